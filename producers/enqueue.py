@@ -1,0 +1,256 @@
+"""The producer: accepts changes into their lanes, and gives handles to what became of them."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from producers.connection import open_redis
+from producers.contract import SettingsChange
+from producers.errors import InvalidChange, LaneFull, ProducerError, QueueUnavailable
+from producers.ids import SortableIds
+from producers.jobs import Job
+from producers.listening import Listener
+from producers.rules import check, check_id
+from producers.settings import ProducerSettings
+from producers.submission import ALREADY_THERE, LANE_FULL, SUBMIT, SUBMIT_KEYS, Submission, arguments
+
+CHUNK = 500
+"""Changes a round trip: enough to make the trip negligible, short enough (5 ms) not to hold up others in Redis."""
+CHUNKS_IN_FLIGHT = 4
+
+Changes = Iterable[SettingsChange] | AsyncIterable[SettingsChange]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A change of `enqueue_many` that was not accepted.
+
+    Attributes:
+        index: its place in the iterable, from 0.
+        error: InvalidChange or LaneFull.
+    """
+
+    index: int
+    error: ProducerError
+
+
+@dataclass(slots=True)
+class EnqueueReport:
+    """What became of the changes of `enqueue_many`.
+
+    Attributes:
+        jobs: handles to those that are in their lanes, in the order given.
+        refused: those that are not, and why.
+    """
+
+    jobs: list[Job] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+
+
+class Producer:
+    """Enqueues settings changes and hands out handles to them.
+
+    Use as an async context manager, or close it; it connects at its first command.
+    """
+
+    def __init__(self, redis: Redis, settings: ProducerSettings | None = None) -> None:
+        """Wraps a client that the caller made (and that `close` closes)."""
+        self._redis = redis
+        self._settings = settings or ProducerSettings()
+        self._listener = Listener(redis)
+        self._ids = SortableIds()
+        self._clock_offset_ms: int | None = None
+
+    @classmethod
+    def connect(cls, dsn: str | None = None, settings: ProducerSettings | None = None) -> Self:
+        """A producer for a Redis.
+
+        Args:
+            dsn: redis://, rediss://, unix:// or sentinel://; by default `COPYTRADE_REDIS_DSN`.
+            settings: by default read from the environment.
+
+        Raises:
+            SettingsError: the DSN or a variable cannot be used.
+        """
+        settings = settings or ProducerSettings.from_env()
+        client: Redis = open_redis(dsn or settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s)
+        return cls(client, settings)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connections; queued changes stay queued."""
+        await self._listener.close()
+        await self._redis.aclose()
+
+    async def enqueue(self, change: SettingsChange, *, job_id: str | None = None, ttl_s: float | None = None) -> Job:
+        """Puts one change at the end of its lane.
+
+        Args:
+            change: the change.
+            job_id: the change's ID, also its idempotency key: the same ID again adds nothing, and the handle says
+                `already_there`. By default a new sortable ID.
+            ttl_s: deadline of the change in seconds from now; by default `COPYTRADE_CHANGE_TTL_S`.
+
+        Raises:
+            InvalidChange: it breaks a rule; nothing was written.
+            InvalidId: the job ID cannot be one; nothing was written.
+            LaneFull: its lane holds `COPYTRADE_LANE_LIMIT` changes; nothing was written.
+            QueueUnavailable: Redis did not answer; repeat with the ID that the message names.
+        """
+        check(change)
+        chosen = self._ids.next() if job_id is None else check_id("job_id", job_id)
+        async with _reaching_redis(f"change {chosen} may or may not be accepted, repeat it with job_id={chosen!r}"):
+            submission = Submission.of(change, chosen, now_ms=await self._now_ms(), ttl_ms=self._ttl_ms(ttl_s))
+            reply = await SUBMIT.run(self._redis, SUBMIT_KEYS, arguments([submission], self._settings.lane_limit))
+        self._learn_clock(reply[0])
+        if reply[1] == LANE_FULL:
+            raise self._lane_full(change)
+        return self._handle(chosen, already_there=reply[1] == ALREADY_THERE)
+
+    async def enqueue_many(self, changes: Changes, *, ttl_s: float | None = None) -> EnqueueReport:
+        """Puts many changes at the ends of their lanes, in the order given; one round trip per 500.
+
+        A change that breaks a rule, or whose lane is full, is reported and does not stop the others.
+
+        Args:
+            changes: any iterable or async iterable; it is not held in memory.
+            ttl_s: deadline of each change in seconds from now.
+
+        Raises:
+            QueueUnavailable: Redis did not answer; the last chunks may or may not be accepted. To be able to repeat
+                without doubling, enqueue with IDs of your own.
+        """
+        report = EnqueueReport()
+        chunks = self._chunks(changes, report, self._ttl_ms(ttl_s))
+        async with _reaching_redis("the last chunks may or may not be accepted"):
+            await self._now_ms()
+            async with self._connection() as connection:
+                await self._send_chunks(connection, chunks, report)
+        report.refused.sort(key=lambda refusal: refusal.index)
+        return report
+
+    def job(self, job_id: str) -> Job:
+        """A handle to a change by its ID; whether it exists shows when it is asked.
+
+        Raises:
+            InvalidId: this cannot be an ID.
+        """
+        return self._handle(check_id("job_id", job_id))
+
+    async def _send_chunks(
+        self,
+        connection: Any,
+        chunks: AsyncIterator[list[tuple[int, SettingsChange, Submission]]],
+        report: EnqueueReport,
+    ) -> None:
+        """Keeps several chunks under way on one connection: pipelined, and so in order."""
+        under_way: deque[list[tuple[int, SettingsChange, Submission]]] = deque()
+        async for chunk in chunks:
+            args = arguments([submission for _, _, submission in chunk], self._settings.lane_limit)
+            # EVAL, not EVALSHA: were the script unknown in mid-stream, a later chunk could overtake an earlier one.
+            await connection.send_command("EVAL", SUBMIT.text, len(SUBMIT_KEYS), *SUBMIT_KEYS, *args)
+            under_way.append(chunk)
+            if len(under_way) == CHUNKS_IN_FLIGHT:
+                self._record(under_way.popleft(), await connection.read_response(), report)
+        while under_way:
+            self._record(under_way.popleft(), await connection.read_response(), report)
+
+    async def _chunks(
+        self, changes: Changes, report: EnqueueReport, ttl_ms: int
+    ) -> AsyncIterator[list[tuple[int, SettingsChange, Submission]]]:
+        chunk: list[tuple[int, SettingsChange, Submission]] = []
+        index = 0
+        async for change in _each(changes):
+            try:
+                check(change)
+            except InvalidChange as exc:
+                report.refused.append(Refusal(index, exc))
+            else:
+                submission = Submission.of(change, self._ids.next(), now_ms=self._known_now_ms(), ttl_ms=ttl_ms)
+                chunk.append((index, change, submission))
+                if len(chunk) == CHUNK:
+                    yield chunk
+                    chunk = []
+            index += 1
+        if chunk:
+            yield chunk
+
+    def _record(
+        self, chunk: list[tuple[int, SettingsChange, Submission]], reply: list[int], report: EnqueueReport
+    ) -> None:
+        self._learn_clock(reply[0])
+        for (index, change, submission), verdict in zip(chunk, reply[1:], strict=True):
+            if verdict == LANE_FULL:
+                report.refused.append(Refusal(index, self._lane_full(change)))
+            else:
+                report.jobs.append(self._handle(submission.job_id, already_there=verdict == ALREADY_THERE))
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        pool = self._redis.connection_pool
+        connection = await pool.get_connection()
+        try:
+            yield connection
+        except BaseException:
+            await connection.disconnect(nowait=True)  # replies may still be on the wire: nobody else may read them
+            raise
+        finally:
+            await pool.release(connection)
+
+    async def _now_ms(self) -> int:
+        """The time on Redis's clock, Unix milliseconds; asked once, then kept fresh by every reply."""
+        if self._clock_offset_ms is None:
+            seconds, micros = await self._redis.time()
+            self._learn_clock(seconds * 1000 + micros // 1000)
+        return self._known_now_ms()
+
+    def _known_now_ms(self) -> int:
+        return time.time_ns() // 1_000_000 + (self._clock_offset_ms or 0)
+
+    def _learn_clock(self, redis_now_ms: int) -> None:
+        self._clock_offset_ms = redis_now_ms - time.time_ns() // 1_000_000
+
+    def _ttl_ms(self, ttl_s: float | None) -> int:
+        seconds = self._settings.change_ttl_s if ttl_s is None else ttl_s
+        if not seconds > 0:
+            raise InvalidChange("ttl_s", "must be a number of seconds above 0", ttl_s)
+        return max(1, round(seconds * 1000))
+
+    def _lane_full(self, change: SettingsChange) -> LaneFull:
+        return LaneFull(
+            f"the lane of user {change.user_id} and trader {change.trader_id} holds"
+            f" {self._settings.lane_limit} changes; enqueue again when it has drained"
+        )
+
+    def _handle(self, job_id: str, *, already_there: bool = False) -> Job:
+        return Job(job_id, already_there, _redis=self._redis, _listener=self._listener)
+
+
+@asynccontextmanager
+async def _reaching_redis(consequence: str) -> AsyncIterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as exc:
+        raise QueueUnavailable(f"Redis did not answer ({type(exc).__name__}: {exc}); {consequence}") from exc
+
+
+async def _each(changes: Changes) -> AsyncIterator[SettingsChange]:
+    if isinstance(changes, AsyncIterable):
+        async for change in changes:
+            yield change
+    else:
+        for change in changes:
+            yield change

@@ -1,0 +1,108 @@
+"""Being told at once that a change has ended: one subscription connection, shared by all who wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from producers import keys
+
+RECONNECT_S = 0.2
+"""Pause before a lost subscription is renewed; waiters look by themselves in the meantime."""
+
+
+class _Channel:
+    """One change's channel: how many wait, whether the server confirmed, and the announcement itself."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self.confirmed = asyncio.Event()
+        self.announced = asyncio.Event()
+
+
+class Listener:
+    """Announcements of ended changes over one Redis connection, opened at the first wait."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._channels: dict[str, _Channel] = {}
+        self._pubsub: PubSub | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def listen(self, job_id: str) -> AsyncIterator[asyncio.Event]:
+        """An event that is set when the change ends, from the moment the body is entered.
+
+        What ended before that must be looked up by the caller, inside the body.
+        """
+        name = keys.DONE + job_id
+        channel = self._channels.get(name)
+        if channel is None:
+            channel = self._channels[name] = _Channel()
+        channel.waiting += 1
+        try:
+            await self._subscribe(name, channel)
+            yield channel.announced
+        finally:
+            channel.waiting -= 1
+            if channel.waiting == 0:
+                self._channels.pop(name, None)
+                with suppress(RedisError, OSError):
+                    await self._unsubscribe(name)
+
+    async def close(self) -> None:
+        """Ends the subscription."""
+        if self._reader is not None:
+            self._reader.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._reader
+            self._reader = None
+        if self._pubsub is not None:
+            await self._pubsub.aclose()  # type: ignore[no-untyped-call]
+            self._pubsub = None
+
+    async def _subscribe(self, name: str, channel: _Channel) -> None:
+        if self._pubsub is None:
+            self._pubsub = self._redis.pubsub()
+        try:
+            await self._pubsub.subscribe(name)
+        except (RedisError, OSError):
+            return  # the reader renews it; until then the waiter looks by itself
+        finally:
+            if self._reader is None:
+                self._reader = asyncio.create_task(self._read(self._pubsub), name="copytrade results")
+        await channel.confirmed.wait()
+
+    async def _unsubscribe(self, name: str) -> None:
+        if self._pubsub is not None:
+            await self._pubsub.unsubscribe(name)
+
+    async def _read(self, pubsub: PubSub) -> None:
+        while True:
+            try:
+                message: dict[str, Any] | None = await pubsub.get_message(timeout=None)
+            except (RedisError, OSError):
+                await asyncio.sleep(RECONNECT_S)
+                self._announce_all()
+                continue
+            if message is None:
+                continue
+            channel = self._channels.get(message["channel"].decode())
+            if channel is None:
+                continue
+            if message["type"] == "subscribe":
+                channel.confirmed.set()
+            elif message["type"] == "message":
+                channel.announced.set()
+
+    def _announce_all(self) -> None:
+        """What was announced while the connection was away is unknown: everybody looks again."""
+        for channel in self._channels.values():
+            channel.confirmed.set()
+            channel.announced.set()

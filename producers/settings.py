@@ -1,0 +1,80 @@
+"""Settings from the environment: one frozen struct a side, every knob with its unit in its name.
+
+A field `redis_dsn` is the variable `COPYTRADE_REDIS_DSN`. Types and bounds are the struct's; the first variable that
+breaks one stops the start with a line that names it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+import msgspec
+
+from producers.errors import SettingsError, shown
+
+PREFIX = "COPYTRADE_"
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+
+_fault_path = re.compile(r"^(?P<what>.*?) - at `\$\.(?P<field>\w+)`$")
+_password = re.compile(r"(?<=:)[^:@/]*(?=@)")
+
+
+class EnvironmentSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of both sides' settings."""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Reads `COPYTRADE_*` variables; those that are absent or empty keep their defaults.
+
+        Raises:
+            SettingsError: a variable has the wrong type or is out of bounds.
+        """
+        environ = os.environ if environ is None else environ
+        given = {name: environ.get(variable(name), "").strip() for name in cls.__struct_fields__}
+        given = {name: value for name, value in given.items() if value}
+        try:
+            return msgspec.convert(given, cls, strict=False)
+        except msgspec.ValidationError as exc:
+            raise SettingsError(_explain(str(exc), given)) from exc
+
+
+class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
+    """The producers' side.
+
+    Attributes:
+        redis_dsn: where Redis is: redis://, rediss://, unix:// or sentinel://host:port,host:port/master/db.
+        redis_timeout_s: how long Redis may take to connect or to answer.
+        change_ttl_s: deadline of a change, counted from its acceptance.
+        lane_limit: how many changes a lane may hold.
+    """
+
+    redis_dsn: Text = "redis://localhost:6379/0"
+    redis_timeout_s: Positive = 5.0
+    change_ttl_s: Positive = 86_400.0
+    lane_limit: Count = 100_000
+
+
+def variable(field: str) -> str:
+    """The environment variable of a settings field."""
+    return PREFIX + field.upper()
+
+
+def masked(dsn: str) -> str:
+    """A DSN without its password, for logs and errors."""
+    return _password.sub("***", dsn)
+
+
+def _explain(message: str, given: Mapping[str, str]) -> str:
+    match = _fault_path.match(message)
+    if match is None:
+        return message
+    field = match["field"]
+    what = match["what"][0].lower() + match["what"][1:]
+    return f"{variable(field)}: {what}; got {shown(masked(given.get(field, '')))}"

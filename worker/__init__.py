@@ -1,0 +1,1 @@
+"""The worker: drains lanes of settings changes at the rates that the exchange allows."""

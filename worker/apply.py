@@ -1,0 +1,141 @@
+"""One attempt at a change: credentials, body, wait, sign, send, judge. It decides nothing; `conclude` does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from producers.contract import Attempt, Outcome
+from worker.claim import Claim
+from worker.clock import Clock
+from worker.conclude import Attemptable, conclude, end, examine, give_back
+from worker.credentials import Credentials, CredentialStore
+from worker.endpoint import METHOD, SETTINGS_PATH, encode_body
+from worker.errors import TransportError, UnknownUser
+from worker.exchange import Exchange
+from worker.exchange_clock import ExchangeClock
+from worker.replies import ReplyClass, classify
+from worker.retry import verdict_of
+from worker.rtt import RoundTripFloor
+from worker.settings import WorkerSettings
+from worker.settle import Settled, Settlement, Settler
+from worker.signing import headers
+
+log = logging.getLogger("worker.apply")
+
+
+class Applier:
+    """Makes attempts, each from a claim to its settlement."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        exchange: Exchange,
+        exchange_clock: ExchangeClock,
+        credentials: CredentialStore,
+        settler: Settler,
+        settings: WorkerSettings,
+    ) -> None:
+        self._clock = clock
+        self._exchange = exchange
+        self._exchange_clock = exchange_clock
+        self._credentials = credentials
+        self._settler = settler
+        self._request_timeout_s = settings.request_timeout_s
+        self._max_tries = settings.max_tries
+        self._floor = RoundTripFloor()
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Gives back what still waits for its slot; what is under way goes on to its end."""
+        self._stopping.set()
+
+    async def apply(self, claim: Claim) -> Settled:
+        """Attempts a claim and settles it."""
+        settlement = await self._attempt(claim)
+        settled = await self._settler.settle(settlement, floor_s=self._floor.floor_s(self._clock.monotonic()))
+        self._report(settlement, settled)
+        return settled
+
+    async def _attempt(self, claim: Claim) -> Settlement:
+        ready = examine(claim, claim.redis_ms(self._clock.monotonic()))
+        if isinstance(ready, Settlement):
+            return ready
+        change = ready.stored.a[0]
+        try:
+            credentials = await self._credentials.get(change.user_id)
+        except UnknownUser as exc:
+            now_ms = claim.redis_ms(self._clock.monotonic())
+            return end(ready, Outcome.UNAUTHORIZED, now_ms, f"not sent: {exc}")
+        body = encode_body(change)
+        if not await self._slot_has_come(claim) or not self._lease_covers_a_request(claim):
+            return give_back(claim)
+        return await self._send(ready, credentials, body)
+
+    async def _slot_has_come(self, claim: Claim) -> bool:
+        """Sleeps until the slot; False if the worker is told to stop first."""
+        wait_s = claim.slot_at_s - self._clock.monotonic()
+        if wait_s <= 0:
+            return not self._stopping.is_set()
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._stopping.wait()
+        except TimeoutError:
+            return True
+        return False
+
+    def _lease_covers_a_request(self, claim: Claim) -> bool:
+        """Whether a request sent now has surely ended when the lane may be claimed by somebody else."""
+        return self._clock.monotonic() + self._request_timeout_s < claim.lease_until_s
+
+    async def _send(self, ready: Attemptable, credentials: Credentials, body: bytes) -> Settlement:
+        """Signs at the moment of sending, over the very bytes that are sent."""
+        clock, claim = self._clock, ready.claim
+        timestamp_ms = self._exchange_clock.now_ms()
+        signed = headers(credentials, timestamp_ms, METHOD, SETTINGS_PATH, body)
+        sent_s = clock.monotonic()
+        try:
+            raw = await self._exchange.post(SETTINGS_PATH, body, signed)
+        except TransportError as exc:
+            ended_s = clock.monotonic()
+            attempt = Attempt(
+                at_ms=claim.redis_ms(sent_s),
+                took_ms=round((ended_s - sent_s) * 1000),
+                verdict=verdict_of(exc),
+                message=str(exc),
+            )
+        else:
+            ended_s = clock.monotonic()
+            self._floor.observe(raw.took_s, ended_s)
+            reply = classify(raw.status, raw.body)
+            self._learn_time(reply.reply_class, ended_s - raw.took_s, ended_s, reply.request_time_ms)
+            attempt = Attempt(
+                at_ms=claim.redis_ms(sent_s),
+                took_ms=round((ended_s - sent_s) * 1000),
+                verdict=reply.reply_class,
+                status=reply.status,
+                code=reply.code,
+                message=reply.message,
+            )
+        return conclude(ready, attempt, replied_at_s=ended_s, now_ms=claim.redis_ms(ended_s), max_tries=self._max_tries)
+
+    def _learn_time(self, reply_class: ReplyClass, sent_s: float, ended_s: float, request_time_ms: int | None) -> None:
+        if reply_class is ReplyClass.CLOCK_SKEW:
+            self._exchange_clock.forget()
+        if request_time_ms is not None:
+            self._exchange_clock.learn(sent_s, ended_s, request_time_ms)
+
+    def _report(self, settlement: Settlement, settled: Settled) -> None:
+        """At most one line an attempt."""
+        claim, result = settlement.claim, settlement.result
+        if settled.fenced:
+            log.warning("lane %s: the lease was lost, the settlement of %s was refused", claim.lane, claim.job_id)
+        elif result is None:
+            log.info("lane %s: %s goes back, again in %.3f s", claim.lane, claim.job_id, settled.due_in_s or 0.0)
+        elif result.outcome is Outcome.APPLIED:
+            log.debug("lane %s: %s applied", claim.lane, claim.job_id)
+        else:
+            log.warning(
+                "lane %s: %s ended %s: %s %s", claim.lane, claim.job_id, result.outcome, result.code, result.message
+            )

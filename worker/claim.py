@@ -1,0 +1,134 @@
+"""Claiming due lanes: the claim script's wrapper."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+from producers import keys
+from producers.scripts import Script
+from worker.clock import Clock
+from worker.pacing import LOOK_AHEAD_US, US_PER_S, Pacing
+from worker.settings import WorkerSettings
+
+CLAIM = Script.load("worker", "claim.lua")
+
+LARGEST_PAYLOAD_BYTES = 64 * 1024
+"""Ten settings with every field at its longest are below 20 KiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A lane's head, held by this worker until its lease ends.
+
+    Attributes:
+        lane: the lane's name.
+        job_id: the head's ID.
+        token: proves the claim when it is settled.
+        slot_at_s: not to be sent before this, monotonic clock.
+        lease_until_s: not to be sent nor settled after this, monotonic clock.
+        slot_number: which slot of its user's bucket it took.
+        lapses: how many workers in a row lost this head with their lease.
+        payload: the stored change; None if it is absent or too large.
+        state: what earlier attempts left; None if there were none.
+        redis_lead_ms: how far Redis's clock (Unix milliseconds) is ahead of the monotonic one.
+    """
+
+    lane: str
+    job_id: str
+    token: str
+    slot_at_s: float
+    lease_until_s: float
+    slot_number: int
+    lapses: int
+    payload: bytes | None
+    state: bytes | None
+    redis_lead_ms: float
+
+    def redis_ms(self, monotonic_s: float) -> int:
+        """A moment of the monotonic clock on Redis's clock, Unix milliseconds: the clock of all that is stored."""
+        return round(monotonic_s * 1000 + self.redis_lead_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a claim brought.
+
+    Attributes:
+        claims: the heads to attempt.
+        unreadable: lanes whose keys are not what they must be; they were put off.
+        next_due_s: seconds until another lane can be claimed, 0 if at once; None if none is scheduled.
+    """
+
+    claims: list[Claim]
+    unreadable: list[str]
+    next_due_s: float | None
+
+
+class Claimer:
+    """Takes due heads for one worker process."""
+
+    def __init__(self, redis: Redis, clock: Clock, settings: WorkerSettings, pacing: Pacing) -> None:
+        self._redis = redis
+        self._clock = clock
+        self._lease_s = settings.lease_s
+        self._keys = [keys.SCHEDULE, keys.BELL, keys.EGRESS + keys.escape(settings.egress)]
+        self._name = secrets.token_hex(8)
+        self._round = 0
+        self._before = [keys.LANE, keys.HEAD, keys.BUCKET, keys.ENDPOINT, keys.JOB]
+        self._after = [
+            LOOK_AHEAD_US,
+            round(settings.lease_s * 1000),
+            LARGEST_PAYLOAD_BYTES,
+            pacing.pace_us,
+            pacing.per_window,
+            pacing.window_us,
+            pacing.catch_up_us,
+            round(settings.lease_s * US_PER_S),
+            pacing.egress_pace_us,
+            pacing.egress_burst_us,
+        ]
+
+    async def claim(self, most: int) -> Claims:
+        """Takes up to `most` heads; one round trip.
+
+        Raises:
+            redis.exceptions.RedisError: Redis did not answer; what it may have claimed comes due again by its lease.
+        """
+        self._round += 1
+        token = f"{self._name}.{self._round}"
+        asked_at_s = self._clock.monotonic()
+        reply = await CLAIM.run(self._redis, self._keys, [*self._before, most, token, *self._after])
+        return self._read(reply, token, asked_at_s, self._clock.monotonic())
+
+    def _read(self, reply: list[Any], token: str, asked_at_s: float, answered_at_s: float) -> Claims:
+        """Slots are counted from the answer and leases from the question, so that neither errs to the unsafe side."""
+        now_ms, next_due_us, *rows = reply
+        redis_lead_ms = now_ms - answered_at_s * 1000
+        claims = []
+        unreadable = []
+        for number, row in enumerate(rows, start=1):
+            lane = row[0].decode(errors="replace")
+            if len(row) == 1:
+                unreadable.append(lane)
+                continue
+            _, job_id, wait_us, slot_number, lapses, payload, state = row
+            wait_s = wait_us / US_PER_S
+            claims.append(
+                Claim(
+                    lane=lane,
+                    job_id=job_id.decode(),
+                    token=f"{token}.{number}",
+                    slot_at_s=answered_at_s + wait_s,
+                    lease_until_s=asked_at_s + wait_s + self._lease_s,
+                    slot_number=slot_number,
+                    lapses=lapses,
+                    payload=payload,
+                    state=state,
+                    redis_lead_ms=redis_lead_ms,
+                )
+            )
+        return Claims(claims, unreadable, None if next_due_us < 0 else next_due_us / US_PER_S)

@@ -1,0 +1,129 @@
+"""From what happened to what is settled. No I/O: claims, changes and verdicts in, settlements out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from producers.codec import StoredChange, UnreadableChange, decode_change
+from producers.contract import Attempt, JobResult, Outcome
+from producers.errors import InvalidChange
+from producers.rules import check
+from worker import head
+from worker.claim import LARGEST_PAYLOAD_BYTES, Claim
+from worker.head import HeadState
+from worker.replies import ReplyClass
+from worker.retry import Done, Hold, Retry, decide
+from worker.settle import Settlement
+
+POISON_LAPSES = 5
+"""A head that so many workers in a row lost with their lease is taken for what kills them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attemptable:
+    """A claim whose change may be sent.
+
+    Attributes:
+        claim: the claim.
+        stored: its change.
+        state: its history.
+        deadline_ms: when it expires, Unix milliseconds, Redis's clock.
+    """
+
+    claim: Claim
+    stored: StoredChange
+    state: HeadState
+    deadline_ms: int
+
+
+def examine(claim: Claim, now_ms: int) -> Attemptable | Settlement:
+    """Whether a claim's change may be sent; else how it ends.
+
+    Args:
+        claim: the claim.
+        now_ms: Unix milliseconds, Redis's clock.
+    """
+    state = head.decode(claim.state)
+    try:
+        stored = _read(claim)
+        check(stored.a[0])
+    except (UnreadableChange, InvalidChange) as exc:
+        result = JobResult(
+            job_id=claim.job_id,
+            user_id="",
+            trader_id="",
+            outcome=Outcome.REJECTED,
+            message=f"not sent: {exc}",
+            finished_at_ms=now_ms,
+        )
+        return Settlement(claim, result=result)
+    ready = Attemptable(claim, stored, state, stored.et + stored.k.ttl_ms)
+    if claim.lapses >= POISON_LAPSES:
+        message = f"poison: {claim.lapses} workers in a row lost this change with their lease"
+        return end(ready, Outcome.EXHAUSTED, now_ms, message)
+    if now_ms >= ready.deadline_ms:
+        if state.first_sent_at_ms is None:
+            return end(ready, Outcome.EXPIRED, now_ms, "its deadline passed before it was sent")
+        return end(ready, Outcome.EXHAUSTED, now_ms, "its deadline passed without a verdict")
+    return ready
+
+
+def end(
+    ready: Attemptable, outcome: Outcome, now_ms: int, message: str, replied_at_s: float | None = None
+) -> Settlement:
+    """The settlement that ends a change."""
+    change, state = ready.stored.a[0], ready.state
+    last = state.attempts[-1] if state.attempts else None
+    result = JobResult(
+        job_id=ready.claim.job_id,
+        user_id=change.user_id,
+        trader_id=change.trader_id,
+        outcome=outcome,
+        code=None if last is None else last.code,
+        message=message,
+        attempts=state.attempts,
+        tries=state.tries,
+        enqueued_at_ms=ready.stored.et,
+        started_at_ms=state.first_sent_at_ms,
+        finished_at_ms=now_ms,
+    )
+    return Settlement(ready.claim, replied_at_s=replied_at_s, result=result)
+
+
+def give_back(claim: Claim) -> Settlement:
+    """The settlement of a claim that was not sent after all: the lane is due at once, its history as it was."""
+    return Settlement(claim, state=claim.state or head.encode(HeadState()))
+
+
+def conclude(ready: Attemptable, attempt: Attempt, *, replied_at_s: float, now_ms: int, max_tries: int) -> Settlement:
+    """What becomes of a change after a request.
+
+    Args:
+        ready: the change before the request.
+        attempt: the request.
+        replied_at_s: when its reply or failure came, monotonic clock.
+        now_ms: Unix milliseconds, Redis's clock.
+        max_tries: the last try; 0 for no bound but the deadline.
+    """
+    throttled = attempt.verdict == ReplyClass.THROTTLED
+    state = ready.state.with_attempt(attempt, counts=not throttled)
+    after = Attemptable(ready.claim, ready.stored, state, ready.deadline_ms)
+    decision = decide(
+        [each.verdict for each in state.attempts],
+        tries=state.tries,
+        remaining_s=(ready.deadline_ms - now_ms) / 1000,
+        max_tries=max_tries,
+    )
+    match decision:
+        case Done(outcome):
+            return end(after, outcome, now_ms, attempt.message or "", replied_at_s)
+        case Retry(after_s):
+            return Settlement(ready.claim, replied_at_s, delay_s=after_s, state=head.encode(state))
+        case Hold(after_s):
+            return Settlement(ready.claim, replied_at_s, delay_s=after_s, state=head.encode(state), hold_s=after_s)
+
+
+def _read(claim: Claim) -> StoredChange:
+    if claim.payload is None:
+        raise UnreadableChange(f"its payload is absent, not a string, or above {LARGEST_PAYLOAD_BYTES} bytes")
+    return decode_change(claim.payload)

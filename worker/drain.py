@@ -1,0 +1,161 @@
+"""The lane loop: claim what is due, start its attempts, sleep until something can be done.
+
+It wakes when a lane comes due that it knows of, when the bell rings (somebody submitted), when an attempt ends while
+all hands are full, and every few seconds in any case, so that nothing depends on a wake-up that got lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable
+from typing import cast
+
+from redis.asyncio import Redis
+
+from producers import keys
+from worker.apply import Applier
+from worker.claim import Claim, Claimer
+from worker.clock import Clock
+from worker.patience import patiently
+
+CLAIMS_A_TRIP = 100
+LOOK_ANYWAY_S = 3
+"""An idle worker looks this often without being told. A dead worker's lanes are noticed by it."""
+
+GATHER_S = 0.005
+"""With all hands full, freed ones are gathered for so long and then filled in one trip."""
+
+log = logging.getLogger("worker.drain")
+
+
+class Drain:
+    """Claims lanes and runs their attempts, at most `max_jobs` at once."""
+
+    def __init__(
+        self,
+        *,
+        redis: Redis,
+        claimer: Claimer,
+        applier: Applier,
+        clock: Clock,
+        max_jobs: int,
+        tasks: dict[str, asyncio.Task[None]],
+    ) -> None:
+        """Makes a loop that is not running yet.
+
+        Args:
+            redis: for the bell and the schedule.
+            claimer: takes heads.
+            applier: attempts them.
+            clock: measures.
+            max_jobs: how many attempts may be in hand.
+            tasks: where running attempts are kept while they run, by token; the worker waits for them when it stops.
+        """
+        self._redis = redis
+        self._claimer = claimer
+        self._applier = applier
+        self._clock = clock
+        self._max_jobs = max_jobs
+        self._tasks = tasks
+        self._in_hand = 0
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._due_at_s = 0.0
+        self._stopping = False
+        self._known_unreadable: set[str] = set()
+
+    async def run(self) -> None:
+        """Drains lanes until stopped."""
+        bell = asyncio.create_task(self._listen(), name="copytrade bell")
+        try:
+            while not self._stopping:
+                await self._round()
+        finally:
+            bell.cancel()
+
+    def stop(self) -> None:
+        """Claims nothing more and gives back what waits for its slot; what is under way goes on to its end."""
+        self._stopping = True
+        self._applier.stop()
+        self._wake.set()
+
+    async def until_empty(self) -> None:
+        """Returns when no lane is scheduled and nothing is in hand."""
+        while self._in_hand or await patiently(lambda: self._redis.zcard(keys.SCHEDULE)):
+            await self._clock.sleep(GATHER_S * 4)
+
+    async def _round(self) -> None:
+        self._wake.clear()
+        room = self._max_jobs - self._in_hand
+        if room <= 0:
+            self._room.clear()
+            await self._room.wait()
+            await self._clock.sleep(GATHER_S)
+            return
+        self._due_at_s = math.inf  # what settles while the claim is under way may bring it forward
+        claims = await patiently(lambda: self._claimer.claim(min(room, CLAIMS_A_TRIP)))
+        for claim in claims.claims:
+            self._start(claim)
+        self._report_unreadable(claims.unreadable)
+        if claims.next_due_s is not None:
+            self._expect(claims.next_due_s)
+        await self._sleep()
+
+    async def _sleep(self) -> None:
+        wait_s = min(self._due_at_s - self._clock.monotonic(), LOOK_ANYWAY_S)
+        if wait_s <= 0:
+            await asyncio.sleep(0)
+            return
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    def _expect(self, due_in_s: float) -> None:
+        """A lane is due then: be awake."""
+        due_at_s = self._clock.monotonic() + due_in_s
+        if due_at_s < self._due_at_s:
+            self._due_at_s = due_at_s
+            self._wake.set()
+
+    def _start(self, claim: Claim) -> None:
+        self._in_hand += 1
+        self._tasks[claim.token] = asyncio.create_task(self._attempt(claim), name=f"copytrade {claim.job_id}")
+
+    async def _attempt(self, claim: Claim) -> None:
+        try:
+            settled = await self._applier.apply(claim)
+        except asyncio.CancelledError:
+            log.warning("lane %s: stopped in mid-attempt; it comes due again when its lease ends", claim.lane)
+        except Exception:
+            log.exception(
+                "lane %s: the attempt at %s broke; it comes due when its lease ends", claim.lane, claim.job_id
+            )
+        else:
+            if settled.due_in_s is not None:
+                self._expect(settled.due_in_s)
+        finally:
+            self._in_hand -= 1
+            del self._tasks[claim.token]
+            self._room.set()
+
+    async def _listen(self) -> None:
+        while True:
+            await self._room.wait()  # with all hands full, the bell is for another worker
+            if await patiently(self._ring):
+                self._wake.set()
+
+    async def _ring(self) -> bool:
+        """Whether the bell rang before the time to look anyway."""
+        # redis-py types a blocking pop for both its clients at once
+        return await cast("Awaitable[object]", self._redis.blpop([keys.BELL], LOOK_ANYWAY_S)) is not None
+
+    def _report_unreadable(self, lanes: list[str]) -> None:
+        for lane in lanes:
+            if lane not in self._known_unreadable:
+                self._known_unreadable.add(lane)
+                log.error("lane %r: its keys are not of the type they must be; it is put off", lane)

@@ -1,0 +1,44 @@
+"""The errors of the worker's side.
+
+    WorkerError
+    ├── CredentialsError     the source of credentials cannot be used; the message says what to do
+    ├── UnknownUser          the source is fine, but has no credentials for this user
+    └── TransportError       no readable reply came back from the exchange
+
+None of their messages ever holds a key, a passphrase, a signature or a header.
+"""
+
+from __future__ import annotations
+
+
+class WorkerError(Exception):
+    """Base of all errors of this package."""
+
+
+class CredentialsError(WorkerError):
+    """Credentials that cannot be used; one line that names the source, the user and the field, never a value."""
+
+
+class UnknownUser(WorkerError, LookupError):
+    """A user without credentials.
+
+    Attributes:
+        user_id: the user that was asked for.
+    """
+
+    def __init__(self, user_id: str, *, source: str, remedy: str) -> None:
+        super().__init__(f"no credentials for user {user_id[:80]!r} in {source}; {remedy}")
+        self.user_id = user_id
+
+
+class TransportError(WorkerError):
+    """A request without a readable reply.
+
+    Attributes:
+        sent: False if not a byte of the request left this process; True if the exchange may have read it, and so may
+            have applied it.
+    """
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent

@@ -1,0 +1,234 @@
+"""The worker process: arq's, with lanes.
+
+arq keeps what it is good at: settings, context, hooks, signals, health key, cron, and its own queue for control jobs.
+Lanes are drained by a loop beside arq's poll; running attempts are kept in arq's `tasks`, so that its graceful stop
+waits for them. Overridden, because of what arq does there: `_poll_iteration`, `run_job` and `start_jobs` (a lost Redis
+or an unreadable job would end the process), the signal handler (lanes are given back), and `close`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+from signal import Signals
+from typing import Any
+
+from arq.connections import ArqRedis
+from arq.cron import CronJob
+from arq.typing import WorkerCoroutine
+from arq.worker import Function, Worker
+from redis.exceptions import RedisError, ResponseError
+from tenacity import AsyncRetrying, retry_if_exception_type
+from tenacity.stop import stop_after_attempt
+from tenacity.wait import wait_random_exponential
+
+from producers.codec import deserialize, serialize
+from producers.connection import open_redis
+from producers.enqueue import Producer
+from producers.keys import CONTROL_QUEUE
+from producers.settings import ProducerSettings
+from worker.apply import Applier
+from worker.claim import Claimer
+from worker.clock import Clock, SystemClock
+from worker.control import submit
+from worker.credentials import open_store
+from worker.drain import Drain
+from worker.endpoint import TIME_PATH
+from worker.errors import TransportError
+from worker.exchange import Exchange, RawReply
+from worker.exchange_clock import ExchangeClock
+from worker.pacing import Pacing
+from worker.patience import patiently
+from worker.redis_check import complaints
+from worker.replies import classify
+from worker.settings import WorkerSettings
+from worker.settle import Settler
+
+CONTROL_JOBS = 10
+CONTROL_POLL_S = 0.5
+TIME_TRIES = 3
+
+log = logging.getLogger("worker")
+
+
+class LaneWorker(Worker):
+    """An arq worker that drains lanes.
+
+    `LaneWorker(settings).run()` runs until a signal; `burst=True` until nothing is queued.
+    """
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        *,
+        burst: bool = False,
+        handle_signals: bool = True,
+        functions: Sequence[Function | WorkerCoroutine] = (),
+        cron_jobs: Sequence[CronJob] = (),
+        redis: ArqRedis | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Makes a worker; it connects when it runs.
+
+        Args:
+            settings: the worker's settings.
+            burst: stop when nothing is queued.
+            handle_signals: stop gracefully on SIGTERM and SIGINT.
+            functions: further control jobs.
+            cron_jobs: arq's cron jobs.
+            redis: a client to use and close; by default one for `settings.redis_dsn`.
+            clock: measures and sleeps.
+
+        Raises:
+            SettingsError: the DSN cannot be read.
+            CredentialsError: the source of credentials cannot be used.
+        """
+        self.settings = settings
+        self._clock = clock or SystemClock()
+        self._credentials = open_store(settings.credentials)
+        if redis is None:
+            redis = open_redis(settings.redis_dsn, ArqRedis, timeout_s=settings.redis_timeout_s)
+        redis.job_serializer, redis.job_deserializer = serialize, deserialize
+        self._resources = AsyncExitStack()
+        self._drain: Drain | None = None
+        self._draining: asyncio.Task[None] | None = None
+        self._redis_is_away = False
+        super().__init__(
+            functions=[submit, *functions],
+            queue_name=CONTROL_QUEUE,
+            cron_jobs=cron_jobs,
+            redis_pool=redis,
+            burst=burst,
+            on_startup=self._open,
+            handle_signals=handle_signals,
+            job_completion_wait=settings.stop_timeout_s,
+            max_jobs=CONTROL_JOBS,
+            poll_delay=CONTROL_POLL_S,
+            keep_result=settings.result_ttl_s,
+            health_check_interval=settings.health_interval_s,
+            job_serializer=serialize,
+            job_deserializer=deserialize,
+            ctx={},
+        )
+
+    async def main(self) -> None:
+        """Waits for Redis, then works until told to stop."""
+        await patiently(self.pool.ping)
+        await super().main()
+
+    async def _open(self, ctx: dict[Any, Any]) -> None:
+        """Builds what the lanes need, once, and starts to drain."""
+        settings, clock = self.settings, self._clock
+        for complaint in complaints(await self.pool.info()):
+            log.warning("%s", complaint)
+        exchange = await self._resources.enter_async_context(
+            Exchange(
+                settings.exchange_url,
+                max_connections=settings.max_jobs,
+                connect_timeout_s=settings.connect_timeout_s,
+                total_timeout_s=settings.request_timeout_s,
+                clock=clock,
+            )
+        )
+        exchange_clock = ExchangeClock(clock)
+        await _learn_time(exchange, exchange_clock, clock)
+        pacing = Pacing.of(
+            user_rate_per_s=settings.user_rate_per_s,
+            egress_rate_per_s=settings.egress_rate_per_s,
+            margin_percent=settings.pace_margin_percent,
+        )
+        ctx["producer"] = Producer(self.pool, ProducerSettings.from_env())
+        self._drain = Drain(
+            redis=self.pool,
+            claimer=Claimer(self.pool, clock, settings, pacing),
+            applier=Applier(
+                clock=clock,
+                exchange=exchange,
+                exchange_clock=exchange_clock,
+                credentials=self._credentials,
+                settler=Settler(self.pool, clock, settings, pacing),
+                settings=settings,
+            ),
+            clock=clock,
+            max_jobs=settings.max_jobs,
+            tasks=self.tasks,
+        )
+        self._draining = asyncio.create_task(self._drain.run(), name="copytrade drain")
+        log.info("draining lanes: %s, egress %s", pacing, settings.egress)
+
+    async def _poll_iteration(self) -> None:
+        """One look at arq's own queue; the lanes have a loop of their own."""
+        if self._draining is not None and self._draining.done() and self.allow_pick_jobs:
+            self._draining.result()
+        try:
+            await super()._poll_iteration()
+        except (RedisError, OSError) as exc:
+            if not self._redis_is_away:
+                log.warning("Redis does not answer (%s: %s); control jobs wait", type(exc).__name__, exc)
+            self._redis_is_away = True
+        else:
+            self._redis_is_away = False
+        if self.burst and self._drain is not None:
+            await self._drain.until_empty()
+
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """Starts control jobs; what cannot be an ID is removed, since arq would die of it."""
+        readable = []
+        for job_id in job_ids:
+            try:
+                job_id.decode()
+            except UnicodeDecodeError:
+                await self.pool.zrem(self.queue_name, job_id)
+                log.error("control queue: %r is no job ID; removed", job_id[:80])  # noqa: TRY400 - no traceback needed
+            else:
+                readable.append(job_id)
+        await super().start_jobs(readable)
+
+    async def run_job(self, job_id: str, score: int) -> None:
+        """Runs a control job; one that arq cannot even read ends there, instead of ending the process."""
+        try:
+            await super().run_job(job_id, score)
+        except (ResponseError, TypeError, ValueError, AttributeError, RecursionError):
+            log.exception("control job %s cannot be read; removed", job_id)
+            self.jobs_failed += 1
+            await self.finish_failed_job(job_id, None)
+
+    def handle_sig_wait_for_completion(self, signum: Signals) -> None:
+        """Stops claiming, gives back what waits, and lets arq wait for what is under way."""
+        if self._drain is not None:
+            self._drain.stop()
+        super().handle_sig_wait_for_completion(signum)
+
+    async def close(self) -> None:
+        """Ends the process's work, whether or not Redis answers."""
+        if self._drain is not None and self._draining is not None:
+            self._drain.stop()
+            self._draining.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._draining
+        try:
+            await super().close()
+        except (RedisError, OSError) as exc:
+            log.warning("closing without Redis (%s: %s)", type(exc).__name__, exc)
+        await self._resources.aclose()
+
+
+async def _learn_time(exchange: Exchange, exchange_clock: ExchangeClock, clock: Clock) -> None:
+    """Asks the exchange for its time. Without an answer the wall clock serves until the first reply."""
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(TransportError),
+        wait=wait_random_exponential(multiplier=0.1, max=1),
+        stop=stop_after_attempt(TIME_TRIES),
+        reraise=True,
+    )
+    try:
+        raw: RawReply = await retrying(exchange.get, TIME_PATH)
+    except TransportError as exc:
+        log.warning("the exchange's time is not known yet: %s", exc)
+        return
+    ended_s = clock.monotonic()
+    request_time_ms = classify(raw.status, raw.body).request_time_ms
+    if request_time_ms is not None:
+        exchange_clock.learn(ended_s - raw.took_s, ended_s, request_time_ms)

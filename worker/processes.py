@@ -1,0 +1,48 @@
+"""Several worker processes under one: started together, stopped together, restarted when one dies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+RESTART_S = 1.0
+
+log = logging.getLogger("worker.processes")
+
+
+async def run_processes(count: int, arguments: list[str], *, restart: bool) -> int:
+    """Runs `python -m worker` that many times; returns the highest exit status.
+
+    Args:
+        count: how many.
+        arguments: what each is started with.
+        restart: whether one that ends by itself is started again.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stopping.set)
+    statuses = await asyncio.gather(*(_keep_one(arguments, stopping, restart=restart) for _ in range(count)))
+    return max(statuses)
+
+
+async def _keep_one(arguments: list[str], stopping: asyncio.Event, *, restart: bool) -> int:
+    while True:
+        # A session of its own: Ctrl-C reaches this process alone, which then asks each of its children once.
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "worker", *arguments, start_new_session=True
+        )
+        ended = asyncio.create_task(process.wait())
+        told = asyncio.create_task(stopping.wait())
+        await asyncio.wait({ended, told}, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        if not ended.done():
+            process.send_signal(signal.SIGTERM)
+            return await ended
+        status = ended.result()
+        if not restart or stopping.is_set():
+            return status
+        log.error("a worker process ended with status %d; starting another", status)
+        await asyncio.sleep(RESTART_S)

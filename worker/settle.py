@@ -1,0 +1,189 @@
+"""Settling attempts: the settle script's wrapper. Settlements that come up together share a round trip."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from producers import keys
+from producers.codec import encode_result
+from producers.contract import JobResult
+from producers.scripts import Argument, Script
+from worker.claim import Claim
+from worker.clock import Clock
+from worker.pacing import US_PER_S, Pacing
+from worker.settings import WorkerSettings
+
+SETTLE = Script.load("worker", "settle.lua")
+
+SETTLEMENTS_A_TRIP = 128
+
+THROTTLED_USERS = 5
+THROTTLED_WITHIN_MS = 2_000
+"""So many users with a 429 within 2 s are taken for the egress's own limit."""
+
+EGRESS_HOLD_MS = 300_000
+"""After its IP limit triggered, the exchange needs 5 minutes to recover (Bitget API documentation, FAQ 10 and the
+change log of August 2025)."""
+
+RETRY_S = 0.2
+"""Pause before settlements that Redis did not take are tried again."""
+
+NOTHING_SENT = -1
+
+log = logging.getLogger("worker.settle")
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What shall become of a claim.
+
+    Attributes:
+        claim: the claim.
+        replied_at_s: when the reply or the failure of its request came, monotonic clock; None if nothing was sent.
+        result: how the change ended; None puts the lane back.
+        delay_s: with no result: when to try again, seconds from now.
+        state: with no result: what the next attempt must know.
+        hold_s: nothing of this user is sent for so long; 0 for no hold.
+    """
+
+    claim: Claim
+    replied_at_s: float | None = None
+    result: JobResult | None = None
+    delay_s: float = 0.0
+    state: bytes = b""
+    hold_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a settlement did.
+
+    Attributes:
+        fenced: the lane had been lost with its lease; nothing was changed.
+        due_in_s: when the lane is due again; None if it is empty or was lost.
+    """
+
+    fenced: bool
+    due_in_s: float | None
+
+
+class Settler:
+    """Writes settlements; those that come up while one trip is under way share the next."""
+
+    def __init__(self, redis: Redis, clock: Clock, settings: WorkerSettings, pacing: Pacing) -> None:
+        self._redis = redis
+        self._clock = clock
+        self._pacing = pacing
+        self._egress = keys.escape(settings.egress)
+        self._result_ttl_ms = round(settings.result_ttl_s * 1000)
+        self._waiting: list[tuple[Settlement, float, asyncio.Future[Settled]]] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def settle(self, settlement: Settlement, *, floor_s: float = 0.0) -> Settled:
+        """Writes one settlement, for as long as its lease runs.
+
+        Args:
+            settlement: what shall become of the claim.
+            floor_s: the shortest round trip to the exchange that is known.
+
+        Raises:
+            LeaseLost: Redis did not take it before the lease ended.
+        """
+        future: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
+        self._waiting.append((settlement, floor_s, future))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write(), name="copytrade settle")
+        return await future
+
+    async def _write(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:SETTLEMENTS_A_TRIP], self._waiting[SETTLEMENTS_A_TRIP:]
+            try:
+                replies = await self._trip(batch)
+            except (RedisError, OSError) as exc:
+                log.warning("Redis took no settlements: %s; trying again", exc)
+                replies = [exc] * len(batch)
+            if self._resolve(batch, replies):
+                await self._clock.sleep(RETRY_S)
+
+    def _resolve(
+        self, batch: list[tuple[Settlement, float, asyncio.Future[Settled]]], replies: list[list[int] | Exception]
+    ) -> bool:
+        """Answers those who wait; returns whether something must be written again."""
+        again = False
+        for entry, reply in zip(batch, replies, strict=True):
+            settlement, _, future = entry
+            if not isinstance(reply, Exception):
+                done, due_us = reply
+                if not future.done():
+                    future.set_result(Settled(fenced=done == 0, due_in_s=None if due_us < 0 else due_us / US_PER_S))
+            elif self._clock.monotonic() < settlement.claim.lease_until_s:
+                self._waiting.append(entry)
+                again = True
+            elif not future.done():
+                future.set_result(Settled(fenced=True, due_in_s=None))
+        return again
+
+    async def _trip(
+        self, batch: list[tuple[Settlement, float, asyncio.Future[Settled]]]
+    ) -> list[list[int] | Exception]:
+        replies = await self._run("EVALSHA", SETTLE.sha, batch)
+        if any(isinstance(reply, NoScriptError) for reply in replies):
+            # Settling twice is harmless: what the first run settled, the second finds fenced.
+            replies = await self._run("EVAL", SETTLE.text, batch)
+        return replies
+
+    async def _run(
+        self, command: str, script: str, batch: list[tuple[Settlement, float, asyncio.Future[Settled]]]
+    ) -> list[list[int] | Exception]:
+        pipe = self._redis.pipeline(transaction=False)
+        for settlement, floor_s, _ in batch:
+            script_keys, args = self._arguments(settlement, floor_s)
+            pipe.execute_command(command, script, len(script_keys), *script_keys, *args)
+        return await pipe.execute(raise_on_error=False)
+
+    def _arguments(self, settlement: Settlement, floor_s: float) -> tuple[list[str], list[Argument]]:
+        claim = settlement.claim
+        lane = claim.lane
+        script_keys = [
+            keys.SCHEDULE,
+            keys.LANE + lane,
+            keys.HEAD + lane,
+            keys.bucket(lane),
+            keys.JOB + claim.job_id,
+            keys.RESULT + claim.job_id,
+            keys.COUNTS,
+            keys.EGRESS + self._egress,
+            keys.THROTTLED + self._egress,
+        ]
+        args: list[Argument] = [
+            lane,
+            claim.job_id,
+            claim.token,
+            claim.slot_number,
+            self._pacing.per_window,
+            self._credit_us(settlement.replied_at_s, floor_s),
+            self._pacing.window_us,
+            round(settlement.hold_s * 1000),
+            lane.partition(":")[0],
+            THROTTLED_USERS,
+            THROTTLED_WITHIN_MS,
+            EGRESS_HOLD_MS,
+        ]
+        if settlement.result is None:
+            args += ("back", round(settlement.delay_s * 1000), settlement.state)
+        else:
+            encoded = encode_result(settlement.result)
+            args += ("done", settlement.result.outcome, encoded, self._result_ttl_ms, keys.DONE + claim.job_id)
+        return script_keys, args
+
+    def _credit_us(self, replied_at_s: float | None, floor_s: float) -> int:
+        """How long before the script's "now" the window of this request certainly had begun; see worker.rtt."""
+        if replied_at_s is None:
+            return NOTHING_SENT
+        return max(0, round((self._clock.monotonic() - replied_at_s + floor_s) * US_PER_S))
