@@ -28,7 +28,9 @@ ENDPOINT = ":settings"
 """What follows the user in a bucket's key: limits are counted per endpoint."""
 
 EGRESS = "copytrade:egress:"
-"""HASH `tat`, `hold` (us): the bucket of one egress IP, `copytrade:egress:<name>`. Claim, settle."""
+"""HASH, the bucket of one egress IP, `copytrade:egress:<name>`. Claim, settle. Fields: `tat`, `hold` as in a bucket;
+`floor`, `samples`, `since`, `floor before`, `samples before`: the shortest round trip (us). TTL 11 min, or longer with
+a hold."""
 
 THROTTLED = "copytrade:throttled:"
 """ZSET user -> time of its last 429 (ms), per egress; tells one user's limit from the egress's. Settle. TTL 1 min."""

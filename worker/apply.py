@@ -8,7 +8,7 @@ import logging
 from producers.contract import Attempt, Outcome
 from worker.claim import Claim
 from worker.clock import Clock
-from worker.conclude import Attemptable, conclude, end, examine, give_back
+from worker.conclude import Attemptable, Sent, conclude, end, examine, give_back
 from worker.credentials import Credentials, CredentialStore
 from worker.endpoint import METHOD, SETTINGS_PATH, encode_body
 from worker.errors import TransportError, UnknownUser
@@ -16,7 +16,6 @@ from worker.exchange import Exchange
 from worker.exchange_clock import ExchangeClock
 from worker.replies import ReplyClass, classify
 from worker.retry import verdict_of
-from worker.rtt import RoundTripFloor
 from worker.settings import WorkerSettings
 from worker.settle import Settled, Settlement, Settler
 from worker.signing import headers
@@ -44,7 +43,6 @@ class Applier:
         self._settler = settler
         self._request_timeout_s = settings.request_timeout_s
         self._max_tries = settings.max_tries
-        self._floor = RoundTripFloor()
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -54,7 +52,7 @@ class Applier:
     async def apply(self, claim: Claim) -> Settled:
         """Attempts a claim and settles it."""
         settlement = await self._attempt(claim)
-        settled = await self._settler.settle(settlement, floor_s=self._floor.floor_s(self._clock.monotonic()))
+        settled = await self._settler.settle(settlement)
         self._report(settlement, settled)
         return settled
 
@@ -99,6 +97,7 @@ class Applier:
             raw = await self._exchange.post(SETTINGS_PATH, body, signed)
         except TransportError as exc:
             ended_s = clock.monotonic()
+            round_trip_s = None
             attempt = Attempt(
                 at_ms=claim.redis_ms(sent_s),
                 took_ms=round((ended_s - sent_s) * 1000),
@@ -107,7 +106,7 @@ class Applier:
             )
         else:
             ended_s = clock.monotonic()
-            self._floor.observe(raw.took_s, ended_s)
+            round_trip_s = raw.took_s
             reply = classify(raw.status, raw.body)
             self._learn_time(reply.reply_class, ended_s - raw.took_s, ended_s, reply.request_time_ms)
             attempt = Attempt(
@@ -118,7 +117,8 @@ class Applier:
                 code=reply.code,
                 message=reply.message,
             )
-        return conclude(ready, attempt, replied_at_s=ended_s, now_ms=claim.redis_ms(ended_s), max_tries=self._max_tries)
+        sent = Sent(attempt, ended_s, round_trip_s)
+        return conclude(ready, sent, now_ms=claim.redis_ms(ended_s), max_tries=self._max_tries)
 
     def _learn_time(self, reply_class: ReplyClass, sent_s: float, ended_s: float, request_time_ms: int | None) -> None:
         if reply_class is ReplyClass.CLOCK_SKEW:

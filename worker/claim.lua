@@ -136,7 +136,8 @@ end
 
 if #claims > 0 then
   redis.call('HSET', egress, 'tat', egress_tat)
-  redis.call('PEXPIRE', egress, math.ceil((math.max(egress_tat, egress_hold, now) - now) / 1000) + KEEP_MS)
+  local keep_ms = math.ceil((math.max(egress_tat, egress_hold, now) - now) / 1000) + KEEP_MS
+  if redis.call('PTTL', egress) < keep_ms then redis.call('PEXPIRE', egress, keep_ms) end
 end
 wait = wait or next_due_us()
 if wait == 0 and redis.call('LLEN', bell) == 0 then redis.call('LPUSH', bell, '1') end

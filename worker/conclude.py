@@ -36,6 +36,21 @@ class Attemptable:
     deadline_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request that was made.
+
+    Attributes:
+        attempt: what is told of it.
+        ended_s: when its reply or failure came, monotonic clock.
+        round_trip_s: from its writing to its reply; None if there was no reply.
+    """
+
+    attempt: Attempt
+    ended_s: float
+    round_trip_s: float | None
+
+
 def examine(claim: Claim, now_ms: int) -> Attemptable | Settlement:
     """Whether a claim's change may be sent; else how it ends.
 
@@ -68,9 +83,7 @@ def examine(claim: Claim, now_ms: int) -> Attemptable | Settlement:
     return ready
 
 
-def end(
-    ready: Attemptable, outcome: Outcome, now_ms: int, message: str, replied_at_s: float | None = None
-) -> Settlement:
+def end(ready: Attemptable, outcome: Outcome, now_ms: int, message: str, sent: Sent | None = None) -> Settlement:
     """The settlement that ends a change."""
     change, state = ready.stored.a[0], ready.state
     last = state.attempts[-1] if state.attempts else None
@@ -87,7 +100,9 @@ def end(
         started_at_ms=state.first_sent_at_ms,
         finished_at_ms=now_ms,
     )
-    return Settlement(ready.claim, replied_at_s=replied_at_s, result=result)
+    if sent is None:
+        return Settlement(ready.claim, result=result)
+    return Settlement(ready.claim, sent.ended_s, sent.round_trip_s, result=result)
 
 
 def give_back(claim: Claim) -> Settlement:
@@ -95,16 +110,16 @@ def give_back(claim: Claim) -> Settlement:
     return Settlement(claim, state=claim.state or head.encode(HeadState()))
 
 
-def conclude(ready: Attemptable, attempt: Attempt, *, replied_at_s: float, now_ms: int, max_tries: int) -> Settlement:
+def conclude(ready: Attemptable, sent: Sent, *, now_ms: int, max_tries: int) -> Settlement:
     """What becomes of a change after a request.
 
     Args:
         ready: the change before the request.
-        attempt: the request.
-        replied_at_s: when its reply or failure came, monotonic clock.
+        sent: the request.
         now_ms: Unix milliseconds, Redis's clock.
         max_tries: the last try; 0 for no bound but the deadline.
     """
+    attempt = sent.attempt
     throttled = attempt.verdict == ReplyClass.THROTTLED
     state = ready.state.with_attempt(attempt, counts=not throttled)
     after = Attemptable(ready.claim, ready.stored, state, ready.deadline_ms)
@@ -116,11 +131,18 @@ def conclude(ready: Attemptable, attempt: Attempt, *, replied_at_s: float, now_m
     )
     match decision:
         case Done(outcome):
-            return end(after, outcome, now_ms, attempt.message or "", replied_at_s)
+            return end(after, outcome, now_ms, attempt.message or "", sent)
         case Retry(after_s):
-            return Settlement(ready.claim, replied_at_s, delay_s=after_s, state=head.encode(state))
+            return Settlement(ready.claim, sent.ended_s, sent.round_trip_s, delay_s=after_s, state=head.encode(state))
         case Hold(after_s):
-            return Settlement(ready.claim, replied_at_s, delay_s=after_s, state=head.encode(state), hold_s=after_s)
+            return Settlement(
+                ready.claim,
+                sent.ended_s,
+                sent.round_trip_s,
+                delay_s=after_s,
+                state=head.encode(state),
+                hold_s=after_s,
+            )
 
 
 def _read(claim: Claim) -> StoredChange:

@@ -20,7 +20,7 @@ KEEPALIVE_S = 60.0
 """An idle connection is kept this long: a TLS handshake costs two round trips, and waves of changes come apart."""
 
 DNS_CACHE_S = 60
-"""The exchange stands behind a content network with short-lived addresses; a minute keeps failover quick."""
+"""The exchange stands behind a content delivery network with short-lived addresses; a minute keeps failover quick."""
 
 _MESSAGE_CHARS = 200
 

@@ -1,9 +1,14 @@
 """The leaky bucket's figures: what a rate means in microseconds. Values in, values out.
 
 The claim script keeps two rules for each user. The pace: one request every `pace_us`, slot after slot. And the guard:
-a slot is not before the end of the window that the request `per_window` places back opened, counted from when that
-request certainly had arrived. The pace alone is not exact at the exchange, since two requests may be delayed
-differently on their way; the guard is.
+a slot is not before the end of the window that the request `per_window` places back opened. The pace alone is not
+exact at the exchange, since two requests may be delayed differently on their way; the guard is:
+
+The exchange counts arrivals, workers know departures and receipts. Let the reply to the request ten back have come at
+`r`. The request had arrived at `r - down` at the latest, and the next one, sent at `t`, arrives at `t + up` at the
+earliest. They are a window apart at the exchange if `t >= r + window - (up + down)`. Taking nothing off is always right
+and wastes a round trip; taking off the shortest round trip seen is right as far as each way has its floor. The settle
+script keeps that floor for each egress, whose workers share a path, and takes nothing off before it has seen 20.
 """
 
 from __future__ import annotations

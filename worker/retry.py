@@ -89,7 +89,7 @@ def decide(verdicts: Sequence[str], *, tries: int, remaining_s: float, max_tries
     """What becomes of a change.
 
     Args:
-        verdicts: of its attempts, oldest first; the last is the one to decide on. The last 20 suffice.
+        verdicts: of its attempts, at least one, oldest first; the last is to be decided on. The last 20 suffice.
         tries: how many attempts counted so far, this one included unless it was throttled.
         remaining_s: until the change's deadline.
         max_tries: the last try; 0 for no bound but the deadline.

@@ -22,7 +22,8 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
         egress: name of this worker's egress IP; workers of one name share its limit.
         user_rate_per_s: requests a second of one user. 10 by the endpoint's page; its current version says 5.
         egress_rate_per_s: requests a second of one egress IP. 100: the exchange allows 6000 a minute.
-        pace_margin_percent: how much slower than the user's rate requests are paced.
+        pace_margin_percent: how much slower than the user's rate requests are paced. It only smooths: what keeps the
+            limit exact is the guard (worker/pacing.py).
         max_jobs: changes that one worker process has in hand at once.
         lease_s: how long a claimed lane is its worker's. A dead worker's lanes are claimed again after this.
         connect_timeout_s: how long connecting to the exchange may take.
@@ -41,7 +42,7 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     egress: Text = "default"
     user_rate_per_s: Positive = 10.0
     egress_rate_per_s: Positive = 100.0
-    pace_margin_percent: NotNegative = 1.0
+    pace_margin_percent: NotNegative = 0.2
     max_jobs: Count = 256
     lease_s: Positive = 9.0
     connect_timeout_s: Positive = 2.0

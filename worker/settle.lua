@@ -7,24 +7,58 @@ that is not empty is on the schedule, and a settle whose token is no longer the 
 
 KEYS  1 schedule   2 lane   3 head   4 bucket   5 job   6 result   7 counts   8 egress   9 throttled
 ARGV  1 lane   2 job ID   3 token   4 slot number   5 requests a window
-      6 what was sent: -1 nothing; else us to subtract from now + window to get the end of the window that this
-        request opened (time since its reply, plus the shortest round trip known)
-      7 window (us)   8 user hold (ms from now, 0 none)   9 user of the lane
-      10 how many users throttled at once mean the egress   11 within (ms)   12 egress hold then (ms)
-      13 verb: "done" or "back"
-      done: 14 outcome   15 result   16 its TTL (ms)   17 channel
-      back: 14 delay (ms)   15 state
+      6 window (us)   7 time since the reply or failure of the request (us), -1 if nothing was sent
+      8 the request's round trip (us), -1 if there was no reply
+      9 user hold (ms from now, 0 none)   10 user of the lane
+      11 how many users throttled at once mean the egress   12 within (ms)   13 egress hold then (ms)
+      14 verb: "done" or "back"
+      done: 15 outcome   16 result   17 its TTL (ms)   18 channel
+      back: 15 delay (ms)   16 state
 Reply {1, us until the lane is due again, -1 if it is empty} or {0, -1}: fenced
 ]]
-local schedule, list, head, bucket = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local schedule, list, head, bucket, egress, throttled = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[8], KEYS[9]
 local lane, job_id, token = ARGV[1], ARGV[2], ARGV[3]
-local slot_number, per_window, credit = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local window, hold_ms, verb = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[13]
+local slot_number, per_window, window = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local reply_age, round_trip = tonumber(ARGV[7]), tonumber(ARGV[8])
+local hold_ms, verb = tonumber(ARGV[9]), ARGV[14]
+
 local KEEP_MS = 60000
-local RELEASED = 0   -- an entry of the bucket's ring that holds back nobody
+local RELEASED = 0             -- an entry of the bucket's ring that holds back nobody
+local FLOOR_WINDOW = 60000000  -- us; a changed network path is forgotten after one to two of these
+local FLOOR_SAMPLES = 20       -- fewer round trips give no credit
+local FLOOR_MARGIN = 1000      -- us; clocks and timers tick in milliseconds
+local FLOOR_KEEP_MS = 600000
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
+
+-- The shortest round trip of this egress over the current window and the one before it; 0 until enough were seen.
+local function floor()
+  local seen = redis.call('HMGET', egress, 'floor', 'samples', 'since', 'floor before', 'samples before')
+  local shortest, samples, since = tonumber(seen[1] or round_trip), tonumber(seen[2] or 0), tonumber(seen[3] or now)
+  local before, samples_before = tonumber(seen[4] or round_trip), tonumber(seen[5] or 0)
+  if now - since >= FLOOR_WINDOW then
+    if now - since < 2 * FLOOR_WINDOW then
+      before, samples_before = shortest, samples
+    else
+      before, samples_before = round_trip, 0
+    end
+    shortest, samples, since = round_trip, 0, now
+  end
+  shortest, samples = math.min(shortest, round_trip), samples + 1
+  redis.call('HSET', egress, 'floor', shortest, 'samples', samples, 'since', since, 'floor before', before,
+    'samples before', samples_before)
+  if redis.call('PTTL', egress) < FLOOR_KEEP_MS then redis.call('PEXPIRE', egress, FLOOR_KEEP_MS + KEEP_MS) end
+  if samples + samples_before < FLOOR_SAMPLES then return 0 end
+  return math.max(0, math.min(shortest, before) - FLOOR_MARGIN)
+end
+
+-- When the window that the request opened has surely ended: no earlier than it arrived, plus the window.
+local function window_end()
+  if reply_age < 0 then return RELEASED end
+  if round_trip < 0 then return now - reply_age + window end
+  return now - reply_age - floor() + window
+end
 
 -- The bucket is told what became of its slot even when the lane is lost: the exchange saw the request all the same.
 local entry = tostring(slot_number % per_window)
@@ -32,20 +66,18 @@ local state = redis.call('HMGET', bucket, 'n', 'turn', 'pace', 'hold', entry)
 local n, turn, pace = tonumber(state[1] or 0), tonumber(state[2] or 0), tonumber(state[3] or 0)
 local hold = tonumber(state[4] or 0)
 local still_in_ring = n > slot_number and n - slot_number <= per_window
-if still_in_ring and tonumber(state[5] or 0) < 0 then
-  redis.call('HSET', bucket, entry, credit < 0 and RELEASED or now + window - credit)
-end
+if still_in_ring and tonumber(state[5] or 0) < 0 then redis.call('HSET', bucket, entry, window_end()) end
 if hold_ms > 0 then
+  local now_ms = math.floor(now / 1000)
   hold = math.max(hold, now + hold_ms * 1000)
   redis.call('HSET', bucket, 'hold', hold)
-  local recent, within = KEYS[9], tonumber(ARGV[11])
-  redis.call('ZADD', recent, math.floor(now / 1000), ARGV[9])
-  redis.call('ZREMRANGEBYSCORE', recent, '-inf', math.floor(now / 1000) - within)
-  redis.call('PEXPIRE', recent, KEEP_MS)
-  if redis.call('ZCARD', recent) >= tonumber(ARGV[10]) then
-    local egress_hold_ms = tonumber(ARGV[12])
-    redis.call('HSET', KEYS[8], 'hold', now + egress_hold_ms * 1000)
-    redis.call('PEXPIRE', KEYS[8], egress_hold_ms + KEEP_MS)
+  redis.call('ZADD', throttled, now_ms, ARGV[10])
+  redis.call('ZREMRANGEBYSCORE', throttled, '-inf', now_ms - tonumber(ARGV[12]))
+  redis.call('PEXPIRE', throttled, KEEP_MS)
+  if redis.call('ZCARD', throttled) >= tonumber(ARGV[11]) then
+    local egress_hold_ms = tonumber(ARGV[13])
+    redis.call('HSET', egress, 'hold', now + egress_hold_ms * 1000)
+    redis.call('PEXPIRE', egress, egress_hold_ms + FLOOR_KEEP_MS)
   end
 end
 
@@ -63,15 +95,15 @@ if redis.call('HGET', head, 'token') ~= token or redis.call('LINDEX', list, 0) ~
 
 if verb == 'back' then
   redis.call('HDEL', head, 'token')
-  redis.call('HSET', head, 'state', ARGV[15], 'lapses', 0)
-  return {1, schedule_lane(now + tonumber(ARGV[14]) * 1000)}
+  redis.call('HSET', head, 'state', ARGV[16], 'lapses', 0)
+  return {1, schedule_lane(now + tonumber(ARGV[15]) * 1000)}
 end
 
 redis.call('LPOP', list)
 redis.call('DEL', head, KEYS[5])
-redis.call('SET', KEYS[6], ARGV[15], 'PX', ARGV[16])
-redis.call('HINCRBY', KEYS[7], ARGV[14], 1)
-redis.call('PUBLISH', ARGV[17], job_id)
+redis.call('SET', KEYS[6], ARGV[16], 'PX', ARGV[17])
+redis.call('HINCRBY', KEYS[7], ARGV[15], 1)
+redis.call('PUBLISH', ARGV[18], job_id)
 if redis.call('EXISTS', list) == 0 then
   redis.call('ZREM', schedule, lane)
   return {1, -1}

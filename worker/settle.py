@@ -33,7 +33,7 @@ change log of August 2025)."""
 RETRY_S = 0.2
 """Pause before settlements that Redis did not take are tried again."""
 
-NOTHING_SENT = -1
+NONE = -1
 
 log = logging.getLogger("worker.settle")
 
@@ -45,6 +45,7 @@ class Settlement:
     Attributes:
         claim: the claim.
         replied_at_s: when the reply or the failure of its request came, monotonic clock; None if nothing was sent.
+        round_trip_s: from the request's writing to its reply; None if there was no reply.
         result: how the change ended; None puts the lane back.
         delay_s: with no result: when to try again, seconds from now.
         state: with no result: what the next attempt must know.
@@ -53,6 +54,7 @@ class Settlement:
 
     claim: Claim
     replied_at_s: float | None = None
+    round_trip_s: float | None = None
     result: JobResult | None = None
     delay_s: float = 0.0
     state: bytes = b""
@@ -72,6 +74,9 @@ class Settled:
     due_in_s: float | None
 
 
+Waiting = tuple[Settlement, asyncio.Future[Settled]]
+
+
 class Settler:
     """Writes settlements; those that come up while one trip is under way share the next."""
 
@@ -81,21 +86,13 @@ class Settler:
         self._pacing = pacing
         self._egress = keys.escape(settings.egress)
         self._result_ttl_ms = round(settings.result_ttl_s * 1000)
-        self._waiting: list[tuple[Settlement, float, asyncio.Future[Settled]]] = []
+        self._waiting: list[Waiting] = []
         self._writer: asyncio.Task[None] | None = None
 
-    async def settle(self, settlement: Settlement, *, floor_s: float = 0.0) -> Settled:
-        """Writes one settlement, for as long as its lease runs.
-
-        Args:
-            settlement: what shall become of the claim.
-            floor_s: the shortest round trip to the exchange that is known.
-
-        Raises:
-            LeaseLost: Redis did not take it before the lease ended.
-        """
+    async def settle(self, settlement: Settlement) -> Settled:
+        """Writes one settlement. While Redis is away it is tried again, for as long as its lease runs."""
         future: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
-        self._waiting.append((settlement, floor_s, future))
+        self._waiting.append((settlement, future))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write(), name="copytrade settle")
         return await future
@@ -111,13 +108,11 @@ class Settler:
             if self._resolve(batch, replies):
                 await self._clock.sleep(RETRY_S)
 
-    def _resolve(
-        self, batch: list[tuple[Settlement, float, asyncio.Future[Settled]]], replies: list[list[int] | Exception]
-    ) -> bool:
+    def _resolve(self, batch: list[Waiting], replies: list[list[int] | Exception]) -> bool:
         """Answers those who wait; returns whether something must be written again."""
         again = False
         for entry, reply in zip(batch, replies, strict=True):
-            settlement, _, future = entry
+            settlement, future = entry
             if not isinstance(reply, Exception):
                 done, due_us = reply
                 if not future.done():
@@ -129,25 +124,21 @@ class Settler:
                 future.set_result(Settled(fenced=True, due_in_s=None))
         return again
 
-    async def _trip(
-        self, batch: list[tuple[Settlement, float, asyncio.Future[Settled]]]
-    ) -> list[list[int] | Exception]:
+    async def _trip(self, batch: list[Waiting]) -> list[list[int] | Exception]:
         replies = await self._run("EVALSHA", SETTLE.sha, batch)
         if any(isinstance(reply, NoScriptError) for reply in replies):
             # Settling twice is harmless: what the first run settled, the second finds fenced.
             replies = await self._run("EVAL", SETTLE.text, batch)
         return replies
 
-    async def _run(
-        self, command: str, script: str, batch: list[tuple[Settlement, float, asyncio.Future[Settled]]]
-    ) -> list[list[int] | Exception]:
+    async def _run(self, command: str, script: str, batch: list[Waiting]) -> list[list[int] | Exception]:
         pipe = self._redis.pipeline(transaction=False)
-        for settlement, floor_s, _ in batch:
-            script_keys, args = self._arguments(settlement, floor_s)
+        for settlement, _ in batch:
+            script_keys, args = self._arguments(settlement)
             pipe.execute_command(command, script, len(script_keys), *script_keys, *args)
         return await pipe.execute(raise_on_error=False)
 
-    def _arguments(self, settlement: Settlement, floor_s: float) -> tuple[list[str], list[Argument]]:
+    def _arguments(self, settlement: Settlement) -> tuple[list[str], list[Argument]]:
         claim = settlement.claim
         lane = claim.lane
         script_keys = [
@@ -167,8 +158,9 @@ class Settler:
             claim.token,
             claim.slot_number,
             self._pacing.per_window,
-            self._credit_us(settlement.replied_at_s, floor_s),
             self._pacing.window_us,
+            self._reply_age_us(settlement),
+            NONE if settlement.round_trip_s is None else round(settlement.round_trip_s * US_PER_S),
             round(settlement.hold_s * 1000),
             lane.partition(":")[0],
             THROTTLED_USERS,
@@ -182,8 +174,8 @@ class Settler:
             args += ("done", settlement.result.outcome, encoded, self._result_ttl_ms, keys.DONE + claim.job_id)
         return script_keys, args
 
-    def _credit_us(self, replied_at_s: float | None, floor_s: float) -> int:
-        """How long before the script's "now" the window of this request certainly had begun; see worker.rtt."""
-        if replied_at_s is None:
-            return NOTHING_SENT
-        return max(0, round((self._clock.monotonic() - replied_at_s + floor_s) * US_PER_S))
+    def _reply_age_us(self, settlement: Settlement) -> int:
+        """Taken as late as can be: what passes between here and the script makes the guard stricter, never laxer."""
+        if settlement.replied_at_s is None:
+            return NONE
+        return max(0, round((self._clock.monotonic() - settlement.replied_at_s) * US_PER_S))

@@ -1,0 +1,1 @@
+"""Programs around the worker: the exchange double, the demo, the benchmarks."""

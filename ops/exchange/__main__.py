@@ -1,0 +1,130 @@
+"""The double as a process: `python -m ops.exchange --credentials file:PATH`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from ops.exchange.accounts import Accounts, AccountsError, load
+from ops.exchange.app import ExchangeDouble
+from ops.exchange.faults import LATENCY, Fault
+from ops.exchange.table import table
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def _fault(text: str) -> Fault:
+    """A fault from NAME=PROBABILITY[,ATTRIBUTE=VALUE...]."""
+    head, *rest = text.split(",")
+    pairs = [pair.partition("=") for pair in (head, *rest)]
+    if not all(separator for _, separator, _ in pairs):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PROBABILITY[,ATTRIBUTE=VALUE...]")
+    (kind, _, probability), *others = pairs
+    values = {"kind": kind, "probability": probability} | {name: value for name, _, value in others}
+    try:
+        return msgspec.convert(values, Fault, strict=False)
+    except msgspec.ValidationError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
+
+
+def _credentials(text: str) -> Accounts:
+    scheme, separator, path = text.partition(":")
+    if scheme != "file" or not separator:
+        raise argparse.ArgumentTypeError(f"{text!r} is not file:PATH")
+    try:
+        return load(Path(path))
+    except AccountsError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def _duration(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
+    return float(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m ops.exchange", description="A strict double of the exchange, on loopback.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument(
+        "--credentials", type=_credentials, required=True, metavar="file:PATH", help="TOML [users.<id>]"
+    )
+    parser.add_argument("--user-rate-per-s", type=_count, default=10, metavar="N", help="limit of a user and endpoint")
+    parser.add_argument("--egress-per-min", type=_count, default=6000, metavar="N", help="limit of a remote IP")
+    parser.add_argument("--egress-recovery-s", type=_duration, default=300, metavar="S", help="after a breach of it")
+    parser.add_argument("--latency-ms", type=_duration, default=0, metavar="MS", help="every reply is this late")
+    parser.add_argument("--jitter-ms", type=_duration, default=0, metavar="MS", help="plus up to this much")
+    parser.add_argument("--skew-ms", type=int, default=0, metavar="MS", help="the double's clock is this far ahead")
+    parser.add_argument(
+        "--fault",
+        type=_fault,
+        action="append",
+        default=[],
+        metavar="NAME=PROBABILITY",
+        help="such as http_500=0.01, code:45001=1,first=3 or hang=0.1,ms=2000,user=1001; repeatable",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the faults' random numbers")
+    return parser
+
+
+async def _serve(double: ExchangeDouble, parser: argparse.ArgumentParser) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, stop.set)
+    try:
+        await double.start()
+    except (OSError, OverflowError) as error:  # OverflowError: the port is none
+        parser.error(f"cannot listen, choose another --host or --port: {error}")
+    print(f"exchange double listening on {double.url}", flush=True)
+    await stop.wait()
+    await double.close()
+    print(table(double.ledger.report()), file=sys.stderr)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM, then print the report on stderr.
+
+    Args:
+        arguments: the command line's; by default those of the process.
+
+    Raises:
+        SystemExit: with status 2, after one line on stderr, if an argument cannot be used.
+    """
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    faults: list[Fault] = args.fault
+    if args.latency_ms or args.jitter_ms:
+        faults = [Fault(LATENCY, ms=args.latency_ms, jitter_ms=args.jitter_ms), *faults]
+    double = ExchangeDouble(
+        args.credentials,
+        user_rate_per_s=args.user_rate_per_s,
+        egress_per_min=args.egress_per_min,
+        egress_recovery_s=args.egress_recovery_s,
+        faults=faults,
+        seed=args.seed,
+        listen=(args.host, args.port),
+    )
+    double.clock.skew_ms = args.skew_ms
+    asyncio.run(_serve(double, parser))
+
+
+if __name__ == "__main__":
+    main()

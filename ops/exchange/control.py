@@ -1,0 +1,86 @@
+"""The double's own paths, by which a test or a scenario in another process watches and steers it. No I/O.
+
+    GET  /_double/report            the report, JSON
+    GET  /_double/arrivals          the arrivals that are kept, oldest first, one JSON object a line
+    GET  /_double/settings/<user>   the settings that the user was given, by trader, JSON
+    GET  /_double/faults            the faults in force, JSON, each with how many requests it may still strike
+    POST /_double/faults            replaces the faults: a JSON list of objects with the attributes of `Fault`
+    POST /_double/clock             {"skewMs": 45000} shifts the double's clock against the machine's
+    POST /_double/reset             forgets the arrivals and the limits' windows; settings and faults stay
+
+Requests to them are neither recorded nor counted toward a limit.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from urllib.parse import unquote
+
+import msgspec
+
+from ops.exchange.clock import Clock
+from ops.exchange.faults import Fault, Faults
+from ops.exchange.ledger import Ledger
+from ops.exchange.rules import Exchange
+
+PREFIX = "/_double/"
+SETTINGS_PREFIX = f"{PREFIX}settings/"
+
+_json = msgspec.json.Encoder()
+
+
+class _Shift(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    skew_ms: int
+
+
+class _InForce(msgspec.Struct):
+    fault: Fault
+    remaining: int | None
+
+
+class Control(NamedTuple):
+    """The parts of a double that can be watched and steered."""
+
+    ledger: Ledger
+    faults: Faults
+    exchange: Exchange
+    clock: Clock
+
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        """Carry out one request.
+
+        Args:
+            method: in capitals.
+            path: with the prefix, not decoded.
+            body: the bytes received.
+
+        Returns:
+            The HTTP status and the JSON of the reply.
+        """
+        try:
+            return 200, self._do(method, path, body)
+        except msgspec.MsgspecError as error:
+            return 400, _json.encode({"error": f"{method} {path}: {error}"})
+        except LookupError:
+            return 404, _json.encode({"error": f"{method} {path}: no such control; see ops/exchange/control.py"})
+
+    def _do(self, method: str, path: str, body: bytes) -> bytes:
+        if method == "GET" and path.startswith(SETTINGS_PREFIX):
+            return _json.encode(self.exchange.settings_of(unquote(path.removeprefix(SETTINGS_PREFIX))))
+        match method, path.removeprefix(PREFIX):
+            case "GET", "report":
+                return _json.encode(self.ledger.report())
+            case "GET", "arrivals":
+                return _json.encode_lines(self.ledger.arrivals)
+            case "GET", "faults":
+                return _json.encode([_InForce(fault, remaining) for fault, remaining in self.faults.remaining()])
+            case "POST", "faults":
+                self.faults.replace(msgspec.json.decode(body, type=list[Fault]))
+            case "POST", "clock":
+                self.clock.skew_ms = msgspec.json.decode(body, type=_Shift).skew_ms
+            case "POST", "reset":
+                self.ledger.reset()
+                self.exchange.reset_limits()
+            case _:
+                raise LookupError(path)
+        return b"{}"

@@ -1,0 +1,87 @@
+"""Limits and peaks over true sliding windows. No I/O; every time is handed in, in nanoseconds of one rising clock.
+
+A window of span S that ends at t is (t - S, t]: an arrival exactly S after another is no longer in its window. Each
+arrival costs O(1), amortised where old entries are dropped.
+
+The exchange does not document whether its windows are fixed or sliding (Bitget API documentation, "Rate limit": only
+counts per time). Whoever keeps below a sliding window keeps below a fixed one too, so the double is the stricter peer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+SECOND_NS = 1_000_000_000
+
+
+class SlidingWindow:
+    """At most `limit` arrivals in any window of `span_ns`. Refused arrivals count as well."""
+
+    __slots__ = ("_latest", "_span_ns")
+
+    def __init__(self, limit: int, span_ns: int) -> None:
+        self._latest: deque[int] = deque(maxlen=limit)
+        self._span_ns = span_ns
+
+    def admits(self, at_ns: int) -> bool:
+        """Note an arrival and tell whether it is within the limit.
+
+        Args:
+            at_ns: when it arrived; not before the arrival noted last.
+        """
+        latest = self._latest
+        # The ring holds the last `limit` arrivals: when it is full, its oldest is the one that has to be out of reach.
+        within = len(latest) < (latest.maxlen or 0) or at_ns - latest[0] >= self._span_ns
+        latest.append(at_ns)
+        return within
+
+
+class EgressWindow:
+    """The limit of one remote IP: a sliding minute and, once it was breached, a time in which nothing is admitted.
+
+    Bitget API documentation, "FAQ", question 10: 6000 requests per IP and minute; a breach takes 5 minutes to recover.
+    The arrivals of the recovery time count toward the next minute, and do not lengthen the recovery.
+    """
+
+    __slots__ = ("_blocked_until_ns", "_recovery_ns", "_window")
+
+    def __init__(self, limit: int, recovery_ns: int) -> None:
+        self._window = SlidingWindow(limit, 60 * SECOND_NS)
+        self._recovery_ns = recovery_ns
+        self._blocked_until_ns: int | None = None
+
+    def admits(self, at_ns: int) -> bool:
+        """Note an arrival and tell whether it is within the limit.
+
+        Args:
+            at_ns: when it arrived; not before the arrival noted last.
+        """
+        within = self._window.admits(at_ns)
+        if self._blocked_until_ns is not None and at_ns < self._blocked_until_ns:
+            return False
+        if not within:
+            self._blocked_until_ns = at_ns + self._recovery_ns
+        return within
+
+
+class Peak:
+    """The highest number of arrivals that any sliding window of `span_ns` has held.
+
+    Attributes:
+        highest: that number, 0 before the first arrival.
+    """
+
+    __slots__ = ("_recent", "_span_ns", "highest")
+
+    def __init__(self, span_ns: int = SECOND_NS) -> None:
+        self._recent: deque[int] = deque()
+        self._span_ns = span_ns
+        self.highest = 0
+
+    def note(self, at_ns: int) -> None:
+        """Note an arrival, not before the one noted last."""
+        recent = self._recent
+        recent.append(at_ns)
+        while at_ns - recent[0] >= self._span_ns:
+            recent.popleft()
+        self.highest = max(self.highest, len(recent))

@@ -1,0 +1,120 @@
+"""The body of a request, field by field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ops.exchange.fields import FieldError, check, glimpse, read
+from tests.exchange.signed_requests import TRADER, body, setting
+
+
+def test_the_example_of_the_documentation_passes_and_is_kept_as_given() -> None:
+    """A body as the page shows it."""
+    assert check(read(body())) == (TRADER, [setting()])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"traceValue": None},
+        {"marginCoin": None, "maxHoldSize": None},
+        {"leverType": "specify", "longLeverage": "20"},
+        {"leverType": "specify", "shortLeverage": "125"},
+        {"stopSurplusRatio": "1", "stopLossRatio": "400"},
+        {"stopSurplusRatio": ""},
+        {"traceType": "percent", "traceValue": "0.5"},
+        {"traceType": "count", "productType": "COIN-FUTURES", "leverType": "position", "marginType": "specify"},
+    ],
+)
+def test_what_the_documentation_allows_passes(changed: dict[str, Any]) -> None:
+    """Optional fields may be missing or empty; borders are inside."""
+    check(read(body(setting(**changed))))
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"symbol": None}, "40019"),
+        ({"symbol": ""}, "40019"),
+        ({"symbol": "BTC USDT"}, "40034"),
+        ({"productType": None}, "40019"),
+        ({"productType": "usdt-futures"}, "40020"),
+        ({"marginType": "crossed"}, "40020"),
+        ({"marginCoin": "US DT"}, "40034"),
+        ({"leverType": "fixed"}, "40020"),
+        ({"leverType": "specify"}, "40019"),
+        ({"leverType": "specify", "longLeverage": "0"}, "43050"),
+        ({"leverType": "specify", "longLeverage": "126"}, "43050"),
+        ({"leverType": "specify", "shortLeverage": "1.5"}, "43050"),
+        ({"longLeverage": 20}, "40020"),
+        ({"traceType": "ratio"}, "40020"),
+        ({"traceValue": 330}, "40020"),
+        ({"traceValue": "-1"}, "40808"),
+        ({"traceValue": "1e3"}, "40808"),
+        ({"traceValue": "many"}, "40808"),
+        ({"traceValue": "0.00"}, "31035"),
+        ({"maxHoldSize": "5,000"}, "40808"),
+        ({"stopSurplusRatio": "0"}, "31040"),
+        ({"stopSurplusRatio": "401"}, "31040"),
+        ({"stopLossRatio": "10.5"}, "31041"),
+        ({"stopLossRatio": "\u0661"}, "31041"),
+        ({"stoplossRatio": "10"}, "40017"),
+    ],
+)
+def test_a_bad_field_of_a_setting_is_refused_with_the_code_for_it(changed: dict[str, Any], code: str) -> None:
+    """The message names the setting and the field."""
+    with pytest.raises(FieldError, match=r"settings\[1\]") as refusal:
+        check(read(body(setting(symbol="ETHUSDT"), setting(**changed))))
+    assert refusal.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "40017"),
+        (b"{", "40017"),
+        (b"\xff", "40017"),
+        (b"[]", "40017"),
+        (b"[" * 100_000, "40017"),
+        (body(traderId=None), "40019"),
+        (body(traderId=123), "40020"),
+        (body(traderID=TRADER), "40017"),
+        (body(mode="expert"), "40020"),
+        (body(autoCopy="yes"), "40020"),
+        (body(settings=[]), "40019"),
+        (body(settings=setting()), "40019"),
+        (body(settings=["BTCUSDT"]), "40017"),
+        (body(*(setting(symbol=f"S{index}") for index in range(11))), "40058"),
+        (body(setting(), setting(traceValue="1")), "40017"),
+    ],
+)
+def test_a_bad_body_is_refused_with_the_code_for_it(content: bytes, code: str) -> None:
+    """Whatever it is that came, it never raises anything else."""
+    with pytest.raises(FieldError) as refusal:
+        check(read(content))
+    assert refusal.value.code == code
+
+
+def test_ten_settings_and_one_symbol_in_two_products_pass() -> None:
+    """The pair (symbol, productType) is what must not repeat."""
+    products = ("USDT-FUTURES", "USDC-FUTURES")
+    settings = [setting(symbol=f"S{index // 2}", productType=products[index % 2]) for index in range(10)]
+    assert check(read(body(*settings))).settings == settings
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"3", b"[]", b"{}", b'{"settings": 3, "traderId": null}', b'{"settings": [3]}']
+)
+def test_a_glimpse_of_anything_is_possible(content: bytes) -> None:
+    """An arrival is recorded whatever its body is."""
+    trader, values = glimpse(read(content))
+    assert isinstance(trader, str)
+    assert isinstance(values, tuple)
+
+
+def test_a_glimpse_of_a_good_body_is_its_trader_and_its_trace_values_in_order() -> None:
+    """By these a test can follow the order of changes."""
+    content = body(setting(traceValue="1"), setting(symbol="ETHUSDT", traceValue="2"))
+    assert glimpse(read(content)) == (TRADER, ("1", "2"))

@@ -1,0 +1,87 @@
+"""The double as a process, and its command line."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from ops.exchange.__main__ import main
+from ops.exchange.rules import PUBLIC_TIME, SETTINGS
+from tests.exchange.signed_requests import ALICE, body, headers
+
+CREDENTIALS = f"""
+[users.1001]
+api_key = "{ALICE.api_key}"
+secret_key = "{ALICE.secret_key}"
+passphrase = "{ALICE.passphrase}"
+"""
+
+
+@pytest.fixture
+def credentials(tmp_path: Path) -> str:
+    """A credentials argument."""
+    path = tmp_path / "credentials.toml"
+    path.write_text(CREDENTIALS)
+    return f"file:{path}"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+async def test_it_says_where_it_listens_and_reports_when_it_is_stopped(
+    credentials: str, signum: signal.Signals
+) -> None:
+    """The first line of stdout has the URL; the report is on stderr; the exit status is 0."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "ops.exchange", "--credentials", credentials, "--fault", "code:45001=1,first=1"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stdout is not None
+    first_line = (await process.stdout.readline()).decode().strip()
+    words, _, url = first_line.rpartition(" ")
+    assert words == "exchange double listening on"
+    async with aiohttp.ClientSession() as client:
+        for expected in ("45001", "00000"):
+            async with client.post(url + SETTINGS, data=body(), headers=headers(ALICE, body())) as response:
+                assert (await response.json())["code"] == expected
+        await client.get(url + PUBLIC_TIME)
+        process.send_signal(signum)
+        _, errors = await process.communicate()
+    assert process.returncode == 0
+    assert "arrivals 3, accepted 2" in errors.decode()
+    assert "1001" in errors.decode()
+    assert "alice" not in errors.decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--port", "many"], "--port"),
+        (["--port", "70000"], "--port"),
+        (["--host", "192.0.2.1"], "--host"),
+        (["--user-rate-per-s", "0"], "--user-rate-per-s"),
+        (["--latency-ms", "-5"], "--latency-ms"),
+        (["--egress-recovery-s", "inf"], "--egress-recovery-s"),
+        (["--fault", "http_500"], "--fault"),
+        (["--fault", "http_418=1"], "http_418"),
+        (["--fault", "hang=2"], "--fault"),
+        (["--fault", "hang=1,seconds=2"], "seconds"),
+        (["--credentials", "vault:1"], "--credentials"),
+        (["--credentials", "file:nowhere.toml"], "nowhere.toml"),
+    ],
+)
+def test_a_bad_argument_ends_it_with_one_line_that_names_it(
+    credentials: str, capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
+) -> None:
+    """Exit status 2, as of every command line."""
+    with pytest.raises(SystemExit) as end:
+        main(["--credentials", credentials, *arguments])
+    lines = capsys.readouterr().err.splitlines()
+    assert end.value.code == 2
+    assert len(lines) == 1
+    assert named in lines[0]
