@@ -101,7 +101,7 @@ class Drain:
             self._start(claim)
         self._report_unreadable(claims.unreadable)
         if claims.next_due_s is not None:
-            self._expect(claims.next_due_s)
+            self._due_at_s = min(self._due_at_s, self._clock.monotonic() + claims.next_due_s)
         await self._sleep()
 
     async def _sleep(self) -> None:
