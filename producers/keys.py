@@ -7,7 +7,7 @@ script finds the user as everything before the first `:`.
 from __future__ import annotations
 
 SCHEDULE = "copytrade:schedule"
-"""ZSET lane -> earliest time it may be claimed (ms, Redis clock). Submit, claim, settle."""
+"""ZSET lane -> earliest time it may be claimed (ms, Redis clock; .5 marks a promised turn). Submit, claim, settle."""
 
 BELL = "copytrade:bell"
 """LIST of at most one wake-up for an idle worker. Pushed by submit and claim, popped by workers."""

@@ -20,6 +20,7 @@ local lane_prefix, job_prefix, result_prefix = ARGV[1], ARGV[2], ARGV[3]
 local bucket_prefix, bucket_suffix, lane_limit = ARGV[4], ARGV[5], tonumber(ARGV[6])
 local FIRST, STEP = 7, 3
 local KEEP_MS = 60000
+local PROMISED = 0.5   -- see claim.lua of the worker
 
 local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
@@ -34,7 +35,7 @@ local function due_ms(lane)
   redis.call('HSET', bucket, 'turn', next_turn)
   local keep_ms = math.ceil((next_turn - now_us) / 1000) + KEEP_MS
   if redis.call('PTTL', bucket) < keep_ms then redis.call('PEXPIRE', bucket, keep_ms) end
-  return math.floor(turn / 1000)
+  return math.floor(turn / 1000) + PROMISED
 end
 
 local reply = {now_ms}

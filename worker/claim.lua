@@ -3,8 +3,11 @@ claim: take the due heads.
 
 Goes through due lanes by due time. A lane whose user has a slot within the look-ahead is claimed: the slot is taken
 from the user's bucket and from the egress's, and the lane's score becomes the end of its lease. A lane whose slot is
-further away gets the next free turn of its user as its score. Atomic so that a slot is given once and a lane is
-never held by two.
+further away is put off. Atomic so that a slot is given once and a lane is never held by two.
+
+Lanes of one user take turns, so that a thousand of them do not all come due for one slot. A score that ends in .5
+says that the lane was promised its time: put off for less than a pace it keeps its place, else it takes the next turn
+that nobody was promised.
 
 A slot of a user is the latest of: now; the slot before it plus the pace (slots follow from slot to slot, so that a
 late claim does not slow the pace; at most `catch up` is made good); the end of the window that the tenth request
@@ -33,7 +36,8 @@ local egress_pace, egress_burst = tonumber(ARGV[16]), tonumber(ARGV[17])
 local LOOK_AGAIN = 20000   -- us; a slot that hangs on a request still under way is asked for again this soon
 local KEEP_MS = 60000
 local PUT_OFF_MS = 60000
-local SPARE_LANES = 32     -- lanes read beyond `most`, since some only get a later turn
+local SPARE_LANES = 32     -- lanes read beyond `most`, since some are only put off
+local PROMISED = 0.5
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -68,11 +72,14 @@ local function keep(bucket, turn, hold)
   redis.call('PEXPIRE', bucket, math.ceil((math.max(turn, hold, now) - now + window + under_way) / 1000) + KEEP_MS)
 end
 
-local function put_off(lane, bucket, slot, turn, hold)
-  local due = math.max(slot - look_ahead, turn)
-  redis.call('HSET', bucket, 'turn', due + pace, 'pace', pace)
-  keep(bucket, due + pace, hold)
-  redis.call('ZADD', schedule, math.floor(due / 1000), lane)
+local function put_off(lane, promised, bucket, slot, turn, hold)
+  local due = slot - look_ahead
+  if not promised or slot - horizon >= pace then
+    due = math.max(due, turn)
+    redis.call('HSET', bucket, 'turn', due + pace, 'pace', pace)
+    keep(bucket, due + pace, hold)
+  end
+  redis.call('ZADD', schedule, math.floor(due / 1000) + PROMISED, lane)
 end
 
 local function take(bucket, slot, n, tat, turn, hold)
@@ -87,7 +94,7 @@ end
 local claims = {}
 
 -- Returns whether the scan may go on: false once the egress has no slot within the look-ahead.
-local function claim(lane)
+local function claim(lane, promised)
   local job_id = redis.call('LINDEX', lane_prefix .. lane, 0)
   if not job_id then
     redis.call('ZREM', schedule, lane)
@@ -96,7 +103,7 @@ local function claim(lane)
   local bucket = bucket_prefix .. string.match(lane, '^[^:]*') .. bucket_suffix
   local slot, n, tat, turn, hold = user_slot(bucket)
   if slot > horizon then
-    put_off(lane, bucket, slot, turn, hold)
+    put_off(lane, promised, bucket, slot, turn, hold)
     return true
   end
   slot = math.max(slot, egress_slot())
@@ -120,11 +127,13 @@ local function claim(lane)
   return true
 end
 
-local due = redis.call('ZRANGEBYSCORE', schedule, '-inf', now_ms, 'LIMIT', 0, most + SPARE_LANES)
+-- Each is followed by its score.
+local due = redis.call('ZRANGEBYSCORE', schedule, '-inf', now / 1000, 'WITHSCORES', 'LIMIT', 0, most + SPARE_LANES)
 local wait
-for _, lane in ipairs(due) do
+for i = 1, #due, 2 do
   if #claims == most then wait = 0 break end
-  local readable, go_on = pcall(claim, lane)
+  local lane = due[i]
+  local readable, go_on = pcall(claim, lane, tonumber(due[i + 1]) % 1 == PROMISED)
   if not readable then
     redis.call('ZADD', schedule, now_ms + PUT_OFF_MS, lane)
     claims[#claims + 1] = {lane}

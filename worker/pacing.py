@@ -8,7 +8,7 @@ The exchange counts arrivals, workers know departures and receipts. Let the repl
 `r`. The request had arrived at `r - down` at the latest, and the next one, sent at `t`, arrives at `t + up` at the
 earliest. They are a window apart at the exchange if `t >= r + window - (up + down)`. Taking nothing off is always right
 and wastes a round trip; taking off the shortest round trip seen is right as far as each way has its floor. The settle
-script keeps that floor for each egress, whose workers share a path, and takes nothing off before it has seen 20.
+script keeps that floor for each egress, whose workers share a path, and takes nothing off before it has seen 10.
 """
 
 from __future__ import annotations

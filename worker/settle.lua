@@ -23,9 +23,10 @@ local reply_age, round_trip = tonumber(ARGV[7]), tonumber(ARGV[8])
 local hold_ms, verb = tonumber(ARGV[9]), ARGV[14]
 
 local KEEP_MS = 60000
+local PROMISED = 0.5           -- see claim.lua
 local RELEASED = 0             -- an entry of the bucket's ring that holds back nobody
 local FLOOR_WINDOW = 60000000  -- us; a changed network path is forgotten after one to two of these
-local FLOOR_SAMPLES = 20       -- fewer round trips give no credit
+local FLOOR_SAMPLES = 10       -- fewer round trips give no credit
 local FLOOR_MARGIN = 1000      -- us; clocks and timers tick in milliseconds
 local FLOOR_KEEP_MS = 600000
 
@@ -83,11 +84,12 @@ end
 
 local function schedule_lane(earliest)
   local due = math.max(earliest, turn, hold)
-  if due == turn then turn = turn + pace end
+  local promised = due == turn
+  if promised then turn = turn + pace end
   if turn > 0 then redis.call('HSET', bucket, 'turn', turn) end
   local keep_ms = math.ceil((math.max(turn, hold, now) - now) / 1000) + KEEP_MS
   if redis.call('PTTL', bucket) < keep_ms then redis.call('PEXPIRE', bucket, keep_ms) end
-  redis.call('ZADD', schedule, math.floor(due / 1000), lane)
+  redis.call('ZADD', schedule, math.floor(due / 1000) + (promised and PROMISED or 0), lane)
   return due - now
 end
 
