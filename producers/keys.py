@@ -33,7 +33,7 @@ EGRESS = "copytrade:egress:"
 a hold."""
 
 THROTTLED = "copytrade:throttled:"
-"""ZSET user -> time of its last 429 (ms), per egress; tells one user's limit from the egress's. Settle. TTL 1 min."""
+"""SET, per egress: users throttled with no other reply between them; many mean the egress. Settle. TTL 1 min."""
 
 COUNTS = "copytrade:counts"
 """HASH outcome -> number of changes that ended so. Settle. No TTL."""

@@ -6,7 +6,6 @@ import asyncio
 import logging
 
 from producers.contract import Attempt, Outcome
-from worker.claim import Claim
 from worker.clock import Clock
 from worker.conclude import Attemptable, Sent, conclude, end, examine, give_back
 from worker.credentials import Credentials, CredentialStore
@@ -14,10 +13,11 @@ from worker.endpoint import METHOD, SETTINGS_PATH, encode_body
 from worker.errors import TransportError, UnknownUser
 from worker.exchange import Exchange
 from worker.exchange_clock import ExchangeClock
+from worker.lanes import Claim, Settled, Settlement
 from worker.replies import ReplyClass, classify
 from worker.retry import verdict_of
 from worker.settings import WorkerSettings
-from worker.settle import Settled, Settlement, Settler
+from worker.settle import Settler
 from worker.signing import headers
 
 log = logging.getLogger("worker.apply")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
@@ -11,61 +10,11 @@ from redis.asyncio import Redis
 from producers import keys
 from producers.scripts import Script
 from worker.clock import Clock
+from worker.lanes import LARGEST_PAYLOAD_BYTES, Claim, Claims
 from worker.pacing import LOOK_AHEAD_US, US_PER_S, Pacing
 from worker.settings import WorkerSettings
 
 CLAIM = Script.load("worker", "claim.lua")
-
-LARGEST_PAYLOAD_BYTES = 64 * 1024
-"""Ten settings with every field at its longest are below 20 KiB."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A lane's head, held by this worker until its lease ends.
-
-    Attributes:
-        lane: the lane's name.
-        job_id: the head's ID.
-        token: proves the claim when it is settled.
-        slot_at_s: not to be sent before this, monotonic clock.
-        lease_until_s: not to be sent nor settled after this, monotonic clock.
-        slot_number: which slot of its user's bucket it took.
-        lapses: how many workers in a row lost this head with their lease.
-        payload: the stored change; None if it is absent or too large.
-        state: what earlier attempts left; None if there were none.
-        redis_lead_ms: how far Redis's clock (Unix milliseconds) is ahead of the monotonic one.
-    """
-
-    lane: str
-    job_id: str
-    token: str
-    slot_at_s: float
-    lease_until_s: float
-    slot_number: int
-    lapses: int
-    payload: bytes | None
-    state: bytes | None
-    redis_lead_ms: float
-
-    def redis_ms(self, monotonic_s: float) -> int:
-        """A moment of the monotonic clock on Redis's clock, Unix milliseconds: the clock of all that is stored."""
-        return round(monotonic_s * 1000 + self.redis_lead_ms)
-
-
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """What a claim brought.
-
-    Attributes:
-        claims: the heads to attempt.
-        unreadable: lanes whose keys are not what they must be; they were put off.
-        next_due_s: seconds until another lane can be claimed, 0 if at once; None if none is scheduled.
-    """
-
-    claims: list[Claim]
-    unreadable: list[str]
-    next_due_s: float | None
 
 
 class Claimer:

@@ -9,11 +9,10 @@ from producers.contract import Attempt, JobResult, Outcome
 from producers.errors import InvalidChange
 from producers.rules import check
 from worker import head
-from worker.claim import LARGEST_PAYLOAD_BYTES, Claim
 from worker.head import HeadState
+from worker.lanes import LARGEST_PAYLOAD_BYTES, Claim, Settlement
 from worker.replies import ReplyClass
 from worker.retry import Done, Hold, Retry, decide
-from worker.settle import Settlement
 
 POISON_LAPSES = 5
 """A head that so many workers in a row lost with their lease is taken for what kills them."""

@@ -16,8 +16,9 @@ from redis.asyncio import Redis
 
 from producers import keys
 from worker.apply import Applier
-from worker.claim import Claim, Claimer
+from worker.claim import Claimer
 from worker.clock import Clock
+from worker.lanes import Claim
 from worker.patience import patiently
 
 CLAIMS_A_TRIP = 100

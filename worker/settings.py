@@ -22,6 +22,8 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
         egress: name of this worker's egress IP; workers of one name share its limit.
         user_rate_per_s: requests a second of one user. 10 by the endpoint's page; its current version says 5.
         egress_rate_per_s: requests a second of one egress IP. 100: the exchange allows 6000 a minute.
+        egress_hold_s: how long nothing is sent after the egress's own limit triggered. The exchange needs 5 minutes
+            to recover (Bitget API documentation, FAQ 10, and its change log of August 2025).
         pace_margin_percent: how much slower than the user's rate requests are paced. It only smooths: what keeps the
             limit exact is the guard (worker/pacing.py).
         max_jobs: changes that one worker process has in hand at once.
@@ -42,6 +44,7 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     egress: Text = "default"
     user_rate_per_s: Positive = 10.0
     egress_rate_per_s: Positive = 100.0
+    egress_hold_s: Positive = 300.0
     pace_margin_percent: NotNegative = 0.2
     max_jobs: Count = 256
     lease_s: Positive = 9.0

@@ -10,17 +10,17 @@ ARGV  1 lane   2 job ID   3 token   4 slot number   5 requests a window
       6 window (us)   7 time since the reply or failure of the request (us), -1 if nothing was sent
       8 the request's round trip (us), -1 if there was no reply
       9 user hold (ms from now, 0 none)   10 user of the lane
-      11 how many users throttled at once mean the egress   12 within (ms)   13 egress hold then (ms)
-      14 verb: "done" or "back"
-      done: 15 outcome   16 result   17 its TTL (ms)   18 channel
-      back: 15 delay (ms)   16 state
+      11 how many users throttled in a row mean the egress   12 egress hold then (ms)
+      13 verb: "done" or "back"
+      done: 14 outcome   15 result   16 its TTL (ms)   17 channel
+      back: 14 delay (ms)   15 state
 Reply {1, us until the lane is due again, -1 if it is empty} or {0, -1}: fenced
 ]]
 local schedule, list, head, bucket, egress, throttled = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[8], KEYS[9]
 local lane, job_id, token = ARGV[1], ARGV[2], ARGV[3]
 local slot_number, per_window, window = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local reply_age, round_trip = tonumber(ARGV[7]), tonumber(ARGV[8])
-local hold_ms, verb = tonumber(ARGV[9]), ARGV[14]
+local hold_ms, verb = tonumber(ARGV[9]), ARGV[13]
 
 local KEEP_MS = 60000
 local PROMISED = 0.5           -- see claim.lua
@@ -69,17 +69,17 @@ local hold = tonumber(state[4] or 0)
 local still_in_ring = n > slot_number and n - slot_number <= per_window
 if still_in_ring and tonumber(state[5] or 0) < 0 then redis.call('HSET', bucket, entry, window_end()) end
 if hold_ms > 0 then
-  local now_ms = math.floor(now / 1000)
   hold = math.max(hold, now + hold_ms * 1000)
   redis.call('HSET', bucket, 'hold', hold)
-  redis.call('ZADD', throttled, now_ms, ARGV[10])
-  redis.call('ZREMRANGEBYSCORE', throttled, '-inf', now_ms - tonumber(ARGV[12]))
+  redis.call('SADD', throttled, ARGV[10])
   redis.call('PEXPIRE', throttled, KEEP_MS)
-  if redis.call('ZCARD', throttled) >= tonumber(ARGV[11]) then
-    local egress_hold_ms = tonumber(ARGV[13])
+  if redis.call('SCARD', throttled) >= tonumber(ARGV[11]) then
+    local egress_hold_ms = tonumber(ARGV[12])
     redis.call('HSET', egress, 'hold', now + egress_hold_ms * 1000)
     redis.call('PEXPIRE', egress, egress_hold_ms + FLOOR_KEEP_MS)
   end
+elseif round_trip >= 0 then
+  redis.call('DEL', throttled)
 end
 
 local function schedule_lane(earliest)
@@ -97,15 +97,15 @@ if redis.call('HGET', head, 'token') ~= token or redis.call('LINDEX', list, 0) ~
 
 if verb == 'back' then
   redis.call('HDEL', head, 'token')
-  redis.call('HSET', head, 'state', ARGV[16], 'lapses', 0)
-  return {1, schedule_lane(now + tonumber(ARGV[15]) * 1000)}
+  redis.call('HSET', head, 'state', ARGV[15], 'lapses', 0)
+  return {1, schedule_lane(now + tonumber(ARGV[14]) * 1000)}
 end
 
 redis.call('LPOP', list)
 redis.call('DEL', head, KEYS[5])
-redis.call('SET', KEYS[6], ARGV[16], 'PX', ARGV[17])
-redis.call('HINCRBY', KEYS[7], ARGV[15], 1)
-redis.call('PUBLISH', ARGV[18], job_id)
+redis.call('SET', KEYS[6], ARGV[15], 'PX', ARGV[16])
+redis.call('HINCRBY', KEYS[7], ARGV[14], 1)
+redis.call('PUBLISH', ARGV[17], job_id)
 if redis.call('EXISTS', list) == 0 then
   redis.call('ZREM', schedule, lane)
   return {1, -1}

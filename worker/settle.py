@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from producers import keys
 from producers.codec import encode_result
-from producers.contract import JobResult
 from producers.scripts import Argument, Script
-from worker.claim import Claim
 from worker.clock import Clock
+from worker.lanes import Settled, Settlement
 from worker.pacing import US_PER_S, Pacing
 from worker.settings import WorkerSettings
 
@@ -23,12 +21,7 @@ SETTLE = Script.load("worker", "settle.lua")
 SETTLEMENTS_A_TRIP = 128
 
 THROTTLED_USERS = 5
-THROTTLED_WITHIN_MS = 2_000
-"""So many users with a 429 within 2 s are taken for the egress's own limit."""
-
-EGRESS_HOLD_MS = 300_000
-"""After its IP limit triggered, the exchange needs 5 minutes to recover (Bitget API documentation, FAQ 10 and the
-change log of August 2025)."""
+"""So many users in a row with a 429, and no other reply between them, are taken for the egress's own limit."""
 
 RETRY_S = 0.2
 """Pause before settlements that Redis did not take are tried again."""
@@ -36,42 +29,6 @@ RETRY_S = 0.2
 NONE = -1
 
 log = logging.getLogger("worker.settle")
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """What shall become of a claim.
-
-    Attributes:
-        claim: the claim.
-        replied_at_s: when the reply or the failure of its request came, monotonic clock; None if nothing was sent.
-        round_trip_s: from the request's writing to its reply; None if there was no reply.
-        result: how the change ended; None puts the lane back.
-        delay_s: with no result: when to try again, seconds from now.
-        state: with no result: what the next attempt must know.
-        hold_s: nothing of this user is sent for so long; 0 for no hold.
-    """
-
-    claim: Claim
-    replied_at_s: float | None = None
-    round_trip_s: float | None = None
-    result: JobResult | None = None
-    delay_s: float = 0.0
-    state: bytes = b""
-    hold_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What a settlement did.
-
-    Attributes:
-        fenced: the lane had been lost with its lease; nothing was changed.
-        due_in_s: when the lane is due again; None if it is empty or was lost.
-    """
-
-    fenced: bool
-    due_in_s: float | None
 
 
 Waiting = tuple[Settlement, asyncio.Future[Settled]]
@@ -85,6 +42,7 @@ class Settler:
         self._clock = clock
         self._pacing = pacing
         self._egress = keys.escape(settings.egress)
+        self._egress_hold_ms = round(settings.egress_hold_s * 1000)
         self._result_ttl_ms = round(settings.result_ttl_s * 1000)
         self._waiting: list[Waiting] = []
         self._writer: asyncio.Task[None] | None = None
@@ -164,8 +122,7 @@ class Settler:
             round(settlement.hold_s * 1000),
             lane.partition(":")[0],
             THROTTLED_USERS,
-            THROTTLED_WITHIN_MS,
-            EGRESS_HOLD_MS,
+            self._egress_hold_ms,
         ]
         if settlement.result is None:
             args += ("back", round(settlement.delay_s * 1000), settlement.state)

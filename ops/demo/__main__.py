@@ -1,0 +1,84 @@
+"""`python -m ops.demo`: the main job on real parts, in about 20 seconds. Exit status 0 only if every invariant held."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+
+from ops.demo import show
+from ops.demo.checks import check_all
+from ops.demo.evidence import Evidence
+from ops.demo.figures import figures
+from ops.demo.run import Watch, play
+from ops.demo.scenario import Scenario, make
+
+INTERRUPTED = 130
+LOG_LINES = 10
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Plays the demo; returns the exit status."""
+    options = _options(argv)
+    began_s = time.monotonic()
+    scenario = make(followers=options.followers, lane=options.lane, seed=options.seed)
+    screen = show.console(to_stderr=options.json)
+    show.opening(screen, scenario)
+    with tempfile.TemporaryDirectory(prefix="copytrade-demo-") as name:
+        folder = Path(name)
+        try:
+            with show.progress(screen, scenario) as watch:
+                evidence = asyncio.run(_until_told_to_stop(scenario, folder, watch))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            print("demo: interrupted; everything it started has been stopped", file=sys.stderr)
+            return INTERRUPTED
+        checks = check_all(evidence)
+        holds = all(check.holds for check in checks)
+        if not holds:
+            _print_log(folder / "worker.log")
+    seen = figures(evidence, {planned.change.user_id for planned in scenario.fan_out})
+    took_s = time.monotonic() - began_s
+    show.closing(screen, seen, checks, took_s)
+    if options.json:
+        document = {"holds": holds, "seed": options.seed, "tookS": round(took_s, 1), "checks": checks, "figures": seen}
+        print(msgspec.json.format(msgspec.json.encode(document)).decode())
+    return 0 if holds else 1
+
+
+def _options(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m ops.demo", description="The main job on real parts: limits, order, faults and results."
+    )
+    parser.add_argument("--followers", type=int, default=300, metavar="N", help="of the fan-out (300)")
+    parser.add_argument("--lane", type=int, default=120, metavar="N", help="changes of the user with many (120)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="decides whom the faults strike (1)")
+    parser.add_argument("--json", action="store_true", help="the result as JSON on stdout, the rest on stderr")
+    options = parser.parse_args(argv)
+    for name, least in (("followers", 20), ("lane", 2)):
+        if getattr(options, name) < least:
+            parser.error(f"--{name} must be {least} or more; got {getattr(options, name)}")
+    return options
+
+
+async def _until_told_to_stop(scenario: Scenario, folder: Path, watch: Watch) -> Evidence:
+    """SIGTERM ends it as Ctrl-C does: what was started is stopped first."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - a coroutine runs in a task
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await play(scenario, folder, watch)
+
+
+def _print_log(path: Path) -> None:
+    """The end of the workers' log, for whoever looks for the reason."""
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    print("\n".join(["the workers' last lines:", *lines[-LOG_LINES:], ""]), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

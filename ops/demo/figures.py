@@ -1,0 +1,163 @@
+"""What was seen, in figures. No I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from statistics import median
+
+import msgspec
+
+from ops.demo.evidence import Evidence
+from ops.demo.scenario import LANE_USER, USER_LIMIT_PER_S
+from producers import Attempt, JobResult
+
+
+class NotApplied(msgspec.Struct, frozen=True, kw_only=True):
+    """A change that was not applied.
+
+    Attributes:
+        user: whose.
+        flaw: what was wrong, by the scenario; "" if nothing was.
+        outcome: how it ended; "refused" if the producer did not accept it.
+        code: the exchange's; None if it was not asked.
+        message: why, for people.
+    """
+
+    user: str
+    flaw: str
+    outcome: str
+    code: str | None
+    message: str
+
+
+class Retried(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests that were followed by another one.
+
+    Attributes:
+        verdict: what the worker made of the reply.
+        requests: how many.
+        replies: what came back, and how often.
+    """
+
+    verdict: str
+    requests: int
+    replies: dict[str, int]
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """The demo in figures.
+
+    Attributes:
+        outcomes: how many changes ended how.
+        not_applied: the ones that were not applied.
+        peak_in_1s: the highest number of requests of one user that the exchange saw in any second.
+        peak_user: whose.
+        lane_changes: how many changes the long lane had.
+        lane_requests: how many requests they took.
+        lane_rate_per_s: requests a second of its user, from the first to the last.
+        lane_percent: of the user's limit.
+        fan_out_changes: how many changes of the fan-out were sent.
+        fan_out_s: from the first of these requests to the last of their outcomes, seconds.
+        passers_by: how many there were.
+        passer_by_median_ms: from asking to the result in hand, milliseconds.
+        passer_by_longest_ms: the same, of the one that waited longest.
+        struck: requests struck by a fault, by kind.
+        retried: requests that were followed by another one, by verdict.
+    """
+
+    outcomes: dict[str, int]
+    not_applied: list[NotApplied]
+    peak_in_1s: int
+    peak_user: str
+    lane_changes: int
+    lane_requests: int
+    lane_rate_per_s: float
+    lane_percent: float
+    fan_out_changes: int
+    fan_out_s: float
+    passers_by: int
+    passer_by_median_ms: float
+    passer_by_longest_ms: float
+    struck: dict[str, int]
+    retried: list[Retried]
+
+
+def figures(evidence: Evidence, fan_out_users: set[str]) -> Figures:
+    """The figures of what was seen.
+
+    Args:
+        evidence: what was seen.
+        fan_out_users: the users of the fan-out.
+    """
+    results = list(evidence.results.values())
+    users = {user: seen for user, seen in evidence.report.users.items() if user}
+    peak_user = max(users, key=lambda user: users[user].peak_in_1s, default="")
+    lane = users.get(LANE_USER)
+    rate_per_s = lane.rate_per_s if lane else 0.0
+    fan_out = [result for result in results if result.user_id in fan_out_users and result.started_at_ms is not None]
+    return Figures(
+        outcomes=dict(Counter(str(result.outcome) for result in results).most_common()),
+        not_applied=_not_applied(evidence),
+        peak_in_1s=users[peak_user].peak_in_1s if peak_user else 0,
+        peak_user=peak_user,
+        lane_changes=sum(result.user_id == LANE_USER for result in results),
+        lane_requests=lane.arrivals if lane else 0,
+        lane_rate_per_s=round(rate_per_s, 2),
+        lane_percent=round(100 * rate_per_s / USER_LIMIT_PER_S, 1),
+        fan_out_changes=len(fan_out),
+        fan_out_s=_span_s(fan_out),
+        passers_by=len(evidence.waited_ms),
+        passer_by_median_ms=round(median(evidence.waited_ms or [0.0]), 1),
+        passer_by_longest_ms=round(max(evidence.waited_ms, default=0.0), 1),
+        struck=dict(Counter(arrival.fault for arrival in evidence.arrivals if arrival.fault).most_common()),
+        retried=_retried(results),
+    )
+
+
+def _not_applied(evidence: Evidence) -> list[NotApplied]:
+    refused = [
+        NotApplied(
+            user=each.planned.change.user_id, flaw=each.planned.flaw, outcome="refused", code=None, message=each.why
+        )
+        for each in evidence.refused
+    ]
+    ended = [
+        NotApplied(
+            user=each.planned.change.user_id,
+            flaw=each.planned.flaw,
+            outcome=str(result.outcome),
+            code=result.code,
+            message=result.message,
+        )
+        for each in evidence.accepted
+        if (result := evidence.results.get(each.job_id)) and result.outcome != "applied"
+    ]
+    return sorted(refused + ended, key=lambda each: (each.outcome, each.user))
+
+
+def _retried(results: list[JobResult]) -> list[Retried]:
+    """All attempts but the last of each change."""
+    attempts = [attempt for result in results for attempt in result.attempts[:-1]]
+    verdicts = Counter(attempt.verdict for attempt in attempts)
+    return [
+        Retried(verdict=verdict, requests=requests, replies=_counted(_reply, attempts, verdict))
+        for verdict, requests in verdicts.most_common()
+    ]
+
+
+def _counted(kind: Callable[[Attempt], str], attempts: list[Attempt], verdict: str) -> dict[str, int]:
+    return dict(Counter(kind(attempt) for attempt in attempts if attempt.verdict == verdict).most_common())
+
+
+def _reply(attempt: Attempt) -> str:
+    if attempt.status is None:
+        return (attempt.message or "no reply").rpartition(": ")[2]
+    return f"HTTP {attempt.status}" if attempt.code is None else f"HTTP {attempt.status} with code {attempt.code}"
+
+
+def _span_s(results: list[JobResult]) -> float:
+    if not results:
+        return 0.0
+    first_ms = min(result.started_at_ms or 0 for result in results)
+    return round((max(result.finished_at_ms for result in results) - first_ms) / 1000, 2)

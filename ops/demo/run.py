@@ -1,0 +1,145 @@
+"""Plays a scenario on real processes: a Valkey server, the exchange double and two workers, asked by one producer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+from redis.asyncio import Redis
+
+from ops.demo.evidence import Accepted, Evidence, Refused
+from ops.demo.scenario import REQUEST_TIMEOUT_S, Planned, Scenario
+from ops.exchange import Arrival, Report
+from ops.redis_server import embedded_valkey
+from ops.stack import Stack, write_credentials
+from producers import Job, JobNotFound, JobResult, Producer, ResultTimeout, keys
+
+WORKERS = 2
+PATIENCE_S = 60.0
+"""What has not ended by then counts as lost."""
+WAITING_AT_ONCE = 32
+"""Results waited for at the same time: each looks over a connection of its own."""
+BETWEEN_PASSERS_BY_S = 0.2
+
+FAN_OUT, LANE, PASSERS_BY = "fan-out", "long lane", "passers-by"
+
+Watch = Callable[[str, int], None]
+"""Told of progress: the group, and how many of its changes have ended."""
+
+
+@dataclass(slots=True)
+class _Play:
+    """One run: the producer that asks, and what it has seen so far."""
+
+    producer: Producer
+    watch: Watch
+    deadline_s: float
+    accepted: list[Accepted] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    results: dict[str, JobResult] = field(default_factory=dict)
+    waited_ms: list[float] = field(default_factory=list)
+
+    async def all(self, scenario: Scenario) -> None:
+        """Asks for everything and waits for everything."""
+        lane = await self._ask(scenario.lane)
+        fan_out = await self._ask(scenario.fan_out)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._wait(LANE, lane, at_once=1))
+            await self._wait(FAN_OUT, fan_out, at_once=WAITING_AT_ONCE)
+            await self._pass_by(scenario.passers_by)
+
+    async def _ask(self, planned: list[Planned]) -> list[Job]:
+        report = await self.producer.enqueue_many(each.change for each in planned)
+        why = {refusal.index: str(refusal.error) for refusal in report.refused}
+        self.refused += [Refused(planned[index], error) for index, error in why.items()]
+        in_lanes = [each for index, each in enumerate(planned) if index not in why]
+        self.accepted += [Accepted(each, job.job_id) for each, job in zip(in_lanes, report.jobs, strict=True)]
+        return report.jobs
+
+    async def _wait(self, group: str, jobs: Iterable[Job], *, at_once: int) -> None:
+        free = asyncio.Semaphore(at_once)
+        ended = 0
+
+        async def wait(job: Job) -> None:
+            nonlocal ended
+            async with free:
+                await self._result(job)
+            ended += 1
+            self.watch(group, ended)
+
+        await asyncio.gather(*map(wait, jobs))
+
+    async def _pass_by(self, planned: list[Planned]) -> None:
+        """One after the other, as people come: each waits for its result before the next one asks."""
+        loop = asyncio.get_running_loop()
+        for number, each in enumerate(planned, start=1):
+            asked_at_s = loop.time()
+            job = await self.producer.enqueue(each.change)
+            self.accepted.append(Accepted(each, job.job_id))
+            await self._result(job)
+            self.waited_ms.append((loop.time() - asked_at_s) * 1000)
+            self.watch(PASSERS_BY, number)
+            await asyncio.sleep(BETWEEN_PASSERS_BY_S)
+
+    async def _result(self, job: Job) -> None:
+        left_s = max(0.0, self.deadline_s - asyncio.get_running_loop().time())
+        with suppress(ResultTimeout, JobNotFound):  # what is missing is for the checks to tell
+            self.results[job.job_id] = await job.result(timeout=left_s)
+
+
+async def play(scenario: Scenario, folder: Path, watch: Watch) -> Evidence:
+    """Plays a scenario from start to stop.
+
+    Args:
+        scenario: what to play.
+        folder: an empty one, for credentials and the log of the workers, `worker.log`.
+        watch: told of progress.
+    """
+    users = scenario.users()
+    known = [user for user in users if user.user_id not in scenario.unknown]
+    with embedded_valkey() as dsn:
+        stack = Stack(
+            redis_dsn=dsn,
+            credentials=write_credentials(folder / "workers.toml", known, wrong=scenario.wrong),
+            known_credentials=write_credentials(folder / "exchange.toml", users),
+            environ={"COPYTRADE_REQUEST_TIMEOUT_S": str(REQUEST_TIMEOUT_S)},
+            log_path=folder / "worker.log",
+        )
+        async with stack, Producer.connect(dsn) as producer:
+            await stack.set_faults(*map(msgspec.to_builtins, scenario.faults))
+            await stack.start_workers(WORKERS)
+            deadline_s = asyncio.get_running_loop().time() + PATIENCE_S
+            seen = _Play(producer, watch, deadline_s)
+            await seen.all(scenario)
+            return Evidence(
+                faults=scenario.faults,
+                accepted=seen.accepted,
+                refused=seen.refused,
+                results=seen.results,
+                counted=await _counted(dsn),
+                arrivals=[msgspec.convert(arrival, Arrival) for arrival in await stack.arrivals()],
+                report=msgspec.convert(await stack.report(), Report),
+                kept=await _kept(stack.exchange_url, [user.user_id for user in users]),
+                waited_ms=seen.waited_ms,
+            )
+
+
+async def _counted(dsn: str) -> dict[str, int]:
+    async with Redis.from_url(dsn) as redis:
+        counts = await redis.hgetall(keys.COUNTS)
+    return {outcome.decode(): int(count) for outcome, count in counts.items()}
+
+
+async def _kept(exchange_url: str, users: list[str]) -> dict[str, Any]:
+    async with aiohttp.ClientSession(exchange_url) as http:
+        kept = {}
+        for user in users:
+            async with http.get(f"/_double/settings/{user}") as response:
+                kept[user] = await response.json()
+    return kept

@@ -1,0 +1,181 @@
+"""The demo for people: what will happen, how far it is, what came of it. A bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ops.demo.checks import Check
+from ops.demo.figures import Figures
+from ops.demo.run import FAN_OUT, LANE, PASSERS_BY, WORKERS, Watch
+from ops.demo.scenario import ADDRESS_LIMIT_PER_S, USER_LIMIT_PER_S, Scenario
+
+PLAIN_WIDTH = 110
+LINE_EVERY_S = 2.0
+
+MEANINGS = {
+    "applied": "the exchange answered success",
+    "rejected": "the exchange refused the content; trying again would not help",
+    "unauthorized": "no credentials for the user, or the exchange refused them",
+    "exhausted": "sent, but never with a verdict, until the deadline",
+    "expired": "the deadline passed before it was sent",
+    "cancelled": "taken back before it was sent",
+    "superseded": "replaced by a later change before it was sent",
+    "refused": "not accepted by the producer; nothing was written",
+}
+
+VERDICTS = {
+    "transient": "not now: sent again after a back-off",
+    "ambiguous": "no readable reply, perhaps applied: sent again, which is safe, as it sets values",
+    "throttled": "too many requests: this user alone waits, and it counts as no try",
+    "failed": 'a success that says data "fail": sent again, some times',
+    "clock_skew": "the timestamp was off: signed and sent again at once",
+}
+
+
+def console(*, to_stderr: bool) -> Console:
+    """Where everything is shown."""
+    screen = Console(stderr=to_stderr, highlight=False)
+    return screen if screen.is_terminal else Console(stderr=to_stderr, highlight=False, width=PLAIN_WIDTH)
+
+
+def opening(screen: Console, scenario: Scenario) -> None:
+    """What will happen."""
+    flawed = sum(bool(planned.flaw) for planned in scenario.fan_out)
+    screen.print(
+        f"[bold]One change is fanned out to {len(scenario.fan_out)} followers[/bold], {flawed} of whom have wrong keys or"
+        f" settings, beside one user who has {len(scenario.lane)} changes queued and may send {USER_LIMIT_PER_S} a"
+        f" second. Meanwhile {len(scenario.passers_by)} passers-by ask for a single change each."
+        f" {len(scenario.faults)} faults are waiting at the exchange.\n"
+        f"Real processes: a Valkey server, a strict double of the exchange, {WORKERS} workers.\n"
+    )
+
+
+@contextmanager
+def progress(screen: Console, scenario: Scenario) -> Iterator[Watch]:
+    """Shows how far it is, for as long as the body runs; the body tells it."""
+    refused = sum(planned.expected is None for planned in scenario.fan_out)
+    totals = {
+        FAN_OUT: len(scenario.fan_out) - refused,
+        LANE: len(scenario.lane),
+        PASSERS_BY: len(scenario.passers_by),
+    }
+    if screen.is_terminal:
+        with _bars(screen, totals) as watch:
+            yield watch
+    else:
+        yield _lines(screen, totals)
+    screen.print()
+
+
+@contextmanager
+def _bars(screen: Console, totals: Mapping[str, int]) -> Iterator[Watch]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=screen) as bars:
+        tasks = {group: bars.add_task(group, total=total) for group, total in totals.items()}
+
+        def watch(group: str, ended: int) -> None:
+            bars.update(tasks[group], completed=ended)
+
+        yield watch
+
+
+def _lines(screen: Console, totals: Mapping[str, int]) -> Watch:
+    began_s = next_line_s = time.monotonic()
+    so_far = dict.fromkeys(totals, 0)
+
+    def watch(group: str, ended: int) -> None:
+        nonlocal next_line_s
+        so_far[group] = ended
+        now_s = time.monotonic()
+        if now_s >= next_line_s or all(so_far[name] == total for name, total in totals.items()):
+            next_line_s = now_s + LINE_EVERY_S
+            shown = "   ".join(f"{name} {so_far[name]:>3}/{total}" for name, total in totals.items())
+            screen.print(f"{now_s - began_s:5.1f} s   {shown}")
+
+    return watch
+
+
+def closing(screen: Console, seen: Figures, checks: list[Check], took_s: float) -> None:
+    """What came of it."""
+    screen.print(_outcomes(seen))
+    screen.print(_not_applied(seen))
+    screen.print(_retried(seen))
+    screen.print(_rates(seen))
+    screen.print(_verdicts(checks))
+    held = sum(check.holds for check in checks)
+    if held == len(checks):
+        screen.print(
+            f"[bold green]All {held} invariants held[/bold green], in {took_s:.0f} s: every limit kept, every order kept"
+            " through faults and retries, every change with exactly one outcome."
+        )
+    else:
+        screen.print(f"[bold red]{len(checks) - held} of {len(checks)} invariants did not hold[/bold red], see above.")
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in {"changes", "requests"} else "left", overflow="fold")
+    return table
+
+
+def _outcomes(seen: Figures) -> Table:
+    table = _table("How the changes ended", "outcome", "changes", "meaning")
+    refused = sum(each.outcome == "refused" for each in seen.not_applied)
+    for outcome, count in [*seen.outcomes.items(), *([("refused", refused)] if refused else [])]:
+        table.add_row(outcome, str(count), MEANINGS.get(outcome, ""))
+    return table
+
+
+def _not_applied(seen: Figures) -> Table:
+    table = _table("Those that were not applied", "user", "what was wrong", "outcome", "code", "message")
+    for each in seen.not_applied:
+        table.add_row(each.user, each.flaw or "nothing", each.outcome, each.code or "-", each.message)
+    return table
+
+
+def _retried(seen: Figures) -> Table:
+    table = _table("What was retried", "verdict", "requests", "replies", "what the worker does")
+    for each in seen.retried:
+        replies = "\n".join(f"{count} x {reply}" for reply, count in each.replies.items())
+        table.add_row(each.verdict, str(each.requests), replies, VERDICTS.get(each.verdict, ""))
+    return table
+
+
+def _rates(seen: Figures) -> Table:
+    table = _table("How fast", "", "")
+    table.show_header = False
+    table.add_row(
+        "most requests of one user in any second",
+        f"{seen.peak_in_1s} of {USER_LIMIT_PER_S} allowed ({seen.peak_user}), as the exchange saw them",
+    )
+    table.add_row(
+        "the long lane",
+        f"{seen.lane_changes} changes in {seen.lane_requests} requests at {seen.lane_rate_per_s:.2f}/s, "
+        f"{seen.lane_percent:.1f} % of the user's limit",
+    )
+    table.add_row(
+        "the fan-out",
+        f"{seen.fan_out_changes} changes in {seen.fan_out_s:.1f} s, retries included; "
+        f"one address may send {ADDRESS_LIMIT_PER_S}/s",
+    )
+    table.add_row(
+        "a passer-by, from asking to the result",
+        f"{seen.passer_by_median_ms:.0f} ms (median of {seen.passers_by}), at most {seen.passer_by_longest_ms:.0f} ms",
+    )
+    return table
+
+
+def _verdicts(checks: list[Check]) -> Table:
+    table = _table("Invariants, judged by what the exchange and the producer saw", "", "", "")
+    table.show_header = False
+    for check in checks:
+        table.add_row("[green]ok[/green]" if check.holds else "[bold red]BROKEN[/bold red]", check.name, check.detail)
+    return table

@@ -1,0 +1,94 @@
+"""What is held of a lane, and what shall become of it: values between claim, attempt and settle. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from producers.contract import JobResult
+
+LARGEST_PAYLOAD_BYTES = 64 * 1024
+"""Ten settings with every field at its longest are below 20 KiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A lane's head, held by this worker until its lease ends.
+
+    Attributes:
+        lane: the lane's name.
+        job_id: the head's ID.
+        token: proves the claim when it is settled.
+        slot_at_s: not to be sent before this, monotonic clock.
+        lease_until_s: not to be sent nor settled after this, monotonic clock.
+        slot_number: which slot of its user's bucket it took.
+        lapses: how many workers in a row lost this head with their lease.
+        payload: the stored change; None if it is absent or too large.
+        state: what earlier attempts left; None if there were none.
+        redis_lead_ms: how far Redis's clock (Unix milliseconds) is ahead of the monotonic one.
+    """
+
+    lane: str
+    job_id: str
+    token: str
+    slot_at_s: float
+    lease_until_s: float
+    slot_number: int
+    lapses: int
+    payload: bytes | None
+    state: bytes | None
+    redis_lead_ms: float
+
+    def redis_ms(self, monotonic_s: float) -> int:
+        """A moment of the monotonic clock on Redis's clock, Unix milliseconds: the clock of all that is stored."""
+        return round(monotonic_s * 1000 + self.redis_lead_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a claim brought.
+
+    Attributes:
+        claims: the heads to attempt.
+        unreadable: lanes whose keys are not what they must be; they were put off.
+        next_due_s: seconds until another lane can be claimed, 0 if at once; None if none is scheduled.
+    """
+
+    claims: list[Claim]
+    unreadable: list[str]
+    next_due_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What shall become of a claim.
+
+    Attributes:
+        claim: the claim.
+        replied_at_s: when the reply or the failure of its request came, monotonic clock; None if nothing was sent.
+        round_trip_s: from the request's writing to its reply; None if there was no reply.
+        result: how the change ended; None puts the lane back.
+        delay_s: with no result: when to try again, seconds from now.
+        state: with no result: what the next attempt must know.
+        hold_s: nothing of this user is sent for so long; 0 for no hold.
+    """
+
+    claim: Claim
+    replied_at_s: float | None = None
+    round_trip_s: float | None = None
+    result: JobResult | None = None
+    delay_s: float = 0.0
+    state: bytes = b""
+    hold_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a settlement did.
+
+    Attributes:
+        fenced: the lane had been lost with its lease; nothing was changed.
+        due_in_s: when the lane is due again; None if it is empty or was lost.
+    """
+
+    fenced: bool
+    due_in_s: float | None
