@@ -1,0 +1,55 @@
+"""The README's programs run as they stand there, one after the other, against a running worker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+import pytest
+
+from ops.redis_server import embedded_valkey
+from ops.stack import Stack, User, write_credentials
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+FOLLOWERS = ("1001", "1002", "1003")
+WITHIN_S = 60.0
+
+
+async def _run(program: str, redis_dsn: str) -> str:
+    """What a program prints; fails with what it complains of."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        program,
+        cwd=ROOT,
+        env={**os.environ, "COPYTRADE_REDIS_DSN": redis_dsn},
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    output, complaint = await process.communicate()
+    assert process.returncode == 0, complaint.decode()
+    return output.decode()
+
+
+async def test_the_readme_s_programs_do_what_it_says(tmp_path: Path) -> None:
+    """Enqueue prints applied, the fan-out one line a follower, and the poll finds the result of the first."""
+    credentials = write_credentials(tmp_path / "credentials.toml", [User(user) for user in FOLLOWERS])
+    with embedded_valkey() as dsn:
+        async with asyncio.timeout(WITHIN_S), Stack(dsn, credentials, credentials) as stack:
+            await stack.start_workers(1)
+            enqueue, fan_out, poll = [await _run(program, dsn) for program in PROGRAMS]
+    assert enqueue.split() == ["applied", "00000", "success", "1"]
+    assert sorted(fan_out.split()) == sorted([*FOLLOWERS, *["applied"] * len(FOLLOWERS)])
+    assert "order-4711" in poll
+    assert "applied" in poll
+
+
+@pytest.mark.parametrize("index", range(len(PROGRAMS)))
+def test_the_readme_s_programs_are_valid(index: int) -> None:
+    """Each block compiles by itself."""
+    compile(PROGRAMS[index], f"README.md, program {index + 1}", "exec")
