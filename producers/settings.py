@@ -22,7 +22,7 @@ NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
-_fault_path = re.compile(r"^(?P<what>.*?) - at `\$\.(?P<field>\w+)`$")
+_fault_path = re.compile(r"^(?P<what>.*?)(?:, got `\w+`)? - at `\$\.(?P<field>\w+)`$")
 _password = re.compile(r"(?<=:)[^:@/]*(?=@)")
 
 

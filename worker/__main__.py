@@ -14,9 +14,13 @@ from redis.exceptions import RedisError
 from producers.errors import SettingsError
 from producers.settings import PREFIX, ProducerSettings, variable
 from worker.errors import CredentialsError
-from worker.lane_worker import LaneWorker
 from worker.processes import run_processes
 from worker.settings import WorkerSettings
+
+try:
+    from worker.lane_worker import LaneWorker
+except ModuleNotFoundError as missing:
+    sys.exit(f"worker: {missing}; install the worker's side: pip install 'copytrade-settings[worker]'")
 
 BAD_START = 2
 
@@ -40,8 +44,11 @@ def main(argv: list[str] | None = None) -> int:
             arguments = ["--burst"] if options.burst else []
             return asyncio.run(run_processes(options.processes, arguments, restart=not options.burst))
         return _run(settings, burst=options.burst)
-    except (SettingsError, CredentialsError) as exc:
+    except SettingsError as exc:
         print(f"worker: {exc}", file=sys.stderr)
+        return BAD_START
+    except CredentialsError as exc:
+        print(f"worker: {variable('credentials')}: {exc}", file=sys.stderr)
         return BAD_START
     except (RedisError, OSError) as exc:
         print(f"worker: {variable('redis_dsn')}: Redis does not answer: {exc}", file=sys.stderr)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 from redis.asyncio import Redis
@@ -18,7 +18,7 @@ from producers import keys
 from worker.apply import Applier
 from worker.claim import Claimer
 from worker.clock import Clock
-from worker.lanes import Claim
+from worker.lanes import Claim, Settled
 from worker.patience import patiently
 
 CLAIMS_A_TRIP = 100
@@ -43,6 +43,7 @@ class Drain:
         clock: Clock,
         max_jobs: int,
         tasks: dict[str, asyncio.Task[None]],
+        tally: Callable[[Settled], None],
     ) -> None:
         """Makes a loop that is not running yet.
 
@@ -53,6 +54,7 @@ class Drain:
             clock: measures.
             max_jobs: how many attempts may be in hand.
             tasks: where running attempts are kept while they run, by token; the worker waits for them when it stops.
+            tally: told of every settlement.
         """
         self._redis = redis
         self._claimer = claimer
@@ -60,6 +62,7 @@ class Drain:
         self._clock = clock
         self._max_jobs = max_jobs
         self._tasks = tasks
+        self._tally = tally
         self._in_hand = 0
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -88,11 +91,19 @@ class Drain:
         while self._in_hand or await patiently(lambda: self._redis.zcard(keys.SCHEDULE)):
             await self._clock.sleep(GATHER_S * 4)
 
+    async def hand_over(self) -> None:
+        """Rings for another worker: what comes due here, it must look for itself."""
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.lpush(keys.BELL, "1")
+            pipe.ltrim(keys.BELL, 0, 0)
+            await pipe.execute()
+
     async def _round(self) -> None:
         self._wake.clear()
         room = self._max_jobs - self._in_hand
         if room <= 0:
             self._room.clear()
+            await patiently(self.hand_over)
             await self._room.wait()
             await self._clock.sleep(GATHER_S)
             return
@@ -137,6 +148,7 @@ class Drain:
                 "lane %s: the attempt at %s broke; it comes due when its lease ends", claim.lane, claim.job_id
             )
         else:
+            self._tally(settled)
             if settled.due_in_s is not None:
                 self._expect(settled.due_in_s)
         finally:

@@ -39,6 +39,7 @@ from worker.endpoint import TIME_PATH
 from worker.errors import TransportError
 from worker.exchange import Exchange, RawReply
 from worker.exchange_clock import ExchangeClock
+from worker.lanes import Settled
 from worker.pacing import Pacing
 from worker.patience import patiently
 from worker.redis_check import complaints
@@ -154,6 +155,7 @@ class LaneWorker(Worker):
             clock=clock,
             max_jobs=settings.max_jobs,
             tasks=self.tasks,
+            tally=self._tally,
         )
         self._draining = asyncio.create_task(self._drain.run(), name="copytrade drain")
         log.info("draining lanes: %s, egress %s", pacing, settings.egress)
@@ -172,6 +174,13 @@ class LaneWorker(Worker):
             self._redis_is_away = False
         if self.burst and self._drain is not None:
             await self._drain.until_empty()
+
+    def _tally(self, settled: Settled) -> None:
+        """Keeps the counts that arq's health key tells."""
+        if settled.ended:
+            self.jobs_complete += 1
+        elif not settled.fenced:
+            self.jobs_retried += 1
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Starts control jobs; what cannot be an ID is removed, since arq would die of it."""
@@ -209,6 +218,8 @@ class LaneWorker(Worker):
             with suppress(asyncio.CancelledError):
                 await self._draining
         try:
+            if self._drain is not None:
+                await self._drain.hand_over()
             await super().close()
         except (RedisError, OSError) as exc:
             log.warning("closing without Redis (%s: %s)", type(exc).__name__, exc)

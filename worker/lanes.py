@@ -87,8 +87,10 @@ class Settled:
 
     Attributes:
         fenced: the lane had been lost with its lease; nothing was changed.
+        ended: the change has its outcome.
         due_in_s: when the lane is due again; None if it is empty or was lost.
     """
 
     fenced: bool
+    ended: bool
     due_in_s: float | None

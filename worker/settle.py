@@ -71,15 +71,11 @@ class Settler:
         again = False
         for entry, reply in zip(batch, replies, strict=True):
             settlement, future = entry
-            if not isinstance(reply, Exception):
-                done, due_us = reply
-                if not future.done():
-                    future.set_result(Settled(fenced=done == 0, due_in_s=None if due_us < 0 else due_us / US_PER_S))
-            elif self._clock.monotonic() < settlement.claim.lease_until_s:
+            if isinstance(reply, Exception) and self._clock.monotonic() < settlement.claim.lease_until_s:
                 self._waiting.append(entry)
                 again = True
             elif not future.done():
-                future.set_result(Settled(fenced=True, due_in_s=None))
+                future.set_result(_settled(settlement, reply))
         return again
 
     async def _trip(self, batch: list[Waiting]) -> list[list[int] | Exception]:
@@ -136,3 +132,15 @@ class Settler:
         if settlement.replied_at_s is None:
             return NONE
         return max(0, round((self._clock.monotonic() - settlement.replied_at_s) * US_PER_S))
+
+
+def _settled(settlement: Settlement, reply: list[int] | Exception) -> Settled:
+    """What the script did; without its answer before the lease ended, the lane is lost."""
+    if isinstance(reply, Exception):
+        return Settled(fenced=True, ended=False, due_in_s=None)
+    written, due_us = reply
+    return Settled(
+        fenced=not written,
+        ended=bool(written) and settlement.result is not None,
+        due_in_s=None if due_us < 0 else due_us / US_PER_S,
+    )
