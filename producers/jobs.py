@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -72,11 +75,12 @@ class Job:
         found = await self._look()
         if found is not None:
             return found
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._wait()
-        except TimeoutError as exc:
-            raise ResultTimeout(f"change {self.job_id} has not ended within {timeout} s; it stays queued") from exc
+        if timeout is None or timeout > 0:
+            deadline_s = math.inf if timeout is None else time.monotonic() + timeout
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    return await self._wait(deadline_s)
+        raise ResultTimeout(f"change {self.job_id} has not ended within {timeout} s; it stays queued")
 
     async def status(self) -> JobStatus:
         """Where the change is now.
@@ -89,18 +93,24 @@ class Job:
         except RedisError as exc:
             raise QueueUnavailable(f"asking for the status of {self.job_id}: {exc}") from exc
 
-    async def _wait(self) -> JobResult:
+    async def _wait(self, deadline_s: float) -> JobResult:
+        """Waits for the announcement, and looks from time to time.
+
+        The deadline (monotonic clock) is looked at here too: before Python 3.12, redis-py's use of `asyncio.wait_for`
+        may swallow the caller's time-out.
+        """
         async with self._listener.listen(self.job_id) as announcement:
             while True:
                 found = await self._look()
                 if found is not None:
                     return found
+                patience_s = min(LOOK_AGAIN_S, deadline_s - time.monotonic())
+                if patience_s <= 0:
+                    raise TimeoutError
                 announcement.clear()
-                try:
-                    async with asyncio.timeout(LOOK_AGAIN_S):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(patience_s):
                         await announcement.wait()
-                except TimeoutError:
-                    continue
 
     async def _look(self) -> JobResult | None:
         try:

@@ -16,6 +16,9 @@ from producers import keys
 RECONNECT_S = 0.2
 """Pause before a lost subscription is renewed; waiters look by themselves in the meantime."""
 
+SILENCE_S = 30.0
+"""How long one read lasts. Given to redis-py, since its own limit would take silence for a lost connection."""
+
 
 class _Channel:
     """One change's channel: how many wait, whether the server confirmed, and the announcement itself."""
@@ -34,6 +37,8 @@ class Listener:
         self._channels: dict[str, _Channel] = {}
         self._pubsub: PubSub | None = None
         self._reader: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+        self._closed = False
 
     @asynccontextmanager
     async def listen(self, job_id: str) -> AsyncIterator[asyncio.Event]:
@@ -58,35 +63,49 @@ class Listener:
 
     async def close(self) -> None:
         """Ends the subscription."""
-        if self._reader is not None:
-            self._reader.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._reader
-            self._reader = None
-        if self._pubsub is not None:
-            await self._pubsub.aclose()  # type: ignore[no-untyped-call]
-            self._pubsub = None
+        async with self._turn:
+            self._closed = True
+            if self._reader is not None:
+                self._reader.cancel()
+                with suppress(asyncio.CancelledError):
+                    await self._reader
+                self._reader = None
+            if self._pubsub is not None:
+                await self._pubsub.aclose()  # type: ignore[no-untyped-call]
+                self._pubsub = None
 
     async def _subscribe(self, name: str, channel: _Channel) -> None:
-        if self._pubsub is None:
-            self._pubsub = self._redis.pubsub()
         try:
-            await self._pubsub.subscribe(name)
+            await asyncio.shield(self._tell_server(name))
         except (RedisError, OSError):
-            return  # the reader renews it; until then the waiter looks by itself
-        finally:
-            if self._reader is None:
-                self._reader = asyncio.create_task(self._read(self._pubsub), name="copytrade results")
+            return  # the waiter looks by itself
         await channel.confirmed.wait()
 
     async def _unsubscribe(self, name: str) -> None:
-        if self._pubsub is not None:
-            await self._pubsub.unsubscribe(name)
+        await asyncio.shield(self._tell_server(name))
+
+    async def _tell_server(self, name: str) -> None:
+        """Subscribes to what somebody waits for, and else unsubscribes.
+
+        One at a time, for redis-py's PubSub opens a connection for each of several first callers and keeps the last;
+        and to its end, for a waiter that gives up must not cut a command short that all the others share.
+        """
+        async with self._turn:
+            if self._closed:
+                return
+            if self._pubsub is None:
+                self._pubsub = self._redis.pubsub()
+            if name in self._channels:
+                await self._pubsub.subscribe(name)
+            else:
+                await self._pubsub.unsubscribe(name)
+            if self._reader is None:
+                self._reader = asyncio.create_task(self._read(self._pubsub), name="copytrade results")
 
     async def _read(self, pubsub: PubSub) -> None:
         while True:
             try:
-                message: dict[str, Any] | None = await pubsub.get_message(timeout=None)
+                message: dict[str, Any] | None = await pubsub.get_message(timeout=SILENCE_S)
             except (RedisError, OSError):
                 await asyncio.sleep(RECONNECT_S)
                 self._announce_all()

@@ -13,7 +13,7 @@ A slot of a user is the latest of: now; the slot before it plus the pace (slots 
 late claim does not slow the pace; at most `catch up` is made good); the end of the window that the tenth request
 before it opened; a hold.
 
-KEYS  1 schedule   2 bell   3 egress
+KEYS  1 schedule   2 bell   3 egress   4 counts
 ARGV  1 lane prefix   2 head prefix   3 bucket prefix   4 bucket suffix   5 job prefix
       6 how many lanes at the most   7 token (each claim gets <token>.<n>)
       8 look-ahead (us)   9 lease, counted from the slot (ms)   10 largest payload (bytes)
@@ -21,10 +21,11 @@ ARGV  1 lane prefix   2 head prefix   3 bucket prefix   4 bucket suffix   5 job 
       15 how long a request may be under way (us)   16 egress pace (us a request)   17 egress burst (us)
 Reply {now (ms), us until the next lane is due (-1: none is scheduled), one array for each claim:
        {lane, job ID, wait until the slot (us), slot number, lapsed leases of this head, payload or false, state or
-       false}}; a payload that is absent or too large is false. A lane that cannot be read is
-       {lane}: it is put off for a minute.
+       false}}; a payload that is absent or too large is false. Where something cannot be read the array is
+       {lane, what was done about it}: what has no readable name is dropped and counted as "unreadable", a lane
+       whose keys are of a wrong type is put off for a minute.
 ]]
-local schedule, bell, egress = KEYS[1], KEYS[2], KEYS[3]
+local schedule, bell, egress, counts = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local lane_prefix, head_prefix, bucket_prefix, bucket_suffix, job_prefix =
   ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local most, token = tonumber(ARGV[6]), ARGV[7]
@@ -38,6 +39,8 @@ local KEEP_MS = 60000
 local PUT_OFF_MS = 60000
 local SPARE_LANES = 32     -- lanes read beyond `most`, since some are only put off
 local PROMISED = 0.5
+local UNREADABLE = '[^!-~]' -- names are printable ASCII without spaces
+local LONGEST_ID = 128
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -93,11 +96,26 @@ end
 
 local claims = {}
 
+local function drop(lane, what)
+  redis.call('HINCRBY', counts, 'unreadable', 1)
+  claims[#claims + 1] = {lane, what}
+end
+
 -- Returns whether the scan may go on: false once the egress has no slot within the look-ahead.
 local function claim(lane, promised)
+  if string.find(lane, UNREADABLE) then
+    redis.call('ZREM', schedule, lane)
+    drop(lane, 'no name of a lane: dropped from the schedule')
+    return true
+  end
   local job_id = redis.call('LINDEX', lane_prefix .. lane, 0)
   if not job_id then
     redis.call('ZREM', schedule, lane)
+    return true
+  end
+  if #job_id > LONGEST_ID or string.find(job_id, UNREADABLE) then
+    redis.call('LPOP', lane_prefix .. lane)
+    drop(lane, 'its head was no job ID: dropped')
     return true
   end
   local bucket = bucket_prefix .. string.match(lane, '^[^:]*') .. bucket_suffix
@@ -136,7 +154,7 @@ for i = 1, #due, 2 do
   local readable, go_on = pcall(claim, lane, tonumber(due[i + 1]) % 1 == PROMISED)
   if not readable then
     redis.call('ZADD', schedule, now_ms + PUT_OFF_MS, lane)
-    claims[#claims + 1] = {lane}
+    claims[#claims + 1] = {lane, 'its keys are not of the type they must be: put off'}
   elseif not go_on then
     wait = math.max(0, egress_slot() - look_ahead - now)
     break

@@ -10,11 +10,15 @@ from redis.asyncio import Redis
 from producers import keys
 from producers.scripts import Script
 from worker.clock import Clock
-from worker.lanes import LARGEST_PAYLOAD_BYTES, Claim, Claims
+from worker.lanes import LARGEST_PAYLOAD_BYTES, Claim, Claims, Unreadable
 from worker.pacing import LOOK_AHEAD_US, US_PER_S, Pacing
 from worker.settings import WorkerSettings
 
 CLAIM = Script.load("worker", "claim.lua")
+
+
+UNREADABLE_ITEMS = 2
+"""So many items has the reply's array for something that cannot be read."""
 
 
 class Claimer:
@@ -24,7 +28,7 @@ class Claimer:
         self._redis = redis
         self._clock = clock
         self._lease_s = settings.lease_s
-        self._keys = [keys.SCHEDULE, keys.BELL, keys.EGRESS + keys.escape(settings.egress)]
+        self._keys = [keys.SCHEDULE, keys.BELL, keys.EGRESS + keys.escape(settings.egress), keys.COUNTS]
         self._name = secrets.token_hex(8)
         self._round = 0
         self._before = [keys.LANE, keys.HEAD, keys.BUCKET, keys.ENDPOINT, keys.JOB]
@@ -60,15 +64,14 @@ class Claimer:
         claims = []
         unreadable = []
         for number, row in enumerate(rows, start=1):
-            lane = row[0].decode(errors="replace")
-            if len(row) == 1:
-                unreadable.append(lane)
+            if len(row) == UNREADABLE_ITEMS:
+                unreadable.append(Unreadable(row[0].decode(errors="backslashreplace"), row[1].decode()))
                 continue
-            _, job_id, wait_us, slot_number, lapses, payload, state = row
+            lane, job_id, wait_us, slot_number, lapses, payload, state = row
             wait_s = wait_us / US_PER_S
             claims.append(
                 Claim(
-                    lane=lane,
+                    lane=lane.decode(),
                     job_id=job_id.decode(),
                     token=f"{token}.{number}",
                     slot_at_s=answered_at_s + wait_s,

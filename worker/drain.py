@@ -18,7 +18,7 @@ from producers import keys
 from worker.apply import Applier
 from worker.claim import Claimer
 from worker.clock import Clock
-from worker.lanes import Claim, Settled
+from worker.lanes import Claim, Settled, Unreadable
 from worker.patience import patiently
 
 CLAIMS_A_TRIP = 100
@@ -27,6 +27,9 @@ LOOK_ANYWAY_S = 3
 
 GATHER_S = 0.005
 """With all hands full, freed ones are gathered for so long and then filled in one trip."""
+
+STUMBLE_S = 1.0
+MOST_REPORTED = 1000
 
 log = logging.getLogger("worker.drain")
 
@@ -69,14 +72,18 @@ class Drain:
         self._room.set()
         self._due_at_s = 0.0
         self._stopping = False
-        self._known_unreadable: set[str] = set()
+        self._reported: set[Unreadable] = set()
 
     async def run(self) -> None:
         """Drains lanes until stopped."""
         bell = asyncio.create_task(self._listen(), name="copytrade bell")
         try:
             while not self._stopping:
-                await self._round()
+                try:
+                    await self._round()
+                except Exception:
+                    log.exception("the lane loop stumbled; it goes on")
+                    await self._clock.sleep(STUMBLE_S)
         finally:
             bell.cancel()
 
@@ -111,7 +118,7 @@ class Drain:
         claims = await patiently(lambda: self._claimer.claim(min(room, CLAIMS_A_TRIP)))
         for claim in claims.claims:
             self._start(claim)
-        self._report_unreadable(claims.unreadable)
+        self._report(claims.unreadable)
         if claims.next_due_s is not None:
             self._due_at_s = min(self._due_at_s, self._clock.monotonic() + claims.next_due_s)
         await self._sleep()
@@ -167,8 +174,9 @@ class Drain:
         # redis-py types a blocking pop for both its clients at once
         return await cast("Awaitable[object]", self._redis.blpop([keys.BELL], LOOK_ANYWAY_S)) is not None
 
-    def _report_unreadable(self, lanes: list[str]) -> None:
-        for lane in lanes:
-            if lane not in self._known_unreadable:
-                self._known_unreadable.add(lane)
-                log.error("lane %r: its keys are not of the type they must be; it is put off", lane)
+    def _report(self, found: list[Unreadable]) -> None:
+        """Each once, as long as there are not too many to remember."""
+        for unreadable in found:
+            if unreadable not in self._reported and len(self._reported) < MOST_REPORTED:
+                self._reported.add(unreadable)
+                log.error("lane %r: %s", unreadable.lane, unreadable.done)

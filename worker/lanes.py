@@ -44,17 +44,30 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Something on the schedule that cannot be read.
+
+    Attributes:
+        lane: its name, with what is no text escaped.
+        done: what was done about it.
+    """
+
+    lane: str
+    done: str
+
+
+@dataclass(frozen=True, slots=True)
 class Claims:
     """What a claim brought.
 
     Attributes:
         claims: the heads to attempt.
-        unreadable: lanes whose keys are not what they must be; they were put off.
+        unreadable: what could not be read.
         next_due_s: seconds until another lane can be claimed, 0 if at once; None if none is scheduled.
     """
 
     claims: list[Claim]
-    unreadable: list[str]
+    unreadable: list[Unreadable]
     next_due_s: float | None
 
 

@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     scenario = make(followers=options.followers, lane=options.lane, seed=options.seed)
     screen = show.console(to_stderr=options.json)
     show.opening(screen, scenario)
-    with tempfile.TemporaryDirectory(prefix="copytrade-demo-") as name:
+    with tempfile.TemporaryDirectory(prefix="demo-") as name:
         folder = Path(name)
         try:
             with show.progress(screen, scenario) as watch:

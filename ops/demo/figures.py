@@ -55,10 +55,11 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         peak_user: whose.
         lane_changes: how many changes the long lane had.
         lane_requests: how many requests they took.
-        lane_rate_per_s: requests a second of its user, from the first to the last.
+        lane_rate_per_s: requests a second of its user from the end of the fan-out on. Before that the fan-out, which
+            was due earlier, has the limit of the address nearly for itself.
         lane_percent: of the user's limit.
-        fan_out_changes: how many changes of the fan-out were sent.
-        fan_out_s: from the first of these requests to the last of their outcomes, seconds.
+        fan_out_requests: how many users of the fan-out the exchange saw.
+        fan_out_s: from the first of these requests to the last, retries not counted, seconds.
         passers_by: how many there were.
         passer_by_median_ms: from asking to the result in hand, milliseconds.
         passer_by_longest_ms: the same, of the one that waited longest.
@@ -74,7 +75,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     lane_requests: int
     lane_rate_per_s: float
     lane_percent: float
-    fan_out_changes: int
+    fan_out_requests: int
     fan_out_s: float
     passers_by: int
     passer_by_median_ms: float
@@ -93,26 +94,44 @@ def figures(evidence: Evidence, fan_out_users: set[str]) -> Figures:
     results = list(evidence.results.values())
     users = {user: seen for user, seen in evidence.report.users.items() if user}
     peak_user = max(users, key=lambda user: users[user].peak_in_1s, default="")
-    lane = users.get(LANE_USER)
-    rate_per_s = lane.rate_per_s if lane else 0.0
-    fan_out = [result for result in results if result.user_id in fan_out_users and result.started_at_ms is not None]
+    firsts_ns = sorted(_first_arrivals_ns(evidence, fan_out_users).values())
+    lane_ns = [arrival.at_ns for arrival in evidence.arrivals if arrival.user == LANE_USER]
+    fan_out_end_ns = firsts_ns[-1] if firsts_ns else 0
+    lane_rate_per_s = _rate_per_s([at_ns for at_ns in lane_ns if at_ns >= fan_out_end_ns])
     return Figures(
         outcomes=dict(Counter(str(result.outcome) for result in results).most_common()),
         not_applied=_not_applied(evidence),
         peak_in_1s=users[peak_user].peak_in_1s if peak_user else 0,
         peak_user=peak_user,
         lane_changes=sum(result.user_id == LANE_USER for result in results),
-        lane_requests=lane.arrivals if lane else 0,
-        lane_rate_per_s=round(rate_per_s, 2),
-        lane_percent=round(100 * rate_per_s / USER_LIMIT_PER_S, 1),
-        fan_out_changes=len(fan_out),
-        fan_out_s=_span_s(fan_out),
+        lane_requests=len(lane_ns),
+        lane_rate_per_s=round(lane_rate_per_s, 2),
+        lane_percent=round(100 * lane_rate_per_s / USER_LIMIT_PER_S, 1),
+        fan_out_requests=len(firsts_ns),
+        fan_out_s=round(_span_s(firsts_ns), 2),
         passers_by=len(evidence.waited_ms),
         passer_by_median_ms=round(median(evidence.waited_ms or [0.0]), 1),
         passer_by_longest_ms=round(max(evidence.waited_ms, default=0.0), 1),
         struck=dict(Counter(arrival.fault for arrival in evidence.arrivals if arrival.fault).most_common()),
         retried=_retried(results),
     )
+
+
+def _first_arrivals_ns(evidence: Evidence, users: set[str]) -> dict[str, int]:
+    firsts: dict[str, int] = {}
+    for arrival in evidence.arrivals:
+        if arrival.user in users:
+            firsts.setdefault(arrival.user, arrival.at_ns)
+    return firsts
+
+
+def _span_s(times_ns: list[int]) -> float:
+    return (times_ns[-1] - times_ns[0]) / 1e9 if times_ns else 0.0
+
+
+def _rate_per_s(times_ns: list[int]) -> float:
+    span_s = _span_s(times_ns)
+    return (len(times_ns) - 1) / span_s if span_s else 0.0
 
 
 def _not_applied(evidence: Evidence) -> list[NotApplied]:
@@ -154,10 +173,3 @@ def _reply(attempt: Attempt) -> str:
     if attempt.status is None:
         return (attempt.message or "no reply").rpartition(": ")[2]
     return f"HTTP {attempt.status}" if attempt.code is None else f"HTTP {attempt.status} with code {attempt.code}"
-
-
-def _span_s(results: list[JobResult]) -> float:
-    if not results:
-        return 0.0
-    first_ms = min(result.started_at_ms or 0 for result in results)
-    return round((max(result.finished_at_ms for result in results) - first_ms) / 1000, 2)

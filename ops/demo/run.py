@@ -14,17 +14,23 @@ import msgspec
 from redis.asyncio import Redis
 
 from ops.demo.evidence import Accepted, Evidence, Refused
-from ops.demo.scenario import REQUEST_TIMEOUT_S, Planned, Scenario
+from ops.demo.scenario import ADDRESS_LIMIT_PER_MIN, REQUEST_TIMEOUT_S, USER_LIMIT_PER_S, Planned, Scenario
 from ops.exchange import Arrival, Report
 from ops.redis_server import embedded_valkey
 from ops.stack import Stack, write_credentials
-from producers import Job, JobNotFound, JobResult, Producer, ResultTimeout, keys
+from producers import Job, JobNotFound, JobResult, Producer, keys
 
 WORKERS = 2
+WORKER_ENVIRONMENT = {
+    "COPYTRADE_USER_RATE_PER_S": f"{USER_LIMIT_PER_S}",
+    "COPYTRADE_EGRESS_RATE_PER_S": f"{ADDRESS_LIMIT_PER_MIN / 60}",
+    "COPYTRADE_REQUEST_TIMEOUT_S": f"{REQUEST_TIMEOUT_S}",
+}
+"""What the scenario counts on, whatever is set outside."""
 PATIENCE_S = 60.0
 """What has not ended by then counts as lost."""
-WAITING_AT_ONCE = 32
-"""Results waited for at the same time: each looks over a connection of its own."""
+WAITING_AT_ONCE = 100
+"""Results waited for at the same time: each may look over a connection of its own, and a process may have 256."""
 BETWEEN_PASSERS_BY_S = 0.2
 
 FAN_OUT, LANE, PASSERS_BY = "fan-out", "long lane", "passers-by"
@@ -69,8 +75,8 @@ class _Play:
         async def wait(job: Job) -> None:
             nonlocal ended
             async with free:
-                await self._result(job)
-            ended += 1
+                has_ended = await self._has_ended(job)
+            ended += has_ended
             self.watch(group, ended)
 
         await asyncio.gather(*map(wait, jobs))
@@ -78,19 +84,22 @@ class _Play:
     async def _pass_by(self, planned: list[Planned]) -> None:
         """One after the other, as people come: each waits for its result before the next one asks."""
         loop = asyncio.get_running_loop()
-        for number, each in enumerate(planned, start=1):
+        ended = 0
+        for each in planned:
             asked_at_s = loop.time()
             job = await self.producer.enqueue(each.change)
             self.accepted.append(Accepted(each, job.job_id))
-            await self._result(job)
+            ended += await self._has_ended(job)
             self.waited_ms.append((loop.time() - asked_at_s) * 1000)
-            self.watch(PASSERS_BY, number)
+            self.watch(PASSERS_BY, ended)
             await asyncio.sleep(BETWEEN_PASSERS_BY_S)
 
-    async def _result(self, job: Job) -> None:
-        left_s = max(0.0, self.deadline_s - asyncio.get_running_loop().time())
-        with suppress(ResultTimeout, JobNotFound):  # what is missing is for the checks to tell
-            self.results[job.job_id] = await job.result(timeout=left_s)
+    async def _has_ended(self, job: Job) -> bool:
+        """Waits for a result and keeps it; what is missing in the end is for the checks to tell."""
+        with suppress(TimeoutError, JobNotFound):
+            async with asyncio.timeout_at(self.deadline_s):
+                self.results[job.job_id] = await job.result()
+        return job.job_id in self.results
 
 
 async def play(scenario: Scenario, folder: Path, watch: Watch) -> Evidence:
@@ -108,7 +117,7 @@ async def play(scenario: Scenario, folder: Path, watch: Watch) -> Evidence:
             redis_dsn=dsn,
             credentials=write_credentials(folder / "workers.toml", known, wrong=scenario.wrong),
             known_credentials=write_credentials(folder / "exchange.toml", users),
-            environ={"COPYTRADE_REQUEST_TIMEOUT_S": str(REQUEST_TIMEOUT_S)},
+            environ=WORKER_ENVIRONMENT,
             log_path=folder / "worker.log",
         )
         async with stack, Producer.connect(dsn) as producer:

@@ -12,8 +12,8 @@ from producers import CopySetting, Outcome, SettingsChange
 
 USER_LIMIT_PER_S = 10
 """What the exchange allows a user at this endpoint."""
-ADDRESS_LIMIT_PER_S = 100
-"""What the exchange allows an address: 6000 a minute."""
+ADDRESS_LIMIT_PER_MIN = 6_000
+"""What the exchange allows an address: all users of these workers together."""
 
 TRADER = "star-trader"
 LANE_USER = "long-lane"
@@ -59,7 +59,7 @@ class Scenario:
     """All that will be asked for.
 
     Attributes:
-        fan_out: one change for many followers, those with a flaw among them.
+        fan_out: one change for many followers, those with a flaw last.
         lane: many changes of one user, to be sent in this order; their trace values count from 1.
         passers_by: single changes of other users, one after the other while the lane is drained.
         unknown: users that the workers have no credentials for.
@@ -91,14 +91,12 @@ def make(*, followers: int, lane: int, seed: int) -> Scenario:
     Args:
         followers: how many followers get the change of the fan-out, flawed ones not counted.
         lane: how many changes the user with the long lane has.
-        seed: decides whom the faults strike, and where the flawed followers stand.
+        seed: decides whom the faults strike.
     """
     rng = random.Random(seed)
     good = [_change(f"follower-{number:03}") for number in range(1, followers + 1)]
-    fan_out = [Planned(change) for change in good] + _flawed()
-    rng.shuffle(fan_out)
     return Scenario(
-        fan_out=fan_out,
+        fan_out=[*map(Planned, good), *_flawed()],
         lane=[Planned(_change(LANE_USER, trace_value=str(number))) for number in range(1, lane + 1)],
         passers_by=[Planned(_change(f"passer-by-{number:02}")) for number in range(1, max(3, lane // 6) + 1)],
         unknown=frozenset({"no-keys"}),
@@ -132,12 +130,12 @@ def _change(
 
 def _flawed() -> list[Planned]:
     return [
-        Planned(_change("no-keys"), Outcome.UNAUTHORIZED, "the workers have no credentials"),
+        Planned(_change("no-keys"), Outcome.UNAUTHORIZED, "keys unknown to the workers"),
         Planned(_change("wrong-api-key"), Outcome.UNAUTHORIZED, "API key mistyped"),
         Planned(_change("wrong-passphrase"), Outcome.UNAUTHORIZED, "passphrase mistyped"),
         Planned(_change("wrong-secret"), Outcome.UNAUTHORIZED, "secret key mistyped"),
-        Planned(_change("too-bold", leverage="500"), Outcome.REJECTED, "leverage of 500, the exchange ends at 125"),
-        Planned(_change("nonsense", stop_loss_ratio="999"), None, "stop-loss ratio of 999, there is none above 400"),
+        Planned(_change("too-bold", leverage="500"), Outcome.REJECTED, "leverage above 125"),
+        Planned(_change("nonsense", stop_loss_ratio="999"), None, "stop-loss ratio above 400"),
     ]
 
 

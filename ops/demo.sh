@@ -1,0 +1,7 @@
+#!/bin/sh
+# The main job on real parts, in about 20 seconds: sh ops/demo.sh [--followers N] [--lane N] [--seed N] [--json]
+set -eu
+cd "$(dirname "$0")/.."
+. ops/environment.sh
+env=$(environment demo)
+exec "$env/bin/python" -m ops.demo "$@"

@@ -1,0 +1,197 @@
+"""The demo's verdicts: sound evidence passes, and each kind of broken evidence fails its own check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from ops.demo.checks import check_all
+from ops.demo.evidence import Accepted, Evidence, Refused
+from ops.demo.scenario import Planned, make
+from ops.exchange import Fault, Ledger
+from ops.exchange.rules import SETTINGS
+from producers import Attempt, CopySetting, JobResult, Outcome, SettingsChange
+
+TRADER = "trader"
+STEP_NS = 100_000_000
+DENSE_NS = 50_000_000
+
+
+def change(user: str, value: str) -> SettingsChange:
+    """A change that is told apart by its trace value."""
+    setting = CopySetting(
+        symbol="BTCUSDT",
+        product_type="USDT-FUTURES",
+        margin_type="trader",
+        lever_type="trader",
+        trace_type="amount",
+        trace_value=value,
+    )
+    return SettingsChange(user_id=user, trader_id=TRADER, settings=[setting])
+
+
+def ledger_of(*requests: tuple[str, str], step_ns: int = STEP_NS) -> Ledger:
+    """A ledger of requests (user, trace value), one every `step_ns`; that of "bob" was struck by a fault first."""
+    ledger = Ledger()
+    for number, (user, value) in enumerate(requests):
+        arrival = ledger.open(number * step_ns, user, "POST", SETTINGS)
+        arrival.trader, arrival.values = TRADER, (value,)
+        if (user, value) == ("bob", "7") and ("bob", "7") not in requests[:number]:
+            arrival.fault = "http_500"
+        ledger.close(arrival)
+    return ledger
+
+
+SOUND = (("alice", "1"), ("bob", "7"), ("alice", "2"), ("alice", "2"), ("bob", "7"), ("alice", "3"))
+
+
+def with_requests(evidence: Evidence, *requests: tuple[str, str], step_ns: int = STEP_NS) -> Evidence:
+    """The evidence, had the exchange seen these requests."""
+    ledger = ledger_of(*requests, step_ns=step_ns)
+    return replace(evidence, arrivals=list(ledger.arrivals), report=ledger.report())
+
+
+def with_outcome(evidence: Evidence, job_id: str, outcome: Outcome) -> Evidence:
+    """The evidence, had a change ended in another way."""
+    result = msgspec.structs.replace(evidence.results[job_id], outcome=outcome)
+    return replace(evidence, results={**evidence.results, job_id: result})
+
+
+@pytest.fixture
+def sound() -> Evidence:
+    """Three changes of Alice in a lane, the second one retried; one of Bob, struck by a fault; one of Eve, keyless."""
+    plans = {
+        "a1": Planned(change("alice", "1")),
+        "a2": Planned(change("alice", "2")),
+        "a3": Planned(change("alice", "3")),
+        "b": Planned(change("bob", "7")),
+        "e": Planned(change("eve", "7"), Outcome.UNAUTHORIZED, "no keys"),
+    }
+    attempts = [Attempt(at_ms=1, took_ms=1, verdict="transient"), Attempt(at_ms=2, took_ms=1, verdict="success")]
+    results = {
+        job_id: JobResult(
+            job_id=job_id,
+            user_id=planned.change.user_id,
+            trader_id=TRADER,
+            outcome=planned.expected or Outcome.REJECTED,
+            attempts=attempts,
+            started_at_ms=None if planned.flaw else 1,
+        )
+        for job_id, planned in plans.items()
+    }
+    ledger = ledger_of(*SOUND)
+    return Evidence(
+        faults=[Fault("http_500", user="bob", first=1), Fault("cut", probability=0.5, user="alice", first=1)],
+        accepted=[Accepted(planned, job_id) for job_id, planned in plans.items()],
+        refused=[Refused(Planned(change("mallory", "1"), None, "nonsense"), "no")],
+        results=results,
+        counted={"applied": 4, "unauthorized": 1},
+        arrivals=list(ledger.arrivals),
+        report=ledger.report(),
+        kept={user: {TRADER: msgspec.to_builtins(change(user, value).settings)} for user, value in SOUND},
+    )
+
+
+def test_sound_evidence_passes_every_check(sound: Evidence) -> None:
+    """Retries, faults that may strike or not, and flawed changes break nothing."""
+    assert [check.name for check in check_all(sound) if not check.holds] == []
+
+
+BROKEN: dict[str, tuple[str, Callable[[Evidence], Evidence], str]] = {
+    "11 requests within a second": (
+        "paced",
+        lambda sound: with_requests(sound, *SOUND[:-1], *[("alice", "3")] * 11, step_ns=DENSE_NS),
+        "alice had 14 requests within 1 s",
+    ),
+    "a request that the exchange refused as over a limit": (
+        "paced",
+        lambda sound: replace(sound, report=msgspec.structs.replace(sound.report, throttled=1)),
+        "refused 1 requests as over a limit",
+    ),
+    "a later change before an earlier one": (
+        "ordered",
+        lambda sound: with_requests(sound, ("bob", "7"), ("bob", "7"), ("alice", "2"), ("alice", "1"), ("alice", "3")),
+        "alice: 2 arrived where 1 was due",
+    ),
+    "a retry after the change that follows it": (
+        "ordered",
+        lambda sound: with_requests(sound, *SOUND, ("alice", "2")),
+        "alice: 2 arrived where nothing was due",
+    ),
+    "a change that never arrived": (
+        "ordered",
+        lambda sound: with_requests(sound, *SOUND[:-1]),
+        "alice: nothing arrived where 3 was due",
+    ),
+    "a change without a result": (
+        "one result each",
+        lambda sound: replace(sound, results={key: sound.results[key] for key in ("a1", "a2", "a3", "e")}),
+        "1 changes have no result, the first one of bob",
+    ),
+    "an outcome that was counted twice": (
+        "one result each",
+        lambda sound: replace(sound, counted={"applied": 5, "unauthorized": 1}),
+        "'applied': 5",
+    ),
+    "a flawed change that was applied": (
+        "as expected",
+        lambda sound: with_outcome(sound, "e", Outcome.APPLIED),
+        "eve ended applied, not unauthorized",
+    ),
+    "a sound change that the producer refused": (
+        "as expected",
+        lambda sound: replace(sound, refused=[Refused(Planned(change("carol", "1")), "lane full")]),
+        "carol was refused: lane full",
+    ),
+    "settings of an earlier change at the exchange": (
+        "kept",
+        lambda sound: replace(sound, kept={**sound.kept, "alice": {TRADER: [{"traceValue": "2"}]}}),
+        "alice: the exchange holds",
+    ),
+    "settings of a user whose change was not applied": (
+        "kept",
+        lambda sound: replace(sound, kept={**sound.kept, "eve": sound.kept["bob"]}),
+        "eve: the exchange holds",
+    ),
+    "a fault that did not strike": (
+        "tested",
+        lambda sound: with_requests(sound, *(request for request in SOUND if request[0] == "alice")),
+        "bob did not meet http_500",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_evidence_fails_its_check(sound: Evidence, case: str) -> None:
+    """The check that is meant for it fails, and says what broke it."""
+    name, breaking, told = BROKEN[case]
+    verdicts = {check.name: check for check in check_all(breaking(sound))}
+    assert not verdicts[name].holds
+    assert told in verdicts[name].detail
+
+
+def test_many_culprits_are_counted(sound: Evidence) -> None:
+    """The first ones are named, so that a verdict stays readable."""
+    for job_id in sound.results:
+        sound = with_outcome(sound, job_id, Outcome.EXPIRED)
+    verdicts = {check.name: check for check in check_all(sound)}
+    assert verdicts["as expected"].detail.endswith("; and 2 more")
+
+
+def test_the_same_seed_makes_the_same_scenario() -> None:
+    """Another seed strikes others."""
+    sizes: dict[str, Any] = {"followers": 100, "lane": 10}
+    assert make(**sizes, seed=1) == make(**sizes, seed=1)
+    assert make(**sizes, seed=1).faults != make(**sizes, seed=2).faults
+
+
+def test_the_faults_of_a_scenario_end() -> None:
+    """Each is bounded and strikes a user of its own, and no more users are throttled than one address bears."""
+    faults = [fault for fault in make(followers=1_000, lane=10, seed=1).faults if fault.probability == 1]
+    assert all(fault.first == 1 for fault in faults)
+    assert len({fault.user for fault in faults}) == len(faults)
+    assert sum(fault.kind == "http_429" for fault in faults) == 2
