@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from producers.bulk import CHUNK, Chunk, each, submit_in_order
 from producers.connection import open_redis
 from producers.contract import SettingsChange
 from producers.errors import InvalidChange, LaneFull, ProducerError, QueueUnavailable
@@ -22,9 +22,7 @@ from producers.rules import check, check_id
 from producers.settings import ProducerSettings
 from producers.submission import ALREADY_THERE, LANE_FULL, SUBMIT, SUBMIT_KEYS, Submission, arguments
 
-CHUNK = 500
-"""Changes a round trip: enough to make the trip negligible, short enough (5 ms) not to hold up others in Redis."""
-CHUNKS_IN_FLIGHT = 4
+LONGEST_TTL_S = 315_360_000
 
 Changes = Iterable[SettingsChange] | AsyncIterable[SettingsChange]
 
@@ -137,8 +135,9 @@ class Producer:
         chunks = self._chunks(changes, report, self._ttl_ms(ttl_s))
         async with _reaching_redis("the last chunks may or may not be accepted"):
             await self._now_ms()
-            async with self._connection() as connection:
-                await self._send_chunks(connection, chunks, report)
+            async with aclosing(submit_in_order(self._redis, chunks, self._settings.lane_limit)) as replies:
+                async for chunk, reply in replies:
+                    self._record(chunk, reply, report)
         report.refused.sort(key=lambda refusal: refusal.index)
         return report
 
@@ -150,37 +149,20 @@ class Producer:
         """
         return self._handle(check_id("job_id", job_id))
 
-    async def _send_chunks(
-        self,
-        connection: Any,
-        chunks: AsyncIterator[list[tuple[int, SettingsChange, Submission]]],
-        report: EnqueueReport,
-    ) -> None:
-        """Keeps several chunks under way on one connection: pipelined, and so in order."""
-        under_way: deque[list[tuple[int, SettingsChange, Submission]]] = deque()
-        async for chunk in chunks:
-            args = arguments([submission for _, _, submission in chunk], self._settings.lane_limit)
-            # EVAL, not EVALSHA: were the script unknown in mid-stream, a later chunk could overtake an earlier one.
-            await connection.send_command("EVAL", SUBMIT.text, len(SUBMIT_KEYS), *SUBMIT_KEYS, *args)
-            under_way.append(chunk)
-            if len(under_way) == CHUNKS_IN_FLIGHT:
-                self._record(under_way.popleft(), await connection.read_response(), report)
-        while under_way:
-            self._record(under_way.popleft(), await connection.read_response(), report)
-
     async def _chunks(
         self, changes: Changes, report: EnqueueReport, ttl_ms: int
-    ) -> AsyncIterator[list[tuple[int, SettingsChange, Submission]]]:
-        chunk: list[tuple[int, SettingsChange, Submission]] = []
+    ) -> AsyncIterator[Chunk[tuple[int, SettingsChange]]]:
+        """Submissions of the sound changes, with each its index and change; the others are reported."""
+        chunk: Chunk[tuple[int, SettingsChange]] = []
         index = 0
-        async for change in _each(changes):
+        async for change in each(changes):
             try:
                 check(change)
             except InvalidChange as exc:
                 report.refused.append(Refusal(index, exc))
             else:
                 submission = Submission.of(change, self._ids.next(), now_ms=self._known_now_ms(), ttl_ms=ttl_ms)
-                chunk.append((index, change, submission))
+                chunk.append(((index, change), submission))
                 if len(chunk) == CHUNK:
                     yield chunk
                     chunk = []
@@ -188,27 +170,13 @@ class Producer:
         if chunk:
             yield chunk
 
-    def _record(
-        self, chunk: list[tuple[int, SettingsChange, Submission]], reply: list[int], report: EnqueueReport
-    ) -> None:
+    def _record(self, chunk: Chunk[tuple[int, SettingsChange]], reply: list[int], report: EnqueueReport) -> None:
         self._learn_clock(reply[0])
-        for (index, change, submission), verdict in zip(chunk, reply[1:], strict=True):
+        for ((index, change), submission), verdict in zip(chunk, reply[1:], strict=True):
             if verdict == LANE_FULL:
                 report.refused.append(Refusal(index, self._lane_full(change)))
             else:
                 report.jobs.append(self._handle(submission.job_id, already_there=verdict == ALREADY_THERE))
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
-        pool = self._redis.connection_pool
-        connection = await pool.get_connection()
-        try:
-            yield connection
-        except BaseException:
-            await connection.disconnect(nowait=True)  # replies may still be on the wire: nobody else may read them
-            raise
-        finally:
-            await pool.release(connection)
 
     async def _now_ms(self) -> int:
         """The time on Redis's clock, Unix milliseconds; asked once, then kept fresh by every reply."""
@@ -225,8 +193,8 @@ class Producer:
 
     def _ttl_ms(self, ttl_s: float | None) -> int:
         seconds = self._settings.change_ttl_s if ttl_s is None else ttl_s
-        if not seconds > 0:
-            raise InvalidChange("ttl_s", "must be a number of seconds above 0", ttl_s)
+        if not 0 < seconds <= LONGEST_TTL_S:
+            raise InvalidChange("ttl_s", f"must be above 0 and at most {LONGEST_TTL_S} seconds (ten years)", ttl_s)
         return max(1, round(seconds * 1000))
 
     def _lane_full(self, change: SettingsChange) -> LaneFull:
@@ -243,14 +211,5 @@ class Producer:
 async def _reaching_redis(consequence: str) -> AsyncIterator[None]:
     try:
         yield
-    except (RedisError, OSError) as exc:
+    except RedisError as exc:  # redis-py wraps the system's errors; an OSError is the caller's iterable's
         raise QueueUnavailable(f"Redis did not answer ({type(exc).__name__}: {exc}); {consequence}") from exc
-
-
-async def _each(changes: Changes) -> AsyncIterator[SettingsChange]:
-    if isinstance(changes, AsyncIterable):
-        async for change in changes:
-            yield change
-    else:
-        for change in changes:
-            yield change

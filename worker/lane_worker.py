@@ -214,9 +214,12 @@ class LaneWorker(Worker):
         """Ends the process's work, whether or not Redis answers."""
         if self._drain is not None and self._draining is not None:
             self._drain.stop()
+            # A claim may be under way: what it brings must be given back, not left to its lease.
+            await asyncio.wait({self._draining}, timeout=self.settings.redis_timeout_s)
             self._draining.cancel()
             with suppress(asyncio.CancelledError):
                 await self._draining
+            await asyncio.wait(set(self.tasks.values()) or {self._draining}, timeout=self.settings.stop_timeout_s)
         try:
             if self._drain is not None:
                 await self._drain.hand_over()
