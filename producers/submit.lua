@@ -43,18 +43,18 @@ local woken = false
 for i = FIRST, #ARGV, STEP do
   local lane, job_id, payload = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local job, list = job_prefix .. job_id, lane_prefix .. lane
+  local held = redis.call('LLEN', list)
   if redis.call('EXISTS', job, result_prefix .. job_id) > 0 then
     reply[#reply + 1] = 0
-  elseif redis.call('LLEN', list) >= lane_limit then
+  elseif held >= lane_limit then
     reply[#reply + 1] = -1
   else
-    redis.call('SET', job, payload)
-    local position = redis.call('RPUSH', list, job_id)
-    if position == 1 then
+    if held == 0 then
       redis.call('ZADD', schedule, due_ms(lane), lane)
       woken = true
     end
-    reply[#reply + 1] = position
+    redis.call('SET', job, payload)
+    reply[#reply + 1] = redis.call('RPUSH', list, job_id)
   end
 end
 if woken and redis.call('LLEN', bell) == 0 then redis.call('LPUSH', bell, '1') end

@@ -39,7 +39,7 @@ local KEEP_MS = 60000
 local PUT_OFF_MS = 60000
 local SPARE_LANES = 32     -- lanes read beyond `most`, since some are only put off
 local PROMISED = 0.5
-local UNREADABLE = '[^!-~]' -- names are printable ASCII without spaces
+local NAME = '^[!-~]+$'    -- names are printable ASCII without spaces
 local LONGEST_ID = 128
 
 local time = redis.call('TIME')
@@ -103,7 +103,7 @@ end
 
 -- Returns whether the scan may go on: false once the egress has no slot within the look-ahead.
 local function claim(lane, promised)
-  if string.find(lane, UNREADABLE) then
+  if not string.match(lane, NAME) then
     redis.call('ZREM', schedule, lane)
     drop(lane, 'no name of a lane: dropped from the schedule')
     return true
@@ -113,7 +113,7 @@ local function claim(lane, promised)
     redis.call('ZREM', schedule, lane)
     return true
   end
-  if #job_id > LONGEST_ID or string.find(job_id, UNREADABLE) then
+  if #job_id > LONGEST_ID or not string.match(job_id, NAME) then
     redis.call('LPOP', lane_prefix .. lane)
     drop(lane, 'its head was no job ID: dropped')
     return true

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from producers import keys
 from producers.codec import StoredChange, UnreadableChange, decode_change
 from producers.contract import Attempt, JobResult, Outcome
 from producers.errors import InvalidChange
@@ -60,7 +61,6 @@ def examine(claim: Claim, now_ms: int) -> Attemptable | Settlement:
     state = head.decode(claim.state)
     try:
         stored = _read(claim)
-        check(stored.a[0])
     except (UnreadableChange, InvalidChange) as exc:
         result = JobResult(
             job_id=claim.job_id,
@@ -147,4 +147,9 @@ def conclude(ready: Attemptable, sent: Sent, *, now_ms: int, max_tries: int) -> 
 def _read(claim: Claim) -> StoredChange:
     if claim.payload is None:
         raise UnreadableChange(f"its payload is absent, not a string, or above {LARGEST_PAYLOAD_BYTES} bytes")
-    return decode_change(claim.payload)
+    stored = decode_change(claim.payload)
+    change = stored.a[0]
+    check(change)
+    if keys.lane(change.user_id, change.trader_id) != claim.lane:
+        raise UnreadableChange(f"the change belongs to another lane than {claim.lane!r}, where it was found")
+    return stored

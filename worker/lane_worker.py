@@ -19,10 +19,9 @@ from arq.connections import ArqRedis
 from arq.cron import CronJob
 from arq.typing import WorkerCoroutine
 from arq.worker import Function, Worker
-from redis.exceptions import RedisError, ResponseError
-from tenacity import AsyncRetrying, retry_if_exception_type
-from tenacity.stop import stop_after_attempt
-from tenacity.wait import wait_random_exponential
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from producers.codec import deserialize, serialize
 from producers.connection import open_redis
@@ -35,21 +34,18 @@ from worker.clock import Clock, SystemClock
 from worker.control import submit
 from worker.credentials import open_store
 from worker.drain import Drain
-from worker.endpoint import TIME_PATH
-from worker.errors import TransportError
-from worker.exchange import Exchange, RawReply
+from worker.exchange import Exchange
 from worker.exchange_clock import ExchangeClock
 from worker.lanes import Settled
 from worker.pacing import Pacing
 from worker.patience import patiently
 from worker.redis_check import complaints
-from worker.replies import classify
 from worker.settings import WorkerSettings
 from worker.settle import Settler
+from worker.time_sync import learn_time
 
 CONTROL_JOBS = 10
 CONTROL_POLL_S = 0.5
-TIME_TRIES = 3
 
 log = logging.getLogger("worker")
 
@@ -134,7 +130,7 @@ class LaneWorker(Worker):
             )
         )
         exchange_clock = ExchangeClock(clock)
-        await _learn_time(exchange, exchange_clock, clock)
+        await learn_time(exchange, exchange_clock, clock)
         pacing = Pacing.of(
             user_rate_per_s=settings.user_rate_per_s,
             egress_rate_per_s=settings.egress_rate_per_s,
@@ -199,7 +195,9 @@ class LaneWorker(Worker):
         """Runs a control job; one that arq cannot even read ends there, instead of ending the process."""
         try:
             await super().run_job(job_id, score)
-        except (ResponseError, TypeError, ValueError, AttributeError, RecursionError):
+        except (RedisConnectionError, RedisTimeoutError):
+            raise  # not the job's fault
+        except Exception:
             log.exception("control job %s cannot be read; removed", job_id)
             self.jobs_failed += 1
             await self.finish_failed_job(job_id, None)
@@ -227,22 +225,3 @@ class LaneWorker(Worker):
         except (RedisError, OSError) as exc:
             log.warning("closing without Redis (%s: %s)", type(exc).__name__, exc)
         await self._resources.aclose()
-
-
-async def _learn_time(exchange: Exchange, exchange_clock: ExchangeClock, clock: Clock) -> None:
-    """Asks the exchange for its time. Without an answer the wall clock serves until the first reply."""
-    retrying = AsyncRetrying(
-        retry=retry_if_exception_type(TransportError),
-        wait=wait_random_exponential(multiplier=0.1, max=1),
-        stop=stop_after_attempt(TIME_TRIES),
-        reraise=True,
-    )
-    try:
-        raw: RawReply = await retrying(exchange.get, TIME_PATH)
-    except TransportError as exc:
-        log.warning("the exchange's time is not known yet: %s", exc)
-        return
-    ended_s = clock.monotonic()
-    request_time_ms = classify(raw.status, raw.body).request_time_ms
-    if request_time_ms is not None:
-        exchange_clock.learn(ended_s - raw.took_s, ended_s, request_time_ms)
