@@ -17,13 +17,16 @@ from producers.errors import SettingsError, shown
 
 PREFIX = "COPYTRADE_"
 
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
+MOST = 1_000_000_000
+"""Bound of every number: far beyond what is sensible, and it keeps infinity out."""
+
+Positive = Annotated[float, msgspec.Meta(gt=0, le=MOST)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=MOST)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=MOST)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 _fault_path = re.compile(r"^(?P<what>.*?)(?:, got `\w+`)? - at `\$\.(?P<field>\w+)`$")
-_password = re.compile(r"(?<=:)[^:@/]*(?=@)")
+_passwords = re.compile(r"(://[^:@]*:).*(?=@)|(password=)[^&]*")
 
 
 class EnvironmentSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +71,7 @@ def variable(field: str) -> str:
 
 def masked(dsn: str) -> str:
     """A DSN without its password, for logs and errors."""
-    return _password.sub("***", dsn)
+    return _passwords.sub(lambda found: f"{found[1] or found[2]}***", dsn)
 
 
 def _explain(message: str, given: Mapping[str, str]) -> str:

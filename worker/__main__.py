@@ -14,15 +14,13 @@ from redis.exceptions import RedisError
 from producers.errors import SettingsError
 from producers.settings import PREFIX, ProducerSettings, variable
 from worker.errors import CredentialsError
-from worker.processes import run_processes
+from worker.processes import BAD_START, run_processes
 from worker.settings import WorkerSettings
 
 try:
     from worker.lane_worker import LaneWorker
 except ModuleNotFoundError as missing:
     sys.exit(f"worker: {missing}; install the worker's side: pip install 'copytrade-settings[worker]'")
-
-BAD_START = 2
 
 
 def main(argv: list[str] | None = None) -> int:

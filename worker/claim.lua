@@ -22,8 +22,8 @@ ARGV  1 lane prefix   2 head prefix   3 bucket prefix   4 bucket suffix   5 job 
 Reply {now (ms), us until the next lane is due (-1: none is scheduled), one array for each claim:
        {lane, job ID, wait until the slot (us), slot number, lapsed leases of this head, payload or false, state or
        false}}; a payload that is absent or too large is false. Where something cannot be read the array is
-       {lane, what was done about it}: what has no readable name is dropped and counted as "unreadable", a lane
-       whose keys are of a wrong type is put off for a minute.
+       {lane, what was done about it, whether the lane is still scheduled (1 or 0)}: what has no readable name is
+       dropped and counted as "unreadable", a lane whose keys are of a wrong type is put off for a minute.
 ]]
 local schedule, bell, egress, counts = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local lane_prefix, head_prefix, bucket_prefix, bucket_suffix, job_prefix =
@@ -96,16 +96,16 @@ end
 
 local claims = {}
 
-local function drop(lane, what)
+local function drop(lane, what, still_scheduled)
   redis.call('HINCRBY', counts, 'unreadable', 1)
-  claims[#claims + 1] = {lane, what}
+  claims[#claims + 1] = {lane, what, still_scheduled}
 end
 
 -- Returns whether the scan may go on: false once the egress has no slot within the look-ahead.
 local function claim(lane, promised)
   if not string.match(lane, NAME) then
     redis.call('ZREM', schedule, lane)
-    drop(lane, 'no name of a lane: dropped from the schedule')
+    drop(lane, 'no name of a lane: dropped from the schedule', 0)
     return true
   end
   local job_id = redis.call('LINDEX', lane_prefix .. lane, 0)
@@ -115,7 +115,7 @@ local function claim(lane, promised)
   end
   if #job_id > LONGEST_ID or not string.match(job_id, NAME) then
     redis.call('LPOP', lane_prefix .. lane)
-    drop(lane, 'its head was no job ID: dropped')
+    drop(lane, 'its head was no job ID: dropped', 1)
     return true
   end
   local bucket = bucket_prefix .. string.match(lane, '^[^:]*') .. bucket_suffix
@@ -154,7 +154,7 @@ for i = 1, #due, 2 do
   local readable, go_on = pcall(claim, lane, tonumber(due[i + 1]) % 1 == PROMISED)
   if not readable then
     redis.call('ZADD', schedule, now_ms + PUT_OFF_MS, lane)
-    claims[#claims + 1] = {lane, 'its keys are not of the type they must be: put off'}
+    claims[#claims + 1] = {lane, 'its keys are not of the type they must be: put off', 1}
   elseif not go_on then
     wait = math.max(0, egress_slot() - look_ahead - now)
     break

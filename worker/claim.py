@@ -17,7 +17,7 @@ from worker.settings import WorkerSettings
 CLAIM = Script.load("worker", "claim.lua")
 
 
-UNREADABLE_ITEMS = 2
+UNREADABLE_ITEMS = 3
 """So many items has the reply's array for something that cannot be read."""
 
 
@@ -65,13 +65,15 @@ class Claimer:
         unreadable = []
         for number, row in enumerate(rows, start=1):
             if len(row) == UNREADABLE_ITEMS:
-                unreadable.append(Unreadable(row[0].decode(errors="backslashreplace"), row[1].decode()))
+                name, done, still_scheduled = row
+                lane = name.decode(errors="backslashreplace")
+                unreadable.append(Unreadable(lane, done.decode(), scheduled=bool(still_scheduled)))
                 continue
-            lane, job_id, wait_us, slot_number, lapses, payload, state = row
+            name, job_id, wait_us, slot_number, lapses, payload, state = row
             wait_s = wait_us / US_PER_S
             claims.append(
                 Claim(
-                    lane=lane.decode(),
+                    lane=name.decode(),
                     job_id=job_id.decode(),
                     token=f"{token}.{number}",
                     slot_at_s=answered_at_s + wait_s,

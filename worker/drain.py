@@ -20,6 +20,7 @@ from worker.claim import Claimer
 from worker.clock import Clock
 from worker.lanes import Claim, Settled, Unreadable
 from worker.patience import patiently
+from worker.settings import WorkerSettings
 
 CLAIMS_A_TRIP = 100
 LOOK_ANYWAY_S = 3
@@ -44,7 +45,7 @@ class Drain:
         claimer: Claimer,
         applier: Applier,
         clock: Clock,
-        max_jobs: int,
+        settings: WorkerSettings,
         tasks: dict[str, asyncio.Task[None]],
         tally: Callable[[Settled], None],
     ) -> None:
@@ -55,7 +56,7 @@ class Drain:
             claimer: takes heads.
             applier: attempts them.
             clock: measures.
-            max_jobs: how many attempts may be in hand.
+            settings: how many attempts may be in hand, and how long Redis may take.
             tasks: where running attempts are kept while they run, by token; the worker waits for them when it stops.
             tally: told of every settlement.
         """
@@ -63,7 +64,9 @@ class Drain:
         self._claimer = claimer
         self._applier = applier
         self._clock = clock
-        self._max_jobs = max_jobs
+        self._max_jobs = settings.max_jobs
+        # A pop that waits longer than an answer may take would look like a Redis that is away.
+        self._listen_s = min(LOOK_ANYWAY_S, settings.redis_timeout_s / 2)
         self._tasks = tasks
         self._tally = tally
         self._in_hand = 0
@@ -73,6 +76,7 @@ class Drain:
         self._due_at_s = 0.0
         self._stopping = False
         self._reported: set[Unreadable] = set()
+        self._stuck: set[str] = set()
 
     async def run(self) -> None:
         """Drains lanes until stopped."""
@@ -94,8 +98,8 @@ class Drain:
         self._wake.set()
 
     async def until_empty(self) -> None:
-        """Returns when no lane is scheduled and nothing is in hand."""
-        while self._in_hand or await patiently(lambda: self._redis.zcard(keys.SCHEDULE)):
+        """Returns when nothing is in hand, and no lane is scheduled but those that nobody can read."""
+        while self._in_hand or await patiently(lambda: self._redis.zcard(keys.SCHEDULE)) > len(self._stuck):
             await self._clock.sleep(GATHER_S * 4)
 
     async def hand_over(self) -> None:
@@ -143,6 +147,7 @@ class Drain:
 
     def _start(self, claim: Claim) -> None:
         self._in_hand += 1
+        self._stuck.discard(claim.lane)
         self._tasks[claim.token] = asyncio.create_task(self._attempt(claim), name=f"copytrade {claim.job_id}")
 
     async def _attempt(self, claim: Claim) -> None:
@@ -172,10 +177,12 @@ class Drain:
     async def _ring(self) -> bool:
         """Whether the bell rang before the time to look anyway."""
         # redis-py types a blocking pop for both its clients at once
-        return await cast("Awaitable[object]", self._redis.blpop([keys.BELL], LOOK_ANYWAY_S)) is not None
+        pop = self._redis.blpop([keys.BELL], self._listen_s)  # type: ignore[arg-type]  # Redis 6 takes a float
+        return await cast("Awaitable[object]", pop) is not None
 
     def _report(self, found: list[Unreadable]) -> None:
         """Each once, as long as there are not too many to remember."""
+        self._stuck.update(unreadable.lane for unreadable in found if unreadable.scheduled)
         for unreadable in found:
             if unreadable not in self._reported and len(self._reported) < MOST_REPORTED:
                 self._reported.add(unreadable)

@@ -46,5 +46,5 @@ def decode(stored: bytes | None) -> HeadState:
         return HeadState()
     try:
         return _decoder.decode(stored)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return HeadState()

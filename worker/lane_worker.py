@@ -149,7 +149,7 @@ class LaneWorker(Worker):
                 settings=settings,
             ),
             clock=clock,
-            max_jobs=settings.max_jobs,
+            settings=settings,
             tasks=self.tasks,
             tally=self._tally,
         )
@@ -189,7 +189,11 @@ class LaneWorker(Worker):
                 log.error("control queue: %r is no job ID; removed", job_id[:80])  # noqa: TRY400 - no traceback needed
             else:
                 readable.append(job_id)
-        await super().start_jobs(readable)
+        try:
+            await super().start_jobs(readable)
+        except (RedisError, OSError):
+            self._release_sem_dec_counter_on_complete()  # arq had taken a place for the job that it could not start
+            raise
 
     async def run_job(self, job_id: str, score: int) -> None:
         """Runs a control job; one that arq cannot even read ends there, instead of ending the process."""

@@ -50,10 +50,12 @@ class Unreadable:
     Attributes:
         lane: its name, with what is no text escaped.
         done: what was done about it.
+        scheduled: whether the lane is still on the schedule.
     """
 
     lane: str
     done: str
+    scheduled: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,9 @@ import sys
 
 RESTART_S = 1.0
 
+BAD_START = 2
+"""The exit status of a process whose settings cannot be used: starting it again would not help."""
+
 log = logging.getLogger("worker.processes")
 
 
@@ -42,7 +45,7 @@ async def _keep_one(arguments: list[str], stopping: asyncio.Event, *, restart: b
             process.send_signal(signal.SIGTERM)
             return await ended
         status = ended.result()
-        if not restart or stopping.is_set():
+        if not restart or stopping.is_set() or status == BAD_START:
             return status
         log.error("a worker process ended with status %d; starting another", status)
         await asyncio.sleep(RESTART_S)
