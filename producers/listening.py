@@ -12,6 +12,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from producers import keys
+from producers.tasks import end
 
 RECONNECT_S = 0.2
 """Pause before a lost subscription is renewed; waiters look by themselves in the meantime."""
@@ -66,9 +67,7 @@ class Listener:
         async with self._turn:
             self._closed = True
             if self._reader is not None:
-                self._reader.cancel()
-                with suppress(asyncio.CancelledError):
-                    await self._reader
+                await end(self._reader)
                 self._reader = None
             if self._pubsub is not None:
                 await self._pubsub.aclose()  # type: ignore[no-untyped-call]
@@ -103,22 +102,29 @@ class Listener:
                 self._reader = asyncio.create_task(self._read(self._pubsub), name="copytrade results")
 
     async def _read(self, pubsub: PubSub) -> None:
-        while True:
+        while not self._closed:
             try:
+                await self._be_connected(pubsub)
                 message: dict[str, Any] | None = await pubsub.get_message(timeout=SILENCE_S)
             except (RedisError, OSError):
                 await asyncio.sleep(RECONNECT_S)
                 self._announce_all()
                 continue
-            if message is None:
-                continue
-            channel = self._channels.get(message["channel"].decode())
-            if channel is None:
+            # A handshake's reply may come as a message of no channel.
+            name = None if message is None else message["channel"]
+            channel = self._channels.get(name.decode()) if isinstance(name, bytes) else None
+            if message is None or channel is None:
                 continue
             if message["type"] == "subscribe":
                 channel.confirmed.set()
             elif message["type"] == "message":
                 channel.announced.set()
+
+    async def _be_connected(self, pubsub: PubSub) -> None:
+        """Renews a lost connection, and with it the subscriptions; not while a command does, which would share it."""
+        async with self._turn:
+            if pubsub.connection is not None and not pubsub.connection.is_connected:
+                await pubsub.connection.connect()
 
     def _announce_all(self) -> None:
         """What was announced while the connection was away is unknown: everybody looks again."""

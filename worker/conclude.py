@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from producers import keys
 from producers.codec import StoredChange, UnreadableChange, decode_change
-from producers.contract import Attempt, JobResult, Outcome
+from producers.contract import Attempt, JobResult, Outcome, SettingsChange
 from producers.errors import InvalidChange
 from producers.rules import check
 from worker import head
@@ -61,16 +61,14 @@ def examine(claim: Claim, now_ms: int) -> Attemptable | Settlement:
     state = head.decode(claim.state)
     try:
         stored = _read(claim)
-    except (UnreadableChange, InvalidChange) as exc:
-        result = JobResult(
-            job_id=claim.job_id,
-            user_id="",
-            trader_id="",
-            outcome=Outcome.REJECTED,
-            message=f"not sent: {exc}",
-            finished_at_ms=now_ms,
-        )
-        return Settlement(claim, result=result)
+    except UnreadableChange as exc:
+        return _refused(claim, exc, now_ms)
+    change = stored.a[0]
+    try:
+        check(change)
+        _check_lane(change, claim)
+    except (InvalidChange, UnreadableChange) as exc:
+        return _refused(claim, exc, now_ms, user_id=change.user_id, trader_id=change.trader_id)
     ready = Attemptable(claim, stored, state, stored.et + stored.k.ttl_ms)
     if claim.lapses >= POISON_LAPSES:
         message = f"poison: {claim.lapses} workers in a row lost this change with their lease"
@@ -147,9 +145,21 @@ def conclude(ready: Attemptable, sent: Sent, *, now_ms: int, max_tries: int) -> 
 def _read(claim: Claim) -> StoredChange:
     if claim.payload is None:
         raise UnreadableChange(f"its payload is absent, not a string, or above {LARGEST_PAYLOAD_BYTES} bytes")
-    stored = decode_change(claim.payload)
-    change = stored.a[0]
-    check(change)
+    return decode_change(claim.payload)
+
+
+def _check_lane(change: SettingsChange, claim: Claim) -> None:
     if keys.lane(change.user_id, change.trader_id) != claim.lane:
         raise UnreadableChange(f"the change belongs to another lane than {claim.lane!r}, where it was found")
-    return stored
+
+
+def _refused(claim: Claim, why: Exception, now_ms: int, *, user_id: str = "", trader_id: str = "") -> Settlement:
+    result = JobResult(
+        job_id=claim.job_id,
+        user_id=user_id,
+        trader_id=trader_id,
+        outcome=Outcome.REJECTED,
+        message=f"not sent: {why}",
+        finished_at_ms=now_ms,
+    )
+    return Settlement(claim, result=result)

@@ -15,6 +15,7 @@ from typing import cast
 from redis.asyncio import Redis
 
 from producers import keys
+from producers.tasks import end
 from worker.apply import Applier
 from worker.claim import Claimer
 from worker.clock import Clock
@@ -89,7 +90,7 @@ class Drain:
                     log.exception("the lane loop stumbled; it goes on")
                     await self._clock.sleep(STUMBLE_S)
         finally:
-            bell.cancel()
+            await end(bell)
 
     def stop(self) -> None:
         """Claims nothing more and gives back what waits for its slot; what is under way goes on to its end."""
@@ -169,7 +170,7 @@ class Drain:
             self._room.set()
 
     async def _listen(self) -> None:
-        while True:
+        while not self._stopping:
             await self._room.wait()  # with all hands full, the bell is for another worker
             if await patiently(self._ring):
                 self._wake.set()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from signal import Signals
 from typing import Any
 
@@ -28,6 +28,7 @@ from producers.connection import open_redis
 from producers.enqueue import Producer
 from producers.keys import CONTROL_QUEUE
 from producers.settings import ProducerSettings
+from producers.tasks import end
 from worker.apply import Applier
 from worker.claim import Claimer
 from worker.clock import Clock, SystemClock
@@ -158,6 +159,8 @@ class LaneWorker(Worker):
 
     async def _poll_iteration(self) -> None:
         """One look at arq's own queue; the lanes have a loop of their own."""
+        if self.main_task is not None and self.main_task.cancelling():
+            raise asyncio.CancelledError  # arq cancels once, and redis-py may have swallowed it, see producers.tasks
         if self._draining is not None and self._draining.done() and self.allow_pick_jobs:
             self._draining.result()
         try:
@@ -214,18 +217,17 @@ class LaneWorker(Worker):
 
     async def close(self) -> None:
         """Ends the process's work, whether or not Redis answers."""
-        if self._drain is not None and self._draining is not None:
-            self._drain.stop()
-            # A claim may be under way: what it brings must be given back, not left to its lease.
-            await asyncio.wait({self._draining}, timeout=self.settings.redis_timeout_s)
-            self._draining.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._draining
-            await asyncio.wait(set(self.tasks.values()) or {self._draining}, timeout=self.settings.stop_timeout_s)
         try:
-            if self._drain is not None:
+            if self._drain is not None and self._draining is not None:
+                self._drain.stop()
+                # A claim may be under way: what it brings must be given back, not left to its lease.
+                await asyncio.wait({self._draining}, timeout=self.settings.redis_timeout_s)
+                await end(self._draining)
+                if self.tasks:
+                    await asyncio.wait(set(self.tasks.values()), timeout=self.settings.stop_timeout_s)
                 await self._drain.hand_over()
             await super().close()
         except (RedisError, OSError) as exc:
             log.warning("closing without Redis (%s: %s)", type(exc).__name__, exc)
-        await self._resources.aclose()
+        finally:
+            await self._resources.aclose()

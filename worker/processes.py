@@ -32,20 +32,27 @@ async def run_processes(count: int, arguments: list[str], *, restart: bool) -> i
 
 
 async def _keep_one(arguments: list[str], stopping: asyncio.Event, *, restart: bool) -> int:
+    told = asyncio.create_task(stopping.wait())
     while True:
         # A session of its own: Ctrl-C reaches this process alone, which then asks each of its children once.
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "worker", *arguments, start_new_session=True
         )
         ended = asyncio.create_task(process.wait())
-        told = asyncio.create_task(stopping.wait())
         await asyncio.wait({ended, told}, return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
         if not ended.done():
             process.send_signal(signal.SIGTERM)
-            return await ended
-        status = ended.result()
+        status = exit_status(await ended, told_to_stop=stopping.is_set())
         if not restart or stopping.is_set() or status == BAD_START:
             return status
         log.error("a worker process ended with status %d; starting another", status)
-        await asyncio.sleep(RESTART_S)
+        await asyncio.wait({told}, timeout=RESTART_S)
+        if stopping.is_set():
+            return 0
+
+
+def exit_status(returncode: int, *, told_to_stop: bool) -> int:
+    """What a shell would call the end of a process: 128 + n for a signal n, but 0 for the one that it was asked by."""
+    if told_to_stop and returncode == -signal.SIGTERM:
+        return 0  # it came before the worker could handle it: nothing was in flight
+    return returncode if returncode >= 0 else 128 - returncode

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Self
-
 from producers.errors import SettingsError
 from producers.settings import Count, EnvironmentSettings, NotNegative, Positive, Text, variable
 
@@ -70,8 +68,3 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
             )
         if not self.exchange_url.startswith(("http://", "https://")):
             raise SettingsError(f"{variable('exchange_url')}: must start with http:// or https://")
-
-    @classmethod
-    def named(cls, **values: object) -> Self:
-        """Settings from Python values, for programs that embed a worker."""
-        return cls(**values)  # type: ignore[arg-type]

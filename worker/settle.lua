@@ -75,6 +75,7 @@ if hold_ms > 0 then
   redis.call('PEXPIRE', throttled, KEEP_MS)
   if redis.call('SCARD', throttled) >= tonumber(ARGV[11]) then
     local egress_hold_ms = tonumber(ARGV[12])
+    redis.call('DEL', throttled)
     redis.call('HSET', egress, 'hold', now + egress_hold_ms * 1000)
     redis.call('PEXPIRE', egress, egress_hold_ms + FLOOR_KEEP_MS)
   end

@@ -1,0 +1,18 @@
+"""Ending background tasks for certain."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+CANCEL_AGAIN_S = 0.1
+
+
+async def end(task: asyncio.Task[Any]) -> None:
+    """Cancels a task and returns when it has ended, however it did.
+
+    Cancels as often as it takes: before Python 3.12, redis-py's use of `asyncio.wait_for` may swallow a cancellation.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN_S)

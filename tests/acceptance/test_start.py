@@ -1,0 +1,117 @@
+"""Starting with something wrong: one line that names it, and exit status 2."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from arq.connections import ArqRedis
+
+from ops.stack import Stack
+from producers import Producer
+from tests.acceptance.conftest import WITHIN_S
+from tests.changes import change
+
+WRONG = {
+    "COPYTRADE_REDIS_DSN": "http://localhost",
+    "COPYTRADE_EXCHANGE_URL": "ftp://exchange",
+    "COPYTRADE_CREDENTIALS": "vault:somewhere",
+    "COPYTRADE_USER_RATE_PER_S": "-1",
+    "COPYTRADE_EGRESS_RATE_PER_S": "many",
+    "COPYTRADE_MAX_JOBS": "0",
+    "COPYTRADE_LEASE_S": "5",
+    "COPYTRADE_LOG_LEVEL": "LOUD",
+    "COPYTRADE_CHANGE_TTL_S": "0",
+}
+
+
+def lines_of(log_path: Path) -> list[str]:
+    """What workers wrote."""
+    return log_path.read_text(encoding="utf-8").splitlines()
+
+
+def opened_to_others(credentials: str, mode: int) -> Path:
+    """The credentials file, with another mode."""
+    path = Path(credentials.removeprefix("file:"))
+    path.chmod(mode)
+    return path
+
+
+async def ended(stack: Stack, log_path: Path, *options: str, **environ: str) -> tuple[int, list[str]]:
+    """A worker's exit status and the lines it wrote."""
+    (worker,) = await stack.start_workers(1, *options, **environ)
+    async with asyncio.timeout(WITHIN_S):
+        status = await worker.wait()
+    return status, lines_of(log_path)
+
+
+@pytest.mark.parametrize("variable", WRONG)
+async def test_a_wrong_variable_stops_the_start_with_one_line_that_names_it(
+    stack: Stack, log_path: Path, variable: str
+) -> None:
+    """No traceback."""
+    status, lines = await ended(stack, log_path, **{variable: WRONG[variable]})
+
+    assert status == 2
+    assert len(lines) == 1
+    assert lines[0].startswith(f"worker: {variable}: ")
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
+async def test_credentials_that_others_can_read_stop_the_start(stack: Stack, log_path: Path, mode: int) -> None:
+    """The line names the file; nothing of what is in it."""
+    path = opened_to_others(stack.credentials, mode)
+
+    status, lines = await ended(stack, log_path)
+
+    assert status == 2
+    assert len(lines) == 1
+    assert str(path) in lines[0]
+    assert "secret" not in lines[0].replace(str(path), "")
+
+
+async def test_a_misspelt_variable_is_named_in_the_log(stack: Stack, log_path: Path) -> None:
+    """It has no effect, and somebody believes that it has."""
+    status, lines = await ended(stack, log_path, "--burst", COPYTRADE_USER_RATES="5")
+
+    assert status == 0
+    assert any("COPYTRADE_USER_RATES is not a setting" in line for line in lines)
+
+
+async def test_a_redis_that_evicts_or_forgets_is_reported_in_the_log(
+    stack: Stack, log_path: Path, valkey: ArqRedis
+) -> None:
+    """And the work is done all the same."""
+    await valkey.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        async with Producer.connect(stack.redis_dsn) as producer:
+            job = await producer.enqueue(change())
+            status, lines = await ended(stack, log_path, "--burst")
+            assert (await job.result(timeout=0)).applied
+    finally:
+        await valkey.config_set("maxmemory-policy", "noeviction")
+
+    assert status == 0
+    assert any("maxmemory-policy is allkeys-lru" in line for line in lines)
+    assert any("appendonly is off" in line for line in lines)
+
+
+async def test_a_number_of_processes_below_one_is_refused(stack: Stack, log_path: Path) -> None:
+    """By the command line."""
+    status, lines = await ended(stack, log_path, "--processes", "0")
+
+    assert status == 2
+    assert "--processes must be 1 or more; got 0" in lines[-1]
+
+
+@pytest.mark.parametrize("variable", ["COPYTRADE_CREDENTIALS", "COPYTRADE_REDIS_DSN"])
+async def test_several_processes_that_cannot_start_are_not_started_again_and_again(
+    stack: Stack, log_path: Path, variable: str
+) -> None:
+    """The same line and the same status as for one."""
+    (parent,) = await stack.start_workers(1, "--processes", "2", **{variable: WRONG[variable]})
+
+    async with asyncio.timeout(6):
+        assert await parent.wait() == 2
+    assert f"worker: {variable}: " in "\n".join(lines_of(log_path))

@@ -1,0 +1,94 @@
+"""Stopping: what is in flight ends, what waits is given back at once, the exit status is 0."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from asyncio.subprocess import Process
+
+import pytest
+from arq.connections import ArqRedis
+
+from ops.stack import Stack
+from producers import Job, Producer, keys
+from tests.acceptance.conftest import USERS, WITHIN_S
+from tests.changes import change, numbered
+
+SIGNALS = [signal.SIGTERM, signal.SIGINT]
+
+
+async def stopped(process: Process, signum: signal.Signals) -> int:
+    """Sends a signal and returns the exit status."""
+    process.send_signal(signum)
+    return await process.wait()
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+async def test_a_stopped_worker_gives_its_lanes_back_at_once_and_another_goes_on(
+    stack: Stack, valkey: ArqRedis, signum: signal.Signals
+) -> None:
+    """What is in flight is settled by the worker that sent it; nothing waits for the end of a lease."""
+    async with asyncio.timeout(WITHIN_S), Producer.connect(stack.redis_dsn) as producer:
+        await stack.set_faults({"kind": "latency", "ms": 300})
+        (worker,) = await stack.start_workers(1, COPYTRADE_LEASE_S="3600")
+        lanes = (await producer.enqueue_many(change(user, value=str(n)) for n in (1, 2, 3) for user in USERS[:20])).jobs
+        await lanes[0].result()
+
+        status = await stopped(worker, signum)
+        claimed = await valkey.zcount(keys.SCHEDULE, (await valkey.time())[0] * 1000 + 60_000, "+inf")
+        await stack.start_workers(1)
+        results = await asyncio.gather(*(job.result() for job in lanes))
+
+    assert status == 0
+    assert claimed == 0, "a lane still waits for the end of a lease"
+    assert all(result.applied and len(result.attempts) == 1 for result in results)
+    assert (await stack.report())["users"][USERS[0]]["arrivals"] == 3
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+async def test_an_idle_worker_stops(stack: Stack, signum: signal.Signals) -> None:
+    """It has nothing to wait for."""
+    async with asyncio.timeout(WITHIN_S), Producer.connect(stack.redis_dsn) as producer:
+        (worker,) = await stack.start_workers(1)
+        await (await producer.enqueue(change())).result()
+
+        assert await stopped(worker, signum) == 0
+
+
+async def test_several_processes_under_one_start_and_stop_together(stack: Stack, valkey: ArqRedis) -> None:
+    """SIGTERM to the one that was started."""
+    async with asyncio.timeout(WITHIN_S), Producer.connect(stack.redis_dsn) as producer:
+        (parent,) = await stack.start_workers(1, "--processes", "2", COPYTRADE_REDIS_TIMEOUT_S="5")
+        jobs = (await producer.enqueue_many(change(user) for user in USERS)).jobs
+        results = await asyncio.gather(*(job.result() for job in jobs))
+        while len(await blocked(valkey)) < 2:  # noqa: ASYNC110 - only the server knows
+            await asyncio.sleep(0.05)
+
+        assert await stopped(parent, signal.SIGTERM) == 0
+        assert all(result.applied for result in results)
+        assert await blocked(valkey) == [], "a child is still connected"
+
+
+async def blocked(valkey: ArqRedis) -> list[str]:
+    """Who waits for the bell: each worker process does, once."""
+    return [client["id"] for client in await valkey.client_list() if client["cmd"] == "blpop"]
+
+
+@pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["one", "two"])
+async def test_a_burst_ends_when_nothing_is_queued(stack: Stack, options: tuple[str, ...]) -> None:
+    """With everything applied, and exit status 0."""
+    async with asyncio.timeout(WITHIN_S), Producer.connect(stack.redis_dsn) as producer:
+        jobs: list[Job] = (await producer.enqueue_many([*numbered(3), *numbered(3, "1002")])).jobs
+
+        (worker,) = await stack.start_workers(1, "--burst", *options)
+
+        assert await worker.wait() == 0
+        assert all([(await job.result(timeout=0)).applied for job in jobs])
+
+
+async def test_a_burst_with_nothing_to_do_ends_at_once(stack: Stack) -> None:
+    """Exit status 0."""
+    async with asyncio.timeout(WITHIN_S):
+        (worker,) = await stack.start_workers(1, "--burst")
+
+        assert await worker.wait() == 0

@@ -1,0 +1,88 @@
+"""Redis for tests: an embedded Valkey for the whole run, fakeredis beside it, and time that a test controls."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+from fakeredis import FakeServer
+from fakeredis.aioredis import FakeAsyncRedisConnection
+from redis.asyncio import ConnectionPool
+
+from ops.redis_server import embedded_valkey
+from producers.connection import open_redis
+from tests.manual_clock import ManualClock
+
+REAL, FAKE = "valkey", "fakeredis"
+
+
+class FakeArqRedis(ArqRedis):
+    """arq's client on fakeredis, which has no INFO."""
+
+    async def info(self, *_: Any, **__: Any) -> dict[str, Any]:
+        """As much as the worker asks a server about itself."""
+        return {"redis_version": "7.2.0", "maxmemory_policy": "noeviction", "aof_enabled": 1}
+
+
+async def _log_nothing(*_: object) -> None:
+    """Stands in for arq's `log_redis_info`, which asks for INFO in a pipeline."""
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the machine's environment says, tests start from the defaults."""
+    for name in [name for name in os.environ if name.startswith("COPYTRADE_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[str]:
+    """The DSN of a real server that lives for the whole run; ask for `valkey_dsn` to have it empty."""
+    with embedded_valkey() as dsn:
+        yield dsn
+
+
+@pytest.fixture
+async def valkey_dsn(valkey_server: str) -> str:
+    """The DSN of a real, empty server."""
+    client = open_redis(valkey_server, ArqRedis, timeout_s=5)
+    await client.flushall()
+    await client.aclose()
+    return valkey_server
+
+
+@pytest.fixture
+async def valkey(valkey_dsn: str) -> AsyncIterator[ArqRedis]:
+    """A client of a real, empty server."""
+    client = open_redis(valkey_dsn, ArqRedis, timeout_s=5)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def fake_redis(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ArqRedis]:
+    """A client of an empty fakeredis, on which a whole worker can run."""
+    monkeypatch.setattr("arq.worker.log_redis_info", _log_nothing)
+    pool = ConnectionPool(connection_class=FakeAsyncRedisConnection, server=FakeServer())
+    client = FakeArqRedis(connection_pool=pool)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture(params=[FAKE, REAL])
+def redis(request: pytest.FixtureRequest) -> ArqRedis:
+    """A client of an empty Redis: the same test on fakeredis and on a real server."""
+    client: ArqRedis = request.getfixturevalue("fake_redis" if request.param == FAKE else "valkey")
+    return client
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
+    """A clock that only the test moves; the `TIME` of fakeredis, also within scripts, follows it."""
+    manual = ManualClock()
+    monkeypatch.setattr(time, "time", manual.time)
+    return manual

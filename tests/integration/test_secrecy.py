@@ -1,0 +1,73 @@
+"""No secret leaves the worker but towards the exchange: not into Redis, not into a log, not into an error."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from arq.connections import ArqRedis
+
+from ops.exchange import Fault
+from tests.changes import change
+from tests.workers import ARQ_CLOSES_OLD_STYLE, USERS, rig_on
+from worker import signing
+
+pytestmark = ARQ_CLOSES_OLD_STYLE
+
+FAULTS = [
+    Fault("http_500", first=1, user="1001"),
+    Fault("reset_after", first=1, user="1001"),
+    Fault("code:40034", first=1, user="1001"),
+    Fault("code:40009", first=1, user="1002"),
+    Fault("http_429", first=1, user="1002"),
+]
+
+
+async def dump(redis: ArqRedis) -> str:
+    """Every key and every value there is, as text."""
+    parts = []
+    async for key in redis.scan_iter():
+        parts.append(key)
+        match await redis.type(key):
+            case b"string":
+                parts.append(await redis.get(key) or b"")
+            case b"list":
+                parts += await redis.lrange(key, 0, -1)  # type: ignore[misc]
+            case b"hash":
+                parts += [part for pair in (await redis.hgetall(key)).items() for part in pair]  # type: ignore[misc]
+            case b"zset":
+                parts += await redis.zrange(key, 0, -1)
+            case b"set":
+                parts += await redis.smembers(key)  # type: ignore[misc]
+    return b"\n".join(parts).decode(errors="replace")
+
+
+async def test_no_secret_and_no_signature_is_in_redis_or_in_the_log(
+    valkey: ArqRedis, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the most talkative log level, with every kind of failure, keys that are refused, and changes still queued."""
+    caplog.set_level(logging.DEBUG)
+    signatures: list[str] = []
+    sign = signing.sign
+
+    def remembered(*args: object, **options: object) -> str:
+        signatures.append(sign(*args, **options))  # type: ignore[arg-type]
+        return signatures[-1]
+
+    monkeypatch.setattr(signing, "sign", remembered)
+    wrong = {"1003": {"passphrase": "wrong-pass-1003"}}
+    async with rig_on(valkey, tmp_path, faults=FAULTS, wrong=wrong) as rig:
+        changes = [change(user, f"t{number}") for user in USERS for number in range(3)]
+        report = await rig.producer.enqueue_many(changes)
+
+        worker = await rig.drain()
+        await rig.producer.enqueue(change())
+        stored = await dump(valkey)
+        results = [await job.result(timeout=0) for job in report.jobs]
+
+    told = "\n".join([stored, caplog.text, repr(results), repr(worker), repr(worker.settings), repr(vars(worker))])
+    assert len(signatures) > len(changes)
+    assert "1003" in told, "the dump must see what is there"
+    for secret in [*signatures, *(f"{kind}-{user}" for kind in ("key", "secret", "pass") for user in USERS)]:
+        assert secret not in told

@@ -1,0 +1,112 @@
+"""A queue driven step by step: the scripts, through the wrappers that ship, without a worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis.asyncio import Redis
+
+from producers import Outcome, SettingsChange, keys
+from producers.submission import SUBMIT, SUBMIT_KEYS, Submission, arguments
+from tests.changes import result
+from worker import head
+from worker.claim import Claimer
+from worker.clock import Clock, SystemClock
+from worker.head import HeadState
+from worker.lanes import Claim, Claims, Settled, Settlement
+from worker.pacing import Pacing
+from worker.settings import WorkerSettings
+from worker.settle import Settler
+
+DEFAULTS = WorkerSettings()
+TTL_MS = 3_600_000
+PACING = Pacing.of(user_rate_per_s=10, egress_rate_per_s=100, margin_percent=0.2)
+UNHINDERED = Pacing.of(user_rate_per_s=10_000, egress_rate_per_s=10_000, margin_percent=0)
+"""Rates out of the way: for tests that are not about them."""
+
+
+class Lanes:
+    """One queue, and as many claimers as a test wants."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        clock: Clock | None = None,
+        pacing: Pacing = UNHINDERED,
+        settings: WorkerSettings = DEFAULTS,
+    ) -> None:
+        self.redis = redis
+        self.clock = clock or SystemClock()
+        self.pacing = pacing
+        self.settings = settings
+        self.claimer = self.new_claimer()
+        self.settler = Settler(redis, self.clock, settings, pacing)
+
+    def new_claimer(self) -> Claimer:
+        """Another worker's claimer."""
+        return Claimer(self.redis, self.clock, self.settings, self.pacing)
+
+    async def submit(self, *changes: tuple[str, SettingsChange], lane_limit: int = 1000) -> list[int]:
+        """Submits (job ID, change) in one call; the script's verdicts."""
+        submissions = [Submission.of(one, job_id, now_ms=1_000, ttl_ms=TTL_MS) for job_id, one in changes]
+        reply = await SUBMIT.run(self.redis, SUBMIT_KEYS, arguments(submissions, lane_limit))
+        return list(reply[1:])
+
+    async def claims(self, most: int = 100, claimer: Claimer | None = None) -> Claims:
+        """One call of the claim script."""
+        return await (claimer or self.claimer).claim(most)
+
+    async def claim(self, most: int = 100) -> list[Claim]:
+        """The claims of one call."""
+        return (await self.claims(most)).claims
+
+    async def claim_one(self) -> Claim:
+        """The one claim of one call."""
+        (only,) = await self.claim()
+        return only
+
+    async def done(
+        self, claim: Claim, outcome: Outcome = Outcome.APPLIED, *, took_s: float | None = None, **changed: Any
+    ) -> Settled:
+        """Ends a claim's change; `took_s` is its request's round trip, whose reply came just now."""
+        ended = result(claim.job_id, outcome, **changed)
+        replied_at_s = None if took_s is None else self.clock.monotonic()
+        return await self.settler.settle(Settlement(claim, replied_at_s, took_s, result=ended))
+
+    async def back(
+        self, claim: Claim, delay_s: float = 0, *, hold_s: float = 0, replied: bool = True, tries: int = 1
+    ) -> Settled:
+        """Puts a claim's lane back after a request that failed just now, or was never made."""
+        replied_at_s = self.clock.monotonic() if replied else None
+        state = head.encode(HeadState(tries=tries))
+        return await self.settler.settle(Settlement(claim, replied_at_s, None, None, delay_s, state, hold_s))
+
+    async def slot_us(self, claim: Claim) -> int:
+        """When a claim may be sent: Unix microseconds, the Redis clock. Ask before it is settled."""
+        entry = str(claim.slot_number % self.pacing.per_window)
+        stored = await self.redis.hget(keys.bucket(claim.lane), entry)  # type: ignore[misc]
+        assert stored is not None
+        slot = -int(float(stored))
+        assert slot > 0, "the claim was settled already"
+        return slot
+
+    async def due_ms(self, lane: str) -> float | None:
+        """A lane's score in the schedule."""
+        score: float | None = await self.redis.zscore(keys.SCHEDULE, lane)
+        return score
+
+    async def now_ms(self) -> float:
+        """The Redis clock, Unix milliseconds."""
+        seconds, micros = await self.redis.time()
+        return float(seconds * 1000 + micros / 1000)
+
+    async def queued(self, lane: str) -> list[str]:
+        """The job IDs of a lane, head first."""
+        return [entry.decode() for entry in await self.redis.lrange(keys.LANE + lane, 0, -1)]  # type: ignore[misc]
+
+    async def uncovered(self) -> set[str]:
+        """Lanes that hold changes and are not on the schedule, or the other way round; invariant 1 says none."""
+        scheduled = {lane.decode() for lane in await self.redis.zrange(keys.SCHEDULE, 0, -1)}
+        filled = {key.decode().removeprefix(keys.LANE) async for key in self.redis.scan_iter(keys.LANE + "*")}
+        return scheduled ^ filled

@@ -1,0 +1,109 @@
+"""The shape of the code: what imports what, how long files are, and where names are spelled."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import producers
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("producers", "worker")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+SCRIPTS = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.lua"))
+MOST_LINES = 250
+
+
+def name(path: Path) -> str:
+    """A file, as a test ID."""
+    return str(path.relative_to(ROOT))
+
+
+def imported_with(module: str) -> set[str]:
+    """The top-level names that a fresh interpreter has after importing a module."""
+    code = f"import {module}, sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603
+    return set(run.stdout.split())
+
+
+def test_the_producers_side_needs_nothing_of_the_workers() -> None:
+    """An app that enqueues installs neither aiohttp nor tenacity."""
+    found = imported_with("producers")
+
+    assert {"producers", "redis", "msgspec"} <= found
+    assert found & {"aiohttp", "tenacity", "worker", "ops", "tests", "yarl"} == set()
+
+
+@pytest.mark.parametrize("module", ["worker.signing", "worker.replies", "worker.retry", "worker.pacing"])
+def test_the_core_does_not_pull_in_the_network(module: str) -> None:
+    """It is used without any."""
+    assert imported_with(module) & {"aiohttp", "arq", "ops"} == set()
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name)
+def test_every_script_opens_with_its_purpose_keys_arguments_and_replies(path: Path) -> None:
+    """In that order, in one comment; and says why it is atomic."""
+    header = re.match(
+        r"--\[\[\n(?P<name>\w+): .+?\nKEYS  1 .+?\nARGV  1 .+?\nReply .+?\n\]\]\n", path.read_text(), re.DOTALL
+    )
+
+    assert header is not None
+    assert header["name"] == path.stem
+    assert "Atomic so that" in header[0]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name)
+def test_every_script_uses_all_keys_that_it_names_and_names_all_that_it_uses(path: Path) -> None:
+    """KEYS[1] to KEYS[n], without a gap."""
+    text = path.read_text()
+    header, _, body = text.partition("]]\n")
+    named = re.search(r"KEYS  (?P<keys>.+?)\nARGV", header, re.DOTALL)
+    assert named is not None
+    numbers = [int(number) for number in re.findall(r"(?:^|\s)(\d+) \w", named["keys"])]
+
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert {int(number) for number in re.findall(r"KEYS\[(\d+)\]", body)} == set(numbers)
+
+
+@pytest.mark.parametrize("path", [*MODULES, *SCRIPTS], ids=name)
+def test_no_file_is_longer_than_can_be_read_in_one_go(path: Path) -> None:
+    """250 lines."""
+    assert len(path.read_text().splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_nothing_unpickles(path: Path) -> None:
+    """Whoever can write to Redis could run code."""
+    assert not re.search(r"^\s*(import|from)\s+(pickle|marshal|shelve|dill)\b", path.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", [*MODULES, *SCRIPTS], ids=name)
+def test_no_redis_key_is_spelled_outside_the_module_of_keys(path: Path) -> None:
+    """Scripts get them as arguments."""
+    if path == ROOT / "producers" / "keys.py":
+        return
+    strings = re.findall(r"""(?<![\w`])["'](?:copytrade|arq):[^"']*["']""", path.read_text())
+
+    assert strings == []
+
+
+def test_the_public_names_are_sorted_and_complete() -> None:
+    """What `from producers import *` gives is what there is."""
+    public = {
+        name
+        for name, value in vars(producers).items()
+        if not name.startswith("_") and getattr(value, "__module__", "").startswith("producers.")
+    }
+
+    assert producers.__all__ == sorted(producers.__all__)
+    assert set(producers.__all__) == public
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_package_says_that_it_is_typed(package: str) -> None:
+    """For the type checkers of those who use it."""
+    assert (ROOT / package / "py.typed").exists()
