@@ -12,7 +12,7 @@ from producers import keys
 from producers.codec import encode_result
 from producers.scripts import Argument, Script
 from worker.clock import Clock
-from worker.lanes import Settled, Settlement
+from worker.lanes import Claim, Settled, Settlement
 from worker.pacing import US_PER_S, Pacing
 from worker.settings import WorkerSettings
 
@@ -31,7 +31,8 @@ NONE = -1
 log = logging.getLogger("worker.settle")
 
 
-Waiting = tuple[Settlement, asyncio.Future[Settled]]
+Waiting = tuple[Settlement, tuple[Argument, ...], asyncio.Future[Settled]]
+"""A settlement, its verb with what belongs to it, and who waits for it."""
 
 
 class Settler:
@@ -49,8 +50,9 @@ class Settler:
 
     async def settle(self, settlement: Settlement) -> Settled:
         """Writes one settlement. While Redis is away it is tried again, for as long as its lease runs."""
+        verb = self._verb(settlement)  # encoded here, where a failure is that of this settlement alone
         future: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
-        self._waiting.append((settlement, future))
+        self._waiting.append((settlement, verb, future))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write(), name="copytrade settle")
         return await future
@@ -70,7 +72,7 @@ class Settler:
         """Answers those who wait; returns whether something must be written again."""
         again = False
         for entry, reply in zip(batch, replies, strict=True):
-            settlement, future = entry
+            settlement, _, future = entry
             if isinstance(reply, Exception) and self._clock.monotonic() < settlement.claim.lease_until_s:
                 self._waiting.append(entry)
                 again = True
@@ -87,27 +89,28 @@ class Settler:
 
     async def _run(self, command: str, script: str, batch: list[Waiting]) -> list[list[int] | Exception]:
         pipe = self._redis.pipeline(transaction=False)
-        for settlement, _ in batch:
-            script_keys, args = self._arguments(settlement)
-            pipe.execute_command(command, script, len(script_keys), *script_keys, *args)
+        for settlement, verb, _ in batch:
+            script_keys = self._keys(settlement.claim)
+            pipe.execute_command(command, script, len(script_keys), *script_keys, *self._arguments(settlement), *verb)
         return await pipe.execute(raise_on_error=False)
 
-    def _arguments(self, settlement: Settlement) -> tuple[list[str], list[Argument]]:
-        claim = settlement.claim
-        lane = claim.lane
-        script_keys = [
+    def _keys(self, claim: Claim) -> list[str]:
+        return [
             keys.SCHEDULE,
-            keys.LANE + lane,
-            keys.HEAD + lane,
-            keys.bucket(lane),
+            keys.LANE + claim.lane,
+            keys.HEAD + claim.lane,
+            keys.bucket(claim.lane),
             keys.JOB + claim.job_id,
             keys.RESULT + claim.job_id,
             keys.COUNTS,
             keys.EGRESS + self._egress,
             keys.THROTTLED + self._egress,
         ]
-        args: list[Argument] = [
-            lane,
+
+    def _arguments(self, settlement: Settlement) -> list[Argument]:
+        claim = settlement.claim
+        return [
+            claim.lane,
             claim.job_id,
             claim.token,
             claim.slot_number,
@@ -116,16 +119,17 @@ class Settler:
             self._reply_age_us(settlement),
             NONE if settlement.round_trip_s is None else round(settlement.round_trip_s * US_PER_S),
             round(settlement.hold_s * 1000),
-            lane.partition(":")[0],
+            claim.lane.partition(":")[0],
             THROTTLED_USERS,
             self._egress_hold_ms,
         ]
-        if settlement.result is None:
-            args += ("back", round(settlement.delay_s * 1000), settlement.state)
-        else:
-            encoded = encode_result(settlement.result)
-            args += ("done", settlement.result.outcome, encoded, self._result_ttl_ms, keys.DONE + claim.job_id)
-        return script_keys, args
+
+    def _verb(self, settlement: Settlement) -> tuple[Argument, ...]:
+        result = settlement.result
+        if result is None:
+            return "back", round(settlement.delay_s * 1000), settlement.state
+        channel = keys.DONE + settlement.claim.job_id
+        return "done", result.outcome, encode_result(result), self._result_ttl_ms, channel
 
     def _reply_age_us(self, settlement: Settlement) -> int:
         """Taken as late as can be: what passes between here and the script makes the guard stricter, never laxer."""
