@@ -43,7 +43,9 @@ def open_redis(dsn: str, client: type[Client], *, timeout_s: float) -> Client:
             del options["socket_keepalive"]
         return cast("Client", client.from_url(dsn, **options))
     except (ValueError, TypeError) as exc:
-        raise SettingsError(f"COPYTRADE_REDIS_DSN: cannot be read ({exc}); got {masked(dsn)!r}") from exc
+        # Not from `exc`, and without its text: it may quote a part of the password.
+        problem = f"COPYTRADE_REDIS_DSN: cannot be read ({type(exc).__name__}); got {masked(dsn)!r}"
+    raise SettingsError(problem)
 
 
 def _behind_sentinels(dsn: str, client: type[Client], options: dict[str, Any]) -> Client:

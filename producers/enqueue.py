@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from producers.bulk import CHUNK, Chunk, each, submit_in_order
 from producers.connection import open_redis
 from producers.contract import SettingsChange
-from producers.errors import InvalidChange, LaneFull, ProducerError, QueueUnavailable
+from producers.errors import InvalidChange, InvalidId, LaneFull, ProducerError, QueueUnavailable
 from producers.ids import SortableIds
 from producers.jobs import Job
 from producers.listening import Listener
@@ -33,7 +33,7 @@ class Refusal:
 
     Attributes:
         index: its place in the iterable, from 0.
-        error: InvalidChange or LaneFull.
+        error: InvalidChange, InvalidId or LaneFull.
     """
 
     index: int
@@ -118,21 +118,25 @@ class Producer:
             raise self._lane_full(change)
         return self._handle(chosen, already_there=reply[1] == ALREADY_THERE)
 
-    async def enqueue_many(self, changes: Changes, *, ttl_s: float | None = None) -> EnqueueReport:
+    async def enqueue_many(
+        self, changes: Changes, *, job_id: Callable[[SettingsChange], str] | None = None, ttl_s: float | None = None
+    ) -> EnqueueReport:
         """Puts many changes at the ends of their lanes, in the order given; one round trip per 500.
 
         A change that breaks a rule, or whose lane is full, is reported and does not stop the others.
 
         Args:
             changes: any iterable or async iterable; it is not held in memory.
+            job_id: gives each change its ID, so that running the same again adds only what is missing; such as
+                `lambda change: f"july-{change.user_id}"`. By default new sortable IDs.
             ttl_s: deadline of each change in seconds from now.
 
         Raises:
-            QueueUnavailable: Redis did not answer; the last chunks may or may not be accepted. To be able to repeat
-                without doubling, enqueue with IDs of your own.
+            QueueUnavailable: Redis did not answer; the last chunks may or may not be accepted. With IDs of your own it
+                is safe to repeat.
         """
         report = EnqueueReport()
-        chunks = self._chunks(changes, report, self._ttl_ms(ttl_s))
+        chunks = self._chunks(changes, report, job_id, self._ttl_ms(ttl_s))
         async with _reaching_redis("the last chunks may or may not be accepted"):
             await self._now_ms()
             async with aclosing(submit_in_order(self._redis, chunks, self._settings.lane_limit)) as replies:
@@ -150,7 +154,7 @@ class Producer:
         return self._handle(check_id("job_id", job_id))
 
     async def _chunks(
-        self, changes: Changes, report: EnqueueReport, ttl_ms: int
+        self, changes: Changes, report: EnqueueReport, name: Callable[[SettingsChange], str] | None, ttl_ms: int
     ) -> AsyncIterator[Chunk[tuple[int, SettingsChange]]]:
         """Submissions of the sound changes, with each its index and change; the others are reported."""
         chunk: Chunk[tuple[int, SettingsChange]] = []
@@ -158,10 +162,11 @@ class Producer:
         async for change in each(changes):
             try:
                 check(change)
-            except InvalidChange as exc:
+                job_id = self._ids.next() if name is None else check_id("job_id", name(change))
+            except (InvalidChange, InvalidId) as exc:
                 report.refused.append(Refusal(index, exc))
             else:
-                submission = Submission.of(change, self._ids.next(), now_ms=self._known_now_ms(), ttl_ms=ttl_ms)
+                submission = Submission.of(change, job_id, now_ms=self._known_now_ms(), ttl_ms=ttl_ms)
                 chunk.append(((index, change), submission))
                 if len(chunk) == CHUNK:
                     yield chunk

@@ -28,12 +28,12 @@ ENDPOINT = ":settings"
 """What follows the user in a bucket's key: limits are counted per endpoint."""
 
 EGRESS = "copytrade:egress:"
-"""HASH, the bucket of one egress IP, `copytrade:egress:<name>`. Claim, settle. Fields: `tat`, `hold` as in a bucket;
+"""HASH, the bucket of one egress IP, `copytrade:egress:<name>`. All of the worker's scripts. Fields: `tat`, `hold`;
 `floor`, `samples`, `since`, `floor before`, `samples before`: the shortest round trip (us). TTL 11 min, or longer with
 a hold."""
 
 THROTTLED = "copytrade:throttled:"
-"""SET, per egress: users throttled with no other reply between them; many mean the egress. Settle. TTL 1 min."""
+"""SET, per egress: users throttled though alone, no other reply between; many mean the egress. Settle. TTL 1 min."""
 
 COUNTS = "copytrade:counts"
 """HASH outcome -> number of changes that ended so. Settle. No TTL."""

@@ -43,7 +43,7 @@ class Listener:
 
     @asynccontextmanager
     async def listen(self, job_id: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set when the change ends, from the moment the body is entered.
+        """An event that is set when the caller must look: the change has ended, or listening has only begun by now.
 
         What ended before that must be looked up by the caller, inside the body.
         """
@@ -53,7 +53,7 @@ class Listener:
             channel = self._channels[name] = _Channel()
         channel.waiting += 1
         try:
-            await self._subscribe(name, channel)
+            await self._subscribe(name)
             yield channel.announced
         finally:
             channel.waiting -= 1
@@ -73,12 +73,9 @@ class Listener:
                 await self._pubsub.aclose()  # type: ignore[no-untyped-call]
                 self._pubsub = None
 
-    async def _subscribe(self, name: str, channel: _Channel) -> None:
-        try:
+    async def _subscribe(self, name: str) -> None:
+        with suppress(RedisError, OSError):  # the waiter looks by itself
             await asyncio.shield(self._tell_server(name))
-        except (RedisError, OSError):
-            return  # the waiter looks by itself
-        await channel.confirmed.wait()
 
     async def _unsubscribe(self, name: str) -> None:
         await asyncio.shield(self._tell_server(name))
@@ -98,7 +95,7 @@ class Listener:
                 await self._pubsub.subscribe(name)
             else:
                 await self._pubsub.unsubscribe(name)
-            if self._reader is None:
+            if self._reader is None or self._reader.done():
                 self._reader = asyncio.create_task(self._read(self._pubsub), name="copytrade results")
 
     async def _read(self, pubsub: PubSub) -> None:
@@ -117,8 +114,7 @@ class Listener:
                 continue
             if message["type"] == "subscribe":
                 channel.confirmed.set()
-            elif message["type"] == "message":
-                channel.announced.set()
+            channel.announced.set()  # a confirmation too: what ended before it was not announced here
 
     async def _be_connected(self, pubsub: PubSub) -> None:
         """Renews a lost connection, and with it the subscriptions; not while a command does, which would share it."""

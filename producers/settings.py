@@ -17,10 +17,10 @@ from producers.errors import SettingsError, shown
 
 PREFIX = "COPYTRADE_"
 
-MOST = 1_000_000_000
-"""Bound of every number: far beyond what is sensible, and it keeps infinity out."""
+LEAST, MOST = 0.001, 1_000_000_000
+"""Bounds of every number: far beyond what is sensible, they keep infinity out, and milliseconds above 0."""
 
-Positive = Annotated[float, msgspec.Meta(gt=0, le=MOST)]
+Positive = Annotated[float, msgspec.Meta(ge=LEAST, le=MOST)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=MOST)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=MOST)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]

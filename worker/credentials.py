@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import stat
 import tomllib
@@ -119,6 +118,7 @@ class FileCredentials:
         self._stamp: _Stamp | None
         self._stamp, self._users = _read(self._path)
         self._next_check_s = self._clock.monotonic() + CHECK_INTERVAL_S
+        self._turn = asyncio.Lock()
 
     async def get(self, user_id: str) -> Credentials:
         """The credentials of a user.
@@ -126,17 +126,21 @@ class FileCredentials:
         Raises:
             UnknownUser: the file has none for this user.
         """
-        if self._clock.monotonic() >= self._next_check_s:
-            await self._refresh()
+        if self._check_is_due():
+            async with self._turn:  # nobody is served what was last looked at long ago
+                if self._check_is_due():
+                    await self._refresh()
         try:
             return self._users[user_id]
         except KeyError:
             remedy = "add a table [users.<id>] with api_key, secret_key and passphrase"
             raise UnknownUser(user_id, source=f"file {self._path}", remedy=remedy) from None
 
+    def _check_is_due(self) -> bool:
+        return self._clock.monotonic() >= self._next_check_s
+
     async def _refresh(self) -> None:
         """Reads the file again if it is another one than before."""
-        self._next_check_s = math.inf  # while this one reads, the others are served what is known
         try:
             stamp = _stat(self._path)
             if stamp != self._stamp:

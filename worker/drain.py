@@ -89,6 +89,7 @@ class Drain:
                 except Exception:
                     log.exception("the lane loop stumbled; it goes on")
                     await self._clock.sleep(STUMBLE_S)
+            await patiently(self.hand_over)
         finally:
             await end(bell)
 
@@ -164,6 +165,8 @@ class Drain:
             self._tally(settled)
             if settled.due_in_s is not None:
                 self._expect(settled.due_in_s)
+                if self._stopping:
+                    await patiently(self.hand_over)
         finally:
             self._in_hand -= 1
             del self._tasks[claim.token]

@@ -198,7 +198,7 @@ def _origin(base_url: str) -> str:
     except ValueError:
         pass
     # Not shown: it may hold a password.
-    raise SettingsError("the exchange's URL must be scheme and host only, such as https://api.bitget.com")
+    raise SettingsError("COPYTRADE_EXCHANGE_URL: must be scheme and host only, such as https://api.bitget.com")
 
 
 def _reason(exc: Exception) -> str:

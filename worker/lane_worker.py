@@ -43,7 +43,7 @@ from worker.patience import patiently
 from worker.redis_check import complaints
 from worker.settings import WorkerSettings
 from worker.settle import Settler
-from worker.time_sync import learn_time
+from worker.time_sync import TimeSync
 
 CONTROL_JOBS = 10
 CONTROL_POLL_S = 0.5
@@ -131,12 +131,12 @@ class LaneWorker(Worker):
             )
         )
         exchange_clock = ExchangeClock(clock)
-        await learn_time(exchange, exchange_clock, clock)
         pacing = Pacing.of(
             user_rate_per_s=settings.user_rate_per_s,
             egress_rate_per_s=settings.egress_rate_per_s,
             margin_percent=settings.pace_margin_percent,
         )
+        await TimeSync(self.pool, exchange, clock, settings.egress, pacing).teach(exchange_clock)
         ctx["producer"] = Producer(self.pool, ProducerSettings.from_env())
         self._drain = Drain(
             redis=self.pool,
@@ -169,6 +169,8 @@ class LaneWorker(Worker):
             if not self._redis_is_away:
                 log.warning("Redis does not answer (%s: %s); control jobs wait", type(exc).__name__, exc)
             self._redis_is_away = True
+        except Exception:
+            log.exception("the control queue's poll stumbled; it goes on")
         else:
             self._redis_is_away = False
         if self.burst and self._drain is not None:
@@ -192,9 +194,11 @@ class LaneWorker(Worker):
                 log.error("control queue: %r is no job ID; removed", job_id[:80])  # noqa: TRY400 - no traceback needed
             else:
                 readable.append(job_id)
+        if readable:  # a score of no time: arq would die of one, and never run another
+            await self.pool.zremrangebyscore(self.queue_name, "-inf", "(1")
         try:
             await super().start_jobs(readable)
-        except (RedisError, OSError):
+        except Exception:
             self._release_sem_dec_counter_on_complete()  # arq had taken a place for the job that it could not start
             raise
 

@@ -10,17 +10,17 @@ ARGV  1 lane   2 job ID   3 token   4 slot number   5 requests a window
       6 window (us)   7 time since the reply or failure of the request (us), -1 if nothing was sent
       8 the request's round trip (us), -1 if there was no reply
       9 user hold (ms from now, 0 none)   10 user of the lane
-      11 how many users throttled in a row mean the egress   12 egress hold then (ms)
-      13 verb: "done" or "back"
-      done: 14 outcome   15 result   16 its TTL (ms)   17 channel
-      back: 14 delay (ms)   15 state
+      11 how many users throttled in a row, though alone in their window, mean the egress   12 egress hold then (ms)
+      13 egress pace (us a request)   14 verb: "done" or "back"
+      done: 15 outcome   16 result   17 its TTL (ms)   18 channel
+      back: 15 delay (ms)   16 state
 Reply {1, us until the lane is due again, -1 if it is empty} or {0, -1}: fenced
 ]]
 local schedule, list, head, bucket, egress, throttled = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[8], KEYS[9]
 local lane, job_id, token = ARGV[1], ARGV[2], ARGV[3]
 local slot_number, per_window, window = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local reply_age, round_trip = tonumber(ARGV[7]), tonumber(ARGV[8])
-local hold_ms, verb = tonumber(ARGV[9]), ARGV[13]
+local hold_ms, verb = tonumber(ARGV[9]), ARGV[14]
 
 local KEEP_MS = 60000
 local PROMISED = 0.5           -- see claim.lua
@@ -67,11 +67,30 @@ local state = redis.call('HMGET', bucket, 'n', 'turn', 'pace', 'hold', entry)
 local n, turn, pace = tonumber(state[1] or 0), tonumber(state[2] or 0), tonumber(state[3] or 0)
 local hold = tonumber(state[4] or 0)
 local still_in_ring = n > slot_number and n - slot_number <= per_window
-if still_in_ring and tonumber(state[5] or 0) < 0 then redis.call('HSET', bucket, entry, window_end()) end
+local slot = -tonumber(state[5] or 0)
+if still_in_ring and slot > 0 then
+  redis.call('HSET', bucket, entry, window_end())
+  if reply_age < 0 then
+    -- Nothing was sent: the slot is given back, the user's if no later one was taken.
+    if n == slot_number + 1 then
+      turn = math.min(turn, slot)
+      redis.call('HSET', bucket, 'tat', slot, 'turn', turn)
+    end
+    redis.call('HINCRBY', egress, 'tat', -tonumber(ARGV[13]))
+  end
+end
+
+-- Whether the request before this one was a window ago: then no limit of the user can have refused it.
+local function alone()
+  if slot_number == 0 then return true end
+  local before = tonumber(redis.call('HGET', bucket, tostring((slot_number - 1) % per_window)) or 0)
+  return before >= 0 and before <= now - reply_age - round_trip
+end
+
 if hold_ms > 0 then
   hold = math.max(hold, now + hold_ms * 1000)
   redis.call('HSET', bucket, 'hold', hold)
-  redis.call('SADD', throttled, ARGV[10])
+  if alone() then redis.call('SADD', throttled, ARGV[10]) end
   redis.call('PEXPIRE', throttled, KEEP_MS)
   if redis.call('SCARD', throttled) >= tonumber(ARGV[11]) then
     local egress_hold_ms = tonumber(ARGV[12])
@@ -98,15 +117,15 @@ if redis.call('HGET', head, 'token') ~= token or redis.call('LINDEX', list, 0) ~
 
 if verb == 'back' then
   redis.call('HDEL', head, 'token')
-  redis.call('HSET', head, 'state', ARGV[15], 'lapses', 0)
-  return {1, schedule_lane(now + tonumber(ARGV[14]) * 1000)}
+  redis.call('HSET', head, 'state', ARGV[16], 'lapses', 0)
+  return {1, schedule_lane(now + tonumber(ARGV[15]) * 1000)}
 end
 
+redis.call('SET', KEYS[6], ARGV[16], 'PX', ARGV[17])   -- first: what may be refused must not follow what destroys
+redis.call('HINCRBY', KEYS[7], ARGV[15], 1)
 redis.call('LPOP', list)
 redis.call('DEL', head, KEYS[5])
-redis.call('SET', KEYS[6], ARGV[15], 'PX', ARGV[16])
-redis.call('HINCRBY', KEYS[7], ARGV[14], 1)
-redis.call('PUBLISH', ARGV[17], job_id)
+redis.call('PUBLISH', ARGV[18], job_id)
 if redis.call('EXISTS', list) == 0 then
   redis.call('ZREM', schedule, lane)
   return {1, -1}

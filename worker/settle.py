@@ -21,7 +21,7 @@ SETTLE = Script.load("worker", "settle.lua")
 SETTLEMENTS_A_TRIP = 128
 
 THROTTLED_USERS = 5
-"""So many users in a row with a 429, and no other reply between them, are taken for the egress's own limit."""
+"""So many users with a 429, each alone in its window and with no other reply between them, mean the egress's limit."""
 
 RETRY_S = 0.2
 """Pause before settlements that Redis did not take are tried again."""
@@ -44,7 +44,7 @@ class Settler:
         self._pacing = pacing
         self._egress = keys.escape(settings.egress)
         self._egress_hold_ms = round(settings.egress_hold_s * 1000)
-        self._result_ttl_ms = round(settings.result_ttl_s * 1000)
+        self._result_ttl_ms = max(1, round(settings.result_ttl_s * 1000))
         self._waiting: list[Waiting] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -122,6 +122,7 @@ class Settler:
             claim.lane.partition(":")[0],
             THROTTLED_USERS,
             self._egress_hold_ms,
+            self._pacing.egress_pace_us,
         ]
 
     def _verb(self, settlement: Settlement) -> tuple[Argument, ...]:

@@ -95,7 +95,7 @@ async def test_the_poll_removes_ended_tasks_and_raises_what_they_raised(valkey: 
         await asyncio.wait(worker.tasks.values())
 
         with pytest.raises(LookupError):
-            await worker._poll_iteration()
+            await Worker._poll_iteration(worker)
 
         assert worker.tasks == {}
         await worker.close()

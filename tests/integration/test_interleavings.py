@@ -105,7 +105,6 @@ class World:
             assert self.clock.now_us >= lane.held_until_us - 1_000, "a lane is held by one until its lease ends"
             slot_us = START_US + round(claim.slot_at_s * 1_000_000)
             lane.token, lane.held_until_us = claim.token, slot_us + LEASE_US
-            self.slots_us.append(slot_us)
             self._go(claim, slot_us)
         return claims.next_due_s
 
@@ -127,7 +126,8 @@ class World:
                 round_trip_us = None
             case "late":
                 settled_us = slot_us + LEASE_US + self.random.choice((0, 500_000, 4_000_000))
-        if fate != "unsent":
+        if fate != "unsent":  # whose slot is given back
+            self.slots_us.append(slot_us)
             self.model[claim.lane].arrived.append(claim.job_id)
             self.arrivals_us[claim.lane.partition(":")[0]].append(sent_us + up_us)
         if fate != "lost":
