@@ -21,6 +21,10 @@ SILENCE_S = 30.0
 """How long one read lasts. Given to redis-py, since its own limit would take silence for a lost connection."""
 
 
+LOST = (RedisError, OSError, AttributeError, RuntimeError)
+"""What redis-py raises for a lost connection; the last two when it is lost between two steps of a command."""
+
+
 class _Channel:
     """One change's channel: how many wait, whether the server confirmed, and the announcement itself."""
 
@@ -59,7 +63,7 @@ class Listener:
             channel.waiting -= 1
             if channel.waiting == 0:
                 self._channels.pop(name, None)
-                with suppress(RedisError, OSError):
+                with suppress(*LOST):
                     await self._unsubscribe(name)
 
     async def close(self) -> None:
@@ -74,7 +78,7 @@ class Listener:
                 self._pubsub = None
 
     async def _subscribe(self, name: str) -> None:
-        with suppress(RedisError, OSError):  # the waiter looks by itself
+        with suppress(*LOST):  # the waiter looks by itself
             await asyncio.shield(self._tell_server(name))
 
     async def _unsubscribe(self, name: str) -> None:
@@ -103,7 +107,7 @@ class Listener:
             try:
                 await self._be_connected(pubsub)
                 message: dict[str, Any] | None = await pubsub.get_message(timeout=SILENCE_S)
-            except (RedisError, OSError):
+            except LOST:
                 await asyncio.sleep(RECONNECT_S)
                 self._announce_all()
                 continue

@@ -20,7 +20,7 @@ from worker.settings import WorkerSettings
 try:
     from worker.lane_worker import LaneWorker
 except ModuleNotFoundError as missing:
-    sys.exit(f"worker: {missing}; install the worker's side: pip install 'copytrade-settings[worker]'")
+    sys.exit(f"worker: {missing}; install this package with its extra [worker]: pip install '.[worker]' in a checkout")
 
 
 def main(argv: list[str] | None = None) -> int:

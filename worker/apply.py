@@ -132,10 +132,10 @@ class Applier:
         if settled.fenced:
             log.warning("lane %s: the lease was lost, the settlement of %s was refused", claim.lane, claim.job_id)
         elif result is None:
-            log.info("lane %s: %s goes back, again in %.3f s", claim.lane, claim.job_id, settled.due_in_s or 0.0)
+            due_in_s = settled.due_in_s or 0.0
+            log.info("lane %s: %s, %s again in %.3f s", claim.lane, settlement.reason, claim.job_id, due_in_s)
         elif result.outcome is Outcome.APPLIED:
             log.debug("lane %s: %s applied", claim.lane, claim.job_id)
         else:
-            log.warning(
-                "lane %s: %s ended %s: %s %s", claim.lane, claim.job_id, result.outcome, result.code, result.message
-            )
+            code = result.code or "-"
+            log.warning("lane %s: %s ended %s: %s %s", claim.lane, claim.job_id, result.outcome, code, result.message)

@@ -130,16 +130,23 @@ def conclude(ready: Attemptable, sent: Sent, *, now_ms: int, max_tries: int) -> 
         case Done(outcome):
             return end(after, outcome, now_ms, attempt.message or "", sent)
         case Retry(after_s):
-            return Settlement(ready.claim, sent.ended_s, sent.round_trip_s, delay_s=after_s, state=head.encode(state))
+            return _back(after, sent, after_s)
         case Hold(after_s):
-            return Settlement(
-                ready.claim,
-                sent.ended_s,
-                sent.round_trip_s,
-                delay_s=after_s,
-                state=head.encode(state),
-                hold_s=after_s,
-            )
+            return _back(after, sent, after_s, hold_s=after_s)
+
+
+def _back(after: Attemptable, sent: Sent, after_s: float, *, hold_s: float = 0.0) -> Settlement:
+    """The settlement that puts a lane back with a later score."""
+    attempt = sent.attempt
+    return Settlement(
+        after.claim,
+        sent.ended_s,
+        sent.round_trip_s,
+        delay_s=after_s,
+        state=head.encode(after.state),
+        hold_s=hold_s,
+        reason=f"{attempt.verdict} {attempt.code or attempt.status or '-'} {attempt.message or ''}".rstrip(),
+    )
 
 
 def _read(claim: Claim) -> StoredChange:

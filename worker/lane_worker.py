@@ -155,7 +155,13 @@ class LaneWorker(Worker):
             tally=self._tally,
         )
         self._draining = asyncio.create_task(self._drain.run(), name="copytrade drain")
-        log.info("draining lanes: %s, egress %s", pacing, settings.egress)
+        log.info(
+            "draining lanes: %g requests a second a user, %g on egress %r, up to %d at once",
+            settings.user_rate_per_s,
+            settings.egress_rate_per_s,
+            settings.egress,
+            settings.max_jobs,
+        )
 
     async def _poll_iteration(self) -> None:
         """One look at arq's own queue; the lanes have a loop of their own."""
@@ -230,6 +236,7 @@ class LaneWorker(Worker):
                 if self.tasks:
                     await asyncio.wait(set(self.tasks.values()), timeout=self.settings.stop_timeout_s)
                 await self._drain.hand_over()
+            log.info("stopping: %d changes ended here, %d attempts put back", self.jobs_complete, self.jobs_retried)
             await super().close()
         except (RedisError, OSError) as exc:
             log.warning("closing without Redis (%s: %s)", type(exc).__name__, exc)

@@ -85,6 +85,7 @@ class Settlement:
         delay_s: with no result: when to try again, seconds from now.
         state: with no result: what the next attempt must know.
         hold_s: nothing of this user is sent for so long; 0 for no hold.
+        reason: with no result: why, for the log.
     """
 
     claim: Claim
@@ -94,6 +95,7 @@ class Settlement:
     delay_s: float = 0.0
     state: bytes = b""
     hold_s: float = 0.0
+    reason: str = "given back unsent"
 
 
 @dataclass(frozen=True, slots=True)
