@@ -101,13 +101,13 @@ class Job:
         """
         async with self._listener.listen(self.job_id) as announcement:
             while True:
+                announcement.clear()  # before looking: what is announced meanwhile must not be lost
                 found = await self._look()
                 if found is not None:
                     return found
                 patience_s = min(LOOK_AGAIN_S, deadline_s - time.monotonic())
                 if patience_s <= 0:
                     raise TimeoutError
-                announcement.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(patience_s):
                         await announcement.wait()
