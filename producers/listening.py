@@ -26,12 +26,15 @@ LOST = (RedisError, OSError, AttributeError, RuntimeError)
 
 
 class _Channel:
-    """One change's channel: how many wait, whether the server confirmed, and the announcement itself."""
+    """One change's channel: who waits, each with an event of its own, and whether the server confirmed."""
 
     def __init__(self) -> None:
-        self.waiting = 0
+        self.waiters: set[asyncio.Event] = set()
         self.confirmed = asyncio.Event()
-        self.announced = asyncio.Event()
+
+    def announce(self) -> None:
+        for waiter in self.waiters:
+            waiter.set()
 
 
 class Listener:
@@ -55,13 +58,14 @@ class Listener:
         channel = self._channels.get(name)
         if channel is None:
             channel = self._channels[name] = _Channel()
-        channel.waiting += 1
+        announcement = asyncio.Event()
+        channel.waiters.add(announcement)
         try:
             await self._subscribe(name)
-            yield channel.announced
+            yield announcement
         finally:
-            channel.waiting -= 1
-            if channel.waiting == 0:
+            channel.waiters.remove(announcement)
+            if not channel.waiters:
                 self._channels.pop(name, None)
                 with suppress(*LOST):
                     await self._unsubscribe(name)
@@ -118,7 +122,7 @@ class Listener:
                 continue
             if message["type"] == "subscribe":
                 channel.confirmed.set()
-            channel.announced.set()  # a confirmation too: what ended before it was not announced here
+            channel.announce()  # a confirmation too: what ended before it was not announced here
 
     async def _be_connected(self, pubsub: PubSub) -> None:
         """Renews a lost connection, and with it the subscriptions; not while a command does, which would share it."""
@@ -130,4 +134,4 @@ class Listener:
         """What was announced while the connection was away is unknown: everybody looks again."""
         for channel in self._channels.values():
             channel.confirmed.set()
-            channel.announced.set()
+            channel.announce()
