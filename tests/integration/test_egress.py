@@ -128,6 +128,37 @@ async def test_many_throttled_users_between_other_replies_do_not_hold_the_egress
     assert await lanes.claim() != []
 
 
+async def test_users_throttled_right_after_another_request_do_not_hold_the_egress(
+    fake_redis: ArqRedis, clock: ManualClock
+) -> None:
+    """A request that follows another within a second may have met its user's own limit, in step with others."""
+    lanes = Lanes(fake_redis, clock=clock, pacing=PACING)
+    users = range(THROTTLED_USERS + 1)
+    await lanes.submit(*((f"{nth}-{n}", change(str(n))) for nth in ("first", "second") for n in users))
+    for claim in await lanes.claim():
+        await lanes.done(claim, took_s=0.01)
+    clock.advance(0.2)
+    second = await lanes.claim()
+    for claim in second:
+        await lanes.back(claim, 1, hold_s=1)
+    await lanes.submit(("other", change("another")))
+
+    assert len(second) == len(users)
+    assert [claim.job_id for claim in await lanes.claim()] == ["other"]
+
+
+async def test_the_slot_of_what_is_not_sent_is_given_back(lanes: Lanes) -> None:
+    """However many unsendable changes come first, the egress has its slots for the others."""
+    slots_s = []
+    for _ in range(3):
+        claims = await lanes.claim(10)
+        slots_s.append(claims[-1].slot_at_s)
+        for claim in claims:
+            await lanes.back(claim, 60, replied=False)
+
+    assert slots_s == pytest.approx([slots_s[0]] * 3, abs=0.001)
+
+
 async def test_a_failure_without_a_reply_says_nothing_for_the_egress(lanes: Lanes, clock: ManualClock) -> None:
     """Only a reply shows that the exchange lets somebody through."""
     claims = await lanes.claim()

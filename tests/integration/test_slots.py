@@ -230,3 +230,16 @@ async def test_a_bucket_outlives_what_it_promised_and_then_goes(timed: Lanes) ->
     ttl_s = await timed.redis.pttl(keys.bucket(claim.lane)) / 1000
 
     assert 600 < ttl_s < 700
+
+
+async def test_a_slot_in_which_nothing_is_sent_is_given_back_to_its_user(timed: Lanes, clock: ManualClock) -> None:
+    """A change that ends unsent costs the next one no pace."""
+    await timed.submit(("j1", change()))
+    first = await timed.claim_one()
+    slot_us = await timed.slot_us(first)
+
+    await timed.back(first, replied=False)
+    clock.advance(0.001)
+    second = await timed.claim_one()
+
+    assert await timed.slot_us(second) - slot_us <= 1_000, "without the slot back it would be a pace later"
