@@ -7,16 +7,27 @@ async with Producer.connect("redis://localhost:6379/0") as producer:
 
 from __future__ import annotations
 
-# The messages
-from producers.contract import Attempt, CopySetting, JobResult, Outcome, SettingsChange
+# Handles to one change, to a batch, to what ended badly
+from producers.batch import Batch, ResultStream
+from producers.batches import ResultPage
 
-# Asking, and what became of it
-from producers.enqueue import EnqueueReport, Producer, Refusal
+# The messages
+from producers.contract import Attempt, CopySetting, JobResult, Outcome, Priority, SettingsChange
+
+# Steering
+from producers.control import Pause
+from producers.dead_letters import DeadLetters
+from producers.enqueuing import EnqueueReport
 
 # What can go wrong
 from producers.errors import (
+    BatchConflict,
+    BatchNotFound,
+    DeadLetterNotFound,
     InvalidChange,
+    InvalidCursor,
     InvalidId,
+    InvalidLimit,
     JobNotFound,
     LaneFull,
     ProducerError,
@@ -24,28 +35,56 @@ from producers.errors import (
     ResultTimeout,
     SettingsError,
 )
-from producers.jobs import Job, JobState, JobStatus
+from producers.fan_out import FanOutReport, Preview
+from producers.intake import BatchRefused, Refusal
+from producers.job import Job
+from producers.jobs import Cancellation, CancelReport, JobState, JobStatus
+from producers.letters import DeadLetter, ReplayReport
+from producers.producer import Producer
+from producers.progress import Progress
 from producers.settings import ProducerSettings
+from producers.users import LaneStatus, UserStatus
 
 __all__ = [
     "Attempt",
+    "Batch",
+    "BatchConflict",
+    "BatchNotFound",
+    "BatchRefused",
+    "CancelReport",
+    "Cancellation",
     "CopySetting",
+    "DeadLetter",
+    "DeadLetterNotFound",
+    "DeadLetters",
     "EnqueueReport",
+    "FanOutReport",
     "InvalidChange",
+    "InvalidCursor",
     "InvalidId",
+    "InvalidLimit",
     "Job",
     "JobNotFound",
     "JobResult",
     "JobState",
     "JobStatus",
     "LaneFull",
+    "LaneStatus",
     "Outcome",
+    "Pause",
+    "Preview",
+    "Priority",
     "Producer",
     "ProducerError",
     "ProducerSettings",
+    "Progress",
     "QueueUnavailable",
     "Refusal",
+    "ReplayReport",
+    "ResultPage",
+    "ResultStream",
     "ResultTimeout",
     "SettingsChange",
     "SettingsError",
+    "UserStatus",
 ]

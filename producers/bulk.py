@@ -1,4 +1,4 @@
-"""Many submissions on one connection: pipelined, so that several chunks are under way, and in order all the same."""
+"""Many calls on one connection: pipelined, so that several are under way, and in order all the same."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 
-from producers.submission import SUBMIT, SUBMIT_KEYS, Submission, arguments
+from producers.trips import Call
 
-CHUNK = 500
-"""Changes a round trip: enough to make the trip negligible, short enough (5 ms) not to hold up others in Redis."""
-CHUNKS_IN_FLIGHT = 4
+CALLS_IN_FLIGHT = 4
 
 T = TypeVar("T")
-Chunk = list[tuple[T, Submission]]
-"""Submissions, each with what its caller wants to find with the reply."""
 
 
-async def submit_in_order(
-    redis: Redis, chunks: AsyncIterable[Chunk[T]], lane_limit: int
-) -> AsyncGenerator[tuple[Chunk[T], list[int]], None]:
-    """Sends chunks one after the other, without waiting for the reply to each; gives each with its reply.
+async def in_order(
+    redis: Redis, calls: AsyncIterable[tuple[T, Call]], *, in_flight: int = CALLS_IN_FLIGHT
+) -> AsyncGenerator[tuple[T, Any], None]:
+    """Makes calls one after the other, up to `in_flight` without waiting for the reply to each.
+
+    Args:
+        redis: where.
+        calls: each with what its caller wants to find with the reply.
+        in_flight: how many at once.
 
     Raises:
-        RedisError: the chunks whose replies did not come may or may not be accepted.
+        RedisError: the calls whose replies did not come may or may not be made.
     """
-    under_way: deque[Chunk[T]] = deque()
+    under_way: deque[T] = deque()
     async with _connection(redis) as connection:
-        async for chunk in chunks:
-            args = arguments([submission for _, submission in chunk], lane_limit)
-            # EVAL, not EVALSHA: were the script unknown in mid-stream, a later chunk could overtake an earlier one.
-            await connection.send_command("EVAL", SUBMIT.text, len(SUBMIT_KEYS), *SUBMIT_KEYS, *args)
-            under_way.append(chunk)
-            if len(under_way) == CHUNKS_IN_FLIGHT:
+        async for what, call in calls:
+            # EVAL, not EVALSHA: were the script unknown in mid-stream, a later call could overtake an earlier one.
+            await connection.send_command("EVAL", call.script.text, len(call.keys), *call.keys, *call.args)
+            under_way.append(what)
+            if len(under_way) == in_flight:
                 yield under_way.popleft(), await connection.read_response()
         while under_way:
             yield under_way.popleft(), await connection.read_response()

@@ -21,10 +21,12 @@ class ChangeOptions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     Attributes:
         v: contract version of the message.
         ttl_ms: the change's deadline, counted from its enqueue time.
+        coalesce: whether it may be sent together with the changes before it; absent means no.
     """
 
     v: int = CONTRACT_VERSION
     ttl_ms: int
+    coalesce: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class StoredChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,9 +66,9 @@ _envelope_decoder = msgspec.msgpack.Decoder(_Envelope)
 _result_decoder = msgspec.msgpack.Decoder(dict[str, Any])
 
 
-def encode_change(change: SettingsChange, *, enqueued_at_ms: int, ttl_ms: int) -> bytes:
+def encode_change(change: SettingsChange, *, enqueued_at_ms: int, ttl_ms: int, coalesce: bool = False) -> bytes:
     """A change in arq's job format."""
-    options = ChangeOptions(ttl_ms=ttl_ms)
+    options = ChangeOptions(ttl_ms=ttl_ms, coalesce=coalesce or msgspec.UNSET)
     return _encoder.encode(StoredChange(f=APPLY_SETTINGS, a=(change,), k=options, et=enqueued_at_ms))
 
 

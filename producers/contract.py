@@ -86,6 +86,15 @@ class SettingsChange(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
     settings: list[CopySetting]
 
 
+class Priority(StrEnum):
+    """Which lanes go first. A lane goes with the highest priority among its changes, and keeps its order."""
+
+    INTERACTIVE = "interactive"
+    """Somebody waits for it."""
+    BULK = "bulk"
+    """One of many; while both wait, one slot in ten is for these."""
+
+
 class Outcome(StrEnum):
     """How a change ended. Every accepted change gets exactly one."""
 
@@ -141,6 +150,7 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
         enqueued_at_ms: when it was accepted, Unix milliseconds.
         started_at_ms: when its first request was sent; None if none was.
         finished_at_ms: when it ended.
+        successor: with `superseded`: the change that replaced it.
     """
 
     job_id: str
@@ -154,6 +164,7 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
     enqueued_at_ms: int = 0
     started_at_ms: int | None = None
     finished_at_ms: int = 0
+    successor: str | None = None
 
     @property
     def applied(self) -> bool:

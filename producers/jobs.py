@@ -1,26 +1,26 @@
-"""A handle to one change: its status and its result."""
+"""Plans about single changes: the result, the status, taking back. No I/O."""
 
 from __future__ import annotations
 
-import asyncio
-import math
-import time
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from producers import keys
-from producers.codec import UnreadableChange, decode_change, decode_result
-from producers.contract import JobResult
-from producers.errors import JobNotFound, QueueUnavailable, ResultTimeout
-from producers.listening import Listener
+from producers import head, keys
+from producers.codec import UnreadableChange, decode_change, decode_result, encode_result
+from producers.contract import JobResult, Outcome
+from producers.ending import ENDING, ending_arguments
+from producers.errors import JobNotFound
+from producers.scripts import Argument, Script
+from producers.trips import Call, Commands, Plan
 
-LOOK_AGAIN_S = 5.0
-"""A waiter looks at the result itself this often, in case an announcement was lost with a connection."""
+CANCEL = Script.load("producers", "cancel.lua", after=[ENDING])
+
+CANCELS_A_TRIP = 200
+LOOKS = 5
+"""A head may be attempted between being looked at and being taken back; it is looked at again this often."""
 
 
 class JobState(StrEnum):
@@ -47,120 +47,164 @@ class JobStatus:
     result: JobResult | None = None
 
 
+class Cancellation(StrEnum):
+    """What became of taking a change back."""
+
+    CANCELLED = "cancelled"
+    IN_FLIGHT = "in_flight"
+    """It is being sent, and will end by its reply."""
+    ENDED = "ended"
+    NOT_FOUND = "not_found"
+
+
 @dataclass(frozen=True, slots=True)
-class Job:
-    """A handle to one change.
+class CancelReport:
+    """What became of taking many changes back.
 
     Attributes:
-        job_id: the change's ID.
-        already_there: whether enqueueing found this ID already accepted, and so added nothing.
+        cancelled: how many ended `cancelled` by it.
+        in_flight: how many are being sent, and will end by their replies.
     """
 
-    job_id: str
-    already_there: bool = False
-    _redis: Redis = field(kw_only=True, repr=False, compare=False)
-    _listener: Listener = field(kw_only=True, repr=False, compare=False)
+    cancelled: int
+    in_flight: int
 
-    async def result(self, timeout: float | None = None) -> JobResult:  # noqa: ASYNC109 - the name users expect
-        """How the change ended; waits for it. Whoever waits is told at once.
 
-        Args:
-            timeout: seconds to wait; None waits for ever, 0 only looks.
+def look(job_id: str) -> Plan[JobResult | None]:
+    """The result of a change, None while it has none.
 
-        Raises:
-            ResultTimeout: it has not ended by then; it stays queued.
-            JobNotFound: it was never accepted, or its result has expired.
-            QueueUnavailable: Redis did not answer.
-        """
-        found = await self._look()
-        if found is not None:
-            return found
-        if timeout is None or timeout > 0:
-            deadline_s = math.inf if timeout is None else time.monotonic() + timeout
-            with suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    return await self._wait(deadline_s)
-        raise ResultTimeout(f"change {self.job_id} has not ended within {timeout} s; it stays queued")
+    Raises:
+        JobNotFound: it was never accepted, or its result has expired.
+    """
+    result_key = keys.RESULT + job_id
+    stored, queued = yield Commands([("GET", result_key), ("EXISTS", keys.JOB + job_id)])
+    if stored is None and not queued:
+        (stored,) = yield Commands([("GET", result_key)])  # it may have ended between the two reads
+    if stored is not None:
+        return read_result(stored, job_id)
+    if not queued:
+        raise JobNotFound(f"no change {job_id}: it was never accepted, or its result has expired")
+    return None
 
-    async def status(self) -> JobStatus:
-        """Where the change is now.
 
-        Raises:
-            QueueUnavailable: Redis did not answer.
-        """
-        try:
-            return await self._status()
-        except RedisError as exc:
-            raise QueueUnavailable(f"asking for the status of {self.job_id}: {exc}") from exc
+def status(job_id: str) -> Plan[JobStatus]:
+    """Where a change is."""
+    stored, payload = yield Commands([("GET", keys.RESULT + job_id), ("GET", keys.JOB + job_id)])
+    if stored is not None:
+        return JobStatus(JobState.DONE, result=read_result(stored, job_id))
+    if payload is None:
+        return JobStatus(JobState.NOT_FOUND)
+    lane = _lane_of(payload)
+    if lane is None:  # it will end as rejected when its turn comes
+        return JobStatus(JobState.QUEUED)
+    position, (token, held) = yield Commands(
+        [("LPOS", keys.LANE + lane, job_id), ("HMGET", keys.HEAD + lane, "token", "held")]
+    )
+    if position is None:  # it ended between the two reads
+        (stored,) = yield Commands([("GET", keys.RESULT + job_id)])
+        state = JobState.NOT_FOUND if stored is None else JobState.DONE
+        return JobStatus(state, result=None if stored is None else read_result(stored, job_id))
+    if token is not None and position < int(held or 1):
+        return JobStatus(JobState.IN_FLIGHT)
+    return JobStatus(JobState.QUEUED, position=position)
 
-    async def _wait(self, deadline_s: float) -> JobResult:
-        """Waits for the announcement, and looks from time to time.
 
-        The deadline (monotonic clock) is looked at here too: before Python 3.12, redis-py's use of `asyncio.wait_for`
-        may swallow the caller's time-out.
-        """
-        async with self._listener.listen(self.job_id) as announcement:
-            while True:
-                announcement.clear()  # before looking: what is announced meanwhile must not be lost
-                found = await self._look()
-                if found is not None:
-                    return found
-                patience_s = min(LOOK_AGAIN_S, deadline_s - time.monotonic())
-                if patience_s <= 0:
-                    raise TimeoutError
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(patience_s):
-                        await announcement.wait()
+def cancel(job_ids: Sequence[str], *, life_ms: int) -> Plan[list[Cancellation]]:
+    """Takes changes back; those in flight end by their replies.
 
-    async def _look(self) -> JobResult | None:
-        try:
-            stored, queued = await self._stored_and_queued()
-            if stored is None and not queued:
-                stored = await self._redis.get(keys.RESULT + self.job_id)  # it may have ended between the two reads
-        except RedisError as exc:
-            raise QueueUnavailable(f"asking for the result of {self.job_id}: {exc}") from exc
-        if stored is not None:
-            return _read(stored, self.job_id)
-        if not queued:
-            raise JobNotFound(f"no change {self.job_id}: it was never accepted, or its result has expired")
+    Args:
+        job_ids: which.
+        life_ms: how long their results are kept.
+    """
+    found: dict[str, Cancellation] = {}
+    waiting = list(dict.fromkeys(job_ids))
+    for _ in range(LOOKS):
+        again = []
+        for some in chunks(waiting, CANCELS_A_TRIP):
+            again += yield from _cancel_some(some, found, life_ms)
+        waiting = again
+    found |= dict.fromkeys(waiting, Cancellation.IN_FLIGHT)  # attempted, back, attempted: as often as it was looked at
+    return [found[job_id] for job_id in job_ids]
+
+
+def _cancel_some(job_ids: Sequence[str], found: dict[str, Cancellation], life_ms: int) -> Plan[list[str]]:
+    """Returns those whose state changed meanwhile."""
+    payloads = (yield Commands([("MGET", *(keys.JOB + job_id for job_id in job_ids))]))[0]
+    lanes = {job_id: _lane_of(payload) for job_id, payload in zip(job_ids, payloads, strict=True) if payload}
+    queued = {job_id: lane for job_id, lane in lanes.items() if lane is not None}
+    yield from _look_for_others([job_id for job_id in job_ids if job_id not in queued], found)
+    if not queued:
+        return []
+    args: list[Argument] = [keys.LANE, keys.HEAD, *ending_arguments(life_ms=life_ms)]
+    heads = [(("LINDEX", keys.LANE + lane, 0), ("HGET", keys.HEAD + lane, "state")) for lane in queued.values()]
+    *seen, time = yield Commands([*(command for pair in heads for command in pair), ("TIME",)])
+    now_ms = time[0] * 1000 + time[1] // 1000
+    by_id = dict(zip(job_ids, payloads, strict=True))
+    for number, (job_id, lane) in enumerate(queued.items()):
+        first, state = seen[2 * number : 2 * number + 2]
+        own = state if first == job_id.encode() else None  # what a lane remembers is its head's
+        args += (lane, job_id, own or b"", encode_result(_cancelled(job_id, by_id[job_id], own, now_ms)))
+    verdicts = yield Call(CANCEL, [keys.SCHEDULE, keys.BULK_SCHEDULE, keys.LANES, keys.BELL], args)
+    again = []
+    for job_id, verdict in zip(queued, verdicts, strict=True):
+        if verdict == _STATE_CHANGED:
+            again.append(job_id)
+        else:
+            found[job_id] = _VERDICTS[verdict]
+    return again
+
+
+def _look_for_others(job_ids: Sequence[str], found: dict[str, Cancellation]) -> Plan[None]:
+    """What is not queued has ended, or never was."""
+    if not job_ids:
+        return
+    ended = yield Commands([("EXISTS", keys.RESULT + job_id) for job_id in job_ids])
+    for job_id, has_result in zip(job_ids, ended, strict=True):
+        found[job_id] = Cancellation.ENDED if has_result else Cancellation.NOT_FOUND
+
+
+_STATE_CHANGED = -2
+_VERDICTS = {1: Cancellation.CANCELLED, 0: Cancellation.ENDED, -1: Cancellation.IN_FLIGHT}
+
+
+def _cancelled(job_id: str, payload: bytes, state: bytes | None, now_ms: int) -> JobResult:
+    """The result of a change that was taken back, with what was tried before."""
+    stored = decode_change(payload)
+    history = head.decode(state)
+    return JobResult(
+        job_id=job_id,
+        user_id=stored.a[0].user_id,
+        trader_id=stored.a[0].trader_id,
+        outcome=Outcome.CANCELLED,
+        message="taken back before it was sent",
+        attempts=history.attempts,
+        tries=history.tries,
+        enqueued_at_ms=stored.et,
+        started_at_ms=history.first_sent_at_ms,
+        finished_at_ms=now_ms,
+    )
+
+
+def _lane_of(payload: bytes) -> str | None:
+    try:
+        change = decode_change(payload).a[0]
+    except UnreadableChange:
         return None
-
-    async def _stored_and_queued(self) -> tuple[bytes | None, bool]:
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.get(keys.RESULT + self.job_id)
-            pipe.exists(keys.JOB + self.job_id)
-            stored, queued = await pipe.execute()
-        return stored, bool(queued)
-
-    async def _status(self) -> JobStatus:
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.get(keys.RESULT + self.job_id)
-            pipe.get(keys.JOB + self.job_id)
-            stored, payload = await pipe.execute()
-        if stored is not None:
-            return JobStatus(JobState.DONE, result=_read(stored, self.job_id))
-        if payload is None:
-            return JobStatus(JobState.NOT_FOUND)
-        try:
-            change = decode_change(payload).a[0]
-        except UnreadableChange:  # it will end as rejected when its turn comes
-            return JobStatus(JobState.QUEUED)
-        lane = keys.lane(change.user_id, change.trader_id)
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.lpos(keys.LANE + lane, self.job_id)
-            pipe.hexists(keys.HEAD + lane, "token")
-            position, claimed = await pipe.execute()
-        if position is None:  # it ended between the two reads
-            stored = await self._redis.get(keys.RESULT + self.job_id)
-            state = JobState.NOT_FOUND if stored is None else JobState.DONE
-            return JobStatus(state, result=None if stored is None else _read(stored, self.job_id))
-        if position == 0 and claimed:
-            return JobStatus(JobState.IN_FLIGHT)
-        return JobStatus(JobState.QUEUED, position=position)
+    return keys.lane(change.user_id, change.trader_id)
 
 
-def _read(stored: bytes, job_id: str) -> JobResult:
+def read_result(stored: bytes, job_id: str) -> JobResult:
+    """A stored result.
+
+    Raises:
+        JobNotFound: it is something else.
+    """
     try:
         return decode_result(stored)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise JobNotFound(f"what is stored as the result of {job_id} is not a change's result: {exc}") from exc
+
+
+def chunks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """The items in runs of at most `size`."""
+    return (items[i : i + size] for i in range(0, len(items), size))

@@ -1,4 +1,4 @@
-"""Being told at once that a change has ended: one subscription connection, shared by all who wait."""
+"""Being told at once that a change has ended, or a batch is complete: one subscription connection, for all who wait."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from producers import keys
 from producers.tasks import end
 
 RECONNECT_S = 0.2
@@ -26,7 +25,7 @@ LOST = (RedisError, OSError, AttributeError, RuntimeError)
 
 
 class _Channel:
-    """One change's channel: who waits, each with an event of its own, and whether the server confirmed."""
+    """One channel: who waits, each with an event of its own, and whether the server confirmed."""
 
     def __init__(self) -> None:
         self.waiters: set[asyncio.Event] = set()
@@ -38,7 +37,7 @@ class _Channel:
 
 
 class Listener:
-    """Announcements of ended changes over one Redis connection, opened at the first wait."""
+    """Announcements over one Redis connection, opened at the first wait."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -49,12 +48,11 @@ class Listener:
         self._closed = False
 
     @asynccontextmanager
-    async def listen(self, job_id: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set when the caller must look: the change has ended, or listening has only begun by now.
+    async def listen(self, name: str) -> AsyncIterator[asyncio.Event]:
+        """An event that is set when the caller must look: the channel was told, or listening has only begun by now.
 
         What ended before that must be looked up by the caller, inside the body.
         """
-        name = keys.DONE + job_id
         channel = self._channels.get(name)
         if channel is None:
             channel = self._channels[name] = _Channel()

@@ -21,7 +21,8 @@ from producers.contract import (
     CopySetting,
     SettingsChange,
 )
-from producers.errors import InvalidChange, InvalidId, shown
+from producers.errors import InvalidChange, InvalidId, InvalidLimit, shown
+from producers.keys import BATCH_MARK
 
 MAX_SETTINGS = 10
 MAX_ID_CHARS = 128
@@ -29,6 +30,13 @@ MAX_RATIO = 400
 MAX_LEVERAGE = 999
 """The exchange has its own bound per symbol; this one only refuses what cannot be a leverage."""
 
+MAX_BATCH_ID_CHARS = 64
+"""Leaves room for the user in the IDs of a batch's changes."""
+
+MIN_RATE_PER_S, MAX_RATE_PER_S = 0.01, 1000
+"""Bounds of a user's own rate. The exchange's limits are 1 to 20 a second; the rest is room."""
+
+_BATCH_ID_RULE = f"must be 1 to {MAX_BATCH_ID_CHARS} printable ASCII characters without spaces and slashes"
 _ID_RULE = f"must be 1 to {MAX_ID_CHARS} printable ASCII characters without spaces"
 _DECIMAL_RULE = 'must be a string holding a decimal number without sign or exponent, such as "330" or "0.5"'
 
@@ -60,6 +68,53 @@ def check_id(name: str, value: object) -> str:
     if isinstance(value, str) and _is_id(value):
         return value
     raise InvalidId(f"{name}: {_ID_RULE}; got {shown(value)}")
+
+
+def check_user_id(value: object) -> None:
+    """Refuses what cannot be a change's user.
+
+    Raises:
+        InvalidChange: as `check` would.
+    """
+    if not (isinstance(value, str) and _is_id(value)):
+        raise InvalidChange("userId", _ID_RULE, value)
+
+
+def check_new_id(value: object) -> str:
+    """Returns the job ID if a new change may have it.
+
+    Raises:
+        InvalidId: it cannot be an ID, or looks like that of a batch's change.
+    """
+    job_id = check_id("job_id", value)
+    if BATCH_MARK in job_id:
+        raise InvalidId(f"job_id: must not contain {BATCH_MARK!r}, by which a batch's changes are told; got {job_id!r}")
+    return job_id
+
+
+def check_batch_id(value: object) -> str:
+    """Returns the batch ID if it can be one.
+
+    Raises:
+        InvalidId: it is not a string of 1 to 64 printable ASCII characters without spaces and slashes.
+    """
+    if isinstance(value, str) and _is_id(value) and "/" not in value and len(value) <= MAX_BATCH_ID_CHARS:
+        return value
+    raise InvalidId(f"batch_id: {_BATCH_ID_RULE}; got {shown(value)}")
+
+
+def check_rate(value: object) -> float:
+    """Returns the rate if it can be one.
+
+    Raises:
+        InvalidLimit: it is not a number of requests a second within bounds.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool) and MIN_RATE_PER_S <= value <= MAX_RATE_PER_S:
+        return float(value)
+    raise InvalidLimit(
+        f"rate_per_s: must be a number of requests a second from {MIN_RATE_PER_S:g} to {MAX_RATE_PER_S:g},"
+        f" or None for the workers' own; got {shown(value)}"
+    )
 
 
 def _change_fault(change: Any) -> _Fault | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
@@ -21,9 +22,9 @@ class Script:
     sha: str
 
     @classmethod
-    def load(cls, package: str, name: str) -> Script:
-        """Reads `name` from a package's data."""
-        text = files(package).joinpath(name).read_text(encoding="utf-8")
+    def load(cls, package: str, name: str, *, after: Sequence[tuple[str, str]] = ()) -> Script:
+        """Reads `name` from a package's data; `after` are the parts, (package, name), that stand before its text."""
+        text = "\n".join(files(home).joinpath(part).read_text("utf-8") for home, part in (*after, (package, name)))
         return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
     async def run(self, redis: Redis, keys: list[str], args: list[Argument]) -> Any:

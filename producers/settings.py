@@ -13,9 +13,10 @@ from typing import Annotated, Self
 
 import msgspec
 
-from producers.errors import SettingsError, shown
+from producers.errors import InvalidChange, SettingsError, shown
 
 PREFIX = "COPYTRADE_"
+LONGEST_TTL_S = 315_360_000
 
 LEAST, MOST = 0.001, 1_000_000_000
 """Bounds of every number: far beyond what is sensible, they keep infinity out, and milliseconds above 0."""
@@ -56,12 +57,25 @@ class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
         redis_timeout_s: how long Redis may take to connect or to answer.
         change_ttl_s: deadline of a change, counted from its acceptance.
         lane_limit: how many changes a lane may hold.
+        result_ttl_s: how long results are kept.
     """
 
     redis_dsn: Text = "redis://localhost:6379/0"
     redis_timeout_s: Positive = 5.0
     change_ttl_s: Positive = 86_400.0
     lane_limit: Count = 100_000
+    result_ttl_s: Positive = 86_400.0
+
+
+def change_ttl_ms(seconds: float) -> int:
+    """The deadline of a change in milliseconds.
+
+    Raises:
+        InvalidChange: it is not above 0 and at most ten years.
+    """
+    if not 0 < seconds <= LONGEST_TTL_S:
+        raise InvalidChange("ttl_s", f"must be above 0 and at most {LONGEST_TTL_S} seconds (ten years)", seconds)
+    return max(1, round(seconds * 1000))
 
 
 def variable(field: str) -> str:

@@ -7,14 +7,20 @@ from dataclasses import dataclass
 
 from producers import keys
 from producers.codec import encode_change
-from producers.contract import SettingsChange
+from producers.contract import Priority, SettingsChange
 from producers.scripts import Argument, Script
+from producers.trips import Call
 
 SUBMIT = Script.load("producers", "submit.lua")
-SUBMIT_KEYS = [keys.SCHEDULE, keys.BELL]
 
 ALREADY_THERE = 0
 LANE_FULL = -1
+OTHER_CONTENT = -2
+SEALED = -3
+CANCELLED = -4
+
+KEEP_EMPTY_MS = 86_400_000
+"""A batch that was begun and got no change: its producer died, or runs it again soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +32,59 @@ class Submission:
     payload: bytes
 
     @classmethod
-    def of(cls, change: SettingsChange, job_id: str, *, now_ms: int, ttl_ms: int) -> Submission:
+    def of(cls, change: SettingsChange, job_id: str, *, now_ms: int, ttl_ms: int, coalesce: bool = False) -> Submission:
         """The submission of a checked change."""
-        payload = encode_change(change, enqueued_at_ms=now_ms, ttl_ms=ttl_ms)
+        payload = encode_change(change, enqueued_at_ms=now_ms, ttl_ms=ttl_ms, coalesce=coalesce)
         return cls(job_id, keys.lane(change.user_id, change.trader_id), payload)
 
 
-def arguments(submissions: Sequence[Submission], lane_limit: int) -> list[Argument]:
-    """ARGV of the submit script for a chunk."""
-    args: list[Argument] = [keys.LANE, keys.JOB, keys.RESULT, keys.BUCKET, keys.ENDPOINT, lane_limit]
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for all changes of a submission.
+
+    Attributes:
+        lane_limit: how many changes a lane may hold.
+        priority: which lanes they make go first.
+        coalesce: whether they may join the changes before them.
+        batch_id: the batch they are of; "" for none.
+        content: digest of the batch's content.
+    """
+
+    lane_limit: int
+    priority: Priority = Priority.INTERACTIVE
+    coalesce: bool = False
+    batch_id: str = ""
+    content: str = ""
+
+
+def submit(submissions: Sequence[Submission], terms: Terms, *, chunk: str = "", digest: str = "") -> Call:
+    """The call that submits a chunk; its reply is the time (Unix ms, Redis's clock) and a verdict for each change.
+
+    Args:
+        submissions: the changes.
+        terms: what holds for all of them.
+        chunk: the chunk's name, where its content must be the same in every run of its batch.
+        digest: of the chunk's content.
+    """
+    args: list[Argument] = [
+        keys.LANE,
+        keys.HEAD,
+        keys.JOB,
+        keys.RESULT,
+        keys.BUCKET,
+        keys.ENDPOINT,
+        terms.lane_limit,
+        terms.priority.value,
+        int(terms.coalesce),
+        terms.batch_id,
+        terms.content,
+        chunk,
+        digest,
+        KEEP_EMPTY_MS,
+    ]
     for submission in submissions:
         args += (submission.lane, submission.job_id, submission.payload)
-    return args
+    batch = [prefix + terms.batch_id for prefix in (keys.BATCH, keys.MEMBERS)]
+    results = keys.RESULTS + terms.batch_id
+    script_keys = [keys.SCHEDULE, keys.BULK_SCHEDULE, keys.LANES, keys.BELL, *batch, keys.BATCHES, results]
+    return Call(SUBMIT, script_keys, args)

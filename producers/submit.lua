@@ -2,29 +2,62 @@
 submit: accept a chunk of changes.
 
 For each change: refuse it if its ID is known or its lane is full, else store its payload, append it to its lane, and
-put the lane on the schedule if it was empty. Atomic so that a lane that is not empty is always on the schedule
-(no wake-up can be lost) and an ID is accepted once.
+put the lane on a schedule if it was empty. Atomic so that a lane that is not empty is always on a schedule (no wake-up
+can be lost), an ID is accepted once, and a batch counts what it was given.
 
 A lane that becomes non-empty joins behind the lanes of its user that already wait for the bucket: it takes the next
-free turn, so that nobody who waits loses a turn to a newcomer.
+free turn, so that nobody who waits loses a turn to a newcomer. A lane on the bulk schedule that gets an interactive
+change moves up as a whole, until that change has ended.
 
-KEYS  1 schedule   2 bell
-ARGV  1 lane prefix   2 job prefix   3 result prefix   4 bucket prefix   5 bucket suffix
-      6 how many changes a lane may hold
+A chunk of a batch is refused as a whole, and nothing is written, if the batch was begun with other content, if it is
+sealed and this would add to it, or if it was cancelled.
+
+KEYS  1 schedule   2 bulk schedule   3 lanes   4 bell   5 batch   6 members   7 batches   8 results
+ARGV  1 lane prefix   2 head prefix   3 job prefix   4 result prefix   5 bucket prefix   6 bucket suffix
+      7 how many changes a lane may hold   8 priority: "interactive" or "bulk"   9 joins others of its lane: 1 or 0
+      10 batch ID, "" for none (then KEYS 5 to 8 are not used)   11 digest of the batch's content
+      12 name of this chunk, "" where chunks may differ between runs   13 digest of the chunk
+      14 how long a batch without any change is kept (ms)
       then for each change: lane, job ID, payload
-Reply {now (ms, Redis clock), one integer for each change: n > 0 accepted as the n-th of its lane,
-       0 already there, -1 lane full}
+Reply {now (ms, Redis clock), one integer for each change: n > 0 accepted as the n-th of its lane, 0 already there,
+       -1 lane full; or for all: -2 other content, -3 sealed, -4 cancelled}
 ]]
-local schedule, bell = KEYS[1], KEYS[2]
-local lane_prefix, job_prefix, result_prefix = ARGV[1], ARGV[2], ARGV[3]
-local bucket_prefix, bucket_suffix, lane_limit = ARGV[4], ARGV[5], tonumber(ARGV[6])
-local FIRST, STEP = 7, 3
+local schedule, bulk, lanes, bell = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local batch, members, batches, results = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local lane_prefix, head_prefix, job_prefix, result_prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local bucket_prefix, bucket_suffix, lane_limit = ARGV[5], ARGV[6], tonumber(ARGV[7])
+local is_bulk, joins, batch_id = ARGV[8] == 'bulk', ARGV[9] == '1', ARGV[10]
+local content, chunk, digest, keep_empty_ms = ARGV[11], ARGV[12], ARGV[13], ARGV[14]
+local FIRST, STEP = 15, 3
 local KEEP_MS = 60000
 local PROMISED = 0.5   -- see claim.lua of the worker
+local OTHER_CONTENT, SEALED, CANCELLED = -2, -3, -4
 
 local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now_ms = math.floor(now_us / 1000)
+
+local function known(job_id) return redis.call('EXISTS', job_prefix .. job_id, result_prefix .. job_id) > 0 end
+
+local function why_not()
+  local before = redis.call('HMGET', batch, 'content', 'sealed', 'cancelled', chunk)
+  if before[1] and before[1] ~= content then return OTHER_CONTENT end
+  if chunk ~= '' and before[4] and before[4] ~= digest then return OTHER_CONTENT end
+  if before[3] then return CANCELLED end
+  if not before[2] then return nil end
+  for i = FIRST, #ARGV, STEP do
+    if not known(ARGV[i + 1]) then return SEALED end
+  end
+end
+
+if batch_id ~= '' then
+  local refusal = why_not()
+  if refusal then
+    local reply = {now_ms}
+    for _ = FIRST, #ARGV, STEP do reply[#reply + 1] = refusal end
+    return reply
+  end
+end
 
 local function due_ms(lane)
   local bucket = bucket_prefix .. string.match(lane, '^[^:]*') .. bucket_suffix
@@ -38,23 +71,67 @@ local function due_ms(lane)
   return math.floor(turn / 1000) + PROMISED
 end
 
-local reply = {now_ms}
 local woken = false
+
+local function schedule_new(lane)
+  redis.call('ZADD', is_bulk and bulk or schedule, due_ms(lane), lane)
+  redis.call('ZADD', lanes, 0, lane)
+  woken = true
+end
+
+-- `until` names the last interactive change of a lane that holds others as well.
+local function mix(lane, list, job_id)
+  local head = head_prefix .. lane
+  local bulk_due = redis.call('ZSCORE', bulk, lane)
+  if not is_bulk then
+    if bulk_due then
+      redis.call('ZREM', bulk, lane)
+      redis.call('ZADD', schedule, bulk_due, lane)
+      redis.call('HSET', head, 'until', job_id)
+      woken = true
+    elseif redis.call('HEXISTS', head, 'until') == 1 then
+      redis.call('HSET', head, 'until', job_id)
+    end
+  elseif not bulk_due and redis.call('HEXISTS', head, 'until') == 0 then
+    redis.call('HSET', head, 'until', redis.call('LINDEX', list, -1))
+  end
+end
+
+local reply = {now_ms}
+local added, deepest, deepest_lane = {}, 0, nil
 for i = FIRST, #ARGV, STEP do
   local lane, job_id, payload = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local job, list = job_prefix .. job_id, lane_prefix .. lane
+  local list = lane_prefix .. lane
   local held = redis.call('LLEN', list)
-  if redis.call('EXISTS', job, result_prefix .. job_id) > 0 then
+  if known(job_id) then
     reply[#reply + 1] = 0
   elseif held >= lane_limit then
     reply[#reply + 1] = -1
   else
-    if held == 0 then
-      redis.call('ZADD', schedule, due_ms(lane), lane)
-      woken = true
+    if held == 0 then schedule_new(lane) else mix(lane, list, job_id) end
+    redis.call('SET', job_prefix .. job_id, payload)
+    if joins then redis.call('HSET', head_prefix .. lane, 'joins', job_id) end
+    local position = redis.call('RPUSH', list, job_id)
+    reply[#reply + 1] = position
+    added[#added + 1] = string.sub(job_id, #batch_id + 3)   -- what follows "<batch>//"
+    if position > deepest then deepest, deepest_lane = position, lane end
+  end
+end
+
+if batch_id ~= '' then
+  redis.call('HSETNX', batch, 'content', content)
+  redis.call('HSETNX', batch, 'priority', ARGV[8])
+  if redis.call('HSETNX', batch, 'created', now_ms) == 1 then redis.call('ZADD', batches, now_ms, batch_id) end
+  if chunk ~= '' then redis.call('HSETNX', batch, chunk, digest) end
+  if #added > 0 then
+    redis.call('HINCRBY', batch, 'total', #added)
+    redis.call('RPUSH', members, unpack(added))
+    if deepest > tonumber(redis.call('HGET', batch, 'deepest') or 0) then
+      redis.call('HSET', batch, 'deepest', deepest, 'deepest lane', deepest_lane)
     end
-    redis.call('SET', job, payload)
-    reply[#reply + 1] = redis.call('RPUSH', list, job_id)
+    for _, key in ipairs({batch, members, results}) do redis.call('PERSIST', key) end
+  elseif redis.call('HEXISTS', batch, 'total') == 0 then
+    redis.call('PEXPIRE', batch, keep_empty_ms)
   end
 end
 if woken and redis.call('LLEN', bell) == 0 then redis.call('LPUSH', bell, '1') end

@@ -6,13 +6,12 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from producers import Outcome, SettingsChange, keys
-from producers.submission import SUBMIT, SUBMIT_KEYS, Submission, arguments
+from producers import Outcome, Priority, SettingsChange, head, keys
+from producers.head import HeadState
+from producers.submission import Submission, Terms, submit
 from tests.changes import result
-from worker import head
 from worker.claim import Claimer
 from worker.clock import Clock, SystemClock
-from worker.head import HeadState
 from worker.lanes import Claim, Claims, Settled, Settlement
 from worker.pacing import Pacing
 from worker.settings import WorkerSettings
@@ -47,10 +46,21 @@ class Lanes:
         """Another worker's claimer."""
         return Claimer(self.redis, self.clock, self.settings, self.pacing)
 
-    async def submit(self, *changes: tuple[str, SettingsChange], lane_limit: int = 1000) -> list[int]:
+    async def submit(
+        self,
+        *changes: tuple[str, SettingsChange],
+        lane_limit: int = 1000,
+        priority: Priority = Priority.INTERACTIVE,
+        coalesce: bool = False,
+        batch_id: str = "",
+        content: str = "",
+    ) -> list[int]:
         """Submits (job ID, change) in one call; the script's verdicts."""
-        submissions = [Submission.of(one, job_id, now_ms=1_000, ttl_ms=TTL_MS) for job_id, one in changes]
-        reply = await SUBMIT.run(self.redis, SUBMIT_KEYS, arguments(submissions, lane_limit))
+        submissions = [
+            Submission.of(one, job_id, now_ms=1_000, ttl_ms=TTL_MS, coalesce=coalesce) for job_id, one in changes
+        ]
+        call = submit(submissions, Terms(lane_limit, priority, coalesce, batch_id, content))
+        reply = await call.script.run(self.redis, call.keys, call.args)
         return list(reply[1:])
 
     async def claims(self, most: int = 100, claimer: Claimer | None = None) -> Claims:
@@ -107,6 +117,10 @@ class Lanes:
 
     async def uncovered(self) -> set[str]:
         """Lanes that hold changes and are not on the schedule, or the other way round; invariant 1 says none."""
-        scheduled = {lane.decode() for lane in await self.redis.zrange(keys.SCHEDULE, 0, -1)}
+        schedules = [await self.redis.zrange(key, 0, -1) for key in (keys.SCHEDULE, keys.BULK_SCHEDULE, keys.LANES)]
+        interactive, bulk, known = ({lane.decode() for lane in lanes} for lanes in schedules)
+        assert not interactive & bulk, "a lane is on both schedules"
+        assert known == interactive | bulk, "the index of lanes is another"
+        scheduled = interactive | bulk
         filled = {key.decode().removeprefix(keys.LANE) async for key in self.redis.scan_iter(keys.LANE + "*")}
         return scheduled ^ filled

@@ -60,7 +60,7 @@ class Applier:
         ready = examine(claim, claim.redis_ms(self._clock.monotonic()))
         if isinstance(ready, Settlement):
             return ready
-        change = ready.stored.a[0]
+        change = ready.group.change
         try:
             credentials = await self._credentials.get(change.user_id)
         except UnknownUser as exc:

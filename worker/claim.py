@@ -8,14 +8,19 @@ from typing import Any
 from redis.asyncio import Redis
 
 from producers import keys
-from producers.scripts import Script
+from producers.scripts import Argument, Script
 from worker.clock import Clock
 from worker.lanes import LARGEST_PAYLOAD_BYTES, Claim, Claims, Unreadable
-from worker.pacing import LOOK_AHEAD_US, US_PER_S, Pacing
+from worker.pacing import LOOK_AHEAD_US, US_PER_S, WINDOW_PAD_US, Pacing
 from worker.settings import WorkerSettings
 
-CLAIM = Script.load("worker", "claim.lua")
+CLAIM = Script.load("worker", "claim.lua", after=[("worker", "bucket.lua")])
 
+MOST_JOINED = 99
+"""So many changes behind a head are offered to be sent with it. Ten settings fit; what they replace is unbounded."""
+
+BULK_SHARE = 10
+"""One claim in so many is for bulk while interactive changes wait too: DESIGN keeps it a tenth."""
 
 UNREADABLE_ITEMS = 3
 """So many items has the reply's array for something that cannot be read."""
@@ -28,21 +33,37 @@ class Claimer:
         self._redis = redis
         self._clock = clock
         self._lease_s = settings.lease_s
-        self._keys = [keys.SCHEDULE, keys.BELL, keys.EGRESS + keys.escape(settings.egress), keys.COUNTS]
+        self._keys = [
+            keys.SCHEDULE,
+            keys.BULK_SCHEDULE,
+            keys.LANES,
+            keys.BELL,
+            keys.EGRESS + keys.escape(settings.egress),
+            keys.COUNTS,
+            keys.PAUSED,
+            keys.RATES,
+            keys.EGRESSES,
+        ]
         self._name = secrets.token_hex(8)
         self._round = 0
-        self._before = [keys.LANE, keys.HEAD, keys.BUCKET, keys.ENDPOINT, keys.JOB]
-        self._after = [
-            LOOK_AHEAD_US,
+        self._before = [keys.LANE, keys.HEAD, keys.JOB, keys.BATCH, keys.escape(settings.egress)]
+        self._after: list[Argument] = [
             round(settings.lease_s * 1000),
             LARGEST_PAYLOAD_BYTES,
+            MOST_JOINED,
+            BULK_SHARE,
+            keys.BUCKET,
+            keys.ENDPOINT,
+            LOOK_AHEAD_US,
             pacing.pace_us,
             pacing.per_window,
             pacing.window_us,
+            WINDOW_PAD_US,
             pacing.catch_up_us,
             round(settings.lease_s * US_PER_S),
             pacing.egress_pace_us,
             pacing.egress_burst_us,
+            pacing.margin_factor,
         ]
 
     async def claim(self, most: int) -> Claims:
@@ -69,7 +90,7 @@ class Claimer:
                 lane = name.decode(errors="backslashreplace")
                 unreadable.append(Unreadable(lane, done.decode(), scheduled=bool(still_scheduled)))
                 continue
-            name, job_id, wait_us, slot_number, lapses, payload, state = row
+            name, job_id, wait_us, slot_number, lapses, payload, state, joined = row
             wait_s = wait_us / US_PER_S
             claims.append(
                 Claim(
@@ -83,6 +104,7 @@ class Claimer:
                     payload=payload,
                     state=state,
                     redis_lead_ms=redis_lead_ms,
+                    joining=tuple((joined[i].decode(), joined[i + 1]) for i in range(0, len(joined), 2)),
                 )
             )
         return Claims(claims, unreadable, None if next_due_us < 0 else next_due_us / US_PER_S)

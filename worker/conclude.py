@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from producers import keys
+from producers import head, keys
 from producers.codec import StoredChange, UnreadableChange, decode_change
 from producers.contract import Attempt, JobResult, Outcome, SettingsChange
 from producers.errors import InvalidChange
+from producers.head import HeadState
 from producers.rules import check
-from worker import head
-from worker.head import HeadState
+from worker.group import Group, Member, gather
 from worker.lanes import LARGEST_PAYLOAD_BYTES, Claim, Settlement
 from worker.replies import ReplyClass
 from worker.retry import Done, Hold, Retry, decide
@@ -25,15 +25,15 @@ class Attemptable:
 
     Attributes:
         claim: the claim.
-        stored: its change.
-        state: its history.
-        deadline_ms: when it expires, Unix milliseconds, Redis's clock.
+        head: its change.
+        group: what is sent: the head, and those that join it.
+        state: the head's history.
     """
 
     claim: Claim
-    stored: StoredChange
+    head: Member
+    group: Group
     state: HeadState
-    deadline_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +69,12 @@ def examine(claim: Claim, now_ms: int) -> Attemptable | Settlement:
         _check_lane(change, claim)
     except (InvalidChange, UnreadableChange) as exc:
         return _refused(claim, exc, now_ms, user_id=change.user_id, trader_id=change.trader_id)
-    ready = Attemptable(claim, stored, state, stored.et + stored.k.ttl_ms)
+    member = Member(claim.job_id, stored)
+    ready = Attemptable(claim, member, gather(member, claim.joining, now_ms), state)
     if claim.lapses >= POISON_LAPSES:
         message = f"poison: {claim.lapses} workers in a row lost this change with their lease"
         return end(ready, Outcome.EXHAUSTED, now_ms, message)
-    if now_ms >= ready.deadline_ms:
+    if now_ms >= member.deadline_ms:
         if state.first_sent_at_ms is None:
             return end(ready, Outcome.EXPIRED, now_ms, "its deadline passed before it was sent")
         return end(ready, Outcome.EXHAUSTED, now_ms, "its deadline passed without a verdict")
@@ -81,11 +82,40 @@ def examine(claim: Claim, now_ms: int) -> Attemptable | Settlement:
 
 
 def end(ready: Attemptable, outcome: Outcome, now_ms: int, message: str, sent: Sent | None = None) -> Settlement:
-    """The settlement that ends a change."""
-    change, state = ready.stored.a[0], ready.state
+    """The settlement that ends a head, alone."""
+    result = _result(ready.head, outcome, ready.state, now_ms, message)
+    if sent is None:
+        return Settlement(ready.claim, result=result)
+    return Settlement(ready.claim, sent.ended_s, sent.round_trip_s, result=result)
+
+
+def _end_group(ready: Attemptable, outcome: Outcome, now_ms: int, message: str, sent: Sent) -> Settlement:
+    """The settlement that ends a head and all that were sent with it: the shared reply is each one's own."""
+    results = []
+    for member in ready.group.members:
+        if member.successor is not None and member.job_id not in ready.state.carried:
+            replaced = f"replaced before it was sent, by {member.successor}"
+            results.append(_result(member, Outcome.SUPERSEDED, HeadState(), now_ms, replaced))
+        else:
+            results.append(_result(member, outcome, _since(member, ready), now_ms, message))
+    return Settlement(ready.claim, sent.ended_s, sent.round_trip_s, result=results[0], joined=tuple(results[1:]))
+
+
+def _since(member: Member, ready: Attemptable) -> HeadState:
+    """As much of the head's history as a member shares: the requests since it was accepted, the last one surely."""
+    state = ready.state
+    if member.job_id == ready.head.job_id:
+        return state
+    shared = [attempt for attempt in state.attempts if attempt.at_ms >= member.stored.et] or state.attempts[-1:]
+    tries = sum(attempt.verdict != ReplyClass.THROTTLED for attempt in shared)
+    return HeadState(attempts=shared, tries=tries, first_sent_at_ms=shared[0].at_ms)
+
+
+def _result(member: Member, outcome: Outcome, state: HeadState, now_ms: int, message: str) -> JobResult:
+    change = member.stored.a[0]
     last = state.attempts[-1] if state.attempts else None
-    result = JobResult(
-        job_id=ready.claim.job_id,
+    return JobResult(
+        job_id=member.job_id,
         user_id=change.user_id,
         trader_id=change.trader_id,
         outcome=outcome,
@@ -93,13 +123,11 @@ def end(ready: Attemptable, outcome: Outcome, now_ms: int, message: str, sent: S
         message=message,
         attempts=state.attempts,
         tries=state.tries,
-        enqueued_at_ms=ready.stored.et,
+        enqueued_at_ms=member.stored.et,
         started_at_ms=state.first_sent_at_ms,
         finished_at_ms=now_ms,
+        successor=member.successor if outcome is Outcome.SUPERSEDED else None,
     )
-    if sent is None:
-        return Settlement(ready.claim, result=result)
-    return Settlement(ready.claim, sent.ended_s, sent.round_trip_s, result=result)
 
 
 def give_back(claim: Claim) -> Settlement:
@@ -116,28 +144,34 @@ def conclude(ready: Attemptable, sent: Sent, *, now_ms: int, max_tries: int) -> 
         now_ms: Unix milliseconds, Redis's clock.
         max_tries: the last try; 0 for no bound but the deadline.
     """
-    attempt = sent.attempt
+    attempt, members = sent.attempt, ready.group.members
     throttled = attempt.verdict == ReplyClass.THROTTLED
-    state = ready.state.with_attempt(attempt, counts=not throttled)
-    after = Attemptable(ready.claim, ready.stored, state, ready.deadline_ms)
+    carried = [member.job_id for member in members if member.successor is None]
+    state = ready.state.with_attempt(attempt, carried, counts=not throttled)
+    after = replace(ready, state=state)
     decision = decide(
         [each.verdict for each in state.attempts],
         tries=state.tries,
-        remaining_s=(ready.deadline_ms - now_ms) / 1000,
+        remaining_s=(ready.head.deadline_ms - now_ms) / 1000,
         max_tries=max_tries,
     )
     match decision:
+        case Done(Outcome.REJECTED) if len(members) > 1:
+            return _back(after, sent, 0.0, solo_until=members[-1].job_id)
+        case Done(Outcome.EXHAUSTED):
+            return end(after, Outcome.EXHAUSTED, now_ms, attempt.message or "", sent)
         case Done(outcome):
-            return end(after, outcome, now_ms, attempt.message or "", sent)
+            return _end_group(after, outcome, now_ms, attempt.message or "", sent)
         case Retry(after_s):
             return _back(after, sent, after_s)
         case Hold(after_s):
             return _back(after, sent, after_s, hold_s=after_s)
 
 
-def _back(after: Attemptable, sent: Sent, after_s: float, *, hold_s: float = 0.0) -> Settlement:
+def _back(after: Attemptable, sent: Sent, after_s: float, *, hold_s: float = 0.0, solo_until: str = "") -> Settlement:
     """The settlement that puts a lane back with a later score."""
     attempt = sent.attempt
+    reason = f"{attempt.verdict} {attempt.code or attempt.status or '-'} {attempt.message or ''}".rstrip()
     return Settlement(
         after.claim,
         sent.ended_s,
@@ -145,7 +179,8 @@ def _back(after: Attemptable, sent: Sent, after_s: float, *, hold_s: float = 0.0
         delay_s=after_s,
         state=head.encode(after.state),
         hold_s=hold_s,
-        reason=f"{attempt.verdict} {attempt.code or attempt.status or '-'} {attempt.message or ''}".rstrip(),
+        reason=f"{reason}; sent one by one from here" if solo_until else reason,
+        solo_until=solo_until,
     )
 
 

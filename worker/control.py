@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from producers.contract import SettingsChange
-from producers.enqueue import Producer
 from producers.errors import InvalidChange
+from producers.producer import Producer
 
 CHANGE_SUFFIX = ".change"
 

@@ -25,8 +25,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from producers.codec import deserialize, serialize
 from producers.connection import open_redis
-from producers.enqueue import Producer
 from producers.keys import CONTROL_QUEUE
+from producers.producer import Producer
 from producers.settings import ProducerSettings
 from producers.tasks import end
 from worker.apply import Applier
@@ -40,6 +40,7 @@ from worker.exchange_clock import ExchangeClock
 from worker.lanes import Settled
 from worker.pacing import Pacing
 from worker.patience import patiently
+from worker.presence import Presence
 from worker.redis_check import complaints
 from worker.settings import WorkerSettings
 from worker.settle import Settler
@@ -110,6 +111,7 @@ class LaneWorker(Worker):
             job_deserializer=deserialize,
             ctx={},
         )
+        self._presence = Presence(redis, self._clock, settings, self)
 
     async def main(self) -> None:
         """Waits for Redis, then works until told to stop."""
@@ -155,6 +157,7 @@ class LaneWorker(Worker):
             tally=self._tally,
         )
         self._draining = asyncio.create_task(self._drain.run(), name="copytrade drain")
+        self._presence.start()
         log.info(
             "draining lanes: %g requests a second a user, %g on egress %r, up to %d at once",
             settings.user_rate_per_s,
@@ -185,7 +188,7 @@ class LaneWorker(Worker):
     def _tally(self, settled: Settled) -> None:
         """Keeps the counts that arq's health key tells."""
         if settled.ended:
-            self.jobs_complete += 1
+            self.jobs_complete += settled.ended
         elif not settled.fenced:
             self.jobs_retried += 1
 
@@ -230,6 +233,7 @@ class LaneWorker(Worker):
         try:
             if self._drain is not None and self._draining is not None:
                 self._drain.stop()
+                await self._presence.leave()
                 # A claim may be under way: what it brings must be given back, not left to its lease.
                 await asyncio.wait({self._draining}, timeout=self.settings.redis_timeout_s)
                 await end(self._draining)

@@ -25,6 +25,7 @@ class Claim:
         payload: the stored change; None if it is absent or too large.
         state: what earlier attempts left; None if there were none.
         redis_lead_ms: how far Redis's clock (Unix milliseconds) is ahead of the monotonic one.
+        joining: the changes behind it that may be sent with it, in their order: job ID and payload.
     """
 
     lane: str
@@ -37,6 +38,7 @@ class Claim:
     payload: bytes | None
     state: bytes | None
     redis_lead_ms: float
+    joining: tuple[tuple[str, bytes], ...] = ()
 
     def redis_ms(self, monotonic_s: float) -> int:
         """A moment of the monotonic clock on Redis's clock, Unix milliseconds: the clock of all that is stored."""
@@ -86,6 +88,8 @@ class Settlement:
         state: with no result: what the next attempt must know.
         hold_s: nothing of this user is sent for so long; 0 for no hold.
         reason: with no result: why, for the log.
+        joined: with a result: how the changes that were sent with it ended, in their order.
+        solo_until: with no result: the change up to which they are sent one by one from now on; "" for no change.
     """
 
     claim: Claim
@@ -96,6 +100,8 @@ class Settlement:
     state: bytes = b""
     hold_s: float = 0.0
     reason: str = "given back unsent"
+    joined: tuple[JobResult, ...] = ()
+    solo_until: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +110,10 @@ class Settled:
 
     Attributes:
         fenced: the lane had been lost with its lease; nothing was changed.
-        ended: the change has its outcome.
+        ended: how many changes have their outcome by it.
         due_in_s: when the lane is due again; None if it is empty or was lost.
     """
 
     fenced: bool
-    ended: bool
+    ended: int
     due_in_s: float | None

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 US_PER_S = 1_000_000
 
 MOST_PER_WINDOW = 100
-"""Entries a bucket remembers. Above 100/s the guard works on a part of the second: stricter, and as exact."""
+"""Entries a bucket remembers, as in bucket.lua. Above 100/s the guard works on a part of the second: as exact, and
+stricter."""
 
 WINDOW_PAD_US = 1_000
 """The exchange's window is taken 1 ms longer: its clock and ours tick in milliseconds."""
@@ -47,6 +48,7 @@ class Pacing:
         catch_up_us: how much of a late claim is made good.
         egress_pace_us: between two slots of one egress.
         egress_burst_us: how far an egress may be ahead of its pace.
+        margin_factor: of the pace that a user's own rate gives.
     """
 
     pace_us: int
@@ -55,12 +57,14 @@ class Pacing:
     catch_up_us: int
     egress_pace_us: int
     egress_burst_us: int
+    margin_factor: float = 1.0
 
     @classmethod
     def of(cls, *, user_rate_per_s: float, egress_rate_per_s: float, margin_percent: float) -> Pacing:
         """The figures for the given rates."""
         per_window = max(1, min(MOST_PER_WINDOW, int(user_rate_per_s)))
-        pace_us = US_PER_S / user_rate_per_s * (1 + margin_percent / 100)
+        margin_factor = 1 + margin_percent / 100
+        pace_us = US_PER_S / user_rate_per_s * margin_factor
         return cls(
             pace_us=max(1, round(pace_us)),
             per_window=per_window,
@@ -68,4 +72,5 @@ class Pacing:
             catch_up_us=round(pace_us * CATCH_UP),
             egress_pace_us=max(1, round(US_PER_S / egress_rate_per_s * (1 + EGRESS_MARGIN))),
             egress_burst_us=round(EGRESS_BURST_S * US_PER_S),
+            margin_factor=margin_factor,
         )

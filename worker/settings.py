@@ -30,6 +30,7 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
         request_timeout_s: how long a whole request may take.
         max_tries: requests a change may take before it ends as exhausted; 0 leaves that to its deadline.
         result_ttl_s: how long results are kept.
+        dead_letter_ttl_s: how long changes that ended rejected, unauthorized or exhausted are kept to be replayed.
         stop_timeout_s: how long a stopping worker waits for what is in flight.
         health_interval_s: how often the worker writes its health key.
         log_level: DEBUG, INFO, WARNING or ERROR.
@@ -50,6 +51,7 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     request_timeout_s: Positive = 5.0
     max_tries: int = 0
     result_ttl_s: Positive = 86_400.0
+    dead_letter_ttl_s: Positive = 604_800.0
     stop_timeout_s: Count = 10
     health_interval_s: Positive = 10.0
     log_level: Text = "INFO"

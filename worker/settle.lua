@@ -5,22 +5,27 @@ Either the head's outcome is written (result, counters, announcement) and the la
 the head stays the head and the lane is put back with a later score. Atomic so that a change has one outcome, a lane
 that is not empty is on the schedule, and a settle whose token is no longer the lane's changes nothing (fenced).
 
-KEYS  1 schedule   2 lane   3 head   4 bucket   5 job   6 result   7 counts   8 egress   9 throttled
-ARGV  1 lane   2 job ID   3 token   4 slot number   5 requests a window
-      6 window (us)   7 time since the reply or failure of the request (us), -1 if nothing was sent
+Changes that were sent with the head end with it. A head that was refused together with others goes back `solo`: up to
+the last of them, they are sent one by one.
+
+KEYS  1 schedule   2 bulk schedule   3 lanes   4 lane   5 head   6 bucket   7 egress   8 throttled
+ARGV  1 lane   2 job ID   3 token   4 slot number   5 requests a window   6 window (us), both if the bucket forgot its
+      7 time since the reply or failure of the request (us), -1 if nothing was sent
       8 the request's round trip (us), -1 if there was no reply
       9 user hold (ms from now, 0 none)   10 user of the lane
       11 how many users throttled in a row, though alone in their window, mean the egress   12 egress hold then (ms)
-      13 egress pace (us a request)   14 verb: "done" or "back"
-      done: 15 outcome   16 result   17 its TTL (ms)   18 channel
-      back: 15 delay (ms)   16 state
+      13 egress pace (us a request)   from 14 to 25: see ending.lua   26 verb: "done" or "back"
+      done: for the head and each that was sent with it: job ID, outcome, result
+      back: 27 delay (ms)   28 state   29 the last that is sent alone, "" if it stays as it is
 Reply {1, us until the lane is due again, -1 if it is empty} or {0, -1}: fenced
 ]]
-local schedule, list, head, bucket, egress, throttled = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[8], KEYS[9]
+local schedule, bulk, lanes, list, head = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local bucket, egress, throttled = KEYS[6], KEYS[7], KEYS[8]
 local lane, job_id, token = ARGV[1], ARGV[2], ARGV[3]
-local slot_number, per_window, window = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local slot_number = tonumber(ARGV[4])
 local reply_age, round_trip = tonumber(ARGV[7]), tonumber(ARGV[8])
-local hold_ms, verb = tonumber(ARGV[9]), ARGV[14]
+local hold_ms, verb = tonumber(ARGV[9]), ARGV[26]
+ending.begin(14)
 
 local KEEP_MS = 60000
 local PROMISED = 0.5           -- see claim.lua
@@ -30,8 +35,7 @@ local FLOOR_SAMPLES = 10       -- fewer round trips give no credit
 local FLOOR_MARGIN = 1000      -- us; clocks and timers tick in milliseconds
 local FLOOR_KEEP_MS = 600000
 
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
+local now = ending.now_us
 
 -- The shortest round trip of this egress over the current window and the one before it; 0 until enough were seen.
 local function floor()
@@ -54,6 +58,12 @@ local function floor()
   return math.max(0, math.min(shortest, before) - FLOOR_MARGIN)
 end
 
+-- The bucket is told what became of its slot even when the lane is lost: the exchange saw the request all the same.
+local state = redis.call('HMGET', bucket, 'n', 'turn', 'pace', 'hold', 'ring', 'window')
+local n, turn, pace = tonumber(state[1] or 0), tonumber(state[2] or 0), tonumber(state[3] or 0)
+local hold, per_window = tonumber(state[4] or 0), tonumber(state[5] or ARGV[5])
+local window = tonumber(state[6] or ARGV[6])
+
 -- When the window that the request opened has surely ended: no earlier than it arrived, plus the window.
 local function window_end()
   if reply_age < 0 then return RELEASED end
@@ -61,13 +71,9 @@ local function window_end()
   return now - reply_age - floor() + window
 end
 
--- The bucket is told what became of its slot even when the lane is lost: the exchange saw the request all the same.
 local entry = tostring(slot_number % per_window)
-local state = redis.call('HMGET', bucket, 'n', 'turn', 'pace', 'hold', entry)
-local n, turn, pace = tonumber(state[1] or 0), tonumber(state[2] or 0), tonumber(state[3] or 0)
-local hold = tonumber(state[4] or 0)
+local slot = -tonumber(redis.call('HGET', bucket, entry) or 0)
 local still_in_ring = n > slot_number and n - slot_number <= per_window
-local slot = -tonumber(state[5] or 0)
 if still_in_ring and slot > 0 then
   redis.call('HSET', bucket, entry, window_end())
   if reply_age < 0 then
@@ -102,32 +108,62 @@ elseif round_trip >= 0 then
   redis.call('DEL', throttled)
 end
 
-local function schedule_lane(earliest)
+local function schedule_lane(earliest, on)
   local due = math.max(earliest, turn, hold)
   local promised = due == turn
   if promised then turn = turn + pace end
   if turn > 0 then redis.call('HSET', bucket, 'turn', turn) end
   local keep_ms = math.ceil((math.max(turn, hold, now) - now) / 1000) + KEEP_MS
   if redis.call('PTTL', bucket) < keep_ms then redis.call('PEXPIRE', bucket, keep_ms) end
-  redis.call('ZADD', schedule, math.floor(due / 1000) + (promised and PROMISED or 0), lane)
+  redis.call('ZADD', on, math.floor(due / 1000) + (promised and PROMISED or 0), lane)
   return due - now
 end
 
-if redis.call('HGET', head, 'token') ~= token or redis.call('LINDEX', list, 0) ~= job_id then return {0, -1} end
+local FIRST, STEP = 27, 3
+
+-- Whether this claim still holds the lane, and the lane begins with what was sent.
+local function holds()
+  if redis.call('HGET', head, 'token') ~= token then return false end
+  if verb == 'back' then return redis.call('LINDEX', list, 0) == job_id end
+  local sent = (#ARGV - FIRST + 1) / STEP
+  for i, listed in ipairs(redis.call('LRANGE', list, 0, sent - 1)) do
+    if listed ~= ARGV[FIRST + (i - 1) * STEP] then return false end
+  end
+  return redis.call('LLEN', list) >= sent
+end
+
+if not holds() then return {0, -1} end
+
+local on = redis.call('ZSCORE', bulk, lane) and bulk or schedule
+local _, batch = ending.batch_of(job_id)
+if batch then redis.call('HINCRBY', batch, 'in flight', -1) end
 
 if verb == 'back' then
-  redis.call('HDEL', head, 'token')
-  redis.call('HSET', head, 'state', ARGV[16], 'lapses', 0)
-  return {1, schedule_lane(now + tonumber(ARGV[15]) * 1000)}
+  redis.call('HDEL', head, 'token', 'held')
+  redis.call('HSET', head, 'state', ARGV[28], 'lapses', 0)
+  if ARGV[29] ~= '' then redis.call('HSET', head, 'solo', ARGV[29]) end
+  return {1, schedule_lane(now + tonumber(ARGV[27]) * 1000, on)}
 end
 
-redis.call('SET', KEYS[6], ARGV[16], 'PX', ARGV[17])   -- first: what may be refused must not follow what destroys
-redis.call('HINCRBY', KEYS[7], ARGV[15], 1)
-redis.call('LPOP', list)
-redis.call('DEL', head, KEYS[5])
-redis.call('PUBLISH', ARGV[18], job_id)
+local marks = redis.call('HMGET', head, 'until', 'joins', 'solo')
+redis.call('HDEL', head, 'token', 'held', 'state', 'lapses')
+for i = FIRST, #ARGV, STEP do
+  local ended = ARGV[i]
+  ending.of(ended, lane, ARGV[i + 1], ARGV[i + 2])
+  redis.call('LPOP', list)
+  for m, mark in ipairs({'until', 'joins', 'solo'}) do
+    if marks[m] == ended then
+      redis.call('HDEL', head, mark)
+      if mark == 'until' then
+        redis.call('ZREM', schedule, lane)
+        on = bulk   -- what is left of the lane is bulk
+      end
+    end
+  end
+end
 if redis.call('EXISTS', list) == 0 then
-  redis.call('ZREM', schedule, lane)
+  redis.call('DEL', head)
+  for _, key in ipairs({schedule, bulk, lanes}) do redis.call('ZREM', key, lane) end
   return {1, -1}
 end
-return {1, schedule_lane(now)}
+return {1, schedule_lane(now, on)}

@@ -10,13 +10,14 @@ from redis.exceptions import NoScriptError, RedisError
 
 from producers import keys
 from producers.codec import encode_result
+from producers.ending import ENDING, ending_arguments
 from producers.scripts import Argument, Script
 from worker.clock import Clock
 from worker.lanes import Claim, Settled, Settlement
 from worker.pacing import US_PER_S, Pacing
 from worker.settings import WorkerSettings
 
-SETTLE = Script.load("worker", "settle.lua")
+SETTLE = Script.load("worker", "settle.lua", after=[ENDING])
 
 SETTLEMENTS_A_TRIP = 128
 
@@ -44,7 +45,10 @@ class Settler:
         self._pacing = pacing
         self._egress = keys.escape(settings.egress)
         self._egress_hold_ms = round(settings.egress_hold_s * 1000)
-        self._result_ttl_ms = max(1, round(settings.result_ttl_s * 1000))
+        self._ending = ending_arguments(
+            life_ms=max(1, round(settings.result_ttl_s * 1000)),
+            letter_life_ms=max(1, round(settings.dead_letter_ttl_s * 1000)),
+        )
         self._waiting: list[Waiting] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -97,12 +101,11 @@ class Settler:
     def _keys(self, claim: Claim) -> list[str]:
         return [
             keys.SCHEDULE,
+            keys.BULK_SCHEDULE,
+            keys.LANES,
             keys.LANE + claim.lane,
             keys.HEAD + claim.lane,
             keys.bucket(claim.lane),
-            keys.JOB + claim.job_id,
-            keys.RESULT + claim.job_id,
-            keys.COUNTS,
             keys.EGRESS + self._egress,
             keys.THROTTLED + self._egress,
         ]
@@ -123,14 +126,16 @@ class Settler:
             THROTTLED_USERS,
             self._egress_hold_ms,
             self._pacing.egress_pace_us,
+            *self._ending,
         ]
 
     def _verb(self, settlement: Settlement) -> tuple[Argument, ...]:
-        result = settlement.result
-        if result is None:
-            return "back", round(settlement.delay_s * 1000), settlement.state
-        channel = keys.DONE + settlement.claim.job_id
-        return "done", result.outcome, encode_result(result), self._result_ttl_ms, channel
+        if settlement.result is None:
+            return "back", round(settlement.delay_s * 1000), settlement.state, settlement.solo_until
+        verb: list[Argument] = ["done"]
+        for result in (settlement.result, *settlement.joined):
+            verb += (result.job_id, result.outcome.value, encode_result(result))
+        return tuple(verb)
 
     def _reply_age_us(self, settlement: Settlement) -> int:
         """Taken as late as can be: what passes between here and the script makes the guard stricter, never laxer."""
@@ -142,10 +147,10 @@ class Settler:
 def _settled(settlement: Settlement, reply: list[int] | Exception) -> Settled:
     """What the script did; without its answer before the lease ended, the lane is lost."""
     if isinstance(reply, Exception):
-        return Settled(fenced=True, ended=False, due_in_s=None)
+        return Settled(fenced=True, ended=0, due_in_s=None)
     written, due_us = reply
     return Settled(
         fenced=not written,
-        ended=bool(written) and settlement.result is not None,
+        ended=0 if settlement.result is None or not written else 1 + len(settlement.joined),
         due_in_s=None if due_us < 0 else due_us / US_PER_S,
     )

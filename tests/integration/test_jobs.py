@@ -8,7 +8,7 @@ import pytest
 from arq.connections import ArqRedis
 
 from producers import JobNotFound, JobState, JobStatus, Outcome, Producer, keys
-from producers.jobs import LOOK_AGAIN_S
+from producers.waiting import LOOK_AGAIN_S
 from tests.changes import change, numbered
 from tests.lanes import Lanes
 

@@ -20,8 +20,8 @@ from producers import (
     SettingsError,
     keys,
 )
-from producers.bulk import CHUNK
 from producers.codec import decode_change
+from producers.intake import CHUNK
 from tests.changes import change, numbered
 from tests.lanes import Lanes
 

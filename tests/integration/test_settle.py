@@ -7,12 +7,11 @@ import asyncio
 import pytest
 from arq.connections import ArqRedis
 
-from producers import Outcome, keys
+from producers import Outcome, head, keys
 from producers.codec import decode_result
 from tests.changes import change
 from tests.lanes import DEFAULTS, PACING, Lanes
 from tests.manual_clock import ManualClock
-from worker import head
 
 LANE = keys.lane("1001", "t1")
 ENOUGH = 10

@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from producers import JobState, Producer, ResultTimeout, keys
 from producers.connection import open_redis
-from producers.jobs import LOOK_AGAIN_S
+from producers.waiting import LOOK_AGAIN_S
 from tests.changes import change, numbered
 from tests.lanes import Lanes
 

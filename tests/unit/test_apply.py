@@ -8,11 +8,10 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from producers import Outcome, keys
+from producers import Outcome, head, keys
 from producers.codec import encode_change
 from tests.changes import change
 from tests.manual_clock import ManualClock
-from worker import head
 from worker.apply import Applier
 from worker.credentials import Credentials, Secret
 from worker.errors import TransportError, UnknownUser

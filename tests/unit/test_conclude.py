@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from producers import Attempt, JobResult, Outcome, keys
+from producers import Attempt, JobResult, Outcome, head, keys
 from producers.codec import encode_change
+from producers.head import HeadState
 from tests.changes import attempt, change
-from worker import head
 from worker.conclude import POISON_LAPSES, Attemptable, Sent, conclude, end, examine, give_back
-from worker.head import HeadState
 from worker.lanes import Claim, Settlement
 
 ACCEPTED_MS = 1_000_000
@@ -60,7 +59,7 @@ def test_a_sound_change_may_be_sent_until_its_deadline() -> None:
     """With its history."""
     ready = attemptable(HeadState(tries=3))
 
-    assert (ready.stored.a[0], ready.state.tries, ready.deadline_ms) == (change(), 3, ACCEPTED_MS + TTL_MS)
+    assert (ready.head.stored.a[0], ready.state.tries, ready.head.deadline_ms) == (change(), 3, ACCEPTED_MS + TTL_MS)
 
 
 @pytest.mark.parametrize(

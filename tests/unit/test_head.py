@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from producers.head import ATTEMPTS_KEPT, HeadState, decode, encode
 from tests.changes import attempt
-from worker.head import ATTEMPTS_KEPT, HeadState, decode, encode
 
 
 def test_a_history_comes_back_as_it_was_stored() -> None:

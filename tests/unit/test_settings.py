@@ -31,6 +31,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "request_timeout_s": ("1", 1.0),
     "max_tries": ("3", 3),
     "result_ttl_s": ("3600", 3600.0),
+    "dead_letter_ttl_s": ("3600", 3600.0),
     "stop_timeout_s": ("20", 20),
     "health_interval_s": ("1", 1.0),
     "log_level": ("debug", "debug"),

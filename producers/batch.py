@@ -1,0 +1,182 @@
+"""A handle to one batch: progress, the stream of its results, waiting, taking it back, sending its failures again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from redis.asyncio import Redis
+
+from producers import batches, keys
+from producers.batches import PAGE, ResultPage, cursor_of, position_of
+from producers.contract import JobResult
+from producers.errors import ResultTimeout
+from producers.fan_out import FanOutReport
+from producers.jobs import CancelReport
+from producers.listening import Listener
+from producers.performing import perform, reaching_redis
+from producers.progress import Progress
+from producers.progress import progress as where_it_is
+from producers.waiting import wait_for
+
+LONGEST_BLOCK_S = 2.0
+"""A read waits for news this long at the most; redis-py would take a longer silence for a lost connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A handle to one batch.
+
+    Attributes:
+        batch_id: the batch.
+        report: what became of the items, if this came from a fan-out.
+    """
+
+    batch_id: str
+    report: FanOutReport | None = None
+    _redis: Redis = field(kw_only=True, repr=False, compare=False)
+    _listener: Listener = field(kw_only=True, repr=False, compare=False)
+    _life_ms: int = field(kw_only=True, repr=False, compare=False)
+    _block_s: float = field(kw_only=True, repr=False, compare=False, default=LONGEST_BLOCK_S)
+    _retry: Callable[[str], Awaitable[Any]] = field(kw_only=True, repr=False, compare=False)
+
+    async def progress(self) -> Progress:
+        """Where the batch is; one round trip, whatever its size.
+
+        Raises:
+            BatchNotFound: there is no such batch, or it has expired.
+            QueueUnavailable: Redis did not answer.
+        """
+        return await perform(self._redis, where_it_is(self.batch_id), f"asking for batch {self.batch_id}")
+
+    def results(self, after: str | None = None) -> ResultStream:
+        """The results, in the order in which they are settled, from a position on, until the batch is complete.
+
+        Args:
+            after: `cursor` of an earlier stream or page; None for the beginning.
+
+        Raises:
+            InvalidCursor: `after` is no position in this batch's results.
+        """
+        position_of(self.batch_id, after)
+        return ResultStream(self, after, block_s=self._block_s)
+
+    async def page(self, after: str | None = None, limit: int = PAGE) -> ResultPage:
+        """Those results that are there by now; does not wait.
+
+        Args:
+            after: `cursor` of an earlier page or stream; None for the beginning.
+            limit: how many at the most.
+
+        Raises:
+            InvalidCursor: `after` is no position in this batch's results.
+            BatchNotFound: there is no such batch, or it has expired.
+            QueueUnavailable: Redis did not answer.
+        """
+        plan = batches.page(self.batch_id, after, limit)
+        return await perform(self._redis, plan, f"reading results of batch {self.batch_id}")
+
+    async def wait(self, timeout: float | None = None) -> Progress:  # noqa: ASYNC109 - the name users expect
+        """Waits until the batch is complete.
+
+        Args:
+            timeout: seconds to wait; None waits for ever, 0 only looks.
+
+        Raises:
+            ResultTimeout: it is not complete by then; it stays queued.
+            BatchNotFound: there is no such batch, or it has expired.
+            QueueUnavailable: Redis did not answer.
+        """
+        progress = await wait_for(self._listener, keys.COMPLETE + self.batch_id, self._look, timeout)
+        if progress is None:
+            raise ResultTimeout(f"batch {self.batch_id} is not complete within {timeout} s; it stays queued")
+        return progress
+
+    async def failures(self) -> AsyncIterator[JobResult]:
+        """Those results, as far as there are any by now, that are not `applied`.
+
+        Raises:
+            BatchNotFound: there is no such batch, or it has expired.
+            QueueUnavailable: Redis did not answer.
+        """
+        cursor, more = None, True
+        while more:
+            page = await self.page(cursor)
+            for result in batches.failed(page.results):
+                yield result
+            cursor, more = page.cursor, bool(page.results)
+
+    async def cancel(self) -> CancelReport:
+        """Takes the batch back: what is queued ends `cancelled`, what is in flight by its reply; nothing is added.
+
+        Raises:
+            BatchNotFound: there is no such batch, or it has expired.
+            QueueUnavailable: Redis did not answer; it is safe to repeat.
+        """
+        plan = batches.cancel_batch(self.batch_id, life_ms=self._life_ms)
+        return await perform(self._redis, plan, f"cancelling batch {self.batch_id}")
+
+    async def retry_failed(self) -> Self:
+        """Sends this batch's dead letters again, as a batch of their own, in their order.
+
+        Returns:
+            The new batch. It is the same one if this is repeated before its letters are gone.
+
+        Raises:
+            DeadLetterNotFound: this batch has none.
+            QueueUnavailable: Redis did not answer; it is safe to repeat.
+        """
+        again: Self = await self._retry(self.batch_id)
+        return again
+
+    async def _look(self) -> Progress | None:
+        progress = await self.progress()
+        return progress if progress.complete else None
+
+
+class ResultStream:
+    """A batch's results as they are settled: each once, until the batch is complete. One reader's, not to be shared."""
+
+    def __init__(self, batch: Batch, after: str | None, *, block_s: float) -> None:
+        self._batch = batch
+        self._block_ms = max(1, int(block_s * 1000))
+        self._begun_at = after or cursor_of(batch.batch_id, batches.BEGINNING)
+        self._page = ResultPage([], [], self._begun_at, complete=False)
+        self._given = 0
+
+    @property
+    def cursor(self) -> str:
+        """The position after the last result that was given; a stream begun there goes on without a gap."""
+        if self._given == 0:
+            return self._begun_at
+        return cursor_of(self._batch.batch_id, self._page.positions[self._given - 1])
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> JobResult:
+        """The next result; waits for it.
+
+        Raises:
+            BatchNotFound: there is no such batch, or it has expired.
+            QueueUnavailable: Redis did not answer; the stream goes on when it is asked again.
+        """
+        while self._given == len(self._page.results):
+            if self._page.complete:
+                raise StopAsyncIteration
+            page = await self._batch.page(self._page.cursor)
+            if not page.results and not page.complete:
+                await self._news()
+                continue
+            self._begun_at, self._page, self._given = self._page.cursor, page, 0
+        result = self._page.results[self._given]
+        self._given += 1
+        return result
+
+    async def _news(self) -> None:
+        """Returns when something was added after the page, or after a while."""
+        batch_id = self._batch.batch_id
+        streams: dict[Any, Any] = {keys.RESULTS + batch_id: position_of(batch_id, self._page.cursor)}
+        async with reaching_redis(f"waiting for results of batch {batch_id}"):
+            await self._batch._redis.xread(streams, count=1, block=self._block_ms)  # noqa: SLF001 - one concern

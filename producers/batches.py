@@ -1,0 +1,175 @@
+"""Plans about batches: beginning, sealing, pages of results, taking back. No I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from producers import keys
+from producers.contract import JobResult, Outcome
+from producers.ending import ENDING, ending_arguments
+from producers.errors import BatchNotFound, InvalidCursor, shown
+from producers.intake import conflict
+from producers.jobs import Cancellation, CancelReport, cancel, read_result
+from producers.progress import Progress, no_batch, progress
+from producers.scripts import Script
+from producers.submission import CANCELLED, OTHER_CONTENT, Terms
+from producers.trips import Call, Commands, Plan
+
+SEAL = Script.load("producers", "seal.lua", after=[ENDING])
+
+PAGE = 1000
+"""Results a round trip: 300 KB, in a few milliseconds."""
+
+MEMBERS_A_TRIP = 1000
+BEGINNING = "0-0"
+
+_position = re.compile(r"[0-9]{1,20}-[0-9]{1,20}", re.ASCII).fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPage:
+    """Some results of a batch, in the order in which they were settled.
+
+    Attributes:
+        results: the results.
+        positions: where in the stream each of them is.
+        cursor: the position after the last of them; give it as `after` to go on.
+        complete: whether nothing comes after them any more.
+    """
+
+    results: list[JobResult]
+    positions: list[str]
+    cursor: str
+    complete: bool
+
+
+def page(batch_id: str, after: str | None, limit: int = PAGE) -> Plan[ResultPage]:
+    """Results from a position on, as far as they are settled.
+
+    Raises:
+        BatchNotFound: there is no such batch, or it has expired.
+        InvalidCursor: `after` is no position in its results.
+    """
+    position = position_of(batch_id, after)
+    entries, exists = yield Commands(
+        [
+            ("XRANGE", keys.RESULTS + batch_id, f"({position}", "+", "COUNT", limit),
+            ("EXISTS", keys.BATCH + batch_id),
+        ]
+    )
+    if not exists:
+        raise no_batch(batch_id)
+    ended = [fields for _, fields in entries if b"job" in fields]
+    positions = [place.decode() for place, fields in entries if b"job" in fields]
+    if entries:
+        position = entries[-1][0].decode()
+    results: list[JobResult] = []
+    if ended:
+        (stored,) = yield Commands([("MGET", *(keys.RESULT.encode() + fields[b"job"] for fields in ended))])
+        results = [_result(*pair) for pair in zip(ended, stored, strict=True)]
+    return ResultPage(results, positions, cursor_of(batch_id, position), complete=len(ended) < len(entries))
+
+
+def _result(fields: dict[bytes, bytes], stored: bytes | None) -> JobResult:
+    job_id, outcome = fields[b"job"].decode(), Outcome(fields[b"outcome"].decode())
+    if stored is not None:
+        return read_result(stored, job_id)
+    return JobResult(job_id=job_id, user_id="", trader_id="", outcome=outcome, message="its full result has expired")
+
+
+def seal(batch_id: str, terms: Terms, *, life_ms: int) -> Plan[None]:
+    """Nothing more comes to a batch.
+
+    Raises:
+        BatchConflict: it is of other content.
+    """
+    args = [batch_id, terms.content, terms.priority.value, 0, *ending_arguments(life_ms=life_ms)]
+    verdict = yield Call(SEAL, [keys.BATCH + batch_id, keys.BATCHES], args)
+    if verdict == OTHER_CONTENT:
+        raise conflict(batch_id, OTHER_CONTENT)
+
+
+def begin(batch_id: str, terms: Terms) -> Plan[bool]:
+    """Whether a batch exists already; asked before anything is written.
+
+    Raises:
+        BatchConflict: it is of other content, or was cancelled.
+    """
+    ((content, cancelled),) = yield Commands([("HMGET", keys.BATCH + batch_id, "content", "cancelled")])
+    if content is None:
+        return False
+    if content.decode() != terms.content:
+        raise conflict(batch_id, OTHER_CONTENT)
+    if cancelled is not None:
+        raise conflict(batch_id, CANCELLED)
+    return True
+
+
+def cancel_batch(batch_id: str, *, life_ms: int) -> Plan[CancelReport]:
+    """Takes a batch back: it accepts nothing more, and what is queued of it ends `cancelled`.
+
+    Raises:
+        BatchNotFound: there is no such batch, or it has expired.
+    """
+    args = [batch_id, "", "", 1, *ending_arguments(life_ms=life_ms)]
+    verdict = yield Call(SEAL, [keys.BATCH + batch_id, keys.BATCHES], args)
+    if verdict == _NO_SUCH_BATCH:
+        raise no_batch(batch_id)
+    # The list goes with the last of its changes; nothing is added to a cancelled batch.
+    (count,) = yield Commands([("LLEN", keys.MEMBERS + batch_id)])
+    cancelled = in_flight = 0
+    for start in range(0, count, MEMBERS_A_TRIP):
+        (rest,) = yield Commands([("LRANGE", keys.MEMBERS + batch_id, start, start + MEMBERS_A_TRIP - 1)])
+        verdicts = yield from cancel([_member(batch_id, one) for one in rest], life_ms=life_ms)
+        cancelled += verdicts.count(Cancellation.CANCELLED)
+        in_flight += verdicts.count(Cancellation.IN_FLIGHT)
+    return CancelReport(cancelled, in_flight)
+
+
+_NO_SUCH_BATCH = -1
+
+
+def newest(limit: int) -> Plan[list[Progress]]:
+    """The newest batches; forgets those that have expired."""
+    (found,) = yield Commands([("ZREVRANGE", keys.BATCHES, 0, limit - 1)])
+    batches = []
+    for name in found:
+        batch_id = name.decode()
+        try:
+            batches.append((yield from progress(batch_id)))
+        except BatchNotFound:
+            yield Commands([("ZREM", keys.BATCHES, name)])
+    return batches
+
+
+def cursor_of(batch_id: str, position: str) -> str:
+    """A position in a batch's results, as its readers keep it."""
+    return f"{batch_id}/{position}"
+
+
+def position_of(batch_id: str, cursor: str | None) -> str:
+    """The position in the stream; the beginning for None.
+
+    Raises:
+        InvalidCursor: it is none of this batch.
+    """
+    if cursor is None:
+        return BEGINNING
+    if isinstance(cursor, str):
+        name, _, position = cursor.rpartition("/")
+        if name == batch_id and _position(position):
+            return position
+    raise InvalidCursor(
+        f"after: must be a cursor of batch {batch_id}, such as {cursor_of(batch_id, BEGINNING)!r}; got {shown(cursor)}"
+    )
+
+
+def _member(batch_id: str, rest: bytes) -> str:
+    return f"{batch_id}{keys.BATCH_MARK}{rest.decode()}"
+
+
+def failed(results: Sequence[JobResult]) -> list[JobResult]:
+    """Those that did not end `applied`."""
+    return [result for result in results if not result.applied]

@@ -1,0 +1,75 @@
+--[[
+ending: how a change ends. A part of every script that ends changes: it stands before the script's own text.
+
+The result is written, counted and announced, the payload removed or kept as a dead letter, and if the change was of a
+batch, the batch's counters, stream of results and completion follow. Atomic with the rest of its script so that a
+change has exactly one outcome, and readers of counters, streams and results see the same.
+
+Its arguments begin where the script says, in this order: 1 job prefix   2 result prefix   3 prefix of the channels
+told of ended changes   4 counts   5 batch prefix   6 members prefix   7 results prefix   8 prefix of the channels told
+of complete batches   9 letter prefix   10 dead prefix   11 life of results and of complete batches (ms)   12 life of
+dead letters (ms)
+]]
+local ending = {}
+
+local DEAD = {rejected = true, unauthorized = true, exhausted = true}
+local LARGEST_LETTER = 65536
+
+function ending.begin(first)
+  ending.job, ending.result, ending.done = ARGV[first], ARGV[first + 1], ARGV[first + 2]
+  ending.counts, ending.batch, ending.members = ARGV[first + 3], ARGV[first + 4], ARGV[first + 5]
+  ending.results, ending.complete = ARGV[first + 6], ARGV[first + 7]
+  ending.letter, ending.dead = ARGV[first + 8], ARGV[first + 9]
+  ending.life_ms, ending.letter_life_ms = tonumber(ARGV[first + 10]), tonumber(ARGV[first + 11])
+  local time = redis.call('TIME')
+  ending.now_us = time[1] * 1000000 + time[2]
+  ending.letters = 0
+end
+
+-- The batch of a job ID and its key, if there is such a batch.
+function ending.batch_of(job_id)
+  local batch_id = string.match(job_id, '^([^/]+)//')
+  if not batch_id then return nil end
+  local batch = ending.batch .. batch_id
+  if redis.call('HEXISTS', batch, 'created') == 0 then return nil end
+  return batch_id, batch
+end
+
+-- Completion is announced once; what is not sealed and has ended only gets a life, for its producer may be dead.
+function ending.look_if_complete(batch_id, batch)
+  local state = redis.call('HMGET', batch, 'total', 'ended', 'sealed', 'complete')
+  if tonumber(state[1] or 0) ~= tonumber(state[2] or 0) or state[4] then return end
+  local results, members = ending.results .. batch_id, ending.members .. batch_id
+  if state[3] then
+    redis.call('HSET', batch, 'complete', math.floor(ending.now_us / 1000))
+    redis.call('XADD', results, '*', 'end', '1')
+    redis.call('DEL', members)
+    redis.call('PUBLISH', ending.complete .. batch_id, batch_id)
+  end
+  for _, key in ipairs({batch, members, results}) do redis.call('PEXPIRE', key, ending.life_ms) end
+end
+
+local function keep_as_letter(job_id, lane, outcome)
+  local size = redis.pcall('STRLEN', ending.job .. job_id)
+  if type(size) ~= 'number' or size == 0 or size > LARGEST_LETTER then return false end
+  redis.call('RENAME', ending.job .. job_id, ending.letter .. job_id)
+  redis.call('PEXPIRE', ending.letter .. job_id, ending.letter_life_ms)
+  local index = ending.dead .. outcome
+  redis.call('ZADD', index, ending.now_us + ending.letters, lane .. ' ' .. job_id)   -- in the order of the lane
+  redis.call('ZREMRANGEBYSCORE', index, '-inf', ending.now_us - ending.letter_life_ms * 1000)
+  ending.letters = ending.letters + 1
+  return true
+end
+
+function ending.of(job_id, lane, outcome, result)
+  redis.call('SET', ending.result .. job_id, result, 'PX', ending.life_ms)   -- first: what may be refused
+  redis.call('HINCRBY', ending.counts, outcome, 1)
+  if not (DEAD[outcome] and keep_as_letter(job_id, lane, outcome)) then redis.call('DEL', ending.job .. job_id) end
+  redis.call('PUBLISH', ending.done .. job_id, job_id)
+  local batch_id, batch = ending.batch_of(job_id)
+  if not batch then return end
+  redis.call('HINCRBY', batch, 'o:' .. outcome, 1)
+  redis.call('HINCRBY', batch, 'ended', 1)
+  redis.call('XADD', ending.results .. batch_id, '*', 'job', job_id, 'outcome', outcome)
+  ending.look_if_complete(batch_id, batch)
+end

@@ -1,0 +1,204 @@
+"""Plans about dead letters: changes that ended badly, kept with their payload. No I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from producers import keys
+from producers.codec import UnreadableChange, decode_change
+from producers.contract import JobResult, Outcome, SettingsChange
+from producers.errors import DeadLetterNotFound, JobNotFound
+from producers.intake import digest_of
+from producers.jobs import read_result
+from producers.rules import MAX_BATCH_ID_CHARS
+from producers.trips import Commands, Plan
+
+DEAD_OUTCOMES = (Outcome.REJECTED, Outcome.UNAUTHORIZED, Outcome.EXHAUSTED)
+LETTERS_A_TRIP = 500
+
+_replayed = re.compile(r"(?P<base>.*)~(?P<times>[0-9]{1,6})", re.ASCII).fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A change that ended badly.
+
+    Attributes:
+        job_id: its ID.
+        user_id: its user.
+        trader_id: its trader.
+        outcome: rejected, unauthorized or exhausted.
+        ended_at_ms: Unix milliseconds, Redis's clock.
+        change: what was asked; None if it cannot be read.
+        result: how it ended; None if its result has expired.
+    """
+
+    job_id: str
+    user_id: str
+    trader_id: str
+    outcome: Outcome
+    ended_at_ms: int
+    change: SettingsChange | None
+    result: JobResult | None
+
+    @property
+    def replay_id(self) -> str:
+        """The ID that it is replayed with: always the same one, so that it is never replayed twice."""
+        name = self.job_id.replace(keys.BATCH_MARK, "/")
+        match = _replayed(name)
+        return f"{match['base']}~{int(match['times']) + 1}" if match else f"{name}~2"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which dead letters. All that is given must hold.
+
+    Attributes:
+        outcome: by cause.
+        user_id: by user.
+        batch_id: by batch.
+        job_id: just this one.
+    """
+
+    outcome: Outcome | None = None
+    user_id: str | None = None
+    batch_id: str | None = None
+    job_id: str | None = None
+
+    @property
+    def outcomes(self) -> Sequence[Outcome]:
+        """Where to look."""
+        return DEAD_OUTCOMES if self.outcome is None else (Outcome(self.outcome),)
+
+    def holds(self, lane: str, job_id: str) -> bool:
+        """Whether a letter is selected."""
+        return (
+            (self.job_id is None or self.job_id == job_id)
+            and (self.user_id is None or self.user_id == keys.parties(lane)[0])
+            and (self.batch_id is None or self.batch_id == keys.batch_of(job_id))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A letter as its index has it: its outcome, member and score (us)."""
+
+    outcome: Outcome
+    member: bytes
+    score: float
+
+    @property
+    def lane(self) -> str:
+        """Its lane."""
+        return self.member.decode().partition(" ")[0]
+
+    @property
+    def job_id(self) -> str:
+        """Its change."""
+        return self.member.decode().partition(" ")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayReport:
+    """What became of replaying dead letters.
+
+    Attributes:
+        replayed: old and new job ID of each that is in its lane again.
+        refused: job ID of each that is not, and why.
+    """
+
+    replayed: list[tuple[str, str]]
+    refused: list[tuple[str, str]]
+
+
+def select(selection: Selection) -> Plan[list[Entry]]:
+    """The selected letters of the index, oldest first: the order of their lanes."""
+    found = []
+    for outcome in selection.outcomes:
+        start = 0
+        while True:
+            members = (
+                yield Commands([("ZRANGE", keys.DEAD + outcome, start, start + LETTERS_A_TRIP - 1, "WITHSCORES")])
+            )[0]
+            entries = [Entry(outcome, members[i], float(members[i + 1])) for i in range(0, len(members), 2)]
+            found += [entry for entry in entries if selection.holds(entry.lane, entry.job_id)]
+            start += LETTERS_A_TRIP
+            if len(entries) < LETTERS_A_TRIP:
+                break
+    return sorted(found, key=lambda entry: entry.score)
+
+
+def read(entries: Sequence[Entry]) -> Plan[list[DeadLetter]]:
+    """The letters of some entries; those that have expired are left out, and forgotten."""
+    if not entries:
+        return []
+    payloads, results = yield Commands(
+        [
+            ("MGET", *(keys.LETTER + entry.job_id for entry in entries)),
+            ("MGET", *(keys.RESULT + entry.job_id for entry in entries)),
+        ]
+    )
+    gone = [entry for entry, payload in zip(entries, payloads, strict=True) if payload is None]
+    if gone:
+        yield from drop(gone)
+    return [
+        _letter(entry, payload, result)
+        for entry, payload, result in zip(entries, payloads, results, strict=True)
+        if payload is not None
+    ]
+
+
+def read_all(entries: Sequence[Entry]) -> Plan[list[DeadLetter]]:
+    """The letters of any number of entries."""
+    found: list[DeadLetter] = []
+    for start in range(0, len(entries), LETTERS_A_TRIP):
+        found += yield from read(entries[start : start + LETTERS_A_TRIP])
+    return found
+
+
+def _letter(entry: Entry, payload: bytes, stored: bytes | None) -> DeadLetter:
+    try:
+        change: SettingsChange | None = decode_change(payload).a[0]
+    except UnreadableChange:
+        change = None
+    try:
+        result = None if stored is None else read_result(stored, entry.job_id)
+    except JobNotFound:
+        result = None
+    user_id, trader_id = keys.parties(entry.lane)
+    return DeadLetter(entry.job_id, user_id, trader_id, entry.outcome, int(entry.score // 1000), change, result)
+
+
+def drop(entries: Sequence[Entry]) -> Plan[int]:
+    """Forgets letters; returns how many there were."""
+    dropped = 0
+    for start in range(0, len(entries), LETTERS_A_TRIP):
+        some = entries[start : start + LETTERS_A_TRIP]
+        removed = yield Commands([("ZREM", keys.DEAD + entry.outcome, entry.member) for entry in some])
+        yield Commands([("DEL", *(keys.LETTER + entry.job_id for entry in some))])
+        dropped += sum(removed)
+    return dropped
+
+
+def counts() -> Plan[dict[Outcome, int]]:
+    """How many letters there are of each cause."""
+    numbers = yield Commands([("ZCARD", keys.DEAD + outcome) for outcome in DEAD_OUTCOMES])
+    return dict(zip(DEAD_OUTCOMES, numbers, strict=True))
+
+
+def retry_batch_id(batch_id: str, letters: Sequence[DeadLetter]) -> str:
+    """The batch in which a batch's letters are sent again: the same letters, the same batch."""
+    suffix = f".retry-{digest_of([letter.job_id for letter in letters])[:8]}"
+    return batch_id[: MAX_BATCH_ID_CHARS - len(suffix)] + suffix
+
+
+def not_found(job_id: str) -> DeadLetterNotFound:
+    """The error of a letter that is not there."""
+    return DeadLetterNotFound(f"no dead letter {job_id}: it did not end badly, was replayed or dropped, or has expired")
+
+
+def none_of(batch_id: str) -> DeadLetterNotFound:
+    """The error of a batch without letters."""
+    return DeadLetterNotFound(f"batch {batch_id} has no dead letters that could be sent again")

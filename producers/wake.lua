@@ -1,0 +1,29 @@
+--[[
+wake: lanes that were put off come due now, unless they are claimed.
+
+Atomic so that a claim made meanwhile keeps its lease.
+
+KEYS  1 schedule   2 bulk schedule   3 bell
+ARGV  1 head prefix   then the lanes
+Reply how many were woken
+]]
+local schedules, bell = {KEYS[1], KEYS[2]}, KEYS[3]
+local head_prefix = ARGV[1]
+
+local time = redis.call('TIME')
+local now_ms = math.floor((time[1] * 1000000 + time[2]) / 1000)
+local woken = 0
+for i = 2, #ARGV do
+  local lane = ARGV[i]
+  if redis.call('HEXISTS', head_prefix .. lane, 'token') == 0 then
+    for _, schedule in ipairs(schedules) do
+      local due = redis.call('ZSCORE', schedule, lane)
+      if due and tonumber(due) > now_ms then
+        redis.call('ZADD', schedule, now_ms, lane)
+        woken = woken + 1
+      end
+    end
+  end
+end
+if woken > 0 and redis.call('LLEN', bell) == 0 then redis.call('LPUSH', bell, '1') end
+return woken
