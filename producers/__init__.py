@@ -39,9 +39,10 @@ from producers.fan_out import FanOutReport, Preview
 from producers.intake import BatchRefused, Refusal
 from producers.job import Job
 from producers.jobs import Cancellation, CancelReport, JobState, JobStatus
-from producers.letters import DeadLetter, ReplayReport
+from producers.letters import DeadLetter
 from producers.producer import Producer
 from producers.progress import Progress
+from producers.replaying import ReplayReport
 from producers.settings import ProducerSettings
 from producers.users import LaneStatus, UserStatus
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from redis.asyncio import Redis
@@ -18,6 +18,8 @@ from producers.listening import Listener
 from producers.performing import perform, reaching_redis
 from producers.progress import Progress
 from producers.progress import progress as where_it_is
+from producers.replaying import retry
+from producers.settings import ProducerSettings
 from producers.waiting import wait_for
 
 LONGEST_BLOCK_S = 2.0
@@ -37,9 +39,7 @@ class Batch:
     report: FanOutReport | None = None
     _redis: Redis = field(kw_only=True, repr=False, compare=False)
     _listener: Listener = field(kw_only=True, repr=False, compare=False)
-    _life_ms: int = field(kw_only=True, repr=False, compare=False)
-    _block_s: float = field(kw_only=True, repr=False, compare=False, default=LONGEST_BLOCK_S)
-    _retry: Callable[[str], Awaitable[Any]] = field(kw_only=True, repr=False, compare=False)
+    _settings: ProducerSettings = field(kw_only=True, repr=False, compare=False)
 
     async def progress(self) -> Progress:
         """Where the batch is; one round trip, whatever its size.
@@ -60,7 +60,7 @@ class Batch:
             InvalidCursor: `after` is no position in this batch's results.
         """
         position_of(self.batch_id, after)
-        return ResultStream(self, after, block_s=self._block_s)
+        return ResultStream(self, after, block_s=self._settings.redis_timeout_s / 2)
 
     async def page(self, after: str | None = None, limit: int = PAGE) -> ResultPage:
         """Those results that are there by now; does not wait.
@@ -114,10 +114,10 @@ class Batch:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
-        plan = batches.cancel_batch(self.batch_id, life_ms=self._life_ms)
+        plan = batches.cancel_batch(self.batch_id, life_ms=self._settings.result_ttl_ms)
         return await perform(self._redis, plan, f"cancelling batch {self.batch_id}")
 
-    async def retry_failed(self) -> Self:
+    async def retry_failed(self) -> Batch:
         """Sends this batch's dead letters again, as a batch of their own, in their order.
 
         Returns:
@@ -127,8 +127,9 @@ class Batch:
             DeadLetterNotFound: this batch has none.
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
-        again: Self = await self._retry(self.batch_id)
-        return again
+        plan = retry(self.batch_id, self._settings, self._settings.result_ttl_ms)
+        report = await perform(self._redis, plan, f"retrying what failed of batch {self.batch_id}")
+        return replace(self, batch_id=report.batch_id, report=report)
 
     async def _look(self) -> Progress | None:
         progress = await self.progress()
@@ -140,7 +141,7 @@ class ResultStream:
 
     def __init__(self, batch: Batch, after: str | None, *, block_s: float) -> None:
         self._batch = batch
-        self._block_ms = max(1, int(block_s * 1000))
+        self._block_ms = max(1, int(min(block_s, LONGEST_BLOCK_S) * 1000))
         self._begun_at = after or cursor_of(batch.batch_id, batches.BEGINNING)
         self._page = ResultPage([], [], self._begun_at, complete=False)
         self._given = 0

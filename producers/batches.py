@@ -24,6 +24,7 @@ PAGE = 1000
 
 MEMBERS_A_TRIP = 1000
 BEGINNING = "0-0"
+MOST_64 = 2**64 - 1
 
 _position = re.compile(r"[0-9]{1,20}-[0-9]{1,20}", re.ASCII).fullmatch
 
@@ -117,15 +118,14 @@ def cancel_batch(batch_id: str, *, life_ms: int) -> Plan[CancelReport]:
     verdict = yield Call(SEAL, [keys.BATCH + batch_id, keys.BATCHES], args)
     if verdict == _NO_SUCH_BATCH:
         raise no_batch(batch_id)
-    # The list goes with the last of its changes; nothing is added to a cancelled batch.
-    (count,) = yield Commands([("LLEN", keys.MEMBERS + batch_id)])
-    cancelled = in_flight = 0
-    for start in range(0, count, MEMBERS_A_TRIP):
-        (rest,) = yield Commands([("LRANGE", keys.MEMBERS + batch_id, start, start + MEMBERS_A_TRIP - 1)])
+    cancelled = in_flight = cursor = 0
+    while True:
+        ((cursor, rest),) = yield Commands([("SSCAN", keys.MEMBERS + batch_id, cursor, "COUNT", MEMBERS_A_TRIP)])
         verdicts = yield from cancel([_member(batch_id, one) for one in rest], life_ms=life_ms)
         cancelled += verdicts.count(Cancellation.CANCELLED)
         in_flight += verdicts.count(Cancellation.IN_FLIGHT)
-    return CancelReport(cancelled, in_flight)
+        if not cursor:
+            return CancelReport(cancelled, in_flight)
 
 
 _NO_SUCH_BATCH = -1
@@ -133,6 +133,8 @@ _NO_SUCH_BATCH = -1
 
 def newest(limit: int) -> Plan[list[Progress]]:
     """The newest batches; forgets those that have expired."""
+    if limit < 1:
+        return []
     (found,) = yield Commands([("ZREVRANGE", keys.BATCHES, 0, limit - 1)])
     batches = []
     for name in found:
@@ -159,7 +161,7 @@ def position_of(batch_id: str, cursor: str | None) -> str:
         return BEGINNING
     if isinstance(cursor, str):
         name, _, position = cursor.rpartition("/")
-        if name == batch_id and _position(position):
+        if name == batch_id and _position(position) and all(int(half) < MOST_64 for half in position.split("-")):
             return position
     raise InvalidCursor(
         f"after: must be a cursor of batch {batch_id}, such as {cursor_of(batch_id, BEGINNING)!r}; got {shown(cursor)}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from producers.contract import APPLY_SETTINGS, CONTRACT_VERSION, JobResult, SettingsChange
+from producers.contract import APPLY_SETTINGS, CONTRACT_VERSION, JobResult, Priority, SettingsChange
 from producers.errors import shown
 from producers.keys import CONTROL_QUEUE
 
@@ -22,11 +22,13 @@ class ChangeOptions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         v: contract version of the message.
         ttl_ms: the change's deadline, counted from its enqueue time.
         coalesce: whether it may be sent together with the changes before it; absent means no.
+        priority: absent means interactive. The scripts look for the bytes of this field and of `coalesce`.
     """
 
     v: int = CONTRACT_VERSION
     ttl_ms: int
     coalesce: bool | msgspec.UnsetType = msgspec.UNSET
+    priority: Priority | msgspec.UnsetType = msgspec.UNSET
 
 
 class StoredChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,9 +68,20 @@ _envelope_decoder = msgspec.msgpack.Decoder(_Envelope)
 _result_decoder = msgspec.msgpack.Decoder(dict[str, Any])
 
 
-def encode_change(change: SettingsChange, *, enqueued_at_ms: int, ttl_ms: int, coalesce: bool = False) -> bytes:
+def encode_change(
+    change: SettingsChange,
+    *,
+    enqueued_at_ms: int,
+    ttl_ms: int,
+    coalesce: bool = False,
+    priority: Priority = Priority.INTERACTIVE,
+) -> bytes:
     """A change in arq's job format."""
-    options = ChangeOptions(ttl_ms=ttl_ms, coalesce=coalesce or msgspec.UNSET)
+    options = ChangeOptions(
+        ttl_ms=ttl_ms,
+        coalesce=coalesce or msgspec.UNSET,
+        priority=priority if priority is Priority.BULK else msgspec.UNSET,
+    )
     return _encoder.encode(StoredChange(f=APPLY_SETTINGS, a=(change,), k=options, et=enqueued_at_ms))
 
 

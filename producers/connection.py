@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.asyncio.sentinel import Sentinel
+from redis.sentinel import Sentinel as SyncSentinel
 
 from producers.errors import SettingsError
 from producers.settings import masked
@@ -14,7 +16,7 @@ from producers.settings import masked
 SCHEMES = ("redis", "rediss", "unix", "sentinel")
 DEFAULT_SENTINEL_PORT = 26379
 
-Client = TypeVar("Client", bound="Redis")
+Client = TypeVar("Client", bound="Redis | SyncRedis")
 
 
 def open_redis(dsn: str, client: type[Client], *, timeout_s: float) -> Client:
@@ -22,7 +24,7 @@ def open_redis(dsn: str, client: type[Client], *, timeout_s: float) -> Client:
 
     Args:
         dsn: redis://, rediss://, unix://, or sentinel://[user:password@]host:port,host:port/master[/db].
-        client: the class to make, `redis.asyncio.Redis` or a subclass.
+        client: the class to make: `redis.asyncio.Redis`, `redis.Redis` or a subclass.
         timeout_s: how long connecting, and one answer, may take.
 
     Raises:
@@ -59,9 +61,10 @@ def _behind_sentinels(dsn: str, client: type[Client], options: dict[str, Any]) -
         name, _, port = host.partition(":")
         sentinels.append((name, int(port or DEFAULT_SENTINEL_PORT)))
     username, _, password = credentials.partition(":")
+    watched_by: Any = SyncSentinel if issubclass(client, SyncRedis) else Sentinel
     return cast(
         "Client",
-        Sentinel(sentinels, sentinel_kwargs=dict(options)).master_for(  # type: ignore[no-untyped-call]
+        watched_by(sentinels, sentinel_kwargs=dict(options)).master_for(
             master,
             redis_class=client,
             db=int(database or 0),

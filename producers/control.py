@@ -112,7 +112,7 @@ def _wake_trader(trader_id: str) -> Plan[None]:
 def _wake(lanes: list[str]) -> Plan[None]:
     for start in range(0, len(lanes), LANES_A_TRIP):
         some = lanes[start : start + LANES_A_TRIP]
-        yield Call(WAKE, [keys.SCHEDULE, keys.BULK_SCHEDULE, keys.BELL], [keys.HEAD, *some])
+        yield Call(WAKE, [keys.SCHEDULE, keys.BULK_SCHEDULE, keys.BELL], [keys.HEAD, keys.BUCKET, keys.ENDPOINT, *some])
 
 
 def lanes_of(user_id: str) -> Plan[list[str]]:

@@ -14,6 +14,7 @@ local ending = {}
 
 local DEAD = {rejected = true, unauthorized = true, exhausted = true}
 local LARGEST_LETTER = 65536
+local IS_BULK = "\168priority\164bulk"   -- as codec.py writes it: msgpack
 
 function ending.begin(first)
   ending.job, ending.result, ending.done = ARGV[first], ARGV[first + 1], ARGV[first + 2]
@@ -26,12 +27,23 @@ function ending.begin(first)
   ending.letters = 0
 end
 
+-- A lane that holds both kinds counts its interactive changes. Returns whether this one, which is about to end, was the
+-- last: what is left of the lane is bulk.
+function ending.one_less_urgent(head, job_id)
+  if redis.call('HEXISTS', head, 'urgent') == 0 then return false end
+  local payload = redis.pcall('GET', ending.job .. job_id)
+  if type(payload) ~= 'string' or string.find(payload, IS_BULK, 1, true) then return false end
+  if redis.call('HINCRBY', head, 'urgent', -1) > 0 then return false end
+  redis.call('HDEL', head, 'urgent')
+  return true
+end
+
 -- The batch of a job ID and its key, if there is such a batch.
 function ending.batch_of(job_id)
   local batch_id = string.match(job_id, '^([^/]+)//')
   if not batch_id then return nil end
   local batch = ending.batch .. batch_id
-  if redis.call('HEXISTS', batch, 'created') == 0 then return nil end
+  if redis.pcall('HEXISTS', batch, 'created') ~= 1 then return nil end
   return batch_id, batch
 end
 
@@ -42,8 +54,7 @@ function ending.look_if_complete(batch_id, batch)
   local results, members = ending.results .. batch_id, ending.members .. batch_id
   if state[3] then
     redis.call('HSET', batch, 'complete', math.floor(ending.now_us / 1000))
-    redis.call('XADD', results, '*', 'end', '1')
-    redis.call('DEL', members)
+    redis.pcall('XADD', results, '*', 'end', '1')
     redis.call('PUBLISH', ending.complete .. batch_id, batch_id)
   end
   for _, key in ipairs({batch, members, results}) do redis.call('PEXPIRE', key, ending.life_ms) end
@@ -55,21 +66,21 @@ local function keep_as_letter(job_id, lane, outcome)
   redis.call('RENAME', ending.job .. job_id, ending.letter .. job_id)
   redis.call('PEXPIRE', ending.letter .. job_id, ending.letter_life_ms)
   local index = ending.dead .. outcome
-  redis.call('ZADD', index, ending.now_us + ending.letters, lane .. ' ' .. job_id)   -- in the order of the lane
-  redis.call('ZREMRANGEBYSCORE', index, '-inf', ending.now_us - ending.letter_life_ms * 1000)
+  redis.pcall('ZADD', index, ending.now_us + ending.letters, lane .. ' ' .. job_id)   -- in the order of the lane
+  redis.pcall('ZREMRANGEBYSCORE', index, '-inf', ending.now_us - ending.letter_life_ms * 1000)
   ending.letters = ending.letters + 1
   return true
 end
 
 function ending.of(job_id, lane, outcome, result)
-  redis.call('SET', ending.result .. job_id, result, 'PX', ending.life_ms)   -- first: what may be refused
-  redis.call('HINCRBY', ending.counts, outcome, 1)
+  redis.call('SET', ending.result .. job_id, result, 'PX', ending.life_ms)
+  redis.pcall('HINCRBY', ending.counts, outcome, 1)   -- pcall: no key of a wrong type may keep a change from ending
   if not (DEAD[outcome] and keep_as_letter(job_id, lane, outcome)) then redis.call('DEL', ending.job .. job_id) end
   redis.call('PUBLISH', ending.done .. job_id, job_id)
   local batch_id, batch = ending.batch_of(job_id)
   if not batch then return end
   redis.call('HINCRBY', batch, 'o:' .. outcome, 1)
   redis.call('HINCRBY', batch, 'ended', 1)
-  redis.call('XADD', ending.results .. batch_id, '*', 'job', job_id, 'outcome', outcome)
+  redis.pcall('XADD', ending.results .. batch_id, '*', 'job', job_id, 'outcome', outcome)
   ending.look_if_complete(batch_id, batch)
 end

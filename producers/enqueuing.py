@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from producers.intake import Chunk, Intake, Refusal, Source, lane_full
 from producers.job import Job
 from producers.listening import Listener
 from producers.performing import reaching_redis
+from producers.redis_clock import RedisClock
 from producers.rules import check, check_new_id
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.steering import Steering
@@ -46,10 +46,10 @@ class Enqueuing(Steering):
     def __init__(self, redis: Redis, settings: ProducerSettings | None = None) -> None:
         """Wraps a client that the caller made (and that `close` closes)."""
         self._settings = settings or ProducerSettings()
-        super().__init__(redis, life_ms=max(1, round(self._settings.result_ttl_s * 1000)))
+        super().__init__(redis, life_ms=self._settings.result_ttl_ms)
         self._listener = Listener(redis)
         self._ids = SortableIds()
-        self._clock_offset_ms: int | None = None
+        self._clock = RedisClock()
 
     async def enqueue(
         self,
@@ -83,9 +83,9 @@ class Enqueuing(Steering):
         lasting_ms = self._ttl_ms(ttl_s)
         async with reaching_redis(f"change {chosen} may or may not be accepted, repeat it with job_id={chosen!r}"):
             now_ms = await self._now_ms()
-            call = submit([Submission.of(change, chosen, now_ms=now_ms, ttl_ms=lasting_ms, coalesce=coalesce)], terms)
+            call = submit([Submission.of(change, chosen, terms, now_ms=now_ms, ttl_ms=lasting_ms)], terms)
             reply = await call.script.run(self._redis, call.keys, call.args)
-        self._learn_clock(reply[0])
+        self._clock.learn(reply[0])
         if reply[1] == LANE_FULL:
             raise lane_full(change, terms.lane_limit)
         return self._job(chosen, already_there=reply[1] == ALREADY_THERE)
@@ -125,7 +125,7 @@ class Enqueuing(Steering):
         return report
 
     def _intake(self, source: Source, terms: Terms, ttl_s: float | None, *, fixed: bool = False) -> Intake:
-        return Intake(source, terms, ttl_ms=self._ttl_ms(ttl_s), now_ms=self._known_now_ms, fixed=fixed)
+        return Intake(source, terms, ttl_ms=self._ttl_ms(ttl_s), now_ms=self._clock.now_ms, fixed=fixed)
 
     async def _take_in(
         self, intake: Intake, items: Iterable[Any] | AsyncIterable[Any], in_flight: int = CALLS_IN_FLIGHT
@@ -141,21 +141,15 @@ class Enqueuing(Steering):
             calls = _calls(intake, items)
             async with aclosing(in_order(self._redis, calls, in_flight=in_flight)) as replies:
                 async for chunk, reply in replies:
-                    self._learn_clock(reply[0])
+                    self._clock.learn(reply[0])
                     yield intake.record(chunk, reply)
 
     async def _now_ms(self) -> int:
         """The time on Redis's clock, Unix milliseconds; asked once, then kept fresh by every reply."""
-        if self._clock_offset_ms is None:
+        if not self._clock.known:
             seconds, micros = await self._redis.time()
-            self._learn_clock(seconds * 1000 + micros // 1000)
-        return self._known_now_ms()
-
-    def _known_now_ms(self) -> int:
-        return time.time_ns() // 1_000_000 + (self._clock_offset_ms or 0)
-
-    def _learn_clock(self, redis_now_ms: int) -> None:
-        self._clock_offset_ms = redis_now_ms - time.time_ns() // 1_000_000
+            self._clock.learn(seconds * 1000 + micros // 1000)
+        return self._clock.now_ms()
 
     def _ttl_ms(self, ttl_s: float | None) -> int:
         return change_ttl_ms(self._settings.change_ttl_s if ttl_s is None else ttl_s)

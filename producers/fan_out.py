@@ -139,6 +139,17 @@ class FanOut:
         return cls(user_ids, template)
 
     @property
+    def given(self) -> Iterable[Any]:
+        """The items, for whoever cannot await.
+
+        Raises:
+            TypeError: they are an asynchronous iterable.
+        """
+        if isinstance(self.items, AsyncIterable):
+            raise TypeError("an asynchronous iterable needs the asynchronous producers.Producer")
+        return self.items
+
+    @property
     def content(self) -> str:
         """What two runs of one batch must have in common; chunks of changes are compared besides."""
         return "changes" if self.template is None else digest_of(self.template)
@@ -167,4 +178,4 @@ def member_id(batch_id: str, rest: str) -> str:
     job_id = f"{batch_id}{BATCH_MARK}{rest}"
     if len(job_id) <= MAX_ID_CHARS:
         return job_id
-    return f"{batch_id}{BATCH_MARK}{hashlib.sha256(rest.encode()).hexdigest()}"
+    return f"{batch_id}{BATCH_MARK}{hashlib.sha256(rest.encode()).hexdigest()[:32]}"

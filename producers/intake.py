@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from producers.submission import (
     Terms,
     submit,
 )
-from producers.trips import Call
+from producers.trips import Call, Plan
 
 CHUNK = 500
 """Items a round trip: enough to make the trip negligible, short enough (5 ms) not to hold up others in Redis."""
@@ -134,9 +134,7 @@ class Intake:
         except (InvalidChange, InvalidId) as exc:
             self.refused.append(Refusal(index, exc, user_of(item)))
         else:
-            submission = Submission.of(
-                change, job_id, now_ms=self._now_ms(), ttl_ms=self._ttl_ms, coalesce=self._terms.coalesce
-            )
+            submission = Submission.of(change, job_id, self._terms, now_ms=self._now_ms(), ttl_ms=self._ttl_ms)
             self._chunk.entries.append(Entry(index, change, submission))
         # By items, not by entries: a chunk must hold the same items in every run.
         return self.rest() if self.given % CHUNK == 0 else None
@@ -172,6 +170,32 @@ class Intake:
             self.accepted += verdict != ALREADY_THERE
             landed.append((entry.submission.job_id, verdict == ALREADY_THERE))
         return landed
+
+
+def take_in(
+    intake: Intake, items: Iterable[Any], told: Callable[[], None] = lambda: None
+) -> Plan[list[tuple[str, bool]]]:
+    """Submits items in their order, a trip for each chunk; which job IDs are in their lanes, and which were before.
+
+    Args:
+        intake: takes them.
+        items: in their order; not held in memory.
+        told: called after each chunk.
+
+    Raises:
+        BatchConflict: the batch took nothing of a chunk.
+    """
+    landed: list[tuple[str, bool]] = []
+    for item in items:
+        chunk = intake.take(item)
+        if chunk is not None:
+            landed += intake.record(chunk, (yield intake.call(chunk)))
+            told()
+    chunk = intake.rest()
+    if chunk is not None:
+        landed += intake.record(chunk, (yield intake.call(chunk)))
+        told()
+    return landed
 
 
 _CONFLICTS = {

@@ -55,6 +55,7 @@ class Cancellation(StrEnum):
     """It is being sent, and will end by its reply."""
     ENDED = "ended"
     NOT_FOUND = "not_found"
+    """It never was, its result has expired, or what lies there in its place cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def _cancel_some(job_ids: Sequence[str], found: dict[str, Cancellation], life_ms
     yield from _look_for_others([job_id for job_id in job_ids if job_id not in queued], found)
     if not queued:
         return []
-    args: list[Argument] = [keys.LANE, keys.HEAD, *ending_arguments(life_ms=life_ms)]
+    args: list[Argument] = [keys.LANE, keys.HEAD, keys.BUCKET, keys.ENDPOINT, *ending_arguments(life_ms=life_ms)]
     heads = [(("LINDEX", keys.LANE + lane, 0), ("HGET", keys.HEAD + lane, "state")) for lane in queued.values()]
     *seen, time = yield Commands([*(command for pair in heads for command in pair), ("TIME",)])
     now_ms = time[0] * 1000 + time[1] // 1000

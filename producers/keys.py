@@ -25,8 +25,8 @@ LANE = "copytrade:lane:"
 HEAD = "copytrade:head:"
 """HASH of a lane; `copytrade:head:<lane>`. Submit, claim, settle, cancel. No TTL, gone when the lane is empty.
 Of its head while it is claimed or backing off: `token`, `lapses`, `state`, `held` (how many are in flight as one).
-Marks, each a job ID: `until` (the last interactive change of a lane that holds others too), `joins` (the last that may
-join others), `solo` (the last that must be sent alone)."""
+Marks, each a job ID: `joins` (the last that may join others), `solo` (the last that must be sent alone).
+`urgent`: how many interactive changes it holds, if it holds bulk ones too."""
 
 BUCKET = "copytrade:bucket:"
 """HASH, the leaky bucket of one user and endpoint; `copytrade:bucket:<user>:settings`. Claim, settle, submit.
@@ -75,7 +75,7 @@ BATCH = "copytrade:batch:"
 `c<n>` (digests of all, and of a chunk); `deepest`, `deepest lane`. TTL is the results' life once all of it ended."""
 
 MEMBERS = "copytrade:members:"
-"""LIST of what follows `<batch>//` in its changes' IDs; `copytrade:members:<id>`. Submit; gone when complete."""
+"""SET of what follows `<batch>//` in its changes' IDs; `copytrade:members:<id>`. Submit. Life as BATCH."""
 
 RESULTS = "copytrade:results:"
 """STREAM, `copytrade:results:<id>`: `job` and `outcome` of each change that ended, then `end`. Life as BATCH."""
@@ -117,6 +117,10 @@ def escape(part: str) -> str:
 
 BATCH_MARK = "//"
 """Parts the batch from the rest in the ID of a batch's change. No other change's ID may hold it."""
+
+
+REPLAY_MARK = "~~"
+"""Stands before the number of times that a change was sent, in the ID of a replayed one. No other ID may hold it."""
 
 
 def batch_of(job_id: str) -> str | None:

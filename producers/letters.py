@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +13,13 @@ from producers.contract import JobResult, Outcome, SettingsChange
 from producers.errors import DeadLetterNotFound, JobNotFound
 from producers.intake import digest_of
 from producers.jobs import read_result
-from producers.rules import MAX_BATCH_ID_CHARS
+from producers.rules import MAX_BATCH_ID_CHARS, MAX_ID_CHARS
 from producers.trips import Commands, Plan
 
 DEAD_OUTCOMES = (Outcome.REJECTED, Outcome.UNAUTHORIZED, Outcome.EXHAUSTED)
 LETTERS_A_TRIP = 500
 
-_replayed = re.compile(r"(?P<base>.*)~(?P<times>[0-9]{1,6})", re.ASCII).fullmatch
+_replayed = re.compile(rf"(?P<base>.*){keys.REPLAY_MARK}(?P<times>[0-9]{{1,6}})", re.ASCII).fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,17 @@ class DeadLetter:
 
     @property
     def replay_id(self) -> str:
-        """The ID that it is replayed with: always the same one, so that it is never replayed twice."""
-        name = self.job_id.replace(keys.BATCH_MARK, "/")
-        match = _replayed(name)
-        return f"{match['base']}~{int(match['times']) + 1}" if match else f"{name}~2"
+        """The ID that it is replayed with: always the same one, so that it is never replayed twice.
+
+        "order-7" becomes "order-7~~2", that becomes "order-7~~3"; "july//1001" becomes "july~~1001~~2". No other
+        change's ID may hold the mark.
+        """
+        match = None if keys.BATCH_MARK in self.job_id else _replayed(self.job_id)
+        base, times = (match["base"], int(match["times"])) if match else (self.job_id, 1)
+        name = f"{base.replace(keys.BATCH_MARK, keys.REPLAY_MARK)}{keys.REPLAY_MARK}{times + 1}"
+        if len(name) <= MAX_ID_CHARS:
+            return name
+        return f"{hashlib.sha256(self.job_id.encode()).hexdigest()[:32]}{keys.REPLAY_MARK}{times + 1}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +108,6 @@ class Entry:
         return self.member.decode().partition(" ")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayReport:
-    """What became of replaying dead letters.
-
-    Attributes:
-        replayed: old and new job ID of each that is in its lane again.
-        refused: job ID of each that is not, and why.
-    """
-
-    replayed: list[tuple[str, str]]
-    refused: list[tuple[str, str]]
-
-
 def select(selection: Selection) -> Plan[list[Entry]]:
     """The selected letters of the index, oldest first: the order of their lanes."""
     found = []
@@ -128,6 +123,39 @@ def select(selection: Selection) -> Plan[list[Entry]]:
             if len(entries) < LETTERS_A_TRIP:
                 break
     return sorted(found, key=lambda entry: entry.score)
+
+
+def find(selection: Selection) -> Plan[list[Entry]]:
+    """As `select`.
+
+    Raises:
+        DeadLetterNotFound: one letter was asked for, and is not there.
+    """
+    entries = yield from select(selection)
+    if selection.job_id is not None and not entries:
+        raise not_found(selection.job_id)
+    return entries
+
+
+def get(job_id: str) -> Plan[DeadLetter]:
+    """One letter.
+
+    Raises:
+        DeadLetterNotFound: it is not there.
+    """
+    found = yield from read((yield from find(Selection(job_id=job_id))))
+    if not found:
+        raise not_found(job_id)
+    return found[-1]
+
+
+def forget(selection: Selection) -> Plan[int]:
+    """Forgets letters; returns how many there were.
+
+    Raises:
+        DeadLetterNotFound: one letter was asked for, and is not there.
+    """
+    return (yield from drop((yield from find(selection))))
 
 
 def read(entries: Sequence[Entry]) -> Plan[list[DeadLetter]]:
@@ -148,14 +176,6 @@ def read(entries: Sequence[Entry]) -> Plan[list[DeadLetter]]:
         for entry, payload, result in zip(entries, payloads, results, strict=True)
         if payload is not None
     ]
-
-
-def read_all(entries: Sequence[Entry]) -> Plan[list[DeadLetter]]:
-    """The letters of any number of entries."""
-    found: list[DeadLetter] = []
-    for start in range(0, len(entries), LETTERS_A_TRIP):
-        found += yield from read(entries[start : start + LETTERS_A_TRIP])
-    return found
 
 
 def _letter(entry: Entry, payload: bytes, stored: bytes | None) -> DeadLetter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from producers.contract import Priority
+from producers.control import Pause
 from producers.presence import WorkerPresence
 
 _MS_PER_S = 1000
@@ -28,20 +29,6 @@ class ScheduleLoad(Struct, frozen=True, kw_only=True):
     oldest_due_s: float
 
 
-class PauseInForce(Struct, frozen=True, kw_only=True):
-    """A pause.
-
-    Attributes:
-        kind: "user", "trader", "egress" or "everything".
-        name: whose; "" for everything.
-        since_ms: Unix milliseconds, Redis's clock.
-    """
-
-    kind: str
-    name: str
-    since_ms: int
-
-
 class EgressStatus(Struct, frozen=True, kw_only=True):
     """One egress IP.
 
@@ -49,7 +36,7 @@ class EgressStatus(Struct, frozen=True, kw_only=True):
         name: its name.
         workers: how many worker processes are behind it.
         rate_per_s: what its workers are set to, the highest; None if there are none.
-        backlog_s: how far its bucket is ahead of now. Above 0, its limit is what lanes wait for.
+        backlog_s: how far its bucket is ahead of now. From 0.1 (its burst) on, its limit is what lanes wait for.
         hold_s: nothing is sent for so long yet; 0 without a hold.
         floor_ms: the shortest round trip to the exchange of the last minutes; None before there was any.
         paused: whether it is paused.
@@ -118,7 +105,7 @@ class Overview(Struct, frozen=True, kw_only=True):
     outcomes: dict[str, int]
     unreadable: int
     dead: dict[str, int]
-    pauses: list[PauseInForce]
+    pauses: list[Pause]
     pauses_total: int
     overrides: int
     batches: int

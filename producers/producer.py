@@ -8,18 +8,17 @@ from typing import Literal, Self, overload
 
 from redis.asyncio import Redis
 
-from producers import batches, letters
-from producers.batch import LONGEST_BLOCK_S, Batch
+from producers import batches
+from producers.batch import Batch
 from producers.bulk import CALLS_IN_FLIGHT, each
 from producers.connection import open_redis
-from producers.contract import AutoCopy, CopySetting, Mode, Priority, SettingsChange
+from producers.contract import AutoCopy, CopySetting, Mode, Priority
 from producers.dead_letters import DeadLetters
 from producers.enqueuing import Enqueuing
 from producers.errors import QueueUnavailable
 from producers.fan_out import FanOut, FanOutReport, Items, Preview, preview
 from producers.intake import BatchRefused
 from producers.job import Job
-from producers.letters import Selection
 from producers.rules import check_batch_id, check_id
 from producers.settings import ProducerSettings
 from producers.submission import Terms
@@ -39,7 +38,7 @@ class Producer(Enqueuing):
     def __init__(self, redis: Redis, settings: ProducerSettings | None = None) -> None:
         """Wraps a client that the caller made (and that `close` closes)."""
         super().__init__(redis, settings)
-        self.dead = DeadLetters(redis, self._resubmit)
+        self.dead = DeadLetters(redis, self._settings)
 
     @classmethod
     def connect(cls, dsn: str | None = None, settings: ProducerSettings | None = None) -> Self:
@@ -197,24 +196,5 @@ class Producer(Enqueuing):
             report,
             _redis=self._redis,
             _listener=self._listener,
-            _life_ms=self._life_ms,
-            _block_s=min(LONGEST_BLOCK_S, self._settings.redis_timeout_s / 2),
-            _retry=self._retry,
+            _settings=self._settings,
         )
-
-    async def _resubmit(self, change: SettingsChange, job_id: str, priority: Priority) -> None:
-        await self.enqueue(change, job_id=job_id, priority=priority)
-
-    async def _retry(self, batch_id: str) -> Batch:
-        """A batch of a batch's dead letters; they are forgotten when it stands."""
-        entries = await self._do(letters.select(Selection(batch_id=batch_id)), f"reading letters of batch {batch_id}")
-        found = await self._do(letters.read_all(entries), f"reading letters of batch {batch_id}")
-        sendable = [letter for letter in found if letter.change is not None]
-        if not sendable:
-            raise letters.none_of(batch_id)
-        batch = await self.fan_out(
-            [letter.change for letter in sendable], batch_id=letters.retry_batch_id(batch_id, sendable)
-        )
-        sent = {letter.job_id for letter in sendable}
-        await self._do(letters.drop([entry for entry in entries if entry.job_id in sent]), "dropping dead letters")
-        return batch

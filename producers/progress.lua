@@ -6,8 +6,8 @@ were used of late, and neither before the holds end. Atomic so that the counters
 nothing.
 
 KEYS  1 batch   2 egresses   3 paused   4 rates
-ARGV  1 lane prefix   2 bucket prefix   3 bucket suffix   4 egress prefix
-Reply {now (ms), eta (ms; -1 unknown or paused), field, value, field, value, ... of the batch}; no fields: no such batch
+ARGV  1 lane prefix   2 bucket prefix   3 bucket suffix   4 egress prefix   then the fields of the batch to tell
+Reply {eta (ms; -1 unknown or paused), the fields' values, each "" if it is not there}
 ]]
 local batch, egresses, paused, rates = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local lane_prefix, bucket_prefix, bucket_suffix, egress_prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -15,7 +15,6 @@ local lane_prefix, bucket_prefix, bucket_suffix, egress_prefix = ARGV[1], ARGV[2
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local fields = redis.call('HMGET', batch, 'created', 'total', 'ended', 'deepest lane', 'complete')
-if not fields[1] then return {math.floor(now / 1000), -1} end
 
 local function eta_us()
   local left = tonumber(fields[2] or 0) - tonumber(fields[3] or 0)
@@ -44,7 +43,6 @@ local function eta_us()
 end
 
 local eta = eta_us()
-local reply = redis.call('HGETALL', batch)
-table.insert(reply, 1, eta < 0 and -1 or math.ceil(eta / 1000))
-table.insert(reply, 1, math.floor(now / 1000))
+local reply = {eta < 0 and -1 or math.ceil(eta / 1000)}
+for i, value in ipairs(redis.call('HMGET', batch, unpack(ARGV, 5))) do reply[i + 1] = value or '' end
 return reply

@@ -14,6 +14,12 @@ from producers.trips import Call, Plan
 
 PROGRESS = Script.load("producers", "progress.lua")
 
+FIELDS = (
+    *("created", "total", "in flight", "sealed", "cancelled", "complete", "priority", "started"),
+    *(f"o:{outcome}" for outcome in Outcome),
+)
+"""Of the batch's hash, what is told. It holds a digest for each chunk besides."""
+
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Where a batch is.
@@ -61,13 +67,13 @@ def progress(batch_id: str) -> Plan[Progress]:
         BatchNotFound: there is no such batch, or it has expired.
     """
     script_keys = [keys.BATCH + batch_id, keys.EGRESSES, keys.PAUSED, keys.RATES]
-    reply = yield Call(PROGRESS, script_keys, [keys.LANE, keys.BUCKET, keys.ENDPOINT, keys.EGRESS])
+    reply = yield Call(PROGRESS, script_keys, [keys.LANE, keys.BUCKET, keys.ENDPOINT, keys.EGRESS, *FIELDS])
     return _read_progress(batch_id, reply)
 
 
 def _read_progress(batch_id: str, reply: list[Any]) -> Progress:
-    _, eta_ms, *pairs = reply
-    fields = {pairs[i].decode(): pairs[i + 1] for i in range(0, len(pairs), 2)}
+    eta_ms, *values = reply
+    fields = {name: value for name, value in zip(FIELDS, values, strict=True) if value}
     if "created" not in fields:
         raise no_batch(batch_id)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from producers.check import Check, fail, ok, warn
-from producers.overview import EgressStatus, Overview, PauseInForce
+from producers.control import Pause
+from producers.overview import EgressStatus, Overview
 from producers.presence import WorkerPresence
 
 LATE_S = 5.0
@@ -16,6 +17,9 @@ SILENT_INTERVALS = 2
 
 HANDS_FULL = 0.9
 """From this part of all workers' `max_jobs` on, lanes wait for hands."""
+
+USED_UP_S = 0.1
+"""An egress's bucket is as far ahead of now as its burst while its limit is used up; a single slot is hardly ahead."""
 
 SHOWN = 5
 
@@ -97,7 +101,7 @@ def _reason_to_wait(overview: Overview) -> str | None:
     staffed = [egress for egress in overview.egresses if egress.workers]
     if staffed and all(egress.paused or egress.hold_s > 0 for egress in staffed):
         return "every egress is paused or held"
-    if any(egress.backlog_s > 0 for egress in staffed):
+    if any(egress.backlog_s >= USED_UP_S for egress in staffed):
         return "the limit of the egress is used up"
     return None
 
@@ -137,7 +141,7 @@ def _lanes_are(number: int) -> str:
     return "1 lane is" if number == 1 else f"{number} lanes are"
 
 
-def _named(pause: PauseInForce) -> str:
+def _named(pause: Pause) -> str:
     return f"{pause.kind} {pause.name}".strip()
 
 

@@ -22,7 +22,7 @@ from producers.contract import (
     SettingsChange,
 )
 from producers.errors import InvalidChange, InvalidId, InvalidLimit, shown
-from producers.keys import BATCH_MARK
+from producers.keys import BATCH_MARK, REPLAY_MARK
 
 MAX_SETTINGS = 10
 MAX_ID_CHARS = 128
@@ -87,8 +87,9 @@ def check_new_id(value: object) -> str:
         InvalidId: it cannot be an ID, or looks like that of a batch's change.
     """
     job_id = check_id("job_id", value)
-    if BATCH_MARK in job_id:
-        raise InvalidId(f"job_id: must not contain {BATCH_MARK!r}, by which a batch's changes are told; got {job_id!r}")
+    for mark, whose in ((BATCH_MARK, "a batch's"), (REPLAY_MARK, "replayed")):
+        if mark in job_id:
+            raise InvalidId(f"job_id: must not contain {mark!r}, by which {whose} changes are told; got {job_id!r}")
     return job_id
 
 

@@ -66,6 +66,11 @@ class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     lane_limit: Count = 100_000
     result_ttl_s: Positive = 86_400.0
 
+    @property
+    def result_ttl_ms(self) -> int:
+        """How long results are kept, milliseconds."""
+        return max(1, round(self.result_ttl_s * 1000))
+
 
 def change_ttl_ms(seconds: float) -> int:
     """The deadline of a change in milliseconds.

@@ -24,21 +24,6 @@ KEEP_EMPTY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
-    """One change on its way into its lane."""
-
-    job_id: str
-    lane: str
-    payload: bytes
-
-    @classmethod
-    def of(cls, change: SettingsChange, job_id: str, *, now_ms: int, ttl_ms: int, coalesce: bool = False) -> Submission:
-        """The submission of a checked change."""
-        payload = encode_change(change, enqueued_at_ms=now_ms, ttl_ms=ttl_ms, coalesce=coalesce)
-        return cls(job_id, keys.lane(change.user_id, change.trader_id), payload)
-
-
-@dataclass(frozen=True, slots=True)
 class Terms:
     """What holds for all changes of a submission.
 
@@ -55,6 +40,23 @@ class Terms:
     coalesce: bool = False
     batch_id: str = ""
     content: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One change on its way into its lane."""
+
+    job_id: str
+    lane: str
+    payload: bytes
+
+    @classmethod
+    def of(cls, change: SettingsChange, job_id: str, terms: Terms, *, now_ms: int, ttl_ms: int) -> Submission:
+        """The submission of a checked change."""
+        payload = encode_change(
+            change, enqueued_at_ms=now_ms, ttl_ms=ttl_ms, coalesce=terms.coalesce, priority=terms.priority
+        )
+        return cls(job_id, keys.lane(change.user_id, change.trader_id), payload)
 
 
 def submit(submissions: Sequence[Submission], terms: Terms, *, chunk: str = "", digest: str = "") -> Call:

@@ -37,7 +37,14 @@ local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now_ms = math.floor(now_us / 1000)
 
-local function known(job_id) return redis.call('EXISTS', job_prefix .. job_id, result_prefix .. job_id) > 0 end
+local taken = {}   -- members that this call added
+
+-- A batch knows its changes for as long as it lives, longer than their results may.
+local function known(job_id)
+  if batch_id == '' then return redis.call('EXISTS', job_prefix .. job_id, result_prefix .. job_id) > 0 end
+  local member = string.sub(job_id, #batch_id + 3)   -- what follows "<batch>//"
+  return taken[member] or redis.call('SISMEMBER', members, member) == 1
+end
 
 local function why_not()
   local before = redis.call('HMGET', batch, 'content', 'sealed', 'cancelled', chunk)
@@ -71,51 +78,63 @@ local function due_ms(lane)
   return math.floor(turn / 1000) + PROMISED
 end
 
+-- Lanes that were empty go on the schedule together, at the end: a command for each costs more than the change itself.
+local on_schedule, on_lanes, fresh = {}, {}, {}
 local woken = false
 
-local function schedule_new(lane)
-  redis.call('ZADD', is_bulk and bulk or schedule, due_ms(lane), lane)
-  redis.call('ZADD', lanes, 0, lane)
-  woken = true
+local function schedule_new(lane, due)
+  on_schedule[#on_schedule + 1], on_schedule[#on_schedule + 2] = due, lane
+  on_lanes[#on_lanes + 1], on_lanes[#on_lanes + 2] = 0, lane
+  fresh[lane] = true
 end
 
--- `until` names the last interactive change of a lane that holds others as well.
-local function mix(lane, list, job_id)
+-- A lane that holds both kinds counts its interactive ones in `urgent`, and is on the schedule while there are any.
+local function mix(lane, held)
   local head = head_prefix .. lane
   local bulk_due = redis.call('ZSCORE', bulk, lane)
-  if not is_bulk then
-    if bulk_due then
-      redis.call('ZREM', bulk, lane)
-      redis.call('ZADD', schedule, bulk_due, lane)
-      redis.call('HSET', head, 'until', job_id)
-      woken = true
-    elseif redis.call('HEXISTS', head, 'until') == 1 then
-      redis.call('HSET', head, 'until', job_id)
-    end
-  elseif not bulk_due and redis.call('HEXISTS', head, 'until') == 0 then
-    redis.call('HSET', head, 'until', redis.call('LINDEX', list, -1))
+  if is_bulk then
+    if not bulk_due then redis.call('HSETNX', head, 'urgent', held) end
+  elseif bulk_due then
+    redis.call('HSET', head, 'urgent', 1)
+    redis.call('ZREM', bulk, lane)
+    redis.call('ZADD', schedule, bulk_due, lane)
+    woken = true
+  elseif redis.call('HEXISTS', head, 'urgent') == 1 then
+    redis.call('HINCRBY', head, 'urgent', 1)
   end
 end
 
 local reply = {now_ms}
 local added, deepest, deepest_lane = {}, 0, nil
-for i = FIRST, #ARGV, STEP do
-  local lane, job_id, payload = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+
+-- What may be refused, for a key of a wrong type, comes before what would stand alone then.
+local function accept(lane, job_id, payload)
   local list = lane_prefix .. lane
+  if known(job_id) then return 0 end
   local held = redis.call('LLEN', list)
-  if known(job_id) then
-    reply[#reply + 1] = 0
-  elseif held >= lane_limit then
-    reply[#reply + 1] = -1
-  else
-    if held == 0 then schedule_new(lane) else mix(lane, list, job_id) end
-    redis.call('SET', job_prefix .. job_id, payload)
-    if joins then redis.call('HSET', head_prefix .. lane, 'joins', job_id) end
-    local position = redis.call('RPUSH', list, job_id)
-    reply[#reply + 1] = position
-    added[#added + 1] = string.sub(job_id, #batch_id + 3)   -- what follows "<batch>//"
-    if position > deepest then deepest, deepest_lane = position, lane end
-  end
+  if held >= lane_limit then return -1 end
+  local due = held == 0 and due_ms(lane)
+  if held > 0 and not fresh[lane] then mix(lane, held) end
+  if joins then redis.call('HSET', head_prefix .. lane, 'joins', job_id) end
+  redis.call('SET', job_prefix .. job_id, payload)
+  redis.call('RPUSH', list, job_id)
+  if due then schedule_new(lane, due) end
+  local member = string.sub(job_id, #batch_id + 3)
+  added[#added + 1], taken[member] = member, true
+  if held >= deepest then deepest, deepest_lane = held + 1, lane end
+  return held + 1
+end
+
+local fine, problem = true, nil
+for i = FIRST, #ARGV, STEP do
+  fine, problem = pcall(accept, ARGV[i], ARGV[i + 1], ARGV[i + 2])
+  if not fine then break end
+  reply[#reply + 1] = problem
+end
+if #on_lanes > 0 then
+  redis.call('ZADD', is_bulk and bulk or schedule, unpack(on_schedule))
+  redis.call('ZADD', lanes, unpack(on_lanes))
+  woken = true
 end
 
 if batch_id ~= '' then
@@ -125,7 +144,7 @@ if batch_id ~= '' then
   if chunk ~= '' then redis.call('HSETNX', batch, chunk, digest) end
   if #added > 0 then
     redis.call('HINCRBY', batch, 'total', #added)
-    redis.call('RPUSH', members, unpack(added))
+    redis.call('SADD', members, unpack(added))
     if deepest > tonumber(redis.call('HGET', batch, 'deepest') or 0) then
       redis.call('HSET', batch, 'deepest', deepest, 'deepest lane', deepest_lane)
     end
@@ -135,4 +154,5 @@ if batch_id ~= '' then
   end
 end
 if woken and redis.call('LLEN', bell) == 0 then redis.call('LPUSH', bell, '1') end
+if not fine then error(problem, 0) end
 return reply

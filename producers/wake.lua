@@ -1,20 +1,22 @@
 --[[
-wake: lanes that were put off come due now, unless they are claimed.
+wake: lanes that were put off come due now, unless they are claimed; the turns promised to them are void.
 
 Atomic so that a claim made meanwhile keeps its lease.
 
 KEYS  1 schedule   2 bulk schedule   3 bell
-ARGV  1 head prefix   then the lanes
+ARGV  1 head prefix   2 bucket prefix   3 bucket suffix   then the lanes
 Reply how many were woken
 ]]
 local schedules, bell = {KEYS[1], KEYS[2]}, KEYS[3]
-local head_prefix = ARGV[1]
+local head_prefix, bucket_prefix, bucket_suffix = ARGV[1], ARGV[2], ARGV[3]
 
 local time = redis.call('TIME')
 local now_ms = math.floor((time[1] * 1000000 + time[2]) / 1000)
 local woken = 0
-for i = 2, #ARGV do
+for i = 4, #ARGV do
   local lane = ARGV[i]
+  local bucket = bucket_prefix .. string.match(lane, '^[^:]*') .. bucket_suffix
+  if redis.call('HEXISTS', bucket, 'turn') == 1 then redis.call('HSET', bucket, 'turn', 0) end
   if redis.call('HEXISTS', head_prefix .. lane, 'token') == 0 then
     for _, schedule in ipairs(schedules) do
       local due = redis.call('ZSCORE', schedule, lane)

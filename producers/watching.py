@@ -10,7 +10,8 @@ from typing import Any
 
 from producers import keys
 from producers.contract import Outcome, Priority
-from producers.overview import EgressStatus, NextLane, Overview, PauseInForce, ScheduleLoad
+from producers.control import Pause
+from producers.overview import EgressStatus, NextLane, Overview, ScheduleLoad
 from producers.presence import WorkerPresence, decode_presence
 from producers.scripts import Argument, Script
 from producers.trips import Call, Plan
@@ -80,9 +81,9 @@ def _load(row: Sequence[Any], now_us: int) -> ScheduleLoad:
     return ScheduleLoad(lanes=lanes, due=due, oldest_due_s=max(0.0, waited_s) if due else 0.0)
 
 
-def _pause(scope: bytes, since_ms: bytes) -> PauseInForce:
+def _pause(scope: bytes, since_ms: bytes) -> Pause:
     kind, _, name = scope.decode(errors="replace").partition(":")
-    return PauseInForce(kind=kind, name=keys.unescape(name), since_ms=int(_number(since_ms)))
+    return Pause(kind, keys.unescape(name), int(_number(since_ms)))  # type: ignore[arg-type]  # as it was written
 
 
 def _egresses(rows: Sequence[Sequence[Any]], workers: list[WorkerPresence], now_us: int) -> Iterator[EgressStatus]:

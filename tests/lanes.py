@@ -6,12 +6,13 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from producers import Outcome, Priority, SettingsChange, head, keys
+from producers import Attempt, Outcome, Priority, SettingsChange, head, keys
 from producers.head import HeadState
 from producers.submission import Submission, Terms, submit
 from tests.changes import result
 from worker.claim import Claimer
 from worker.clock import Clock, SystemClock
+from worker.conclude import Sent, conclude, examine
 from worker.lanes import Claim, Claims, Settled, Settlement
 from worker.pacing import Pacing
 from worker.settings import WorkerSettings
@@ -56,10 +57,9 @@ class Lanes:
         content: str = "",
     ) -> list[int]:
         """Submits (job ID, change) in one call; the script's verdicts."""
-        submissions = [
-            Submission.of(one, job_id, now_ms=1_000, ttl_ms=TTL_MS, coalesce=coalesce) for job_id, one in changes
-        ]
-        call = submit(submissions, Terms(lane_limit, priority, coalesce, batch_id, content))
+        terms = Terms(lane_limit, priority, coalesce, batch_id, content)
+        submissions = [Submission.of(one, job_id, terms, now_ms=1_000, ttl_ms=TTL_MS) for job_id, one in changes]
+        call = submit(submissions, terms)
         reply = await call.script.run(self.redis, call.keys, call.args)
         return list(reply[1:])
 
@@ -91,6 +91,25 @@ class Lanes:
         replied_at_s = self.clock.monotonic() if replied else None
         state = head.encode(HeadState(tries=tries))
         return await self.settler.settle(Settlement(claim, replied_at_s, None, None, delay_s, state, hold_s))
+
+    async def attempt(self, claim: Claim, verdict: str = "success", **changed: Any) -> Settled:
+        """What a worker makes of a claim whose request, of 20 ms, had this verdict just now."""
+        now_s = self.clock.monotonic()
+        now_ms = claim.redis_ms(now_s)
+        ready = examine(claim, now_ms)
+        if isinstance(ready, Settlement):
+            return await self.settler.settle(ready)
+        sent = Sent(Attempt(at_ms=now_ms, took_ms=20, verdict=verdict, **changed), now_s, 0.02)
+        return await self.settler.settle(conclude(ready, sent, now_ms=now_ms, max_tries=0))
+
+    async def due_now(self, lane: str) -> None:
+        """A lane's time has come: its delay, or the lease of its worker, is over."""
+        for schedule in (keys.SCHEDULE, keys.BULK_SCHEDULE):
+            await self.redis.zadd(schedule, {lane: 1}, xx=True)
+
+    async def on_bulk(self, lane: str) -> bool:
+        """Whether a lane is on the bulk schedule."""
+        return await self.redis.zscore(keys.BULK_SCHEDULE, lane) is not None
 
     async def slot_us(self, claim: Claim) -> int:
         """When a claim may be sent: Unix microseconds, the Redis clock. Ask before it is settled."""
@@ -124,3 +143,31 @@ class Lanes:
         scheduled = interactive | bulk
         filled = {key.decode().removeprefix(keys.LANE) async for key in self.redis.scan_iter(keys.LANE + "*")}
         return scheduled ^ filled
+
+
+_READ: dict[str, tuple[Any, ...]] = {
+    "string": ("GET",),
+    "hash": ("HGETALL",),
+    "set": ("SMEMBERS",),
+    "list": ("LRANGE", 0, -1),
+    "zset": ("ZRANGE", 0, -1, "WITHSCORES"),
+    "stream": ("XRANGE", "-", "+"),
+}
+
+
+async def contents(redis: Redis) -> dict[str, Any]:
+    """All that Redis holds, and whether it will expire."""
+    names = [key async for key in redis.scan_iter("*")]
+    async with redis.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.type(name)
+        kinds = [kind.decode() for kind in await pipe.execute()]
+        for name, kind in zip(names, kinds, strict=True):
+            command, *rest = _READ[kind]
+            pipe.execute_command(command, name, *rest)
+            pipe.pttl(name)
+        replies = await pipe.execute()
+    return {
+        name.decode(): (kind, value, ttl_ms >= 0)
+        for name, kind, value, ttl_ms in zip(names, kinds, replies[::2], replies[1::2], strict=True)
+    }

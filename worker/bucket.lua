@@ -84,6 +84,7 @@ function bucket.of(lane)
   local window_end
   if one.ring ~= one.per_window or one.old_window ~= one.window then
     window_end = change_ring(one)
+    one.changing = window_end > bucket.horizon   -- until then the bucket tells the old figures
   else
     window_end = tonumber(redis.call('HGET', one.key, tostring(one.n % one.per_window)) or 0)
     if window_end < 0 then
@@ -104,7 +105,8 @@ function bucket.put_off_until(one, promised)
   local due = one.slot - bucket.look_ahead
   if not promised or one.slot - bucket.horizon >= one.pace then
     due = math.max(due, one.turn)
-    redis.call('HSET', one.key, 'turn', due + one.pace, 'pace', one.pace)
+    redis.call('HSET', one.key, 'turn', due + one.pace)
+    if not one.changing then redis.call('HSET', one.key, 'pace', one.pace) end
     keep(one, due + one.pace)
   end
   return math.floor(due / 1000) + PROMISED

@@ -30,6 +30,7 @@ local PAUSED_MS = 30000    -- a paused lane is looked at this often; resuming wa
 local SPARE_LANES = 32     -- lanes read beyond `most`, since some are only put off
 local NAME = '^[!-~]+$'    -- names are printable ASCII without spaces
 local LONGEST_ID = 128
+local JOINS = '\168coalesce\195'   -- as the producers' codec.py writes it: msgpack
 
 local now, now_ms = bucket.now, math.floor(bucket.now / 1000)
 local wait = bucket.egress_slot()
@@ -67,12 +68,14 @@ local function payload_of(job_id)
   return redis.call('GET', job_prefix .. job_id)
 end
 
-local function joining(list)
+-- Those behind the head that asked to join, as far as nobody stands between.
+local function joining(list, last)
   local found = {}
   for _, job_id in ipairs(redis.call('LRANGE', list, 1, most_joined)) do
     local payload = payload_of(job_id)
-    if not payload then break end
+    if not payload or not string.find(payload, JOINS, 1, true) then break end
     found[#found + 1], found[#found + 2] = job_id, payload
+    if job_id == last then break end
   end
   return found
 end
@@ -80,7 +83,7 @@ end
 -- A batch counts what is in flight: from the first claim of a head, through lapsed leases, to its settlement.
 local function count_in_flight(job_id)
   local batch_id = string.match(job_id, '^([^/]+)//')
-  if not batch_id or redis.call('HEXISTS', batch_prefix .. batch_id, 'created') == 0 then return end
+  if not batch_id or redis.pcall('HEXISTS', batch_prefix .. batch_id, 'created') ~= 1 then return end
   redis.call('HINCRBY', batch_prefix .. batch_id, 'in flight', 1)
   redis.call('HSETNX', batch_prefix .. batch_id, 'started', now_ms)
 end
@@ -122,7 +125,7 @@ local function claim(lane, promised, from)
   local before = redis.call('HMGET', head, 'token', 'lapses', 'state', 'joins', 'solo')
   local lapses = tonumber(before[2] or 0)
   if before[1] then lapses = lapses + 1 else count_in_flight(job_id) end
-  local joined = before[4] and not before[5] and joining(list) or {}
+  local joined = before[4] and not before[5] and joining(list, before[4]) or {}
   redis.call('HSET', head, 'token', token .. '.' .. (#claims + 1), 'lapses', lapses, 'held', 1 + #joined / 2)
   claims[#claims + 1] =
     {lane, job_id, one.slot - now, one.n, lapses, payload_of(job_id), before[3], joined}

@@ -101,8 +101,15 @@ class Drain:
 
     async def until_empty(self) -> None:
         """Returns when nothing is in hand, and no lane is scheduled but those that nobody can read."""
-        while self._in_hand or await patiently(lambda: self._redis.zcard(keys.SCHEDULE)) > len(self._stuck):
+        while self._in_hand or await patiently(self._scheduled) > len(self._stuck):
             await self._clock.sleep(GATHER_S * 4)
+
+    async def _scheduled(self) -> int:
+        """How many lanes are scheduled, of either priority."""
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.zcard(keys.SCHEDULE)
+            pipe.zcard(keys.BULK_SCHEDULE)
+            return sum(await pipe.execute())
 
     async def hand_over(self) -> None:
         """Rings for another worker: what comes due here, it must look for itself."""

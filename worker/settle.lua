@@ -145,20 +145,18 @@ if verb == 'back' then
   return {1, schedule_lane(now + tonumber(ARGV[27]) * 1000, on)}
 end
 
-local marks = redis.call('HMGET', head, 'until', 'joins', 'solo')
+local marks = redis.call('HMGET', head, 'joins', 'solo')
 redis.call('HDEL', head, 'token', 'held', 'state', 'lapses')
 for i = FIRST, #ARGV, STEP do
   local ended = ARGV[i]
+  if ending.one_less_urgent(head, ended) then
+    redis.call('ZREM', schedule, lane)
+    on = bulk
+  end
   ending.of(ended, lane, ARGV[i + 1], ARGV[i + 2])
   redis.call('LPOP', list)
-  for m, mark in ipairs({'until', 'joins', 'solo'}) do
-    if marks[m] == ended then
-      redis.call('HDEL', head, mark)
-      if mark == 'until' then
-        redis.call('ZREM', schedule, lane)
-        on = bulk   -- what is left of the lane is bulk
-      end
-    end
+  for m, mark in ipairs({'joins', 'solo'}) do
+    if marks[m] == ended then redis.call('HDEL', head, mark) end
   end
 end
 if redis.call('EXISTS', list) == 0 then

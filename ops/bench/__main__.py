@@ -11,9 +11,11 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from ops.bench.batches import fan_out
 from ops.bench.figures import Figure
 from ops.bench.idling import idle
 from ops.bench.pacing import neighbour, one_user
+from ops.bench.sharing import coalesce, fairness, priority
 from ops.bench.throughput import enqueueing, through_one_worker
 
 BENCHES: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
@@ -23,6 +25,10 @@ BENCHES: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "idle": idle,
     "throughput": through_one_worker,
     "enqueue": enqueueing,
+    "fan-out": fan_out,
+    "priority": priority,
+    "fairness": fairness,
+    "coalesce": coalesce,
 }
 
 
@@ -55,7 +61,9 @@ def _print(figures: list[Figure], *, as_json: bool) -> None:
     table = Table("figure", "measured", "target", "")
     for figure in figures:
         verdict = {True: "met", False: "MISSED", None: ""}[figure.met]
-        table.add_row(figure.name, f"{figure.value:,.1f} {figure.unit}", figure.target, verdict)
+        table.add_row(
+            figure.name, f"{figure.value:,.{3 if figure.value < 1 else 1}f} {figure.unit}", figure.target, verdict
+        )
     Console(width=140).print(table)
 
 

@@ -54,6 +54,11 @@ def rate_per_s(at_ns: Sequence[int]) -> float:
     return (len(at_ns) - 1) * NS_PER_S / (max(at_ns) - min(at_ns))
 
 
+def jain_index(rates: Sequence[float]) -> float:
+    """Jain's index of fairness: 1 when all are served alike, 1/n when one gets all (Jain, Chiu, Hawe, 1984)."""
+    return sum(rates) ** 2 / (len(rates) * sum(rate**2 for rate in rates))
+
+
 def percentile(values: Sequence[float], percent: int) -> float:
     """The value that so many percent of the values do not exceed."""
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 
-from producers import keys
+from producers import Producer, keys
 from producers.contract import Outcome, Priority
 from producers.overview import Overview
 from producers.performing import perform
 from producers.presence import WorkerPresence, beat_plan
 from producers.watching import MOST_LANES, MOST_PAUSES, MOST_WORKERS, overview
+from tests.changes import change
+from tests.lanes import Lanes
 from tests.manual_clock import ManualClock
 
 US = 1_000_000
@@ -265,3 +267,26 @@ async def test_an_overview_writes_nothing(valkey: ArqRedis) -> None:
 
     after = await valkey.info("persistence")
     assert after["rdb_changes_since_last_save"] == before["rdb_changes_since_last_save"]
+
+
+async def test_what_producers_and_workers_do_is_what_the_overview_tells(redis: ArqRedis) -> None:
+    """The scripts and the overview agree on what lies where."""
+    producer = Producer(redis)
+    await producer.enqueue(change("1"))
+    await producer.enqueue(change("2"))
+    await producer.fan_out([change("3"), change("4")], batch_id="july")
+    await producer.pause(user_id="2")
+    await producer.limit_user("3", 4)
+    (claimed, *_) = await Lanes(redis).claim(1)
+
+    found = await producer.overview()
+
+    assert (found.interactive.lanes, found.bulk.lanes, found.lanes, found.batches) == (2, 2, 4, 1)
+    assert (found.overrides, [(pause.kind, pause.name) for pause in found.pauses]) == (1, [("user", "2")])
+    lanes = {lane.user_id: lane for lane in found.next_lanes}
+    assert claimed.lane == "1:t1"
+    assert {user for user, lane in lanes.items() if lane.in_flight} == {"1"}
+    assert {user for user, lane in lanes.items() if lane.paused} == {"2"}
+    assert {user for user, lane in lanes.items() if lane.priority is Priority.BULK} == {"3", "4"}
+    assert lanes["3"].rate_per_s == 4.0
+    assert [egress.name for egress in found.egresses] == ["default"]

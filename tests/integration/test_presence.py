@@ -65,21 +65,21 @@ async def test_a_worker_announces_itself_without_being_asked(
     valkey: ArqRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At once when it begins to drain, and again after every interval."""
-    beaten: asyncio.Queue[None] = asyncio.Queue()
+    beaten: asyncio.Queue[WorkerPresence | None] = asyncio.Queue()
     beat = Presence.beat
 
     async def telling(self: Presence) -> None:
         await beat(self)
-        beaten.put_nowait(None)
+        beaten.put_nowait(self._last)
 
     monkeypatch.setattr(Presence, "beat", telling)
     async with rig_on(valkey, tmp_path) as rig, rig.working(health_interval_s=0.02):
-        for _ in range(3):
-            await beaten.get()
+        first, second, third = [await beaten.get() for _ in range(3)]
 
-        (told,) = await workers(valkey)
-
-    assert told.beat_at_ms > told.started_at_ms
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert first.started_at_ms <= first.beat_at_ms < second.beat_at_ms < third.beat_at_ms
 
 
 async def test_a_worker_that_stops_withdraws_its_announcement(redis: ArqRedis, tmp_path: Path) -> None:

@@ -1,0 +1,18 @@
+"""The synchronous twin, for Django, Flask and scripts: the same names without await, the same scripts, plain redis-py.
+
+with Producer.connect("redis://localhost:6379/0") as producer:
+    job = producer.enqueue(SettingsChange(user_id=..., trader_id=..., settings=[CopySetting(...)]))
+    result = job.result(timeout=30)
+
+Messages, reports and errors are those of `producers`. A producer may be shared by threads.
+"""
+
+from __future__ import annotations
+
+from producers.sync.batch import Batch, ResultStream
+from producers.sync.dead_letters import DeadLetters
+from producers.sync.enqueuing import EnqueueReport
+from producers.sync.job import Job
+from producers.sync.producer import Producer
+
+__all__ = ["Batch", "DeadLetters", "EnqueueReport", "Job", "Producer", "ResultStream"]

@@ -1,0 +1,123 @@
+"""A handle to one batch, without await. See producers.batch for what the methods do and raise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from redis import Redis
+
+from producers import batches, keys
+from producers.batch import LONGEST_BLOCK_S
+from producers.batches import PAGE, ResultPage, cursor_of, position_of
+from producers.contract import JobResult
+from producers.errors import ResultTimeout
+from producers.fan_out import FanOutReport
+from producers.jobs import CancelReport
+from producers.progress import Progress
+from producers.progress import progress as where_it_is
+from producers.replaying import retry
+from producers.settings import ProducerSettings
+from producers.sync.performing import perform, reaching_redis, wait_for
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A handle to one batch.
+
+    Attributes:
+        batch_id: the batch.
+        report: what became of the items, if this came from a fan-out.
+    """
+
+    batch_id: str
+    report: FanOutReport | None = None
+    _redis: Redis = field(kw_only=True, repr=False, compare=False)
+    _settings: ProducerSettings = field(kw_only=True, repr=False, compare=False)
+
+    def progress(self) -> Progress:
+        """Where the batch is; one round trip, whatever its size."""
+        return perform(self._redis, where_it_is(self.batch_id), f"asking for batch {self.batch_id}")
+
+    def results(self, after: str | None = None) -> ResultStream:
+        """The results, in the order in which they are settled, from a position on, until the batch is complete."""
+        position_of(self.batch_id, after)
+        return ResultStream(self, after, block_s=self._settings.redis_timeout_s / 2)
+
+    def page(self, after: str | None = None, limit: int = PAGE) -> ResultPage:
+        """Those results that are there by now; does not wait."""
+        plan = batches.page(self.batch_id, after, limit)
+        return perform(self._redis, plan, f"reading results of batch {self.batch_id}")
+
+    def wait(self, timeout: float | None = None) -> Progress:
+        """Waits until the batch is complete, `timeout` seconds at the most."""
+        progress = wait_for(self._redis, keys.COMPLETE + self.batch_id, self._look, timeout)
+        if progress is None:
+            raise ResultTimeout(f"batch {self.batch_id} is not complete within {timeout} s; it stays queued")
+        return progress
+
+    def failures(self) -> Iterator[JobResult]:
+        """Those results, as far as there are any by now, that are not `applied`."""
+        cursor, more = None, True
+        while more:
+            page = self.page(cursor)
+            yield from batches.failed(page.results)
+            cursor, more = page.cursor, bool(page.results)
+
+    def cancel(self) -> CancelReport:
+        """Takes the batch back: what is queued ends `cancelled`, what is in flight by its reply; nothing is added."""
+        plan = batches.cancel_batch(self.batch_id, life_ms=self._settings.result_ttl_ms)
+        return perform(self._redis, plan, f"cancelling batch {self.batch_id}")
+
+    def retry_failed(self) -> Batch:
+        """Sends this batch's dead letters again, as a batch of their own, in their order."""
+        plan = retry(self.batch_id, self._settings, self._settings.result_ttl_ms)
+        report = perform(self._redis, plan, f"retrying what failed of batch {self.batch_id}")
+        return replace(self, batch_id=report.batch_id, report=report)
+
+    def _look(self) -> Progress | None:
+        progress = self.progress()
+        return progress if progress.complete else None
+
+
+class ResultStream:
+    """A batch's results as they are settled: each once, until the batch is complete. One reader's, not to be shared."""
+
+    def __init__(self, batch: Batch, after: str | None, *, block_s: float) -> None:
+        self._batch = batch
+        self._block_ms = max(1, int(min(block_s, LONGEST_BLOCK_S) * 1000))
+        self._begun_at = after or cursor_of(batch.batch_id, batches.BEGINNING)
+        self._page = ResultPage([], [], self._begun_at, complete=False)
+        self._given = 0
+
+    @property
+    def cursor(self) -> str:
+        """The position after the last result that was given; a stream begun there goes on without a gap."""
+        if self._given == 0:
+            return self._begun_at
+        return cursor_of(self._batch.batch_id, self._page.positions[self._given - 1])
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> JobResult:
+        """The next result; waits for it."""
+        while self._given == len(self._page.results):
+            if self._page.complete:
+                raise StopIteration
+            page = self._batch.page(self._page.cursor)
+            if not page.results and not page.complete:
+                self._news()
+                continue
+            self._begun_at, self._page, self._given = self._page.cursor, page, 0
+        result = self._page.results[self._given]
+        self._given += 1
+        return result
+
+    def _news(self) -> None:
+        """Returns when something was added after the page, or after a while."""
+        batch_id = self._batch.batch_id
+        streams: dict[Any, Any] = {keys.RESULTS + batch_id: position_of(batch_id, self._page.cursor)}
+        with reaching_redis(f"waiting for results of batch {batch_id}"):
+            self._batch._redis.xread(streams, count=1, block=self._block_ms)  # noqa: SLF001 - one concern

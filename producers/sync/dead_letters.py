@@ -1,0 +1,70 @@
+"""A handle to the dead letters, without await. See producers.dead_letters for what the methods raise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+from redis import Redis
+
+from producers import letters
+from producers.contract import Outcome
+from producers.letters import LETTERS_A_TRIP, DeadLetter, Selection
+from producers.replaying import ReplayReport, replay
+from producers.settings import ProducerSettings
+from producers.sync.performing import perform
+from producers.trips import Plan
+
+T = TypeVar("T")
+
+
+class DeadLetters:
+    """Changes that ended rejected, unauthorized or exhausted, kept for `COPYTRADE_DEAD_LETTER_TTL_S`."""
+
+    def __init__(self, redis: Redis, settings: ProducerSettings) -> None:
+        self._redis = redis
+        self._settings = settings
+
+    def list(
+        self, *, outcome: Outcome | None = None, user_id: str | None = None, batch_id: str | None = None
+    ) -> Iterator[DeadLetter]:
+        """Those letters of which all that is given holds, oldest first."""
+        entries = self._do(letters.select(Selection(outcome, user_id, batch_id)), "looking for dead letters")
+        for start in range(0, len(entries), LETTERS_A_TRIP):
+            some = entries[start : start + LETTERS_A_TRIP]
+            yield from self._do(letters.read(some), "reading dead letters")
+
+    def get(self, job_id: str) -> DeadLetter:
+        """One letter."""
+        return self._do(letters.get(job_id), f"reading dead letter {job_id}")
+
+    def counts(self) -> dict[Outcome, int]:
+        """How many letters there are of each cause; those that expired since one was added are counted too."""
+        return self._do(letters.counts(), "counting dead letters")
+
+    def replay(
+        self,
+        job_id: str | None = None,
+        *,
+        outcome: Outcome | None = None,
+        user_id: str | None = None,
+        batch_id: str | None = None,
+    ) -> ReplayReport:
+        """Puts letters at the ends of their lanes again, in their order, and forgets them."""
+        plan = replay(Selection(outcome, user_id, batch_id, job_id), self._settings)
+        return self._do(plan, "replaying dead letters")
+
+    def drop(
+        self,
+        job_id: str | None = None,
+        *,
+        outcome: Outcome | None = None,
+        user_id: str | None = None,
+        batch_id: str | None = None,
+    ) -> int:
+        """Forgets letters; returns how many."""
+        plan = letters.forget(Selection(outcome, user_id, batch_id, job_id))
+        return self._do(plan, "dropping dead letters")
+
+    def _do(self, plan: Plan[T], doing: str) -> T:
+        return perform(self._redis, plan, doing)

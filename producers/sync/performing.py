@@ -1,0 +1,84 @@
+"""Performing plans on plain redis-py, and waiting on it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from redis import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from producers.errors import QueueUnavailable
+from producers.trips import Call, Plan, Trip
+
+LOOK_AGAIN_S = 5.0
+"""A waiter looks by itself this often, in case an announcement was lost with a connection."""
+
+T = TypeVar("T")
+
+
+def perform(redis: Redis, plan: Plan[T], doing: str) -> T:
+    """What a plan returns.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    with reaching_redis(doing):
+        try:
+            trip = next(plan)
+            while True:
+                trip = plan.send(make(redis, trip))
+        except StopIteration as end:
+            answer: T = end.value
+            return answer
+
+
+def make(redis: Redis, trip: Trip) -> Any:
+    """The reply to one trip.
+
+    Raises:
+        RedisError: Redis did not answer.
+    """
+    if isinstance(trip, Call):
+        try:
+            return redis.execute_command("EVALSHA", trip.script.sha, len(trip.keys), *trip.keys, *trip.args)  # type: ignore[no-untyped-call]
+        except NoScriptError:
+            return redis.execute_command("EVAL", trip.script.text, len(trip.keys), *trip.keys, *trip.args)  # type: ignore[no-untyped-call]
+    with redis.pipeline(transaction=True) as pipe:
+        for command in trip.commands:
+            pipe.execute_command(*command)  # type: ignore[no-untyped-call]
+        return pipe.execute()
+
+
+def wait_for(redis: Redis, channel: str, look: Callable[[], T | None], timeout_s: float | None) -> T | None:
+    """What `look` finds, as soon as it finds something; None if it found nothing in time.
+
+    Args:
+        redis: where.
+        channel: is told when it is worth to look.
+        look: returns None while there is nothing.
+        timeout_s: seconds to wait; None waits for ever, 0 only looks.
+    """
+    found = look()
+    if found is not None or (timeout_s is not None and timeout_s <= 0):
+        return found
+    deadline_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
+    with reaching_redis(f"listening to {channel}"), redis.pubsub() as announcements:  # type: ignore[no-untyped-call]
+        announcements.subscribe(channel)
+        while found is None and time.monotonic() < deadline_s:
+            # The confirmation of the subscription comes first, and what ended before it is looked up by then.
+            announcements.get_message(timeout=max(0.0, min(LOOK_AGAIN_S, deadline_s - time.monotonic())))
+            found = look()
+    return found
+
+
+@contextmanager
+def reaching_redis(doing: str) -> Iterator[None]:
+    """Redis's errors become QueueUnavailable."""
+    try:
+        yield
+    except RedisError as exc:
+        raise QueueUnavailable(f"{doing}: Redis did not answer ({type(exc).__name__}: {exc})") from exc

@@ -1,0 +1,147 @@
+"""The producer without await. See producers.producer for what the arguments mean and what the methods raise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, Self, overload
+
+from redis import Redis
+
+from producers import batches
+from producers.connection import open_redis
+from producers.contract import AutoCopy, CopySetting, Mode, Priority
+from producers.errors import QueueUnavailable
+from producers.fan_out import FanOut, FanOutReport, Preview, preview
+from producers.intake import BatchRefused, take_in
+from producers.rules import check_batch_id, check_id
+from producers.settings import ProducerSettings
+from producers.submission import Terms
+from producers.sync.batch import Batch
+from producers.sync.dead_letters import DeadLetters
+from producers.sync.enqueuing import Enqueuing
+from producers.sync.job import Job
+
+OnChunk = Callable[[FanOutReport], None]
+
+
+class Producer(Enqueuing):
+    """Enqueues settings changes, hands out handles to them, and steers the queue. May be shared by threads.
+
+    Use as a context manager, or close it; it connects at its first command.
+
+    Attributes:
+        dead: the dead letters.
+    """
+
+    def __init__(self, redis: Redis, settings: ProducerSettings | None = None) -> None:
+        """Wraps a client that the caller made (and that `close` closes)."""
+        super().__init__(redis, settings)
+        self.dead = DeadLetters(redis, self._settings)
+
+    @classmethod
+    def connect(cls, dsn: str | None = None, settings: ProducerSettings | None = None) -> Self:
+        """A producer for a Redis; by default the one of `COPYTRADE_REDIS_DSN`."""
+        settings = settings or ProducerSettings.from_env()
+        client: Redis = open_redis(dsn or settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s)
+        return cls(client, settings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections; queued changes stay queued."""
+        self._redis.close()
+
+    @overload
+    def fan_out(
+        self,
+        changes: Iterable[Any] | None = None,
+        *,
+        trader_id: str | None = None,
+        settings: Sequence[CopySetting] | None = None,
+        user_ids: Iterable[Any] | None = None,
+        auto_copy: AutoCopy | None = None,
+        mode: Mode | None = None,
+        batch_id: str | None = None,
+        ttl_s: float | None = None,
+        priority: Priority = Priority.BULK,
+        all_or_nothing: bool = False,
+        dry_run: Literal[False] = False,
+        on_chunk: OnChunk | None = None,
+    ) -> Batch: ...
+
+    @overload
+    def fan_out(
+        self,
+        changes: Iterable[Any] | None = None,
+        *,
+        trader_id: str | None = None,
+        settings: Sequence[CopySetting] | None = None,
+        user_ids: Iterable[Any] | None = None,
+        auto_copy: AutoCopy | None = None,
+        mode: Mode | None = None,
+        batch_id: str | None = None,
+        ttl_s: float | None = None,
+        priority: Priority = Priority.BULK,
+        all_or_nothing: bool = False,
+        dry_run: Literal[True],
+        on_chunk: OnChunk | None = None,
+    ) -> Preview: ...
+
+    def fan_out(
+        self,
+        changes: Iterable[Any] | None = None,
+        *,
+        trader_id: str | None = None,
+        settings: Sequence[CopySetting] | None = None,
+        user_ids: Iterable[Any] | None = None,
+        auto_copy: AutoCopy | None = None,
+        mode: Mode | None = None,
+        batch_id: str | None = None,
+        ttl_s: float | None = None,
+        priority: Priority = Priority.BULK,
+        all_or_nothing: bool = False,
+        dry_run: bool = False,
+        on_chunk: OnChunk | None = None,
+    ) -> Batch | Preview:
+        """Enqueues a batch: the same settings for many users, or changes of their own."""
+        asked = FanOut.of(
+            changes, trader_id=trader_id, settings=settings, user_ids=user_ids, auto_copy=auto_copy, mode=mode
+        )
+        items: Iterable[Any] = asked.given
+        if dry_run:
+            return preview(asked, items)
+        chosen = self._ids.next() if batch_id is None else check_batch_id(batch_id)
+        terms = Terms(self._settings.lane_limit, Priority(priority), batch_id=chosen, content=asked.content)
+        intake = self._intake(asked.source(chosen), terms, ttl_s, fixed=asked.template is None)
+        if all_or_nothing:
+            items = list(items)
+            refused = preview(asked, items).refused
+            if refused:
+                raise BatchRefused(refused)
+
+        def tell() -> None:
+            if on_chunk is not None:
+                on_chunk(FanOutReport.of(chosen, intake))
+
+        self._do(batches.begin(chosen, terms), f"beginning batch {chosen}")
+        try:
+            self._do(take_in(intake, items, tell), "the last chunk may or may not be accepted")
+        except QueueUnavailable as exc:
+            raise QueueUnavailable(f"{exc}; repeat with batch_id={chosen!r} to add what is missing") from exc
+        self._do(batches.seal(chosen, terms, life_ms=self._life_ms), f"sealing batch {chosen}")
+        return self._batch(chosen, FanOutReport.of(chosen, intake))
+
+    def job(self, job_id: str) -> Job:
+        """A handle to a change by its ID; whether it exists shows when it is asked."""
+        return self._job(check_id("job_id", job_id))
+
+    def batch(self, batch_id: str) -> Batch:
+        """A handle to a batch by its ID; whether it exists shows when it is asked."""
+        return self._batch(check_batch_id(batch_id))
+
+    def _batch(self, batch_id: str, report: FanOutReport | None = None) -> Batch:
+        return Batch(batch_id, report, _redis=self._redis, _settings=self._settings)

@@ -1,0 +1,90 @@
+"""Steering the queue, without await. See producers.steering for what the methods do and raise."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from redis import Redis
+
+from producers import batches, control, users
+from producers.control import Pause, Scope
+from producers.jobs import CancelReport
+from producers.overview import Overview
+from producers.progress import Progress
+from producers.sync.performing import perform
+from producers.trips import Plan
+from producers.users import UserStatus
+from producers.watching import overview
+
+T = TypeVar("T")
+
+
+class Steering:
+    """What a producer can do besides adding changes. Every method raises QueueUnavailable if Redis does not answer; all
+    are safe to repeat.
+    """
+
+    def __init__(self, redis: Redis, *, life_ms: int) -> None:
+        """Steers a queue.
+
+        Args:
+            redis: where it is.
+            life_ms: how long the results of cancelled changes are kept.
+        """
+        self._redis = redis
+        self._life_ms = life_ms
+
+    def pause(
+        self,
+        *,
+        user_id: str | None = None,
+        trader_id: str | None = None,
+        egress: str | None = None,
+        everything: bool = False,
+    ) -> bool:
+        """Nothing of this is sent until it is resumed, except what is in flight.
+
+        Returns whether it was not paused before.
+        """
+        scope = Scope.of(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
+        return self._do(control.pause(scope), f"pausing {scope.field}")
+
+    def resume(
+        self,
+        *,
+        user_id: str | None = None,
+        trader_id: str | None = None,
+        egress: str | None = None,
+        everything: bool = False,
+    ) -> bool:
+        """Ends a pause; what it held back is due at once. Give just one. Returns whether it was paused."""
+        scope = Scope.of(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
+        return self._do(control.resume(scope), f"resuming {scope.field}")
+
+    def paused(self) -> list[Pause]:
+        """The pauses in force, oldest first."""
+        return self._do(control.paused(), "asking for pauses")
+
+    def limit_user(self, user_id: str, rate_per_s: float | None) -> None:
+        """Gives a user a rate of its own, which holds from the next claim on; None gives it the workers' again."""
+        self._do(users.limit_user(user_id, rate_per_s), f"limiting user {user_id}")
+
+    def cancel_user(self, user_id: str) -> CancelReport:
+        """Takes back all that is queued of a user; what is in flight ends by its reply."""
+        plan = users.cancel_user(user_id, life_ms=self._life_ms)
+        return self._do(plan, f"cancelling what is queued of user {user_id}")
+
+    def user_status(self, user_id: str) -> UserStatus:
+        """Where a user is: its lanes, its rate, its pause and hold."""
+        return self._do(users.user_status(user_id), f"asking for user {user_id}")
+
+    def batches(self, limit: int = 100) -> list[Progress]:
+        """The newest batches, newest first."""
+        return self._do(batches.newest(limit), "asking for batches")
+
+    def overview(self) -> Overview:
+        """What the queue is doing: schedules, egresses, pauses, workers, the next lanes."""
+        return self._do(overview(), "asking for an overview")
+
+    def _do(self, plan: Plan[T], doing: str) -> T:
+        return perform(self._redis, plan, doing)

@@ -1,0 +1,315 @@
+"""Batches: counters that agree at every step, completion told once, lives, the list, waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+
+from producers import (
+    Batch,
+    BatchNotFound,
+    Outcome,
+    Priority,
+    Producer,
+    ProducerSettings,
+    ResultTimeout,
+    keys,
+)
+from tests.changes import TRADER, change, numbered
+from tests.fan_outs import end_all, failing_after, to_users, users, where_consistent
+from tests.lanes import DEFAULTS, Lanes, contents
+
+LANE = keys.lane("1001", TRADER)
+LIFE_MS = DEFAULTS.result_ttl_s * 1000
+
+
+async def numbers(batch: Batch) -> tuple[int, int, int]:
+    """Queued, in flight, ended; they must agree with the total."""
+    progress = await where_consistent(batch)
+    return progress.queued, progress.in_flight, progress.ended
+
+
+async def test_a_change_is_queued_then_in_flight_then_ended(producer: Producer, lanes: Lanes) -> None:
+    """And its batch says so at every step."""
+    batch = await to_users(producer, users(2))
+    assert await numbers(batch) == (2, 0, 0)
+    assert (await batch.progress()).started_at_ms is None
+
+    first, second = await lanes.claim()
+    assert await numbers(batch) == (0, 2, 0)
+    started_ms = (await batch.progress()).started_at_ms
+    await lanes.done(first)
+    assert await numbers(batch) == (0, 1, 1)
+    await lanes.done(second, Outcome.REJECTED)
+
+    progress = await where_consistent(batch)
+    assert progress.outcomes == {Outcome.APPLIED: 1, Outcome.REJECTED: 1}
+    assert progress.complete
+    assert progress.started_at_ms == started_ms is not None
+    assert progress.finished_at_ms is not None
+    assert progress.created_at_ms <= started_ms <= progress.finished_at_ms
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+async def test_every_outcome_is_counted_under_its_name(producer: Producer, lanes: Lanes, outcome: Outcome) -> None:
+    """And only those that occurred are there."""
+    batch = await to_users(producer, users(3))
+
+    await end_all(lanes, outcome)
+
+    assert (await where_consistent(batch)).outcomes == {outcome: 3}
+
+
+async def test_what_goes_back_is_queued_again(producer: Producer, lanes: Lanes) -> None:
+    """However often; after a request or without one."""
+    batch = await to_users(producer, users(1))
+
+    for replied in (True, False, True):
+        await lanes.back(await lanes.claim_one(), replied=replied)
+        assert await numbers(batch) == (1, 0, 0)
+        await lanes.due_now(keys.lane("1", TRADER))
+    await lanes.done(await lanes.claim_one())
+
+    assert await numbers(batch) == (0, 0, 1)
+
+
+async def test_a_lost_lease_counts_a_change_once(producer: Producer, lanes: Lanes) -> None:
+    """In flight from its first claim on; the settlement of the worker that lost it changes nothing."""
+    batch = await to_users(producer, users(1))
+    lost = await lanes.claim_one()
+    for _ in range(3):
+        await lanes.due_now(lost.lane)
+        held = await lanes.claim_one()
+        assert await numbers(batch) == (0, 1, 0)
+        assert (await lanes.done(lost)).fenced
+        assert (await lanes.back(lost)).fenced
+        assert await numbers(batch) == (0, 1, 0)
+        lost = held
+
+    await lanes.done(held)
+
+    assert await numbers(batch) == (0, 0, 1)
+    assert (await lanes.done(held)).fenced
+    assert await numbers(batch) == (0, 0, 1)
+
+
+async def test_a_change_taken_back_is_not_in_flight_and_not_queued(producer: Producer, lanes: Lanes) -> None:
+    """Fresh, or in a back-off; what is in flight stays."""
+    batch = await to_users(producer, users(3))
+    claims = await lanes.claim()
+    await lanes.back(claims[0], 60)
+    await lanes.back(claims[1], 60)
+    await producer.job(claims[0].job_id).cancel()
+    assert await numbers(batch) == (1, 1, 1)
+    await producer.job(claims[2].job_id).cancel()
+    assert await numbers(batch) == (1, 1, 1)
+
+    await producer.job(claims[1].job_id).cancel()
+    await lanes.done(claims[2])
+
+    progress = await where_consistent(batch)
+    assert progress.outcomes == {Outcome.CANCELLED: 2, Outcome.APPLIED: 1}
+    assert progress.complete
+
+
+async def test_the_changes_of_two_batches_in_one_lane_are_counted_apart(producer: Producer, lanes: Lanes) -> None:
+    """And those of none are nobody's."""
+    first = await producer.fan_out(numbered(1), batch_id="x")
+    await producer.enqueue(change(), job_id="plain")
+    second = await producer.fan_out(numbered(1), batch_id="y")
+
+    await lanes.done(await lanes.claim_one())
+    assert (await numbers(first), await numbers(second)) == ((0, 0, 1), (1, 0, 0))
+    await lanes.done(await lanes.claim_one())
+    assert (await numbers(first), await numbers(second)) == ((0, 0, 1), (1, 0, 0))
+    assert (await lanes.claim_one()).job_id == "y//0"
+
+    assert (await numbers(first), await numbers(second)) == ((0, 0, 1), (0, 1, 0))
+
+
+async def completions(redis: ArqRedis, batch_id: str, act: Any) -> int:
+    """How often a batch's completion is told while something is done."""
+    async with redis.pubsub() as subscription:
+        await subscription.subscribe(keys.COMPLETE + batch_id, "the end")
+        await act()
+        await redis.publish("the end", "")
+        told = 0
+        async for message in subscription.listen():
+            if message["type"] == "message":
+                if message["channel"] == b"the end":
+                    break
+                assert message["data"] == batch_id.encode()
+                told += 1
+        await subscription.unsubscribe()
+    return told
+
+
+async def test_completion_is_told_once_when_the_last_change_ends(producer: Producer, lanes: Lanes) -> None:
+    """Whatever comes after it."""
+
+    async def act() -> None:
+        batch = await to_users(producer, users(3))
+        await end_all(lanes)
+        await to_users(producer, users(3))
+        await batch.cancel()
+        assert [entry for entry in await lanes.redis.xrange(keys.RESULTS + "b") if b"end" in entry[1]] != []
+
+    assert await completions(lanes.redis, "b", act) == 1
+
+
+async def test_completion_is_told_once_when_a_batch_is_sealed_after_its_last_change_ended(
+    producer: Producer, lanes: Lanes
+) -> None:
+    """Nobody else would find it."""
+
+    async def act() -> None:
+        async def slow() -> Any:
+            for user in users(3):
+                yield user
+            yield "a b"
+
+        await to_users(producer, slow())
+        await end_all(lanes)
+
+    async def early() -> None:
+        with pytest.raises(LookupError):
+            await producer.fan_out(failing_after(numbered(3), 3), batch_id="early")
+        await lanes.submit(("early//0", change()), batch_id="early", content="changes")
+        await end_all(lanes)
+        assert not (await where_consistent(producer.batch("early"))).complete
+        await producer.fan_out([change()], batch_id="early")
+
+    assert await completions(lanes.redis, "b", act) == 1
+    assert await completions(lanes.redis, "early", early) == 1
+
+
+async def test_completion_is_told_once_by_whoever_comes_last(producer: Producer, lanes: Lanes) -> None:
+    """The seal, the last settlement and a cancellation race; twenty times."""
+
+    async def race() -> None:
+        fanning = asyncio.create_task(to_users(producer, users(3)))
+        ended = 0
+        while ended < 3:
+            claims = await lanes.claim()
+            if claims and ended == 0:
+                await producer.job(claims[0].job_id).cancel()
+            await asyncio.gather(*(lanes.done(claim) for claim in claims))
+            ended += len(claims)
+            await asyncio.sleep(0)
+        await (await fanning).wait(timeout=10)
+
+    for _ in range(20):
+        await lanes.redis.flushall()
+        assert await completions(lanes.redis, "b", race) == 1
+
+
+async def test_a_batch_is_complete_only_when_it_is_sealed(producer: Producer, lanes: Lanes) -> None:
+    """Its producer may still bring more; if it died, what it left has a life."""
+    with pytest.raises(LookupError):
+        await producer.fan_out(failing_after(numbered(1200), 600), batch_id="b")
+    await end_all(lanes)
+    batch = producer.batch("b")
+
+    assert not (await where_consistent(batch)).complete
+    for key in (keys.BATCH, keys.MEMBERS, keys.RESULTS):
+        assert await lanes.redis.pttl(key + "b") == pytest.approx(LIFE_MS, abs=60_000)
+
+    await producer.fan_out(numbered(1200), batch_id="b")
+    assert await lanes.redis.pttl(keys.BATCH + "b") == await lanes.redis.pttl(keys.RESULTS + "b") == -1
+    await end_all(lanes)
+
+    assert (await where_consistent(batch)).outcomes == {Outcome.APPLIED: 1200}
+    assert (await where_consistent(batch)).complete
+
+
+async def test_a_complete_batch_lives_as_long_as_results_do(producer: Producer, lanes: Lanes) -> None:
+    """And until then it has no end."""
+    await to_users(producer, users(2))
+    first, second = await lanes.claim()
+    await lanes.done(first)
+    assert await lanes.redis.pttl(keys.BATCH + "b") == await lanes.redis.pttl(keys.RESULTS + "b") == -1
+
+    await lanes.done(second)
+
+    left = {key: ttl for key in await contents(lanes.redis) if (ttl := await lanes.redis.pttl(key)) >= 0 and ":b" in key}
+    assert {keys.BATCH + "b", keys.RESULTS + "b"} <= set(left)
+    for key, ttl_ms in left.items():
+        if "bucket" not in key:
+            assert ttl_ms == pytest.approx(LIFE_MS, abs=60_000), key
+
+
+async def test_nothing_of_a_batch_outlives_it(producer: Producer, lanes: Lanes) -> None:
+    """Whatever is left without a life is not of a batch."""
+    await to_users(producer, users(3))
+    await end_all(lanes)
+
+    lasting = {key for key, (_, _, expires) in (await contents(lanes.redis)).items() if not expires}
+
+    assert lasting <= {keys.COUNTS, keys.BATCHES, keys.EGRESSES, keys.BELL, keys.WORKERS}
+
+
+async def test_the_list_of_batches_is_newest_first_and_forgets_what_expired(producer: Producer, lanes: Lanes) -> None:
+    """As many as asked for."""
+    for name in "abcd":
+        await to_users(producer, users(1), name)
+    await lanes.redis.zadd(keys.BATCHES, {name: number for number, name in enumerate("abcd")})
+
+    assert [progress.batch_id for progress in await producer.batches()] == ["d", "c", "b", "a"]
+    assert [progress.batch_id for progress in await producer.batches(limit=2)] == ["d", "c"]
+    await lanes.redis.delete(keys.BATCH + "c")
+    assert [progress.batch_id for progress in await producer.batches()] == ["d", "b", "a"]
+    assert await lanes.redis.zscore(keys.BATCHES, "c") is None
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+async def test_no_batches_are_listed_where_none_are_asked_for(producer: Producer, limit: int) -> None:
+    """A limit is a limit."""
+    await to_users(producer, users(1))
+
+    assert await producer.batches(limit=limit) == []
+
+
+async def test_whoever_waits_is_told_when_the_batch_is_complete(producer: Producer, lanes: Lanes) -> None:
+    """Several at once; and whoever comes later finds it so."""
+    batch = await to_users(producer, users(3))
+    waiting = [asyncio.create_task(batch.wait(timeout=30)) for _ in range(3)]
+
+    await end_all(lanes)
+
+    progresses = [*await asyncio.gather(*waiting), await batch.wait(timeout=0)]
+    assert {progress.complete for progress in progresses} == {True}
+
+
+@pytest.mark.parametrize("timeout", [0, 0.05])
+async def test_waiting_ends_in_time(producer: Producer, lanes: Lanes, timeout: float) -> None:  # noqa: ASYNC109 - what is tested
+    """The batch stays queued."""
+    batch = await to_users(producer, users(2))
+    await lanes.done((await lanes.claim())[0])
+
+    with pytest.raises(ResultTimeout, match=rf"^batch b is not complete within {timeout} s; it stays queued"):
+        await batch.wait(timeout=timeout)
+
+    assert (await where_consistent(batch)).ended == 1
+
+
+async def test_waiting_for_a_batch_that_is_not_there_fails_at_once(producer: Producer) -> None:
+    """It will never be complete."""
+    with pytest.raises(BatchNotFound):
+        await producer.batch("nowhere").wait()
+
+
+async def test_a_batch_may_be_asked_from_another_process(redis: ArqRedis, producer: Producer, lanes: Lanes) -> None:
+    """By its ID; with the life of results that its settings give."""
+    await to_users(producer, users(2), priority=Priority.INTERACTIVE)
+    other = Producer(redis, ProducerSettings(result_ttl_s=7))
+
+    await other.batch("b").cancel()
+
+    progress = await other.batch("b").progress()
+    assert progress == await producer.batch("b").progress()
+    assert (progress.complete, progress.cancelled, progress.priority) == (True, True, Priority.INTERACTIVE)
+    assert 0 < await redis.pttl(keys.BATCH + "b") <= 7_000
+    assert await lanes.uncovered() == set()
