@@ -1,7 +1,8 @@
 # Sourced by the scripts beside it, from the top of the repository: Python environments of their own, made once from
 # the locked requirements. A machine needs Python 3.11 or newer and a package registry, nothing else.
 
-# environment NAME: makes .env/NAME, unless it is there and of the same lock. Call it as path=$(environment NAME).
+# environment NAME: makes .env/NAME, unless it is there and of the same lock, with this project installed in it (as a
+# link to these files) for its command `copytrade`. Call it as path=$(environment NAME).
 environment() {
     lock=ops/requirements.lock
     path=.env/$1
@@ -13,6 +14,14 @@ environment() {
             "$path/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock" >&2 &&
             cp "$lock" "$path/made-from.lock" || {
             echo "$0: the environment $path could not be made, for the reason above; mend it and run this again" >&2
+            return 1
+        }
+    fi
+    if ! cmp -s pyproject.toml "$path/installed-from.toml"; then
+        "$path/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+            --editable . >&2 &&
+            cp pyproject.toml "$path/installed-from.toml" || {
+            echo "$0: the project could not be installed in $path, for the reason above; mend it and run this again" >&2
             return 1
         }
     fi

@@ -9,7 +9,7 @@ from typing import Any, Self
 from redis.asyncio import Redis
 
 from producers import batches, keys
-from producers.batches import PAGE, ResultPage, cursor_of, position_of
+from producers.batches import LONGEST_BLOCK_S, PAGE, ResultPage, cursor_of, position_of
 from producers.contract import JobResult
 from producers.errors import ResultTimeout
 from producers.fan_out import FanOutReport
@@ -21,9 +21,6 @@ from producers.progress import progress as where_it_is
 from producers.replaying import retry
 from producers.settings import ProducerSettings
 from producers.waiting import wait_for
-
-LONGEST_BLOCK_S = 2.0
-"""A read waits for news this long at the most; redis-py would take a longer silence for a lost connection."""
 
 
 @dataclass(frozen=True, slots=True)

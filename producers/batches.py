@@ -22,6 +22,9 @@ SEAL = Script.load("producers", "seal.lua", after=[ENDING])
 PAGE = 1000
 """Results a round trip: 300 KB, in a few milliseconds."""
 
+LONGEST_BLOCK_S = 2.0
+"""A read waits for news this long at the most; redis-py would take a longer silence for a lost connection."""
+
 MEMBERS_A_TRIP = 1000
 BEGINNING = "0-0"
 MOST_64 = 2**64 - 1
@@ -80,13 +83,13 @@ def _result(fields: dict[bytes, bytes], stored: bytes | None) -> JobResult:
     return JobResult(job_id=job_id, user_id="", trader_id="", outcome=outcome, message="its full result has expired")
 
 
-def seal(batch_id: str, terms: Terms, *, life_ms: int) -> Plan[None]:
-    """Nothing more comes to a batch.
+def seal(batch_id: str, terms: Terms, *, short: int, life_ms: int) -> Plan[None]:
+    """Nothing more comes to a batch, but `short` changes that found their lane full, if its producer tries again.
 
     Raises:
         BatchConflict: it is of other content.
     """
-    args = [batch_id, terms.content, terms.priority.value, 0, *ending_arguments(life_ms=life_ms)]
+    args = [batch_id, terms.content, terms.priority.value, 0, short, *ending_arguments(life_ms=life_ms)]
     verdict = yield Call(SEAL, [keys.BATCH + batch_id, keys.BATCHES], args)
     if verdict == OTHER_CONTENT:
         raise conflict(batch_id, OTHER_CONTENT)
@@ -114,7 +117,7 @@ def cancel_batch(batch_id: str, *, life_ms: int) -> Plan[CancelReport]:
     Raises:
         BatchNotFound: there is no such batch, or it has expired.
     """
-    args = [batch_id, "", "", 1, *ending_arguments(life_ms=life_ms)]
+    args = [batch_id, "", "", 1, 0, *ending_arguments(life_ms=life_ms)]
     verdict = yield Call(SEAL, [keys.BATCH + batch_id, keys.BATCHES], args)
     if verdict == _NO_SUCH_BATCH:
         raise no_batch(batch_id)

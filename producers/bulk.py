@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
+from producers.performing import heeding_cancellation
 from producers.trips import Call
 
 CALLS_IN_FLIGHT = 4
@@ -31,14 +33,28 @@ async def in_order(
     """
     under_way: deque[T] = deque()
     async with _connection(redis) as connection:
-        async for what, call in calls:
+        async for what, call in _with_replies_read(calls, connection, under_way):
             # EVAL, not EVALSHA: were the script unknown in mid-stream, a later call could overtake an earlier one.
             await connection.send_command("EVAL", call.script.text, len(call.keys), *call.keys, *call.args)
             under_way.append(what)
             if len(under_way) == in_flight:
-                yield under_way.popleft(), await connection.read_response()
+                yield under_way.popleft(), await heeding_cancellation(connection.read_response())
         while under_way:
-            yield under_way.popleft(), await connection.read_response()
+            yield under_way.popleft(), await heeding_cancellation(connection.read_response())
+
+
+async def _with_replies_read(
+    calls: AsyncIterable[tuple[T, Call]], connection: Any, under_way: deque[T]
+) -> AsyncIterator[tuple[T, Call]]:
+    """The calls. If their source fails, those under way are made all the same: a lost connection might undo them."""
+    try:
+        async for one in calls:
+            yield one
+    except Exception:
+        for _ in under_way:
+            with suppress(RedisError, OSError):
+                await connection.read_response()
+        raise
 
 
 async def each(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:

@@ -131,7 +131,7 @@ def encode_result(result: JobResult) -> bytes:
             "t": max(1, result.tries),
             "f": APPLY_SETTINGS,
             "a": (),
-            "k": {},
+            "k": {"v": CONTRACT_VERSION},
             "et": result.enqueued_at_ms,
             "s": True,
             "r": result,

@@ -16,7 +16,7 @@ from producers.ids import SortableIds
 from producers.intake import Chunk, Intake, Refusal, Source, lane_full
 from producers.job import Job
 from producers.listening import Listener
-from producers.performing import reaching_redis
+from producers.performing import make, reaching_redis
 from producers.redis_clock import RedisClock
 from producers.rules import check, check_new_id
 from producers.settings import ProducerSettings, change_ttl_ms
@@ -84,7 +84,7 @@ class Enqueuing(Steering):
         async with reaching_redis(f"change {chosen} may or may not be accepted, repeat it with job_id={chosen!r}"):
             now_ms = await self._now_ms()
             call = submit([Submission.of(change, chosen, terms, now_ms=now_ms, ttl_ms=lasting_ms)], terms)
-            reply = await call.script.run(self._redis, call.keys, call.args)
+            reply = await make(self._redis, call)
         self._clock.learn(reply[0])
         if reply[1] == LANE_FULL:
             raise lane_full(change, terms.lane_limit)
@@ -116,7 +116,7 @@ class Enqueuing(Steering):
                 is safe to repeat.
         """
         terms = Terms(self._settings.lane_limit, Priority(priority), coalesce)
-        intake = self._intake(Named(self._ids, job_id), terms, ttl_s)
+        intake = self._intake(Named(self._ids.next, job_id), terms, ttl_s)
         report = EnqueueReport(refused=intake.refused)
         async with aclosing(self._take_in(intake, changes)) as chunks:
             async for landed in chunks:

@@ -11,7 +11,6 @@ import msgspec
 
 from producers.contract import AutoCopy, CopySetting, Mode, SettingsChange
 from producers.errors import InvalidChange
-from producers.ids import SortableIds
 from producers.intake import Intake, Refusal, digest_of, user_of
 from producers.keys import BATCH_MARK
 from producers.rules import MAX_ID_CHARS, check, check_new_id, check_user_id
@@ -61,13 +60,13 @@ class Preview:
 class Named:
     """Changes with IDs of the caller's choice, or new ones."""
 
-    ids: SortableIds
+    new_id: Callable[[], str]
     job_id: Callable[[SettingsChange], str] | None
 
     def read(self, _index: int, item: SettingsChange) -> tuple[SettingsChange, str]:
         """See Source."""
         check(item)
-        return item, self.ids.next() if self.job_id is None else check_new_id(self.job_id(item))
+        return item, self.new_id() if self.job_id is None else check_new_id(self.job_id(item))
 
 
 @dataclass(frozen=True, slots=True)

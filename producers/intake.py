@@ -102,6 +102,7 @@ class Intake:
         accepted: how many are in their lanes by this.
         already_there: how many were accepted before.
         refused: which are not accepted, and why.
+        short: how many of these found their lane full.
     """
 
     def __init__(self, source: Source, terms: Terms, *, ttl_ms: int, now_ms: Callable[[], int], fixed: bool) -> None:
@@ -118,6 +119,7 @@ class Intake:
         self.accepted = 0
         self.already_there = 0
         self.refused: list[Refusal] = []
+        self.short = 0
         self._source = source
         self._terms = terms
         self._ttl_ms = ttl_ms
@@ -165,6 +167,7 @@ class Intake:
             if verdict == LANE_FULL:
                 full = lane_full(entry.change, self._terms.lane_limit)
                 self.refused.append(Refusal(entry.index, full, entry.change.user_id))
+                self.short += 1
                 continue
             self.already_there += verdict == ALREADY_THERE
             self.accepted += verdict != ALREADY_THERE

@@ -72,7 +72,8 @@ DONE = "copytrade:done:"
 BATCH = "copytrade:batch:"
 """HASH, a batch's counters; `copytrade:batch:<id>`. Submit, claim, settle, seal, cancel. Fields: `total`, `ended`,
 `in flight`, `o:<outcome>`; `created`, `started`, `sealed`, `cancelled`, `complete` (ms); `priority`; `content`,
-`c<n>` (digests of all, and of a chunk); `deepest`, `deepest lane`. TTL is the results' life once all of it ended."""
+`c<n>` (digests of all, and of a chunk); `short` (how many found their lane full); `deepest`, `deepest lane`. TTL is
+the results' life once all of it ended."""
 
 MEMBERS = "copytrade:members:"
 """SET of what follows `<batch>//` in its changes' IDs; `copytrade:members:<id>`. Submit. Life as BATCH."""

@@ -171,7 +171,9 @@ class Producer(Enqueuing):
                         on_chunk(FanOutReport.of(chosen, intake))
         except QueueUnavailable as exc:
             raise QueueUnavailable(f"{exc}; repeat with batch_id={chosen!r} to add what is missing") from exc
-        await self._do(batches.seal(chosen, terms, life_ms=self._life_ms), f"sealing batch {chosen}")
+        await self._do(
+            batches.seal(chosen, terms, short=intake.short, life_ms=self._life_ms), f"sealing batch {chosen}"
+        )
         return self._batch(chosen, FanOutReport.of(chosen, intake))
 
     def job(self, job_id: str) -> Job:

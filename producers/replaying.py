@@ -104,7 +104,7 @@ def retry(batch_id: str, settings: ProducerSettings, life_ms: int) -> Plan[FanOu
     intake = Intake(ByIndex(again), terms, ttl_ms=ttl_ms, now_ms=lambda: now_ms, fixed=True)
     yield from begin(again, terms)
     yield from take_in(intake, (letter.change for letter in sendable))
-    yield from seal(again, terms, life_ms=life_ms)
+    yield from seal(again, terms, short=intake.short, life_ms=life_ms)
     refused = {refusal.index for refusal in intake.refused}
     sent = {letter.job_id for index, letter in enumerate(sendable) if index not in refused}
     yield from letters.drop([entry for entry in entries if entry.job_id in sent])

@@ -40,9 +40,13 @@ _BATCH_ID_RULE = f"must be 1 to {MAX_BATCH_ID_CHARS} printable ASCII characters 
 _ID_RULE = f"must be 1 to {MAX_ID_CHARS} printable ASCII characters without spaces"
 _DECIMAL_RULE = 'must be a string holding a decimal number without sign or exponent, such as "330" or "0.5"'
 
-_is_id = re.compile(rf"[!-~]{{1,{MAX_ID_CHARS}}}", re.ASCII).fullmatch
-_is_decimal = re.compile(r"(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,20})?", re.ASCII).fullmatch
-_is_whole = re.compile(r"[1-9][0-9]{0,5}", re.ASCII).fullmatch
+ID_PATTERN = rf"[!-~]{{1,{MAX_ID_CHARS}}}"
+DECIMAL_PATTERN = r"(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,20})?"
+WHOLE_PATTERN = r"[1-9][0-9]{0,5}"
+
+_is_id = re.compile(ID_PATTERN, re.ASCII).fullmatch
+_is_decimal = re.compile(DECIMAL_PATTERN, re.ASCII).fullmatch
+_is_whole = re.compile(WHOLE_PATTERN, re.ASCII).fullmatch
 
 _Fault = tuple[str, str, object]
 """(field, rule, value)"""

@@ -10,7 +10,7 @@ free turn, so that nobody who waits loses a turn to a newcomer. A lane on the bu
 change moves up as a whole, until that change has ended.
 
 A chunk of a batch is refused as a whole, and nothing is written, if the batch was begun with other content, if it is
-sealed and this would add to it, or if it was cancelled.
+sealed and this would add to it (unless changes of it found their lane full), or if it was cancelled.
 
 KEYS  1 schedule   2 bulk schedule   3 lanes   4 bell   5 batch   6 members   7 batches   8 results
 ARGV  1 lane prefix   2 head prefix   3 job prefix   4 result prefix   5 bucket prefix   6 bucket suffix
@@ -47,11 +47,11 @@ local function known(job_id)
 end
 
 local function why_not()
-  local before = redis.call('HMGET', batch, 'content', 'sealed', 'cancelled', chunk)
+  local before = redis.call('HMGET', batch, 'content', 'sealed', 'cancelled', chunk, 'short', 'complete')
   if before[1] and before[1] ~= content then return OTHER_CONTENT end
   if chunk ~= '' and before[4] and before[4] ~= digest then return OTHER_CONTENT end
   if before[3] then return CANCELLED end
-  if not before[2] then return nil end
+  if not before[2] or tonumber(before[5] or 0) > 0 and not before[6] then return nil end
   for i = FIRST, #ARGV, STEP do
     if not known(ARGV[i + 1]) then return SEALED end
   end

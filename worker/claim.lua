@@ -3,8 +3,8 @@ claim: take the due heads.
 
 Goes through due lanes by due time, interactive ones first, with a share kept for bulk. A lane whose user has a slot
 within the look-ahead is claimed: the slot is taken from the user's bucket and from the egress's (see bucket.lua), and
-the lane's score becomes the end of its lease. A lane whose slot is further away, or that is paused, is put off. Atomic
-so that a slot is given once and a lane is never held by two.
+the lane's score becomes the end of its lease. A lane whose slot is further away, or that is paused, is put off.
+Atomic so that a slot is given once and a lane is never held by two.
 
 KEYS  1 schedule   2 bulk schedule   3 lanes   4 bell   5 egress   6 counts   7 paused   8 rates   9 egresses
 ARGV  1 lane prefix   2 head prefix   3 job prefix   4 batch prefix   5 name of the egress

@@ -120,6 +120,10 @@ class FileCredentials:
         self._next_check_s = self._clock.monotonic() + CHECK_INTERVAL_S
         self._turn = asyncio.Lock()
 
+    def __len__(self) -> int:
+        """How many users it has."""
+        return len(self._users)
+
     async def get(self, user_id: str) -> Credentials:
         """The credentials of a user.
 

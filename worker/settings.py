@@ -32,7 +32,8 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
         result_ttl_s: how long results are kept.
         dead_letter_ttl_s: how long changes that ended rejected, unauthorized or exhausted are kept to be replayed.
         stop_timeout_s: how long a stopping worker waits for what is in flight.
-        health_interval_s: how often the worker writes its health key.
+        health_interval_s: how often the worker writes its health key and tells that it is there, which it does at least
+            once a minute.
         log_level: DEBUG, INFO, WARNING or ERROR.
     """
 

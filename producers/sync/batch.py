@@ -9,8 +9,7 @@ from typing import Any, Self
 from redis import Redis
 
 from producers import batches, keys
-from producers.batch import LONGEST_BLOCK_S
-from producers.batches import PAGE, ResultPage, cursor_of, position_of
+from producers.batches import LONGEST_BLOCK_S, PAGE, ResultPage, cursor_of, position_of
 from producers.contract import JobResult
 from producers.errors import ResultTimeout
 from producers.fan_out import FanOutReport

@@ -78,7 +78,7 @@ class Enqueuing(Steering):
     ) -> EnqueueReport:
         """Puts many changes at the ends of their lanes, in the order given; one round trip per 500."""
         terms = Terms(self._settings.lane_limit, Priority(priority), coalesce)
-        intake = self._intake(Named(self._ids, job_id), terms, ttl_s)
+        intake = self._intake(Named(self._ids.next, job_id), terms, ttl_s)
         with reaching_redis("the last chunk may or may not be accepted"):
             self._now_ms()
         landed = self._do(take_in(intake, changes), "the last chunk may or may not be accepted")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from producers.errors import QueueUnavailable
+from producers.performing import unavailable
 from producers.trips import Call, Plan, Trip
 
 LOOK_AGAIN_S = 5.0
@@ -81,4 +81,4 @@ def reaching_redis(doing: str) -> Iterator[None]:
     try:
         yield
     except RedisError as exc:
-        raise QueueUnavailable(f"{doing}: Redis did not answer ({type(exc).__name__}: {exc})") from exc
+        raise unavailable(doing, exc) from exc

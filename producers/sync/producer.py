@@ -132,7 +132,7 @@ class Producer(Enqueuing):
             self._do(take_in(intake, items, tell), "the last chunk may or may not be accepted")
         except QueueUnavailable as exc:
             raise QueueUnavailable(f"{exc}; repeat with batch_id={chosen!r} to add what is missing") from exc
-        self._do(batches.seal(chosen, terms, life_ms=self._life_ms), f"sealing batch {chosen}")
+        self._do(batches.seal(chosen, terms, short=intake.short, life_ms=self._life_ms), f"sealing batch {chosen}")
         return self._batch(chosen, FanOutReport.of(chosen, intake))
 
     def job(self, job_id: str) -> Job:

@@ -212,7 +212,11 @@ def test_a_lane_that_has_reason_to_wait_is_no_warning(changed: dict[str, Any], r
 
 def test_another_egress_that_is_held_is_no_reason_to_wait() -> None:
     """The one that may send should."""
-    egresses = [egress(backlog_s=0.03), egress(name="south", hold_s=100.0), egress(name="gone", workers=0, backlog_s=5.0)]
+    egresses = [
+        egress(backlog_s=0.03),
+        egress(name="south", hold_s=100.0),
+        egress(name="gone", workers=0, backlog_s=5.0),
+    ]
 
     assert found("lanes", bulk=LATE, egresses=egresses).status is CheckStatus.WARN
 

@@ -1,0 +1,50 @@
+"""Files of followers as tests hand them in."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Literal
+
+from producers import SettingsChange
+from producers.cli.given.faults import Fault
+from producers.cli.given.followers import Followers, Wanted
+from producers.cli.given.template import Template
+
+SETTINGS: Mapping[str, object] = {
+    "traderId": "t1",
+    "symbol": "BTCUSDT",
+    "productType": "USDT-FUTURES",
+    "marginType": "trader",
+    "leverType": "trader",
+    "traceType": "amount",
+    "traceValue": "330",
+}
+"""Everything that a change needs beside its user."""
+
+
+def followers(
+    text: str | bytes,
+    form: Literal["csv", "jsonl"] = "csv",
+    settings: object = SETTINGS,
+    *,
+    ignore_other_columns: bool = False,
+) -> Followers:
+    """A file with this text."""
+    content = text.encode() if isinstance(text, str) else text
+    return Followers(io.BytesIO(content), form, Template.of(settings), ignore_other_columns)
+
+
+def changes(found: Followers) -> list[SettingsChange]:
+    """Its good lines."""
+    return [each.change for each in found if isinstance(each, Wanted)]
+
+
+def users(found: Followers) -> list[str]:
+    """The users of its good lines."""
+    return [change.user_id for change in changes(found)]
+
+
+def faults(found: Followers) -> list[tuple[int, str]]:
+    """Line and field of its bad lines."""
+    return [(each.line, each.field) for each in found if isinstance(each, Fault)]

@@ -1,0 +1,239 @@
+"""`batch list|show|watch|results|cancel|retry-failed`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from producers import Batch, Outcome, Producer
+from tests.changes import change
+from tests.cli.conftest import Copytrade
+
+USERS = ("1001", "1002", "1003")
+ENDINGS = {"1002": Outcome.REJECTED, "1003": Outcome.UNAUTHORIZED}
+
+
+def begin(copytrade: Copytrade, batch_id: str = "july") -> None:
+    """A batch of three changes."""
+
+    async def work(producer: Producer) -> Batch:
+        return await producer.fan_out([change(user) for user in USERS], batch_id=batch_id)
+
+    copytrade.ask(work)
+
+
+def end(copytrade: Copytrade, batch_id: str = "july") -> None:
+    """A batch of three changes, one of which was applied."""
+    begin(copytrade, batch_id)
+    copytrade.end_all(ENDINGS)
+
+
+def test_batches_are_listed_newest_first(copytrade: Copytrade) -> None:
+    """A row each; documents have all there is to know."""
+    end(copytrade, "a")
+    begin(copytrade, "b")
+
+    header, *rows = [line.split("\t") for line in copytrade("batch", "list").stdout.splitlines()]
+
+    assert header == ["batch", "state", "priority", "total", "ended", "outcomes", "created"]
+    assert [row[:5] for row in rows] == [["b", "running", "bulk", "3", "0"], ["a", "complete", "bulk", "3", "3"]]
+    assert rows[1][5] == "1 applied, 1 rejected, 1 unauthorized"
+    assert [line["batchId"] for line in copytrade.json_lines("batch", "list", "--limit", "1")] == ["b"]
+
+
+def test_without_batches_only_the_header_is_listed(copytrade: Copytrade) -> None:
+    """And no document."""
+    assert len(copytrade("batch", "list").stdout.splitlines()) == 1
+    assert copytrade.json_lines("batch", "list") == []
+
+
+def test_a_batch_is_shown_with_how_far_it_is(copytrade: Copytrade) -> None:
+    """For people and as a document."""
+    begin(copytrade)
+
+    facts = dict(line.split("\t") for line in copytrade("batch", "show", "july").stdout.splitlines())
+
+    assert (facts["state"], facts["total"], facts["queued"]) == ("running", "3", "3")
+    assert copytrade.json("batch", "show", "july")["queued"] == 3
+
+
+@pytest.mark.parametrize("command", ["show", "watch", "results", "cancel", "retry-failed"])
+def test_a_batch_that_is_not_there_has_status_4(copytrade: Copytrade, command: str) -> None:
+    """It was never begun, or has expired."""
+    assert "nobody" in copytrade.error("batch", command, "nobody", status=4)
+
+
+@pytest.mark.parametrize("command", ["show", "watch", "results", "cancel", "retry-failed"])
+def test_what_cannot_be_a_batch_id_has_status_2(copytrade: Copytrade, command: str) -> None:
+    """It is not looked for."""
+    assert "batch_id: must be" in copytrade.error("batch", command, "a/b", status=2)
+
+
+def test_watching_an_ended_batch_ends_at_once_and_tells_whether_all_was_applied(copytrade: Copytrade) -> None:
+    """Exit status 1: two were not."""
+    end(copytrade)
+
+    assert "outcomes\t1 applied, 1 rejected, 1 unauthorized" in copytrade("batch", "watch", "july", status=1).stdout
+    assert [line["complete"] for line in copytrade.json_lines("batch", "watch", "july", status=1)] == [True]
+
+
+def test_watching_ends_with_5_when_the_time_is_over(copytrade: Copytrade) -> None:
+    """The batch goes on."""
+    begin(copytrade)
+
+    assert "(0 of 3 have ended)" in copytrade.error("batch", "watch", "july", "--timeout", "0", status=5)
+
+
+def test_results_are_shown_as_a_table(copytrade: Copytrade) -> None:
+    """Tab-separated in a pipe; standard error says that there are no more."""
+    end(copytrade)
+
+    shown = copytrade("batch", "results", "july")
+    header, *rows = [line.split("\t") for line in shown.stdout.splitlines()]
+
+    assert header[:3] == ["user", "trader", "outcome"]
+    assert {row[0]: row[2] for row in rows} == {"1001": "applied", **ENDINGS}
+    assert "3 results; the batch is complete" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "users"),
+    [(("--failed",), {"1002", "1003"}), (("--outcome", "rejected"), {"1002"}), (("--outcome", "applied"), {"1001"})],
+)
+def test_results_can_be_chosen_by_outcome(copytrade: Copytrade, words: tuple[str, ...], users: set[str]) -> None:
+    """Whatever was not applied, or one way of ending."""
+    end(copytrade)
+
+    assert {line["userId"] for line in copytrade.json_lines("batch", "results", "july", *words)} == users
+
+
+def test_results_are_exported_as_csv_and_json_lines(copytrade: Copytrade, tmp_path: Path) -> None:
+    """To standard output or to a file; the same results."""
+    end(copytrade)
+    output = tmp_path / "results.csv"
+
+    copytrade("batch", "results", "july", "--format", "csv", "--output", str(output))
+    printed = copytrade("batch", "results", "july", "--format", "jsonl").stdout
+
+    rows = list(csv.DictReader(io.StringIO(output.read_text(encoding="utf-8"))))
+    assert {row["userId"]: row["outcome"] for row in rows} == {"1001": "applied", **ENDINGS}
+    assert [json.loads(line)["jobId"] for line in printed.splitlines()] == [row["jobId"] for row in rows]
+
+
+def test_an_export_of_failures_can_be_fanned_out_again(copytrade: Copytrade, tmp_path: Path) -> None:
+    """Its columns name the users and their traders."""
+    end(copytrade)
+    output = tmp_path / "failed.csv"
+    copytrade("batch", "results", "july", "--failed", "--format", "csv", "--output", str(output))
+
+    flags = ("--symbol", "BTCUSDT", "--product-type", "USDT-FUTURES", "--margin-type", "trader", "--lever-type")
+    again = copytrade.json_lines(
+        *("fan-out", str(output), *flags, "trader", "--trace-type", "percent"),
+        *("--ignore-other-columns", "--dry-run"),
+    )
+
+    assert {(line["userId"], line["traderId"]) for line in again} == {("1002", "t1"), ("1003", "t1")}
+
+
+def test_a_reading_goes_on_where_an_earlier_one_ended(copytrade: Copytrade) -> None:
+    """Its cursor is told on standard error."""
+    begin(copytrade)
+    first = copytrade("batch", "results", "july", "--json")
+    position = json.loads(first.stderr)
+    copytrade.end_all(ENDINGS)
+    second = copytrade("batch", "results", "july", "--after", position["cursor"], "--json")
+    third = copytrade("batch", "results", "july", "--after", json.loads(second.stderr)["cursor"])
+
+    assert (first.stdout, position["complete"]) == ("", False)
+    assert len(second.stdout.splitlines()) == 3
+    assert json.loads(second.stderr)["complete"] is True
+    assert "0 results" in third.stderr
+
+
+@pytest.mark.parametrize("cursor", ["x", "", "0-0", "july:0", "-1"])
+def test_a_cursor_from_elsewhere_is_refused(copytrade: Copytrade, cursor: str) -> None:
+    """Exit status 2."""
+    end(copytrade)
+
+    assert copytrade.error("batch", "results", "july", "--after", cursor, status=2)
+
+
+def test_the_cursor_of_another_batch_is_refused(copytrade: Copytrade) -> None:
+    """It would skip results without a word."""
+    end(copytrade, "a")
+    end(copytrade, "b")
+    cursor = json.loads(copytrade("batch", "results", "a", "--json").stderr)["cursor"]
+
+    assert copytrade.error("batch", "results", "b", "--after", cursor, status=2)
+
+
+def test_a_batch_that_is_not_there_leaves_the_output_file_alone(copytrade: Copytrade, tmp_path: Path) -> None:
+    """A mistyped ID must not cost an earlier export."""
+    output = tmp_path / "results.csv"
+    output.write_text("precious", encoding="utf-8")
+
+    copytrade.error("batch", "results", "nobody", "--output", str(output), status=4)
+
+    assert output.read_text(encoding="utf-8") == "precious"
+
+
+def test_an_export_without_results_is_a_header(copytrade: Copytrade) -> None:
+    """Whoever reads it finds its columns."""
+    begin(copytrade)
+
+    assert copytrade("batch", "results", "july", "--format", "csv").stdout.startswith("userId,traderId,")
+
+
+def test_a_file_that_cannot_be_written_is_one_line(copytrade: Copytrade) -> None:
+    """Exit status 1: the batch is as it was."""
+    end(copytrade)
+
+    assert "No such file" in copytrade.error("batch", "results", "july", "--output", "/no/such/dir/file", status=1)
+
+
+def test_following_results_of_an_ended_batch_ends(copytrade: Copytrade) -> None:
+    """Nothing more will come."""
+    end(copytrade)
+
+    assert len(copytrade.json_lines("batch", "results", "july", "--follow")) == 3
+
+
+def test_a_batch_is_cancelled(copytrade: Copytrade) -> None:
+    """What was not sent ends cancelled."""
+    begin(copytrade)
+
+    assert copytrade.json("batch", "cancel", "july") == {"batchId": "july", "cancelled": 3, "inFlight": 0}
+    assert copytrade("batch", "cancel", "july").stdout == "cancelled\t0\nin flight\t0\n"
+    assert copytrade.json("batch", "show", "july")["cancelled"] is True
+
+
+def test_failures_are_sent_again_as_a_batch_of_their_own(copytrade: Copytrade) -> None:
+    """Its ID is printed alone."""
+    end(copytrade)
+
+    shown = copytrade("batch", "retry-failed", "july")
+    new = shown.stdout.strip()
+
+    assert new != "july"
+    assert f"2 changes; follow it with: copytrade batch watch {new}" in shown.stderr
+    assert copytrade.json("batch", "show", new)["total"] == 2
+
+
+def test_a_batch_without_failures_has_nothing_to_send_again(copytrade: Copytrade) -> None:
+    """Exit status 4."""
+    begin(copytrade)
+    copytrade.end_all()
+
+    assert copytrade.error("batch", "retry-failed", "july", status=4)
+
+
+def test_a_long_table_in_a_pipe_has_its_header_once(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many pages it takes to read."""
+    monkeypatch.setattr("producers.cli.reading.PAGE", 1)
+    end(copytrade)
+
+    assert len(copytrade("batch", "results", "july").stdout.splitlines()) == 1 + len(USERS)

@@ -1,0 +1,170 @@
+"""`enqueue`, `status`, `result`, `cancel`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from arq.connections import ArqRedis
+
+from producers import Job, Outcome, Producer, keys
+from producers.codec import decode_change
+from producers.connection import open_redis
+from tests.changes import change
+from tests.cli.conftest import FLAGS, Copytrade
+
+WHOLE = json.dumps(
+    {
+        "userId": "1001",
+        "traderId": "t1",
+        "settings": [
+            {
+                "symbol": "BTCUSDT",
+                "productType": "USDT-FUTURES",
+                "marginType": "trader",
+                "leverType": "trader",
+                "traceType": "amount",
+                "traceValue": "330",
+            }
+        ],
+    }
+)
+
+
+def enqueued(copytrade: Copytrade, job_id: str = "order-1", user: str = "1001") -> str:
+    """The ID of a queued change."""
+
+    async def work(producer: Producer) -> Job:
+        return await producer.enqueue(change(user), job_id=job_id)
+
+    return copytrade.ask(work).job_id
+
+
+def test_a_change_of_flags_is_enqueued_and_its_id_printed_alone(copytrade: Copytrade) -> None:
+    """A shell script takes it from standard output."""
+    job_id = copytrade("enqueue", "--user", "1001", *FLAGS).stdout.strip()
+
+    assert copytrade.json("status", job_id) == {"jobId": job_id, "state": "queued", "position": 0, "result": None}
+
+
+def test_a_whole_change_comes_from_a_file_or_standard_input(copytrade: Copytrade) -> None:
+    """Flags replace what it says."""
+    first = copytrade.json("enqueue", "-", "--job-id", "a", stdin=WHOLE)
+    again = copytrade.json("enqueue", "-", "--job-id", "a", stdin=WHOLE)
+    copytrade("enqueue", "-", "--user", "1002", "--trace-value", "7", "--job-id", "b", stdin=WHOLE)
+
+    assert first == {"jobId": "a", "alreadyThere": False, "result": None}
+    assert again["alreadyThere"] is True
+    assert copytrade.json("user", "show", "1002")["lanes"][0]["head"] == "b"
+
+
+def test_settings_may_come_from_a_file_of_their_own(copytrade: Copytrade, settings_file: str) -> None:
+    """As for a fan-out."""
+    copytrade("enqueue", "--user", "1001", "--settings", settings_file, "--job-id", "a")
+
+    assert copytrade.json("status", "a")["state"] == "queued"
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "said"),
+    [
+        (("--user", "1001"), "", "traderId: "),
+        ((*FLAGS,), "", "userId: "),
+        (("-",), "{", "is not a JSON file in UTF-8"),
+        (("-",), "[]", "must be one change, a JSON object"),
+        (("-", "--stop-loss-ratio", "0.5"), WHOLE, "settings[0].stopLossRatio: must be"),
+        (("-", "--ttl", "-1"), WHOLE, "ttl_s: must be above 0"),
+        (("-", "--ttl", "nan"), WHOLE, "ttl_s: must be above 0"),
+        (("-", "--job-id", "two words"), WHOLE, "job_id: must be"),
+        (("-", "--job-id", "batch//1"), WHOLE, "job_id: must not contain"),
+        (("-", "--settings", "-"), WHOLE, "give one of them"),
+        (("--product-type", "SPOT"), "", "'SPOT' is not one of"),
+        (("--no-such-option",), "", "; see copytrade enqueue --help"),
+        (("/no/such/file",), "", "No such file"),
+    ],
+)
+def test_bad_input_is_one_line_and_changes_nothing(
+    copytrade: Copytrade, words: tuple[str, ...], stdin: str, said: str
+) -> None:
+    """Exit status 2."""
+    assert said in copytrade.error("enqueue", *words, stdin=stdin, status=2)
+    assert copytrade.json("top", "--once")["lanes"] == 0
+
+
+def test_errors_are_json_on_standard_error_when_programs_read(copytrade: Copytrade) -> None:
+    """Standard output stays empty."""
+    result = copytrade("status", "nobody", "--json", status=4)
+
+    assert result.stdout == ""
+    assert json.loads(result.stderr)["status"] == 4
+
+
+def test_the_result_of_an_applied_change_is_shown_and_its_status_is_0(copytrade: Copytrade) -> None:
+    """Names and values, tab-separated in a pipe."""
+    job_id = enqueued(copytrade)
+    copytrade.end_all()
+
+    lines = dict(line.split("\t") for line in copytrade("result", job_id).stdout.splitlines())
+
+    assert (lines["job"], lines["outcome"], lines["user"]) == (job_id, "applied", "1001")
+    assert copytrade.json("result", job_id)["outcome"] == "applied"
+    assert copytrade.json("status", job_id)["state"] == "done"
+
+
+def test_a_change_that_was_not_applied_has_status_1(copytrade: Copytrade) -> None:
+    """The document is the same."""
+    job_id = enqueued(copytrade)
+    copytrade.end_all({"1001": Outcome.REJECTED}, code="40034", message="no such \x1b[31mtrader")
+
+    shown = copytrade("result", job_id, status=1).stdout
+
+    assert "message\tno such \\x1b[31mtrader\n" in shown
+    assert copytrade.json("result", job_id, status=1)["code"] == "40034"
+
+
+def test_a_change_that_has_not_ended_has_status_5(copytrade: Copytrade) -> None:
+    """With and without waiting."""
+    job_id = enqueued(copytrade)
+
+    assert "has not ended" in copytrade.error("result", job_id, status=5)
+    assert "has not ended" in copytrade.error("result", job_id, "--wait", "--timeout", "0.05", status=5)
+
+
+@pytest.mark.parametrize("command", ["status", "result", "cancel"])
+def test_a_change_that_is_not_there_has_status_4(copytrade: Copytrade, command: str) -> None:
+    """It was never accepted, or its result has expired."""
+    assert "no change nobody" in copytrade.error(command, "nobody", status=4)
+
+
+@pytest.mark.parametrize("command", ["status", "result", "cancel"])
+def test_what_cannot_be_an_id_has_status_2(copytrade: Copytrade, command: str) -> None:
+    """It is not looked for."""
+    assert "job_id: must be" in copytrade.error(command, "two words", status=2)
+
+
+def test_a_queued_change_is_cancelled_and_an_ended_one_is_not(copytrade: Copytrade) -> None:
+    """Exit status 1 says that it was not taken back."""
+    first, second = enqueued(copytrade, "a"), enqueued(copytrade, "b", "1002")
+
+    assert copytrade.json("cancel", first) == {"jobId": "a", "cancellation": "cancelled"}
+    copytrade.end_all()
+
+    assert copytrade.json("result", first, status=1)["outcome"] == "cancelled"
+    assert copytrade("cancel", second, status=1).stdout == "not cancelled: it had ended\n"
+
+
+def test_a_change_may_be_allowed_to_go_with_those_before_it(copytrade: Copytrade, valkey_dsn: str) -> None:
+    """The worker reads that from what is stored."""
+
+    async def stored() -> bytes | None:
+        client = open_redis(valkey_dsn, ArqRedis, timeout_s=5)
+        payload: bytes | None = await client.get(keys.JOB + job_id)
+        await client.aclose()
+        return payload
+
+    job_id = copytrade.json("enqueue", "--user", "1001", *FLAGS, "--coalesce")["jobId"]
+    payload = asyncio.run(stored())
+
+    assert payload is not None
+    assert decode_change(payload).k.coalesce is True

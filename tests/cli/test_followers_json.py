@@ -1,0 +1,141 @@
+"""JSON lines of followers: IDs, objects, whole changes; and what is said of what is none of these."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from producers.cli.given.faults import BadInput, Fault
+from producers.cli.given.followers import form_of, readable_again
+from producers.cli.given.template import Template
+from tests.cli.followers_files import SETTINGS, changes, faults, followers, users
+
+WHOLE = (
+    '{"userId":"1001","traderId":"t7","settings":[{"symbol":"ETHUSDT","productType":"USDT-FUTURES",'
+    '"marginType":"trader","leverType":"trader","traceType":"percent","traceValue":"1"}]}'
+)
+
+
+def test_a_line_may_be_a_user_as_text_or_as_number() -> None:
+    """A number of any length keeps all its digits."""
+    assert users(followers('"1001"\n1002\n123456789012345678901234567890\n', "jsonl")) == [
+        "1001",
+        "1002",
+        "123456789012345678901234567890",
+    ]
+
+
+def test_an_object_replaces_what_it_names_and_a_number_is_taken_as_it_is_written() -> None:
+    """The exchange takes numbers as text: 0.10 stays 0.10."""
+    (change,) = changes(followers('{"user_id": 1001, "traceValue": 0.10, "symbol": null}', "jsonl"))
+
+    assert (change.user_id, change.settings[0].trace_value, change.settings[0].symbol) == ("1001", "0.10", "BTCUSDT")
+
+
+def test_a_whole_change_stands_for_itself() -> None:
+    """Its settings take the place of those of all."""
+    (change,) = changes(followers(WHOLE, "jsonl"))
+
+    assert (change.trader_id, len(change.settings), change.settings[0].symbol) == ("t7", 1, "ETHUSDT")
+    assert changes(followers(WHOLE, "jsonl", settings=[])) == [change]
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "rule"),
+    [
+        ("{", "line", "must be one JSON value"),
+        ("true", "line", "must be a user ID or an object"),
+        ("null", "line", "must be a user ID or an object"),
+        ("{}", "userId", "printable ASCII"),
+        ('{"userId": ["1"]}', "userId", "printable ASCII"),
+        ('{"userId": "1001", "tracevalu": "5"}', "tracevalu", "did you mean traceValue?"),
+        ('{"userId": "1001", "user_id": "1002"}', "user_id", "another spelling"),
+        ('{"userId": "1001", "userId": "1002"}', "line", "'userId' is there twice"),
+        ('{"userId": "1001", "settings": {}}', "settings", "must be a list of settings"),
+        ('{"userId": "1001", "settings": [1]}', "settings[0]", "must be an object"),
+        ('{"userId": "1001", "settings": [{"symbl": "X"}]}', "settings[0].symbl", "did you mean symbol?"),
+        ('{"userId": "1001", "settings": []}', "settings", "must be a list of 1 to 10 settings"),
+        ('{"userId": "1001", "settings": [], "symbol": "X"}', "settings", "cannot stand beside symbol"),
+        ('{"userId": "1001", "traceValue": NaN}', "line", "NaN is no JSON number"),
+        ('{"userId": "1001", "traceValue": 1e5}', "settings[0].traceValue", "must be a string holding a decimal"),
+        ("[" * 20_000, "line", "must be one JSON value"),
+        ('"\\ud800"', "userId", "printable ASCII"),
+    ],
+)
+def test_a_bad_line_is_named_and_spoils_no_other(line: str, field: str, rule: str) -> None:
+    """With its field in wire names and the rule that it breaks."""
+    found = followers(f'"1000"\n{line}\n"1002"\n', "jsonl")
+
+    (fault,) = [each for each in found if isinstance(each, Fault)]
+
+    assert (fault.line, fault.field) == (2, field)
+    assert rule in fault.rule
+    assert users(found) == ["1000", "1002"]
+
+
+def test_names_that_are_no_fields_are_passed_over_when_asked() -> None:
+    """In the object and in its settings."""
+    found = followers('{"userId": "1001", "note": 1}\n', "jsonl", ignore_other_columns=True)
+
+    assert users(found) == ["1001"]
+    assert faults(followers('{"userId": "1001", "note": 1}\n', "jsonl")) == [(1, "note")]
+
+
+def test_one_big_array_is_refused_with_the_way_to_make_lines_of_it() -> None:
+    """It could not be read line by line."""
+    with pytest.raises(BadInput, match="jq -c"):
+        followers('["1001", "1002"]', "jsonl").survey()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "form"),
+    [
+        ("f.csv", b"1", "csv"),
+        ("F.TSV", b"{", "csv"),
+        ("f.jsonl", b"user_id", "jsonl"),
+        ("f.ndjson", b"", "jsonl"),
+        ("<stdin>", b"user_id\n1", "csv"),
+        ("<stdin>", b'{"userId": 1}', "jsonl"),
+        ("<stdin>", b'\xef\xbb\xbf"1001"', "jsonl"),
+        ("f.txt", b"\n 1001\n", "jsonl"),
+        ("", b"", "csv"),
+    ],
+)
+def test_the_form_of_a_file_is_told_by_its_name_or_its_start(name: str, content: bytes, form: str) -> None:
+    """IDs one a line, without a header, are JSON lines."""
+    assert form_of(name, io.BytesIO(content)) == form
+
+
+def test_a_pipe_is_copied_so_that_it_can_be_read_twice() -> None:
+    """A file is not."""
+
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+    file, pipe = io.BytesIO(b"abc"), Pipe(b"abc")
+
+    assert readable_again(file) is file
+    with readable_again(pipe) as copy:
+        copy.seek(0)
+        assert copy.read() == b"abc"
+
+
+@pytest.mark.parametrize(
+    "given", ["x", 1, None, [1], {"nonsense": 1}, {"settings": 1}, {"settings": [], "symbol": "X"}]
+)
+def test_settings_that_are_none_are_refused(given: object) -> None:
+    """One line that says what they must be."""
+    with pytest.raises(BadInput):
+        Template.of(given)
+
+
+def test_a_flag_replaces_what_the_file_says_of_the_one_setting() -> None:
+    """Of several, nobody could say which."""
+    template = Template.of(dict(SETTINGS)).with_fields({"trace_value": "7", "trader_id": "t2"})
+    two = Template.of([{"symbol": "A"}, {"symbol": "B"}])
+
+    assert (template.common().trader_id, template.common().settings[0].trace_value) == ("t2", "7")
+    with pytest.raises(BadInput, match="which of the 2 settings is meant"):
+        two.with_fields({"trace_value": "7"})

@@ -1,0 +1,219 @@
+"""What all commands have in common: help, exit statuses, errors, Redis that is away, commands of other packages."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from ops.redis_server import free_port
+from producers import errors
+from producers.cli import root as root_module
+from producers.cli.exits import MEANINGS, Exit, status_of
+from producers.cli.root import root
+from producers.errors import ProducerError
+from tests.cli.conftest import Copytrade
+
+COMMANDS = ("enqueue", "fan-out", "status", "result", "cancel", "batch", "user", "pause", "resume", "paused", "dead")
+READING = ("batch list", "paused", "dead list", "top --once", "user show 1001")
+
+
+@click.command()
+def greet() -> None:
+    """Say hello."""
+    click.echo("hello")
+
+
+NOT_A_COMMAND = object()
+
+
+def test_help_lists_every_command_and_every_exit_status() -> None:
+    """One screen says what there is."""
+    shown = CliRunner().invoke(root, ["--help"])
+
+    assert shown.exit_code == 0
+    for name in (*COMMANDS, "top", "doctor", "schema"):
+        assert f"  {name} " in shown.stdout
+    for status, meaning in MEANINGS.items():
+        assert f"{status.value:>3}  {meaning}" in shown.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str) -> None:
+    """With its options and what they mean."""
+    shown = CliRunner().invoke(root, [name, "--help"])
+
+    assert shown.exit_code == 0
+    assert "--help" in shown.stdout
+
+
+def walk(command: click.Command, path: str = "") -> list[tuple[str, click.Command]]:
+    """Every command below a command, with its path."""
+    if not isinstance(command, click.Group):
+        return [(path, command)]
+    return [found for name, each in command.commands.items() for found in walk(each, f"{path} {name}".strip())]
+
+
+@pytest.mark.parametrize(("path", "command"), walk(root), ids=[path for path, _ in walk(root)])
+def test_every_command_has_help_json_and_the_place_of_redis(path: str, command: click.Command) -> None:
+    """Wherever people look for them on the line."""
+    options = {name for param in command.params for name in param.opts}
+
+    assert command.help, path
+    assert {"--json", "--redis"} <= options
+    assert all(param.help for param in command.params if isinstance(param, click.Option))
+
+
+def test_without_words_it_shows_help_with_status_2() -> None:
+    """Nothing was asked for."""
+    shown = CliRunner().invoke(root, [])
+
+    assert shown.exit_code == Exit.BAD_INPUT
+    assert "Commands:" in shown.output
+
+
+@pytest.mark.parametrize(
+    "words", [["no-such-command"], ["batch", "no-such"], ["status"], ["--no-such"], ["status", "--x"]]
+)
+def test_wrong_usage_is_one_line_with_the_way_to_help(words: list[str]) -> None:
+    """Exit status 2."""
+    shown = CliRunner().invoke(root, words)
+
+    assert shown.exit_code == Exit.BAD_INPUT
+    assert shown.stdout == ""
+    (line,) = shown.stderr.splitlines()
+    assert "--help" in line
+
+
+def test_every_error_of_the_producers_side_has_its_status() -> None:
+    """A new error must be thought of."""
+    expected = {
+        "InvalidChange": 2,
+        "InvalidId": 2,
+        "InvalidLimit": 2,
+        "InvalidCursor": 2,
+        "SettingsError": 2,
+        "BatchConflict": 2,
+        "LaneFull": 1,
+        "QueueUnavailable": 3,
+        "ResultTimeout": 5,
+        "JobNotFound": 4,
+        "BatchNotFound": 4,
+        "DeadLetterNotFound": 4,
+    }
+    kinds = [
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, ProducerError) and kind is not ProducerError
+    ]
+
+    assert {kind.__name__: int(status_of(kind.__new__(kind))) for kind in kinds} == expected
+
+
+@pytest.mark.parametrize("command", READING)
+def test_without_redis_every_command_ends_with_one_line_and_status_3(command: str) -> None:
+    """Soon, and without a traceback."""
+    copytrade = Copytrade(f"redis://:secret@127.0.0.1:{free_port()}/0")
+
+    said = copytrade.error(*command.split(), status=3)
+
+    assert "Redis did not answer" in said
+    assert "secret" not in said
+
+
+def test_a_dsn_that_cannot_be_read_is_named_without_its_password() -> None:
+    """Exit status 2."""
+    said = Copytrade("http://user:secret@host/0").error("paused", status=2)
+
+    assert "COPYTRADE_REDIS_DSN: must start with" in said
+    assert "secret" not in said
+
+
+def test_the_dsn_comes_from_the_environment_too(valkey_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An option goes before it."""
+    monkeypatch.setenv("COPYTRADE_REDIS_DSN", valkey_dsn)
+
+    assert CliRunner().invoke(root, ["paused", "--json"]).stdout == "[]\n"
+    assert CliRunner().invoke(root, ["paused", "--redis", "http://"]).exit_code == Exit.BAD_INPUT
+
+
+def join(monkeypatch: pytest.MonkeyPatch, **commands: str) -> None:
+    """Lets other packages' commands join."""
+    points = EntryPoints(EntryPoint(name, value, root_module.COMMANDS_GROUP) for name, value in commands.items())
+    monkeypatch.setattr(root_module, "entry_points", lambda group: points.select(group=group))
+
+
+def test_a_command_of_another_package_joins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is listed and run."""
+    join(monkeypatch, greet=f"{__name__}:greet")
+
+    assert "greet" in CliRunner().invoke(root, ["--help"]).stdout
+    assert CliRunner().invoke(root, ["greet"]).stdout == "hello\n"
+
+
+@pytest.mark.parametrize("target", ["no.such.module:x", f"{__name__}:nothing", f"{__name__}:NOT_A_COMMAND"])
+def test_a_command_that_cannot_be_loaded_is_a_warning_and_breaks_no_other(
+    monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    """Asked for, it is an error that says whose it is."""
+    join(monkeypatch, broken=target, greet=f"{__name__}:greet")
+
+    listed = CliRunner().invoke(root, ["--help"])
+    asked = CliRunner().invoke(root, ["broken"])
+
+    assert "greet" in listed.stdout
+    assert "warning: the command 'broken'" in listed.stderr
+    assert CliRunner().invoke(root, ["greet"]).stderr == ""
+    assert asked.exit_code == Exit.NOT_ALL
+    assert "cannot be loaded" in asked.stderr
+
+
+def test_a_command_of_another_package_does_not_replace_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours stays what it is."""
+    join(monkeypatch, status=f"{__name__}:greet")
+
+    assert CliRunner().invoke(root, ["status", "--help"]).stdout.startswith("Usage: copytrade status")
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program in a process of its own."""
+    return subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
+    )
+
+
+def test_an_app_that_enqueues_needs_neither_click_nor_rich() -> None:
+    """They come with the command line only."""
+    run = run_python(
+        "import sys; sys.modules['rich'] = None; import producers\n"
+        "print('producers.cli' in sys.modules, any(name.startswith('rich.') for name in sys.modules))"
+    )
+
+    assert run.stdout.split() == ["False", "False"]
+
+
+def test_a_reader_that_goes_away_is_no_traceback(followers_csv: Callable[..., str], settings_file: str) -> None:
+    """As in `copytrade ... | head`."""
+    words = f"fan-out {followers_csv(*map(str, range(5000)))} --settings {settings_file} --dry-run --json"
+    run = subprocess.run(  # noqa: S603 - our own program
+        ["/bin/sh", "-c", f"{sys.executable} -m producers.cli {words} | head -n 1"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert run.stdout.count("\n") == 1
+    assert run.stderr == ""
+
+
+def test_the_schema_is_one_document() -> None:
+    """For editors and for those who write changes."""
+    assert json.loads(CliRunner().invoke(root, ["schema"]).stdout)

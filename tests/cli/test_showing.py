@@ -1,0 +1,171 @@
+"""What is shown: harmless on a terminal, stable in a pipe, exact as JSON, well-formed as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+
+import pytest
+from rich.console import Console
+
+from producers import InvalidChange, Outcome, Priority
+from producers.cli.export import COLUMNS, CsvExport, JsonLinesExport
+from producers.cli.plain import camel, document
+from producers.cli.screen import cell, grid
+from producers.cli.shown import outcome_counts
+from producers.cli.text import duration, safe, timestamp, when
+from tests.changes import attempt, change, result
+
+HOSTILE = "\x1b[31mred\x1b[0m \x9b2J \u202ereversed\u2028\r\n\x00\x7f"
+
+
+def test_nothing_that_steers_a_terminal_gets_through() -> None:
+    """Escape sequences, C1 controls, line ends and marks of direction are spelled out."""
+    shown = safe(HOSTILE)
+
+    assert shown.isprintable()
+    assert shown.startswith(r"\x1b[31mred")
+    assert r"\u202ereversed" in shown
+    assert safe("plain 中文 text") == "plain 中文 text"
+
+
+def test_a_cell_is_shown_as_it_is_and_not_as_markup() -> None:
+    """`[red]` in a message is text."""
+    screen = Console(file=io.StringIO(), force_terminal=True, width=80, color_system="truecolor")
+    screen.print(grid(("message",), [("[red]not markup[/red] \x1b[31m",)]))
+    output = screen.file.getvalue()  # type: ignore[attr-defined]
+
+    assert "[red]not markup[/red]" in output
+    assert "\x1b[31m" not in output
+    assert cell("applied").style == "green"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (float("inf"), "-"),
+        (0, "0 s"),
+        (0.0204, "20 ms"),
+        (1.25, "1.2 s"),
+        (59.4, "59 s"),
+        (61, "1 min 01 s"),
+        (3_661, "1 h 01 min"),
+        (90_000, "1 d 01 h"),
+    ],
+)
+def test_a_duration_is_told_in_the_unit_that_fits(seconds: float | None, text: str) -> None:
+    """Short enough for a column."""
+    assert duration(seconds) == text
+
+
+def test_times_are_utc_and_absent_ones_say_so() -> None:
+    """A reader may be anywhere."""
+    assert when(1_700_000_000_123) == "2023-11-14 22:13:20Z"
+    assert timestamp(1_700_000_000_123) == "2023-11-14T22:13:20.123Z"
+    assert (when(None), when(0), timestamp(None)) == ("-", "-", "")
+
+
+def test_json_has_every_field_in_camel_case_and_only_ascii() -> None:
+    """A program need not guess what an absent field means, and no locale can be upset."""
+    text = document(result("a", Outcome.REJECTED, message="Größe \x9b", attempts=[attempt()]))
+
+    assert text.isascii()
+    read = json.loads(text)
+    assert read["jobId"] == "a"
+    assert read["outcome"] == "rejected"
+    assert read["message"] == "Größe \x9b"
+    assert read["successor"] is None
+    assert read["attempts"][0]["tookMs"] == 20
+
+
+def test_json_of_a_change_is_what_the_exchange_gets() -> None:
+    """What was not given is not there."""
+    assert "longLeverage" not in document(change())
+    assert json.loads(document({"change": change()}))["change"]["settings"][0]["marginCoin"] == "USDT"
+
+
+def test_json_of_other_values_follows_the_same_rules() -> None:
+    """Dataclasses, enumerations, errors, mappings."""
+
+    @dataclass
+    class Report:
+        in_flight: int
+        priority: Priority
+        error: Exception
+        _hidden: int = 1
+
+    report = Report(1, Priority.BULK, InvalidChange("userId", "must be", "x" * 500))
+
+    read = json.loads(document([report, {Outcome.APPLIED: 2}]))
+
+    assert read[0]["inFlight"] == 1
+    assert read[0]["priority"] == "bulk"
+    assert (read[0]["error"]["error"], read[0]["error"]["field"]) == ("InvalidChange", "userId")
+    assert "hidden" not in str(read)
+    assert read[1] == {"applied": 2}
+
+
+def test_camel_case_keeps_what_is_camel_case() -> None:
+    """And digits begin no word of their own."""
+    assert [camel(name) for name in ("user_id", "userId", "total", "rate_per_s")] == [
+        "userId",
+        "userId",
+        "total",
+        "ratePerS",
+    ]
+
+
+def test_an_export_as_csv_is_well_formed_whatever_the_exchange_wrote() -> None:
+    """Quotes, delimiters and line ends stay in their cells."""
+    stream = io.StringIO()
+    export = CsvExport(stream)
+    export.write([result("a", message='say "hi", then\n\x1b[0m'), result("b", code="40034")])
+
+    header, first, second = csv.reader(io.StringIO(stream.getvalue()))
+
+    assert header == list(COLUMNS)
+    assert dict(zip(header, first, strict=True)) == {
+        "userId": "1001",
+        "traderId": "t1",
+        "outcome": "applied",
+        "code": "",
+        "message": r'say "hi", then\n\x1b[0m',
+        "tries": "0",
+        "enqueuedAt": "1970-01-01T00:00:01.000Z",
+        "startedAt": "",
+        "finishedAt": "1970-01-01T00:00:02.000Z",
+        "successor": "",
+        "jobId": "a",
+    }
+    assert second[3] == "40034"
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@"])
+def test_no_cell_of_an_export_is_a_formula(start: str) -> None:
+    """A spreadsheet would run it."""
+    stream = io.StringIO()
+    CsvExport(stream).write([result("a", user_id=f"{start}1", message=f'{start}HYPERLINK("x")')])
+
+    row = list(csv.reader(io.StringIO(stream.getvalue())))[1]
+
+    assert row[0] == f"'{start}1"
+    assert row[4].startswith(f"'{start}")
+
+
+def test_an_export_as_json_lines_is_a_document_a_line() -> None:
+    """Line ends of messages are not line ends of the file."""
+    stream = io.StringIO()
+    JsonLinesExport(stream).write([result("a", message="two\nlines\u2028"), result("b")])
+
+    assert [json.loads(line)["jobId"] for line in stream.getvalue().splitlines()] == ["a", "b"]
+
+
+def test_outcomes_are_counted_in_the_order_of_the_contract() -> None:
+    """What a newer version may add comes last; what is not there is not named."""
+    assert outcome_counts({"vanished": 1, "rejected": 2, "applied": 1200, "expired": 0}) == (
+        "1,200 applied, 2 rejected, 1 vanished"
+    )
+    assert outcome_counts({}) == "-"

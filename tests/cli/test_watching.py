@@ -1,0 +1,297 @@
+"""`top` and `doctor`, and the bar that shows how far a batch is."""
+
+from __future__ import annotations
+
+import io
+from importlib.metadata import EntryPoint, EntryPoints
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from producers import Outcome, Pause, Priority, Producer, Progress
+from producers.check import Check, ok, warn
+from producers.cli import doctor as doctor_module
+from producers.cli.overview_view import MOST_PAUSES, MOST_WORKERS, view
+from producers.cli.progress_bar import LINE_EVERY_S, STANDSTILL_S, BatchBar, Rate
+from producers.cli.run import Run
+from producers.overview import EgressStatus, NextLane, Overview, ScheduleLoad
+from producers.presence import WorkerPresence
+from tests.changes import change
+from tests.cli.conftest import FLAGS, Copytrade
+
+NOW_MS = 1_700_000_000_000
+
+
+def worker(name: str, **changed: Any) -> WorkerPresence:
+    """A worker that told of itself two seconds ago."""
+    fields: dict[str, Any] = {
+        "name": name,
+        "host": "h",
+        "pid": 1,
+        "egress": "default",
+        "version": "1.2.3",
+        "started_at_ms": NOW_MS - 60_000,
+        "beat_at_ms": NOW_MS - 2_000,
+        "interval_s": 10.0,
+        "max_jobs": 256,
+        "in_hand": 3,
+        "ended": 1000,
+        "put_back": 2,
+        "user_rate_per_s": 10.0,
+        "egress_rate_per_s": 100.0,
+    }
+    return WorkerPresence(**(fields | changed))
+
+
+def lane(user: str, **changed: Any) -> NextLane:
+    """A lane that waits."""
+    fields: dict[str, Any] = {
+        "user_id": user,
+        "trader_id": "t1",
+        "priority": Priority.BULK,
+        "queued": 4,
+        "due_in_s": 1.5,
+        "in_flight": False,
+        "hold_s": 0.0,
+        "rate_per_s": None,
+        "paused": False,
+    }
+    return NextLane(**(fields | changed))
+
+
+def overview(**changed: Any) -> Overview:
+    """A queue at work."""
+    fields: dict[str, Any] = {
+        "at_ms": NOW_MS,
+        "interactive": ScheduleLoad(lanes=1, due=0, oldest_due_s=0.0),
+        "bulk": ScheduleLoad(lanes=20, due=7, oldest_due_s=2.5),
+        "lanes": 21,
+        "outcomes": dict.fromkeys(Outcome, 0) | {Outcome.APPLIED: 1200},
+        "unreadable": 0,
+        "dead": {},
+        "pauses": [],
+        "pauses_total": 0,
+        "overrides": 1,
+        "batches": 2,
+        "workers": [worker("h-1-a")],
+        "workers_total": 1,
+        "egresses": [
+            EgressStatus(
+                name="default", workers=1, rate_per_s=100.0, backlog_s=0.5, hold_s=0.0, floor_ms=41.6, paused=False
+            )
+        ],
+        "next_lanes": [lane("1001")],
+    }
+    return Overview(**(fields | changed))
+
+
+def seen(what: RenderableType) -> str:
+    """What a wide terminal shows."""
+    screen = Console(file=io.StringIO(), width=160)
+    screen.print(what)
+    text: str = screen.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+def test_the_view_shows_lanes_egresses_workers_and_totals() -> None:
+    """From the most general to the single lane."""
+    text = seen(view(overview(), None))
+
+    assert "21 lanes, 3 changes in hand" in text
+    assert "20 lanes, 7 due, the first for 2.5 s" in text
+    assert "1,200 applied" in text
+    for words in ("default 1 100/s 500 ms ok 42 ms", "h-1-a default 3/256 1,000 2 2.0 s ago", "1001 t1 bulk 4 waits"):
+        assert words in " ".join(text.split())
+
+
+def test_the_view_shows_rates_between_two_moments() -> None:
+    """By outcome, and their sum."""
+    earlier = overview(at_ms=NOW_MS - 2000, outcomes=dict.fromkeys(Outcome, 0) | {Outcome.APPLIED: 1000})
+
+    assert "100.0/s: 100.0/s applied" in seen(view(overview(), earlier))
+
+
+@pytest.mark.parametrize(
+    ("changed", "state"),
+    [
+        ({"paused": True}, "paused"),
+        ({"in_flight": True}, "in flight"),
+        ({"hold_s": 3.0}, "held 3.0 s"),
+        ({"due_in_s": -1.0}, "due"),
+        ({}, "waits"),
+    ],
+)
+def test_the_view_says_why_a_lane_waits(changed: dict[str, Any], state: str) -> None:
+    """The weightiest reason."""
+    assert f"4 {state}" in " ".join(seen(view(overview(next_lanes=[lane("1001", **changed)]), None)).split())
+
+
+def test_the_view_says_what_hinders_the_queue() -> None:
+    """Pauses, holds, dead letters, no workers; long lists are cut and counted."""
+    pauses = [Pause(kind="user", name=f"u\x1b{number}", since_ms=NOW_MS) for number in range(MOST_PAUSES + 3)]
+    held = EgressStatus(
+        name="default", workers=0, rate_per_s=None, backlog_s=0.0, hold_s=250.0, floor_ms=None, paused=False
+    )
+    text = seen(
+        view(
+            overview(
+                workers=[],
+                workers_total=0,
+                egresses=[held],
+                pauses=pauses,
+                pauses_total=len(pauses),
+                dead={"rejected": 4},
+                unreadable=1,
+                next_lanes=[],
+            ),
+            None,
+        )
+    )
+
+    assert "no worker is alive" in text
+    assert "held 4 min 10 s" in text
+    assert "4 rejected" in text
+    assert "and 3 more: copytrade paused" in text
+    assert "unreadable" in text
+    assert "\x1b" not in text
+
+
+def test_the_view_cuts_a_long_list_of_workers() -> None:
+    """And counts the rest."""
+    many = [worker(f"w{number}") for number in range(MOST_WORKERS + 2)]
+
+    assert "and 2 more workers" in seen(view(overview(workers=many, workers_total=len(many)), None))
+
+
+def test_top_shows_a_queue_once_where_there_is_no_terminal(copytrade: Copytrade) -> None:
+    """And as a document."""
+
+    async def work(producer: Producer) -> None:
+        await producer.enqueue(change(), priority=Priority.BULK)
+
+    copytrade.ask(work)
+
+    assert "no worker is alive" in copytrade("top").stdout
+    (document,) = copytrade.json_lines("top", "--once")
+    assert (document["lanes"], document["nextLanes"][0]["userId"]) == (1, "1001")
+
+
+def test_doctor_finds_what_is_wrong(copytrade: Copytrade) -> None:
+    """Exit status 1 while a check fails; each finding says what to do."""
+    copytrade("enqueue", "--user", "1001", *FLAGS)
+
+    header, *rows = [line.split("\t") for line in copytrade("doctor", status=1).stdout.splitlines()]
+    document = copytrade.json("doctor", status=1)
+
+    assert header == ["status", "check", "found", "what to do"]
+    found = {row[1]: row for row in rows}
+    assert found["redis"][0] == "ok"
+    assert found["workers"][0] == "fail"
+    assert found["workers"][3]
+    assert document["status"] == "fail"
+    assert {check["name"] for check in document["checks"]} == set(found)
+
+
+def test_doctor_says_that_redis_is_away() -> None:
+    """With exit status 1 and without a traceback or a password."""
+    shown = Copytrade("redis://:secret@127.0.0.1:1/0")("doctor", status=1)
+
+    assert "fail\tredis\t" in shown.stdout
+    assert "secret" not in shown.output
+
+
+async def checks_of_others() -> list[Check]:
+    """What the worker's side finds."""
+    return [ok("credentials", "readable"), warn("exchange clock", "2 s off", "synchronise")]
+
+
+async def broken_checks() -> list[Check]:
+    """Another package's defect."""
+    raise RuntimeError("no \x1b[0mluck")
+
+
+@pytest.mark.usefixtures("valkey_dsn")
+def test_doctor_runs_the_checks_of_other_packages(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken one is a finding, and stops no other."""
+    points = EntryPoints(
+        EntryPoint(name, f"{__name__}:{target}", doctor_module.CHECKS_GROUP)
+        for name, target in (("worker", "checks_of_others"), ("other", "broken_checks"), ("gone", "nothing"))
+    )
+    monkeypatch.setattr(doctor_module, "entry_points", lambda group: points.select(group=group))
+
+    found = {check["name"]: check for check in copytrade.json("doctor", status=1)["checks"]}
+
+    assert found["credentials"]["status"] == "ok"
+    assert found["exchange clock"]["status"] == "warn"
+    assert "RuntimeError" in found["other"]["detail"]
+    assert found["gone"]["status"] == "fail"
+
+
+def test_a_rate_is_that_of_the_last_ten_seconds() -> None:
+    """An old burst is forgotten."""
+    now_s = 0.0
+    rate = Rate(clock=lambda: now_s)
+    seen_rates = []
+    for second in range(31):
+        now_s = float(second)
+        seen_rates.append(rate.add(100 * min(second, 10) + max(0, second - 10)))
+
+    assert seen_rates[0] is None
+    assert seen_rates[5] == pytest.approx(100)
+    assert seen_rates[30] == pytest.approx(1)
+
+
+def progress(ended: int, **changed: Any) -> Progress:
+    """A batch of ten."""
+    fields: dict[str, Any] = {
+        "batch_id": "july",
+        "total": 10,
+        "queued": 10 - ended,
+        "in_flight": 0,
+        "outcomes": {"applied": ended},
+        "sealed": True,
+        "cancelled": False,
+        "complete": ended == 10,
+        "priority": Priority.BULK,
+        "created_at_ms": 1,
+        "started_at_ms": 1,
+        "finished_at_ms": None,
+        "eta_s": 65.0,
+    }
+    return Progress(**(fields | changed))
+
+
+def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """For logs."""
+    now_s = 100.0
+    with BatchBar(Run(), "july", clock=lambda: now_s) as bar:
+        bar.sending(progress(0))
+        now_s += LINE_EVERY_S
+        bar.sending(progress(5))
+        now_s += 1
+        bar.sending(progress(6))
+
+    assert capsys.readouterr().err == "july: sending 5 of 10, 0.5/s, 1 min 05 s left, 5 applied\n"
+
+
+def test_people_are_told_once_when_nothing_is_being_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    """Paused, or nobody works: a bar that stands still says neither."""
+    now_s = 100.0
+    with BatchBar(Run(), "july", clock=lambda: now_s) as bar:
+        for _ in range(4):
+            bar.sending(progress(0, eta_s=None))
+            now_s += STANDSTILL_S / 2
+
+    assert capsys.readouterr().err.count("nothing is being sent") == 1
+
+
+def test_programs_are_shown_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    """They read the document at the end."""
+    with BatchBar(Run(as_json=True), "july") as bar:
+        bar.enqueueing(1, 2)
+        bar.sending(progress(5))
+
+    assert capsys.readouterr().err == ""
