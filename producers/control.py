@@ -96,7 +96,7 @@ def _read_pause(field: str, since_ms: int) -> Pause:
 
 def wake_user(user_id: str) -> Plan[None]:
     """A user's lanes are due at once."""
-    yield from _wake((yield from lanes_of(user_id)))
+    yield from wake((yield from lanes_of(user_id)))
 
 
 def _wake_trader(trader_id: str) -> Plan[None]:
@@ -104,12 +104,13 @@ def _wake_trader(trader_id: str) -> Plan[None]:
     cursor = 0
     while True:
         ((cursor, found),) = yield Commands([("ZSCAN", keys.LANES, cursor, "MATCH", pattern, "COUNT", SCANNED_A_TRIP)])
-        yield from _wake([lane.decode() for lane, _ in found])
+        yield from wake([lane.decode() for lane, _ in found])
         if not cursor:
             return
 
 
-def _wake(lanes: list[str]) -> Plan[None]:
+def wake(lanes: list[str]) -> Plan[None]:
+    """Lanes are due at once, but for those that are in flight or backing off."""
     for start in range(0, len(lanes), LANES_A_TRIP):
         some = lanes[start : start + LANES_A_TRIP]
         yield Call(WAKE, [keys.SCHEDULE, keys.BULK_SCHEDULE, keys.BELL], [keys.HEAD, keys.BUCKET, keys.ENDPOINT, *some])

@@ -47,14 +47,15 @@ function ending.batch_of(job_id)
   return batch_id, batch
 end
 
--- Completion is announced once; what is not sealed and has ended only gets a life, for its producer may be dead.
+-- Completion is announced once, and again if something is added after all; what is not sealed and has ended only gets a life, for its producer may be dead.
 function ending.look_if_complete(batch_id, batch)
   local state = redis.call('HMGET', batch, 'total', 'ended', 'sealed', 'complete')
   if tonumber(state[1] or 0) ~= tonumber(state[2] or 0) or state[4] then return end
   local results, members = ending.results .. batch_id, ending.members .. batch_id
   if state[3] then
     redis.call('HSET', batch, 'complete', math.floor(ending.now_us / 1000))
-    redis.pcall('XADD', results, '*', 'end', '1')
+    local last = redis.pcall('XADD', results, '*', 'end', '1')
+    if type(last) == 'string' then redis.call('HSET', batch, 'end', last) end
     redis.call('PUBLISH', ending.complete .. batch_id, batch_id)
   end
   for _, key in ipairs({batch, members, results}) do redis.call('PEXPIRE', key, ending.life_ms) end

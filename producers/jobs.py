@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -11,6 +11,7 @@ import msgspec
 from producers import head, keys
 from producers.codec import UnreadableChange, decode_change, decode_result, encode_result
 from producers.contract import JobResult, Outcome
+from producers.control import wake
 from producers.ending import ENDING, ending_arguments
 from producers.errors import JobNotFound
 from producers.scripts import Argument, Script
@@ -52,10 +53,10 @@ class Cancellation(StrEnum):
 
     CANCELLED = "cancelled"
     IN_FLIGHT = "in_flight"
-    """It is being sent, and will end by its reply."""
+    """It is being sent, and will end by its reply. Or it cannot be read, and will end `rejected` in its turn."""
     ENDED = "ended"
     NOT_FOUND = "not_found"
-    """It never was, its result has expired, or what lies there in its place cannot be read."""
+    """It never was, or its result has expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,8 @@ def _cancel_some(job_ids: Sequence[str], found: dict[str, Cancellation], life_ms
     payloads = (yield Commands([("MGET", *(keys.JOB + job_id for job_id in job_ids))]))[0]
     lanes = {job_id: _lane_of(payload) for job_id, payload in zip(job_ids, payloads, strict=True) if payload}
     queued = {job_id: lane for job_id, lane in lanes.items() if lane is not None}
-    yield from _look_for_others([job_id for job_id in job_ids if job_id not in queued], found)
+    found |= dict.fromkeys(lanes.keys() - queued.keys(), Cancellation.IN_FLIGHT)
+    yield from _look_for_others([job_id for job_id in job_ids if job_id not in lanes], found)
     if not queued:
         return []
     args: list[Argument] = [keys.LANE, keys.HEAD, keys.BUCKET, keys.ENDPOINT, *ending_arguments(life_ms=life_ms)]
@@ -152,7 +154,16 @@ def _cancel_some(job_ids: Sequence[str], found: dict[str, Cancellation], life_ms
             again.append(job_id)
         else:
             found[job_id] = _VERDICTS[verdict]
+    yield from _close_ranks([lane for job_id, lane in queued.items() if found.get(job_id) is Cancellation.CANCELLED])
     return again
+
+
+def _close_ranks(lanes: Iterable[str]) -> Plan[None]:
+    """What remains of the users takes its turns anew, for those promised to what was taken back are free."""
+    users = {keys.parties(lane)[0] for lane in lanes}
+    if users:
+        left = yield Commands([("ZRANGEBYLEX", keys.LANES, *keys.lanes_of(user)) for user in users])
+        yield from wake([lane.decode() for some in left for lane in some])
 
 
 def _look_for_others(job_ids: Sequence[str], found: dict[str, Cancellation]) -> Plan[None]:

@@ -24,7 +24,8 @@ LANE = "copytrade:lane:"
 
 HEAD = "copytrade:head:"
 """HASH of a lane; `copytrade:head:<lane>`. Submit, claim, settle, cancel. No TTL, gone when the lane is empty.
-Of its head while it is claimed or backing off: `token`, `lapses`, `state`, `held` (how many are in flight as one).
+Of its head while it is claimed or backing off: `token`, `lapses`, `state`, `earliest` (ms, the end of its back-off),
+`held` (how many are in flight as one).
 Marks, each a job ID: `joins` (the last that may join others), `solo` (the last that must be sent alone).
 `urgent`: how many interactive changes it holds, if it holds bulk ones too."""
 
@@ -71,9 +72,9 @@ DONE = "copytrade:done:"
 
 BATCH = "copytrade:batch:"
 """HASH, a batch's counters; `copytrade:batch:<id>`. Submit, claim, settle, seal, cancel. Fields: `total`, `ended`,
-`in flight`, `o:<outcome>`; `created`, `started`, `sealed`, `cancelled`, `complete` (ms); `priority`; `content`,
-`c<n>` (digests of all, and of a chunk); `short` (how many found their lane full); `deepest`, `deepest lane`. TTL is
-the results' life once all of it ended."""
+`in flight`, `o:<outcome>`; `created`, `started`, `sealed`, `cancelled`, `complete` (ms); `end` (last entry of the
+stream); `priority`; `content`, `c<n>` (digests of all, and of a chunk); `short` (how many found their lane full);
+`deepest`, `deepest lane`. TTL is the results' life once all of it ended."""
 
 MEMBERS = "copytrade:members:"
 """SET of what follows `<batch>//` in its changes' IDs; `copytrade:members:<id>`. Submit. Life as BATCH."""

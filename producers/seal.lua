@@ -5,7 +5,7 @@ Atomic so that a batch whose last change ends at the same time is found complete
 
 KEYS  1 batch   2 batches
 ARGV  1 batch ID   2 digest of its content   3 priority   4 cancelled: 1 or 0
-      5 how many changes found their lane full: so many may be added all the same, until it is complete
+      5 how many changes found their lane full: while there are any, the batch may be added to
       from 6: see ending.lua
 Reply 1 sealed now, 0 it was sealed already, -1 there is no such batch (only when cancelled), -2 it is of other content
 ]]

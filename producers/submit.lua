@@ -47,11 +47,11 @@ local function known(job_id)
 end
 
 local function why_not()
-  local before = redis.call('HMGET', batch, 'content', 'sealed', 'cancelled', chunk, 'short', 'complete')
+  local before = redis.call('HMGET', batch, 'content', 'sealed', 'cancelled', chunk, 'short')
   if before[1] and before[1] ~= content then return OTHER_CONTENT end
   if chunk ~= '' and before[4] and before[4] ~= digest then return OTHER_CONTENT end
   if before[3] then return CANCELLED end
-  if not before[2] or tonumber(before[5] or 0) > 0 and not before[6] then return nil end
+  if not before[2] or tonumber(before[5] or 0) > 0 then return nil end
   for i = FIRST, #ARGV, STEP do
     if not known(ARGV[i + 1]) then return SEALED end
   end
@@ -149,6 +149,11 @@ if batch_id ~= '' then
       redis.call('HSET', batch, 'deepest', deepest, 'deepest lane', deepest_lane)
     end
     for _, key in ipairs({batch, members, results}) do redis.call('PERSIST', key) end
+    local ended = redis.call('HGET', batch, 'end')
+    if ended then   -- it was complete, and is no more
+      redis.call('XDEL', results, ended)
+      redis.call('HDEL', batch, 'end', 'complete')
+    end
   elseif redis.call('HEXISTS', batch, 'total') == 0 then
     redis.call('PEXPIRE', batch, keep_empty_ms)
   end

@@ -140,13 +140,14 @@ if batch then redis.call('HINCRBY', batch, 'in flight', -1) end
 
 if verb == 'back' then
   redis.call('HDEL', head, 'token', 'held')
-  redis.call('HSET', head, 'state', ARGV[28], 'lapses', 0)
+  local earliest = now + tonumber(ARGV[27]) * 1000
+  redis.call('HSET', head, 'state', ARGV[28], 'lapses', 0, 'earliest', math.floor(earliest / 1000))
   if ARGV[29] ~= '' then redis.call('HSET', head, 'solo', ARGV[29]) end
-  return {1, schedule_lane(now + tonumber(ARGV[27]) * 1000, on)}
+  return {1, schedule_lane(earliest, on)}
 end
 
 local marks = redis.call('HMGET', head, 'joins', 'solo')
-redis.call('HDEL', head, 'token', 'held', 'state', 'lapses')
+redis.call('HDEL', head, 'token', 'held', 'state', 'lapses', 'earliest')
 for i = FIRST, #ARGV, STEP do
   local ended = ARGV[i]
   if ending.one_less_urgent(head, ended) then
