@@ -37,16 +37,21 @@ async def _run(program: str, redis_dsn: str) -> str:
 
 
 async def test_the_readme_s_programs_do_what_it_says(tmp_path: Path) -> None:
-    """Enqueue prints applied, the fan-out one line a follower, and the poll finds the result of the first."""
+    """Each prints what its comments promise."""
     credentials = write_credentials(tmp_path / "credentials.toml", [User(user) for user in FOLLOWERS])
     with embedded_valkey() as dsn:
         async with asyncio.timeout(WITHIN_S), Stack(dsn, credentials, credentials) as stack:
             await stack.start_workers(1)
-            enqueue, fan_out, poll = [await _run(program, dsn) for program in PROGRAMS]
+            enqueue, fan_out, poll, steer, sync, arq = [await _run(program, dsn) for program in PROGRAMS]
     assert enqueue.split() == ["applied", "00000", "success", "1"]
-    assert sorted(fan_out.split()) == sorted([*FOLLOWERS, *["applied"] * len(FOLLOWERS)])
+    *lines, total = fan_out.splitlines()
+    assert sorted(lines) == [f"{follower} applied" for follower in FOLLOWERS]
+    assert total == "3 of 3"
     assert "order-4711" in poll
     assert "applied" in poll
+    assert steer.splitlines() == ["['1001']", "CancelReport(cancelled=0, in_flight=0)"]
+    assert sync.split() == ["applied"]
+    assert arq.split() == ["order-4712.change", "applied"]
 
 
 @pytest.mark.parametrize("index", range(len(PROGRAMS)))
