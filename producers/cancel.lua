@@ -12,7 +12,7 @@ Reply one integer for each change: 1 cancelled, 0 it is not queued, -1 in flight
 local schedule, bulk, lanes, bell = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local lane_prefix, head_prefix, bucket_prefix, bucket_suffix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local FIRST, STEP = 17, 4
-local HEAD = {'token', 'lapses', 'state', 'held', 'earliest'}
+local HEAD = {'token', 'lapses', 'held', 'earliest'}
 local MARKS = {'joins', 'solo'}
 ending.begin(5)
 local now_ms = math.floor(ending.now_us / 1000)
@@ -46,7 +46,10 @@ local function cancel(lane, job_id, seen, result)
   if position == 0 and (state[3] or '') ~= seen then return -2 end
   move_marks(head, list, job_id, position)
   local demoted = ending.one_less_urgent(head, job_id)
-  if position == 0 then redis.call('HDEL', head, unpack(HEAD)) end
+  if position == 0 then
+    redis.call('HDEL', head, unpack(HEAD))
+    if redis.call('HEXISTS', head, 'joins') == 0 then redis.call('HDEL', head, 'state') end   -- see settle.lua
+  end
   redis.call('LREM', list, 1, job_id)
   if redis.call('EXISTS', list) == 0 then
     for _, key in ipairs({schedule, bulk, lanes}) do redis.call('ZREM', key, lane) end

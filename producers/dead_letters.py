@@ -66,8 +66,9 @@ class DeadLetters:
     ) -> ReplayReport:
         """Puts letters at the ends of their lanes again, in their order, and forgets them.
 
-        Each gets a job ID that follows from its old one (`order-7` becomes `order-7~~2`), so that repeating this after
-        a failure, or at the same time, adds nothing twice. One letter goes as `interactive`, a selection as `bulk`.
+        Each gets a job ID that follows from its old one and its end (`DeadLetter.replay_id`), so that repeating this
+        after a failure, or at the same time, adds nothing twice. One letter goes as `interactive`, a selection as
+        `bulk`.
 
         Raises:
             DeadLetterNotFound: there is no letter of this job ID.

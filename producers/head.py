@@ -2,39 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from producers.contract import Attempt
 
 ATTEMPTS_KEPT = 20
-CARRIED_KEPT = 200
+THROTTLED = "throttled"
+"""The verdict that makes an attempt no try."""
 
 
 class HeadState(msgspec.Struct, frozen=True, kw_only=True):
-    """The history of a change that has not ended.
+    """The history of a lane's head, and of those that were sent with it.
 
     Attributes:
+        head: whose history it is.
         attempts: its requests, oldest first, the last 20.
+        carried: for each of them, the changes of which something was in it; empty if that was just the head.
         tries: how many counted as a try.
         first_sent_at_ms: when the first was sent, Unix milliseconds; None if none was.
-        carried: the changes of which something was in one of its requests, its own included.
     """
 
+    head: str = ""
     attempts: list[Attempt] = []
+    carried: list[list[str]] = []
     tries: int = 0
     first_sent_at_ms: int | None = None
-    carried: list[str] = []
 
-    def with_attempt(self, attempt: Attempt, carried: Iterable[str] = (), *, counts: bool) -> HeadState:
+    def with_attempt(self, attempt: Attempt, carried: Sequence[str] = ()) -> HeadState:
         """The history after one more request, which carried something of these changes."""
+        others = [] if list(carried) == [self.head] else list(carried)
         return HeadState(
+            head=self.head,
             attempts=[*self.attempts, attempt][-ATTEMPTS_KEPT:],
-            tries=self.tries + counts,
+            carried=[*self.carried, others][-ATTEMPTS_KEPT:],
+            tries=self.tries + (attempt.verdict != THROTTLED),
             first_sent_at_ms=attempt.at_ms if self.first_sent_at_ms is None else self.first_sent_at_ms,
-            carried=[*dict.fromkeys((*self.carried, *carried))][-CARRIED_KEPT:],
         )
+
+    def of(self, job_id: str) -> HeadState:
+        """The part of it that is another's: the head's own is all of it, that of one sent with it what carried it."""
+        if self.head in ("", job_id):
+            return msgspec.structs.replace(self, head=job_id)
+        own = [(attempt, ids) for attempt, ids in self._pairs() if job_id in ids]
+        return HeadState(
+            head=job_id,
+            attempts=[attempt for attempt, _ in own],
+            carried=[ids for _, ids in own],
+            tries=sum(attempt.verdict != THROTTLED for attempt, _ in own),
+            first_sent_at_ms=own[0][0].at_ms if own else None,
+        )
+
+    def has_sent(self, job_id: str) -> bool:
+        """Whether something of this change was in a request."""
+        return any(job_id in (ids or [self.head]) for _, ids in self._pairs())
+
+    def _pairs(self) -> Iterable[tuple[Attempt, list[str]]]:
+        missing: list[list[str]] = [[] for _ in self.attempts[len(self.carried) :]]
+        return zip(self.attempts, [*self.carried, *missing], strict=False)
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -14,6 +14,7 @@ from producers.contract import JobResult, Outcome
 from producers.control import wake
 from producers.ending import ENDING, ending_arguments
 from producers.errors import JobNotFound
+from producers.head import HeadState
 from producers.scripts import Argument, Script
 from producers.trips import Call, Commands, Plan
 
@@ -140,13 +141,13 @@ def _cancel_some(job_ids: Sequence[str], found: dict[str, Cancellation], life_ms
         return []
     args: list[Argument] = [keys.LANE, keys.HEAD, keys.BUCKET, keys.ENDPOINT, *ending_arguments(life_ms=life_ms)]
     heads = [(("LINDEX", keys.LANE + lane, 0), ("HGET", keys.HEAD + lane, "state")) for lane in queued.values()]
-    *seen, time = yield Commands([*(command for pair in heads for command in pair), ("TIME",)])
+    *looked, time = yield Commands([*(command for pair in heads for command in pair), ("TIME",)])
     now_ms = time[0] * 1000 + time[1] // 1000
     by_id = dict(zip(job_ids, payloads, strict=True))
     for number, (job_id, lane) in enumerate(queued.items()):
-        first, state = seen[2 * number : 2 * number + 2]
-        own = state if first == job_id.encode() else None  # what a lane remembers is its head's
-        args += (lane, job_id, own or b"", encode_result(_cancelled(job_id, by_id[job_id], own, now_ms)))
+        first, state = looked[2 * number : 2 * number + 2]
+        seen = (state or b"") if first == job_id.encode() else b""
+        args += (lane, job_id, seen, encode_result(_cancelled(job_id, by_id[job_id], state, now_ms, first=first)))
     verdicts = yield Call(CANCEL, [keys.SCHEDULE, keys.BULK_SCHEDULE, keys.LANES, keys.BELL], args)
     again = []
     for job_id, verdict in zip(queued, verdicts, strict=True):
@@ -179,16 +180,18 @@ _STATE_CHANGED = -2
 _VERDICTS = {1: Cancellation.CANCELLED, 0: Cancellation.ENDED, -1: Cancellation.IN_FLIGHT}
 
 
-def _cancelled(job_id: str, payload: bytes, state: bytes | None, now_ms: int) -> JobResult:
+def _cancelled(job_id: str, payload: bytes, state: bytes | None, now_ms: int, *, first: bytes | None) -> JobResult:
     """The result of a change that was taken back, with what was tried before."""
     stored = decode_change(payload)
-    history = head.decode(state)
+    remembered = head.decode(state)
+    history = remembered.of(job_id) if remembered.head or first == job_id.encode() else HeadState()
+    when = "between two tries" if history.attempts else "before it was sent"
     return JobResult(
         job_id=job_id,
         user_id=stored.a[0].user_id,
         trader_id=stored.a[0].trader_id,
         outcome=Outcome.CANCELLED,
-        message="taken back before it was sent",
+        message=f"taken back {when}",
         attempts=history.attempts,
         tries=history.tries,
         enqueued_at_ms=stored.et,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,8 +18,6 @@ from producers.trips import Commands, Plan
 DEAD_OUTCOMES = (Outcome.REJECTED, Outcome.UNAUTHORIZED, Outcome.EXHAUSTED)
 LETTERS_A_TRIP = 500
 
-_replayed = re.compile(rf"(?P<base>.*){keys.REPLAY_MARK}(?P<times>[0-9]{{1,6}})", re.ASCII).fullmatch
-
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
@@ -34,6 +31,7 @@ class DeadLetter:
         ended_at_ms: Unix milliseconds, Redis's clock.
         change: what was asked; None if it cannot be read.
         result: how it ended; None if its result has expired.
+        replay_id: the ID that it is replayed with: always the same one, so that it is never replayed twice.
     """
 
     job_id: str
@@ -43,20 +41,7 @@ class DeadLetter:
     ended_at_ms: int
     change: SettingsChange | None
     result: JobResult | None
-
-    @property
-    def replay_id(self) -> str:
-        """The ID that it is replayed with: always the same one, so that it is never replayed twice.
-
-        "order-7" becomes "order-7~~2", that becomes "order-7~~3"; "july//1001" becomes "july~~1001~~2". No other
-        change's ID may hold the mark.
-        """
-        match = None if keys.BATCH_MARK in self.job_id else _replayed(self.job_id)
-        base, times = (match["base"], int(match["times"])) if match else (self.job_id, 1)
-        name = f"{base.replace(keys.BATCH_MARK, keys.REPLAY_MARK)}{keys.REPLAY_MARK}{times + 1}"
-        if len(name) <= MAX_ID_CHARS:
-            return name
-        return f"{hashlib.sha256(self.job_id.encode()).hexdigest()[:32]}{keys.REPLAY_MARK}{times + 1}"
+    replay_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +173,29 @@ def _letter(entry: Entry, payload: bytes, stored: bytes | None) -> DeadLetter:
     except JobNotFound:
         result = None
     user_id, trader_id = keys.parties(entry.lane)
-    return DeadLetter(entry.job_id, user_id, trader_id, entry.outcome, int(entry.score // 1000), change, result)
+    return DeadLetter(
+        entry.job_id,
+        user_id,
+        trader_id,
+        entry.outcome,
+        int(entry.score // 1000),
+        change,
+        result,
+        replay_id_of(entry.job_id, int(entry.score)),
+    )
+
+
+def replay_id_of(job_id: str, ended_us: int) -> str:
+    """The ID that a letter is replayed with. It follows from the change and its end, for IDs are used again.
+
+    "order-7" becomes "order-7~~60a3c1d2e4f5b", and that one, should it die too, "order-7~~" and the time of its own
+    end. No other change's ID may hold the mark.
+    """
+    base = job_id if keys.BATCH_MARK in job_id else job_id.partition(keys.REPLAY_MARK)[0]
+    name = f"{base.replace(keys.BATCH_MARK, keys.REPLAY_MARK)}{keys.REPLAY_MARK}{ended_us:x}"
+    if len(name) <= MAX_ID_CHARS:
+        return name
+    return f"{hashlib.sha256(job_id.encode()).hexdigest()[:32]}{keys.REPLAY_MARK}{ended_us:x}"
 
 
 def drop(entries: Sequence[Entry]) -> Plan[int]:
@@ -210,7 +217,7 @@ def counts() -> Plan[dict[Outcome, int]]:
 
 def retry_batch_id(batch_id: str, letters: Sequence[DeadLetter]) -> str:
     """The batch in which a batch's letters are sent again: the same letters, the same batch."""
-    suffix = f".retry-{digest_of([letter.job_id for letter in letters])[:8]}"
+    suffix = f".retry-{digest_of([letter.replay_id for letter in letters])[:8]}"
     return batch_id[: MAX_BATCH_ID_CHARS - len(suffix)] + suffix
 
 

@@ -20,6 +20,9 @@ local function eta_us()
   local left = tonumber(fields[2] or 0) - tonumber(fields[3] or 0)
   if fields[5] or left == 0 then return 0 end
   if redis.call('HEXISTS', paused, 'everything') == 1 then return -1 end
+  local user, trader = string.match(fields[4] or '', '^([^:]*):(.*)$')
+  if user and redis.call('HEXISTS', paused, 'user:' .. user) + redis.call('HEXISTS', paused, 'trader:' .. trader) > 0
+  then return -1 end
   local per_us, user_pace, hold = 0, nil, nil
   for _, name in ipairs(redis.call('SMEMBERS', egresses)) do
     local egress = redis.call('HMGET', egress_prefix .. name, 'pace', 'user pace', 'hold')
@@ -31,15 +34,15 @@ local function eta_us()
     end
   end
   if per_us == 0 then return -1 end
-  local rest = left / per_us
-  if not fields[4] then return rest + math.max(0, hold - now) end
-
-  local user = string.match(fields[4], '^[^:]*')
+  local held = math.max(0, hold - now)
+  local rest = held + left / per_us
+  if not user then return rest end
   local bucket = redis.call('HMGET', bucket_prefix .. user .. bucket_suffix, 'pace', 'hold')
   local override = tonumber(redis.call('HGET', rates, user) or 0)
-  local pace = override > 0 and 1000000 / override or tonumber(bucket[1] or user_pace)
-  local longest = redis.call('LLEN', lane_prefix .. fields[4]) * pace + math.max(0, tonumber(bucket[2] or 0) - now)
-  return math.max(rest, longest) + math.max(0, hold - now)
+  local own = override > 0 and override < math.huge   -- nor NaN
+  local pace = own and 1000000 / override or tonumber(bucket[1] or user_pace)
+  local user_held = math.max(held, tonumber(bucket[2] or 0) - now)
+  return math.max(rest, user_held + redis.call('LLEN', lane_prefix .. fields[4]) * pace)
 end
 
 local eta = eta_us()

@@ -47,7 +47,7 @@ end
 -- Pace, requests a window and window of a user: the worker's, unless the user has a rate of its own.
 local function figures(user)
   local rate = bucket.rates and tonumber(redis.call('HGET', bucket.rates, user) or 0) or 0
-  if rate <= 0 then return bucket.pace, bucket.per_window, bucket.window end
+  if not (rate > 0 and rate < math.huge) then return bucket.pace, bucket.per_window, bucket.window end   -- nor NaN
   local per_window = math.max(1, math.min(MOST_A_WINDOW, math.floor(rate)))
   local window = math.floor(per_window / rate * 1000000 + 0.5) + bucket.pad
   return math.max(1, math.floor(1000000 / rate * bucket.factor + 0.5)), per_window, window

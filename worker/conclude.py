@@ -12,7 +12,6 @@ from producers.head import HeadState
 from producers.rules import check
 from worker.group import Group, Member, gather
 from worker.lanes import LARGEST_PAYLOAD_BYTES, Claim, Settlement
-from worker.replies import ReplyClass
 from worker.retry import Done, Hold, Retry, decide
 
 POISON_LAPSES = 5
@@ -58,7 +57,7 @@ def examine(claim: Claim, now_ms: int) -> Attemptable | Settlement:
         claim: the claim.
         now_ms: Unix milliseconds, Redis's clock.
     """
-    state = head.decode(claim.state)
+    state = head.decode(claim.state).of(claim.job_id)
     try:
         stored = _read(claim)
     except UnreadableChange as exc:
@@ -93,22 +92,19 @@ def _end_group(ready: Attemptable, outcome: Outcome, now_ms: int, message: str, 
     """The settlement that ends a head and all that were sent with it: the shared reply is each one's own."""
     results = []
     for member in ready.group.members:
-        if member.successor is not None and member.job_id not in ready.state.carried:
+        if member.successor is not None and not ready.state.has_sent(member.job_id):
             replaced = f"replaced before it was sent, by {member.successor}"
             results.append(_result(member, Outcome.SUPERSEDED, HeadState(), now_ms, replaced))
         else:
-            results.append(_result(member, outcome, _since(member, ready), now_ms, message))
+            results.append(_result(member, outcome, _shared(member, ready.state), now_ms, message))
     return Settlement(ready.claim, sent.ended_s, sent.round_trip_s, result=results[0], joined=tuple(results[1:]))
 
 
-def _since(member: Member, ready: Attemptable) -> HeadState:
-    """As much of the head's history as a member shares: the requests since it was accepted, the last one surely."""
-    state = ready.state
-    if member.job_id == ready.head.job_id:
-        return state
-    shared = [attempt for attempt in state.attempts if attempt.at_ms >= member.stored.et] or state.attempts[-1:]
-    tries = sum(attempt.verdict != ReplyClass.THROTTLED for attempt in shared)
-    return HeadState(attempts=shared, tries=tries, first_sent_at_ms=shared[0].at_ms)
+def _shared(member: Member, state: HeadState) -> HeadState:
+    """What a member shares of the head's history: what carried it, and the last request, whose reply is its own."""
+    own = state.of(member.job_id)
+    last = state.attempts[-1]
+    return own if last in own.attempts else own.with_attempt(last)
 
 
 def _result(member: Member, outcome: Outcome, state: HeadState, now_ms: int, message: str) -> JobResult:
@@ -132,7 +128,7 @@ def _result(member: Member, outcome: Outcome, state: HeadState, now_ms: int, mes
 
 def give_back(claim: Claim) -> Settlement:
     """The settlement of a claim that was not sent after all: the lane is due at once, its history as it was."""
-    return Settlement(claim, state=claim.state or head.encode(HeadState()))
+    return Settlement(claim, state=claim.state or head.encode(HeadState(head=claim.job_id)))
 
 
 def conclude(ready: Attemptable, sent: Sent, *, now_ms: int, max_tries: int) -> Settlement:
@@ -145,9 +141,9 @@ def conclude(ready: Attemptable, sent: Sent, *, now_ms: int, max_tries: int) -> 
         max_tries: the last try; 0 for no bound but the deadline.
     """
     attempt, members = sent.attempt, ready.group.members
-    throttled = attempt.verdict == ReplyClass.THROTTLED
-    carried = [member.job_id for member in members if member.successor is None]
-    state = ready.state.with_attempt(attempt, carried, counts=not throttled)
+    # Of a group that a worker died with, nobody knows what was sent.
+    carried = [member.job_id for member in members if member.successor is None or ready.claim.lapses]
+    state = ready.state.with_attempt(attempt, carried)
     after = replace(ready, state=state)
     decision = decide(
         [each.verdict for each in state.attempts],

@@ -147,7 +147,8 @@ if verb == 'back' then
 end
 
 local marks = redis.call('HMGET', head, 'joins', 'solo')
-redis.call('HDEL', head, 'token', 'held', 'state', 'lapses', 'earliest')
+redis.call('HDEL', head, 'token', 'held', 'lapses', 'earliest')
+if not marks[1] then redis.call('HDEL', head, 'state') end   -- else it tells of those that were sent with the head
 for i = FIRST, #ARGV, STEP do
   local ended = ARGV[i]
   if ending.one_less_urgent(head, ended) then

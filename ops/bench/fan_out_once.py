@@ -1,4 +1,4 @@
-"""`python -m ops.bench.fan_out_once DSN BATCH USERS`: one fan-out in a process of its own, so that its memory can be told.
+"""`python -m ops.bench.fan_out_once DSN BATCH USERS`: a fan-out in a process of its own, so that its memory is told.
 
 Prints a JSON object: seconds, and the process's peak memory in MB, interpreter and imports included.
 """

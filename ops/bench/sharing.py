@@ -64,7 +64,7 @@ async def fairness() -> list[Figure]:
             asked_ns[user] = time.monotonic_ns()
             job = await bench.producer.enqueue(change(user))
         await job.result(timeout=PATIENCE_S)
-        at_ns = await _when_all_arrived(bench, {user: EACH for user in equals} | dict.fromkeys(others, 1))
+        at_ns = await _when_all_arrived(bench, dict.fromkeys(equals, EACH) | dict.fromkeys(others, 1))
     waits_ms = [(at_ns[user][0] - asked_ns[user]) * 1000 / NS_PER_S for user in others]
     name = "beside 10,000 changes of one user"
     return [

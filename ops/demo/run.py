@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,8 @@ from ops.demo.scenario import ADDRESS_LIMIT_PER_MIN, REQUEST_TIMEOUT_S, USER_LIM
 from ops.exchange import Arrival, Report
 from ops.redis_server import embedded_valkey
 from ops.stack import Stack, write_credentials
-from producers import Job, JobNotFound, JobResult, Producer, keys
+from producers import Batch, Job, JobNotFound, JobResult, Producer, Refusal, keys
+from producers.fan_out import member_id
 
 WORKERS = 2
 WORKER_ENVIRONMENT = {
@@ -29,8 +30,7 @@ WORKER_ENVIRONMENT = {
 """What the scenario counts on, whatever is set outside."""
 PATIENCE_S = 60.0
 """What has not ended by then counts as lost."""
-WAITING_AT_ONCE = 100
-"""Results waited for at the same time: each may look over a connection of its own, and a process may have 256."""
+BATCH = "demo"
 BETWEEN_PASSERS_BY_S = 0.2
 
 FAN_OUT, LANE, PASSERS_BY = "fan-out", "long lane", "passers-by"
@@ -53,33 +53,38 @@ class _Play:
 
     async def all(self, scenario: Scenario) -> None:
         """Asks for everything and waits for everything."""
-        lane = await self._ask(scenario.lane)
-        fan_out = await self._ask(scenario.fan_out)
+        lane = await self.producer.enqueue_many(each.change for each in scenario.lane)
+        self._record(scenario.lane, lane.refused, [job.job_id for job in lane.jobs])
+        batch = await self.producer.fan_out([each.change for each in scenario.fan_out], batch_id=BATCH)
+        refused = [] if batch.report is None else batch.report.refused
+        missing = {refusal.index for refusal in refused}
+        indexes = [index for index in range(len(scenario.fan_out)) if index not in missing]
+        self._record(scenario.fan_out, refused, [member_id(BATCH, str(index)) for index in indexes])
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._wait(LANE, lane, at_once=1))
-            await self._wait(FAN_OUT, fan_out, at_once=WAITING_AT_ONCE)
+            tasks.create_task(self._wait(lane.jobs))
+            tasks.create_task(self._follow(batch))
             await self._pass_by(scenario.passers_by)
 
-    async def _ask(self, planned: list[Planned]) -> list[Job]:
-        report = await self.producer.enqueue_many(each.change for each in planned)
-        why = {refusal.index: str(refusal.error) for refusal in report.refused}
+    def _record(self, planned: list[Planned], refused: list[Refusal], job_ids: list[str]) -> None:
+        why = {refusal.index: str(refusal.error) for refusal in refused}
         self.refused += [Refused(planned[index], error) for index, error in why.items()]
         in_lanes = [each for index, each in enumerate(planned) if index not in why]
-        self.accepted += [Accepted(each, job.job_id) for each, job in zip(in_lanes, report.jobs, strict=True)]
-        return report.jobs
+        self.accepted += [Accepted(each, job_id) for each, job_id in zip(in_lanes, job_ids, strict=True)]
 
-    async def _wait(self, group: str, jobs: Iterable[Job], *, at_once: int) -> None:
-        free = asyncio.Semaphore(at_once)
-        ended = 0
+    async def _wait(self, jobs: list[Job]) -> None:
+        for ended, job in enumerate(jobs, start=1):
+            await self._has_ended(job)
+            self.watch(LANE, ended)
 
-        async def wait(job: Job) -> None:
-            nonlocal ended
-            async with free:
-                has_ended = await self._has_ended(job)
-            ended += has_ended
-            self.watch(group, ended)
-
-        await asyncio.gather(*map(wait, jobs))
+    async def _follow(self, batch: Batch) -> None:
+        """Reads the batch's results as they are settled; what is missing in the end is for the checks to tell."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self.deadline_s):
+                ended = 0
+                async for result in batch.results():
+                    self.results[result.job_id] = result
+                    ended += 1
+                    self.watch(FAN_OUT, ended)
 
     async def _pass_by(self, planned: list[Planned]) -> None:
         """One after the other, as people come: each waits for its result before the next one asks."""

@@ -58,8 +58,8 @@ def opening(screen: Console, scenario: Scenario) -> None:
         f" {len(scenario.lane)} changes queued[/bold], at {USER_LIMIT_PER_S} a second for each user and"
         f" {ADDRESS_LIMIT_PER_MIN} a minute for all. {flawed} followers have wrong keys or settings,"
         f" {len(scenario.faults)} faults wait at the exchange, and {len(scenario.passers_by)} passers-by want a single"
-        f" change each. The minute's limit is shared, first come, first served: while the fan-out uses it, the others"
-        f" wait their turn. On real processes: a Valkey server, a strict double of the exchange, {WORKERS} workers.\n"
+        f" change each meanwhile. All share the minute's limit, and a fan-out lets those go first whom somebody waits"
+        f" for. On real processes: a Valkey server, a strict double of the exchange, {WORKERS} workers.\n"
     )
 
 

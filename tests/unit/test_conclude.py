@@ -108,7 +108,7 @@ def test_a_change_just_within_its_bounds_may_be_sent(changed: dict[str, Any], no
 )
 def test_a_verdict_that_ends_a_change_writes_its_result(verdict: str, outcome: Outcome) -> None:
     """With the exchange's code and message, all attempts, and how long the request took."""
-    before = HeadState().with_attempt(attempt("transient", at_ms=7), counts=True)
+    before = HeadState().with_attempt(attempt("transient", at_ms=7))
 
     settlement = conclude(attemptable(before), sent(verdict, code="c", message="m"), now_ms=NOW_MS, max_tries=0)
 
@@ -165,7 +165,7 @@ def test_a_claim_that_is_given_back_keeps_its_history() -> None:
     settlement = give_back(claim(state=state))
 
     assert (settlement.state, settlement.delay_s, settlement.replied_at_s, settlement.result) == (state, 0, None, None)
-    assert head.decode(give_back(claim()).state) == HeadState()
+    assert head.decode(give_back(claim()).state) == HeadState(head="j1")
 
 
 def test_an_end_without_a_request_keeps_the_last_code() -> None:

@@ -41,14 +41,14 @@ def test_a_history_that_cannot_be_read_counts_as_none(stored: bytes) -> None:
 
 def test_an_attempt_that_counts_is_a_try() -> None:
     """A throttled one is not."""
-    state = HeadState().with_attempt(attempt("throttled"), counts=False).with_attempt(attempt(), counts=True)
+    state = HeadState().with_attempt(attempt("throttled")).with_attempt(attempt())
 
     assert (len(state.attempts), state.tries) == (2, 1)
 
 
 def test_the_first_sending_is_remembered() -> None:
     """Whatever comes after it."""
-    state = HeadState().with_attempt(attempt(at_ms=5), counts=True).with_attempt(attempt(at_ms=9), counts=True)
+    state = HeadState().with_attempt(attempt(at_ms=5)).with_attempt(attempt(at_ms=9))
 
     assert state.first_sent_at_ms == 5
 
@@ -57,7 +57,7 @@ def test_the_last_attempts_are_kept_and_all_tries_counted() -> None:
     """A change may be tried for hours."""
     state = HeadState()
     for number in range(ATTEMPTS_KEPT + 5):
-        state = state.with_attempt(attempt(at_ms=number), counts=True)
+        state = state.with_attempt(attempt(at_ms=number))
 
     assert [each.at_ms for each in state.attempts] == list(range(5, ATTEMPTS_KEPT + 5))
     assert (state.tries, state.first_sent_at_ms) == (ATTEMPTS_KEPT + 5, 0)
@@ -66,6 +66,6 @@ def test_the_last_attempts_are_kept_and_all_tries_counted() -> None:
 def test_a_history_does_not_change_when_another_is_made_of_it() -> None:
     """It is a value."""
     before = HeadState()
-    before.with_attempt(attempt(), counts=True)
+    before.with_attempt(attempt())
 
     assert before == HeadState()
