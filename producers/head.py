@@ -60,7 +60,7 @@ class HeadState(msgspec.Struct, frozen=True, kw_only=True):
 
     def _pairs(self) -> Iterable[tuple[Attempt, list[str]]]:
         missing: list[list[str]] = [[] for _ in self.attempts[len(self.carried) :]]
-        return zip(self.attempts, [*self.carried, *missing], strict=False)
+        return zip(self.attempts, [*missing, *self.carried], strict=False)
 
 
 _encoder = msgspec.msgpack.Encoder()

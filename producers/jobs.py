@@ -120,18 +120,22 @@ def cancel(job_ids: Sequence[str], *, life_ms: int) -> Plan[list[Cancellation]]:
         life_ms: how long their results are kept.
     """
     found: dict[str, Cancellation] = {}
+    lanes: set[str] = set()
     waiting = list(dict.fromkeys(job_ids))
     for _ in range(LOOKS):
         again = []
         for some in chunks(waiting, CANCELS_A_TRIP):
-            again += yield from _cancel_some(some, found, life_ms)
+            again += yield from _cancel_some(some, found, lanes, life_ms)
         waiting = again
+    yield from _close_ranks(lanes)
     found |= dict.fromkeys(waiting, Cancellation.IN_FLIGHT)  # attempted, back, attempted: as often as it was looked at
     return [found[job_id] for job_id in job_ids]
 
 
-def _cancel_some(job_ids: Sequence[str], found: dict[str, Cancellation], life_ms: int) -> Plan[list[str]]:
-    """Returns those whose state changed meanwhile."""
+def _cancel_some(
+    job_ids: Sequence[str], found: dict[str, Cancellation], emptier: set[str], life_ms: int
+) -> Plan[list[str]]:
+    """Returns those whose state changed meanwhile; adds the lanes that something was taken from."""
     payloads = (yield Commands([("MGET", *(keys.JOB + job_id for job_id in job_ids))]))[0]
     lanes = {job_id: _lane_of(payload) for job_id, payload in zip(job_ids, payloads, strict=True) if payload}
     queued = {job_id: lane for job_id, lane in lanes.items() if lane is not None}
@@ -155,16 +159,16 @@ def _cancel_some(job_ids: Sequence[str], found: dict[str, Cancellation], life_ms
             again.append(job_id)
         else:
             found[job_id] = _VERDICTS[verdict]
-    yield from _close_ranks([lane for job_id, lane in queued.items() if found.get(job_id) is Cancellation.CANCELLED])
+    emptier |= {lane for job_id, lane in queued.items() if found.get(job_id) is Cancellation.CANCELLED}
     return again
 
 
 def _close_ranks(lanes: Iterable[str]) -> Plan[None]:
     """What remains of the users takes its turns anew, for those promised to what was taken back are free."""
-    users = {keys.parties(lane)[0] for lane in lanes}
-    if users:
-        left = yield Commands([("ZRANGEBYLEX", keys.LANES, *keys.lanes_of(user)) for user in users])
-        yield from wake([lane.decode() for some in left for lane in some])
+    users = sorted({keys.parties(lane)[0] for lane in lanes})
+    for some in chunks(users, CANCELS_A_TRIP):
+        left = yield Commands([("ZRANGEBYLEX", keys.LANES, *keys.lanes_of(user)) for user in some])
+        yield from wake([lane.decode() for found in left for lane in found])
 
 
 def _look_for_others(job_ids: Sequence[str], found: dict[str, Cancellation]) -> Plan[None]:

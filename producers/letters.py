@@ -191,11 +191,16 @@ def replay_id_of(job_id: str, ended_us: int) -> str:
     "order-7" becomes "order-7~~60a3c1d2e4f5b", and that one, should it die too, "order-7~~" and the time of its own
     end. No other change's ID may hold the mark.
     """
-    base = job_id if keys.BATCH_MARK in job_id else job_id.partition(keys.REPLAY_MARK)[0]
+    base = job_id if keys.BATCH_MARK in job_id else _before_last(keys.REPLAY_MARK, job_id)
     name = f"{base.replace(keys.BATCH_MARK, keys.REPLAY_MARK)}{keys.REPLAY_MARK}{ended_us:x}"
     if len(name) <= MAX_ID_CHARS:
         return name
     return f"{hashlib.sha256(job_id.encode()).hexdigest()[:32]}{keys.REPLAY_MARK}{ended_us:x}"
+
+
+def _before_last(mark: str, text: str) -> str:
+    before, found, after = text.rpartition(mark)
+    return before if found else after
 
 
 def drop(entries: Sequence[Entry]) -> Plan[int]:

@@ -76,13 +76,12 @@ def cancel_user(user_id: str, *, life_ms: int) -> Plan[CancelReport]:
     Raises:
         InvalidId: this cannot be a user.
     """
-    cancelled = in_flight = 0
+    job_ids: list[str] = []
     for lane in (yield from lanes_of(check_id("user_id", user_id))):
         (listed,) = yield Commands([("LRANGE", keys.LANE + lane, 0, -1)])
-        verdicts = yield from cancel([job_id.decode() for job_id in listed], life_ms=life_ms)
-        cancelled += verdicts.count(Cancellation.CANCELLED)
-        in_flight += verdicts.count(Cancellation.IN_FLIGHT)
-    return CancelReport(cancelled, in_flight)
+        job_ids += [job_id.decode() for job_id in listed]
+    verdicts = yield from cancel(job_ids, life_ms=life_ms)
+    return CancelReport(verdicts.count(Cancellation.CANCELLED), verdicts.count(Cancellation.IN_FLIGHT))
 
 
 def user_status(user_id: str) -> Plan[UserStatus]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from redis.asyncio import Redis
@@ -20,6 +21,7 @@ from worker.settle import Settler
 
 DEFAULTS = WorkerSettings()
 TTL_MS = 3_600_000
+MOST_HEADS = 1_000
 PACING = Pacing.of(user_rate_per_s=10, egress_rate_per_s=100, margin_percent=0.2)
 UNHINDERED = Pacing.of(user_rate_per_s=10_000, egress_rate_per_s=10_000, margin_percent=0)
 """Rates out of the way: for tests that are not about them."""
@@ -55,10 +57,11 @@ class Lanes:
         coalesce: bool = False,
         batch_id: str = "",
         content: str = "",
+        now_ms: int = 1_000,
     ) -> list[int]:
         """Submits (job ID, change) in one call; the script's verdicts."""
         terms = Terms(lane_limit, priority, coalesce, batch_id, content)
-        submissions = [Submission.of(one, job_id, terms, now_ms=1_000, ttl_ms=TTL_MS) for job_id, one in changes]
+        submissions = [Submission.of(one, job_id, terms, now_ms=now_ms, ttl_ms=TTL_MS) for job_id, one in changes]
         call = submit(submissions, terms)
         reply = await call.script.run(self.redis, call.keys, call.args)
         return list(reply[1:])
@@ -75,6 +78,15 @@ class Lanes:
         """The one claim of one call."""
         (only,) = await self.claim()
         return only
+
+    async def heads(self) -> AsyncIterator[Claim]:
+        """Claims one after the other, each to be settled before the next, until nothing is due."""
+        for _ in range(MOST_HEADS):
+            claims = await self.claim(1)
+            if not claims:
+                return
+            yield claims[0]
+        raise AssertionError("the lanes do not get empty")
 
     async def done(
         self, claim: Claim, outcome: Outcome = Outcome.APPLIED, *, took_s: float | None = None, **changed: Any

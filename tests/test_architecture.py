@@ -14,7 +14,10 @@ import producers
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("producers", "worker")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-SCRIPTS = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.lua"))
+LUA = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.lua"))
+PARTS = [ROOT / "producers" / "ending.lua", ROOT / "worker" / "bucket.lua"]
+"""They stand before the text of scripts, and have no keys and no reply of their own."""
+SCRIPTS = [path for path in LUA if path not in PARTS]
 MOST_LINES = 250
 
 
@@ -56,6 +59,34 @@ def test_every_script_opens_with_its_purpose_keys_arguments_and_replies(path: Pa
     assert "Atomic so that" in header[0]
 
 
+@pytest.mark.parametrize("path", PARTS, ids=name)
+def test_every_part_of_scripts_opens_with_its_purpose_and_arguments(path: Path) -> None:
+    """In one comment; it says why it is atomic, and touches neither KEYS nor an argument at a place of its own."""
+    header, _, body = path.read_text().partition("]]\n")
+
+    assert re.match(rf"--\[\[\n{path.stem}: .+\. A part of .+", header)
+    assert re.search(r"Atomic with .+ so\s+that ", header)
+    assert "it stands before the script's own text" in " ".join(header.split())
+    assert "Its arguments begin where the script says, in this order: 1 " in " ".join(header.split())
+    numbers = [int(number) for number in re.findall(r"(?:^|\s)(\d+) [a-z]", header.partition("in this order:")[2])]
+    assert numbers == list(range(1, len(numbers) + 1))
+    used = {int(place or 0) for place in re.findall(r"ARGV\[first(?: \+ (\d+))?\]", body)}
+    assert used == set(range(len(numbers)))
+    assert body.count("ARGV[") == len(re.findall(r"ARGV\[first", body))
+    assert "KEYS[" not in body
+
+
+@pytest.mark.parametrize("path", PARTS, ids=name)
+def test_every_part_defines_nothing_but_one_table(path: Path) -> None:
+    """What it calls its own must not collide with the script's: the table has its name, the rest is local."""
+    body = path.read_text().partition("]]\n")[2]
+    outermost = [line for line in body.splitlines() if line and not line.startswith((" ", "end", "}", "--"))]
+
+    assert outermost[0] == f"local {path.stem} = {{}}"
+    for line in outermost[1:]:
+        assert line.startswith(("local ", f"function {path.stem}.")), line
+
+
 @pytest.mark.parametrize("path", SCRIPTS, ids=name)
 def test_every_script_uses_all_keys_that_it_names_and_names_all_that_it_uses(path: Path) -> None:
     """KEYS[1] to KEYS[n], without a gap."""
@@ -69,7 +100,7 @@ def test_every_script_uses_all_keys_that_it_names_and_names_all_that_it_uses(pat
     assert {int(number) for number in re.findall(r"KEYS\[(\d+)\]", body)} == set(numbers)
 
 
-@pytest.mark.parametrize("path", [*MODULES, *SCRIPTS], ids=name)
+@pytest.mark.parametrize("path", [*MODULES, *LUA], ids=name)
 def test_no_file_is_longer_than_can_be_read_in_one_go(path: Path) -> None:
     """250 lines."""
     assert len(path.read_text().splitlines()) <= MOST_LINES
@@ -81,7 +112,7 @@ def test_nothing_unpickles(path: Path) -> None:
     assert not re.search(r"^\s*(import|from)\s+(pickle|marshal|shelve|dill)\b", path.read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("path", [*MODULES, *SCRIPTS], ids=name)
+@pytest.mark.parametrize("path", [*MODULES, *LUA], ids=name)
 def test_no_redis_key_is_spelled_outside_the_module_of_keys(path: Path) -> None:
     """Scripts get them as arguments."""
     if path == ROOT / "producers" / "keys.py":

@@ -61,10 +61,13 @@ def _print(figures: list[Figure], *, as_json: bool) -> None:
     table = Table("figure", "measured", "target", "")
     for figure in figures:
         verdict = {True: "met", False: "MISSED", None: ""}[figure.met]
-        table.add_row(
-            figure.name, f"{figure.value:,.{3 if figure.value < 1 else 1}f} {figure.unit}", figure.target, verdict
-        )
+        table.add_row(figure.name, f"{figure.value:,.{_decimals(figure.value)}f} {figure.unit}", figure.target, verdict)
     Console(width=140).print(table)
+
+
+def _decimals(value: float) -> int:
+    """Small figures need more of them."""
+    return 4 if 0 < value <= 1 else 1
 
 
 if __name__ == "__main__":

@@ -176,7 +176,7 @@ async def test_another_fan_out_under_the_same_name_changes_nothing(
             await to_users(producer, failing_after(users(MANY), CHUNK + 1))
     before = await contents(redis)
 
-    with pytest.raises(BatchConflict, match="^batch b: it was begun with other content; nothing was changed"):
+    with pytest.raises(BatchConflict, match=r"^batch b: it was begun with other content; nothing was changed"):
         await again(producer)
 
     assert await contents(redis) == before
@@ -210,7 +210,7 @@ async def test_a_sealed_batch_takes_no_further_user(producer: Producer, redis: A
     await to_users(producer, users(CHUNK))
     before = await contents(redis)
 
-    with pytest.raises(BatchConflict, match="^batch b: it is sealed and this would add to it; nothing was changed"):
+    with pytest.raises(BatchConflict, match=r"^batch b: it is sealed and this would add to it; nothing was changed"):
         await to_users(producer, [*users(CHUNK), "new"])
 
     assert await contents(redis) == before
@@ -227,7 +227,7 @@ async def test_a_cancelled_batch_takes_nothing_more(producer: Producer, redis: A
     await producer.batch("b").cancel()
     before = await contents(redis)
 
-    with pytest.raises(BatchConflict, match="^batch b: it was cancelled"):
+    with pytest.raises(BatchConflict, match=r"^batch b: it was cancelled"):
         await to_users(producer, users(MANY))
 
     assert await contents(redis) == before

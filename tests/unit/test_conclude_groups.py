@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,12 +29,12 @@ ONE, OTHER = payload(setting(symbol="A")), payload(setting(symbol="B"))
 REPLACING = payload(setting(symbol="A", trace_value="2"))
 
 
-def ready(*payloads: bytes, state: HeadState | None = None, now_ms: int = NOW_MS, lapses: int = 0) -> Any:
-    """A claim of changes j0, j1, ..., examined."""
+def claimed(*payloads: bytes, state: HeadState | None = None, lapses: int = 0, job_id: str = "j0") -> Claim:
+    """A claim of changes j0, j1, ..."""
     first, *joining = payloads
-    claim = Claim(
+    return Claim(
         lane=keys.lane("1001", "t1"),
-        job_id="j0",
+        job_id=job_id,
         token="w.1.1",
         slot_at_s=0.0,
         lease_until_s=9.0,
@@ -44,7 +45,11 @@ def ready(*payloads: bytes, state: HeadState | None = None, now_ms: int = NOW_MS
         redis_lead_ms=0.0,
         joining=tuple((f"j{number}", each) for number, each in enumerate(joining, start=1)),
     )
-    return examine(claim, now_ms)
+
+
+def ready(*payloads: bytes, now_ms: int = NOW_MS, **changed: Any) -> Any:
+    """A claim of changes j0, j1, ..., examined."""
+    return examine(claimed(*payloads, **changed), now_ms)
 
 
 def concluded(group: Attemptable, verdict: str, *, max_tries: int = 0, **changed: Any) -> Settlement:
@@ -59,9 +64,7 @@ def results(settlement: Settlement) -> list[JobResult]:
     return [settlement.result, *settlement.joined]
 
 
-@pytest.mark.parametrize(
-    ("verdict", "outcome"), [("success", Outcome.APPLIED), ("credentials", Outcome.UNAUTHORIZED)]
-)
+@pytest.mark.parametrize(("verdict", "outcome"), [("success", Outcome.APPLIED), ("credentials", Outcome.UNAUTHORIZED)])
 def test_a_shared_verdict_is_each_ones_own(verdict: str, outcome: Outcome) -> None:
     """Outcome, code, message, attempt; each under its ID."""
     found = results(concluded(ready(ONE, OTHER), verdict, code="c", message="m"))
@@ -106,12 +109,12 @@ def test_a_member_that_was_sent_once_is_never_superseded_by_a_newcomer() -> None
 
 def test_a_newcomer_does_not_inherit_the_requests_before_it_came() -> None:
     """It shows the last one only; the head shows all."""
-    before = HeadState(attempts=[attempt("transient", at_ms=ACCEPTED_MS + 100)], tries=1, first_sent_at_ms=7)
+    before = HeadState(head="j0").with_attempt(attempt("transient", at_ms=ACCEPTED_MS + 100), ["j0"])
     newcomer = payload(setting(symbol="B"), at_ms=NOW_MS - 10)
 
     first, last = results(concluded(ready(ONE, newcomer, state=before), "success"))
 
-    assert (len(first.attempts), first.tries, first.started_at_ms) == (2, 2, 7)
+    assert (len(first.attempts), first.tries, first.started_at_ms) == (2, 2, ACCEPTED_MS + 100)
     assert (len(last.attempts), last.tries, last.started_at_ms) == (1, 1, NOW_MS)
 
 
@@ -148,7 +151,7 @@ def test_a_group_worth_another_try_goes_back_together(verdict: str) -> None:
 
     state = head.decode(settlement.state)
     assert (settlement.result, settlement.solo_until) == (None, "")
-    assert state.carried == ["j1", "j2"], "j0 was replaced before anything of it was sent"
+    assert [state.has_sent(job_id) for job_id in ("j0", "j1", "j2")] == [False, True, True], "j0 was replaced before"
     assert state.tries == (verdict != "throttled")
     assert (settlement.hold_s > 0) == (verdict == "throttled")
 
@@ -176,12 +179,43 @@ def test_a_head_that_must_not_be_sent_ends_alone(changed: dict[str, Any], outcom
     assert [(each.job_id, each.outcome) for each in results(settlement)] == [("j0", outcome)]
 
 
-def test_who_was_carried_is_remembered_up_to_a_bound_the_latest_first() -> None:
-    """A history must not grow without end."""
-    state = HeadState()
-    for number in range(5):
-        state = state.with_attempt(attempt(), [f"j{number}.{n}" for n in range(100)], counts=True)
+def test_what_a_lost_worker_had_in_hand_counts_as_sent() -> None:
+    """Nobody knows: then it must not be said that it was replaced before it was sent."""
+    found = results(concluded(ready(ONE, REPLACING, lapses=1), "success"))
 
-    assert len(state.carried) == head.CARRIED_KEPT
-    assert state.carried[-1] == "j4.99"
+    assert [each.outcome for each in found] == [Outcome.APPLIED, Outcome.APPLIED]
+
+
+def test_a_member_that_becomes_the_head_keeps_its_part_of_the_history() -> None:
+    """The requests that carried it; it was sent, so it is neither expired nor superseded later on."""
+    first = concluded(ready(ONE, OTHER), "ambiguous")
+    inherited = replace(claimed(OTHER, job_id="j1"), state=first.state)
+
+    late = examine(inherited, ACCEPTED_MS + TTL_MS)
+
+    assert isinstance(late, Settlement)
+    (only,) = results(late)
+    assert (only.job_id, only.outcome, only.tries) == ("j1", Outcome.EXHAUSTED, 1)
+    assert [one.verdict for one in only.attempts] == ["ambiguous"]
+
+
+def test_a_newcomer_that_becomes_the_head_inherits_nothing() -> None:
+    """It was in no request."""
+    first = concluded(ready(ONE), "ambiguous")
+
+    late = examine(replace(claimed(OTHER, job_id="j1"), state=first.state), ACCEPTED_MS + TTL_MS)
+
+    assert isinstance(late, Settlement)
+    (only,) = results(late)
+    assert (only.outcome, only.attempts, only.started_at_ms) == (Outcome.EXPIRED, [], None)
+
+
+def test_a_history_holds_the_last_twenty_requests_with_whom_they_carried() -> None:
+    """It must not grow without end."""
+    state = HeadState(head="j0")
+    for number in range(30):
+        state = state.with_attempt(attempt(at_ms=number), ["j0", f"j{number}"])
+
+    assert (len(state.attempts), state.tries, state.first_sent_at_ms) == (head.ATTEMPTS_KEPT, 30, 0)
+    assert (state.has_sent("j29"), state.has_sent("j10"), state.has_sent("j9")) == (True, True, False)
     assert head.decode(head.encode(state)) == state

@@ -27,7 +27,9 @@ def test_a_template_is_for_each_user() -> None:
     """With all that was said of it."""
     asked = FanOut.of(None, **TEMPLATE | {"auto_copy": "on", "mode": "basic"})
 
-    sent, job_id = asked.source("b").read(0, "1002")
+    source = asked.source("b")
+    assert isinstance(source, ByUser)
+    sent, job_id = source.read(0, "1002")
 
     assert asked.items == ["1"]
     expected = SettingsChange(user_id="1002", trader_id="t1", auto_copy="on", mode="basic", settings=[setting()])
@@ -55,7 +57,7 @@ def test_arguments_that_are_not_one_fan_out_are_refused(changes: Any, given: dic
 @pytest.mark.parametrize("user_ids", ["1001", b"1001"])
 def test_one_user_instead_of_an_iterable_is_refused(user_ids: object) -> None:
     """Its characters would be taken for users."""
-    with pytest.raises(InvalidChange, match="^userIds: must be an iterable"):
+    with pytest.raises(InvalidChange, match=r"^userIds: must be an iterable"):
         FanOut.of(None, **TEMPLATE | {"user_ids": user_ids})
 
 

@@ -174,7 +174,7 @@ def test_a_head_that_did_not_ask_is_joined_all_the_same() -> None:
 
 def test_what_the_head_says_of_auto_copy_and_mode_is_kept() -> None:
     """Its joiners say the same."""
-    rest = {"auto_copy": "on", "mode": "basic"}
+    rest: dict[str, Any] = {"auto_copy": "on", "mode": "basic"}
 
     group = grouped(payload(pair("A"), **rest), payload(pair("B"), **rest))
 

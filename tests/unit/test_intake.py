@@ -155,7 +155,7 @@ def test_what_cannot_be_a_user_is_refused_by_its_field(user: object) -> None:
 
 def test_ids_of_the_callers_choice_that_cannot_be_are_refused_one_by_one() -> None:
     """Those that look like a batch's too."""
-    into = intake(Named(SortableIds(), lambda each: f"{each.user_id}/"), fixed=False)
+    into = intake(Named(SortableIds().next, lambda each: f"{each.user_id}/"), fixed=False)
     (chunk,) = chunks(into, [change("1"), change("2/"), change("3")])
 
     assert [entry.submission.job_id for entry in chunk.entries] == ["1/", "3/"]
