@@ -23,6 +23,8 @@ async def in_order(
 ) -> AsyncGenerator[tuple[T, Any], None]:
     """Makes calls one after the other, up to `in_flight` without waiting for the reply to each.
 
+    The first is waited for alone: what it is refused for, the others must not do.
+
     Args:
         redis: where.
         calls: each with what its caller wants to find with the reply.
@@ -32,12 +34,14 @@ async def in_order(
         RedisError: the calls whose replies did not come may or may not be made.
     """
     under_way: deque[T] = deque()
+    begun = False
     async with _connection(redis) as connection:
         async for what, call in _with_replies_read(calls, connection, under_way):
             # EVAL, not EVALSHA: were the script unknown in mid-stream, a later call could overtake an earlier one.
             await connection.send_command("EVAL", call.script.text, len(call.keys), *call.keys, *call.args)
             under_way.append(what)
-            if len(under_way) == in_flight:
+            if len(under_way) == in_flight or not begun:
+                begun = True
                 yield under_way.popleft(), await heeding_cancellation(connection.read_response())
         while under_way:
             yield under_way.popleft(), await heeding_cancellation(connection.read_response())

@@ -28,7 +28,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         batch_id: the batch.
         total: how many changes it has.
         queued: how many wait.
-        in_flight: how many are being sent.
+        in_flight: how many are being sent, counting a request that several share as one.
         outcomes: how many ended in each way; ways in which none ended are absent.
         sealed: whether its producer said that nothing more comes.
         cancelled: whether it was taken back.
