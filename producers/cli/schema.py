@@ -13,4 +13,4 @@ def schema(run: Run) -> None:
     """Print the JSON Schema of changes and results."""
     from producers.schema import schema as of_messages  # noqa: PLC0415 - no other command pays for making it
 
-    run.screen.json(of_messages())
+    run.screen.json(of_messages(), for_files=True)

@@ -47,9 +47,9 @@ class Screen:
         self.out = Console(highlight=False, markup=False, emoji=False)
         self.err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
-    def json(self, value: object) -> None:
-        """One document."""
-        self._write(document(value, indent=INDENT if self.out.is_terminal else None))
+    def json(self, value: object, *, for_files: bool = False) -> None:
+        """One document; one that is kept in a file is laid out for people in any case."""
+        self._write(document(value, indent=INDENT if for_files or self.out.is_terminal else None))
 
     def json_line(self, value: object) -> None:
         """One of many documents, a line each, seen at once."""
