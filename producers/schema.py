@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+import textwrap
 from typing import Any
 
 import msgspec
@@ -33,6 +36,8 @@ def schema() -> dict[str, Any]:
     for message, patterns in PATTERNS.items():
         for field, pattern in patterns.items():
             _text_of(messages[message]["properties"][field])["pattern"] = f"^{pattern}$"
+    for message in messages.values():
+        _describe(message)
     messages["SettingsChange"]["properties"]["settings"] |= {"minItems": 1, "maxItems": MAX_SETTINGS}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -40,6 +45,19 @@ def schema() -> dict[str, Any]:
         "description": f"Messages of contract version {CONTRACT_VERSION}.",
         "$defs": dict(sorted(messages.items())),
     }
+
+
+def _describe(message: dict[str, Any]) -> None:
+    """Gives each field what the docstring says of it, and leaves the message its summary."""
+    summary, _, attributes = inspect.cleandoc(message.get("description", "")).partition("\n\nAttributes:\n")
+    message["description"] = " ".join(summary.split())
+    for name, text in _attribute.findall(textwrap.dedent(attributes)):
+        first, *others = name.split("_")
+        field = first + "".join(map(str.capitalize, others))
+        message["properties"][field]["description"] = " ".join(text.split())
+
+
+_attribute = re.compile(r"^(\w+): (.+(?:\n +.+)*)", re.MULTILINE)
 
 
 def _text_of(field: dict[str, Any]) -> dict[str, Any]:
