@@ -118,7 +118,7 @@ class Batch:
         """Sends this batch's dead letters again, as a batch of their own, in their order.
 
         Returns:
-            The new batch. It is the same one if this is repeated before its letters are gone.
+            The new batch. After a failure in the middle, what is left goes into another one when this is repeated.
 
         Raises:
             DeadLetterNotFound: this batch has none.

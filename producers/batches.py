@@ -57,13 +57,13 @@ def page(batch_id: str, after: str | None, limit: int = PAGE) -> Plan[ResultPage
         InvalidCursor: `after` is no position in its results.
     """
     position = position_of(batch_id, after)
-    entries, exists = yield Commands(
+    entries, (created, end) = yield Commands(
         [
             ("XRANGE", keys.RESULTS + batch_id, f"({position}", "+", "COUNT", limit),
-            ("EXISTS", keys.BATCH + batch_id),
+            ("HMGET", keys.BATCH + batch_id, "created", "end"),
         ]
     )
-    if not exists:
+    if created is None:
         raise no_batch(batch_id)
     ended = [fields for _, fields in entries if b"job" in fields]
     positions = [place.decode() for place, fields in entries if b"job" in fields]
@@ -73,7 +73,13 @@ def page(batch_id: str, after: str | None, limit: int = PAGE) -> Plan[ResultPage
     if ended:
         (stored,) = yield Commands([("MGET", *(keys.RESULT.encode() + fields[b"job"] for fields in ended))])
         results = [_result(*pair) for pair in zip(ended, stored, strict=True)]
-    return ResultPage(results, positions, cursor_of(batch_id, position), complete=len(ended) < len(entries))
+    complete = end is not None and _order(position) >= _order(end.decode())
+    return ResultPage(results, positions, cursor_of(batch_id, position), complete)
+
+
+def _order(position: str) -> tuple[int, ...]:
+    """By which positions are compared."""
+    return tuple(map(int, position.split("-")))
 
 
 def _result(fields: dict[bytes, bytes], stored: bytes | None) -> JobResult:
@@ -138,14 +144,16 @@ def newest(limit: int) -> Plan[list[Progress]]:
     """The newest batches; forgets those that have expired."""
     if limit < 1:
         return []
-    (found,) = yield Commands([("ZREVRANGE", keys.BATCHES, 0, limit - 1)])
-    batches = []
-    for name in found:
-        batch_id = name.decode()
-        try:
-            batches.append((yield from progress(batch_id)))
-        except BatchNotFound:
-            yield Commands([("ZREM", keys.BATCHES, name)])
+    batches: list[Progress] = []
+    while len(batches) < limit:
+        (names,) = yield Commands([("ZREVRANGE", keys.BATCHES, len(batches), limit - 1)])
+        if not names:
+            break
+        for name in names:
+            try:
+                batches.append((yield from progress(name.decode())))
+            except BatchNotFound:
+                yield Commands([("ZREM", keys.BATCHES, name)])
     return batches
 
 

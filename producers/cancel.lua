@@ -12,7 +12,7 @@ Reply one integer for each change: 1 cancelled, 0 it is not queued, -1 in flight
 local schedule, bulk, lanes, bell = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local lane_prefix, head_prefix, bucket_prefix, bucket_suffix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local FIRST, STEP = 17, 4
-local HEAD = {'token', 'lapses', 'held', 'earliest'}
+local HEAD = {'token', 'lapses', 'held', 'lease', 'earliest'}
 local MARKS = {'joins', 'solo'}
 ending.begin(5)
 local now_ms = math.floor(ending.now_us / 1000)

@@ -7,7 +7,7 @@ ProducerError
 ├── InvalidCursor        not a position in this batch's results
 ├── SettingsError        an environment variable or DSN is wrong
 ├── LaneFull             the lane holds as many changes as it may; nothing was written
-├── BatchConflict        the batch exists with other content, is sealed or cancelled; nothing was changed
+├── BatchConflict        the batch exists with other content, is sealed or cancelled; what differs was not added
 ├── BatchRefused         all or nothing was asked for, and something was refused; nothing was written
 ├── QueueUnavailable     Redis did not answer; safe to repeat with the same job ID
 ├── ResultTimeout        the change or batch has not ended yet; it stays queued
@@ -62,7 +62,7 @@ class LaneFull(ProducerError):
 
 
 class BatchConflict(ProducerError):
-    """The batch cannot take this: begun with other content, sealed, or cancelled. Nothing was changed."""
+    """The batch cannot take this: begun with other content, sealed, or cancelled. What differs was not added."""
 
 
 class QueueUnavailable(ProducerError):

@@ -15,8 +15,10 @@ from producers.submission import (
     ALREADY_THERE,
     CANCELLED,
     LANE_FULL,
+    NO_LINK,
     OTHER_CONTENT,
     SEALED,
+    Link,
     Submission,
     Terms,
     submit,
@@ -126,6 +128,7 @@ class Intake:
         self._now_ms = now_ms
         self._fixed = fixed
         self._chunk = Chunk(0)
+        self._last = NO_LINK
 
     def take(self, item: Any) -> Chunk | None:
         """Takes an item in; returns a chunk when one is full."""
@@ -143,8 +146,10 @@ class Intake:
 
     def rest(self) -> Chunk | None:
         """The chunk that was begun, if there is something in it."""
+        if not self._chunk.entries:
+            return None
         chunk, self._chunk = self._chunk, Chunk(self._chunk.number + 1)
-        return chunk if chunk.entries else None
+        return chunk
 
     def call(self, chunk: Chunk) -> Call:
         """The call that submits a chunk."""
@@ -152,7 +157,9 @@ class Intake:
         if not self._fixed:
             return submit(submissions, self._terms)
         content = [(entry.index, entry.change) for entry in chunk.entries]
-        return submit(submissions, self._terms, chunk=f"c{chunk.number}", digest=digest_of(content))
+        before = self._last
+        self._last = Link(f"c{chunk.number}", digest_of([before.digest, content]))
+        return submit(submissions, self._terms, chunk=self._last, after=before)
 
     def record(self, chunk: Chunk, reply: list[int]) -> list[tuple[str, bool]]:
         """Takes the script's verdicts in; returns the job IDs that are in their lanes, and whether they were before.
@@ -163,7 +170,7 @@ class Intake:
         landed = []
         for entry, verdict in zip(chunk.entries, reply[1:], strict=True):
             if verdict in _CONFLICTS:
-                raise conflict(self._terms.batch_id, verdict)
+                raise conflict(self._terms.batch_id, verdict, self.accepted)
             if verdict == LANE_FULL:
                 full = lane_full(entry.change, self._terms.lane_limit)
                 self.refused.append(Refusal(entry.index, full, entry.change.user_id))
@@ -202,15 +209,16 @@ def take_in(
 
 
 _CONFLICTS = {
-    OTHER_CONTENT: "it was begun with other content; nothing was changed. Use another batch_id for another fan-out",
-    SEALED: "it is sealed and this would add to it; nothing was changed. Use another batch_id for another fan-out",
-    CANCELLED: "it was cancelled and accepts nothing more. Use another batch_id to fan out again",
+    OTHER_CONTENT: "it was begun with other content",
+    SEALED: "it is sealed and this would add to it",
+    CANCELLED: "it was cancelled and accepts nothing more",
 }
 
 
-def conflict(batch_id: str, verdict: int) -> BatchConflict:
-    """The error of a verdict on a whole batch."""
-    return BatchConflict(f"batch {batch_id}: {_CONFLICTS[verdict]}")
+def conflict(batch_id: str, verdict: int, accepted: int = 0) -> BatchConflict:
+    """The error of a verdict on a whole chunk, after so many changes were accepted."""
+    done = f"{accepted} changes before that were added" if accepted else "nothing was changed"
+    return BatchConflict(f"batch {batch_id}: {_CONFLICTS[verdict]}; {done}. Fan out under another batch_id")
 
 
 def lane_full(change: SettingsChange, limit: int) -> LaneFull:

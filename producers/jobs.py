@@ -144,14 +144,19 @@ def _cancel_some(
     if not queued:
         return []
     args: list[Argument] = [keys.LANE, keys.HEAD, keys.BUCKET, keys.ENDPOINT, *ending_arguments(life_ms=life_ms)]
-    heads = [(("LINDEX", keys.LANE + lane, 0), ("HGET", keys.HEAD + lane, "state")) for lane in queued.values()]
+    heads = [
+        (("LINDEX", keys.LANE + lane, 0), ("HMGET", keys.HEAD + lane, "state", "lapses")) for lane in queued.values()
+    ]
     *looked, time = yield Commands([*(command for pair in heads for command in pair), ("TIME",)])
     now_ms = time[0] * 1000 + time[1] // 1000
     by_id = dict(zip(job_ids, payloads, strict=True))
     for number, (job_id, lane) in enumerate(queued.items()):
-        first, state = looked[2 * number : 2 * number + 2]
-        seen = (state or b"") if first == job_id.encode() else b""
-        args += (lane, job_id, seen, encode_result(_cancelled(job_id, by_id[job_id], state, now_ms, first=first)))
+        first, (state, lapses) = looked[2 * number : 2 * number + 2]
+        is_head = first == job_id.encode()
+        result = _cancelled(
+            job_id, by_id[job_id], state, now_ms, is_head=is_head, lapsed=is_head and int(lapses or 0) > 0
+        )
+        args += (lane, job_id, (state or b"") if is_head else b"", encode_result(result))
     verdicts = yield Call(CANCEL, [keys.SCHEDULE, keys.BULK_SCHEDULE, keys.LANES, keys.BELL], args)
     again = []
     for job_id, verdict in zip(queued, verdicts, strict=True):
@@ -184,12 +189,16 @@ _STATE_CHANGED = -2
 _VERDICTS = {1: Cancellation.CANCELLED, 0: Cancellation.ENDED, -1: Cancellation.IN_FLIGHT}
 
 
-def _cancelled(job_id: str, payload: bytes, state: bytes | None, now_ms: int, *, first: bytes | None) -> JobResult:
+def _cancelled(
+    job_id: str, payload: bytes, state: bytes | None, now_ms: int, *, is_head: bool, lapsed: bool
+) -> JobResult:
     """The result of a change that was taken back, with what was tried before."""
     stored = decode_change(payload)
     remembered = head.decode(state)
-    history = remembered.of(job_id) if remembered.head or first == job_id.encode() else HeadState()
+    history = remembered.of(job_id) if remembered.head or is_head else HeadState()
     when = "between two tries" if history.attempts else "before it was sent"
+    if lapsed:
+        when = "after a worker died with it in hand: it may have been sent"
     return JobResult(
         job_id=job_id,
         user_id=stored.a[0].user_id,

@@ -24,8 +24,8 @@ LANE = "copytrade:lane:"
 
 HEAD = "copytrade:head:"
 """HASH of a lane; `copytrade:head:<lane>`. Submit, claim, settle, cancel. No TTL, gone when the lane is empty.
-Of its head while it is claimed or backing off: `token`, `lapses`, `state`, `earliest` (ms, the end of its back-off),
-`held` (how many are in flight as one).
+Of its head while it is claimed or backing off: `token`, `lapses`, `state`, `earliest` and `lease` (ms, ends of its
+back-off and lease), `held` (how many are in flight as one).
 Marks, each a job ID: `joins` (the last that may join others), `solo` (the last that must be sent alone).
 `urgent`: how many interactive changes it holds, if it holds bulk ones too."""
 

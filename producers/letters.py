@@ -95,18 +95,12 @@ class Entry:
 
 def select(selection: Selection) -> Plan[list[Entry]]:
     """The selected letters of the index, oldest first: the order of their lanes."""
+    outcomes = selection.outcomes
+    indexes = yield Commands([("ZRANGE", keys.DEAD + outcome, 0, -1, "WITHSCORES") for outcome in outcomes])
     found = []
-    for outcome in selection.outcomes:
-        start = 0
-        while True:
-            members = (
-                yield Commands([("ZRANGE", keys.DEAD + outcome, start, start + LETTERS_A_TRIP - 1, "WITHSCORES")])
-            )[0]
-            entries = [Entry(outcome, members[i], float(members[i + 1])) for i in range(0, len(members), 2)]
-            found += [entry for entry in entries if selection.holds(entry.lane, entry.job_id)]
-            start += LETTERS_A_TRIP
-            if len(entries) < LETTERS_A_TRIP:
-                break
+    for outcome, members in zip(outcomes, indexes, strict=True):
+        entries = (Entry(outcome, members[i], float(members[i + 1])) for i in range(0, len(members), 2))
+        found += [entry for entry in entries if selection.holds(entry.lane, entry.job_id)]
     return sorted(found, key=lambda entry: entry.score)
 
 
@@ -204,16 +198,14 @@ def _before_last(mark: str, text: str) -> str:
 
 
 def drop(entries: Sequence[Entry]) -> Plan[int]:
-    """Forgets letters, all at once; returns how many there were."""
-    if not entries:
-        return 0
-    members: dict[Outcome, list[bytes]] = {}
-    for entry in entries:
-        members.setdefault(entry.outcome, []).append(entry.member)
-    removed = yield Commands([("ZREM", keys.DEAD + outcome, *some) for outcome, some in members.items()])
+    """Forgets letters; returns how many were still there."""
+    dropped = 0
     for start in range(0, len(entries), LETTERS_A_TRIP):
-        yield Commands([("DEL", *(keys.LETTER + entry.job_id for entry in entries[start : start + LETTERS_A_TRIP]))])
-    return sum(removed)
+        some = entries[start : start + LETTERS_A_TRIP]
+        removals = [("ZREM", keys.DEAD + entry.outcome, entry.member) for entry in some]
+        removed, *_ = yield Commands([("DEL", *(keys.LETTER + entry.job_id for entry in some)), *removals])
+        dropped += removed
+    return dropped
 
 
 def counts() -> Plan[dict[Outcome, int]]:

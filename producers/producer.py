@@ -144,7 +144,7 @@ class Producer(Enqueuing):
             InvalidChange: the template breaks a rule; nothing was written.
             InvalidId: the batch ID cannot be one; nothing was written.
             BatchRefused: `all_or_nothing`, and something was refused; nothing was written.
-            BatchConflict: the batch exists with other content, or takes nothing more; nothing was changed.
+            BatchConflict: the batch exists with other content, or takes nothing more; what differs was not added.
             QueueUnavailable: Redis did not answer; repeat with the batch ID that the message names.
         """
         asked = FanOut.of(

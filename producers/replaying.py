@@ -1,7 +1,6 @@
 """Plans that send dead letters again: into their lanes, or as a batch of their own. No I/O.
 
-A letter is sent with an ID that follows from it, and forgotten after that: whatever fails between the two, or is done
-twice, it is sent once.
+A letter goes in the step that puts its change into its lane: whatever fails, or is done twice, it is sent once.
 """
 
 from __future__ import annotations
@@ -11,14 +10,14 @@ from dataclasses import dataclass
 
 from producers import letters
 from producers.batches import begin, seal
-from producers.contract import Priority
+from producers.contract import Priority, SettingsChange
 from producers.errors import ProducerError
-from producers.fan_out import ByIndex, FanOut, FanOutReport
-from producers.intake import Intake, lane_full, take_in
+from producers.fan_out import FanOutReport, member_id
+from producers.intake import Refusal, lane_full
 from producers.letters import LETTERS_A_TRIP, DeadLetter, Entry, Selection
 from producers.rules import check
 from producers.settings import ProducerSettings, change_ttl_ms
-from producers.submission import LANE_FULL, Submission, Terms, submit
+from producers.submission import ALREADY_THERE, LANE_FULL, LETTER_GONE, Submission, Terms, submit
 from producers.trips import Commands, Plan
 
 
@@ -35,6 +34,14 @@ class ReplayReport:
     refused: list[tuple[str, str]]
 
 
+RETRY = "retry"
+"""The content of a batch of letters: they are what they are, and each is sent once."""
+
+
+class ReplayRefused(ProducerError):
+    """A dead letter that cannot be sent again; the message says why."""
+
+
 def replay(selection: Selection, settings: ProducerSettings) -> Plan[ReplayReport]:
     """Puts letters at the ends of their lanes, in their order.
 
@@ -43,47 +50,17 @@ def replay(selection: Selection, settings: ProducerSettings) -> Plan[ReplayRepor
     """
     entries = yield from letters.find(selection)
     priority = Priority.BULK if selection.job_id is None else Priority.INTERACTIVE
+    terms = Terms(settings.lane_limit, priority)
     report = ReplayReport([], [])
     for some in _runs(entries):
         found = yield from letters.read(some)
-        sendable = [letter for letter in found if _is_sendable(letter, report)]
-        yield from _send(sendable, Terms(settings.lane_limit, priority), settings, report)
-        sent = {old for old, _ in report.replayed}
-        yield from letters.drop([entry for entry in some if entry.job_id in sent])
+        gone = yield from _send([(letter, letter.replay_id) for letter in found], terms, settings, report)
+        yield from letters.drop([entry for entry in some if entry.job_id in gone])
     return report
 
 
-def _is_sendable(letter: DeadLetter, report: ReplayReport) -> bool:
-    if letter.change is None:
-        report.refused.append((letter.job_id, "its payload cannot be read; drop it"))
-        return False
-    try:
-        check(letter.change)
-    except ProducerError as exc:
-        report.refused.append((letter.job_id, str(exc)))
-        return False
-    return True
-
-
-def _send(found: list[DeadLetter], terms: Terms, settings: ProducerSettings, report: ReplayReport) -> Plan[None]:
-    ((seconds, micros),) = yield Commands([("TIME",)])
-    now_ms, ttl_ms = seconds * 1000 + micros // 1000, change_ttl_ms(settings.change_ttl_s)
-    changes = [(letter, letter.change) for letter in found if letter.change is not None]
-    if not changes:
-        return
-    submissions = [
-        Submission.of(change, letter.replay_id, terms, now_ms=now_ms, ttl_ms=ttl_ms) for letter, change in changes
-    ]
-    _, *verdicts = yield submit(submissions, terms)
-    for (letter, change), verdict in zip(changes, verdicts, strict=True):
-        if verdict == LANE_FULL:
-            report.refused.append((letter.job_id, str(lane_full(change, terms.lane_limit))))
-        else:
-            report.replayed.append((letter.job_id, letter.replay_id))
-
-
 def retry(batch_id: str, settings: ProducerSettings, life_ms: int) -> Plan[FanOutReport]:
-    """Sends a batch's letters again, as a batch of their own: the same letters, the same batch.
+    """Sends a batch's letters again, as a batch of their own.
 
     Raises:
         DeadLetterNotFound: the batch has none that could be sent.
@@ -92,23 +69,59 @@ def retry(batch_id: str, settings: ProducerSettings, life_ms: int) -> Plan[FanOu
     found: list[DeadLetter] = []
     for some in _runs(entries):
         found += yield from letters.read(some)
-    sendable = [letter for letter in found if letter.change is not None]
-    if not sendable:
+    if not any(letter.change for letter in found):
         raise letters.none_of(batch_id)
-    again = letters.retry_batch_id(batch_id, sendable)
-    content = FanOut([], None).content
-    terms = Terms(settings.lane_limit, Priority.BULK, batch_id=again, content=content)
-    ((seconds, micros),) = yield Commands([("TIME",)])
-    now_ms = seconds * 1000 + micros // 1000
-    ttl_ms = change_ttl_ms(settings.change_ttl_s)
-    intake = Intake(ByIndex(again), terms, ttl_ms=ttl_ms, now_ms=lambda: now_ms, fixed=True)
+    again = letters.retry_batch_id(batch_id, found)
+    terms = Terms(settings.lane_limit, Priority.BULK, batch_id=again, content=RETRY)
     yield from begin(again, terms)
-    yield from take_in(intake, (letter.change for letter in sendable))
-    yield from seal(again, terms, short=intake.short, life_ms=life_ms)
-    refused = {refusal.index for refusal in intake.refused}
-    sent = {letter.job_id for index, letter in enumerate(sendable) if index not in refused}
-    yield from letters.drop([entry for entry in entries if entry.job_id in sent])
-    return FanOutReport.of(again, intake)
+    report = ReplayReport([], [])
+    numbered = [(letter, member_id(again, str(number))) for number, letter in enumerate(found)]
+    gone: set[str] = set()
+    for start in range(0, len(numbered), LETTERS_A_TRIP):
+        gone |= yield from _send(numbered[start : start + LETTERS_A_TRIP], terms, settings, report)
+    yield from seal(again, terms, short=0, life_ms=life_ms)
+    yield from letters.drop([entry for entry in entries if entry.job_id in gone])
+    index = {letter.job_id: number for number, letter in enumerate(found)}
+    refused = [Refusal(index[job_id], ReplayRefused(f"{job_id}: {why}")) for job_id, why in report.refused]
+    return FanOutReport(again, len(found), len(report.replayed), 0, refused)
+
+
+def _send(
+    named: list[tuple[DeadLetter, str]], terms: Terms, settings: ProducerSettings, report: ReplayReport
+) -> Plan[set[str]]:
+    """Sends letters under the given IDs; returns those that are gone by this, or were sent by somebody else before."""
+    ((seconds, micros),) = yield Commands([("TIME",)])
+    now_ms, ttl_ms = seconds * 1000 + micros // 1000, change_ttl_ms(settings.change_ttl_s)
+    changes = []
+    for letter, job_id in named:
+        change = _sendable(letter, report)
+        if change is not None:
+            one = Submission.of(change, job_id, terms, now_ms=now_ms, ttl_ms=ttl_ms, letter=letter.job_id)
+            changes.append((change, one))
+    if not changes:
+        return set()
+    _, *verdicts = yield submit([one for _, one in changes], terms)
+    gone = set()
+    for (change, one), verdict in zip(changes, verdicts, strict=True):
+        if verdict == LANE_FULL:
+            report.refused.append((one.letter, str(lane_full(change, terms.lane_limit))))
+            continue
+        if verdict not in (ALREADY_THERE, LETTER_GONE):
+            report.replayed.append((one.letter, one.job_id))
+        gone.add(one.letter)
+    return gone
+
+
+def _sendable(letter: DeadLetter, report: ReplayReport) -> SettingsChange | None:
+    if letter.change is None:
+        report.refused.append((letter.job_id, "its payload cannot be read; drop it"))
+        return None
+    try:
+        check(letter.change)
+    except ProducerError as exc:
+        report.refused.append((letter.job_id, str(exc)))
+        return None
+    return letter.change
 
 
 def _runs(entries: list[Entry]) -> Iterator[list[Entry]]:

@@ -18,6 +18,7 @@ LANE_FULL = -1
 OTHER_CONTENT = -2
 SEALED = -3
 CANCELLED = -4
+LETTER_GONE = -5
 
 KEEP_EMPTY_MS = 86_400_000
 """A batch that was begun and got no change: its producer died, or runs it again soon."""
@@ -44,30 +45,57 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One change on its way into its lane."""
+    """One change on its way into its lane.
+
+    Attributes:
+        job_id: its ID.
+        lane: the lane's name.
+        payload: the change as it is stored.
+        letter: the dead letter that it is sent again from, which goes in the same step; "" for none.
+    """
 
     job_id: str
     lane: str
     payload: bytes
+    letter: str = ""
 
     @classmethod
-    def of(cls, change: SettingsChange, job_id: str, terms: Terms, *, now_ms: int, ttl_ms: int) -> Submission:
+    def of(
+        cls, change: SettingsChange, job_id: str, terms: Terms, *, now_ms: int, ttl_ms: int, letter: str = ""
+    ) -> Submission:
         """The submission of a checked change."""
         payload = encode_change(
             change, enqueued_at_ms=now_ms, ttl_ms=ttl_ms, coalesce=terms.coalesce, priority=terms.priority
         )
-        return cls(job_id, keys.lane(change.user_id, change.trader_id), payload)
+        return cls(job_id, keys.lane(change.user_id, change.trader_id), payload, letter)
 
 
-def submit(submissions: Sequence[Submission], terms: Terms, *, chunk: str = "", digest: str = "") -> Call:
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A chunk whose content must be the same in every run of its batch.
+
+    Attributes:
+        name: of the chunk; "" for none.
+        digest: of all content up to its end, so that runs that differ part for good.
+    """
+
+    name: str = ""
+    digest: str = ""
+
+
+NO_LINK = Link()
+
+
+def submit(submissions: Sequence[Submission], terms: Terms, *, chunk: Link = NO_LINK, after: Link = NO_LINK) -> Call:
     """The call that submits a chunk; its reply is the time (Unix ms, Redis's clock) and a verdict for each change.
 
     Args:
-        submissions: the changes.
+        submissions: the changes; all of them from letters, or none.
         terms: what holds for all of them.
-        chunk: the chunk's name, where its content must be the same in every run of its batch.
-        digest: of the chunk's content.
+        chunk: what these changes are of their batch, where that must be the same in every run.
+        after: the chunk before it.
     """
+    letters = any(submission.letter for submission in submissions)
     args: list[Argument] = [
         keys.LANE,
         keys.HEAD,
@@ -80,12 +108,17 @@ def submit(submissions: Sequence[Submission], terms: Terms, *, chunk: str = "", 
         int(terms.coalesce),
         terms.batch_id,
         terms.content,
-        chunk,
-        digest,
+        chunk.name,
+        chunk.digest,
+        after.name,
+        after.digest,
         KEEP_EMPTY_MS,
+        keys.LETTER if letters else "",
     ]
     for submission in submissions:
         args += (submission.lane, submission.job_id, submission.payload)
+        if letters:
+            args.append(submission.letter)
     batch = [prefix + terms.batch_id for prefix in (keys.BATCH, keys.MEMBERS)]
     results = keys.RESULTS + terms.batch_id
     script_keys = [keys.SCHEDULE, keys.BULK_SCHEDULE, keys.LANES, keys.BELL, *batch, keys.BATCHES, results]

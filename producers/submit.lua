@@ -16,22 +16,26 @@ KEYS  1 schedule   2 bulk schedule   3 lanes   4 bell   5 batch   6 members   7 
 ARGV  1 lane prefix   2 head prefix   3 job prefix   4 result prefix   5 bucket prefix   6 bucket suffix
       7 how many changes a lane may hold   8 priority: "interactive" or "bulk"   9 joins others of its lane: 1 or 0
       10 batch ID, "" for none (then KEYS 5 to 8 are not used)   11 digest of the batch's content
-      12 name of this chunk, "" where chunks may differ between runs   13 digest of the chunk
-      14 how long a batch without any change is kept (ms)
-      then for each change: lane, job ID, payload
+      12 name of this chunk, "" where chunks may differ between runs   13 digest of all up to its end
+      14 name of the chunk before it, "" for none   15 digest of all up to the end of that one
+      16 how long a batch without any change is kept (ms)
+      17 letter prefix, if the changes are dead letters that are sent again; else ""
+      then for each change: lane, job ID, payload; with letters also: the job ID of its letter, which goes with it
 Reply {now (ms, Redis clock), one integer for each change: n > 0 accepted as the n-th of its lane, 0 already there,
-       -1 lane full; or for all: -2 other content, -3 sealed, -4 cancelled}
+       -1 lane full, -5 its letter is gone; or for all: -2 other content, -3 sealed, -4 cancelled}
 ]]
 local schedule, bulk, lanes, bell = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local batch, members, batches, results = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local lane_prefix, head_prefix, job_prefix, result_prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local bucket_prefix, bucket_suffix, lane_limit = ARGV[5], ARGV[6], tonumber(ARGV[7])
 local is_bulk, joins, batch_id = ARGV[8] == 'bulk', ARGV[9] == '1', ARGV[10]
-local content, chunk, digest, keep_empty_ms = ARGV[11], ARGV[12], ARGV[13], ARGV[14]
-local FIRST, STEP = 15, 3
+local content, chunk, digest, keep_empty_ms = ARGV[11], ARGV[12], ARGV[13], ARGV[16]
+local before_it, digest_before = ARGV[14], ARGV[15]
+local letter_prefix = ARGV[17]
+local FIRST, STEP = 18, letter_prefix == '' and 3 or 4
 local KEEP_MS = 60000
 local PROMISED = 0.5   -- see claim.lua of the worker
-local OTHER_CONTENT, SEALED, CANCELLED = -2, -3, -4
+local OTHER_CONTENT, SEALED, CANCELLED, LETTER_GONE = -2, -3, -4, -5
 
 local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
@@ -50,6 +54,7 @@ local function why_not()
   local before = redis.call('HMGET', batch, 'content', 'sealed', 'cancelled', chunk, 'short')
   if before[1] and before[1] ~= content then return OTHER_CONTENT end
   if chunk ~= '' and before[4] and before[4] ~= digest then return OTHER_CONTENT end
+  if before_it ~= '' and redis.call('HGET', batch, before_it) ~= digest_before then return OTHER_CONTENT end
   if before[3] then return CANCELLED end
   if not before[2] or tonumber(before[5] or 0) > 0 then return nil end
   for i = FIRST, #ARGV, STEP do
@@ -108,9 +113,10 @@ local reply = {now_ms}
 local added, deepest, deepest_lane = {}, 0, nil
 
 -- What may be refused, for a key of a wrong type, comes before what would stand alone then.
-local function accept(lane, job_id, payload)
+local function accept(lane, job_id, payload, letter)
   local list = lane_prefix .. lane
   if known(job_id) then return 0 end
+  if letter and redis.call('EXISTS', letter) == 0 then return LETTER_GONE end
   local held = redis.call('LLEN', list)
   if held >= lane_limit then return -1 end
   local due = held == 0 and due_ms(lane)
@@ -118,6 +124,7 @@ local function accept(lane, job_id, payload)
   if joins then redis.call('HSET', head_prefix .. lane, 'joins', job_id) end
   redis.call('SET', job_prefix .. job_id, payload)
   redis.call('RPUSH', list, job_id)
+  if letter then redis.call('DEL', letter) end
   if due then schedule_new(lane, due) end
   local member = string.sub(job_id, #batch_id + 3)
   added[#added + 1], taken[member] = member, true
@@ -127,7 +134,8 @@ end
 
 local fine, problem = true, nil
 for i = FIRST, #ARGV, STEP do
-  fine, problem = pcall(accept, ARGV[i], ARGV[i + 1], ARGV[i + 2])
+  local letter = STEP == 4 and letter_prefix .. ARGV[i + 3] or nil
+  fine, problem = pcall(accept, ARGV[i], ARGV[i + 1], ARGV[i + 2], letter)
   if not fine then break end
   reply[#reply + 1] = problem
 end
@@ -140,7 +148,15 @@ end
 if batch_id ~= '' then
   redis.call('HSETNX', batch, 'content', content)
   redis.call('HSETNX', batch, 'priority', ARGV[8])
-  if redis.call('HSETNX', batch, 'created', now_ms) == 1 then redis.call('ZADD', batches, now_ms, batch_id) end
+  if redis.call('HSETNX', batch, 'created', now_ms) == 1 then
+    redis.call('ZADD', batches, now_ms, batch_id)
+    -- The oldest may have expired. Two for each new one, so that the list cannot grow for ever.
+    for _, oldest in ipairs(redis.call('ZRANGE', batches, 0, 1)) do
+      if redis.call('EXISTS', string.sub(batch, 1, #batch - #batch_id) .. oldest) == 0 then
+        redis.call('ZREM', batches, oldest)
+      end
+    end
+  end
   if chunk ~= '' then redis.call('HSETNX', batch, chunk, digest) end
   if #added > 0 then
     redis.call('HINCRBY', batch, 'total', #added)

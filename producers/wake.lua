@@ -1,6 +1,5 @@
 --[[
-wake: lanes that were put off come due now, or when their back-off ends, unless they are claimed; the turns promised to
-them are void.
+wake: lanes that were put off come due now, or when their back-off or lease ends; the turns promised to them are void.
 
 Atomic so that a claim made meanwhile keeps its lease.
 
@@ -18,15 +17,13 @@ for i = 4, #ARGV do
   local lane = ARGV[i]
   local bucket = bucket_prefix .. string.match(lane, '^[^:]*') .. bucket_suffix
   if redis.call('HEXISTS', bucket, 'turn') == 1 then redis.call('HSET', bucket, 'turn', 0) end
-  local head = redis.call('HMGET', head_prefix .. lane, 'token', 'earliest')
-  if not head[1] then
-    local earliest = math.max(now_ms, tonumber(head[2] or 0))
-    for _, schedule in ipairs(schedules) do
-      local due = redis.call('ZSCORE', schedule, lane)
-      if due and tonumber(due) > earliest then
-        redis.call('ZADD', schedule, earliest, lane)
-        woken = woken + 1
-      end
+  local head = redis.call('HMGET', head_prefix .. lane, 'token', 'lease', 'earliest')
+  local earliest = math.max(now_ms, tonumber(head[1] and head[2] or head[3] or 0))
+  for _, schedule in ipairs(schedules) do
+    local due = redis.call('ZSCORE', schedule, lane)
+    if due and tonumber(due) > earliest then
+      redis.call('ZADD', schedule, earliest, lane)
+      woken = woken + 1
     end
   end
 end

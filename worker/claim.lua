@@ -119,14 +119,16 @@ local function claim(lane, promised, from)
   one.slot = math.max(one.slot, bucket.egress_slot())
   if one.slot > bucket.horizon then return false end
   bucket.take(one)
-  redis.call('ZADD', from, math.ceil(one.slot / 1000) + lease_ms, lane)
+  local lease_ends = math.ceil(one.slot / 1000) + lease_ms
+  redis.call('ZADD', from, lease_ends, lane)
 
   local head = head_prefix .. lane
   local before = redis.call('HMGET', head, 'token', 'lapses', 'state', 'joins', 'solo')
   local lapses = tonumber(before[2] or 0)
   if before[1] then lapses = lapses + 1 else count_in_flight(job_id) end
   local joined = before[4] and not before[5] and joining(list, before[4]) or {}
-  redis.call('HSET', head, 'token', token .. '.' .. (#claims + 1), 'lapses', lapses, 'held', 1 + #joined / 2)
+  redis.call('HSET', head, 'token', token .. '.' .. (#claims + 1), 'lapses', lapses, 'held', 1 + #joined / 2,
+    'lease', lease_ends)
   claims[#claims + 1] =
     {lane, job_id, one.slot - now, one.n, lapses, payload_of(job_id), before[3], joined}
   return true

@@ -74,7 +74,7 @@ def examine(claim: Claim, now_ms: int) -> Attemptable | Settlement:
         message = f"poison: {claim.lapses} workers in a row lost this change with their lease"
         return end(ready, Outcome.EXHAUSTED, now_ms, message)
     if now_ms >= member.deadline_ms:
-        if state.first_sent_at_ms is None:
+        if state.first_sent_at_ms is None and not claim.lapses:
             return end(ready, Outcome.EXPIRED, now_ms, "its deadline passed before it was sent")
         return end(ready, Outcome.EXHAUSTED, now_ms, "its deadline passed without a verdict")
     return ready
@@ -85,7 +85,8 @@ def end(ready: Attemptable, outcome: Outcome, now_ms: int, message: str, sent: S
     result = _result(ready.head, outcome, ready.state, now_ms, message)
     if sent is None:
         return Settlement(ready.claim, result=result)
-    return Settlement(ready.claim, sent.ended_s, sent.round_trip_s, result=result)
+    left = head.encode(ready.state) if len(ready.group.members) > 1 else b""
+    return Settlement(ready.claim, sent.ended_s, sent.round_trip_s, result=result, state=left)
 
 
 def _end_group(ready: Attemptable, outcome: Outcome, now_ms: int, message: str, sent: Sent) -> Settlement:

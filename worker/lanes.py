@@ -85,7 +85,7 @@ class Settlement:
         round_trip_s: from the request's writing to its reply; None if there was no reply.
         result: how the change ended; None puts the lane back.
         delay_s: with no result: when to try again, seconds from now.
-        state: with no result: what the next attempt must know.
+        state: what the next attempt must know, or with a result those that were sent with it; b"" for nothing.
         hold_s: nothing of this user is sent for so long; 0 for no hold.
         reason: with no result: why, for the log.
         joined: with a result: how the changes that were sent with it ended, in their order.

@@ -8,7 +8,8 @@ The exchange counts arrivals, workers know departures and receipts. Let the repl
 `r`. The request had arrived at `r - down` at the latest, and the next one, sent at `t`, arrives at `t + up` at the
 earliest. They are a window apart at the exchange if `t >= r + window - (up + down)`. Taking nothing off is always right
 and wastes a round trip; taking off the shortest round trip seen is right as far as each way has its floor. The settle
-script keeps that floor for each egress, whose workers share a path, and takes nothing off before it has seen 10.
+script keeps that floor for each egress, whose workers share a path, and takes nothing off before it has seen 10, nor
+while another egress is in use: the reply may then have come one way, and the next request go another.
 """
 
 from __future__ import annotations

@@ -8,19 +8,20 @@ that is not empty is on the schedule, and a settle whose token is no longer the 
 Changes that were sent with the head end with it. A head that was refused together with others goes back `solo`: up to
 the last of them, they are sent one by one.
 
-KEYS  1 schedule   2 bulk schedule   3 lanes   4 lane   5 head   6 bucket   7 egress   8 throttled
+KEYS  1 schedule   2 bulk schedule   3 lanes   4 lane   5 head   6 bucket   7 egress   8 throttled   9 egresses
 ARGV  1 lane   2 job ID   3 token   4 slot number   5 requests a window   6 window (us), both if the bucket forgot its
       7 time since the reply or failure of the request (us), -1 if nothing was sent
       8 the request's round trip (us), -1 if there was no reply
       9 user hold (ms from now, 0 none)   10 user of the lane
       11 how many users throttled in a row, though alone in their window, mean the egress   12 egress hold then (ms)
       13 egress pace (us a request)   from 14 to 25: see ending.lua   26 verb: "done" or "back"
-      done: for the head and each that was sent with it: job ID, outcome, result
+      done: 27 state that those behind need, "" for none; then for the head and each that ends with it: job ID,
+            outcome, result
       back: 27 delay (ms)   28 state   29 the last that is sent alone, "" if it stays as it is
 Reply {1, us until the lane is due again, -1 if it is empty} or {0, -1}: fenced
 ]]
 local schedule, bulk, lanes, list, head = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local bucket, egress, throttled = KEYS[6], KEYS[7], KEYS[8]
+local bucket, egress, throttled, egresses = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local lane, job_id, token = ARGV[1], ARGV[2], ARGV[3]
 local slot_number = tonumber(ARGV[4])
 local reply_age, round_trip = tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -36,6 +37,16 @@ local FLOOR_MARGIN = 1000      -- us; clocks and timers tick in milliseconds
 local FLOOR_KEEP_MS = 600000
 
 local now = ending.now_us
+
+-- Whether requests of the user may leave by another way as well: then no part of a round trip is sure.
+local function has_another_way()
+  if redis.call('SCARD', egresses) < 2 then return false end
+  local prefix = string.match(egress, '^(.*:)[^:]*$')
+  for _, name in ipairs(redis.call('SMEMBERS', egresses)) do
+    if prefix .. name ~= egress and redis.call('EXISTS', prefix .. name) == 1 then return true end
+  end
+  return false
+end
 
 -- The shortest round trip of this egress over the current window and the one before it; 0 until enough were seen.
 local function floor()
@@ -54,7 +65,7 @@ local function floor()
   redis.call('HSET', egress, 'floor', shortest, 'samples', samples, 'since', since, 'floor before', before,
     'samples before', samples_before)
   if redis.call('PTTL', egress) < FLOOR_KEEP_MS then redis.call('PEXPIRE', egress, FLOOR_KEEP_MS + KEEP_MS) end
-  if samples + samples_before < FLOOR_SAMPLES then return 0 end
+  if samples + samples_before < FLOOR_SAMPLES or has_another_way() then return 0 end
   return math.max(0, math.min(shortest, before) - FLOOR_MARGIN)
 end
 
@@ -119,7 +130,7 @@ local function schedule_lane(earliest, on)
   return due - now
 end
 
-local FIRST, STEP = 27, 3
+local FIRST, STEP = 28, 3
 
 -- Whether this claim still holds the lane, and the lane begins with what was sent.
 local function holds()
@@ -139,16 +150,18 @@ local _, batch = ending.batch_of(job_id)
 if batch then redis.call('HINCRBY', batch, 'in flight', -1) end
 
 if verb == 'back' then
-  redis.call('HDEL', head, 'token', 'held')
+  redis.call('HDEL', head, 'token', 'held', 'lease')
   local earliest = now + tonumber(ARGV[27]) * 1000
-  redis.call('HSET', head, 'state', ARGV[28], 'lapses', 0, 'earliest', math.floor(earliest / 1000))
+  redis.call('HSET', head, 'state', ARGV[28], 'earliest', math.floor(earliest / 1000))
+  if reply_age >= 0 then redis.call('HSET', head, 'lapses', 0) end   -- unsent, it is as uncertain as before
   if ARGV[29] ~= '' then redis.call('HSET', head, 'solo', ARGV[29]) end
   return {1, schedule_lane(earliest, on)}
 end
 
 local marks = redis.call('HMGET', head, 'joins', 'solo')
-redis.call('HDEL', head, 'token', 'held', 'lapses', 'earliest')
-if not marks[1] then redis.call('HDEL', head, 'state') end   -- else it tells of those that were sent with the head
+redis.call('HDEL', head, 'token', 'held', 'lease', 'lapses', 'earliest')
+-- Where changes may join, the history tells of those that were sent with the head.
+if not marks[1] then redis.call('HDEL', head, 'state') elseif ARGV[27] ~= '' then redis.call('HSET', head, 'state', ARGV[27]) end
 for i = FIRST, #ARGV, STEP do
   local ended = ARGV[i]
   if ending.one_less_urgent(head, ended) then

@@ -108,6 +108,7 @@ class Settler:
             keys.bucket(claim.lane),
             keys.EGRESS + self._egress,
             keys.THROTTLED + self._egress,
+            keys.EGRESSES,
         ]
 
     def _arguments(self, settlement: Settlement) -> list[Argument]:
@@ -132,7 +133,7 @@ class Settler:
     def _verb(self, settlement: Settlement) -> tuple[Argument, ...]:
         if settlement.result is None:
             return "back", round(settlement.delay_s * 1000), settlement.state, settlement.solo_until
-        verb: list[Argument] = ["done"]
+        verb: list[Argument] = ["done", settlement.state]
         for result in (settlement.result, *settlement.joined):
             verb += (result.job_id, result.outcome.value, encode_result(result))
         return tuple(verb)

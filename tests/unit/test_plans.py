@@ -92,7 +92,8 @@ def cancelling(verdicts: list[list[int]]) -> Callable[[Trip], Any]:
         names = [str(command[0]) for command in trip.commands]
         if names[0] == "MGET":
             return [[PAYLOAD] * (len(trip.commands[0]) - 1)]
-        return [{"LINDEX": b"j1", "TIME": (1, 2), "ZRANGEBYLEX": []}.get(name) for name in names]
+        replies: dict[str, Any] = {"LINDEX": b"j1", "HMGET": [None, None], "TIME": (1, 2), "ZRANGEBYLEX": []}
+        return [replies[name] for name in names]
 
     return answer
 
@@ -137,17 +138,17 @@ def test_nothing_to_take_back_is_no_trip() -> None:
 
 def test_a_page_asks_for_results_only_where_something_ended() -> None:
     """One trip for an empty one, two for others; the end is no result."""
-    empty, trips = driven(page("b", None), in_turn([[], 1]))
+    empty, trips = driven(page("b", None), in_turn([[], [b"1", None]]))
     assert (empty.results, empty.complete, empty.cursor, len(trips)) == ([], False, "b/0-0", 1)
-    last, trips = driven(page("b", "b/1-0"), in_turn([[(b"2-0", {b"end": b"1"})], 1]))
+    last, trips = driven(page("b", "b/1-0"), in_turn([[(b"2-0", {b"end": b"1"})], [b"1", b"2-0"]]))
     assert (last.results, last.complete, len(trips)) == ([], True, 1)
     entry = (b"3-0", {b"job": b"j1", b"outcome": b"applied"})
 
-    found, trips = driven(page("b", None), in_turn([[entry], 1], [[RESULT]]))
+    found, trips = driven(page("b", None), in_turn([[entry], [b"1", None]], [[RESULT]]))
 
     assert (found.results, found.positions, found.cursor, len(trips)) == ([result("j1")], ["3-0"], "b/3-0", 2)
     with pytest.raises(BatchNotFound):
-        driven(page("b", None), in_turn([[entry], 0]))
+        driven(page("b", None), in_turn([[entry], [None, None]]))
 
 
 def test_what_is_stored_as_a_result_and_is_none_is_not_found() -> None:
@@ -218,7 +219,7 @@ def test_a_result_that_expired_is_told_by_its_outcome(outcome: Outcome) -> None:
     """With nothing made up."""
     entry = (b"3-0", {b"job": b"b//1", b"outcome": outcome.encode()})
 
-    found, _ = driven(page("b", None), in_turn([[entry], 1], [[None]]))
+    found, _ = driven(page("b", None), in_turn([[entry], [b"1", None]], [[None]]))
 
     (only,) = found.results
     assert (only.job_id, only.outcome, only.user_id, only.attempts) == ("b//1", outcome, "", [])
