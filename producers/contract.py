@@ -150,7 +150,7 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
         enqueued_at_ms: when it was accepted, Unix milliseconds.
         started_at_ms: when its first request was sent; None if none was.
         finished_at_ms: when it ended.
-        successor: with `superseded`: the change that replaced it.
+        successor: the change that replaced all its settings in the last request, if one did; surely with `superseded`.
     """
 
     job_id: str

@@ -63,6 +63,7 @@ class DeadLetters:
         outcome: Outcome | None = None,
         user_id: str | None = None,
         batch_id: str | None = None,
+        everything: bool = False,
     ) -> ReplayReport:
         """Puts letters at the ends of their lanes again, in their order, and forgets them.
 
@@ -71,10 +72,12 @@ class DeadLetters:
         `bulk`.
 
         Raises:
+            TypeError: nothing was given; all letters are `everything=True`.
             DeadLetterNotFound: there is no letter of this job ID.
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
-        plan = replay(Selection(outcome, user_id, batch_id, job_id), self._settings)
+        chosen = Selection.of(job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything)
+        plan = replay(chosen, self._settings)
         return await self._do(plan, "replaying dead letters")
 
     async def drop(
@@ -84,14 +87,17 @@ class DeadLetters:
         outcome: Outcome | None = None,
         user_id: str | None = None,
         batch_id: str | None = None,
+        everything: bool = False,
     ) -> int:
         """Forgets letters; returns how many.
 
         Raises:
+            TypeError: nothing was given; all letters are `everything=True`.
             DeadLetterNotFound: there is no letter of this job ID.
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
-        plan = letters.forget(Selection(outcome, user_id, batch_id, job_id))
+        chosen = Selection.of(job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything)
+        plan = letters.forget(chosen)
         return await self._do(plan, "dropping dead letters")
 
     async def _do(self, plan: Plan[T], doing: str) -> T:

@@ -22,6 +22,7 @@ class HeadState(msgspec.Struct, frozen=True, kw_only=True):
         carried: for each of them, the changes of which something was in it; empty if that was just the head.
         tries: how many counted as a try.
         first_sent_at_ms: when the first was sent, Unix milliseconds; None if none was.
+        past: requests made for heads before this one, each with the changes of which something was in it.
     """
 
     head: str = ""
@@ -29,6 +30,7 @@ class HeadState(msgspec.Struct, frozen=True, kw_only=True):
     carried: list[list[str]] = []
     tries: int = 0
     first_sent_at_ms: int | None = None
+    past: list[tuple[Attempt, list[str]]] = []
 
     def with_attempt(self, attempt: Attempt, carried: Sequence[str] = ()) -> HeadState:
         """The history after one more request, which carried something of these changes."""
@@ -39,24 +41,27 @@ class HeadState(msgspec.Struct, frozen=True, kw_only=True):
             carried=[*self.carried, others][-ATTEMPTS_KEPT:],
             tries=self.tries + (attempt.verdict != THROTTLED),
             first_sent_at_ms=attempt.at_ms if self.first_sent_at_ms is None else self.first_sent_at_ms,
+            past=self.past,
         )
 
     def of(self, job_id: str) -> HeadState:
-        """The part of it that is another's: the head's own is all of it, that of one sent with it what carried it."""
+        """It as another's: the head's own is all of it, that of one sent with it what carried it. The rest is past."""
         if self.head in ("", job_id):
             return msgspec.structs.replace(self, head=job_id)
-        own = [(attempt, ids) for attempt, ids in self._pairs() if job_id in ids]
+        all_of_them = [*self.past, *((attempt, ids or [self.head]) for attempt, ids in self._pairs())][-ATTEMPTS_KEPT:]
+        own = [(attempt, ids) for attempt, ids in all_of_them if job_id in ids]
         return HeadState(
             head=job_id,
             attempts=[attempt for attempt, _ in own],
             carried=[ids for _, ids in own],
             tries=sum(attempt.verdict != THROTTLED for attempt, _ in own),
             first_sent_at_ms=own[0][0].at_ms if own else None,
+            past=[(attempt, ids) for attempt, ids in all_of_them if job_id not in ids],
         )
 
     def has_sent(self, job_id: str) -> bool:
         """Whether something of this change was in a request."""
-        return any(job_id in (ids or [self.head]) for _, ids in self._pairs())
+        return any(job_id in (ids or [self.head]) for _, ids in (*self.past, *self._pairs()))
 
     def _pairs(self) -> Iterable[tuple[Attempt, list[str]]]:
         missing: list[list[str]] = [[] for _ in self.attempts[len(self.carried) :]]

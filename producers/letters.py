@@ -55,6 +55,20 @@ class Selection:
         job_id: just this one.
     """
 
+    @classmethod
+    def of(
+        cls, job_id: str | None, *, outcome: Outcome | None, user_id: str | None, batch_id: str | None, everything: bool
+    ) -> Selection:
+        """The selection of the arguments.
+
+        Raises:
+            TypeError: nothing was given; all of them are never meant by that.
+        """
+        chosen = cls(outcome, user_id, batch_id, job_id)
+        if (chosen == cls()) is not everything:
+            raise TypeError("give a job ID, or some of outcome=, user_id= and batch_id=, or just everything=True")
+        return chosen
+
     outcome: Outcome | None = None
     user_id: str | None = None
     batch_id: str | None = None

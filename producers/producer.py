@@ -161,19 +161,18 @@ class Producer(Enqueuing):
             refused = preview(asked, items).refused
             if refused:
                 raise BatchRefused(refused)
-        exists = await self._do(batches.begin(chosen, terms), f"beginning batch {chosen}")
-        # Where a run goes over what is there, each chunk must be known to agree before the next one is written.
-        in_flight = 1 if exists else CALLS_IN_FLIGHT
         try:
+            exists = await self._do(batches.begin(chosen, terms), f"beginning batch {chosen}")
+            # Where a run goes over what is there, each chunk must be known to agree before the next one is written.
+            in_flight = 1 if exists else CALLS_IN_FLIGHT
             async with aclosing(self._take_in(intake, items, in_flight)) as chunks:
                 async for _ in chunks:
                     if on_chunk is not None:
                         on_chunk(FanOutReport.of(chosen, intake))
+            sealing = batches.seal(chosen, terms, short=intake.short, life_ms=self._life_ms)
+            await self._do(sealing, f"sealing batch {chosen}")
         except QueueUnavailable as exc:
             raise QueueUnavailable(f"{exc}; repeat with batch_id={chosen!r} to add what is missing") from exc
-        await self._do(
-            batches.seal(chosen, terms, short=intake.short, life_ms=self._life_ms), f"sealing batch {chosen}"
-        )
         return self._batch(chosen, FanOutReport.of(chosen, intake))
 
     def job(self, job_id: str) -> Job:

@@ -73,10 +73,10 @@ end
 
 local function due_ms(lane)
   local bucket = bucket_prefix .. string.match(lane, '^[^:]*') .. bucket_suffix
-  local promised = redis.call('HMGET', bucket, 'turn', 'pace')
+  local promised = redis.call('HMGET', bucket, 'turn', 'turn pace')
   local turn = tonumber(promised[1] or 0)
   if turn <= now_us then return now_ms end
-  local next_turn = turn + tonumber(promised[2])
+  local next_turn = turn + tonumber(promised[2] or 0)
   redis.call('HSET', bucket, 'turn', next_turn)
   local keep_ms = math.ceil((next_turn - now_us) / 1000) + KEEP_MS
   if redis.call('PTTL', bucket) < keep_ms then redis.call('PEXPIRE', bucket, keep_ms) end

@@ -105,7 +105,7 @@ function bucket.put_off_until(one, promised)
   local due = one.slot - bucket.look_ahead
   if not promised or one.slot - bucket.horizon >= one.pace then
     due = math.max(due, one.turn)
-    redis.call('HSET', one.key, 'turn', due + one.pace)
+    redis.call('HSET', one.key, 'turn', due + one.pace, 'turn pace', one.pace)
     if not one.changing then redis.call('HSET', one.key, 'pace', one.pace) end
     keep(one, due + one.pace)
   end
@@ -116,8 +116,8 @@ function bucket.take(one)
   local catch_up = bucket.catch_up * one.pace / bucket.pace
   local next_tat = math.floor(math.max(one.tat, one.slot - catch_up)) + one.pace
   local next_turn = math.max(one.turn, next_tat - bucket.look_ahead)
-  redis.call('HSET', one.key, 'n', one.n + 1, 'tat', next_tat, 'turn', next_turn, 'pace', one.pace,
-    'ring', one.per_window, 'window', one.window, tostring(one.n % one.per_window), -one.slot)
+  redis.call('HSET', one.key, 'n', one.n + 1, 'tat', next_tat, 'turn', next_turn, 'turn pace', one.pace,
+    'pace', one.pace, 'ring', one.per_window, 'window', one.window, tostring(one.n % one.per_window), -one.slot)
   keep(one, next_turn)
   bucket.egress_tat = math.max(bucket.egress_tat, one.slot) + bucket.egress_pace
 end

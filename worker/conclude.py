@@ -123,7 +123,7 @@ def _result(member: Member, outcome: Outcome, state: HeadState, now_ms: int, mes
         enqueued_at_ms=member.stored.et,
         started_at_ms=state.first_sent_at_ms,
         finished_at_ms=now_ms,
-        successor=member.successor if outcome is Outcome.SUPERSEDED else None,
+        successor=member.successor,
     )
 
 

@@ -70,7 +70,7 @@ local function floor()
 end
 
 -- The bucket is told what became of its slot even when the lane is lost: the exchange saw the request all the same.
-local state = redis.call('HMGET', bucket, 'n', 'turn', 'pace', 'hold', 'ring', 'window')
+local state = redis.call('HMGET', bucket, 'n', 'turn', 'turn pace', 'hold', 'ring', 'window')
 local n, turn, pace = tonumber(state[1] or 0), tonumber(state[2] or 0), tonumber(state[3] or 0)
 local hold, per_window = tonumber(state[4] or 0), tonumber(state[5] or ARGV[5])
 local window = tonumber(state[6] or ARGV[6])

@@ -119,7 +119,9 @@ def results(
     Standard error says with which --after to go on.
     """
     kept = Kept(outcome=outcome, failed=failed)
-    form = form or ("jsonl" if run.as_json or output is not None else "table")
+    if form is None and output is not None:
+        form = "csv" if output.suffix.lower() == ".csv" else "jsonl"
+    form = form or ("jsonl" if run.as_json else "table")
     with target(run.screen, form, output) as write:
         reading = Reading(kept, write, cursor=after)
         with interruptible(reading.how_to_go_on):

@@ -47,7 +47,8 @@ def enqueue(
         job = await producer.enqueue(change, job_id=job_id, ttl_s=ttl_s, priority=priority, coalesce=coalesce)
         accepted.append(job.job_id)
         if wait and not run.as_json:
-            run.screen.note(f"queued as {job.job_id}")
+            there = "was there already, as it was first asked for; nothing was added"
+            run.screen.note(f"{job.job_id}: {there if job.already_there else 'queued'}")
         return job.already_there, await job.result(timeout=timeout_s) if wait else None
 
     with interruptible(lambda: _how_to_follow(accepted)):

@@ -35,6 +35,8 @@ def _choice(job_id: str | None, everything: bool, filters: dict[str, Any]) -> di
     given = {name: value for name, value in filters.items() if value is not None}
     if (job_id is not None) + bool(given) + everything != 1:
         raise BadInput("give a JOB_ID, or some of --outcome, --user and --batch, or --all")
+    if everything:
+        return {"everything": True}
     return given if job_id is None else {"job_id": job_id}
 
 

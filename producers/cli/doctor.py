@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 
 import click
 
-from producers.check import Check, CheckStatus, fail, worst
+from producers.check import Check, CheckStatus, fail, ok, worst
 from producers.cli.exits import Exit
 from producers.cli.run import QueueCommand, Run, pass_run
 from producers.doctor import diagnose
@@ -36,6 +36,10 @@ async def _all_checks(dsn: str | None) -> list[Check]:
     for point in sorted(entry_points(group=CHECKS_GROUP), key=lambda point: point.name):
         try:
             found += await point.load()()
+        except ModuleNotFoundError as exc:
+            # An extra of this package: whoever only enqueues has no use for what it checks.
+            missing = f"not checked: {exc.name} is not installed here"
+            found.append(ok(point.name, f"{missing}; install copytrade-settings[{point.name}] where it is needed"))
         except Exception as exc:  # noqa: BLE001 - a broken check of another package is a finding
             found.append(fail(point.name, f"its checks cannot be run: {type(exc).__name__}: {exc}", "reinstall it"))
     return found

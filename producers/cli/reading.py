@@ -12,6 +12,7 @@ from typing import TextIO
 
 from producers import Batch, JobResult, Outcome, QueueUnavailable
 from producers.cli.export import CsvExport, JsonLinesExport
+from producers.cli.given.faults import BadInput
 from producers.cli.run import Run
 from producers.cli.screen import Screen
 from producers.cli.shown import RESULT_COLUMNS, result_row
@@ -111,11 +112,18 @@ def target(screen: Screen, form: str, output: Path | None) -> Iterator[Write]:
         def write(results: Sequence[JobResult]) -> None:
             nonlocal opened
             if opened is None:
-                file = None if output is None else output.open("w", encoding="utf-8", newline="")
+                file = None if output is None else _opened(output)
                 opened = _writer(screen, form, sys.stdout if file is None else stack.enter_context(file))
             opened(results)
 
         yield write
+
+
+def _opened(output: Path) -> TextIO:
+    try:
+        return output.open("w", encoding="utf-8", newline="")
+    except OSError as exc:
+        raise BadInput(f"--output {output}: {exc.strerror}; name a file that can be written") from exc
 
 
 def _writer(screen: Screen, form: str, stream: TextIO) -> Write:

@@ -49,9 +49,11 @@ class DeadLetters:
         outcome: Outcome | None = None,
         user_id: str | None = None,
         batch_id: str | None = None,
+        everything: bool = False,
     ) -> ReplayReport:
         """Puts letters at the ends of their lanes again, in their order, and forgets them."""
-        plan = replay(Selection(outcome, user_id, batch_id, job_id), self._settings)
+        chosen = Selection.of(job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything)
+        plan = replay(chosen, self._settings)
         return self._do(plan, "replaying dead letters")
 
     def drop(
@@ -61,9 +63,11 @@ class DeadLetters:
         outcome: Outcome | None = None,
         user_id: str | None = None,
         batch_id: str | None = None,
+        everything: bool = False,
     ) -> int:
         """Forgets letters; returns how many."""
-        plan = letters.forget(Selection(outcome, user_id, batch_id, job_id))
+        chosen = Selection.of(job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything)
+        plan = letters.forget(chosen)
         return self._do(plan, "dropping dead letters")
 
     def _do(self, plan: Plan[T], doing: str) -> T:

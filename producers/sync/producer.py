@@ -127,12 +127,13 @@ class Producer(Enqueuing):
             if on_chunk is not None:
                 on_chunk(FanOutReport.of(chosen, intake))
 
-        self._do(batches.begin(chosen, terms), f"beginning batch {chosen}")
         try:
+            self._do(batches.begin(chosen, terms), f"beginning batch {chosen}")
             self._do(take_in(intake, items, tell), "the last chunk may or may not be accepted")
+            sealing = batches.seal(chosen, terms, short=intake.short, life_ms=self._life_ms)
+            self._do(sealing, f"sealing batch {chosen}")
         except QueueUnavailable as exc:
             raise QueueUnavailable(f"{exc}; repeat with batch_id={chosen!r} to add what is missing") from exc
-        self._do(batches.seal(chosen, terms, short=intake.short, life_ms=self._life_ms), f"sealing batch {chosen}")
         return self._batch(chosen, FanOutReport.of(chosen, intake))
 
     def job(self, job_id: str) -> Job:

@@ -189,10 +189,10 @@ def test_an_export_without_results_is_a_header(copytrade: Copytrade) -> None:
 
 
 def test_a_file_that_cannot_be_written_is_one_line(copytrade: Copytrade) -> None:
-    """Exit status 1: the batch is as it was."""
+    """Exit status 2: the batch is as it was."""
     end(copytrade)
 
-    assert "No such file" in copytrade.error("batch", "results", "july", "--output", "/no/such/dir/file", status=1)
+    assert "No such file" in copytrade.error("batch", "results", "july", "--output", "/no/such/dir/file", status=2)
 
 
 def test_following_results_of_an_ended_batch_ends(copytrade: Copytrade) -> None:

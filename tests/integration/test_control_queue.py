@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +167,27 @@ async def test_a_control_job_of_the_wrong_type_is_removed_and_the_worker_goes_on
 
         assert (await changed.result(timeout=0)).applied
         assert await valkey.exists(job_key_prefix + "h") == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (lambda change: change | {"tradrId": "7"}, "tradrId: is no field"),
+        (lambda change: change | {"settings": [change["settings"][0] | {"stopLosRatio": "20"}]}, "stopLosRatio"),
+    ],
+    ids=["of the change", "of a setting"],
+)
+async def test_a_mistyped_field_is_refused(
+    valkey: ArqRedis, tmp_path: Path, typed: Callable[[dict[str, Any]], dict[str, Any]], told: str
+) -> None:
+    """Left out in silence, it would be told as applied."""
+    async with rig_on(valkey, tmp_path) as rig:
+        control = await as_arq_app(valkey).enqueue_job("submit", typed(msgspec.to_builtins(change())))
+        assert control is not None
+
+        await rig.drain()
+
+        info = await control.result_info()
+        assert info is not None
+        assert not info.success
+        assert told in str(info.result)

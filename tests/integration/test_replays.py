@@ -55,7 +55,7 @@ async def test_what_is_replayed_is_queued_again_in_the_order_of_its_lane(produce
     for number in range(5):
         await lanes.done(await lanes.claim_one(), DEAD_OUTCOMES[-number % 3])
 
-    replayed = await producer.dead.replay()
+    replayed = await producer.dead.replay(everything=True)
 
     assert [old for old, _ in replayed.replayed] == [job.job_id for job in report.jobs]
     assert replayed.refused == []
@@ -74,7 +74,7 @@ async def test_a_group_that_died_together_is_replayed_in_its_order(producer: Pro
     first, *rest = (result(name, outcome) for name, outcome in zip("dcba", outcomes, strict=True))
     await lanes.settler.settle(Settlement(head, result=first, joined=tuple(rest)))
 
-    replayed = await producer.dead.replay()
+    replayed = await producer.dead.replay(everything=True)
 
     assert [old for old, _ in replayed.replayed] == ["d", "b", "a"]
     assert await lanes.queued(LANE) == [new for _, new in replayed.replayed]
@@ -100,15 +100,15 @@ async def test_replaying_twice_at_once_adds_nothing_twice(producer: Producer, la
     dead = {name: await lanes.redis.dump(name) for name in await lanes.redis.keys("copytrade:letter:*")}
     index = await lanes.redis.zrange(keys.DEAD + REJECTED, 0, -1, withscores=True)
 
-    await asyncio.gather(*(producer.dead.replay() for _ in range(3)))
+    await asyncio.gather(*(producer.dead.replay(everything=True) for _ in range(3)))
     assert len(await lanes.queued(LANE)) == len(report.jobs)
     for name, value in dead.items():
         await lanes.redis.restore(name, 0, value or b"")
     await lanes.redis.zadd(keys.DEAD + REJECTED, dict(index))
-    await producer.dead.replay()
+    await producer.dead.replay(everything=True)
 
     assert len(await lanes.queued(LANE)) == len(report.jobs)
-    assert (await producer.dead.replay()).replayed == []
+    assert (await producer.dead.replay(everything=True)).replayed == []
     assert await listed(producer) == []
 
 
@@ -118,7 +118,7 @@ async def test_what_dies_again_may_be_replayed_again(producer: Producer, lanes: 
     ids = ["j"]
     for _ in range(4):
         await lanes.done(await lanes.claim_one(), REJECTED)
-        ((old, new),) = (await producer.dead.replay()).replayed
+        ((old, new),) = (await producer.dead.replay(everything=True)).replayed
         assert old == ids[-1]
         ids.append(new)
 
@@ -132,7 +132,7 @@ async def test_a_second_letter_of_a_re_used_id_is_sent_again_too(producer: Produ
     for night in ("1", "2"):
         await producer.enqueue(change(value=night), job_id="nightly")
         await lanes.done(await lanes.claim_one(), REJECTED)
-        assert len((await producer.dead.replay()).replayed) == 1
+        assert len((await producer.dead.replay(everything=True)).replayed) == 1
         sent += await values(lanes)
         await lanes.redis.delete(keys.RESULT + "nightly")
 
@@ -150,7 +150,7 @@ async def test_letters_with_similar_ids_are_both_sent_again(
         await lanes.submit((job_id, change(user)))
     await end_all(lanes, REJECTED)
 
-    await producer.dead.replay()
+    await producer.dead.replay(everything=True)
 
     assert len(await end_all(lanes)) == 2
 
@@ -161,7 +161,7 @@ async def test_a_change_with_a_long_id_can_be_replayed(producer: Producer, lanes
     await lanes.submit((job_id, change()))
     for _ in range(2):
         await lanes.done(await lanes.claim_one(), REJECTED)
-        report = await producer.dead.replay()
+        report = await producer.dead.replay(everything=True)
         assert (len(report.replayed), report.refused) == (1, [])
 
     assert len(await end_all(lanes)) == 1
@@ -174,7 +174,7 @@ async def test_a_full_lane_refuses_a_replay_and_keeps_the_letter(redis: ArqRedis
         await producer.enqueue(change(value=str(number + 1)), job_id=f"j{number}")
         await lanes.done(await lanes.claim_one(), REJECTED)
 
-    report = await producer.dead.replay()
+    report = await producer.dead.replay(everything=True)
 
     assert [old for old, _ in report.replayed] == ["j0", "j1"]
     assert [old for old, why in report.refused if "holds 2 changes" in why] == ["j2"]

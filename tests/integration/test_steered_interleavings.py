@@ -163,7 +163,7 @@ class World:
     async def replay(self) -> None:
         """All letters there are."""
         found = {letter.job_id: letter async for letter in self.producer.dead.list()}
-        for old, new in (await self.producer.dead.replay()).replayed:
+        for old, new in (await self.producer.dead.replay(everything=True)).replayed:
             change = found[old].change
             assert change is not None
             self.accept(new, change)

@@ -159,7 +159,7 @@ async def test_what_was_rejected_is_applied_when_it_is_replayed(valkey: ArqRedis
         results = await rig.outcome(numbered(3))
         assert {result.outcome for result in results} == {Outcome.REJECTED}
 
-        report = await rig.producer.dead.replay()
+        report = await rig.producer.dead.replay(everything=True)
         await rig.drain()
 
         assert await outcomes(rig, [new for _, new in report.replayed]) == [Outcome.APPLIED] * 3
