@@ -33,8 +33,8 @@ BUCKET = "copytrade:bucket:"
 """HASH, the leaky bucket of one user and endpoint; `copytrade:bucket:<user>:settings`. Claim, settle, submit.
 Fields: `n` slots taken so far; `0`..`9` for each of the last ten when its window ends (us), or, negative, the slot of
 a request still under way; `tat` earliest next slot (us); `turn` earliest claim not yet promised to a lane (us);
-`pace` us a request, `turn pace` between two turns; `ring`, `window` (us) what the entries were counted by; `hold` nothing is sent before (us).
-Expires a minute after it stopped mattering."""
+`pace` us a request, `turn pace` between two turns; `ring`, `window` (us) what the entries were counted by; `hold`
+nothing is sent before (us). Expires a minute after it stopped mattering."""
 
 ENDPOINT = ":settings"
 """What follows the user in a bucket's key: limits are counted per endpoint."""
