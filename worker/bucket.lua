@@ -65,6 +65,7 @@ local function change_ring(one)
   one.tat = math.min(one.tat, one.tat - one.old_pace + one.pace)
   if clear > bucket.horizon then return clear end
   for i = 0, one.ring - 1 do redis.call('HDEL', one.key, tostring(i)) end
+  one.tat = math.max(one.tat, clear)   -- what the old ring knew, whoever takes the slot
   one.n = one.n + BEYOND_ANY_RING   -- what is settled late must not meet an entry of the new ring
   redis.call('HSET', one.key, 'n', one.n, 'tat', one.tat, 'ring', one.per_window, 'window', one.window,
     'pace', one.pace)
