@@ -137,6 +137,7 @@ local function holds()
   if redis.call('HGET', head, 'token') ~= token then return false end
   if verb == 'back' then return redis.call('LINDEX', list, 0) == job_id end
   local sent = (#ARGV - FIRST + 1) / STEP
+  if sent == 1 then return redis.call('LINDEX', list, 0) == job_id end
   for i, listed in ipairs(redis.call('LRANGE', list, 0, sent - 1)) do
     if listed ~= ARGV[FIRST + (i - 1) * STEP] then return false end
   end
@@ -159,9 +160,6 @@ if verb == 'back' then
 end
 
 local marks = redis.call('HMGET', head, 'joins', 'solo')
-redis.call('HDEL', head, 'token', 'held', 'lease', 'lapses', 'earliest')
--- Where changes may join, the history tells of those that were sent with the head.
-if not marks[1] then redis.call('HDEL', head, 'state') elseif ARGV[27] ~= '' then redis.call('HSET', head, 'state', ARGV[27]) end
 for i = FIRST, #ARGV, STEP do
   local ended = ARGV[i]
   if ending.one_less_urgent(head, ended) then
@@ -176,7 +174,11 @@ for i = FIRST, #ARGV, STEP do
 end
 if redis.call('EXISTS', list) == 0 then
   redis.call('DEL', head)
-  for _, key in ipairs({schedule, bulk, lanes}) do redis.call('ZREM', key, lane) end
+  redis.call('ZREM', on, lane)
+  redis.call('ZREM', lanes, lane)
   return {1, -1}
 end
+redis.call('HDEL', head, 'token', 'held', 'lease', 'lapses', 'earliest')
+-- Where changes may join, the history tells of those that were sent with the head.
+if not marks[1] then redis.call('HDEL', head, 'state') elseif ARGV[27] ~= '' then redis.call('HSET', head, 'state', ARGV[27]) end
 return {1, schedule_lane(now, on)}
