@@ -17,7 +17,6 @@ from producers.contract import Attempt, CopySetting, JobResult, Outcome, Priorit
 # Steering
 from producers.control import Pause
 from producers.dead_letters import DeadLetters
-from producers.enqueuing import EnqueueReport
 
 # What can go wrong
 from producers.errors import (
@@ -36,13 +35,13 @@ from producers.errors import (
     SettingsError,
 )
 from producers.fan_out import FanOutReport, Preview
-from producers.intake import BatchRefused, Refusal
 from producers.job import Job
 from producers.jobs import Cancellation, CancelReport, JobState, JobStatus
 from producers.letters import DeadLetter
 from producers.producer import Producer
 from producers.progress import Progress
 from producers.replaying import ReplayReport
+from producers.reports import BatchRefused, EnqueueReport, Refusal
 from producers.settings import ProducerSettings
 from producers.users import LaneStatus, UserStatus
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 from redis.asyncio import Redis
 
 from producers import batches, keys
-from producers.batches import LONGEST_BLOCK_S, PAGE, ResultPage, cursor_of, position_of
+from producers.batches import LONGEST_BLOCK_S, PAGE, Reading, ResultPage, position_of
 from producers.contract import JobResult
 from producers.errors import ResultTimeout
 from producers.fan_out import FanOutReport
@@ -56,7 +56,6 @@ class Batch:
         Raises:
             InvalidCursor: `after` is no position in this batch's results.
         """
-        position_of(self.batch_id, after)
         return ResultStream(self, after, block_s=self._settings.redis_timeout_s / 2)
 
     async def page(self, after: str | None = None, limit: int = PAGE) -> ResultPage:
@@ -139,16 +138,12 @@ class ResultStream:
     def __init__(self, batch: Batch, after: str | None, *, block_s: float) -> None:
         self._batch = batch
         self._block_ms = max(1, int(min(block_s, LONGEST_BLOCK_S) * 1000))
-        self._begun_at = after or cursor_of(batch.batch_id, batches.BEGINNING)
-        self._page = ResultPage([], [], self._begun_at, complete=False)
-        self._given = 0
+        self._reading = Reading(batch.batch_id, after)
 
     @property
     def cursor(self) -> str:
         """The position after the last result that was given; a stream begun there goes on without a gap."""
-        if self._given == 0:
-            return self._begun_at
-        return cursor_of(self._batch.batch_id, self._page.positions[self._given - 1])
+        return self._reading.cursor
 
     def __aiter__(self) -> Self:
         return self
@@ -160,21 +155,17 @@ class ResultStream:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer; the stream goes on when it is asked again.
         """
-        while self._given == len(self._page.results):
-            if self._page.complete:
+        while (result := self._reading.give()) is None:
+            wanted = self._reading.wanted
+            if wanted is None:
                 raise StopAsyncIteration
-            page = await self._batch.page(self._page.cursor)
-            if not page.results and not page.complete:
-                await self._news()
-                continue
-            self._begun_at, self._page, self._given = self._page.cursor, page, 0
-        result = self._page.results[self._given]
-        self._given += 1
+            if not self._reading.turn(await self._batch.page(wanted)):
+                await self._news(wanted)
         return result
 
-    async def _news(self) -> None:
-        """Returns when something was added after the page, or after a while."""
+    async def _news(self, cursor: str) -> None:
+        """Returns when something was added after the cursor, or after a while."""
         batch_id = self._batch.batch_id
-        streams: dict[Any, Any] = {keys.RESULTS + batch_id: position_of(batch_id, self._page.cursor)}
+        streams: dict[Any, Any] = {keys.RESULTS + batch_id: position_of(batch_id, cursor)}
         async with reaching_redis(f"waiting for results of batch {batch_id}"):
             await self._batch._redis.xread(streams, count=1, block=self._block_ms)  # noqa: SLF001 - one concern

@@ -82,6 +82,47 @@ def _order(position: str) -> tuple[int, ...]:
     return tuple(map(int, position.split("-")))
 
 
+class Reading:
+    """How far a reader of a batch's results is: pages in, results out."""
+
+    def __init__(self, batch_id: str, after: str | None) -> None:
+        """Begins after a cursor, at the beginning for None.
+
+        Raises:
+            InvalidCursor: `after` is no position in the batch's results.
+        """
+        self._batch_id = batch_id
+        self._begun_at = cursor_of(batch_id, position_of(batch_id, after))
+        self._page = ResultPage([], [], self._begun_at, complete=False)
+        self._given = 0
+
+    @property
+    def cursor(self) -> str:
+        """The position after the last result that was given."""
+        if self._given == 0:
+            return self._begun_at
+        return cursor_of(self._batch_id, self._page.positions[self._given - 1])
+
+    @property
+    def wanted(self) -> str | None:
+        """From where the next page is wanted; None if there will be none."""
+        return None if self._page.complete else self._page.cursor
+
+    def give(self) -> JobResult | None:
+        """The next result of the page, None if all were given."""
+        if self._given == len(self._page.results):
+            return None
+        self._given += 1
+        return self._page.results[self._given - 1]
+
+    def turn(self, page: ResultPage) -> bool:
+        """Goes on with the page that was wanted; returns whether there was anything on it."""
+        if not page.results and not page.complete:
+            return False
+        self._begun_at, self._page, self._given = self._page.cursor, page, 0
+        return True
+
+
 def _result(fields: dict[bytes, bytes], stored: bytes | None) -> JobResult:
     job_id, outcome = fields[b"job"].decode(), Outcome(fields[b"outcome"].decode())
     if stored is not None:

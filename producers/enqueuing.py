@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import Any
 
 from redis.asyncio import Redis
@@ -13,11 +12,12 @@ from producers.bulk import CALLS_IN_FLIGHT, each, in_order
 from producers.contract import Priority, SettingsChange
 from producers.fan_out import Named
 from producers.ids import SortableIds
-from producers.intake import Chunk, Intake, Refusal, Source, lane_full
+from producers.intake import Chunk, Intake, Source, lane_full
 from producers.job import Job
 from producers.listening import Listener
 from producers.performing import make, reaching_redis
 from producers.redis_clock import RedisClock
+from producers.reports import EnqueueReport
 from producers.rules import check, check_new_id
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.steering import Steering
@@ -25,19 +25,6 @@ from producers.submission import ALREADY_THERE, LANE_FULL, Submission, Terms, su
 from producers.trips import Call
 
 Changes = Iterable[SettingsChange] | AsyncIterable[SettingsChange]
-
-
-@dataclass(slots=True)
-class EnqueueReport:
-    """What became of the changes of `enqueue_many`.
-
-    Attributes:
-        jobs: handles to those that are in their lanes, in the order given.
-        refused: those that are not, and why.
-    """
-
-    jobs: list[Job] = field(default_factory=list)
-    refused: list[Refusal] = field(default_factory=list)
 
 
 class Enqueuing(Steering):
@@ -98,7 +85,7 @@ class Enqueuing(Steering):
         ttl_s: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
         coalesce: bool = False,
-    ) -> EnqueueReport:
+    ) -> EnqueueReport[Job]:
         """Puts many changes at the ends of their lanes, in the order given; one round trip per 500.
 
         A change that breaks a rule, or whose lane is full, is reported and does not stop the others.
@@ -117,7 +104,7 @@ class Enqueuing(Steering):
         """
         terms = Terms(self._settings.lane_limit, Priority(priority), coalesce)
         intake = self._intake(Named(self._ids.next, job_id), terms, ttl_s)
-        report = EnqueueReport(refused=intake.refused)
+        report: EnqueueReport[Job] = EnqueueReport(refused=intake.refused)
         async with aclosing(self._take_in(intake, changes)) as chunks:
             async for landed in chunks:
                 report.jobs += [self._job(one, already_there=there) for one, there in landed]

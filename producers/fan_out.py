@@ -11,8 +11,9 @@ import msgspec
 
 from producers.contract import AutoCopy, CopySetting, Mode, SettingsChange
 from producers.errors import InvalidChange
-from producers.intake import Intake, Refusal, digest_of, user_of
+from producers.intake import Intake, digest_of, user_of
 from producers.keys import BATCH_MARK
+from producers.reports import Refusal
 from producers.rules import MAX_ID_CHARS, check, check_new_id, check_user_id
 
 Items = Iterable[Any] | AsyncIterable[Any]

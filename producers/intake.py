@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import msgspec
 
 from producers.contract import SettingsChange
-from producers.errors import BatchConflict, InvalidChange, InvalidId, LaneFull, ProducerError
+from producers.errors import BatchConflict, InvalidChange, InvalidId, LaneFull
+from producers.reports import Refusal
 from producers.submission import (
     ALREADY_THERE,
     CANCELLED,
@@ -29,37 +30,6 @@ CHUNK = 500
 """Items a round trip: enough to make the trip negligible, short enough (5 ms) not to hold up others in Redis."""
 
 DIGEST_CHARS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An item that was not accepted.
-
-    Attributes:
-        index: its place in the iterable, from 0.
-        error: InvalidChange (with field, rule and value), InvalidId or LaneFull.
-        user_id: whose it was, where that can be told.
-    """
-
-    index: int
-    error: ProducerError
-    user_id: str | None = None
-
-
-class BatchRefused(ProducerError):
-    """All or nothing was asked for, and some items cannot be accepted. Nothing was written.
-
-    Attributes:
-        refused: which, and why.
-    """
-
-    def __init__(self, refused: list[Refusal]) -> None:
-        first = refused[0]
-        super().__init__(
-            f"{len(refused)} of the items cannot be accepted, the first (index {first.index}): {first.error};"
-            " nothing was written: mend them, or ask for the others without all_or_nothing"
-        )
-        self.refused = refused
 
 
 class Source(Protocol):

@@ -17,8 +17,8 @@ from producers.dead_letters import DeadLetters
 from producers.enqueuing import Enqueuing
 from producers.errors import QueueUnavailable
 from producers.fan_out import FanOut, FanOutReport, Items, Preview, preview
-from producers.intake import BatchRefused
 from producers.job import Job
+from producers.reports import BatchRefused
 from producers.rules import check_batch_id, check_id
 from producers.settings import ProducerSettings
 from producers.submission import Terms

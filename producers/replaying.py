@@ -13,8 +13,9 @@ from producers.batches import begin, seal
 from producers.contract import Priority, SettingsChange
 from producers.errors import ProducerError
 from producers.fan_out import FanOutReport, member_id
-from producers.intake import Refusal, lane_full
+from producers.intake import lane_full
 from producers.letters import LETTERS_A_TRIP, DeadLetter, Entry, Selection
+from producers.reports import Refusal
 from producers.rules import check
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.submission import ALREADY_THERE, LANE_FULL, LETTER_GONE, Submission, Terms, submit

@@ -132,9 +132,11 @@ end
 
 local FIRST, STEP = 28, 3
 
+local mine = redis.call('HMGET', head, 'token', 'joins', 'solo')
+
 -- Whether this claim still holds the lane, and the lane begins with what was sent.
 local function holds()
-  if redis.call('HGET', head, 'token') ~= token then return false end
+  if mine[1] ~= token then return false end
   if verb == 'back' then return redis.call('LINDEX', list, 0) == job_id end
   local sent = (#ARGV - FIRST + 1) / STEP
   if sent == 1 then return redis.call('LINDEX', list, 0) == job_id end
@@ -159,7 +161,7 @@ if verb == 'back' then
   return {1, schedule_lane(earliest, on)}
 end
 
-local marks = redis.call('HMGET', head, 'joins', 'solo')
+local marks = {mine[2], mine[3]}
 for i = FIRST, #ARGV, STEP do
   local ended = ARGV[i]
   if ending.one_less_urgent(head, ended) then

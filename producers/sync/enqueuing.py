@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import cast
 
 from redis import Redis
@@ -11,27 +10,15 @@ from redis import Redis
 from producers.contract import Priority, SettingsChange
 from producers.fan_out import Named
 from producers.ids import SortableIds
-from producers.intake import Intake, Refusal, Source, lane_full, take_in
+from producers.intake import Intake, Source, lane_full, take_in
 from producers.redis_clock import RedisClock
+from producers.reports import EnqueueReport
 from producers.rules import check, check_new_id
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.submission import ALREADY_THERE, LANE_FULL, Submission, Terms, submit
 from producers.sync.job import Job
 from producers.sync.performing import make, reaching_redis
 from producers.sync.steering import Steering
-
-
-@dataclass(slots=True)
-class EnqueueReport:
-    """What became of the changes of `enqueue_many`.
-
-    Attributes:
-        jobs: handles to those that are in their lanes, in the order given.
-        refused: those that are not, and why.
-    """
-
-    jobs: list[Job] = field(default_factory=list)
-    refused: list[Refusal] = field(default_factory=list)
 
 
 class Enqueuing(Steering):
@@ -75,7 +62,7 @@ class Enqueuing(Steering):
         ttl_s: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
         coalesce: bool = False,
-    ) -> EnqueueReport:
+    ) -> EnqueueReport[Job]:
         """Puts many changes at the ends of their lanes, in the order given; one round trip per 500."""
         terms = Terms(self._settings.lane_limit, Priority(priority), coalesce)
         intake = self._intake(Named(self._ids.next, job_id), terms, ttl_s)

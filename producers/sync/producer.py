@@ -12,7 +12,8 @@ from producers.connection import open_redis
 from producers.contract import AutoCopy, CopySetting, Mode, Priority
 from producers.errors import QueueUnavailable
 from producers.fan_out import FanOut, FanOutReport, Preview, preview
-from producers.intake import BatchRefused, take_in
+from producers.intake import take_in
+from producers.reports import BatchRefused
 from producers.rules import check_batch_id, check_id
 from producers.settings import ProducerSettings
 from producers.submission import Terms

@@ -8,7 +8,8 @@ import pytest
 from arq.connections import ArqRedis
 
 from producers import Producer
-from tests.lanes import Lanes
+from tests.lanes import PACING, Lanes
+from tests.manual_clock import ManualClock
 
 
 @pytest.fixture
@@ -23,3 +24,15 @@ async def producer(redis: ArqRedis) -> AsyncIterator[Producer]:
 def lanes(redis: ArqRedis) -> Lanes:
     """A queue without pacing."""
     return Lanes(redis)
+
+
+@pytest.fixture
+def timed(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
+    """A queue of ten a second and user, whose time the test controls."""
+    return Lanes(fake_redis, clock=clock, pacing=PACING)
+
+
+@pytest.fixture
+def steering(timed: Lanes) -> Producer:
+    """Changes rates."""
+    return Producer(timed.redis)

@@ -24,12 +24,6 @@ BRISK = Pacing(
 """A window short enough for a real clock, and with a guard that bites: ten of its paces are less than it."""
 
 
-@pytest.fixture
-def timed(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
-    """A queue of ten a second and user, whose time the test controls."""
-    return Lanes(fake_redis, clock=clock, pacing=PACING)
-
-
 def most_in_a_window(slots_us: list[int], window_us: int) -> int:
     """The highest number of slots in any sliding window."""
     ordered = sorted(slots_us)
