@@ -137,7 +137,7 @@ def seal(batch_id: str, terms: Terms, *, short: int, life_ms: int) -> Plan[None]
         BatchConflict: it is of other content.
     """
     args = [batch_id, terms.content, terms.priority.value, 0, short, *ending_arguments(life_ms=life_ms)]
-    verdict = yield Call(SEAL, [keys.BATCH + batch_id, keys.BATCHES], args)
+    verdict = yield Call(SEAL, [keys.BATCH + batch_id, keys.BATCHES], args, repeatable=True)
     if verdict == OTHER_CONTENT:
         raise conflict(batch_id, OTHER_CONTENT)
 
@@ -165,7 +165,7 @@ def cancel_batch(batch_id: str, *, life_ms: int) -> Plan[CancelReport]:
         BatchNotFound: there is no such batch, or it has expired.
     """
     args = [batch_id, "", "", 1, 0, *ending_arguments(life_ms=life_ms)]
-    verdict = yield Call(SEAL, [keys.BATCH + batch_id, keys.BATCHES], args)
+    verdict = yield Call(SEAL, [keys.BATCH + batch_id, keys.BATCHES], args, repeatable=True)
     if verdict == _NO_SUCH_BATCH:
         raise no_batch(batch_id)
     cancelled = in_flight = cursor = 0

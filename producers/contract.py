@@ -114,6 +114,10 @@ class Outcome(StrEnum):
     """A later change replaced it before it was sent."""
 
 
+THROTTLED = "throttled"
+"""The verdict on a request that came too early for a limit."""
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One request that was sent, or that failed on its way.
 
@@ -125,6 +129,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
         status: HTTP status, if there was a reply.
         code: the exchange's code, if the reply had one.
         message: the exchange's message or the transport's error, shortened.
+        outage: whether it was made while requests of other users failed too: then it was no try.
     """
 
     at_ms: int
@@ -133,6 +138,12 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
     status: int | None = None
     code: str | None = None
     message: str | None = None
+    outage: bool = False
+
+    @property
+    def is_try(self) -> bool:
+        """Whether it counts as one: not if it was throttled, nor if the egress or the exchange failed for all."""
+        return self.verdict != THROTTLED and not self.outage
 
 
 class JobResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

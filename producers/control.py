@@ -71,11 +71,16 @@ def pause(scope: Scope) -> Plan[bool]:
 
 
 def resume(scope: Scope) -> Plan[bool]:
-    """Ends a pause; its lanes are due at once. Returns whether there was one."""
+    """Ends a pause; its lanes are due at once. Returns whether there was one.
+
+    A user is also sent for again whose keys were refused.
+    """
     (removed, _, _) = yield Commands(
         [("HDEL", keys.PAUSED, scope.field), ("LPUSH", keys.BELL, "1"), ("LTRIM", keys.BELL, 0, 0)]
     )
     if scope.kind == "user":
+        (trusted,) = yield Commands([("HDEL", keys.REFUSED, keys.escape(scope.name))])
+        removed = removed or trusted
         yield from wake_user(scope.name)
     elif scope.kind == "trader":
         yield from _wake_trader(scope.name)

@@ -22,7 +22,7 @@ from producers.rules import check, check_new_id
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.steering import Steering
 from producers.submission import ALREADY_THERE, LANE_FULL, Submission, Terms, submit
-from producers.trips import Call
+from producers.trips import Call, Commands
 
 Changes = Iterable[SettingsChange] | AsyncIterable[SettingsChange]
 
@@ -134,7 +134,7 @@ class Enqueuing(Steering):
     async def _now_ms(self) -> int:
         """The time on Redis's clock, Unix milliseconds; asked once, then kept fresh by every reply."""
         if not self._clock.known:
-            seconds, micros = await self._redis.time()
+            ((seconds, micros),) = await make(self._redis, Commands([("TIME",)]))
             self._clock.learn(seconds * 1000 + micros // 1000)
         return self._clock.now_ms()
 

@@ -9,8 +9,6 @@ import msgspec
 from producers.contract import Attempt
 
 ATTEMPTS_KEPT = 20
-THROTTLED = "throttled"
-"""The verdict that makes an attempt no try."""
 
 
 class HeadState(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +37,7 @@ class HeadState(msgspec.Struct, frozen=True, kw_only=True):
             head=self.head,
             attempts=[*self.attempts, attempt][-ATTEMPTS_KEPT:],
             carried=[*self.carried, others][-ATTEMPTS_KEPT:],
-            tries=self.tries + (attempt.verdict != THROTTLED),
+            tries=self.tries + attempt.is_try,
             first_sent_at_ms=attempt.at_ms if self.first_sent_at_ms is None else self.first_sent_at_ms,
             past=self.past,
         )
@@ -48,13 +46,14 @@ class HeadState(msgspec.Struct, frozen=True, kw_only=True):
         """It as another's: the head's own is all of it, that of one sent with it what carried it. The rest is past."""
         if self.head in ("", job_id):
             return msgspec.structs.replace(self, head=job_id)
-        all_of_them = [*self.past, *((attempt, ids or [self.head]) for attempt, ids in self._pairs())][-ATTEMPTS_KEPT:]
+        all_of_them = [*self.past, *((attempt, ids or [self.head]) for attempt, ids in self._pairs())]
+        all_of_them = sorted(all_of_them, key=lambda pair: pair[0].at_ms)[-ATTEMPTS_KEPT:]
         own = [(attempt, ids) for attempt, ids in all_of_them if job_id in ids]
         return HeadState(
             head=job_id,
             attempts=[attempt for attempt, _ in own],
             carried=[ids for _, ids in own],
-            tries=sum(attempt.verdict != THROTTLED for attempt, _ in own),
+            tries=sum(attempt.is_try for attempt, _ in own),
             first_sent_at_ms=own[0][0].at_ms if own else None,
             past=[(attempt, ids) for attempt, ids in all_of_them if job_id not in ids],
         )

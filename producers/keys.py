@@ -34,7 +34,8 @@ BUCKET = "copytrade:bucket:"
 Fields: `n` slots taken so far; `0`..`9` for each of the last ten when its window ends (us), or, negative, the slot of
 a request still under way; `tat` earliest next slot (us); `turn` earliest claim not yet promised to a lane (us);
 `pace` us a request, `turn pace` between two turns; `ring`, `window` (us) what the entries were counted by; `hold`
-nothing is sent before (us). Expires a minute after it stopped mattering."""
+nothing is sent before (us); `slow`, `slowed at`, `faster at`, `slow wait`, `raised`: of a user that was throttled (see
+settle.lua). Expires a minute after it stopped mattering."""
 
 ENDPOINT = ":settings"
 """What follows the user in a bucket's key: limits are counted per endpoint."""
@@ -42,7 +43,8 @@ ENDPOINT = ":settings"
 EGRESS = "copytrade:egress:"
 """HASH, the bucket of one egress IP, `copytrade:egress:<name>`. All of the worker's scripts. Fields: `tat`, `hold`;
 `pace`, `user pace` (us a request, as its workers are set); `since bulk` interactive claims since a bulk one;
-`floor`, `samples`, `since`, `floor before`, `samples before`: the shortest round trip (us). TTL 11 min, or longer with
+`floor`, `samples`, `since`, `floor before`, `samples before`: the shortest round trip (us); `open`, `why`, `probe at`,
+`probe`: the breaker (see breaker.lua), absent while it is closed. TTL 11 min, or longer with
 a hold."""
 
 EGRESSES = "copytrade:egresses"
@@ -55,8 +57,14 @@ Producers; looked at by claim. No TTL."""
 RATES = "copytrade:rates"
 """HASH user -> requests a second, for users with a rate of their own. Producers; looked at by claim. No TTL."""
 
-THROTTLED = "copytrade:throttled:"
-"""SET, per egress: users throttled though alone, no other reply between; many mean the egress. Settle. TTL 1 min."""
+TROUBLES = "copytrade:troubles:"
+"""HASH, per egress: the run of troubles with no good reply between. Settle; TTL 1 min. Fields: `<trouble> <user>`,
+`n <trouble>` (users), `failures`. A trouble is `throttled` (of users alone in their window), `failing` or
+`refused <code>`."""
+
+REFUSED = "copytrade:refused"
+"""HASH of users whose keys were refused -> `<fingerprint of the keys> <code> <since (ms)>`: while they have the same
+keys, their changes end unsent. Settle; removed by settle and by producers that resume the user. No TTL."""
 
 COUNTS = "copytrade:counts"
 """HASH outcome -> number of changes that ended so. Settle. No TTL."""
@@ -93,6 +101,10 @@ LETTER = "copytrade:letter:"
 
 DEAD = "copytrade:dead:"
 """ZSET `<lane> <job>` -> when it ended (us); `copytrade:dead:<outcome>`. Settle, which cleans it of expired ones."""
+
+CREDENTIALS = "copytrade:credentials"
+"""HASH user -> sealed record of the user's API keys (worker/sealing.py). `copytrade credentials`; read by workers, and
+no business of producers. No TTL."""
 
 CONTROL_QUEUE = "arq:queue"
 """ZSET, arq's own queue: cron, control jobs, and `submit` from apps that have only arq."""

@@ -5,12 +5,14 @@ It reads a bounded number of entries, whatever the size of the queue, and writes
 read as empty. Atomic so that its figures are those of one moment, and one round trip brings them.
 
 KEYS  1 schedule   2 bulk schedule   3 lanes   4 counts   5 paused   6 rates   7 batches   8 workers   9 egresses
+      10 refused
 ARGV  1 lane prefix   2 head prefix   3 bucket prefix   4 bucket suffix   5 worker prefix   6 egress prefix
       7 how many lanes   8 how many workers, and egresses   9 how many pauses   then keys of dead letters
 Reply {now (us), interactive, bulk: each {lanes, due, earliest score or false}, lanes, {outcome, number, ...},
        {number of dead letters for each key}, number of pauses, {scope, since (ms), ...}, number of rates,
-       number of batches, number of workers alive, {announcement, ...},
-       {{egress, tat (us), hold (us), floor (us), floor before (us), paused since (ms)}, ...},
+       number of users whose keys were refused, number of batches, number of workers alive, {announcement, ...},
+       {{egress, tat (us), hold (us), trouble for which its breaker is open, next probe (us), floor (us),
+         floor before (us), paused since (ms)}, ...},
        {{lane, score, 1 if bulk, length, token, hold of its user (us), rate of its user, user paused since,
          trader paused since}, ...}}; what there is not is false
 ]]
@@ -93,10 +95,11 @@ end
 for _, egress in ipairs(list('SMEMBERS', egresses)) do note(egress) end
 
 local exits = {}
+local function of_egress(key, field) return text('HGET', key, field) end
 for _, egress in ipairs(first(names, most_workers)) do
   local key = egress_prefix .. egress
-  exits[#exits + 1] = {egress, text('HGET', key, 'tat'), text('HGET', key, 'hold'), text('HGET', key, 'floor'),
-    text('HGET', key, 'floor before'), text('HGET', paused, 'egress:' .. egress)}
+  exits[#exits + 1] = {egress, of_egress(key, 'tat'), of_egress(key, 'hold'), of_egress(key, 'why'),
+    of_egress(key, 'probe at'), of_egress(key, 'floor'), of_egress(key, 'floor before'), text('HGET', paused, 'egress:' .. egress)}
 end
 
 -- A scan from its start gives the same entries each time; what concerns everybody must not be missed by it.
@@ -111,5 +114,5 @@ local next_lanes = {}
 for i, entry in ipairs(soonest()) do next_lanes[i] = described(entry) end
 
 return {now_us, load(schedule), load(bulk), number('ZCARD', lanes), list('HGETALL', counts), dead,
-  number('HLEN', paused), pauses, number('HLEN', rates), number('ZCARD', batches),
+  number('HLEN', paused), pauses, number('HLEN', rates), number('HLEN', KEYS[10]), number('ZCARD', batches),
   number('ZCOUNT', workers, now_ms, '+inf'), presences, exits, next_lanes}

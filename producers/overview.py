@@ -38,6 +38,8 @@ class EgressStatus(Struct, frozen=True, kw_only=True):
         rate_per_s: what its workers are set to, the highest; None if there are none.
         backlog_s: how far its bucket is ahead of now. From 0.1 (its burst) on, its limit is what lanes wait for.
         hold_s: nothing is sent for so long yet; 0 without a hold.
+        trouble: "failing" or "refused <code>": its breaker is open, one request at a time probes; None if it is closed.
+        probe_in_s: when the next probe goes out; 0 if it may now, or without a trouble.
         floor_ms: the shortest round trip to the exchange of the last minutes; None before there was any.
         paused: whether it is paused.
     """
@@ -47,6 +49,8 @@ class EgressStatus(Struct, frozen=True, kw_only=True):
     rate_per_s: float | None
     backlog_s: float
     hold_s: float
+    trouble: str | None
+    probe_in_s: float
     floor_ms: float | None
     paused: bool
 
@@ -91,6 +95,7 @@ class Overview(Struct, frozen=True, kw_only=True):
         pauses: those in force, oldest first; at most 100, the one of everything always.
         pauses_total: how many there are.
         overrides: how many users have a rate of their own.
+        refused: how many users are stopped, since their keys were refused.
         batches: how many are kept.
         workers: those alive, by egress and name; at most 200.
         workers_total: how many there are.
@@ -108,6 +113,7 @@ class Overview(Struct, frozen=True, kw_only=True):
     pauses: list[Pause]
     pauses_total: int
     overrides: int
+    refused: int
     batches: int
     workers: list[WorkerPresence]
     workers_total: int

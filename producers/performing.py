@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from producers.errors import QueueUnavailable
+from producers.repeating import Patience
 from producers.trips import Call, Plan, Trip
 
 T = TypeVar("T")
@@ -38,11 +39,23 @@ async def perform(redis: Redis, plan: Plan[T], doing: str) -> T:
 
 
 async def make(redis: Redis, trip: Trip) -> Any:
-    """The reply to one trip.
+    """The reply to one trip. A Redis that is away is waited for, as long as the client was opened to wait.
 
     Raises:
         RedisError: Redis did not answer.
     """
+    patience = Patience(wait_s_of(redis))
+    while True:
+        try:
+            return await _make_once(redis, trip)
+        except RedisError as exc:
+            pause_s = patience.pause_s(exc, trip)
+            if pause_s is None:
+                raise
+        await asyncio.sleep(pause_s)
+
+
+async def _make_once(redis: Redis, trip: Trip) -> Any:
     if isinstance(trip, Call):
         return await heeding_cancellation(trip.script.run(redis, trip.keys, trip.args))
     async with redis.pipeline(transaction=True) as pipe:
@@ -74,7 +87,20 @@ async def reaching_redis(doing: str) -> AsyncIterator[None]:
         raise unavailable(doing, exc) from exc
 
 
+def wait_s_of(redis: Any) -> float:
+    """How long a call on this client waits for a Redis that is away."""
+    wait_s: float = getattr(redis.connection_pool, "wait_s", 0.0)
+    return wait_s
+
+
 def unavailable(doing: str, exc: RedisError) -> QueueUnavailable:
     """The error of a Redis that did not answer, or refused."""
-    what = "Redis refused" if isinstance(exc, ResponseError) else "Redis did not answer"
-    return QueueUnavailable(f"{doing}: {what} ({type(exc).__name__}: {exc})")
+    return QueueUnavailable(f"{doing}: {_what_happened(exc)} ({type(exc).__name__}: {exc})")
+
+
+def _what_happened(exc: RedisError) -> str:
+    if isinstance(exc, AuthenticationError):
+        return "Redis does not know this user or password; correct COPYTRADE_REDIS_DSN"
+    if isinstance(exc, NoPermissionError) or "ACL failure" in str(exc):
+        return "Redis's ACL does not let this user do that; ops/redis.acl shows what is needed"
+    return "Redis refused" if isinstance(exc, ResponseError) else "Redis did not answer"

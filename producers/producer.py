@@ -41,18 +41,24 @@ class Producer(Enqueuing):
         self.dead = DeadLetters(redis, self._settings)
 
     @classmethod
-    def connect(cls, dsn: str | None = None, settings: ProducerSettings | None = None) -> Self:
+    def connect(
+        cls, dsn: str | None = None, settings: ProducerSettings | None = None, *, wait_s: float | None = None
+    ) -> Self:
         """A producer for a Redis.
 
         Args:
             dsn: redis://, rediss://, unix:// or sentinel://; by default `COPYTRADE_REDIS_DSN`.
             settings: by default read from the environment.
+            wait_s: how long each call waits for a Redis that is away, before it raises QueueUnavailable; by default
+                `COPYTRADE_REDIS_WAIT_S`. What Redis may have done is repeated only where that changes nothing.
 
         Raises:
             SettingsError: the DSN or a variable cannot be used.
         """
         settings = settings or ProducerSettings.from_env()
-        client: Redis = open_redis(dsn or settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s)
+        wait_s = settings.redis_wait_s if wait_s is None else wait_s
+        timeout_s = settings.redis_timeout_s
+        client: Redis = open_redis(dsn or settings.redis_dsn, Redis, timeout_s=timeout_s, wait_s=wait_s)
         return cls(client, settings)
 
     async def __aenter__(self) -> Self:

@@ -9,7 +9,7 @@ import msgspec
 from producers import keys
 from producers.contract import Outcome, Priority
 from producers.errors import BatchNotFound
-from producers.scripts import Script
+from producers.scripts import Argument, Script
 from producers.trips import Call, Plan
 
 PROGRESS = Script.load("producers", "progress.lua")
@@ -67,7 +67,8 @@ def progress(batch_id: str) -> Plan[Progress]:
         BatchNotFound: there is no such batch, or it has expired.
     """
     script_keys = [keys.BATCH + batch_id, keys.EGRESSES, keys.PAUSED, keys.RATES]
-    reply = yield Call(PROGRESS, script_keys, [keys.LANE, keys.BUCKET, keys.ENDPOINT, keys.EGRESS, *FIELDS])
+    args: list[Argument] = [keys.LANE, keys.BUCKET, keys.ENDPOINT, keys.EGRESS, *FIELDS]
+    reply = yield Call(PROGRESS, script_keys, args, repeatable=True)
     return _read_progress(batch_id, reply)
 
 

@@ -61,6 +61,9 @@ def _egress(egress: EgressStatus, overview: Overview) -> Check:
     if egress.hold_s > 0:
         detail = f"held for {egress.hold_s:.0f} s more: its own limit was met, or the exchange refuses it"
         return warn(name, detail, "wait; if it comes again, lower COPYTRADE_EGRESS_RATE_PER_S")
+    if egress.trouble is not None:
+        probe = f"one request at a time probes, the next in {egress.probe_in_s:.0f} s"
+        return warn(name, f"its breaker is open ({egress.trouble}): {probe}", _cure(egress.trouble))
     if egress.paused:
         return warn(name, "paused", f"resume it when it may send again: copytrade resume --egress {egress.name}")
     if not behind:
@@ -73,6 +76,12 @@ def _egress(egress: EgressStatus, overview: Overview) -> Check:
     ((user_rate, egress_rate),) = rates
     floor = "" if egress.floor_ms is None else f", round trips from {egress.floor_ms:.0f} ms"
     return ok(name, f"{len(behind)} workers, {user_rate:g}/s a user, {egress_rate:g}/s in all{floor}")
+
+
+def _cure(trouble: str) -> str:
+    if trouble == "failing":
+        return "nothing is lost, and it closes by itself; look whether the exchange is up, and at the way to it"
+    return "many users' keys were refused alike: look at the egress's address, the clock and the source of the keys"
 
 
 def _lanes(overview: Overview) -> Check:
@@ -99,8 +108,8 @@ def _reason_to_wait(overview: Overview) -> str | None:
     if any(pause.kind == "everything" for pause in overview.pauses):
         return "everything is paused"
     staffed = [egress for egress in overview.egresses if egress.workers]
-    if staffed and all(egress.paused or egress.hold_s > 0 for egress in staffed):
-        return "every egress is paused or held"
+    if staffed and all(egress.paused or egress.hold_s > 0 or egress.trouble for egress in staffed):
+        return "every egress is paused, held or failing"
     if any(egress.backlog_s >= USED_UP_S for egress in staffed):
         return "the limit of the egress is used up"
     return None

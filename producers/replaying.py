@@ -13,12 +13,22 @@ from producers.batches import begin, seal
 from producers.contract import Priority, SettingsChange
 from producers.errors import ProducerError
 from producers.fan_out import FanOutReport, member_id
-from producers.intake import lane_full
+from producers.intake import conflict, lane_full
 from producers.letters import LETTERS_A_TRIP, DeadLetter, Entry, Selection
 from producers.reports import Refusal
 from producers.rules import check
 from producers.settings import ProducerSettings, change_ttl_ms
-from producers.submission import ALREADY_THERE, LANE_FULL, LETTER_GONE, Submission, Terms, submit
+from producers.submission import (
+    ALREADY_THERE,
+    CANCELLED,
+    LANE_FULL,
+    LETTER_GONE,
+    OTHER_CONTENT,
+    SEALED,
+    Submission,
+    Terms,
+    submit,
+)
 from producers.trips import Commands, Plan
 
 
@@ -55,7 +65,7 @@ def replay(selection: Selection, settings: ProducerSettings) -> Plan[ReplayRepor
     report = ReplayReport([], [])
     for some in _runs(entries):
         found = yield from letters.read(some)
-        gone = yield from _send([(letter, letter.replay_id) for letter in found], terms, settings, report)
+        gone, _ = yield from _send([(letter, letter.replay_id) for letter in found], terms, settings, report)
         yield from letters.drop([entry for entry in some if entry.job_id in gone])
     return report
 
@@ -78,9 +88,12 @@ def retry(batch_id: str, settings: ProducerSettings, life_ms: int) -> Plan[FanOu
     report = ReplayReport([], [])
     numbered = [(letter, member_id(again, str(number))) for number, letter in enumerate(found)]
     gone: set[str] = set()
+    short = 0
     for start in range(0, len(numbered), LETTERS_A_TRIP):
-        gone |= yield from _send(numbered[start : start + LETTERS_A_TRIP], terms, settings, report)
-    yield from seal(again, terms, short=0, life_ms=life_ms)
+        sent, full = yield from _send(numbered[start : start + LETTERS_A_TRIP], terms, settings, report)
+        gone |= sent
+        short += full
+    yield from seal(again, terms, short=short, life_ms=life_ms)
     yield from letters.drop([entry for entry in entries if entry.job_id in gone])
     index = {letter.job_id: number for number, letter in enumerate(found)}
     refused = [Refusal(index[job_id], ReplayRefused(f"{job_id}: {why}")) for job_id, why in report.refused]
@@ -89,8 +102,15 @@ def retry(batch_id: str, settings: ProducerSettings, life_ms: int) -> Plan[FanOu
 
 def _send(
     named: list[tuple[DeadLetter, str]], terms: Terms, settings: ProducerSettings, report: ReplayReport
-) -> Plan[set[str]]:
-    """Sends letters under the given IDs; returns those that are gone by this, or were sent by somebody else before."""
+) -> Plan[tuple[set[str], int]]:
+    """Sends letters under the given IDs.
+
+    Returns:
+        Those that are gone by this, or were sent by somebody else before; and how many found their lane full.
+
+    Raises:
+        BatchConflict: their batch accepts nothing more; no letter is gone.
+    """
     ((seconds, micros),) = yield Commands([("TIME",)])
     now_ms, ttl_ms = seconds * 1000 + micros // 1000, change_ttl_ms(settings.change_ttl_s)
     changes = []
@@ -100,17 +120,19 @@ def _send(
             one = Submission.of(change, job_id, terms, now_ms=now_ms, ttl_ms=ttl_ms, letter=letter.job_id)
             changes.append((change, one))
     if not changes:
-        return set()
+        return set(), 0
     _, *verdicts = yield submit([one for _, one in changes], terms)
     gone = set()
     for (change, one), verdict in zip(changes, verdicts, strict=True):
         if verdict == LANE_FULL:
             report.refused.append((one.letter, str(lane_full(change, terms.lane_limit))))
             continue
+        if verdict in (OTHER_CONTENT, SEALED, CANCELLED):
+            raise conflict(terms.batch_id, verdict)
         if verdict not in (ALREADY_THERE, LETTER_GONE):
             report.replayed.append((one.letter, one.job_id))
         gone.add(one.letter)
-    return gone
+    return gone, verdicts.count(LANE_FULL)
 
 
 def _sendable(letter: DeadLetter, report: ReplayReport) -> SettingsChange | None:

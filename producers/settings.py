@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Self
 
 import msgspec
@@ -27,7 +27,7 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=MOST)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 _fault_path = re.compile(r"^(?P<what>.*?)(?:, got `\w+`)? - at `\$\.(?P<field>\w+)`$")
-_passwords = re.compile(r"(://[^:@]*:).*(?=@)|(password=)[^&]*")
+_passwords = re.compile(r"(://[^:@]*:).*(?=@)|((?i:password)=)[^&]*")
 
 
 class EnvironmentSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,9 +44,14 @@ class EnvironmentSettings(msgspec.Struct, frozen=True, kw_only=True):
         given = {name: environ.get(variable(name), "").strip() for name in cls.__struct_fields__}
         given = {name: value for name, value in given.items() if value}
         try:
-            return msgspec.convert(given, cls, strict=False)
+            return msgspec.convert(given, cls, strict=False, dec_hook=_made_of)
         except msgspec.ValidationError as exc:
             raise SettingsError(_explain(str(exc), given)) from exc
+
+    def __repr__(self) -> str:
+        values = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        shown = ", ".join(f"{name}={masked(value) if isinstance(value, str) else value!r}" for name, value in values)
+        return f"{type(self).__name__}({shown})"
 
 
 class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
@@ -55,6 +60,7 @@ class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     Attributes:
         redis_dsn: where Redis is: redis://, rediss://, unix:// or sentinel://host:port,host:port/master/db.
         redis_timeout_s: how long Redis may take to connect or to answer.
+        redis_wait_s: how long a producer's call waits for a Redis that is away; 0 fails at once.
         change_ttl_s: deadline of a change, counted from its acceptance.
         lane_limit: how many changes a lane may hold.
         result_ttl_s: how long results are kept.
@@ -62,6 +68,7 @@ class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
 
     redis_dsn: Text = "redis://localhost:6379/0"
     redis_timeout_s: Positive = 5.0
+    redis_wait_s: NotNegative = 0.0
     change_ttl_s: Positive = 86_400.0
     lane_limit: Count = 100_000
     result_ttl_s: Positive = 86_400.0
@@ -91,6 +98,11 @@ def variable(field: str) -> str:
 def masked(dsn: str) -> str:
     """A DSN without its password, for logs and errors."""
     return _passwords.sub(lambda found: f"{found[1] or found[2]}***", dsn)
+
+
+def _made_of(kind: Callable[[object], object], text: object) -> object:
+    """A value of a type that is made from a text, such as one that hides it."""
+    return kind(text)
 
 
 def _explain(message: str, given: Mapping[str, str]) -> str:

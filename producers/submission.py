@@ -122,4 +122,5 @@ def submit(submissions: Sequence[Submission], terms: Terms, *, chunk: Link = NO_
     batch = [prefix + terms.batch_id for prefix in (keys.BATCH, keys.MEMBERS)]
     results = keys.RESULTS + terms.batch_id
     script_keys = [keys.SCHEDULE, keys.BULK_SCHEDULE, keys.LANES, keys.BELL, *batch, keys.BATCHES, results]
-    return Call(SUBMIT, script_keys, args)
+    # By its job ID. With a letter, the second answer would be that the letter is gone.
+    return Call(SUBMIT, script_keys, args, repeatable=not any(one.letter for one in submissions))

@@ -17,11 +17,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One run of a script; its reply is the script's."""
+    """One run of a script; its reply is the script's.
+
+    Attributes:
+        script: which.
+        keys: its KEYS.
+        args: its ARGV.
+        repeatable: whether a second run does and answers what the first did, if that one's reply was lost.
+    """
 
     script: Script
     keys: list[str]
     args: list[Argument]
+    repeatable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

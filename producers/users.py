@@ -13,6 +13,8 @@ from producers.scripts import Argument
 from producers.trips import Commands, Plan
 
 US_PER_S = 1_000_000
+AS_SET = 1000
+"""A bucket's `slow` of a user that is sent for at its rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,9 @@ class UserStatus:
         paused: whether a pause of this user is in force.
         rate_per_s: the user's own rate; None for the workers'.
         hold_s: seconds until a hold after a 429 ends; 0 if there is none.
+        slowed: how many times slower than its rate it is sent for, after a 429; 1 if it is not.
+        refused_code: the code with which its keys were refused: its changes end `unauthorized` unsent until they are
+            replaced or the user is resumed; None if they were not.
         lanes: the lanes that hold changes.
     """
 
@@ -52,6 +57,8 @@ class UserStatus:
     paused: bool
     rate_per_s: float | None
     hold_s: float
+    slowed: float
+    refused_code: str | None
     lanes: list[LaneStatus]
 
 
@@ -93,12 +100,13 @@ def user_status(user_id: str) -> Plan[UserStatus]:
     user = keys.escape(check_id("user_id", user_id))
     lanes = yield from lanes_of(user_id)
     bucket = f"{keys.BUCKET}{user}{keys.ENDPOINT}"
-    time, is_paused, rate, hold = yield Commands(
+    time, is_paused, rate, (hold, slowed), mark = yield Commands(
         [
             ("TIME",),
             ("HEXISTS", keys.PAUSED, Scope("user", user_id).field),
             ("HGET", keys.RATES, user),
-            ("HGET", bucket, "hold"),
+            ("HMGET", bucket, "hold", "slow"),
+            ("HGET", keys.REFUSED, user),
         ]
     )
     now_us = time[0] * US_PER_S + time[1]
@@ -110,6 +118,8 @@ def user_status(user_id: str) -> Plan[UserStatus]:
         paused=bool(is_paused),
         rate_per_s=None if rate is None else float(rate),
         hold_s=max(0.0, (float(hold or 0) - now_us) / US_PER_S),
+        slowed=float(slowed or AS_SET) / AS_SET,
+        refused_code=None if mark is None else mark.decode(errors="replace").partition(" ")[2].partition(" ")[0],
         lanes=found,
     )
 

@@ -27,6 +27,7 @@ OVERVIEW_KEYS = [
     keys.BATCHES,
     keys.WORKERS,
     keys.EGRESSES,
+    keys.REFUSED,
 ]
 
 MOST_LANES = 20
@@ -47,11 +48,11 @@ def overview() -> Plan[Overview]:
     args: list[Argument] = [keys.LANE, keys.HEAD, keys.BUCKET, keys.ENDPOINT, keys.WORKER, keys.EGRESS]
     args += [MOST_LANES, MOST_WORKERS, MOST_PAUSES]
     args += [keys.DEAD + outcome for outcome in DEAD_OUTCOMES]
-    return _read((yield Call(OVERVIEW, OVERVIEW_KEYS, args)))
+    return _read((yield Call(OVERVIEW, OVERVIEW_KEYS, args, repeatable=True)))
 
 
 def _read(reply: Sequence[Any]) -> Overview:
-    now_us, interactive, bulk, lanes, counts, dead, pauses_total, pauses, overrides, batches, *rest = reply
+    now_us, interactive, bulk, lanes, counts, dead, pauses_total, pauses, overrides, refused, batches, *rest = reply
     workers_total, announcements, exits, next_lanes = rest
     ended = {name.decode(errors="replace"): int(_number(count)) for name, count in _pairs(counts)}
     announced = (decode_presence(payload) for payload in announcements)
@@ -67,6 +68,7 @@ def _read(reply: Sequence[Any]) -> Overview:
         pauses=sorted(set(starmap(_pause, _pairs(pauses))), key=lambda pause: (pause.since_ms, pause.kind, pause.name)),
         pauses_total=pauses_total,
         overrides=overrides,
+        refused=refused,
         batches=batches,
         workers=workers,
         workers_total=workers_total,
@@ -89,7 +91,7 @@ def _pause(scope: bytes, since_ms: bytes) -> Pause:
 def _egresses(rows: Sequence[Sequence[Any]], workers: list[WorkerPresence], now_us: int) -> Iterator[EgressStatus]:
     """Those that have workers, a bucket or a pause; the names of all others are only remembered."""
     behind = Counter(worker.egress for worker in workers)
-    for escaped, tat, hold, *floors, paused_since in rows:
+    for escaped, tat, hold, why, probe_at, *floors, paused_since in rows:
         name = keys.unescape(escaped.decode(errors="backslashreplace"))
         seen_us = [_number(floor) for floor in floors if floor is not None]
         if behind[name] or tat is not None or hold is not None or paused_since is not None:
@@ -99,6 +101,8 @@ def _egresses(rows: Sequence[Sequence[Any]], workers: list[WorkerPresence], now_
                 rate_per_s=max((one.egress_rate_per_s for one in workers if one.egress == name), default=None),
                 backlog_s=_ahead_s(tat, now_us),
                 hold_s=_ahead_s(hold, now_us),
+                trouble=None if why is None else why.decode(errors="replace"),
+                probe_in_s=_ahead_s(probe_at, now_us),
                 floor_ms=min(seen_us) / _US_PER_MS if seen_us else None,
                 paused=paused_since is not None,
             )

@@ -102,7 +102,10 @@ class Lanes:
         """Puts a claim's lane back after a request that failed just now, or was never made."""
         replied_at_s = self.clock.monotonic() if replied else None
         state = head.encode(HeadState(tries=tries))
-        return await self.settler.settle(Settlement(claim, replied_at_s, None, None, delay_s, state, hold_s))
+        trouble = "throttled" if hold_s else "failing" if replied else ""
+        return await self.settler.settle(
+            Settlement(claim, replied_at_s, None, None, delay_s, state, hold_s, trouble=trouble)
+        )
 
     async def attempt(self, claim: Claim, verdict: str = "success", **changed: Any) -> Settled:
         """What a worker makes of a claim whose request, of 20 ms, had this verdict just now."""

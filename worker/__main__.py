@@ -1,85 +1,12 @@
 """`python -m worker [--burst] [--processes N]`: drains the lanes."""
 
-from __future__ import annotations
-
-import argparse
-import asyncio
-import logging
-import logging.config
-import os
+import signal
 import sys
 
-from redis.exceptions import RedisError
+# Ctrl-C while everything is still being imported ends the process without a traceback; later it is handled.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from producers.errors import SettingsError
-from producers.settings import PREFIX, ProducerSettings, variable
-from worker.errors import CredentialsError
-from worker.processes import BAD_START, run_processes
-from worker.settings import WorkerSettings
-
-try:
-    from worker.lane_worker import LaneWorker
-except ModuleNotFoundError as missing:
-    sys.exit(f"worker: {missing}; install this package with its extra [worker]: pip install '.[worker]' in a checkout")
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Runs one worker, or several; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m worker", description="Drains lanes of copy-trade settings changes."
-    )
-    parser.add_argument("--burst", action="store_true", help="stop when nothing is queued")
-    parser.add_argument("--processes", type=int, default=1, metavar="N", help="how many worker processes (1)")
-    options = parser.parse_args(argv)
-    if options.processes < 1:
-        parser.error(f"--processes must be 1 or more; got {options.processes}")
-    try:
-        settings = WorkerSettings.from_env()
-        ProducerSettings.from_env()
-        _log_to_stderr(settings.log_level.upper())
-        _name_unknown_variables()
-        if options.processes > 1:
-            arguments = ["--burst"] if options.burst else []
-            return asyncio.run(run_processes(options.processes, arguments, restart=not options.burst))
-        return _run(settings, burst=options.burst)
-    except SettingsError as exc:
-        print(f"worker: {exc}", file=sys.stderr)
-        return BAD_START
-    except CredentialsError as exc:
-        print(f"worker: {variable('credentials')}: {exc}", file=sys.stderr)
-        return BAD_START
-    except (RedisError, OSError) as exc:
-        print(f"worker: {variable('redis_dsn')}: Redis does not answer: {exc}", file=sys.stderr)
-        return 1
-
-
-def _run(settings: WorkerSettings, *, burst: bool) -> int:
-    asyncio.set_event_loop(asyncio.new_event_loop())  # arq's Worker asks for the current loop
-    LaneWorker(settings, burst=burst).run()
-    return 0
-
-
-def _log_to_stderr(level: str) -> None:
-    logging.config.dictConfig(
-        {
-            "version": 1,
-            "disable_existing_loggers": False,
-            "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-            "root": {"level": level, "handlers": ["stderr"]},
-            # arq's own lines tell of polling and of control jobs' arguments
-            "loggers": {"arq": {"level": "WARNING"}},
-        }
-    )
-
-
-def _name_unknown_variables() -> None:
-    """A misspelt variable has no effect; say so."""
-    known = {variable(name) for side in (WorkerSettings, ProducerSettings) for name in side.__struct_fields__}
-    for name in sorted(os.environ):
-        if name.startswith(PREFIX) and name not in known:
-            logging.getLogger("worker").warning("%s is not a setting of this version and has no effect", name)
-
+from worker.command import main  # noqa: E402 - after the line above
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
 from producers.contract import Attempt, Outcome
 from worker.clock import Clock
-from worker.conclude import Attemptable, Sent, conclude, end, examine, give_back
-from worker.credentials import Credentials, CredentialStore
+from worker.conclude import Attemptable, Sent, conclude, end, examine, give_back, stopped
+from worker.credentials import Credentials, CredentialStore, Forgetful
 from worker.endpoint import METHOD, SETTINGS_PATH, encode_body
-from worker.errors import TransportError, UnknownUser
+from worker.errors import CredentialsUnavailable, TransportError, UnknownUser
 from worker.exchange import Exchange
 from worker.exchange_clock import ExchangeClock
+from worker.heartbeat import Heartbeat
 from worker.lanes import Claim, Settled, Settlement
 from worker.replies import ReplyClass, classify
+from worker.report import report
 from worker.retry import verdict_of
+from worker.scrubbing import without_secrets
 from worker.settings import WorkerSettings
 from worker.settle import Settler
 from worker.signing import headers
 
-log = logging.getLogger("worker.apply")
+CREDENTIALS_WAIT_S = 5.0
+"""How long a source of credentials may take. A vault behind a network answers in milliseconds, or is away."""
+
+CREDENTIALS_AGAIN_S = 2.0
+"""When a change is tried again whose user's keys cannot be had just now."""
 
 
 class Applier:
@@ -34,8 +40,11 @@ class Applier:
         exchange_clock: ExchangeClock,
         credentials: CredentialStore,
         settler: Settler,
+        heartbeat: Heartbeat,
         settings: WorkerSettings,
     ) -> None:
+        self._heartbeat = heartbeat
+        self._egress = settings.egress
         self._clock = clock
         self._exchange = exchange
         self._exchange_clock = exchange_clock
@@ -50,10 +59,14 @@ class Applier:
         self._stopping.set()
 
     async def apply(self, claim: Claim) -> Settled:
-        """Attempts a claim and settles it."""
-        settlement = await self._attempt(claim)
-        settled = await self._settler.settle(settlement)
-        self._report(settlement, settled)
+        """Attempts a claim and settles it; meanwhile its lease is renewed."""
+        self._heartbeat.hold(claim)
+        try:
+            settlement = await self._attempt(claim)
+            settled = await self._settler.settle(settlement)
+        finally:
+            self._heartbeat.release(claim)
+        report(settlement, settled, self._egress)
         return settled
 
     async def _attempt(self, claim: Claim) -> Settlement:
@@ -61,11 +74,20 @@ class Applier:
         if isinstance(ready, Settlement):
             return ready
         change = ready.group.change
+        if claim.mark is not None and isinstance(self._credentials, Forgetful):
+            self._credentials.forget(change.user_id)  # they may have been replaced since they were refused
         try:
-            credentials = await self._credentials.get(change.user_id)
+            async with asyncio.timeout(CREDENTIALS_WAIT_S):
+                credentials = await self._credentials.get(change.user_id)
         except UnknownUser as exc:
             now_ms = claim.redis_ms(self._clock.monotonic())
             return end(ready, Outcome.UNAUTHORIZED, now_ms, f"not sent: {exc}")
+        except (CredentialsUnavailable, TimeoutError) as exc:
+            why = str(exc) or f"the source of credentials did not answer within {CREDENTIALS_WAIT_S:g} s"
+            return give_back(claim, delay_s=CREDENTIALS_AGAIN_S, reason=f"not sent: {why}")
+        ended = stopped(ready, credentials.fingerprint, claim.redis_ms(self._clock.monotonic())) if claim.mark else None
+        if ended is not None:
+            return ended
         body = encode_body(change)
         if not await self._slot_has_come(claim) or not self._lease_covers_a_request(claim):
             return give_back(claim)
@@ -85,7 +107,7 @@ class Applier:
 
     def _lease_covers_a_request(self, claim: Claim) -> bool:
         """Whether a request sent now has surely ended when the lane may be claimed by somebody else."""
-        return self._clock.monotonic() + self._request_timeout_s < claim.lease_until_s
+        return self._clock.monotonic() + self._request_timeout_s < self._heartbeat.lease_until_s(claim)
 
     async def _send(self, ready: Attemptable, credentials: Credentials, body: bytes) -> Settlement:
         """Signs at the moment of sending, over the very bytes that are sent."""
@@ -107,7 +129,7 @@ class Applier:
         else:
             ended_s = clock.monotonic()
             round_trip_s = raw.took_s
-            reply = classify(raw.status, raw.body)
+            reply = without_secrets(classify(raw.status, raw.body), credentials, signed)
             self._learn_time(reply.reply_class, ended_s - raw.took_s, ended_s, reply.request_time_ms)
             attempt = Attempt(
                 at_ms=claim.redis_ms(sent_s),
@@ -117,7 +139,7 @@ class Applier:
                 code=reply.code,
                 message=reply.message,
             )
-        sent = Sent(attempt, ended_s, round_trip_s)
+        sent = Sent(attempt, ended_s, round_trip_s, credentials.fingerprint)
         return conclude(ready, sent, now_ms=claim.redis_ms(ended_s), max_tries=self._max_tries)
 
     def _learn_time(self, reply_class: ReplyClass, sent_s: float, ended_s: float, request_time_ms: int | None) -> None:
@@ -125,17 +147,3 @@ class Applier:
             self._exchange_clock.forget()
         if request_time_ms is not None:
             self._exchange_clock.learn(sent_s, ended_s, request_time_ms)
-
-    def _report(self, settlement: Settlement, settled: Settled) -> None:
-        """At most one line an attempt."""
-        claim, result = settlement.claim, settlement.result
-        if settled.fenced:
-            log.warning("lane %s: the lease was lost, the settlement of %s was refused", claim.lane, claim.job_id)
-        elif result is None:
-            due_in_s = settled.due_in_s or 0.0
-            log.info("lane %s: %s, %s again in %.3f s", claim.lane, settlement.reason, claim.job_id, due_in_s)
-        elif result.outcome is Outcome.APPLIED:
-            log.debug("lane %s: %s applied", claim.lane, claim.job_id)
-        else:
-            code = result.code or "-"
-            log.warning("lane %s: %s ended %s: %s %s", claim.lane, claim.job_id, result.outcome, code, result.message)

@@ -3,7 +3,7 @@ bucket: a user's leaky bucket and the egress's. A part of the claim script: it s
 
 A slot of a user is the latest of: now; the slot before it plus the pace (slots follow from slot to slot, so that a
 late claim does not slow the pace; at most `catch up` is made good); the end of the window that the request a window's
-worth back opened; a hold. Atomic with the claim so that a slot is given once.
+worth back opened; a hold. Atomic with the claim so that a slot is given once. A user that was throttled has a longer pace for a while, see settle.lua.
 
 Lanes of one user take turns, so that a thousand of them do not all come due for one slot. A score that ends in .5
 says that the lane was promised its time: put off for less than a pace it keeps its place, else it takes the next turn
@@ -19,6 +19,7 @@ local LOOK_AGAIN = 20000   -- us; a slot that hangs on a request still under way
 local KEEP_MS = 60000
 local PROMISED = 0.5
 local MOST_A_WINDOW = 100
+local AS_SET = 1000        -- how slow a user is that was not throttled, in thousandths of its pace
 local BEYOND_ANY_RING = 2 * MOST_A_WINDOW
 
 function bucket.begin(first, rates, egress)
@@ -34,9 +35,10 @@ function bucket.begin(first, rates, egress)
   bucket.now = time[1] * 1000000 + time[2]
   bucket.horizon = bucket.now + bucket.look_ahead
   bucket.egress = egress
-  local exit = redis.call('HMGET', egress, 'tat', 'hold', 'since bulk', 'pace', 'user pace')
+  local exit = redis.call('HMGET', egress, 'tat', 'hold', 'since bulk', 'pace', 'user pace', 'open', 'probe at')
   bucket.egress_tat, bucket.egress_hold = tonumber(exit[1] or 0), tonumber(exit[2] or 0)
   bucket.since_bulk = tonumber(exit[3] or 0)
+  bucket.open, bucket.probe_at = tonumber(exit[6] or 0) > 0, tonumber(exit[7] or 0)   -- see breaker.lua
   bucket.told = tonumber(exit[4] or 0) == bucket.egress_pace and tonumber(exit[5] or 0) == bucket.pace
 end
 
@@ -77,7 +79,10 @@ function bucket.of(lane)
   local user = string.match(lane, '^[^:]*')
   local one = {key = bucket.prefix .. user .. bucket.suffix}
   one.pace, one.per_window, one.window = figures(user)
-  local state = redis.call('HMGET', one.key, 'n', 'tat', 'turn', 'hold', 'ring', 'window', 'pace')
+  local state = redis.call('HMGET', one.key, 'n', 'tat', 'turn', 'hold', 'ring', 'window', 'pace', 'slow', 'faster at')
+  local slow = tonumber(state[8] or AS_SET)   -- see settle.lua
+  one.pace, one.is_slowed = math.floor(one.pace * slow / AS_SET), slow > AS_SET
+  one.faster_at = tonumber(state[9] or 0)
   one.n, one.tat = tonumber(state[1] or 0), tonumber(state[2] or 0)
   one.turn, one.hold = tonumber(state[3] or 0), tonumber(state[4] or 0)
   one.ring, one.old_window = tonumber(state[5] or one.per_window), tonumber(state[6] or one.window)
@@ -97,7 +102,7 @@ function bucket.of(lane)
 end
 
 local function keep(one, turn)
-  local matters_us = math.max(turn, one.hold, bucket.now) - bucket.now + one.window + bucket.under_way
+  local matters_us = math.max(turn, one.hold, one.faster_at, bucket.now) - bucket.now + one.window + bucket.under_way
   redis.call('PEXPIRE', one.key, math.ceil(matters_us / 1000) + KEEP_MS)
 end
 
@@ -114,7 +119,7 @@ function bucket.put_off_until(one, promised)
 end
 
 function bucket.take(one)
-  local catch_up = bucket.catch_up * one.pace / bucket.pace
+  local catch_up = one.is_slowed and 0 or bucket.catch_up * one.pace / bucket.pace
   local next_tat = math.floor(math.max(one.tat, one.slot - catch_up)) + one.pace
   local next_turn = math.max(one.turn, next_tat - bucket.look_ahead)
   redis.call('HSET', one.key, 'n', one.n + 1, 'tat', next_tat, 'turn', next_turn, 'turn pace', one.pace,

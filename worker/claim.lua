@@ -3,23 +3,25 @@ claim: take the due heads.
 
 Goes through due lanes by due time, interactive ones first, with a share kept for bulk. A lane whose user has a slot
 within the look-ahead is claimed: the slot is taken from the user's bucket and from the egress's (see bucket.lua), and
-the lane's score becomes the end of its lease. A lane whose slot is further away, or that is paused, is put off.
+the lane's score becomes the end of its lease. A lane whose slot is further away, or that is paused, is put off. While
+the egress's breaker is open, one lane is claimed when it is time to probe, and no other until it is settled.
 Atomic so that a slot is given once and a lane is never held by two.
 
 KEYS  1 schedule   2 bulk schedule   3 lanes   4 bell   5 egress   6 counts   7 paused   8 rates   9 egresses
+      10 troubles   11 refused
 ARGV  1 lane prefix   2 head prefix   3 job prefix   4 batch prefix   5 name of the egress
       6 how many lanes at the most   7 token (each claim gets <token>.<n>)
       8 lease, counted from the slot (ms)   9 largest payload (bytes)   10 most changes that may join a head
       11 one in how many claims is bulk's while both wait   from 12: see bucket.lua
 Reply {now (ms), us until the next lane is due (-1: none is scheduled), one array for each claim:
        {lane, job ID, wait until the slot (us), slot number, lapsed leases of this head, payload or false, state or
-       false, array of those that may join it: job ID, payload, job ID, payload, ...}}; a payload that is absent or too
-       large is false. Where something cannot be read the array is {lane, what was done about it, whether the lane is
+       false, array of those that may join it: job ID, payload, job ID, payload, ..., 0 or 1: other users fail too or 2: it is
+       the probe, mark of its user or false (see REFUSED)}}; a payload that is absent or too large is false. Where something cannot be read the array is {lane, what was done about it, whether the lane is
        still scheduled (1 or 0)}: what has no readable name is dropped and counted as "unreadable", a lane whose keys
        are of a wrong type is put off for a minute.
 ]]
 local schedule, bulk, lanes, bell, egress, counts = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local paused = KEYS[7]
+local paused, troubles, refused = KEYS[7], KEYS[10], KEYS[11]
 local lane_prefix, head_prefix, job_prefix, batch_prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local egress_name, most, token = ARGV[5], tonumber(ARGV[6]), ARGV[7]
 local lease_ms, largest, most_joined, share = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
@@ -33,6 +35,10 @@ local LONGEST_ID = 128
 local JOINS = '\168coalesce\195'   -- as the producers' codec.py writes it: msgpack
 
 local now, now_ms = bucket.now, math.floor(bucket.now / 1000)
+if bucket.open then
+  if bucket.probe_at > bucket.horizon then return {now_ms, bucket.probe_at - bucket.look_ahead - now} end
+  most = 1
+end
 local wait = bucket.egress_slot()
 if wait > bucket.horizon then return {now_ms, wait - bucket.look_ahead - now} end
 local pauses = redis.call('EXISTS', paused) == 1
@@ -53,6 +59,17 @@ local function is_paused(lane)
   local user, trader = string.match(lane, '^([^:]*):(.*)$')
   return user ~= nil and (redis.call('HEXISTS', paused, 'user:' .. user)
     + redis.call('HEXISTS', paused, 'trader:' .. trader)) > 0
+end
+
+local failing = tonumber(redis.call('HGET', troubles, 'n failing') or 0)
+local marks = redis.call('TYPE', refused).ok == 'hash'
+
+-- What its egress and its user went through of late.
+local function standing(user)
+  local mark = marks and redis.call('HGET', refused, user)
+  if bucket.open then return 2, mark end
+  if failing > 0 and failing > redis.call('HEXISTS', troubles, 'failing ' .. user) then return 1, mark end
+  return 0, mark
 end
 
 local claims = {}
@@ -129,8 +146,12 @@ local function claim(lane, promised, from)
   local joined = before[4] and not before[5] and joining(list, before[4]) or {}
   redis.call('HSET', head, 'token', token .. '.' .. (#claims + 1), 'lapses', lapses, 'held', 1 + #joined / 2,
     'lease', lease_ends)
+  local trust, mark = standing(string.match(lane, '^[^:]*'))
   claims[#claims + 1] =
-    {lane, job_id, one.slot - now, one.n, lapses, payload_of(job_id), before[3], joined}
+    {lane, job_id, one.slot - now, one.n, lapses, payload_of(job_id), before[3], joined, trust, mark}
+  if bucket.open then
+    redis.call('HSET', egress, 'probe', token .. '.' .. #claims, 'probe at', lease_ends * 1000)   -- if nobody settles it
+  end
   return true
 end
 
@@ -160,11 +181,15 @@ while #claims < most and (i < #first or j < #second) do
     break
   elseif #claims > claimed then
     bucket.since_bulk = from == bulk and 0 or bulk_waits and bucket.since_bulk + 1 or bucket.since_bulk
+    if bucket.open then
+      wait = lease_ms * 1000
+      break
+    end
   end
 end
 
 if #claims > 0 then bucket.keep_egress(KEYS[9], egress_name) end
-if #claims == most and (i < #first or j < #second) then wait = 0 end
+if #claims == most and not bucket.open and (i < #first or j < #second) then wait = 0 end
 wait = wait or next_due_us()
 if wait == 0 and redis.call('LLEN', bell) == 0 then redis.call('LPUSH', bell, '1') end
 return {now_ms, wait, unpack(claims)}

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from producers import keys
 from producers.scripts import Argument, Script
 from worker.clock import Clock
-from worker.lanes import LARGEST_PAYLOAD_BYTES, Claim, Claims, Unreadable
+from worker.lanes import LARGEST_PAYLOAD_BYTES, Claim, Claims, Trust, Unreadable
 from worker.pacing import LOOK_AHEAD_US, US_PER_S, WINDOW_PAD_US, Pacing
 from worker.settings import WorkerSettings
 
@@ -43,6 +43,8 @@ class Claimer:
             keys.PAUSED,
             keys.RATES,
             keys.EGRESSES,
+            keys.TROUBLES + keys.escape(settings.egress),
+            keys.REFUSED,
         ]
         self._name = secrets.token_hex(8)
         self._round = 0
@@ -90,7 +92,7 @@ class Claimer:
                 lane = name.decode(errors="backslashreplace")
                 unreadable.append(Unreadable(lane, done.decode(), scheduled=bool(still_scheduled)))
                 continue
-            name, job_id, wait_us, slot_number, lapses, payload, state, joined = row
+            name, job_id, wait_us, slot_number, lapses, payload, state, joined, trust, mark = row
             wait_s = wait_us / US_PER_S
             claims.append(
                 Claim(
@@ -104,6 +106,8 @@ class Claimer:
                     payload=payload,
                     state=state,
                     redis_lead_ms=redis_lead_ms,
+                    trust=Trust(trust),
+                    mark=None if mark is None else mark.decode(errors="replace"),
                     joining=tuple((joined[i].decode(), joined[i + 1]) for i in range(0, len(joined), 2)),
                 )
             )

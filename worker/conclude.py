@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from producers import head, keys
 from producers.codec import StoredChange, UnreadableChange, decode_change
 from producers.contract import Attempt, JobResult, Outcome, SettingsChange
@@ -11,8 +13,9 @@ from producers.errors import InvalidChange
 from producers.head import HeadState
 from producers.rules import check
 from worker.group import Group, Member, gather
-from worker.lanes import LARGEST_PAYLOAD_BYTES, Claim, Settlement
-from worker.retry import Done, Hold, Retry, decide
+from worker.lanes import LARGEST_PAYLOAD_BYTES, Claim, Settlement, Trust
+from worker.retry import Decision, Done, Hold, Retry, decide
+from worker.troubles import FAILING, mark_after, refusal, trouble_of
 
 POISON_LAPSES = 5
 """A head that so many workers in a row lost with their lease is taken for what kills them."""
@@ -43,11 +46,13 @@ class Sent:
         attempt: what is told of it.
         ended_s: when its reply or failure came, monotonic clock.
         round_trip_s: from its writing to its reply; None if there was no reply.
+        fingerprint: of the keys that signed it.
     """
 
     attempt: Attempt
     ended_s: float
     round_trip_s: float | None
+    fingerprint: str = ""
 
 
 def examine(claim: Claim, now_ms: int) -> Attemptable | Settlement:
@@ -127,9 +132,25 @@ def _result(member: Member, outcome: Outcome, state: HeadState, now_ms: int, mes
     )
 
 
-def give_back(claim: Claim) -> Settlement:
-    """The settlement of a claim that was not sent after all: the lane is due at once, its history as it was."""
-    return Settlement(claim, state=claim.state or head.encode(HeadState(head=claim.job_id)))
+def stopped(ready: Attemptable, fingerprint: str, now_ms: int) -> Settlement | None:
+    """How a change ends whose user's keys were refused before; None if it may be sent.
+
+    Args:
+        ready: the change.
+        fingerprint: of the keys that the user has now.
+        now_ms: Unix milliseconds, Redis's clock.
+    """
+    code = refusal(ready.claim.mark, fingerprint)
+    if code is None:
+        return None
+    message = f"not sent: the exchange refused this user's keys (code {code}); replace them, or resume the user"
+    return end(ready, Outcome.UNAUTHORIZED, now_ms, message)
+
+
+def give_back(claim: Claim, *, delay_s: float = 0.0, reason: str = "given back unsent") -> Settlement:
+    """The settlement of a claim that was not sent after all: its history stays as it was."""
+    state = claim.state or head.encode(HeadState(head=claim.job_id))
+    return Settlement(claim, delay_s=delay_s, state=state, reason=reason)
 
 
 def conclude(ready: Attemptable, sent: Sent, *, now_ms: int, max_tries: int) -> Settlement:
@@ -141,7 +162,11 @@ def conclude(ready: Attemptable, sent: Sent, *, now_ms: int, max_tries: int) -> 
         now_ms: Unix milliseconds, Redis's clock.
         max_tries: the last try; 0 for no bound but the deadline.
     """
-    attempt, members = sent.attempt, ready.group.members
+    trust, members = ready.claim.trust, ready.group.members
+    trouble = trouble_of(sent.attempt)
+    if trouble == FAILING and trust is not Trust.SOUND:
+        sent = replace(sent, attempt=msgspec.structs.replace(sent.attempt, outage=True))
+    attempt = sent.attempt
     # Of a group that a worker died with, nobody knows what was sent.
     carried = [member.job_id for member in members if member.successor is None or ready.claim.lapses]
     state = ready.state.with_attempt(attempt, carried)
@@ -151,7 +176,19 @@ def conclude(ready: Attemptable, sent: Sent, *, now_ms: int, max_tries: int) -> 
         tries=state.tries,
         remaining_s=(ready.head.deadline_ms - now_ms) / 1000,
         max_tries=max_tries,
+        is_probe=trust is Trust.PROBE,
     )
+    return replace(
+        _settlement(after, sent, decision, now_ms),
+        attempt=attempt,
+        trouble=trouble,
+        mark=mark_after(trouble, ready.claim.mark, sent.fingerprint, now_ms),
+        spare=head.encode(state) if decision == Done(Outcome.UNAUTHORIZED) else b"",
+    )
+
+
+def _settlement(after: Attemptable, sent: Sent, decision: Decision, now_ms: int) -> Settlement:
+    attempt, members = sent.attempt, after.group.members
     match decision:
         case Done(Outcome.REJECTED) if len(members) > 1:
             return _back(after, sent, 0.0, solo_until=members[-1].job_id)

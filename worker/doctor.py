@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sized
 
+from redis.asyncio import Redis
+
 from producers.check import Check
+from producers.connection import open_redis
 from producers.errors import SettingsError
 from worker import fitness
 from worker.clock import Clock, SystemClock
-from worker.credentials import open_store
+from worker.credential_sources import open_source
 from worker.endpoint import TIME_PATH
-from worker.errors import CredentialsError, TransportError
+from worker.errors import CredentialsError, CredentialsUnavailable, TransportError
 from worker.exchange import Exchange
+from worker.redis_credentials import RedisCredentials
 from worker.replies import classify
 from worker.settings import WorkerSettings
 
@@ -32,13 +36,17 @@ async def checks(settings: WorkerSettings | None = None, clock: Clock | None = N
         settings = settings or WorkerSettings.from_env()
     except SettingsError as exc:
         return [fitness.of_broken_settings(str(exc))]
-    return [fitness.of_settings(), _credentials(settings), *await _exchange(settings, clock or SystemClock())]
+    return [fitness.of_settings(), await _credentials(settings), *await _exchange(settings, clock or SystemClock())]
 
 
-def _credentials(settings: WorkerSettings) -> Check:
+async def _credentials(settings: WorkerSettings) -> Check:
     try:
-        store = open_store(settings.credentials)
-    except CredentialsError as exc:
+        redis = open_redis(settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s)
+        async with redis:
+            store = open_source(settings, redis)
+            if isinstance(store, RedisCredentials):
+                return fitness.of_credentials(await store.count())
+    except (SettingsError, CredentialsError, CredentialsUnavailable) as exc:
         return fitness.of_broken_credentials(str(exc))
     return fitness.of_credentials(len(store) if isinstance(store, Sized) else None)
 

@@ -20,6 +20,7 @@ from worker.apply import Applier
 from worker.claim import Claimer
 from worker.clock import Clock
 from worker.lanes import Claim, Settled, Unreadable
+from worker.logs import about
 from worker.patience import patiently
 from worker.settings import WorkerSettings
 
@@ -163,11 +164,11 @@ class Drain:
         try:
             settled = await self._applier.apply(claim)
         except asyncio.CancelledError:
-            log.warning("lane %s: stopped in mid-attempt; it comes due again when its lease ends", claim.lane)
+            told = about("stopped_midway", lane=claim.lane, job=claim.job_id)
+            log.warning("lane %s: stopped in mid-attempt; it comes due when its lease ends", claim.lane, extra=told)
         except Exception:
-            log.exception(
-                "lane %s: the attempt at %s broke; it comes due when its lease ends", claim.lane, claim.job_id
-            )
+            told = about("broke", lane=claim.lane, job=claim.job_id)
+            log.exception("lane %s: the attempt broke; it comes due when its lease ends", claim.lane, extra=told)
         else:
             self._tally(settled)
             if settled.due_in_s is not None:
@@ -197,4 +198,5 @@ class Drain:
         for unreadable in found:
             if unreadable not in self._reported and len(self._reported) < MOST_REPORTED:
                 self._reported.add(unreadable)
-                log.error("lane %r: %s", unreadable.lane, unreadable.done)
+                told = about("unreadable", lane=unreadable.lane)
+                log.error("lane %s: %s", unreadable.lane, unreadable.done, extra=told)

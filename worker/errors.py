@@ -1,9 +1,11 @@
 """The errors of the worker's side.
 
     WorkerError
-    ├── CredentialsError     the source of credentials cannot be used; the message says what to do
-    ├── UnknownUser          the source is fine, but has no credentials for this user
-    └── TransportError       no readable reply came back from the exchange
+    ├── CredentialsError         the source of credentials cannot be used; the message says what to do
+    │   └── UnreadableRecord     a sealed record that this key ring does not open
+    ├── CredentialsUnavailable   the source cannot say just now; the change waits, nothing is failed
+    ├── UnknownUser              the source is fine, but has no credentials for this user
+    └── TransportError           no readable reply came back from the exchange
 
 None of their messages ever holds a key, a passphrase, a signature or a header.
 """
@@ -17,6 +19,27 @@ class WorkerError(Exception):
 
 class CredentialsError(WorkerError):
     """Credentials that cannot be used; one line that names the source, the user and the field, never a value."""
+
+
+class UnreadableRecord(CredentialsError):
+    """A sealed record that cannot be opened.
+
+    Attributes:
+        user_id: whose record it is.
+        problem: why, and what to do; it names the key by its ID.
+    """
+
+    def __init__(self, user_id: str, problem: str) -> None:
+        super().__init__(f"the sealed credentials of user {user_id[:80]!r} cannot be read: {problem}")
+        self.user_id = user_id
+        self.problem = problem
+
+
+class CredentialsUnavailable(WorkerError):
+    """Credentials that cannot be had just now: the source is away, too slow, or has them in a form it cannot open.
+
+    Nothing is known against the user, so a change that meets this waits and is tried again.
+    """
 
 
 class UnknownUser(WorkerError, LookupError):

@@ -5,6 +5,7 @@ It sends bytes and headers as they are, and knows nothing of what they mean.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace, TracebackType
 from typing import Self
@@ -113,7 +114,7 @@ class Exchange:
         if session is not None:
             await session.close()
 
-    async def post(self, path: str, body: bytes, headers: dict[str, str]) -> RawReply:
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> RawReply:
         """Sends a POST.
 
         Args:
@@ -137,7 +138,7 @@ class Exchange:
         """
         return await self._request("GET", path, None, None)
 
-    async def _request(self, method: str, path: str, body: bytes | None, headers: dict[str, str] | None) -> RawReply:
+    async def _request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None) -> RawReply:
         if self._session is None:
             raise RuntimeError("Exchange is not open; use it within `async with`")
         passage = _Passage()

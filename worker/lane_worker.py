@@ -2,8 +2,8 @@
 
 arq keeps what it is good at: settings, context, hooks, signals, health key, cron, and its own queue for control jobs.
 Lanes are drained by a loop beside arq's poll; running attempts are kept in arq's `tasks`, so that its graceful stop
-waits for them. Overridden, because of what arq does there: `_poll_iteration`, `run_job` and `start_jobs` (a lost Redis
-or an unreadable job would end the process), the signal handler (lanes are given back), and `close`.
+waits for them. Overridden, because of what arq does there: `main`, `_poll_iteration`, `run_job` and `start_jobs` (a
+lost Redis or an unreadable job would end the process), the signal handler (lanes are given back), and `close`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from signal import Signals
-from typing import Any
 
 from arq.connections import ArqRedis
 from arq.cron import CronJob
 from arq.typing import WorkerCoroutine
+from arq.utils import poll
 from arq.worker import Function, Worker
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
@@ -29,22 +29,15 @@ from producers.keys import CONTROL_QUEUE
 from producers.producer import Producer
 from producers.settings import ProducerSettings
 from producers.tasks import end
-from worker.apply import Applier
-from worker.claim import Claimer
+from worker.assembly import assembled
 from worker.clock import Clock, SystemClock
 from worker.control import submit
-from worker.credentials import open_store
+from worker.credential_sources import open_store
 from worker.drain import Drain
-from worker.exchange import Exchange
-from worker.exchange_clock import ExchangeClock
 from worker.lanes import Settled
-from worker.pacing import Pacing
 from worker.patience import patiently
 from worker.presence import Presence
-from worker.redis_check import complaints
 from worker.settings import WorkerSettings
-from worker.settle import Settler
-from worker.time_sync import TimeSync
 
 CONTROL_JOBS = 10
 CONTROL_POLL_S = 0.5
@@ -86,13 +79,14 @@ class LaneWorker(Worker):
         """
         self.settings = settings
         self._clock = clock or SystemClock()
-        self._credentials = open_store(settings.credentials)
         if redis is None:
             redis = open_redis(settings.redis_dsn, ArqRedis, timeout_s=settings.redis_timeout_s)
         redis.job_serializer, redis.job_deserializer = serialize, deserialize
+        self._credentials = open_store(settings, redis, self._clock)
         self._resources = AsyncExitStack()
         self._drain: Drain | None = None
         self._draining: asyncio.Task[None] | None = None
+        self._beating: asyncio.Task[None] | None = None
         self._redis_is_away = False
         super().__init__(
             functions=[submit, *functions],
@@ -100,7 +94,6 @@ class LaneWorker(Worker):
             cron_jobs=cron_jobs,
             redis_pool=redis,
             burst=burst,
-            on_startup=self._open,
             handle_signals=handle_signals,
             job_completion_wait=settings.stop_timeout_s,
             max_jobs=CONTROL_JOBS,
@@ -114,49 +107,31 @@ class LaneWorker(Worker):
         self._presence = Presence(redis, self._clock, settings, self)
 
     async def main(self) -> None:
-        """Waits for Redis, then works until told to stop."""
+        """As arq's, but a Redis that is away is waited for, and nothing is asked of it for a log line alone."""
         await patiently(self.pool.ping)
-        await super().main()
+        self.ctx["redis"] = self.pool
+        await self._open()
+        async for _ in poll(self.poll_delay_s):
+            await self._poll_iteration()
+            if self.burst and not await patiently(lambda: self.pool.zcard(self.queue_name)):
+                await asyncio.gather(*self.tasks.values())
+                return
 
-    async def _open(self, ctx: dict[Any, Any]) -> None:
+    async def _open(self) -> None:
         """Builds what the lanes need, once, and starts to drain."""
-        settings, clock = self.settings, self._clock
-        for complaint in complaints(await self.pool.info()):
-            log.warning("%s", complaint)
-        exchange = await self._resources.enter_async_context(
-            Exchange(
-                settings.exchange_url,
-                max_connections=settings.max_jobs,
-                connect_timeout_s=settings.connect_timeout_s,
-                total_timeout_s=settings.request_timeout_s,
-                clock=clock,
-            )
-        )
-        exchange_clock = ExchangeClock(clock)
-        pacing = Pacing.of(
-            user_rate_per_s=settings.user_rate_per_s,
-            egress_rate_per_s=settings.egress_rate_per_s,
-            margin_percent=settings.pace_margin_percent,
-        )
-        await TimeSync(self.pool, exchange, clock, settings.egress, pacing).teach(exchange_clock)
-        ctx["producer"] = Producer(self.pool, ProducerSettings.from_env())
-        self._drain = Drain(
+        settings = self.settings
+        self._drain, heartbeat = await assembled(
+            self._resources,
             redis=self.pool,
-            claimer=Claimer(self.pool, clock, settings, pacing),
-            applier=Applier(
-                clock=clock,
-                exchange=exchange,
-                exchange_clock=exchange_clock,
-                credentials=self._credentials,
-                settler=Settler(self.pool, clock, settings, pacing),
-                settings=settings,
-            ),
-            clock=clock,
+            clock=self._clock,
             settings=settings,
+            credentials=self._credentials,
             tasks=self.tasks,
             tally=self._tally,
         )
+        self.ctx["producer"] = Producer(self.pool, ProducerSettings.from_env())
         self._draining = asyncio.create_task(self._drain.run(), name="copytrade drain")
+        self._beating = asyncio.create_task(heartbeat.run(), name="copytrade heartbeat")
         self._presence.start()
         log.info(
             "draining lanes: %g requests a second a user, %g on egress %r, up to %d at once",
@@ -245,4 +220,6 @@ class LaneWorker(Worker):
         except (RedisError, OSError) as exc:
             log.warning("closing without Redis (%s: %s)", type(exc).__name__, exc)
         finally:
+            if self._beating is not None:
+                await end(self._beating)
             await self._resources.aclose()

@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
-from producers.contract import JobResult
+from producers.contract import Attempt, JobResult
 
 LARGEST_PAYLOAD_BYTES = 64 * 1024
 """Ten settings with every field at its longest are below 20 KiB."""
+
+
+REMOVE_MARK = "-"
+"""The `Settlement.mark` that ends a user's stop."""
+
+
+class Trust(IntEnum):
+    """What an egress went through of late, as claim.lua tells it."""
+
+    SOUND = 0
+    SUSPECT = 1
+    """Other users fail too, and nobody had a good reply since."""
+    PROBE = 2
+    """The breaker is open, and this claim is its probe."""
+
+
+class Breaker(IntEnum):
+    """What a settlement did to its egress, as breaker.lua tells it."""
+
+    NOTHING = 0
+    OPENED = 1
+    CLOSED = 2
+    HELD = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +50,8 @@ class Claim:
         state: what earlier attempts left; None if there were none.
         redis_lead_ms: how far Redis's clock (Unix milliseconds) is ahead of the monotonic one.
         joining: the changes behind it that may be sent with it, in their order: job ID and payload.
+        trust: what its egress went through of late.
+        mark: of its user's keys, if they were refused; see `keys.REFUSED`.
     """
 
     lane: str
@@ -39,6 +65,8 @@ class Claim:
     state: bytes | None
     redis_lead_ms: float
     joining: tuple[tuple[str, bytes], ...] = ()
+    trust: Trust = Trust.SOUND
+    mark: str | None = None
 
     def redis_ms(self, monotonic_s: float) -> int:
         """A moment of the monotonic clock on Redis's clock, Unix milliseconds: the clock of all that is stored."""
@@ -90,6 +118,10 @@ class Settlement:
         reason: with no result: why, for the log.
         joined: with a result: how the changes that were sent with it ended, in their order.
         solo_until: with no result: the change up to which they are sent one by one from now on; "" for no change.
+        trouble: of the request: "failing", "throttled", "refused <code>"; "" for none.
+        mark: what is kept of a user whose keys were refused; REMOVE_MARK ends that; "" for no change.
+        attempt: the request; None if nothing was sent.
+        spare: with a result that the egress may be to blame for: the state, if the lane is put back instead.
     """
 
     claim: Claim
@@ -102,6 +134,10 @@ class Settlement:
     reason: str = "given back unsent"
     joined: tuple[JobResult, ...] = ()
     solo_until: str = ""
+    trouble: str = ""
+    mark: str = ""
+    attempt: Attempt | None = None
+    spare: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +148,10 @@ class Settled:
         fenced: the lane had been lost with its lease; nothing was changed.
         ended: how many changes have their outcome by it.
         due_in_s: when the lane is due again; None if it is empty or was lost.
+        breaker: what happened to the egress.
     """
 
     fenced: bool
     ended: int
     due_in_s: float | None
+    breaker: Breaker = Breaker.NOTHING

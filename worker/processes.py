@@ -6,11 +6,15 @@ import asyncio
 import logging
 import signal
 import sys
+from asyncio.subprocess import PIPE
 
 RESTART_S = 1.0
 
 BAD_START = 2
 """The exit status of a process whose settings cannot be used: starting it again would not help."""
+
+UNDER_PARENT = "--under-parent"
+"""The option of a process that stops when its standard input ends."""
 
 log = logging.getLogger("worker.processes")
 
@@ -34,9 +38,10 @@ async def run_processes(count: int, arguments: list[str], *, restart: bool) -> i
 async def _keep_one(arguments: list[str], stopping: asyncio.Event, *, restart: bool) -> int:
     told = asyncio.create_task(stopping.wait())
     while True:
-        # A session of its own: Ctrl-C reaches this process alone, which then asks each of its children once.
+        # A session of its own: Ctrl-C reaches this process alone, which then asks each of its children once. Nothing is
+        # ever written to its standard input: it ends when this process does, however it does.
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "worker", *arguments, start_new_session=True
+            sys.executable, "-m", "worker", UNDER_PARENT, *arguments, start_new_session=True, stdin=PIPE
         )
         ended = asyncio.create_task(process.wait())
         await asyncio.wait({ended, told}, return_when=asyncio.FIRST_COMPLETED)

@@ -14,8 +14,10 @@ Back-off before try n + 1 (n = 1, 2, ...), seconds, half of it fixed and half dr
     n          1          2          3          4          5       ...  9          10 and on
     wait   0.1..0.2   0.2..0.4   0.4..0.8   0.8..1.6   1.6..3.2    ...  25.6..51.2   30..60
 
-So a deadline of an hour sees close to 90 tries. The exchange releases for hours, with 40015, 40725 and 45001 meanwhile
-(Bitget API documentation, FAQ, question 14, read December 2025): patience belongs to the deadline, not to a number.
+n counts requests, those of an outage included. A probe of an open breaker waits as if it were the first, since the
+breaker's own pauses are enough. So a deadline of an hour sees close to 90 tries. The exchange releases for hours, with
+40015, 40725 and 45001 meanwhile (Bitget API documentation, FAQ, question 14, read December 2025): patience belongs to
+the deadline, not to a number.
 
 Hold after the n-th throttling in a row, seconds, four fifths of it fixed:
 
@@ -32,7 +34,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from tenacity import RetryCallState, Retrying
-from tenacity.stop import stop_after_attempt, stop_any, stop_base, stop_before_delay, stop_never
+from tenacity.stop import stop_after_attempt, stop_base, stop_before_delay, stop_never
 from tenacity.wait import wait_base, wait_combine, wait_exponential, wait_none, wait_random_exponential
 
 from producers.contract import Outcome
@@ -85,16 +87,23 @@ def verdict_of(error: TransportError) -> Verdict:
     return AMBIGUOUS if error.sent else ReplyClass.TRANSIENT
 
 
-def decide(verdicts: Sequence[str], *, tries: int, remaining_s: float, max_tries: int = 0) -> Decision:
+def decide(
+    verdicts: Sequence[str], *, tries: int, remaining_s: float, max_tries: int = 0, is_probe: bool = False
+) -> Decision:
     """What becomes of a change.
 
     Args:
         verdicts: of its attempts, at least one, oldest first; the last is to be decided on. The last 20 suffice.
-        tries: how many attempts counted so far, this one included unless it was throttled.
+        tries: how many attempts counted so far, this one included unless it was throttled or of an outage.
         remaining_s: until the change's deadline.
         max_tries: the last try; 0 for no bound but the deadline.
+        is_probe: whether the last one was an open breaker's probe.
     """
     last = verdicts[-1]
+    requests = 1 if is_probe else max(tries, sum(verdict != ReplyClass.THROTTLED for verdict in verdicts))
+    last_try: stop_base = stop_after_attempt(max_tries) if max_tries else stop_never
+    if tries and last_try(_state(tries)):
+        remaining_s = 0.0
     match last:
         case ReplyClass.SUCCESS:
             return Done(Outcome.APPLIED)
@@ -107,17 +116,16 @@ def decide(verdicts: Sequence[str], *, tries: int, remaining_s: float, max_tries
         case ReplyClass.FAILED if stop_after_attempt(FAILED_TRIES)(_state(verdicts.count(last))):
             return Done(Outcome.REJECTED)
         case ReplyClass.CLOCK_SKEW if verdicts.count(last) == 1:
-            return _again(AT_ONCE, tries, remaining_s, max_tries)
+            return _again(AT_ONCE, requests, remaining_s)
         case _:
-            return _again(BACKOFF, tries, remaining_s, max_tries)
+            return _again(BACKOFF, requests, remaining_s)
 
 
-def _again(wait: wait_base, tries: int, remaining_s: float, max_tries: int) -> Done | Retry:
-    """Another try, if there is one left before the deadline."""
-    state = _state(tries)
+def _again(wait: wait_base, requests: int, remaining_s: float) -> Done | Retry:
+    """Another request, if there is time left for one."""
+    state = _state(requests)
     state.upcoming_sleep = wait(state)
-    last_try: stop_base = stop_after_attempt(max_tries) if max_tries else stop_never
-    if stop_any(last_try, stop_before_delay(remaining_s))(state):
+    if stop_before_delay(remaining_s)(state):
         return Done(Outcome.EXHAUSTED)
     return Retry(state.upcoming_sleep)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from producers.errors import SettingsError
 from producers.settings import Count, EnvironmentSettings, NotNegative, Positive, Text, variable
+from worker.credentials import Secret
 
 SLACK_S = 2.0
 """What a lease must have beyond one attempt: waiting for the slot, settling, a stall of the event loop."""
@@ -16,7 +17,10 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
         redis_dsn: where Redis is: redis://, rediss://, unix:// or sentinel://host:port,host:port/master/db.
         redis_timeout_s: how long Redis may take to connect or to answer.
         exchange_url: where the exchange is.
-        credentials: where users' keys are: file:PATH to a TOML file.
+        credentials: where users' keys are: file:PATH to a TOML file, redis: for sealed records, or
+            python:MODULE:FACTORY (worker/CREDENTIALS.md).
+        credentials_keys: the key ring that seals records in Redis: file:PATH, or entries <key ID>:<base64>, commas
+            between; the first seals, all open.
         egress: name of this worker's egress IP; workers of one name share its limit.
         user_rate_per_s: requests a second of one user. 10 by the endpoint's page; its current version says 5.
         egress_rate_per_s: requests a second of one egress IP. 100: the exchange allows 6000 a minute.
@@ -35,12 +39,14 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
         health_interval_s: how often the worker writes its health key and tells that it is there, which it does at least
             once a minute.
         log_level: DEBUG, INFO, WARNING or ERROR.
+        log_format: console, for people, or json, one object a line.
     """
 
     redis_dsn: Text = "redis://localhost:6379/0"
     redis_timeout_s: Positive = 5.0
     exchange_url: Text = "https://api.bitget.com"
     credentials: Text = "file:credentials.toml"
+    credentials_keys: Secret | None = None
     egress: Text = "default"
     user_rate_per_s: Positive = 10.0
     egress_rate_per_s: Positive = 100.0
@@ -56,6 +62,7 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     stop_timeout_s: Count = 10
     health_interval_s: Positive = 10.0
     log_level: Text = "INFO"
+    log_format: Text = "console"
 
     def __post_init__(self) -> None:
         if self.lease_s < self.request_timeout_s + SLACK_S:
@@ -69,5 +76,7 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
             raise SettingsError(
                 f"{variable('log_level')}: must be DEBUG, INFO, WARNING or ERROR; got {self.log_level!r}"
             )
+        if self.log_format.lower() not in ("console", "json"):
+            raise SettingsError(f"{variable('log_format')}: must be console or json; got {self.log_format!r}")
         if not self.exchange_url.startswith(("http://", "https://")):
             raise SettingsError(f"{variable('exchange_url')}: must start with http:// or https://")

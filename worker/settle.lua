@@ -8,33 +8,44 @@ that is not empty is on the schedule, and a settle whose token is no longer the 
 Changes that were sent with the head end with it. A head that was refused together with others goes back `solo`: up to
 the last of them, they are sent one by one.
 
-KEYS  1 schedule   2 bulk schedule   3 lanes   4 lane   5 head   6 bucket   7 egress   8 throttled   9 egresses
+KEYS  1 schedule   2 bulk schedule   3 lanes   4 lane   5 head   6 bucket   7 egress   8 egresses   9 troubles
+      10 refused   11 bell
 ARGV  1 lane   2 job ID   3 token   4 slot number   5 requests a window   6 window (us), both if the bucket forgot its
       7 time since the reply or failure of the request (us), -1 if nothing was sent
       8 the request's round trip (us), -1 if there was no reply
-      9 user hold (ms from now, 0 none)   10 user of the lane
-      11 how many users throttled in a row, though alone in their window, mean the egress   12 egress hold then (ms)
-      13 egress pace (us a request)   from 14 to 25: see ending.lua   26 verb: "done" or "back"
-      done: 27 state that those behind need, "" for none; then for the head and each that ends with it: job ID,
+      9 user hold (ms from now, 0 none)   10 user of the lane   11 egress hold (ms) if many users are throttled
+      12 egress pace (us a request)   13 trouble of the request, "" for none (see breaker.lua)
+      14 mark of a user whose keys were refused, "-" to remove it, "" to leave it
+      from 15 to 26: see ending.lua   27 verb: "done" or "back"
+      done: 28 the head's state if it goes back after all, since the egress's keys are refused, "" if it never does
+            29 state that those behind need, "" for none; then for the head and each that ends with it: job ID,
             outcome, result
-      back: 27 delay (ms)   28 state   29 the last that is sent alone, "" if it stays as it is
-Reply {1, us until the lane is due again, -1 if it is empty} or {0, -1}: fenced
+      back: 28 delay (ms)   29 state   30 the last that is sent alone, "" if it stays as it is
+Reply {1, us until the lane is due again, -1 if it is empty, how many ended, what happened to the breaker} or
+      {0, -1, 0, what happened}: fenced; the breaker's: 0 nothing, 1 opened, 2 closed, 3 the egress is held
 ]]
 local schedule, bulk, lanes, list, head = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local bucket, egress, throttled, egresses = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local bucket, egress, egresses, troubles, refused, bell = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local lane, job_id, token = ARGV[1], ARGV[2], ARGV[3]
 local slot_number = tonumber(ARGV[4])
 local reply_age, round_trip = tonumber(ARGV[7]), tonumber(ARGV[8])
-local hold_ms, verb = tonumber(ARGV[9]), ARGV[26]
-ending.begin(14)
+local hold_ms, user, trouble, mark, verb = tonumber(ARGV[9]), ARGV[10], ARGV[13], ARGV[14], ARGV[27]
+ending.begin(15)
 
 local KEEP_MS = 60000
 local PROMISED = 0.5           -- see claim.lua
 local RELEASED = 0             -- an entry of the bucket's ring that holds back nobody
+local GIVEN_BACK_WITHIN = 1000000   -- us; an older slot of the egress is nothing that others could use now
 local FLOOR_WINDOW = 60000000  -- us; a changed network path is forgotten after one to two of these
 local FLOOR_SAMPLES = 10       -- fewer round trips give no credit
 local FLOOR_MARGIN = 1000      -- us; clocks and timers tick in milliseconds
 local FLOOR_KEEP_MS = 600000
+local AS_SET = 1000            -- thousandths of the user's pace, as bucket.lua reads them
+local HALF_AS_FAST = 2.1       -- and a little less, since requests are delayed differently on their way
+local SLOWEST = 8000
+local TENTH_LESS = 0.9
+local FASTER_AFTER = 30000000  -- us
+local FASTER_AFTER_AT_MOST = 600000000
 
 local now = ending.now_us
 
@@ -70,7 +81,8 @@ local function floor()
 end
 
 -- The bucket is told what became of its slot even when the lane is lost: the exchange saw the request all the same.
-local state = redis.call('HMGET', bucket, 'n', 'turn', 'turn pace', 'hold', 'ring', 'window')
+local state = redis.call('HMGET', bucket, 'n', 'turn', 'turn pace', 'hold', 'ring', 'window', 'slow', 'slowed at',
+  'faster at', 'slow wait', 'raised')
 local n, turn, pace = tonumber(state[1] or 0), tonumber(state[2] or 0), tonumber(state[3] or 0)
 local hold, per_window = tonumber(state[4] or 0), tonumber(state[5] or ARGV[5])
 local window = tonumber(state[6] or ARGV[6])
@@ -93,7 +105,7 @@ if still_in_ring and slot > 0 then
       turn = math.min(turn, slot)
       redis.call('HSET', bucket, 'tat', slot, 'turn', turn)
     end
-    redis.call('HINCRBY', egress, 'tat', -tonumber(ARGV[13]))
+    if slot > now - GIVEN_BACK_WITHIN then redis.call('HINCRBY', egress, 'tat', -tonumber(ARGV[12])) end
   end
 end
 
@@ -104,33 +116,64 @@ local function alone()
   return before >= 0 and before <= now - reply_age - round_trip
 end
 
+-- A user that was throttled by a limit of its own is slowed to half its pace, and brought back by tenths. If that was
+-- too much it goes back by one, and waits longer for the next.
+local slow, faster_at = tonumber(state[7] or AS_SET), tonumber(state[9] or 0)
+
+local function slow_down()
+  if now - reply_age - round_trip <= tonumber(state[8] or 0) then return end   -- sent before it was slowed
+  local wait = FASTER_AFTER
+  if state[11] == '1' then
+    slow, wait = math.floor(slow / TENTH_LESS), math.min(2 * tonumber(state[10] or wait), FASTER_AFTER_AT_MOST)
+  else
+    slow = math.min(math.floor(HALF_AS_FAST * slow), SLOWEST)
+  end
+  faster_at = math.max(hold, now) + wait
+  redis.call('HSET', bucket, 'slow', slow, 'slowed at', now, 'faster at', faster_at, 'slow wait', wait, 'raised', 0)
+end
+
+local function speed_up()
+  slow = math.floor(slow * TENTH_LESS)
+  if slow <= AS_SET then
+    redis.call('HDEL', bucket, 'slow', 'slowed at', 'faster at', 'slow wait', 'raised')
+    faster_at = 0
+  else
+    faster_at = now + tonumber(state[10] or FASTER_AFTER)
+    redis.call('HSET', bucket, 'slow', slow, 'faster at', faster_at, 'raised', 1)
+  end
+end
+
+local was_alone = trouble == 'throttled' and alone()
 if hold_ms > 0 then
   hold = math.max(hold, now + hold_ms * 1000)
   redis.call('HSET', bucket, 'hold', hold)
-  if alone() then redis.call('SADD', throttled, ARGV[10]) end
-  redis.call('PEXPIRE', throttled, KEEP_MS)
-  if redis.call('SCARD', throttled) >= tonumber(ARGV[11]) then
-    local egress_hold_ms = tonumber(ARGV[12])
-    redis.call('DEL', throttled)
-    redis.call('HSET', egress, 'hold', now + egress_hold_ms * 1000)
-    redis.call('PEXPIRE', egress, egress_hold_ms + FLOOR_KEEP_MS)
-  end
-elseif round_trip >= 0 then
-  redis.call('DEL', throttled)
 end
+if trouble == 'throttled' and not was_alone then
+  slow_down()
+elseif trouble == '' and round_trip >= 0 and slow > AS_SET and now >= faster_at then
+  speed_up()
+end
+
+local of_egress, happened = breaker.hear({
+  egress = egress, troubles = troubles, refused = refused, bell = bell, token = token, user = user, now = now,
+  trouble = trouble, unsent = reply_age < 0, counts = trouble ~= 'throttled' or was_alone,
+  hold = tonumber(ARGV[11]) * 1000,
+})
+if mark == '-' then redis.call('HDEL', refused, user)
+elseif mark ~= '' and of_egress == 0 then redis.call('HSET', refused, user, mark) end
 
 local function schedule_lane(earliest, on)
   local due = math.max(earliest, turn, hold)
   local promised = due == turn
   if promised then turn = turn + pace end
   if turn > 0 then redis.call('HSET', bucket, 'turn', turn) end
-  local keep_ms = math.ceil((math.max(turn, hold, now) - now) / 1000) + KEEP_MS
+  local keep_ms = math.ceil((math.max(turn, hold, faster_at, now) - now) / 1000) + KEEP_MS
   if redis.call('PTTL', bucket) < keep_ms then redis.call('PEXPIRE', bucket, keep_ms) end
   redis.call('ZADD', on, math.floor(due / 1000) + (promised and PROMISED or 0), lane)
   return due - now
 end
 
-local FIRST, STEP = 28, 3
+local FIRST, STEP = 30, 3
 
 local mine = redis.call('HMGET', head, 'token', 'joins', 'solo')
 
@@ -146,22 +189,29 @@ local function holds()
   return redis.call('LLEN', list) >= sent
 end
 
-if not holds() then return {0, -1} end
+if not holds() then return {0, -1, 0, happened} end
 
 local on = redis.call('ZSCORE', bulk, lane) and bulk or schedule
 local _, batch = ending.batch_of(job_id)
 if batch then redis.call('HINCRBY', batch, 'in flight', -1) end
 
-if verb == 'back' then
+local function put_back(delay_us, history)
   redis.call('HDEL', head, 'token', 'held', 'lease')
-  local earliest = now + tonumber(ARGV[27]) * 1000
-  redis.call('HSET', head, 'state', ARGV[28], 'earliest', math.floor(earliest / 1000))
+  local earliest = now + delay_us
+  redis.call('HSET', head, 'state', history, 'earliest', math.floor(earliest / 1000))
   if reply_age >= 0 then redis.call('HSET', head, 'lapses', 0) end   -- unsent, it is as uncertain as before
-  if ARGV[29] ~= '' then redis.call('HSET', head, 'solo', ARGV[29]) end
-  return {1, schedule_lane(earliest, on)}
+  return {1, schedule_lane(earliest, on), 0, happened}
 end
 
+if verb == 'back' then
+  if ARGV[30] ~= '' then redis.call('HSET', head, 'solo', ARGV[30]) end
+  return put_back(tonumber(ARGV[28]) * 1000, ARGV[29])
+end
+-- Keys that are refused to everybody: the change is not to blame. Others are to probe before it.
+if of_egress > 0 and ARGV[28] ~= '' then return put_back(2 * of_egress, ARGV[28]) end
+
 local marks = {mine[2], mine[3]}
+local ended_here = (#ARGV - FIRST + 1) / STEP
 for i = FIRST, #ARGV, STEP do
   local ended = ARGV[i]
   if ending.one_less_urgent(head, ended) then
@@ -170,17 +220,17 @@ for i = FIRST, #ARGV, STEP do
   end
   ending.of(ended, lane, ARGV[i + 1], ARGV[i + 2])
   redis.call('LPOP', list)
-  for m, mark in ipairs({'joins', 'solo'}) do
-    if marks[m] == ended then redis.call('HDEL', head, mark) end
+  for m, field in ipairs({'joins', 'solo'}) do
+    if marks[m] == ended then redis.call('HDEL', head, field) end
   end
 end
 if redis.call('EXISTS', list) == 0 then
   redis.call('DEL', head)
   redis.call('ZREM', on, lane)
   redis.call('ZREM', lanes, lane)
-  return {1, -1}
+  return {1, -1, ended_here, happened}
 end
 redis.call('HDEL', head, 'token', 'held', 'lease', 'lapses', 'earliest')
 -- Where changes may join, the history tells of those that were sent with the head.
-if not marks[1] then redis.call('HDEL', head, 'state') elseif ARGV[27] ~= '' then redis.call('HSET', head, 'state', ARGV[27]) end
-return {1, schedule_lane(now, on)}
+if not marks[1] then redis.call('HDEL', head, 'state') elseif ARGV[29] ~= '' then redis.call('HSET', head, 'state', ARGV[29]) end
+return {1, schedule_lane(now, on), ended_here, happened}

@@ -6,23 +6,22 @@ import asyncio
 import logging
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from producers import keys
 from producers.codec import encode_result
 from producers.ending import ENDING, ending_arguments
 from producers.scripts import Argument, Script
 from worker.clock import Clock
-from worker.lanes import Claim, Settled, Settlement
+from worker.lanes import Breaker, Claim, Settled, Settlement
 from worker.pacing import US_PER_S, Pacing
 from worker.settings import WorkerSettings
 
-SETTLE = Script.load("worker", "settle.lua", after=[ENDING])
+SETTLE = Script.load("worker", "settle.lua", after=[ENDING, ("worker", "breaker.lua")])
 
 SETTLEMENTS_A_TRIP = 128
-
-THROTTLED_USERS = 5
-"""So many users with a 429, each alone in its window and with no other reply between them, mean the egress's limit."""
 
 RETRY_S = 0.2
 """Pause before settlements that Redis did not take are tried again."""
@@ -53,7 +52,10 @@ class Settler:
         self._writer: asyncio.Task[None] | None = None
 
     async def settle(self, settlement: Settlement) -> Settled:
-        """Writes one settlement. While Redis is away it is tried again, for as long as its lease runs."""
+        """Writes one settlement. While Redis is away it is tried again, for as long as that takes.
+
+        However late it comes, its token keeps it from changing a lane that went to another worker.
+        """
         verb = self._verb(settlement)  # encoded here, where a failure is that of this settlement alone
         future: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
         self._waiting.append((settlement, verb, future))
@@ -77,12 +79,15 @@ class Settler:
         again = False
         for entry, reply in zip(batch, replies, strict=True):
             settlement, _, future = entry
-            if isinstance(reply, Exception) and self._clock.monotonic() < settlement.claim.lease_until_s:
+            if isinstance(reply, Exception) and (_is_away(reply) or self._leased(settlement.claim)):
                 self._waiting.append(entry)
                 again = True
             elif not future.done():
-                future.set_result(_settled(settlement, reply))
+                future.set_result(_settled(reply))
         return again
+
+    def _leased(self, claim: Claim) -> bool:
+        return self._clock.monotonic() < claim.lease_until_s
 
     async def _trip(self, batch: list[Waiting]) -> list[list[int] | Exception]:
         replies = await self._run("EVALSHA", SETTLE.sha, batch)
@@ -107,8 +112,10 @@ class Settler:
             keys.HEAD + claim.lane,
             keys.bucket(claim.lane),
             keys.EGRESS + self._egress,
-            keys.THROTTLED + self._egress,
             keys.EGRESSES,
+            keys.TROUBLES + self._egress,
+            keys.REFUSED,
+            keys.BELL,
         ]
 
     def _arguments(self, settlement: Settlement) -> list[Argument]:
@@ -124,16 +131,17 @@ class Settler:
             NONE if settlement.round_trip_s is None else round(settlement.round_trip_s * US_PER_S),
             round(settlement.hold_s * 1000),
             claim.lane.partition(":")[0],
-            THROTTLED_USERS,
             self._egress_hold_ms,
             self._pacing.egress_pace_us,
+            settlement.trouble,
+            settlement.mark,
             *self._ending,
         ]
 
     def _verb(self, settlement: Settlement) -> tuple[Argument, ...]:
         if settlement.result is None:
             return "back", round(settlement.delay_s * 1000), settlement.state, settlement.solo_until
-        verb: list[Argument] = ["done", settlement.state]
+        verb: list[Argument] = ["done", settlement.spare, settlement.state]
         for result in (settlement.result, *settlement.joined):
             verb += (result.job_id, result.outcome.value, encode_result(result))
         return tuple(verb)
@@ -145,13 +153,19 @@ class Settler:
         return max(0, round((self._clock.monotonic() - settlement.replied_at_s) * US_PER_S))
 
 
-def _settled(settlement: Settlement, reply: list[int] | Exception) -> Settled:
+def _is_away(exc: Exception) -> bool:
+    """Whether Redis will take it later: away, restarting, demoted or full. Else something is wrong with the keys."""
+    return isinstance(exc, (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OutOfMemoryError, OSError))
+
+
+def _settled(reply: list[int] | Exception) -> Settled:
     """What the script did; without its answer before the lease ended, the lane is lost."""
     if isinstance(reply, Exception):
         return Settled(fenced=True, ended=0, due_in_s=None)
-    written, due_us = reply
+    written, due_us, ended, breaker = reply
     return Settled(
         fenced=not written,
-        ended=0 if settlement.result is None or not written else 1 + len(settlement.joined),
+        ended=ended,
         due_in_s=None if due_us < 0 else due_us / US_PER_S,
+        breaker=Breaker(breaker),
     )

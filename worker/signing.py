@@ -12,8 +12,32 @@ from __future__ import annotations
 
 import hmac
 from base64 import b64encode
+from collections.abc import Iterator, Mapping
 
-from worker.credentials import Credentials, Secret
+from worker.credentials import HIDDEN, Credentials, Secret
+
+SIGNATURE = "ACCESS-SIGN"
+
+
+class SignedHeaders(Mapping[str, str]):
+    """The headers of a signed request, to be handed to the connection. Whoever shows them shows their names only."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"SignedHeaders({', '.join(f'{name}={HIDDEN}' for name in self)})"
 
 
 def sign(secret_key: Secret, timestamp_ms: int, method: str, path: str, body: bytes) -> str:
@@ -35,7 +59,7 @@ def sign(secret_key: Secret, timestamp_ms: int, method: str, path: str, body: by
 
 def headers(
     credentials: Credentials, timestamp_ms: int, method: str, path: str, body: bytes, locale: str = "en-US"
-) -> dict[str, str]:
+) -> SignedHeaders:
     """All headers of one signed request, those of the endpoint's example.
 
     Args:
@@ -47,11 +71,11 @@ def headers(
         locale: the language of the reply's message.
 
     Returns:
-        Header name to value. It holds secrets: do not log it.
+        Header name to value.
     """
     named = {
         "ACCESS-KEY": credentials.api_key.reveal(),
-        "ACCESS-SIGN": sign(credentials.secret_key, timestamp_ms, method, path, body),
+        SIGNATURE: sign(credentials.secret_key, timestamp_ms, method, path, body),
         "ACCESS-PASSPHRASE": credentials.passphrase.reveal(),
         "ACCESS-TIMESTAMP": str(timestamp_ms),
         "locale": locale,
@@ -60,4 +84,4 @@ def headers(
     if credentials.demo:
         # Only with a key of demo trading: the wrong pair is refused with 40099 ("Demo trading REST API", ibid.).
         named["paptrading"] = "1"
-    return named
+    return SignedHeaders(named)

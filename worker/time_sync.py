@@ -46,16 +46,21 @@ class TimeSync:
             reraise=True,
         )
         try:
-            raw: RawReply = await retrying(self._ask)
+            raw: RawReply | None = await retrying(self._ask)
         except TransportError as exc:
             log.warning("the exchange's time is not known yet: %s", exc)
+            return
+        if raw is None:
+            log.warning("the exchange's time is not known yet: the egress's breaker is open")
             return
         ended_s = self._clock.monotonic()
         request_time_ms = classify(raw.status, raw.body).request_time_ms
         if request_time_ms is not None:
             exchange_clock.learn(ended_s - raw.took_s, ended_s, request_time_ms)
 
-    async def _ask(self) -> RawReply:
+    async def _ask(self) -> RawReply | None:
         wait_us = await EGRESS.run(self._redis, self._keys, [self._pacing.egress_pace_us, self._pacing.egress_burst_us])
+        if wait_us < 0:
+            return None
         await self._clock.sleep(min(wait_us / US_PER_S, LONGEST_WAIT_S))
         return await self._exchange.get(TIME_PATH)

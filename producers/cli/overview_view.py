@@ -56,6 +56,8 @@ def _summary(now: Overview, earlier: Overview | None) -> Iterator[str]:
         yield f"rate         {sum(rates.values()):.1f}/s{': ' if shown else ''}{shown}"
     if any(now.dead.values()):
         yield f"dead letters {outcome_counts(now.dead)}"
+    if now.refused:
+        yield f"refused      {count(now.refused)} users are stopped: the exchange refused their keys"
     if now.unreadable:
         yield f"unreadable   {count(now.unreadable)} things in Redis that no worker could read"
     yield f"batches      {count(now.batches)}, users with a limit of their own {count(now.overrides)}"
@@ -74,15 +76,22 @@ def _pauses(now: Overview) -> Iterator[str]:
 
 
 def _egress_row(egress: EgressStatus) -> tuple[str, ...]:
-    state = "paused" if egress.paused else f"held {duration(egress.hold_s)}" if egress.hold_s > 0 else "ok"
     return (
         egress.name,
         count(egress.workers),
         NOTHING if egress.rate_per_s is None else f"{egress.rate_per_s:g}/s",
         duration(egress.backlog_s),
-        state,
+        _egress_state(egress),
         NOTHING if egress.floor_ms is None else f"{egress.floor_ms:.0f} ms",
     )
+
+
+def _egress_state(egress: EgressStatus) -> str:
+    if egress.paused:
+        return "paused"
+    if egress.trouble is not None:
+        return safe(f"{egress.trouble}, next probe in {duration(egress.probe_in_s)}")
+    return f"held {duration(egress.hold_s)}" if egress.hold_s > 0 else "ok"
 
 
 def _worker_row(worker: WorkerPresence, now: Overview) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from producers.cli.batches import show_cancelled
 from producers.cli.given.faults import BadInput
 from producers.cli.pauses import show_paused, show_resumed
 from producers.cli.run import Family, Run, pass_run
-from producers.cli.text import NOTHING, count, duration
+from producers.cli.text import NOTHING, count, duration, safe
 
 LANE_COLUMNS = ("trader", "queued", "in flight", "due", "priority", "head")
 
@@ -37,6 +37,8 @@ def show(run: Run, user_id: str) -> None:
             ("user", user_id),
             ("paused", "yes" if found.paused else "no"),
             ("limit", "as for all" if found.rate_per_s is None else f"{found.rate_per_s:g} requests a second"),
+            ("slowed", "no" if found.slowed == 1 else f"{found.slowed:g} times, after a 429; brought back by steps"),
+            ("keys", "not refused" if found.refused_code is None else _refused(found.refused_code)),
             ("hold", f"for {duration(found.hold_s)}, after a 429" if found.hold_s > 0 else "none"),
         ]
     )
@@ -108,3 +110,7 @@ def cancel(run: Run, user_id: str) -> None:
         return await producer.cancel_user(user_id)
 
     show_cancelled(run, {"userId": user_id}, run.ask(work))
+
+
+def _refused(code: str) -> str:
+    return safe(f"refused with {code}; changes end unauthorized until they are replaced, or the user is resumed")

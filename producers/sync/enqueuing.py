@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import cast
 
 from redis import Redis
 
@@ -19,6 +18,7 @@ from producers.submission import ALREADY_THERE, LANE_FULL, Submission, Terms, su
 from producers.sync.job import Job
 from producers.sync.performing import make, reaching_redis
 from producers.sync.steering import Steering
+from producers.trips import Commands
 
 
 class Enqueuing(Steering):
@@ -78,7 +78,7 @@ class Enqueuing(Steering):
     def _now_ms(self) -> int:
         """The time on Redis's clock, Unix milliseconds; asked once, then kept fresh by every reply."""
         if not self._clock.known:
-            seconds, micros = cast("tuple[int, int]", self._redis.time())
+            ((seconds, micros),) = make(self._redis, Commands([("TIME",)]))
             self._clock.learn(seconds * 1000 + micros // 1000)
         return self._clock.now_ms()
 

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from producers.performing import unavailable
+from producers.performing import unavailable, wait_s_of
+from producers.repeating import Patience
 from producers.trips import Call, Plan, Trip
 
 LOOK_AGAIN_S = 5.0
@@ -37,11 +38,23 @@ def perform(redis: Redis, plan: Plan[T], doing: str) -> T:
 
 
 def make(redis: Redis, trip: Trip) -> Any:
-    """The reply to one trip.
+    """The reply to one trip. A Redis that is away is waited for, as long as the client was opened to wait.
 
     Raises:
         RedisError: Redis did not answer.
     """
+    patience = Patience(wait_s_of(redis))
+    while True:
+        try:
+            return _make_once(redis, trip)
+        except RedisError as exc:
+            pause_s = patience.pause_s(exc, trip)
+            if pause_s is None:
+                raise
+        time.sleep(pause_s)
+
+
+def _make_once(redis: Redis, trip: Trip) -> Any:
     if isinstance(trip, Call):
         try:
             return redis.execute_command("EVALSHA", trip.script.sha, len(trip.keys), *trip.keys, *trip.args)  # type: ignore[no-untyped-call]

@@ -40,10 +40,14 @@ class Producer(Enqueuing):
         self.dead = DeadLetters(redis, self._settings)
 
     @classmethod
-    def connect(cls, dsn: str | None = None, settings: ProducerSettings | None = None) -> Self:
+    def connect(
+        cls, dsn: str | None = None, settings: ProducerSettings | None = None, *, wait_s: float | None = None
+    ) -> Self:
         """A producer for a Redis; by default the one of `COPYTRADE_REDIS_DSN`."""
         settings = settings or ProducerSettings.from_env()
-        client: Redis = open_redis(dsn or settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s)
+        wait_s = settings.redis_wait_s if wait_s is None else wait_s
+        timeout_s = settings.redis_timeout_s
+        client: Redis = open_redis(dsn or settings.redis_dsn, Redis, timeout_s=timeout_s, wait_s=wait_s)
         return cls(client, settings)
 
     def __enter__(self) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from asyncio.subprocess import Process
+from pathlib import Path
 
 import pytest
 from arq.connections import ArqRedis
@@ -69,6 +70,11 @@ async def test_several_processes_under_one_start_and_stop_together(stack: Stack,
         assert await blocked(valkey) == [], "a child is still connected"
 
 
+def written(log_path: Path) -> str:
+    """What workers wrote."""
+    return log_path.read_text(encoding="utf-8")
+
+
 async def blocked(valkey: ArqRedis) -> list[str]:
     """Who waits for the bell: each worker process does, once."""
     return [client["id"] for client in await valkey.client_list() if client["cmd"] == "blpop"]
@@ -92,3 +98,37 @@ async def test_a_burst_with_nothing_to_do_ends_at_once(stack: Stack) -> None:
         (worker,) = await stack.start_workers(1, "--burst")
 
         assert await worker.wait() == 0
+
+
+async def test_workers_whose_parent_is_killed_stop_by_themselves(stack: Stack, valkey: ArqRedis) -> None:
+    """They end what is in flight, and give the rest back: nothing waits for the end of a lease."""
+    async with asyncio.timeout(WITHIN_S), Producer.connect(stack.redis_dsn) as producer:
+        await stack.set_faults({"kind": "latency", "ms": 300})
+        (parent,) = await stack.start_workers(1, "--processes", "2", COPYTRADE_LEASE_S="3600")
+        jobs = (await producer.enqueue_many(change(user, value=str(n)) for n in (1, 2, 3) for user in USERS[:20])).jobs
+        await jobs[0].result()
+
+        parent.kill()
+        await parent.wait()
+        while await blocked(valkey):  # noqa: ASYNC110 - only the server knows
+            await asyncio.sleep(0.05)
+        await stack.start_workers(1)
+        results = await asyncio.gather(*(job.result() for job in jobs))
+
+    assert all(result.applied and len(result.attempts) == 1 for result in results)
+
+
+@pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["one", "two"])
+@pytest.mark.parametrize("after_s", [0.05, 0.15, 0.3, 0.6])
+async def test_an_early_ctrl_c_ends_a_worker_without_a_traceback(
+    stack: Stack, log_path: Path, after_s: float, options: tuple[str, ...]
+) -> None:
+    """While it is still importing, it ends by the signal; later it stops as ever."""
+    async with asyncio.timeout(WITHIN_S):
+        (worker,) = await stack.start_workers(1, *options)
+        await asyncio.sleep(after_s)
+
+        status = await stopped(worker, signal.SIGINT)
+
+    assert status in (0, -signal.SIGINT)
+    assert "Traceback" not in written(log_path)

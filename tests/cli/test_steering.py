@@ -29,8 +29,8 @@ def test_a_user_is_shown_with_lanes_limit_and_pause(copytrade: Copytrade) -> Non
     shown = copytrade("user", "show", "1001").stdout.splitlines()
     document = copytrade.json("user", "show", "1001")
 
-    assert shown[:4] == ["user\t1001", "paused\tyes", "limit\t2.5 requests a second", "hold\tnone"]
-    assert shown[5].startswith("t1\t1\tno\t")
+    assert shown[:4] == ["user\t1001", "paused\tyes", "limit\t2.5 requests a second", "slowed\tno"]
+    assert shown[7].startswith("t1\t1\tno\t")
     assert (document["paused"], document["ratePerS"], document["lanes"][0]["head"]) == (True, 2.5, "o1001")
 
 

@@ -73,12 +73,21 @@ def overview(**changed: Any) -> Overview:
         "pauses": [],
         "pauses_total": 0,
         "overrides": 1,
+        "refused": 0,
         "batches": 2,
         "workers": [worker("h-1-a")],
         "workers_total": 1,
         "egresses": [
             EgressStatus(
-                name="default", workers=1, rate_per_s=100.0, backlog_s=0.5, hold_s=0.0, floor_ms=41.6, paused=False
+                name="default",
+                workers=1,
+                rate_per_s=100.0,
+                backlog_s=0.5,
+                hold_s=0.0,
+                trouble=None,
+                probe_in_s=0.0,
+                floor_ms=41.6,
+                paused=False,
             )
         ],
         "next_lanes": [lane("1001")],
@@ -131,7 +140,15 @@ def test_the_view_says_what_hinders_the_queue() -> None:
     """Pauses, holds, dead letters, no workers; long lists are cut and counted."""
     pauses = [Pause(kind="user", name=f"u\x1b{number}", since_ms=NOW_MS) for number in range(MOST_PAUSES + 3)]
     held = EgressStatus(
-        name="default", workers=0, rate_per_s=None, backlog_s=0.0, hold_s=250.0, floor_ms=None, paused=False
+        name="default",
+        workers=0,
+        rate_per_s=None,
+        backlog_s=0.0,
+        hold_s=250.0,
+        trouble=None,
+        probe_in_s=0.0,
+        floor_ms=None,
+        paused=False,
     )
     text = seen(
         view(

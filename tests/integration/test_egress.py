@@ -11,9 +11,10 @@ from tests.lanes import DEFAULTS, PACING, Lanes
 from tests.manual_clock import ManualClock
 from worker.pacing import LOOK_AHEAD_US
 from worker.settings import WorkerSettings
-from worker.settle import THROTTLED_USERS
 
 USERS = 300
+THROTTLED_USERS = 5
+"""So many, as breaker.lua has it."""
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from arq.connections import ArqRedis
 
 from ops.exchange import Fault
 from tests.changes import change
+from tests.redis_dump import dump
 from tests.workers import ARQ_CLOSES_OLD_STYLE, USERS, rig_on
 from worker import signing
 
@@ -24,30 +26,14 @@ FAULTS = [
 ]
 
 
-async def dump(redis: ArqRedis) -> str:
-    """Every key and every value there is, as text."""
-    parts = []
-    async for key in redis.scan_iter():
-        parts.append(key)
-        match await redis.type(key):
-            case b"string":
-                parts.append(await redis.get(key) or b"")
-            case b"list":
-                parts += await redis.lrange(key, 0, -1)  # type: ignore[misc]
-            case b"hash":
-                parts += [part for pair in (await redis.hgetall(key)).items() for part in pair]  # type: ignore[misc]
-            case b"zset":
-                parts += await redis.zrange(key, 0, -1)
-            case b"set":
-                parts += await redis.smembers(key)  # type: ignore[misc]
-    return b"\n".join(parts).decode(errors="replace")
-
-
 async def test_no_secret_and_no_signature_is_in_redis_or_in_the_log(
     valkey: ArqRedis, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At the most talkative log level, with every kind of failure, keys that are refused, and changes still queued."""
     caplog.set_level(logging.DEBUG)
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    loop.slow_callback_duration = 0  # asyncio shows each callback, with its arguments
     signatures: list[str] = []
     sign = signing.sign
 
@@ -67,7 +53,8 @@ async def test_no_secret_and_no_signature_is_in_redis_or_in_the_log(
         results = [await job.result(timeout=0) for job in report.jobs]
 
     told = "\n".join([stored, caplog.text, repr(results), repr(worker), repr(worker.settings), repr(vars(worker))])
-    assert len(signatures) > len(changes)
+    assert len(signatures) > len(USERS)
     assert "1003" in told, "the dump must see what is there"
+    assert "Executing <Task" in caplog.text
     for secret in [*signatures, *(f"{kind}-{user}" for kind in ("key", "secret", "pass") for user in USERS)]:
         assert secret not in told

@@ -12,7 +12,7 @@ from tests.lanes import Lanes, contents
 
 async def test_a_user_without_anything_has_no_lanes(producer: Producer, redis: ArqRedis) -> None:
     """Asking writes nothing; what cannot be a user is refused."""
-    assert await producer.user_status("nobody") == UserStatus("nobody", False, None, 0.0, [])
+    assert await producer.user_status("nobody") == UserStatus("nobody", False, None, 0.0, 1.0, None, [])
     with pytest.raises(InvalidId):
         await producer.user_status("a b")
 
@@ -58,7 +58,7 @@ async def test_a_pause_a_hold_and_a_rate_are_told(producer: Producer, lanes: Lan
     assert status.hold_s == pytest.approx(60, abs=30)
     await producer.resume(user_id="1001")
     assert not (await producer.user_status("1001")).paused
-    assert await producer.user_status("1002") == UserStatus("1002", True, None, 0.0, [])
+    assert await producer.user_status("1002") == UserStatus("1002", True, None, 0.0, 1.0, None, [])
 
 
 async def test_a_user_of_a_thousand_lanes_is_told_whole(producer: Producer, lanes: Lanes) -> None:

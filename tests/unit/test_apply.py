@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from redis.asyncio import Redis
 
 from producers import Outcome, head, keys
 from producers.codec import encode_change
@@ -17,6 +18,7 @@ from worker.credentials import Credentials, Secret
 from worker.errors import TransportError, UnknownUser
 from worker.exchange import Exchange, RawReply
 from worker.exchange_clock import ExchangeClock
+from worker.heartbeat import Heartbeat
 from worker.lanes import Claim, Settled, Settlement
 from worker.settings import WorkerSettings
 from worker.settle import Settler
@@ -36,12 +38,14 @@ class Bench:
         self.sent: list[tuple[bytes, dict[str, str]]] = []
         self.settled: list[Settlement] = []
         self.known = True
+        self.heartbeat = Heartbeat(cast("Redis", None), self.clock, lease_s=SETTINGS.lease_s)
         self.applier = Applier(
             clock=self.clock,
             exchange=cast("Exchange", self),
             exchange_clock=ExchangeClock(self.clock),
             credentials=self,
             settler=cast("Settler", self),
+            heartbeat=self.heartbeat,
             settings=SETTINGS,
         )
 

@@ -54,6 +54,8 @@ def egress(**changed: Any) -> EgressStatus:
         "rate_per_s": 100.0,
         "backlog_s": 0.0,
         "hold_s": 0.0,
+        "trouble": None,
+        "probe_in_s": 0.0,
         "floor_ms": 40.0,
         "paused": False,
     }
@@ -73,6 +75,7 @@ def overview(**changed: Any) -> Overview:
         "pauses": [],
         "pauses_total": 0,
         "overrides": 0,
+        "refused": 0,
         "batches": 0,
         "workers": [worker()],
         "workers_total": 1,
@@ -197,8 +200,8 @@ def test_a_lane_that_waits_for_hands_is_told_so() -> None:
     ("changed", "reason"),
     [
         (paused("everything"), "everything is paused"),
-        ({"egresses": [egress(paused=True)]}, "every egress is paused or held"),
-        ({"egresses": [egress(hold_s=9.0)]}, "every egress is paused or held"),
+        ({"egresses": [egress(paused=True)]}, "every egress is paused, held or failing"),
+        ({"egresses": [egress(hold_s=9.0)]}, "every egress is paused, held or failing"),
         ({"egresses": [egress(backlog_s=0.12)]}, "the limit of the egress is used up"),
     ],
 )

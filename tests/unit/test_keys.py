@@ -45,7 +45,7 @@ def test_plain_ids_stay_readable() -> None:
 
 def test_no_prefix_is_the_beginning_of_another() -> None:
     """So that no ID leads from one kind of key into another."""
-    prefixes = [keys.LANE, keys.HEAD, keys.BUCKET, keys.EGRESS, keys.THROTTLED, keys.JOB, keys.RESULT, keys.DONE]
+    prefixes = [keys.LANE, keys.HEAD, keys.BUCKET, keys.EGRESS, keys.TROUBLES, keys.JOB, keys.RESULT, keys.DONE]
     fixed = [keys.SCHEDULE, keys.BELL, keys.COUNTS, keys.CONTROL_QUEUE]
 
     for one, other in itertools.permutations([*prefixes, *fixed], 2):

@@ -9,6 +9,7 @@ import pytest
 
 from producers import ProducerSettings, SettingsError
 from producers.settings import EnvironmentSettings, masked, variable
+from worker.credentials import Secret
 from worker.settings import WorkerSettings
 
 SIDES: list[type[EnvironmentSettings]] = [ProducerSettings, WorkerSettings]
@@ -16,10 +17,12 @@ SIDES: list[type[EnvironmentSettings]] = [ProducerSettings, WorkerSettings]
 GOOD: dict[str, tuple[str, Any]] = {
     "redis_dsn": ("rediss://cache:6380/2", "rediss://cache:6380/2"),
     "redis_timeout_s": ("7.5", 7.5),
+    "redis_wait_s": ("30", 30.0),
     "change_ttl_s": ("60", 60.0),
     "lane_limit": ("5", 5),
     "exchange_url": ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
     "credentials": ("file:/etc/keys.toml", "file:/etc/keys.toml"),
+    "credentials_keys": ("file:/etc/ring", Secret("file:/etc/ring")),
     "egress": ("north", "north"),
     "user_rate_per_s": ("5", 5.0),
     "egress_rate_per_s": ("50", 50.0),
@@ -35,6 +38,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "stop_timeout_s": ("20", 20),
     "health_interval_s": ("1", 1.0),
     "log_level": ("debug", "debug"),
+    "log_format": ("json", "json"),
 }
 
 PAIRS = [(side, field.name, field.type) for side in SIDES for field in msgspec.structs.fields(side)]
@@ -104,6 +108,7 @@ def test_infinity_is_no_number_of_seconds_or_requests(side: type[EnvironmentSett
         ({"LEASE_S": "9", "REQUEST_TIMEOUT_S": "8"}, "COPYTRADE_LEASE_S: must be at least 2 s longer"),
         ({"MAX_TRIES": "-1"}, "COPYTRADE_MAX_TRIES: must be 0 (no bound) or more; got -1"),
         ({"LOG_LEVEL": "LOUD"}, "COPYTRADE_LOG_LEVEL: must be DEBUG, INFO, WARNING or ERROR; got 'LOUD'"),
+        ({"LOG_FORMAT": "xml"}, "COPYTRADE_LOG_FORMAT: must be console or json; got 'xml'"),
         ({"EXCHANGE_URL": "ftp://x"}, "COPYTRADE_EXCHANGE_URL: must start with http:// or https://"),
         ({"MAX_JOBS": "1.5"}, "COPYTRADE_MAX_JOBS: expected `int`; got '1.5'"),
     ],
@@ -158,3 +163,12 @@ def test_a_dsn_is_shown_without_its_password(dsn: str) -> None:
 def test_a_dsn_without_a_password_is_shown_as_it_is() -> None:
     """There is nothing to hide."""
     assert masked("redis://cache:6379/0") == "redis://cache:6379/0"
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_settings_that_are_shown_do_not_show_the_password(side: type[EnvironmentSettings]) -> None:
+    """A log line or a traceback may show them whole."""
+    settings = side.from_env({"COPYTRADE_REDIS_DSN": "redis://user:hush@localhost:6379/0"})
+
+    assert "hush" not in f"{settings} {settings!r}"
+    assert "redis_dsn='redis://user:***@localhost:6379/0'" in repr(settings)

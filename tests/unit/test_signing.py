@@ -82,3 +82,12 @@ def test_the_language_of_messages_can_be_chosen() -> None:
 
     assert chosen["locale"] == "zh-CN"
     assert chosen["ACCESS-SIGN"] == "5irSl4NT3fWqr0vF6onFe69vT0TK5GG/WMa8pkNyWDg="
+
+
+def test_the_headers_show_their_names_only() -> None:
+    """Whoever logs them tells nothing; the connection takes them as the mapping that they are."""
+    signed = headers(credentials(demo=False), TIMESTAMP_MS, "POST", PATH, COMPACT)
+
+    for shown in (repr(signed), str(signed), f"{signed}", repr({"headers": [signed]})):
+        assert "ACCESS-SIGN=<secret>" in shown
+        assert not [value for name, value in signed.items() if name.startswith("ACCESS-") and f"={value}" in shown]

@@ -1,0 +1,156 @@
+"""What real workers write: one line for each attempt, in either format, and no secret, whatever the exchange says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import web
+from arq.connections import ArqRedis
+
+from ops.stack import Stack, User, write_credentials
+from producers import Producer
+from tests.acceptance.conftest import WITHIN_S
+from tests.changes import change
+from tests.redis_dump import dump
+
+PASSWORD = "redis-password-0123456789"
+SECRETS = ("ACCESS-KEY", "ACCESS-SIGN", "ACCESS-PASSPHRASE")
+FORGED = "\n2026-01-01 00:00:00,000 CRITICAL worker all is lost\r\x1b[2J"
+
+APPLIED, REJECTED, UNSURE, PAGE, THROTTLED, KEY_AS_CODE = "1001", "1002", "1003", "1004", "1005", "1006"
+USERS = (APPLIED, REJECTED, UNSURE, PAGE, THROTTLED, KEY_AS_CODE)
+
+
+class EchoingExchange:
+    """An exchange that quotes the request's headers in each reply.
+
+    Attributes:
+        url: where it is.
+        seen: the secrets that it was sent.
+        failed: users who got a reply that is no verdict.
+    """
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.seen: set[str] = set()
+        self.failed: set[str] = set()
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Answers as the request's user wants it."""
+        if "ACCESS-KEY" not in request.headers:
+            return web.json_response({"code": "00000", "data": {}})
+        self.seen |= {request.headers[name] for name in SECRETS}
+        user = request.headers["ACCESS-KEY"].removeprefix("key-")
+        quoted = {name: request.headers[name] for name in SECRETS}
+        echo = f"{FORGED} {json.dumps(quoted)} {quoted}"
+        if user == APPLIED:
+            return _reply(200, "00000", echo, "success")
+        if user == KEY_AS_CODE:
+            return _reply(400, request.headers["ACCESS-PASSPHRASE"], echo)
+        if user == REJECTED:
+            return _reply(400, "49999", "x" * 190 + request.headers["ACCESS-PASSPHRASE"])
+        if user not in self.failed:
+            self.failed.add(user)
+            if user == PAGE:
+                return web.Response(status=502, text=f"<html>{echo}</html>")
+            return _reply(429 if user == THROTTLED else 500, "49999" if user == UNSURE else "429", echo)
+        return _reply(400, "49999", echo)
+
+
+def _reply(status: int, code: str, message: str, data: str | None = None) -> web.Response:
+    return web.json_response(
+        {"code": code, "msg": message, "requestTime": 1_790_000_000_000, "data": data}, status=status
+    )
+
+
+def json_lines(log_path: Path) -> list[dict[str, Any]]:
+    """What workers wrote: nothing but objects, one a line."""
+    return [msgspec.json.decode(line) for line in log_path.read_bytes().splitlines()]
+
+
+@pytest.fixture
+async def exchange() -> AsyncIterator[EchoingExchange]:
+    """An exchange that listens."""
+    echoing = EchoingExchange()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", echoing.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        echoing.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield echoing
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def password_dsn(valkey: ArqRedis, valkey_dsn: str) -> AsyncIterator[str]:
+    """The DSN of the same server for a user with a password."""
+    await valkey.execute_command("ACL", "SETUSER", "logged", "on", f">{PASSWORD}", "~*", "&*", "+@all")  # type: ignore[no-untyped-call]
+    yield valkey_dsn.replace("redis://", f"redis://logged:{PASSWORD}@")
+    await valkey.execute_command("ACL", "DELUSER", "logged")  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+async def test_no_secret_is_told_even_if_the_exchange_quotes_them_all(
+    exchange: EchoingExchange, password_dsn: str, valkey: ArqRedis, tmp_path: Path, form: str
+) -> None:
+    """At the most talkative level, with asyncio's debug mode: not in lines, not in results, not in Redis."""
+    log_path = tmp_path / "workers.log"
+    credentials = write_credentials(tmp_path / "credentials.toml", [User(user) for user in USERS])
+    debugging = {"COPYTRADE_LOG_LEVEL": "DEBUG", "COPYTRADE_LOG_FORMAT": form, "PYTHONASYNCIODEBUG": "1"}
+    async with (
+        asyncio.timeout(WITHIN_S),
+        Stack(password_dsn, credentials, credentials, environ=debugging, log_path=log_path) as stack,
+        Producer.connect(stack.redis_dsn) as producer,
+    ):
+        await stack.start_workers(1, COPYTRADE_EXCHANGE_URL=exchange.url)
+        batch = await producer.fan_out(changes=[change(user) for user in USERS])
+        results = [result async for result in batch.results()]
+        stored = await dump(valkey)
+
+    text = log_path.read_text(encoding="utf-8")
+    told = "\n".join([text, stored, repr(results)])
+    assert len(results) == len(USERS)
+    assert len(exchange.seen) > len(USERS)
+    assert "<secret>" in stored
+    assert [
+        secret for secret in [*exchange.seen, PASSWORD, *(f"secret-{user}" for user in USERS)] if secret in told
+    ] == []
+    assert "pass-100" not in told, "a passphrase was cut, and kept in part"
+    assert not [line for line in text.split("\n") if line.startswith("2026-01-01") or "\x1b" in line]
+
+
+async def test_json_lines_tell_of_each_attempt_once(stack: Stack, log_path: Path) -> None:
+    """One object a line, with the time, and with what tells one attempt from another."""
+    async with asyncio.timeout(WITHIN_S), Producer.connect(stack.redis_dsn) as producer:
+        await stack.set_faults({"kind": "http_500", "first": 1, "user": "1001"})
+        changes = [change("1001"), change("1002"), change("9999")]
+        jobs = (await producer.enqueue_many(changes)).jobs
+        (worker,) = await stack.start_workers(1, "--burst", COPYTRADE_LOG_FORMAT="json", COPYTRADE_LOG_LEVEL="DEBUG")
+        assert await worker.wait() == 0
+
+    lines = json_lines(log_path)
+    assert all(line["ts"].endswith("Z") and line["level"] and line["logger"] and line["message"] for line in lines)
+    attempts = [
+        (line["event"], line.get("outcome"), line["user"], line["job"])
+        for line in lines
+        if line.get("event") in ("put_back", "ended")
+    ]
+    assert sorted(attempts, key=str) == sorted(
+        [
+            ("put_back", None, "1001", jobs[0].job_id),
+            ("ended", "applied", "1001", jobs[0].job_id),
+            ("ended", "applied", "1002", jobs[1].job_id),
+            ("ended", "unauthorized", "9999", jobs[2].job_id),
+        ],
+        key=str,
+    )

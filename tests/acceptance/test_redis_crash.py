@@ -1,0 +1,198 @@
+"""Redis goes away under load, in every way we know: workers stay, wait and carry on; nothing is lost, nothing changes
+places, and nothing is sent twice but what a lost settlement explains.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import BusyLoadingError
+
+from ops.redis_server import Valkey, free_port
+from ops.stack import Stack, User, write_credentials
+from producers import Producer, ProducerSettings, QueueUnavailable
+from producers.connection import open_redis
+from producers.sync import Producer as PlainProducer
+from tests.acceptance.conftest import WITHIN_S
+from tests.changes import change
+
+USERS = tuple(str(number) for number in range(1001, 1007))
+BEFORE, MEANWHILE = 12, 8
+"""Changes of each user: queued when it begins, and enqueued while it goes on."""
+
+QUICK = {"COPYTRADE_LEASE_S": "6", "COPYTRADE_REQUEST_TIMEOUT_S": "1", "COPYTRADE_REDIS_TIMEOUT_S": "1"}
+
+Trouble = Callable[[Valkey, Redis], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Valkey]:
+    """A server with an append-only file that is written every second; its keys load slowly, so that it is LOADING."""
+    config = (
+        "appendonly yes",
+        "appendfsync everysec",
+        "maxmemory-policy noeviction",
+        "enable-debug-command yes",
+        "key-load-delay 500",
+        "loading-process-events-interval-bytes 1024",
+    )
+    with Valkey(tmp_path / "redis", config) as server:
+        yield server
+
+
+@pytest.fixture
+async def operator(server: Valkey) -> AsyncIterator[Redis]:
+    """Somebody who troubles the server."""
+    client: Redis = open_redis(server.dsn, Redis, timeout_s=5)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def crashing(server: Valkey, tmp_path: Path) -> AsyncIterator[Stack]:
+    """The double and credentials, on a server that can be troubled."""
+    credentials = write_credentials(tmp_path / "credentials.toml", [User(user) for user in USERS])
+    async with Stack(server.dsn, credentials, credentials, environ=QUICK, log_path=tmp_path / "log") as stack:
+        yield stack
+
+
+async def restart(server: Valkey, _: Redis) -> None:
+    """As an operator does."""
+    await asyncio.to_thread(server.stop)
+    await asyncio.sleep(1)
+    await asyncio.to_thread(server.start)
+
+
+async def crash_when_written(server: Valkey, operator: Redis) -> None:
+    """Killed, with all that was accepted on the disk; what was settled in the last second may not be."""
+    await operator.execute_command("WAITAOF", 1, 0, 0)  # type: ignore[no-untyped-call]
+    await asyncio.to_thread(server.kill)
+    await asyncio.to_thread(server.start)
+
+
+async def load_slowly(server: Valkey, operator: Redis) -> None:
+    """Thousands of other keys make it say LOADING for a second or more."""
+    async with operator.pipeline(transaction=False) as pipe:
+        for number in range(5000):
+            pipe.set(f"other:{number}", "x")
+        await pipe.execute()
+    await asyncio.to_thread(server.stop)
+    await asyncio.to_thread(server.start)
+    with pytest.raises(BusyLoadingError):
+        await operator.get("other:1")
+
+
+async def cut_connections(_: Valkey, operator: Redis) -> None:
+    """All of them, again and again."""
+    for _again in range(40):
+        await operator.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")  # type: ignore[no-untyped-call]
+        await operator.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
+        await asyncio.sleep(0.05)
+
+
+async def hang(server: Valkey, _: Redis) -> None:
+    """Takes connections and answers nothing, for longer than the time-out."""
+    server.freeze()
+    await asyncio.sleep(2.5)
+    server.thaw()
+
+
+async def forget_scripts(_: Valkey, operator: Redis) -> None:
+    """NOSCRIPT, again and again."""
+    for _again in range(40):
+        await operator.execute_command("SCRIPT", "FLUSH", "SYNC")  # type: ignore[no-untyped-call]
+        await asyncio.sleep(0.05)
+
+
+async def be_a_replica(_: Valkey, operator: Redis) -> None:
+    """READONLY, as after a failover."""
+    await operator.execute_command("REPLICAOF", "127.0.0.1", free_port())  # type: ignore[no-untyped-call]
+    await asyncio.sleep(2)
+    await operator.execute_command("REPLICAOF", "NO", "ONE")  # type: ignore[no-untyped-call]
+
+
+async def be_full(_: Valkey, operator: Redis) -> None:
+    """OOM."""
+    await operator.config_set("maxmemory", "1mb")
+    await asyncio.sleep(2)
+    await operator.config_set("maxmemory", "0")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "doubled"),
+    [
+        (restart, True),
+        (crash_when_written, True),
+        (load_slowly, True),
+        (cut_connections, False),
+        (hang, True),
+        (forget_scripts, False),
+        (be_a_replica, True),
+        (be_full, True),
+    ],
+)
+async def test_workers_and_producers_carry_on(
+    server: Valkey, operator: Redis, crashing: Stack, tmp_path: Path, trouble: Trouble, doubled: bool
+) -> None:
+    """Every change ends once and in order. A second sending needs a settlement that Redis did not keep or take."""
+    async with asyncio.timeout(WITHIN_S), Producer.connect(server.dsn, wait_s=30) as producer:
+        workers = await crashing.start_workers(2)
+        changes = [change(user, value=str(number)) for number in range(1, BEFORE + 1) for user in USERS]
+        jobs = (await producer.enqueue_many(changes)).jobs
+        await jobs[len(USERS)].result()
+
+        troubling = asyncio.create_task(trouble(server, operator))
+        if trouble is crash_when_written:  # what is accepted at that moment may be lost, and the README says so
+            await troubling
+        for number in range(BEFORE + 1, BEFORE + MEANWHILE + 1):
+            for user in USERS:
+                jobs.append(await producer.enqueue(change(user, value=str(number)), job_id=f"{user}-{number}"))
+        await troubling
+
+        results = await asyncio.gather(*(job.result() for job in jobs))
+        arrivals = [arrival for arrival in await crashing.arrivals() if arrival["user"]]
+        report = await crashing.report()
+
+    log = (tmp_path / "log").read_text()
+    assert [worker.returncode for worker in workers] == [None, None], log
+    assert all(result.applied for result in results)
+    assert len(jobs) == len(USERS) * (BEFORE + MEANWHILE)
+    for user in USERS:
+        _assert_in_order([int(arrival["values"][0]) for arrival in arrivals if arrival["user"] == user], doubled)
+    assert max(user["peak_in_1s"] for user in report["users"].values()) <= 10
+    assert "Traceback" not in log
+
+
+def _assert_in_order(values: list[int], doubled: bool) -> None:
+    """First sendings are in order and without a gap; what is sent again is what was not settled, in order too."""
+    firsts = list(dict.fromkeys(values))
+    assert firsts == list(range(1, BEFORE + MEANWHILE + 1))
+    again = Counter(values)
+    assert max(again.values()) <= (2 if doubled else 1), values
+
+
+async def test_producers_of_both_kinds_fail_at_once_and_say_what_to_repeat(server: Valkey) -> None:
+    """Ten callers of a server that hangs are told within the time-out, not one after the other."""
+    settings = ProducerSettings(redis_timeout_s=1)
+    async with Producer.connect(server.dsn, settings) as producer:
+        with PlainProducer.connect(server.dsn, settings) as plain:
+            plain.paused()
+            server.freeze()
+            began_s = asyncio.get_running_loop().time()
+            calls: list[Any] = [producer.enqueue(change(job), job_id=job) for job in map(str, range(10))]
+            errors = await asyncio.gather(
+                *calls, asyncio.to_thread(plain.enqueue, change(), job_id="plain"), return_exceptions=True
+            )
+            took_s = asyncio.get_running_loop().time() - began_s
+            server.thaw()
+
+    assert all(isinstance(error, QueueUnavailable) for error in errors)
+    assert "repeat it with job_id='3'" in str(errors[3])
+    assert "repeat it with job_id='plain'" in str(errors[-1])
+    assert took_s < 6, "ten time-outs of a second each would follow each other"

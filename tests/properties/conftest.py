@@ -1,0 +1,53 @@
+"""How many examples, and where they run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.configuration import set_hypothesis_home_dir
+
+from ops.redis_server import embedded_valkey
+from producers.connection import open_redis
+from tests.properties.timed_redis import TimedRedis
+
+RUNS = int(os.environ.get("PROPERTY_RUNS", "0"))
+
+settings.register_profile(
+    "properties",
+    derandomize=not RUNS,
+    max_examples=100 * max(1, RUNS),
+    deadline=None,  # a slow machine breaks nothing
+    database=None,
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+    print_blob=False,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+settings.load_profile("properties")
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _leave_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What hypothesis keeps on disk does not lie in the tree."""
+    set_hypothesis_home_dir(tmp_path_factory.mktemp("hypothesis"))
+
+
+@pytest.fixture(scope="package")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """Where examples wait for Redis."""
+    with asyncio.Runner() as runner:
+        yield runner.get_loop()
+
+
+@pytest.fixture(scope="package")
+def timed_redis(loop: asyncio.AbstractEventLoop) -> Iterator[TimedRedis]:
+    """A client of a real server of this package's own, whose time the examples choose."""
+    with embedded_valkey() as dsn:
+        client = open_redis(dsn, TimedRedis, timeout_s=10)
+        yield client
+        loop.run_until_complete(client.aclose())

@@ -1,0 +1,158 @@
+"""What the queue must hold, in plain Python: lanes, claims, batches, and what ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from producers.keys import batch_of
+from producers.submission import ALREADY_THERE, CANCELLED, LANE_FULL, SEALED
+from worker.lanes import Claim
+
+LANE_LIMIT = 6
+
+
+@dataclass
+class Held:
+    """A claim that a lane is in the hands of.
+
+    Attributes:
+        token: the claim's.
+        offered: the head, and those that may join it.
+        until_us: the end of its lease, Redis's clock.
+    """
+
+    token: str
+    offered: list[str]
+    until_us: int
+
+
+@dataclass
+class Batch:
+    """A batch as its producers know it."""
+
+    members: set[str] = field(default_factory=set)
+    ended: list[str] = field(default_factory=list)
+    is_sealed: bool = False
+    is_short: bool = False
+    is_cancelled: bool = False
+    is_complete: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of it has ended."""
+        return len(self.ended) == len(self.members)
+
+
+@dataclass
+class Model:
+    """The queue.
+
+    Attributes:
+        queued: lane -> job IDs, the head first.
+        lane_of: of each queued change.
+        bulk: which of them are bulk.
+        held: lane -> the claim that holds it, its lease over or not.
+        lapses: lane -> how many claims of its head lapsed in a row.
+        batches: by ID, those that exist.
+        accepted: how often each ID was.
+        ended: how often each ID did.
+        outcomes: how many changes ended so.
+        letters: job IDs of dead letters.
+    """
+
+    queued: dict[str, list[str]] = field(default_factory=dict)
+    lane_of: dict[str, str] = field(default_factory=dict)
+    bulk: set[str] = field(default_factory=set)
+    held: dict[str, Held] = field(default_factory=dict)
+    lapses: dict[str, int] = field(default_factory=dict)
+    batches: dict[str, Batch] = field(default_factory=dict)
+    accepted: Counter[str] = field(default_factory=Counter)
+    ended: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+    def submit(self, lane: str, job_id: str, *, bulk: bool, known: bool) -> int:
+        """Takes a change in; the verdict that the script must give."""
+        if known:
+            return ALREADY_THERE
+        queued = self.queued.get(lane, [])
+        if len(queued) >= LANE_LIMIT:
+            return LANE_FULL
+        self.queued[lane] = [*queued, job_id]
+        self.lane_of[job_id] = lane
+        self.accepted[job_id] += 1
+        if bulk:
+            self.bulk.add(job_id)
+        return len(queued) + 1
+
+    def submit_to_batch(self, batch_id: str, chunk: list[tuple[str, str]], *, bulk: bool) -> list[int]:
+        """Takes a chunk of (lane, job ID) in; the verdicts."""
+        batch = self.batches.get(batch_id, Batch())
+        if batch.is_cancelled:
+            return [CANCELLED] * len(chunk)
+        if batch.is_sealed and not batch.is_short and not {job_id for _, job_id in chunk} <= batch.members:
+            return [SEALED] * len(chunk)
+        self.batches[batch_id] = batch
+        verdicts = []
+        for lane, job_id in chunk:
+            verdicts.append(self.submit(lane, job_id, bulk=bulk, known=job_id in batch.members))
+            if verdicts[-1] > 0:
+                batch.members.add(job_id)
+                batch.is_complete = False
+        return verdicts
+
+    def claim(self, claim: Claim, now_us: int, until_us: int) -> None:
+        """A lane is in a worker's hands."""
+        queued, before = self.queued[claim.lane], self.held.get(claim.lane)
+        offered = [claim.job_id, *(job_id for job_id, _ in claim.joining)]
+        assert queued[: len(offered)] == offered, "the head is claimed, and those right behind it may join"
+        assert before is None or now_us >= before.until_us - 1_000, "a lane is held by one until its lease ends"
+        self.lapses[claim.lane] = self.lapses.get(claim.lane, 0) + 1 if before else self.lapses.get(claim.lane, 0)
+        assert claim.lapses == self.lapses[claim.lane]
+        self.held[claim.lane] = Held(claim.token, offered, until_us)
+
+    def holds(self, claim: Claim) -> bool:
+        """Whether its lane is still this claim's."""
+        held = self.held.get(claim.lane)
+        return held is not None and held.token == claim.token
+
+    def release(self, lane: str, *, sent: bool) -> None:
+        """The lane's claim was settled."""
+        del self.held[lane]
+        if sent:
+            self.lapses.pop(lane, None)
+
+    def is_in_flight(self, job_id: str) -> bool:
+        """Whether it was offered to a worker whose claim still stands."""
+        held = self.held.get(self.lane_of[job_id])
+        return held is not None and job_id in held.offered
+
+    def end(self, job_id: str, outcome: str) -> None:
+        """A change has its outcome."""
+        lane = self.lane_of.pop(job_id)
+        if self.queued[lane][0] == job_id:
+            self.lapses.pop(lane, None)
+        self.queued[lane].remove(job_id)
+        if not self.queued[lane]:
+            del self.queued[lane]
+        self.bulk.discard(job_id)
+        self.ended[job_id] += 1
+        self.outcomes[outcome] += 1
+
+    def tell(self, job_ids: list[str]) -> None:
+        """These were told to have ended, in this order."""
+        for job_id in job_ids:
+            batch = self.batches.get(batch_of(job_id) or "")
+            if batch is not None:
+                batch.ended.append(job_id)
+
+    def newly_complete(self) -> list[str]:
+        """The batches that are complete and were not."""
+        found = sorted(
+            batch_id
+            for batch_id, batch in self.batches.items()
+            if batch.is_sealed and batch.is_over and not batch.is_complete
+        )
+        for batch_id in found:
+            self.batches[batch_id].is_complete = True
+        return found

@@ -1,0 +1,32 @@
+"""By when a user's changes must have been sent, if a good worker is there and nothing fails any more."""
+
+from __future__ import annotations
+
+from producers import keys
+from tests.properties.invariants import value
+from tests.properties.world import LEASE_US, PACING, World
+
+SLACK_US = 1_000_000
+LATE_US = 100_000
+"""How late each claim of the good worker may be."""
+
+
+def ready_us(world: World, user: str) -> int:
+    """When the last change of a user has ended at the latest, Redis's clock."""
+    lanes = [lane for lane in world.model.queued if lane.partition(":")[0] == user]
+    bucket = value(world.dump, keys.bucket(lanes[0]), {})
+    egress = value(world.dump, f"{keys.EGRESS}near", {})
+    heads = [value(world.dump, keys.HEAD + lane, {}) for lane in lanes]
+    # Whatever was put off before the clock was set back waits until it is again what it was.
+    begins_us = max(world.now_us, world.latest_us, _us(bucket, b"hold"), _us(egress, b"hold"), _us(egress, b"probe at"))
+    for head in heads:
+        begins_us = max(begins_us, _us(head, b"lease" if b"token" in head else b"earliest") * 1000)
+    lost = [number for name, number in bucket.items() if name.isdigit() and float(number) < 0]
+    window_us = PACING.window_us + (LEASE_US if lost else 0)
+    changes = sum(len(world.model.queued[lane]) for lane in lanes)
+    pace_us = PACING.pace_us * _us(bucket, b"slow") // 1000 if b"slow" in bucket else PACING.pace_us
+    return begins_us + window_us + changes * (pace_us + LATE_US) + SLACK_US
+
+
+def _us(fields: dict[bytes, bytes], name: bytes) -> int:
+    return round(float(fields.get(name, 0)))

@@ -1,0 +1,52 @@
+"""What the exchange saw, and whether it was too much."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from worker.pacing import MOST_PER_WINDOW, US_PER_S, Pacing
+
+
+@dataclass(eq=False)
+class Request:
+    """A request, on the steady clock.
+
+    Attributes:
+        user: whose.
+        egress: by which way.
+        slot_us: when it was sent.
+        rate_per_s: its user's rate when it was claimed.
+        epoch: counts how often Redis's clock was set forward: then more was allowed than it took for a second.
+        arrived_us: when the exchange saw it; None if it is still on its way.
+    """
+
+    user: str
+    egress: str
+    slot_us: int
+    rate_per_s: float
+    epoch: int = 0
+    arrived_us: int | None = None
+
+
+def check(requests: list[Request], pacing: Pacing) -> None:
+    """No user's window holds more than its rate, whichever way they came; no egress is ahead of its pace."""
+    by_user: dict[tuple[int, str], list[tuple[int, float]]] = defaultdict(list)
+    by_egress: dict[tuple[int, str], list[int]] = defaultdict(list)
+    for request in requests:
+        if request.arrived_us is not None:
+            by_user[request.epoch, request.user].append((request.arrived_us, request.rate_per_s))
+            by_egress[request.epoch, request.egress].append(request.slot_us)
+    for (_, user), arrivals in by_user.items():
+        arrivals.sort()
+        for number, (at_us, rate_per_s) in enumerate(arrivals):
+            most = max(1, min(MOST_PER_WINDOW, int(rate_per_s)))
+            if number >= most:
+                apart_us = at_us - arrivals[number - most][0]
+                window_us = most / rate_per_s * US_PER_S
+                assert apart_us >= window_us - 1, f"user {user}: {most + 1} requests within {apart_us} us"
+    for (_, egress), slots_us in by_egress.items():
+        slots_us.sort()
+        for first, later in ((i, j) for j in range(len(slots_us)) for i in range(j)):
+            spent_us = slots_us[later] - slots_us[first] + pacing.egress_burst_us
+            assert later - first <= spent_us / pacing.egress_pace_us + 1, f"{egress} is ahead of its rate"

@@ -1,0 +1,191 @@
+"""What is stored and what is sent: what goes in comes back, and what is none of ours is refused, never worse."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from producers import Attempt, CopySetting, InvalidChange, InvalidId, JobResult, Outcome, Priority, SettingsChange, head, keys
+from producers.codec import UnreadableChange, decode_change, decode_result, encode_change, encode_result
+from producers.head import ATTEMPTS_KEPT, HeadState
+from producers.rules import check, check_batch_id, check_id, check_new_id
+from tests.properties.changes import anything, changes, identifiers
+from worker.credentials import Secret
+from worker.endpoint import METHOD, SETTINGS_PATH, encode_body
+from worker.signing import sign
+
+milliseconds = st.integers(0, 2**53)
+attempts = st.builds(
+    Attempt,
+    at_ms=milliseconds,
+    took_ms=st.integers(0, 10_000),
+    verdict=st.sampled_from(("success", "transient", "throttled", "ambiguous")),
+    status=st.none() | st.integers(100, 599),
+    code=st.none() | st.text(max_size=5),
+    message=st.none() | st.text(max_size=20),
+)
+
+
+@given(changes, milliseconds, st.integers(1, 2**40), st.booleans(), st.sampled_from(list(Priority)))
+def test_a_change_comes_back_from_where_it_is_stored(
+    change: SettingsChange, enqueued_at_ms: int, ttl_ms: int, coalesce: bool, priority: Priority
+) -> None:
+    """With its deadline and options; whole, or not at all."""
+    payload = encode_change(
+        change, enqueued_at_ms=enqueued_at_ms, ttl_ms=ttl_ms, coalesce=coalesce, priority=priority
+    )
+
+    stored = decode_change(payload)
+
+    assert (stored.a[0], stored.et, stored.k.ttl_ms, stored.k.coalesce is True) == (change, enqueued_at_ms, ttl_ms, coalesce)
+    # What the scripts look for is there if it was meant, and not if it was not.
+    assert (b"\xa8coalesce\xc3" in payload, b"\xa8priority\xa4bulk" in payload) == (coalesce, priority is Priority.BULK)
+
+
+@given(changes, st.data())
+def test_a_spoilt_change_is_read_or_refused(change: SettingsChange, data: st.DataObject) -> None:
+    """Cut, or with bytes replaced: never another error."""
+    payload = encode_change(change, enqueued_at_ms=1, ttl_ms=1)
+    place = data.draw(st.integers(0, len(payload)))
+    spoilt = payload[:place] + data.draw(st.binary(max_size=4)) + payload[place + data.draw(st.integers(0, 4)) :]
+
+    _read_or_refuse(spoilt)
+
+
+@given(st.binary(max_size=300) | anything.map(lambda value: msgspec.msgpack.encode(value, enc_hook=repr)))
+@example(b"\x91" * 100_000)
+@example(b"\x81\xa1a" * 100_000)
+def test_whatever_is_found_is_read_or_refused(found: bytes) -> None:
+    """Changes, results and histories."""
+    _read_or_refuse(found)
+    assert isinstance(head.decode(found), HeadState)
+    try:
+        decode_result(found)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+
+
+def _read_or_refuse(payload: bytes) -> None:
+    try:
+        decode_change(payload)
+    except UnreadableChange as exc:
+        assert str(exc)
+
+
+@given(st.builds(
+    JobResult, job_id=identifiers, user_id=identifiers, trader_id=identifiers, outcome=st.sampled_from(list(Outcome)),
+    code=st.none() | st.text(max_size=5), message=st.text(max_size=50), attempts=st.lists(attempts, max_size=3),
+    tries=st.integers(0, 100), enqueued_at_ms=milliseconds, started_at_ms=st.none() | milliseconds,
+    finished_at_ms=milliseconds, successor=st.none() | identifiers,
+))  # fmt: skip
+def test_a_result_comes_back(result: JobResult) -> None:
+    """As it was."""
+    assert decode_result(encode_result(result)) == result
+
+
+@given(
+    st.lists(
+        st.tuples(attempts, st.lists(st.sampled_from("abcd"), max_size=3, unique=True), st.integers(0, 4)), max_size=30
+    )
+)
+def test_a_history_forgets_nobody_who_was_sent(requests: list[tuple[Attempt, list[str], int]]) -> None:
+    """As it passes from head to head, each request knows who was in it; the last 20 are kept."""
+    lane = list("abcd")
+    state = HeadState(head=lane[0])
+    made: list[tuple[Attempt, list[str]]] = []
+    for number, (attempt, others, ended) in enumerate(requests):
+        if ended == 0 and len(lane) > 1:
+            lane.pop(0)
+            state = state.of(lane[0])
+        carried = [job_id for job_id in lane if job_id == lane[0] or job_id in others]
+        made.append((msgspec.structs.replace(attempt, at_ms=number), carried))
+        state = state.with_attempt(*made[-1])
+
+    assert head.decode(head.encode(state)) == state
+    for job_id in lane:
+        own = [attempt for attempt, carried in made if job_id in carried]
+        found = state.of(job_id).attempts
+        assert found == own[len(own) - len(found) :], "what it was in and nothing else, oldest first"
+        assert state.has_sent(job_id) or not any(job_id in carried for _, carried in made[-ATTEMPTS_KEPT:])
+
+
+@given(anything | st.builds(
+    SettingsChange, user_id=anything, trader_id=anything, auto_copy=anything, mode=anything, settings=anything
+) | st.builds(SettingsChange, user_id=identifiers, trader_id=identifiers, settings=st.lists(st.builds(
+    CopySetting, symbol=anything, product_type=anything, margin_type=anything, margin_coin=anything,
+    lever_type=anything, long_leverage=anything, trace_type=anything, trace_value=anything, stop_loss_ratio=anything,
+), max_size=3)))  # fmt: skip
+def test_whatever_is_handed_in_as_a_change_is_checked_or_refused(given_as_a_change: Any) -> None:
+    """Never another error; what passes can be stored and sent."""
+    try:
+        check(given_as_a_change)
+    except InvalidChange as exc:
+        assert str(exc).isprintable()
+        return
+    json.loads(encode_body(given_as_a_change))
+    decode_change(encode_change(given_as_a_change, enqueued_at_ms=1, ttl_ms=1))
+
+
+@given(changes)
+def test_what_a_producer_can_build_by_the_rules_passes_them(change: SettingsChange) -> None:
+    """The rules of these examples are those of the endpoint's page."""
+    check(change)
+
+
+@pytest.mark.parametrize("rule", [lambda value: check_id("job_id", value), check_new_id, check_batch_id])
+@given(value=anything | identifiers)
+def test_whatever_is_handed_in_as_an_id_is_one_or_refused(rule: Any, value: Any) -> None:
+    """What passes is printable ASCII without spaces, at most 128 characters."""
+    try:
+        passed = rule(value)
+    except InvalidId as exc:
+        assert str(exc).isprintable()
+        return
+    assert passed == value
+    assert passed.isascii()
+    assert passed.isprintable()
+    assert " " not in passed
+    assert 0 < len(passed) <= 128
+
+
+@given(st.text())
+def test_an_escaped_id_comes_back(part: str) -> None:
+    """And holds nothing that parts a key."""
+    assert keys.unescape(keys.escape(part)) == part
+    assert ":" not in keys.escape(part)
+
+
+@given(st.tuples(st.text(), st.text()), st.tuples(st.text(), st.text()))
+@example(("a:b", "c"), ("a", "b:c"))
+@example(("a%3Ab", "c"), ("a:b", "c"))
+def test_no_two_pairs_of_user_and_trader_share_a_lane(one: tuple[str, str], other: tuple[str, str]) -> None:
+    """And a lane tells whose it is."""
+    assert (keys.lane(*one) == keys.lane(*other)) == (one == other)
+    assert keys.parties(keys.lane(*one)) == one
+
+
+@given(changes)
+def test_a_body_says_what_the_change_says(change: SettingsChange) -> None:
+    """In the exchange's names; what has no value is left out, and the user, whom the key tells, too."""
+    said = json.loads(encode_body(change))
+
+    expected = json.loads(msgspec.json.encode(change))
+    assert said == {name: value for name, value in expected.items() if name != "userId"}
+
+
+@given(st.text(), milliseconds, changes)
+def test_a_signature_is_that_of_the_bytes_that_are_sent(secret: str, timestamp_ms: int, change: SettingsChange) -> None:
+    """By the exchange's rule, computed in another way."""
+    body = encode_body(change)
+    message = str(timestamp_ms).encode() + METHOD.encode() + SETTINGS_PATH.encode() + body
+    expected = base64.b64encode(hmac.new(secret.encode(), message, hashlib.sha256).digest()).decode()
+
+    assert sign(Secret(secret), timestamp_ms, METHOD, SETTINGS_PATH, body) == expected

@@ -1,0 +1,89 @@
+"""Somebody writes nonsense into the queue's keys: workers and producers stay up, and nobody else loses anything."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producers import Producer, keys
+from producers.errors import ProducerError
+from producers.jobs import JobState
+from tests.changes import TRADER, change
+from tests.lanes import UNHINDERED, Lanes
+from tests.manual_clock import START_US, ManualClock
+from tests.properties.timed_redis import TimedRedis
+
+VICTIM, OTHER = keys.lane("1", TRADER), keys.lane("2", TRADER)
+ROUNDS = 12
+A_WHILE_S = 61
+
+garbage = st.binary(max_size=60) | st.sampled_from((b"", b"1e999", b"-inf", b"nan", b"0x10", b"9" * 40, b"-1", b"\xc1"))
+lane_names = st.one_of(
+    garbage, st.sampled_from((b"1:t1", b":", b"1", b"%", b"1:" + b"t" * 500, b"everything", b"1:t1 x", b"\xff:\xfe"))
+)
+spoilt_keys = st.sampled_from(
+    [prefix + VICTIM for prefix in (keys.LANE, keys.HEAD)]
+    + [keys.bucket(VICTIM), keys.JOB + "victim", keys.RESULT + "victim", keys.LETTER + "victim", keys.DEAD + "rejected"]
+    + [keys.COUNTS]
+)
+head_fields = st.sampled_from(
+    ("token", "lapses", "held", "lease", "earliest", "state", "joins", "solo", "urgent", "n", "tat", "turn", "hold", "0",
+     "ring", "window", "pace", "slow", "faster at", "created", "total", "1", "2")
+)  # fmt: skip
+writes = st.one_of(
+    st.tuples(st.just("SET"), spoilt_keys, garbage),
+    st.tuples(st.just("RPUSH"), spoilt_keys, garbage),
+    st.tuples(st.just("LPUSH"), st.just(keys.LANE + VICTIM), garbage),
+    st.tuples(st.just("SADD"), spoilt_keys, garbage),
+    st.tuples(st.just("HSET"), spoilt_keys, head_fields, garbage),
+    st.tuples(st.just("SET"), st.just(keys.JOB + "victim"), garbage),
+    st.tuples(st.just("ZADD"), st.sampled_from((keys.SCHEDULE, keys.BULK_SCHEDULE, keys.LANES)), st.just("1"), lane_names),
+    st.tuples(st.just("DEL"), spoilt_keys),
+)
+
+
+@given(spoilt=st.lists(writes, min_size=1, max_size=5), early=st.booleans())
+def test_whatever_is_written_nobody_else_loses_anything(
+    timed_redis: TimedRedis, loop: asyncio.AbstractEventLoop, spoilt: list[tuple[str | bytes, ...]], *, early: bool
+) -> None:
+    """Claim and settle never raise; the other user's changes end in their order; the victim's are looked at again."""
+    loop.run_until_complete(_live_through(timed_redis, spoilt, early=early))
+
+
+async def _live_through(redis: TimedRedis, spoilt: list[tuple[str | bytes, ...]], *, early: bool) -> None:
+    await redis.flushall()
+    await redis.set_time(START_US)
+    clock = ManualClock()
+    lanes, producer = Lanes(redis, clock=clock, pacing=UNHINDERED), Producer(redis)
+    changes = [("victim", change("1")), ("v2", change("1")), ("o1", change("2")), ("o2", change("2"))]
+    await lanes.submit(*changes, now_ms=clock.now_ms)
+    if early:
+        await _spoil(redis, spoilt)
+    ended: list[str] = []
+    for number in range(ROUNDS):
+        claims = await lanes.claims()
+        if number == 0 and not early:
+            await _spoil(redis, spoilt)
+        for claim in claims.claims:
+            settled = await lanes.attempt(claim)
+            if settled.ended and claim.lane == OTHER:
+                ended.append(claim.job_id)
+        clock.advance(A_WHILE_S if number % 2 else 1)
+        await redis.set_time(clock.now_us)
+
+    assert ended == ["o1", "o2"]
+    for job_id, _ in changes:
+        try:
+            status = await producer.job(job_id).status()
+            cancelled = await producer.job(job_id).cancel()
+        except ProducerError as exc:
+            assert str(exc)
+        else:
+            assert job_id.startswith("v") or status.state is JobState.DONE, cancelled
+
+
+async def _spoil(redis: TimedRedis, spoilt: list[tuple[str | bytes, ...]]) -> None:
+    for command in spoilt:
+        await redis.execute_command("EVAL", "redis.pcall(unpack(ARGV))", 0, *command)

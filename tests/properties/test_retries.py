@@ -1,0 +1,50 @@
+"""Whatever history a change has, it is decided what becomes of it."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producers.contract import Outcome
+from worker.replies import ReplyClass
+from worker.retry import AMBIGUOUS, FAILED_TRIES, Done, Hold, Retry, decide
+
+LONGEST_BACKOFF_S, SHORTEST_HOLD_S, LONGEST_HOLD_S = 60, 1, 30
+
+verdicts = st.lists(st.sampled_from([*(each.value for each in ReplyClass), AMBIGUOUS]), min_size=1, max_size=20)
+
+
+@given(
+    verdicts,
+    st.integers(0, 1_000_000),
+    st.floats(-1e9, 1e9) | st.floats(0, 60),
+    st.integers(0, 50),
+)
+def test_there_is_always_a_decision_within_its_bounds(
+    history: list[str], throttled_away: int, remaining_s: float, max_tries: int
+) -> None:
+    """Waits have bounds, no try is made after the deadline or the last one, a throttled attempt is no try."""
+    counted = sum(verdict != ReplyClass.THROTTLED for verdict in history)
+    tries = max(0, counted + throttled_away)
+
+    decision = decide(history, tries=tries, remaining_s=remaining_s, max_tries=max_tries)
+
+    match decision:
+        case Done(outcome):
+            ends = {
+                ReplyClass.SUCCESS: {Outcome.APPLIED},
+                ReplyClass.PERMANENT: {Outcome.REJECTED},
+                ReplyClass.CREDENTIALS: {Outcome.UNAUTHORIZED},
+                ReplyClass.FAILED: {Outcome.REJECTED, Outcome.EXHAUSTED},
+            }
+            assert outcome in ends.get(ReplyClass(history[-1]) if history[-1] in list(ReplyClass) else None, {Outcome.EXHAUSTED})  # type: ignore[call-overload]
+            if outcome is Outcome.REJECTED and history[-1] == ReplyClass.FAILED:
+                assert history.count(ReplyClass.FAILED) >= FAILED_TRIES
+            if outcome is Outcome.EXHAUSTED:
+                assert max_tries and tries >= max_tries or remaining_s < LONGEST_BACKOFF_S
+        case Retry(after_s):
+            assert 0 <= after_s <= min(LONGEST_BACKOFF_S, remaining_s)
+            assert not max_tries or tries < max_tries
+        case Hold(after_s):
+            assert history[-1] == ReplyClass.THROTTLED
+            assert SHORTEST_HOLD_S <= after_s <= LONGEST_HOLD_S

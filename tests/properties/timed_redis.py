@@ -1,0 +1,108 @@
+"""A client of a real server whose time is the test's, so that seconds, leases and steps of the clock take no time.
+
+Scripts and commands that ask for the time are told it from a key. A script is sent with its `TIME` replaced, and is run
+by the digest of that text afterwards. Lives of keys follow the same clock: whoever moves it moves them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from arq.connections import ArqRedis
+from redis.asyncio.client import Pipeline
+
+CLOCK = "test:clock"
+_ASKED = "redis.call('TIME')"
+_TOLD = """
+local function test_time()
+  local now_us = tonumber(redis.call('GET', 'test:clock'))
+  return {math.floor(now_us / 1000000), now_us % 1000000}
+end
+"""
+_TIME = f"{_TOLD} return test_time()"
+
+_MOVE = """
+local shift_ms = math.floor((ARGV[1] - (redis.call('GET', KEYS[1]) or ARGV[1])) / 1000)
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  local left_ms = redis.call('PTTL', key)
+  if left_ms >= 0 then redis.call('PEXPIRE', key, left_ms - shift_ms) end
+end
+redis.call('SET', KEYS[1], ARGV[1])
+"""
+
+_DUMP = """
+local read = {string = {'GET'}, hash = {'HGETALL'}, set = {'SMEMBERS'}, list = {'LRANGE', 0, -1},
+  zset = {'ZRANGE', 0, -1, 'WITHSCORES'}, stream = {'XRANGE', '-', '+'}}
+local found = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  local kind = redis.call('TYPE', key).ok
+  local command = read[kind]
+  found[#found + 1] = {key, kind, redis.call('PTTL', key), redis.call(command[1], key, unpack(command, 2))}
+end
+return found
+"""
+
+
+class _Translation:
+    """The texts that were sent, by the digests that their senders know."""
+
+    def __init__(self) -> None:
+        self._digests: dict[Any, str] = {}
+
+    def of(self, command: tuple[Any, ...]) -> tuple[Any, ...]:
+        name, *rest = command
+        if name == "TIME":
+            return "EVAL", _TIME, 0
+        if name == "EVALSHA":
+            return name, self._digests.get(rest[0], rest[0]), *rest[1:]
+        if name == "EVAL":
+            text = _TOLD + rest[0].replace(_ASKED, "test_time()")
+            self._digests[_digest(rest[0])] = _digest(text)
+            return name, text, *rest[1:]
+        return command
+
+
+_translation = _Translation()
+
+
+class _TimedPipeline(Pipeline):
+    """A pipeline of it."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        return super().execute_command(*_translation.of(args), **options)
+
+
+class TimedRedis(ArqRedis):
+    """arq's client, of a server that tells the test's time."""
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        """Its own."""
+        return _TimedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """As ever, but for the time."""
+        return await super().execute_command(*_translation.of(args), **options)
+
+    async def set_time(self, now_us: int) -> None:
+        """It is this time (Unix microseconds); keys whose life is over are gone."""
+        await self.execute_command("EVAL", _MOVE, 1, CLOCK, now_us)
+
+    async def dump(self) -> dict[str, tuple[Any, int]]:
+        """All there is: key -> value and life (ms, -1 for none). Hashes and sorted sets are dicts."""
+        rows = await self.execute_command("EVAL", _DUMP, 0)
+        found = {}
+        for key, kind, left_ms, value in rows:
+            if key.decode() != CLOCK:
+                found[key.decode()] = _read(kind.decode(), value), left_ms
+        return found
+
+
+def _read(kind: str, value: Any) -> Any:
+    if kind in ("hash", "zset"):
+        return dict(zip(value[::2], value[1::2], strict=True))
+    return set(value) if kind == "set" else value
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

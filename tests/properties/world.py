@@ -1,0 +1,259 @@
+"""The queue on a real server, its workers and the exchange, beside the model; what each step did is checked after it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+from collections import Counter
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from redis.asyncio.client import PubSub
+
+from producers import Attempt, Producer, ProducerSettings, keys
+from tests.lanes import DEFAULTS, Lanes
+from tests.manual_clock import START_US, ManualClock
+from tests.properties import invariants, requests
+from tests.properties.model import LANE_LIMIT, Model
+from tests.properties.requests import Request
+from tests.properties.timed_redis import TimedRedis
+from worker.conclude import Sent, conclude, examine, give_back, stopped
+from worker.heartbeat import Heartbeat
+from worker.lanes import Claim, Settled, Settlement, Trust
+from worker.pacing import LOOK_AHEAD_US, Pacing
+
+T = TypeVar("T")
+
+EGRESSES = ("near", "near", "far")
+"""Of the workers."""
+
+RESULT_TTL_S = 600
+PACING = Pacing.of(user_rate_per_s=10, egress_rate_per_s=40, margin_percent=0.2)
+LEASE_US = round(DEFAULTS.lease_s * 1e6)
+OUTCOMES = {"success", "permanent", "credentials"}
+
+
+@dataclass
+class Worker:
+    """One worker process: its scripts, and what it has in hand."""
+
+    egress: str
+    lanes: Lanes
+    heartbeat: Heartbeat
+    in_hand: list[tuple[Claim, Request]] = field(default_factory=list)
+
+
+class World:
+    """Everything there is."""
+
+    def __init__(self, redis: TimedRedis, loop: asyncio.AbstractEventLoop) -> None:
+        self.redis, self.loop = redis, loop
+        self.clock = ManualClock()
+        self.step_us = 0
+        self.latest_us = 0
+        self.epoch = 0
+        self.model = Model()
+        self.producer = Producer(redis, ProducerSettings(result_ttl_s=RESULT_TTL_S, lane_limit=LANE_LIMIT))
+        self.workers = [Worker(egress, self._lanes(egress), Heartbeat(redis, self.clock, lease_s=DEFAULTS.lease_s)) for egress in EGRESSES]
+        self.requests: list[Request] = []
+        self.rates: dict[str, float] = {}
+        self.keys: Counter[str] = Counter()
+        self.dump: invariants.Dump = {}
+        self.numbers = itertools.count()
+        self.listener: PubSub = redis.pubsub()
+        self._told: Counter[str] = Counter()
+        self.do(self._begin())
+
+    def _lanes(self, egress: str) -> Lanes:
+        changed = DEFAULTS.__class__(egress=egress, result_ttl_s=RESULT_TTL_S, dead_letter_ttl_s=10 * RESULT_TTL_S)
+        return Lanes(self.redis, clock=self.clock, pacing=PACING, settings=changed)
+
+    async def _begin(self) -> None:
+        await self.redis.flushall()
+        await self.redis.set_time(self.now_us)
+        await self.listener.psubscribe(f"{keys.DONE}*", f"{keys.COMPLETE}*")
+        await self._news()
+
+    def close(self) -> None:
+        """Its connections are given back."""
+        self.do(self.listener.aclose())  # type: ignore[no-untyped-call]
+
+    def do(self, coroutine: Awaitable[T]) -> T:
+        """Waits for it."""
+        return self.loop.run_until_complete(coroutine)  # type: ignore[arg-type]
+
+    @property
+    def now_us(self) -> int:
+        """Redis's clock."""
+        return self.clock.now_us + self.step_us
+
+    @property
+    def now_ms(self) -> int:
+        """Redis's clock."""
+        return self.now_us // 1000
+
+    # --- time ---
+
+    def wait_until_us(self, at_us: int) -> None:
+        """Time passes, until a moment of the steady clock."""
+        self.clock.advance_to_us(at_us)
+        self._tell_time()
+
+    def step(self, seconds: float) -> None:
+        """Redis's clock is set, and nobody else's."""
+        self.latest_us = max(self.latest_us, self.now_us)
+        self.step_us += round(seconds * 1e6)
+        self.epoch += seconds > 0
+        self._tell_time()
+
+    def _tell_time(self) -> None:
+        self.do(self.redis.set_time(self.now_us))
+        self.dump = self.do(self.redis.dump())
+        for batch_id in [each for each in self.model.batches if keys.BATCH + each not in self.dump]:
+            assert self.model.batches.pop(batch_id).is_over, "a batch lives until all of it has ended"
+
+    # --- work ---
+
+    def claim(self, worker: Worker, most: int) -> float | None:
+        """A worker asks for work; returns after how many seconds it may ask again."""
+        self.dump = self.do(self.redis.dump())
+        probing = self._probing(worker)
+        claims = self.do(worker.lanes.claims(most))
+        assert claims.unreadable == []
+        assert len(claims.claims) <= probing, "an open breaker lets one probe out at a time"
+        for claim in claims.claims:
+            slot_us = START_US + round(claim.slot_at_s * 1e6)
+            self.model.claim(claim, self.now_us, slot_us + self.step_us + LEASE_US)
+            user = claim.lane.partition(":")[0]
+            request = Request(user, worker.egress, slot_us, self.rates.get(user, 10.0), self.epoch)
+            assert (claim.trust is Trust.PROBE) == (probing == 1)
+            worker.in_hand.append((claim, request))
+            worker.heartbeat.hold(claim)
+            self.requests.append(request)
+        if claims.claims:
+            self.after()
+        return claims.next_due_s
+
+    def _probing(self, worker: Worker) -> float:
+        """How many claims the breaker of a worker's egress lets out: none, one, or any number."""
+        egress = invariants.value(self.dump, keys.EGRESS + worker.egress, {})
+        if b"open" not in egress:
+            return math.inf
+        return int(self.now_us + LOOK_AHEAD_US >= float(egress[b"probe at"]))
+
+    def beat(self, worker: Worker) -> None:
+        """A worker's heartbeat."""
+        before = {claim.token: worker.heartbeat.lease_until_s(claim) for claim, _ in worker.in_hand}
+        self.do(worker.heartbeat.beat())
+        for claim, _ in worker.in_hand:
+            until_s = worker.heartbeat.lease_until_s(claim)
+            if until_s != before[claim.token]:
+                assert (until_s > 0) == self.model.holds(claim), "a lease is renewed by whom the lane belongs to"
+                if until_s > 0:
+                    held = self.model.held[claim.lane]
+                    held.until_us = max(held.until_us, self.now_us + LEASE_US)
+        self.after()
+
+    def settle(self, worker: Worker, number: int, verdict: str, *, up_ms: int, down_ms: int, lag_ms: int) -> Settled:
+        """A worker's request ends, or is never made, and it settles."""
+        claim, request = worker.in_hand.pop(number)
+        worker.heartbeat.release(claim)
+        if verdict == "unsent":
+            self.requests.remove(request)
+            settlement = self._unsent(claim)
+        else:
+            request.arrived_us = request.slot_us + up_ms * 1000
+            ended_us = request.arrived_us + down_ms * 1000
+            self.wait_until_us(ended_us + lag_ms * 1000)
+            settlement = self._sent(claim, request, verdict, ended_us)
+        before = self.dump
+        settled = self.do(worker.lanes.settler.settle(settlement))
+        assert settled.fenced == (not self.model.holds(claim))
+        if settled.fenced:
+            self._assert_unchanged(claim, before)
+        else:
+            self._settled(claim, settlement, settled, sent=settlement.replied_at_s is not None)
+        self.after()
+        return settled
+
+    def _fingerprint(self, claim: Claim) -> str:
+        user = claim.lane.partition(":")[0]
+        return f"{user}-{self.keys[user]}"
+
+    def _unsent(self, claim: Claim) -> Settlement:
+        ready = examine(claim, claim.redis_ms(self.clock.monotonic()))
+        return ready if isinstance(ready, Settlement) else give_back(claim)
+
+    def _sent(self, claim: Claim, request: Request, verdict: str, ended_us: int) -> Settlement:
+        sent_s, ended_s = (request.slot_us - START_US) / 1e6, (ended_us - START_US) / 1e6
+        ready = examine(claim, claim.redis_ms(sent_s))
+        ended = ready if isinstance(ready, Settlement) else stopped(ready, self._fingerprint(claim), self.now_ms)
+        if isinstance(ready, Settlement) or ended is not None:
+            self.requests.remove(request)
+            return ended or give_back(claim)
+        attempt = Attempt(
+            at_ms=claim.redis_ms(sent_s),
+            took_ms=round((ended_s - sent_s) * 1000),
+            verdict=verdict,
+            code="40006" if verdict == "credentials" else None,
+        )
+        took_s = None if verdict == "ambiguous" else ended_s - sent_s
+        sent = Sent(attempt, ended_s, took_s, self._fingerprint(claim))
+        return conclude(ready, sent, now_ms=claim.redis_ms(ended_s), max_tries=0)
+
+    def _settled(self, claim: Claim, settlement: Settlement, settled: Settled, *, sent: bool) -> None:
+        if settled.ended:
+            assert settlement.result is not None
+            for result in (settlement.result, *settlement.joined):
+                assert self.model.queued[claim.lane][0] == result.job_id, "changes end in the order of their lane"
+                self.model.end(result.job_id, result.outcome.value)
+            assert settled.ended == 1 + len(settlement.joined)
+        self.model.release(claim.lane, sent=sent or settled.ended > 0)
+
+    def _assert_unchanged(self, claim: Claim, before: invariants.Dump) -> None:
+        """The request was made all the same: bucket and egress know. Nothing else does."""
+        after = self.do(self.redis.dump())
+        for key in before.keys() | after.keys():
+            if key != keys.bucket(claim.lane) and not key.startswith((keys.EGRESS, keys.TROUBLES, keys.REFUSED, keys.BELL)):
+                assert before.get(key, ("", 0))[0] == after.get(key, ("", 0))[0], f"a fenced settlement changed {key}"
+
+    def lose(self, worker: Worker, *, arrives: bool) -> None:
+        """A worker is gone with what it had in hand, which the exchange may still see."""
+        for claim, request in worker.in_hand:
+            worker.heartbeat.release(claim)
+            if arrives:
+                request.arrived_us = request.slot_us + 30_000
+        worker.in_hand.clear()
+
+    # --- what each step did ---
+
+    def after(self) -> None:
+        """What was told, and all that Redis holds."""
+        self.dump = self.do(self.redis.dump())
+        done, complete = self.do(self._news())
+        self.model.tell(done)
+        assert Counter(done) == self.model.ended - self._told, "the end of each change is told once"
+        assert complete == self.model.newly_complete(), "a batch's completion is told once"
+        self._told += Counter(done)
+        assert {keys.RESULT + job_id for job_id in done} <= self.dump.keys()
+        invariants.check(self.dump, self.model)
+
+    async def _news(self) -> tuple[list[str], list[str]]:
+        """What was told since the last look: changes that ended, batches that are complete."""
+        done: list[str] = []
+        complete: list[str] = []
+        await self.listener.ping()  # type: ignore[no-untyped-call]
+        while True:
+            message: dict[str, Any] | None = await self.listener.get_message(timeout=10)
+            assert message is not None
+            if message["type"] == "pong":
+                return done, sorted(complete)
+            if message["type"] == "pmessage":
+                channel, data = message["channel"].decode(), message["data"].decode()
+                (done if channel.startswith(keys.DONE) else complete).append(data)
+
+    def check_pace(self) -> None:
+        """Both limits, as the exchange and the queue see them."""
+        requests.check(self.requests, PACING)
