@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Self
 
 from redis.asyncio import Redis
 
@@ -15,11 +15,12 @@ from producers.errors import ResultTimeout
 from producers.fan_out import FanOutReport
 from producers.jobs import CancelReport
 from producers.listening import Listener
-from producers.performing import perform, reaching_redis
+from producers.performing import make, perform, reaching_redis
 from producers.progress import Progress
 from producers.progress import progress as where_it_is
 from producers.replaying import retry
 from producers.settings import ProducerSettings
+from producers.trips import Commands
 from producers.waiting import wait_for
 
 
@@ -63,7 +64,7 @@ class Batch:
 
         Args:
             after: `cursor` of an earlier page or stream; None for the beginning.
-            limit: how many at the most.
+            limit: how many at the most; 10,000 whatever it says.
 
         Raises:
             InvalidCursor: `after` is no position in this batch's results.
@@ -166,6 +167,7 @@ class ResultStream:
     async def _news(self, cursor: str) -> None:
         """Returns when something was added after the cursor, or after a while."""
         batch_id = self._batch.batch_id
-        streams: dict[Any, Any] = {keys.RESULTS + batch_id: position_of(batch_id, cursor)}
+        position = position_of(batch_id, cursor)
+        news = ("XREAD", "COUNT", 1, "BLOCK", self._block_ms, "STREAMS", keys.RESULTS + batch_id, position)
         async with reaching_redis(f"waiting for results of batch {batch_id}"):
-            await self._batch._redis.xread(streams, count=1, block=self._block_ms)  # noqa: SLF001 - one concern
+            await make(self._batch._redis, Commands([news]))  # noqa: SLF001 - one concern

@@ -26,6 +26,9 @@ LONGEST_BLOCK_S = 2.0
 """A read waits for news this long at the most; redis-py would take a longer silence for a lost connection."""
 
 MEMBERS_A_TRIP = 1000
+MOST_A_PAGE = 10_000
+"""Whatever a caller asks for: a page is held in memory, by Redis and by the reader."""
+
 BEGINNING = "0-0"
 MOST_64 = 2**64 - 1
 
@@ -50,13 +53,14 @@ class ResultPage:
 
 
 def page(batch_id: str, after: str | None, limit: int = PAGE) -> Plan[ResultPage]:
-    """Results from a position on, as far as they are settled.
+    """Results from a position on, as far as they are settled; never more than `MOST_A_PAGE`.
 
     Raises:
         BatchNotFound: there is no such batch, or it has expired.
         InvalidCursor: `after` is no position in its results.
     """
     position = position_of(batch_id, after)
+    limit = max(0, min(limit, MOST_A_PAGE))
     entries, (created, end) = yield Commands(
         [
             ("XRANGE", keys.RESULTS + batch_id, f"({position}", "+", "COUNT", limit),
@@ -185,6 +189,7 @@ def newest(limit: int) -> Plan[list[Progress]]:
     """The newest batches; forgets those that have expired."""
     if limit < 1:
         return []
+    limit = min(limit, MOST_A_PAGE)
     batches: list[Progress] = []
     while len(batches) < limit:
         (names,) = yield Commands([("ZREVRANGE", keys.BATCHES, len(batches), limit - 1)])

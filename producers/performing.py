@@ -58,6 +58,8 @@ async def make(redis: Redis, trip: Trip) -> Any:
 async def _make_once(redis: Redis, trip: Trip) -> Any:
     if isinstance(trip, Call):
         return await heeding_cancellation(trip.script.run(redis, trip.keys, trip.args))
+    if len(trip.commands) == 1:
+        return [await heeding_cancellation(redis.execute_command(*trip.commands[0]))]  # type: ignore[no-untyped-call]
     async with redis.pipeline(transaction=True) as pipe:
         for command in trip.commands:
             pipe.execute_command(*command)

@@ -50,7 +50,7 @@ class Rig:
     def settings(self, **changed: Any) -> WorkerSettings:
         """Default settings for this rig, with some changed."""
         values: dict[str, Any] = {
-            "exchange_url": self.double.url,
+            "exchange_url": changed.get("exchange_url") or self.double.url,
             "credentials": self.credentials,
             "pace_margin_percent": 0.0,
         }

@@ -58,6 +58,10 @@ class Applier:
         """Gives back what still waits for its slot; what is under way goes on to its end."""
         self._stopping.set()
 
+    def keep(self, claim: Claim) -> None:
+        """Renews a claim's lease though it is not attempted yet."""
+        self._heartbeat.hold(claim)
+
     async def apply(self, claim: Claim) -> Settled:
         """Attempts a claim and settles it; meanwhile its lease is renewed."""
         self._heartbeat.hold(claim)

@@ -50,7 +50,7 @@ end
 local function acquit(troubles, trouble, refused)
   for _, field in ipairs(redis.call('HKEYS', troubles)) do
     if string.sub(field, 1, #trouble + 1) == trouble .. ' ' then
-      redis.call('HDEL', refused, string.sub(field, #trouble + 2))
+      redis.pcall('HDEL', refused, string.sub(field, #trouble + 2))
     end
   end
 end

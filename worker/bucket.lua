@@ -85,7 +85,8 @@ function bucket.of(lane)
   one.faster_at = tonumber(state[9] or 0)
   one.n, one.tat = tonumber(state[1] or 0), tonumber(state[2] or 0)
   one.turn, one.hold = tonumber(state[3] or 0), tonumber(state[4] or 0)
-  one.ring, one.old_window = tonumber(state[5] or one.per_window), tonumber(state[6] or one.window)
+  one.ring = math.max(1, math.min(MOST_A_WINDOW, tonumber(state[5] or one.per_window)))   -- whoever wrote it
+  one.old_window = tonumber(state[6] or one.window)
   one.old_pace = tonumber(state[7] or one.pace)
   local window_end
   if one.ring ~= one.per_window or one.old_window ~= one.window then

@@ -4,7 +4,8 @@ claim: take the due heads.
 Goes through due lanes by due time, interactive ones first, with a share kept for bulk. A lane whose user has a slot
 within the look-ahead is claimed: the slot is taken from the user's bucket and from the egress's (see bucket.lua), and
 the lane's score becomes the end of its lease. A lane whose slot is further away, or that is paused, is put off. While
-the egress's breaker is open, one lane is claimed when it is time to probe, and no other until it is settled.
+the egress's breaker is open, one lane is claimed when it is time to probe, and no other until it is settled. A head that
+several workers lost is claimed alone, so that it is known what they died of.
 Atomic so that a slot is given once and a lane is never held by two.
 
 KEYS  1 schedule   2 bulk schedule   3 lanes   4 bell   5 egress   6 counts   7 paused   8 rates   9 egresses
@@ -32,6 +33,7 @@ local PAUSED_MS = 30000    -- a paused lane is looked at this often; resuming wa
 local SPARE_LANES = 32     -- lanes read beyond `most`, since some are only put off
 local NAME = '^[!-~]+$'    -- names are printable ASCII without spaces
 local LONGEST_ID = 128
+local ALONE = 3            -- lapses from which on a head is suspected of killing its workers
 local JOINS = '\168coalesce\195'   -- as the producers' codec.py writes it: msgpack
 
 local now, now_ms = bucket.now, math.floor(bucket.now / 1000)
@@ -105,7 +107,8 @@ local function count_in_flight(job_id)
   redis.call('HSETNX', batch_prefix .. batch_id, 'started', now_ms)
 end
 
--- Returns whether the scan may go on: false once the egress has no slot within the look-ahead.
+-- Returns whether the scan may go on: false once the egress has no slot within the look-ahead, "alone" where no other
+-- claim may be made together with the next or with the last one.
 local function claim(lane, promised, from)
   if not string.match(lane, NAME) then
     redis.call('ZREM', from, lane)
@@ -135,14 +138,15 @@ local function claim(lane, promised, from)
   end
   one.slot = math.max(one.slot, bucket.egress_slot())
   if one.slot > bucket.horizon then return false end
+  local head = head_prefix .. lane
+  local before = redis.call('HMGET', head, 'token', 'lapses', 'state', 'joins', 'solo')
+  local lapses = tonumber(before[2] or 0) + (before[1] and 1 or 0)
+  if lapses >= ALONE and #claims > 0 then return 'alone' end
   bucket.take(one)
   local lease_ends = math.ceil(one.slot / 1000) + lease_ms
   redis.call('ZADD', from, lease_ends, lane)
 
-  local head = head_prefix .. lane
-  local before = redis.call('HMGET', head, 'token', 'lapses', 'state', 'joins', 'solo')
-  local lapses = tonumber(before[2] or 0)
-  if before[1] then lapses = lapses + 1 else count_in_flight(job_id) end
+  if not before[1] then count_in_flight(job_id) end
   local joined = before[4] and not before[5] and joining(list, before[4]) or {}
   redis.call('HSET', head, 'token', token .. '.' .. (#claims + 1), 'lapses', lapses, 'held', 1 + #joined / 2,
     'lease', lease_ends)
@@ -152,7 +156,7 @@ local function claim(lane, promised, from)
   if bucket.open then
     redis.call('HSET', egress, 'probe', token .. '.' .. #claims, 'probe at', lease_ends * 1000)   -- if nobody settles it
   end
-  return true
+  return lapses < ALONE or 'alone'
 end
 
 local function due(key)   -- each lane is followed by its score
@@ -185,6 +189,10 @@ while #claims < most and (i < #first or j < #second) do
       wait = lease_ms * 1000
       break
     end
+  end
+  if go_on == 'alone' then
+    wait = wait or 0
+    break
   end
 end
 

@@ -31,6 +31,9 @@ LOOK_ANYWAY_S = 3
 GATHER_S = 0.005
 """With all hands full, freed ones are gathered for so long and then filled in one trip."""
 
+ALONE = 3
+"""As in claim.lua: from so many lapses on, a head is suspected of killing its workers."""
+
 STUMBLE_S = 1.0
 MOST_REPORTED = 1000
 
@@ -131,7 +134,10 @@ class Drain:
         self._due_at_s = math.inf  # what settles while the claim is under way may bring it forward
         claims = await patiently(lambda: self._claimer.claim(min(room, CLAIMS_A_TRIP)))
         for claim in claims.claims:
-            self._start(claim)
+            if claim.lapses >= ALONE:
+                await self._start_alone(claim)
+            else:
+                self._start(claim)
         self._report(claims.unreadable)
         if claims.next_due_s is not None:
             self._due_at_s = min(self._due_at_s, self._clock.monotonic() + claims.next_due_s)
@@ -159,6 +165,14 @@ class Drain:
         self._in_hand += 1
         self._stuck.discard(claim.lane)
         self._tasks[claim.token] = asyncio.create_task(self._attempt(claim), name=f"copytrade {claim.job_id}")
+
+    async def _start_alone(self, claim: Claim) -> None:
+        """Attempts what several workers were lost with, while nothing else is in hand: others must not die with it."""
+        self._applier.keep(claim)
+        while running := {task for task in self._tasks.values() if not task.done()}:
+            await asyncio.wait(running)
+        self._start(claim)
+        await asyncio.wait({self._tasks[claim.token]})
 
     async def _attempt(self, claim: Claim) -> None:
         try:

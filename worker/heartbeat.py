@@ -41,11 +41,12 @@ class Heartbeat:
     def hold(self, claim: Claim) -> None:
         """From now on its lease is renewed."""
         self._held[claim.token] = claim
-        self._until_s[claim.token] = claim.lease_until_s
+        self._until_s.setdefault(claim.token, claim.lease_until_s)
 
     def release(self, claim: Claim) -> None:
         """It is settled, or given up."""
-        del self._held[claim.token], self._until_s[claim.token]
+        self._held.pop(claim.token, None)
+        self._until_s.pop(claim.token, None)
 
     def lease_until_s(self, claim: Claim) -> float:
         """Until when the lane is surely this worker's, monotonic clock; the past if it was lost."""

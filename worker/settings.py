@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from producers.errors import SettingsError
+from producers.errors import InvalidId, SettingsError
+from producers.rules import check_id
 from producers.settings import Count, EnvironmentSettings, NotNegative, Positive, Text, variable
 from worker.credentials import Secret
 
@@ -70,6 +71,10 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
                 f"{variable('lease_s')}: must be at least {SLACK_S:g} s longer than "
                 f"{variable('request_timeout_s')} ({self.request_timeout_s:g}); got {self.lease_s:g}"
             )
+        try:
+            check_id(variable("egress"), self.egress)
+        except InvalidId as exc:
+            raise SettingsError(str(exc)) from None
         if self.max_tries < 0:
             raise SettingsError(f"{variable('max_tries')}: must be 0 (no bound) or more; got {self.max_tries}")
         if self.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):

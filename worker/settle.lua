@@ -159,8 +159,8 @@ local of_egress, happened = breaker.hear({
   trouble = trouble, unsent = reply_age < 0, counts = trouble ~= 'throttled' or was_alone,
   hold = tonumber(ARGV[11]) * 1000,
 })
-if mark == '-' then redis.call('HDEL', refused, user)
-elseif mark ~= '' and of_egress == 0 then redis.call('HSET', refused, user, mark) end
+if mark == '-' then redis.pcall('HDEL', refused, user)
+elseif mark ~= '' and of_egress == 0 then redis.pcall('HSET', refused, user, mark) end
 
 local function schedule_lane(earliest, on)
   local due = math.max(earliest, turn, hold)

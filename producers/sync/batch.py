@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Self
 
 from redis import Redis
 
@@ -18,7 +18,8 @@ from producers.progress import Progress
 from producers.progress import progress as where_it_is
 from producers.replaying import retry
 from producers.settings import ProducerSettings
-from producers.sync.performing import perform, reaching_redis, wait_for
+from producers.sync.performing import make, perform, reaching_redis, wait_for
+from producers.trips import Commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class ResultStream:
     def _news(self, cursor: str) -> None:
         """Returns when something was added after the cursor, or after a while."""
         batch_id = self._batch.batch_id
-        streams: dict[Any, Any] = {keys.RESULTS + batch_id: position_of(batch_id, cursor)}
+        position = position_of(batch_id, cursor)
+        news = ("XREAD", "COUNT", 1, "BLOCK", self._block_ms, "STREAMS", keys.RESULTS + batch_id, position)
         with reaching_redis(f"waiting for results of batch {batch_id}"):
-            self._batch._redis.xread(streams, count=1, block=self._block_ms)  # noqa: SLF001 - one concern
+            make(self._batch._redis, Commands([news]))  # noqa: SLF001 - one concern

@@ -15,6 +15,9 @@ from producers.performing import unavailable, wait_s_of
 from producers.repeating import Patience
 from producers.trips import Call, Plan, Trip
 
+RECONNECT_S = 0.2
+"""Pause before a lost subscription is renewed."""
+
 LOOK_AGAIN_S = 5.0
 """A waiter looks by itself this often, in case an announcement was lost with a connection."""
 
@@ -60,6 +63,8 @@ def _make_once(redis: Redis, trip: Trip) -> Any:
             return redis.execute_command("EVALSHA", trip.script.sha, len(trip.keys), *trip.keys, *trip.args)  # type: ignore[no-untyped-call]
         except NoScriptError:
             return redis.execute_command("EVAL", trip.script.text, len(trip.keys), *trip.keys, *trip.args)  # type: ignore[no-untyped-call]
+    if len(trip.commands) == 1:
+        return [redis.execute_command(*trip.commands[0])]  # type: ignore[no-untyped-call]
     with redis.pipeline(transaction=True) as pipe:
         for command in trip.commands:
             pipe.execute_command(*command)  # type: ignore[no-untyped-call]
@@ -79,7 +84,21 @@ def wait_for(redis: Redis, channel: str, look: Callable[[], T | None], timeout_s
     if found is not None or (timeout_s is not None and timeout_s <= 0):
         return found
     deadline_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
-    with reaching_redis(f"listening to {channel}"), redis.pubsub() as announcements:  # type: ignore[no-untyped-call]
+    while True:
+        try:
+            return _listen(redis, channel, look, deadline_s)
+        except RedisError as exc:
+            if not wait_s_of(redis):
+                raise unavailable(f"listening to {channel}", exc) from exc
+        time.sleep(RECONNECT_S)
+        found = look()  # which waits for a Redis that is away
+        if found is not None:
+            return found
+
+
+def _listen(redis: Redis, channel: str, look: Callable[[], T | None], deadline_s: float) -> T | None:
+    found = None
+    with redis.pubsub() as announcements:  # type: ignore[no-untyped-call]
         announcements.subscribe(channel)
         while found is None and time.monotonic() < deadline_s:
             # The confirmation of the subscription comes first, and what ended before it is looked up by then.

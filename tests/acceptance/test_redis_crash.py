@@ -16,7 +16,7 @@ from redis.exceptions import BusyLoadingError
 
 from ops.redis_server import Valkey, free_port
 from ops.stack import Stack, User, write_credentials
-from producers import Producer, ProducerSettings, QueueUnavailable
+from producers import JobNotFound, Producer, ProducerSettings, QueueUnavailable
 from producers.connection import open_redis
 from producers.sync import Producer as PlainProducer
 from tests.acceptance.conftest import WITHIN_S
@@ -175,6 +175,49 @@ def _assert_in_order(values: list[int], doubled: bool) -> None:
     assert firsts == list(range(1, BEFORE + MEANWHILE + 1))
     again = Counter(values)
     assert max(again.values()) <= (2 if doubled else 1), values
+
+
+async def test_a_machine_that_loses_its_last_moments_loses_no_more(server: Valkey, crashing: Stack) -> None:
+    """As when the power goes: the end of the append-only file is missing, cut in the middle of a command.
+
+    What was accepted in it is unknown, and may be given again. What was settled in it is sent again.
+    """
+    async with asyncio.timeout(WITHIN_S), Producer.connect(server.dsn, wait_s=30) as producer:
+        workers = await crashing.start_workers(2)
+        changes = [change(user, value=str(number)) for number in range(1, BEFORE + 1) for user in USERS]
+        jobs = (await producer.enqueue_many(changes)).jobs
+        await jobs[2 * len(USERS)].result()
+        written = _append_only_file(server).stat().st_size
+        late = change(USERS[0], value=str(BEFORE + 1))
+        await producer.enqueue(late, job_id="late")
+        await jobs[4 * len(USERS)].result()
+
+        await asyncio.to_thread(server.kill)
+        with _append_only_file(server).open("rb+") as file:
+            file.truncate(written + 9)
+        await asyncio.sleep(1.1)  # a machine takes longer to start: the last second's requests are over
+        await asyncio.to_thread(server.start)
+
+        with pytest.raises(JobNotFound):
+            await producer.job("late").result()
+        jobs.append(await producer.enqueue(late, job_id="late"))
+        results = await asyncio.gather(*(job.result() for job in jobs))
+        arrivals = [arrival for arrival in await crashing.arrivals() if arrival["user"]]
+        report = await crashing.report()
+
+    assert [worker.returncode for worker in workers] == [None, None]
+    assert all(result.applied for result in results)
+    sent = {user: [int(one["values"][0]) for one in arrivals if one["user"] == user] for user in USERS}
+    for user, values in sent.items():
+        assert list(dict.fromkeys(values)) == list(range(1, BEFORE + (2 if user == USERS[0] else 1)))
+        assert max(Counter(values).values()) <= 2
+    assert any(max(Counter(values).values()) == 2 for values in sent.values()), "settlements must have been lost"
+    assert max(user["peak_in_1s"] for user in report["users"].values()) <= 10
+
+
+def _append_only_file(server: Valkey) -> Path:
+    (path,) = (server.folder / "appendonlydir").glob("*.incr.aof")
+    return path
 
 
 async def test_producers_of_both_kinds_fail_at_once_and_say_what_to_repeat(server: Valkey) -> None:

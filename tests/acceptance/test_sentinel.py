@@ -140,10 +140,12 @@ async def test_a_wrong_password_is_named_and_not_shown(dsn: str, wrong: str) -> 
 
 @pytest.mark.usefixtures("operator")
 async def test_sentinels_may_speak_tls_while_the_servers_do_not(watched: Watched, dsn: str, tmp_path: Path) -> None:
-    """With a private authority, for producers of both kinds; the certificate is checked."""
+    """With a private authority, for producers of both kinds; the certificate is checked. And with a narrow user."""
     authority = Authority.new(tmp_path)
     async with asyncio.timeout(WITHIN_S), relay(watched.sentinels[1].port, authority.context("localhost")) as between:
-        secured = dsn.replace(watched.hosts, f"localhost:{between.port}") + "&sentinel_tls=true"
+        secured = (
+            dsn.replace(watched.hosts, f"localhost:{between.port}") + "&sentinel_tls=true&sentinel_username=watcher"
+        )
         trusting = f"{secured}&ssl_ca_certs={authority.path}"
         async with Producer.connect(trusting) as producer:
             assert await producer.paused() == []

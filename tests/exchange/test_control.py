@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import aiohttp
@@ -39,6 +40,41 @@ async def test_the_double_can_be_steered_from_another_process(
     assert double.ledger.report().arrivals == 0
 
 
+async def test_keys_can_be_replaced_while_it_runs(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:
+    """Old ones are unknown from then on; what was kept for their user is still there."""
+    await put(client, double)
+    kept = double.exchange.settings_of("1001")
+    text = '[users.1001]\napi_key = "another"\nsecret_key = "s"\npassphrase = "p"\n'
+    async with client.post(f"{double.url}/_double/accounts", data=text) as response:
+        assert response.status == 200
+    await put(client, double, value="2")
+
+    assert [arrival.code for arrival in double.ledger.arrivals] == ["00000", "40037"]
+    assert double.exchange.settings_of("1001") == kept
+
+
+async def test_it_can_be_away_for_a_while(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:
+    """Connections are refused, not only ended; then it is back where it was."""
+    url = double.url
+    async with client.post(f"{url}/_double/away", json={"ms": 400}) as response:
+        assert response.status == 200
+    refused = 0
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                async with client.get(f"{url}/_double/report") as response:
+                    assert response.status == 200
+            except aiohttp.ClientConnectorError:
+                refused += 1
+            else:
+                if refused:
+                    break
+            await asyncio.sleep(0.01)
+
+    assert refused > 0
+    assert double.url == url
+
+
 @pytest.mark.parametrize(
     ("method", "path", "content", "status"),
     [
@@ -46,6 +82,9 @@ async def test_the_double_can_be_steered_from_another_process(
         ("POST", "faults", b"[", 400),
         ("POST", "faults", b'[{"kind": "http_418"}]', 400),
         ("POST", "clock", b'{"skew": 1}', 400),
+        ("POST", "accounts", b"[users]", 400),
+        ("POST", "accounts", b"\xff", 400),
+        ("POST", "away", b'{"s": 1}', 400),
     ],
 )
 async def test_a_control_request_that_makes_no_sense_is_told_so(

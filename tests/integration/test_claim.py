@@ -137,6 +137,24 @@ async def test_a_lapsed_lease_is_claimed_again_and_counted(timed: Lanes, clock: 
     assert len(tokens) == 4
 
 
+async def test_heads_that_three_workers_lost_are_claimed_one_by_one(timed: Lanes, clock: ManualClock) -> None:
+    """Each alone, so that what kills workers is found, and what died with it is not taken for it."""
+    await timed.submit(*((f"j{n}", change(str(n))) for n in range(5)))
+    for _ in range(3):
+        assert len(await timed.claim()) == 5
+        clock.advance(DEFAULTS.lease_s + 1)
+    await timed.submit(("new", change("9")))
+
+    rounds = []
+    while claims := await timed.claims():
+        if not claims.claims:
+            break
+        rounds.append([claim.job_id for claim in claims.claims])
+
+    assert [len(one) for one in rounds] == [1] * 6
+    assert sorted(job_id for one in rounds for job_id in one) == ["j0", "j1", "j2", "j3", "j4", "new"]
+
+
 async def test_a_settled_attempt_ends_the_count_of_lapses(timed: Lanes, clock: ManualClock) -> None:
     """Only workers lost in a row make a change suspicious."""
     await timed.submit(("j1", change()))

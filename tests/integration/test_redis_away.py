@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from ops.redis_server import Valkey, free_port
-from producers import Cancellation, Outcome, Producer, ProducerSettings, QueueUnavailable, jobs, keys
+from producers import (
+    Batch,
+    Cancellation,
+    JobResult,
+    Outcome,
+    Producer,
+    ProducerSettings,
+    QueueUnavailable,
+    jobs,
+    keys,
+)
 from producers.connection import open_redis
 from producers.pools import Demoted
 from producers.sync import Producer as PlainProducer
 from tests.changes import change, numbered
+from tests.lanes import Lanes
 from tests.relays import Relay, relay
 
 QUICK = ProducerSettings(redis_timeout_s=0.5)
@@ -179,3 +191,39 @@ async def test_a_server_that_became_a_replica_is_left(server: Valkey, looking: R
         assert isinstance(caught.value.__cause__, Demoted)
         assert await producer._redis.client_id() != before
         await producer.enqueue(change())
+
+
+@pytest.mark.parametrize("kind", ["asynchronous", "synchronous"])
+async def test_readers_of_results_wait_through_a_restart(server: Valkey, looking: Redis, kind: str) -> None:
+    """Of one change and of a batch, by announcement and by stream: nobody is told of it, nothing is given twice."""
+    lanes = Lanes(looking)
+    async with Producer.connect(server.dsn, QUICK) as filling:
+        batch = await filling.fan_out([change(str(user)) for user in range(1001, 1005)], batch_id="b")
+        one = await filling.enqueue(change("1009"))
+    async with Producer.connect(server.dsn, QUICK, wait_s=30) as producer:
+        with PlainProducer.connect(server.dsn, QUICK, wait_s=30) as plain:
+            if kind == "asynchronous":
+                results: Awaitable[Any] = asyncio.ensure_future(_all_of(producer.batch(batch.batch_id)))
+                result: Awaitable[Any] = asyncio.ensure_future(producer.job(one.job_id).result())
+            else:
+                results = asyncio.ensure_future(asyncio.to_thread(lambda: list(plain.batch(batch.batch_id).results())))
+                result = asyncio.ensure_future(asyncio.to_thread(plain.job(one.job_id).result))
+            claims = await lanes.claim()
+            for claim in claims[:2]:
+                await lanes.done(claim, user_id=claim.lane.partition(":")[0])
+            await asyncio.sleep(0.3)
+            await asyncio.to_thread(server.stop)
+            await asyncio.sleep(0.7)
+            await asyncio.to_thread(server.start)
+            for claim in claims[2:]:
+                await lanes.done(claim, user_id=claim.lane.partition(":")[0])
+            async with asyncio.timeout(30):
+                got = [one.user_id for one in await results]
+                applied = (await result).applied
+
+    assert sorted(got) == ["1001", "1002", "1003", "1004"]
+    assert applied
+
+
+async def _all_of(batch: Batch) -> list[JobResult]:
+    return [result async for result in batch.results()]

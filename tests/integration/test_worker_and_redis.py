@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from arq.connections import ArqRedis
+from redis.exceptions import BusyLoadingError, NoPermissionError, OutOfMemoryError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from producers import keys
@@ -18,7 +19,7 @@ from producers.codec import deserialize, serialize
 from producers.connection import open_redis
 from tests.changes import change
 from tests.workers import ARQ_CLOSES_OLD_STYLE, rig_on
-from worker import lane_worker
+from worker import lane_worker, patience
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
 
@@ -108,3 +109,30 @@ async def test_a_cancellation_that_redis_py_swallows_does_not_keep_the_worker_fr
         finally:
             await worker.close()
             await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_an_outage_of_hours_does_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tries 1, 2, 4, 8 and 16 are told, each as what it is, and that it is over."""
+    monkeypatch.setattr(patience, "LONGEST_PAUSE_S", 0.001)
+    errors: list[Exception] = [RedisConnectionError("gone")] * 3 + [NoPermissionError("no right")] * 4
+    errors += [BusyLoadingError("loading")] * 8 + [OutOfMemoryError("full")] * 2
+
+    async def ask() -> str:
+        if errors:
+            raise errors.pop(0)
+        return "answer"
+
+    with caplog.at_level("INFO", logger="worker.redis"):
+        assert await patience.patiently(ask) == "answer"
+
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.partition(" (")[0] for line in lines] == [
+        "Redis does not answer",
+        "Redis does not answer",
+        "Redis's ACL does not let this worker do that, ops/redis.acl shows what it needs",
+        "Redis does not answer",
+        "Redis refuses",
+        "Redis answers again, at try 18",
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -30,11 +31,8 @@ settings.register_profile(
 
 settings.load_profile("properties")
 
-
-@pytest.fixture(scope="package", autouse=True)
-def _leave_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What hypothesis keeps on disk does not lie in the tree."""
-    set_hypothesis_home_dir(tmp_path_factory.mktemp("hypothesis"))
+_kept = tempfile.TemporaryDirectory(prefix="hypothesis")  # not in the tree
+set_hypothesis_home_dir(_kept.name)
 
 
 @pytest.fixture(scope="package")

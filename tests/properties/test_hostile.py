@@ -30,7 +30,7 @@ spoilt_keys = st.sampled_from(
 )
 head_fields = st.sampled_from(
     ("token", "lapses", "held", "lease", "earliest", "state", "joins", "solo", "urgent", "n", "tat", "turn", "hold", "0",
-     "ring", "window", "pace", "slow", "faster at", "created", "total", "1", "2")
+     "window", "pace", "slow", "faster at", "created", "total", "1", "2")
 )  # fmt: skip
 writes = st.one_of(
     st.tuples(st.just("SET"), spoilt_keys, garbage),

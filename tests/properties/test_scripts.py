@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
+import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
@@ -16,11 +18,11 @@ from producers.jobs import Cancellation
 from producers.performing import perform
 from producers.submission import Submission, Terms, submit
 from tests.changes import setting
-from tests.properties import patience
+from tests.properties import invariants, patience
 from tests.properties.invariants import LASTING
 from tests.properties.model import LANE_LIMIT, Batch
 from tests.properties.timed_redis import TimedRedis
-from tests.properties.world import EGRESSES, RESULT_TTL_S, World
+from tests.properties.world import EGRESSES, LEASE_US, RESULT_TTL_S, World
 
 USERS, TRADERS, SYMBOLS = ("1", "1:2", "3", "4", "5", "6"), ("a", "b:c"), ("A", "B", "C")
 BATCHES = ("x", "y")
@@ -37,10 +39,18 @@ a_change = st.builds(
     lambda user, trader, symbols: SettingsChange(
         user_id=user, trader_id=trader, settings=[setting(symbol=symbol) for symbol in symbols]
     ),
-    st.sampled_from(USERS),
+    st.sampled_from((*USERS, "1", "1", "1", "1:2", "1:2")),  # some have more to do than others
     st.sampled_from(TRADERS),
     st.lists(st.sampled_from(SYMBOLS), min_size=1, max_size=2, unique=True),
 )
+some_changes = st.lists(a_change, min_size=1, max_size=6)
+
+
+def to_everybody(change: SettingsChange) -> list[tuple[int, SettingsChange]]:
+    """A fan-out."""
+    return [(20 + number, msgspec.structs.replace(change, user_id=user)) for number, user in enumerate(USERS)]
+
+
 a_ttl_ms = st.sampled_from((3_600_000, 3_600_000, 20_000, 500))
 a_worker = st.integers(0, len(EGRESSES) - 1)
 a_scope = st.sampled_from(
@@ -55,13 +65,15 @@ class Queue(RuleBasedStateMachine):
 
     redis: TimedRedis
     loop: asyncio.AbstractEventLoop
+    seen: Counter[str]
 
-    @initialize()
-    def begin(self) -> None:
-        """An empty queue."""
-        self.world = World(self.redis, self.loop)
+    @initialize(changes=some_changes, bulk=st.booleans(), coalesce=st.booleans())
+    def begin(self, changes: list[SettingsChange], *, bulk: bool, coalesce: bool) -> None:
+        """A queue with something in it."""
+        self.world = World(self.redis, self.loop, self.seen)
         self.model = self.world.model
         self.known: list[str] = []
+        self.enqueue(changes, bulk=bulk, coalesce=coalesce, ttl=3_600_000)
 
     # --- producers ---
 
@@ -72,7 +84,7 @@ class Queue(RuleBasedStateMachine):
         _, *verdicts = world.do(call.script.run(self.redis, call.keys, call.args))
         return verdicts
 
-    @rule(changes=st.lists(a_change, min_size=1, max_size=4), bulk=st.booleans(), coalesce=st.booleans(), ttl=a_ttl_ms)
+    @rule(changes=some_changes, bulk=st.booleans(), coalesce=st.booleans(), ttl=a_ttl_ms)
     def enqueue(self, changes: list[SettingsChange], *, bulk: bool, coalesce: bool, ttl: int) -> None:
         """Changes of their own."""
         named = [(f"j{next(self.world.numbers)}", change) for change in changes]
@@ -98,7 +110,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule(
         batch_id=st.sampled_from(BATCHES),
-        chunk=st.lists(st.tuples(st.integers(0, 12), a_change), min_size=1, max_size=5),
+        chunk=st.lists(st.tuples(st.integers(0, 12), a_change), min_size=1, max_size=5) | st.builds(to_everybody, a_change),
         bulk=st.booleans(),
         coalesce=st.booleans(),
         ttl=a_ttl_ms,
@@ -114,9 +126,11 @@ class Queue(RuleBasedStateMachine):
         assert self._submit(named, Terms(LANE_LIMIT, priority, coalesce, batch_id, "changes"), ttl) == expected
         self.world.after()
 
-    @rule(batch_id=st.sampled_from(BATCHES), short=st.integers(0, 1))
-    def seal(self, batch_id: str, short: int) -> None:
+    @precondition(lambda self: self.model.batches)
+    @rule(data=st.data(), short=st.integers(0, 1))
+    def seal(self, data: st.DataObject, short: int) -> None:
         """A batch's producer has no more."""
+        batch_id = data.draw(st.sampled_from(BATCHES))
         batch = self.model.batches.setdefault(batch_id, Batch())
         batch.is_sealed, batch.is_short = True, short > 0
         terms = Terms(LANE_LIMIT, batch_id=batch_id, content="changes")
@@ -125,12 +139,14 @@ class Queue(RuleBasedStateMachine):
         )
         self.world.after()
 
+    @precondition(lambda self: invariants.named(self.world.dump, keys.LETTER))
     @rule(data=st.data())
     def replay(self, data: st.DataObject) -> None:
         """Dead letters are sent again."""
         world, chosen = self.world, data.draw(st.sampled_from([{"everything": True}, {"batch_id": "x"}, {"user_id": "1"}]))
         letters = {letter.job_id: letter for letter in world.do(self._letters())}
         report = world.do(world.producer.dead.replay(**chosen))  # type: ignore[arg-type]
+        world.seen["replayed"] += len(report.replayed)
         for old, new in report.replayed:
             change = letters[old].change
             assert change is not None
@@ -145,31 +161,52 @@ class Queue(RuleBasedStateMachine):
 
     # --- workers ---
 
+    @precondition(lambda self: self.model.queued)
     @rule(worker=a_worker, most=st.integers(1, 6))
     def claim(self, worker: int, most: int) -> None:
         """A worker asks for work."""
         self.world.claim(self.world.workers[worker], most)
 
     @precondition(lambda self: any(worker.in_hand for worker in self.world.workers))
-    @rule(data=st.data(), verdict=st.sampled_from(VERDICTS), lag_ms=st.sampled_from((0, 3, 300, 3_000)))
-    def settle(self, data: st.DataObject, verdict: str, lag_ms: int) -> None:
-        """A request ends, and is settled."""
+    @rule(
+        data=st.data(),
+        verdicts=st.lists(st.sampled_from(VERDICTS), min_size=1, max_size=6),
+        lag_ms=st.sampled_from((0, 3, 300, 3_000)),
+    )
+    def settle(self, data: st.DataObject, verdicts: list[str], lag_ms: int) -> None:
+        """Requests of a worker end, in some order, and are settled."""
         worker = data.draw(st.sampled_from([worker for worker in self.world.workers if worker.in_hand]))
-        number = data.draw(st.integers(0, len(worker.in_hand) - 1))
-        up_ms, down_ms = (data.draw(st.sampled_from((*WAYS_MS[worker.egress], 2_000))) for _ in range(2))
-        self.world.settle(worker, number, verdict, up_ms=up_ms, down_ms=down_ms, lag_ms=lag_ms)
+        for verdict in verdicts[: len(worker.in_hand)]:
+            number = data.draw(st.integers(0, len(worker.in_hand) - 1))
+            up_ms, down_ms = (data.draw(st.sampled_from((*WAYS_MS[worker.egress], 2_000))) for _ in range(2))
+            self.world.settle(worker, number, verdict, up_ms=up_ms, down_ms=down_ms, lag_ms=lag_ms)
 
+    @precondition(lambda self: any(worker.in_hand for worker in self.world.workers))
+    @rule(data=st.data(), verdict=st.sampled_from(VERDICTS), other=a_worker)
+    def stall(self, data: st.DataObject, verdict: str, other: int) -> None:
+        """A worker stands still until its leases are over, and settles when others have claimed."""
+        stalled = data.draw(st.sampled_from([worker for worker in self.world.workers if worker.in_hand]))
+        self.world.wait_until_us(self.world.clock.now_us + LEASE_US + 1_000_000)
+        self.world.claim(self.world.workers[other], 6)
+        self.world.beat(stalled)
+        if stalled.in_hand:
+            self.world.settle(stalled, 0, verdict, up_ms=10, down_ms=10, lag_ms=0)
+
+    @precondition(lambda self: any(worker.in_hand for worker in self.world.workers))
     @rule(worker=a_worker, arrives=st.booleans())
     def die(self, worker: int, *, arrives: bool) -> None:
         """A worker is gone with all that it had in hand."""
         self.world.lose(self.world.workers[worker], arrives=arrives)
 
-    @rule(worker=a_worker)
-    def beat(self, worker: int) -> None:
+    @precondition(lambda self: any(worker.in_hand for worker in self.world.workers))
+    @rule(worker=a_worker, seconds=st.sampled_from((0, 3, 8)))
+    def beat(self, worker: int, seconds: float) -> None:
         """A worker's heartbeat."""
+        self.world.wait_until_us(self.world.clock.now_us + seconds * 1_000_000)
         self.world.beat(self.world.workers[worker])
 
-    @rule(worker=a_worker, verdict=st.sampled_from(VERDICTS), rounds=st.integers(1, 4))
+    @precondition(lambda self: self.model.queued)
+    @rule(worker=a_worker, verdict=st.sampled_from(VERDICTS), rounds=st.integers(1, 5))
     def work(self, worker: int, verdict: str, rounds: int) -> None:
         """A worker goes round, and all its requests end alike: good weather, or an outage."""
         busy = self.world.workers[worker]
@@ -177,38 +214,39 @@ class Queue(RuleBasedStateMachine):
             self.world.claim(busy, 6)
             while busy.in_hand:
                 self.world.settle(busy, 0, verdict, up_ms=10, down_ms=10, lag_ms=0)
+            self.world.wait_until_us(self.world.clock.now_us + 300_000)
 
-    @rule(user=st.sampled_from(USERS))
-    def replace_keys(self, user: str) -> None:
-        """A user has other credentials from now on."""
-        self.world.keys[keys.escape(user)] += 1
 
     # --- operators ---
 
     @precondition(lambda self: self.known)
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
-        """A change is taken back."""
-        job_id = data.draw(st.sampled_from(self.known))
-        found = self.world.do(self.world.producer.job(job_id).cancel())
-        self._cancelled([job_id], found)
-        if job_id not in self.model.lane_of and found not in (Cancellation.CANCELLED,):
-            has_result = keys.RESULT + job_id in self.world.dump
-            assert found is (Cancellation.ENDED if has_result else Cancellation.NOT_FOUND)
+    @rule(data=st.data(), what=st.sampled_from(("change", "change", "change", "user", "batch")))
+    def take_back(self, data: st.DataObject, what: str) -> None:
+        """A change, all of a user, or a batch."""
+        match what:
+            case "change":
+                self._cancel(data.draw(st.sampled_from(self.known)))
+            case "user":
+                self._cancel_user(data.draw(st.sampled_from(USERS)))
+            case "batch":
+                self._cancel_batch(data.draw(st.sampled_from(BATCHES)))
         self.world.after()
 
-    @rule(user=st.sampled_from(USERS))
-    def cancel_user(self, user: str) -> None:
-        """All that is queued of a user is taken back."""
+    def _cancel(self, job_id: str) -> None:
+        was_queued = job_id in self.model.lane_of
+        found = self.world.do(self.world.producer.job(job_id).cancel())
+        self._cancelled([job_id], found)
+        if not was_queued:
+            has_result = keys.RESULT + job_id in self.world.dump
+            assert found is (Cancellation.ENDED if has_result else Cancellation.NOT_FOUND)
+
+    def _cancel_user(self, user: str) -> None:
         of_user = [job_id for job_id, lane in self.model.lane_of.items() if keys.parties(lane)[0] == user]
         report = self.world.do(self.world.producer.cancel_user(user))
         assert report.cancelled + report.in_flight == len(of_user)
         self._cancelled(of_user)
-        self.world.after()
 
-    @rule(batch_id=st.sampled_from(BATCHES))
-    def cancel_batch(self, batch_id: str) -> None:
-        """A batch is taken back."""
+    def _cancel_batch(self, batch_id: str) -> None:
         try:
             self.world.do(self.world.producer.batch(batch_id).cancel())
         except BatchNotFound:
@@ -217,7 +255,6 @@ class Queue(RuleBasedStateMachine):
         batch = self.model.batches[batch_id]
         batch.is_sealed = batch.is_cancelled = True
         self._cancelled([job_id for job_id in self.model.lane_of if job_id in batch.members])
-        self.world.after()
 
     def _cancelled(self, job_ids: list[str], found: Cancellation | None = None) -> None:
         """What is queued ends; what is in flight does not."""
@@ -228,23 +265,25 @@ class Queue(RuleBasedStateMachine):
                 if not in_flight:
                     self.model.end(job_id, "cancelled")
 
-    @rule(scope=a_scope)
-    def pause(self, scope: dict[str, Any]) -> None:
-        """Something is paused."""
-        self.world.do(self.world.producer.pause(**scope))
-
-    @rule(scope=a_scope)
-    def resume(self, scope: dict[str, Any]) -> None:
-        """Something is let go."""
-        self.world.do(self.world.producer.resume(**scope))
+    @rule(scope=a_scope, back=st.booleans())
+    def pause(self, scope: dict[str, Any], *, back: bool) -> None:
+        """Something is paused, or let go."""
+        self.world.do(self.world.producer.resume(**scope) if back else self.world.producer.pause(**scope))
         self.world.after()
 
     @rule(user=st.sampled_from(USERS), rate=st.sampled_from((None, 0.1, 0.5, 2.5, 20)))
     def limit_user(self, user: str, rate: float | None) -> None:
-        """A user gets a rate of its own."""
+        """A user gets a rate of its own, or the workers'; or other keys."""
         self.world.do(self.world.producer.limit_user(user, rate))
         self.world.rates[keys.escape(user)] = rate or 10.0
         self.world.after()
+
+    @precondition(lambda self: keys.REFUSED in self.world.dump)
+    @rule(data=st.data())
+    def replace_keys(self, data: st.DataObject) -> None:
+        """A user whose keys were refused has others from now on."""
+        refused = sorted(user.decode() for user in invariants.value(self.world.dump, keys.REFUSED, {}))
+        self.world.keys[data.draw(st.sampled_from(refused))] += 1
 
     # --- clocks ---
 
@@ -270,7 +309,7 @@ class Queue(RuleBasedStateMachine):
 
     def _finish(self) -> None:
         for pause in self.world.do(self.world.producer.paused()):
-            self.resume({"everything": True} if pause.kind == "everything" else _scope(pause.kind, pause.name))
+            self.pause({"everything": True} if pause.kind == "everything" else _scope(pause.kind, pause.name), back=True)
         for user in USERS:
             if keys.escape(user) in self.world.rates:
                 self.limit_user(user, None)
@@ -308,6 +347,9 @@ def test_invariants_hold_whatever_is_done_in_whatever_order(
     timed_redis: TimedRedis, loop: asyncio.AbstractEventLoop
 ) -> None:
     """Covered, paced, ordered, fenced, one result each, bounded: after every step."""
-    queue = type("Queue", (Queue,), {"redis": timed_redis, "loop": loop})
+    seen: Counter[str] = Counter()
+    queue = type("Queue", (Queue,), {"redis": timed_redis, "loop": loop, "seen": seen})
 
     run_state_machine_as_test(queue, settings=settings(stateful_step_count=40))
+
+    print(seen)

@@ -48,8 +48,8 @@ class Worker:
 class World:
     """Everything there is."""
 
-    def __init__(self, redis: TimedRedis, loop: asyncio.AbstractEventLoop) -> None:
-        self.redis, self.loop = redis, loop
+    def __init__(self, redis: TimedRedis, loop: asyncio.AbstractEventLoop, seen: Counter[str]) -> None:
+        self.redis, self.loop, self.seen = redis, loop, seen
         self.clock = ManualClock()
         self.step_us = 0
         self.latest_us = 0
@@ -78,6 +78,7 @@ class World:
 
     def close(self) -> None:
         """Its connections are given back."""
+        self.seen.update({f"ended {outcome}": number for outcome, number in self.model.outcomes.items()})
         self.do(self.listener.aclose())  # type: ignore[no-untyped-call]
 
     def do(self, coroutine: Awaitable[T]) -> T:
@@ -131,6 +132,9 @@ class World:
             assert (claim.trust is Trust.PROBE) == (probing == 1)
             worker.in_hand.append((claim, request))
             worker.heartbeat.hold(claim)
+            self.seen["claimed again after a lapsed lease"] += claim.lapses > 0
+            self.seen["probed"] += claim.trust is Trust.PROBE
+            self.seen["offered to join"] += bool(claim.joining)
             self.requests.append(request)
         if claims.claims:
             self.after()
@@ -151,6 +155,8 @@ class World:
             until_s = worker.heartbeat.lease_until_s(claim)
             if until_s != before[claim.token]:
                 assert (until_s > 0) == self.model.holds(claim), "a lease is renewed by whom the lane belongs to"
+                self.seen["renewed"] += until_s > 0
+                self.seen["not renewed"] += until_s < 0
                 if until_s > 0:
                     held = self.model.held[claim.lane]
                     held.until_us = max(held.until_us, self.now_us + LEASE_US)
@@ -171,6 +177,9 @@ class World:
         before = self.dump
         settled = self.do(worker.lanes.settler.settle(settlement))
         assert settled.fenced == (not self.model.holds(claim))
+        self.seen["fenced"] += settled.fenced
+        self.seen["ended in a group"] += settled.ended > 1
+        self.seen["spared"] += settlement.result is not None and not settled.fenced and not settled.ended
         if settled.fenced:
             self._assert_unchanged(claim, before)
         else:
@@ -191,6 +200,7 @@ class World:
         ready = examine(claim, claim.redis_ms(sent_s))
         ended = ready if isinstance(ready, Settlement) else stopped(ready, self._fingerprint(claim), self.now_ms)
         if isinstance(ready, Settlement) or ended is not None:
+            self.seen["ended by its refused keys"] += not isinstance(ready, Settlement)
             self.requests.remove(request)
             return ended or give_back(claim)
         attempt = Attempt(
@@ -235,6 +245,7 @@ class World:
         done, complete = self.do(self._news())
         self.model.tell(done)
         assert Counter(done) == self.model.ended - self._told, "the end of each change is told once"
+        self.seen["a batch was complete"] += len(complete)
         assert complete == self.model.newly_complete(), "a batch's completion is told once"
         self._told += Counter(done)
         assert {keys.RESULT + job_id for job_id in done} <= self.dump.keys()

@@ -89,15 +89,17 @@ def broken(seen: Evidence) -> set[str]:
     return {verdict.promise for verdict in judge(seen) if not verdict.holds}
 
 
-def with_change(seen: Evidence, number: int, **changed: Any) -> None:
+def with_change(seen: Evidence, number: int, **changed: Any) -> Evidence:
     """Something else is known of the n-th change."""
     seen.changes[f"c{number}"] = replace(seen.changes[f"c{number}"], **changed)
+    return seen
 
 
-def with_result(seen: Evidence, number: int, outcome: Outcome, **changed: Any) -> None:
+def with_result(seen: Evidence, number: int, outcome: Outcome, **changed: Any) -> Evidence:
     """The n-th change ended otherwise, and the counters say so."""
     seen.results[f"c{number}"] = ended(number, outcome, **changed)
     seen.counted = {"applied": 4, str(outcome): 1} if outcome is not Outcome.APPLIED else {"applied": 5}
+    return seen
 
 
 def with_batch(seen: Evidence, **changed: Any) -> None:
@@ -206,7 +208,7 @@ DOCTORED: dict[str, tuple[str, Doctoring]] = {
     ),
     "a change overtook an earlier one": (
         "lanes kept their order",
-        lambda e: (setattr(e.arrivals[0], "values", ("2",)), setattr(e.arrivals[1], "values", ("1",))),
+        lambda e: e.arrivals.__setitem__(slice(0, 2), [arrival(2, 11), arrival(1, 12)]),
     ),
     "two requests of a lane at once": (
         "one request of a lane at a time",

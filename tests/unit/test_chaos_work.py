@@ -12,11 +12,6 @@ from producers.rules import MAX_ID_CHARS, check
 SECONDS = 60
 
 
-def all_steps() -> list[list[object]]:
-    """Every step of every producer of a run."""
-    return [[step(1, producer, number) for number in range(steps(SECONDS))] for producer in range(PRODUCERS)]
-
-
 def test_a_step_is_the_same_whenever_it_is_asked_for() -> None:
     """A producer that was killed goes on with the very same changes and IDs."""
     assert step(5, 2, 40) == step(5, 2, 40)

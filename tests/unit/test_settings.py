@@ -84,11 +84,14 @@ def test_what_is_no_number_within_bounds_is_refused_with_one_line_that_names_the
     assert text in message
 
 
+MAY_BE_ZERO = ("pace_margin_percent", "max_tries", "redis_wait_s")
+
+
 @pytest.mark.parametrize(
-    ("side", "name"), [(side, name) for side, name in NUMBERS if name not in ("pace_margin_percent", "max_tries")]
+    ("side", "name"), [(side, name) for side, name in NUMBERS if name not in MAY_BE_ZERO]
 )
 def test_nothing_that_must_be_positive_may_be_zero(side: type[EnvironmentSettings], name: str) -> None:
-    """A margin of 0 and no bound on tries are the exceptions."""
+    """A margin of 0, no bound on tries and no waiting for Redis are the exceptions."""
     assert refusal(side, {variable(name): "0"}).startswith(f"{variable(name)}: ")
 
 
@@ -109,6 +112,7 @@ def test_infinity_is_no_number_of_seconds_or_requests(side: type[EnvironmentSett
         ({"MAX_TRIES": "-1"}, "COPYTRADE_MAX_TRIES: must be 0 (no bound) or more; got -1"),
         ({"LOG_LEVEL": "LOUD"}, "COPYTRADE_LOG_LEVEL: must be DEBUG, INFO, WARNING or ERROR; got 'LOUD'"),
         ({"LOG_FORMAT": "xml"}, "COPYTRADE_LOG_FORMAT: must be console or json; got 'xml'"),
+        ({"EGRESS": "north west"}, "COPYTRADE_EGRESS: must be 1 to 128 printable ASCII characters without spaces"),
         ({"EXCHANGE_URL": "ftp://x"}, "COPYTRADE_EXCHANGE_URL: must start with http:// or https://"),
         ({"MAX_JOBS": "1.5"}, "COPYTRADE_MAX_JOBS: expected `int`; got '1.5'"),
     ],

@@ -1,0 +1,28 @@
+"""A source of credentials that kills the worker that asks for one user's: a stand-in for any change that does."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from worker.credentials import Credentials, CredentialStore, Secret
+from worker.settings import WorkerSettings
+
+DEADLY = "1013"
+"""The user whose changes are deadly."""
+
+
+class Deadly:
+    """Knows everybody by the keys that `ops.stack` writes."""
+
+    async def get(self, user_id: str) -> Credentials:
+        """As a source of credentials."""
+        if user_id == DEADLY:
+            os.kill(os.getpid(), signal.SIGKILL)
+        api_key, secret_key, passphrase = (Secret(f"{kind}-{user_id}") for kind in ("key", "secret", "pass"))
+        return Credentials(user_id=user_id, api_key=api_key, secret_key=secret_key, passphrase=passphrase)
+
+
+def source(_settings: WorkerSettings) -> CredentialStore:
+    """What COPYTRADE_CREDENTIALS=python:tests.acceptance.deadly_source:source names."""
+    return Deadly()

@@ -1,0 +1,87 @@
+"""A chaos run as a developer starts it, in the shortest size that means something."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+import msgspec
+
+from ops.chaos.schedule import PER_MINUTE
+from ops.stack import stop
+
+TOP = Path(__file__).parents[2]
+PATIENCE_S = 240
+
+
+async def chaos(*options: str) -> asyncio.subprocess.Process:
+    """Starts a run."""
+    command = (sys.executable, "-m", "ops.chaos", *options)
+    return await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, cwd=TOP)
+
+
+def running() -> set[int]:
+    """All processes."""
+    return {int(path.name) for path in Path("/proc").glob("[0-9]*")}
+
+
+def children_of(parent: int) -> set[int]:
+    """The processes that a process started and that still run."""
+    found = set()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            number, _, rest = status.read_text().partition(" (")
+        except OSError:  # it has ended meanwhile
+            continue
+        state, its_parent = rest.rpartition(") ")[2].split()[:2]
+        if int(its_parent) == parent and state != "Z":
+            found.add(int(number))
+    return found
+
+
+async def test_nothing_is_lost_whatever_dies() -> None:
+    """Every kind of event at least once; four ledgers agree in the end."""
+    run = await chaos("--seconds", "8", "--seed", "4", "--json")
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            written, told = await run.communicate()
+    finally:
+        await stop(run)
+    seen = msgspec.json.decode(written)
+
+    broken = {promise: violations for promise, violations in seen["verdicts"].items() if violations}
+    assert broken == {}
+    assert set(seen["events"]) == set(PER_MINUTE), told.decode()
+    assert (run.returncode, seen["holds"], seen["violations"]) == (0, True, 0)
+
+
+async def test_an_interrupted_run_stops_all_that_it_started() -> None:
+    """Valkey, the exchange, workers and producers; those that stand still, too."""
+    run = await chaos("--seconds", "60", "--seed", "1")
+    assert run.stderr is not None
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            async for line in run.stderr:
+                if b"stall worker" in line:
+                    break
+            started = children_of(run.pid)
+            run.send_signal(signal.SIGINT)
+            await run.communicate()
+    finally:
+        await stop(run)
+
+    assert run.returncode == 130
+    assert len(started) >= 5
+    assert not started & running()
+
+
+async def test_a_length_that_shows_nothing_is_refused() -> None:
+    """One line says what it may be."""
+    run = await chaos("--seconds", "1")
+    written, told = await run.communicate()
+
+    assert (run.returncode, written) == (2, b"")
+    assert b"--seconds must be from 8 to 3600; got 1" in told
