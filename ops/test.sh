@@ -10,4 +10,5 @@ bin="$(environment test)/bin"
 "$bin/ruff" check .
 "$bin/mypy"
 "$bin/lint-imports" --no-cache
+"$bin/python" -m ops.audit
 "$bin/python" -m pytest "$@"

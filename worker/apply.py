@@ -9,7 +9,7 @@ from worker.clock import Clock
 from worker.conclude import Attemptable, Sent, conclude, end, examine, give_back, stopped
 from worker.credentials import Credentials, CredentialStore, Forgetful
 from worker.endpoint import METHOD, SETTINGS_PATH, encode_body
-from worker.errors import CredentialsUnavailable, TransportError, UnknownUser
+from worker.errors import CredentialsUnavailable, TooLate, TransportError, UnknownUser
 from worker.exchange import Exchange
 from worker.exchange_clock import ExchangeClock
 from worker.heartbeat import Heartbeat
@@ -111,7 +111,10 @@ class Applier:
 
     def _lease_covers_a_request(self, claim: Claim) -> bool:
         """Whether a request sent now has surely ended when the lane may be claimed by somebody else."""
-        return self._clock.monotonic() + self._request_timeout_s < self._heartbeat.lease_until_s(claim)
+        return self._clock.monotonic() < self._latest_send_s(claim)
+
+    def _latest_send_s(self, claim: Claim) -> float:
+        return self._heartbeat.lease_until_s(claim) - self._request_timeout_s
 
     async def _send(self, ready: Attemptable, credentials: Credentials, body: bytes) -> Settlement:
         """Signs at the moment of sending, over the very bytes that are sent."""
@@ -120,7 +123,9 @@ class Applier:
         signed = headers(credentials, timestamp_ms, METHOD, SETTINGS_PATH, body)
         sent_s = clock.monotonic()
         try:
-            raw = await self._exchange.post(SETTINGS_PATH, body, signed)
+            raw = await self._exchange.post(SETTINGS_PATH, body, signed, not_after_s=self._latest_send_s(claim))
+        except TooLate as exc:
+            return give_back(claim, reason=str(exc))
         except TransportError as exc:
             ended_s = clock.monotonic()
             round_trip_s = None

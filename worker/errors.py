@@ -5,6 +5,7 @@
     │   └── UnreadableRecord     a sealed record that this key ring does not open
     ├── CredentialsUnavailable   the source cannot say just now; the change waits, nothing is failed
     ├── UnknownUser              the source is fine, but has no credentials for this user
+    ├── TooLate                  a request was not sent, since the time for it was over
     └── TransportError           no readable reply came back from the exchange
 
 None of their messages ever holds a key, a passphrase, a signature or a header.
@@ -52,6 +53,10 @@ class UnknownUser(WorkerError, LookupError):
     def __init__(self, user_id: str, *, source: str, remedy: str) -> None:
         super().__init__(f"no credentials for user {user_id[:80]!r} in {source}; {remedy}")
         self.user_id = user_id
+
+
+class TooLate(WorkerError):
+    """A request of which not a byte was sent, since the time for it was over: its lane may be another's by now."""
 
 
 class TransportError(WorkerError):

@@ -5,6 +5,7 @@ It sends bytes and headers as they are, and knows nothing of what they mean.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace, TracebackType
@@ -15,7 +16,7 @@ from yarl import URL
 
 from producers.errors import SettingsError
 from worker.clock import Clock, SystemClock
-from worker.errors import TransportError
+from worker.errors import TooLate, TransportError
 
 KEEPALIVE_S = 60.0
 """An idle connection is kept this long: a TLS handshake costs two round trips, and waves of changes come apart."""
@@ -42,12 +43,14 @@ class RawReply:
 
 
 class _Passage:
-    """How far a request has come."""
+    """How far a request has come, and until when it may be sent."""
 
-    __slots__ = ("sent_s",)
+    __slots__ = ("not_after_s", "sent_s", "too_late")
 
-    def __init__(self) -> None:
+    def __init__(self, not_after_s: float) -> None:
+        self.not_after_s = not_after_s
         self.sent_s: float | None = None
+        self.too_late = False
 
 
 class Exchange:
@@ -94,7 +97,9 @@ class Exchange:
 
     async def __aenter__(self) -> Self:
         tracing = aiohttp.TraceConfig()
-        tracing.on_request_headers_sent.append(self._note_sent)
+        # Despite their names, aiohttp awaits both just before it writes: these are the last moments to turn back.
+        tracing.on_request_headers_sent.append(self._note_sending)
+        tracing.on_request_chunk_sent.append(self._note_sending)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=self._max_connections, keepalive_timeout=KEEPALIVE_S, ttl_dns_cache=DNS_CACHE_S
@@ -114,18 +119,23 @@ class Exchange:
         if session is not None:
             await session.close()
 
-    async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> RawReply:
+    async def post(
+        self, path: str, body: bytes, headers: Mapping[str, str], *, not_after_s: float = math.inf
+    ) -> RawReply:
         """Sends a POST.
 
         Args:
             path: path and raw query, as signed.
             body: the bytes as signed.
             headers: all headers of the request; they hold secrets and appear in no error.
+            not_after_s: a request that is not written by then, monotonic clock, is not sent. Looked at just before the
+                bytes are written, whatever came between: the wait for a connection, a stop signal.
 
         Raises:
+            TooLate: it was not sent.
             TransportError: there is no readable reply.
         """
-        return await self._request("POST", path, body, headers)
+        return await self._request("POST", path, body, headers, not_after_s)
 
     async def get(self, path: str) -> RawReply:
         """Sends a GET without credentials.
@@ -136,12 +146,14 @@ class Exchange:
         Raises:
             TransportError: there is no readable reply.
         """
-        return await self._request("GET", path, None, None)
+        return await self._request("GET", path, None, None, math.inf)
 
-    async def _request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None) -> RawReply:
+    async def _request(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None, not_after_s: float
+    ) -> RawReply:
         if self._session is None:
             raise RuntimeError("Exchange is not open; use it within `async with`")
-        passage = _Passage()
+        passage = _Passage(not_after_s)
         try:
             async with self._session.request(
                 method,
@@ -156,6 +168,8 @@ class Exchange:
         except aiohttp.ClientResponseError as exc:
             failure = self._failure(method, path, passage, exc)
         except (aiohttp.ClientError, OSError) as exc:  # a TimeoutError is an OSError
+            if passage.too_late:
+                raise TooLate(f"{method} {self._origin}{path}: not sent, the time for it was over") from None
             raise self._failure(method, path, passage, exc) from exc
         else:
             received_s = self._clock.monotonic()
@@ -174,14 +188,14 @@ class Exchange:
                 raise aiohttp.ClientPayloadError(f"reply of more than {self._reply_limit_bytes} bytes")
         return content
 
-    async def _note_sent(
-        self,
-        _session: aiohttp.ClientSession,
-        context: SimpleNamespace,
-        _params: aiohttp.TraceRequestHeadersSentParams,
-    ) -> None:
-        """Called by aiohttp when it has a connection and writes the head of the request."""
-        context.trace_request_ctx.sent_s = self._clock.monotonic()
+    async def _note_sending(self, _session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+        """Called by aiohttp when it has a connection and is about to write."""
+        passage: _Passage = context.trace_request_ctx
+        now_s = self._clock.monotonic()
+        if now_s > passage.not_after_s:
+            passage.too_late = True
+            raise aiohttp.ClientConnectionError("too late")
+        passage.sent_s = now_s
 
     def _failure(self, method: str, path: str, passage: _Passage, exc: Exception) -> TransportError:
         sent = passage.sent_s is not None

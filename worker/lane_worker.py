@@ -20,12 +20,12 @@ from arq.typing import WorkerCoroutine
 from arq.utils import poll
 from arq.worker import Function, Worker
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from producers.codec import deserialize, serialize
 from producers.connection import open_redis
-from producers.keys import CONTROL_QUEUE
+from producers.keys import CONTROL_QUEUE, JOB
 from producers.producer import Producer
 from producers.settings import ProducerSettings
 from producers.tasks import end
@@ -41,6 +41,8 @@ from worker.settings import WorkerSettings
 
 CONTROL_JOBS = 10
 CONTROL_POLL_S = 0.5
+LARGEST_CONTROL_JOB_BYTES = 1024 * 1024
+"""A change is far smaller; whatever else an app gives its own functions belongs elsewhere than in a queue."""
 
 log = logging.getLogger("worker")
 
@@ -168,14 +170,15 @@ class LaneWorker(Worker):
             self.jobs_retried += 1
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Starts control jobs; what cannot be an ID is removed, since arq would die of it."""
+        """Starts control jobs; what cannot be read is removed, since arq would die of it."""
         readable = []
         for job_id in job_ids:
-            try:
-                job_id.decode()
-            except UnicodeDecodeError:
+            if not _is_text(job_id):
                 await self.pool.zrem(self.queue_name, job_id)
-                log.error("control queue: %r is no job ID; removed", job_id[:80])  # noqa: TRY400 - no traceback needed
+                log.error("control queue: %r is no job ID; removed", job_id[:80])
+            elif await self._size_of(job_id) > LARGEST_CONTROL_JOB_BYTES:
+                await self.finish_failed_job(job_id.decode(), None)
+                log.error("control queue: %s is larger than %d bytes; removed", job_id, LARGEST_CONTROL_JOB_BYTES)
             else:
                 readable.append(job_id)
         if readable:  # a score of no time: arq would die of one, and never run another
@@ -185,6 +188,13 @@ class LaneWorker(Worker):
         except Exception:
             self._release_sem_dec_counter_on_complete()  # arq had taken a place for the job that it could not start
             raise
+
+    async def _size_of(self, job_id: bytes) -> int:
+        try:
+            size: int = await self.pool.strlen(JOB.encode() + job_id)
+        except ResponseError:  # no string: `run_job` removes it
+            return 0
+        return size
 
     async def run_job(self, job_id: str, score: int) -> None:
         """Runs a control job; one that arq cannot even read ends there, instead of ending the process."""
@@ -223,3 +233,11 @@ class LaneWorker(Worker):
             if self._beating is not None:
                 await end(self._beating)
             await self._resources.aclose()
+
+
+def _is_text(job_id: bytes) -> bool:
+    try:
+        job_id.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

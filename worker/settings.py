@@ -54,7 +54,7 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     egress_hold_s: Positive = 300.0
     pace_margin_percent: NotNegative = 0.2
     max_jobs: Count = 256
-    lease_s: Positive = 9.0
+    lease_s: Positive = 8.0
     connect_timeout_s: Positive = 2.0
     request_timeout_s: Positive = 5.0
     max_tries: int = 0

@@ -14,7 +14,9 @@ from rich.table import Table
 from ops.bench.batches import fan_out
 from ops.bench.figures import Figure
 from ops.bench.idling import idle
+from ops.bench.memory import CHANGES, memory
 from ops.bench.pacing import neighbour, one_user
+from ops.bench.recovery import recovery
 from ops.bench.sharing import coalesce, fairness, priority
 from ops.bench.throughput import enqueueing, through_one_worker
 
@@ -29,6 +31,8 @@ BENCHES: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "priority": priority,
     "fairness": fairness,
     "coalesce": coalesce,
+    "recovery": recovery,
+    "memory": memory,
 }
 
 
@@ -37,20 +41,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m ops.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}; all by default")
     parser.add_argument("--json", action="store_true", help="print JSON lines")
+    parser.add_argument("--changes", type=int, default=CHANGES, metavar="N", help=f"for memory ({CHANGES:,})")
     options = parser.parse_args()
+    if options.changes < 1:
+        parser.error(f"--changes must be 1 or more; got {options.changes}")
     unknown = [name for name in options.names if name not in BENCHES]
     if unknown:
         parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHES)}")
     figures: list[Figure] = []
     for name in options.names or BENCHES:
         print(f"measuring {name} ...", file=sys.stderr)
-        figures += asyncio.run(_measure(name))
+        figures += asyncio.run(_measure(name, options.changes))
     _print(figures, as_json=options.json)
     return int(any(figure.met is False for figure in figures))
 
 
-async def _measure(name: str) -> list[Figure]:
-    return await BENCHES[name]()
+async def _measure(name: str, changes: int) -> list[Figure]:
+    return await (memory(changes) if name == "memory" else BENCHES[name]())
 
 
 def _print(figures: list[Figure], *, as_json: bool) -> None:

@@ -163,18 +163,15 @@ async def test_workers_and_producers_carry_on(
     assert [worker.returncode for worker in workers] == [None, None], log
     assert all(result.applied for result in results)
     assert len(jobs) == len(USERS) * (BEFORE + MEANWHILE)
+    attempts = Counter(result.user_id for result in results for _ in result.attempts)
     for user in USERS:
-        _assert_in_order([int(arrival["values"][0]) for arrival in arrivals if arrival["user"] == user], doubled)
-    assert max(user["peak_in_1s"] for user in report["users"].values()) <= 10
+        values = [int(arrival["values"][0]) for arrival in arrivals if arrival["user"] == user]
+        assert list(dict.fromkeys(values)) == list(range(1, BEFORE + MEANWHILE + 1)), "in order, and without a gap"
+        assert max(Counter(values).values()) <= 2
+        if not doubled:  # what a result does not tell was not sent; a slow machine's time-outs it tells
+            assert len(values) <= attempts[user]
+    assert max(user["peak_in_1s"] for user in report["users"].values()) <= 10, (arrivals, log)
     assert "Traceback" not in log
-
-
-def _assert_in_order(values: list[int], doubled: bool) -> None:
-    """First sendings are in order and without a gap; what is sent again is what was not settled, in order too."""
-    firsts = list(dict.fromkeys(values))
-    assert firsts == list(range(1, BEFORE + MEANWHILE + 1))
-    again = Counter(values)
-    assert max(again.values()) <= (2 if doubled else 1), values
 
 
 async def test_a_machine_that_loses_its_last_moments_loses_no_more(server: Valkey, crashing: Stack) -> None:

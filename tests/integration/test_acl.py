@@ -22,6 +22,7 @@ from producers.sync import Producer as PlainProducer
 from tests.changes import change, numbered
 from tests.workers import ARQ_CLOSES_OLD_STYLE, rig_on
 from worker.lane_worker import LaneWorker
+from worker.sealed_records import SealedRecords
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
 
@@ -160,9 +161,12 @@ async def test_the_credentials_are_for_workers_to_read_and_for_one_user_to_write
     await _are_refused(server, "keys", [("GET", "arq:job:1"), ("HGETALL", keys.COUNTS)])
 
     async with server.client("worker") as worker, server.client("keys") as keeper:
-        assert await worker.hget(keys.CREDENTIALS, "1001") == b"sealed"
-        assert await keeper.hset(keys.CREDENTIALS, "1002", "sealed") == 1
-        assert [one async for one in keeper.hscan_iter(keys.CREDENTIALS)]
+        kept, read = SealedRecords(keeper), SealedRecords(worker)
+        assert await kept.put([("1002", b"sealed"), ("1003", b"sealed")]) == 2
+        assert await kept.replace("1002", b"sealed", b"again")
+        assert await kept.remove("1003")
+        assert [page async for page in kept.pages()] == [[("1001", b"sealed"), ("1002", b"again")]]
+        assert (await read.get("1001"), await read.count()) == (b"sealed", 2)
 
 
 @pytest.mark.parametrize("user", ["producer", "worker", "keys"])

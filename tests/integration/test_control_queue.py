@@ -72,6 +72,17 @@ async def test_submit_of_what_is_no_change_fails_with_the_reason(valkey: ArqRedi
             await finished(rig, job)
 
 
+async def test_a_control_job_of_any_size_is_not_even_read(valkey: ArqRedis, tmp_path: Path) -> None:
+    """More than a megabyte: removed, and the next one is served."""
+    async with rig_on(valkey, tmp_path) as rig:
+        as_arq_app(valkey)
+        await valkey.enqueue_job("submit", {"userId": "x" * 2_000_000}, _job_id="huge")
+        sound = await valkey.enqueue_job("submit", msgspec.to_builtins(change()))
+
+        assert not (await finished(rig, sound))["alreadyThere"]
+        assert not await valkey.exists(job_key_prefix + "huge")
+
+
 async def test_submit_run_again_adds_nothing(valkey: ArqRedis, tmp_path: Path) -> None:
     """The change's ID follows from the control job's."""
     async with rig_on(valkey, tmp_path) as rig:

@@ -15,7 +15,7 @@ from tests.changes import change
 from tests.manual_clock import ManualClock
 from worker.apply import Applier
 from worker.credentials import Credentials, Secret
-from worker.errors import TransportError, UnknownUser
+from worker.errors import TooLate, TransportError, UnknownUser
 from worker.exchange import Exchange, RawReply
 from worker.exchange_clock import ExchangeClock
 from worker.heartbeat import Heartbeat
@@ -38,6 +38,7 @@ class Bench:
         self.sent: list[tuple[bytes, dict[str, str]]] = []
         self.settled: list[Settlement] = []
         self.known = True
+        self.connecting_s = 0.0
         self.heartbeat = Heartbeat(cast("Redis", None), self.clock, lease_s=SETTINGS.lease_s)
         self.applier = Applier(
             clock=self.clock,
@@ -55,8 +56,11 @@ class Bench:
             raise UnknownUser(user_id, source="nowhere", remedy="add them")
         return KEYS
 
-    async def post(self, _path: str, body: bytes, signed: dict[str, str]) -> RawReply:
+    async def post(self, _path: str, body: bytes, signed: dict[str, str], *, not_after_s: float) -> RawReply:
         """As the exchange: half a second later."""
+        self.clock.advance(self.connecting_s)
+        if self.clock.monotonic() > not_after_s:
+            raise TooLate("not sent")
         self.sent.append((body, signed))
         self.clock.advance(0.5)
         answer = self.answers.pop(0)
@@ -124,6 +128,17 @@ async def test_a_lease_that_may_end_before_the_request_does_forbids_to_send() ->
 
     assert bench.sent == []
     assert (settlement.result, settlement.state, settlement.replied_at_s) == (None, state, None)
+
+
+async def test_a_lease_that_ends_while_a_connection_is_waited_for_forbids_to_send() -> None:
+    """Looked at again when the bytes would be written; the change is given back, and no try."""
+    bench = Bench(granted())
+    bench.connecting_s = SETTINGS.lease_s - SETTINGS.request_timeout_s + 0.1
+
+    settlement = await bench.apply(bench.claim())
+
+    assert bench.sent == []
+    assert (settlement.result, settlement.replied_at_s) == (None, None)
 
 
 async def test_a_lease_that_just_outlasts_the_request_allows_to_send() -> None:

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from producers.errors import SettingsError
-from worker.errors import TransportError
+from tests.manual_clock import ManualClock
+from worker.errors import TooLate, TransportError
 from worker.exchange import Exchange, RawReply
 
 HEADERS = {"ACCESS-KEY": "hush-key", "ACCESS-PASSPHRASE": "hush-pass", "Content-Type": "application/json"}
@@ -200,6 +201,25 @@ async def test_the_time_taken_is_counted_from_the_send() -> None:
 
     async with peer(writes(OK)) as other, Exchange(other.url, 1, clock=Ticks()) as exchange:
         assert (await exchange.post("/path", b"{}", HEADERS)).took_s == 1.0
+
+
+@pytest.mark.parametrize("readings", [0, 1], ids=["when there is a connection", "when the body is written"])
+async def test_a_request_whose_time_is_over_is_not_sent(readings: int) -> None:
+    """Looked at twice, the last time just before the bytes are written: the peer sees none of them."""
+
+    class Jumps(ManualClock):
+        def monotonic(self) -> float:
+            nonlocal readings
+            readings -= 1
+            if readings < 0:
+                self.advance(10)
+            return super().monotonic()
+
+    async with peer(writes(OK)) as other, Exchange(other.url, 1, clock=Jumps()) as exchange:
+        with pytest.raises(TooLate, match="not sent"):
+            await exchange.post("/path", b"{}", HEADERS, not_after_s=5.0)
+
+    assert other.requests == []
 
 
 async def test_a_refused_connection_is_an_error_of_a_request_that_was_not_sent() -> None:

@@ -87,9 +87,7 @@ def test_what_is_no_number_within_bounds_is_refused_with_one_line_that_names_the
 MAY_BE_ZERO = ("pace_margin_percent", "max_tries", "redis_wait_s")
 
 
-@pytest.mark.parametrize(
-    ("side", "name"), [(side, name) for side, name in NUMBERS if name not in MAY_BE_ZERO]
-)
+@pytest.mark.parametrize(("side", "name"), [(side, name) for side, name in NUMBERS if name not in MAY_BE_ZERO])
 def test_nothing_that_must_be_positive_may_be_zero(side: type[EnvironmentSettings], name: str) -> None:
     """A margin of 0, no bound on tries and no waiting for Redis are the exceptions."""
     assert refusal(side, {variable(name): "0"}).startswith(f"{variable(name)}: ")
@@ -176,3 +174,18 @@ def test_settings_that_are_shown_do_not_show_the_password(side: type[Environment
 
     assert "hush" not in f"{settings} {settings!r}"
     assert "redis_dsn='redis://user:***@localhost:6379/0'" in repr(settings)
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize(
+    "dsn",
+    ["rediss://me:hush@cache/0", "sentinel://:hush@a,b/main?sentinel_password=hush", "unix:///s?password=hush&db=1"],
+)
+def test_the_representation_of_settings_does_not_show_a_password(side: type[EnvironmentSettings], dsn: str) -> None:
+    """They stand in tracebacks and logs. Everything else is shown."""
+    settings = side.from_env({"COPYTRADE_REDIS_DSN": dsn})
+
+    for shown in (repr(settings), str(settings), f"{settings}"):
+        assert "hush" not in shown
+        assert "***" in shown
+        assert "redis_timeout_s=5.0" in shown
