@@ -83,7 +83,9 @@ function bucket.of(lane)
   local slow = tonumber(state[8] or AS_SET)   -- see settle.lua
   one.pace, one.is_slowed = math.floor(one.pace * slow / AS_SET), slow > AS_SET
   one.faster_at = tonumber(state[9] or 0)
-  one.n, one.tat = tonumber(state[1] or 0), tonumber(state[2] or 0)
+  -- A bucket that was forgotten counts on from a number that it had not reached (it takes fewer slots than there are
+  -- milliseconds), so that what is settled very late does not meet an entry of the new one.
+  one.n, one.tat = tonumber(state[1] or math.floor(bucket.now / 1000)), tonumber(state[2] or 0)
   one.turn, one.hold = tonumber(state[3] or 0), tonumber(state[4] or 0)
   one.ring = math.max(1, math.min(MOST_A_WINDOW, tonumber(state[5] or one.per_window)))   -- whoever wrote it
   one.old_window = tonumber(state[6] or one.window)

@@ -34,6 +34,13 @@ def report(settlement: Settlement, settled: Settled, egress: str) -> None:
         trouble = settlement.trouble or None
         log.warning("egress %s: %s", egress, what, extra=about(event, egress=egress, trouble=trouble))
     claim, result, attempt = settlement.claim, settlement.result, settlement.attempt
+    if (
+        settled.ended
+        and result is not None
+        and result.outcome is Outcome.APPLIED
+        and not log.isEnabledFor(logging.DEBUG)
+    ):
+        return  # most are: no line, no work
     lane, job = claim.lane, claim.job_id
     fields = {
         "lane": lane,

@@ -30,3 +30,32 @@ def ready_us(world: World, user: str) -> int:
 
 def _us(fields: dict[bytes, bytes], name: bytes) -> int:
     return round(float(fields.get(name, 0)))
+
+
+LOOK_US = 50_000
+"""The good worker looks no more often than this."""
+
+ROUNDS = 2_000
+
+
+def drain(world: World) -> None:
+    """A good worker does what is left, and nobody waits longer than for what is known to hold it back."""
+    for worker in world.workers:
+        world.lose(worker, arrives=True)
+    worker = world.workers[0]
+    at_the_latest_us = {user: ready_us(world, user) for user in _users(world)}
+    for _ in range(ROUNDS):
+        if not world.model.queued:
+            return
+        for user in _users(world):
+            assert world.now_us < at_the_latest_us[user], f"user {user} waits for nothing"
+        next_due_s = world.claim(worker, 50)
+        if worker.in_hand:
+            world.settle(worker, 0, "success", up_ms=10, down_ms=10, lag_ms=0)
+        else:
+            world.wait_until_us(world.clock.now_us + max(LOOK_US, round((next_due_s or 0) * 1e6) + 1))
+    raise AssertionError("what is left does not end")
+
+
+def _users(world: World) -> set[str]:
+    return {lane.partition(":")[0] for lane in world.model.queued}

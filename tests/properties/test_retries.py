@@ -11,6 +11,13 @@ from worker.retry import AMBIGUOUS, FAILED_TRIES, Done, Hold, Retry, decide
 
 LONGEST_BACKOFF_S, SHORTEST_HOLD_S, LONGEST_HOLD_S = 60, 1, 30
 
+ENDS = {
+    ReplyClass.SUCCESS.value: {Outcome.APPLIED},
+    ReplyClass.PERMANENT.value: {Outcome.REJECTED},
+    ReplyClass.CREDENTIALS.value: {Outcome.UNAUTHORIZED},
+    ReplyClass.FAILED.value: {Outcome.REJECTED, Outcome.EXHAUSTED},
+}
+
 verdicts = st.lists(st.sampled_from([*(each.value for each in ReplyClass), AMBIGUOUS]), min_size=1, max_size=20)
 
 
@@ -31,17 +38,11 @@ def test_there_is_always_a_decision_within_its_bounds(
 
     match decision:
         case Done(outcome):
-            ends = {
-                ReplyClass.SUCCESS: {Outcome.APPLIED},
-                ReplyClass.PERMANENT: {Outcome.REJECTED},
-                ReplyClass.CREDENTIALS: {Outcome.UNAUTHORIZED},
-                ReplyClass.FAILED: {Outcome.REJECTED, Outcome.EXHAUSTED},
-            }
-            assert outcome in ends.get(ReplyClass(history[-1]) if history[-1] in list(ReplyClass) else None, {Outcome.EXHAUSTED})  # type: ignore[call-overload]
+            assert outcome in ENDS.get(history[-1], {Outcome.EXHAUSTED})
             if outcome is Outcome.REJECTED and history[-1] == ReplyClass.FAILED:
                 assert history.count(ReplyClass.FAILED) >= FAILED_TRIES
             if outcome is Outcome.EXHAUSTED:
-                assert max_tries and tries >= max_tries or remaining_s < LONGEST_BACKOFF_S
+                assert (max_tries and tries >= max_tries) or remaining_s < LONGEST_BACKOFF_S
         case Retry(after_s):
             assert 0 <= after_s <= min(LONGEST_BACKOFF_S, remaining_s)
             assert not max_tries or tries < max_tries

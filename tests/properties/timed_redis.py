@@ -82,13 +82,13 @@ class TimedRedis(ArqRedis):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """As ever, but for the time."""
-        return await super().execute_command(*_translation.of(args), **options)
+        return await super().execute_command(*_translation.of(args), **options)  # type: ignore[no-untyped-call]
 
     async def set_time(self, now_us: int) -> None:
         """It is this time (Unix microseconds); keys whose life is over are gone."""
         await self.execute_command("EVAL", _MOVE, 1, CLOCK, now_us)
 
-    async def dump(self) -> dict[str, tuple[Any, int]]:
+    async def all_there_is(self) -> dict[str, tuple[Any, int]]:
         """All there is: key -> value and life (ms, -1 for none). Hashes and sorted sets are dicts."""
         rows = await self.execute_command("EVAL", _DUMP, 0)
         found = {}

@@ -1,4 +1,4 @@
-"""The queue on a real server, its workers and the exchange, beside the model; what each step did is checked after it."""
+"""The queue on a real server, its workers and the exchange, beside the model, with which each step is compared."""
 
 from __future__ import annotations
 
@@ -56,7 +56,10 @@ class World:
         self.epoch = 0
         self.model = Model()
         self.producer = Producer(redis, ProducerSettings(result_ttl_s=RESULT_TTL_S, lane_limit=LANE_LIMIT))
-        self.workers = [Worker(egress, self._lanes(egress), Heartbeat(redis, self.clock, lease_s=DEFAULTS.lease_s)) for egress in EGRESSES]
+        self.workers = [
+            Worker(egress, self._lanes(egress), Heartbeat(redis, self.clock, lease_s=DEFAULTS.lease_s))
+            for egress in EGRESSES
+        ]
         self.requests: list[Request] = []
         self.rates: dict[str, float] = {}
         self.keys: Counter[str] = Counter()
@@ -83,7 +86,7 @@ class World:
 
     def do(self, coroutine: Awaitable[T]) -> T:
         """Waits for it."""
-        return self.loop.run_until_complete(coroutine)  # type: ignore[arg-type]
+        return self.loop.run_until_complete(coroutine)
 
     @property
     def now_us(self) -> int:
@@ -111,7 +114,7 @@ class World:
 
     def _tell_time(self) -> None:
         self.do(self.redis.set_time(self.now_us))
-        self.dump = self.do(self.redis.dump())
+        self.dump = self.do(self.redis.all_there_is())
         for batch_id in [each for each in self.model.batches if keys.BATCH + each not in self.dump]:
             assert self.model.batches.pop(batch_id).is_over, "a batch lives until all of it has ended"
 
@@ -119,7 +122,7 @@ class World:
 
     def claim(self, worker: Worker, most: int) -> float | None:
         """A worker asks for work; returns after how many seconds it may ask again."""
-        self.dump = self.do(self.redis.dump())
+        self.dump = self.do(self.redis.all_there_is())
         probing = self._probing(worker)
         claims = self.do(worker.lanes.claims(most))
         assert claims.unreadable == []
@@ -224,9 +227,11 @@ class World:
 
     def _assert_unchanged(self, claim: Claim, before: invariants.Dump) -> None:
         """The request was made all the same: bucket and egress know. Nothing else does."""
-        after = self.do(self.redis.dump())
+        after = self.do(self.redis.all_there_is())
         for key in before.keys() | after.keys():
-            if key != keys.bucket(claim.lane) and not key.startswith((keys.EGRESS, keys.TROUBLES, keys.REFUSED, keys.BELL)):
+            if key != keys.bucket(claim.lane) and not key.startswith(
+                (keys.EGRESS, keys.TROUBLES, keys.REFUSED, keys.BELL)
+            ):
                 assert before.get(key, ("", 0))[0] == after.get(key, ("", 0))[0], f"a fenced settlement changed {key}"
 
     def lose(self, worker: Worker, *, arrives: bool) -> None:
@@ -241,7 +246,7 @@ class World:
 
     def after(self) -> None:
         """What was told, and all that Redis holds."""
-        self.dump = self.do(self.redis.dump())
+        self.dump = self.do(self.redis.all_there_is())
         done, complete = self.do(self._news())
         self.model.tell(done)
         assert Counter(done) == self.model.ended - self._told, "the end of each change is told once"
@@ -255,7 +260,7 @@ class World:
         """What was told since the last look: changes that ended, batches that are complete."""
         done: list[str] = []
         complete: list[str] = []
-        await self.listener.ping()  # type: ignore[no-untyped-call]
+        await self.listener.ping()
         while True:
             message: dict[str, Any] | None = await self.listener.get_message(timeout=10)
             assert message is not None

@@ -58,7 +58,8 @@ def arrival(number: int, at_s: float, **changed: Any) -> Arrival:
 
 def ended(number: int, outcome: Outcome = Outcome.APPLIED, **changed: Any) -> JobResult:
     """How the n-th change ended."""
-    return result(f"c{number}", outcome, **({"user_id": "u", "trader_id": "t"} | changed))
+    fields = {"user_id": "u", "trader_id": "t", "finished_at_ms": (10 + number) * 1000 + 10}
+    return result(f"c{number}", outcome, **(fields | changed))
 
 
 def sound() -> Evidence:
@@ -68,7 +69,8 @@ def sound() -> Evidence:
     arrivals = [arrival(n, 10 + n) for n in (1, 2, 3)]
     arrivals += [arrival(4, 14, user="v"), arrival(5, 15, user="w")]
     results = {f"c{n}": ended(n) for n in (1, 2, 3)}
-    results |= {"b//0": result("b//0", user_id="v", trader_id="t"), "b//1": result("b//1", user_id="w", trader_id="t")}
+    for number, job_id, user in ((4, "b//0", "v"), (5, "b//1", "w")):
+        results[job_id] = msgspec.structs.replace(ended(number), job_id=job_id, user_id=user)
     stream = [("b//0", "applied"), ("b//1", "applied")]
     return Evidence(
         changes={one.job_id: one for one in changes},
@@ -100,6 +102,12 @@ def with_result(seen: Evidence, number: int, outcome: Outcome, **changed: Any) -
     seen.results[f"c{number}"] = ended(number, outcome, **changed)
     seen.counted = {"applied": 4, str(outcome): 1} if outcome is not Outcome.APPLIED else {"applied": 5}
     return seen
+
+
+def ends(seen: Evidence, number: int, at_s: float) -> None:
+    """The n-th change ended at another time."""
+    job_id = f"c{number}"
+    seen.results[job_id] = msgspec.structs.replace(seen.results[job_id], finished_at_ms=round(at_s * 1000))
 
 
 def with_batch(seen: Evidence, **changed: Any) -> None:
@@ -206,6 +214,10 @@ DOCTORED: dict[str, tuple[str, Doctoring]] = {
         "lanes kept their order",
         lambda e: e.arrivals.append(arrival(1, 30)),
     ),
+    "a change was sent when it had ended": (
+        "nothing is sent after its end",
+        lambda e: e.arrivals.append(arrival(3, 20)),
+    ),
     "a change overtook an earlier one": (
         "lanes kept their order",
         lambda e: e.arrivals.__setitem__(slice(0, 2), [arrival(2, 11), arrival(1, 12)]),
@@ -258,6 +270,8 @@ def test_changes_of_calls_that_overlapped_have_no_order() -> None:
     seen = sound()
     with_change(seen, 2, asked_ns=S, producer=1)
     seen.arrivals[0].values, seen.arrivals[1].values = ("2",), ("1",)
+    ends(seen, 1, 12.01)
+    ends(seen, 2, 11.01)
 
     assert broken(seen) == set()
 
@@ -266,6 +280,7 @@ def test_a_change_that_is_repeated_before_a_later_one_is_in_order() -> None:
     """At least once: after a time-out or a crash a request is sent again."""
     seen = sound()
     seen.arrivals.insert(1, arrival(1, 11.5))
+    ends(seen, 1, 11.51)
 
     assert broken(seen) == set()
 
@@ -277,6 +292,8 @@ def test_a_request_may_follow_one_that_nobody_waits_for_any_more() -> None:
     seen.arrivals[0].accepted = False
     seen.arrivals.insert(1, arrival(1, 12.6))
     seen.arrivals[2].at_ns += S
+    ends(seen, 1, 12.61)
+    ends(seen, 2, 13.01)
 
     assert broken(seen) == set()
 

@@ -1,0 +1,120 @@
+"""What producers do: changes of their own, batches, used job IDs, replays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from producers import Priority, SettingsChange, keys
+from producers.batches import seal
+from producers.performing import perform
+from producers.submission import Submission, Terms, submit
+from tests.properties import invariants
+from tests.properties.model import LANE_LIMIT, Batch
+from tests.properties.strategies import BATCHES, a_change, a_ttl_ms, some_changes, to_everybody
+from tests.properties.timed_redis import TimedRedis
+from tests.properties.world import RESULT_TTL_S, World
+
+
+class Producing(RuleBasedStateMachine):
+    """A queue that is given changes."""
+
+    redis: TimedRedis
+    loop: asyncio.AbstractEventLoop
+    seen: Counter[str]
+
+    @initialize(changes=some_changes, bulk=st.booleans(), coalesce=st.booleans())
+    def begin(self, changes: list[SettingsChange], *, bulk: bool, coalesce: bool) -> None:
+        """A queue with something in it."""
+        self.world = World(self.redis, self.loop, self.seen)
+        self.model = self.world.model
+        self.known: list[str] = []
+        self.enqueue(changes, bulk=bulk, coalesce=coalesce, ttl=3_600_000)
+
+    def _submit(self, changes: list[tuple[str, SettingsChange]], terms: Terms, ttl_ms: int) -> list[int]:
+        world = self.world
+        some = [Submission.of(one, job_id, terms, now_ms=world.now_ms, ttl_ms=ttl_ms) for job_id, one in changes]
+        call = submit(some, terms)
+        reply: list[int] = world.do(call.script.run(self.redis, call.keys, call.args))
+        return reply[1:]
+
+    @rule(changes=some_changes, bulk=st.booleans(), coalesce=st.booleans(), ttl=a_ttl_ms)
+    def enqueue(self, changes: list[SettingsChange], *, bulk: bool, coalesce: bool, ttl: int) -> None:
+        """Changes of their own."""
+        named = [(f"j{next(self.world.numbers)}", change) for change in changes]
+        self._enqueue(named, bulk=bulk, coalesce=coalesce, ttl_ms=ttl)
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data(), change=a_change, bulk=st.booleans())
+    def enqueue_again(self, data: st.DataObject, change: SettingsChange, *, bulk: bool) -> None:
+        """A job ID that was used before."""
+        self._enqueue([(data.draw(st.sampled_from(self.known)), change)], bulk=bulk, coalesce=False, ttl_ms=60_000)
+
+    def _enqueue(self, named: list[tuple[str, SettingsChange]], *, bulk: bool, coalesce: bool, ttl_ms: int) -> None:
+        expected = []
+        for job_id, change in named:
+            known = job_id in self.model.lane_of or keys.RESULT + job_id in self.world.dump
+            lane = keys.lane(change.user_id, change.trader_id)
+            expected.append(self.model.submit(lane, job_id, bulk=bulk, known=known))
+            if job_id not in self.known:
+                self.known.append(job_id)
+        terms = Terms(LANE_LIMIT, Priority.BULK if bulk else Priority.INTERACTIVE, coalesce)
+        assert self._submit(named, terms, ttl_ms) == expected
+        self.world.after()
+
+    @rule(
+        batch_id=st.sampled_from(BATCHES),
+        chunk=st.lists(st.tuples(st.integers(0, 12), a_change), min_size=1, max_size=5)
+        | st.builds(to_everybody, a_change),
+        bulk=st.booleans(),
+        coalesce=st.booleans(),
+        ttl=a_ttl_ms,
+    )
+    def add_to_batch(
+        self, batch_id: str, chunk: list[tuple[int, SettingsChange]], *, bulk: bool, coalesce: bool, ttl: int
+    ) -> None:
+        """A chunk of a batch; some of it may have been sent before."""
+        named = [(f"{batch_id}//{number}", change) for number, change in chunk]
+        lanes = [(keys.lane(change.user_id, change.trader_id), job_id) for job_id, change in named]
+        expected = self.model.submit_to_batch(batch_id, lanes, bulk=bulk)
+        priority = Priority.BULK if bulk else Priority.INTERACTIVE
+        assert self._submit(named, Terms(LANE_LIMIT, priority, coalesce, batch_id, "changes"), ttl) == expected
+        self.world.after()
+
+    @precondition(lambda self: self.model.batches)
+    @rule(data=st.data(), short=st.integers(0, 1))
+    def seal(self, data: st.DataObject, short: int) -> None:
+        """A batch's producer has no more."""
+        batch_id = data.draw(st.sampled_from(BATCHES))
+        batch = self.model.batches.setdefault(batch_id, Batch())
+        batch.is_sealed, batch.is_short = True, short > 0
+        terms = Terms(LANE_LIMIT, batch_id=batch_id, content="changes")
+        self.world.do(perform(self.redis, seal(batch_id, terms, short=short, life_ms=RESULT_TTL_S * 1000), "sealing"))
+        self.world.after()
+
+    @precondition(lambda self: bool(invariants.named(self.world.dump, keys.LETTER)))
+    @rule(data=st.data())
+    def replay(self, data: st.DataObject) -> None:
+        """Dead letters are sent again."""
+        world, chosen = (
+            self.world,
+            data.draw(st.sampled_from([{"everything": True}, {"batch_id": "x"}, {"user_id": "1"}])),
+        )
+        letters = {letter.job_id: letter for letter in world.do(self._letters())}
+        report = world.do(world.producer.dead.replay(**chosen))  # type: ignore[arg-type]
+        world.seen["replayed"] += len(report.replayed)
+        for old, new in report.replayed:
+            change = letters[old].change
+            assert change is not None
+            lane = keys.lane(change.user_id, change.trader_id)
+            known = new in self.model.lane_of or keys.RESULT + new in world.dump
+            assert self.model.submit(lane, new, bulk=True, known=known) > 0
+        world.after()
+        assert not {keys.LETTER + old for old, _ in report.replayed} & world.dump.keys()
+
+    async def _letters(self) -> list[Any]:
+        return [letter async for letter in self.world.producer.dead.list()]

@@ -1,0 +1,44 @@
+"""What the steps of the examples draw from: few users, traders and batches, so that their changes meet."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import strategies as st
+
+from producers import SettingsChange
+from tests.changes import setting
+from tests.properties.world import EGRESSES
+
+USERS, TRADERS, SYMBOLS = ("1", "1:2", "3", "4", "5", "6"), ("a", "b:c"), ("A", "B", "C")
+BATCHES = ("x", "y")
+VERDICTS = (
+    "success", "success", "success", "transient", "permanent", "credentials", "throttled", "clock_skew", "failed",
+    "ambiguous", "unsent",
+)  # fmt: skip
+WAYS_MS = {"near": (10, 30), "far": (10, 60)}
+"""How long a request may take to the exchange, and its reply back: each way has its floor."""
+
+a_change = st.builds(
+    lambda user, trader, symbols: SettingsChange(
+        user_id=user, trader_id=trader, settings=[setting(symbol=symbol) for symbol in symbols]
+    ),
+    st.sampled_from((*USERS, "1", "1", "1", "1:2", "1:2")),  # some have more to do than others
+    st.sampled_from(TRADERS),
+    st.lists(st.sampled_from(SYMBOLS), min_size=1, max_size=2, unique=True),
+)
+some_changes = st.lists(a_change, min_size=1, max_size=6)
+
+
+def to_everybody(change: SettingsChange) -> list[tuple[int, SettingsChange]]:
+    """A fan-out."""
+    return [(20 + number, msgspec.structs.replace(change, user_id=user)) for number, user in enumerate(USERS)]
+
+
+a_verdict = st.sampled_from(VERDICTS)
+a_ttl_ms = st.sampled_from((3_600_000, 3_600_000, 20_000, 500))
+a_worker = st.integers(0, len(EGRESSES) - 1)
+a_scope = st.sampled_from(
+    [{"user_id": user} for user in USERS]
+    + [{"trader_id": trader} for trader in TRADERS]
+    + [{"egress": "near"}, {"everything": True}]
+)
