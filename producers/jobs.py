@@ -229,7 +229,7 @@ def read_result(stored: bytes, job_id: str) -> JobResult:
     """
     try:
         return decode_result(stored)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise JobNotFound(f"what is stored as the result of {job_id} is not a change's result: {exc}") from exc
 
 
