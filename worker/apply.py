@@ -93,7 +93,7 @@ class Applier:
         if ended is not None:
             return ended
         body = encode_body(change)
-        if not await self._slot_has_come(claim) or not self._lease_covers_a_request(claim):
+        if not await self._slot_has_come(claim) or not self._may_send(claim):
             return give_back(claim)
         return await self._send(ready, credentials, body)
 
@@ -109,12 +109,16 @@ class Applier:
             return True
         return False
 
-    def _lease_covers_a_request(self, claim: Claim) -> bool:
-        """Whether a request sent now has surely ended when the lane may be claimed by somebody else."""
+    def _may_send(self, claim: Claim) -> bool:
+        """Whether a request sent now has surely ended when the lane, or the slot, may be another's."""
         return self._clock.monotonic() < self._latest_send_s(claim)
 
     def _latest_send_s(self, claim: Claim) -> float:
-        return self._heartbeat.lease_until_s(claim) - self._request_timeout_s
+        """When the last request may be sent that has surely ended with its lease.
+
+        A renewed lease keeps the lane, but not the slot: the bucket waits for a request for one lease from its slot.
+        """
+        return min(claim.lease_until_s, self._heartbeat.lease_until_s(claim)) - self._request_timeout_s
 
     async def _send(self, ready: Attemptable, credentials: Credentials, body: bytes) -> Settlement:
         """Signs at the moment of sending, over the very bytes that are sent."""

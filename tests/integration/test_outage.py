@@ -14,6 +14,7 @@ from ops.stack import User, write_credentials
 from producers import JobResult, Outcome, keys
 from tests.changes import change
 from tests.workers import ARQ_CLOSES_OLD_STYLE, USERS, Rig, rig_on
+from worker.credential_cache import CachedCredentials
 from worker.credentials import Credentials
 from worker.credentials_file import FileCredentials
 from worker.errors import CredentialsUnavailable
@@ -113,7 +114,7 @@ class Slow:
 
 async def _with(rig: Rig, source: Slow, **changed: Any) -> list[JobResult]:
     worker: LaneWorker = rig.worker(burst=True, **changed)
-    worker._credentials = source
+    worker._credentials = CachedCredentials(source)
     jobs = (await rig.producer.enqueue_many([change(user) for user in USERS])).jobs
     try:
         await worker.async_run()
@@ -123,7 +124,7 @@ async def _with(rig: Rig, source: Slow, **changed: Any) -> list[JobResult]:
 
 
 async def test_a_slow_vault_costs_time_and_nothing_else(valkey: ArqRedis, tmp_path: Path) -> None:
-    """The lease is renewed meanwhile, so the lane is sent when the keys are there, and once."""
+    """The leases are renewed meanwhile, so that no lane is lost; they take new slots when the keys are there."""
     async with rig_on(valkey, tmp_path) as rig:
         source = Slow(FileCredentials(rig.credentials.removeprefix("file:")), takes_s=2.5)
         results = await _with(rig, source, request_timeout_s=1.0, lease_s=3.0)

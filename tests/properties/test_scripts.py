@@ -9,12 +9,15 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from producers import keys
+from producers.submission import KEEP_EMPTY_MS
 from tests.properties.invariants import LASTING
 from tests.properties.patience import drain
 from tests.properties.strategies import USERS
 from tests.properties.timed_redis import TimedRedis
 from tests.properties.working import Working
-from tests.properties.world import RESULT_TTL_S
+
+LONGEST_LIFE_S = 2 * KEEP_EMPTY_MS // 1000
+"""Of whatever has a life."""
 
 EVENTS = (
     "fenced", "claimed again after a lapsed lease", "renewed", "not renewed", "ended in a group", "ended superseded",
@@ -45,7 +48,7 @@ class Queue(Working):
         drain(self.world)
         self.world.check_pace()
         assert self.model.ended == self.model.accepted
-        self.wait(20 * RESULT_TTL_S)
+        self.wait(LONGEST_LIFE_S)
         assert {key for key in self.world.dump if not key.startswith(keys.DEAD)} <= LASTING - {keys.PAUSED, keys.RATES}
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
+from producers import SettingsChange
 from tests.properties.steering import Steering
-from tests.properties.strategies import VERDICTS, WAYS_MS, a_verdict, a_worker
+from tests.properties.strategies import VERDICTS, WAYS_MS, a_change, a_verdict, a_worker, to_everybody
 from tests.properties.world import LEASE_US
 
 
@@ -51,6 +52,12 @@ class Working(Steering):
         self.world.beat(stalled)
         if stalled.in_hand:
             self.world.settle(stalled, 0, verdict, up_ms=10, down_ms=10, lag_ms=0)
+
+    @rule(worker=a_worker, change=a_change, verdict=st.sampled_from(("credentials", "transient", "throttled")))
+    def outage(self, worker: int, change: SettingsChange, verdict: str) -> None:
+        """Everybody has something to do, and nothing of it works."""
+        self.enqueue([each for _, each in to_everybody(change)], bulk=False, coalesce=False, ttl=3_600_000)
+        self.work(worker, verdict, rounds=3)
 
     @precondition(_somebody_works)
     @rule(worker=a_worker, arrives=st.booleans())

@@ -141,6 +141,19 @@ async def test_a_lease_that_ends_while_a_connection_is_waited_for_forbids_to_sen
     assert (settlement.result, settlement.replied_at_s) == (None, None)
 
 
+async def test_a_renewed_lease_does_not_make_an_old_slot_good() -> None:
+    """The bucket counts on a request within one lease of its slot: a later one needs another slot."""
+    bench = Bench(granted())
+    claim = bench.claim()
+    bench.clock.advance(SETTINGS.lease_s - SETTINGS.request_timeout_s + 0.1)
+    bench.heartbeat._until_s[claim.token] = bench.clock.monotonic() + SETTINGS.lease_s
+
+    settlement = await bench.apply(claim)
+
+    assert bench.sent == []
+    assert settlement.result is None
+
+
 async def test_a_lease_that_just_outlasts_the_request_allows_to_send() -> None:
     """The bound is the request's time-out."""
     bench = Bench(granted())

@@ -88,7 +88,7 @@ def sound() -> Evidence:
 
 def broken(seen: Evidence) -> set[str]:
     """The promises that were not kept."""
-    return {verdict.promise for verdict in judge(seen) if not verdict.holds}
+    return {verdict.promise for verdict in judge(seen).verdicts if not verdict.holds}
 
 
 def with_change(seen: Evidence, number: int, **changed: Any) -> Evidence:
@@ -245,12 +245,12 @@ def test_a_doctored_ledger_is_found_out(what: str) -> None:
     doctor(seen)
 
     assert promise in broken(seen)
-    assert all(text for verdict in judge(seen) for text in verdict.violations)
+    assert all(text for verdict in judge(seen).verdicts for text in verdict.violations)
 
 
 def test_every_check_can_fail() -> None:
     """There is a doctored ledger for each promise."""
-    assert {promise for promise, _ in DOCTORED.values()} == {verdict.promise for verdict in judge(sound())}
+    assert {promise for promise, _ in DOCTORED.values()} == {verdict.promise for verdict in judge(sound()).verdicts}
 
 
 def test_what_may_or_may_not_be_accepted_may_be_absent() -> None:
@@ -366,4 +366,6 @@ def test_five_times_fail_is_a_rejection() -> None:
 
 def test_ledgers_can_be_told_as_data() -> None:
     """For programs."""
-    assert msgspec.json.encode([{"promise": one.promise, "violations": one.violations} for one in judge(sound())])
+    assert msgspec.json.encode(
+        [{"promise": one.promise, "violations": one.violations} for one in judge(sound()).verdicts]
+    )
