@@ -122,10 +122,10 @@ async def test_requests_of_an_outage_are_no_tries(lanes: Lanes) -> None:
     assert sum(attempt.outage for result in results for attempt in result.attempts) >= 12
 
 
-async def _recover(lanes: Lanes) -> list[float]:
-    """From now on all is well; when each was sent."""
+async def _recover(lanes: Lanes, count: int = USERS) -> list[float]:
+    """From now on all is well; when each of so many was sent."""
     sent_s: list[float] = []
-    while len(sent_s) < USERS:
+    while len(sent_s) < count:
         claims, _ = await next_claims(lanes)
         for claim in claims:
             sent_s.append(claim.slot_at_s)
@@ -138,23 +138,13 @@ async def test_after_an_outage_all_is_sent_within_the_egress_limit(lanes: Lanes)
     await opened(lanes)
     (probe,), _ = await next_claims(lanes)
     settled = await lanes.attempt(probe, "permanent")
-    sent_s = sorted(await _recover_from(lanes, USERS - 1))
+    sent_s = sorted(await _recover(lanes, USERS - 1))
 
     assert settled.breaker is Breaker.CLOSED
     burst = PACING.egress_burst_us / 1e6
     for index, first in enumerate(sent_s):
         for number, slot in enumerate(sent_s[index:]):
             assert number <= (burst + slot - first) * 1e6 / PACING.egress_pace_us + 1
-
-
-async def _recover_from(lanes: Lanes, count: int) -> list[float]:
-    sent_s: list[float] = []
-    while len(sent_s) < count:
-        claims, _ = await next_claims(lanes)
-        for claim in claims:
-            sent_s.append(claim.slot_at_s)
-            await lanes.attempt(claim)
-    return sent_s
 
 
 async def test_a_worker_that_dies_with_the_probe_gives_way_to_another(lanes: Lanes) -> None:

@@ -75,7 +75,7 @@ async def test_a_redis_that_is_away_is_one_failure_and_no_traceback() -> None:
 
     (check,) = found
     assert (check.name, check.status) == ("redis", CheckStatus.FAIL)
-    assert "ConnectionError" in check.detail
+    assert "NotConnected" in check.detail
     assert "hush" not in check.detail
 
 
