@@ -27,6 +27,9 @@ from ops.exchange.verdicts import THROTTLED, Verdict, envelope
 CLOSING_GRACE_S = 0.2
 """How long `close` waits for replies that are on their way."""
 
+AWAY_AFTER_S = 0.02
+"""Leaves the time to answer the one who sends it away."""
+
 JSON = {"Content-Type": "application/json"}
 HTML = {"Content-Type": "text/html"}
 
@@ -88,9 +91,11 @@ class ExchangeDouble:
         self.faults = Faults(faults, rng=random.Random(seed))
         self.ledger = Ledger()
         self.clock = clock or Clock()
-        self._control = Control(self.ledger, self.faults, self.exchange, self.clock)
+        self._control = Control(self.ledger, self.faults, self.exchange, self.clock, self._leave)
         self._listen = listen
         self._runner: web.ServerRunner | None = None
+        self._site: web.TCPSite | None = None
+        self._absence: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
@@ -114,10 +119,13 @@ class ExchangeDouble:
         server = web.Server(self._handle, access_log=None, auto_decompress=False)
         self._runner = web.ServerRunner(server, shutdown_timeout=CLOSING_GRACE_S)
         await self._runner.setup()
-        await web.TCPSite(self._runner, *self._listen).start()
+        self._site = web.TCPSite(self._runner, *self._listen)
+        await self._site.start()
 
     async def close(self) -> None:
         """Stop listening and end all connections. The ledger stays readable. Safe to repeat."""
+        if self._absence is not None:
+            self._absence.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -152,8 +160,27 @@ class ExchangeDouble:
         except ConnectionError:  # the client left before its body was here
             reply = ABORT
         finally:
+            arrival.answered_ns = self.clock.rising_ns()
             self.ledger.close(arrival)
         return await _send(request, reply)
+
+    def _leave(self, ms: float) -> None:
+        if self._absence is None or self._absence.done():
+            self._absence = asyncio.create_task(self._be_away(ms))
+
+    async def _be_away(self, ms: float) -> None:
+        """Nobody listens, as while the exchange is down: connections are refused, not only aborted."""
+        if self._runner is None or self._site is None or self._runner.server is None:
+            return
+        _, port = self._runner.addresses[0][:2]
+        await asyncio.sleep(AWAY_AFTER_S)
+        await self._site.stop()
+        for connection in self._runner.server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+        await asyncio.sleep(ms / 1000)
+        self._site = web.TCPSite(self._runner, self._listen[0], port)
+        await self._site.start()
 
     async def _answer(self, call: Call, account: Account | None, arrival: Arrival, strike: Strike) -> _Reply:
         fault = strike.fault

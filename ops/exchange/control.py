@@ -6,6 +6,8 @@
     GET  /_double/faults            the faults in force, JSON, each with how many requests it may still strike
     POST /_double/faults            replaces the faults: a JSON list of objects with the attributes of `Fault`
     POST /_double/clock             {"skewMs": 45000} shifts the double's clock against the machine's
+    POST /_double/accounts          replaces the accounts: the text of a credentials file
+    POST /_double/away              {"ms": 2000} refuses all connections for so long; those there are end
     POST /_double/reset             forgets the arrivals and the limits' windows; settings and faults stay
 
 Requests to them are neither recorded nor counted toward a limit.
@@ -13,11 +15,13 @@ Requests to them are neither recorded nor counted toward a limit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import unquote
 
 import msgspec
 
+from ops.exchange.accounts import AccountsError, parse
 from ops.exchange.clock import Clock
 from ops.exchange.faults import Fault, Faults
 from ops.exchange.ledger import Ledger
@@ -33,6 +37,10 @@ class _Shift(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     skew_ms: int
 
 
+class _Absence(msgspec.Struct, forbid_unknown_fields=True):
+    ms: float
+
+
 class _InForce(msgspec.Struct):
     fault: Fault
     remaining: int | None
@@ -45,6 +53,7 @@ class Control(NamedTuple):
     faults: Faults
     exchange: Exchange
     clock: Clock
+    leave: Callable[[float], None]
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         """Carry out one request.
@@ -59,7 +68,7 @@ class Control(NamedTuple):
         """
         try:
             return 200, self._do(method, path, body)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, AccountsError, UnicodeDecodeError) as error:
             return 400, _json.encode({"error": f"{method} {path}: {error}"})
         except LookupError:
             return 404, _json.encode({"error": f"{method} {path}: no such control; see ops/exchange/control.py"})
@@ -78,6 +87,10 @@ class Control(NamedTuple):
                 self.faults.replace(msgspec.json.decode(body, type=list[Fault]))
             case "POST", "clock":
                 self.clock.skew_ms = msgspec.json.decode(body, type=_Shift).skew_ms
+            case "POST", "accounts":
+                self.exchange.know(parse(body.decode()))
+            case "POST", "away":
+                self.leave(msgspec.json.decode(body, type=_Absence).ms)
             case "POST", "reset":
                 self.ledger.reset()
                 self.exchange.reset_limits()

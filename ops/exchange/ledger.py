@@ -21,6 +21,7 @@ class Arrival(msgspec.Struct, kw_only=True, gc=False):
 
     Attributes:
         at_ns: when its handler began, on the double's monotonic clock, nanoseconds.
+        answered_ns: when its answer was ready, or its connection given up; 0 while it is under way.
         user: the user its API key belongs to; "" without a known key.
         method: HTTP method.
         path: the path without its query.
@@ -34,6 +35,7 @@ class Arrival(msgspec.Struct, kw_only=True, gc=False):
     """
 
     at_ns: int
+    answered_ns: int = 0
     user: str
     method: str
     path: str

@@ -162,6 +162,10 @@ class Exchange:
         """The settings that a user was given, by trader, in the order in which each pair came first."""
         return {trader: list(settings.values()) for trader, settings in self._kept.get(user, {}).items()}
 
+    def know(self, accounts: Accounts) -> None:
+        """Replaces the accounts: other keys are unknown from now on. Limits and settings stay the users'."""
+        self._accounts = accounts
+
     def reset_limits(self) -> None:
         """Forget all arrivals and recoveries. Settings stay."""
         self._users.clear()

@@ -15,12 +15,13 @@ from ops.redis_server import embedded_valkey
 from producers.connection import open_redis
 from tests.properties.timed_redis import TimedRedis
 
+EXAMPLES = 60
 RUNS = int(os.environ.get("PROPERTY_RUNS", "0"))
 
 settings.register_profile(
     "properties",
     derandomize=not RUNS,
-    max_examples=100 * max(1, RUNS),
+    max_examples=EXAMPLES * max(1, RUNS),
     deadline=None,  # a slow machine breaks nothing
     database=None,
     phases=(Phase.explicit, Phase.generate, Phase.shrink),

@@ -16,6 +16,8 @@ from tests.properties.strategies import USERS
 from tests.properties.timed_redis import TimedRedis
 from tests.properties.working import Working
 
+STEPS = 40
+
 LONGEST_LIFE_S = 2 * KEEP_EMPTY_MS // 1000
 """Of whatever has a life."""
 
@@ -63,6 +65,6 @@ def test_invariants_hold_whatever_is_done_in_whatever_order(
     seen: Counter[str] = Counter()
     queue = type("Queue", (Queue,), {"redis": timed_redis, "loop": loop, "seen": seen})
 
-    run_state_machine_as_test(queue, settings=settings(stateful_step_count=40))
+    run_state_machine_as_test(queue, settings=settings(stateful_step_count=STEPS))
 
     assert [event for event in EVENTS if not seen[event]] == [], "what did not occur was not tested"

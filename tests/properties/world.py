@@ -170,7 +170,7 @@ class World:
         claim, request = worker.in_hand.pop(number)
         worker.heartbeat.release(claim)
         if verdict == "unsent":
-            self.requests.remove(request)
+            request.was_made = False
             settlement = self._unsent(claim)
         else:
             request.arrived_us = request.slot_us + up_ms * 1000
@@ -204,7 +204,7 @@ class World:
         ended = ready if isinstance(ready, Settlement) else stopped(ready, self._fingerprint(claim), self.now_ms)
         if isinstance(ready, Settlement) or ended is not None:
             self.seen["ended by its refused keys"] += not isinstance(ready, Settlement)
-            self.requests.remove(request)
+            request.was_made = False
             return ended or give_back(claim)
         attempt = Attempt(
             at_ms=claim.redis_ms(sent_s),

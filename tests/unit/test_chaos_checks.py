@@ -308,6 +308,27 @@ def test_changes_that_were_sent_together_may_be_sent_one_by_one_afterwards() -> 
     assert broken(seen) == set()
 
 
+def test_what_a_withdrawn_change_had_replaced_is_sent_after_all() -> None:
+    """It was in a shared request that failed, and its deadline passed: the changes before it are due again."""
+    seen = sound()
+    with_change(seen, 2, coalesces=True, ttl_s=1.0)
+    with_result(seen, 2, Outcome.EXHAUSTED)
+    seen.arrivals[0:2] = [arrival(2, 11, accepted=False), arrival(1, 12)]
+    ends(seen, 1, 12.01)
+    seen.kept = {**seen.kept, (LANE, "BTCUSDT"): "3"}
+
+    assert broken(seen) == set()
+
+
+def test_what_an_applied_change_had_replaced_is_not_sent_any_more() -> None:
+    """The exchange would end with the older value."""
+    seen = sound()
+    with_change(seen, 2, coalesces=True)
+    seen.arrivals[0:2] = [arrival(2, 11), arrival(1, 12)]
+
+    assert "lanes kept their order" in broken(seen)
+
+
 def test_a_change_whose_successor_was_granted_is_applied() -> None:
     """It was sent before with no answer, then replaced in the request that was granted; chains are followed."""
     seen = sound()
