@@ -125,7 +125,7 @@ async def test_a_lane_whose_keys_are_of_the_wrong_type_is_put_off_and_others_are
 
         assert rig.values_seen() == []
         told = [
-            record for record in caplog.records if f"lane {lane}:" in record.getMessage() and record.levelname == "ERROR"
+            record for record in caplog.records if record.levelname == "ERROR" and f"lane {lane}:" in record.message
         ]
         assert len(told) == 1
 
