@@ -105,7 +105,10 @@ if still_in_ring and slot > 0 then
       turn = math.min(turn, slot)
       redis.call('HSET', bucket, 'tat', slot, 'turn', turn)
     end
-    if slot > now - GIVEN_BACK_WITHIN then redis.call('HINCRBY', egress, 'tat', -tonumber(ARGV[12])) end
+    if slot > now - GIVEN_BACK_WITHIN then
+      local tat = tonumber(redis.call('HGET', egress, 'tat') or 0)   -- what no longer delays anybody is not given back
+      redis.call('HSET', egress, 'tat', math.max(tat - tonumber(ARGV[12]), math.min(tat, now)))
+    end
   end
 end
 

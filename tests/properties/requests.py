@@ -42,7 +42,7 @@ def check(requests: list[Request], pacing: Pacing) -> None:
     for request in requests:
         if not request.was_made:
             unsent[request.epoch, request.egress].append(request.slot_us)
-        if request.arrived_us is not None:
+        elif request.arrived_us is not None:
             by_user[request.epoch, request.user].append((request.arrived_us, request.rate_per_s))
             by_egress[request.epoch, request.egress].append(request.slot_us)
     for (_, user), arrivals in by_user.items():
