@@ -56,6 +56,16 @@ async def test_a_lane_with_a_field_that_is_no_number_is_put_off_and_the_others_g
     assert claims.unreadable == [PUT_OFF]
 
 
+@pytest.mark.parametrize("ring", ["1e999", "9e39", "-7", "nan"])
+async def test_a_ring_of_any_length_does_not_keep_redis_busy(lanes: Lanes, ring: str) -> None:
+    """A script that counts to infinity would stop the server for everybody."""
+    await lanes.redis.hset(keys.bucket(LANE), "ring", ring)  # type: ignore[misc]
+
+    claims = await lanes.claims()
+
+    assert "sound" in [claim.job_id for claim in claims.claims]
+
+
 async def test_a_lane_that_was_mended_is_claimed_again(lanes: Lanes) -> None:
     """Nothing of it is lost by having been put off."""
     await lanes.redis.set(keys.HEAD + LANE, "no hash")

@@ -173,6 +173,27 @@ async def test_what_failed_of_a_batch_is_sent_again_as_a_batch(producer: Produce
         await again.retry_failed()
 
 
+async def test_letters_whose_lanes_are_full_stay_however_often_they_are_retried(redis: ArqRedis, lanes: Lanes) -> None:
+    """Their batch of retries is the same one; nothing is dropped before it is in its lane."""
+    producer = Producer(redis, ProducerSettings(lane_limit=1))
+    batch = await to_users(producer, ["1001"], "july")
+    await end_all(lanes, REJECTED)
+    await producer.enqueue(change("1001"), job_id="in-the-way")
+
+    for _ in range(3):
+        report = (await batch.retry_failed()).report
+        assert report is not None
+        assert (report.accepted, len(report.refused)) == (0, 1)
+        assert await listed(producer) == ["july//1001"]
+    await end_all(lanes)
+    report = (await batch.retry_failed()).report
+
+    assert report is not None
+    assert report.accepted == 1
+    assert await listed(producer) == []
+    assert len(await values(lanes)) == 1
+
+
 async def test_retrying_again_after_it_broke_off_is_the_same_batch(producer: Producer, lanes: Lanes) -> None:
     """The letters were not forgotten yet; nothing is sent twice, also at the same time."""
     batch = await to_users(producer, users(5), "july")
