@@ -2,7 +2,7 @@
 progress: where a batch is, and when it will have ended.
 
 The estimate follows from the buckets: its deepest lane at its user's pace, the rest at the pace of all egresses that
-were used of late, and neither before the holds end. Atomic so that the counters are those of one moment; it writes
+were used of late, and neither before the holds end; an egress whose breaker is open sends nothing. Atomic so that the counters are those of one moment; it writes
 nothing.
 
 KEYS  1 batch   2 egresses   3 paused   4 rates
@@ -25,8 +25,8 @@ local function eta_us()
   then return -1 end
   local per_us, user_pace, hold = 0, nil, nil
   for _, name in ipairs(redis.call('SMEMBERS', egresses)) do
-    local egress = redis.call('HMGET', egress_prefix .. name, 'pace', 'user pace', 'hold')
-    if egress[1] and redis.call('HEXISTS', paused, 'egress:' .. name) == 0 then
+    local egress = redis.call('HMGET', egress_prefix .. name, 'pace', 'user pace', 'hold', 'open')
+    if egress[1] and not egress[4] and redis.call('HEXISTS', paused, 'egress:' .. name) == 0 then
       per_us = per_us + 1 / tonumber(egress[1])
       user_pace = math.max(user_pace or 0, tonumber(egress[2]))
       local ends = tonumber(egress[3] or 0)

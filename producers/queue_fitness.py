@@ -32,6 +32,7 @@ def of_queue(overview: Overview) -> list[Check]:
         _lanes(overview),
         _pauses(overview),
         _dead(overview),
+        _refused(overview),
         _unreadable(overview),
     ]
 
@@ -129,6 +130,13 @@ def _dead(overview: Overview) -> Check:
     if not kept:
         return ok("dead letters", "none")
     return ok("dead letters", ", ".join(f"{number} {outcome}" for outcome, number in kept.items()))
+
+
+def _refused(overview: Overview) -> Check:
+    if not overview.refused:
+        return ok("keys", "no user's keys are refused")
+    hint = "replace their keys; copytrade dead list --outcome unauthorized names them, copytrade user show ID tells why"
+    return warn("keys", f"{overview.refused} users are stopped, since the exchange refused their keys", hint)
 
 
 def _unreadable(overview: Overview) -> Check:

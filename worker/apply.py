@@ -78,11 +78,8 @@ class Applier:
         if isinstance(ready, Settlement):
             return ready
         change = ready.group.change
-        if claim.mark is not None and isinstance(self._credentials, Forgetful):
-            self._credentials.forget(change.user_id)  # they may have been replaced since they were refused
         try:
-            async with asyncio.timeout(CREDENTIALS_WAIT_S):
-                credentials = await self._credentials.get(change.user_id)
+            credentials = await self._keys_of(change.user_id, look_again=claim.mark is not None)
         except UnknownUser as exc:
             now_ms = claim.redis_ms(self._clock.monotonic())
             return end(ready, Outcome.UNAUTHORIZED, now_ms, f"not sent: {exc}")
@@ -96,6 +93,21 @@ class Applier:
         if not await self._slot_has_come(claim) or not self._may_send(claim):
             return give_back(claim)
         return await self._send(ready, credentials, body)
+
+    async def _keys_of(self, user_id: str, *, look_again: bool) -> Credentials:
+        """A user's keys; looked for again where those at hand were refused, for they may have been replaced."""
+        if look_again and isinstance(self._credentials, Forgetful):
+            self._credentials.forget(user_id)
+        async with asyncio.timeout(CREDENTIALS_WAIT_S):
+            return await self._credentials.get(user_id)
+
+    async def _were_replaced(self, credentials: Credentials) -> bool:
+        """Whether a user has other keys by now than those that were refused just now."""
+        try:
+            current = await self._keys_of(credentials.user_id, look_again=True)
+        except (UnknownUser, CredentialsUnavailable, TimeoutError):
+            return False
+        return current.fingerprint != credentials.fingerprint
 
     async def _slot_has_come(self, claim: Claim) -> bool:
         """Sleeps until the slot; False if the worker is told to stop first."""
@@ -152,7 +164,9 @@ class Applier:
                 code=reply.code,
                 message=reply.message,
             )
-        sent = Sent(attempt, ended_s, round_trip_s, credentials.fingerprint)
+        refused = attempt.verdict == ReplyClass.CREDENTIALS
+        replaced = refused and await self._were_replaced(credentials)
+        sent = Sent(attempt, ended_s, round_trip_s, credentials.fingerprint, replaced)
         return conclude(ready, sent, now_ms=claim.redis_ms(ended_s), max_tries=self._max_tries)
 
     def _learn_time(self, reply_class: ReplyClass, sent_s: float, ended_s: float, request_time_ms: int | None) -> None:

@@ -47,12 +47,14 @@ class Sent:
         ended_s: when its reply or failure came, monotonic clock.
         round_trip_s: from its writing to its reply; None if there was no reply.
         fingerprint: of the keys that signed it.
+        keys_replaced: whether the user has others by now.
     """
 
     attempt: Attempt
     ended_s: float
     round_trip_s: float | None
     fingerprint: str = ""
+    keys_replaced: bool = False
 
 
 def examine(claim: Claim, now_ms: int) -> Attemptable | Settlement:
@@ -163,7 +165,7 @@ def conclude(ready: Attemptable, sent: Sent, *, now_ms: int, max_tries: int) -> 
         max_tries: the last try; 0 for no bound but the deadline.
     """
     trust, members = ready.claim.trust, ready.group.members
-    trouble = trouble_of(sent.attempt)
+    trouble = "" if sent.keys_replaced else trouble_of(sent.attempt)
     if trouble == FAILING and trust is not Trust.SOUND:
         sent = replace(sent, attempt=msgspec.structs.replace(sent.attempt, outage=True))
     attempt = sent.attempt
@@ -177,6 +179,7 @@ def conclude(ready: Attemptable, sent: Sent, *, now_ms: int, max_tries: int) -> 
         remaining_s=(ready.head.deadline_ms - now_ms) / 1000,
         max_tries=max_tries,
         is_probe=trust is Trust.PROBE,
+        keys_replaced=sent.keys_replaced,
     )
     return replace(
         _settlement(after, sent, decision, now_ms),
@@ -204,18 +207,17 @@ def _settlement(after: Attemptable, sent: Sent, decision: Decision, now_ms: int)
 
 def _back(after: Attemptable, sent: Sent, after_s: float, *, hold_s: float = 0.0, solo_until: str = "") -> Settlement:
     """The settlement that puts a lane back with a later score."""
-    attempt = sent.attempt
-    reason = f"{attempt.verdict} {attempt.code or attempt.status or '-'} {attempt.message or ''}".rstrip()
-    return Settlement(
+    back = Settlement(
         after.claim,
         sent.ended_s,
         sent.round_trip_s,
         delay_s=after_s,
         state=head.encode(after.state),
         hold_s=hold_s,
-        reason=f"{reason}; sent one by one from here" if solo_until else reason,
         solo_until=solo_until,
+        attempt=sent.attempt,
     )
+    return replace(back, reason=f"{back.reply}; sent one by one from here" if solo_until else back.reply)
 
 
 def _read(claim: Claim) -> StoredChange:

@@ -139,6 +139,14 @@ class Settlement:
     attempt: Attempt | None = None
     spare: bytes = b""
 
+    @property
+    def reply(self) -> str:
+        """What came of the request, for the log."""
+        if self.attempt is None:
+            return "nothing was sent"
+        one = self.attempt
+        return f"{one.verdict} {one.code or one.status or '-'} {one.message or ''}".rstrip()
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:

@@ -103,7 +103,7 @@ def _field(value: object) -> Field:
     """Numbers as they are; all else as text."""
     if isinstance(value, bool | float) or (isinstance(value, int) and value.bit_length() < 64):  # noqa: PLR2004 - JSON
         return value
-    return _plain(value if type(value) is str else repr(value), FIELD_CHARS)
+    return _plain(str.__str__(value) if isinstance(value, str) else repr(value), FIELD_CHARS)
 
 
 def _traceback(record: logging.LogRecord) -> list[str]:

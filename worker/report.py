@@ -31,8 +31,8 @@ def report(settlement: Settlement, settled: Settled, egress: str) -> None:
     """
     if settled.breaker is not Breaker.NOTHING:
         event, what = MOVES[settled.breaker]
-        trouble = settlement.trouble or None
-        log.warning("egress %s: %s", egress, what, extra=about(event, egress=egress, trouble=trouble))
+        told = about(event, egress=egress, trouble=settlement.trouble or None)
+        log.warning("egress %s: %s; the last reply: %s", egress, what, settlement.reply, extra=told)
     claim, result, attempt = settlement.claim, settlement.result, settlement.attempt
     if (
         settled.ended
@@ -64,6 +64,13 @@ def report(settlement: Settlement, settled: Settled, egress: str) -> None:
         log.debug("lane %s: %s applied", lane, job, extra=about("ended", **fields))
     else:
         told = about("ended", **fields)
-        log.warning(
-            "lane %s: %s ended %s: %s %s", lane, job, result.outcome, result.code or "-", result.message, extra=told
+        log.log(  # of keys that were refused before, the first refusal was told
+            logging.DEBUG if claim.mark and attempt is None else logging.WARNING,
+            "lane %s: %s ended %s: %s %s",
+            lane,
+            job,
+            result.outcome,
+            result.code or "-",
+            result.message,
+            extra=told,
         )

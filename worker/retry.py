@@ -3,7 +3,7 @@
     verdict                 decision
     success                 Done(APPLIED)
     permanent               Done(REJECTED)
-    credentials             Done(UNAUTHORIZED)
+    credentials             Done(UNAUTHORIZED); Retry at once, three times at most, if the keys were replaced meanwhile
     transient, ambiguous    Retry after a back-off; Done(EXHAUSTED) if that would end after the deadline or the last try
     clock_skew              the first one: Retry at once, with a fresh timestamp; later ones as transient
     failed                  as transient, but the fifth one: Done(REJECTED)
@@ -50,6 +50,9 @@ Verdict = ReplyClass | Literal["ambiguous"]
 FAILED_TRIES = 5
 """So often "fail" is taken for bad luck. Its causes are not documented, so a change must not sit on it for long."""
 
+REPLACED_TRIES = 3
+"""Keys are hardly replaced more often while one change is sent."""
+
 BACKOFF = wait_combine(wait_exponential(multiplier=0.1, max=30), wait_random_exponential(multiplier=0.1, max=30))
 HOLD = wait_combine(wait_exponential(multiplier=1, max=24), wait_random_exponential(multiplier=0.25, max=6))
 AT_ONCE = wait_none()
@@ -88,7 +91,13 @@ def verdict_of(error: TransportError) -> Verdict:
 
 
 def decide(
-    verdicts: Sequence[str], *, tries: int, remaining_s: float, max_tries: int = 0, is_probe: bool = False
+    verdicts: Sequence[str],
+    *,
+    tries: int,
+    remaining_s: float,
+    max_tries: int = 0,
+    is_probe: bool = False,
+    keys_replaced: bool = False,
 ) -> Decision:
     """What becomes of a change.
 
@@ -98,6 +107,7 @@ def decide(
         remaining_s: until the change's deadline.
         max_tries: the last try; 0 for no bound but the deadline.
         is_probe: whether the last one was an open breaker's probe.
+        keys_replaced: whether the keys of the last one are no longer the user's.
     """
     last = verdicts[-1]
     requests = 1 if is_probe else max(tries, sum(verdict != ReplyClass.THROTTLED for verdict in verdicts))
@@ -109,6 +119,8 @@ def decide(
             return Done(Outcome.APPLIED)
         case ReplyClass.PERMANENT:
             return Done(Outcome.REJECTED)
+        case ReplyClass.CREDENTIALS if keys_replaced and verdicts.count(last) <= REPLACED_TRIES:
+            return _again(AT_ONCE, requests, remaining_s)
         case ReplyClass.CREDENTIALS:
             return Done(Outcome.UNAUTHORIZED)
         case ReplyClass.THROTTLED:

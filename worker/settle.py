@@ -16,6 +16,7 @@ from producers.ending import ENDING, ending_arguments
 from producers.scripts import Argument, Script
 from worker.clock import Clock
 from worker.lanes import Breaker, Claim, Settled, Settlement
+from worker.logs import about
 from worker.pacing import US_PER_S, Pacing
 from worker.settings import WorkerSettings
 
@@ -64,15 +65,21 @@ class Settler:
         return await future
 
     async def _write(self) -> None:
+        failures = 0
         while self._waiting:
             batch, self._waiting = self._waiting[:SETTLEMENTS_A_TRIP], self._waiting[SETTLEMENTS_A_TRIP:]
             try:
                 replies = await self._trip(batch)
             except (RedisError, OSError) as exc:
-                log.warning("Redis took no settlements: %s; trying again", exc)
                 replies = [exc] * len(batch)
-            if self._resolve(batch, replies):
-                await self._clock.sleep(RETRY_S)
+            if not self._resolve(batch, replies):
+                failures = 0
+                continue
+            failures += 1
+            if failures & (failures - 1) == 0:  # at tries 1, 2, 4, 8 and so on
+                why = next(reply for reply in replies if isinstance(reply, Exception))
+                log.warning("Redis took not all settlements (%s); trying again", why, extra=about("redis_away"))
+            await self._clock.sleep(RETRY_S)
 
     def _resolve(self, batch: list[Waiting], replies: list[list[int] | Exception]) -> bool:
         """Answers those who wait; returns whether something must be written again."""

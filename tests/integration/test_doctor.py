@@ -24,7 +24,7 @@ pytestmark = ARQ_CLOSES_OLD_STYLE
 
 SETTINGS = ProducerSettings()
 OF_REDIS = ["redis", "version", "mode", "eviction", "persistence", "memory", "clock", "scripts"]
-OF_QUEUE = ["workers", "lanes", "pauses", "dead letters", "unreadable"]
+OF_QUEUE = ["workers", "lanes", "pauses", "dead letters", "keys", "unreadable"]
 
 
 def named(checks: list[Check]) -> dict[str, Check]:

@@ -113,6 +113,25 @@ async def test_resuming_the_user_lets_the_same_keys_be_tried_again(refused: Lane
     assert not await producer.resume(user_id="1")
 
 
+async def test_keys_that_were_replaced_while_the_request_was_under_way_are_tried_at_once(
+    timed: Lanes, clock: ManualClock
+) -> None:
+    """The old ones were refused, as they should be; nothing ends and nobody is stopped."""
+    await timed.submit(("a", change("1")), now_ms=clock.now_ms)
+    claim = await timed.claim_one()
+    now_ms = clock.now_ms
+    ready = examine(claim, now_ms)
+    assert not isinstance(ready, Settlement)
+    refused = Attempt(at_ms=now_ms, took_ms=20, verdict="credentials", code="40006")
+    sent = Sent(refused, clock.monotonic(), 0.02, OLD, keys_replaced=True)
+    settled = await timed.settler.settle(conclude(ready, sent, now_ms=now_ms, max_tries=0))
+
+    assert settled.ended == 0
+    assert settled.due_in_s == pytest.approx(0, abs=0.2)
+    assert await timed.redis.exists(keys.REFUSED) == 0
+    assert await drained(timed, clock, "success", NEW) == 2
+
+
 async def test_other_users_are_not_stopped(refused: Lanes, clock: ManualClock) -> None:
     """Keys belong to a user."""
     await refused.submit(("other", change("2", "t1")), now_ms=clock.now_ms)

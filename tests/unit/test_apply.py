@@ -119,6 +119,22 @@ async def test_a_change_is_signed_and_sent_and_its_outcome_settled() -> None:
     assert (settlement.replied_at_s, settlement.round_trip_s) == (bench.clock.monotonic(), 0.4)
 
 
+async def test_keys_that_are_refused_are_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If they were replaced meanwhile, the change is sent again instead of being given up."""
+    refusal = RawReply(400, b'{"code":"40006","msg":"no such key","requestTime":1790000000000,"data":null}', 0.4)
+    others = Credentials(user_id="1001", api_key=Secret("new"), secret_key=Secret("hush"), passphrase=Secret("pass"))
+    bench, same = Bench(refusal), Bench(refusal)
+    kept = [KEYS, others]
+    monkeypatch.setattr(bench, "get", lambda _user: asyncio.sleep(0, kept.pop(0)))
+
+    replaced, refused = await bench.apply(bench.claim()), await same.apply(same.claim())
+
+    assert (replaced.result, replaced.trouble, replaced.mark) == (None, "", "")
+    assert refused.result is not None
+    assert refused.result.outcome is Outcome.UNAUTHORIZED
+    assert (refused.trouble, refused.mark.partition(" ")[0]) == ("refused 40006", KEYS.fingerprint)
+
+
 async def test_a_lease_that_may_end_before_the_request_does_forbids_to_send() -> None:
     """The lane might be somebody else's by then: it is given back, its history as it was."""
     bench = Bench()

@@ -109,6 +109,7 @@ def test_an_idle_queue_with_a_worker_passes_every_check() -> None:
         "lanes",
         "pauses",
         "dead letters",
+        "keys",
         "unreadable",
     ]
     assert {check.status for check in checks} == {CheckStatus.OK}

@@ -21,6 +21,7 @@ from worker.logs import (
     JsonFormatter,
     about,
 )
+from worker.replies import ReplyClass
 from worker.signing import headers
 
 HUSH = "do-not-tell-0123456789"
@@ -84,6 +85,13 @@ def test_a_console_line_is_what_the_message_says() -> None:
 def test_a_field_that_is_none_is_left_out() -> None:
     """So calls need no case for what they do not know."""
     assert "code" not in told(JsonFormatter().format(record("x", **about("ended", code=None))))
+
+
+def test_a_word_of_an_enumeration_is_that_word() -> None:
+    """As machines look for it, not as Python shows it."""
+    line = JsonFormatter().format(record("x", **about("put_back", verdict=ReplyClass.TRANSIENT)))
+
+    assert told(line)["verdict"] == "transient"
 
 
 def test_fields_cannot_take_the_place_of_the_lines_own() -> None:
