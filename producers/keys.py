@@ -44,7 +44,7 @@ EGRESS = "copytrade:egress:"
 """HASH, the bucket of one egress IP, `copytrade:egress:<name>`. All of the worker's scripts. Fields: `tat`, `hold`;
 `pace`, `user pace` (us a request, as its workers are set); `since bulk` interactive claims since a bulk one;
 `floor`, `samples`, `since`, `floor before`, `samples before`: the shortest round trip (us); `open`, `why`, `probe at`,
-`probe`: the breaker (see breaker.lua), absent while it is closed. TTL 11 min, or longer with
+`fresh at`, `probe`: the breaker (see breaker.lua), absent while it is closed. TTL 11 min, or longer with
 a hold."""
 
 EGRESSES = "copytrade:egresses"

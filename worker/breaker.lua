@@ -3,11 +3,13 @@ breaker: what the requests of an egress tell of it. A part of the settle script:
 
 A trouble that several users have in a row, with no good reply to anybody between, is not theirs. "failing" (nobody
 answers, or no verdict) and "refused <code>" (of the keys) open the breaker: nothing is claimed but a probe, after a pause
-that doubles. "throttled" holds the egress for its recovery time. Any other reply to the probe closes the breaker. It is
+that doubles; sooner if it is of a user that did not have the trouble yet, so that a few who are sick alone do not keep
+others waiting. "throttled" holds the egress for its recovery time. Any other reply to the probe closes the breaker. It is
 told of a request even when its lane is lost. Atomic with the settlement, so that a run is counted in the order of
 settlements, over all workers of the egress.
 
-Fields of the egress: `open` pauses so far, `why` the trouble, `probe at` (us), `probe` token of the claim that probes.
+Fields of the egress: `open` pauses so far, `why` the trouble, `probe at` (us), `fresh at` (us) the
+same for users that did not have the trouble yet, `probe` token of the claim that probes.
 ]]
 local breaker = {}
 
@@ -16,6 +18,7 @@ local FAILURES = 8          -- so many times together: what fails one time in fi
 local MANY = 5              -- users throttled, or refused alike
 local PAUSE = 1000000       -- us
 local LONGEST_PAUSE = 30000000
+local LONGEST_FRESH_PAUSE = 2000000
 local KEEP_RUN_MS = 60000
 local KEEP_OPEN_MS = 660000
 
@@ -25,8 +28,9 @@ local NOTHING, OPENED, CLOSED, HELD = 0, 1, 2, 3
 -- Returns how long the pause may be.
 local function open(egress, openings, why, now)
   local longest = math.min(LONGEST_PAUSE, PAUSE * 2 ^ (openings - 1))
-  local probe_at = now + math.floor(longest * (0.5 + now % 1000 / 2000))
-  redis.call('HSET', egress, 'open', openings, 'why', why, 'probe at', probe_at)
+  local pause = math.floor(longest * (0.5 + now % 1000 / 2000))
+  redis.call('HSET', egress, 'open', openings, 'why', why, 'probe at', now + pause,
+    'fresh at', now + math.min(pause, LONGEST_FRESH_PAUSE))
   redis.call('HDEL', egress, 'probe')
   if redis.call('PTTL', egress) < KEEP_OPEN_MS then redis.call('PEXPIRE', egress, KEEP_OPEN_MS) end
   return longest
@@ -64,18 +68,20 @@ function breaker.hear(one)
   if one.unsent then
     if is_probe then
       redis.call('HDEL', one.egress, 'probe')
-      redis.call('HSET', one.egress, 'probe at', one.now)
+      redis.call('HSET', one.egress, 'probe at', one.now, 'fresh at', one.now)
       ring(one.bell)
     end
     return 0, NOTHING
   end
   if openings > 0 and not is_probe then return one.trouble == why and LONGEST_PAUSE or 0, NOTHING end
   if openings > 0 and (one.trouble == 'failing' or one.trouble == why) then
+    redis.call('HSET', one.troubles, why .. ' ' .. one.user, 1)
+    redis.call('PEXPIRE', one.troubles, KEEP_OPEN_MS)
     return open(one.egress, openings + 1, why, one.now), NOTHING
   end
   local happened = NOTHING
   if openings > 0 then
-    redis.call('HDEL', one.egress, 'open', 'why', 'probe', 'probe at')
+    redis.call('HDEL', one.egress, 'open', 'why', 'probe', 'probe at', 'fresh at')
     redis.call('DEL', one.troubles)
     ring(one.bell)
     happened = CLOSED
@@ -93,6 +99,6 @@ function breaker.hear(one)
     return one.hold, HELD
   end
   acquit(one.troubles, one.trouble, one.refused)
-  redis.call('DEL', one.troubles)
+  redis.call('PEXPIRE', one.troubles, KEEP_OPEN_MS)   -- while it is open it tells who is no fresh user
   return open(one.egress, 1, one.trouble, one.now), OPENED
 end

@@ -35,10 +35,11 @@ function bucket.begin(first, rates, egress)
   bucket.now = time[1] * 1000000 + time[2]
   bucket.horizon = bucket.now + bucket.look_ahead
   bucket.egress = egress
-  local exit = redis.call('HMGET', egress, 'tat', 'hold', 'since bulk', 'pace', 'user pace', 'open', 'probe at')
+  local exit = redis.call('HMGET', egress, 'tat', 'hold', 'since bulk', 'pace', 'user pace', 'open', 'probe at', 'fresh at', 'why')
   bucket.egress_tat, bucket.egress_hold = tonumber(exit[1] or 0), tonumber(exit[2] or 0)
   bucket.since_bulk = tonumber(exit[3] or 0)
   bucket.open, bucket.probe_at = tonumber(exit[6] or 0) > 0, tonumber(exit[7] or 0)   -- see breaker.lua
+  bucket.fresh_at, bucket.why = tonumber(exit[8] or 0), exit[9]
   bucket.told = tonumber(exit[4] or 0) == bucket.egress_pace and tonumber(exit[5] or 0) == bucket.pace
 end
 

@@ -31,6 +31,7 @@ bucket.begin(12, KEYS[8], egress)
 local PUT_OFF_MS = 60000
 local PAUSED_MS = 30000    -- a paused lane is looked at this often; resuming wakes it
 local SPARE_LANES = 32     -- lanes read beyond `most`, since some are only put off
+local TO_PROBE = 500       -- lanes read to find one of a user that did not have the trouble yet
 local NAME = '^[!-~]+$'    -- names are printable ASCII without spaces
 local LONGEST_ID = 128
 local ALONE = 3            -- lapses from which on a head is suspected of killing its workers
@@ -38,7 +39,7 @@ local JOINS = '\168coalesce\195'   -- as the producers' codec.py writes it: msgp
 
 local now, now_ms = bucket.now, math.floor(bucket.now / 1000)
 if bucket.open then
-  if bucket.probe_at > bucket.horizon then return {now_ms, bucket.probe_at - bucket.look_ahead - now} end
+  if bucket.fresh_at > bucket.horizon then return {now_ms, bucket.fresh_at - bucket.look_ahead - now} end
   most = 1
 end
 local wait = bucket.egress_slot()
@@ -72,6 +73,12 @@ local function standing(user)
   if bucket.open then return 2, mark end
   if failing > 0 and failing > redis.call('HEXISTS', troubles, 'failing ' .. user) then return 1, mark end
   return 0, mark
+end
+
+-- Whether it is not yet time to probe with this user, who had the trouble already.
+local function is_stale(user)
+  return bucket.open and bucket.probe_at > bucket.horizon
+    and redis.call('HEXISTS', troubles, bucket.why .. ' ' .. user) == 1
 end
 
 local claims = {}
@@ -127,6 +134,7 @@ local function claim(lane, promised, from)
     drop(lane, 'its head was no job ID: dropped', 1)
     return true
   end
+  if is_stale(string.match(lane, '^[^:]*')) then return true end
   if is_paused(lane) then
     redis.call('ZADD', from, now_ms + PAUSED_MS, lane)
     return true
@@ -154,13 +162,14 @@ local function claim(lane, promised, from)
   claims[#claims + 1] =
     {lane, job_id, one.slot - now, one.n, lapses, payload_of(job_id), before[3], joined, trust, mark}
   if bucket.open then
-    redis.call('HSET', egress, 'probe', token .. '.' .. #claims, 'probe at', lease_ends * 1000)   -- if nobody settles it
+    redis.call('HSET', egress, 'probe', token .. '.' .. #claims, 'probe at', lease_ends * 1000,
+      'fresh at', lease_ends * 1000)   -- if nobody settles it
   end
   return lapses < ALONE or 'alone'
 end
 
 local function due(key)   -- each lane is followed by its score
-  return redis.call('ZRANGEBYSCORE', key, '-inf', now / 1000, 'WITHSCORES', 'LIMIT', 0, most + SPARE_LANES)
+  return redis.call('ZRANGEBYSCORE', key, '-inf', now / 1000, 'WITHSCORES', 'LIMIT', 0, bucket.open and TO_PROBE or most + SPARE_LANES)
 end
 
 local first, second = due(schedule), due(bulk)
@@ -198,6 +207,9 @@ end
 
 if #claims > 0 then bucket.keep_egress(KEYS[9], egress_name) end
 if #claims == most and not bucket.open and (i < #first or j < #second) then wait = 0 end
+if bucket.open and #claims == 0 and bucket.probe_at > bucket.horizon then
+  wait = bucket.probe_at - bucket.look_ahead - now
+end
 wait = wait or next_due_us()
 if wait == 0 and redis.call('LLEN', bell) == 0 then redis.call('LPUSH', bell, '1') end
 return {now_ms, wait, unpack(claims)}

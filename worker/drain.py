@@ -34,6 +34,9 @@ GATHER_S = 0.005
 ALONE = 3
 """As in claim.lua: from so many lapses on, a head is suspected of killing its workers."""
 
+ROOM_S = 0.5
+"""What is left of a claim's time to be sent after others were waited for."""
+
 STUMBLE_S = 1.0
 MOST_REPORTED = 1000
 
@@ -70,6 +73,7 @@ class Drain:
         self._applier = applier
         self._clock = clock
         self._max_jobs = settings.max_jobs
+        self._request_timeout_s = settings.request_timeout_s
         # A pop that waits longer than an answer may take would look like a Redis that is away.
         self._listen_s = min(LOOK_ANYWAY_S, settings.redis_timeout_s / 2)
         self._tasks = tasks
@@ -167,10 +171,14 @@ class Drain:
         self._tasks[claim.token] = asyncio.create_task(self._attempt(claim), name=f"copytrade {claim.job_id}")
 
     async def _start_alone(self, claim: Claim) -> None:
-        """Attempts what several workers were lost with, while nothing else is in hand: others must not die with it."""
+        """Attempts what several workers were lost with, while nothing else is in hand: others must not die with it.
+
+        Unless those take so long that its own time would be over.
+        """
         self._applier.keep(claim)
-        while running := {task for task in self._tasks.values() if not task.done()}:
-            await asyncio.wait(running)
+        if running := {task for task in self._tasks.values() if not task.done()}:
+            left_s = claim.lease_until_s - self._request_timeout_s - ROOM_S - self._clock.monotonic()
+            await asyncio.wait(running, timeout=max(0.0, left_s))
         self._start(claim)
         await asyncio.wait({self._tasks[claim.token]})
 

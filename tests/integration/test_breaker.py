@@ -15,6 +15,7 @@ from worker.settings import WorkerSettings
 USERS = 40
 OUTAGE_S = 600.0
 LONGEST_PAUSE_S = 30.0
+FRESH_PAUSE_S = 2.0
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ async def test_a_good_reply_between_failures_keeps_it_closed(lanes: Lanes, clock
 
 
 async def test_one_probe_at_a_time_goes_out_while_it_is_open(lanes: Lanes) -> None:
-    """Over ten minutes, after pauses that double up to half a minute; nothing ends, and nothing is a try."""
+    """Over ten minutes, after pauses that double up to half a minute; of users that did not fail yet up to 2 s."""
     await opened(lanes)
     elsewhere = lanes.new_claimer()
     began_s = lanes.clock.monotonic()
@@ -103,7 +104,8 @@ async def test_one_probe_at_a_time_goes_out_while_it_is_open(lanes: Lanes) -> No
 
     assert max(pauses) <= LONGEST_PAUSE_S + 0.1
     assert pauses[0] < 1.1
-    assert all(pause >= 14.9 for pause in pauses[6:])
+    assert max(pauses[: USERS // 2]) <= FRESH_PAUSE_S + 0.1
+    assert all(pause >= 14.9 for pause in pauses[USERS:])
     assert await lanes.redis.hgetall(keys.COUNTS) == {}  # type: ignore[misc]
     assert not await lanes.uncovered()
 
@@ -169,6 +171,22 @@ async def test_a_probe_that_is_not_sent_lets_another_go_at_once(lanes: Lanes) ->
 
     assert other.trust is Trust.PROBE
     assert waited_s < 0.1
+
+
+async def test_a_few_who_are_sick_alone_do_not_keep_others_waiting(timed: Lanes, clock: ManualClock) -> None:
+    """Three users whose every request fails, nobody else in sight; then a healthy one comes."""
+    await timed.submit(*((f"sick{n}", change(f"sick{n}")) for n in range(3)), now_ms=clock.now_ms)
+    await opened(timed)
+    for _ in range(8):
+        (probe,), _ = await next_claims(timed)
+        await timed.attempt(probe, "transient")
+    await timed.submit(("healthy", change("healthy")), now_ms=clock.now_ms)
+
+    (probe,), waited_s = await next_claims(timed)
+    settled = await timed.attempt(probe)
+
+    assert (probe.job_id, settled.breaker) == ("healthy", Breaker.CLOSED)
+    assert waited_s <= FRESH_PAUSE_S + 0.1
 
 
 async def test_a_late_reply_from_before_the_outage_does_not_close_it(lanes: Lanes) -> None:
