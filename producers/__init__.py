@@ -8,15 +8,14 @@ async with Producer.connect("redis://localhost:6379/0") as producer:
 from __future__ import annotations
 
 # Handles to one change, to a batch, to what ended badly
-from producers.batch import Batch, ResultStream
-from producers.batches import ResultPage
+from producers.client.batch import Batch, ResultStream
+from producers.client.dead_letters import DeadLetters
+from producers.client.job import Job
+from producers.client.producer import Producer
 
 # The messages
-from producers.contract import Attempt, CopySetting, JobResult, Outcome, Priority, SettingsChange
-
-# Steering
-from producers.control import Pause
-from producers.dead_letters import DeadLetters
+from producers.contract.messages import Attempt, CopySetting, JobResult, Outcome, Priority, SettingsChange
+from producers.contract.progress import Progress
 
 # What can go wrong
 from producers.errors import (
@@ -34,16 +33,17 @@ from producers.errors import (
     ResultTimeout,
     SettingsError,
 )
-from producers.fan_out import FanOutReport, Preview
-from producers.job import Job
-from producers.jobs import Cancellation, CancelReport, JobState, JobStatus
-from producers.letters import DeadLetter
-from producers.producer import Producer
-from producers.progress import Progress
-from producers.replaying import ReplayReport
-from producers.reports import BatchRefused, EnqueueReport, Refusal
+from producers.queue.batches import ResultPage
+from producers.queue.dead_letters import DeadLetter
+from producers.queue.fan_out import FanOutReport, Preview
+from producers.queue.jobs import Cancellation, CancelReport, JobState, JobStatus
+
+# Steering
+from producers.queue.pauses import Pause
+from producers.queue.replay import ReplayReport
+from producers.queue.reports import BatchRefused, EnqueueReport, Refusal
+from producers.queue.users import LaneStatus, UserStatus
 from producers.settings import ProducerSettings
-from producers.users import LaneStatus, UserStatus
 
 __all__ = [
     "Attempt",

@@ -14,8 +14,8 @@ from fakeredis.aioredis import FakeAsyncRedisConnection
 from redis.asyncio import ConnectionPool
 
 from ops.redis_server import embedded_valkey
-from producers.connection import open_redis
-from tests.manual_clock import ManualClock
+from producers.transport.dsn import open_redis
+from tests.support.manual_clock import ManualClock
 
 REAL, FAKE = "valkey", "fakeredis"
 

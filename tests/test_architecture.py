@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("producers", "worker")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 LUA = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.lua"))
-PARTS = [ROOT / "producers" / "ending.lua", ROOT / "worker" / "bucket.lua", ROOT / "worker" / "breaker.lua"]
+PARTS = [ROOT / "producers" / "queue" / f"{part}.lua" for part in ("finish", "bucket", "breaker")]
 """They stand before the text of scripts, and have no keys and no reply of their own."""
 SCRIPTS = [path for path in LUA if path not in PARTS]
 MOST_LINES = 250
@@ -41,7 +41,9 @@ def test_the_producers_side_needs_nothing_of_the_workers() -> None:
     assert found & {"aiohttp", "tenacity", "worker", "ops", "tests", "yarl"} == set()
 
 
-@pytest.mark.parametrize("module", ["worker.signing", "worker.replies", "worker.retry", "worker.pacing"])
+@pytest.mark.parametrize(
+    "module", ["worker.exchange.signing", "worker.exchange.replies", "worker.attempt.retry", "worker.queue.rate"]
+)
 def test_the_core_does_not_pull_in_the_network(module: str) -> None:
     """It is used without any."""
     assert imported_with(module) & {"aiohttp", "arq", "ops"} == set()
@@ -120,7 +122,7 @@ def test_nothing_unpickles(path: Path) -> None:
 @pytest.mark.parametrize("path", [*MODULES, *LUA], ids=name)
 def test_no_redis_key_is_spelled_outside_the_module_of_keys(path: Path) -> None:
     """Scripts get them as arguments."""
-    if path == ROOT / "producers" / "keys.py":
+    if path == ROOT / "producers" / "contract" / "keyspace.py":
         return
     strings = re.findall(r"""(?<![\w`])["'](?:copytrade|arq):[^"']*["']""", path.read_text())
 

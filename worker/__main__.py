@@ -6,7 +6,7 @@ import sys
 # Ctrl-C while everything is still being imported ends the process without a traceback; later it is handled.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from worker.command import main  # noqa: E402 - after the line above
+from worker.process.main import main  # noqa: E402 - after the line above
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from producers.contract.validation import check_id
 from producers.errors import InvalidId, SettingsError
-from producers.rules import check_id
 from producers.settings import Count, EnvironmentSettings, NotNegative, Positive, Text, variable
-from worker.credentials import Secret
+from worker.secret import Secret
 
 SLACK_S = 2.0
 """What a lease must have beyond one attempt: waiting for the slot, settling, a stall of the event loop."""
@@ -19,7 +19,7 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
         redis_timeout_s: how long Redis may take to connect or to answer.
         exchange_url: where the exchange is.
         credentials: where users' keys are: file:PATH to a TOML file, redis: for sealed records, or
-            python:MODULE:FACTORY (worker/CREDENTIALS.md).
+            python:MODULE:FACTORY (worker/credentials/README.md).
         credentials_keys: the key ring that seals records in Redis: file:PATH, or entries <key ID>:<base64>, commas
             between; the first seals, all open.
         egress: name of this worker's egress IP; workers of one name share its limit.
@@ -28,7 +28,7 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
         egress_hold_s: how long nothing is sent after the egress's own limit triggered. The exchange needs 5 minutes
             to recover (Bitget API documentation, FAQ 10, and its change log of August 2025).
         pace_margin_percent: how much slower than the user's rate requests are paced. It only smooths: what keeps the
-            limit exact is the guard (worker/pacing.py).
+            limit exact is the guard (worker/queue/rate.py).
         max_jobs: changes that one worker process has in hand at once.
         lease_s: how long a claimed lane is its worker's. A dead worker's lanes are claimed again after this.
         connect_timeout_s: how long connecting to the exchange may take.

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import aiohttp
 
 from ops.bench.lab import change
-from worker.credentials import Credentials, Secret
-from worker.endpoint import METHOD, SETTINGS_PATH, encode_body
-from worker.signing import headers
+from worker.credentials.model import Credentials
+from worker.exchange.endpoint import METHOD, SETTINGS_PATH, encode_body
+from worker.exchange.signing import headers
+from worker.secret import Secret
 
 AT_ONCE = 64
 

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from ops.redis_server import embedded_valkey
 from ops.stack import Stack, User, write_credentials
 from producers import CopySetting, Producer, SettingsChange
-from producers.keys import COUNTS
+from producers.contract.keyspace import COUNTS
 
 OUT_OF_THE_WAY = {"COPYTRADE_USER_RATE_PER_S": "1000000", "COPYTRADE_EGRESS_RATE_PER_S": "1000000"}
 DOUBLE_OUT_OF_THE_WAY = ("--user-rate-per-s", "100000", "--egress-per-min", "100000000")

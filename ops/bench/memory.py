@@ -12,7 +12,7 @@ from typing import cast
 
 from ops.bench.figures import Figure, at_most
 from ops.bench.lab import DOUBLE_OUT_OF_THE_WAY, OUT_OF_THE_WAY, Lab, change, lab
-from producers.keys import COUNTS
+from producers.contract.keyspace import COUNTS
 
 CHANGES = 200_000
 USERS = 10_000

@@ -12,7 +12,7 @@ from typing import cast
 
 from ops.bench.figures import NS_PER_S, Figure, at_most
 from ops.bench.lab import LOOK_S, Lab, change, lab
-from producers import keys
+from producers.contract import keyspace
 
 USERS = [f"u{number}" for number in range(8)]
 BACKLOG = 2500
@@ -116,6 +116,6 @@ async def _holders(bench: Lab) -> dict[str, str]:
     """Who holds each user's lane, by the name that begins its token; "" for nobody."""
     async with bench.redis.pipeline(transaction=False) as pipe:
         for user in USERS:
-            pipe.hget(keys.HEAD + keys.lane(user, TRADER), "token")
+            pipe.hget(keyspace.HEAD + keyspace.lane(user, TRADER), "token")
         tokens = await cast("Awaitable[list[bytes | None]]", pipe.execute())
     return {user: (token or b"").decode().partition(".")[0] for user, token in zip(USERS, tokens, strict=True)}

@@ -24,18 +24,19 @@ from ops.chaos.schedule import LEASE_S, PRODUCERS, REQUEST_TIMEOUT_S
 from ops.chaos.work import USERS, step
 from ops.chaos.world import EGRESS_RATE_PER_S, USER_RATE_PER_S, World
 from ops.exchange import Arrival
-from producers import JobResult, Outcome, keys
-from producers.codec import decode_result
+from producers import JobResult, Outcome
+from producers.contract import keyspace
+from producers.contract.codec import decode_result
 
 DRIVER, ARQ_APP = -1, -2
 """Who asks besides the producers' processes."""
 KEYS_A_TRIP = 1_000
-RESULT_WRITTEN = re.compile(rb"\r\n\$3\r\nSET\r\n\$\d+\r\n" + keys.RESULT.encode() + rb"([!-~]+)\r\n")
+RESULT_WRITTEN = re.compile(rb"\r\n\$3\r\nSET\r\n\$\d+\r\n" + keyspace.RESULT.encode() + rb"([!-~]+)\r\n")
 STUMBLED = re.compile(rb"[^\n]*(?:stumbled|the attempt at )[^\n]*")
 FENCED = re.compile(rb"lost with its lease, the settlement")
-CONTROL_JOB = re.compile(re.escape(keys.JOB.encode()) + rb"arq-(?:foe-)?[0-9]+")
+CONTROL_JOB = re.compile(re.escape(keyspace.JOB.encode()) + rb"arq-(?:foe-)?[0-9]+")
 """Of one that a worker died with, arq keeps the payload for minutes."""
-MUST_BE_GONE = tuple(prefix.encode() for prefix in (keys.JOB, keys.LANE, keys.HEAD))
+MUST_BE_GONE = tuple(prefix.encode() for prefix in (keyspace.JOB, keyspace.LANE, keyspace.HEAD))
 
 
 async def collect(driver: Driver) -> Evidence:
@@ -181,7 +182,7 @@ def _add_arq_app(seen: Evidence, app: ArqApp) -> None:
 
 async def _add_redis(seen: Evidence, redis: Redis) -> None:
     names = [key async for key in redis.scan_iter(count=KEYS_A_TRIP)]
-    prefix = keys.RESULT.encode()
+    prefix = keyspace.RESULT.encode()
     found = [name for name in names if name.startswith(prefix)]
     for start in range(0, len(found), KEYS_A_TRIP):
         some = found[start : start + KEYS_A_TRIP]
@@ -192,14 +193,14 @@ async def _add_redis(seen: Evidence, redis: Redis) -> None:
     seen.left = [repr(name) for name in names if name.startswith(MUST_BE_GONE) and not CONTROL_JOB.fullmatch(name)]
     seen.left += [
         f"on the schedule: {lane!r}"
-        for key in (keys.SCHEDULE, keys.BULK_SCHEDULE)
+        for key in (keyspace.SCHEDULE, keyspace.BULK_SCHEDULE)
         for lane in await redis.zrange(key, 0, -1)
     ]
-    counts = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(keys.COUNTS))
+    counts = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(keyspace.COUNTS))
     counted = {name.decode(): int(count) for name, count in counts.items()}
     seen.unreadable = counted.pop("unreadable", 0)
     seen.counted = counted
-    seen.batches = [await _batch(redis, batch.decode()) for batch in await redis.zrange(keys.BATCHES, 0, -1)]
+    seen.batches = [await _batch(redis, batch.decode()) for batch in await redis.zrange(keyspace.BATCHES, 0, -1)]
 
 
 def _result(stored: bytes | None) -> JobResult | None:
@@ -211,9 +212,9 @@ def _result(stored: bytes | None) -> JobResult | None:
 
 
 async def _batch(redis: Redis, batch_id: str) -> BatchLedger:
-    raw = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(keys.BATCH + batch_id))
+    raw = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(keyspace.BATCH + batch_id))
     fields = {name.decode(): value.decode() for name, value in raw.items()}
-    entries = await redis.xrange(keys.RESULTS + batch_id)
+    entries = await redis.xrange(keyspace.RESULTS + batch_id)
     return BatchLedger(
         batch_id=batch_id,
         total=int(fields.get("total", 0)),

@@ -16,7 +16,8 @@ from ops.chaos.schedule import PRODUCERS, Event, schedule
 from ops.chaos.trouble import Trouble
 from ops.chaos.work import Item, lanes_of, last_word
 from ops.chaos.world import World
-from producers import QueueUnavailable, keys
+from producers import QueueUnavailable
+from producers.contract import keyspace
 
 LOOK_S = 0.1
 DRAINED_WITHIN_S = 180.0
@@ -92,7 +93,7 @@ class Driver:
 
     async def _until_drained(self) -> None:
         world = self.world
-        while await world.insist(lambda: world.redis.zcard(keys.LANES)):  # noqa: ASYNC110 - looks at another process
+        while await world.insist(lambda: world.redis.zcard(keyspace.LANES)):  # noqa: ASYNC110 - looks at another process
             await asyncio.sleep(LOOK_S)
 
     async def _ask_last_words(self) -> None:

@@ -13,14 +13,15 @@ from redis.asyncio import Redis
 
 from ops.chaos.journal import Hostile
 from ops.chaos.work import CROWD, PREY, TRADERS, Item
-from producers import Priority, Producer, ProducerError, QueueUnavailable, SettingsChange, keys
-from producers.codec import encode_change
-from producers.contract import APPLY_SETTINGS
+from producers import Priority, Producer, ProducerError, QueueUnavailable, SettingsChange
+from producers.contract import keyspace
+from producers.contract.codec import encode_change
+from producers.contract.messages import APPLY_SETTINGS
 
 FORBIDDEN_MARK = "77777777"
 """Trace value of what must never be sent."""
 LONGEST_ANSWER = 1_000
-WRONG_TYPE_LANE = keys.lane("foe", "star")
+WRONG_TYPE_LANE = keyspace.lane("foe", "star")
 
 PUT = """
 if redis.call('LPOS', KEYS[1], ARGV[2]) then return 0 end
@@ -81,8 +82,8 @@ class Foe:
 
     async def clean_up(self) -> None:
         """Takes away what would stay for ever."""
-        await self.redis.delete(keys.LANE + WRONG_TYPE_LANE)
-        await self.redis.zrem(keys.SCHEDULE, WRONG_TYPE_LANE)
+        await self.redis.delete(keyspace.LANE + WRONG_TYPE_LANE)
+        await self.redis.zrem(keyspace.SCHEDULE, WRONG_TYPE_LANE)
 
     async def _garbage(self, job_id: str) -> None:
         await self._poison(job_id, b"\xc1\xff\x00 no msgpack")
@@ -112,31 +113,38 @@ class Foe:
         await self._poison(job_id, msgspec.msgpack.encode(stored))
 
     async def _no_text(self, _: str) -> None:
-        await self._put(keys.lane(PREY[self.count % len(PREY)], TRADERS[0]), b"\xff\xfe not an ID")
+        await self._put(keyspace.lane(PREY[self.count % len(PREY)], TRADERS[0]), b"\xff\xfe not an ID")
 
     async def _no_lane(self, _: str) -> None:
-        await self.redis.zadd(keys.SCHEDULE, {b"\xff\x00 no lane": 0.0})
+        await self.redis.zadd(keyspace.SCHEDULE, {b"\xff\x00 no lane": 0.0})
 
     async def _wrong_type(self, _: str) -> None:
-        await self.redis.set(keys.LANE + WRONG_TYPE_LANE, "no list")
-        await self.redis.zadd(keys.SCHEDULE, {WRONG_TYPE_LANE: 0.0})
+        await self.redis.set(keyspace.LANE + WRONG_TYPE_LANE, "no list")
+        await self.redis.zadd(keyspace.SCHEDULE, {WRONG_TYPE_LANE: 0.0})
 
     async def _control_queue(self, job_id: str) -> None:
         job_id = f"arq-{job_id}"
         names: dict[Any, float] = {job_id: 1_000_000.0, b"\xff\xfe": 1_000_000.0}
         async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.set(keys.JOB + job_id, b"\x80\x04 no job")
-            pipe.zadd(keys.CONTROL_QUEUE, names)
+            pipe.set(keyspace.JOB + job_id, b"\x80\x04 no job")
+            pipe.zadd(keyspace.CONTROL_QUEUE, names)
             await pipe.execute()
 
     async def _poison(self, job_id: str, payload: bytes | None) -> None:
         self.written.append(job_id)  # an answer that was lost leaves open whether it is
-        await self._put(keys.lane(PREY[self.count % len(PREY)], TRADERS[0]), job_id.encode(), payload or b"")
+        await self._put(keyspace.lane(PREY[self.count % len(PREY)], TRADERS[0]), job_id.encode(), payload or b"")
         self.rejected.append(job_id)
 
     async def _put(self, lane: str, job_id: bytes, payload: bytes = b"") -> None:
-        job = keys.JOB.encode() + job_id
-        names: list[Any] = [keys.LANE + lane, keys.SCHEDULE, keys.BULK_SCHEDULE, keys.LANES, keys.BELL, job]
+        job = keyspace.JOB.encode() + job_id
+        names: list[Any] = [
+            keyspace.LANE + lane,
+            keyspace.SCHEDULE,
+            keyspace.BULK_SCHEDULE,
+            keyspace.LANES,
+            keyspace.BELL,
+            job,
+        ]
         arguments: list[Any] = [lane, job_id, payload]
         await cast("Awaitable[Any]", self.redis.eval(PUT, len(names), *names, *arguments))
 

@@ -11,10 +11,11 @@ from typing import Protocol
 from redis.asyncio import Redis
 
 from ops.chaos.key_rings import Keys, replace_file, toml
-from worker.credential_keeping import Keeper
-from worker.credentials import Credentials, Secret
-from worker.key_ring import parse_ring
-from worker.sealed_records import SealedRecords
+from worker.credentials.admin import Keeper
+from worker.credentials.key_ring import parse_ring
+from worker.credentials.model import Credentials
+from worker.credentials.sealed_records import SealedRecords
+from worker.secret import Secret
 
 FILE_IS_READ_WITHIN_S = 3.0
 """The workers look every half second; requests signed with old keys are under way for a while."""

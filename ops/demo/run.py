@@ -18,8 +18,9 @@ from ops.demo.scenario import ADDRESS_LIMIT_PER_MIN, REQUEST_TIMEOUT_S, USER_LIM
 from ops.exchange import Arrival, Report
 from ops.redis_server import embedded_valkey
 from ops.stack import Stack, write_credentials
-from producers import Batch, Job, JobNotFound, JobResult, Producer, Refusal, keys
-from producers.fan_out import member_id
+from producers import Batch, Job, JobNotFound, JobResult, Producer, Refusal
+from producers.contract import keyspace
+from producers.queue.fan_out import member_id
 
 WORKERS = 2
 WORKER_ENVIRONMENT = {
@@ -146,7 +147,7 @@ async def play(scenario: Scenario, folder: Path, watch: Watch) -> Evidence:
 
 async def _counted(dsn: str) -> dict[str, int]:
     async with Redis.from_url(dsn) as redis:
-        counts = await redis.hgetall(keys.COUNTS)
+        counts = await redis.hgetall(keyspace.COUNTS)
     return {outcome.decode(): int(count) for outcome, count in counts.items()}
 
 

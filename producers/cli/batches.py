@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from producers import CancelReport, Outcome, Producer, Progress
-from producers.cli.exits import Exit
+from producers.cli.exit_codes import Exit
 from producers.cli.progress_bar import BatchBar, until_complete
 from producers.cli.reading import Kept, Reading, target
 from producers.cli.run import Family, Run, pass_run

@@ -7,16 +7,16 @@ from typing import Any, BinaryIO
 import click
 
 from producers import Cancellation, InvalidChange, JobResult, JobState, JobStatus, Outcome, Producer
-from producers.cli.exits import Exit
+from producers.cli.exit_codes import Exit
 from producers.cli.failures import Ended
-from producers.cli.given.faults import BadInput
-from producers.cli.given.template import Template
+from producers.cli.input.faults import BadInput
+from producers.cli.input.template import Template
 from producers.cli.run import QueueCommand, Run, pass_run
 from producers.cli.screen import Screen
 from producers.cli.settings_options import given_template, read_json, settings_options
 from producers.cli.shared_options import interruptible, priority_option, timeout_option, ttl_option
 from producers.cli.shown import ATTEMPT_COLUMNS, attempt_row, result_facts
-from producers.contract import Priority, SettingsChange
+from producers.contract.messages import Priority, SettingsChange
 
 
 @click.command(cls=QueueCommand, short_help="Put one change into the queue.")

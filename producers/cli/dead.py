@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from producers import DeadLetter, Outcome, Producer, ReplayReport
-from producers.cli.exits import Exit
-from producers.cli.given.faults import BadInput
+from producers.cli.exit_codes import Exit
+from producers.cli.input.faults import BadInput
 from producers.cli.run import Family, Run, pass_run
 from producers.cli.shared_options import outcome_option
 from producers.cli.shown import ATTEMPT_COLUMNS, attempt_row, settings_lines

@@ -6,13 +6,13 @@ from importlib.metadata import entry_points
 
 import click
 
-from producers.check import Check, CheckStatus, fail, ok, worst
-from producers.cli.exits import Exit
+from producers.cli.exit_codes import Exit
 from producers.cli.run import QueueCommand, Run, pass_run
-from producers.doctor import diagnose
+from producers.monitor.checks import Check, CheckStatus, fail, ok, worst
+from producers.monitor.doctor import diagnose
 
 CHECKS_GROUP = "copytrade.checks"
-"""Entry points of this group are async functions without arguments that return a list of `producers.check.Check`."""
+"""Entry points of this group are async functions without arguments that return a list of `Check`."""
 
 COLUMNS = ("status", "check", "found", "what to do")
 

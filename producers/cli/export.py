@@ -6,10 +6,10 @@ import csv
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-from producers.cli.given.csv_rows import FORMULA_STARTS
+from producers.cli.input.csv_rows import FORMULA_STARTS
 from producers.cli.plain import document
 from producers.cli.text import safe, timestamp
-from producers.contract import JobResult
+from producers.contract.messages import JobResult
 
 COLUMNS = (
     "userId",

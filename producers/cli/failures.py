@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 from redis.exceptions import RedisError
 
-from producers.cli.exits import Exit, status_of
-from producers.cli.given.faults import BadInput
+from producers.cli.exit_codes import Exit, status_of
+from producers.cli.input.faults import BadInput
 from producers.cli.run import Run
 from producers.cli.text import safe
 from producers.errors import ProducerError

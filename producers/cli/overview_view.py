@@ -10,8 +10,8 @@ from rich.text import Text
 from producers.cli.screen import grid
 from producers.cli.shown import outcome_counts
 from producers.cli.text import NOTHING, count, duration, safe, when
-from producers.overview import EgressStatus, NextLane, Overview, ScheduleLoad, rates_per_s
-from producers.presence import WorkerPresence
+from producers.monitor.overview import EgressStatus, NextLane, Overview, ScheduleLoad, rates_per_s
+from producers.monitor.worker_info import WorkerPresence
 
 LANE_COLUMNS = ("user", "trader", "priority", "queued", "state", "wait", "rate")
 EGRESS_COLUMNS = ("egress", "workers", "rate", "backlog", "state", "round trip")

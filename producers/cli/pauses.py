@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from producers import Pause, Producer
-from producers.cli.given.faults import BadInput
+from producers.cli.input.faults import BadInput
 from producers.cli.run import QueueCommand, Run, pass_run
 from producers.cli.text import NOTHING, when
 

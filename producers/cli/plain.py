@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from producers.contract import SettingsChange
+from producers.contract.messages import SettingsChange
 from producers.errors import InvalidChange, ProducerError, shown
 
 _word_starts = re.compile(r"_+([a-z0-9])")

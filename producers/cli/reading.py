@@ -12,7 +12,7 @@ from typing import TextIO
 
 from producers import Batch, JobResult, Outcome, QueueUnavailable
 from producers.cli.export import CsvExport, JsonLinesExport
-from producers.cli.given.faults import BadInput
+from producers.cli.input.faults import BadInput
 from producers.cli.run import Run
 from producers.cli.screen import Screen
 from producers.cli.shown import RESULT_COLUMNS, result_row

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from producers.cli import batches, changes, dead, doctor, fan_out, pauses, schema, top, users
-from producers.cli.exits import Exit, epilogue
+from producers.cli.exit_codes import Exit, epilogue
 from producers.cli.failures import EXPECTED, PROG, Ended, report
 from producers.cli.run import Family, Run, run_options
 

@@ -11,6 +11,6 @@ from producers.cli.run import QueueCommand, Run, pass_run
 @pass_run
 def schema(run: Run) -> None:
     """Print the JSON Schema of changes and results."""
-    from producers.schema import schema as of_messages  # noqa: PLC0415 - no other command pays for making it
+    from producers.contract.schema import schema as of_messages  # noqa: PLC0415 - no other command pays for making it
 
     run.screen.json(of_messages(), for_files=True)

@@ -7,10 +7,10 @@ from typing import Any, BinaryIO, TypeVar
 
 import click
 
-from producers.cli.given import json_text
-from producers.cli.given.faults import BadInput
-from producers.cli.given.template import Template
-from producers.contract import AUTO_COPY, LEVER_TYPES, MARGIN_TYPES, MODES, PRODUCT_TYPES, TRACE_TYPES
+from producers.cli.input import json_text
+from producers.cli.input.faults import BadInput
+from producers.cli.input.template import Template
+from producers.contract.messages import AUTO_COPY, LEVER_TYPES, MARGIN_TYPES, MODES, PRODUCT_TYPES, TRACE_TYPES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

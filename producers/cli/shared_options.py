@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from producers.cli.exits import Exit
+from producers.cli.exit_codes import Exit
 from producers.cli.failures import Ended
-from producers.contract import Outcome, Priority
+from producers.contract.messages import Outcome, Priority
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Option = Callable[[Command], Command]

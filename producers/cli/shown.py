@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from producers.cli.given.faults import Fault
+from producers.cli.input.faults import Fault
 from producers.cli.text import NOTHING, count, duration, when
-from producers.contract import Attempt, JobResult, Outcome, SettingsChange
+from producers.contract.messages import Attempt, JobResult, Outcome, SettingsChange
 
 Facts = list[tuple[str, str]]
 

@@ -6,7 +6,7 @@ import click
 
 from producers import CancelReport, Producer, UserStatus
 from producers.cli.batches import show_cancelled
-from producers.cli.given.faults import BadInput
+from producers.cli.input.faults import BadInput
 from producers.cli.pauses import show_paused, show_resumed
 from producers.cli.run import Family, Run, pass_run
 from producers.cli.text import NOTHING, count, duration, safe

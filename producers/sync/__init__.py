@@ -9,7 +9,7 @@ Messages, reports and errors are those of `producers`. A producer may be shared 
 
 from __future__ import annotations
 
-from producers.reports import EnqueueReport
+from producers.queue.reports import EnqueueReport
 from producers.sync.batch import Batch, ResultStream
 from producers.sync.dead_letters import DeadLetters
 from producers.sync.job import Job

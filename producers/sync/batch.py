@@ -1,4 +1,4 @@
-"""A handle to one batch, without await. See producers.batch for what the methods do and raise."""
+"""A handle to one batch, without await. See producers.client.batch for what the methods do and raise."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Self
 
 from redis import Redis
 
-from producers import batches, keys
-from producers.batches import LONGEST_BLOCK_S, PAGE, Reading, ResultPage, position_of
-from producers.contract import JobResult
+from producers.contract import keyspace
+from producers.contract.messages import JobResult
+from producers.contract.progress import Progress
 from producers.errors import ResultTimeout
-from producers.fan_out import FanOutReport
-from producers.jobs import CancelReport
-from producers.progress import Progress
-from producers.progress import progress as where_it_is
-from producers.replaying import retry
+from producers.queue import batches
+from producers.queue.batches import LONGEST_BLOCK_S, PAGE, Reading, ResultPage, position_of
+from producers.queue.fan_out import FanOutReport
+from producers.queue.jobs import CancelReport
+from producers.queue.progress import progress as where_it_is
+from producers.queue.replay import retry
 from producers.settings import ProducerSettings
 from producers.sync.performing import make, perform, reaching_redis, wait_for
-from producers.trips import Commands
+from producers.transport.plan import Commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Batch:
 
     def wait(self, timeout: float | None = None) -> Progress:
         """Waits until the batch is complete, `timeout` seconds at the most."""
-        progress = wait_for(self._redis, keys.COMPLETE + self.batch_id, self._look, timeout)
+        progress = wait_for(self._redis, keyspace.COMPLETE + self.batch_id, self._look, timeout)
         if progress is None:
             raise ResultTimeout(f"batch {self.batch_id} is not complete within {timeout} s; it stays queued")
         return progress
@@ -110,6 +111,6 @@ class ResultStream:
         """Returns when something was added after the cursor, or after a while."""
         batch_id = self._batch.batch_id
         position = position_of(batch_id, cursor)
-        news = ("XREAD", "COUNT", 1, "BLOCK", self._block_ms, "STREAMS", keys.RESULTS + batch_id, position)
+        news = ("XREAD", "COUNT", 1, "BLOCK", self._block_ms, "STREAMS", keyspace.RESULTS + batch_id, position)
         with reaching_redis(f"waiting for results of batch {batch_id}"):
             make(self._batch._redis, Commands([news]))  # noqa: SLF001 - one concern

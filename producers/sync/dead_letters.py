@@ -1,4 +1,4 @@
-"""A handle to the dead letters, without await. See producers.dead_letters for what the methods raise."""
+"""A handle to the dead letters, without await. See producers.client.dead_letters for what the methods raise."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import TypeVar
 
 from redis import Redis
 
-from producers import letters
-from producers.contract import Outcome
-from producers.letters import LETTERS_A_TRIP, DeadLetter, Selection
-from producers.replaying import ReplayReport, replay
+from producers.contract.messages import Outcome
+from producers.queue import dead_letters
+from producers.queue.dead_letters import LETTERS_A_TRIP, DeadLetter, Selection
+from producers.queue.replay import ReplayReport, replay
 from producers.settings import ProducerSettings
 from producers.sync.performing import perform
-from producers.trips import Plan
+from producers.transport.plan import Plan
 
 T = TypeVar("T")
 
@@ -29,18 +29,18 @@ class DeadLetters:
         self, *, outcome: Outcome | None = None, user_id: str | None = None, batch_id: str | None = None
     ) -> Iterator[DeadLetter]:
         """Those letters of which all that is given holds, oldest first."""
-        entries = self._do(letters.select(Selection(outcome, user_id, batch_id)), "looking for dead letters")
+        entries = self._do(dead_letters.select(Selection(outcome, user_id, batch_id)), "looking for dead letters")
         for start in range(0, len(entries), LETTERS_A_TRIP):
             some = entries[start : start + LETTERS_A_TRIP]
-            yield from self._do(letters.read(some), "reading dead letters")
+            yield from self._do(dead_letters.read(some), "reading dead letters")
 
     def get(self, job_id: str) -> DeadLetter:
         """One letter."""
-        return self._do(letters.get(job_id), f"reading dead letter {job_id}")
+        return self._do(dead_letters.get(job_id), f"reading dead letter {job_id}")
 
     def counts(self) -> dict[Outcome, int]:
         """How many letters there are of each cause; those that expired since one was added are counted too."""
-        return self._do(letters.counts(), "counting dead letters")
+        return self._do(dead_letters.counts(), "counting dead letters")
 
     def replay(
         self,
@@ -67,7 +67,7 @@ class DeadLetters:
     ) -> int:
         """Forgets letters; returns how many."""
         chosen = Selection.of(job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything)
-        plan = letters.forget(chosen)
+        plan = dead_letters.forget(chosen)
         return self._do(plan, "dropping dead letters")
 
     def _do(self, plan: Plan[T], doing: str) -> T:

@@ -1,4 +1,4 @@
-"""Enqueueing without await. See producers.enqueuing for what the arguments mean and what the methods raise."""
+"""Enqueueing without await. See producers.client.enqueue for what the arguments mean and what the methods raise."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterable
 
 from redis import Redis
 
-from producers.contract import Priority, SettingsChange
-from producers.fan_out import Named
-from producers.ids import SortableIds
-from producers.intake import Intake, Source, lane_full, take_in
-from producers.redis_clock import RedisClock
-from producers.reports import EnqueueReport
-from producers.rules import check, check_new_id
+from producers.contract.ids import SortableIds
+from producers.contract.messages import Priority, SettingsChange
+from producers.contract.validation import check, check_new_id
+from producers.queue.chunking import Intake, Source, lane_full, take_in
+from producers.queue.fan_out import Named
+from producers.queue.reports import EnqueueReport
+from producers.queue.submit import ALREADY_THERE, LANE_FULL, Submission, Terms, submit
 from producers.settings import ProducerSettings, change_ttl_ms
-from producers.submission import ALREADY_THERE, LANE_FULL, Submission, Terms, submit
 from producers.sync.job import Job
 from producers.sync.performing import make, reaching_redis
 from producers.sync.steering import Steering
-from producers.trips import Commands
+from producers.transport.plan import Commands
+from producers.transport.redis_clock import RedisClock
 
 
 class Enqueuing(Steering):

@@ -1,4 +1,4 @@
-"""A handle to one change, without await. See producers.job for what the methods do and raise."""
+"""A handle to one change, without await. See producers.client.job for what the methods do and raise."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 from redis import Redis
 
-from producers import jobs, keys
-from producers.contract import JobResult
+from producers.contract import keyspace
+from producers.contract.messages import JobResult
 from producers.errors import ResultTimeout
-from producers.jobs import Cancellation, JobStatus
+from producers.queue import jobs
+from producers.queue.jobs import Cancellation, JobStatus
 from producers.sync.performing import perform, wait_for
 
 
@@ -29,7 +30,7 @@ class Job:
 
     def result(self, timeout: float | None = None) -> JobResult:
         """How the change ended; waits for it, `timeout` seconds at the most."""
-        result = wait_for(self._redis, keys.DONE + self.job_id, self._look, timeout)
+        result = wait_for(self._redis, keyspace.DONE + self.job_id, self._look, timeout)
         if result is None:
             raise ResultTimeout(f"change {self.job_id} has not ended within {timeout} s; it stays queued")
         return result

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from producers.performing import unavailable, wait_s_of
-from producers.repeating import Patience
-from producers.trips import Call, Plan, Trip
+from producers.transport.plan import Call, Plan, Trip
+from producers.transport.retry import Patience
+from producers.transport.runner import unavailable, wait_s_of
 
 RECONNECT_S = 0.2
 """Pause before a lost subscription is renewed."""

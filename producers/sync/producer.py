@@ -1,4 +1,4 @@
-"""The producer without await. See producers.producer for what the arguments mean and what the methods raise."""
+"""The producer without await. See producers.client.producer for what the arguments mean and what the methods raise."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any, Literal, Self, overload
 
 from redis import Redis
 
-from producers import batches
-from producers.connection import open_redis
-from producers.contract import AutoCopy, CopySetting, Mode, Priority
+from producers.contract.messages import AutoCopy, CopySetting, Mode, Priority
+from producers.contract.validation import check_batch_id, check_id
 from producers.errors import QueueUnavailable
-from producers.fan_out import FanOut, FanOutReport, Preview, preview
-from producers.intake import take_in
-from producers.reports import BatchRefused
-from producers.rules import check_batch_id, check_id
+from producers.queue import batches
+from producers.queue.chunking import take_in
+from producers.queue.fan_out import FanOut, FanOutReport, Preview, preview
+from producers.queue.reports import BatchRefused
+from producers.queue.submit import Terms
 from producers.settings import ProducerSettings
-from producers.submission import Terms
 from producers.sync.batch import Batch
 from producers.sync.dead_letters import DeadLetters
 from producers.sync.enqueuing import Enqueuing
 from producers.sync.job import Job
+from producers.transport.dsn import open_redis
 
 OnChunk = Callable[[FanOutReport], None]
 

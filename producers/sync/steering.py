@@ -1,4 +1,4 @@
-"""Steering the queue, without await. See producers.steering for what the methods do and raise."""
+"""Steering the queue, without await. See producers.client.admin for what the methods do and raise."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import TypeVar
 
 from redis import Redis
 
-from producers import batches, control, users
-from producers.control import Pause, Scope
-from producers.jobs import CancelReport
-from producers.overview import Overview
-from producers.progress import Progress
+from producers.contract.progress import Progress
+from producers.monitor.overview import Overview
+from producers.monitor.watch import overview
+from producers.queue import batches, pauses, users
+from producers.queue.jobs import CancelReport
+from producers.queue.pauses import Pause, Scope
+from producers.queue.users import UserStatus
 from producers.sync.performing import perform
-from producers.trips import Plan
-from producers.users import UserStatus
-from producers.watching import overview
+from producers.transport.plan import Plan
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class Steering:
         Returns whether it was not paused before.
         """
         scope = Scope.of(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
-        return self._do(control.pause(scope), f"pausing {scope.field}")
+        return self._do(pauses.pause(scope), f"pausing {scope.field}")
 
     def resume(
         self,
@@ -59,11 +59,11 @@ class Steering:
     ) -> bool:
         """Ends a pause; what it held back is due at once. Give just one. Returns whether it was paused."""
         scope = Scope.of(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
-        return self._do(control.resume(scope), f"resuming {scope.field}")
+        return self._do(pauses.resume(scope), f"resuming {scope.field}")
 
     def paused(self) -> list[Pause]:
         """The pauses in force, oldest first."""
-        return self._do(control.paused(), "asking for pauses")
+        return self._do(pauses.paused(), "asking for pauses")
 
     def limit_user(self, user_id: str, rate_per_s: float | None) -> None:
         """Gives a user a rate of its own, which holds from the next claim on; None gives it the workers' again."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
-from worker.credentials import Credentials, CredentialStore, Secret
+from worker.credentials.model import Credentials, CredentialStore
+from worker.secret import Secret
 from worker.settings import WorkerSettings
 
 DEADLY = "1013"

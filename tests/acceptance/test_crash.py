@@ -8,9 +8,10 @@ from collections import Counter
 from arq.connections import ArqRedis
 
 from ops.stack import Stack
-from producers import Producer, keys
+from producers import Producer
+from producers.contract import keyspace
 from tests.acceptance.conftest import USERS, WITHIN_S
-from tests.changes import change
+from tests.support.changes import change
 
 QUICK = {"COPYTRADE_LEASE_S": "4", "COPYTRADE_REQUEST_TIMEOUT_S": "1"}
 
@@ -31,7 +32,7 @@ async def test_lanes_of_a_killed_worker_are_drained_by_another(stack: Stack, val
         results = await asyncio.gather(*(job.result() for job in jobs))
         arrivals = await stack.arrivals()
         report = await stack.report()
-        counts = await valkey.hgetall(keys.COUNTS)  # type: ignore[misc]
+        counts = await valkey.hgetall(keyspace.COUNTS)  # type: ignore[misc]
 
     assert all(result.applied for result in results)
     assert counts == {b"applied": str(len(jobs)).encode()}

@@ -10,7 +10,7 @@ from ops.stack import Stack
 from producers import Outcome, Producer
 from tests.acceptance.conftest import USERS, WITHIN_S
 from tests.acceptance.deadly_source import DEADLY
-from tests.changes import change
+from tests.support.changes import change
 
 QUICK = {"COPYTRADE_LEASE_S": "3", "COPYTRADE_REQUEST_TIMEOUT_S": "1"}
 ROOT = Path(__file__).parents[2]

@@ -16,8 +16,8 @@ from arq.connections import ArqRedis
 from ops.stack import Stack, User, write_credentials
 from producers import Producer
 from tests.acceptance.conftest import WITHIN_S
-from tests.changes import change
-from tests.redis_dump import dump
+from tests.support.changes import change
+from tests.support.redis_dump import dump
 
 PASSWORD = "redis-password-0123456789"
 SECRETS = ("ACCESS-KEY", "ACCESS-SIGN", "ACCESS-PASSPHRASE")

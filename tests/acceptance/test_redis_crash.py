@@ -17,10 +17,10 @@ from redis.exceptions import BusyLoadingError
 from ops.redis_server import Valkey, free_port
 from ops.stack import Stack, User, write_credentials
 from producers import JobNotFound, Producer, ProducerSettings, QueueUnavailable
-from producers.connection import open_redis
 from producers.sync import Producer as PlainProducer
+from producers.transport.dsn import open_redis
 from tests.acceptance.conftest import WITHIN_S
-from tests.changes import change
+from tests.support.changes import change
 
 USERS = tuple(str(number) for number in range(1001, 1007))
 BEFORE, MEANWHILE = 12, 8

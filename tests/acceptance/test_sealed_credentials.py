@@ -13,8 +13,8 @@ from arq.connections import ArqRedis
 
 from ops.stack import Stack, User, write_credentials
 from producers import Outcome, Producer
-from tests.changes import change
-from tests.redis_dump import dump
+from tests.support.changes import change
+from tests.support.redis_dump import dump
 
 ROOT = Path(__file__).parents[2]
 USERS = [str(1001 + number) for number in range(5)]

@@ -15,12 +15,12 @@ from redis.exceptions import RedisError
 from ops.redis_server import Watched, watched_valkeys
 from ops.stack import Stack, User, write_credentials
 from producers import Producer, QueueUnavailable
-from producers.connection import open_redis
 from producers.sync import Producer as PlainProducer
+from producers.transport.dsn import open_redis
 from tests.acceptance.conftest import WITHIN_S
-from tests.changes import change
-from tests.relays import relay
-from tests.tls import Authority
+from tests.support.changes import change
+from tests.support.relays import relay
+from tests.support.tls import Authority
 
 USERS = tuple(str(number) for number in range(1001, 1007))
 PASSWORD, SENTINEL_PASSWORD = "the-servers-own", "the-sentinels-own"

@@ -11,7 +11,7 @@ from arq.connections import ArqRedis
 from ops.stack import Stack
 from producers import Producer
 from tests.acceptance.conftest import WITHIN_S
-from tests.changes import change
+from tests.support.changes import change
 
 WRONG = {
     "COPYTRADE_REDIS_DSN": "http://localhost",

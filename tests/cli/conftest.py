@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 
 from producers import Outcome, Producer
 from producers.cli.root import root
-from producers.connection import open_redis
+from producers.transport.dsn import open_redis
 from tests.cli.followers_files import SETTINGS
-from tests.lanes import Lanes
+from tests.support.lanes import Lanes
 
 T = TypeVar("T")
 

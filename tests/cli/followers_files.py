@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 from producers import SettingsChange
-from producers.cli.given.faults import Fault
-from producers.cli.given.followers import Followers, Wanted
-from producers.cli.given.template import Template
+from producers.cli.input.faults import Fault
+from producers.cli.input.followers import Followers, Wanted
+from producers.cli.input.template import Template
 
 SETTINGS: Mapping[str, object] = {
     "traderId": "t1",

@@ -8,11 +8,12 @@ import json
 import pytest
 from arq.connections import ArqRedis
 
-from producers import Job, Outcome, Producer, keys
-from producers.codec import decode_change
-from producers.connection import open_redis
-from tests.changes import change
+from producers import Job, Outcome, Producer
+from producers.contract import keyspace
+from producers.contract.codec import decode_change
+from producers.transport.dsn import open_redis
 from tests.cli.conftest import FLAGS, Copytrade
+from tests.support.changes import change
 
 WHOLE = json.dumps(
     {
@@ -159,7 +160,7 @@ def test_a_change_may_be_allowed_to_go_with_those_before_it(copytrade: Copytrade
 
     async def stored() -> bytes | None:
         client = open_redis(valkey_dsn, ArqRedis, timeout_s=5)
-        payload: bytes | None = await client.get(keys.JOB + job_id)
+        payload: bytes | None = await client.get(keyspace.JOB + job_id)
         await client.aclose()
         return payload
 

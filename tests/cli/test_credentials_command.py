@@ -21,17 +21,18 @@ from arq.connections import ArqRedis
 
 from ops.redis_server import free_port
 from producers.cli import root as root_module
-from producers.connection import open_redis
-from producers.keys import CREDENTIALS
+from producers.contract.keyspace import CREDENTIALS
+from producers.transport.dsn import open_redis
 from tests.cli.conftest import Copytrade
 from tests.cli.test_frame import walk
-from tests.redis_dump import dump
-from worker import credentials_input
-from worker.credentials import Credentials, Secret
-from worker.credentials_command import credentials as group
-from worker.key_ring import new_entry, open_ring
-from worker.redis_credentials import RedisCredentials
-from worker.sealed_records import SealedRecords
+from tests.support.redis_dump import dump
+from worker.credentials import prompts
+from worker.credentials.command import credentials as group
+from worker.credentials.key_ring import new_entry, open_ring
+from worker.credentials.model import Credentials
+from worker.credentials.redis_store import RedisCredentials
+from worker.credentials.sealed_records import SealedRecords
+from worker.secret import Secret
 
 T = TypeVar("T")
 
@@ -44,7 +45,7 @@ LINES = "\n".join(KEYS.values()) + "\n"
 @pytest.fixture(autouse=True)
 def _joined(monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands, as an installed package joins them; and a ring of one key."""
-    point = EntryPoint("credentials", "worker.credentials_command:credentials", root_module.COMMANDS_GROUP)
+    point = EntryPoint("credentials", "worker.credentials.command:credentials", root_module.COMMANDS_GROUP)
     monkeypatch.setattr(root_module, "entry_points", lambda group: EntryPoints([point]).select(group=group))
     monkeypatch.setenv("COPYTRADE_CREDENTIALS_KEYS", OLD)
 
@@ -118,7 +119,7 @@ def test_a_user_s_keys_are_set_from_standard_input(copytrade: Copytrade, stdin: 
 
 def test_a_user_s_keys_are_typed_where_somebody_sits(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked for one by one, and not shown."""
-    monkeypatch.setattr(credentials_input, "somebody_types", lambda: True)
+    monkeypatch.setattr(prompts, "somebody_types", lambda: True)
 
     ran = copytrade("credentials", "set", "1001", stdin=LINES)
 
@@ -131,7 +132,7 @@ async def test_what_is_typed_at_a_terminal_is_not_echoed(valkey_dsn: str) -> Non
     """A real terminal, in a process of its own."""
     outer, inner = pty.openpty()
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "COPYTRADE_REDIS_DSN": valkey_dsn}
-    code = "from producers.cli.root import root; from worker.credentials_command import credentials as c"
+    code = "from producers.cli.root import root; from worker.credentials.command import credentials as c"
     code += "; root.add_command(c); root()"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", code, "credentials", "set", "1001"),
@@ -143,7 +144,7 @@ async def test_what_is_typed_at_a_terminal_is_not_echoed(valkey_dsn: str) -> Non
     )
     os.close(inner)
     assert process.stderr is not None
-    for name, text in zip(credentials_input.PROMPTS, KEYS.values(), strict=True):
+    for name, text in zip(prompts.PROMPTS, KEYS.values(), strict=True):
         await process.stderr.readuntil(f"{name} of user 1001: ".encode())
         os.write(outer, f"{text}\n".encode())
     output, errors = await asyncio.wait_for(process.communicate(), 60)
@@ -212,7 +213,7 @@ def test_what_cannot_be_used_is_one_line_and_changes_nothing(
 
 def test_too_many_lines_are_refused(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are held in memory, in clear."""
-    monkeypatch.setattr(credentials_input, "MOST_LINES", 3)
+    monkeypatch.setattr(prompts, "MOST_LINES", 3)
 
     assert copytrade.json("credentials", "set", "--from-stdin", stdin=many("1", "2", "3"))["set"] == 3
     said = copytrade.error("credentials", "set", "--from-stdin", stdin=many("1", "2", "3", "4"), status=2)
@@ -309,7 +310,7 @@ def test_a_removal_is_asked_for_where_somebody_sits(
 ) -> None:
     """No answer is no."""
     copytrade("credentials", "set", "1001", stdin=LINES)
-    monkeypatch.setattr(credentials_input, "somebody_types", lambda: True)
+    monkeypatch.setattr(prompts, "somebody_types", lambda: True)
 
     ran = copytrade("credentials", "remove", "1001", stdin=answer, status=status)
 
@@ -353,8 +354,8 @@ def test_without_the_worker_s_extra_the_command_says_what_is_missing(
     """It is listed all the same, without a warning."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "cryptography"]:
         monkeypatch.delitem(sys.modules, name)
-    for name in ("key_ring", "sealing", "credential_keeping", "credential_sources", "redis_credentials"):
-        monkeypatch.delitem(sys.modules, f"worker.{name}", raising=False)
+    for name in ("key_ring", "sealing", "admin", "sources", "redis_store"):
+        monkeypatch.delitem(sys.modules, f"worker.credentials.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "cryptography", None)
 
     assert copytrade("--help").stderr == ""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from producers.cli.given.faults import BadInput, Fault
-from producers.cli.given.lines import LONGEST_LINE
+from producers.cli.input.faults import BadInput, Fault
+from producers.cli.input.lines import LONGEST_LINE
 from tests.cli.followers_files import SETTINGS, changes, faults, followers, users
 
 

@@ -6,9 +6,9 @@ import io
 
 import pytest
 
-from producers.cli.given.faults import BadInput, Fault
-from producers.cli.given.followers import form_of, readable_again
-from producers.cli.given.template import Template
+from producers.cli.input.faults import BadInput, Fault
+from producers.cli.input.followers import form_of, readable_again
+from producers.cli.input.template import Template
 from tests.cli.followers_files import SETTINGS, changes, faults, followers, users
 
 WHOLE = (

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from ops.redis_server import free_port
 from producers import errors
 from producers.cli import root as root_module
-from producers.cli.exits import MEANINGS, Exit, status_of
+from producers.cli.exit_codes import MEANINGS, Exit, status_of
 from producers.cli.root import root
 from producers.errors import ProducerError
 from tests.cli.conftest import Copytrade

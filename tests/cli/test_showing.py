@@ -16,7 +16,7 @@ from producers.cli.plain import camel, document
 from producers.cli.screen import cell, grid
 from producers.cli.shown import outcome_counts
 from producers.cli.text import duration, safe, timestamp, when
-from tests.changes import attempt, change, result
+from tests.support.changes import attempt, change, result
 
 HOSTILE = "\x1b[31mred\x1b[0m \x9b2J \u202ereversed\u2028\r\n\x00\x7f"
 

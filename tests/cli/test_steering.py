@@ -7,8 +7,8 @@ import json
 import pytest
 
 from producers import Outcome, Producer
-from tests.changes import change
 from tests.cli.conftest import Copytrade
+from tests.support.changes import change
 
 
 def enqueue(copytrade: Copytrade, *users: str) -> None:

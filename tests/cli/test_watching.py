@@ -10,15 +10,15 @@ import pytest
 from rich.console import Console, RenderableType
 
 from producers import Outcome, Pause, Priority, Producer, Progress
-from producers.check import Check, ok, warn
 from producers.cli import doctor as doctor_module
 from producers.cli.overview_view import MOST_PAUSES, MOST_WORKERS, view
 from producers.cli.progress_bar import LINE_EVERY_S, STANDSTILL_S, BatchBar, Rate
 from producers.cli.run import Run
-from producers.overview import EgressStatus, NextLane, Overview, ScheduleLoad
-from producers.presence import WorkerPresence
-from tests.changes import change
+from producers.monitor.checks import Check, ok, warn
+from producers.monitor.overview import EgressStatus, NextLane, Overview, ScheduleLoad
+from producers.monitor.worker_info import WorkerPresence
 from tests.cli.conftest import FLAGS, Copytrade
+from tests.support.changes import change
 
 NOW_MS = 1_700_000_000_000
 

@@ -8,8 +8,8 @@ import pytest
 from arq.connections import ArqRedis
 
 from producers import Producer
-from tests.lanes import PACING, Lanes
-from tests.manual_clock import ManualClock
+from tests.support.lanes import PACING, Lanes
+from tests.support.manual_clock import ManualClock
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
 from ops.redis_server import Valkey
-from producers import Outcome, Producer, ProducerError, keys
-from producers.connection import open_redis
-from tests.changes import change, numbered
-from tests.lanes import Lanes, contents
+from producers import Outcome, Producer, ProducerError
+from producers.contract import keyspace
+from producers.transport.dsn import open_redis
+from tests.support.changes import change, numbered
+from tests.support.lanes import Lanes, contents
 
 
 @pytest.fixture
@@ -62,12 +63,12 @@ async def test_nothing_is_done_by_half(full: ArqRedis, what: str) -> None:
 
     assert await lanes.uncovered() == set()
     if what == "cancel":  # several scripts: it is repeated, and what the first did was done and counted
-        results = [key for key in after if key.startswith(keys.RESULT)]
-        assert int(after[keys.COUNTS][1][b"cancelled"]) == len(results) > 0
+        results = [key for key in after if key.startswith(keyspace.RESULT)]
+        assert int(after[keyspace.COUNTS][1][b"cancelled"]) == len(results) > 0
         assert (await producer.cancel_user("1003")).cancelled == 0
     elif refused:
         assert after == before
     elif what in ("settle", "fail"):
-        assert after[keys.RESULTS + "b"][1], "the stream must tell of it"
-        assert after[keys.COUNTS][1]
+        assert after[keyspace.RESULTS + "b"][1], "the stream must tell of it"
+        assert after[keyspace.COUNTS][1]
     await producer._listener.close()

@@ -10,10 +10,10 @@ import pytest
 from arq.connections import ArqRedis
 
 from ops.exchange import Fault
-from tests.changes import change
-from tests.redis_dump import dump
-from tests.workers import ARQ_CLOSES_OLD_STYLE, USERS, rig_on
-from worker import signing
+from tests.support.changes import change
+from tests.support.redis_dump import dump
+from tests.support.workers import ARQ_CLOSES_OLD_STYLE, USERS, rig_on
+from worker.exchange import signing
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from producers import CopySetting, SettingsChange
-from producers.contract import AUTO_COPY, LEVER_TYPES, MARGIN_TYPES, MODES, PRODUCT_TYPES, TRACE_TYPES
-from producers.rules import MAX_ID_CHARS, MAX_LEVERAGE, MAX_RATIO
+from producers.contract.messages import AUTO_COPY, LEVER_TYPES, MARGIN_TYPES, MODES, PRODUCT_TYPES, TRACE_TYPES
+from producers.contract.validation import MAX_ID_CHARS, MAX_LEVERAGE, MAX_RATIO
 
 
 def _optional(strategy: st.SearchStrategy[str]) -> st.SearchStrategy[str | None]:

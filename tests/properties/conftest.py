@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from ops.redis_server import embedded_valkey
-from producers.connection import open_redis
+from producers.transport.dsn import open_redis
 from tests.properties.timed_redis import TimedRedis
 
 EXAMPLES = 60

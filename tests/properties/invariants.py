@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from producers import keys
-from producers.codec import decode_result
+from producers.contract import keyspace
+from producers.contract.codec import decode_result
 from tests.properties.model import Model
 
 Dump = dict[str, tuple[Any, int]]
 
 LASTING = {
-    keys.SCHEDULE, keys.BULK_SCHEDULE, keys.LANES, keys.BELL, keys.EGRESSES, keys.PAUSED, keys.RATES, keys.COUNTS,
-    keys.BATCHES, keys.REFUSED,
+    keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES, keyspace.BELL, keyspace.EGRESSES, keyspace.PAUSED,
+    keyspace.RATES, keyspace.COUNTS, keyspace.BATCHES, keyspace.REFUSED,
 }  # fmt: skip
-LASTING_PREFIXES = (keys.LANE, keys.HEAD, keys.JOB, keys.DEAD)
-ALIVE_PREFIXES = (keys.BATCH, keys.MEMBERS, keys.RESULTS)
+LASTING_PREFIXES = (keyspace.LANE, keyspace.HEAD, keyspace.JOB, keyspace.DEAD)
+ALIVE_PREFIXES = (keyspace.BATCH, keyspace.MEMBERS, keyspace.RESULTS)
 """They last while something of their batch is queued."""
 
 CLAIMED = {b"token", b"held", b"lease"}
@@ -43,13 +43,13 @@ def named(dump: Dump, prefix: str) -> dict[str, Any]:
 
 
 def _covered(dump: Dump, model: Model) -> None:
-    lanes = {lane: [job_id.decode() for job_id in found] for lane, found in named(dump, keys.LANE).items()}
+    lanes = {lane: [job_id.decode() for job_id in found] for lane, found in named(dump, keyspace.LANE).items()}
     assert lanes == model.queued, "lanes hold what was accepted and has not ended, in its order"
     urgent = {lane for lane, queued in model.queued.items() if not model.bulk.issuperset(queued)}
-    assert _lanes_of(dump, keys.SCHEDULE) == urgent, "lanes with an interactive change are on the schedule"
-    assert _lanes_of(dump, keys.BULK_SCHEDULE) == model.queued.keys() - urgent, "the other lanes on that of bulk"
-    assert _lanes_of(dump, keys.LANES) == model.queued.keys(), "the index has all of them"
-    assert len(value(dump, keys.BELL, [])) <= 1
+    assert _lanes_of(dump, keyspace.SCHEDULE) == urgent, "lanes with an interactive change are on the schedule"
+    assert _lanes_of(dump, keyspace.BULK_SCHEDULE) == model.queued.keys() - urgent, "the other lanes on that of bulk"
+    assert _lanes_of(dump, keyspace.LANES) == model.queued.keys(), "the index has all of them"
+    assert len(value(dump, keyspace.BELL, [])) <= 1
 
 
 def _lanes_of(dump: Dump, key: str) -> set[str]:
@@ -57,7 +57,7 @@ def _lanes_of(dump: Dump, key: str) -> set[str]:
 
 
 def _heads(dump: Dump, model: Model) -> None:
-    heads = named(dump, keys.HEAD)
+    heads = named(dump, keyspace.HEAD)
     assert heads.keys() <= model.queued.keys(), "an empty lane leaves nothing"
     for lane, queued in model.queued.items():
         head, held = heads.get(lane, {}), model.held.get(lane)
@@ -73,23 +73,25 @@ def _heads(dump: Dump, model: Model) -> None:
 
 
 def _one_result(dump: Dump, model: Model) -> None:
-    assert named(dump, keys.JOB).keys() == model.lane_of.keys(), "a payload lives until its change has ended"
-    counts = {outcome.decode(): int(number) for outcome, number in value(dump, keys.COUNTS, {}).items()}
+    assert named(dump, keyspace.JOB).keys() == model.lane_of.keys(), "a payload lives until its change has ended"
+    counts = {outcome.decode(): int(number) for outcome, number in value(dump, keyspace.COUNTS, {}).items()}
     assert counts == dict(model.outcomes)
     assert all(model.ended[job_id] <= number for job_id, number in model.accepted.items())
-    for job_id in named(dump, keys.RESULT):
+    for job_id in named(dump, keyspace.RESULT):
         assert job_id not in model.lane_of, "what has a result is not queued"
 
 
 def _batch(dump: Dump, model: Model, batch_id: str) -> None:
-    batch, fields = model.batches[batch_id], value(dump, keys.BATCH + batch_id, {})
+    batch, fields = model.batches[batch_id], value(dump, keyspace.BATCH + batch_id, {})
     figures = {name: int(fields.get(name, 0)) for name in (b"total", b"ended", b"in flight")}
     in_flight = sum(held.offered[0] in batch.members for held in model.held.values())
     assert figures == {b"total": len(batch.members), b"ended": len(batch.ended), b"in flight": in_flight}
     outcomes = sum(int(number) for name, number in fields.items() if name.startswith(b"o:"))
     assert outcomes == len(batch.ended)
     assert (b"complete" in fields) == batch.is_complete
-    stream = [dict(zip(entry[::2], entry[1::2], strict=True)) for _, entry in value(dump, keys.RESULTS + batch_id, [])]
+    stream = [
+        dict(zip(entry[::2], entry[1::2], strict=True)) for _, entry in value(dump, keyspace.RESULTS + batch_id, [])
+    ]
     told = [entry[b"job"].decode() for entry in stream if b"job" in entry]
     assert told == batch.ended, "the stream tells each result once, in the order of settlement"
     assert [b"end" in entry for entry in stream].count(True) == batch.is_complete
@@ -100,7 +102,7 @@ def _bounded(dump: Dump, model: Model) -> None:
     alive = {batch_id for batch_id, batch in model.batches.items() if not batch.is_over}
     for key, (_, left_ms) in dump.items():
         owner = next((key.removeprefix(prefix) for prefix in ALIVE_PREFIXES if key.startswith(prefix)), None)
-        if key == keys.BATCHES or owner is None:
+        if key == keyspace.BATCHES or owner is None:
             lasts = key in LASTING or key.startswith(LASTING_PREFIXES)
         else:
             lasts = owner in alive
@@ -109,4 +111,4 @@ def _bounded(dump: Dump, model: Model) -> None:
 
 def outcome(dump: Dump, job_id: str) -> str:
     """How a change that has just ended did, as its result tells."""
-    return decode_result(value(dump, keys.RESULT + job_id, b"")).outcome.value
+    return decode_result(value(dump, keyspace.RESULT + job_id, b"")).outcome.value

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from producers.keys import batch_of
-from producers.submission import ALREADY_THERE, CANCELLED, LANE_FULL, SEALED
-from worker.lanes import Claim
+from producers.contract.keyspace import batch_of
+from producers.queue.submit import ALREADY_THERE, CANCELLED, LANE_FULL, SEALED
+from worker.queue.claims import Claim
 
 LANE_LIMIT = 6
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from producers import keys
+from producers.contract import keyspace
 from tests.properties.invariants import value
 from tests.properties.world import LEASE_US, PACING, World
 
@@ -14,9 +14,9 @@ LATE_US = 100_000
 def ready_us(world: World, user: str) -> int:
     """When the last change of a user has ended at the latest, Redis's clock."""
     lanes = [lane for lane in world.model.queued if lane.partition(":")[0] == user]
-    bucket = value(world.dump, keys.bucket(lanes[0]), {})
-    egress = value(world.dump, f"{keys.EGRESS}near", {})
-    heads = [value(world.dump, keys.HEAD + lane, {}) for lane in lanes]
+    bucket = value(world.dump, keyspace.bucket(lanes[0]), {})
+    egress = value(world.dump, f"{keyspace.EGRESS}near", {})
+    heads = [value(world.dump, keyspace.HEAD + lane, {}) for lane in lanes]
     # Whatever was put off before the clock was set back waits until it is again what it was.
     begins_us = max(world.now_us, world.latest_us, _us(bucket, b"hold"), _us(egress, b"hold"), _us(egress, b"probe at"))
     for head in heads:

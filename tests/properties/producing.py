@@ -9,10 +9,11 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from producers import Priority, SettingsChange, keys
-from producers.batches import seal
-from producers.performing import perform
-from producers.submission import Submission, Terms, submit
+from producers import Priority, SettingsChange
+from producers.contract import keyspace
+from producers.queue.batches import seal
+from producers.queue.submit import Submission, Terms, submit
+from producers.transport.runner import perform
 from tests.properties import invariants
 from tests.properties.model import LANE_LIMIT, Batch
 from tests.properties.strategies import BATCHES, a_change, a_ttl_ms, some_changes, to_everybody
@@ -57,8 +58,8 @@ class Producing(RuleBasedStateMachine):
     def _enqueue(self, named: list[tuple[str, SettingsChange]], *, bulk: bool, coalesce: bool, ttl_ms: int) -> None:
         expected = []
         for job_id, change in named:
-            known = job_id in self.model.lane_of or keys.RESULT + job_id in self.world.dump
-            lane = keys.lane(change.user_id, change.trader_id)
+            known = job_id in self.model.lane_of or keyspace.RESULT + job_id in self.world.dump
+            lane = keyspace.lane(change.user_id, change.trader_id)
             expected.append(self.model.submit(lane, job_id, bulk=bulk, known=known))
             if job_id not in self.known:
                 self.known.append(job_id)
@@ -79,7 +80,7 @@ class Producing(RuleBasedStateMachine):
     ) -> None:
         """A chunk of a batch; some of it may have been sent before."""
         named = [(f"{batch_id}//{number}", change) for number, change in chunk]
-        lanes = [(keys.lane(change.user_id, change.trader_id), job_id) for job_id, change in named]
+        lanes = [(keyspace.lane(change.user_id, change.trader_id), job_id) for job_id, change in named]
         expected = self.model.submit_to_batch(batch_id, lanes, bulk=bulk)
         priority = Priority.BULK if bulk else Priority.INTERACTIVE
         assert self._submit(named, Terms(LANE_LIMIT, priority, coalesce, batch_id, "changes"), ttl) == expected
@@ -96,7 +97,7 @@ class Producing(RuleBasedStateMachine):
         self.world.do(perform(self.redis, seal(batch_id, terms, short=short, life_ms=RESULT_TTL_S * 1000), "sealing"))
         self.world.after()
 
-    @precondition(lambda self: bool(invariants.named(self.world.dump, keys.LETTER)))
+    @precondition(lambda self: bool(invariants.named(self.world.dump, keyspace.LETTER)))
     @rule(data=st.data())
     def replay(self, data: st.DataObject) -> None:
         """Dead letters are sent again."""
@@ -110,11 +111,11 @@ class Producing(RuleBasedStateMachine):
         for old, new in report.replayed:
             change = letters[old].change
             assert change is not None
-            lane = keys.lane(change.user_id, change.trader_id)
-            known = new in self.model.lane_of or keys.RESULT + new in world.dump
+            lane = keyspace.lane(change.user_id, change.trader_id)
+            known = new in self.model.lane_of or keyspace.RESULT + new in world.dump
             assert self.model.submit(lane, new, bulk=True, known=known) > 0
         world.after()
-        assert not {keys.LETTER + old for old, _ in report.replayed} & world.dump.keys()
+        assert not {keyspace.LETTER + old for old, _ in report.replayed} & world.dump.keys()
 
     async def _letters(self) -> list[Any]:
         return [letter async for letter in self.world.producer.dead.list()]

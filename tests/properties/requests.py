@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from worker.pacing import MOST_PER_WINDOW, US_PER_S, Pacing
+from worker.queue.rate import MOST_PER_WINDOW, US_PER_S, Pacing
 
 GIVEN_BACK_WITHIN_US = US_PER_S
 """What is not sent of an egress's slots may be sent this much later."""

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from producers import keys
+from producers.contract import keyspace
 from producers.errors import BatchNotFound
-from producers.jobs import Cancellation
+from producers.queue.jobs import Cancellation
 from tests.properties import invariants
 from tests.properties.producing import Producing
 from tests.properties.strategies import BATCHES, USERS, a_scope
@@ -36,11 +36,11 @@ class Steering(Producing):
         found = self.world.do(self.world.producer.job(job_id).cancel())
         self._cancelled([job_id], found)
         if not was_queued:
-            has_result = keys.RESULT + job_id in self.world.dump
+            has_result = keyspace.RESULT + job_id in self.world.dump
             assert found is (Cancellation.ENDED if has_result else Cancellation.NOT_FOUND)
 
     def _cancel_user(self, user: str) -> None:
-        of_user = [job_id for job_id, lane in self.model.lane_of.items() if keys.parties(lane)[0] == user]
+        of_user = [job_id for job_id, lane in self.model.lane_of.items() if keyspace.parties(lane)[0] == user]
         report = self.world.do(self.world.producer.cancel_user(user))
         assert report.cancelled + report.in_flight == len(of_user)
         self._cancelled(of_user)
@@ -74,12 +74,12 @@ class Steering(Producing):
     def limit_user(self, user: str, rate: float | None) -> None:
         """A user gets a rate of its own, or the workers'; or other keys."""
         self.world.do(self.world.producer.limit_user(user, rate))
-        self.world.rates[keys.escape(user)] = rate or 10.0
+        self.world.rates[keyspace.escape(user)] = rate or 10.0
         self.world.after()
 
-    @precondition(lambda self: keys.REFUSED in self.world.dump)
+    @precondition(lambda self: keyspace.REFUSED in self.world.dump)
     @rule(data=st.data())
     def replace_keys(self, data: st.DataObject) -> None:
         """A user whose keys were refused has others from now on."""
-        refused = sorted(user.decode() for user in invariants.value(self.world.dump, keys.REFUSED, {}))
+        refused = sorted(user.decode() for user in invariants.value(self.world.dump, keyspace.REFUSED, {}))
         self.world.keys[data.draw(st.sampled_from(refused))] += 1

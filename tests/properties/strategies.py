@@ -6,8 +6,8 @@ import msgspec
 from hypothesis import strategies as st
 
 from producers import SettingsChange
-from tests.changes import setting
 from tests.properties.world import EGRESSES
+from tests.support.changes import setting
 
 USERS, TRADERS, SYMBOLS = ("1", "1:2", "3", "4", "5", "6"), ("a", "b:c"), ("A", "B", "C")
 BATCHES = ("x", "y")

@@ -14,25 +14,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from producers import (
-    Attempt,
-    CopySetting,
-    InvalidChange,
-    InvalidId,
-    JobResult,
-    Outcome,
-    Priority,
-    SettingsChange,
-    head,
-    keys,
-)
-from producers.codec import UnreadableChange, decode_change, decode_result, encode_change, encode_result
-from producers.head import ATTEMPTS_KEPT, HeadState
-from producers.rules import check, check_batch_id, check_id, check_new_id
+from producers import Attempt, CopySetting, InvalidChange, InvalidId, JobResult, Outcome, Priority, SettingsChange
+from producers.contract import attempt_history, keyspace
+from producers.contract.attempt_history import ATTEMPTS_KEPT, HeadState
+from producers.contract.codec import UnreadableChange, decode_change, decode_result, encode_change, encode_result
+from producers.contract.validation import check, check_batch_id, check_id, check_new_id
 from tests.properties.changes import anything, changes, identifiers
-from worker.credentials import Secret
-from worker.endpoint import METHOD, SETTINGS_PATH, encode_body
-from worker.signing import sign
+from worker.exchange.endpoint import METHOD, SETTINGS_PATH, encode_body
+from worker.exchange.signing import sign
+from worker.secret import Secret
 
 milliseconds = st.integers(0, 2**53)
 attempts = st.builds(
@@ -81,7 +71,7 @@ def test_a_spoilt_change_is_read_or_refused(change: SettingsChange, data: st.Dat
 def test_whatever_is_found_is_read_or_refused(found: bytes) -> None:
     """Changes, results and histories."""
     _read_or_refuse(found)
-    assert isinstance(head.decode(found), HeadState)
+    assert isinstance(attempt_history.decode(found), HeadState)
     with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         decode_result(found)
 
@@ -120,7 +110,7 @@ def test_a_history_forgets_nobody_who_was_sent(requests: list[tuple[Attempt, lis
         made.append((msgspec.structs.replace(attempt, at_ms=number), carried))
         state = state.with_attempt(*made[-1])
 
-    assert head.decode(head.encode(state)) == state
+    assert attempt_history.decode(attempt_history.encode(state)) == state
     for job_id in lane:
         own = [attempt for attempt, carried in made if job_id in carried]
         found = state.of(job_id).attempts
@@ -168,8 +158,8 @@ def test_whatever_is_handed_in_as_an_id_is_one_or_refused(rule: Any, value: Any)
 @given(st.text())
 def test_an_escaped_id_comes_back(part: str) -> None:
     """And holds nothing that parts a key."""
-    assert keys.unescape(keys.escape(part)) == part
-    assert ":" not in keys.escape(part)
+    assert keyspace.unescape(keyspace.escape(part)) == part
+    assert ":" not in keyspace.escape(part)
 
 
 @given(st.tuples(st.text(), st.text()), st.tuples(st.text(), st.text()))
@@ -177,8 +167,8 @@ def test_an_escaped_id_comes_back(part: str) -> None:
 @example(("a%3Ab", "c"), ("a:b", "c"))
 def test_no_two_pairs_of_user_and_trader_share_a_lane(one: tuple[str, str], other: tuple[str, str]) -> None:
     """And a lane tells whose it is."""
-    assert (keys.lane(*one) == keys.lane(*other)) == (one == other)
-    assert keys.parties(keys.lane(*one)) == one
+    assert (keyspace.lane(*one) == keyspace.lane(*other)) == (one == other)
+    assert keyspace.parties(keyspace.lane(*one)) == one
 
 
 @given(changes)

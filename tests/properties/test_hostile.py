@@ -8,15 +8,16 @@ from contextlib import suppress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers import Producer, keys
+from producers import Producer
+from producers.contract import keyspace
 from producers.errors import ProducerError
-from producers.jobs import JobState
-from tests.changes import TRADER, change
-from tests.lanes import UNHINDERED, Lanes
-from tests.manual_clock import START_US, ManualClock
+from producers.queue.jobs import JobState
 from tests.properties.timed_redis import TimedRedis
+from tests.support.changes import TRADER, change
+from tests.support.lanes import UNHINDERED, Lanes
+from tests.support.manual_clock import START_US, ManualClock
 
-VICTIM, OTHER = keys.lane("1", TRADER), keys.lane("2", TRADER)
+VICTIM, OTHER = keyspace.lane("1", TRADER), keyspace.lane("2", TRADER)
 ROUNDS = 12
 A_WHILE_S = 61
 
@@ -25,9 +26,15 @@ lane_names = st.one_of(
     garbage, st.sampled_from((b"1:t1", b":", b"1", b"%", b"1:" + b"t" * 500, b"everything", b"1:t1 x", b"\xff:\xfe"))
 )
 spoilt_keys = st.sampled_from(
-    [prefix + VICTIM for prefix in (keys.LANE, keys.HEAD)]
-    + [keys.bucket(VICTIM), keys.JOB + "victim", keys.RESULT + "victim", keys.LETTER + "victim", keys.DEAD + "rejected"]
-    + [keys.COUNTS]
+    [prefix + VICTIM for prefix in (keyspace.LANE, keyspace.HEAD)]
+    + [
+        keyspace.bucket(VICTIM),
+        keyspace.JOB + "victim",
+        keyspace.RESULT + "victim",
+        keyspace.LETTER + "victim",
+        keyspace.DEAD + "rejected",
+    ]
+    + [keyspace.COUNTS]
 )
 head_fields = st.sampled_from(
     ("token", "lapses", "held", "lease", "earliest", "state", "joins", "solo", "urgent", "n", "tat", "turn", "hold",
@@ -36,12 +43,15 @@ head_fields = st.sampled_from(
 writes = st.one_of(
     st.tuples(st.just("SET"), spoilt_keys, garbage),
     st.tuples(st.just("RPUSH"), spoilt_keys, garbage),
-    st.tuples(st.just("LPUSH"), st.just(keys.LANE + VICTIM), garbage),
+    st.tuples(st.just("LPUSH"), st.just(keyspace.LANE + VICTIM), garbage),
     st.tuples(st.just("SADD"), spoilt_keys, garbage),
     st.tuples(st.just("HSET"), spoilt_keys, head_fields, garbage),
-    st.tuples(st.just("SET"), st.just(keys.JOB + "victim"), garbage),
+    st.tuples(st.just("SET"), st.just(keyspace.JOB + "victim"), garbage),
     st.tuples(
-        st.just("ZADD"), st.sampled_from((keys.SCHEDULE, keys.BULK_SCHEDULE, keys.LANES)), st.just("1"), lane_names
+        st.just("ZADD"),
+        st.sampled_from((keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES)),
+        st.just("1"),
+        lane_names,
     ),
     st.tuples(st.just("DEL"), spoilt_keys),
 )

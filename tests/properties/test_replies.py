@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from worker.replies import CODES, MESSAGE_CHARS, ReplyClass, classify
+from worker.exchange.replies import CODES, MESSAGE_CHARS, ReplyClass, classify
 
 statuses = st.integers(0, 999) | st.sampled_from((200, 400, 429, 500, 502))
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)

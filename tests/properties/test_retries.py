@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.contract import Outcome
-from worker.replies import ReplyClass
-from worker.retry import AMBIGUOUS, FAILED_TRIES, Done, Hold, Retry, decide
+from producers.contract.messages import Outcome
+from worker.attempt.retry import AMBIGUOUS, FAILED_TRIES, Done, Hold, Retry, decide
+from worker.exchange.replies import ReplyClass
 
 LONGEST_BACKOFF_S, SHORTEST_HOLD_S, LONGEST_HOLD_S = 60, 1, 30
 

@@ -8,8 +8,8 @@ from collections import Counter
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from producers import keys
-from producers.submission import KEEP_EMPTY_MS
+from producers.contract import keyspace
+from producers.queue.submit import KEEP_EMPTY_MS
 from tests.properties.invariants import LASTING
 from tests.properties.patience import drain
 from tests.properties.strategies import USERS
@@ -45,13 +45,16 @@ class Queue(Working):
                 {"everything": True} if pause.kind == "everything" else _scope(pause.kind, pause.name), back=True
             )
         for user in USERS:
-            if keys.escape(user) in self.world.rates:
+            if keyspace.escape(user) in self.world.rates:
                 self.limit_user(user, None)
         drain(self.world)
         self.world.check_pace()
         assert self.model.ended == self.model.accepted
         self.wait(LONGEST_LIFE_S)
-        assert {key for key in self.world.dump if not key.startswith(keys.DEAD)} <= LASTING - {keys.PAUSED, keys.RATES}
+        assert {key for key in self.world.dump if not key.startswith(keyspace.DEAD)} <= LASTING - {
+            keyspace.PAUSED,
+            keyspace.RATES,
+        }
 
 
 def _scope(kind: str, name: str) -> dict[str, str]:

@@ -12,17 +12,18 @@ from typing import Any, TypeVar
 
 from redis.asyncio.client import PubSub
 
-from producers import Attempt, Producer, ProducerSettings, keys
-from tests.lanes import DEFAULTS, Lanes
-from tests.manual_clock import START_US, ManualClock
+from producers import Attempt, Producer, ProducerSettings
+from producers.contract import keyspace
 from tests.properties import invariants, requests
 from tests.properties.model import LANE_LIMIT, Model
 from tests.properties.requests import Request
 from tests.properties.timed_redis import TimedRedis
-from worker.conclude import Sent, conclude, examine, give_back, stopped
-from worker.heartbeat import Heartbeat
-from worker.lanes import Claim, Settled, Settlement, Trust
-from worker.pacing import LOOK_AHEAD_US, Pacing
+from tests.support.lanes import DEFAULTS, Lanes
+from tests.support.manual_clock import START_US, ManualClock
+from worker.attempt.decide import Sent, conclude, examine, give_back, stopped
+from worker.queue.claims import Claim, Settled, Settlement, Trust
+from worker.queue.lease import Heartbeat
+from worker.queue.rate import LOOK_AHEAD_US, Pacing
 
 T = TypeVar("T")
 
@@ -76,7 +77,7 @@ class World:
     async def _begin(self) -> None:
         await self.redis.flushall()
         await self.redis.set_time(self.now_us)
-        await self.listener.psubscribe(f"{keys.DONE}*", f"{keys.COMPLETE}*")
+        await self.listener.psubscribe(f"{keyspace.DONE}*", f"{keyspace.COMPLETE}*")
         await self._news()
 
     def close(self) -> None:
@@ -115,7 +116,7 @@ class World:
     def _tell_time(self) -> None:
         self.do(self.redis.set_time(self.now_us))
         self.dump = self.do(self.redis.all_there_is())
-        for batch_id in [each for each in self.model.batches if keys.BATCH + each not in self.dump]:
+        for batch_id in [each for each in self.model.batches if keyspace.BATCH + each not in self.dump]:
             assert self.model.batches.pop(batch_id).is_over, "a batch lives until all of it has ended"
 
     # --- work ---
@@ -145,7 +146,7 @@ class World:
 
     def _probing(self, worker: Worker) -> float:
         """How many claims the breaker of a worker's egress lets out: none, one, or any number."""
-        egress = invariants.value(self.dump, keys.EGRESS + worker.egress, {})
+        egress = invariants.value(self.dump, keyspace.EGRESS + worker.egress, {})
         if b"open" not in egress:
             return math.inf
         return int(self.now_us + LOOK_AHEAD_US >= float(egress[b"probe at"]))
@@ -229,8 +230,8 @@ class World:
         """The request was made all the same: bucket and egress know. Nothing else does."""
         after = self.do(self.redis.all_there_is())
         for key in before.keys() | after.keys():
-            if key != keys.bucket(claim.lane) and not key.startswith(
-                (keys.EGRESS, keys.TROUBLES, keys.REFUSED, keys.BELL)
+            if key != keyspace.bucket(claim.lane) and not key.startswith(
+                (keyspace.EGRESS, keyspace.TROUBLES, keyspace.REFUSED, keyspace.BELL)
             ):
                 assert before.get(key, ("", 0))[0] == after.get(key, ("", 0))[0], f"a fenced settlement changed {key}"
 
@@ -253,7 +254,7 @@ class World:
         self.seen["a batch was complete"] += len(complete)
         assert complete == self.model.newly_complete(), "a batch's completion is told once"
         self._told += Counter(done)
-        assert {keys.RESULT + job_id for job_id in done} <= self.dump.keys()
+        assert {keyspace.RESULT + job_id for job_id in done} <= self.dump.keys()
         invariants.check(self.dump, self.model)
 
     async def _news(self) -> tuple[list[str], list[str]]:
@@ -268,7 +269,7 @@ class World:
                 return done, sorted(complete)
             if message["type"] == "pmessage":
                 channel, data = message["channel"].decode(), message["data"].decode()
-                (done if channel.startswith(keys.DONE) else complete).append(data)
+                (done if channel.startswith(keyspace.DONE) else complete).append(data)
 
     def check_pace(self) -> None:
         """Both limits, as the exchange and the queue see them."""

@@ -1,0 +1,1 @@
+"""The asynchronous client: `Producer` and the handles that it gives out."""

@@ -1,0 +1,156 @@
+"""Enqueueing: one change, or many in order, into their lanes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from contextlib import aclosing
+from typing import Any
+
+from redis.asyncio import Redis
+
+from producers.client.admin import Steering
+from producers.client.job import Job
+from producers.contract.ids import SortableIds
+from producers.contract.messages import Priority, SettingsChange
+from producers.contract.validation import check, check_new_id
+from producers.queue.chunking import Chunk, Intake, Source, lane_full
+from producers.queue.fan_out import Named
+from producers.queue.reports import EnqueueReport
+from producers.queue.submit import ALREADY_THERE, LANE_FULL, Submission, Terms, submit
+from producers.settings import ProducerSettings, change_ttl_ms
+from producers.transport.notifications import Listener
+from producers.transport.pipeline import CALLS_IN_FLIGHT, each, in_order
+from producers.transport.plan import Call, Commands
+from producers.transport.redis_clock import RedisClock
+from producers.transport.runner import make, reaching_redis
+
+Changes = Iterable[SettingsChange] | AsyncIterable[SettingsChange]
+
+
+class Enqueuing(Steering):
+    """The part of the producer that puts changes into lanes."""
+
+    def __init__(self, redis: Redis, settings: ProducerSettings | None = None) -> None:
+        """Wraps a client that the caller made (and that `close` closes)."""
+        self._settings = settings or ProducerSettings()
+        super().__init__(redis, life_ms=self._settings.result_ttl_ms)
+        self._listener = Listener(redis)
+        self._ids = SortableIds()
+        self._clock = RedisClock()
+
+    async def enqueue(
+        self,
+        change: SettingsChange,
+        *,
+        job_id: str | None = None,
+        ttl_s: float | None = None,
+        priority: Priority = Priority.INTERACTIVE,
+        coalesce: bool = False,
+    ) -> Job:
+        """Puts one change at the end of its lane.
+
+        Args:
+            change: the change.
+            job_id: the change's ID, also its idempotency key: the same ID again adds nothing, and the handle says
+                `already_there`. By default a new sortable ID.
+            ttl_s: deadline of the change in seconds from now; by default `COPYTRADE_CHANGE_TTL_S`.
+            priority: `interactive` moves its whole lane before those that are `bulk`.
+            coalesce: lets it be sent in one request with the changes before it, as far as ten settings hold them: a
+                setting of the same (symbol, productType) replaces the older one. Each still gets its own result.
+
+        Raises:
+            InvalidChange: it breaks a rule; nothing was written.
+            InvalidId: the job ID cannot be one; nothing was written.
+            LaneFull: its lane holds `COPYTRADE_LANE_LIMIT` changes; nothing was written.
+            QueueUnavailable: Redis did not answer; repeat with the ID that the message names.
+        """
+        check(change)
+        chosen = self._ids.next() if job_id is None else check_new_id(job_id)
+        terms = Terms(self._settings.lane_limit, Priority(priority), coalesce)
+        lasting_ms = self._ttl_ms(ttl_s)
+        async with reaching_redis(f"change {chosen} may or may not be accepted, repeat it with job_id={chosen!r}"):
+            now_ms = await self._now_ms()
+            call = submit([Submission.of(change, chosen, terms, now_ms=now_ms, ttl_ms=lasting_ms)], terms)
+            reply = await make(self._redis, call)
+        self._clock.learn(reply[0])
+        if reply[1] == LANE_FULL:
+            raise lane_full(change, terms.lane_limit)
+        return self._job(chosen, already_there=reply[1] == ALREADY_THERE)
+
+    async def enqueue_many(
+        self,
+        changes: Changes,
+        *,
+        job_id: Callable[[SettingsChange], str] | None = None,
+        ttl_s: float | None = None,
+        priority: Priority = Priority.INTERACTIVE,
+        coalesce: bool = False,
+    ) -> EnqueueReport[Job]:
+        """Puts many changes at the ends of their lanes, in the order given; one round trip per 500.
+
+        A change that breaks a rule, or whose lane is full, is reported and does not stop the others.
+
+        Args:
+            changes: any iterable or async iterable; it is not held in memory.
+            job_id: gives each change its ID, so that running the same again adds only what is missing; such as
+                `lambda change: f"july-{change.user_id}"`. By default new sortable IDs.
+            ttl_s: deadline of each change in seconds from now.
+            priority: as for `enqueue`.
+            coalesce: as for `enqueue`.
+
+        Raises:
+            QueueUnavailable: Redis did not answer; the last chunks may or may not be accepted. With IDs of your own it
+                is safe to repeat.
+        """
+        terms = Terms(self._settings.lane_limit, Priority(priority), coalesce)
+        intake = self._intake(Named(self._ids.next, job_id), terms, ttl_s)
+        report: EnqueueReport[Job] = EnqueueReport(refused=intake.refused)
+        async with aclosing(self._take_in(intake, changes)) as chunks:
+            async for landed in chunks:
+                report.jobs += [self._job(one, already_there=there) for one, there in landed]
+        intake.refused.sort(key=lambda refusal: refusal.index)
+        return report
+
+    def _intake(self, source: Source, terms: Terms, ttl_s: float | None, *, fixed: bool = False) -> Intake:
+        return Intake(source, terms, ttl_ms=self._ttl_ms(ttl_s), now_ms=self._clock.now_ms, fixed=fixed)
+
+    async def _take_in(
+        self, intake: Intake, items: Iterable[Any] | AsyncIterable[Any], in_flight: int = CALLS_IN_FLIGHT
+    ) -> AsyncGenerator[list[tuple[str, bool]], None]:
+        """Submits items in their order; gives for each chunk which job IDs are in their lanes, and which were before.
+
+        Raises:
+            BatchConflict: the batch took nothing of a chunk.
+            QueueUnavailable: Redis did not answer; the last chunks may or may not be accepted.
+        """
+        async with reaching_redis("the last chunks may or may not be accepted"):
+            await self._now_ms()
+            calls = _calls(intake, items)
+            async with aclosing(in_order(self._redis, calls, in_flight=in_flight)) as replies:
+                async for chunk, reply in replies:
+                    self._clock.learn(reply[0])
+                    yield intake.record(chunk, reply)
+
+    async def _now_ms(self) -> int:
+        """The time on Redis's clock, Unix milliseconds; asked once, then kept fresh by every reply."""
+        if not self._clock.known:
+            ((seconds, micros),) = await make(self._redis, Commands([("TIME",)]))
+            self._clock.learn(seconds * 1000 + micros // 1000)
+        return self._clock.now_ms()
+
+    def _ttl_ms(self, ttl_s: float | None) -> int:
+        return change_ttl_ms(self._settings.change_ttl_s if ttl_s is None else ttl_s)
+
+    def _job(self, job_id: str, *, already_there: bool = False) -> Job:
+        return Job(job_id, already_there, _redis=self._redis, _listener=self._listener, _life_ms=self._life_ms)
+
+
+async def _calls(intake: Intake, items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[tuple[Chunk, Call]]:
+    """The items' chunks, each with the call that submits it."""
+    async for item in each(items):
+        chunk = intake.take(item)
+        if chunk is not None:
+            yield chunk, intake.call(chunk)
+    chunk = intake.rest()
+    if chunk is not None:
+        yield chunk, intake.call(chunk)

@@ -1,0 +1,1 @@
+"""The contract: the messages of the queue, their rules, their bytes and their Redis keys. No I/O."""

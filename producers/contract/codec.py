@@ -1,0 +1,169 @@
+"""Bytes to messages and back: arq's job and result formats in msgpack. Never pickle.
+
+A stored change is an arq job:
+`{"t": null, "f": "apply_settings", "a": [change], "k": {"v": 1, "ttlMs": ...}, "et": ms}`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from producers.contract.keyspace import CONTROL_QUEUE
+from producers.contract.messages import APPLY_SETTINGS, CONTRACT_VERSION, JobResult, Priority, SettingsChange
+from producers.errors import shown
+
+
+class ChangeOptions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What accompanies a stored change.
+
+    Attributes:
+        v: contract version of the message.
+        ttl_ms: the change's deadline, counted from its enqueue time.
+        coalesce: whether it may be sent together with the changes before it; absent means no.
+        priority: absent means interactive. The scripts look for the bytes of this field and of `coalesce`.
+    """
+
+    v: int = CONTRACT_VERSION
+    ttl_ms: int
+    coalesce: bool | msgspec.UnsetType = msgspec.UNSET
+    priority: Priority | msgspec.UnsetType = msgspec.UNSET
+
+
+class StoredChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A change as it lies in Redis, in arq's job format (arq's own field names).
+
+    Attributes:
+        t: arq's try; always None, tries are counted by the lane.
+        f: arq's function name.
+        a: the change.
+        k: its options.
+        et: enqueue time, Unix milliseconds, the Redis clock.
+    """
+
+    t: None = None
+    f: str
+    a: tuple[SettingsChange]
+    k: ChangeOptions
+    et: int
+
+
+class _Envelope(msgspec.Struct):
+    """As much of a stored change as every version must have."""
+
+    f: str
+    a: msgspec.Raw
+    k: dict[str, Any]
+    et: int
+
+
+class UnreadableChange(Exception):
+    """A payload that is no change this version can apply; the message says why."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_change_decoder = msgspec.msgpack.Decoder(StoredChange)
+_envelope_decoder = msgspec.msgpack.Decoder(_Envelope)
+_result_decoder = msgspec.msgpack.Decoder(dict[str, Any])
+
+
+def encode_change(
+    change: SettingsChange,
+    *,
+    enqueued_at_ms: int,
+    ttl_ms: int,
+    coalesce: bool = False,
+    priority: Priority = Priority.INTERACTIVE,
+) -> bytes:
+    """A change in arq's job format."""
+    options = ChangeOptions(
+        ttl_ms=ttl_ms,
+        coalesce=coalesce or msgspec.UNSET,
+        priority=priority if priority is Priority.BULK else msgspec.UNSET,
+    )
+    return _encoder.encode(StoredChange(f=APPLY_SETTINGS, a=(change,), k=options, et=enqueued_at_ms))
+
+
+def decode_change(payload: bytes) -> StoredChange:
+    """The stored change of a payload.
+
+    Raises:
+        UnreadableChange: truncated, of another shape or function, or of a newer contract version.
+    """
+    try:
+        stored = _change_decoder.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise UnreadableChange(_why_unreadable(payload, exc)) from exc
+    if stored.f != APPLY_SETTINGS:
+        raise UnreadableChange(_unknown_function(stored.f))
+    if stored.k.v > CONTRACT_VERSION:
+        raise UnreadableChange(_newer_version(stored.k.v))
+    return stored
+
+
+def _why_unreadable(payload: bytes, exc: Exception) -> str:
+    """A newer version or another function explains a misfit better than the first field that did not fit."""
+    try:
+        envelope = _envelope_decoder.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return f"the payload is not a stored change: {exc}"
+    if envelope.f != APPLY_SETTINGS:
+        return _unknown_function(envelope.f)
+    version = envelope.k.get("v")
+    if isinstance(version, int) and version > CONTRACT_VERSION:
+        return _newer_version(version)
+    return f"the payload is not a stored change: {exc}"
+
+
+def _unknown_function(name: str) -> str:
+    return f"the job is of the unknown function {shown(name)}; lanes only hold {APPLY_SETTINGS!r}"
+
+
+def _newer_version(version: int) -> str:
+    return f"the change is of contract version {version}, this worker reads up to {CONTRACT_VERSION}: update the worker"
+
+
+def encode_result(result: JobResult) -> bytes:
+    """A result in arq's result format; `r` holds the JobResult. Arguments are not repeated."""
+    return _encoder.encode(
+        {
+            "t": max(1, result.tries),
+            "f": APPLY_SETTINGS,
+            "a": (),
+            "k": {"v": CONTRACT_VERSION},
+            "et": result.enqueued_at_ms,
+            "s": True,
+            "r": result,
+            "st": result.started_at_ms or result.finished_at_ms,
+            "ft": result.finished_at_ms,
+            "q": CONTROL_QUEUE,
+            "id": result.job_id,
+        }
+    )
+
+
+def decode_result(payload: bytes) -> JobResult:
+    """The JobResult in a stored arq result.
+
+    Raises:
+        msgspec.MsgspecError: it is not one.
+    """
+    stored = _result_decoder.decode(payload)
+    if "r" not in stored:
+        raise msgspec.ValidationError("the stored result has no field 'r'")
+    return msgspec.convert(stored["r"], JobResult)
+
+
+def serialize(data: dict[str, Any]) -> bytes:
+    """arq's `job_serializer` for control jobs; an exception becomes its text."""
+    return msgspec.msgpack.encode(data, enc_hook=_as_text)
+
+
+def deserialize(payload: bytes) -> dict[str, Any]:
+    """arq's `job_deserializer`."""
+    return _result_decoder.decode(payload)
+
+
+def _as_text(value: object) -> str:
+    return f"{type(value).__name__}: {value}"

@@ -1,0 +1,66 @@
+"""The contract as JSON Schema, for producers and readers in other languages. Generated from the structs; no I/O.
+
+`copytrade schema` prints it; producers/contract/schema.json is what it printed last, and a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from typing import Any
+
+import msgspec
+
+from producers.contract.codec import ChangeOptions
+from producers.contract.messages import CONTRACT_VERSION, Attempt, CopySetting, JobResult, SettingsChange
+from producers.contract.progress import Progress
+from producers.contract.validation import DECIMAL_PATTERN, ID_PATTERN, MAX_SETTINGS, WHOLE_PATTERN
+
+MESSAGES = (SettingsChange, CopySetting, ChangeOptions, JobResult, Attempt, Progress)
+
+PATTERNS = {
+    "SettingsChange": dict.fromkeys(("userId", "traderId"), ID_PATTERN),
+    "CopySetting": {
+        **dict.fromkeys(("symbol", "marginCoin"), ID_PATTERN),
+        **dict.fromkeys(("traceValue", "maxHoldSize"), DECIMAL_PATTERN),
+        **dict.fromkeys(("longLeverage", "shortLeverage", "stopSurplusRatio", "stopLossRatio"), WHOLE_PATTERN),
+    },
+}
+"""What `validation` asks of a field beyond its type. Rules that span fields, and upper bounds, are only there."""
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema 2020-12 of every message, in `$defs` under its name."""
+    _, messages = msgspec.json.schema_components(MESSAGES, ref_template="#/$defs/{name}")
+    for message, patterns in PATTERNS.items():
+        for field, pattern in patterns.items():
+            _text_of(messages[message]["properties"][field])["pattern"] = f"^{pattern}$"
+    for message in messages.values():
+        _describe(message)
+    messages["SettingsChange"]["properties"]["settings"] |= {"minItems": 1, "maxItems": MAX_SETTINGS}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "copytrade-settings",
+        "description": f"Messages of contract version {CONTRACT_VERSION}.",
+        "$defs": dict(sorted(messages.items())),
+    }
+
+
+def _describe(message: dict[str, Any]) -> None:
+    """Gives each field what the docstring says of it, and leaves the message its summary."""
+    summary, _, attributes = inspect.cleandoc(message.get("description", "")).partition("\n\nAttributes:\n")
+    message["description"] = " ".join(summary.split())
+    for name, text in _attribute.findall(textwrap.dedent(attributes)):
+        first, *others = name.split("_")
+        field = first + "".join(map(str.capitalize, others))
+        message["properties"][field]["description"] = " ".join(text.split())
+
+
+_attribute = re.compile(r"^(\w+): (.+(?:\n +.+)*)", re.MULTILINE)
+
+
+def _text_of(field: dict[str, Any]) -> dict[str, Any]:
+    """The part of a field's schema that is for text; an optional field has one for null too."""
+    found: dict[str, Any] = next((one for one in field.get("anyOf", ()) if one.get("type") == "string"), field)
+    return found

@@ -1,0 +1,1 @@
+"""What the queue is doing, and whether it is healthy."""

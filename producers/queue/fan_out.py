@@ -1,0 +1,181 @@
+"""What a fan-out is: one template for many users, or changes of their own; and what came of it. No I/O."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from producers.contract.keyspace import BATCH_MARK
+from producers.contract.messages import AutoCopy, CopySetting, Mode, SettingsChange
+from producers.contract.validation import MAX_ID_CHARS, check, check_new_id, check_user_id
+from producers.errors import InvalidChange
+from producers.queue.chunking import Intake, digest_of, user_of
+from producers.queue.reports import Refusal
+
+Items = Iterable[Any] | AsyncIterable[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FanOutReport:
+    """What became of the items of a fan-out.
+
+    Attributes:
+        batch_id: the batch.
+        given: how many items there were.
+        accepted: how many changes are in their lanes by this call.
+        already_there: how many were accepted before: by an earlier run, or because a user was given twice.
+        refused: the others, and why.
+    """
+
+    batch_id: str
+    given: int
+    accepted: int
+    already_there: int
+    refused: list[Refusal]
+
+    @classmethod
+    def of(cls, batch_id: str, intake: Intake) -> FanOutReport:
+        """The account of an intake."""
+        refused = sorted(intake.refused, key=lambda refusal: refusal.index)
+        return cls(batch_id, intake.given, intake.accepted, intake.already_there, refused)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a fan-out would send; nothing was written.
+
+    Attributes:
+        changes: in the order given.
+        refused: what would not be accepted, and why.
+    """
+
+    changes: list[SettingsChange]
+    refused: list[Refusal]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Changes with IDs of the caller's choice, or new ones."""
+
+    new_id: Callable[[], str]
+    job_id: Callable[[SettingsChange], str] | None
+
+    def read(self, _index: int, item: SettingsChange) -> tuple[SettingsChange, str]:
+        """See Source."""
+        check(item)
+        return item, self.new_id() if self.job_id is None else check_new_id(self.job_id(item))
+
+
+@dataclass(frozen=True, slots=True)
+class ByUser:
+    """One template for many users. A user's change has one ID in every run, whatever the order of the users."""
+
+    batch_id: str
+    template: SettingsChange
+
+    def read(self, _index: int, item: str) -> tuple[SettingsChange, str]:
+        """See Source."""
+        check_user_id(item)  # the template was checked once
+        change: SettingsChange = msgspec.structs.replace(self.template, user_id=item)
+        return change, member_id(self.batch_id, item)
+
+
+@dataclass(frozen=True, slots=True)
+class ByIndex:
+    """Changes of their own; the place of each is its ID in every run."""
+
+    batch_id: str
+
+    def read(self, index: int, item: SettingsChange) -> tuple[SettingsChange, str]:
+        """See Source."""
+        check(item)
+        return item, member_id(self.batch_id, str(index))
+
+
+@dataclass(frozen=True, slots=True)
+class FanOut:
+    """What was asked for.
+
+    Attributes:
+        items: user IDs, or changes.
+        template: what each user gets; None if the items are changes.
+    """
+
+    items: Items
+    template: SettingsChange | None
+
+    @classmethod
+    def of(
+        cls,
+        changes: Items | None,
+        *,
+        trader_id: str | None,
+        settings: Sequence[CopySetting] | None,
+        user_ids: Items | None,
+        auto_copy: AutoCopy | None,
+        mode: Mode | None,
+    ) -> FanOut:
+        """The fan-out of `Producer.fan_out`'s arguments.
+
+        Raises:
+            InvalidChange: the template breaks a rule.
+            TypeError: neither `changes`, nor `trader_id`, `settings` and `user_ids`, or both.
+        """
+        parts = (trader_id, settings, user_ids)
+        if changes is not None and all(part is None for part in (*parts, auto_copy, mode)):
+            return cls(changes, None)
+        if changes is not None or trader_id is None or settings is None or user_ids is None:
+            raise TypeError("fan_out needs either changes=, or trader_id=, settings= and user_ids=")
+        if isinstance(user_ids, str | bytes):
+            raise InvalidChange("userIds", "must be an iterable of user IDs, not one of them", user_ids)
+        template = SettingsChange(
+            user_id="template", trader_id=trader_id, auto_copy=auto_copy, mode=mode, settings=list(settings)
+        )
+        check(template)
+        return cls(user_ids, template)
+
+    @property
+    def given(self) -> Iterable[Any]:
+        """The items, for whoever cannot await.
+
+        Raises:
+            TypeError: they are an asynchronous iterable.
+        """
+        if isinstance(self.items, AsyncIterable):
+            raise TypeError("an asynchronous iterable needs the asynchronous producers.Producer")
+        return self.items
+
+    @property
+    def content(self) -> str:
+        """What two runs of one batch must have in common; chunks of changes are compared besides."""
+        return "changes" if self.template is None else digest_of(self.template)
+
+    def source(self, batch_id: str) -> ByUser | ByIndex:
+        """What its items mean."""
+        return ByIndex(batch_id) if self.template is None else ByUser(batch_id, self.template)
+
+
+def preview(fan_out: FanOut, items: Iterable[Any]) -> Preview:
+    """What would be sent, and what would not be accepted."""
+    found = Preview([], [])
+    source = fan_out.source("")
+    for index, item in enumerate(items):
+        try:
+            change, _ = source.read(index, item)
+        except InvalidChange as exc:
+            found.refused.append(Refusal(index, exc, user_of(item)))
+        else:
+            found.changes.append(change)
+    return found
+
+
+def member_id(batch_id: str, rest: str) -> str:
+    """The job ID of a batch's change. A user too long for one is told by a digest."""
+    job_id = f"{batch_id}{BATCH_MARK}{rest}"
+    if len(job_id) <= MAX_ID_CHARS:
+        return job_id
+    return f"{batch_id}{BATCH_MARK}{hashlib.sha256(rest.encode()).hexdigest()[:32]}"

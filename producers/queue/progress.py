@@ -1,0 +1,65 @@
+"""The plan that asks where a batch is. No I/O."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from producers.contract import keyspace
+from producers.contract.messages import Outcome, Priority
+from producers.contract.progress import Progress
+from producers.errors import BatchNotFound
+from producers.transport.plan import Call, Plan
+from producers.transport.scripts import Argument, Script
+
+PROGRESS = Script.load("producers.queue", "progress.lua")
+
+FIELDS = (
+    *("created", "total", "in flight", "sealed", "cancelled", "complete", "priority", "started"),
+    *(f"o:{outcome}" for outcome in Outcome),
+)
+"""Of the batch's hash, what is told. It holds a digest for each chunk besides."""
+
+
+def progress(batch_id: str) -> Plan[Progress]:
+    """Where a batch is, in one trip.
+
+    Raises:
+        BatchNotFound: there is no such batch, or it has expired.
+    """
+    script_keys = [keyspace.BATCH + batch_id, keyspace.EGRESSES, keyspace.PAUSED, keyspace.RATES]
+    args: list[Argument] = [keyspace.LANE, keyspace.BUCKET, keyspace.ENDPOINT, keyspace.EGRESS, *FIELDS]
+    reply = yield Call(PROGRESS, script_keys, args, repeatable=True)
+    return _read_progress(batch_id, reply)
+
+
+def _read_progress(batch_id: str, reply: list[Any]) -> Progress:
+    eta_ms, *values = reply
+    fields = {name: value for name, value in zip(FIELDS, values, strict=True) if value}
+    if "created" not in fields:
+        raise no_batch(batch_id)
+
+    def number(name: str) -> int:
+        return int(fields.get(name, 0))
+
+    outcomes = {outcome.value: number(f"o:{outcome}") for outcome in Outcome if number(f"o:{outcome}")}
+    total, in_flight = number("total"), number("in flight")
+    return Progress(
+        batch_id=batch_id,
+        total=total,
+        queued=total - sum(outcomes.values()) - in_flight,
+        in_flight=in_flight,
+        outcomes=outcomes,
+        sealed="sealed" in fields,
+        cancelled="cancelled" in fields,
+        complete="complete" in fields,
+        priority=Priority(fields["priority"].decode()),
+        created_at_ms=number("created"),
+        started_at_ms=number("started") or None,
+        finished_at_ms=number("complete") or None,
+        eta_s=None if eta_ms < 0 else eta_ms / 1000,
+    )
+
+
+def no_batch(batch_id: str) -> BatchNotFound:
+    """The error of a batch that is not there."""
+    return BatchNotFound(f"no batch {batch_id}: it was never begun, or has expired")

@@ -1,0 +1,237 @@
+"""The ACL users of ops/redis.acl: all that is done here runs under them, and nothing else does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from arq.connections import ArqRedis
+from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError, ResponseError
+
+from ops.redis_server import Valkey
+from producers import Outcome, Producer, ProducerSettings, QueueUnavailable
+from producers.contract import keyspace
+from producers.contract.codec import deserialize, serialize
+from producers.monitor import doctor
+from producers.monitor.checks import CheckStatus
+from producers.sync import Producer as PlainProducer
+from producers.transport.dsn import open_redis
+from tests.support.changes import change, numbered
+from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
+from worker.credentials.sealed_records import SealedRecords
+from worker.process.lane_worker import LaneWorker
+
+pytestmark = ARQ_CLOSES_OLD_STYLE
+
+TEMPLATE = Path(__file__).parents[3] / "ops" / "redis.acl"
+
+
+class Server:
+    """A server that knows the users of the template."""
+
+    def __init__(self, valkey: Valkey) -> None:
+        self._valkey = valkey
+
+    def dsn(self, user: str) -> str:
+        """The DSN of a user."""
+        return self._valkey.dsn.replace("://", f"://copytrade-{user}:CHANGE-{user}@")
+
+    def client(self, user: str) -> Any:
+        """A client of a user's."""
+        return open_redis(self.dsn(user), ArqRedis, timeout_s=5)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """With the template as it is shipped."""
+    config = ("appendonly yes", "maxmemory-policy noeviction", "enable-debug-command yes", f"aclfile {TEMPLATE}")
+    with Valkey(tmp_path / "redis", config) as valkey:
+        yield Server(valkey)
+
+
+@pytest.fixture
+async def operator(server: Server) -> AsyncIterator[ArqRedis]:
+    """May do everything."""
+    client = server.client("operator")
+    yield client
+    await client.aclose()
+
+
+async def refused(operator: Redis) -> list[Any]:
+    """What users asked for and may not do."""
+    entries: list[Any] = await operator.acl_log()
+    return [(entry["username"], entry["reason"], entry["object"]) for entry in entries]
+
+
+async def _work(producer: Producer) -> None:
+    """Everything that can be asked of a producer while a worker works."""
+    await producer.enqueue_many(numbered(3, "1001"))
+    job = await producer.enqueue(change("1002"), coalesce=True)
+    assert (await job.result(timeout=20)).applied
+    assert (await job.status()).result is not None
+    batch = await producer.fan_out([change("1001"), change("1002"), change("1003")], batch_id="july")
+    assert (await batch.wait(timeout=20)).complete
+    assert len([result async for result in batch.results()]) == 3
+    await producer.pause(user_id="1003")
+    queued = [await producer.enqueue(one) for one in numbered(4, "1003")]
+    assert [pause.name for pause in await producer.paused()] == ["1003"]
+    assert (await queued[3].cancel()).value == "cancelled"
+    await producer.limit_user("1003", 5)
+    await producer.user_status("1003")
+    await producer.resume(user_id="1003")
+    assert (await queued[0].result(timeout=20)).applied
+    await producer.pause(trader_id="t9")
+    await producer.resume(trader_id="t9")
+    await producer.pause(everything=True)
+    await producer.resume(everything=True)
+    await producer.limit_user("1003", None)
+    await producer.cancel_user("1003")
+    await producer.batches()
+    seen = await producer.overview()
+    assert len(seen.workers) == 1
+
+
+async def _dead_letters(producer: Producer) -> None:
+    failed = await producer.fan_out([change("nobody")], batch_id="failing")
+    await failed.wait(timeout=20)
+    assert len([letter async for letter in producer.dead.list()]) == 1
+    again = await failed.retry_failed()
+    await again.wait(timeout=20)
+    assert [result.outcome async for result in again.results()] == [Outcome.UNAUTHORIZED]
+    await producer.dead.replay(user_id="nobody")
+    await producer.dead.drop(user_id="nobody")
+
+
+async def test_all_that_is_done_runs_under_the_narrow_users(server: Server, operator: ArqRedis, tmp_path: Path) -> None:
+    """Producers of both kinds, control jobs, the worker, the doctor; the server logs no refusal."""
+    async with rig_on(operator, tmp_path) as rig:
+        worker = LaneWorker(
+            rig.settings(redis_dsn=server.dsn("worker")), handle_signals=False, redis=server.client("worker")
+        )
+        running = asyncio.create_task(worker.async_run())
+        try:
+            async with asyncio.timeout(60), Producer.connect(server.dsn("producer")) as producer:
+                await _work(producer)
+                await _dead_letters(producer)
+                await _control_job(server.client("producer"))
+                await asyncio.to_thread(_work_plainly, server.dsn("producer"))
+                checks = await doctor.diagnose(ProducerSettings(redis_dsn=server.dsn("producer")))
+        finally:
+            await worker.close()
+            await asyncio.gather(running, return_exceptions=True)
+
+    assert not [check for check in checks if check.status is not CheckStatus.OK], checks
+    assert await refused(operator) == []
+
+
+async def _control_job(client: ArqRedis) -> None:
+    client.job_serializer, client.job_deserializer = serialize, deserialize
+    async with client:
+        job = await client.enqueue_job("submit", msgspec.to_builtins(change("1002")), _job_id="control")
+        assert job is not None
+        assert (await job.result(timeout=20, poll_delay=0.05))["jobId"] == "control.change"
+
+
+def _work_plainly(dsn: str) -> None:
+    with PlainProducer.connect(dsn) as producer:
+        assert producer.enqueue(change("1002")).result(timeout=20).applied
+        batch = producer.fan_out([change("1001"), change("1002")], batch_id="august")
+        assert batch.wait(timeout=20).complete
+        assert len(list(batch.results())) == 2
+
+
+async def test_the_credentials_are_for_workers_to_read_and_for_one_user_to_write(
+    server: Server, operator: ArqRedis
+) -> None:
+    """Not for producers, whichever way."""
+    await operator.hset(keyspace.CREDENTIALS, "1001", "sealed")  # type: ignore[misc]
+    script = f"return redis.call('HGETALL', '{keyspace.CREDENTIALS}')"
+    ways: list[tuple[Any, ...]] = [
+        ("HGET", keyspace.CREDENTIALS, "1001"),
+        ("COPY", keyspace.CREDENTIALS, "copytrade:mine"),
+        ("RENAME", keyspace.CREDENTIALS, "copytrade:mine"),
+        ("DEL", keyspace.CREDENTIALS),
+        ("EVAL", script, 0),
+    ]
+    await _are_refused(server, "producer", ways)
+    await _are_refused(
+        server, "worker", [("HSET", keyspace.CREDENTIALS, "1001", "other"), ("DEL", keyspace.CREDENTIALS)]
+    )
+    await _are_refused(server, "keys", [("GET", "arq:job:1"), ("HGETALL", keyspace.COUNTS)])
+
+    async with server.client("worker") as worker, server.client("keys") as keeper:
+        kept, read = SealedRecords(keeper), SealedRecords(worker)
+        assert await kept.put([("1002", b"sealed"), ("1003", b"sealed")]) == 2
+        assert await kept.replace("1002", b"sealed", b"again")
+        assert await kept.remove("1003")
+        assert [page async for page in kept.pages()] == [[("1001", b"sealed"), ("1002", b"again")]]
+        assert (await read.get("1001"), await read.count()) == (b"sealed", 2)
+
+
+@pytest.mark.parametrize("user", ["producer", "worker", "keys"])
+async def test_what_is_nobodys_business_is_refused(server: Server, user: str) -> None:
+    """What ends a server, what lists or reads others' keys, what changes rights, what hears others' channels."""
+    await _are_refused(
+        server,
+        user,
+        [
+            ("FLUSHALL",),
+            ("FLUSHDB",),
+            ("KEYS", "*"),
+            ("SCAN", 0),
+            ("RANDOMKEY",),
+            ("CONFIG", "GET", "*"),
+            ("SHUTDOWN", "NOSAVE"),
+            ("DEBUG", "SLEEP", "0"),
+            ("REPLICAOF", "NO", "ONE"),
+            ("ACL", "LIST"),
+            ("CLIENT", "KILL", "TYPE", "normal"),
+            ("CLIENT", "LIST"),
+            ("SCRIPT", "FLUSH"),
+            ("MONITOR",),
+            ("GET", "somebody-elses"),
+            ("SET", "somebody-elses", "1"),
+            ("SUBSCRIBE", "somebody-elses"),
+            ("PUBLISH", "somebody-elses", "1"),
+            ("EVAL", "return redis.call('GET', 'somebody-elses')", 0),
+            ("EVAL", "return redis.call('FLUSHALL')", 0),
+        ],
+    )
+
+
+async def _are_refused(server: Server, user: str, commands: list[tuple[Any, ...]]) -> None:
+    async with server.client(user) as client:
+        for command in commands:
+            with pytest.raises(ResponseError) as caught:
+                await client.execute_command(*command)
+            error = caught.value
+            assert isinstance(error, NoPermissionError) or "ACL failure" in str(error), (command, error)
+
+
+@pytest.mark.parametrize("user", ["producer", "worker"])
+async def test_every_key_of_the_queue_is_within_their_patterns(operator: ArqRedis, user: str) -> None:
+    """Also one that is added some day, as long as it does not begin as the credentials do."""
+    names = [
+        value
+        for name, value in vars(keyspace).items()
+        if name.isupper() and str(value).startswith(("copytrade:", "arq:"))
+    ]
+    assert len(names) > 20
+    for name in names:
+        if name == keyspace.CREDENTIALS:
+            continue
+        answer = await operator.execute_command("ACL", "DRYRUN", f"copytrade-{user}", "SET", f"{name}x", "1")  # type: ignore[no-untyped-call]
+        assert answer == b"OK", (name, answer)
+
+
+async def test_a_refusal_says_that_it_is_one(server: Server) -> None:
+    """And where the rights are, instead of a Redis that is away; a caller that would wait is told at once."""
+    async with Producer.connect(server.dsn("keys"), wait_s=30) as producer:
+        for ask in (producer.paused, producer.overview, lambda: producer.enqueue(change())):
+            with pytest.raises(QueueUnavailable, match=r"ACL does not let this user do that; ops/redis\.acl"):
+                await ask()

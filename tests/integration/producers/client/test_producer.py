@@ -1,0 +1,253 @@
+"""The producer on Redis: what is accepted, what is refused, and what Redis being away means."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import msgspec
+import pytest
+from arq.connections import ArqRedis
+
+from ops.redis_server import free_port
+from producers import (
+    InvalidChange,
+    InvalidId,
+    LaneFull,
+    Producer,
+    ProducerSettings,
+    QueueUnavailable,
+    SettingsChange,
+    SettingsError,
+)
+from producers.contract import keyspace
+from producers.contract.codec import decode_change
+from producers.queue.chunking import CHUNK
+from tests.support.changes import change, numbered
+from tests.support.lanes import Lanes
+
+LANE = keyspace.lane("1001", "t1")
+INVALID = SettingsChange(user_id="1001", trader_id="t1", settings=[])
+
+
+@pytest.fixture
+async def producer(redis: ArqRedis) -> AsyncIterator[Producer]:
+    """A producer with the default settings."""
+    producer = Producer(redis)
+    yield producer
+    await producer._listener.close()
+
+
+async def values_of(lanes: Lanes, lane: str = LANE) -> list[str | None]:
+    """The trace values of a lane's changes, in its order."""
+    payloads = await lanes.redis.mget([keyspace.JOB + job_id for job_id in await lanes.queued(lane)])
+    return [decode_change(payload).a[0].settings[0].trace_value for payload in payloads]
+
+
+async def test_an_enqueued_change_has_an_id_and_lies_in_its_lane(producer: Producer, redis: ArqRedis) -> None:
+    """The handle knows the ID."""
+    job = await producer.enqueue(change())
+
+    assert not job.already_there
+    assert await Lanes(redis).queued(LANE) == [job.job_id]
+
+
+async def test_an_id_enqueued_again_adds_nothing_and_says_so(producer: Producer, redis: ArqRedis) -> None:
+    """The caller's own ID is its idempotency key."""
+    first = await producer.enqueue(change(), job_id="order-1")
+    again = await producer.enqueue(change(), job_id="order-1")
+
+    assert (first.already_there, again.already_there) == (False, True)
+    assert await Lanes(redis).queued(LANE) == ["order-1"]
+
+
+async def test_the_enqueue_time_is_the_redis_clock_and_the_deadline_the_callers(
+    producer: Producer, redis: ArqRedis
+) -> None:
+    """Clocks of producers may differ; Redis's is the one."""
+    job = await producer.enqueue(change(), ttl_s=1.5)
+
+    stored = decode_change(await redis.get(keyspace.JOB + job.job_id))
+    assert stored.k.ttl_ms == 1500
+    assert stored.et == pytest.approx(await Lanes(redis).now_ms(), abs=30_000)
+
+
+async def test_a_change_that_breaks_a_rule_is_refused_before_anything_is_written(
+    producer: Producer, redis: ArqRedis
+) -> None:
+    """Not even the connection is used."""
+    with pytest.raises(InvalidChange, match=r"^settings: must be a list of 1 to 10 settings; got 0$"):
+        await producer.enqueue(INVALID)
+
+    assert await redis.dbsize() == 0
+
+
+@pytest.mark.parametrize("job_id", ["", "a b", "x" * 129, "ü"])
+async def test_an_id_that_cannot_be_one_is_refused_before_anything_is_written(
+    producer: Producer, redis: ArqRedis, job_id: str
+) -> None:
+    """For enqueueing and for asking."""
+    with pytest.raises(InvalidId, match=r"^job_id: "):
+        await producer.enqueue(change(), job_id=job_id)
+    with pytest.raises(InvalidId, match=r"^job_id: "):
+        producer.job(job_id)
+
+    assert await redis.dbsize() == 0
+
+
+@pytest.mark.parametrize("ttl_s", [0, -1, float("nan")])
+async def test_a_deadline_that_is_not_ahead_is_refused(producer: Producer, ttl_s: float) -> None:
+    """A change that has expired already is a mistake."""
+    with pytest.raises(InvalidChange, match=r"^ttl_s: must be above 0"):
+        await producer.enqueue(change(), ttl_s=ttl_s)
+
+
+@pytest.mark.parametrize("ttl_s", [float("inf"), 1e300])
+async def test_a_deadline_beyond_all_bounds_is_refused(producer: Producer, ttl_s: float) -> None:
+    """With an error of ours, not one from within."""
+    with pytest.raises(InvalidChange, match=r"^ttl_s: "):
+        await producer.enqueue(change(), ttl_s=ttl_s)
+
+
+async def test_a_full_lane_is_told_with_its_user_trader_and_limit(redis: ArqRedis) -> None:
+    """And takes changes again when it has drained."""
+    producer, lanes = Producer(redis, ProducerSettings(lane_limit=2)), Lanes(redis)
+    await producer.enqueue_many(numbered(2))
+
+    with pytest.raises(LaneFull, match="user 1001 and trader t1 holds 2 changes"):
+        await producer.enqueue(change())
+    await lanes.done(await lanes.claim_one())
+
+    assert not (await producer.enqueue(change())).already_there
+
+
+@pytest.mark.parametrize("count", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 5 * CHUNK + 7])
+async def test_many_changes_keep_their_order_over_all_chunks(producer: Producer, redis: ArqRedis, count: int) -> None:
+    """One lane; the jobs of the report are in the order given too."""
+    report = await producer.enqueue_many(numbered(count))
+
+    lanes = Lanes(redis)
+    assert [job.job_id for job in report.jobs] == await lanes.queued(LANE)
+    if count:
+        assert await values_of(lanes) == [str(number) for number in range(1, count + 1)]
+    assert report.refused == []
+    assert await lanes.uncovered() == set()
+
+
+async def test_many_changes_may_come_from_an_async_iterable(producer: Producer, redis: ArqRedis) -> None:
+    """Such as rows of a database."""
+
+    async def rows() -> AsyncIterator[SettingsChange]:
+        for each in numbered(CHUNK + 3):
+            yield each
+
+    assert len((await producer.enqueue_many(rows())).jobs) == CHUNK + 3
+    assert len(await Lanes(redis).queued(LANE)) == CHUNK + 3
+
+
+async def test_many_changes_are_taken_from_a_generator_as_they_go(producer: Producer) -> None:
+    """Not all of them are held at once."""
+    given = 0
+
+    def generate() -> Iterator[SettingsChange]:
+        nonlocal given
+        for each in numbered(3):
+            given += 1
+            yield each
+
+    assert len((await producer.enqueue_many(generate())).jobs) == given == 3
+
+
+async def test_refusals_among_many_are_reported_by_index_and_stop_nobody(redis: ArqRedis) -> None:
+    """Rules and full lanes, over two chunks, in the order given."""
+    producer = Producer(redis, ProducerSettings(lane_limit=CHUNK))
+    changes: list[SettingsChange] = [*numbered(CHUNK), change(), change("1002")]
+    changes.insert(3, INVALID)
+    changes.append("no change")  # type: ignore[arg-type]
+
+    report = await producer.enqueue_many(changes)
+
+    assert [(refusal.index, type(refusal.error)) for refusal in report.refused] == [
+        (3, InvalidChange),
+        (CHUNK + 1, LaneFull),
+        (CHUNK + 3, InvalidChange),
+    ]
+    assert len(report.jobs) == CHUNK + 1
+    assert await Lanes(redis).queued(keyspace.lane("1002", "t1")) == [report.jobs[-1].job_id]
+
+
+async def test_a_source_that_fails_raises_its_own_error(producer: Producer, redis: ArqRedis) -> None:
+    """The chunks before it stay accepted, and the connection is not left with replies on it."""
+
+    def failing() -> Iterator[SettingsChange]:
+        yield from numbered(CHUNK + 1)
+        raise LookupError("no such row")
+
+    with pytest.raises(LookupError, match="no such row"):
+        await producer.enqueue_many(failing())
+
+    await producer.enqueue(change("1002"), job_id="after")
+    lanes = Lanes(redis)
+    assert await lanes.queued(keyspace.lane("1002", "t1")) == ["after"]
+    assert await values_of(lanes) == [str(number) for number in range(1, CHUNK + 1)]
+
+
+async def test_a_file_that_cannot_be_read_is_not_mistaken_for_redis(producer: Producer) -> None:
+    """Its error is an OSError, as a lost connection's is."""
+
+    def reading() -> Iterator[SettingsChange]:
+        yield change()
+        raise FileNotFoundError("changes.csv")
+
+    with pytest.raises(FileNotFoundError, match=r"changes\.csv"):
+        await producer.enqueue_many(reading())
+
+
+async def test_a_script_unknown_to_the_server_is_sent(producer: Producer, redis: ArqRedis) -> None:
+    """After a restart or a failover."""
+    await producer.enqueue(change())
+    await redis.script_flush()
+
+    await producer.enqueue(change())
+
+    assert len(await Lanes(redis).queued(LANE)) == 2
+
+
+async def test_redis_being_away_is_told_with_the_id_to_repeat_with() -> None:
+    """Whether the change was accepted is unknown: only the same ID is safe."""
+    settings = ProducerSettings(redis_timeout_s=2)
+    async with Producer.connect(f"redis://127.0.0.1:{free_port()}/0", settings) as producer:
+        with pytest.raises(QueueUnavailable, match="repeat it with job_id='order-1'"):
+            await producer.enqueue(change(), job_id="order-1")
+        with pytest.raises(QueueUnavailable, match=r"repeat it with job_id='[0-9a-f]{32}'"):
+            await producer.enqueue(change())
+        with pytest.raises(QueueUnavailable, match="the last chunks may or may not be accepted"):
+            await producer.enqueue_many(numbered(3))
+        with pytest.raises(QueueUnavailable, match="order-1"):
+            await producer.job("order-1").status()
+        with pytest.raises(QueueUnavailable, match="order-1"):
+            await producer.job("order-1").result(timeout=1)
+
+
+async def test_a_dsn_that_cannot_be_read_is_told_at_once() -> None:
+    """Before any command."""
+    with pytest.raises(SettingsError, match=r"^COPYTRADE_REDIS_DSN: must start with redis://"):
+        Producer.connect("http://localhost")
+
+
+async def test_a_producer_connects_to_the_redis_of_the_environment(
+    valkey_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a DSN of its own."""
+    monkeypatch.setenv("COPYTRADE_REDIS_DSN", valkey_dsn)
+
+    async with Producer.connect() as producer:
+        assert (await (await producer.enqueue(change())).status()).position == 0
+
+
+async def test_what_lies_in_redis_is_the_change_and_nothing_more(producer: Producer, redis: ArqRedis) -> None:
+    """In msgpack, under arq's job key."""
+    await producer.enqueue(change(), job_id="j1")
+
+    stored = msgspec.msgpack.decode(await redis.get(keyspace.JOB + "j1"))
+    assert stored["a"] == [msgspec.to_builtins(change())]
+    assert set(stored) == {"t", "f", "a", "k", "et"}

@@ -1,0 +1,236 @@
+"""The doctors, on both sides, against what they examine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from arq.connections import ArqRedis
+
+from ops.exchange import ExchangeDouble, load
+from ops.redis_server import embedded_valkey, free_port
+from ops.stack import User, write_credentials
+from producers import ProducerSettings
+from producers.contract import keyspace
+from producers.monitor import doctor
+from producers.monitor.checks import Check, CheckStatus
+from tests.support.changes import change
+from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
+from worker.process import doctor as worker_doctor
+from worker.settings import WorkerSettings
+
+pytestmark = ARQ_CLOSES_OLD_STYLE
+
+SETTINGS = ProducerSettings()
+OF_REDIS = ["redis", "version", "mode", "eviction", "persistence", "memory", "clock", "scripts"]
+OF_QUEUE = ["workers", "lanes", "pauses", "dead letters", "keys", "unreadable"]
+
+
+def named(checks: list[Check]) -> dict[str, Check]:
+    """By name."""
+    return {check.name: check for check in checks}
+
+
+def not_ok(checks: list[Check]) -> dict[str, CheckStatus]:
+    """What somebody should look at."""
+    return {check.name: check.status for check in checks if check.status is not CheckStatus.OK}
+
+
+async def test_a_durable_redis_with_a_worker_passes_every_check(tmp_path: Path) -> None:
+    """As it is in production."""
+    with embedded_valkey(data_dir=tmp_path, durable=True) as dsn:
+        redis = ArqRedis.from_url(dsn)
+        async with rig_on(redis, tmp_path) as rig, rig.working() as worker:
+            await (await rig.producer.enqueue(change())).result(timeout=20)
+            await worker._presence.beat()
+
+            found = await doctor.diagnose(dsn=dsn)
+        await redis.aclose()
+
+    assert not_ok(found) == {}
+    assert [check.name for check in found] == [*OF_REDIS, "workers", "egress default", *OF_QUEUE[1:]]
+    assert "valkey" in named(found)["version"].detail
+
+
+async def test_a_redis_that_forgets_is_told_of(redis: ArqRedis) -> None:
+    """The tests' own servers keep nothing, and fakeredis tells little."""
+    found = await doctor.checks(redis, SETTINGS)
+
+    assert [check.name for check in found] == [*OF_REDIS, *OF_QUEUE]
+    assert CheckStatus.FAIL not in {check.status for check in found}
+    assert "workers" in not_ok(found)
+
+
+async def test_due_lanes_without_a_worker_are_a_failure(redis: ArqRedis) -> None:
+    """Nobody will ever send them."""
+    await redis.zadd(keyspace.SCHEDULE, {"1:t": 1})
+
+    assert named(await doctor.checks(redis, SETTINGS))["workers"].status is CheckStatus.FAIL
+
+
+async def test_a_redis_that_is_away_is_one_failure_and_no_traceback() -> None:
+    """All else hangs on it. The password is not shown."""
+    found = await doctor.diagnose(ProducerSettings(redis_dsn=f"redis://me:hush@127.0.0.1:{free_port()}/0"))
+
+    (check,) = found
+    assert (check.name, check.status) == ("redis", CheckStatus.FAIL)
+    assert "NotConnected" in check.detail
+    assert "hush" not in check.detail
+
+
+@pytest.mark.parametrize("dsn", ["http://localhost", "redis://localhost:port/0", "sentinel://"])
+async def test_a_dsn_that_cannot_be_read_is_one_failure(dsn: str) -> None:
+    """It names the variable."""
+    (check,) = await doctor.diagnose(dsn=dsn)
+
+    assert (check.name, check.status) == ("settings", CheckStatus.FAIL)
+    assert "COPYTRADE_REDIS_DSN" in check.detail
+
+
+async def test_a_variable_that_cannot_be_used_is_one_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor is asked because of it."""
+    monkeypatch.setenv("COPYTRADE_LANE_LIMIT", "lots")
+
+    (check,) = await doctor.diagnose()
+
+    assert check.status is CheckStatus.FAIL
+    assert "COPYTRADE_LANE_LIMIT" in check.detail
+
+
+@asynccontextmanager
+async def narrow_user(redis: ArqRedis, dsn: str, *rules: str) -> AsyncIterator[str]:
+    """The DSN of a user who may do everything but."""
+    await redis.execute_command("ACL", "SETUSER", "narrow", "on", ">hush", "~*", "&*", "+@all", *rules)  # type: ignore[no-untyped-call]
+    try:
+        yield dsn.replace("://", "://narrow:hush@")
+    finally:
+        await redis.execute_command("ACL", "DELUSER", "narrow")  # type: ignore[no-untyped-call]
+
+
+async def test_a_user_who_may_not_ask_for_information_is_warned(valkey: ArqRedis, valkey_dsn: str) -> None:
+    """The queue works all the same, so the rest is checked."""
+    async with narrow_user(valkey, valkey_dsn, "-info", "-config") as dsn:
+        found = await doctor.diagnose(dsn=dsn)
+
+    assert named(found)["version"].status is CheckStatus.WARN
+    assert "INFO is refused" in named(found)["version"].detail
+    assert [check.name for check in found] == ["redis", "version", "clock", "scripts", *OF_QUEUE]
+
+
+async def test_a_user_who_may_not_run_scripts_is_a_failure(valkey: ArqRedis, valkey_dsn: str) -> None:
+    """Nothing can be enqueued."""
+    async with narrow_user(valkey, valkey_dsn, "-@scripting") as dsn:
+        found = await doctor.diagnose(dsn=dsn)
+
+    assert named(found)["scripts"].status is CheckStatus.FAIL
+    assert "workers" not in named(found)
+
+
+@pytest.mark.parametrize("rules", [("-ping",), ("-time",)])
+async def test_a_user_who_may_not_even_ask_the_simplest_is_a_failure(
+    valkey: ArqRedis, valkey_dsn: str, rules: tuple[str, ...]
+) -> None:
+    """Every script asks for the time."""
+    async with narrow_user(valkey, valkey_dsn, *rules) as dsn:
+        found = await doctor.diagnose(dsn=dsn)
+
+    assert [check.status for check in found] == [CheckStatus.FAIL]
+
+
+async def test_a_wrong_password_is_a_failure_that_does_not_show_it(valkey: ArqRedis, valkey_dsn: str) -> None:
+    """Nor the right one."""
+    async with narrow_user(valkey, valkey_dsn) as dsn:
+        (check,) = await doctor.diagnose(dsn=dsn.replace("hush", "guess"))
+
+    assert (check.name, check.status) == ("redis", CheckStatus.FAIL)
+    assert "guess" not in check.detail
+
+
+@asynccontextmanager
+async def exchange(folder: Path) -> AsyncIterator[tuple[ExchangeDouble, WorkerSettings]]:
+    """A double, and settings of a worker that could work with it."""
+    credentials = write_credentials(folder / "keys.toml", [User("1001"), User("1002")])
+    path = Path(credentials.removeprefix("file:"))
+    async with ExchangeDouble(load(path)) as double:
+        yield double, WorkerSettings(exchange_url=double.url, credentials=credentials)
+
+
+async def test_a_worker_that_could_work_passes_every_check(tmp_path: Path) -> None:
+    """Settings, credentials, the exchange and its clock."""
+    async with exchange(tmp_path) as (_, settings):
+        found = await worker_doctor.checks(settings)
+
+    assert [check.name for check in found] == ["worker settings", "credentials", "exchange", "exchange clock"]
+    assert not_ok(found) == {}
+
+
+@pytest.mark.parametrize(("skew_s", "status"), [(10, CheckStatus.WARN), (-60, CheckStatus.FAIL)])
+async def test_a_clock_that_is_off_is_told_with_how_much(tmp_path: Path, skew_s: int, status: CheckStatus) -> None:
+    """The exchange's, against this machine's."""
+    async with exchange(tmp_path) as (double, settings):
+        double.clock.skew_ms = skew_s * 1000
+        check = named(await worker_doctor.checks(settings))["exchange clock"]
+
+    assert check.status is status
+    assert f"{skew_s:+d}.0 s" in check.detail
+
+
+async def test_an_exchange_that_does_not_answer_is_a_failure(tmp_path: Path) -> None:
+    """Its clock is not judged."""
+    async with exchange(tmp_path) as (_, settings):
+        pass
+    found = await worker_doctor.checks(settings)
+
+    assert not_ok(found) == {"exchange": CheckStatus.FAIL}
+    assert len(found) == 3
+
+
+async def test_credentials_that_others_could_read_are_a_failure_with_the_cure(tmp_path: Path) -> None:
+    """As a worker's start has it."""
+    async with exchange(tmp_path) as (_, settings):
+        os.chmod(settings.credentials.removeprefix("file:"), 0o644)  # noqa: PTH101 - a path's own chmod is frowned on here
+        check = named(await worker_doctor.checks(settings))["credentials"]
+
+    assert check.status is CheckStatus.FAIL
+    assert "chmod 600" in check.detail
+
+
+async def test_no_check_shows_a_secret(tmp_path: Path) -> None:
+    """Readable or not."""
+    async with exchange(tmp_path) as (_, settings):
+        path = Path(settings.credentials.removeprefix("file:"))
+        sound = await worker_doctor.checks(settings)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_TRUNC), "w") as file:
+            file.write('[users.1001]\napi_key = "key-1001"\nsecret_key = "secret-1001" oops')
+        broken = await worker_doctor.checks(settings)
+
+    told = repr([*sound, *broken])
+    assert named(broken)["credentials"].status is CheckStatus.FAIL
+    assert not any(secret in told for secret in ("key-1001", "secret-1001", "pass-1001"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("COPYTRADE_MAX_JOBS", "0"), ("COPYTRADE_LEASE_S", "1"), ("COPYTRADE_EXCHANGE_URL", "ftp://exchange")],
+)
+async def test_settings_with_which_no_worker_starts_are_one_failure(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """It names the variable."""
+    monkeypatch.setenv(name, value)
+
+    (check,) = await worker_doctor.checks()
+
+    assert (check.name, check.status) == ("worker settings", CheckStatus.FAIL)
+    assert name in check.detail
+
+
+async def test_an_address_that_is_none_is_a_failed_exchange(tmp_path: Path) -> None:
+    """It begins like one."""
+    credentials = write_credentials(tmp_path / "keys.toml", [User("1001")])
+    found = await worker_doctor.checks(WorkerSettings(exchange_url="http://", credentials=credentials))
+
+    assert "COPYTRADE_EXCHANGE_URL" in named(found)["exchange"].detail

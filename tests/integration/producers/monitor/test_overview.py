@@ -1,0 +1,306 @@
+"""The overview: one bounded read of all that people watch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+
+from producers import Producer
+from producers.contract import keyspace
+from producers.contract.messages import Outcome, Priority
+from producers.monitor.overview import Overview
+from producers.monitor.watch import MOST_LANES, MOST_PAUSES, MOST_WORKERS, overview
+from producers.monitor.worker_info import WorkerPresence, beat_plan
+from producers.transport.runner import perform
+from tests.support.changes import change
+from tests.support.lanes import Lanes
+from tests.support.manual_clock import ManualClock
+
+US = 1_000_000
+
+
+async def seen(redis: ArqRedis) -> Overview:
+    """The queue as it is now."""
+    return await perform(redis, overview(), "asking for an overview")
+
+
+async def now_us(redis: ArqRedis) -> int:
+    """Redis's clock, Unix microseconds."""
+    seconds, micros = await redis.time()
+    return int(seconds * US + micros)
+
+
+def lane_put(redis: Any, schedule: str, lane: str, due_ms: float, *jobs: str) -> None:
+    """Puts a lane into a pipeline as submit would."""
+    redis.rpush(keyspace.LANE + lane, *(jobs or ("j",)))
+    redis.zadd(schedule, {lane: due_ms})
+    redis.zadd(keyspace.LANES, {lane: 0})
+
+
+def presence(name: str = "a-1-00", *, beat_at_ms: int, **changed: Any) -> WorkerPresence:
+    """What a worker tells."""
+    fields: dict[str, Any] = {
+        "host": "a",
+        "pid": 1,
+        "egress": "default",
+        "version": "0.1.0",
+        "started_at_ms": 1,
+        "interval_s": 10.0,
+        "max_jobs": 256,
+        "in_hand": 3,
+        "ended": 40,
+        "put_back": 2,
+        "user_rate_per_s": 10.0,
+        "egress_rate_per_s": 100.0,
+    }
+    return WorkerPresence(name=name, beat_at_ms=beat_at_ms, **fields | changed)
+
+
+async def test_an_empty_redis_gives_an_overview_of_nothing(redis: ArqRedis) -> None:
+    """Every outcome is there, with 0."""
+    found = await seen(redis)
+
+    assert (found.lanes, found.interactive.lanes, found.bulk.due, found.ended, found.in_hand) == (0, 0, 0, 0, 0)
+    assert found.outcomes == dict.fromkeys(Outcome, 0)
+    assert (found.workers, found.egresses, found.pauses, found.next_lanes) == ([], [], [], [])
+    assert found.at_ms == pytest.approx(await now_us(redis) / 1000, abs=5_000)
+
+
+async def test_lanes_are_counted_by_priority_and_by_whether_they_are_due(redis: ArqRedis) -> None:
+    """And how long the first of them has waited."""
+    now_ms = await now_us(redis) / 1000
+    async with redis.pipeline() as pipe:
+        lane_put(pipe, keyspace.SCHEDULE, "1:t", now_ms - 3_000)
+        lane_put(pipe, keyspace.SCHEDULE, "2:t", now_ms + 60_000)
+        lane_put(pipe, keyspace.BULK_SCHEDULE, "3:t", now_ms + 60_000)
+        await pipe.execute()
+
+    found = await seen(redis)
+
+    assert (found.lanes, found.interactive.lanes, found.interactive.due) == (3, 2, 1)
+    assert (found.bulk.lanes, found.bulk.due, found.bulk.oldest_due_s) == (1, 0, 0.0)
+    assert 3.0 <= found.interactive.oldest_due_s < 8.0
+
+
+async def test_the_next_lanes_come_by_due_time_over_both_priorities(redis: ArqRedis) -> None:
+    """With what is to be known of each."""
+    now = await now_us(redis)
+    now_ms = now / 1000
+    async with redis.pipeline() as pipe:
+        lane_put(pipe, keyspace.SCHEDULE, "1:t", now_ms + 20_000, "j1", "j2")
+        lane_put(pipe, keyspace.BULK_SCHEDULE, keyspace.lane("a:b", "t%"), now_ms + 10_000)
+        lane_put(pipe, keyspace.SCHEDULE, "3:t", now_ms - 1_000)
+        pipe.hset(keyspace.HEAD + "1:t", "token", "x")
+        pipe.hset(keyspace.HEAD + "3:t", "token", "x")
+        pipe.hset(keyspace.bucket("1:t"), "hold", str(now + 30 * US))
+        pipe.hset(keyspace.RATES, keyspace.escape("a:b"), "2.5")
+        pipe.hset(keyspace.PAUSED, mapping={"user:3": "17", "trader:t%25": "18"})
+        await pipe.execute()
+
+    first, second, third = (await seen(redis)).next_lanes
+
+    assert (first.user_id, first.priority, first.in_flight, first.paused) == ("3", Priority.INTERACTIVE, False, True)
+    assert first.due_in_s < 0, "its lease has ended: nobody has it in hand"
+    assert (second.user_id, second.trader_id, second.priority) == ("a:b", "t%", Priority.BULK)
+    assert (second.rate_per_s, second.paused, second.queued, second.in_flight) == (2.5, True, 1, False)
+    assert (third.user_id, third.queued, third.in_flight, third.rate_per_s) == ("1", 2, True, None)
+    assert third.hold_s == pytest.approx(30, abs=5)
+    assert third.due_in_s == pytest.approx(20, abs=5)
+
+
+async def test_counts_dead_letters_pauses_overrides_and_batches_are_told(redis: ArqRedis) -> None:
+    """What is not asked for by name is read as it is counted."""
+    async with redis.pipeline() as pipe:
+        pipe.hset(keyspace.COUNTS, mapping={"applied": 7, "rejected": 2, "unreadable": 3})
+        pipe.zadd(keyspace.DEAD + "rejected", {"1:t j1": 1, "1:t j2": 2})
+        pipe.hset(keyspace.PAUSED, mapping={"everything": "20", "user:a%3Ab": "10", "egress:north": "15"})
+        pipe.hset(keyspace.RATES, mapping={"1": "5", "2": "5"})
+        pipe.zadd(keyspace.BATCHES, {"b1": 1})
+        await pipe.execute()
+
+    found = await seen(redis)
+
+    assert (found.outcomes["applied"], found.outcomes["rejected"], found.outcomes["expired"]) == (7, 2, 0)
+    assert (found.ended, found.unreadable, found.overrides, found.batches) == (9, 3, 2, 1)
+    assert found.dead == {"rejected": 2, "unauthorized": 0, "exhausted": 0}
+    assert found.pauses_total == 3
+    assert [(pause.kind, pause.name, pause.since_ms) for pause in found.pauses] == [
+        ("user", "a:b", 10),
+        ("egress", "north", 15),
+        ("everything", "", 20),
+    ]
+
+
+async def test_an_egress_is_told_with_its_workers_and_its_bucket(redis: ArqRedis) -> None:
+    """How far it is ahead, how long it is held, how far the exchange is."""
+    now = await now_us(redis)
+    for name, rate in (("a-1-00", 50.0), ("b-2-00", 100.0)):
+        worker = presence(name, beat_at_ms=now // 1000, egress="north:1", egress_rate_per_s=rate)
+        await perform(redis, beat_plan(worker), "beating")
+    bucket = {"tat": now + 8 * US, "hold": now + 60 * US, "floor": 40_000, "floor before": 35_000}
+    await redis.hset(keyspace.EGRESS + keyspace.escape("north:1"), mapping=bucket)  # type: ignore[misc]
+    await redis.hset(keyspace.PAUSED, "egress:" + keyspace.escape("north:1"), "1")  # type: ignore[misc]
+
+    (egress,) = (await seen(redis)).egresses
+
+    assert (egress.name, egress.workers, egress.rate_per_s, egress.paused) == ("north:1", 2, 100.0, True)
+    assert egress.backlog_s == pytest.approx(8, abs=5)
+    assert egress.hold_s == pytest.approx(60, abs=5)
+    assert egress.floor_ms == 35.0
+
+
+async def test_an_egress_without_workers_is_told_while_its_bucket_is_there(redis: ArqRedis) -> None:
+    """Names of long ago are not."""
+    await redis.sadd(keyspace.EGRESSES, "used", "forgotten")  # type: ignore[misc]
+    await redis.hset(keyspace.EGRESS + "used", "tat", "1")  # type: ignore[misc]
+
+    (egress,) = (await seen(redis)).egresses
+
+    assert (egress.name, egress.workers, egress.rate_per_s, egress.backlog_s) == ("used", 0, None, 0.0)
+
+
+async def test_workers_that_did_not_beat_for_long_are_not_told(fake_redis: ArqRedis, clock: ManualClock) -> None:
+    """Three intervals."""
+    await perform(fake_redis, beat_plan(presence(beat_at_ms=clock.now_ms)), "beating")
+    clock.advance(29)
+    assert (await seen(fake_redis)).workers_total == 1
+    clock.advance(2)
+
+    found = await seen(fake_redis)
+
+    assert (found.workers, found.workers_total, found.egresses) == ([], 0, [])
+
+
+def _fill_lanes(pipe: Any) -> None:
+    for n in range(MOST_LANES * 5):
+        lane_put(pipe, (keyspace.SCHEDULE, keyspace.BULK_SCHEDULE)[n % 2], f"{n}:t", n)
+
+
+def _fill_pauses(pipe: Any) -> None:
+    pipe.hset(keyspace.PAUSED, mapping={f"user:{n}": n for n in range(MOST_PAUSES * 20)})
+    pipe.hset(keyspace.PAUSED, "everything", 5)
+
+
+def _fill_workers(pipe: Any) -> None:
+    for n in range(MOST_WORKERS * 2):
+        pipe.zadd(keyspace.WORKERS, {f"north:{n}": 1e15})
+        pipe.set(keyspace.WORKER + f"north:{n}", b"\x80")
+
+
+@pytest.mark.parametrize("fill", [_fill_lanes, _fill_pauses, _fill_workers])
+async def test_an_overview_is_bounded_whatever_the_size_of_the_queue(
+    redis: ArqRedis, fill: Callable[[Any], None]
+) -> None:
+    """The totals are told all the same, and the pause of everything is not missed among many."""
+    async with redis.pipeline() as pipe:
+        fill(pipe)
+        await pipe.execute()
+
+    found = await seen(redis)
+
+    assert len(found.next_lanes) <= MOST_LANES
+    assert len(found.pauses) <= MOST_PAUSES + 1
+    assert len(found.workers) <= MOST_WORKERS
+    if fill is _fill_lanes:
+        assert found.lanes == MOST_LANES * 5
+        assert [lane.user_id for lane in found.next_lanes] == [str(n) for n in range(MOST_LANES)]
+    if fill is _fill_pauses:
+        assert found.pauses_total == MOST_PAUSES * 20 + 1
+        assert "everything" in {pause.kind for pause in found.pauses}
+    if fill is _fill_workers:
+        assert found.workers_total == MOST_WORKERS * 2
+
+
+@pytest.mark.parametrize("wrong", ["a string", "a set"])
+async def test_what_is_of_a_wrong_type_is_read_as_empty(redis: ArqRedis, wrong: str) -> None:
+    """Who watches shall see the rest."""
+    now_ms = await now_us(redis) / 1000
+    async with redis.pipeline() as pipe:
+        lane_put(pipe, keyspace.SCHEDULE, "2:t", now_ms - 500)
+        pipe.delete(keyspace.LANE + "2:t")
+        keyed = (
+            keyspace.BULK_SCHEDULE,
+            keyspace.COUNTS,
+            keyspace.PAUSED,
+            keyspace.RATES,
+            keyspace.BATCHES,
+            keyspace.LANE + "2:t",
+        )
+        for key in (
+            *keyed,
+            keyspace.HEAD + "2:t",
+            keyspace.bucket("2:t"),
+            keyspace.DEAD + "rejected",
+            keyspace.EGRESS + "default",
+        ):
+            pipe.sadd(key, "x") if wrong == "a set" else pipe.set(key, "x")
+        pipe.set(keyspace.EGRESSES, "x")
+        pipe.set(keyspace.WORKERS, "x")
+        pipe.zadd(keyspace.SCHEDULE, {b"\xff\xfe": now_ms - 400, b"no name": now_ms - 300})
+        await pipe.execute()
+
+    found = await seen(redis)
+
+    assert found.interactive.lanes >= 3
+    assert (found.bulk.lanes, found.ended, found.pauses_total, found.overrides) == (0, 0, 0, 0)
+    assert (found.workers, found.egresses) == ([], [])
+    assert {lane.user_id for lane in found.next_lanes} >= {"2", "no name", "\\xff\\xfe"}
+
+
+async def test_fields_that_are_no_numbers_are_read_as_0(redis: ArqRedis) -> None:
+    """Something else wrote them."""
+    now_ms = await now_us(redis) / 1000
+    async with redis.pipeline() as pipe:
+        lane_put(pipe, keyspace.SCHEDULE, "1:t", now_ms)
+        pipe.hset(keyspace.bucket("1:t"), "hold", "long")
+        pipe.hset(keyspace.RATES, "1", "nan")
+        pipe.hset(keyspace.COUNTS, mapping={"applied": "many", b"\xff": "1"})
+        pipe.hset(keyspace.PAUSED, "user:1", "inf")
+        pipe.sadd(keyspace.EGRESSES, b"\xff")
+        pipe.execute_command("HSET", keyspace.EGRESS.encode() + b"\xff", "tat", "soon")
+        await pipe.execute()
+
+    found = await seen(redis)
+
+    (lane,) = found.next_lanes
+    assert (lane.hold_s, lane.rate_per_s, found.outcomes["applied"]) == (0.0, 0.0, 0)
+    assert found.pauses[0].since_ms == 0
+    assert found.egresses[0].backlog_s == 0.0
+
+
+async def test_an_overview_writes_nothing(valkey: ArqRedis) -> None:
+    """Also where something expired."""
+    await perform(valkey, beat_plan(presence(beat_at_ms=1)), "beating")
+    await valkey.zadd(keyspace.SCHEDULE, {"1:t": 1})
+    before = await valkey.info("persistence")
+
+    await seen(valkey)
+
+    after = await valkey.info("persistence")
+    assert after["rdb_changes_since_last_save"] == before["rdb_changes_since_last_save"]
+
+
+async def test_what_producers_and_workers_do_is_what_the_overview_tells(redis: ArqRedis) -> None:
+    """The scripts and the overview agree on what lies where."""
+    producer = Producer(redis)
+    await producer.enqueue(change("1"))
+    await producer.enqueue(change("2"))
+    await producer.fan_out([change("3"), change("4")], batch_id="july")
+    await producer.pause(user_id="2")
+    await producer.limit_user("3", 4)
+    (claimed, *_) = await Lanes(redis).claim(1)
+
+    found = await producer.overview()
+
+    assert (found.interactive.lanes, found.bulk.lanes, found.lanes, found.batches) == (2, 2, 4, 1)
+    assert (found.overrides, [(pause.kind, pause.name) for pause in found.pauses]) == (1, [("user", "2")])
+    lanes = {lane.user_id: lane for lane in found.next_lanes}
+    assert claimed.lane == "1:t1"
+    assert {user for user, lane in lanes.items() if lane.in_flight} == {"1"}
+    assert {user for user, lane in lanes.items() if lane.paused} == {"2"}
+    assert {user for user, lane in lanes.items() if lane.priority is Priority.BULK} == {"3", "4"}
+    assert lanes["3"].rate_per_s == 4.0
+    assert [egress.name for egress in found.egresses] == ["default"]

@@ -1,0 +1,136 @@
+"""How long batches live, how they are listed, and how their end is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from arq.connections import ArqRedis
+
+from producers import BatchNotFound, Outcome, Priority, Producer, ProducerSettings, ResultTimeout
+from producers.contract import keyspace
+from tests.support.changes import TRADER, numbered
+from tests.support.fan_outs import end_all, failing_after, to_users, users, where_consistent
+from tests.support.lanes import DEFAULTS, Lanes, contents
+
+LANE = keyspace.lane("1001", TRADER)
+LIFE_MS = DEFAULTS.result_ttl_s * 1000
+SMALL = 5
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a few changes are several chunks."""
+    monkeypatch.setattr("producers.queue.chunking.CHUNK", SMALL)
+
+
+async def test_a_batch_is_complete_only_when_it_is_sealed(producer: Producer, lanes: Lanes) -> None:
+    """Its producer may still bring more; if it died, what it left has a life."""
+    with pytest.raises(LookupError):
+        await producer.fan_out(failing_after(numbered(2 * SMALL), SMALL), batch_id="b")
+    await end_all(lanes)
+    batch = producer.batch("b")
+
+    assert not (await where_consistent(batch)).complete
+    for key in (keyspace.BATCH, keyspace.MEMBERS, keyspace.RESULTS):
+        assert await lanes.redis.pttl(key + "b") == pytest.approx(LIFE_MS, abs=60_000)
+
+    await producer.fan_out(numbered(2 * SMALL), batch_id="b")
+    assert await lanes.redis.pttl(keyspace.BATCH + "b") == await lanes.redis.pttl(keyspace.RESULTS + "b") == -1
+    await end_all(lanes)
+
+    assert (await where_consistent(batch)).outcomes == {Outcome.APPLIED: 2 * SMALL}
+    assert (await where_consistent(batch)).complete
+
+
+async def test_a_complete_batch_lives_as_long_as_results_do(producer: Producer, lanes: Lanes) -> None:
+    """And until then it has no end."""
+    await to_users(producer, users(2))
+    first, second = await lanes.claim()
+    await lanes.done(first)
+    assert await lanes.redis.pttl(keyspace.BATCH + "b") == await lanes.redis.pttl(keyspace.RESULTS + "b") == -1
+
+    await lanes.done(second)
+
+    left = {
+        key: ttl for key in await contents(lanes.redis) if (ttl := await lanes.redis.pttl(key)) >= 0 and ":b" in key
+    }
+    assert {keyspace.BATCH + "b", keyspace.RESULTS + "b"} <= set(left)
+    for key, ttl_ms in left.items():
+        if "bucket" not in key:
+            assert ttl_ms == pytest.approx(LIFE_MS, abs=60_000), key
+
+
+async def test_nothing_of_a_batch_outlives_it(producer: Producer, lanes: Lanes) -> None:
+    """Whatever is left without a life is not of a batch."""
+    await to_users(producer, users(3))
+    await end_all(lanes)
+
+    lasting = {key for key, (_, _, expires) in (await contents(lanes.redis)).items() if not expires}
+
+    assert lasting <= {keyspace.COUNTS, keyspace.BATCHES, keyspace.EGRESSES, keyspace.BELL, keyspace.WORKERS}
+
+
+async def test_the_list_of_batches_is_newest_first_and_forgets_what_expired(producer: Producer, lanes: Lanes) -> None:
+    """As many as asked for."""
+    for name, count in zip("abcd", (1, 0, 1, 2), strict=True):
+        await to_users(producer, users(count), name)
+    assert {progress.batch_id for progress in await producer.batches()} == set("abcd")
+    await lanes.redis.zadd(keyspace.BATCHES, {name: number for number, name in enumerate("abcd")})
+
+    assert [progress.batch_id for progress in await producer.batches()] == ["d", "c", "b", "a"]
+    assert [progress.batch_id for progress in await producer.batches(limit=2)] == ["d", "c"]
+    await lanes.redis.delete(keyspace.BATCH + "c")
+    assert [progress.batch_id for progress in await producer.batches()] == ["d", "b", "a"]
+    assert await lanes.redis.zscore(keyspace.BATCHES, "c") is None
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+async def test_no_batches_are_listed_where_none_are_asked_for(producer: Producer, limit: int) -> None:
+    """A limit is a limit."""
+    await to_users(producer, users(1))
+
+    assert await producer.batches(limit=limit) == []
+
+
+async def test_whoever_waits_is_told_when_the_batch_is_complete(producer: Producer, lanes: Lanes) -> None:
+    """Several at once; and whoever comes later finds it so."""
+    batch = await to_users(producer, users(3))
+    waiting = [asyncio.create_task(batch.wait(timeout=30)) for _ in range(3)]
+
+    await end_all(lanes)
+
+    progresses = [*await asyncio.gather(*waiting), await batch.wait(timeout=0)]
+    assert {progress.complete for progress in progresses} == {True}
+
+
+@pytest.mark.parametrize("timeout", [0, 0.05])
+async def test_waiting_ends_in_time(producer: Producer, lanes: Lanes, timeout: float) -> None:  # noqa: ASYNC109 - what is tested
+    """The batch stays queued."""
+    batch = await to_users(producer, users(2))
+    await lanes.done((await lanes.claim())[0])
+
+    with pytest.raises(ResultTimeout, match=rf"^batch b is not complete within {timeout} s; it stays queued"):
+        await batch.wait(timeout=timeout)
+
+    assert (await where_consistent(batch)).ended == 1
+
+
+async def test_waiting_for_a_batch_that_is_not_there_fails_at_once(producer: Producer) -> None:
+    """It will never be complete."""
+    with pytest.raises(BatchNotFound):
+        await producer.batch("nowhere").wait()
+
+
+async def test_a_batch_may_be_asked_from_another_process(redis: ArqRedis, producer: Producer, lanes: Lanes) -> None:
+    """By its ID; with the life of results that its settings give."""
+    await to_users(producer, users(2), priority=Priority.INTERACTIVE)
+    other = Producer(redis, ProducerSettings(result_ttl_s=7))
+
+    await other.batch("b").cancel()
+
+    progress = await other.batch("b").progress()
+    assert progress == await producer.batch("b").progress()
+    assert (progress.complete, progress.cancelled, progress.priority) == (True, True, Priority.INTERACTIVE)
+    assert 0 < await redis.pttl(keyspace.BATCH + "b") <= 7_000
+    assert await lanes.uncovered() == set()

@@ -1,0 +1,195 @@
+"""Batches: counters that agree at every step, completion told once, lives, the list, waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from producers import Batch, Outcome, Producer
+from producers.contract import keyspace
+from tests.support.changes import TRADER, change, numbered
+from tests.support.fan_outs import end_all, failing_after, to_users, users, where_consistent
+from tests.support.lanes import DEFAULTS, Lanes
+
+LANE = keyspace.lane("1001", TRADER)
+LIFE_MS = DEFAULTS.result_ttl_s * 1000
+SMALL = 5
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a few changes are several chunks."""
+    monkeypatch.setattr("producers.queue.chunking.CHUNK", SMALL)
+
+
+async def numbers(batch: Batch) -> tuple[int, int, int]:
+    """Queued, in flight, ended; they must agree with the total."""
+    progress = await where_consistent(batch)
+    return progress.queued, progress.in_flight, progress.ended
+
+
+async def test_a_change_is_queued_then_in_flight_then_ended(producer: Producer, lanes: Lanes) -> None:
+    """And its batch says so at every step."""
+    batch = await to_users(producer, users(2))
+    assert await numbers(batch) == (2, 0, 0)
+    assert (await batch.progress()).started_at_ms is None
+
+    first, second = await lanes.claim()
+    assert await numbers(batch) == (0, 2, 0)
+    started_ms = (await batch.progress()).started_at_ms
+    await lanes.done(first)
+    assert await numbers(batch) == (0, 1, 1)
+    await lanes.done(second, Outcome.REJECTED)
+
+    progress = await where_consistent(batch)
+    assert progress.outcomes == {Outcome.APPLIED: 1, Outcome.REJECTED: 1}
+    assert progress.complete
+    assert progress.started_at_ms == started_ms is not None
+    assert progress.finished_at_ms is not None
+    assert progress.created_at_ms <= started_ms <= progress.finished_at_ms
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+async def test_every_outcome_is_counted_under_its_name(producer: Producer, lanes: Lanes, outcome: Outcome) -> None:
+    """And only those that occurred are there."""
+    batch = await to_users(producer, users(3))
+
+    await end_all(lanes, outcome)
+
+    assert (await where_consistent(batch)).outcomes == {outcome: 3}
+
+
+async def test_what_goes_back_is_queued_again(producer: Producer, lanes: Lanes) -> None:
+    """However often; after a request or without one."""
+    batch = await to_users(producer, users(1))
+
+    for replied in (True, False, True):
+        await lanes.back(await lanes.claim_one(), replied=replied)
+        assert await numbers(batch) == (1, 0, 0)
+        await lanes.due_now(keyspace.lane("1", TRADER))
+    await lanes.done(await lanes.claim_one())
+
+    assert await numbers(batch) == (0, 0, 1)
+
+
+async def test_a_lost_lease_counts_a_change_once(producer: Producer, lanes: Lanes) -> None:
+    """In flight from its first claim on; the settlement of the worker that lost it changes nothing."""
+    batch = await to_users(producer, users(1))
+    lost = await lanes.claim_one()
+    for _ in range(3):
+        await lanes.due_now(lost.lane)
+        held = await lanes.claim_one()
+        assert await numbers(batch) == (0, 1, 0)
+        assert (await lanes.done(lost)).fenced
+        assert (await lanes.back(lost)).fenced
+        assert await numbers(batch) == (0, 1, 0)
+        lost = held
+
+    await lanes.done(held)
+
+    assert await numbers(batch) == (0, 0, 1)
+    assert (await lanes.done(held)).fenced
+    assert await numbers(batch) == (0, 0, 1)
+
+
+async def test_a_change_taken_back_is_not_in_flight_and_not_queued(producer: Producer, lanes: Lanes) -> None:
+    """Fresh, or in a back-off; what is in flight stays."""
+    batch = await to_users(producer, users(3))
+    claims = await lanes.claim()
+    await lanes.back(claims[0], 60)
+    await lanes.back(claims[1], 60)
+    await producer.job(claims[0].job_id).cancel()
+    assert await numbers(batch) == (1, 1, 1)
+    await producer.job(claims[2].job_id).cancel()
+    assert await numbers(batch) == (1, 1, 1)
+
+    await producer.job(claims[1].job_id).cancel()
+    await lanes.done(claims[2])
+
+    progress = await where_consistent(batch)
+    assert progress.outcomes == {Outcome.CANCELLED: 2, Outcome.APPLIED: 1}
+    assert progress.complete
+
+
+async def test_the_changes_of_two_batches_in_one_lane_are_counted_apart(producer: Producer, lanes: Lanes) -> None:
+    """And those of none are nobody's."""
+    first = await producer.fan_out(numbered(1), batch_id="x")
+    await producer.enqueue(change(), job_id="plain")
+    second = await producer.fan_out(numbered(1), batch_id="y")
+
+    await lanes.done(await lanes.claim_one())
+    assert (await numbers(first), await numbers(second)) == ((0, 0, 1), (1, 0, 0))
+    await lanes.done(await lanes.claim_one())
+    assert (await numbers(first), await numbers(second)) == ((0, 0, 1), (1, 0, 0))
+    assert (await lanes.claim_one()).job_id == "y//0"
+
+    assert (await numbers(first), await numbers(second)) == ((0, 0, 1), (0, 1, 0))
+
+
+async def completions(redis: Redis, batch_id: str, act: Any) -> int:
+    """How often a batch's completion is told while something is done."""
+    async with redis.pubsub() as subscription:
+        await subscription.subscribe(keyspace.COMPLETE + batch_id, "the end")
+        await act()
+        await redis.publish("the end", "")
+        told = 0
+        async for message in subscription.listen():
+            if message["type"] == "message":
+                if message["channel"] == b"the end":
+                    break
+                assert message["data"] == batch_id.encode()
+                told += 1
+        await subscription.unsubscribe()
+    return told
+
+
+async def test_completion_is_told_once_when_the_last_change_ends(producer: Producer, lanes: Lanes) -> None:
+    """Whatever comes after it."""
+
+    async def act() -> None:
+        batch = await to_users(producer, users(3))
+        await end_all(lanes)
+        await to_users(producer, users(3))
+        await batch.cancel()
+        assert sum(b"end" in fields for _, fields in await lanes.redis.xrange(keyspace.RESULTS + "b")) == 1
+
+    assert await completions(lanes.redis, "b", act) == 1
+
+
+async def test_completion_is_told_once_when_a_batch_is_sealed_after_its_last_change_ended(
+    producer: Producer, lanes: Lanes
+) -> None:
+    """Nobody else would find it."""
+
+    async def act() -> None:
+        with pytest.raises(LookupError):
+            await to_users(producer, failing_after(users(2 * SMALL), SMALL))
+        await end_all(lanes)
+        assert not (await where_consistent(producer.batch("b"))).complete
+        batch = await to_users(producer, users(SMALL))
+        assert (await where_consistent(batch)).complete
+
+    assert await completions(lanes.redis, "b", act) == 1
+
+
+async def test_completion_is_told_once_by_whoever_comes_last(producer: Producer, lanes: Lanes) -> None:
+    """The seal, the last settlement and a cancellation race; twenty times."""
+
+    async def race() -> None:
+        fanning = asyncio.create_task(to_users(producer, users(3)))
+        ended = 0
+        while ended < 3:
+            claims = await lanes.claim()
+            if claims and ended == 0:
+                await producer.job(claims[0].job_id).cancel()
+            await asyncio.gather(*(lanes.done(claim) for claim in claims))
+            ended += len(claims)
+            await asyncio.sleep(0)
+        await (await fanning).wait(timeout=10)
+
+    for _ in range(20):
+        await lanes.redis.flushall()
+        assert await completions(lanes.redis, "b", race) == 1

@@ -1,0 +1,183 @@
+"""Taking back: one change, a batch, a user. What was not sent ends cancelled; what is in flight ends by its reply."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from producers import Cancellation, CancelReport, JobState, Outcome, Producer
+from producers.contract import keyspace
+from producers.queue.jobs import CANCEL, cancel
+from producers.transport.plan import Call, Plan, Trip
+from producers.transport.runner import make
+from tests.support.changes import TRADER, change, numbered
+from tests.support.fan_outs import end_all
+from tests.support.lanes import Lanes, contents
+
+LANE = keyspace.lane("1001", TRADER)
+
+
+def advance(plan: Plan[Any], reply: Any) -> Trip | None:
+    """A plan's next trip; None at its end."""
+    try:
+        return plan.send(reply)
+    except StopIteration:
+        return None
+
+
+async def outcome(producer: Producer, job_id: str) -> Outcome:
+    """How a change ended."""
+    return (await producer.job(job_id).result(timeout=0)).outcome
+
+
+async def test_a_queued_change_that_is_taken_back_ends_cancelled(producer: Producer, lanes: Lanes) -> None:
+    """With a result like any other; its payload goes, whoever waits is told, its lane leaves the schedule."""
+    job = await producer.enqueue(change())
+    waiting = asyncio.create_task(job.result(timeout=30))
+    await asyncio.sleep(0)
+
+    assert await job.cancel() is Cancellation.CANCELLED
+
+    result = await waiting
+    assert (result.outcome, result.user_id, result.trader_id) == (Outcome.CANCELLED, "1001", TRADER)
+    assert (result.attempts, result.tries, result.started_at_ms) == ([], 0, None)
+    assert result.enqueued_at_ms <= result.finished_at_ms
+    assert result.finished_at_ms == pytest.approx(await lanes.now_ms(), abs=30_000)
+    assert (await job.status()).state is JobState.DONE
+    left = await contents(lanes.redis)
+    assert set(left) <= {keyspace.RESULT + job.job_id, keyspace.COUNTS, keyspace.BELL}
+    assert await lanes.redis.pttl(keyspace.RESULT + job.job_id) > 0
+
+
+@pytest.mark.parametrize("place", range(4))
+async def test_taking_one_back_leaves_the_order_of_the_others(producer: Producer, lanes: Lanes, place: int) -> None:
+    """Head, middle, tail."""
+    report = await producer.enqueue_many(numbered(4))
+    ids = [job.job_id for job in report.jobs]
+
+    await report.jobs[place].cancel()
+
+    assert await lanes.uncovered() == set()
+    assert await end_all(lanes) == ids[:place] + ids[place + 1 :]
+
+
+async def test_what_is_in_flight_is_not_taken_back(producer: Producer, lanes: Lanes) -> None:
+    """It ends by its reply; those behind it may be taken back meanwhile."""
+    head, second = (await producer.enqueue_many(numbered(2))).jobs
+    claim = await lanes.claim_one()
+
+    assert await head.cancel() is Cancellation.IN_FLIGHT
+    assert await second.cancel() is Cancellation.CANCELLED
+    assert not (await lanes.done(claim)).fenced
+
+    assert await outcome(producer, head.job_id) is Outcome.APPLIED
+    assert await head.cancel() is Cancellation.ENDED
+    assert await lanes.uncovered() == set()
+
+
+async def test_what_a_dead_worker_had_in_hand_may_have_been_sent(producer: Producer, lanes: Lanes) -> None:
+    """So it is in flight until another has it ended or put back."""
+    job = await producer.enqueue(change())
+    await lanes.claim_one()
+    await lanes.due_now(LANE)
+
+    assert await job.cancel() is Cancellation.IN_FLIGHT
+    await lanes.back(await lanes.claim_one(), 60)
+
+    assert await job.cancel() is Cancellation.CANCELLED
+
+
+async def test_a_change_taken_back_in_its_back_off_keeps_what_was_tried(producer: Producer, lanes: Lanes) -> None:
+    """The next one is due at once: the back-off was not its own."""
+    first, second = (await producer.enqueue_many(numbered(2))).jobs
+    for _ in range(2):
+        await lanes.due_now(LANE)
+        await lanes.attempt(await lanes.claim_one(), "transient", code="40725")
+
+    assert await first.cancel() is Cancellation.CANCELLED
+
+    result = await first.result(timeout=0)
+    assert (result.outcome, result.tries, [each.code for each in result.attempts]) == (
+        Outcome.CANCELLED,
+        2,
+        ["40725", "40725"],
+    )
+    assert result.started_at_ms == result.attempts[0].at_ms
+    claim = await lanes.claim_one()
+    assert (claim.job_id, claim.state, claim.lapses) == (second.job_id, None, 0)
+
+
+async def test_a_change_behind_one_in_its_back_off_does_not_get_its_history(producer: Producer, lanes: Lanes) -> None:
+    """Taken back together too."""
+    first, second = (await producer.enqueue_many(numbered(2))).jobs
+    await lanes.attempt(await lanes.claim_one(), "transient")
+
+    assert await second.cancel() is Cancellation.CANCELLED
+
+    assert (await second.result(timeout=0)).attempts == []
+    assert (await producer.cancel_user("1001")) == CancelReport(1, 0)
+    assert len((await first.result(timeout=0)).attempts) == 1
+
+
+async def test_what_has_ended_or_never_was_is_told_apart(producer: Producer, lanes: Lanes) -> None:
+    """And nothing is written."""
+    job = await producer.enqueue(change())
+    await lanes.attempt(await lanes.claim_one())
+    before = await contents(lanes.redis)
+
+    assert await job.cancel() is Cancellation.ENDED
+    assert await producer.job("never").cancel() is Cancellation.NOT_FOUND
+    assert await contents(lanes.redis) == before
+
+
+async def test_a_change_that_cannot_be_read_is_not_said_to_be_absent(producer: Producer, lanes: Lanes) -> None:
+    """Cancelling says no worse than the status does."""
+    job = await producer.enqueue(change())
+    await lanes.redis.set(keyspace.JOB + job.job_id, b"\xc1")
+    assert (await job.status()).state is JobState.QUEUED
+
+    assert await job.cancel() is not Cancellation.NOT_FOUND
+
+
+async def test_a_change_is_taken_back_or_claimed_never_both(producer: Producer, lanes: Lanes) -> None:
+    """Fifty races of a cancellation with a claim, and with a settlement that puts the lane back."""
+    for number in range(50):
+        job = await producer.enqueue(change(), job_id=f"j{number}")
+        if number % 2:
+            claim = await lanes.claim_one()
+            settled, verdict = await asyncio.gather(lanes.back(claim, 60), job.cancel())
+            assert not settled.fenced
+            if verdict is Cancellation.IN_FLIGHT:
+                verdict = await job.cancel()
+            assert verdict is Cancellation.CANCELLED
+        else:
+            claims, verdict = await asyncio.gather(lanes.claim(), job.cancel())
+            assert (verdict, len(claims)) in ((Cancellation.CANCELLED, 0), (Cancellation.IN_FLIGHT, 1))
+            for claim in claims:
+                await lanes.done(claim)
+        assert await lanes.uncovered() == set()
+        assert await lanes.redis.zcard(keyspace.LANES) == 0
+
+
+@pytest.mark.parametrize("place", [0, 1])
+async def test_a_head_that_is_attempted_while_it_is_looked_at_is_looked_at_again(
+    producer: Producer, lanes: Lanes, place: int
+) -> None:
+    """Its result tells of the last attempt too; one behind it is taken back at the first look."""
+    head, second = (await producer.enqueue_many(numbered(2))).jobs
+    await lanes.attempt(await lanes.claim_one(), "transient")
+    plan = cancel([(head, second)[place].job_id], life_ms=60_000)
+    runs, reply = 0, None
+    while (trip := advance(plan, reply)) is not None:
+        if isinstance(trip, Call) and trip.script is CANCEL:
+            if runs == 0:
+                await lanes.due_now(LANE)
+                await lanes.attempt(await lanes.claim_one(), "transient")
+            runs += 1
+        reply = await make(lanes.redis, trip)
+
+    assert runs == 2 - place
+    ended = await producer.job((head, second)[place].job_id).result(timeout=0)
+    assert len(ended.attempts) == (2, 0)[place]

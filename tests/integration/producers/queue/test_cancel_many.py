@@ -1,0 +1,138 @@
+"""Taking back batches and users: what is queued of them, and no more."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from arq.connections import ArqRedis
+
+from producers import CancelReport, InvalidId, Outcome, Producer
+from producers.contract import keyspace
+from tests.support.changes import TRADER, change, numbered
+from tests.support.fan_outs import end_all, read_all, to_users, users, where_consistent
+from tests.support.lanes import PACING, Lanes, contents
+from tests.support.manual_clock import ManualClock
+
+LANE = keyspace.lane("1001", TRADER)
+
+
+async def outcome(producer: Producer, job_id: str) -> Outcome:
+    """How a change ended."""
+    return (await producer.job(job_id).result(timeout=0)).outcome
+
+
+async def test_a_batch_that_is_taken_back_ends_cancelled_but_for_what_is_in_flight(
+    producer: Producer, lanes: Lanes
+) -> None:
+    """Its counters, its stream and its completion follow; changes of others stay."""
+    await producer.enqueue(change("3", "another"), job_id="mine")
+    await lanes.done(await lanes.claim_one())
+    batch = await to_users(producer, users(6))
+    await producer.enqueue(change("3"), job_id="behind")
+    first, second = await lanes.claim(2)
+    await lanes.done(first)
+
+    assert await batch.cancel() == CancelReport(4, 1)
+
+    progress = await where_consistent(batch)
+    assert (progress.cancelled, progress.sealed, progress.complete) == (True, True, False)
+    assert progress.outcomes == {Outcome.APPLIED: 1, Outcome.CANCELLED: 4}
+    await lanes.done(second)
+    assert (await batch.wait(timeout=10)).outcomes == {Outcome.APPLIED: 2, Outcome.CANCELLED: 4}
+    assert len(await read_all(batch.results())) == 6
+    assert await outcome(producer, "mine") is Outcome.APPLIED
+    assert await end_all(lanes) == ["behind"]
+    assert await lanes.uncovered() == set()
+
+
+async def test_taking_a_batch_back_again_is_safe(producer: Producer, lanes: Lanes) -> None:
+    """Three at once, and after it is complete: each change ends once."""
+    batch = await to_users(producer, users(50))
+
+    reports = await asyncio.gather(*(producer.batch("b").cancel() for _ in range(3)))
+
+    assert sum(report.cancelled for report in reports) == 50
+    assert await batch.cancel() == CancelReport(0, 0)
+    assert (await where_consistent(batch)).outcomes == {Outcome.CANCELLED: 50}
+    assert await lanes.redis.hgetall(keyspace.COUNTS) == {b"cancelled": b"50"}  # type: ignore[misc]
+
+
+async def test_a_batch_of_thousands_is_taken_back_in_any_order(producer: Producer, lanes: Lanes) -> None:
+    """In one lane and in many, over the edges of trips."""
+    deep = await producer.fan_out(numbered(1100), batch_id="deep")
+    wide = await to_users(producer, users(1100), "wide")
+
+    assert await deep.cancel() == CancelReport(1100, 0)
+    assert await wide.cancel() == CancelReport(1100, 0)
+
+    assert (await where_consistent(deep)).complete
+    assert (await where_consistent(wide)).complete
+    assert await lanes.redis.zcard(keyspace.LANES) == 0
+
+
+@pytest.mark.parametrize("user", ["1001", "a:b", "100%"])
+async def test_a_user_that_is_taken_back_keeps_what_is_in_flight_and_no_more(
+    producer: Producer, lanes: Lanes, user: str
+) -> None:
+    """In all its lanes; users with a similar name keep theirs."""
+    others = ["10010", "a", "a:bc", "100", "b", f"{user}:"]
+    await lanes.submit(*((f"{trader}{n}", change(user, trader)) for trader in ("t1", "t2", "t:3") for n in range(2)))
+    held = (await lanes.claims(1)).claims[0]
+    await lanes.submit(*((f"other{n}", change(other)) for n, other in enumerate(others)))
+
+    assert await producer.cancel_user(user) == CancelReport(5, 1)
+
+    assert not (await lanes.done(held)).fenced
+    assert await producer.cancel_user(user) == CancelReport(0, 0)
+    assert sorted(await end_all(lanes)) == sorted(f"other{n}" for n in range(len(others)))
+    assert await lanes.uncovered() == set()
+
+
+async def test_a_user_without_changes_may_be_taken_back(producer: Producer, redis: ArqRedis) -> None:
+    """There is nothing to do; what cannot be a user is refused."""
+    assert await producer.cancel_user("nobody") == CancelReport(0, 0)
+    with pytest.raises(InvalidId):
+        await producer.cancel_user("a b")
+
+    assert await contents(redis) == {}
+
+
+async def test_a_user_whose_backlog_was_taken_back_is_served_at_once(fake_redis: ArqRedis, clock: ManualClock) -> None:
+    """The turns that its lanes were promised are free again."""
+    lanes = Lanes(fake_redis, clock=clock, pacing=PACING)
+    producer = Producer(fake_redis)
+    await lanes.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(100)))
+    (held,) = await lanes.claim()
+    clock.advance(0.05)
+    await lanes.done(held, took_s=0.05)
+    assert await producer.cancel_user("1001") == CancelReport(99, 0)
+
+    await lanes.submit(("new", change(trader="new")))
+
+    clock.advance(0.1)
+    assert [claim.job_id for claim in await lanes.claim()] == ["new"]
+
+
+async def test_a_user_of_whom_a_part_was_taken_back_goes_on_without_gaps(
+    fake_redis: ArqRedis, clock: ManualClock
+) -> None:
+    """Those that are left come up at the user's pace, not at the times that they were promised behind the others."""
+    lanes = Lanes(fake_redis, clock=clock, pacing=PACING)
+    producer = Producer(fake_redis)
+    await lanes.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(101)))
+    await lanes.done(await lanes.claim_one(), took_s=0.0)  # the others are promised their turns
+    for n in range(1, 101):
+        if n % 10:
+            await producer.job(f"j{n}").cancel()
+
+    slots_s: list[float] = []
+    while len(slots_s) < 10:
+        claims = await lanes.claims()
+        for claim in claims.claims:
+            slots_s.append(claim.slot_at_s)
+            clock.advance(max(0.0, claim.slot_at_s - clock.monotonic()))
+            await lanes.done(claim, took_s=0.0)
+        clock.advance((claims.next_due_s or 0) + 0.001)
+
+    assert slots_s[-1] < 1.5

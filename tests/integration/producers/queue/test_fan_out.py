@@ -1,0 +1,186 @@
+"""Fanning out: each item once, whatever the iterable; refusals told; nothing written where nothing may be."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from producers import FanOutReport, InvalidChange, Outcome, Priority, Producer, SettingsChange
+from producers.contract import keyspace
+from producers.contract.codec import decode_change
+from producers.queue.chunking import CHUNK
+from producers.transport.pipeline import CALLS_IN_FLIGHT
+from tests.support.changes import TRADER, change, numbered, setting
+from tests.support.fan_outs import failing_after, flowing, to_users, users, where_consistent
+from tests.support.lanes import Lanes
+
+INVALID = SettingsChange(user_id="9", trader_id="t1", settings=[])
+
+
+def account(report: FanOutReport | None) -> tuple[int, int, int, int]:
+    """Given, accepted, already there, refused; they must agree."""
+    assert report is not None
+    assert report.given == report.accepted + report.already_there + len(report.refused)
+    return report.given, report.accepted, report.already_there, len(report.refused)
+
+
+async def test_a_template_reaches_each_user_with_an_id_that_follows_from_the_user(
+    producer: Producer, lanes: Lanes
+) -> None:
+    """The same settings, a lane each, covered, and counted in the batch."""
+    batch = await to_users(producer, users(3))
+
+    assert account(batch.report) == (3, 3, 0, 0)
+    for user in users(3):
+        assert await lanes.queued(keyspace.lane(user, TRADER)) == [f"b//{user}"]
+        stored = decode_change(await lanes.redis.get(f"{keyspace.JOB}b//{user}")).a[0]
+        assert (stored.user_id, stored.trader_id, stored.settings) == (user, TRADER, [setting(trace_value="1")])
+    assert await lanes.uncovered() == set()
+    progress = await where_consistent(batch)
+    assert (progress.total, progress.queued, progress.sealed, progress.complete) == (3, 3, True, False)
+
+
+async def test_changes_of_their_own_keep_their_order_and_places(producer: Producer, lanes: Lanes) -> None:
+    """Several of one lane stay in the order given; the place is the ID."""
+    batch = await producer.fan_out([*numbered(3), change("1002")], batch_id="b")
+
+    assert account(batch.report) == (4, 4, 0, 0)
+    assert await lanes.queued(keyspace.lane("1001", TRADER)) == ["b//0", "b//1", "b//2"]
+    assert await lanes.queued(keyspace.lane("1002", TRADER)) == ["b//3"]
+
+
+@pytest.mark.parametrize("kind", ["list", "generator", "async", "set"])
+async def test_any_iterable_will_do(producer: Producer, kind: str) -> None:
+    """Users from wherever they come."""
+    given: dict[str, Any] = {
+        "list": users(5),
+        "generator": (user for user in users(5)),
+        "async": flowing(users(5)),
+        "set": set(users(5)),
+    }
+
+    assert account((await to_users(producer, given[kind])).report) == (5, 5, 0, 0)
+
+
+@pytest.mark.parametrize("count", [CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK])
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_nothing_is_lost_or_doubled_at_the_edge_of_a_chunk(
+    producer: Producer, lanes: Lanes, count: int, asynchronous: bool
+) -> None:
+    """Changes of one lane, in their order."""
+    changes = numbered(count)
+
+    batch = await producer.fan_out(flowing(changes) if asynchronous else changes, batch_id="b")
+
+    assert account(batch.report) == (count, count, 0, 0)
+    assert await lanes.queued(keyspace.lane("1001", TRADER)) == [f"b//{number}" for number in range(count)]
+    assert (await where_consistent(batch)).total == count
+
+
+async def test_bad_items_are_told_by_place_and_do_not_stop_the_others(producer: Producer) -> None:
+    """Also at the edges of chunks; a whole chunk of them too."""
+    bad = {0, CHUNK - 1, CHUNK, *range(2 * CHUNK, 3 * CHUNK), 3 * CHUNK}
+    items = [INVALID if place in bad else change(str(place)) for place in range(3 * CHUNK + 2)]
+
+    batch = await producer.fan_out(items, batch_id="b")
+
+    assert account(batch.report) == (len(items), len(items) - len(bad), 0, len(bad))
+    assert batch.report is not None
+    assert [refusal.index for refusal in batch.report.refused] == sorted(bad)
+    assert {(type(refusal.error), refusal.user_id) for refusal in batch.report.refused} == {(InvalidChange, "9")}
+    assert (await where_consistent(batch)).total == len(items) - len(bad)
+
+
+async def test_a_user_who_is_given_twice_gets_one_change(producer: Producer, lanes: Lanes) -> None:
+    """Within a chunk, and two chunks on."""
+    batch = await to_users(producer, ["7", "8", "7", *users(2 * CHUNK), "8"])
+
+    assert account(batch.report) == (2 * CHUNK + 4, 2 * CHUNK, 4, 0)
+    assert await lanes.queued(keyspace.lane("7", TRADER)) == ["b//7"]
+    assert (await where_consistent(batch)).total == 2 * CHUNK
+
+
+@pytest.mark.parametrize("user", ["/", "x//y", "%", "a:b", "~", "u" * 128])
+async def test_a_user_with_any_id_gets_a_change_that_ends_in_its_batch(
+    producer: Producer, lanes: Lanes, user: str
+) -> None:
+    """Marks of ours in it, or as long as can be, in a batch with as long a name as can be."""
+    batch = await to_users(producer, [user], "b" * 64)
+
+    claim = await lanes.claim_one()
+    await lanes.done(claim)
+
+    assert claim.lane == keyspace.lane(user, TRADER)
+    assert (await where_consistent(batch)).outcomes == {Outcome.APPLIED: 1}
+
+
+@pytest.mark.parametrize("given", [[], [INVALID]], ids=["empty", "all refused"])
+async def test_a_batch_that_got_nothing_is_complete_at_once(producer: Producer, given: list[Any]) -> None:
+    """And does not stay for ever."""
+    batch = await producer.fan_out(given, batch_id="b")
+
+    progress = await batch.wait(timeout=5)
+    assert (progress.total, progress.complete, progress.eta_s) == (0, True, 0)
+    assert [result async for result in batch.results()] == []
+    assert await producer._redis.pttl(keyspace.BATCH + "b") > 0
+
+
+async def test_a_fan_out_has_the_deadline_and_the_priority_that_it_was_given(producer: Producer, lanes: Lanes) -> None:
+    """Bulk by default."""
+    await to_users(producer, ["1"], "slow")
+    batch = await to_users(producer, ["2"], "fast", priority=Priority.INTERACTIVE, ttl_s=1.5)
+
+    assert decode_change(await lanes.redis.get(f"{keyspace.JOB}fast//2")).k.ttl_ms == 1500
+    assert await lanes.on_bulk(keyspace.lane("1", TRADER))
+    assert not await lanes.on_bulk(keyspace.lane("2", TRADER))
+    assert (await batch.progress()).priority is Priority.INTERACTIVE
+
+
+async def test_batches_without_a_name_get_one_each(producer: Producer) -> None:
+    """Sorted by the time they were made."""
+    names = [(await to_users(producer, ["1"], None)).batch_id for _ in range(3)]
+
+    assert names == sorted(set(names))
+
+
+async def test_the_account_is_told_chunk_by_chunk(producer: Producer) -> None:
+    """It only grows, and ends as the report."""
+    told: list[FanOutReport] = []
+
+    batch = await to_users(producer, [*users(2 * CHUNK), "a b", "last"], on_chunk=told.append)
+
+    assert [report.given - report.accepted <= 4 * CHUNK for report in told] == [True] * 3
+    assert [report.accepted for report in told] == [CHUNK, 2 * CHUNK, 2 * CHUNK + 1]
+    assert told[-1] == batch.report
+
+
+async def test_items_are_asked_for_as_they_are_sent(producer: Producer) -> None:
+    """A source of any length is not held in memory: only as much is ahead as is under way."""
+    asked = 0
+    ahead: list[int] = []
+
+    async def endless() -> AsyncIterator[str]:
+        nonlocal asked
+        for number in range(20 * CHUNK):
+            asked += 1
+            yield str(number)
+
+    await to_users(producer, endless(), on_chunk=lambda report: ahead.append(asked - report.accepted))
+
+    assert len(ahead) == 20
+    assert max(ahead) <= CALLS_IN_FLIGHT * CHUNK
+
+
+async def test_a_source_that_breaks_raises_its_own_error_and_leaves_a_batch_that_is_not_sealed(
+    producer: Producer, lanes: Lanes
+) -> None:
+    """Whole chunks of it are in their lanes; the connection is not left with replies on it."""
+    with pytest.raises(LookupError, match="the source broke"):
+        await to_users(producer, failing_after(users(10 * CHUNK), CHUNK + 7))
+
+    progress = await where_consistent(producer.batch("b"))
+    assert (progress.total, progress.sealed, progress.complete) == (CHUNK, False, False)
+    assert (await producer.enqueue(change("other"), job_id="after")).job_id == "after"
+    assert await lanes.uncovered() == set()

@@ -1,0 +1,143 @@
+"""What a fan-out refuses, and what it writes nothing for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+
+from producers import (
+    BatchNotFound,
+    BatchRefused,
+    FanOutReport,
+    InvalidChange,
+    InvalidId,
+    LaneFull,
+    Preview,
+    Producer,
+    ProducerSettings,
+    SettingsChange,
+)
+from producers.contract import keyspace
+from producers.queue.chunking import CHUNK
+from tests.support.changes import TRADER, change, setting
+from tests.support.fan_outs import end_all, flowing, to_users, users, where_consistent
+from tests.support.lanes import Lanes, contents
+
+INVALID = SettingsChange(user_id="9", trader_id="t1", settings=[])
+
+
+def account(report: FanOutReport | None) -> tuple[int, int, int, int]:
+    """Given, accepted, already there, refused; they must agree."""
+    assert report is not None
+    assert report.given == report.accepted + report.already_there + len(report.refused)
+    return report.given, report.accepted, report.already_there, len(report.refused)
+
+
+async def test_lanes_that_are_full_are_told_and_the_others_go_on(redis: ArqRedis) -> None:
+    """With the place and the user; the batch counts what it got."""
+    producer, lanes = Producer(redis, ProducerSettings(lane_limit=1)), Lanes(redis)
+    await producer.enqueue(change("2"), job_id="before")
+
+    batch = await to_users(producer, users(3))
+
+    assert account(batch.report) == (3, 2, 0, 1)
+    assert batch.report is not None
+    (refusal,) = batch.report.refused
+    assert (refusal.index, refusal.user_id, type(refusal.error)) == (1, "2", LaneFull)
+    assert await lanes.queued(keyspace.lane("2", TRADER)) == ["before"]
+    assert (await where_consistent(batch)).total == 2
+
+
+async def test_a_batch_whose_lanes_were_all_full_is_there_all_the_same(redis: ArqRedis) -> None:
+    """Its producer was told, and whoever asks finds it empty."""
+    producer, lanes = Producer(redis, ProducerSettings(lane_limit=1)), Lanes(redis)
+    await producer.enqueue(change("1"))
+
+    batch = await to_users(producer, ["1"])
+
+    assert (await where_consistent(batch)).total == 0
+    await end_all(lanes)
+    assert (await where_consistent(batch)).total == 0
+    assert await redis.pttl(keyspace.BATCH + "b") > 0
+
+
+async def test_all_or_nothing_writes_nothing_if_one_item_is_bad(producer: Producer, redis: ArqRedis) -> None:
+    """The last of many; the error names them all."""
+    items = flowing([*users(CHUNK + 1), "a b", None])
+
+    with pytest.raises(
+        BatchRefused, match=r"^2 of the items cannot be accepted, the first \(index 501\): userId"
+    ) as info:
+        await to_users(producer, items, all_or_nothing=True)
+
+    assert [(refusal.index, refusal.user_id) for refusal in info.value.refused] == [(501, "a b"), (502, None)]
+    assert await redis.dbsize() == 0
+
+
+async def test_all_or_nothing_sends_all_if_all_are_good(producer: Producer) -> None:
+    """As without it."""
+    assert account((await to_users(producer, users(CHUNK + 1), all_or_nothing=True)).report) == (501, 501, 0, 0)
+
+
+async def test_a_dry_run_shows_what_would_be_sent_and_writes_nothing(producer: Producer, redis: ArqRedis) -> None:
+    """For a template and for changes, from any iterable."""
+    template = await producer.fan_out(
+        trader_id=TRADER, settings=[setting()], user_ids=flowing(["1", "a b", "2"]), dry_run=True
+    )
+    own = await producer.fan_out([change("3"), INVALID], dry_run=True)
+
+    assert isinstance(template, Preview)
+    assert isinstance(own, Preview)
+    assert [each.user_id for each in template.changes] == ["1", "2"]
+    assert [each.user_id for each in own.changes] == ["3"]
+    assert [refusal.index for refusal in (*template.refused, *own.refused)] == [1, 1]
+    assert await redis.dbsize() == 0
+
+
+@pytest.mark.parametrize("batch_id", ["", "a/b", "a b", "x" * 65, "ü"])
+async def test_a_batch_id_that_cannot_be_one_is_refused_before_anything(
+    producer: Producer, redis: ArqRedis, batch_id: str
+) -> None:
+    """For fanning out and for asking."""
+    with pytest.raises(InvalidId, match=r"^batch_id: "):
+        await to_users(producer, users(1), batch_id)
+    with pytest.raises(InvalidId, match=r"^batch_id: "):
+        producer.batch(batch_id)
+
+    assert await redis.dbsize() == 0
+
+
+@pytest.mark.parametrize("changed", [{"ttl_s": 0}, {"ttl_s": float("nan")}, {"priority": "urgent"}])
+async def test_terms_that_cannot_be_are_refused_before_anything(
+    producer: Producer, redis: ArqRedis, changed: dict[str, Any]
+) -> None:
+    """And the iterable is not touched."""
+
+    def untouched() -> Iterator[str]:
+        raise AssertionError("the items were asked for")
+        yield ""
+
+    with pytest.raises((InvalidChange, ValueError)):
+        await to_users(producer, untouched(), **changed)
+
+    assert await redis.dbsize() == 0
+
+
+async def test_a_batch_that_was_never_begun_is_not_found(producer: Producer, redis: ArqRedis) -> None:
+    """However it is asked; and asking writes nothing."""
+    batch = producer.batch("nowhere")
+
+    for asked in (
+        batch.progress,
+        batch.page,
+        batch.cancel,
+        lambda: batch.wait(timeout=5),
+        lambda: anext(batch.results()),
+    ):
+        with pytest.raises(BatchNotFound, match="no batch nowhere"):
+            await asked()
+
+    assert await contents(redis) == {}

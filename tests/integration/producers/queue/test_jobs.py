@@ -1,0 +1,87 @@
+"""Handles to changes: where they are, and how they ended."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from arq.connections import ArqRedis
+
+from producers import JobNotFound, JobState, JobStatus, Outcome, Producer
+from producers.contract import keyspace
+from producers.transport.waiting import LOOK_AGAIN_S
+from tests.support.changes import change, numbered
+from tests.support.lanes import Lanes
+
+SOON_S = LOOK_AGAIN_S / 2
+"""Within this, only an announcement can have told."""
+
+
+@pytest.fixture
+async def producer(redis: ArqRedis) -> AsyncIterator[Producer]:
+    """A producer with the default settings."""
+    producer = Producer(redis)
+    yield producer
+    await producer._listener.close()
+
+
+@pytest.fixture
+def lanes(redis: ArqRedis) -> Lanes:
+    """The same queue, from a worker's side."""
+    return Lanes(redis)
+
+
+async def test_a_queued_change_tells_how_many_go_before_it(producer: Producer) -> None:
+    """From 0."""
+    report = await producer.enqueue_many(numbered(3))
+
+    assert [await job.status() for job in report.jobs] == [JobStatus(JobState.QUEUED, position=n) for n in range(3)]
+
+
+async def test_a_claimed_change_is_in_flight_and_the_next_one_queued(producer: Producer, lanes: Lanes) -> None:
+    """Until it goes back."""
+    first, second = (await producer.enqueue_many(numbered(2))).jobs
+    claim = await lanes.claim_one()
+
+    assert await first.status() == JobStatus(JobState.IN_FLIGHT)
+    assert await second.status() == JobStatus(JobState.QUEUED, position=1)
+    await lanes.back(claim, 60)
+    assert await first.status() == JobStatus(JobState.QUEUED, position=0)
+
+
+async def test_an_ended_change_is_done_with_its_result(producer: Producer, lanes: Lanes) -> None:
+    """By status and by result, also for a handle made from the ID."""
+    job = await producer.enqueue(change())
+    await lanes.done(await lanes.claim_one(), Outcome.REJECTED, code="40034")
+
+    status = await producer.job(job.job_id).status()
+
+    assert status.state is JobState.DONE
+    assert status.result is not None
+    assert (status.result.outcome, status.result.code) == (Outcome.REJECTED, "40034")
+    assert await job.result(timeout=0) == status.result
+
+
+async def test_what_was_never_accepted_is_not_found(producer: Producer) -> None:
+    """At once, without waiting."""
+    job = producer.job("nobody")
+
+    assert await job.status() == JobStatus(JobState.NOT_FOUND)
+    with pytest.raises(JobNotFound, match="nobody"):
+        await job.result()
+
+
+async def test_a_result_of_another_shape_is_told_as_such(producer: Producer, redis: ArqRedis) -> None:
+    """Whoever wrote it."""
+    await redis.set(keyspace.RESULT + "j1", b"\xc1 no result")
+
+    with pytest.raises(JobNotFound, match="not a change's result"):
+        await producer.job("j1").result()
+
+
+async def test_an_unreadable_payload_counts_as_queued(producer: Producer, redis: ArqRedis) -> None:
+    """It will end as rejected when its turn comes."""
+    await producer.enqueue(change(), job_id="j1")
+    await redis.set(keyspace.JOB + "j1", b"\xc1")
+
+    assert await producer.job("j1").status() == JobStatus(JobState.QUEUED)

@@ -1,0 +1,173 @@
+"""What comes from outside has bounds, and no ID reaches another's keys."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+
+from producers import InvalidChange, InvalidCursor, InvalidId, InvalidLimit, LaneFull, Producer, ProducerSettings
+from producers.contract import keyspace
+from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS, MAX_SETTINGS
+from producers.queue.batches import MOST_A_PAGE
+from tests.support.changes import change, setting
+from tests.support.lanes import contents
+
+NOT_IDS = ["", "a" * (MAX_ID_CHARS + 1), "é", "a b", "a\n", "a\0", "\x1b[2J", 5, b"a", None]
+NOT_NEW = ["batch//1001", "j~~2"]
+ODD = [":", "%", "%3A", "a:b", "*", "?", "[a]", "{1001}", "../x", "'", '"', "\\", "$(x)", "`x`", "a,b", "1001:settings"]
+"""Printable, so they may be IDs; each means something to somebody."""
+
+
+@pytest.fixture
+async def producer(valkey: ArqRedis) -> AsyncIterator[Producer]:
+    """A producer on a real server."""
+    producer = Producer(valkey)
+    yield producer
+    await producer._listener.close()
+
+
+@pytest.mark.parametrize("bad", [*NOT_IDS, *NOT_NEW], ids=repr)
+async def test_a_job_id_that_cannot_be_one_is_refused(valkey: ArqRedis, producer: Producer, bad: Any) -> None:
+    """Before anything is written; the IDs of batches' and of replayed changes are not for callers to give."""
+    if bad is not None:
+        with pytest.raises(InvalidId):
+            await producer.enqueue(change(), job_id=bad)
+
+    assert await valkey.dbsize() == 0
+
+
+@pytest.mark.parametrize("bad", NOT_IDS, ids=repr)
+async def test_a_user_or_trader_that_cannot_be_one_is_refused(valkey: ArqRedis, producer: Producer, bad: Any) -> None:
+    """In a change, in a fan-out, and wherever one is named."""
+    for one in (change(user=bad), change(trader=bad)):
+        with pytest.raises(InvalidChange):
+            await producer.enqueue(one)
+    batch = await producer.fan_out(trader_id="t1", settings=[setting()], user_ids=[bad])
+    assert batch.report is not None
+    assert len(batch.report.refused) == 1
+    for ask in (producer.cancel_user, producer.user_status):
+        with pytest.raises(InvalidId):
+            await ask(bad)
+    with pytest.raises(InvalidId):
+        await producer.limit_user(bad, 5)
+    if bad is not None:
+        for scope in ("user_id", "trader_id", "egress"):
+            with pytest.raises(InvalidId):
+                await producer.pause(**{scope: bad})
+
+    assert not [
+        key for key in await contents(valkey) if key.startswith((keyspace.LANE, keyspace.PAUSED, keyspace.RATES))
+    ]
+
+
+@pytest.mark.parametrize("bad", [*NOT_IDS[:-1], "a/b", "a" * (MAX_BATCH_ID_CHARS + 1)], ids=repr)
+async def test_a_batch_id_that_cannot_be_one_is_refused(valkey: ArqRedis, producer: Producer, bad: Any) -> None:
+    """A slash would be taken for the mark between a batch and its changes."""
+    with pytest.raises(InvalidId):
+        await producer.fan_out([change()], batch_id=bad)
+    with pytest.raises(InvalidId):
+        producer.batch(bad)
+
+    assert await valkey.dbsize() == 0
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "",
+        "x",
+        "b",
+        "b/",
+        "b/1",
+        "b/1-",
+        "b/1-1\n",
+        "b/-1-1",
+        "b/+",
+        "b/$",
+        "c/1-1",
+        "b/" + "9" * 21 + "-1",
+        "1" * 10**6,
+    ],
+)
+async def test_a_cursor_that_is_none_is_refused(valkey: ArqRedis, producer: Producer, bad: str) -> None:
+    """It comes back from browsers."""
+    assert await valkey.ping()
+    batch = await producer.fan_out([change()], batch_id="b")
+
+    with pytest.raises(InvalidCursor):
+        await batch.page(bad)
+    with pytest.raises(InvalidCursor):
+        batch.results(after=bad)
+
+
+async def test_a_page_is_bounded_whatever_is_asked_for(valkey: ArqRedis, producer: Producer) -> None:
+    """A web app may hand on what its users ask for."""
+    batch = await producer.fan_out([change()], batch_id="b")
+    for limit in (-1, 0, 10**19):
+        assert (await batch.page(limit=limit)).results == []
+        assert len(await producer.batches(limit)) == (1 if limit > 0 else 0)
+
+    await valkey.xadd(keyspace.RESULTS + "b", {"job": "b//x", "outcome": "applied"}, id="1-1")
+    async with valkey.pipeline(transaction=False) as pipe:
+        for number in range(2, MOST_A_PAGE + 10):
+            pipe.xadd(keyspace.RESULTS + "b", {"job": f"b//{number}", "outcome": "applied"}, id=f"1-{number}")
+        await pipe.execute()
+    page = await batch.page(limit=10**19)
+    assert len(page.results) == MOST_A_PAGE
+    assert len((await batch.page(page.cursor, limit=10**19)).results) == 9
+
+
+async def test_a_change_holds_ten_settings_and_a_lane_as_many_changes_as_it_may(valkey: ArqRedis) -> None:
+    """A payload is so bounded too: the fields have bounds of their own."""
+    producer = Producer(valkey, ProducerSettings(lane_limit=3))
+    many = [setting(symbol=f"S{number}") for number in range(MAX_SETTINGS + 1)]
+    with pytest.raises(InvalidChange, match="1 to 10"):
+        await producer.fan_out(trader_id="t1", settings=many, user_ids=["1001"])
+    for _ in range(3):
+        await producer.enqueue(change())
+    with pytest.raises(LaneFull):
+        await producer.enqueue(change())
+    report = await producer.enqueue_many([change(), change("1002")])
+
+    assert [type(refusal.error) for refusal in report.refused] == [LaneFull]
+    await producer._listener.close()
+
+
+@pytest.mark.parametrize("ttl_s", [0, -1, float("nan"), float("inf"), 1e300])
+async def test_a_deadline_that_is_none_is_refused(producer: Producer, ttl_s: float) -> None:
+    """Nor is one of more than ten years."""
+    with pytest.raises(InvalidChange, match="ttl_s"):
+        await producer.enqueue(change(), ttl_s=ttl_s)
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf"), 10**9, True, "5"])
+async def test_a_rate_that_is_none_is_refused(producer: Producer, rate: Any) -> None:
+    """One above all that an exchange allows is a mistake."""
+    with pytest.raises(InvalidLimit):
+        await producer.limit_user("1001", rate)
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_an_odd_id_is_an_id_and_nothing_else(valkey: ArqRedis, producer: Producer, odd: str) -> None:
+    """As a user, a trader, a job: it has lanes of its own, and steering it leaves the others where they are."""
+    ours = [(odd, "t1"), ("1001", odd), (odd, odd)]
+    others = [("a", "b"), ("1001", "t1"), ("b", "t1"), ("1", "1001")]
+    for number, (user, trader) in enumerate([*ours, *others]):
+        await producer.enqueue(change(user, trader), job_id=f"{number}{odd}")
+    lanes = {key for key in await contents(valkey) if key.startswith(keyspace.LANE)}
+    assert len(lanes) == len(ours) + len(others)
+
+    await producer.pause(user_id=odd)
+    await producer.resume(user_id=odd)
+    await producer.pause(trader_id=odd)
+    await producer.resume(trader_id=odd)
+    await producer.limit_user(odd, 5)
+    assert len((await producer.user_status(odd)).lanes) == 2
+    assert (await producer.cancel_user(odd)).cancelled == 2
+
+    left = {key.removeprefix(keyspace.LANE) for key in await contents(valkey) if key.startswith(keyspace.LANE)}
+    assert left == {keyspace.lane(user, trader) for user, trader in [("1001", odd), *others]}
+    assert (await producer.job(f"1{odd}").status()).position == 0

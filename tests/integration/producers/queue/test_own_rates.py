@@ -1,0 +1,89 @@
+"""Rates of single users: exact whatever they are changed to, and whenever."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+
+from producers import InvalidId, InvalidLimit, Producer
+from producers.contract import keyspace
+from tests.support.changes import change
+from tests.support.lanes import PACING, Lanes, contents
+from tests.support.manual_clock import ManualClock
+from tests.support.own_rates import USER, Requests, answered_at_once, backlog, window_of
+from worker.queue.claims import Settlement
+
+
+@pytest.mark.parametrize("rate", [0.5, 2.5, 9.5, 20, 80])
+async def test_a_user_goes_at_the_rate_of_its_own(
+    timed: Lanes, clock: ManualClock, steering: Producer, rate: float
+) -> None:
+    """Exact in every window, and no slower than the margin; others keep the workers' rate."""
+    await steering.limit_user(USER, rate)
+    await backlog(timed, 60)
+    slots = await answered_at_once(timed, clock, 60)
+
+    Requests([(slot, rate) for slot in slots]).check()
+    # Whichever is slower: the pace with its margin, or the guard, whose window is a millisecond longer.
+    count, window_s = window_of(rate)
+    slowest_s = max(1 / rate * PACING.margin_factor, (window_s + 0.001) / count) + 1e-5
+    assert (slots[-1] - slots[0]) / 1e6 <= 59 * slowest_s
+    await timed.submit(*((f"other{n}", change("other")) for n in range(20)))
+    others = await answered_at_once(timed, clock, 20)
+    assert (others[-1] - others[0]) / 1e6 == pytest.approx(1.9, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    "rate", [0, -1, 0.009, 1000.1, float("nan"), float("inf"), True, "5", 10**400], ids=lambda rate: str(rate)[:9]
+)
+async def test_what_is_no_rate_is_refused_and_changes_nothing(producer: Producer, redis: ArqRedis, rate: Any) -> None:
+    """Stopping a user is a pause, and says so."""
+    await producer.limit_user("1", 5)
+    before = await contents(redis)
+
+    with pytest.raises(InvalidLimit, match=r"^rate_per_s: must be a number of requests a second from 0\.01 to 1000"):
+        await producer.limit_user("1", rate)
+
+    assert await contents(redis) == before
+
+
+@pytest.mark.parametrize("user", ["", "a b", "ü", "x" * 129])
+async def test_what_cannot_be_a_user_has_no_rate(producer: Producer, user: str) -> None:
+    """It would hold for nobody."""
+    with pytest.raises(InvalidId):
+        await producer.limit_user(user, 5)
+
+
+@pytest.mark.parametrize("rate", [0.01, 5, 7.25, 1000])
+@pytest.mark.parametrize("user", ["1001", "a:b", "100%"])
+async def test_a_rate_is_told_as_it_was_given_until_it_is_taken_away(
+    producer: Producer, redis: ArqRedis, user: str, rate: float
+) -> None:
+    """And leaves nothing behind."""
+    await producer.limit_user(user, rate)
+    assert (await producer.user_status(user)).rate_per_s == rate
+    assert (await producer.user_status("other")).rate_per_s is None
+
+    await producer.limit_user(user, None)
+    await producer.limit_user(user, None)
+
+    assert (await producer.user_status(user)).rate_per_s is None
+    assert await contents(redis) == {}
+
+
+async def test_settling_late_after_a_rate_was_changed_keeps_the_lane_covered(lanes: Lanes, producer: Producer) -> None:
+    """On the real server too: whole numbers stay whole."""
+    await lanes.submit(*((f"j{n}", change(USER)) for n in range(3)))
+    for rate in (2.5, 1000, 0.01):
+        claim = await lanes.claim_one() if await lanes.queued(keyspace.lane(USER, "t1")) else None
+        await producer.limit_user(USER, rate)
+        if claim is not None:
+            settlement = Settlement(claim, lanes.clock.monotonic(), 0.02, state=b"", delay_s=0.0, hold_s=0.0)
+            assert not (await lanes.settler.settle(settlement)).fenced
+        assert await lanes.uncovered() == set()
+        stored = await lanes.redis.hgetall(keyspace.bucket(keyspace.lane(USER, "t1")))  # type: ignore[misc]
+        assert all(value.lstrip(b"-").isdigit() for value in stored.values()), stored
+        await lanes.redis.delete(keyspace.bucket(keyspace.lane(USER, "t1")))
+        await lanes.due_now(keyspace.lane(USER, "t1"))

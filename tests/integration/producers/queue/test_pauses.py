@@ -1,0 +1,236 @@
+"""Pauses: of a user, a trader, an egress, everything. Nothing of them is claimed, and all of it once they end."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+
+from producers import InvalidId, Pause, Priority, Producer
+from producers.contract import keyspace
+from tests.support.changes import change, numbered
+from tests.support.fan_outs import end_all, to_users, users, where_consistent
+from tests.support.lanes import PACING, Lanes, contents
+from tests.support.manual_clock import ManualClock
+from worker.queue.claims import Claim
+from worker.settings import WorkerSettings
+
+NAMES = ("plain", "a:b", "100%", "*", "[x]", "a?c", "a\\b", "^-", "1%3A2")
+"""IDs with our own marks, and with those of Redis's patterns."""
+
+
+def of(kind: str, name: str = "") -> dict[str, Any]:
+    """What to give for a scope."""
+    return {"user": {"user_id": name}, "trader": {"trader_id": name}, "egress": {"egress": name}}.get(
+        kind, {"everything": True}
+    )
+
+
+@pytest.fixture
+def timed(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
+    """A queue of ten a second and user, whose time the test controls."""
+    return Lanes(fake_redis, clock=clock, pacing=PACING)
+
+
+async def claimed(lanes: Lanes) -> set[str]:
+    """What one call claims."""
+    return {claim.job_id for claim in await lanes.claim()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", ["user", "trader"])
+async def test_only_what_is_paused_waits_and_is_due_when_it_is_resumed(
+    producer: Producer, lanes: Lanes, kind: str, name: str
+) -> None:
+    """Whatever marks there are in the name; those with a similar name go on."""
+    ids = ["bystander", name, f"{name}x", f"x{name}"]
+    await lanes.submit(*((each, change(each, "t") if kind == "user" else change("u", each)) for each in ids))
+    await producer.pause(**of(kind, name))
+
+    assert await claimed(lanes) == set(ids) - {name}
+    assert await claimed(lanes) == set()
+    assert await lanes.uncovered() == set()
+    await producer.resume(**of(kind, name))
+
+    assert await claimed(lanes) == {name}
+
+
+@pytest.mark.parametrize(("kind", "name"), [("everything", ""), ("egress", "default")])
+async def test_everything_or_an_egress_may_be_paused(producer: Producer, lanes: Lanes, kind: str, name: str) -> None:
+    """Nothing is claimed, and an idle worker is woken when it ends."""
+    await lanes.submit(("j1", change()))
+    await producer.pause(**of(kind, name))
+
+    assert await claimed(lanes) == set()
+    await lanes.redis.delete(keyspace.BELL)
+    await producer.resume(**of(kind, name))
+
+    assert await lanes.redis.llen(keyspace.BELL) == 1  # type: ignore[misc]
+    assert await claimed(lanes) == {"j1"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_paused_egress_stops_its_own_workers_alone(producer: Producer, redis: ArqRedis, name: str) -> None:
+    """Others drain its lanes."""
+    theirs, others = Lanes(redis, settings=WorkerSettings(egress=name)), Lanes(redis)
+    await producer.pause(egress=name)
+    await others.submit(("j1", change()))
+
+    assert await claimed(theirs) == set()
+    assert await claimed(others) == {"j1"}
+
+
+async def test_pausing_and_resuming_twice_says_so(producer: Producer) -> None:
+    """And changes nothing; the first pause's time stands."""
+    assert await producer.pause(user_id="1")
+    (first,) = await producer.paused()
+    assert not await producer.pause(user_id="1")
+    assert await producer.paused() == [first]
+    assert await producer.resume(user_id="1")
+    assert not await producer.resume(user_id="1")
+    assert await producer.paused() == []
+
+
+async def test_pauses_are_listed_by_their_names(producer: Producer, lanes: Lanes) -> None:
+    """As they were given, with the time on Redis's clock."""
+    for kind in ("user", "trader", "egress"):
+        for name in NAMES:
+            await producer.pause(**of(kind, name))
+    await producer.pause(everything=True)
+
+    listed = await producer.paused()
+
+    expected = {(kind, name) for kind in ("user", "trader", "egress") for name in NAMES} | {("everything", "")}
+    assert {(pause.kind, pause.name) for pause in listed} == expected
+    assert [pause.since_ms for pause in listed] == sorted(pause.since_ms for pause in listed)
+    assert listed[-1].since_ms == pytest.approx(await lanes.now_ms(), abs=30_000)
+    assert isinstance(listed[0], Pause)
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"user_id": "1", "trader_id": "1"}, {"egress": "1", "everything": True}, {"everything": False}]
+)
+async def test_a_pause_is_of_just_one_thing(producer: Producer, redis: ArqRedis, given: dict[str, Any]) -> None:
+    """Neither none nor two."""
+    for ask in (producer.pause, producer.resume):
+        with pytest.raises(TypeError, match="just one of"):
+            await ask(**given)
+
+    assert await contents(redis) == {}
+
+
+@pytest.mark.parametrize("kind", ["user", "trader", "egress"])
+@pytest.mark.parametrize("name", ["", "a b", "ü", "x" * 129])
+async def test_what_cannot_be_an_id_cannot_be_paused(producer: Producer, kind: str, name: str) -> None:
+    """It would hold back nobody, silently."""
+    with pytest.raises(InvalidId):
+        await producer.pause(**of(kind, name))
+
+
+async def test_what_is_in_flight_ends_while_its_user_is_paused(producer: Producer, lanes: Lanes) -> None:
+    """Its lane waits then; with the change that went back, as with the next one."""
+    await lanes.submit(("a", change("1")), ("b", change("1")), ("c", change("2")))
+    one, other = await lanes.claim()
+    await producer.pause(user_id="1")
+    await producer.pause(user_id="2")
+
+    assert not (await lanes.done(one)).fenced
+    assert not (await lanes.back(other)).fenced
+    assert await claimed(lanes) == set()
+    await producer.resume(user_id="1")
+    await producer.resume(user_id="2")
+
+    assert await claimed(lanes) == {"b", "c"}
+
+
+async def test_resuming_does_not_touch_what_is_in_flight(producer: Producer, lanes: Lanes) -> None:
+    """Its lease stands."""
+    await lanes.submit(("a", change()))
+    held = await lanes.claim_one()
+    lease_ms = await lanes.due_ms(held.lane)
+    await producer.pause(user_id="1001")
+
+    await producer.resume(user_id="1001")
+
+    assert await lanes.due_ms(held.lane) == lease_ms
+    assert await claimed(lanes) == set()
+    assert not (await lanes.done(held)).fenced
+
+
+async def test_pauses_within_pauses_each_hold(producer: Producer, lanes: Lanes) -> None:
+    """A change is claimed when none of them is in force."""
+    await lanes.submit(("a", change("1", "t")))
+    for pause in (of("user", "1"), of("trader", "t"), of("everything")):
+        await producer.pause(**pause)
+    for pause in (of("everything"), of("user", "1"), of("trader", "t")):
+        assert await claimed(lanes) == set()
+        await producer.resume(**pause)
+
+    assert await claimed(lanes) == {"a"}
+
+
+async def test_a_paused_trader_of_many_users_is_resumed_for_all(producer: Producer, lanes: Lanes) -> None:
+    """More than one trip's worth of lanes, of both priorities."""
+    await to_users(producer, users(1200))
+    await to_users(producer, ["urgent"], "u", priority=Priority.INTERACTIVE)
+    await producer.pause(trader_id="t1")
+    while (await lanes.claims(100)).next_due_s == 0:
+        pass
+    assert await claimed(lanes) == set()
+
+    await producer.resume(trader_id="t1")
+
+    assert len(await end_all(lanes)) == 1201
+
+
+async def test_what_is_queued_while_paused_waits_too(producer: Producer, lanes: Lanes) -> None:
+    """In its order; and may be taken back."""
+    await producer.pause(user_id="1001")
+    batch = await producer.fan_out(numbered(3), batch_id="b")
+    assert await claimed(lanes) == set()
+    await producer.job("b//0").cancel()
+    assert await claimed(lanes) == set()
+
+    await producer.resume(user_id="1001")
+
+    assert await end_all(lanes) == ["b//1", "b//2"]
+    assert (await where_consistent(batch)).complete
+
+
+async def drained(lanes: Lanes, clock: ManualClock, count: int) -> list[int]:
+    """The slots of the next claims, in time as the script gives it."""
+    slots: list[int] = []
+    while len(slots) < count:
+        claims = await lanes.claims()
+        for claim in claims.claims:
+            slots.append(await lanes.slot_us(claim))
+            clock.advance_to_us(slots[-1])
+            await lanes.done(claim, took_s=0.0)
+        if not claims.claims:
+            assert claims.next_due_s is not None
+            clock.advance(claims.next_due_s + 0.001)
+    return slots
+
+
+@pytest.mark.parametrize("kind", ["user", "trader"])
+async def test_a_user_with_a_backlog_goes_on_at_its_pace_after_a_short_pause(
+    timed: Lanes, clock: ManualClock, kind: str
+) -> None:
+    """Not only after the turns that its lanes were promised before."""
+    producer = Producer(timed.redis)
+    traders = ["t"] * 100 if kind == "trader" else [f"t{n}" for n in range(100)]
+    await timed.submit(*((f"j{n}", change("1001", trader)) for n, trader in enumerate(traders)))
+    slots = await drained(timed, clock, 5)
+    name = {"user": "1001", "trader": "t"}[kind]
+    await producer.pause(**of(kind, name))
+    held: list[Claim] = await timed.claim()
+    assert held == []
+    await producer.resume(**of(kind, name))
+
+    slots += await drained(timed, clock, 40)
+
+    gaps = [later - earlier for earlier, later in itertools.pairwise(slots)]
+    assert max(gaps) < 2 * PACING.pace_us
+    assert max(sum(start <= slot < start + PACING.window_us for slot in slots) for start in slots) <= 10

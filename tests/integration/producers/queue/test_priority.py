@@ -1,0 +1,216 @@
+"""Priorities: interactive before bulk, a tenth for bulk, and lanes that hold both."""
+
+from __future__ import annotations
+
+import pytest
+
+from producers import Priority, Producer
+from producers.contract import keyspace
+from tests.support.changes import TRADER, change, numbered
+from tests.support.fan_outs import end_all, to_users
+from tests.support.lanes import Lanes
+from worker.queue.claim import BULK_SHARE
+
+BULK = Priority.BULK
+LANE = keyspace.lane("1001", TRADER)
+
+
+async def both_waiting(lanes: Lanes, count: int) -> None:
+    """As many lanes of each, the bulk ones earlier."""
+    await lanes.submit(*((f"bulk{n}", change(f"b{n}")) for n in range(count)), priority=BULK)
+    await lanes.submit(*((f"urgent{n}", change(f"u{n}")) for n in range(count)))
+    for n in range(count):
+        await lanes.redis.zadd(keyspace.BULK_SCHEDULE, {keyspace.lane(f"b{n}", TRADER): 1 + n})
+
+
+@pytest.mark.parametrize("most", [1, 3, 10, 100])
+async def test_bulk_gets_one_claim_in_ten_while_both_wait(lanes: Lanes, most: int) -> None:
+    """Exactly, however few a worker takes at once; the others are interactive, each kind by due time."""
+    await both_waiting(lanes, 100)
+    claimed: list[str] = []
+    while len(claimed) < 100:
+        claimed += [claim.job_id for claim in await lanes.claim(most)]
+
+    places = [place for place, job_id in enumerate(claimed[:100]) if job_id.startswith("bulk")]
+    assert places == list(range(BULK_SHARE - 1, 100, BULK_SHARE))
+    assert [claimed[place] for place in places] == [f"bulk{n}" for n in range(10)]
+
+
+async def test_bulk_gets_all_that_interactive_does_not_need(lanes: Lanes) -> None:
+    """And first come, first served within it."""
+    await both_waiting(lanes, 20)
+
+    claimed = [claim.job_id for claim in await lanes.claim(100)]
+
+    assert len(claimed) == 40
+    assert claimed[22:] == [f"bulk{n}" for n in range(2, 20)]
+
+
+async def test_interactive_gets_all_that_bulk_does_not_need(lanes: Lanes) -> None:
+    """The share of nobody is not kept free."""
+    await lanes.submit(*((f"urgent{n}", change(f"u{n}")) for n in range(30)))
+
+    assert len(await lanes.claim(30)) == 30
+
+
+async def test_bulk_that_waits_for_something_else_takes_no_share(lanes: Lanes) -> None:
+    """Not due is not waiting."""
+    await lanes.submit(("bulk", change("b")), priority=BULK)
+    await lanes.back(await lanes.claim_one(), 60)
+    await lanes.submit(*((f"urgent{n}", change(f"u{n}")) for n in range(30)))
+
+    assert {claim.job_id[:6] for claim in await lanes.claim(30)} == {"urgent"}
+
+
+async def test_a_worker_sleeps_until_the_first_lane_of_either_kind(lanes: Lanes) -> None:
+    """Whichever comes due before."""
+    await lanes.submit(("urgent", change("u")))
+    await lanes.submit(("bulk", change("b")), priority=BULK)
+    for claim in await lanes.claim():
+        await lanes.back(claim, 30 if claim.job_id == "bulk" else 60)
+
+    wait_s = (await lanes.claims()).next_due_s
+
+    assert wait_s is not None
+    assert 20 < wait_s <= 30
+
+
+async def test_a_bulk_lane_stays_bulk_through_put_backs_and_lost_leases(lanes: Lanes) -> None:
+    """To its last change; covered all the way."""
+    await lanes.submit(("a", change()), ("b", change()), priority=BULK)
+    for settle in (lanes.back, None, lanes.done, lanes.back, lanes.done):
+        await lanes.due_now(LANE)
+        claim = await lanes.claim_one()
+        assert await lanes.on_bulk(LANE)
+        if settle is not None:
+            await settle(claim)
+        assert await lanes.uncovered() == set()
+
+    assert await lanes.redis.zcard(keyspace.LANES) == 0
+
+
+async def test_an_interactive_change_takes_its_whole_lane_up_and_overtakes_nobody_in_it(
+    producer: Producer, lanes: Lanes
+) -> None:
+    """Those before it must be sent first; then the lane goes down again, with those after it."""
+    await to_users(producer, ["2002"], "other")
+    await producer.fan_out(numbered(2), batch_id="x")
+    assert await lanes.on_bulk(LANE)
+
+    await producer.enqueue(change(), job_id="urgent")
+    await producer.fan_out(numbered(2), batch_id="y")
+
+    order, bulk = [], []
+    while claims := await lanes.claim(1):
+        order.append(claims[0].job_id)
+        bulk.append(await lanes.on_bulk(LANE))
+        await lanes.done(claims[0])
+        assert await lanes.uncovered() == set()
+    assert order == ["x//0", "x//1", "urgent", "other//2002", "y//0", "y//1"]
+    assert bulk == [False, False, False, True, True, True]
+
+
+async def test_a_lane_that_is_moved_up_keeps_its_lease_and_its_back_off(lanes: Lanes) -> None:
+    """Nothing is sent twice, and nothing too early."""
+    await lanes.submit(("a", change()), priority=BULK)
+    held = await lanes.claim_one()
+    lease_ms = await lanes.redis.zscore(keyspace.BULK_SCHEDULE, LANE)
+
+    await lanes.submit(("urgent", change()))
+    assert await lanes.due_ms(LANE) == lease_ms
+    assert await lanes.claim() == []
+    assert not (await lanes.back(held, 60)).fenced
+
+    assert await lanes.claim() == []
+    assert not await lanes.on_bulk(LANE)
+    assert await lanes.uncovered() == set()
+
+
+async def test_a_lane_that_is_moved_up_rings_for_an_idle_worker(lanes: Lanes) -> None:
+    """It may be due before what the worker sleeps for."""
+    await lanes.submit(("a", change()), priority=BULK)
+    await lanes.redis.delete(keyspace.BELL)
+
+    await lanes.submit(("urgent", change()))
+
+    assert await lanes.redis.llen(keyspace.BELL) == 1  # type: ignore[misc]
+
+
+async def test_a_bulk_change_behind_interactive_ones_waits_for_them_and_goes_down_then(lanes: Lanes) -> None:
+    """The lane is interactive as long as one of them is in it."""
+    await lanes.submit(("u1", change()), ("u2", change()))
+    await lanes.submit(("b1", change()), priority=BULK)
+    seen = []
+    for _ in range(3):
+        seen.append(await lanes.on_bulk(LANE))
+        await lanes.done(await lanes.claim_one())
+
+    assert seen == [False, False, True]
+    assert await lanes.uncovered() == set()
+
+
+async def test_a_lane_may_go_up_and_down_as_often_as_it_likes(lanes: Lanes) -> None:
+    """Each interactive change counts until it has ended."""
+    await lanes.submit(*((f"b{n}", change()) for n in range(3)), priority=BULK)
+    for number in range(3):
+        assert await lanes.on_bulk(LANE)
+        await lanes.submit((f"u{number}", change()))
+        assert not await lanes.on_bulk(LANE)
+        await lanes.submit((f"c{number}", change()), priority=BULK)
+        while (claim := await lanes.claim_one()).job_id != f"u{number}":
+            await lanes.done(claim)
+        await lanes.done(claim)
+        assert await lanes.uncovered() == set()
+
+    assert await lanes.on_bulk(LANE)
+    assert await end_all(lanes) == ["c2"]
+
+
+@pytest.mark.parametrize("taken_back", ["first", "second", "both"])
+@pytest.mark.parametrize("order", [("b", "u", "b", "u", "b"), ("u", "u", "b"), ("b", "b", "u", "u")])
+async def test_a_lane_goes_down_when_its_last_interactive_change_is_taken_back(
+    producer: Producer, lanes: Lanes, order: tuple[str, ...], taken_back: str
+) -> None:
+    """Not before, and at once: else taking back would make a backlog of bulk interactive."""
+    for place, kind in enumerate(order):
+        await lanes.submit((f"{kind}{place}", change()), priority=BULK if kind == "b" else Priority.INTERACTIVE)
+    first, second = (f"u{place}" for place, kind in enumerate(order) if kind == "u")
+
+    for job_id in {"first": [first], "second": [second], "both": [second, first]}[taken_back]:
+        assert not await lanes.on_bulk(LANE)
+        await producer.job(job_id).cancel()
+        assert await lanes.uncovered() == set()
+
+    assert await lanes.on_bulk(LANE) == (taken_back == "both")
+    left = {"first": second, "second": first, "both": None}[taken_back]
+    seen = {}
+    while claims := await lanes.claim():
+        seen[claims[0].job_id] = await lanes.on_bulk(LANE)
+        await lanes.done(claims[0])
+    places = list(seen)
+    for job_id, was_bulk in seen.items():
+        assert was_bulk == (left is None or places.index(job_id) > places.index(left))
+    assert await lanes.redis.zcard(keyspace.LANES) == 0
+    assert await lanes.redis.exists(keyspace.HEAD + LANE) == 0
+
+
+async def test_a_bulk_change_taken_back_does_not_take_its_lane_down(producer: Producer, lanes: Lanes) -> None:
+    """Wherever it was."""
+    await lanes.submit(("b1", change()), ("b2", change()), priority=BULK)
+    await lanes.submit(("u", change()))
+    await lanes.submit(("b3", change()), priority=BULK)
+
+    for job_id in ("b1", "b3", "b2"):
+        await producer.job(job_id).cancel()
+        assert not await lanes.on_bulk(LANE)
+        assert await lanes.uncovered() == set()
+
+    assert await end_all(lanes) == ["u"]
+
+
+async def test_an_urgent_change_waits_behind_no_bulk_of_other_users(producer: Producer, lanes: Lanes) -> None:
+    """Ten thousand of them included; that is what priorities are for."""
+    await to_users(producer, map(str, range(1000)))
+    await producer.enqueue(change("late"), job_id="late")
+
+    assert (await lanes.claim(1))[0].job_id == "late"

@@ -1,0 +1,163 @@
+"""When a batch will have ended: arithmetic over the buckets, on a clock that the test moves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+
+from producers import Batch, Producer
+from producers.contract import keyspace
+from tests.support.changes import change, numbered
+from tests.support.fan_outs import end_all, to_users, users
+from tests.support.lanes import PACING, Lanes
+from tests.support.manual_clock import ManualClock
+
+PACE_S = PACING.pace_us / 1e6
+EGRESS_PACE_S = PACING.egress_pace_us / 1e6
+
+
+@pytest.fixture
+def timed(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
+    """A queue of ten a second and user, and a hundred an egress, whose time the test controls."""
+    return Lanes(fake_redis, clock=clock, pacing=PACING)
+
+
+@pytest.fixture
+async def producer(timed: Lanes, clock: ManualClock) -> Producer:
+    """A producer beside a worker that was there a second ago."""
+    await timed.submit(("first", change("9999")))
+    await timed.done(await timed.claim_one(), took_s=0.0)
+    clock.advance(1)
+    return Producer(timed.redis)
+
+
+async def eta_s(batch: Batch) -> float | None:
+    """What a batch says; on both clocks the same."""
+    return (await batch.progress()).eta_s
+
+
+async def test_many_users_take_the_time_that_the_egress_needs(producer: Producer) -> None:
+    """One after the other at its pace."""
+    batch = await to_users(producer, users(500))
+
+    assert await eta_s(batch) == pytest.approx(500 * EGRESS_PACE_S, rel=0.01)
+
+
+async def test_one_user_takes_the_time_that_the_user_needs(producer: Producer) -> None:
+    """The deepest lane at the user's pace."""
+    batch = await producer.fan_out([*numbered(100), change("1002")], batch_id="b")
+
+    assert await eta_s(batch) == pytest.approx(100 * PACE_S, rel=0.01)
+
+
+async def test_a_rate_of_its_own_counts_for_the_deepest_lane(producer: Producer) -> None:
+    """Slower by as much; and faster no faster than the egress."""
+    batch = await producer.fan_out(numbered(100), batch_id="b")
+
+    await producer.limit_user("1001", 2)
+    assert await eta_s(batch) == pytest.approx(50, rel=0.01)
+    await producer.limit_user("1001", 1000)
+    assert await eta_s(batch) == pytest.approx(100 * EGRESS_PACE_S, rel=0.01)
+
+
+async def test_what_was_queued_before_counts_too(producer: Producer) -> None:
+    """The lane is the lane's, not the batch's."""
+    await producer.enqueue_many(numbered(100))
+    batch = await producer.fan_out(numbered(1), batch_id="b")
+
+    assert await eta_s(batch) == pytest.approx(101 * PACE_S, rel=0.01)
+
+
+async def test_it_comes_nearer_as_changes_end(producer: Producer, timed: Lanes, clock: ManualClock) -> None:
+    """And is 0 when the batch is complete."""
+    batch = await producer.fan_out(numbered(10), batch_id="b")
+    told = [await eta_s(batch)]
+    for _ in range(10):
+        claims = await timed.claims()
+        while not claims.claims:
+            clock.advance((claims.next_due_s or 0) + 0.001)
+            claims = await timed.claims()
+        (claim,) = claims.claims
+        clock.advance(max(0.0, claim.slot_at_s - clock.monotonic()))
+        await timed.done(claim, took_s=0.0)
+        told.append(await eta_s(batch))
+
+    assert None not in told
+    assert told == sorted(told, key=lambda each: -(each or 0))
+    assert told[-1] == 0
+
+
+async def test_two_egresses_halve_the_time_of_many_users(producer: Producer, timed: Lanes) -> None:
+    """Both were used of late."""
+    batch = await to_users(producer, users(500))
+    await timed.redis.sadd(keyspace.EGRESSES, "second")  # type: ignore[misc]
+    await timed.redis.hset(  # type: ignore[misc]
+        keyspace.EGRESS + "second",
+        mapping={"pace": PACING.egress_pace_us, "user pace": PACING.pace_us},
+    )
+
+    assert await eta_s(batch) == pytest.approx(250 * EGRESS_PACE_S, rel=0.01)
+    await producer.pause(egress="second")
+    assert await eta_s(batch) == pytest.approx(500 * EGRESS_PACE_S, rel=0.01)
+
+
+async def test_nothing_is_sent_before_a_hold_ends_of_the_user_or_of_the_egress(
+    producer: Producer, timed: Lanes, clock: ManualClock
+) -> None:
+    """They run at the same time: the longer one counts."""
+    batch = await producer.fan_out(numbered(10), batch_id="b")
+    await timed.redis.hset(keyspace.bucket(keyspace.lane("1001", "t1")), "hold", str(clock.now_us + 20_000_000))  # type: ignore[misc]
+    assert await eta_s(batch) == pytest.approx(20 + 10 * PACE_S, rel=0.01)
+
+    await timed.redis.hset(keyspace.EGRESS + "default", "hold", str(clock.now_us + 100_000_000))  # type: ignore[misc]
+
+    assert await eta_s(batch) == pytest.approx(100 + 10 * PACE_S, rel=0.01)
+
+
+async def test_it_is_unknown_while_it_is_paused_and_known_again_after_it(producer: Producer) -> None:
+    """Everything, every egress that there is, or the user or the trader of the deepest lane."""
+    batch = await producer.fan_out(numbered(10), batch_id="b")
+    scopes: list[dict[str, Any]] = [
+        {"everything": True},
+        {"egress": "default"},
+        {"user_id": "1001"},
+        {"trader_id": "t1"},
+    ]
+    for scope in scopes:
+        await producer.pause(**scope)
+        assert await eta_s(batch) is None
+        await producer.resume(**scope)
+        assert await eta_s(batch) is not None
+
+
+async def test_it_is_unknown_without_a_worker(fake_redis: ArqRedis) -> None:
+    """Nobody says how fast it would go."""
+    batch = await to_users(Producer(fake_redis), users(10))
+
+    assert await eta_s(batch) is None
+
+
+@pytest.mark.parametrize("count", [0, 3])
+async def test_what_has_ended_takes_no_time(producer: Producer, timed: Lanes, count: int) -> None:
+    """Whatever is paused, and whether or not a worker is there."""
+    batch = await to_users(producer, users(count))
+    lanes = Lanes(timed.redis, clock=timed.clock)
+    await end_all(lanes)
+    await producer.pause(everything=True)
+    await timed.redis.delete(keyspace.EGRESS + "default")
+
+    assert await eta_s(batch) == 0
+
+
+async def test_the_real_server_reckons_alike(valkey: ArqRedis) -> None:
+    """Whole milliseconds, from scripts whose numbers are all floating."""
+    lanes, producer = Lanes(valkey, pacing=PACING), Producer(valkey)
+    await lanes.submit(("first", change("9999")))
+    await lanes.done(await lanes.claim_one(), took_s=0.0)
+    deep = await producer.fan_out(numbered(77), batch_id="deep")
+    wide = await to_users(producer, users(333), "wide")
+
+    assert await eta_s(deep) == pytest.approx(77 * PACE_S, rel=0.01)
+    assert await eta_s(wide) == pytest.approx(333 * EGRESS_PACE_S, rel=0.01)

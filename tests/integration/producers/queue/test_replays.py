@@ -1,0 +1,223 @@
+"""Sending dead letters again: once, in the order of their lanes, one, some, or those of a batch."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from arq.connections import ArqRedis
+
+from producers import DeadLetterNotFound, Outcome, Producer, ProducerSettings
+from producers.contract import keyspace
+from producers.queue.dead_letters import DEAD_OUTCOMES
+from tests.support.changes import TRADER, change, numbered, result
+from tests.support.dead_letters import EXHAUSTED, LANE, REJECTED, listed, some_dead, values
+from tests.support.fan_outs import end_all, to_users, users
+from tests.support.lanes import Lanes
+from worker.queue.claims import Settlement
+
+
+async def test_what_is_replayed_is_queued_again_in_the_order_of_its_lane(producer: Producer, lanes: Lanes) -> None:
+    """Over outcomes; with an ID that follows from the old one, under which its result comes; the letters go."""
+    report = await producer.enqueue_many(numbered(5))
+    for number in range(5):
+        await lanes.done(await lanes.claim_one(), DEAD_OUTCOMES[-number % 3])
+
+    replayed = await producer.dead.replay(everything=True)
+
+    assert [old for old, _ in replayed.replayed] == [job.job_id for job in report.jobs]
+    assert replayed.refused == []
+    assert await lanes.queued(LANE) == [new for _, new in replayed.replayed]
+    assert await listed(producer) == []
+    assert await values(lanes) == ["1", "2", "3", "4", "5"]
+    assert (await producer.job(replayed.replayed[0][1]).result(timeout=0)).applied
+    assert await lanes.uncovered() == set()
+
+
+async def test_a_group_that_died_together_is_replayed_in_its_order(producer: Producer, lanes: Lanes) -> None:
+    """Though all of it ended in the same microsecond; what was superseded is not replayed."""
+    await lanes.submit(*((name, change()) for name in "dcba"), coalesce=True)
+    head = await lanes.claim_one()
+    outcomes = (REJECTED, Outcome.SUPERSEDED, REJECTED, REJECTED)
+    first, *rest = (result(name, outcome) for name, outcome in zip("dcba", outcomes, strict=True))
+    await lanes.settler.settle(Settlement(head, result=first, joined=tuple(rest)))
+
+    replayed = await producer.dead.replay(everything=True)
+
+    assert [old for old, _ in replayed.replayed] == ["d", "b", "a"]
+    assert await lanes.queued(LANE) == [new for _, new in replayed.replayed]
+
+
+async def test_one_letter_goes_before_bulk_and_a_selection_as_bulk(producer: Producer, lanes: Lanes) -> None:
+    """Somebody waits for the one."""
+    await some_dead(producer, lanes)
+
+    await producer.dead.replay("b")
+    await producer.dead.replay(outcome=REJECTED)
+
+    assert not await lanes.on_bulk(keyspace.lane("1002", TRADER))
+    assert await lanes.on_bulk(LANE)
+    assert await lanes.uncovered() == set()
+
+
+async def test_replaying_twice_at_once_adds_nothing_twice(producer: Producer, lanes: Lanes) -> None:
+    """Nor after it, nor if the letters came back because it broke off before they were forgotten."""
+    report = await producer.enqueue_many(numbered(20))
+    for _ in range(20):
+        await lanes.done(await lanes.claim_one(), REJECTED)
+    dead = {name: await lanes.redis.dump(name) for name in await lanes.redis.keys("copytrade:letter:*")}
+    index = await lanes.redis.zrange(keyspace.DEAD + REJECTED, 0, -1, withscores=True)
+
+    await asyncio.gather(*(producer.dead.replay(everything=True) for _ in range(3)))
+    assert len(await lanes.queued(LANE)) == len(report.jobs)
+    for name, value in dead.items():
+        await lanes.redis.restore(name, 0, value or b"")
+    await lanes.redis.zadd(keyspace.DEAD + REJECTED, dict(index))
+    await producer.dead.replay(everything=True)
+
+    assert len(await lanes.queued(LANE)) == len(report.jobs)
+    assert (await producer.dead.replay(everything=True)).replayed == []
+    assert await listed(producer) == []
+
+
+async def test_what_dies_again_may_be_replayed_again(producer: Producer, lanes: Lanes) -> None:
+    """As often as it takes; each time under an ID of its own."""
+    await producer.enqueue(change(), job_id="j")
+    ids = ["j"]
+    for _ in range(4):
+        await lanes.done(await lanes.claim_one(), REJECTED)
+        ((old, new),) = (await producer.dead.replay(everything=True)).replayed
+        assert old == ids[-1]
+        ids.append(new)
+
+    assert len(set(ids)) == 5
+    assert all(len(each) < 20 + len("j") for each in ids)
+
+
+async def test_a_second_letter_of_a_re_used_id_is_sent_again_too(producer: Producer, lanes: Lanes) -> None:
+    """An app may use an ID again when its result has expired, each night for one."""
+    sent = []
+    for night in ("1", "2"):
+        await producer.enqueue(change(value=night), job_id="nightly")
+        await lanes.done(await lanes.claim_one(), REJECTED)
+        assert len((await producer.dead.replay(everything=True)).replayed) == 1
+        sent += await values(lanes)
+        await lanes.redis.delete(keyspace.RESULT + "nightly")
+
+    assert sent == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("july//1001", "july/1001"), ("july//1001", "july~1001"), ("a//b/c", "a/b//c")]
+)
+async def test_letters_with_similar_ids_are_both_sent_again(
+    producer: Producer, lanes: Lanes, one: str, other: str
+) -> None:
+    """A batch's change and an app's own."""
+    for job_id, user in ((one, "1"), (other, "2")):
+        await lanes.submit((job_id, change(user)))
+    await end_all(lanes, REJECTED)
+
+    await producer.dead.replay(everything=True)
+
+    assert len(await end_all(lanes)) == 2
+
+
+@pytest.mark.parametrize("job_id", ["x" * 126, "x" * 127, "x" * 128, "b" * 64 + "//" + "u" * 62])
+async def test_a_change_with_a_long_id_can_be_replayed(producer: Producer, lanes: Lanes, job_id: str) -> None:
+    """Also a second time."""
+    await lanes.submit((job_id, change()))
+    for _ in range(2):
+        await lanes.done(await lanes.claim_one(), REJECTED)
+        report = await producer.dead.replay(everything=True)
+        assert (len(report.replayed), report.refused) == (1, [])
+
+    assert len(await end_all(lanes)) == 1
+
+
+async def test_a_full_lane_refuses_a_replay_and_keeps_the_letter(redis: ArqRedis) -> None:
+    """Those that fit go."""
+    producer, lanes = Producer(redis, ProducerSettings(lane_limit=2)), Lanes(redis)
+    for number in range(3):
+        await producer.enqueue(change(value=str(number + 1)), job_id=f"j{number}")
+        await lanes.done(await lanes.claim_one(), REJECTED)
+
+    report = await producer.dead.replay(everything=True)
+
+    assert [old for old, _ in report.replayed] == ["j0", "j1"]
+    assert [old for old, why in report.refused if "holds 2 changes" in why] == ["j2"]
+    assert await listed(producer) == ["j2"]
+
+
+async def test_what_failed_of_a_batch_is_sent_again_as_a_batch(producer: Producer, lanes: Lanes) -> None:
+    """In its order, and only that; with counters and a stream of its own."""
+    batch = await producer.fan_out(numbered(6), batch_id="july")
+    for number in range(6):
+        await lanes.done(await lanes.claim_one(), (Outcome.APPLIED, REJECTED)[number % 2])
+
+    again = await batch.retry_failed()
+
+    assert again.batch_id != "july"
+    assert (await again.progress()).total == 3
+    assert await values(lanes) == ["2", "4", "6"]
+    assert (await again.wait(timeout=10)).outcomes == {Outcome.APPLIED: 3}
+    assert (await batch.progress()).outcomes == {Outcome.APPLIED: 3, REJECTED: 3}
+    with pytest.raises(DeadLetterNotFound, match="batch july has no dead letters"):
+        await batch.retry_failed()
+    with pytest.raises(DeadLetterNotFound):
+        await again.retry_failed()
+
+
+async def test_letters_whose_lanes_are_full_stay_however_often_they_are_retried(redis: ArqRedis, lanes: Lanes) -> None:
+    """Their batch of retries is the same one; nothing is dropped before it is in its lane."""
+    producer = Producer(redis, ProducerSettings(lane_limit=1))
+    batch = await to_users(producer, ["1001"], "july")
+    await end_all(lanes, REJECTED)
+    await producer.enqueue(change("1001"), job_id="in-the-way")
+
+    for _ in range(3):
+        report = (await batch.retry_failed()).report
+        assert report is not None
+        assert (report.accepted, len(report.refused)) == (0, 1)
+        assert await listed(producer) == ["july//1001"]
+    await end_all(lanes)
+    report = (await batch.retry_failed()).report
+
+    assert report is not None
+    assert report.accepted == 1
+    assert await listed(producer) == []
+    assert len(await values(lanes)) == 1
+
+
+async def test_retrying_again_after_it_broke_off_is_the_same_batch(producer: Producer, lanes: Lanes) -> None:
+    """The letters were not forgotten yet; nothing is sent twice, also at the same time."""
+    batch = await to_users(producer, users(5), "july")
+    await end_all(lanes, REJECTED)
+    letters = {name: await lanes.redis.dump(name) for name in await lanes.redis.keys("copytrade:letter:*")}
+    index = await lanes.redis.zrange(keyspace.DEAD + REJECTED, 0, -1, withscores=True)
+
+    first = await batch.retry_failed()
+    for name, value in letters.items():
+        await lanes.redis.restore(name, 0, value or b"")
+    await lanes.redis.zadd(keyspace.DEAD + REJECTED, dict(index))
+    both = await asyncio.gather(batch.retry_failed(), batch.retry_failed(), return_exceptions=True)
+
+    again = [each for each in both if not isinstance(each, BaseException)]
+    assert {each.batch_id for each in again} == {first.batch_id}
+    assert all(isinstance(each, DeadLetterNotFound) for each in both if isinstance(each, BaseException))
+    assert (await first.progress()).total == 5
+    assert len(await end_all(lanes)) == 5
+
+
+async def test_a_retry_that_fails_may_be_retried(producer: Producer, lanes: Lanes) -> None:
+    """Batches with as long a name as can be too."""
+    batch = await to_users(producer, users(3), "b" * 64)
+    names = {batch.batch_id}
+    for _ in range(3):
+        await end_all(lanes, EXHAUSTED)
+        batch = await batch.retry_failed()
+        assert batch.batch_id not in names
+        assert len(batch.batch_id) <= 64
+        names.add(batch.batch_id)
+
+    assert len(await end_all(lanes)) == 3

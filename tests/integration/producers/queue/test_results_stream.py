@@ -1,0 +1,251 @@
+"""The results of a batch as a stream: in the order of settling, each once, resumable anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+from arq.connections import ArqRedis
+
+from ops.redis_server import free_port
+from producers import Batch, BatchNotFound, InvalidCursor, JobResult, Outcome, Producer, QueueUnavailable
+from producers.contract import keyspace
+from producers.queue.batches import PAGE
+from tests.support.changes import numbered
+from tests.support.fan_outs import end_all, read_all, to_users, users
+from tests.support.lanes import Lanes
+
+
+async def half_ended(producer: Producer, lanes: Lanes) -> tuple[Batch, list[str]]:
+    """A batch of twenty of which ten have ended, and their IDs in order."""
+    batch = await to_users(producer, users(20))
+    claims = await lanes.claim(10)
+    random.Random(1).shuffle(claims)  # noqa: S311 - chance that can be repeated
+    for number, claim in enumerate(claims):
+        await lanes.done(claim, Outcome.APPLIED if number % 2 else Outcome.REJECTED)
+    return batch, [claim.job_id for claim in claims]
+
+
+async def test_results_come_in_the_order_of_settling_to_the_end(producer: Producer, lanes: Lanes) -> None:
+    """Whole results; then the stream ends."""
+    batch, ended = await half_ended(producer, lanes)
+    ended += await end_all(lanes)
+
+    results = [result async for result in batch.results()]
+
+    assert [result.job_id for result in results] == ended
+    assert {result.outcome for result in results} == {Outcome.APPLIED, Outcome.REJECTED}
+    assert results[0] == await producer.job(ended[0]).result(timeout=0)
+
+
+async def test_a_stream_goes_on_after_any_result(producer: Producer, lanes: Lanes) -> None:
+    """From each cursor: nothing twice, nothing missed; also from the one after the last."""
+    batch, ended = await half_ended(producer, lanes)
+    ended += await end_all(lanes)
+    stream = batch.results()
+    cursors = [stream.cursor]
+    cursors += [stream.cursor async for _ in stream]
+    cursors.append(stream.cursor)
+
+    assert len(set(cursors)) == 21
+    for number, cursor in enumerate(cursors[:-1]):
+        assert await read_all(producer.batch("b").results(after=cursor)) == ended[number:]
+    assert await read_all(producer.batch("b").results(after=cursors[-1])) == []
+
+
+async def test_a_reader_that_stops_in_the_middle_of_a_page_goes_on_there(producer: Producer, lanes: Lanes) -> None:
+    """What it has not been given is not skipped, though it was read."""
+    batch, ended = await half_ended(producer, lanes)
+    stream = batch.results()
+    for _ in range(3):
+        await anext(stream)
+
+    ended += await end_all(lanes)
+
+    assert await read_all(batch.results(after=stream.cursor)) == ended[3:]
+    assert await read_all(stream) == ended[3:]
+
+
+async def test_a_stream_waits_for_what_is_not_settled_yet(producer: Producer, lanes: Lanes) -> None:
+    """And is woken by it, and by the end."""
+    batch = await to_users(producer, users(2))
+    stream = batch.results()
+    async with asyncio.timeout(30):
+        for claim in await lanes.claim():
+            waiting = asyncio.create_task(anext(stream))
+            await asyncio.sleep(0)
+            await lanes.done(claim)
+            assert (await waiting).job_id == claim.job_id
+        assert await read_all(stream) == []
+
+
+async def restless(batch: Batch) -> list[str]:
+    """Reads a batch to its end, beginning anew from its cursor after every few results."""
+    read: list[str] = []
+    stream = batch.results()
+    while True:
+        for _ in range(7):
+            try:
+                read.append((await anext(stream)).job_id)
+            except StopAsyncIteration:
+                return read
+        stream = batch.results(after=stream.cursor)
+
+
+async def paging(batch: Batch) -> list[str]:
+    """Reads a batch to its end without ever waiting."""
+    read: list[str] = []
+    cursor = None
+    while True:
+        page = await batch.page(cursor, limit=5)
+        read += [result.job_id for result in page.results]
+        cursor = page.cursor
+        if page.complete:
+            return read
+
+
+async def test_readers_beside_a_writer_miss_nothing_and_get_nothing_twice(producer: Producer, lanes: Lanes) -> None:
+    """Three of them, one starting anew from its cursor after every few results, while others settle."""
+    batch = await to_users(producer, users(300))
+    ended: list[str] = []
+
+    async def settle() -> None:
+        chance = random.Random(2)  # noqa: S311
+        while claims := await lanes.claim(chance.randint(1, 20)):
+            for claim in claims:
+                await lanes.done(claim)
+                ended.append(claim.job_id)
+
+    async with asyncio.timeout(60):
+        *reads, _ = await asyncio.gather(read_all(batch.results()), restless(batch), paging(batch), settle())
+
+    assert len(ended) == 300
+    assert all(read == ended for read in reads)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 19, 20, 21])
+async def test_pages_go_on_where_the_last_one_ended(producer: Producer, lanes: Lanes, limit: int) -> None:
+    """Whatever their size; only the one that has seen the end is complete."""
+    batch, ended = await half_ended(producer, lanes)
+    ended += await end_all(lanes)
+    read, cursor = [], None
+    for _ in range(100):
+        page = await batch.page(cursor, limit)
+        assert len(page.results) == len(page.positions) <= limit
+        read += [result.job_id for result in page.results]
+        cursor = page.cursor
+        if page.complete:
+            break
+
+    assert read == ended
+    assert (await batch.page(cursor, limit)).results == []
+
+
+async def test_a_page_does_not_wait(producer: Producer, lanes: Lanes) -> None:
+    """An empty one keeps the place."""
+    batch = await to_users(producer, users(2))
+
+    empty = await batch.page()
+    await lanes.done((await lanes.claim())[0])
+    page = await batch.page(empty.cursor)
+
+    assert (empty.results, empty.complete, page.complete) == ([], False, False)
+    assert len(page.results) == 1
+
+
+async def test_a_batch_of_more_than_a_page_is_read_to_its_end(producer: Producer, lanes: Lanes) -> None:
+    """The stream asks for the next page by itself."""
+    batch = await producer.fan_out(numbered(PAGE + 1), batch_id="b")
+    await batch.cancel()
+
+    assert len(await read_all(batch.results())) == PAGE + 1
+    assert len([failure async for failure in batch.failures()]) == PAGE + 1
+    assert await lanes.redis.zcard(keyspace.LANES) == 0
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "0-0",
+        "b",
+        "b/",
+        "b/0",
+        "b/x-0",
+        "b/-1-0",
+        "other/0-0",
+        "b/0-0/0-0",
+        "b/99999999999999999999-0",
+        "b/18446744073709551615-18446744073709551615",
+        7,
+        b"b/0-0",
+    ],
+)
+async def test_a_position_that_is_none_of_this_batch_is_refused(producer: Producer, cursor: str) -> None:
+    """Another batch's, a cut one, something else: a mistake must not read from the beginning."""
+    await to_users(producer, users(1))
+    batch = producer.batch("b")
+
+    with pytest.raises(InvalidCursor, match=r"^after: must be a cursor of batch b, such as 'b/0-0'; got "):
+        batch.results(after=cursor)
+    with pytest.raises(InvalidCursor):
+        await batch.page(cursor)
+
+
+async def test_a_result_that_has_expired_is_listed_by_its_outcome(producer: Producer, lanes: Lanes) -> None:
+    """In its place."""
+    batch, ended = await half_ended(producer, lanes)
+    await lanes.redis.delete(keyspace.RESULT + ended[0])
+
+    first, second, *_ = (await batch.page()).results
+
+    assert (first.job_id, first.outcome, first.user_id) == (ended[0], Outcome.REJECTED, "")
+    assert "expired" in first.message
+    assert (second.job_id, second.user_id) == (ended[1], "1001")
+
+
+async def test_what_failed_so_far_can_be_listed(producer: Producer, lanes: Lanes) -> None:
+    """Without waiting for the rest, in order."""
+    batch, ended = await half_ended(producer, lanes)
+
+    failures: list[JobResult] = [failure async for failure in batch.failures()]
+
+    assert [failure.job_id for failure in failures] == ended[::2]
+    assert {failure.outcome for failure in failures} == {Outcome.REJECTED}
+
+
+async def test_a_stream_of_a_batch_that_expires_meanwhile_ends_with_an_error(producer: Producer, lanes: Lanes) -> None:
+    """It must not wait for ever."""
+    batch, _ = await half_ended(producer, lanes)
+    stream = batch.results()
+    for _ in range(10):
+        await anext(stream)
+    waiting = asyncio.create_task(anext(stream))
+    await lanes.redis.delete(keyspace.BATCH + "b", keyspace.RESULTS + "b")
+
+    with pytest.raises(BatchNotFound):
+        async with asyncio.timeout(30):
+            await waiting
+
+
+async def test_a_stream_goes_on_after_redis_was_away(valkey: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its error says so; asked again, it gives what comes next."""
+    producer, lanes = Producer(valkey), Lanes(valkey)
+    batch, ended = await half_ended(producer, lanes)
+    stream = batch.results()
+    assert (await anext(stream)).job_id == ended[0]
+    for _ in range(9):
+        await anext(stream)
+    pool = valkey.connection_pool
+    with monkeypatch.context() as patched:
+        await pool.disconnect()
+        patched.setitem(pool.connection_kwargs, "port", free_port())
+        pool.reset()  # type: ignore[no-untyped-call]
+        with pytest.raises(QueueUnavailable, match="results of batch b"):
+            await anext(stream)
+    pool.reset()  # type: ignore[no-untyped-call]
+
+    ended += await end_all(lanes)
+
+    assert await read_all(stream) == ended[10:]

@@ -1,0 +1,165 @@
+"""The submit script: accepted once, in order, within bounds, and always on the schedule."""
+
+from __future__ import annotations
+
+import pytest
+from arq.connections import ArqRedis
+
+from producers.contract import keyspace
+from producers.contract.codec import decode_change
+from tests.support.changes import change
+from tests.support.lanes import PACING, Lanes
+from tests.support.manual_clock import ManualClock
+
+LANE = keyspace.lane("1001", "t1")
+
+
+@pytest.fixture
+def lanes(redis: ArqRedis) -> Lanes:
+    """A queue without pacing."""
+    return Lanes(redis)
+
+
+async def test_a_change_is_stored_in_its_lane_and_its_lane_on_the_schedule(lanes: Lanes) -> None:
+    """Payload, place and due time, in one call."""
+    before_ms = await lanes.now_ms()
+
+    verdicts = await lanes.submit(("j1", change()))
+
+    assert verdicts == [1]
+    assert await lanes.queued(LANE) == ["j1"]
+    assert decode_change(await lanes.redis.get(keyspace.JOB + "j1")).a == (change(),)
+    due_ms = await lanes.due_ms(LANE)
+    assert due_ms is not None
+    assert int(before_ms) <= due_ms <= await lanes.now_ms()
+
+
+async def test_changes_of_a_lane_keep_the_order_of_their_submission(lanes: Lanes) -> None:
+    """Within a call and from call to call; each verdict is a position."""
+    first = await lanes.submit(("c", change()), ("a", change()))
+    second = await lanes.submit(("b", change()))
+
+    assert (first, second) == ([1, 2], [3])
+    assert await lanes.queued(LANE) == ["c", "a", "b"]
+
+
+async def test_an_id_is_accepted_once_while_it_is_queued(lanes: Lanes) -> None:
+    """The first payload stays."""
+    await lanes.submit(("j1", change(value="1")))
+
+    assert await lanes.submit(("j1", change(value="2"))) == [0]
+    assert await lanes.queued(LANE) == ["j1"]
+    assert decode_change(await lanes.redis.get(keyspace.JOB + "j1")).a[0].settings[0].trace_value == "1"
+
+
+async def test_an_id_is_accepted_once_within_one_call(lanes: Lanes) -> None:
+    """A chunk may name one twice."""
+    assert await lanes.submit(("j1", change()), ("j1", change())) == [1, 0]
+
+
+async def test_an_id_is_accepted_once_for_all_users(lanes: Lanes) -> None:
+    """An ID stands for one change, wherever it is."""
+    assert await lanes.submit(("j1", change("1")), ("j1", change("2"))) == [1, 0]
+    assert await lanes.uncovered() == set()
+
+
+async def test_an_id_is_known_for_as_long_as_its_result(lanes: Lanes) -> None:
+    """Submitted again after it ended, it adds nothing."""
+    await lanes.submit(("j1", change()))
+    await lanes.done(await lanes.claim_one())
+
+    assert await lanes.submit(("j1", change())) == [0]
+    assert await lanes.queued(LANE) == []
+
+
+async def test_a_full_lane_refuses_and_writes_nothing(lanes: Lanes) -> None:
+    """Other lanes of the same call are accepted."""
+    verdicts = await lanes.submit(
+        ("j1", change()), ("j2", change()), ("j3", change()), ("k1", change(trader="t2")), lane_limit=2
+    )
+
+    assert verdicts == [1, 2, -1, 1]
+    assert await lanes.queued(LANE) == ["j1", "j2"]
+    assert not await lanes.redis.exists(keyspace.JOB + "j3")
+
+
+async def test_a_refused_id_may_be_submitted_again(lanes: Lanes) -> None:
+    """Refused is not accepted: nothing remembers it."""
+    await lanes.submit(("j1", change()), ("j2", change()), lane_limit=1)
+    await lanes.done(await lanes.claim_one())
+
+    assert await lanes.submit(("j2", change()), lane_limit=1) == [1]
+
+
+async def test_every_lane_with_changes_is_on_the_schedule(lanes: Lanes) -> None:
+    """Invariant 1, over many lanes and IDs with separators in them."""
+    users = ["1", "1:2", "%", "1%3A2"]
+    await lanes.submit(
+        *((f"{user}/{trader}/{n}", change(user, trader)) for user in users for trader in users for n in "ab")
+    )
+
+    assert await lanes.uncovered() == set()
+    assert await lanes.redis.zcard(keyspace.SCHEDULE) == len(users) ** 2
+
+
+async def test_a_lane_that_waits_is_not_brought_forward_by_another_change(lanes: Lanes) -> None:
+    """Its score is its back-off: only settle may change it."""
+    await lanes.submit(("j1", change()))
+    await lanes.back(await lanes.claim_one(), 60)
+    before = await lanes.due_ms(LANE)
+
+    await lanes.submit(("j2", change()))
+
+    assert await lanes.due_ms(LANE) == before
+
+
+async def test_the_bell_rings_once_however_many_lanes_woke(lanes: Lanes) -> None:
+    """One worker is enough to look."""
+    await lanes.submit(("j1", change("1")), ("j2", change("2")))
+    await lanes.submit(("j3", change("3")))
+
+    assert await lanes.redis.llen(keyspace.BELL) == 1  # type: ignore[misc]
+
+
+async def test_the_bell_does_not_ring_for_a_lane_that_is_already_scheduled(lanes: Lanes) -> None:
+    """Its worker will come back to it anyway."""
+    await lanes.submit(("j1", change()))
+    await lanes.redis.delete(keyspace.BELL)
+
+    await lanes.submit(("j2", change()))
+
+    assert not await lanes.redis.exists(keyspace.BELL)
+
+
+async def test_queued_changes_do_not_expire(lanes: Lanes) -> None:
+    """Neither payloads, nor lanes, nor the schedule: a change ends by its own deadline only."""
+    await lanes.submit(("j1", change()))
+
+    for key in (keyspace.JOB + "j1", keyspace.LANE + LANE, keyspace.SCHEDULE):
+        assert await lanes.redis.pttl(key) == -1
+
+
+async def test_a_new_lane_queues_behind_the_lanes_of_its_user_that_wait(
+    fake_redis: ArqRedis, clock: ManualClock
+) -> None:
+    """It gets the next free turn, a pace after the one before it."""
+    lanes = Lanes(fake_redis, clock=clock, pacing=PACING)
+    await lanes.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(3)))
+    await lanes.claim()
+
+    await lanes.submit(("j3", change(trader="t3")))
+
+    due = sorted([await lanes.due_ms(keyspace.lane("1001", f"t{n}")) or 0 for n in (1, 2, 3)])
+    assert due[2] == await lanes.due_ms(keyspace.lane("1001", "t3"))
+    assert due[2] - due[1] == pytest.approx(PACING.pace_us / 1000, abs=1)
+    assert due[1] - due[0] == pytest.approx(PACING.pace_us / 1000, abs=1)
+
+
+async def test_a_bucket_of_the_wrong_type_leaves_no_lane_uncovered(lanes: Lanes) -> None:
+    """Whatever somebody wrote over it: a change is accepted and scheduled, or neither."""
+    await lanes.redis.set(keyspace.bucket(LANE), "no hash")
+
+    with pytest.raises(Exception, match="WRONGTYPE"):
+        await lanes.submit(("j1", change()))
+
+    assert await lanes.uncovered() == set()

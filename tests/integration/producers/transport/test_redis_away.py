@@ -1,0 +1,221 @@
+"""Producers and a Redis that is away: told at once what to repeat, or waiting for it; never a change twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from ops.redis_server import Valkey, free_port
+from producers import Batch, Cancellation, JobResult, Outcome, Producer, ProducerSettings, QueueUnavailable
+from producers.contract import keyspace
+from producers.queue import jobs
+from producers.sync import Producer as PlainProducer
+from producers.transport.dsn import open_redis
+from producers.transport.pools import Demoted
+from tests.support.changes import change, numbered
+from tests.support.lanes import Lanes
+from tests.support.relays import Relay, relay
+
+QUICK = ProducerSettings(redis_timeout_s=0.5)
+LANE = keyspace.LANE + keyspace.lane("1001", "t1")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Valkey]:
+    """A server that can be stopped and started."""
+    with Valkey(tmp_path / "redis") as server:
+        yield server
+
+
+@pytest.fixture
+async def looking(server: Valkey) -> AsyncIterator[Redis]:
+    """A client that nothing stands between."""
+    client: Redis = open_redis(server.dsn, Redis, timeout_s=5)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def between(server: Valkey) -> AsyncIterator[Relay]:
+    """What producers talk to instead of the server."""
+    async with relay(server.port) as between:
+        yield between
+
+
+def dsn(between: Relay) -> str:
+    """Where the relay is."""
+    return f"redis://127.0.0.1:{between.port}/0"
+
+
+@contextmanager
+def deaf_for_a_while(between: Relay, seconds: float = 1.2) -> Iterator[None]:
+    """What the server answers is lost for longer than the time-out; what is asked of it, it does."""
+    between.deaf = True
+    again = asyncio.get_running_loop().call_later(seconds, setattr, between, "deaf", False)
+    try:
+        yield
+    finally:
+        again.cancel()
+        between.deaf = False
+
+
+async def test_a_change_whose_acceptance_was_not_heard_is_not_doubled(between: Relay, looking: Redis) -> None:
+    """It is submitted again with the job ID that was chosen before the first try, by both kinds of producers."""
+    async with Producer.connect(dsn(between), QUICK, wait_s=20) as producer:
+        await producer.paused()
+        with deaf_for_a_while(between):
+            job = await producer.enqueue(change())
+    with PlainProducer.connect(dsn(between), QUICK, wait_s=20) as plain:
+        await asyncio.to_thread(plain.paused)
+        with deaf_for_a_while(between):
+            other = await asyncio.to_thread(plain.enqueue, change())
+
+    queued = [job_id.decode() for job_id in await looking.lrange(LANE, 0, -1)]  # type: ignore[misc]
+    assert queued == [job.job_id, other.job_id]
+
+
+@pytest.mark.parametrize("kind", ["asynchronous", "synchronous"])
+async def test_many_changes_keep_their_order_when_replies_are_lost(between: Relay, looking: Redis, kind: str) -> None:
+    """Chunks without a reply are submitted again, in their order, and add only what is missing."""
+    changes = numbered(2_600)
+    if kind == "asynchronous":
+        async with Producer.connect(dsn(between), QUICK, wait_s=20) as producer:
+            await producer.paused()
+            with deaf_for_a_while(between):
+                jobs = [job.job_id for job in (await producer.enqueue_many(changes)).jobs]
+    else:
+        with PlainProducer.connect(dsn(between), QUICK, wait_s=20) as plain:
+            await asyncio.to_thread(plain.paused)
+            with deaf_for_a_while(between):
+                jobs = [job.job_id for job in (await asyncio.to_thread(plain.enqueue_many, changes)).jobs]
+
+    queued = [job_id.decode() for job_id in await looking.lrange(LANE, 0, -1)]  # type: ignore[misc]
+    assert len(jobs) == 2_600
+    assert queued == jobs
+
+
+async def test_a_fan_out_goes_on_where_it_was_cut(between: Relay) -> None:
+    """Its counters know each change once."""
+    async with Producer.connect(dsn(between), QUICK, wait_s=20) as producer:
+        await producer.paused()
+        users = [str(number) for number in range(10_000, 12_600)]
+        template = change()
+        with deaf_for_a_while(between):
+            batch = await producer.fan_out(trader_id="t1", settings=list(template.settings), user_ids=users)
+        progress = await batch.progress()
+
+    assert progress.total == 2_600
+    assert progress.queued == 2_600
+
+
+async def test_taking_back_is_not_repeated_unasked(between: Relay) -> None:
+    """It happened; a second answer would deny it. The caller is told at once, and may ask."""
+    async with Producer.connect(dsn(between), QUICK, wait_s=30) as producer:
+        job = await producer.enqueue(change())
+        other = await producer.enqueue(change("1002"))
+        assert await other.cancel() is Cancellation.CANCELLED, "the server knows the script"
+        between.deaf_from = jobs.CANCEL.sha.encode()
+        async with asyncio.timeout(20):
+            with pytest.raises(QueueUnavailable, match=f"cancelling {job.job_id}"):
+                await job.cancel()
+        between.deaf, between.deaf_from = False, None
+
+        assert await job.cancel() is Cancellation.ENDED
+        result = await job.result(timeout=0)
+
+    assert result.outcome is Outcome.CANCELLED
+
+
+async def test_a_caller_that_waits_gets_through_when_redis_is_back(server: Valkey) -> None:
+    """Down when it is asked, up a second later; for both kinds, with IDs the caller chose."""
+    async with Producer.connect(server.dsn, QUICK, wait_s=30) as producer:
+        with PlainProducer.connect(server.dsn, QUICK, wait_s=30) as plain:
+            await asyncio.to_thread(server.stop)
+            asking = asyncio.gather(
+                producer.enqueue(change(), job_id="a"),
+                asyncio.to_thread(plain.enqueue, change(), job_id="b"),
+                producer.enqueue_many(numbered(3, "1002")),
+                producer.batches(),
+                producer.pause(user_id="1003"),
+            )
+            await asyncio.sleep(1)
+            await asyncio.to_thread(server.start)
+            async with asyncio.timeout(20):
+                one, other, many, batches, was_new = await asking
+
+    assert [one.already_there, other.already_there] == [False, False]
+    assert len(many.jobs) == 3
+    assert (batches, was_new) == ([], True)
+
+
+async def test_nobody_waits_longer_than_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at all by default; the environment and the argument say otherwise, and the error names what to repeat."""
+    nowhere = f"redis://127.0.0.1:{free_port()}/0"
+    took_s = []
+    for variable, wait_s in (("0", None), ("0.6", None), ("0", 0.6)):
+        monkeypatch.setenv("COPYTRADE_REDIS_WAIT_S", variable)
+        async with Producer.connect(nowhere, wait_s=wait_s) as producer:
+            began_s = asyncio.get_running_loop().time()
+            with pytest.raises(QueueUnavailable, match="repeat it with job_id='a': Redis did not answer"):
+                await producer.enqueue(change(), job_id="a")
+            took_s.append(asyncio.get_running_loop().time() - began_s)
+
+    assert took_s[0] < 0.5
+    assert min(took_s[1:]) >= 0.6
+
+
+async def test_a_server_that_became_a_replica_is_left(server: Valkey, looking: Redis) -> None:
+    """A name may lead to another server by the next command. redis-py would keep the connection for ever."""
+    async with Producer.connect(server.dsn, QUICK) as producer:
+        await producer.enqueue(change())
+        before = await producer._redis.client_id()
+        await looking.execute_command("REPLICAOF", "127.0.0.1", free_port())  # type: ignore[no-untyped-call]
+        with pytest.raises(QueueUnavailable, match="a replica by now") as caught:
+            await producer.enqueue(change())
+        await looking.execute_command("REPLICAOF", "NO", "ONE")  # type: ignore[no-untyped-call]
+
+        assert isinstance(caught.value.__cause__, Demoted)
+        assert await producer._redis.client_id() != before
+        await producer.enqueue(change())
+
+
+@pytest.mark.parametrize("kind", ["asynchronous", "synchronous"])
+async def test_readers_of_results_wait_through_a_restart(server: Valkey, looking: Redis, kind: str) -> None:
+    """Of one change and of a batch, by announcement and by stream: nobody is told of it, nothing is given twice."""
+    lanes = Lanes(looking)
+    async with Producer.connect(server.dsn, QUICK) as filling:
+        batch = await filling.fan_out([change(str(user)) for user in range(1001, 1005)], batch_id="b")
+        one = await filling.enqueue(change("1009"))
+    async with Producer.connect(server.dsn, QUICK, wait_s=30) as producer:
+        with PlainProducer.connect(server.dsn, QUICK, wait_s=30) as plain:
+            if kind == "asynchronous":
+                results: Awaitable[Any] = asyncio.ensure_future(_all_of(producer.batch(batch.batch_id)))
+                result: Awaitable[Any] = asyncio.ensure_future(producer.job(one.job_id).result())
+            else:
+                results = asyncio.ensure_future(asyncio.to_thread(lambda: list(plain.batch(batch.batch_id).results())))
+                result = asyncio.ensure_future(asyncio.to_thread(plain.job(one.job_id).result))
+            claims = await lanes.claim()
+            for claim in claims[:2]:
+                await lanes.done(claim, user_id=claim.lane.partition(":")[0])
+            await asyncio.sleep(0.3)
+            await asyncio.to_thread(server.stop)
+            await asyncio.sleep(0.7)
+            await asyncio.to_thread(server.start)
+            for claim in claims[2:]:
+                await lanes.done(claim, user_id=claim.lane.partition(":")[0])
+            async with asyncio.timeout(30):
+                got = [one.user_id for one in await results]
+                applied = (await result).applied
+
+    assert sorted(got) == ["1001", "1002", "1003", "1004"]
+    assert applied
+
+
+async def _all_of(batch: Batch) -> list[JobResult]:
+    return [result async for result in batch.results()]

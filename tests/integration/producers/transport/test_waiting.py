@@ -1,0 +1,287 @@
+"""Waiting for results: told at once, over one subscription, whatever happens to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+from redis.asyncio.client import PubSub
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from producers import JobState, Producer, ResultTimeout
+from producers.contract import keyspace
+from producers.transport.dsn import open_redis
+from producers.transport.waiting import LOOK_AGAIN_S
+from tests.support.changes import change, numbered
+from tests.support.lanes import Lanes
+
+SOON_S = LOOK_AGAIN_S / 2
+"""Within this, only an announcement can have told."""
+
+
+@pytest.fixture
+async def producer(redis: ArqRedis) -> AsyncIterator[Producer]:
+    """A producer with the default settings."""
+    producer = Producer(redis)
+    yield producer
+    await producer._listener.close()
+
+
+@pytest.fixture
+def lanes(redis: ArqRedis) -> Lanes:
+    """The same queue, from a worker's side."""
+    return Lanes(redis)
+
+
+async def listening(producer: Producer, job_id: str) -> None:
+    """Returns once somebody waits for a change and the server knows it."""
+    while (channel := producer._listener._channels.get(keyspace.DONE + job_id)) is None:  # noqa: ASYNC110 - a test looks in
+        await asyncio.sleep(0)
+    await channel.confirmed.wait()
+
+
+@pytest.fixture
+async def subscribed(producer: Producer) -> AsyncIterator[Producer]:
+    """A producer whose subscription is up, since somebody waits for another change already."""
+    job = await producer.enqueue(change("another"))
+    waiting = asyncio.create_task(job.result())
+    await listening(producer, job.job_id)
+    yield producer
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_a_change_that_has_not_ended_in_time_stays_queued(subscribed: Producer) -> None:
+    """The error says so, and is a TimeoutError too."""
+    job = await subscribed.enqueue(change())
+
+    async with asyncio.timeout(SOON_S):
+        with pytest.raises(ResultTimeout, match=f"{job.job_id} has not ended within 0.2 s; it stays queued"):
+            await job.result(timeout=0.2)
+
+    assert (await job.status()).state is JobState.QUEUED
+
+
+async def test_a_timeout_of_zero_only_looks(valkey_dsn: str) -> None:
+    """It does not wait, whatever the connection is at."""
+    async with Producer.connect(valkey_dsn) as producer:
+        job = await producer.enqueue(change("another"))
+        waiting = asyncio.create_task(job.result())
+        await listening(producer, job.job_id)
+        looking = asyncio.create_task(job.result(timeout=0))
+
+        _, pending = await asyncio.wait({looking}, timeout=SOON_S)
+
+        for task in (looking, waiting):
+            task.cancel()
+        await asyncio.gather(looking, waiting, return_exceptions=True)
+        assert not pending
+
+
+async def test_only_looking_does_not_spoil_later_waits(redis: ArqRedis, lanes: Lanes) -> None:
+    """`timeout=0` looks; whoever waits afterwards is told."""
+    producer = Producer(redis)
+    job = await producer.enqueue(change())
+    with pytest.raises(ResultTimeout):
+        await job.result(timeout=0)
+    waiting = asyncio.create_task(job.result())
+
+    try:
+        async with asyncio.timeout(SOON_S):
+            await listening(producer, job.job_id)
+            await lanes.done(await lanes.claim_one())
+            assert (await waiting).applied
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await producer._listener.close()
+
+
+async def test_a_waiter_is_told_at_once(producer: Producer, lanes: Lanes) -> None:
+    """By the announcement, not by looking again."""
+    job = await producer.enqueue(change())
+    waiting = asyncio.create_task(job.result())
+    await listening(producer, job.job_id)
+
+    await lanes.done(await lanes.claim_one())
+
+    async with asyncio.timeout(SOON_S):
+        assert (await waiting).applied
+
+
+async def test_many_waiters_for_one_change_are_all_told(producer: Producer, lanes: Lanes) -> None:
+    """They share a subscription; one that gives up takes it from nobody."""
+    job = await producer.enqueue(change())
+    impatient = asyncio.create_task(job.result())
+    waiting = [asyncio.create_task(job.result()) for _ in range(5)]
+    await listening(producer, job.job_id)
+    impatient.cancel()
+    await asyncio.gather(impatient, return_exceptions=True)
+
+    await lanes.done(await lanes.claim_one())
+
+    async with asyncio.timeout(SOON_S):
+        assert all(result.applied for result in await asyncio.gather(*waiting))
+
+
+async def test_waiting_again_after_giving_up_works(subscribed: Producer, redis: ArqRedis) -> None:
+    """The channel was left in between."""
+    lanes, producer = Lanes(redis), subscribed
+    job = await producer.enqueue(change())
+    async with asyncio.timeout(SOON_S):
+        for _ in range(2):
+            with pytest.raises(ResultTimeout):
+                await job.result(timeout=0.2)
+    waiting = asyncio.create_task(job.result())
+    await listening(producer, job.job_id)
+
+    for claim in await lanes.claim():
+        await lanes.done(claim)
+
+    async with asyncio.timeout(SOON_S):
+        assert (await waiting).applied
+
+
+async def test_nobody_is_subscribed_once_nobody_waits(producer: Producer, lanes: Lanes) -> None:
+    """Neither here nor on the server."""
+    job = await producer.enqueue(change())
+    waiting = asyncio.create_task(job.result())
+    await listening(producer, job.job_id)
+    await lanes.done(await lanes.claim_one())
+    await waiting
+
+    assert producer._listener._channels == {}
+    async with asyncio.timeout(SOON_S):
+        while await lanes.redis.pubsub_channels():  # noqa: ASYNC110 - only the server knows
+            await asyncio.sleep(0)
+
+
+async def test_many_who_begin_to_wait_at_once_are_all_told(valkey_dsn: str, valkey: ArqRedis) -> None:
+    """As in `asyncio.gather(*(job.result() for job in report.jobs))`."""
+    lanes = Lanes(valkey)
+    async with Producer.connect(valkey_dsn) as producer:
+        jobs = (await producer.enqueue_many(change(str(number)) for number in range(50))).jobs
+        waiting = [asyncio.create_task(job.result()) for job in jobs]
+        await asyncio.gather(*(lanes.done(claim) for claim in await lanes.claim()))
+
+        told, pending = await asyncio.wait(waiting, timeout=SOON_S)
+
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert len(told) == 50
+
+
+async def test_two_hundred_waiters_for_two_hundred_changes_are_told(subscribed: Producer, redis: ArqRedis) -> None:
+    """Over the one connection that is there."""
+    lanes = Lanes(redis)
+    jobs = (await subscribed.enqueue_many(change(str(number)) for number in range(200))).jobs
+    waiting = [asyncio.create_task(job.result()) for job in jobs]
+    async with asyncio.timeout(SOON_S * 4):
+        await asyncio.gather(*(listening(subscribed, job.job_id) for job in jobs))
+        while await lanes.redis.exists(keyspace.SCHEDULE):
+            await asyncio.gather(*(lanes.done(claim) for claim in await lanes.claim()))
+
+        results = await asyncio.gather(*waiting)
+
+    assert [result.job_id for result in results] == [job.job_id for job in jobs]
+
+
+async def test_a_waiter_whose_connection_was_cut_is_told_all_the_same(valkey_dsn: str, valkey: ArqRedis) -> None:
+    """The subscription is renewed, and everybody looks for what they may have missed."""
+    lanes = Lanes(valkey)
+    async with Producer.connect(valkey_dsn) as producer:
+        job = await producer.enqueue(change())
+        waiting = asyncio.create_task(job.result())
+        await listening(producer, job.job_id)
+
+        await valkey.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
+        await lanes.done(await lanes.claim_one())
+
+        async with asyncio.timeout(SOON_S):
+            assert (await waiting).applied
+
+
+async def test_a_subscription_that_failed_once_does_not_end_all_waiting(
+    valkey_dsn: str, valkey: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as when the server is at its limit of connections for a moment."""
+    lanes = Lanes(valkey)
+    connect = PubSub.connect
+    refused = [RedisConnectionError("max number of clients reached")]
+
+    async def once_refused(self: PubSub) -> None:
+        if refused:
+            raise refused.pop()
+        await connect(self)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(PubSub, "connect", once_refused)
+    producer = Producer.connect(valkey_dsn)
+    first, second = (await producer.enqueue_many(numbered(2))).jobs
+    with pytest.raises(ResultTimeout):
+        await first.result(timeout=0.1)
+    waiting = asyncio.create_task(second.result())
+
+    try:
+        async with asyncio.timeout(SOON_S):
+            await listening(producer, second.job_id)
+            await lanes.done(await lanes.claim_one())
+            await lanes.done(await lanes.claim_one())
+            assert (await waiting).applied
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await producer.close()
+
+
+async def test_a_quiet_subscription_is_not_dropped(valkey_dsn: str, valkey: ArqRedis) -> None:
+    """Waiting is quiet by its nature; what is announced while a connection is renewed would be missed."""
+
+    async def subscribers() -> list[str]:
+        return [client["id"] for client in await valkey.client_list(_type="pubsub")]
+
+    producer = Producer(open_redis(valkey_dsn, ArqRedis, timeout_s=0.2))
+    first, second = (await producer.enqueue_many(numbered(2))).jobs
+    waiting = asyncio.create_task(first.result())
+    await listening(producer, first.job_id)
+    before = await subscribers()
+
+    with pytest.raises(ResultTimeout):
+        await second.result(timeout=0.7)
+
+    assert await subscribers() == before
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await producer.close()
+
+
+async def test_a_message_without_a_channel_does_not_end_the_subscription(
+    valkey_dsn: str, valkey: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """redis-py takes any reply that is one string for a pong."""
+    get_message = PubSub.get_message
+    stray = [{"type": "pong", "pattern": None, "channel": None, "data": b"OK"}]
+
+    async def stray_first(self: PubSub, **options: Any) -> object:
+        return stray.pop() if stray else await get_message(self, **options)
+
+    monkeypatch.setattr(PubSub, "get_message", stray_first)
+    lanes = Lanes(valkey)
+    producer = Producer.connect(valkey_dsn)
+    job = await producer.enqueue(change())
+    waiting = asyncio.create_task(job.result())
+    try:
+        async with asyncio.timeout(SOON_S):
+            await listening(producer, job.job_id)
+            await lanes.done(await lanes.claim_one())
+            assert (await waiting).applied
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        if (reader := producer._listener._reader) is not None and reader.done():
+            reader.exception()
+            producer._listener._reader = None
+        await producer.close()

@@ -1,0 +1,313 @@
+"""Sealed records in Redis: what workers read, what the operator writes, and that no secret is there in clear."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from arq.connections import ArqRedis
+from redis.asyncio import ConnectionPool
+from redis.exceptions import NoPermissionError
+
+from ops.redis_server import free_port
+from producers.contract.keyspace import CREDENTIALS
+from producers.transport.dsn import open_redis
+from tests.support.manual_clock import ManualClock
+from tests.support.redis_dump import dump
+from worker.credentials.admin import Keeper
+from worker.credentials.key_ring import KeyRing, new_entry, parse_ring
+from worker.credentials.model import Credentials
+from worker.credentials.redis_store import RedisCredentials
+from worker.credentials.sealed_records import PAGE, SealedRecords
+from worker.credentials.sealing import seal
+from worker.errors import CredentialsUnavailable, UnknownUser
+from worker.secret import Secret
+
+OLD, NEW = new_entry("2026a"), new_entry("2026b")
+
+
+def ring(*entries: str) -> KeyRing:
+    """A ring of these entries."""
+    return parse_ring(",".join(entries), "the ring")
+
+
+def keys(user_id: str, mark: str = "") -> Credentials:
+    """A user's credentials."""
+    return Credentials(
+        user_id=user_id,
+        api_key=Secret(f"key-{user_id}{mark}"),
+        secret_key=Secret(f"secret-{user_id}{mark}"),
+        passphrase=Secret(f"pass-{user_id}{mark}"),
+    )
+
+
+@pytest.fixture
+def records(redis: ArqRedis) -> SealedRecords:
+    """An empty store."""
+    return SealedRecords(redis)
+
+
+@pytest.fixture
+def keeper(records: SealedRecords) -> Keeper:
+    """An operator with the old key only."""
+    return Keeper(records, ring(OLD), ManualClock())
+
+
+@pytest.fixture
+def after(records: SealedRecords) -> Keeper:
+    """An operator with the new key before the old."""
+    return Keeper(records, ring(NEW, OLD))
+
+
+@pytest.fixture
+def store(records: SealedRecords) -> RedisCredentials:
+    """What a worker has."""
+    return RedisCredentials(records, ring(NEW, OLD))
+
+
+async def test_a_worker_has_what_the_operator_set(keeper: Keeper, store: RedisCredentials) -> None:
+    """The latest, and of each user their own."""
+    assert await keeper.put([keys("1001"), keys("1002")]) == 2
+    assert await keeper.put([keys("1001", "x"), keys("a:b%c")]) == 1
+
+    assert await store.get("1001") == keys("1001", "x")
+    assert await store.get("1002") == keys("1002")
+    assert await store.get("a:b%c") == keys("a:b%c")
+    assert await store.count() == 3
+
+
+async def test_a_user_without_credentials_is_unknown(keeper: Keeper, store: RedisCredentials) -> None:
+    """If others have some."""
+    await keeper.put([keys("1001")])
+
+    with pytest.raises(UnknownUser, match=r"'1002' in Redis; add them with: copytrade credentials set"):
+        await store.get("1002")
+
+
+async def test_when_nobody_has_credentials_that_is_nobody_s_fault(store: RedisCredentials) -> None:
+    """A Redis that lost them, or another one: changes wait, for each of them would fail."""
+    with pytest.raises(CredentialsUnavailable, match="there are no credentials at all"):
+        await store.get("1001")
+
+
+async def test_records_that_were_exchanged_or_altered_are_unavailable_and_told_of_once(
+    keeper: Keeper, store: RedisCredentials, redis: ArqRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line a record, however often its user's changes are tried, and another when it is spoilt in another way."""
+    await keeper.put([keys("1001"), keys("1002")])
+    stolen = await redis.hget(CREDENTIALS, "1002")  # type: ignore[misc]
+
+    for record in (stolen, stolen, b"garbage", b"garbage"):
+        await redis.hset(CREDENTIALS, mapping={"1001": record})  # type: ignore[misc]
+        with pytest.raises(CredentialsUnavailable, match="the sealed credentials of user '1001' cannot be read"):
+            await store.get("1001")
+    assert await store.get("1002") == keys("1002")
+
+    assert [(record.levelno, "1001" in record.message) for record in caplog.records] == [(logging.ERROR, True)] * 2
+
+
+async def test_a_record_under_a_key_that_this_worker_does_not_have_waits_for_the_key(
+    records: SealedRecords, after: Keeper
+) -> None:
+    """Rotation in the wrong order delays changes, and fails none."""
+    await after.put([keys("1001")])
+    behind = RedisCredentials(records, ring(OLD))
+
+    with pytest.raises(CredentialsUnavailable, match="sealed with key '2026b', which is not in the key ring"):
+        await behind.get("1001")
+
+
+@pytest.mark.parametrize("ask", [lambda store: store.get("1001"), lambda store: store.count()], ids=["get", "count"])
+async def test_without_redis_credentials_are_unavailable(ask: Callable[[RedisCredentials], object]) -> None:
+    """Not unknown."""
+    redis = open_redis(f"redis://127.0.0.1:{free_port()}", ArqRedis, timeout_s=1)
+    store = RedisCredentials(SealedRecords(redis), ring(OLD))
+
+    with pytest.raises(CredentialsUnavailable, match="cannot be read"):
+        await ask(store)  # type: ignore[misc]
+
+    await redis.aclose()
+
+
+async def test_a_key_of_a_wrong_type_makes_credentials_unavailable(store: RedisCredentials, redis: ArqRedis) -> None:
+    """As whatever else is wrong with Redis."""
+    await redis.set(CREDENTIALS, "x")
+
+    with pytest.raises(CredentialsUnavailable, match="WRONGTYPE"):
+        await store.get("1001")
+
+
+async def test_a_user_that_was_removed_is_unknown(
+    keeper: Keeper, records: SealedRecords, store: RedisCredentials
+) -> None:
+    """The others stay."""
+    await keeper.put([keys("1001"), keys("1002")])
+
+    assert (await records.remove("1001"), await records.remove("1001")) == (True, False)
+
+    with pytest.raises(UnknownUser):
+        await store.get("1001")
+    assert await store.get("1002") == keys("1002")
+
+
+async def test_rotation_seals_every_record_anew_and_keeps_what_is_in_it(
+    keeper: Keeper, after: Keeper, records: SealedRecords
+) -> None:
+    """After it the old key can go; repeated, it finds nothing to do."""
+    users = [keys(str(number)) for number in range(2 * PAGE + 7)]
+    await keeper.put(users)
+    before = {entry.user_id: entry async for entry in keeper.entries()}
+
+    assert (await after.inventory()).left == len(users)
+    first, second = await after.rotate(), await after.rotate()
+
+    assert (first.rotated, first.already, first.unreadable) == (len(users), 0, [])
+    assert (second.rotated, second.already, second.unreadable) == (0, len(users), [])
+    inventory = await after.inventory()
+    assert (inventory.left, dict(inventory.by_key)) == (0, {"2026b": len(users)})
+    without_old = Keeper(records, ring(NEW))
+    now = {entry.user_id: entry async for entry in without_old.entries()}
+    assert {(entry.set_at_ms, entry.fingerprint, entry.problem) for entry in now.values()} == {
+        (entry.set_at_ms, entry.fingerprint, "") for entry in before.values()
+    }
+
+
+async def test_rotation_leaves_what_it_cannot_open_and_tells_of_it(
+    keeper: Keeper, after: Keeper, redis: ArqRedis
+) -> None:
+    """The rest is sealed anew."""
+    await keeper.put([keys("1001"), keys("1002"), keys("1003")])
+    moved = await redis.hget(CREDENTIALS, "1001")  # type: ignore[misc]
+    await redis.hset(CREDENTIALS, mapping={"1002": moved, "1003": b"garbage", b"\xff": moved})  # type: ignore[misc]
+
+    done = await after.rotate()
+
+    assert done.rotated == 1
+    assert {entry.user_id: entry.key_id for entry in done.unreadable} == {
+        "1002": "2026a",
+        "1003": None,
+        "\\xff": "2026a",
+    }
+    assert await redis.hget(CREDENTIALS, "1002") == moved  # type: ignore[misc]
+    inventory = await after.inventory()
+    assert (inventory.left, dict(inventory.by_key)) == (3, {"2026a": 2, "2026b": 1})
+    assert [entry.user_id for entry in inventory.unreadable] == ["1003"]
+
+
+class Meddling(SealedRecords):
+    """Records that somebody else changes between a rotation's reading and its writing."""
+
+    meddle: Callable[[], object]
+
+    async def replace(self, user_id: str, read: bytes, record: bytes) -> bool:
+        """Meddles once, then replaces."""
+        await self.meddle()  # type: ignore[misc]
+        return await super().replace(user_id, read, record)
+
+
+async def test_rotation_never_undoes_what_is_set_meanwhile(
+    keeper: Keeper, store: RedisCredentials, redis: ArqRedis
+) -> None:
+    """Also if it was set under the old key: then that is sealed anew."""
+    await keeper.put([keys("1001")])
+    records = Meddling(redis)
+    marks = iter("xyz")
+
+    async def meddle() -> None:
+        if (mark := next(marks, None)) is not None:
+            await keeper.put([keys("1001", mark)])
+
+    records.meddle = meddle
+    done = await Keeper(records, ring(NEW, OLD)).rotate()
+
+    assert (done.rotated, await store.get("1001")) == (1, keys("1001", "z"))
+    assert [entry.key_id async for entry in keeper.entries()] == ["2026b"]
+
+
+async def test_rotation_does_not_bring_back_who_is_removed_meanwhile(keeper: Keeper, redis: ArqRedis) -> None:
+    """It compares before it writes."""
+    await keeper.put([keys("1001")])
+    records = Meddling(redis)
+    records.meddle = lambda: SealedRecords(redis).remove("1001")
+
+    done = await Keeper(records, ring(NEW, OLD)).rotate()
+
+    assert (done.rotated, await records.count()) == (0, 0)
+
+
+async def test_two_rotations_at_once_do_the_work_once(keeper: Keeper, after: Keeper, redis: ArqRedis) -> None:
+    """Each record is counted by the one that replaced it."""
+    await keeper.put([keys(str(number)) for number in range(100)])
+    other = Keeper(SealedRecords(redis), ring(NEW, OLD))
+
+    done = await asyncio.gather(after.rotate(), other.rotate())
+
+    assert sum(each.rotated for each in done) == 100
+    assert sum(each.already for each in done) == 100
+
+
+@asynccontextmanager
+async def user_who_may(redis: ArqRedis, *rules: str) -> AsyncIterator[SealedRecords]:
+    """The records as a Redis user with these rules sees them."""
+    await redis.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">hush", *rules)  # type: ignore[no-untyped-call]
+    pool = redis.connection_pool
+    options = pool.connection_kwargs | {"username": "narrow", "password": "hush"}
+    client = ArqRedis(connection_pool=ConnectionPool(connection_class=pool.connection_class, **options))
+    try:
+        yield SealedRecords(client)
+    finally:
+        await client.aclose(close_connection_pool=True)
+        await redis.execute_command("ACL", "DELUSER", "narrow")  # type: ignore[no-untyped-call]
+
+
+async def test_a_worker_needs_only_to_read_the_records(valkey: ArqRedis) -> None:
+    """As worker/credentials/README.md says: it may set none."""
+    await Keeper(SealedRecords(valkey), ring(OLD)).put([keys("1001")])
+
+    async with user_who_may(valkey, f"%R~{CREDENTIALS}", "+hget", "+hlen") as records:
+        store = RedisCredentials(records, ring(OLD))
+        assert await store.get("1001") == keys("1001")
+        with pytest.raises(UnknownUser):
+            await store.get("1002")
+        with pytest.raises(NoPermissionError):
+            await records.remove("1001")
+
+
+async def test_an_operator_needs_seven_commands_on_the_records(valkey: ArqRedis) -> None:
+    """And no other key."""
+    commands = ("+hget", "+hlen", "+hset", "+hdel", "+hscan", "+evalsha", "+eval")
+    await valkey.script_flush()
+
+    async with user_who_may(valkey, f"~{CREDENTIALS}", *commands) as records:
+        before, after = Keeper(records, ring(OLD)), Keeper(records, ring(NEW, OLD))
+        await before.put([keys("1001"), keys("1002")])
+        assert (await after.rotate()).rotated == 2
+        assert (await after.inventory()).left == 0
+        assert await records.remove("1001")
+
+
+async def test_no_secret_is_in_redis_or_in_a_log_or_in_a_repr(
+    keeper: Keeper, after: Keeper, store: RedisCredentials, redis: ArqRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After setting, reading, rotating, and with a record that does not open; in no key, field or value."""
+    caplog.set_level(logging.DEBUG)
+    users = [keys("1001"), keys("1002"), keys("1003")]
+    await keeper.put(users)
+    found = [await store.get(user.user_id) for user in users]
+    done = await after.rotate()
+    await redis.hset(CREDENTIALS, mapping={"1003": seal(users[0], ring(NEW), set_at_ms=1)})  # type: ignore[misc]
+    with pytest.raises(CredentialsUnavailable) as caught:
+        await store.get("1003")
+    entries = [entry async for entry in after.entries()]
+
+    stored = await dump(redis)
+    shown = [found, done, entries, store, vars(store), keeper, vars(keeper), caught.value, await after.inventory()]
+    told = "\n".join([stored, caplog.text, *map(repr, shown)])
+
+    assert "1001" in stored, "the dump must see what is there"
+    secrets = [secret.reveal() for user in users for secret in (user.api_key, user.secret_key, user.passphrase)]
+    for secret in [*secrets, *(entry.partition(":")[2] for entry in (OLD, NEW))]:
+        assert secret not in told

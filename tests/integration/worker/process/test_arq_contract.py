@@ -1,0 +1,150 @@
+"""What LaneWorker relies on in arq: a change there must be noticed here."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from pathlib import Path
+from signal import SIGTERM
+from typing import Any
+
+import arq.version
+import pytest
+from arq.connections import ArqRedis
+from arq.constants import default_queue_name, job_key_prefix, result_key_prefix
+from arq.utils import poll
+from arq.worker import Worker
+
+from producers.contract import keyspace
+from tests.support.changes import change
+from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
+from worker.process.lane_worker import LaneWorker
+
+pytestmark = ARQ_CLOSES_OLD_STYLE
+
+SIGNATURES = {
+    "main": "(self) -> None",
+    "_poll_iteration": "(self) -> None",
+    "start_jobs": "(self, job_ids: list[bytes]) -> None",
+    "run_job": "(self, job_id: str, score: int) -> None",
+    "finish_failed_job": "(self, job_id: str, result_data: Optional[bytes]) -> None",
+    "handle_sig_wait_for_completion": "(self, signum: signal.Signals) -> None",
+    "close": "(self) -> None",
+    "async_run": "(self) -> None",
+    "heart_beat": "(self) -> None",
+}
+"""Methods that are overridden or called, as arq 0.28 has them."""
+
+COROUTINES = set(SIGNATURES) - {"handle_sig_wait_for_completion"}
+
+
+def test_arq_is_of_the_line_that_was_read() -> None:
+    """Newer lines need the overridden methods read again."""
+    assert arq.version.VERSION.startswith("0.28")
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_a_method_that_is_relied_on_has_its_signature(name: str) -> None:
+    """As text, so that a new parameter shows."""
+    method = getattr(Worker, name)
+
+    assert str(inspect.signature(method)).replace("typing.", "") == SIGNATURES[name]
+    assert inspect.iscoroutinefunction(method) == (name in COROUTINES)
+
+
+def test_every_override_has_the_signature_of_what_it_replaces() -> None:
+    """And there is no override that the list above does not know."""
+    overridden = {
+        name
+        for name, member in vars(LaneWorker).items()
+        if inspect.isfunction(member) and name != "__init__" and hasattr(Worker, name)
+    }
+
+    assert overridden <= set(SIGNATURES)
+    for name in overridden:
+        ours, theirs = inspect.signature(getattr(LaneWorker, name)), inspect.signature(getattr(Worker, name))
+        assert list(ours.parameters) == list(theirs.parameters)
+
+
+def test_the_keys_of_jobs_and_results_are_arqs() -> None:
+    """So that arq's own `Job` finds them."""
+    assert (job_key_prefix, result_key_prefix) == (keyspace.JOB, keyspace.RESULT)
+    assert default_queue_name == keyspace.CONTROL_QUEUE
+
+
+def test_poll_yields_before_it_sleeps() -> None:
+    """The first look is at once."""
+
+    async def first() -> float:
+        async for elapsed in poll(3600):
+            return elapsed
+        raise AssertionError
+
+    assert asyncio.run(first()) < 60
+
+
+async def test_the_poll_removes_ended_tasks_and_raises_what_they_raised(valkey: ArqRedis, tmp_path: Path) -> None:
+    """Attempts remove themselves, and so must never raise."""
+    async with rig_on(valkey, tmp_path) as rig:
+        worker = rig.worker()
+
+        async def broken() -> None:
+            raise LookupError
+
+        worker.tasks["x"] = asyncio.create_task(broken())
+        await asyncio.wait(worker.tasks.values())
+
+        with pytest.raises(LookupError):
+            await Worker._poll_iteration(worker)
+
+        assert worker.tasks == {}
+        await worker.close()
+
+
+async def test_the_context_reaches_control_jobs_with_what_startup_put_there(valkey: ArqRedis, tmp_path: Path) -> None:
+    """`ctx["producer"]` and arq's own `job_id`."""
+    seen: dict[str, Any] = {}
+
+    async def look(ctx: dict[str, Any]) -> None:
+        seen.update(ctx)
+
+    async with rig_on(valkey, tmp_path) as rig:
+        worker = rig.worker(functions=[look])
+        await worker.pool.enqueue_job(look.__qualname__, _job_id="c1")
+        await worker.async_run()
+        await worker.close()
+
+    assert seen["job_id"] == "c1"
+    assert {"producer", "redis", "job_try"} <= set(seen)
+
+
+async def test_a_signal_stops_picking_and_waits_for_the_tasks_there_are(valkey: ArqRedis, tmp_path: Path) -> None:
+    """arq's handler waits for `tasks`, in which attempts are kept, and then ends `main`."""
+    async with rig_on(valkey, tmp_path) as rig:
+        worker = rig.worker(burst=False)
+        running = asyncio.create_task(worker.async_run())
+        assert (await (await rig.producer.enqueue(change())).result(timeout=20)).applied
+        release = asyncio.Event()
+
+        async def under_way() -> None:
+            await release.wait()
+            del worker.tasks["x"]
+
+        worker.tasks["x"] = asyncio.create_task(under_way())
+        worker.handle_sig_wait_for_completion(SIGTERM)
+        assert not worker.allow_pick_jobs
+        assert not running.done()
+        release.set()
+
+        async with asyncio.timeout(20):
+            await asyncio.gather(running, return_exceptions=True)
+        assert running.cancelled()
+        await worker.close()
+
+
+async def test_the_health_key_is_written(valkey: ArqRedis, tmp_path: Path) -> None:
+    """By arq's heart-beat, under its own name, while the worker runs."""
+    async with rig_on(valkey, tmp_path) as rig, rig.working():
+        await (await rig.producer.enqueue(change())).result(timeout=20)
+
+        assert b"j_ongoing=" in (await valkey.get(keyspace.CONTROL_QUEUE + ":health-check") or b"")

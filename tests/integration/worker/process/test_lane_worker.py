@@ -1,0 +1,198 @@
+"""A whole worker in this process: changes in, requests at the exchange, results out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from arq.connections import ArqRedis
+
+from ops.exchange import Fault
+from producers import Outcome
+from tests.support.changes import change, numbered
+from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
+from worker.attempt import retry
+
+pytestmark = ARQ_CLOSES_OLD_STYLE
+
+
+async def test_changes_are_applied_in_order_and_each_gets_its_result(redis: ArqRedis, tmp_path: Path) -> None:
+    """Two users, three lanes, on fakeredis and on a real server."""
+    async with rig_on(redis, tmp_path) as rig:
+        changes = [*numbered(5, "1001"), *numbered(5, "1002"), *numbered(2, "1002", "t2")]
+
+        results = await rig.outcome(changes)
+
+        assert [result.outcome for result in results] == [Outcome.APPLIED] * 12
+        assert rig.values_seen("1001") == ["1", "2", "3", "4", "5"]
+        held = rig.double.exchange.settings_of("1002")
+        assert (held["t1"][0]["traceValue"], held["t2"][0]["traceValue"]) == ("5", "2")
+        assert rig.double.ledger.report().throttled == 0
+
+
+async def test_a_result_tells_what_was_sent_when_and_answered(valkey: ArqRedis, tmp_path: Path) -> None:
+    """One attempt, its times on one clock, the exchange's code."""
+    async with rig_on(valkey, tmp_path) as rig:
+        (result,) = await rig.outcome([change()])
+
+    (attempt,) = result.attempts
+    assert (result.code, result.tries, attempt.verdict, attempt.status) == ("00000", 1, "success", 200)
+    assert result.started_at_ms == attempt.at_ms
+    assert result.enqueued_at_ms <= attempt.at_ms <= result.finished_at_ms
+
+
+async def test_a_change_that_fails_for_a_while_stays_the_head_of_its_lane(valkey: ArqRedis, tmp_path: Path) -> None:
+    """It is sent again until it succeeds; nothing overtakes it."""
+    async with rig_on(valkey, tmp_path, faults=[Fault("http_500", first=2, user="1001")]) as rig:
+        results = await rig.outcome(numbered(3))
+
+        assert [(result.outcome, result.tries) for result in results] == [
+            ("applied", 3),
+            ("applied", 1),
+            ("applied", 1),
+        ]
+        assert [attempt.verdict for attempt in results[0].attempts] == ["transient", "transient", "success"]
+        assert rig.values_seen() == ["1", "1", "1", "2", "3"]
+
+
+async def test_a_429_is_a_hold_and_no_try(valkey: ArqRedis, tmp_path: Path) -> None:
+    """The user waits for a second or more; others do not."""
+    async with rig_on(valkey, tmp_path, faults=[Fault("http_429", first=1, user="1001")]) as rig:
+        mine, _, other = await rig.outcome([change("1001"), change("1001", "t2"), change("1002")])
+
+        assert (mine.outcome, mine.tries) == (Outcome.APPLIED, 1)
+        assert [attempt.verdict for attempt in mine.attempts] == ["throttled", "success"]
+        assert mine.attempts[1].at_ms - mine.attempts[0].at_ms >= 1000
+        assert len(other.attempts) == 1
+        sent_ns = [arrival.at_ns for arrival in rig.double.ledger.arrivals if arrival.user == "1001"]
+        throttled_ns = next(arrival.at_ns for arrival in rig.double.ledger.arrivals if arrival.fault == "http_429")
+        assert [at_ns for at_ns in sent_ns if throttled_ns + 50_000_000 < at_ns < throttled_ns + 1_000_000_000] == []
+
+
+async def test_a_clock_that_is_wrong_is_set_right_by_one_request_more(valkey: ArqRedis, tmp_path: Path) -> None:
+    """The exchange's time changes after the worker learnt it; the timestamp is made anew."""
+    async with rig_on(valkey, tmp_path) as rig:
+        async with rig.working() as _:
+            assert (await (await rig.producer.enqueue(change(value="1"))).result()).applied
+            rig.double.clock.skew_ms = 120_000
+            skewed = await (await rig.producer.enqueue(change(value="2"))).result()
+            following = await (await rig.producer.enqueue(change(value="3"))).result()
+
+        assert [attempt.verdict for attempt in skewed.attempts] == ["clock_skew", "success"]
+        assert [attempt.verdict for attempt in following.attempts] == ["success"]
+
+
+async def test_a_clock_far_off_at_the_start_costs_no_request(valkey: ArqRedis, tmp_path: Path) -> None:
+    """The worker asks for the exchange's time before it sends."""
+    async with rig_on(valkey, tmp_path) as rig:
+        rig.double.clock.skew_ms = -300_000
+
+        (result,) = await rig.outcome([change()])
+
+        assert [attempt.verdict for attempt in result.attempts] == ["success"]
+
+
+async def test_a_user_without_credentials_ends_unauthorized_and_nothing_is_sent(
+    valkey: ArqRedis, tmp_path: Path
+) -> None:
+    """The message names the user and the remedy."""
+    async with rig_on(valkey, tmp_path, unknown=["1002"]) as rig:
+        unknown, known = await rig.outcome([change("1002"), change("1001")])
+
+        assert (unknown.outcome, unknown.attempts, unknown.started_at_ms) == (Outcome.UNAUTHORIZED, [], None)
+        assert "no credentials for user '1002'" in unknown.message
+        assert known.applied
+        assert rig.values_seen("1002") == []
+
+
+@pytest.mark.parametrize("field", ["api_key", "secret_key", "passphrase"])
+async def test_credentials_that_the_exchange_refuses_end_unauthorized(
+    valkey: ArqRedis, tmp_path: Path, field: str
+) -> None:
+    """After one request; others are not concerned."""
+    async with rig_on(valkey, tmp_path, wrong={"1002": {field: "wrong"}}) as rig:
+        refused, other = await rig.outcome([change("1002"), change("1001")])
+
+    assert refused.outcome is Outcome.UNAUTHORIZED
+    assert refused.code in ("40006", "40009", "40012", "40037")
+    assert len(refused.attempts) == 1
+    assert other.applied
+
+
+async def test_fail_five_times_is_a_rejection(
+    valkey: ArqRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Code 00000 is not success when its data says "fail"."""
+    monkeypatch.setattr(retry, "BACKOFF", retry.AT_ONCE)
+    async with rig_on(valkey, tmp_path, faults=[Fault("fail", first=5, user="1001")]) as rig:
+        failed, following = await rig.outcome(numbered(2))
+
+    assert (failed.outcome, failed.tries) == (Outcome.REJECTED, 5)
+    assert {attempt.verdict for attempt in failed.attempts} == {"failed"}
+    assert following.applied
+
+
+async def test_content_that_the_exchange_refuses_ends_rejected_with_its_code(valkey: ArqRedis, tmp_path: Path) -> None:
+    """At the first request."""
+    async with rig_on(valkey, tmp_path, faults=[Fault("code:40034", first=1, user="1001")]) as rig:
+        (result,) = await rig.outcome([change()])
+
+    assert (result.outcome, result.code, result.tries) == (Outcome.REJECTED, "40034", 1)
+    assert result.message
+
+
+@pytest.mark.parametrize("fault", ["reset_after", "cut", "empty"])
+async def test_a_reply_that_cannot_be_read_leads_to_another_request(
+    valkey: ArqRedis, tmp_path: Path, fault: str
+) -> None:
+    """At least once towards the exchange: the same settings twice are harmless."""
+    async with rig_on(valkey, tmp_path, faults=[Fault(fault, first=1, user="1001")]) as rig:
+        (result,) = await rig.outcome([change()])
+
+        assert (result.outcome, result.tries) == (Outcome.APPLIED, 2)
+        assert rig.values_seen() == ["1", "1"]
+
+
+async def test_a_change_whose_deadline_passed_unsent_ends_expired(valkey: ArqRedis, tmp_path: Path) -> None:
+    """And is not sent."""
+    async with rig_on(valkey, tmp_path) as rig:
+        job = await rig.producer.enqueue(change(), ttl_s=0.001)
+        other = await rig.producer.enqueue(change("1002"))
+        await rig.drain()
+
+        assert (await job.result(timeout=0)).outcome is Outcome.EXPIRED
+        assert (await other.result(timeout=0)).applied
+        assert rig.values_seen() == []
+
+
+async def test_a_change_that_never_gets_a_verdict_ends_exhausted_at_its_deadline(
+    valkey: ArqRedis, tmp_path: Path
+) -> None:
+    """Tries do not bound it, its deadline does."""
+    async with rig_on(valkey, tmp_path, faults=[Fault("http_500", user="1001")]) as rig:
+        job = await rig.producer.enqueue(change(), ttl_s=1.5)
+        await rig.drain()
+        result = await job.result(timeout=0)
+
+    assert result.outcome is Outcome.EXHAUSTED
+    assert result.tries >= 2
+    assert result.finished_at_ms <= result.enqueued_at_ms + 1500 + 1000
+
+
+async def test_a_change_ends_exhausted_at_its_last_try(valkey: ArqRedis, tmp_path: Path) -> None:
+    """If the setting bounds them."""
+    async with rig_on(valkey, tmp_path, faults=[Fault("http_500", user="1001")]) as rig:
+        (result,) = await rig.outcome([change()], max_tries=2)
+
+    assert (result.outcome, result.tries) == (Outcome.EXHAUSTED, 2)
+
+
+async def test_a_user_gets_no_more_than_ten_in_a_second(valkey: ArqRedis, tmp_path: Path) -> None:
+    """As the exchange counts, over several lanes, retries included."""
+    async with rig_on(valkey, tmp_path, faults=[Fault("http_502", first=3, user="1001")]) as rig:
+        await rig.outcome([change("1001", f"t{number}") for number in range(25)])
+
+        report = rig.double.ledger.report()
+        assert report.users["1001"].peak_in_1s <= 10
+        assert report.throttled == 0
+        assert report.users["1001"].arrivals == 28

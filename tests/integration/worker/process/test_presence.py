@@ -1,0 +1,214 @@
+"""Workers announce themselves: for as long as they live, and without harm when they cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+from arq.connections import ArqRedis
+
+from ops.redis_server import free_port
+from producers.contract import keyspace
+from producers.monitor.watch import overview
+from producers.monitor.worker_info import LONGEST_LIFE_MS, WorkerPresence
+from producers.transport.dsn import open_redis
+from producers.transport.runner import perform
+from tests.support.changes import change, numbered
+from tests.support.manual_clock import ManualClock
+from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
+from worker.clock import SystemClock
+from worker.process.presence import Presence
+from worker.settings import WorkerSettings
+
+pytestmark = ARQ_CLOSES_OLD_STYLE
+
+
+class Work:
+    """A worker's counts, as a test wants them."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.jobs_complete = 0
+        self.jobs_retried = 0
+
+
+def one(redis: ArqRedis, clock: ManualClock | None = None, **changed: object) -> Presence:
+    """The announcement of a worker that has nothing to do."""
+    return Presence(redis, clock or SystemClock(), WorkerSettings(**changed), Work())  # type: ignore[arg-type]
+
+
+async def workers(redis: ArqRedis) -> list[WorkerPresence]:
+    """Those that are announced."""
+    return (await perform(redis, overview(), "asking for an overview")).workers
+
+
+async def test_a_worker_at_work_tells_who_it_is_and_what_it_did(redis: ArqRedis, tmp_path: Path) -> None:
+    """Its settings, and arq's own counts."""
+    async with rig_on(redis, tmp_path) as rig, rig.working(egress="north", max_jobs=7, user_rate_per_s=9) as worker:
+        report = await rig.producer.enqueue_many(numbered(3))
+        for job in report.jobs:
+            await job.result(timeout=20)
+        await worker._presence.beat()
+
+        (told,) = await workers(redis)
+
+    assert (told.egress, told.max_jobs, told.user_rate_per_s, told.egress_rate_per_s) == ("north", 7, 9.0, 100.0)
+    assert (told.ended, told.put_back, told.in_hand) == (3, 0, 0)
+    assert told.name.startswith(f"{told.host}-{told.pid}-")
+    assert told.started_at_ms <= told.beat_at_ms
+    assert told.interval_s == 10.0
+
+
+async def test_a_worker_announces_itself_without_being_asked(
+    valkey: ArqRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once when it begins to drain, and again after every interval."""
+    beaten: asyncio.Queue[WorkerPresence | None] = asyncio.Queue()
+    beat = Presence.beat
+
+    async def telling(self: Presence) -> None:
+        await beat(self)
+        beaten.put_nowait(self._last)
+
+    monkeypatch.setattr(Presence, "beat", telling)
+    async with rig_on(valkey, tmp_path) as rig, rig.working(health_interval_s=0.02):
+        first, second, third = [await beaten.get() for _ in range(3)]
+
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert first.started_at_ms <= first.beat_at_ms < second.beat_at_ms < third.beat_at_ms
+
+
+async def test_a_worker_that_stops_withdraws_its_announcement(redis: ArqRedis, tmp_path: Path) -> None:
+    """Nobody waits for an expiry to see it gone; the other stays."""
+    other = one(redis)
+    await other.beat()
+    async with rig_on(redis, tmp_path) as rig:
+        async with rig.working() as worker:
+            await (await rig.producer.enqueue(change())).result(timeout=20)
+            await worker._presence.beat()
+            assert len(await workers(redis)) == 2
+
+        (left,) = await workers(redis)
+
+    assert left == other._last
+    assert await redis.zcard(keyspace.WORKERS) == 1
+    assert len(await redis.keys(keyspace.WORKER + "*")) == 1
+
+
+async def test_a_worker_that_was_killed_vanishes_after_three_intervals(
+    fake_redis: ArqRedis, clock: ManualClock
+) -> None:
+    """And the next beat of another cleans what is left of it."""
+    killed, other = one(fake_redis, clock), one(fake_redis, clock)
+    await killed.beat()
+    clock.advance(20)
+    await other.beat()
+    assert len(await workers(fake_redis)) == 2
+    clock.advance(11)
+
+    assert await workers(fake_redis) == [other._last]
+    await other.beat()
+    assert await fake_redis.zcard(keyspace.WORKERS) == 1
+
+
+async def test_nothing_of_any_worker_stays_for_ever(redis: ArqRedis) -> None:
+    """With the last worker goes the index."""
+    await one(redis, health_interval_s=1_000_000).beat()
+
+    (announced,) = await redis.keys(keyspace.WORKER + "*")
+    assert 0 < await redis.pttl(announced) <= LONGEST_LIFE_MS
+    assert 0 < await redis.pttl(keyspace.WORKERS) <= LONGEST_LIFE_MS
+
+
+async def test_processes_of_one_machine_are_told_apart(redis: ArqRedis) -> None:
+    """Containers share host names and process IDs."""
+    for _ in range(3):
+        await one(redis).beat()
+
+    assert len({worker.name for worker in await workers(redis)}) == 3
+
+
+async def test_the_start_of_a_worker_stays_the_same_from_beat_to_beat(fake_redis: ArqRedis, clock: ManualClock) -> None:
+    """By Redis's clock."""
+    presence = one(fake_redis, clock)
+    started_ms = clock.now_ms
+    clock.advance(4)
+    await presence.beat()
+    clock.advance(10)
+    await presence.beat()
+
+    (told,) = await workers(fake_redis)
+
+    assert (told.started_at_ms, told.beat_at_ms) == (started_ms, started_ms + 14_000)
+
+
+async def test_a_beat_costs_a_few_commands(valkey: ArqRedis) -> None:
+    """Less than one a second, at the default interval."""
+    presence = one(valkey)
+    await presence.beat()
+    before = (await valkey.info("stats"))["total_commands_processed"]
+
+    await presence.beat()
+
+    assert (await valkey.info("stats"))["total_commands_processed"] - before - 1 <= 8
+
+
+async def test_a_redis_that_is_away_is_told_once_and_the_worker_goes_on(
+    redis: ArqRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When it is back, so is the announcement."""
+    away = open_redis(f"redis://127.0.0.1:{free_port()}/0", ArqRedis, timeout_s=1)
+    presence = one(away)
+
+    with caplog.at_level(logging.WARNING, "worker.process.presence"):
+        for _ in range(3):
+            await presence.beat()
+        await presence.leave()
+    assert len(caplog.records) == 1
+    assert "announcing this worker: Redis did not answer" in caplog.text
+    await away.aclose()
+
+    presence._redis = redis
+    await presence.beat()
+    assert len(await workers(redis)) == 1
+
+
+async def test_a_worker_drains_although_it_cannot_announce_itself(
+    redis: ArqRedis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Something else has written to the key."""
+    await redis.set(keyspace.WORKERS, "taken")
+    with caplog.at_level(logging.WARNING, "worker.process.presence"):
+        async with rig_on(redis, tmp_path) as rig, rig.working() as worker:
+            assert (await (await rig.producer.enqueue(change())).result(timeout=20)).applied
+            await worker._presence.beat()
+            await worker._presence.beat()
+
+    assert [record.name for record in caplog.records].count("worker.process.presence") == 1
+
+
+async def test_beats_go_on_after_a_stumble(redis: ArqRedis, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever it was, the worker lives."""
+    presence = one(redis)
+    presence._worker = None  # type: ignore[assignment]
+    await presence.beat()
+    assert "stumbled" in caplog.text
+    presence._worker = Work()
+
+    await presence.beat()
+
+    assert len(await workers(redis)) == 1
+
+
+@pytest.mark.parametrize("stored", [b"", b"\x80", b"\xff\xff", b"\x81\xa4name\xc4\x01\xff", b'{"name": 1}'])
+async def test_an_announcement_that_cannot_be_read_is_passed_over(redis: ArqRedis, stored: bytes) -> None:
+    """It may be of another version."""
+    await one(redis).beat()
+    await redis.set(keyspace.WORKER + "default:odd", stored)
+    await redis.zadd(keyspace.WORKERS, {"default:odd": 1e15})
+
+    assert len(await workers(redis)) == 1

@@ -1,0 +1,258 @@
+"""The egress's breaker: an outage spends nothing, and one request at a time asks whether it is over."""
+
+from __future__ import annotations
+
+import pytest
+from arq.connections import ArqRedis
+
+from producers import Outcome, Producer
+from producers.contract import keyspace
+from tests.support.changes import change
+from tests.support.lanes import PACING, Lanes
+from tests.support.manual_clock import ManualClock
+from worker.queue.claims import Breaker, Claim, Settled, Trust
+from worker.settings import WorkerSettings
+
+USERS = 40
+OUTAGE_S = 600.0
+LONGEST_PAUSE_S = 30.0
+FRESH_PAUSE_S = 2.0
+
+
+@pytest.fixture
+async def lanes(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
+    """Forty users with a change each."""
+    lanes = Lanes(fake_redis, clock=clock, pacing=PACING)
+    await lanes.submit(*((f"j{n}", change(str(n))) for n in range(USERS)), now_ms=clock.now_ms)
+    return lanes
+
+
+async def opened(lanes: Lanes, verdict: str = "transient", **changed: str) -> list[Settled]:
+    """All that is due has this verdict, until the breaker opens."""
+    settled: list[Settled] = []
+    while all(one.breaker is not Breaker.OPENED for one in settled):
+        claims = await lanes.claims()
+        for claim in claims.claims:
+            settled.append(await lanes.attempt(claim, verdict, **changed))
+            assert len(settled) < 100, "it does not open"
+        _move(lanes, claims.next_due_s or 0.01)
+    return settled
+
+
+def _move(lanes: Lanes, seconds: float) -> None:
+    assert isinstance(lanes.clock, ManualClock)
+    lanes.clock.advance(seconds)
+
+
+async def next_claims(lanes: Lanes, within_s: float = 100.0) -> tuple[list[Claim], float]:
+    """What is claimed next, with time moved on as the script says, and how long that took."""
+    began_s = lanes.clock.monotonic()
+    while lanes.clock.monotonic() - began_s <= within_s:
+        claims = await lanes.claims()
+        if claims.claims:
+            return claims.claims, lanes.clock.monotonic() - began_s
+        assert claims.next_due_s is not None
+        _move(lanes, claims.next_due_s + 0.001)
+    raise AssertionError("nothing is claimed any more")
+
+
+async def test_three_users_that_fail_eight_times_in_a_row_open_it(lanes: Lanes) -> None:
+    """Then nothing is claimed, though lanes are due."""
+    settled = await opened(lanes)
+
+    assert sum(one.breaker is Breaker.OPENED for one in settled) == 1
+    assert await lanes.claim() == []
+    assert not await lanes.uncovered()
+
+
+async def test_two_users_that_fail_do_not_open_it(timed: Lanes, clock: ManualClock) -> None:
+    """Their lanes back off each for itself; a third user is sent for at once."""
+    await timed.submit(("a", change("1")), ("b", change("2")), now_ms=clock.now_ms)
+    for _ in range(10):
+        for claim in await timed.claim():
+            await timed.attempt(claim, "transient")
+        clock.advance(60)
+    await timed.submit(("c", change("3")), now_ms=clock.now_ms)
+
+    assert "c" in [claim.job_id for claim in await timed.claim()]
+
+
+async def test_a_good_reply_between_failures_keeps_it_closed(lanes: Lanes, clock: ManualClock) -> None:
+    """Something that fails now and then is no outage."""
+    settled = []
+    for _ in range(10):
+        for number, claim in enumerate(await lanes.claim()):
+            settled.append(await lanes.attempt(claim, "success" if number % 5 == 0 else "ambiguous"))
+        clock.advance(0.1)
+
+    assert len(settled) > 20
+    assert all(one.breaker is Breaker.NOTHING for one in settled)
+
+
+async def test_one_probe_at_a_time_goes_out_while_it_is_open(lanes: Lanes) -> None:
+    """Over ten minutes, after pauses that double up to half a minute; of users that did not fail yet up to 2 s."""
+    await opened(lanes)
+    elsewhere = lanes.new_claimer()
+    began_s = lanes.clock.monotonic()
+    pauses = []
+    while lanes.clock.monotonic() - began_s < OUTAGE_S:
+        (probe,), waited_s = await next_claims(lanes)
+        assert probe.trust is Trust.PROBE
+        assert (await lanes.claims(claimer=elsewhere)).claims == [], "two probes"
+        settled = await lanes.attempt(probe, "transient")
+        assert (settled.fenced, settled.ended) == (False, 0)
+        pauses.append(waited_s)
+
+    assert max(pauses) <= LONGEST_PAUSE_S + 0.1
+    assert pauses[0] < 1.1
+    assert max(pauses[: USERS // 2]) <= FRESH_PAUSE_S + 0.1
+    assert all(pause >= 14.9 for pause in pauses[USERS:])
+    assert await lanes.redis.hgetall(keyspace.COUNTS) == {}  # type: ignore[misc]
+    assert not await lanes.uncovered()
+
+
+async def test_requests_of_an_outage_are_no_tries(lanes: Lanes) -> None:
+    """So that a change with few tries does not end by it."""
+    await opened(lanes)
+    for _ in range(12):
+        (probe,), _ = await next_claims(lanes)
+        await lanes.attempt(probe, "transient")
+    await _recover(lanes)
+
+    results = [await Producer(lanes.redis).job(f"j{n}").result(timeout=0) for n in range(USERS)]
+    assert {result.outcome for result in results} == {Outcome.APPLIED}
+    assert max(result.tries for result in results) <= 4
+    assert sum(attempt.outage for result in results for attempt in result.attempts) >= 12
+
+
+async def _recover(lanes: Lanes, count: int = USERS) -> list[float]:
+    """From now on all is well; when each of so many was sent."""
+    sent_s: list[float] = []
+    while len(sent_s) < count:
+        claims, _ = await next_claims(lanes)
+        for claim in claims:
+            sent_s.append(claim.slot_at_s)
+            await lanes.attempt(claim)
+    return sent_s
+
+
+async def test_after_an_outage_all_is_sent_within_the_egress_limit(lanes: Lanes) -> None:
+    """The first good reply closes it; what waited comes slot after slot, not at once."""
+    await opened(lanes)
+    (probe,), _ = await next_claims(lanes)
+    settled = await lanes.attempt(probe, "permanent")
+    sent_s = sorted(await _recover(lanes, USERS - 1))
+
+    assert settled.breaker is Breaker.CLOSED
+    burst = PACING.egress_burst_us / 1e6
+    for index, first in enumerate(sent_s):
+        for number, slot in enumerate(sent_s[index:]):
+            assert number <= (burst + slot - first) * 1e6 / PACING.egress_pace_us + 1
+
+
+async def test_a_worker_that_dies_with_the_probe_gives_way_to_another(lanes: Lanes) -> None:
+    """When its lease has ended."""
+    await opened(lanes)
+    (probe,), _ = await next_claims(lanes)
+
+    (other,), waited_s = await next_claims(lanes)
+
+    assert other.trust is Trust.PROBE
+    assert waited_s == pytest.approx(lanes.settings.lease_s, abs=1.5)
+    assert other.token != probe.token
+
+
+async def test_a_probe_that_is_not_sent_lets_another_go_at_once(lanes: Lanes) -> None:
+    """Say of a worker that stops."""
+    await opened(lanes)
+    (probe,), _ = await next_claims(lanes)
+    await lanes.back(probe, replied=False)
+
+    (other,), waited_s = await next_claims(lanes)
+
+    assert other.trust is Trust.PROBE
+    assert waited_s < 0.1
+
+
+async def test_a_few_who_are_sick_alone_do_not_keep_others_waiting(timed: Lanes, clock: ManualClock) -> None:
+    """Three users whose every request fails, nobody else in sight; then a healthy one comes."""
+    await timed.submit(*((f"sick{n}", change(f"sick{n}")) for n in range(3)), now_ms=clock.now_ms)
+    await opened(timed)
+    for _ in range(8):
+        (probe,), _ = await next_claims(timed)
+        await timed.attempt(probe, "transient")
+    await timed.submit(("healthy", change("healthy")), now_ms=clock.now_ms)
+
+    (probe,), waited_s = await next_claims(timed)
+    settled = await timed.attempt(probe)
+
+    assert (probe.job_id, settled.breaker) == ("healthy", Breaker.CLOSED)
+    assert waited_s <= FRESH_PAUSE_S + 0.1
+
+
+async def test_a_late_reply_from_before_the_outage_does_not_close_it(lanes: Lanes) -> None:
+    """Only the probe's does."""
+    (early, *others) = await lanes.claim()
+    for claim in others:
+        await lanes.attempt(claim, "transient")
+    settled = await lanes.attempt(early)
+
+    assert settled.breaker is Breaker.NOTHING
+    assert await lanes.claim() == []
+
+
+async def test_another_egress_goes_on(lanes: Lanes, clock: ManualClock) -> None:
+    """Its way to the exchange may be another."""
+    await opened(lanes)
+    elsewhere = Lanes(lanes.redis, clock=clock, pacing=PACING, settings=WorkerSettings(egress="elsewhere"))
+    clock.advance(0.3)
+
+    assert len(await elsewhere.claim()) > 1
+
+
+async def test_keys_of_many_users_refused_alike_open_it_and_nothing_more_ends(lanes: Lanes) -> None:
+    """The first four end; the fifth goes back, and nobody is stopped: the fault is ours."""
+    settled = await opened(lanes, "credentials", code="40018")
+
+    assert [one.ended for one in settled[:5]] == [1, 1, 1, 1, 0]
+    assert settled[4].breaker is Breaker.OPENED
+    assert sum(one.ended for one in settled) == 4
+    assert await lanes.redis.exists(keyspace.REFUSED) == 0
+    assert not await lanes.uncovered()
+
+
+async def test_it_closes_when_keys_are_taken_again(lanes: Lanes) -> None:
+    """Each probe is of another user, so one user with bad keys does not keep it open."""
+    await opened(lanes, "credentials", code="40018")
+    probed = []
+    for _ in range(3):
+        (probe,), _ = await next_claims(lanes)
+        probed.append(probe.job_id)
+        assert (await lanes.attempt(probe, "credentials", code="40018")).ended == 0
+    (probe,), _ = await next_claims(lanes)
+    settled = await lanes.attempt(probe)
+
+    assert len({*probed, probe.job_id}) == 4
+    assert settled.breaker is Breaker.CLOSED
+    assert len((await next_claims(lanes))[0]) > 1
+
+
+async def test_refusals_of_different_kinds_are_the_users_own(lanes: Lanes) -> None:
+    """Ten users, ten codes."""
+    settled = [
+        await lanes.attempt(claim, "credentials", code=str(40000 + number))
+        for number, claim in enumerate(await lanes.claim())
+    ]
+
+    assert len(settled) >= 10
+    assert all(one.ended == 1 for one in settled)
+
+
+async def test_an_open_breaker_is_shown(lanes: Lanes) -> None:
+    """To those who watch, with its trouble and its next probe."""
+    await opened(lanes)
+
+    (egress,) = (await Producer(lanes.redis).overview()).egresses
+
+    assert egress.trouble == "failing"
+    assert 0 < egress.probe_in_s <= 1

@@ -1,0 +1,233 @@
+"""The claim script: one in flight per lane, leases, tokens, and what a claim carries. Pacing has tests of its own."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from arq.connections import ArqRedis
+
+from producers.contract import keyspace
+from producers.contract.codec import decode_change
+from tests.support.changes import change
+from tests.support.lanes import DEFAULTS, Lanes
+from tests.support.manual_clock import ManualClock
+from worker.queue.claims import LARGEST_PAYLOAD_BYTES
+
+LANE = keyspace.lane("1001", "t1")
+
+
+@pytest.fixture
+def lanes(redis: ArqRedis) -> Lanes:
+    """A queue without pacing."""
+    return Lanes(redis)
+
+
+@pytest.fixture
+def timed(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
+    """A queue without pacing, whose time the test controls."""
+    return Lanes(fake_redis, clock=clock)
+
+
+async def test_a_claim_carries_the_head_of_its_lane(lanes: Lanes) -> None:
+    """ID, payload, no history yet."""
+    await lanes.submit(("j1", change(value="7")), ("j2", change()))
+
+    claim = await lanes.claim_one()
+
+    assert (claim.lane, claim.job_id, claim.state, claim.lapses) == (LANE, "j1", None, 0)
+    assert claim.payload is not None
+    assert decode_change(claim.payload).a[0].settings[0].trace_value == "7"
+
+
+async def test_a_lane_has_one_change_in_flight(lanes: Lanes) -> None:
+    """However often workers ask."""
+    await lanes.submit(*((f"j{n}", change()) for n in range(5)))
+    await lanes.claim_one()
+
+    for _ in range(3):
+        assert (await lanes.claims(claimer=lanes.new_claimer())).claims == []
+
+
+async def test_competing_claimers_never_get_one_lane_twice(lanes: Lanes) -> None:
+    """Eight at once over forty lanes of forty users."""
+    await lanes.submit(*((f"j{n}", change(str(n))) for n in range(40)))
+    claimers = [lanes.new_claimer() for _ in range(8)]
+
+    rounds = await asyncio.gather(*(lanes.claims(7, claimer) for claimer in claimers))
+
+    jobs = [claim.job_id for claims in rounds for claim in claims.claims]
+    assert len(jobs) == len(set(jobs))
+    assert set(jobs) == {f"j{n}" for n in range(40)}
+
+
+async def test_every_claim_has_a_token_of_its_own(lanes: Lanes) -> None:
+    """Over calls and claimers, also of the same lane."""
+    await lanes.submit(*((f"j{n}", change(str(n))) for n in range(6)))
+    tokens = []
+    for claimer in (lanes.claimer, lanes.claimer, lanes.new_claimer()):
+        claims = (await lanes.claims(2, claimer)).claims
+        tokens += [claim.token for claim in claims]
+        for claim in claims:
+            await lanes.back(claim, 60)
+
+    assert len(set(tokens)) == 6
+
+
+async def test_a_claim_takes_no_more_than_asked_and_says_that_more_is_due(lanes: Lanes) -> None:
+    """And rings for another worker."""
+    await lanes.submit(*((f"j{n}", change(str(n))) for n in range(5)))
+    await lanes.redis.delete(keyspace.BELL)
+
+    claims = await lanes.claims(3)
+
+    assert len(claims.claims) == 3
+    assert claims.next_due_s == 0
+    assert await lanes.redis.llen(keyspace.BELL) == 1  # type: ignore[misc]
+
+
+async def test_lanes_are_claimed_by_due_time(lanes: Lanes) -> None:
+    """The one that waited longest first."""
+    await lanes.submit(*((f"j{n}", change(str(n))) for n in range(3)))
+    now_ms = await lanes.now_ms()
+    await lanes.redis.zadd(keyspace.SCHEDULE, {keyspace.lane(str(n), "t1"): now_ms - 1000 * n for n in range(3)})
+
+    assert [claim.job_id for claim in await lanes.claim()] == ["j2", "j1", "j0"]
+
+
+async def test_a_lane_is_not_claimed_before_it_is_due(lanes: Lanes) -> None:
+    """And the claimer is told for how long it may sleep."""
+    await lanes.submit(("j1", change()))
+    await lanes.back(await lanes.claim_one(), 60)
+
+    claims = await lanes.claims()
+
+    assert claims.claims == []
+    assert claims.next_due_s is not None
+    assert 50 < claims.next_due_s <= 60
+
+
+async def test_an_empty_schedule_promises_nothing(lanes: Lanes) -> None:
+    """Until the bell rings."""
+    assert (await lanes.claims()).next_due_s is None
+
+
+async def test_the_end_of_the_lease_becomes_the_lanes_score(timed: Lanes, clock: ManualClock) -> None:
+    """A dead worker needs no clean-up: its lanes come due."""
+    await timed.submit(("j1", change()))
+
+    claim = await timed.claim_one()
+
+    assert await timed.due_ms(LANE) == clock.now_ms + DEFAULTS.lease_s * 1000
+    assert claim.lease_until_s == pytest.approx(clock.monotonic() + DEFAULTS.lease_s)
+
+
+async def test_a_lapsed_lease_is_claimed_again_and_counted(timed: Lanes, clock: ManualClock) -> None:
+    """Each loss of the same head counts one; the token is a new one."""
+    await timed.submit(("j1", change()), ("j2", change()))
+    tokens = set()
+    for lapses in range(4):
+        claim = await timed.claim_one()
+        tokens.add(claim.token)
+        assert (claim.job_id, claim.lapses) == ("j1", lapses)
+        clock.advance(DEFAULTS.lease_s - 0.001)
+        assert await timed.claim() == []
+        clock.advance(0.001)
+
+    assert len(tokens) == 4
+
+
+async def test_heads_that_three_workers_lost_are_claimed_one_by_one(timed: Lanes, clock: ManualClock) -> None:
+    """Each alone, so that what kills workers is found, and what died with it is not taken for it."""
+    await timed.submit(*((f"j{n}", change(str(n))) for n in range(5)))
+    for _ in range(3):
+        assert len(await timed.claim()) == 5
+        clock.advance(DEFAULTS.lease_s + 1)
+    await timed.submit(("new", change("9")))
+
+    rounds = []
+    while claims := await timed.claim():
+        rounds.append([claim.job_id for claim in claims])
+
+    assert [len(one) for one in rounds] == [1] * 6
+    assert sorted(job_id for one in rounds for job_id in one) == ["j0", "j1", "j2", "j3", "j4", "new"]
+
+
+async def test_a_settled_attempt_ends_the_count_of_lapses(timed: Lanes, clock: ManualClock) -> None:
+    """Only workers lost in a row make a change suspicious."""
+    await timed.submit(("j1", change()))
+    await timed.claim_one()
+    clock.advance(DEFAULTS.lease_s)
+    await timed.back(await timed.claim_one())
+
+    assert (await timed.claim_one()).lapses == 0
+
+
+async def test_the_next_change_starts_without_lapses_and_history(timed: Lanes, clock: ManualClock) -> None:
+    """They belong to the head that has ended."""
+    await timed.submit(("j1", change()), ("j2", change()))
+    await timed.back(await timed.claim_one())
+    await timed.claim_one()
+    clock.advance(DEFAULTS.lease_s + 0.001)
+    await timed.done(await timed.claim_one())
+
+    claim = await timed.claim_one()
+
+    assert (claim.job_id, claim.lapses, claim.state) == ("j2", 0, None)
+
+
+async def test_leases_count_from_the_question_and_slots_from_the_answer(
+    fake_redis: ArqRedis, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a slow trip to Redis errs to the safe side at both ends."""
+    lanes = Lanes(fake_redis, clock=clock)
+    await lanes.submit(("j1", change()))
+    execute = fake_redis.execute_command
+
+    async def slowly(*args: object, **options: object) -> object:
+        answer = await execute(*args, **options)  # type: ignore[no-untyped-call]
+        clock.advance(0.7)
+        return answer
+
+    monkeypatch.setattr(fake_redis, "execute_command", slowly)
+    asked_at_s = clock.monotonic()
+
+    claim = await lanes.claim_one()
+
+    assert claim.lease_until_s == pytest.approx(asked_at_s + DEFAULTS.lease_s, abs=0.001)
+    assert claim.slot_at_s == pytest.approx(clock.monotonic(), abs=0.001)
+
+
+async def test_a_lane_that_turns_out_empty_leaves_the_schedule(lanes: Lanes) -> None:
+    """And the call goes on to the next."""
+    await lanes.redis.zadd(keyspace.SCHEDULE, {"9:gone": 1})
+    await lanes.submit(("j1", change()))
+
+    assert [claim.job_id for claim in await lanes.claim()] == ["j1"]
+    assert await lanes.due_ms("9:gone") is None
+
+
+async def test_a_payload_of_the_largest_size_is_handed_over(lanes: Lanes) -> None:
+    """The bound itself is within."""
+    await lanes.submit(("j1", change()))
+    await lanes.redis.set(keyspace.JOB + "j1", b"x" * LARGEST_PAYLOAD_BYTES)
+
+    assert (await lanes.claim_one()).payload == b"x" * LARGEST_PAYLOAD_BYTES
+
+
+@pytest.mark.parametrize("hostile", ["absent", "empty", "too large", "of the wrong type"])
+async def test_a_payload_that_cannot_be_is_not_read(lanes: Lanes, hostile: str) -> None:
+    """The claim is given all the same, so that the change can end."""
+    await lanes.submit(("j1", change()))
+    await lanes.redis.delete(keyspace.JOB + "j1")
+    match hostile:
+        case "empty":
+            await lanes.redis.set(keyspace.JOB + "j1", b"")
+        case "too large":
+            await lanes.redis.set(keyspace.JOB + "j1", b"x" * (LARGEST_PAYLOAD_BYTES + 1))
+        case "of the wrong type":
+            await lanes.redis.rpush(keyspace.JOB + "j1", "x")  # type: ignore[misc]
+
+    claim = await lanes.claim_one()
+
+    assert (claim.job_id, claim.payload) == ("j1", None)

@@ -1,0 +1,195 @@
+"""Changes of a lane that are sent as one: on the scripts, step by step, without a worker."""
+
+from __future__ import annotations
+
+import asyncio
+
+from producers import Cancellation, JobState, Outcome, Priority, Producer
+from producers.contract import keyspace
+from tests.support.changes import change, result
+from tests.support.coalescing import LANE, joining, of, pair, results, sent
+from tests.support.fan_outs import where_consistent
+from tests.support.lanes import Lanes
+from worker.queue.claims import Settlement
+
+
+async def test_changes_that_may_join_are_sent_as_one_and_end_each_with_its_own_result(
+    producer: Producer, lanes: Lanes
+) -> None:
+    """One claim, one request, one slot; the lane is empty after it."""
+    jobs = await joining(producer, of(pair("A")), of(pair("B", "2")), of(pair("A", "3"), pair("C", "3")))
+    told = [asyncio.create_task(job.result(timeout=30)) for job in jobs]
+
+    claim = await lanes.claim_one()
+    assert sent(claim) == {"A": "3", "B": "2", "C": "3"}
+    settled = await lanes.attempt(claim, code="00000")
+
+    assert (settled.ended, settled.due_in_s) == (3, None)
+    replaced, added, last = await asyncio.gather(*told)
+    assert (replaced.outcome, replaced.successor, replaced.attempts) == (Outcome.SUPERSEDED, "j2", [])
+    assert added.outcome is last.outcome is Outcome.APPLIED
+    assert added.attempts == last.attempts != []
+    assert await lanes.redis.exists(keyspace.LANE + LANE, keyspace.HEAD + LANE) == 0
+    assert await lanes.uncovered() == set()
+    assert await lanes.redis.hgetall(keyspace.COUNTS) == {b"superseded": b"1", b"applied": b"2"}  # type: ignore[misc]
+
+
+async def test_changes_that_did_not_ask_are_sent_alone(producer: Producer, lanes: Lanes) -> None:
+    """As before anything could join."""
+    for number in range(3):
+        await producer.enqueue(of(pair("A", str(number + 1))))
+
+    values = []
+    for _ in range(3):
+        claim = await lanes.claim_one()
+        values.append(sent(claim))
+        await lanes.attempt(claim)
+
+    assert values == [{"A": "1"}, {"A": "2"}, {"A": "3"}]
+
+
+async def test_one_that_did_not_ask_stands_between_those_that_did(producer: Producer, lanes: Lanes) -> None:
+    """Nobody is sent before it that came after it; it is joined as a head."""
+    for number, asked in enumerate((True, True, False, True, True)):
+        await producer.enqueue(of(pair(f"S{number}")), job_id=f"j{number}", coalesce=asked)
+
+    groups = []
+    async for claim in lanes.heads():
+        groups.append(list(sent(claim)))
+        await lanes.attempt(claim)
+
+    assert groups == [["S0", "S1"], ["S2", "S3", "S4"]]
+
+
+async def test_ten_settings_go_at_once_and_the_rest_after_them(producer: Producer, lanes: Lanes) -> None:
+    """In their order."""
+    await joining(producer, *(of(pair(f"S{n}")) for n in range(25)))
+
+    groups = []
+    async for claim in lanes.heads():
+        groups.append(list(sent(claim)))
+        await lanes.attempt(claim)
+
+    assert groups == [[f"S{n}" for n in range(k, min(k + 10, 25))] for k in (0, 10, 20)]
+
+
+async def test_a_burst_of_corrections_becomes_a_few_requests(producer: Producer, lanes: Lanes) -> None:
+    """Of 250 changes of one pair the last is applied; each that was not sent names the one after it."""
+    jobs = await joining(producer, *(of(pair("A", str(n + 1))) for n in range(250)))
+    requests = []
+    async for claim in lanes.heads():
+        requests.append(sent(claim)["A"])
+        await lanes.attempt(claim)
+
+    assert len(requests) == 3
+    assert requests[-1] == "250"
+    found = await results(jobs)
+    applied = [n for n, each in enumerate(found) if each.outcome is Outcome.APPLIED]
+    assert [str(n + 1) for n in applied] == requests
+    assert all(each.successor == f"j{n + 1}" for n, each in enumerate(found) if n not in applied)
+
+
+async def test_members_in_flight_are_not_taken_back_and_those_behind_are(producer: Producer, lanes: Lanes) -> None:
+    """Their status says as much."""
+    jobs = await joining(producer, of(pair("A")), of(pair("B")))
+    jobs.append(await producer.enqueue(of(pair("C")), job_id="plain"))
+    jobs.append(await producer.enqueue(of(pair("D")), job_id="late", coalesce=True))
+    claim = await lanes.claim_one()
+
+    states = [(await job.status()).state for job in jobs]
+    verdicts = [await job.cancel() for job in jobs]
+    await lanes.attempt(claim)
+
+    assert states == [JobState.IN_FLIGHT] * 2 + [JobState.QUEUED] * 2
+    assert verdicts == [Cancellation.IN_FLIGHT] * 2 + [Cancellation.CANCELLED] * 2
+    outcomes = [each.outcome for each in await results(jobs)]
+    assert outcomes == [Outcome.APPLIED] * 2 + [Outcome.CANCELLED] * 2
+    assert await lanes.uncovered() == set()
+
+
+async def test_what_comes_while_a_group_is_in_flight_is_queued(producer: Producer, lanes: Lanes) -> None:
+    """It joins the next one."""
+    await joining(producer, of(pair("A")))
+    claim = await lanes.claim_one()
+    late = await producer.enqueue(of(pair("B")), coalesce=True)
+
+    assert (await late.status()).state is JobState.QUEUED
+    await lanes.attempt(claim)
+
+    assert list(sent(await lanes.claim_one())) == ["B"]
+
+
+async def test_who_cannot_be_read_or_has_expired_ends_by_itself_in_its_turn(producer: Producer, lanes: Lanes) -> None:
+    """Those before it are sent without it, those behind it after it."""
+    jobs = await joining(producer, *(of(pair(symbol)) for symbol in "ABCDE"))
+    await lanes.redis.set(keyspace.JOB + "j1", b"\xc1")
+    lasting = await lanes.redis.get(keyspace.JOB + "j3")
+    await producer.enqueue(of(pair("D")), job_id="brief", coalesce=True, ttl_s=0.001)
+    await lanes.redis.set(keyspace.JOB + "j3", await lanes.redis.get(keyspace.JOB + "brief"))
+    assert lasting is not None
+    await asyncio.sleep(0.002)
+    await producer.job("brief").cancel()
+    rounds = 0
+    async for claim in lanes.heads():
+        await lanes.attempt(claim)
+        rounds += 1
+
+    outcomes = [each.outcome for each in await results(jobs)]
+    assert outcomes == [Outcome.APPLIED, Outcome.REJECTED, Outcome.APPLIED, Outcome.EXPIRED, Outcome.APPLIED]
+    assert rounds == 5
+    assert await lanes.uncovered() == set()
+
+
+async def test_members_of_batches_are_counted_in_theirs(producer: Producer, lanes: Lanes) -> None:
+    """Two batches and none, sent as one: each has its result in its own stream, in the lane's order."""
+    members = ["x//0", "y//0", "mine", "x//1"]
+    for job_id in members:
+        batch_id = "" if job_id == "mine" else job_id[0]
+        await lanes.submit((job_id, change()), batch_id=batch_id, content="changes", coalesce=True)
+    x, y = producer.batch("x"), producer.batch("y")
+    head = await lanes.claim_one()
+    assert [job_id for job_id, _ in head.joining] == members[1:]
+    for batch in (x, y):
+        await where_consistent(batch)
+
+    first, *rest = (result(job_id) for job_id in members)
+    settled = await lanes.settler.settle(Settlement(head, result=first, joined=tuple(rest)))
+
+    assert settled.ended == 4
+    assert (await where_consistent(x)).outcomes == {Outcome.APPLIED: 2}
+    assert (await where_consistent(y)).outcomes == {Outcome.APPLIED: 1}
+    assert [each.job_id for each in (await x.page()).results] == ["x//0", "x//1"]
+    assert await lanes.uncovered() == set()
+
+
+async def test_a_settlement_of_members_that_the_lane_no_longer_begins_with_changes_nothing(lanes: Lanes) -> None:
+    """A result is written for what is there, or for nothing."""
+    await lanes.submit(("j0", change()), ("j1", change()), coalesce=True)
+    head = await lanes.claim_one()
+    for joined in (("j2",), ("j1", "j2")):
+        settlement = Settlement(head, result=result("j0"), joined=tuple(result(job_id) for job_id in joined))
+        assert (await lanes.settler.settle(settlement)).fenced
+
+    assert await lanes.queued(LANE) == ["j0", "j1"]
+    assert (
+        await lanes.redis.exists(
+            keyspace.RESULT + "j0", keyspace.RESULT + "j1", keyspace.RESULT + "j2", keyspace.COUNTS
+        )
+        == 0
+    )
+    assert not (await lanes.done(head)).fenced
+
+
+async def test_a_group_that_ends_takes_its_marks_with_it(producer: Producer, lanes: Lanes) -> None:
+    """The lane is interactive while an interactive change is in it, and bulk after the group with the last one."""
+    await producer.enqueue(of(pair("A")), job_id="bulk", priority=Priority.BULK, coalesce=True)
+    await producer.enqueue(of(pair("B")), job_id="urgent", coalesce=True)
+    await producer.enqueue(of(pair("C")), job_id="rest", priority=Priority.BULK)
+    assert not await lanes.on_bulk(LANE)
+
+    settled = await lanes.attempt(await lanes.claim_one())
+
+    assert settled.ended == 2
+    assert await lanes.on_bulk(LANE)
+    assert await lanes.uncovered() == set()
+    assert (await lanes.redis.hgetall(keyspace.HEAD + LANE)) == {}  # type: ignore[misc]

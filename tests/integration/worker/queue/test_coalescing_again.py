@@ -1,0 +1,166 @@
+"""Changes sent as one that must be sent again: refused, throttled, lost with their worker, some taken back between."""
+
+from __future__ import annotations
+
+import pytest
+
+from producers import Cancellation, Outcome, Producer
+from producers.contract import keyspace
+from tests.support.changes import change
+from tests.support.coalescing import LANE, joining, of, pair, results, sent
+from tests.support.lanes import Lanes
+
+
+async def test_a_refused_group_is_sent_one_by_one_and_only_the_bad_one_is_rejected(
+    producer: Producer, lanes: Lanes
+) -> None:
+    """The replaced one too: its successor may be what was bad."""
+    jobs = await joining(producer, of(pair("A", "1")), of(pair("BAD")), of(pair("A", "2")), of(pair("C")))
+    claim = await lanes.claim_one()
+    assert len(sent(claim)) == 3
+    await lanes.attempt(claim, "permanent", code="40017")
+    assert await lanes.uncovered() == set()
+
+    alone = []
+    async for claim in lanes.heads():
+        alone.append(sent(claim))
+        await lanes.attempt(claim, "permanent" if "BAD" in alone[-1] else "success")
+
+    assert alone == [{"A": "1"}, {"BAD": "1"}, {"A": "2"}, {"C": "1"}]
+    outcomes = [each.outcome for each in await results(jobs)]
+    assert outcomes == [Outcome.APPLIED, Outcome.REJECTED, Outcome.APPLIED, Outcome.APPLIED]
+    assert await lanes.redis.exists(keyspace.HEAD + LANE) == 0
+
+
+async def test_newcomers_wait_behind_a_group_that_is_sent_one_by_one_and_join_after_it(
+    producer: Producer, lanes: Lanes
+) -> None:
+    """They must not be drawn into what was refused."""
+    await joining(producer, of(pair("A")), of(pair("B")))
+    await lanes.attempt(await lanes.claim_one(), "permanent")
+    for symbol in "CD":
+        await producer.enqueue(of(pair(symbol)), coalesce=True)
+
+    groups = []
+    async for claim in lanes.heads():
+        groups.append("".join(sent(claim)))
+        await lanes.attempt(claim)
+
+    assert groups == ["A", "B", "CD"]
+
+
+@pytest.mark.parametrize("taken_back", [["j2"], ["j2", "j1"], ["j0"], ["j1"], ["j0", "j1", "j2"]])
+async def test_taking_back_members_of_a_refused_group_leaves_the_others_alone_one_by_one(
+    producer: Producer, lanes: Lanes, taken_back: list[str]
+) -> None:
+    """Whichever; newcomers join each other as ever."""
+    await joining(producer, of(pair("A")), of(pair("B")), of(pair("C")))
+    await lanes.attempt(await lanes.claim_one(), "permanent")
+    for symbol in "XY":
+        await producer.enqueue(of(pair(symbol)), coalesce=True)
+    for job_id in taken_back:
+        assert await producer.job(job_id).cancel() is Cancellation.CANCELLED
+        assert await lanes.uncovered() == set()
+
+    groups = []
+    async for claim in lanes.heads():
+        groups.append("".join(sent(claim)))
+        await lanes.attempt(claim)
+
+    left = [symbol for symbol, job_id in zip("ABC", ("j0", "j1", "j2"), strict=True) if job_id not in taken_back]
+    assert groups == [*left, "XY"]
+    assert await lanes.redis.exists(keyspace.HEAD + LANE) == 0
+
+
+async def test_newcomers_join_a_group_that_is_tried_again(producer: Producer, lanes: Lanes) -> None:
+    """What was sent before is applied with them, not superseded by them."""
+    jobs = await joining(producer, of(pair("A")), of(pair("B")))
+    await lanes.attempt(await lanes.claim_one(), "ambiguous")
+    jobs.append(await producer.enqueue(of(pair("A", "2"), pair("B", "2")), job_id="new", coalesce=True))
+    await lanes.due_now(LANE)
+    claim = await lanes.claim_one()
+    assert sent(claim) == {"A": "2", "B": "2"}
+
+    await lanes.attempt(claim)
+
+    found = await results(jobs)
+    assert [each.outcome for each in found] == [Outcome.APPLIED] * 3
+    assert [len(each.attempts) for each in found[:2]] == [2, 2]
+    assert found[2].attempts[-1:] == found[0].attempts[-1:]
+
+
+async def test_what_was_sent_is_not_superseded_after_its_head_was_taken_back(producer: Producer, lanes: Lanes) -> None:
+    """Though what was known of the group was known of its head."""
+    jobs = await joining(producer, of(pair("A")), of(pair("B")))
+    await lanes.attempt(await lanes.claim_one(), "ambiguous")
+    assert await jobs[0].cancel() is Cancellation.CANCELLED
+    await producer.enqueue(of(pair("B", "2")), job_id="new", coalesce=True)
+
+    await lanes.attempt(await lanes.claim_one())
+
+    assert (await jobs[1].result(timeout=0)).outcome is Outcome.APPLIED
+
+
+async def test_a_member_keeps_its_history_when_the_head_ends_alone(producer: Producer, lanes: Lanes) -> None:
+    """Of the requests that carried it; one that came later has none of them."""
+    jobs = await joining(producer, of(pair("A")), of(pair("B")))
+    await lanes.attempt(await lanes.claim_one(), "ambiguous")
+    plain = await producer.enqueue(of(pair("C")))
+    await lanes.due_now(LANE)
+    await lanes.done(await lanes.claim_one(), Outcome.EXHAUSTED)
+
+    async for claim in lanes.heads():
+        await lanes.attempt(claim)
+
+    member, newcomer = await results([jobs[1], plain])
+    assert [each.verdict for each in member.attempts] == ["ambiguous", "success"]
+    assert [each.verdict for each in newcomer.attempts] == ["success"]
+
+
+async def test_a_throttled_group_waits_together_and_holds_its_user(producer: Producer, lanes: Lanes) -> None:
+    """And is sent again as it was."""
+    jobs = await joining(producer, of(pair("A")), of(pair("B")))
+    settled = await lanes.attempt(await lanes.claim_one(), "throttled", code="429")
+
+    assert (settled.due_in_s or 0) >= 1
+    await producer.enqueue(change("1001", "t2"))
+    assert await lanes.claim() == []
+    await lanes.redis.hdel(keyspace.bucket(LANE), "hold")  # type: ignore[misc]
+    await lanes.due_now(LANE)
+    (claim,) = await lanes.claim()
+    assert list(sent(claim)) == ["A", "B"]
+    await lanes.attempt(claim)
+    assert [each.tries for each in await results(jobs)] == [1, 1]
+
+
+async def test_a_group_whose_worker_died_is_sent_by_another_and_ends_once(producer: Producer, lanes: Lanes) -> None:
+    """The first one's settlement changes nothing, nor would the members that came meanwhile."""
+    jobs = await joining(producer, of(pair("A")), of(pair("B")))
+    lost = await lanes.claim_one()
+    jobs.append(await producer.enqueue(of(pair("C")), job_id="new", coalesce=True))
+    await lanes.due_now(LANE)
+    (held,) = (await lanes.claims(claimer=lanes.new_claimer())).claims
+
+    assert (await lanes.attempt(lost, "permanent")).fenced
+    assert held.lapses == 1
+    assert "".join(sent(held)) == "ABC"
+    await lanes.attempt(held)
+    assert (await lanes.attempt(lost)).fenced
+
+    assert [each.outcome for each in await results(jobs)] == [Outcome.APPLIED] * 3
+    assert await lanes.redis.hgetall(keyspace.COUNTS) == {b"applied": b"3"}  # type: ignore[misc]
+
+
+async def test_a_member_taken_back_between_two_tries_is_not_sent_again(producer: Producer, lanes: Lanes) -> None:
+    """The others go without it."""
+    jobs = await joining(producer, of(pair("A")), of(pair("B")), of(pair("C")))
+    await lanes.attempt(await lanes.claim_one(), "transient")
+
+    assert await jobs[1].cancel() is Cancellation.CANCELLED
+    await lanes.due_now(LANE)
+    claim = await lanes.claim_one()
+
+    assert "".join(sent(claim)) == "AC"
+    await lanes.attempt(claim)
+    outcomes = [each.outcome for each in await results(jobs)]
+    assert outcomes == [Outcome.APPLIED, Outcome.CANCELLED, Outcome.APPLIED]

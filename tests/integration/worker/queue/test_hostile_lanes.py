@@ -1,0 +1,116 @@
+"""Keys of lanes that are not what they must be: put off, reported, and no harm to other lanes."""
+
+from __future__ import annotations
+
+import pytest
+from arq.connections import ArqRedis
+
+from producers.contract import keyspace
+from tests.support.changes import change
+from tests.support.lanes import Lanes
+from worker.queue.claims import Unreadable
+
+LANE = keyspace.lane("1001", "t1")
+PUT_OFF_S = 60
+PUT_OFF = Unreadable(LANE, "its keys are not of the type they must be: put off", scheduled=True)
+
+
+@pytest.fixture
+async def lanes(redis: ArqRedis) -> Lanes:
+    """A queue of two lanes: 1001's, which somebody will spoil, comes first; 1002's is sound."""
+    lanes = Lanes(redis)
+    await lanes.submit(("spoilt", change("1001")), ("sound", change("1002")))
+    await redis.zadd(keyspace.SCHEDULE, {LANE: 1})
+    return lanes
+
+
+@pytest.mark.parametrize(
+    "key", [keyspace.LANE + LANE, keyspace.HEAD + LANE, keyspace.bucket(LANE)], ids=["lane", "head", "bucket"]
+)
+async def test_a_lane_with_a_key_of_the_wrong_type_is_put_off_and_the_others_go_on(lanes: Lanes, key: str) -> None:
+    """Its name is reported; it is looked at again in a minute."""
+    await lanes.redis.delete(key)
+    await lanes.redis.set(key, "neither a list nor a hash")
+
+    claims = await lanes.claims()
+
+    assert [claim.job_id for claim in claims.claims] == ["sound"]
+    assert claims.unreadable == [PUT_OFF]
+    due_ms = await lanes.due_ms(LANE)
+    assert due_ms is not None
+    assert due_ms - await lanes.now_ms() == pytest.approx(PUT_OFF_S * 1000, abs=5000)
+
+
+@pytest.mark.parametrize(
+    ("key", "field"),
+    [(keyspace.bucket(LANE), "n"), (keyspace.bucket(LANE), "tat"), (keyspace.HEAD + LANE, "lapses")],
+    ids=["slot number", "next slot", "lapses"],
+)
+async def test_a_lane_with_a_field_that_is_no_number_is_put_off_and_the_others_go_on(
+    lanes: Lanes, key: str, field: str
+) -> None:
+    """Somebody wrote words where figures belong."""
+    await lanes.redis.hset(key, mapping={"token": "t", field: "many"})  # type: ignore[misc]
+
+    claims = await lanes.claims()
+
+    assert [claim.job_id for claim in claims.claims] == ["sound"]
+    assert claims.unreadable == [PUT_OFF]
+
+
+@pytest.mark.parametrize("ring", ["1e999", "9e39", "-7", "nan"])
+async def test_a_ring_of_any_length_does_not_keep_redis_busy(lanes: Lanes, ring: str) -> None:
+    """A script that counts to infinity would stop the server for everybody."""
+    await lanes.redis.hset(keyspace.bucket(LANE), "ring", ring)  # type: ignore[misc]
+
+    claims = await lanes.claims()
+
+    assert "sound" in [claim.job_id for claim in claims.claims]
+
+
+async def test_a_lane_that_was_mended_is_claimed_again(lanes: Lanes) -> None:
+    """Nothing of it is lost by having been put off."""
+    await lanes.redis.set(keyspace.HEAD + LANE, "no hash")
+    await lanes.claims()
+    await lanes.redis.delete(keyspace.HEAD + LANE)
+    await lanes.redis.zadd(keyspace.SCHEDULE, {LANE: 1})
+
+    assert [claim.job_id for claim in await lanes.claim()] == ["spoilt"]
+
+
+@pytest.mark.parametrize("entry", [b"\xff\xfe", b"", b"a b", b"x" * 129, "\u00e4".encode()], ids=repr)
+async def test_an_entry_that_is_no_id_is_dropped_counted_and_reported(lanes: Lanes, entry: bytes) -> None:
+    """There is no name under which a result could be written; what stands behind it goes on."""
+    await lanes.redis.lpush(keyspace.LANE + LANE, entry)  # type: ignore[misc]
+
+    claims = await lanes.claims()
+
+    assert [claim.job_id for claim in claims.claims] == ["sound"]
+    assert [(each.lane, "no job ID" in each.done) for each in claims.unreadable] == [(LANE, True)]
+    assert await lanes.redis.hget(keyspace.COUNTS, "unreadable") == b"1"  # type: ignore[misc]
+    assert [claim.job_id for claim in await lanes.claim()] == ["spoilt"]
+
+
+@pytest.mark.parametrize("name", [b"\xff:t1", b"", b"a b:t1", b"\n"], ids=repr)
+async def test_what_is_no_name_of_a_lane_leaves_the_schedule_and_is_reported(lanes: Lanes, name: bytes) -> None:
+    """Bytes that no producer of ours writes; shown escaped."""
+    await lanes.redis.execute_command("RPUSH", keyspace.LANE.encode() + name, "j9")  # type: ignore[no-untyped-call]
+    await lanes.redis.zadd(keyspace.SCHEDULE, {name: 0.5})
+
+    claims = await lanes.claims()
+
+    assert {claim.job_id for claim in claims.claims} == {"spoilt", "sound"}
+    assert [each.lane for each in claims.unreadable] == [name.decode(errors="backslashreplace")]
+    assert await lanes.redis.zscore(keyspace.SCHEDULE, name) is None
+
+
+async def test_a_list_of_entries_that_are_no_ids_empties(lanes: Lanes) -> None:
+    """And leaves the schedule in the end."""
+    await lanes.redis.delete(keyspace.LANE + LANE)
+    await lanes.redis.rpush(keyspace.LANE + LANE, "a b", "c d", "e f")  # type: ignore[misc]
+
+    for _ in range(4):
+        await lanes.claims()
+
+    assert await lanes.due_ms(LANE) is None
+    assert await lanes.uncovered() == set()

@@ -1,0 +1,175 @@
+"""What somebody else may have written into Redis: it ends rejected or is put off, and never stops a worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from arq.connections import ArqRedis
+
+from producers import Outcome
+from producers.contract import keyspace
+from producers.contract.codec import encode_change
+from producers.contract.messages import CONTRACT_VERSION
+from tests.support.changes import change
+from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
+from worker.queue.claims import LARGEST_PAYLOAD_BYTES
+
+pytestmark = ARQ_CLOSES_OLD_STYLE
+
+SOUND = encode_change(change(), enqueued_at_ms=1_000, ttl_ms=10**15)
+
+
+def spoilt(**changed: Any) -> bytes:
+    """A sound payload with some of its top-level fields changed."""
+    return msgspec.msgpack.encode(msgspec.msgpack.decode(SOUND) | changed)
+
+
+def with_setting(**changed: Any) -> bytes:
+    """A sound payload with some fields of its setting changed, in wire names."""
+    wire = msgspec.to_builtins(change())
+    wire["settings"][0] |= changed
+    return spoilt(a=[wire])
+
+
+PAYLOADS = {
+    "truncated": (SOUND[:-7], "not a stored change"),
+    "empty": (b"", "absent, not a string, or above"),
+    "pickle": (b"\x80\x04cos\nsystem\n", "not a stored change"),
+    "a number": (b"\x07", "not a stored change"),
+    "nested deeply": (b"\x93" * 60_000, "not a stored change"),
+    "too large": (b"x" * (LARGEST_PAYLOAD_BYTES + 1), f"above {LARGEST_PAYLOAD_BYTES} bytes"),
+    "unknown function": (spoilt(f="os.system"), "unknown function 'os.system'"),
+    "newer version": (spoilt(k={"v": CONTRACT_VERSION + 1, "ttlMs": 1}), "update the worker"),
+    "wrong time": (spoilt(et=-1.5), "not a stored change"),
+    "unknown enumeration": (with_setting(traceType="ratio"), "ratio"),
+    "rule broken": (with_setting(traceValue="1e9"), r"settings\[0\]\.traceValue"),
+    "no settings": (spoilt(a=[{"userId": "1001", "traderId": "t1", "settings": []}]), "settings: must be a list"),
+}
+
+
+@pytest.mark.parametrize(("payload", "message"), PAYLOADS.values(), ids=PAYLOADS.keys())
+async def test_a_payload_that_is_no_change_ends_rejected_and_the_lane_goes_on(
+    valkey: ArqRedis, tmp_path: Path, payload: bytes, message: str
+) -> None:
+    """Nothing of it is sent; the message says why."""
+    async with rig_on(valkey, tmp_path) as rig:
+        hostile = await rig.producer.enqueue(change(value="1"))
+        following = await rig.producer.enqueue(change(value="2"))
+        await valkey.set(keyspace.JOB + hostile.job_id, payload)
+
+        worker = await rig.drain()
+
+        result = await hostile.result(timeout=0)
+        assert (result.outcome, result.attempts) == (Outcome.REJECTED, [])
+        assert result.message.startswith("not sent: ")
+        with pytest.raises(AssertionError, match=message):
+            raise AssertionError(result.message)
+        assert (await following.result(timeout=0)).applied
+        assert rig.values_seen() == ["2"]
+        assert not await valkey.exists(keyspace.JOB + hostile.job_id)
+        assert worker.jobs_failed == 0
+
+
+async def test_a_payload_that_is_gone_ends_rejected(valkey: ArqRedis, tmp_path: Path) -> None:
+    """Evicted, or deleted by hand: whoever waits is told."""
+    async with rig_on(valkey, tmp_path) as rig:
+        job = await rig.producer.enqueue(change())
+        await valkey.delete(keyspace.JOB + job.job_id)
+
+        await rig.drain()
+
+        result = await job.result(timeout=0)
+        assert (result.outcome, result.user_id) == (Outcome.REJECTED, "")
+
+
+@pytest.mark.parametrize("kind", ["list", "hash", "zset"])
+async def test_a_payload_of_the_wrong_type_ends_rejected(valkey: ArqRedis, tmp_path: Path, kind: str) -> None:
+    """And its key is gone afterwards."""
+    async with rig_on(valkey, tmp_path) as rig:
+        job = await rig.producer.enqueue(change())
+        key = keyspace.JOB + job.job_id
+        await valkey.delete(key)
+        match kind:
+            case "list":
+                await valkey.rpush(key, "x")  # type: ignore[misc]
+            case "hash":
+                await valkey.hset(key, "x", "y")  # type: ignore[misc]
+            case "zset":
+                await valkey.zadd(key, {"x": 1})
+
+        await rig.drain()
+
+        result = await rig.result(job.job_id)
+        assert result is not None
+        assert result.outcome is Outcome.REJECTED
+        assert not await valkey.exists(key)
+
+
+@pytest.mark.parametrize("prefix", [keyspace.LANE, keyspace.HEAD], ids=["lane", "head"])
+async def test_a_lane_whose_keys_are_of_the_wrong_type_is_put_off_and_others_are_served(
+    valkey: ArqRedis, tmp_path: Path, caplog: pytest.LogCaptureFixture, prefix: str
+) -> None:
+    """One line tells of it, however often it is looked at."""
+    async with rig_on(valkey, tmp_path) as rig:
+        await rig.producer.enqueue(change())
+        lane = keyspace.lane("1001", "t1")
+        await valkey.delete(prefix + lane)
+        await valkey.set(prefix + lane, "no list and no hash")
+
+        async with rig.working():
+            assert (await (await rig.producer.enqueue(change("1002"))).result()).applied
+            await valkey.zadd(keyspace.SCHEDULE, {lane: 1})
+            assert (await (await rig.producer.enqueue(change("1002"))).result()).applied
+
+        assert rig.values_seen() == []
+        told = [
+            record for record in caplog.records if record.levelname == "ERROR" and f"lane {lane}:" in record.message
+        ]
+        assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    "state",
+    [b"", b"\xc1", b"x" * 10_000, msgspec.msgpack.encode({"attempts": 7})],
+    ids=["empty", "no msgpack", "text", "wrong type"],
+)
+async def test_a_history_that_cannot_be_read_counts_as_none(valkey: ArqRedis, tmp_path: Path, state: bytes) -> None:
+    """The change itself is sound."""
+    async with rig_on(valkey, tmp_path) as rig:
+        job = await rig.producer.enqueue(change())
+        await valkey.hset(keyspace.HEAD + keyspace.lane("1001", "t1"), "state", state)  # type: ignore[misc,arg-type]
+
+        await rig.drain()
+
+        result = await job.result(timeout=0)
+        assert (result.outcome, result.tries) == (Outcome.APPLIED, 1)
+
+
+async def test_a_change_that_killed_five_workers_in_a_row_is_given_up(valkey: ArqRedis, tmp_path: Path) -> None:
+    """It may be what kills them."""
+    async with rig_on(valkey, tmp_path) as rig:
+        job = await rig.producer.enqueue(change())
+        lost = {"token": "of a dead worker", "lapses": 4}
+        await valkey.hset(keyspace.HEAD + keyspace.lane("1001", "t1"), mapping=lost)  # type: ignore[misc]
+
+        await rig.drain()
+
+        result = await job.result(timeout=0)
+        assert result.outcome is Outcome.EXHAUSTED
+        assert result.message.startswith("poison: 5 workers")
+        assert rig.values_seen() == []
+
+
+async def test_a_change_of_another_user_than_its_lanes_is_not_sent(valkey: ArqRedis, tmp_path: Path) -> None:
+    """It would be counted in the wrong bucket, and sent with the keys of a user whose limit nobody keeps."""
+    async with rig_on(valkey, tmp_path) as rig:
+        job = await rig.producer.enqueue(change("1001"))
+        await valkey.set(keyspace.JOB + job.job_id, encode_change(change("1002"), enqueued_at_ms=1_000, ttl_ms=10**15))
+
+        await rig.drain()
+
+        assert (await job.result(timeout=0)).outcome is Outcome.REJECTED
+        assert rig.values_seen("1002") == []

@@ -1,0 +1,121 @@
+"""Leases of attempts in hand are renewed; what was lost is told."""
+
+from __future__ import annotations
+
+import pytest
+from arq.connections import ArqRedis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from producers.contract import keyspace
+from tests.support.changes import change
+from tests.support.lanes import DEFAULTS, Lanes
+from tests.support.manual_clock import ManualClock
+from worker.queue.lease import CLAIMS_A_TRIP, Heartbeat
+
+LEASE_S = DEFAULTS.lease_s
+
+
+@pytest.fixture
+def heartbeat(timed: Lanes) -> Heartbeat:
+    """Of a worker that claims these lanes."""
+    return Heartbeat(timed.redis, timed.clock, lease_s=LEASE_S)
+
+
+async def test_a_lane_stays_its_workers_for_as_long_as_it_beats(
+    timed: Lanes, clock: ManualClock, heartbeat: Heartbeat
+) -> None:
+    """Say while a vault takes its time."""
+    await timed.submit(("a", change()))
+    claim = await timed.claim_one()
+    heartbeat.hold(claim)
+    for _ in range(12):
+        clock.advance(LEASE_S / 3)
+        await heartbeat.beat()
+        assert await timed.claim() == []
+
+    assert heartbeat.lease_until_s(claim) == pytest.approx(clock.monotonic() + LEASE_S)
+    assert (await timed.done(claim)).ended == 1
+
+
+async def test_a_worker_that_stops_beating_loses_its_lane(
+    timed: Lanes, clock: ManualClock, heartbeat: Heartbeat
+) -> None:
+    """One lease after its last beat."""
+    await timed.submit(("a", change()))
+    claim = await timed.claim_one()
+    heartbeat.hold(claim)
+    clock.advance(LEASE_S / 3)
+    await heartbeat.beat()
+    clock.advance(LEASE_S - 0.1)
+    assert await timed.claim() == []
+    clock.advance(0.1)
+
+    assert [other.job_id for other in await timed.claim()] == ["a"]
+
+
+async def test_a_lease_that_was_lost_is_told_and_not_taken_back(
+    timed: Lanes, clock: ManualClock, heartbeat: Heartbeat
+) -> None:
+    """The lane is another's: its lease is not touched, and the attempt must not be sent."""
+    await timed.submit(("a", change()))
+    claim = await timed.claim_one()
+    heartbeat.hold(claim)
+    clock.advance(LEASE_S + 1)
+    other = await timed.claim_one()
+    due_ms = await timed.due_ms(other.lane)
+    clock.advance(1)
+    await heartbeat.beat()
+
+    assert heartbeat.lease_until_s(claim) < clock.monotonic()
+    assert await timed.due_ms(other.lane) == due_ms
+    assert (await timed.done(claim)).fenced
+    assert (await timed.done(other)).ended == 1
+
+
+async def test_a_beat_without_redis_leaves_the_leases_as_they_were(timed: Lanes, clock: ManualClock) -> None:
+    """Nothing is proved, nothing is prolonged."""
+
+    class Away:
+        async def execute_command(self, *_: object) -> None:
+            raise RedisConnectionError("away")
+
+    await timed.submit(("a", change()))
+    claim = await timed.claim_one()
+    heartbeat = Heartbeat(Away(), clock, lease_s=LEASE_S)  # type: ignore[arg-type]
+    heartbeat.hold(claim)
+    clock.advance(LEASE_S / 2)
+    with pytest.raises(RedisConnectionError):
+        await heartbeat.beat()
+
+    assert heartbeat.lease_until_s(claim) == claim.lease_until_s
+
+
+async def test_a_lane_that_is_empty_does_not_come_back_by_a_beat(
+    timed: Lanes, clock: ManualClock, heartbeat: Heartbeat
+) -> None:
+    """Settled while the beat was under way."""
+    await timed.submit(("a", change()))
+    claim = await timed.claim_one()
+    heartbeat.hold(claim)
+    await timed.done(claim)
+    clock.advance(LEASE_S / 2)
+    await heartbeat.beat()
+
+    assert await timed.redis.exists(keyspace.SCHEDULE, keyspace.HEAD + claim.lane) == 0
+    assert not await timed.uncovered()
+
+
+async def test_thousands_of_leases_are_renewed_on_either_schedule(redis: ArqRedis) -> None:
+    """On a real server, in as many trips as it takes."""
+    lanes = Lanes(redis)
+    many = CLAIMS_A_TRIP + 100
+    await lanes.submit(*((f"j{n}", change(str(n))) for n in range(many)))
+    heartbeat = Heartbeat(redis, lanes.clock, lease_s=0.001)
+    claims = [claim for _ in range(10) for claim in await lanes.claim(100)]
+    for claim in claims:
+        heartbeat.hold(claim)
+        heartbeat._until_s[claim.token] = 0.0
+    await heartbeat.beat()
+
+    assert len(claims) == many
+    assert all(heartbeat.lease_until_s(claim) > 0 for claim in claims)

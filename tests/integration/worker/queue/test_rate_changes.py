@@ -1,0 +1,163 @@
+"""Rates that are changed while requests are under way: exact whatever they are changed to, and whenever."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+
+import pytest
+
+from producers import Producer
+from producers.contract import keyspace
+from tests.support.lanes import DEFAULTS, Lanes
+from tests.support.manual_clock import START_US, ManualClock
+from tests.support.own_rates import RATES, SOME_RATES, USER, Requests, answered_at_once, backlog, slot_us, window_of
+from worker.queue.claims import Claim
+
+
+@pytest.mark.parametrize("before", SOME_RATES)
+@pytest.mark.parametrize("after", SOME_RATES)
+async def test_a_changed_rate_holds_from_the_next_claim_on_and_costs_a_window_at_most(
+    timed: Lanes, clock: ManualClock, steering: Producer, before: float | None, after: float | None
+) -> None:
+    """Up or down, to and from the workers' own: never too many, and never long too slow."""
+    await steering.limit_user(USER, before)
+    await backlog(timed, 30)
+    requests = Requests([(slot, before) for slot in await answered_at_once(timed, clock, 15)])
+    await steering.limit_user(USER, after)
+    changed_us = clock.now_us
+
+    slots = await answered_at_once(timed, clock, 15)
+
+    for slot in slots:
+        requests.add(slot, after)
+    requests.check()
+    longest_s = window_of(after)[1] + 1 / (after or 10)
+    assert (slots[0] - changed_us) / 1e6 <= longest_s + 0.01
+    assert (slots[-1] - slots[0]) / 1e6 <= 14 / (after or 10) * 1.01 + 0.01
+
+
+async def test_a_rate_that_is_raised_at_once_does_not_keep_the_old_pace(
+    timed: Lanes, clock: ManualClock, steering: Producer
+) -> None:
+    """Although a claim was tried, in vain, in between."""
+    await steering.limit_user(USER, 0.1)
+    await backlog(timed, 20)
+    first, *_ = await answered_at_once(timed, clock, 1)
+    assert await timed.claim() == []
+    await steering.limit_user(USER, 10)
+    assert await timed.claim() == []
+
+    slots = await answered_at_once(timed, clock, 10)
+
+    assert (slots[0] - first) / 1e6 < 1.2
+    assert (slots[-1] - slots[0]) / 1e6 < 1
+
+
+async def test_a_rate_that_is_raised_serves_a_backlog_of_many_lanes_at_once(
+    timed: Lanes, clock: ManualClock, steering: Producer
+) -> None:
+    """Turns that were promised at the old pace do not hold."""
+    await steering.limit_user(USER, 1)
+    await backlog(timed, 60, lanes_of_it=60)
+    await answered_at_once(timed, clock, 3)
+    await steering.limit_user(USER, 20)
+
+    slots = await answered_at_once(timed, clock, 57)
+
+    assert (slots[-1] - slots[0]) / 1e6 < 57 / 20 * 1.2
+
+
+@pytest.mark.parametrize("rate", [1, 5, 20, None])
+async def test_a_request_under_way_while_the_rate_changes_is_counted(
+    timed: Lanes, clock: ManualClock, steering: Producer, rate: float | None
+) -> None:
+    """Nobody knows yet when it arrived: the first one at the new rate is a new window after its reply."""
+    await steering.limit_user(USER, 2)
+    await backlog(timed, 10, lanes_of_it=10)
+    (claim,) = await timed.claim()
+    await steering.limit_user(USER, rate)
+    for _ in range(50):
+        assert await timed.claim() == []
+        clock.advance(0.02)
+    replied_us = clock.now_us
+    await timed.done(claim, took_s=1.0)
+
+    (first,) = await answered_at_once(timed, clock, 1)
+
+    assert (first - replied_us) / 1e6 >= window_of(rate)[1]
+    assert (first - replied_us) / 1e6 <= window_of(rate)[1] + 0.1
+
+
+async def test_a_request_that_was_lost_while_the_rate_changes_does_not_stop_its_user(
+    timed: Lanes, clock: ManualClock, steering: Producer
+) -> None:
+    """It has ended, at the latest, when its lease has."""
+    await backlog(timed, 10, lanes_of_it=10)
+    await timed.claim()
+    await steering.limit_user(USER, 5)
+
+    (first,) = await answered_at_once(timed, clock, 1)
+
+    assert (first - START_US) / 1e6 <= DEFAULTS.lease_s + 1.1
+
+
+async def test_a_late_settlement_does_not_disturb_the_new_count(
+    timed: Lanes, clock: ManualClock, steering: Producer
+) -> None:
+    """Of a request of the old rate, whose lane is long another's."""
+    await backlog(timed, 200, lanes_of_it=20)
+    lost = await timed.claim()
+    requests = Requests()
+    await steering.limit_user(USER, 20)
+    clock.advance(DEFAULTS.lease_s + 2)
+    for slot in await answered_at_once(timed, clock, 30):
+        requests.add(slot, 20)
+    assert (await timed.done(lost[0], took_s=0.0)).fenced
+
+    for slot in await answered_at_once(timed, clock, 60):
+        requests.add(slot, 20)
+
+    requests.check()
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_no_window_has_too_many_however_often_the_rate_changes(
+    timed: Lanes, clock: ManualClock, steering: Producer, seed: int
+) -> None:
+    """Requests take their time both ways; some are lost, some never sent; the rate changes in the midst of them."""
+    chance = random.Random(seed)  # noqa: S311 - chance that can be repeated
+    await backlog(timed, 200, lanes_of_it=8)
+    requests, rate = Requests(), None
+    numbers = itertools.count()
+    under_way: list[tuple[int, int, Claim, float | None]] = []
+    while await timed.redis.zcard(keyspace.LANES):
+        if chance.random() < 0.05:
+            rate = chance.choice(RATES)
+            await steering.limit_user(USER, rate)
+        claims = await timed.claims(chance.randint(1, 4))
+        for claim in claims.claims:
+            fate = chance.random()
+            sent_us = await slot_us(timed, claim)
+            up_us, down_us = chance.choice((10_000, 10_000, 40_000)), chance.choice((10_000, 10_000, 200_000))
+            if fate < 0.05:
+                heapq.heappush(under_way, (sent_us, next(numbers), claim, None))
+                continue
+            requests.add(sent_us + up_us, rate)
+            if fate > 0.1:
+                replied_us = sent_us + up_us + down_us
+                heapq.heappush(under_way, (replied_us, next(numbers), claim, (up_us + down_us) / 1e6))
+        next_due_us = clock.now_us + round((claims.next_due_s or 0) * 1e6) + 1_000
+        while under_way and under_way[0][0] <= next_due_us:
+            ended_us, _, claim, took_s = heapq.heappop(under_way)
+            clock.advance_to_us(ended_us)
+            if took_s is None:
+                await timed.back(claim, replied=False)
+            else:
+                await timed.done(claim, took_s=took_s)
+        clock.advance_to_us(next_due_us if claims.next_due_s is not None else clock.now_us + 1_000)
+
+    requests.check()
+    assert len(requests.seen) >= 200
+    assert await timed.uncovered() == set()

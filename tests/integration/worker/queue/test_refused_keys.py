@@ -1,0 +1,140 @@
+"""A user whose keys the exchange refused: what is queued ends unsent, until the keys change or an operator resumes."""
+
+from __future__ import annotations
+
+import pytest
+
+from producers import Outcome, Producer
+from producers.contract import keyspace
+from producers.contract.messages import Attempt
+from tests.support.changes import change
+from tests.support.lanes import Lanes
+from tests.support.manual_clock import ManualClock
+from worker.attempt.decide import Sent, conclude, examine, stopped
+from worker.queue.claims import Claim, Settled, Settlement
+
+OLD, NEW = "0123456789abcdef", "fedcba9876543210"
+
+
+async def attempt(lanes: Lanes, claim: Claim, verdict: str, fingerprint: str) -> Settled:
+    """What a worker makes of a claim whose user has these keys."""
+    now_s = lanes.clock.monotonic()
+    now_ms = claim.redis_ms(now_s)
+    ready = examine(claim, now_ms)
+    assert not isinstance(ready, Settlement)
+    unsent = stopped(ready, fingerprint, now_ms)
+    if unsent is not None:
+        return await lanes.settler.settle(unsent)
+    code = "40006" if verdict == "credentials" else None
+    sent = Sent(Attempt(at_ms=now_ms, took_ms=20, verdict=verdict, code=code), now_s, 0.02, fingerprint)
+    return await lanes.settler.settle(conclude(ready, sent, now_ms=now_ms, max_tries=0))
+
+
+async def drained(lanes: Lanes, clock: ManualClock, verdict: str, fingerprint: str) -> int:
+    """Attempts all that is queued; how many requests that took."""
+    requests = 0
+    while True:
+        claims = await lanes.claims()
+        for claim in claims.claims:
+            settled = await attempt(lanes, claim, verdict, fingerprint)
+            assert settled.ended == 1
+        if not claims.claims and claims.next_due_s is None:
+            break
+        clock.advance(claims.next_due_s or 0)
+    async for key in lanes.redis.scan_iter(keyspace.RESULT + "*"):
+        result = await Producer(lanes.redis).job(key.decode().removeprefix(keyspace.RESULT)).result(timeout=0)
+        requests += len(result.attempts)
+    return requests
+
+
+@pytest.fixture
+async def refused(timed: Lanes, clock: ManualClock) -> Lanes:
+    """A user of whom three changes in two lanes ended by one refusal."""
+    await timed.submit(
+        ("a", change("1", "t1")), ("b", change("1", "t1")), ("c", change("1", "t2")), now_ms=clock.now_ms
+    )
+    first, *_ = await timed.claim(1)
+    await attempt(timed, first, "credentials", OLD)
+    assert await drained(timed, clock, "success", OLD) == 1
+    return timed
+
+
+async def test_one_request_ends_all_that_is_queued(refused: Lanes) -> None:
+    """Each `unauthorized`, with the reason, those unsent without an attempt."""
+    results = [await Producer(refused.redis).job(job_id).result(timeout=0) for job_id in "abc"]
+
+    assert {result.outcome for result in results} == {Outcome.UNAUTHORIZED}
+    assert [len(result.attempts) for result in results] == [1, 0, 0]
+    assert "refused this user's keys (code 40006)" in (results[1].message or "")
+
+
+async def test_what_comes_later_ends_unsent_as_well(refused: Lanes, clock: ManualClock) -> None:
+    """For as long as the keys are the same."""
+    clock.advance(10_000)
+    await refused.submit(("late", change("1", "t1")), now_ms=clock.now_ms)
+
+    assert await drained(refused, clock, "success", OLD) == 1
+    assert (await Producer(refused.redis).job("late").result(timeout=0)).outcome is Outcome.UNAUTHORIZED
+
+
+async def test_other_keys_are_tried_and_end_the_stop(refused: Lanes, clock: ManualClock) -> None:
+    """By their first good reply."""
+    await refused.submit(("late", change("1", "t1")), now_ms=clock.now_ms)
+
+    assert await drained(refused, clock, "success", NEW) == 2
+    assert (await Producer(refused.redis).job("late").result(timeout=0)).applied
+    assert await refused.redis.exists(keyspace.REFUSED) == 0
+
+
+async def test_other_keys_that_are_refused_stop_the_user_again(refused: Lanes, clock: ManualClock) -> None:
+    """One request tells."""
+    await refused.submit(("x", change("1", "t1")), ("y", change("1", "t1")), now_ms=clock.now_ms)
+
+    assert await drained(refused, clock, "credentials", NEW) == 2
+
+
+async def test_a_reply_without_a_verdict_on_the_keys_leaves_the_stop(refused: Lanes, clock: ManualClock) -> None:
+    """Say a 503 to new keys: nothing is known of them yet."""
+    await refused.submit(("x", change("1", "t1")), now_ms=clock.now_ms)
+    await attempt(refused, (await refused.claim())[0], "transient", NEW)
+
+    assert await refused.redis.exists(keyspace.REFUSED) == 1
+
+
+async def test_resuming_the_user_lets_the_same_keys_be_tried_again(refused: Lanes, clock: ManualClock) -> None:
+    """Say when their permissions were mended at the exchange."""
+    producer = Producer(refused.redis)
+    before = await producer.user_status("1")
+    await refused.submit(("late", change("1", "t1")), now_ms=clock.now_ms)
+
+    assert await producer.resume(user_id="1")
+    assert await drained(refused, clock, "success", OLD) == 2
+    assert before.refused_code == "40006"
+    assert (await producer.user_status("1")).refused_code is None
+    assert not await producer.resume(user_id="1")
+
+
+async def test_keys_that_were_replaced_while_the_request_was_under_way_are_tried_at_once(
+    timed: Lanes, clock: ManualClock
+) -> None:
+    """The old ones were refused, as they should be; nothing ends and nobody is stopped."""
+    await timed.submit(("a", change("1")), now_ms=clock.now_ms)
+    claim = await timed.claim_one()
+    now_ms = clock.now_ms
+    ready = examine(claim, now_ms)
+    assert not isinstance(ready, Settlement)
+    refused = Attempt(at_ms=now_ms, took_ms=20, verdict="credentials", code="40006")
+    sent = Sent(refused, clock.monotonic(), 0.02, OLD, keys_replaced=True)
+    settled = await timed.settler.settle(conclude(ready, sent, now_ms=now_ms, max_tries=0))
+
+    assert settled.ended == 0
+    assert settled.due_in_s == pytest.approx(0, abs=0.2)
+    assert await timed.redis.exists(keyspace.REFUSED) == 0
+    assert await drained(timed, clock, "success", NEW) == 2
+
+
+async def test_other_users_are_not_stopped(refused: Lanes, clock: ManualClock) -> None:
+    """Keys belong to a user."""
+    await refused.submit(("other", change("2", "t1")), now_ms=clock.now_ms)
+
+    assert await drained(refused, clock, "success", OLD) == 2

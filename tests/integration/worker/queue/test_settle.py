@@ -1,0 +1,235 @@
+"""The settle script: one outcome, or the lane put back; fenced; always covered."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from arq.connections import ArqRedis
+
+from producers import Outcome
+from producers.contract import attempt_history, keyspace
+from producers.contract.codec import decode_result
+from tests.support.changes import change
+from tests.support.lanes import DEFAULTS, PACING, Lanes
+from tests.support.manual_clock import ManualClock
+
+LANE = keyspace.lane("1001", "t1")
+ENOUGH = 10
+"""Round trips after which the shortest is credited, as settle.lua has it."""
+
+
+@pytest.fixture
+async def lanes(redis: ArqRedis) -> Lanes:
+    """A queue without pacing, of one lane with two changes."""
+    lanes = Lanes(redis)
+    await lanes.submit(("j1", change()), ("j2", change()))
+    return lanes
+
+
+@pytest.fixture
+def timed(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
+    """A queue of ten a second and user, whose time the test controls."""
+    return Lanes(fake_redis, clock=clock, pacing=PACING)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+async def test_an_outcome_is_written_counted_and_announced(lanes: Lanes, outcome: Outcome) -> None:
+    """The result with its life, the counter, the channel; the payload goes."""
+    async with lanes.redis.pubsub() as subscription:
+        await subscription.subscribe(keyspace.DONE + "j1")
+        await subscription.get_message(timeout=5)
+
+        await lanes.done(await lanes.claim_one(), outcome, message="m")
+
+        announcement = await subscription.get_message(timeout=5)
+    assert announcement is not None
+    assert announcement["data"] == b"j1"
+    stored = await lanes.redis.get(keyspace.RESULT + "j1")
+    assert (decode_result(stored).outcome, decode_result(stored).message) == (outcome, "m")
+    assert await lanes.redis.pttl(keyspace.RESULT + "j1") == pytest.approx(DEFAULTS.result_ttl_s * 1000, abs=10_000)
+    assert await lanes.redis.hgetall(keyspace.COUNTS) == {outcome.encode(): b"1"}  # type: ignore[misc]
+    assert not await lanes.redis.exists(keyspace.JOB + "j1")
+
+
+async def test_an_ended_change_gives_way_to_the_next(lanes: Lanes) -> None:
+    """Which is due at once, and starts afresh."""
+    settled = await lanes.done(await lanes.claim_one())
+
+    assert settled.due_in_s == 0
+    assert await lanes.queued(LANE) == ["j2"]
+    assert not await lanes.redis.exists(keyspace.HEAD + LANE)
+    assert (await lanes.claim_one()).job_id == "j2"
+
+
+async def test_the_last_change_leaves_nothing_of_its_lane(lanes: Lanes) -> None:
+    """Neither list, nor head, nor a place on the schedule."""
+    await lanes.done(await lanes.claim_one())
+
+    settled = await lanes.done(await lanes.claim_one())
+
+    assert settled.due_in_s is None
+    assert await lanes.redis.exists(keyspace.LANE + LANE, keyspace.HEAD + LANE, keyspace.SCHEDULE) == 0
+
+
+async def test_a_change_that_goes_back_stays_the_head(lanes: Lanes) -> None:
+    """With its history, after its delay, and without an outcome."""
+    settled = await lanes.back(await lanes.claim_one(), 60, tries=3)
+
+    assert settled.due_in_s == pytest.approx(60, abs=0.01)
+    assert await lanes.queued(LANE) == ["j1", "j2"]
+    assert not await lanes.redis.exists(keyspace.RESULT + "j1", keyspace.COUNTS)
+    due_ms = await lanes.due_ms(LANE)
+    assert due_ms is not None
+    assert due_ms - await lanes.now_ms() == pytest.approx(60_000, abs=5_000)
+    await lanes.redis.zadd(keyspace.SCHEDULE, {LANE: 1})
+    again = await lanes.claim_one()
+    assert (again.job_id, attempt_history.decode(again.state).tries) == ("j1", 3)
+
+
+async def snapshot(redis: ArqRedis, *names: str) -> list[bytes | None]:
+    """What keys hold."""
+    return [await redis.dump(name) for name in names]
+
+
+@pytest.mark.parametrize("verb", ["done", "back"])
+async def test_a_settlement_with_another_token_changes_nothing(lanes: Lanes, verb: str) -> None:
+    """The lane was claimed by somebody else meanwhile."""
+    lost = await lanes.claim_one()
+    await lanes.redis.zadd(keyspace.SCHEDULE, {LANE: 1})
+    held = await lanes.claim_one()
+    names = (
+        keyspace.SCHEDULE,
+        keyspace.LANE + LANE,
+        keyspace.HEAD + LANE,
+        keyspace.JOB + "j1",
+        keyspace.RESULT + "j1",
+        keyspace.COUNTS,
+    )
+    before = [await lanes.queued(LANE), await lanes.due_ms(LANE), await lanes.redis.hgetall(keyspace.HEAD + LANE)]  # type: ignore[misc]
+
+    settled = await (lanes.done(lost) if verb == "done" else lanes.back(lost, 60))
+
+    assert (settled.fenced, settled.due_in_s) == (True, None)
+    assert before == [
+        await lanes.queued(LANE),
+        await lanes.due_ms(LANE),
+        await lanes.redis.hgetall(keyspace.HEAD + LANE),  # type: ignore[misc]
+    ]
+    assert await lanes.redis.exists(*names) == 4
+    assert not (await lanes.done(held)).fenced
+
+
+async def test_settling_twice_ends_a_change_once(lanes: Lanes) -> None:
+    """A repeated trip to Redis must not touch the next change."""
+    claim = await lanes.claim_one()
+    await lanes.done(claim)
+
+    assert (await lanes.done(claim, Outcome.REJECTED)).fenced
+    assert decode_result(await lanes.redis.get(keyspace.RESULT + "j1")).outcome is Outcome.APPLIED
+    assert await lanes.queued(LANE) == ["j2"]
+
+
+async def test_a_lane_that_went_back_refuses_its_old_token(lanes: Lanes) -> None:
+    """Also while nobody holds it."""
+    claim = await lanes.claim_one()
+    await lanes.back(claim, 60)
+
+    assert (await lanes.done(claim)).fenced
+
+
+async def test_a_fenced_settlement_still_tells_the_bucket_what_was_sent(timed: Lanes) -> None:
+    """The exchange counted the request all the same, and may have said to wait."""
+    await timed.submit(("j1", change()))
+    lost = await timed.claim_one()
+    await timed.redis.zadd(keyspace.SCHEDULE, {LANE: 1})
+    await timed.redis.hset(keyspace.HEAD + LANE, "token", "another")  # type: ignore[misc]
+
+    assert (await timed.back(lost, 5, hold_s=5)).fenced
+
+    bucket = {name: float(value) for name, value in (await timed.redis.hgetall(keyspace.bucket(LANE))).items()}  # type: ignore[misc]
+    assert bucket[b"0"] > 0, "the request is no longer under way"
+    assert bucket[b"hold"] > 0
+
+
+async def test_every_settlement_leaves_its_lane_covered(lanes: Lanes) -> None:
+    """Done, back and fenced; to the last change."""
+    for verb in ("back", "done", "back", "done"):
+        claim = await lanes.claim_one()
+        await (lanes.done(claim) if verb == "done" else lanes.back(claim))
+        assert await lanes.uncovered() == set()
+        assert (await lanes.done(claim)).fenced
+        assert await lanes.uncovered() == set()
+
+
+async def test_settlements_that_come_up_together_each_get_their_own_answer(redis: ArqRedis) -> None:
+    """They share a trip; one that is fenced does not disturb the others."""
+    lanes = Lanes(redis)
+    await lanes.submit(*((f"j{n}", change(str(n))) for n in range(200)))
+    claims = await lanes.claim() + await lanes.claim()
+    await lanes.done(claims[7])
+
+    settled = await asyncio.gather(*(lanes.done(claim) for claim in claims))
+
+    assert [index for index, each in enumerate(settled) if each.fenced] == [7]
+    assert await lanes.redis.hgetall(keyspace.COUNTS) == {b"applied": b"200"}  # type: ignore[misc]
+
+
+async def test_settlements_survive_a_server_that_forgot_its_scripts(lanes: Lanes) -> None:
+    """After a restart or a failover."""
+    claim = await lanes.claim_one()
+    await lanes.redis.script_flush()
+
+    assert not (await lanes.done(claim)).fenced
+    assert await lanes.redis.hgetall(keyspace.COUNTS) == {b"applied": b"1"}  # type: ignore[misc]
+
+
+async def round_trips(lanes: Lanes, clock: ManualClock, count: int, took_s: float, user: str) -> int:
+    """Makes as many requests of one user; returns when the last one's window ends, microseconds from its reply."""
+    entry = ""
+    for number in range(count):
+        await lanes.submit((f"{user}/{number}", change(user)))
+        clock.advance(1.2)
+        claim = await lanes.claim_one()
+        clock.advance(took_s)
+        entry = str(claim.slot_number % PACING.per_window)
+        await lanes.done(claim, took_s=took_s)
+    stored = await lanes.redis.hget(keyspace.bucket(keyspace.lane(user, "t1")), entry)  # type: ignore[misc]
+    assert stored is not None
+    return int(float(stored)) - clock.now_us
+
+
+async def test_no_round_trip_is_credited_before_ten_were_seen(timed: Lanes, clock: ManualClock) -> None:
+    """A window counts from the reply until then."""
+    assert await round_trips(timed, clock, ENOUGH - 1, 0.04, "1") == pytest.approx(PACING.window_us, abs=2)
+
+
+async def test_the_shortest_round_trip_is_credited_less_a_millisecond(timed: Lanes, clock: ManualClock) -> None:
+    """Over all users of the egress; longer ones do not count."""
+    await round_trips(timed, clock, ENOUGH - 1, 0.09, "1")
+
+    ends_in_us = await round_trips(timed, clock, 1, 0.04, "2")
+
+    assert ends_in_us == pytest.approx(PACING.window_us - 39_000, abs=2)
+    assert await round_trips(timed, clock, 1, 0.3, "3") == pytest.approx(PACING.window_us - 39_000, abs=2)
+
+
+async def test_a_round_trip_that_no_longer_occurs_is_forgotten(timed: Lanes, clock: ManualClock) -> None:
+    """The path has changed: after two minutes the new floor counts."""
+    await round_trips(timed, clock, 25, 0.04, "1")
+
+    await round_trips(timed, clock, 100, 0.09, "2")
+
+    assert await round_trips(timed, clock, 1, 0.3, "3") == pytest.approx(PACING.window_us - 89_000, abs=2)
+
+
+async def test_a_failure_without_a_reply_gives_no_credit(timed: Lanes, clock: ManualClock) -> None:
+    """Nobody knows when it arrived; the latest that it can have counts."""
+    await round_trips(timed, clock, 25, 0.04, "1")
+    await timed.submit(("lost", change("2")))
+    claim = await timed.claim_one()
+
+    await timed.back(claim, 1)
+
+    stored = await timed.redis.hget(keyspace.bucket(claim.lane), "0")  # type: ignore[misc]
+    assert int(float(stored or 0)) - clock.now_us == pytest.approx(PACING.window_us, abs=2)

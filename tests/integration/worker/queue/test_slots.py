@@ -1,0 +1,239 @@
+"""The leaky bucket of a user: at most ten requests in any window, turn by turn, whoever claims."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+
+import pytest
+from arq.connections import ArqRedis
+
+from producers.contract import keyspace
+from tests.support.changes import change
+from tests.support.lanes import DEFAULTS, PACING, Lanes
+from tests.support.manual_clock import ManualClock
+from worker.queue.claims import Claim
+from worker.queue.rate import LOOK_AHEAD_US, Pacing
+
+PACE_S = PACING.pace_us / 1e6
+WINDOW_S = PACING.window_us / 1e6
+BRISK = Pacing(
+    pace_us=4_000, per_window=10, window_us=60_000, catch_up_us=2_000, egress_pace_us=1, egress_burst_us=10_000
+)
+"""A window short enough for a real clock, and with a guard that bites: ten of its paces are less than it."""
+
+
+def most_in_a_window(slots_us: list[int], window_us: int) -> int:
+    """The highest number of slots in any sliding window."""
+    ordered = sorted(slots_us)
+    return max(sum(start <= slot < start + window_us for slot in ordered) for start in ordered)
+
+
+async def until_something_is_due(lanes: Lanes, clock: ManualClock) -> list[Claim]:
+    """The next claims, moving time on as the script says."""
+    while True:
+        claims = await lanes.claims()
+        if claims.claims:
+            return claims.claims
+        assert claims.next_due_s is not None, "nothing will ever be due"
+        clock.advance(claims.next_due_s + 0.001)
+
+
+async def test_at_most_ten_slots_in_any_window_whoever_claims(redis: ArqRedis) -> None:
+    """Four claimers compete for one user's forty lanes, in real time; each request's reply comes at its slot."""
+    lanes = Lanes(redis, pacing=BRISK)
+    await lanes.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(40)))
+    slots: list[int] = []
+
+    async def work() -> None:
+        claimer = lanes.new_claimer()
+        while len(slots) < 40:
+            claims = await lanes.claims(3, claimer)
+            slots.extend([await lanes.slot_us(claim) for claim in claims.claims])
+            for claim in claims.claims:
+                await asyncio.sleep(max(0, claim.slot_at_s - lanes.clock.monotonic()))
+                await lanes.done(claim, took_s=0.0)
+            await asyncio.sleep(min(claims.next_due_s or 0, 0.02))
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(work() for _ in range(4)))
+
+    assert len(slots) == 40
+    assert len(set(slots)) == 40
+    assert most_in_a_window(slots, BRISK.window_us) <= BRISK.per_window
+
+
+async def test_ten_slots_take_a_window_and_no_more_than_ten_paces(timed: Lanes, clock: ManualClock) -> None:
+    """One lane, claimed in time and answered at once: the guard holds, and no rate is lost to it."""
+    await timed.submit(*((f"j{n}", change()) for n in range(40)))
+    slots: list[int] = []
+    for _ in range(40):
+        (claim,) = await until_something_is_due(timed, clock)
+        slots.append(await timed.slot_us(claim))
+        clock.advance_to_us(slots[-1])
+        await timed.done(claim, took_s=0.0)
+
+    gaps = [later - earlier for earlier, later in itertools.pairwise(slots)]
+    assert min(gaps) == PACING.pace_us - PACING.catch_up_us, "a bucket nobody used counts as late, by half a pace"
+    tens = [later - earlier for earlier, later in zip(slots, slots[10:], strict=False)]
+    assert min(tens) >= PACING.window_us
+    assert max(tens) <= 10 * PACING.pace_us
+
+
+async def test_a_slot_is_claimed_within_the_look_ahead_and_not_before(timed: Lanes, clock: ManualClock) -> None:
+    """So that a worker sleeps up to it, and no longer than that."""
+    await timed.submit(("j1", change()), ("j2", change()))
+    first = await timed.claim_one()
+    slot_us = await timed.slot_us(first)
+    await timed.done(first, took_s=0.0)
+
+    next_slot_us = slot_us + PACING.pace_us - PACING.catch_up_us
+    clock.advance_to_us(next_slot_us - LOOK_AHEAD_US - 2_000)
+    assert await timed.claim() == []
+    clock.advance_to_us(next_slot_us - LOOK_AHEAD_US + 2_000)
+    second = await timed.claim_one()
+
+    assert await timed.slot_us(second) == next_slot_us
+    assert second.slot_at_s - clock.monotonic() == pytest.approx((LOOK_AHEAD_US - 2_000) / 1e6, abs=1e-5)
+    assert await timed.due_ms(second.lane) == math.ceil(next_slot_us / 1000) + DEFAULTS.lease_s * 1000
+
+
+async def test_a_late_claim_makes_good_no_more_than_half_a_pace(timed: Lanes, clock: ManualClock) -> None:
+    """Being idle for an hour saves up nothing."""
+    await timed.submit(*((f"j{n}", change()) for n in range(3)))
+    await timed.done(await timed.claim_one(), took_s=0.0)
+    clock.advance(3600)
+    late = await timed.claim_one()
+    late_us = await timed.slot_us(late)
+    await timed.done(late, took_s=0.0)
+
+    (following,) = await until_something_is_due(timed, clock)
+
+    assert await timed.slot_us(following) - late_us == PACING.pace_us - PACING.catch_up_us
+
+
+async def test_lanes_of_one_user_get_turns_a_pace_apart_and_none_starves(timed: Lanes, clock: ManualClock) -> None:
+    """Twenty lanes of five changes: after each round, no lane is more than a change ahead of another."""
+    await timed.submit(*((f"t{n}/{m}", change(trader=f"t{n}")) for n in range(20) for m in range(5)))
+    sent: dict[str, int] = {}
+    slots = []
+    for number in range(100):
+        for claim in await until_something_is_due(timed, clock):
+            slots.append(await timed.slot_us(claim))
+            clock.advance_to_us(slots[-1])
+            await timed.done(claim, took_s=0.0)
+            sent[claim.lane] = sent.get(claim.lane, 0) + 1
+        if (number + 1) % 20 == 0:
+            assert max(sent.values()) - min(sent.values()) <= 1
+            assert len(sent) == 20
+
+    assert most_in_a_window(slots, PACING.window_us) <= 10
+
+
+async def test_one_users_backlog_does_not_delay_another_user(timed: Lanes, clock: ManualClock) -> None:
+    """A user who comes later is claimed at once."""
+    await timed.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(200)))
+    await timed.claim()
+    await timed.submit(("other", change("2002")))
+
+    other = await timed.claim_one()
+
+    assert other.job_id == "other"
+    assert other.slot_at_s == pytest.approx(clock.monotonic())
+
+
+async def ten_sent(lanes: Lanes, clock: ManualClock) -> list[Claim]:
+    """Ten requests of one user's eleven lanes, all sent, none answered."""
+    await lanes.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(11)))
+    sent: list[Claim] = []
+    while len(sent) < 10:
+        sent += await until_something_is_due(lanes, clock)
+    clock.advance(max(0, sent[-1].slot_at_s - clock.monotonic()))
+    return sent
+
+
+async def test_a_request_still_under_way_holds_back_the_one_ten_later(timed: Lanes, clock: ManualClock) -> None:
+    """Nobody knows yet when it arrived."""
+    await ten_sent(timed, clock)
+
+    for _ in range(100):
+        claims = await timed.claims()
+        assert claims.claims == []
+        assert claims.next_due_s is not None
+        assert 0 < claims.next_due_s < 1, "a slot that hangs on a reply must be asked for again soon"
+        clock.advance(0.05)
+
+
+async def test_a_settled_request_opens_its_place_when_its_window_ends(timed: Lanes, clock: ManualClock) -> None:
+    """A window after its reply; with too few round trips seen, nothing is taken off."""
+    first, *_ = await ten_sent(timed, clock)
+    clock.advance(0.4)
+    replied_us = clock.now_us
+    await timed.done(first, took_s=0.4)
+
+    (eleventh,) = await until_something_is_due(timed, clock)
+
+    assert await timed.slot_us(eleventh) == pytest.approx(replied_us + PACING.window_us, abs=20_000)
+    assert await timed.slot_us(eleventh) >= replied_us + PACING.window_us
+
+
+async def test_an_attempt_that_was_not_sent_holds_back_nobody(timed: Lanes, clock: ManualClock) -> None:
+    """Its place in the window is free at once."""
+    first, *_ = await ten_sent(timed, clock)
+    await timed.back(first, 60, replied=False)
+
+    (eleventh,) = await until_something_is_due(timed, clock)
+
+    assert await timed.slot_us(eleventh) < clock.now_us + PACING.window_us
+
+
+async def test_a_request_lost_with_its_worker_opens_its_place_in_the_end(timed: Lanes, clock: ManualClock) -> None:
+    """After the longest that it can be under way, and its window."""
+    first, *_ = await ten_sent(timed, clock)
+    slot_us = await timed.slot_us(first)
+    clock.advance_to_us(slot_us + round((DEFAULTS.lease_s + WINDOW_S) * 1e6) - 100_000)
+    claims = await timed.claims()
+    assert claims.claims == []
+
+    clock.advance(0.1 + PACE_S)
+    assert await until_something_is_due(timed, clock)
+
+
+async def test_a_hold_keeps_the_user_back_and_nobody_else(timed: Lanes, clock: ManualClock) -> None:
+    """All lanes of the user; its own lane first when it is over."""
+    await timed.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(3)), ("other", change("2002")))
+    (held,) = [claim for claim in await timed.claim() if claim.lane.startswith("1001:")]
+    await timed.back(held, 5, hold_s=5)
+    held_until_us = clock.now_us + 5_000_000
+    clock.advance(1)
+    assert await timed.claim() == []
+
+    (claim,) = await until_something_is_due(timed, clock)
+
+    assert await timed.slot_us(claim) >= held_until_us
+    assert clock.now_us >= held_until_us - LOOK_AHEAD_US
+
+
+async def test_a_bucket_outlives_what_it_promised_and_then_goes(timed: Lanes) -> None:
+    """A minute after it stopped mattering."""
+    await timed.submit(("j1", change()))
+    claim = await timed.claim_one()
+    await timed.back(claim, 600, hold_s=600)
+
+    ttl_s = await timed.redis.pttl(keyspace.bucket(claim.lane)) / 1000
+
+    assert 600 < ttl_s < 700
+
+
+async def test_a_slot_in_which_nothing_is_sent_is_given_back_to_its_user(timed: Lanes, clock: ManualClock) -> None:
+    """A change that ends unsent costs the next one no pace."""
+    await timed.submit(("j1", change()))
+    first = await timed.claim_one()
+    slot_us = await timed.slot_us(first)
+
+    await timed.back(first, replied=False)
+    clock.advance(0.001)
+    second = await timed.claim_one()
+
+    assert await timed.slot_us(second) - slot_us <= 1_000, "without the slot back it would be a pace later"

@@ -1,0 +1,104 @@
+"""A user that is throttled is slowed, and brought back by steps."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from producers import Producer
+from tests.support.changes import change
+from tests.support.lanes import Lanes
+from tests.support.manual_clock import ManualClock
+from tests.support.own_rates import USER, slot_us
+from worker.queue.claims import Claim
+
+SECOND_US = 1_000_000
+
+
+async def backlog(lanes: Lanes, count: int, lanes_of_it: int = 1) -> None:
+    """As many changes of the user."""
+    now_ms = round(await lanes.now_ms())
+    many = ((f"j{n}", change(USER, f"t{n % lanes_of_it}")) for n in range(count))
+    await lanes.submit(*many, lane_limit=count, now_ms=now_ms)
+
+
+async def sent_under(lanes: Lanes, clock: ManualClock, limit_per_s: int, count: int) -> tuple[list[int], list[int]]:
+    """So many requests to an exchange that allows so many in any second: when they were granted, when throttled."""
+    granted: list[int] = []
+    throttled: list[int] = []
+    while len(granted) + len(throttled) < count:
+        claims = await lanes.claims()
+        for claim in claims.claims:
+            at_us = await slot_us(lanes, claim)
+            clock.advance_to_us(at_us)
+            if sum(one > at_us - SECOND_US for one in granted) >= limit_per_s:
+                throttled.append(at_us)
+                await lanes.attempt(claim, "throttled")
+            else:
+                granted.append(at_us)
+                await lanes.attempt(claim)
+        if not claims.claims:
+            assert claims.next_due_s is not None
+            clock.advance(claims.next_due_s + 0.001)
+    return granted, throttled
+
+
+async def test_a_user_with_half_the_limit_is_soon_sent_for_at_half_the_rate(timed: Lanes, clock: ManualClock) -> None:
+    """A 429 now and then tells whether the limit is still the lower one; they come ever more seldom."""
+    await backlog(timed, 3000)
+    granted, throttled = await sent_under(timed, clock, 5, 2500)
+
+    passed_s = (granted[-1] - granted[0]) / SECOND_US
+    assert len(throttled) < 12
+    assert len(granted) / passed_s > 4.0, "four fifths of what the exchange allows"
+    gaps = [after - before for before, after in pairwise(throttled)]
+    assert gaps[-1] > 2 * gaps[1]
+
+
+async def test_a_user_whose_limit_is_as_documented_again_is_brought_back(timed: Lanes, clock: ManualClock) -> None:
+    """Within a few minutes."""
+    await backlog(timed, 4000)
+    await sent_under(timed, clock, 5, 60)
+    slowed = (await Producer(timed.redis).user_status(USER)).slowed
+    await sent_under(timed, clock, 10, 2500)
+
+    assert slowed == 2.1
+    assert (await Producer(timed.redis).user_status(USER)).slowed == 1.0
+    granted, throttled = await sent_under(timed, clock, 10, 200)
+    assert throttled == []
+    assert (granted[-1] - granted[0]) / SECOND_US == pytest.approx(19.9, abs=0.5)
+
+
+async def test_requests_that_were_under_way_together_slow_a_user_once(timed: Lanes) -> None:
+    """Not once for each 429."""
+    await backlog(timed, 10, lanes_of_it=10)
+    clock = timed.clock
+    assert isinstance(clock, ManualClock)
+    claims: list[Claim] = []
+    while len(claims) < 6:
+        got = await timed.claims()
+        claims += got.claims
+        clock.advance(got.next_due_s or 0.001)
+    for claim in claims:
+        await timed.attempt(claim, "throttled")
+
+    assert (await Producer(timed.redis).user_status(USER)).slowed == 2.1
+
+
+async def test_a_429_to_a_request_that_was_alone_does_not_slow_the_user(timed: Lanes) -> None:
+    """No limit of its own can have refused it."""
+    await backlog(timed, 1)
+    await timed.attempt(await timed.claim_one(), "throttled")
+
+    assert (await Producer(timed.redis).user_status(USER)).slowed == 1.0
+
+
+async def test_a_slowed_user_is_remembered_while_it_is_idle(timed: Lanes, clock: ManualClock) -> None:
+    """Until it would be probed."""
+    await backlog(timed, 100)
+    await sent_under(timed, clock, 5, 20)
+    await Producer(timed.redis).cancel_user(USER)
+    clock.advance(25)
+
+    assert (await Producer(timed.redis).user_status(USER)).slowed == 2.1

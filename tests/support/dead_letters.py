@@ -1,0 +1,37 @@
+"""Dead letters, as tests make and look at them."""
+
+from __future__ import annotations
+
+from producers import Outcome, Producer
+from producers.contract import keyspace
+from tests.support.changes import TRADER, change, numbered
+from tests.support.fan_outs import to_users
+from tests.support.lanes import Lanes
+
+LANE = keyspace.lane("1001", TRADER)
+REJECTED, UNAUTHORIZED, EXHAUSTED = Outcome.REJECTED, Outcome.UNAUTHORIZED, Outcome.EXHAUSTED
+
+
+async def listed(producer: Producer, **chosen: str) -> list[str]:
+    """The job IDs of some letters, oldest first."""
+    return [letter.job_id async for letter in producer.dead.list(**chosen)]  # type: ignore[arg-type]
+
+
+async def values(lanes: Lanes) -> list[str]:
+    """Sends what is queued; the trace values in the order of sending."""
+    found = []
+    while claims := await lanes.claim():
+        for claim in claims:
+            found.append(str(claim.payload).partition("traceValue\\xa1")[2][:1])
+            await lanes.done(claim)
+    return found
+
+
+async def some_dead(producer: Producer, lanes: Lanes) -> None:
+    """Seven letters: two users, three outcomes, a batch among them."""
+    await producer.enqueue_many(numbered(3), job_id=lambda each: f"a{each.settings[0].trace_value}")
+    await producer.enqueue(change("1002"), job_id="b")
+    await to_users(producer, ["1001", "1002", "1003"], "july")
+    outcomes = {"a1": REJECTED, "a2": EXHAUSTED, "a3": Outcome.APPLIED, "b": UNAUTHORIZED}
+    while claims := await lanes.claim(1):
+        await lanes.done(claims[0], outcomes.get(claims[0].job_id, REJECTED))

@@ -1,0 +1,81 @@
+"""Fan-outs as tests ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from typing import Any
+
+from producers import Batch, JobResult, Outcome, Producer, Progress, SettingsChange
+from tests.support.changes import TRADER, setting
+from tests.support.lanes import Lanes
+
+
+def users(count: int) -> list[str]:
+    """As many user IDs."""
+    return [str(number) for number in range(1, count + 1)]
+
+
+async def to_users(
+    producer: Producer,
+    user_ids: Iterable[Any] | AsyncIterable[Any],
+    batch_id: str | None = "b",
+    *,
+    value: str = "1",
+    **options: Any,
+) -> Batch:
+    """One setting of trader t1 for many users."""
+    batch: Batch = await producer.fan_out(
+        trader_id=TRADER,
+        settings=[setting(trace_value=value)],
+        user_ids=user_ids,
+        batch_id=batch_id,
+        **options,
+    )
+    return batch
+
+
+def failing_after(items: Iterable[Any], count: int) -> Iterator[Any]:
+    """The first items of an iterable whose source breaks then."""
+    for number, item in enumerate(items):
+        if number == count:
+            break
+        yield item
+    raise LookupError("the source broke")
+
+
+async def flowing(items: Iterable[Any]) -> AsyncIterator[Any]:
+    """The items, as an async iterable."""
+    for item in items:
+        yield item
+
+
+async def end_all(lanes: Lanes, outcome: Outcome = Outcome.APPLIED) -> list[str]:
+    """Ends whatever is queued; the job IDs in the order in which they ended."""
+    ended = []
+    while claims := await lanes.claim():
+        for claim in claims:
+            await lanes.done(claim, outcome)
+            ended.append(claim.job_id)
+    return ended
+
+
+async def where_consistent(batch: Batch) -> Progress:
+    """Where a batch is; its counters must agree with each other."""
+    progress = await batch.progress()
+    assert progress.queued + progress.in_flight + progress.ended == progress.total
+    assert min(progress.queued, progress.in_flight, progress.ended) >= 0
+    assert progress.complete == (progress.sealed and progress.ended == progress.total)
+    return progress
+
+
+async def read_all(results: AsyncIterable[JobResult]) -> list[str]:
+    """The job IDs of a stream of results, to its end."""
+    return [result.job_id async for result in results]
+
+
+def same(changes: Iterable[SettingsChange], value: str) -> list[SettingsChange]:
+    """The same lanes, with another trace value."""
+    return [
+        SettingsChange(user_id=each.user_id, trader_id=each.trader_id, settings=[setting(trace_value=value)])
+        for each in changes
+    ]

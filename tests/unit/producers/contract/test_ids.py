@@ -1,0 +1,71 @@
+"""Generated job IDs: unique, and in order."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from producers.contract.ids import LAST_SEQUENCE, SortableIds
+from producers.contract.validation import check_id
+
+MS = 1_000_000
+
+
+@pytest.fixture
+def frozen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The time that IDs are made of, nanoseconds; the test changes its only entry."""
+    now = [1_700_000_000_000 * MS]
+    monkeypatch.setattr(time, "time_ns", lambda: now[0])
+    return now
+
+
+def test_ids_of_one_maker_sort_in_the_order_they_were_made() -> None:
+    """Many within a millisecond."""
+    ids = SortableIds()
+    made = [ids.next() for _ in range(20_000)]
+
+    assert made == sorted(made)
+    assert len(set(made)) == len(made)
+
+
+def test_an_id_is_32_hex_digits() -> None:
+    """And so an ID by our own rule."""
+    made = SortableIds().next()
+
+    assert re.fullmatch(r"[0-9a-f]{32}", made)
+    assert check_id("job_id", made) == made
+
+
+def test_ids_stay_in_order_when_the_sequence_of_a_millisecond_is_used_up(frozen: list[int]) -> None:
+    """The next millisecond is borrowed."""
+    ids = SortableIds()
+    made = [ids.next() for _ in range(LAST_SEQUENCE + 3)]
+
+    assert made == sorted(made)
+    assert int(made[-1][:12], 16) == frozen[0] // MS + 1
+
+
+def test_ids_stay_in_order_when_the_clock_steps_back(frozen: list[int]) -> None:
+    """The last millisecond goes on."""
+    ids = SortableIds()
+    before = ids.next()
+    frozen[0] -= 3_600_000 * MS
+
+    assert ids.next() > before
+
+
+def test_ids_of_two_makers_sort_by_millisecond(frozen: list[int]) -> None:
+    """Across processes the order is the clock's."""
+    one, other = SortableIds(), SortableIds()
+    before = one.next()
+    frozen[0] += MS
+
+    assert before < other.next()
+
+
+def test_two_makers_do_not_make_the_same_id(frozen: list[int]) -> None:
+    """In one and the same millisecond."""
+    assert SortableIds().next() != SortableIds().next()
+    assert frozen

@@ -1,0 +1,61 @@
+"""Keys: no ID can be chosen so that it touches what belongs to another."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from producers.contract import keyspace
+
+AWKWARD = ["1", "1:2", "1%3A2", "%", "%25", "%3A", ":", "::", "a:b:c", "1%", "%253A", "settings", "1:settings"]
+
+
+def test_no_two_pairs_of_user_and_trader_share_a_lane() -> None:
+    """All pairs of IDs with separators and escapes in them."""
+    pairs = list(itertools.product(AWKWARD, repeat=2))
+
+    assert len({keyspace.lane(user, trader) for user, trader in pairs}) == len(pairs)
+
+
+@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(AWKWARD, 2)))
+def test_no_two_users_share_a_bucket(one: str, other: str) -> None:
+    """Whatever their traders are called."""
+    assert keyspace.bucket(keyspace.lane(one, "t")) != keyspace.bucket(keyspace.lane(other, "t"))
+
+
+@pytest.mark.parametrize("user", AWKWARD)
+def test_all_lanes_of_a_user_share_its_bucket(user: str) -> None:
+    """The limit is the user's."""
+    assert len({keyspace.bucket(keyspace.lane(user, trader)) for trader in AWKWARD}) == 1
+
+
+@pytest.mark.parametrize("user", AWKWARD)
+def test_the_user_is_what_stands_before_the_first_colon_of_a_lane(user: str) -> None:
+    """The scripts find it so."""
+    assert keyspace.lane(user, "t:1").partition(":")[0] == keyspace.escape(user)
+    assert ":" not in keyspace.escape(user)
+
+
+def test_plain_ids_stay_readable() -> None:
+    """For people who look into Redis."""
+    assert keyspace.lane("1001", "123123123") == "1001:123123123"
+    assert keyspace.bucket("1001:123123123") == "copytrade:bucket:1001:settings"
+
+
+def test_no_prefix_is_the_beginning_of_another() -> None:
+    """So that no ID leads from one kind of key into another."""
+    prefixes = [
+        keyspace.LANE,
+        keyspace.HEAD,
+        keyspace.BUCKET,
+        keyspace.EGRESS,
+        keyspace.TROUBLES,
+        keyspace.JOB,
+        keyspace.RESULT,
+        keyspace.DONE,
+    ]
+    fixed = [keyspace.SCHEDULE, keyspace.BELL, keyspace.COUNTS, keyspace.CONTROL_QUEUE]
+
+    for one, other in itertools.permutations([*prefixes, *fixed], 2):
+        assert not other.startswith(one)

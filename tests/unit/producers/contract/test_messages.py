@@ -1,0 +1,123 @@
+"""The messages on the wire: the exchange's names, and what becomes of what is not known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from producers import CopySetting, JobResult, Outcome, SettingsChange
+from tests.support.changes import change, result, setting
+
+SETTING_NAMES = [
+    "symbol",
+    "productType",
+    "marginType",
+    "marginCoin",
+    "leverType",
+    "longLeverage",
+    "shortLeverage",
+    "traceType",
+    "traceValue",
+    "maxHoldSize",
+    "stopSurplusRatio",
+    "stopLossRatio",
+]
+"""The endpoint's table, in its order."""
+
+FULL = setting(
+    lever_type="specify", long_leverage="20", short_leverage="10", stop_surplus_ratio="400", stop_loss_ratio="1"
+)
+
+
+def test_a_setting_has_exactly_the_fields_of_the_endpoints_table() -> None:
+    """Names and order."""
+    assert [field.encode_name for field in msgspec.structs.fields(CopySetting)] == SETTING_NAMES
+    assert list(msgspec.to_builtins(FULL)) == SETTING_NAMES
+
+
+def test_a_change_adds_the_user_to_the_fields_of_the_endpoint() -> None:
+    """`userId` is ours: it says whose keys sign; the rest is the exchange's."""
+    names = [field.encode_name for field in msgspec.structs.fields(SettingsChange)]
+
+    assert names == ["userId", "traderId", "autoCopy", "mode", "settings"]
+
+
+def test_the_required_fields_are_those_of_the_endpoints_table() -> None:
+    """Those with "Yes" in its column Required."""
+    required = [field.encode_name for field in msgspec.structs.fields(CopySetting) if field.required]
+
+    assert required == ["symbol", "productType", "marginType", "leverType", "traceType"]
+
+
+def test_fields_that_were_not_given_are_not_on_the_wire() -> None:
+    """An absent field and an empty one are not the same to the exchange."""
+    assert set(msgspec.to_builtins(setting())) == set(SETTING_NAMES) - {
+        "longLeverage",
+        "shortLeverage",
+        "stopSurplusRatio",
+        "stopLossRatio",
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("productType", "SPOT"), ("marginType", "x"), ("leverType", "x"), ("traceType", "x"), ("traceValue", 330)],
+)
+def test_a_value_that_the_table_does_not_know_cannot_be_read(field: str, value: Any) -> None:
+    """Reading checks the enumerations and the types already."""
+    wire = msgspec.to_builtins(setting()) | {field: value}
+
+    with pytest.raises(msgspec.ValidationError, match=field):
+        msgspec.convert(wire, CopySetting)
+
+
+@pytest.mark.parametrize("field", ["userId", "traderId", "settings"])
+def test_a_change_without_a_required_field_cannot_be_read(field: str) -> None:
+    """The error names the field."""
+    wire = msgspec.to_builtins(change())
+    del wire[field]
+
+    with pytest.raises(msgspec.ValidationError, match=field):
+        msgspec.convert(wire, SettingsChange)
+
+
+def test_a_field_of_a_later_contract_is_passed_over() -> None:
+    """A newer producer may add one; whether it may is told by the version."""
+    wire = msgspec.to_builtins(change()) | {"later": 1}
+
+    assert msgspec.convert(wire, SettingsChange) == change()
+
+
+@pytest.mark.parametrize("message", [change(), FULL, result("j", code="00000", started_at_ms=1)], ids=["c", "s", "r"])
+def test_messages_survive_json_and_msgpack(message: Any) -> None:
+    """Both directions, nothing lost."""
+    for coder in (msgspec.json, msgspec.msgpack):
+        assert coder.decode(coder.encode(message), type=type(message)) == message
+
+
+def test_outcomes_are_the_seven_of_the_design() -> None:
+    """Readers match on their text."""
+    assert [outcome.value for outcome in Outcome] == [
+        "applied",
+        "rejected",
+        "unauthorized",
+        "exhausted",
+        "expired",
+        "cancelled",
+        "superseded",
+    ]
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_only_an_applied_result_says_that_it_was_applied(outcome: Outcome) -> None:
+    """`applied` is short for comparing the outcome."""
+    assert result("j", outcome).applied is (outcome == "applied")
+
+
+def test_messages_cannot_be_changed() -> None:
+    """What was checked stays what is sent."""
+    for message in (change(), setting(), JobResult(job_id="j", user_id="", trader_id="", outcome=Outcome.APPLIED)):
+        with pytest.raises(AttributeError):
+            message.user_id = "2"  # type: ignore[misc,union-attr]

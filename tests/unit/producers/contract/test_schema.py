@@ -1,0 +1,64 @@
+"""The published contract."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from producers.contract.messages import SettingsChange
+from producers.contract.schema import schema
+from tests.support.changes import change, result
+
+
+def test_the_published_schema_is_current() -> None:
+    """If not: `copytrade schema > producers/contract/schema.json`."""
+    published = json.loads(files("producers.contract").joinpath("schema.json").read_text("utf-8"))
+
+    assert published == schema()
+
+
+@pytest.mark.parametrize("name", ["SettingsChange", "CopySetting", "ChangeOptions", "JobResult", "Attempt", "Progress"])
+def test_every_message_is_there_with_its_wire_names(name: str) -> None:
+    """In camel case, as on the exchange's wire."""
+    properties = schema()["$defs"][name]["properties"]
+
+    assert properties
+    assert all(re.fullmatch(r"[a-z][a-zA-Z]*", field) for field in properties)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    """A schema is of use only as a whole."""
+    whole = schema()
+
+    names = set(re.findall(r'"\$ref": "#/\$defs/(\w+)"', json.dumps(whole)))
+    assert names
+    assert names <= set(whole["$defs"])
+
+
+@pytest.mark.parametrize(
+    ("message", "field", "good", "bad"),
+    [
+        ("SettingsChange", "userId", "1001", "10 01"),
+        ("CopySetting", "traceValue", "0.5", "-1"),
+        ("CopySetting", "stopLossRatio", "20", "0"),
+    ],
+)
+def test_the_patterns_are_those_of_the_rules(message: str, field: str, good: str, bad: str) -> None:
+    """A client that validates by the schema is refused for no text that it let pass."""
+    described: dict[str, Any] = schema()["$defs"][message]["properties"][field]
+    text = next((one for one in described.get("anyOf", ()) if "pattern" in one), described)
+
+    assert re.search(text["pattern"], good)
+    assert not re.search(text["pattern"], bad)
+
+
+def test_required_fields_are_those_without_a_default() -> None:
+    """What a client must send at least."""
+    assert set(schema()["$defs"]["SettingsChange"]["required"]) == {"userId", "traderId", "settings"}
+    assert isinstance(change(), SettingsChange)
+    assert {"jobId", "userId", "traderId", "outcome"} <= set(schema()["$defs"]["JobResult"]["required"])
+    assert result("a").successor is None

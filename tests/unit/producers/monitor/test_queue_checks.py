@@ -1,0 +1,273 @@
+"""What the doctor makes of an overview."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from producers.contract.messages import Outcome
+from producers.monitor.checks import Check, CheckStatus
+from producers.monitor.overview import EgressStatus, Overview, ScheduleLoad, rates_per_s
+from producers.monitor.queue_checks import LATE_S, of_queue
+from producers.monitor.worker_info import WorkerPresence
+from producers.queue.pauses import Kind, Pause
+
+NOW_MS = 1_790_000_000_000
+
+
+def load(lanes: int = 0, due: int = 0, oldest_due_s: float = 0.0) -> ScheduleLoad:
+    """One schedule."""
+    return ScheduleLoad(lanes=lanes, due=due, oldest_due_s=oldest_due_s)
+
+
+LATE = load(3, 2, LATE_S + 1)
+
+
+def worker(**changed: Any) -> WorkerPresence:
+    """A worker of ten hands that announced itself just now."""
+    fields: dict[str, Any] = {
+        "name": "a-1-00",
+        "host": "a",
+        "pid": 1,
+        "egress": "north",
+        "version": "0.1.0",
+        "started_at_ms": NOW_MS - 60_000,
+        "beat_at_ms": NOW_MS,
+        "interval_s": 10.0,
+        "max_jobs": 10,
+        "in_hand": 1,
+        "ended": 5,
+        "put_back": 0,
+        "user_rate_per_s": 10.0,
+        "egress_rate_per_s": 100.0,
+    }
+    return WorkerPresence(**fields | changed)
+
+
+def egress(**changed: Any) -> EgressStatus:
+    """The egress of that worker, which may send."""
+    fields: dict[str, Any] = {
+        "name": "north",
+        "workers": 1,
+        "rate_per_s": 100.0,
+        "backlog_s": 0.0,
+        "hold_s": 0.0,
+        "trouble": None,
+        "probe_in_s": 0.0,
+        "floor_ms": 40.0,
+        "paused": False,
+    }
+    return EgressStatus(**fields | changed)
+
+
+def overview(**changed: Any) -> Overview:
+    """An idle queue with one worker."""
+    fields: dict[str, Any] = {
+        "at_ms": NOW_MS,
+        "interactive": load(),
+        "bulk": load(),
+        "lanes": 0,
+        "outcomes": dict.fromkeys(Outcome, 0),
+        "unreadable": 0,
+        "dead": {},
+        "pauses": [],
+        "pauses_total": 0,
+        "overrides": 0,
+        "refused": 0,
+        "batches": 0,
+        "workers": [worker()],
+        "workers_total": 1,
+        "egresses": [egress()],
+        "next_lanes": [],
+    }
+    return Overview(**fields | changed)
+
+
+def found(name: str, **changed: Any) -> Check:
+    """One judgement of such an overview with something changed."""
+    (check,) = [check for check in of_queue(overview(**changed)) if check.name == name]
+    return check
+
+
+def paused(kind: Kind, name: str = "") -> dict[str, Any]:
+    """One pause in force."""
+    return {"pauses": [Pause(kind, name, NOW_MS - 1)], "pauses_total": 1}
+
+
+NOBODY = {"workers": [], "workers_total": 0, "egresses": []}
+
+
+def test_an_idle_queue_with_a_worker_passes_every_check() -> None:
+    """In a fixed order."""
+    checks = of_queue(overview())
+
+    assert [check.name for check in checks] == [
+        "workers",
+        "egress north",
+        "lanes",
+        "pauses",
+        "dead letters",
+        "keys",
+        "unreadable",
+    ]
+    assert {check.status for check in checks} == {CheckStatus.OK}
+
+
+def test_no_worker_is_a_failure_only_while_lanes_are_due() -> None:
+    """Who enqueues now and starts workers later is only warned."""
+    assert found("workers", **NOBODY).status is CheckStatus.WARN
+    assert found("workers", **NOBODY, interactive=load(1, 0)).status is CheckStatus.WARN
+    assert found("workers", **NOBODY, interactive=load(1, 1)).status is CheckStatus.FAIL
+    assert found("workers", **NOBODY, bulk=load(9, 9)).detail == "none is alive, and 9 lanes are due"
+
+
+def test_a_worker_that_missed_beats_is_named() -> None:
+    """It has not vanished yet, and may never claim again."""
+    silent = worker(name="b-2-00", beat_at_ms=NOW_MS - 20_001)
+
+    check = found("workers", workers=[worker(), silent], workers_total=2)
+
+    assert check.status is CheckStatus.WARN
+    assert "b-2-00" in check.detail
+    assert "a-1-00" not in check.detail
+
+
+def test_workers_of_different_versions_are_a_warning() -> None:
+    """An update that stopped half-way."""
+    check = found("workers", workers=[worker(), worker(version="0.2.0")], workers_total=2)
+
+    assert check.status is CheckStatus.WARN
+    assert "0.1.0, 0.2.0" in check.detail
+
+
+@pytest.mark.parametrize("changed", [{"user_rate_per_s": 5.0}, {"egress_rate_per_s": 50.0}])
+def test_workers_of_one_egress_with_different_rates_are_a_warning(changed: dict[str, float]) -> None:
+    """They share one bucket, and each would pace it otherwise."""
+    check = found("egress north", workers=[worker(), worker(**changed)])
+
+    assert check.status is CheckStatus.WARN
+    assert "10/s a user and 100/s in all" in check.detail
+
+
+def test_workers_of_different_egresses_may_have_different_rates() -> None:
+    """Each IP has a limit of its own."""
+    elsewhere = worker(egress="south", egress_rate_per_s=50.0)
+    checks = of_queue(
+        overview(workers=[worker(), elsewhere], workers_total=2, egresses=[egress(), egress(name="south")])
+    )
+
+    assert {check.status for check in checks} == {CheckStatus.OK}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"hold_s": 120.0}, "held for 120 s more"),
+        ({"paused": True}, "paused"),
+        ({"name": "south", "workers": 0, "rate_per_s": None}, "no worker is behind it"),
+    ],
+)
+def test_an_egress_that_sends_nothing_is_a_warning(changed: dict[str, Any], words: str) -> None:
+    """With what to do."""
+    one = egress(**changed)
+
+    check = found(f"egress {one.name}", egresses=[one])
+
+    assert check.status is CheckStatus.WARN
+    assert words in check.detail
+    assert check.hint
+
+
+def test_a_lane_that_waits_beside_a_worker_that_could_claim_it_is_a_warning() -> None:
+    """Of either priority; five seconds are long where milliseconds are usual."""
+    assert found("lanes", interactive=LATE).status is CheckStatus.WARN
+    assert found("lanes", bulk=LATE).status is CheckStatus.WARN
+    assert "do not claim" in found("lanes", bulk=LATE).hint
+    assert found("lanes", interactive=load(3, 2, LATE_S)).status is CheckStatus.OK
+
+
+def test_a_lane_that_waits_for_hands_is_told_so() -> None:
+    """The remedy is another one."""
+    check = found("lanes", interactive=LATE, workers=[worker(in_hand=10)])
+
+    assert check.status is CheckStatus.WARN
+    assert "all 10 hands" in check.detail
+    assert "COPYTRADE_MAX_JOBS" in check.hint
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        (paused("everything"), "everything is paused"),
+        ({"egresses": [egress(paused=True)]}, "every egress is paused, held or failing"),
+        ({"egresses": [egress(hold_s=9.0)]}, "every egress is paused, held or failing"),
+        ({"egresses": [egress(backlog_s=0.12)]}, "the limit of the egress is used up"),
+    ],
+)
+def test_a_lane_that_has_reason_to_wait_is_no_warning(changed: dict[str, Any], reason: str) -> None:
+    """A large fan-out waits for the egress's limit, and shall."""
+    check = found("lanes", bulk=LATE, **changed)
+
+    assert check.status is CheckStatus.OK
+    assert check.detail.endswith(reason)
+
+
+def test_another_egress_that_is_held_is_no_reason_to_wait() -> None:
+    """The one that may send should."""
+    egresses = [
+        egress(backlog_s=0.03),
+        egress(name="south", hold_s=100.0),
+        egress(name="gone", workers=0, backlog_s=5.0),
+    ]
+
+    assert found("lanes", bulk=LATE, egresses=egresses).status is CheckStatus.WARN
+
+
+def test_a_pause_is_a_reminder_that_names_it() -> None:
+    """What is paused waits for people."""
+    assert found("pauses").status is CheckStatus.OK
+    check = found("pauses", **paused("user", "1001"))
+
+    assert check.status is CheckStatus.WARN
+    assert check.detail == "1 in force: user 1001"
+
+
+def test_many_pauses_are_not_all_named() -> None:
+    """A line is a line."""
+    pauses = [Pause("user", str(n), n) for n in range(8)]
+
+    check = found("pauses", pauses=pauses, pauses_total=800)
+
+    assert check.detail == "800 in force: user 0, user 1, user 2, user 3, user 4 and 795 more"
+
+
+def test_dead_letters_are_counted_and_no_fault_of_the_queue() -> None:
+    """The exchange refused them."""
+    check = found("dead letters", dead={"rejected": 2, "unauthorized": 0, "exhausted": 1})
+
+    assert (check.status, check.detail) == (CheckStatus.OK, "2 rejected, 1 exhausted")
+
+
+def test_what_nobody_could_read_is_a_warning() -> None:
+    """Something else writes there."""
+    assert found("unreadable", unreadable=3).status is CheckStatus.WARN
+
+
+def test_rates_are_what_came_between_two_moments() -> None:
+    """By outcome; never below 0, whatever became of the counts."""
+    before = overview(outcomes={"applied": 10, "rejected": 5})
+    after = overview(at_ms=NOW_MS + 2_000, outcomes={"applied": 30, "rejected": 4, "expired": 1})
+
+    assert rates_per_s(before, after) == {"applied": 10.0, "rejected": 0.0, "expired": 0.5}
+    assert set(rates_per_s(before, before).values()) == {0.0}
+    assert rates_per_s(after, before) == {"applied": 0.0, "rejected": 0.0}
+
+
+def test_an_overview_is_plain_json() -> None:
+    """For scripts; in wire names."""
+    told = msgspec.json.decode(msgspec.json.encode(overview()))
+
+    assert told["workersTotal"] == 1
+    assert told["workers"][0]["userRatePerS"] == 10.0

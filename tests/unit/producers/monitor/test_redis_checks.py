@@ -1,0 +1,126 @@
+"""What the doctor makes of what a Redis tells of itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from producers.monitor import redis_checks
+from producers.monitor.checks import Check, CheckStatus, fail, ok, warn, worst
+
+FIT: dict[str, Any] = {
+    "redis_version": "7.2.4",
+    "role": "master",
+    "connected_slaves": 1,
+    "cluster_enabled": 0,
+    "maxmemory_policy": "noeviction",
+    "aof_enabled": 1,
+    "aof_last_write_status": "ok",
+    "used_memory": 10 * 1024 * 1024,
+    "maxmemory": 0,
+}
+MIB = 1024 * 1024
+
+
+def of(name: str, **changed: Any) -> Check:
+    """One judgement of a fit server with some of its report changed."""
+    (check,) = [check for check in redis_checks.of_info(FIT | changed) if check.name == name]
+    return check
+
+
+def test_a_fit_redis_passes_every_check() -> None:
+    """With nothing to do."""
+    found = redis_checks.of_info(FIT)
+
+    assert [check.name for check in found] == ["version", "mode", "eviction", "persistence", "memory"]
+    assert {check.status for check in found} == {CheckStatus.OK}
+    assert {check.hint for check in found} == {""}
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "status", "words"),
+    [
+        ("version", {"redis_version": "6.0.16"}, "fail", "Redis 6.0.16 is too old: 6.2 or newer is needed"),
+        ("mode", {"role": "slave"}, "fail", "this server is a slave"),
+        ("mode", {"cluster_enabled": 1}, "fail", "cluster mode is on"),
+        ("eviction", {"maxmemory_policy": "allkeys-lru"}, "fail", "Redis may evict queued changes"),
+        ("persistence", {"aof_enabled": 0}, "warn", "a restart of Redis loses accepted changes"),
+        ("persistence", {"aof_last_write_status": "err"}, "fail", "Redis refuses changes until one succeeds"),
+        ("memory", {"maxmemory": 12 * MIB}, "warn", "10 of 12 MiB in use (83%)"),
+        ("memory", {"maxmemory": 10 * MIB}, "fail", "10 of 10 MiB in use (100%)"),
+        ("memory", {"maxmemory": 100 * MIB}, "ok", "10 of 100 MiB in use (10%)"),
+        ("memory", {}, "ok", "10 MiB in use, without a bound of its own"),
+    ],
+)
+def test_each_unfitness_is_told_with_its_remedy(name: str, changed: dict[str, Any], status: str, words: str) -> None:
+    """One line each; a remedy for what is not as it should be, and only for that."""
+    check = of(name, **changed)
+
+    assert check.status == status
+    assert words in check.detail
+    assert bool(check.hint) == (status != "ok")
+    assert "\n" not in check.detail + check.hint
+
+
+def test_a_valkey_is_called_by_its_name() -> None:
+    """It tells the version of Redis that it speaks, and its own."""
+    check = of("version", server_name="valkey", valkey_version="9.1.2")
+
+    assert (check.status, check.detail) == (CheckStatus.OK, "valkey 9.1.2, which speaks Redis 7.2.4")
+
+
+@pytest.mark.parametrize("field", ["redis_version", "role", "maxmemory_policy", "aof_enabled", "used_memory"])
+def test_what_is_not_told_is_a_warning_that_names_it(field: str) -> None:
+    """A managed server hides some of it; all the rest is judged."""
+    told = {name: value for name, value in FIT.items() if name != field}
+    found = redis_checks.of_info(told)
+
+    (warning,) = [check for check in found if check.status is not CheckStatus.OK]
+    assert warning.status is CheckStatus.WARN
+    assert field in warning.detail
+
+
+@pytest.mark.parametrize("changed", [{"used_memory": "much"}, {"aof_enabled": "perhaps"}, {"cluster_enabled": None}])
+def test_what_is_told_in_an_unknown_way_is_a_warning(changed: dict[str, Any]) -> None:
+    """Whatever answers is not the server that it was written for; no traceback."""
+    found = redis_checks.of_info(FIT | changed)
+
+    assert [check.status for check in found].count(CheckStatus.WARN) == 1
+    assert "in an unknown way" in next(check.detail for check in found if check.status is CheckStatus.WARN)
+
+
+def test_a_distant_redis_is_a_warning() -> None:
+    """Above 20 ms."""
+    assert redis_checks.of_round_trip(0.019).status is CheckStatus.OK
+    assert redis_checks.of_round_trip(0.021) == warn(
+        "redis", "answers after 21.0 ms, more than 20 ms", "run producers and workers nearer to Redis"
+    )
+
+
+@pytest.mark.parametrize(
+    ("offset_s", "uncertain_s", "status"),
+    [(0.4, 0, "ok"), (-0.4, 0, "ok"), (0.6, 0, "warn"), (-0.6, 0, "warn"), (0.6, 0.2, "ok"), (-3_600, 2, "warn")],
+)
+def test_a_clock_is_off_only_if_it_surely_is(offset_s: float, uncertain_s: float, status: str) -> None:
+    """Half a second; a slow answer proves nothing within its round trip."""
+    check = redis_checks.of_clock(offset_s, uncertain_s)
+
+    assert check.status == status
+    assert f"{offset_s * 1000:+.0f} ms" in check.detail
+
+
+def test_scripts_that_may_not_run_are_a_failure() -> None:
+    """Nothing of the queue works without them."""
+    assert redis_checks.of_scripts(None).status is CheckStatus.OK
+    assert redis_checks.of_scripts("NOPERM").status is CheckStatus.FAIL
+
+
+def test_the_worst_of_some_checks_decides() -> None:
+    """Of none, all is well."""
+    good, bad, worse = ok("a", "b"), warn("a", "b", "c"), fail("a", "b", "c")
+
+    assert worst([]) is CheckStatus.OK
+    assert worst([good]) is CheckStatus.OK
+    assert worst([good, bad]) is CheckStatus.WARN
+    assert worst([worse, bad, good]) is CheckStatus.FAIL

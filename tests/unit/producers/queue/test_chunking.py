@@ -1,0 +1,168 @@
+"""Taking in many changes: items in, chunks out; verdicts in, a report out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from producers import BatchConflict, InvalidChange, InvalidId, LaneFull, SettingsChange
+from producers.contract.ids import SortableIds
+from producers.queue.chunking import CHUNK, Chunk, Intake, Source, digest_of, user_of
+from producers.queue.fan_out import ByIndex, ByUser, Named
+from producers.queue.submit import ALREADY_THERE, CANCELLED, LANE_FULL, OTHER_CONTENT, SEALED, Terms
+from tests.support.changes import change
+
+TERMS = Terms(100, batch_id="b", content="changes")
+INVALID = SettingsChange(user_id="1001", trader_id="t1", settings=[])
+
+
+def intake(source: Source | None = None, *, fixed: bool = True) -> Intake:
+    """An empty intake."""
+    return Intake(source or ByIndex("b"), TERMS, ttl_ms=1000, now_ms=lambda: 5, fixed=fixed)
+
+
+def chunks(into: Intake, items: list[Any]) -> list[Chunk]:
+    """All chunks of some items."""
+    found = [into.take(item) for item in items]
+    return [chunk for chunk in (*found, into.rest()) if chunk is not None]
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [
+        (0, []),
+        (1, [1]),
+        (CHUNK - 1, [CHUNK - 1]),
+        (CHUNK, [CHUNK]),
+        (CHUNK + 1, [CHUNK, 1]),
+        (2 * CHUNK, [CHUNK, CHUNK]),
+    ],
+)
+def test_items_go_in_chunks_of_500(count: int, sizes: list[int]) -> None:
+    """The last one takes the rest; there is no empty one."""
+    into = intake()
+
+    found = chunks(into, [change()] * count)
+
+    assert [len(chunk.entries) for chunk in found] == sizes
+    assert [chunk.number for chunk in found] == list(range(len(sizes)))
+    assert [entry.index for chunk in found for entry in chunk.entries] == list(range(count))
+    assert into.given == count
+
+
+def test_an_invalid_item_counts_for_the_chunk_that_it_is_in() -> None:
+    """So that mending it, or not, leaves all other items in the chunks that they were in."""
+    sound = chunks(intake(), [change(value=str(number + 1)) for number in range(CHUNK + 2)])
+    into = intake()
+    flawed = chunks(into, [INVALID, *(change(value=str(number + 1)) for number in range(1, CHUNK + 2))])
+
+    assert [len(chunk.entries) for chunk in flawed] == [CHUNK - 1, 2]
+    assert flawed[1].entries == sound[1].entries
+    assert [(refusal.index, type(refusal.error)) for refusal in into.refused] == [(0, InvalidChange)]
+
+
+def test_a_chunk_of_invalid_items_alone_is_not_submitted_but_counted() -> None:
+    """The one after it has the name that it always has."""
+    into = intake()
+
+    (only,) = chunks(into, [INVALID] * CHUNK + [change()])
+
+    assert (only.number, only.entries[0].index, len(into.refused)) == (0, CHUNK, CHUNK)
+
+
+def test_chunks_that_must_be_the_same_in_every_run_carry_a_digest_of_their_content() -> None:
+    """Of each item and its place; whenever they are taken in."""
+
+    def names(*items: SettingsChange, fixed: bool = True) -> list[Any]:
+        into = intake(fixed=fixed)
+        (chunk,) = chunks(into, list(items))
+        return into.call(chunk).args[11:13]
+
+    first = names(change("1"), change("2"))
+
+    assert first == names(change("1"), change("2"))
+    assert first[0] == "c0"
+    assert first != names(change("2"), change("1"))
+    assert first != names(change("1"), change("2", value="9"))
+    assert names(change("1"), change("2"), fixed=False) == ["", ""]
+
+
+def test_verdicts_become_the_account() -> None:
+    """What is accepted, what was there, what is refused and why; which job IDs are in their lanes."""
+    into = intake()
+    (chunk,) = chunks(into, [change(str(user)) for user in range(4)])
+
+    landed = into.record(chunk, [5, 1, ALREADY_THERE, LANE_FULL, 7])
+
+    assert landed == [("b//0", False), ("b//1", True), ("b//3", False)]
+    assert (into.given, into.accepted, into.already_there) == (4, 2, 1)
+    (refusal,) = into.refused
+    assert (refusal.index, type(refusal.error), refusal.user_id) == (2, LaneFull, "2")
+    assert "user 2 and trader t1 holds 100 changes" in str(refusal.error)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "why"), [(OTHER_CONTENT, "other content"), (SEALED, "sealed"), (CANCELLED, "cancelled")]
+)
+def test_a_refused_chunk_is_a_conflict_of_its_batch(verdict: int, why: str) -> None:
+    """By name, with the reason and what to do; nothing is counted as accepted."""
+    into = intake()
+    (chunk,) = chunks(into, [change("1"), change("2")])
+
+    with pytest.raises(BatchConflict, match=rf"^batch b: it .*{why}.*another batch_id"):
+        into.record(chunk, [5, verdict, verdict])
+
+    assert (into.accepted, into.already_there) == (0, 0)
+
+
+def test_the_time_of_acceptance_is_asked_for_each_item() -> None:
+    """An iterable may take hours."""
+    times = iter(range(100, 200))
+    into = Intake(ByIndex("b"), TERMS, ttl_ms=1000, now_ms=lambda: next(times), fixed=True)
+
+    (chunk,) = chunks(into, [change("1"), change("1")])
+
+    assert chunk.entries[0].submission.payload != chunk.entries[1].submission.payload
+
+
+def test_what_is_not_an_item_at_all_is_refused_as_one() -> None:
+    """Whatever an iterable gives; the user is named where there is one."""
+    into = intake()
+    assert chunks(into, [None, "1001", 7, {"userId": "1"}, INVALID]) == []
+
+    assert [type(refusal.error) for refusal in into.refused] == [InvalidChange] * 5
+    assert [refusal.user_id for refusal in into.refused] == [None, "1001", None, None, "1001"]
+
+
+@pytest.mark.parametrize("user", [1001, None, "", "a b", "ü", "x" * 129, b"1001"])
+def test_what_cannot_be_a_user_is_refused_by_its_field(user: object) -> None:
+    """In a template's fan-out."""
+    into = intake(ByUser("b", change()), fixed=False)
+    assert chunks(into, [user, "1002"])[0].entries[0].index == 1
+
+    (refusal,) = into.refused
+    assert isinstance(refusal.error, InvalidChange)
+    assert (refusal.error.field, refusal.error.value) == ("userId", user)
+
+
+def test_ids_of_the_callers_choice_that_cannot_be_are_refused_one_by_one() -> None:
+    """Those that look like a batch's too."""
+    into = intake(Named(SortableIds().next, lambda each: f"{each.user_id}/"), fixed=False)
+    (chunk,) = chunks(into, [change("1"), change("2/"), change("3")])
+
+    assert [entry.submission.job_id for entry in chunk.entries] == ["1/", "3/"]
+    assert [(refusal.index, type(refusal.error)) for refusal in into.refused] == [(1, InvalidId)]
+
+
+def test_a_digest_is_short_and_tells_contents_apart() -> None:
+    """Values, order and types."""
+    digests = {digest_of(content) for content in ([1, 2], [2, 1], ["1", "2"], [[1], 2], [], None, change(), INVALID)}
+
+    assert len(digests) == 8
+    assert {len(digest) for digest in digests} == {16}
+
+
+def test_whose_an_item_is_is_told_where_it_can_be() -> None:
+    """A change's user, a user ID, else nothing."""
+    assert [user_of(item) for item in (change("7"), "8", 9, None)] == ["7", "8", None, None]

@@ -1,0 +1,86 @@
+"""Dead letters by name: which are chosen, and under which IDs they are sent again."""
+
+from __future__ import annotations
+
+import pytest
+
+from producers import DeadLetter, Outcome
+from producers.contract import keyspace
+from producers.contract.validation import MAX_BATCH_ID_CHARS, check_batch_id, check_id
+from producers.queue.dead_letters import DEAD_OUTCOMES, Selection, replay_id_of, retry_batch_id
+from tests.support.changes import change
+
+LANE = keyspace.lane("a:b", "t%1")
+
+
+ENDED_US = 1_790_000_000_000_000
+
+
+def letter(job_id: str) -> DeadLetter:
+    """A letter of user 1001."""
+    replay_id = replay_id_of(job_id, ENDED_US)
+    return DeadLetter(job_id, "1001", "t1", Outcome.REJECTED, ENDED_US // 1000, change(), None, replay_id)
+
+
+@pytest.mark.parametrize("job_id", ["order-7", "b//1001", "b//x//y", "x" * 128, "b" * 64 + "//" + "u" * 62, "~", "~~"])
+def test_a_letter_is_replayed_under_an_id_that_can_be_one_and_is_always_the_same(job_id: str) -> None:
+    """And under another one, each time that it dies again."""
+    seen = [job_id]
+    for second in range(12):
+        again = replay_id_of(seen[-1], ENDED_US + second * 1_000_000)
+        assert check_id("job_id", again) == again
+        assert again == replay_id_of(seen[-1], ENDED_US + second * 1_000_000)
+        seen.append(again)
+
+    assert len(set(seen)) == len(seen)
+
+
+def test_a_replayed_change_is_of_no_batch() -> None:
+    """A batch that is complete must not get more."""
+    assert keyspace.batch_of(replay_id_of("b//1001", ENDED_US)) is None
+
+
+def test_different_letters_are_replayed_under_different_ids() -> None:
+    """However alike their names, also if they died in the same microsecond; and those of one ID that died twice."""
+    names = ["b//1", "b/1", "b~1", "b1", "b//1/2", "b//12", "b/1//2", "x" * 127, "x" * 128, "x" * 127 + "y"]
+
+    for _ in range(3):
+        names = [replay_id_of(name, ENDED_US) for name in names]
+        assert len(set(names)) == 10
+    assert replay_id_of("nightly", ENDED_US) != replay_id_of("nightly", ENDED_US + 1)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "holds"),
+    [
+        ({}, True),
+        ({"user_id": "a:b"}, True),
+        ({"user_id": "a"}, False),
+        ({"user_id": "a%3Ab"}, False),
+        ({"batch_id": "july"}, True),
+        ({"batch_id": "jul"}, False),
+        ({"job_id": "july//1001"}, True),
+        ({"job_id": "july//100"}, False),
+        ({"user_id": "a:b", "batch_id": "june"}, False),
+    ],
+)
+def test_a_letter_is_chosen_if_all_that_is_given_holds(chosen: dict[str, str], holds: bool) -> None:
+    """By the user itself, not by how the user is spelled in a key."""
+    assert Selection(**chosen).holds(LANE, "july//1001") is holds  # type: ignore[arg-type]
+
+
+def test_a_selection_looks_only_where_its_outcome_is() -> None:
+    """Or everywhere."""
+    assert list(Selection().outcomes) == list(DEAD_OUTCOMES)
+    assert list(Selection(outcome=Outcome.EXHAUSTED).outcomes) == [Outcome.EXHAUSTED]
+
+
+def test_the_same_letters_make_the_same_batch_and_others_another() -> None:
+    """With an ID that can be one, whatever the name of the first."""
+    one, other = letter("b//1"), letter("b//2")
+
+    assert retry_batch_id("b", [one, other]) == retry_batch_id("b", [one, other])
+    assert retry_batch_id("b", [one, other]) != retry_batch_id("b", [one])
+    longest = retry_batch_id("b" * MAX_BATCH_ID_CHARS, [one])
+    assert check_batch_id(longest) == longest
+    assert retry_batch_id("b" * MAX_BATCH_ID_CHARS, [letter("c//1")]) != longest

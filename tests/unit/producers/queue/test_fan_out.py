@@ -1,0 +1,119 @@
+"""What a fan-out is: arguments in, changes and IDs out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from producers import InvalidChange, SettingsChange
+from producers.contract.keyspace import batch_of
+from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS, check_id
+from producers.queue.fan_out import ByIndex, ByUser, FanOut, member_id, preview
+from tests.support.changes import change, setting
+
+NOTHING: dict[str, Any] = dict.fromkeys(("trader_id", "settings", "user_ids", "auto_copy", "mode"))
+TEMPLATE: dict[str, Any] = NOTHING | {"trader_id": "t1", "settings": [setting()], "user_ids": ["1"]}
+
+
+def test_changes_are_taken_as_they_are() -> None:
+    """They have no template."""
+    asked = FanOut.of([change()], **NOTHING)
+
+    assert (asked.items, asked.template) == ([change()], None)
+
+
+def test_a_template_is_for_each_user() -> None:
+    """With all that was said of it."""
+    asked = FanOut.of(None, **TEMPLATE | {"auto_copy": "on", "mode": "basic"})
+
+    source = asked.source("b")
+    assert isinstance(source, ByUser)
+    sent, job_id = source.read(0, "1002")
+
+    assert asked.items == ["1"]
+    expected = SettingsChange(user_id="1002", trader_id="t1", auto_copy="on", mode="basic", settings=[setting()])
+    assert (sent, job_id) == (expected, "b//1002")
+
+
+@pytest.mark.parametrize(
+    ("changes", "given"),
+    [
+        (None, NOTHING),
+        ([change()], TEMPLATE),
+        ([change()], NOTHING | {"mode": "basic"}),
+        (None, TEMPLATE | {"trader_id": None}),
+        (None, TEMPLATE | {"settings": None}),
+        (None, TEMPLATE | {"user_ids": None}),
+    ],
+    ids=["nothing", "both", "changes with a mode", "no trader", "no settings", "no users"],
+)
+def test_arguments_that_are_not_one_fan_out_are_refused(changes: Any, given: dict[str, Any]) -> None:
+    """Either changes, or a whole template."""
+    with pytest.raises(TypeError, match="either changes=, or trader_id=, settings= and user_ids="):
+        FanOut.of(changes, **given)
+
+
+@pytest.mark.parametrize("user_ids", ["1001", b"1001"])
+def test_one_user_instead_of_an_iterable_is_refused(user_ids: object) -> None:
+    """Its characters would be taken for users."""
+    with pytest.raises(InvalidChange, match=r"^userIds: must be an iterable"):
+        FanOut.of(None, **TEMPLATE | {"user_ids": user_ids})
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [({"settings": []}, "settings"), ({"trader_id": "a b"}, "traderId"), ({"mode": "x"}, "mode")],
+)
+def test_a_template_that_breaks_a_rule_is_refused_before_any_user(changed: dict[str, Any], field: str) -> None:
+    """Once, not once a user."""
+    with pytest.raises(InvalidChange, match=f"^{field}: "):
+        FanOut.of(None, **TEMPLATE | changed)
+
+
+def test_the_same_content_is_known_again_and_other_content_is_not() -> None:
+    """By the template, whoever gets it."""
+
+    def content(**changed: Any) -> str:
+        return FanOut.of(None, **TEMPLATE | changed).content
+
+    contents = [content(), content(trader_id="t2"), content(settings=[setting(trace_value="9")]), content(mode="basic")]
+    assert content() == content(user_ids=["2", "3"]) == content(settings=(setting(),))
+    assert len({*contents, FanOut.of([], **NOTHING).content}) == 5
+
+
+def test_a_users_change_has_one_id_wherever_the_user_comes() -> None:
+    """And a change of its own is known by its place."""
+    assert ByUser("b", change()).read(3, "7")[1] == ByUser("b", change()).read(9, "7")[1] == "b//7"
+    assert ByIndex("b").read(3, change("7"))[1] == "b//3"
+
+
+@pytest.mark.parametrize("batch_chars", [1, MAX_BATCH_ID_CHARS - 1, MAX_BATCH_ID_CHARS])
+@pytest.mark.parametrize("user_chars", [1, 62, 63, 64, MAX_ID_CHARS])
+def test_every_user_of_every_batch_has_an_id_that_can_be_one(batch_chars: int, user_chars: int) -> None:
+    """However long both are; the batch can be told from it, and two users stay two."""
+    batch_id = "b" * batch_chars
+    ids = {member_id(batch_id, "u" * (user_chars - 1) + last) for last in "xy"}
+
+    assert len(ids) == 2
+    for job_id in ids:
+        assert check_id("job_id", job_id) == job_id
+        assert batch_of(job_id) == batch_id
+
+
+@pytest.mark.parametrize("user", ["/", "//", "/x", "x/", "x//y", "%", ":", "~2"])
+def test_a_user_with_marks_in_its_id_stays_with_its_batch(user: str) -> None:
+    """Batches have no slash, so the first pair of them parts."""
+    assert batch_of(member_id("b", user)) == "b"
+
+
+def test_a_preview_tells_what_would_be_sent_and_what_would_not() -> None:
+    """In the order given."""
+    found = preview(FanOut.of(None, **TEMPLATE), ["1", "a b", "2", 3])
+
+    assert [each.user_id for each in found.changes] == ["1", "2"]
+    assert [(refusal.index, refusal.user_id) for refusal in found.refused] == [(1, "a b"), (3, None)]
+    invalid = SettingsChange(user_id="9", trader_id="t1", settings=[])
+    both = preview(FanOut.of([], **NOTHING), [invalid, change("8")])
+    assert [each.user_id for each in both.changes] == ["8"]
+    assert [(refusal.index, refusal.user_id) for refusal in both.refused] == [(0, "9")]

@@ -1,0 +1,191 @@
+"""Settings from the environment: every variable, and one line for each way to get it wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from producers import ProducerSettings, SettingsError
+from producers.settings import EnvironmentSettings, masked, variable
+from worker.secret import Secret
+from worker.settings import WorkerSettings
+
+SIDES: list[type[EnvironmentSettings]] = [ProducerSettings, WorkerSettings]
+
+GOOD: dict[str, tuple[str, Any]] = {
+    "redis_dsn": ("rediss://cache:6380/2", "rediss://cache:6380/2"),
+    "redis_timeout_s": ("7.5", 7.5),
+    "redis_wait_s": ("30", 30.0),
+    "change_ttl_s": ("60", 60.0),
+    "lane_limit": ("5", 5),
+    "exchange_url": ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+    "credentials": ("file:/etc/keys.toml", "file:/etc/keys.toml"),
+    "credentials_keys": ("file:/etc/ring", Secret("file:/etc/ring")),
+    "egress": ("north", "north"),
+    "user_rate_per_s": ("5", 5.0),
+    "egress_rate_per_s": ("50", 50.0),
+    "egress_hold_s": ("10", 10.0),
+    "pace_margin_percent": ("0", 0.0),
+    "max_jobs": ("1", 1),
+    "lease_s": ("30", 30.0),
+    "connect_timeout_s": ("0.5", 0.5),
+    "request_timeout_s": ("1", 1.0),
+    "max_tries": ("3", 3),
+    "result_ttl_s": ("3600", 3600.0),
+    "dead_letter_ttl_s": ("3600", 3600.0),
+    "stop_timeout_s": ("20", 20),
+    "health_interval_s": ("1", 1.0),
+    "log_level": ("debug", "debug"),
+    "log_format": ("json", "json"),
+}
+
+PAIRS = [(side, field.name, field.type) for side in SIDES for field in msgspec.structs.fields(side)]
+NUMBERS = [(side, name) for side, name, _ in PAIRS if isinstance(GOOD[name][1], int | float)]
+
+
+def refusal(side: type[EnvironmentSettings], environ: dict[str, str]) -> str:
+    """The message that settings are refused with."""
+    with pytest.raises(SettingsError) as caught:
+        side.from_env(environ)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("side", "name", "_type"), PAIRS)
+def test_every_field_is_a_variable(side: type[EnvironmentSettings], name: str, _type: object) -> None:
+    """Its name is the field's, in capitals, with our prefix."""
+    text, value = GOOD[name]
+
+    settings = side.from_env({f"COPYTRADE_{name.upper()}": f" {text} "})
+
+    assert getattr(settings, name) == value
+    assert type(getattr(settings, name)) is type(value)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_absent_and_empty_variables_keep_their_defaults(side: type[EnvironmentSettings]) -> None:
+    """So does everything else in the environment."""
+    empty = {variable(name): "" for name in side.__struct_fields__}
+
+    assert side.from_env({}) == side.from_env(empty | {"HOME": "/", "COPYTRADE_OTHER": "1"}) == side()
+
+
+@pytest.mark.parametrize(("side", "name"), NUMBERS)
+@pytest.mark.parametrize("text", ["-1", "many", "1e", "0x10", "1,5", "nan"])
+def test_what_is_no_number_within_bounds_is_refused_with_one_line_that_names_the_variable(
+    side: type[EnvironmentSettings], name: str, text: str
+) -> None:
+    """Variable, rule, value."""
+    message = refusal(side, {variable(name): text})
+
+    assert message.startswith(f"{variable(name)}: ")
+    assert "\n" not in message
+    assert text in message
+
+
+MAY_BE_ZERO = ("pace_margin_percent", "max_tries", "redis_wait_s")
+
+
+@pytest.mark.parametrize(("side", "name"), [(side, name) for side, name in NUMBERS if name not in MAY_BE_ZERO])
+def test_nothing_that_must_be_positive_may_be_zero(side: type[EnvironmentSettings], name: str) -> None:
+    """A margin of 0, no bound on tries and no waiting for Redis are the exceptions."""
+    assert refusal(side, {variable(name): "0"}).startswith(f"{variable(name)}: ")
+
+
+INFINITE = [(side, name) for side, name in NUMBERS if isinstance(GOOD[name][1], float)]
+
+
+@pytest.mark.parametrize(("side", "name"), INFINITE)
+def test_infinity_is_no_number_of_seconds_or_requests(side: type[EnvironmentSettings], name: str) -> None:
+    """Later code rounds it to a whole number, which is an OverflowError with a traceback."""
+    assert refusal(side, {variable(name): "inf"}).startswith(f"{variable(name)}: ")
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"LEASE_S": "6.9"}, "COPYTRADE_LEASE_S: must be at least 2 s longer than COPYTRADE_REQUEST_TIMEOUT_S (5)"),
+        ({"LEASE_S": "9", "REQUEST_TIMEOUT_S": "8"}, "COPYTRADE_LEASE_S: must be at least 2 s longer"),
+        ({"MAX_TRIES": "-1"}, "COPYTRADE_MAX_TRIES: must be 0 (no bound) or more; got -1"),
+        ({"LOG_LEVEL": "LOUD"}, "COPYTRADE_LOG_LEVEL: must be DEBUG, INFO, WARNING or ERROR; got 'LOUD'"),
+        ({"LOG_FORMAT": "xml"}, "COPYTRADE_LOG_FORMAT: must be console or json; got 'xml'"),
+        ({"EGRESS": "north west"}, "COPYTRADE_EGRESS: must be 1 to 128 printable ASCII characters without spaces"),
+        ({"EXCHANGE_URL": "ftp://x"}, "COPYTRADE_EXCHANGE_URL: must start with http:// or https://"),
+        ({"MAX_JOBS": "1.5"}, "COPYTRADE_MAX_JOBS: expected `int`; got '1.5'"),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
+)
+def test_a_wrong_value_is_told_with_its_rule(environ: dict[str, str], expected: str) -> None:
+    """Rules of one field, and between two."""
+    message = refusal(WorkerSettings, {variable(name): value for name, value in environ.items()})
+
+    assert message.startswith(expected)
+
+
+def test_the_defaults_agree_with_each_other() -> None:
+    """And both sides use one Redis."""
+    worker, producer = WorkerSettings(), ProducerSettings()
+
+    assert worker.lease_s > worker.request_timeout_s > worker.connect_timeout_s
+    assert (worker.redis_dsn, worker.redis_timeout_s) == (producer.redis_dsn, producer.redis_timeout_s)
+    assert (worker.user_rate_per_s, worker.egress_rate_per_s) == (10, 100)
+
+
+def test_settings_cannot_be_changed() -> None:
+    """They are read once."""
+    with pytest.raises(AttributeError):
+        WorkerSettings().lease_s = 1  # type: ignore[misc]
+
+
+PLAIN = [
+    "redis://:hush@cache:6379/0",
+    "redis://user:hush@cache/0",
+    "rediss://user:hush@cache:6380",
+    "sentinel://user:hush@a:26379,b:26379/main/0",
+    "unix://user:hush@/run/redis.sock",
+]
+AWKWARD = [
+    "redis://user:hu/hush@cache/0",
+    "redis://user:hush:hush@cache/0",
+    "redis://cache/0?password=hush",
+    "unix:///run/redis.sock?db=1&password=hush",
+]
+
+
+@pytest.mark.parametrize("dsn", [*PLAIN, *AWKWARD])
+def test_a_dsn_is_shown_without_its_password(dsn: str) -> None:
+    """Also one that is written wrongly: that is when it is shown."""
+    shown = masked(dsn)
+
+    assert "hush" not in shown
+    assert shown.partition("://")[0] == dsn.partition("://")[0]
+
+
+def test_a_dsn_without_a_password_is_shown_as_it_is() -> None:
+    """There is nothing to hide."""
+    assert masked("redis://cache:6379/0") == "redis://cache:6379/0"
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_settings_that_are_shown_do_not_show_the_password(side: type[EnvironmentSettings]) -> None:
+    """A log line or a traceback may show them whole."""
+    settings = side.from_env({"COPYTRADE_REDIS_DSN": "redis://user:hush@localhost:6379/0"})
+
+    assert "hush" not in f"{settings} {settings!r}"
+    assert "redis_dsn='redis://user:***@localhost:6379/0'" in repr(settings)
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize(
+    "dsn",
+    ["rediss://me:hush@cache/0", "sentinel://:hush@a,b/main?sentinel_password=hush", "unix:///s?password=hush&db=1"],
+)
+def test_the_representation_of_settings_does_not_show_a_password(side: type[EnvironmentSettings], dsn: str) -> None:
+    """They stand in tracebacks and logs. Everything else is shown."""
+    settings = side.from_env({"COPYTRADE_REDIS_DSN": dsn})
+
+    for shown in (repr(settings), str(settings), f"{settings}"):
+        assert "hush" not in shown
+        assert "***" in shown
+        assert "redis_timeout_s=5.0" in shown

@@ -1,0 +1,225 @@
+"""Plans: what is asked and what is made of the answers, step by step without Redis; and how they are performed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeGuard
+
+import pytest
+from arq.connections import ArqRedis
+from redis.exceptions import RedisError, ResponseError
+
+from producers import BatchNotFound, Cancellation, JobNotFound, JobState, Outcome, QueueUnavailable
+from producers.contract.codec import encode_change, encode_result
+from producers.queue.batches import page
+from producers.queue.jobs import CANCEL, LOOKS, cancel, look, status
+from producers.queue.pauses import Scope, resume
+from producers.transport.plan import Call, Commands, Plan, Trip
+from producers.transport.runner import perform
+from producers.transport.scripts import Script
+from tests.support.changes import change, result
+
+PAYLOAD = encode_change(change(), enqueued_at_ms=1, ttl_ms=1000)
+RESULT = encode_result(result("j1"))
+ECHO = Script("return {KEYS[1], ARGV[1], tonumber(ARGV[2]) + 1}", "0" * 40)
+
+
+def driven(plan: Plan[Any], answer: Callable[[Trip], Any]) -> tuple[Any, list[Trip]]:
+    """What a plan returns when its trips are answered so; and its trips."""
+    trips: list[Trip] = []
+    try:
+        trip = next(plan)
+        while True:
+            trips.append(trip)
+            trip = plan.send(answer(trip))
+    except StopIteration as end:
+        return end.value, trips
+
+
+def in_turn(*replies: Any) -> Callable[[Trip], Any]:
+    """Answers, one after the other."""
+    left = iter(replies)
+    return lambda _: next(left)
+
+
+def test_a_result_that_comes_between_two_reads_is_found() -> None:
+    """The payload had gone, and the result was not there yet when it was asked for."""
+    found, trips = driven(look("j1"), in_turn([None, 0], [RESULT]))
+
+    assert (found, len(trips)) == (result("j1"), 2)
+    assert driven(look("j1"), in_turn([None, 1]))[0] is None
+    with pytest.raises(JobNotFound, match="no change j1"):
+        driven(look("j1"), in_turn([None, 0], [None]))
+
+
+def test_a_change_that_ends_between_two_reads_is_done() -> None:
+    """It had a payload, and then no place in its lane."""
+    found, _ = driven(status("j1"), in_turn([None, PAYLOAD], [None, [None, None]], [RESULT]))
+
+    assert (found.state, found.result) == (JobState.DONE, result("j1"))
+    gone, _ = driven(status("j1"), in_turn([None, PAYLOAD], [None, [None, None]], [None]))
+    assert gone.state is JobState.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("position", "token", "held", "state"),
+    [
+        (0, None, None, JobState.QUEUED),
+        (0, b"t", None, JobState.IN_FLIGHT),
+        (1, b"t", None, JobState.QUEUED),
+        (1, b"t", b"2", JobState.IN_FLIGHT),
+        (2, b"t", b"2", JobState.QUEUED),
+        (1, None, b"2", JobState.QUEUED),
+    ],
+)
+def test_what_is_in_flight_is_the_head_and_those_that_are_held_with_it(
+    position: int, token: bytes | None, held: bytes | None, state: JobState
+) -> None:
+    """As long as somebody has claimed it."""
+    found, _ = driven(status("j1"), in_turn([None, PAYLOAD], [position, [token, held]]))
+
+    assert found.state is state
+    assert found.position == (position if state is JobState.QUEUED else None)
+
+
+def cancelling(verdicts: list[list[int]]) -> Callable[[Trip], Any]:
+    """Answers a cancellation of queued changes: what is stored, what is seen, and these verdicts."""
+    left = iter(verdicts)
+
+    def answer(trip: Trip) -> Any:
+        if isinstance(trip, Call):
+            return next(left) if trip.script is CANCEL else 0
+        names = [str(command[0]) for command in trip.commands]
+        if names[0] == "MGET":
+            return [[PAYLOAD] * (len(trip.commands[0]) - 1)]
+        replies: dict[str, Any] = {"LINDEX": b"j1", "HMGET": [None, None], "TIME": (1, 2), "ZRANGEBYLEX": []}
+        return [replies[name] for name in names]
+
+    return answer
+
+
+def taken_back(trips: list[Trip]) -> list[set[Any]]:
+    """The changes of each run of the script."""
+    return [{arg for arg in trip.args if arg in ("j1", "j2")} for trip in trips if _cancels(trip)]
+
+
+def _cancels(trip: Trip) -> TypeGuard[Call]:
+    return isinstance(trip, Call) and trip.script is CANCEL
+
+
+def test_a_change_whose_state_changed_is_looked_at_again() -> None:
+    """Alone: the others are settled."""
+    verdicts, trips = driven(cancel(["j1", "j2"], life_ms=1), cancelling([[-2, 1], [1]]))
+
+    assert verdicts == [Cancellation.CANCELLED, Cancellation.CANCELLED]
+    assert taken_back(trips) == [{"j1", "j2"}, {"j1"}]
+
+
+def test_a_change_that_is_attempted_over_and_over_is_in_flight() -> None:
+    """Looking at it must end somewhere."""
+    verdicts, trips = driven(cancel(["j1"], life_ms=1), cancelling([[-2]] * LOOKS))
+
+    assert verdicts == [Cancellation.IN_FLIGHT]
+    assert len(taken_back(trips)) == LOOKS
+
+
+def test_a_change_named_twice_is_taken_back_once() -> None:
+    """And told twice."""
+    verdicts, trips = driven(cancel(["j1", "j1"], life_ms=1), cancelling([[1]]))
+
+    assert verdicts == [Cancellation.CANCELLED] * 2
+    assert taken_back(trips) == [{"j1"}]
+
+
+def test_nothing_to_take_back_is_no_trip() -> None:
+    """Not even to look."""
+    assert driven(cancel([], life_ms=1), in_turn()) == ([], [])
+
+
+def test_a_page_asks_for_results_only_where_something_ended() -> None:
+    """One trip for an empty one, two for others; the end is no result."""
+    empty, trips = driven(page("b", None), in_turn([[], [b"1", None]]))
+    assert (empty.results, empty.complete, empty.cursor, len(trips)) == ([], False, "b/0-0", 1)
+    last, trips = driven(page("b", "b/1-0"), in_turn([[(b"2-0", {b"end": b"1"})], [b"1", b"2-0"]]))
+    assert (last.results, last.complete, len(trips)) == ([], True, 1)
+    entry = (b"3-0", {b"job": b"j1", b"outcome": b"applied"})
+
+    found, trips = driven(page("b", None), in_turn([[entry], [b"1", None]], [[RESULT]]))
+
+    assert (found.results, found.positions, found.cursor, len(trips)) == ([result("j1")], ["3-0"], "b/3-0", 2)
+    with pytest.raises(BatchNotFound):
+        driven(page("b", None), in_turn([[entry], [None, None]]))
+
+
+def test_what_is_stored_as_a_result_and_is_none_is_not_found() -> None:
+    """Whoever wrote it."""
+    for stored in (b"", b"\xc1", b"\x80", PAYLOAD):
+        with pytest.raises(JobNotFound, match="is not a change's result"):
+            driven(look("j1"), in_turn([stored, 0]))
+
+
+def test_what_a_resumed_user_has_is_woken_in_bounded_trips() -> None:
+    """However many lanes there are."""
+    lanes = [f"1:t{n}".encode() for n in range(1201)]
+
+    def answer(trip: Trip) -> Any:
+        if isinstance(trip, Call):
+            return 1
+        return [lanes] if trip.commands[0][0] == "ZRANGEBYLEX" else [1 for _ in trip.commands]
+
+    removed, trips = driven(resume(Scope("user", "1")), answer)
+
+    assert removed is True
+    woken = [arg for trip in trips if isinstance(trip, Call) for arg in trip.args if str(arg).startswith("1:t")]
+    assert sorted(woken) == sorted(lane.decode() for lane in lanes)
+    assert sum(isinstance(trip, Call) for trip in trips) == 3
+
+
+async def test_plans_are_performed_trip_by_trip(redis: ArqRedis) -> None:
+    """Commands in one transaction, scripts by their digest; the answers go back into the plan."""
+
+    def plan() -> Plan[list[Any]]:
+        first = yield Commands([("SET", "k", "1"), ("INCR", "k"), ("GET", "k")])
+        second = yield Call(ECHO, ["key"], [b"argument", 7])
+        return [first, second]
+
+    assert await perform(redis, plan(), "testing") == [[True, 2, b"2"], [b"key", b"argument", 8]]
+
+
+async def test_a_server_that_refuses_is_told_with_what_was_being_done(redis: ArqRedis) -> None:
+    """As QueueUnavailable, whatever the trip was."""
+
+    def plan(trip: Trip) -> Plan[None]:
+        yield trip
+
+    await redis.set("k", "no list")
+    script = Script("return redis.call('LPUSH', 'k', '1')", "1" * 40)
+    for trip in (Commands([("LPUSH", "k", "1")]), Call(script, [], [])):
+        with pytest.raises(QueueUnavailable, match=r"^testing: .*WRONGTYPE") as info:
+            await perform(redis, plan(trip), "testing")
+        assert isinstance(info.value.__cause__, ResponseError)
+
+
+async def test_errors_of_a_plan_are_its_own(fake_redis: ArqRedis) -> None:
+    """Only Redis's become QueueUnavailable."""
+
+    def plan(error: Exception) -> Plan[None]:
+        yield Commands([("PING",)])
+        raise error
+
+    for error in (BatchNotFound("b"), OSError("a file"), KeyError("k")):
+        with pytest.raises(type(error)):
+            await perform(fake_redis, plan(error), "testing")
+    with pytest.raises(QueueUnavailable):
+        await perform(fake_redis, plan(RedisError("gone")), "testing")
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_result_that_expired_is_told_by_its_outcome(outcome: Outcome) -> None:
+    """With nothing made up."""
+    entry = (b"3-0", {b"job": b"b//1", b"outcome": outcome.encode()})
+
+    found, _ = driven(page("b", None), in_turn([[entry], [b"1", None]], [[None]]))
+
+    (only,) = found.results
+    assert (only.job_id, only.outcome, only.user_id, only.attempts) == ("b//1", outcome, "", [])

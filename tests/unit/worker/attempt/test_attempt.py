@@ -1,0 +1,239 @@
+"""One attempt at a change: when it is sent, and above all when it is not."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from producers import Outcome
+from producers.contract import attempt_history, keyspace
+from producers.contract.codec import encode_change
+from tests.support.changes import change
+from tests.support.manual_clock import ManualClock
+from worker.attempt.attempt import Applier
+from worker.credentials.model import Credentials
+from worker.errors import TooLate, TransportError, UnknownUser
+from worker.exchange.client import Exchange, RawReply
+from worker.exchange.clock import ExchangeClock
+from worker.exchange.signing import headers
+from worker.queue.claims import Claim, Settled, Settlement
+from worker.queue.lease import Heartbeat
+from worker.queue.settle import Settler
+from worker.secret import Secret
+from worker.settings import WorkerSettings
+
+SETTINGS = WorkerSettings()
+KEYS = Credentials(user_id="1001", api_key=Secret("key"), secret_key=Secret("hush"), passphrase=Secret("pass"))
+GRANTED = b'{"code":"00000","msg":"success","requestTime":1790000000000,"data":"success"}'
+
+
+class Bench:
+    """An applier whose surroundings are a test's: time, keys, exchange, and what it settles."""
+
+    def __init__(self, *answers: RawReply | TransportError) -> None:
+        self.clock = ManualClock()
+        self.answers = list(answers)
+        self.sent: list[tuple[bytes, dict[str, str]]] = []
+        self.settled: list[Settlement] = []
+        self.known = True
+        self.connecting_s = 0.0
+        self.heartbeat = Heartbeat(cast("Redis", None), self.clock, lease_s=SETTINGS.lease_s)
+        self.applier = Applier(
+            clock=self.clock,
+            exchange=cast("Exchange", self),
+            exchange_clock=ExchangeClock(self.clock),
+            credentials=self,
+            settler=cast("Settler", self),
+            heartbeat=self.heartbeat,
+            settings=SETTINGS,
+        )
+
+    async def get(self, user_id: str) -> Credentials:
+        """As a store of credentials."""
+        if not self.known:
+            raise UnknownUser(user_id, source="nowhere", remedy="add them")
+        return KEYS
+
+    async def post(self, _path: str, body: bytes, signed: dict[str, str], *, not_after_s: float) -> RawReply:
+        """As the exchange: half a second later."""
+        self.clock.advance(self.connecting_s)
+        if self.clock.monotonic() > not_after_s:
+            raise TooLate("not sent")
+        self.sent.append((body, signed))
+        self.clock.advance(0.5)
+        answer = self.answers.pop(0)
+        if isinstance(answer, TransportError):
+            raise answer
+        return answer
+
+    async def settle(self, settlement: Settlement) -> Settled:
+        """As the settler."""
+        self.settled.append(settlement)
+        return Settled(fenced=False, ended=settlement.result is not None, due_in_s=None)
+
+    def claim(self, *, slot_in_s: float = 0, lease_in_s: float = SETTINGS.lease_s, **changed: Any) -> Claim:
+        """A claim of a sound change, just made."""
+        now_s = self.clock.monotonic()
+        fields: dict[str, Any] = {
+            "lane": keyspace.lane("1001", "t1"),
+            "job_id": "j1",
+            "token": "w.1.1",
+            "slot_at_s": now_s + slot_in_s,
+            "lease_until_s": now_s + lease_in_s,
+            "slot_number": 0,
+            "lapses": 0,
+            "payload": encode_change(change(), enqueued_at_ms=self.clock.now_ms, ttl_ms=60_000),
+            "state": None,
+            "redis_lead_ms": self.clock.now_ms - now_s * 1000,
+        }
+        return Claim(**(fields | changed))
+
+    async def apply(self, claim: Claim) -> Settlement:
+        """The settlement of one attempt."""
+        await self.applier.apply(claim)
+        (only,) = self.settled
+        return only
+
+
+def granted() -> RawReply:
+    """The exchange's success."""
+    return RawReply(200, GRANTED, 0.4)
+
+
+async def test_a_change_is_signed_and_sent_and_its_outcome_settled() -> None:
+    """The bytes that were signed are the bytes that are sent, without the user."""
+    bench = Bench(granted())
+
+    settlement = await bench.apply(bench.claim())
+
+    ((body, signed),) = bench.sent
+    wire = msgspec.to_builtins(change())
+    del wire["userId"]
+    assert msgspec.json.decode(body) == wire
+    at_ms = int(signed["ACCESS-TIMESTAMP"])
+    assert signed == headers(KEYS, at_ms, "POST", "/api/v2/copy/mix-follower/settings", body)
+    assert settlement.result is not None
+    assert settlement.result.applied
+    assert (settlement.replied_at_s, settlement.round_trip_s) == (bench.clock.monotonic(), 0.4)
+
+
+async def test_keys_that_are_refused_are_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If they were replaced meanwhile, the change is sent again instead of being given up."""
+    refusal = RawReply(400, b'{"code":"40006","msg":"no such key","requestTime":1790000000000,"data":null}', 0.4)
+    others = Credentials(user_id="1001", api_key=Secret("new"), secret_key=Secret("hush"), passphrase=Secret("pass"))
+    bench, same = Bench(refusal), Bench(refusal)
+    kept = [KEYS, others]
+    monkeypatch.setattr(bench, "get", lambda _user: asyncio.sleep(0, kept.pop(0)))
+
+    replaced, refused = await bench.apply(bench.claim()), await same.apply(same.claim())
+
+    assert (replaced.result, replaced.trouble, replaced.mark) == (None, "", "")
+    assert refused.result is not None
+    assert refused.result.outcome is Outcome.UNAUTHORIZED
+    assert (refused.trouble, refused.mark.partition(" ")[0]) == ("refused 40006", KEYS.fingerprint)
+
+
+async def test_a_lease_that_may_end_before_the_request_does_forbids_to_send() -> None:
+    """The lane might be somebody else's by then: it is given back, its history as it was."""
+    bench = Bench()
+    state = attempt_history.encode(attempt_history.HeadState(tries=3))
+
+    settlement = await bench.apply(bench.claim(lease_in_s=SETTINGS.request_timeout_s, state=state))
+
+    assert bench.sent == []
+    assert (settlement.result, settlement.state, settlement.replied_at_s) == (None, state, None)
+
+
+async def test_a_lease_that_ends_while_a_connection_is_waited_for_forbids_to_send() -> None:
+    """Looked at again when the bytes would be written; the change is given back, and no try."""
+    bench = Bench(granted())
+    bench.connecting_s = SETTINGS.lease_s - SETTINGS.request_timeout_s + 0.1
+
+    settlement = await bench.apply(bench.claim())
+
+    assert bench.sent == []
+    assert (settlement.result, settlement.replied_at_s) == (None, None)
+
+
+async def test_a_renewed_lease_does_not_make_an_old_slot_good() -> None:
+    """The bucket counts on a request within one lease of its slot: a later one needs another slot."""
+    bench = Bench(granted())
+    claim = bench.claim()
+    bench.clock.advance(SETTINGS.lease_s - SETTINGS.request_timeout_s + 0.1)
+    bench.heartbeat._until_s[claim.token] = bench.clock.monotonic() + SETTINGS.lease_s
+
+    settlement = await bench.apply(claim)
+
+    assert bench.sent == []
+    assert settlement.result is None
+
+
+async def test_a_lease_that_just_outlasts_the_request_allows_to_send() -> None:
+    """The bound is the request's time-out."""
+    bench = Bench(granted())
+
+    await bench.apply(bench.claim(lease_in_s=SETTINGS.request_timeout_s + 0.01))
+
+    assert len(bench.sent) == 1
+
+
+async def test_what_waits_for_its_slot_is_given_back_when_the_worker_stops() -> None:
+    """At once, however far the slot is."""
+    bench = Bench()
+    attempt = asyncio.create_task(bench.apply(bench.claim(slot_in_s=3600, lease_in_s=7200)))
+    await asyncio.sleep(0)
+
+    bench.applier.stop()
+    async with asyncio.timeout(30):
+        settlement = await attempt
+
+    assert bench.sent == []
+    assert (settlement.result, settlement.delay_s) == (None, 0)
+
+
+async def test_nothing_is_sent_once_the_worker_stops() -> None:
+    """Not even what is due now."""
+    bench = Bench()
+    bench.applier.stop()
+
+    assert (await bench.apply(bench.claim())).result is None
+    assert bench.sent == []
+
+
+async def test_a_user_without_credentials_is_not_waited_for() -> None:
+    """Nothing is signed, nothing is sent, and the slot is free again."""
+    bench = Bench()
+    bench.known = False
+
+    settlement = await bench.apply(bench.claim(slot_in_s=3600, lease_in_s=7200))
+
+    assert settlement.result is not None
+    assert (settlement.result.outcome, settlement.replied_at_s) == (Outcome.UNAUTHORIZED, None)
+    assert bench.sent == []
+
+
+@pytest.mark.parametrize(("sent", "verdict"), [(True, "ambiguous"), (False, "transient")])
+async def test_a_request_without_a_reply_has_no_round_trip(sent: bool, verdict: str) -> None:
+    """But it has an end, from which its window is counted."""
+    bench = Bench(TransportError("gone", sent=sent))
+
+    settlement = await bench.apply(bench.claim())
+
+    assert (settlement.result, settlement.round_trip_s) == (None, None)
+    assert settlement.replied_at_s == bench.clock.monotonic()
+    assert [each.verdict for each in attempt_history.decode(settlement.state).attempts] == [verdict]
+
+
+async def test_each_attempt_has_a_timestamp_of_its_own() -> None:
+    """By the exchange's clock, as far as it is known."""
+    bench = Bench(RawReply(500, b"", 0.4), granted())
+    await bench.applier.apply(bench.claim())
+    bench.clock.advance(10)
+    await bench.applier.apply(bench.claim())
+
+    first, second = (int(signed["ACCESS-TIMESTAMP"]) for _, signed in bench.sent)
+    assert second - first == 10_500

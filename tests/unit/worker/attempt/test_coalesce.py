@@ -1,0 +1,182 @@
+"""What is sent as one request: values in, values out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from producers import CopySetting, SettingsChange
+from producers.contract.codec import decode_change, encode_change
+from producers.contract.validation import MAX_SETTINGS, check
+from tests.support.changes import setting
+from worker.attempt.coalesce import Group, Member, gather
+
+ACCEPTED_MS = 1_000_000
+TTL_MS = 60_000
+NOW_MS = ACCEPTED_MS + 1_000
+
+
+def pair(symbol: str, value: str = "1") -> CopySetting:
+    """A setting of one trading pair."""
+    return setting(symbol=symbol, trace_value=value)
+
+
+def payload(*settings: CopySetting, coalesce: bool = True, ttl_ms: int = TTL_MS, **changed: Any) -> bytes:
+    """A stored change of user 1001 and trader t1."""
+    fields: dict[str, Any] = {"user_id": "1001", "trader_id": "t1", "settings": list(settings)}
+    change = SettingsChange(**(fields | changed))
+    return encode_change(change, enqueued_at_ms=ACCEPTED_MS, ttl_ms=ttl_ms, coalesce=coalesce)
+
+
+def grouped(head: bytes, *joining: bytes) -> Group:
+    """The group of a head, named a, with those behind it, named b, c, ..."""
+    named = [(chr(ord("b") + number), each) for number, each in enumerate(joining)]
+    return gather(Member("a", decode_change(head)), named, NOW_MS)
+
+
+def sent(group: Group) -> dict[str, str | None]:
+    """What the exchange is told: symbol and trace value."""
+    return {each.symbol: each.trace_value for each in group.change.settings}
+
+
+def fates(group: Group) -> dict[str, str | None]:
+    """The members and their successors, in order."""
+    return {member.job_id: member.successor for member in group.members}
+
+
+def test_a_head_with_nobody_behind_it_is_sent_as_it_is() -> None:
+    """The very change."""
+    group = grouped(payload(pair("A")))
+
+    assert (sent(group), fates(group)) == ({"A": "1"}, {"a": None})
+
+
+def test_settings_of_other_pairs_are_added() -> None:
+    """In the lane's order; all of them are sent."""
+    group = grouped(payload(pair("A", "1")), payload(pair("B", "2")), payload(pair("C", "3")))
+
+    assert list(sent(group).items()) == [("A", "1"), ("B", "2"), ("C", "3")]
+    assert fates(group) == {"a": None, "b": None, "c": None}
+    check(group.change)
+
+
+def test_a_setting_of_the_same_pair_replaces_the_older_one() -> None:
+    """Whose change names its successor."""
+    group = grouped(payload(pair("A", "1")), payload(pair("A", "2")))
+
+    assert (sent(group), fates(group)) == ({"A": "2"}, {"a": "b", "b": None})
+
+
+def test_a_pair_is_a_symbol_and_a_product_type() -> None:
+    """The same symbol of another product is another pair."""
+    group = grouped(payload(setting()), payload(setting(product_type="USDC-FUTURES")))
+
+    assert len(group.change.settings) == 2
+    assert fates(group) == {"a": None, "b": None}
+
+
+def test_a_change_of_which_one_setting_is_left_is_not_superseded() -> None:
+    """Something of it is sent."""
+    group = grouped(payload(pair("A"), pair("B")), payload(pair("A", "2")))
+
+    assert (sent(group), fates(group)) == ({"A": "2", "B": "1"}, {"a": None, "b": None})
+
+
+def test_a_change_is_superseded_by_the_one_that_took_its_last_setting() -> None:
+    """Not by the one that took its first."""
+    group = grouped(payload(pair("A"), pair("B")), payload(pair("A", "2")), payload(pair("B", "3")))
+
+    assert (sent(group), fates(group)) == ({"A": "2", "B": "3"}, {"a": "c", "b": None, "c": None})
+
+
+def test_each_of_a_chain_names_the_one_that_replaced_it() -> None:
+    """So that the chain leads to the one that was sent."""
+    group = grouped(payload(pair("A", "1")), payload(pair("A", "2")), payload(pair("A", "3")))
+
+    assert (sent(group), fates(group)) == ({"A": "3"}, {"a": "b", "b": "c", "c": None})
+
+
+def test_one_change_may_supersede_several() -> None:
+    """All that it replaced wholly."""
+    group = grouped(payload(pair("A")), payload(pair("B")), payload(pair("A", "2"), pair("B", "2")))
+
+    assert fates(group) == {"a": "c", "b": "c", "c": None}
+
+
+@pytest.mark.parametrize("count", [MAX_SETTINGS - 1, MAX_SETTINGS, MAX_SETTINGS + 1])
+def test_a_request_holds_ten_settings_at_the_most(count: int) -> None:
+    """Who does not fit stays behind, with all after it."""
+    joining = [payload(pair(f"S{number}")) for number in range(1, count)]
+
+    group = grouped(payload(pair("S0")), *joining)
+
+    assert len(group.change.settings) == len(group.members) == min(count, MAX_SETTINGS)
+    check(group.change)
+
+
+def test_a_full_request_still_takes_replacements() -> None:
+    """They need no room."""
+    head = payload(*(pair(f"S{number}") for number in range(MAX_SETTINGS)))
+
+    group = grouped(head, payload(pair("S3", "9")), payload(pair("S4", "9")))
+
+    assert len(group.members) == 3
+    assert (sent(group)["S3"], sent(group)["S4"]) == ("9", "9")
+
+
+def test_who_does_not_fit_is_not_overtaken() -> None:
+    """The one after it would fit, but the lane's order stays."""
+    head = payload(*(pair(f"S{number}") for number in range(MAX_SETTINGS)))
+
+    group = grouped(head, payload(pair("new")), payload(pair("S0", "9")))
+
+    assert (fates(group), sent(group)["S0"]) == ({"a": None}, "1")
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [
+        payload(pair("B"), coalesce=False),
+        payload(pair("B"), auto_copy="on"),
+        payload(pair("B"), mode="advanced"),
+        payload(pair("B"), ttl_ms=1_000),
+        payload(pair("B"), user_id="1002"),
+        payload(pair("B"), trader_id="t2"),
+        payload(),
+        b"\xc1",
+        payload(pair("B"))[:-3],
+    ],
+    ids=["unasked", "auto copy", "mode", "expired", "user", "trader", "invalid", "unreadable", "cut"],
+)
+def test_who_cannot_join_ends_the_group(stranger: bytes) -> None:
+    """Neither it nor those behind it are sent with the head."""
+    group = grouped(payload(pair("A")), payload(pair("J")), stranger, payload(pair("C")))
+
+    assert (sent(group), fates(group)) == ({"A": "1", "J": "1"}, {"a": None, "b": None})
+
+
+def test_a_joiner_may_be_sent_until_its_deadline() -> None:
+    """The last moment counts, the deadline itself does not."""
+    last = payload(pair("B"), ttl_ms=NOW_MS - ACCEPTED_MS + 1)
+    past = payload(pair("B"), ttl_ms=NOW_MS - ACCEPTED_MS)
+
+    assert len(grouped(payload(pair("A")), last).members) == 2
+    assert len(grouped(payload(pair("A")), past).members) == 1
+
+
+def test_a_head_that_did_not_ask_is_joined_all_the_same() -> None:
+    """Who asks to join asks for itself; the head is sent in any case."""
+    group = grouped(payload(pair("A"), coalesce=False), payload(pair("B")))
+
+    assert fates(group) == {"a": None, "b": None}
+
+
+def test_what_the_head_says_of_auto_copy_and_mode_is_kept() -> None:
+    """Its joiners say the same."""
+    rest: dict[str, Any] = {"auto_copy": "on", "mode": "basic"}
+
+    group = grouped(payload(pair("A"), **rest), payload(pair("B"), **rest))
+
+    assert (group.change.auto_copy, group.change.mode, len(group.members)) == ("on", "basic", 2)
+    assert (group.change.user_id, group.change.trader_id) == ("1001", "t1")

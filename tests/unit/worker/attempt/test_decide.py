@@ -1,0 +1,176 @@
+"""From what happened to what is settled: decisions without I/O."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from producers import Attempt, JobResult, Outcome
+from producers.contract import attempt_history, keyspace
+from producers.contract.attempt_history import HeadState
+from producers.contract.codec import encode_change
+from tests.support.changes import attempt, change
+from worker.attempt.decide import POISON_LAPSES, Attemptable, Sent, conclude, end, examine, give_back
+from worker.queue.claims import Claim, Settlement
+
+ACCEPTED_MS = 1_000_000
+TTL_MS = 60_000
+NOW_MS = ACCEPTED_MS + 1_000
+PAYLOAD = encode_change(change(), enqueued_at_ms=ACCEPTED_MS, ttl_ms=TTL_MS)
+
+
+def claim(**changed: Any) -> Claim:
+    """A claim of a sound change, just made."""
+    fields: dict[str, Any] = {
+        "lane": keyspace.lane("1001", "t1"),
+        "job_id": "j1",
+        "token": "w.1.1",
+        "slot_at_s": 0.0,
+        "lease_until_s": 9.0,
+        "slot_number": 0,
+        "lapses": 0,
+        "payload": PAYLOAD,
+        "state": None,
+        "redis_lead_ms": 0.0,
+    }
+    return Claim(**(fields | changed))
+
+
+def attemptable(state: HeadState | None = None) -> Attemptable:
+    """A claim that was found sound."""
+    ready = examine(claim(state=None if state is None else attempt_history.encode(state)), NOW_MS)
+    assert isinstance(ready, Attemptable)
+    return ready
+
+
+def ended(settlement: Attemptable | Settlement) -> JobResult:
+    """The result that a settlement writes."""
+    assert isinstance(settlement, Settlement)
+    assert settlement.result is not None
+    return settlement.result
+
+
+def sent(verdict: str, **changed: Any) -> Sent:
+    """A request with a verdict."""
+    return Sent(Attempt(at_ms=NOW_MS, took_ms=20, verdict=verdict, **changed), ended_s=2.0, round_trip_s=0.02)
+
+
+def test_a_sound_change_may_be_sent_until_its_deadline() -> None:
+    """With its history."""
+    ready = attemptable(HeadState(tries=3))
+
+    assert (ready.head.stored.a[0], ready.state.tries, ready.head.deadline_ms) == (change(), 3, ACCEPTED_MS + TTL_MS)
+
+
+@pytest.mark.parametrize(
+    ("changed", "now_ms", "outcome", "message"),
+    [
+        ({"payload": None}, NOW_MS, Outcome.REJECTED, "not sent: its payload is absent"),
+        ({"payload": b"\xc1"}, NOW_MS, Outcome.REJECTED, "not sent: the payload is not a stored change"),
+        ({"lane": "1002:t1"}, NOW_MS, Outcome.REJECTED, "not sent: the change belongs to another lane"),
+        ({"lapses": POISON_LAPSES}, NOW_MS, Outcome.EXHAUSTED, "poison: 5 workers in a row"),
+        ({}, ACCEPTED_MS + TTL_MS, Outcome.EXPIRED, "its deadline passed before it was sent"),
+        (
+            {"state": attempt_history.encode(HeadState(tries=1, first_sent_at_ms=5))},
+            ACCEPTED_MS + TTL_MS,
+            Outcome.EXHAUSTED,
+            "its deadline passed without a verdict",
+        ),
+    ],
+    ids=["absent", "unreadable", "another lane", "poison", "expired", "exhausted"],
+)
+def test_a_change_that_must_not_be_sent_ends(
+    changed: dict[str, Any], now_ms: int, outcome: Outcome, message: str
+) -> None:
+    """With the outcome and a message that says why; nothing was sent, so the bucket is told so."""
+    settlement = examine(claim(**changed), now_ms)
+
+    result = ended(settlement)
+    assert (result.outcome, result.job_id, result.finished_at_ms) == (outcome, "j1", now_ms)
+    assert result.message.startswith(message)
+    assert isinstance(settlement, Settlement)
+    assert settlement.replied_at_s is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "now_ms"),
+    [({"lapses": POISON_LAPSES - 1}, NOW_MS), ({}, ACCEPTED_MS + TTL_MS - 1)],
+    ids=["lapses", "deadline"],
+)
+def test_a_change_just_within_its_bounds_may_be_sent(changed: dict[str, Any], now_ms: int) -> None:
+    """The last moment, and the last worker."""
+    assert isinstance(examine(claim(**changed), now_ms), Attemptable)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "outcome"),
+    [("success", Outcome.APPLIED), ("permanent", Outcome.REJECTED), ("credentials", Outcome.UNAUTHORIZED)],
+)
+def test_a_verdict_that_ends_a_change_writes_its_result(verdict: str, outcome: Outcome) -> None:
+    """With the exchange's code and message, all attempts, and how long the request took."""
+    before = HeadState().with_attempt(attempt("transient", at_ms=7))
+
+    settlement = conclude(attemptable(before), sent(verdict, code="c", message="m"), now_ms=NOW_MS, max_tries=0)
+
+    result = ended(settlement)
+    assert (result.outcome, result.code, result.message) == (outcome, "c", "m")
+    assert [each.verdict for each in result.attempts] == ["transient", verdict]
+    assert (result.tries, result.started_at_ms, result.enqueued_at_ms) == (2, 7, ACCEPTED_MS)
+    assert (settlement.replied_at_s, settlement.round_trip_s) == (2.0, 0.02)
+
+
+@pytest.mark.parametrize("verdict", ["transient", "ambiguous", "failed", "clock_skew"])
+def test_a_verdict_that_is_worth_another_try_puts_the_lane_back(verdict: str) -> None:
+    """The history has one try more; nobody else is held."""
+    settlement = conclude(attemptable(), sent(verdict), now_ms=NOW_MS, max_tries=0)
+
+    assert settlement.result is None
+    assert settlement.hold_s == 0
+    assert settlement.delay_s < 1
+    state = attempt_history.decode(settlement.state)
+    assert (state.tries, [each.verdict for each in state.attempts]) == (1, [verdict])
+
+
+def test_a_429_holds_the_user_and_is_no_try() -> None:
+    """For at least the window of the limit."""
+    settlement = conclude(attemptable(), sent("throttled"), now_ms=NOW_MS, max_tries=1)
+
+    assert settlement.result is None
+    assert settlement.hold_s == settlement.delay_s >= 1
+    assert attempt_history.decode(settlement.state).tries == 0
+
+
+@pytest.mark.parametrize(
+    ("now_ms", "max_tries", "outcome"),
+    [
+        (ACCEPTED_MS + TTL_MS - 50, 0, Outcome.EXHAUSTED),
+        (NOW_MS, 1, Outcome.EXHAUSTED),
+        (NOW_MS, 2, None),
+        (NOW_MS, 0, None),
+    ],
+    ids=["no time left", "last try", "one try left", "no bound"],
+)
+def test_another_try_must_be_within_the_deadline_and_the_tries(
+    now_ms: int, max_tries: int, outcome: Outcome | None
+) -> None:
+    """Else the change ends as exhausted."""
+    settlement = conclude(attemptable(), sent("transient"), now_ms=now_ms, max_tries=max_tries)
+
+    assert (settlement.result.outcome if settlement.result else None) == outcome
+
+
+def test_a_claim_that_is_given_back_keeps_its_history() -> None:
+    """Due at once, nothing sent."""
+    state = attempt_history.encode(HeadState(tries=2))
+    settlement = give_back(claim(state=state))
+
+    assert (settlement.state, settlement.delay_s, settlement.replied_at_s, settlement.result) == (state, 0, None, None)
+    assert attempt_history.decode(give_back(claim()).state) == HeadState(head="j1")
+
+
+def test_an_end_without_a_request_keeps_the_last_code() -> None:
+    """What the exchange said last is what helps."""
+    ready = attemptable(HeadState(attempts=[attempt("transient", code="40725")], tries=1, first_sent_at_ms=1))
+
+    assert ended(end(ready, Outcome.EXHAUSTED, NOW_MS, "m")).code == "40725"

@@ -1,0 +1,222 @@
+"""What becomes of changes that were sent as one: decisions without I/O."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from producers import Attempt, CopySetting, JobResult, Outcome, SettingsChange
+from producers.contract import attempt_history, keyspace
+from producers.contract.attempt_history import HeadState
+from producers.contract.codec import encode_change
+from tests.support.changes import attempt, setting
+from worker.attempt.decide import POISON_LAPSES, Attemptable, Sent, conclude, examine
+from worker.queue.claims import Claim, Settlement
+
+ACCEPTED_MS = 1_000_000
+TTL_MS = 60_000
+NOW_MS = ACCEPTED_MS + 5_000
+
+
+def payload(*settings: CopySetting, at_ms: int = ACCEPTED_MS, ttl_ms: int = TTL_MS) -> bytes:
+    """A stored change that may join others."""
+    change = SettingsChange(user_id="1001", trader_id="t1", settings=list(settings))
+    return encode_change(change, enqueued_at_ms=at_ms, ttl_ms=ttl_ms, coalesce=True)
+
+
+ONE, OTHER = payload(setting(symbol="A")), payload(setting(symbol="B"))
+REPLACING = payload(setting(symbol="A", trace_value="2"))
+
+
+def claimed(*payloads: bytes, state: HeadState | None = None, lapses: int = 0, job_id: str = "j0") -> Claim:
+    """A claim of changes j0, j1, ..."""
+    first, *joining = payloads
+    return Claim(
+        lane=keyspace.lane("1001", "t1"),
+        job_id=job_id,
+        token="w.1.1",
+        slot_at_s=0.0,
+        lease_until_s=9.0,
+        slot_number=0,
+        lapses=lapses,
+        payload=first,
+        state=None if state is None else attempt_history.encode(state),
+        redis_lead_ms=0.0,
+        joining=tuple((f"j{number}", each) for number, each in enumerate(joining, start=1)),
+    )
+
+
+def ready(*payloads: bytes, now_ms: int = NOW_MS, **changed: Any) -> Any:
+    """A claim of changes j0, j1, ..., examined."""
+    return examine(claimed(*payloads, **changed), now_ms)
+
+
+def concluded(group: Attemptable, verdict: str, *, max_tries: int = 0, **changed: Any) -> Settlement:
+    """What follows from a request of the group."""
+    sent = Sent(Attempt(at_ms=NOW_MS, took_ms=20, verdict=verdict, **changed), ended_s=2.0, round_trip_s=0.02)
+    return conclude(group, sent, now_ms=NOW_MS, max_tries=max_tries)
+
+
+def results(settlement: Settlement) -> list[JobResult]:
+    """The results that a settlement writes, in the lane's order."""
+    assert settlement.result is not None
+    return [settlement.result, *settlement.joined]
+
+
+@pytest.mark.parametrize(("verdict", "outcome"), [("success", Outcome.APPLIED), ("credentials", Outcome.UNAUTHORIZED)])
+def test_a_shared_verdict_is_each_ones_own(verdict: str, outcome: Outcome) -> None:
+    """Outcome, code, message, attempt; each under its ID."""
+    found = results(concluded(ready(ONE, OTHER), verdict, code="c", message="m"))
+
+    assert [each.job_id for each in found] == ["j0", "j1"]
+    for each in found:
+        assert (each.outcome, each.code, each.message, each.tries) == (outcome, "c", "m", 1)
+        assert (each.user_id, each.trader_id, each.successor) == ("1001", "t1", None)
+        assert [one.verdict for one in each.attempts] == [verdict]
+        assert (each.enqueued_at_ms, each.started_at_ms, each.finished_at_ms) == (ACCEPTED_MS, NOW_MS, NOW_MS)
+
+
+def test_what_was_replaced_before_it_was_sent_is_superseded_by_name() -> None:
+    """Without code, attempt or start: nothing of it was sent."""
+    replaced, successor = results(concluded(ready(ONE, REPLACING), "success", code="00000"))
+
+    assert (replaced.outcome, replaced.successor) == (Outcome.SUPERSEDED, "j1")
+    assert (replaced.code, replaced.attempts, replaced.tries, replaced.started_at_ms) == (None, [], 0, None)
+    assert "j1" in replaced.message
+    assert (successor.outcome, successor.successor) == (Outcome.APPLIED, None)
+
+
+def test_what_was_sent_once_is_never_superseded() -> None:
+    """Its first request may have been applied: it shares the verdict of what replaced it later."""
+    first = concluded(ready(ONE), "ambiguous")
+
+    found = results(concluded(ready(ONE, REPLACING, state=attempt_history.decode(first.state)), "success"))
+
+    assert [each.outcome for each in found] == [Outcome.APPLIED, Outcome.APPLIED]
+    assert [one.verdict for one in found[0].attempts] == ["ambiguous", "success"]
+
+
+def test_a_member_that_was_sent_once_is_never_superseded_by_a_newcomer() -> None:
+    """Also if it is not the head."""
+    first = concluded(ready(ONE, OTHER), "ambiguous")
+    newcomer = payload(setting(symbol="B", trace_value="9"))
+
+    found = results(concluded(ready(ONE, OTHER, newcomer, state=attempt_history.decode(first.state)), "success"))
+
+    assert [each.outcome for each in found] == [Outcome.APPLIED] * 3
+
+
+def test_a_newcomer_does_not_inherit_the_requests_before_it_came() -> None:
+    """It shows the last one only; the head shows all."""
+    before = HeadState(head="j0").with_attempt(attempt("transient", at_ms=ACCEPTED_MS + 100), ["j0"])
+    newcomer = payload(setting(symbol="B"), at_ms=NOW_MS - 10)
+
+    first, last = results(concluded(ready(ONE, newcomer, state=before), "success"))
+
+    assert (len(first.attempts), first.tries, first.started_at_ms) == (2, 2, ACCEPTED_MS + 100)
+    assert (len(last.attempts), last.tries, last.started_at_ms) == (1, 1, NOW_MS)
+
+
+def test_a_refused_group_goes_back_to_be_sent_one_by_one() -> None:
+    """At once, and up to its last member: one bad setting must not fail the others."""
+    settlement = concluded(ready(ONE, OTHER, REPLACING), "permanent", code="40017")
+
+    assert settlement.result is None
+    assert (settlement.joined, settlement.solo_until, settlement.delay_s, settlement.hold_s) == ((), "j2", 0.0, 0.0)
+    assert "one by one" in settlement.reason
+    assert attempt_history.decode(settlement.state).tries == 1
+
+
+def test_a_head_refused_alone_ends_rejected() -> None:
+    """There is nobody else to blame."""
+    (only,) = results(concluded(ready(ONE), "permanent", code="40017"))
+
+    assert (only.outcome, only.code) == (Outcome.REJECTED, "40017")
+
+
+def test_a_group_that_fails_too_often_is_sent_one_by_one() -> None:
+    """A fifth "fail" would reject it: who is at fault is found out first."""
+    before = HeadState(attempts=[attempt("failed")] * 4, tries=4, first_sent_at_ms=7)
+
+    settlement = concluded(ready(ONE, OTHER, state=before), "failed")
+
+    assert (settlement.result, settlement.solo_until) == (None, "j1")
+
+
+@pytest.mark.parametrize("verdict", ["transient", "ambiguous", "failed", "clock_skew", "throttled"])
+def test_a_group_worth_another_try_goes_back_together(verdict: str) -> None:
+    """With its history, in which all whose settings were sent are named."""
+    settlement = concluded(ready(ONE, OTHER, REPLACING), verdict)
+
+    state = attempt_history.decode(settlement.state)
+    assert (settlement.result, settlement.solo_until) == (None, "")
+    assert [state.has_sent(job_id) for job_id in ("j0", "j1", "j2")] == [False, True, True], "j0 was replaced before"
+    assert state.tries == (verdict != "throttled")
+    assert (settlement.hold_s > 0) == (verdict == "throttled")
+
+
+def test_a_group_whose_head_has_no_time_left_loses_its_head_alone() -> None:
+    """The others have deadlines of their own."""
+    hasty = payload(setting(symbol="A"), ttl_ms=NOW_MS - ACCEPTED_MS + 10)
+
+    (only,) = results(concluded(ready(hasty, OTHER), "transient"))
+
+    assert (only.job_id, only.outcome) == ("j0", Outcome.EXHAUSTED)
+
+
+@pytest.mark.parametrize(
+    ("changed", "outcome"),
+    [({"now_ms": ACCEPTED_MS + 4_000}, Outcome.EXPIRED), ({"lapses": POISON_LAPSES}, Outcome.EXHAUSTED)],
+    ids=["expired", "poison"],
+)
+def test_a_head_that_must_not_be_sent_ends_alone(changed: dict[str, Any], outcome: Outcome) -> None:
+    """Whoever would have joined it is the next head."""
+    hasty = payload(setting(symbol="A"), ttl_ms=4_000)
+
+    settlement = ready(hasty, OTHER, **{"now_ms": ACCEPTED_MS + 100} | changed)
+
+    assert [(each.job_id, each.outcome) for each in results(settlement)] == [("j0", outcome)]
+
+
+def test_what_a_lost_worker_had_in_hand_counts_as_sent() -> None:
+    """Nobody knows: then it must not be said that it was replaced before it was sent."""
+    found = results(concluded(ready(ONE, REPLACING, lapses=1), "success"))
+
+    assert [each.outcome for each in found] == [Outcome.APPLIED, Outcome.APPLIED]
+
+
+def test_a_member_that_becomes_the_head_keeps_its_part_of_the_history() -> None:
+    """The requests that carried it; it was sent, so it is neither expired nor superseded later on."""
+    first = concluded(ready(ONE, OTHER), "ambiguous")
+    inherited = replace(claimed(OTHER, job_id="j1"), state=first.state)
+
+    late = examine(inherited, ACCEPTED_MS + TTL_MS)
+
+    assert isinstance(late, Settlement)
+    (only,) = results(late)
+    assert (only.job_id, only.outcome, only.tries) == ("j1", Outcome.EXHAUSTED, 1)
+    assert [one.verdict for one in only.attempts] == ["ambiguous"]
+
+
+def test_a_newcomer_that_becomes_the_head_inherits_nothing() -> None:
+    """It was in no request."""
+    first = concluded(ready(ONE), "ambiguous")
+
+    late = examine(replace(claimed(OTHER, job_id="j1"), state=first.state), ACCEPTED_MS + TTL_MS)
+
+    assert isinstance(late, Settlement)
+    (only,) = results(late)
+    assert (only.outcome, only.attempts, only.started_at_ms) == (Outcome.EXPIRED, [], None)
+
+
+def test_a_history_holds_the_last_twenty_requests_with_whom_they_carried() -> None:
+    """It must not grow without end."""
+    state = HeadState(head="j0")
+    for number in range(30):
+        state = state.with_attempt(attempt(at_ms=number), ["j0", f"j{number}"])
+
+    assert (len(state.attempts), state.tries, state.first_sent_at_ms) == (attempt_history.ATTEMPTS_KEPT, 30, 0)
+    assert (state.has_sent("j29"), state.has_sent("j10"), state.has_sent("j9")) == (True, True, False)
+    assert attempt_history.decode(attempt_history.encode(state)) == state

@@ -1,0 +1,243 @@
+"""What is kept of a slow source, for how long, and of how many users."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.manual_clock import ManualClock
+from worker.credentials.cache import LIFE_S, CachedCredentials
+from worker.credentials.model import Credentials
+from worker.errors import CredentialsUnavailable, UnknownUser
+from worker.secret import Secret
+
+
+class Source:
+    """A source that answers when it is told to, with keys that tell the number of the reading."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.questions: asyncio.Queue[str] = asyncio.Queue()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.error: Exception | None = None
+        self.answer: Callable[[str], object] = self.keys
+
+    def keys(self, user_id: str) -> Credentials:
+        """Keys of this reading."""
+        text = Secret(f"key-{len(self.asked)}")
+        return Credentials(user_id=user_id, api_key=text, secret_key=text, passphrase=text)
+
+    async def get(self, user_id: str) -> Credentials:
+        """Asks."""
+        self.asked.append(user_id)
+        self.questions.put_nowait(user_id)
+        found = self.answer(user_id)
+        await self.may_answer.wait()
+        if self.error is not None:
+            raise self.error
+        return found  # type: ignore[return-value]
+
+
+@pytest.fixture
+def source() -> Source:
+    """A source."""
+    return Source()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """The clock of the cache."""
+    return ManualClock()
+
+
+@pytest.fixture
+def cache(source: Source, clock: ManualClock) -> CachedCredentials:
+    """A cache of two users."""
+    return CachedCredentials(source, clock, most_users=2)
+
+
+async def key(cache: CachedCredentials, user_id: str = "1001") -> str:
+    """The API key that a user has."""
+    return (await cache.get(user_id)).api_key.reveal()
+
+
+async def test_a_source_is_asked_once_a_minute(cache: CachedCredentials, clock: ManualClock) -> None:
+    """A change of credentials is seen after that."""
+    assert LIFE_S <= 60
+    assert await key(cache) == "key-1"
+    clock.advance(LIFE_S - 0.001)
+    assert await key(cache) == "key-1"
+    clock.advance(0.001)
+    assert await key(cache) == "key-2"
+
+
+async def test_what_was_kept_for_its_time_is_removed_when_anybody_is_asked_for(
+    cache: CachedCredentials, clock: ManualClock
+) -> None:
+    """Not only when the same user is."""
+    await cache.get("1001")
+    clock.advance(LIFE_S)
+    await cache.get("1002")
+
+    assert len(cache) == 1
+
+
+async def test_what_was_kept_for_its_time_is_removed_though_nobody_is_asked_for(source: Source) -> None:
+    """Secrets do not lie around in an idle worker."""
+    cache = CachedCredentials(source, life_s=0.05)
+    await cache.get("1001")
+    await cache.get("1002")
+
+    async with asyncio.timeout(30):
+        while len(cache):  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+
+    assert cache._kept == {}
+
+
+async def test_no_more_users_are_kept_than_allowed(cache: CachedCredentials, source: Source) -> None:
+    """The oldest go."""
+    for user_id in ("1", "2", "3", "2", "3", "1"):
+        await cache.get(user_id)
+
+    assert source.asked == ["1", "2", "3", "1"]
+    assert len(cache) == 2
+
+
+async def test_those_who_ask_at_once_share_one_reading(cache: CachedCredentials, source: Source) -> None:
+    """A thousand changes of one user are one question."""
+    found = await asyncio.gather(*(key(cache) for _ in range(100)))
+
+    assert (set(found), source.asked) == ({"key-1"}, ["1001"])
+
+
+async def test_whoever_gives_up_takes_nothing_from_the_others(cache: CachedCredentials, source: Source) -> None:
+    """The reading goes on."""
+    source.may_answer.clear()
+    one, other = asyncio.create_task(key(cache)), asyncio.create_task(key(cache))
+    await source.questions.get()
+    one.cancel()
+    await asyncio.wait([one])
+    source.may_answer.set()
+
+    assert await other == "key-1"
+    assert one.cancelled()
+
+
+async def test_a_user_that_is_forgotten_is_asked_for_again(cache: CachedCredentials, source: Source) -> None:
+    """Another user is not."""
+    await key(cache)
+    await key(cache, "1002")
+
+    cache.forget("1001")
+    cache.forget("no such user")
+
+    assert await key(cache) == "key-3"
+    assert await key(cache, "1002") == "key-2"
+    assert source.asked == ["1001", "1002", "1001"]
+
+
+async def test_a_reading_that_began_before_the_user_was_forgotten_is_not_kept(
+    cache: CachedCredentials, source: Source
+) -> None:
+    """It may have read what was there before the change."""
+    source.may_answer.clear()
+    before = asyncio.create_task(key(cache))
+    await source.questions.get()
+    cache.forget("1001")
+    after = asyncio.create_task(key(cache))
+    await source.questions.get()
+    source.may_answer.set()
+
+    assert (await before, await after, await key(cache)) == ("key-1", "key-2", "key-2")
+
+
+@pytest.mark.parametrize(
+    "error", [UnknownUser("1001", source="here", remedy="add it"), CredentialsUnavailable("away for a moment")]
+)
+async def test_a_failure_is_told_as_it_is_and_not_kept(
+    cache: CachedCredentials, source: Source, error: Exception
+) -> None:
+    """The next who asks may have more luck."""
+    source.error = error
+    with pytest.raises(type(error), match=str(error)):
+        await key(cache)
+    source.error = None
+
+    assert await key(cache) == "key-2"
+
+
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (KeyError("hush"), r"failed \(KeyError\)"),
+        (ConnectionRefusedError("hush"), r"failed \(ConnectionRefusedError\)"),
+        (TimeoutError("hush"), "did not answer in time"),
+    ],
+)
+async def test_a_source_that_fails_in_its_own_way_is_unavailable(
+    cache: CachedCredentials, source: Source, error: Exception, problem: str
+) -> None:
+    """Nothing is known against the user; and the text of a foreign error may hold a token."""
+    source.error = error
+
+    with pytest.raises(CredentialsUnavailable, match=problem) as caught:
+        await key(cache)
+
+    assert "hush" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("wrong", [None, "hush", "another user's"])
+async def test_what_is_not_the_user_s_credentials_is_not_used(
+    cache: CachedCredentials, source: Source, wrong: object
+) -> None:
+    """A source that mixes users up must not sign for them."""
+    source.answer = lambda _: source.keys("1002") if wrong == "another user's" else wrong
+
+    with pytest.raises(CredentialsUnavailable, match="gave something else than this user's credentials"):
+        await key(cache)
+
+
+async def test_a_source_that_does_not_answer_is_unavailable_for_all_who_wait(source: Source) -> None:
+    """And is asked again afterwards."""
+    cache = CachedCredentials(source, read_timeout_s=0.05)
+    source.may_answer.clear()
+
+    found = await asyncio.gather(key(cache), key(cache), return_exceptions=True)
+    source.may_answer.set()
+
+    assert [type(each) for each in found] == [CredentialsUnavailable, CredentialsUnavailable]
+    assert await key(cache) == "key-2"
+
+
+async def test_a_failure_that_nobody_waits_for_any_more_is_no_warning(cache: CachedCredentials, source: Source) -> None:
+    """All gave up."""
+    source.may_answer.clear()
+    source.error = CredentialsUnavailable("away")
+    asking = asyncio.create_task(key(cache))
+    await source.questions.get()
+    asking.cancel()
+    await asyncio.wait([asking])
+    reading = cache._reads["1001"]
+    source.may_answer.set()
+    await asyncio.wait([reading])
+
+    assert (reading.cancelled(), cache._reads) == (False, {})
+
+
+async def test_a_cache_that_is_left_holds_nothing(source: Source) -> None:
+    """Nor does it wait for anything."""
+    async with CachedCredentials(source) as cache:
+        await cache.get("1001")
+        await source.questions.get()
+        source.may_answer.clear()
+        asking = asyncio.create_task(cache.get("1002"))
+        await source.questions.get()
+
+    await asyncio.wait([asking])
+    assert asking.cancelled()
+    assert (len(cache), cache._reads) == (0, {})

@@ -1,0 +1,224 @@
+"""The file that credentials come from."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from worker.credentials.file_store import CHECK_INTERVAL_S, FileCredentials
+from worker.credentials.model import Credentials
+from worker.errors import CredentialsError, UnknownUser
+from worker.secret import Secret
+
+ONE_USER = """
+owner = "ops"
+
+[users.1001]
+api_key = "key-1001"
+secret_key = "hush-secret"
+passphrase = "hush-pass"
+note = "ignored"
+"""
+
+
+class HandClock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now_s = 50.0
+
+    def wall_ms(self) -> int:
+        """Not asked for here."""
+        return 0
+
+    def monotonic(self) -> float:
+        """Where it was put."""
+        return self.now_s
+
+    async def sleep(self, seconds: float) -> None:
+        """Moves it."""
+        self.now_s += seconds
+
+
+def replace(path: Path, text: str, mode: int = 0o600) -> Path:
+    """Writes a file the way an operator should: beside, then renamed."""
+    beside = path.with_suffix(".new")
+    beside.write_text(text)
+    beside.chmod(mode)
+    return beside.rename(path)
+
+
+def remove(path: Path) -> None:
+    """Takes the file away."""
+    path.unlink()
+
+
+def expose(path: Path) -> None:
+    """Lets everybody read the file."""
+    path.chmod(0o644)
+
+
+def hide(path: Path) -> None:
+    """Lets only the owner read the file; its content and its time of modification stay."""
+    path.chmod(0o600)
+
+
+def garble(path: Path) -> None:
+    """Makes the file unreadable as TOML."""
+    replace(path, "[users.1001]\napi_key = hush")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file with one user."""
+    return replace(tmp_path / "keys.toml", ONE_USER)
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    """The clock of the store."""
+    return HandClock()
+
+
+@pytest.fixture
+def store(path: Path, clock: HandClock) -> FileCredentials:
+    """A store over that file."""
+    return FileCredentials(path, clock)
+
+
+async def test_a_user_of_the_file_has_its_credentials(store: FileCredentials) -> None:
+    """Other keys in the file are ignored; demo is false unless given."""
+    found = await store.get("1001")
+
+    assert found == Credentials(
+        user_id="1001",
+        api_key=Secret("key-1001"),
+        secret_key=Secret("hush-secret"),
+        passphrase=Secret("hush-pass"),
+    )
+
+
+async def test_a_user_can_be_one_of_demo_trading(path: Path, clock: HandClock) -> None:
+    """The flag is taken over."""
+    replace(path, ONE_USER + "demo = true\n")
+
+    assert (await FileCredentials(path, clock).get("1001")).demo
+
+
+async def test_a_user_that_is_not_in_the_file_is_unknown(store: FileCredentials, path: Path) -> None:
+    """The error names the user, the file and what to add."""
+    with pytest.raises(UnknownUser, match=r"1002.*\[users\.<id>\]") as caught:
+        await store.get("1002")
+
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660])
+def test_a_file_that_others_can_read_is_refused_with_the_cure(path: Path, mode: int) -> None:
+    """The message is a command to run."""
+    path.chmod(mode)
+
+    with pytest.raises(CredentialsError, match=f"chmod 600 {path}"):
+        FileCredentials(path)
+
+
+def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
+    """The message has the path and the reason."""
+    with pytest.raises(CredentialsError, match=r"none\.toml cannot be read: No such file"):
+        FileCredentials(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        pytest.param("", r"no \[users\.<id>\] table", id="empty file"),
+        pytest.param("[users]\n", r"no \[users\.<id>\] table", id="no user"),
+        pytest.param("users = 'hush'\n", r"no \[users\.<id>\] table", id="users is no table"),
+        pytest.param("[users]\n1001 = 'hush'\n", "user '1001': must be a table", id="user is no table"),
+        pytest.param("[users.1001]\nsecret_key = hush\n", r"not valid TOML \(at line 2", id="not TOML"),
+        pytest.param(ONE_USER.replace("passphrase", "pass_phrase"), "'1001': passphrase is missing", id="missing"),
+        pytest.param(ONE_USER.replace("hush-pass", ""), "'1001': passphrase is missing or empty", id="empty field"),
+        pytest.param(ONE_USER.replace('"hush-pass"', "7"), "'1001': passphrase is missing or empty", id="number"),
+        pytest.param(ONE_USER.replace("hush-pass", r"hush\r\nX: y"), "'1001': passphrase must be", id="new line"),
+        pytest.param(ONE_USER.replace("hush-secret", r"hush\u0000"), "'1001': secret_key must be", id="null"),
+        pytest.param(ONE_USER.replace("key-1001", "hush-é"), "'1001': api_key must be", id="not ASCII"),
+        pytest.param(ONE_USER.replace("hush-pass", "hush "), "'1001': passphrase must be", id="space at the end"),
+        pytest.param(ONE_USER + 'demo = "hush"\n', "'1001': demo must be true or false", id="demo is a string"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_without_showing_a_value(path: Path, text: str, problem: str) -> None:
+    """One line with file, user and field; the values of these files all begin with "hush"."""
+    replace(path, text)
+
+    with pytest.raises(CredentialsError, match=problem) as caught:
+        FileCredentials(path)
+
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "hush" not in str(caught.value)
+    assert "hush" not in "".join(traceback.format_exception_only(caught.value))
+
+
+def test_a_file_that_is_not_text_is_refused_without_keeping_its_content(path: Path) -> None:
+    """A decoder's error holds all it was given; ours must not lead to it."""
+    path.write_bytes(b"hush \xff")
+
+    with pytest.raises(CredentialsError, match="is not UTF-8") as caught:
+        FileCredentials(path)
+
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+async def test_a_changed_file_is_read_again(store: FileCredentials, path: Path, clock: HandClock) -> None:
+    """The new key is used from the next look on."""
+    replace(path, ONE_USER.replace("key-1001", "key-new"))
+
+    await clock.sleep(CHECK_INTERVAL_S)
+
+    assert (await store.get("1001")).api_key == Secret("key-new")
+
+
+async def test_between_two_looks_the_file_is_left_alone(store: FileCredentials, path: Path, clock: HandClock) -> None:
+    """Not every request costs a look at the disk."""
+    remove(path)
+
+    await clock.sleep(CHECK_INTERVAL_S / 2)
+
+    assert (await store.get("1001")).api_key == Secret("key-1001")
+
+
+@pytest.mark.parametrize("spoil", [remove, expose, garble])
+async def test_a_change_that_cannot_be_used_leaves_the_old_credentials_in_force(
+    store: FileCredentials,
+    path: Path,
+    clock: HandClock,
+    caplog: pytest.LogCaptureFixture,
+    spoil: Callable[[Path], None],
+) -> None:
+    """One error line per change, however often the file is looked at, and no value in it."""
+    spoil(path)
+
+    for _ in range(3):
+        await clock.sleep(CHECK_INTERVAL_S)
+        assert (await store.get("1001")).api_key == Secret("key-1001")
+
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert "stay in force" in caplog.text
+    assert "hush" not in caplog.text
+
+
+async def test_the_cure_of_a_bad_file_is_noticed(store: FileCredentials, path: Path, clock: HandClock) -> None:
+    """The cure is a chmod, as the message said, and not another content."""
+    replace(path, ONE_USER.replace("key-1001", "key-new"), mode=0o644)
+    await clock.sleep(CHECK_INTERVAL_S)
+    assert (await store.get("1001")).api_key == Secret("key-1001")
+
+    hide(path)
+    await clock.sleep(CHECK_INTERVAL_S)
+
+    assert (await store.get("1001")).api_key == Secret("key-new")

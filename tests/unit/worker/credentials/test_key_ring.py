@@ -1,0 +1,154 @@
+"""The key ring: how it is written, and that nothing shows a key."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import pickle
+import traceback
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.fuzzing import FUZZ
+from worker.credentials.key_ring import KeyRing, is_key_id, new_entry, open_ring, parse_ring
+from worker.errors import CredentialsError
+from worker.secret import Secret
+
+NEW, OLD = new_entry("2026b"), new_entry("2026a")
+KEY = NEW.partition(":")[2]
+
+
+def refusal(text: str) -> CredentialsError:
+    """What a ring is refused with; nothing of it may show a key."""
+    with pytest.raises(CredentialsError) as caught:
+        parse_ring(text, "the ring")
+    assert KEY[:8] not in "".join(traceback.format_exception(caught.value))
+    assert "\n" not in str(caught.value)
+    assert caught.value.__context__ is None
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f"{NEW},{OLD}", f" {NEW} , {OLD} ,", f"{NEW}\n{OLD}\n", f"# ours: all, of them\n\n{NEW}\r\n  # old\n{OLD}"],
+    ids=["commas", "spaces", "lines", "comments"],
+)
+def test_the_first_key_seals_and_all_open(text: str) -> None:
+    """As entries with commas between, or one a line."""
+    ring = parse_ring(text, "the ring")
+
+    assert ring.first.key_id == "2026b"
+    assert [key.key_id if key else None for key in map(ring.find, ("2026b", "2026a", "2025"))] == [
+        "2026b",
+        "2026a",
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "the ring is empty; an entry is"),
+        ("# nothing\n,", "the ring is empty"),
+        (KEY, "entry 1: an entry is <key ID>:<32 bytes in base64>"),
+        (f"{OLD},{KEY}:2026b", "entry 2: an entry is"),
+        (f"2026b:{KEY[:-5]}", "entry 1: an entry is"),
+        (f"2026b:{KEY[:-1]}", "entry 1: an entry is"),
+        (f"2026b:!{KEY[1:]}", "entry 1: an entry is"),
+        (f"2026b:{KEY}{KEY}", "entry 1: an entry is"),
+        (f"2026 b:{KEY}", "entry 1: an entry is"),
+        (f":{KEY}", "entry 1: an entry is"),
+        (f"{'b' * 33}:{KEY}", "entry 1: an entry is"),
+        (f"{NEW},{NEW}", "entry 2: its ID is that of an entry before it"),
+        (f"{NEW},2027:{KEY}", "entry 2: it is the same key as an entry before it"),
+    ],
+)
+def test_what_is_no_ring_is_refused_by_the_number_of_its_entry(text: str, problem: str) -> None:
+    """Not by what stands there: it may be the key."""
+    assert problem in str(refusal(text))
+
+
+@FUZZ
+@given(st.text())
+def test_whatever_the_text_is_it_is_a_ring_or_is_refused(text: str) -> None:
+    """Never another error."""
+    with suppress(CredentialsError):
+        parse_ring(text, "the ring")
+
+
+@FUZZ
+@given(st.binary())
+def test_whatever_a_file_holds_it_is_a_ring_or_is_refused(content: bytes) -> None:
+    """It need not be text."""
+    with suppress(CredentialsError):
+        parse_ring(content.decode(errors="replace"), "the ring")
+
+
+def test_a_ring_comes_from_a_file_that_only_its_owner_can_read(tmp_path: Path) -> None:
+    """The refusal is a command to run."""
+    path = tmp_path / "ring"
+    path.write_text(f"{NEW}\n{OLD}\n")
+    path.chmod(0o640)
+
+    with pytest.raises(CredentialsError, match=f"key ring file {path} is open to other users; run: chmod 600 {path}"):
+        open_ring(Secret(f"file:{path}"), "VARIABLE")
+    path.chmod(0o600)
+
+    assert open_ring(Secret(f"file:{path}"), "VARIABLE").first.key_id == "2026b"
+
+
+def test_a_ring_comes_from_the_environment() -> None:
+    """An error names the variable."""
+    assert open_ring(Secret(NEW), "VARIABLE").first.key_id == "2026b"
+    with pytest.raises(CredentialsError, match="the key ring in VARIABLE, entry 1"):
+        open_ring(Secret(KEY), "VARIABLE")
+
+
+def test_a_key_cannot_be_taken_for_a_path() -> None:
+    """The path is shown where it cannot be read; a key must not be."""
+    with pytest.raises(CredentialsError, match="'file' cannot be the ID of a key") as caught:
+        open_ring(Secret(f"file:{KEY},{OLD}"), "VARIABLE")
+
+    assert KEY[:8] not in str(caught.value)
+    with pytest.raises(CredentialsError):
+        new_entry("file")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """With the reason."""
+    with pytest.raises(CredentialsError, match=r"none cannot be read: No such file"):
+        open_ring(Secret(f"file:{tmp_path / 'none'}"), "VARIABLE")
+
+
+def test_a_ring_shows_the_ids_of_its_keys_only_and_cannot_be_pickled_or_copied() -> None:
+    """Nor can one of its keys."""
+    ring = parse_ring(f"{NEW},{OLD}", "the ring")
+
+    assert repr(ring) == "KeyRing(2026b, 2026a)"
+    assert KEY not in repr(ring.first)
+    assert base64.b64decode(KEY) not in repr(ring.first).encode()
+    for leak in (pickle.dumps, copy.copy, copy.deepcopy):
+        for what in (ring, ring.first.cipher):
+            with pytest.raises(TypeError):
+                leak(what)
+    with pytest.raises(TypeError):
+        pickle.dumps(ring.first)
+
+
+def test_a_new_entry_is_a_ring_and_no_two_have_one_key() -> None:
+    """32 random bytes each."""
+    entries = [new_entry(f"k{number}") for number in range(100)]
+
+    assert isinstance(parse_ring(",".join(entries), "the ring"), KeyRing)
+
+
+@pytest.mark.parametrize("key_id", ["", "a b", "a:b", "a,b", "ä", "#a", "x" * 33, "file", "a\n"])
+def test_what_cannot_be_told_from_the_rest_is_no_key_id(key_id: str) -> None:
+    """Letters, digits, dots, underscores and hyphens."""
+    assert not is_key_id(key_id)
+    with pytest.raises(CredentialsError):
+        new_entry(key_id)

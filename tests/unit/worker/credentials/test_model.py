@@ -1,0 +1,93 @@
+"""Secrets, and credentials made of them."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from dataclasses import asdict, replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from worker.credentials.model import MOST_CHARS, Credentials, read_credentials
+from worker.errors import CredentialsError
+from worker.secret import Secret
+
+KEYS = Credentials(
+    user_id="1001", api_key=Secret("key-1001"), secret_key=Secret("hush-secret"), passphrase=Secret("hush-pass")
+)
+
+
+def test_a_secret_shows_itself_only_when_asked_by_name() -> None:
+    """No way of formatting gives the text away."""
+    secret = Secret("hush")
+
+    shown = [repr(secret), str(secret), f"{secret}", f"{secret:>20}", "%s" % secret, repr([secret])]  # noqa: UP031
+
+    assert not any("hush" in text for text in shown)
+    assert repr(secret) == str(secret) == f"{secret}" == "<secret>"
+    assert secret.reveal() == "hush"
+
+
+def test_a_secret_can_be_neither_pickled_nor_copied_nor_encoded() -> None:
+    """It must not get into a job, a result or a dump."""
+    secret = Secret("hush")
+    credentials = Credentials(user_id="1", api_key=secret, secret_key=secret, passphrase=secret)
+
+    for leak in (pickle.dumps, copy.copy, copy.deepcopy, json.dumps, msgspec.json.encode):
+        with pytest.raises(TypeError):
+            leak(secret)
+    with pytest.raises(TypeError):
+        pickle.dumps(credentials)
+    with pytest.raises(TypeError):
+        asdict(credentials)
+
+
+def test_a_secret_is_equal_to_one_of_the_same_text_and_to_nothing_else() -> None:
+    """So a change of credentials can be seen without revealing them."""
+    assert Secret("a") == Secret("a")
+    assert Secret("a") != Secret("b")
+    assert Secret("a") != "a"
+    assert len({Secret("a"), Secret("a")}) == 1
+
+
+def test_credentials_hide_their_secrets() -> None:
+    """Their repr is fit for a log line."""
+    secret = Secret("hush")
+
+    assert repr(Credentials(user_id="1", api_key=secret, secret_key=secret, passphrase=secret)) == (
+        "Credentials(user_id='1', api_key=<secret>, secret_key=<secret>, passphrase=<secret>, demo=False)"
+    )
+
+
+def test_a_fingerprint_stays_while_the_keys_do() -> None:
+    """In another process too, and whoever the user is: it tells of the keys."""
+    assert KEYS.fingerprint == replace(KEYS, user_id="1002").fingerprint == "fb54f9c77bf8305a"
+    assert len(KEYS.fingerprint) == 16
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"api_key": Secret("key-1002")},
+        {"secret_key": Secret("hush-secret2")},
+        {"passphrase": Secret("hush-Pass")},
+        {"demo": True},
+        {"api_key": Secret("key-1001h"), "secret_key": Secret("ush-secret")},
+        {"secret_key": Secret("hush-pass"), "passphrase": Secret("hush-secret")},
+    ],
+    ids=["api key", "secret key", "passphrase", "demo", "one letter moved", "two exchanged"],
+)
+def test_a_fingerprint_changes_with_any_of_the_keys(changed: dict[str, Any]) -> None:
+    """Also if all of them together have the same letters in the same order."""
+    assert replace(KEYS, **changed).fingerprint != KEYS.fingerprint
+
+
+def test_a_secret_that_is_far_too_long_is_refused() -> None:
+    """Before it is stored for a user."""
+    fields = {"api_key": "k" * (MOST_CHARS + 1), "secret_key": "s", "passphrase": "p"}
+
+    with pytest.raises(CredentialsError, match="here: api_key must have at most 1024 characters"):
+        read_credentials("1001", fields, "here")

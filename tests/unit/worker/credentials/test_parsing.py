@@ -1,0 +1,122 @@
+"""Keys as an operator hands them in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.fuzzing import FUZZ
+from worker.credentials.model import Credentials
+from worker.credentials.parsing import MOST_BYTES, many_users, one_user
+from worker.errors import CredentialsError
+from worker.secret import Secret
+
+OBJECT: dict[str, Any] = {"apiKey": "key-1001", "secretKey": "hush-secret", "passphrase": "hush-pass"}
+
+
+def keys(user_id: str = "1001", *, demo: bool = False) -> Credentials:
+    """What these are."""
+    api_key, secret_key, passphrase = (Secret(text) for text in OBJECT.values())
+    return Credentials(user_id=user_id, api_key=api_key, secret_key=secret_key, passphrase=passphrase, demo=demo)
+
+
+def line(**changed: object) -> bytes:
+    """A line of many."""
+    return json.dumps({"userId": "1001"} | OBJECT | changed).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"key-1001\nhush-secret\nhush-pass\n",
+        b"key-1001\r\nhush-secret\r\nhush-pass",
+        json.dumps(OBJECT).encode(),
+        json.dumps(OBJECT | {"userId": "1001", "demo": False}, indent=2).encode(),
+        b'{"api_key": "key-1001", "secret_key": "hush-secret", "Passphrase": "hush-pass"}',
+    ],
+    ids=["lines", "lines of Windows", "object", "object with all", "other spelling"],
+)
+def test_one_user_s_keys_are_three_lines_or_an_object(text: bytes) -> None:
+    """However the object's names are spelled."""
+    assert one_user("1001", text, demo=False) == keys()
+
+
+def test_keys_are_of_demo_trading_if_the_option_or_the_object_says_so() -> None:
+    """One of them suffices."""
+    text = json.dumps(OBJECT | {"demo": True}).encode()
+
+    assert one_user("1001", text, demo=False) == one_user("1001", b"\n".join(_lines()), demo=True) == keys(demo=True)
+
+
+def _lines() -> list[bytes]:
+    return [value.encode() for value in OBJECT.values()]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (b"", "standard input has 0 lines; give three lines"),
+        (b"hush\nhush", "standard input has 2 lines"),
+        (b"hush\nhush\nhush\nhush", "standard input has 4 lines"),
+        (b"hush\n\nhush", "secret_key is missing or empty"),
+        (b"hush\nhush \nhush", "secret_key must be printable ASCII without spaces around it"),
+        (b"hush\n\xff\nhush", "secret_key must be printable ASCII"),
+        (b'{"apiKey": "hush"', "not a JSON object"),
+        (b'{"apiKey": ["hush"]}', "not a JSON object"),
+        (b'{"apiKey": "hush", "secretKey": "hush"}', "passphrase is missing"),
+        (b'{"apiKey": "hush", "secretKey": "hush", "passphrase": 7}', "passphrase is missing"),
+        (b'{"apiKey": "hush", "hush": "hush"}', "a field that is unknown or given twice"),
+        (b'{"apiKey": "hush", "api_key": "hush"}', "a field that is unknown or given twice"),
+        (b'{"userId": "1002", "apiKey": "hush"}', "it is of another user than '1001'"),
+        (b'{"a":' * 3000, "not a JSON object"),
+        (b"{" + b" " * MOST_BYTES, "more than 16384 bytes"),
+    ],
+)
+def test_one_user_s_keys_that_cannot_be_used_are_refused_without_being_shown(text: bytes, problem: str) -> None:
+    """Not even the name of an unknown field, which may be a value."""
+    with pytest.raises(CredentialsError, match=problem) as caught:
+        one_user("1001", text, demo=False)
+
+    assert "hush" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_many_users_are_an_object_a_line() -> None:
+    """Empty lines are skipped."""
+    found, faults = many_users([line(), b"\n", line(userId="1002", demo=True)])
+
+    assert (found, faults) == ([keys(), keys("1002", demo=True)], [])
+
+
+def test_every_bad_line_is_told_with_its_number_and_without_a_value() -> None:
+    """All of them, so that one correction suffices."""
+    lines = [
+        line(),
+        b"hush\n",
+        line(userId=""),
+        line(userId="hush hush"),
+        line(userId=1001),
+        line(),
+        line(passphrase=""),
+    ]
+    lines += [b"x" * (MOST_BYTES + 1), b"{" * 10_000]
+
+    _, faults = many_users(lines)
+
+    assert [fault.partition(":")[0] for fault in faults] == [f"line {number}" for number in range(2, 10)]
+    assert "user '1001' is on a line before it too" in faults[4]
+    assert "hush" not in " ".join(faults)
+
+
+@FUZZ
+@given(st.binary())
+def test_any_bytes_are_keys_or_are_refused(text: bytes) -> None:
+    """Never another error."""
+    found, faults = many_users([text])
+    assert len(found) + len(faults) <= 1
+    with pytest.raises(CredentialsError):
+        one_user("1001", text, demo=False)

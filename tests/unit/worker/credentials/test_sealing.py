@@ -1,0 +1,189 @@
+"""Sealed records: what opens them, and that nothing else does."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.fuzzing import FUZZ
+from worker.credentials.key_ring import KeyRing, new_entry, parse_ring
+from worker.credentials.model import MOST_CHARS, Credentials
+from worker.credentials.sealing import MOST_BYTES, PURPOSE, VERSION, parse, seal, unseal
+from worker.errors import UnreadableRecord
+from worker.secret import Secret
+
+OLD, NEW, OTHER = new_entry("2026a"), new_entry("2026b"), new_entry("2026c")
+SET_AT_MS = 1_790_000_000_000
+
+TEXTS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=200)
+USER_IDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=128)
+
+
+def ring(*entries: str) -> KeyRing:
+    """A ring of these entries."""
+    return parse_ring(",".join(entries), "the ring")
+
+
+RING = ring(NEW, OLD)
+
+
+def keys(user_id: str = "1001", **changed: Any) -> Credentials:
+    """A user's credentials."""
+    fields = {"api_key": "key-1001", "secret_key": "hush-secret", "passphrase": "hush-pass"} | changed
+    demo = fields.pop("demo", False)
+    return Credentials(user_id=user_id, demo=demo, **{name: Secret(text) for name, text in fields.items()})
+
+
+RECORD = seal(keys(), RING, set_at_ms=SET_AT_MS)
+
+
+def refusal(record: bytes, user_id: str = "1001", with_ring: KeyRing = RING) -> str:
+    """What a record is refused with; it names the user, and leads to no secret."""
+    with pytest.raises(UnreadableRecord) as caught:
+        unseal(record, user_id, with_ring)
+    told = "".join(traceback.format_exception(caught.value))
+    assert f"user {user_id!r}" in str(caught.value)
+    assert not any(secret in told for secret in ("hush", "key-1001", NEW.partition(":")[2]))
+    assert "\n" not in str(caught.value)
+    return caught.value.problem
+
+
+@FUZZ
+@given(USER_IDS, TEXTS, TEXTS, TEXTS, st.booleans())
+def test_what_was_sealed_is_what_is_opened(
+    user_id: str, api_key: str, secret_key: str, phrase: str, demo: bool
+) -> None:
+    """For every user, and whatever the keys are."""
+    sealed = keys(user_id, api_key=api_key, secret_key=secret_key, passphrase=phrase, demo=demo)
+
+    assert unseal(seal(sealed, RING, set_at_ms=SET_AT_MS), user_id, RING) == sealed
+
+
+def test_a_record_tells_its_key_and_its_time_without_a_key() -> None:
+    """For lists, and to see what is left to be sealed anew."""
+    found = parse(RECORD, "1001")
+
+    assert (found.key_id, found.set_at_ms) == ("2026b", SET_AT_MS)
+
+
+def test_no_two_records_are_alike_and_none_holds_a_secret_in_clear() -> None:
+    """The nonce is random."""
+    records = {seal(keys(), RING, set_at_ms=SET_AT_MS) for _ in range(1000)}
+
+    assert len({parse(record, "1001").nonce for record in records}) == 1000
+    assert not any(part in record for record in records for part in (b"hush", b"key-1001", b"1001"))
+
+
+def test_a_record_of_a_key_that_is_not_the_first_opens_too() -> None:
+    """Until it is sealed anew."""
+    assert unseal(seal(keys(), ring(OLD), set_at_ms=SET_AT_MS), "1001", RING) == keys()
+
+
+def test_a_record_of_another_user_does_not_open() -> None:
+    """Whoever can write to Redis cannot give one user's keys to another."""
+    problem = refusal(RECORD, "1002")
+
+    assert "key '2026b' does not open it: the record was altered or is another user's" in problem
+
+
+@FUZZ
+@given(USER_IDS.filter(lambda user_id: user_id != "1001"))
+def test_a_record_opens_for_no_user_but_its_own(user_id: str) -> None:
+    """Not for a prefix, not for one that continues it."""
+    refusal(RECORD, user_id)
+
+
+def test_a_record_of_a_key_that_is_not_in_the_ring_is_told_with_the_key() -> None:
+    """And with what to do."""
+    problem = refusal(RECORD, with_ring=ring(OLD))
+
+    assert problem == "it is sealed with key '2026b', which is not in the key ring; add the key, or set it again"
+
+
+def test_another_key_of_the_same_id_does_not_open_a_record() -> None:
+    """Two rings were mixed up."""
+    assert "another key of this ID" in refusal(RECORD, with_ring=ring(f"2026b:{OTHER.partition(':')[2]}"))
+
+
+@pytest.mark.parametrize("version", [0, 2, 255])
+def test_a_record_of_another_version_is_refused(version: int) -> None:
+    """A later program wrote it."""
+    assert "its version is not one that this program knows" in refusal(bytes([version]) + RECORD[1:])
+
+
+@pytest.mark.parametrize("length", range(len(RECORD)))
+def test_a_record_that_is_cut_does_not_open(length: int) -> None:
+    """Wherever."""
+    refusal(RECORD[:length])
+
+
+@pytest.mark.parametrize("place", range(len(RECORD)))
+def test_a_record_in_which_one_bit_is_turned_does_not_open(place: int) -> None:
+    """Wherever, its time included, which stands there in clear."""
+    for bit in range(8):
+        altered = bytearray(RECORD)
+        altered[place] ^= 1 << bit
+        refusal(bytes(altered))
+
+
+def test_the_longest_credentials_there_can_be_are_sealed_and_opened() -> None:
+    """And what is longer than any record is refused before it is opened."""
+    longest = keys("u" * 128, api_key="a" * MOST_CHARS, secret_key="s" * MOST_CHARS, passphrase="p" * MOST_CHARS)
+    record = seal(longest, ring(f"{'k' * 32}:{OTHER.partition(':')[2]}", NEW), set_at_ms=SET_AT_MS)
+
+    assert len(record) < MOST_BYTES / 2
+    assert "too long" in refusal(RECORD + bytes(MOST_BYTES))
+
+
+def test_a_record_with_something_behind_it_does_not_open() -> None:
+    """The tag is not at its end then."""
+    refusal(RECORD + b"\0")
+
+
+def test_a_record_cannot_be_passed_off_as_one_of_another_key_of_the_ring() -> None:
+    """The key ID is authenticated, even if the key is the same."""
+    same_key = ring(NEW, f"2026x:{OTHER.partition(':')[2]}")
+
+    refusal(RECORD.replace(b"2026b", b"2026x"), with_ring=same_key)
+
+
+@FUZZ
+@given(st.binary(max_size=400))
+def test_random_bytes_are_refused_and_nothing_else_happens(record: bytes) -> None:
+    """No other error, whatever is in Redis."""
+    refusal(record)
+
+
+@FUZZ
+@given(st.integers(0, 255), st.binary(max_size=300), st.sampled_from([b"2026b", b"2026a", b"x", b"", b"\xff"]))
+def test_bytes_that_begin_like_a_record_are_refused(id_length: int, rest: bytes, key_id: bytes) -> None:
+    """Also with a length that points elsewhere."""
+    refusal(bytes([VERSION, id_length]) + key_id + rest)
+    refusal(bytes([VERSION, len(key_id)]) + key_id + rest)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hush",
+        msgspec.msgpack.encode({"api_key": "hush"}),
+        msgspec.msgpack.encode(["hush", "hush", "hush"]),
+        msgspec.msgpack.encode(["hush", "hush", "hush", False, "more"]),
+        msgspec.msgpack.encode(["hush", "hush", 7, False]),
+        msgspec.msgpack.encode(["hush", "hush\r\nX: y", "hush", False]),
+        msgspec.msgpack.encode(["hush", "", "hush", False]),
+    ],
+)
+def test_what_a_key_of_ours_sealed_must_still_be_credentials(content: bytes) -> None:
+    """It goes into headers."""
+    found = parse(RECORD, "1001")
+    additional = PURPOSE + found.head + (4).to_bytes(4) + b"1001"
+    sealed = RING.first.cipher.encrypt(found.nonce, content, additional)
+
+    assert "it holds no credentials" in refusal(found.head + found.nonce + sealed)

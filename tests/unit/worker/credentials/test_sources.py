@@ -1,0 +1,162 @@
+"""The setting that names the source of credentials, and what it opens."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from worker.credentials.cache import CachedCredentials
+from worker.credentials.file_store import FileCredentials
+from worker.credentials.key_ring import new_entry
+from worker.credentials.model import Credentials, CredentialStore
+from worker.credentials.redis_store import RedisCredentials
+from worker.credentials.sources import open_source, open_store, opened
+from worker.errors import CredentialsError
+from worker.secret import Secret
+from worker.settings import WorkerSettings
+
+NOBODY = Redis(host="127.0.0.1", port=1)
+"""Opening a source asks Redis for nothing."""
+
+
+class Vault:
+    """A source of an operator's own, with a connection."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.settings = settings
+        self.log: list[str] = []
+
+    async def __aenter__(self) -> None:
+        self.log.append("connected")
+
+    async def __aexit__(self, *_: object) -> None:
+        self.log.append("closed")
+
+    async def get(self, user_id: str) -> Credentials:
+        """Of everybody."""
+        self.log.append(user_id)
+        return Credentials(user_id=user_id, api_key=Secret("k"), secret_key=Secret("s"), passphrase=Secret("p"))
+
+
+def failing(_: WorkerSettings) -> CredentialStore:
+    """A factory that fails."""
+    raise OSError("no route to the vault")
+
+
+def refusing(_: WorkerSettings) -> CredentialStore:
+    """A factory that says what it needs."""
+    raise CredentialsError("VAULT_ADDR is not set")
+
+
+@pytest.fixture
+def own_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A module of an operator's own, `own_vault`."""
+    module = ModuleType("own_vault")
+    module.__dict__.update(vault=Vault, failing=failing, refusing=refusing, number=7, nothing=lambda _: None)
+    monkeypatch.setitem(sys.modules, "own_vault", module)
+    return module
+
+
+def store_of(spec: str, **settings: Any) -> CredentialStore:
+    """What a worker gets."""
+    return open_store(WorkerSettings(credentials=spec, **settings), NOBODY)
+
+
+async def test_a_file_is_opened_as_it_is(tmp_path: Path) -> None:
+    """It is in memory anyway, and a changed one is seen within half a second."""
+    path = tmp_path / "keys.toml"
+    path.touch(mode=0o600)
+    path.write_text('[users.1001]\napi_key = "k"\nsecret_key = "s"\npassphrase = "p"\n')
+
+    store = store_of(f"file:{path}")
+
+    assert isinstance(store, FileCredentials)
+    assert (await store.get("1001")).user_id == "1001"
+
+
+def test_sealed_records_are_opened_behind_a_cache() -> None:
+    """With the ring of the settings."""
+    ring = Secret(new_entry("2026a"))
+
+    assert isinstance(store_of("redis:", credentials_keys=ring), CachedCredentials)
+    assert isinstance(
+        open_source(WorkerSettings(credentials="redis:", credentials_keys=ring), NOBODY), RedisCredentials
+    )
+
+
+def test_sealed_records_need_a_key_ring() -> None:
+    """The message names the variable."""
+    with pytest.raises(CredentialsError, match=r"COPYTRADE_CREDENTIALS_KEYS, such as file:PATH"):
+        store_of("redis:")
+
+
+@pytest.mark.usefixtures("own_module")
+async def test_a_source_of_one_s_own_is_made_from_the_settings_and_opened_and_closed_with_the_worker() -> None:
+    """Behind a cache: it is asked once a minute."""
+    settings = WorkerSettings(credentials="python:own_vault:vault", egress="north")
+    source = open_source(settings, NOBODY)
+    assert isinstance(source, Vault)
+    store = CachedCredentials(source)
+
+    async with opened(store):
+        assert (await store.get("1001")).user_id == (await store.get("1001")).user_id == "1001"
+
+    assert source.settings is settings
+    assert source.log == ["connected", "1001", "closed"]
+    assert len(store) == 0
+
+
+async def test_a_source_without_a_connection_needs_no_opening(tmp_path: Path) -> None:
+    """Only what is a context manager is one."""
+    path = tmp_path / "keys.toml"
+    path.touch(mode=0o600)
+    path.write_text('[users.1001]\napi_key = "k"\nsecret_key = "s"\npassphrase = "p"\n')
+
+    async with opened(FileCredentials(path)):
+        pass
+
+
+@pytest.mark.usefixtures("own_module")
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        ("python:own_vault", "must be written as python:MODULE:FACTORY"),
+        ("python::vault", "must be written as python:MODULE:FACTORY"),
+        ("python:no_such_vault:vault", "no_such_vault:vault: cannot be imported: ModuleNotFoundError: No module named"),
+        ("python:own_vault:none", "own_vault:none: cannot be imported: AttributeError: "),
+        ("python:..:none", "cannot be imported"),
+        ("python:own_vault:number", "own_vault:number: the factory failed with TypeError"),
+        ("python:own_vault:failing", "own_vault:failing: the factory failed with OSError: no route"),
+        ("python:own_vault:refusing", "VAULT_ADDR is not set"),
+        ("python:own_vault:nothing", "must return an object with `async def get"),
+    ],
+)
+def test_a_source_of_one_s_own_that_cannot_be_made_is_refused_with_the_reason(spec: str, problem: str) -> None:
+    """At the start, not at the first change."""
+    with pytest.raises(CredentialsError, match=problem):
+        store_of(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        pytest.param("vault:hush", "unknown source of credentials 'vault'", id="unknown scheme"),
+        pytest.param("hush", "must be written as file:PATH", id="no scheme"),
+        pytest.param("file:", "must be written as file:PATH", id="no path"),
+        pytest.param("redis://hush", "must be written as file:PATH", id="another Redis"),
+        pytest.param("python:", "must be written as file:PATH", id="no module"),
+    ],
+)
+@pytest.mark.parametrize("how", [open_source, open_store])
+def test_a_setting_that_names_no_source_is_refused(how: Callable[..., object], spec: str, problem: str) -> None:
+    """The message says how to write it, and does not repeat what may be a key."""
+    with pytest.raises(CredentialsError, match=problem) as caught:
+        how(WorkerSettings(credentials=spec), NOBODY)
+
+    assert "hush" not in str(caught.value)

@@ -1,0 +1,384 @@
+"""The connection to the exchange, against a server that does what a test tells it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from producers.errors import SettingsError
+from tests.support.manual_clock import ManualClock
+from worker.errors import TooLate, TransportError
+from worker.exchange.client import Exchange, RawReply
+
+HEADERS = {"ACCESS-KEY": "hush-key", "ACCESS-PASSPHRASE": "hush-pass", "Content-Type": "application/json"}
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+class Peer:
+    """A server on a free port that answers every request in one way, and keeps what it was sent.
+
+    Attributes:
+        url: where it listens.
+        requests: head and body of every request that arrived.
+        connections: how many were opened.
+        arrived: set when a request has arrived.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        self.url = ""
+        self.requests: list[tuple[bytes, bytes]] = []
+        self.connections = 0
+        self.arrived = asyncio.Event()
+        self._answer = answer
+        self._serving: set[asyncio.Task[None]] = set()
+
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Takes a connection."""
+        self.connections += 1
+        self._serving.add(asyncio.create_task(self._serve(reader, writer)))
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Reads requests from one connection until it ends."""
+        with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while not writer.is_closing():
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next(
+                    (int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line), 0
+                )
+                self.requests.append((head, await reader.readexactly(length)))
+                self.arrived.set()
+                await self._answer(writer)
+
+
+@contextlib.asynccontextmanager
+async def peer(answer: Answer) -> AsyncIterator[Peer]:
+    """A running peer."""
+    running = Peer(answer)
+    server = await asyncio.start_server(running.accept, "127.0.0.1", 0)
+    running.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield running
+    finally:
+        server.close()
+        await running.close()
+
+
+def writes(*parts: bytes) -> Answer:
+    """Answers with these bytes."""
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+
+    return answer
+
+
+def writes_and_closes(*parts: bytes) -> Answer:
+    """Answers with these bytes and ends the connection."""
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        await writes(*parts)(writer)
+        writer.close()
+
+    return answer
+
+
+async def resets(writer: asyncio.StreamWriter) -> None:
+    """Drops the connection without an answer."""
+    writer.transport.abort()
+
+
+async def is_silent(_writer: asyncio.StreamWriter) -> None:
+    """Never answers."""
+    await asyncio.Event().wait()
+
+
+async def post(answer: Answer, reply_limit_bytes: int = 1_000) -> RawReply:
+    """One POST to a peer that answers so."""
+    async with peer(answer) as other, Exchange(other.url, 1, reply_limit_bytes=reply_limit_bytes) as exchange:
+        return await exchange.post("/path", b"{}", HEADERS)
+
+
+async def test_body_path_and_headers_arrive_as_they_were_given() -> None:
+    """What was signed is what is sent: no other spacing, no other quoting."""
+    body = b'{ "a" : "\xc3\xa9" }'
+    async with peer(writes(OK)) as other, Exchange(other.url, 1) as exchange:
+        reply = await exchange.post("/path?b=%7E,1&a=x%2Fy", body, HEADERS)
+
+    head, received = other.requests[0]
+    assert (reply.status, reply.body) == (200, b"{}")
+    assert received == body
+    assert head.startswith(b"POST /path?b=%7E,1&a=x%2Fy HTTP/1.1\r\n")
+    for line in (b"ACCESS-KEY: hush-key", b"ACCESS-PASSPHRASE: hush-pass", b"Accept-Encoding: identity"):
+        assert line in head.split(b"\r\n")
+    assert head.count(b"Content-Type") == 1
+
+
+async def test_a_get_carries_no_credentials() -> None:
+    """It is for the exchange's time."""
+    async with peer(writes(OK)) as other, Exchange(other.url, 1) as exchange:
+        reply = await exchange.get("/time")
+
+    assert reply.body == b"{}"
+    assert other.requests[0][0].startswith(b"GET /time HTTP/1.1\r\n")
+    assert b"ACCESS" not in other.requests[0][0]
+
+
+async def test_a_connection_serves_many_requests() -> None:
+    """A handshake for each would cost more than the request."""
+    async with peer(writes(OK)) as other, Exchange(other.url, 1) as exchange:
+        for _ in range(5):
+            await exchange.post("/path", b"{}", HEADERS)
+
+    assert (len(other.requests), other.connections) == (5, 1)
+
+
+@pytest.mark.parametrize("status", [400, 403, 429, 500, 503])
+async def test_a_refusal_is_a_reply_and_not_an_error(status: int) -> None:
+    """What it means is judged elsewhere."""
+    reply = await post(writes(b"HTTP/1.1 %d X\r\nContent-Length: 4\r\n\r\nbody" % status))
+
+    assert (reply.status, reply.body) == (status, b"body")
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    """Signed headers go to no other place."""
+    async with peer(writes(OK)) as elsewhere:
+        location = elsewhere.url.encode()
+        reply = await post(writes(b"HTTP/1.1 307 X\r\nContent-Length: 0\r\nLocation: %b/\r\n\r\n" % location))
+
+    assert reply.status == 307
+    assert elsewhere.requests == []
+
+
+async def test_cookies_are_not_kept() -> None:
+    """One user's reply must not mark another's request."""
+    answer = writes(OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: who=1001\r\n\r\n"))
+    async with peer(answer) as other, Exchange(other.url, 1) as exchange:
+        for _ in range(2):
+            await exchange.post("/path", b"{}", HEADERS)
+
+    assert b"cookie" not in other.requests[1][0].lower()
+
+
+async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The egress address is part of a user's API key."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+
+    assert (await post(writes(OK))).status == 200
+
+
+async def test_the_time_taken_is_counted_from_the_send() -> None:
+    """It is the round trip, without the wait for a connection: here the clock ticks once at each reading."""
+
+    class Ticks:
+        def __init__(self) -> None:
+            self.now_s = 0.0
+
+        def wall_ms(self) -> int:
+            return 0
+
+        def monotonic(self) -> float:
+            self.now_s += 1
+            return self.now_s
+
+        async def sleep(self, seconds: float) -> None:
+            self.now_s += seconds
+
+    async with peer(writes(OK)) as other, Exchange(other.url, 1, clock=Ticks()) as exchange:
+        assert (await exchange.post("/path", b"{}", HEADERS)).took_s == 1.0
+
+
+@pytest.mark.parametrize("readings", [0, 1], ids=["when there is a connection", "when the body is written"])
+async def test_a_request_whose_time_is_over_is_not_sent(readings: int) -> None:
+    """Looked at twice, the last time just before the bytes are written: the peer sees none of them."""
+
+    class Jumps(ManualClock):
+        def monotonic(self) -> float:
+            nonlocal readings
+            readings -= 1
+            if readings < 0:
+                self.advance(10)
+            return super().monotonic()
+
+    async with peer(writes(OK)) as other, Exchange(other.url, 1, clock=Jumps()) as exchange:
+        with pytest.raises(TooLate, match="not sent"):
+            await exchange.post("/path", b"{}", HEADERS, not_after_s=5.0)
+
+    assert other.requests == []
+
+
+async def test_a_refused_connection_is_an_error_of_a_request_that_was_not_sent() -> None:
+    """The port was free a moment ago."""
+    async with peer(writes(OK)) as other:
+        url = other.url
+
+    async with Exchange(url, 1) as exchange:
+        with pytest.raises(TransportError, match=r"POST http://127\.0\.0\.1:.*/path: no connection: ") as caught:
+            await exchange.post("/path", b"{}", HEADERS)
+
+    assert not caught.value.sent
+    assert caught.value.__cause__ is not None
+
+
+async def test_a_failed_handshake_is_an_error_of_a_request_that_was_not_sent() -> None:
+    """TLS to a server that does not speak it."""
+
+    def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 ready\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with Exchange(f"https://127.0.0.1:{port}", 1) as exchange:
+            with pytest.raises(TransportError, match="no connection: ") as caught:
+                await exchange.post("/path", b"{}", HEADERS)
+
+    assert not caught.value.sent
+
+
+async def test_a_request_that_got_no_connection_in_time_was_not_sent() -> None:
+    """The only connection is taken by a request that is not answered."""
+    async with peer(is_silent) as other, Exchange(other.url, 1, connect_timeout_s=0.5) as exchange:
+        first = asyncio.create_task(exchange.post("/first", b"{}", HEADERS))
+        await other.arrived.wait()
+
+        with pytest.raises(TransportError, match="no connection: time-out") as caught:
+            await exchange.post("/second", b"{}", HEADERS)
+
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+    assert not caught.value.sent
+    assert len(other.requests) == 1
+
+
+async def test_a_request_without_an_answer_in_time_may_have_been_applied() -> None:
+    """The peer has read it."""
+    async with peer(is_silent) as other, Exchange(other.url, 1, total_timeout_s=0.5) as exchange:
+        with pytest.raises(TransportError, match="no readable reply: time-out") as caught:
+            await exchange.post("/path", b"{}", HEADERS)
+
+    assert caught.value.sent
+    assert other.requests[0][1] == b"{}"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(resets, id="reset"),
+        pytest.param(writes_and_closes(), id="closed"),
+        pytest.param(writes_and_closes(b"HTTP/1.1 200 OK\r\nContent-Le"), id="cut head"),
+        pytest.param(writes_and_closes(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"), id="cut body"),
+        pytest.param(
+            writes_and_closes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"), id="cut in a chunk"
+        ),
+        pytest.param(writes(b"SSH-2.0-OpenSSH\r\n\r\n"), id="not HTTP"),
+        pytest.param(writes(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"), id="broken header"),
+        pytest.param(
+            writes(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nplain"), id="broken gzip"
+        ),
+        pytest.param(writes(b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n", b"x" * 1001), id="too long"),
+        pytest.param(
+            writes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[b"64\r\n" + b"x" * 100 + b"\r\n"] * 20),
+            id="without end",
+        ),
+    ],
+)
+async def test_a_request_without_a_readable_reply_may_have_been_applied(answer: Answer) -> None:
+    """The peer has read it in each case; and nothing that leads from the error shows a header."""
+    with pytest.raises(TransportError, match=r"POST .*/path: no readable reply: ") as caught:
+        await post(answer)
+
+    assert caught.value.sent
+    shown = ["".join(traceback.format_exception(caught.value))]
+    link: BaseException | None = caught.value
+    while link is not None:
+        shown += [str(link), repr(link), repr(link.args)]
+        link = link.__cause__ or link.__context__
+    assert not any("hush" in text for text in shown)
+
+
+async def test_a_reply_of_just_the_limit_is_read() -> None:
+    """The limit itself is allowed."""
+    reply = await post(writes(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x" * 400, b"x" * 600))
+
+    assert len(reply.body) == 1000
+
+
+async def test_after_an_error_the_next_request_succeeds() -> None:
+    """A broken connection is replaced, not reused."""
+    answers = iter([resets, writes(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2000), writes(OK)])
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        await next(answers)(writer)
+
+    async with peer(answer) as other, Exchange(other.url, 1, reply_limit_bytes=1_000) as exchange:
+        for _ in range(2):
+            with pytest.raises(TransportError):
+                await exchange.post("/path", b"{}", HEADERS)
+        assert (await exchange.post("/path", b"{}", HEADERS)).body == b"{}"
+
+
+async def test_a_cancelled_request_stays_cancelled() -> None:
+    """A worker that shuts down is not told of a transport error."""
+    async with peer(is_silent) as other, Exchange(other.url, 1) as exchange:
+        request = asyncio.create_task(exchange.post("/path", b"{}", HEADERS))
+        await other.arrived.wait()
+        request.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await request
+
+
+async def test_an_exchange_that_is_not_open_says_how_to_open_it() -> None:
+    """Before and after `async with`."""
+    exchange = Exchange("http://127.0.0.1:1", 1)
+
+    with pytest.raises(RuntimeError, match="async with"):
+        await exchange.get("/time")
+    async with exchange:
+        pass
+    with pytest.raises(RuntimeError, match="async with"):
+        await exchange.get("/time")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("api.bitget.com", id="no scheme"),
+        pytest.param("ftp://api.bitget.com", id="another scheme"),
+        pytest.param("https://", id="no host"),
+        pytest.param("https://me:hush@api.bitget.com", id="password"),
+        pytest.param("https://api.bitget.com/api", id="path: it would be sent, but not signed"),
+        pytest.param("https://api.bitget.com?a=b", id="query"),
+        pytest.param("https://api.bitget.com:port", id="port is a word"),
+    ],
+)
+def test_a_url_that_is_more_or_less_than_scheme_and_host_is_refused(url: str) -> None:
+    """It is not repeated, for it may hold a password."""
+    with pytest.raises(SettingsError, match="scheme and host only") as caught:
+        Exchange(url, 1)
+
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["https://api.bitget.com", "https://api.bitget.com/", "http://[::1]:8080"])
+def test_a_url_of_scheme_and_host_is_taken(url: str) -> None:
+    """With or without a final slash."""
+    Exchange(url, 1)

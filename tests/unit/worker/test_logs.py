@@ -1,0 +1,222 @@
+"""Log lines: readable, one each, impossible to forge, and silent about what hides itself."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+
+from worker.credentials.model import Credentials
+from worker.exchange.replies import ReplyClass
+from worker.exchange.signing import headers
+from worker.logs import (
+    FIELD_CHARS,
+    FORMATTERS,
+    MESSAGE_CHARS,
+    MOST_FIELDS,
+    TRACEBACK_CHARS,
+    ConsoleFormatter,
+    JsonFormatter,
+    about,
+)
+from worker.secret import HIDDEN, Secret
+
+HUSH = "do-not-tell-0123456789"
+CREDENTIALS = Credentials(user_id="1001", api_key=Secret(HUSH), secret_key=Secret(HUSH), passphrase=Secret(HUSH))
+FORGED = "fine\n2026-01-01 00:00:00,000 CRITICAL worker all is lost"
+HOSTILE = ["\n", "\r", "\x1b[2J", "\x00", "\x7f", "\x85", "\u2028", "\u202e", "\ud800"]
+
+
+def record(message: str = "lane %s waits", *args: object, **attributes: Any) -> logging.LogRecord:
+    """A record of a call at a known time."""
+    made = logging.LogRecord(
+        "worker.attempt.attempt", logging.INFO, __file__, 1, message, args or None, attributes.pop("exc", None)
+    )
+    made.created, made.msecs = 1_790_000_000.0625, 62.5
+    for name, value in attributes.items():
+        setattr(made, name, value)
+    return made
+
+
+def raised(exc: Exception) -> Any:
+    """What a record keeps of an exception that was caught."""
+    try:
+        raise exc
+    except type(exc):
+        return sys.exc_info()
+
+
+def told(line: str) -> dict[str, Any]:
+    """What a JSON line says."""
+    decoded: dict[str, Any] = msgspec.json.decode(line)
+    return decoded
+
+
+def test_a_json_line_has_the_time_in_utc_and_what_the_call_said() -> None:
+    """Base fields first, then the fields of the call."""
+    extra = about("put_back", lane="1001:t", code="40725", attempt=2, took_ms=31.5, again=True)
+
+    line = JsonFormatter().format(record("lane %s waits", "1001:t", **extra))
+
+    assert told(line) == {
+        "ts": "2026-09-21T14:13:20.062Z",
+        "level": "INFO",
+        "logger": "worker.attempt.attempt",
+        "event": "put_back",
+        "message": "lane 1001:t waits",
+        "lane": "1001:t",
+        "code": "40725",
+        "attempt": 2,
+        "took_ms": 31.5,
+        "again": True,
+    }
+
+
+def test_a_console_line_is_what_the_message_says() -> None:
+    """Time, level, logger, message; fields are for machines."""
+    line = ConsoleFormatter().format(record("lane %s waits", "1001:t", **about("put_back", lane="1001:t")))
+
+    assert line.endswith(",062 INFO worker.attempt.attempt lane 1001:t waits")
+
+
+def test_a_field_that_is_none_is_left_out() -> None:
+    """So calls need no case for what they do not know."""
+    assert "code" not in told(JsonFormatter().format(record("x", **about("ended", code=None))))
+
+
+def test_a_word_of_an_enumeration_is_that_word() -> None:
+    """As machines look for it, not as Python shows it."""
+    line = JsonFormatter().format(record("x", **about("put_back", verdict=ReplyClass.TRANSIENT)))
+
+    assert told(line)["verdict"] == "transient"
+
+
+def test_fields_cannot_take_the_place_of_the_lines_own() -> None:
+    """Whatever a call names its fields."""
+    line = told(JsonFormatter().format(record("x", **about("ended", level="none", ts="never", message="y"))))
+
+    assert (line["level"], line["message"]) == ("INFO", "x")
+
+
+@pytest.mark.parametrize("form", FORMATTERS)
+@pytest.mark.parametrize("hostile", HOSTILE, ids=ascii)
+def test_nothing_that_is_not_printable_gets_into_a_line(form: str, hostile: str) -> None:
+    """Neither from a message, nor from an argument, a field, or an exception."""
+    made = record(f"a{hostile}%s", f"b{hostile}", exc=raised(ValueError(f"c{hostile}")))
+    vars(made).update(about(f"e{hostile}", lane=f"d{hostile}"))
+
+    text = FORMATTERS[form]().format(made)
+
+    lines = text.split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert all(line.startswith("  | ") for line in lines[1:])
+    if form == "json":
+        line = told(text)
+        parts = [line["message"], line["event"], line["lane"], *line["exception"].split("\n")]
+        assert len(lines) == 1
+        assert all(part.isprintable() for part in parts)
+
+
+@pytest.mark.parametrize("form", FORMATTERS)
+def test_an_exchange_that_sends_a_line_break_forges_no_line(form: str) -> None:
+    """Every line begins with what a formatter wrote."""
+    text = FORMATTERS[form]().format(record("ended: %s", FORGED, exc=raised(ValueError(FORGED))))
+
+    assert not [line for line in text.split("\n") if line.startswith("2026-01-01")]
+
+
+@pytest.mark.parametrize("form", FORMATTERS)
+def test_a_line_has_a_longest_length(form: str) -> None:
+    """Whatever is put into it, of whatever it is made."""
+    many = about("e" * 10_000, **{f"f{number}": "\U000e0001" * 10_000 for number in range(100)})
+    text = FORMATTERS[form]().format(record("%s", "\n" * 1_000_000, exc=raised(ValueError("v" * 1_000_000)), **many))
+
+    assert len(text) < 2 * (MESSAGE_CHARS + TRACEBACK_CHARS + MOST_FIELDS * FIELD_CHARS + 1000)
+    assert "(1000000 characters)" in text
+
+
+def test_the_end_of_a_long_traceback_is_kept() -> None:
+    """It tells what happened."""
+    error = ValueError("many\n" * TRACEBACK_CHARS + "the end")
+
+    assert told(JsonFormatter().format(record("x", exc=raised(error))))["exception"].endswith("the end")
+
+
+@pytest.mark.parametrize("form", FORMATTERS)
+def test_a_call_with_the_wrong_arguments_still_gets_its_line(form: str) -> None:
+    """A log line is no reason to fail, nor to write to standard error what logging writes then."""
+    assert "lane %s waits" in FORMATTERS[form]().format(record("lane %s waits", 1, 2))
+
+
+def test_numbers_that_json_has_not_become_text() -> None:
+    """Not a number, infinity, and what 64 bits cannot hold."""
+    line = told(JsonFormatter().format(record("x", **about("e", a=float("nan"), b=2**70, c=7))))
+
+    assert (line.get("a"), line["b"], line["c"]) == (None, str(2**70), 7)
+
+
+@dataclass
+class Holder:
+    """A value that holds credentials."""
+
+    credentials: Credentials
+
+
+class Struct(msgspec.Struct):
+    """A value that holds a secret."""
+
+    secret: Secret
+
+
+SIGNED = headers(CREDENTIALS, 1, "POST", "/path", b"{}")
+
+
+@pytest.mark.parametrize("form", FORMATTERS)
+@pytest.mark.parametrize("style", ["%s", "%r", "%.200s"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        Secret(HUSH),
+        CREDENTIALS,
+        SIGNED,
+        {"key": Secret(HUSH), Secret(HUSH): [CREDENTIALS]},
+        [(Secret(HUSH),), {CREDENTIALS}],
+        Holder(CREDENTIALS),
+        Struct(Secret(HUSH)),
+        {"nested": [Holder(CREDENTIALS), Struct(Secret(HUSH)), {"headers": SIGNED}]},
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_secret_is_hidden_wherever_it_comes(value: object, style: str, form: str) -> None:
+    """By its type: as an argument, as a field that got past the type checker, and in an exception."""
+    mistaken: Any = value
+    made = record(f"got {style}", *[value] * 1, exc=raised(ValueError(value)))
+    if isinstance(value, dict):
+        made = record("got %s", [value], exc=raised(ValueError(value)))  # logging takes a lone dict for named arguments
+    vars(made).update(about("e", field=mistaken))
+
+    text = FORMATTERS[form]().format(made)
+
+    assert HIDDEN in text
+    assert HUSH not in text
+    assert SIGNED["ACCESS-SIGN"] not in text
+
+
+@pytest.mark.parametrize("form", FORMATTERS)
+def test_a_traceback_shows_no_values_of_variables(form: str) -> None:
+    """A frame may hold what was revealed to be sent."""
+
+    def send(revealed: str) -> None:
+        raise ConnectionError(f"no answer to {len(revealed)} characters")
+
+    try:
+        send(CREDENTIALS.api_key.reveal())
+    except ConnectionError:
+        text = FORMATTERS[form]().format(record("x", exc=sys.exc_info()))
+
+    assert "no answer" in text
+    assert HUSH not in text

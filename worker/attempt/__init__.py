@@ -1,0 +1,1 @@
+"""One attempt at a change: from a claim to a settlement."""

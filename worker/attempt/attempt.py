@@ -1,0 +1,176 @@
+"""One attempt at a change: credentials, body, wait, sign, send, judge. It decides nothing; `conclude` does."""
+
+from __future__ import annotations
+
+import asyncio
+
+from producers.contract.messages import Attempt, Outcome
+from worker.attempt.decide import Attemptable, Sent, conclude, end, examine, give_back, stopped
+from worker.attempt.log import report
+from worker.attempt.retry import verdict_of
+from worker.clock import Clock
+from worker.credentials.model import Credentials, CredentialStore, Forgetful
+from worker.errors import CredentialsUnavailable, TooLate, TransportError, UnknownUser
+from worker.exchange.client import Exchange
+from worker.exchange.clock import ExchangeClock
+from worker.exchange.endpoint import METHOD, SETTINGS_PATH, encode_body
+from worker.exchange.redaction import without_secrets
+from worker.exchange.replies import ReplyClass, classify
+from worker.exchange.signing import headers
+from worker.queue.claims import Claim, Settled, Settlement
+from worker.queue.lease import Heartbeat
+from worker.queue.settle import Settler
+from worker.settings import WorkerSettings
+
+CREDENTIALS_WAIT_S = 5.0
+"""How long a source of credentials may take. A vault behind a network answers in milliseconds, or is away."""
+
+CREDENTIALS_AGAIN_S = 2.0
+"""When a change is tried again whose user's keys cannot be had just now."""
+
+
+class Applier:
+    """Makes attempts, each from a claim to its settlement."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        exchange: Exchange,
+        exchange_clock: ExchangeClock,
+        credentials: CredentialStore,
+        settler: Settler,
+        heartbeat: Heartbeat,
+        settings: WorkerSettings,
+    ) -> None:
+        self._heartbeat = heartbeat
+        self._egress = settings.egress
+        self._clock = clock
+        self._exchange = exchange
+        self._exchange_clock = exchange_clock
+        self._credentials = credentials
+        self._settler = settler
+        self._request_timeout_s = settings.request_timeout_s
+        self._max_tries = settings.max_tries
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Gives back what still waits for its slot; what is under way goes on to its end."""
+        self._stopping.set()
+
+    def keep(self, claim: Claim) -> None:
+        """Renews a claim's lease though it is not attempted yet."""
+        self._heartbeat.hold(claim)
+
+    async def apply(self, claim: Claim) -> Settled:
+        """Attempts a claim and settles it; meanwhile its lease is renewed."""
+        self._heartbeat.hold(claim)
+        try:
+            settlement = await self._attempt(claim)
+            settled = await self._settler.settle(settlement)
+        finally:
+            self._heartbeat.release(claim)
+        report(settlement, settled, self._egress)
+        return settled
+
+    async def _attempt(self, claim: Claim) -> Settlement:
+        ready = examine(claim, claim.redis_ms(self._clock.monotonic()))
+        if isinstance(ready, Settlement):
+            return ready
+        change = ready.group.change
+        try:
+            credentials = await self._keys_of(change.user_id, look_again=claim.mark is not None)
+        except UnknownUser as exc:
+            now_ms = claim.redis_ms(self._clock.monotonic())
+            return end(ready, Outcome.UNAUTHORIZED, now_ms, f"not sent: {exc}")
+        except (CredentialsUnavailable, TimeoutError) as exc:
+            why = str(exc) or f"the source of credentials did not answer within {CREDENTIALS_WAIT_S:g} s"
+            return give_back(claim, delay_s=CREDENTIALS_AGAIN_S, reason=f"not sent: {why}")
+        ended = stopped(ready, credentials.fingerprint, claim.redis_ms(self._clock.monotonic())) if claim.mark else None
+        if ended is not None:
+            return ended
+        body = encode_body(change)
+        if not await self._slot_has_come(claim) or not self._may_send(claim):
+            return give_back(claim)
+        return await self._send(ready, credentials, body)
+
+    async def _keys_of(self, user_id: str, *, look_again: bool) -> Credentials:
+        """A user's keys; looked for again where those at hand were refused, for they may have been replaced."""
+        if look_again and isinstance(self._credentials, Forgetful):
+            self._credentials.forget(user_id)
+        async with asyncio.timeout(CREDENTIALS_WAIT_S):
+            return await self._credentials.get(user_id)
+
+    async def _were_replaced(self, credentials: Credentials) -> bool:
+        """Whether a user has other keys by now than those that were refused just now."""
+        try:
+            current = await self._keys_of(credentials.user_id, look_again=True)
+        except (UnknownUser, CredentialsUnavailable, TimeoutError):
+            return False
+        return current.fingerprint != credentials.fingerprint
+
+    async def _slot_has_come(self, claim: Claim) -> bool:
+        """Sleeps until the slot; False if the worker is told to stop first."""
+        wait_s = claim.slot_at_s - self._clock.monotonic()
+        if wait_s <= 0:
+            return not self._stopping.is_set()
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._stopping.wait()
+        except TimeoutError:
+            return True
+        return False
+
+    def _may_send(self, claim: Claim) -> bool:
+        """Whether a request sent now has surely ended when the lane, or the slot, may be another's."""
+        return self._clock.monotonic() < self._latest_send_s(claim)
+
+    def _latest_send_s(self, claim: Claim) -> float:
+        """When the last request may be sent that has surely ended with its lease.
+
+        A renewed lease keeps the lane, but not the slot: the bucket waits for a request for one lease from its slot.
+        """
+        return min(claim.lease_until_s, self._heartbeat.lease_until_s(claim)) - self._request_timeout_s
+
+    async def _send(self, ready: Attemptable, credentials: Credentials, body: bytes) -> Settlement:
+        """Signs at the moment of sending, over the very bytes that are sent."""
+        clock, claim = self._clock, ready.claim
+        timestamp_ms = self._exchange_clock.now_ms()
+        signed = headers(credentials, timestamp_ms, METHOD, SETTINGS_PATH, body)
+        sent_s = clock.monotonic()
+        try:
+            raw = await self._exchange.post(SETTINGS_PATH, body, signed, not_after_s=self._latest_send_s(claim))
+        except TooLate as exc:
+            return give_back(claim, reason=str(exc))
+        except TransportError as exc:
+            ended_s = clock.monotonic()
+            round_trip_s = None
+            attempt = Attempt(
+                at_ms=claim.redis_ms(sent_s),
+                took_ms=round((ended_s - sent_s) * 1000),
+                verdict=verdict_of(exc),
+                message=str(exc),
+            )
+        else:
+            ended_s = clock.monotonic()
+            round_trip_s = raw.took_s
+            reply = without_secrets(classify(raw.status, raw.body), credentials, signed)
+            self._learn_time(reply.reply_class, ended_s - raw.took_s, ended_s, reply.request_time_ms)
+            attempt = Attempt(
+                at_ms=claim.redis_ms(sent_s),
+                took_ms=round((ended_s - sent_s) * 1000),
+                verdict=reply.reply_class,
+                status=reply.status,
+                code=reply.code,
+                message=reply.message,
+            )
+        refused = attempt.verdict == ReplyClass.CREDENTIALS
+        replaced = refused and await self._were_replaced(credentials)
+        sent = Sent(attempt, ended_s, round_trip_s, credentials.fingerprint, replaced)
+        return conclude(ready, sent, now_ms=claim.redis_ms(ended_s), max_tries=self._max_tries)
+
+    def _learn_time(self, reply_class: ReplyClass, sent_s: float, ended_s: float, request_time_ms: int | None) -> None:
+        if reply_class is ReplyClass.CLOCK_SKEW:
+            self._exchange_clock.forget()
+        if request_time_ms is not None:
+            self._exchange_clock.learn(sent_s, ended_s, request_time_ms)

@@ -1,0 +1,1 @@
+"""The exchange: the request, its signature, the reply, and the time."""

@@ -1,0 +1,66 @@
+"""Asking the exchange for its time when a worker starts. Later, every reply tells it."""
+
+from __future__ import annotations
+
+import logging
+
+from redis.asyncio import Redis
+from tenacity import AsyncRetrying, retry_if_exception_type
+from tenacity.stop import stop_after_attempt
+from tenacity.wait import wait_random_exponential
+
+from producers.contract import keyspace
+from producers.transport.scripts import Script
+from worker.clock import Clock
+from worker.errors import TransportError
+from worker.exchange.client import Exchange, RawReply
+from worker.exchange.clock import ExchangeClock
+from worker.exchange.endpoint import TIME_PATH
+from worker.exchange.replies import classify
+from worker.queue.rate import US_PER_S, Pacing
+
+EGRESS = Script.load("producers.queue", "egress.lua")
+TRIES = 3
+LONGEST_WAIT_S = 5.0
+"""A worker does not stand still for longer before it starts; a hold of the egress may last minutes."""
+
+log = logging.getLogger(__name__)
+
+
+class TimeSync:
+    """Asks the exchange for its time; the requests count against the egress's limit as all others do."""
+
+    def __init__(self, redis: Redis, exchange: Exchange, clock: Clock, egress: str, pacing: Pacing) -> None:
+        self._redis = redis
+        self._exchange = exchange
+        self._clock = clock
+        self._keys = [keyspace.EGRESS + keyspace.escape(egress)]
+        self._pacing = pacing
+
+    async def teach(self, exchange_clock: ExchangeClock) -> None:
+        """Without an answer the wall clock serves until the first reply."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(TransportError),
+            wait=wait_random_exponential(multiplier=0.1, max=1),
+            stop=stop_after_attempt(TRIES),
+            reraise=True,
+        )
+        try:
+            raw: RawReply | None = await retrying(self._ask)
+        except TransportError as exc:
+            log.warning("the exchange's time is not known yet: %s", exc)
+            return
+        if raw is None:
+            log.warning("the exchange's time is not known yet: the egress's breaker is open")
+            return
+        ended_s = self._clock.monotonic()
+        request_time_ms = classify(raw.status, raw.body).request_time_ms
+        if request_time_ms is not None:
+            exchange_clock.learn(ended_s - raw.took_s, ended_s, request_time_ms)
+
+    async def _ask(self) -> RawReply | None:
+        wait_us = await EGRESS.run(self._redis, self._keys, [self._pacing.egress_pace_us, self._pacing.egress_burst_us])
+        if wait_us < 0:
+            return None
+        await self._clock.sleep(min(wait_us / US_PER_S, LONGEST_WAIT_S))
+        return await self._exchange.get(TIME_PATH)

@@ -1,0 +1,1 @@
+"""The worker process: start, run, stop, and report."""

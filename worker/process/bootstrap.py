@@ -1,0 +1,102 @@
+"""What drains lanes, put together: from settings and a connection to Redis to a loop that can run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from worker.attempt.attempt import Applier
+from worker.clock import Clock
+from worker.credentials.model import CredentialStore
+from worker.credentials.sources import opened
+from worker.exchange.client import Exchange
+from worker.exchange.clock import ExchangeClock
+from worker.exchange.time_sync import TimeSync
+from worker.process.dispatcher import Drain
+from worker.process.startup_warnings import complaints
+from worker.queue.claim import Claimer
+from worker.queue.claims import Settled
+from worker.queue.lease import Heartbeat
+from worker.queue.rate import Pacing
+from worker.queue.redis_retry import patiently
+from worker.queue.settle import Settler
+from worker.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+
+async def assembled(
+    resources: AsyncExitStack,
+    *,
+    redis: Redis,
+    clock: Clock,
+    settings: WorkerSettings,
+    credentials: CredentialStore,
+    tasks: dict[str, asyncio.Task[None]],
+    tally: Callable[[Settled], None],
+) -> tuple[Drain, Heartbeat]:
+    """The lane loop and the heartbeat of what it has in hand; neither runs yet. Waits for a Redis that is away.
+
+    Args:
+        resources: closes what is opened here.
+        redis: the worker's.
+        clock: measures and sleeps.
+        settings: the worker's.
+        credentials: where users' keys are.
+        tasks: where running attempts are kept.
+        tally: told of every settlement.
+    """
+    for complaint in complaints(await patiently(lambda: _info(redis))):
+        log.warning("%s", complaint)
+    await resources.enter_async_context(opened(credentials))
+    exchange = await resources.enter_async_context(
+        Exchange(
+            settings.exchange_url,
+            max_connections=settings.max_jobs,
+            connect_timeout_s=settings.connect_timeout_s,
+            total_timeout_s=settings.request_timeout_s,
+            clock=clock,
+        )
+    )
+    exchange_clock = ExchangeClock(clock)
+    pacing = Pacing.of(
+        user_rate_per_s=settings.user_rate_per_s,
+        egress_rate_per_s=settings.egress_rate_per_s,
+        margin_percent=settings.pace_margin_percent,
+    )
+    time_sync = TimeSync(redis, exchange, clock, settings.egress, pacing)
+    await patiently(lambda: time_sync.teach(exchange_clock))
+    heartbeat = Heartbeat(redis, clock, lease_s=settings.lease_s)
+    drain = Drain(
+        redis=redis,
+        claimer=Claimer(redis, clock, settings, pacing),
+        applier=Applier(
+            clock=clock,
+            exchange=exchange,
+            exchange_clock=exchange_clock,
+            credentials=credentials,
+            settler=Settler(redis, clock, settings, pacing),
+            heartbeat=heartbeat,
+            settings=settings,
+        ),
+        clock=clock,
+        settings=settings,
+        tasks=tasks,
+        tally=tally,
+    )
+    return drain, heartbeat
+
+
+async def _info(redis: Redis) -> dict[str, Any]:
+    try:
+        info: dict[str, Any] = await redis.info()
+    except ResponseError as exc:  # some servers, and some users' rights, hide it
+        log.info("Redis does not tell how it is set up (%s); run: copytrade doctor", exc)
+        return {}
+    return info

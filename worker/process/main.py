@@ -1,0 +1,108 @@
+"""The command `python -m worker`: what it is started with, what it logs to, and its exit status."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import logging.config
+import os
+import signal
+import sys
+from types import TracebackType
+
+from redis.exceptions import RedisError
+
+from producers.errors import SettingsError
+from producers.settings import PREFIX, ProducerSettings, variable
+from worker.errors import CredentialsError
+from worker.logs import FORMATTERS, about
+from worker.process.supervisor import BAD_START, UNDER_PARENT, run_processes
+from worker.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+try:
+    from worker.process.lane_worker import LaneWorker
+except ModuleNotFoundError as missing:
+    sys.exit(f"worker: {missing}; install this package with its extra [worker]: pip install '.[worker]' in a checkout")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one worker, or several; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m worker", description="Drains lanes of copy-trade settings changes."
+    )
+    parser.add_argument("--burst", action="store_true", help="stop when nothing is queued")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="how many worker processes (1)")
+    parser.add_argument(UNDER_PARENT, action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.processes < 1:
+        parser.error(f"--processes must be 1 or more; got {options.processes}")
+    try:
+        settings = WorkerSettings.from_env()
+        ProducerSettings.from_env()
+        _log_to_stderr(settings.log_level.upper(), settings.log_format.lower())
+        _name_unknown_variables()
+        if options.processes > 1:
+            arguments = ["--burst"] if options.burst else []
+            return asyncio.run(run_processes(options.processes, arguments, restart=not options.burst))
+        return _run(settings, burst=options.burst, under_parent=options.under_parent)
+    except SettingsError as exc:
+        print(f"worker: {exc}", file=sys.stderr)
+        return BAD_START
+    except CredentialsError as exc:
+        print(f"worker: {variable('credentials')}: {exc}", file=sys.stderr)
+        return BAD_START
+    except (RedisError, OSError) as exc:
+        print(f"worker: {variable('redis_dsn')}: Redis does not answer: {exc}", file=sys.stderr)
+        return 1
+
+
+def _run(settings: WorkerSettings, *, burst: bool, under_parent: bool) -> int:
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)  # arq's Worker asks for the current loop
+    worker = LaneWorker(settings, burst=burst)
+    if under_parent:
+        loop.add_reader(sys.stdin, _stop_without_parent, loop)
+    worker.run()
+    return 0
+
+
+def _stop_without_parent(loop: asyncio.AbstractEventLoop) -> None:
+    """Called when the parent's end of standard input is closed, which the system does however the parent ends."""
+    if os.read(sys.stdin.fileno(), 1024):
+        return  # somebody types
+    loop.remove_reader(sys.stdin)
+    log.warning("the parent process is gone; stopping", extra=about("parent_gone"))
+    signal.raise_signal(signal.SIGTERM)
+
+
+def _log_to_stderr(level: str, form: str) -> None:
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _log_crash
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"line": {"()": FORMATTERS[form]}},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+            "root": {"level": level, "handlers": ["stderr"]},
+            # arq's own lines tell of polling and of control jobs' arguments
+            "loggers": {"arq": {"level": "WARNING"}},
+        }
+    )
+
+
+def _log_crash(kind: type[BaseException], exc: BaseException, trace: TracebackType | None) -> None:
+    log.critical(
+        "the process ends by an error that it did not expect", exc_info=(kind, exc, trace), extra=about("crashed")
+    )
+
+
+def _name_unknown_variables() -> None:
+    """A misspelt variable has no effect; say so."""
+    known = {variable(name) for side in (WorkerSettings, ProducerSettings) for name in side.__struct_fields__}
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in known:
+            log.warning("%s is not a setting of this version and has no effect", name)

@@ -1,0 +1,85 @@
+"""The heartbeat: renews leases of claims in hand, so that a slow attempt keeps its lane and a dead worker does not.
+
+What blocks the whole process (a stop signal, a blocked event loop, a machine that sleeps) blocks this too: the lease
+ends, and the attempt is not sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from producers.contract import keyspace
+from producers.transport.scripts import Argument, Script
+from worker.clock import Clock
+from worker.queue.claims import Claim
+
+RENEW = Script.load("worker.queue", "renew.lua")
+
+BEATS_A_LEASE = 3
+"""Two beats may fail before a lease ends."""
+
+CLAIMS_A_TRIP = 500
+
+log = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """Knows of each claim in hand how long it is this worker's, and prolongs that."""
+
+    def __init__(self, redis: Redis, clock: Clock, *, lease_s: float) -> None:
+        self._redis = redis
+        self._clock = clock
+        self._lease_s = lease_s
+        self._interval_s = lease_s / BEATS_A_LEASE
+        self._until_s: dict[str, float] = {}
+        self._held: dict[str, Claim] = {}
+
+    def hold(self, claim: Claim) -> None:
+        """From now on its lease is renewed."""
+        self._held[claim.token] = claim
+        self._until_s.setdefault(claim.token, claim.lease_until_s)
+
+    def release(self, claim: Claim) -> None:
+        """It is settled, or given up."""
+        self._held.pop(claim.token, None)
+        self._until_s.pop(claim.token, None)
+
+    def lease_until_s(self, claim: Claim) -> float:
+        """Until when the lane is surely this worker's, monotonic clock; the past if it was lost."""
+        return self._until_s.get(claim.token, claim.lease_until_s)
+
+    async def run(self) -> None:
+        """Beats until it is cancelled."""
+        while True:
+            await self._clock.sleep(self._interval_s)
+            try:
+                await self.beat()
+            except (RedisError, OSError) as exc:
+                log.warning("leases were not renewed (%s); it is tried again in %g s", exc, self._interval_s)
+            except Exception:
+                log.exception("the heartbeat stumbled; it goes on")
+
+    async def beat(self) -> None:
+        """Renews the leases that have run for longer than one beat.
+
+        Raises:
+            redis.exceptions.RedisError: Redis did not answer; the leases run on as they were.
+        """
+        fresh_s = self._clock.monotonic() + self._lease_s - self._interval_s / 2
+        aging = [claim for token, claim in self._held.items() if self._until_s[token] < fresh_s]
+        for start in range(0, len(aging), CLAIMS_A_TRIP):
+            await self._renew(aging[start : start + CLAIMS_A_TRIP])
+
+    async def _renew(self, claims: list[Claim]) -> None:
+        arguments: list[Argument] = [keyspace.HEAD, round(self._lease_s * 1000)]
+        for claim in claims:
+            arguments += (claim.lane, claim.token)
+        asked_at_s = self._clock.monotonic()
+        replies = await RENEW.run(self._redis, [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE], arguments)
+        for claim, renewed in zip(claims, replies, strict=True):
+            if claim.token in self._held:  # not settled meanwhile
+                self._until_s[claim.token] = asked_at_s + self._lease_s if renewed else -math.inf
