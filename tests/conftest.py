@@ -5,31 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import pytest
 from arq.connections import ArqRedis
-from fakeredis import FakeServer
-from fakeredis.aioredis import FakeAsyncRedisConnection
-from redis.asyncio import ConnectionPool
 
 from ops.redis_server import embedded_valkey
 from producers.transport.dsn import open_redis
+from tests.support.fake_redis import open_fake
 from tests.support.manual_clock import ManualClock
 
 REAL, FAKE = "valkey", "fakeredis"
-
-
-class FakeArqRedis(ArqRedis):
-    """arq's client on fakeredis, which has no INFO."""
-
-    async def info(self, *_: Any, **__: Any) -> dict[str, Any]:
-        """As much as the worker asks a server about itself."""
-        return {"redis_version": "7.2.0", "maxmemory_policy": "noeviction", "aof_enabled": 1}
-
-
-async def _log_nothing(*_: object) -> None:
-    """Stands in for arq's `log_redis_info`, which asks for INFO in a pipeline."""
 
 
 @pytest.fixture(autouse=True)
@@ -66,9 +51,7 @@ async def valkey(valkey_dsn: str) -> AsyncIterator[ArqRedis]:
 @pytest.fixture
 async def fake_redis(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ArqRedis]:
     """A client of an empty fakeredis, on which a whole worker can run."""
-    monkeypatch.setattr("arq.worker.log_redis_info", _log_nothing)
-    pool = ConnectionPool(connection_class=FakeAsyncRedisConnection, server=FakeServer())
-    client = FakeArqRedis(connection_pool=pool)
+    client = open_fake(monkeypatch)
     yield client
     await client.aclose()
 

@@ -1,20 +1,18 @@
-"""A stack of real processes on a real server, and programs that are other processes."""
+"""Fixtures of the acceptance tests: a stack of real processes on a real server."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from ops.stack import Stack, User, write_credentials
+from tests.support.programs import run_program
 
 USERS = tuple(str(number) for number in range(1001, 1041))
 WITHIN_S = 60.0
-"""How long anything here may take: far longer than it does, and no assertion."""
+"""Time limit of each wait, seconds: far more than any of them takes."""
 
 Run = Callable[..., Awaitable[str]]
 
@@ -35,23 +33,11 @@ async def stack(valkey_dsn: str, tmp_path: Path, log_path: Path) -> AsyncIterato
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs a program in a process of its own, as another app would; returns what it printed."""
+    """Runs a program's text in a process of its own; returns what it printed."""
 
-    async def run_program(text: str, *arguments: str) -> str:
+    async def run_text(text: str, *arguments: str) -> str:
         path = tmp_path / "program.py"
         path.write_text(text, encoding="utf-8")
-        root = str(Path(__file__).parents[2])
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, str(path), *arguments, stdout=PIPE, stderr=PIPE, env={"PYTHONPATH": root}
-        )
-        try:
-            async with asyncio.timeout(WITHIN_S):
-                output, errors = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        assert process.returncode == 0, errors.decode()
-        return output.decode()
+        return await run_program(path, *arguments)
 
-    return run_program
+    return run_text

@@ -1,91 +1,15 @@
-"""The command line on a real, empty server, in this process; and changes that end without a worker."""
+"""Fixtures of the command line: a server, and the files that people hand in."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
-from arq.connections import ArqRedis
-from click.testing import CliRunner, Result
 
-from producers import Outcome, Producer
-from producers.cli.root import root
-from producers.transport.dsn import open_redis
-from tests.cli.followers_files import SETTINGS
-from tests.support.lanes import Lanes
-
-T = TypeVar("T")
-
-FLAGS = (
-    *("--trader", "t1", "--symbol", "BTCUSDT", "--product-type", "USDT-FUTURES", "--margin-type", "trader"),
-    *("--lever-type", "trader", "--trace-type", "amount", "--trace-value", "330"),
-)
-"""Everything that a change needs beside its user."""
-
-
-@dataclass(frozen=True)
-class Copytrade:
-    """The command line on one server.
-
-    Attributes:
-        dsn: where it is.
-    """
-
-    dsn: str
-
-    def __call__(self, *words: str, stdin: str | bytes = "", status: int = 0) -> Result:
-        """Runs a command; its exit status must be as expected."""
-        result = CliRunner().invoke(root, ["--redis", self.dsn, *words], input=stdin)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == status, f"{result.exit_code}\n{result.stdout}\n{result.stderr}"
-        assert "\x1b" not in result.output
-        return result
-
-    def json(self, *words: str, stdin: str | bytes = "", status: int = 0) -> Any:
-        """The document that a command prints with --json."""
-        return json.loads(self(*words, "--json", stdin=stdin, status=status).stdout)
-
-    def json_lines(self, *words: str, status: int = 0) -> list[Any]:
-        """The documents that a command prints with --json, one a line."""
-        return [json.loads(line) for line in self(*words, "--json", status=status).stdout.splitlines()]
-
-    def error(self, *words: str, stdin: str | bytes = "", status: int) -> str:
-        """The one line that a failing command says; it prints nothing else."""
-        result = self(*words, stdin=stdin, status=status)
-        assert result.stdout == ""
-        (line,) = result.stderr.splitlines()
-        assert line.startswith("copytrade: ")
-        return line.removeprefix("copytrade: ")
-
-    def ask(self, work: Callable[[Producer], Awaitable[T]]) -> T:
-        """What a producer on this server answers."""
-
-        async def connected() -> T:
-            async with Producer.connect(self.dsn) as producer:
-                return await work(producer)
-
-        return asyncio.run(connected())
-
-    def end_all(self, outcomes: Mapping[str, Outcome] | None = None, **changed: Any) -> None:
-        """Ends whatever is queued, as a worker would: applied, or as said for the user."""
-
-        async def settle() -> None:
-            client = open_redis(self.dsn, ArqRedis, timeout_s=5)
-            lanes = Lanes(client)
-            while claims := await lanes.claim(1000):
-                for claim in claims:
-                    user, _, trader = claim.lane.partition(":")
-                    outcome = (outcomes or {}).get(user, Outcome.APPLIED)
-                    await lanes.done(claim, outcome, user_id=user, trader_id=trader, **changed)
-            await client.aclose()
-
-        asyncio.run(settle())
+from tests.support.copytrade import Copytrade
+from tests.support.followers_files import SETTINGS
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from producers import Batch, Outcome, Producer
-from tests.cli.conftest import Copytrade
 from tests.support.changes import change
+from tests.support.copytrade import Copytrade
 
 USERS = ("1001", "1002", "1003")
 ENDINGS = {"1002": Outcome.REJECTED, "1003": Outcome.UNAUTHORIZED}

@@ -12,8 +12,8 @@ from producers import Job, Outcome, Producer
 from producers.contract import keyspace
 from producers.contract.codec import decode_change
 from producers.transport.dsn import open_redis
-from tests.cli.conftest import FLAGS, Copytrade
 from tests.support.changes import change
+from tests.support.copytrade import FLAGS, Copytrade
 
 WHOLE = json.dumps(
     {

@@ -23,8 +23,8 @@ from ops.redis_server import free_port
 from producers.cli import root as root_module
 from producers.contract.keyspace import CREDENTIALS
 from producers.transport.dsn import open_redis
-from tests.cli.conftest import Copytrade
 from tests.cli.test_frame import walk
+from tests.support.copytrade import Copytrade
 from tests.support.redis_dump import dump
 from worker.credentials import prompts
 from worker.credentials.command import credentials as group

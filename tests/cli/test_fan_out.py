@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from producers import Outcome, Progress
-from tests.cli.conftest import FLAGS, Copytrade
+from tests.support.copytrade import FLAGS, Copytrade
 
 Csv = Callable[..., str]
 

@@ -6,7 +6,7 @@ import pytest
 
 from producers.cli.input.faults import BadInput, Fault
 from producers.cli.input.lines import LONGEST_LINE
-from tests.cli.followers_files import SETTINGS, changes, faults, followers, users
+from tests.support.followers_files import SETTINGS, changes, faults, followers, users
 
 
 @pytest.mark.parametrize("name", ["user_id", "userId", "user id", "USER_ID", "User ID", "UserID", " user-id "])

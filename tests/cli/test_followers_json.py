@@ -9,7 +9,7 @@ import pytest
 from producers.cli.input.faults import BadInput, Fault
 from producers.cli.input.followers import form_of, readable_again
 from producers.cli.input.template import Template
-from tests.cli.followers_files import SETTINGS, changes, faults, followers, users
+from tests.support.followers_files import SETTINGS, changes, faults, followers, users
 
 WHOLE = (
     '{"userId":"1001","traderId":"t7","settings":[{"symbol":"ETHUSDT","productType":"USDT-FUTURES",'

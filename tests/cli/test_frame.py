@@ -19,7 +19,7 @@ from producers.cli import root as root_module
 from producers.cli.exit_codes import MEANINGS, Exit, status_of
 from producers.cli.root import root
 from producers.errors import ProducerError
-from tests.cli.conftest import Copytrade
+from tests.support.copytrade import Copytrade
 
 COMMANDS = ("enqueue", "fan-out", "status", "result", "cancel", "batch", "user", "pause", "resume", "paused", "dead")
 READING = ("batch list", "paused", "dead list", "top --once", "user show 1001")

@@ -18,7 +18,7 @@ import pytest
 
 from ops.stack import Stack, User, write_credentials
 from producers import Producer
-from tests.cli.conftest import FLAGS
+from tests.support.copytrade import FLAGS
 
 USERS = tuple(str(number) for number in range(1001, 1041))
 WITHIN_S = 60.0

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from producers import Outcome, Producer
-from tests.cli.conftest import Copytrade
 from tests.support.changes import change
+from tests.support.copytrade import Copytrade
 
 
 def enqueue(copytrade: Copytrade, *users: str) -> None:

@@ -17,8 +17,8 @@ from producers.cli.run import Run
 from producers.monitor.checks import Check, ok, warn
 from producers.monitor.overview import EgressStatus, NextLane, Overview, ScheduleLoad
 from producers.monitor.worker_info import WorkerPresence
-from tests.cli.conftest import FLAGS, Copytrade
 from tests.support.changes import change
+from tests.support.copytrade import FLAGS, Copytrade
 
 NOW_MS = 1_700_000_000_000
 

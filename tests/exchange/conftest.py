@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from ops.exchange import ExchangeDouble
-from tests.exchange.signed_requests import ACCOUNTS
+from tests.support.signed_requests import ACCOUNTS
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from ops.exchange import ExchangeDouble
-from tests.exchange.signed_requests import TRADER, put, setting
+from tests.support.signed_requests import TRADER, put, setting
 
 
 async def test_the_double_can_be_steered_from_another_process(

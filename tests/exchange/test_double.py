@@ -13,7 +13,7 @@ import pytest
 
 from ops.exchange import Account, Clock, ExchangeDouble, Fault
 from ops.exchange.rules import PUBLIC_TIME, QUERY_SETTINGS, SETTINGS
-from tests.exchange.signed_requests import ACCOUNTS, ALICE, ALICE_TOO, BOB, TRADER, body, headers, put, setting
+from tests.support.signed_requests import ACCOUNTS, ALICE, ALICE_TOO, BOB, TRADER, body, headers, put, setting
 
 
 async def until(holds: Callable[[], bool]) -> None:

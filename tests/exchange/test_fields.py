@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ops.exchange.fields import FieldError, check, glimpse, read
-from tests.exchange.signed_requests import TRADER, body, setting
+from tests.support.signed_requests import TRADER, body, setting
 
 
 def test_the_example_of_the_documentation_passes_and_is_kept_as_given() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from ops.exchange.__main__ import main
 from ops.exchange.rules import PUBLIC_TIME, SETTINGS
-from tests.exchange.signed_requests import ALICE, body, headers
+from tests.support.signed_requests import ALICE, body, headers
 
 CREDENTIALS = f"""
 [users.1001]

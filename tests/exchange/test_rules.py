@@ -10,7 +10,7 @@ from ops.exchange import Account
 from ops.exchange.rules import PUBLIC_TIME, QUERY_SETTINGS, SETTINGS, Call, Exchange, signature
 from ops.exchange.verdicts import Verdict, envelope
 from ops.exchange.windows import SECOND_NS
-from tests.exchange.signed_requests import (
+from tests.support.signed_requests import (
     ACCOUNTS,
     ALICE,
     ALICE_TOO,

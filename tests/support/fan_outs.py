@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any
 
-from producers import Batch, JobResult, Outcome, Producer, Progress, SettingsChange
+from producers import Batch, FanOutReport, JobResult, Outcome, Producer, Progress, SettingsChange
 from tests.support.changes import TRADER, setting
 from tests.support.lanes import Lanes
 
@@ -66,6 +66,13 @@ async def where_consistent(batch: Batch) -> Progress:
     assert min(progress.queued, progress.in_flight, progress.ended) >= 0
     assert progress.complete == (progress.sealed and progress.ended == progress.total)
     return progress
+
+
+def account(report: FanOutReport | None) -> tuple[int, int, int, int]:
+    """Return how many items were given, accepted, already there and refused; the first is the sum of the others."""
+    assert report is not None
+    assert report.given == report.accepted + report.already_there + len(report.refused)
+    return report.given, report.accepted, report.already_there, len(report.refused)
 
 
 async def read_all(results: AsyncIterable[JobResult]) -> list[str]:

@@ -29,14 +29,6 @@ LANE = keyspace.lane("1001", "t1")
 INVALID = SettingsChange(user_id="1001", trader_id="t1", settings=[])
 
 
-@pytest.fixture
-async def producer(redis: ArqRedis) -> AsyncIterator[Producer]:
-    """A producer with the default settings."""
-    producer = Producer(redis)
-    yield producer
-    await producer._listener.close()
-
-
 async def values_of(lanes: Lanes, lane: str = LANE) -> list[str | None]:
     """The trace values of a lane's changes, in its order."""
     payloads = await lanes.redis.mget([keyspace.JOB + job_id for job_id in await lanes.queued(lane)])

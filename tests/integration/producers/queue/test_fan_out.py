@@ -13,17 +13,10 @@ from producers.contract.codec import decode_change
 from producers.queue.chunking import CHUNK
 from producers.transport.pipeline import CALLS_IN_FLIGHT
 from tests.support.changes import TRADER, change, numbered, setting
-from tests.support.fan_outs import failing_after, flowing, to_users, users, where_consistent
+from tests.support.fan_outs import account, failing_after, flowing, to_users, users, where_consistent
 from tests.support.lanes import Lanes
 
 INVALID = SettingsChange(user_id="9", trader_id="t1", settings=[])
-
-
-def account(report: FanOutReport | None) -> tuple[int, int, int, int]:
-    """Given, accepted, already there, refused; they must agree."""
-    assert report is not None
-    assert report.given == report.accepted + report.already_there + len(report.refused)
-    return report.given, report.accepted, report.already_there, len(report.refused)
 
 
 async def test_a_template_reaches_each_user_with_an_id_that_follows_from_the_user(

@@ -11,7 +11,6 @@ from arq.connections import ArqRedis
 from producers import (
     BatchNotFound,
     BatchRefused,
-    FanOutReport,
     InvalidChange,
     InvalidId,
     LaneFull,
@@ -23,17 +22,10 @@ from producers import (
 from producers.contract import keyspace
 from producers.queue.chunking import CHUNK
 from tests.support.changes import TRADER, change, setting
-from tests.support.fan_outs import end_all, flowing, to_users, users, where_consistent
+from tests.support.fan_outs import account, end_all, flowing, to_users, users, where_consistent
 from tests.support.lanes import Lanes, contents
 
 INVALID = SettingsChange(user_id="9", trader_id="t1", settings=[])
-
-
-def account(report: FanOutReport | None) -> tuple[int, int, int, int]:
-    """Given, accepted, already there, refused; they must agree."""
-    assert report is not None
-    assert report.given == report.accepted + report.already_there + len(report.refused)
-    return report.given, report.accepted, report.already_there, len(report.refused)
 
 
 async def test_lanes_that_are_full_are_told_and_the_others_go_on(redis: ArqRedis) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from arq.connections import ArqRedis
 
@@ -15,20 +13,6 @@ from tests.support.lanes import Lanes
 
 SOON_S = LOOK_AGAIN_S / 2
 """Within this, only an announcement can have told."""
-
-
-@pytest.fixture
-async def producer(redis: ArqRedis) -> AsyncIterator[Producer]:
-    """A producer with the default settings."""
-    producer = Producer(redis)
-    yield producer
-    await producer._listener.close()
-
-
-@pytest.fixture
-def lanes(redis: ArqRedis) -> Lanes:
-    """The same queue, from a worker's side."""
-    return Lanes(redis)
 
 
 async def test_a_queued_change_tells_how_many_go_before_it(producer: Producer) -> None:

@@ -28,12 +28,6 @@ def of(kind: str, name: str = "") -> dict[str, Any]:
     )
 
 
-@pytest.fixture
-def timed(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
-    """A queue of ten a second and user, whose time the test controls."""
-    return Lanes(fake_redis, clock=clock, pacing=PACING)
-
-
 async def claimed(lanes: Lanes) -> set[str]:
     """What one call claims."""
     return {claim.job_id for claim in await lanes.claim()}

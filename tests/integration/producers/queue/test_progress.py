@@ -19,12 +19,6 @@ EGRESS_PACE_S = PACING.egress_pace_us / 1e6
 
 
 @pytest.fixture
-def timed(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
-    """A queue of ten a second and user, and a hundred an egress, whose time the test controls."""
-    return Lanes(fake_redis, clock=clock, pacing=PACING)
-
-
-@pytest.fixture
 async def producer(timed: Lanes, clock: ManualClock) -> Producer:
     """A producer beside a worker that was there a second ago."""
     await timed.submit(("first", change("9999")))

@@ -14,12 +14,6 @@ from tests.support.manual_clock import ManualClock
 LANE = keyspace.lane("1001", "t1")
 
 
-@pytest.fixture
-def lanes(redis: ArqRedis) -> Lanes:
-    """A queue without pacing."""
-    return Lanes(redis)
-
-
 async def test_a_change_is_stored_in_its_lane_and_its_lane_on_the_schedule(lanes: Lanes) -> None:
     """Payload, place and due time, in one call."""
     before_ms = await lanes.now_ms()

@@ -22,20 +22,6 @@ SOON_S = LOOK_AGAIN_S / 2
 """Within this, only an announcement can have told."""
 
 
-@pytest.fixture
-async def producer(redis: ArqRedis) -> AsyncIterator[Producer]:
-    """A producer with the default settings."""
-    producer = Producer(redis)
-    yield producer
-    await producer._listener.close()
-
-
-@pytest.fixture
-def lanes(redis: ArqRedis) -> Lanes:
-    """The same queue, from a worker's side."""
-    return Lanes(redis)
-
-
 async def listening(producer: Producer, job_id: str) -> None:
     """Returns once somebody waits for a change and the server knows it."""
     while (channel := producer._listener._channels.get(keyspace.DONE + job_id)) is None:  # noqa: ASYNC110 - a test looks in

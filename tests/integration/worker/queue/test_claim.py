@@ -18,12 +18,6 @@ LANE = keyspace.lane("1001", "t1")
 
 
 @pytest.fixture
-def lanes(redis: ArqRedis) -> Lanes:
-    """A queue without pacing."""
-    return Lanes(redis)
-
-
-@pytest.fixture
 def timed(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
     """A queue without pacing, whose time the test controls."""
     return Lanes(fake_redis, clock=clock)

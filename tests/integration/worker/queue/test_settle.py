@@ -27,12 +27,6 @@ async def lanes(redis: ArqRedis) -> Lanes:
     return lanes
 
 
-@pytest.fixture
-def timed(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
-    """A queue of ten a second and user, whose time the test controls."""
-    return Lanes(fake_redis, clock=clock, pacing=PACING)
-
-
 @pytest.mark.parametrize("outcome", Outcome)
 async def test_an_outcome_is_written_counted_and_announced(lanes: Lanes, outcome: Outcome) -> None:
     """The result with its life, the counter, the channel; the payload goes."""

@@ -10,8 +10,9 @@ import pytest
 from redis.asyncio import Redis
 
 from producers import Outcome
-from producers.contract import attempt_history, keyspace
+from producers.contract import attempt_history
 from producers.contract.codec import encode_change
+from tests.support import claims
 from tests.support.changes import change
 from tests.support.manual_clock import ManualClock
 from worker.attempt.attempt import Applier
@@ -78,19 +79,10 @@ class Bench:
     def claim(self, *, slot_in_s: float = 0, lease_in_s: float = SETTINGS.lease_s, **changed: Any) -> Claim:
         """A claim of a sound change, just made."""
         now_s = self.clock.monotonic()
-        fields: dict[str, Any] = {
-            "lane": keyspace.lane("1001", "t1"),
-            "job_id": "j1",
-            "token": "w.1.1",
-            "slot_at_s": now_s + slot_in_s,
-            "lease_until_s": now_s + lease_in_s,
-            "slot_number": 0,
-            "lapses": 0,
-            "payload": encode_change(change(), enqueued_at_ms=self.clock.now_ms, ttl_ms=60_000),
-            "state": None,
-            "redis_lead_ms": self.clock.now_ms - now_s * 1000,
-        }
-        return Claim(**(fields | changed))
+        payload = encode_change(change(), enqueued_at_ms=self.clock.now_ms, ttl_ms=60_000)
+        fields: dict[str, Any] = {"slot_at_s": now_s + slot_in_s, "lease_until_s": now_s + lease_in_s}
+        fields |= {"payload": payload, "redis_lead_ms": self.clock.now_ms - now_s * 1000}
+        return claims.claim(**(fields | changed))
 
     async def apply(self, claim: Claim) -> Settlement:
         """The settlement of one attempt."""

@@ -10,16 +10,12 @@ from producers import CopySetting, SettingsChange
 from producers.contract.codec import decode_change, encode_change
 from producers.contract.validation import MAX_SETTINGS, check
 from tests.support.changes import setting
+from tests.support.coalescing import pair
 from worker.attempt.coalesce import Group, Member, gather
 
 ACCEPTED_MS = 1_000_000
 TTL_MS = 60_000
 NOW_MS = ACCEPTED_MS + 1_000
-
-
-def pair(symbol: str, value: str = "1") -> CopySetting:
-    """A setting of one trading pair."""
-    return setting(symbol=symbol, trace_value=value)
 
 
 def payload(*settings: CopySetting, coalesce: bool = True, ttl_ms: int = TTL_MS, **changed: Any) -> bytes:

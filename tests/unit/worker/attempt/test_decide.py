@@ -7,34 +7,14 @@ from typing import Any
 import pytest
 
 from producers import Attempt, JobResult, Outcome
-from producers.contract import attempt_history, keyspace
+from producers.contract import attempt_history
 from producers.contract.attempt_history import HeadState
-from producers.contract.codec import encode_change
 from tests.support.changes import attempt, change
+from tests.support.claims import ACCEPTED_MS, TTL_MS, claim
 from worker.attempt.decide import POISON_LAPSES, Attemptable, Sent, conclude, end, examine, give_back
-from worker.queue.claims import Claim, Settlement
+from worker.queue.claims import Settlement
 
-ACCEPTED_MS = 1_000_000
-TTL_MS = 60_000
 NOW_MS = ACCEPTED_MS + 1_000
-PAYLOAD = encode_change(change(), enqueued_at_ms=ACCEPTED_MS, ttl_ms=TTL_MS)
-
-
-def claim(**changed: Any) -> Claim:
-    """A claim of a sound change, just made."""
-    fields: dict[str, Any] = {
-        "lane": keyspace.lane("1001", "t1"),
-        "job_id": "j1",
-        "token": "w.1.1",
-        "slot_at_s": 0.0,
-        "lease_until_s": 9.0,
-        "slot_number": 0,
-        "lapses": 0,
-        "payload": PAYLOAD,
-        "state": None,
-        "redis_lead_ms": 0.0,
-    }
-    return Claim(**(fields | changed))
 
 
 def attemptable(state: HeadState | None = None) -> Attemptable:

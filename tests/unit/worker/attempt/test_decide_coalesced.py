@@ -8,15 +8,14 @@ from typing import Any
 import pytest
 
 from producers import Attempt, CopySetting, JobResult, Outcome, SettingsChange
-from producers.contract import attempt_history, keyspace
+from producers.contract import attempt_history
 from producers.contract.attempt_history import HeadState
 from producers.contract.codec import encode_change
 from tests.support.changes import attempt, setting
+from tests.support.claims import ACCEPTED_MS, TTL_MS, claim
 from worker.attempt.decide import POISON_LAPSES, Attemptable, Sent, conclude, examine
 from worker.queue.claims import Claim, Settlement
 
-ACCEPTED_MS = 1_000_000
-TTL_MS = 60_000
 NOW_MS = ACCEPTED_MS + 5_000
 
 
@@ -33,17 +32,11 @@ REPLACING = payload(setting(symbol="A", trace_value="2"))
 def claimed(*payloads: bytes, state: HeadState | None = None, lapses: int = 0, job_id: str = "j0") -> Claim:
     """A claim of changes j0, j1, ..."""
     first, *joining = payloads
-    return Claim(
-        lane=keyspace.lane("1001", "t1"),
+    return claim(
         job_id=job_id,
-        token="w.1.1",
-        slot_at_s=0.0,
-        lease_until_s=9.0,
-        slot_number=0,
         lapses=lapses,
         payload=first,
         state=None if state is None else attempt_history.encode(state),
-        redis_lead_ms=0.0,
         joining=tuple((f"j{number}", each) for number, each in enumerate(joining, start=1)),
     )
 
