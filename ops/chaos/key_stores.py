@@ -11,8 +11,8 @@ from typing import Protocol
 from redis.asyncio import Redis
 
 from ops.chaos.key_rings import Keys, replace_file, toml
-from worker.credentials.admin import Keeper
-from worker.credentials.key_ring import parse_ring
+from worker.credentials.admin import CredentialAdmin
+from worker.credentials.key_ring import parse_key_ring
 from worker.credentials.model import Credentials
 from worker.credentials.sealed_records import SealedRecords
 from worker.secret import Secret
@@ -74,7 +74,9 @@ class SealedKeys:
             "COPYTRADE_CREDENTIALS_KEYS": f"file:{path}",
         }
         records = SealedRecords(redis)
-        self._keepers = [Keeper(records, parse_ring("\n".join(ring), "ring")) for ring in (lines, lines[::-1])]
+        self._keepers = [
+            CredentialAdmin(records, parse_key_ring("\n".join(ring), "ring")) for ring in (lines, lines[::-1])
+        ]
 
     async def write(self, entries: Mapping[str, Keys]) -> None:
         """See KeyStore."""

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 USERS = [str(1001 + number) for number in range(5)]
 WITHIN_S = 60.0
 COPYTRADE = (
-    "from producers.cli.root import root; from worker.credentials_command import credentials;"
+    "from producers.cli.root import root; from worker.credentials.command import credentials;"
     " root.add_command(credentials); root()"
 )
 """The command line with the commands that an installed package joins."""

@@ -28,7 +28,7 @@ from tests.support.copytrade import Copytrade
 from tests.support.redis_dump import dump
 from worker.credentials import prompts
 from worker.credentials.command import credentials as group
-from worker.credentials.key_ring import new_entry, open_ring
+from worker.credentials.key_ring import new_entry, open_key_ring
 from worker.credentials.model import Credentials
 from worker.credentials.redis_store import RedisCredentials
 from worker.credentials.sealed_records import SealedRecords
@@ -73,7 +73,7 @@ def stored(copytrade: Copytrade, user_id: str = "1001", entries: str = OLD) -> C
     """What a worker finds."""
 
     async def work(redis: ArqRedis) -> Credentials:
-        return await RedisCredentials(SealedRecords(redis), open_ring(Secret(entries), "X")).get(user_id)
+        return await RedisCredentials(SealedRecords(redis), open_key_ring(Secret(entries), "X")).get(user_id)
 
     return on_redis(copytrade, work)
 
@@ -158,7 +158,7 @@ async def test_what_is_typed_at_a_terminal_is_not_echoed(valkey_dsn: str) -> Non
     assert (process.returncode, output) == (0, b"1 set: 1 new, 0 replaced\n"), errors
     assert b"hush" not in output + errors + echoed
     redis = open_redis(valkey_dsn, ArqRedis, timeout_s=5)
-    assert await RedisCredentials(SealedRecords(redis), open_ring(Secret(OLD), "X")).get("1001") == keys()
+    assert await RedisCredentials(SealedRecords(redis), open_key_ring(Secret(OLD), "X")).get("1001") == keys()
     await redis.aclose()
 
 
@@ -323,9 +323,9 @@ def test_a_new_key_is_an_entry_of_a_ring() -> None:
     away = Copytrade(f"redis://127.0.0.1:{free_port()}/0")
     made = away.json("credentials", "new-key", "--id", "2027")
 
-    assert open_ring(Secret(made["entry"]), "X").first.key_id == made["keyId"] == "2027"
+    assert open_key_ring(Secret(made["entry"]), "X").first.key_id == made["keyId"] == "2027"
     entries = {away("credentials", "new-key").stdout.strip() for _ in range(3)}
-    assert {open_ring(Secret(entry), "X").first.key_id == entry.partition(":")[0] for entry in entries} == {True}
+    assert {open_key_ring(Secret(entry), "X").first.key_id == entry.partition(":")[0] for entry in entries} == {True}
     assert len(entries) == 3
 
 

@@ -9,7 +9,7 @@ from worker.attempt.decide import Attemptable, Sent, conclude, end, examine, giv
 from worker.attempt.log import report
 from worker.attempt.retry import verdict_of
 from worker.clock import Clock
-from worker.credentials.model import Credentials, CredentialStore, Forgetful
+from worker.credentials.model import Credentials, CredentialStore, Invalidatable
 from worker.errors import CredentialsUnavailable, TooLate, TransportError, UnknownUser
 from worker.exchange.client import Exchange
 from worker.exchange.clock import ExchangeClock
@@ -96,8 +96,8 @@ class Applier:
 
     async def _keys_of(self, user_id: str, *, look_again: bool) -> Credentials:
         """A user's keys; looked for again where those at hand were refused, for they may have been replaced."""
-        if look_again and isinstance(self._credentials, Forgetful):
-            self._credentials.forget(user_id)
+        if look_again and isinstance(self._credentials, Invalidatable):
+            self._credentials.invalidate(user_id)
         async with asyncio.timeout(CREDENTIALS_WAIT_S):
             return await self._credentials.get(user_id)
 

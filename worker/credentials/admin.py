@@ -19,7 +19,7 @@ AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class RecordSummary:
     """What can be told of a user's record; nothing of it is secret.
 
     Attributes:
@@ -40,7 +40,7 @@ class Entry:
 
 
 @dataclass(slots=True)
-class Rotation:
+class RotationReport:
     """What became of the records.
 
     Attributes:
@@ -53,11 +53,11 @@ class Rotation:
     first_key: str
     rotated: int = 0
     already: int = 0
-    unreadable: list[Entry] = field(default_factory=list)
+    unreadable: list[RecordSummary] = field(default_factory=list)
 
 
 @dataclass(slots=True)
-class Inventory:
+class KeyUsage:
     """Under which keys the records are.
 
     Attributes:
@@ -69,12 +69,12 @@ class Inventory:
 
     first_key: str
     by_key: Counter[str] = field(default_factory=Counter)
-    unreadable: list[Entry] = field(default_factory=list)
+    unreadable: list[RecordSummary] = field(default_factory=list)
 
     left: int = 0
 
 
-class Keeper:
+class CredentialAdmin:
     """Writes and reads records with a key ring.
 
     Every method raises RedisError or OSError if Redis does not answer; each can be repeated.
@@ -95,7 +95,7 @@ class Keeper:
         now_ms = self._clock.wall_ms()
         return await self._records.put([(user.user_id, seal(user, self._ring, set_at_ms=now_ms)) for user in users])
 
-    async def entries(self) -> AsyncIterator[Entry]:
+    async def list_records(self) -> AsyncIterator[RecordSummary]:
         """All users' records, each once, in no order."""
         seen: set[str] = set()
         async for page in self._records.pages():
@@ -104,9 +104,9 @@ class Keeper:
                     seen.add(user_id)
                     yield self._entry(user_id, record)
 
-    async def inventory(self) -> Inventory:
+    async def key_usage(self) -> KeyUsage:
         """Under which keys the records are; none is opened."""
-        found = Inventory(self.first_key)
+        found = KeyUsage(self.first_key)
         seen: set[str] = set()
         async for page in self._records.pages():
             for user_id, record in page:
@@ -116,13 +116,13 @@ class Keeper:
                 try:
                     found.by_key[parse(record, user_id).key_id] += 1
                 except UnreadableRecord as exc:
-                    found.unreadable.append(Entry(user_id=user_id, problem=exc.problem))
+                    found.unreadable.append(RecordSummary(user_id=user_id, problem=exc.problem))
         found.left = found.by_key.total() - found.by_key[found.first_key] + len(found.unreadable)
         return found
 
-    async def rotate(self) -> Rotation:
+    async def rotate(self) -> RotationReport:
         """Seals anew what is not under the first key. What is set meanwhile stays; broken off, it can be repeated."""
-        rotation = Rotation(self.first_key)
+        rotation = RotationReport(self.first_key)
         seen: set[str] = set()
         async for page in self._records.pages():
             fresh = [(user_id, record) for user_id, record in page if user_id not in seen]
@@ -131,7 +131,7 @@ class Keeper:
                 await asyncio.gather(*(self._rotate(*each, rotation) for each in fresh[start : start + AT_ONCE]))
         return rotation
 
-    async def _rotate(self, user_id: str, read: bytes, rotation: Rotation) -> None:
+    async def _rotate(self, user_id: str, read: bytes, rotation: RotationReport) -> None:
         record: bytes | None = read
         while record is not None:
             try:
@@ -148,16 +148,16 @@ class Keeper:
                 return
             record = await self._records.get(user_id)  # somebody set or removed it
 
-    def _entry(self, user_id: str, record: bytes) -> Entry:
+    def _entry(self, user_id: str, record: bytes) -> RecordSummary:
         try:
             found = parse(record, user_id)
         except UnreadableRecord as exc:
-            return Entry(user_id=user_id, problem=exc.problem)
+            return RecordSummary(user_id=user_id, problem=exc.problem)
         try:
             opened = unseal(record, user_id, self._ring)
         except UnreadableRecord as exc:
-            return Entry(user_id=user_id, key_id=found.key_id, set_at_ms=found.set_at_ms, problem=exc.problem)
-        return Entry(
+            return RecordSummary(user_id=user_id, key_id=found.key_id, set_at_ms=found.set_at_ms, problem=exc.problem)
+        return RecordSummary(
             user_id=user_id,
             key_id=found.key_id,
             set_at_ms=found.set_at_ms,

@@ -89,7 +89,7 @@ class CachedCredentials:
         # Shielded: whoever gives up must not take the credentials from the others.
         return await asyncio.shield(read)
 
-    def forget(self, user_id: str) -> None:
+    def invalidate(self, user_id: str) -> None:
         """Makes the next `get` ask the source, also if a read is under way: it may have begun before what changed."""
         self._kept.pop(user_id, None)
         self._reads.pop(user_id, None)

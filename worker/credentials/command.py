@@ -27,7 +27,7 @@ from worker.errors import CredentialsError
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
-    from worker.credentials.admin import Entry, Inventory, Keeper, Rotation
+    from worker.credentials.admin import CredentialAdmin, KeyUsage, RecordSummary, RotationReport
 
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ def set_credentials(run: Run, user_id: str | None, from_stdin: bool, demo: bool)
     with _refusals():
         users = prompts.many_given() if user_id is None else [prompts.one_given(check_id("USER", user_id), demo=demo)]
 
-    async def work(keeper: Keeper) -> int:
+    async def work(keeper: CredentialAdmin) -> int:
         return await keeper.put(users)
 
     new = _keep(run, work)
@@ -91,8 +91,8 @@ def list_credentials(run: Run) -> Exit:
     is 1 if some cannot be opened.
     """
 
-    async def work(keeper: Keeper) -> list[Entry]:
-        return sorted([entry async for entry in keeper.entries()], key=lambda entry: entry.user_id)
+    async def work(keeper: CredentialAdmin) -> list[RecordSummary]:
+        return sorted([entry async for entry in keeper.list_records()], key=lambda entry: entry.user_id)
 
     found = _keep(run, work)
     if run.as_json:
@@ -140,7 +140,7 @@ def remove(run: Run, user_id: str, yes: bool) -> None:
 
 
 def _rotate(run: Run) -> Exit:
-    async def work(keeper: Keeper) -> Rotation:
+    async def work(keeper: CredentialAdmin) -> RotationReport:
         return await keeper.rotate()
 
     done = _keep(run, work)
@@ -155,8 +155,8 @@ def _rotate(run: Run) -> Exit:
 
 
 def _check(run: Run) -> Exit:
-    async def work(keeper: Keeper) -> Inventory:
-        return await keeper.inventory()
+    async def work(keeper: CredentialAdmin) -> KeyUsage:
+        return await keeper.key_usage()
 
     found = _keep(run, work)
     if run.as_json:
@@ -168,18 +168,18 @@ def _check(run: Run) -> Exit:
     return Exit.NOT_ALL if found.left else Exit.DONE
 
 
-def _sorted(found: Inventory) -> list[tuple[str, int]]:
+def _sorted(found: KeyUsage) -> list[tuple[str, int]]:
     return sorted(found.by_key.items())
 
 
-def _note_unreadable(run: Run, entries: list[Entry]) -> None:
-    for entry in entries[:MOST_SHOWN]:
+def _note_unreadable(run: Run, records: list[RecordSummary]) -> None:
+    for entry in records[:MOST_SHOWN]:
         run.screen.note(f"user {entry.user_id}: {entry.problem}")
-    if len(entries) > MOST_SHOWN:
-        run.screen.note(f"... and {count(len(entries) - MOST_SHOWN)} more; --json names them")
+    if len(records) > MOST_SHOWN:
+        run.screen.note(f"... and {count(len(records) - MOST_SHOWN)} more; --json names them")
 
 
-def _row(entry: Entry) -> tuple[str, ...]:
+def _row(entry: RecordSummary) -> tuple[str, ...]:
     demo = NOTHING if entry.demo is None else "yes" if entry.demo else "no"
     return (
         entry.user_id,
@@ -191,14 +191,14 @@ def _row(entry: Entry) -> tuple[str, ...]:
     )
 
 
-def _keep(run: Run, work: Callable[[Keeper], Awaitable[T]]) -> T:
+def _keep(run: Run, work: Callable[[CredentialAdmin], Awaitable[T]]) -> T:
     """What the work returns, given what seals and opens records."""
     with _refusals():
-        from worker.credentials.admin import Keeper  # noqa: PLC0415 - see the top
-        from worker.credentials.sources import ring_of  # noqa: PLC0415 - see the top
+        from worker.credentials.admin import CredentialAdmin  # noqa: PLC0415 - see the top
+        from worker.credentials.sources import load_key_ring  # noqa: PLC0415 - see the top
 
-        ring = ring_of(WorkerSettings.from_env())
-        return _on_records(run, lambda records: work(Keeper(records, ring)))
+        ring = load_key_ring(WorkerSettings.from_env())
+        return _on_records(run, lambda records: work(CredentialAdmin(records, ring)))
 
 
 def _on_records(run: Run, work: Callable[[SealedRecords], Awaitable[T]]) -> T:

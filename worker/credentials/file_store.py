@@ -71,7 +71,7 @@ class FileCredentials:
             remedy = "add a table [users.<id>] with api_key, secret_key and passphrase"
             raise UnknownUser(user_id, source=f"file {self._path}", remedy=remedy) from None
 
-    def forget(self, _user_id: str) -> None:
+    def invalidate(self, _user_id: str) -> None:
         """Makes the next `get` look at the file."""
         self._next_check_s = self._clock.monotonic()
 

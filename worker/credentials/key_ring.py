@@ -65,7 +65,7 @@ class KeyRing:
         raise TypeError("a KeyRing can be neither pickled nor copied")
 
 
-def open_ring(given: Secret, variable: str) -> KeyRing:
+def open_key_ring(given: Secret, variable: str) -> KeyRing:
     """The ring that a setting names or is.
 
     Args:
@@ -78,15 +78,15 @@ def open_ring(given: Secret, variable: str) -> KeyRing:
     text = given.reveal()
     scheme, _, rest = text.partition(":")
     if scheme != FILE_SCHEME:
-        return parse_ring(text, f"the key ring in {variable}")
+        return parse_key_ring(text, f"the key ring in {variable}")
     if _key_of(rest.partition(",")[0]) is not None:
         raise CredentialsError(f"the key ring in {variable}: {FILE_SCHEME!r} cannot be the ID of a key")
     path = Path(rest).expanduser()
     _, content = read_private(path, "key ring file")
-    return parse_ring(content.decode(errors="replace"), f"key ring file {path}")
+    return parse_key_ring(content.decode(errors="replace"), f"key ring file {path}")
 
 
-def parse_ring(text: str, source: str) -> KeyRing:
+def parse_key_ring(text: str, source: str) -> KeyRing:
     """The ring of a text.
 
     Raises:

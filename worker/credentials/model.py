@@ -63,10 +63,10 @@ class CredentialStore(Protocol):
 
 
 @runtime_checkable
-class Forgetful(Protocol):
+class Invalidatable(Protocol):
     """A source that keeps what it read for a while, and can be told to look again."""
 
-    def forget(self, user_id: str) -> None:
+    def invalidate(self, user_id: str) -> None:
         """Makes the next `get` of this user see the credentials as they are then."""
         ...
 

@@ -13,7 +13,7 @@ from producers.settings import variable
 from worker.clock import Clock
 from worker.credentials.cache import CachedCredentials
 from worker.credentials.file_store import FileCredentials
-from worker.credentials.key_ring import KeyRing, open_ring
+from worker.credentials.key_ring import KeyRing, open_key_ring
 from worker.credentials.model import CredentialStore
 from worker.credentials.redis_store import RedisCredentials
 from worker.credentials.sealed_records import SealedRecords
@@ -45,7 +45,7 @@ def open_source(settings: WorkerSettings, redis: Redis, clock: Clock | None = No
         case "file" if rest:
             return FileCredentials(Path(rest).expanduser(), clock)
         case "redis" if colon and not rest:
-            return RedisCredentials(SealedRecords(redis), ring_of(settings))
+            return RedisCredentials(SealedRecords(redis), load_key_ring(settings))
         case "python" if rest:
             return _made(rest, settings)
         case "file" | "redis" | "python":
@@ -56,7 +56,7 @@ def open_source(settings: WorkerSettings, redis: Redis, clock: Clock | None = No
     raise CredentialsError(f"unknown source of credentials {scheme[:80]!r}; it must be written as {FORMS}")
 
 
-def ring_of(settings: WorkerSettings) -> KeyRing:
+def load_key_ring(settings: WorkerSettings) -> KeyRing:
     """The key ring of the settings.
 
     Raises:
@@ -65,11 +65,11 @@ def ring_of(settings: WorkerSettings) -> KeyRing:
     name = variable("credentials_keys")
     if settings.credentials_keys is None:
         raise CredentialsError(f"credentials in Redis are sealed; name their key ring in {name}, such as file:PATH")
-    return open_ring(settings.credentials_keys, name)
+    return open_key_ring(settings.credentials_keys, name)
 
 
 @asynccontextmanager
-async def opened(store: CredentialStore) -> AsyncIterator[None]:
+async def entered(store: CredentialStore) -> AsyncIterator[None]:
     """A store at work: one that is an async context manager is entered, and left at the end."""
     if isinstance(store, AbstractAsyncContextManager):
         async with store:

@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 from worker.attempt.attempt import Applier
 from worker.clock import Clock
 from worker.credentials.model import CredentialStore
-from worker.credentials.sources import opened
+from worker.credentials.sources import entered
 from worker.exchange.client import Exchange
 from worker.exchange.clock import ExchangeClock
 from worker.exchange.time_sync import TimeSync
@@ -54,7 +54,7 @@ async def assembled(
     """
     for complaint in complaints(await patiently(lambda: _info(redis))):
         log.warning("%s", complaint)
-    await resources.enter_async_context(opened(credentials))
+    await resources.enter_async_context(entered(credentials))
     exchange = await resources.enter_async_context(
         Exchange(
             settings.exchange_url,

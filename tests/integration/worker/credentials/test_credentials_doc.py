@@ -14,7 +14,7 @@ from aiohttp import web
 from redis.asyncio import Redis
 
 from worker.credentials.model import Credentials
-from worker.credentials.sources import open_store, opened
+from worker.credentials.sources import entered, open_store
 from worker.errors import CredentialsError, CredentialsUnavailable, UnknownUser
 from worker.secret import Secret
 from worker.settings import WorkerSettings
@@ -71,7 +71,7 @@ async def test_the_vault_of_the_document_serves_credentials(monkeypatch: pytest.
         monkeypatch.setenv("VAULT_ADDR", url)
         store = open_store(WorkerSettings(credentials="python:own_vault:vault"), Redis(port=1))
 
-        async with opened(store):
+        async with entered(store):
             assert await store.get("a/b 1001") == Credentials(
                 user_id="a/b 1001",
                 api_key=Secret("hush-key"),
@@ -95,11 +95,11 @@ async def test_a_vault_that_is_away_or_refuses_makes_nobody_unknown(monkeypatch:
         monkeypatch.setenv("VAULT_ADDR", url)
         monkeypatch.setenv("VAULT_TOKEN", "another")
         store = open_store(WorkerSettings(credentials="python:own_vault:vault"), Redis(port=1))
-        async with opened(store):
+        async with entered(store):
             with pytest.raises(CredentialsUnavailable, match="HTTP 403"):
                 await store.get("a/b 1001")
     store = open_store(WorkerSettings(credentials="python:own_vault:vault"), Redis(port=1))
-    async with opened(store):
+    async with entered(store):
         with pytest.raises(CredentialsUnavailable, match=r"failed \(ClientConnectorError\)"):
             await store.get("a/b 1001")
 

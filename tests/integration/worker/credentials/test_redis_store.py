@@ -17,8 +17,8 @@ from producers.contract.keyspace import CREDENTIALS
 from producers.transport.dsn import open_redis
 from tests.support.manual_clock import ManualClock
 from tests.support.redis_dump import dump
-from worker.credentials.admin import Keeper
-from worker.credentials.key_ring import KeyRing, new_entry, parse_ring
+from worker.credentials.admin import CredentialAdmin
+from worker.credentials.key_ring import KeyRing, new_entry, parse_key_ring
 from worker.credentials.model import Credentials
 from worker.credentials.redis_store import RedisCredentials
 from worker.credentials.sealed_records import PAGE, SealedRecords
@@ -31,7 +31,7 @@ OLD, NEW = new_entry("2026a"), new_entry("2026b")
 
 def ring(*entries: str) -> KeyRing:
     """A ring of these entries."""
-    return parse_ring(",".join(entries), "the ring")
+    return parse_key_ring(",".join(entries), "the ring")
 
 
 def keys(user_id: str, mark: str = "") -> Credentials:
@@ -51,15 +51,15 @@ def records(redis: ArqRedis) -> SealedRecords:
 
 
 @pytest.fixture
-def keeper(records: SealedRecords) -> Keeper:
+def keeper(records: SealedRecords) -> CredentialAdmin:
     """An operator with the old key only."""
-    return Keeper(records, ring(OLD), ManualClock())
+    return CredentialAdmin(records, ring(OLD), ManualClock())
 
 
 @pytest.fixture
-def after(records: SealedRecords) -> Keeper:
+def after(records: SealedRecords) -> CredentialAdmin:
     """An operator with the new key before the old."""
-    return Keeper(records, ring(NEW, OLD))
+    return CredentialAdmin(records, ring(NEW, OLD))
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def store(records: SealedRecords) -> RedisCredentials:
     return RedisCredentials(records, ring(NEW, OLD))
 
 
-async def test_a_worker_has_what_the_operator_set(keeper: Keeper, store: RedisCredentials) -> None:
+async def test_a_worker_has_what_the_operator_set(keeper: CredentialAdmin, store: RedisCredentials) -> None:
     """The latest, and of each user their own."""
     assert await keeper.put([keys("1001"), keys("1002")]) == 2
     assert await keeper.put([keys("1001", "x"), keys("a:b%c")]) == 1
@@ -79,7 +79,7 @@ async def test_a_worker_has_what_the_operator_set(keeper: Keeper, store: RedisCr
     assert await store.count() == 3
 
 
-async def test_a_user_without_credentials_is_unknown(keeper: Keeper, store: RedisCredentials) -> None:
+async def test_a_user_without_credentials_is_unknown(keeper: CredentialAdmin, store: RedisCredentials) -> None:
     """If others have some."""
     await keeper.put([keys("1001")])
 
@@ -94,7 +94,7 @@ async def test_when_nobody_has_credentials_that_is_nobody_s_fault(store: RedisCr
 
 
 async def test_records_that_were_exchanged_or_altered_are_unavailable_and_told_of_once(
-    keeper: Keeper, store: RedisCredentials, redis: ArqRedis, caplog: pytest.LogCaptureFixture
+    keeper: CredentialAdmin, store: RedisCredentials, redis: ArqRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One line a record, however often its user's changes are tried, and another when it is spoilt in another way."""
     await keeper.put([keys("1001"), keys("1002")])
@@ -110,7 +110,7 @@ async def test_records_that_were_exchanged_or_altered_are_unavailable_and_told_o
 
 
 async def test_a_record_under_a_key_that_this_worker_does_not_have_waits_for_the_key(
-    records: SealedRecords, after: Keeper
+    records: SealedRecords, after: CredentialAdmin
 ) -> None:
     """Rotation in the wrong order delays changes, and fails none."""
     await after.put([keys("1001")])
@@ -141,7 +141,7 @@ async def test_a_key_of_a_wrong_type_makes_credentials_unavailable(store: RedisC
 
 
 async def test_a_user_that_was_removed_is_unknown(
-    keeper: Keeper, records: SealedRecords, store: RedisCredentials
+    keeper: CredentialAdmin, records: SealedRecords, store: RedisCredentials
 ) -> None:
     """The others stay."""
     await keeper.put([keys("1001"), keys("1002")])
@@ -154,29 +154,29 @@ async def test_a_user_that_was_removed_is_unknown(
 
 
 async def test_rotation_seals_every_record_anew_and_keeps_what_is_in_it(
-    keeper: Keeper, after: Keeper, records: SealedRecords
+    keeper: CredentialAdmin, after: CredentialAdmin, records: SealedRecords
 ) -> None:
     """After it the old key can go; repeated, it finds nothing to do."""
     users = [keys(str(number)) for number in range(2 * PAGE + 7)]
     await keeper.put(users)
-    before = {entry.user_id: entry async for entry in keeper.entries()}
+    before = {entry.user_id: entry async for entry in keeper.list_records()}
 
-    assert (await after.inventory()).left == len(users)
+    assert (await after.key_usage()).left == len(users)
     first, second = await after.rotate(), await after.rotate()
 
     assert (first.rotated, first.already, first.unreadable) == (len(users), 0, [])
     assert (second.rotated, second.already, second.unreadable) == (0, len(users), [])
-    inventory = await after.inventory()
-    assert (inventory.left, dict(inventory.by_key)) == (0, {"2026b": len(users)})
-    without_old = Keeper(records, ring(NEW))
-    now = {entry.user_id: entry async for entry in without_old.entries()}
+    key_usage = await after.key_usage()
+    assert (key_usage.left, dict(key_usage.by_key)) == (0, {"2026b": len(users)})
+    without_old = CredentialAdmin(records, ring(NEW))
+    now = {entry.user_id: entry async for entry in without_old.list_records()}
     assert {(entry.set_at_ms, entry.fingerprint, entry.problem) for entry in now.values()} == {
         (entry.set_at_ms, entry.fingerprint, "") for entry in before.values()
     }
 
 
 async def test_rotation_leaves_what_it_cannot_open_and_tells_of_it(
-    keeper: Keeper, after: Keeper, redis: ArqRedis
+    keeper: CredentialAdmin, after: CredentialAdmin, redis: ArqRedis
 ) -> None:
     """The rest is sealed anew."""
     await keeper.put([keys("1001"), keys("1002"), keys("1003")])
@@ -192,9 +192,9 @@ async def test_rotation_leaves_what_it_cannot_open_and_tells_of_it(
         "\\xff": "2026a",
     }
     assert await redis.hget(CREDENTIALS, "1002") == moved  # type: ignore[misc]
-    inventory = await after.inventory()
-    assert (inventory.left, dict(inventory.by_key)) == (3, {"2026a": 2, "2026b": 1})
-    assert [entry.user_id for entry in inventory.unreadable] == ["1003"]
+    key_usage = await after.key_usage()
+    assert (key_usage.left, dict(key_usage.by_key)) == (3, {"2026a": 2, "2026b": 1})
+    assert [entry.user_id for entry in key_usage.unreadable] == ["1003"]
 
 
 class Meddling(SealedRecords):
@@ -209,7 +209,7 @@ class Meddling(SealedRecords):
 
 
 async def test_rotation_never_undoes_what_is_set_meanwhile(
-    keeper: Keeper, store: RedisCredentials, redis: ArqRedis
+    keeper: CredentialAdmin, store: RedisCredentials, redis: ArqRedis
 ) -> None:
     """Also if it was set under the old key: then that is sealed anew."""
     await keeper.put([keys("1001")])
@@ -221,27 +221,29 @@ async def test_rotation_never_undoes_what_is_set_meanwhile(
             await keeper.put([keys("1001", mark)])
 
     records.meddle = meddle
-    done = await Keeper(records, ring(NEW, OLD)).rotate()
+    done = await CredentialAdmin(records, ring(NEW, OLD)).rotate()
 
     assert (done.rotated, await store.get("1001")) == (1, keys("1001", "z"))
-    assert [entry.key_id async for entry in keeper.entries()] == ["2026b"]
+    assert [entry.key_id async for entry in keeper.list_records()] == ["2026b"]
 
 
-async def test_rotation_does_not_bring_back_who_is_removed_meanwhile(keeper: Keeper, redis: ArqRedis) -> None:
+async def test_rotation_does_not_bring_back_who_is_removed_meanwhile(keeper: CredentialAdmin, redis: ArqRedis) -> None:
     """It compares before it writes."""
     await keeper.put([keys("1001")])
     records = Meddling(redis)
     records.meddle = lambda: SealedRecords(redis).remove("1001")
 
-    done = await Keeper(records, ring(NEW, OLD)).rotate()
+    done = await CredentialAdmin(records, ring(NEW, OLD)).rotate()
 
     assert (done.rotated, await records.count()) == (0, 0)
 
 
-async def test_two_rotations_at_once_do_the_work_once(keeper: Keeper, after: Keeper, redis: ArqRedis) -> None:
+async def test_two_rotations_at_once_do_the_work_once(
+    keeper: CredentialAdmin, after: CredentialAdmin, redis: ArqRedis
+) -> None:
     """Each record is counted by the one that replaced it."""
     await keeper.put([keys(str(number)) for number in range(100)])
-    other = Keeper(SealedRecords(redis), ring(NEW, OLD))
+    other = CredentialAdmin(SealedRecords(redis), ring(NEW, OLD))
 
     done = await asyncio.gather(after.rotate(), other.rotate())
 
@@ -265,7 +267,7 @@ async def user_who_may(redis: ArqRedis, *rules: str) -> AsyncIterator[SealedReco
 
 async def test_a_worker_needs_only_to_read_the_records(valkey: ArqRedis) -> None:
     """As worker/credentials/README.md says: it may set none."""
-    await Keeper(SealedRecords(valkey), ring(OLD)).put([keys("1001")])
+    await CredentialAdmin(SealedRecords(valkey), ring(OLD)).put([keys("1001")])
 
     async with user_who_may(valkey, f"%R~{CREDENTIALS}", "+hget", "+hlen") as records:
         store = RedisCredentials(records, ring(OLD))
@@ -282,15 +284,19 @@ async def test_an_operator_needs_seven_commands_on_the_records(valkey: ArqRedis)
     await valkey.script_flush()
 
     async with user_who_may(valkey, f"~{CREDENTIALS}", *commands) as records:
-        before, after = Keeper(records, ring(OLD)), Keeper(records, ring(NEW, OLD))
+        before, after = CredentialAdmin(records, ring(OLD)), CredentialAdmin(records, ring(NEW, OLD))
         await before.put([keys("1001"), keys("1002")])
         assert (await after.rotate()).rotated == 2
-        assert (await after.inventory()).left == 0
+        assert (await after.key_usage()).left == 0
         assert await records.remove("1001")
 
 
 async def test_no_secret_is_in_redis_or_in_a_log_or_in_a_repr(
-    keeper: Keeper, after: Keeper, store: RedisCredentials, redis: ArqRedis, caplog: pytest.LogCaptureFixture
+    keeper: CredentialAdmin,
+    after: CredentialAdmin,
+    store: RedisCredentials,
+    redis: ArqRedis,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """After setting, reading, rotating, and with a record that does not open; in no key, field or value."""
     caplog.set_level(logging.DEBUG)
@@ -301,10 +307,10 @@ async def test_no_secret_is_in_redis_or_in_a_log_or_in_a_repr(
     await redis.hset(CREDENTIALS, mapping={"1003": seal(users[0], ring(NEW), set_at_ms=1)})  # type: ignore[misc]
     with pytest.raises(CredentialsUnavailable) as caught:
         await store.get("1003")
-    entries = [entry async for entry in after.entries()]
+    list_records = [entry async for entry in after.list_records()]
 
     stored = await dump(redis)
-    shown = [found, done, entries, store, vars(store), keeper, vars(keeper), caught.value, await after.inventory()]
+    shown = [found, done, list_records, store, vars(store), keeper, vars(keeper), caught.value, await after.key_usage()]
     told = "\n".join([stored, caplog.text, *map(repr, shown)])
 
     assert "1001" in stored, "the dump must see what is there"

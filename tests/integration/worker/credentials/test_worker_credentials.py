@@ -19,8 +19,8 @@ from producers.monitor.checks import CheckStatus
 from tests.support.changes import change
 from tests.support.redis_dump import dump
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, USERS, Rig, rig_on
-from worker.credentials.admin import Keeper
-from worker.credentials.key_ring import new_entry, open_ring
+from worker.credentials.admin import CredentialAdmin
+from worker.credentials.key_ring import new_entry, open_key_ring
 from worker.credentials.model import Credentials
 from worker.credentials.sealed_records import SealedRecords
 from worker.errors import CredentialsError
@@ -39,9 +39,9 @@ def keys(user_id: str) -> Credentials:
     return Credentials(user_id=user_id, api_key=api_key, secret_key=secret_key, passphrase=passphrase)
 
 
-def keeper(redis: ArqRedis, *entries: str) -> Keeper:
+def keeper(redis: ArqRedis, *entries: str) -> CredentialAdmin:
     """An operator with this ring."""
-    return Keeper(SealedRecords(redis), open_ring(Secret(",".join(entries)), "X"))
+    return CredentialAdmin(SealedRecords(redis), open_key_ring(Secret(",".join(entries)), "X"))
 
 
 def sealed(*entries: str) -> dict[str, Any]:

@@ -132,8 +132,8 @@ async def test_a_user_that_is_forgotten_is_asked_for_again(cache: CachedCredenti
     await key(cache)
     await key(cache, "1002")
 
-    cache.forget("1001")
-    cache.forget("no such user")
+    cache.invalidate("1001")
+    cache.invalidate("no such user")
 
     assert await key(cache) == "key-3"
     assert await key(cache, "1002") == "key-2"
@@ -147,7 +147,7 @@ async def test_a_reading_that_began_before_the_user_was_forgotten_is_not_kept(
     source.may_answer.clear()
     before = asyncio.create_task(key(cache))
     await source.questions.get()
-    cache.forget("1001")
+    cache.invalidate("1001")
     after = asyncio.create_task(key(cache))
     await source.questions.get()
     source.may_answer.set()

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.fuzzing import FUZZ
-from worker.credentials.key_ring import KeyRing, is_key_id, new_entry, open_ring, parse_ring
+from worker.credentials.key_ring import KeyRing, is_key_id, new_entry, open_key_ring, parse_key_ring
 from worker.errors import CredentialsError
 from worker.secret import Secret
 
@@ -25,7 +25,7 @@ KEY = NEW.partition(":")[2]
 def refusal(text: str) -> CredentialsError:
     """What a ring is refused with; nothing of it may show a key."""
     with pytest.raises(CredentialsError) as caught:
-        parse_ring(text, "the ring")
+        parse_key_ring(text, "the ring")
     assert KEY[:8] not in "".join(traceback.format_exception(caught.value))
     assert "\n" not in str(caught.value)
     assert caught.value.__context__ is None
@@ -39,7 +39,7 @@ def refusal(text: str) -> CredentialsError:
 )
 def test_the_first_key_seals_and_all_open(text: str) -> None:
     """As entries with commas between, or one a line."""
-    ring = parse_ring(text, "the ring")
+    ring = parse_key_ring(text, "the ring")
 
     assert ring.first.key_id == "2026b"
     assert [key.key_id if key else None for key in map(ring.find, ("2026b", "2026a", "2025"))] == [
@@ -77,7 +77,7 @@ def test_what_is_no_ring_is_refused_by_the_number_of_its_entry(text: str, proble
 def test_whatever_the_text_is_it_is_a_ring_or_is_refused(text: str) -> None:
     """Never another error."""
     with suppress(CredentialsError):
-        parse_ring(text, "the ring")
+        parse_key_ring(text, "the ring")
 
 
 @FUZZ
@@ -85,7 +85,7 @@ def test_whatever_the_text_is_it_is_a_ring_or_is_refused(text: str) -> None:
 def test_whatever_a_file_holds_it_is_a_ring_or_is_refused(content: bytes) -> None:
     """It need not be text."""
     with suppress(CredentialsError):
-        parse_ring(content.decode(errors="replace"), "the ring")
+        parse_key_ring(content.decode(errors="replace"), "the ring")
 
 
 def test_a_ring_comes_from_a_file_that_only_its_owner_can_read(tmp_path: Path) -> None:
@@ -95,23 +95,23 @@ def test_a_ring_comes_from_a_file_that_only_its_owner_can_read(tmp_path: Path) -
     path.chmod(0o640)
 
     with pytest.raises(CredentialsError, match=f"key ring file {path} is open to other users; run: chmod 600 {path}"):
-        open_ring(Secret(f"file:{path}"), "VARIABLE")
+        open_key_ring(Secret(f"file:{path}"), "VARIABLE")
     path.chmod(0o600)
 
-    assert open_ring(Secret(f"file:{path}"), "VARIABLE").first.key_id == "2026b"
+    assert open_key_ring(Secret(f"file:{path}"), "VARIABLE").first.key_id == "2026b"
 
 
 def test_a_ring_comes_from_the_environment() -> None:
     """An error names the variable."""
-    assert open_ring(Secret(NEW), "VARIABLE").first.key_id == "2026b"
+    assert open_key_ring(Secret(NEW), "VARIABLE").first.key_id == "2026b"
     with pytest.raises(CredentialsError, match="the key ring in VARIABLE, entry 1"):
-        open_ring(Secret(KEY), "VARIABLE")
+        open_key_ring(Secret(KEY), "VARIABLE")
 
 
 def test_a_key_cannot_be_taken_for_a_path() -> None:
     """The path is shown where it cannot be read; a key must not be."""
     with pytest.raises(CredentialsError, match="'file' cannot be the ID of a key") as caught:
-        open_ring(Secret(f"file:{KEY},{OLD}"), "VARIABLE")
+        open_key_ring(Secret(f"file:{KEY},{OLD}"), "VARIABLE")
 
     assert KEY[:8] not in str(caught.value)
     with pytest.raises(CredentialsError):
@@ -121,12 +121,12 @@ def test_a_key_cannot_be_taken_for_a_path() -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """With the reason."""
     with pytest.raises(CredentialsError, match=r"none cannot be read: No such file"):
-        open_ring(Secret(f"file:{tmp_path / 'none'}"), "VARIABLE")
+        open_key_ring(Secret(f"file:{tmp_path / 'none'}"), "VARIABLE")
 
 
 def test_a_ring_shows_the_ids_of_its_keys_only_and_cannot_be_pickled_or_copied() -> None:
     """Nor can one of its keys."""
-    ring = parse_ring(f"{NEW},{OLD}", "the ring")
+    ring = parse_key_ring(f"{NEW},{OLD}", "the ring")
 
     assert repr(ring) == "KeyRing(2026b, 2026a)"
     assert KEY not in repr(ring.first)
@@ -143,7 +143,7 @@ def test_a_new_entry_is_a_ring_and_no_two_have_one_key() -> None:
     """32 random bytes each."""
     entries = [new_entry(f"k{number}") for number in range(100)]
 
-    assert isinstance(parse_ring(",".join(entries), "the ring"), KeyRing)
+    assert isinstance(parse_key_ring(",".join(entries), "the ring"), KeyRing)
 
 
 @pytest.mark.parametrize("key_id", ["", "a b", "a:b", "a,b", "ä", "#a", "x" * 33, "file", "a\n"])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.fuzzing import FUZZ
-from worker.credentials.key_ring import KeyRing, new_entry, parse_ring
+from worker.credentials.key_ring import KeyRing, new_entry, parse_key_ring
 from worker.credentials.model import MOST_CHARS, Credentials
 from worker.credentials.sealing import MOST_BYTES, PURPOSE, VERSION, parse, seal, unseal
 from worker.errors import UnreadableRecord
@@ -26,7 +26,7 @@ USER_IDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=
 
 def ring(*entries: str) -> KeyRing:
     """A ring of these entries."""
-    return parse_ring(",".join(entries), "the ring")
+    return parse_key_ring(",".join(entries), "the ring")
 
 
 RING = ring(NEW, OLD)

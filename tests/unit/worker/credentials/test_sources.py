@@ -16,7 +16,7 @@ from worker.credentials.file_store import FileCredentials
 from worker.credentials.key_ring import new_entry
 from worker.credentials.model import Credentials, CredentialStore
 from worker.credentials.redis_store import RedisCredentials
-from worker.credentials.sources import open_source, open_store, opened
+from worker.credentials.sources import entered, open_source, open_store
 from worker.errors import CredentialsError
 from worker.secret import Secret
 from worker.settings import WorkerSettings
@@ -104,7 +104,7 @@ async def test_a_source_of_one_s_own_is_made_from_the_settings_and_opened_and_cl
     assert isinstance(source, Vault)
     store = CachedCredentials(source)
 
-    async with opened(store):
+    async with entered(store):
         assert (await store.get("1001")).user_id == (await store.get("1001")).user_id == "1001"
 
     assert source.settings is settings
@@ -118,7 +118,7 @@ async def test_a_source_without_a_connection_needs_no_opening(tmp_path: Path) ->
     path.touch(mode=0o600)
     path.write_text('[users.1001]\napi_key = "k"\nsecret_key = "s"\npassphrase = "p"\n')
 
-    async with opened(FileCredentials(path)):
+    async with entered(FileCredentials(path)):
         pass
 
 
