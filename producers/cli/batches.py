@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from producers import CancelReport, Outcome, Producer, Progress
+from producers.cli.context import Family, Run, pass_run
 from producers.cli.exit_codes import Exit
+from producers.cli.formatting import outcome_counts
 from producers.cli.progress_bar import BatchBar, until_complete
-from producers.cli.reading import Kept, Reading, target
-from producers.cli.run import Family, Run, pass_run
+from producers.cli.result_reader import Kept, Reading, target
 from producers.cli.shared_options import interruptible, outcome_option, timeout_option
-from producers.cli.shown import outcome_counts
 from producers.cli.text import count, duration, when
 
 LIST_COLUMNS = ("batch", "state", "priority", "total", "ended", "outcomes", "created")

@@ -7,15 +7,15 @@ from typing import Any, BinaryIO
 import click
 
 from producers import Cancellation, InvalidChange, JobResult, JobState, JobStatus, Outcome, Producer
+from producers.cli.context import QueueCommand, Run, pass_run
+from producers.cli.errors import Ended
 from producers.cli.exit_codes import Exit
-from producers.cli.failures import Ended
-from producers.cli.input.faults import BadInput
+from producers.cli.formatting import ATTEMPT_COLUMNS, attempt_row, result_facts
+from producers.cli.input.row_errors import BadInput
 from producers.cli.input.template import Template
-from producers.cli.run import QueueCommand, Run, pass_run
 from producers.cli.screen import Screen
 from producers.cli.settings_options import given_template, read_json, settings_options
 from producers.cli.shared_options import interruptible, priority_option, timeout_option, ttl_option
-from producers.cli.shown import ATTEMPT_COLUMNS, attempt_row, result_facts
 from producers.contract.messages import Priority, SettingsChange
 
 

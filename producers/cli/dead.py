@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 import click
 
 from producers import DeadLetter, Outcome, Producer, ReplayReport
+from producers.cli.context import Family, Run, pass_run
 from producers.cli.exit_codes import Exit
-from producers.cli.input.faults import BadInput
-from producers.cli.run import Family, Run, pass_run
+from producers.cli.formatting import ATTEMPT_COLUMNS, attempt_row, settings_lines
+from producers.cli.input.row_errors import BadInput
 from producers.cli.shared_options import outcome_option
-from producers.cli.shown import ATTEMPT_COLUMNS, attempt_row, settings_lines
 from producers.cli.text import NOTHING, count, when
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -6,8 +6,8 @@ from importlib.metadata import entry_points
 
 import click
 
+from producers.cli.context import QueueCommand, Run, pass_run
 from producers.cli.exit_codes import Exit
-from producers.cli.run import QueueCommand, Run, pass_run
 from producers.monitor.checks import Check, CheckStatus, fail, ok, worst
 from producers.monitor.doctor import diagnose
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from producers.cli.input.csv_rows import FORMULA_STARTS
-from producers.cli.plain import document
+from producers.cli.json_output import document
 from producers.cli.text import safe, timestamp
 from producers.contract.messages import JobResult
 

@@ -10,15 +10,15 @@ from typing import Any, BinaryIO, Literal
 
 import click
 
+from producers.cli.context import QueueCommand, Run, pass_run
+from producers.cli.errors import Ended
 from producers.cli.exit_codes import Exit
-from producers.cli.failures import Ended
-from producers.cli.input.faults import BadInput, Fault
+from producers.cli.formatting import fault_lines
 from producers.cli.input.followers import Followers, Survey, form_of, readable_again
-from producers.cli.run import QueueCommand, Run, pass_run
-from producers.cli.sending import Sending
+from producers.cli.input.row_errors import BadInput, Fault
 from producers.cli.settings_options import given_template, settings_options
 from producers.cli.shared_options import interruptible, priority_option, timeout_option, ttl_option
-from producers.cli.shown import fault_lines
+from producers.cli.submission import Sending
 from producers.cli.text import count
 from producers.contract.messages import Priority
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from producers.cli.formatting import outcome_counts
 from producers.cli.screen import grid
-from producers.cli.shown import outcome_counts
 from producers.cli.text import NOTHING, count, duration, safe, when
 from producers.monitor.overview import EgressStatus, NextLane, Overview, ScheduleLoad, rates_per_s
 from producers.monitor.worker_info import WorkerPresence

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from producers import Pause, Producer
-from producers.cli.input.faults import BadInput
-from producers.cli.run import QueueCommand, Run, pass_run
+from producers.cli.context import QueueCommand, Run, pass_run
+from producers.cli.input.row_errors import BadInput
 from producers.cli.text import NOTHING, when
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from producers import Batch, Progress, ResultTimeout
-from producers.cli.run import Run
-from producers.cli.shown import outcome_counts
+from producers.cli.context import Run
+from producers.cli.formatting import outcome_counts
 from producers.cli.text import count, duration
 
 LOOK_EVERY_S = 0.5

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from producers.cli import batches, changes, dead, doctor, fan_out, pauses, schema, top, users
+from producers.cli.context import Family, Run, run_options
+from producers.cli.errors import EXPECTED, PROG, Ended, report
 from producers.cli.exit_codes import Exit, epilogue
-from producers.cli.failures import EXPECTED, PROG, Ended, report
-from producers.cli.run import Family, Run, run_options
 
 DISTRIBUTION = "copytrade-settings"
 COMMANDS_GROUP = "copytrade.commands"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from producers.cli.run import QueueCommand, Run, pass_run
+from producers.cli.context import QueueCommand, Run, pass_run
 
 
 @click.command(cls=QueueCommand, short_help="Print the JSON Schema of changes and results.")

@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from producers.cli.plain import document
+from producers.cli.json_output import document
 from producers.cli.text import safe
 
 STYLES = {

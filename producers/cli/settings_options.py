@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, TypeVar
 import click
 
 from producers.cli.input import json_text
-from producers.cli.input.faults import BadInput
+from producers.cli.input.row_errors import BadInput
 from producers.cli.input.template import Template
 from producers.contract.messages import AUTO_COPY, LEVER_TYPES, MARGIN_TYPES, MODES, PRODUCT_TYPES, TRACE_TYPES
 

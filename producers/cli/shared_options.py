@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from producers.cli.errors import Ended
 from producers.cli.exit_codes import Exit
-from producers.cli.failures import Ended
 from producers.contract.messages import Outcome, Priority
 
 Command = TypeVar("Command", bound=Callable[..., Any])

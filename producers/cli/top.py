@@ -9,8 +9,8 @@ from rich.live import Live
 from rich.text import Text
 
 from producers import Producer, QueueUnavailable
+from producers.cli.context import QueueCommand, Run, pass_run
 from producers.cli.overview_view import view
-from producers.cli.run import QueueCommand, Run, pass_run
 from producers.cli.text import safe
 from producers.monitor.overview import Overview
 

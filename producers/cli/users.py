@@ -6,9 +6,9 @@ import click
 
 from producers import CancelReport, Producer, UserStatus
 from producers.cli.batches import show_cancelled
-from producers.cli.input.faults import BadInput
+from producers.cli.context import Family, Run, pass_run
+from producers.cli.input.row_errors import BadInput
 from producers.cli.pauses import show_paused, show_resumed
-from producers.cli.run import Family, Run, pass_run
 from producers.cli.text import NOTHING, count, duration, safe
 
 LANE_COLUMNS = ("trader", "queued", "in flight", "due", "priority", "head")

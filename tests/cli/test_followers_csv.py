@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from producers.cli.input.faults import BadInput, Fault
 from producers.cli.input.lines import LONGEST_LINE
+from producers.cli.input.row_errors import BadInput, Fault
 from tests.support.followers_files import SETTINGS, changes, faults, followers, users
 
 

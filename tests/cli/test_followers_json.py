@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from producers.cli.input.faults import BadInput, Fault
 from producers.cli.input.followers import form_of, readable_again
+from producers.cli.input.row_errors import BadInput, Fault
 from producers.cli.input.template import Template
 from tests.support.followers_files import SETTINGS, changes, faults, followers, users
 

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from producers import InvalidChange, Outcome, Priority
 from producers.cli.export import COLUMNS, CsvExport, JsonLinesExport
-from producers.cli.plain import camel, document
+from producers.cli.formatting import outcome_counts
+from producers.cli.json_output import camel, document
 from producers.cli.screen import cell, grid
-from producers.cli.shown import outcome_counts
 from producers.cli.text import duration, safe, timestamp, when
 from tests.support.changes import attempt, change, result
 

@@ -11,9 +11,9 @@ from rich.console import Console, RenderableType
 
 from producers import Outcome, Pause, Priority, Producer, Progress
 from producers.cli import doctor as doctor_module
+from producers.cli.context import Run
 from producers.cli.overview_view import MOST_PAUSES, MOST_WORKERS, view
 from producers.cli.progress_bar import LINE_EVERY_S, STANDSTILL_S, BatchBar, Rate
-from producers.cli.run import Run
 from producers.monitor.checks import Check, ok, warn
 from producers.monitor.overview import EgressStatus, NextLane, Overview, ScheduleLoad
 from producers.monitor.worker_info import WorkerPresence

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 from producers import SettingsChange
-from producers.cli.input.faults import Fault
 from producers.cli.input.followers import Followers, Wanted
+from producers.cli.input.row_errors import Fault
 from producers.cli.input.template import Template
 
 SETTINGS: Mapping[str, object] = {

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 from redis.asyncio import Redis
 
+from producers.cli.context import Family, Run, pass_run
+from producers.cli.errors import Ended
 from producers.cli.exit_codes import Exit
-from producers.cli.failures import Ended
-from producers.cli.input.faults import BadInput
-from producers.cli.run import Family, Run, pass_run
+from producers.cli.input.row_errors import BadInput
 from producers.cli.text import NOTHING, count, when
 from producers.contract.validation import check_id
 from producers.transport.dsn import open_redis

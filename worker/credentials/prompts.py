@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import click
 
-from producers.cli.input.faults import BadInput
+from producers.cli.input.row_errors import BadInput
 from producers.cli.text import count
 from worker.credentials.model import Credentials
 from worker.credentials.parsing import MOST_BYTES, many_users, one_user, user_credentials

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 
-from producers.cli.input.faults import BadInput, Fault
 from producers.cli.input.fields import ROW_FIELDS, field_named, unknown_field
+from producers.cli.input.row_errors import BadInput, Fault
 from producers.errors import shown
 
 DELIMITERS = (",", ";", "\t")

@@ -11,9 +11,9 @@ from pathlib import PurePath
 from typing import BinaryIO, Literal
 
 from producers.cli.input.csv_rows import csv_rows
-from producers.cli.input.faults import BadInput, Fault
 from producers.cli.input.json_rows import json_rows
 from producers.cli.input.lines import LONGEST_LINE, numbered_lines
+from producers.cli.input.row_errors import BadInput, Fault
 from producers.cli.input.template import Template
 from producers.contract.messages import SettingsChange
 from producers.errors import InvalidChange

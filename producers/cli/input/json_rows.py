@@ -7,8 +7,8 @@ from typing import Any
 
 from producers.cli.input import json_text
 from producers.cli.input.csv_rows import Lines, Row
-from producers.cli.input.faults import BadInput, Fault
 from producers.cli.input.fields import ROW_FIELDS, SETTING_FIELDS, field_named, unknown_field
+from producers.cli.input.row_errors import BadInput, Fault
 from producers.errors import InvalidChange, shown
 
 

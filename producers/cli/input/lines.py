@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from producers.cli.input.faults import BadInput, Fault
+from producers.cli.input.row_errors import BadInput, Fault
 from producers.errors import shown
 
 LONGEST_LINE = 65_536

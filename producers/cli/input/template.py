@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self, cast
 
-from producers.cli.input.faults import BadInput
 from producers.cli.input.fields import CHANGE_FIELDS, SETTING_FIELDS, WIRE_NAMES
 from producers.cli.input.json_rows import fields_of, setting_fields
+from producers.cli.input.row_errors import BadInput
 from producers.contract.messages import CopySetting, SettingsChange
 from producers.contract.validation import check
 from producers.errors import InvalidChange

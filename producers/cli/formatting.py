@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from producers.cli.input.faults import Fault
+from producers.cli.input.row_errors import Fault
 from producers.cli.text import NOTHING, count, duration, when
 from producers.contract.messages import Attempt, JobResult, Outcome, SettingsChange
 

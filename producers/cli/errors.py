@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 from redis.exceptions import RedisError
 
+from producers.cli.context import Run
 from producers.cli.exit_codes import Exit, status_of
-from producers.cli.input.faults import BadInput
-from producers.cli.run import Run
+from producers.cli.input.row_errors import BadInput
 from producers.cli.text import safe
 from producers.errors import ProducerError
 from producers.settings import masked

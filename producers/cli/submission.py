@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from producers import Batch, FanOutReport, InvalidChange, Producer, Progress, QueueUnavailable, Refusal
+from producers.cli.context import Run
 from producers.cli.exit_codes import Exit
-from producers.cli.input.faults import BadInput, Fault
+from producers.cli.formatting import fault_lines, outcome_counts
 from producers.cli.input.followers import Followers, Survey, Wanted
+from producers.cli.input.row_errors import BadInput, Fault
 from producers.cli.progress_bar import BatchBar, until_complete
-from producers.cli.run import Run
 from producers.cli.shared_options import interruptible
-from producers.cli.shown import fault_lines, outcome_counts
 from producers.cli.text import count
 from producers.contract.messages import Outcome, Priority
 

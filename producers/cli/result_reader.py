@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TextIO
 
 from producers import Batch, JobResult, Outcome, QueueUnavailable
+from producers.cli.context import Run
 from producers.cli.export import CsvExport, JsonLinesExport
-from producers.cli.input.faults import BadInput
-from producers.cli.run import Run
+from producers.cli.formatting import RESULT_COLUMNS, result_row
+from producers.cli.input.row_errors import BadInput
 from producers.cli.screen import Screen
-from producers.cli.shown import RESULT_COLUMNS, result_row
 from producers.cli.text import count
 
 PAGE = 1000
