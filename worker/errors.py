@@ -22,7 +22,7 @@ class CredentialsError(WorkerError):
     """Credentials that cannot be used; one line that names the source, the user and the field, never a value."""
 
 
-class UnreadableRecord(CredentialsError):
+class MalformedRecord(CredentialsError):
     """A sealed record that cannot be opened.
 
     Attributes:
@@ -55,7 +55,7 @@ class UnknownUser(WorkerError, LookupError):
         self.user_id = user_id
 
 
-class TooLate(WorkerError):
+class SendDeadlinePassed(WorkerError):
     """A request of which not a byte was sent, since the time for it was over: its lane may be another's by now."""
 
 

@@ -25,14 +25,14 @@ TRACEBACK_CHARS = 8000
 MOST_FIELDS = 20
 
 ATTRIBUTE = "copytrade"
-"""Where a log record keeps what `about` said."""
+"""Where a log record keeps what `log_fields` said."""
 
 Field = str | int | float | bool | None
 """What a field may be; there is nothing in it that could hold a secret by accident."""
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class LogFields:
     """What a line tells machines.
 
     Attributes:
@@ -44,14 +44,14 @@ class About:
     fields: dict[str, Field]
 
 
-def about(event: str, **fields: Field) -> dict[str, About]:
+def log_fields(event: str, **fields: Field) -> dict[str, LogFields]:
     """The `extra` of a log call.
 
     Args:
         event: what happened, in a word that does not change, such as "put_back".
         fields: lane, user, job, outcome, code, attempt, took_ms, ...: units are in the names.
     """
-    return {ATTRIBUTE: About(event, fields)}
+    return {ATTRIBUTE: LogFields(event, fields)}
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -74,8 +74,8 @@ class JsonFormatter(logging.Formatter):
             "logger": _plain(record.name),
         }
         told: Any = getattr(record, ATTRIBUTE, None)
-        fields = told.fields if isinstance(told, About) else {}
-        if isinstance(told, About):
+        fields = told.fields if isinstance(told, LogFields) else {}
+        if isinstance(told, LogFields):
             line["event"] = _plain(told.event)
         line["message"] = _message(record)
         for name, value in list(fields.items())[:MOST_FIELDS]:

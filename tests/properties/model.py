@@ -65,7 +65,7 @@ class Model:
     lane_of: dict[str, str] = field(default_factory=dict)
     bulk: set[str] = field(default_factory=set)
     held: dict[str, Held] = field(default_factory=dict)
-    lapses: dict[str, int] = field(default_factory=dict)
+    lost_deliveries: dict[str, int] = field(default_factory=dict)
     batches: dict[str, Batch] = field(default_factory=dict)
     accepted: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
@@ -104,11 +104,13 @@ class Model:
     def claim(self, claim: Claim, now_us: int, until_us: int) -> None:
         """A lane is in a worker's hands."""
         queued, before = self.queued[claim.lane], self.held.get(claim.lane)
-        offered = [claim.job_id, *(job_id for job_id, _ in claim.joining)]
+        offered = [claim.job_id, *(job_id for job_id, _ in claim.coalescable)]
         assert queued[: len(offered)] == offered, "the head is claimed, and those right behind it may join"
         assert before is None or now_us >= before.until_us - 1_000, "a lane is held by one until its lease ends"
-        self.lapses[claim.lane] = self.lapses.get(claim.lane, 0) + 1 if before else self.lapses.get(claim.lane, 0)
-        assert claim.lapses == self.lapses[claim.lane]
+        self.lost_deliveries[claim.lane] = (
+            self.lost_deliveries.get(claim.lane, 0) + 1 if before else self.lost_deliveries.get(claim.lane, 0)
+        )
+        assert claim.lost_deliveries == self.lost_deliveries[claim.lane]
         self.held[claim.lane] = Held(claim.token, offered, until_us)
 
     def holds(self, claim: Claim) -> bool:
@@ -120,7 +122,7 @@ class Model:
         """The lane's claim was settled."""
         del self.held[lane]
         if sent:
-            self.lapses.pop(lane, None)
+            self.lost_deliveries.pop(lane, None)
 
     def is_in_flight(self, job_id: str) -> bool:
         """Whether it was offered to a worker whose claim still stands."""
@@ -131,7 +133,7 @@ class Model:
         """A change has its outcome."""
         lane = self.lane_of.pop(job_id)
         if self.queued[lane][0] == job_id:
-            self.lapses.pop(lane, None)
+            self.lost_deliveries.pop(lane, None)
         self.queued[lane].remove(job_id)
         if not self.queued[lane]:
             del self.queued[lane]

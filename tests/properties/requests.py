@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from worker.queue.rate import MOST_PER_WINDOW, US_PER_S, Pacing
+from worker.queue.rate import MAX_PER_WINDOW, US_PER_S, Pacing
 
 GIVEN_BACK_WITHIN_US = US_PER_S
 """What is not sent of an egress's slots may be sent this much later."""
@@ -48,7 +48,7 @@ def check(requests: list[Request], pacing: Pacing) -> None:
     for (_, user), arrivals in by_user.items():
         arrivals.sort()
         for number, (at_us, rate_per_s) in enumerate(arrivals):
-            most = max(1, min(MOST_PER_WINDOW, int(rate_per_s)))
+            most = max(1, min(MAX_PER_WINDOW, int(rate_per_s)))
             if number >= most:
                 apart_us = at_us - arrivals[number - most][0]
                 window_us = most / rate_per_s * US_PER_S

@@ -28,7 +28,7 @@ STEPS = 2_000
 USERS = ("1", "1:2", "3")
 TRADERS = ("a", "a:b", "c", "d")
 LANE_LIMIT = 12
-PACING = Pacing.of(user_rate_per_s=10, egress_rate_per_s=25, margin_percent=0.2)
+PACING = Pacing.from_rates(user_rate_per_s=10, egress_rate_per_s=25, margin_percent=0.2)
 LEASE_US = round(DEFAULTS.lease_s * 1e6)
 EXCHANGE_WINDOW_US = 1_000_000
 ONE_WAY_US = (10_000, 10_000, 10_000, 30_000)
@@ -99,7 +99,7 @@ class World:
     async def claim(self) -> float | None:
         """One worker asks; returns after how many seconds it may ask again."""
         claims = await self.lanes.claims(self.random.randint(1, 5), self.random.choice(self.claimers))
-        assert claims.unreadable == []
+        assert claims.malformed == []
         for claim in claims.claims:
             lane = self.model[claim.lane]
             assert lane.queued[0] == claim.job_id, "only a head may be claimed"

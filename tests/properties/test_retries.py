@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.contract.messages import Outcome
-from worker.attempt.retry import AMBIGUOUS, FAILED_TRIES, Done, Hold, Retry, decide
+from worker.attempt.retry import AMBIGUOUS, FAILED_TRIES, Done, Hold, Retry, next_step
 from worker.exchange.replies import ReplyClass
 
 LONGEST_BACKOFF_S, SHORTEST_HOLD_S, LONGEST_HOLD_S = 60, 1, 30
@@ -34,7 +34,7 @@ def test_there_is_always_a_decision_within_its_bounds(
     counted = sum(verdict != ReplyClass.THROTTLED for verdict in history)
     tries = max(0, counted + throttled_away)
 
-    decision = decide(history, tries=tries, remaining_s=remaining_s, max_tries=max_tries)
+    decision = next_step(history, tries=tries, remaining_s=remaining_s, max_tries=max_tries)
 
     match decision:
         case Done(outcome):

@@ -26,7 +26,7 @@ from worker.queue.rate import Pacing
 STEPS = 1_500
 USERS, TRADERS, SYMBOLS = ("1", "1:2", "3"), ("a", "a:b", "c"), ("A", "B", "C")
 BATCHES = ("x", "y", "z")
-PACING = Pacing.of(user_rate_per_s=10, egress_rate_per_s=40, margin_percent=0.2)
+PACING = Pacing.from_rates(user_rate_per_s=10, egress_rate_per_s=40, margin_percent=0.2)
 LONGEST_STALL_S = DEFAULTS.lease_s + 60
 VERDICTS = ("success", "transient", "permanent", "credentials", "throttled", "unsent", "late", "lost")
 WEIGHTS = (50, 8, 12, 5, 5, 6, 9, 8)
@@ -101,7 +101,7 @@ class World:
         """A worker asks."""
         await self.learn()
         claims = await self.lanes.claims(self.random.randint(1, 5), self.lanes.new_claimer())
-        assert claims.unreadable == []
+        assert claims.malformed == []
         for claim in claims.claims:
             assert self.queued[claim.lane][0] == claim.job_id, "only a head may be claimed"
             self.held[claim.lane] = claim.token, claim.job_id

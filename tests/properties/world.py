@@ -20,8 +20,8 @@ from tests.properties.requests import Request
 from tests.properties.timed_redis import TimedRedis
 from tests.support.lanes import DEFAULTS, Lanes
 from tests.support.manual_clock import START_US, ManualClock
-from worker.attempt.decide import Sent, conclude, examine, give_back, stopped
-from worker.queue.claims import Claim, Settled, Settlement, Trust
+from worker.attempt.decide import SentRequest, blocked_by_rejected_keys, decide, release_unsent, validate_claim
+from worker.queue.claims import Claim, EgressHealth, Settled, Settlement
 from worker.queue.lease import Heartbeat
 from worker.queue.rate import LOOK_AHEAD_US, Pacing
 
@@ -31,7 +31,7 @@ EGRESSES = ("near", "near", "far")
 """Of the workers."""
 
 RESULT_TTL_S = 600
-PACING = Pacing.of(user_rate_per_s=10, egress_rate_per_s=40, margin_percent=0.2)
+PACING = Pacing.from_rates(user_rate_per_s=10, egress_rate_per_s=40, margin_percent=0.2)
 LEASE_US = round(DEFAULTS.lease_s * 1e6)
 OUTCOMES = {"success", "permanent", "credentials"}
 
@@ -126,19 +126,19 @@ class World:
         self.dump = self.do(self.redis.all_there_is())
         probing = self._probing(worker)
         claims = self.do(worker.lanes.claims(most))
-        assert claims.unreadable == []
+        assert claims.malformed == []
         assert len(claims.claims) <= probing, "an open breaker lets one probe out at a time"
         for claim in claims.claims:
             slot_us = START_US + round(claim.slot_at_s * 1e6)
             self.model.claim(claim, self.now_us, slot_us + self.step_us + LEASE_US)
             user = claim.lane.partition(":")[0]
             request = Request(user, worker.egress, slot_us, self.rates.get(user, 10.0), self.epoch)
-            assert (claim.trust is Trust.PROBE) == (probing == 1)
+            assert (claim.egress_health is EgressHealth.PROBING) == (probing == 1)
             worker.in_hand.append((claim, request))
             worker.heartbeat.hold(claim)
-            self.seen["claimed again after a lapsed lease"] += claim.lapses > 0
-            self.seen["probed"] += claim.trust is Trust.PROBE
-            self.seen["offered to join"] += bool(claim.joining)
+            self.seen["claimed again after a lapsed lease"] += claim.lost_deliveries > 0
+            self.seen["probed"] += claim.egress_health is EgressHealth.PROBING
+            self.seen["offered to join"] += bool(claim.coalescable)
             self.requests.append(request)
         if claims.claims:
             self.after()
@@ -196,17 +196,21 @@ class World:
         return f"{user}-{self.keys[user]}"
 
     def _unsent(self, claim: Claim) -> Settlement:
-        ready = examine(claim, claim.redis_ms(self.clock.monotonic()))
-        return ready if isinstance(ready, Settlement) else give_back(claim)
+        ready = validate_claim(claim, claim.redis_ms(self.clock.monotonic()))
+        return ready if isinstance(ready, Settlement) else release_unsent(claim)
 
     def _sent(self, claim: Claim, request: Request, verdict: str, ended_us: int) -> Settlement:
         sent_s, ended_s = (request.slot_us - START_US) / 1e6, (ended_us - START_US) / 1e6
-        ready = examine(claim, claim.redis_ms(sent_s))
-        ended = ready if isinstance(ready, Settlement) else stopped(ready, self._fingerprint(claim), self.now_ms)
+        ready = validate_claim(claim, claim.redis_ms(sent_s))
+        ended = (
+            ready
+            if isinstance(ready, Settlement)
+            else blocked_by_rejected_keys(ready, self._fingerprint(claim), self.now_ms)
+        )
         if isinstance(ready, Settlement) or ended is not None:
             self.seen["ended by its refused keys"] += not isinstance(ready, Settlement)
             request.was_made = False
-            return ended or give_back(claim)
+            return ended or release_unsent(claim)
         attempt = Attempt(
             at_ms=claim.redis_ms(sent_s),
             took_ms=round((ended_s - sent_s) * 1000),
@@ -214,8 +218,8 @@ class World:
             code="40006" if verdict == "credentials" else None,
         )
         took_s = None if verdict == "ambiguous" else ended_s - sent_s
-        sent = Sent(attempt, ended_s, took_s, self._fingerprint(claim))
-        return conclude(ready, sent, now_ms=claim.redis_ms(ended_s), max_tries=0)
+        sent = SentRequest(attempt, ended_s, took_s, self._fingerprint(claim))
+        return decide(ready, sent, now_ms=claim.redis_ms(ended_s), max_tries=0)
 
     def _settled(self, claim: Claim, settlement: Settlement, settled: Settled, *, sent: bool) -> None:
         if settled.ended:

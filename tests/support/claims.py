@@ -23,9 +23,9 @@ def claim(**changed: Any) -> Claim:
         "slot_at_s": 0.0,
         "lease_until_s": 9.0,
         "slot_number": 0,
-        "lapses": 0,
+        "lost_deliveries": 0,
         "payload": PAYLOAD,
         "state": None,
-        "redis_lead_ms": 0.0,
+        "redis_clock_offset_ms": 0.0,
     }
     return Claim(**(fields | changed))

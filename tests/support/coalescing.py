@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from producers import CopySetting, Job, JobResult, Producer, SettingsChange
 from producers.contract import keyspace
 from tests.support.changes import TRADER, setting
-from worker.attempt.decide import Attemptable, examine
+from worker.attempt.decide import ReadyAttempt, validate_claim
 from worker.queue.claims import Claim
 
 LANE = keyspace.lane("1001", TRADER)
@@ -30,8 +30,8 @@ async def joining(producer: Producer, *changes: SettingsChange) -> list[Job]:
 
 def sent(claim: Claim) -> dict[str, str | None]:
     """What a worker sends for a claim: symbol and trace value."""
-    ready = examine(claim, claim.redis_ms(0))
-    assert isinstance(ready, Attemptable)
+    ready = validate_claim(claim, claim.redis_ms(0))
+    assert isinstance(ready, ReadyAttempt)
     return {each.symbol: each.trace_value for each in ready.group.change.settings}
 
 

@@ -12,7 +12,7 @@ from producers.contract import attempt_history, keyspace
 from producers.contract.attempt_history import HeadState
 from producers.queue.submit import Submission, Terms, submit
 from tests.support.changes import result
-from worker.attempt.decide import Sent, conclude, examine
+from worker.attempt.decide import SentRequest, decide, validate_claim
 from worker.clock import Clock, SystemClock
 from worker.queue.claim import Claimer
 from worker.queue.claims import Claim, Claims, Settled, Settlement
@@ -23,8 +23,8 @@ from worker.settings import WorkerSettings
 DEFAULTS = WorkerSettings()
 TTL_MS = 3_600_000
 MOST_HEADS = 1_000
-PACING = Pacing.of(user_rate_per_s=10, egress_rate_per_s=100, margin_percent=0.2)
-UNHINDERED = Pacing.of(user_rate_per_s=10_000, egress_rate_per_s=10_000, margin_percent=0)
+PACING = Pacing.from_rates(user_rate_per_s=10, egress_rate_per_s=100, margin_percent=0.2)
+UNHINDERED = Pacing.from_rates(user_rate_per_s=10_000, egress_rate_per_s=10_000, margin_percent=0)
 """Rates out of the way: for tests that are not about them."""
 
 
@@ -105,18 +105,18 @@ class Lanes:
         state = attempt_history.encode(HeadState(tries=tries))
         trouble = "throttled" if hold_s else "failing" if replied else ""
         return await self.settler.settle(
-            Settlement(claim, replied_at_s, None, None, delay_s, state, hold_s, trouble=trouble)
+            Settlement(claim, replied_at_s, None, None, delay_s, state, hold_s, failure_kind=trouble)
         )
 
     async def attempt(self, claim: Claim, verdict: str = "success", **changed: Any) -> Settled:
         """What a worker makes of a claim whose request, of 20 ms, had this verdict just now."""
         now_s = self.clock.monotonic()
         now_ms = claim.redis_ms(now_s)
-        ready = examine(claim, now_ms)
+        ready = validate_claim(claim, now_ms)
         if isinstance(ready, Settlement):
             return await self.settler.settle(ready)
-        sent = Sent(Attempt(at_ms=now_ms, took_ms=20, verdict=verdict, **changed), now_s, 0.02)
-        return await self.settler.settle(conclude(ready, sent, now_ms=now_ms, max_tries=0))
+        sent = SentRequest(Attempt(at_ms=now_ms, took_ms=20, verdict=verdict, **changed), now_s, 0.02)
+        return await self.settler.settle(decide(ready, sent, now_ms=now_ms, max_tries=0))
 
     async def due_now(self, lane: str) -> None:
         """A lane's time has come: its delay, or the lease of its worker, is over."""

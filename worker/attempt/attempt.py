@@ -1,16 +1,24 @@
-"""One attempt at a change: credentials, body, wait, sign, send, judge. It decides nothing; `conclude` does."""
+"""One attempt at a change: credentials, body, wait, sign, send, judge. It decides nothing; `decide` does."""
 
 from __future__ import annotations
 
 import asyncio
 
 from producers.contract.messages import Attempt, Outcome
-from worker.attempt.decide import Attemptable, Sent, conclude, end, examine, give_back, stopped
-from worker.attempt.log import report
+from worker.attempt.decide import (
+    ReadyAttempt,
+    SentRequest,
+    blocked_by_rejected_keys,
+    decide,
+    end,
+    release_unsent,
+    validate_claim,
+)
+from worker.attempt.log import log_attempt
 from worker.attempt.retry import verdict_of
 from worker.clock import Clock
 from worker.credentials.model import Credentials, CredentialStore, Invalidatable
-from worker.errors import CredentialsUnavailable, TooLate, TransportError, UnknownUser
+from worker.errors import CredentialsUnavailable, SendDeadlinePassed, TransportError, UnknownUser
 from worker.exchange.client import Exchange
 from worker.exchange.clock import ExchangeClock
 from worker.exchange.endpoint import METHOD, SETTINGS_PATH, encode_body
@@ -29,7 +37,7 @@ CREDENTIALS_AGAIN_S = 2.0
 """When a change is tried again whose user's keys cannot be had just now."""
 
 
-class Applier:
+class AttemptRunner:
     """Makes attempts, each from a claim to its settlement."""
 
     def __init__(
@@ -58,11 +66,11 @@ class Applier:
         """Gives back what still waits for its slot; what is under way goes on to its end."""
         self._stopping.set()
 
-    def keep(self, claim: Claim) -> None:
+    def hold_lease(self, claim: Claim) -> None:
         """Renews a claim's lease though it is not attempted yet."""
         self._heartbeat.hold(claim)
 
-    async def apply(self, claim: Claim) -> Settled:
+    async def run(self, claim: Claim) -> Settled:
         """Attempts a claim and settles it; meanwhile its lease is renewed."""
         self._heartbeat.hold(claim)
         try:
@@ -70,46 +78,50 @@ class Applier:
             settled = await self._settler.settle(settlement)
         finally:
             self._heartbeat.release(claim)
-        report(settlement, settled, self._egress)
+        log_attempt(settlement, settled, self._egress)
         return settled
 
     async def _attempt(self, claim: Claim) -> Settlement:
-        ready = examine(claim, claim.redis_ms(self._clock.monotonic()))
+        ready = validate_claim(claim, claim.redis_ms(self._clock.monotonic()))
         if isinstance(ready, Settlement):
             return ready
         change = ready.group.change
         try:
-            credentials = await self._keys_of(change.user_id, look_again=claim.mark is not None)
+            credentials = await self._credentials_for(change.user_id, look_again=claim.rejected_keys_mark is not None)
         except UnknownUser as exc:
             now_ms = claim.redis_ms(self._clock.monotonic())
             return end(ready, Outcome.UNAUTHORIZED, now_ms, f"not sent: {exc}")
         except (CredentialsUnavailable, TimeoutError) as exc:
             why = str(exc) or f"the source of credentials did not answer within {CREDENTIALS_WAIT_S:g} s"
-            return give_back(claim, delay_s=CREDENTIALS_AGAIN_S, reason=f"not sent: {why}")
-        ended = stopped(ready, credentials.fingerprint, claim.redis_ms(self._clock.monotonic())) if claim.mark else None
+            return release_unsent(claim, delay_s=CREDENTIALS_AGAIN_S, reason=f"not sent: {why}")
+        ended = (
+            blocked_by_rejected_keys(ready, credentials.fingerprint, claim.redis_ms(self._clock.monotonic()))
+            if claim.rejected_keys_mark
+            else None
+        )
         if ended is not None:
             return ended
         body = encode_body(change)
-        if not await self._slot_has_come(claim) or not self._may_send(claim):
-            return give_back(claim)
+        if not await self._wait_for_slot(claim) or not self._lease_covers_send(claim):
+            return release_unsent(claim)
         return await self._send(ready, credentials, body)
 
-    async def _keys_of(self, user_id: str, *, look_again: bool) -> Credentials:
+    async def _credentials_for(self, user_id: str, *, look_again: bool) -> Credentials:
         """A user's keys; looked for again where those at hand were refused, for they may have been replaced."""
         if look_again and isinstance(self._credentials, Invalidatable):
             self._credentials.invalidate(user_id)
         async with asyncio.timeout(CREDENTIALS_WAIT_S):
             return await self._credentials.get(user_id)
 
-    async def _were_replaced(self, credentials: Credentials) -> bool:
+    async def _credentials_changed(self, credentials: Credentials) -> bool:
         """Whether a user has other keys by now than those that were refused just now."""
         try:
-            current = await self._keys_of(credentials.user_id, look_again=True)
+            current = await self._credentials_for(credentials.user_id, look_again=True)
         except (UnknownUser, CredentialsUnavailable, TimeoutError):
             return False
         return current.fingerprint != credentials.fingerprint
 
-    async def _slot_has_come(self, claim: Claim) -> bool:
+    async def _wait_for_slot(self, claim: Claim) -> bool:
         """Sleeps until the slot; False if the worker is told to stop first."""
         wait_s = claim.slot_at_s - self._clock.monotonic()
         if wait_s <= 0:
@@ -121,7 +133,7 @@ class Applier:
             return True
         return False
 
-    def _may_send(self, claim: Claim) -> bool:
+    def _lease_covers_send(self, claim: Claim) -> bool:
         """Whether a request sent now has surely ended when the lane, or the slot, may be another's."""
         return self._clock.monotonic() < self._latest_send_s(claim)
 
@@ -132,7 +144,7 @@ class Applier:
         """
         return min(claim.lease_until_s, self._heartbeat.lease_until_s(claim)) - self._request_timeout_s
 
-    async def _send(self, ready: Attemptable, credentials: Credentials, body: bytes) -> Settlement:
+    async def _send(self, ready: ReadyAttempt, credentials: Credentials, body: bytes) -> Settlement:
         """Signs at the moment of sending, over the very bytes that are sent."""
         clock, claim = self._clock, ready.claim
         timestamp_ms = self._exchange_clock.now_ms()
@@ -140,8 +152,8 @@ class Applier:
         sent_s = clock.monotonic()
         try:
             raw = await self._exchange.post(SETTINGS_PATH, body, signed, not_after_s=self._latest_send_s(claim))
-        except TooLate as exc:
-            return give_back(claim, reason=str(exc))
+        except SendDeadlinePassed as exc:
+            return release_unsent(claim, reason=str(exc))
         except TransportError as exc:
             ended_s = clock.monotonic()
             round_trip_s = None
@@ -155,7 +167,7 @@ class Applier:
             ended_s = clock.monotonic()
             round_trip_s = raw.took_s
             reply = without_secrets(classify(raw.status, raw.body), credentials, signed)
-            self._learn_time(reply.reply_class, ended_s - raw.took_s, ended_s, reply.request_time_ms)
+            self._sync_clock(reply.reply_class, ended_s - raw.took_s, ended_s, reply.request_time_ms)
             attempt = Attempt(
                 at_ms=claim.redis_ms(sent_s),
                 took_ms=round((ended_s - sent_s) * 1000),
@@ -165,11 +177,11 @@ class Applier:
                 message=reply.message,
             )
         refused = attempt.verdict == ReplyClass.CREDENTIALS
-        replaced = refused and await self._were_replaced(credentials)
-        sent = Sent(attempt, ended_s, round_trip_s, credentials.fingerprint, replaced)
-        return conclude(ready, sent, now_ms=claim.redis_ms(ended_s), max_tries=self._max_tries)
+        replaced = refused and await self._credentials_changed(credentials)
+        sent = SentRequest(attempt, ended_s, round_trip_s, credentials.fingerprint, replaced)
+        return decide(ready, sent, now_ms=claim.redis_ms(ended_s), max_tries=self._max_tries)
 
-    def _learn_time(self, reply_class: ReplyClass, sent_s: float, ended_s: float, request_time_ms: int | None) -> None:
+    def _sync_clock(self, reply_class: ReplyClass, sent_s: float, ended_s: float, request_time_ms: int | None) -> None:
         if reply_class is ReplyClass.CLOCK_SKEW:
             self._exchange_clock.forget()
         if request_time_ms is not None:

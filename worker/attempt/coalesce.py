@@ -19,7 +19,7 @@ from producers.errors import InvalidChange
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class CoalescedChange:
     """One change of a group.
 
     Attributes:
@@ -48,22 +48,22 @@ class Group:
     """
 
     change: SettingsChange
-    members: tuple[Member, ...]
+    members: tuple[CoalescedChange, ...]
 
 
-def gather(head: Member, joining: Iterable[tuple[str, bytes]], now_ms: int) -> Group:
+def coalesce(head: CoalescedChange, coalescable: Iterable[tuple[str, bytes]], now_ms: int) -> Group:
     """The head with as many of those behind it as fit.
 
     Args:
         head: the head, checked.
-        joining: job ID and payload of those behind it, in their order.
+        coalescable: job ID and payload of those behind it, in their order.
         now_ms: Unix milliseconds, Redis's clock; what has expired does not join.
     """
     change = head.stored.a[0]
     members = [head]
     settings = {_pair(setting): setting for setting in change.settings}
     owners = dict.fromkeys(settings, 0)
-    for job_id, payload in joining:
+    for job_id, payload in coalescable:
         member = _joiner(change, job_id, payload, now_ms)
         if member is None:
             break
@@ -72,20 +72,20 @@ def gather(head: Member, joining: Iterable[tuple[str, bytes]], now_ms: int) -> G
             break
         number = len(members)
         members.append(member)
-        losers = {owners[pair] for pair in added if pair in owners}
+        superseded = {owners[pair] for pair in added if pair in owners}
         settings |= added
         owners |= dict.fromkeys(added, number)
-        for loser in losers - set(owners.values()):
+        for loser in superseded - set(owners.values()):
             members[loser] = replace(members[loser], successor=job_id)
     if len(members) == 1:
         return Group(change, (head,))
     return Group(msgspec.structs.replace(change, settings=list(settings.values())), tuple(members))
 
 
-def _joiner(change: SettingsChange, job_id: str, payload: bytes, now_ms: int) -> Member | None:
+def _joiner(change: SettingsChange, job_id: str, payload: bytes, now_ms: int) -> CoalescedChange | None:
     """The change behind, if it asked to join, could be sent itself, and differs in nothing but settings."""
     try:
-        member = Member(job_id, decode_change(payload))
+        member = CoalescedChange(job_id, decode_change(payload))
         other = member.stored.a[0]
         check(other)
     except (UnreadableChange, InvalidChange):

@@ -12,17 +12,17 @@ from producers.contract.codec import StoredChange, UnreadableChange, decode_chan
 from producers.contract.messages import Attempt, JobResult, Outcome, SettingsChange
 from producers.contract.validation import check
 from producers.errors import InvalidChange
-from worker.attempt.coalesce import Group, Member, gather
-from worker.attempt.failures import FAILING, mark_after, refusal, trouble_of
-from worker.attempt.retry import Decision, Done, Hold, Retry, decide
-from worker.queue.claims import LARGEST_PAYLOAD_BYTES, Claim, Settlement, Trust
+from worker.attempt.coalesce import CoalescedChange, Group, coalesce
+from worker.attempt.failures import FAILING, classify_failure, next_mark, rejected_code
+from worker.attempt.retry import Decision, Done, Hold, Retry, next_step
+from worker.queue.claims import MAX_PAYLOAD_BYTES, Claim, EgressHealth, Settlement
 
-POISON_LAPSES = 5
+MAX_LOST_DELIVERIES = 5
 """A head that so many workers in a row lost with their lease is taken for what kills them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Attemptable:
+class ReadyAttempt:
     """A claim whose change may be sent.
 
     Attributes:
@@ -33,13 +33,13 @@ class Attemptable:
     """
 
     claim: Claim
-    head: Member
+    head: CoalescedChange
     group: Group
     state: HeadState
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentRequest:
     """A request that was made.
 
     Attributes:
@@ -57,7 +57,7 @@ class Sent:
     keys_replaced: bool = False
 
 
-def examine(claim: Claim, now_ms: int) -> Attemptable | Settlement:
+def validate_claim(claim: Claim, now_ms: int) -> ReadyAttempt | Settlement:
     """Whether a claim's change may be sent; else how it ends.
 
     Args:
@@ -68,26 +68,28 @@ def examine(claim: Claim, now_ms: int) -> Attemptable | Settlement:
     try:
         stored = _read(claim)
     except UnreadableChange as exc:
-        return _refused(claim, exc, now_ms)
+        return _reject(claim, exc, now_ms)
     change = stored.a[0]
     try:
         check(change)
         _check_lane(change, claim)
     except (InvalidChange, UnreadableChange) as exc:
-        return _refused(claim, exc, now_ms, user_id=change.user_id, trader_id=change.trader_id)
-    member = Member(claim.job_id, stored)
-    ready = Attemptable(claim, member, gather(member, claim.joining, now_ms), state)
-    if claim.lapses >= POISON_LAPSES:
-        message = f"poison: {claim.lapses} workers in a row lost this change with their lease"
+        return _reject(claim, exc, now_ms, user_id=change.user_id, trader_id=change.trader_id)
+    member = CoalescedChange(claim.job_id, stored)
+    ready = ReadyAttempt(claim, member, coalesce(member, claim.coalescable, now_ms), state)
+    if claim.lost_deliveries >= MAX_LOST_DELIVERIES:
+        message = f"poison: {claim.lost_deliveries} workers in a row lost this change with their lease"
         return end(ready, Outcome.EXHAUSTED, now_ms, message)
     if now_ms >= member.deadline_ms:
-        if state.first_sent_at_ms is None and not claim.lapses:
+        if state.first_sent_at_ms is None and not claim.lost_deliveries:
             return end(ready, Outcome.EXPIRED, now_ms, "its deadline passed before it was sent")
         return end(ready, Outcome.EXHAUSTED, now_ms, "its deadline passed without a verdict")
     return ready
 
 
-def end(ready: Attemptable, outcome: Outcome, now_ms: int, message: str, sent: Sent | None = None) -> Settlement:
+def end(
+    ready: ReadyAttempt, outcome: Outcome, now_ms: int, message: str, sent: SentRequest | None = None
+) -> Settlement:
     """The settlement that ends a head, alone."""
     result = _result(ready.head, outcome, ready.state, now_ms, message)
     if sent is None:
@@ -96,7 +98,7 @@ def end(ready: Attemptable, outcome: Outcome, now_ms: int, message: str, sent: S
     return Settlement(ready.claim, sent.ended_s, sent.round_trip_s, result=result, state=left)
 
 
-def _end_group(ready: Attemptable, outcome: Outcome, now_ms: int, message: str, sent: Sent) -> Settlement:
+def _end_group(ready: ReadyAttempt, outcome: Outcome, now_ms: int, message: str, sent: SentRequest) -> Settlement:
     """The settlement that ends a head and all that were sent with it: the shared reply is each one's own."""
     results = []
     for member in ready.group.members:
@@ -108,14 +110,14 @@ def _end_group(ready: Attemptable, outcome: Outcome, now_ms: int, message: str, 
     return Settlement(ready.claim, sent.ended_s, sent.round_trip_s, result=results[0], joined=tuple(results[1:]))
 
 
-def _shared(member: Member, state: HeadState) -> HeadState:
+def _shared(member: CoalescedChange, state: HeadState) -> HeadState:
     """What a member shares of the head's history: what carried it, and the last request, whose reply is its own."""
     own = state.of(member.job_id)
     last = state.attempts[-1]
     return own if last in own.attempts else own.with_attempt(last)
 
 
-def _result(member: Member, outcome: Outcome, state: HeadState, now_ms: int, message: str) -> JobResult:
+def _result(member: CoalescedChange, outcome: Outcome, state: HeadState, now_ms: int, message: str) -> JobResult:
     change = member.stored.a[0]
     last = state.attempts[-1] if state.attempts else None
     return JobResult(
@@ -134,7 +136,7 @@ def _result(member: Member, outcome: Outcome, state: HeadState, now_ms: int, mes
     )
 
 
-def stopped(ready: Attemptable, fingerprint: str, now_ms: int) -> Settlement | None:
+def blocked_by_rejected_keys(ready: ReadyAttempt, fingerprint: str, now_ms: int) -> Settlement | None:
     """How a change ends whose user's keys were refused before; None if it may be sent.
 
     Args:
@@ -142,20 +144,20 @@ def stopped(ready: Attemptable, fingerprint: str, now_ms: int) -> Settlement | N
         fingerprint: of the keys that the user has now.
         now_ms: Unix milliseconds, Redis's clock.
     """
-    code = refusal(ready.claim.mark, fingerprint)
+    code = rejected_code(ready.claim.rejected_keys_mark, fingerprint)
     if code is None:
         return None
     message = f"not sent: the exchange refused this user's keys (code {code}); replace them, or resume the user"
     return end(ready, Outcome.UNAUTHORIZED, now_ms, message)
 
 
-def give_back(claim: Claim, *, delay_s: float = 0.0, reason: str = "given back unsent") -> Settlement:
+def release_unsent(claim: Claim, *, delay_s: float = 0.0, reason: str = "given back unsent") -> Settlement:
     """The settlement of a claim that was not sent after all: its history stays as it was."""
     state = claim.state or attempt_history.encode(HeadState(head=claim.job_id))
     return Settlement(claim, delay_s=delay_s, state=state, reason=reason)
 
 
-def conclude(ready: Attemptable, sent: Sent, *, now_ms: int, max_tries: int) -> Settlement:
+def decide(ready: ReadyAttempt, sent: SentRequest, *, now_ms: int, max_tries: int) -> Settlement:
     """What becomes of a change after a request.
 
     Args:
@@ -164,48 +166,50 @@ def conclude(ready: Attemptable, sent: Sent, *, now_ms: int, max_tries: int) -> 
         now_ms: Unix milliseconds, Redis's clock.
         max_tries: the last try; 0 for no bound but the deadline.
     """
-    trust, members = ready.claim.trust, ready.group.members
-    trouble = "" if sent.keys_replaced else trouble_of(sent.attempt)
-    if trouble == FAILING and trust is not Trust.SOUND:
+    egress_health, members = ready.claim.egress_health, ready.group.members
+    failure_kind = "" if sent.keys_replaced else classify_failure(sent.attempt)
+    if failure_kind == FAILING and egress_health is not EgressHealth.HEALTHY:
         sent = replace(sent, attempt=msgspec.structs.replace(sent.attempt, outage=True))
     attempt = sent.attempt
     # Of a group that a worker died with, nobody knows what was sent.
-    carried = [member.job_id for member in members if member.successor is None or ready.claim.lapses]
+    carried = [member.job_id for member in members if member.successor is None or ready.claim.lost_deliveries]
     state = ready.state.with_attempt(attempt, carried)
     after = replace(ready, state=state)
-    decision = decide(
+    decision = next_step(
         [each.verdict for each in state.attempts],
         tries=state.tries,
         remaining_s=(ready.head.deadline_ms - now_ms) / 1000,
         max_tries=max_tries,
-        is_probe=trust is Trust.PROBE,
+        is_probe=egress_health is EgressHealth.PROBING,
         keys_replaced=sent.keys_replaced,
     )
     return replace(
         _settlement(after, sent, decision, now_ms),
         attempt=attempt,
-        trouble=trouble,
-        mark=mark_after(trouble, ready.claim.mark, sent.fingerprint, now_ms),
-        spare=attempt_history.encode(state) if decision == Done(Outcome.UNAUTHORIZED) else b"",
+        failure_kind=failure_kind,
+        rejected_keys_mark=next_mark(failure_kind, ready.claim.rejected_keys_mark, sent.fingerprint, now_ms),
+        requeue_history=attempt_history.encode(state) if decision == Done(Outcome.UNAUTHORIZED) else b"",
     )
 
 
-def _settlement(after: Attemptable, sent: Sent, decision: Decision, now_ms: int) -> Settlement:
+def _settlement(after: ReadyAttempt, sent: SentRequest, decision: Decision, now_ms: int) -> Settlement:
     attempt, members = sent.attempt, after.group.members
     match decision:
         case Done(Outcome.REJECTED) if len(members) > 1:
-            return _back(after, sent, 0.0, solo_until=members[-1].job_id)
+            return _requeue(after, sent, 0.0, send_alone_until=members[-1].job_id)
         case Done(Outcome.EXHAUSTED):
             return end(after, Outcome.EXHAUSTED, now_ms, attempt.message or "", sent)
         case Done(outcome):
             return _end_group(after, outcome, now_ms, attempt.message or "", sent)
         case Retry(after_s):
-            return _back(after, sent, after_s)
+            return _requeue(after, sent, after_s)
         case Hold(after_s):
-            return _back(after, sent, after_s, hold_s=after_s)
+            return _requeue(after, sent, after_s, hold_s=after_s)
 
 
-def _back(after: Attemptable, sent: Sent, after_s: float, *, hold_s: float = 0.0, solo_until: str = "") -> Settlement:
+def _requeue(
+    after: ReadyAttempt, sent: SentRequest, after_s: float, *, hold_s: float = 0.0, send_alone_until: str = ""
+) -> Settlement:
     """The settlement that puts a lane back with a later score."""
     back = Settlement(
         after.claim,
@@ -214,15 +218,15 @@ def _back(after: Attemptable, sent: Sent, after_s: float, *, hold_s: float = 0.0
         delay_s=after_s,
         state=attempt_history.encode(after.state),
         hold_s=hold_s,
-        solo_until=solo_until,
+        send_alone_until=send_alone_until,
         attempt=sent.attempt,
     )
-    return replace(back, reason=f"{back.reply}; sent one by one from here" if solo_until else back.reply)
+    return replace(back, reason=f"{back.reply}; sent one by one from here" if send_alone_until else back.reply)
 
 
 def _read(claim: Claim) -> StoredChange:
     if claim.payload is None:
-        raise UnreadableChange(f"its payload is absent, not a string, or above {LARGEST_PAYLOAD_BYTES} bytes")
+        raise UnreadableChange(f"its payload is absent, not a string, or above {MAX_PAYLOAD_BYTES} bytes")
     return decode_change(claim.payload)
 
 
@@ -231,7 +235,7 @@ def _check_lane(change: SettingsChange, claim: Claim) -> None:
         raise UnreadableChange(f"the change belongs to another lane than {claim.lane!r}, where it was found")
 
 
-def _refused(claim: Claim, why: Exception, now_ms: int, *, user_id: str = "", trader_id: str = "") -> Settlement:
+def _reject(claim: Claim, why: Exception, now_ms: int, *, user_id: str = "", trader_id: str = "") -> Settlement:
     result = JobResult(
         job_id=claim.job_id,
         user_id=user_id,

@@ -16,7 +16,7 @@ REFUSED: Final = "refused"
 """The keys were refused; the code follows."""
 
 
-def trouble_of(attempt: Attempt) -> str:
+def classify_failure(attempt: Attempt) -> str:
     """The trouble of a request; "" if there was none but the change's own."""
     if attempt.verdict in (ReplyClass.TRANSIENT, AMBIGUOUS):
         return FAILING
@@ -27,27 +27,27 @@ def trouble_of(attempt: Attempt) -> str:
     return ""
 
 
-def mark_after(trouble: str, mark: str | None, fingerprint: str, now_ms: int) -> str:
-    """What becomes of the mark of a user's keys after a request; see `Settlement.mark`.
+def next_mark(failure_kind: str, rejected_keys_mark: str | None, fingerprint: str, now_ms: int) -> str:
+    """What becomes of the mark of a user's keys after a request; see `Settlement.rejected_keys_mark`.
 
     Args:
-        trouble: of the request.
-        mark: the user's before it.
+        failure_kind: of the request.
+        rejected_keys_mark: the user's before it.
         fingerprint: of the keys that signed it.
         now_ms: Unix milliseconds, Redis's clock.
     """
-    kind, _, code = trouble.partition(" ")
+    kind, _, code = failure_kind.partition(" ")
     if kind == REFUSED:
         return f"{fingerprint} {code} {now_ms}"
-    return REMOVE_MARK if mark is not None and not trouble else ""
+    return REMOVE_MARK if rejected_keys_mark is not None and not failure_kind else ""
 
 
-def refusal(mark: str | None, fingerprint: str) -> str | None:
+def rejected_code(rejected_keys_mark: str | None, fingerprint: str) -> str | None:
     """The code with which these very keys were refused before; None if they were not.
 
     Args:
-        mark: the user's.
+        rejected_keys_mark: the user's.
         fingerprint: of the keys that the user has now.
     """
-    refused, _, rest = (mark or "").partition(" ")
+    refused, _, rest = (rejected_keys_mark or "").partition(" ")
     return rest.partition(" ")[0] if refused == fingerprint else None

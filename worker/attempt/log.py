@@ -6,7 +6,7 @@ import logging
 
 from producers.contract.keyspace import parties
 from producers.contract.messages import Outcome
-from worker.logs import about
+from worker.logs import log_fields
 from worker.queue.claims import Breaker, Settled, Settlement
 
 MOVES = {
@@ -21,7 +21,7 @@ MOVES = {
 log = logging.getLogger(__name__)
 
 
-def report(settlement: Settlement, settled: Settled, egress: str) -> None:
+def log_attempt(settlement: Settlement, settled: Settled, egress: str) -> None:
     """Logs what became of an attempt.
 
     Args:
@@ -31,8 +31,8 @@ def report(settlement: Settlement, settled: Settled, egress: str) -> None:
     """
     if settled.breaker is not Breaker.NOTHING:
         event, what = MOVES[settled.breaker]
-        told = about(event, egress=egress, trouble=settlement.trouble or None)
-        log.warning("egress %s: %s; the last reply: %s", egress, what, settlement.reply, extra=told)
+        extra = log_fields(event, egress=egress, failure_kind=settlement.failure_kind or None)
+        log.warning("egress %s: %s; the last reply: %s", egress, what, settlement.reply, extra=extra)
     claim, result, attempt = settlement.claim, settlement.result, settlement.attempt
     if (
         settled.ended
@@ -54,23 +54,26 @@ def report(settlement: Settlement, settled: Settled, egress: str) -> None:
     due_in_s = settled.due_in_s or 0.0
     if settled.fenced:
         log.warning(
-            "lane %s: lost with its lease, the settlement of %s was refused", lane, job, extra=about("lost", **fields)
+            "lane %s: lost with its lease, the settlement of %s was refused",
+            lane,
+            job,
+            extra=log_fields("lost", **fields),
         )
     elif result is None or not settled.ended:
-        reason = settlement.reason if result is None else f"{settlement.trouble}, as many other users"
-        told = about("put_back", **fields | {"outcome": None, "again_in_ms": round(due_in_s * 1000)})
-        log.info("lane %s: %s, %s again in %.3f s", lane, reason, job, due_in_s, extra=told)
+        reason = settlement.reason if result is None else f"{settlement.failure_kind}, as many other users"
+        extra = log_fields("put_back", **fields | {"outcome": None, "again_in_ms": round(due_in_s * 1000)})
+        log.info("lane %s: %s, %s again in %.3f s", lane, reason, job, due_in_s, extra=extra)
     elif result.outcome is Outcome.APPLIED:
-        log.debug("lane %s: %s applied", lane, job, extra=about("ended", **fields))
+        log.debug("lane %s: %s applied", lane, job, extra=log_fields("ended", **fields))
     else:
-        told = about("ended", **fields)
+        extra = log_fields("ended", **fields)
         log.log(  # of keys that were refused before, the first refusal was told
-            logging.DEBUG if claim.mark and attempt is None else logging.WARNING,
+            logging.DEBUG if claim.rejected_keys_mark and attempt is None else logging.WARNING,
             "lane %s: %s ended %s: %s %s",
             lane,
             job,
             result.outcome,
             result.code or "-",
             result.message,
-            extra=told,
+            extra=extra,
         )

@@ -90,7 +90,7 @@ def verdict_of(error: TransportError) -> Verdict:
     return AMBIGUOUS if error.sent else ReplyClass.TRANSIENT
 
 
-def decide(
+def next_step(
     verdicts: Sequence[str],
     *,
     tries: int,

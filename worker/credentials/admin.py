@@ -12,7 +12,7 @@ from worker.credentials.key_ring import KeyRing
 from worker.credentials.model import Credentials
 from worker.credentials.sealed_records import SealedRecords
 from worker.credentials.sealing import parse, seal, unseal
-from worker.errors import UnreadableRecord
+from worker.errors import MalformedRecord
 
 AT_ONCE = 16
 """Records that are sealed anew at the same time, each over a connection of its own."""
@@ -115,7 +115,7 @@ class CredentialAdmin:
                 seen.add(user_id)
                 try:
                     found.by_key[parse(record, user_id).key_id] += 1
-                except UnreadableRecord as exc:
+                except MalformedRecord as exc:
                     found.unreadable.append(RecordSummary(user_id=user_id, problem=exc.problem))
         found.left = found.by_key.total() - found.by_key[found.first_key] + len(found.unreadable)
         return found
@@ -140,7 +140,7 @@ class CredentialAdmin:
                     rotation.already += 1
                     return
                 credentials = unseal(record, user_id, self._ring)
-            except UnreadableRecord:
+            except MalformedRecord:
                 rotation.unreadable.append(self._entry(user_id, record))
                 return
             if await self._records.replace(user_id, record, seal(credentials, self._ring, set_at_ms=found.set_at_ms)):
@@ -151,11 +151,11 @@ class CredentialAdmin:
     def _entry(self, user_id: str, record: bytes) -> RecordSummary:
         try:
             found = parse(record, user_id)
-        except UnreadableRecord as exc:
+        except MalformedRecord as exc:
             return RecordSummary(user_id=user_id, problem=exc.problem)
         try:
             opened = unseal(record, user_id, self._ring)
-        except UnreadableRecord as exc:
+        except MalformedRecord as exc:
             return RecordSummary(user_id=user_id, key_id=found.key_id, set_at_ms=found.set_at_ms, problem=exc.problem)
         return RecordSummary(
             user_id=user_id,

@@ -11,7 +11,7 @@ from worker.credentials.key_ring import KeyRing
 from worker.credentials.model import Credentials
 from worker.credentials.sealed_records import SealedRecords
 from worker.credentials.sealing import unseal
-from worker.errors import CredentialsUnavailable, UnknownUser, UnreadableRecord
+from worker.errors import CredentialsUnavailable, MalformedRecord, UnknownUser
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +60,13 @@ class RedisCredentials:
             raise UnknownUser(user_id, source="Redis", remedy="add them with: copytrade credentials set")
         try:
             credentials = unseal(record, user_id, self._ring)
-        except UnreadableRecord as exc:
+        except MalformedRecord as exc:
             self._report(exc, record)
             raise CredentialsUnavailable(str(exc)) from None
         self._reported.pop(user_id, None)
         return credentials
 
-    def _report(self, error: UnreadableRecord, record: bytes) -> None:
+    def _report(self, error: MalformedRecord, record: bytes) -> None:
         """Tells of each unreadable record once, though its user's changes are tried again and again."""
         digest = blake2b(record, digest_size=8).digest()
         if self._reported.pop(error.user_id, None) != digest:

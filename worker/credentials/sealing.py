@@ -26,7 +26,7 @@ from cryptography.exceptions import InvalidTag
 
 from worker.credentials.key_ring import KeyRing, is_key_id
 from worker.credentials.model import Credentials, read_credentials
-from worker.errors import CredentialsError, UnreadableRecord
+from worker.errors import CredentialsError, MalformedRecord
 
 VERSION = 1
 
@@ -78,14 +78,14 @@ def parse(record: bytes, user_id: str) -> Record:
         UnreadableRecord: it is of another version, cut, or no record.
     """
     if record[:1] != bytes([VERSION]):
-        raise UnreadableRecord(user_id, "its version is not one that this program knows; update the program, or set it")
+        raise MalformedRecord(user_id, "its version is not one that this program knows; update the program, or set it")
     id_length = int.from_bytes(record[1:2])
     time_at = 2 + id_length
     nonce_at = time_at + _TIME_BYTES
     sealed_at = nonce_at + _NONCE_BYTES
     key_id = record[2:time_at].decode("latin-1")
     if not sealed_at + _TAG_BYTES <= len(record) <= MOST_BYTES or not is_key_id(key_id):
-        raise UnreadableRecord(user_id, "it is cut short, too long or garbled; set it again")
+        raise MalformedRecord(user_id, "it is cut short, too long or garbled; set it again")
     return Record(
         key_id=key_id,
         set_at_ms=int.from_bytes(record[time_at:nonce_at]),
@@ -124,7 +124,7 @@ def unseal(record: bytes, user_id: str, ring: KeyRing) -> Credentials:
     key = ring.find(found.key_id)
     if key is None:
         problem = f"it is sealed with key {found.key_id!r}, which is not in the key ring; add the key, or set it again"
-        raise UnreadableRecord(user_id, problem)
+        raise MalformedRecord(user_id, problem)
     try:
         content = key.cipher.decrypt(found.nonce, found.sealed, _additional(found.head, user_id))
     except InvalidTag:
@@ -132,7 +132,7 @@ def unseal(record: bytes, user_id: str, ring: KeyRing) -> Credentials:
             f"key {found.key_id!r} does not open it: the record was altered or is another user's,"
             " or the ring has another key of this ID; set it again"
         )
-        raise UnreadableRecord(user_id, problem) from None
+        raise MalformedRecord(user_id, problem) from None
     return _credentials(content, user_id, found.key_id)
 
 
@@ -148,4 +148,4 @@ def _credentials(content: bytes, user_id: str, key_id: str) -> Credentials:
     except (msgspec.DecodeError, CredentialsError, UnicodeDecodeError):
         pass
     # Raised out here so that the error does not lead to the content.
-    raise UnreadableRecord(user_id, f"key {key_id!r} opens it, but it holds no credentials; set it again")
+    raise MalformedRecord(user_id, f"key {key_id!r} opens it, but it holds no credentials; set it again")

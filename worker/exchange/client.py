@@ -16,7 +16,7 @@ from yarl import URL
 
 from producers.errors import SettingsError
 from worker.clock import Clock, SystemClock
-from worker.errors import TooLate, TransportError
+from worker.errors import SendDeadlinePassed, TransportError
 
 KEEPALIVE_S = 60.0
 """An idle connection is kept this long: a TLS handshake costs two round trips, and waves of changes come apart."""
@@ -169,7 +169,7 @@ class Exchange:
             failure = self._failure(method, path, passage, exc)
         except (aiohttp.ClientError, OSError) as exc:  # a TimeoutError is an OSError
             if passage.too_late:
-                raise TooLate(f"{method} {self._origin}{path}: not sent, the time for it was over") from None
+                raise SendDeadlinePassed(f"{method} {self._origin}{path}: not sent, the time for it was over") from None
             raise self._failure(method, path, passage, exc) from exc
         else:
             received_s = self._clock.monotonic()

@@ -11,7 +11,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from worker.attempt.attempt import Applier
+from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
 from worker.credentials.model import CredentialStore
 from worker.credentials.sources import entered
@@ -24,7 +24,7 @@ from worker.queue.claim import Claimer
 from worker.queue.claims import Settled
 from worker.queue.lease import Heartbeat
 from worker.queue.rate import Pacing
-from worker.queue.redis_retry import patiently
+from worker.queue.redis_retry import retry_until_up
 from worker.queue.settle import Settler
 from worker.settings import WorkerSettings
 
@@ -52,7 +52,7 @@ async def assembled(
         tasks: where running attempts are kept.
         tally: told of every settlement.
     """
-    for complaint in complaints(await patiently(lambda: _info(redis))):
+    for complaint in complaints(await retry_until_up(lambda: _info(redis))):
         log.warning("%s", complaint)
     await resources.enter_async_context(entered(credentials))
     exchange = await resources.enter_async_context(
@@ -65,18 +65,18 @@ async def assembled(
         )
     )
     exchange_clock = ExchangeClock(clock)
-    pacing = Pacing.of(
+    pacing = Pacing.from_rates(
         user_rate_per_s=settings.user_rate_per_s,
         egress_rate_per_s=settings.egress_rate_per_s,
         margin_percent=settings.pace_margin_percent,
     )
     time_sync = TimeSync(redis, exchange, clock, settings.egress, pacing)
-    await patiently(lambda: time_sync.teach(exchange_clock))
+    await retry_until_up(lambda: time_sync.teach(exchange_clock))
     heartbeat = Heartbeat(redis, clock, lease_s=settings.lease_s)
     drain = Drain(
         redis=redis,
         claimer=Claimer(redis, clock, settings, pacing),
-        applier=Applier(
+        attempt_runner=AttemptRunner(
             clock=clock,
             exchange=exchange,
             exchange_clock=exchange_clock,

@@ -16,12 +16,12 @@ from redis.asyncio import Redis
 
 from producers.contract import keyspace
 from producers.transport.cancellation import end
-from worker.attempt.attempt import Applier
+from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
-from worker.logs import about
+from worker.logs import log_fields
 from worker.queue.claim import Claimer
-from worker.queue.claims import Claim, Settled, Unreadable
-from worker.queue.redis_retry import patiently
+from worker.queue.claims import Claim, MalformedLane, Settled
+from worker.queue.redis_retry import retry_until_up
 from worker.settings import WorkerSettings
 
 CLAIMS_A_TRIP = 100
@@ -51,7 +51,7 @@ class Drain:
         *,
         redis: Redis,
         claimer: Claimer,
-        applier: Applier,
+        attempt_runner: AttemptRunner,
         clock: Clock,
         settings: WorkerSettings,
         tasks: dict[str, asyncio.Task[None]],
@@ -62,7 +62,7 @@ class Drain:
         Args:
             redis: for the bell and the schedule.
             claimer: takes heads.
-            applier: attempts them.
+            attempt_runner: attempts them.
             clock: measures.
             settings: how many attempts may be in hand, and how long Redis may take.
             tasks: where running attempts are kept while they run, by token; the worker waits for them when it stops.
@@ -70,7 +70,7 @@ class Drain:
         """
         self._redis = redis
         self._claimer = claimer
-        self._applier = applier
+        self._applier = attempt_runner
         self._clock = clock
         self._max_jobs = settings.max_jobs
         self._request_timeout_s = settings.request_timeout_s
@@ -84,7 +84,7 @@ class Drain:
         self._room.set()
         self._due_at_s = 0.0
         self._stopping = False
-        self._reported: set[Unreadable] = set()
+        self._reported: set[MalformedLane] = set()
         self._stuck: set[str] = set()
 
     async def run(self) -> None:
@@ -97,7 +97,7 @@ class Drain:
                 except Exception:
                     log.exception("the lane loop stumbled; it goes on")
                     await self._clock.sleep(STUMBLE_S)
-            await patiently(self.hand_over)
+            await retry_until_up(self.hand_over)
         finally:
             await end(bell)
 
@@ -109,7 +109,7 @@ class Drain:
 
     async def until_empty(self) -> None:
         """Returns when nothing is in hand, and no lane is scheduled but those that nobody can read."""
-        while self._in_hand or await patiently(self._scheduled) > len(self._stuck):
+        while self._in_hand or await retry_until_up(self._scheduled) > len(self._stuck):
             await self._clock.sleep(GATHER_S * 4)
 
     async def _scheduled(self) -> int:
@@ -131,18 +131,18 @@ class Drain:
         room = self._max_jobs - self._in_hand
         if room <= 0:
             self._room.clear()
-            await patiently(self.hand_over)
+            await retry_until_up(self.hand_over)
             await self._room.wait()
             await self._clock.sleep(GATHER_S)
             return
         self._due_at_s = math.inf  # what settles while the claim is under way may bring it forward
-        claims = await patiently(lambda: self._claimer.claim(min(room, CLAIMS_A_TRIP)))
+        claims = await retry_until_up(lambda: self._claimer.claim(min(room, CLAIMS_A_TRIP)))
         for claim in claims.claims:
-            if claim.lapses >= ALONE:
+            if claim.lost_deliveries >= ALONE:
                 await self._start_alone(claim)
             else:
                 self._start(claim)
-        self._report(claims.unreadable)
+        self._report(claims.malformed)
         if claims.next_due_s is not None:
             self._due_at_s = min(self._due_at_s, self._clock.monotonic() + claims.next_due_s)
         await self._sleep()
@@ -175,7 +175,7 @@ class Drain:
 
         Unless those take so long that its own time would be over.
         """
-        self._applier.keep(claim)
+        self._applier.hold_lease(claim)
         if running := {task for task in self._tasks.values() if not task.done()}:
             left_s = claim.lease_until_s - self._request_timeout_s - ROOM_S - self._clock.monotonic()
             await asyncio.wait(running, timeout=max(0.0, left_s))
@@ -184,19 +184,19 @@ class Drain:
 
     async def _attempt(self, claim: Claim) -> None:
         try:
-            settled = await self._applier.apply(claim)
+            settled = await self._applier.run(claim)
         except asyncio.CancelledError:
-            told = about("stopped_midway", lane=claim.lane, job=claim.job_id)
+            told = log_fields("stopped_midway", lane=claim.lane, job=claim.job_id)
             log.warning("lane %s: stopped in mid-attempt; it comes due when its lease ends", claim.lane, extra=told)
         except Exception:
-            told = about("broke", lane=claim.lane, job=claim.job_id)
+            told = log_fields("broke", lane=claim.lane, job=claim.job_id)
             log.exception("lane %s: the attempt broke; it comes due when its lease ends", claim.lane, extra=told)
         else:
             self._tally(settled)
             if settled.due_in_s is not None:
                 self._expect(settled.due_in_s)
                 if self._stopping:
-                    await patiently(self.hand_over)
+                    await retry_until_up(self.hand_over)
         finally:
             self._in_hand -= 1
             del self._tasks[claim.token]
@@ -205,7 +205,7 @@ class Drain:
     async def _listen(self) -> None:
         while not self._stopping:
             await self._room.wait()  # with all hands full, the bell is for another worker
-            if await patiently(self._ring):
+            if await retry_until_up(self._ring):
                 self._wake.set()
 
     async def _ring(self) -> bool:
@@ -214,11 +214,11 @@ class Drain:
         pop = self._redis.blpop([keyspace.BELL], self._listen_s)  # type: ignore[arg-type]  # Redis 6 takes a float
         return await cast("Awaitable[object]", pop) is not None
 
-    def _report(self, found: list[Unreadable]) -> None:
+    def _report(self, found: list[MalformedLane]) -> None:
         """Each once, as long as there are not too many to remember."""
         self._stuck.update(unreadable.lane for unreadable in found if unreadable.scheduled)
         for unreadable in found:
             if unreadable not in self._reported and len(self._reported) < MOST_REPORTED:
                 self._reported.add(unreadable)
-                told = about("unreadable", lane=unreadable.lane)
+                told = log_fields("unreadable", lane=unreadable.lane)
                 log.error("lane %s: %s", unreadable.lane, unreadable.done, extra=told)

@@ -36,7 +36,7 @@ from worker.process.control_jobs import submit
 from worker.process.dispatcher import Drain
 from worker.process.presence import Presence
 from worker.queue.claims import Settled
-from worker.queue.redis_retry import patiently
+from worker.queue.redis_retry import retry_until_up
 from worker.settings import WorkerSettings
 
 CONTROL_JOBS = 10
@@ -110,12 +110,12 @@ class LaneWorker(Worker):
 
     async def main(self) -> None:
         """As arq's, but a Redis that is away is waited for, and nothing is asked of it for a log line alone."""
-        await patiently(self.pool.ping)
+        await retry_until_up(self.pool.ping)
         self.ctx["redis"] = self.pool
         await self._open()
         async for _ in poll(self.poll_delay_s):
             await self._poll_iteration()
-            if self.burst and not await patiently(lambda: self.pool.zcard(self.queue_name)):
+            if self.burst and not await retry_until_up(lambda: self.pool.zcard(self.queue_name)):
                 await asyncio.gather(*self.tasks.values())
                 return
 

@@ -10,13 +10,13 @@ from redis.asyncio import Redis
 from producers.contract import keyspace
 from producers.transport.scripts import Argument, Script
 from worker.clock import Clock
-from worker.queue.claims import LARGEST_PAYLOAD_BYTES, Claim, Claims, Trust, Unreadable
+from worker.queue.claims import MAX_PAYLOAD_BYTES, Claim, Claims, EgressHealth, MalformedLane
 from worker.queue.rate import LOOK_AHEAD_US, US_PER_S, WINDOW_PAD_US, Pacing
 from worker.settings import WorkerSettings
 
 CLAIM = Script.load("worker.queue", "claim.lua", after=[("producers.queue", "bucket.lua")])
 
-MOST_JOINED = 99
+MAX_COALESCED = 99
 """So many changes behind a head are offered to be sent with it. Ten settings fit; what they replace is unbounded."""
 
 BULK_SHARE = 10
@@ -51,8 +51,8 @@ class Claimer:
         self._before = [keyspace.LANE, keyspace.HEAD, keyspace.JOB, keyspace.BATCH, keyspace.escape(settings.egress)]
         self._after: list[Argument] = [
             round(settings.lease_s * 1000),
-            LARGEST_PAYLOAD_BYTES,
-            MOST_JOINED,
+            MAX_PAYLOAD_BYTES,
+            MAX_COALESCED,
             BULK_SHARE,
             keyspace.BUCKET,
             keyspace.ENDPOINT,
@@ -83,16 +83,27 @@ class Claimer:
     def _read(self, reply: list[Any], token: str, asked_at_s: float, answered_at_s: float) -> Claims:
         """Slots are counted from the answer and leases from the question, so that neither errs to the unsafe side."""
         now_ms, next_due_us, *rows = reply
-        redis_lead_ms = now_ms - answered_at_s * 1000
+        redis_clock_offset_ms = now_ms - answered_at_s * 1000
         claims = []
-        unreadable = []
+        malformed = []
         for number, row in enumerate(rows, start=1):
             if len(row) == UNREADABLE_ITEMS:
                 name, done, still_scheduled = row
                 lane = name.decode(errors="backslashreplace")
-                unreadable.append(Unreadable(lane, done.decode(), scheduled=bool(still_scheduled)))
+                malformed.append(MalformedLane(lane, done.decode(), scheduled=bool(still_scheduled)))
                 continue
-            name, job_id, wait_us, slot_number, lapses, payload, state, joined, trust, mark = row
+            (
+                name,
+                job_id,
+                wait_us,
+                slot_number,
+                lost_deliveries,
+                payload,
+                state,
+                joined,
+                egress_health,
+                rejected_keys_mark,
+            ) = row
             wait_s = wait_us / US_PER_S
             claims.append(
                 Claim(
@@ -102,13 +113,15 @@ class Claimer:
                     slot_at_s=answered_at_s + wait_s,
                     lease_until_s=asked_at_s + wait_s + self._lease_s,
                     slot_number=slot_number,
-                    lapses=lapses,
+                    lost_deliveries=lost_deliveries,
                     payload=payload,
                     state=state,
-                    redis_lead_ms=redis_lead_ms,
-                    trust=Trust(trust),
-                    mark=None if mark is None else mark.decode(errors="replace"),
-                    joining=tuple((joined[i].decode(), joined[i + 1]) for i in range(0, len(joined), 2)),
+                    redis_clock_offset_ms=redis_clock_offset_ms,
+                    egress_health=EgressHealth(egress_health),
+                    rejected_keys_mark=None
+                    if rejected_keys_mark is None
+                    else rejected_keys_mark.decode(errors="replace"),
+                    coalescable=tuple((joined[i].decode(), joined[i + 1]) for i in range(0, len(joined), 2)),
                 )
             )
-        return Claims(claims, unreadable, None if next_due_us < 0 else next_due_us / US_PER_S)
+        return Claims(claims, malformed, None if next_due_us < 0 else next_due_us / US_PER_S)

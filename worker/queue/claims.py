@@ -7,21 +7,21 @@ from enum import IntEnum
 
 from producers.contract.messages import Attempt, JobResult
 
-LARGEST_PAYLOAD_BYTES = 64 * 1024
+MAX_PAYLOAD_BYTES = 64 * 1024
 """Ten settings with every field at its longest are below 20 KiB."""
 
 
 REMOVE_MARK = "-"
-"""The `Settlement.mark` that ends a user's stop."""
+"""The `Settlement.rejected_keys_mark` that ends a user's stop."""
 
 
-class Trust(IntEnum):
+class EgressHealth(IntEnum):
     """What an egress went through of late, as claim.lua tells it."""
 
-    SOUND = 0
-    SUSPECT = 1
+    HEALTHY = 0
+    DEGRADED = 1
     """Other users fail too, and nobody had a good reply since."""
-    PROBE = 2
+    PROBING = 2
     """The breaker is open, and this claim is its probe."""
 
 
@@ -45,13 +45,13 @@ class Claim:
         slot_at_s: not to be sent before this, monotonic clock.
         lease_until_s: not to be sent nor settled after this, monotonic clock.
         slot_number: which slot of its user's bucket it took.
-        lapses: how many workers in a row lost this head with their lease.
+        lost_deliveries: how many workers in a row lost this head with their lease.
         payload: the stored change; None if it is absent or too large.
         state: what earlier attempts left; None if there were none.
-        redis_lead_ms: how far Redis's clock (Unix milliseconds) is ahead of the monotonic one.
-        joining: the changes behind it that may be sent with it, in their order: job ID and payload.
-        trust: what its egress went through of late.
-        mark: of its user's keys, if they were refused; see `keys.REFUSED`.
+        redis_clock_offset_ms: how far Redis's clock (Unix milliseconds) is ahead of the monotonic one.
+        coalescable: the changes behind it that may be sent with it, in their order: job ID and payload.
+        egress_health: what its egress went through of late.
+        rejected_keys_mark: of its user's keys, if they were refused; see `keys.REFUSED`.
     """
 
     lane: str
@@ -60,21 +60,21 @@ class Claim:
     slot_at_s: float
     lease_until_s: float
     slot_number: int
-    lapses: int
+    lost_deliveries: int
     payload: bytes | None
     state: bytes | None
-    redis_lead_ms: float
-    joining: tuple[tuple[str, bytes], ...] = ()
-    trust: Trust = Trust.SOUND
-    mark: str | None = None
+    redis_clock_offset_ms: float
+    coalescable: tuple[tuple[str, bytes], ...] = ()
+    egress_health: EgressHealth = EgressHealth.HEALTHY
+    rejected_keys_mark: str | None = None
 
     def redis_ms(self, monotonic_s: float) -> int:
         """A moment of the monotonic clock on Redis's clock, Unix milliseconds: the clock of all that is stored."""
-        return round(monotonic_s * 1000 + self.redis_lead_ms)
+        return round(monotonic_s * 1000 + self.redis_clock_offset_ms)
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class MalformedLane:
     """Something on the schedule that cannot be read.
 
     Attributes:
@@ -94,12 +94,12 @@ class Claims:
 
     Attributes:
         claims: the heads to attempt.
-        unreadable: what could not be read.
+        malformed: what could not be read.
         next_due_s: seconds until another lane can be claimed, 0 if at once; None if none is scheduled.
     """
 
     claims: list[Claim]
-    unreadable: list[Unreadable]
+    malformed: list[MalformedLane]
     next_due_s: float | None
 
 
@@ -117,11 +117,11 @@ class Settlement:
         hold_s: nothing of this user is sent for so long; 0 for no hold.
         reason: with no result: why, for the log.
         joined: with a result: how the changes that were sent with it ended, in their order.
-        solo_until: with no result: the change up to which they are sent one by one from now on; "" for no change.
-        trouble: of the request: "failing", "throttled", "refused <code>"; "" for none.
-        mark: what is kept of a user whose keys were refused; REMOVE_MARK ends that; "" for no change.
+        send_alone_until: with no result: the change up to which they are sent one by one from now on; "" for no change.
+        failure_kind: of the request: "failing", "throttled", "refused <code>"; "" for none.
+        rejected_keys_mark: what is kept of a user whose keys were refused; REMOVE_MARK ends that; "" for no change.
         attempt: the request; None if nothing was sent.
-        spare: with a result that the egress may be to blame for: the state, if the lane is put back instead.
+        requeue_history: with a result that the egress may be to blame for: the state, if the lane is put back instead.
     """
 
     claim: Claim
@@ -133,11 +133,11 @@ class Settlement:
     hold_s: float = 0.0
     reason: str = "given back unsent"
     joined: tuple[JobResult, ...] = ()
-    solo_until: str = ""
-    trouble: str = ""
-    mark: str = ""
+    send_alone_until: str = ""
+    failure_kind: str = ""
+    rejected_keys_mark: str = ""
     attempt: Attempt | None = None
-    spare: bytes = b""
+    requeue_history: bytes = b""
 
     @property
     def reply(self) -> str:

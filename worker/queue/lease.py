@@ -22,7 +22,7 @@ RENEW = Script.load("worker.queue", "renew.lua")
 BEATS_A_LEASE = 3
 """Two beats may fail before a lease ends."""
 
-CLAIMS_A_TRIP = 500
+BATCH_SIZE = 500
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +71,8 @@ class Heartbeat:
         """
         fresh_s = self._clock.monotonic() + self._lease_s - self._interval_s / 2
         aging = [claim for token, claim in self._held.items() if self._until_s[token] < fresh_s]
-        for start in range(0, len(aging), CLAIMS_A_TRIP):
-            await self._renew(aging[start : start + CLAIMS_A_TRIP])
+        for start in range(0, len(aging), BATCH_SIZE):
+            await self._renew(aging[start : start + BATCH_SIZE])
 
     async def _renew(self, claims: list[Claim]) -> None:
         arguments: list[Argument] = [keyspace.HEAD, round(self._lease_s * 1000)]

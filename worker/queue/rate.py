@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 US_PER_S = 1_000_000
 
-MOST_PER_WINDOW = 100
+MAX_PER_WINDOW = 100
 """Entries a bucket remembers, as in bucket.lua. Above 100/s the guard works on a part of the second: as exact, and
 stricter."""
 
@@ -61,9 +61,9 @@ class Pacing:
     margin_factor: float = 1.0
 
     @classmethod
-    def of(cls, *, user_rate_per_s: float, egress_rate_per_s: float, margin_percent: float) -> Pacing:
+    def from_rates(cls, *, user_rate_per_s: float, egress_rate_per_s: float, margin_percent: float) -> Pacing:
         """The figures for the given rates."""
-        per_window = max(1, min(MOST_PER_WINDOW, int(user_rate_per_s)))
+        per_window = max(1, min(MAX_PER_WINDOW, int(user_rate_per_s)))
         margin_factor = 1 + margin_percent / 100
         pace_us = US_PER_S / user_rate_per_s * margin_factor
         return cls(

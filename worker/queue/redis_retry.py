@@ -10,19 +10,19 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 2.0
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 
-async def patiently(command: Callable[[], Awaitable[T]]) -> T:
+async def retry_until_up(command: Callable[[], Awaitable[T]]) -> T:
     """The command's answer, however often Redis has to be asked. It must be a command that may be repeated."""
     retrying = AsyncRetrying(
         retry=retry_if_exception_type((RedisError, OSError)),
-        wait=wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
-        before_sleep=_say_so,
+        wait=wait_random_exponential(multiplier=FIRST_PAUSE_S, max=MAX_PAUSE_S),
+        before_sleep=_log_retry,
     )
     async for attempt in retrying:
         with attempt:
@@ -33,15 +33,15 @@ async def patiently(command: Callable[[], Awaitable[T]]) -> T:
     raise AssertionError("unreachable: the loop above has no stop")
 
 
-def _say_so(state: RetryCallState) -> None:
+def _log_retry(state: RetryCallState) -> None:
     """At tries 1, 2, 4, 8 and so on: an outage of hours must not fill the log."""
     if state.attempt_number & (state.attempt_number - 1):
         return
     error = state.outcome.exception() if state.outcome else None
-    log.warning("%s (%s: %s); trying again", _what_happened(error), type(error).__name__, error)
+    log.warning("%s (%s: %s); trying again", _describe_error(error), type(error).__name__, error)
 
 
-def _what_happened(error: BaseException | None) -> str:
+def _describe_error(error: BaseException | None) -> str:
     if isinstance(error, NoPermissionError) or "ACL failure" in str(error):
         return "Redis's ACL does not let this worker do that, ops/redis.acl shows what it needs"
     return "Redis refuses" if isinstance(error, ResponseError) else "Redis does not answer"

@@ -15,14 +15,14 @@ from producers.contract.codec import encode_result
 from producers.queue.finish import FINISH, finish_arguments
 from producers.transport.scripts import Argument, Script
 from worker.clock import Clock
-from worker.logs import about
+from worker.logs import log_fields
 from worker.queue.claims import Breaker, Claim, Settled, Settlement
 from worker.queue.rate import US_PER_S, Pacing
 from worker.settings import WorkerSettings
 
 SETTLE = Script.load("worker.queue", "settle.lua", after=[FINISH, ("producers.queue", "breaker.lua")])
 
-SETTLEMENTS_A_TRIP = 128
+BATCH_SIZE = 128
 
 RETRY_S = 0.2
 """Pause before settlements that Redis did not take are tried again."""
@@ -67,7 +67,7 @@ class Settler:
     async def _write(self) -> None:
         failures = 0
         while self._waiting:
-            batch, self._waiting = self._waiting[:SETTLEMENTS_A_TRIP], self._waiting[SETTLEMENTS_A_TRIP:]
+            batch, self._waiting = self._waiting[:BATCH_SIZE], self._waiting[BATCH_SIZE:]
             try:
                 replies = await self._trip(batch)
             except (RedisError, OSError) as exc:
@@ -78,7 +78,7 @@ class Settler:
             failures += 1
             if failures & (failures - 1) == 0:  # at tries 1, 2, 4, 8 and so on
                 why = next(reply for reply in replies if isinstance(reply, Exception))
-                log.warning("Redis took not all settlements (%s); trying again", why, extra=about("redis_away"))
+                log.warning("Redis took not all settlements (%s); trying again", why, extra=log_fields("redis_away"))
             await self._clock.sleep(RETRY_S)
 
     def _resolve(self, batch: list[Waiting], replies: list[list[int] | Exception]) -> bool:
@@ -140,15 +140,15 @@ class Settler:
             claim.lane.partition(":")[0],
             self._egress_hold_ms,
             self._pacing.egress_pace_us,
-            settlement.trouble,
-            settlement.mark,
+            settlement.failure_kind,
+            settlement.rejected_keys_mark,
             *self._ending,
         ]
 
     def _verb(self, settlement: Settlement) -> tuple[Argument, ...]:
         if settlement.result is None:
-            return "back", round(settlement.delay_s * 1000), settlement.state, settlement.solo_until
-        verb: list[Argument] = ["done", settlement.spare, settlement.state]
+            return "back", round(settlement.delay_s * 1000), settlement.state, settlement.send_alone_until
+        verb: list[Argument] = ["done", settlement.requeue_history, settlement.state]
         for result in (settlement.result, *settlement.joined):
             verb += (result.job_id, result.outcome.value, encode_result(result))
         return tuple(verb)

@@ -106,7 +106,7 @@ async def test_a_change_taken_back_in_its_back_off_keeps_what_was_tried(producer
     )
     assert result.started_at_ms == result.attempts[0].at_ms
     claim = await lanes.claim_one()
-    assert (claim.job_id, claim.state, claim.lapses) == (second.job_id, None, 0)
+    assert (claim.job_id, claim.state, claim.lost_deliveries) == (second.job_id, None, 0)
 
 
 async def test_a_change_behind_one_in_its_back_off_does_not_get_its_history(producer: Producer, lanes: Lanes) -> None:

@@ -12,7 +12,7 @@ from tests.support.changes import TRADER, change, numbered
 from tests.support.dead_letters import EXHAUSTED, LANE, REJECTED, UNAUTHORIZED, listed, some_dead
 from tests.support.fan_outs import end_all
 from tests.support.lanes import DEFAULTS, Lanes, contents
-from worker.queue.claims import LARGEST_PAYLOAD_BYTES
+from worker.queue.claims import MAX_PAYLOAD_BYTES
 from worker.settings import WorkerSettings
 
 
@@ -84,7 +84,7 @@ async def test_a_letter_that_cannot_be_read_is_listed_refused_and_may_be_dropped
     assert await listed(producer) == []
 
 
-@pytest.mark.parametrize("payload", [None, b"x" * (LARGEST_PAYLOAD_BYTES + 1)], ids=["absent", "too large"])
+@pytest.mark.parametrize("payload", [None, b"x" * (MAX_PAYLOAD_BYTES + 1)], ids=["absent", "too large"])
 async def test_what_has_no_payload_that_can_be_kept_leaves_no_letter(
     producer: Producer, lanes: Lanes, payload: bytes | None
 ) -> None:

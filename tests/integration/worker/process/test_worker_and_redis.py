@@ -126,7 +126,7 @@ async def test_an_outage_of_hours_does_not_fill_the_log(
         return "answer"
 
     with caplog.at_level("INFO", logger="worker.queue.redis_retry"):
-        assert await redis_retry.patiently(ask) == "answer"
+        assert await redis_retry.retry_until_up(ask) == "answer"
 
     lines = [record.getMessage() for record in caplog.records]
     assert [line.partition(" (")[0] for line in lines] == [

@@ -10,7 +10,7 @@ from producers.contract import keyspace
 from tests.support.changes import change
 from tests.support.lanes import PACING, Lanes
 from tests.support.manual_clock import ManualClock
-from worker.queue.claims import Breaker, Claim, Settled, Trust
+from worker.queue.claims import Breaker, Claim, EgressHealth, Settled
 from worker.settings import WorkerSettings
 
 USERS = 40
@@ -97,7 +97,7 @@ async def test_one_probe_at_a_time_goes_out_while_it_is_open(lanes: Lanes) -> No
     pauses = []
     while lanes.clock.monotonic() - began_s < OUTAGE_S:
         (probe,), waited_s = await next_claims(lanes)
-        assert probe.trust is Trust.PROBE
+        assert probe.egress_health is EgressHealth.PROBING
         assert (await lanes.claims(claimer=elsewhere)).claims == [], "two probes"
         settled = await lanes.attempt(probe, "transient")
         assert (settled.fenced, settled.ended) == (False, 0)
@@ -157,7 +157,7 @@ async def test_a_worker_that_dies_with_the_probe_gives_way_to_another(lanes: Lan
 
     (other,), waited_s = await next_claims(lanes)
 
-    assert other.trust is Trust.PROBE
+    assert other.egress_health is EgressHealth.PROBING
     assert waited_s == pytest.approx(lanes.settings.lease_s, abs=1.5)
     assert other.token != probe.token
 
@@ -170,7 +170,7 @@ async def test_a_probe_that_is_not_sent_lets_another_go_at_once(lanes: Lanes) ->
 
     (other,), waited_s = await next_claims(lanes)
 
-    assert other.trust is Trust.PROBE
+    assert other.egress_health is EgressHealth.PROBING
     assert waited_s < 0.1
 
 

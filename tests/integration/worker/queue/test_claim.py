@@ -12,7 +12,7 @@ from producers.contract.codec import decode_change
 from tests.support.changes import change
 from tests.support.lanes import DEFAULTS, Lanes
 from tests.support.manual_clock import ManualClock
-from worker.queue.claims import LARGEST_PAYLOAD_BYTES
+from worker.queue.claims import MAX_PAYLOAD_BYTES
 
 LANE = keyspace.lane("1001", "t1")
 
@@ -29,7 +29,7 @@ async def test_a_claim_carries_the_head_of_its_lane(lanes: Lanes) -> None:
 
     claim = await lanes.claim_one()
 
-    assert (claim.lane, claim.job_id, claim.state, claim.lapses) == (LANE, "j1", None, 0)
+    assert (claim.lane, claim.job_id, claim.state, claim.lost_deliveries) == (LANE, "j1", None, 0)
     assert claim.payload is not None
     assert decode_change(claim.payload).a[0].settings[0].trace_value == "7"
 
@@ -120,10 +120,10 @@ async def test_a_lapsed_lease_is_claimed_again_and_counted(timed: Lanes, clock: 
     """Each loss of the same head counts one; the token is a new one."""
     await timed.submit(("j1", change()), ("j2", change()))
     tokens = set()
-    for lapses in range(4):
+    for lost_deliveries in range(4):
         claim = await timed.claim_one()
         tokens.add(claim.token)
-        assert (claim.job_id, claim.lapses) == ("j1", lapses)
+        assert (claim.job_id, claim.lost_deliveries) == ("j1", lost_deliveries)
         clock.advance(DEFAULTS.lease_s - 0.001)
         assert await timed.claim() == []
         clock.advance(0.001)
@@ -154,7 +154,7 @@ async def test_a_settled_attempt_ends_the_count_of_lapses(timed: Lanes, clock: M
     clock.advance(DEFAULTS.lease_s)
     await timed.back(await timed.claim_one())
 
-    assert (await timed.claim_one()).lapses == 0
+    assert (await timed.claim_one()).lost_deliveries == 0
 
 
 async def test_the_next_change_starts_without_lapses_and_history(timed: Lanes, clock: ManualClock) -> None:
@@ -167,7 +167,7 @@ async def test_the_next_change_starts_without_lapses_and_history(timed: Lanes, c
 
     claim = await timed.claim_one()
 
-    assert (claim.job_id, claim.lapses, claim.state) == ("j2", 0, None)
+    assert (claim.job_id, claim.lost_deliveries, claim.state) == ("j2", 0, None)
 
 
 async def test_leases_count_from_the_question_and_slots_from_the_answer(
@@ -204,9 +204,9 @@ async def test_a_lane_that_turns_out_empty_leaves_the_schedule(lanes: Lanes) -> 
 async def test_a_payload_of_the_largest_size_is_handed_over(lanes: Lanes) -> None:
     """The bound itself is within."""
     await lanes.submit(("j1", change()))
-    await lanes.redis.set(keyspace.JOB + "j1", b"x" * LARGEST_PAYLOAD_BYTES)
+    await lanes.redis.set(keyspace.JOB + "j1", b"x" * MAX_PAYLOAD_BYTES)
 
-    assert (await lanes.claim_one()).payload == b"x" * LARGEST_PAYLOAD_BYTES
+    assert (await lanes.claim_one()).payload == b"x" * MAX_PAYLOAD_BYTES
 
 
 @pytest.mark.parametrize("hostile", ["absent", "empty", "too large", "of the wrong type"])
@@ -218,7 +218,7 @@ async def test_a_payload_that_cannot_be_is_not_read(lanes: Lanes, hostile: str) 
         case "empty":
             await lanes.redis.set(keyspace.JOB + "j1", b"")
         case "too large":
-            await lanes.redis.set(keyspace.JOB + "j1", b"x" * (LARGEST_PAYLOAD_BYTES + 1))
+            await lanes.redis.set(keyspace.JOB + "j1", b"x" * (MAX_PAYLOAD_BYTES + 1))
         case "of the wrong type":
             await lanes.redis.rpush(keyspace.JOB + "j1", "x")  # type: ignore[misc]
 

@@ -148,7 +148,7 @@ async def test_members_of_batches_are_counted_in_theirs(producer: Producer, lane
         await lanes.submit((job_id, change()), batch_id=batch_id, content="changes", coalesce=True)
     x, y = producer.batch("x"), producer.batch("y")
     head = await lanes.claim_one()
-    assert [job_id for job_id, _ in head.joining] == members[1:]
+    assert [job_id for job_id, _ in head.coalescable] == members[1:]
     for batch in (x, y):
         await where_consistent(batch)
 

@@ -142,7 +142,7 @@ async def test_a_group_whose_worker_died_is_sent_by_another_and_ends_once(produc
     (held,) = (await lanes.claims(claimer=lanes.new_claimer())).claims
 
     assert (await lanes.attempt(lost, "permanent")).fenced
-    assert held.lapses == 1
+    assert held.lost_deliveries == 1
     assert "".join(sent(held)) == "ABC"
     await lanes.attempt(held)
     assert (await lanes.attempt(lost)).fenced

@@ -8,11 +8,11 @@ from arq.connections import ArqRedis
 from producers.contract import keyspace
 from tests.support.changes import change
 from tests.support.lanes import Lanes
-from worker.queue.claims import Unreadable
+from worker.queue.claims import MalformedLane
 
 LANE = keyspace.lane("1001", "t1")
 PUT_OFF_S = 60
-PUT_OFF = Unreadable(LANE, "its keys are not of the type they must be: put off", scheduled=True)
+PUT_OFF = MalformedLane(LANE, "its keys are not of the type they must be: put off", scheduled=True)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ async def test_a_lane_with_a_key_of_the_wrong_type_is_put_off_and_the_others_go_
     claims = await lanes.claims()
 
     assert [claim.job_id for claim in claims.claims] == ["sound"]
-    assert claims.unreadable == [PUT_OFF]
+    assert claims.malformed == [PUT_OFF]
     due_ms = await lanes.due_ms(LANE)
     assert due_ms is not None
     assert due_ms - await lanes.now_ms() == pytest.approx(PUT_OFF_S * 1000, abs=5000)
@@ -55,7 +55,7 @@ async def test_a_lane_with_a_field_that_is_no_number_is_put_off_and_the_others_g
     claims = await lanes.claims()
 
     assert [claim.job_id for claim in claims.claims] == ["sound"]
-    assert claims.unreadable == [PUT_OFF]
+    assert claims.malformed == [PUT_OFF]
 
 
 @pytest.mark.parametrize("ring", ["1e999", "9e39", "-7", "nan"])
@@ -86,7 +86,7 @@ async def test_an_entry_that_is_no_id_is_dropped_counted_and_reported(lanes: Lan
     claims = await lanes.claims()
 
     assert [claim.job_id for claim in claims.claims] == ["sound"]
-    assert [(each.lane, "no job ID" in each.done) for each in claims.unreadable] == [(LANE, True)]
+    assert [(each.lane, "no job ID" in each.done) for each in claims.malformed] == [(LANE, True)]
     assert await lanes.redis.hget(keyspace.COUNTS, "unreadable") == b"1"  # type: ignore[misc]
     assert [claim.job_id for claim in await lanes.claim()] == ["spoilt"]
 
@@ -100,7 +100,7 @@ async def test_what_is_no_name_of_a_lane_leaves_the_schedule_and_is_reported(lan
     claims = await lanes.claims()
 
     assert {claim.job_id for claim in claims.claims} == {"spoilt", "sound"}
-    assert [each.lane for each in claims.unreadable] == [name.decode(errors="backslashreplace")]
+    assert [each.lane for each in claims.malformed] == [name.decode(errors="backslashreplace")]
     assert await lanes.redis.zscore(keyspace.SCHEDULE, name) is None
 
 

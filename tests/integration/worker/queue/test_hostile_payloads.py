@@ -15,7 +15,7 @@ from producers.contract.codec import encode_change
 from producers.contract.messages import CONTRACT_VERSION
 from tests.support.changes import change
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
-from worker.queue.claims import LARGEST_PAYLOAD_BYTES
+from worker.queue.claims import MAX_PAYLOAD_BYTES
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
 
@@ -40,7 +40,7 @@ PAYLOADS = {
     "pickle": (b"\x80\x04cos\nsystem\n", "not a stored change"),
     "a number": (b"\x07", "not a stored change"),
     "nested deeply": (b"\x93" * 60_000, "not a stored change"),
-    "too large": (b"x" * (LARGEST_PAYLOAD_BYTES + 1), f"above {LARGEST_PAYLOAD_BYTES} bytes"),
+    "too large": (b"x" * (MAX_PAYLOAD_BYTES + 1), f"above {MAX_PAYLOAD_BYTES} bytes"),
     "unknown function": (spoilt(f="os.system"), "unknown function 'os.system'"),
     "newer version": (spoilt(k={"v": CONTRACT_VERSION + 1, "ttlMs": 1}), "update the worker"),
     "wrong time": (spoilt(et=-1.5), "not a stored change"),

@@ -10,7 +10,7 @@ from producers.contract import keyspace
 from tests.support.changes import change
 from tests.support.lanes import DEFAULTS, Lanes
 from tests.support.manual_clock import ManualClock
-from worker.queue.lease import CLAIMS_A_TRIP, Heartbeat
+from worker.queue.lease import BATCH_SIZE, Heartbeat
 
 LEASE_S = DEFAULTS.lease_s
 
@@ -108,7 +108,7 @@ async def test_a_lane_that_is_empty_does_not_come_back_by_a_beat(
 async def test_thousands_of_leases_are_renewed_on_either_schedule(redis: ArqRedis) -> None:
     """On a real server, in as many trips as it takes."""
     lanes = Lanes(redis)
-    many = CLAIMS_A_TRIP + 100
+    many = BATCH_SIZE + 100
     await lanes.submit(*((f"j{n}", change(str(n))) for n in range(many)))
     heartbeat = Heartbeat(redis, lanes.clock, lease_s=0.001)
     claims = [claim for _ in range(10) for claim in await lanes.claim(100)]

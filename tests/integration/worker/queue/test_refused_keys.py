@@ -10,7 +10,7 @@ from producers.contract.messages import Attempt
 from tests.support.changes import change
 from tests.support.lanes import Lanes
 from tests.support.manual_clock import ManualClock
-from worker.attempt.decide import Sent, conclude, examine, stopped
+from worker.attempt.decide import SentRequest, blocked_by_rejected_keys, decide, validate_claim
 from worker.queue.claims import Claim, Settled, Settlement
 
 OLD, NEW = "0123456789abcdef", "fedcba9876543210"
@@ -20,14 +20,14 @@ async def attempt(lanes: Lanes, claim: Claim, verdict: str, fingerprint: str) ->
     """What a worker makes of a claim whose user has these keys."""
     now_s = lanes.clock.monotonic()
     now_ms = claim.redis_ms(now_s)
-    ready = examine(claim, now_ms)
+    ready = validate_claim(claim, now_ms)
     assert not isinstance(ready, Settlement)
-    unsent = stopped(ready, fingerprint, now_ms)
+    unsent = blocked_by_rejected_keys(ready, fingerprint, now_ms)
     if unsent is not None:
         return await lanes.settler.settle(unsent)
     code = "40006" if verdict == "credentials" else None
-    sent = Sent(Attempt(at_ms=now_ms, took_ms=20, verdict=verdict, code=code), now_s, 0.02, fingerprint)
-    return await lanes.settler.settle(conclude(ready, sent, now_ms=now_ms, max_tries=0))
+    sent = SentRequest(Attempt(at_ms=now_ms, took_ms=20, verdict=verdict, code=code), now_s, 0.02, fingerprint)
+    return await lanes.settler.settle(decide(ready, sent, now_ms=now_ms, max_tries=0))
 
 
 async def drained(lanes: Lanes, clock: ManualClock, verdict: str, fingerprint: str) -> int:
@@ -121,11 +121,11 @@ async def test_keys_that_were_replaced_while_the_request_was_under_way_are_tried
     await timed.submit(("a", change("1")), now_ms=clock.now_ms)
     claim = await timed.claim_one()
     now_ms = clock.now_ms
-    ready = examine(claim, now_ms)
+    ready = validate_claim(claim, now_ms)
     assert not isinstance(ready, Settlement)
     refused = Attempt(at_ms=now_ms, took_ms=20, verdict="credentials", code="40006")
-    sent = Sent(refused, clock.monotonic(), 0.02, OLD, keys_replaced=True)
-    settled = await timed.settler.settle(conclude(ready, sent, now_ms=now_ms, max_tries=0))
+    sent = SentRequest(refused, clock.monotonic(), 0.02, OLD, keys_replaced=True)
+    settled = await timed.settler.settle(decide(ready, sent, now_ms=now_ms, max_tries=0))
 
     assert settled.ended == 0
     assert settled.due_in_s == pytest.approx(0, abs=0.2)

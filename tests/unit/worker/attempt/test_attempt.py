@@ -15,9 +15,9 @@ from producers.contract.codec import encode_change
 from tests.support import claims
 from tests.support.changes import change
 from tests.support.manual_clock import ManualClock
-from worker.attempt.attempt import Applier
+from worker.attempt.attempt import AttemptRunner
 from worker.credentials.model import Credentials
-from worker.errors import TooLate, TransportError, UnknownUser
+from worker.errors import SendDeadlinePassed, TransportError, UnknownUser
 from worker.exchange.client import Exchange, RawReply
 from worker.exchange.clock import ExchangeClock
 from worker.exchange.signing import headers
@@ -43,7 +43,7 @@ class Bench:
         self.known = True
         self.connecting_s = 0.0
         self.heartbeat = Heartbeat(cast("Redis", None), self.clock, lease_s=SETTINGS.lease_s)
-        self.applier = Applier(
+        self.attempt_runner = AttemptRunner(
             clock=self.clock,
             exchange=cast("Exchange", self),
             exchange_clock=ExchangeClock(self.clock),
@@ -63,7 +63,7 @@ class Bench:
         """As the exchange: half a second later."""
         self.clock.advance(self.connecting_s)
         if self.clock.monotonic() > not_after_s:
-            raise TooLate("not sent")
+            raise SendDeadlinePassed("not sent")
         self.sent.append((body, signed))
         self.clock.advance(0.5)
         answer = self.answers.pop(0)
@@ -81,12 +81,12 @@ class Bench:
         now_s = self.clock.monotonic()
         payload = encode_change(change(), enqueued_at_ms=self.clock.now_ms, ttl_ms=60_000)
         fields: dict[str, Any] = {"slot_at_s": now_s + slot_in_s, "lease_until_s": now_s + lease_in_s}
-        fields |= {"payload": payload, "redis_lead_ms": self.clock.now_ms - now_s * 1000}
+        fields |= {"payload": payload, "redis_clock_offset_ms": self.clock.now_ms - now_s * 1000}
         return claims.claim(**(fields | changed))
 
     async def apply(self, claim: Claim) -> Settlement:
         """The settlement of one attempt."""
-        await self.applier.apply(claim)
+        await self.attempt_runner.run(claim)
         (only,) = self.settled
         return only
 
@@ -123,10 +123,10 @@ async def test_keys_that_are_refused_are_looked_for_again(monkeypatch: pytest.Mo
 
     replaced, refused = await bench.apply(bench.claim()), await same.apply(same.claim())
 
-    assert (replaced.result, replaced.trouble, replaced.mark) == (None, "", "")
+    assert (replaced.result, replaced.failure_kind, replaced.rejected_keys_mark) == (None, "", "")
     assert refused.result is not None
     assert refused.result.outcome is Outcome.UNAUTHORIZED
-    assert (refused.trouble, refused.mark.partition(" ")[0]) == ("refused 40006", KEYS.fingerprint)
+    assert (refused.failure_kind, refused.rejected_keys_mark.partition(" ")[0]) == ("refused 40006", KEYS.fingerprint)
 
 
 async def test_a_lease_that_may_end_before_the_request_does_forbids_to_send() -> None:
@@ -179,7 +179,7 @@ async def test_what_waits_for_its_slot_is_given_back_when_the_worker_stops() -> 
     attempt = asyncio.create_task(bench.apply(bench.claim(slot_in_s=3600, lease_in_s=7200)))
     await asyncio.sleep(0)
 
-    bench.applier.stop()
+    bench.attempt_runner.stop()
     async with asyncio.timeout(30):
         settlement = await attempt
 
@@ -190,7 +190,7 @@ async def test_what_waits_for_its_slot_is_given_back_when_the_worker_stops() -> 
 async def test_nothing_is_sent_once_the_worker_stops() -> None:
     """Not even what is due now."""
     bench = Bench()
-    bench.applier.stop()
+    bench.attempt_runner.stop()
 
     assert (await bench.apply(bench.claim())).result is None
     assert bench.sent == []
@@ -223,9 +223,9 @@ async def test_a_request_without_a_reply_has_no_round_trip(sent: bool, verdict: 
 async def test_each_attempt_has_a_timestamp_of_its_own() -> None:
     """By the exchange's clock, as far as it is known."""
     bench = Bench(RawReply(500, b"", 0.4), granted())
-    await bench.applier.apply(bench.claim())
+    await bench.attempt_runner.run(bench.claim())
     bench.clock.advance(10)
-    await bench.applier.apply(bench.claim())
+    await bench.attempt_runner.run(bench.claim())
 
     first, second = (int(signed["ACCESS-TIMESTAMP"]) for _, signed in bench.sent)
     assert second - first == 10_500

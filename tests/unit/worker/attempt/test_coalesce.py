@@ -11,7 +11,7 @@ from producers.contract.codec import decode_change, encode_change
 from producers.contract.validation import MAX_SETTINGS, check
 from tests.support.changes import setting
 from tests.support.coalescing import pair
-from worker.attempt.coalesce import Group, Member, gather
+from worker.attempt.coalesce import CoalescedChange, Group, coalesce
 
 ACCEPTED_MS = 1_000_000
 TTL_MS = 60_000
@@ -25,10 +25,10 @@ def payload(*settings: CopySetting, coalesce: bool = True, ttl_ms: int = TTL_MS,
     return encode_change(change, enqueued_at_ms=ACCEPTED_MS, ttl_ms=ttl_ms, coalesce=coalesce)
 
 
-def grouped(head: bytes, *joining: bytes) -> Group:
+def grouped(head: bytes, *coalescable: bytes) -> Group:
     """The group of a head, named a, with those behind it, named b, c, ..."""
-    named = [(chr(ord("b") + number), each) for number, each in enumerate(joining)]
-    return gather(Member("a", decode_change(head)), named, NOW_MS)
+    named = [(chr(ord("b") + number), each) for number, each in enumerate(coalescable)]
+    return coalesce(CoalescedChange("a", decode_change(head)), named, NOW_MS)
 
 
 def sent(group: Group) -> dict[str, str | None]:
@@ -103,9 +103,9 @@ def test_one_change_may_supersede_several() -> None:
 @pytest.mark.parametrize("count", [MAX_SETTINGS - 1, MAX_SETTINGS, MAX_SETTINGS + 1])
 def test_a_request_holds_ten_settings_at_the_most(count: int) -> None:
     """Who does not fit stays behind, with all after it."""
-    joining = [payload(pair(f"S{number}")) for number in range(1, count)]
+    coalescable = [payload(pair(f"S{number}")) for number in range(1, count)]
 
-    group = grouped(payload(pair("S0")), *joining)
+    group = grouped(payload(pair("S0")), *coalescable)
 
     assert len(group.change.settings) == len(group.members) == min(count, MAX_SETTINGS)
     check(group.change)

@@ -11,29 +11,37 @@ from producers.contract import attempt_history
 from producers.contract.attempt_history import HeadState
 from tests.support.changes import attempt, change
 from tests.support.claims import ACCEPTED_MS, TTL_MS, claim
-from worker.attempt.decide import POISON_LAPSES, Attemptable, Sent, conclude, end, examine, give_back
+from worker.attempt.decide import (
+    MAX_LOST_DELIVERIES,
+    ReadyAttempt,
+    SentRequest,
+    decide,
+    end,
+    release_unsent,
+    validate_claim,
+)
 from worker.queue.claims import Settlement
 
 NOW_MS = ACCEPTED_MS + 1_000
 
 
-def attemptable(state: HeadState | None = None) -> Attemptable:
+def attemptable(state: HeadState | None = None) -> ReadyAttempt:
     """A claim that was found sound."""
-    ready = examine(claim(state=None if state is None else attempt_history.encode(state)), NOW_MS)
-    assert isinstance(ready, Attemptable)
+    ready = validate_claim(claim(state=None if state is None else attempt_history.encode(state)), NOW_MS)
+    assert isinstance(ready, ReadyAttempt)
     return ready
 
 
-def ended(settlement: Attemptable | Settlement) -> JobResult:
+def ended(settlement: ReadyAttempt | Settlement) -> JobResult:
     """The result that a settlement writes."""
     assert isinstance(settlement, Settlement)
     assert settlement.result is not None
     return settlement.result
 
 
-def sent(verdict: str, **changed: Any) -> Sent:
+def sent(verdict: str, **changed: Any) -> SentRequest:
     """A request with a verdict."""
-    return Sent(Attempt(at_ms=NOW_MS, took_ms=20, verdict=verdict, **changed), ended_s=2.0, round_trip_s=0.02)
+    return SentRequest(Attempt(at_ms=NOW_MS, took_ms=20, verdict=verdict, **changed), ended_s=2.0, round_trip_s=0.02)
 
 
 def test_a_sound_change_may_be_sent_until_its_deadline() -> None:
@@ -49,7 +57,7 @@ def test_a_sound_change_may_be_sent_until_its_deadline() -> None:
         ({"payload": None}, NOW_MS, Outcome.REJECTED, "not sent: its payload is absent"),
         ({"payload": b"\xc1"}, NOW_MS, Outcome.REJECTED, "not sent: the payload is not a stored change"),
         ({"lane": "1002:t1"}, NOW_MS, Outcome.REJECTED, "not sent: the change belongs to another lane"),
-        ({"lapses": POISON_LAPSES}, NOW_MS, Outcome.EXHAUSTED, "poison: 5 workers in a row"),
+        ({"lost_deliveries": MAX_LOST_DELIVERIES}, NOW_MS, Outcome.EXHAUSTED, "poison: 5 workers in a row"),
         ({}, ACCEPTED_MS + TTL_MS, Outcome.EXPIRED, "its deadline passed before it was sent"),
         (
             {"state": attempt_history.encode(HeadState(tries=1, first_sent_at_ms=5))},
@@ -64,7 +72,7 @@ def test_a_change_that_must_not_be_sent_ends(
     changed: dict[str, Any], now_ms: int, outcome: Outcome, message: str
 ) -> None:
     """With the outcome and a message that says why; nothing was sent, so the bucket is told so."""
-    settlement = examine(claim(**changed), now_ms)
+    settlement = validate_claim(claim(**changed), now_ms)
 
     result = ended(settlement)
     assert (result.outcome, result.job_id, result.finished_at_ms) == (outcome, "j1", now_ms)
@@ -75,12 +83,12 @@ def test_a_change_that_must_not_be_sent_ends(
 
 @pytest.mark.parametrize(
     ("changed", "now_ms"),
-    [({"lapses": POISON_LAPSES - 1}, NOW_MS), ({}, ACCEPTED_MS + TTL_MS - 1)],
-    ids=["lapses", "deadline"],
+    [({"lost_deliveries": MAX_LOST_DELIVERIES - 1}, NOW_MS), ({}, ACCEPTED_MS + TTL_MS - 1)],
+    ids=["lost_deliveries", "deadline"],
 )
 def test_a_change_just_within_its_bounds_may_be_sent(changed: dict[str, Any], now_ms: int) -> None:
     """The last moment, and the last worker."""
-    assert isinstance(examine(claim(**changed), now_ms), Attemptable)
+    assert isinstance(validate_claim(claim(**changed), now_ms), ReadyAttempt)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +99,7 @@ def test_a_verdict_that_ends_a_change_writes_its_result(verdict: str, outcome: O
     """With the exchange's code and message, all attempts, and how long the request took."""
     before = HeadState().with_attempt(attempt("transient", at_ms=7))
 
-    settlement = conclude(attemptable(before), sent(verdict, code="c", message="m"), now_ms=NOW_MS, max_tries=0)
+    settlement = decide(attemptable(before), sent(verdict, code="c", message="m"), now_ms=NOW_MS, max_tries=0)
 
     result = ended(settlement)
     assert (result.outcome, result.code, result.message) == (outcome, "c", "m")
@@ -103,7 +111,7 @@ def test_a_verdict_that_ends_a_change_writes_its_result(verdict: str, outcome: O
 @pytest.mark.parametrize("verdict", ["transient", "ambiguous", "failed", "clock_skew"])
 def test_a_verdict_that_is_worth_another_try_puts_the_lane_back(verdict: str) -> None:
     """The history has one try more; nobody else is held."""
-    settlement = conclude(attemptable(), sent(verdict), now_ms=NOW_MS, max_tries=0)
+    settlement = decide(attemptable(), sent(verdict), now_ms=NOW_MS, max_tries=0)
 
     assert settlement.result is None
     assert settlement.hold_s == 0
@@ -114,7 +122,7 @@ def test_a_verdict_that_is_worth_another_try_puts_the_lane_back(verdict: str) ->
 
 def test_a_429_holds_the_user_and_is_no_try() -> None:
     """For at least the window of the limit."""
-    settlement = conclude(attemptable(), sent("throttled"), now_ms=NOW_MS, max_tries=1)
+    settlement = decide(attemptable(), sent("throttled"), now_ms=NOW_MS, max_tries=1)
 
     assert settlement.result is None
     assert settlement.hold_s == settlement.delay_s >= 1
@@ -135,7 +143,7 @@ def test_another_try_must_be_within_the_deadline_and_the_tries(
     now_ms: int, max_tries: int, outcome: Outcome | None
 ) -> None:
     """Else the change ends as exhausted."""
-    settlement = conclude(attemptable(), sent("transient"), now_ms=now_ms, max_tries=max_tries)
+    settlement = decide(attemptable(), sent("transient"), now_ms=now_ms, max_tries=max_tries)
 
     assert (settlement.result.outcome if settlement.result else None) == outcome
 
@@ -143,10 +151,10 @@ def test_another_try_must_be_within_the_deadline_and_the_tries(
 def test_a_claim_that_is_given_back_keeps_its_history() -> None:
     """Due at once, nothing sent."""
     state = attempt_history.encode(HeadState(tries=2))
-    settlement = give_back(claim(state=state))
+    settlement = release_unsent(claim(state=state))
 
     assert (settlement.state, settlement.delay_s, settlement.replied_at_s, settlement.result) == (state, 0, None, None)
-    assert attempt_history.decode(give_back(claim()).state) == HeadState(head="j1")
+    assert attempt_history.decode(release_unsent(claim()).state) == HeadState(head="j1")
 
 
 def test_an_end_without_a_request_keeps_the_last_code() -> None:

@@ -13,7 +13,7 @@ from producers.contract.attempt_history import HeadState
 from producers.contract.codec import encode_change
 from tests.support.changes import attempt, setting
 from tests.support.claims import ACCEPTED_MS, TTL_MS, claim
-from worker.attempt.decide import POISON_LAPSES, Attemptable, Sent, conclude, examine
+from worker.attempt.decide import MAX_LOST_DELIVERIES, ReadyAttempt, SentRequest, decide, validate_claim
 from worker.queue.claims import Claim, Settlement
 
 NOW_MS = ACCEPTED_MS + 5_000
@@ -29,27 +29,27 @@ ONE, OTHER = payload(setting(symbol="A")), payload(setting(symbol="B"))
 REPLACING = payload(setting(symbol="A", trace_value="2"))
 
 
-def claimed(*payloads: bytes, state: HeadState | None = None, lapses: int = 0, job_id: str = "j0") -> Claim:
+def claimed(*payloads: bytes, state: HeadState | None = None, lost_deliveries: int = 0, job_id: str = "j0") -> Claim:
     """A claim of changes j0, j1, ..."""
-    first, *joining = payloads
+    first, *coalescable = payloads
     return claim(
         job_id=job_id,
-        lapses=lapses,
+        lost_deliveries=lost_deliveries,
         payload=first,
         state=None if state is None else attempt_history.encode(state),
-        joining=tuple((f"j{number}", each) for number, each in enumerate(joining, start=1)),
+        coalescable=tuple((f"j{number}", each) for number, each in enumerate(coalescable, start=1)),
     )
 
 
 def ready(*payloads: bytes, now_ms: int = NOW_MS, **changed: Any) -> Any:
     """A claim of changes j0, j1, ..., examined."""
-    return examine(claimed(*payloads, **changed), now_ms)
+    return validate_claim(claimed(*payloads, **changed), now_ms)
 
 
-def concluded(group: Attemptable, verdict: str, *, max_tries: int = 0, **changed: Any) -> Settlement:
+def concluded(group: ReadyAttempt, verdict: str, *, max_tries: int = 0, **changed: Any) -> Settlement:
     """What follows from a request of the group."""
-    sent = Sent(Attempt(at_ms=NOW_MS, took_ms=20, verdict=verdict, **changed), ended_s=2.0, round_trip_s=0.02)
-    return conclude(group, sent, now_ms=NOW_MS, max_tries=max_tries)
+    sent = SentRequest(Attempt(at_ms=NOW_MS, took_ms=20, verdict=verdict, **changed), ended_s=2.0, round_trip_s=0.02)
+    return decide(group, sent, now_ms=NOW_MS, max_tries=max_tries)
 
 
 def results(settlement: Settlement) -> list[JobResult]:
@@ -117,7 +117,12 @@ def test_a_refused_group_goes_back_to_be_sent_one_by_one() -> None:
     settlement = concluded(ready(ONE, OTHER, REPLACING), "permanent", code="40017")
 
     assert settlement.result is None
-    assert (settlement.joined, settlement.solo_until, settlement.delay_s, settlement.hold_s) == ((), "j2", 0.0, 0.0)
+    assert (settlement.joined, settlement.send_alone_until, settlement.delay_s, settlement.hold_s) == (
+        (),
+        "j2",
+        0.0,
+        0.0,
+    )
     assert "one by one" in settlement.reason
     assert attempt_history.decode(settlement.state).tries == 1
 
@@ -135,7 +140,7 @@ def test_a_group_that_fails_too_often_is_sent_one_by_one() -> None:
 
     settlement = concluded(ready(ONE, OTHER, state=before), "failed")
 
-    assert (settlement.result, settlement.solo_until) == (None, "j1")
+    assert (settlement.result, settlement.send_alone_until) == (None, "j1")
 
 
 @pytest.mark.parametrize("verdict", ["transient", "ambiguous", "failed", "clock_skew", "throttled"])
@@ -144,7 +149,7 @@ def test_a_group_worth_another_try_goes_back_together(verdict: str) -> None:
     settlement = concluded(ready(ONE, OTHER, REPLACING), verdict)
 
     state = attempt_history.decode(settlement.state)
-    assert (settlement.result, settlement.solo_until) == (None, "")
+    assert (settlement.result, settlement.send_alone_until) == (None, "")
     assert [state.has_sent(job_id) for job_id in ("j0", "j1", "j2")] == [False, True, True], "j0 was replaced before"
     assert state.tries == (verdict != "throttled")
     assert (settlement.hold_s > 0) == (verdict == "throttled")
@@ -161,7 +166,7 @@ def test_a_group_whose_head_has_no_time_left_loses_its_head_alone() -> None:
 
 @pytest.mark.parametrize(
     ("changed", "outcome"),
-    [({"now_ms": ACCEPTED_MS + 4_000}, Outcome.EXPIRED), ({"lapses": POISON_LAPSES}, Outcome.EXHAUSTED)],
+    [({"now_ms": ACCEPTED_MS + 4_000}, Outcome.EXPIRED), ({"lost_deliveries": MAX_LOST_DELIVERIES}, Outcome.EXHAUSTED)],
     ids=["expired", "poison"],
 )
 def test_a_head_that_must_not_be_sent_ends_alone(changed: dict[str, Any], outcome: Outcome) -> None:
@@ -175,7 +180,7 @@ def test_a_head_that_must_not_be_sent_ends_alone(changed: dict[str, Any], outcom
 
 def test_what_a_lost_worker_had_in_hand_counts_as_sent() -> None:
     """Nobody knows: then it must not be said that it was replaced before it was sent."""
-    found = results(concluded(ready(ONE, REPLACING, lapses=1), "success"))
+    found = results(concluded(ready(ONE, REPLACING, lost_deliveries=1), "success"))
 
     assert [each.outcome for each in found] == [Outcome.APPLIED, Outcome.APPLIED]
 
@@ -185,7 +190,7 @@ def test_a_member_that_becomes_the_head_keeps_its_part_of_the_history() -> None:
     first = concluded(ready(ONE, OTHER), "ambiguous")
     inherited = replace(claimed(OTHER, job_id="j1"), state=first.state)
 
-    late = examine(inherited, ACCEPTED_MS + TTL_MS)
+    late = validate_claim(inherited, ACCEPTED_MS + TTL_MS)
 
     assert isinstance(late, Settlement)
     (only,) = results(late)
@@ -197,7 +202,7 @@ def test_a_newcomer_that_becomes_the_head_inherits_nothing() -> None:
     """It was in no request."""
     first = concluded(ready(ONE), "ambiguous")
 
-    late = examine(replace(claimed(OTHER, job_id="j1"), state=first.state), ACCEPTED_MS + TTL_MS)
+    late = validate_claim(replace(claimed(OTHER, job_id="j1"), state=first.state), ACCEPTED_MS + TTL_MS)
 
     assert isinstance(late, Settlement)
     (only,) = results(late)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from producers.contract.messages import Outcome
-from worker.attempt.retry import AMBIGUOUS, FAILED_TRIES, Decision, Done, Hold, Retry, decide, verdict_of
+from worker.attempt.retry import AMBIGUOUS, FAILED_TRIES, Decision, Done, Hold, Retry, next_step, verdict_of
 from worker.errors import TransportError
 from worker.exchange.replies import ReplyClass
 
@@ -15,7 +15,7 @@ DRAWS = 200
 
 def decided(*verdicts: str, tries: int | None = None, remaining_s: float = LONG_S, max_tries: int = 0) -> Decision:
     """The decision after these verdicts, each of which was a try unless told otherwise."""
-    return decide(
+    return next_step(
         verdicts,
         tries=len(verdicts) if tries is None else tries,
         remaining_s=remaining_s,

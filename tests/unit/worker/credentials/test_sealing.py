@@ -14,7 +14,7 @@ from tests.support.fuzzing import FUZZ
 from worker.credentials.key_ring import KeyRing, new_entry, parse_key_ring
 from worker.credentials.model import MOST_CHARS, Credentials
 from worker.credentials.sealing import MOST_BYTES, PURPOSE, VERSION, parse, seal, unseal
-from worker.errors import UnreadableRecord
+from worker.errors import MalformedRecord
 from worker.secret import Secret
 
 OLD, NEW, OTHER = new_entry("2026a"), new_entry("2026b"), new_entry("2026c")
@@ -44,7 +44,7 @@ RECORD = seal(keys(), RING, set_at_ms=SET_AT_MS)
 
 def refusal(record: bytes, user_id: str = "1001", with_ring: KeyRing = RING) -> str:
     """What a record is refused with; it names the user, and leads to no secret."""
-    with pytest.raises(UnreadableRecord) as caught:
+    with pytest.raises(MalformedRecord) as caught:
         unseal(record, user_id, with_ring)
     told = "".join(traceback.format_exception(caught.value))
     assert f"user {user_id!r}" in str(caught.value)

@@ -11,7 +11,7 @@ import pytest
 
 from producers.errors import SettingsError
 from tests.support.manual_clock import ManualClock
-from worker.errors import TooLate, TransportError
+from worker.errors import SendDeadlinePassed, TransportError
 from worker.exchange.client import Exchange, RawReply
 
 HEADERS = {"ACCESS-KEY": "hush-key", "ACCESS-PASSPHRASE": "hush-pass", "Content-Type": "application/json"}
@@ -216,7 +216,7 @@ async def test_a_request_whose_time_is_over_is_not_sent(readings: int) -> None:
             return super().monotonic()
 
     async with peer(writes(OK)) as other, Exchange(other.url, 1, clock=Jumps()) as exchange:
-        with pytest.raises(TooLate, match="not sent"):
+        with pytest.raises(SendDeadlinePassed, match="not sent"):
             await exchange.post("/path", b"{}", HEADERS, not_after_s=5.0)
 
     assert other.requests == []

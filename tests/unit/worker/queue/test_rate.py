@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from worker.queue.rate import CATCH_UP, EGRESS_BURST_S, MOST_PER_WINDOW, WINDOW_PAD_US, Pacing
+from worker.queue.rate import CATCH_UP, EGRESS_BURST_S, MAX_PER_WINDOW, WINDOW_PAD_US, Pacing
 
 
 def pacing(user: float = 10, egress: float = 100, margin: float = 0) -> Pacing:
     """The figures of the given rates."""
-    return Pacing.of(user_rate_per_s=user, egress_rate_per_s=egress, margin_percent=margin)
+    return Pacing.from_rates(user_rate_per_s=user, egress_rate_per_s=egress, margin_percent=margin)
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def pacing(user: float = 10, egress: float = 100, margin: float = 0) -> Pacing:
         (2.5, 400_000, 2, 800_000),
         (0.5, 2_000_000, 1, 2_000_000),
         (99.9, 10_010, 99, 990_991),
-        (1000, 1_000, MOST_PER_WINDOW, 100_000),
+        (1000, 1_000, MAX_PER_WINDOW, 100_000),
     ],
 )
 def test_a_user_rate_is_a_pace_and_a_window(rate: float, pace_us: int, per_window: int, window_us: int) -> None:
