@@ -20,7 +20,7 @@ from ops.redis_server import embedded_valkey
 from ops.stack import Stack, write_credentials
 from producers import Batch, Job, JobNotFound, JobResult, Producer, Refusal
 from producers.contract import keyspace
-from producers.queue.fan_out import member_id
+from producers.queue.fan_out import member_job_id
 
 WORKERS = 2
 WORKER_ENVIRONMENT = {
@@ -60,7 +60,7 @@ class _Play:
         refused = [] if batch.report is None else batch.report.refused
         missing = {refusal.index for refusal in refused}
         indexes = [index for index in range(len(scenario.fan_out)) if index not in missing]
-        self._record(scenario.fan_out, refused, [member_id(BATCH, str(index)) for index in indexes])
+        self._record(scenario.fan_out, refused, [member_job_id(BATCH, str(index)) for index in indexes])
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._wait(lane.jobs))
             tasks.create_task(self._follow(batch))

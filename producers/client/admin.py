@@ -24,15 +24,15 @@ class Steering:
     are safe to repeat.
     """
 
-    def __init__(self, redis: Redis, *, life_ms: int) -> None:
+    def __init__(self, redis: Redis, *, result_ttl_ms: int) -> None:
         """Steers a queue.
 
         Args:
             redis: where it is.
-            life_ms: how long the results of cancelled changes are kept.
+            result_ttl_ms: how long the results of cancelled changes are kept.
         """
         self._redis = redis
-        self._life_ms = life_ms
+        self._result_ttl_ms = result_ttl_ms
 
     async def pause(
         self,
@@ -50,7 +50,7 @@ class Steering:
         Raises:
             InvalidId: what was given cannot be an ID.
         """
-        scope = Scope.of(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
+        scope = Scope.from_arguments(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
         return await self._do(pauses.pause(scope), f"pausing {scope.field}")
 
     async def resume(
@@ -69,12 +69,12 @@ class Steering:
         Raises:
             InvalidId: what was given cannot be an ID.
         """
-        scope = Scope.of(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
+        scope = Scope.from_arguments(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
         return await self._do(pauses.resume(scope), f"resuming {scope.field}")
 
     async def paused(self) -> list[Pause]:
         """The pauses in force, oldest first."""
-        return await self._do(pauses.paused(), "asking for pauses")
+        return await self._do(pauses.list_pauses(), "asking for pauses")
 
     async def limit_user(self, user_id: str, rate_per_s: float | None) -> None:
         """Gives a user a rate of its own, which holds from the next claim on; None gives it the workers' again.
@@ -91,7 +91,7 @@ class Steering:
         Raises:
             InvalidId: this cannot be a user.
         """
-        plan = users.cancel_user(user_id, life_ms=self._life_ms)
+        plan = users.cancel_user(user_id, result_ttl_ms=self._result_ttl_ms)
         return await self._do(plan, f"cancelling what is queued of user {user_id}")
 
     async def user_status(self, user_id: str) -> UserStatus:
@@ -104,7 +104,7 @@ class Steering:
 
     async def batches(self, limit: int = 100) -> list[Progress]:
         """The newest batches, newest first."""
-        return await self._do(batches.newest(limit), "asking for batches")
+        return await self._do(batches.list_newest(limit), "asking for batches")
 
     async def overview(self) -> Overview:
         """What the queue is doing: schedules, egresses, pauses, workers, the next lanes."""

@@ -13,11 +13,11 @@ from producers.contract.messages import JobResult
 from producers.contract.progress import Progress
 from producers.errors import ResultTimeout
 from producers.queue import batches
-from producers.queue.batches import LONGEST_BLOCK_S, PAGE, Reading, ResultPage, position_of
+from producers.queue.batches import MAX_BLOCK_S, PAGE_SIZE, ResultCursor, ResultPage, parse_cursor
 from producers.queue.fan_out import FanOutReport
 from producers.queue.jobs import CancelReport
-from producers.queue.progress import progress as where_it_is
-from producers.queue.replay import retry
+from producers.queue.progress import fetch_progress
+from producers.queue.replay import retry_batch
 from producers.settings import ProducerSettings
 from producers.transport.notifications import Listener
 from producers.transport.plan import Commands
@@ -47,7 +47,7 @@ class Batch:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        return await perform(self._redis, where_it_is(self.batch_id), f"asking for batch {self.batch_id}")
+        return await perform(self._redis, fetch_progress(self.batch_id), f"asking for batch {self.batch_id}")
 
     def results(self, after: str | None = None) -> ResultStream:
         """The results, in the order in which they are settled, from a position on, until the batch is complete.
@@ -60,7 +60,7 @@ class Batch:
         """
         return ResultStream(self, after, block_s=self._settings.redis_timeout_s / 2)
 
-    async def page(self, after: str | None = None, limit: int = PAGE) -> ResultPage:
+    async def page(self, after: str | None = None, limit: int = PAGE_SIZE) -> ResultPage:
         """Those results that are there by now; does not wait.
 
         Args:
@@ -72,7 +72,7 @@ class Batch:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        plan = batches.page(self.batch_id, after, limit)
+        plan = batches.read_page(self.batch_id, after, limit)
         return await perform(self._redis, plan, f"reading results of batch {self.batch_id}")
 
     async def wait(self, timeout: float | None = None) -> Progress:  # noqa: ASYNC109 - the name users expect
@@ -101,7 +101,7 @@ class Batch:
         cursor, more = None, True
         while more:
             page = await self.page(cursor)
-            for result in batches.failed(page.results):
+            for result in batches.unsuccessful(page.results):
                 yield result
             cursor, more = page.cursor, bool(page.results)
 
@@ -112,7 +112,7 @@ class Batch:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
-        plan = batches.cancel_batch(self.batch_id, life_ms=self._settings.result_ttl_ms)
+        plan = batches.cancel_batch(self.batch_id, result_ttl_ms=self._settings.result_ttl_ms)
         return await perform(self._redis, plan, f"cancelling batch {self.batch_id}")
 
     async def retry_failed(self) -> Batch:
@@ -125,7 +125,7 @@ class Batch:
             DeadLetterNotFound: this batch has none.
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
-        plan = retry(self.batch_id, self._settings, self._settings.result_ttl_ms)
+        plan = retry_batch(self.batch_id, self._settings, self._settings.result_ttl_ms)
         report = await perform(self._redis, plan, f"retrying what failed of batch {self.batch_id}")
         return replace(self, batch_id=report.batch_id, report=report)
 
@@ -139,13 +139,13 @@ class ResultStream:
 
     def __init__(self, batch: Batch, after: str | None, *, block_s: float) -> None:
         self._batch = batch
-        self._block_ms = max(1, int(min(block_s, LONGEST_BLOCK_S) * 1000))
-        self._reading = Reading(batch.batch_id, after)
+        self._block_ms = max(1, int(min(block_s, MAX_BLOCK_S) * 1000))
+        self._cursor = ResultCursor(batch.batch_id, after)
 
     @property
     def cursor(self) -> str:
         """The position after the last result that was given; a stream begun there goes on without a gap."""
-        return self._reading.cursor
+        return self._cursor.cursor
 
     def __aiter__(self) -> Self:
         return self
@@ -157,18 +157,18 @@ class ResultStream:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer; the stream goes on when it is asked again.
         """
-        while (result := self._reading.give()) is None:
-            wanted = self._reading.wanted
+        while (result := self._cursor.pop()) is None:
+            wanted = self._cursor.next_after
             if wanted is None:
                 raise StopAsyncIteration
-            if not self._reading.turn(await self._batch.page(wanted)):
+            if not self._cursor.load(await self._batch.page(wanted)):
                 await self._news(wanted)
         return result
 
     async def _news(self, cursor: str) -> None:
         """Returns when something was added after the cursor, or after a while."""
         batch_id = self._batch.batch_id
-        position = position_of(batch_id, cursor)
+        position = parse_cursor(batch_id, cursor)
         news = ("XREAD", "COUNT", 1, "BLOCK", self._block_ms, "STREAMS", keyspace.RESULTS + batch_id, position)
         async with reaching_redis(f"waiting for results of batch {batch_id}"):
             await make(self._batch._redis, Commands([news]))  # noqa: SLF001 - one concern

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from producers.contract.messages import Outcome
 from producers.queue import dead_letters
-from producers.queue.dead_letters import LETTERS_A_TRIP, DeadLetter, Selection
+from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter, Selection
 from producers.queue.replay import ReplayReport, replay
 from producers.settings import ProducerSettings
 from producers.transport.plan import Plan
@@ -33,10 +33,12 @@ class DeadLetters:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        entries = await self._do(dead_letters.select(Selection(outcome, user_id, batch_id)), "looking for dead letters")
-        for start in range(0, len(entries), LETTERS_A_TRIP):
-            some = entries[start : start + LETTERS_A_TRIP]
-            for letter in await self._do(dead_letters.read(some), "reading dead letters"):
+        entries = await self._do(
+            dead_letters.select_entries(Selection(outcome, user_id, batch_id)), "looking for dead letters"
+        )
+        for start in range(0, len(entries), READ_BATCH_SIZE):
+            some = entries[start : start + READ_BATCH_SIZE]
+            for letter in await self._do(dead_letters.fetch(some), "reading dead letters"):
                 yield letter
 
     async def get(self, job_id: str) -> DeadLetter:
@@ -54,7 +56,7 @@ class DeadLetters:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        return await self._do(dead_letters.counts(), "counting dead letters")
+        return await self._do(dead_letters.count_by_outcome(), "counting dead letters")
 
     async def replay(
         self,
@@ -76,7 +78,9 @@ class DeadLetters:
             DeadLetterNotFound: there is no letter of this job ID.
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
-        chosen = Selection.of(job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything)
+        chosen = Selection.from_arguments(
+            job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything
+        )
         plan = replay(chosen, self._settings)
         return await self._do(plan, "replaying dead letters")
 
@@ -96,8 +100,10 @@ class DeadLetters:
             DeadLetterNotFound: there is no letter of this job ID.
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
-        chosen = Selection.of(job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything)
-        plan = dead_letters.forget(chosen)
+        chosen = Selection.from_arguments(
+            job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything
+        )
+        plan = dead_letters.drop(chosen)
         return await self._do(plan, "dropping dead letters")
 
     async def _do(self, plan: Plan[T], doing: str) -> T:

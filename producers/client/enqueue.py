@@ -13,10 +13,10 @@ from producers.client.job import Job
 from producers.contract.ids import SortableIds
 from producers.contract.messages import Priority, SettingsChange
 from producers.contract.validation import check, check_new_id
-from producers.queue.chunking import Chunk, Intake, Source, lane_full
-from producers.queue.fan_out import Named
+from producers.queue.chunking import Chunk, ChunkedSubmission, ItemParser, lane_full_error
+from producers.queue.fan_out import ChangeParser
 from producers.queue.reports import EnqueueReport
-from producers.queue.submit import ALREADY_THERE, LANE_FULL, Submission, Terms, submit
+from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.transport.notifications import Listener
 from producers.transport.pipeline import CALLS_IN_FLIGHT, each, in_order
@@ -33,7 +33,7 @@ class Enqueuing(Steering):
     def __init__(self, redis: Redis, settings: ProducerSettings | None = None) -> None:
         """Wraps a client that the caller made (and that `close` closes)."""
         self._settings = settings or ProducerSettings()
-        super().__init__(redis, life_ms=self._settings.result_ttl_ms)
+        super().__init__(redis, result_ttl_ms=self._settings.result_ttl_ms)
         self._listener = Listener(redis)
         self._ids = SortableIds()
         self._clock = RedisClock()
@@ -66,16 +66,16 @@ class Enqueuing(Steering):
         """
         check(change)
         chosen = self._ids.next() if job_id is None else check_new_id(job_id)
-        terms = Terms(self._settings.lane_limit, Priority(priority), coalesce)
+        options = SubmitOptions(self._settings.lane_limit, Priority(priority), coalesce)
         lasting_ms = self._ttl_ms(ttl_s)
         async with reaching_redis(f"change {chosen} may or may not be accepted, repeat it with job_id={chosen!r}"):
             now_ms = await self._now_ms()
-            call = submit([Submission.of(change, chosen, terms, now_ms=now_ms, ttl_ms=lasting_ms)], terms)
+            call = submit([Submission.from_change(change, chosen, options, now_ms=now_ms, ttl_ms=lasting_ms)], options)
             reply = await make(self._redis, call)
         self._clock.learn(reply[0])
-        if reply[1] == LANE_FULL:
-            raise lane_full(change, terms.lane_limit)
-        return self._job(chosen, already_there=reply[1] == ALREADY_THERE)
+        if reply[1] == SubmitVerdict.LANE_FULL:
+            raise lane_full_error(change, options.lane_limit)
+        return self._job(chosen, already_there=reply[1] == SubmitVerdict.ALREADY_THERE)
 
     async def enqueue_many(
         self,
@@ -102,20 +102,22 @@ class Enqueuing(Steering):
             QueueUnavailable: Redis did not answer; the last chunks may or may not be accepted. With IDs of your own it
                 is safe to repeat.
         """
-        terms = Terms(self._settings.lane_limit, Priority(priority), coalesce)
-        intake = self._intake(Named(self._ids.next, job_id), terms, ttl_s)
-        report: EnqueueReport[Job] = EnqueueReport(refused=intake.refused)
-        async with aclosing(self._take_in(intake, changes)) as chunks:
+        options = SubmitOptions(self._settings.lane_limit, Priority(priority), coalesce)
+        chunked = self._chunked_submission(ChangeParser(self._ids.next, job_id), options, ttl_s)
+        report: EnqueueReport[Job] = EnqueueReport(refused=chunked.refused)
+        async with aclosing(self._submit_items(chunked, changes)) as chunks:
             async for landed in chunks:
                 report.jobs += [self._job(one, already_there=there) for one, there in landed]
-        intake.refused.sort(key=lambda refusal: refusal.index)
+        chunked.refused.sort(key=lambda refusal: refusal.index)
         return report
 
-    def _intake(self, source: Source, terms: Terms, ttl_s: float | None, *, fixed: bool = False) -> Intake:
-        return Intake(source, terms, ttl_ms=self._ttl_ms(ttl_s), now_ms=self._clock.now_ms, fixed=fixed)
+    def _chunked_submission(
+        self, parser: ItemParser, options: SubmitOptions, ttl_s: float | None, *, fixed: bool = False
+    ) -> ChunkedSubmission:
+        return ChunkedSubmission(parser, options, ttl_ms=self._ttl_ms(ttl_s), now_ms=self._clock.now_ms, fixed=fixed)
 
-    async def _take_in(
-        self, intake: Intake, items: Iterable[Any] | AsyncIterable[Any], in_flight: int = CALLS_IN_FLIGHT
+    async def _submit_items(
+        self, chunked: ChunkedSubmission, items: Iterable[Any] | AsyncIterable[Any], in_flight: int = CALLS_IN_FLIGHT
     ) -> AsyncGenerator[list[tuple[str, bool]], None]:
         """Submits items in their order; gives for each chunk which job IDs are in their lanes, and which were before.
 
@@ -125,11 +127,11 @@ class Enqueuing(Steering):
         """
         async with reaching_redis("the last chunks may or may not be accepted"):
             await self._now_ms()
-            calls = _calls(intake, items)
+            calls = _calls(chunked, items)
             async with aclosing(in_order(self._redis, calls, in_flight=in_flight)) as replies:
                 async for chunk, reply in replies:
                     self._clock.learn(reply[0])
-                    yield intake.record(chunk, reply)
+                    yield chunked.apply_reply(chunk, reply)
 
     async def _now_ms(self) -> int:
         """The time on Redis's clock, Unix milliseconds; asked once, then kept fresh by every reply."""
@@ -142,15 +144,19 @@ class Enqueuing(Steering):
         return change_ttl_ms(self._settings.change_ttl_s if ttl_s is None else ttl_s)
 
     def _job(self, job_id: str, *, already_there: bool = False) -> Job:
-        return Job(job_id, already_there, _redis=self._redis, _listener=self._listener, _life_ms=self._life_ms)
+        return Job(
+            job_id, already_there, _redis=self._redis, _listener=self._listener, _result_ttl_ms=self._result_ttl_ms
+        )
 
 
-async def _calls(intake: Intake, items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[tuple[Chunk, Call]]:
+async def _calls(
+    chunked: ChunkedSubmission, items: Iterable[Any] | AsyncIterable[Any]
+) -> AsyncIterator[tuple[Chunk, Call]]:
     """The items' chunks, each with the call that submits it."""
     async for item in each(items):
-        chunk = intake.take(item)
+        chunk = chunked.add(item)
         if chunk is not None:
-            yield chunk, intake.call(chunk)
-    chunk = intake.rest()
+            yield chunk, chunked.step(chunk)
+    chunk = chunked.flush()
     if chunk is not None:
-        yield chunk, intake.call(chunk)
+        yield chunk, chunked.step(chunk)

@@ -29,7 +29,7 @@ class Job:
     already_there: bool = False
     _redis: Redis = field(kw_only=True, repr=False, compare=False)
     _listener: Listener = field(kw_only=True, repr=False, compare=False)
-    _life_ms: int = field(kw_only=True, repr=False, compare=False)
+    _result_ttl_ms: int = field(kw_only=True, repr=False, compare=False)
 
     async def result(self, timeout: float | None = None) -> JobResult:  # noqa: ASYNC109 - the name users expect
         """How the change ended; waits for it. Whoever waits is told at once.
@@ -53,7 +53,7 @@ class Job:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        return await perform(self._redis, jobs.status(self.job_id), f"asking for the status of {self.job_id}")
+        return await perform(self._redis, jobs.fetch_status(self.job_id), f"asking for the status of {self.job_id}")
 
     async def cancel(self) -> Cancellation:
         """Takes the change back. One that is in flight ends by its reply.
@@ -61,9 +61,9 @@ class Job:
         Raises:
             QueueUnavailable: Redis did not answer; whether it was taken back shows when it is asked again.
         """
-        plan = jobs.cancel([self.job_id], life_ms=self._life_ms)
+        plan = jobs.cancel_jobs([self.job_id], result_ttl_ms=self._result_ttl_ms)
         (verdict,) = await perform(self._redis, plan, f"cancelling {self.job_id}")
         return verdict
 
     async def _look(self) -> JobResult | None:
-        return await perform(self._redis, jobs.look(self.job_id), f"asking for the result of {self.job_id}")
+        return await perform(self._redis, jobs.fetch_result(self.job_id), f"asking for the result of {self.job_id}")

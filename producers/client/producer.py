@@ -18,7 +18,7 @@ from producers.errors import QueueUnavailable
 from producers.queue import batches
 from producers.queue.fan_out import FanOut, FanOutReport, Items, Preview, preview
 from producers.queue.reports import BatchRefused
-from producers.queue.submit import Terms
+from producers.queue.submit import SubmitOptions
 from producers.settings import ProducerSettings
 from producers.transport.dsn import open_redis
 from producers.transport.pipeline import CALLS_IN_FLIGHT, each
@@ -153,14 +153,14 @@ class Producer(Enqueuing):
             BatchConflict: the batch exists with other content, or takes nothing more; what differs was not added.
             QueueUnavailable: Redis did not answer; repeat with the batch ID that the message names.
         """
-        asked = FanOut.of(
+        asked = FanOut.from_arguments(
             changes, trader_id=trader_id, settings=settings, user_ids=user_ids, auto_copy=auto_copy, mode=mode
         )
         if dry_run:
             return preview(asked, [item async for item in each(asked.items)])
         chosen = self._ids.next() if batch_id is None else check_batch_id(batch_id)
-        terms = Terms(self._settings.lane_limit, Priority(priority), batch_id=chosen, content=asked.content)
-        intake = self._intake(asked.source(chosen), terms, ttl_s, fixed=asked.template is None)
+        options = SubmitOptions(self._settings.lane_limit, Priority(priority), batch_id=chosen, content=asked.content)
+        chunked = self._chunked_submission(asked.parser(chosen), options, ttl_s, fixed=asked.template is None)
         items = asked.items
         if all_or_nothing:
             items = [item async for item in each(items)]
@@ -168,18 +168,20 @@ class Producer(Enqueuing):
             if refused:
                 raise BatchRefused(refused)
         try:
-            exists = await self._do(batches.begin(chosen, terms), f"beginning batch {chosen}")
+            exists = await self._do(batches.check_existing(chosen, options), f"beginning batch {chosen}")
             # Where a run goes over what is there, each chunk must be known to agree before the next one is written.
             in_flight = 1 if exists else CALLS_IN_FLIGHT
-            async with aclosing(self._take_in(intake, items, in_flight)) as chunks:
+            async with aclosing(self._submit_items(chunked, items, in_flight)) as chunks:
                 async for _ in chunks:
                     if on_chunk is not None:
-                        on_chunk(FanOutReport.of(chosen, intake))
-            sealing = batches.seal(chosen, terms, short=intake.short, life_ms=self._life_ms)
+                        on_chunk(FanOutReport.from_submission(chosen, chunked))
+            sealing = batches.seal(
+                chosen, options, lane_full_count=chunked.lane_full_count, result_ttl_ms=self._result_ttl_ms
+            )
             await self._do(sealing, f"sealing batch {chosen}")
         except QueueUnavailable as exc:
             raise QueueUnavailable(f"{exc}; repeat with batch_id={chosen!r} to add what is missing") from exc
-        return self._batch(chosen, FanOutReport.of(chosen, intake))
+        return self._batch(chosen, FanOutReport.from_submission(chosen, chunked))
 
     def job(self, job_id: str) -> Job:
         """A handle to a change by its ID; whether it exists shows when it is asked.

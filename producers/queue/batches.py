@@ -10,27 +10,27 @@ from producers.contract import keyspace
 from producers.contract.messages import JobResult, Outcome
 from producers.contract.progress import Progress
 from producers.errors import BatchNotFound, InvalidCursor, shown
-from producers.queue.chunking import conflict
+from producers.queue.chunking import conflict_error
 from producers.queue.finish import FINISH, finish_arguments
-from producers.queue.jobs import Cancellation, CancelReport, cancel, read_result
-from producers.queue.progress import no_batch, progress
-from producers.queue.submit import CANCELLED, OTHER_CONTENT, Terms
+from producers.queue.jobs import Cancellation, CancelReport, cancel_jobs, read_result
+from producers.queue.progress import batch_not_found_error, fetch_progress
+from producers.queue.submit import SubmitOptions, SubmitVerdict
 from producers.transport.plan import Call, Commands, Plan
 from producers.transport.scripts import Script
 
 SEAL = Script.load("producers.queue", "seal.lua", after=[FINISH])
 
-PAGE = 1000
+PAGE_SIZE = 1000
 """Results a round trip: 300 KB, in a few milliseconds."""
 
-LONGEST_BLOCK_S = 2.0
+MAX_BLOCK_S = 2.0
 """A read waits for news this long at the most; redis-py would take a longer silence for a lost connection."""
 
-MEMBERS_A_TRIP = 1000
-MOST_A_PAGE = 10_000
+SCAN_COUNT = 1000
+MAX_PAGE_SIZE = 10_000
 """Whatever a caller asks for: a page is held in memory, by Redis and by the reader."""
 
-BEGINNING = "0-0"
+STREAM_START = "0-0"
 MOST_64 = 2**64 - 1
 
 _position = re.compile(r"[0-9]{1,20}-[0-9]{1,20}", re.ASCII).fullmatch
@@ -53,15 +53,15 @@ class ResultPage:
     complete: bool
 
 
-def page(batch_id: str, after: str | None, limit: int = PAGE) -> Plan[ResultPage]:
-    """Results from a position on, as far as they are settled; never more than `MOST_A_PAGE`.
+def read_page(batch_id: str, after: str | None, limit: int = PAGE_SIZE) -> Plan[ResultPage]:
+    """Results from a position on, as far as they are settled; never more than `MAX_PAGE_SIZE`.
 
     Raises:
         BatchNotFound: there is no such batch, or it has expired.
         InvalidCursor: `after` is no position in its results.
     """
-    position = position_of(batch_id, after)
-    limit = max(0, min(limit, MOST_A_PAGE))
+    position = parse_cursor(batch_id, after)
+    limit = max(0, min(limit, MAX_PAGE_SIZE))
     entries, (created, end) = yield Commands(
         [
             ("XRANGE", keyspace.RESULTS + batch_id, f"({position}", "+", "COUNT", limit),
@@ -69,7 +69,7 @@ def page(batch_id: str, after: str | None, limit: int = PAGE) -> Plan[ResultPage
         ]
     )
     if created is None:
-        raise no_batch(batch_id)
+        raise batch_not_found_error(batch_id)
     ended = [fields for _, fields in entries if b"job" in fields]
     positions = [place.decode() for place, fields in entries if b"job" in fields]
     if entries:
@@ -79,7 +79,7 @@ def page(batch_id: str, after: str | None, limit: int = PAGE) -> Plan[ResultPage
         (stored,) = yield Commands([("MGET", *(keyspace.RESULT.encode() + fields[b"job"] for fields in ended))])
         results = [_result(*pair) for pair in zip(ended, stored, strict=True)]
     complete = end is not None and _order(position) >= _order(end.decode())
-    return ResultPage(results, positions, cursor_of(batch_id, position), complete)
+    return ResultPage(results, positions, format_cursor(batch_id, position), complete)
 
 
 def _order(position: str) -> tuple[int, ...]:
@@ -87,7 +87,7 @@ def _order(position: str) -> tuple[int, ...]:
     return tuple(map(int, position.split("-")))
 
 
-class Reading:
+class ResultCursor:
     """How far a reader of a batch's results is: pages in, results out."""
 
     def __init__(self, batch_id: str, after: str | None) -> None:
@@ -97,34 +97,34 @@ class Reading:
             InvalidCursor: `after` is no position in the batch's results.
         """
         self._batch_id = batch_id
-        self._begun_at = cursor_of(batch_id, position_of(batch_id, after))
+        self._begun_at = format_cursor(batch_id, parse_cursor(batch_id, after))
         self._page = ResultPage([], [], self._begun_at, complete=False)
-        self._given = 0
+        self._popped = 0
 
     @property
     def cursor(self) -> str:
         """The position after the last result that was given."""
-        if self._given == 0:
+        if self._popped == 0:
             return self._begun_at
-        return cursor_of(self._batch_id, self._page.positions[self._given - 1])
+        return format_cursor(self._batch_id, self._page.positions[self._popped - 1])
 
     @property
-    def wanted(self) -> str | None:
+    def next_after(self) -> str | None:
         """From where the next page is wanted; None if there will be none."""
         return None if self._page.complete else self._page.cursor
 
-    def give(self) -> JobResult | None:
+    def pop(self) -> JobResult | None:
         """The next result of the page, None if all were given."""
-        if self._given == len(self._page.results):
+        if self._popped == len(self._page.results):
             return None
-        self._given += 1
-        return self._page.results[self._given - 1]
+        self._popped += 1
+        return self._page.results[self._popped - 1]
 
-    def turn(self, page: ResultPage) -> bool:
+    def load(self, page: ResultPage) -> bool:
         """Goes on with the page that was wanted; returns whether there was anything on it."""
         if not page.results and not page.complete:
             return False
-        self._begun_at, self._page, self._given = self._page.cursor, page, 0
+        self._begun_at, self._page, self._popped = self._page.cursor, page, 0
         return True
 
 
@@ -135,19 +135,26 @@ def _result(fields: dict[bytes, bytes], stored: bytes | None) -> JobResult:
     return JobResult(job_id=job_id, user_id="", trader_id="", outcome=outcome, message="its full result has expired")
 
 
-def seal(batch_id: str, terms: Terms, *, short: int, life_ms: int) -> Plan[None]:
-    """Nothing more comes to a batch, but `short` changes that found their lane full, if its producer tries again.
+def seal(batch_id: str, options: SubmitOptions, *, lane_full_count: int, result_ttl_ms: int) -> Plan[None]:
+    """Nothing more comes to a batch, but `lane_full_count` changes that found their lane full, if it is run again.
 
     Raises:
         BatchConflict: it is of other content.
     """
-    args = [batch_id, terms.content, terms.priority.value, 0, short, *finish_arguments(life_ms=life_ms)]
+    args = [
+        batch_id,
+        options.content,
+        options.priority.value,
+        0,
+        lane_full_count,
+        *finish_arguments(result_ttl_ms=result_ttl_ms),
+    ]
     verdict = yield Call(SEAL, [keyspace.BATCH + batch_id, keyspace.BATCHES], args, repeatable=True)
-    if verdict == OTHER_CONTENT:
-        raise conflict(batch_id, OTHER_CONTENT)
+    if verdict == SubmitVerdict.OTHER_CONTENT:
+        raise conflict_error(batch_id, SubmitVerdict.OTHER_CONTENT)
 
 
-def begin(batch_id: str, terms: Terms) -> Plan[bool]:
+def check_existing(batch_id: str, options: SubmitOptions) -> Plan[bool]:
     """Whether a batch exists already; asked before anything is written.
 
     Raises:
@@ -156,27 +163,27 @@ def begin(batch_id: str, terms: Terms) -> Plan[bool]:
     ((content, cancelled),) = yield Commands([("HMGET", keyspace.BATCH + batch_id, "content", "cancelled")])
     if content is None:
         return False
-    if content.decode() != terms.content:
-        raise conflict(batch_id, OTHER_CONTENT)
+    if content.decode() != options.content:
+        raise conflict_error(batch_id, SubmitVerdict.OTHER_CONTENT)
     if cancelled is not None:
-        raise conflict(batch_id, CANCELLED)
+        raise conflict_error(batch_id, SubmitVerdict.CANCELLED)
     return True
 
 
-def cancel_batch(batch_id: str, *, life_ms: int) -> Plan[CancelReport]:
+def cancel_batch(batch_id: str, *, result_ttl_ms: int) -> Plan[CancelReport]:
     """Takes a batch back: it accepts nothing more, and what is queued of it ends `cancelled`.
 
     Raises:
         BatchNotFound: there is no such batch, or it has expired.
     """
-    args = [batch_id, "", "", 1, 0, *finish_arguments(life_ms=life_ms)]
+    args = [batch_id, "", "", 1, 0, *finish_arguments(result_ttl_ms=result_ttl_ms)]
     verdict = yield Call(SEAL, [keyspace.BATCH + batch_id, keyspace.BATCHES], args, repeatable=True)
     if verdict == _NO_SUCH_BATCH:
-        raise no_batch(batch_id)
+        raise batch_not_found_error(batch_id)
     cancelled = in_flight = cursor = 0
     while True:
-        ((cursor, rest),) = yield Commands([("SSCAN", keyspace.MEMBERS + batch_id, cursor, "COUNT", MEMBERS_A_TRIP)])
-        verdicts = yield from cancel([_member(batch_id, one) for one in rest], life_ms=life_ms)
+        ((cursor, rest),) = yield Commands([("SSCAN", keyspace.MEMBERS + batch_id, cursor, "COUNT", SCAN_COUNT)])
+        verdicts = yield from cancel_jobs([_member(batch_id, one) for one in rest], result_ttl_ms=result_ttl_ms)
         cancelled += verdicts.count(Cancellation.CANCELLED)
         in_flight += verdicts.count(Cancellation.IN_FLIGHT)
         if not cursor:
@@ -186,11 +193,11 @@ def cancel_batch(batch_id: str, *, life_ms: int) -> Plan[CancelReport]:
 _NO_SUCH_BATCH = -1
 
 
-def newest(limit: int) -> Plan[list[Progress]]:
+def list_newest(limit: int) -> Plan[list[Progress]]:
     """The newest batches; forgets those that have expired."""
     if limit < 1:
         return []
-    limit = min(limit, MOST_A_PAGE)
+    limit = min(limit, MAX_PAGE_SIZE)
     batches: list[Progress] = []
     while len(batches) < limit:
         (names,) = yield Commands([("ZREVRANGE", keyspace.BATCHES, len(batches), limit - 1)])
@@ -198,38 +205,37 @@ def newest(limit: int) -> Plan[list[Progress]]:
             break
         for name in names:
             try:
-                batches.append((yield from progress(name.decode())))
+                batches.append((yield from fetch_progress(name.decode())))
             except BatchNotFound:
                 yield Commands([("ZREM", keyspace.BATCHES, name)])
     return batches
 
 
-def cursor_of(batch_id: str, position: str) -> str:
+def format_cursor(batch_id: str, position: str) -> str:
     """A position in a batch's results, as its readers keep it."""
     return f"{batch_id}/{position}"
 
 
-def position_of(batch_id: str, cursor: str | None) -> str:
+def parse_cursor(batch_id: str, cursor: str | None) -> str:
     """The position in the stream; the beginning for None.
 
     Raises:
         InvalidCursor: it is none of this batch.
     """
     if cursor is None:
-        return BEGINNING
+        return STREAM_START
     if isinstance(cursor, str):
         name, _, position = cursor.rpartition("/")
         if name == batch_id and _position(position) and all(int(half) < MOST_64 for half in position.split("-")):
             return position
-    raise InvalidCursor(
-        f"after: must be a cursor of batch {batch_id}, such as {cursor_of(batch_id, BEGINNING)!r}; got {shown(cursor)}"
-    )
+    example = format_cursor(batch_id, STREAM_START)
+    raise InvalidCursor(f"after: must be a cursor of batch {batch_id}, such as {example!r}; got {shown(cursor)}")
 
 
 def _member(batch_id: str, rest: bytes) -> str:
     return f"{batch_id}{keyspace.BATCH_MARK}{rest.decode()}"
 
 
-def failed(results: Sequence[JobResult]) -> list[JobResult]:
+def unsuccessful(results: Sequence[JobResult]) -> list[JobResult]:
     """Those that did not end `applied`."""
     return [result for result in results if not result.applied]

@@ -11,12 +11,12 @@ from producers.contract.codec import UnreadableChange, decode_change
 from producers.contract.messages import JobResult, Outcome, SettingsChange
 from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS
 from producers.errors import DeadLetterNotFound, JobNotFound
-from producers.queue.chunking import digest_of
+from producers.queue.chunking import content_digest
 from producers.queue.jobs import read_result
 from producers.transport.plan import Commands, Plan
 
 DEAD_OUTCOMES = (Outcome.REJECTED, Outcome.UNAUTHORIZED, Outcome.EXHAUSTED)
-LETTERS_A_TRIP = 500
+READ_BATCH_SIZE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Selection:
     """
 
     @classmethod
-    def of(
+    def from_arguments(
         cls, job_id: str | None, *, outcome: Outcome | None, user_id: str | None, batch_id: str | None, everything: bool
     ) -> Selection:
         """The selection of the arguments.
@@ -79,7 +79,7 @@ class Selection:
         """Where to look."""
         return DEAD_OUTCOMES if self.outcome is None else (Outcome(self.outcome),)
 
-    def holds(self, lane: str, job_id: str) -> bool:
+    def matches(self, lane: str, job_id: str) -> bool:
         """Whether a letter is selected."""
         return (
             (self.job_id is None or self.job_id == job_id)
@@ -89,7 +89,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class IndexEntry:
     """A letter as its index has it: its outcome, member and score (us)."""
 
     outcome: Outcome
@@ -107,27 +107,21 @@ class Entry:
         return self.member.decode().partition(" ")[2]
 
 
-def select(selection: Selection) -> Plan[list[Entry]]:
-    """The selected letters of the index, oldest first: the order of their lanes."""
+def select_entries(selection: Selection) -> Plan[list[IndexEntry]]:
+    """Return the selected index entries, oldest first: the order of their lanes.
+
+    Raises:
+        DeadLetterNotFound: the selection names a job ID, and there is no such letter.
+    """
     outcomes = selection.outcomes
     indexes = yield Commands([("ZRANGE", keyspace.DEAD + outcome, 0, -1, "WITHSCORES") for outcome in outcomes])
     found = []
     for outcome, members in zip(outcomes, indexes, strict=True):
-        entries = (Entry(outcome, members[i], float(members[i + 1])) for i in range(0, len(members), 2))
-        found += [entry for entry in entries if selection.holds(entry.lane, entry.job_id)]
+        entries = (IndexEntry(outcome, members[i], float(members[i + 1])) for i in range(0, len(members), 2))
+        found += [entry for entry in entries if selection.matches(entry.lane, entry.job_id)]
+    if selection.job_id is not None and not found:
+        raise dead_letter_not_found_error(selection.job_id)
     return sorted(found, key=lambda entry: entry.score)
-
-
-def find(selection: Selection) -> Plan[list[Entry]]:
-    """As `select`.
-
-    Raises:
-        DeadLetterNotFound: one letter was asked for, and is not there.
-    """
-    entries = yield from select(selection)
-    if selection.job_id is not None and not entries:
-        raise not_found(selection.job_id)
-    return entries
 
 
 def get(job_id: str) -> Plan[DeadLetter]:
@@ -136,22 +130,22 @@ def get(job_id: str) -> Plan[DeadLetter]:
     Raises:
         DeadLetterNotFound: it is not there.
     """
-    found = yield from read((yield from find(Selection(job_id=job_id))))
+    found = yield from fetch((yield from select_entries(Selection(job_id=job_id))))
     if not found:
-        raise not_found(job_id)
+        raise dead_letter_not_found_error(job_id)
     return found[-1]
 
 
-def forget(selection: Selection) -> Plan[int]:
+def drop(selection: Selection) -> Plan[int]:
     """Forgets letters; returns how many there were.
 
     Raises:
         DeadLetterNotFound: one letter was asked for, and is not there.
     """
-    return (yield from drop((yield from find(selection))))
+    return (yield from delete_entries((yield from select_entries(selection))))
 
 
-def read(entries: Sequence[Entry]) -> Plan[list[DeadLetter]]:
+def fetch(entries: Sequence[IndexEntry]) -> Plan[list[DeadLetter]]:
     """The letters of some entries; those that have expired are left out, and forgotten."""
     if not entries:
         return []
@@ -163,7 +157,7 @@ def read(entries: Sequence[Entry]) -> Plan[list[DeadLetter]]:
     )
     gone = [entry for entry, payload in zip(entries, payloads, strict=True) if payload is None]
     if gone:
-        yield from drop(gone)
+        yield from delete_entries(gone)
     return [
         _letter(entry, payload, result)
         for entry, payload, result in zip(entries, payloads, results, strict=True)
@@ -171,7 +165,7 @@ def read(entries: Sequence[Entry]) -> Plan[list[DeadLetter]]:
     ]
 
 
-def _letter(entry: Entry, payload: bytes, stored: bytes | None) -> DeadLetter:
+def _letter(entry: IndexEntry, payload: bytes, stored: bytes | None) -> DeadLetter:
     try:
         change: SettingsChange | None = decode_change(payload).a[0]
     except UnreadableChange:
@@ -189,11 +183,11 @@ def _letter(entry: Entry, payload: bytes, stored: bytes | None) -> DeadLetter:
         int(entry.score // 1000),
         change,
         result,
-        replay_id_of(entry.job_id, int(entry.score)),
+        make_replay_id(entry.job_id, int(entry.score)),
     )
 
 
-def replay_id_of(job_id: str, ended_us: int) -> str:
+def make_replay_id(job_id: str, ended_us: int) -> str:
     """The ID that a letter is replayed with. It follows from the change and its end, for IDs are used again.
 
     "order-7" becomes "order-7~~60a3c1d2e4f5b", and that one, should it die too, "order-7~~" and the time of its own
@@ -211,18 +205,18 @@ def _before_last(mark: str, text: str) -> str:
     return before if found else after
 
 
-def drop(entries: Sequence[Entry]) -> Plan[int]:
+def delete_entries(entries: Sequence[IndexEntry]) -> Plan[int]:
     """Forgets letters; returns how many were still there."""
     dropped = 0
-    for start in range(0, len(entries), LETTERS_A_TRIP):
-        some = entries[start : start + LETTERS_A_TRIP]
+    for start in range(0, len(entries), READ_BATCH_SIZE):
+        some = entries[start : start + READ_BATCH_SIZE]
         removals = [("ZREM", keyspace.DEAD + entry.outcome, entry.member) for entry in some]
         removed, *_ = yield Commands([("DEL", *(keyspace.LETTER + entry.job_id for entry in some)), *removals])
         dropped += removed
     return dropped
 
 
-def counts() -> Plan[dict[Outcome, int]]:
+def count_by_outcome() -> Plan[dict[Outcome, int]]:
     """How many letters there are of each cause."""
     numbers = yield Commands([("ZCARD", keyspace.DEAD + outcome) for outcome in DEAD_OUTCOMES])
     return dict(zip(DEAD_OUTCOMES, numbers, strict=True))
@@ -230,15 +224,15 @@ def counts() -> Plan[dict[Outcome, int]]:
 
 def retry_batch_id(batch_id: str, letters: Sequence[DeadLetter]) -> str:
     """The batch in which a batch's letters are sent again: the same letters, the same batch."""
-    suffix = f".retry-{digest_of([letter.replay_id for letter in letters])[:8]}"
+    suffix = f".retry-{content_digest([letter.replay_id for letter in letters])[:8]}"
     return batch_id[: MAX_BATCH_ID_CHARS - len(suffix)] + suffix
 
 
-def not_found(job_id: str) -> DeadLetterNotFound:
+def dead_letter_not_found_error(job_id: str) -> DeadLetterNotFound:
     """The error of a letter that is not there."""
     return DeadLetterNotFound(f"no dead letter {job_id}: it did not end badly, was replayed or dropped, or has expired")
 
 
-def none_of(batch_id: str) -> DeadLetterNotFound:
+def no_dead_letters_error(batch_id: str) -> DeadLetterNotFound:
     """The error of a batch without letters."""
     return DeadLetterNotFound(f"batch {batch_id} has no dead letters that could be sent again")

@@ -13,7 +13,7 @@ from producers.contract.keyspace import BATCH_MARK
 from producers.contract.messages import AutoCopy, CopySetting, Mode, SettingsChange
 from producers.contract.validation import MAX_ID_CHARS, check, check_new_id, check_user_id
 from producers.errors import InvalidChange
-from producers.queue.chunking import Intake, digest_of, user_of
+from producers.queue.chunking import ChunkedSubmission, content_digest, item_user_id
 from producers.queue.reports import Refusal
 
 Items = Iterable[Any] | AsyncIterable[Any]
@@ -38,10 +38,10 @@ class FanOutReport:
     refused: list[Refusal]
 
     @classmethod
-    def of(cls, batch_id: str, intake: Intake) -> FanOutReport:
+    def from_submission(cls, batch_id: str, chunked: ChunkedSubmission) -> FanOutReport:
         """The account of an intake."""
-        refused = sorted(intake.refused, key=lambda refusal: refusal.index)
-        return cls(batch_id, intake.given, intake.accepted, intake.already_there, refused)
+        refused = sorted(chunked.refused, key=lambda refusal: refusal.index)
+        return cls(batch_id, chunked.item_count, chunked.accepted, chunked.already_there, refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,42 +58,42 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class ChangeParser:
     """Changes with IDs of the caller's choice, or new ones."""
 
     new_id: Callable[[], str]
     job_id: Callable[[SettingsChange], str] | None
 
-    def read(self, _index: int, item: SettingsChange) -> tuple[SettingsChange, str]:
+    def parse(self, _index: int, item: SettingsChange) -> tuple[SettingsChange, str]:
         """See Source."""
         check(item)
         return item, self.new_id() if self.job_id is None else check_new_id(self.job_id(item))
 
 
 @dataclass(frozen=True, slots=True)
-class ByUser:
+class TemplateParser:
     """One template for many users. A user's change has one ID in every run, whatever the order of the users."""
 
     batch_id: str
     template: SettingsChange
 
-    def read(self, _index: int, item: str) -> tuple[SettingsChange, str]:
+    def parse(self, _index: int, item: str) -> tuple[SettingsChange, str]:
         """See Source."""
         check_user_id(item)  # the template was checked once
         change: SettingsChange = msgspec.structs.replace(self.template, user_id=item)
-        return change, member_id(self.batch_id, item)
+        return change, member_job_id(self.batch_id, item)
 
 
 @dataclass(frozen=True, slots=True)
-class ByIndex:
+class IndexedChangeParser:
     """Changes of their own; the place of each is its ID in every run."""
 
     batch_id: str
 
-    def read(self, index: int, item: SettingsChange) -> tuple[SettingsChange, str]:
+    def parse(self, index: int, item: SettingsChange) -> tuple[SettingsChange, str]:
         """See Source."""
         check(item)
-        return item, member_id(self.batch_id, str(index))
+        return item, member_job_id(self.batch_id, str(index))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class FanOut:
     template: SettingsChange | None
 
     @classmethod
-    def of(
+    def from_arguments(
         cls,
         changes: Items | None,
         *,
@@ -152,28 +152,28 @@ class FanOut:
     @property
     def content(self) -> str:
         """What two runs of one batch must have in common; chunks of changes are compared besides."""
-        return "changes" if self.template is None else digest_of(self.template)
+        return "changes" if self.template is None else content_digest(self.template)
 
-    def source(self, batch_id: str) -> ByUser | ByIndex:
+    def parser(self, batch_id: str) -> TemplateParser | IndexedChangeParser:
         """What its items mean."""
-        return ByIndex(batch_id) if self.template is None else ByUser(batch_id, self.template)
+        return IndexedChangeParser(batch_id) if self.template is None else TemplateParser(batch_id, self.template)
 
 
 def preview(fan_out: FanOut, items: Iterable[Any]) -> Preview:
     """What would be sent, and what would not be accepted."""
     found = Preview([], [])
-    source = fan_out.source("")
+    parser = fan_out.parser("")
     for index, item in enumerate(items):
         try:
-            change, _ = source.read(index, item)
+            change, _ = parser.parse(index, item)
         except InvalidChange as exc:
-            found.refused.append(Refusal(index, exc, user_of(item)))
+            found.refused.append(Refusal(index, exc, item_user_id(item)))
         else:
             found.changes.append(change)
     return found
 
 
-def member_id(batch_id: str, rest: str) -> str:
+def member_job_id(batch_id: str, rest: str) -> str:
     """The job ID of a batch's change. A user too long for one is told by a digest."""
     job_id = f"{batch_id}{BATCH_MARK}{rest}"
     if len(job_id) <= MAX_ID_CHARS:

@@ -8,12 +8,12 @@ from producers.transport.scripts import Argument
 FINISH = ("producers.queue", "finish.lua")
 
 
-def finish_arguments(*, life_ms: int, letter_life_ms: int = 1) -> list[Argument]:
+def finish_arguments(*, result_ttl_ms: int, dead_letter_ttl_ms: int = 1) -> list[Argument]:
     """The arguments of finish.lua.
 
     Args:
-        life_ms: how long results, and batches that are complete, are kept.
-        letter_life_ms: how long dead letters are kept; only for scripts that make some.
+        result_ttl_ms: how long results, and batches that are complete, are kept.
+        dead_letter_ttl_ms: how long dead letters are kept; only for scripts that make some.
     """
     return [
         keyspace.JOB,
@@ -26,6 +26,6 @@ def finish_arguments(*, life_ms: int, letter_life_ms: int = 1) -> list[Argument]
         keyspace.COMPLETE,
         keyspace.LETTER,
         keyspace.DEAD,
-        life_ms,
-        letter_life_ms,
+        result_ttl_ms,
+        dead_letter_ttl_ms,
     ]

@@ -14,14 +14,14 @@ from producers.contract.codec import UnreadableChange, decode_change, decode_res
 from producers.contract.messages import JobResult, Outcome
 from producers.errors import JobNotFound
 from producers.queue.finish import FINISH, finish_arguments
-from producers.queue.pauses import wake
+from producers.queue.pauses import wake_lanes
 from producers.transport.plan import Call, Commands, Plan
 from producers.transport.scripts import Argument, Script
 
 CANCEL = Script.load("producers.queue", "cancel.lua", after=[FINISH])
 
-CANCELS_A_TRIP = 200
-LOOKS = 5
+CANCEL_BATCH_SIZE = 200
+MAX_CANCEL_ROUNDS = 5
 """A head may be attempted between being looked at and being taken back; it is looked at again this often."""
 
 
@@ -73,7 +73,7 @@ class CancelReport:
     in_flight: int
 
 
-def look(job_id: str) -> Plan[JobResult | None]:
+def fetch_result(job_id: str) -> Plan[JobResult | None]:
     """The result of a change, None while it has none.
 
     Raises:
@@ -90,7 +90,7 @@ def look(job_id: str) -> Plan[JobResult | None]:
     return None
 
 
-def status(job_id: str) -> Plan[JobStatus]:
+def fetch_status(job_id: str) -> Plan[JobStatus]:
     """Where a change is."""
     stored, payload = yield Commands([("GET", keyspace.RESULT + job_id), ("GET", keyspace.JOB + job_id)])
     if stored is not None:
@@ -112,28 +112,28 @@ def status(job_id: str) -> Plan[JobStatus]:
     return JobStatus(JobState.QUEUED, position=position)
 
 
-def cancel(job_ids: Sequence[str], *, life_ms: int) -> Plan[list[Cancellation]]:
+def cancel_jobs(job_ids: Sequence[str], *, result_ttl_ms: int) -> Plan[list[Cancellation]]:
     """Takes changes back; those in flight end by their replies.
 
     Args:
         job_ids: which.
-        life_ms: how long their results are kept.
+        result_ttl_ms: how long their results are kept.
     """
     found: dict[str, Cancellation] = {}
     lanes: set[str] = set()
     waiting = list(dict.fromkeys(job_ids))
-    for _ in range(LOOKS):
+    for _ in range(MAX_CANCEL_ROUNDS):
         again = []
-        for some in chunks(waiting, CANCELS_A_TRIP):
-            again += yield from _cancel_some(some, found, lanes, life_ms)
+        for some in batched(waiting, CANCEL_BATCH_SIZE):
+            again += yield from _cancel_some(some, found, lanes, result_ttl_ms)
         waiting = again
-    yield from _close_ranks(lanes)
+    yield from _reschedule_users(lanes)
     found |= dict.fromkeys(waiting, Cancellation.IN_FLIGHT)  # attempted, back, attempted: as often as it was looked at
     return [found[job_id] for job_id in job_ids]
 
 
 def _cancel_some(
-    job_ids: Sequence[str], found: dict[str, Cancellation], emptier: set[str], life_ms: int
+    job_ids: Sequence[str], found: dict[str, Cancellation], emptier: set[str], result_ttl_ms: int
 ) -> Plan[list[str]]:
     """Returns those whose state changed meanwhile; adds the lanes that something was taken from."""
     payloads = (yield Commands([("MGET", *(keyspace.JOB + job_id for job_id in job_ids))]))[0]
@@ -148,7 +148,7 @@ def _cancel_some(
         keyspace.HEAD,
         keyspace.BUCKET,
         keyspace.ENDPOINT,
-        *finish_arguments(life_ms=life_ms),
+        *finish_arguments(result_ttl_ms=result_ttl_ms),
     ]
     heads = [
         (("LINDEX", keyspace.LANE + lane, 0), ("HMGET", keyspace.HEAD + lane, "state", "lapses"))
@@ -175,12 +175,12 @@ def _cancel_some(
     return again
 
 
-def _close_ranks(lanes: Iterable[str]) -> Plan[None]:
+def _reschedule_users(lanes: Iterable[str]) -> Plan[None]:
     """What remains of the users takes its turns anew, for those promised to what was taken back are free."""
     users = sorted({keyspace.parties(lane)[0] for lane in lanes})
-    for some in chunks(users, CANCELS_A_TRIP):
+    for some in batched(users, CANCEL_BATCH_SIZE):
         left = yield Commands([("ZRANGEBYLEX", keyspace.LANES, *keyspace.lanes_of(user)) for user in some])
-        yield from wake([lane.decode() for found in left for lane in found])
+        yield from wake_lanes([lane.decode() for found in left for lane in found])
 
 
 def _look_for_others(job_ids: Sequence[str], found: dict[str, Cancellation]) -> Plan[None]:
@@ -240,6 +240,6 @@ def read_result(stored: bytes, job_id: str) -> JobResult:
         raise JobNotFound(f"what is stored as the result of {job_id} is not a change's result: {exc}") from exc
 
 
-def chunks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     """The items in runs of at most `size`."""
     return (items[i : i + size] for i in range(0, len(items), size))

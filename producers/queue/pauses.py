@@ -12,28 +12,30 @@ from producers.transport.scripts import Script
 
 WAKE = Script.load("producers.queue", "wake.lua")
 
-LANES_A_TRIP = 500
-SCANNED_A_TRIP = 1000
+LANE_BATCH_SIZE = 500
+SCAN_COUNT = 1000
 
-Kind = Literal["user", "trader", "egress", "everything"]
+ScopeKind = Literal["user", "trader", "egress", "everything"]
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What a pause holds back."""
 
-    kind: Kind
+    kind: ScopeKind
     name: str = ""
 
     @classmethod
-    def of(cls, *, user_id: str | None, trader_id: str | None, egress: str | None, everything: bool) -> Scope:
+    def from_arguments(
+        cls, *, user_id: str | None, trader_id: str | None, egress: str | None, everything: bool
+    ) -> Scope:
         """The scope of the arguments.
 
         Raises:
             InvalidId: what was given cannot be an ID.
             TypeError: not just one was given.
         """
-        named: list[tuple[Kind, str | None]] = [("user", user_id), ("trader", trader_id), ("egress", egress)]
+        named: list[tuple[ScopeKind, str | None]] = [("user", user_id), ("trader", trader_id), ("egress", egress)]
         given = [cls(kind, check_id(kind, name)) for kind, name in named if name is not None]
         if everything:
             given.append(cls("everything"))
@@ -57,7 +59,7 @@ class Pause:
         since_ms: Unix milliseconds, Redis's clock.
     """
 
-    kind: Kind
+    kind: ScopeKind
     name: str
     since_ms: int
 
@@ -87,7 +89,7 @@ def resume(scope: Scope) -> Plan[bool]:
     return bool(removed)
 
 
-def paused() -> Plan[list[Pause]]:
+def list_pauses() -> Plan[list[Pause]]:
     """The pauses in force, oldest first."""
     (fields,) = yield Commands([("HGETALL", keyspace.PAUSED)])
     found = [_read_pause(field.decode(), int(since)) for field, since in fields.items()]
@@ -101,25 +103,23 @@ def _read_pause(field: str, since_ms: int) -> Pause:
 
 def wake_user(user_id: str) -> Plan[None]:
     """A user's lanes are due at once."""
-    yield from wake((yield from lanes_of(user_id)))
+    yield from wake_lanes((yield from user_lanes(user_id)))
 
 
 def _wake_trader(trader_id: str) -> Plan[None]:
     pattern = f"*:{_literally(keyspace.escape(trader_id))}"
     cursor = 0
     while True:
-        ((cursor, found),) = yield Commands(
-            [("ZSCAN", keyspace.LANES, cursor, "MATCH", pattern, "COUNT", SCANNED_A_TRIP)]
-        )
-        yield from wake([lane.decode() for lane, _ in found])
+        ((cursor, found),) = yield Commands([("ZSCAN", keyspace.LANES, cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)])
+        yield from wake_lanes([lane.decode() for lane, _ in found])
         if not cursor:
             return
 
 
-def wake(lanes: list[str]) -> Plan[None]:
+def wake_lanes(lanes: list[str]) -> Plan[None]:
     """Lanes are due at once, but for those that are in flight or backing off."""
-    for start in range(0, len(lanes), LANES_A_TRIP):
-        some = lanes[start : start + LANES_A_TRIP]
+    for start in range(0, len(lanes), LANE_BATCH_SIZE):
+        some = lanes[start : start + LANE_BATCH_SIZE]
         yield Call(
             WAKE,
             [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.BELL],
@@ -127,7 +127,7 @@ def wake(lanes: list[str]) -> Plan[None]:
         )
 
 
-def lanes_of(user_id: str) -> Plan[list[str]]:
+def user_lanes(user_id: str) -> Plan[list[str]]:
     """The names of a user's lanes that are not empty."""
     (found,) = yield Commands([("ZRANGEBYLEX", keyspace.LANES, *keyspace.lanes_of(user_id))])
     return [lane.decode() for lane in found]

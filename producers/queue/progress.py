@@ -20,7 +20,7 @@ FIELDS = (
 """Of the batch's hash, what is told. It holds a digest for each chunk besides."""
 
 
-def progress(batch_id: str) -> Plan[Progress]:
+def fetch_progress(batch_id: str) -> Plan[Progress]:
     """Where a batch is, in one trip.
 
     Raises:
@@ -36,7 +36,7 @@ def _read_progress(batch_id: str, reply: list[Any]) -> Progress:
     eta_ms, *values = reply
     fields = {name: value for name, value in zip(FIELDS, values, strict=True) if value}
     if "created" not in fields:
-        raise no_batch(batch_id)
+        raise batch_not_found_error(batch_id)
 
     def number(name: str) -> int:
         return int(fields.get(name, 0))
@@ -60,6 +60,6 @@ def _read_progress(batch_id: str, reply: list[Any]) -> Progress:
     )
 
 
-def no_batch(batch_id: str) -> BatchNotFound:
+def batch_not_found_error(batch_id: str) -> BatchNotFound:
     """The error of a batch that is not there."""
     return BatchNotFound(f"no batch {batch_id}: it was never begun, or has expired")

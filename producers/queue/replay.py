@@ -12,22 +12,12 @@ from producers.contract.messages import Priority, SettingsChange
 from producers.contract.validation import check
 from producers.errors import ProducerError
 from producers.queue import dead_letters
-from producers.queue.batches import begin, seal
-from producers.queue.chunking import conflict, lane_full
-from producers.queue.dead_letters import LETTERS_A_TRIP, DeadLetter, Entry, Selection
-from producers.queue.fan_out import FanOutReport, member_id
+from producers.queue.batches import check_existing, seal
+from producers.queue.chunking import conflict_error, lane_full_error
+from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter, IndexEntry, Selection
+from producers.queue.fan_out import FanOutReport, member_job_id
 from producers.queue.reports import Refusal
-from producers.queue.submit import (
-    ALREADY_THERE,
-    CANCELLED,
-    LANE_FULL,
-    LETTER_GONE,
-    OTHER_CONTENT,
-    SEALED,
-    Submission,
-    Terms,
-    submit,
-)
+from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.transport.plan import Commands, Plan
 
@@ -59,49 +49,49 @@ def replay(selection: Selection, settings: ProducerSettings) -> Plan[ReplayRepor
     Raises:
         DeadLetterNotFound: there is no letter of the selection's job ID.
     """
-    entries = yield from dead_letters.find(selection)
+    entries = yield from dead_letters.select_entries(selection)
     priority = Priority.BULK if selection.job_id is None else Priority.INTERACTIVE
-    terms = Terms(settings.lane_limit, priority)
+    options = SubmitOptions(settings.lane_limit, priority)
     report = ReplayReport([], [])
     for some in _runs(entries):
-        found = yield from dead_letters.read(some)
-        gone, _ = yield from _send([(letter, letter.replay_id) for letter in found], terms, settings, report)
-        yield from dead_letters.drop([entry for entry in some if entry.job_id in gone])
+        found = yield from dead_letters.fetch(some)
+        gone, _ = yield from _send([(letter, letter.replay_id) for letter in found], options, settings, report)
+        yield from dead_letters.delete_entries([entry for entry in some if entry.job_id in gone])
     return report
 
 
-def retry(batch_id: str, settings: ProducerSettings, life_ms: int) -> Plan[FanOutReport]:
+def retry_batch(batch_id: str, settings: ProducerSettings, result_ttl_ms: int) -> Plan[FanOutReport]:
     """Sends a batch's letters again, as a batch of their own.
 
     Raises:
         DeadLetterNotFound: the batch has none that could be sent.
     """
-    entries = yield from dead_letters.select(Selection(batch_id=batch_id))
+    entries = yield from dead_letters.select_entries(Selection(batch_id=batch_id))
     found: list[DeadLetter] = []
     for some in _runs(entries):
-        found += yield from dead_letters.read(some)
+        found += yield from dead_letters.fetch(some)
     if not any(letter.change for letter in found):
-        raise dead_letters.none_of(batch_id)
+        raise dead_letters.no_dead_letters_error(batch_id)
     again = dead_letters.retry_batch_id(batch_id, found)
-    terms = Terms(settings.lane_limit, Priority.BULK, batch_id=again, content=RETRY)
-    yield from begin(again, terms)
+    options = SubmitOptions(settings.lane_limit, Priority.BULK, batch_id=again, content=RETRY)
+    yield from check_existing(again, options)
     report = ReplayReport([], [])
-    numbered = [(letter, member_id(again, str(number))) for number, letter in enumerate(found)]
+    numbered = [(letter, member_job_id(again, str(number))) for number, letter in enumerate(found)]
     gone: set[str] = set()
-    short = 0
-    for start in range(0, len(numbered), LETTERS_A_TRIP):
-        sent, full = yield from _send(numbered[start : start + LETTERS_A_TRIP], terms, settings, report)
+    lane_full_count = 0
+    for start in range(0, len(numbered), READ_BATCH_SIZE):
+        sent, full = yield from _send(numbered[start : start + READ_BATCH_SIZE], options, settings, report)
         gone |= sent
-        short += full
-    yield from seal(again, terms, short=short, life_ms=life_ms)
-    yield from dead_letters.drop([entry for entry in entries if entry.job_id in gone])
+        lane_full_count += full
+    yield from seal(again, options, lane_full_count=lane_full_count, result_ttl_ms=result_ttl_ms)
+    yield from dead_letters.delete_entries([entry for entry in entries if entry.job_id in gone])
     index = {letter.job_id: number for number, letter in enumerate(found)}
     refused = [Refusal(index[job_id], ReplayRefused(f"{job_id}: {why}")) for job_id, why in report.refused]
     return FanOutReport(again, len(found), len(report.replayed), 0, refused)
 
 
 def _send(
-    named: list[tuple[DeadLetter, str]], terms: Terms, settings: ProducerSettings, report: ReplayReport
+    named: list[tuple[DeadLetter, str]], options: SubmitOptions, settings: ProducerSettings, report: ReplayReport
 ) -> Plan[tuple[set[str], int]]:
     """Sends letters under the given IDs.
 
@@ -117,22 +107,22 @@ def _send(
     for letter, job_id in named:
         change = _sendable(letter, report)
         if change is not None:
-            one = Submission.of(change, job_id, terms, now_ms=now_ms, ttl_ms=ttl_ms, letter=letter.job_id)
+            one = Submission.from_change(change, job_id, options, now_ms=now_ms, ttl_ms=ttl_ms, letter=letter.job_id)
             changes.append((change, one))
     if not changes:
         return set(), 0
-    _, *verdicts = yield submit([one for _, one in changes], terms)
+    _, *verdicts = yield submit([one for _, one in changes], options)
     gone = set()
     for (change, one), verdict in zip(changes, verdicts, strict=True):
-        if verdict == LANE_FULL:
-            report.refused.append((one.letter, str(lane_full(change, terms.lane_limit))))
+        if verdict == SubmitVerdict.LANE_FULL:
+            report.refused.append((one.letter, str(lane_full_error(change, options.lane_limit))))
             continue
-        if verdict in (OTHER_CONTENT, SEALED, CANCELLED):
-            raise conflict(terms.batch_id, verdict)
-        if verdict not in (ALREADY_THERE, LETTER_GONE):
+        if verdict in (SubmitVerdict.OTHER_CONTENT, SubmitVerdict.SEALED, SubmitVerdict.CANCELLED):
+            raise conflict_error(options.batch_id, SubmitVerdict(verdict))
+        if verdict not in (SubmitVerdict.ALREADY_THERE, SubmitVerdict.DEAD_LETTER_GONE):
             report.replayed.append((one.letter, one.job_id))
         gone.add(one.letter)
-    return gone, verdicts.count(LANE_FULL)
+    return gone, verdicts.count(SubmitVerdict.LANE_FULL)
 
 
 def _sendable(letter: DeadLetter, report: ReplayReport) -> SettingsChange | None:
@@ -147,5 +137,5 @@ def _sendable(letter: DeadLetter, report: ReplayReport) -> SettingsChange | None
     return letter.change
 
 
-def _runs(entries: list[Entry]) -> Iterator[list[Entry]]:
-    return (entries[start : start + LETTERS_A_TRIP] for start in range(0, len(entries), LETTERS_A_TRIP))
+def _runs(entries: list[IndexEntry]) -> Iterator[list[IndexEntry]]:
+    return (entries[start : start + READ_BATCH_SIZE] for start in range(0, len(entries), READ_BATCH_SIZE))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 from producers.contract import keyspace
 from producers.contract.codec import encode_change
@@ -13,19 +14,24 @@ from producers.transport.scripts import Argument, Script
 
 SUBMIT = Script.load("producers.queue", "submit.lua")
 
-ALREADY_THERE = 0
-LANE_FULL = -1
-OTHER_CONTENT = -2
-SEALED = -3
-CANCELLED = -4
-LETTER_GONE = -5
 
-KEEP_EMPTY_MS = 86_400_000
+class SubmitVerdict(IntEnum):
+    """What submit.lua replies for a change. A positive number is the change's place in its lane."""
+
+    ALREADY_THERE = 0
+    LANE_FULL = -1
+    OTHER_CONTENT = -2
+    SEALED = -3
+    CANCELLED = -4
+    DEAD_LETTER_GONE = -5
+
+
+EMPTY_BATCH_TTL_MS = 86_400_000
 """A batch that was begun and got no change: its producer died, or runs it again soon."""
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class SubmitOptions:
     """What holds for all changes of a submission.
 
     Attributes:
@@ -60,18 +66,18 @@ class Submission:
     letter: str = ""
 
     @classmethod
-    def of(
-        cls, change: SettingsChange, job_id: str, terms: Terms, *, now_ms: int, ttl_ms: int, letter: str = ""
+    def from_change(
+        cls, change: SettingsChange, job_id: str, options: SubmitOptions, *, now_ms: int, ttl_ms: int, letter: str = ""
     ) -> Submission:
         """The submission of a checked change."""
         payload = encode_change(
-            change, enqueued_at_ms=now_ms, ttl_ms=ttl_ms, coalesce=terms.coalesce, priority=terms.priority
+            change, enqueued_at_ms=now_ms, ttl_ms=ttl_ms, coalesce=options.coalesce, priority=options.priority
         )
         return cls(job_id, keyspace.lane(change.user_id, change.trader_id), payload, letter)
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ChunkDigest:
     """A chunk whose content must be the same in every run of its batch.
 
     Attributes:
@@ -83,15 +89,21 @@ class Link:
     digest: str = ""
 
 
-NO_LINK = Link()
+NO_DIGEST = ChunkDigest()
 
 
-def submit(submissions: Sequence[Submission], terms: Terms, *, chunk: Link = NO_LINK, after: Link = NO_LINK) -> Call:
+def submit(
+    submissions: Sequence[Submission],
+    options: SubmitOptions,
+    *,
+    chunk: ChunkDigest = NO_DIGEST,
+    after: ChunkDigest = NO_DIGEST,
+) -> Call:
     """The call that submits a chunk; its reply is the time (Unix ms, Redis's clock) and a verdict for each change.
 
     Args:
         submissions: the changes; all of them from letters, or none.
-        terms: what holds for all of them.
+        options: what holds for all of them.
         chunk: what these changes are of their batch, where that must be the same in every run.
         after: the chunk before it.
     """
@@ -103,24 +115,24 @@ def submit(submissions: Sequence[Submission], terms: Terms, *, chunk: Link = NO_
         keyspace.RESULT,
         keyspace.BUCKET,
         keyspace.ENDPOINT,
-        terms.lane_limit,
-        terms.priority.value,
-        int(terms.coalesce),
-        terms.batch_id,
-        terms.content,
+        options.lane_limit,
+        options.priority.value,
+        int(options.coalesce),
+        options.batch_id,
+        options.content,
         chunk.name,
         chunk.digest,
         after.name,
         after.digest,
-        KEEP_EMPTY_MS,
+        EMPTY_BATCH_TTL_MS,
         keyspace.LETTER if letters else "",
     ]
     for submission in submissions:
         args += (submission.lane, submission.job_id, submission.payload)
         if letters:
             args.append(submission.letter)
-    batch = [prefix + terms.batch_id for prefix in (keyspace.BATCH, keyspace.MEMBERS)]
-    results = keyspace.RESULTS + terms.batch_id
+    batch = [prefix + options.batch_id for prefix in (keyspace.BATCH, keyspace.MEMBERS)]
+    results = keyspace.RESULTS + options.batch_id
     script_keys = [
         keyspace.SCHEDULE,
         keyspace.BULK_SCHEDULE,

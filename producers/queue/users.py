@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from producers.contract import keyspace
 from producers.contract.messages import Priority
 from producers.contract.validation import check_id, check_rate
-from producers.queue.jobs import Cancellation, CancelReport, cancel
-from producers.queue.pauses import LANES_A_TRIP, Scope, lanes_of, wake_user
+from producers.queue.jobs import Cancellation, CancelReport, cancel_jobs
+from producers.queue.pauses import LANE_BATCH_SIZE, Scope, user_lanes, wake_user
 from producers.transport.plan import Commands, Plan
 from producers.transport.scripts import Argument
 
@@ -77,17 +77,17 @@ def limit_user(user_id: str, rate_per_s: float | None) -> Plan[None]:
     yield from wake_user(user_id)
 
 
-def cancel_user(user_id: str, *, life_ms: int) -> Plan[CancelReport]:
+def cancel_user(user_id: str, *, result_ttl_ms: int) -> Plan[CancelReport]:
     """Takes back all that is queued of a user, as it is when it is looked at.
 
     Raises:
         InvalidId: this cannot be a user.
     """
     job_ids: list[str] = []
-    for lane in (yield from lanes_of(check_id("user_id", user_id))):
+    for lane in (yield from user_lanes(check_id("user_id", user_id))):
         (listed,) = yield Commands([("LRANGE", keyspace.LANE + lane, 0, -1)])
         job_ids += [job_id.decode() for job_id in listed]
-    verdicts = yield from cancel(job_ids, life_ms=life_ms)
+    verdicts = yield from cancel_jobs(job_ids, result_ttl_ms=result_ttl_ms)
     return CancelReport(verdicts.count(Cancellation.CANCELLED), verdicts.count(Cancellation.IN_FLIGHT))
 
 
@@ -98,7 +98,7 @@ def user_status(user_id: str) -> Plan[UserStatus]:
         InvalidId: this cannot be a user.
     """
     user = keyspace.escape(check_id("user_id", user_id))
-    lanes = yield from lanes_of(user_id)
+    lanes = yield from user_lanes(user_id)
     bucket = f"{keyspace.BUCKET}{user}{keyspace.ENDPOINT}"
     time, is_paused, rate, (hold, slowed), mark = yield Commands(
         [
@@ -111,8 +111,8 @@ def user_status(user_id: str) -> Plan[UserStatus]:
     )
     now_us = time[0] * US_PER_S + time[1]
     found: list[LaneStatus] = []
-    for start in range(0, len(lanes), LANES_A_TRIP):
-        found += yield from _lane_statuses(lanes[start : start + LANES_A_TRIP], now_us)
+    for start in range(0, len(lanes), LANE_BATCH_SIZE):
+        found += yield from _lane_statuses(lanes[start : start + LANE_BATCH_SIZE], now_us)
     return UserStatus(
         user_id=user_id,
         paused=bool(is_paused),

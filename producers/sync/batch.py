@@ -13,11 +13,11 @@ from producers.contract.messages import JobResult
 from producers.contract.progress import Progress
 from producers.errors import ResultTimeout
 from producers.queue import batches
-from producers.queue.batches import LONGEST_BLOCK_S, PAGE, Reading, ResultPage, position_of
+from producers.queue.batches import MAX_BLOCK_S, PAGE_SIZE, ResultCursor, ResultPage, parse_cursor
 from producers.queue.fan_out import FanOutReport
 from producers.queue.jobs import CancelReport
-from producers.queue.progress import progress as where_it_is
-from producers.queue.replay import retry
+from producers.queue.progress import fetch_progress
+from producers.queue.replay import retry_batch
 from producers.settings import ProducerSettings
 from producers.sync.performing import make, perform, reaching_redis, wait_for
 from producers.transport.plan import Commands
@@ -39,15 +39,15 @@ class Batch:
 
     def progress(self) -> Progress:
         """Where the batch is; one round trip, whatever its size."""
-        return perform(self._redis, where_it_is(self.batch_id), f"asking for batch {self.batch_id}")
+        return perform(self._redis, fetch_progress(self.batch_id), f"asking for batch {self.batch_id}")
 
     def results(self, after: str | None = None) -> ResultStream:
         """The results, in the order in which they are settled, from a position on, until the batch is complete."""
         return ResultStream(self, after, block_s=self._settings.redis_timeout_s / 2)
 
-    def page(self, after: str | None = None, limit: int = PAGE) -> ResultPage:
+    def page(self, after: str | None = None, limit: int = PAGE_SIZE) -> ResultPage:
         """Those results that are there by now; does not wait."""
-        plan = batches.page(self.batch_id, after, limit)
+        plan = batches.read_page(self.batch_id, after, limit)
         return perform(self._redis, plan, f"reading results of batch {self.batch_id}")
 
     def wait(self, timeout: float | None = None) -> Progress:
@@ -62,17 +62,17 @@ class Batch:
         cursor, more = None, True
         while more:
             page = self.page(cursor)
-            yield from batches.failed(page.results)
+            yield from batches.unsuccessful(page.results)
             cursor, more = page.cursor, bool(page.results)
 
     def cancel(self) -> CancelReport:
         """Takes the batch back: what is queued ends `cancelled`, what is in flight by its reply; nothing is added."""
-        plan = batches.cancel_batch(self.batch_id, life_ms=self._settings.result_ttl_ms)
+        plan = batches.cancel_batch(self.batch_id, result_ttl_ms=self._settings.result_ttl_ms)
         return perform(self._redis, plan, f"cancelling batch {self.batch_id}")
 
     def retry_failed(self) -> Batch:
         """Sends this batch's dead letters again, as a batch of their own, in their order."""
-        plan = retry(self.batch_id, self._settings, self._settings.result_ttl_ms)
+        plan = retry_batch(self.batch_id, self._settings, self._settings.result_ttl_ms)
         report = perform(self._redis, plan, f"retrying what failed of batch {self.batch_id}")
         return replace(self, batch_id=report.batch_id, report=report)
 
@@ -86,31 +86,31 @@ class ResultStream:
 
     def __init__(self, batch: Batch, after: str | None, *, block_s: float) -> None:
         self._batch = batch
-        self._block_ms = max(1, int(min(block_s, LONGEST_BLOCK_S) * 1000))
-        self._reading = Reading(batch.batch_id, after)
+        self._block_ms = max(1, int(min(block_s, MAX_BLOCK_S) * 1000))
+        self._cursor = ResultCursor(batch.batch_id, after)
 
     @property
     def cursor(self) -> str:
         """The position after the last result that was given; a stream begun there goes on without a gap."""
-        return self._reading.cursor
+        return self._cursor.cursor
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> JobResult:
         """The next result; waits for it."""
-        while (result := self._reading.give()) is None:
-            wanted = self._reading.wanted
+        while (result := self._cursor.pop()) is None:
+            wanted = self._cursor.next_after
             if wanted is None:
                 raise StopIteration
-            if not self._reading.turn(self._batch.page(wanted)):
+            if not self._cursor.load(self._batch.page(wanted)):
                 self._news(wanted)
         return result
 
     def _news(self, cursor: str) -> None:
         """Returns when something was added after the cursor, or after a while."""
         batch_id = self._batch.batch_id
-        position = position_of(batch_id, cursor)
+        position = parse_cursor(batch_id, cursor)
         news = ("XREAD", "COUNT", 1, "BLOCK", self._block_ms, "STREAMS", keyspace.RESULTS + batch_id, position)
         with reaching_redis(f"waiting for results of batch {batch_id}"):
             make(self._batch._redis, Commands([news]))  # noqa: SLF001 - one concern

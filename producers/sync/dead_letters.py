@@ -9,7 +9,7 @@ from redis import Redis
 
 from producers.contract.messages import Outcome
 from producers.queue import dead_letters
-from producers.queue.dead_letters import LETTERS_A_TRIP, DeadLetter, Selection
+from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter, Selection
 from producers.queue.replay import ReplayReport, replay
 from producers.settings import ProducerSettings
 from producers.sync.performing import perform
@@ -29,10 +29,12 @@ class DeadLetters:
         self, *, outcome: Outcome | None = None, user_id: str | None = None, batch_id: str | None = None
     ) -> Iterator[DeadLetter]:
         """Those letters of which all that is given holds, oldest first."""
-        entries = self._do(dead_letters.select(Selection(outcome, user_id, batch_id)), "looking for dead letters")
-        for start in range(0, len(entries), LETTERS_A_TRIP):
-            some = entries[start : start + LETTERS_A_TRIP]
-            yield from self._do(dead_letters.read(some), "reading dead letters")
+        entries = self._do(
+            dead_letters.select_entries(Selection(outcome, user_id, batch_id)), "looking for dead letters"
+        )
+        for start in range(0, len(entries), READ_BATCH_SIZE):
+            some = entries[start : start + READ_BATCH_SIZE]
+            yield from self._do(dead_letters.fetch(some), "reading dead letters")
 
     def get(self, job_id: str) -> DeadLetter:
         """One letter."""
@@ -40,7 +42,7 @@ class DeadLetters:
 
     def counts(self) -> dict[Outcome, int]:
         """How many letters there are of each cause; those that expired since one was added are counted too."""
-        return self._do(dead_letters.counts(), "counting dead letters")
+        return self._do(dead_letters.count_by_outcome(), "counting dead letters")
 
     def replay(
         self,
@@ -52,7 +54,9 @@ class DeadLetters:
         everything: bool = False,
     ) -> ReplayReport:
         """Puts letters at the ends of their lanes again, in their order, and forgets them."""
-        chosen = Selection.of(job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything)
+        chosen = Selection.from_arguments(
+            job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything
+        )
         plan = replay(chosen, self._settings)
         return self._do(plan, "replaying dead letters")
 
@@ -66,8 +70,10 @@ class DeadLetters:
         everything: bool = False,
     ) -> int:
         """Forgets letters; returns how many."""
-        chosen = Selection.of(job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything)
-        plan = dead_letters.forget(chosen)
+        chosen = Selection.from_arguments(
+            job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything
+        )
+        plan = dead_letters.drop(chosen)
         return self._do(plan, "dropping dead letters")
 
     def _do(self, plan: Plan[T], doing: str) -> T:

@@ -9,10 +9,10 @@ from redis import Redis
 from producers.contract.ids import SortableIds
 from producers.contract.messages import Priority, SettingsChange
 from producers.contract.validation import check, check_new_id
-from producers.queue.chunking import Intake, Source, lane_full, take_in
-from producers.queue.fan_out import Named
+from producers.queue.chunking import ChunkedSubmission, ItemParser, lane_full_error, submit_items
+from producers.queue.fan_out import ChangeParser
 from producers.queue.reports import EnqueueReport
-from producers.queue.submit import ALREADY_THERE, LANE_FULL, Submission, Terms, submit
+from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.sync.job import Job
 from producers.sync.performing import make, reaching_redis
@@ -27,7 +27,7 @@ class Enqueuing(Steering):
     def __init__(self, redis: Redis, settings: ProducerSettings | None = None) -> None:
         """Wraps a client that the caller made (and that `close` closes)."""
         self._settings = settings or ProducerSettings()
-        super().__init__(redis, life_ms=self._settings.result_ttl_ms)
+        super().__init__(redis, result_ttl_ms=self._settings.result_ttl_ms)
         self._ids = SortableIds()
         self._clock = RedisClock()
 
@@ -43,16 +43,16 @@ class Enqueuing(Steering):
         """Puts one change at the end of its lane."""
         check(change)
         chosen = self._ids.next() if job_id is None else check_new_id(job_id)
-        terms = Terms(self._settings.lane_limit, Priority(priority), coalesce)
+        options = SubmitOptions(self._settings.lane_limit, Priority(priority), coalesce)
         lasting_ms = self._ttl_ms(ttl_s)
         with reaching_redis(f"change {chosen} may or may not be accepted, repeat it with job_id={chosen!r}"):
             now_ms = self._now_ms()
-            submission = Submission.of(change, chosen, terms, now_ms=now_ms, ttl_ms=lasting_ms)
-            reply = make(self._redis, submit([submission], terms))
+            submission = Submission.from_change(change, chosen, options, now_ms=now_ms, ttl_ms=lasting_ms)
+            reply = make(self._redis, submit([submission], options))
         self._clock.learn(reply[0])
-        if reply[1] == LANE_FULL:
-            raise lane_full(change, terms.lane_limit)
-        return self._job(chosen, already_there=reply[1] == ALREADY_THERE)
+        if reply[1] == SubmitVerdict.LANE_FULL:
+            raise lane_full_error(change, options.lane_limit)
+        return self._job(chosen, already_there=reply[1] == SubmitVerdict.ALREADY_THERE)
 
     def enqueue_many(
         self,
@@ -64,16 +64,18 @@ class Enqueuing(Steering):
         coalesce: bool = False,
     ) -> EnqueueReport[Job]:
         """Puts many changes at the ends of their lanes, in the order given; one round trip per 500."""
-        terms = Terms(self._settings.lane_limit, Priority(priority), coalesce)
-        intake = self._intake(Named(self._ids.next, job_id), terms, ttl_s)
+        options = SubmitOptions(self._settings.lane_limit, Priority(priority), coalesce)
+        chunked = self._chunked_submission(ChangeParser(self._ids.next, job_id), options, ttl_s)
         with reaching_redis("the last chunk may or may not be accepted"):
             self._now_ms()
-        landed = self._do(take_in(intake, changes), "the last chunk may or may not be accepted")
-        intake.refused.sort(key=lambda refusal: refusal.index)
-        return EnqueueReport([self._job(one, already_there=there) for one, there in landed], intake.refused)
+        landed = self._do(submit_items(chunked, changes), "the last chunk may or may not be accepted")
+        chunked.refused.sort(key=lambda refusal: refusal.index)
+        return EnqueueReport([self._job(one, already_there=there) for one, there in landed], chunked.refused)
 
-    def _intake(self, source: Source, terms: Terms, ttl_s: float | None, *, fixed: bool = False) -> Intake:
-        return Intake(source, terms, ttl_ms=self._ttl_ms(ttl_s), now_ms=self._clock.now_ms, fixed=fixed)
+    def _chunked_submission(
+        self, parser: ItemParser, options: SubmitOptions, ttl_s: float | None, *, fixed: bool = False
+    ) -> ChunkedSubmission:
+        return ChunkedSubmission(parser, options, ttl_ms=self._ttl_ms(ttl_s), now_ms=self._clock.now_ms, fixed=fixed)
 
     def _now_ms(self) -> int:
         """The time on Redis's clock, Unix milliseconds; asked once, then kept fresh by every reply."""
@@ -86,4 +88,4 @@ class Enqueuing(Steering):
         return change_ttl_ms(self._settings.change_ttl_s if ttl_s is None else ttl_s)
 
     def _job(self, job_id: str, *, already_there: bool = False) -> Job:
-        return Job(job_id, already_there, _redis=self._redis, _life_ms=self._life_ms)
+        return Job(job_id, already_there, _redis=self._redis, _result_ttl_ms=self._result_ttl_ms)

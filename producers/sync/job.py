@@ -26,7 +26,7 @@ class Job:
     job_id: str
     already_there: bool = False
     _redis: Redis = field(kw_only=True, repr=False, compare=False)
-    _life_ms: int = field(kw_only=True, repr=False, compare=False)
+    _result_ttl_ms: int = field(kw_only=True, repr=False, compare=False)
 
     def result(self, timeout: float | None = None) -> JobResult:
         """How the change ended; waits for it, `timeout` seconds at the most."""
@@ -37,13 +37,13 @@ class Job:
 
     def status(self) -> JobStatus:
         """Where the change is now."""
-        return perform(self._redis, jobs.status(self.job_id), f"asking for the status of {self.job_id}")
+        return perform(self._redis, jobs.fetch_status(self.job_id), f"asking for the status of {self.job_id}")
 
     def cancel(self) -> Cancellation:
         """Takes the change back. One that is in flight ends by its reply."""
-        plan = jobs.cancel([self.job_id], life_ms=self._life_ms)
+        plan = jobs.cancel_jobs([self.job_id], result_ttl_ms=self._result_ttl_ms)
         (verdict,) = perform(self._redis, plan, f"cancelling {self.job_id}")
         return verdict
 
     def _look(self) -> JobResult | None:
-        return perform(self._redis, jobs.look(self.job_id), f"asking for the result of {self.job_id}")
+        return perform(self._redis, jobs.fetch_result(self.job_id), f"asking for the result of {self.job_id}")

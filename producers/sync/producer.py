@@ -11,10 +11,10 @@ from producers.contract.messages import AutoCopy, CopySetting, Mode, Priority
 from producers.contract.validation import check_batch_id, check_id
 from producers.errors import QueueUnavailable
 from producers.queue import batches
-from producers.queue.chunking import take_in
+from producers.queue.chunking import submit_items
 from producers.queue.fan_out import FanOut, FanOutReport, Preview, preview
 from producers.queue.reports import BatchRefused
-from producers.queue.submit import Terms
+from producers.queue.submit import SubmitOptions
 from producers.settings import ProducerSettings
 from producers.sync.batch import Batch
 from producers.sync.dead_letters import DeadLetters
@@ -113,15 +113,15 @@ class Producer(Enqueuing):
         on_chunk: OnChunk | None = None,
     ) -> Batch | Preview:
         """Enqueues a batch: the same settings for many users, or changes of their own."""
-        asked = FanOut.of(
+        asked = FanOut.from_arguments(
             changes, trader_id=trader_id, settings=settings, user_ids=user_ids, auto_copy=auto_copy, mode=mode
         )
         items: Iterable[Any] = asked.given
         if dry_run:
             return preview(asked, items)
         chosen = self._ids.next() if batch_id is None else check_batch_id(batch_id)
-        terms = Terms(self._settings.lane_limit, Priority(priority), batch_id=chosen, content=asked.content)
-        intake = self._intake(asked.source(chosen), terms, ttl_s, fixed=asked.template is None)
+        options = SubmitOptions(self._settings.lane_limit, Priority(priority), batch_id=chosen, content=asked.content)
+        chunked = self._chunked_submission(asked.parser(chosen), options, ttl_s, fixed=asked.template is None)
         if all_or_nothing:
             items = list(items)
             refused = preview(asked, items).refused
@@ -130,16 +130,18 @@ class Producer(Enqueuing):
 
         def tell() -> None:
             if on_chunk is not None:
-                on_chunk(FanOutReport.of(chosen, intake))
+                on_chunk(FanOutReport.from_submission(chosen, chunked))
 
         try:
-            self._do(batches.begin(chosen, terms), f"beginning batch {chosen}")
-            self._do(take_in(intake, items, tell), "the last chunk may or may not be accepted")
-            sealing = batches.seal(chosen, terms, short=intake.short, life_ms=self._life_ms)
+            self._do(batches.check_existing(chosen, options), f"beginning batch {chosen}")
+            self._do(submit_items(chunked, items, tell), "the last chunk may or may not be accepted")
+            sealing = batches.seal(
+                chosen, options, lane_full_count=chunked.lane_full_count, result_ttl_ms=self._result_ttl_ms
+            )
             self._do(sealing, f"sealing batch {chosen}")
         except QueueUnavailable as exc:
             raise QueueUnavailable(f"{exc}; repeat with batch_id={chosen!r} to add what is missing") from exc
-        return self._batch(chosen, FanOutReport.of(chosen, intake))
+        return self._batch(chosen, FanOutReport.from_submission(chosen, chunked))
 
     def job(self, job_id: str) -> Job:
         """A handle to a change by its ID; whether it exists shows when it is asked."""

@@ -24,15 +24,15 @@ class Steering:
     are safe to repeat.
     """
 
-    def __init__(self, redis: Redis, *, life_ms: int) -> None:
+    def __init__(self, redis: Redis, *, result_ttl_ms: int) -> None:
         """Steers a queue.
 
         Args:
             redis: where it is.
-            life_ms: how long the results of cancelled changes are kept.
+            result_ttl_ms: how long the results of cancelled changes are kept.
         """
         self._redis = redis
-        self._life_ms = life_ms
+        self._result_ttl_ms = result_ttl_ms
 
     def pause(
         self,
@@ -46,7 +46,7 @@ class Steering:
 
         Returns whether it was not paused before.
         """
-        scope = Scope.of(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
+        scope = Scope.from_arguments(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
         return self._do(pauses.pause(scope), f"pausing {scope.field}")
 
     def resume(
@@ -58,12 +58,12 @@ class Steering:
         everything: bool = False,
     ) -> bool:
         """Ends a pause; what it held back is due at once. Give just one. Returns whether it was paused."""
-        scope = Scope.of(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
+        scope = Scope.from_arguments(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
         return self._do(pauses.resume(scope), f"resuming {scope.field}")
 
     def paused(self) -> list[Pause]:
         """The pauses in force, oldest first."""
-        return self._do(pauses.paused(), "asking for pauses")
+        return self._do(pauses.list_pauses(), "asking for pauses")
 
     def limit_user(self, user_id: str, rate_per_s: float | None) -> None:
         """Gives a user a rate of its own, which holds from the next claim on; None gives it the workers' again."""
@@ -71,7 +71,7 @@ class Steering:
 
     def cancel_user(self, user_id: str) -> CancelReport:
         """Takes back all that is queued of a user; what is in flight ends by its reply."""
-        plan = users.cancel_user(user_id, life_ms=self._life_ms)
+        plan = users.cancel_user(user_id, result_ttl_ms=self._result_ttl_ms)
         return self._do(plan, f"cancelling what is queued of user {user_id}")
 
     def user_status(self, user_id: str) -> UserStatus:
@@ -80,7 +80,7 @@ class Steering:
 
     def batches(self, limit: int = 100) -> list[Progress]:
         """The newest batches, newest first."""
-        return self._do(batches.newest(limit), "asking for batches")
+        return self._do(batches.list_newest(limit), "asking for batches")
 
     def overview(self) -> Overview:
         """What the queue is doing: schedules, egresses, pauses, workers, the next lanes."""

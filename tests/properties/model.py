@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from producers.contract.keyspace import batch_of
-from producers.queue.submit import ALREADY_THERE, CANCELLED, LANE_FULL, SEALED
+from producers.queue.submit import SubmitVerdict
 from worker.queue.claims import Claim
 
 LANE_LIMIT = 6
@@ -74,10 +74,10 @@ class Model:
     def submit(self, lane: str, job_id: str, *, bulk: bool, known: bool) -> int:
         """Takes a change in; the verdict that the script must give."""
         if known:
-            return ALREADY_THERE
+            return SubmitVerdict.ALREADY_THERE
         queued = self.queued.get(lane, [])
         if len(queued) >= LANE_LIMIT:
-            return LANE_FULL
+            return SubmitVerdict.LANE_FULL
         self.queued[lane] = [*queued, job_id]
         self.lane_of[job_id] = lane
         self.accepted[job_id] += 1
@@ -89,9 +89,9 @@ class Model:
         """Takes a chunk of (lane, job ID) in; the verdicts."""
         batch = self.batches.get(batch_id, Batch())
         if batch.is_cancelled:
-            return [CANCELLED] * len(chunk)
+            return [SubmitVerdict.CANCELLED] * len(chunk)
         if batch.is_sealed and not batch.is_short and not {job_id for _, job_id in chunk} <= batch.members:
-            return [SEALED] * len(chunk)
+            return [SubmitVerdict.SEALED] * len(chunk)
         self.batches[batch_id] = batch
         verdicts = []
         for lane, job_id in chunk:

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from producers import Priority, SettingsChange
 from producers.contract import keyspace
 from producers.queue.batches import seal
-from producers.queue.submit import Submission, Terms, submit
+from producers.queue.submit import Submission, SubmitOptions, submit
 from producers.transport.runner import perform
 from tests.properties import invariants
 from tests.properties.model import LANE_LIMIT, Batch
@@ -36,10 +36,12 @@ class Producing(RuleBasedStateMachine):
         self.known: list[str] = []
         self.enqueue(changes, bulk=bulk, coalesce=coalesce, ttl=3_600_000)
 
-    def _submit(self, changes: list[tuple[str, SettingsChange]], terms: Terms, ttl_ms: int) -> list[int]:
+    def _submit(self, changes: list[tuple[str, SettingsChange]], options: SubmitOptions, ttl_ms: int) -> list[int]:
         world = self.world
-        some = [Submission.of(one, job_id, terms, now_ms=world.now_ms, ttl_ms=ttl_ms) for job_id, one in changes]
-        call = submit(some, terms)
+        some = [
+            Submission.from_change(one, job_id, options, now_ms=world.now_ms, ttl_ms=ttl_ms) for job_id, one in changes
+        ]
+        call = submit(some, options)
         reply: list[int] = world.do(call.script.run(self.redis, call.keys, call.args))
         return reply[1:]
 
@@ -63,8 +65,8 @@ class Producing(RuleBasedStateMachine):
             expected.append(self.model.submit(lane, job_id, bulk=bulk, known=known))
             if job_id not in self.known:
                 self.known.append(job_id)
-        terms = Terms(LANE_LIMIT, Priority.BULK if bulk else Priority.INTERACTIVE, coalesce)
-        assert self._submit(named, terms, ttl_ms) == expected
+        options = SubmitOptions(LANE_LIMIT, Priority.BULK if bulk else Priority.INTERACTIVE, coalesce)
+        assert self._submit(named, options, ttl_ms) == expected
         self.world.after()
 
     @rule(
@@ -83,18 +85,22 @@ class Producing(RuleBasedStateMachine):
         lanes = [(keyspace.lane(change.user_id, change.trader_id), job_id) for job_id, change in named]
         expected = self.model.submit_to_batch(batch_id, lanes, bulk=bulk)
         priority = Priority.BULK if bulk else Priority.INTERACTIVE
-        assert self._submit(named, Terms(LANE_LIMIT, priority, coalesce, batch_id, "changes"), ttl) == expected
+        assert self._submit(named, SubmitOptions(LANE_LIMIT, priority, coalesce, batch_id, "changes"), ttl) == expected
         self.world.after()
 
     @precondition(lambda self: self.model.batches)
-    @rule(data=st.data(), short=st.integers(0, 1))
+    @rule(data=st.data(), lane_full_count=st.integers(0, 1))
     def seal(self, data: st.DataObject, short: int) -> None:
         """A batch's producer has no more."""
         batch_id = data.draw(st.sampled_from(BATCHES))
         batch = self.model.batches.setdefault(batch_id, Batch())
         batch.is_sealed, batch.is_short = True, short > 0
-        terms = Terms(LANE_LIMIT, batch_id=batch_id, content="changes")
-        self.world.do(perform(self.redis, seal(batch_id, terms, short=short, life_ms=RESULT_TTL_S * 1000), "sealing"))
+        options = SubmitOptions(LANE_LIMIT, batch_id=batch_id, content="changes")
+        self.world.do(
+            perform(
+                self.redis, seal(batch_id, options, lane_full_count=short, result_ttl_ms=RESULT_TTL_S * 1000), "sealing"
+            )
+        )
         self.world.after()
 
     @precondition(lambda self: bool(invariants.named(self.world.dump, keyspace.LETTER)))

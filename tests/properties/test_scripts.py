@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from producers.contract import keyspace
-from producers.queue.submit import KEEP_EMPTY_MS
+from producers.queue.submit import EMPTY_BATCH_TTL_MS
 from tests.properties.invariants import LASTING
 from tests.properties.patience import drain
 from tests.properties.strategies import USERS
@@ -18,7 +18,7 @@ from tests.properties.working import Working
 
 STEPS = 40
 
-LONGEST_LIFE_S = 2 * KEEP_EMPTY_MS // 1000
+LONGEST_LIFE_S = 2 * EMPTY_BATCH_TTL_MS // 1000
 """Of whatever has a life."""
 
 EVENTS = (

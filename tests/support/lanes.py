@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from producers import Attempt, Outcome, Priority, SettingsChange
 from producers.contract import attempt_history, keyspace
 from producers.contract.attempt_history import HeadState
-from producers.queue.submit import Submission, Terms, submit
+from producers.queue.submit import Submission, SubmitOptions, submit
 from tests.support.changes import result
 from worker.attempt.decide import SentRequest, decide, validate_claim
 from worker.clock import Clock, SystemClock
@@ -61,9 +61,11 @@ class Lanes:
         now_ms: int = 1_000,
     ) -> list[int]:
         """Submits (job ID, change) in one call; the script's verdicts."""
-        terms = Terms(lane_limit, priority, coalesce, batch_id, content)
-        submissions = [Submission.of(one, job_id, terms, now_ms=now_ms, ttl_ms=TTL_MS) for job_id, one in changes]
-        call = submit(submissions, terms)
+        options = SubmitOptions(lane_limit, priority, coalesce, batch_id, content)
+        submissions = [
+            Submission.from_change(one, job_id, options, now_ms=now_ms, ttl_ms=TTL_MS) for job_id, one in changes
+        ]
+        call = submit(submissions, options)
         reply = await call.script.run(self.redis, call.keys, call.args)
         return list(reply[1:])
 

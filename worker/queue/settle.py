@@ -46,8 +46,8 @@ class Settler:
         self._egress = keyspace.escape(settings.egress)
         self._egress_hold_ms = round(settings.egress_hold_s * 1000)
         self._ending = finish_arguments(
-            life_ms=max(1, round(settings.result_ttl_s * 1000)),
-            letter_life_ms=max(1, round(settings.dead_letter_ttl_s * 1000)),
+            result_ttl_ms=max(1, round(settings.result_ttl_s * 1000)),
+            dead_letter_ttl_ms=max(1, round(settings.dead_letter_ttl_s * 1000)),
         )
         self._waiting: list[Waiting] = []
         self._writer: asyncio.Task[None] | None = None

@@ -9,7 +9,7 @@ from arq.connections import ArqRedis
 
 from producers import BatchConflict, Outcome, Producer, SettingsChange
 from producers.contract import keyspace
-from producers.queue.submit import NO_LINK, Link, Submission, Terms, submit
+from producers.queue.submit import NO_DIGEST, ChunkDigest, Submission, SubmitOptions, submit
 from tests.support.changes import TRADER, change, numbered, setting
 from tests.support.lanes import PACING, Lanes
 from tests.support.manual_clock import ManualClock
@@ -34,19 +34,19 @@ async def test_a_page_s_cursor_at_the_end_of_a_batch_is_its_end(redis: ArqRedis)
 
 async def test_a_chunk_is_refused_whose_run_parted_from_the_batch_before(redis: ArqRedis) -> None:
     """Whoever lost the race for one chunk adds no later one."""
-    terms = Terms(1000, batch_id="b", content="changes")
+    options = SubmitOptions(1000, batch_id="b", content="changes")
 
-    async def add(number: int, user: str, *, chunk: Link, after: Link = NO_LINK) -> list[int]:
-        one = Submission.of(change(user), f"b//{number}", terms, now_ms=1_000, ttl_ms=60_000)
-        call = submit([one], terms, chunk=chunk, after=after)
+    async def add(number: int, user: str, *, chunk: ChunkDigest, after: ChunkDigest = NO_DIGEST) -> list[int]:
+        one = Submission.from_change(change(user), f"b//{number}", options, now_ms=1_000, ttl_ms=60_000)
+        call = submit([one], options, chunk=chunk, after=after)
         return list((await call.script.run(redis, call.keys, call.args))[1:])
 
-    ours, theirs = Link("c0", "ours"), Link("c0", "theirs")
+    ours, theirs = ChunkDigest("c0", "ours"), ChunkDigest("c0", "theirs")
     assert await add(0, "1", chunk=ours) == [1]
     assert await add(0, "2", chunk=theirs) == [-2]
-    assert await add(1, "2", chunk=Link("c1", "theirs, two"), after=theirs) == [-2]
+    assert await add(1, "2", chunk=ChunkDigest("c1", "theirs, two"), after=theirs) == [-2]
 
-    assert await add(1, "1", chunk=Link("c1", "ours, two"), after=ours) == [2]
+    assert await add(1, "1", chunk=ChunkDigest("c1", "ours, two"), after=ours) == [2]
 
 
 async def test_the_list_of_batches_goes_past_expired_ones(redis: ArqRedis) -> None:

@@ -21,7 +21,7 @@ from producers import (
 )
 from producers.contract import keyspace
 from producers.contract.codec import decode_change
-from producers.queue.chunking import CHUNK
+from producers.queue.chunking import CHUNK_SIZE
 from tests.support.changes import change, numbered
 from tests.support.lanes import Lanes
 
@@ -112,7 +112,7 @@ async def test_a_full_lane_is_told_with_its_user_trader_and_limit(redis: ArqRedi
     assert not (await producer.enqueue(change())).already_there
 
 
-@pytest.mark.parametrize("count", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 5 * CHUNK + 7])
+@pytest.mark.parametrize("count", [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 5 * CHUNK_SIZE + 7])
 async def test_many_changes_keep_their_order_over_all_chunks(producer: Producer, redis: ArqRedis, count: int) -> None:
     """One lane; the jobs of the report are in the order given too."""
     report = await producer.enqueue_many(numbered(count))
@@ -129,11 +129,11 @@ async def test_many_changes_may_come_from_an_async_iterable(producer: Producer, 
     """Such as rows of a database."""
 
     async def rows() -> AsyncIterator[SettingsChange]:
-        for each in numbered(CHUNK + 3):
+        for each in numbered(CHUNK_SIZE + 3):
             yield each
 
-    assert len((await producer.enqueue_many(rows())).jobs) == CHUNK + 3
-    assert len(await Lanes(redis).queued(LANE)) == CHUNK + 3
+    assert len((await producer.enqueue_many(rows())).jobs) == CHUNK_SIZE + 3
+    assert len(await Lanes(redis).queued(LANE)) == CHUNK_SIZE + 3
 
 
 async def test_many_changes_are_taken_from_a_generator_as_they_go(producer: Producer) -> None:
@@ -151,8 +151,8 @@ async def test_many_changes_are_taken_from_a_generator_as_they_go(producer: Prod
 
 async def test_refusals_among_many_are_reported_by_index_and_stop_nobody(redis: ArqRedis) -> None:
     """Rules and full lanes, over two chunks, in the order given."""
-    producer = Producer(redis, ProducerSettings(lane_limit=CHUNK))
-    changes: list[SettingsChange] = [*numbered(CHUNK), change(), change("1002")]
+    producer = Producer(redis, ProducerSettings(lane_limit=CHUNK_SIZE))
+    changes: list[SettingsChange] = [*numbered(CHUNK_SIZE), change(), change("1002")]
     changes.insert(3, INVALID)
     changes.append("no change")  # type: ignore[arg-type]
 
@@ -160,10 +160,10 @@ async def test_refusals_among_many_are_reported_by_index_and_stop_nobody(redis: 
 
     assert [(refusal.index, type(refusal.error)) for refusal in report.refused] == [
         (3, InvalidChange),
-        (CHUNK + 1, LaneFull),
-        (CHUNK + 3, InvalidChange),
+        (CHUNK_SIZE + 1, LaneFull),
+        (CHUNK_SIZE + 3, InvalidChange),
     ]
-    assert len(report.jobs) == CHUNK + 1
+    assert len(report.jobs) == CHUNK_SIZE + 1
     assert await Lanes(redis).queued(keyspace.lane("1002", "t1")) == [report.jobs[-1].job_id]
 
 
@@ -171,7 +171,7 @@ async def test_a_source_that_fails_raises_its_own_error(producer: Producer, redi
     """The chunks before it stay accepted, and the connection is not left with replies on it."""
 
     def failing() -> Iterator[SettingsChange]:
-        yield from numbered(CHUNK + 1)
+        yield from numbered(CHUNK_SIZE + 1)
         raise LookupError("no such row")
 
     with pytest.raises(LookupError, match="no such row"):
@@ -180,7 +180,7 @@ async def test_a_source_that_fails_raises_its_own_error(producer: Producer, redi
     await producer.enqueue(change("1002"), job_id="after")
     lanes = Lanes(redis)
     assert await lanes.queued(keyspace.lane("1002", "t1")) == ["after"]
-    assert await values_of(lanes) == [str(number) for number in range(1, CHUNK + 1)]
+    assert await values_of(lanes) == [str(number) for number in range(1, CHUNK_SIZE + 1)]
 
 
 async def test_a_file_that_cannot_be_read_is_not_mistaken_for_redis(producer: Producer) -> None:

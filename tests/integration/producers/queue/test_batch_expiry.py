@@ -21,7 +21,7 @@ SMALL = 5
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few changes are several chunks."""
-    monkeypatch.setattr("producers.queue.chunking.CHUNK", SMALL)
+    monkeypatch.setattr("producers.queue.chunking.CHUNK_SIZE", SMALL)
 
 
 async def test_a_batch_is_complete_only_when_it_is_sealed(producer: Producer, lanes: Lanes) -> None:

@@ -22,7 +22,7 @@ SMALL = 5
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few changes are several chunks."""
-    monkeypatch.setattr("producers.queue.chunking.CHUNK", SMALL)
+    monkeypatch.setattr("producers.queue.chunking.CHUNK_SIZE", SMALL)
 
 
 async def numbers(batch: Batch) -> tuple[int, int, int]:

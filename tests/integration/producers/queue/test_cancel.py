@@ -9,7 +9,7 @@ import pytest
 
 from producers import Cancellation, CancelReport, JobState, Outcome, Producer
 from producers.contract import keyspace
-from producers.queue.jobs import CANCEL, cancel
+from producers.queue.jobs import CANCEL, cancel_jobs
 from producers.transport.plan import Call, Plan, Trip
 from producers.transport.runner import make
 from tests.support.changes import TRADER, change, numbered
@@ -168,7 +168,7 @@ async def test_a_head_that_is_attempted_while_it_is_looked_at_is_looked_at_again
     """Its result tells of the last attempt too; one behind it is taken back at the first look."""
     head, second = (await producer.enqueue_many(numbered(2))).jobs
     await lanes.attempt(await lanes.claim_one(), "transient")
-    plan = cancel([(head, second)[place].job_id], life_ms=60_000)
+    plan = cancel_jobs([(head, second)[place].job_id], result_ttl_ms=60_000)
     runs, reply = 0, None
     while (trip := advance(plan, reply)) is not None:
         if isinstance(trip, Call) and trip.script is CANCEL:

@@ -10,7 +10,7 @@ import pytest
 from producers import FanOutReport, InvalidChange, Outcome, Priority, Producer, SettingsChange
 from producers.contract import keyspace
 from producers.contract.codec import decode_change
-from producers.queue.chunking import CHUNK
+from producers.queue.chunking import CHUNK_SIZE
 from producers.transport.pipeline import CALLS_IN_FLIGHT
 from tests.support.changes import TRADER, change, numbered, setting
 from tests.support.fan_outs import account, failing_after, flowing, to_users, users, where_consistent
@@ -57,7 +57,7 @@ async def test_any_iterable_will_do(producer: Producer, kind: str) -> None:
     assert account((await to_users(producer, given[kind])).report) == (5, 5, 0, 0)
 
 
-@pytest.mark.parametrize("count", [CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK])
+@pytest.mark.parametrize("count", [CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 2 * CHUNK_SIZE])
 @pytest.mark.parametrize("asynchronous", [False, True])
 async def test_nothing_is_lost_or_doubled_at_the_edge_of_a_chunk(
     producer: Producer, lanes: Lanes, count: int, asynchronous: bool
@@ -74,8 +74,8 @@ async def test_nothing_is_lost_or_doubled_at_the_edge_of_a_chunk(
 
 async def test_bad_items_are_told_by_place_and_do_not_stop_the_others(producer: Producer) -> None:
     """Also at the edges of chunks; a whole chunk of them too."""
-    bad = {0, CHUNK - 1, CHUNK, *range(2 * CHUNK, 3 * CHUNK), 3 * CHUNK}
-    items = [INVALID if place in bad else change(str(place)) for place in range(3 * CHUNK + 2)]
+    bad = {0, CHUNK_SIZE - 1, CHUNK_SIZE, *range(2 * CHUNK_SIZE, 3 * CHUNK_SIZE), 3 * CHUNK_SIZE}
+    items = [INVALID if place in bad else change(str(place)) for place in range(3 * CHUNK_SIZE + 2)]
 
     batch = await producer.fan_out(items, batch_id="b")
 
@@ -88,11 +88,11 @@ async def test_bad_items_are_told_by_place_and_do_not_stop_the_others(producer: 
 
 async def test_a_user_who_is_given_twice_gets_one_change(producer: Producer, lanes: Lanes) -> None:
     """Within a chunk, and two chunks on."""
-    batch = await to_users(producer, ["7", "8", "7", *users(2 * CHUNK), "8"])
+    batch = await to_users(producer, ["7", "8", "7", *users(2 * CHUNK_SIZE), "8"])
 
-    assert account(batch.report) == (2 * CHUNK + 4, 2 * CHUNK, 4, 0)
+    assert account(batch.report) == (2 * CHUNK_SIZE + 4, 2 * CHUNK_SIZE, 4, 0)
     assert await lanes.queued(keyspace.lane("7", TRADER)) == ["b//7"]
-    assert (await where_consistent(batch)).total == 2 * CHUNK
+    assert (await where_consistent(batch)).total == 2 * CHUNK_SIZE
 
 
 @pytest.mark.parametrize("user", ["/", "x//y", "%", "a:b", "~", "u" * 128])
@@ -142,10 +142,10 @@ async def test_the_account_is_told_chunk_by_chunk(producer: Producer) -> None:
     """It only grows, and ends as the report."""
     told: list[FanOutReport] = []
 
-    batch = await to_users(producer, [*users(2 * CHUNK), "a b", "last"], on_chunk=told.append)
+    batch = await to_users(producer, [*users(2 * CHUNK_SIZE), "a b", "last"], on_chunk=told.append)
 
-    assert [report.given - report.accepted <= 4 * CHUNK for report in told] == [True] * 3
-    assert [report.accepted for report in told] == [CHUNK, 2 * CHUNK, 2 * CHUNK + 1]
+    assert [report.given - report.accepted <= 4 * CHUNK_SIZE for report in told] == [True] * 3
+    assert [report.accepted for report in told] == [CHUNK_SIZE, 2 * CHUNK_SIZE, 2 * CHUNK_SIZE + 1]
     assert told[-1] == batch.report
 
 
@@ -156,14 +156,14 @@ async def test_items_are_asked_for_as_they_are_sent(producer: Producer) -> None:
 
     async def endless() -> AsyncIterator[str]:
         nonlocal asked
-        for number in range(20 * CHUNK):
+        for number in range(20 * CHUNK_SIZE):
             asked += 1
             yield str(number)
 
     await to_users(producer, endless(), on_chunk=lambda report: ahead.append(asked - report.accepted))
 
     assert len(ahead) == 20
-    assert max(ahead) <= CALLS_IN_FLIGHT * CHUNK
+    assert max(ahead) <= CALLS_IN_FLIGHT * CHUNK_SIZE
 
 
 async def test_a_source_that_breaks_raises_its_own_error_and_leaves_a_batch_that_is_not_sealed(
@@ -171,9 +171,9 @@ async def test_a_source_that_breaks_raises_its_own_error_and_leaves_a_batch_that
 ) -> None:
     """Whole chunks of it are in their lanes; the connection is not left with replies on it."""
     with pytest.raises(LookupError, match="the source broke"):
-        await to_users(producer, failing_after(users(10 * CHUNK), CHUNK + 7))
+        await to_users(producer, failing_after(users(10 * CHUNK_SIZE), CHUNK_SIZE + 7))
 
     progress = await where_consistent(producer.batch("b"))
-    assert (progress.total, progress.sealed, progress.complete) == (CHUNK, False, False)
+    assert (progress.total, progress.sealed, progress.complete) == (CHUNK_SIZE, False, False)
     assert (await producer.enqueue(change("other"), job_id="after")).job_id == "after"
     assert await lanes.uncovered() == set()

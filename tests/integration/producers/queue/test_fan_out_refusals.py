@@ -20,7 +20,7 @@ from producers import (
     SettingsChange,
 )
 from producers.contract import keyspace
-from producers.queue.chunking import CHUNK
+from producers.queue.chunking import CHUNK_SIZE
 from tests.support.changes import TRADER, change, setting
 from tests.support.fan_outs import account, end_all, flowing, to_users, users, where_consistent
 from tests.support.lanes import Lanes, contents
@@ -58,7 +58,7 @@ async def test_a_batch_whose_lanes_were_all_full_is_there_all_the_same(redis: Ar
 
 async def test_all_or_nothing_writes_nothing_if_one_item_is_bad(producer: Producer, redis: ArqRedis) -> None:
     """The last of many; the error names them all."""
-    items = flowing([*users(CHUNK + 1), "a b", None])
+    items = flowing([*users(CHUNK_SIZE + 1), "a b", None])
 
     with pytest.raises(
         BatchRefused, match=r"^2 of the items cannot be accepted, the first \(index 501\): userId"
@@ -71,7 +71,7 @@ async def test_all_or_nothing_writes_nothing_if_one_item_is_bad(producer: Produc
 
 async def test_all_or_nothing_sends_all_if_all_are_good(producer: Producer) -> None:
     """As without it."""
-    assert account((await to_users(producer, users(CHUNK + 1), all_or_nothing=True)).report) == (501, 501, 0, 0)
+    assert account((await to_users(producer, users(CHUNK_SIZE + 1), all_or_nothing=True)).report) == (501, 501, 0, 0)
 
 
 async def test_a_dry_run_shows_what_would_be_sent_and_writes_nothing(producer: Producer, redis: ArqRedis) -> None:

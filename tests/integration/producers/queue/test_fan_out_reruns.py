@@ -15,15 +15,15 @@ from tests.support.changes import TRADER, change, numbered, setting
 from tests.support.fan_outs import end_all, failing_after, same, to_users, users, where_consistent
 from tests.support.lanes import Lanes, contents
 
-CHUNK = 20
-MANY = 2 * CHUNK + 5
+CHUNK_SIZE = 20
+MANY = 2 * CHUNK_SIZE + 5
 LANE = keyspace.lane("1001", TRADER)
 
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their size is nothing to these tests; test_fan_out.py has those of the true one."""
-    monkeypatch.setattr("producers.queue.chunking.CHUNK", CHUNK)
+    monkeypatch.setattr("producers.queue.chunking.CHUNK_SIZE", CHUNK_SIZE)
 
 
 def added(batch: Batch) -> tuple[int, int]:
@@ -32,7 +32,7 @@ def added(batch: Batch) -> tuple[int, int]:
     return batch.report.accepted, batch.report.already_there
 
 
-@pytest.mark.parametrize("broke_after", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, MANY - 1])
+@pytest.mark.parametrize("broke_after", [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, MANY - 1])
 async def test_a_run_after_one_that_broke_adds_what_is_missing(
     producer: Producer, lanes: Lanes, broke_after: int
 ) -> None:
@@ -49,7 +49,7 @@ async def test_a_run_after_one_that_broke_adds_what_is_missing(
     assert (await where_consistent(batch)).complete
 
 
-@pytest.mark.parametrize("broke_after", [1, CHUNK, CHUNK + 1, MANY - 1])
+@pytest.mark.parametrize("broke_after", [1, CHUNK_SIZE, CHUNK_SIZE + 1, MANY - 1])
 async def test_changes_that_broke_off_go_on_in_their_order(producer: Producer, lanes: Lanes, broke_after: int) -> None:
     """One lane: nothing twice, nothing out of order."""
     with pytest.raises(LookupError):
@@ -64,7 +64,7 @@ async def test_changes_that_broke_off_go_on_in_their_order(producer: Producer, l
 async def test_users_may_come_in_another_order_the_next_time(producer: Producer) -> None:
     """Their changes are theirs wherever they come, over the edges of chunks."""
     with pytest.raises(LookupError):
-        await to_users(producer, failing_after(users(MANY), CHUNK + 1))
+        await to_users(producer, failing_after(users(MANY), CHUNK_SIZE + 1))
 
     batch = await to_users(producer, reversed(users(MANY)))
 
@@ -75,14 +75,14 @@ async def test_users_may_come_in_another_order_the_next_time(producer: Producer)
 async def test_a_run_adds_what_is_missing_while_the_first_changes_end(producer: Producer, lanes: Lanes) -> None:
     """What has ended in between is not sent again."""
     with pytest.raises(LookupError):
-        await to_users(producer, failing_after(users(MANY), CHUNK + 1))
+        await to_users(producer, failing_after(users(MANY), CHUNK_SIZE + 1))
     ended = await end_all(lanes)
     between = await where_consistent(producer.batch("b"))
-    assert (between.ended, between.total, between.complete) == (CHUNK, CHUNK, False)
+    assert (between.ended, between.total, between.complete) == (CHUNK_SIZE, CHUNK_SIZE, False)
 
     batch = await to_users(producer, users(MANY))
 
-    assert added(batch) == (MANY - CHUNK, CHUNK)
+    assert added(batch) == (MANY - CHUNK_SIZE, CHUNK_SIZE)
     assert not set(ended) & set(await end_all(lanes))
     assert (await batch.wait(timeout=5)).outcomes == {Outcome.APPLIED: MANY}
 
@@ -90,29 +90,29 @@ async def test_a_run_adds_what_is_missing_while_the_first_changes_end(producer: 
 async def test_what_ended_is_not_sent_again_though_its_results_expired(producer: Producer, lanes: Lanes) -> None:
     """The batch remembers what it was given for as long as it lives."""
     with pytest.raises(LookupError):
-        await to_users(producer, failing_after(users(MANY), CHUNK + 1))
+        await to_users(producer, failing_after(users(MANY), CHUNK_SIZE + 1))
     for job_id in await end_all(lanes):
         await lanes.redis.delete(keyspace.RESULT + job_id)
 
     batch = await to_users(producer, users(MANY))
 
-    assert added(batch) == (MANY - CHUNK, CHUNK)
+    assert added(batch) == (MANY - CHUNK_SIZE, CHUNK_SIZE)
     assert (await where_consistent(batch)).total == MANY
 
 
 @pytest.mark.parametrize("ended", [False, True])
 async def test_the_same_again_adds_nothing_and_is_no_conflict(producer: Producer, lanes: Lanes, ended: bool) -> None:
     """Sealed, or complete: the handle says that all was there."""
-    await to_users(producer, users(CHUNK + 1), "users")
-    await producer.fan_out(numbered(CHUNK + 1), batch_id="changes")
+    await to_users(producer, users(CHUNK_SIZE + 1), "users")
+    await producer.fan_out(numbered(CHUNK_SIZE + 1), batch_id="changes")
     if ended:
         await end_all(lanes)
     before = await contents(lanes.redis)
 
-    batch = await to_users(producer, users(CHUNK + 1), "users")
-    others = await producer.fan_out(numbered(CHUNK + 1), batch_id="changes")
+    batch = await to_users(producer, users(CHUNK_SIZE + 1), "users")
+    others = await producer.fan_out(numbered(CHUNK_SIZE + 1), batch_id="changes")
 
-    assert added(batch) == added(others) == (0, CHUNK + 1)
+    assert added(batch) == added(others) == (0, CHUNK_SIZE + 1)
     assert await contents(lanes.redis) == before
 
 
@@ -165,7 +165,7 @@ async def test_another_fan_out_under_the_same_name_changes_nothing(
         await to_users(producer, users(MANY))
     else:
         with pytest.raises(LookupError):
-            await to_users(producer, failing_after(users(MANY), CHUNK + 1))
+            await to_users(producer, failing_after(users(MANY), CHUNK_SIZE + 1))
     before = await contents(redis)
 
     with pytest.raises(BatchConflict, match=r"^batch b: it was begun with other content; nothing was changed"):
@@ -181,7 +181,14 @@ def replaced(place: int, count: int = MANY) -> list[SettingsChange]:
 
 @pytest.mark.parametrize(
     "changes",
-    [replaced(0), replaced(CHUNK), replaced(MANY - 1), numbered(MANY - 1), numbered(MANY + 1), numbered(MANY)[::-1]],
+    [
+        replaced(0),
+        replaced(CHUNK_SIZE),
+        replaced(MANY - 1),
+        numbered(MANY - 1),
+        numbered(MANY + 1),
+        numbered(MANY)[::-1],
+    ],
     ids=["first", "in the second chunk", "last", "one less", "one more", "another order"],
 )
 async def test_other_changes_under_the_same_name_change_nothing(
@@ -199,11 +206,11 @@ async def test_other_changes_under_the_same_name_change_nothing(
 
 async def test_a_sealed_batch_takes_no_further_user(producer: Producer, redis: ArqRedis) -> None:
     """Among those that it has; whole chunks that it has are no conflict."""
-    await to_users(producer, users(CHUNK))
+    await to_users(producer, users(CHUNK_SIZE))
     before = await contents(redis)
 
     with pytest.raises(BatchConflict, match=r"^batch b: it is sealed and this would add to it; nothing was changed"):
-        await to_users(producer, [*users(CHUNK), "new"])
+        await to_users(producer, [*users(CHUNK_SIZE), "new"])
 
     assert await contents(redis) == before
 
@@ -213,7 +220,7 @@ async def test_a_cancelled_batch_takes_nothing_more(producer: Producer, redis: A
     """Not even what it had."""
     if broken:
         with pytest.raises(LookupError):
-            await to_users(producer, failing_after(users(MANY), CHUNK))
+            await to_users(producer, failing_after(users(MANY), CHUNK_SIZE))
     else:
         await to_users(producer, users(MANY))
     await producer.batch("b").cancel()
@@ -231,8 +238,8 @@ async def test_a_batch_that_is_cancelled_while_it_is_given_ends_with_what_it_had
     """The producer in the middle of it is told; nothing is left over."""
 
     async def interrupted() -> Any:
-        for number, user in enumerate(users(20 * CHUNK)):
-            if number == 10 * CHUNK:
+        for number, user in enumerate(users(20 * CHUNK_SIZE)):
+            if number == 10 * CHUNK_SIZE:
                 await producer.batch("b").cancel()
             yield user
 

@@ -11,7 +11,7 @@ from arq.connections import ArqRedis
 from producers import InvalidChange, InvalidCursor, InvalidId, InvalidLimit, LaneFull, Producer, ProducerSettings
 from producers.contract import keyspace
 from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS, MAX_SETTINGS
-from producers.queue.batches import MOST_A_PAGE
+from producers.queue.batches import MAX_PAGE_SIZE
 from tests.support.changes import change, setting
 from tests.support.lanes import contents
 
@@ -112,11 +112,11 @@ async def test_a_page_is_bounded_whatever_is_asked_for(valkey: ArqRedis, produce
 
     await valkey.xadd(keyspace.RESULTS + "b", {"job": "b//x", "outcome": "applied"}, id="1-1")
     async with valkey.pipeline(transaction=False) as pipe:
-        for number in range(2, MOST_A_PAGE + 10):
+        for number in range(2, MAX_PAGE_SIZE + 10):
             pipe.xadd(keyspace.RESULTS + "b", {"job": f"b//{number}", "outcome": "applied"}, id=f"1-{number}")
         await pipe.execute()
     page = await batch.page(limit=10**19)
-    assert len(page.results) == MOST_A_PAGE
+    assert len(page.results) == MAX_PAGE_SIZE
     assert len((await batch.page(page.cursor, limit=10**19)).results) == 9
 
 

@@ -11,7 +11,7 @@ from arq.connections import ArqRedis
 from ops.redis_server import free_port
 from producers import Batch, BatchNotFound, InvalidCursor, JobResult, Outcome, Producer, QueueUnavailable
 from producers.contract import keyspace
-from producers.queue.batches import PAGE
+from producers.queue.batches import PAGE_SIZE
 from tests.support.changes import numbered
 from tests.support.fan_outs import end_all, read_all, to_users, users
 from tests.support.lanes import Lanes
@@ -156,11 +156,11 @@ async def test_a_page_does_not_wait(producer: Producer, lanes: Lanes) -> None:
 
 async def test_a_batch_of_more_than_a_page_is_read_to_its_end(producer: Producer, lanes: Lanes) -> None:
     """The stream asks for the next page by itself."""
-    batch = await producer.fan_out(numbered(PAGE + 1), batch_id="b")
+    batch = await producer.fan_out(numbered(PAGE_SIZE + 1), batch_id="b")
     await batch.cancel()
 
-    assert len(await read_all(batch.results())) == PAGE + 1
-    assert len([failure async for failure in batch.failures()]) == PAGE + 1
+    assert len(await read_all(batch.results())) == PAGE_SIZE + 1
+    assert len([failure async for failure in batch.failures()]) == PAGE_SIZE + 1
     assert await lanes.redis.zcard(keyspace.LANES) == 0
 
 

@@ -12,7 +12,7 @@ from producers.monitor.checks import Check, CheckStatus
 from producers.monitor.overview import EgressStatus, Overview, ScheduleLoad, rates_per_s
 from producers.monitor.queue_checks import LATE_S, of_queue
 from producers.monitor.worker_info import WorkerPresence
-from producers.queue.pauses import Kind, Pause
+from producers.queue.pauses import Pause, ScopeKind
 
 NOW_MS = 1_790_000_000_000
 
@@ -91,7 +91,7 @@ def found(name: str, **changed: Any) -> Check:
     return check
 
 
-def paused(kind: Kind, name: str = "") -> dict[str, Any]:
+def paused(kind: ScopeKind, name: str = "") -> dict[str, Any]:
     """One pause in force."""
     return {"pauses": [Pause(kind, name, NOW_MS - 1)], "pauses_total": 1}
 

@@ -8,24 +8,24 @@ import pytest
 
 from producers import BatchConflict, InvalidChange, InvalidId, LaneFull, SettingsChange
 from producers.contract.ids import SortableIds
-from producers.queue.chunking import CHUNK, Chunk, Intake, Source, digest_of, user_of
-from producers.queue.fan_out import ByIndex, ByUser, Named
-from producers.queue.submit import ALREADY_THERE, CANCELLED, LANE_FULL, OTHER_CONTENT, SEALED, Terms
+from producers.queue.chunking import CHUNK_SIZE, Chunk, ChunkedSubmission, ItemParser, content_digest, item_user_id
+from producers.queue.fan_out import ChangeParser, IndexedChangeParser, TemplateParser
+from producers.queue.submit import SubmitOptions, SubmitVerdict
 from tests.support.changes import change
 
-TERMS = Terms(100, batch_id="b", content="changes")
+TERMS = SubmitOptions(100, batch_id="b", content="changes")
 INVALID = SettingsChange(user_id="1001", trader_id="t1", settings=[])
 
 
-def intake(source: Source | None = None, *, fixed: bool = True) -> Intake:
-    """An empty intake."""
-    return Intake(source or ByIndex("b"), TERMS, ttl_ms=1000, now_ms=lambda: 5, fixed=fixed)
+def chunked(source: ItemParser | None = None, *, fixed: bool = True) -> ChunkedSubmission:
+    """A submission without items."""
+    return ChunkedSubmission(source or IndexedChangeParser("b"), TERMS, ttl_ms=1000, now_ms=lambda: 5, fixed=fixed)
 
 
-def chunks(into: Intake, items: list[Any]) -> list[Chunk]:
+def chunks(into: ChunkedSubmission, items: list[Any]) -> list[Chunk]:
     """All chunks of some items."""
-    found = [into.take(item) for item in items]
-    return [chunk for chunk in (*found, into.rest()) if chunk is not None]
+    found = [into.add(item) for item in items]
+    return [chunk for chunk in (*found, into.flush()) if chunk is not None]
 
 
 @pytest.mark.parametrize(
@@ -33,51 +33,51 @@ def chunks(into: Intake, items: list[Any]) -> list[Chunk]:
     [
         (0, []),
         (1, [1]),
-        (CHUNK - 1, [CHUNK - 1]),
-        (CHUNK, [CHUNK]),
-        (CHUNK + 1, [CHUNK, 1]),
-        (2 * CHUNK, [CHUNK, CHUNK]),
+        (CHUNK_SIZE - 1, [CHUNK_SIZE - 1]),
+        (CHUNK_SIZE, [CHUNK_SIZE]),
+        (CHUNK_SIZE + 1, [CHUNK_SIZE, 1]),
+        (2 * CHUNK_SIZE, [CHUNK_SIZE, CHUNK_SIZE]),
     ],
 )
 def test_items_go_in_chunks_of_500(count: int, sizes: list[int]) -> None:
     """The last one takes the rest; there is no empty one."""
-    into = intake()
+    into = chunked()
 
     found = chunks(into, [change()] * count)
 
     assert [len(chunk.entries) for chunk in found] == sizes
     assert [chunk.number for chunk in found] == list(range(len(sizes)))
     assert [entry.index for chunk in found for entry in chunk.entries] == list(range(count))
-    assert into.given == count
+    assert into.item_count == count
 
 
 def test_an_invalid_item_counts_for_the_chunk_that_it_is_in() -> None:
     """So that mending it, or not, leaves all other items in the chunks that they were in."""
-    sound = chunks(intake(), [change(value=str(number + 1)) for number in range(CHUNK + 2)])
-    into = intake()
-    flawed = chunks(into, [INVALID, *(change(value=str(number + 1)) for number in range(1, CHUNK + 2))])
+    sound = chunks(chunked(), [change(value=str(number + 1)) for number in range(CHUNK_SIZE + 2)])
+    into = chunked()
+    flawed = chunks(into, [INVALID, *(change(value=str(number + 1)) for number in range(1, CHUNK_SIZE + 2))])
 
-    assert [len(chunk.entries) for chunk in flawed] == [CHUNK - 1, 2]
+    assert [len(chunk.entries) for chunk in flawed] == [CHUNK_SIZE - 1, 2]
     assert flawed[1].entries == sound[1].entries
     assert [(refusal.index, type(refusal.error)) for refusal in into.refused] == [(0, InvalidChange)]
 
 
 def test_a_chunk_of_invalid_items_alone_is_not_submitted_but_counted() -> None:
     """The one after it has the name that it always has."""
-    into = intake()
+    into = chunked()
 
-    (only,) = chunks(into, [INVALID] * CHUNK + [change()])
+    (only,) = chunks(into, [INVALID] * CHUNK_SIZE + [change()])
 
-    assert (only.number, only.entries[0].index, len(into.refused)) == (0, CHUNK, CHUNK)
+    assert (only.number, only.entries[0].index, len(into.refused)) == (0, CHUNK_SIZE, CHUNK_SIZE)
 
 
 def test_chunks_that_must_be_the_same_in_every_run_carry_a_digest_of_their_content() -> None:
     """Of each item and its place; whenever they are taken in."""
 
     def names(*items: SettingsChange, fixed: bool = True) -> list[Any]:
-        into = intake(fixed=fixed)
+        into = chunked(fixed=fixed)
         (chunk,) = chunks(into, list(items))
-        return into.call(chunk).args[11:13]
+        return into.step(chunk).args[11:13]
 
     first = names(change("1"), change("2"))
 
@@ -90,28 +90,33 @@ def test_chunks_that_must_be_the_same_in_every_run_carry_a_digest_of_their_conte
 
 def test_verdicts_become_the_account() -> None:
     """What is accepted, what was there, what is refused and why; which job IDs are in their lanes."""
-    into = intake()
+    into = chunked()
     (chunk,) = chunks(into, [change(str(user)) for user in range(4)])
 
-    landed = into.record(chunk, [5, 1, ALREADY_THERE, LANE_FULL, 7])
+    landed = into.apply_reply(chunk, [5, 1, SubmitVerdict.ALREADY_THERE, SubmitVerdict.LANE_FULL, 7])
 
     assert landed == [("b//0", False), ("b//1", True), ("b//3", False)]
-    assert (into.given, into.accepted, into.already_there) == (4, 2, 1)
+    assert (into.item_count, into.accepted, into.already_there) == (4, 2, 1)
     (refusal,) = into.refused
     assert (refusal.index, type(refusal.error), refusal.user_id) == (2, LaneFull, "2")
     assert "user 2 and trader t1 holds 100 changes" in str(refusal.error)
 
 
 @pytest.mark.parametrize(
-    ("verdict", "why"), [(OTHER_CONTENT, "other content"), (SEALED, "sealed"), (CANCELLED, "cancelled")]
+    ("verdict", "why"),
+    [
+        (SubmitVerdict.OTHER_CONTENT, "other content"),
+        (SubmitVerdict.SEALED, "sealed"),
+        (SubmitVerdict.CANCELLED, "cancelled"),
+    ],
 )
 def test_a_refused_chunk_is_a_conflict_of_its_batch(verdict: int, why: str) -> None:
     """By name, with the reason and what to do; nothing is counted as accepted."""
-    into = intake()
+    into = chunked()
     (chunk,) = chunks(into, [change("1"), change("2")])
 
     with pytest.raises(BatchConflict, match=rf"^batch b: it .*{why}.*another batch_id"):
-        into.record(chunk, [5, verdict, verdict])
+        into.apply_reply(chunk, [5, verdict, verdict])
 
     assert (into.accepted, into.already_there) == (0, 0)
 
@@ -119,7 +124,7 @@ def test_a_refused_chunk_is_a_conflict_of_its_batch(verdict: int, why: str) -> N
 def test_the_time_of_acceptance_is_asked_for_each_item() -> None:
     """An iterable may take hours."""
     times = iter(range(100, 200))
-    into = Intake(ByIndex("b"), TERMS, ttl_ms=1000, now_ms=lambda: next(times), fixed=True)
+    into = ChunkedSubmission(IndexedChangeParser("b"), TERMS, ttl_ms=1000, now_ms=lambda: next(times), fixed=True)
 
     (chunk,) = chunks(into, [change("1"), change("1")])
 
@@ -128,7 +133,7 @@ def test_the_time_of_acceptance_is_asked_for_each_item() -> None:
 
 def test_what_is_not_an_item_at_all_is_refused_as_one() -> None:
     """Whatever an iterable gives; the user is named where there is one."""
-    into = intake()
+    into = chunked()
     assert chunks(into, [None, "1001", 7, {"userId": "1"}, INVALID]) == []
 
     assert [type(refusal.error) for refusal in into.refused] == [InvalidChange] * 5
@@ -138,7 +143,7 @@ def test_what_is_not_an_item_at_all_is_refused_as_one() -> None:
 @pytest.mark.parametrize("user", [1001, None, "", "a b", "ü", "x" * 129, b"1001"])
 def test_what_cannot_be_a_user_is_refused_by_its_field(user: object) -> None:
     """In a template's fan-out."""
-    into = intake(ByUser("b", change()), fixed=False)
+    into = chunked(TemplateParser("b", change()), fixed=False)
     assert chunks(into, [user, "1002"])[0].entries[0].index == 1
 
     (refusal,) = into.refused
@@ -148,7 +153,7 @@ def test_what_cannot_be_a_user_is_refused_by_its_field(user: object) -> None:
 
 def test_ids_of_the_callers_choice_that_cannot_be_are_refused_one_by_one() -> None:
     """Those that look like a batch's too."""
-    into = intake(Named(SortableIds().next, lambda each: f"{each.user_id}/"), fixed=False)
+    into = chunked(ChangeParser(SortableIds().next, lambda each: f"{each.user_id}/"), fixed=False)
     (chunk,) = chunks(into, [change("1"), change("2/"), change("3")])
 
     assert [entry.submission.job_id for entry in chunk.entries] == ["1/", "3/"]
@@ -157,7 +162,9 @@ def test_ids_of_the_callers_choice_that_cannot_be_are_refused_one_by_one() -> No
 
 def test_a_digest_is_short_and_tells_contents_apart() -> None:
     """Values, order and types."""
-    digests = {digest_of(content) for content in ([1, 2], [2, 1], ["1", "2"], [[1], 2], [], None, change(), INVALID)}
+    digests = {
+        content_digest(content) for content in ([1, 2], [2, 1], ["1", "2"], [[1], 2], [], None, change(), INVALID)
+    }
 
     assert len(digests) == 8
     assert {len(digest) for digest in digests} == {16}
@@ -165,4 +172,4 @@ def test_a_digest_is_short_and_tells_contents_apart() -> None:
 
 def test_whose_an_item_is_is_told_where_it_can_be() -> None:
     """A change's user, a user ID, else nothing."""
-    assert [user_of(item) for item in (change("7"), "8", 9, None)] == ["7", "8", None, None]
+    assert [item_user_id(item) for item in (change("7"), "8", 9, None)] == ["7", "8", None, None]

@@ -7,7 +7,7 @@ import pytest
 from producers import DeadLetter, Outcome
 from producers.contract import keyspace
 from producers.contract.validation import MAX_BATCH_ID_CHARS, check_batch_id, check_id
-from producers.queue.dead_letters import DEAD_OUTCOMES, Selection, replay_id_of, retry_batch_id
+from producers.queue.dead_letters import DEAD_OUTCOMES, Selection, make_replay_id, retry_batch_id
 from tests.support.changes import change
 
 LANE = keyspace.lane("a:b", "t%1")
@@ -18,7 +18,7 @@ ENDED_US = 1_790_000_000_000_000
 
 def letter(job_id: str) -> DeadLetter:
     """A letter of user 1001."""
-    replay_id = replay_id_of(job_id, ENDED_US)
+    replay_id = make_replay_id(job_id, ENDED_US)
     return DeadLetter(job_id, "1001", "t1", Outcome.REJECTED, ENDED_US // 1000, change(), None, replay_id)
 
 
@@ -27,9 +27,9 @@ def test_a_letter_is_replayed_under_an_id_that_can_be_one_and_is_always_the_same
     """And under another one, each time that it dies again."""
     seen = [job_id]
     for second in range(12):
-        again = replay_id_of(seen[-1], ENDED_US + second * 1_000_000)
+        again = make_replay_id(seen[-1], ENDED_US + second * 1_000_000)
         assert check_id("job_id", again) == again
-        assert again == replay_id_of(seen[-1], ENDED_US + second * 1_000_000)
+        assert again == make_replay_id(seen[-1], ENDED_US + second * 1_000_000)
         seen.append(again)
 
     assert len(set(seen)) == len(seen)
@@ -37,7 +37,7 @@ def test_a_letter_is_replayed_under_an_id_that_can_be_one_and_is_always_the_same
 
 def test_a_replayed_change_is_of_no_batch() -> None:
     """A batch that is complete must not get more."""
-    assert keyspace.batch_of(replay_id_of("b//1001", ENDED_US)) is None
+    assert keyspace.batch_of(make_replay_id("b//1001", ENDED_US)) is None
 
 
 def test_different_letters_are_replayed_under_different_ids() -> None:
@@ -45,9 +45,9 @@ def test_different_letters_are_replayed_under_different_ids() -> None:
     names = ["b//1", "b/1", "b~1", "b1", "b//1/2", "b//12", "b/1//2", "x" * 127, "x" * 128, "x" * 127 + "y"]
 
     for _ in range(3):
-        names = [replay_id_of(name, ENDED_US) for name in names]
+        names = [make_replay_id(name, ENDED_US) for name in names]
         assert len(set(names)) == 10
-    assert replay_id_of("nightly", ENDED_US) != replay_id_of("nightly", ENDED_US + 1)
+    assert make_replay_id("nightly", ENDED_US) != make_replay_id("nightly", ENDED_US + 1)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_different_letters_are_replayed_under_different_ids() -> None:
 )
 def test_a_letter_is_chosen_if_all_that_is_given_holds(chosen: dict[str, str], holds: bool) -> None:
     """By the user itself, not by how the user is spelled in a key."""
-    assert Selection(**chosen).holds(LANE, "july//1001") is holds  # type: ignore[arg-type]
+    assert Selection(**chosen).matches(LANE, "july//1001") is holds  # type: ignore[arg-type]
 
 
 def test_a_selection_looks_only_where_its_outcome_is() -> None:

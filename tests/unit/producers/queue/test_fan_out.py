@@ -9,7 +9,7 @@ import pytest
 from producers import InvalidChange, SettingsChange
 from producers.contract.keyspace import batch_of
 from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS, check_id
-from producers.queue.fan_out import ByIndex, ByUser, FanOut, member_id, preview
+from producers.queue.fan_out import FanOut, IndexedChangeParser, TemplateParser, member_job_id, preview
 from tests.support.changes import change, setting
 
 NOTHING: dict[str, Any] = dict.fromkeys(("trader_id", "settings", "user_ids", "auto_copy", "mode"))
@@ -18,18 +18,18 @@ TEMPLATE: dict[str, Any] = NOTHING | {"trader_id": "t1", "settings": [setting()]
 
 def test_changes_are_taken_as_they_are() -> None:
     """They have no template."""
-    asked = FanOut.of([change()], **NOTHING)
+    asked = FanOut.from_arguments([change()], **NOTHING)
 
     assert (asked.items, asked.template) == ([change()], None)
 
 
 def test_a_template_is_for_each_user() -> None:
     """With all that was said of it."""
-    asked = FanOut.of(None, **TEMPLATE | {"auto_copy": "on", "mode": "basic"})
+    asked = FanOut.from_arguments(None, **TEMPLATE | {"auto_copy": "on", "mode": "basic"})
 
-    source = asked.source("b")
-    assert isinstance(source, ByUser)
-    sent, job_id = source.read(0, "1002")
+    source = asked.parser("b")
+    assert isinstance(source, TemplateParser)
+    sent, job_id = source.parse(0, "1002")
 
     assert asked.items == ["1"]
     expected = SettingsChange(user_id="1002", trader_id="t1", auto_copy="on", mode="basic", settings=[setting()])
@@ -51,14 +51,14 @@ def test_a_template_is_for_each_user() -> None:
 def test_arguments_that_are_not_one_fan_out_are_refused(changes: Any, given: dict[str, Any]) -> None:
     """Either changes, or a whole template."""
     with pytest.raises(TypeError, match="either changes=, or trader_id=, settings= and user_ids="):
-        FanOut.of(changes, **given)
+        FanOut.from_arguments(changes, **given)
 
 
 @pytest.mark.parametrize("user_ids", ["1001", b"1001"])
 def test_one_user_instead_of_an_iterable_is_refused(user_ids: object) -> None:
     """Its characters would be taken for users."""
     with pytest.raises(InvalidChange, match=r"^userIds: must be an iterable"):
-        FanOut.of(None, **TEMPLATE | {"user_ids": user_ids})
+        FanOut.from_arguments(None, **TEMPLATE | {"user_ids": user_ids})
 
 
 @pytest.mark.parametrize(
@@ -68,24 +68,24 @@ def test_one_user_instead_of_an_iterable_is_refused(user_ids: object) -> None:
 def test_a_template_that_breaks_a_rule_is_refused_before_any_user(changed: dict[str, Any], field: str) -> None:
     """Once, not once a user."""
     with pytest.raises(InvalidChange, match=f"^{field}: "):
-        FanOut.of(None, **TEMPLATE | changed)
+        FanOut.from_arguments(None, **TEMPLATE | changed)
 
 
 def test_the_same_content_is_known_again_and_other_content_is_not() -> None:
     """By the template, whoever gets it."""
 
     def content(**changed: Any) -> str:
-        return FanOut.of(None, **TEMPLATE | changed).content
+        return FanOut.from_arguments(None, **TEMPLATE | changed).content
 
     contents = [content(), content(trader_id="t2"), content(settings=[setting(trace_value="9")]), content(mode="basic")]
     assert content() == content(user_ids=["2", "3"]) == content(settings=(setting(),))
-    assert len({*contents, FanOut.of([], **NOTHING).content}) == 5
+    assert len({*contents, FanOut.from_arguments([], **NOTHING).content}) == 5
 
 
 def test_a_users_change_has_one_id_wherever_the_user_comes() -> None:
     """And a change of its own is known by its place."""
-    assert ByUser("b", change()).read(3, "7")[1] == ByUser("b", change()).read(9, "7")[1] == "b//7"
-    assert ByIndex("b").read(3, change("7"))[1] == "b//3"
+    assert TemplateParser("b", change()).parse(3, "7")[1] == TemplateParser("b", change()).parse(9, "7")[1] == "b//7"
+    assert IndexedChangeParser("b").parse(3, change("7"))[1] == "b//3"
 
 
 @pytest.mark.parametrize("batch_chars", [1, MAX_BATCH_ID_CHARS - 1, MAX_BATCH_ID_CHARS])
@@ -93,7 +93,7 @@ def test_a_users_change_has_one_id_wherever_the_user_comes() -> None:
 def test_every_user_of_every_batch_has_an_id_that_can_be_one(batch_chars: int, user_chars: int) -> None:
     """However long both are; the batch can be told from it, and two users stay two."""
     batch_id = "b" * batch_chars
-    ids = {member_id(batch_id, "u" * (user_chars - 1) + last) for last in "xy"}
+    ids = {member_job_id(batch_id, "u" * (user_chars - 1) + last) for last in "xy"}
 
     assert len(ids) == 2
     for job_id in ids:
@@ -104,16 +104,16 @@ def test_every_user_of_every_batch_has_an_id_that_can_be_one(batch_chars: int, u
 @pytest.mark.parametrize("user", ["/", "//", "/x", "x/", "x//y", "%", ":", "~2"])
 def test_a_user_with_marks_in_its_id_stays_with_its_batch(user: str) -> None:
     """Batches have no slash, so the first pair of them parts."""
-    assert batch_of(member_id("b", user)) == "b"
+    assert batch_of(member_job_id("b", user)) == "b"
 
 
 def test_a_preview_tells_what_would_be_sent_and_what_would_not() -> None:
     """In the order given."""
-    found = preview(FanOut.of(None, **TEMPLATE), ["1", "a b", "2", 3])
+    found = preview(FanOut.from_arguments(None, **TEMPLATE), ["1", "a b", "2", 3])
 
     assert [each.user_id for each in found.changes] == ["1", "2"]
     assert [(refusal.index, refusal.user_id) for refusal in found.refused] == [(1, "a b"), (3, None)]
     invalid = SettingsChange(user_id="9", trader_id="t1", settings=[])
-    both = preview(FanOut.of([], **NOTHING), [invalid, change("8")])
+    both = preview(FanOut.from_arguments([], **NOTHING), [invalid, change("8")])
     assert [each.user_id for each in both.changes] == ["8"]
     assert [(refusal.index, refusal.user_id) for refusal in both.refused] == [(0, "9")]

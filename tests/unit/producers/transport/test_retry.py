@@ -15,17 +15,17 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from producers.queue import jobs, users
-from producers.queue.submit import Submission, Terms, submit
+from producers.queue.submit import Submission, SubmitOptions, submit
 from producers.transport.plan import Call, Commands, Trip
 from producers.transport.pools import Demoted, NotConnected
 from producers.transport.retry import LONGEST_PAUSE_S, Patience, may_repeat
 from tests.support.changes import change
 
-TERMS = Terms(10)
-SUBMISSION = Submission.of(change(), "j1", TERMS, now_ms=1, ttl_ms=1_000)
+TERMS = SubmitOptions(10)
+SUBMISSION = Submission.from_change(change(), "j1", TERMS, now_ms=1, ttl_ms=1_000)
 READ = Commands([("GET", "a"), ("HGETALL", "b")])
 SUBMIT = submit([SUBMISSION], TERMS)
-REPLAY = submit([Submission.of(change(), "j1", TERMS, now_ms=1, ttl_ms=1_000, letter="j0")], TERMS)
+REPLAY = submit([Submission.from_change(change(), "j1", TERMS, now_ms=1, ttl_ms=1_000, letter="j0")], TERMS)
 CANCEL = Call(jobs.CANCEL, [], [])
 WRITE = next(users.limit_user("1001", 5))
 

@@ -11,8 +11,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from producers import BatchNotFound, Cancellation, JobNotFound, JobState, Outcome, QueueUnavailable
 from producers.contract.codec import encode_change, encode_result
-from producers.queue.batches import page
-from producers.queue.jobs import CANCEL, LOOKS, cancel, look, status
+from producers.queue.batches import read_page
+from producers.queue.jobs import CANCEL, MAX_CANCEL_ROUNDS, cancel_jobs, fetch_result, fetch_status
 from producers.queue.pauses import Scope, resume
 from producers.transport.plan import Call, Commands, Plan, Trip
 from producers.transport.runner import perform
@@ -44,20 +44,20 @@ def in_turn(*replies: Any) -> Callable[[Trip], Any]:
 
 def test_a_result_that_comes_between_two_reads_is_found() -> None:
     """The payload had gone, and the result was not there yet when it was asked for."""
-    found, trips = driven(look("j1"), in_turn([None, 0], [RESULT]))
+    found, trips = driven(fetch_result("j1"), in_turn([None, 0], [RESULT]))
 
     assert (found, len(trips)) == (result("j1"), 2)
-    assert driven(look("j1"), in_turn([None, 1]))[0] is None
+    assert driven(fetch_result("j1"), in_turn([None, 1]))[0] is None
     with pytest.raises(JobNotFound, match="no change j1"):
-        driven(look("j1"), in_turn([None, 0], [None]))
+        driven(fetch_result("j1"), in_turn([None, 0], [None]))
 
 
 def test_a_change_that_ends_between_two_reads_is_done() -> None:
     """It had a payload, and then no place in its lane."""
-    found, _ = driven(status("j1"), in_turn([None, PAYLOAD], [None, [None, None]], [RESULT]))
+    found, _ = driven(fetch_status("j1"), in_turn([None, PAYLOAD], [None, [None, None]], [RESULT]))
 
     assert (found.state, found.result) == (JobState.DONE, result("j1"))
-    gone, _ = driven(status("j1"), in_turn([None, PAYLOAD], [None, [None, None]], [None]))
+    gone, _ = driven(fetch_status("j1"), in_turn([None, PAYLOAD], [None, [None, None]], [None]))
     assert gone.state is JobState.NOT_FOUND
 
 
@@ -76,7 +76,7 @@ def test_what_is_in_flight_is_the_head_and_those_that_are_held_with_it(
     position: int, token: bytes | None, held: bytes | None, state: JobState
 ) -> None:
     """As long as somebody has claimed it."""
-    found, _ = driven(status("j1"), in_turn([None, PAYLOAD], [position, [token, held]]))
+    found, _ = driven(fetch_status("j1"), in_turn([None, PAYLOAD], [position, [token, held]]))
 
     assert found.state is state
     assert found.position == (position if state is JobState.QUEUED else None)
@@ -109,7 +109,7 @@ def _cancels(trip: Trip) -> TypeGuard[Call]:
 
 def test_a_change_whose_state_changed_is_looked_at_again() -> None:
     """Alone: the others are settled."""
-    verdicts, trips = driven(cancel(["j1", "j2"], life_ms=1), cancelling([[-2, 1], [1]]))
+    verdicts, trips = driven(cancel_jobs(["j1", "j2"], result_ttl_ms=1), cancelling([[-2, 1], [1]]))
 
     assert verdicts == [Cancellation.CANCELLED, Cancellation.CANCELLED]
     assert taken_back(trips) == [{"j1", "j2"}, {"j1"}]
@@ -117,15 +117,15 @@ def test_a_change_whose_state_changed_is_looked_at_again() -> None:
 
 def test_a_change_that_is_attempted_over_and_over_is_in_flight() -> None:
     """Looking at it must end somewhere."""
-    verdicts, trips = driven(cancel(["j1"], life_ms=1), cancelling([[-2]] * LOOKS))
+    verdicts, trips = driven(cancel_jobs(["j1"], result_ttl_ms=1), cancelling([[-2]] * MAX_CANCEL_ROUNDS))
 
     assert verdicts == [Cancellation.IN_FLIGHT]
-    assert len(taken_back(trips)) == LOOKS
+    assert len(taken_back(trips)) == MAX_CANCEL_ROUNDS
 
 
 def test_a_change_named_twice_is_taken_back_once() -> None:
     """And told twice."""
-    verdicts, trips = driven(cancel(["j1", "j1"], life_ms=1), cancelling([[1]]))
+    verdicts, trips = driven(cancel_jobs(["j1", "j1"], result_ttl_ms=1), cancelling([[1]]))
 
     assert verdicts == [Cancellation.CANCELLED] * 2
     assert taken_back(trips) == [{"j1"}]
@@ -133,29 +133,29 @@ def test_a_change_named_twice_is_taken_back_once() -> None:
 
 def test_nothing_to_take_back_is_no_trip() -> None:
     """Not even to look."""
-    assert driven(cancel([], life_ms=1), in_turn()) == ([], [])
+    assert driven(cancel_jobs([], result_ttl_ms=1), in_turn()) == ([], [])
 
 
 def test_a_page_asks_for_results_only_where_something_ended() -> None:
     """One trip for an empty one, two for others; the end is no result."""
-    empty, trips = driven(page("b", None), in_turn([[], [b"1", None]]))
+    empty, trips = driven(read_page("b", None), in_turn([[], [b"1", None]]))
     assert (empty.results, empty.complete, empty.cursor, len(trips)) == ([], False, "b/0-0", 1)
-    last, trips = driven(page("b", "b/1-0"), in_turn([[(b"2-0", {b"end": b"1"})], [b"1", b"2-0"]]))
+    last, trips = driven(read_page("b", "b/1-0"), in_turn([[(b"2-0", {b"end": b"1"})], [b"1", b"2-0"]]))
     assert (last.results, last.complete, len(trips)) == ([], True, 1)
     entry = (b"3-0", {b"job": b"j1", b"outcome": b"applied"})
 
-    found, trips = driven(page("b", None), in_turn([[entry], [b"1", None]], [[RESULT]]))
+    found, trips = driven(read_page("b", None), in_turn([[entry], [b"1", None]], [[RESULT]]))
 
     assert (found.results, found.positions, found.cursor, len(trips)) == ([result("j1")], ["3-0"], "b/3-0", 2)
     with pytest.raises(BatchNotFound):
-        driven(page("b", None), in_turn([[entry], [None, None]]))
+        driven(read_page("b", None), in_turn([[entry], [None, None]]))
 
 
 def test_what_is_stored_as_a_result_and_is_none_is_not_found() -> None:
     """Whoever wrote it."""
     for stored in (b"", b"\xc1", b"\x80", PAYLOAD):
         with pytest.raises(JobNotFound, match="is not a change's result"):
-            driven(look("j1"), in_turn([stored, 0]))
+            driven(fetch_result("j1"), in_turn([stored, 0]))
 
 
 def test_what_a_resumed_user_has_is_woken_in_bounded_trips() -> None:
@@ -219,7 +219,7 @@ def test_a_result_that_expired_is_told_by_its_outcome(outcome: Outcome) -> None:
     """With nothing made up."""
     entry = (b"3-0", {b"job": b"b//1", b"outcome": outcome.encode()})
 
-    found, _ = driven(page("b", None), in_turn([[entry], [b"1", None]], [[None]]))
+    found, _ = driven(read_page("b", None), in_turn([[entry], [b"1", None]], [[None]]))
 
     (only,) = found.results
     assert (only.job_id, only.outcome, only.user_id, only.attempts) == ("b//1", outcome, "", [])
