@@ -1,4 +1,4 @@
-"""The README's programs run as they stand there, one after the other, against a running worker."""
+"""The programs of the README and of the producers' page run as they stand there, in their order, with a real worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from ops.redis_server import embedded_valkey
 from ops.stack import Stack, User, write_credentials
 
 ROOT = Path(__file__).parents[2]
-PROGRAMS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+PAGES = ("README.md", "producers/README.md")
+PROGRAMS = [
+    program
+    for page in PAGES
+    for program in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+]
 FOLLOWERS = ("1001", "1002", "1003")
 WITHIN_S = 60.0
 
@@ -57,4 +62,4 @@ async def test_the_readme_s_programs_do_what_it_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize("index", range(len(PROGRAMS)))
 def test_the_readme_s_programs_are_valid(index: int) -> None:
     """Each block compiles by itself."""
-    compile(PROGRAMS[index], f"README.md, program {index + 1}", "exec")
+    compile(PROGRAMS[index], f"program {index + 1}", "exec")

@@ -1,0 +1,106 @@
+"""The pages say what the code says: their tables, links, and the names of files, scripts, fields and tests."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from producers import Outcome
+from producers.settings import EnvironmentSettings, ProducerSettings, variable
+from worker.settings import WorkerSettings
+
+ROOT = Path(__file__).parents[3]
+PAGES = sorted(
+    path
+    for path in ROOT.rglob("*.md")
+    if not any(part.startswith(".") or part == "build" for part in path.relative_to(ROOT).parts)
+)
+ARCHITECTURE = (ROOT / "ops" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+SIDES: dict[str, type[EnvironmentSettings]] = {"producers": ProducerSettings, "worker": WorkerSettings}
+MAX_README_LINES = 230
+
+
+def page_id(path: Path) -> str:
+    """A page, as a test ID."""
+    return str(path.relative_to(ROOT))
+
+
+def table(page: str, heading: str) -> list[list[str]]:
+    """The cells of the table under a heading row."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    lines = text[text.index(heading) :].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_the_configuration_page_has_every_variable_with_its_default(side: str) -> None:
+    """And no other variable."""
+    rows = table("ops/CONFIGURATION.md", "| variable | default | side | meaning |")
+    named = {name: default for name, default, whose, *_ in rows if whose in (side, "both")}
+    defaults = {variable(field.name): field.default for field in msgspec.structs.fields(SIDES[side])}
+
+    assert named == {
+        name: f"{default:g}" if isinstance(default, float) else str(default) for name, default in defaults.items()
+    }
+
+
+def test_the_outcome_table_has_every_outcome() -> None:
+    """In the order of the contract."""
+    assert [row[0] for row in table("producers/README.md", "| outcome | meaning |")] == list(Outcome)
+
+
+def test_the_readme_is_short() -> None:
+    """What is longer belongs beside what it describes."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < MAX_README_LINES
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_every_link_to_a_file_leads_to_one(path: Path) -> None:
+    """Relative links, with or without a section."""
+    links = re.findall(r"\]\((?!#|https?:)([^)#\s]+)", path.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_every_file_that_a_page_names_exists(path: Path) -> None:
+    """Paths in backticks that begin with a top-level folder, such as `worker/queue/claim.lua`."""
+    named = re.findall(r"`((?:producers|worker|tests|ops)/[\w./]+\.\w+)`", path.read_text(encoding="utf-8"))
+
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_architecture_page_names_scripts_that_exist() -> None:
+    """By their file name alone, as its tables do."""
+    scripts = {path.name for package in ("producers", "worker") for path in (ROOT / package).rglob("*.lua")}
+
+    assert set(re.findall(r"`(\w+\.lua)`", ARCHITECTURE)) <= scripts
+
+
+def test_the_architecture_page_names_every_script_that_changes_state() -> None:
+    """A new script gets its place in a table."""
+    scripts = {path.name for package in ("producers", "worker") for path in (ROOT / package).rglob("*.lua")}
+    read_only = {"overview.lua", "progress.lua"}
+    of_other_state = {"replace_record.lua", "egress.lua"}
+
+    assert scripts - read_only - of_other_state <= set(re.findall(r"`(\w+\.lua)`", ARCHITECTURE))
+
+
+def test_the_architecture_page_names_fields_that_scripts_use() -> None:
+    """The fields in the second column of the bucket's table, and those named for head, breaker and batch."""
+    scripts = "\n".join(
+        path.read_text(encoding="utf-8")
+        for package in ("producers", "worker")
+        for path in (ROOT / package).rglob("*.lua")
+    )
+    rows = table("ops/ARCHITECTURE.md", "| event | field | from | to | script | fenced |")
+    in_table = {field for row in rows for field in re.findall(r"[a-z][a-z ]*", row[1].replace("the same entry", ""))}
+    elsewhere = {"token", "lease", "state", "earliest", "lapses", "open", "why", "probe", "probe at", "fresh at"}
+    batch = {"created", "total", "priority", "content", "sealed", "short", "in flight", "started", "ended", "complete"}
+
+    for field in in_table | elsewhere | batch:
+        assert f"`{field}`" in ARCHITECTURE or field in in_table
+        assert re.search(rf"'{field}'", scripts), field
