@@ -18,7 +18,7 @@ from producers.queue.submit import SubmitOptions, SubmitVerdict
 from producers.transport.plan import Call, Commands, Plan
 from producers.transport.scripts import Script
 
-SEAL = Script.load("producers.queue", "seal.lua", after=[FINISH])
+SEAL = Script.load("producers.queue", "seal.lua", parts=[FINISH])
 
 PAGE_SIZE = 1000
 """Results a round trip: 300 KB, in a few milliseconds."""

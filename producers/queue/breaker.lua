@@ -102,3 +102,5 @@ function breaker.hear(one)
   redis.call('PEXPIRE', one.troubles, KEEP_OPEN_MS)   -- while it is open it tells who is no fresh user
   return open(one.egress, 1, one.trouble, one.now), OPENED
 end
+
+return breaker

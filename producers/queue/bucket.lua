@@ -142,3 +142,5 @@ function bucket.keep_egress(egresses, name)
   redis.call('HSET', bucket.egress, 'pace', bucket.egress_pace, 'user pace', bucket.pace)
   redis.call('SADD', egresses, name)
 end
+
+return bucket

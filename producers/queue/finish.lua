@@ -85,3 +85,5 @@ function finish.of(job_id, lane, outcome, result)
   redis.pcall('XADD', finish.results .. batch_id, '*', 'job', job_id, 'outcome', outcome)
   finish.look_if_complete(batch_id, batch)
 end
+
+return finish

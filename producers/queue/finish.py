@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from producers.contract import keyspace
-from producers.transport.scripts import Argument
+from producers.transport.scripts import Argument, Part
 
-FINISH = ("producers.queue", "finish.lua")
+FINISH = Part("producers.queue", "finish.lua")
 
 
 def finish_arguments(*, result_ttl_ms: int, dead_letter_ttl_ms: int = 1) -> list[Argument]:

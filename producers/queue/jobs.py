@@ -18,7 +18,7 @@ from producers.queue.pauses import wake_lanes
 from producers.transport.plan import Call, Commands, Plan
 from producers.transport.scripts import Argument, Script
 
-CANCEL = Script.load("producers.queue", "cancel.lua", after=[FINISH])
+CANCEL = Script.load("producers.queue", "cancel.lua", parts=[FINISH])
 
 CANCEL_BATCH_SIZE = 200
 MAX_CANCEL_ROUNDS = 5

@@ -1,10 +1,16 @@
-"""Lua scripts as package data: loaded once, run by their digest."""
+"""Lua scripts as package data: assembled once from constants, shared parts and their own text, and run by digest.
+
+What Lua and Python both need is written once, in Python: `constants` become `local NAME = ...` lines in front of the
+script, an enum becomes a table of its members. A part is a Lua module: it ends with `return`, and the script reads what
+it returns under the part's file name (`finish.lua` as `finish`).
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from importlib.resources import files
 from typing import Any
 
@@ -12,6 +18,29 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 Argument = str | bytes | int | float
+Constant = Argument | type[Enum]
+
+_PLAIN = frozenset(range(32, 127)) - frozenset(b'"\\')
+"""Bytes that stand for themselves in a Lua string."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A Lua module that several scripts share.
+
+    Attributes:
+        package: the package whose data it is.
+        name: its file.
+        constants: what it reads beside its arguments, by the name it has in Lua.
+    """
+
+    package: str
+    name: str
+    constants: Mapping[str, Constant] = field(default_factory=dict)
+
+    def read(self) -> str:
+        """Return the text of the file."""
+        return files(self.package).joinpath(self.name).read_text("utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +51,30 @@ class Script:
     sha: str
 
     @classmethod
-    def load(cls, package: str, name: str, *, after: Sequence[tuple[str, str]] = ()) -> Script:
-        """Reads `name` from a package's data; `after` are the parts, (package, name), that stand before its text."""
-        text = "\n".join(files(home).joinpath(part).read_text("utf-8") for home, part in (*after, (package, name)))
+    def load(
+        cls, package: str, name: str, *, parts: Sequence[Part] = (), constants: Mapping[str, Constant] | None = None
+    ) -> Script:
+        """Read the script `name` of a package, and put the constants and the parts in front of it."""
+        script = Part(package, name, constants or {})
+        shared = {lua_name: value for part in (*parts, script) for lua_name, value in part.constants.items()}
+        lines = [f"local {lua_name} = {_lua_literal(value)}" for lua_name, value in shared.items()]
+        lines += [f"local {part.name.removesuffix('.lua')} = (function()\n{part.read()}\nend)()" for part in parts]
+        text = "\n".join([*lines, script.read()])
         return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
     async def run(self, redis: Redis, keys: list[str], args: list[Argument]) -> Any:
-        """One round trip, two when the server did not know the script."""
+        """Run the script: one round trip, two if the server did not know it."""
         try:
             return await redis.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
         except NoScriptError:
             return await redis.execute_command("EVAL", self.text, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
+
+
+def _lua_literal(value: Constant) -> str:
+    """Return a constant as Lua source."""
+    if isinstance(value, type):
+        return "{" + ", ".join(f"{member.name} = {_lua_literal(member.value)}" for member in value) + "}"
+    if isinstance(value, str | bytes):
+        raw = value.encode() if isinstance(value, str) else value
+        return '"' + "".join(chr(byte) if byte in _PLAIN else f"\\{byte:03}" for byte in raw) + '"'
+    return repr(value)

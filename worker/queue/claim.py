@@ -8,13 +8,13 @@ from typing import Any
 from redis.asyncio import Redis
 
 from producers.contract import keyspace
-from producers.transport.scripts import Argument, Script
+from producers.transport.scripts import Argument, Part, Script
 from worker.clock import Clock
 from worker.queue.claims import MAX_PAYLOAD_BYTES, Claim, Claims, EgressHealth, MalformedLane
 from worker.queue.rate import LOOK_AHEAD_US, US_PER_S, WINDOW_PAD_US, Pacing
 from worker.settings import WorkerSettings
 
-CLAIM = Script.load("worker.queue", "claim.lua", after=[("producers.queue", "bucket.lua")])
+CLAIM = Script.load("worker.queue", "claim.lua", parts=[Part("producers.queue", "bucket.lua")])
 
 MAX_COALESCED = 99
 """So many changes behind a head are offered to be sent with it. Ten settings fit; what they replace is unbounded."""

@@ -13,14 +13,14 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from producers.contract import keyspace
 from producers.contract.codec import encode_result
 from producers.queue.finish import FINISH, finish_arguments
-from producers.transport.scripts import Argument, Script
+from producers.transport.scripts import Argument, Part, Script
 from worker.clock import Clock
 from worker.logs import log_fields
 from worker.queue.claims import Breaker, Claim, Settled, Settlement
 from worker.queue.rate import US_PER_S, Pacing
 from worker.settings import WorkerSettings
 
-SETTLE = Script.load("worker.queue", "settle.lua", after=[FINISH, ("producers.queue", "breaker.lua")])
+SETTLE = Script.load("worker.queue", "settle.lua", parts=[FINISH, Part("producers.queue", "breaker.lua")])
 
 BATCH_SIZE = 128
 
