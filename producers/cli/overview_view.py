@@ -10,8 +10,8 @@ from rich.text import Text
 from producers.cli.formatting import outcome_counts
 from producers.cli.screen import grid
 from producers.cli.text import NOTHING, count, duration, safe, when
-from producers.monitor.overview import EgressStatus, NextLane, Overview, ScheduleLoad, rates_per_s
-from producers.monitor.worker_info import WorkerPresence
+from producers.monitor.overview_types import EgressStatus, NextLane, Overview, ScheduleLoad, rates_per_s
+from producers.monitor.worker_info import WorkerInfo
 
 LANE_COLUMNS = ("user", "trader", "priority", "queued", "state", "wait", "rate")
 EGRESS_COLUMNS = ("egress", "workers", "rate", "backlog", "state", "round trip")
@@ -94,7 +94,7 @@ def _egress_state(egress: EgressStatus) -> str:
     return f"held {duration(egress.hold_s)}" if egress.hold_s > 0 else "ok"
 
 
-def _worker_row(worker: WorkerPresence, now: Overview) -> tuple[str, ...]:
+def _worker_row(worker: WorkerInfo, now: Overview) -> tuple[str, ...]:
     return (
         worker.name,
         worker.egress,

@@ -12,7 +12,7 @@ from producers import Producer, QueueUnavailable
 from producers.cli.context import QueueCommand, Run, pass_run
 from producers.cli.overview_view import view
 from producers.cli.text import safe
-from producers.monitor.overview import Overview
+from producers.monitor.overview_types import Overview
 
 LEAST_S, MOST_S = 0.2, 3600
 

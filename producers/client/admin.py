@@ -7,8 +7,8 @@ from typing import TypeVar
 from redis.asyncio import Redis
 
 from producers.contract.progress import Progress
-from producers.monitor.overview import Overview
-from producers.monitor.watch import overview
+from producers.monitor.overview import read_overview
+from producers.monitor.overview_types import Overview
 from producers.queue import batches, pauses, users
 from producers.queue.jobs import CancelReport
 from producers.queue.pauses import Pause, Scope
@@ -108,7 +108,7 @@ class Steering:
 
     async def overview(self) -> Overview:
         """What the queue is doing: schedules, egresses, pauses, workers, the next lanes."""
-        return await self._do(overview(), "asking for an overview")
+        return await self._do(read_overview(), "asking for an overview")
 
     async def _do(self, plan: Plan[T], doing: str) -> T:
         return await perform(self._redis, plan, doing)

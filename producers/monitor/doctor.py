@@ -10,9 +10,16 @@ from redis.exceptions import RedisError, ResponseError
 
 from producers.errors import QueueUnavailable, SettingsError
 from producers.monitor.checks import Check, fail
-from producers.monitor.queue_checks import of_queue
-from producers.monitor.redis_checks import of_clock, of_hidden_info, of_info, of_round_trip, of_scripts, of_silence
-from producers.monitor.watch import overview
+from producers.monitor.overview import read_overview
+from producers.monitor.queue_checks import check_queue
+from producers.monitor.redis_checks import (
+    check_clock,
+    check_info,
+    check_round_trip,
+    check_scripts,
+    info_refused,
+    unreachable,
+)
 from producers.settings import ProducerSettings, masked
 from producers.transport.dsn import open_redis
 from producers.transport.runner import perform
@@ -56,7 +63,7 @@ async def checks(redis: Redis, settings: ProducerSettings) -> list[Check]:
             *await _queue(redis),
         ]
     except (RedisError, QueueUnavailable) as exc:
-        return [of_silence(f"{masked(settings.redis_dsn)}: {type(exc).__name__}: {exc}")]
+        return [unreachable(f"{masked(settings.redis_dsn)}: {type(exc).__name__}: {exc}")]
 
 
 async def _distance(redis: Redis) -> Check:
@@ -65,14 +72,14 @@ async def _distance(redis: Redis) -> Check:
         asked_s = time.monotonic()
         await redis.ping()
         took_s.append(time.monotonic() - asked_s)
-    return of_round_trip(min(took_s))
+    return check_round_trip(min(took_s))
 
 
 async def _what_it_tells(redis: Redis) -> list[Check]:
     try:
-        return of_info(await redis.info())
+        return check_info(await redis.info())
     except ResponseError as exc:
-        return [of_hidden_info(str(exc))]
+        return [info_refused(str(exc))]
 
 
 async def _clock(redis: Redis) -> Check:
@@ -80,14 +87,14 @@ async def _clock(redis: Redis) -> Check:
     asked_s = time.time()
     seconds, micros = await redis.time()
     received_s = time.time()
-    return of_clock(seconds + micros / 1_000_000 - (asked_s + received_s) / 2, (received_s - asked_s) / 2)
+    return check_clock(seconds + micros / 1_000_000 - (asked_s + received_s) / 2, (received_s - asked_s) / 2)
 
 
 async def _queue(redis: Redis) -> list[Check]:
     try:
-        seen = await perform(redis, overview(), "asking for an overview")
+        seen = await perform(redis, read_overview(), "asking for an overview")
     except QueueUnavailable as exc:
         if isinstance(exc.__cause__, ResponseError):
-            return [of_scripts(str(exc.__cause__))]
+            return [check_scripts(str(exc.__cause__))]
         raise
-    return [of_scripts(None), *of_queue(seen)]
+    return [check_scripts(None), *check_queue(seen)]

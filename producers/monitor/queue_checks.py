@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from producers.monitor.checks import Check, fail, ok, warn
-from producers.monitor.overview import EgressStatus, Overview
-from producers.monitor.worker_info import WorkerPresence
+from producers.monitor.overview_types import EgressStatus, Overview
+from producers.monitor.worker_info import WorkerInfo
 from producers.queue.pauses import Pause
 
 LATE_S = 5.0
@@ -24,7 +24,7 @@ USED_UP_S = 0.1
 SHOWN = 5
 
 
-def of_queue(overview: Overview) -> list[Check]:
+def check_queue(overview: Overview) -> list[Check]:
     """All that an overview tells."""
     return [
         _workers(overview),
@@ -146,7 +146,7 @@ def _unreadable(overview: Overview) -> Check:
     return warn("unreadable", detail, "something else writes to this Redis's keys; the workers' logs name each entry")
 
 
-def _silent(worker: WorkerPresence, now_ms: int) -> bool:
+def _silent(worker: WorkerInfo, now_ms: int) -> bool:
     return now_ms - worker.beat_at_ms > worker.interval_s * SILENT_INTERVALS * 1000
 
 

@@ -24,7 +24,7 @@ Info = Mapping[str, Any]
 """The reply of INFO, sections server, replication, cluster, memory and persistence."""
 
 
-def of_round_trip(took_s: float) -> Check:
+def check_round_trip(took_s: float) -> Check:
     """How far away Redis is."""
     detail = f"answers after {took_s * 1000:.1f} ms"
     if took_s > SLOW_S:
@@ -32,12 +32,12 @@ def of_round_trip(took_s: float) -> Check:
     return ok("redis", detail)
 
 
-def of_silence(reason: str) -> Check:
+def unreachable(reason: str) -> Check:
     """Redis does not answer at all."""
     return fail("redis", f"does not answer: {reason}", "start it, or correct COPYTRADE_REDIS_DSN")
 
 
-def of_clock(offset_s: float, uncertain_s: float) -> Check:
+def check_clock(offset_s: float, uncertain_s: float) -> Check:
     """How this machine's clock stands to Redis's.
 
     Args:
@@ -50,25 +50,25 @@ def of_clock(offset_s: float, uncertain_s: float) -> Check:
     return ok("clock", detail)
 
 
-def of_scripts(refusal: str | None) -> Check:
+def check_scripts(refusal: str | None) -> Check:
     """Whether this user may run scripts; all that the queue does is done by them."""
     if refusal is None:
         return ok("scripts", "may be run")
     return fail("scripts", f"may not be run: {refusal}", "grant this Redis user +@scripting and the queue's commands")
 
 
-def of_hidden_info(refusal: str) -> Check:
+def info_refused(refusal: str) -> Check:
     """INFO is forbidden, as some managed servers and narrow users have it."""
     hint = "grant this Redis user +info, or make sure yourself: 6.2 or newer, noeviction, appendonly yes"
     return warn("version", f"INFO is refused ({refusal}); version, eviction and persistence are unknown", hint)
 
 
-def of_info(info: Info) -> list[Check]:
+def check_info(info: Info) -> list[Check]:
     """All that INFO tells; what it does not tell is a warning, for it may be wrong."""
     return [_judged(rule, info) for rule in _RULES]
 
 
-def of_told_info(info: Info) -> list[Check]:
+def present_info(info: Info) -> list[Check]:
     """What INFO tells, without complaints of what it does not tell."""
     return [_judged(rule, info) for rule in _RULES if _told(rule, info)]
 

@@ -11,16 +11,16 @@ import msgspec
 from producers.contract import keyspace
 from producers.transport.plan import Commands, Plan
 
-LONGEST_INTERVAL_S = 60.0
+MAX_INTERVAL_S = 60.0
 """However seldom a worker writes its health key: nobody shall take a dead worker for alive for more than minutes."""
 
-INTERVALS = 3
+TTL_INTERVALS = 3
 """So many missed beats make a worker vanish: one may be late, two may meet a failover."""
 
-LONGEST_LIFE_MS = round(LONGEST_INTERVAL_S * 1000) * INTERVALS
+MAX_TTL_MS = round(MAX_INTERVAL_S * 1000) * TTL_INTERVALS
 
 
-class WorkerPresence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A worker process, as of its last beat.
 
     Attributes:
@@ -57,30 +57,30 @@ class WorkerPresence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(WorkerPresence)
+_decoder = msgspec.msgpack.Decoder(WorkerInfo)
 
 
-def beat_plan(presence: WorkerPresence) -> Plan[None]:
+def announce_worker(worker_info: WorkerInfo) -> Plan[None]:
     """Announces a worker, and cleans the index of those that vanished."""
-    member = _member(presence)
-    life_ms = round(presence.interval_s * 1000) * INTERVALS
+    member = _member(worker_info)
+    life_ms = round(worker_info.interval_s * 1000) * TTL_INTERVALS
     yield Commands(
         [
-            ("SET", keyspace.WORKER + member, _encoder.encode(presence), "PX", max(1, life_ms)),
-            ("ZREMRANGEBYSCORE", keyspace.WORKERS, "-inf", presence.beat_at_ms),
-            ("ZADD", keyspace.WORKERS, presence.beat_at_ms + life_ms, member),
-            ("PEXPIRE", keyspace.WORKERS, LONGEST_LIFE_MS),
+            ("SET", keyspace.WORKER + member, _encoder.encode(worker_info), "PX", max(1, life_ms)),
+            ("ZREMRANGEBYSCORE", keyspace.WORKERS, "-inf", worker_info.beat_at_ms),
+            ("ZADD", keyspace.WORKERS, worker_info.beat_at_ms + life_ms, member),
+            ("PEXPIRE", keyspace.WORKERS, MAX_TTL_MS),
         ]
     )
 
 
-def leave_plan(presence: WorkerPresence) -> Plan[None]:
+def withdraw_worker(worker_info: WorkerInfo) -> Plan[None]:
     """Withdraws a worker's announcement."""
-    member = _member(presence)
+    member = _member(worker_info)
     yield Commands([("DEL", keyspace.WORKER + member), ("ZREM", keyspace.WORKERS, member)])
 
 
-def decode_presence(payload: bytes) -> WorkerPresence | None:
+def decode_worker_info(payload: bytes) -> WorkerInfo | None:
     """An announcement; None if this version cannot read it."""
     try:
         return _decoder.decode(payload)
@@ -88,6 +88,6 @@ def decode_presence(payload: bytes) -> WorkerPresence | None:
         return None
 
 
-def _member(presence: WorkerPresence) -> str:
+def _member(worker_info: WorkerInfo) -> str:
     """The name in the index, and of the key: scripts find the egress as everything before the first `:`."""
-    return f"{keyspace.escape(presence.egress)}:{keyspace.escape(presence.name)}"
+    return f"{keyspace.escape(worker_info.egress)}:{keyspace.escape(worker_info.name)}"

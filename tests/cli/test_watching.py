@@ -15,15 +15,15 @@ from producers.cli.context import Run
 from producers.cli.overview_view import MOST_PAUSES, MOST_WORKERS, view
 from producers.cli.progress_bar import LINE_EVERY_S, STANDSTILL_S, BatchBar, Rate
 from producers.monitor.checks import Check, ok, warn
-from producers.monitor.overview import EgressStatus, NextLane, Overview, ScheduleLoad
-from producers.monitor.worker_info import WorkerPresence
+from producers.monitor.overview_types import EgressStatus, NextLane, Overview, ScheduleLoad
+from producers.monitor.worker_info import WorkerInfo
 from tests.support.changes import change
 from tests.support.copytrade import FLAGS, Copytrade
 
 NOW_MS = 1_700_000_000_000
 
 
-def worker(name: str, **changed: Any) -> WorkerPresence:
+def worker(name: str, **changed: Any) -> WorkerInfo:
     """A worker that told of itself two seconds ago."""
     fields: dict[str, Any] = {
         "name": name,
@@ -41,7 +41,7 @@ def worker(name: str, **changed: Any) -> WorkerPresence:
         "user_rate_per_s": 10.0,
         "egress_rate_per_s": 100.0,
     }
-    return WorkerPresence(**(fields | changed))
+    return WorkerInfo(**(fields | changed))
 
 
 def lane(user: str, **changed: Any) -> NextLane:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from redis.asyncio import Redis
 
 from producers.errors import QueueUnavailable
-from producers.monitor.worker_info import LONGEST_INTERVAL_S, WorkerPresence, beat_plan, leave_plan
+from producers.monitor.worker_info import MAX_INTERVAL_S, WorkerInfo, announce_worker, withdraw_worker
 from producers.transport.cancellation import end
 from producers.transport.runner import perform, reaching_redis
 from worker.clock import Clock
@@ -56,13 +56,13 @@ class Presence:
         self._clock = clock
         self._settings = settings
         self._worker = worker
-        self._interval_s = min(settings.health_interval_s, LONGEST_INTERVAL_S)
+        self._interval_s = min(settings.health_interval_s, MAX_INTERVAL_S)
         self._host = socket.gethostname()[:HOST_CHARS]
         self._name = f"{self._host}-{os.getpid()}-{secrets.token_hex(4)}"
         self._version = _installed_version()
         self._made_s = clock.monotonic()
         self._started_at_ms: int | None = None
-        self._last: WorkerPresence | None = None
+        self._last: WorkerInfo | None = None
         self._unheard = False
         self._beating: asyncio.Task[None] | None = None
 
@@ -78,7 +78,7 @@ class Presence:
         if last is None or self._unheard:
             return
         try:
-            await perform(self._redis, leave_plan(last), "withdrawing this worker's announcement")
+            await perform(self._redis, withdraw_worker(last), "withdrawing this worker's announcement")
         except QueueUnavailable as exc:
             log.warning("%s; it expires by itself", exc)
 
@@ -88,7 +88,7 @@ class Presence:
             async with reaching_redis(ANNOUNCING):
                 seconds, micros = await self._redis.time()
             presence = self._presence(seconds * 1000 + micros // 1000)
-            await perform(self._redis, beat_plan(presence), ANNOUNCING)
+            await perform(self._redis, announce_worker(presence), ANNOUNCING)
             self._last = presence
         except QueueUnavailable as exc:
             if not self._unheard:
@@ -104,11 +104,11 @@ class Presence:
             await self.beat()
             await self._clock.sleep(self._interval_s)
 
-    def _presence(self, now_ms: int) -> WorkerPresence:
+    def _presence(self, now_ms: int) -> WorkerInfo:
         if self._started_at_ms is None:
             self._started_at_ms = now_ms - round((self._clock.monotonic() - self._made_s) * 1000)
         worker, settings = self._worker, self._settings
-        return WorkerPresence(
+        return WorkerInfo(
             name=self._name,
             host=self._host,
             pid=os.getpid(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from producers.monitor.checks import CheckStatus
-from producers.monitor.redis_checks import Info, of_told_info
+from producers.monitor.redis_checks import Info, present_info
 
 
 def complaints(info: Info) -> list[str]:
@@ -12,4 +12,4 @@ def complaints(info: Info) -> list[str]:
     Args:
         info: the reply of INFO. What it does not tell, as managed servers may have it, is not complained of.
     """
-    return [f"{check.detail}; {check.hint}" for check in of_told_info(info) if check.status is not CheckStatus.OK]
+    return [f"{check.detail}; {check.hint}" for check in present_info(info) if check.status is not CheckStatus.OK]

@@ -11,9 +11,9 @@ from arq.connections import ArqRedis
 from producers import Producer
 from producers.contract import keyspace
 from producers.contract.messages import Outcome, Priority
-from producers.monitor.overview import Overview
-from producers.monitor.watch import MOST_LANES, MOST_PAUSES, MOST_WORKERS, overview
-from producers.monitor.worker_info import WorkerPresence, beat_plan
+from producers.monitor.overview import MAX_LANES, MAX_PAUSES, MAX_WORKERS, read_overview
+from producers.monitor.overview_types import Overview
+from producers.monitor.worker_info import WorkerInfo, announce_worker
 from producers.transport.runner import perform
 from tests.support.changes import change
 from tests.support.lanes import Lanes
@@ -24,7 +24,7 @@ US = 1_000_000
 
 async def seen(redis: ArqRedis) -> Overview:
     """The queue as it is now."""
-    return await perform(redis, overview(), "asking for an overview")
+    return await perform(redis, read_overview(), "asking for an overview")
 
 
 async def now_us(redis: ArqRedis) -> int:
@@ -40,7 +40,7 @@ def lane_put(redis: Any, schedule: str, lane: str, due_ms: float, *jobs: str) ->
     redis.zadd(keyspace.LANES, {lane: 0})
 
 
-def presence(name: str = "a-1-00", *, beat_at_ms: int, **changed: Any) -> WorkerPresence:
+def presence(name: str = "a-1-00", *, beat_at_ms: int, **changed: Any) -> WorkerInfo:
     """What a worker tells."""
     fields: dict[str, Any] = {
         "host": "a",
@@ -56,7 +56,7 @@ def presence(name: str = "a-1-00", *, beat_at_ms: int, **changed: Any) -> Worker
         "user_rate_per_s": 10.0,
         "egress_rate_per_s": 100.0,
     }
-    return WorkerPresence(name=name, beat_at_ms=beat_at_ms, **fields | changed)
+    return WorkerInfo(name=name, beat_at_ms=beat_at_ms, **fields | changed)
 
 
 async def test_an_empty_redis_gives_an_overview_of_nothing(redis: ArqRedis) -> None:
@@ -139,7 +139,7 @@ async def test_an_egress_is_told_with_its_workers_and_its_bucket(redis: ArqRedis
     now = await now_us(redis)
     for name, rate in (("a-1-00", 50.0), ("b-2-00", 100.0)):
         worker = presence(name, beat_at_ms=now // 1000, egress="north:1", egress_rate_per_s=rate)
-        await perform(redis, beat_plan(worker), "beating")
+        await perform(redis, announce_worker(worker), "beating")
     bucket = {"tat": now + 8 * US, "hold": now + 60 * US, "floor": 40_000, "floor before": 35_000}
     await redis.hset(keyspace.EGRESS + keyspace.escape("north:1"), mapping=bucket)  # type: ignore[misc]
     await redis.hset(keyspace.PAUSED, "egress:" + keyspace.escape("north:1"), "1")  # type: ignore[misc]
@@ -164,7 +164,7 @@ async def test_an_egress_without_workers_is_told_while_its_bucket_is_there(redis
 
 async def test_workers_that_did_not_beat_for_long_are_not_told(fake_redis: ArqRedis, clock: ManualClock) -> None:
     """Three intervals."""
-    await perform(fake_redis, beat_plan(presence(beat_at_ms=clock.now_ms)), "beating")
+    await perform(fake_redis, announce_worker(presence(beat_at_ms=clock.now_ms)), "beating")
     clock.advance(29)
     assert (await seen(fake_redis)).workers_total == 1
     clock.advance(2)
@@ -175,17 +175,17 @@ async def test_workers_that_did_not_beat_for_long_are_not_told(fake_redis: ArqRe
 
 
 def _fill_lanes(pipe: Any) -> None:
-    for n in range(MOST_LANES * 5):
+    for n in range(MAX_LANES * 5):
         lane_put(pipe, (keyspace.SCHEDULE, keyspace.BULK_SCHEDULE)[n % 2], f"{n}:t", n)
 
 
 def _fill_pauses(pipe: Any) -> None:
-    pipe.hset(keyspace.PAUSED, mapping={f"user:{n}": n for n in range(MOST_PAUSES * 20)})
+    pipe.hset(keyspace.PAUSED, mapping={f"user:{n}": n for n in range(MAX_PAUSES * 20)})
     pipe.hset(keyspace.PAUSED, "everything", 5)
 
 
 def _fill_workers(pipe: Any) -> None:
-    for n in range(MOST_WORKERS * 2):
+    for n in range(MAX_WORKERS * 2):
         pipe.zadd(keyspace.WORKERS, {f"north:{n}": 1e15})
         pipe.set(keyspace.WORKER + f"north:{n}", b"\x80")
 
@@ -201,17 +201,17 @@ async def test_an_overview_is_bounded_whatever_the_size_of_the_queue(
 
     found = await seen(redis)
 
-    assert len(found.next_lanes) <= MOST_LANES
-    assert len(found.pauses) <= MOST_PAUSES + 1
-    assert len(found.workers) <= MOST_WORKERS
+    assert len(found.next_lanes) <= MAX_LANES
+    assert len(found.pauses) <= MAX_PAUSES + 1
+    assert len(found.workers) <= MAX_WORKERS
     if fill is _fill_lanes:
-        assert found.lanes == MOST_LANES * 5
-        assert [lane.user_id for lane in found.next_lanes] == [str(n) for n in range(MOST_LANES)]
+        assert found.lanes == MAX_LANES * 5
+        assert [lane.user_id for lane in found.next_lanes] == [str(n) for n in range(MAX_LANES)]
     if fill is _fill_pauses:
-        assert found.pauses_total == MOST_PAUSES * 20 + 1
+        assert found.pauses_total == MAX_PAUSES * 20 + 1
         assert "everything" in {pause.kind for pause in found.pauses}
     if fill is _fill_workers:
-        assert found.workers_total == MOST_WORKERS * 2
+        assert found.workers_total == MAX_WORKERS * 2
 
 
 @pytest.mark.parametrize("wrong", ["a string", "a set"])
@@ -273,7 +273,7 @@ async def test_fields_that_are_no_numbers_are_read_as_0(redis: ArqRedis) -> None
 
 async def test_an_overview_writes_nothing(valkey: ArqRedis) -> None:
     """Also where something expired."""
-    await perform(valkey, beat_plan(presence(beat_at_ms=1)), "beating")
+    await perform(valkey, announce_worker(presence(beat_at_ms=1)), "beating")
     await valkey.zadd(keyspace.SCHEDULE, {"1:t": 1})
     before = await valkey.info("persistence")
 

@@ -11,8 +11,8 @@ from arq.connections import ArqRedis
 
 from ops.redis_server import free_port
 from producers.contract import keyspace
-from producers.monitor.watch import overview
-from producers.monitor.worker_info import LONGEST_LIFE_MS, WorkerPresence
+from producers.monitor.overview import read_overview
+from producers.monitor.worker_info import MAX_TTL_MS, WorkerInfo
 from producers.transport.dsn import open_redis
 from producers.transport.runner import perform
 from tests.support.changes import change, numbered
@@ -39,9 +39,9 @@ def one(redis: ArqRedis, clock: ManualClock | None = None, **changed: object) ->
     return Presence(redis, clock or SystemClock(), WorkerSettings(**changed), Work())  # type: ignore[arg-type]
 
 
-async def workers(redis: ArqRedis) -> list[WorkerPresence]:
+async def workers(redis: ArqRedis) -> list[WorkerInfo]:
     """Those that are announced."""
-    return (await perform(redis, overview(), "asking for an overview")).workers
+    return (await perform(redis, read_overview(), "asking for an overview")).workers
 
 
 async def test_a_worker_at_work_tells_who_it_is_and_what_it_did(redis: ArqRedis, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ async def test_a_worker_announces_itself_without_being_asked(
     valkey: ArqRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At once when it begins to drain, and again after every interval."""
-    beaten: asyncio.Queue[WorkerPresence | None] = asyncio.Queue()
+    beaten: asyncio.Queue[WorkerInfo | None] = asyncio.Queue()
     beat = Presence.beat
 
     async def telling(self: Presence) -> None:
@@ -120,8 +120,8 @@ async def test_nothing_of_any_worker_stays_for_ever(redis: ArqRedis) -> None:
     await one(redis, health_interval_s=1_000_000).beat()
 
     (announced,) = await redis.keys(keyspace.WORKER + "*")
-    assert 0 < await redis.pttl(announced) <= LONGEST_LIFE_MS
-    assert 0 < await redis.pttl(keyspace.WORKERS) <= LONGEST_LIFE_MS
+    assert 0 < await redis.pttl(announced) <= MAX_TTL_MS
+    assert 0 < await redis.pttl(keyspace.WORKERS) <= MAX_TTL_MS
 
 
 async def test_processes_of_one_machine_are_told_apart(redis: ArqRedis) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from producers.contract.messages import Outcome
 from producers.monitor.checks import Check, CheckStatus
-from producers.monitor.overview import EgressStatus, Overview, ScheduleLoad, rates_per_s
-from producers.monitor.queue_checks import LATE_S, of_queue
-from producers.monitor.worker_info import WorkerPresence
+from producers.monitor.overview_types import EgressStatus, Overview, ScheduleLoad, rates_per_s
+from producers.monitor.queue_checks import LATE_S, check_queue
+from producers.monitor.worker_info import WorkerInfo
 from producers.queue.pauses import Pause, ScopeKind
 
 NOW_MS = 1_790_000_000_000
@@ -25,7 +25,7 @@ def load(lanes: int = 0, due: int = 0, oldest_due_s: float = 0.0) -> ScheduleLoa
 LATE = load(3, 2, LATE_S + 1)
 
 
-def worker(**changed: Any) -> WorkerPresence:
+def worker(**changed: Any) -> WorkerInfo:
     """A worker of ten hands that announced itself just now."""
     fields: dict[str, Any] = {
         "name": "a-1-00",
@@ -43,7 +43,7 @@ def worker(**changed: Any) -> WorkerPresence:
         "user_rate_per_s": 10.0,
         "egress_rate_per_s": 100.0,
     }
-    return WorkerPresence(**fields | changed)
+    return WorkerInfo(**fields | changed)
 
 
 def egress(**changed: Any) -> EgressStatus:
@@ -87,7 +87,7 @@ def overview(**changed: Any) -> Overview:
 
 def found(name: str, **changed: Any) -> Check:
     """One judgement of such an overview with something changed."""
-    (check,) = [check for check in of_queue(overview(**changed)) if check.name == name]
+    (check,) = [check for check in check_queue(overview(**changed)) if check.name == name]
     return check
 
 
@@ -101,7 +101,7 @@ NOBODY = {"workers": [], "workers_total": 0, "egresses": []}
 
 def test_an_idle_queue_with_a_worker_passes_every_check() -> None:
     """In a fixed order."""
-    checks = of_queue(overview())
+    checks = check_queue(overview())
 
     assert [check.name for check in checks] == [
         "workers",
@@ -154,7 +154,7 @@ def test_workers_of_one_egress_with_different_rates_are_a_warning(changed: dict[
 def test_workers_of_different_egresses_may_have_different_rates() -> None:
     """Each IP has a limit of its own."""
     elsewhere = worker(egress="south", egress_rate_per_s=50.0)
-    checks = of_queue(
+    checks = check_queue(
         overview(workers=[worker(), elsewhere], workers_total=2, egresses=[egress(), egress(name="south")])
     )
 

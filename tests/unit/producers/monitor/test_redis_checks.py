@@ -25,13 +25,13 @@ MIB = 1024 * 1024
 
 def of(name: str, **changed: Any) -> Check:
     """One judgement of a fit server with some of its report changed."""
-    (check,) = [check for check in redis_checks.of_info(FIT | changed) if check.name == name]
+    (check,) = [check for check in redis_checks.check_info(FIT | changed) if check.name == name]
     return check
 
 
 def test_a_fit_redis_passes_every_check() -> None:
     """With nothing to do."""
-    found = redis_checks.of_info(FIT)
+    found = redis_checks.check_info(FIT)
 
     assert [check.name for check in found] == ["version", "mode", "eviction", "persistence", "memory"]
     assert {check.status for check in found} == {CheckStatus.OK}
@@ -74,7 +74,7 @@ def test_a_valkey_is_called_by_its_name() -> None:
 def test_what_is_not_told_is_a_warning_that_names_it(field: str) -> None:
     """A managed server hides some of it; all the rest is judged."""
     told = {name: value for name, value in FIT.items() if name != field}
-    found = redis_checks.of_info(told)
+    found = redis_checks.check_info(told)
 
     (warning,) = [check for check in found if check.status is not CheckStatus.OK]
     assert warning.status is CheckStatus.WARN
@@ -84,7 +84,7 @@ def test_what_is_not_told_is_a_warning_that_names_it(field: str) -> None:
 @pytest.mark.parametrize("changed", [{"used_memory": "much"}, {"aof_enabled": "perhaps"}, {"cluster_enabled": None}])
 def test_what_is_told_in_an_unknown_way_is_a_warning(changed: dict[str, Any]) -> None:
     """Whatever answers is not the server that it was written for; no traceback."""
-    found = redis_checks.of_info(FIT | changed)
+    found = redis_checks.check_info(FIT | changed)
 
     assert [check.status for check in found].count(CheckStatus.WARN) == 1
     assert "in an unknown way" in next(check.detail for check in found if check.status is CheckStatus.WARN)
@@ -92,8 +92,8 @@ def test_what_is_told_in_an_unknown_way_is_a_warning(changed: dict[str, Any]) ->
 
 def test_a_distant_redis_is_a_warning() -> None:
     """Above 20 ms."""
-    assert redis_checks.of_round_trip(0.019).status is CheckStatus.OK
-    assert redis_checks.of_round_trip(0.021) == warn(
+    assert redis_checks.check_round_trip(0.019).status is CheckStatus.OK
+    assert redis_checks.check_round_trip(0.021) == warn(
         "redis", "answers after 21.0 ms, more than 20 ms", "run producers and workers nearer to Redis"
     )
 
@@ -104,7 +104,7 @@ def test_a_distant_redis_is_a_warning() -> None:
 )
 def test_a_clock_is_off_only_if_it_surely_is(offset_s: float, uncertain_s: float, status: str) -> None:
     """Half a second; a slow answer proves nothing within its round trip."""
-    check = redis_checks.of_clock(offset_s, uncertain_s)
+    check = redis_checks.check_clock(offset_s, uncertain_s)
 
     assert check.status == status
     assert f"{offset_s * 1000:+.0f} ms" in check.detail
@@ -112,8 +112,8 @@ def test_a_clock_is_off_only_if_it_surely_is(offset_s: float, uncertain_s: float
 
 def test_scripts_that_may_not_run_are_a_failure() -> None:
     """Nothing of the queue works without them."""
-    assert redis_checks.of_scripts(None).status is CheckStatus.OK
-    assert redis_checks.of_scripts("NOPERM").status is CheckStatus.FAIL
+    assert redis_checks.check_scripts(None).status is CheckStatus.OK
+    assert redis_checks.check_scripts("NOPERM").status is CheckStatus.FAIL
 
 
 def test_the_worst_of_some_checks_decides() -> None:
