@@ -76,7 +76,7 @@ class Stack:
 
     redis_dsn: str
     credentials: str
-    known_credentials: str
+    double_credentials: str
     double_options: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
     log_path: Path | None = None
@@ -86,7 +86,7 @@ class Stack:
     _http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        options = ("--credentials", self.known_credentials, *self.double_options)
+        options = ("--credentials", self.double_credentials, *self.double_options)
         self._double = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "ops.exchange", *options, stdout=PIPE, stderr=DEVNULL
         )

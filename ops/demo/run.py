@@ -122,7 +122,7 @@ async def play(scenario: Scenario, folder: Path, watch: Watch) -> Evidence:
         stack = Stack(
             redis_dsn=dsn,
             credentials=write_credentials(folder / "workers.toml", known, wrong=scenario.wrong),
-            known_credentials=write_credentials(folder / "exchange.toml", users),
+            double_credentials=write_credentials(folder / "exchange.toml", users),
             environ=WORKER_ENVIRONMENT,
             log_path=folder / "worker.log",
         )

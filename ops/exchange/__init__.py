@@ -1,12 +1,12 @@
-"""The exchange double: a strict, honest peer in place of the exchange, for tests, demo, benchmarks and chaos runs.
+"""The exchange double: a strict stand-in for the exchange, for tests, demo, benchmarks and chaos runs.
 
-It is an independent check of the worker and shares no code with it: it verifies signatures, validates bodies and
-counts requests by its own reading of the Bitget API documentation.
+It checks the worker independently and shares no code with it: it verifies signatures, validates bodies and counts
+requests by its own reading of the Bitget API documentation.
 
-    accounts  who may ask                      windows   sliding limits and peaks
+    accounts  users and their API keys         windows   sliding limits and peaks
     rules     requests in, verdicts out        fields    the body, field by field
-    faults    what goes wrong                  ledger    what arrived
-    control   watch and steer it over HTTP     app       the network
+    faults    injected failures                ledger    the recorded arrivals
+    control   watch and steer it over HTTP     app       the HTTP server
 """
 
 from ops.exchange.accounts import Account, Accounts, AccountsError, load, parse

@@ -15,7 +15,7 @@ import msgspec
 from ops.exchange.accounts import Accounts, AccountsError, load
 from ops.exchange.app import ExchangeDouble
 from ops.exchange.faults import LATENCY, Fault
-from ops.exchange.table import table
+from ops.exchange.report_table import format_report
 
 
 class _Parser(argparse.ArgumentParser):
@@ -23,8 +23,8 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def _fault(text: str) -> Fault:
-    """A fault from NAME=PROBABILITY[,ATTRIBUTE=VALUE...]."""
+def _parse_fault(text: str) -> Fault:
+    """Parse NAME=PROBABILITY[,ATTRIBUTE=VALUE...]."""
     head, *rest = text.split(",")
     pairs = [pair.partition("=") for pair in (head, *rest)]
     if not all(separator for _, separator, _ in pairs):
@@ -37,7 +37,7 @@ def _fault(text: str) -> Fault:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
 
 
-def _credentials(text: str) -> Accounts:
+def _parse_credentials(text: str) -> Accounts:
     scheme, separator, path = text.partition(":")
     if scheme != "file" or not separator:
         raise argparse.ArgumentTypeError(f"{text!r} is not file:PATH")
@@ -47,40 +47,48 @@ def _credentials(text: str) -> Accounts:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _count(text: str) -> int:
+def _parse_count(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
     return int(text)
 
 
-def _duration(text: str) -> float:
+def _parse_duration(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
     return float(text)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m ops.exchange", description="A strict double of the exchange, on loopback.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--port", type=int, default=0, help="0 (the default) picks a free port")
     parser.add_argument(
-        "--credentials", type=_credentials, required=True, metavar="file:PATH", help="TOML [users.<id>]"
+        "--credentials", type=_parse_credentials, required=True, metavar="file:PATH", help="TOML [users.<id>]"
     )
-    parser.add_argument("--user-rate-per-s", type=_count, default=10, metavar="N", help="limit of a user and endpoint")
-    parser.add_argument("--egress-per-min", type=_count, default=6000, metavar="N", help="limit of a remote IP")
-    parser.add_argument("--egress-recovery-s", type=_duration, default=300, metavar="S", help="after a breach of it")
-    parser.add_argument("--latency-ms", type=_duration, default=0, metavar="MS", help="every reply is this late")
-    parser.add_argument("--jitter-ms", type=_duration, default=0, metavar="MS", help="plus up to this much")
-    parser.add_argument("--skew-ms", type=int, default=0, metavar="MS", help="the double's clock is this far ahead")
+    parser.add_argument(
+        "--user-rate-per-s", type=_parse_count, default=10, metavar="N", help="limit of a user at an endpoint"
+    )
+    parser.add_argument("--egress-per-min", type=_parse_count, default=6000, metavar="N", help="limit of a remote IP")
+    parser.add_argument(
+        "--egress-recovery-s",
+        type=_parse_duration,
+        default=300,
+        metavar="S",
+        help="how long an IP is blocked after a breach",
+    )
+    parser.add_argument("--latency-ms", type=_parse_duration, default=0, metavar="MS", help="delay of every reply")
+    parser.add_argument("--jitter-ms", type=_parse_duration, default=0, metavar="MS", help="random addition to it")
+    parser.add_argument("--skew-ms", type=int, default=0, metavar="MS", help="lead of the double's clock")
     parser.add_argument(
         "--fault",
-        type=_fault,
+        type=_parse_fault,
         action="append",
         default=[],
         metavar="NAME=PROBABILITY",
         help="such as http_500=0.01, code:45001=1,first=3 or hang=0.1,ms=2000,user=1001; repeatable",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the faults' random numbers")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the faults' random numbers")
     return parser
 
 
@@ -91,24 +99,24 @@ async def _serve(double: ExchangeDouble, parser: argparse.ArgumentParser) -> Non
         loop.add_signal_handler(signum, stop.set)
     try:
         await double.start()
-    except (OSError, OverflowError) as error:  # OverflowError: the port is none
+    except (OSError, OverflowError) as error:  # OverflowError: not a port number
         parser.error(f"cannot listen, choose another --host or --port: {error}")
     print(f"exchange double listening on {double.url}", flush=True)
     await stop.wait()
     await double.close()
-    print(table(double.ledger.report()), file=sys.stderr)
+    print(format_report(double.ledger.report()), file=sys.stderr)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve until SIGINT or SIGTERM, then print the report on stderr.
 
     Args:
-        arguments: the command line's; by default those of the process.
+        arguments: of the command line; by default those of the process.
 
     Raises:
-        SystemExit: with status 2, after one line on stderr, if an argument cannot be used.
+        SystemExit: with status 2, after one line on stderr, if an argument is invalid.
     """
-    parser = _parser()
+    parser = _build_parser()
     args = parser.parse_args(arguments)
     faults: list[Fault] = args.fault
     if args.latency_ms or args.jitter_ms:

@@ -1,18 +1,18 @@
-"""The users the double knows and their API keys, read from TOML. No network.
+"""The double's users and their API keys, read from TOML. No network.
 
     [users.1001]
     api_key = "..."
     secret_key = "..."
     passphrase = "..."
     demo = false            # optional: a key of the demo environment
-    uta = false             # optional: the account is in unified mode, which the classic API refuses
+    uta = false             # optional: the account is in unified mode, which the classic API rejects
 
-    [[users.1001.extra_keys]]   # optional: more keys of the same user, who still has one limit
+    [[users.1001.extra_keys]]   # optional: more keys of the same user; they share its limit
     api_key = "..."
     secret_key = "..."
     passphrase = "..."
 
-Other entries of a user are ignored, so that a file made for another program can be used as it is.
+Other entries of a user are ignored, so the worker's credentials file can be used as it is.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import msgspec
 
 
 class AccountsError(ValueError):
-    """Credentials that cannot be used; the message names the entry, never its secrets."""
+    """Unusable credentials; the message names the entry, never its secrets."""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,8 +37,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         api_key: the value of ACCESS-KEY.
         secret_key: the key of the HMAC.
         passphrase: the value of ACCESS-PASSPHRASE.
-        demo: whether the key is of the demo environment, and requests must carry `paptrading: 1`.
-        uta: whether the account is in unified mode, so that every classic request is refused.
+        demo: whether the key belongs to the demo environment; its requests must carry `paptrading: 1`.
+        uta: whether the account is in unified mode; every classic request is then rejected.
     """
 
     user: str
@@ -53,13 +53,10 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Accounts:
-    """All accounts, found by API key.
-
-    Args:
-        accounts: the accounts, in any order.
+    """All accounts, looked up by API key.
 
     Raises:
-        AccountsError: two of them have one API key.
+        AccountsError: two accounts have the same API key.
     """
 
     def __init__(self, accounts: Iterable[Account]) -> None:
@@ -72,7 +69,7 @@ class Accounts:
                 )
 
     def find(self, api_key: str) -> Account | None:
-        """The account of an API key, or None."""
+        """Return the account of an API key, or None."""
         return self._by_key.get(api_key)
 
     def __len__(self) -> int:
@@ -108,10 +105,10 @@ def parse(text: str) -> Accounts:
     users = document.get("users")
     if not isinstance(users, dict) or not users:
         raise AccountsError("credentials have no users: add a table [users.<id>]")
-    return Accounts(account for user, entry in users.items() for account in _accounts_of(user, entry))
+    return Accounts(account for user, entry in users.items() for account in _parse_user(user, entry))
 
 
-def _accounts_of(user: str, entry: Any) -> Iterable[Account]:
+def _parse_user(user: str, entry: Any) -> Iterable[Account]:
     if not isinstance(entry, Mapping):
         raise AccountsError(f"credentials of user {user!r}: expected a table [users.{user}]")
     extra_keys = entry.get("extra_keys", [])

@@ -1,9 +1,9 @@
-"""The double on the network: the only module here that has any.
+"""The double's HTTP server: the only module here with network I/O.
 
-    arrive -> admit (limits) -> draw faults -> read the body -> judge -> reply, or what a fault makes of it
+    arrive -> admit (limits) -> select faults -> read the body -> evaluate -> reply, or the fault's effect
 
-`admit` runs before the first await of the handler, so the windows see the arrivals in their order. A request is
-applied when its body is there; latency delays only the reply.
+`admit` runs before the first await of the handler, so the windows count the arrivals in order. A request is applied
+when its body is complete; latency delays only the reply.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from aiohttp import web
 from ops.exchange.accounts import Account, Accounts
 from ops.exchange.clock import Clock
 from ops.exchange.control import PREFIX, Control
-from ops.exchange.faults import HANG, HIDING, OUTAGE, Fault, Faults, Page, Strike, answer
-from ops.exchange.fields import glimpse, read
+from ops.exchange.faults import HANG, HIDES_REPLY, OUTAGE, Fault, Faults, Page, Selection, reply_for
+from ops.exchange.fields import decode_json, summarize
 from ops.exchange.ledger import Arrival, Ledger
-from ops.exchange.rules import Call, Exchange
-from ops.exchange.verdicts import THROTTLED, Verdict, envelope
+from ops.exchange.rules import Exchange, Request
+from ops.exchange.verdicts import THROTTLED, Verdict, encode_reply
 
 CLOSING_GRACE_S = 0.2
-"""How long `close` waits for replies that are on their way."""
+"""How long `close` waits for requests under way."""
 
-AWAY_AFTER_S = 0.02
-"""Leaves the time to answer the one who sends it away."""
+OFFLINE_DELAY_S = 0.02
+"""Time to answer the control request before the connections close."""
 
 JSON = {"Content-Type": "application/json"}
 HTML = {"Content-Type": "text/html"}
 
 
 class _Reply(NamedTuple):
-    """What goes over the wire: status 0 aborts the connection, `cut` ends it in the middle of the body."""
+    """A reply on the wire. Status 0 aborts the connection; `cut` ends it in the middle of the body."""
 
     status: int
     headers: Mapping[str, str] = JSON
@@ -47,26 +47,26 @@ ABORT = _Reply(0)
 
 
 class ExchangeDouble:
-    """A server that behaves as the exchange does, and records what it is asked.
+    """A server that behaves as the exchange does, and records all requests.
 
         async with ExchangeDouble(accounts, faults=[Fault("http_500", first=2)]) as double:
             ...  # requests to double.url
         double.ledger.report()
 
     Args:
-        accounts: who may ask.
-        user_rate_per_s: most arrivals of one user at one endpoint in any sliding second.
-        egress_per_min: most arrivals of one remote IP in any sliding minute.
-        egress_recovery_s: how long an IP that breached its limit is refused everything, seconds.
-        faults: what goes wrong to begin with.
-        seed: of the random numbers behind the faults.
-        listen: address and port; port 0 takes a free one.
-        clock: where the times come from.
+        accounts: the users and their API keys.
+        user_rate_per_s: maximum arrivals of a user at an endpoint in any sliding second.
+        egress_per_min: maximum arrivals of a remote IP in any sliding minute.
+        egress_recovery_s: how long an IP is blocked after a breach, seconds.
+        faults: the initial faults.
+        seed: of the faults' random numbers.
+        listen: address and port; port 0 picks a free one.
+        clock: the source of time.
 
     Attributes:
         ledger: the arrivals and their report.
-        faults: the faults in force; may be changed at any time.
-        exchange: the rules, and the settings they keep (`exchange.settings_of(user)`).
+        faults: the active faults; may be changed at any time.
+        exchange: the rules and the stored settings (`exchange.settings_for(user)`).
         clock: as given; `clock.skew_ms` may be changed at any time.
     """
 
@@ -91,31 +91,31 @@ class ExchangeDouble:
         self.faults = Faults(faults, rng=random.Random(seed))
         self.ledger = Ledger()
         self.clock = clock or Clock()
-        self._control = Control(self.ledger, self.faults, self.exchange, self.clock, self._leave)
+        self._control = Control(self.ledger, self.faults, self.exchange, self.clock, self._go_offline)
         self._listen = listen
         self._runner: web.ServerRunner | None = None
         self._site: web.TCPSite | None = None
-        self._absence: asyncio.Task[None] | None = None
+        self._offline_task: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
-        """Where it listens, such as "http://127.0.0.1:40123".
+        """Its address, such as "http://127.0.0.1:40123".
 
         Raises:
-            RuntimeError: it does not listen.
+            RuntimeError: it is not started.
         """
         if self._runner is None or not self._runner.addresses:
-            raise RuntimeError("the exchange double does not listen: await start(), or use it with `async with`")
+            raise RuntimeError("the exchange double is not started: await start(), or use it with `async with`")
         host, port = self._runner.addresses[0][:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def start(self) -> None:
-        """Listen.
+        """Start listening.
 
         Raises:
-            OSError: the address cannot be had.
+            OSError: the address is not available.
         """
-        # The signature is over the bytes on the wire, so nothing may be decompressed before it is verified.
+        # The signature covers the bytes on the wire, so bodies stay compressed until it is verified.
         server = web.Server(self._handle, access_log=None, auto_decompress=False)
         self._runner = web.ServerRunner(server, shutdown_timeout=CLOSING_GRACE_S)
         await self._runner.setup()
@@ -123,9 +123,9 @@ class ExchangeDouble:
         await self._site.start()
 
     async def close(self) -> None:
-        """Stop listening and end all connections. The ledger stays readable. Safe to repeat."""
-        if self._absence is not None:
-            self._absence.cancel()
+        """Stop listening and close all connections. The ledger stays readable. Idempotent."""
+        if self._offline_task is not None:
+            self._offline_task.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -138,42 +138,42 @@ class ExchangeDouble:
         await self.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        at_ns = self.clock.rising_ns()
+        at_ns = self.clock.monotonic_ns()
         target = request.raw_path
         if target.startswith(PREFIX):
-            status, body = self._control.answer(request.method, target, await request.read())
+            status, body = self._control.handle(request.method, target, await request.read())
             return web.Response(status=status, headers=JSON, body=body)
-        call = Call(request.method, target, request.headers, b"")
-        account, within_limits = self.exchange.admit(at_ns, request.remote or "", call)
-        arrival = self.ledger.open(at_ns, account.user if account else "", call.method, call.path)
-        strike = self.faults.draw(arrival.user, within_limits=within_limits)
+        received = Request(request.method, target, request.headers, b"")
+        account, within_limits = self.exchange.admit(at_ns, request.remote or "", received)
+        arrival = self.ledger.record_arrival(at_ns, account.user if account else "", received.method, received.path)
+        selected = self.faults.select(arrival.user, within_limits=within_limits)
         arrival.throttled = not within_limits
-        arrival.fault = strike.kind
+        arrival.fault = selected.kind
         try:
-            call = call._replace(body=await request.read())
-            arrival.trader, arrival.values = glimpse(read(call.body))
-            reply = await self._answer(call, account, arrival, strike)
+            received = received._replace(body=await request.read())
+            arrival.trader, arrival.values = summarize(decode_json(received.body))
+            reply = await self._answer(received, account, arrival, selected)
             arrival.status = reply.status
-        except web.HTTPException as error:  # the body is larger than aiohttp takes
+        except web.HTTPException as error:  # the body is larger than aiohttp allows
             arrival.status = error.status
             raise
-        except ConnectionError:  # the client left before its body was here
+        except ConnectionError:  # the client disconnected before its body was complete
             reply = ABORT
         finally:
-            arrival.answered_ns = self.clock.rising_ns()
-            self.ledger.close(arrival)
+            arrival.answered_ns = self.clock.monotonic_ns()
+            self.ledger.record_reply(arrival)
         return await _send(request, reply)
 
-    def _leave(self, ms: float) -> None:
-        if self._absence is None or self._absence.done():
-            self._absence = asyncio.create_task(self._be_away(ms))
+    def _go_offline(self, ms: float) -> None:
+        if self._offline_task is None or self._offline_task.done():
+            self._offline_task = asyncio.create_task(self._refuse_connections(ms))
 
-    async def _be_away(self, ms: float) -> None:
-        """Nobody listens, as while the exchange is down: connections are refused, not only aborted."""
+    async def _refuse_connections(self, ms: float) -> None:
+        """Close the listening socket for `ms`: connections are refused, as by an exchange that is down."""
         if self._runner is None or self._site is None or self._runner.server is None:
             return
         _, port = self._runner.addresses[0][:2]
-        await asyncio.sleep(AWAY_AFTER_S)
+        await asyncio.sleep(OFFLINE_DELAY_S)
         await self._site.stop()
         for connection in self._runner.server.connections:
             if connection.transport is not None:
@@ -182,28 +182,30 @@ class ExchangeDouble:
         self._site = web.TCPSite(self._runner, self._listen[0], port)
         await self._site.start()
 
-    async def _answer(self, call: Call, account: Account | None, arrival: Arrival, strike: Strike) -> _Reply:
-        fault = strike.fault
+    async def _answer(
+        self, received: Request, account: Account | None, arrival: Arrival, selected: Selection
+    ) -> _Reply:
+        fault = selected.fault
         content: Verdict | Page
         if fault is not None and fault.kind == OUTAGE:
-            content = answer(fault)
+            content = reply_for(fault)
         elif arrival.throttled:
             content = THROTTLED
-        elif fault is not None and fault.kind not in HIDING:
-            content = answer(fault)
+        elif fault is not None and fault.kind not in HIDES_REPLY:
+            content = reply_for(fault)
         else:
-            content = self.exchange.judge(call, account, self.clock.now_ms())
-            arrival.accepted = content.succeeded
+            content = self.exchange.evaluate(received, account, self.clock.now_ms())
+            arrival.accepted = content.is_success
         if isinstance(content, Verdict):
             arrival.code = content.code
-        if delay_ms := strike.delay_ms + (fault.ms if fault is not None and fault.kind == HANG else 0):
+        if delay_ms := selected.delay_ms + (fault.ms if fault is not None and fault.kind == HANG else 0):
             await asyncio.sleep(delay_ms / 1000)
         if isinstance(content, Page):
             return _Reply(content.status, HTML, content.html.encode())
-        return _hidden(fault, _Reply(content.status, JSON, envelope(content, self.clock.now_ms())))
+        return _hide(fault, _Reply(content.status, JSON, encode_reply(content, self.clock.now_ms())))
 
 
-def _hidden(fault: Fault | None, reply: _Reply) -> _Reply:
+def _hide(fault: Fault | None, reply: _Reply) -> _Reply:
     match fault.kind if fault is not None else None:
         case "empty":
             return _Reply(200)
@@ -219,7 +221,7 @@ async def _send(request: web.BaseRequest, reply: _Reply) -> web.StreamResponse:
     if reply.status == 0:
         if request.transport is not None:
             request.transport.abort()
-        return web.Response()  # aiohttp wants one; there is no connection left to write it to
+        return web.Response()  # aiohttp requires a response; there is no connection to write it to
     if not reply.cut:
         return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
     response = web.StreamResponse(status=reply.status, headers=reply.headers)

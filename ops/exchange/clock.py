@@ -1,4 +1,4 @@
-"""The double's two clocks: one that only rises, for windows, and the exchange's time of day, for timestamps."""
+"""The double's two clocks: a monotonic one for rate limits, and the exchange's time of day for timestamps."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Callable
 
 
 class Clock:
-    """Where the double takes its times from.
+    """The double's source of time.
 
     Args:
-        rising_ns: nanoseconds of a clock that never goes back.
+        monotonic_ns: nanoseconds of a clock that never goes back.
         wall_ms: the machine's time, Unix milliseconds.
 
     Attributes:
-        rising_ns: as given.
+        monotonic_ns: as given.
         skew_ms: how far the exchange's time is ahead of the machine's, milliseconds; may be changed at any time.
     """
 
     def __init__(
         self,
-        rising_ns: Callable[[], int] = time.monotonic_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        self.rising_ns = rising_ns
+        self.monotonic_ns = monotonic_ns
         self.skew_ms = 0
         self._wall_ms = wall_ms
 
     def now_ms(self) -> int:
-        """The exchange's time, Unix milliseconds."""
+        """Return the exchange's time, Unix milliseconds."""
         return self._wall_ms() + self.skew_ms

@@ -1,16 +1,16 @@
-"""The double's own paths, by which a test or a scenario in another process watches and steers it. No I/O.
+"""The double's control paths, by which tests and scenarios in other processes watch and steer it. No I/O.
 
     GET  /_double/report            the report, JSON
-    GET  /_double/arrivals          the arrivals that are kept, oldest first, one JSON object a line
-    GET  /_double/settings/<user>   the settings that the user was given, by trader, JSON
-    GET  /_double/faults            the faults in force, JSON, each with how many requests it may still strike
+    GET  /_double/arrivals          the recorded arrivals, oldest first, one JSON object a line
+    GET  /_double/settings/<user>   the settings stored for the user, by trader, JSON
+    GET  /_double/faults            the active faults, JSON, each with how many more requests it may affect
     POST /_double/faults            replaces the faults: a JSON list of objects with the attributes of `Fault`
     POST /_double/clock             {"skewMs": 45000} shifts the double's clock against the machine's
     POST /_double/accounts          replaces the accounts: the text of a credentials file
-    POST /_double/away              {"ms": 2000} refuses all connections for so long; those there are end
-    POST /_double/reset             forgets the arrivals and the limits' windows; settings and faults stay
+    POST /_double/away              {"ms": 2000} closes all connections and refuses new ones for that time
+    POST /_double/reset             clears the arrivals and the limits' windows; settings and faults stay
 
-Requests to them are neither recorded nor counted toward a limit.
+Requests to these paths are neither recorded nor counted toward a limit.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ SETTINGS_PREFIX = f"{PREFIX}settings/"
 _json = msgspec.json.Encoder()
 
 
-class _Shift(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+class _ClockRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     skew_ms: int
 
 
-class _Absence(msgspec.Struct, forbid_unknown_fields=True):
+class _AwayRequest(msgspec.Struct, forbid_unknown_fields=True):
     ms: float
 
 
-class _InForce(msgspec.Struct):
+class _ActiveFault(msgspec.Struct):
     fault: Fault
     remaining: int | None
 
 
 class Control(NamedTuple):
-    """The parts of a double that can be watched and steered."""
+    """The parts of a double that the control paths read and change."""
 
     ledger: Ledger
     faults: Faults
     exchange: Exchange
     clock: Clock
-    leave: Callable[[float], None]
+    go_offline: Callable[[float], None]
 
-    def answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+    def handle(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         """Carry out one request.
 
         Args:
@@ -67,30 +67,30 @@ class Control(NamedTuple):
             The HTTP status and the JSON of the reply.
         """
         try:
-            return 200, self._do(method, path, body)
+            return 200, self._dispatch(method, path, body)
         except (msgspec.MsgspecError, AccountsError, UnicodeDecodeError) as error:
             return 400, _json.encode({"error": f"{method} {path}: {error}"})
         except LookupError:
             return 404, _json.encode({"error": f"{method} {path}: no such control; see ops/exchange/control.py"})
 
-    def _do(self, method: str, path: str, body: bytes) -> bytes:
+    def _dispatch(self, method: str, path: str, body: bytes) -> bytes:
         if method == "GET" and path.startswith(SETTINGS_PREFIX):
-            return _json.encode(self.exchange.settings_of(unquote(path.removeprefix(SETTINGS_PREFIX))))
+            return _json.encode(self.exchange.settings_for(unquote(path.removeprefix(SETTINGS_PREFIX))))
         match method, path.removeprefix(PREFIX):
             case "GET", "report":
                 return _json.encode(self.ledger.report())
             case "GET", "arrivals":
                 return _json.encode_lines(self.ledger.arrivals)
             case "GET", "faults":
-                return _json.encode([_InForce(fault, remaining) for fault, remaining in self.faults.remaining()])
+                return _json.encode([_ActiveFault(fault, remaining) for fault, remaining in self.faults.remaining()])
             case "POST", "faults":
                 self.faults.replace(msgspec.json.decode(body, type=list[Fault]))
             case "POST", "clock":
-                self.clock.skew_ms = msgspec.json.decode(body, type=_Shift).skew_ms
+                self.clock.skew_ms = msgspec.json.decode(body, type=_ClockRequest).skew_ms
             case "POST", "accounts":
-                self.exchange.know(parse(body.decode()))
+                self.exchange.replace_accounts(parse(body.decode()))
             case "POST", "away":
-                self.leave(msgspec.json.decode(body, type=_Absence).ms)
+                self.go_offline(msgspec.json.decode(body, type=_AwayRequest).ms)
             case "POST", "reset":
                 self.ledger.reset()
                 self.exchange.reset_limits()

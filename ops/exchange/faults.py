@@ -1,6 +1,6 @@
-"""Scripted faults: what goes wrong, how often, for whom. No I/O; the random numbers are handed in.
+"""Fault injection: which faults, how often, for which user. No I/O; the random source is an argument.
 
-    latency         the reply is late by `ms` plus up to `jitter_ms`; goes together with any other fault
+    latency         the reply is delayed by `ms` plus up to `jitter_ms`; combines with any other fault
     http_429        answered 429, as if a limit had been breached
     http_500        answered 500 with an empty body
     http_502        answered 502 with an HTML page
@@ -8,14 +8,14 @@
     fail            answered code 00000 with data "fail"
     html            answered an HTML page with `status` (200, or 403 as from a firewall)
     reset_before    the connection is aborted, nothing was applied
-    hang            nothing for `ms`, then the connection is aborted, nothing was applied
-    outage          answered 503 with an HTML page, or aborted with `status` 0; the limits are not even looked at
+    hang            no reply for `ms`, then the connection is aborted, nothing was applied
+    outage          answered 503 with an HTML page, or aborted with `status` 0; limits are not checked
     empty           applied, then answered 200 without a body
     cut             applied, then half of the reply and the end of the connection
-    reset_after     applied, then the connection is aborted: the client cannot know
+    reset_after     applied, then the connection is aborted: the outcome is unknown to the client
 
-The first ones answer instead of the exchange, the last three hide its answer. All struck requests are recorded and
-count toward the limits. Requests that breach a limit are answered 429; only latency and outage strike them.
+The last three hide the exchange's reply, those before them replace it. All affected requests are recorded and count
+toward the limits. A request over a limit gets 429; of the faults, only latency and outage apply to it.
 """
 
 from __future__ import annotations
@@ -28,28 +28,30 @@ from typing import NamedTuple
 import msgspec
 
 from ops.exchange import verdicts
-from ops.exchange.verdicts import THROTTLED, Verdict, granted, refused
+from ops.exchange.verdicts import THROTTLED, Verdict, accept, reject
 
 LATENCY = "latency"
 OUTAGE = "outage"
 HANG = "hang"
 RESET_BEFORE = "reset_before"
-HIDING = frozenset({"empty", "cut", "reset_after"})
-"""Faults that let the request be applied and then hide the answer."""
-UNLIMITED = frozenset({LATENCY, OUTAGE})
-"""Faults that strike also what breaches a limit."""
+HIDES_REPLY = frozenset({"empty", "cut", "reset_after"})
+"""Faults that hide the reply of a request that was applied."""
+IGNORES_LIMITS = frozenset({LATENCY, OUTAGE})
+"""Faults that also apply to requests over a limit."""
 
-KINDS = frozenset({LATENCY, OUTAGE, HANG, RESET_BEFORE, "http_429", "http_500", "http_502", "fail", "html"}) | HIDING
+KINDS = (
+    frozenset({LATENCY, OUTAGE, HANG, RESET_BEFORE, "http_429", "http_500", "http_502", "fail", "html"}) | HIDES_REPLY
+)
 CODE = re.compile(r"code:([0-9]+)")
 PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 
 STATUS_OF_CODE = {verdicts.SERVICE_ERROR: 500}
-"""HTTP statuses of codes that do not come with 400, as seen on a live system."""
+"""HTTP status of codes that do not come with 400, as seen on the live system."""
 DEFAULT_STATUS = {"html": 200, OUTAGE: 503}
 
 
 class FaultError(ValueError):
-    """A fault that cannot be: the message says which part, and what it may be."""
+    """An invalid fault; the message names the attribute and its valid values."""
 
 
 class Fault(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -57,15 +59,15 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
 
     Attributes:
         kind: one of the names above.
-        probability: how likely it strikes a request, 0 to 1.
-        user: strikes only this user's requests; None for all, also those without a known key.
-        first: strikes this many requests and then no more; None for no end.
-        ms: `latency`: the delay; `hang`: how long nothing comes; milliseconds.
-        jitter_ms: `latency`: uniformly up to this much is added, milliseconds.
-        status: HTTP status of `html`, `outage` and `code:...`; None for what is usual.
+        probability: chance of affecting a request, 0 to 1.
+        user: limits the fault to this user; None for all requests, those without a known key included.
+        first: affects this many requests, then none; None for no limit.
+        ms: `latency`: the delay; `hang`: the time without a reply; milliseconds.
+        jitter_ms: `latency`: maximum of a uniform addition, milliseconds.
+        status: HTTP status of `html`, `outage` and `code:...`; None for the default.
 
     Raises:
-        FaultError: a value is out of its range.
+        FaultError: a value is out of range.
     """
 
     kind: str
@@ -88,7 +90,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
 
 
 class Page(NamedTuple):
-    """An answer that is not the exchange's JSON: what a gateway says.
+    """A gateway's HTML reply, instead of the exchange's JSON.
 
     Attributes:
         status: HTTP status; 0 aborts the connection.
@@ -99,13 +101,13 @@ class Page(NamedTuple):
     html: str
 
 
-class Strike(NamedTuple):
-    """What strikes one request.
+class Selection(NamedTuple):
+    """The faults selected for one request.
 
     Attributes:
-        fault: the fault that answers or hides the answer; None for none.
-        delay_ms: how late the reply is, milliseconds.
-        kind: what the ledger notes: the fault's kind, or "latency" if there is only that, or "".
+        fault: replaces or hides the reply; None for none.
+        delay_ms: delay of the reply, milliseconds.
+        kind: for the ledger: the fault's kind, or "latency" if there is only a delay, or "".
     """
 
     fault: Fault | None = None
@@ -113,15 +115,15 @@ class Strike(NamedTuple):
     kind: str = ""
 
 
-SPARED = Strike()
+NO_FAULT = Selection()
 
 
 class Faults:
-    """The faults in force. They are tried in order; of those that answer, the first that strikes is the one.
+    """The active faults. They are tried in order; the first that applies, latency aside, is selected.
 
     Args:
-        faults: to begin with.
-        rng: where chance comes from; the same seed and the same requests get the same faults.
+        faults: the initial ones.
+        rng: the random source; the same seed and the same requests give the same faults.
     """
 
     def __init__(self, faults: Iterable[Fault] = (), *, rng: random.Random) -> None:
@@ -129,71 +131,67 @@ class Faults:
         self.replace(faults)
 
     def add(self, fault: Fault) -> None:
-        """Put one more fault in force, after those there are."""
+        """Append a fault."""
         self._faults.append(fault)
-        self._struck.append(0)
+        self._counts.append(0)
 
     def clear(self) -> None:
-        """Let nothing go wrong any more."""
+        """Remove all faults."""
         self.replace(())
 
     def replace(self, faults: Iterable[Fault]) -> None:
-        """Put these faults in force instead of those there are."""
+        """Replace all faults."""
         self._faults: list[Fault] = []
-        self._struck: list[int] = []
+        self._counts: list[int] = []
         for fault in faults:
             self.add(fault)
 
     def remaining(self) -> list[tuple[Fault, int | None]]:
-        """The faults in force, with how many requests each may still strike (None: no end)."""
+        """Return each fault with the number of requests that it may still affect (None: no limit)."""
         return [
-            (fault, None if fault.first is None else fault.first - struck)
-            for fault, struck in zip(self._faults, self._struck, strict=True)
+            (fault, None if fault.first is None else fault.first - count)
+            for fault, count in zip(self._faults, self._counts, strict=True)
         ]
 
-    def draw(self, user: str, *, within_limits: bool = True) -> Strike:
-        """Decide what strikes the next request.
+    def select(self, user: str, *, within_limits: bool = True) -> Selection:
+        """Select the faults of the next request.
 
         Args:
             user: the user of its key, "" if there is none.
-            within_limits: whether it will be judged; if not, only latency and outage can strike.
+            within_limits: False for a request over a limit: only latency and outage apply.
         """
         if not self._faults:
-            return SPARED
-        answering: Fault | None = None
+            return NO_FAULT
+        selected: Fault | None = None
         delay_ms = 0.0
         kind = ""
         for index, fault in enumerate(self._faults):
-            if answering is not None and fault.kind != LATENCY:
+            if selected is not None and fault.kind != LATENCY:
                 continue
-            if not (within_limits or fault.kind in UNLIMITED) or not self._strikes(index, fault, user):
+            if not (within_limits or fault.kind in IGNORES_LIMITS) or not self._applies(index, fault, user):
                 continue
-            self._struck[index] += 1
+            self._counts[index] += 1
             if fault.kind == LATENCY:
                 delay_ms += fault.ms + self._rng.uniform(0, fault.jitter_ms)
                 kind = kind or LATENCY
             else:
-                answering, kind = fault, fault.kind
-        return Strike(answering, delay_ms, kind)
+                selected, kind = fault, fault.kind
+        return Selection(selected, delay_ms, kind)
 
-    def _strikes(self, index: int, fault: Fault, user: str) -> bool:
+    def _applies(self, index: int, fault: Fault, user: str) -> bool:
         return (
             (fault.user is None or fault.user == user)
-            and (fault.first is None or self._struck[index] < fault.first)
+            and (fault.first is None or self._counts[index] < fault.first)
             and self._rng.random() < fault.probability
         )
 
 
-def answer(fault: Fault) -> Verdict | Page:
-    """What a fault answers instead of the exchange.
-
-    Args:
-        fault: any that is neither `latency` nor one that hides the answer.
-    """
+def reply_for(fault: Fault) -> Verdict | Page:
+    """Return the reply that a fault gives instead of the exchange: any but `latency` and those that hide the reply."""
     status = DEFAULT_STATUS.get(fault.kind, 400) if fault.status is None else fault.status
     if match := CODE.fullmatch(fault.kind):
         code = match[1]
-        return refused(code, status=STATUS_OF_CODE.get(code, status) if fault.status is None else status)
+        return reject(code, status=STATUS_OF_CODE.get(code, status) if fault.status is None else status)
     match fault.kind:
         case "http_429":
             return THROTTLED
@@ -202,7 +200,7 @@ def answer(fault: Fault) -> Verdict | Page:
         case "http_502":
             return Page(502, PAGE.format("502 Bad Gateway"))
         case "fail":
-            return granted("fail")
+            return accept("fail")
         case "html":
             return Page(status, PAGE.format("Just a moment..."))
         case "outage":

@@ -1,9 +1,9 @@
-"""The body of "Set Copy Trade Settings", checked field by field. No I/O.
+"""The body of "Set Copy Trade Settings", valid field by field. No I/O.
 
 Fields and their values: Bitget API documentation, "Set Copy Trade Settings" (POST /api/v2/copy/mix-follower/settings).
 `traceValue` is optional, as on that page's first version; `autoCopy` and `mode` came later. The conditions between
-fields, the largest leverage (that of "Copy Settings") and which code answers which error are not documented: here the
-double decides, on the strict side. It also refuses fields that it does not know, which is how a misspelt one shows.
+fields, the largest leverage (that of "Copy Settings") and the code of each error are not documented: here the double
+decides, on the strict side. It also rejects unknown fields, so that a misspelt one is noticed.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from ops.exchange.verdicts import (
 MAX_SETTINGS = 10
 MAX_LEVERAGE = 125
 MAX_STOP_RATIO = 400
-MAX_SHOWN_CHARS = 64
+MAX_RECORDED_CHARS = 64
 
 
 class FieldError(Exception):
-    """A body that the exchange refuses.
+    """A body that the exchange rejects.
 
     Attributes:
         code: the exchange's code.
@@ -48,11 +48,11 @@ class FieldError(Exception):
 
 
 class Change(NamedTuple):
-    """A body that passed.
+    """A valid body.
 
     Attributes:
         trader: the trader's ID.
-        settings: the settings in wire names, values as given, empty optional ones left out.
+        settings: the settings in wire names, values unchanged, empty optional ones left out.
     """
 
     trader: str
@@ -60,13 +60,13 @@ class Change(NamedTuple):
 
 
 class _Rule(NamedTuple):
-    holds: Callable[[str], object]
+    accepts: Callable[[str], object]
     code: str
-    asks: str
+    requirement: str
     required: bool = False
 
 
-def _whole(highest: int) -> Callable[[str], bool]:
+def _whole_number(highest: int) -> Callable[[str], bool]:
     def within(value: str) -> bool:
         return re.fullmatch(r"[0-9]{1,9}", value) is not None and 1 <= int(value) <= highest
 
@@ -79,8 +79,10 @@ def _choice(*values: str, required: bool = True) -> _Rule:
 
 _decimal = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?").fullmatch
 _word = re.compile(r"\S{1,64}").fullmatch
-_leverage = _Rule(_whole(MAX_LEVERAGE), LEVERAGE_OUT_OF_RANGE, f"must be a whole number from 1 to {MAX_LEVERAGE}")
-_ratio_asks = f"must be a whole number from 1 to {MAX_STOP_RATIO}"
+_leverage = _Rule(
+    _whole_number(MAX_LEVERAGE), LEVERAGE_OUT_OF_RANGE, f"must be a whole number from 1 to {MAX_LEVERAGE}"
+)
+_ratio_requirement = f"must be a whole number from 1 to {MAX_STOP_RATIO}"
 
 BODY_RULES = {
     "traderId": _Rule(_word, FIELD_WRONG, "must be an ID without spaces", required=True),
@@ -98,65 +100,65 @@ SETTING_RULES = {
     "traceType": _choice("percent", "amount", "count"),
     "traceValue": _Rule(_decimal, VALUE_WRONG, "must be a decimal number without sign or exponent"),
     "maxHoldSize": _Rule(_decimal, VALUE_WRONG, "must be a decimal number without sign or exponent"),
-    "stopSurplusRatio": _Rule(_whole(MAX_STOP_RATIO), TAKE_PROFIT_OUT_OF_RANGE, _ratio_asks),
-    "stopLossRatio": _Rule(_whole(MAX_STOP_RATIO), STOP_LOSS_OUT_OF_RANGE, _ratio_asks),
+    "stopSurplusRatio": _Rule(_whole_number(MAX_STOP_RATIO), TAKE_PROFIT_OUT_OF_RANGE, _ratio_requirement),
+    "stopLossRatio": _Rule(_whole_number(MAX_STOP_RATIO), STOP_LOSS_OUT_OF_RANGE, _ratio_requirement),
 }
 
 
-def read(body: bytes) -> Any:
-    """The JSON document in a body, or None if it holds none."""
+def decode_json(body: bytes) -> Any:
+    """Return the JSON document in a body, or None if it is not JSON."""
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError):
         return None
 
 
-def glimpse(document: Any) -> tuple[str, tuple[str, ...]]:
-    """The trader and the trace values of a document that may be anything: what a record of its arrival keeps.
+def summarize(document: Any) -> tuple[str, tuple[str, ...]]:
+    """Return the parts of a body, valid or not, that the ledger records.
 
     Returns:
-        The trader ("" if there is none) and the trace values in their order ("" for a setting without one).
+        The trader ("" if absent) and the trace values in order ("" for a setting without one).
     """
     if not isinstance(document, dict):
         return "", ()
     settings = document.get("settings")
     entries = settings[: MAX_SETTINGS + 1] if isinstance(settings, list) else []
-    values = tuple([_shown(entry.get("traceValue", "")) if isinstance(entry, dict) else "" for entry in entries])
-    return _shown(document.get("traderId", "")), values
+    values = tuple([_truncate(entry.get("traceValue", "")) if isinstance(entry, dict) else "" for entry in entries])
+    return _truncate(document.get("traderId", "")), values
 
 
-def _shown(value: Any) -> str:
-    return str(value)[:MAX_SHOWN_CHARS]
+def _truncate(value: Any) -> str:
+    return str(value)[:MAX_RECORDED_CHARS]
 
 
-def check(document: Any) -> Change:
-    """Check a body as a whole: one bad field refuses all of it.
+def validate(document: Any) -> Change:
+    """Validate a body; one invalid field rejects all of it.
 
     Args:
-        document: the JSON document of the body, as `read` returns it.
+        document: from `decode_json`.
 
     Raises:
-        FieldError: the first rule that does not hold, in the order of the body's fields in the documentation.
+        FieldError: the first broken rule, in the documentation's order of fields.
     """
     if not isinstance(document, dict):
         raise FieldError(VERIFICATION_FAILED, "the body is not a JSON object")
     head = dict(document)
     entries = head.pop("settings", None)
-    trader = _checked(head, BODY_RULES, "")["traderId"]
+    trader = _validate_fields(head, BODY_RULES, "")["traderId"]
     if not isinstance(entries, list) or not entries:
         raise FieldError(FIELD_EMPTY, "settings must be a list with at least one entry")
     if len(entries) > MAX_SETTINGS:
         raise FieldError(TOO_MANY_ENTRIES, f"settings has {len(entries)} entries; at most {MAX_SETTINGS} are allowed")
-    settings = [_setting(entry, f"settings[{index}]") for index, entry in enumerate(entries)]
+    settings = [_validate_setting(entry, f"settings[{index}]") for index, entry in enumerate(entries)]
     if len({(setting["symbol"], setting["productType"]) for setting in settings}) < len(settings):
         raise FieldError(VERIFICATION_FAILED, "settings names a pair of symbol and productType twice")
     return Change(trader, settings)
 
 
-def _setting(entry: Any, where: str) -> dict[str, str]:
+def _validate_setting(entry: Any, where: str) -> dict[str, str]:
     if not isinstance(entry, dict):
         raise FieldError(VERIFICATION_FAILED, f"{where} is not an object")
-    setting = _checked(entry, SETTING_RULES, f"{where}.")
+    setting = _validate_fields(entry, SETTING_RULES, f"{where}.")
     if setting["leverType"] == "specify" and "longLeverage" not in setting and "shortLeverage" not in setting:
         raise FieldError(FIELD_EMPTY, f"{where}: leverType specify needs longLeverage or shortLeverage")
     if not setting.get("traceValue", "1").strip("0."):
@@ -164,11 +166,11 @@ def _setting(entry: Any, where: str) -> dict[str, str]:
     return setting
 
 
-def _checked(entry: dict[str, Any], rules: dict[str, _Rule], where: str) -> dict[str, str]:
+def _validate_fields(entry: dict[str, Any], rules: dict[str, _Rule], where: str) -> dict[str, str]:
     for name in entry:
         if name not in rules:
             raise FieldError(VERIFICATION_FAILED, f"{where}{name} is not a field of this request")
-    checked: dict[str, str] = {}
+    valid: dict[str, str] = {}
     for name, rule in rules.items():
         value = entry.get(name)
         if value is None or value == "":
@@ -176,8 +178,8 @@ def _checked(entry: dict[str, Any], rules: dict[str, _Rule], where: str) -> dict
                 raise FieldError(FIELD_EMPTY, f"{where}{name} is required")
         elif not isinstance(value, str):
             raise FieldError(FIELD_WRONG, f"{where}{name} must be a string")
-        elif not rule.holds(value):
-            raise FieldError(rule.code, f"{where}{name} {rule.asks}")
+        elif not rule.accepts(value):
+            raise FieldError(rule.code, f"{where}{name} {rule.requirement}")
         else:
-            checked[name] = value
-    return checked
+            valid[name] = value
+    return valid

@@ -1,8 +1,8 @@
-"""What arrived and how it was answered. No I/O.
+"""The recorded requests and their replies. No I/O.
 
-Every arrival is recorded, the newest 1,000,000 are kept; the counts and peaks cover all of them. Nothing secret is
-recorded: neither headers nor bodies, only a body's trader and trace values, by which a reader can check the order.
-Bytes that are not HTTP never become an arrival.
+The newest 1,000,000 arrivals are kept; the counts and peaks cover all of them. Nothing secret is recorded: neither
+headers nor bodies, only a body's trader and trace values, by which a reader can check the order. Bytes that are not
+HTTP are not recorded.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ MAX_ARRIVALS = 1_000_000
 
 
 class Arrival(msgspec.Struct, kw_only=True, gc=False):
-    """One request. What is not known yet, or never came to be, is empty or 0.
+    """One request. Values that are not known, or not known yet, are empty or 0.
 
     Attributes:
-        at_ns: when its handler began, on the double's monotonic clock, nanoseconds.
-        answered_ns: when its answer was ready, or its connection given up; 0 while it is under way.
-        user: the user its API key belongs to; "" without a known key.
+        at_ns: start of its handler, nanoseconds of the double's monotonic clock.
+        answered_ns: when its reply was ready or its connection was aborted; 0 until then.
+        user: the owner of its API key; "" without a known key.
         method: HTTP method.
         path: the path without its query.
         trader: the body's traderId.
         values: the body's trace values, in the order of its settings.
-        status: the HTTP status that was answered; 0 if the connection was cut off before a status.
-        code: the exchange's code, of the reply or of the verdict that the reply hid; "" if it was never judged.
-        accepted: whether the exchange granted the request, whatever then happened to the reply.
-        throttled: whether it was refused because of a limit of the double (not because of a fault).
-        fault: the kind of the fault that struck it, "" for none.
+        status: HTTP status of the reply; 0 if the connection was aborted instead.
+        code: the exchange's code, also when a fault hid the reply; "" if there was no verdict.
+        accepted: whether the exchange accepted the request, whatever then happened to the reply.
+        throttled: whether it was over a limit of the double; a fault's 429 does not count.
+        fault: the kind of fault that affected it, "" for none.
     """
 
     at_ns: int
@@ -53,8 +53,8 @@ class UserReport(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         arrivals: requests.
-        accepted: of these, granted by the exchange.
-        throttled: of these, refused because of a limit.
+        accepted: of these, accepted by the exchange.
+        throttled: of these, over a limit.
         peak_in_1s: the highest number of arrivals at one endpoint in any sliding window of 1 s.
         rate_per_s: (arrivals - 1) over the time from the first to the last; 0.0 for fewer than two.
     """
@@ -72,13 +72,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         arrivals: requests.
         answered: of these, with an HTTP status.
-        accepted: of these, granted by the exchange.
-        throttled: of these, refused because of a limit.
+        accepted: of these, accepted by the exchange.
+        throttled: of these, over a limit.
         span_s: from the first arrival to the last, seconds.
         rate_per_s: (arrivals - 1) over that span.
-        by_status: arrivals by HTTP status; "0" are those without one.
-        by_code: arrivals by the exchange's code, of those that have one.
-        by_fault: arrivals by the kind of fault that struck them, of those that were struck.
+        by_status: arrivals by HTTP status; "0" without one.
+        by_code: arrivals by the exchange's code, of those with one.
+        by_fault: arrivals by kind of fault, of those affected by one.
         users: by user ID; arrivals without a known key are under "".
     """
 
@@ -94,8 +94,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     users: dict[str, UserReport]
 
 
-class _Span:
-    """How many arrivals between which times."""
+class _Totals:
+    """Counts of arrivals and the time that they span."""
 
     __slots__ = ("accepted", "arrivals", "first_ns", "last_ns", "throttled")
 
@@ -103,7 +103,7 @@ class _Span:
         self.first_ns = self.last_ns = at_ns
         self.arrivals = self.accepted = self.throttled = 0
 
-    def note(self, at_ns: int) -> None:
+    def observe(self, at_ns: int) -> None:
         self.arrivals += 1
         self.last_ns = at_ns
 
@@ -116,7 +116,7 @@ class _Span:
         return (self.arrivals - 1) / self.span_s if self.span_s else 0.0
 
 
-class _User(_Span):
+class _UserTotals(_Totals):
     __slots__ = ("peaks",)
 
     def __init__(self, at_ns: int) -> None:
@@ -136,46 +136,39 @@ class Ledger:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything. Requests that are being answered now are not counted afterwards."""
+        """Clear everything. Requests that are under way are not counted."""
         self.arrivals.clear()
-        self._all: _Span | None = None
-        self._users: dict[str, _User] = {}
+        self._totals: _Totals | None = None
+        self._users: dict[str, _UserTotals] = {}
         self._by_status: Counter[int] = Counter()
         self._by_code: Counter[str] = Counter()
         self._by_fault: Counter[str] = Counter()
 
-    def open(self, at_ns: int, user: str, method: str, path: str) -> Arrival:
-        """Record an arrival, before anything is known of its end.
-
-        Args:
-            at_ns: when it arrived; not before the one recorded last.
-            user: the user of its key, "" if there is none.
-            method: HTTP method.
-            path: without the query.
-        """
+    def record_arrival(self, at_ns: int, user: str, method: str, path: str) -> Arrival:
+        """Record an arrival, not earlier than the previous one, whose reply is not known yet."""
         arrival = Arrival(at_ns=at_ns, user=user, method=method, path=path)
         self.arrivals.append(arrival)
-        if self._all is None:
-            self._all = _Span(at_ns)
-        self._all.note(at_ns)
-        tally = self._users.get(user)
-        if tally is None:
-            tally = self._users[user] = _User(at_ns)
-        tally.note(at_ns)
-        peak = tally.peaks.get(path)
+        if self._totals is None:
+            self._totals = _Totals(at_ns)
+        self._totals.observe(at_ns)
+        totals = self._users.get(user)
+        if totals is None:
+            totals = self._users[user] = _UserTotals(at_ns)
+        totals.observe(at_ns)
+        peak = totals.peaks.get(path)
         if peak is None:
-            peak = tally.peaks[path] = Peak()
-        peak.note(at_ns)
+            peak = totals.peaks[path] = Peak()
+        peak.observe(at_ns)
         return arrival
 
-    def close(self, arrival: Arrival) -> None:
-        """Count the end of an arrival, whose fields are complete now. Call it once."""
-        tally = self._users.get(arrival.user)
-        if self._all is None or tally is None or arrival.at_ns < self._all.first_ns:
-            return  # it is from before a reset
-        for span in (self._all, tally):
-            span.accepted += arrival.accepted
-            span.throttled += arrival.throttled
+    def record_reply(self, arrival: Arrival) -> None:
+        """Count a completed arrival. Call it once."""
+        totals = self._users.get(arrival.user)
+        if self._totals is None or totals is None or arrival.at_ns < self._totals.first_ns:
+            return  # it arrived before a reset
+        for counts in (self._totals, totals):
+            counts.accepted += arrival.accepted
+            counts.throttled += arrival.throttled
         self._by_status[arrival.status] += 1
         if arrival.code:
             self._by_code[arrival.code] += 1
@@ -183,26 +176,26 @@ class Ledger:
             self._by_fault[arrival.fault] += 1
 
     def report(self) -> Report:
-        """The counts so far. Arrivals that have not ended are in `arrivals` and `rate_per_s` only."""
-        total = self._all or _Span(0)
+        """Return the counts so far. Requests under way are in `arrivals` and `rate_per_s` only."""
+        everything = self._totals or _Totals(0)
         return Report(
-            arrivals=total.arrivals,
+            arrivals=everything.arrivals,
             answered=self._by_status.total() - self._by_status[0],
-            accepted=total.accepted,
-            throttled=total.throttled,
-            span_s=total.span_s,
-            rate_per_s=total.rate_per_s,
+            accepted=everything.accepted,
+            throttled=everything.throttled,
+            span_s=everything.span_s,
+            rate_per_s=everything.rate_per_s,
             by_status={str(status): count for status, count in sorted(self._by_status.items())},
             by_code=dict(sorted(self._by_code.items())),
             by_fault=dict(sorted(self._by_fault.items())),
             users={
                 user: UserReport(
-                    arrivals=tally.arrivals,
-                    accepted=tally.accepted,
-                    throttled=tally.throttled,
-                    peak_in_1s=max(peak.highest for peak in tally.peaks.values()),
-                    rate_per_s=tally.rate_per_s,
+                    arrivals=totals.arrivals,
+                    accepted=totals.accepted,
+                    throttled=totals.throttled,
+                    peak_in_1s=max(peak.highest for peak in totals.peaks.values()),
+                    rate_per_s=totals.rate_per_s,
                 )
-                for user, tally in sorted(self._users.items())
+                for user, totals in sorted(self._users.items())
             },
         )

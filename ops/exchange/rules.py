@@ -1,15 +1,15 @@
-"""The exchange itself: requests in, verdicts out. No I/O; the times are handed in.
+"""The exchange's rules: requests in, verdicts out. No I/O; all times are arguments.
 
-A request is first admitted (the limits, at the moment it arrives), then judged (everything else, when its body is
-there). The checks, in their order:
+A request is first admitted (the limits, when it arrives), then evaluated (everything else, when its body is complete).
+The checks, in their order:
 
-    admitted   the remote IP's limit                                  429, HTTP 429
+    admit      the remote IP's limit                                  429, HTTP 429
                the user's limit at this endpoint                      429, HTTP 429
-    judged     the URL is one that is served                          40404
-               the headers are there                                  40001, 40002, 40003, 40011
+    evaluate   the URL exists                                         40404
+               the headers are present                                40001, 40002, 40003, 40011
                the key is known                                       40037
-               the account is of the classic mode                     40085
-               key and header paptrading are of one environment       40099
+               the account is in classic mode                         40085
+               the key and the paptrading header match                40099
                passphrase                                             40012
                timestamp                                              40005, 40008
                signature                                              40009
@@ -32,7 +32,7 @@ from urllib.parse import parse_qs
 
 from ops.exchange import fields, verdicts
 from ops.exchange.accounts import Account, Accounts
-from ops.exchange.verdicts import Verdict, granted, refused
+from ops.exchange.verdicts import Verdict, accept, reject
 from ops.exchange.windows import SECOND_NS, EgressWindow, SlidingWindow
 
 SETTINGS = "/api/v2/copy/mix-follower/settings"
@@ -56,13 +56,13 @@ Settings = dict[tuple[str, str], dict[str, str]]
 """The settings of one user and trader, by (symbol, productType)."""
 
 
-class Call(NamedTuple):
-    """A request as it came.
+class Request(NamedTuple):
+    """A request as received.
 
     Attributes:
         method: in capitals.
         target: path and query, not decoded.
-        headers: found whatever the case of their names.
+        headers: looked up by name in any case.
         body: the bytes received.
     """
 
@@ -78,27 +78,27 @@ class Call(NamedTuple):
 
 
 def signature(secret_key: str, timestamp: str, method: str, target: str, body: bytes) -> str:
-    """What ACCESS-SIGN must be: base64 of HMAC-SHA256 over timestamp + METHOD + path[?query] + body.
+    """Return the expected ACCESS-SIGN: base64 of HMAC-SHA256 over timestamp + METHOD + path[?query] + body.
 
     Args:
         secret_key: the key of the HMAC.
         timestamp: the value of ACCESS-TIMESTAMP.
         method: in capitals.
-        target: path and query as they were sent.
-        body: the bytes that were sent; b"" for a GET.
+        target: path and query as sent.
+        body: the bytes as sent; b"" for a GET.
     """
     signed = f"{timestamp}{method}{target}".encode("utf-8", "surrogateescape") + body
     return base64.b64encode(hmac.digest(secret_key.encode(), signed, "sha256")).decode()
 
 
 class Exchange:
-    """The accounts, their limits and the settings they were given.
+    """The accounts, their limits and their copy-trade settings.
 
     Args:
-        accounts: who may ask.
-        user_rate_per_s: most arrivals of one user at one endpoint in any second.
-        egress_per_min: most arrivals of one remote IP in any minute.
-        egress_recovery_s: how long an IP that breached its limit is refused everything, seconds.
+        accounts: the users and their API keys.
+        user_rate_per_s: maximum arrivals of a user at an endpoint in any second.
+        egress_per_min: maximum arrivals of a remote IP in any minute.
+        egress_recovery_s: how long an IP is blocked after a breach, seconds.
     """
 
     def __init__(
@@ -110,108 +110,108 @@ class Exchange:
         self._egress_recovery_ns = round(egress_recovery_s * SECOND_NS)
         self._users: dict[tuple[str, str], SlidingWindow] = {}
         self._egress: dict[str, EgressWindow] = {}
-        self._kept: dict[str, dict[str, Settings]] = {}
+        self._settings: dict[str, dict[str, Settings]] = {}
 
-    def admit(self, at_ns: int, remote: str, call: Call) -> tuple[Account | None, bool]:
-        """Count an arrival toward the limits. The body need not be there yet.
+    def admit(self, at_ns: int, remote: str, request: Request) -> tuple[Account | None, bool]:
+        """Count an arrival toward the limits. Its body may still be incomplete.
 
         Args:
-            at_ns: when the request arrived; not before the one admitted last.
-            remote: the IP it came from.
-            call: the request.
+            at_ns: time of arrival, not earlier than the previous one.
+            remote: the client's IP.
+            request: the request.
 
         Returns:
-            The account of its key, if there is one, and whether the request is within all limits.
+            The account of its API key, if known, and whether the request is within all limits.
         """
         egress = self._egress.get(remote)
         if egress is None:
             egress = self._egress[remote] = EgressWindow(self._egress_per_min, self._egress_recovery_ns)
-        within = egress.admits(at_ns)
-        account = self._accounts.find(call.headers.get("ACCESS-KEY", ""))
-        if account is not None and (call.method, call.path) in ROUTES and call.path != PUBLIC_TIME:
-            key = (account.user, call.path)
+        within = egress.admit(at_ns)
+        account = self._accounts.find(request.headers.get("ACCESS-KEY", ""))
+        if account is not None and (request.method, request.path) in ROUTES and request.path != PUBLIC_TIME:
+            key = (account.user, request.path)
             window = self._users.get(key)
             if window is None:
                 window = self._users[key] = SlidingWindow(self._user_rate_per_s, SECOND_NS)
-            within = window.admits(at_ns) and within
+            within = window.admit(at_ns) and within
         return account, within
 
-    def judge(self, call: Call, account: Account | None, now_ms: int) -> Verdict:
-        """Answer a request that was admitted, and keep what it sets.
+    def evaluate(self, request: Request, account: Account | None, now_ms: int) -> Verdict:
+        """Return the verdict of an admitted request, and store the settings that it changes.
 
         Args:
-            call: the request with its body.
-            account: the account of its key, as `admit` found it.
+            request: the request with its body.
+            account: of its API key, from `admit`.
             now_ms: the exchange's time, Unix milliseconds.
         """
-        path = call.path
-        if (call.method, path) not in ROUTES:
-            return refused(verdicts.URL_NOT_FOUND)
+        path = request.path
+        if (request.method, path) not in ROUTES:
+            return reject(verdicts.URL_NOT_FOUND)
         if path == PUBLIC_TIME:
-            return granted({"serverTime": str(now_ms)})
+            return accept({"serverTime": str(now_ms)})
         for header, code in REQUIRED_HEADERS.items():
-            if not call.headers.get(header):
-                return refused(code)
+            if not request.headers.get(header):
+                return reject(code)
         if account is None:
-            return refused(verdicts.KEY_UNKNOWN)
-        if error := _authentication_error(call, account, now_ms):
-            return refused(error)
-        return self._query(call, account.user) if path == QUERY_SETTINGS else self._set(call, account.user)
+            return reject(verdicts.KEY_UNKNOWN)
+        if error := _authentication_error(request, account, now_ms):
+            return reject(error)
+        return self._query(request, account.user) if path == QUERY_SETTINGS else self._update(request, account.user)
 
-    def settings_of(self, user: str) -> dict[str, list[dict[str, str]]]:
-        """The settings that a user was given, by trader, in the order in which each pair came first."""
-        return {trader: list(settings.values()) for trader, settings in self._kept.get(user, {}).items()}
+    def settings_for(self, user: str) -> dict[str, list[dict[str, str]]]:
+        """Return the settings of a user by trader, in the order in which each pair was first set."""
+        return {trader: list(settings.values()) for trader, settings in self._settings.get(user, {}).items()}
 
-    def know(self, accounts: Accounts) -> None:
-        """Replaces the accounts: other keys are unknown from now on. Limits and settings stay the users'."""
+    def replace_accounts(self, accounts: Accounts) -> None:
+        """Replace the accounts; other API keys become unknown. Each user keeps its limits and settings."""
         self._accounts = accounts
 
     def reset_limits(self) -> None:
-        """Forget all arrivals and recoveries. Settings stay."""
+        """Clear all windows and recoveries. Settings stay."""
         self._users.clear()
         self._egress.clear()
 
-    def _set(self, call: Call, user: str) -> Verdict:
+    def _update(self, request: Request, user: str) -> Verdict:
         try:
-            change = fields.check(fields.read(call.body))
+            change = fields.validate(fields.decode_json(request.body))
         except fields.FieldError as error:
-            return refused(error.code, error.message)
-        kept = self._kept.setdefault(user, {}).setdefault(change.trader, {})
+            return reject(error.code, error.message)
+        settings = self._settings.setdefault(user, {}).setdefault(change.trader, {})
         for setting in change.settings:
             # Whether the exchange merges or replaces an entry is not documented; the double replaces it.
-            kept[setting["symbol"], setting["productType"]] = setting
-        return granted("success")
+            settings[setting["symbol"], setting["productType"]] = setting
+        return accept("success")
 
-    def _query(self, call: Call, user: str) -> Verdict:
-        trader = parse_qs(call.target.partition("?")[2]).get("traderId", [""])[0]
+    def _query(self, request: Request, user: str) -> Verdict:
+        trader = parse_qs(request.target.partition("?")[2]).get("traderId", [""])[0]
         if not trader:
-            return refused(verdicts.FIELD_EMPTY, "traderId is required")
-        kept = self._kept.get(user, {}).get(trader, {})
-        # Unset values are empty strings there (Bitget API documentation, "Query Copy Trade Settings").
-        details = [{name: setting.get(name, "") for name in fields.SETTING_RULES} for setting in kept.values()]
-        return granted({"followerEnable": "YES" if kept else "NO", "detailList": details})
+            return reject(verdicts.FIELD_EMPTY, "traderId is required")
+        settings = self._settings.get(user, {}).get(trader, {})
+        # Unset values are empty strings (Bitget API documentation, "Query Copy Trade Settings").
+        details = [{name: setting.get(name, "") for name in fields.SETTING_RULES} for setting in settings.values()]
+        return accept({"followerEnable": "YES" if settings else "NO", "detailList": details})
 
 
-def _authentication_error(call: Call, account: Account, now_ms: int) -> str | None:
-    headers = call.headers
+def _authentication_error(request: Request, account: Account, now_ms: int) -> str | None:
+    headers = request.headers
     if account.uta:
         return verdicts.UNIFIED_ACCOUNT
     if (headers.get("paptrading") == "1") != account.demo:
         return verdicts.WRONG_ENVIRONMENT
-    if not _same(headers["ACCESS-PASSPHRASE"], account.passphrase):
+    if not _equal(headers["ACCESS-PASSPHRASE"], account.passphrase):
         return verdicts.PASSPHRASE_WRONG
     timestamp = headers["ACCESS-TIMESTAMP"]
     if not TIMESTAMP.fullmatch(timestamp):
         return verdicts.TIMESTAMP_INVALID
     if abs(now_ms - int(timestamp)) > MAX_SKEW_MS:
         return verdicts.TIMESTAMP_EXPIRED
-    expected = signature(account.secret_key, timestamp, call.method, call.target, call.body)
-    if not _same(headers["ACCESS-SIGN"], expected):
+    expected = signature(account.secret_key, timestamp, request.method, request.target, request.body)
+    if not _equal(headers["ACCESS-SIGN"], expected):
         return verdicts.SIGNATURE_WRONG
-    if call.method == "POST" and headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
+    if request.method == "POST" and headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
         return verdicts.CONTENT_TYPE_INVALID
     return None
 
 
-def _same(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())
+def _equal(value: str, expected: str) -> bool:
+    return hmac.compare_digest(value.encode("utf-8", "surrogateescape"), expected.encode())

@@ -1,4 +1,4 @@
-"""What the exchange answers: verdicts and their JSON envelope. No I/O.
+"""The exchange's replies: verdicts and their JSON encoding. No I/O.
 
 The codes are the exchange's (Bitget API documentation, "REST API error codes"); the messages are this double's own.
 """
@@ -58,13 +58,13 @@ MESSAGES = {
 
 
 class Verdict(NamedTuple):
-    """One answer of the exchange.
+    """One reply of the exchange.
 
     Attributes:
         status: HTTP status; 400 for nearly every rejection, 429 for a limit.
         code: the exchange's code, a string of digits; "00000" is success.
-        message: the text for people, `msg` on the wire.
-        data: what `data` holds on the wire; None in a rejection.
+        message: the text for humans, `msg` on the wire.
+        data: the value of `data`; None in a rejection.
     """
 
     status: int
@@ -73,8 +73,8 @@ class Verdict(NamedTuple):
     data: Any = None
 
     @property
-    def succeeded(self) -> bool:
-        """Whether the request was granted: code 00000, and not `data: "fail"`."""
+    def is_success(self) -> bool:
+        """Whether the request was accepted: code 00000, and not `data: "fail"`."""
         return self.code == SUCCESS and self.data != "fail"
 
 
@@ -88,31 +88,20 @@ class _Envelope(msgspec.Struct, rename="camel"):
 _encoder = msgspec.json.Encoder()
 
 
-def granted(data: object) -> Verdict:
-    """The verdict of a request that succeeded."""
+def accept(data: object) -> Verdict:
+    """Return the verdict of a request that succeeds."""
     return Verdict(200, SUCCESS, "success", data)
 
 
-def refused(code: str, message: str | None = None, status: int = 400) -> Verdict:
-    """The verdict of a request that was refused.
-
-    Args:
-        code: the exchange's code.
-        message: what happened, to what; by default the code's own text.
-        status: HTTP status.
-    """
-    return Verdict(status, code, message or MESSAGES.get(code, f"refused with code {code}"))
+def reject(code: str, message: str | None = None, status: int = 400) -> Verdict:
+    """Return the verdict of a rejected request. `message` defaults to the code's own text."""
+    return Verdict(status, code, message or MESSAGES.get(code, f"rejected with code {code}"))
 
 
-THROTTLED = refused(TOO_MANY_REQUESTS, status=429)
-"""The verdict of a breached limit; `code` is a string here too."""
+THROTTLED = reject(TOO_MANY_REQUESTS, status=429)
+"""The verdict of a request over a limit; `code` is a string here too."""
 
 
-def envelope(verdict: Verdict, now_ms: int) -> bytes:
-    """The JSON body of a verdict.
-
-    Args:
-        verdict: what to answer.
-        now_ms: the exchange's time, Unix milliseconds, for `requestTime`.
-    """
+def encode_reply(verdict: Verdict, now_ms: int) -> bytes:
+    """Return the JSON body of a verdict; `now_ms` (the exchange's time, Unix milliseconds) becomes `requestTime`."""
     return _encoder.encode(_Envelope(verdict.code, verdict.message, now_ms, verdict.data))

@@ -1,10 +1,10 @@
-"""Limits and peaks over true sliding windows. No I/O; every time is handed in, in nanoseconds of one rising clock.
+"""Limits and peaks over sliding windows. No I/O; all times are nanoseconds of one monotonic clock.
 
-A window of span S that ends at t is (t - S, t]: an arrival exactly S after another is no longer in its window. Each
-arrival costs O(1), amortised where old entries are dropped.
+A window of span S that ends at t is (t - S, t]: an arrival exactly S after another is outside its window. Each arrival
+costs O(1), amortised where old entries are dropped.
 
 The exchange does not document whether its windows are fixed or sliding (Bitget API documentation, "Rate limit": only
-counts per time). Whoever keeps below a sliding window keeps below a fixed one too, so the double is the stricter peer.
+counts per time). A client that stays below a sliding limit also stays below a fixed one, so the double is the stricter.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SECOND_NS = 1_000_000_000
 
 
 class SlidingWindow:
-    """At most `limit` arrivals in any window of `span_ns`. Refused arrivals count as well."""
+    """At most `limit` arrivals in any window of `span_ns`. Rejected arrivals count as well."""
 
     __slots__ = ("_latest", "_span_ns")
 
@@ -23,24 +23,20 @@ class SlidingWindow:
         self._latest: deque[int] = deque(maxlen=limit)
         self._span_ns = span_ns
 
-    def admits(self, at_ns: int) -> bool:
-        """Note an arrival and tell whether it is within the limit.
-
-        Args:
-            at_ns: when it arrived; not before the arrival noted last.
-        """
+    def admit(self, at_ns: int) -> bool:
+        """Count an arrival, not earlier than the previous one. Return whether it is within the limit."""
         latest = self._latest
-        # The ring holds the last `limit` arrivals: when it is full, its oldest is the one that has to be out of reach.
+        # `latest` holds the last `limit` arrivals. When it is full, its oldest must already be outside the window.
         within = len(latest) < (latest.maxlen or 0) or at_ns - latest[0] >= self._span_ns
         latest.append(at_ns)
         return within
 
 
 class EgressWindow:
-    """The limit of one remote IP: a sliding minute and, once it was breached, a time in which nothing is admitted.
+    """The limit of one remote IP: a sliding minute, and after a breach a recovery time in which nothing is admitted.
 
     Bitget API documentation, "FAQ", question 10: 6000 requests per IP and minute; a breach takes 5 minutes to recover.
-    The arrivals of the recovery time count toward the next minute, and do not lengthen the recovery.
+    Arrivals during the recovery count toward the next minute, but do not lengthen the recovery.
     """
 
     __slots__ = ("_blocked_until_ns", "_recovery_ns", "_window")
@@ -50,13 +46,9 @@ class EgressWindow:
         self._recovery_ns = recovery_ns
         self._blocked_until_ns: int | None = None
 
-    def admits(self, at_ns: int) -> bool:
-        """Note an arrival and tell whether it is within the limit.
-
-        Args:
-            at_ns: when it arrived; not before the arrival noted last.
-        """
-        within = self._window.admits(at_ns)
+    def admit(self, at_ns: int) -> bool:
+        """Count an arrival, not earlier than the previous one. Return whether it is within the limit."""
+        within = self._window.admit(at_ns)
         if self._blocked_until_ns is not None and at_ns < self._blocked_until_ns:
             return False
         if not within:
@@ -78,8 +70,8 @@ class Peak:
         self._span_ns = span_ns
         self.highest = 0
 
-    def note(self, at_ns: int) -> None:
-        """Note an arrival, not before the one noted last."""
+    def observe(self, at_ns: int) -> None:
+        """Count an arrival, not earlier than the previous one."""
         recent = self._recent
         recent.append(at_ns)
         while at_ns - recent[0] >= self._span_ns:

@@ -43,14 +43,14 @@ async def test_the_double_can_be_steered_from_another_process(
 async def test_keys_can_be_replaced_while_it_runs(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:
     """Old ones are unknown from then on; what was kept for their user is still there."""
     await put(client, double)
-    kept = double.exchange.settings_of("1001")
+    kept = double.exchange.settings_for("1001")
     text = '[users.1001]\napi_key = "another"\nsecret_key = "s"\npassphrase = "p"\n'
     async with client.post(f"{double.url}/_double/accounts", data=text) as response:
         assert response.status == 200
     await put(client, double, value="2")
 
     assert [arrival.code for arrival in double.ledger.arrivals] == ["00000", "40037"]
-    assert double.exchange.settings_of("1001") == kept
+    assert double.exchange.settings_for("1001") == kept
 
 
 async def test_it_can_be_away_for_a_while(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:

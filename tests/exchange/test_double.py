@@ -29,7 +29,7 @@ async def test_a_change_is_granted_kept_and_recorded(client: aiohttp.ClientSessi
     reply = json.loads(text)
     assert (status, reply["code"], reply["msg"], reply["data"]) == (200, "00000", "success", "success")
     assert isinstance(reply["requestTime"], int)
-    assert double.exchange.settings_of("1001") == {TRADER: [setting(traceValue="330")]}
+    assert double.exchange.settings_for("1001") == {TRADER: [setting(traceValue="330")]}
     (arrival,) = double.ledger.arrivals
     assert (arrival.user, arrival.trader, arrival.values) == ("1001", TRADER, ("330",))
     assert (arrival.status, arrival.code, arrival.accepted, arrival.fault) == (200, "00000", True, "")
@@ -47,7 +47,7 @@ async def test_kept_settings_and_time_are_served(client: aiohttp.ClientSession, 
 
 async def test_the_limits_count_every_key_of_a_user_and_every_arrival(client: aiohttp.ClientSession) -> None:
     """On a clock that stands still, the eleventh request of a user is one too many, whatever its fault."""
-    async with ExchangeDouble(ACCOUNTS, faults=[Fault("fail", first=3)], clock=Clock(rising_ns=lambda: 0)) as double:
+    async with ExchangeDouble(ACCOUNTS, faults=[Fault("fail", first=3)], clock=Clock(monotonic_ns=lambda: 0)) as double:
         answers = [await put(client, double, (ALICE, ALICE_TOO)[index % 2]) for index in range(12)]
         assert [status for status, _ in answers] == [200] * 10 + [429] * 2
         assert json.loads(answers[-1][1])["code"] == "429"
@@ -99,7 +99,7 @@ async def test_a_fault_that_answers_applies_nothing(
     answered, text = await put(client, double, value="9")
     assert answered == status
     assert part in text
-    assert double.exchange.settings_of("1001") == {}
+    assert double.exchange.settings_for("1001") == {}
     (arrival,) = double.ledger.arrivals
     assert (arrival.fault, arrival.status, arrival.accepted, arrival.values) == (fault.kind, status, False, ("9",))
 
@@ -112,7 +112,7 @@ async def test_a_connection_that_breaks_before_the_change_applies_nothing(
     double.faults.add(fault)
     with pytest.raises(aiohttp.ClientConnectionError):
         await put(client, double)
-    assert double.exchange.settings_of("1001") == {}
+    assert double.exchange.settings_for("1001") == {}
     assert double.ledger.arrivals[0].status == 0
     assert not [record for record in caplog.records if record.name.startswith("aiohttp")]
 
@@ -127,7 +127,7 @@ async def test_a_connection_that_breaks_after_the_change_has_applied_it(
     double.faults.add(Fault(kind))
     with pytest.raises(error):
         await put(client, double)
-    assert double.exchange.settings_of("1001") == {TRADER: [setting(traceValue="1")]}
+    assert double.exchange.settings_for("1001") == {TRADER: [setting(traceValue="1")]}
     assert double.ledger.arrivals[0].accepted
 
 
@@ -144,7 +144,7 @@ async def test_latency_delays_the_reply_and_not_the_change(
     """A client that gives up on a late reply has still changed its settings."""
     double.faults.add(Fault("latency", ms=3_600_000))
     late = asyncio.create_task(put(client, double))
-    await until(lambda: bool(double.exchange.settings_of("1001")))
+    await until(lambda: bool(double.exchange.settings_for("1001")))
     assert not late.done()
     assert double.ledger.report().answered == 0
     late.cancel()
@@ -187,5 +187,5 @@ async def test_a_double_that_does_not_listen_has_no_url() -> None:
     async with ExchangeDouble(ACCOUNTS) as double:
         assert double.url.startswith("http://127.0.0.1:")
     await double.close()
-    with pytest.raises(RuntimeError, match="does not listen"):
+    with pytest.raises(RuntimeError, match="is not started"):
         _ = double.url

@@ -8,7 +8,7 @@ import pytest
 
 from ops.exchange import Fault, FaultError, Faults
 from ops.exchange import faults as faults_module
-from ops.exchange.faults import KINDS, SPARED, Page, answer
+from ops.exchange.faults import KINDS, NO_FAULT, Page, reply_for
 from ops.exchange.verdicts import Verdict
 
 
@@ -19,34 +19,34 @@ def faults(*given: Fault, seed: int = 1) -> Faults:
 
 def test_without_faults_nothing_strikes() -> None:
     """And nothing is late."""
-    assert faults().draw("1001") == SPARED
+    assert faults().select("1001") == NO_FAULT
 
 
 def test_the_same_seed_strikes_the_same_requests_about_as_often_as_said() -> None:
     """So that a failing run can be repeated."""
     first, second = (faults(Fault("http_500", probability=0.3)) for _ in range(2))
-    struck = [first.draw("").kind for _ in range(1000)]
-    assert struck == [second.draw("").kind for _ in range(1000)]
+    struck = [first.select("").kind for _ in range(1000)]
+    assert struck == [second.select("").kind for _ in range(1000)]
     assert 250 < struck.count("http_500") < 350
 
 
 def test_a_fault_with_first_strikes_that_many_requests_and_then_no_more() -> None:
     """What remains can be read."""
     script = faults(Fault("fail", first=2))
-    assert [script.draw("").kind for _ in range(4)] == ["fail", "fail", "", ""]
+    assert [script.select("").kind for _ in range(4)] == ["fail", "fail", "", ""]
     assert script.remaining()[0][1] == 0
 
 
 def test_a_fault_of_a_user_spares_the_others() -> None:
     """Requests without a known key are of no user."""
     script = faults(Fault("http_502", user="1001"))
-    assert [script.draw(user).kind for user in ("1001", "1002", "")] == ["http_502", "", ""]
+    assert [script.select(user).kind for user in ("1001", "1002", "")] == ["http_502", "", ""]
 
 
 def test_the_first_fault_that_strikes_answers_and_latencies_add_up() -> None:
     """A fault that did not get its turn keeps its count."""
     script = faults(Fault("latency", ms=20), Fault("http_500", first=1), Fault("fail", first=1), Fault("latency", ms=5))
-    strikes = [script.draw("") for _ in range(3)]
+    strikes = [script.select("") for _ in range(3)]
     assert [strike.kind for strike in strikes] == ["http_500", "fail", "latency"]
     assert all(strike.delay_ms == 25 for strike in strikes)
 
@@ -54,14 +54,14 @@ def test_the_first_fault_that_strikes_answers_and_latencies_add_up() -> None:
 def test_latency_is_its_base_plus_a_jitter_within_bounds() -> None:
     """Uniform, so both halves are met."""
     script = faults(Fault("latency", ms=10, jitter_ms=20))
-    delays = [script.draw("").delay_ms for _ in range(100)]
+    delays = [script.select("").delay_ms for _ in range(100)]
     assert 10 <= min(delays) < 20 < max(delays) <= 30
 
 
 def test_only_latency_and_an_outage_strike_what_breaches_a_limit() -> None:
     """A breach is never hidden behind another answer, except that of a gateway that is down."""
     script = faults(Fault("http_500"), Fault("latency", ms=1), Fault("outage", first=1))
-    assert [script.draw("", within_limits=False).kind for _ in range(2)] == ["outage", "latency"]
+    assert [script.select("", within_limits=False).kind for _ in range(2)] == ["outage", "latency"]
 
 
 def test_faults_can_be_added_replaced_and_cleared() -> None:
@@ -71,7 +71,7 @@ def test_faults_can_be_added_replaced_and_cleared() -> None:
     script.add(Fault("fail"))
     assert [fault.kind for fault, _ in script.remaining()] == ["html", "fail"]
     script.clear()
-    assert script.draw("") == SPARED
+    assert script.select("") == NO_FAULT
 
 
 @pytest.mark.parametrize(
@@ -86,9 +86,9 @@ def test_faults_can_be_added_replaced_and_cleared() -> None:
 )
 def test_a_fault_with_a_code_answers_as_the_exchange_would(fault: Fault, status: int, code: str) -> None:
     """None of them counts as success."""
-    verdict = answer(fault)
+    verdict = reply_for(fault)
     assert isinstance(verdict, Verdict)
-    assert (verdict.status, verdict.code, verdict.succeeded) == (status, code, False)
+    assert (verdict.status, verdict.code, verdict.is_success) == (status, code, False)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_fault_with_a_code_answers_as_the_exchange_would(fault: Fault, status:
 )
 def test_a_fault_of_a_gateway_answers_a_page(fault: Fault, status: int) -> None:
     """HTML, which is not for machines."""
-    page = answer(fault)
+    page = reply_for(fault)
     assert isinstance(page, Page)
     assert page.status == status
     assert page.html.startswith("<html>")
@@ -111,7 +111,7 @@ def test_a_fault_of_a_gateway_answers_a_page(fault: Fault, status: int) -> None:
 @pytest.mark.parametrize("fault", [Fault("outage", status=0), Fault("reset_before"), Fault("hang")])
 def test_a_fault_of_the_connection_has_no_status(fault: Fault) -> None:
     """Status 0 stands for an aborted connection."""
-    assert answer(fault)[0] == 0
+    assert reply_for(fault)[0] == 0
 
 
 @pytest.mark.parametrize(

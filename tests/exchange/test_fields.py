@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from ops.exchange.fields import FieldError, check, glimpse, read
+from ops.exchange.fields import FieldError, decode_json, summarize, validate
 from tests.support.signed_requests import TRADER, body, setting
 
 
 def test_the_example_of_the_documentation_passes_and_is_kept_as_given() -> None:
     """A body as the page shows it."""
-    assert check(read(body())) == (TRADER, [setting()])
+    assert validate(decode_json(body())) == (TRADER, [setting()])
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_the_example_of_the_documentation_passes_and_is_kept_as_given() -> None:
 )
 def test_what_the_documentation_allows_passes(changed: dict[str, Any]) -> None:
     """Optional fields may be missing or empty; borders are inside."""
-    check(read(body(setting(**changed))))
+    validate(decode_json(body(setting(**changed))))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_what_the_documentation_allows_passes(changed: dict[str, Any]) -> None:
 def test_a_bad_field_of_a_setting_is_refused_with_the_code_for_it(changed: dict[str, Any], code: str) -> None:
     """The message names the setting and the field."""
     with pytest.raises(FieldError, match=r"settings\[1\]") as refusal:
-        check(read(body(setting(symbol="ETHUSDT"), setting(**changed))))
+        validate(decode_json(body(setting(symbol="ETHUSDT"), setting(**changed))))
     assert refusal.value.code == code
 
 
@@ -93,7 +93,7 @@ def test_a_bad_field_of_a_setting_is_refused_with_the_code_for_it(changed: dict[
 def test_a_bad_body_is_refused_with_the_code_for_it(content: bytes, code: str) -> None:
     """Whatever it is that came, it never raises anything else."""
     with pytest.raises(FieldError) as refusal:
-        check(read(content))
+        validate(decode_json(content))
     assert refusal.value.code == code
 
 
@@ -101,7 +101,7 @@ def test_ten_settings_and_one_symbol_in_two_products_pass() -> None:
     """The pair (symbol, productType) is what must not repeat."""
     products = ("USDT-FUTURES", "USDC-FUTURES")
     settings = [setting(symbol=f"S{index // 2}", productType=products[index % 2]) for index in range(10)]
-    assert check(read(body(*settings))).settings == settings
+    assert validate(decode_json(body(*settings))).settings == settings
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_ten_settings_and_one_symbol_in_two_products_pass() -> None:
 )
 def test_a_glimpse_of_anything_is_possible(content: bytes) -> None:
     """An arrival is recorded whatever its body is."""
-    trader, values = glimpse(read(content))
+    trader, values = summarize(decode_json(content))
     assert isinstance(trader, str)
     assert isinstance(values, tuple)
 
@@ -117,4 +117,4 @@ def test_a_glimpse_of_anything_is_possible(content: bytes) -> None:
 def test_a_glimpse_of_a_good_body_is_its_trader_and_its_trace_values_in_order() -> None:
     """By these a test can follow the order of changes."""
     content = body(setting(traceValue="1"), setting(symbol="ETHUSDT", traceValue="2"))
-    assert glimpse(read(content)) == (TRADER, ("1", "2"))
+    assert summarize(decode_json(content)) == (TRADER, ("1", "2"))

@@ -10,10 +10,10 @@ SETTINGS = "/settings"
 
 def arrive(ledger: Ledger, at_s: float, user: str = "1001", path: str = SETTINGS, **end: object) -> None:
     """One arrival and its end."""
-    arrival = ledger.open(round(at_s * SECOND_NS), user, "POST", path)
+    arrival = ledger.record_arrival(round(at_s * SECOND_NS), user, "POST", path)
     for name, value in ({"status": 200, "code": "00000", "accepted": True} | end).items():
         setattr(arrival, name, value)
-    ledger.close(arrival)
+    ledger.record_reply(arrival)
 
 
 def test_the_report_tells_each_users_rate_and_highest_second() -> None:
@@ -54,7 +54,7 @@ def test_ends_are_counted_by_status_code_and_fault() -> None:
 def test_an_arrival_that_has_not_ended_is_an_arrival_already() -> None:
     """A request that hangs is seen while it hangs."""
     ledger = Ledger()
-    ledger.open(0, "1001", "POST", SETTINGS)
+    ledger.record_arrival(0, "1001", "POST", SETTINGS)
     assert (ledger.report().arrivals, ledger.report().answered) == (1, 0)
 
 
@@ -70,8 +70,8 @@ def test_only_the_newest_arrivals_are_kept_but_all_are_counted() -> None:
 def test_a_request_that_ends_after_a_reset_is_not_counted() -> None:
     """Its arrival was forgotten with the others."""
     ledger = Ledger()
-    before = ledger.open(0, "1001", "POST", SETTINGS)
+    before = ledger.record_arrival(0, "1001", "POST", SETTINGS)
     ledger.reset()
     arrive(ledger, 1)
-    ledger.close(before)
+    ledger.record_reply(before)
     assert sum(ledger.report().by_status.values()) == 1

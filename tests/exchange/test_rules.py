@@ -7,8 +7,8 @@ import json
 import pytest
 
 from ops.exchange import Account
-from ops.exchange.rules import PUBLIC_TIME, QUERY_SETTINGS, SETTINGS, Call, Exchange, signature
-from ops.exchange.verdicts import Verdict, envelope
+from ops.exchange.rules import PUBLIC_TIME, QUERY_SETTINGS, SETTINGS, Exchange, Request, signature
+from ops.exchange.verdicts import Verdict, encode_reply
 from ops.exchange.windows import SECOND_NS
 from tests.support.signed_requests import (
     ACCOUNTS,
@@ -53,15 +53,15 @@ def ask(exchange: Exchange, account: Account, content: bytes, **header: str | No
     changed = headers(account, content, at_ms=NOW_MS) | {
         name.replace("_", "-"): value for name, value in header.items()
     }
-    call = Call("POST", SETTINGS, {name: value for name, value in changed.items() if value is not None}, content)
+    call = Request("POST", SETTINGS, {name: value for name, value in changed.items() if value is not None}, content)
     known, _ = exchange.admit(0, "192.0.2.1", call)
-    return exchange.judge(call, known, NOW_MS)
+    return exchange.evaluate(call, known, NOW_MS)
 
 
 def query(exchange: Exchange, account: Account, target: str) -> Verdict:
     """The verdict on a signed GET."""
     signed = headers(account, method="GET", target=target, at_ms=NOW_MS)
-    return exchange.judge(Call("GET", target, signed, b""), account, NOW_MS)
+    return exchange.evaluate(Request("GET", target, signed, b""), account, NOW_MS)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_signatures_are_those_of_other_clients_of_the_exchange(
 def test_a_well_signed_change_is_granted_and_kept(exchange: Exchange) -> None:
     """The happy path."""
     assert ask(exchange, ALICE, body()) == Verdict(200, "00000", "success", "success")
-    assert exchange.settings_of("1001") == {TRADER: [setting()]}
+    assert exchange.settings_for("1001") == {TRADER: [setting()]}
 
 
 @pytest.mark.parametrize(
@@ -115,27 +115,27 @@ def test_a_bad_header_is_refused_with_its_code_and_nothing_is_kept(
     """Each with HTTP status 400."""
     verdict = ask(exchange, ALICE, body(), **header)
     assert (verdict.status, verdict.code) == (400, code)
-    assert exchange.settings_of("1001") == {}
+    assert exchange.settings_for("1001") == {}
 
 
 def test_a_timestamp_exactly_30_seconds_off_is_still_good(exchange: Exchange) -> None:
     """The border is inside."""
     content = body()
     for at_ms in (NOW_MS - 30_000, NOW_MS + 30_000):
-        call = Call("POST", SETTINGS, headers(ALICE, content, at_ms=at_ms), content)
-        assert exchange.judge(call, ALICE, NOW_MS).succeeded
+        call = Request("POST", SETTINGS, headers(ALICE, content, at_ms=at_ms), content)
+        assert exchange.evaluate(call, ALICE, NOW_MS).is_success
 
 
 def test_a_body_of_the_same_meaning_but_other_bytes_than_those_signed_is_refused(exchange: Exchange) -> None:
     """The signature is over bytes, not over JSON."""
     signed = headers(ALICE, body(), at_ms=NOW_MS)
-    verdict = exchange.judge(Call("POST", SETTINGS, signed, body() + b" "), ALICE, NOW_MS)
+    verdict = exchange.evaluate(Request("POST", SETTINGS, signed, body() + b" "), ALICE, NOW_MS)
     assert verdict.code == "40009"
 
 
 def test_demo_keys_need_the_demo_header(exchange: Exchange) -> None:
     """And with it they are served."""
-    assert ask(exchange, DEMO, body()).succeeded
+    assert ask(exchange, DEMO, body()).is_success
     assert ask(exchange, DEMO, body(), paptrading=None).code == "40099"
 
 
@@ -147,14 +147,14 @@ def test_a_unified_account_is_refused_before_its_signature_is_looked_at(exchange
 def test_one_bad_setting_refuses_the_whole_change(exchange: Exchange) -> None:
     """Nothing of it is kept."""
     assert ask(exchange, ALICE, body(setting(), setting(symbol="ETHUSDT", leverType="none"))).code == "40020"
-    assert exchange.settings_of("1001") == {}
+    assert exchange.settings_for("1001") == {}
 
 
 def test_a_later_change_replaces_the_settings_of_its_pairs_and_leaves_the_others(exchange: Exchange) -> None:
     """An upsert by trader, symbol and product type."""
     ask(exchange, ALICE, body(setting(), setting(symbol="ETHUSDT")))
     ask(exchange, ALICE, body(setting(traceValue="7", maxHoldSize=None)))
-    assert exchange.settings_of("1001")[TRADER] == [
+    assert exchange.settings_for("1001")[TRADER] == [
         setting(traceValue="7", maxHoldSize=None),
         setting(symbol="ETHUSDT"),
     ]
@@ -176,8 +176,8 @@ def test_the_kept_settings_can_be_queried_by_their_user(exchange: Exchange) -> N
 
 def test_the_time_needs_no_key(exchange: Exchange) -> None:
     """It is a string inside, a number in the envelope."""
-    verdict = exchange.judge(Call("GET", PUBLIC_TIME, {}, b""), None, NOW_MS)
-    assert json.loads(envelope(verdict, NOW_MS)) == {
+    verdict = exchange.evaluate(Request("GET", PUBLIC_TIME, {}, b""), None, NOW_MS)
+    assert json.loads(encode_reply(verdict, NOW_MS)) == {
         "code": "00000",
         "msg": "success",
         "requestTime": NOW_MS,
@@ -190,7 +190,7 @@ def test_the_time_needs_no_key(exchange: Exchange) -> None:
 )
 def test_other_urls_and_methods_are_not_found(exchange: Exchange, method: str, target: str) -> None:
     """With HTTP status 400, as all rejections."""
-    verdict = exchange.judge(Call(method, target, {}, b""), None, NOW_MS)
+    verdict = exchange.evaluate(Request(method, target, {}, b""), None, NOW_MS)
     assert (verdict.status, verdict.code) == (400, "40404")
 
 
@@ -199,7 +199,7 @@ def admitted(
 ) -> bool:
     """Whether an unsigned request with an account's key is within the limits."""
     method = "POST" if target == SETTINGS else "GET"
-    return exchange.admit(at_ns, remote, Call(method, target, {"ACCESS-KEY": account.api_key}, b""))[1]
+    return exchange.admit(at_ns, remote, Request(method, target, {"ACCESS-KEY": account.api_key}, b""))[1]
 
 
 def test_all_keys_of_a_user_share_one_limit(exchange: Exchange) -> None:
@@ -234,4 +234,4 @@ def test_a_reset_forgets_the_arrivals_but_not_the_settings(exchange: Exchange) -
     assert not admitted(exchange, 0, ALICE)
     exchange.reset_limits()
     assert admitted(exchange, 0, ALICE)
-    assert exchange.settings_of("1001") == {TRADER: [setting()]}
+    assert exchange.settings_for("1001") == {TRADER: [setting()]}

@@ -38,11 +38,11 @@ def ledger_of(*requests: tuple[str, str], step_ns: int = STEP_NS) -> Ledger:
     """A ledger of requests (user, trace value), one every `step_ns`; that of "bob" was struck by a fault first."""
     ledger = Ledger()
     for number, (user, value) in enumerate(requests):
-        arrival = ledger.open(number * step_ns, user, "POST", SETTINGS)
+        arrival = ledger.record_arrival(number * step_ns, user, "POST", SETTINGS)
         arrival.trader, arrival.values = TRADER, (value,)
         if (user, value) == ("bob", "7") and ("bob", "7") not in requests[:number]:
             arrival.fault = "http_500"
-        ledger.close(arrival)
+        ledger.record_reply(arrival)
     return ledger
 
 
