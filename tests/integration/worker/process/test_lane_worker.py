@@ -25,7 +25,7 @@ async def test_changes_are_applied_in_order_and_each_gets_its_result(redis: ArqR
 
         assert [result.outcome for result in results] == [Outcome.APPLIED] * 12
         assert rig.values_seen("1001") == ["1", "2", "3", "4", "5"]
-        held = rig.double.exchange.settings_of("1002")
+        held = rig.double.exchange.settings_for("1002")
         assert (held["t1"][0]["traceValue"], held["t2"][0]["traceValue"]) == ("5", "2")
         assert rig.double.ledger.report().throttled == 0
 

@@ -65,7 +65,7 @@ async def test_a_group_is_one_request_with_all_its_settings(valkey: ArqRedis, tm
         worker = await rig.drain()
 
         assert rig.double.ledger.report().users["1001"].arrivals == 1
-        held = {each["symbol"]: each["traceValue"] for each in rig.double.exchange.settings_of("1001")[TRADER]}
+        held = {each["symbol"]: each["traceValue"] for each in rig.double.exchange.settings_for("1001")[TRADER]}
         assert held == {"BTCUSDT": "3", "ETHUSDT": "2"}
         assert await outcomes(rig, ids) == [Outcome.SUPERSEDED, Outcome.APPLIED, Outcome.APPLIED]
         assert (await rig.producer.job(ids[0]).result(timeout=0)).successor == ids[2]
