@@ -35,7 +35,7 @@ class InvalidChange(ProducerError):
     """
 
     def __init__(self, field: str, rule: str, value: object) -> None:
-        super().__init__(f"{field}: {rule}; got {shown(value)}")
+        super().__init__(f"{field}: {rule}; got {abbreviated(value)}")
         self.field = field
         self.rule = rule
         self.value = value
@@ -85,7 +85,7 @@ class DeadLetterNotFound(ProducerError, LookupError):
     """There is no such dead letter, or it has expired."""
 
 
-def shown(value: object) -> str:
+def abbreviated(value: object) -> str:
     """A value for an error message: its repr, shortened."""
     text = repr(value)
     return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}... ({len(text)} characters)"

@@ -13,17 +13,17 @@ from typing import Annotated, Self
 
 import msgspec
 
-from producers.errors import InvalidChange, SettingsError, shown
+from producers.errors import InvalidChange, SettingsError, abbreviated
 
 PREFIX = "COPYTRADE_"
-LONGEST_TTL_S = 315_360_000
+MAX_TTL_S = 315_360_000
 
-LEAST, MOST = 0.001, 1_000_000_000
+MIN_VALUE, MAX_VALUE = 0.001, 1_000_000_000
 """Bounds of every number: far beyond what is sensible, they keep infinity out, and milliseconds above 0."""
 
-Positive = Annotated[float, msgspec.Meta(ge=LEAST, le=MOST)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0, le=MOST)]
-Count = Annotated[int, msgspec.Meta(ge=1, le=MOST)]
+Positive = Annotated[float, msgspec.Meta(ge=MIN_VALUE, le=MAX_VALUE)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=MAX_VALUE)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=MAX_VALUE)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 _fault_path = re.compile(r"^(?P<what>.*?)(?:, got `\w+`)? - at `\$\.(?P<field>\w+)`$")
@@ -50,8 +50,8 @@ class EnvironmentSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         values = ((name, getattr(self, name)) for name in self.__struct_fields__)
-        shown = ", ".join(f"{name}={masked(value) if isinstance(value, str) else value!r}" for name, value in values)
-        return f"{type(self).__name__}({shown})"
+        fields = ", ".join(f"{name}={masked(value) if isinstance(value, str) else value!r}" for name, value in values)
+        return f"{type(self).__name__}({fields})"
 
 
 class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
@@ -85,8 +85,8 @@ def change_ttl_ms(seconds: float) -> int:
     Raises:
         InvalidChange: it is not above 0 and at most ten years.
     """
-    if not 0 < seconds <= LONGEST_TTL_S:
-        raise InvalidChange("ttl_s", f"must be above 0 and at most {LONGEST_TTL_S} seconds (ten years)", seconds)
+    if not 0 < seconds <= MAX_TTL_S:
+        raise InvalidChange("ttl_s", f"must be above 0 and at most {MAX_TTL_S} seconds (ten years)", seconds)
     return max(1, round(seconds * 1000))
 
 
@@ -111,4 +111,4 @@ def _explain(message: str, given: Mapping[str, str]) -> str:
         return message
     field = match["field"]
     what = match["what"][0].lower() + match["what"][1:]
-    return f"{variable(field)}: {what}; got {shown(masked(given.get(field, '')))}"
+    return f"{variable(field)}: {what}; got {abbreviated(masked(given.get(field, '')))}"

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from producers.contract.messages import SettingsChange
-from producers.errors import InvalidChange, ProducerError, shown
+from producers.errors import InvalidChange, ProducerError, abbreviated
 
 _word_starts = re.compile(r"_+([a-z0-9])")
 
@@ -51,5 +51,5 @@ def camel(name: str) -> str:
 def _error(error: ProducerError) -> dict[str, Any]:
     named: dict[str, Any] = {"error": type(error).__name__, "message": str(error)}
     if isinstance(error, InvalidChange):
-        named |= {"field": error.field, "rule": error.rule, "value": shown(error.value)}
+        named |= {"field": error.field, "rule": error.rule, "value": abbreviated(error.value)}
     return named

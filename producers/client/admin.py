@@ -14,7 +14,7 @@ from producers.queue.jobs import CancelReport
 from producers.queue.pauses import Pause, Scope
 from producers.queue.users import UserStatus
 from producers.transport.plan import Plan
-from producers.transport.runner import perform
+from producers.transport.runner import run_plan
 
 T = TypeVar("T")
 
@@ -110,5 +110,5 @@ class Steering:
         """What the queue is doing: schedules, egresses, pauses, workers, the next lanes."""
         return await self._do(read_overview(), "asking for an overview")
 
-    async def _do(self, plan: Plan[T], doing: str) -> T:
-        return await perform(self._redis, plan, doing)
+    async def _do(self, plan: Plan[T], action: str) -> T:
+        return await run_plan(self._redis, plan, action)

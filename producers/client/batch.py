@@ -19,9 +19,9 @@ from producers.queue.jobs import CancelReport
 from producers.queue.progress import fetch_progress
 from producers.queue.replay import retry_batch
 from producers.settings import ProducerSettings
-from producers.transport.notifications import Listener
-from producers.transport.plan import Commands
-from producers.transport.runner import make, perform, reaching_redis
+from producers.transport.notifications import NotificationListener
+from producers.transport.plan import Transaction
+from producers.transport.runner import execute, run_plan, translate_errors
 from producers.transport.waiting import wait_for
 
 
@@ -37,7 +37,7 @@ class Batch:
     batch_id: str
     report: FanOutReport | None = None
     _redis: Redis = field(kw_only=True, repr=False, compare=False)
-    _listener: Listener = field(kw_only=True, repr=False, compare=False)
+    _notifications: NotificationListener = field(kw_only=True, repr=False, compare=False)
     _settings: ProducerSettings = field(kw_only=True, repr=False, compare=False)
 
     async def progress(self) -> Progress:
@@ -47,7 +47,7 @@ class Batch:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        return await perform(self._redis, fetch_progress(self.batch_id), f"asking for batch {self.batch_id}")
+        return await run_plan(self._redis, fetch_progress(self.batch_id), f"asking for batch {self.batch_id}")
 
     def results(self, after: str | None = None) -> ResultStream:
         """The results, in the order in which they are settled, from a position on, until the batch is complete.
@@ -73,7 +73,7 @@ class Batch:
             QueueUnavailable: Redis did not answer.
         """
         plan = batches.read_page(self.batch_id, after, limit)
-        return await perform(self._redis, plan, f"reading results of batch {self.batch_id}")
+        return await run_plan(self._redis, plan, f"reading results of batch {self.batch_id}")
 
     async def wait(self, timeout: float | None = None) -> Progress:  # noqa: ASYNC109 - the name users expect
         """Waits until the batch is complete.
@@ -86,7 +86,7 @@ class Batch:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        progress = await wait_for(self._listener, keyspace.COMPLETE + self.batch_id, self._look, timeout)
+        progress = await wait_for(self._notifications, keyspace.COMPLETE + self.batch_id, self._look, timeout)
         if progress is None:
             raise ResultTimeout(f"batch {self.batch_id} is not complete within {timeout} s; it stays queued")
         return progress
@@ -113,7 +113,7 @@ class Batch:
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
         plan = batches.cancel_batch(self.batch_id, result_ttl_ms=self._settings.result_ttl_ms)
-        return await perform(self._redis, plan, f"cancelling batch {self.batch_id}")
+        return await run_plan(self._redis, plan, f"cancelling batch {self.batch_id}")
 
     async def retry_failed(self) -> Batch:
         """Sends this batch's dead letters again, as a batch of their own, in their order.
@@ -126,7 +126,7 @@ class Batch:
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
         plan = retry_batch(self.batch_id, self._settings, self._settings.result_ttl_ms)
-        report = await perform(self._redis, plan, f"retrying what failed of batch {self.batch_id}")
+        report = await run_plan(self._redis, plan, f"retrying what failed of batch {self.batch_id}")
         return replace(self, batch_id=report.batch_id, report=report)
 
     async def _look(self) -> Progress | None:
@@ -170,5 +170,5 @@ class ResultStream:
         batch_id = self._batch.batch_id
         position = parse_cursor(batch_id, cursor)
         news = ("XREAD", "COUNT", 1, "BLOCK", self._block_ms, "STREAMS", keyspace.RESULTS + batch_id, position)
-        async with reaching_redis(f"waiting for results of batch {batch_id}"):
-            await make(self._batch._redis, Commands([news]))  # noqa: SLF001 - one concern
+        async with translate_errors(f"waiting for results of batch {batch_id}"):
+            await execute(self._batch._redis, Transaction([news]))  # noqa: SLF001 - one concern

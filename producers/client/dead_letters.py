@@ -13,7 +13,7 @@ from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter, Selection
 from producers.queue.replay import ReplayReport, replay
 from producers.settings import ProducerSettings
 from producers.transport.plan import Plan
-from producers.transport.runner import perform
+from producers.transport.runner import run_plan
 
 T = TypeVar("T")
 
@@ -106,5 +106,5 @@ class DeadLetters:
         plan = dead_letters.drop(chosen)
         return await self._do(plan, "dropping dead letters")
 
-    async def _do(self, plan: Plan[T], doing: str) -> T:
-        return await perform(self._redis, plan, doing)
+    async def _do(self, plan: Plan[T], action: str) -> T:
+        return await run_plan(self._redis, plan, action)

@@ -18,11 +18,11 @@ from producers.queue.fan_out import ChangeParser
 from producers.queue.reports import EnqueueReport
 from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
 from producers.settings import ProducerSettings, change_ttl_ms
-from producers.transport.notifications import Listener
-from producers.transport.pipeline import CALLS_IN_FLIGHT, each, in_order
-from producers.transport.plan import Call, Commands
+from producers.transport.notifications import NotificationListener
+from producers.transport.pipeline import CALLS_IN_FLIGHT, aiter_any, pipelined
+from producers.transport.plan import RunScript, Transaction
 from producers.transport.redis_clock import RedisClock
-from producers.transport.runner import make, reaching_redis
+from producers.transport.runner import execute, translate_errors
 
 Changes = Iterable[SettingsChange] | AsyncIterable[SettingsChange]
 
@@ -34,7 +34,7 @@ class Enqueuing(Steering):
         """Wraps a client that the caller made (and that `close` closes)."""
         self._settings = settings or ProducerSettings()
         super().__init__(redis, result_ttl_ms=self._settings.result_ttl_ms)
-        self._listener = Listener(redis)
+        self._notifications = NotificationListener(redis)
         self._ids = SortableIds()
         self._clock = RedisClock()
 
@@ -68,10 +68,10 @@ class Enqueuing(Steering):
         chosen = self._ids.next() if job_id is None else check_new_id(job_id)
         options = SubmitOptions(self._settings.lane_limit, Priority(priority), coalesce)
         lasting_ms = self._ttl_ms(ttl_s)
-        async with reaching_redis(f"change {chosen} may or may not be accepted, repeat it with job_id={chosen!r}"):
+        async with translate_errors(f"change {chosen} may or may not be accepted, repeat it with job_id={chosen!r}"):
             now_ms = await self._now_ms()
             call = submit([Submission.from_change(change, chosen, options, now_ms=now_ms, ttl_ms=lasting_ms)], options)
-            reply = await make(self._redis, call)
+            reply = await execute(self._redis, call)
         self._clock.learn(reply[0])
         if reply[1] == SubmitVerdict.LANE_FULL:
             raise lane_full_error(change, options.lane_limit)
@@ -125,10 +125,10 @@ class Enqueuing(Steering):
             BatchConflict: the batch took nothing of a chunk.
             QueueUnavailable: Redis did not answer; the last chunks may or may not be accepted.
         """
-        async with reaching_redis("the last chunks may or may not be accepted"):
+        async with translate_errors("the last chunks may or may not be accepted"):
             await self._now_ms()
             calls = _calls(chunked, items)
-            async with aclosing(in_order(self._redis, calls, in_flight=in_flight)) as replies:
+            async with aclosing(pipelined(self._redis, calls, in_flight=in_flight)) as replies:
                 async for chunk, reply in replies:
                     self._clock.learn(reply[0])
                     yield chunked.apply_reply(chunk, reply)
@@ -136,7 +136,7 @@ class Enqueuing(Steering):
     async def _now_ms(self) -> int:
         """The time on Redis's clock, Unix milliseconds; asked once, then kept fresh by every reply."""
         if not self._clock.known:
-            ((seconds, micros),) = await make(self._redis, Commands([("TIME",)]))
+            ((seconds, micros),) = await execute(self._redis, Transaction([("TIME",)]))
             self._clock.learn(seconds * 1000 + micros // 1000)
         return self._clock.now_ms()
 
@@ -145,15 +145,19 @@ class Enqueuing(Steering):
 
     def _job(self, job_id: str, *, already_there: bool = False) -> Job:
         return Job(
-            job_id, already_there, _redis=self._redis, _listener=self._listener, _result_ttl_ms=self._result_ttl_ms
+            job_id,
+            already_there,
+            _redis=self._redis,
+            _notifications=self._notifications,
+            _result_ttl_ms=self._result_ttl_ms,
         )
 
 
 async def _calls(
     chunked: ChunkedSubmission, items: Iterable[Any] | AsyncIterable[Any]
-) -> AsyncIterator[tuple[Chunk, Call]]:
+) -> AsyncIterator[tuple[Chunk, RunScript]]:
     """The items' chunks, each with the call that submits it."""
-    async for item in each(items):
+    async for item in aiter_any(items):
         chunk = chunked.add(item)
         if chunk is not None:
             yield chunk, chunked.step(chunk)

@@ -11,8 +11,8 @@ from producers.contract.messages import JobResult
 from producers.errors import ResultTimeout
 from producers.queue import jobs
 from producers.queue.jobs import Cancellation, JobStatus
-from producers.transport.notifications import Listener
-from producers.transport.runner import perform
+from producers.transport.notifications import NotificationListener
+from producers.transport.runner import run_plan
 from producers.transport.waiting import wait_for
 
 
@@ -28,7 +28,7 @@ class Job:
     job_id: str
     already_there: bool = False
     _redis: Redis = field(kw_only=True, repr=False, compare=False)
-    _listener: Listener = field(kw_only=True, repr=False, compare=False)
+    _notifications: NotificationListener = field(kw_only=True, repr=False, compare=False)
     _result_ttl_ms: int = field(kw_only=True, repr=False, compare=False)
 
     async def result(self, timeout: float | None = None) -> JobResult:  # noqa: ASYNC109 - the name users expect
@@ -42,7 +42,7 @@ class Job:
             JobNotFound: it was never accepted, or its result has expired.
             QueueUnavailable: Redis did not answer.
         """
-        result = await wait_for(self._listener, keyspace.DONE + self.job_id, self._look, timeout)
+        result = await wait_for(self._notifications, keyspace.DONE + self.job_id, self._look, timeout)
         if result is None:
             raise ResultTimeout(f"change {self.job_id} has not ended within {timeout} s; it stays queued")
         return result
@@ -53,7 +53,7 @@ class Job:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        return await perform(self._redis, jobs.fetch_status(self.job_id), f"asking for the status of {self.job_id}")
+        return await run_plan(self._redis, jobs.fetch_status(self.job_id), f"asking for the status of {self.job_id}")
 
     async def cancel(self) -> Cancellation:
         """Takes the change back. One that is in flight ends by its reply.
@@ -62,8 +62,8 @@ class Job:
             QueueUnavailable: Redis did not answer; whether it was taken back shows when it is asked again.
         """
         plan = jobs.cancel_jobs([self.job_id], result_ttl_ms=self._result_ttl_ms)
-        (verdict,) = await perform(self._redis, plan, f"cancelling {self.job_id}")
+        (verdict,) = await run_plan(self._redis, plan, f"cancelling {self.job_id}")
         return verdict
 
     async def _look(self) -> JobResult | None:
-        return await perform(self._redis, jobs.fetch_result(self.job_id), f"asking for the result of {self.job_id}")
+        return await run_plan(self._redis, jobs.fetch_result(self.job_id), f"asking for the result of {self.job_id}")

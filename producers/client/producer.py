@@ -21,7 +21,7 @@ from producers.queue.reports import BatchRefused
 from producers.queue.submit import SubmitOptions
 from producers.settings import ProducerSettings
 from producers.transport.dsn import open_redis
-from producers.transport.pipeline import CALLS_IN_FLIGHT, each
+from producers.transport.pipeline import CALLS_IN_FLIGHT, aiter_any
 
 OnChunk = Callable[[FanOutReport], None]
 
@@ -69,7 +69,7 @@ class Producer(Enqueuing):
 
     async def close(self) -> None:
         """Closes the connections; queued changes stay queued."""
-        await self._listener.close()
+        await self._notifications.close()
         await self._redis.aclose()
 
     @overload
@@ -157,13 +157,13 @@ class Producer(Enqueuing):
             changes, trader_id=trader_id, settings=settings, user_ids=user_ids, auto_copy=auto_copy, mode=mode
         )
         if dry_run:
-            return preview(asked, [item async for item in each(asked.items)])
+            return preview(asked, [item async for item in aiter_any(asked.items)])
         chosen = self._ids.next() if batch_id is None else check_batch_id(batch_id)
         options = SubmitOptions(self._settings.lane_limit, Priority(priority), batch_id=chosen, content=asked.content)
         chunked = self._chunked_submission(asked.parser(chosen), options, ttl_s, fixed=asked.template is None)
         items = asked.items
         if all_or_nothing:
-            items = [item async for item in each(items)]
+            items = [item async for item in aiter_any(items)]
             refused = preview(asked, items).refused
             if refused:
                 raise BatchRefused(refused)
@@ -204,6 +204,6 @@ class Producer(Enqueuing):
             batch_id,
             report,
             _redis=self._redis,
-            _listener=self._listener,
+            _notifications=self._notifications,
             _settings=self._settings,
         )

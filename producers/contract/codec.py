@@ -12,7 +12,7 @@ import msgspec
 
 from producers.contract.keyspace import CONTROL_QUEUE
 from producers.contract.messages import APPLY_SETTINGS, CONTRACT_VERSION, JobResult, Priority, SettingsChange
-from producers.errors import shown
+from producers.errors import abbreviated
 
 
 class ChangeOptions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -117,7 +117,7 @@ def _why_unreadable(payload: bytes, exc: Exception) -> str:
 
 
 def _unknown_function(name: str) -> str:
-    return f"the job is of the unknown function {shown(name)}; lanes only hold {APPLY_SETTINGS!r}"
+    return f"the job is of the unknown function {abbreviated(name)}; lanes only hold {APPLY_SETTINGS!r}"
 
 
 def _newer_version(version: int) -> str:

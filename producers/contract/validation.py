@@ -22,7 +22,7 @@ from producers.contract.messages import (
     CopySetting,
     SettingsChange,
 )
-from producers.errors import InvalidChange, InvalidId, InvalidLimit, shown
+from producers.errors import InvalidChange, InvalidId, InvalidLimit, abbreviated
 
 MAX_SETTINGS = 10
 MAX_ID_CHARS = 128
@@ -48,7 +48,7 @@ _is_id = re.compile(ID_PATTERN, re.ASCII).fullmatch
 _is_decimal = re.compile(DECIMAL_PATTERN, re.ASCII).fullmatch
 _is_whole = re.compile(WHOLE_PATTERN, re.ASCII).fullmatch
 
-_Fault = tuple[str, str, object]
+Violation = tuple[str, str, object]
 """(field, rule, value)"""
 
 
@@ -58,7 +58,7 @@ def check(change: SettingsChange) -> None:
     Raises:
         InvalidChange: names the field in wire names, the rule and the value.
     """
-    fault = _change_fault(change)
+    fault = change_violation(change)
     if fault is not None:
         raise InvalidChange(*fault)
 
@@ -71,7 +71,7 @@ def check_id(name: str, value: object) -> str:
     """
     if isinstance(value, str) and _is_id(value):
         return value
-    raise InvalidId(f"{name}: {_ID_RULE}; got {shown(value)}")
+    raise InvalidId(f"{name}: {_ID_RULE}; got {abbreviated(value)}")
 
 
 def check_user_id(value: object) -> None:
@@ -105,7 +105,7 @@ def check_batch_id(value: object) -> str:
     """
     if isinstance(value, str) and _is_id(value) and "/" not in value and len(value) <= MAX_BATCH_ID_CHARS:
         return value
-    raise InvalidId(f"batch_id: {_BATCH_ID_RULE}; got {shown(value)}")
+    raise InvalidId(f"batch_id: {_BATCH_ID_RULE}; got {abbreviated(value)}")
 
 
 def check_rate(value: object) -> float:
@@ -118,11 +118,12 @@ def check_rate(value: object) -> float:
         return float(value)
     raise InvalidLimit(
         f"rate_per_s: must be a number of requests a second from {MIN_RATE_PER_S:g} to {MAX_RATE_PER_S:g},"
-        f" or None for the workers' own; got {shown(value)}"
+        f" or None for the workers' own; got {abbreviated(value)}"
     )
 
 
-def _change_fault(change: Any) -> _Fault | None:
+def change_violation(change: Any) -> Violation | None:
+    """Return the first rule that a change breaks; None if it breaks none."""
     if not isinstance(change, SettingsChange):
         return "change", "must be a SettingsChange", change
     given: Any = change  # a struct's annotations promise nothing about what it was built from
@@ -138,7 +139,7 @@ def _change_fault(change: Any) -> _Fault | None:
         return "settings", f"must be a list of 1 to {MAX_SETTINGS} settings", count
     seen: set[tuple[str, str]] = set()
     for index, setting in enumerate(settings):
-        fault = _known_setting_fault(setting)
+        fault = _known_setting_violation(setting)
         if fault is not None:
             field, rule, value = fault
             return f"settings[{index}]{field}", rule, value
@@ -150,14 +151,14 @@ def _change_fault(change: Any) -> _Fault | None:
     return None
 
 
-def _known_setting_fault(setting: object) -> _Fault | None:
+def _known_setting_violation(setting: object) -> Violation | None:
     try:
-        return _remembered_setting_fault(setting)
+        return _remembered_setting_violation(setting)
     except TypeError:  # a field holds something unhashable, which is a fault in itself
-        return _setting_fault(setting)
+        return _setting_violation(setting)
 
 
-def _setting_fault(setting: object) -> _Fault | None:
+def _setting_violation(setting: object) -> Violation | None:
     if not isinstance(setting, CopySetting):
         return "", "must be a CopySetting", setting
     for field, read, holds, rule in _FIELDS:
@@ -169,7 +170,7 @@ def _setting_fault(setting: object) -> _Fault | None:
     return None
 
 
-_remembered_setting_fault = lru_cache(maxsize=4096)(_setting_fault)
+_remembered_setting_violation = lru_cache(maxsize=4096)(_setting_violation)
 """A fan-out sends the same settings to many users: judging them once is enough."""
 
 

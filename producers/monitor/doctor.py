@@ -22,7 +22,7 @@ from producers.monitor.redis_checks import (
 )
 from producers.settings import ProducerSettings, masked
 from producers.transport.dsn import open_redis
-from producers.transport.runner import perform
+from producers.transport.runner import run_plan
 
 ROUND_TRIPS = 3
 """The first may have to connect, and any may meet a busy moment: the fastest tells the distance."""
@@ -92,7 +92,7 @@ async def _clock(redis: Redis) -> Check:
 
 async def _queue(redis: Redis) -> list[Check]:
     try:
-        seen = await perform(redis, read_overview(), "asking for an overview")
+        seen = await run_plan(redis, read_overview(), "asking for an overview")
     except QueueUnavailable as exc:
         if isinstance(exc.__cause__, ResponseError):
             return [check_scripts(str(exc.__cause__))]

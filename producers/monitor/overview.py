@@ -13,7 +13,7 @@ from producers.contract.messages import Outcome, Priority
 from producers.monitor.overview_types import EgressStatus, NextLane, Overview, ScheduleLoad
 from producers.monitor.worker_info import WorkerInfo, decode_worker_info
 from producers.queue.pauses import Pause
-from producers.transport.plan import Call, Plan
+from producers.transport.plan import Plan, RunScript
 from producers.transport.scripts import Argument, Script
 
 OVERVIEW = Script.load("producers.monitor", "overview.lua")
@@ -55,7 +55,7 @@ def read_overview() -> Plan[Overview]:
     ]
     args += [MAX_LANES, MAX_WORKERS, MAX_PAUSES]
     args += [keyspace.DEAD + outcome for outcome in DEAD_OUTCOMES]
-    return _read((yield Call(OVERVIEW, OVERVIEW_KEYS, args, repeatable=True)))
+    return _read((yield RunScript(OVERVIEW, OVERVIEW_KEYS, args, idempotent=True)))
 
 
 def _read(reply: Sequence[Any]) -> Overview:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from producers.contract import keyspace
-from producers.transport.plan import Commands, Plan
+from producers.transport.plan import Plan, Transaction
 
 MAX_INTERVAL_S = 60.0
 """However seldom a worker writes its health key: nobody shall take a dead worker for alive for more than minutes."""
@@ -64,7 +64,7 @@ def announce_worker(worker_info: WorkerInfo) -> Plan[None]:
     """Announces a worker, and cleans the index of those that vanished."""
     member = _member(worker_info)
     life_ms = round(worker_info.interval_s * 1000) * TTL_INTERVALS
-    yield Commands(
+    yield Transaction(
         [
             ("SET", keyspace.WORKER + member, _encoder.encode(worker_info), "PX", max(1, life_ms)),
             ("ZREMRANGEBYSCORE", keyspace.WORKERS, "-inf", worker_info.beat_at_ms),
@@ -77,7 +77,7 @@ def announce_worker(worker_info: WorkerInfo) -> Plan[None]:
 def withdraw_worker(worker_info: WorkerInfo) -> Plan[None]:
     """Withdraws a worker's announcement."""
     member = _member(worker_info)
-    yield Commands([("DEL", keyspace.WORKER + member), ("ZREM", keyspace.WORKERS, member)])
+    yield Transaction([("DEL", keyspace.WORKER + member), ("ZREM", keyspace.WORKERS, member)])
 
 
 def decode_worker_info(payload: bytes) -> WorkerInfo | None:

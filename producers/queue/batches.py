@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from producers.contract import keyspace
 from producers.contract.messages import JobResult, Outcome
 from producers.contract.progress import Progress
-from producers.errors import BatchNotFound, InvalidCursor, shown
+from producers.errors import BatchNotFound, InvalidCursor, abbreviated
 from producers.queue.chunking import conflict_error
 from producers.queue.finish import FINISH, finish_arguments
 from producers.queue.jobs import Cancellation, CancelReport, cancel_jobs, read_result
 from producers.queue.progress import batch_not_found_error, fetch_progress
 from producers.queue.submit import SubmitOptions, SubmitVerdict
-from producers.transport.plan import Call, Commands, Plan
+from producers.transport.plan import Plan, RunScript, Transaction
 from producers.transport.scripts import Script
 
 SEAL = Script.load("producers.queue", "seal.lua", parts=[FINISH])
@@ -62,7 +62,7 @@ def read_page(batch_id: str, after: str | None, limit: int = PAGE_SIZE) -> Plan[
     """
     position = parse_cursor(batch_id, after)
     limit = max(0, min(limit, MAX_PAGE_SIZE))
-    entries, (created, end) = yield Commands(
+    entries, (created, end) = yield Transaction(
         [
             ("XRANGE", keyspace.RESULTS + batch_id, f"({position}", "+", "COUNT", limit),
             ("HMGET", keyspace.BATCH + batch_id, "created", "end"),
@@ -76,7 +76,7 @@ def read_page(batch_id: str, after: str | None, limit: int = PAGE_SIZE) -> Plan[
         position = entries[-1][0].decode()
     results: list[JobResult] = []
     if ended:
-        (stored,) = yield Commands([("MGET", *(keyspace.RESULT.encode() + fields[b"job"] for fields in ended))])
+        (stored,) = yield Transaction([("MGET", *(keyspace.RESULT.encode() + fields[b"job"] for fields in ended))])
         results = [_result(*pair) for pair in zip(ended, stored, strict=True)]
     complete = end is not None and _order(position) >= _order(end.decode())
     return ResultPage(results, positions, format_cursor(batch_id, position), complete)
@@ -149,7 +149,7 @@ def seal(batch_id: str, options: SubmitOptions, *, lane_full_count: int, result_
         lane_full_count,
         *finish_arguments(result_ttl_ms=result_ttl_ms),
     ]
-    verdict = yield Call(SEAL, [keyspace.BATCH + batch_id, keyspace.BATCHES], args, repeatable=True)
+    verdict = yield RunScript(SEAL, [keyspace.BATCH + batch_id, keyspace.BATCHES], args, idempotent=True)
     if verdict == SubmitVerdict.OTHER_CONTENT:
         raise conflict_error(batch_id, SubmitVerdict.OTHER_CONTENT)
 
@@ -160,7 +160,7 @@ def check_existing(batch_id: str, options: SubmitOptions) -> Plan[bool]:
     Raises:
         BatchConflict: it is of other content, or was cancelled.
     """
-    ((content, cancelled),) = yield Commands([("HMGET", keyspace.BATCH + batch_id, "content", "cancelled")])
+    ((content, cancelled),) = yield Transaction([("HMGET", keyspace.BATCH + batch_id, "content", "cancelled")])
     if content is None:
         return False
     if content.decode() != options.content:
@@ -177,12 +177,12 @@ def cancel_batch(batch_id: str, *, result_ttl_ms: int) -> Plan[CancelReport]:
         BatchNotFound: there is no such batch, or it has expired.
     """
     args = [batch_id, "", "", 1, 0, *finish_arguments(result_ttl_ms=result_ttl_ms)]
-    verdict = yield Call(SEAL, [keyspace.BATCH + batch_id, keyspace.BATCHES], args, repeatable=True)
+    verdict = yield RunScript(SEAL, [keyspace.BATCH + batch_id, keyspace.BATCHES], args, idempotent=True)
     if verdict == _NO_SUCH_BATCH:
         raise batch_not_found_error(batch_id)
     cancelled = in_flight = cursor = 0
     while True:
-        ((cursor, rest),) = yield Commands([("SSCAN", keyspace.MEMBERS + batch_id, cursor, "COUNT", SCAN_COUNT)])
+        ((cursor, rest),) = yield Transaction([("SSCAN", keyspace.MEMBERS + batch_id, cursor, "COUNT", SCAN_COUNT)])
         verdicts = yield from cancel_jobs([_member(batch_id, one) for one in rest], result_ttl_ms=result_ttl_ms)
         cancelled += verdicts.count(Cancellation.CANCELLED)
         in_flight += verdicts.count(Cancellation.IN_FLIGHT)
@@ -200,14 +200,14 @@ def list_newest(limit: int) -> Plan[list[Progress]]:
     limit = min(limit, MAX_PAGE_SIZE)
     batches: list[Progress] = []
     while len(batches) < limit:
-        (names,) = yield Commands([("ZREVRANGE", keyspace.BATCHES, len(batches), limit - 1)])
+        (names,) = yield Transaction([("ZREVRANGE", keyspace.BATCHES, len(batches), limit - 1)])
         if not names:
             break
         for name in names:
             try:
                 batches.append((yield from fetch_progress(name.decode())))
             except BatchNotFound:
-                yield Commands([("ZREM", keyspace.BATCHES, name)])
+                yield Transaction([("ZREM", keyspace.BATCHES, name)])
     return batches
 
 
@@ -229,7 +229,7 @@ def parse_cursor(batch_id: str, cursor: str | None) -> str:
         if name == batch_id and _position(position) and all(int(half) < MOST_64 for half in position.split("-")):
             return position
     example = format_cursor(batch_id, STREAM_START)
-    raise InvalidCursor(f"after: must be a cursor of batch {batch_id}, such as {example!r}; got {shown(cursor)}")
+    raise InvalidCursor(f"after: must be a cursor of batch {batch_id}, such as {example!r}; got {abbreviated(cursor)}")
 
 
 def _member(batch_id: str, rest: bytes) -> str:

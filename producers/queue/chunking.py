@@ -13,7 +13,7 @@ from producers.contract.messages import SettingsChange
 from producers.errors import BatchConflict, InvalidChange, InvalidId, LaneFull
 from producers.queue.reports import Refusal
 from producers.queue.submit import NO_DIGEST, ChunkDigest, Submission, SubmitOptions, SubmitVerdict, submit
-from producers.transport.plan import Call, Plan
+from producers.transport.plan import Plan, RunScript
 
 CHUNK_SIZE = 500
 """Items a round trip: enough to make the trip negligible, short enough (5 ms) not to hold up others in Redis."""
@@ -114,7 +114,7 @@ class ChunkedSubmission:
         chunk, self._chunk = self._chunk, Chunk(self._chunk.number + 1)
         return chunk
 
-    def step(self, chunk: Chunk) -> Call:
+    def step(self, chunk: Chunk) -> RunScript:
         """The call that submits a chunk."""
         submissions = [entry.submission for entry in chunk.entries]
         if not self._fixed:

@@ -13,7 +13,7 @@ from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS
 from producers.errors import DeadLetterNotFound, JobNotFound
 from producers.queue.chunking import content_digest
 from producers.queue.jobs import read_result
-from producers.transport.plan import Commands, Plan
+from producers.transport.plan import Plan, Transaction
 
 DEAD_OUTCOMES = (Outcome.REJECTED, Outcome.UNAUTHORIZED, Outcome.EXHAUSTED)
 READ_BATCH_SIZE = 500
@@ -114,7 +114,7 @@ def select_entries(selection: Selection) -> Plan[list[IndexEntry]]:
         DeadLetterNotFound: the selection names a job ID, and there is no such letter.
     """
     outcomes = selection.outcomes
-    indexes = yield Commands([("ZRANGE", keyspace.DEAD + outcome, 0, -1, "WITHSCORES") for outcome in outcomes])
+    indexes = yield Transaction([("ZRANGE", keyspace.DEAD + outcome, 0, -1, "WITHSCORES") for outcome in outcomes])
     found = []
     for outcome, members in zip(outcomes, indexes, strict=True):
         entries = (IndexEntry(outcome, members[i], float(members[i + 1])) for i in range(0, len(members), 2))
@@ -149,7 +149,7 @@ def fetch(entries: Sequence[IndexEntry]) -> Plan[list[DeadLetter]]:
     """The letters of some entries; those that have expired are left out, and forgotten."""
     if not entries:
         return []
-    payloads, results = yield Commands(
+    payloads, results = yield Transaction(
         [
             ("MGET", *(keyspace.LETTER + entry.job_id for entry in entries)),
             ("MGET", *(keyspace.RESULT + entry.job_id for entry in entries)),
@@ -211,14 +211,14 @@ def delete_entries(entries: Sequence[IndexEntry]) -> Plan[int]:
     for start in range(0, len(entries), READ_BATCH_SIZE):
         some = entries[start : start + READ_BATCH_SIZE]
         removals = [("ZREM", keyspace.DEAD + entry.outcome, entry.member) for entry in some]
-        removed, *_ = yield Commands([("DEL", *(keyspace.LETTER + entry.job_id for entry in some)), *removals])
+        removed, *_ = yield Transaction([("DEL", *(keyspace.LETTER + entry.job_id for entry in some)), *removals])
         dropped += removed
     return dropped
 
 
 def count_by_outcome() -> Plan[dict[Outcome, int]]:
     """How many letters there are of each cause."""
-    numbers = yield Commands([("ZCARD", keyspace.DEAD + outcome) for outcome in DEAD_OUTCOMES])
+    numbers = yield Transaction([("ZCARD", keyspace.DEAD + outcome) for outcome in DEAD_OUTCOMES])
     return dict(zip(DEAD_OUTCOMES, numbers, strict=True))
 
 

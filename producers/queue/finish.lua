@@ -21,7 +21,7 @@ function finish.begin(first)
   finish.counts, finish.batch, finish.members = ARGV[first + 3], ARGV[first + 4], ARGV[first + 5]
   finish.results, finish.complete = ARGV[first + 6], ARGV[first + 7]
   finish.letter, finish.dead = ARGV[first + 8], ARGV[first + 9]
-  finish.life_ms, finish.letter_life_ms = tonumber(ARGV[first + 10]), tonumber(ARGV[first + 11])
+  finish.result_ttl_ms, finish.letter_ttl_ms = tonumber(ARGV[first + 10]), tonumber(ARGV[first + 11])
   local time = redis.call('TIME')
   finish.now_us = time[1] * 1000000 + time[2]
   finish.letters = 0
@@ -58,23 +58,23 @@ function finish.look_if_complete(batch_id, batch)
     if type(last) == 'string' then redis.call('HSET', batch, 'end', last) end
     redis.call('PUBLISH', finish.complete .. batch_id, batch_id)
   end
-  for _, key in ipairs({batch, members, results}) do redis.call('PEXPIRE', key, finish.life_ms) end
+  for _, key in ipairs({batch, members, results}) do redis.call('PEXPIRE', key, finish.result_ttl_ms) end
 end
 
 local function keep_as_letter(job_id, lane, outcome)
   local size = redis.pcall('STRLEN', finish.job .. job_id)
   if type(size) ~= 'number' or size == 0 or size > LARGEST_LETTER then return false end
   redis.call('RENAME', finish.job .. job_id, finish.letter .. job_id)
-  redis.call('PEXPIRE', finish.letter .. job_id, finish.letter_life_ms)
+  redis.call('PEXPIRE', finish.letter .. job_id, finish.letter_ttl_ms)
   local index = finish.dead .. outcome
   redis.pcall('ZADD', index, finish.now_us + finish.letters, lane .. ' ' .. job_id)   -- in the order of the lane
-  redis.pcall('ZREMRANGEBYSCORE', index, '-inf', finish.now_us - finish.letter_life_ms * 1000)
+  redis.pcall('ZREMRANGEBYSCORE', index, '-inf', finish.now_us - finish.letter_ttl_ms * 1000)
   finish.letters = finish.letters + 1
   return true
 end
 
 function finish.of(job_id, lane, outcome, result)
-  redis.call('SET', finish.result .. job_id, result, 'PX', finish.life_ms)
+  redis.call('SET', finish.result .. job_id, result, 'PX', finish.result_ttl_ms)
   redis.pcall('HINCRBY', finish.counts, outcome, 1)   -- pcall: no key of a wrong type may keep a change from ending
   if not (DEAD[outcome] and keep_as_letter(job_id, lane, outcome)) then redis.call('DEL', finish.job .. job_id) end
   redis.call('PUBLISH', finish.done .. job_id, job_id)

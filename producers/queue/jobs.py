@@ -9,13 +9,13 @@ from enum import StrEnum
 import msgspec
 
 from producers.contract import attempt_history, keyspace
-from producers.contract.attempt_history import HeadState
+from producers.contract.attempt_history import AttemptHistory
 from producers.contract.codec import UnreadableChange, decode_change, decode_result, encode_result
 from producers.contract.messages import JobResult, Outcome
 from producers.errors import JobNotFound
 from producers.queue.finish import FINISH, finish_arguments
 from producers.queue.pauses import wake_lanes
-from producers.transport.plan import Call, Commands, Plan
+from producers.transport.plan import Plan, RunScript, Transaction
 from producers.transport.scripts import Argument, Script
 
 CANCEL = Script.load("producers.queue", "cancel.lua", parts=[FINISH])
@@ -80,9 +80,9 @@ def fetch_result(job_id: str) -> Plan[JobResult | None]:
         JobNotFound: it was never accepted, or its result has expired.
     """
     result_key = keyspace.RESULT + job_id
-    stored, queued = yield Commands([("GET", result_key), ("EXISTS", keyspace.JOB + job_id)])
+    stored, queued = yield Transaction([("GET", result_key), ("EXISTS", keyspace.JOB + job_id)])
     if stored is None and not queued:
-        (stored,) = yield Commands([("GET", result_key)])  # it may have ended between the two reads
+        (stored,) = yield Transaction([("GET", result_key)])  # it may have ended between the two reads
     if stored is not None:
         return read_result(stored, job_id)
     if not queued:
@@ -92,7 +92,7 @@ def fetch_result(job_id: str) -> Plan[JobResult | None]:
 
 def fetch_status(job_id: str) -> Plan[JobStatus]:
     """Where a change is."""
-    stored, payload = yield Commands([("GET", keyspace.RESULT + job_id), ("GET", keyspace.JOB + job_id)])
+    stored, payload = yield Transaction([("GET", keyspace.RESULT + job_id), ("GET", keyspace.JOB + job_id)])
     if stored is not None:
         return JobStatus(JobState.DONE, result=read_result(stored, job_id))
     if payload is None:
@@ -100,11 +100,11 @@ def fetch_status(job_id: str) -> Plan[JobStatus]:
     lane = _lane_of(payload)
     if lane is None:  # it will end as rejected when its turn comes
         return JobStatus(JobState.QUEUED)
-    position, (token, held) = yield Commands(
+    position, (token, held) = yield Transaction(
         [("LPOS", keyspace.LANE + lane, job_id), ("HMGET", keyspace.HEAD + lane, "token", "held")]
     )
     if position is None:  # it ended between the two reads
-        (stored,) = yield Commands([("GET", keyspace.RESULT + job_id)])
+        (stored,) = yield Transaction([("GET", keyspace.RESULT + job_id)])
         state = JobState.NOT_FOUND if stored is None else JobState.DONE
         return JobStatus(state, result=None if stored is None else read_result(stored, job_id))
     if token is not None and position < int(held or 1):
@@ -136,7 +136,7 @@ def _cancel_some(
     job_ids: Sequence[str], found: dict[str, Cancellation], emptier: set[str], result_ttl_ms: int
 ) -> Plan[list[str]]:
     """Returns those whose state changed meanwhile; adds the lanes that something was taken from."""
-    payloads = (yield Commands([("MGET", *(keyspace.JOB + job_id for job_id in job_ids))]))[0]
+    payloads = (yield Transaction([("MGET", *(keyspace.JOB + job_id for job_id in job_ids))]))[0]
     lanes = {job_id: _lane_of(payload) for job_id, payload in zip(job_ids, payloads, strict=True) if payload}
     queued = {job_id: lane for job_id, lane in lanes.items() if lane is not None}
     found |= dict.fromkeys(lanes.keys() - queued.keys(), Cancellation.IN_FLIGHT)
@@ -154,7 +154,7 @@ def _cancel_some(
         (("LINDEX", keyspace.LANE + lane, 0), ("HMGET", keyspace.HEAD + lane, "state", "lapses"))
         for lane in queued.values()
     ]
-    *looked, time = yield Commands([*(command for pair in heads for command in pair), ("TIME",)])
+    *looked, time = yield Transaction([*(command for pair in heads for command in pair), ("TIME",)])
     now_ms = time[0] * 1000 + time[1] // 1000
     by_id = dict(zip(job_ids, payloads, strict=True))
     for number, (job_id, lane) in enumerate(queued.items()):
@@ -164,7 +164,7 @@ def _cancel_some(
             job_id, by_id[job_id], state, now_ms, is_head=is_head, lapsed=is_head and int(lapses or 0) > 0
         )
         args += (lane, job_id, (state or b"") if is_head else b"", encode_result(result))
-    verdicts = yield Call(CANCEL, [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES, keyspace.BELL], args)
+    verdicts = yield RunScript(CANCEL, [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES, keyspace.BELL], args)
     again = []
     for job_id, verdict in zip(queued, verdicts, strict=True):
         if verdict == _STATE_CHANGED:
@@ -179,7 +179,7 @@ def _reschedule_users(lanes: Iterable[str]) -> Plan[None]:
     """What remains of the users takes its turns anew, for those promised to what was taken back are free."""
     users = sorted({keyspace.parties(lane)[0] for lane in lanes})
     for some in batched(users, CANCEL_BATCH_SIZE):
-        left = yield Commands([("ZRANGEBYLEX", keyspace.LANES, *keyspace.lanes_of(user)) for user in some])
+        left = yield Transaction([("ZRANGEBYLEX", keyspace.LANES, *keyspace.lanes_of(user)) for user in some])
         yield from wake_lanes([lane.decode() for found in left for lane in found])
 
 
@@ -187,7 +187,7 @@ def _look_for_others(job_ids: Sequence[str], found: dict[str, Cancellation]) -> 
     """What is not queued has ended, or never was."""
     if not job_ids:
         return
-    ended = yield Commands([("EXISTS", keyspace.RESULT + job_id) for job_id in job_ids])
+    ended = yield Transaction([("EXISTS", keyspace.RESULT + job_id) for job_id in job_ids])
     for job_id, has_result in zip(job_ids, ended, strict=True):
         found[job_id] = Cancellation.ENDED if has_result else Cancellation.NOT_FOUND
 
@@ -202,7 +202,7 @@ def _cancelled(
     """The result of a change that was taken back, with what was tried before."""
     stored = decode_change(payload)
     remembered = attempt_history.decode(state)
-    history = remembered.of(job_id) if remembered.head or is_head else HeadState()
+    history = remembered.for_job(job_id) if remembered.head or is_head else AttemptHistory()
     when = "between two tries" if history.attempts else "before it was sent"
     if lapsed:
         when = "after a worker died with it in hand: it may have been sent"

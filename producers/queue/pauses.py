@@ -7,7 +7,7 @@ from typing import Literal
 
 from producers.contract import keyspace
 from producers.contract.validation import check_id
-from producers.transport.plan import Call, Commands, Plan
+from producers.transport.plan import Plan, RunScript, Transaction
 from producers.transport.scripts import Script
 
 WAKE = Script.load("producers.queue", "wake.lua")
@@ -66,9 +66,9 @@ class Pause:
 
 def pause(scope: Scope) -> Plan[bool]:
     """Nothing of the scope is claimed from now on; what is in flight ends. Returns whether it was not paused."""
-    (time,) = yield Commands([("TIME",)])
+    (time,) = yield Transaction([("TIME",)])
     now_ms = time[0] * 1000 + time[1] // 1000
-    (new,) = yield Commands([("HSETNX", keyspace.PAUSED, scope.field, now_ms)])
+    (new,) = yield Transaction([("HSETNX", keyspace.PAUSED, scope.field, now_ms)])
     return bool(new)
 
 
@@ -77,11 +77,11 @@ def resume(scope: Scope) -> Plan[bool]:
 
     A user is also sent for again whose keys were refused.
     """
-    (removed, _, _) = yield Commands(
+    (removed, _, _) = yield Transaction(
         [("HDEL", keyspace.PAUSED, scope.field), ("LPUSH", keyspace.BELL, "1"), ("LTRIM", keyspace.BELL, 0, 0)]
     )
     if scope.kind == "user":
-        (trusted,) = yield Commands([("HDEL", keyspace.REFUSED, keyspace.escape(scope.name))])
+        (trusted,) = yield Transaction([("HDEL", keyspace.REFUSED, keyspace.escape(scope.name))])
         removed = removed or trusted
         yield from wake_user(scope.name)
     elif scope.kind == "trader":
@@ -91,7 +91,7 @@ def resume(scope: Scope) -> Plan[bool]:
 
 def list_pauses() -> Plan[list[Pause]]:
     """The pauses in force, oldest first."""
-    (fields,) = yield Commands([("HGETALL", keyspace.PAUSED)])
+    (fields,) = yield Transaction([("HGETALL", keyspace.PAUSED)])
     found = [_read_pause(field.decode(), int(since)) for field, since in fields.items()]
     return sorted(found, key=lambda one: one.since_ms)
 
@@ -110,7 +110,9 @@ def _wake_trader(trader_id: str) -> Plan[None]:
     pattern = f"*:{_literally(keyspace.escape(trader_id))}"
     cursor = 0
     while True:
-        ((cursor, found),) = yield Commands([("ZSCAN", keyspace.LANES, cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)])
+        ((cursor, found),) = yield Transaction(
+            [("ZSCAN", keyspace.LANES, cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)]
+        )
         yield from wake_lanes([lane.decode() for lane, _ in found])
         if not cursor:
             return
@@ -120,7 +122,7 @@ def wake_lanes(lanes: list[str]) -> Plan[None]:
     """Lanes are due at once, but for those that are in flight or backing off."""
     for start in range(0, len(lanes), LANE_BATCH_SIZE):
         some = lanes[start : start + LANE_BATCH_SIZE]
-        yield Call(
+        yield RunScript(
             WAKE,
             [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.BELL],
             [keyspace.HEAD, keyspace.BUCKET, keyspace.ENDPOINT, *some],
@@ -129,7 +131,7 @@ def wake_lanes(lanes: list[str]) -> Plan[None]:
 
 def user_lanes(user_id: str) -> Plan[list[str]]:
     """The names of a user's lanes that are not empty."""
-    (found,) = yield Commands([("ZRANGEBYLEX", keyspace.LANES, *keyspace.lanes_of(user_id))])
+    (found,) = yield Transaction([("ZRANGEBYLEX", keyspace.LANES, *keyspace.lanes_of(user_id))])
     return [lane.decode() for lane in found]
 
 

@@ -8,7 +8,7 @@ from producers.contract import keyspace
 from producers.contract.messages import Outcome, Priority
 from producers.contract.progress import Progress
 from producers.errors import BatchNotFound
-from producers.transport.plan import Call, Plan
+from producers.transport.plan import Plan, RunScript
 from producers.transport.scripts import Argument, Script
 
 PROGRESS = Script.load("producers.queue", "progress.lua")
@@ -28,7 +28,7 @@ def fetch_progress(batch_id: str) -> Plan[Progress]:
     """
     script_keys = [keyspace.BATCH + batch_id, keyspace.EGRESSES, keyspace.PAUSED, keyspace.RATES]
     args: list[Argument] = [keyspace.LANE, keyspace.BUCKET, keyspace.ENDPOINT, keyspace.EGRESS, *FIELDS]
-    reply = yield Call(PROGRESS, script_keys, args, repeatable=True)
+    reply = yield RunScript(PROGRESS, script_keys, args, idempotent=True)
     return _read_progress(batch_id, reply)
 
 

@@ -19,7 +19,7 @@ from producers.queue.fan_out import FanOutReport, member_job_id
 from producers.queue.reports import Refusal
 from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
 from producers.settings import ProducerSettings, change_ttl_ms
-from producers.transport.plan import Commands, Plan
+from producers.transport.plan import Plan, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def _send(
     Raises:
         BatchConflict: their batch accepts nothing more; no letter is gone.
     """
-    ((seconds, micros),) = yield Commands([("TIME",)])
+    ((seconds, micros),) = yield Transaction([("TIME",)])
     now_ms, ttl_ms = seconds * 1000 + micros // 1000, change_ttl_ms(settings.change_ttl_s)
     changes = []
     for letter, job_id in named:

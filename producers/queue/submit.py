@@ -9,7 +9,7 @@ from enum import IntEnum
 from producers.contract import keyspace
 from producers.contract.codec import encode_change
 from producers.contract.messages import Priority, SettingsChange
-from producers.transport.plan import Call
+from producers.transport.plan import RunScript
 from producers.transport.scripts import Argument, Script
 
 SUBMIT = Script.load("producers.queue", "submit.lua")
@@ -98,7 +98,7 @@ def submit(
     *,
     chunk: ChunkDigest = NO_DIGEST,
     after: ChunkDigest = NO_DIGEST,
-) -> Call:
+) -> RunScript:
     """The call that submits a chunk; its reply is the time (Unix ms, Redis's clock) and a verdict for each change.
 
     Args:
@@ -143,4 +143,4 @@ def submit(
         results,
     ]
     # By its job ID. With a letter, the second answer would be that the letter is gone.
-    return Call(SUBMIT, script_keys, args, repeatable=not any(one.letter for one in submissions))
+    return RunScript(SUBMIT, script_keys, args, idempotent=not any(one.letter for one in submissions))

@@ -9,7 +9,7 @@ from producers.contract.messages import Priority
 from producers.contract.validation import check_id, check_rate
 from producers.queue.jobs import Cancellation, CancelReport, cancel_jobs
 from producers.queue.pauses import LANE_BATCH_SIZE, Scope, user_lanes, wake_user
-from producers.transport.plan import Commands, Plan
+from producers.transport.plan import Plan, Transaction
 from producers.transport.scripts import Argument
 
 US_PER_S = 1_000_000
@@ -71,9 +71,9 @@ def limit_user(user_id: str, rate_per_s: float | None) -> Plan[None]:
     """
     user = keyspace.escape(check_id("user_id", user_id))
     if rate_per_s is None:
-        yield Commands([("HDEL", keyspace.RATES, user)])
+        yield Transaction([("HDEL", keyspace.RATES, user)])
     else:
-        yield Commands([("HSET", keyspace.RATES, user, repr(check_rate(rate_per_s)))])
+        yield Transaction([("HSET", keyspace.RATES, user, repr(check_rate(rate_per_s)))])
     yield from wake_user(user_id)
 
 
@@ -85,7 +85,7 @@ def cancel_user(user_id: str, *, result_ttl_ms: int) -> Plan[CancelReport]:
     """
     job_ids: list[str] = []
     for lane in (yield from user_lanes(check_id("user_id", user_id))):
-        (listed,) = yield Commands([("LRANGE", keyspace.LANE + lane, 0, -1)])
+        (listed,) = yield Transaction([("LRANGE", keyspace.LANE + lane, 0, -1)])
         job_ids += [job_id.decode() for job_id in listed]
     verdicts = yield from cancel_jobs(job_ids, result_ttl_ms=result_ttl_ms)
     return CancelReport(verdicts.count(Cancellation.CANCELLED), verdicts.count(Cancellation.IN_FLIGHT))
@@ -100,7 +100,7 @@ def user_status(user_id: str) -> Plan[UserStatus]:
     user = keyspace.escape(check_id("user_id", user_id))
     lanes = yield from user_lanes(user_id)
     bucket = f"{keyspace.BUCKET}{user}{keyspace.ENDPOINT}"
-    time, is_paused, rate, (hold, slowed), mark = yield Commands(
+    time, is_paused, rate, (hold, slowed), mark = yield Transaction(
         [
             ("TIME",),
             ("HEXISTS", keyspace.PAUSED, Scope("user", user_id).field),
@@ -136,7 +136,7 @@ def _lane_statuses(lanes: list[str], now_us: int) -> Plan[list[LaneStatus]]:
             ("ZSCORE", keyspace.BULK_SCHEDULE, lane),
         )
     ]
-    replies = iter((yield Commands(asked)))
+    replies = iter((yield Transaction(asked)))
     found = []
     for lane, queued, first, claimed, due, bulk_due in zip(lanes, *[replies] * 5, strict=False):
         if not queued:

@@ -19,8 +19,8 @@ from producers.queue.jobs import CancelReport
 from producers.queue.progress import fetch_progress
 from producers.queue.replay import retry_batch
 from producers.settings import ProducerSettings
-from producers.sync.performing import make, perform, reaching_redis, wait_for
-from producers.transport.plan import Commands
+from producers.sync.performing import execute, run_plan, translate_errors, wait_for
+from producers.transport.plan import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Batch:
 
     def progress(self) -> Progress:
         """Where the batch is; one round trip, whatever its size."""
-        return perform(self._redis, fetch_progress(self.batch_id), f"asking for batch {self.batch_id}")
+        return run_plan(self._redis, fetch_progress(self.batch_id), f"asking for batch {self.batch_id}")
 
     def results(self, after: str | None = None) -> ResultStream:
         """The results, in the order in which they are settled, from a position on, until the batch is complete."""
@@ -48,7 +48,7 @@ class Batch:
     def page(self, after: str | None = None, limit: int = PAGE_SIZE) -> ResultPage:
         """Those results that are there by now; does not wait."""
         plan = batches.read_page(self.batch_id, after, limit)
-        return perform(self._redis, plan, f"reading results of batch {self.batch_id}")
+        return run_plan(self._redis, plan, f"reading results of batch {self.batch_id}")
 
     def wait(self, timeout: float | None = None) -> Progress:
         """Waits until the batch is complete, `timeout` seconds at the most."""
@@ -68,12 +68,12 @@ class Batch:
     def cancel(self) -> CancelReport:
         """Takes the batch back: what is queued ends `cancelled`, what is in flight by its reply; nothing is added."""
         plan = batches.cancel_batch(self.batch_id, result_ttl_ms=self._settings.result_ttl_ms)
-        return perform(self._redis, plan, f"cancelling batch {self.batch_id}")
+        return run_plan(self._redis, plan, f"cancelling batch {self.batch_id}")
 
     def retry_failed(self) -> Batch:
         """Sends this batch's dead letters again, as a batch of their own, in their order."""
         plan = retry_batch(self.batch_id, self._settings, self._settings.result_ttl_ms)
-        report = perform(self._redis, plan, f"retrying what failed of batch {self.batch_id}")
+        report = run_plan(self._redis, plan, f"retrying what failed of batch {self.batch_id}")
         return replace(self, batch_id=report.batch_id, report=report)
 
     def _look(self) -> Progress | None:
@@ -112,5 +112,5 @@ class ResultStream:
         batch_id = self._batch.batch_id
         position = parse_cursor(batch_id, cursor)
         news = ("XREAD", "COUNT", 1, "BLOCK", self._block_ms, "STREAMS", keyspace.RESULTS + batch_id, position)
-        with reaching_redis(f"waiting for results of batch {batch_id}"):
-            make(self._batch._redis, Commands([news]))  # noqa: SLF001 - one concern
+        with translate_errors(f"waiting for results of batch {batch_id}"):
+            execute(self._batch._redis, Transaction([news]))  # noqa: SLF001 - one concern

@@ -12,7 +12,7 @@ from producers.queue import dead_letters
 from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter, Selection
 from producers.queue.replay import ReplayReport, replay
 from producers.settings import ProducerSettings
-from producers.sync.performing import perform
+from producers.sync.performing import run_plan
 from producers.transport.plan import Plan
 
 T = TypeVar("T")
@@ -76,5 +76,5 @@ class DeadLetters:
         plan = dead_letters.drop(chosen)
         return self._do(plan, "dropping dead letters")
 
-    def _do(self, plan: Plan[T], doing: str) -> T:
-        return perform(self._redis, plan, doing)
+    def _do(self, plan: Plan[T], action: str) -> T:
+        return run_plan(self._redis, plan, action)

@@ -15,9 +15,9 @@ from producers.queue.reports import EnqueueReport
 from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.sync.job import Job
-from producers.sync.performing import make, reaching_redis
+from producers.sync.performing import execute, translate_errors
 from producers.sync.steering import Steering
-from producers.transport.plan import Commands
+from producers.transport.plan import Transaction
 from producers.transport.redis_clock import RedisClock
 
 
@@ -45,10 +45,10 @@ class Enqueuing(Steering):
         chosen = self._ids.next() if job_id is None else check_new_id(job_id)
         options = SubmitOptions(self._settings.lane_limit, Priority(priority), coalesce)
         lasting_ms = self._ttl_ms(ttl_s)
-        with reaching_redis(f"change {chosen} may or may not be accepted, repeat it with job_id={chosen!r}"):
+        with translate_errors(f"change {chosen} may or may not be accepted, repeat it with job_id={chosen!r}"):
             now_ms = self._now_ms()
             submission = Submission.from_change(change, chosen, options, now_ms=now_ms, ttl_ms=lasting_ms)
-            reply = make(self._redis, submit([submission], options))
+            reply = execute(self._redis, submit([submission], options))
         self._clock.learn(reply[0])
         if reply[1] == SubmitVerdict.LANE_FULL:
             raise lane_full_error(change, options.lane_limit)
@@ -66,7 +66,7 @@ class Enqueuing(Steering):
         """Puts many changes at the ends of their lanes, in the order given; one round trip per 500."""
         options = SubmitOptions(self._settings.lane_limit, Priority(priority), coalesce)
         chunked = self._chunked_submission(ChangeParser(self._ids.next, job_id), options, ttl_s)
-        with reaching_redis("the last chunk may or may not be accepted"):
+        with translate_errors("the last chunk may or may not be accepted"):
             self._now_ms()
         landed = self._do(submit_items(chunked, changes), "the last chunk may or may not be accepted")
         chunked.refused.sort(key=lambda refusal: refusal.index)
@@ -80,7 +80,7 @@ class Enqueuing(Steering):
     def _now_ms(self) -> int:
         """The time on Redis's clock, Unix milliseconds; asked once, then kept fresh by every reply."""
         if not self._clock.known:
-            ((seconds, micros),) = make(self._redis, Commands([("TIME",)]))
+            ((seconds, micros),) = execute(self._redis, Transaction([("TIME",)]))
             self._clock.learn(seconds * 1000 + micros // 1000)
         return self._clock.now_ms()
 

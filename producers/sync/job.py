@@ -11,7 +11,7 @@ from producers.contract.messages import JobResult
 from producers.errors import ResultTimeout
 from producers.queue import jobs
 from producers.queue.jobs import Cancellation, JobStatus
-from producers.sync.performing import perform, wait_for
+from producers.sync.performing import run_plan, wait_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class Job:
 
     def status(self) -> JobStatus:
         """Where the change is now."""
-        return perform(self._redis, jobs.fetch_status(self.job_id), f"asking for the status of {self.job_id}")
+        return run_plan(self._redis, jobs.fetch_status(self.job_id), f"asking for the status of {self.job_id}")
 
     def cancel(self) -> Cancellation:
         """Takes the change back. One that is in flight ends by its reply."""
         plan = jobs.cancel_jobs([self.job_id], result_ttl_ms=self._result_ttl_ms)
-        (verdict,) = perform(self._redis, plan, f"cancelling {self.job_id}")
+        (verdict,) = run_plan(self._redis, plan, f"cancelling {self.job_id}")
         return verdict
 
     def _look(self) -> JobResult | None:
-        return perform(self._redis, jobs.fetch_result(self.job_id), f"asking for the result of {self.job_id}")
+        return run_plan(self._redis, jobs.fetch_result(self.job_id), f"asking for the result of {self.job_id}")

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from producers.transport.plan import Call, Plan, Trip
-from producers.transport.retry import Patience
+from producers.transport.plan import Plan, RunScript, Step
+from producers.transport.retry import RetryBudget
 from producers.transport.runner import unavailable, wait_s_of
 
 RECONNECT_S = 0.2
@@ -24,49 +24,49 @@ LOOK_AGAIN_S = 5.0
 T = TypeVar("T")
 
 
-def perform(redis: Redis, plan: Plan[T], doing: str) -> T:
+def run_plan(redis: Redis, plan: Plan[T], action: str) -> T:
     """What a plan returns.
 
     Raises:
         QueueUnavailable: Redis did not answer.
     """
-    with reaching_redis(doing):
+    with translate_errors(action):
         try:
-            trip = next(plan)
+            step = next(plan)
             while True:
-                trip = plan.send(make(redis, trip))
+                step = plan.send(execute(redis, step))
         except StopIteration as end:
             answer: T = end.value
             return answer
 
 
-def make(redis: Redis, trip: Trip) -> Any:
+def execute(redis: Redis, step: Step) -> Any:
     """The reply to one trip. A Redis that is away is waited for, as long as the client was opened to wait.
 
     Raises:
         RedisError: Redis did not answer.
     """
-    patience = Patience(wait_s_of(redis))
+    patience = RetryBudget(wait_s_of(redis))
     while True:
         try:
-            return _make_once(redis, trip)
+            return _execute_once(redis, step)
         except RedisError as exc:
-            pause_s = patience.pause_s(exc, trip)
+            pause_s = patience.pause_s(exc, step)
             if pause_s is None:
                 raise
         time.sleep(pause_s)
 
 
-def _make_once(redis: Redis, trip: Trip) -> Any:
-    if isinstance(trip, Call):
+def _execute_once(redis: Redis, step: Step) -> Any:
+    if isinstance(step, RunScript):
         try:
-            return redis.execute_command("EVALSHA", trip.script.sha, len(trip.keys), *trip.keys, *trip.args)  # type: ignore[no-untyped-call]
+            return redis.execute_command("EVALSHA", step.script.sha, len(step.keys), *step.keys, *step.args)  # type: ignore[no-untyped-call]
         except NoScriptError:
-            return redis.execute_command("EVAL", trip.script.text, len(trip.keys), *trip.keys, *trip.args)  # type: ignore[no-untyped-call]
-    if len(trip.commands) == 1:
-        return [redis.execute_command(*trip.commands[0])]  # type: ignore[no-untyped-call]
+            return redis.execute_command("EVAL", step.script.text, len(step.keys), *step.keys, *step.args)  # type: ignore[no-untyped-call]
+    if len(step.commands) == 1:
+        return [redis.execute_command(*step.commands[0])]  # type: ignore[no-untyped-call]
     with redis.pipeline(transaction=True) as pipe:
-        for command in trip.commands:
+        for command in step.commands:
             pipe.execute_command(*command)  # type: ignore[no-untyped-call]
         return pipe.execute()
 
@@ -108,9 +108,9 @@ def _listen(redis: Redis, channel: str, look: Callable[[], T | None], deadline_s
 
 
 @contextmanager
-def reaching_redis(doing: str) -> Iterator[None]:
+def translate_errors(action: str) -> Iterator[None]:
     """Redis's errors become QueueUnavailable."""
     try:
         yield
     except RedisError as exc:
-        raise unavailable(doing, exc) from exc
+        raise unavailable(action, exc) from exc

@@ -13,7 +13,7 @@ from producers.queue import batches, pauses, users
 from producers.queue.jobs import CancelReport
 from producers.queue.pauses import Pause, Scope
 from producers.queue.users import UserStatus
-from producers.sync.performing import perform
+from producers.sync.performing import run_plan
 from producers.transport.plan import Plan
 
 T = TypeVar("T")
@@ -86,5 +86,5 @@ class Steering:
         """What the queue is doing: schedules, egresses, pauses, workers, the next lanes."""
         return self._do(read_overview(), "asking for an overview")
 
-    def _do(self, plan: Plan[T], doing: str) -> T:
-        return perform(self._redis, plan, doing)
+    def _do(self, plan: Plan[T], action: str) -> T:
+        return run_plan(self._redis, plan, action)

@@ -8,7 +8,7 @@ from typing import Any
 CANCEL_AGAIN_S = 0.1
 
 
-async def end(task: asyncio.Task[Any]) -> None:
+async def cancel_and_wait(task: asyncio.Task[Any]) -> None:
     """Cancels a task and returns when it has ended, however it did.
 
     Cancels as often as it takes: before Python 3.12, redis-py's use of `asyncio.wait_for` may swallow a cancellation.

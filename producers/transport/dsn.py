@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from producers.errors import SettingsError
 from producers.settings import masked
-from producers.transport.pools import AWAITING, PLAIN, Kinds
+from producers.transport.pools import ASYNC, SYNC, ConnectionClasses
 
 SCHEMES = ("redis", "rediss", "unix", "sentinel")
 DEFAULT_SENTINEL_PORT = 26379
@@ -54,19 +54,19 @@ def open_redis(dsn: str, client: type[Client], *, timeout_s: float, wait_s: floa
         raise SettingsError(f"COPYTRADE_REDIS_DSN: must start with {'://, '.join(SCHEMES)}://; got {masked(dsn)!r}")
     try:
         target = _read(dsn)
-    except _Unusable as exc:
+    except _InvalidDsn as exc:
         problem = f"COPYTRADE_REDIS_DSN: {exc}; got {masked(dsn)!r}"
     except (ValueError, TypeError) as exc:
         # Not from `exc`, and without its text: it may quote a part of the password.
         problem = f"COPYTRADE_REDIS_DSN: cannot be read ({type(exc).__name__}); got {masked(dsn)!r}"
     else:
-        pool = _pool(target, timeout_s, PLAIN if issubclass(client, SyncRedis) else AWAITING)
+        pool = _pool(target, timeout_s, SYNC if issubclass(client, SyncRedis) else ASYNC)
         pool.wait_s = wait_s
         return cast("Client", client.from_pool(pool))
     raise SettingsError(problem)
 
 
-class _Unusable(ValueError):
+class _InvalidDsn(ValueError):
     """What is wrong with a DSN, in words that show nothing of it."""
 
 
@@ -98,7 +98,7 @@ def _read(dsn: str) -> _Target:
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     unknown = sorted(given.keys() - set(OPTIONS[parts.scheme]))
     if unknown:
-        raise _Unusable(f"{', '.join(unknown)}: no such option; there are {', '.join(OPTIONS[parts.scheme])}")
+        raise _InvalidDsn(f"{', '.join(unknown)}: no such option; there are {', '.join(OPTIONS[parts.scheme])}")
     credentials, _, netloc = parts.netloc.rpartition("@")
     username, _, password = credentials.partition(":")
     server: dict[str, Any] = {
@@ -106,30 +106,30 @@ def _read(dsn: str) -> _Target:
         "password": unquote(password) or given.get("password") or None,
         "client_name": given.get("client_name") or None,
     }
-    watched = parts.scheme == "sentinel"
-    master, _, database = parts.path.strip("/").partition("/") if watched else ("", "", parts.path.strip("/"))
+    via_sentinel = parts.scheme == "sentinel"
+    master, _, database = parts.path.strip("/").partition("/") if via_sentinel else ("", "", parts.path.strip("/"))
     if parts.scheme == "unix":
         database = ""
     server["db"] = int(given.get("db") or database or 0)
-    server_tls = parts.scheme == "rediss" or (watched and _yes(given, "tls"))
+    server_tls = parts.scheme == "rediss" or (via_sentinel and _parse_bool(given, "tls"))
     sentinel: dict[str, Any] = {}
-    if watched:
+    if via_sentinel:
         if not netloc or not master:
-            raise _Unusable("a sentinel DSN needs host:port,host:port/master")
+            raise _InvalidDsn("a sentinel DSN needs host:port,host:port/master")
         sentinel = {
             "username": given.get("sentinel_username") or None,
             "password": given.get("sentinel_password") or None,
         }
-        if _yes(given, "sentinel_tls", default=server_tls):
+        if _parse_bool(given, "sentinel_tls", default=server_tls):
             sentinel |= {"ssl": True, **_tls(given)}
         elif not server_tls and given.keys() & set(TLS_OPTIONS):
-            raise _Unusable("options that begin with ssl_ need tls=true")
+            raise _InvalidDsn("options that begin with ssl_ need tls=true")
     if server_tls:
         server |= _tls(given)
-    default_port = DEFAULT_SENTINEL_PORT if watched else 6379
+    default_port = DEFAULT_SENTINEL_PORT if via_sentinel else 6379
     hosts = [] if parts.scheme == "unix" else [_host(one, default_port) for one in netloc.split(",")]
-    if len(hosts) > 1 and not watched:
-        raise _Unusable("several hosts need sentinel://host:port,host:port/master")
+    if len(hosts) > 1 and not via_sentinel:
+        raise _InvalidDsn("several hosts need sentinel://host:port,host:port/master")
     return _Target(parts.scheme, hosts, unquote(parts.path), unquote(master), server, sentinel, server_tls)
 
 
@@ -138,10 +138,10 @@ def _host(text: str, default_port: int) -> tuple[str, int]:
     return unquote(one.hostname or "localhost"), one.port or default_port
 
 
-def _yes(given: dict[str, str], name: str, *, default: bool = False) -> bool:
+def _parse_bool(given: dict[str, str], name: str, *, default: bool = False) -> bool:
     text = given.get(name, "").lower()
     if text not in ("", "true", "yes", "1", "false", "no", "0"):
-        raise _Unusable(f"{name}: must be true or false")
+        raise _InvalidDsn(f"{name}: must be true or false")
     return text in ("true", "yes", "1") if text else default
 
 
@@ -149,34 +149,34 @@ def _tls(given: dict[str, str]) -> dict[str, Any]:
     """Options for TLS. The host name is checked unless told otherwise, which redis-py 5 does not do by itself."""
     checked = given.get("ssl_cert_reqs", "required")
     if checked not in ("required", "optional", "none"):
-        raise _Unusable("ssl_cert_reqs: must be required, optional or none")
+        raise _InvalidDsn("ssl_cert_reqs: must be required, optional or none")
     options: dict[str, Any] = {name: given[name] for name in TLS_OPTIONS[:3] if given.get(name)}
     options["ssl_cert_reqs"] = checked
-    options["ssl_check_hostname"] = _yes(given, "ssl_check_hostname", default=checked != "none")
+    options["ssl_check_hostname"] = _parse_bool(given, "ssl_check_hostname", default=checked != "none")
     try:
         RedisSSLContext(**{name.removeprefix("ssl_"): value for name, value in options.items()}).get()
     except (OSError, ValueError, RedisError) as exc:
         files = ", ".join(f"{name}={options[name]}" for name in TLS_OPTIONS[:3] if name in options) or "no files given"
-        raise _Unusable(f"TLS cannot be set up ({type(exc).__name__}: {exc}; {files})") from None
+        raise _InvalidDsn(f"TLS cannot be set up ({type(exc).__name__}: {exc}; {files})") from None
     return options
 
 
-def _pool(target: _Target, timeout_s: float, kinds: Kinds) -> Any:
+def _pool(target: _Target, timeout_s: float, classes: ConnectionClasses) -> Any:
     # Without the library's name: older servers and narrow users refuse CLIENT SETINFO.
     options: dict[str, Any] = {"lib_name": None, "lib_version": None}
     options |= {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
     if target.scheme == "unix":
-        return kinds.pool(connection_class=kinds.unix, path=target.path, **target.server, **options)
+        return classes.pool(connection_class=classes.unix, path=target.path, **target.server, **options)
     options["socket_keepalive"] = True
     options["socket_keepalive_options"] = {
         getattr(socket, name): seconds for name, seconds in KEEPALIVE.items() if hasattr(socket, name)
     }
     if target.scheme != "sentinel":
         host, port = target.hosts[0]
-        how = kinds.tls if target.server_tls else kinds.tcp
-        return kinds.pool(connection_class=how, host=host, port=port, **target.server, **options)
+        how = classes.tls if target.server_tls else classes.tcp
+        return classes.pool(connection_class=how, host=host, port=port, **target.server, **options)
     share_s = timeout_s / len(target.hosts)
     asking = options | {"socket_timeout": share_s, "socket_connect_timeout": share_s} | target.sentinel
-    sentinels = kinds.sentinels(target.hosts, sentinel_kwargs=asking)
-    how = kinds.watched_tls if target.server_tls else kinds.watched_tcp
-    return kinds.watched_pool(target.master, sentinels, connection_class=how, **target.server, **options)
+    sentinels = classes.sentinels(target.hosts, sentinel_kwargs=asking)
+    how = classes.sentinel_tls if target.server_tls else classes.sentinel_tcp
+    return classes.sentinel_pool(target.master, sentinels, connection_class=how, **target.server, **options)

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from producers.transport.cancellation import end
+from producers.transport.cancellation import cancel_and_wait
 
 RECONNECT_S = 0.2
 """Pause before a lost subscription is renewed; waiters look by themselves in the meantime."""
@@ -36,7 +36,7 @@ class _Channel:
             waiter.set()
 
 
-class Listener:
+class NotificationListener:
     """Announcements over one Redis connection, opened at the first wait."""
 
     def __init__(self, redis: Redis) -> None:
@@ -56,13 +56,13 @@ class Listener:
         channel = self._channels.get(name)
         if channel is None:
             channel = self._channels[name] = _Channel()
-        announcement = asyncio.Event()
-        channel.waiters.add(announcement)
+        event = asyncio.Event()
+        channel.waiters.add(event)
         try:
             await self._subscribe(name)
-            yield announcement
+            yield event
         finally:
-            channel.waiters.remove(announcement)
+            channel.waiters.remove(event)
             if not channel.waiters:
                 self._channels.pop(name, None)
                 with suppress(*LOST):
@@ -73,7 +73,7 @@ class Listener:
         async with self._turn:
             self._closed = True
             if self._reader is not None:
-                await end(self._reader)
+                await cancel_and_wait(self._reader)
                 self._reader = None
             if self._pubsub is not None:
                 await self._pubsub.aclose()  # type: ignore[no-untyped-call]

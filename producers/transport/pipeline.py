@@ -11,17 +11,17 @@ from typing import Any, Self, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from producers.transport.plan import Call
-from producers.transport.retry import Patience
-from producers.transport.runner import heeding_cancellation, wait_s_of
+from producers.transport.plan import RunScript
+from producers.transport.retry import RetryBudget
+from producers.transport.runner import reraise_cancellation, wait_s_of
 
 CALLS_IN_FLIGHT = 4
 
 T = TypeVar("T")
 
 
-async def in_order(
-    redis: Redis, calls: AsyncIterable[tuple[T, Call]], *, in_flight: int = CALLS_IN_FLIGHT
+async def pipelined(
+    redis: Redis, calls: AsyncIterable[tuple[T, RunScript]], *, in_flight: int = CALLS_IN_FLIGHT
 ) -> AsyncGenerator[tuple[T, Any], None]:
     """Makes calls one after the other, up to `in_flight` without waiting for the reply to each.
 
@@ -37,7 +37,7 @@ async def in_order(
         RedisError: the calls whose replies did not come may or may not be made.
     """
     begun = False
-    async with _Line(redis) as line:
+    async with _PipelinedConnection(redis) as line:
         async for what, call in _with_replies_read(calls, line):
             await line.send(what, call)
             if len(line.under_way) == in_flight or not begun:
@@ -47,7 +47,9 @@ async def in_order(
             yield await line.receive()
 
 
-async def _with_replies_read(calls: AsyncIterable[tuple[T, Call]], line: _Line) -> AsyncIterator[tuple[T, Call]]:
+async def _with_replies_read(
+    calls: AsyncIterable[tuple[T, RunScript]], line: _PipelinedConnection
+) -> AsyncIterator[tuple[T, RunScript]]:
     """The calls. If their source fails, those under way are made all the same: a lost connection might undo them."""
     try:
         async for one in calls:
@@ -59,14 +61,14 @@ async def _with_replies_read(calls: AsyncIterable[tuple[T, Call]], line: _Line) 
         raise
 
 
-class _Line:
+class _PipelinedConnection:
     """One connection, and the calls on it without a reply; another connection when that one is lost."""
 
     def __init__(self, redis: Redis) -> None:
         self._pool = redis.connection_pool
         self._wait_s = wait_s_of(redis)
         self._connection: Any = None
-        self.under_way: deque[tuple[Any, Call]] = deque()
+        self.under_way: deque[tuple[Any, RunScript]] = deque()
 
     async def __aenter__(self) -> Self:
         return self
@@ -75,7 +77,7 @@ class _Line:
         if self._connection is not None:
             await self._let_go(clean=kind is None)
 
-    async def send(self, what: Any, call: Call) -> None:
+    async def send(self, what: Any, call: RunScript) -> None:
         """Sends a call behind the others."""
         self.under_way.append((what, call))
         try:
@@ -83,26 +85,26 @@ class _Line:
                 self._connection = await self._pool.get_connection()
             await self._write(call)
         except RedisError as exc:
-            await self._begin_anew(exc, Patience(self._wait_s))
+            await self._begin_anew(exc, RetryBudget(self._wait_s))
 
     async def receive(self) -> tuple[Any, Any]:
         """The next reply, with what its caller wants to find with it."""
-        patience: Patience | None = None
+        patience: RetryBudget | None = None
         while True:
             try:
-                reply = await heeding_cancellation(self._connection.read_response())
+                reply = await reraise_cancellation(self._connection.read_response())
                 break
             except RedisError as exc:
-                patience = patience or Patience(self._wait_s)
+                patience = patience or RetryBudget(self._wait_s)
                 await self._begin_anew(exc, patience)
         what, _ = self.under_way.popleft()
         return what, reply
 
-    async def _write(self, call: Call) -> None:
+    async def _write(self, call: RunScript) -> None:
         # EVAL, not EVALSHA: were the script unknown in mid-stream, a later call could overtake an earlier one.
         await self._connection.send_command("EVAL", call.script.text, len(call.keys), *call.keys, *call.args)
 
-    async def _begin_anew(self, error: RedisError, patience: Patience) -> None:
+    async def _begin_anew(self, error: RedisError, patience: RetryBudget) -> None:
         """Sends what has no reply yet again, if that may be."""
         while True:
             pause_s = patience.pause_s(error, self.under_way[0][1])
@@ -129,7 +131,7 @@ class _Line:
             await self._pool.release(connection)
 
 
-async def each(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+async def aiter_any(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
     """The items of any iterable."""
     if isinstance(items, AsyncIterable):
         async for item in items:

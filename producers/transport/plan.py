@@ -16,28 +16,28 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RunScript:
     """One run of a script; its reply is the script's.
 
     Attributes:
         script: which.
         keys: its KEYS.
         args: its ARGV.
-        repeatable: whether a second run does and answers what the first did, if that one's reply was lost.
+        idempotent: whether a second run does and answers what the first did, if that one's reply was lost.
     """
 
     script: Script
     keys: list[str]
     args: list[Argument]
-    repeatable: bool = False
+    idempotent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Commands:
+class Transaction:
     """Some commands in one transaction; the reply is the list of theirs."""
 
     commands: list[tuple[Argument, ...]]
 
 
-Trip = Call | Commands
-Plan: TypeAlias = Generator[Trip, Any, T]
+Step = RunScript | Transaction
+Plan: TypeAlias = Generator[Step, Any, T]

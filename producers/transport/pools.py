@@ -22,14 +22,14 @@ from redis.exceptions import AuthenticationError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-DEMOTED = "this server is a replica by now and takes no changes; the connection to it was dropped"
+PRIMARY_DEMOTED = "this server is a replica by now and takes no changes; the connection to it was dropped"
 
 
 class NotConnected(RedisConnectionError):
     """There was no connection to be had, so the command was not sent."""
 
 
-class Demoted(RedisConnectionError):
+class PrimaryDemoted(RedisConnectionError):
     """The server is a replica: it did nothing, and its connection was dropped."""
 
 
@@ -38,7 +38,7 @@ def is_readonly(error: ResponseError) -> bool:
     return isinstance(error, ReadOnlyError) or str(error).startswith("READONLY ")
 
 
-class _LeavesReplicas:
+class _DropReadonly:
     async def read_response(self, *args: Any, **options: Any) -> Any:
         try:
             return await super().read_response(*args, **options)  # type: ignore[misc]  # a mixin
@@ -46,26 +46,26 @@ class _LeavesReplicas:
             if not is_readonly(exc):
                 raise
             await self.disconnect(nowait=True)  # type: ignore[attr-defined]
-            raise Demoted(DEMOTED) from exc
+            raise PrimaryDemoted(PRIMARY_DEMOTED) from exc
 
 
-class Tcp(_LeavesReplicas, awaiting.Connection):
+class Tcp(_DropReadonly, awaiting.Connection):
     """A TCP connection."""
 
 
-class Tls(_LeavesReplicas, awaiting.SSLConnection):
+class Tls(_DropReadonly, awaiting.SSLConnection):
     """A TLS connection."""
 
 
-class Unix(_LeavesReplicas, awaiting.UnixDomainSocketConnection):
+class Unix(_DropReadonly, awaiting.UnixDomainSocketConnection):
     """A connection to a socket file."""
 
 
-class WatchedTcp(awaiting_sentinel.SentinelManagedConnection, Tcp):
+class SentinelTcp(awaiting_sentinel.SentinelManagedConnection, Tcp):
     """A TCP connection to the master that sentinels name."""
 
 
-class WatchedTls(awaiting_sentinel.SentinelManagedConnection, Tls):
+class SentinelTls(awaiting_sentinel.SentinelManagedConnection, Tls):
     """A TLS connection to the master that sentinels name."""
 
 
@@ -100,7 +100,7 @@ class Pool(awaiting.ConnectionPool):
         return connection
 
 
-class WatchedPool(Pool, awaiting_sentinel.SentinelConnectionPool):
+class SentinelPool(Pool, awaiting_sentinel.SentinelConnectionPool):
     """Connections to the master that sentinels name."""
 
     async def disconnect(self, inuse_connections: bool = True) -> None:
@@ -137,7 +137,7 @@ def _seen(search: asyncio.Task[Any]) -> None:
         search.exception()
 
 
-class _LeavesReplicasPlainly:
+class _SyncDropReadonly:
     def read_response(self, *args: Any, **options: Any) -> Any:
         try:
             return super().read_response(*args, **options)  # type: ignore[misc]  # a mixin
@@ -145,30 +145,30 @@ class _LeavesReplicasPlainly:
             if not is_readonly(exc):
                 raise
             self.disconnect()  # type: ignore[attr-defined]
-            raise Demoted(DEMOTED) from exc
+            raise PrimaryDemoted(PRIMARY_DEMOTED) from exc
 
 
-class PlainTcp(_LeavesReplicasPlainly, plain.Connection):
+class SyncTcp(_SyncDropReadonly, plain.Connection):
     """A TCP connection, without await."""
 
 
-class PlainTls(_LeavesReplicasPlainly, plain.SSLConnection):
+class SyncTls(_SyncDropReadonly, plain.SSLConnection):
     """A TLS connection, without await."""
 
 
-class PlainUnix(_LeavesReplicasPlainly, plain.UnixDomainSocketConnection):
+class SyncUnix(_SyncDropReadonly, plain.UnixDomainSocketConnection):
     """A connection to a socket file, without await."""
 
 
-class PlainWatchedTcp(plain_sentinel.SentinelManagedConnection, PlainTcp):
+class SyncSentinelTcp(plain_sentinel.SentinelManagedConnection, SyncTcp):
     """A TCP connection to the master that sentinels name, without await."""
 
 
-class PlainWatchedTls(plain_sentinel.SentinelManagedConnection, PlainTls):
+class SyncSentinelTls(plain_sentinel.SentinelManagedConnection, SyncTls):
     """A TLS connection to the master that sentinels name, without await."""
 
 
-class PlainPool(plain.ConnectionPool):
+class SyncPool(plain.ConnectionPool):
     """Connections of a synchronous client.
 
     Attributes:
@@ -192,7 +192,7 @@ class PlainPool(plain.ConnectionPool):
             raise NotConnected(str(exc)) from exc
 
 
-class PlainWatchedPool(PlainPool, plain_sentinel.SentinelConnectionPool):
+class SyncSentinelPool(SyncPool, plain_sentinel.SentinelConnectionPool):
     """Connections to the master that sentinels name, without await."""
 
     def disconnect(self, inuse_connections: bool = True) -> None:
@@ -203,7 +203,7 @@ class PlainWatchedPool(PlainPool, plain_sentinel.SentinelConnectionPool):
                 sentinel.close()
 
 
-class PlainSentinels(plain_sentinel.Sentinel):
+class SyncSentinels(plain_sentinel.Sentinel):
     """The sentinels of a synchronous client."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -216,20 +216,20 @@ class PlainSentinels(plain_sentinel.Sentinel):
             return super().discover_master(service_name)  # type: ignore[no-untyped-call]
 
 
-class Kinds(NamedTuple):
+class ConnectionClasses(NamedTuple):
     """The classes that a client's connections are made of; of either redis-py, which have no types in common."""
 
     pool: Any
     tcp: Any
     tls: Any
     unix: Any
-    watched_pool: Any
-    watched_tcp: Any
-    watched_tls: Any
+    sentinel_pool: Any
+    sentinel_tcp: Any
+    sentinel_tls: Any
     sentinels: Any
 
 
-AWAITING = Kinds(Pool, Tcp, Tls, Unix, WatchedPool, WatchedTcp, WatchedTls, Sentinels)
-PLAIN = Kinds(
-    PlainPool, PlainTcp, PlainTls, PlainUnix, PlainWatchedPool, PlainWatchedTcp, PlainWatchedTls, PlainSentinels
+ASYNC = ConnectionClasses(Pool, Tcp, Tls, Unix, SentinelPool, SentinelTcp, SentinelTls, Sentinels)
+SYNC = ConnectionClasses(
+    SyncPool, SyncTcp, SyncTls, SyncUnix, SyncSentinelPool, SyncSentinelTcp, SyncSentinelTls, SyncSentinels
 )

@@ -18,10 +18,10 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from producers.transport.plan import Call, Trip
-from producers.transport.pools import Demoted, NotConnected
+from producers.transport.plan import RunScript, Step
+from producers.transport.pools import NotConnected, PrimaryDemoted
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+MIN_PAUSE_S, MAX_PAUSE_S = 0.05, 1.0
 
 _STRINGS = {"EXISTS", "GET", "MGET", "TIME"}
 _HASHES = {"HEXISTS", "HGET", "HGETALL", "HMGET"}
@@ -29,7 +29,7 @@ _LISTS = {"LINDEX", "LLEN", "LPOS", "LRANGE"}
 _SETS = {"SSCAN", "XRANGE", "XREAD", "ZCARD", "ZRANGE", "ZRANGEBYLEX", "ZREVRANGE", "ZSCAN", "ZSCORE"}
 READS = frozenset(_STRINGS | _HASHES | _LISTS | _SETS)
 
-DID_NOTHING = (NotConnected, Demoted, BusyLoadingError, OutOfMemoryError)
+DID_NOTHING = (NotConnected, PrimaryDemoted, BusyLoadingError, OutOfMemoryError)
 """Redis was not reached, or refused before anything was written."""
 
 PASSING_REFUSALS = ("MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM")
@@ -37,25 +37,25 @@ PASSING_REFUSALS = ("MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM")
 anew may have done a part, so that only what is repeatable is repeated."""
 
 
-class Patience:
+class RetryBudget:
     """How long one caller still waits, with growing, jittered pauses."""
 
     def __init__(self, wait_s: float) -> None:
         """Waits for `wait_s` seconds from now on."""
         self._until_s = time.monotonic() + wait_s
-        self._pause_s = FIRST_PAUSE_S
+        self._pause_s = MIN_PAUSE_S
 
-    def pause_s(self, error: RedisError, trip: Trip) -> float | None:
+    def pause_s(self, error: RedisError, step: Step) -> float | None:
         """How long to wait before the trip is repeated; None if it must not be, or nobody waits any more."""
         left_s = self._until_s - time.monotonic()
-        if left_s <= 0 or not may_repeat(error, trip):
+        if left_s <= 0 or not is_retryable(error, step):
             return None
         pause_s = self._pause_s * random.uniform(0.5, 1)  # noqa: S311 - jitter
-        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        self._pause_s = min(2 * self._pause_s, MAX_PAUSE_S)
         return min(left_s, pause_s)
 
 
-def may_repeat(error: RedisError, trip: Trip) -> bool:
+def is_retryable(error: RedisError, step: Step) -> bool:
     """Whether a trip that failed may be made again, and might then succeed."""
     if isinstance(error, AuthenticationError):
         return False
@@ -63,11 +63,11 @@ def may_repeat(error: RedisError, trip: Trip) -> bool:
         return True
     if isinstance(error, ResponseError) and not str(error).startswith(PASSING_REFUSALS):
         return False
-    return is_repeatable(trip)
+    return is_idempotent(step)
 
 
-def is_repeatable(trip: Trip) -> bool:
+def is_idempotent(step: Step) -> bool:
     """Whether making it twice does and answers what making it once does."""
-    if isinstance(trip, Call):
-        return trip.repeatable
-    return all(command[0] in READS for command in trip.commands)
+    if isinstance(step, RunScript):
+        return step.idempotent
+    return all(command[0] in READS for command in step.commands)

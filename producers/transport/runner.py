@@ -11,62 +11,62 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from producers.errors import QueueUnavailable
-from producers.transport.plan import Call, Plan, Trip
-from producers.transport.retry import Patience
+from producers.transport.plan import Plan, RunScript, Step
+from producers.transport.retry import RetryBudget
 
 T = TypeVar("T")
 
 
-async def perform(redis: Redis, plan: Plan[T], doing: str) -> T:
+async def run_plan(redis: Redis, plan: Plan[T], action: str) -> T:
     """What a plan returns.
 
     Args:
         redis: where.
         plan: what.
-        doing: what the caller is about, for the error: "asking for the status of 4711".
+        action: what the caller is about, for the error: "asking for the status of 4711".
 
     Raises:
         QueueUnavailable: Redis did not answer.
     """
-    async with reaching_redis(doing):
+    async with translate_errors(action):
         try:
-            trip = next(plan)
+            step = next(plan)
             while True:
-                trip = plan.send(await make(redis, trip))
+                step = plan.send(await execute(redis, step))
         except StopIteration as end:
             answer: T = end.value
             return answer
 
 
-async def make(redis: Redis, trip: Trip) -> Any:
+async def execute(redis: Redis, step: Step) -> Any:
     """The reply to one trip. A Redis that is away is waited for, as long as the client was opened to wait.
 
     Raises:
         RedisError: Redis did not answer.
     """
-    patience = Patience(wait_s_of(redis))
+    patience = RetryBudget(wait_s_of(redis))
     while True:
         try:
-            return await _make_once(redis, trip)
+            return await _execute_once(redis, step)
         except RedisError as exc:
-            pause_s = patience.pause_s(exc, trip)
+            pause_s = patience.pause_s(exc, step)
             if pause_s is None:
                 raise
         await asyncio.sleep(pause_s)
 
 
-async def _make_once(redis: Redis, trip: Trip) -> Any:
-    if isinstance(trip, Call):
-        return await heeding_cancellation(trip.script.run(redis, trip.keys, trip.args))
-    if len(trip.commands) == 1:
-        return [await heeding_cancellation(redis.execute_command(*trip.commands[0]))]  # type: ignore[no-untyped-call]
+async def _execute_once(redis: Redis, step: Step) -> Any:
+    if isinstance(step, RunScript):
+        return await reraise_cancellation(step.script.run(redis, step.keys, step.args))
+    if len(step.commands) == 1:
+        return [await reraise_cancellation(redis.execute_command(*step.commands[0]))]  # type: ignore[no-untyped-call]
     async with redis.pipeline(transaction=True) as pipe:
-        for command in trip.commands:
+        for command in step.commands:
             pipe.execute_command(*command)
-        return await heeding_cancellation(pipe.execute())
+        return await reraise_cancellation(pipe.execute())
 
 
-async def heeding_cancellation(reply: Awaitable[T]) -> T:
+async def reraise_cancellation(reply: Awaitable[T]) -> T:
     """A reply of Redis's, unless the caller was cancelled while it waited for it.
 
     Before Python 3.12, redis-py's use of `asyncio.wait_for` may swallow a cancellation, and with it a time-out of the
@@ -81,12 +81,12 @@ async def heeding_cancellation(reply: Awaitable[T]) -> T:
 
 
 @asynccontextmanager
-async def reaching_redis(doing: str) -> AsyncIterator[None]:
+async def translate_errors(action: str) -> AsyncIterator[None]:
     """Redis's errors become QueueUnavailable."""
     try:
         yield
     except RedisError as exc:  # redis-py wraps the system's errors; an OSError is the caller's iterable's
-        raise unavailable(doing, exc) from exc
+        raise unavailable(action, exc) from exc
 
 
 def wait_s_of(redis: Any) -> float:
@@ -95,9 +95,9 @@ def wait_s_of(redis: Any) -> float:
     return wait_s
 
 
-def unavailable(doing: str, exc: RedisError) -> QueueUnavailable:
+def unavailable(action: str, exc: RedisError) -> QueueUnavailable:
     """The error of a Redis that did not answer, or refused."""
-    return QueueUnavailable(f"{doing}: {_what_happened(exc)} ({type(exc).__name__}: {exc})")
+    return QueueUnavailable(f"{action}: {_what_happened(exc)} ({type(exc).__name__}: {exc})")
 
 
 def _what_happened(exc: RedisError) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from producers.transport.notifications import Listener
+from producers.transport.notifications import NotificationListener
 
 LOOK_AGAIN_S = 5.0
 """A waiter looks by itself this often, in case an announcement was lost with a connection."""
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 async def wait_for(
-    listener: Listener, channel: str, look: Callable[[], Awaitable[T | None]], timeout_s: float | None
+    listener: NotificationListener, channel: str, look: Callable[[], Awaitable[T | None]], timeout_s: float | None
 ) -> T | None:
     """What `look` finds, as soon as it finds something; None if it found nothing in time.
 
@@ -38,14 +38,16 @@ async def wait_for(
     return None
 
 
-async def _wait(listener: Listener, channel: str, look: Callable[[], Awaitable[T | None]], deadline_s: float) -> T:
+async def _wait(
+    listener: NotificationListener, channel: str, look: Callable[[], Awaitable[T | None]], deadline_s: float
+) -> T:
     """The deadline (monotonic clock) is looked at here too.
 
     Before Python 3.12, redis-py's use of `asyncio.wait_for` may swallow the caller's time-out.
     """
-    async with listener.listen(channel) as announcement:
+    async with listener.listen(channel) as event:
         while True:
-            announcement.clear()  # before looking: what is announced meanwhile must not be lost
+            event.clear()  # before looking: what is announced meanwhile must not be lost
             found = await look()
             if found is not None:
                 return found
@@ -54,4 +56,4 @@ async def _wait(listener: Listener, channel: str, look: Callable[[], Awaitable[T
                 raise TimeoutError
             with suppress(TimeoutError):
                 async with asyncio.timeout(patience_s):
-                    await announcement.wait()
+                    await event.wait()

@@ -71,4 +71,4 @@ async def test_nothing_is_done_by_half(full: ArqRedis, what: str) -> None:
     elif what in ("settle", "fail"):
         assert after[keyspace.RESULTS + "b"][1], "the stream must tell of it"
         assert after[keyspace.COUNTS][1]
-    await producer._listener.close()
+    await producer._notifications.close()

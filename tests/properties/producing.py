@@ -13,7 +13,7 @@ from producers import Priority, SettingsChange
 from producers.contract import keyspace
 from producers.queue.batches import seal
 from producers.queue.submit import Submission, SubmitOptions, submit
-from producers.transport.runner import perform
+from producers.transport.runner import run_plan
 from tests.properties import invariants
 from tests.properties.model import LANE_LIMIT, Batch
 from tests.properties.strategies import BATCHES, a_change, a_ttl_ms, some_changes, to_everybody
@@ -97,7 +97,7 @@ class Producing(RuleBasedStateMachine):
         batch.is_sealed, batch.is_short = True, short > 0
         options = SubmitOptions(LANE_LIMIT, batch_id=batch_id, content="changes")
         self.world.do(
-            perform(
+            run_plan(
                 self.redis, seal(batch_id, options, lane_full_count=short, result_ttl_ms=RESULT_TTL_S * 1000), "sealing"
             )
         )

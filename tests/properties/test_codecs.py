@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from producers import Attempt, CopySetting, InvalidChange, InvalidId, JobResult, Outcome, Priority, SettingsChange
 from producers.contract import attempt_history, keyspace
-from producers.contract.attempt_history import ATTEMPTS_KEPT, HeadState
+from producers.contract.attempt_history import ATTEMPTS_KEPT, AttemptHistory
 from producers.contract.codec import UnreadableChange, decode_change, decode_result, encode_change, encode_result
 from producers.contract.validation import check, check_batch_id, check_id, check_new_id
 from tests.properties.changes import anything, changes, identifiers
@@ -71,7 +71,7 @@ def test_a_spoilt_change_is_read_or_refused(change: SettingsChange, data: st.Dat
 def test_whatever_is_found_is_read_or_refused(found: bytes) -> None:
     """Changes, results and histories."""
     _read_or_refuse(found)
-    assert isinstance(attempt_history.decode(found), HeadState)
+    assert isinstance(attempt_history.decode(found), AttemptHistory)
     with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         decode_result(found)
 
@@ -100,12 +100,12 @@ def test_a_result_comes_back(result: JobResult) -> None:
 def test_a_history_forgets_nobody_who_was_sent(requests: list[tuple[Attempt, list[str], int]]) -> None:
     """As it passes from head to head, each request knows who was in it; the last 20 are kept."""
     lane = list("abcd")
-    state = HeadState(head=lane[0])
+    state = AttemptHistory(head=lane[0])
     made: list[tuple[Attempt, list[str]]] = []
     for number, (attempt, others, ended) in enumerate(requests):
         if ended == 0 and len(lane) > 1:
             lane.pop(0)
-            state = state.of(lane[0])
+            state = state.for_job(lane[0])
         carried = [job_id for job_id in lane if job_id == lane[0] or job_id in others]
         made.append((msgspec.structs.replace(attempt, at_ms=number), carried))
         state = state.with_attempt(*made[-1])
@@ -113,9 +113,9 @@ def test_a_history_forgets_nobody_who_was_sent(requests: list[tuple[Attempt, lis
     assert attempt_history.decode(attempt_history.encode(state)) == state
     for job_id in lane:
         own = [attempt for attempt, carried in made if job_id in carried]
-        found = state.of(job_id).attempts
+        found = state.for_job(job_id).attempts
         assert found == own[len(own) - len(found) :], "what it was in and nothing else, oldest first"
-        assert state.has_sent(job_id) or not any(job_id in carried for _, carried in made[-ATTEMPTS_KEPT:])
+        assert state.was_sent(job_id) or not any(job_id in carried for _, carried in made[-ATTEMPTS_KEPT:])
 
 
 @given(anything | st.builds(

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from producers import Attempt, Outcome, Priority, SettingsChange
 from producers.contract import attempt_history, keyspace
-from producers.contract.attempt_history import HeadState
+from producers.contract.attempt_history import AttemptHistory
 from producers.queue.submit import Submission, SubmitOptions, submit
 from tests.support.changes import result
 from worker.attempt.decide import SentRequest, decide, validate_claim
@@ -104,7 +104,7 @@ class Lanes:
     ) -> Settled:
         """Puts a claim's lane back after a request that failed just now, or was never made."""
         replied_at_s = self.clock.monotonic() if replied else None
-        state = attempt_history.encode(HeadState(tries=tries))
+        state = attempt_history.encode(AttemptHistory(tries=tries))
         trouble = "throttled" if hold_s else "failing" if replied else ""
         return await self.settler.settle(
             Settlement(claim, replied_at_s, None, None, delay_s, state, hold_s, failure_kind=trouble)

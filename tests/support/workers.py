@@ -138,4 +138,4 @@ async def rig_on(
     async with ExchangeDouble(load(Path(known.removeprefix("file:"))), faults=faults) as double:
         rig = Rig(redis, double, credentials)
         yield rig
-        await rig.producer._listener.close()
+        await rig.producer._notifications.close()

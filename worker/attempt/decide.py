@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from producers.contract import attempt_history, keyspace
-from producers.contract.attempt_history import HeadState
+from producers.contract.attempt_history import AttemptHistory
 from producers.contract.codec import StoredChange, UnreadableChange, decode_change
 from producers.contract.messages import Attempt, JobResult, Outcome, SettingsChange
 from producers.contract.validation import check
@@ -35,7 +35,7 @@ class ReadyAttempt:
     claim: Claim
     head: CoalescedChange
     group: Group
-    state: HeadState
+    state: AttemptHistory
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def validate_claim(claim: Claim, now_ms: int) -> ReadyAttempt | Settlement:
         claim: the claim.
         now_ms: Unix milliseconds, Redis's clock.
     """
-    state = attempt_history.decode(claim.state).of(claim.job_id)
+    state = attempt_history.decode(claim.state).for_job(claim.job_id)
     try:
         stored = _read(claim)
     except UnreadableChange as exc:
@@ -102,22 +102,22 @@ def _end_group(ready: ReadyAttempt, outcome: Outcome, now_ms: int, message: str,
     """The settlement that ends a head and all that were sent with it: the shared reply is each one's own."""
     results = []
     for member in ready.group.members:
-        if member.successor is not None and not ready.state.has_sent(member.job_id):
+        if member.successor is not None and not ready.state.was_sent(member.job_id):
             replaced = f"replaced before it was sent, by {member.successor}"
-            results.append(_result(member, Outcome.SUPERSEDED, HeadState(), now_ms, replaced))
+            results.append(_result(member, Outcome.SUPERSEDED, AttemptHistory(), now_ms, replaced))
         else:
             results.append(_result(member, outcome, _shared(member, ready.state), now_ms, message))
     return Settlement(ready.claim, sent.ended_s, sent.round_trip_s, result=results[0], joined=tuple(results[1:]))
 
 
-def _shared(member: CoalescedChange, state: HeadState) -> HeadState:
+def _shared(member: CoalescedChange, state: AttemptHistory) -> AttemptHistory:
     """What a member shares of the head's history: what carried it, and the last request, whose reply is its own."""
-    own = state.of(member.job_id)
+    own = state.for_job(member.job_id)
     last = state.attempts[-1]
     return own if last in own.attempts else own.with_attempt(last)
 
 
-def _result(member: CoalescedChange, outcome: Outcome, state: HeadState, now_ms: int, message: str) -> JobResult:
+def _result(member: CoalescedChange, outcome: Outcome, state: AttemptHistory, now_ms: int, message: str) -> JobResult:
     change = member.stored.a[0]
     last = state.attempts[-1] if state.attempts else None
     return JobResult(
@@ -153,7 +153,7 @@ def blocked_by_rejected_keys(ready: ReadyAttempt, fingerprint: str, now_ms: int)
 
 def release_unsent(claim: Claim, *, delay_s: float = 0.0, reason: str = "given back unsent") -> Settlement:
     """The settlement of a claim that was not sent after all: its history stays as it was."""
-    state = claim.state or attempt_history.encode(HeadState(head=claim.job_id))
+    state = claim.state or attempt_history.encode(AttemptHistory(head=claim.job_id))
     return Settlement(claim, delay_s=delay_s, state=state, reason=reason)
 
 

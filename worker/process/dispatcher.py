@@ -15,7 +15,7 @@ from typing import cast
 from redis.asyncio import Redis
 
 from producers.contract import keyspace
-from producers.transport.cancellation import end
+from producers.transport.cancellation import cancel_and_wait
 from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
 from worker.logs import log_fields
@@ -99,7 +99,7 @@ class Drain:
                     await self._clock.sleep(STUMBLE_S)
             await retry_until_up(self.hand_over)
         finally:
-            await end(bell)
+            await cancel_and_wait(bell)
 
     def stop(self) -> None:
         """Claims nothing more and gives back what waits for its slot; what is under way goes on to its end."""

@@ -27,7 +27,7 @@ from producers.client.producer import Producer
 from producers.contract.codec import deserialize, serialize
 from producers.contract.keyspace import CONTROL_QUEUE, JOB
 from producers.settings import ProducerSettings
-from producers.transport.cancellation import end
+from producers.transport.cancellation import cancel_and_wait
 from producers.transport.dsn import open_redis
 from worker.clock import Clock, SystemClock
 from worker.credentials.sources import open_store
@@ -221,7 +221,7 @@ class LaneWorker(Worker):
                 await self._presence.leave()
                 # A claim may be under way: what it brings must be given back, not left to its lease.
                 await asyncio.wait({self._draining}, timeout=self.settings.redis_timeout_s)
-                await end(self._draining)
+                await cancel_and_wait(self._draining)
                 if self.tasks:
                     await asyncio.wait(set(self.tasks.values()), timeout=self.settings.stop_timeout_s)
                 await self._drain.hand_over()
@@ -231,7 +231,7 @@ class LaneWorker(Worker):
             log.warning("closing without Redis (%s: %s)", type(exc).__name__, exc)
         finally:
             if self._beating is not None:
-                await end(self._beating)
+                await cancel_and_wait(self._beating)
             await self._resources.aclose()
 
 

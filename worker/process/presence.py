@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 
 from producers.errors import QueueUnavailable
 from producers.monitor.worker_info import MAX_INTERVAL_S, WorkerInfo, announce_worker, withdraw_worker
-from producers.transport.cancellation import end
-from producers.transport.runner import perform, reaching_redis
+from producers.transport.cancellation import cancel_and_wait
+from producers.transport.runner import run_plan, translate_errors
 from worker.clock import Clock
 from worker.settings import WorkerSettings
 
@@ -73,22 +73,22 @@ class Presence:
     async def leave(self) -> None:
         """Ends the beating and withdraws the announcement. It is left to expire if Redis did not answer lately."""
         if self._beating is not None:
-            await end(self._beating)
+            await cancel_and_wait(self._beating)
         last, self._last = self._last, None
         if last is None or self._unheard:
             return
         try:
-            await perform(self._redis, withdraw_worker(last), "withdrawing this worker's announcement")
+            await run_plan(self._redis, withdraw_worker(last), "withdrawing this worker's announcement")
         except QueueUnavailable as exc:
             log.warning("%s; it expires by itself", exc)
 
     async def beat(self) -> None:
         """Announces once."""
         try:
-            async with reaching_redis(ANNOUNCING):
+            async with translate_errors(ANNOUNCING):
                 seconds, micros = await self._redis.time()
             presence = self._presence(seconds * 1000 + micros // 1000)
-            await perform(self._redis, announce_worker(presence), ANNOUNCING)
+            await run_plan(self._redis, announce_worker(presence), ANNOUNCING)
             self._last = presence
         except QueueUnavailable as exc:
             if not self._unheard:

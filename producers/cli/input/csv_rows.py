@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from producers.cli.input.fields import ROW_FIELDS, field_named, unknown_field
 from producers.cli.input.row_errors import BadInput, Fault
-from producers.errors import shown
+from producers.errors import abbreviated
 
 DELIMITERS = (",", ";", "\t")
 FORMULA_STARTS = ("=", "+", "-", "@")
@@ -53,29 +53,29 @@ def _columns(names: list[str], *, ignore_other_columns: bool) -> list[str | None
             field = None
             if "user_id" not in map(field_named, names):
                 raise BadInput(
-                    f"line 1 must name the columns, and one of them user_id; got {shown(', '.join(names))}"
+                    f"line 1 must name the columns, and one of them user_id; got {abbreviated(', '.join(names))}"
                     " (a file of nothing but IDs, one a line: --format jsonl)"
                 )
             if not ignore_other_columns:
                 raise BadInput(
-                    f"column {shown(name)}: {unknown_field(name, ROW_FIELDS)}"
+                    f"column {abbreviated(name)}: {unknown_field(name, ROW_FIELDS)}"
                     " (--ignore-other-columns passes over what is no field)"
                 )
         elif field in columns:
-            raise BadInput(f"column {shown(name)}: is there twice; take one out")
+            raise BadInput(f"column {abbreviated(name)}: is there twice; take one out")
         columns.append(field)
     if "user_id" not in columns:
-        raise BadInput(f"line 1 must name the columns, and one of them user_id; got {shown(', '.join(names))}")
+        raise BadInput(f"line 1 must name the columns, and one of them user_id; got {abbreviated(', '.join(names))}")
     return columns
 
 
 def _row(number: int, line: str, delimiter: str, columns: list[str | None]) -> Row | Fault:
     cells = _cells(line, delimiter)
     if isinstance(cells, str):
-        return Fault(number, "line", cells, shown(line))
+        return Fault(number, "line", cells, abbreviated(line))
     if len(cells) != len(columns):
         rule = f"must have {len(columns)} cells, as the header has; it has {len(cells)}"
-        return Fault(number, "line", rule, shown(line))
+        return Fault(number, "line", rule, abbreviated(line))
     row: Row = {name: cell for name, cell in zip(columns, cells, strict=True) if name is not None and cell}
     row.setdefault("user_id", "")
     return row

@@ -9,7 +9,7 @@ from producers.cli.input import json_text
 from producers.cli.input.csv_rows import Lines, Row
 from producers.cli.input.fields import ROW_FIELDS, SETTING_FIELDS, field_named, unknown_field
 from producers.cli.input.row_errors import BadInput, Fault
-from producers.errors import InvalidChange, shown
+from producers.errors import InvalidChange, abbreviated
 
 
 def json_rows(lines: Lines, *, ignore_other_columns: bool = False) -> Iterator[tuple[int, Row | Fault]]:
@@ -33,7 +33,7 @@ def json_rows(lines: Lines, *, ignore_other_columns: bool = False) -> Iterator[t
         try:
             yield number, _row(json_text.decode(line), ignore_others=ignore_other_columns)
         except ValueError as exc:
-            yield number, Fault(number, "line", f"must be one JSON value: {exc}", shown(line))
+            yield number, Fault(number, "line", f"must be one JSON value: {exc}", abbreviated(line))
         except InvalidChange as exc:
             yield number, Fault.of(number, exc)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from producers.cli.input.row_errors import BadInput, Fault
-from producers.errors import shown
+from producers.errors import abbreviated
 
 LONGEST_LINE = 65_536
 """Bytes. A change of ten settings is 3,000; without a bound, a file without line ends would be held whole."""
@@ -28,14 +28,14 @@ def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, str | Fault]]:
             raw = _without_mark(raw)
         if len(raw) >= LONGEST_LINE and not raw.endswith(b"\n"):
             _skip_line(stream)
-            yield number, Fault(number, "line", f"must be shorter than {LONGEST_LINE} bytes", shown(raw[:40]))
+            yield number, Fault(number, "line", f"must be shorter than {LONGEST_LINE} bytes", abbreviated(raw[:40]))
             continue
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError as exc:
             bad = raw[exc.start : exc.start + 1]
             rule = f"must be UTF-8: byte {exc.start + 1} is not"
-            yield number, Fault(number, "line", rule, shown(bad))
+            yield number, Fault(number, "line", rule, abbreviated(bad))
             continue
         text = text.strip(" \r\n")
         if text:

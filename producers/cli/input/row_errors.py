@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from producers.errors import InvalidChange, shown
+from producers.errors import InvalidChange, abbreviated
 
 
 class BadInput(Exception):
@@ -30,4 +30,4 @@ class Fault:
     @classmethod
     def of(cls, line: int, error: InvalidChange) -> Fault:
         """The fault that a refused change is."""
-        return cls(line, error.field, error.rule, shown(error.value))
+        return cls(line, error.field, error.rule, abbreviated(error.value))

@@ -14,7 +14,7 @@ from producers.contract.messages import Outcome, Priority
 from producers.monitor.overview import MAX_LANES, MAX_PAUSES, MAX_WORKERS, read_overview
 from producers.monitor.overview_types import Overview
 from producers.monitor.worker_info import WorkerInfo, announce_worker
-from producers.transport.runner import perform
+from producers.transport.runner import run_plan
 from tests.support.changes import change
 from tests.support.lanes import Lanes
 from tests.support.manual_clock import ManualClock
@@ -24,7 +24,7 @@ US = 1_000_000
 
 async def seen(redis: ArqRedis) -> Overview:
     """The queue as it is now."""
-    return await perform(redis, read_overview(), "asking for an overview")
+    return await run_plan(redis, read_overview(), "asking for an overview")
 
 
 async def now_us(redis: ArqRedis) -> int:
@@ -139,7 +139,7 @@ async def test_an_egress_is_told_with_its_workers_and_its_bucket(redis: ArqRedis
     now = await now_us(redis)
     for name, rate in (("a-1-00", 50.0), ("b-2-00", 100.0)):
         worker = presence(name, beat_at_ms=now // 1000, egress="north:1", egress_rate_per_s=rate)
-        await perform(redis, announce_worker(worker), "beating")
+        await run_plan(redis, announce_worker(worker), "beating")
     bucket = {"tat": now + 8 * US, "hold": now + 60 * US, "floor": 40_000, "floor before": 35_000}
     await redis.hset(keyspace.EGRESS + keyspace.escape("north:1"), mapping=bucket)  # type: ignore[misc]
     await redis.hset(keyspace.PAUSED, "egress:" + keyspace.escape("north:1"), "1")  # type: ignore[misc]
@@ -164,7 +164,7 @@ async def test_an_egress_without_workers_is_told_while_its_bucket_is_there(redis
 
 async def test_workers_that_did_not_beat_for_long_are_not_told(fake_redis: ArqRedis, clock: ManualClock) -> None:
     """Three intervals."""
-    await perform(fake_redis, announce_worker(presence(beat_at_ms=clock.now_ms)), "beating")
+    await run_plan(fake_redis, announce_worker(presence(beat_at_ms=clock.now_ms)), "beating")
     clock.advance(29)
     assert (await seen(fake_redis)).workers_total == 1
     clock.advance(2)
@@ -273,7 +273,7 @@ async def test_fields_that_are_no_numbers_are_read_as_0(redis: ArqRedis) -> None
 
 async def test_an_overview_writes_nothing(valkey: ArqRedis) -> None:
     """Also where something expired."""
-    await perform(valkey, announce_worker(presence(beat_at_ms=1)), "beating")
+    await run_plan(valkey, announce_worker(presence(beat_at_ms=1)), "beating")
     await valkey.zadd(keyspace.SCHEDULE, {"1:t": 1})
     before = await valkey.info("persistence")
 

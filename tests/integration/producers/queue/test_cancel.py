@@ -10,8 +10,8 @@ import pytest
 from producers import Cancellation, CancelReport, JobState, Outcome, Producer
 from producers.contract import keyspace
 from producers.queue.jobs import CANCEL, cancel_jobs
-from producers.transport.plan import Call, Plan, Trip
-from producers.transport.runner import make
+from producers.transport.plan import Plan, RunScript, Step
+from producers.transport.runner import execute
 from tests.support.changes import TRADER, change, numbered
 from tests.support.fan_outs import end_all
 from tests.support.lanes import Lanes, contents
@@ -19,7 +19,7 @@ from tests.support.lanes import Lanes, contents
 LANE = keyspace.lane("1001", TRADER)
 
 
-def advance(plan: Plan[Any], reply: Any) -> Trip | None:
+def advance(plan: Plan[Any], reply: Any) -> Step | None:
     """A plan's next trip; None at its end."""
     try:
         return plan.send(reply)
@@ -99,7 +99,7 @@ async def test_a_change_taken_back_in_its_back_off_keeps_what_was_tried(producer
     assert await first.cancel() is Cancellation.CANCELLED
 
     result = await first.result(timeout=0)
-    assert (result.outcome, result.tries, [each.code for each in result.attempts]) == (
+    assert (result.outcome, result.tries, [aiter_any.code for aiter_any in result.attempts]) == (
         Outcome.CANCELLED,
         2,
         ["40725", "40725"],
@@ -170,13 +170,13 @@ async def test_a_head_that_is_attempted_while_it_is_looked_at_is_looked_at_again
     await lanes.attempt(await lanes.claim_one(), "transient")
     plan = cancel_jobs([(head, second)[place].job_id], result_ttl_ms=60_000)
     runs, reply = 0, None
-    while (trip := advance(plan, reply)) is not None:
-        if isinstance(trip, Call) and trip.script is CANCEL:
+    while (step := advance(plan, reply)) is not None:
+        if isinstance(step, RunScript) and step.script is CANCEL:
             if runs == 0:
                 await lanes.due_now(LANE)
                 await lanes.attempt(await lanes.claim_one(), "transient")
             runs += 1
-        reply = await make(lanes.redis, trip)
+        reply = await execute(lanes.redis, step)
 
     assert runs == 2 - place
     ended = await producer.job((head, second)[place].job_id).result(timeout=0)

@@ -26,7 +26,7 @@ async def producer(valkey: ArqRedis) -> AsyncIterator[Producer]:
     """A producer on a real server."""
     producer = Producer(valkey)
     yield producer
-    await producer._listener.close()
+    await producer._notifications.close()
 
 
 @pytest.mark.parametrize("bad", [*NOT_IDS, *NOT_NEW], ids=repr)
@@ -133,7 +133,7 @@ async def test_a_change_holds_ten_settings_and_a_lane_as_many_changes_as_it_may(
     report = await producer.enqueue_many([change(), change("1002")])
 
     assert [type(refusal.error) for refusal in report.refused] == [LaneFull]
-    await producer._listener.close()
+    await producer._notifications.close()
 
 
 @pytest.mark.parametrize("ttl_s", [0, -1, float("nan"), float("inf"), 1e300])

@@ -17,7 +17,7 @@ from producers.contract import keyspace
 from producers.queue import jobs
 from producers.sync import Producer as PlainProducer
 from producers.transport.dsn import open_redis
-from producers.transport.pools import Demoted
+from producers.transport.pools import PrimaryDemoted
 from tests.support.changes import change, numbered
 from tests.support.lanes import Lanes
 from tests.support.relays import Relay, relay
@@ -180,7 +180,7 @@ async def test_a_server_that_became_a_replica_is_left(server: Valkey, looking: R
             await producer.enqueue(change())
         await looking.execute_command("REPLICAOF", "NO", "ONE")  # type: ignore[no-untyped-call]
 
-        assert isinstance(caught.value.__cause__, Demoted)
+        assert isinstance(caught.value.__cause__, PrimaryDemoted)
         assert await producer._redis.client_id() != before
         await producer.enqueue(change())
 

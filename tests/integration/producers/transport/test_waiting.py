@@ -24,7 +24,7 @@ SOON_S = LOOK_AGAIN_S / 2
 
 async def listening(producer: Producer, job_id: str) -> None:
     """Returns once somebody waits for a change and the server knows it."""
-    while (channel := producer._listener._channels.get(keyspace.DONE + job_id)) is None:  # noqa: ASYNC110 - a test looks in
+    while (channel := producer._notifications._channels.get(keyspace.DONE + job_id)) is None:  # noqa: ASYNC110 - a test looks in
         await asyncio.sleep(0)
     await channel.confirmed.wait()
 
@@ -83,7 +83,7 @@ async def test_only_looking_does_not_spoil_later_waits(redis: ArqRedis, lanes: L
     finally:
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        await producer._listener.close()
+        await producer._notifications.close()
 
 
 async def test_a_waiter_is_told_at_once(producer: Producer, lanes: Lanes) -> None:
@@ -139,7 +139,7 @@ async def test_nobody_is_subscribed_once_nobody_waits(producer: Producer, lanes:
     await lanes.done(await lanes.claim_one())
     await waiting
 
-    assert producer._listener._channels == {}
+    assert producer._notifications._channels == {}
     async with asyncio.timeout(SOON_S):
         while await lanes.redis.pubsub_channels():  # noqa: ASYNC110 - only the server knows
             await asyncio.sleep(0)
@@ -267,7 +267,7 @@ async def test_a_message_without_a_channel_does_not_end_the_subscription(
     finally:
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        if (reader := producer._listener._reader) is not None and reader.done():
+        if (reader := producer._notifications._reader) is not None and reader.done():
             reader.exception()
-            producer._listener._reader = None
+            producer._notifications._reader = None
         await producer.close()

@@ -14,7 +14,7 @@ from producers.contract import keyspace
 from producers.monitor.overview import read_overview
 from producers.monitor.worker_info import MAX_TTL_MS, WorkerInfo
 from producers.transport.dsn import open_redis
-from producers.transport.runner import perform
+from producers.transport.runner import run_plan
 from tests.support.changes import change, numbered
 from tests.support.manual_clock import ManualClock
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
@@ -41,7 +41,7 @@ def one(redis: ArqRedis, clock: ManualClock | None = None, **changed: object) ->
 
 async def workers(redis: ArqRedis) -> list[WorkerInfo]:
     """Those that are announced."""
-    return (await perform(redis, read_overview(), "asking for an overview")).workers
+    return (await run_plan(redis, read_overview(), "asking for an overview")).workers
 
 
 async def test_a_worker_at_work_tells_who_it_is_and_what_it_did(redis: ArqRedis, tmp_path: Path) -> None:

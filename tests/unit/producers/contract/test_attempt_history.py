@@ -5,20 +5,20 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from producers.contract.attempt_history import ATTEMPTS_KEPT, HeadState, decode, encode
+from producers.contract.attempt_history import ATTEMPTS_KEPT, AttemptHistory, decode, encode
 from tests.support.changes import attempt
 
 
 def test_a_history_comes_back_as_it_was_stored() -> None:
     """Attempts, tries, first sending."""
-    state = HeadState(attempts=[attempt("transient", code="40725")], tries=1, first_sent_at_ms=1_000)
+    state = AttemptHistory(attempts=[attempt("transient", code="40725")], tries=1, first_sent_at_ms=1_000)
 
     assert decode(encode(state)) == state
 
 
 def test_nothing_stored_is_an_empty_history() -> None:
     """The first attempt."""
-    assert decode(None) == HeadState() == HeadState(attempts=[], tries=0, first_sent_at_ms=None)
+    assert decode(None) == AttemptHistory() == AttemptHistory(attempts=[], tries=0, first_sent_at_ms=None)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_nothing_stored_is_an_empty_history() -> None:
         b"\xc1",
         b"\xa1\xff",
         b"x" * 1_000,
-        encode(HeadState(tries=7))[:-1],
+        encode(AttemptHistory(tries=7))[:-1],
         msgspec.msgpack.encode({"tries": "seven"}),
         b"\x81\xa1x" + b"\x91" * 60_000 + b"\xc0",
     ],
@@ -36,26 +36,26 @@ def test_nothing_stored_is_an_empty_history() -> None:
 )
 def test_a_history_that_cannot_be_read_counts_as_none(stored: bytes) -> None:
     """Better a try too many than a change that never ends."""
-    assert decode(stored) == HeadState()
+    assert decode(stored) == AttemptHistory()
 
 
 def test_an_attempt_that_counts_is_a_try() -> None:
     """A throttled one is not."""
-    state = HeadState().with_attempt(attempt("throttled")).with_attempt(attempt())
+    state = AttemptHistory().with_attempt(attempt("throttled")).with_attempt(attempt())
 
     assert (len(state.attempts), state.tries) == (2, 1)
 
 
 def test_the_first_sending_is_remembered() -> None:
     """Whatever comes after it."""
-    state = HeadState().with_attempt(attempt(at_ms=5)).with_attempt(attempt(at_ms=9))
+    state = AttemptHistory().with_attempt(attempt(at_ms=5)).with_attempt(attempt(at_ms=9))
 
     assert state.first_sent_at_ms == 5
 
 
 def test_the_last_attempts_are_kept_and_all_tries_counted() -> None:
     """A change may be tried for hours."""
-    state = HeadState()
+    state = AttemptHistory()
     for number in range(ATTEMPTS_KEPT + 5):
         state = state.with_attempt(attempt(at_ms=number))
 
@@ -65,7 +65,7 @@ def test_the_last_attempts_are_kept_and_all_tries_counted() -> None:
 
 def test_a_history_does_not_change_when_another_is_made_of_it() -> None:
     """It is a value."""
-    before = HeadState()
+    before = AttemptHistory()
     before.with_attempt(attempt())
 
-    assert before == HeadState()
+    assert before == AttemptHistory()

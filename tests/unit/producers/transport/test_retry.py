@@ -16,21 +16,21 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from producers.queue import jobs, users
 from producers.queue.submit import Submission, SubmitOptions, submit
-from producers.transport.plan import Call, Commands, Trip
-from producers.transport.pools import Demoted, NotConnected
-from producers.transport.retry import LONGEST_PAUSE_S, Patience, may_repeat
+from producers.transport.plan import RunScript, Step, Transaction
+from producers.transport.pools import NotConnected, PrimaryDemoted
+from producers.transport.retry import MAX_PAUSE_S, RetryBudget, is_retryable
 from tests.support.changes import change
 
 TERMS = SubmitOptions(10)
 SUBMISSION = Submission.from_change(change(), "j1", TERMS, now_ms=1, ttl_ms=1_000)
-READ = Commands([("GET", "a"), ("HGETALL", "b")])
+READ = Transaction([("GET", "a"), ("HGETALL", "b")])
 SUBMIT = submit([SUBMISSION], TERMS)
 REPLAY = submit([Submission.from_change(change(), "j1", TERMS, now_ms=1, ttl_ms=1_000, letter="j0")], TERMS)
-CANCEL = Call(jobs.CANCEL, [], [])
+CANCEL = RunScript(jobs.CANCEL, [], [])
 WRITE = next(users.limit_user("1001", 5))
 
 LOST = [RedisConnectionError("gone"), RedisTimeoutError("slow")]
-UNTOUCHED = [NotConnected("refused"), Demoted("replica"), BusyLoadingError("loading"), OutOfMemoryError("full")]
+UNTOUCHED = [NotConnected("refused"), PrimaryDemoted("replica"), BusyLoadingError("loading"), OutOfMemoryError("full")]
 PASSING = [
     ResponseError(text) for text in ("NOREPLICAS Not enough", "MISCONF Errors writing", "OOM command not allowed")
 ]
@@ -42,41 +42,41 @@ LASTING = [
 ]
 
 
-@pytest.mark.parametrize("trip", [READ, SUBMIT], ids=["a read", "a submission"])
+@pytest.mark.parametrize("step", [READ, SUBMIT], ids=["a read", "a submission"])
 @pytest.mark.parametrize("error", [*LOST, *UNTOUCHED, *PASSING], ids=repr)
-def test_what_answers_the_same_twice_may_be_repeated_whatever_happened(trip: Trip, error: RedisError) -> None:
+def test_what_answers_the_same_twice_may_be_repeated_whatever_happened(step: Step, error: RedisError) -> None:
     """A submission has a job ID: the second finds the first."""
-    assert may_repeat(error, trip)
+    assert is_retryable(error, step)
 
 
-@pytest.mark.parametrize("trip", [CANCEL, REPLAY, WRITE], ids=["taking back", "a replay", "a write"])
+@pytest.mark.parametrize("step", [CANCEL, REPLAY, WRITE], ids=["taking back", "a replay", "a write"])
 @pytest.mark.parametrize("error", LOST, ids=repr)
 def test_what_answers_otherwise_the_second_time_is_not_repeated_after_a_lost_reply(
-    trip: Trip, error: RedisError
+    step: Step, error: RedisError
 ) -> None:
     """The second answer would be that there is nothing to take back, although it was taken back."""
-    assert not may_repeat(error, trip)
+    assert not is_retryable(error, step)
 
 
-@pytest.mark.parametrize("trip", [CANCEL, REPLAY, WRITE, READ, SUBMIT])
+@pytest.mark.parametrize("step", [CANCEL, REPLAY, WRITE, READ, SUBMIT])
 @pytest.mark.parametrize("error", UNTOUCHED, ids=repr)
-def test_what_surely_did_nothing_may_be_repeated(trip: Trip, error: RedisError) -> None:
+def test_what_surely_did_nothing_may_be_repeated(step: Step, error: RedisError) -> None:
     """Redis was not reached, or refused at once."""
-    assert may_repeat(error, trip)
+    assert is_retryable(error, step)
 
 
-@pytest.mark.parametrize("trip", [READ, SUBMIT])
+@pytest.mark.parametrize("step", [READ, SUBMIT])
 @pytest.mark.parametrize("error", LASTING, ids=repr)
-def test_a_refusal_that_lasts_is_told_at_once(trip: Trip, error: RedisError) -> None:
+def test_a_refusal_that_lasts_is_told_at_once(step: Step, error: RedisError) -> None:
     """Waiting would not help."""
-    assert not may_repeat(error, trip)
+    assert not is_retryable(error, step)
 
 
 def test_pauses_grow_are_capped_and_end() -> None:
     """They are jittered: between half of it and all."""
-    patience = Patience(100)
+    patience = RetryBudget(100)
     pauses_s = [patience.pause_s(LOST[0], READ) or 0 for _ in range(12)]
 
     assert pauses_s[0] <= 0.05
-    assert all(LONGEST_PAUSE_S / 2 <= pause_s <= LONGEST_PAUSE_S for pause_s in pauses_s[6:])
-    assert Patience(0).pause_s(LOST[0], READ) is None
+    assert all(MAX_PAUSE_S / 2 <= pause_s <= MAX_PAUSE_S for pause_s in pauses_s[6:])
+    assert RetryBudget(0).pause_s(LOST[0], READ) is None

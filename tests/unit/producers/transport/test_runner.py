@@ -14,8 +14,8 @@ from producers.contract.codec import encode_change, encode_result
 from producers.queue.batches import read_page
 from producers.queue.jobs import CANCEL, MAX_CANCEL_ROUNDS, cancel_jobs, fetch_result, fetch_status
 from producers.queue.pauses import Scope, resume
-from producers.transport.plan import Call, Commands, Plan, Trip
-from producers.transport.runner import perform
+from producers.transport.plan import Plan, RunScript, Step, Transaction
+from producers.transport.runner import run_plan
 from producers.transport.scripts import Script
 from tests.support.changes import change, result
 
@@ -24,19 +24,19 @@ RESULT = encode_result(result("j1"))
 ECHO = Script("return {KEYS[1], ARGV[1], tonumber(ARGV[2]) + 1}", "0" * 40)
 
 
-def driven(plan: Plan[Any], answer: Callable[[Trip], Any]) -> tuple[Any, list[Trip]]:
+def driven(plan: Plan[Any], answer: Callable[[Step], Any]) -> tuple[Any, list[Step]]:
     """What a plan returns when its trips are answered so; and its trips."""
-    trips: list[Trip] = []
+    steps: list[Step] = []
     try:
-        trip = next(plan)
+        step = next(plan)
         while True:
-            trips.append(trip)
-            trip = plan.send(answer(trip))
+            steps.append(step)
+            step = plan.send(answer(step))
     except StopIteration as end:
-        return end.value, trips
+        return end.value, steps
 
 
-def in_turn(*replies: Any) -> Callable[[Trip], Any]:
+def in_turn(*replies: Any) -> Callable[[Step], Any]:
     """Answers, one after the other."""
     left = iter(replies)
     return lambda _: next(left)
@@ -44,9 +44,9 @@ def in_turn(*replies: Any) -> Callable[[Trip], Any]:
 
 def test_a_result_that_comes_between_two_reads_is_found() -> None:
     """The payload had gone, and the result was not there yet when it was asked for."""
-    found, trips = driven(fetch_result("j1"), in_turn([None, 0], [RESULT]))
+    found, steps = driven(fetch_result("j1"), in_turn([None, 0], [RESULT]))
 
-    assert (found, len(trips)) == (result("j1"), 2)
+    assert (found, len(steps)) == (result("j1"), 2)
     assert driven(fetch_result("j1"), in_turn([None, 1]))[0] is None
     with pytest.raises(JobNotFound, match="no change j1"):
         driven(fetch_result("j1"), in_turn([None, 0], [None]))
@@ -82,53 +82,53 @@ def test_what_is_in_flight_is_the_head_and_those_that_are_held_with_it(
     assert found.position == (position if state is JobState.QUEUED else None)
 
 
-def cancelling(verdicts: list[list[int]]) -> Callable[[Trip], Any]:
+def cancelling(verdicts: list[list[int]]) -> Callable[[Step], Any]:
     """Answers a cancellation of queued changes: what is stored, what is seen, and these verdicts."""
     left = iter(verdicts)
 
-    def answer(trip: Trip) -> Any:
-        if isinstance(trip, Call):
-            return next(left) if trip.script is CANCEL else 0
-        names = [str(command[0]) for command in trip.commands]
+    def answer(step: Step) -> Any:
+        if isinstance(step, RunScript):
+            return next(left) if step.script is CANCEL else 0
+        names = [str(command[0]) for command in step.commands]
         if names[0] == "MGET":
-            return [[PAYLOAD] * (len(trip.commands[0]) - 1)]
+            return [[PAYLOAD] * (len(step.commands[0]) - 1)]
         replies: dict[str, Any] = {"LINDEX": b"j1", "HMGET": [None, None], "TIME": (1, 2), "ZRANGEBYLEX": []}
         return [replies[name] for name in names]
 
     return answer
 
 
-def taken_back(trips: list[Trip]) -> list[set[Any]]:
+def taken_back(steps: list[Step]) -> list[set[Any]]:
     """The changes of each run of the script."""
-    return [{arg for arg in trip.args if arg in ("j1", "j2")} for trip in trips if _cancels(trip)]
+    return [{arg for arg in step.args if arg in ("j1", "j2")} for step in steps if _cancels(step)]
 
 
-def _cancels(trip: Trip) -> TypeGuard[Call]:
-    return isinstance(trip, Call) and trip.script is CANCEL
+def _cancels(step: Step) -> TypeGuard[RunScript]:
+    return isinstance(step, RunScript) and step.script is CANCEL
 
 
 def test_a_change_whose_state_changed_is_looked_at_again() -> None:
     """Alone: the others are settled."""
-    verdicts, trips = driven(cancel_jobs(["j1", "j2"], result_ttl_ms=1), cancelling([[-2, 1], [1]]))
+    verdicts, steps = driven(cancel_jobs(["j1", "j2"], result_ttl_ms=1), cancelling([[-2, 1], [1]]))
 
     assert verdicts == [Cancellation.CANCELLED, Cancellation.CANCELLED]
-    assert taken_back(trips) == [{"j1", "j2"}, {"j1"}]
+    assert taken_back(steps) == [{"j1", "j2"}, {"j1"}]
 
 
 def test_a_change_that_is_attempted_over_and_over_is_in_flight() -> None:
     """Looking at it must end somewhere."""
-    verdicts, trips = driven(cancel_jobs(["j1"], result_ttl_ms=1), cancelling([[-2]] * MAX_CANCEL_ROUNDS))
+    verdicts, steps = driven(cancel_jobs(["j1"], result_ttl_ms=1), cancelling([[-2]] * MAX_CANCEL_ROUNDS))
 
     assert verdicts == [Cancellation.IN_FLIGHT]
-    assert len(taken_back(trips)) == MAX_CANCEL_ROUNDS
+    assert len(taken_back(steps)) == MAX_CANCEL_ROUNDS
 
 
 def test_a_change_named_twice_is_taken_back_once() -> None:
     """And told twice."""
-    verdicts, trips = driven(cancel_jobs(["j1", "j1"], result_ttl_ms=1), cancelling([[1]]))
+    verdicts, steps = driven(cancel_jobs(["j1", "j1"], result_ttl_ms=1), cancelling([[1]]))
 
     assert verdicts == [Cancellation.CANCELLED] * 2
-    assert taken_back(trips) == [{"j1"}]
+    assert taken_back(steps) == [{"j1"}]
 
 
 def test_nothing_to_take_back_is_no_trip() -> None:
@@ -138,15 +138,15 @@ def test_nothing_to_take_back_is_no_trip() -> None:
 
 def test_a_page_asks_for_results_only_where_something_ended() -> None:
     """One trip for an empty one, two for others; the end is no result."""
-    empty, trips = driven(read_page("b", None), in_turn([[], [b"1", None]]))
-    assert (empty.results, empty.complete, empty.cursor, len(trips)) == ([], False, "b/0-0", 1)
-    last, trips = driven(read_page("b", "b/1-0"), in_turn([[(b"2-0", {b"end": b"1"})], [b"1", b"2-0"]]))
-    assert (last.results, last.complete, len(trips)) == ([], True, 1)
+    empty, steps = driven(read_page("b", None), in_turn([[], [b"1", None]]))
+    assert (empty.results, empty.complete, empty.cursor, len(steps)) == ([], False, "b/0-0", 1)
+    last, steps = driven(read_page("b", "b/1-0"), in_turn([[(b"2-0", {b"end": b"1"})], [b"1", b"2-0"]]))
+    assert (last.results, last.complete, len(steps)) == ([], True, 1)
     entry = (b"3-0", {b"job": b"j1", b"outcome": b"applied"})
 
-    found, trips = driven(read_page("b", None), in_turn([[entry], [b"1", None]], [[RESULT]]))
+    found, steps = driven(read_page("b", None), in_turn([[entry], [b"1", None]], [[RESULT]]))
 
-    assert (found.results, found.positions, found.cursor, len(trips)) == ([result("j1")], ["3-0"], "b/3-0", 2)
+    assert (found.results, found.positions, found.cursor, len(steps)) == ([result("j1")], ["3-0"], "b/3-0", 2)
     with pytest.raises(BatchNotFound):
         driven(read_page("b", None), in_turn([[entry], [None, None]]))
 
@@ -162,41 +162,41 @@ def test_what_a_resumed_user_has_is_woken_in_bounded_trips() -> None:
     """However many lanes there are."""
     lanes = [f"1:t{n}".encode() for n in range(1201)]
 
-    def answer(trip: Trip) -> Any:
-        if isinstance(trip, Call):
+    def answer(step: Step) -> Any:
+        if isinstance(step, RunScript):
             return 1
-        return [lanes] if trip.commands[0][0] == "ZRANGEBYLEX" else [1 for _ in trip.commands]
+        return [lanes] if step.commands[0][0] == "ZRANGEBYLEX" else [1 for _ in step.commands]
 
-    removed, trips = driven(resume(Scope("user", "1")), answer)
+    removed, steps = driven(resume(Scope("user", "1")), answer)
 
     assert removed is True
-    woken = [arg for trip in trips if isinstance(trip, Call) for arg in trip.args if str(arg).startswith("1:t")]
+    woken = [arg for step in steps if isinstance(step, RunScript) for arg in step.args if str(arg).startswith("1:t")]
     assert sorted(woken) == sorted(lane.decode() for lane in lanes)
-    assert sum(isinstance(trip, Call) for trip in trips) == 3
+    assert sum(isinstance(step, RunScript) for step in steps) == 3
 
 
 async def test_plans_are_performed_trip_by_trip(redis: ArqRedis) -> None:
     """Commands in one transaction, scripts by their digest; the answers go back into the plan."""
 
     def plan() -> Plan[list[Any]]:
-        first = yield Commands([("SET", "k", "1"), ("INCR", "k"), ("GET", "k")])
-        second = yield Call(ECHO, ["key"], [b"argument", 7])
+        first = yield Transaction([("SET", "k", "1"), ("INCR", "k"), ("GET", "k")])
+        second = yield RunScript(ECHO, ["key"], [b"argument", 7])
         return [first, second]
 
-    assert await perform(redis, plan(), "testing") == [[True, 2, b"2"], [b"key", b"argument", 8]]
+    assert await run_plan(redis, plan(), "testing") == [[True, 2, b"2"], [b"key", b"argument", 8]]
 
 
 async def test_a_server_that_refuses_is_told_with_what_was_being_done(redis: ArqRedis) -> None:
     """As QueueUnavailable, whatever the trip was."""
 
-    def plan(trip: Trip) -> Plan[None]:
-        yield trip
+    def plan(step: Step) -> Plan[None]:
+        yield step
 
     await redis.set("k", "no list")
     script = Script("return redis.call('LPUSH', 'k', '1')", "1" * 40)
-    for trip in (Commands([("LPUSH", "k", "1")]), Call(script, [], [])):
+    for step in (Transaction([("LPUSH", "k", "1")]), RunScript(script, [], [])):
         with pytest.raises(QueueUnavailable, match=r"^testing: .*WRONGTYPE") as info:
-            await perform(redis, plan(trip), "testing")
+            await run_plan(redis, plan(step), "testing")
         assert isinstance(info.value.__cause__, ResponseError)
 
 
@@ -204,14 +204,14 @@ async def test_errors_of_a_plan_are_its_own(fake_redis: ArqRedis) -> None:
     """Only Redis's become QueueUnavailable."""
 
     def plan(error: Exception) -> Plan[None]:
-        yield Commands([("PING",)])
+        yield Transaction([("PING",)])
         raise error
 
     for error in (BatchNotFound("b"), OSError("a file"), KeyError("k")):
         with pytest.raises(type(error)):
-            await perform(fake_redis, plan(error), "testing")
+            await run_plan(fake_redis, plan(error), "testing")
     with pytest.raises(QueueUnavailable):
-        await perform(fake_redis, plan(RedisError("gone")), "testing")
+        await run_plan(fake_redis, plan(RedisError("gone")), "testing")
 
 
 @pytest.mark.parametrize("outcome", Outcome)

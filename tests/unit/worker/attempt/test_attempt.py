@@ -132,7 +132,7 @@ async def test_keys_that_are_refused_are_looked_for_again(monkeypatch: pytest.Mo
 async def test_a_lease_that_may_end_before_the_request_does_forbids_to_send() -> None:
     """The lane might be somebody else's by then: it is given back, its history as it was."""
     bench = Bench()
-    state = attempt_history.encode(attempt_history.HeadState(tries=3))
+    state = attempt_history.encode(attempt_history.AttemptHistory(tries=3))
 
     settlement = await bench.apply(bench.claim(lease_in_s=SETTINGS.request_timeout_s, state=state))
 

@@ -8,7 +8,7 @@ import pytest
 
 from producers import Attempt, JobResult, Outcome
 from producers.contract import attempt_history
-from producers.contract.attempt_history import HeadState
+from producers.contract.attempt_history import AttemptHistory
 from tests.support.changes import attempt, change
 from tests.support.claims import ACCEPTED_MS, TTL_MS, claim
 from worker.attempt.decide import (
@@ -25,7 +25,7 @@ from worker.queue.claims import Settlement
 NOW_MS = ACCEPTED_MS + 1_000
 
 
-def attemptable(state: HeadState | None = None) -> ReadyAttempt:
+def attemptable(state: AttemptHistory | None = None) -> ReadyAttempt:
     """A claim that was found sound."""
     ready = validate_claim(claim(state=None if state is None else attempt_history.encode(state)), NOW_MS)
     assert isinstance(ready, ReadyAttempt)
@@ -46,7 +46,7 @@ def sent(verdict: str, **changed: Any) -> SentRequest:
 
 def test_a_sound_change_may_be_sent_until_its_deadline() -> None:
     """With its history."""
-    ready = attemptable(HeadState(tries=3))
+    ready = attemptable(AttemptHistory(tries=3))
 
     assert (ready.head.stored.a[0], ready.state.tries, ready.head.deadline_ms) == (change(), 3, ACCEPTED_MS + TTL_MS)
 
@@ -60,7 +60,7 @@ def test_a_sound_change_may_be_sent_until_its_deadline() -> None:
         ({"lost_deliveries": MAX_LOST_DELIVERIES}, NOW_MS, Outcome.EXHAUSTED, "poison: 5 workers in a row"),
         ({}, ACCEPTED_MS + TTL_MS, Outcome.EXPIRED, "its deadline passed before it was sent"),
         (
-            {"state": attempt_history.encode(HeadState(tries=1, first_sent_at_ms=5))},
+            {"state": attempt_history.encode(AttemptHistory(tries=1, first_sent_at_ms=5))},
             ACCEPTED_MS + TTL_MS,
             Outcome.EXHAUSTED,
             "its deadline passed without a verdict",
@@ -97,7 +97,7 @@ def test_a_change_just_within_its_bounds_may_be_sent(changed: dict[str, Any], no
 )
 def test_a_verdict_that_ends_a_change_writes_its_result(verdict: str, outcome: Outcome) -> None:
     """With the exchange's code and message, all attempts, and how long the request took."""
-    before = HeadState().with_attempt(attempt("transient", at_ms=7))
+    before = AttemptHistory().with_attempt(attempt("transient", at_ms=7))
 
     settlement = decide(attemptable(before), sent(verdict, code="c", message="m"), now_ms=NOW_MS, max_tries=0)
 
@@ -150,15 +150,15 @@ def test_another_try_must_be_within_the_deadline_and_the_tries(
 
 def test_a_claim_that_is_given_back_keeps_its_history() -> None:
     """Due at once, nothing sent."""
-    state = attempt_history.encode(HeadState(tries=2))
+    state = attempt_history.encode(AttemptHistory(tries=2))
     settlement = release_unsent(claim(state=state))
 
     assert (settlement.state, settlement.delay_s, settlement.replied_at_s, settlement.result) == (state, 0, None, None)
-    assert attempt_history.decode(release_unsent(claim()).state) == HeadState(head="j1")
+    assert attempt_history.decode(release_unsent(claim()).state) == AttemptHistory(head="j1")
 
 
 def test_an_end_without_a_request_keeps_the_last_code() -> None:
     """What the exchange said last is what helps."""
-    ready = attemptable(HeadState(attempts=[attempt("transient", code="40725")], tries=1, first_sent_at_ms=1))
+    ready = attemptable(AttemptHistory(attempts=[attempt("transient", code="40725")], tries=1, first_sent_at_ms=1))
 
     assert ended(end(ready, Outcome.EXHAUSTED, NOW_MS, "m")).code == "40725"

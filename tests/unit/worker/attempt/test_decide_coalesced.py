@@ -9,7 +9,7 @@ import pytest
 
 from producers import Attempt, CopySetting, JobResult, Outcome, SettingsChange
 from producers.contract import attempt_history
-from producers.contract.attempt_history import HeadState
+from producers.contract.attempt_history import AttemptHistory
 from producers.contract.codec import encode_change
 from tests.support.changes import attempt, setting
 from tests.support.claims import ACCEPTED_MS, TTL_MS, claim
@@ -29,7 +29,9 @@ ONE, OTHER = payload(setting(symbol="A")), payload(setting(symbol="B"))
 REPLACING = payload(setting(symbol="A", trace_value="2"))
 
 
-def claimed(*payloads: bytes, state: HeadState | None = None, lost_deliveries: int = 0, job_id: str = "j0") -> Claim:
+def claimed(
+    *payloads: bytes, state: AttemptHistory | None = None, lost_deliveries: int = 0, job_id: str = "j0"
+) -> Claim:
     """A claim of changes j0, j1, ..."""
     first, *coalescable = payloads
     return claim(
@@ -103,7 +105,7 @@ def test_a_member_that_was_sent_once_is_never_superseded_by_a_newcomer() -> None
 
 def test_a_newcomer_does_not_inherit_the_requests_before_it_came() -> None:
     """It shows the last one only; the head shows all."""
-    before = HeadState(head="j0").with_attempt(attempt("transient", at_ms=ACCEPTED_MS + 100), ["j0"])
+    before = AttemptHistory(head="j0").with_attempt(attempt("transient", at_ms=ACCEPTED_MS + 100), ["j0"])
     newcomer = payload(setting(symbol="B"), at_ms=NOW_MS - 10)
 
     first, last = results(concluded(ready(ONE, newcomer, state=before), "success"))
@@ -136,7 +138,7 @@ def test_a_head_refused_alone_ends_rejected() -> None:
 
 def test_a_group_that_fails_too_often_is_sent_one_by_one() -> None:
     """A fifth "fail" would reject it: who is at fault is found out first."""
-    before = HeadState(attempts=[attempt("failed")] * 4, tries=4, first_sent_at_ms=7)
+    before = AttemptHistory(attempts=[attempt("failed")] * 4, tries=4, first_sent_at_ms=7)
 
     settlement = concluded(ready(ONE, OTHER, state=before), "failed")
 
@@ -150,7 +152,7 @@ def test_a_group_worth_another_try_goes_back_together(verdict: str) -> None:
 
     state = attempt_history.decode(settlement.state)
     assert (settlement.result, settlement.send_alone_until) == (None, "")
-    assert [state.has_sent(job_id) for job_id in ("j0", "j1", "j2")] == [False, True, True], "j0 was replaced before"
+    assert [state.was_sent(job_id) for job_id in ("j0", "j1", "j2")] == [False, True, True], "j0 was replaced before"
     assert state.tries == (verdict != "throttled")
     assert (settlement.hold_s > 0) == (verdict == "throttled")
 
@@ -211,10 +213,10 @@ def test_a_newcomer_that_becomes_the_head_inherits_nothing() -> None:
 
 def test_a_history_holds_the_last_twenty_requests_with_whom_they_carried() -> None:
     """It must not grow without end."""
-    state = HeadState(head="j0")
+    state = AttemptHistory(head="j0")
     for number in range(30):
         state = state.with_attempt(attempt(at_ms=number), ["j0", f"j{number}"])
 
     assert (len(state.attempts), state.tries, state.first_sent_at_ms) == (attempt_history.ATTEMPTS_KEPT, 30, 0)
-    assert (state.has_sent("j29"), state.has_sent("j10"), state.has_sent("j9")) == (True, True, False)
+    assert (state.was_sent("j29"), state.was_sent("j10"), state.was_sent("j9")) == (True, True, False)
     assert attempt_history.decode(attempt_history.encode(state)) == state
