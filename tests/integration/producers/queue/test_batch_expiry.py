@@ -7,9 +7,16 @@ import asyncio
 import pytest
 from arq.connections import ArqRedis
 
-from producers import BatchNotFound, Outcome, Priority, Producer, ProducerSettings, ResultTimeout
+from producers import (
+    BatchNotFound,
+    Outcome,
+    Priority,
+    Producer,
+    ProducerSettings,
+    ResultTimeout,
+)
 from producers.contract import keyspace
-from tests.support.changes import TRADER, numbered
+from tests.support.changes import TRADER, change, numbered
 from tests.support.fan_outs import end_all, failing_after, to_users, users, where_consistent
 from tests.support.lanes import DEFAULTS, Lanes, contents
 
@@ -134,3 +141,14 @@ async def test_a_batch_may_be_asked_from_another_process(redis: ArqRedis, produc
     assert (progress.complete, progress.cancelled, progress.priority) == (True, True, Priority.INTERACTIVE)
     assert 0 < await redis.pttl(keyspace.BATCH + "b") <= 7_000
     assert await lanes.uncovered() == set()
+
+
+async def test_the_list_of_batches_goes_past_expired_ones(producer: Producer, redis: ArqRedis) -> None:
+    """And forgets them."""
+    for number in range(5):
+        await producer.fan_out([change(str(number))], batch_id=f"b{number}")
+    for number in range(1, 5):
+        await redis.delete(f"{keyspace.BATCH}b{number}")
+
+    assert [progress.batch_id for progress in await producer.batches(limit=2)] == ["b0"]
+    assert await redis.zcard(keyspace.BATCHES) == 1

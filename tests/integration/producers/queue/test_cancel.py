@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from arq.connections import ArqRedis
 
 from producers import Cancellation, CancelReport, JobState, Outcome, Producer
 from producers.contract import keyspace
@@ -181,3 +182,17 @@ async def test_a_head_that_is_attempted_while_it_is_looked_at_is_looked_at_again
     assert runs == 2 - place
     ended = await producer.job((head, second)[place].job_id).result(timeout=0)
     assert len(ended.attempts) == (2, 0)[place]
+
+
+async def test_what_a_dead_worker_may_have_sent_is_not_told_as_unsent(
+    producer: Producer, lanes: Lanes, redis: ArqRedis
+) -> None:
+    """Neither when it is taken back."""
+    job = await producer.enqueue(change())
+    await lanes.claim_one()
+    await redis.hset(keyspace.HEAD + LANE, mapping={"lapses": 1})  # type: ignore[misc]
+    await redis.hdel(keyspace.HEAD + LANE, "token")  # type: ignore[misc]
+
+    await job.cancel()
+
+    assert "it may have been sent" in (await job.result(0)).message

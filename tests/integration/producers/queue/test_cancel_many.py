@@ -11,7 +11,7 @@ from producers import CancelReport, InvalidId, Outcome, Producer
 from producers.contract import keyspace
 from tests.support.changes import TRADER, change, numbered
 from tests.support.fan_outs import end_all, read_all, to_users, users, where_consistent
-from tests.support.lanes import PACING, Lanes, contents
+from tests.support.lanes import Lanes, contents
 from tests.support.manual_clock import ManualClock
 
 LANE = keyspace.lane("1001", TRADER)
@@ -98,41 +98,37 @@ async def test_a_user_without_changes_may_be_taken_back(producer: Producer, redi
     assert await contents(redis) == {}
 
 
-async def test_a_user_whose_backlog_was_taken_back_is_served_at_once(fake_redis: ArqRedis, clock: ManualClock) -> None:
+async def test_a_user_whose_backlog_was_taken_back_is_served_at_once(timed: Lanes, clock: ManualClock) -> None:
     """The turns that its lanes were promised are free again."""
-    lanes = Lanes(fake_redis, clock=clock, pacing=PACING)
-    producer = Producer(fake_redis)
-    await lanes.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(100)))
-    (held,) = await lanes.claim()
+    producer = Producer(timed.redis)
+    await timed.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(100)))
+    (held,) = await timed.claim()
     clock.advance(0.05)
-    await lanes.done(held, took_s=0.05)
+    await timed.done(held, took_s=0.05)
     assert await producer.cancel_user("1001") == CancelReport(99, 0)
 
-    await lanes.submit(("new", change(trader="new")))
+    await timed.submit(("new", change(trader="new")))
 
     clock.advance(0.1)
-    assert [claim.job_id for claim in await lanes.claim()] == ["new"]
+    assert [claim.job_id for claim in await timed.claim()] == ["new"]
 
 
-async def test_a_user_of_whom_a_part_was_taken_back_goes_on_without_gaps(
-    fake_redis: ArqRedis, clock: ManualClock
-) -> None:
+async def test_a_user_of_whom_a_part_was_taken_back_goes_on_without_gaps(timed: Lanes, clock: ManualClock) -> None:
     """Those that are left come up at the user's pace, not at the times that they were promised behind the others."""
-    lanes = Lanes(fake_redis, clock=clock, pacing=PACING)
-    producer = Producer(fake_redis)
-    await lanes.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(101)))
-    await lanes.done(await lanes.claim_one(), took_s=0.0)  # the others are promised their turns
+    producer = Producer(timed.redis)
+    await timed.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(101)))
+    await timed.done(await timed.claim_one(), took_s=0.0)  # the others are promised their turns
     for n in range(1, 101):
         if n % 10:
             await producer.job(f"j{n}").cancel()
 
     slots_s: list[float] = []
     while len(slots_s) < 10:
-        claims = await lanes.claims()
+        claims = await timed.claims()
         for claim in claims.claims:
             slots_s.append(claim.slot_at_s)
             clock.advance(max(0.0, claim.slot_at_s - clock.monotonic()))
-            await lanes.done(claim, took_s=0.0)
+            await timed.done(claim, took_s=0.0)
         clock.advance((claims.next_due_s or 0) + 0.001)
 
     assert slots_s[-1] < 1.5

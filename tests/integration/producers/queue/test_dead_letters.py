@@ -135,3 +135,12 @@ async def test_letters_that_expired_are_forgotten(redis: ArqRedis) -> None:
     await Lanes(redis).submit(("new", change()))
     await end_all(Lanes(redis), REJECTED)
     assert await redis.zrange(keyspace.DEAD + REJECTED, 0, -1) == [f"{LANE} new".encode()]
+
+
+async def test_all_letters_are_meant_only_if_it_is_said(producer: Producer) -> None:
+    """A filter that turns out to be None must not empty the list."""
+    for method in (producer.dead.replay, producer.dead.drop):
+        with pytest.raises(TypeError, match="everything=True"):
+            await method(user_id=None)
+        with pytest.raises(TypeError, match="everything=True"):
+            await method("j", everything=True)

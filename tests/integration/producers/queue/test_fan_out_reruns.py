@@ -11,6 +11,7 @@ from arq.connections import ArqRedis
 
 from producers import Batch, BatchConflict, Outcome, Priority, Producer, ProducerSettings, SettingsChange
 from producers.contract import keyspace
+from producers.queue.submit import NO_DIGEST, ChunkDigest, Submission, SubmitOptions, submit
 from tests.support.changes import TRADER, change, numbered, setting
 from tests.support.fan_outs import end_all, failing_after, same, to_users, users, where_consistent
 from tests.support.lanes import Lanes, contents
@@ -259,3 +260,32 @@ async def test_two_batches_of_the_same_users_are_apart(producer: Producer, lanes
 
     assert await lanes.queued(keyspace.lane("1", TRADER)) == ["x//1", "y//1"]
     assert await end_all(lanes) == ["x//1", "x//2", "y//1", "y//2"]
+
+
+async def test_a_chunk_is_refused_whose_run_parted_from_the_batch_before(redis: ArqRedis) -> None:
+    """Whoever lost the race for one chunk adds no later one."""
+    options = SubmitOptions(1000, batch_id="b", content="changes")
+
+    async def add(number: int, user: str, *, chunk: ChunkDigest, after: ChunkDigest = NO_DIGEST) -> list[int]:
+        one = Submission.from_change(change(user), f"b//{number}", options, now_ms=1_000, ttl_ms=60_000)
+        call = submit([one], options, chunk=chunk, after=after)
+        return list((await call.script.run(redis, call.keys, call.args))[1:])
+
+    ours, theirs = ChunkDigest("c0", "ours"), ChunkDigest("c0", "theirs")
+    assert await add(0, "1", chunk=ours) == [1]
+    assert await add(0, "2", chunk=theirs) == [-2]
+    assert await add(1, "2", chunk=ChunkDigest("c1", "theirs, two"), after=theirs) == [-2]
+
+    assert await add(1, "1", chunk=ChunkDigest("c1", "ours, two"), after=ours) == [2]
+
+
+async def test_two_producers_of_one_batch_with_other_changes_cannot_both_fail(valkey: ArqRedis) -> None:
+    """One of them is told of the other; the batch is one of the two."""
+    changes = {name: [change(f"{name}{number}") for number in range(1500)] for name in "ab"}
+    runs = [Producer(valkey).fan_out(changes[name], batch_id="b") for name in changes]
+
+    ended = await asyncio.gather(*runs, return_exceptions=True)
+
+    assert sorted(isinstance(end, BatchConflict) for end in ended) == [False, True]
+    users = {lane.decode()[0] for lane in await valkey.zrange(keyspace.LANES, 0, -1)}
+    assert len(users) == 1

@@ -87,3 +87,13 @@ async def test_settling_late_after_a_rate_was_changed_keeps_the_lane_covered(lan
         assert all(value.lstrip(b"-").isdigit() for value in stored.values()), stored
         await lanes.redis.delete(keyspace.bucket(keyspace.lane(USER, "t1")))
         await lanes.due_now(keyspace.lane(USER, "t1"))
+
+
+@pytest.mark.parametrize("rate", ["", "x", "nan", "-inf", "inf", "1e999", "-5", "0"])
+async def test_a_rate_that_is_none_does_not_stop_its_user(lanes: Lanes, rate: str) -> None:
+    """Nor the others; somebody wrote it past the producer."""
+    await lanes.redis.hset(keyspace.RATES, "1001", rate)  # type: ignore[misc]
+    await lanes.submit(("j1", change()), ("j2", change("1002")))
+
+    assert {claim.job_id for claim in await lanes.claim()} == {"j1", "j2"}
+    assert await lanes.uncovered() == set()

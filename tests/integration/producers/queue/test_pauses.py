@@ -228,3 +228,17 @@ async def test_a_user_with_a_backlog_goes_on_at_its_pace_after_a_short_pause(
     gaps = [later - earlier for earlier, later in itertools.pairwise(slots)]
     assert max(gaps) < 2 * PACING.pace_us
     assert max(sum(start <= slot < start + PACING.window_us for slot in slots) for start in slots) <= 10
+
+
+async def test_a_resumed_lane_of_a_dead_worker_is_due_when_its_lease_is_over(timed: Lanes, clock: ManualClock) -> None:
+    """Not when its pause would have been looked at again."""
+    producer = Producer(timed.redis)
+    await timed.submit(("j", change()))
+    await timed.claim_one()
+    await producer.pause(user_id="1001")
+    clock.advance(timed.settings.lease_s + 0.1)
+    assert await timed.claim() == []
+
+    await producer.resume(user_id="1001")
+
+    assert [claim.job_id for claim in await timed.claim()] == ["j"]

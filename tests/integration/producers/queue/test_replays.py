@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from arq.connections import ArqRedis
 
-from producers import DeadLetterNotFound, Outcome, Producer, ProducerSettings
+from producers import DeadLetterNotFound, Outcome, Producer, ProducerSettings, SettingsChange
 from producers.contract import keyspace
 from producers.queue.dead_letters import DEAD_OUTCOMES
 from tests.support.changes import TRADER, change, numbered, result
@@ -221,3 +221,15 @@ async def test_a_retry_that_fails_may_be_retried(producer: Producer, lanes: Lane
         names.add(batch.batch_id)
 
     assert len(await end_all(lanes)) == 3
+
+
+async def test_retrying_and_replaying_at_once_sends_each_letter_once(producer: Producer, lanes: Lanes) -> None:
+    """Whoever comes first takes it."""
+    changes: list[SettingsChange] = numbered(30)
+    batch = await producer.fan_out(changes, batch_id="b")
+    for _ in changes:
+        await lanes.done(await lanes.claim_one(), Outcome.REJECTED)
+
+    await asyncio.gather(batch.retry_failed(), producer.dead.replay(batch_id="b"), return_exceptions=True)
+
+    assert len(await lanes.queued(LANE)) == len(changes)

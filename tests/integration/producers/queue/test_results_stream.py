@@ -9,10 +9,18 @@ import pytest
 from arq.connections import ArqRedis
 
 from ops.redis_server import free_port
-from producers import Batch, BatchNotFound, InvalidCursor, JobResult, Outcome, Producer, QueueUnavailable
+from producers import (
+    Batch,
+    BatchNotFound,
+    InvalidCursor,
+    JobResult,
+    Outcome,
+    Producer,
+    QueueUnavailable,
+)
 from producers.contract import keyspace
 from producers.queue.batches import PAGE_SIZE
-from tests.support.changes import numbered
+from tests.support.changes import TRADER, numbered, setting
 from tests.support.fan_outs import end_all, read_all, to_users, users
 from tests.support.lanes import Lanes
 
@@ -249,3 +257,17 @@ async def test_a_stream_goes_on_after_redis_was_away(valkey: ArqRedis, monkeypat
     ended += await end_all(lanes)
 
     assert await read_all(stream) == ended[10:]
+
+
+async def test_a_page_s_cursor_at_the_end_of_a_batch_is_its_end(producer: Producer, lanes: Lanes) -> None:
+    """For pages and streams, as often as they are asked."""
+    batch = await producer.fan_out(trader_id=TRADER, settings=[setting()], user_ids=["1", "2"], batch_id="b")
+    for claim in await lanes.claim():
+        await lanes.done(claim)
+    page = await batch.page()
+
+    again = await batch.page(page.cursor)
+
+    assert (page.complete, again.complete, again.results, again.cursor) == (True, True, [], page.cursor)
+    async with asyncio.timeout(5):
+        assert [result async for result in batch.results(after=page.cursor)] == []

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from arq.connections import ArqRedis
 
 from producers.contract import keyspace
 from producers.contract.codec import decode_change
 from tests.support.changes import change
 from tests.support.lanes import PACING, Lanes
-from tests.support.manual_clock import ManualClock
 
 LANE = keyspace.lane("1001", "t1")
 
@@ -133,18 +131,15 @@ async def test_queued_changes_do_not_expire(lanes: Lanes) -> None:
         assert await lanes.redis.pttl(key) == -1
 
 
-async def test_a_new_lane_queues_behind_the_lanes_of_its_user_that_wait(
-    fake_redis: ArqRedis, clock: ManualClock
-) -> None:
+async def test_a_new_lane_queues_behind_the_lanes_of_its_user_that_wait(timed: Lanes) -> None:
     """It gets the next free turn, a pace after the one before it."""
-    lanes = Lanes(fake_redis, clock=clock, pacing=PACING)
-    await lanes.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(3)))
-    await lanes.claim()
+    await timed.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(3)))
+    await timed.claim()
 
-    await lanes.submit(("j3", change(trader="t3")))
+    await timed.submit(("j3", change(trader="t3")))
 
-    due = sorted([await lanes.due_ms(keyspace.lane("1001", f"t{n}")) or 0 for n in (1, 2, 3)])
-    assert due[2] == await lanes.due_ms(keyspace.lane("1001", "t3"))
+    due = sorted([await timed.due_ms(keyspace.lane("1001", f"t{n}")) or 0 for n in (1, 2, 3)])
+    assert due[2] == await timed.due_ms(keyspace.lane("1001", "t3"))
     assert due[2] - due[1] == pytest.approx(PACING.pace_us / 1000, abs=1)
     assert due[1] - due[0] == pytest.approx(PACING.pace_us / 1000, abs=1)
 

@@ -67,9 +67,8 @@ async def test_a_timeout_of_zero_only_looks(valkey_dsn: str) -> None:
         assert not pending
 
 
-async def test_only_looking_does_not_spoil_later_waits(redis: ArqRedis, lanes: Lanes) -> None:
+async def test_only_looking_does_not_spoil_later_waits(producer: Producer, lanes: Lanes) -> None:
     """`timeout=0` looks; whoever waits afterwards is told."""
-    producer = Producer(redis)
     job = await producer.enqueue(change())
     with pytest.raises(ResultTimeout):
         await job.result(timeout=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from contextlib import suppress
 from pathlib import Path
 from signal import SIGTERM
 from typing import Any
@@ -148,3 +149,32 @@ async def test_the_health_key_is_written(valkey: ArqRedis, tmp_path: Path) -> No
         await (await rig.producer.enqueue(change())).result(timeout=20)
 
         assert b"j_ongoing=" in (await valkey.get(keyspace.CONTROL_QUEUE + ":health-check") or b"")
+
+
+async def test_a_cancellation_that_redis_py_swallows_does_not_keep_the_worker_from_stopping(
+    valkey: ArqRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before Python 3.12 `asyncio.wait_for` drops one that comes as its future is done, and redis-py sends with it."""
+    polled = asyncio.Event()
+
+    async def swallowing(*_: object, **__: object) -> list[bytes]:
+        polled.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return []
+
+    async with rig_on(valkey, tmp_path) as rig:
+        worker = rig.worker(burst=False)
+        monkeypatch.setattr(worker.pool, "zrangebyscore", swallowing)
+        running = asyncio.create_task(worker.async_run())
+        await polled.wait()
+
+        worker.handle_sig_wait_for_completion(SIGTERM)
+
+        try:
+            async with asyncio.timeout(5):
+                await asyncio.wait({running})
+            assert running.cancelled()
+        finally:
+            await worker.close()
+            await asyncio.gather(running, return_exceptions=True)

@@ -15,12 +15,14 @@ from arq.constants import job_key_prefix
 from arq.cron import cron
 from arq.jobs import Job
 from arq.worker import func
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from producers import Outcome
 from producers.contract import keyspace
 from producers.contract.codec import deserialize, serialize
 from tests.support.changes import change
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, Rig, rig_on
+from worker.process import lane_worker
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
 
@@ -203,3 +205,27 @@ async def test_a_mistyped_field_is_refused(
         assert info is not None
         assert not info.success
         assert told in str(info.result)
+
+
+async def test_control_jobs_are_served_again_after_redis_failed_many_times_in_mid_start(
+    valkey: ArqRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """arq counts a job as started before it has talked to Redis; each failure there must not cost a place."""
+    monkeypatch.setattr(lane_worker, "CONTROL_POLL_S", 0.01)
+    valkey.job_serializer, valkey.job_deserializer = serialize, deserialize
+    async with rig_on(valkey, tmp_path) as rig, rig.working() as worker:
+        await (await rig.producer.enqueue(change())).result(timeout=20)
+        failures = iter(range(lane_worker.CONTROL_JOBS + 2))
+        pipeline = worker.pool.pipeline
+
+        def failing(*args: Any, **options: Any) -> Any:
+            task = asyncio.current_task()
+            if task is worker.main_task and next(failures, None) is not None:
+                raise RedisConnectionError("gone")
+            return pipeline(*args, **options)
+
+        monkeypatch.setattr(worker.pool, "pipeline", failing)
+        job = await valkey.enqueue_job("submit", msgspec.to_builtins(change("1002")), _job_id="c1")
+        assert job is not None
+
+        assert (await job.result(timeout=5, poll_delay=0.05))["jobId"] == "c1.change"

@@ -130,22 +130,21 @@ async def test_many_throttled_users_between_other_replies_do_not_hold_the_egress
 
 
 async def test_users_throttled_right_after_another_request_do_not_hold_the_egress(
-    fake_redis: ArqRedis, clock: ManualClock
+    timed: Lanes, clock: ManualClock
 ) -> None:
     """A request that follows another within a second may have met its user's own limit, in step with others."""
-    lanes = Lanes(fake_redis, clock=clock, pacing=PACING)
     users = range(THROTTLED_USERS + 1)
-    await lanes.submit(*((f"{nth}-{n}", change(str(n))) for nth in ("first", "second") for n in users))
-    for claim in await lanes.claim():
-        await lanes.done(claim, took_s=0.01)
+    await timed.submit(*((f"{nth}-{n}", change(str(n))) for nth in ("first", "second") for n in users))
+    for claim in await timed.claim():
+        await timed.done(claim, took_s=0.01)
     clock.advance(0.2)
-    second = await lanes.claim()
+    second = await timed.claim()
     for claim in second:
-        await lanes.back(claim, 1, hold_s=1)
-    await lanes.submit(("other", change("another")))
+        await timed.back(claim, 1, hold_s=1)
+    await timed.submit(("other", change("another")))
 
     assert len(second) == len(users)
-    assert [claim.job_id for claim in await lanes.claim()] == ["other"]
+    assert [claim.job_id for claim in await timed.claim()] == ["other"]
 
 
 async def test_the_slot_of_what_is_not_sent_is_given_back(lanes: Lanes) -> None:

@@ -105,9 +105,8 @@ async def test_a_lane_that_is_empty_does_not_come_back_by_a_beat(
     assert not await timed.uncovered()
 
 
-async def test_thousands_of_leases_are_renewed_on_either_schedule(redis: ArqRedis) -> None:
+async def test_thousands_of_leases_are_renewed_on_either_schedule(lanes: Lanes, redis: ArqRedis) -> None:
     """On a real server, in as many trips as it takes."""
-    lanes = Lanes(redis)
     many = BATCH_SIZE + 100
     await lanes.submit(*((f"j{n}", change(str(n))) for n in range(many)))
     heartbeat = Heartbeat(redis, lanes.clock, lease_s=0.001)

@@ -10,6 +10,7 @@ import pytest
 
 from producers import Producer
 from producers.contract import keyspace
+from tests.support.changes import change
 from tests.support.lanes import DEFAULTS, Lanes
 from tests.support.manual_clock import START_US, ManualClock
 from tests.support.own_rates import RATES, SOME_RATES, USER, Requests, answered_at_once, backlog, slot_us, window_of
@@ -161,3 +162,29 @@ async def test_no_window_has_too_many_however_often_the_rate_changes(
     requests.check()
     assert len(requests.seen) >= 200
     assert await timed.uncovered() == set()
+
+
+async def test_a_rate_raised_while_a_request_is_under_way_is_the_pace_of_turns_at_once(
+    timed: Lanes, clock: ManualClock
+) -> None:
+    """The other lanes do not queue behind a turn of the old pace."""
+    producer = Producer(timed.redis)
+    await producer.limit_user("1001", 0.1)
+    await timed.submit(*((f"j{number}", change(trader=f"t{number}")) for number in range(5)))
+    (claim,) = await timed.claim()
+    await producer.limit_user("1001", 10)
+    await timed.claim()
+    clock.advance(0.06)
+    await timed.done(claim, took_s=0.06)
+
+    ended, began_s = 1, clock.monotonic()
+    while ended < 5:
+        claims = await timed.claims()
+        for one in claims.claims:
+            clock.advance(max(0.0, one.slot_at_s - clock.monotonic()))
+            await timed.done(one, took_s=0.0)
+            ended += 1
+        if ended < 5:
+            clock.advance((claims.next_due_s or 0) + 0.001)
+
+    assert clock.monotonic() - began_s < 3

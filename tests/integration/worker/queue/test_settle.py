@@ -11,12 +11,9 @@ from producers import Outcome
 from producers.contract import attempt_history, keyspace
 from producers.contract.codec import decode_result
 from tests.support.changes import change
-from tests.support.lanes import DEFAULTS, PACING, Lanes
-from tests.support.manual_clock import ManualClock
+from tests.support.lanes import DEFAULTS, Lanes
 
 LANE = keyspace.lane("1001", "t1")
-ENOUGH = 10
-"""Round trips after which the shortest is credited, as settle.lua has it."""
 
 
 @pytest.fixture
@@ -176,54 +173,3 @@ async def test_settlements_survive_a_server_that_forgot_its_scripts(lanes: Lanes
 
     assert not (await lanes.done(claim)).fenced
     assert await lanes.redis.hgetall(keyspace.COUNTS) == {b"applied": b"1"}  # type: ignore[misc]
-
-
-async def round_trips(lanes: Lanes, clock: ManualClock, count: int, took_s: float, user: str) -> int:
-    """Makes as many requests of one user; returns when the last one's window ends, microseconds from its reply."""
-    entry = ""
-    for number in range(count):
-        await lanes.submit((f"{user}/{number}", change(user)))
-        clock.advance(1.2)
-        claim = await lanes.claim_one()
-        clock.advance(took_s)
-        entry = str(claim.slot_number % PACING.per_window)
-        await lanes.done(claim, took_s=took_s)
-    stored = await lanes.redis.hget(keyspace.bucket(keyspace.lane(user, "t1")), entry)  # type: ignore[misc]
-    assert stored is not None
-    return int(float(stored)) - clock.now_us
-
-
-async def test_no_round_trip_is_credited_before_ten_were_seen(timed: Lanes, clock: ManualClock) -> None:
-    """A window counts from the reply until then."""
-    assert await round_trips(timed, clock, ENOUGH - 1, 0.04, "1") == pytest.approx(PACING.window_us, abs=2)
-
-
-async def test_the_shortest_round_trip_is_credited_less_a_millisecond(timed: Lanes, clock: ManualClock) -> None:
-    """Over all users of the egress; longer ones do not count."""
-    await round_trips(timed, clock, ENOUGH - 1, 0.09, "1")
-
-    ends_in_us = await round_trips(timed, clock, 1, 0.04, "2")
-
-    assert ends_in_us == pytest.approx(PACING.window_us - 39_000, abs=2)
-    assert await round_trips(timed, clock, 1, 0.3, "3") == pytest.approx(PACING.window_us - 39_000, abs=2)
-
-
-async def test_a_round_trip_that_no_longer_occurs_is_forgotten(timed: Lanes, clock: ManualClock) -> None:
-    """The path has changed: after two minutes the new floor counts."""
-    await round_trips(timed, clock, 25, 0.04, "1")
-
-    await round_trips(timed, clock, 100, 0.09, "2")
-
-    assert await round_trips(timed, clock, 1, 0.3, "3") == pytest.approx(PACING.window_us - 89_000, abs=2)
-
-
-async def test_a_failure_without_a_reply_gives_no_credit(timed: Lanes, clock: ManualClock) -> None:
-    """Nobody knows when it arrived; the latest that it can have counts."""
-    await round_trips(timed, clock, 25, 0.04, "1")
-    await timed.submit(("lost", change("2")))
-    claim = await timed.claim_one()
-
-    await timed.back(claim, 1)
-
-    stored = await timed.redis.hget(keyspace.bucket(claim.lane), "0")  # type: ignore[misc]
-    assert int(float(stored or 0)) - clock.now_us == pytest.approx(PACING.window_us, abs=2)

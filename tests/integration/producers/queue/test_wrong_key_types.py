@@ -94,16 +94,6 @@ async def test_steering_keys_of_a_wrong_type_do_not_lose_a_lane(producer: Produc
     assert (await lanes.claim_one()).job_id == "j1"
 
 
-@pytest.mark.parametrize("rate", ["", "x", "nan", "-inf", "inf", "1e999", "-5", "0"])
-async def test_a_rate_that_is_none_does_not_stop_its_user(lanes: Lanes, rate: str) -> None:
-    """Nor the others; somebody wrote it past the producer."""
-    await lanes.redis.hset(keyspace.RATES, "1001", rate)  # type: ignore[misc]
-    await lanes.submit(("j1", change()), ("j2", change("1002")))
-
-    assert {claim.job_id for claim in await lanes.claim()} == {"j1", "j2"}
-    assert await lanes.uncovered() == set()
-
-
 async def test_a_letter_index_of_a_wrong_type_is_told(producer: Producer, lanes: Lanes) -> None:
     """As an error of ours, not as no letters."""
     await lanes.redis.set(keyspace.DEAD + DEAD_OUTCOMES[0], "nonsense")

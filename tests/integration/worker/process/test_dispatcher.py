@@ -1,0 +1,50 @@
+"""A worker and a Redis that is slow to answer, answers nothing for a while, or holds what nobody can read."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from arq.connections import ArqRedis
+
+from producers.contract import keyspace
+from producers.transport.dsn import open_redis
+from tests.support.changes import change
+from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
+
+pytestmark = ARQ_CLOSES_OLD_STYLE
+
+
+async def test_waiting_for_the_bell_is_not_taken_for_a_redis_that_is_away(
+    valkey: ArqRedis, valkey_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if a command may take less time than an idle worker would wait."""
+    async with rig_on(valkey, tmp_path) as rig, rig.working(redis_timeout_s=0.6) as worker:
+        await (await rig.producer.enqueue(change())).result(timeout=20)
+        assert worker._drain is not None
+        impatient = open_redis(valkey_dsn, ArqRedis, timeout_s=0.6)
+        monkeypatch.setattr(worker._drain, "_redis", impatient)
+
+        try:
+            assert await worker._drain._ring() is False
+        finally:
+            monkeypatch.undo()
+            await impatient.aclose()
+
+
+async def test_a_burst_ends_although_a_lane_cannot_be_read(valkey: ArqRedis, tmp_path: Path) -> None:
+    """It would wait for somebody to mend it."""
+    async with rig_on(valkey, tmp_path) as rig:
+        await valkey.set(keyspace.LANE + "1001:t1", "no list")
+        await valkey.zadd(keyspace.SCHEDULE, {"1001:t1": 1})
+        other = await rig.producer.enqueue(change("1002"))
+        worker = rig.worker()
+
+        try:
+            async with asyncio.timeout(4):
+                await worker.async_run()
+        finally:
+            await worker.close()
+
+        assert (await other.result(timeout=0)).applied

@@ -1,0 +1,36 @@
+"""Waiting for a Redis that is away: what is logged of it."""
+
+from __future__ import annotations
+
+import pytest
+from redis.exceptions import BusyLoadingError, NoPermissionError, OutOfMemoryError
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from worker.queue import redis_retry
+
+
+async def test_an_outage_of_hours_does_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tries 1, 2, 4, 8 and 16 are told, each as what it is, and that it is over."""
+    monkeypatch.setattr(redis_retry, "LONGEST_PAUSE_S", 0.001)
+    errors: list[Exception] = [RedisConnectionError("gone")] * 3 + [NoPermissionError("no right")] * 4
+    errors += [BusyLoadingError("loading")] * 8 + [OutOfMemoryError("full")] * 2
+
+    async def ask() -> str:
+        if errors:
+            raise errors.pop(0)
+        return "answer"
+
+    with caplog.at_level("INFO", logger="worker.queue.redis_retry"):
+        assert await redis_retry.retry_until_up(ask) == "answer"
+
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.partition(" (")[0] for line in lines] == [
+        "Redis does not answer",
+        "Redis does not answer",
+        "Redis's ACL does not let this worker do that, ops/redis.acl shows what it needs",
+        "Redis does not answer",
+        "Redis refuses",
+        "Redis answers again, at try 18",
+    ]
