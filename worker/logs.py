@@ -1,12 +1,12 @@
-"""What a log line looks like: text for people, or one JSON object a line for machines. No I/O.
+"""The format of log lines: text for people, or one JSON object a line for machines. No I/O.
 
-A call gives its line an event and fields beside the message:
+A call adds an event and fields to its message:
 
-    log.info("lane %s: %s again in %.3f s", lane, job_id, due_in_s, extra=about("put_back", lane=lane, job=job_id))
+    log.info("lane %s: waits", lane, extra=log_fields(Event.PUT_BACK, lane=lane))
 
-Nothing from outside can forge a line or steer a terminal: what is not printable is escaped, in either format, and every
-part has a longest length. Values are shown as they show themselves, so what must be hidden is a type whose `repr` hides
-it (`Secret`, `SignedHeaders`); no formatter looks inside a value, and tracebacks show no values of variables.
+No outside text can forge a line or send control codes to a terminal: characters that are not printable are escaped in
+both formats, and every part has a maximum length. Values are shown by their `repr`, so a value that must stay hidden
+has a type whose `repr` hides it (`Secret`, `SignedHeaders`); tracebacks show no variables.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import logging
 import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -22,44 +23,63 @@ import msgspec
 MESSAGE_CHARS = 2000
 FIELD_CHARS = 500
 TRACEBACK_CHARS = 8000
-MOST_FIELDS = 20
+MAX_FIELDS = 20
 
 ATTRIBUTE = "copytrade"
-"""Where a log record keeps what `log_fields` said."""
+"""The attribute of a log record that holds its `LogFields`."""
 
 Field = str | int | float | bool | None
-"""What a field may be; there is nothing in it that could hold a secret by accident."""
+"""The types of field values; none of them can hold a secret by accident."""
+
+
+class Event(StrEnum):
+    """The events of log lines. Alerts and dashboards match on their values."""
+
+    ENDED = "ended"
+    """A change has its outcome."""
+    PUT_BACK = "put_back"
+    """An attempt did not end its change; the lane is scheduled again."""
+    LEASE_LOST = "lease_lost"
+    """The lease ended before the settlement, which was rejected; another worker may have the lane."""
+    ATTEMPT_CANCELLED = "attempt_cancelled"
+    """The worker stopped during an attempt; the lane becomes due when its lease ends."""
+    ATTEMPT_ERROR = "attempt_error"
+    """An attempt raised an unexpected exception; the lane becomes due when its lease ends."""
+    UNREADABLE = "unreadable"
+    """A claim found a schedule entry or a lane that is malformed."""
+    BREAKER_OPENED = "breaker_opened"
+    """Many users in a row failed alike; the egress sends only probes."""
+    BREAKER_CLOSED = "breaker_closed"
+    """A probe succeeded; the egress sends everything again."""
+    EGRESS_HELD = "egress_held"
+    """Many users in a row were throttled; the egress sends nothing for a while."""
+    REDIS_AWAY = "redis_away"
+    """Redis did not store some settlements; they are tried again."""
+    PARENT_GONE = "parent_gone"
+    """The parent of this worker process has ended; the worker stops."""
+    CRASHED = "crashed"
+    """The process ends because of an unexpected exception."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogFields:
-    """What a line tells machines.
+    """The machine-readable part of a log line; fields that are None are left out."""
 
-    Attributes:
-        event: what happened, in a word that does not change.
-        fields: by name; those that are None are left out.
-    """
-
-    event: str
+    event: Event
     fields: dict[str, Field]
 
 
-def log_fields(event: str, **fields: Field) -> dict[str, LogFields]:
-    """The `extra` of a log call.
-
-    Args:
-        event: what happened, in a word that does not change, such as "put_back".
-        fields: lane, user, job, outcome, code, attempt, took_ms, ...: units are in the names.
-    """
+def log_fields(event: Event, **fields: Field) -> dict[str, LogFields]:
+    """Return the `extra` argument of a log call. Field names include their unit, such as `took_ms`."""
     return {ATTRIBUTE: LogFields(event, fields)}
 
 
 class ConsoleFormatter(logging.Formatter):
-    """Time, level, logger and message; a traceback follows on lines that are marked as its own."""
+    """Time, level, logger and message; the lines of a traceback follow, each with a prefix of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record as text."""
-        line = f"{self.formatTime(record)} {record.levelname} {_plain(record.name)} {_message(record)}"
+        """Return a record as text."""
+        line = f"{self.formatTime(record)} {record.levelname} {_escape(record.name)} {_message(record)}"
         return "\n  | ".join([line, *_traceback(record)])
 
 
@@ -67,18 +87,18 @@ class JsonFormatter(logging.Formatter):
     """One JSON object: ts, level, logger, event, message, the fields of the call, exception."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record as one line."""
+        """Return a record as one line of JSON."""
         line: dict[str, Field] = {
             "ts": f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03}Z",
             "level": record.levelname,
-            "logger": _plain(record.name),
+            "logger": _escape(record.name),
         }
-        told: Any = getattr(record, ATTRIBUTE, None)
-        fields = told.fields if isinstance(told, LogFields) else {}
-        if isinstance(told, LogFields):
-            line["event"] = _plain(told.event)
+        extra: Any = getattr(record, ATTRIBUTE, None)
+        fields = extra.fields if isinstance(extra, LogFields) else {}
+        if isinstance(extra, LogFields):
+            line["event"] = _escape(extra.event)
         line["message"] = _message(record)
-        for name, value in list(fields.items())[:MOST_FIELDS]:
+        for name, value in list(fields.items())[:MAX_FIELDS]:
             if value is not None:
                 line.setdefault(name, _field(value))
         if lines := _traceback(record):
@@ -91,40 +111,40 @@ FORMATTERS: dict[str, type[logging.Formatter]] = {"console": ConsoleFormatter, "
 
 
 def _message(record: logging.LogRecord) -> str:
-    """The message with its arguments; a call with the wrong ones still gets its line."""
+    """Return the message with its arguments, or a line that says that they do not fit."""
     try:
         text = record.getMessage()
-    except Exception as exc:  # noqa: BLE001 - whatever the repr of an argument raises
+    except Exception as exc:  # noqa: BLE001 - the repr of an argument can raise anything
         text = f"{record.msg} [its arguments do not fit: {type(exc).__name__}]"
-    return _plain(text, MESSAGE_CHARS)
+    return _escape(text, MESSAGE_CHARS)
 
 
 def _field(value: object) -> Field:
-    """Numbers as they are; all else as text."""
+    """Return numbers as they are, everything else as text."""
     if isinstance(value, bool | float) or (isinstance(value, int) and value.bit_length() < 64):  # noqa: PLR2004 - JSON
         return value
-    return _plain(str.__str__(value) if isinstance(value, str) else repr(value), FIELD_CHARS)
+    return _escape(str.__str__(value) if isinstance(value, str) else repr(value), FIELD_CHARS)
 
 
 def _traceback(record: logging.LogRecord) -> list[str]:
-    """The lines of a record's exception, the last of them if there are too many."""
+    """Return the lines of a record's traceback; a long one loses its beginning."""
     if not record.exc_info or record.exc_info[1] is None:
         return []
     text = "".join(traceback.format_exception(record.exc_info[1]))
     if len(text) > TRACEBACK_CHARS:
         text = f"... {text[-TRACEBACK_CHARS:]}"
-    return [_plain(line, MESSAGE_CHARS) for line in text.rstrip("\n").split("\n")]
+    return [_escape(line, MESSAGE_CHARS) for line in text.rstrip("\n").split("\n")]
 
 
-def _plain(text: str, longest: int = FIELD_CHARS) -> str:
-    """A text that is one line, moves no cursor, and is not too long."""
-    shown = text[:longest]
-    if not shown.isprintable():
-        shown = "".join(char if char.isprintable() else _escaped(char) for char in shown)
-    if len(text) <= longest and len(shown) <= longest:
-        return shown
-    return f"{shown[:longest]}... ({len(text)} characters)"
+def _escape(text: str, max_chars: int = FIELD_CHARS) -> str:
+    """Return a text as one line of printable characters, shortened to `max_chars`."""
+    escaped = text[:max_chars]
+    if not escaped.isprintable():
+        escaped = "".join(char if char.isprintable() else _escape_char(char) for char in escaped)
+    if len(text) <= max_chars and len(escaped) <= max_chars:
+        return escaped
+    return f"{escaped[:max_chars]}... ({len(text)} characters)"
 
 
-def _escaped(char: str) -> str:
+def _escape_char(char: str) -> str:
     return char.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -6,16 +6,16 @@ import logging
 
 from producers.contract.keyspace import parties
 from producers.contract.messages import Outcome
-from worker.logs import log_fields
+from worker.logs import Event, log_fields
 from worker.queue.claims import Breaker, Settled, Settlement
 
 MOVES = {
     Breaker.OPENED: (
-        "breaker_opened",
+        Event.BREAKER_OPENED,
         "many users in a row had the same trouble: from now on one request at a time probes",
     ),
-    Breaker.CLOSED: ("breaker_closed", "the probe had a good reply: all is sent again"),
-    Breaker.HELD: ("egress_held", "many users in a row were throttled: nothing is sent until it has recovered"),
+    Breaker.CLOSED: (Event.BREAKER_CLOSED, "the probe had a good reply: all is sent again"),
+    Breaker.HELD: (Event.EGRESS_HELD, "many users in a row were throttled: nothing is sent until it has recovered"),
 }
 
 log = logging.getLogger(__name__)
@@ -57,16 +57,16 @@ def log_attempt(settlement: Settlement, settled: Settled, egress: str) -> None:
             "lane %s: lost with its lease, the settlement of %s was refused",
             lane,
             job,
-            extra=log_fields("lost", **fields),
+            extra=log_fields(Event.LEASE_LOST, **fields),
         )
     elif result is None or not settled.ended:
         reason = settlement.reason if result is None else f"{settlement.failure_kind}, as many other users"
-        extra = log_fields("put_back", **fields | {"outcome": None, "again_in_ms": round(due_in_s * 1000)})
+        extra = log_fields(Event.PUT_BACK, **fields | {"outcome": None, "again_in_ms": round(due_in_s * 1000)})
         log.info("lane %s: %s, %s again in %.3f s", lane, reason, job, due_in_s, extra=extra)
     elif result.outcome is Outcome.APPLIED:
-        log.debug("lane %s: %s applied", lane, job, extra=log_fields("ended", **fields))
+        log.debug("lane %s: %s applied", lane, job, extra=log_fields(Event.ENDED, **fields))
     else:
-        extra = log_fields("ended", **fields)
+        extra = log_fields(Event.ENDED, **fields)
         log.log(  # of keys that were refused before, the first refusal was told
             logging.DEBUG if claim.rejected_keys_mark and attempt is None else logging.WARNING,
             "lane %s: %s ended %s: %s %s",

@@ -18,7 +18,7 @@ from worker.credentials.sources import entered
 from worker.exchange.client import Exchange
 from worker.exchange.clock import ExchangeClock
 from worker.exchange.time_sync import TimeSync
-from worker.process.dispatcher import Drain
+from worker.process.dispatcher import Dispatcher
 from worker.process.startup_warnings import complaints
 from worker.queue.claim import Claimer
 from worker.queue.claims import Settled
@@ -39,8 +39,8 @@ async def assembled(
     settings: WorkerSettings,
     credentials: CredentialStore,
     tasks: dict[str, asyncio.Task[None]],
-    tally: Callable[[Settled], None],
-) -> tuple[Drain, Heartbeat]:
+    on_settled: Callable[[Settled], None],
+) -> tuple[Dispatcher, Heartbeat]:
     """The lane loop and the heartbeat of what it has in hand; neither runs yet. Waits for a Redis that is away.
 
     Args:
@@ -50,7 +50,7 @@ async def assembled(
         settings: the worker's.
         credentials: where users' keys are.
         tasks: where running attempts are kept.
-        tally: told of every settlement.
+        on_settled: called with every settlement.
     """
     for complaint in complaints(await retry_until_up(lambda: _info(redis))):
         log.warning("%s", complaint)
@@ -73,7 +73,7 @@ async def assembled(
     time_sync = TimeSync(redis, exchange, clock, settings.egress, pacing)
     await retry_until_up(lambda: time_sync.teach(exchange_clock))
     heartbeat = Heartbeat(redis, clock, lease_s=settings.lease_s)
-    drain = Drain(
+    drain = Dispatcher(
         redis=redis,
         claimer=Claimer(redis, clock, settings, pacing),
         attempt_runner=AttemptRunner(
@@ -88,7 +88,7 @@ async def assembled(
         clock=clock,
         settings=settings,
         tasks=tasks,
-        tally=tally,
+        on_settled=on_settled,
     )
     return drain, heartbeat
 

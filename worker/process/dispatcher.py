@@ -18,32 +18,32 @@ from producers.contract import keyspace
 from producers.transport.cancellation import cancel_and_wait
 from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
-from worker.logs import log_fields
+from worker.logs import Event, log_fields
 from worker.queue.claim import Claimer
 from worker.queue.claims import Claim, MalformedLane, Settled
 from worker.queue.redis_retry import retry_until_up
 from worker.settings import WorkerSettings
 
-CLAIMS_A_TRIP = 100
+CLAIM_BATCH_SIZE = 100
 LOOK_ANYWAY_S = 3
 """An idle worker looks this often without being told. A dead worker's lanes are noticed by it."""
 
-GATHER_S = 0.005
+REFILL_DELAY_S = 0.005
 """With all hands full, freed ones are gathered for so long and then filled in one trip."""
 
-ALONE = 3
+QUARANTINE_AFTER = 3
 """As in claim.lua: from so many lapses on, a head is suspected of killing its workers."""
 
-ROOM_S = 0.5
+SEND_MARGIN_S = 0.5
 """What is left of a claim's time to be sent after others were waited for."""
 
-STUMBLE_S = 1.0
+ERROR_PAUSE_S = 1.0
 MOST_REPORTED = 1000
 
 log = logging.getLogger(__name__)
 
 
-class Drain:
+class Dispatcher:
     """Claims lanes and runs their attempts, at most `max_jobs` at once."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Drain:
         clock: Clock,
         settings: WorkerSettings,
         tasks: dict[str, asyncio.Task[None]],
-        tally: Callable[[Settled], None],
+        on_settled: Callable[[Settled], None],
     ) -> None:
         """Makes a loop that is not running yet.
 
@@ -66,7 +66,7 @@ class Drain:
             clock: measures.
             settings: how many attempts may be in hand, and how long Redis may take.
             tasks: where running attempts are kept while they run, by token; the worker waits for them when it stops.
-            tally: told of every settlement.
+            on_settled: called with every settlement.
         """
         self._redis = redis
         self._claimer = claimer
@@ -77,7 +77,7 @@ class Drain:
         # A pop that waits longer than an answer may take would look like a Redis that is away.
         self._listen_s = min(LOOK_ANYWAY_S, settings.redis_timeout_s / 2)
         self._tasks = tasks
-        self._tally = tally
+        self._on_settled = on_settled
         self._in_hand = 0
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -85,7 +85,7 @@ class Drain:
         self._due_at_s = 0.0
         self._stopping = False
         self._reported: set[MalformedLane] = set()
-        self._stuck: set[str] = set()
+        self._unreadable_lanes: set[str] = set()
 
     async def run(self) -> None:
         """Drains lanes until stopped."""
@@ -93,11 +93,11 @@ class Drain:
         try:
             while not self._stopping:
                 try:
-                    await self._round()
+                    await self._claim_once()
                 except Exception:
                     log.exception("the lane loop stumbled; it goes on")
-                    await self._clock.sleep(STUMBLE_S)
-            await retry_until_up(self.hand_over)
+                    await self._clock.sleep(ERROR_PAUSE_S)
+            await retry_until_up(self.wake_other_worker)
         finally:
             await cancel_and_wait(bell)
 
@@ -109,8 +109,8 @@ class Drain:
 
     async def until_empty(self) -> None:
         """Returns when nothing is in hand, and no lane is scheduled but those that nobody can read."""
-        while self._in_hand or await retry_until_up(self._scheduled) > len(self._stuck):
-            await self._clock.sleep(GATHER_S * 4)
+        while self._in_hand or await retry_until_up(self._scheduled) > len(self._unreadable_lanes):
+            await self._clock.sleep(REFILL_DELAY_S * 4)
 
     async def _scheduled(self) -> int:
         """How many lanes are scheduled, of either priority."""
@@ -119,26 +119,26 @@ class Drain:
             pipe.zcard(keyspace.BULK_SCHEDULE)
             return sum(await pipe.execute())
 
-    async def hand_over(self) -> None:
+    async def wake_other_worker(self) -> None:
         """Rings for another worker: what comes due here, it must look for itself."""
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.lpush(keyspace.BELL, "1")
             pipe.ltrim(keyspace.BELL, 0, 0)
             await pipe.execute()
 
-    async def _round(self) -> None:
+    async def _claim_once(self) -> None:
         self._wake.clear()
         room = self._max_jobs - self._in_hand
         if room <= 0:
             self._room.clear()
-            await retry_until_up(self.hand_over)
+            await retry_until_up(self.wake_other_worker)
             await self._room.wait()
-            await self._clock.sleep(GATHER_S)
+            await self._clock.sleep(REFILL_DELAY_S)
             return
         self._due_at_s = math.inf  # what settles while the claim is under way may bring it forward
-        claims = await retry_until_up(lambda: self._claimer.claim(min(room, CLAIMS_A_TRIP)))
+        claims = await retry_until_up(lambda: self._claimer.claim(min(room, CLAIM_BATCH_SIZE)))
         for claim in claims.claims:
-            if claim.lost_deliveries >= ALONE:
+            if claim.lost_deliveries >= QUARANTINE_AFTER:
                 await self._start_alone(claim)
             else:
                 self._start(claim)
@@ -158,7 +158,7 @@ class Drain:
         except TimeoutError:
             return
 
-    def _expect(self, due_in_s: float) -> None:
+    def _wake_at(self, due_in_s: float) -> None:
         """A lane is due then: be awake."""
         due_at_s = self._clock.monotonic() + due_in_s
         if due_at_s < self._due_at_s:
@@ -167,7 +167,7 @@ class Drain:
 
     def _start(self, claim: Claim) -> None:
         self._in_hand += 1
-        self._stuck.discard(claim.lane)
+        self._unreadable_lanes.discard(claim.lane)
         self._tasks[claim.token] = asyncio.create_task(self._attempt(claim), name=f"copytrade {claim.job_id}")
 
     async def _start_alone(self, claim: Claim) -> None:
@@ -177,7 +177,7 @@ class Drain:
         """
         self._applier.hold_lease(claim)
         if running := {task for task in self._tasks.values() if not task.done()}:
-            left_s = claim.lease_until_s - self._request_timeout_s - ROOM_S - self._clock.monotonic()
+            left_s = claim.lease_until_s - self._request_timeout_s - SEND_MARGIN_S - self._clock.monotonic()
             await asyncio.wait(running, timeout=max(0.0, left_s))
         self._start(claim)
         await asyncio.wait({self._tasks[claim.token]})
@@ -186,17 +186,17 @@ class Drain:
         try:
             settled = await self._applier.run(claim)
         except asyncio.CancelledError:
-            told = log_fields("stopped_midway", lane=claim.lane, job=claim.job_id)
+            told = log_fields(Event.ATTEMPT_CANCELLED, lane=claim.lane, job=claim.job_id)
             log.warning("lane %s: stopped in mid-attempt; it comes due when its lease ends", claim.lane, extra=told)
         except Exception:
-            told = log_fields("broke", lane=claim.lane, job=claim.job_id)
+            told = log_fields(Event.ATTEMPT_ERROR, lane=claim.lane, job=claim.job_id)
             log.exception("lane %s: the attempt broke; it comes due when its lease ends", claim.lane, extra=told)
         else:
-            self._tally(settled)
+            self._on_settled(settled)
             if settled.due_in_s is not None:
-                self._expect(settled.due_in_s)
+                self._wake_at(settled.due_in_s)
                 if self._stopping:
-                    await retry_until_up(self.hand_over)
+                    await retry_until_up(self.wake_other_worker)
         finally:
             self._in_hand -= 1
             del self._tasks[claim.token]
@@ -216,9 +216,9 @@ class Drain:
 
     def _report(self, found: list[MalformedLane]) -> None:
         """Each once, as long as there are not too many to remember."""
-        self._stuck.update(unreadable.lane for unreadable in found if unreadable.scheduled)
+        self._unreadable_lanes.update(unreadable.lane for unreadable in found if unreadable.scheduled)
         for unreadable in found:
             if unreadable not in self._reported and len(self._reported) < MOST_REPORTED:
                 self._reported.add(unreadable)
-                told = log_fields("unreadable", lane=unreadable.lane)
+                told = log_fields(Event.UNREADABLE, lane=unreadable.lane)
                 log.error("lane %s: %s", unreadable.lane, unreadable.done, extra=told)

@@ -33,7 +33,7 @@ from worker.clock import Clock, SystemClock
 from worker.credentials.sources import open_store
 from worker.process.bootstrap import assembled
 from worker.process.control_jobs import submit
-from worker.process.dispatcher import Drain
+from worker.process.dispatcher import Dispatcher
 from worker.process.presence import Presence
 from worker.queue.claims import Settled
 from worker.queue.redis_retry import retry_until_up
@@ -86,7 +86,7 @@ class LaneWorker(Worker):
         redis.job_serializer, redis.job_deserializer = serialize, deserialize
         self._credentials = open_store(settings, redis, self._clock)
         self._resources = AsyncExitStack()
-        self._drain: Drain | None = None
+        self._drain: Dispatcher | None = None
         self._draining: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
         self._redis_is_away = False
@@ -129,7 +129,7 @@ class LaneWorker(Worker):
             settings=settings,
             credentials=self._credentials,
             tasks=self.tasks,
-            tally=self._tally,
+            on_settled=self._on_settled,
         )
         self.ctx["producer"] = Producer(self.pool, ProducerSettings.from_env())
         self._draining = asyncio.create_task(self._drain.run(), name="copytrade drain")
@@ -162,7 +162,7 @@ class LaneWorker(Worker):
         if self.burst and self._drain is not None:
             await self._drain.until_empty()
 
-    def _tally(self, settled: Settled) -> None:
+    def _on_settled(self, settled: Settled) -> None:
         """Keeps the counts that arq's health key tells."""
         if settled.ended:
             self.jobs_complete += settled.ended
@@ -224,7 +224,7 @@ class LaneWorker(Worker):
                 await cancel_and_wait(self._draining)
                 if self.tasks:
                     await asyncio.wait(set(self.tasks.values()), timeout=self.settings.stop_timeout_s)
-                await self._drain.hand_over()
+                await self._drain.wake_other_worker()
             log.info("stopping: %d changes ended here, %d attempts put back", self.jobs_complete, self.jobs_retried)
             await super().close()
         except (RedisError, OSError) as exc:

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from producers.errors import SettingsError
 from producers.settings import PREFIX, ProducerSettings, variable
 from worker.errors import CredentialsError
-from worker.logs import FORMATTERS, log_fields
+from worker.logs import FORMATTERS, Event, log_fields
 from worker.process.supervisor import BAD_START, UNDER_PARENT, run_processes
 from worker.settings import WorkerSettings
 
@@ -74,7 +74,7 @@ def _stop_without_parent(loop: asyncio.AbstractEventLoop) -> None:
     if os.read(sys.stdin.fileno(), 1024):
         return  # somebody types
     loop.remove_reader(sys.stdin)
-    log.warning("the parent process is gone; stopping", extra=log_fields("parent_gone"))
+    log.warning("the parent process is gone; stopping", extra=log_fields(Event.PARENT_GONE))
     signal.raise_signal(signal.SIGTERM)
 
 
@@ -96,7 +96,9 @@ def _log_to_stderr(level: str, form: str) -> None:
 
 def _log_crash(kind: type[BaseException], exc: BaseException, trace: TracebackType | None) -> None:
     log.critical(
-        "the process ends by an error that it did not expect", exc_info=(kind, exc, trace), extra=log_fields("crashed")
+        "the process ends by an error that it did not expect",
+        exc_info=(kind, exc, trace),
+        extra=log_fields(Event.CRASHED),
     )
 
 

@@ -15,7 +15,7 @@ from producers.contract.codec import encode_result
 from producers.queue.finish import FINISH, finish_arguments
 from producers.transport.scripts import Argument, Part, Script
 from worker.clock import Clock
-from worker.logs import log_fields
+from worker.logs import Event, log_fields
 from worker.queue.claims import Breaker, Claim, Settled, Settlement
 from worker.queue.rate import US_PER_S, Pacing
 from worker.settings import WorkerSettings
@@ -78,7 +78,9 @@ class Settler:
             failures += 1
             if failures & (failures - 1) == 0:  # at tries 1, 2, 4, 8 and so on
                 why = next(reply for reply in replies if isinstance(reply, Exception))
-                log.warning("Redis took not all settlements (%s); trying again", why, extra=log_fields("redis_away"))
+                log.warning(
+                    "Redis took not all settlements (%s); trying again", why, extra=log_fields(Event.REDIS_AWAY)
+                )
             await self._clock.sleep(RETRY_S)
 
     def _resolve(self, batch: list[Waiting], replies: list[list[int] | Exception]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -16,10 +16,11 @@ from worker.exchange.signing import headers
 from worker.logs import (
     FIELD_CHARS,
     FORMATTERS,
+    MAX_FIELDS,
     MESSAGE_CHARS,
-    MOST_FIELDS,
     TRACEBACK_CHARS,
     ConsoleFormatter,
+    Event,
     JsonFormatter,
     log_fields,
 )
@@ -58,7 +59,7 @@ def told(line: str) -> dict[str, Any]:
 
 def test_a_json_line_has_the_time_in_utc_and_what_the_call_said() -> None:
     """Base fields first, then the fields of the call."""
-    extra = log_fields("put_back", lane="1001:t", code="40725", attempt=2, took_ms=31.5, again=True)
+    extra = log_fields(Event.PUT_BACK, lane="1001:t", code="40725", attempt=2, took_ms=31.5, again=True)
 
     line = JsonFormatter().format(record("lane %s waits", "1001:t", **extra))
 
@@ -78,26 +79,26 @@ def test_a_json_line_has_the_time_in_utc_and_what_the_call_said() -> None:
 
 def test_a_console_line_is_what_the_message_says() -> None:
     """Time, level, logger, message; fields are for machines."""
-    line = ConsoleFormatter().format(record("lane %s waits", "1001:t", **log_fields("put_back", lane="1001:t")))
+    line = ConsoleFormatter().format(record("lane %s waits", "1001:t", **log_fields(Event.PUT_BACK, lane="1001:t")))
 
     assert line.endswith(",062 INFO worker.attempt.attempt lane 1001:t waits")
 
 
 def test_a_field_that_is_none_is_left_out() -> None:
     """So calls need no case for what they do not know."""
-    assert "code" not in told(JsonFormatter().format(record("x", **log_fields("ended", code=None))))
+    assert "code" not in told(JsonFormatter().format(record("x", **log_fields(Event.ENDED, code=None))))
 
 
 def test_a_word_of_an_enumeration_is_that_word() -> None:
     """As machines look for it, not as Python shows it."""
-    line = JsonFormatter().format(record("x", **log_fields("put_back", verdict=ReplyClass.TRANSIENT)))
+    line = JsonFormatter().format(record("x", **log_fields(Event.PUT_BACK, verdict=ReplyClass.TRANSIENT)))
 
     assert told(line)["verdict"] == "transient"
 
 
 def test_fields_cannot_take_the_place_of_the_lines_own() -> None:
     """Whatever a call names its fields."""
-    line = told(JsonFormatter().format(record("x", **log_fields("ended", level="none", ts="never", message="y"))))
+    line = told(JsonFormatter().format(record("x", **log_fields(Event.ENDED, level="none", ts="never", message="y"))))
 
     assert (line["level"], line["message"]) == ("INFO", "x")
 
@@ -107,7 +108,7 @@ def test_fields_cannot_take_the_place_of_the_lines_own() -> None:
 def test_nothing_that_is_not_printable_gets_into_a_line(form: str, hostile: str) -> None:
     """Neither from a message, nor from an argument, a field, or an exception."""
     made = record(f"a{hostile}%s", f"b{hostile}", exc=raised(ValueError(f"c{hostile}")))
-    vars(made).update(log_fields(f"e{hostile}", lane=f"d{hostile}"))
+    vars(made).update(log_fields(cast("Event", f"e{hostile}"), lane=f"d{hostile}"))
 
     text = FORMATTERS[form]().format(made)
 
@@ -132,10 +133,10 @@ def test_an_exchange_that_sends_a_line_break_forges_no_line(form: str) -> None:
 @pytest.mark.parametrize("form", FORMATTERS)
 def test_a_line_has_a_longest_length(form: str) -> None:
     """Whatever is put into it, of whatever it is made."""
-    many = log_fields("e" * 10_000, **{f"f{number}": "\U000e0001" * 10_000 for number in range(100)})
+    many = log_fields(cast("Event", "e" * 10_000), **{f"f{number}": "\U000e0001" * 10_000 for number in range(100)})
     text = FORMATTERS[form]().format(record("%s", "\n" * 1_000_000, exc=raised(ValueError("v" * 1_000_000)), **many))
 
-    assert len(text) < 2 * (MESSAGE_CHARS + TRACEBACK_CHARS + MOST_FIELDS * FIELD_CHARS + 1000)
+    assert len(text) < 2 * (MESSAGE_CHARS + TRACEBACK_CHARS + MAX_FIELDS * FIELD_CHARS + 1000)
     assert "(1000000 characters)" in text
 
 
@@ -154,7 +155,7 @@ def test_a_call_with_the_wrong_arguments_still_gets_its_line(form: str) -> None:
 
 def test_numbers_that_json_has_not_become_text() -> None:
     """Not a number, infinity, and what 64 bits cannot hold."""
-    line = told(JsonFormatter().format(record("x", **log_fields("e", a=float("nan"), b=2**70, c=7))))
+    line = told(JsonFormatter().format(record("x", **log_fields(Event.ENDED, a=float("nan"), b=2**70, c=7))))
 
     assert (line.get("a"), line["b"], line["c"]) == (None, str(2**70), 7)
 
@@ -197,7 +198,7 @@ def test_a_secret_is_hidden_wherever_it_comes(value: object, style: str, form: s
     made = record(f"got {style}", *[value] * 1, exc=raised(ValueError(value)))
     if isinstance(value, dict):
         made = record("got %s", [value], exc=raised(ValueError(value)))  # logging takes a lone dict for named arguments
-    vars(made).update(log_fields("e", field=mistaken))
+    vars(made).update(log_fields(Event.ENDED, field=mistaken))
 
     text = FORMATTERS[form]().format(made)
 
