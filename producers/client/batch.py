@@ -170,5 +170,5 @@ class ResultStream:
         batch_id = self._batch.batch_id
         position = parse_cursor(batch_id, cursor)
         news = ("XREAD", "COUNT", 1, "BLOCK", self._block_ms, "STREAMS", keyspace.RESULTS + batch_id, position)
-        async with translate_errors(f"waiting for results of batch {batch_id}"):
+        with translate_errors(f"waiting for results of batch {batch_id}"):
             await execute(self._batch._redis, Transaction([news]))  # noqa: SLF001 - one concern

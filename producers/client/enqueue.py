@@ -68,7 +68,7 @@ class Enqueuing(Steering):
         chosen = self._ids.next() if job_id is None else check_new_id(job_id)
         options = SubmitOptions(self._settings.lane_limit, Priority(priority), coalesce)
         lasting_ms = self._ttl_ms(ttl_s)
-        async with translate_errors(f"change {chosen} may or may not be accepted, repeat it with job_id={chosen!r}"):
+        with translate_errors(f"change {chosen} may or may not be accepted, repeat it with job_id={chosen!r}"):
             now_ms = await self._now_ms()
             call = submit([Submission.from_change(change, chosen, options, now_ms=now_ms, ttl_ms=lasting_ms)], options)
             reply = await execute(self._redis, call)
@@ -125,7 +125,7 @@ class Enqueuing(Steering):
             BatchConflict: the batch took nothing of a chunk.
             QueueUnavailable: Redis did not answer; the last chunks may or may not be accepted.
         """
-        async with translate_errors("the last chunks may or may not be accepted"):
+        with translate_errors("the last chunks may or may not be accepted"):
             await self._now_ms()
             calls = _calls(chunked, items)
             async with aclosing(pipelined(self._redis, calls, in_flight=in_flight)) as replies:

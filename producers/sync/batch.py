@@ -19,8 +19,9 @@ from producers.queue.jobs import CancelReport
 from producers.queue.progress import fetch_progress
 from producers.queue.replay import retry_batch
 from producers.settings import ProducerSettings
-from producers.sync.performing import execute, run_plan, translate_errors, wait_for
+from producers.sync.performing import execute, run_plan, wait_for
 from producers.transport.plan import Transaction
+from producers.transport.runner import translate_errors
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from producers.queue.reports import EnqueueReport
 from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.sync.job import Job
-from producers.sync.performing import execute, translate_errors
+from producers.sync.performing import execute
 from producers.sync.steering import Steering
 from producers.transport.plan import Transaction
 from producers.transport.redis_clock import RedisClock
+from producers.transport.runner import translate_errors
 
 
 class Enqueuing(Steering):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from redis import Redis
@@ -13,7 +12,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from producers.transport.plan import Plan, RunScript, Step
 from producers.transport.retry import RetryBudget
-from producers.transport.runner import unavailable, wait_s_of
+from producers.transport.runner import translate_errors, unavailable, wait_s_of
 
 RECONNECT_S = 0.2
 """Pause before a lost subscription is renewed."""
@@ -105,12 +104,3 @@ def _listen(redis: Redis, channel: str, look: Callable[[], T | None], deadline_s
             announcements.get_message(timeout=max(0.0, min(LOOK_AGAIN_S, deadline_s - time.monotonic())))
             found = look()
     return found
-
-
-@contextmanager
-def translate_errors(action: str) -> Iterator[None]:
-    """Redis's errors become QueueUnavailable."""
-    try:
-        yield
-    except RedisError as exc:
-        raise unavailable(action, exc) from exc

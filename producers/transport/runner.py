@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
@@ -28,7 +28,7 @@ async def run_plan(redis: Redis, plan: Plan[T], action: str) -> T:
     Raises:
         QueueUnavailable: Redis did not answer.
     """
-    async with translate_errors(action):
+    with translate_errors(action):
         try:
             step = next(plan)
             while True:
@@ -80,9 +80,13 @@ async def reraise_cancellation(reply: Awaitable[T]) -> T:
     return answer
 
 
-@asynccontextmanager
-async def translate_errors(action: str) -> AsyncIterator[None]:
-    """Redis's errors become QueueUnavailable."""
+@contextmanager
+def translate_errors(action: str) -> Iterator[None]:
+    """Raise QueueUnavailable in place of an error of redis-py; for synchronous code too.
+
+    Args:
+        action: what the caller was doing, for the message.
+    """
     try:
         yield
     except RedisError as exc:  # redis-py wraps the system's errors; an OSError is the caller's iterable's

@@ -85,7 +85,7 @@ class Presence:
     async def beat(self) -> None:
         """Announces once."""
         try:
-            async with translate_errors(ANNOUNCING):
+            with translate_errors(ANNOUNCING):
                 seconds, micros = await self._redis.time()
             presence = self._presence(seconds * 1000 + micros // 1000)
             await run_plan(self._redis, announce_worker(presence), ANNOUNCING)
