@@ -8,9 +8,9 @@ KEYS  1 schedule   2 bulk schedule   3 lanes   4 counts   5 paused   6 rates   7
 ARGV  1 lane prefix   2 head prefix   3 bucket prefix   4 bucket suffix   5 worker prefix   6 egress prefix
       7 max. lanes listed   8 max. workers listed, and max. egresses   9 max. pauses listed
       10 and following: the key of each dead-letter index
-Reply {now (us), interactive, bulk, number of lanes, counts, dead letters, number of pauses, pauses, number of user rates,
-      number of users whose keys were rejected, number of batches, number of live workers, workers, egresses, next lanes}
-      where a value that does not exist is nil, and
+Reply {now (us), interactive, bulk, number of lanes, counts, dead letters, number of pauses, pauses,
+       number of user rates, number of users whose keys were rejected, number of batches, number of live workers,
+       workers, egresses, next lanes}; a value that does not exist is nil
         interactive, bulk  {lanes, due lanes, earliest score (ms)}
         counts             {name, number, ...}
         dead letters       {number of letters in each index}
@@ -88,9 +88,10 @@ end
 local function describe_lane(lane, score, is_bulk)
   local user, trader = string.match(lane, '^([^:]*):?(.*)$')
   local user_paused, trader_paused = unpack(redis.call('HMGET', paused, 'user:' .. user, 'trader:' .. trader))
-  return {lane, score, is_bulk, redis.call('LLEN', lane_prefix .. lane), redis.call('HGET', head_prefix .. lane, 'token'),
-    redis.call('HGET', bucket_prefix .. user .. bucket_suffix, 'hold'), redis.call('HGET', rates, user),
-    user_paused, trader_paused}
+  local length = redis.call('LLEN', lane_prefix .. lane)
+  local token = redis.call('HGET', head_prefix .. lane, 'token')
+  local hold_until = redis.call('HGET', bucket_prefix .. user .. bucket_suffix, 'hold')
+  return {lane, score, is_bulk, length, token, hold_until, redis.call('HGET', rates, user), user_paused, trader_paused}
 end
 
 local function list_next_lanes()

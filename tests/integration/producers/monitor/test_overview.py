@@ -214,63 +214,6 @@ async def test_an_overview_is_bounded_whatever_the_size_of_the_queue(
         assert found.workers_total == MAX_WORKERS * 2
 
 
-@pytest.mark.parametrize("wrong", ["a string", "a set"])
-async def test_what_is_of_a_wrong_type_is_read_as_empty(redis: ArqRedis, wrong: str) -> None:
-    """Who watches shall see the rest."""
-    now_ms = await now_us(redis) / 1000
-    async with redis.pipeline() as pipe:
-        lane_put(pipe, keyspace.SCHEDULE, "2:t", now_ms - 500)
-        pipe.delete(keyspace.LANE + "2:t")
-        keyed = (
-            keyspace.BULK_SCHEDULE,
-            keyspace.COUNTS,
-            keyspace.PAUSED,
-            keyspace.RATES,
-            keyspace.BATCHES,
-            keyspace.LANE + "2:t",
-        )
-        for key in (
-            *keyed,
-            keyspace.HEAD + "2:t",
-            keyspace.bucket("2:t"),
-            keyspace.DEAD + "rejected",
-            keyspace.EGRESS + "default",
-        ):
-            pipe.sadd(key, "x") if wrong == "a set" else pipe.set(key, "x")
-        pipe.set(keyspace.EGRESSES, "x")
-        pipe.set(keyspace.WORKERS, "x")
-        pipe.zadd(keyspace.SCHEDULE, {b"\xff\xfe": now_ms - 400, b"no name": now_ms - 300})
-        await pipe.execute()
-
-    found = await seen(redis)
-
-    assert found.interactive.lanes >= 3
-    assert (found.bulk.lanes, found.ended, found.pauses_total, found.overrides) == (0, 0, 0, 0)
-    assert (found.workers, found.egresses) == ([], [])
-    assert {lane.user_id for lane in found.next_lanes} >= {"2", "no name", "\\xff\\xfe"}
-
-
-async def test_fields_that_are_no_numbers_are_read_as_0(redis: ArqRedis) -> None:
-    """Something else wrote them."""
-    now_ms = await now_us(redis) / 1000
-    async with redis.pipeline() as pipe:
-        lane_put(pipe, keyspace.SCHEDULE, "1:t", now_ms)
-        pipe.hset(keyspace.bucket("1:t"), "hold", "long")
-        pipe.hset(keyspace.RATES, "1", "nan")
-        pipe.hset(keyspace.COUNTS, mapping={"applied": "many", b"\xff": "1"})
-        pipe.hset(keyspace.PAUSED, "user:1", "inf")
-        pipe.sadd(keyspace.EGRESSES, b"\xff")
-        pipe.execute_command("HSET", keyspace.EGRESS.encode() + b"\xff", "tat", "soon")
-        await pipe.execute()
-
-    found = await seen(redis)
-
-    (lane,) = found.next_lanes
-    assert (lane.hold_s, lane.rate_per_s, found.outcomes["applied"]) == (0.0, 0.0, 0)
-    assert found.pauses[0].since_ms == 0
-    assert found.egresses[0].backlog_s == 0.0
-
-
 async def test_an_overview_writes_nothing(valkey: ArqRedis) -> None:
     """Also where something expired."""
     await run_plan(valkey, announce_worker(presence(beat_at_ms=1)), "beating")
