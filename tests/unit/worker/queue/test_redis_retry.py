@@ -13,7 +13,7 @@ async def test_an_outage_of_hours_does_not_fill_the_log(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tries 1, 2, 4, 8 and 16 are told, each as what it is, and that it is over."""
-    monkeypatch.setattr(redis_retry, "LONGEST_PAUSE_S", 0.001)
+    monkeypatch.setattr(redis_retry, "MAX_PAUSE_S", 0.001)
     errors: list[Exception] = [RedisConnectionError("gone")] * 3 + [NoPermissionError("no right")] * 4
     errors += [BusyLoadingError("loading")] * 8 + [OutOfMemoryError("full")] * 2
 
