@@ -13,7 +13,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from ops.redis_server import embedded_valkey
 from producers.transport.dsn import open_redis
-from tests.properties.timed_redis import TimedRedis
+from tests.support.timed_redis import TimedRedis
 
 EXAMPLES = 60
 RUNS = int(os.environ.get("PROPERTY_RUNS", "0"))

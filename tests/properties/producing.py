@@ -17,8 +17,8 @@ from producers.transport.runner import run_plan
 from tests.properties import invariants
 from tests.properties.model import LANE_LIMIT, Batch
 from tests.properties.strategies import BATCHES, a_change, a_ttl_ms, some_changes, to_everybody
-from tests.properties.timed_redis import TimedRedis
 from tests.properties.world import RESULT_TTL_S, World
+from tests.support.timed_redis import TimedRedis
 
 
 class Producing(RuleBasedStateMachine):

@@ -12,10 +12,10 @@ from producers import Producer
 from producers.contract import keyspace
 from producers.errors import ProducerError
 from producers.queue.jobs import JobState
-from tests.properties.timed_redis import TimedRedis
 from tests.support.changes import TRADER, change
 from tests.support.lanes import UNHINDERED, Lanes
 from tests.support.manual_clock import START_US, ManualClock
+from tests.support.timed_redis import TimedRedis
 
 VICTIM, OTHER = keyspace.lane("1", TRADER), keyspace.lane("2", TRADER)
 ROUNDS = 12

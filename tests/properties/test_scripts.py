@@ -13,8 +13,8 @@ from producers.queue.submit import EMPTY_BATCH_TTL_MS
 from tests.properties.invariants import LASTING
 from tests.properties.patience import drain
 from tests.properties.strategies import USERS
-from tests.properties.timed_redis import TimedRedis
 from tests.properties.working import Working
+from tests.support.timed_redis import TimedRedis
 
 STEPS = 40
 

@@ -17,9 +17,9 @@ from producers.contract import keyspace
 from tests.properties import invariants, requests
 from tests.properties.model import LANE_LIMIT, Model
 from tests.properties.requests import Request
-from tests.properties.timed_redis import TimedRedis
 from tests.support.lanes import DEFAULTS, Lanes
 from tests.support.manual_clock import START_US, ManualClock
+from tests.support.timed_redis import TimedRedis
 from worker.attempt.decide import SentRequest, blocked_by_rejected_keys, decide, release_unsent, validate_claim
 from worker.queue.claims import Claim, EgressHealth, Settled, Settlement
 from worker.queue.lease import Heartbeat

@@ -1,0 +1,148 @@
+"""A queue that the version before (commit 700f862) wrote is drained by this one.
+
+The leases, slots and back-offs in the dump are times of the Redis that wrote it. So the server's clock is set to the
+moment of the dump, and only the test moves it: on any day, and on any machine, the same leases lapse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from producers import JobResult, Outcome, Producer
+from producers.contract import keyspace
+from producers.transport.dsn import open_redis
+from tests.support.lanes import DEFAULTS, PACING, Lanes
+from tests.support.manual_clock import START_US, ManualClock
+from tests.support.stored_queue import StoredQueue
+from tests.support.timed_redis import TimedRedis
+from worker.queue.claims import Claim
+
+QUEUE = StoredQueue.from_file("queue_of_700f862.json")
+PAUSED_LANE = "904:t1"
+
+
+class Upgraded(Lanes):
+    """The stored queue on a real server, drained by the scripts and decisions of this version."""
+
+    redis: TimedRedis
+    clock: ManualClock
+
+    async def advance(self, seconds: float) -> None:
+        """Move the worker's clock and the server's on."""
+        self.clock.advance(seconds)
+        await self.redis.set_time(self.clock.now_us - START_US + QUEUE.at_us)
+
+    async def drain(self) -> list[Claim]:
+        """Answer every request with success until nothing is due within a lease; the claims in their order."""
+        made: list[Claim] = []
+        while True:
+            claims = await self.claims()
+            for claim in claims.claims:
+                await self.attempt(claim, code="00000")
+            made += claims.claims
+            if not claims.claims and (claims.next_due_s is None or claims.next_due_s > DEFAULTS.lease_s):
+                return made
+            await self.advance((claims.next_due_s or 0) + 0.001)
+
+
+@pytest.fixture
+async def upgraded(valkey_dsn: str) -> AsyncIterator[Upgraded]:
+    """The stored queue, at the moment of its dump."""
+    redis = open_redis(valkey_dsn, TimedRedis, timeout_s=5)
+    lanes = Upgraded(redis, clock=ManualClock(), pacing=PACING)
+    await redis.set_time(QUEUE.at_us)
+    await QUEUE.load(redis)
+    yield lanes
+    await redis.aclose()
+
+
+async def finished(lanes: Lanes) -> int:
+    """How many changes have ended."""
+    return sum([int(count) for count in await lanes.redis.hvals(keyspace.COUNTS)])  # type: ignore[misc]
+
+
+async def results(producer: Producer) -> dict[str, JobResult]:
+    """The results of all that was queued, by job ID."""
+    ids = [job_id for queued in QUEUE.queued.values() for job_id in queued]
+    return {job_id: await producer.job(job_id).result(timeout=0) for job_id in ids}
+
+
+async def test_every_change_of_the_version_before_gets_one_outcome_in_the_order_of_its_lane(upgraded: Upgraded) -> None:
+    """The paused user waits until it is resumed; the batch completes."""
+    producer = Producer(upgraded.redis)
+    finished_before = await finished(upgraded)
+    before = await upgraded.drain()
+    assert await upgraded.queued(PAUSED_LANE) == QUEUE.queued[PAUSED_LANE]
+    await producer.resume(user_id="904")
+
+    claims = before + await upgraded.drain()
+
+    for lane, queued in QUEUE.queued.items():
+        ended = [
+            job_id for claim in claims if claim.lane == lane for job_id in (claim.job_id, *dict(claim.coalescable))
+        ]
+        assert ended == queued
+    assert await upgraded.uncovered() == set()
+    assert await upgraded.redis.keys(keyspace.JOB + "*") == []
+    outcomes = {job_id: result.outcome for job_id, result in (await results(producer)).items()}
+    assert outcomes.pop("joins-0") is Outcome.SUPERSEDED
+    assert set(outcomes.values()) == {Outcome.APPLIED}
+    assert await finished(upgraded) - finished_before == len(outcomes) + 1
+    batch = producer.batch("july")
+    progress = await batch.progress()
+    assert (progress.complete, progress.total, progress.in_flight) == (True, 12, 0)
+    assert progress.outcomes == {Outcome.APPLIED: 12}
+    assert len([result async for result in batch.results()]) == 12
+
+
+async def test_an_attempt_of_the_version_before_stays_in_the_history_of_its_change(upgraded: Upgraded) -> None:
+    """A change that it put back is sent again."""
+    await upgraded.drain()
+
+    result = await Producer(upgraded.redis).job("tried").result(timeout=0)
+
+    assert (result.outcome, result.tries) == (Outcome.APPLIED, 2)
+    assert [(attempt.verdict, attempt.code) for attempt in result.attempts] == [
+        ("transient", "45001"),
+        ("success", "00000"),
+    ]
+
+
+async def test_a_lane_that_the_version_before_held_in_flight_is_claimed_once_its_lease_has_lapsed(
+    upgraded: Upgraded,
+) -> None:
+    """The settlement of the worker that lost it changes nothing."""
+    lane = QUEUE.held["lane"]
+    lease_until_ms = await upgraded.due_ms(lane) or await upgraded.redis.zscore(keyspace.BULK_SCHEDULE, lane) or 0
+
+    claims = await upgraded.drain()
+
+    (claim,) = [claim for claim in claims if claim.lane == lane]
+    assert claim.lost_deliveries == 1
+    assert claim.redis_ms(claim.slot_at_s) >= lease_until_ms
+    assert (await upgraded.done(replace(claim, token=QUEUE.held["token"]), Outcome.REJECTED)).fenced
+
+
+async def test_dead_letters_of_the_version_before_can_be_replayed(upgraded: Upgraded) -> None:
+    """Each of them is applied."""
+    producer = Producer(upgraded.redis)
+
+    report = await producer.dead.replay(everything=True)
+    await upgraded.drain()
+
+    assert sorted(old for old, _ in report.replayed) == ["ended-1", "ended-2", "unauthorized"]
+    for _, new in report.replayed:
+        assert (await producer.job(new).result(timeout=0)).outcome is Outcome.APPLIED
+
+
+async def test_settings_of_users_and_results_of_the_version_before_are_read(upgraded: Upgraded) -> None:
+    """A rate, a pause, refused keys, how changes ended."""
+    producer = Producer(upgraded.redis)
+
+    assert (await producer.user_status("905")).rate_per_s == 2
+    assert [(pause.kind, pause.name) for pause in await producer.paused()] == [("user", "904")]
+    assert (await producer.job("ended-0").result(timeout=0)).applied
+    assert (await producer.job("ended-1").result(timeout=0)).code == "40034"
