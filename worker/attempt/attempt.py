@@ -22,7 +22,7 @@ from worker.errors import CredentialsUnavailable, SendDeadlinePassed, TransportE
 from worker.exchange.client import Exchange
 from worker.exchange.clock import ExchangeClock
 from worker.exchange.endpoint import METHOD, SETTINGS_PATH, encode_body
-from worker.exchange.redaction import without_secrets
+from worker.exchange.redaction import redact
 from worker.exchange.replies import ReplyClass, classify
 from worker.exchange.signing import headers
 from worker.queue.claims import Claim, Settled, Settlement
@@ -166,7 +166,7 @@ class AttemptRunner:
         else:
             ended_s = clock.monotonic()
             round_trip_s = raw.took_s
-            reply = without_secrets(classify(raw.status, raw.body), credentials, signed)
+            reply = redact(classify(raw.status, raw.body), credentials, signed)
             self._sync_clock(reply.reply_class, ended_s - raw.took_s, ended_s, reply.request_time_ms)
             attempt = Attempt(
                 at_ms=claim.redis_ms(sent_s),
@@ -183,6 +183,6 @@ class AttemptRunner:
 
     def _sync_clock(self, reply_class: ReplyClass, sent_s: float, ended_s: float, request_time_ms: int | None) -> None:
         if reply_class is ReplyClass.CLOCK_SKEW:
-            self._exchange_clock.forget()
+            self._exchange_clock.reset()
         if request_time_ms is not None:
-            self._exchange_clock.learn(sent_s, ended_s, request_time_ms)
+            self._exchange_clock.add_sample(sent_s, ended_s, request_time_ms)

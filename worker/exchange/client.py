@@ -1,6 +1,6 @@
-"""The connection to the exchange. The only module that knows aiohttp; it speaks `RawReply` and `TransportError`.
+"""The HTTP client of the exchange, and the only module that imports aiohttp.
 
-It sends bytes and headers as they are, and knows nothing of what they mean.
+It sends bytes and headers unchanged and does not interpret them. It returns `RawReply` or raises `TransportError`.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from worker.clock import Clock, SystemClock
 from worker.errors import SendDeadlinePassed, TransportError
 
 KEEPALIVE_S = 60.0
-"""An idle connection is kept this long: a TLS handshake costs two round trips, and waves of changes come apart."""
+"""How long an idle connection is kept. A TLS handshake costs two round trips, and changes come in bursts."""
 
 DNS_CACHE_S = 60
-"""The exchange stands behind a content delivery network with short-lived addresses; a minute keeps failover quick."""
+"""The exchange is behind a content delivery network with short-lived addresses; a minute keeps failover quick."""
 
 _MESSAGE_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class RawReply:
-    """A reply as it came.
+    """A reply as received.
 
     Attributes:
         status: HTTP status.
         body: the whole body, decompressed.
-        took_s: from the writing of the request to the end of the reply; without the wait for a connection.
+        took_s: from writing the request to the end of the reply; without the wait for a connection.
     """
 
     status: int
@@ -42,15 +42,15 @@ class RawReply:
     took_s: float
 
 
-class _Passage:
-    """How far a request has come, and until when it may be sent."""
+class _SendState:
+    """Whether and when a request was written, and its deadline for that."""
 
-    __slots__ = ("not_after_s", "sent_s", "too_late")
+    __slots__ = ("deadline_passed", "not_after_s", "sent_s")
 
     def __init__(self, not_after_s: float) -> None:
         self.not_after_s = not_after_s
         self.sent_s: float | None = None
-        self.too_late = False
+        self.deadline_passed = False
 
 
 class Exchange:
@@ -59,8 +59,7 @@ class Exchange:
         async with Exchange("https://api.bitget.com", max_connections=256) as exchange:
             reply = await exchange.post(path, body, headers)
 
-    Redirects are not followed, cookies are not kept, proxies of the environment are not used: a signed request goes to
-    the named host or nowhere.
+    It follows no redirects, keeps no cookies and ignores proxy variables: a signed request reaches only the named host.
     """
 
     def __init__(
@@ -72,22 +71,22 @@ class Exchange:
         reply_limit_bytes: int = 65_536,
         clock: Clock | None = None,
     ) -> None:
-        """Only keeps the values; connections are made within `async with`.
+        """Create a client; it connects within `async with`.
 
         Args:
             base_url: scheme and host, such as "https://api.bitget.com".
-            max_connections: how many requests may be under way; more wait for a connection.
-            connect_timeout_s: until a connection is ready: waiting for a free one, name, TCP and TLS.
-            total_timeout_s: for the whole of a request. A signature lives for 30 s, so stay well below.
-            reply_limit_bytes: a longer reply is an error. The exchange's have about 100 bytes.
+            max_connections: maximum concurrent requests; others wait for a connection.
+            connect_timeout_s: limit for getting a connection: waiting for a free one, DNS, TCP and TLS.
+            total_timeout_s: limit for a whole request. A signature is valid for 30 s, so stay well below.
+            reply_limit_bytes: a longer reply is an error. Normal replies have about 100 bytes.
             clock: measures `took_s`.
 
         Raises:
-            SettingsError: `base_url` is not one.
+            SettingsError: `base_url` is not scheme and host.
         """
         self._origin = _origin(base_url)
         self._max_connections = max_connections
-        # By default aiohttp rounds time-outs above 5 s up to whole seconds of its clock, which would outlast a lease.
+        # By default aiohttp rounds timeouts above 5 s up to whole seconds, which could exceed the lease.
         self._timeout = aiohttp.ClientTimeout(
             total=total_timeout_s, connect=connect_timeout_s, ceil_threshold=float("inf")
         )
@@ -97,9 +96,9 @@ class Exchange:
 
     async def __aenter__(self) -> Self:
         tracing = aiohttp.TraceConfig()
-        # Despite their names, aiohttp awaits both just before it writes: these are the last moments to turn back.
-        tracing.on_request_headers_sent.append(self._note_sending)
-        tracing.on_request_chunk_sent.append(self._note_sending)
+        # Despite their names, aiohttp awaits both hooks just before it writes: the last moment to cancel a request.
+        tracing.on_request_headers_sent.append(self._before_write)
+        tracing.on_request_chunk_sent.append(self._before_write)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=self._max_connections, keepalive_timeout=KEEPALIVE_S, ttl_dns_cache=DNS_CACHE_S
@@ -122,23 +121,23 @@ class Exchange:
     async def post(
         self, path: str, body: bytes, headers: Mapping[str, str], *, not_after_s: float = math.inf
     ) -> RawReply:
-        """Sends a POST.
+        """Send a POST.
 
         Args:
             path: path and raw query, as signed.
             body: the bytes as signed.
-            headers: all headers of the request; they hold secrets and appear in no error.
-            not_after_s: a request that is not written by then, monotonic clock, is not sent. Looked at just before the
-                bytes are written, whatever came between: the wait for a connection, a stop signal.
+            headers: all headers of the request; they contain secrets and appear in no error.
+            not_after_s: deadline for writing the request, monotonic clock. It is checked just before the write, after
+                any wait for a connection or stall of the process.
 
         Raises:
-            TooLate: it was not sent.
+            SendDeadlinePassed: the request was not sent.
             TransportError: there is no readable reply.
         """
         return await self._request("POST", path, body, headers, not_after_s)
 
     async def get(self, path: str) -> RawReply:
-        """Sends a GET without credentials.
+        """Send a GET without credentials.
 
         Args:
             path: path and raw query.
@@ -153,71 +152,71 @@ class Exchange:
     ) -> RawReply:
         if self._session is None:
             raise RuntimeError("Exchange is not open; use it within `async with`")
-        passage = _Passage(not_after_s)
+        send_state = _SendState(not_after_s)
         try:
             async with self._session.request(
                 method,
-                URL(self._origin + path, encoded=True),  # as signed: without another round of quoting
+                URL(self._origin + path, encoded=True),  # as signed: yarl must not quote it again
                 data=body,
                 headers=headers,
                 allow_redirects=False,
-                trace_request_ctx=passage,
+                trace_request_ctx=send_state,
             ) as response:
                 content = await self._read(response)
                 status = response.status
         except aiohttp.ClientResponseError as exc:
-            failure = self._failure(method, path, passage, exc)
+            error = self._transport_error(method, path, send_state, exc)
         except (aiohttp.ClientError, OSError) as exc:  # a TimeoutError is an OSError
-            if passage.too_late:
-                raise SendDeadlinePassed(f"{method} {self._origin}{path}: not sent, the time for it was over") from None
-            raise self._failure(method, path, passage, exc) from exc
+            if send_state.deadline_passed:
+                raise SendDeadlinePassed(f"{method} {self._origin}{path}: not sent, its deadline had passed") from None
+            raise self._transport_error(method, path, send_state, exc) from exc
         else:
             received_s = self._clock.monotonic()
-            sent_s = received_s if passage.sent_s is None else passage.sent_s
+            sent_s = received_s if send_state.sent_s is None else send_state.sent_s
             return RawReply(status, content, received_s - sent_s)
-        # Without a cause, for this one holds the request's headers and shows them in its repr.
-        raise failure
+        # Without the cause: a ClientResponseError shows the request's headers in its repr.
+        raise error
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        """The body, if it is not too long."""
+        """Return the body; raise ClientPayloadError if it is longer than the limit."""
         content = b""
         async for chunk in response.content.iter_any():
             content += chunk
             if len(content) > self._reply_limit_bytes:
-                response.close()  # the rest is not waited for
+                response.close()  # without reading the rest
                 raise aiohttp.ClientPayloadError(f"reply of more than {self._reply_limit_bytes} bytes")
         return content
 
-    async def _note_sending(self, _session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-        """Called by aiohttp when it has a connection and is about to write."""
-        passage: _Passage = context.trace_request_ctx
+    async def _before_write(self, _session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+        """Record the time of sending, or cancel the request if its deadline has passed. aiohttp calls this."""
+        send_state: _SendState = context.trace_request_ctx
         now_s = self._clock.monotonic()
-        if now_s > passage.not_after_s:
-            passage.too_late = True
-            raise aiohttp.ClientConnectionError("too late")
-        passage.sent_s = now_s
+        if now_s > send_state.not_after_s:
+            send_state.deadline_passed = True
+            raise aiohttp.ClientConnectionError("send deadline passed")
+        send_state.sent_s = now_s
 
-    def _failure(self, method: str, path: str, passage: _Passage, exc: Exception) -> TransportError:
-        sent = passage.sent_s is not None
+    def _transport_error(self, method: str, path: str, send_state: _SendState, exc: Exception) -> TransportError:
+        sent = send_state.sent_s is not None
         stage = "no readable reply" if sent else "no connection"
-        message = f"{method} {self._origin}{path}: {stage}: {_reason(exc)}"
+        message = f"{method} {self._origin}{path}: {stage}: {_describe(exc)}"
         return TransportError(message[:_MESSAGE_CHARS], sent=sent)
 
 
 def _origin(base_url: str) -> str:
-    """Scheme, host and port of a URL."""
+    """Return scheme, host and port of a URL; raise SettingsError if it has other parts."""
     try:
         url = URL(base_url)
         if url.scheme in {"http", "https"} and url.host and url == url.origin():
             return str(url.origin())
     except ValueError:
         pass
-    # Not shown: it may hold a password.
+    # The message does not quote the URL: it may contain a password.
     raise SettingsError("COPYTRADE_EXCHANGE_URL: must be scheme and host only, such as https://api.bitget.com")
 
 
-def _reason(exc: Exception) -> str:
-    """What went wrong, in words that cannot quote the request."""
+def _describe(exc: Exception) -> str:
+    """Describe an error without quoting the request."""
     if isinstance(exc, aiohttp.ClientPayloadError):
         return "the reply was cut or is too long"
     if isinstance(exc, TimeoutError):

@@ -1,4 +1,4 @@
-"""The endpoint "Set Copy Trade Settings": its address and its body. No I/O.
+"""The endpoint "Set Copy Trade Settings": its path and its body. No I/O.
 
 Source: Bitget API documentation, "Set Copy Trade Settings" (copy trading, futures, follower), read December 2025; the
 older version of that page has neither `autoCopy` nor `mode`.
@@ -11,7 +11,7 @@ from producers.contract.messages import AutoCopy, CopySetting, Mode, SettingsCha
 METHOD = "POST"
 SETTINGS_PATH = "/api/v2/copy/mix-follower/settings"
 TIME_PATH = "/api/v2/public/time"
-"""GET, without credentials, 20 per second and IP ("Get Server Time", ibid.). As all replies, it has `requestTime`."""
+"""GET, without credentials, 20 per second and IP ("Get Server Time", ibid.). Its reply has `requestTime`, as all do."""
 
 
 class _Body(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True):
@@ -27,13 +27,10 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode_body(change: SettingsChange) -> bytes:
-    """The body of the request for a change: compact JSON, fields without a value left out.
+    """Return the request body of a change, to be signed and sent: compact JSON, fields without a value left out.
 
     Args:
-        change: a checked change. Its user is not in the body: the exchange knows it by the API key.
-
-    Returns:
-        The bytes to sign and to send.
+        change: a valid change. The body does not name its user: the API key identifies it.
     """
     return _encoder.encode(
         _Body(

@@ -1,7 +1,7 @@
-"""Taking a user's own secrets out of what the exchange says. No I/O.
+"""Removing a user's secrets from the exchange's replies. No I/O.
 
-A reply may quote the request: a gateway that reports the headers it did not like, a message that names the key. What is
-kept of a reply is in results and log lines, so it goes through here first.
+A reply can quote the request: a gateway may report the headers that it rejected, a message may contain the key. The
+code and message of a reply are stored in results and logged, so they are redacted first.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from worker.exchange.replies import Reply
 from worker.exchange.signing import SIGNATURE, SignedHeaders
 from worker.secret import HIDDEN
 
-SHORTEST = 8
-"""Shorter texts are not looked for: the exchange's keys and passphrases are no shorter, and a short word would be
-hidden in messages that do not quote it."""
+MIN_SECRET_CHARS = 8
+"""Shorter secrets are not redacted: the exchange's keys and passphrases are longer, and a short word also occurs in
+messages that do not quote it."""
 
-SHORTEST_CUT = 4
-"""So much of a secret at the end of a text, where it may have been cut, is hidden too."""
+MIN_PREFIX_CHARS = 4
+"""At the end of a text, where a secret may be cut off, a prefix of this length is redacted too."""
 
 
-def without_secrets(reply: Reply, credentials: Credentials, signed: SignedHeaders) -> Reply:
-    """A reply whose code and message quote nothing of the keys and the signature that its request was made with.
+def redact(reply: Reply, credentials: Credentials, signed: SignedHeaders) -> Reply:
+    """Return a reply without the credentials and the signature of its request in code and message.
 
     Args:
-        reply: what came.
+        reply: the reply.
         credentials: of the user whose request it answers.
         signed: the headers of that request.
     """
@@ -40,23 +40,23 @@ def without_secrets(reply: Reply, credentials: Credentials, signed: SignedHeader
         credentials.api_key.reveal(),
         credentials.passphrase.reveal(),
     )
-    code = None if reply.code is None else _scrubbed(reply.code, secrets)
-    message = _scrubbed(reply.message, secrets)
+    code = None if reply.code is None else _redact_text(reply.code, secrets)
+    message = _redact_text(reply.message, secrets)
     if code == reply.code and message == reply.message:
         return reply
     return replace(reply, code=code, message=message)
 
 
-def _scrubbed(text: str, secrets: Iterable[str]) -> str:
-    """A text with secrets hidden, also at its end where a secret may be cut."""
-    if len(text) < SHORTEST:
+def _redact_text(text: str, secrets: Iterable[str]) -> str:
+    """Return a text with its secrets hidden, a secret that is cut off at the end included."""
+    if len(text) < MIN_SECRET_CHARS:
         return text
-    # The longest first: one secret may be a part of another.
+    # The longest first: one secret may be part of another.
     spellings = sorted({form for secret in secrets for form in _spellings(secret)}, key=len, reverse=True)
     for spelling in spellings:
         text = text.replace(spelling, HIDDEN)
     for spelling in spellings:
-        for length in range(min(len(spelling) - 1, len(text)), SHORTEST_CUT - 1, -1):
+        for length in range(min(len(spelling) - 1, len(text)), MIN_PREFIX_CHARS - 1, -1):
             if text.endswith(spelling[:length]):
                 text = text[:-length] + HIDDEN
                 break
@@ -64,8 +64,8 @@ def _scrubbed(text: str, secrets: Iterable[str]) -> str:
 
 
 def _spellings(secret: str) -> set[str]:
-    """A secret as it is, and as it looks in JSON, in a list of Python's, in a URL and in HTML."""
-    if len(secret) < SHORTEST:
+    """Return the spellings of a secret: plain, and as escaped in JSON, a Python repr, a URL and HTML."""
+    if len(secret) < MIN_SECRET_CHARS:
         return set()
     in_json = json.dumps(secret)[1:-1]
     in_url = {quote(secret), quote(secret, safe="")}

@@ -1,19 +1,19 @@
-"""What a reply of the exchange means for the change it answers. No I/O.
+"""Classification of the exchange's replies. No I/O.
 
-The HTTP status says little: nearly every refusal is a 400. The body's `code` decides, whatever the status, by the table
-`codes.tsv`; `code` "00000" is success only if `data` is "success" too, for it may be "fail" (Bitget API documentation,
-"Set Copy Trade Settings" and "RestAPI error codes", read December 2025).
+Nearly every rejection has HTTP status 400, so the body's `code` decides, by the table `codes.tsv`. Code "00000" is
+success only if `data` is "success"; it can be "fail" (Bitget API documentation, "Set Copy Trade Settings" and "RestAPI
+error codes", read December 2025).
 
-Where the table has no answer:
+Replies that the table does not cover:
 
     HTTP 429                            throttled, whatever the body
-    a code that is not in the table     4xx: permanent. Else: transient, for status and code contradict each other
-    "00000" at another status than 200  transient, for the same reason
-    no code that can be read            transient: an HTML page, an empty or a cut body come from something between us
-                                        and the exchange, and are not its verdict on this change
+    a code that is not in the table     permanent with a 4xx status; otherwise transient: status and code contradict
+    "00000" with a status but 200       transient, for the same reason
+    no valid code                       transient: an HTML page, an empty or a truncated body comes from a proxy, not
+                                        from the exchange
 
-To take something for transient by mistake costs retries until the change's deadline; they are safe, as the endpoint
-sets values. To take something for permanent by mistake would cost the change.
+A permanent error that is classified as transient costs retries until the change's deadline. They are safe, because the
+endpoint sets values. A transient error that is classified as permanent would lose the change.
 """
 
 from enum import StrEnum
@@ -24,33 +24,33 @@ import msgspec
 
 
 class ReplyClass(StrEnum):
-    """What to do about a reply."""
+    """How the worker treats a reply."""
 
     SUCCESS = "success"
-    """Applied."""
+    """The change was applied."""
     TRANSIENT = "transient"
-    """Not now: the same request may succeed later."""
+    """The same request may succeed later."""
     THROTTLED = "throttled"
-    """Too many requests, of this user or of this address."""
+    """Too many requests, of this user or of this IP."""
     CLOCK_SKEW = "clock_skew"
     """The timestamp was too far from the exchange's time."""
     CREDENTIALS = "credentials"
-    """This user may not do this with this key: none of its changes would pass."""
+    """The user's API key is not allowed to do this; all its changes would be rejected."""
     PERMANENT = "permanent"
-    """This change is refused and would be again."""
+    """The change is rejected, and would be again."""
     FAILED = "failed"
-    """Understood, yet not applied: "00000" without `data` "success"."""
+    """Not applied, although the code is "00000": `data` is not "success"."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """A reply, judged.
+    """A classified reply.
 
     Attributes:
-        reply_class: what to do.
+        reply_class: how to treat it.
         status: HTTP status.
-        code: the exchange's code; None if there was none that could be read.
-        message: the exchange's message, or what the body was instead; at most 200 printable characters.
-        request_time_ms: the exchange's time, Unix milliseconds; None if the reply has none.
+        code: the exchange's code; None without a valid one.
+        message: the exchange's message, or a description of a body without a code; at most 200 printable characters.
+        request_time_ms: the exchange's time, Unix milliseconds; None if absent.
     """
 
     reply_class: ReplyClass
@@ -61,7 +61,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Body(msgspec.Struct, rename="camel"):
-    """The shape of all replies. Any value is let in: a reply is judged by what can be read of it."""
+    """The fields of all replies. They may have any type, so that a malformed field does not hide the others."""
 
     code: Any = None
     data: Any = None
@@ -70,18 +70,20 @@ class _Body(msgspec.Struct, rename="camel"):
 
 
 MESSAGE_CHARS = 200
-"""Long enough for every message of the documentation's table, short enough to keep one with every attempt."""
+"""Covers every message in the documentation's table, and is short enough to store with every attempt."""
 
 _OK = 200
 _TOO_MANY_REQUESTS = 429
-_CODE_CHARS = 16  # the documented codes have 5; what is much longer is no code
-_TIMES_MS = range(1_500_000_000_000, 10_000_000_000_000)  # 2017, before the exchange was; 2286, the end of 13 digits
+_CODE_CHARS = 16  # documented codes have 5
+_TIMES_MS = range(
+    1_500_000_000_000, 10_000_000_000_000
+)  # from 2017, before the exchange existed, to 2286, the end of 13 digits
 
 _decoder = msgspec.json.Decoder(_Body)
 
 
 def load_codes() -> dict[str, ReplyClass]:
-    """The table of codes that is part of this package."""
+    """Return the classes of known codes from `codes.tsv`."""
     lines = resources.files("worker.exchange").joinpath("codes.tsv").read_text("ascii").splitlines()
     _header, *rows = (line.split("\t") for line in lines if not line.startswith("#"))
     return {code: ReplyClass(name) for code, name, _source in rows}
@@ -91,7 +93,7 @@ CODES = load_codes()
 
 
 def classify(status: int, body: bytes) -> Reply:
-    """Judges a reply. It never raises, whatever the body.
+    """Classify a reply. It does not raise, whatever the body.
 
     Args:
         status: HTTP status.
@@ -101,10 +103,10 @@ def classify(status: int, body: bytes) -> Reply:
     code = None if parsed is None else _code(parsed.code)
     if parsed is None or code is None:
         reply_class = ReplyClass.THROTTLED if status == _TOO_MANY_REQUESTS else ReplyClass.TRANSIENT
-        message = f"HTTP {status} without a code: {_appearance(body)}"
+        message = f"HTTP {status} without a code: {_describe_body(body)}"
     else:
-        reply_class = _judge(status, code, parsed.data)
-        message = _shown(parsed.msg)
+        reply_class = _classify_code(status, code, parsed.data)
+        message = _printable(parsed.msg)
     return Reply(
         reply_class=reply_class,
         status=status,
@@ -114,8 +116,8 @@ def classify(status: int, body: bytes) -> Reply:
     )
 
 
-def _judge(status: int, code: str, data: object) -> ReplyClass:
-    """The rules of the module's docstring, for a reply with a code."""
+def _classify_code(status: int, code: str, data: object) -> ReplyClass:
+    """Apply the rules of the module's docstring to a reply with a code."""
     if status == _TOO_MANY_REQUESTS:
         return ReplyClass.THROTTLED
     known = CODES.get(code)
@@ -129,16 +131,16 @@ def _judge(status: int, code: str, data: object) -> ReplyClass:
 
 
 def _parse(body: bytes) -> _Body | None:
-    """The body, if it is a JSON object."""
+    """Return the fields of a JSON object; None for any other body."""
     try:
         return _decoder.decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError):
-        # A ValueError is a number or text beyond what Python can hold; a RecursionError a very deep nesting.
+        # ValueError: a number or text that Python cannot represent. RecursionError: very deep nesting.
         return None
 
 
 def _code(value: object) -> str | None:
-    """The code as text: the documentation writes it as a string, some replies have a number."""
+    """Return the code as text; some replies have a number instead of the documented string."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**_CODE_CHARS:
         return str(value)
     if isinstance(value, str) and 0 < len(value) <= _CODE_CHARS and value.isascii() and value.isprintable():
@@ -147,14 +149,14 @@ def _code(value: object) -> str | None:
 
 
 def _time_ms(value: object) -> int | None:
-    """`requestTime`: a string in the documentation, a number on the wire."""
+    """Return `requestTime`: a string in the documentation, a number on the wire."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(_TIMES_MS.stop)):
         value = int(value)
     return value if isinstance(value, int) and value in _TIMES_MS else None
 
 
-def _shown(message: object) -> str:
-    """A message that can be kept and printed."""
+def _printable(message: object) -> str:
+    """Return a message cut to printable text that can be stored."""
     if not isinstance(message, str):
         return ""
     if not message.isprintable():
@@ -162,13 +164,13 @@ def _shown(message: object) -> str:
     return message[:MESSAGE_CHARS]
 
 
-def _appearance(body: bytes) -> str:
-    """What a body without a code looks like. Its text is not taken over: such a page may quote our headers."""
+def _describe_body(body: bytes) -> str:
+    """Describe a body without a code. Its text is not copied: such a page may quote our headers."""
     start = body[:64].lstrip().lower()
     if not start:
         return "empty body"
     if start.startswith(b"<"):
         return f"a page of {len(body)} bytes, from a proxy or firewall on the way"
     if start.startswith((b"{", b"[")):
-        return f"{len(body)} bytes of JSON that is cut or of another shape"
+        return f"{len(body)} bytes of JSON, truncated or of another shape"
     return f"{len(body)} bytes that are not JSON"

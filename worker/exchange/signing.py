@@ -1,11 +1,11 @@
-"""Signing a request. No I/O, no clock.
+"""Signatures of requests. No I/O, no clock.
 
 Bitget API documentation, "Signature" and "HMAC", read December 2025:
 
     ACCESS-SIGN = base64(HMAC_SHA256(secretKey, timestamp + METHOD + requestPath + ["?" + queryString] + body))
 
-`timestamp` is Unix milliseconds, the same text as in ACCESS-TIMESTAMP. There is no rule for the body but one: the bytes
-signed are the bytes sent. So encode once, and hand the same object to `headers` and to the connection.
+`timestamp` is Unix milliseconds, the same text as in ACCESS-TIMESTAMP. The bytes signed must be the bytes sent, so
+encode the body once and pass the same object to `headers` and to the client.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SIGNATURE = "ACCESS-SIGN"
 
 
 class SignedHeaders(Mapping[str, str]):
-    """The headers of a signed request, to be handed to the connection. Whoever shows them shows their names only."""
+    """The headers of a signed request. Their `repr` shows the names only."""
 
     __slots__ = ("_values",)
 
@@ -42,7 +42,7 @@ class SignedHeaders(Mapping[str, str]):
 
 
 def sign(secret_key: Secret, timestamp_ms: int, method: str, path: str, body: bytes) -> str:
-    """The signature of one request.
+    """Return the value of ACCESS-SIGN for one request: 44 characters of base64.
 
     Args:
         secret_key: the secret key of the user's API key.
@@ -50,9 +50,6 @@ def sign(secret_key: Secret, timestamp_ms: int, method: str, path: str, body: by
         method: in capitals, such as "POST".
         path: the path without the host, with "?" and the raw query if there is one.
         body: the bytes that are sent, b"" for none.
-
-    Returns:
-        The value of ACCESS-SIGN: 44 characters of base64.
     """
     message = f"{timestamp_ms}{method}{path}".encode() + body
     return b64encode(hmac.digest(secret_key.reveal().encode(), message, "sha256")).decode()
@@ -61,18 +58,15 @@ def sign(secret_key: Secret, timestamp_ms: int, method: str, path: str, body: by
 def headers(
     credentials: Credentials, timestamp_ms: int, method: str, path: str, body: bytes, locale: str = "en-US"
 ) -> SignedHeaders:
-    """All headers of one signed request, those of the endpoint's example.
+    """Return all headers of one signed request, those of the endpoint's example.
 
     Args:
         credentials: whose request it is.
-        timestamp_ms: Unix milliseconds, on the exchange's clock. Take it after all waiting: it lives for 30 s.
+        timestamp_ms: Unix milliseconds, on the exchange's clock; valid for 30 s, so read the clock after all waits.
         method: in capitals.
         path: as in `sign`.
         body: as in `sign`.
         locale: the language of the reply's message.
-
-    Returns:
-        Header name to value.
     """
     named = {
         "ACCESS-KEY": credentials.api_key.reveal(),
@@ -83,6 +77,6 @@ def headers(
         "Content-Type": "application/json",
     }
     if credentials.demo:
-        # Only with a key of demo trading: the wrong pair is refused with 40099 ("Demo trading REST API", ibid.).
+        # Only for demo trading keys: a mismatch is rejected with 40099 ("Demo trading REST API", ibid.).
         named["paptrading"] = "1"
     return SignedHeaders(named)

@@ -1,4 +1,4 @@
-"""Asking the exchange for its time when a worker starts. Later, every reply tells it."""
+"""Fetching the exchange's time when a worker starts. Later, every reply contains it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from worker.queue.rate import US_PER_S, Pacing
 
 EGRESS = Script.load("producers.queue", "egress.lua")
 TRIES = 3
-LONGEST_WAIT_S = 5.0
-"""A worker does not stand still for longer before it starts; a hold of the egress may last minutes."""
+MAX_WAIT_S = 5.0
+"""Maximum wait for an egress slot before start; a hold of the egress can last minutes."""
 
 log = logging.getLogger(__name__)
 
 
 class TimeSync:
-    """Asks the exchange for its time; the requests count against the egress's limit as all others do."""
+    """Fetches the exchange's time; these requests count toward the egress's limit."""
 
     def __init__(self, redis: Redis, exchange: Exchange, clock: Clock, egress: str, pacing: Pacing) -> None:
         self._redis = redis
@@ -37,8 +37,8 @@ class TimeSync:
         self._keys = [keyspace.EGRESS + keyspace.escape(egress)]
         self._pacing = pacing
 
-    async def teach(self, exchange_clock: ExchangeClock) -> None:
-        """Without an answer the wall clock serves until the first reply."""
+    async def synchronize(self, exchange_clock: ExchangeClock) -> None:
+        """Set the clock from a time request. If that fails, the wall clock is used until the first reply."""
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(TransportError),
             wait=wait_random_exponential(multiplier=0.1, max=1),
@@ -46,21 +46,22 @@ class TimeSync:
             reraise=True,
         )
         try:
-            raw: RawReply | None = await retrying(self._ask)
+            raw: RawReply | None = await retrying(self._fetch)
         except TransportError as exc:
-            log.warning("the exchange's time is not known yet: %s", exc)
+            log.warning("the exchange's time is not known, this machine's clock is used until the first reply: %s", exc)
             return
         if raw is None:
-            log.warning("the exchange's time is not known yet: the egress's breaker is open")
+            log.warning("the exchange's time is not known: the egress's breaker is open")
             return
-        ended_s = self._clock.monotonic()
+        received_s = self._clock.monotonic()
         request_time_ms = classify(raw.status, raw.body).request_time_ms
         if request_time_ms is not None:
-            exchange_clock.learn(ended_s - raw.took_s, ended_s, request_time_ms)
+            exchange_clock.add_sample(received_s - raw.took_s, received_s, request_time_ms)
 
-    async def _ask(self) -> RawReply | None:
+    async def _fetch(self) -> RawReply | None:
+        """Request the time at the egress's next slot; None while its breaker is open."""
         wait_us = await EGRESS.run(self._redis, self._keys, [self._pacing.egress_pace_us, self._pacing.egress_burst_us])
         if wait_us < 0:
             return None
-        await self._clock.sleep(min(wait_us / US_PER_S, LONGEST_WAIT_S))
+        await self._clock.sleep(min(wait_us / US_PER_S, MAX_WAIT_S))
         return await self._exchange.get(TIME_PATH)

@@ -71,7 +71,7 @@ async def assembled(
         margin_percent=settings.pace_margin_percent,
     )
     time_sync = TimeSync(redis, exchange, clock, settings.egress, pacing)
-    await retry_until_up(lambda: time_sync.teach(exchange_clock))
+    await retry_until_up(lambda: time_sync.synchronize(exchange_clock))
     heartbeat = Heartbeat(redis, clock, lease_s=settings.lease_s)
     drain = Dispatcher(
         redis=redis,

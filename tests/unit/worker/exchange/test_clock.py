@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.exchange.clock import SAMPLE_LIFE_S, ExchangeClock
+from worker.exchange.clock import SAMPLE_TTL_S, ExchangeClock
 
 
 class HandClock:
@@ -49,7 +49,7 @@ def test_the_exchange_is_taken_to_have_answered_in_the_middle_of_the_round_trip(
     exchange: ExchangeClock, hand: HandClock
 ) -> None:
     """Sent at 1000.0 s, received at 1000.2 s: `requestTime` was 0.1 s ago."""
-    exchange.learn(1_000.0, 1_000.2, 1_700_000_000_000)
+    exchange.add_sample(1_000.0, 1_000.2, 1_700_000_000_000)
     hand.mono = 1_000.2
 
     assert exchange.now_ms() == 1_700_000_000_100
@@ -58,7 +58,7 @@ def test_the_exchange_is_taken_to_have_answered_in_the_middle_of_the_round_trip(
 
 def test_a_step_of_the_wall_clock_changes_nothing(exchange: ExchangeClock, hand: HandClock) -> None:
     """The offset is kept against the monotonic clock."""
-    exchange.learn(1_000.0, 1_000.0, 1_700_000_000_000)
+    exchange.add_sample(1_000.0, 1_000.0, 1_700_000_000_000)
 
     hand.wall += 3_600_000
     hand.mono += 5
@@ -68,8 +68,8 @@ def test_a_step_of_the_wall_clock_changes_nothing(exchange: ExchangeClock, hand:
 
 def test_a_shorter_round_trip_replaces_a_longer_one(exchange: ExchangeClock, hand: HandClock) -> None:
     """It is the better sample."""
-    exchange.learn(1_000.0, 1_000.4, 1_700_000_000_000)
-    exchange.learn(1_001.0, 1_001.0, 1_700_000_005_000)
+    exchange.add_sample(1_000.0, 1_000.4, 1_700_000_000_000)
+    exchange.add_sample(1_001.0, 1_001.0, 1_700_000_005_000)
     hand.mono = 1_001.0
 
     assert exchange.now_ms() == 1_700_000_005_000
@@ -77,8 +77,8 @@ def test_a_shorter_round_trip_replaces_a_longer_one(exchange: ExchangeClock, han
 
 def test_a_longer_round_trip_does_not_replace_a_shorter_one(exchange: ExchangeClock, hand: HandClock) -> None:
     """A reply that was delayed on its way would shift the estimate."""
-    exchange.learn(1_000.0, 1_000.0, 1_700_000_000_000)
-    exchange.learn(1_001.0, 1_003.0, 1_700_000_001_100)
+    exchange.add_sample(1_000.0, 1_000.0, 1_700_000_000_000)
+    exchange.add_sample(1_001.0, 1_003.0, 1_700_000_001_100)
     hand.mono = 1_003.0
 
     assert exchange.now_ms() == 1_700_000_003_000
@@ -86,9 +86,9 @@ def test_a_longer_round_trip_does_not_replace_a_shorter_one(exchange: ExchangeCl
 
 def test_an_old_sample_yields_to_a_fresh_one(exchange: ExchangeClock, hand: HandClock) -> None:
     """Clocks drift apart, so a good sample is good for a time."""
-    exchange.learn(1_000.0, 1_000.0, 1_700_000_000_000)
-    late = 1_000.0 + SAMPLE_LIFE_S + 2
-    exchange.learn(late - 2, late, 1_700_000_090_000)
+    exchange.add_sample(1_000.0, 1_000.0, 1_700_000_000_000)
+    late = 1_000.0 + SAMPLE_TTL_S + 2
+    exchange.add_sample(late - 2, late, 1_700_000_090_000)
     hand.mono = late
 
     assert exchange.now_ms() == 1_700_000_091_000
@@ -98,11 +98,11 @@ def test_after_forgetting_the_next_sample_counts_whatever_its_round_trip(
     exchange: ExchangeClock, hand: HandClock
 ) -> None:
     """The exchange has refused a timestamp: what was known is wrong."""
-    exchange.learn(1_000.0, 1_000.0, 1_700_000_000_000)
+    exchange.add_sample(1_000.0, 1_000.0, 1_700_000_000_000)
 
-    exchange.forget()
+    exchange.reset()
     assert exchange.now_ms() == hand.wall
 
-    exchange.learn(1_000.0, 1_004.0, 1_700_000_100_000)
+    exchange.add_sample(1_000.0, 1_004.0, 1_700_000_100_000)
     hand.mono = 1_004.0
     assert exchange.now_ms() == 1_700_000_102_000

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from worker.credentials.model import Credentials
-from worker.exchange.redaction import without_secrets
+from worker.exchange.redaction import redact
 from worker.exchange.replies import MESSAGE_CHARS, classify
 from worker.exchange.signing import SIGNATURE, headers
 from worker.secret import HIDDEN, Secret
@@ -34,7 +34,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 def kept(message: str, code: str = "40037") -> str:
     """All that is kept of a reply with that message."""
     body = json.dumps({"code": code, "msg": message, "requestTime": 1_790_000_000_000, "data": None}).encode()
-    return repr(without_secrets(classify(400, body), CREDENTIALS, SIGNED))
+    return repr(redact(classify(400, body), CREDENTIALS, SIGNED))
 
 
 @pytest.mark.parametrize("which", SECRETS)
@@ -77,7 +77,7 @@ def test_a_message_that_quotes_nothing_stays_as_it_is(message: str) -> None:
     """The very same reply."""
     reply = classify(400, json.dumps({"code": "40008", "msg": message}).encode())
 
-    assert without_secrets(reply, CREDENTIALS, SIGNED) is reply
+    assert redact(reply, CREDENTIALS, SIGNED) is reply
 
 
 def test_short_texts_are_not_taken_for_secrets_in_messages() -> None:
@@ -85,4 +85,4 @@ def test_short_texts_are_not_taken_for_secrets_in_messages() -> None:
     short = Credentials(user_id="1", api_key=Secret("key"), secret_key=Secret("hush"), passphrase=Secret("pass"))
     reply = classify(400, b'{"code":"40012","msg":"apikey/password is incorrect"}')
 
-    assert without_secrets(reply, short, headers(short, 1, "POST", "/path", b"")) is reply
+    assert redact(reply, short, headers(short, 1, "POST", "/path", b"")) is reply

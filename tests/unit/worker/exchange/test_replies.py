@@ -132,7 +132,7 @@ def test_a_message_is_bounded_and_printable() -> None:
     [
         pytest.param(b"", "empty body", id="empty"),
         pytest.param(b" <!DOCTYPE html>", "a page of 16 bytes", id="page"),
-        pytest.param(b'{"code":"0', "10 bytes of JSON that is cut", id="cut"),
+        pytest.param(b'{"code":"0', "10 bytes of JSON, truncated", id="cut"),
         pytest.param(b"upstream error", "14 bytes that are not JSON", id="text"),
     ],
 )
