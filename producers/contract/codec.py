@@ -22,7 +22,7 @@ class ChangeOptions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         v: contract version of the message.
         ttl_ms: the change's deadline, counted from its enqueue time.
         coalesce: whether it may be sent together with the changes before it; absent means no.
-        priority: absent means interactive. The scripts look for the bytes of this field and of `coalesce`.
+        priority: absent means interactive.
     """
 
     v: int = CONTRACT_VERSION
@@ -61,6 +61,13 @@ class _Envelope(msgspec.Struct):
 class UnreadableChange(Exception):
     """A payload that is no change this version can apply; the message says why."""
 
+
+MAX_PAYLOAD_BYTES = 64 * 1024
+"""The largest stored change that is read. Ten settings with every field at its longest are below 20 KiB."""
+
+COALESCE_BYTES = msgspec.msgpack.encode({"coalesce": True})[1:]
+BULK_BYTES = msgspec.msgpack.encode({"priority": Priority.BULK})[1:]
+"""What the scripts look for in a stored change: a field and its value, without the header of the map they are in."""
 
 _encoder = msgspec.msgpack.Encoder()
 _change_decoder = msgspec.msgpack.Decoder(StoredChange)

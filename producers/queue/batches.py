@@ -11,12 +11,12 @@ from producers.contract.messages import JobResult, Outcome
 from producers.contract.progress import Progress
 from producers.errors import BatchNotFound, InvalidCursor, abbreviated
 from producers.queue.chunking import conflict_error
-from producers.queue.finish import FINISH, finish_arguments
+from producers.queue.finish import FINISH
 from producers.queue.jobs import Cancellation, CancelReport, cancel_jobs, read_result
 from producers.queue.progress import batch_not_found_error, fetch_progress
 from producers.queue.submit import SubmitOptions, SubmitVerdict
 from producers.transport.plan import Plan, RunScript, Transaction
-from producers.transport.scripts import Script
+from producers.transport.scripts import Argument, Script
 
 SEAL = Script.load("producers.queue", "seal.lua", parts=[FINISH])
 
@@ -141,13 +141,13 @@ def seal(batch_id: str, options: SubmitOptions, *, lane_full_count: int, result_
     Raises:
         BatchConflict: it is of other content.
     """
-    args = [
+    args: list[Argument] = [
         batch_id,
         options.content,
         options.priority.value,
         0,
         lane_full_count,
-        *finish_arguments(result_ttl_ms=result_ttl_ms),
+        result_ttl_ms,
     ]
     verdict = yield RunScript(SEAL, [keyspace.BATCH + batch_id, keyspace.BATCHES], args, idempotent=True)
     if verdict == SubmitVerdict.OTHER_CONTENT:
@@ -176,7 +176,7 @@ def cancel_batch(batch_id: str, *, result_ttl_ms: int) -> Plan[CancelReport]:
     Raises:
         BatchNotFound: there is no such batch, or it has expired.
     """
-    args = [batch_id, "", "", 1, 0, *finish_arguments(result_ttl_ms=result_ttl_ms)]
+    args: list[Argument] = [batch_id, "", "", 1, 0, result_ttl_ms]
     verdict = yield RunScript(SEAL, [keyspace.BATCH + batch_id, keyspace.BATCHES], args, idempotent=True)
     if verdict == _NO_SUCH_BATCH:
         raise batch_not_found_error(batch_id)

@@ -5,16 +5,17 @@ Atomic so that a change is either cancelled or in flight, a lane that is not emp
 becomes empty leaves it.
 
 KEYS  1 schedule   2 bulk schedule   3 lanes   4 bell
-ARGV  1 lane prefix   2 head prefix   3 bucket prefix   4 bucket suffix   from 5 to 16: see finish.lua
+ARGV  1 lane prefix   2 head prefix   3 bucket prefix   4 bucket suffix   5 how long results are kept (ms)
       then for each change: lane, job ID, the state of its head as the caller saw it ("" for none), result
 Reply one integer for each change: 1 cancelled, 0 it is not queued, -1 in flight, -2 its state is another by now
 ]]
+-- luacheck: read globals finish
 local schedule, bulk, lanes, bell = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local lane_prefix, head_prefix, bucket_prefix, bucket_suffix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local FIRST, STEP = 17, 4
+local FIRST, STEP = 6, 4
 local HEAD = {'token', 'lapses', 'held', 'lease', 'earliest'}
 local MARKS = {'joins', 'solo'}
-finish.begin(5)
+finish.begin(tonumber(ARGV[5]))
 local now_ms = math.floor(finish.now_us / 1000)
 
 -- Marks that name the change name the one before it from now on, if there is one.

@@ -1,31 +1,26 @@
-"""The part that scripts which end changes share, and the arguments it needs. No I/O."""
+"""The Lua part of all scripts that end changes, with the constants it needs."""
 
 from __future__ import annotations
 
 from producers.contract import keyspace
-from producers.transport.scripts import Argument, Part
+from producers.contract.codec import BULK_BYTES, MAX_PAYLOAD_BYTES
+from producers.transport.scripts import Part
 
-FINISH = Part("producers.queue", "finish.lua")
-
-
-def finish_arguments(*, result_ttl_ms: int, dead_letter_ttl_ms: int = 1) -> list[Argument]:
-    """The arguments of finish.lua.
-
-    Args:
-        result_ttl_ms: how long results, and batches that are complete, are kept.
-        dead_letter_ttl_ms: how long dead letters are kept; only for scripts that make some.
-    """
-    return [
-        keyspace.JOB,
-        keyspace.RESULT,
-        keyspace.DONE,
-        keyspace.COUNTS,
-        keyspace.BATCH,
-        keyspace.MEMBERS,
-        keyspace.RESULTS,
-        keyspace.COMPLETE,
-        keyspace.LETTER,
-        keyspace.DEAD,
-        result_ttl_ms,
-        dead_letter_ttl_ms,
-    ]
+FINISH = Part(
+    "producers.queue",
+    "finish.lua",
+    {
+        "JOB_PREFIX": keyspace.JOB,
+        "RESULT_PREFIX": keyspace.RESULT,
+        "DONE_CHANNEL_PREFIX": keyspace.DONE,
+        "COUNTS_KEY": keyspace.COUNTS,
+        "BATCH_PREFIX": keyspace.BATCH,
+        "MEMBERS_PREFIX": keyspace.MEMBERS,
+        "RESULTS_PREFIX": keyspace.RESULTS,
+        "COMPLETE_CHANNEL_PREFIX": keyspace.COMPLETE,
+        "DEAD_LETTER_PREFIX": keyspace.LETTER,
+        "DEAD_LETTERS_PREFIX": keyspace.DEAD,
+        "MAX_PAYLOAD_BYTES": MAX_PAYLOAD_BYTES,
+        "BULK_BYTES": BULK_BYTES,
+    },
+)

@@ -13,7 +13,7 @@ from producers.contract.attempt_history import AttemptHistory
 from producers.contract.codec import UnreadableChange, decode_change, decode_result, encode_result
 from producers.contract.messages import JobResult, Outcome
 from producers.errors import JobNotFound
-from producers.queue.finish import FINISH, finish_arguments
+from producers.queue.finish import FINISH
 from producers.queue.pauses import wake_lanes
 from producers.transport.plan import Plan, RunScript, Transaction
 from producers.transport.scripts import Argument, Script
@@ -148,7 +148,7 @@ def _cancel_some(
         keyspace.HEAD,
         keyspace.BUCKET,
         keyspace.ENDPOINT,
-        *finish_arguments(result_ttl_ms=result_ttl_ms),
+        result_ttl_ms,
     ]
     heads = [
         (("LINDEX", keyspace.LANE + lane, 0), ("HMGET", keyspace.HEAD + lane, "state", "lapses"))

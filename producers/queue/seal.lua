@@ -6,12 +6,13 @@ Atomic so that a batch whose last change ends at the same time is found complete
 KEYS  1 batch   2 batches
 ARGV  1 batch ID   2 digest of its content   3 priority   4 cancelled: 1 or 0
       5 how many changes found their lane full: while there are any, the batch may be added to
-      from 6: see finish.lua
+      6 how long results are kept (ms)
 Reply 1 sealed now, 0 it was sealed already, -1 there is no such batch (only when cancelled), -2 it is of other content
 ]]
+-- luacheck: read globals finish
 local batch, batches = KEYS[1], KEYS[2]
 local batch_id, content, cancelled = ARGV[1], ARGV[2], ARGV[4] == '1'
-finish.begin(6)
+finish.begin(tonumber(ARGV[6]))
 
 local before = redis.call('HMGET', batch, 'created', 'content', 'sealed')
 local now_ms = math.floor(finish.now_us / 1000)

@@ -8,14 +8,14 @@ import msgspec
 
 from producers.contract import attempt_history, keyspace
 from producers.contract.attempt_history import AttemptHistory
-from producers.contract.codec import StoredChange, UnreadableChange, decode_change
+from producers.contract.codec import MAX_PAYLOAD_BYTES, StoredChange, UnreadableChange, decode_change
 from producers.contract.messages import Attempt, JobResult, Outcome, SettingsChange
 from producers.contract.validation import check
 from producers.errors import InvalidChange
 from worker.attempt.coalesce import CoalescedChange, Group, coalesce
 from worker.attempt.failures import FAILING, classify_failure, next_mark, rejected_code
 from worker.attempt.retry import Decision, Done, Hold, Retry, next_step
-from worker.queue.claims import MAX_PAYLOAD_BYTES, Claim, EgressHealth, Settlement
+from worker.queue.claims import Claim, EgressHealth, Settlement
 
 MAX_LOST_DELIVERIES = 5
 """A head that so many workers in a row lost with their lease is taken for what kills them."""

@@ -8,9 +8,10 @@ from typing import Any
 from redis.asyncio import Redis
 
 from producers.contract import keyspace
+from producers.contract.codec import MAX_PAYLOAD_BYTES
 from producers.transport.scripts import Argument, Part, Script
 from worker.clock import Clock
-from worker.queue.claims import MAX_PAYLOAD_BYTES, Claim, Claims, EgressHealth, MalformedLane
+from worker.queue.claims import Claim, Claims, EgressHealth, MalformedLane
 from worker.queue.rate import LOOK_AHEAD_US, US_PER_S, WINDOW_PAD_US, Pacing
 from worker.settings import WorkerSettings
 

@@ -7,10 +7,6 @@ from enum import IntEnum
 
 from producers.contract.messages import Attempt, JobResult
 
-MAX_PAYLOAD_BYTES = 64 * 1024
-"""Ten settings with every field at its longest are below 20 KiB."""
-
-
 REMOVE_MARK = "-"
 """The `Settlement.rejected_keys_mark` that ends a user's stop."""
 

@@ -16,11 +16,11 @@ ARGV  1 lane   2 job ID   3 token   4 slot number   5 requests a window   6 wind
       9 user hold (ms from now, 0 none)   10 user of the lane   11 egress hold (ms) if many users are throttled
       12 egress pace (us a request)   13 trouble of the request, "" for none (see breaker.lua)
       14 mark of a user whose keys were refused, "-" to remove it, "" to leave it
-      from 15 to 26: see finish.lua   27 verb: "done" or "back"
-      done: 28 the head's state if it goes back after all, since the egress's keys are refused, "" if it never does
-            29 state that those behind need, "" for none; then for the head and each that ends with it: job ID,
+      15 how long results are kept (ms)   16 how long dead letters are (ms)   17 verb: "done" or "back"
+      done: 18 the head's state if it goes back after all, since the egress's keys are refused, "" if it never does
+            19 state that those behind need, "" for none; then for the head and each that ends with it: job ID,
             outcome, result
-      back: 28 delay (ms)   29 state   30 the last that is sent alone, "" if it stays as it is
+      back: 18 delay (ms)   19 state   20 the last that is sent alone, "" if it stays as it is
 Reply {1, us until the lane is due again, -1 if it is empty, how many ended, what happened to the breaker} or
       {0, -1, 0, what happened}: fenced; the breaker's: 0 nothing, 1 opened, 2 closed, 3 the egress is held
 ]]
@@ -29,8 +29,8 @@ local bucket, egress, egresses, troubles, refused, bell = KEYS[6], KEYS[7], KEYS
 local lane, job_id, token = ARGV[1], ARGV[2], ARGV[3]
 local slot_number = tonumber(ARGV[4])
 local reply_age, round_trip = tonumber(ARGV[7]), tonumber(ARGV[8])
-local hold_ms, user, trouble, mark, verb = tonumber(ARGV[9]), ARGV[10], ARGV[13], ARGV[14], ARGV[27]
-finish.begin(15)
+local hold_ms, user, trouble, mark, verb = tonumber(ARGV[9]), ARGV[10], ARGV[13], ARGV[14], ARGV[17]
+finish.begin(tonumber(ARGV[15]), tonumber(ARGV[16]))
 
 local KEEP_MS = 60000
 local PROMISED = 0.5           -- see claim.lua
@@ -176,7 +176,7 @@ local function schedule_lane(earliest, on)
   return due - now
 end
 
-local FIRST, STEP = 30, 3
+local FIRST, STEP = 20, 3
 
 local mine = redis.call('HMGET', head, 'token', 'joins', 'solo')
 
@@ -207,11 +207,11 @@ local function put_back(delay_us, history)
 end
 
 if verb == 'back' then
-  if ARGV[30] ~= '' then redis.call('HSET', head, 'solo', ARGV[30]) end
-  return put_back(tonumber(ARGV[28]) * 1000, ARGV[29])
+  if ARGV[20] ~= '' then redis.call('HSET', head, 'solo', ARGV[20]) end
+  return put_back(tonumber(ARGV[18]) * 1000, ARGV[19])
 end
 -- Keys that are refused to everybody: the change is not to blame. Others are to probe before it.
-if of_egress > 0 and ARGV[28] ~= '' then return put_back(2 * of_egress, ARGV[28]) end
+if of_egress > 0 and ARGV[18] ~= '' then return put_back(2 * of_egress, ARGV[18]) end
 
 local marks = {mine[2], mine[3]}
 local ended_here = (#ARGV - FIRST + 1) / STEP
@@ -235,5 +235,5 @@ if redis.call('EXISTS', list) == 0 then
 end
 redis.call('HDEL', head, 'token', 'held', 'lease', 'lapses', 'earliest')
 -- Where changes may join, the history tells of those that were sent with the head.
-if not marks[1] then redis.call('HDEL', head, 'state') elseif ARGV[29] ~= '' then redis.call('HSET', head, 'state', ARGV[29]) end
+if not marks[1] then redis.call('HDEL', head, 'state') elseif ARGV[19] ~= '' then redis.call('HSET', head, 'state', ARGV[19]) end
 return {1, schedule_lane(now, on), ended_here, happened}

@@ -12,7 +12,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from producers.contract import keyspace
 from producers.contract.codec import encode_result
-from producers.queue.finish import FINISH, finish_arguments
+from producers.queue.finish import FINISH
 from producers.transport.scripts import Argument, Part, Script
 from worker.clock import Clock
 from worker.logs import Event, log_fields
@@ -45,9 +45,9 @@ class Settler:
         self._pacing = pacing
         self._egress = keyspace.escape(settings.egress)
         self._egress_hold_ms = round(settings.egress_hold_s * 1000)
-        self._ending = finish_arguments(
-            result_ttl_ms=max(1, round(settings.result_ttl_s * 1000)),
-            dead_letter_ttl_ms=max(1, round(settings.dead_letter_ttl_s * 1000)),
+        self._ttls_ms = (
+            max(1, round(settings.result_ttl_s * 1000)),
+            max(1, round(settings.dead_letter_ttl_s * 1000)),
         )
         self._waiting: list[Waiting] = []
         self._writer: asyncio.Task[None] | None = None
@@ -144,7 +144,7 @@ class Settler:
             self._pacing.egress_pace_us,
             settlement.failure_kind,
             settlement.rejected_keys_mark,
-            *self._ending,
+            *self._ttls_ms,
         ]
 
     def _verb(self, settlement: Settlement) -> tuple[Argument, ...]:

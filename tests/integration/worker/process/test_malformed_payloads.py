@@ -11,11 +11,10 @@ from arq.connections import ArqRedis
 
 from producers import Outcome
 from producers.contract import keyspace
-from producers.contract.codec import encode_change
+from producers.contract.codec import MAX_PAYLOAD_BYTES, encode_change
 from producers.contract.messages import CONTRACT_VERSION
 from tests.support.changes import change
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
-from worker.queue.claims import MAX_PAYLOAD_BYTES
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
 

@@ -8,11 +8,10 @@ import pytest
 from arq.connections import ArqRedis
 
 from producers.contract import keyspace
-from producers.contract.codec import decode_change
+from producers.contract.codec import MAX_PAYLOAD_BYTES, decode_change
 from tests.support.changes import change
 from tests.support.lanes import DEFAULTS, Lanes
 from tests.support.manual_clock import ManualClock
-from worker.queue.claims import MAX_PAYLOAD_BYTES
 
 LANE = keyspace.lane("1001", "t1")
 
