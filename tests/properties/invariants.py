@@ -1,4 +1,4 @@
-"""What all that Redis holds must be, if the model is what the queue holds."""
+"""The invariants: what every key of Redis must hold if the queue holds what the model says."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ LASTING = {
 }  # fmt: skip
 LASTING_PREFIXES = (keyspace.LANE, keyspace.HEAD, keyspace.JOB, keyspace.DEAD)
 ALIVE_PREFIXES = (keyspace.BATCH, keyspace.MEMBERS, keyspace.RESULTS)
-"""They last while something of their batch is queued."""
+"""Keys without a TTL while a change of their batch is queued."""
 
 CLAIMED = {b"token", b"held", b"lease"}
 OF_A_HEAD = CLAIMED | {b"lapses", b"state", b"earliest", b"joins", b"solo", b"urgent"}
 
 
 def check(dump: Dump, model: Model) -> None:
-    """All of it."""
+    """Check every invariant on a dump of Redis."""
     _covered(dump, model)
     _heads(dump, model)
     _one_result(dump, model)
@@ -33,12 +33,12 @@ def check(dump: Dump, model: Model) -> None:
 
 
 def value(dump: Dump, key: str, nothing: Any) -> Any:
-    """What a key holds."""
+    """Return the value of a key, or `nothing`."""
     return dump[key][0] if key in dump else nothing
 
 
 def named(dump: Dump, prefix: str) -> dict[str, Any]:
-    """What follows a prefix, and what it holds."""
+    """Return the values of all keys with a prefix, by what follows it."""
     return {key.removeprefix(prefix): found for key, (found, _) in dump.items() if key.startswith(prefix)}
 
 
@@ -58,14 +58,14 @@ def _lanes_of(dump: Dump, key: str) -> set[str]:
 
 def _heads(dump: Dump, model: Model) -> None:
     heads = named(dump, keyspace.HEAD)
-    assert heads.keys() <= model.queued.keys(), "an empty lane leaves nothing"
+    assert heads.keys() <= model.queued.keys(), "an empty lane leaves no head"
     for lane, queued in model.queued.items():
         head, held = heads.get(lane, {}), model.held.get(lane)
         assert head.keys() <= OF_A_HEAD
         assert head.keys() & CLAIMED == (CLAIMED if held else set()), "a claim is on record until it is settled"
         assert held is None or (head[b"token"].decode(), int(head[b"held"])) == (held.token, len(held.offered))
-        for mark in (b"joins", b"solo"):
-            assert mark not in head or head[mark].decode() in queued, "a mark names what is queued"
+        for marker in (b"joins", b"solo"):
+            assert marker not in head or head[marker].decode() in queued, "a marker names a queued change"
         urgent = sum(job_id not in model.bulk for job_id in queued)
         mixed = 0 < urgent < len(queued)
         assert int(head.get(b"urgent", urgent)) == urgent
@@ -86,14 +86,14 @@ def _batch(dump: Dump, model: Model, batch_id: str) -> None:
     figures = {name: int(fields.get(name, 0)) for name in (b"total", b"ended", b"in flight")}
     in_flight = sum(held.offered[0] in batch.members for held in model.held.values())
     assert figures == {b"total": len(batch.members), b"ended": len(batch.ended), b"in flight": in_flight}
-    outcomes = sum(int(number) for name, number in fields.items() if name.startswith(b"o:"))
-    assert outcomes == len(batch.ended)
+    outcomes = {name[2:].decode(): int(number) for name, number in fields.items() if name.startswith(b"o:")}
+    assert outcomes == batch.outcomes
     assert (b"complete" in fields) == batch.is_complete
     stream = [
         dict(zip(entry[::2], entry[1::2], strict=True)) for _, entry in value(dump, keyspace.RESULTS + batch_id, [])
     ]
-    told = [entry[b"job"].decode() for entry in stream if b"job" in entry]
-    assert told == batch.ended, "the stream tells each result once, in the order of settlement"
+    announced = [entry[b"job"].decode() for entry in stream if b"job" in entry]
+    assert announced == batch.ended, "the stream has each result once, in the order of settlement"
     assert [b"end" in entry for entry in stream].count(True) == batch.is_complete
     assert not batch.is_complete or b"end" in stream[-1]
 
@@ -110,5 +110,5 @@ def _bounded(dump: Dump, model: Model) -> None:
 
 
 def outcome(dump: Dump, job_id: str) -> str:
-    """How a change that has just ended did, as its result tells."""
+    """Return the outcome in a change's result."""
     return decode_result(value(dump, keyspace.RESULT + job_id, b"")).outcome.value

@@ -1,4 +1,4 @@
-"""What the steps of the examples draw from: few users, traders and batches, so that their changes meet."""
+"""What the steps draw from: few users, traders and batches, so that their changes meet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ VERDICTS = (
     "ambiguous", "unsent",
 )  # fmt: skip
 WAYS_MS = {"near": (10, 30), "far": (10, 60)}
-"""How long a request may take to the exchange, and its reply back: each way has its floor."""
+"""How long a request may take to the exchange by an egress, and its reply back: each way has its minimum."""
+
+SLOW_WAYS_MS = (10, 10, 10, 30, 120)
+"""Ways to the exchange that are delayed now and then."""
 
 a_change = st.builds(
     lambda user, trader, symbols: SettingsChange(
@@ -26,11 +29,18 @@ a_change = st.builds(
     st.sampled_from(TRADERS),
     st.lists(st.sampled_from(SYMBOLS), min_size=1, max_size=2, unique=True),
 )
+
+
+def a_change_of(user: str, trader: str) -> SettingsChange:
+    """A change of one setting."""
+    return SettingsChange(user_id=user, trader_id=trader, settings=[setting(symbol=SYMBOLS[0])])
+
+
 some_changes = st.lists(a_change, min_size=1, max_size=6)
 
 
 def to_everybody(change: SettingsChange) -> list[tuple[int, SettingsChange]]:
-    """A fan-out."""
+    """Return a fan-out of a change to every user."""
     return [(20 + number, msgspec.structs.replace(change, user_id=user)) for number, user in enumerate(USERS)]
 
 

@@ -1,4 +1,4 @@
-"""The queue on a real server, its workers and the exchange, beside the model, with which each step is compared."""
+"""The queue on a real server, its workers and the exchange, compared with the model after each step."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from redis.asyncio.client import PubSub
 
 from producers import Attempt, Producer, ProducerSettings
 from producers.contract import keyspace
-from tests.properties import invariants, requests
+from tests.properties import arrivals, invariants
+from tests.properties.arrivals import Request
 from tests.properties.model import LANE_LIMIT, Model
-from tests.properties.requests import Request
 from tests.support.lanes import DEFAULTS, Lanes
 from tests.support.manual_clock import START_US, ManualClock
 from tests.support.timed_redis import TimedRedis
@@ -38,7 +38,7 @@ OUTCOMES = {"success", "permanent", "credentials"}
 
 @dataclass
 class Worker:
-    """One worker process: its scripts, and what it has in hand."""
+    """One worker process: its scripts, and the claims that it has in hand."""
 
     egress: str
     lanes: Lanes
@@ -47,7 +47,7 @@ class Worker:
 
 
 class World:
-    """Everything there is."""
+    """The queue under test and everything around it."""
 
     def __init__(self, redis: TimedRedis, loop: asyncio.AbstractEventLoop, seen: Counter[str]) -> None:
         self.redis, self.loop, self.seen = redis, loop, seen
@@ -67,7 +67,7 @@ class World:
         self.dump: invariants.Dump = {}
         self.numbers = itertools.count()
         self.listener: PubSub = redis.pubsub()
-        self._told: Counter[str] = Counter()
+        self._announced: Counter[str] = Counter()
         self.do(self._begin())
 
     def _lanes(self, egress: str) -> Lanes:
@@ -81,39 +81,39 @@ class World:
         await self._news()
 
     def close(self) -> None:
-        """Its connections are given back."""
+        """Close the connections; report the outcomes to `seen`."""
         self.seen.update({f"ended {outcome}": number for outcome, number in self.model.outcomes.items()})
         self.do(self.listener.aclose())  # type: ignore[no-untyped-call]
 
     def do(self, coroutine: Awaitable[T]) -> T:
-        """Waits for it."""
+        """Run a coroutine to its end."""
         return self.loop.run_until_complete(coroutine)
 
     @property
     def now_us(self) -> int:
-        """Redis's clock."""
+        """The time by the clock of Redis, Unix microseconds."""
         return self.clock.now_us + self.step_us
 
     @property
     def now_ms(self) -> int:
-        """Redis's clock."""
+        """The time by the clock of Redis, Unix milliseconds."""
         return self.now_us // 1000
 
     # --- time ---
 
     def wait_until_us(self, at_us: int) -> None:
-        """Time passes, until a moment of the steady clock."""
+        """Let time pass until a moment of the steady clock."""
         self.clock.advance_to_us(at_us)
-        self._tell_time()
+        self._set_time()
 
     def step(self, seconds: float) -> None:
-        """Redis's clock is set, and nobody else's."""
+        """Set the clock of Redis forward or back, and no other clock."""
         self.latest_us = max(self.latest_us, self.now_us)
         self.step_us += round(seconds * 1e6)
         self.epoch += seconds > 0
-        self._tell_time()
+        self._set_time()
 
-    def _tell_time(self) -> None:
+    def _set_time(self) -> None:
         self.do(self.redis.set_time(self.now_us))
         self.dump = self.do(self.redis.all_there_is())
         for batch_id in [each for each in self.model.batches if keyspace.BATCH + each not in self.dump]:
@@ -122,7 +122,7 @@ class World:
     # --- work ---
 
     def claim(self, worker: Worker, most: int) -> float | None:
-        """A worker asks for work; returns after how many seconds it may ask again."""
+        """Let a worker claim; return after how many seconds more is due."""
         self.dump = self.do(self.redis.all_there_is())
         probing = self._probing(worker)
         claims = self.do(worker.lanes.claims(most))
@@ -145,14 +145,14 @@ class World:
         return claims.next_due_s
 
     def _probing(self, worker: Worker) -> float:
-        """How many claims the breaker of a worker's egress lets out: none, one, or any number."""
+        """Return how many claims the breaker of a worker's egress allows: none, one, or any number."""
         egress = invariants.value(self.dump, keyspace.EGRESS + worker.egress, {})
         if b"open" not in egress:
             return math.inf
         return int(self.now_us + LOOK_AHEAD_US >= float(egress[b"probe at"]))
 
     def beat(self, worker: Worker) -> None:
-        """A worker's heartbeat."""
+        """Let a worker renew its leases."""
         before = {claim.token: worker.heartbeat.lease_until_s(claim) for claim, _ in worker.in_hand}
         self.do(worker.heartbeat.beat())
         for claim, _ in worker.in_hand:
@@ -167,8 +167,9 @@ class World:
         self.after()
 
     def settle(self, worker: Worker, number: int, verdict: str, *, up_ms: int, down_ms: int, lag_ms: int) -> Settled:
-        """A worker's request ends, or is never made, and it settles."""
+        """End a worker's request, or give it up unsent, and settle the claim."""
         claim, request = worker.in_hand.pop(number)
+        self.seen[verdict] += 1
         worker.heartbeat.release(claim)
         if verdict == "unsent":
             request.was_made = False
@@ -231,7 +232,7 @@ class World:
         self.model.release(claim.lane, sent=sent or settled.ended > 0)
 
     def _assert_unchanged(self, claim: Claim, before: invariants.Dump) -> None:
-        """The request was made all the same: bucket and egress know. Nothing else does."""
+        """Check that a fenced settlement changed nothing but the bucket and the egress, which count the request."""
         after = self.do(self.redis.all_there_is())
         for key in before.keys() | after.keys():
             if key != keyspace.bucket(claim.lane) and not key.startswith(
@@ -240,29 +241,30 @@ class World:
                 assert before.get(key, ("", 0))[0] == after.get(key, ("", 0))[0], f"a fenced settlement changed {key}"
 
     def lose(self, worker: Worker, *, arrives: bool) -> None:
-        """A worker is gone with what it had in hand, which the exchange may still see."""
+        """Let a worker die with its claims, whose requests may still arrive at the exchange."""
+        self.seen["a worker died"] += bool(worker.in_hand)
         for claim, request in worker.in_hand:
             worker.heartbeat.release(claim)
             if arrives:
                 request.arrived_us = request.slot_us + 30_000
         worker.in_hand.clear()
 
-    # --- what each step did ---
+    # --- checks after each step ---
 
     def after(self) -> None:
-        """What was told, and all that Redis holds."""
+        """Compare the announcements since the last step, and all that Redis holds, with the model."""
         self.dump = self.do(self.redis.all_there_is())
         done, complete = self.do(self._news())
-        self.model.tell(done)
-        assert Counter(done) == self.model.ended - self._told, "the end of each change is told once"
+        self.model.announce(done)
+        assert Counter(done) == self.model.ended - self._announced, "the end of each change is announced once"
         self.seen["a batch was complete"] += len(complete)
-        assert complete == self.model.newly_complete(), "a batch's completion is told once"
-        self._told += Counter(done)
+        assert complete == self.model.newly_complete(), "a batch's completion is announced once"
+        self._announced += Counter(done)
         assert {keyspace.RESULT + job_id for job_id in done} <= self.dump.keys()
         invariants.check(self.dump, self.model)
 
     async def _news(self) -> tuple[list[str], list[str]]:
-        """What was told since the last look: changes that ended, batches that are complete."""
+        """Return what was announced since the last call: changes that ended, batches that are complete."""
         done: list[str] = []
         complete: list[str] = []
         await self.listener.ping()
@@ -276,5 +278,5 @@ class World:
                 (done if channel.startswith(keyspace.DONE) else complete).append(data)
 
     def check_pace(self) -> None:
-        """Both limits, as the exchange and the queue see them."""
-        requests.check(self.requests, PACING)
+        """Check both rate limits over all requests so far."""
+        arrivals.check(self.requests, PACING)

@@ -1,4 +1,4 @@
-"""What the exchange saw, and whether it was too much."""
+"""Requests as the exchange sees them, and whether they keep the rate limits."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from worker.queue.rate import MAX_PER_WINDOW, US_PER_S, Pacing
 
 GIVEN_BACK_WITHIN_US = US_PER_S
-"""What is not sent of an egress's slots may be sent this much later."""
+"""An egress may use the slot of an unsent request this much later."""
 
 
 @dataclass(eq=False)
 class Request:
-    """A request, on the steady clock.
+    """One request; times are those of the steady clock.
 
     Attributes:
-        user: whose.
-        egress: by which way.
+        user: its user.
+        egress: the egress that it went by.
         slot_us: when it was sent.
         rate_per_s: its user's rate when it was claimed.
-        epoch: counts how often Redis's clock was set forward: then more was allowed than it took for a second.
+        epoch: how often the clock of Redis was set forward before; no window reaches across such a step.
         arrived_us: when the exchange saw it; None if it is still on its way.
         was_made: whether it was sent at all; else its slot was given back.
     """
@@ -35,7 +35,7 @@ class Request:
 
 
 def check(requests: list[Request], pacing: Pacing) -> None:
-    """No user's window holds more than its rate, whichever way they came; no egress is ahead of its pace."""
+    """Check that no window of a user holds more than its rate allows, and that no egress is ahead of its pace."""
     by_user: dict[tuple[int, str], list[tuple[int, float]]] = defaultdict(list)
     by_egress: dict[tuple[int, str], list[int]] = defaultdict(list)
     unsent: dict[tuple[int, str], list[int]] = defaultdict(list)

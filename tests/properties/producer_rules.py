@@ -1,4 +1,4 @@
-"""What producers do: changes of their own, batches, used job IDs, replays."""
+"""The producers' steps: they submit changes and batches, use a job ID again, replay, and read batches."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from tests.properties import invariants
 from tests.properties.model import LANE_LIMIT, Batch
 from tests.properties.strategies import BATCHES, a_change, a_ttl_ms, some_changes, to_everybody
 from tests.properties.world import RESULT_TTL_S, World
+from tests.support.fan_outs import where_consistent
 from tests.support.timed_redis import TimedRedis
 
 
-class Producing(RuleBasedStateMachine):
-    """A queue that is given changes."""
+class ProducerRules(RuleBasedStateMachine):
+    """A queue that producers submit to."""
 
     redis: TimedRedis
     loop: asyncio.AbstractEventLoop
@@ -30,7 +31,7 @@ class Producing(RuleBasedStateMachine):
 
     @initialize(changes=some_changes, bulk=st.booleans(), coalesce=st.booleans())
     def begin(self, changes: list[SettingsChange], *, bulk: bool, coalesce: bool) -> None:
-        """A queue with something in it."""
+        """Start with a few queued changes."""
         self.world = World(self.redis, self.loop, self.seen)
         self.model = self.world.model
         self.known: list[str] = []
@@ -47,14 +48,14 @@ class Producing(RuleBasedStateMachine):
 
     @rule(changes=some_changes, bulk=st.booleans(), coalesce=st.booleans(), ttl=a_ttl_ms)
     def enqueue(self, changes: list[SettingsChange], *, bulk: bool, coalesce: bool, ttl: int) -> None:
-        """Changes of their own."""
+        """Submit changes that belong to no batch."""
         named = [(f"j{next(self.world.numbers)}", change) for change in changes]
         self._enqueue(named, bulk=bulk, coalesce=coalesce, ttl_ms=ttl)
 
     @precondition(lambda self: self.known)
     @rule(data=st.data(), change=a_change, bulk=st.booleans())
     def enqueue_again(self, data: st.DataObject, change: SettingsChange, *, bulk: bool) -> None:
-        """A job ID that was used before."""
+        """Submit a change under a job ID that was used before."""
         self._enqueue([(data.draw(st.sampled_from(self.known)), change)], bulk=bulk, coalesce=False, ttl_ms=60_000)
 
     def _enqueue(self, named: list[tuple[str, SettingsChange]], *, bulk: bool, coalesce: bool, ttl_ms: int) -> None:
@@ -80,7 +81,7 @@ class Producing(RuleBasedStateMachine):
     def add_to_batch(
         self, batch_id: str, chunk: list[tuple[int, SettingsChange]], *, bulk: bool, coalesce: bool, ttl: int
     ) -> None:
-        """A chunk of a batch; some of it may have been sent before."""
+        """Submit a chunk of a batch, some of whose items may be there already."""
         named = [(f"{batch_id}//{number}", change) for number, change in chunk]
         lanes = [(keyspace.lane(change.user_id, change.trader_id), job_id) for job_id, change in named]
         expected = self.model.submit_to_batch(batch_id, lanes, bulk=bulk)
@@ -90,23 +91,20 @@ class Producing(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.batches)
     @rule(data=st.data(), lane_full_count=st.integers(0, 1))
-    def seal(self, data: st.DataObject, short: int) -> None:
-        """A batch's producer has no more."""
+    def seal(self, data: st.DataObject, lane_full_count: int) -> None:
+        """Seal a batch: its producer has no more items."""
         batch_id = data.draw(st.sampled_from(BATCHES))
         batch = self.model.batches.setdefault(batch_id, Batch())
-        batch.is_sealed, batch.is_short = True, short > 0
+        batch.is_sealed, batch.has_full_lanes = True, lane_full_count > 0
         options = SubmitOptions(LANE_LIMIT, batch_id=batch_id, content="changes")
-        self.world.do(
-            run_plan(
-                self.redis, seal(batch_id, options, lane_full_count=short, result_ttl_ms=RESULT_TTL_S * 1000), "sealing"
-            )
-        )
+        sealing = seal(batch_id, options, lane_full_count=lane_full_count, result_ttl_ms=RESULT_TTL_S * 1000)
+        self.world.do(run_plan(self.redis, sealing, "sealing"))
         self.world.after()
 
     @precondition(lambda self: bool(invariants.named(self.world.dump, keyspace.LETTER)))
     @rule(data=st.data())
     def replay(self, data: st.DataObject) -> None:
-        """Dead letters are sent again."""
+        """Replay dead letters."""
         world, chosen = (
             self.world,
             data.draw(st.sampled_from([{"everything": True}, {"batch_id": "x"}, {"user_id": "1"}])),
@@ -122,6 +120,21 @@ class Producing(RuleBasedStateMachine):
             assert self.model.submit(lane, new, bulk=True, known=known) > 0
         world.after()
         assert not {keyspace.LETTER + old for old, _ in report.replayed} & world.dump.keys()
+
+    @precondition(lambda self: self.model.batches)
+    @rule(data=st.data())
+    def read_batch(self, data: st.DataObject) -> None:
+        """Read a batch as an app does; its progress and its page say what the model says."""
+        world, batch_id = self.world, data.draw(st.sampled_from(sorted(self.model.batches)))
+        expected, batch = self.model.batches[batch_id], world.producer.batch(batch_id)
+        progress = world.do(where_consistent(batch))
+        assert (progress.total, progress.ended) == (len(expected.members), len(expected.ended))
+        assert progress.outcomes == expected.outcomes
+        assert progress.complete == expected.is_complete
+        page = world.do(batch.page(limit=1_000))
+        readable = [job_id for job_id in expected.ended if keyspace.RESULT + job_id in world.dump]
+        assert [result.job_id for result in page.results] == readable
+        assert page.complete == expected.is_complete
 
     async def _letters(self) -> list[Any]:
         return [letter async for letter in self.world.producer.dead.list()]

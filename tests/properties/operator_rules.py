@@ -1,4 +1,4 @@
-"""What operators do: taking back, pausing, own rates, new keys."""
+"""The operators' steps: they cancel, pause, limit users and replace keys."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from producers.contract import keyspace
 from producers.errors import BatchNotFound
 from producers.queue.jobs import Cancellation
 from tests.properties import invariants
-from tests.properties.producing import Producing
+from tests.properties.producer_rules import ProducerRules
 from tests.properties.strategies import BATCHES, USERS, a_scope
 
 
-class Steering(Producing):
-    """A queue that is steered, too."""
+class OperatorRules(ProducerRules):
+    """The producers' steps, and the operators'."""
 
     @precondition(lambda self: self.known)
     @rule(data=st.data(), what=st.sampled_from(("change", "change", "change", "user", "batch")))
-    def take_back(self, data: st.DataObject, what: str) -> None:
-        """A change, all of a user, or a batch."""
+    def cancel(self, data: st.DataObject, what: str) -> None:
+        """Cancel a change, all of a user, or a batch."""
         match what:
             case "change":
                 self._cancel(data.draw(st.sampled_from(self.known)))
@@ -56,7 +56,7 @@ class Steering(Producing):
         self._cancelled([job_id for job_id in self.model.lane_of if job_id in batch.members])
 
     def _cancelled(self, job_ids: list[str], found: Cancellation | None = None) -> None:
-        """What is queued ends; what is in flight does not."""
+        """End in the model what is queued and not in flight."""
         for job_id in job_ids:
             if job_id in self.model.lane_of:
                 in_flight = self.model.is_in_flight(job_id)
@@ -66,13 +66,13 @@ class Steering(Producing):
 
     @rule(scope=a_scope, back=st.booleans())
     def pause(self, scope: dict[str, Any], *, back: bool) -> None:
-        """Something is paused, or let go."""
+        """Pause a scope, or resume it."""
         self.world.do(self.world.producer.resume(**scope) if back else self.world.producer.pause(**scope))
         self.world.after()
 
     @rule(user=st.sampled_from(USERS), rate=st.sampled_from((None, 0.1, 0.5, 2.5, 20)))
     def limit_user(self, user: str, rate: float | None) -> None:
-        """A user gets a rate of its own, or the workers'; or other keys."""
+        """Give a user a rate of its own, or the workers' rate again."""
         self.world.do(self.world.producer.limit_user(user, rate))
         self.world.rates[keyspace.escape(user)] = rate or 10.0
         self.world.after()
@@ -80,6 +80,6 @@ class Steering(Producing):
     @precondition(lambda self: keyspace.REFUSED in self.world.dump)
     @rule(data=st.data())
     def replace_keys(self, data: st.DataObject) -> None:
-        """A user whose keys were refused has others from now on."""
+        """Give a user whose keys were refused other keys."""
         refused = sorted(user.decode() for user in invariants.value(self.world.dump, keyspace.REFUSED, {}))
         self.world.keys[data.draw(st.sampled_from(refused))] += 1

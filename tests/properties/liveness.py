@@ -1,4 +1,4 @@
-"""By when a user's changes must have been sent, if a good worker is there and nothing fails any more."""
+"""Liveness: the latest time at which a user's changes have ended, with one working worker and no more failures."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from tests.properties.world import LEASE_US, PACING, World
 
 SLACK_US = 1_000_000
 LATE_US = 100_000
-"""How late each claim of the good worker may be."""
+"""How late each claim of the working worker may be."""
 
 
 def ready_us(world: World, user: str) -> int:
-    """When the last change of a user has ended at the latest, Redis's clock."""
+    """Return when the last change of a user must have ended, by the clock of Redis."""
     lanes = [lane for lane in world.model.queued if lane.partition(":")[0] == user]
     bucket = value(world.dump, keyspace.bucket(lanes[0]), {})
     egress = value(world.dump, f"{keyspace.EGRESS}near", {})
@@ -33,13 +33,13 @@ def _us(fields: dict[bytes, bytes], name: bytes) -> int:
 
 
 LOOK_US = 50_000
-"""The good worker looks no more often than this."""
+"""The working worker claims no more often than this."""
 
 ROUNDS = 2_000
 
 
 def drain(world: World) -> None:
-    """A good worker does what is left, and nobody waits longer than for what is known to hold it back."""
+    """Drain the queue with one working worker; no user waits longer than holds, leases and rates explain."""
     for worker in world.workers:
         world.lose(worker, arrives=True)
     worker = world.workers[0]
@@ -48,13 +48,13 @@ def drain(world: World) -> None:
         if not world.model.queued:
             return
         for user in _users(world):
-            assert world.now_us < at_the_latest_us[user], f"user {user} waits for nothing"
+            assert world.now_us < at_the_latest_us[user], f"user {user} waits although nothing holds it back"
         next_due_s = world.claim(worker, 50)
         if worker.in_hand:
             world.settle(worker, 0, "success", up_ms=10, down_ms=10, lag_ms=0)
         else:
             world.wait_until_us(world.clock.now_us + max(LOOK_US, round((next_due_s or 0) * 1e6) + 1))
-    raise AssertionError("what is left does not end")
+    raise AssertionError("the queue does not get empty")
 
 
 def _users(world: World) -> set[str]:

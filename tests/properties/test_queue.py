@@ -1,4 +1,7 @@
-"""The scripts as a state machine, on a real server, beside a model: whoever does what, in whatever order."""
+"""One random state machine of the whole queue: all scripts, on a real server, beside a model of what they must do.
+
+Every run makes the same examples. `PROPERTY_RUNS` makes more and other ones; a failure prints its steps as Python.
+"""
 
 from __future__ import annotations
 
@@ -11,28 +14,29 @@ from hypothesis.stateful import run_state_machine_as_test
 from producers.contract import keyspace
 from producers.queue.submit import EMPTY_BATCH_TTL_MS
 from tests.properties.invariants import LASTING
-from tests.properties.patience import drain
-from tests.properties.strategies import USERS
-from tests.properties.working import Working
+from tests.properties.liveness import drain
+from tests.properties.strategies import USERS, VERDICTS
+from tests.properties.worker_rules import WorkerRules
 from tests.support.timed_redis import TimedRedis
 
 STEPS = 40
 
-LONGEST_LIFE_S = 2 * EMPTY_BATCH_TTL_MS // 1000
-"""Of whatever has a life."""
+MAX_TTL_S = 2 * EMPTY_BATCH_TTL_MS // 1000
+"""Above every TTL in the queue."""
 
 EVENTS = (
+    *VERDICTS, "a worker died",
     "fenced", "claimed again after a lapsed lease", "renewed", "not renewed", "ended in a group", "ended superseded",
     "ended cancelled", "ended expired", "ended by its refused keys", "probed", "spared", "replayed",
     "a batch was complete",
 )  # fmt: skip
 
 
-class Queue(Working):
-    """In the end, what is left ends, and nothing else remains."""
+class Queue(WorkerRules):
+    """All steps, and the end: the queue is drained, and nothing is left of it."""
 
     def teardown(self) -> None:
-        """What is left ends; nothing else remains."""
+        """Drain the queue; check that every change has one outcome and that no key is left."""
         if hasattr(self, "world"):
             try:
                 self._finish()
@@ -50,7 +54,7 @@ class Queue(Working):
         drain(self.world)
         self.world.check_pace()
         assert self.model.ended == self.model.accepted
-        self.wait(LONGEST_LIFE_S)
+        self.wait(MAX_TTL_S)
         assert {key for key in self.world.dump if not key.startswith(keyspace.DEAD)} <= LASTING - {
             keyspace.PAUSED,
             keyspace.RATES,
@@ -61,13 +65,13 @@ def _scope(kind: str, name: str) -> dict[str, str]:
     return {"egress" if kind == "egress" else f"{kind}_id": name}
 
 
-def test_invariants_hold_whatever_is_done_in_whatever_order(
+def test_the_queue_keeps_its_invariants_whatever_the_order_of_events(
     timed_redis: TimedRedis, loop: asyncio.AbstractEventLoop
 ) -> None:
-    """Covered, paced, ordered, fenced, one result each, bounded: after every step."""
+    """Covered, paced, ordered, fenced, one result each, bounded: checked after every step."""
     seen: Counter[str] = Counter()
     queue = type("Queue", (Queue,), {"redis": timed_redis, "loop": loop, "seen": seen})
 
     run_state_machine_as_test(queue, settings=settings(stateful_step_count=STEPS))
 
-    assert [event for event in EVENTS if not seen[event]] == [], "what did not occur was not tested"
+    assert [event for event in EVENTS if not seen[event]] == [], "these events did not occur, so they were not tested"
