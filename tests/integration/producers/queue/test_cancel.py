@@ -12,7 +12,7 @@ from producers import Cancellation, CancelReport, JobState, Outcome, Producer
 from producers.contract import keyspace
 from producers.queue.jobs import CANCEL, cancel_jobs
 from producers.transport.plan import Plan, RunScript, Step
-from producers.transport.runner import execute
+from producers.transport.runner import fetch_reply
 from tests.support.changes import TRADER, change, numbered
 from tests.support.fan_outs import end_all
 from tests.support.lanes import Lanes, contents
@@ -20,7 +20,7 @@ from tests.support.lanes import Lanes, contents
 LANE = keyspace.lane("1001", TRADER)
 
 
-def advance(plan: Plan[Any], reply: Any) -> Step | None:
+def advance(plan: Plan[Any], reply: Any) -> Step[Any] | None:
     """A plan's next trip; None at its end."""
     try:
         return plan.send(reply)
@@ -178,7 +178,7 @@ async def test_cancel_reads_a_head_again_that_was_attempted_meanwhile(
                 await lanes.due_now(LANE)
                 await lanes.attempt(await lanes.claim_one(), "transient")
             runs += 1
-        reply = await execute(lanes.redis, step)
+        reply = await fetch_reply(lanes.redis, step)
 
     assert runs == 2 - place
     ended = await producer.job((head, second)[place].job_id).result(timeout=0)

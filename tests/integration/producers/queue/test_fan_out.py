@@ -11,7 +11,7 @@ from producers import FanOutReport, InvalidChange, Outcome, Priority, Producer, 
 from producers.contract import keyspace
 from producers.contract.codec import decode_change
 from producers.queue.chunking import CHUNK_SIZE
-from producers.transport.pipeline import CALLS_IN_FLIGHT
+from producers.transport.pipeline import MAX_IN_FLIGHT
 from tests.support.changes import TRADER, change, numbered, setting
 from tests.support.fan_outs import account, failing_after, flowing, to_users, users, where_consistent
 from tests.support.lanes import Lanes
@@ -157,7 +157,7 @@ async def test_a_fan_out_reads_its_iterable_only_as_fast_as_it_sends(producer: P
     await to_users(producer, endless(), on_chunk=lambda report: ahead.append(asked - report.accepted))
 
     assert len(ahead) == 20
-    assert max(ahead) <= CALLS_IN_FLIGHT * CHUNK_SIZE
+    assert max(ahead) <= MAX_IN_FLIGHT * CHUNK_SIZE
 
 
 async def test_an_iterable_that_fails_raises_its_own_error_and_leaves_the_batch_unsealed(

@@ -24,9 +24,9 @@ RESULT = encode_result(result("j1"))
 ECHO = Script("return {KEYS[1], ARGV[1], tonumber(ARGV[2]) + 1}", "0" * 40)
 
 
-def driven(plan: Plan[Any], answer: Callable[[Step], Any]) -> tuple[Any, list[Step]]:
+def driven(plan: Plan[Any], answer: Callable[[Step[Any]], Any]) -> tuple[Any, list[Step[Any]]]:
     """What a plan returns when its trips are answered so; and its trips."""
-    steps: list[Step] = []
+    steps: list[Step[Any]] = []
     try:
         step = next(plan)
         while True:
@@ -36,7 +36,7 @@ def driven(plan: Plan[Any], answer: Callable[[Step], Any]) -> tuple[Any, list[St
         return end.value, steps
 
 
-def in_turn(*replies: Any) -> Callable[[Step], Any]:
+def in_turn(*replies: Any) -> Callable[[Step[Any]], Any]:
     """Answers, one after the other."""
     left = iter(replies)
     return lambda _: next(left)
@@ -82,11 +82,11 @@ def test_what_is_in_flight_is_the_head_and_those_that_are_held_with_it(
     assert found.position == (position if state is JobState.QUEUED else None)
 
 
-def cancelling(verdicts: list[list[int]]) -> Callable[[Step], Any]:
+def cancelling(verdicts: list[list[int]]) -> Callable[[Step[Any]], Any]:
     """Answers a cancellation of queued changes: what is stored, what is seen, and these verdicts."""
     left = iter(verdicts)
 
-    def answer(step: Step) -> Any:
+    def answer(step: Step[Any]) -> Any:
         if isinstance(step, RunScript):
             return next(left) if step.script is CANCEL else 0
         names = [str(command[0]) for command in step.commands]
@@ -98,12 +98,12 @@ def cancelling(verdicts: list[list[int]]) -> Callable[[Step], Any]:
     return answer
 
 
-def taken_back(steps: list[Step]) -> list[set[Any]]:
+def taken_back(steps: list[Step[Any]]) -> list[set[Any]]:
     """The changes of each run of the script."""
     return [{arg for arg in step.args if arg in ("j1", "j2")} for step in steps if _cancels(step)]
 
 
-def _cancels(step: Step) -> TypeGuard[RunScript]:
+def _cancels(step: Step[Any]) -> TypeGuard[RunScript[Any]]:
     return isinstance(step, RunScript) and step.script is CANCEL
 
 
@@ -162,7 +162,7 @@ def test_what_a_resumed_user_has_is_woken_in_bounded_trips() -> None:
     """However many lanes there are."""
     lanes = [f"1:t{n}".encode() for n in range(1201)]
 
-    def answer(step: Step) -> Any:
+    def answer(step: Step[Any]) -> Any:
         if isinstance(step, RunScript):
             return 1
         return [lanes] if step.commands[0][0] == "ZRANGEBYLEX" else [1 for _ in step.commands]
@@ -189,12 +189,13 @@ async def test_plans_are_performed_trip_by_trip(redis: ArqRedis) -> None:
 async def test_a_server_that_refuses_is_told_with_what_was_being_done(redis: ArqRedis) -> None:
     """As QueueUnavailable, whatever the trip was."""
 
-    def plan(step: Step) -> Plan[None]:
+    def plan(step: Step[Any]) -> Plan[None]:
         yield step
 
     await redis.set("k", "no list")
     script = Script("return redis.call('LPUSH', 'k', '1')", "1" * 40)
-    for step in (Transaction([("LPUSH", "k", "1")]), RunScript(script, [], [])):
+    steps: list[Step[Any]] = [Transaction([("LPUSH", "k", "1")]), RunScript(script, [], [])]
+    for step in steps:
         with pytest.raises(QueueUnavailable, match=r"^testing: .*WRONGTYPE") as info:
             await run_plan(redis, plan(step), "testing")
         assert isinstance(info.value.__cause__, ResponseError)
