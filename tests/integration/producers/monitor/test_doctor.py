@@ -44,7 +44,7 @@ async def test_a_durable_redis_with_a_worker_passes_every_check(tmp_path: Path) 
         redis = ArqRedis.from_url(dsn)
         async with rig_on(redis, tmp_path) as rig, rig.working() as worker:
             await (await rig.producer.enqueue(change())).result(timeout=20)
-            await worker._presence.beat()
+            await worker._presence.announce()
 
             found = await doctor.diagnose(dsn=dsn)
         await redis.aclose()
