@@ -1,6 +1,9 @@
 #!/bin/sh
-# Runs every check, in an environment of its own. Needs Python 3.11 or newer and a package registry, nothing else.
-# Arguments go to pytest: sh ops/test.sh tests/unit -k rules
+# Runs the checks. It needs Python 3.11 or newer and a package registry; the rest is installed into .env/test.
+#
+#   sh ops/test.sh                  everything: linters, types, audit, all tests, the branch coverage of both packages
+#   sh ops/test.sh --fast           linters, types and unit tests: no server, no process, less than a minute
+#   sh ops/test.sh tests/unit -k x  linters, types and these tests; the arguments go to pytest
 set -eu
 cd "$(dirname "$0")/.."
 . ops/environment.sh
@@ -10,5 +13,33 @@ bin="$(environment test)/bin"
 "$bin/ruff" check .
 "$bin/mypy"
 "$bin/lint-imports" --no-cache
+"$bin/codespell"
+if command -v luacheck >/dev/null; then
+    luacheck --quiet producers worker
+elif [ "${CI:-}" = true ]; then
+    echo "$0: luacheck is not installed (Debian, Ubuntu: apt install lua-check)" >&2
+    exit 1
+else
+    echo "luacheck is not installed: the Lua scripts are NOT LINTED (Debian, Ubuntu: apt install lua-check)"
+fi
+
+case ${1:-} in
+--fast)
+    shift
+    exec "$bin/python" -m pytest tests/unit "$@"
+    ;;
+?*)
+    exec "$bin/python" -m pytest "$@"
+    ;;
+esac
+
 "$bin/python" -m ops.audit
-"$bin/python" -m pytest "$@"
+"$bin/coverage" erase
+"$bin/coverage" run -m pytest
+"$bin/coverage" combine --quiet
+echo "Files with less than 90 % coverage:"
+"$bin/coverage" report --skip-covered --sort=cover --fail-under=0 | awk '$NF ~ /%$/ && $1 != "TOTAL" && $NF + 0 < 90'
+for package in producers worker; do
+    echo "$package: $("$bin/coverage" report --include="$package/*" --format=total --fail-under=0) %"
+done
+"$bin/coverage" report --format=total >/dev/null || { echo "$0: the coverage is too low, see above" >&2; exit 1; }

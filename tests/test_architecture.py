@@ -23,7 +23,27 @@ PARTS = [ROOT / "producers" / "queue" / f"{part}.lua" for part in ("finish", "bu
 """Lua modules that scripts share. They have no keys and no reply of their own."""
 SCRIPTS = [path for path in LUA if path not in PARTS]
 LUACHECK = shutil.which("luacheck")
-MOST_LINES = 250
+SOURCES = sorted(
+    path
+    for package in (*PACKAGES, "ops", "tests")
+    for path in (ROOT / package).rglob("*")
+    if path.suffix in {".py", ".lua", ".sh"}
+)
+MAX_LINES = 250
+LONGER_FILES = {
+    "tests/cli/test_credentials_command.py": "each option of one command, with what it prints",
+    "tests/cli/test_watching.py": "one command on one scripted screen",
+    "tests/integration/producers/queue/test_fan_out_reruns.py": "the table of all interruptions of a fan-out",
+    "tests/integration/producers/queue/test_results_stream.py": "one stream, from its start to its expiry",
+    "tests/integration/producers/transport/test_waiting.py": "one relay in all of its states",
+    "tests/integration/worker/credentials/test_redis_store.py": "the store's contract, in the order of a key's life",
+    "tests/integration/worker/exchange/test_client.py": "all ways in which a connection fails, on one scripted server",
+    "tests/integration/worker/queue/test_breaker.py": "all transitions of the breaker",
+    "tests/properties/world.py": "the model of one random state machine",
+    "tests/unit/ops/chaos/test_checks.py": "one doctored ledger for each check",
+    "tests/unit/producers/monitor/test_queue_checks.py": "a table of reports, one for each check",
+}
+"""Files that may be longer, and why. Split a file rather than add it here."""
 
 
 def name(path: Path) -> str:
@@ -125,10 +145,10 @@ def test_every_script_uses_all_keys_that_it_names_and_names_all_that_it_uses(pat
     assert {int(number) for number in re.findall(r"KEYS\[(\d+)\]", body)} == set(numbers)
 
 
-@pytest.mark.parametrize("path", [*MODULES, *LUA], ids=name)
-def test_no_file_is_longer_than_can_be_read_in_one_go(path: Path) -> None:
-    """250 lines."""
-    assert len(path.read_text().splitlines()) <= MOST_LINES
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_no_file_is_longer_than_250_lines(path: Path) -> None:
+    """Except those that are named with a reason."""
+    assert len(path.read_text().splitlines()) <= MAX_LINES or name(path) in LONGER_FILES
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)

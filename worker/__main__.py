@@ -1,9 +1,9 @@
-"""`python -m worker [--burst] [--processes N]`: run the worker."""
+"""`python -m worker [--burst] [--processes N]`: drains the lanes."""
 
 import signal
 import sys
 
-# Ctrl-C during the imports ends the process without a traceback; later the worker handles it.
+# Ctrl-C while everything is still being imported ends the process without a traceback; later it is handled.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from worker.process.main import main  # noqa: E402 - after the line above

@@ -19,7 +19,7 @@ from producers.queue.reports import EnqueueReport
 from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.transport.notifications import NotificationListener
-from producers.transport.pipeline import MAX_IN_FLIGHT, aiter_any, pipelined
+from producers.transport.pipeline import CALLS_IN_FLIGHT, aiter_any, pipelined
 from producers.transport.plan import RunScript, Transaction
 from producers.transport.redis_clock import RedisClock
 from producers.transport.runner import execute, translate_errors
@@ -117,7 +117,7 @@ class Enqueuing(Steering):
         return ChunkedSubmission(parser, options, ttl_ms=self._ttl_ms(ttl_s), now_ms=self._clock.now_ms, fixed=fixed)
 
     async def _submit_items(
-        self, chunked: ChunkedSubmission, items: Iterable[Any] | AsyncIterable[Any], in_flight: int = MAX_IN_FLIGHT
+        self, chunked: ChunkedSubmission, items: Iterable[Any] | AsyncIterable[Any], in_flight: int = CALLS_IN_FLIGHT
     ) -> AsyncGenerator[list[tuple[str, bool]], None]:
         """Submits items in their order; gives for each chunk which job IDs are in their lanes, and which were before.
 
@@ -155,7 +155,7 @@ class Enqueuing(Steering):
 
 async def _calls(
     chunked: ChunkedSubmission, items: Iterable[Any] | AsyncIterable[Any]
-) -> AsyncIterator[tuple[Chunk, RunScript[list[int]]]]:
+) -> AsyncIterator[tuple[Chunk, RunScript]]:
     """The items' chunks, each with the call that submits it."""
     async for item in aiter_any(items):
         chunk = chunked.add(item)

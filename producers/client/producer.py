@@ -21,7 +21,7 @@ from producers.queue.reports import BatchRefused
 from producers.queue.submit import SubmitOptions
 from producers.settings import ProducerSettings
 from producers.transport.dsn import open_redis
-from producers.transport.pipeline import MAX_IN_FLIGHT, aiter_any
+from producers.transport.pipeline import CALLS_IN_FLIGHT, aiter_any
 
 OnChunk = Callable[[FanOutReport], None]
 
@@ -170,7 +170,7 @@ class Producer(Enqueuing):
         try:
             exists = await self._do(batches.check_existing(chosen, options), f"beginning batch {chosen}")
             # Where a run goes over what is there, each chunk must be known to agree before the next one is written.
-            in_flight = 1 if exists else MAX_IN_FLIGHT
+            in_flight = 1 if exists else CALLS_IN_FLIGHT
             async with aclosing(self._submit_items(chunked, items, in_flight)) as chunks:
                 async for _ in chunks:
                     if on_chunk is not None:

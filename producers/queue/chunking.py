@@ -114,7 +114,7 @@ class ChunkedSubmission:
         chunk, self._chunk = self._chunk, Chunk(self._chunk.number + 1)
         return chunk
 
-    def step(self, chunk: Chunk) -> RunScript[list[int]]:
+    def step(self, chunk: Chunk) -> RunScript:
         """The call that submits a chunk."""
         submissions = [entry.submission for entry in chunk.entries]
         if not self._fixed:

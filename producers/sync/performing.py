@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar, assert_never
+from typing import Any, TypeVar
 
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from producers.transport.plan import Plan, RunScript, Step, Transaction
+from producers.transport.plan import Plan, RunScript, Step
 from producers.transport.retry import RetryBudget
 from producers.transport.runner import translate_errors, unavailable, wait_s_of
 
@@ -23,70 +23,51 @@ LOOK_AGAIN_S = 5.0
 T = TypeVar("T")
 
 
-def run_plan(redis: Redis, plan: Plan[T] | Step[T], action: str) -> T:
-    """Run a plan, or a single step, and return its result.
-
-    Args:
-        redis: the client to run it on.
-        plan: a new plan, or a step.
-        action: what the caller is doing, for the error message, such as "asking for the status of 4711".
+def run_plan(redis: Redis, plan: Plan[T], action: str) -> T:
+    """What a plan returns.
 
     Raises:
-        QueueUnavailable: Redis did not answer, or refused a command.
+        QueueUnavailable: Redis did not answer.
     """
     with translate_errors(action):
-        return execute(redis, plan)
+        try:
+            step = next(plan)
+            while True:
+                step = plan.send(execute(redis, step))
+        except StopIteration as end:
+            answer: T = end.value
+            return answer
 
 
-def execute(redis: Redis, plan: Plan[T] | Step[T]) -> T:
-    """Run a plan, or a single step, as `run_plan` does, but raise Redis's own errors.
-
-    Raises:
-        RedisError: Redis did not answer, or refused a command.
-    """
-    steps = plan.__iter__()
-    try:
-        step = next(steps)
-        while True:
-            step = steps.send(fetch_reply(redis, step))
-    except StopIteration as done:
-        result: T = done.value
-        return result
-
-
-def fetch_reply(redis: Redis, step: Step[Any]) -> Any:
-    """Return the unparsed reply to a step. Retry while Redis is away, for as long as the client was opened to wait.
+def execute(redis: Redis, step: Step) -> Any:
+    """The reply to one trip. A Redis that is away is waited for, as long as the client was opened to wait.
 
     Raises:
-        RedisError: Redis did not answer, or refused a command.
+        RedisError: Redis did not answer.
     """
-    budget = RetryBudget(wait_s_of(redis))
+    patience = RetryBudget(wait_s_of(redis))
     while True:
         try:
-            return _send(redis, step)
+            return _execute_once(redis, step)
         except RedisError as exc:
-            pause_s = budget.pause_s(exc, step)
+            pause_s = patience.pause_s(exc, step)
             if pause_s is None:
                 raise
         time.sleep(pause_s)
 
 
-def _send(redis: Redis, step: Step[Any]) -> Any:
-    match step:
-        case RunScript(script=script, keys=keys, args=args):
-            try:
-                return redis.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
-            except NoScriptError:
-                return redis.execute_command("EVAL", script.text, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
-        case Transaction(commands=[command]):
-            return [redis.execute_command(*command)]  # type: ignore[no-untyped-call]
-        case Transaction():
-            with redis.pipeline(transaction=True) as pipe:
-                for command in step.commands:
-                    pipe.execute_command(*command)  # type: ignore[no-untyped-call]
-                return pipe.execute()
-        case _:
-            assert_never(step)
+def _execute_once(redis: Redis, step: Step) -> Any:
+    if isinstance(step, RunScript):
+        try:
+            return redis.execute_command("EVALSHA", step.script.sha, len(step.keys), *step.keys, *step.args)  # type: ignore[no-untyped-call]
+        except NoScriptError:
+            return redis.execute_command("EVAL", step.script.text, len(step.keys), *step.keys, *step.args)  # type: ignore[no-untyped-call]
+    if len(step.commands) == 1:
+        return [redis.execute_command(*step.commands[0])]  # type: ignore[no-untyped-call]
+    with redis.pipeline(transaction=True) as pipe:
+        for command in step.commands:
+            pipe.execute_command(*command)  # type: ignore[no-untyped-call]
+        return pipe.execute()
 
 
 def wait_for(redis: Redis, channel: str, look: Callable[[], T | None], timeout_s: float | None) -> T | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import subprocess
 from pathlib import Path
 
 import msgspec
@@ -131,31 +131,44 @@ def test_a_dependency_that_is_not_locked_is_a_fault(name: str) -> None:
     assert lock_faults(lock, PROJECT) == [f"{name} is in pyproject.toml but not locked"]
 
 
-def run(monkeypatch: pytest.MonkeyPatch, program: str, within_s: float = 30.0) -> int:
-    """The exit status of the whole check, with a program in the place of pip-audit."""
+Answer = subprocess.CompletedProcess[str] | subprocess.TimeoutExpired
+
+
+def answer(status: int, output: str = "", errors: str = "") -> Answer:
+    """How a run of pip-audit ends."""
+    return subprocess.CompletedProcess([], status, output, errors)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, ended: Answer) -> int:
+    """The exit status of the whole check, for one end of pip-audit."""
+
+    def run_pip_audit(*_: object, **__: object) -> Answer:
+        if isinstance(ended, subprocess.TimeoutExpired):
+            raise ended
+        return ended
+
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(audit, "AUDIT", [sys.executable, "-c", program])
-    monkeypatch.setattr(audit, "WITHIN_S", within_s)
+    monkeypatch.setattr(subprocess, "run", run_pip_audit)
     return audit.main()
 
 
 def test_a_vulnerability_fails_the_check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is told on standard error."""
-    assert run(monkeypatch, f"print({report(SOUND, HURT)!r})") == 1
+    """It is reported on standard error."""
+    assert run(monkeypatch, answer(1, report(SOUND, HURT))) == 1
     assert "vulnerable: aiohttp 3.0: CVE-1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("program", "within_s"),
-    [(f"print({report(SKIPPED)!r})", 30.0), ("raise SystemExit('no route')", 30.0), ("input()", 0.001)],
+    "ended",
+    [answer(0, report(SKIPPED)), answer(1, errors="no route"), subprocess.TimeoutExpired([], 30.0)],
     ids=["skipped", "broken", "late"],
 )
 def test_a_service_that_cannot_be_reached_is_reported_and_does_not_fail(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: str, within_s: float
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ended: Answer
 ) -> None:
     """A check on a machine without that service goes on, and says what it did not check."""
-    assert run(monkeypatch, program, within_s) == 0
+    assert run(monkeypatch, ended) == 0
 
-    told = capsys.readouterr()
-    assert "NOT AUDITED" in told.err
-    assert "none audited" in told.out
+    printed = capsys.readouterr()
+    assert "NOT AUDITED" in printed.err
+    assert "none audited" in printed.out

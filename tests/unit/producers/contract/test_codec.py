@@ -6,11 +6,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from arq.connections import ArqRedis
-from arq.jobs import Job, deserialize_job, deserialize_result
+from arq.jobs import deserialize_job, deserialize_result
 
 from producers import Outcome
-from producers.contract import keyspace
 from producers.contract.codec import (
     UnreadableChange,
     decode_change,
@@ -133,18 +131,6 @@ def test_arq_reads_a_stored_result_as_one_of_its_own(outcome: Outcome) -> None:
     assert (read.job_id, read.function, read.success) == ("j1", "apply_settings", True)
     assert read.result["outcome"] == outcome
     assert round(read.finish_time.timestamp() * 1000) == 2_000
-
-
-async def test_arqs_own_job_handle_reads_a_result(redis: ArqRedis) -> None:
-    """`Job(id).result_info()`, for an app that has only arq."""
-    await redis.set(keyspace.RESULT + "j1", encode_result(result("j1")))
-    job = Job("j1", redis, _deserializer=deserialize)
-
-    info = await job.result_info()
-
-    assert info is not None
-    assert info.result["jobId"] == "j1"
-    assert (await job.result())["outcome"] == "applied"
 
 
 def test_control_jobs_are_serialised_without_pickle_and_exceptions_become_text() -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeGuard
 
 import pytest
 from arq.connections import ArqRedis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from producers import BatchNotFound, Cancellation, JobNotFound, JobState, Outcome, QueueUnavailable
 from producers.contract.codec import encode_change, encode_result
@@ -16,17 +16,15 @@ from producers.queue.jobs import CANCEL, MAX_CANCEL_ROUNDS, cancel_jobs, fetch_r
 from producers.queue.pauses import Scope, resume
 from producers.transport.plan import Plan, RunScript, Step, Transaction
 from producers.transport.runner import run_plan
-from producers.transport.scripts import Script
 from tests.support.changes import change, result
 
 PAYLOAD = encode_change(change(), enqueued_at_ms=1, ttl_ms=1000)
 RESULT = encode_result(result("j1"))
-ECHO = Script("return {KEYS[1], ARGV[1], tonumber(ARGV[2]) + 1}", "0" * 40)
 
 
-def driven(plan: Plan[Any], answer: Callable[[Step[Any]], Any]) -> tuple[Any, list[Step[Any]]]:
+def driven(plan: Plan[Any], answer: Callable[[Step], Any]) -> tuple[Any, list[Step]]:
     """What a plan returns when its trips are answered so; and its trips."""
-    steps: list[Step[Any]] = []
+    steps: list[Step] = []
     try:
         step = next(plan)
         while True:
@@ -36,7 +34,7 @@ def driven(plan: Plan[Any], answer: Callable[[Step[Any]], Any]) -> tuple[Any, li
         return end.value, steps
 
 
-def in_turn(*replies: Any) -> Callable[[Step[Any]], Any]:
+def in_turn(*replies: Any) -> Callable[[Step], Any]:
     """Answers, one after the other."""
     left = iter(replies)
     return lambda _: next(left)
@@ -82,11 +80,11 @@ def test_what_is_in_flight_is_the_head_and_those_that_are_held_with_it(
     assert found.position == (position if state is JobState.QUEUED else None)
 
 
-def cancelling(verdicts: list[list[int]]) -> Callable[[Step[Any]], Any]:
+def cancelling(verdicts: list[list[int]]) -> Callable[[Step], Any]:
     """Answers a cancellation of queued changes: what is stored, what is seen, and these verdicts."""
     left = iter(verdicts)
 
-    def answer(step: Step[Any]) -> Any:
+    def answer(step: Step) -> Any:
         if isinstance(step, RunScript):
             return next(left) if step.script is CANCEL else 0
         names = [str(command[0]) for command in step.commands]
@@ -98,12 +96,12 @@ def cancelling(verdicts: list[list[int]]) -> Callable[[Step[Any]], Any]:
     return answer
 
 
-def taken_back(steps: list[Step[Any]]) -> list[set[Any]]:
+def taken_back(steps: list[Step]) -> list[set[Any]]:
     """The changes of each run of the script."""
     return [{arg for arg in step.args if arg in ("j1", "j2")} for step in steps if _cancels(step)]
 
 
-def _cancels(step: Step[Any]) -> TypeGuard[RunScript[Any]]:
+def _cancels(step: Step) -> TypeGuard[RunScript]:
     return isinstance(step, RunScript) and step.script is CANCEL
 
 
@@ -162,7 +160,7 @@ def test_what_a_resumed_user_has_is_woken_in_bounded_trips() -> None:
     """However many lanes there are."""
     lanes = [f"1:t{n}".encode() for n in range(1201)]
 
-    def answer(step: Step[Any]) -> Any:
+    def answer(step: Step) -> Any:
         if isinstance(step, RunScript):
             return 1
         return [lanes] if step.commands[0][0] == "ZRANGEBYLEX" else [1 for _ in step.commands]
@@ -173,32 +171,6 @@ def test_what_a_resumed_user_has_is_woken_in_bounded_trips() -> None:
     woken = [arg for step in steps if isinstance(step, RunScript) for arg in step.args if str(arg).startswith("1:t")]
     assert sorted(woken) == sorted(lane.decode() for lane in lanes)
     assert sum(isinstance(step, RunScript) for step in steps) == 3
-
-
-async def test_plans_are_performed_trip_by_trip(redis: ArqRedis) -> None:
-    """Commands in one transaction, scripts by their digest; the answers go back into the plan."""
-
-    def plan() -> Plan[list[Any]]:
-        first = yield Transaction([("SET", "k", "1"), ("INCR", "k"), ("GET", "k")])
-        second = yield RunScript(ECHO, ["key"], [b"argument", 7])
-        return [first, second]
-
-    assert await run_plan(redis, plan(), "testing") == [[True, 2, b"2"], [b"key", b"argument", 8]]
-
-
-async def test_a_server_that_refuses_is_told_with_what_was_being_done(redis: ArqRedis) -> None:
-    """As QueueUnavailable, whatever the trip was."""
-
-    def plan(step: Step[Any]) -> Plan[None]:
-        yield step
-
-    await redis.set("k", "no list")
-    script = Script("return redis.call('LPUSH', 'k', '1')", "1" * 40)
-    steps: list[Step[Any]] = [Transaction([("LPUSH", "k", "1")]), RunScript(script, [], [])]
-    for step in steps:
-        with pytest.raises(QueueUnavailable, match=r"^testing: .*WRONGTYPE") as info:
-            await run_plan(redis, plan(step), "testing")
-        assert isinstance(info.value.__cause__, ResponseError)
 
 
 async def test_errors_of_a_plan_are_its_own(fake_redis: ArqRedis) -> None:

@@ -1,0 +1,1 @@
+"""The parts of the chaos run that start processes or need a server."""

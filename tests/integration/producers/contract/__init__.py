@@ -1,0 +1,1 @@
+"""What is stored, read on a server."""

@@ -1,0 +1,41 @@
+"""Plans on a server: what their steps return, and what becomes of errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+from redis.exceptions import ResponseError
+
+from producers import QueueUnavailable
+from producers.transport.plan import Plan, RunScript, Step, Transaction
+from producers.transport.runner import run_plan
+from producers.transport.scripts import Script
+
+ECHO = Script("return {KEYS[1], ARGV[1], tonumber(ARGV[2]) + 1}", "0" * 40)
+
+
+async def test_plans_are_performed_trip_by_trip(redis: ArqRedis) -> None:
+    """Commands in one transaction, scripts by their digest; the answers go back into the plan."""
+
+    def plan() -> Plan[list[Any]]:
+        first = yield Transaction([("SET", "k", "1"), ("INCR", "k"), ("GET", "k")])
+        second = yield RunScript(ECHO, ["key"], [b"argument", 7])
+        return [first, second]
+
+    assert await run_plan(redis, plan(), "testing") == [[True, 2, b"2"], [b"key", b"argument", 8]]
+
+
+async def test_a_server_that_refuses_is_told_with_what_was_being_done(redis: ArqRedis) -> None:
+    """As QueueUnavailable, whatever the trip was."""
+
+    def plan(step: Step) -> Plan[None]:
+        yield step
+
+    await redis.set("k", "no list")
+    script = Script("return redis.call('LPUSH', 'k', '1')", "1" * 40)
+    for step in (Transaction([("LPUSH", "k", "1")]), RunScript(script, [], [])):
+        with pytest.raises(QueueUnavailable, match=r"^testing: .*WRONGTYPE") as info:
+            await run_plan(redis, plan(step), "testing")
+        assert isinstance(info.value.__cause__, ResponseError)
