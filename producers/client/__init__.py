@@ -1,1 +1,1 @@
-"""The asynchronous client: `Producer` and the handles that it gives out."""
+"""The asyncio client: `Producer` and its handles. `python -m ops.unasync` generates `producers.sync` from it."""

@@ -1,8 +1,6 @@
-"""Steering the queue: pauses, users' own rates, a user's lanes. The part of the producer that adds nothing."""
+"""Operating the queue: pauses, rates of single users, cancelling a user's changes, overviews."""
 
 from __future__ import annotations
-
-from typing import TypeVar
 
 from redis.asyncio import Redis
 
@@ -13,26 +11,25 @@ from producers.queue import batches, pauses, users
 from producers.queue.jobs import CancelReport
 from producers.queue.pauses import Pause, Scope
 from producers.queue.users import UserStatus
-from producers.transport.plan import Plan
+from producers.settings import ProducerSettings
 from producers.transport.runner import run_plan
 
-T = TypeVar("T")
 
+class QueueAdmin:
+    """The methods of `Producer` that operate the queue.
 
-class Steering:
-    """What a producer can do besides adding changes. Every method raises QueueUnavailable if Redis does not answer; all
-    are safe to repeat.
+    Each raises QueueUnavailable if Redis does not answer, and is safe to repeat.
     """
 
-    def __init__(self, redis: Redis, *, result_ttl_ms: int) -> None:
-        """Steers a queue.
+    def __init__(self, redis: Redis, settings: ProducerSettings) -> None:
+        """Operate the queue on a Redis.
 
         Args:
-            redis: where it is.
-            result_ttl_ms: how long the results of cancelled changes are kept.
+            redis: the client to use.
+            settings: `result_ttl_s` is how long the results of cancelled changes are kept.
         """
         self._redis = redis
-        self._result_ttl_ms = result_ttl_ms
+        self._settings = settings
 
     async def pause(
         self,
@@ -42,16 +39,19 @@ class Steering:
         egress: str | None = None,
         everything: bool = False,
     ) -> bool:
-        """Nothing of this is sent until it is resumed, except what is in flight. Give just one.
+        """Stop sending the changes of a user, of a trader, through an egress, or all of them, until `resume`.
+
+        Changes can still be enqueued; requests in flight finish. Pass exactly one argument.
 
         Returns:
-            Whether it was not paused before.
+            True if it was not paused before.
 
         Raises:
-            InvalidId: what was given cannot be an ID.
+            InvalidId: the argument cannot be an ID.
+            TypeError: there is not exactly one argument.
         """
         scope = Scope.from_arguments(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
-        return await self._do(pauses.pause(scope), f"pausing {scope.field}")
+        return await run_plan(self._redis, pauses.pause(scope), f"pausing {scope.field}")
 
     async def resume(
         self,
@@ -61,54 +61,61 @@ class Steering:
         egress: str | None = None,
         everything: bool = False,
     ) -> bool:
-        """Ends a pause; what it held back is due at once. Give just one.
+        """End a pause. Its changes are due at once. Pass exactly one argument.
+
+        A user is also sent for again if it was stopped because the exchange rejected its API keys.
 
         Returns:
-            Whether it was paused.
+            True if it was paused or stopped.
 
         Raises:
-            InvalidId: what was given cannot be an ID.
+            InvalidId: the argument cannot be an ID.
+            TypeError: there is not exactly one argument.
         """
         scope = Scope.from_arguments(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
-        return await self._do(pauses.resume(scope), f"resuming {scope.field}")
+        return await run_plan(self._redis, pauses.resume(scope), f"resuming {scope.field}")
 
     async def paused(self) -> list[Pause]:
-        """The pauses in force, oldest first."""
-        return await self._do(pauses.list_pauses(), "asking for pauses")
+        """Return the pauses in force, oldest first."""
+        return await run_plan(self._redis, pauses.list_pauses(), "listing pauses")
 
     async def limit_user(self, user_id: str, rate_per_s: float | None) -> None:
-        """Gives a user a rate of its own, which holds from the next claim on; None gives it the workers' again.
+        """Set a user's own rate, from the next claim on.
+
+        Args:
+            user_id: the user.
+            rate_per_s: requests a second, 0.01 to 1000; None restores the workers' `COPYTRADE_USER_RATE_PER_S`.
 
         Raises:
-            InvalidId: this cannot be a user.
-            InvalidLimit: this is no rate from 0.01 to 1000 requests a second; nothing was changed.
+            InvalidId: `user_id` cannot be a user ID.
+            InvalidLimit: the rate is out of bounds; nothing was changed.
         """
-        await self._do(users.limit_user(user_id, rate_per_s), f"limiting user {user_id}")
+        await run_plan(self._redis, users.limit_user(user_id, rate_per_s), f"limiting user {user_id}")
 
     async def cancel_user(self, user_id: str) -> CancelReport:
-        """Takes back all that is queued of a user; what is in flight ends by its reply.
+        """Cancel all queued changes of a user. Changes in flight finish with their reply.
+
+        Returns:
+            How many changes were cancelled, and how many are in flight.
 
         Raises:
-            InvalidId: this cannot be a user.
+            InvalidId: `user_id` cannot be a user ID.
         """
-        plan = users.cancel_user(user_id, result_ttl_ms=self._result_ttl_ms)
-        return await self._do(plan, f"cancelling what is queued of user {user_id}")
+        plan = users.cancel_user(user_id, result_ttl_ms=self._settings.result_ttl_ms)
+        return await run_plan(self._redis, plan, f"cancelling the queued changes of user {user_id}")
 
     async def user_status(self, user_id: str) -> UserStatus:
-        """Where a user is: its lanes, its rate, its pause and hold.
+        """Return a user's lanes, own rate, pause and hold.
 
         Raises:
-            InvalidId: this cannot be a user.
+            InvalidId: `user_id` cannot be a user ID.
         """
-        return await self._do(users.user_status(user_id), f"asking for user {user_id}")
+        return await run_plan(self._redis, users.user_status(user_id), f"reading the status of user {user_id}")
 
     async def batches(self, limit: int = 100) -> list[Progress]:
-        """The newest batches, newest first."""
-        return await self._do(batches.list_newest(limit), "asking for batches")
+        """Return the progress of up to `limit` batches, newest first; at most 10,000."""
+        return await run_plan(self._redis, batches.list_newest(limit), "listing batches")
 
     async def overview(self) -> Overview:
-        """What the queue is doing: schedules, egresses, pauses, workers, the next lanes."""
-        return await self._do(read_overview(), "asking for an overview")
-
-    async def _do(self, plan: Plan[T], action: str) -> T:
-        return await run_plan(self._redis, plan, action)
+        """Return the state of the whole queue at one moment: schedules, egresses, pauses, workers, the next lanes."""
+        return await run_plan(self._redis, read_overview(), "reading the overview")

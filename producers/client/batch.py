@@ -1,4 +1,4 @@
-"""A handle to one batch: progress, the stream of its results, waiting, taking it back, sending its failures again."""
+"""The handle to one batch: progress, its stream of results, waiting, cancelling, retrying what failed."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from producers.transport.waiting import wait_for
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A handle to one batch.
+    """A handle to one batch. `Producer.fan_out` and `Producer.batch` return it.
 
     Attributes:
-        batch_id: the batch.
-        report: what became of the items, if this came from a fan-out.
+        batch_id: the batch's ID. Keep it to follow the batch later, from any process: `producer.batch(batch_id)`.
+        report: which items were accepted or refused, if `fan_out` or `retry_failed` returned this handle.
     """
 
     batch_id: str
@@ -41,34 +41,40 @@ class Batch:
     _settings: ProducerSettings = field(kw_only=True, repr=False, compare=False)
 
     async def progress(self) -> Progress:
-        """Where the batch is; one round trip, whatever its size.
+        """Return the batch's counters and an estimate of its end; one round trip, whatever the batch's size.
 
         Raises:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        return await run_plan(self._redis, fetch_progress(self.batch_id), f"asking for batch {self.batch_id}")
+        return await run_plan(
+            self._redis, fetch_progress(self.batch_id), f"reading the progress of batch {self.batch_id}"
+        )
 
     def results(self, after: str | None = None) -> ResultStream:
-        """The results, in the order in which they are settled, from a position on, until the batch is complete.
+        """Iterate over the results in the order in which changes finish, until the batch is complete.
+
+        Example:
+            async for result in batch.results():
+                print(result.user_id, result.outcome)
 
         Args:
-            after: `cursor` of an earlier stream or page; None for the beginning.
+            after: the `cursor` of an earlier stream or page; None starts at the first result.
 
         Raises:
-            InvalidCursor: `after` is no position in this batch's results.
+            InvalidCursor: `after` is not a cursor of this batch.
         """
         return ResultStream(self, after, block_s=self._settings.redis_timeout_s / 2)
 
     async def page(self, after: str | None = None, limit: int = PAGE_SIZE) -> ResultPage:
-        """Those results that are there by now; does not wait.
+        """Return the results that exist now, without waiting.
 
         Args:
-            after: `cursor` of an earlier page or stream; None for the beginning.
-            limit: how many at the most; 10,000 whatever it says.
+            after: the `cursor` of an earlier page or stream; None starts at the first result.
+            limit: how many results to return at most; never more than 10,000.
 
         Raises:
-            InvalidCursor: `after` is no position in this batch's results.
+            InvalidCursor: `after` is not a cursor of this batch.
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
@@ -76,37 +82,41 @@ class Batch:
         return await run_plan(self._redis, plan, f"reading results of batch {self.batch_id}")
 
     async def wait(self, timeout: float | None = None) -> Progress:  # noqa: ASYNC109 - the name users expect
-        """Waits until the batch is complete.
+        """Wait until every change of the batch has finished. A notification ends the wait, not a poll.
 
         Args:
-            timeout: seconds to wait; None waits for ever, 0 only looks.
+            timeout: seconds to wait; None waits for ever, 0 does not wait.
 
         Raises:
-            ResultTimeout: it is not complete by then; it stays queued.
+            ResultTimeout: the batch is not complete in time; its changes stay queued.
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        progress = await wait_for(self._notifications, keyspace.COMPLETE + self.batch_id, self._look, timeout)
+        channel = keyspace.COMPLETE + self.batch_id
+        progress = await wait_for(self._notifications, channel, self._progress_if_complete, timeout)
         if progress is None:
             raise ResultTimeout(f"batch {self.batch_id} is not complete within {timeout} s; it stays queued")
         return progress
 
     async def failures(self) -> AsyncIterator[JobResult]:
-        """Those results, as far as there are any by now, that are not `applied`.
+        """Iterate over the results that exist now and are not `applied`, without waiting.
 
         Raises:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        cursor, more = None, True
-        while more:
+        cursor, has_more = None, True
+        while has_more:
             page = await self.page(cursor)
             for result in batches.unsuccessful(page.results):
                 yield result
-            cursor, more = page.cursor, bool(page.results)
+            cursor, has_more = page.cursor, bool(page.results)
 
     async def cancel(self) -> CancelReport:
-        """Takes the batch back: what is queued ends `cancelled`, what is in flight by its reply; nothing is added.
+        """Cancel the batch: its queued changes end `cancelled`, and no change can be added to it.
+
+        Returns:
+            How many changes were cancelled, and how many are in flight: these finish with their reply.
 
         Raises:
             BatchNotFound: there is no such batch, or it has expired.
@@ -116,59 +126,69 @@ class Batch:
         return await run_plan(self._redis, plan, f"cancelling batch {self.batch_id}")
 
     async def retry_failed(self) -> Batch:
-        """Sends this batch's dead letters again, as a batch of their own, in their order.
+        """Enqueue this batch's dead letters again, in their order, as a batch of their own.
 
         Returns:
-            The new batch. After a failure in the middle, what is left goes into another one when this is repeated.
+            The new batch. If a call fails half-way, repeating it puts the remaining letters into another batch.
 
         Raises:
-            DeadLetterNotFound: this batch has none.
+            DeadLetterNotFound: this batch has no dead letters.
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
         plan = retry_batch(self.batch_id, self._settings, self._settings.result_ttl_ms)
-        report = await run_plan(self._redis, plan, f"retrying what failed of batch {self.batch_id}")
+        report = await run_plan(self._redis, plan, f"retrying the failed changes of batch {self.batch_id}")
         return replace(self, batch_id=report.batch_id, report=report)
 
-    async def _look(self) -> Progress | None:
+    async def _progress_if_complete(self) -> Progress | None:
         progress = await self.progress()
         return progress if progress.complete else None
 
 
 class ResultStream:
-    """A batch's results as they are settled: each once, until the batch is complete. One reader's, not to be shared."""
+    """An iterator over a batch's results: each once, waiting for the next one until the batch is complete.
+
+    Not to be shared: two readers need two streams.
+    """
 
     def __init__(self, batch: Batch, after: str | None, *, block_s: float) -> None:
+        """Start a stream; `Batch.results` does.
+
+        Args:
+            batch: the batch to read.
+            after: the cursor to start after; None starts at the first result.
+            block_s: how long one read of Redis may wait for a result, in seconds.
+        """
         self._batch = batch
         self._block_ms = max(1, int(min(block_s, MAX_BLOCK_S) * 1000))
         self._cursor = ResultCursor(batch.batch_id, after)
 
     @property
     def cursor(self) -> str:
-        """The position after the last result that was given; a stream begun there goes on without a gap."""
+        """The position after the last returned result. `batch.results(after=cursor)` continues there without a gap."""
         return self._cursor.cursor
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> JobResult:
-        """The next result; waits for it.
+        """Wait for the next result and return it.
 
         Raises:
             BatchNotFound: there is no such batch, or it has expired.
-            QueueUnavailable: Redis did not answer; the stream goes on when it is asked again.
+            QueueUnavailable: Redis did not answer; the stream can be continued.
         """
         while (result := self._cursor.pop()) is None:
-            wanted = self._cursor.next_after
-            if wanted is None:
+            after = self._cursor.next_after
+            if after is None:
                 raise StopAsyncIteration
-            if not self._cursor.load(await self._batch.page(wanted)):
-                await self._news(wanted)
+            if not self._cursor.load(await self._batch.page(after)):
+                await self._wait_for_result(after)
         return result
 
-    async def _news(self, cursor: str) -> None:
-        """Returns when something was added after the cursor, or after a while."""
+    async def _wait_for_result(self, after: str) -> None:
+        """Return when there is a result after the cursor, or after `block_s`."""
         batch_id = self._batch.batch_id
-        position = parse_cursor(batch_id, cursor)
-        news = ("XREAD", "COUNT", 1, "BLOCK", self._block_ms, "STREAMS", keyspace.RESULTS + batch_id, position)
+        stream, position = keyspace.RESULTS + batch_id, parse_cursor(batch_id, after)
+        read = Transaction([("XREAD", "COUNT", 1, "BLOCK", self._block_ms, "STREAMS", stream, position)])
         with translate_errors(f"waiting for results of batch {batch_id}"):
-            await execute(self._batch._redis, Transaction([news]))  # noqa: SLF001 - one concern
+            await execute(self._batch._redis, read)  # noqa: SLF001 - the stream is a part of its batch

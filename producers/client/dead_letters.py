@@ -1,9 +1,8 @@
-"""A handle to the dead letters: listing, sending again, forgetting."""
+"""The handle to the dead letters: listing, replaying and dropping them."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TypeVar
 
 from redis.asyncio import Redis
 
@@ -12,14 +11,14 @@ from producers.queue import dead_letters
 from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter, Selection
 from producers.queue.replay import ReplayReport, replay
 from producers.settings import ProducerSettings
-from producers.transport.plan import Plan
 from producers.transport.runner import run_plan
-
-T = TypeVar("T")
 
 
 class DeadLetters:
-    """Changes that ended rejected, unauthorized or exhausted, kept for `COPYTRADE_DEAD_LETTER_TTL_S`."""
+    """The changes that ended `rejected`, `unauthorized` or `exhausted`, kept for `COPYTRADE_DEAD_LETTER_TTL_S`.
+
+    `Producer.dead` is the one instance of a producer.
+    """
 
     def __init__(self, redis: Redis, settings: ProducerSettings) -> None:
         self._redis = redis
@@ -28,35 +27,36 @@ class DeadLetters:
     async def list(
         self, *, outcome: Outcome | None = None, user_id: str | None = None, batch_id: str | None = None
     ) -> AsyncIterator[DeadLetter]:
-        """Those letters of which all that is given holds, oldest first.
+        """Iterate over the dead letters that match all given arguments, oldest first; without arguments, over all.
 
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        entries = await self._do(
-            dead_letters.select_entries(Selection(outcome, user_id, batch_id)), "looking for dead letters"
-        )
+        selection = Selection(outcome, user_id, batch_id)
+        entries = await run_plan(self._redis, dead_letters.select_entries(selection), "listing dead letters")
         for start in range(0, len(entries), READ_BATCH_SIZE):
-            some = entries[start : start + READ_BATCH_SIZE]
-            for letter in await self._do(dead_letters.fetch(some), "reading dead letters"):
-                yield letter
+            plan = dead_letters.fetch(entries[start : start + READ_BATCH_SIZE])
+            for dead_letter in await run_plan(self._redis, plan, "reading dead letters"):
+                yield dead_letter
 
     async def get(self, job_id: str) -> DeadLetter:
-        """One letter.
+        """Return the dead letter of a change.
 
         Raises:
-            DeadLetterNotFound: there is no such letter.
+            DeadLetterNotFound: there is none, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        return await self._do(dead_letters.get(job_id), f"reading dead letter {job_id}")
+        return await run_plan(self._redis, dead_letters.get(job_id), f"reading dead letter {job_id}")
 
     async def counts(self) -> dict[Outcome, int]:
-        """How many letters there are of each cause; those that expired since one was added are counted too.
+        """Return how many dead letters there are of each outcome.
+
+        Letters that have expired are counted until the next letter of their outcome is added.
 
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        return await self._do(dead_letters.count_by_outcome(), "counting dead letters")
+        return await run_plan(self._redis, dead_letters.count_by_outcome(), "counting dead letters")
 
     async def replay(
         self,
@@ -67,22 +67,30 @@ class DeadLetters:
         batch_id: str | None = None,
         everything: bool = False,
     ) -> ReplayReport:
-        """Puts letters at the ends of their lanes again, in their order, and forgets them.
+        """Enqueue dead letters again at the ends of their lanes, in their order, and drop them.
 
-        Each gets a job ID that follows from its old one and its end (`DeadLetter.replay_id`), so that repeating this
-        after a failure, or at the same time, adds nothing twice. One letter goes as `interactive`, a selection as
-        `bulk`.
+        The new job ID is derived from the old one and its end (`DeadLetter.replay_id`). So repeating the call after a
+        failure, or making it twice at the same time, enqueues no letter twice.
+
+        Args:
+            job_id: replay this letter, with priority `interactive`; a selection is replayed as `bulk`.
+            outcome: replay the letters of this outcome.
+            user_id: replay the letters of this user.
+            batch_id: replay the letters of this batch.
+            everything: replay all letters; combines with no other argument.
+
+        Returns:
+            The old and new ID of each replayed letter, and why others were refused.
 
         Raises:
-            TypeError: nothing was given; all letters are `everything=True`.
+            TypeError: there is no argument, or another one beside `everything`.
             DeadLetterNotFound: there is no letter of this job ID.
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
-        chosen = Selection.from_arguments(
+        selection = Selection.from_arguments(
             job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything
         )
-        plan = replay(chosen, self._settings)
-        return await self._do(plan, "replaying dead letters")
+        return await run_plan(self._redis, replay(selection, self._settings), "replaying dead letters")
 
     async def drop(
         self,
@@ -93,18 +101,17 @@ class DeadLetters:
         batch_id: str | None = None,
         everything: bool = False,
     ) -> int:
-        """Forgets letters; returns how many.
+        """Delete dead letters. The arguments select them as for `replay`.
+
+        Returns:
+            How many letters were deleted.
 
         Raises:
-            TypeError: nothing was given; all letters are `everything=True`.
+            TypeError: there is no argument, or another one beside `everything`.
             DeadLetterNotFound: there is no letter of this job ID.
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
-        chosen = Selection.from_arguments(
+        selection = Selection.from_arguments(
             job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything
         )
-        plan = dead_letters.drop(chosen)
-        return await self._do(plan, "dropping dead letters")
-
-    async def _do(self, plan: Plan[T], action: str) -> T:
-        return await run_plan(self._redis, plan, action)
+        return await run_plan(self._redis, dead_letters.drop(selection), "dropping dead letters")

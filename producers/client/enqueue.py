@@ -1,14 +1,13 @@
-"""Enqueueing: one change, or many in order, into their lanes."""
+"""Enqueueing changes that belong to no batch: one, or many in order. Fan-outs submit their chunks the same way."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
 from redis.asyncio import Redis
 
-from producers.client.admin import Steering
 from producers.client.job import Job
 from producers.contract.ids import SortableIds
 from producers.contract.messages import Priority, SettingsChange
@@ -19,21 +18,24 @@ from producers.queue.reports import EnqueueReport
 from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.transport.notifications import NotificationListener
-from producers.transport.pipeline import CALLS_IN_FLIGHT, aiter_any, pipelined
+from producers.transport.pipeline import CALLS_IN_FLIGHT, AnyIterable, aiter_any, pipelined
 from producers.transport.plan import RunScript, Transaction
 from producers.transport.redis_clock import RedisClock
 from producers.transport.runner import execute, translate_errors
 
-Changes = Iterable[SettingsChange] | AsyncIterable[SettingsChange]
 
+class Enqueuer:
+    """The methods of `Producer` that enqueue changes."""
 
-class Enqueuing(Steering):
-    """The part of the producer that puts changes into lanes."""
+    def __init__(self, redis: Redis, settings: ProducerSettings) -> None:
+        """Enqueue changes on a Redis.
 
-    def __init__(self, redis: Redis, settings: ProducerSettings | None = None) -> None:
-        """Wraps a client that the caller made (and that `close` closes)."""
-        self._settings = settings or ProducerSettings()
-        super().__init__(redis, result_ttl_ms=self._settings.result_ttl_ms)
+        Args:
+            redis: the client to use.
+            settings: defaults and limits of the changes.
+        """
+        self._redis = redis
+        self._settings = settings
         self._notifications = NotificationListener(redis)
         self._ids = SortableIds()
         self._clock = RedisClock()
@@ -47,67 +49,75 @@ class Enqueuing(Steering):
         priority: Priority = Priority.INTERACTIVE,
         coalesce: bool = False,
     ) -> Job:
-        """Puts one change at the end of its lane.
+        """Append one change to its lane.
+
+        Example:
+            job = await producer.enqueue(change, job_id="order-7")
+            result = await job.result(timeout=30)
 
         Args:
             change: the change.
-            job_id: the change's ID, also its idempotency key: the same ID again adds nothing, and the handle says
-                `already_there`. By default a new sortable ID.
-            ttl_s: deadline of the change in seconds from now; by default `COPYTRADE_CHANGE_TTL_S`.
-            priority: `interactive` moves its whole lane before those that are `bulk`.
-            coalesce: lets it be sent in one request with the changes before it, as far as ten settings hold them: a
-                setting of the same (symbol, productType) replaces the older one. Each still gets its own result.
+            job_id: the change's ID and idempotency key: enqueueing the same ID again adds nothing, and the returned
+                job is `already_there`. By default a new ID that sorts by time.
+            ttl_s: seconds from now after which the change ends `expired`; by default `COPYTRADE_CHANGE_TTL_S`.
+            priority: `interactive` sends the whole lane before lanes that are `bulk`.
+            coalesce: True allows sending the change in one request with the changes before it in its lane, if ten
+                settings hold them all: of settings with equal symbol and product type the newest is sent. Each change
+                still gets its own result.
 
         Raises:
-            InvalidChange: it breaks a rule; nothing was written.
-            InvalidId: the job ID cannot be one; nothing was written.
-            LaneFull: its lane holds `COPYTRADE_LANE_LIMIT` changes; nothing was written.
-            QueueUnavailable: Redis did not answer; repeat with the ID that the message names.
+            InvalidChange: the change breaks a rule; nothing was written.
+            InvalidId: `job_id` cannot be a job ID; nothing was written.
+            LaneFull: the lane holds `COPYTRADE_LANE_LIMIT` changes; nothing was written.
+            QueueUnavailable: Redis did not answer; repeat with the job ID in the message.
         """
         check(change)
-        chosen = self._ids.next() if job_id is None else check_new_id(job_id)
+        job_id = self._ids.next() if job_id is None else check_new_id(job_id)
         options = SubmitOptions(self._settings.lane_limit, Priority(priority), coalesce)
-        lasting_ms = self._ttl_ms(ttl_s)
-        with translate_errors(f"change {chosen} may or may not be accepted, repeat it with job_id={chosen!r}"):
-            now_ms = await self._now_ms()
-            call = submit([Submission.from_change(change, chosen, options, now_ms=now_ms, ttl_ms=lasting_ms)], options)
-            reply = await execute(self._redis, call)
-        self._clock.learn(reply[0])
-        if reply[1] == SubmitVerdict.LANE_FULL:
+        ttl_ms = self._ttl_ms(ttl_s)
+        with translate_errors(f"change {job_id} may or may not be accepted, repeat it with job_id={job_id!r}"):
+            submission = Submission.from_change(change, job_id, options, now_ms=await self._now_ms(), ttl_ms=ttl_ms)
+            redis_now_ms, verdict = await execute(self._redis, submit([submission], options))
+        self._clock.learn(redis_now_ms)
+        if verdict == SubmitVerdict.LANE_FULL:
             raise lane_full_error(change, options.lane_limit)
-        return self._job(chosen, already_there=reply[1] == SubmitVerdict.ALREADY_THERE)
+        return self._job(job_id, already_there=verdict == SubmitVerdict.ALREADY_THERE)
 
     async def enqueue_many(
         self,
-        changes: Changes,
+        changes: AnyIterable[SettingsChange],
         *,
         job_id: Callable[[SettingsChange], str] | None = None,
         ttl_s: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
         coalesce: bool = False,
     ) -> EnqueueReport[Job]:
-        """Puts many changes at the ends of their lanes, in the order given; one round trip per 500.
+        """Append many changes to their lanes, in the given order; one round trip for each 500.
 
-        A change that breaks a rule, or whose lane is full, is reported and does not stop the others.
+        A change that breaks a rule, or whose lane is full, is reported in `refused`; the others are enqueued.
 
         Args:
-            changes: any iterable or async iterable; it is not held in memory.
-            job_id: gives each change its ID, so that running the same again adds only what is missing; such as
-                `lambda change: f"july-{change.user_id}"`. By default new sortable IDs.
-            ttl_s: deadline of each change in seconds from now.
+            changes: an iterable or asynchronous iterable; it is not held in memory.
+            job_id: returns the ID of a change, such as `lambda change: f"july-{change.user_id}"`. Enqueueing the same
+                changes again then adds only what is missing. By default new IDs that sort by time.
+            ttl_s: as for `enqueue`.
             priority: as for `enqueue`.
             coalesce: as for `enqueue`.
 
+        Returns:
+            The jobs of the accepted changes, and the refused changes with their errors, both in the given order.
+
         Raises:
-            QueueUnavailable: Redis did not answer; the last chunks may or may not be accepted. With IDs of your own it
-                is safe to repeat.
+            InvalidChange: `ttl_s` is out of bounds; nothing was written.
+            QueueUnavailable: Redis did not answer; the last chunks may or may not be accepted. With your own job IDs
+                it is safe to repeat.
         """
         options = SubmitOptions(self._settings.lane_limit, Priority(priority), coalesce)
         chunked = self._chunked_submission(ChangeParser(self._ids.next, job_id), options, ttl_s)
         report: EnqueueReport[Job] = EnqueueReport(refused=chunked.refused)
-        async with aclosing(self._submit_items(chunked, changes)) as chunks:
-            async for landed in chunks:
-                report.jobs += [self._job(one, already_there=there) for one, there in landed]
+        async with aclosing(self._submit_chunks(chunked, aiter_any(changes))) as chunks:
+            async for accepted in chunks:
+                report.jobs += [self._job(accepted_id, already_there=existed) for accepted_id, existed in accepted]
         chunked.refused.sort(key=lambda refusal: refusal.index)
         return report
 
@@ -116,25 +126,25 @@ class Enqueuing(Steering):
     ) -> ChunkedSubmission:
         return ChunkedSubmission(parser, options, ttl_ms=self._ttl_ms(ttl_s), now_ms=self._clock.now_ms, fixed=fixed)
 
-    async def _submit_items(
-        self, chunked: ChunkedSubmission, items: Iterable[Any] | AsyncIterable[Any], in_flight: int = CALLS_IN_FLIGHT
+    async def _submit_chunks(
+        self, chunked: ChunkedSubmission, items: AsyncIterator[Any], in_flight: int = CALLS_IN_FLIGHT
     ) -> AsyncGenerator[list[tuple[str, bool]], None]:
-        """Submits items in their order; gives for each chunk which job IDs are in their lanes, and which were before.
+        """Submit items in their order. Yield the job IDs accepted of each chunk, and whether each existed before.
 
         Raises:
-            BatchConflict: the batch took nothing of a chunk.
+            BatchConflict: the batch accepted nothing of a chunk.
             QueueUnavailable: Redis did not answer; the last chunks may or may not be accepted.
         """
         with translate_errors("the last chunks may or may not be accepted"):
             await self._now_ms()
-            calls = _calls(chunked, items)
-            async with aclosing(pipelined(self._redis, calls, in_flight=in_flight)) as replies:
+            steps = _submit_steps(chunked, items)
+            async with aclosing(pipelined(self._redis, steps, in_flight=in_flight)) as replies:
                 async for chunk, reply in replies:
                     self._clock.learn(reply[0])
                     yield chunked.apply_reply(chunk, reply)
 
     async def _now_ms(self) -> int:
-        """The time on Redis's clock, Unix milliseconds; asked once, then kept fresh by every reply."""
+        """Return the time of Redis's clock, Unix milliseconds. It is read once; each submission's reply updates it."""
         if not self._clock.known:
             ((seconds, micros),) = await execute(self._redis, Transaction([("TIME",)]))
             self._clock.learn(seconds * 1000 + micros // 1000)
@@ -149,15 +159,15 @@ class Enqueuing(Steering):
             already_there,
             _redis=self._redis,
             _notifications=self._notifications,
-            _result_ttl_ms=self._result_ttl_ms,
+            _settings=self._settings,
         )
 
 
-async def _calls(
-    chunked: ChunkedSubmission, items: Iterable[Any] | AsyncIterable[Any]
+async def _submit_steps(
+    chunked: ChunkedSubmission, items: AsyncIterator[Any]
 ) -> AsyncIterator[tuple[Chunk, RunScript]]:
-    """The items' chunks, each with the call that submits it."""
-    async for item in aiter_any(items):
+    """Yield the chunks of the items, each with the step that submits it."""
+    async for item in items:
         chunk = chunked.add(item)
         if chunk is not None:
             yield chunk, chunked.step(chunk)

@@ -1,4 +1,4 @@
-"""A handle to one change: its result, its status, taking it back."""
+"""The handle to one change: its result, its status, cancelling it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from producers.contract.messages import JobResult
 from producers.errors import ResultTimeout
 from producers.queue import jobs
 from producers.queue.jobs import Cancellation, JobStatus
+from producers.settings import ProducerSettings
 from producers.transport.notifications import NotificationListener
 from producers.transport.runner import run_plan
 from producers.transport.waiting import wait_for
@@ -18,52 +19,62 @@ from producers.transport.waiting import wait_for
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A handle to one change.
+    """A handle to one change. `Producer.enqueue` and `Producer.job` return it.
 
     Attributes:
-        job_id: the change's ID.
-        already_there: whether enqueueing found this ID already accepted, and so added nothing.
+        job_id: the change's ID. Keep it to ask for the result later, from any process: `producer.job(job_id)`.
+        already_there: True if `enqueue` found a change of this ID and added nothing.
     """
 
     job_id: str
     already_there: bool = False
     _redis: Redis = field(kw_only=True, repr=False, compare=False)
     _notifications: NotificationListener = field(kw_only=True, repr=False, compare=False)
-    _result_ttl_ms: int = field(kw_only=True, repr=False, compare=False)
+    _settings: ProducerSettings = field(kw_only=True, repr=False, compare=False)
 
     async def result(self, timeout: float | None = None) -> JobResult:  # noqa: ASYNC109 - the name users expect
-        """How the change ended; waits for it. Whoever waits is told at once.
+        """Wait for the change to finish, and return its result. A notification ends the wait, not a poll.
 
         Args:
-            timeout: seconds to wait; None waits for ever, 0 only looks.
+            timeout: seconds to wait; None waits for ever, 0 does not wait.
+
+        Returns:
+            The outcome with its attempts. Any outcome is returned: check `result.applied`.
 
         Raises:
-            ResultTimeout: it has not ended by then; it stays queued.
-            JobNotFound: it was never accepted, or its result has expired.
+            ResultTimeout: the change has not finished in time; it stays queued.
+            JobNotFound: no change of this ID was accepted, or its result has expired.
             QueueUnavailable: Redis did not answer.
         """
-        result = await wait_for(self._notifications, keyspace.DONE + self.job_id, self._look, timeout)
+        result = await wait_for(self._notifications, keyspace.DONE + self.job_id, self._fetch_result, timeout)
         if result is None:
-            raise ResultTimeout(f"change {self.job_id} has not ended within {timeout} s; it stays queued")
+            raise ResultTimeout(f"change {self.job_id} has not finished within {timeout} s; it stays queued")
         return result
 
     async def status(self) -> JobStatus:
-        """Where the change is now.
+        """Return whether the change is queued (and at which position), in flight, done or unknown.
 
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        return await run_plan(self._redis, jobs.fetch_status(self.job_id), f"asking for the status of {self.job_id}")
+        return await run_plan(
+            self._redis, jobs.fetch_status(self.job_id), f"reading the status of change {self.job_id}"
+        )
 
     async def cancel(self) -> Cancellation:
-        """Takes the change back. One that is in flight ends by its reply.
+        """Cancel the change if it is queued; its outcome is then `cancelled`.
+
+        Returns:
+            What happened. A change in flight is not cancelled: it finishes with its reply.
 
         Raises:
-            QueueUnavailable: Redis did not answer; whether it was taken back shows when it is asked again.
+            QueueUnavailable: Redis did not answer; `status` shows whether the change was cancelled.
         """
-        plan = jobs.cancel_jobs([self.job_id], result_ttl_ms=self._result_ttl_ms)
-        (verdict,) = await run_plan(self._redis, plan, f"cancelling {self.job_id}")
-        return verdict
+        plan = jobs.cancel_jobs([self.job_id], result_ttl_ms=self._settings.result_ttl_ms)
+        (cancellation,) = await run_plan(self._redis, plan, f"cancelling change {self.job_id}")
+        return cancellation
 
-    async def _look(self) -> JobResult | None:
-        return await run_plan(self._redis, jobs.fetch_result(self.job_id), f"asking for the result of {self.job_id}")
+    async def _fetch_result(self) -> JobResult | None:
+        return await run_plan(
+            self._redis, jobs.fetch_result(self.job_id), f"reading the result of change {self.job_id}"
+        )

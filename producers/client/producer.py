@@ -1,65 +1,85 @@
-"""The producer: puts changes into the queue, one, many or a fan-out, and gives handles to what became of them."""
+"""The producer: the entry point of the client. It enqueues changes and returns handles to them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from typing import Literal, Self, overload
+from typing import Any, Literal, Self, overload
 
 from redis.asyncio import Redis
 
+from producers.client.admin import QueueAdmin
 from producers.client.batch import Batch
 from producers.client.dead_letters import DeadLetters
-from producers.client.enqueue import Enqueuing
+from producers.client.enqueue import Enqueuer
 from producers.client.job import Job
 from producers.contract.messages import AutoCopy, CopySetting, Mode, Priority
 from producers.contract.validation import check_batch_id, check_id
 from producers.errors import QueueUnavailable
 from producers.queue import batches
-from producers.queue.fan_out import FanOut, FanOutReport, Items, Preview, preview
+from producers.queue.fan_out import FanOut, FanOutReport, Preview, preview
 from producers.queue.reports import BatchRefused
 from producers.queue.submit import SubmitOptions
 from producers.settings import ProducerSettings
 from producers.transport.dsn import open_redis
-from producers.transport.pipeline import CALLS_IN_FLIGHT, aiter_any
+from producers.transport.pipeline import CALLS_IN_FLIGHT, AnyIterable, aiter_any
+from producers.transport.runner import run_plan
 
 OnChunk = Callable[[FanOutReport], None]
 
 
-class Producer(Enqueuing):
-    """Enqueues settings changes, hands out handles to them, and steers the queue.
+# Inherits what it does by subject: delegating to parts would write each signature and docstring twice.
+class Producer(Enqueuer, QueueAdmin):
+    """Enqueues settings changes, returns handles to them, and operates the queue.
 
-    Use as an async context manager, or close it; it connects at its first command.
+    It connects at its first command. Use it as an async context manager, or call `close`.
+    All tasks of an event loop can share one producer.
+
+    Example:
+        async with Producer.connect("redis://localhost:6379/0") as producer:
+            job = await producer.enqueue(change)
+            result = await job.result(timeout=30)
 
     Attributes:
         dead: the dead letters.
     """
 
+    _owns_redis = False
+
     def __init__(self, redis: Redis, settings: ProducerSettings | None = None) -> None:
-        """Wraps a client that the caller made (and that `close` closes)."""
-        super().__init__(redis, settings)
-        self.dead = DeadLetters(redis, self._settings)
+        """Make a producer that uses an existing client.
+
+        Args:
+            redis: the client. It belongs to the caller: `close` leaves it open.
+            settings: by default `ProducerSettings()`; the environment is not read.
+        """
+        settings = settings or ProducerSettings()
+        Enqueuer.__init__(self, redis, settings)
+        QueueAdmin.__init__(self, redis, settings)
+        self.dead = DeadLetters(redis, settings)
 
     @classmethod
     def connect(
         cls, dsn: str | None = None, settings: ProducerSettings | None = None, *, wait_s: float | None = None
     ) -> Self:
-        """A producer for a Redis.
+        """Return a producer with a client of its own, which `close` closes.
 
         Args:
             dsn: redis://, rediss://, unix:// or sentinel://; by default `COPYTRADE_REDIS_DSN`.
             settings: by default read from the environment.
-            wait_s: how long each call waits for a Redis that is away, before it raises QueueUnavailable; by default
-                `COPYTRADE_REDIS_WAIT_S`. What Redis may have done is repeated only where that changes nothing.
+            wait_s: how many seconds each call waits for a Redis that is unavailable, before it raises
+                QueueUnavailable; by default `COPYTRADE_REDIS_WAIT_S`. A step that Redis may have executed is repeated
+                only if it is idempotent.
 
         Raises:
-            SettingsError: the DSN or a variable cannot be used.
+            SettingsError: the DSN or a variable is invalid.
         """
         settings = settings or ProducerSettings.from_env()
         wait_s = settings.redis_wait_s if wait_s is None else wait_s
-        timeout_s = settings.redis_timeout_s
-        client: Redis = open_redis(dsn or settings.redis_dsn, Redis, timeout_s=timeout_s, wait_s=wait_s)
-        return cls(client, settings)
+        redis: Redis = open_redis(dsn or settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s, wait_s=wait_s)
+        producer = cls(redis, settings)
+        producer._owns_redis = True
+        return producer
 
     async def __aenter__(self) -> Self:
         return self
@@ -68,18 +88,19 @@ class Producer(Enqueuing):
         await self.close()
 
     async def close(self) -> None:
-        """Closes the connections; queued changes stay queued."""
+        """Stop listening for results, and close the client if `connect` opened it. Queued changes stay queued."""
         await self._notifications.close()
-        await self._redis.aclose()
+        if self._owns_redis:
+            await self._redis.aclose()
 
     @overload
     async def fan_out(
         self,
-        changes: Items | None = None,
+        changes: AnyIterable[Any] | None = None,
         *,
         trader_id: str | None = None,
         settings: Sequence[CopySetting] | None = None,
-        user_ids: Items | None = None,
+        user_ids: AnyIterable[Any] | None = None,
         auto_copy: AutoCopy | None = None,
         mode: Mode | None = None,
         batch_id: str | None = None,
@@ -93,11 +114,11 @@ class Producer(Enqueuing):
     @overload
     async def fan_out(
         self,
-        changes: Items | None = None,
+        changes: AnyIterable[Any] | None = None,
         *,
         trader_id: str | None = None,
         settings: Sequence[CopySetting] | None = None,
-        user_ids: Items | None = None,
+        user_ids: AnyIterable[Any] | None = None,
         auto_copy: AutoCopy | None = None,
         mode: Mode | None = None,
         batch_id: str | None = None,
@@ -110,11 +131,11 @@ class Producer(Enqueuing):
 
     async def fan_out(
         self,
-        changes: Items | None = None,
+        changes: AnyIterable[Any] | None = None,
         *,
         trader_id: str | None = None,
         settings: Sequence[CopySetting] | None = None,
-        user_ids: Items | None = None,
+        user_ids: AnyIterable[Any] | None = None,
         auto_copy: AutoCopy | None = None,
         mode: Mode | None = None,
         batch_id: str | None = None,
@@ -124,78 +145,93 @@ class Producer(Enqueuing):
         dry_run: bool = False,
         on_chunk: OnChunk | None = None,
     ) -> Batch | Preview:
-        """Enqueues a batch: the same settings for many users, or changes of their own.
+        """Enqueue a batch: the same settings for many users, or many different changes.
 
-        Running the same again with its batch ID, after a failure, adds only what is missing. A template's users may
-        then come in another order; `changes` must be the same in the same order.
+        Running the same fan-out again with its `batch_id`, for example after a failure, adds only what is missing.
+        `user_ids` may then be in another order; `changes` must be equal and in the same order.
+
+        Example:
+            batch = await producer.fan_out(
+                trader_id="4728317", settings=[setting], user_ids=follower_ids, batch_id="july"
+            )
+            progress = await batch.wait()
 
         Args:
-            changes: each its own change; instead of a template.
-            trader_id: of the template.
-            settings: of the template.
-            user_ids: who gets the template. A user who is given twice counts as already there.
-            auto_copy: of the template.
-            mode: of the template.
-            batch_id: names the batch; by default a new sortable ID.
-            ttl_s: deadline of each change in seconds from now; by default `COPYTRADE_CHANGE_TTL_S`.
-            priority: `bulk` lets interactive changes go first.
-            all_or_nothing: refuses all if one item is bad, before anything is written. The items are held in memory.
-            dry_run: writes nothing, and returns what would be sent.
-            on_chunk: told of the account so far after every 500 items.
+            changes: the changes, instead of `trader_id`, `settings` and `user_ids`; iterables may be asynchronous.
+            trader_id: the trader of every change.
+            settings: the settings of every change, one to ten.
+            user_ids: the users, one change each. A user that occurs twice counts as already there.
+            auto_copy: the same field of every change.
+            mode: the same field of every change.
+            batch_id: the batch's ID; by default a new one that sorts by time.
+            ttl_s: seconds from now after which a change ends `expired`; by default `COPYTRADE_CHANGE_TTL_S`.
+            priority: `bulk` sends lanes with interactive changes first.
+            all_or_nothing: True enqueues nothing if one item is invalid. All items are then held in memory.
+            dry_run: True writes nothing, and returns what would be enqueued.
+            on_chunk: called with the report so far after every 500 items.
 
         Returns:
-            The batch, whose `report` says which items were refused; with `dry_run` a Preview.
+            The batch; its `report` counts the accepted items and lists the refused ones. With `dry_run`, a Preview.
 
         Raises:
-            InvalidChange: the template breaks a rule; nothing was written.
-            InvalidId: the batch ID cannot be one; nothing was written.
-            BatchRefused: `all_or_nothing`, and something was refused; nothing was written.
-            BatchConflict: the batch exists with other content, or takes nothing more; what differs was not added.
-            QueueUnavailable: Redis did not answer; repeat with the batch ID that the message names.
+            InvalidChange: the settings for all users break a rule, or `ttl_s` is out of bounds; nothing was written.
+            InvalidId: `batch_id` cannot be a batch ID; nothing was written.
+            BatchRefused: `all_or_nothing`, and an item was refused; nothing was written.
+            BatchConflict: the batch exists with other content, is complete or was cancelled; what differs was not
+                added.
+            QueueUnavailable: Redis did not answer; repeat with the batch ID in the message.
         """
-        asked = FanOut.from_arguments(
+        fan_out = FanOut.from_arguments(
             changes, trader_id=trader_id, settings=settings, user_ids=user_ids, auto_copy=auto_copy, mode=mode
         )
+        items = aiter_any(fan_out.items)
         if dry_run:
-            return preview(asked, [item async for item in aiter_any(asked.items)])
-        chosen = self._ids.next() if batch_id is None else check_batch_id(batch_id)
-        options = SubmitOptions(self._settings.lane_limit, Priority(priority), batch_id=chosen, content=asked.content)
-        chunked = self._chunked_submission(asked.parser(chosen), options, ttl_s, fixed=asked.template is None)
-        items = asked.items
+            return preview(fan_out, [item async for item in items])
+        batch_id = self._ids.next() if batch_id is None else check_batch_id(batch_id)
+        options = SubmitOptions(
+            self._settings.lane_limit, Priority(priority), batch_id=batch_id, content=fan_out.content
+        )
+        chunked = self._chunked_submission(fan_out.parser(batch_id), options, ttl_s, fixed=fan_out.template is None)
         if all_or_nothing:
-            items = [item async for item in aiter_any(items)]
-            refused = preview(asked, items).refused
+            collected = [item async for item in items]
+            refused = preview(fan_out, collected).refused
             if refused:
                 raise BatchRefused(refused)
+            items = aiter_any(collected)
         try:
-            exists = await self._do(batches.check_existing(chosen, options), f"beginning batch {chosen}")
-            # Where a run goes over what is there, each chunk must be known to agree before the next one is written.
+            exists = await run_plan(
+                self._redis, batches.check_existing(batch_id, options), f"looking for batch {batch_id}"
+            )
+            # A repeated fan-out must not write a chunk before it is known that the one before it has the same content.
             in_flight = 1 if exists else CALLS_IN_FLIGHT
-            async with aclosing(self._submit_items(chunked, items, in_flight)) as chunks:
+            async with aclosing(self._submit_chunks(chunked, items, in_flight)) as chunks:
                 async for _ in chunks:
                     if on_chunk is not None:
-                        on_chunk(FanOutReport.from_submission(chosen, chunked))
-            sealing = batches.seal(
-                chosen, options, lane_full_count=chunked.lane_full_count, result_ttl_ms=self._result_ttl_ms
+                        on_chunk(FanOutReport.from_submission(batch_id, chunked))
+            seal = batches.seal(
+                batch_id,
+                options,
+                lane_full_count=chunked.lane_full_count,
+                result_ttl_ms=self._settings.result_ttl_ms,
             )
-            await self._do(sealing, f"sealing batch {chosen}")
+            await run_plan(self._redis, seal, f"sealing batch {batch_id}")
         except QueueUnavailable as exc:
-            raise QueueUnavailable(f"{exc}; repeat with batch_id={chosen!r} to add what is missing") from exc
-        return self._batch(chosen, FanOutReport.from_submission(chosen, chunked))
+            raise QueueUnavailable(f"{exc}; repeat with batch_id={batch_id!r} to add what is missing") from exc
+        return self._batch(batch_id, FanOutReport.from_submission(batch_id, chunked))
 
     def job(self, job_id: str) -> Job:
-        """A handle to a change by its ID; whether it exists shows when it is asked.
+        """Return a handle to a change by its ID, without asking Redis whether it exists.
 
         Raises:
-            InvalidId: this cannot be an ID.
+            InvalidId: `job_id` cannot be a job ID.
         """
         return self._job(check_id("job_id", job_id))
 
     def batch(self, batch_id: str) -> Batch:
-        """A handle to a batch by its ID; whether it exists shows when it is asked.
+        """Return a handle to a batch by its ID, without asking Redis whether it exists.
 
         Raises:
-            InvalidId: this cannot be an ID.
+            InvalidId: `batch_id` cannot be a batch ID.
         """
         return self._batch(check_batch_id(batch_id))
 

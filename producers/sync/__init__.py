@@ -1,10 +1,11 @@
-"""The synchronous twin, for Django, Flask and scripts: the same names without await, the same scripts, plain redis-py.
+"""The synchronous client, for Django, Flask and scripts: `producers` without await, on the same queue.
 
 with Producer.connect("redis://localhost:6379/0") as producer:
     job = producer.enqueue(SettingsChange(user_id=..., trader_id=..., settings=[CopySetting(...)]))
     result = job.result(timeout=30)
 
-Messages, reports and errors are those of `producers`. A producer may be shared by threads.
+Messages, reports and errors are those of `producers`. Threads can share a producer. All modules but `transport` are
+generated from `producers.client` by `python -m ops.unasync`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A handle to the dead letters, without await. See producers.client.dead_letters for what the methods raise."""
+# Generated from producers/client/dead_letters.py by `python -m ops.unasync`: change that file, not this one.
+"""The handle to the dead letters: listing, replaying and dropping them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
 
 from redis import Redis
 
@@ -12,14 +12,14 @@ from producers.queue import dead_letters
 from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter, Selection
 from producers.queue.replay import ReplayReport, replay
 from producers.settings import ProducerSettings
-from producers.sync.performing import run_plan
-from producers.transport.plan import Plan
-
-T = TypeVar("T")
+from producers.sync.transport import run_plan
 
 
 class DeadLetters:
-    """Changes that ended rejected, unauthorized or exhausted, kept for `COPYTRADE_DEAD_LETTER_TTL_S`."""
+    """The changes that ended `rejected`, `unauthorized` or `exhausted`, kept for `COPYTRADE_DEAD_LETTER_TTL_S`.
+
+    `Producer.dead` is the one instance of a producer.
+    """
 
     def __init__(self, redis: Redis, settings: ProducerSettings) -> None:
         self._redis = redis
@@ -28,21 +28,36 @@ class DeadLetters:
     def list(
         self, *, outcome: Outcome | None = None, user_id: str | None = None, batch_id: str | None = None
     ) -> Iterator[DeadLetter]:
-        """Those letters of which all that is given holds, oldest first."""
-        entries = self._do(
-            dead_letters.select_entries(Selection(outcome, user_id, batch_id)), "looking for dead letters"
-        )
+        """Iterate over the dead letters that match all given arguments, oldest first; without arguments, over all.
+
+        Raises:
+            QueueUnavailable: Redis did not answer.
+        """
+        selection = Selection(outcome, user_id, batch_id)
+        entries = run_plan(self._redis, dead_letters.select_entries(selection), "listing dead letters")
         for start in range(0, len(entries), READ_BATCH_SIZE):
-            some = entries[start : start + READ_BATCH_SIZE]
-            yield from self._do(dead_letters.fetch(some), "reading dead letters")
+            plan = dead_letters.fetch(entries[start : start + READ_BATCH_SIZE])
+            for dead_letter in run_plan(self._redis, plan, "reading dead letters"):
+                yield dead_letter
 
     def get(self, job_id: str) -> DeadLetter:
-        """One letter."""
-        return self._do(dead_letters.get(job_id), f"reading dead letter {job_id}")
+        """Return the dead letter of a change.
+
+        Raises:
+            DeadLetterNotFound: there is none, or it has expired.
+            QueueUnavailable: Redis did not answer.
+        """
+        return run_plan(self._redis, dead_letters.get(job_id), f"reading dead letter {job_id}")
 
     def counts(self) -> dict[Outcome, int]:
-        """How many letters there are of each cause; those that expired since one was added are counted too."""
-        return self._do(dead_letters.count_by_outcome(), "counting dead letters")
+        """Return how many dead letters there are of each outcome.
+
+        Letters that have expired are counted until the next letter of their outcome is added.
+
+        Raises:
+            QueueUnavailable: Redis did not answer.
+        """
+        return run_plan(self._redis, dead_letters.count_by_outcome(), "counting dead letters")
 
     def replay(
         self,
@@ -53,12 +68,30 @@ class DeadLetters:
         batch_id: str | None = None,
         everything: bool = False,
     ) -> ReplayReport:
-        """Puts letters at the ends of their lanes again, in their order, and forgets them."""
-        chosen = Selection.from_arguments(
+        """Enqueue dead letters again at the ends of their lanes, in their order, and drop them.
+
+        The new job ID is derived from the old one and its end (`DeadLetter.replay_id`). So repeating the call after a
+        failure, or making it twice at the same time, enqueues no letter twice.
+
+        Args:
+            job_id: replay this letter, with priority `interactive`; a selection is replayed as `bulk`.
+            outcome: replay the letters of this outcome.
+            user_id: replay the letters of this user.
+            batch_id: replay the letters of this batch.
+            everything: replay all letters; combines with no other argument.
+
+        Returns:
+            The old and new ID of each replayed letter, and why others were refused.
+
+        Raises:
+            TypeError: there is no argument, or another one beside `everything`.
+            DeadLetterNotFound: there is no letter of this job ID.
+            QueueUnavailable: Redis did not answer; it is safe to repeat.
+        """
+        selection = Selection.from_arguments(
             job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything
         )
-        plan = replay(chosen, self._settings)
-        return self._do(plan, "replaying dead letters")
+        return run_plan(self._redis, replay(selection, self._settings), "replaying dead letters")
 
     def drop(
         self,
@@ -69,12 +102,17 @@ class DeadLetters:
         batch_id: str | None = None,
         everything: bool = False,
     ) -> int:
-        """Forgets letters; returns how many."""
-        chosen = Selection.from_arguments(
+        """Delete dead letters. The arguments select them as for `replay`.
+
+        Returns:
+            How many letters were deleted.
+
+        Raises:
+            TypeError: there is no argument, or another one beside `everything`.
+            DeadLetterNotFound: there is no letter of this job ID.
+            QueueUnavailable: Redis did not answer; it is safe to repeat.
+        """
+        selection = Selection.from_arguments(
             job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything
         )
-        plan = dead_letters.drop(chosen)
-        return self._do(plan, "dropping dead letters")
-
-    def _do(self, plan: Plan[T], action: str) -> T:
-        return run_plan(self._redis, plan, action)
+        return run_plan(self._redis, dead_letters.drop(selection), "dropping dead letters")

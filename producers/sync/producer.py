@@ -1,8 +1,10 @@
-"""The producer without await. See producers.client.producer for what the arguments mean and what the methods raise."""
+# Generated from producers/client/producer.py by `python -m ops.unasync`: change that file, not this one.
+"""The producer: the entry point of the client. It enqueues changes and returns handles to them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any, Literal, Self, overload
 
 from redis import Redis
@@ -11,44 +13,73 @@ from producers.contract.messages import AutoCopy, CopySetting, Mode, Priority
 from producers.contract.validation import check_batch_id, check_id
 from producers.errors import QueueUnavailable
 from producers.queue import batches
-from producers.queue.chunking import submit_items
 from producers.queue.fan_out import FanOut, FanOutReport, Preview, preview
 from producers.queue.reports import BatchRefused
 from producers.queue.submit import SubmitOptions
 from producers.settings import ProducerSettings
+from producers.sync.admin import QueueAdmin
 from producers.sync.batch import Batch
 from producers.sync.dead_letters import DeadLetters
-from producers.sync.enqueuing import Enqueuing
+from producers.sync.enqueue import Enqueuer
 from producers.sync.job import Job
+from producers.sync.transport import CALLS_IN_FLIGHT, AnyIterable, iter_any, run_plan
 from producers.transport.dsn import open_redis
 
 OnChunk = Callable[[FanOutReport], None]
 
 
-class Producer(Enqueuing):
-    """Enqueues settings changes, hands out handles to them, and steers the queue. May be shared by threads.
+# Inherits what it does by subject: delegating to parts would write each signature and docstring twice.
+class Producer(Enqueuer, QueueAdmin):
+    """Enqueues settings changes, returns handles to them, and operates the queue.
 
-    Use as a context manager, or close it; it connects at its first command.
+    It connects at its first command. Use it as a context manager, or call `close`.
+    Threads can share one producer.
+
+    Example:
+        with Producer.connect("redis://localhost:6379/0") as producer:
+            job = producer.enqueue(change)
+            result = job.result(timeout=30)
 
     Attributes:
         dead: the dead letters.
     """
 
+    _owns_redis = False
+
     def __init__(self, redis: Redis, settings: ProducerSettings | None = None) -> None:
-        """Wraps a client that the caller made (and that `close` closes)."""
-        super().__init__(redis, settings)
-        self.dead = DeadLetters(redis, self._settings)
+        """Make a producer that uses an existing client.
+
+        Args:
+            redis: the client. It belongs to the caller: `close` leaves it open.
+            settings: by default `ProducerSettings()`; the environment is not read.
+        """
+        settings = settings or ProducerSettings()
+        Enqueuer.__init__(self, redis, settings)
+        QueueAdmin.__init__(self, redis, settings)
+        self.dead = DeadLetters(redis, settings)
 
     @classmethod
     def connect(
         cls, dsn: str | None = None, settings: ProducerSettings | None = None, *, wait_s: float | None = None
     ) -> Self:
-        """A producer for a Redis; by default the one of `COPYTRADE_REDIS_DSN`."""
+        """Return a producer with a client of its own, which `close` closes.
+
+        Args:
+            dsn: redis://, rediss://, unix:// or sentinel://; by default `COPYTRADE_REDIS_DSN`.
+            settings: by default read from the environment.
+            wait_s: how many seconds each call waits for a Redis that is unavailable, before it raises
+                QueueUnavailable; by default `COPYTRADE_REDIS_WAIT_S`. A step that Redis may have executed is repeated
+                only if it is idempotent.
+
+        Raises:
+            SettingsError: the DSN or a variable is invalid.
+        """
         settings = settings or ProducerSettings.from_env()
         wait_s = settings.redis_wait_s if wait_s is None else wait_s
-        timeout_s = settings.redis_timeout_s
-        client: Redis = open_redis(dsn or settings.redis_dsn, Redis, timeout_s=timeout_s, wait_s=wait_s)
-        return cls(client, settings)
+        redis: Redis = open_redis(dsn or settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s, wait_s=wait_s)
+        producer = cls(redis, settings)
+        producer._owns_redis = True
+        return producer
 
     def __enter__(self) -> Self:
         return self
@@ -57,17 +88,19 @@ class Producer(Enqueuing):
         self.close()
 
     def close(self) -> None:
-        """Closes the connections; queued changes stay queued."""
-        self._redis.close()
+        """Stop listening for results, and close the client if `connect` opened it. Queued changes stay queued."""
+        self._notifications.close()
+        if self._owns_redis:
+            self._redis.close()
 
     @overload
     def fan_out(
         self,
-        changes: Iterable[Any] | None = None,
+        changes: AnyIterable[Any] | None = None,
         *,
         trader_id: str | None = None,
         settings: Sequence[CopySetting] | None = None,
-        user_ids: Iterable[Any] | None = None,
+        user_ids: AnyIterable[Any] | None = None,
         auto_copy: AutoCopy | None = None,
         mode: Mode | None = None,
         batch_id: str | None = None,
@@ -81,11 +114,11 @@ class Producer(Enqueuing):
     @overload
     def fan_out(
         self,
-        changes: Iterable[Any] | None = None,
+        changes: AnyIterable[Any] | None = None,
         *,
         trader_id: str | None = None,
         settings: Sequence[CopySetting] | None = None,
-        user_ids: Iterable[Any] | None = None,
+        user_ids: AnyIterable[Any] | None = None,
         auto_copy: AutoCopy | None = None,
         mode: Mode | None = None,
         batch_id: str | None = None,
@@ -98,11 +131,11 @@ class Producer(Enqueuing):
 
     def fan_out(
         self,
-        changes: Iterable[Any] | None = None,
+        changes: AnyIterable[Any] | None = None,
         *,
         trader_id: str | None = None,
         settings: Sequence[CopySetting] | None = None,
-        user_ids: Iterable[Any] | None = None,
+        user_ids: AnyIterable[Any] | None = None,
         auto_copy: AutoCopy | None = None,
         mode: Mode | None = None,
         batch_id: str | None = None,
@@ -112,44 +145,99 @@ class Producer(Enqueuing):
         dry_run: bool = False,
         on_chunk: OnChunk | None = None,
     ) -> Batch | Preview:
-        """Enqueues a batch: the same settings for many users, or changes of their own."""
-        asked = FanOut.from_arguments(
+        """Enqueue a batch: the same settings for many users, or many different changes.
+
+        Running the same fan-out again with its `batch_id`, for example after a failure, adds only what is missing.
+        `user_ids` may then be in another order; `changes` must be equal and in the same order.
+
+        Example:
+            batch = producer.fan_out(
+                trader_id="4728317", settings=[setting], user_ids=follower_ids, batch_id="july"
+            )
+            progress = batch.wait()
+
+        Args:
+            changes: the changes, instead of `trader_id`, `settings` and `user_ids`.
+            trader_id: the trader of every change.
+            settings: the settings of every change, one to ten.
+            user_ids: the users, one change each. A user that occurs twice counts as already there.
+            auto_copy: the same field of every change.
+            mode: the same field of every change.
+            batch_id: the batch's ID; by default a new one that sorts by time.
+            ttl_s: seconds from now after which a change ends `expired`; by default `COPYTRADE_CHANGE_TTL_S`.
+            priority: `bulk` sends lanes with interactive changes first.
+            all_or_nothing: True enqueues nothing if one item is invalid. All items are then held in memory.
+            dry_run: True writes nothing, and returns what would be enqueued.
+            on_chunk: called with the report so far after every 500 items.
+
+        Returns:
+            The batch; its `report` counts the accepted items and lists the refused ones. With `dry_run`, a Preview.
+
+        Raises:
+            InvalidChange: the settings for all users break a rule, or `ttl_s` is out of bounds; nothing was written.
+            InvalidId: `batch_id` cannot be a batch ID; nothing was written.
+            BatchRefused: `all_or_nothing`, and an item was refused; nothing was written.
+            BatchConflict: the batch exists with other content, is complete or was cancelled; what differs was not
+                added.
+            QueueUnavailable: Redis did not answer; repeat with the batch ID in the message.
+        """
+        fan_out = FanOut.from_arguments(
             changes, trader_id=trader_id, settings=settings, user_ids=user_ids, auto_copy=auto_copy, mode=mode
         )
-        items: Iterable[Any] = asked.given
+        items = iter_any(fan_out.items)
         if dry_run:
-            return preview(asked, items)
-        chosen = self._ids.next() if batch_id is None else check_batch_id(batch_id)
-        options = SubmitOptions(self._settings.lane_limit, Priority(priority), batch_id=chosen, content=asked.content)
-        chunked = self._chunked_submission(asked.parser(chosen), options, ttl_s, fixed=asked.template is None)
+            return preview(fan_out, [item for item in items])
+        batch_id = self._ids.next() if batch_id is None else check_batch_id(batch_id)
+        options = SubmitOptions(
+            self._settings.lane_limit, Priority(priority), batch_id=batch_id, content=fan_out.content
+        )
+        chunked = self._chunked_submission(fan_out.parser(batch_id), options, ttl_s, fixed=fan_out.template is None)
         if all_or_nothing:
-            items = list(items)
-            refused = preview(asked, items).refused
+            collected = [item for item in items]
+            refused = preview(fan_out, collected).refused
             if refused:
                 raise BatchRefused(refused)
-
-        def tell() -> None:
-            if on_chunk is not None:
-                on_chunk(FanOutReport.from_submission(chosen, chunked))
-
+            items = iter_any(collected)
         try:
-            self._do(batches.check_existing(chosen, options), f"beginning batch {chosen}")
-            self._do(submit_items(chunked, items, tell), "the last chunk may or may not be accepted")
-            sealing = batches.seal(
-                chosen, options, lane_full_count=chunked.lane_full_count, result_ttl_ms=self._result_ttl_ms
+            exists = run_plan(self._redis, batches.check_existing(batch_id, options), f"looking for batch {batch_id}")
+            # A repeated fan-out must not write a chunk before it is known that the one before it has the same content.
+            in_flight = 1 if exists else CALLS_IN_FLIGHT
+            with closing(self._submit_chunks(chunked, items, in_flight)) as chunks:
+                for _ in chunks:
+                    if on_chunk is not None:
+                        on_chunk(FanOutReport.from_submission(batch_id, chunked))
+            seal = batches.seal(
+                batch_id,
+                options,
+                lane_full_count=chunked.lane_full_count,
+                result_ttl_ms=self._settings.result_ttl_ms,
             )
-            self._do(sealing, f"sealing batch {chosen}")
+            run_plan(self._redis, seal, f"sealing batch {batch_id}")
         except QueueUnavailable as exc:
-            raise QueueUnavailable(f"{exc}; repeat with batch_id={chosen!r} to add what is missing") from exc
-        return self._batch(chosen, FanOutReport.from_submission(chosen, chunked))
+            raise QueueUnavailable(f"{exc}; repeat with batch_id={batch_id!r} to add what is missing") from exc
+        return self._batch(batch_id, FanOutReport.from_submission(batch_id, chunked))
 
     def job(self, job_id: str) -> Job:
-        """A handle to a change by its ID; whether it exists shows when it is asked."""
+        """Return a handle to a change by its ID, without asking Redis whether it exists.
+
+        Raises:
+            InvalidId: `job_id` cannot be a job ID.
+        """
         return self._job(check_id("job_id", job_id))
 
     def batch(self, batch_id: str) -> Batch:
-        """A handle to a batch by its ID; whether it exists shows when it is asked."""
+        """Return a handle to a batch by its ID, without asking Redis whether it exists.
+
+        Raises:
+            InvalidId: `batch_id` cannot be a batch ID.
+        """
         return self._batch(check_batch_id(batch_id))
 
     def _batch(self, batch_id: str, report: FanOutReport | None = None) -> Batch:
-        return Batch(batch_id, report, _redis=self._redis, _settings=self._settings)
+        return Batch(
+            batch_id,
+            report,
+            _redis=self._redis,
+            _notifications=self._notifications,
+            _settings=self._settings,
+        )

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from contextlib import suppress
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -18,6 +18,7 @@ from producers.transport.runner import reraise_cancellation, wait_s_of
 CALLS_IN_FLIGHT = 4
 
 T = TypeVar("T")
+AnyIterable: TypeAlias = Iterable[T] | AsyncIterable[T]
 
 
 async def pipelined(
@@ -131,8 +132,8 @@ class _PipelinedConnection:
             await self._pool.release(connection)
 
 
-async def aiter_any(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
-    """The items of any iterable."""
+async def aiter_any(items: AnyIterable[T]) -> AsyncIterator[T]:
+    """Iterate over any iterable, asynchronous or not."""
     if isinstance(items, AsyncIterable):
         async for item in items:
             yield item

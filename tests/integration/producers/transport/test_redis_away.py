@@ -122,7 +122,7 @@ async def test_taking_back_is_not_repeated_unasked(between: Relay) -> None:
         assert await other.cancel() is Cancellation.CANCELLED, "the server knows the script"
         between.deaf_from = jobs.CANCEL.sha.encode()
         async with asyncio.timeout(20):
-            with pytest.raises(QueueUnavailable, match=f"cancelling {job.job_id}"):
+            with pytest.raises(QueueUnavailable, match=f"cancelling change {job.job_id}"):
                 await job.cancel()
         between.deaf, between.deaf_from = False, None
 

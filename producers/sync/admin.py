@@ -1,0 +1,122 @@
+# Generated from producers/client/admin.py by `python -m ops.unasync`: change that file, not this one.
+"""Operating the queue: pauses, rates of single users, cancelling a user's changes, overviews."""
+
+from __future__ import annotations
+
+from redis import Redis
+
+from producers.contract.progress import Progress
+from producers.monitor.overview import read_overview
+from producers.monitor.overview_types import Overview
+from producers.queue import batches, pauses, users
+from producers.queue.jobs import CancelReport
+from producers.queue.pauses import Pause, Scope
+from producers.queue.users import UserStatus
+from producers.settings import ProducerSettings
+from producers.sync.transport import run_plan
+
+
+class QueueAdmin:
+    """The methods of `Producer` that operate the queue.
+
+    Each raises QueueUnavailable if Redis does not answer, and is safe to repeat.
+    """
+
+    def __init__(self, redis: Redis, settings: ProducerSettings) -> None:
+        """Operate the queue on a Redis.
+
+        Args:
+            redis: the client to use.
+            settings: `result_ttl_s` is how long the results of cancelled changes are kept.
+        """
+        self._redis = redis
+        self._settings = settings
+
+    def pause(
+        self,
+        *,
+        user_id: str | None = None,
+        trader_id: str | None = None,
+        egress: str | None = None,
+        everything: bool = False,
+    ) -> bool:
+        """Stop sending the changes of a user, of a trader, through an egress, or all of them, until `resume`.
+
+        Changes can still be enqueued; requests in flight finish. Pass exactly one argument.
+
+        Returns:
+            True if it was not paused before.
+
+        Raises:
+            InvalidId: the argument cannot be an ID.
+            TypeError: there is not exactly one argument.
+        """
+        scope = Scope.from_arguments(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
+        return run_plan(self._redis, pauses.pause(scope), f"pausing {scope.field}")
+
+    def resume(
+        self,
+        *,
+        user_id: str | None = None,
+        trader_id: str | None = None,
+        egress: str | None = None,
+        everything: bool = False,
+    ) -> bool:
+        """End a pause. Its changes are due at once. Pass exactly one argument.
+
+        A user is also sent for again if it was stopped because the exchange rejected its API keys.
+
+        Returns:
+            True if it was paused or stopped.
+
+        Raises:
+            InvalidId: the argument cannot be an ID.
+            TypeError: there is not exactly one argument.
+        """
+        scope = Scope.from_arguments(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
+        return run_plan(self._redis, pauses.resume(scope), f"resuming {scope.field}")
+
+    def paused(self) -> list[Pause]:
+        """Return the pauses in force, oldest first."""
+        return run_plan(self._redis, pauses.list_pauses(), "listing pauses")
+
+    def limit_user(self, user_id: str, rate_per_s: float | None) -> None:
+        """Set a user's own rate, from the next claim on.
+
+        Args:
+            user_id: the user.
+            rate_per_s: requests a second, 0.01 to 1000; None restores the workers' `COPYTRADE_USER_RATE_PER_S`.
+
+        Raises:
+            InvalidId: `user_id` cannot be a user ID.
+            InvalidLimit: the rate is out of bounds; nothing was changed.
+        """
+        run_plan(self._redis, users.limit_user(user_id, rate_per_s), f"limiting user {user_id}")
+
+    def cancel_user(self, user_id: str) -> CancelReport:
+        """Cancel all queued changes of a user. Changes in flight finish with their reply.
+
+        Returns:
+            How many changes were cancelled, and how many are in flight.
+
+        Raises:
+            InvalidId: `user_id` cannot be a user ID.
+        """
+        plan = users.cancel_user(user_id, result_ttl_ms=self._settings.result_ttl_ms)
+        return run_plan(self._redis, plan, f"cancelling the queued changes of user {user_id}")
+
+    def user_status(self, user_id: str) -> UserStatus:
+        """Return a user's lanes, own rate, pause and hold.
+
+        Raises:
+            InvalidId: `user_id` cannot be a user ID.
+        """
+        return run_plan(self._redis, users.user_status(user_id), f"reading the status of user {user_id}")
+
+    def batches(self, limit: int = 100) -> list[Progress]:
+        """Return the progress of up to `limit` batches, newest first; at most 10,000."""
+        return run_plan(self._redis, batches.list_newest(limit), "listing batches")
+
+    def overview(self) -> Overview:
+        """Return the state of the whole queue at one moment: schedules, egresses, pauses, workers, the next lanes."""
+        return run_plan(self._redis, read_overview(), "reading the overview")

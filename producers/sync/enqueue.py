@@ -1,0 +1,181 @@
+# Generated from producers/client/enqueue.py by `python -m ops.unasync`: change that file, not this one.
+"""Enqueueing changes that belong to no batch: one, or many in order. Fan-outs submit their chunks the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import Any
+
+from redis import Redis
+
+from producers.contract.ids import SortableIds
+from producers.contract.messages import Priority, SettingsChange
+from producers.contract.validation import check, check_new_id
+from producers.queue.chunking import Chunk, ChunkedSubmission, ItemParser, lane_full_error
+from producers.queue.fan_out import ChangeParser
+from producers.queue.reports import EnqueueReport
+from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
+from producers.settings import ProducerSettings, change_ttl_ms
+from producers.sync.job import Job
+from producers.sync.transport import (
+    CALLS_IN_FLIGHT,
+    AnyIterable,
+    NotificationListener,
+    execute,
+    iter_any,
+    pipelined,
+    translate_errors,
+)
+from producers.transport.plan import RunScript, Transaction
+from producers.transport.redis_clock import RedisClock
+
+
+class Enqueuer:
+    """The methods of `Producer` that enqueue changes."""
+
+    def __init__(self, redis: Redis, settings: ProducerSettings) -> None:
+        """Enqueue changes on a Redis.
+
+        Args:
+            redis: the client to use.
+            settings: defaults and limits of the changes.
+        """
+        self._redis = redis
+        self._settings = settings
+        self._notifications = NotificationListener(redis)
+        self._ids = SortableIds()
+        self._clock = RedisClock()
+
+    def enqueue(
+        self,
+        change: SettingsChange,
+        *,
+        job_id: str | None = None,
+        ttl_s: float | None = None,
+        priority: Priority = Priority.INTERACTIVE,
+        coalesce: bool = False,
+    ) -> Job:
+        """Append one change to its lane.
+
+        Example:
+            job = producer.enqueue(change, job_id="order-7")
+            result = job.result(timeout=30)
+
+        Args:
+            change: the change.
+            job_id: the change's ID and idempotency key: enqueueing the same ID again adds nothing, and the returned
+                job is `already_there`. By default a new ID that sorts by time.
+            ttl_s: seconds from now after which the change ends `expired`; by default `COPYTRADE_CHANGE_TTL_S`.
+            priority: `interactive` sends the whole lane before lanes that are `bulk`.
+            coalesce: True allows sending the change in one request with the changes before it in its lane, if ten
+                settings hold them all: of settings with equal symbol and product type the newest is sent. Each change
+                still gets its own result.
+
+        Raises:
+            InvalidChange: the change breaks a rule; nothing was written.
+            InvalidId: `job_id` cannot be a job ID; nothing was written.
+            LaneFull: the lane holds `COPYTRADE_LANE_LIMIT` changes; nothing was written.
+            QueueUnavailable: Redis did not answer; repeat with the job ID in the message.
+        """
+        check(change)
+        job_id = self._ids.next() if job_id is None else check_new_id(job_id)
+        options = SubmitOptions(self._settings.lane_limit, Priority(priority), coalesce)
+        ttl_ms = self._ttl_ms(ttl_s)
+        with translate_errors(f"change {job_id} may or may not be accepted, repeat it with job_id={job_id!r}"):
+            submission = Submission.from_change(change, job_id, options, now_ms=self._now_ms(), ttl_ms=ttl_ms)
+            redis_now_ms, verdict = execute(self._redis, submit([submission], options))
+        self._clock.learn(redis_now_ms)
+        if verdict == SubmitVerdict.LANE_FULL:
+            raise lane_full_error(change, options.lane_limit)
+        return self._job(job_id, already_there=verdict == SubmitVerdict.ALREADY_THERE)
+
+    def enqueue_many(
+        self,
+        changes: AnyIterable[SettingsChange],
+        *,
+        job_id: Callable[[SettingsChange], str] | None = None,
+        ttl_s: float | None = None,
+        priority: Priority = Priority.INTERACTIVE,
+        coalesce: bool = False,
+    ) -> EnqueueReport[Job]:
+        """Append many changes to their lanes, in the given order; one round trip for each 500.
+
+        A change that breaks a rule, or whose lane is full, is reported in `refused`; the others are enqueued.
+
+        Args:
+            changes: an iterable; it is not held in memory.
+            job_id: returns the ID of a change, such as `lambda change: f"july-{change.user_id}"`. Enqueueing the same
+                changes again then adds only what is missing. By default new IDs that sort by time.
+            ttl_s: as for `enqueue`.
+            priority: as for `enqueue`.
+            coalesce: as for `enqueue`.
+
+        Returns:
+            The jobs of the accepted changes, and the refused changes with their errors, both in the given order.
+
+        Raises:
+            InvalidChange: `ttl_s` is out of bounds; nothing was written.
+            QueueUnavailable: Redis did not answer; the last chunks may or may not be accepted. With your own job IDs
+                it is safe to repeat.
+        """
+        options = SubmitOptions(self._settings.lane_limit, Priority(priority), coalesce)
+        chunked = self._chunked_submission(ChangeParser(self._ids.next, job_id), options, ttl_s)
+        report: EnqueueReport[Job] = EnqueueReport(refused=chunked.refused)
+        with closing(self._submit_chunks(chunked, iter_any(changes))) as chunks:
+            for accepted in chunks:
+                report.jobs += [self._job(accepted_id, already_there=existed) for accepted_id, existed in accepted]
+        chunked.refused.sort(key=lambda refusal: refusal.index)
+        return report
+
+    def _chunked_submission(
+        self, parser: ItemParser, options: SubmitOptions, ttl_s: float | None, *, fixed: bool = False
+    ) -> ChunkedSubmission:
+        return ChunkedSubmission(parser, options, ttl_ms=self._ttl_ms(ttl_s), now_ms=self._clock.now_ms, fixed=fixed)
+
+    def _submit_chunks(
+        self, chunked: ChunkedSubmission, items: Iterator[Any], in_flight: int = CALLS_IN_FLIGHT
+    ) -> Generator[list[tuple[str, bool]], None]:
+        """Submit items in their order. Yield the job IDs accepted of each chunk, and whether each existed before.
+
+        Raises:
+            BatchConflict: the batch accepted nothing of a chunk.
+            QueueUnavailable: Redis did not answer; the last chunks may or may not be accepted.
+        """
+        with translate_errors("the last chunks may or may not be accepted"):
+            self._now_ms()
+            steps = _submit_steps(chunked, items)
+            with closing(pipelined(self._redis, steps, in_flight=in_flight)) as replies:
+                for chunk, reply in replies:
+                    self._clock.learn(reply[0])
+                    yield chunked.apply_reply(chunk, reply)
+
+    def _now_ms(self) -> int:
+        """Return the time of Redis's clock, Unix milliseconds. It is read once; each submission's reply updates it."""
+        if not self._clock.known:
+            ((seconds, micros),) = execute(self._redis, Transaction([("TIME",)]))
+            self._clock.learn(seconds * 1000 + micros // 1000)
+        return self._clock.now_ms()
+
+    def _ttl_ms(self, ttl_s: float | None) -> int:
+        return change_ttl_ms(self._settings.change_ttl_s if ttl_s is None else ttl_s)
+
+    def _job(self, job_id: str, *, already_there: bool = False) -> Job:
+        return Job(
+            job_id,
+            already_there,
+            _redis=self._redis,
+            _notifications=self._notifications,
+            _settings=self._settings,
+        )
+
+
+def _submit_steps(chunked: ChunkedSubmission, items: Iterator[Any]) -> Iterator[tuple[Chunk, RunScript]]:
+    """Yield the chunks of the items, each with the step that submits it."""
+    for item in items:
+        chunk = chunked.add(item)
+        if chunk is not None:
+            yield chunk, chunked.step(chunk)
+    chunk = chunked.flush()
+    if chunk is not None:
+        yield chunk, chunked.step(chunk)
