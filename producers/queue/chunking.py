@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from producers.contract.messages import SettingsChange
 from producers.errors import BatchConflict, InvalidChange, InvalidId, LaneFull
 from producers.queue.reports import Refusal
 from producers.queue.submit import NO_DIGEST, ChunkDigest, Submission, SubmitOptions, SubmitVerdict, submit
-from producers.transport.plan import Plan, RunScript
+from producers.transport.plan import RunScript
 
 CHUNK_SIZE = 500
 """Items a round trip: enough to make the trip negligible, short enough (5 ms) not to hold up others in Redis."""
@@ -143,32 +143,6 @@ class ChunkedSubmission:
             self.accepted += verdict != SubmitVerdict.ALREADY_THERE
             landed.append((entry.submission.job_id, verdict == SubmitVerdict.ALREADY_THERE))
         return landed
-
-
-def submit_items(
-    chunked: ChunkedSubmission, items: Iterable[Any], on_chunk: Callable[[], None] = lambda: None
-) -> Plan[list[tuple[str, bool]]]:
-    """Submits items in their order, a trip for each chunk; which job IDs are in their lanes, and which were before.
-
-    Args:
-        chunked: the submission that collects them.
-        items: in their order; not held in memory.
-        on_chunk: called after each chunk.
-
-    Raises:
-        BatchConflict: the batch took nothing of a chunk.
-    """
-    landed: list[tuple[str, bool]] = []
-    for item in items:
-        chunk = chunked.add(item)
-        if chunk is not None:
-            landed += chunked.apply_reply(chunk, (yield chunked.step(chunk)))
-            on_chunk()
-    chunk = chunked.flush()
-    if chunk is not None:
-        landed += chunked.apply_reply(chunk, (yield chunked.step(chunk)))
-        on_chunk()
-    return landed
 
 
 _CONFLICTS = {

@@ -139,17 +139,6 @@ class FanOut:
         return cls(user_ids, template)
 
     @property
-    def given(self) -> Iterable[Any]:
-        """The items, for whoever cannot await.
-
-        Raises:
-            TypeError: they are an asynchronous iterable.
-        """
-        if isinstance(self.items, AsyncIterable):
-            raise TypeError("an asynchronous iterable needs the asynchronous producers.Producer")
-        return self.items
-
-    @property
     def content(self) -> str:
         """What two runs of one batch must have in common; chunks of changes are compared besides."""
         return "changes" if self.template is None else content_digest(self.template)

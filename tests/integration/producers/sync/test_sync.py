@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from arq.connections import ArqRedis
+from redis import Redis
 
 from producers import (
     BatchConflict,
@@ -205,3 +206,17 @@ def test_a_redis_that_is_away_is_said_with_the_id_to_repeat() -> None:
             producer.fan_out(trader_id=TRADER, settings=[setting()], user_ids=["1"], batch_id="b")
         with pytest.raises(QueueUnavailable):
             producer.job("a").result(timeout=1)
+
+
+def test_closing_a_producer_closes_only_what_connect_opened(valkey_dsn: str) -> None:
+    """A client of the caller's stays open."""
+    with Redis.from_url(valkey_dsn) as redis:
+        with Producer(redis) as producer:
+            producer.enqueue(change())
+            before = redis.client_id()
+        assert redis.client_id() == before
+
+    with Producer.connect(valkey_dsn) as producer:
+        producer.enqueue(change())
+        (connection,) = producer._redis.connection_pool._available_connections
+    assert connection._sock is None

@@ -11,9 +11,8 @@ from arq.connections import ArqRedis
 from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from producers import JobState, Producer, ResultTimeout
+from producers import JobState, Producer, ProducerSettings, ResultTimeout
 from producers.contract import keyspace
-from producers.transport.dsn import open_redis
 from producers.transport.waiting import LOOK_AGAIN_S
 from tests.support.changes import change, numbered
 from tests.support.lanes import Lanes
@@ -45,7 +44,7 @@ async def test_a_change_that_has_not_ended_in_time_stays_queued(subscribed: Prod
     job = await subscribed.enqueue(change())
 
     async with asyncio.timeout(SOON_S):
-        with pytest.raises(ResultTimeout, match=f"{job.job_id} has not ended within 0.2 s; it stays queued"):
+        with pytest.raises(ResultTimeout, match=f"{job.job_id} has not finished within 0.2 s; it stays queued"):
             await job.result(timeout=0.2)
 
     assert (await job.status()).state is JobState.QUEUED
@@ -228,7 +227,7 @@ async def test_a_quiet_subscription_is_not_dropped(valkey_dsn: str, valkey: ArqR
     async def subscribers() -> list[str]:
         return [client["id"] for client in await valkey.client_list(_type="pubsub")]
 
-    producer = Producer(open_redis(valkey_dsn, ArqRedis, timeout_s=0.2))
+    producer = Producer.connect(valkey_dsn, ProducerSettings(redis_timeout_s=0.2))
     first, second = (await producer.enqueue_many(numbered(2))).jobs
     waiting = asyncio.create_task(first.result())
     await listening(producer, first.job_id)
