@@ -34,9 +34,10 @@ from producers.errors import (
     SettingsError,
 )
 from producers.queue.batches import ResultPage
+from producers.queue.cancel import Cancellation, CancelReport
 from producers.queue.dead_letters import DeadLetter
 from producers.queue.fan_out import FanOutReport, Preview
-from producers.queue.jobs import Cancellation, CancelReport, JobState, JobStatus
+from producers.queue.jobs import JobState, JobStatus
 
 # Steering
 from producers.queue.pauses import Pause

@@ -14,8 +14,8 @@ from producers.contract.progress import Progress
 from producers.errors import ResultTimeout
 from producers.queue import batches
 from producers.queue.batches import MAX_BLOCK_S, PAGE_SIZE, ResultCursor, ResultPage, parse_cursor
+from producers.queue.cancel import CancelReport
 from producers.queue.fan_out import FanOutReport
-from producers.queue.jobs import CancelReport
 from producers.queue.progress import fetch_progress
 from producers.queue.replay import retry_batch
 from producers.settings import ProducerSettings

@@ -10,7 +10,8 @@ from producers.contract import keyspace
 from producers.contract.messages import JobResult
 from producers.errors import ResultTimeout
 from producers.queue import jobs
-from producers.queue.jobs import Cancellation, JobStatus
+from producers.queue.cancel import Cancellation, cancel_jobs
+from producers.queue.jobs import JobStatus
 from producers.settings import ProducerSettings
 from producers.transport.notifications import NotificationListener
 from producers.transport.runner import run_plan
@@ -70,7 +71,7 @@ class Job:
         Raises:
             QueueUnavailable: Redis did not answer; `status` shows whether the change was cancelled.
         """
-        plan = jobs.cancel_jobs([self.job_id], result_ttl_ms=self._settings.result_ttl_ms)
+        plan = cancel_jobs([self.job_id], result_ttl_ms=self._settings.result_ttl_ms)
         (cancellation,) = await run_plan(self._redis, plan, f"cancelling change {self.job_id}")
         return cancellation
 

@@ -5,20 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 from producers.contract import keyspace
 from producers.contract.messages import JobResult, Outcome
 from producers.contract.progress import Progress
 from producers.errors import BatchNotFound, InvalidCursor, abbreviated
+from producers.queue.cancel import Cancellation, CancelReport, cancel_jobs
 from producers.queue.chunking import conflict_error
 from producers.queue.finish import FINISH
-from producers.queue.jobs import Cancellation, CancelReport, cancel_jobs, read_result
+from producers.queue.jobs import read_result
 from producers.queue.progress import batch_not_found_error, fetch_progress
 from producers.queue.submit import SubmitOptions, SubmitVerdict
 from producers.transport.plan import Plan, RunScript, Transaction
 from producers.transport.scripts import Argument, Script
 
-SEAL = Script.load("producers.queue", "seal.lua", parts=[FINISH])
+
+class SealVerdict(IntEnum):
+    """What seal.lua replies."""
+
+    SEALED = 1
+    ALREADY_SEALED = 0
+    NO_BATCH = -1
+    OTHER_CONTENT = -2
+
+
+SEAL = Script.load("producers.queue", "seal.lua", parts=[FINISH], constants={"VERDICT": SealVerdict})
 
 PAGE_SIZE = 1000
 """Results a round trip: 300 KB, in a few milliseconds."""
@@ -150,7 +162,7 @@ def seal(batch_id: str, options: SubmitOptions, *, lane_full_count: int, result_
         result_ttl_ms,
     ]
     verdict = yield RunScript(SEAL, [keyspace.BATCH + batch_id, keyspace.BATCHES], args, idempotent=True)
-    if verdict == SubmitVerdict.OTHER_CONTENT:
+    if verdict == SealVerdict.OTHER_CONTENT:
         raise conflict_error(batch_id, SubmitVerdict.OTHER_CONTENT)
 
 
@@ -178,7 +190,7 @@ def cancel_batch(batch_id: str, *, result_ttl_ms: int) -> Plan[CancelReport]:
     """
     args: list[Argument] = [batch_id, "", "", 1, 0, result_ttl_ms]
     verdict = yield RunScript(SEAL, [keyspace.BATCH + batch_id, keyspace.BATCHES], args, idempotent=True)
-    if verdict == _NO_SUCH_BATCH:
+    if verdict == SealVerdict.NO_BATCH:
         raise batch_not_found_error(batch_id)
     cancelled = in_flight = cursor = 0
     while True:
@@ -188,9 +200,6 @@ def cancel_batch(batch_id: str, *, result_ttl_ms: int) -> Plan[CancelReport]:
         in_flight += verdicts.count(Cancellation.IN_FLIGHT)
         if not cursor:
             return CancelReport(cancelled, in_flight)
-
-
-_NO_SUCH_BATCH = -1
 
 
 def list_newest(limit: int) -> Plan[list[Progress]]:

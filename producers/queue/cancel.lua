@@ -1,78 +1,85 @@
 --[[
-cancel: take back changes that have not been sent.
+cancel: remove changes that have not been sent from their lanes.
 
 Atomic so that a change is either cancelled or in flight, a lane that is not empty stays on a schedule, and one that
 becomes empty leaves it.
 
-KEYS  1 schedule   2 bulk schedule   3 lanes   4 bell
-ARGV  1 lane prefix   2 head prefix   3 bucket prefix   4 bucket suffix   5 how long results are kept (ms)
-      then for each change: lane, job ID, the state of its head as the caller saw it ("" for none), result
-Reply one integer for each change: 1 cancelled, 0 it is not queued, -1 in flight, -2 its state is another by now
+KEYS  1 schedule   2 bulk schedule   3 lanes   4 wake-ups
+ARGV  1 TTL of results (ms)
+      then for each change: lane, job ID, the history of its lane's head as the caller read it ("" for none), result
+Reply a VERDICT for each change
 ]]
--- luacheck: read globals finish
-local schedule, bulk, lanes, bell = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local lane_prefix, head_prefix, bucket_prefix, bucket_suffix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local FIRST, STEP = 6, 4
-local HEAD = {'token', 'lapses', 'held', 'lease', 'earliest'}
-local MARKS = {'joins', 'solo'}
-finish.begin(tonumber(ARGV[5]))
+-- luacheck: read globals finish LANE_PREFIX HEAD_PREFIX BUCKET_PREFIX BUCKET_SUFFIX VERDICT
+local schedule, bulk_schedule, lanes, wakeups = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local changes = {}
+for i = 2, #ARGV, 4 do
+  changes[#changes + 1] = {lane = ARGV[i], job_id = ARGV[i + 1], history = ARGV[i + 2], result = ARGV[i + 3]}
+end
+finish.begin(tonumber(ARGV[1]))
 local now_ms = math.floor(finish.now_us / 1000)
 
--- Marks that name the change name the one before it from now on, if there is one.
-local function move_marks(head, list, job_id, position)
-  local marks = redis.call('HMGET', head, unpack(MARKS))
-  for i, mark in ipairs(MARKS) do
-    if marks[i] == job_id then
+-- The head names the last change that may be coalesced, and the last one that is sent alone. If that is the cancelled
+-- one, it names the change before it from now on, or none.
+local function move_boundaries(head, list, job_id, position)
+  local last_coalescable, last_alone = unpack(redis.call('HMGET', head, 'joins', 'solo'))
+  for field, last in pairs({joins = last_coalescable, solo = last_alone}) do
+    if last == job_id then
       if position > 0 then
-        redis.call('HSET', head, mark, redis.call('LINDEX', list, position - 1))
+        redis.call('HSET', head, field, redis.call('LINDEX', list, position - 1))
       else
-        redis.call('HDEL', head, mark)
+        redis.call('HDEL', head, field)
       end
     end
   end
 end
 
--- The lanes of its user take their turns anew, for the lane's turns are free now.
-local function free_turns(lane)
-  local bucket = bucket_prefix .. string.match(lane, '^[^:]*') .. bucket_suffix
+-- The time that the lane had reserved is free: the user's other lanes reserve theirs again.
+local function release_reserved(lane)
+  local bucket = BUCKET_PREFIX .. string.match(lane, '^[^:]*') .. BUCKET_SUFFIX
   if redis.call('HEXISTS', bucket, 'turn') == 1 then redis.call('HSET', bucket, 'turn', 0) end
 end
 
-local function cancel(lane, job_id, seen, result)
-  local list, head = lane_prefix .. lane, head_prefix .. lane
+local function forget_head(head)
+  redis.call('HDEL', head, 'token', 'lapses', 'held', 'lease', 'earliest')
+  -- While changes behind it may be coalesced, the history also tells what was sent of them.
+  if redis.call('HEXISTS', head, 'joins') == 0 then redis.call('HDEL', head, 'state') end
+end
+
+local function reschedule(lane, was_head, is_bulk_now)
+  local due = redis.call('ZSCORE', schedule, lane)
+  local target = due and not is_bulk_now and schedule or bulk_schedule
+  if was_head then
+    due = now_ms   -- a back-off was the cancelled head's own
+    release_reserved(lane)
+    if redis.call('LLEN', wakeups) == 0 then redis.call('LPUSH', wakeups, '1') end
+  end
+  if is_bulk_now then redis.call('ZREM', schedule, lane) end
+  if due then redis.call('ZADD', target, due, lane) end
+end
+
+local function cancel(change)
+  local lane, job_id = change.lane, change.job_id
+  local list, head = LANE_PREFIX .. lane, HEAD_PREFIX .. lane
   local position = redis.call('LPOS', list, job_id)
-  if not position then return 0 end
-  local state = redis.call('HMGET', head, 'token', 'held', 'state')
-  if state[1] and position < tonumber(state[2] or 1) then return -1 end
-  if position == 0 and (state[3] or '') ~= seen then return -2 end
-  move_marks(head, list, job_id, position)
-  local demoted = finish.one_less_urgent(head, job_id)
-  if position == 0 then
-    redis.call('HDEL', head, unpack(HEAD))
-    if redis.call('HEXISTS', head, 'joins') == 0 then redis.call('HDEL', head, 'state') end   -- see settle.lua
-  end
+  if not position then return VERDICT.NOT_QUEUED end
+  local token, in_flight, history = unpack(redis.call('HMGET', head, 'token', 'held', 'state'))
+  if token and position < tonumber(in_flight or 1) then return VERDICT.IN_FLIGHT end
+  if position == 0 and (history or '') ~= change.history then return VERDICT.HISTORY_CHANGED end
+  move_boundaries(head, list, job_id, position)
+  local is_bulk_now = finish.count_down_interactive(head, job_id)
+  if position == 0 then forget_head(head) end
   redis.call('LREM', list, 1, job_id)
-  if redis.call('EXISTS', list) == 0 then
-    for _, key in ipairs({schedule, bulk, lanes}) do redis.call('ZREM', key, lane) end
-    redis.call('DEL', head)
-    free_turns(lane)
+  if redis.call('EXISTS', list) == 1 then
+    reschedule(lane, position == 0, is_bulk_now)
   else
-    local due = redis.call('ZSCORE', schedule, lane)
-    local on = due and not demoted and schedule or bulk
-    if position == 0 then
-      due = now_ms   -- what made the head wait was its own
-      free_turns(lane)
-      if redis.call('LLEN', bell) == 0 then redis.call('LPUSH', bell, '1') end
-    end
-    if demoted then redis.call('ZREM', schedule, lane) end
-    if due then redis.call('ZADD', on, due, lane) end
+    for _, key in ipairs({schedule, bulk_schedule, lanes}) do redis.call('ZREM', key, lane) end
+    redis.call('DEL', head)
+    release_reserved(lane)
   end
-  finish.of(job_id, lane, 'cancelled', result)
-  return 1
+  finish.change(job_id, lane, 'cancelled', change.result)
+  return VERDICT.CANCELLED
 end
 
 local reply = {}
-for i = FIRST, #ARGV, STEP do
-  reply[#reply + 1] = cancel(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
-end
+for i, change in ipairs(changes) do reply[i] = cancel(change) end
 return reply

@@ -12,10 +12,10 @@ from producers.contract.messages import JobResult, Outcome, SettingsChange
 from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS
 from producers.errors import DeadLetterNotFound, JobNotFound
 from producers.queue.chunking import content_digest
+from producers.queue.finish import DEAD_OUTCOMES
 from producers.queue.jobs import read_result
 from producers.transport.plan import Plan, Transaction
 
-DEAD_OUTCOMES = (Outcome.REJECTED, Outcome.UNAUTHORIZED, Outcome.EXHAUSTED)
 READ_BATCH_SIZE = 500
 
 

@@ -1,29 +1,31 @@
 --[[
-finish: how a change ends. A part of every script that ends changes: it stands before the script's own text.
+finish: write the outcome of a change. A part of every script that finishes changes: it stands before the script's own
+text.
 
-The result is written, counted and announced, the payload removed or kept as a dead letter, and if the change was of a
-batch, the batch's counters, stream of results and completion follow. Atomic with the rest of its script so that a
+The result is stored, counted and announced; the payload is deleted, or kept as a dead letter. For a change of a batch,
+the batch's counters, its stream of results and its completion follow. Atomic with the rest of its script so that a
 change has exactly one outcome, and readers of counters, streams and results see the same.
+
+`pcall` stands where many changes share a key: if it is of a wrong type, they must finish all the same.
 ]]
 -- luacheck: read globals JOB_PREFIX RESULT_PREFIX DONE_CHANNEL_PREFIX COUNTS_KEY BATCH_PREFIX MEMBERS_PREFIX
 -- luacheck: read globals RESULTS_PREFIX COMPLETE_CHANNEL_PREFIX DEAD_LETTER_PREFIX DEAD_LETTERS_PREFIX
--- luacheck: read globals MAX_PAYLOAD_BYTES BULK_BYTES
+-- luacheck: read globals DEAD_OUTCOMES MAX_PAYLOAD_BYTES BULK_BYTES
 local finish = {}
 
-local DEAD = {rejected = true, unauthorized = true, exhausted = true}
+local dead_letters = 0   -- how many this run of the script has kept
 
--- Reads the clock. `result_ttl_ms`: how long results and finished batches are kept; `dead_letter_ttl_ms`: how long dead
--- letters are, only for scripts that make some.
+-- Read the clock. `result_ttl_ms` is of results and of complete batches; `dead_letter_ttl_ms` is only needed by scripts
+-- that finish changes with one of DEAD_OUTCOMES.
 function finish.begin(result_ttl_ms, dead_letter_ttl_ms)
   finish.result_ttl_ms, finish.dead_letter_ttl_ms = result_ttl_ms, dead_letter_ttl_ms
-  local time = redis.call('TIME')
-  finish.now_us = time[1] * 1000000 + time[2]
-  finish.letters = 0
+  local seconds, micros = unpack(redis.call('TIME'))
+  finish.now_us = seconds * 1000000 + micros
 end
 
--- A lane that holds both kinds counts its interactive changes. Returns whether this one, which is about to end, was the
--- last: what is left of the lane is bulk.
-function finish.one_less_urgent(head, job_id)
+-- A lane that holds both priorities counts its interactive changes. Take one off that is about to finish, and return
+-- whether it was the last: the rest of the lane is bulk.
+function finish.count_down_interactive(head, job_id)
   if redis.call('HEXISTS', head, 'urgent') == 0 then return false end
   local payload = redis.pcall('GET', JOB_PREFIX .. job_id)
   if type(payload) ~= 'string' or string.find(payload, BULK_BYTES, 1, true) then return false end
@@ -32,8 +34,8 @@ function finish.one_less_urgent(head, job_id)
   return true
 end
 
--- The batch of a job ID and its key, if there is such a batch.
-function finish.batch_of(job_id)
+-- Return the batch ID and the batch's key, nil if the change is of no batch or the batch has expired.
+function finish.find_batch(job_id)
   local batch_id = string.match(job_id, '^([^/]+)//')
   if not batch_id then return nil end
   local batch = BATCH_PREFIX .. batch_id
@@ -41,43 +43,49 @@ function finish.batch_of(job_id)
   return batch_id, batch
 end
 
--- Completion is announced once, and again if something is added after all; what is not sealed and has ended only gets a life, for its producer may be dead.
-function finish.look_if_complete(batch_id, batch)
-  local state = redis.call('HMGET', batch, 'total', 'ended', 'sealed', 'complete')
-  if tonumber(state[1] or 0) ~= tonumber(state[2] or 0) or state[4] then return end
+-- Announce a sealed batch whose changes have all finished: once, and once more if changes are added to it afterwards.
+-- One that is not sealed only gets a TTL, since its producer may have died.
+function finish.complete_batch_if_done(batch_id, batch)
+  local total, finished, sealed, complete =
+    unpack(redis.call('HMGET', batch, 'total', 'ended', 'sealed', 'complete'))
+  if tonumber(total or 0) ~= tonumber(finished or 0) or complete then return end
   local results, members = RESULTS_PREFIX .. batch_id, MEMBERS_PREFIX .. batch_id
-  if state[3] then
+  if sealed then
     redis.call('HSET', batch, 'complete', math.floor(finish.now_us / 1000))
-    local last = redis.pcall('XADD', results, '*', 'end', '1')
-    if type(last) == 'string' then redis.call('HSET', batch, 'end', last) end
+    local end_entry = redis.pcall('XADD', results, '*', 'end', '1')
+    if type(end_entry) == 'string' then redis.call('HSET', batch, 'end', end_entry) end
     redis.call('PUBLISH', COMPLETE_CHANNEL_PREFIX .. batch_id, batch_id)
   end
   for _, key in ipairs({batch, members, results}) do redis.call('PEXPIRE', key, finish.result_ttl_ms) end
 end
 
-local function keep_as_letter(job_id, lane, outcome)
+-- Return whether the payload was kept; one that is missing, too large or no string is not.
+local function keep_as_dead_letter(job_id, lane, outcome)
   local size = redis.pcall('STRLEN', JOB_PREFIX .. job_id)
   if type(size) ~= 'number' or size == 0 or size > MAX_PAYLOAD_BYTES then return false end
   redis.call('RENAME', JOB_PREFIX .. job_id, DEAD_LETTER_PREFIX .. job_id)
   redis.call('PEXPIRE', DEAD_LETTER_PREFIX .. job_id, finish.dead_letter_ttl_ms)
   local index = DEAD_LETTERS_PREFIX .. outcome
-  redis.pcall('ZADD', index, finish.now_us + finish.letters, lane .. ' ' .. job_id)   -- in the order of the lane
+  redis.pcall('ZADD', index, finish.now_us + dead_letters, lane .. ' ' .. job_id)   -- in the order of the lane
   redis.pcall('ZREMRANGEBYSCORE', index, '-inf', finish.now_us - finish.dead_letter_ttl_ms * 1000)
-  finish.letters = finish.letters + 1
+  dead_letters = dead_letters + 1
   return true
 end
 
-function finish.of(job_id, lane, outcome, result)
+-- Write the outcome of one change; its lane is the caller's.
+function finish.change(job_id, lane, outcome, result)
   redis.call('SET', RESULT_PREFIX .. job_id, result, 'PX', finish.result_ttl_ms)
-  redis.pcall('HINCRBY', COUNTS_KEY, outcome, 1)   -- pcall: no key of a wrong type may keep a change from ending
-  if not (DEAD[outcome] and keep_as_letter(job_id, lane, outcome)) then redis.call('DEL', JOB_PREFIX .. job_id) end
+  redis.pcall('HINCRBY', COUNTS_KEY, outcome, 1)
+  if not (DEAD_OUTCOMES[outcome] and keep_as_dead_letter(job_id, lane, outcome)) then
+    redis.call('DEL', JOB_PREFIX .. job_id)
+  end
   redis.call('PUBLISH', DONE_CHANNEL_PREFIX .. job_id, job_id)
-  local batch_id, batch = finish.batch_of(job_id)
+  local batch_id, batch = finish.find_batch(job_id)
   if not batch then return end
   redis.call('HINCRBY', batch, 'o:' .. outcome, 1)
   redis.call('HINCRBY', batch, 'ended', 1)
   redis.pcall('XADD', RESULTS_PREFIX .. batch_id, '*', 'job', job_id, 'outcome', outcome)
-  finish.look_if_complete(batch_id, batch)
+  finish.complete_batch_if_done(batch_id, batch)
 end
 
 return finish

@@ -1,10 +1,14 @@
-"""The Lua part of all scripts that end changes, with the constants it needs."""
+"""The Lua part of all scripts that finish changes, with the constants it needs."""
 
 from __future__ import annotations
 
 from producers.contract import keyspace
 from producers.contract.codec import BULK_BYTES, MAX_PAYLOAD_BYTES
+from producers.contract.messages import Outcome
 from producers.transport.scripts import Part
+
+DEAD_OUTCOMES = (Outcome.REJECTED, Outcome.UNAUTHORIZED, Outcome.EXHAUSTED)
+"""Changes that finish with one of these are kept as dead letters."""
 
 FINISH = Part(
     "producers.queue",
@@ -20,6 +24,7 @@ FINISH = Part(
         "COMPLETE_CHANNEL_PREFIX": keyspace.COMPLETE,
         "DEAD_LETTER_PREFIX": keyspace.LETTER,
         "DEAD_LETTERS_PREFIX": keyspace.DEAD,
+        "DEAD_OUTCOMES": frozenset(DEAD_OUTCOMES),
         "MAX_PAYLOAD_BYTES": MAX_PAYLOAD_BYTES,
         "BULK_BYTES": BULK_BYTES,
     },

@@ -7,10 +7,11 @@ from typing import Literal
 
 from producers.contract import keyspace
 from producers.contract.validation import check_id
+from producers.queue.lua_constants import BUCKET_KEYS
 from producers.transport.plan import Plan, RunScript, Transaction
 from producers.transport.scripts import Script
 
-WAKE = Script.load("producers.queue", "wake.lua")
+WAKE = Script.load("producers.queue", "wake.lua", constants={"HEAD_PREFIX": keyspace.HEAD, **BUCKET_KEYS})
 
 LANE_BATCH_SIZE = 500
 SCAN_COUNT = 1000
@@ -125,7 +126,7 @@ def wake_lanes(lanes: list[str]) -> Plan[None]:
         yield RunScript(
             WAKE,
             [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.BELL],
-            [keyspace.HEAD, keyspace.BUCKET, keyspace.ENDPOINT, *some],
+            [*some],
         )
 
 

@@ -1,51 +1,63 @@
 --[[
-progress: where a batch is, and when it will have ended.
+progress: read the counters of a batch, and estimate when its changes will have finished.
 
-The estimate follows from the buckets: its deepest lane at its user's pace, the rest at the pace of all egresses that
-were used of late, and neither before the holds end; an egress whose breaker is open sends nothing. Atomic so that the counters are those of one moment; it writes
-nothing.
+The estimate is the later of two times: when the deepest lane has drained at its user's pace, and when all changes have
+been sent at the pace of the egresses in use; neither starts before the holds end. An egress whose breaker is open, or
+that is paused, sends nothing. Writes nothing. Atomic so that all counters are of the same moment.
 
 KEYS  1 batch   2 egresses   3 paused   4 rates
-ARGV  1 lane prefix   2 bucket prefix   3 bucket suffix   4 egress prefix   then the fields of the batch to tell
-Reply {eta (ms; -1 unknown or paused), the fields' values, each "" if it is not there}
+ARGV  1 and on: the fields of the batch to return
+Reply {estimate (ms from now; -1 if unknown or paused), then the value of each field, "" if it is not set}
 ]]
+-- luacheck: read globals LANE_PREFIX BUCKET_PREFIX BUCKET_SUFFIX EGRESS_PREFIX
 local batch, egresses, paused, rates = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local lane_prefix, bucket_prefix, bucket_suffix, egress_prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local fields = ARGV
 
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local fields = redis.call('HMGET', batch, 'created', 'total', 'ended', 'deepest lane', 'complete')
+local seconds, micros = unpack(redis.call('TIME'))
+local now_us = seconds * 1000000 + micros
 
-local function eta_us()
-  local left = tonumber(fields[2] or 0) - tonumber(fields[3] or 0)
-  if fields[5] or left == 0 then return 0 end
-  if redis.call('HEXISTS', paused, 'everything') == 1 then return -1 end
-  local user, trader = string.match(fields[4] or '', '^([^:]*):(.*)$')
-  if user and redis.call('HEXISTS', paused, 'user:' .. user) + redis.call('HEXISTS', paused, 'trader:' .. trader) > 0
-  then return -1 end
-  local per_us, user_pace, hold = 0, nil, nil
+local function is_paused(scope)
+  return redis.call('HEXISTS', paused, scope) == 1
+end
+
+-- Return of the egresses that send: changes per us of all, the slowest pace of a user (us), when the first hold ends.
+local function sending_egresses()
+  local changes_per_us, slowest_user_pace, hold_until = 0, 0, math.huge
   for _, name in ipairs(redis.call('SMEMBERS', egresses)) do
-    local egress = redis.call('HMGET', egress_prefix .. name, 'pace', 'user pace', 'hold', 'open')
-    if egress[1] and not egress[4] and redis.call('HEXISTS', paused, 'egress:' .. name) == 0 then
-      per_us = per_us + 1 / tonumber(egress[1])
-      user_pace = math.max(user_pace or 0, tonumber(egress[2]))
-      local ends = tonumber(egress[3] or 0)
-      hold = math.min(hold or ends, ends)   -- the first egress to be free again serves
+    local pace, user_pace, hold, breaker_open =
+      unpack(redis.call('HMGET', EGRESS_PREFIX .. name, 'pace', 'user pace', 'hold', 'open'))
+    if pace and not breaker_open and not is_paused('egress:' .. name) then
+      changes_per_us = changes_per_us + 1 / tonumber(pace)
+      slowest_user_pace = math.max(slowest_user_pace, tonumber(user_pace))
+      hold_until = math.min(hold_until, tonumber(hold or 0))
     end
   end
-  if per_us == 0 then return -1 end
-  local held = math.max(0, hold - now)
-  local rest = held + left / per_us
-  if not user then return rest end
-  local bucket = redis.call('HMGET', bucket_prefix .. user .. bucket_suffix, 'pace', 'hold')
-  local override = tonumber(redis.call('HGET', rates, user) or 0)
-  local own = override > 0 and override < math.huge   -- nor NaN
-  local pace = own and 1000000 / override or tonumber(bucket[1] or user_pace)
-  local user_held = math.max(held, tonumber(bucket[2] or 0) - now)
-  return math.max(rest, user_held + redis.call('LLEN', lane_prefix .. fields[4]) * pace)
+  return changes_per_us, slowest_user_pace, hold_until
+end
+
+local function eta_us()
+  local total, finished, complete, deepest_lane =
+    unpack(redis.call('HMGET', batch, 'total', 'ended', 'complete', 'deepest lane'))
+  local remaining = tonumber(total or 0) - tonumber(finished or 0)
+  if complete or remaining == 0 then return 0 end
+  local user, trader = string.match(deepest_lane or '', '^([^:]*):(.*)$')
+  if is_paused('everything') then return -1 end
+  if user and (is_paused('user:' .. user) or is_paused('trader:' .. trader)) then return -1 end
+  local changes_per_us, worker_pace, hold_until = sending_egresses()
+  if changes_per_us == 0 then return -1 end
+  local held_us = math.max(0, hold_until - now_us)
+  local all_sent_us = held_us + remaining / changes_per_us
+  if not user then return all_sent_us end
+  local bucket_pace, user_hold =
+    unpack(redis.call('HMGET', BUCKET_PREFIX .. user .. BUCKET_SUFFIX, 'pace', 'hold'))
+  local rate = tonumber(redis.call('HGET', rates, user) or 0)
+  local has_own_rate = rate > 0 and rate < math.huge   -- false for NaN, too
+  local pace = has_own_rate and 1000000 / rate or tonumber(bucket_pace or worker_pace)
+  local user_held_us = math.max(held_us, tonumber(user_hold or 0) - now_us)
+  return math.max(all_sent_us, user_held_us + redis.call('LLEN', LANE_PREFIX .. deepest_lane) * pace)
 end
 
 local eta = eta_us()
 local reply = {eta < 0 and -1 or math.ceil(eta / 1000)}
-for i, value in ipairs(redis.call('HMGET', batch, unpack(ARGV, 5))) do reply[i + 1] = value or '' end
+for i, value in ipairs(redis.call('HMGET', batch, unpack(fields))) do reply[i + 1] = value or '' end
 return reply

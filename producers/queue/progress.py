@@ -8,10 +8,15 @@ from producers.contract import keyspace
 from producers.contract.messages import Outcome, Priority
 from producers.contract.progress import Progress
 from producers.errors import BatchNotFound
+from producers.queue.lua_constants import BUCKET_KEYS
 from producers.transport.plan import Plan, RunScript
-from producers.transport.scripts import Argument, Script
+from producers.transport.scripts import Script
 
-PROGRESS = Script.load("producers.queue", "progress.lua")
+PROGRESS = Script.load(
+    "producers.queue",
+    "progress.lua",
+    constants={"LANE_PREFIX": keyspace.LANE, **BUCKET_KEYS, "EGRESS_PREFIX": keyspace.EGRESS},
+)
 
 FIELDS = (
     *("created", "total", "in flight", "sealed", "cancelled", "complete", "priority", "started"),
@@ -27,8 +32,7 @@ def fetch_progress(batch_id: str) -> Plan[Progress]:
         BatchNotFound: there is no such batch, or it has expired.
     """
     script_keys = [keyspace.BATCH + batch_id, keyspace.EGRESSES, keyspace.PAUSED, keyspace.RATES]
-    args: list[Argument] = [keyspace.LANE, keyspace.BUCKET, keyspace.ENDPOINT, keyspace.EGRESS, *FIELDS]
-    reply = yield RunScript(PROGRESS, script_keys, args, idempotent=True)
+    reply = yield RunScript(PROGRESS, script_keys, [*FIELDS], idempotent=True)
     return _read_progress(batch_id, reply)
 
 

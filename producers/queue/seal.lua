@@ -1,32 +1,34 @@
 --[[
-seal: nothing more comes to a batch; it is complete when what it has has ended.
+seal: close a batch to further changes; it is complete when those that it has have finished.
 
-Atomic so that a batch whose last change ends at the same time is found complete by one of the two, and announced once.
+Atomic so that a batch whose last change finishes at the same time is found complete by one of the two scripts, and is
+announced once.
 
 KEYS  1 batch   2 batches
-ARGV  1 batch ID   2 digest of its content   3 priority   4 cancelled: 1 or 0
-      5 how many changes found their lane full: while there are any, the batch may be added to
-      6 how long results are kept (ms)
-Reply 1 sealed now, 0 it was sealed already, -1 there is no such batch (only when cancelled), -2 it is of other content
+ARGV  1 batch ID   2 digest of the batch's content   3 priority   4 cancel: 1 to cancel the batch (2 and 3 are not used)
+      5 how many changes found their lane full: while there are any, the batch may still be added to
+      6 TTL of results and of complete batches (ms)
+Reply a VERDICT
 ]]
--- luacheck: read globals finish
+-- luacheck: read globals finish VERDICT
 local batch, batches = KEYS[1], KEYS[2]
-local batch_id, content, cancelled = ARGV[1], ARGV[2], ARGV[4] == '1'
-finish.begin(tonumber(ARGV[6]))
-
-local before = redis.call('HMGET', batch, 'created', 'content', 'sealed')
+local batch_id, content, priority, is_cancel = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
+local lane_full_count, result_ttl_ms = ARGV[5], tonumber(ARGV[6])
+finish.begin(result_ttl_ms)
 local now_ms = math.floor(finish.now_us / 1000)
-if cancelled then
-  if not before[1] then return -1 end
+
+local created, stored_content, sealed = unpack(redis.call('HMGET', batch, 'created', 'content', 'sealed'))
+if is_cancel then
+  if not created then return VERDICT.NO_BATCH end
   redis.call('HSETNX', batch, 'cancelled', now_ms)
-elseif not before[1] then
-  redis.call('HSET', batch, 'created', now_ms, 'content', content, 'priority', ARGV[3])
+elseif not created then
+  redis.call('HSET', batch, 'created', now_ms, 'content', content, 'priority', priority)
   redis.call('ZADD', batches, now_ms, batch_id)
-elseif before[2] ~= content then
-  return -2
+elseif stored_content ~= content then
+  return VERDICT.OTHER_CONTENT
 end
-redis.call('HSET', batch, 'short', cancelled and 0 or ARGV[5])
-if before[3] then return 0 end
+redis.call('HSET', batch, 'short', is_cancel and 0 or lane_full_count)
+if sealed then return VERDICT.ALREADY_SEALED end
 redis.call('HSET', batch, 'sealed', now_ms)
-finish.look_if_complete(batch_id, batch)
-return 1
+finish.complete_batch_if_done(batch_id, batch)
+return VERDICT.SEALED

@@ -1,179 +1,185 @@
 --[[
-submit: accept a chunk of changes.
+submit: append a chunk of changes to their lanes.
 
-For each change: refuse it if its ID is known or its lane is full, else store its payload, append it to its lane, and
-put the lane on a schedule if it was empty. Atomic so that a lane that is not empty is always on a schedule (no wake-up
-can be lost), an ID is accepted once, and a batch counts what it was given.
+A change is rejected if its ID was accepted before, if its lane is full, or if the dead letter that it replays is gone.
+Otherwise its payload is stored, its ID goes to the end of its lane, and a lane that was empty goes on a schedule.
+Atomic so that a lane that is not empty is always on a schedule (no wake-up can be lost), an ID is accepted once, and
+a batch counts exactly what was added to it.
 
-A lane that becomes non-empty joins behind the lanes of its user that already wait for the bucket: it takes the next
-free turn, so that nobody who waits loses a turn to a newcomer. A lane on the bulk schedule that gets an interactive
-change moves up as a whole, until that change has ended.
+A lane that was empty comes behind the lanes of its user that wait for the bucket: it reserves the next free time, and
+overtakes none of them. A bulk lane that gets an interactive change is on the interactive schedule until that change has
+finished.
 
-A chunk of a batch is refused as a whole, and nothing is written, if the batch was begun with other content, if it is
-sealed and this would add to it (unless changes of it found their lane full), or if it was cancelled.
+A chunk of a batch is rejected as a whole, and nothing is written, if the batch was begun with other content or was
+cancelled, or if it is sealed and the chunk would add to it (which it may while changes of it found their lane full).
 
-KEYS  1 schedule   2 bulk schedule   3 lanes   4 bell   5 batch   6 members   7 batches   8 results
-ARGV  1 lane prefix   2 head prefix   3 job prefix   4 result prefix   5 bucket prefix   6 bucket suffix
-      7 how many changes a lane may hold   8 priority: "interactive" or "bulk"   9 joins others of its lane: 1 or 0
-      10 batch ID, "" for none (then KEYS 5 to 8 are not used)   11 digest of the batch's content
-      12 name of this chunk, "" where chunks may differ between runs   13 digest of all up to its end
-      14 name of the chunk before it, "" for none   15 digest of all up to the end of that one
-      16 how long a batch without any change is kept (ms)
-      17 letter prefix, if the changes are dead letters that are sent again; else ""
-      then for each change: lane, job ID, payload; with letters also: the job ID of its letter, which goes with it
-Reply {now (ms, Redis clock), one integer for each change: n > 0 accepted as the n-th of its lane, 0 already there,
-       -1 lane full, -5 its letter is gone; or for all: -2 other content, -3 sealed, -4 cancelled}
+KEYS  1 schedule   2 bulk schedule   3 lanes   4 wake-ups   5 batch   6 members   7 batches   8 results
+ARGV  1 lane limit (changes)   2 priority: "interactive" or "bulk"   3 coalescable: 1 or 0
+      4 batch ID, "" for none (then KEYS 5 to 8 are not used)   5 digest of the batch's content
+      6 name of this chunk, "" if chunks may differ between runs   7 digest of all content up to its end
+      8 name of the chunk before it, "" for none   9 digest of all content up to the end of that one
+      10 replay: 1 if every change replays a dead letter, else 0
+      then for each change: lane, job ID, payload; in a replay also the job ID of the dead letter, which is deleted
+Reply {now (ms, Redis clock), then for each change its place in its lane (1 is the head) or a VERDICT}
 ]]
-local schedule, bulk, lanes, bell = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+-- luacheck: read globals LANE_PREFIX HEAD_PREFIX JOB_PREFIX RESULT_PREFIX DEAD_LETTER_PREFIX BATCH_PREFIX
+-- luacheck: read globals BUCKET_PREFIX BUCKET_SUFFIX BUCKET_TTL_MS RESERVED EMPTY_BATCH_TTL_MS VERDICT
+local schedule, bulk_schedule, lanes, wakeups = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local batch, members, batches, results = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local lane_prefix, head_prefix, job_prefix, result_prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local bucket_prefix, bucket_suffix, lane_limit = ARGV[5], ARGV[6], tonumber(ARGV[7])
-local is_bulk, joins, batch_id = ARGV[8] == 'bulk', ARGV[9] == '1', ARGV[10]
-local content, chunk, digest, keep_empty_ms = ARGV[11], ARGV[12], ARGV[13], ARGV[16]
-local before_it, digest_before = ARGV[14], ARGV[15]
-local letter_prefix = ARGV[17]
-local FIRST, STEP = 18, letter_prefix == '' and 3 or 4
-local KEEP_MS = 60000
-local PROMISED = 0.5   -- see claim.lua of the worker
-local OTHER_CONTENT, SEALED, CANCELLED, LETTER_GONE = -2, -3, -4, -5
+local lane_limit, priority, coalescable = tonumber(ARGV[1]), ARGV[2], ARGV[3] == '1'
+local batch_id, content, chunk, chunk_digest = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local previous_chunk, previous_digest, is_replay = ARGV[8], ARGV[9], ARGV[10] == '1'
+local is_bulk, has_batch = priority == 'bulk', batch_id ~= ''
+local changes = {}
+for i = 11, #ARGV, is_replay and 4 or 3 do
+  changes[#changes + 1] =
+    {lane = ARGV[i], job_id = ARGV[i + 1], payload = ARGV[i + 2], dead_letter_id = is_replay and ARGV[i + 3]}
+end
 
-local time = redis.call('TIME')
-local now_us = time[1] * 1000000 + time[2]
+local seconds, micros = unpack(redis.call('TIME'))
+local now_us = seconds * 1000000 + micros
 local now_ms = math.floor(now_us / 1000)
 
-local taken = {}   -- members that this call added
+local added = {}           -- members of the batch that this call adds
+local is_added = {}
+local new_lanes = {}       -- lanes that were empty before this call
+local reply = {now_ms}
+local should_wake = false
+local deepest, deepest_lane = 0, nil
 
--- A batch knows its changes for as long as it lives, longer than their results may.
-local function known(job_id)
-  if batch_id == '' then return redis.call('EXISTS', job_prefix .. job_id, result_prefix .. job_id) > 0 end
-  local member = string.sub(job_id, #batch_id + 3)   -- what follows "<batch>//"
-  return taken[member] or redis.call('SISMEMBER', members, member) == 1
+local function member_of(job_id)
+  return string.sub(job_id, #batch_id + 3)   -- what follows "<batch>//"
 end
 
-local function why_not()
-  local before = redis.call('HMGET', batch, 'content', 'sealed', 'cancelled', chunk, 'short')
-  if before[1] and before[1] ~= content then return OTHER_CONTENT end
-  if chunk ~= '' and before[4] and before[4] ~= digest then return OTHER_CONTENT end
-  if before_it ~= '' and redis.call('HGET', batch, before_it) ~= digest_before then return OTHER_CONTENT end
-  if before[3] then return CANCELLED end
-  if not before[2] or tonumber(before[5] or 0) > 0 then return nil end
-  for i = FIRST, #ARGV, STEP do
-    if not known(ARGV[i + 1]) then return SEALED end
+-- A batch remembers the IDs of its changes until it expires, which may be after their results have expired.
+local function is_known(job_id)
+  if not has_batch then return redis.call('EXISTS', JOB_PREFIX .. job_id, RESULT_PREFIX .. job_id) > 0 end
+  local member = member_of(job_id)
+  return is_added[member] or redis.call('SISMEMBER', members, member) == 1
+end
+
+-- Return the verdict on the whole chunk, nil if the batch takes it.
+local function rejected_by_batch()
+  local stored_content, sealed, cancelled, stored_digest, lane_full_count =
+    unpack(redis.call('HMGET', batch, 'content', 'sealed', 'cancelled', chunk, 'short'))
+  if stored_content and stored_content ~= content then return VERDICT.OTHER_CONTENT end
+  if chunk ~= '' and stored_digest and stored_digest ~= chunk_digest then return VERDICT.OTHER_CONTENT end
+  if previous_chunk ~= '' and redis.call('HGET', batch, previous_chunk) ~= previous_digest then
+    return VERDICT.OTHER_CONTENT
+  end
+  if cancelled then return VERDICT.CANCELLED end
+  if not sealed or tonumber(lane_full_count or 0) > 0 then return nil end
+  for _, change in ipairs(changes) do
+    if not is_known(change.job_id) then return VERDICT.SEALED end
   end
 end
 
-if batch_id ~= '' then
-  local refusal = why_not()
-  if refusal then
-    local reply = {now_ms}
-    for _ = FIRST, #ARGV, STEP do reply[#reply + 1] = refusal end
-    return reply
-  end
-end
-
+-- Return when a lane that was empty is due (ms): at once, or at a time that it reserves behind the user's other lanes.
 local function due_ms(lane)
-  local bucket = bucket_prefix .. string.match(lane, '^[^:]*') .. bucket_suffix
-  local promised = redis.call('HMGET', bucket, 'turn', 'turn pace')
-  local turn = tonumber(promised[1] or 0)
-  if turn <= now_us then return now_ms end
-  local next_turn = turn + tonumber(promised[2] or 0)
-  redis.call('HSET', bucket, 'turn', next_turn)
-  local keep_ms = math.ceil((next_turn - now_us) / 1000) + KEEP_MS
-  if redis.call('PTTL', bucket) < keep_ms then redis.call('PEXPIRE', bucket, keep_ms) end
-  return math.floor(turn / 1000) + PROMISED
+  local bucket = BUCKET_PREFIX .. string.match(lane, '^[^:]*') .. BUCKET_SUFFIX
+  local reserved_until, spacing = unpack(redis.call('HMGET', bucket, 'turn', 'turn pace'))
+  reserved_until = tonumber(reserved_until or 0)
+  if reserved_until <= now_us then return now_ms end
+  local next_reserved = reserved_until + tonumber(spacing or 0)
+  redis.call('HSET', bucket, 'turn', next_reserved)
+  local ttl_ms = math.ceil((next_reserved - now_us) / 1000) + BUCKET_TTL_MS
+  if redis.call('PTTL', bucket) < ttl_ms then redis.call('PEXPIRE', bucket, ttl_ms) end
+  return math.floor(reserved_until / 1000) + RESERVED
 end
 
--- Lanes that were empty go on the schedule together, at the end: a command for each costs more than the change itself.
-local on_schedule, on_lanes, fresh = {}, {}, {}
-local woken = false
-
-local function schedule_new(lane, due)
-  on_schedule[#on_schedule + 1], on_schedule[#on_schedule + 2] = due, lane
-  on_lanes[#on_lanes + 1], on_lanes[#on_lanes + 2] = 0, lane
-  fresh[lane] = true
-end
-
--- A lane that holds both kinds counts its interactive ones in `urgent`, and is on the schedule while there are any.
-local function mix(lane, held)
-  local head = head_prefix .. lane
-  local bulk_due = redis.call('ZSCORE', bulk, lane)
+-- A lane that holds both priorities counts its interactive changes in `urgent`, and is on the interactive schedule.
+local function update_priority(lane, queued)
+  local head = HEAD_PREFIX .. lane
+  local bulk_due = redis.call('ZSCORE', bulk_schedule, lane)
   if is_bulk then
-    if not bulk_due then redis.call('HSETNX', head, 'urgent', held) end
+    if not bulk_due then redis.call('HSETNX', head, 'urgent', queued) end
   elseif bulk_due then
     redis.call('HSET', head, 'urgent', 1)
-    redis.call('ZREM', bulk, lane)
+    redis.call('ZREM', bulk_schedule, lane)
     redis.call('ZADD', schedule, bulk_due, lane)
-    woken = true
+    should_wake = true
   elseif redis.call('HEXISTS', head, 'urgent') == 1 then
     redis.call('HINCRBY', head, 'urgent', 1)
   end
 end
 
-local reply = {now_ms}
-local added, deepest, deepest_lane = {}, 0, nil
-
--- What may be refused, for a key of a wrong type, comes before what would stand alone then.
-local function accept(lane, job_id, payload, letter)
-  local list = lane_prefix .. lane
-  if known(job_id) then return 0 end
-  if letter and redis.call('EXISTS', letter) == 0 then return LETTER_GONE end
-  local held = redis.call('LLEN', list)
-  if held >= lane_limit then return -1 end
-  local due = held == 0 and due_ms(lane)
-  if held > 0 and not fresh[lane] then mix(lane, held) end
-  if joins then redis.call('HSET', head_prefix .. lane, 'joins', job_id) end
-  redis.call('SET', job_prefix .. job_id, payload)
+-- The calls that fail on a key of a wrong type come before the first write of the change, so that none is half stored.
+local function accept(change)
+  local lane, job_id = change.lane, change.job_id
+  local list, dead_letter = LANE_PREFIX .. lane, is_replay and DEAD_LETTER_PREFIX .. change.dead_letter_id
+  if is_known(job_id) then return VERDICT.ALREADY_THERE end
+  if dead_letter and redis.call('EXISTS', dead_letter) == 0 then return VERDICT.DEAD_LETTER_GONE end
+  local queued = redis.call('LLEN', list)
+  if queued >= lane_limit then return VERDICT.LANE_FULL end
+  local due = queued == 0 and due_ms(lane)
+  if queued > 0 and not new_lanes[lane] then update_priority(lane, queued) end
+  if coalescable then redis.call('HSET', HEAD_PREFIX .. lane, 'joins', job_id) end
+  redis.call('SET', JOB_PREFIX .. job_id, change.payload)
   redis.call('RPUSH', list, job_id)
-  if letter then redis.call('DEL', letter) end
-  if due then schedule_new(lane, due) end
-  local member = string.sub(job_id, #batch_id + 3)
-  added[#added + 1], taken[member] = member, true
-  if held >= deepest then deepest, deepest_lane = held + 1, lane end
-  return held + 1
+  if dead_letter then redis.call('DEL', dead_letter) end
+  if due then new_lanes[lane] = due end
+  local member = member_of(job_id)
+  added[#added + 1], is_added[member] = member, true
+  if queued >= deepest then deepest, deepest_lane = queued + 1, lane end
+  return queued + 1
 end
 
-local fine, problem = true, nil
-for i = FIRST, #ARGV, STEP do
-  local letter = STEP == 4 and letter_prefix .. ARGV[i + 3] or nil
-  fine, problem = pcall(accept, ARGV[i], ARGV[i + 1], ARGV[i + 2], letter)
-  if not fine then break end
-  reply[#reply + 1] = problem
-end
-if #on_lanes > 0 then
-  redis.call('ZADD', is_bulk and bulk or schedule, unpack(on_schedule))
-  redis.call('ZADD', lanes, unpack(on_lanes))
-  woken = true
+-- One command for all lanes: one for each would cost more than the changes themselves.
+local function schedule_new_lanes()
+  local due_times, indexed = {}, {}
+  for lane, due in pairs(new_lanes) do
+    due_times[#due_times + 1], due_times[#due_times + 2] = due, lane
+    indexed[#indexed + 1], indexed[#indexed + 2] = 0, lane
+  end
+  if #indexed == 0 then return end
+  redis.call('ZADD', is_bulk and bulk_schedule or schedule, unpack(due_times))
+  redis.call('ZADD', lanes, unpack(indexed))
+  should_wake = true
 end
 
-if batch_id ~= '' then
+-- Two expired batches are forgotten for each new one, so that the list of batches cannot grow for ever.
+local function list_batch()
+  redis.call('ZADD', batches, now_ms, batch_id)
+  for _, oldest in ipairs(redis.call('ZRANGE', batches, 0, 1)) do
+    if redis.call('EXISTS', BATCH_PREFIX .. oldest) == 0 then redis.call('ZREM', batches, oldest) end
+  end
+end
+
+local function count_in_batch()
   redis.call('HSETNX', batch, 'content', content)
-  redis.call('HSETNX', batch, 'priority', ARGV[8])
-  if redis.call('HSETNX', batch, 'created', now_ms) == 1 then
-    redis.call('ZADD', batches, now_ms, batch_id)
-    -- The oldest may have expired. Two for each new one, so that the list cannot grow for ever.
-    for _, oldest in ipairs(redis.call('ZRANGE', batches, 0, 1)) do
-      if redis.call('EXISTS', string.sub(batch, 1, #batch - #batch_id) .. oldest) == 0 then
-        redis.call('ZREM', batches, oldest)
-      end
-    end
+  redis.call('HSETNX', batch, 'priority', priority)
+  if redis.call('HSETNX', batch, 'created', now_ms) == 1 then list_batch() end
+  if chunk ~= '' then redis.call('HSETNX', batch, chunk, chunk_digest) end
+  if #added == 0 then
+    if redis.call('HEXISTS', batch, 'total') == 0 then redis.call('PEXPIRE', batch, EMPTY_BATCH_TTL_MS) end
+    return
   end
-  if chunk ~= '' then redis.call('HSETNX', batch, chunk, digest) end
-  if #added > 0 then
-    redis.call('HINCRBY', batch, 'total', #added)
-    redis.call('SADD', members, unpack(added))
-    if deepest > tonumber(redis.call('HGET', batch, 'deepest') or 0) then
-      redis.call('HSET', batch, 'deepest', deepest, 'deepest lane', deepest_lane)
-    end
-    for _, key in ipairs({batch, members, results}) do redis.call('PERSIST', key) end
-    local ended = redis.call('HGET', batch, 'end')
-    if ended then   -- it was complete, and is no more
-      redis.call('XDEL', results, ended)
-      redis.call('HDEL', batch, 'end', 'complete')
-    end
-  elseif redis.call('HEXISTS', batch, 'total') == 0 then
-    redis.call('PEXPIRE', batch, keep_empty_ms)
+  redis.call('HINCRBY', batch, 'total', #added)
+  redis.call('SADD', members, unpack(added))
+  if deepest > tonumber(redis.call('HGET', batch, 'deepest') or 0) then
+    redis.call('HSET', batch, 'deepest', deepest, 'deepest lane', deepest_lane)
+  end
+  for _, key in ipairs({batch, members, results}) do redis.call('PERSIST', key) end
+  local end_entry = redis.call('HGET', batch, 'end')
+  if end_entry then   -- the batch was complete before this
+    redis.call('XDEL', results, end_entry)
+    redis.call('HDEL', batch, 'end', 'complete')
   end
 end
-if woken and redis.call('LLEN', bell) == 0 then redis.call('LPUSH', bell, '1') end
-if not fine then error(problem, 0) end
+
+local verdict_on_chunk = has_batch and rejected_by_batch()
+if verdict_on_chunk then
+  for _ = 1, #changes do reply[#reply + 1] = verdict_on_chunk end
+  return reply
+end
+local ok, verdict = true, nil
+for _, change in ipairs(changes) do
+  ok, verdict = pcall(accept, change)
+  if not ok then break end   -- what was accepted before it is scheduled and counted all the same
+  reply[#reply + 1] = verdict
+end
+schedule_new_lanes()
+if has_batch then count_in_batch() end
+if should_wake and redis.call('LLEN', wakeups) == 0 then redis.call('LPUSH', wakeups, '1') end
+if not ok then error(verdict, 0) end
 return reply

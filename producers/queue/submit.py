@@ -9,10 +9,9 @@ from enum import IntEnum
 from producers.contract import keyspace
 from producers.contract.codec import encode_change
 from producers.contract.messages import Priority, SettingsChange
+from producers.queue.lua_constants import BUCKET_KEYS, BUCKET_TTL_MS, RESERVED
 from producers.transport.plan import RunScript
 from producers.transport.scripts import Argument, Script
-
-SUBMIT = Script.load("producers.queue", "submit.lua")
 
 
 class SubmitVerdict(IntEnum):
@@ -28,6 +27,24 @@ class SubmitVerdict(IntEnum):
 
 EMPTY_BATCH_TTL_MS = 86_400_000
 """A batch that was begun and got no change: its producer died, or runs it again soon."""
+
+SUBMIT = Script.load(
+    "producers.queue",
+    "submit.lua",
+    constants={
+        "LANE_PREFIX": keyspace.LANE,
+        "HEAD_PREFIX": keyspace.HEAD,
+        **BUCKET_KEYS,
+        "JOB_PREFIX": keyspace.JOB,
+        "RESULT_PREFIX": keyspace.RESULT,
+        "DEAD_LETTER_PREFIX": keyspace.LETTER,
+        "BATCH_PREFIX": keyspace.BATCH,
+        "BUCKET_TTL_MS": BUCKET_TTL_MS,
+        "RESERVED": RESERVED,
+        "EMPTY_BATCH_TTL_MS": EMPTY_BATCH_TTL_MS,
+        "VERDICT": SubmitVerdict,
+    },
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +126,6 @@ def submit(
     """
     letters = any(submission.letter for submission in submissions)
     args: list[Argument] = [
-        keyspace.LANE,
-        keyspace.HEAD,
-        keyspace.JOB,
-        keyspace.RESULT,
-        keyspace.BUCKET,
-        keyspace.ENDPOINT,
         options.lane_limit,
         options.priority.value,
         int(options.coalesce),
@@ -124,8 +135,7 @@ def submit(
         chunk.digest,
         after.name,
         after.digest,
-        EMPTY_BATCH_TTL_MS,
-        keyspace.LETTER if letters else "",
+        int(letters),
     ]
     for submission in submissions:
         args += (submission.lane, submission.job_id, submission.payload)

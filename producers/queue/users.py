@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from producers.contract import keyspace
 from producers.contract.messages import Priority
 from producers.contract.validation import check_id, check_rate
-from producers.queue.jobs import Cancellation, CancelReport, cancel_jobs
+from producers.queue.cancel import Cancellation, CancelReport, cancel_jobs
 from producers.queue.pauses import LANE_BATCH_SIZE, Scope, user_lanes, wake_user
 from producers.transport.plan import Plan, Transaction
 from producers.transport.scripts import Argument

@@ -9,7 +9,7 @@ from producers.contract.progress import Progress
 from producers.monitor.overview import read_overview
 from producers.monitor.overview_types import Overview
 from producers.queue import batches, pauses, users
-from producers.queue.jobs import CancelReport
+from producers.queue.cancel import CancelReport
 from producers.queue.pauses import Pause, Scope
 from producers.queue.users import UserStatus
 from producers.settings import ProducerSettings

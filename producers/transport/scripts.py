@@ -1,8 +1,8 @@
 """Lua scripts as package data: assembled once from constants, shared parts and their own text, and run by digest.
 
 What Lua and Python both need is written once, in Python: `constants` become `local NAME = ...` lines in front of the
-script, an enum becomes a table of its members. A part is a Lua module: it ends with `return`, and the script reads what
-it returns under the part's file name (`finish.lua` as `finish`).
+script; an enum becomes a table of its members, a set a table that has `true` for each element. A part is a Lua module:
+it ends with `return`, and the script reads what it returns under the part's file name (`finish.lua` as `finish`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 Argument = str | bytes | int | float
-Constant = Argument | type[Enum]
+Constant = Argument | type[Enum] | frozenset[str]
 
 _PLAIN = frozenset(range(32, 127)) - frozenset(b'"\\')
 """Bytes that stand for themselves in a Lua string."""
@@ -73,7 +73,9 @@ class Script:
 def _lua_literal(value: Constant) -> str:
     """Return a constant as Lua source."""
     if isinstance(value, type):
-        return "{" + ", ".join(f"{member.name} = {_lua_literal(member.value)}" for member in value) + "}"
+        return "{\n" + "".join(f"  {member.name} = {_lua_literal(member.value)},\n" for member in value) + "}"
+    if isinstance(value, frozenset):
+        return "{" + ", ".join(f"[{_lua_literal(item)}] = true" for item in sorted(value)) + "}"
     if isinstance(value, str | bytes):
         raw = value.encode() if isinstance(value, str) else value
         return '"' + "".join(chr(byte) if byte in _PLAIN else f"\\{byte:03}" for byte in raw) + '"'

@@ -9,7 +9,7 @@ from hypothesis.stateful import precondition, rule
 
 from producers.contract import keyspace
 from producers.errors import BatchNotFound
-from producers.queue.jobs import Cancellation
+from producers.queue.cancel import Cancellation
 from tests.properties import invariants
 from tests.properties.producer_rules import ProducerRules
 from tests.properties.strategies import BATCHES, USERS, a_scope

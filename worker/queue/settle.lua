@@ -195,7 +195,7 @@ end
 if not holds() then return {0, -1, 0, happened} end
 
 local on = redis.call('ZSCORE', bulk, lane) and bulk or schedule
-local _, batch = finish.batch_of(job_id)
+local _, batch = finish.find_batch(job_id)
 if batch then redis.call('HINCRBY', batch, 'in flight', -1) end
 
 local function put_back(delay_us, history)
@@ -217,11 +217,11 @@ local marks = {mine[2], mine[3]}
 local ended_here = (#ARGV - FIRST + 1) / STEP
 for i = FIRST, #ARGV, STEP do
   local ended = ARGV[i]
-  if finish.one_less_urgent(head, ended) then
+  if finish.count_down_interactive(head, ended) then
     redis.call('ZREM', schedule, lane)
     on = bulk
   end
-  finish.of(ended, lane, ARGV[i + 1], ARGV[i + 2])
+  finish.change(ended, lane, ARGV[i + 1], ARGV[i + 2])
   redis.call('LPOP', list)
   for m, field in ipairs({'joins', 'solo'}) do
     if marks[m] == ended then redis.call('HDEL', head, field) end

@@ -10,7 +10,7 @@ from arq.connections import ArqRedis
 
 from producers import Cancellation, CancelReport, JobState, Outcome, Producer
 from producers.contract import keyspace
-from producers.queue.jobs import CANCEL, cancel_jobs
+from producers.queue.cancel import CANCEL, cancel_jobs
 from producers.transport.plan import Plan, RunScript, Step
 from producers.transport.runner import execute
 from tests.support.changes import TRADER, change, numbered

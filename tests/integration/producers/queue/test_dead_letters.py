@@ -8,7 +8,7 @@ from arq.connections import ArqRedis
 from producers import DeadLetter, DeadLetterNotFound, Outcome, Producer
 from producers.contract import keyspace
 from producers.contract.codec import MAX_PAYLOAD_BYTES
-from producers.queue.dead_letters import DEAD_OUTCOMES
+from producers.queue.finish import DEAD_OUTCOMES
 from tests.support.changes import TRADER, change, numbered
 from tests.support.dead_letters import EXHAUSTED, LANE, REJECTED, UNAUTHORIZED, listed, some_dead
 from tests.support.fan_outs import end_all

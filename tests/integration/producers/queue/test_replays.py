@@ -9,7 +9,7 @@ from arq.connections import ArqRedis
 
 from producers import DeadLetterNotFound, Outcome, Producer, ProducerSettings, SettingsChange
 from producers.contract import keyspace
-from producers.queue.dead_letters import DEAD_OUTCOMES
+from producers.queue.finish import DEAD_OUTCOMES
 from tests.support.changes import TRADER, change, numbered, result
 from tests.support.dead_letters import EXHAUSTED, LANE, REJECTED, listed, some_dead, values
 from tests.support.fan_outs import end_all, to_users, users

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 from producers import Outcome, Producer, ProducerError
 from producers.contract import keyspace
-from producers.queue.dead_letters import DEAD_OUTCOMES
+from producers.queue.finish import DEAD_OUTCOMES
 from tests.support.changes import TRADER, change
 from tests.support.fan_outs import to_users, users
 from tests.support.lanes import Lanes

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from ops.redis_server import Valkey, free_port
 from producers import Batch, Cancellation, JobResult, Outcome, Producer, ProducerSettings, QueueUnavailable
 from producers.contract import keyspace
-from producers.queue import jobs
+from producers.queue import cancel
 from producers.sync import Producer as PlainProducer
 from producers.transport.dsn import open_redis
 from producers.transport.pools import PrimaryDemoted
@@ -120,7 +120,7 @@ async def test_taking_back_is_not_repeated_unasked(between: Relay) -> None:
         job = await producer.enqueue(change())
         other = await producer.enqueue(change("1002"))
         assert await other.cancel() is Cancellation.CANCELLED, "the server knows the script"
-        between.deaf_from = jobs.CANCEL.sha.encode()
+        between.deaf_from = cancel.CANCEL.sha.encode()
         async with asyncio.timeout(20):
             with pytest.raises(QueueUnavailable, match=f"cancelling change {job.job_id}"):
                 await job.cancel()

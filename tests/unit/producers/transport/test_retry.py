@@ -14,7 +14,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from producers.queue import jobs, users
+from producers.queue import cancel, users
 from producers.queue.submit import Submission, SubmitOptions, submit
 from producers.transport.plan import RunScript, Step, Transaction
 from producers.transport.pools import NotConnected, PrimaryDemoted
@@ -26,7 +26,7 @@ SUBMISSION = Submission.from_change(change(), "j1", TERMS, now_ms=1, ttl_ms=1_00
 READ = Transaction([("GET", "a"), ("HGETALL", "b")])
 SUBMIT = submit([SUBMISSION], TERMS)
 REPLAY = submit([Submission.from_change(change(), "j1", TERMS, now_ms=1, ttl_ms=1_000, letter="j0")], TERMS)
-CANCEL = RunScript(jobs.CANCEL, [], [])
+CANCEL = RunScript(cancel.CANCEL, [], [])
 WRITE = next(users.limit_user("1001", 5))
 
 LOST = [RedisConnectionError("gone"), RedisTimeoutError("slow")]
