@@ -21,15 +21,20 @@ from producers.contract.progress import Progress
 from producers.errors import (
     BatchConflict,
     BatchNotFound,
+    BatchRefused,
     DeadLetterNotFound,
+    InvalidArgument,
     InvalidChange,
     InvalidCursor,
     InvalidId,
     InvalidLimit,
     JobNotFound,
     LaneFull,
+    MalformedChange,
     ProducerError,
     QueueUnavailable,
+    Refusal,
+    ReplayRefused,
     ResultTimeout,
     SettingsError,
 )
@@ -42,7 +47,7 @@ from producers.queue.jobs import JobState, JobStatus
 # Steering
 from producers.queue.pauses import Pause
 from producers.queue.replay import ReplayReport
-from producers.queue.reports import BatchRefused, EnqueueReport, Refusal
+from producers.queue.reports import EnqueueReport
 from producers.queue.users import LaneStatus, UserStatus
 from producers.settings import ProducerSettings
 
@@ -60,6 +65,7 @@ __all__ = [
     "DeadLetters",
     "EnqueueReport",
     "FanOutReport",
+    "InvalidArgument",
     "InvalidChange",
     "InvalidCursor",
     "InvalidId",
@@ -71,6 +77,7 @@ __all__ = [
     "JobStatus",
     "LaneFull",
     "LaneStatus",
+    "MalformedChange",
     "Outcome",
     "Pause",
     "Preview",
@@ -81,6 +88,7 @@ __all__ = [
     "Progress",
     "QueueUnavailable",
     "Refusal",
+    "ReplayRefused",
     "ReplayReport",
     "ResultPage",
     "ResultStream",

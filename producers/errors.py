@@ -1,16 +1,19 @@
-"""The errors a producer meets.
+"""The errors of the producers' side.
 
 ProducerError
-├── InvalidChange        the change breaks a rule of the endpoint; nothing was written
-├── InvalidId            an ID that cannot be one
-├── InvalidLimit         a rate that cannot be one; nothing was changed
-├── InvalidCursor        not a position in this batch's results
-├── SettingsError        an environment variable or DSN is wrong
-├── LaneFull             the lane holds as many changes as it may; nothing was written
-├── BatchConflict        the batch exists with other content, is sealed or cancelled; what differs was not added
-├── BatchRefused         all or nothing was asked for, and something was refused; nothing was written
-├── QueueUnavailable     Redis did not answer; safe to repeat with the same job ID
-├── ResultTimeout        the change or batch has not ended yet; it stays queued
+├── InvalidChange        a change breaks a rule of the exchange's endpoint; it was not written
+├── InvalidArgument      an argument of a call is out of bounds; nothing was written
+├── InvalidId            a job ID, batch ID, user, trader or egress that cannot be one; nothing was written
+├── InvalidLimit         a user's own rate that is out of bounds; nothing was written
+├── InvalidCursor        not a position in the results of this batch
+├── SettingsError        an environment variable or a DSN cannot be used
+├── LaneFull             the lane is at its limit; the change was not written
+├── BatchConflict        the batch has other content, or is sealed or cancelled; what differs was not added
+├── BatchRefused         `all_or_nothing` was set and an item was refused; nothing was written
+├── ReplayRefused        a dead letter cannot be sent again; it is kept
+├── MalformedChange      a stored payload is not a change that this version can apply
+├── QueueUnavailable     Redis did not answer, or refused; safe to repeat with the same job ID
+├── ResultTimeout        the change or batch has not finished in time; it stays queued
 ├── JobNotFound          no such change, or its result has expired
 ├── BatchNotFound        no such batch, or it has expired
 └── DeadLetterNotFound   no such dead letter, or it has expired
@@ -18,7 +21,9 @@ ProducerError
 
 from __future__ import annotations
 
-SHOWN_CHARS = 80
+from dataclasses import dataclass
+
+MAX_VALUE_CHARS = 80
 
 
 class ProducerError(Exception):
@@ -29,9 +34,9 @@ class InvalidChange(ProducerError):
     """A change that breaks a rule.
 
     Attributes:
-        field: where, in wire names, such as "settings[2].stopLossRatio".
-        rule: what is asked of the field.
-        value: what was given.
+        field: the field in wire names, such as "settings[2].stopLossRatio".
+        rule: what the field must be.
+        value: what it was.
     """
 
     def __init__(self, field: str, rule: str, value: object) -> None:
@@ -41,12 +46,16 @@ class InvalidChange(ProducerError):
         self.value = value
 
 
+class InvalidArgument(ProducerError):
+    """An argument of a call that is out of bounds, such as `ttl_s`. Nothing was written."""
+
+
 class InvalidId(ProducerError):
-    """A job ID that is empty, too long, or not printable ASCII."""
+    """An ID that is empty, too long, or not printable ASCII."""
 
 
 class InvalidLimit(ProducerError):
-    """A rate that is not a number of requests a second within bounds; nothing was changed."""
+    """A rate that is not a number of requests per second within bounds. Nothing was changed."""
 
 
 class InvalidCursor(ProducerError):
@@ -54,23 +63,62 @@ class InvalidCursor(ProducerError):
 
 
 class SettingsError(ProducerError):
-    """A setting that cannot be used; the message names the variable, what it must be, and what it was."""
+    """A setting that cannot be used. The message names the variable, the rule and the value."""
 
 
 class LaneFull(ProducerError):
-    """The lane holds as many changes as it may; try again when it has drained."""
+    """The lane holds as many changes as it may. Retry when it has drained."""
 
 
 class BatchConflict(ProducerError):
-    """The batch cannot take this: begun with other content, sealed, or cancelled. What differs was not added."""
+    """The batch was begun with other content, or is sealed or cancelled. What differs was not added."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An item of an iterable that was not accepted.
+
+    Attributes:
+        index: its place in the iterable, from 0.
+        error: InvalidChange (with field, rule and value), InvalidId or LaneFull.
+        user_id: its user, if the item has one.
+    """
+
+    index: int
+    error: ProducerError
+    user_id: str | None = None
+
+
+class BatchRefused(ProducerError):
+    """`all_or_nothing` was set, and some items cannot be accepted. Nothing was written.
+
+    Attributes:
+        refused: those items, and why.
+    """
+
+    def __init__(self, refused: list[Refusal]) -> None:
+        first = refused[0]
+        super().__init__(
+            f"{len(refused)} of the items cannot be accepted, the first (index {first.index}): {first.error};"
+            " nothing was written: correct them, or submit the others without all_or_nothing"
+        )
+        self.refused = refused
+
+
+class ReplayRefused(ProducerError):
+    """A dead letter that cannot be sent again. The message says why."""
+
+
+class MalformedChange(ProducerError):
+    """A stored payload that is not a change this version can apply. The message says why."""
 
 
 class QueueUnavailable(ProducerError):
-    """Redis did not answer. Whether the change was accepted is unknown: repeat with the same job ID."""
+    """Redis did not answer. It is unknown whether the change was accepted: repeat it with the same job ID."""
 
 
 class ResultTimeout(ProducerError, TimeoutError):
-    """The change, or the batch, has not ended within the time given. It stays queued; ask again later."""
+    """The change or the batch has not finished within the timeout. It stays queued; ask again later."""
 
 
 class JobNotFound(ProducerError, LookupError):
@@ -86,6 +134,6 @@ class DeadLetterNotFound(ProducerError, LookupError):
 
 
 def abbreviated(value: object) -> str:
-    """A value for an error message: its repr, shortened."""
+    """Return the repr of a value, cut to 80 characters, for an error message."""
     text = repr(value)
-    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}... ({len(text)} characters)"
+    return text if len(text) <= MAX_VALUE_CHARS else f"{text[:MAX_VALUE_CHARS]}... ({len(text)} characters)"

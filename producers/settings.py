@@ -13,7 +13,7 @@ from typing import Annotated, Self
 
 import msgspec
 
-from producers.errors import InvalidChange, SettingsError, abbreviated
+from producers.errors import InvalidArgument, SettingsError, abbreviated
 
 PREFIX = "COPYTRADE_"
 MAX_TTL_S = 315_360_000
@@ -83,10 +83,11 @@ def change_ttl_ms(seconds: float) -> int:
     """The deadline of a change in milliseconds.
 
     Raises:
-        InvalidChange: it is not above 0 and at most ten years.
+        InvalidArgument: it is not above 0 and at most ten years.
     """
     if not 0 < seconds <= MAX_TTL_S:
-        raise InvalidChange("ttl_s", f"must be above 0 and at most {MAX_TTL_S} seconds (ten years)", seconds)
+        rule = f"must be above 0 and at most {MAX_TTL_S} seconds (ten years)"
+        raise InvalidArgument(f"ttl_s: {rule}; got {abbreviated(seconds)}")
     return max(1, round(seconds * 1000))
 
 

@@ -15,10 +15,9 @@ from producers.client.enqueue import Enqueuer
 from producers.client.job import Job
 from producers.contract.messages import AutoCopy, CopySetting, Mode, Priority
 from producers.contract.validation import check_batch_id, check_id
-from producers.errors import QueueUnavailable
+from producers.errors import BatchRefused, QueueUnavailable
 from producers.queue import batches
 from producers.queue.fan_out import FanOut, FanOutReport, Preview, preview
-from producers.queue.reports import BatchRefused
 from producers.queue.submit import SubmitOptions
 from producers.settings import ProducerSettings
 from producers.transport.dsn import open_redis

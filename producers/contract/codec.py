@@ -12,7 +12,7 @@ import msgspec
 
 from producers.contract.keyspace import CONTROL_QUEUE
 from producers.contract.messages import APPLY_SETTINGS, CONTRACT_VERSION, JobResult, Priority, SettingsChange
-from producers.errors import abbreviated
+from producers.errors import MalformedChange, abbreviated
 
 
 class ChangeOptions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -58,10 +58,6 @@ class _Envelope(msgspec.Struct):
     et: int
 
 
-class UnreadableChange(Exception):
-    """A payload that is no change this version can apply; the message says why."""
-
-
 MAX_PAYLOAD_BYTES = 64 * 1024
 """The largest stored change that is read. Ten settings with every field at its longest are below 20 KiB."""
 
@@ -96,16 +92,16 @@ def decode_change(payload: bytes) -> StoredChange:
     """The stored change of a payload.
 
     Raises:
-        UnreadableChange: truncated, of another shape or function, or of a newer contract version.
+        MalformedChange: truncated, of another shape or function, or of a newer contract version.
     """
     try:
         stored = _change_decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise UnreadableChange(_why_unreadable(payload, exc)) from exc
+        raise MalformedChange(_why_unreadable(payload, exc)) from exc
     if stored.f != APPLY_SETTINGS:
-        raise UnreadableChange(_unknown_function(stored.f))
+        raise MalformedChange(_unknown_function(stored.f))
     if stored.k.v > CONTRACT_VERSION:
-        raise UnreadableChange(_newer_version(stored.k.v))
+        raise MalformedChange(_newer_version(stored.k.v))
     return stored
 
 

@@ -10,8 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from producers.contract.messages import SettingsChange
-from producers.errors import BatchConflict, InvalidChange, InvalidId, LaneFull
-from producers.queue.reports import Refusal
+from producers.errors import BatchConflict, InvalidChange, InvalidId, LaneFull, Refusal
 from producers.queue.submit import NO_DIGEST, ChunkDigest, Submission, SubmitOptions, SubmitVerdict, submit
 from producers.transport.plan import RunScript
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from producers.contract import keyspace
-from producers.contract.codec import UnreadableChange, decode_change
+from producers.contract.codec import decode_change
 from producers.contract.messages import JobResult, Outcome, SettingsChange
 from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS
-from producers.errors import DeadLetterNotFound, JobNotFound
+from producers.errors import DeadLetterNotFound, JobNotFound, MalformedChange
 from producers.queue.chunking import content_digest
 from producers.queue.finish import DEAD_OUTCOMES
 from producers.queue.jobs import read_result
@@ -168,7 +168,7 @@ def fetch(entries: Sequence[IndexEntry]) -> Plan[list[DeadLetter]]:
 def _letter(entry: IndexEntry, payload: bytes, stored: bytes | None) -> DeadLetter:
     try:
         change: SettingsChange | None = decode_change(payload).a[0]
-    except UnreadableChange:
+    except MalformedChange:
         change = None
     try:
         result = None if stored is None else read_result(stored, entry.job_id)

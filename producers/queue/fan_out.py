@@ -12,9 +12,8 @@ import msgspec
 from producers.contract.keyspace import BATCH_MARK
 from producers.contract.messages import AutoCopy, CopySetting, Mode, SettingsChange
 from producers.contract.validation import MAX_ID_CHARS, check, check_new_id, check_user_id
-from producers.errors import InvalidChange
+from producers.errors import InvalidArgument, InvalidChange, Refusal, abbreviated
 from producers.queue.chunking import ChunkedSubmission, content_digest, item_user_id
-from producers.queue.reports import Refusal
 
 Items = Iterable[Any] | AsyncIterable[Any]
 
@@ -123,6 +122,7 @@ class FanOut:
 
         Raises:
             InvalidChange: the template breaks a rule.
+            InvalidArgument: `user_ids` is a single ID.
             TypeError: neither `changes`, nor `trader_id`, `settings` and `user_ids`, or both.
         """
         parts = (trader_id, settings, user_ids)
@@ -131,7 +131,9 @@ class FanOut:
         if changes is not None or trader_id is None or settings is None or user_ids is None:
             raise TypeError("fan_out needs either changes=, or trader_id=, settings= and user_ids=")
         if isinstance(user_ids, str | bytes):
-            raise InvalidChange("userIds", "must be an iterable of user IDs, not one of them", user_ids)
+            raise InvalidArgument(
+                f"user_ids: must be an iterable of user IDs, not a single ID; got {abbreviated(user_ids)}"
+            )
         template = SettingsChange(
             user_id="template", trader_id=trader_id, auto_copy=auto_copy, mode=mode, settings=list(settings)
         )

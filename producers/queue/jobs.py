@@ -8,9 +8,9 @@ from enum import StrEnum
 import msgspec
 
 from producers.contract import keyspace
-from producers.contract.codec import UnreadableChange, decode_change, decode_result
+from producers.contract.codec import decode_change, decode_result
 from producers.contract.messages import JobResult
-from producers.errors import JobNotFound
+from producers.errors import JobNotFound, MalformedChange
 from producers.transport.plan import Plan, Transaction
 
 
@@ -81,7 +81,7 @@ def lane_of_payload(payload: bytes) -> str | None:
     """Return the lane of a stored change, None if it cannot be read."""
     try:
         change = decode_change(payload).a[0]
-    except UnreadableChange:
+    except MalformedChange:
         return None
     return keyspace.lane(change.user_id, change.trader_id)
 

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 
 from producers.contract.messages import Priority, SettingsChange
 from producers.contract.validation import check
-from producers.errors import ProducerError
+from producers.errors import ProducerError, Refusal, ReplayRefused
 from producers.queue import dead_letters
 from producers.queue.batches import check_existing, seal
 from producers.queue.chunking import conflict_error, lane_full_error
 from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter, IndexEntry, Selection
 from producers.queue.fan_out import FanOutReport, member_job_id
-from producers.queue.reports import Refusal
 from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.transport.plan import Plan, Transaction
@@ -37,10 +36,6 @@ class ReplayReport:
 
 RETRY = "retry"
 """The content of a batch of letters: they are what they are, and each is sent once."""
-
-
-class ReplayRefused(ProducerError):
-    """A dead letter that cannot be sent again; the message says why."""
 
 
 def replay(selection: Selection, settings: ProducerSettings) -> Plan[ReplayReport]:

@@ -11,10 +11,9 @@ from redis import Redis
 
 from producers.contract.messages import AutoCopy, CopySetting, Mode, Priority
 from producers.contract.validation import check_batch_id, check_id
-from producers.errors import QueueUnavailable
+from producers.errors import BatchRefused, QueueUnavailable
 from producers.queue import batches
 from producers.queue.fan_out import FanOut, FanOutReport, Preview, preview
-from producers.queue.reports import BatchRefused
 from producers.queue.submit import SubmitOptions
 from producers.settings import ProducerSettings
 from producers.sync.admin import QueueAdmin

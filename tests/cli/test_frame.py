@@ -96,11 +96,15 @@ def test_every_error_of_the_producers_side_has_its_status() -> None:
     """A new error must be thought of."""
     expected = {
         "InvalidChange": 2,
+        "InvalidArgument": 2,
         "InvalidId": 2,
         "InvalidLimit": 2,
         "InvalidCursor": 2,
         "SettingsError": 2,
         "BatchConflict": 2,
+        "BatchRefused": 2,
+        "ReplayRefused": 2,
+        "MalformedChange": 2,
         "LaneFull": 1,
         "QueueUnavailable": 3,
         "ResultTimeout": 5,

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from producers import Attempt, CopySetting, InvalidChange, InvalidId, JobResult, Outcome, Priority, SettingsChange
 from producers.contract import attempt_history, keyspace
 from producers.contract.attempt_history import ATTEMPTS_KEPT, AttemptHistory
-from producers.contract.codec import UnreadableChange, decode_change, decode_result, encode_change, encode_result
+from producers.contract.codec import decode_change, decode_result, encode_change, encode_result
 from producers.contract.validation import check, check_batch_id, check_id, check_new_id
+from producers.errors import MalformedChange
 from tests.properties.changes import anything, changes, identifiers
 from worker.exchange.endpoint import METHOD, SETTINGS_PATH, encode_body
 from worker.exchange.signing import sign
@@ -77,7 +78,7 @@ def test_whatever_is_found_is_read_or_refused(found: bytes) -> None:
 
 
 def _read_or_refuse(payload: bytes) -> None:
-    with suppress(UnreadableChange):
+    with suppress(MalformedChange):
         decode_change(payload)
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from producers.contract import keyspace
-from producers.contract.codec import StoredChange, UnreadableChange, decode_change
+from producers.contract.codec import StoredChange, decode_change
 from producers.contract.messages import CopySetting, SettingsChange
 from producers.contract.validation import MAX_SETTINGS, check
-from producers.errors import InvalidChange
+from producers.errors import InvalidChange, MalformedChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def _joiner(change: SettingsChange, job_id: str, payload: bytes, now_ms: int) ->
         member = CoalescedChange(job_id, decode_change(payload))
         other = member.stored.a[0]
         check(other)
-    except (UnreadableChange, InvalidChange):
+    except (MalformedChange, InvalidChange):
         return None
     same_lane = keyspace.lane(change.user_id, change.trader_id) == keyspace.lane(other.user_id, other.trader_id)
     same_rest = (change.auto_copy, change.mode) == (other.auto_copy, other.mode)

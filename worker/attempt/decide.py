@@ -8,10 +8,10 @@ import msgspec
 
 from producers.contract import attempt_history, keyspace
 from producers.contract.attempt_history import AttemptHistory
-from producers.contract.codec import MAX_PAYLOAD_BYTES, StoredChange, UnreadableChange, decode_change
+from producers.contract.codec import MAX_PAYLOAD_BYTES, StoredChange, decode_change
 from producers.contract.messages import Attempt, JobResult, Outcome, SettingsChange
 from producers.contract.validation import check
-from producers.errors import InvalidChange
+from producers.errors import InvalidChange, MalformedChange
 from worker.attempt.coalesce import CoalescedChange, Group, coalesce
 from worker.attempt.failures import FAILING, classify_failure, next_mark, rejected_code
 from worker.attempt.retry import Decision, Done, Hold, Retry, next_step
@@ -67,13 +67,13 @@ def validate_claim(claim: Claim, now_ms: int) -> ReadyAttempt | Settlement:
     state = attempt_history.decode(claim.state).for_job(claim.job_id)
     try:
         stored = _read(claim)
-    except UnreadableChange as exc:
+    except MalformedChange as exc:
         return _reject(claim, exc, now_ms)
     change = stored.a[0]
     try:
         check(change)
         _check_lane(change, claim)
-    except (InvalidChange, UnreadableChange) as exc:
+    except (InvalidChange, MalformedChange) as exc:
         return _reject(claim, exc, now_ms, user_id=change.user_id, trader_id=change.trader_id)
     member = CoalescedChange(claim.job_id, stored)
     ready = ReadyAttempt(claim, member, coalesce(member, claim.coalescable, now_ms), state)
@@ -226,13 +226,13 @@ def _requeue(
 
 def _read(claim: Claim) -> StoredChange:
     if claim.payload is None:
-        raise UnreadableChange(f"its payload is absent, not a string, or above {MAX_PAYLOAD_BYTES} bytes")
+        raise MalformedChange(f"its payload is absent, not a string, or above {MAX_PAYLOAD_BYTES} bytes")
     return decode_change(claim.payload)
 
 
 def _check_lane(change: SettingsChange, claim: Claim) -> None:
     if keyspace.lane(change.user_id, change.trader_id) != claim.lane:
-        raise UnreadableChange(f"the change belongs to another lane than {claim.lane!r}, where it was found")
+        raise MalformedChange(f"the change belongs to another lane than {claim.lane!r}, where it was found")
 
 
 def _reject(claim: Claim, why: Exception, now_ms: int, *, user_id: str = "", trader_id: str = "") -> Settlement:

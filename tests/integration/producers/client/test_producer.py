@@ -10,6 +10,7 @@ from arq.connections import ArqRedis
 
 from ops.redis_server import free_port
 from producers import (
+    InvalidArgument,
     InvalidChange,
     InvalidId,
     LaneFull,
@@ -89,14 +90,14 @@ async def test_an_id_that_cannot_be_one_is_refused_before_anything_is_written(
 @pytest.mark.parametrize("ttl_s", [0, -1, float("nan")])
 async def test_a_deadline_that_is_not_ahead_is_refused(producer: Producer, ttl_s: float) -> None:
     """A change that has expired already is a mistake."""
-    with pytest.raises(InvalidChange, match=r"^ttl_s: must be above 0"):
+    with pytest.raises(InvalidArgument, match=r"^ttl_s: must be above 0"):
         await producer.enqueue(change(), ttl_s=ttl_s)
 
 
 @pytest.mark.parametrize("ttl_s", [float("inf"), 1e300])
 async def test_a_deadline_beyond_all_bounds_is_refused(producer: Producer, ttl_s: float) -> None:
     """With an error of ours, not one from within."""
-    with pytest.raises(InvalidChange, match=r"^ttl_s: "):
+    with pytest.raises(InvalidArgument, match=r"^ttl_s: "):
         await producer.enqueue(change(), ttl_s=ttl_s)
 
 

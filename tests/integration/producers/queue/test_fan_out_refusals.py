@@ -11,7 +11,7 @@ from arq.connections import ArqRedis
 from producers import (
     BatchNotFound,
     BatchRefused,
-    InvalidChange,
+    InvalidArgument,
     InvalidId,
     LaneFull,
     Preview,
@@ -112,7 +112,7 @@ async def test_terms_that_cannot_be_are_refused_before_anything(
         raise AssertionError("the items were asked for")
         yield ""
 
-    with pytest.raises((InvalidChange, ValueError)):
+    with pytest.raises((InvalidArgument, ValueError)):
         await to_users(producer, untouched(), **changed)
 
     assert await redis.dbsize() == 0

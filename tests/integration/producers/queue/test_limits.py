@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 
-from producers import InvalidChange, InvalidCursor, InvalidId, InvalidLimit, LaneFull, Producer, ProducerSettings
+from producers import (
+    InvalidArgument,
+    InvalidChange,
+    InvalidCursor,
+    InvalidId,
+    InvalidLimit,
+    LaneFull,
+    Producer,
+    ProducerSettings,
+)
 from producers.contract import keyspace
 from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS, MAX_SETTINGS
 from producers.queue.batches import MAX_PAGE_SIZE
@@ -139,7 +148,7 @@ async def test_a_change_holds_ten_settings_and_a_lane_as_many_changes_as_it_may(
 @pytest.mark.parametrize("ttl_s", [0, -1, float("nan"), float("inf"), 1e300])
 async def test_a_deadline_that_is_none_is_refused(producer: Producer, ttl_s: float) -> None:
     """Nor is one of more than ten years."""
-    with pytest.raises(InvalidChange, match="ttl_s"):
+    with pytest.raises(InvalidArgument, match="ttl_s"):
         await producer.enqueue(change(), ttl_s=ttl_s)
 
 

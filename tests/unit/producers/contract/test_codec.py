@@ -10,7 +10,6 @@ from arq.jobs import deserialize_job, deserialize_result
 
 from producers import Outcome
 from producers.contract.codec import (
-    UnreadableChange,
     decode_change,
     decode_result,
     deserialize,
@@ -19,6 +18,7 @@ from producers.contract.codec import (
     serialize,
 )
 from producers.contract.messages import CONTRACT_VERSION
+from producers.errors import MalformedChange
 from tests.support.changes import attempt, change, result
 
 PAYLOAD = encode_change(change(), enqueued_at_ms=1_700_000_000_123, ttl_ms=60_000)
@@ -40,7 +40,7 @@ def test_a_change_comes_back_as_it_was_stored() -> None:
 @pytest.mark.parametrize("length", range(len(PAYLOAD)))
 def test_a_truncated_payload_is_unreadable_at_every_length(length: int) -> None:
     """One error, whatever was cut off."""
-    with pytest.raises(UnreadableChange, match="not a stored change"):
+    with pytest.raises(MalformedChange, match="not a stored change"):
         decode_change(PAYLOAD[:length])
 
 
@@ -85,7 +85,7 @@ def test_a_truncated_payload_is_unreadable_at_every_length(length: int) -> None:
 )
 def test_what_is_no_change_of_ours_is_unreadable_and_says_why(payload: bytes, message: str) -> None:
     """A short message that names the reason, never another exception."""
-    with pytest.raises(UnreadableChange, match=message) as caught:
+    with pytest.raises(MalformedChange, match=message) as caught:
         decode_change(payload)
 
     assert len(str(caught.value)) < 300
@@ -96,7 +96,7 @@ def test_an_enumeration_that_is_not_known_is_unreadable() -> None:
     wire = msgspec.to_builtins(change())
     wire["settings"][0]["productType"] = "SPOT"
 
-    with pytest.raises(UnreadableChange, match=r"SPOT.*productType"):
+    with pytest.raises(MalformedChange, match=r"SPOT.*productType"):
         decode_change(stored(a=[wire]))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from producers import InvalidChange, SettingsChange
+from producers import InvalidArgument, InvalidChange, SettingsChange
 from producers.contract.keyspace import batch_of
 from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS, check_id
 from producers.queue.fan_out import FanOut, IndexedChangeParser, TemplateParser, member_job_id, preview
@@ -57,7 +57,7 @@ def test_arguments_that_are_not_one_fan_out_are_refused(changes: Any, given: dic
 @pytest.mark.parametrize("user_ids", ["1001", b"1001"])
 def test_one_user_instead_of_an_iterable_is_refused(user_ids: object) -> None:
     """Its characters would be taken for users."""
-    with pytest.raises(InvalidChange, match=r"^userIds: must be an iterable"):
+    with pytest.raises(InvalidArgument, match=r"^user_ids: must be an iterable"):
         FanOut.from_arguments(None, **TEMPLATE | {"user_ids": user_ids})
 
 
