@@ -1,13 +1,14 @@
-"""The command line `copytrade`: for people and for shell scripts, over the same public names that programs use.
+"""The command `copytrade`, for people and for shell scripts, built on the same public API that programs use.
 
-main            the console script; also python -m producers.cli
-root            the group of all commands, and those that other packages add
-given           what a person hands in: followers and settings from files and flags
+main            the console script; `python -m producers.cli` runs it too
+root            the top-level group, and commands that other packages add
+input           followers and settings read from files and flags
 changes, fan_out, batches, users, pauses, dead, top, doctor, schema
-                the commands, a file a family; each asks the producer once and shows the answer
-screen, plain, export, shown
-                the showing: a terminal, a pipe, JSON, CSV
-exits, failures exit statuses, and errors as one line
+                the commands, one file per command group
+screen, json_output, export, formatting
+                output to a terminal, a pipe, JSON and CSV
+errors, exit_codes
+                errors as one line on standard error, and the exit codes
 """
 
 from __future__ import annotations
@@ -15,16 +16,15 @@ from __future__ import annotations
 import sys
 
 from producers.cli import root
-
-INTERRUPTED = 130
+from producers.cli.exit_codes import ExitCode
 
 
 def main() -> None:
-    """Runs the command line; exits with its status."""
+    """Run the command line and exit with its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a locale without Unicode must not end a command
+            stream.reconfigure(errors="backslashreplace")  # a locale without Unicode must not stop a command
     try:
         root.root.main()
-    except KeyboardInterrupt:  # pressed twice
-        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt:  # Ctrl-C was pressed twice
+        sys.exit(ExitCode.INTERRUPTED)

@@ -1,4 +1,4 @@
-"""`python -m producers.cli`: the command line where its script is not installed."""
+"""`python -m producers.cli`: the command line without its installed script."""
 
 from producers.cli import main
 

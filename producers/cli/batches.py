@@ -1,4 +1,4 @@
-"""`copytrade batch ...`: what became of a fan-out."""
+"""`copytrade batch ...`: the progress and results of fan-outs."""
 
 from __future__ import annotations
 
@@ -7,171 +7,177 @@ from pathlib import Path
 import click
 
 from producers import CancelReport, Outcome, Producer, Progress
-from producers.cli.context import Family, Run, pass_run
-from producers.cli.exit_codes import Exit
+from producers.cli.context import CliContext, CommandGroup, pass_cli
+from producers.cli.exit_codes import ExitCode
 from producers.cli.formatting import outcome_counts
-from producers.cli.progress_bar import BatchBar, until_complete
-from producers.cli.result_reader import Kept, Reading, target
+from producers.cli.progress_bar import BatchProgressBar, wait_until_complete
+from producers.cli.result_reader import ResultFilter, ResultReader, open_output
 from producers.cli.shared_options import interruptible, outcome_option, timeout_option
-from producers.cli.text import count, duration, when
+from producers.cli.text import format_count, format_duration, format_time
 
 LIST_COLUMNS = ("batch", "state", "priority", "total", "ended", "outcomes", "created")
 
 
-@click.group(cls=Family, short_help="Follow, export, cancel and repeat fan-outs.")
+@click.group(cls=CommandGroup, short_help="Follow, export, cancel and repeat fan-outs.")
 def batch() -> None:
     """Follow, export, cancel and repeat fan-outs."""
 
 
 @batch.command("list")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="How many, newest first.")
-@pass_run
-def list_batches(run: Run, limit: int) -> None:
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Maximum number.")
+@pass_cli
+def list_batches(cli: CliContext, limit: int) -> None:
     """List batches, newest first."""
-
-    async def work(producer: Producer) -> list[Progress]:
-        return await producer.batches(limit=limit)
-
-    found = run.ask(work)
-    if run.as_json:
-        for progress in found:
-            run.screen.json_line(progress)
+    batches = cli.with_producer(lambda producer: producer.batches(limit=limit))
+    if cli.as_json:
+        for progress in batches:
+            cli.screen.json_line(progress)
         return
     rows = (
         (
             progress.batch_id,
-            state_of(progress),
+            _state(progress),
             progress.priority,
-            count(progress.total),
-            count(progress.ended),
+            format_count(progress.total),
+            format_count(progress.ended),
             outcome_counts(progress.outcomes),
-            when(progress.created_at_ms),
+            format_time(progress.created_at_ms),
         )
-        for progress in found
+        for progress in batches
     )
-    run.screen.table(LIST_COLUMNS, rows, nothing="there are no batches")
+    cli.screen.table(LIST_COLUMNS, rows, nothing="there are no batches")
 
 
 @batch.command()
 @click.argument("batch_id")
-@pass_run
-def show(run: Run, batch_id: str) -> None:
-    """Show how far a batch is."""
-
-    async def work(producer: Producer) -> Progress:
-        return await producer.batch(batch_id).progress()
-
-    _show(run, run.ask(work))
+@pass_cli
+def show(cli: CliContext, batch_id: str) -> None:
+    """Show the progress of a batch."""
+    _print_progress(cli, cli.with_producer(lambda producer: producer.batch(batch_id).progress()))
 
 
 @batch.command()
 @click.argument("batch_id")
 @timeout_option("the end of the batch")
-@pass_run
-def watch(run: Run, batch_id: str, timeout_s: float | None) -> Exit:
-    """Follow a batch until all of it has ended; Ctrl-C leaves it running. With --json, a line for each change."""
-    told: list[Progress] = []
+@pass_cli
+def watch(cli: CliContext, batch_id: str, timeout_s: float | None) -> ExitCode:
+    """Follow a batch until all of its changes have ended. Ctrl-C leaves it running. With --json, print its progress as
+    a line whenever it changes.
+    """
+    last: Progress | None = None
 
-    def tell(progress: Progress, bar: BatchBar) -> None:
-        bar.sending(progress)
-        if run.as_json and (not told or told[-1] != progress):
-            run.screen.json_line(progress)
-        if not progress.sealed and not progress.complete and not told and not run.as_json:
-            run.screen.note(
+    def on_progress(progress: Progress, bar: BatchProgressBar) -> None:
+        nonlocal last
+        bar.show_progress(progress)
+        if cli.as_json:
+            if progress != last:
+                cli.screen.json_line(progress)
+        elif last is None and not progress.sealed and not progress.complete:
+            cli.screen.note(
                 "its fan-out is not finished yet; if it was interrupted, repeat it with the same --batch-id"
             )
-        told[:] = [progress]
+        last = progress
 
     async def work(producer: Producer) -> Progress:
-        with BatchBar(run, batch_id) as bar:
-            return await until_complete(producer.batch(batch_id), timeout_s, lambda progress: tell(progress, bar))
+        with BatchProgressBar(cli, batch_id) as bar:
+            return await wait_until_complete(
+                producer.batch(batch_id), timeout_s, lambda progress: on_progress(progress, bar)
+            )
 
-    with interruptible(lambda: f"the batch goes on; follow it with: copytrade batch watch {batch_id}"):
-        progress = run.ask(work)
-    if not run.as_json:
-        _show(run, progress)
-    return Exit.DONE if progress.outcomes.get(Outcome.APPLIED, 0) == progress.total else Exit.NOT_ALL
+    with interruptible(lambda: f"the batch continues; {_follow_hint(batch_id)}"):
+        progress = cli.with_producer(work)
+    if not cli.as_json:
+        _print_progress(cli, progress)
+    return _exit_code(progress)
 
 
 @batch.command()
 @click.argument("batch_id")
-@click.option("--after", metavar="CURSOR", help="Begin after the position that an earlier reading ended with.")
+@click.option("--after", metavar="CURSOR", help="Start after the position at which an earlier run stopped.")
 @outcome_option()
-@click.option("--failed", is_flag=True, help="Only what was not applied.")
+@click.option("--failed", is_flag=True, help="Only changes that were not applied.")
 @click.option(
-    "--format", "form", type=click.Choice(["table", "csv", "jsonl"]), help="By default table; jsonl with --json."
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "csv", "jsonl"]),
+    help="By default table; jsonl with --json.",
 )
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file, and replace it.")
-@click.option("--follow", is_flag=True, help="Go on until the batch is complete.")
-@pass_run
+@click.option("--follow", is_flag=True, help="Continue until the batch is complete.")
+@pass_cli
 def results(
-    run: Run,
+    cli: CliContext,
     batch_id: str,
     after: str | None,
     outcome: Outcome | None,
     failed: bool,
-    form: str | None,
+    output_format: str | None,
     output: Path | None,
     follow: bool,
 ) -> None:
-    """Show or export the results there are, in the order in which they came.
+    """Show or export the results so far, in the order in which the changes ended.
 
-    Standard error says with which --after to go on.
+    Standard error says with which --after to continue.
     """
-    kept = Kept(outcome=outcome, failed=failed)
-    if form is None and output is not None:
-        form = "csv" if output.suffix.lower() == ".csv" else "jsonl"
-    form = form or ("jsonl" if run.as_json else "table")
-    with target(run.screen, form, output) as write:
-        reading = Reading(kept, write, cursor=after)
-        with interruptible(reading.how_to_go_on):
-            run.ask(lambda producer: reading.read(producer.batch(batch_id), follow=follow))
-    reading.report(run)
+    if output_format is None and output is not None:
+        output_format = "csv" if output.suffix.lower() == ".csv" else "jsonl"
+    output_format = output_format or ("jsonl" if cli.as_json else "table")
+    with open_output(cli.screen, output_format, output) as write:
+        reader = ResultReader(ResultFilter(outcome, failed), write, cursor=after)
+        with interruptible(reader.resume_hint):
+            cli.with_producer(lambda producer: reader.read(producer.batch(batch_id), follow=follow))
+    reader.print_summary(cli)
 
 
 @batch.command()
 @click.argument("batch_id")
-@pass_run
-def cancel(run: Run, batch_id: str) -> None:
-    """Take back what was not sent yet; the batch accepts nothing more."""
-
-    async def work(producer: Producer) -> CancelReport:
-        return await producer.batch(batch_id).cancel()
-
-    show_cancelled(run, {"batchId": batch_id}, run.ask(work))
+@pass_cli
+def cancel(cli: CliContext, batch_id: str) -> None:
+    """Cancel the changes that were not sent yet; the batch accepts no more."""
+    print_cancelled(cli, {"batchId": batch_id}, cli.with_producer(lambda producer: producer.batch(batch_id).cancel()))
 
 
 @batch.command("retry-failed")
 @click.argument("batch_id")
-@click.option("--wait/--no-wait", default=False, show_default=True, help="Stay until all has ended.")
+@click.option("--wait/--no-wait", default=False, show_default=True, help="Wait until all changes have ended.")
 @timeout_option("the new batch")
-@pass_run
-def retry_failed(run: Run, batch_id: str, wait: bool, timeout_s: float | None) -> Exit:
-    """Put what was rejected, unauthorized or exhausted into the queue again, as a new batch; print its ID."""
-    begun: list[str] = []
+@pass_cli
+def retry_failed(cli: CliContext, batch_id: str, wait: bool, timeout_s: float | None) -> ExitCode:
+    """Enqueue the rejected, unauthorized and exhausted changes again as a new batch, and print its ID."""
+    new_id = ""
 
     async def work(producer: Producer) -> Progress:
-        again = await producer.batch(batch_id).retry_failed()
-        begun.append(again.batch_id)
+        nonlocal new_id
+        new_batch = await producer.batch(batch_id).retry_failed()
+        new_id = new_batch.batch_id
         if not wait:
-            return await again.progress()
-        with BatchBar(run, again.batch_id) as bar:
-            return await until_complete(again, timeout_s, bar.sending)
+            return await new_batch.progress()
+        with BatchProgressBar(cli, new_id) as bar:
+            return await wait_until_complete(new_batch, timeout_s, bar.show_progress)
 
-    with interruptible(lambda: _how_to_follow(begun)):
-        progress = run.ask(work)
-    if run.as_json:
-        run.screen.json({"batchId": begun[0], "progress": progress})
+    with interruptible(lambda: _follow_hint(new_id)):
+        progress = cli.with_producer(work)
+    if cli.as_json:
+        cli.screen.json({"batchId": new_id, "progress": progress})
     elif wait:
-        _show(run, progress)
+        _print_progress(cli, progress)
     else:
-        run.screen.say(begun[0])
-        run.screen.note(f"{count(progress.total)} changes; {_how_to_follow(begun)}")
-    return Exit.NOT_ALL if wait and progress.outcomes.get(Outcome.APPLIED, 0) < progress.total else Exit.DONE
+        cli.screen.print(new_id)
+        cli.screen.note(f"{format_count(progress.total)} changes; {_follow_hint(new_id)}")
+    return _exit_code(progress) if wait else ExitCode.DONE
 
 
-def state_of(progress: Progress) -> str:
-    """A batch's state in a word or two."""
+def print_cancelled(cli: CliContext, target: dict[str, str], report: CancelReport) -> None:
+    """Print how many changes of `target` were cancelled."""
+    if cli.as_json:
+        cli.screen.json({**target, "cancelled": report.cancelled, "inFlight": report.in_flight})
+        return
+    cli.screen.details([("cancelled", format_count(report.cancelled)), ("in flight", format_count(report.in_flight))])
+    if report.in_flight:
+        cli.screen.note("changes in flight are being sent, and end with a result")
+
+
+def _state(progress: Progress) -> str:
     if progress.cancelled:
         return "cancelled"
     if progress.complete:
@@ -179,39 +185,34 @@ def state_of(progress: Progress) -> str:
     return "running" if progress.sealed else "not all given"
 
 
-def show_cancelled(run: Run, what: dict[str, str], report: CancelReport) -> None:
-    """What a cancellation came to."""
-    if run.as_json:
-        run.screen.json({**what, "cancelled": report.cancelled, "inFlight": report.in_flight})
+def _print_progress(cli: CliContext, progress: Progress) -> None:
+    if cli.as_json:
+        cli.screen.json(progress)
         return
-    run.screen.facts([("cancelled", count(report.cancelled)), ("in flight", count(report.in_flight))])
-    if report.in_flight:
-        run.screen.note("what is in flight is being sent, and ends by itself")
-
-
-def _show(run: Run, progress: Progress) -> None:
-    if run.as_json:
-        run.screen.json(progress)
-        return
-    facts = [
+    details = [
         ("batch", progress.batch_id),
-        ("state", state_of(progress)),
+        ("state", _state(progress)),
         ("priority", progress.priority),
-        ("total", count(progress.total)),
-        ("queued", count(progress.queued)),
-        ("in flight", count(progress.in_flight)),
-        ("ended", count(progress.ended)),
+        ("total", format_count(progress.total)),
+        ("queued", format_count(progress.queued)),
+        ("in flight", format_count(progress.in_flight)),
+        ("ended", format_count(progress.ended)),
         ("outcomes", outcome_counts(progress.outcomes)),
-        ("created", when(progress.created_at_ms)),
-        ("first sent", when(progress.started_at_ms)),
-        ("finished", when(progress.finished_at_ms)),
+        ("created", format_time(progress.created_at_ms)),
+        ("first sent", format_time(progress.started_at_ms)),
+        ("finished", format_time(progress.finished_at_ms)),
     ]
     if not progress.complete:
-        facts.append(("time left", duration(progress.eta_s)))
-    run.screen.facts(facts)
+        details.append(("time left", format_duration(progress.eta_s)))
+    cli.screen.details(details)
 
 
-def _how_to_follow(begun: list[str]) -> str:
-    if not begun:
-        return "whether the new batch was begun is unknown: copytrade batch list"
-    return f"follow it with: copytrade batch watch {begun[0]}"
+def _exit_code(progress: Progress) -> ExitCode:
+    all_applied = progress.outcomes.get(Outcome.APPLIED, 0) == progress.total
+    return ExitCode.DONE if all_applied else ExitCode.FAILED
+
+
+def _follow_hint(batch_id: str) -> str:
+    if not batch_id:
+        return "whether the new batch was created is unknown: copytrade batch list"
+    return f"follow it with: copytrade batch watch {batch_id}"

@@ -1,4 +1,4 @@
-"""One run of the command line: the options that every command has, the screen, and the way to the queue."""
+"""What every command shares: the global options, the output, and access to the queue."""
 
 from __future__ import annotations
 
@@ -14,97 +14,101 @@ from producers.cli.screen import Screen
 
 T = TypeVar("T")
 
-CANCEL_AGAIN_S = 0.2
+CANCEL_INTERVAL_S = 0.2
+"""How often an interrupted command is cancelled again until it stops."""
 
 
 @dataclass(slots=True)
-class Run:
-    """One run.
+class CliContext:
+    """The state of one invocation, which click passes to the command.
 
     Attributes:
-        redis_dsn: where Redis is; None leaves that to the environment.
-        as_json: whether programs read the output.
-        screen: where it goes.
+        redis_dsn: value of --redis; None means that the environment decides.
+        as_json: whether --json was given.
+        screen: standard output and standard error.
     """
 
     redis_dsn: str | None = None
     as_json: bool = False
     screen: Screen = field(default_factory=Screen)
 
-    def connect(self) -> Producer:
-        """A producer for the Redis of this run.
+    def print_result(self, document: object, text: str) -> None:
+        """Print a result: `document` with --json, `text` without."""
+        if self.as_json:
+            self.screen.json(document)
+        else:
+            self.screen.print(text)
+
+    def with_producer(self, work: Callable[[Producer], Awaitable[T]]) -> T:
+        """Run `work` with a connected producer, close the producer, and return the result of `work`.
 
         Raises:
-            SettingsError: the DSN or a variable cannot be used.
+            SettingsError: the DSN or an environment variable is invalid.
         """
-        return Producer.connect(self.redis_dsn)
-
-    def ask(self, work: Callable[[Producer], Awaitable[T]]) -> T:
-        """What the work returns, given a producer that is closed afterwards."""
 
         async def connected() -> T:
-            async with self.connect() as producer:
+            async with Producer.connect(self.redis_dsn) as producer:
                 return await work(producer)
 
-        return self.complete(connected())
+        return self.run_async(connected())
 
-    def complete(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the work returns, in an event loop of its own; Ctrl-C ends it."""
-        return asyncio.run(_heeding_interrupts(work))
-
-
-pass_run = click.make_pass_decorator(Run)
+    def run_async(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in a new event loop until it ends or Ctrl-C is pressed."""
+        return asyncio.run(_run_cancellable(work))
 
 
-def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    """Keeps an option's value for the run, wherever on the line it was given."""
+pass_cli = click.make_pass_decorator(CliContext)
 
-    def remember(context: click.Context, _: click.Parameter, value: Any) -> None:
+
+def _store_as(attribute: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """Return an option callback that stores the value in the `CliContext`."""
+
+    def store(context: click.Context, _: click.Parameter, value: Any) -> None:
         if value:
-            setattr(context.ensure_object(Run), name, value)
+            setattr(context.ensure_object(CliContext), attribute, value)
 
-    return remember
+    return store
 
 
-def run_options() -> list[click.Parameter]:
-    """The options that every command has."""
+def global_options() -> list[click.Parameter]:
+    """Return the options that every command accepts."""
     return [
         click.Option(
             ["--redis"],
             metavar="DSN",
             expose_value=False,
-            callback=_remember("redis_dsn"),
-            help="Where Redis is; by default COPYTRADE_REDIS_DSN, or redis://localhost:6379/0.",
+            callback=_store_as("redis_dsn"),
+            help="Address of Redis; the default is COPYTRADE_REDIS_DSN, or redis://localhost:6379/0.",
         ),
         click.Option(
             ["--json"],
             is_flag=True,
             expose_value=False,
-            callback=_remember("as_json"),
-            help="Print JSON: one document, or a line for each of many.",
+            callback=_store_as("as_json"),
+            help="Print JSON: one document, or one line per item of a list.",
         ),
     ]
 
 
 class QueueCommand(click.Command):
-    """A command with the options that every command has, after its own."""
+    """A command with the global options after its own."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params += run_options()
+        self.params += global_options()
 
 
-class Family(click.Group):
-    """Commands about one kind of thing."""
+class CommandGroup(click.Group):
+    """A group of `QueueCommand`s."""
 
     command_class = QueueCommand
 
 
-async def _heeding_interrupts(work: Coroutine[Any, Any, T]) -> T:
-    """Cancels the work for as long as it takes.
+async def _run_cancellable(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work`; if this task is cancelled, cancel `work` again and again until it has ended.
 
-    Before Python 3.12, `asyncio.wait_for`, with which redis-py waits, loses a cancellation that comes just when
-    what it waits for is there. Work that hardly ever waits for anything else must look for it itself.
+    Once is not enough: before Python 3.12, `asyncio.wait_for`, which redis-py uses, loses a cancellation that arrives
+    just when the awaited result is ready. Work that awaits little else must check for cancellation itself.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -112,8 +116,8 @@ async def _heeding_interrupts(work: Coroutine[Any, Any, T]) -> T:
     except asyncio.CancelledError:
         while not task.done():
             task.cancel()
-            await asyncio.wait({task}, timeout=CANCEL_AGAIN_S)
+            await asyncio.wait({task}, timeout=CANCEL_INTERVAL_S)
         if not task.cancelled():
-            task.exception()  # seen: the interruption is what is told
+            task.exception()  # mark it as retrieved: only the interruption is reported
         raise
     return task.result()

@@ -1,4 +1,4 @@
-"""`copytrade dead ...`: changes that ended without effect, kept with what they asked for."""
+"""`copytrade dead ...`: dead letters, the changes that ended without being applied and are kept for a replay."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 
 import click
 
-from producers import DeadLetter, Outcome, Producer, ReplayReport
-from producers.cli.context import Family, Run, pass_run
-from producers.cli.exit_codes import Exit
-from producers.cli.formatting import ATTEMPT_COLUMNS, attempt_row, settings_lines
+from producers import DeadLetter, Outcome, Producer
+from producers.cli.context import CliContext, CommandGroup, pass_cli
+from producers.cli.exit_codes import ExitCode
+from producers.cli.formatting import ATTEMPT_COLUMNS, attempt_row, change_details
 from producers.cli.input.row_errors import BadInput
 from producers.cli.shared_options import outcome_option
-from producers.cli.text import NOTHING, count, when
+from producers.cli.text import EMPTY_CELL, format_count, format_time
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -30,87 +30,84 @@ def _filter_options(command: Command) -> Command:
     return command
 
 
-def _choice(job_id: str | None, everything: bool, filters: dict[str, Any]) -> dict[str, Any]:
-    """What to replay or drop. Everything is never meant by saying nothing."""
-    given = {name: value for name, value in filters.items() if value is not None}
-    if (job_id is not None) + bool(given) + everything != 1:
+def _selection_options(command: Command) -> Command:
+    command = click.option("--all", "everything", is_flag=True, help="All dead letters.")(command)
+    return click.argument("job_id", required=False)(_filter_options(command))
+
+
+def _selection(job_id: str | None, everything: bool, filters: dict[str, Any]) -> dict[str, Any]:
+    """Return the dead letters to replay or drop; to select all of them, the user must say so with --all."""
+    chosen = {name: value for name, value in filters.items() if value is not None}
+    if (job_id is not None) + bool(chosen) + everything != 1:
         raise BadInput("give a JOB_ID, or some of --outcome, --user and --batch, or --all")
     if everything:
         return {"everything": True}
-    return given if job_id is None else {"job_id": job_id}
+    return chosen if job_id is None else {"job_id": job_id}
 
 
-@click.group(cls=Family, short_help="List, repeat or drop what ended without effect.")
+@click.group(cls=CommandGroup, short_help="List, replay or drop dead letters.")
 def dead() -> None:
-    """Changes that were rejected, unauthorized or exhausted: list them, repeat them, or drop them."""
+    """List, replay or drop dead letters: changes that ended rejected, unauthorized or exhausted."""
 
 
 @dead.command("list")
 @_filter_options
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many, oldest first.")
-@pass_run
-def list_letters(run: Run, /, limit: int | None, **filters: Any) -> None:
+@click.option("--limit", type=click.IntRange(min=1), help="Maximum number, oldest first.")
+@pass_cli
+def list_dead_letters(cli: CliContext, /, limit: int | None, **filters: Any) -> None:
     """List dead letters, oldest first."""
 
     async def work(producer: Producer) -> list[DeadLetter]:
         found: list[DeadLetter] = []
-        async for letter in producer.dead.list(**filters):
-            if run.as_json:
-                run.screen.json_line(letter)
+        count = 0
+        async for dead_letter in producer.dead.list(**filters):
+            if cli.as_json:
+                cli.screen.json_line(dead_letter)
             else:
-                found.append(letter)
-            limit_left[0] -= 1
-            if limit_left[0] == 0:
+                found.append(dead_letter)
+            count += 1
+            if count == limit:
                 break
         return found
 
-    limit_left = [limit or -1]
-    found = run.ask(work)
-    if not run.as_json:
-        run.screen.table(LIST_COLUMNS, map(_row, found), nothing="there are no dead letters")
+    found = cli.with_producer(work)
+    if not cli.as_json:
+        cli.screen.table(LIST_COLUMNS, map(_row, found), nothing="there are no dead letters")
 
 
 @dead.command()
 @click.argument("job_id")
-@pass_run
-def show(run: Run, job_id: str) -> None:
-    """Show a dead letter: what it asked for, and every request that was made for it."""
-
-    async def work(producer: Producer) -> DeadLetter:
-        return await producer.dead.get(job_id)
-
-    letter = run.ask(work)
-    if run.as_json:
-        run.screen.json(letter)
+@pass_cli
+def show(cli: CliContext, job_id: str) -> None:
+    """Show a dead letter: the change, and every request that was sent for it."""
+    dead_letter = cli.with_producer(lambda producer: producer.dead.get(job_id))
+    if cli.as_json:
+        cli.screen.json(dead_letter)
         return
-    run.screen.facts([("job", letter.job_id), ("outcome", letter.outcome.value), ("ended", when(letter.ended_at_ms))])
-    if letter.change is None:
-        run.screen.facts([("user", letter.user_id or NOTHING), ("change", "unreadable")])
+    change, result = dead_letter.change, dead_letter.result
+    ended_at = format_time(dead_letter.ended_at_ms)
+    cli.screen.details([("job", job_id), ("outcome", dead_letter.outcome.value), ("ended", ended_at)])
+    if change is None:
+        cli.screen.details([("user", dead_letter.user_id or EMPTY_CELL), ("change", "unreadable")])
     else:
-        run.screen.facts(settings_lines(letter.change))
-    if letter.result is None:
-        run.screen.facts([("result", "has expired")])
+        cli.screen.details(change_details(change))
+    if result is None:
+        cli.screen.details([("result", "has expired")])
         return
-    run.screen.facts([("code", letter.result.code or NOTHING), ("message", letter.result.message or NOTHING)])
-    if letter.result.attempts:
-        run.screen.table(ATTEMPT_COLUMNS, map(attempt_row, letter.result.attempts))
+    cli.screen.details([("code", result.code or EMPTY_CELL), ("message", result.message or EMPTY_CELL)])
+    if result.attempts:
+        cli.screen.table(ATTEMPT_COLUMNS, map(attempt_row, result.attempts))
 
 
 @dead.command()
-@click.argument("job_id", required=False)
-@_filter_options
-@click.option("--all", "everything", is_flag=True, help="All there are.")
-@pass_run
-def replay(run: Run, /, job_id: str | None, everything: bool, **filters: Any) -> Exit:
-    """Put dead letters into the queue again, under new IDs, in their order."""
-    chosen = _choice(job_id, everything, filters)
-
-    async def work(producer: Producer) -> ReplayReport:
-        return await producer.dead.replay(**chosen)
-
-    report = run.ask(work)
-    if run.as_json:
-        run.screen.json(
+@_selection_options
+@pass_cli
+def replay(cli: CliContext, /, job_id: str | None, everything: bool, **filters: Any) -> ExitCode:
+    """Enqueue dead letters again, in their order and with new job IDs."""
+    selection = _selection(job_id, everything, filters)
+    report = cli.with_producer(lambda producer: producer.dead.replay(**selection))
+    if cli.as_json:
+        cli.screen.json(
             {
                 "replayed": [{"jobId": old, "newJobId": new} for old, new in report.replayed],
                 "refused": [{"jobId": old, "reason": reason} for old, reason in report.refused],
@@ -118,39 +115,30 @@ def replay(run: Run, /, job_id: str | None, everything: bool, **filters: Any) ->
         )
     else:
         rows = ((old, new) for old, new in report.replayed)
-        run.screen.table(("dead letter", "new job"), rows, nothing="nothing was replayed")
+        cli.screen.table(("dead letter", "new job"), rows, nothing="nothing was replayed")
         for old, reason in report.refused:
-            run.screen.note(f"{old}: not replayed: {reason}")
-    return Exit.NOT_ALL if report.refused else Exit.DONE
+            cli.screen.note(f"{old}: not replayed: {reason}")
+    return ExitCode.FAILED if report.refused else ExitCode.DONE
 
 
 @dead.command()
-@click.argument("job_id", required=False)
-@_filter_options
-@click.option("--all", "everything", is_flag=True, help="All there are.")
-@pass_run
-def drop(run: Run, /, job_id: str | None, everything: bool, **filters: Any) -> None:
-    """Forget dead letters; their results stay until they expire."""
-    chosen = _choice(job_id, everything, filters)
-
-    async def work(producer: Producer) -> int:
-        return await producer.dead.drop(**chosen)
-
-    dropped = run.ask(work)
-    if run.as_json:
-        run.screen.json({"dropped": dropped})
-    else:
-        run.screen.say(f"{count(dropped)} dropped")
+@_selection_options
+@pass_cli
+def drop(cli: CliContext, /, job_id: str | None, everything: bool, **filters: Any) -> None:
+    """Delete dead letters; their results stay until they expire."""
+    selection = _selection(job_id, everything, filters)
+    dropped = cli.with_producer(lambda producer: producer.dead.drop(**selection))
+    cli.print_result({"dropped": dropped}, f"{format_count(dropped)} dropped")
 
 
-def _row(letter: DeadLetter) -> tuple[str, ...]:
-    result = letter.result
+def _row(dead_letter: DeadLetter) -> tuple[str, ...]:
+    result = dead_letter.result
     return (
-        letter.user_id or NOTHING,
-        letter.trader_id or NOTHING,
-        Outcome(letter.outcome).value,
-        (result and result.code) or NOTHING,
-        (result and result.message) or NOTHING,
-        when(letter.ended_at_ms),
-        letter.job_id,
+        dead_letter.user_id or EMPTY_CELL,
+        dead_letter.trader_id or EMPTY_CELL,
+        Outcome(dead_letter.outcome).value,
+        (result and result.code) or EMPTY_CELL,
+        (result and result.message) or EMPTY_CELL,
+        format_time(dead_letter.ended_at_ms),
+        dead_letter.job_id,
     )

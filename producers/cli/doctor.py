@@ -1,4 +1,4 @@
-"""`copytrade doctor`: whether the queue can work, and what to do if not."""
+"""`copytrade doctor`: checks whether the queue can work, and says what to do if not."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from importlib.metadata import entry_points
 
 import click
 
-from producers.cli.context import QueueCommand, Run, pass_run
-from producers.cli.exit_codes import Exit
+from producers.cli.context import CliContext, QueueCommand, pass_cli
+from producers.cli.exit_codes import ExitCode
 from producers.monitor.checks import Check, CheckStatus, fail, ok, worst
 from producers.monitor.doctor import diagnose
 
@@ -18,28 +18,28 @@ COLUMNS = ("status", "check", "found", "what to do")
 
 
 @click.command(cls=QueueCommand, short_help="Check Redis, workers, credentials and the exchange.")
-@pass_run
-def doctor(run: Run) -> Exit:
+@pass_cli
+def doctor(cli: CliContext) -> ExitCode:
     """Check Redis and its settings, clocks, workers and the queue; where the worker is installed, also credentials and
-    the exchange. The exit status is 1 if a check fails; warnings alone are 0.
+    the exchange. The exit status is 1 if a check fails; it is 0 if there are only warnings.
     """
-    found = run.complete(_all_checks(run.redis_dsn))
-    if run.as_json:
-        run.screen.json({"status": worst(found), "checks": found})
+    checks = cli.run_async(_run_checks(cli.redis_dsn))
+    if cli.as_json:
+        cli.screen.json({"status": worst(checks), "checks": checks})
     else:
-        run.screen.table(COLUMNS, ((check.status.value, check.name, check.detail, check.hint) for check in found))
-    return Exit.NOT_ALL if worst(found) is CheckStatus.FAIL else Exit.DONE
+        cli.screen.table(COLUMNS, ((check.status.value, check.name, check.detail, check.hint) for check in checks))
+    return ExitCode.FAILED if worst(checks) is CheckStatus.FAIL else ExitCode.DONE
 
 
-async def _all_checks(dsn: str | None) -> list[Check]:
-    found = await diagnose(dsn=dsn)
+async def _run_checks(dsn: str | None) -> list[Check]:
+    checks = await diagnose(dsn=dsn)
     for point in sorted(entry_points(group=CHECKS_GROUP), key=lambda point: point.name):
         try:
-            found += await point.load()()
+            checks += await point.load()()
         except ModuleNotFoundError as exc:
-            # An extra of this package: whoever only enqueues has no use for what it checks.
+            # An optional dependency: an installation that only enqueues does not need what this checks.
             missing = f"not checked: {exc.name} is not installed here"
-            found.append(ok(point.name, f"{missing}; install copytrade-settings[{point.name}] where it is needed"))
-        except Exception as exc:  # noqa: BLE001 - a broken check of another package is a finding
-            found.append(fail(point.name, f"its checks cannot be run: {type(exc).__name__}: {exc}", "reinstall it"))
-    return found
+            checks.append(ok(point.name, f"{missing}; install copytrade-settings[{point.name}] where it is needed"))
+        except Exception as exc:  # noqa: BLE001 - the doctor reports a broken check of another package
+            checks.append(fail(point.name, f"its checks cannot run: {type(exc).__name__}: {exc}", "reinstall it"))
+    return checks

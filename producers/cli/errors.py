@@ -1,68 +1,67 @@
-"""Every failure is one line that says what to do, and an exit status. One place turns errors into both."""
+"""Errors as one line on standard error and an exit code. No other module turns errors into either."""
 
 from __future__ import annotations
 
 import click
 from redis.exceptions import RedisError
 
-from producers.cli.context import Run
-from producers.cli.exit_codes import Exit, status_of
+from producers.cli.context import CliContext
+from producers.cli.exit_codes import ExitCode, exit_code_for
 from producers.cli.input.row_errors import BadInput
-from producers.cli.text import safe
+from producers.cli.text import escape
 from producers.errors import ProducerError
 from producers.settings import masked
 
 PROG = "copytrade"
 
 
-class Ended(Exception):
-    """The end of a command that says by itself why, with its own exit status."""
+class CommandFailed(Exception):
+    """A command that failed or was interrupted, with its exit code and a message for the user."""
 
-    def __init__(self, status: Exit, message: str) -> None:
+    def __init__(self, exit_code: ExitCode, message: str) -> None:
         super().__init__(message)
-        self.status = status
+        self.exit_code = exit_code
 
 
-EXPECTED = (ProducerError, BadInput, Ended, click.ClickException, click.Abort, RedisError, OSError)
-"""Whatever else is raised is a defect of this program, and its traceback is what its report needs."""
+EXPECTED_ERRORS = (ProducerError, BadInput, CommandFailed, click.ClickException, click.Abort, RedisError, OSError)
+"""Errors that are reported in one line. Any other exception is a bug, and Python prints its traceback."""
 
 
-def report(run: Run, error: BaseException) -> Exit:
-    """Says on standard error what went wrong; returns the exit status."""
-    status, message = _status(error), masked(_message(error))
-    if run.as_json:
-        run.screen.json_note({"error": type(error).__name__, "message": message, "status": int(status)})
+def report_error(cli: CliContext, error: BaseException) -> ExitCode:
+    """Print an error to standard error and return the exit code."""
+    exit_code, message = _describe(error)
+    message = masked(message)
+    if cli.as_json:
+        name = "Ended" if isinstance(error, CommandFailed) else type(error).__name__  # scripts rely on "Ended"
+        cli.screen.json_note({"error": name, "message": message, "status": int(exit_code)})
     else:
-        run.screen.note(f"{PROG}: {message}")
-    return status
+        cli.screen.note(f"{PROG}: {message}")
+    return exit_code
 
 
-def _status(error: BaseException) -> Exit:
-    if isinstance(error, ProducerError):
-        return status_of(error)
-    if isinstance(error, Ended):
-        return error.status
-    if isinstance(error, click.Abort):
-        return Exit.INTERRUPTED
-    if isinstance(error, RedisError):
-        return Exit.UNAVAILABLE
-    if isinstance(error, BadInput | click.UsageError | click.FileError):
-        return Exit.BAD_INPUT
-    return Exit.NOT_ALL
-
-
-def _message(error: BaseException) -> str:
-    if isinstance(error, click.Abort):
-        return "interrupted"
-    if isinstance(error, RedisError):
-        return f"Redis did not answer: {error}; check --redis or COPYTRADE_REDIS_DSN, then repeat"
-    if isinstance(error, click.UsageError):
-        path = error.ctx.command_path if error.ctx else PROG
-        return f"{_one_line(error.format_message()).removesuffix('.')}; see {path} --help"
-    if isinstance(error, click.ClickException):
-        return _one_line(error.format_message())
-    return str(error)
+def _describe(error: BaseException) -> tuple[ExitCode, str]:
+    exit_code, message = ExitCode.FAILED, str(error)
+    match error:
+        case ProducerError():
+            exit_code = exit_code_for(error)
+        case CommandFailed():
+            exit_code = error.exit_code
+        case BadInput():
+            exit_code = ExitCode.BAD_INPUT
+        case click.Abort():
+            exit_code, message = ExitCode.INTERRUPTED, "interrupted"
+        case RedisError():
+            message = f"Redis did not answer: {error}; check --redis or COPYTRADE_REDIS_DSN, then repeat the command"
+            exit_code = ExitCode.UNAVAILABLE
+        case click.UsageError():
+            path = error.ctx.command_path if error.ctx else PROG
+            message = f"{_one_line(error.format_message()).removesuffix('.')}; see {path} --help"
+            exit_code = ExitCode.BAD_INPUT
+        case click.ClickException():
+            message = _one_line(error.format_message())
+            exit_code = ExitCode.BAD_INPUT if isinstance(error, click.FileError) else ExitCode.FAILED
+    return exit_code, message
 
 
 def _one_line(text: str) -> str:
-    return safe(" ".join(text.split()))
+    return escape(" ".join(text.split()))

@@ -1,4 +1,4 @@
-"""Exit statuses: what each means, and which error gets which."""
+"""Exit codes: what each means, and which error leads to which."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from enum import IntEnum
 from producers.errors import LaneFull, ProducerError, QueueUnavailable
 
 
-class Exit(IntEnum):
-    """How a command ended, for the shell."""
+class ExitCode(IntEnum):
+    """The exit code of a command."""
 
     DONE = 0
-    NOT_ALL = 1
+    FAILED = 1
     BAD_INPUT = 2
     UNAVAILABLE = 3
     NOT_FOUND = 4
@@ -19,31 +19,31 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-MEANINGS: dict[Exit, str] = {
-    Exit.DONE: "done; what was waited for was applied",
-    Exit.NOT_ALL: "something ended other than applied, was not accepted, or a check failed",
-    Exit.BAD_INPUT: "wrong usage, settings or input; nothing was changed",
-    Exit.UNAVAILABLE: "Redis did not answer; the message says what is safe to repeat",
-    Exit.NOT_FOUND: "no such change, batch or dead letter",
-    Exit.TIMED_OUT: "it has not ended within the time given; it goes on",
-    Exit.INTERRUPTED: "interrupted; what was enqueued goes on, and the message says how to follow it",
+MEANINGS: dict[ExitCode, str] = {
+    ExitCode.DONE: "done; every change that was waited for was applied",
+    ExitCode.FAILED: "a change was not applied or not accepted, or a check failed",
+    ExitCode.BAD_INPUT: "wrong usage, settings or input; nothing was changed",
+    ExitCode.UNAVAILABLE: "Redis did not answer; the message says what is safe to repeat",
+    ExitCode.NOT_FOUND: "no such change, batch or dead letter",
+    ExitCode.TIMED_OUT: "not finished within the given time; the work continues",
+    ExitCode.INTERRUPTED: "interrupted; enqueued changes continue, and the message says how to follow them",
 }
 
 
-def status_of(error: ProducerError) -> Exit:
-    """The exit status of an error of the producers' side."""
+def exit_code_for(error: ProducerError) -> ExitCode:
+    """Return the exit code of an error of the `producers` package."""
     if isinstance(error, QueueUnavailable):
-        return Exit.UNAVAILABLE
+        return ExitCode.UNAVAILABLE
     if isinstance(error, LaneFull):
-        return Exit.NOT_ALL
+        return ExitCode.FAILED
     if isinstance(error, TimeoutError):
-        return Exit.TIMED_OUT
+        return ExitCode.TIMED_OUT
     if isinstance(error, LookupError):
-        return Exit.NOT_FOUND
-    return Exit.BAD_INPUT
+        return ExitCode.NOT_FOUND
+    return ExitCode.BAD_INPUT
 
 
-def epilogue() -> str:
-    """The statuses as they stand below the help."""
-    lines = "\n".join(f"  {status.value:>3}  {meaning}" for status, meaning in MEANINGS.items())
+def help_epilog() -> str:
+    """Return the list of exit codes that ends the help text."""
+    lines = "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in MEANINGS.items())
     return f"\b\nExit status:\n{lines}"

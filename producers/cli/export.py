@@ -1,4 +1,4 @@
-"""Results as CSV or JSON lines, well-formed whatever the exchange wrote, and harmless in a spreadsheet."""
+"""Results as CSV or JSON lines. The CSV is well-formed whatever the exchange sent, and safe to open in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from producers.cli.input.csv_rows import FORMULA_STARTS
-from producers.cli.json_output import document
-from producers.cli.text import safe, timestamp
+from producers.cli.json_output import to_json
+from producers.cli.text import escape, iso_timestamp
 from producers.contract.messages import JobResult
 
 COLUMNS = (
@@ -27,30 +27,33 @@ COLUMNS = (
 
 
 class CsvExport:
-    """A header, then a row a result. Times are ISO 8601, UTC."""
+    """A header, then one row per result. Times are ISO 8601 in UTC."""
 
     def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
         self._rows = csv.writer(stream, lineterminator="\n")
         self._rows.writerow(COLUMNS)
 
     def write(self, results: Iterable[JobResult]) -> None:
-        """Adds results."""
+        """Write results and flush."""
         self._rows.writerows(map(csv_row, results))
+        self._stream.flush()
 
 
 class JsonLinesExport:
-    """A document a result."""
+    """One JSON document per line and result."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, results: Iterable[JobResult]) -> None:
-        """Adds results."""
-        self._stream.writelines(f"{document(result)}\n" for result in results)
+        """Write results and flush."""
+        self._stream.writelines(f"{to_json(result)}\n" for result in results)
+        self._stream.flush()
 
 
 def csv_row(result: JobResult) -> Sequence[str]:
-    """The cells of a result."""
+    """Return the cells of a result."""
     cells = (
         result.user_id,
         result.trader_id,
@@ -58,9 +61,9 @@ def csv_row(result: JobResult) -> Sequence[str]:
         result.code or "",
         result.message,
         str(result.tries),
-        timestamp(result.enqueued_at_ms),
-        timestamp(result.started_at_ms),
-        timestamp(result.finished_at_ms),
+        iso_timestamp(result.enqueued_at_ms),
+        iso_timestamp(result.started_at_ms),
+        iso_timestamp(result.finished_at_ms),
         result.successor or "",
         result.job_id,
     )
@@ -68,6 +71,6 @@ def csv_row(result: JobResult) -> Sequence[str]:
 
 
 def spreadsheet_cell(text: str) -> str:
-    """A cell that a spreadsheet takes for text: an apostrophe goes before what it would run as a formula."""
-    printable = safe(text)
+    """Return a cell that no spreadsheet runs as a formula: an apostrophe marks it as text."""
+    printable = escape(text)
     return f"'{printable}" if printable.startswith(FORMULA_STARTS) else printable

@@ -1,140 +1,142 @@
-"""`copytrade fan-out`: one change to many followers, from a file."""
+"""`copytrade fan-out`: changes for many followers, from a file."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, NoReturn
 
 import click
 
-from producers.cli.context import QueueCommand, Run, pass_run
-from producers.cli.errors import Ended
-from producers.cli.exit_codes import Exit
-from producers.cli.formatting import fault_lines
-from producers.cli.input.followers import Followers, Survey, form_of, readable_again
-from producers.cli.input.row_errors import BadInput, Fault
-from producers.cli.settings_options import given_template, settings_options
+from producers.cli.context import CliContext, QueueCommand, pass_cli
+from producers.cli.errors import CommandFailed
+from producers.cli.exit_codes import ExitCode
+from producers.cli.formatting import row_error_lines
+from producers.cli.input.followers import Followers, Format, ValidationReport, ValidRow, detect_format, ensure_seekable
+from producers.cli.input.row_errors import BadInput
+from producers.cli.settings_options import read_template, settings_options
 from producers.cli.shared_options import interruptible, priority_option, timeout_option, ttl_option
-from producers.cli.submission import Sending
-from producers.cli.text import count
+from producers.cli.submission import FanOutSubmission
+from producers.cli.text import format_count
 from producers.contract.messages import Priority
 
-MOST_CHANGES_SHOWN = 5
+MAX_CHANGES_SHOWN = 5
 
 
-@click.command("fan-out", cls=QueueCommand, short_help="Put one change for many followers into the queue.")
+@click.command("fan-out", cls=QueueCommand, short_help="Put changes for many followers into the queue.")
 @click.argument("followers_file", metavar="FOLLOWERS", type=click.File("rb"))
 @click.option(
-    "--format", "form", type=click.Choice(["csv", "jsonl"]), help="Of FOLLOWERS; by default told by its name or start."
+    "--format",
+    "file_format",
+    type=click.Choice(["csv", "jsonl"]),
+    help="Format of FOLLOWERS; by default detected from its name or first character.",
 )
 @settings_options
-@click.option("--batch-id", metavar="ID", help="The batch's ID; with the same ID again, only what is missing is added.")
+@click.option("--batch-id", metavar="ID", help="The batch's ID; repeating the same ID adds only what is missing.")
 @ttl_option()
 @priority_option(Priority.BULK)
-@click.option("--good-rows-only", is_flag=True, help="Send the good rows although there are bad ones.")
-@click.option("--ignore-other-columns", is_flag=True, help="Pass over columns that are no fields.")
-@click.option("--dry-run", is_flag=True, help="Check everything, print what would be sent, and write nothing.")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Stay until all has ended. Ctrl-C leaves it.")
+@click.option("--good-rows-only", is_flag=True, help="Send the valid rows even if others are invalid.")
+@click.option("--ignore-other-columns", is_flag=True, help="Skip columns that are not fields.")
+@click.option("--dry-run", is_flag=True, help="Check the input and print what would be sent, without writing to Redis.")
+@click.option(
+    "--wait/--no-wait", default=True, show_default=True, help="Wait until all changes have ended. Ctrl-C stops waiting."
+)
 @timeout_option("the batch")
-@pass_run
+@pass_cli
 def fan_out(
-    run: Run,
+    cli: CliContext,
     /,
     followers_file: BinaryIO,
-    form: Literal["csv", "jsonl"] | None,
+    file_format: Format | None,
     settings_file: BinaryIO | None,
     good_rows_only: bool,
     ignore_other_columns: bool,
     dry_run: bool,
     **options: Any,
-) -> Exit:
-    """Put one change for many followers into the queue, as one batch.
+) -> ExitCode:
+    """Put changes for many followers into the queue, as one batch.
 
-    FOLLOWERS is a CSV or JSON-lines file; - is standard input. A CSV needs the column user_id; further columns
-    (trader_id, symbol, trace_value, ...) replace, row by row, what the flags and the settings file say. A line of JSON
-    is a user ID, an object with a userId and fields to replace, or a whole change as `copytrade schema` describes it.
+    FOLLOWERS is a CSV or JSON-lines file; - is standard input. A CSV file needs the column user_id; further columns
+    (trader_id, symbol, trace_value, ...) replace, row by row, values of the flags and the settings file. A line of JSON
+    is a user ID, an object with a userId and fields to replace, or a whole change as described by `copytrade schema`.
 
-    All lines are checked first. If one is bad, each bad line is named and nothing is sent, unless --good-rows-only.
+    All lines are checked first. If any line is invalid, each invalid line is listed and nothing is sent, unless
+    --good-rows-only is given.
     """
-    asked = {name: options.pop(name) for name in ("batch_id", "ttl_s", "priority", "wait", "timeout_s")}
+    ttl_s, priority, batch_id = options.pop("ttl_s"), Priority(options.pop("priority")), options.pop("batch_id")
+    wait, timeout_s = options.pop("wait"), options.pop("timeout_s")
     if settings_file is not None and settings_file is followers_file:
         raise BadInput("followers and settings cannot both come from standard input; put one of them into a file")
-    template = given_template(settings_file, options)
+    template = read_template(settings_file, options)
     if "user_id" in template.fields:
-        raise BadInput("userId: the settings of a fan-out are for all followers; take the user out of the file")
+        raise BadInput("userId: the settings of a fan-out are for all followers; remove the user from the file")
     name = str(getattr(followers_file, "name", ""))
     if followers_file.isatty():
-        run.screen.note("reading followers from the terminal, one a line; Ctrl-D ends them")
-    with readable_again(followers_file) as stream:
-        followers = Followers(stream, form or form_of(name, stream), template, ignore_other_columns)
-        survey = _survey(run, followers, name)
-        if survey.bad and not good_rows_only:
-            _show_faults(run, survey)
-            if run.as_json:
-                run.screen.json(
-                    {"given": survey.good + survey.bad, "accepted": 0, "bad": survey.bad, **_faults(survey)}
-                )
-            raise Ended(
-                Exit.BAD_INPUT,
-                f"{count(survey.bad)} of {count(survey.good + survey.bad)} lines are bad and nothing was sent;"
-                " correct them, or send the others with --good-rows-only",
-            )
-        _show_faults(run, survey)
-        if not survey.good:
-            raise BadInput("not one line is good; nothing was sent")
+        cli.screen.note("reading followers from the terminal, one a line; end with Ctrl-D")
+    with ensure_seekable(followers_file) as stream:
+        followers = Followers(stream, file_format or detect_format(name, stream), template, ignore_other_columns)
+        report = _validate(cli, followers, name)
+        _print_row_errors(cli, report)
+        if report.invalid and not good_rows_only:
+            _reject(cli, report)
+        if not report.valid:
+            raise BadInput("not one line is valid; nothing was sent")
         if dry_run:
-            return _show_what_would_be_sent(run, followers, survey)
-        sending = Sending(
-            run,
-            followers,
-            survey,
-            batch_id=_new_batch_id() if asked["batch_id"] is None else asked["batch_id"],
-            ttl_s=asked["ttl_s"],
-            priority=Priority(asked["priority"]),
-        )
-        return sending.send(wait=asked["wait"], timeout_s=asked["timeout_s"])
+            return _print_changes(cli, followers, report)
+        batch_id = _new_batch_id() if batch_id is None else batch_id
+        submission = FanOutSubmission(cli, followers, report, batch_id=batch_id, ttl_s=ttl_s, priority=priority)
+        return submission.send(wait=wait, timeout_s=timeout_s)
 
 
-def _survey(run: Run, followers: Followers, name: str) -> Survey:
-    quiet = run.as_json or not run.screen.err.is_terminal
+def _validate(cli: CliContext, followers: Followers, name: str) -> ValidationReport:
+    quiet = cli.as_json or not cli.screen.err.is_terminal
     try:
-        spinner = nullcontext() if quiet else run.screen.err.status("checking every line")
+        spinner = nullcontext() if quiet else cli.screen.err.status("checking every line")
         with interruptible(lambda: "nothing was sent"), spinner:
-            return followers.survey()
+            return followers.validate()
     except BadInput as exc:
         raise BadInput(f"{name}: {exc}") from exc
 
 
 def _new_batch_id() -> str:
-    """Sorts by time, is readable, and is nobody else's."""
+    """Return a unique ID that sorts by time."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
 
 
-def _show_faults(run: Run, survey: Survey) -> None:
-    if not run.as_json:
-        for line in fault_lines(survey.faults, survey.bad):
-            run.screen.note(line)
+def _print_row_errors(cli: CliContext, report: ValidationReport) -> None:
+    if not cli.as_json:
+        for line in row_error_lines(report.errors, report.invalid):
+            cli.screen.note(line)
 
 
-def _faults(survey: Survey) -> dict[str, Any]:
-    return {"faults": survey.faults, "faultsLeftOut": survey.bad - len(survey.faults)}
+def _reject(cli: CliContext, report: ValidationReport) -> NoReturn:
+    total = report.valid + report.invalid
+    if cli.as_json:
+        cli.screen.json(
+            {
+                "given": total,
+                "accepted": 0,
+                "bad": report.invalid,
+                "faults": report.errors,
+                "faultsLeftOut": report.invalid - len(report.errors),
+            }
+        )
+    raise CommandFailed(
+        ExitCode.BAD_INPUT,
+        f"{format_count(report.invalid)} of {format_count(total)} lines are invalid and nothing was sent;"
+        " correct them, or send the others with --good-rows-only",
+    )
 
 
-def _show_what_would_be_sent(run: Run, followers: Followers, survey: Survey) -> Exit:
-    shown = 0
-    for wanted in _wanted(followers):
-        if run.as_json or shown < MOST_CHANGES_SHOWN:
-            run.screen.json_line(wanted)
-            shown += 1
-    if not run.as_json:
-        if survey.good > shown:
-            run.screen.note(f"... and {count(survey.good - shown)} more; --json prints all")
-        run.screen.note(f"{count(survey.good)} changes would be sent; nothing was written")
-    return Exit.NOT_ALL if survey.bad else Exit.DONE
-
-
-def _wanted(followers: Followers) -> Iterator[Any]:
-    return (found.change for found in followers if not isinstance(found, Fault))
+def _print_changes(cli: CliContext, followers: Followers, report: ValidationReport) -> ExitCode:
+    printed = 0
+    for row in followers:
+        if isinstance(row, ValidRow) and (cli.as_json or printed < MAX_CHANGES_SHOWN):
+            cli.screen.json_line(row.change)
+            printed += 1
+    if not cli.as_json:
+        if report.valid > printed:
+            cli.screen.note(f"... and {format_count(report.valid - printed)} more; --json prints all")
+        cli.screen.note(f"{format_count(report.valid)} changes would be sent; nothing was written")
+    return ExitCode.FAILED if report.invalid else ExitCode.DONE

@@ -1,4 +1,4 @@
-"""`copytrade pause`, `resume`, `paused`: of a user, a trader, an egress, everything."""
+"""`copytrade pause`, `resume`, `paused`: of a user, a trader, an egress, or everything."""
 
 from __future__ import annotations
 
@@ -7,88 +7,68 @@ from typing import Any, TypeVar
 
 import click
 
-from producers import Pause, Producer
-from producers.cli.context import QueueCommand, Run, pass_run
+from producers.cli.context import CliContext, QueueCommand, pass_cli
 from producers.cli.input.row_errors import BadInput
-from producers.cli.text import NOTHING, when
+from producers.cli.text import EMPTY_CELL, format_time
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 COLUMNS = ("paused", "which", "since")
-_CHOICE = "--user ID, --trader ID, --egress NAME or --everything"
 
 
-def _what_options(command: Command) -> Command:
+def _target_options(command: Command) -> Command:
     for option in (
-        click.option("--everything", is_flag=True, help="All there is."),
-        click.option("--egress", metavar="NAME", help="What leaves from this egress IP."),
-        click.option("--trader", "trader_id", metavar="ID", help="Changes of copying this trader."),
+        click.option("--everything", is_flag=True, help="All changes."),
+        click.option("--egress", metavar="NAME", help="Changes sent through this egress IP."),
+        click.option("--trader", "trader_id", metavar="ID", help="Changes for this trader."),
         click.option("--user", "user_id", metavar="ID", help="Changes of this user."),
     ):
         command = option(command)
     return command
 
 
-def _one(what: dict[str, Any]) -> dict[str, Any]:
-    given = {name: value for name, value in what.items() if value not in (None, False)}
-    if len(given) != 1:
-        raise BadInput(f"give one of {_CHOICE}")
-    return given
+def _only_target(options: dict[str, Any]) -> dict[str, Any]:
+    target = {name: value for name, value in options.items() if value not in (None, False)}
+    if len(target) != 1:
+        raise BadInput("give one of --user ID, --trader ID, --egress NAME or --everything")
+    return target
 
 
-@click.command(cls=QueueCommand, short_help="Send nothing of a user, a trader, an egress, or at all.")
-@_what_options
-@pass_run
-def pause(run: Run, /, **what: Any) -> None:
-    """Send nothing of a user, a trader, an egress, or at all, until `resume`. What is queued stays."""
-    given = _one(what)
-
-    async def work(producer: Producer) -> bool:
-        return await producer.pause(**given)
-
-    show_paused(run, run.ask(work))
+@click.command(cls=QueueCommand, short_help="Stop sending for a user, a trader, an egress, or at all.")
+@_target_options
+@pass_cli
+def pause(cli: CliContext, /, **options: Any) -> None:
+    """Send nothing for a user, a trader, an egress, or at all, until `resume`. Queued changes stay queued."""
+    target = _only_target(options)
+    print_paused(cli, changed=cli.with_producer(lambda producer: producer.pause(**target)))
 
 
 @click.command(cls=QueueCommand, short_help="End a pause.")
-@_what_options
-@pass_run
-def resume(run: Run, /, **what: Any) -> None:
+@_target_options
+@pass_cli
+def resume(cli: CliContext, /, **options: Any) -> None:
     """End a pause."""
-    given = _one(what)
-
-    async def work(producer: Producer) -> bool:
-        return await producer.resume(**given)
-
-    show_resumed(run, run.ask(work))
+    target = _only_target(options)
+    print_resumed(cli, changed=cli.with_producer(lambda producer: producer.resume(**target)))
 
 
-@click.command(cls=QueueCommand, short_help="List the pauses in force.")
-@pass_run
-def paused(run: Run) -> None:
-    """List the pauses in force."""
-
-    async def work(producer: Producer) -> list[Pause]:
-        return await producer.paused()
-
-    found = run.ask(work)
-    if run.as_json:
-        run.screen.json(found)
+@click.command(cls=QueueCommand, short_help="List the pauses in effect.")
+@pass_cli
+def paused(cli: CliContext) -> None:
+    """List the pauses in effect."""
+    pauses = cli.with_producer(lambda producer: producer.paused())
+    if cli.as_json:
+        cli.screen.json(pauses)
         return
-    rows = ((pause.kind, pause.name or NOTHING, when(pause.since_ms)) for pause in found)
-    run.screen.table(COLUMNS, rows, nothing="nothing is paused")
+    rows = ((pause.kind, pause.name or EMPTY_CELL, format_time(pause.since_ms)) for pause in pauses)
+    cli.screen.table(COLUMNS, rows, nothing="nothing is paused")
 
 
-def show_paused(run: Run, changed: bool) -> None:
-    """Whether a pause is new."""
-    if run.as_json:
-        run.screen.json({"paused": True, "changed": changed})
-    else:
-        run.screen.say("paused" if changed else "was paused already")
+def print_paused(cli: CliContext, *, changed: bool) -> None:
+    """Print whether the pause is new."""
+    cli.print_result({"paused": True, "changed": changed}, "paused" if changed else "was paused already")
 
 
-def show_resumed(run: Run, changed: bool) -> None:
-    """Whether there was a pause to end."""
-    if run.as_json:
-        run.screen.json({"paused": False, "changed": changed})
-    else:
-        run.screen.say("resumed" if changed else "was not paused")
+def print_resumed(cli: CliContext, *, changed: bool) -> None:
+    """Print whether there was a pause to end."""
+    cli.print_result({"paused": False, "changed": changed}, "resumed" if changed else "was not paused")

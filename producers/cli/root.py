@@ -10,37 +10,37 @@ from typing import Any
 import click
 
 from producers.cli import batches, changes, dead, doctor, fan_out, pauses, schema, top, users
-from producers.cli.context import Family, Run, run_options
-from producers.cli.errors import EXPECTED, PROG, Ended, report
-from producers.cli.exit_codes import Exit, epilogue
+from producers.cli.context import CliContext, CommandGroup, global_options
+from producers.cli.errors import EXPECTED_ERRORS, PROG, CommandFailed, report_error
+from producers.cli.exit_codes import ExitCode, help_epilog
 
 DISTRIBUTION = "copytrade-settings"
 COMMANDS_GROUP = "copytrade.commands"
-"""Entry points of this group are click commands that join `copytrade` under the entry point's name."""
+"""Entry points of this group are click commands that become commands of `copytrade`, by the entry point's name."""
 
 
-class Root(Family):
-    """The whole command line. Commands of other packages are loaded when they are asked for, or listed."""
+class Root(CommandGroup):
+    """The top-level group. Commands of other packages are loaded only when they run or are listed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every command's name, our own first, in the order in which they are met."""
+        """Return all names: the built-in commands in their order, then those of other packages."""
         del ctx
-        return [*self.commands, *sorted(set(_joined()) - set(self.commands))]
+        return [*self.commands, *sorted(set(_plugins()) - set(self.commands))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """A command; None, and a warning, if another package's cannot be loaded."""
+        """Return a command; if a command of another package cannot be loaded, print a warning and return None."""
         try:
-            return self.commands.get(cmd_name) or _load(cmd_name)
-        except Ended as exc:
-            ctx.ensure_object(Run).screen.note(f"{PROG}: warning: {exc}")
+            return self.commands.get(cmd_name) or _load_plugin(cmd_name)
+        except CommandFailed as exc:
+            ctx.ensure_object(CliContext).screen.note(f"{PROG}: warning: {exc}")
             return None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that the words ask for; one that cannot be loaded is an error, for it was asked for."""
-        joined = None if args[0] in self.commands else _load(args[0])
-        return super().resolve_command(ctx, args) if joined is None else (args[0], joined, args[1:])
+        """Return the command to run; unlike `get_command`, raise an error if it cannot be loaded."""
+        plugin = None if args[0] in self.commands else _load_plugin(args[0])
+        return super().resolve_command(ctx, args) if plugin is None else (args[0], plugin, args[1:])
 
     def main(  # type: ignore[override]
         self,
@@ -50,50 +50,51 @@ class Root(Family):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> int:
-        """Runs a command; exits with its status, or returns it if not `standalone_mode`."""
-        words = list(sys.argv[1:] if args is None else args)
-        run = Run(as_json="--json" in words)
+        """Run a command; exit with its exit code, or return the code if `standalone_mode` is false."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        cli = CliContext(as_json="--json" in arguments)
         try:
-            value = super().main(words, prog_name or PROG, complete_var, standalone_mode=False, obj=run, **extra)
+            value = super().main(arguments, prog_name or PROG, complete_var, standalone_mode=False, obj=cli, **extra)
         except click.exceptions.NoArgsIsHelpError as exc:
             exc.show()
-            status = int(Exit.BAD_INPUT)
-        except EXPECTED as exc:
-            status = report(run, exc)
+            exit_code = int(ExitCode.BAD_INPUT)
+        except EXPECTED_ERRORS as exc:
+            exit_code = report_error(cli, exc)
         else:
-            status = value if isinstance(value, int) else Exit.DONE
+            exit_code = value if isinstance(value, int) else ExitCode.DONE
         if standalone_mode:
-            sys.exit(status)
-        return status
+            sys.exit(exit_code)
+        return exit_code
 
 
-def _joined() -> dict[str, EntryPoint]:
+def _plugins() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=COMMANDS_GROUP)}
 
 
-def _load(name: str) -> click.Command | None:
-    """Another package's command; None if there is none of that name.
+def _load_plugin(name: str) -> click.Command | None:
+    """Return another package's command; None if there is none of that name.
 
     Raises:
-        Ended: it cannot be loaded.
+        CommandFailed: it cannot be loaded.
     """
-    point = _joined().get(name)
+    point = _plugins().get(name)
     if point is None:
         return None
     try:
         command = point.load()
-    except Exception as exc:  # noqa: BLE001 - whatever another package does wrong, the other commands go on
-        fault = f"{type(exc).__name__}: {exc}"
+    except Exception as exc:  # noqa: BLE001 - an error in another package must not affect other commands
+        problem = f"{type(exc).__name__}: {exc}"
     else:
         if isinstance(command, click.Command):
             return command
-        fault = "it is no click command"
+        problem = "it is not a click command"
     source = point.dist.name if point.dist is not None else point.value
-    raise Ended(Exit.NOT_ALL, f"the command {name!r} of {source} cannot be loaded: {fault}; update or reinstall it")
+    message = f"the command {name!r} of {source} cannot be loaded: {problem}; update or reinstall it"
+    raise CommandFailed(ExitCode.FAILED, message)
 
 
-def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted and not context.resilient_parsing:
+def _print_version(context: click.Context, _: click.Parameter, requested: bool) -> None:
+    if requested and not context.resilient_parsing:
         try:
             number = version(DISTRIBUTION)
         except PackageNotFoundError:
@@ -104,11 +105,11 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 
 root = Root(
     name=PROG,
-    help="Change the copy-trade settings of many followers, through the queue.",
-    epilog=epilogue(),
+    help="Change the copy-trade settings of many followers through the queue.",
+    epilog=help_epilog(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     params=[
-        *run_options(),
+        *global_options(),
         click.Option(
             ["--version"],
             is_flag=True,

@@ -1,16 +1,16 @@
-"""`copytrade schema`: what a change and a result look like, as JSON Schema."""
+"""`copytrade schema`: the JSON Schema of changes and results."""
 
 from __future__ import annotations
 
 import click
 
-from producers.cli.context import QueueCommand, Run, pass_run
+from producers.cli.context import CliContext, QueueCommand, pass_cli
 
 
 @click.command(cls=QueueCommand, short_help="Print the JSON Schema of changes and results.")
-@pass_run
-def schema(run: Run) -> None:
+@pass_cli
+def schema(cli: CliContext) -> None:
     """Print the JSON Schema of changes and results."""
-    from producers.contract.schema import schema as of_messages  # noqa: PLC0415 - no other command pays for making it
+    from producers.contract.schema import schema as message_schema  # noqa: PLC0415 - slow, and only used here
 
-    run.screen.json(of_messages(), for_files=True)
+    cli.screen.json(message_schema(), for_files=True)

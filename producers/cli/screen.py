@@ -1,6 +1,6 @@
-"""Where everything is shown: tables and words on a terminal, tab-separated lines in a pipe, JSON when asked for.
+"""Output: tables and text on a terminal, tab-separated lines in a pipe, JSON on request.
 
-What was asked for goes to standard output; what is said about it (progress, hints, errors) goes to standard error.
+Results go to standard output; progress, hints and errors go to standard error.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from producers.cli.json_output import document
-from producers.cli.text import safe
+from producers.cli.json_output import to_json
+from producers.cli.text import escape
 
 STYLES = {
     "applied": "green",
@@ -29,12 +29,12 @@ STYLES = {
     "superseded": "dim",
     "paused": "yellow",
 }
-"""How a cell is shown that is just this word."""
+"""Style of a cell that consists of exactly this word."""
 
 NUMBERS = frozenset(
     {"total", "queued", "in flight", "applied", "ended", "tries", "line", "changes", "due", "wait", "rate", "attempts"}
 )
-"""Columns that stand at the right."""
+"""Columns that are right-aligned."""
 
 INDENT = 2
 PIPE_WIDTH = 160
@@ -48,76 +48,72 @@ class Screen:
         self.err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
     def json(self, value: object, *, for_files: bool = False) -> None:
-        """One document; one that is kept in a file is laid out for people in any case."""
-        self._write(document(value, indent=INDENT if for_files or self.out.is_terminal else None))
+        """Print one JSON document, indented on a terminal or with `for_files`."""
+        self._write(to_json(value, indent=INDENT if for_files or self.out.is_terminal else None))
 
     def json_line(self, value: object) -> None:
-        """One of many documents, a line each, seen at once."""
-        self._write(document(value))
+        """Print a JSON document as one line, and flush."""
+        self._write(to_json(value))
         sys.stdout.flush()
 
-    def say(self, text: str) -> None:
-        """A line of what was asked for."""
-        self._write(safe(text))
+    def print(self, text: str) -> None:
+        """Print a line of the result."""
+        self._write(escape(text))
 
     def note(self, text: str) -> None:
-        """A line about it."""
-        self.err.print(Text(safe(text)), soft_wrap=True)
-
-    def show(self, what: RenderableType) -> None:
-        """Something composed; in a pipe, as wide as it likes."""
-        if self.out.is_terminal:
-            self.out.print(what)
-        else:
-            self.out.print(what, width=PIPE_WIDTH)
+        """Print a line to standard error."""
+        self.err.print(Text(escape(text)), soft_wrap=True)
 
     def json_note(self, value: object) -> None:
-        """A document about what was asked for."""
-        self.err.file.write(f"{document(value)}\n")
+        """Print a JSON document to standard error."""
+        self.err.file.write(f"{to_json(value)}\n")
 
-    def facts(self, facts: Iterable[tuple[str, str]]) -> None:
-        """Names and values, a line each."""
+    def render(self, renderable: RenderableType) -> None:
+        """Print a rich renderable; in a pipe, with a fixed width."""
+        self.out.print(renderable, width=None if self.out.is_terminal else PIPE_WIDTH)
+
+    def details(self, details: Iterable[tuple[str, str]]) -> None:
+        """Print names and values, one pair a line."""
         if not self.out.is_terminal:
-            for name, value in facts:
-                self._write(f"{name}\t{safe(value)}")
+            for name, value in details:
+                self._write(f"{name}\t{escape(value)}")
             return
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="dim", no_wrap=True)
-        grid.add_column(overflow="fold")
-        for name, value in facts:
-            grid.add_row(Text(name), cell(value))
-        self.out.print(grid)
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, value in details:
+            table.add_row(Text(name), cell(value))
+        self.out.print(table)
 
     def table(
         self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, nothing: str = "", continued: bool = False
     ) -> None:
-        """Rows under the names of their columns.
+        """Print rows below the names of their columns.
 
         Args:
-            columns: their names.
-            rows: of each, a text a column.
-            nothing: what to say on a terminal when there are no rows.
-            continued: whether rows of the same table went before, so that a pipe needs no names again.
+            columns: names of the columns.
+            rows: one text for each column.
+            nothing: the note to print on a terminal if there are no rows.
+            continued: whether the table was begun by an earlier call; a pipe then gets no second header.
         """
         if not self.out.is_terminal:
             if not continued:
                 self._write("\t".join(columns))
             for row in rows:
-                self._write("\t".join(map(safe, row)))
+                self._write("\t".join(map(escape, row)))
             return
-        shown = grid(columns, rows)
-        if shown.row_count:
-            self.out.print(shown)
+        table = grid(columns, rows)
+        if table.row_count:
+            self.out.print(table)
         else:
             self.note(nothing)
 
     def _write(self, line: str) -> None:
-        """A line as it is: rich would break it."""
-        sys.stdout.write(f"{line}\n")
+        sys.stdout.write(f"{line}\n")  # not through rich, which would wrap the line
 
 
 def grid(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table for a terminal."""
+    """Return a table for a terminal."""
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     for column in columns:
         table.add_column(column, justify="right" if column in NUMBERS else "left", overflow="fold")
@@ -127,5 +123,5 @@ def grid(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
 
 
 def cell(text: str) -> Text:
-    """A cell as it is: a message may hold what looks like markup."""
-    return Text(safe(text), style=STYLES.get(text, ""))
+    """Return a cell with exactly this text; rich does not interpret any markup in it."""
+    return Text(escape(text), style=STYLES.get(text, ""))

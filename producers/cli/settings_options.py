@@ -1,4 +1,4 @@
-"""Settings as flags and from a JSON file: what `enqueue` and `fan-out` have in common."""
+"""Settings from flags and from a JSON file, for `enqueue` and `fan-out`."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "mode": MODES,
 }
 _HELP: dict[str, str] = {
-    "trader_id": "The elite trader whose copying is changed.",
-    "auto_copy": "Effective in mode basic only.",
+    "trader_id": "The elite trader who is copied.",
+    "auto_copy": "Has an effect in mode basic only.",
     "mode": "The exchange's default is advanced.",
     "symbol": "Trading pair, such as BTCUSDT.",
-    "product_type": "Which futures the symbol is of.",
-    "margin_type": "As the trader, or as specified.",
+    "product_type": "Futures type of the symbol.",
+    "margin_type": "As the trader's, or as specified.",
     "margin_coin": "Margin currency, such as USDT.",
-    "lever_type": "With specify, give a long or a short leverage.",
+    "lever_type": "With specify, set a long or a short leverage.",
     "long_leverage": "Whole number.",
     "short_leverage": "Whole number.",
-    "trace_type": "What the trace value means: a ratio, an amount or a count.",
+    "trace_type": "Meaning of the trace value: a ratio, an amount or a count.",
     "trace_value": "Decimal number.",
     "max_hold_size": "Decimal number.",
     "stop_surplus_ratio": "Take-profit ratio, whole number from 1 to 400.",
@@ -43,7 +43,7 @@ _FLAGS = {"trader_id": "--trader"}
 
 
 def settings_options(command: Command) -> Command:
-    """Adds `--settings` and a flag for each field; the command gets them as keywords for `given_template`."""
+    """Add `--settings` and a flag for each field; the command passes them to `read_template`."""
     for field in reversed(_HELP):
         option = click.option(
             _FLAGS.get(field, f"--{field.replace('_', '-')}"),
@@ -57,29 +57,29 @@ def settings_options(command: Command) -> Command:
         "--settings",
         "settings_file",
         type=click.File("rb"),
-        help="JSON: a list of settings, one setting, or a change without its user; - is standard input."
-        " Flags replace what it says.",
+        help="JSON file with a list of settings, one setting, or a change without its user; - is standard input."
+        " Flags replace values of the file.",
     )(command)
 
 
-def given_template(settings_file: BinaryIO | None, flags: Mapping[str, str | None]) -> Template:
-    """What the file and the flags say of a change.
+def read_template(settings_file: BinaryIO | None, flags: Mapping[str, str | None]) -> Template:
+    """Return the template that the file and the flags describe.
 
     Raises:
-        BadInput: the file is no settings, or a flag could mean several of them.
+        BadInput: the file has no valid settings, or several settings to which a flag could apply.
     """
-    template = Template({}, ()) if settings_file is None else Template.of(read_json(settings_file))
+    template = Template({}, ()) if settings_file is None else Template.from_json(read_json(settings_file))
     return template.with_fields({name: value for name, value in flags.items() if value is not None})
 
 
 def read_json(file: BinaryIO) -> Any:
-    """The JSON value of a whole file.
+    """Return the JSON value of a whole file.
 
     Raises:
-        BadInput: it holds none.
+        BadInput: the file is not valid JSON.
     """
     name = getattr(file, "name", "the file")
     try:
         return json_text.decode(file.read().decode("utf-8-sig"))
     except ValueError as exc:
-        raise BadInput(f"{name} is not a JSON file in UTF-8: {exc}; correct it, or give flags instead") from exc
+        raise BadInput(f"{name} is not a JSON file in UTF-8: {exc}; correct it, or use flags instead") from exc

@@ -1,4 +1,4 @@
-"""Times and other options that several commands share."""
+"""Options that several commands share, and the handling of Ctrl-C."""
 
 from __future__ import annotations
 
@@ -8,63 +8,63 @@ from typing import Any, TypeVar
 
 import click
 
-from producers.cli.errors import Ended
-from producers.cli.exit_codes import Exit
+from producers.cli.errors import CommandFailed
+from producers.cli.exit_codes import ExitCode
 from producers.contract.messages import Outcome, Priority
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Option = Callable[[Command], Command]
 
-LONGEST_S = 1_000_000_000
+MAX_TIMEOUT_S = 1_000_000_000
 
 
 def timeout_option(what: str) -> Option[Any]:
-    """`--timeout`: how long to wait."""
+    """Return the option --timeout: how long to wait for `what`."""
     return click.option(
         "--timeout",
         "timeout_s",
-        type=click.FloatRange(0, LONGEST_S),
+        type=click.FloatRange(0, MAX_TIMEOUT_S),
         metavar="SECONDS",
-        help=f"How long to wait for {what}; by default as long as it takes.",
+        help=f"How long to wait for {what}; by default without limit.",
     )
 
 
 def ttl_option() -> Option[Any]:
-    """`--ttl`: the deadline of changes."""
+    """Return the option --ttl: the deadline of changes."""
     return click.option(
         "--ttl",
         "ttl_s",
         type=float,
         metavar="SECONDS",
-        help="Deadline of a change, from its acceptance; by default COPYTRADE_CHANGE_TTL_S.",
+        help="Deadline of a change, counted from its acceptance; by default COPYTRADE_CHANGE_TTL_S.",
     )
 
 
 def priority_option(default: Priority) -> Option[Any]:
-    """`--priority`: which lanes go first."""
+    """Return the option --priority."""
     return click.option(
         "--priority",
         type=click.Choice([priority.value for priority in Priority]),
         default=default.value,
         show_default=True,
-        help="Interactive goes first; a share is kept for bulk.",
+        help="Interactive changes are sent first; a share is reserved for bulk.",
     )
 
 
 def outcome_option() -> Option[Any]:
-    """`--outcome`: only what ended so."""
+    """Return the option --outcome."""
     return click.option(
         "--outcome",
         type=click.Choice([outcome.value for outcome in Outcome]),
         callback=lambda _, __, value: None if value is None else Outcome(value),
-        help="Only what ended so.",
+        help="Only changes with this outcome.",
     )
 
 
 @contextmanager
 def interruptible(hint: Callable[[], str]) -> Iterator[None]:
-    """Turns Ctrl-C in the body into an end that says how to go on."""
+    """Turn Ctrl-C in the body into a `CommandFailed` whose message ends with `hint()`."""
     try:
         yield
     except KeyboardInterrupt:
-        raise Ended(Exit.INTERRUPTED, f"interrupted; {hint()}") from None
+        raise CommandFailed(ExitCode.INTERRUPTED, f"interrupted; {hint()}") from None

@@ -1,4 +1,4 @@
-"""The second reading of the followers: into the queue, and then, if wanted, until all has ended."""
+"""Submission of a fan-out: reads the followers again, enqueues them, and optionally waits until all have ended."""
 
 from __future__ import annotations
 
@@ -6,38 +6,39 @@ from array import array
 from asyncio import CancelledError, current_task
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from producers import Batch, FanOutReport, InvalidChange, Producer, Progress, QueueUnavailable, Refusal
-from producers.cli.context import Run
-from producers.cli.exit_codes import Exit
-from producers.cli.formatting import fault_lines, outcome_counts
-from producers.cli.input.followers import Followers, Survey, Wanted
-from producers.cli.input.row_errors import BadInput, Fault
-from producers.cli.progress_bar import BatchBar, until_complete
+from producers.cli.context import CliContext
+from producers.cli.exit_codes import ExitCode
+from producers.cli.formatting import outcome_counts, row_error_lines
+from producers.cli.input.followers import Followers, ValidationReport, ValidRow
+from producers.cli.input.row_errors import BadInput, RowError
+from producers.cli.progress_bar import BatchProgressBar, wait_until_complete
 from producers.cli.shared_options import interruptible
-from producers.cli.text import count
+from producers.cli.text import format_count
 from producers.contract.messages import Outcome, Priority
 
 
 @dataclass(slots=True)
-class Sending:
+class FanOutSubmission:
     """One fan-out.
 
     Attributes:
-        run: the run of the command line.
-        followers: the file; its good lines are sent.
-        survey: what it holds.
+        cli: the state of this invocation.
+        followers: the file; its valid rows are sent.
+        validation: the result of its first reading.
         batch_id: the batch's ID.
-        ttl_s: deadline of each change.
-        priority: of each change.
-        lines: of each change that was given, its line in the file.
-        enqueued: how many changes are known to be in the queue.
-        report: what became of all of them, once that is known.
+        ttl_s: deadline of each change, counted from its acceptance.
+        priority: priority of each change.
+        lines: the line number of each change that was submitted.
+        enqueued: how many changes are certainly in the queue.
+        report: the result of the submission, once it is complete.
     """
 
-    run: Run
+    cli: CliContext
     followers: Followers
-    survey: Survey
+    validation: ValidationReport
     batch_id: str
     ttl_s: float | None
     priority: Priority
@@ -45,120 +46,112 @@ class Sending:
     enqueued: int = 0
     report: FanOutReport | None = None
 
-    def send(self, *, wait: bool, timeout_s: float | None) -> Exit:
-        """Enqueues all good lines as one batch, waits if wanted, and shows what came of it."""
-        with interruptible(self._how_to_go_on), BatchBar(self.run, self.batch_id) as bar:
+    def send(self, *, wait: bool, timeout_s: float | None) -> ExitCode:
+        """Enqueue all valid rows as one batch, wait for their end if asked to, and print the report."""
+        with interruptible(self._resume_hint), BatchProgressBar(self.cli, self.batch_id) as bar:
             try:
-                progress = self.run.ask(lambda producer: self._go(producer, bar, wait=wait, timeout_s=timeout_s))
+                progress = self.cli.with_producer(lambda producer: self._run(producer, bar, timeout_s, wait=wait))
             except QueueUnavailable as exc:
-                what = exc.__cause__ if isinstance(exc.__cause__, QueueUnavailable) else exc
-                raise QueueUnavailable(f"{what}; {self._how_to_go_on()}") from exc
-        return self._show(progress)
+                cause = exc.__cause__ if isinstance(exc.__cause__, QueueUnavailable) else exc
+                raise QueueUnavailable(f"{cause}; {self._resume_hint()}") from exc
+        assert self.report is not None  # noqa: S101 - `_run` set it, or raised an error
+        return self._print_report(self.report, progress)
 
-    async def _go(self, producer: Producer, bar: BatchBar, *, wait: bool, timeout_s: float | None) -> Progress | None:
+    async def _run(
+        self, producer: Producer, bar: BatchProgressBar, timeout_s: float | None, *, wait: bool
+    ) -> Progress | None:
         batch = await self._enqueue(producer, bar)
         self.report = batch.report
         if not wait:
             return None
-        if not self.run.as_json:
-            self.run.screen.note(f"batch {self.batch_id} is enqueued; Ctrl-C leaves it running")
-        return await until_complete(batch, timeout_s, bar.sending)
+        if not self.cli.as_json:
+            self.cli.screen.note(f"batch {self.batch_id} is enqueued; Ctrl-C leaves it running")
+        return await wait_until_complete(batch, timeout_s, bar.show_progress)
 
-    async def _enqueue(self, producer: Producer, bar: BatchBar) -> Batch:
+    async def _enqueue(self, producer: Producer, bar: BatchProgressBar) -> Batch:
         def on_chunk(report: FanOutReport) -> None:
             self.enqueued = report.accepted + report.already_there
-            _heed_cancellation()
-            bar.enqueueing(self.enqueued + len(report.refused), self.survey.good)
+            _reraise_cancellation()
+            bar.show_enqueued(self.enqueued + len(report.refused), self.validation.valid)
 
-        wanted = self._wanted()
-        if not self.survey.plain:
-            return await producer.fan_out(
-                (each.change for each in wanted),
-                batch_id=self.batch_id,
-                ttl_s=self.ttl_s,
-                priority=self.priority,
-                on_chunk=on_chunk,
-            )
-        same = self.followers.template.common()
-        return await producer.fan_out(
-            trader_id=same.trader_id,
-            settings=same.settings,
-            auto_copy=same.auto_copy,
-            mode=same.mode,
-            user_ids=(each.change.user_id for each in wanted),
-            batch_id=self.batch_id,
-            ttl_s=self.ttl_s,
-            priority=self.priority,
-            on_chunk=on_chunk,
+        fan_out = partial(
+            producer.fan_out, batch_id=self.batch_id, ttl_s=self.ttl_s, priority=self.priority, on_chunk=on_chunk
+        )
+        rows = self._valid_rows()
+        if not self.validation.users_only:
+            return await fan_out(row.change for row in rows)
+        common = self.followers.template.common_change()
+        return await fan_out(
+            trader_id=common.trader_id,
+            settings=common.settings,
+            auto_copy=common.auto_copy,
+            mode=common.mode,
+            user_ids=(row.change.user_id for row in rows),
         )
 
-    def _wanted(self) -> Iterator[Wanted]:
-        """The good lines, and of each its number; what was good a moment ago must still be."""
-        bad = 0
-        for found in self.followers:
-            if isinstance(found, Wanted):
-                self.lines.append(found.line)
-                yield found
+    def _valid_rows(self) -> Iterator[ValidRow]:
+        """Yield the valid rows and store their line numbers. Raise BadInput if the file was changed meanwhile."""
+        invalid = 0
+        for row in self.followers:
+            if isinstance(row, ValidRow):
+                self.lines.append(row.line)
+                yield row
             else:
-                bad += 1
-        if (len(self.lines), bad) != (self.survey.good, self.survey.bad):
-            raise BadInput(f"the file was changed while it was read; {self._how_to_go_on()}")
+                invalid += 1
+        if (len(self.lines), invalid) != (self.validation.valid, self.validation.invalid):
+            raise BadInput(f"the file was changed while it was read; {self._resume_hint()}")
 
-    def _show(self, progress: Progress | None) -> Exit:
-        report = self.report
-        assert report is not None  # noqa: S101 - nothing was raised
-        refused = [self._fault(refusal) for refusal in report.refused]
-        if self.run.as_json:
-            self.run.screen.json(
+    def _print_report(self, report: FanOutReport, progress: Progress | None) -> ExitCode:
+        refused = [self._row_error(refusal) for refusal in report.refused]
+        invalid = self.validation.invalid + len(refused)
+        all_applied = progress is None or progress.outcomes.get(Outcome.APPLIED, 0) == progress.total
+        if self.cli.as_json:
+            self.cli.screen.json(
                 {
                     "batchId": self.batch_id,
-                    "given": self.survey.good + self.survey.bad,
+                    "given": self.validation.valid + self.validation.invalid,
                     "accepted": report.accepted,
                     "alreadyThere": report.already_there,
-                    "bad": self.survey.bad + len(refused),
-                    "faults": [*self.survey.faults, *refused],
-                    "faultsLeftOut": self.survey.bad - len(self.survey.faults),
+                    "bad": invalid,
+                    "faults": [*self.validation.errors, *refused],
+                    "faultsLeftOut": self.validation.invalid - len(self.validation.errors),
                     "progress": progress,
                 }
             )
         else:
-            self._show_facts(report, refused, progress)
-        applied = progress is None or progress.outcomes.get(Outcome.APPLIED, 0) == progress.total
-        return Exit.DONE if applied and not self.survey.bad and not refused else Exit.NOT_ALL
+            for line in row_error_lines(refused, len(refused)):
+                self.cli.screen.note(line)
+            details = [("batch", self.batch_id), ("accepted", format_count(report.accepted))]
+            if report.already_there:
+                details.append(("already there", format_count(report.already_there)))
+            if invalid:
+                details.append(("not accepted", format_count(invalid)))
+            if progress is not None:
+                details.append(("ended", outcome_counts(progress.outcomes)))
+            self.cli.screen.details(details)
+            if progress is None:
+                self.cli.screen.note(f"follow it with: copytrade batch watch {self.batch_id}")
+            elif not all_applied:
+                self.cli.screen.note(f"see what was not applied: copytrade batch results --failed {self.batch_id}")
+        return ExitCode.DONE if all_applied and not invalid else ExitCode.FAILED
 
-    def _show_facts(self, report: FanOutReport, refused: list[Fault], progress: Progress | None) -> None:
-        for line in fault_lines(refused, len(refused)):
-            self.run.screen.note(line)
-        facts = [("batch", self.batch_id), ("accepted", count(report.accepted))]
-        if report.already_there:
-            facts.append(("already there", count(report.already_there)))
-        if self.survey.bad or refused:
-            facts.append(("not accepted", count(self.survey.bad + len(refused))))
-        if progress is not None:
-            facts.append(("ended", outcome_counts(progress.outcomes)))
-        self.run.screen.facts(facts)
-        if progress is None:
-            self.run.screen.note(f"follow it with: copytrade batch watch {self.batch_id}")
-        elif progress.outcomes.get(Outcome.APPLIED, 0) < progress.total:
-            self.run.screen.note(f"see what was not applied: copytrade batch results --failed {self.batch_id}")
-
-    def _fault(self, refusal: Refusal) -> Fault:
+    def _row_error(self, refusal: Refusal) -> RowError:
         line = self.lines[refusal.index]
         if isinstance(refusal.error, InvalidChange):
-            return Fault.of(line, refusal.error)
-        return Fault(line, "line", str(refusal.error), "")
+            return RowError.from_invalid_change(line, refusal.error)
+        return RowError(line, "line", str(refusal.error), "")
 
-    def _how_to_go_on(self) -> str:
+    def _resume_hint(self) -> str:
         if self.report is not None:
-            return f"the batch goes on; follow it with: copytrade batch watch {self.batch_id}"
+            return f"the batch continues; follow it with: copytrade batch watch {self.batch_id}"
         return (
-            f"about {count(self.enqueued)} of {count(self.survey.good)} changes are enqueued, and go on;"
-            f" the same command with --batch-id {self.batch_id} adds only what is missing"
+            f"about {format_count(self.enqueued)} of {format_count(self.validation.valid)} changes are enqueued, and"
+            f" continue; the same command with --batch-id {self.batch_id} adds only what is missing"
         )
 
 
-def _heed_cancellation() -> None:
-    """Ends the task if somebody asked for that, and redis-py's waiting lost it; see `Run.complete`."""
+def _reraise_cancellation() -> None:
+    """Raise CancelledError if this task was cancelled and redis-py lost it; see `context._run_cancellable`."""
     task = current_task()
     if task is not None and task.cancelling():
         raise CancelledError

@@ -1,20 +1,20 @@
-"""Texts for people: nothing of them can steer a terminal, times are UTC, durations are short."""
+"""Text for people: escaped for the terminal, times in UTC, short durations."""
 
 from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
 
-NOTHING = "-"
-"""Stands for what is not there."""
+EMPTY_CELL = "-"
+"""Printed where there is no value."""
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
 
-def safe(text: str) -> str:
-    """A text in which everything that does not print is spelled out, so that it is one line and harmless.
+def escape(text: str) -> str:
+    """Return the text with every unprintable character as an escape sequence, so that it stays on one line.
 
-    Messages of the exchange and IDs of others may hold escape sequences, or marks that turn the direction of writing.
+    Messages from the exchange and IDs may contain terminal control sequences or marks that change the text direction.
     """
     if text.isprintable():
         return text
@@ -23,24 +23,24 @@ def safe(text: str) -> str:
     )
 
 
-def when(unix_ms: int | None) -> str:
-    """A time, to the second, in UTC."""
+def format_time(unix_ms: int | None) -> str:
+    """Return a time in UTC, to the second."""
     if not unix_ms:
-        return NOTHING
+        return EMPTY_CELL
     return datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
-def timestamp(unix_ms: int | None) -> str:
-    """A time for programs: ISO 8601, UTC, to the millisecond; empty if there is none."""
+def iso_timestamp(unix_ms: int | None) -> str:
+    """Return a time for programs: ISO 8601 in UTC, to the millisecond; empty if there is none."""
     if not unix_ms:
         return ""
     return datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def duration(seconds: float | None) -> str:
-    """A duration, in the unit that fits."""
+def format_duration(seconds: float | None) -> str:
+    """Return a duration in a suitable unit."""
     if seconds is None or not math.isfinite(seconds):
-        return NOTHING
+        return EMPTY_CELL
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms" if seconds > 0 else "0 s"
     if seconds < _MINUTE_S:
@@ -53,6 +53,6 @@ def duration(seconds: float | None) -> str:
     return f"{whole // _DAY_S} d {whole % _DAY_S // _HOUR_S:02} h"
 
 
-def count(number: int) -> str:
-    """A number with its thousands apart."""
+def format_count(number: int) -> str:
+    """Return a number with thousands separators."""
     return f"{number:,}"

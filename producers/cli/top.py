@@ -1,4 +1,4 @@
-"""`copytrade top`: what the queue is doing, now and now again."""
+"""`copytrade top`: shows the state of the queue, once or repeatedly."""
 
 from __future__ import annotations
 
@@ -9,63 +9,63 @@ from rich.live import Live
 from rich.text import Text
 
 from producers import Producer, QueueUnavailable
-from producers.cli.context import QueueCommand, Run, pass_run
-from producers.cli.overview_view import view
-from producers.cli.text import safe
+from producers.cli.context import CliContext, QueueCommand, pass_cli
+from producers.cli.overview_view import render_overview
+from producers.cli.text import escape
 from producers.monitor.overview_types import Overview
 
-LEAST_S, MOST_S = 0.2, 3600
+MIN_INTERVAL_S, MAX_INTERVAL_S = 0.2, 3600
 
 
 @click.command(cls=QueueCommand, short_help="Watch lanes, buckets, holds, workers and rates.")
-@click.option("--once", is_flag=True, help="Show it once. So it is without a terminal, unless --json.")
+@click.option("--once", is_flag=True, help="Show the state once. This is the default without a terminal and --json.")
 @click.option(
     "--every",
-    "every_s",
-    type=click.FloatRange(LEAST_S, MOST_S),
+    "interval_s",
+    type=click.FloatRange(MIN_INTERVAL_S, MAX_INTERVAL_S),
     default=1.0,
     show_default=True,
     metavar="SECONDS",
-    help="How often.",
+    help="Time between updates.",
 )
-@pass_run
-def top(run: Run, once: bool, every_s: float) -> None:
-    """Watch lanes, buckets, holds, workers and rates, until Ctrl-C. With --json, a line each time."""
-    live = not once and (run.as_json or run.screen.out.is_terminal)
+@pass_cli
+def top(cli: CliContext, once: bool, interval_s: float) -> None:
+    """Watch lanes, buckets, holds, workers and rates until Ctrl-C. With --json, print a line per update."""
+    live = not once and (cli.as_json or cli.screen.out.is_terminal)
 
     async def work(producer: Producer) -> None:
-        if run.as_json:
-            await _as_lines(run, producer, every_s if live else None)
+        if cli.as_json:
+            await _print_lines(cli, producer, interval_s if live else None)
         elif live:
-            await _as_screen(run, producer, every_s)
+            await _update_screen(cli, producer, interval_s)
         else:
-            run.screen.show(view(await producer.overview(), None))
+            cli.screen.render(render_overview(await producer.overview(), None))
 
     try:
-        run.ask(work)
+        cli.with_producer(work)
     except KeyboardInterrupt:
         return
 
 
-async def _as_lines(run: Run, producer: Producer, every_s: float | None) -> None:
+async def _print_lines(cli: CliContext, producer: Producer, interval_s: float | None) -> None:
     while True:
-        run.screen.json_line(await producer.overview())
-        if every_s is None:
+        cli.screen.json_line(await producer.overview())
+        if interval_s is None:
             return
-        await asyncio.sleep(every_s)
+        await asyncio.sleep(interval_s)
 
 
-async def _as_screen(run: Run, producer: Producer, every_s: float) -> None:
-    earlier: Overview | None = None
-    with Live(console=run.screen.out, auto_refresh=False, screen=True) as screen:
+async def _update_screen(cli: CliContext, producer: Producer, interval_s: float) -> None:
+    previous: Overview | None = None
+    with Live(console=cli.screen.out, auto_refresh=False, screen=True) as live:
         while True:
             try:
-                now = await producer.overview()
+                overview = await producer.overview()
             except QueueUnavailable as exc:
-                if earlier is None:
+                if previous is None:
                     raise
-                screen.update(Text(safe(f"{exc}; trying again")), refresh=True)
+                live.update(Text(escape(f"{exc}; trying again")), refresh=True)
             else:
-                screen.update(view(now, earlier), refresh=True)
-                earlier = now
-            await asyncio.sleep(every_s)
+                live.update(render_overview(overview, previous), refresh=True)
+                previous = overview
+            await asyncio.sleep(interval_s)

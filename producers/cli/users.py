@@ -4,113 +4,92 @@ from __future__ import annotations
 
 import click
 
-from producers import CancelReport, Producer, UserStatus
-from producers.cli.batches import show_cancelled
-from producers.cli.context import Family, Run, pass_run
+from producers.cli.batches import print_cancelled
+from producers.cli.context import CliContext, CommandGroup, pass_cli
 from producers.cli.input.row_errors import BadInput
-from producers.cli.pauses import show_paused, show_resumed
-from producers.cli.text import NOTHING, count, duration, safe
+from producers.cli.pauses import print_paused, print_resumed
+from producers.cli.text import EMPTY_CELL, escape, format_count, format_duration
 
 LANE_COLUMNS = ("trader", "queued", "in flight", "due", "priority", "head")
 
 
-@click.group(cls=Family, short_help="Show, pause, limit one user, or cancel what waits.")
+@click.group(cls=CommandGroup, short_help="Show, pause or limit one user, or cancel the user's changes.")
 def user() -> None:
-    """Show, pause and limit one user, or cancel what waits of them."""
+    """Show, pause or limit one user, or cancel the user's changes."""
 
 
 @user.command()
 @click.argument("user_id")
-@pass_run
-def show(run: Run, user_id: str) -> None:
+@pass_cli
+def show(cli: CliContext, user_id: str) -> None:
     """Show a user's lanes, hold, pause and limit."""
-
-    async def work(producer: Producer) -> UserStatus:
-        return await producer.user_status(user_id)
-
-    found = run.ask(work)
-    if run.as_json:
-        run.screen.json(found)
+    status = cli.with_producer(lambda producer: producer.user_status(user_id))
+    if cli.as_json:
+        cli.screen.json(status)
         return
-    run.screen.facts(
+    limit = "the default" if status.rate_per_s is None else f"{status.rate_per_s:g} requests a second"
+    slowed = "no" if status.slowed == 1 else f"{status.slowed:g} times, after a 429; restored step by step"
+    cli.screen.details(
         [
             ("user", user_id),
-            ("paused", "yes" if found.paused else "no"),
-            ("limit", "as for all" if found.rate_per_s is None else f"{found.rate_per_s:g} requests a second"),
-            ("slowed", "no" if found.slowed == 1 else f"{found.slowed:g} times, after a 429; brought back by steps"),
-            ("keys", "not refused" if found.refused_code is None else _refused(found.refused_code)),
-            ("hold", f"for {duration(found.hold_s)}, after a 429" if found.hold_s > 0 else "none"),
+            ("paused", "yes" if status.paused else "no"),
+            ("limit", limit),
+            ("slowed", slowed),
+            ("keys", "not refused" if status.refused_code is None else _rejected_keys(status.refused_code)),
+            ("hold", f"for {format_duration(status.hold_s)}, after a 429" if status.hold_s > 0 else "none"),
         ]
     )
     rows = (
         (
             lane.trader_id,
-            count(lane.queued),
+            format_count(lane.queued),
             "yes" if lane.in_flight else "no",
-            NOTHING if lane.in_flight else duration(max(0.0, lane.due_in_s)),
+            EMPTY_CELL if lane.in_flight else format_duration(max(0.0, lane.due_in_s)),
             lane.priority.value,
             lane.head,
         )
-        for lane in found.lanes
+        for lane in status.lanes
     )
-    run.screen.table(LANE_COLUMNS, rows, nothing="nothing is queued")
+    cli.screen.table(LANE_COLUMNS, rows, nothing="nothing is queued")
 
 
 @user.command()
 @click.argument("user_id")
-@pass_run
-def pause(run: Run, user_id: str) -> None:
-    """Send nothing of this user until `resume`; what is queued stays."""
-
-    async def work(producer: Producer) -> bool:
-        return await producer.pause(user_id=user_id)
-
-    show_paused(run, run.ask(work))
+@pass_cli
+def pause(cli: CliContext, user_id: str) -> None:
+    """Send nothing for this user until `resume`; queued changes stay queued."""
+    print_paused(cli, changed=cli.with_producer(lambda producer: producer.pause(user_id=user_id)))
 
 
 @user.command()
 @click.argument("user_id")
-@pass_run
-def resume(run: Run, user_id: str) -> None:
+@pass_cli
+def resume(cli: CliContext, user_id: str) -> None:
     """End a pause."""
-
-    async def work(producer: Producer) -> bool:
-        return await producer.resume(user_id=user_id)
-
-    show_resumed(run, run.ask(work))
+    print_resumed(cli, changed=cli.with_producer(lambda producer: producer.resume(user_id=user_id)))
 
 
 @user.command()
 @click.argument("user_id")
 @click.argument("rate_per_s", metavar="[RATE]", type=float, required=False)
-@click.option("--remove", is_flag=True, help="Back to the limit that all users have.")
-@pass_run
-def limit(run: Run, user_id: str, rate_per_s: float | None, remove: bool) -> None:
-    """Give a user a limit of their own: RATE requests a second."""
+@click.option("--remove", is_flag=True, help="Return to the default limit.")
+@pass_cli
+def limit(cli: CliContext, user_id: str, rate_per_s: float | None, remove: bool) -> None:
+    """Give a user their own limit: RATE requests a second."""
     if remove is (rate_per_s is not None):
         raise BadInput("give either a rate, such as 5, or --remove")
-
-    async def work(producer: Producer) -> None:
-        await producer.limit_user(user_id, rate_per_s)
-
-    run.ask(work)
-    if run.as_json:
-        run.screen.json({"userId": user_id, "ratePerS": rate_per_s})
-    else:
-        run.screen.say("the limit is as for all" if rate_per_s is None else f"limited to {rate_per_s:g} a second")
+    cli.with_producer(lambda producer: producer.limit_user(user_id, rate_per_s))
+    text = "the default limit applies" if rate_per_s is None else f"limited to {rate_per_s:g} requests a second"
+    cli.print_result({"userId": user_id, "ratePerS": rate_per_s}, text)
 
 
 @user.command()
 @click.argument("user_id")
-@pass_run
-def cancel(run: Run, user_id: str) -> None:
-    """Take back everything of this user that was not sent yet."""
-
-    async def work(producer: Producer) -> CancelReport:
-        return await producer.cancel_user(user_id)
-
-    show_cancelled(run, {"userId": user_id}, run.ask(work))
+@pass_cli
+def cancel(cli: CliContext, user_id: str) -> None:
+    """Cancel all changes of this user that were not sent yet."""
+    print_cancelled(cli, {"userId": user_id}, cli.with_producer(lambda producer: producer.cancel_user(user_id)))
 
 
-def _refused(code: str) -> str:
-    return safe(f"refused with {code}; changes end unauthorized until they are replaced, or the user is resumed")
+def _rejected_keys(code: str) -> str:
+    return escape(f"refused with {code}; changes end unauthorized until the keys are replaced or the user is resumed")

@@ -233,7 +233,7 @@ def test_a_batch_without_failures_has_nothing_to_send_again(copytrade: Copytrade
 
 def test_a_long_table_in_a_pipe_has_its_header_once(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many pages it takes to read."""
-    monkeypatch.setattr("producers.cli.result_reader.PAGE", 1)
+    monkeypatch.setattr("producers.cli.result_reader.PAGE_SIZE", 1)
     end(copytrade)
 
     assert len(copytrade("batch", "results", "july").stdout.splitlines()) == 1 + len(USERS)

@@ -119,7 +119,7 @@ def test_a_user_s_keys_are_set_from_standard_input(copytrade: Copytrade, stdin: 
 
 def test_a_user_s_keys_are_typed_where_somebody_sits(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked for one by one, and not shown."""
-    monkeypatch.setattr(prompts, "somebody_types", lambda: True)
+    monkeypatch.setattr(prompts, "is_interactive", lambda: True)
 
     ran = copytrade("credentials", "set", "1001", stdin=LINES)
 
@@ -213,7 +213,7 @@ def test_what_cannot_be_used_is_one_line_and_changes_nothing(
 
 def test_too_many_lines_are_refused(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are held in memory, in clear."""
-    monkeypatch.setattr(prompts, "MOST_LINES", 3)
+    monkeypatch.setattr(prompts, "MAX_LINES", 3)
 
     assert copytrade.json("credentials", "set", "--from-stdin", stdin=many("1", "2", "3"))["set"] == 3
     said = copytrade.error("credentials", "set", "--from-stdin", stdin=many("1", "2", "3", "4"), status=2)
@@ -235,7 +235,7 @@ def test_a_list_tells_of_everything_but_secrets(copytrade: Copytrade, new_ring: 
         ("1001", "2026b", "yes", keys(demo=True).fingerprint, "-"),
         ("1002", "2026a", "no", keys().fingerprint, "-"),
     ]
-    assert [document["userId"] for document in documents] == ["1001", "1002"]
+    assert [to_json["userId"] for to_json in documents] == ["1001", "1002"]
     assert set(documents[0]) == {"userId", "keyId", "setAtMs", "demo", "fingerprint", "problem"}
     assert "hush" not in ran.output + json.dumps(documents)
 
@@ -310,7 +310,7 @@ def test_a_removal_is_asked_for_where_somebody_sits(
 ) -> None:
     """No answer is no."""
     copytrade("credentials", "set", "1001", stdin=LINES)
-    monkeypatch.setattr(prompts, "somebody_types", lambda: True)
+    monkeypatch.setattr(prompts, "is_interactive", lambda: True)
 
     ran = copytrade("credentials", "remove", "1001", stdin=answer, status=status)
 

@@ -98,11 +98,11 @@ def test_programs_get_every_bad_row_in_the_document(copytrade: Copytrade, follow
     """People get the first twenty, and the number of the rest."""
     path = followers_csv("1000", *(f"bad {number}" for number in range(100)))
 
-    document = json.loads(copytrade("fan-out", path, *NO_WAIT, "--json", status=2).stdout)
+    to_json = json.loads(copytrade("fan-out", path, *NO_WAIT, "--json", status=2).stdout)
     shown = copytrade("fan-out", path, *NO_WAIT, status=2).stderr
 
-    assert (document["given"], document["accepted"], document["bad"], len(document["faults"])) == (101, 0, 100, 100)
-    assert document["faults"][0] == {
+    assert (to_json["given"], to_json["accepted"], to_json["bad"], len(to_json["faults"])) == (101, 0, 100, 100)
+    assert to_json["faults"][0] == {
         "line": 3,
         "field": "userId",
         "rule": "must be 1 to 128 printable ASCII characters without spaces",
@@ -174,10 +174,10 @@ def test_rows_whose_lane_is_full_are_named_by_their_lines(
     monkeypatch.setenv("COPYTRADE_LANE_LIMIT", "1")
     copytrade("enqueue", "--user", "1002", *FLAGS)
 
-    document = copytrade.json("fan-out", followers_csv("1001", "", "1002", "1003"), *NO_WAIT, status=1)
+    to_json = copytrade.json("fan-out", followers_csv("1001", "", "1002", "1003"), *NO_WAIT, status=1)
 
-    assert (document["accepted"], document["bad"]) == (2, 1)
-    assert (document["faults"][0]["line"], "lane" in document["faults"][0]["rule"]) == (4, True)
+    assert (to_json["accepted"], to_json["bad"]) == (2, 1)
+    assert (to_json["faults"][0]["line"], "lane" in to_json["faults"][0]["rule"]) == (4, True)
 
 
 def test_waiting_ends_with_5_when_the_time_is_over(copytrade: Copytrade, followers_csv: Csv) -> None:
@@ -218,7 +218,7 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(
         with Path(path).open("a", encoding="utf-8") as file:
             file.write("1003\n")
 
-    monkeypatch.setattr("producers.cli.fan_out._show_faults", grow)
+    monkeypatch.setattr("producers.cli.fan_out._print_row_errors", grow)
 
     shown = connect(copytrade, "fan-out", path, *NO_WAIT, "--batch-id", "july", status=2)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from producers.cli.input.lines import LONGEST_LINE
-from producers.cli.input.row_errors import BadInput, Fault
+from producers.cli.input.lines import MAX_LINE_BYTES
+from producers.cli.input.row_errors import BadInput, RowError
 from tests.support.followers_files import SETTINGS, changes, faults, followers, users
 
 
@@ -82,7 +82,7 @@ def test_columns_alone_can_make_whole_changes() -> None:
 def test_a_header_that_cannot_be_used_is_said_once_for_the_whole_file(text: str, message: str) -> None:
     """One line that says what to do."""
     with pytest.raises(BadInput) as caught:
-        followers(text).survey()
+        followers(text).validate()
 
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -91,7 +91,7 @@ def test_a_header_that_cannot_be_used_is_said_once_for_the_whole_file(text: str,
 def test_a_header_in_another_encoding_is_said_too() -> None:
     """UTF-16 is what spreadsheets call Unicode."""
     with pytest.raises(BadInput, match="save it as UTF-8"):
-        followers("user_id\n1001\n".encode("utf-16")).survey()
+        followers("user_id\n1001\n".encode("utf-16")).validate()
 
 
 def test_other_columns_are_passed_over_when_asked() -> None:
@@ -111,7 +111,7 @@ def test_other_columns_are_passed_over_when_asked() -> None:
         (b"1.23457E+14,5", "userId", "must be the whole ID as text"),
         (b"1001.0,5", "userId", "must be the whole ID as text"),
         (b"1001,lots", "settings[0].traceValue", "must be a string holding a decimal number"),
-        (b"1001," + b"9" * LONGEST_LINE, "line", "must be shorter than"),
+        (b"1001," + b"9" * MAX_LINE_BYTES, "line", "must be shorter than"),
     ],
     ids=["long", "short", "quote", "encoding", "no user", "space", "rounded", "float", "value", "endless"],
 )
@@ -119,7 +119,7 @@ def test_a_bad_line_is_named_and_spoils_no_other(line: bytes, field: str, rule: 
     """Line number as an editor counts, field and rule."""
     found = followers(b"user_id,trace_value\n1000,1\n" + line + b"\n1002,2\n")
 
-    (fault,) = [each for each in found if isinstance(each, Fault)]
+    (fault,) = [each for each in found if isinstance(each, RowError)]
 
     assert (fault.line, fault.field) == (3, field)
     assert rule in fault.rule
@@ -132,7 +132,7 @@ def test_a_user_who_is_there_twice_is_a_bad_line() -> None:
     found = followers("user_id\n1001\n1002\n1001\n")
 
     assert faults(found) == [(4, "userId")]
-    assert found.survey().good == 2
+    assert found.validate().valid == 2
 
 
 def test_a_user_may_be_there_once_for_each_trader() -> None:
@@ -145,7 +145,7 @@ def test_a_user_may_be_there_once_for_each_trader() -> None:
 def test_what_all_followers_get_is_judged_once_and_not_on_every_line() -> None:
     """Ten thousand equal faults would hide what is wrong."""
     with pytest.raises(BadInput, match=r"^for every follower: settings\[0\]\.traceType: "):
-        followers("user_id\n1001\n1002\n", settings={**SETTINGS, "traceType": "ratio"}).survey()
+        followers("user_id\n1001\n1002\n", settings={**SETTINGS, "traceType": "ratio"}).validate()
 
 
 def test_several_settings_for_all_leave_no_column_for_one_of_them() -> None:
@@ -164,11 +164,11 @@ def test_an_apostrophe_that_our_own_export_set_is_taken_off() -> None:
 
 def test_a_survey_counts_everything_and_knows_whether_all_get_the_same() -> None:
     """So the second reading can say how far it is."""
-    plain = followers("user_id\n1001\nbad one\n1002\n").survey()
-    special = followers("user_id,trace_value\n1001,\n1002,5\n").survey()
+    plain = followers("user_id\n1001\nbad one\n1002\n").validate()
+    special = followers("user_id,trace_value\n1001,\n1002,5\n").validate()
 
-    assert (plain.good, plain.bad, plain.plain, [fault.line for fault in plain.faults]) == (2, 1, True, [3])
-    assert (special.good, special.bad, special.plain) == (2, 0, False)
+    assert (plain.valid, plain.invalid, plain.users_only, [error.line for error in plain.errors]) == (2, 1, True, [3])
+    assert (special.valid, special.invalid, special.users_only) == (2, 0, False)
 
 
 def test_a_file_can_be_read_as_often_as_wanted() -> None:

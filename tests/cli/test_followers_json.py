@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from producers.cli.input.followers import form_of, readable_again
-from producers.cli.input.row_errors import BadInput, Fault
+from producers.cli.input.followers import detect_format, ensure_seekable
+from producers.cli.input.row_errors import BadInput, RowError
 from producers.cli.input.template import Template
 from tests.support.followers_files import SETTINGS, changes, faults, followers, users
 
@@ -67,7 +67,7 @@ def test_a_bad_line_is_named_and_spoils_no_other(line: str, field: str, rule: st
     """With its field in wire names and the rule that it breaks."""
     found = followers(f'"1000"\n{line}\n"1002"\n', "jsonl")
 
-    (fault,) = [each for each in found if isinstance(each, Fault)]
+    (fault,) = [each for each in found if isinstance(each, RowError)]
 
     assert (fault.line, fault.field) == (2, field)
     assert rule in fault.rule
@@ -85,7 +85,7 @@ def test_names_that_are_no_fields_are_passed_over_when_asked() -> None:
 def test_one_big_array_is_refused_with_the_way_to_make_lines_of_it() -> None:
     """It could not be read line by line."""
     with pytest.raises(BadInput, match="jq -c"):
-        followers('["1001", "1002"]', "jsonl").survey()
+        followers('["1001", "1002"]', "jsonl").validate()
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_one_big_array_is_refused_with_the_way_to_make_lines_of_it() -> None:
 )
 def test_the_form_of_a_file_is_told_by_its_name_or_its_start(name: str, content: bytes, form: str) -> None:
     """IDs one a line, without a header, are JSON lines."""
-    assert form_of(name, io.BytesIO(content)) == form
+    assert detect_format(name, io.BytesIO(content)) == form
 
 
 def test_a_pipe_is_copied_so_that_it_can_be_read_twice() -> None:
@@ -116,8 +116,8 @@ def test_a_pipe_is_copied_so_that_it_can_be_read_twice() -> None:
 
     file, pipe = io.BytesIO(b"abc"), Pipe(b"abc")
 
-    assert readable_again(file) is file
-    with readable_again(pipe) as copy:
+    assert ensure_seekable(file) is file
+    with ensure_seekable(pipe) as copy:
         copy.seek(0)
         assert copy.read() == b"abc"
 
@@ -128,14 +128,14 @@ def test_a_pipe_is_copied_so_that_it_can_be_read_twice() -> None:
 def test_settings_that_are_none_are_refused(given: object) -> None:
     """One line that says what they must be."""
     with pytest.raises(BadInput):
-        Template.of(given)
+        Template.from_json(given)
 
 
 def test_a_flag_replaces_what_the_file_says_of_the_one_setting() -> None:
     """Of several, nobody could say which."""
-    template = Template.of(dict(SETTINGS)).with_fields({"trace_value": "7", "trader_id": "t2"})
-    two = Template.of([{"symbol": "A"}, {"symbol": "B"}])
+    template = Template.from_json(dict(SETTINGS)).with_fields({"trace_value": "7", "trader_id": "t2"})
+    two = Template.from_json([{"symbol": "A"}, {"symbol": "B"}])
 
-    assert (template.common().trader_id, template.common().settings[0].trace_value) == ("t2", "7")
+    assert (template.common_change().trader_id, template.common().settings[0].trace_value) == ("t2", "7")
     with pytest.raises(BadInput, match="which of the 2 settings is meant"):
         two.with_fields({"trace_value": "7"})

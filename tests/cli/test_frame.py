@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from ops.redis_server import free_port
 from producers import errors
 from producers.cli import root as root_module
-from producers.cli.exit_codes import MEANINGS, Exit, status_of
+from producers.cli.exit_codes import MEANINGS, ExitCode, exit_code_for
 from producers.cli.root import root
 from producers.errors import ProducerError
 from tests.support.copytrade import Copytrade
@@ -75,7 +75,7 @@ def test_without_words_it_shows_help_with_status_2() -> None:
     """Nothing was asked for."""
     shown = CliRunner().invoke(root, [])
 
-    assert shown.exit_code == Exit.BAD_INPUT
+    assert shown.exit_code == ExitCode.BAD_INPUT
     assert "Commands:" in shown.output
 
 
@@ -86,7 +86,7 @@ def test_wrong_usage_is_one_line_with_the_way_to_help(words: list[str]) -> None:
     """Exit status 2."""
     shown = CliRunner().invoke(root, words)
 
-    assert shown.exit_code == Exit.BAD_INPUT
+    assert shown.exit_code == ExitCode.BAD_INPUT
     assert shown.stdout == ""
     (line,) = shown.stderr.splitlines()
     assert "--help" in line
@@ -118,7 +118,7 @@ def test_every_error_of_the_producers_side_has_its_status() -> None:
         if isinstance(kind, type) and issubclass(kind, ProducerError) and kind is not ProducerError
     ]
 
-    assert {kind.__name__: int(status_of(kind.__new__(kind))) for kind in kinds} == expected
+    assert {kind.__name__: int(exit_code_for(kind.__new__(kind))) for kind in kinds} == expected
 
 
 @pytest.mark.parametrize("command", READING)
@@ -145,7 +145,7 @@ def test_the_dsn_comes_from_the_environment_too(valkey_dsn: str, monkeypatch: py
     monkeypatch.setenv("COPYTRADE_REDIS_DSN", valkey_dsn)
 
     assert CliRunner().invoke(root, ["paused", "--json"]).stdout == "[]\n"
-    assert CliRunner().invoke(root, ["paused", "--redis", "http://"]).exit_code == Exit.BAD_INPUT
+    assert CliRunner().invoke(root, ["paused", "--redis", "http://"]).exit_code == ExitCode.BAD_INPUT
 
 
 def join(monkeypatch: pytest.MonkeyPatch, **commands: str) -> None:
@@ -175,7 +175,7 @@ def test_a_command_that_cannot_be_loaded_is_a_warning_and_breaks_no_other(
     assert "greet" in listed.stdout
     assert "warning: the command 'broken'" in listed.stderr
     assert CliRunner().invoke(root, ["greet"]).stderr == ""
-    assert asked.exit_code == Exit.NOT_ALL
+    assert asked.exit_code == ExitCode.FAILED
     assert "cannot be loaded" in asked.stderr
 
 

@@ -13,9 +13,9 @@ from rich.console import Console
 from producers import InvalidChange, Outcome, Priority
 from producers.cli.export import COLUMNS, CsvExport, JsonLinesExport
 from producers.cli.formatting import outcome_counts
-from producers.cli.json_output import camel, document
+from producers.cli.json_output import camel_case, to_json
 from producers.cli.screen import cell, grid
-from producers.cli.text import duration, safe, timestamp, when
+from producers.cli.text import escape, format_duration, format_time, iso_timestamp
 from tests.support.changes import attempt, change, result
 
 HOSTILE = "\x1b[31mred\x1b[0m \x9b2J \u202ereversed\u2028\r\n\x00\x7f"
@@ -23,12 +23,12 @@ HOSTILE = "\x1b[31mred\x1b[0m \x9b2J \u202ereversed\u2028\r\n\x00\x7f"
 
 def test_nothing_that_steers_a_terminal_gets_through() -> None:
     """Escape sequences, C1 controls, line ends and marks of direction are spelled out."""
-    shown = safe(HOSTILE)
+    shown = escape(HOSTILE)
 
     assert shown.isprintable()
     assert shown.startswith(r"\x1b[31mred")
     assert r"\u202ereversed" in shown
-    assert safe("plain 中文 text") == "plain 中文 text"
+    assert escape("plain 中文 text") == "plain 中文 text"
 
 
 def test_a_cell_is_shown_as_it_is_and_not_as_markup() -> None:
@@ -58,19 +58,19 @@ def test_a_cell_is_shown_as_it_is_and_not_as_markup() -> None:
 )
 def test_a_duration_is_told_in_the_unit_that_fits(seconds: float | None, text: str) -> None:
     """Short enough for a column."""
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 def test_times_are_utc_and_absent_ones_say_so() -> None:
     """A reader may be anywhere."""
-    assert when(1_700_000_000_123) == "2023-11-14 22:13:20Z"
-    assert timestamp(1_700_000_000_123) == "2023-11-14T22:13:20.123Z"
-    assert (when(None), when(0), timestamp(None)) == ("-", "-", "")
+    assert format_time(1_700_000_000_123) == "2023-11-14 22:13:20Z"
+    assert iso_timestamp(1_700_000_000_123) == "2023-11-14T22:13:20.123Z"
+    assert (format_time(None), format_time(0), iso_timestamp(None)) == ("-", "-", "")
 
 
 def test_json_has_every_field_in_camel_case_and_only_ascii() -> None:
     """A program need not guess what an absent field means, and no locale can be upset."""
-    text = document(result("a", Outcome.REJECTED, message="Größe \x9b", attempts=[attempt()]))
+    text = to_json(result("a", Outcome.REJECTED, message="Größe \x9b", attempts=[attempt()]))
 
     assert text.isascii()
     read = json.loads(text)
@@ -83,8 +83,8 @@ def test_json_has_every_field_in_camel_case_and_only_ascii() -> None:
 
 def test_json_of_a_change_is_what_the_exchange_gets() -> None:
     """What was not given is not there."""
-    assert "longLeverage" not in document(change())
-    assert json.loads(document({"change": change()}))["change"]["settings"][0]["marginCoin"] == "USDT"
+    assert "longLeverage" not in to_json(change())
+    assert json.loads(to_json({"change": change()}))["change"]["settings"][0]["marginCoin"] == "USDT"
 
 
 def test_json_of_other_values_follows_the_same_rules() -> None:
@@ -99,7 +99,7 @@ def test_json_of_other_values_follows_the_same_rules() -> None:
 
     report = Report(1, Priority.BULK, InvalidChange("userId", "must be", "x" * 500))
 
-    read = json.loads(document([report, {Outcome.APPLIED: 2}]))
+    read = json.loads(to_json([report, {Outcome.APPLIED: 2}]))
 
     assert read[0]["inFlight"] == 1
     assert read[0]["priority"] == "bulk"
@@ -110,7 +110,7 @@ def test_json_of_other_values_follows_the_same_rules() -> None:
 
 def test_camel_case_keeps_what_is_camel_case() -> None:
     """And digits begin no word of their own."""
-    assert [camel(name) for name in ("user_id", "userId", "total", "rate_per_s")] == [
+    assert [camel_case(name) for name in ("user_id", "userId", "total", "rate_per_s")] == [
         "userId",
         "userId",
         "total",

@@ -27,11 +27,11 @@ def test_a_user_is_shown_with_lanes_limit_and_pause(copytrade: Copytrade) -> Non
     copytrade("user", "pause", "1001")
 
     shown = copytrade("user", "show", "1001").stdout.splitlines()
-    document = copytrade.json("user", "show", "1001")
+    to_json = copytrade.json("user", "show", "1001")
 
     assert shown[:4] == ["user\t1001", "paused\tyes", "limit\t2.5 requests a second", "slowed\tno"]
     assert shown[7].startswith("t1\t1\tno\t")
-    assert (document["paused"], document["ratePerS"], document["lanes"][0]["head"]) == (True, 2.5, "o1001")
+    assert (to_json["paused"], to_json["ratePerS"], to_json["lanes"][0]["head"]) == (True, 2.5, "o1001")
 
 
 @pytest.mark.parametrize("rate", ["0", "-5", "nan", "inf", "1e12", "1e-9"])
@@ -125,12 +125,12 @@ def test_a_dead_letter_is_shown_with_what_it_asked_for(copytrade: Copytrade) -> 
     kill(copytrade)
 
     shown = copytrade("dead", "show", "o1001").stdout
-    document = copytrade.json("dead", "show", "o1001")
+    to_json = copytrade.json("dead", "show", "o1001")
 
     assert "outcome\trejected\n" in shown
     assert "symbol=BTCUSDT" in shown
-    assert document["result"]["code"] == "40034"
-    copytrade("enqueue", "-", stdin=json.dumps(document["change"]))
+    assert to_json["result"]["code"] == "40034"
+    copytrade("enqueue", "-", stdin=json.dumps(to_json["change"]))
 
 
 @pytest.mark.parametrize("command", ["show", "replay", "drop"])
@@ -145,10 +145,10 @@ def test_a_dead_letter_is_replayed_under_a_new_id(copytrade: Copytrade) -> None:
     """And is none any more."""
     kill(copytrade)
 
-    document = copytrade.json("dead", "replay", "o1001")
-    (pair,) = document["replayed"]
+    to_json = copytrade.json("dead", "replay", "o1001")
+    (pair,) = to_json["replayed"]
 
-    assert (pair["jobId"], document["refused"]) == ("o1001", [])
+    assert (pair["jobId"], to_json["refused"]) == ("o1001", [])
     assert copytrade.json("status", pair["newJobId"])["state"] == "queued"
     assert len(copytrade.json_lines("dead", "list")) == 2
     assert len(copytrade("dead", "replay", "--all").stdout.splitlines()) == 3

@@ -11,9 +11,9 @@ from rich.console import Console, RenderableType
 
 from producers import Outcome, Pause, Priority, Producer, Progress
 from producers.cli import doctor as doctor_module
-from producers.cli.context import Run
-from producers.cli.overview_view import MOST_PAUSES, MOST_WORKERS, view
-from producers.cli.progress_bar import LINE_EVERY_S, STANDSTILL_S, BatchBar, Rate
+from producers.cli.context import CliContext
+from producers.cli.overview_view import MAX_PAUSES, MAX_WORKERS, render_overview
+from producers.cli.progress_bar import LINE_INTERVAL_S, STALL_AFTER_S, BatchProgressBar, RateMeter
 from producers.monitor.checks import Check, ok, warn
 from producers.monitor.overview_types import EgressStatus, NextLane, Overview, ScheduleLoad
 from producers.monitor.worker_info import WorkerInfo
@@ -105,7 +105,7 @@ def seen(what: RenderableType) -> str:
 
 def test_the_view_shows_lanes_egresses_workers_and_totals() -> None:
     """From the most general to the single lane."""
-    text = seen(view(overview(), None))
+    text = seen(render_overview(overview(), None))
 
     assert "21 lanes, 3 changes in hand" in text
     assert "20 lanes, 7 due, the first for 2.5 s" in text
@@ -118,7 +118,7 @@ def test_the_view_shows_rates_between_two_moments() -> None:
     """By outcome, and their sum."""
     earlier = overview(at_ms=NOW_MS - 2000, outcomes=dict.fromkeys(Outcome, 0) | {Outcome.APPLIED: 1000})
 
-    assert "100.0/s: 100.0/s applied" in seen(view(overview(), earlier))
+    assert "100.0/s: 100.0/s applied" in seen(render_overview(overview(), earlier))
 
 
 @pytest.mark.parametrize(
@@ -133,12 +133,12 @@ def test_the_view_shows_rates_between_two_moments() -> None:
 )
 def test_the_view_says_why_a_lane_waits(changed: dict[str, Any], state: str) -> None:
     """The weightiest reason."""
-    assert f"4 {state}" in " ".join(seen(view(overview(next_lanes=[lane("1001", **changed)]), None)).split())
+    assert f"4 {state}" in " ".join(seen(render_overview(overview(next_lanes=[lane("1001", **changed)]), None)).split())
 
 
 def test_the_view_says_what_hinders_the_queue() -> None:
     """Pauses, holds, dead letters, no workers; long lists are cut and counted."""
-    pauses = [Pause(kind="user", name=f"u\x1b{number}", since_ms=NOW_MS) for number in range(MOST_PAUSES + 3)]
+    pauses = [Pause(kind="user", name=f"u\x1b{number}", since_ms=NOW_MS) for number in range(MAX_PAUSES + 3)]
     held = EgressStatus(
         name="default",
         workers=0,
@@ -151,7 +151,7 @@ def test_the_view_says_what_hinders_the_queue() -> None:
         paused=False,
     )
     text = seen(
-        view(
+        render_overview(
             overview(
                 workers=[],
                 workers_total=0,
@@ -176,9 +176,9 @@ def test_the_view_says_what_hinders_the_queue() -> None:
 
 def test_the_view_cuts_a_long_list_of_workers() -> None:
     """And counts the rest."""
-    many = [worker(f"w{number}") for number in range(MOST_WORKERS + 2)]
+    many = [worker(f"w{number}") for number in range(MAX_WORKERS + 2)]
 
-    assert "and 2 more workers" in seen(view(overview(workers=many, workers_total=len(many)), None))
+    assert "and 2 more workers" in seen(render_overview(overview(workers=many, workers_total=len(many)), None))
 
 
 def test_top_shows_a_queue_once_where_there_is_no_terminal(copytrade: Copytrade) -> None:
@@ -190,8 +190,8 @@ def test_top_shows_a_queue_once_where_there_is_no_terminal(copytrade: Copytrade)
     copytrade.ask(work)
 
     assert "no worker is alive" in copytrade("top").stdout
-    (document,) = copytrade.json_lines("top", "--once")
-    assert (document["lanes"], document["nextLanes"][0]["userId"]) == (1, "1001")
+    (to_json,) = copytrade.json_lines("top", "--once")
+    assert (to_json["lanes"], to_json["nextLanes"][0]["userId"]) == (1, "1001")
 
 
 def test_doctor_finds_what_is_wrong(copytrade: Copytrade) -> None:
@@ -199,15 +199,15 @@ def test_doctor_finds_what_is_wrong(copytrade: Copytrade) -> None:
     copytrade("enqueue", "--user", "1001", *FLAGS)
 
     header, *rows = [line.split("\t") for line in copytrade("doctor", status=1).stdout.splitlines()]
-    document = copytrade.json("doctor", status=1)
+    to_json = copytrade.json("doctor", status=1)
 
     assert header == ["status", "check", "found", "what to do"]
     found = {row[1]: row for row in rows}
     assert found["redis"][0] == "ok"
     assert found["workers"][0] == "fail"
     assert found["workers"][3]
-    assert document["status"] == "fail"
-    assert {check["name"] for check in document["checks"]} == set(found)
+    assert to_json["status"] == "fail"
+    assert {check["name"] for check in to_json["checks"]} == set(found)
 
 
 def test_doctor_says_that_redis_is_away() -> None:
@@ -248,11 +248,11 @@ def test_doctor_runs_the_checks_of_other_packages(copytrade: Copytrade, monkeypa
 def test_a_rate_is_that_of_the_last_ten_seconds() -> None:
     """An old burst is forgotten."""
     now_s = 0.0
-    rate = Rate(clock=lambda: now_s)
+    rate = RateMeter(clock=lambda: now_s)
     seen_rates = []
     for second in range(31):
         now_s = float(second)
-        seen_rates.append(rate.add(100 * min(second, 10) + max(0, second - 10)))
+        seen_rates.append(rate.observe(100 * min(second, 10) + max(0, second - 10)))
 
     assert seen_rates[0] is None
     assert seen_rates[5] == pytest.approx(100)
@@ -284,12 +284,12 @@ def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(
 ) -> None:
     """For logs."""
     now_s = 100.0
-    with BatchBar(Run(), "july", clock=lambda: now_s) as bar:
-        bar.sending(progress(0))
-        now_s += LINE_EVERY_S
-        bar.sending(progress(5))
+    with BatchProgressBar(CliContext(), "july", clock=lambda: now_s) as bar:
+        bar.show_progress(progress(0))
+        now_s += LINE_INTERVAL_S
+        bar.show_progress(progress(5))
         now_s += 1
-        bar.sending(progress(6))
+        bar.show_progress(progress(6))
 
     assert capsys.readouterr().err == "july: sending 5 of 10, 0.5/s, 1 min 05 s left, 5 applied\n"
 
@@ -297,18 +297,18 @@ def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(
 def test_people_are_told_once_when_nothing_is_being_sent(capsys: pytest.CaptureFixture[str]) -> None:
     """Paused, or nobody works: a bar that stands still says neither."""
     now_s = 100.0
-    with BatchBar(Run(), "july", clock=lambda: now_s) as bar:
+    with BatchProgressBar(CliContext(), "july", clock=lambda: now_s) as bar:
         for _ in range(4):
-            bar.sending(progress(0, eta_s=None))
-            now_s += STANDSTILL_S / 2
+            bar.show_progress(progress(0, eta_s=None))
+            now_s += STALL_AFTER_S / 2
 
     assert capsys.readouterr().err.count("nothing is being sent") == 1
 
 
 def test_programs_are_shown_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
     """They read the document at the end."""
-    with BatchBar(Run(as_json=True), "july") as bar:
-        bar.enqueueing(1, 2)
-        bar.sending(progress(5))
+    with BatchProgressBar(CliContext(as_json=True), "july") as bar:
+        bar.show_enqueued(1, 2)
+        bar.show_progress(progress(5))
 
     assert capsys.readouterr().err == ""

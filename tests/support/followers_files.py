@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 from producers import SettingsChange
-from producers.cli.input.followers import Followers, Wanted
-from producers.cli.input.row_errors import Fault
+from producers.cli.input.followers import Followers, ValidRow
+from producers.cli.input.row_errors import RowError
 from producers.cli.input.template import Template
 
 SETTINGS: Mapping[str, object] = {
@@ -32,12 +32,12 @@ def followers(
 ) -> Followers:
     """A file with this text."""
     content = text.encode() if isinstance(text, str) else text
-    return Followers(io.BytesIO(content), form, Template.of(settings), ignore_other_columns)
+    return Followers(io.BytesIO(content), form, Template.from_json(settings), ignore_other_columns)
 
 
 def changes(found: Followers) -> list[SettingsChange]:
     """Its good lines."""
-    return [each.change for each in found if isinstance(each, Wanted)]
+    return [each.change for each in found if isinstance(each, ValidRow)]
 
 
 def users(found: Followers) -> list[str]:
@@ -47,4 +47,4 @@ def users(found: Followers) -> list[str]:
 
 def faults(found: Followers) -> list[tuple[int, str]]:
     """Line and field of its bad lines."""
-    return [(each.line, each.field) for each in found if isinstance(each, Fault)]
+    return [(each.line, each.field) for each in found if isinstance(each, RowError)]

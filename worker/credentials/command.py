@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 from redis.asyncio import Redis
 
-from producers.cli.context import Family, Run, pass_run
-from producers.cli.errors import Ended
-from producers.cli.exit_codes import Exit
+from producers.cli.context import CliContext, CommandGroup, pass_cli
+from producers.cli.errors import CommandFailed
+from producers.cli.exit_codes import ExitCode
 from producers.cli.input.row_errors import BadInput
-from producers.cli.text import NOTHING, count, when
+from producers.cli.text import EMPTY_CELL, format_count, format_time
 from producers.contract.validation import check_id
 from producers.transport.dsn import open_redis
 from worker.credentials import prompts
@@ -36,7 +36,7 @@ MOST_SHOWN = 20
 LIST_COLUMNS = ("user", "key", "set", "demo", "fingerprint", "problem")
 
 
-@click.group(cls=Family, short_help="Set, list, rotate and remove users' API keys in Redis.")
+@click.group(cls=CommandGroup, short_help="Set, list, rotate and remove users' API keys in Redis.")
 def credentials() -> None:
     """Users' API keys in Redis, sealed with the key ring of COPYTRADE_CREDENTIALS_KEYS; workers read them with
     COPYTRADE_CREDENTIALS=redis:. Secrets are typed, or come from standard input.
@@ -45,26 +45,26 @@ def credentials() -> None:
 
 @credentials.command("new-key")
 @click.option("--id", "key_id", metavar="ID", help="The key's ID; by default the day and four random digits.")
-@pass_run
-def new_key(run: Run, key_id: str | None) -> None:
+@pass_cli
+def new_key(cli: CliContext, key_id: str | None) -> None:
     """Print a fresh entry for the key ring. It is a secret, and is kept nowhere else."""
     with _refusals():
         from worker.credentials.key_ring import new_entry  # noqa: PLC0415 - see the top
 
         entry = new_entry(key_id or f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(2)}")
-    if run.as_json:
+    if cli.as_json:
         made_id, _, key = entry.partition(":")
-        run.screen.json({"keyId": made_id, "key": key, "entry": entry})
+        cli.screen.json({"keyId": made_id, "key": key, "entry": entry})
     else:
-        run.screen.say(entry)
+        cli.screen.print(entry)
 
 
 @credentials.command("set", short_help="Set the keys of a user, or of many.")
 @click.argument("user_id", metavar="[USER]", required=False)
 @click.option("--from-stdin", is_flag=True, help="Many users: a JSON object a line, with userId.")
 @click.option("--demo", is_flag=True, help="The keys are of demo trading.")
-@pass_run
-def set_credentials(run: Run, user_id: str | None, from_stdin: bool, demo: bool) -> None:
+@pass_cli
+def set_credentials(cli: CliContext, user_id: str | None, from_stdin: bool, demo: bool) -> None:
     """Set a user's keys, typed without being shown, or from standard input: three lines, or a JSON object with apiKey,
     secretKey, passphrase and, if it is so, demo. With --from-stdin instead of USER, such an object a line, with userId;
     nothing is set if a line is wrong. Workers use new keys within a minute.
@@ -77,16 +77,18 @@ def set_credentials(run: Run, user_id: str | None, from_stdin: bool, demo: bool)
     async def work(keeper: CredentialAdmin) -> int:
         return await keeper.put(users)
 
-    new = _keep(run, work)
-    if run.as_json:
-        run.screen.json({"set": len(users), "new": new, "replaced": len(users) - new})
+    new = _keep(cli, work)
+    if cli.as_json:
+        cli.screen.json({"set": len(users), "new": new, "replaced": len(users) - new})
     else:
-        run.screen.say(f"{count(len(users))} set: {count(new)} new, {count(len(users) - new)} replaced")
+        cli.screen.print(
+            f"{format_count(len(users))} set: {format_count(new)} new, {format_count(len(users) - new)} replaced"
+        )
 
 
 @credentials.command("list", short_help="List users, without their secrets.")
-@pass_run
-def list_credentials(run: Run) -> Exit:
+@pass_cli
+def list_credentials(cli: CliContext) -> ExitCode:
     """List users: the key that seals theirs, when they were set, a fingerprint that changes with them. The exit status
     is 1 if some cannot be opened.
     """
@@ -94,30 +96,30 @@ def list_credentials(run: Run) -> Exit:
     async def work(keeper: CredentialAdmin) -> list[RecordSummary]:
         return sorted([entry async for entry in keeper.list_records()], key=lambda entry: entry.user_id)
 
-    found = _keep(run, work)
-    if run.as_json:
+    found = _keep(cli, work)
+    if cli.as_json:
         for entry in found:
-            run.screen.json_line(entry)
+            cli.screen.json_line(entry)
     else:
-        run.screen.table(LIST_COLUMNS, map(_row, found), nothing="there are no credentials in Redis")
-    return Exit.NOT_ALL if any(entry.problem for entry in found) else Exit.DONE
+        cli.screen.table(LIST_COLUMNS, map(_row, found), nothing="there are no credentials in Redis")
+    return ExitCode.FAILED if any(entry.problem for entry in found) else ExitCode.DONE
 
 
 @credentials.command(short_help="Seal anew what is not under the first key.")
 @click.option("--check", is_flag=True, help="Only say how many are left under which key.")
-@pass_run
-def rotate(run: Run, check: bool) -> Exit:
+@pass_cli
+def rotate(cli: CliContext, check: bool) -> ExitCode:
     """Seal anew, under the first key of the ring, what is sealed with another. It can be broken off and repeated, and
     never undoes what is set meanwhile. The exit status is 1 if something is left.
     """
-    return _check(run) if check else _rotate(run)
+    return _check(cli) if check else _rotate(cli)
 
 
 @credentials.command()
 @click.argument("user_id", metavar="USER")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@pass_run
-def remove(run: Run, user_id: str, yes: bool) -> None:
+@pass_cli
+def remove(cli: CliContext, user_id: str, yes: bool) -> None:
     """Remove a user's keys.
 
     Their queued changes end unauthorized, from a minute later at the latest.
@@ -131,86 +133,88 @@ def remove(run: Run, user_id: str, yes: bool) -> None:
     async def work(records: SealedRecords) -> bool:
         return await records.remove(user_id)
 
-    if not _on_records(run, work):
-        raise Ended(Exit.NOT_FOUND, f"user {user_id} has no keys in Redis; see: copytrade credentials list")
-    if run.as_json:
-        run.screen.json({"userId": user_id, "removed": True})
+    if not _on_records(cli, work):
+        raise CommandFailed(ExitCode.NOT_FOUND, f"user {user_id} has no keys in Redis; see: copytrade credentials list")
+    if cli.as_json:
+        cli.screen.json({"userId": user_id, "removed": True})
     else:
-        run.screen.say(f"removed the keys of user {user_id}")
+        cli.screen.print(f"removed the keys of user {user_id}")
 
 
-def _rotate(run: Run) -> Exit:
+def _rotate(cli: CliContext) -> ExitCode:
     async def work(keeper: CredentialAdmin) -> RotationReport:
         return await keeper.rotate()
 
-    done = _keep(run, work)
-    if run.as_json:
-        run.screen.json(done)
+    done = _keep(cli, work)
+    if cli.as_json:
+        cli.screen.json(done)
     else:
-        left = f", {count(len(done.unreadable))} unreadable" if done.unreadable else ""
-        said = f"{count(done.rotated)} sealed anew under {done.first_key}, {count(done.already)} were already"
-        run.screen.say(said + left)
-        _note_unreadable(run, done.unreadable)
-    return Exit.NOT_ALL if done.unreadable else Exit.DONE
+        left = f", {format_count(len(done.unreadable))} unreadable" if done.unreadable else ""
+        said = f"{format_count(done.rotated)} sealed anew under {done.first_key}, {format_count(done.already)} were already"
+        cli.screen.print(said + left)
+        _note_unreadable(cli, done.unreadable)
+    return ExitCode.FAILED if done.unreadable else ExitCode.DONE
 
 
-def _check(run: Run) -> Exit:
+def _check(cli: CliContext) -> ExitCode:
     async def work(keeper: CredentialAdmin) -> KeyUsage:
         return await keeper.key_usage()
 
-    found = _keep(run, work)
-    if run.as_json:
-        run.screen.json(found)
+    found = _keep(cli, work)
+    if cli.as_json:
+        cli.screen.json(found)
     else:
-        rows = ((key, count(number), "first" if key == found.first_key else "") for key, number in _sorted(found))
-        run.screen.table(("key", "users", "place"), rows, nothing="there are no credentials in Redis")
-        _note_unreadable(run, found.unreadable)
-    return Exit.NOT_ALL if found.left else Exit.DONE
+        rows = (
+            (key, format_count(number), "first" if key == found.first_key else "") for key, number in _sorted(found)
+        )
+        cli.screen.table(("key", "users", "place"), rows, nothing="there are no credentials in Redis")
+        _note_unreadable(cli, found.unreadable)
+    return ExitCode.FAILED if found.left else ExitCode.DONE
 
 
 def _sorted(found: KeyUsage) -> list[tuple[str, int]]:
     return sorted(found.by_key.items())
 
 
-def _note_unreadable(run: Run, records: list[RecordSummary]) -> None:
+def _note_unreadable(cli: CliContext, records: list[RecordSummary]) -> None:
     for entry in records[:MOST_SHOWN]:
-        run.screen.note(f"user {entry.user_id}: {entry.problem}")
+        cli.screen.note(f"user {entry.user_id}: {entry.problem}")
     if len(records) > MOST_SHOWN:
-        run.screen.note(f"... and {count(len(records) - MOST_SHOWN)} more; --json names them")
+        cli.screen.note(f"... and {format_count(len(records) - MOST_SHOWN)} more; --json names them")
 
 
 def _row(entry: RecordSummary) -> tuple[str, ...]:
-    demo = NOTHING if entry.demo is None else "yes" if entry.demo else "no"
+    demo = EMPTY_CELL if entry.demo is None else "yes" if entry.demo else "no"
     return (
         entry.user_id,
-        entry.key_id or NOTHING,
-        when(entry.set_at_ms),
+        entry.key_id or EMPTY_CELL,
+        format_time(entry.set_at_ms),
         demo,
-        entry.fingerprint or NOTHING,
-        entry.problem or NOTHING,
+        entry.fingerprint or EMPTY_CELL,
+        entry.problem or EMPTY_CELL,
     )
 
 
-def _keep(run: Run, work: Callable[[CredentialAdmin], Awaitable[T]]) -> T:
+def _keep(cli: CliContext, work: Callable[[CredentialAdmin], Awaitable[T]]) -> T:
     """What the work returns, given what seals and opens records."""
     with _refusals():
         from worker.credentials.admin import CredentialAdmin  # noqa: PLC0415 - see the top
         from worker.credentials.sources import load_key_ring  # noqa: PLC0415 - see the top
 
         ring = load_key_ring(WorkerSettings.from_env())
-        return _on_records(run, lambda records: work(CredentialAdmin(records, ring)))
+        return _on_records(cli, lambda records: work(CredentialAdmin(records, ring)))
 
 
-def _on_records(run: Run, work: Callable[[SealedRecords], Awaitable[T]]) -> T:
+def _on_records(cli: CliContext, work: Callable[[SealedRecords], Awaitable[T]]) -> T:
     """What the work returns, given the records of this run's Redis."""
     settings = WorkerSettings.from_env()
-    redis = open_redis(run.redis_dsn or settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s)
+    redis = open_redis(cli.redis_dsn or settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s)
 
     async def connected() -> T:
         async with redis:
             return await work(SealedRecords(redis))
 
-    return run.complete(connected())
+    return cli.run_async(connected())
 
 
 @contextmanager
@@ -222,4 +226,4 @@ def _refusals() -> Iterator[None]:
         raise BadInput(str(exc)) from None
     except ModuleNotFoundError as exc:
         message = f"{exc.name} is not installed here; install copytrade-settings[worker]"
-        raise Ended(Exit.BAD_INPUT, message) from None
+        raise CommandFailed(ExitCode.BAD_INPUT, message) from None

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import click
 
 from producers.cli.input.row_errors import BadInput
-from producers.cli.text import count
+from producers.cli.text import format_count
 from worker.credentials.model import Credentials
 from worker.credentials.parsing import MOST_BYTES, many_users, one_user, user_credentials
 
@@ -46,7 +46,7 @@ def many_given() -> list[Credentials]:
     users, faults = many_users(_lines())
     if faults:
         shown = "; ".join(faults[:MOST_SHOWN])
-        more = f"; and {count(len(faults) - MOST_SHOWN)} more bad lines" if len(faults) > MOST_SHOWN else ""
+        more = f"; and {format_count(len(faults) - MOST_SHOWN)} more bad lines" if len(faults) > MOST_SHOWN else ""
         raise BadInput(f"nothing was set: {shown}{more}")
     if not users:
         raise BadInput("standard input is empty; give a JSON object a line")

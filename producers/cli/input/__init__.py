@@ -1,4 +1,4 @@
-"""What a person hands in: followers from CSV or JSON lines, settings from JSON. Text in, changes or faults out.
+"""Parsing of followers (CSV or JSON lines) and settings (JSON): text in, changes or row errors out.
 
-lines -> csv_rows | json_rows -> template -> followers. Nothing here knows Redis, click or rich.
+lines -> csv_rows | json_rows -> template -> followers. Nothing here imports Redis, click or rich.
 """

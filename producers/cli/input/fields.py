@@ -1,4 +1,4 @@
-"""Names of fields as people write them: `user_id`, `userId`, `User ID` are all one."""
+"""Field names as people write them: `user_id`, `userId` and `User ID` are the same field."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from producers.contract.messages import CopySetting, SettingsChange
 SETTING_FIELDS: tuple[str, ...] = CopySetting.__struct_fields__
 CHANGE_FIELDS: tuple[str, ...] = tuple(name for name in SettingsChange.__struct_fields__ if name != "settings")
 ROW_FIELDS: tuple[str, ...] = (*CHANGE_FIELDS, *SETTING_FIELDS)
-"""What a row may say of itself: the fields of a change and, flat beside them, those of its one setting."""
+"""Fields that a row may have: those of a change and, beside them, those of its only setting."""
 
 WIRE_NAMES: Mapping[str, str] = {
     python: wire
@@ -19,28 +19,25 @@ WIRE_NAMES: Mapping[str, str] = {
     for python, wire in zip(struct.__struct_fields__, struct.__struct_encode_fields__, strict=True)
 }
 
-_between_words = re.compile(r"[\s_-]+")
+_word_separators = re.compile(r"[\s_-]+")
 
 
-def squeezed(name: str) -> str:
-    """A name without case and without what stands between its words."""
-    return _between_words.sub("", name).casefold()
+def normalize(name: str) -> str:
+    """Return a name in lower case and without separators between its words."""
+    return _word_separators.sub("", name).casefold()
 
 
-_BY_SQUEEZED = {squeezed(name): name for name in (*ROW_FIELDS, "settings")}
+_BY_NORMALIZED_NAME = {normalize(name): name for name in (*ROW_FIELDS, "settings")}
 
 
-def field_named(name: str) -> str | None:
-    """The field that a person means by a name; None if there is none."""
-    return _BY_SQUEEZED.get(squeezed(name))
+def find_field(name: str) -> str | None:
+    """Return the Python name of the field that `name` stands for; None if there is no such field."""
+    return _BY_NORMALIZED_NAME.get(normalize(name))
 
 
 def unknown_field(name: str, known: Iterable[str]) -> str:
-    """What to say of a name that is no field: the nearest one, or all there are."""
-    names = {squeezed(field): WIRE_NAMES[field] for field in known}
-    near = difflib.get_close_matches(squeezed(name), names, n=1)
-    return (
-        f"is no field; did you mean {names[near[0]]}?"
-        if near
-        else f"is no field; there are {', '.join(names.values())}"
-    )
+    """Return the error for an unknown field name: it suggests the closest field, or lists all of them."""
+    names = {normalize(field): WIRE_NAMES[field] for field in known}
+    closest = difflib.get_close_matches(normalize(name), names, n=1)
+    hint = f"did you mean {names[closest[0]]}?" if closest else f"the fields are {', '.join(names.values())}"
+    return f"is not a field; {hint}"

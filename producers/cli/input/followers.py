@@ -1,4 +1,4 @@
-"""Followers from a file: each line becomes a change or a fault. Read twice: to judge all of it, then to send."""
+"""Followers from a file: each line is a change or an error. The file is read twice, to validate it and to send it."""
 
 from __future__ import annotations
 
@@ -12,125 +12,121 @@ from typing import BinaryIO, Literal
 
 from producers.cli.input.csv_rows import csv_rows
 from producers.cli.input.json_rows import json_rows
-from producers.cli.input.lines import LONGEST_LINE, numbered_lines
-from producers.cli.input.row_errors import BadInput, Fault
+from producers.cli.input.lines import MAX_LINE_BYTES, numbered_lines
+from producers.cli.input.row_errors import BadInput, RowError
 from producers.cli.input.template import Template
 from producers.contract.messages import SettingsChange
 from producers.errors import InvalidChange
 
-MOST_FAULTS_KEPT = 100_000
-"""Of the wrong file, each line is a fault; the rest are counted."""
+MAX_ROW_ERRORS = 100_000
+"""Errors that are kept; if the wrong file is read, each line is an error. The others are only counted."""
+
+Format = Literal["csv", "jsonl"]
 
 _READERS = {"csv": csv_rows, "jsonl": json_rows}
-_SUFFIXES: dict[str, Literal["csv", "jsonl"]] = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".json": "jsonl",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-}
+_SUFFIXES: dict[str, Format] = {".csv": "csv", ".tsv": "csv", ".json": "jsonl", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A line that is a sound change.
+class ValidRow:
+    """A line with a valid change.
 
     Attributes:
-        line: its number.
-        change: what it asks for.
-        plain: whether it only names a user, so that it gets what all get.
+        line: line number, counted from 1.
+        change: the change.
+        user_only: whether the line has only a user ID, so that its change is the common one.
     """
 
     line: int
     change: SettingsChange
-    plain: bool
+    user_only: bool
 
 
 @dataclass(slots=True)
-class Survey:
-    """What a whole file holds.
+class ValidationReport:
+    """What a whole file contains.
 
     Attributes:
-        good: how many lines are sound changes.
-        plain: whether each of them only names a user.
-        bad: how many are not.
-        faults: what is wrong with those, the first hundred thousand.
+        valid: number of lines with a valid change.
+        users_only: whether all of those have only a user ID.
+        invalid: number of invalid lines.
+        errors: the errors of the first `MAX_ROW_ERRORS` invalid lines.
     """
 
-    good: int = 0
-    plain: bool = True
-    bad: int = 0
-    faults: list[Fault] = field(default_factory=list)
+    valid: int = 0
+    users_only: bool = True
+    invalid: int = 0
+    errors: list[RowError] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Followers:
-    """A file of followers.
+    """A file of followers. Each iteration reads it from the start.
 
     Attributes:
-        stream: the file, at any place; it can be read again.
-        form: "csv" or "jsonl".
-        template: what all followers get.
-        ignore_other_columns: whether columns that are no fields are passed over.
+        stream: the file, seekable.
+        file_format: "csv" or "jsonl".
+        template: the part that all changes have in common.
+        ignore_other_columns: whether to skip columns that are not fields.
     """
 
     stream: BinaryIO
-    form: Literal["csv", "jsonl"]
+    file_format: Format
     template: Template
     ignore_other_columns: bool = False
 
-    def __iter__(self) -> Iterator[Wanted | Fault]:
-        """Each line, from the first.
+    def __iter__(self) -> Iterator[ValidRow | RowError]:
+        """Yield each line as a change or an error.
 
-        A second change for the lane of an earlier one is a fault: of two, nobody could say which was meant.
+        A second change for the same user and trader is an error, because nobody can tell which of the two is meant.
 
         Raises:
-            BadInput: the file as a whole, or what all followers get, cannot be used.
+            BadInput: the file as a whole or the template is invalid.
         """
         self.stream.seek(0)
         seen: set[str | tuple[str, str]] = set()
         common_trader = self.template.fields.get("trader_id")
-        rows = _READERS[self.form](numbered_lines(self.stream), ignore_other_columns=self.ignore_other_columns)
-        for line, row in rows:
-            if isinstance(row, Fault):
+        lines = numbered_lines(self.stream)
+        for line, row in _READERS[self.file_format](lines, ignore_other_columns=self.ignore_other_columns):
+            if isinstance(row, RowError):
                 yield row
                 continue
             try:
                 change = self.template.change(row)
             except InvalidChange as exc:
-                yield Fault.of(line, exc)
+                yield RowError.from_invalid_change(line, exc)
                 continue
             user, trader = change.user_id, change.trader_id
             lane = user if trader == common_trader else (user, trader)
             if lane in seen:
-                rule = "must be there once for a trader; an earlier line has this user already"
-                yield Fault.of(line, InvalidChange("userId", rule, user))
+                rule = "must appear once per trader; an earlier line has this user already"
+                yield RowError.from_invalid_change(line, InvalidChange("userId", rule, user))
                 continue
             seen.add(lane)
-            yield Wanted(line, change, plain=len(row) == 1)
+            yield ValidRow(line, change, user_only=len(row) == 1)
 
-    def survey(self) -> Survey:
-        """Judges every line, and keeps none.
+    def validate(self) -> ValidationReport:
+        """Read the whole file, without keeping its changes.
 
         Raises:
-            BadInput: the file as a whole, or what all followers get, cannot be used.
+            BadInput: the file as a whole or the template is invalid.
         """
-        survey = Survey()
-        for found in self:
-            if isinstance(found, Wanted):
-                survey.good += 1
-                survey.plain = survey.plain and found.plain
+        report = ValidationReport()
+        for row in self:
+            if isinstance(row, ValidRow):
+                report.valid += 1
+                report.users_only = report.users_only and row.user_only
             else:
-                survey.bad += 1
-                if len(survey.faults) < MOST_FAULTS_KEPT:
-                    survey.faults.append(found)
-        if not survey.good and not survey.bad:
-            raise BadInput("there are no followers in it")
-        return survey
+                report.invalid += 1
+                if len(report.errors) < MAX_ROW_ERRORS:
+                    report.errors.append(row)
+        if not report.valid and not report.invalid:
+            raise BadInput("the file contains no followers")
+        return report
 
 
-def readable_again(stream: BinaryIO) -> BinaryIO:
-    """The stream itself, or, of a pipe, a copy on disk that lives as long as it is open."""
+def ensure_seekable(stream: BinaryIO) -> BinaryIO:
+    """Return the stream if it is seekable; otherwise a temporary copy on disk, deleted when it is closed."""
     with suppress(AttributeError, OSError):
         if stream.seekable():
             stream.seek(0)
@@ -140,11 +136,11 @@ def readable_again(stream: BinaryIO) -> BinaryIO:
     return copy
 
 
-def form_of(name: str, stream: BinaryIO) -> Literal["csv", "jsonl"]:
-    """The form of a file, by its name; failing that, by its first character: JSON starts with `{`, `"` or a digit."""
-    by_name = _SUFFIXES.get(PurePath(name).suffix.lower())
-    if by_name is not None:
-        return by_name
+def detect_format(name: str, stream: BinaryIO) -> Format:
+    """Return the format of a file by its suffix or else its first character: JSON starts with `{`, `"` or a digit."""
+    by_suffix = _SUFFIXES.get(PurePath(name).suffix.lower())
+    if by_suffix is not None:
+        return by_suffix
     stream.seek(0)
-    start = stream.read(LONGEST_LINE).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    start = stream.read(MAX_LINE_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     return "jsonl" if start in (b"{", b"[", b'"') or start.isdigit() else "csv"

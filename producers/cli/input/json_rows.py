@@ -1,4 +1,4 @@
-"""JSON lines: user IDs, objects with a user and what is special about it, or whole changes."""
+"""JSON lines: each a user ID, an object with a user ID and the fields that differ for this user, or a whole change."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ from typing import Any
 
 from producers.cli.input import json_text
 from producers.cli.input.csv_rows import Lines, Row
-from producers.cli.input.fields import ROW_FIELDS, SETTING_FIELDS, field_named, unknown_field
-from producers.cli.input.row_errors import BadInput, Fault
+from producers.cli.input.fields import ROW_FIELDS, SETTING_FIELDS, find_field, unknown_field
+from producers.cli.input.row_errors import BadInput, RowError
 from producers.errors import InvalidChange, abbreviated
 
 
-def json_rows(lines: Lines, *, ignore_other_columns: bool = False) -> Iterator[tuple[int, Row | Fault]]:
-    """The rows, with their line numbers.
+def json_rows(lines: Lines, *, ignore_other_columns: bool = False) -> Iterator[tuple[int, Row | RowError]]:
+    """Yield the rows with their line numbers.
 
     Args:
-        lines: of the file.
-        ignore_other_columns: whether names that are no fields are passed over.
+        lines: the lines of the file.
+        ignore_other_columns: whether to skip names that are not fields.
 
     Raises:
-        BadInput: it is one JSON array, not a value a line.
+        BadInput: the file is one JSON array instead of one value a line.
     """
-    begun = False
+    is_first = True
     for number, line in lines:
-        if isinstance(line, Fault):
+        if isinstance(line, RowError):
             yield number, line
             continue
-        if not begun and line.startswith("["):
+        if is_first and line.startswith("["):
             raise BadInput("this is one JSON array; write one value a line: jq -c '.[]' FILE | copytrade fan-out - ...")
-        begun = True
+        is_first = False
         try:
             yield number, _row(json_text.decode(line), ignore_others=ignore_other_columns)
         except ValueError as exc:
-            yield number, Fault(number, "line", f"must be one JSON value: {exc}", abbreviated(line))
+            yield number, RowError(number, "line", f"must be one JSON value: {exc}", abbreviated(line))
         except InvalidChange as exc:
-            yield number, Fault.of(number, exc)
+            yield number, RowError.from_invalid_change(number, exc)
 
 
-def fields_of(given: Mapping[str, Any], *, ignore_others: bool = False) -> Row:
-    """The fields of an object that is a change, a part of one, or one flat setting with what goes beside it.
+def change_fields(value: Mapping[str, Any], *, ignore_others: bool = False) -> Row:
+    """Return the fields of an object: a change or a part of one; its only setting may be written beside its fields.
 
     Raises:
-        InvalidChange: a name is no field or is there twice, or the settings are no list of objects.
+        InvalidChange: a name is unknown or repeated, or `settings` is not a list of objects.
     """
-    row = _named(given, (*ROW_FIELDS, "settings"), "", ignore_others=ignore_others)
+    row = _by_field(value, (*ROW_FIELDS, "settings"), "", ignore_others=ignore_others)
     if "settings" in row:
         if not isinstance(row["settings"], list):
             raise InvalidChange("settings", "must be a list of settings", row["settings"])
@@ -55,34 +55,34 @@ def fields_of(given: Mapping[str, Any], *, ignore_others: bool = False) -> Row:
     return row
 
 
-def setting_fields(given: object, where: str, *, ignore_others: bool = False) -> Row:
-    """The fields of one setting.
+def setting_fields(value: object, where: str, *, ignore_others: bool = False) -> Row:
+    """Return the fields of one setting.
 
     Raises:
-        InvalidChange: it is no object, or a name is no field or is there twice.
+        InvalidChange: it is not an object, or a name is unknown or repeated.
     """
-    if not isinstance(given, dict):
-        raise InvalidChange(where, "must be an object", given)
-    return _named(given, SETTING_FIELDS, f"{where}.", ignore_others=ignore_others)
+    if not isinstance(value, dict):
+        raise InvalidChange(where, "must be an object", value)
+    return _by_field(value, SETTING_FIELDS, f"{where}.", ignore_others=ignore_others)
 
 
 def _row(value: object, *, ignore_others: bool) -> Row:
     if isinstance(value, str):
         return {"user_id": value}
     if isinstance(value, dict):
-        return {"user_id": "", **fields_of(value, ignore_others=ignore_others)}
+        return {"user_id": "", **change_fields(value, ignore_others=ignore_others)}
     raise InvalidChange("line", 'must be a user ID or an object such as {"userId": "1001"}', value)
 
 
-def _named(given: Mapping[str, Any], known: tuple[str, ...], where: str, *, ignore_others: bool) -> Row:
+def _by_field(items: Mapping[str, Any], known: tuple[str, ...], where: str, *, ignore_others: bool) -> Row:
     row: Row = {}
-    for name, value in given.items():
-        field = field_named(name)
+    for name, value in items.items():
+        field = find_field(name)
         if field not in known:
             if not ignore_others:
                 raise InvalidChange(f"{where}{name}", unknown_field(name, (f for f in known if f != "settings")), value)
         elif field in row:
-            raise InvalidChange(f"{where}{name}", "must be there once; it is there in another spelling too", value)
+            raise InvalidChange(f"{where}{name}", "must appear once; it is repeated in another spelling", value)
         elif value is not None:
             row[str(field)] = value
     return row

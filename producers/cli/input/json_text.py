@@ -1,4 +1,4 @@
-"""JSON as people write it: a number stands for its own text, and a name that is there twice is an error."""
+"""JSON with two changes: a number is decoded as the text it was written as, and a repeated name is an error."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import Any
 
 
 def decode(text: str) -> Any:
-    """The value of a JSON text, with every number as the text that it was written as.
+    """Decode a JSON text; every number becomes a string.
 
-    The exchange takes numbers as strings; taken this way, an ID of any length or a "0.10" loses nothing.
+    The exchange expects numbers as strings. Decoded like this, a long ID or a "0.10" loses no digit.
 
     Raises:
-        ValueError: it is no JSON; the message says where.
+        ValueError: the text is not valid JSON; the message says where.
     """
     try:
         return json.loads(
-            text, parse_int=str, parse_float=str, parse_constant=_no_number, object_pairs_hook=_without_repeats
+            text, parse_int=str, parse_float=str, parse_constant=_reject_constant, object_pairs_hook=_unique_names
         )
     except RecursionError:
         raise ValueError("is nested too deeply") from None
 
 
-def _no_number(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON number")
+def _reject_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not a JSON number")
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the name {twice!r} is there twice")
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {repeated!r} appears twice")
     return found

@@ -1,4 +1,4 @@
-"""Lines of a binary file: numbered, decoded, bounded. What cannot be a line is a fault and does not stop the rest."""
+"""Lines of a binary file: numbered, decoded, limited in length. An invalid line is a `RowError`; reading continues."""
 
 from __future__ import annotations
 
@@ -6,48 +6,50 @@ import codecs
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from producers.cli.input.row_errors import BadInput, Fault
+from producers.cli.input.row_errors import BadInput, RowError
 from producers.errors import abbreviated
 
-LONGEST_LINE = 65_536
-"""Bytes. A change of ten settings is 3,000; without a bound, a file without line ends would be held whole."""
+MAX_LINE_BYTES = 65_536
+"""A change with ten settings takes 3,000 bytes. Without a limit, a file without line ends would fill the memory."""
 
-_OTHER_ENCODINGS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_UTF_16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, str | Fault]]:
-    """Each line that is not blank, without its end, with its number from 1.
+def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, str | RowError]]:
+    """Yield each line that is not blank, without its line end, and its number from 1.
 
     Raises:
-        BadInput: the file is in an encoding whose lines cannot be told apart.
+        BadInput: the file is encoded in UTF-16.
     """
     number = 0
-    while raw := stream.readline(LONGEST_LINE):
+    while raw := stream.readline(MAX_LINE_BYTES):
         number += 1
         if number == 1:
-            raw = _without_mark(raw)
-        if len(raw) >= LONGEST_LINE and not raw.endswith(b"\n"):
+            raw = _strip_bom(raw)
+        if len(raw) >= MAX_LINE_BYTES and not raw.endswith(b"\n"):
             _skip_line(stream)
-            yield number, Fault(number, "line", f"must be shorter than {LONGEST_LINE} bytes", abbreviated(raw[:40]))
+            yield (
+                number,
+                RowError(number, "line", f"must be shorter than {MAX_LINE_BYTES} bytes", abbreviated(raw[:40])),
+            )
             continue
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError as exc:
-            bad = raw[exc.start : exc.start + 1]
-            rule = f"must be UTF-8: byte {exc.start + 1} is not"
-            yield number, Fault(number, "line", rule, abbreviated(bad))
+            invalid = raw[exc.start : exc.start + 1]
+            yield number, RowError(number, "line", f"must be UTF-8: byte {exc.start + 1} is not", abbreviated(invalid))
             continue
         text = text.strip(" \r\n")
         if text:
             yield number, text
 
 
-def _without_mark(first: bytes) -> bytes:
-    if first.startswith(_OTHER_ENCODINGS):
+def _strip_bom(first_line: bytes) -> bytes:
+    if first_line.startswith(_UTF_16_BOMS):
         raise BadInput("the file is in UTF-16; save it as UTF-8 (in a spreadsheet: CSV UTF-8)")
-    return first.removeprefix(codecs.BOM_UTF8)
+    return first_line.removeprefix(codecs.BOM_UTF8)
 
 
 def _skip_line(stream: BinaryIO) -> None:
-    while (rest := stream.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+    while (chunk := stream.readline(MAX_LINE_BYTES)) and not chunk.endswith(b"\n"):
         pass

@@ -1,4 +1,4 @@
-"""What is wrong with what a person handed in."""
+"""Errors in input files: of the whole input, and of a single line."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ class BadInput(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """One bad line of a file.
+class RowError:
+    """One invalid line of a file.
 
     Attributes:
-        line: its number, from 1, as an editor counts.
-        field: the column or field, in wire names; "line" if it is about the line as a whole.
-        rule: what is asked of it.
-        value: what was given, shortened, as it may be shown.
+        line: line number, counted from 1.
+        field: the column or field by its wire name; "line" if the whole line is invalid.
+        rule: the rule that the value breaks.
+        value: the value, shortened and escaped.
     """
 
     line: int
@@ -28,6 +28,6 @@ class Fault:
     value: str
 
     @classmethod
-    def of(cls, line: int, error: InvalidChange) -> Fault:
-        """The fault that a refused change is."""
+    def from_invalid_change(cls, line: int, error: InvalidChange) -> RowError:
+        """Return the error of a line whose change is invalid."""
         return cls(line, error.field, error.rule, abbreviated(error.value))

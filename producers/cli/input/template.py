@@ -1,4 +1,4 @@
-"""The change that all followers get, as far as it is the same for all; a row fills in the rest."""
+"""The part of a change that is the same for all followers; each row adds the rest."""
 
 from __future__ import annotations
 
@@ -9,127 +9,128 @@ from functools import cached_property
 from typing import Any, Self, cast
 
 from producers.cli.input.fields import CHANGE_FIELDS, SETTING_FIELDS, WIRE_NAMES
-from producers.cli.input.json_rows import fields_of, setting_fields
+from producers.cli.input.json_rows import change_fields, setting_fields
 from producers.cli.input.row_errors import BadInput
 from producers.contract.messages import CopySetting, SettingsChange
 from producers.contract.validation import check
 from producers.errors import InvalidChange
 
-ANYBODY = "1"
-"""Stands for a user where only the rest of a change is judged."""
+PLACEHOLDER_USER = "1"
+"""User ID with which the common part is validated."""
 
-_rounded = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE][+]?[0-9]+|[0-9]+\.[0-9]*").fullmatch
-_ROUNDED_RULE = "must be the whole ID as text; a spreadsheet has made a rounded number of it"
+_rounded_number = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE][+]?[0-9]+|[0-9]+\.[0-9]*").fullmatch
+_ROUNDED_RULE = "must be the whole ID as text; a spreadsheet has turned it into a rounded number"
 
 
 @dataclass(frozen=True)
 class Template:
-    """What is known of a change beside its user.
+    """The common part of all changes.
 
     Attributes:
-        fields: of the change itself, by Python names.
-        settings: the fields of each setting, by Python names.
+        fields: fields of the change, by their Python names.
+        settings: the fields of each setting, by their Python names.
     """
 
     fields: Mapping[str, object]
     settings: tuple[Mapping[str, object], ...]
 
     @classmethod
-    def of(cls, given: object) -> Self:
-        """A template of a JSON value: a list of settings, one setting, or a change without its user.
+    def from_json(cls, value: object) -> Self:
+        """Return the template of a JSON value: a list of settings, one setting, or a change without its user.
 
         Raises:
-            BadInput: it is none of these.
+            BadInput: the value is none of these.
         """
         try:
-            if isinstance(given, list):
-                settings = [setting_fields(setting, f"settings[{index}]") for index, setting in enumerate(given)]
+            if isinstance(value, list):
+                settings = [setting_fields(setting, f"settings[{index}]") for index, setting in enumerate(value)]
                 return cls({}, tuple(settings))
-            if isinstance(given, dict):
-                return cls._of_row(fields_of(given))
+            if isinstance(value, dict):
+                return cls._from_row(change_fields(value))
         except InvalidChange as exc:
             raise BadInput(str(exc)) from exc
         raise BadInput("settings must be a JSON list of settings, or an object")
 
     @classmethod
-    def _of_row(cls, row: Mapping[str, Any]) -> Self:
-        flat = {name: value for name, value in row.items() if name in SETTING_FIELDS}
+    def _from_row(cls, row: Mapping[str, Any]) -> Self:
+        flat = _only(SETTING_FIELDS, row)
         if flat and "settings" in row:
-            raise BadInput(f"settings: cannot stand beside {', '.join(flat)}, which make a setting of their own")
-        fields = {name: value for name, value in row.items() if name in CHANGE_FIELDS}
-        return cls(fields, tuple(row.get("settings", [flat] if flat else [])))
+            raise BadInput(f"settings: cannot be combined with {', '.join(flat)}, which are a setting of their own")
+        return cls(_only(CHANGE_FIELDS, row), tuple(row.get("settings", [flat] if flat else [])))
 
-    def with_fields(self, given: Mapping[str, object]) -> Self:
-        """The template with some fields set or replaced, whether of the change or of its one setting.
+    def with_fields(self, fields: Mapping[str, object]) -> Self:
+        """Return a copy in which `fields` are set or replaced, in the change or in its only setting.
 
         Raises:
-            BadInput: a setting's field is given, and there are several settings.
+            BadInput: there is a field of a setting, but several settings.
         """
-        flat = {name: value for name, value in given.items() if name in SETTING_FIELDS}
-        settings = self.settings
-        if flat:
-            if len(settings) > 1:
-                raise BadInput(
-                    f"{', '.join(flat)}: which of the {len(settings)} settings is meant? Write it in the file"
-                )
-            settings = ({**(settings[0] if settings else {}), **flat},)
-        fields = {name: value for name, value in given.items() if name in CHANGE_FIELDS}
-        return replace(self, fields={**self.fields, **fields}, settings=settings)
+        flat = _only(SETTING_FIELDS, fields)
+        if flat and len(self.settings) > 1:
+            raise BadInput(
+                f"{', '.join(flat)}: which of the {len(self.settings)} settings is meant? Set it in the file"
+            )
+        settings = ({**_first(self.settings), **flat},) if flat else self.settings
+        return replace(self, fields={**self.fields, **_only(CHANGE_FIELDS, fields)}, settings=settings)
 
     def change(self, row: Mapping[str, Any]) -> SettingsChange:
-        """The change of a row.
+        """Return the change of a row.
 
         Raises:
-            InvalidChange: it breaks a rule.
-            BadInput: the template itself does, so that every row would.
+            InvalidChange: the row makes it invalid.
+            BadInput: the template is invalid, and so every change would be.
         """
         user_id = row.get("user_id", self.fields.get("user_id"))
-        fields = {**self._of_all, "user_id": user_id} if set(row) == {"user_id"} else self._special(row, user_id)
+        fields = {**self._common, "user_id": user_id} if set(row) == {"user_id"} else self._merge(row, user_id)
         for name in ("user_id", "trader_id"):
             value = fields.get(name)
-            if isinstance(value, str) and _rounded(value):
+            if isinstance(value, str) and _rounded_number(value):
                 raise InvalidChange(WIRE_NAMES[name], _ROUNDED_RULE, value)
         change = _change(fields)
         check(change)
         return change
 
-    def common(self) -> SettingsChange:
-        """The change that whoever is only named gets, for anybody.
+    def common_change(self) -> SettingsChange:
+        """Return the change of a row with only a user ID, for a placeholder user.
 
         Raises:
-            BadInput: it breaks a rule.
+            BadInput: the change is invalid.
         """
-        return _change({**self._of_all, "user_id": ANYBODY})
+        return _change({**self._common, "user_id": PLACEHOLDER_USER})
 
     @cached_property
-    def _of_all(self) -> dict[str, Any]:
-        built = {**self.fields, "settings": [_setting(setting) for setting in self.settings]}
+    def _common(self) -> dict[str, Any]:
+        fields = {**self.fields, "settings": [_setting(setting) for setting in self.settings]}
         try:
-            check(_change({**built, "user_id": ANYBODY}))
+            check(_change({**fields, "user_id": PLACEHOLDER_USER}))
         except InvalidChange as exc:
             raise BadInput(f"for every follower: {exc}") from exc
-        return built
+        return fields
 
-    def _special(self, row: Mapping[str, Any], user_id: object) -> dict[str, Any]:
-        flat = {name: value for name, value in row.items() if name in SETTING_FIELDS}
+    def _merge(self, row: Mapping[str, Any], user_id: object) -> dict[str, Any]:
+        flat = _only(SETTING_FIELDS, row)
         if "settings" in row:
             if flat:
-                raise InvalidChange("settings", f"cannot stand beside {', '.join(flat)}", len(row["settings"]))
+                raise InvalidChange("settings", f"cannot be combined with {', '.join(flat)}", len(row["settings"]))
             settings = row["settings"]
         elif flat and len(self.settings) > 1:
-            rule = f"cannot be given by a row, as there are {len(self.settings)} settings for all"
+            rule = f"cannot be set by a row, because there are {len(self.settings)} settings for all"
             raise InvalidChange(next(iter(flat)), rule, next(iter(flat.values())))
-        elif flat:
-            settings = [{**(self.settings[0] if self.settings else {}), **flat}]
         else:
-            settings = self.settings
-        fields = {name: value for name, value in row.items() if name in CHANGE_FIELDS}
+            settings = [{**_first(self.settings), **flat}] if flat else self.settings
         built = [_setting(setting) for setting in settings]
-        return {**self.fields, **fields, "user_id": user_id, "settings": built}
+        return {**self.fields, **_only(CHANGE_FIELDS, row), "user_id": user_id, "settings": built}
+
+
+def _only(names: tuple[str, ...], fields: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in fields.items() if name in names}
+
+
+def _first(settings: tuple[Mapping[str, object], ...]) -> Mapping[str, object]:
+    return settings[0] if settings else {}
 
 
 def _change(fields: Mapping[str, Any]) -> SettingsChange:
-    """A change of what is there; `check` names what is missing."""
+    """Return a change with None for missing fields; `check` names them."""
     return SettingsChange(**{"user_id": None, "trader_id": None, **fields})
 
 
