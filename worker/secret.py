@@ -1,4 +1,4 @@
-"""A text that no log line, traceback or message shows."""
+"""A string that log lines, tracebacks and messages cannot show."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ HIDDEN = "<secret>"
 
 
 class Secret:
-    """A text that shows itself only when asked by name. It is not a `str`, so no formatting takes it for one."""
+    """A secret string. Only `reveal` returns it. It is not a `str`, so that formatting cannot print it by accident."""
 
     __slots__ = ("_text",)
 
@@ -16,7 +16,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text."""
+        """Return the secret in clear."""
         return self._text
 
     def __repr__(self) -> str:

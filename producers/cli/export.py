@@ -1,4 +1,4 @@
-"""Results as CSV or JSON lines. The CSV is well-formed whatever the exchange sent, and safe to open in a spreadsheet."""
+"""Results as CSV or JSON lines. The CSV is well-formed whatever the exchange sent, and safe for spreadsheets."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ async def test_keys_that_the_command_line_sealed_sign_requests_through_a_rotatio
 
     assert outcomes == [Outcome.APPLIED] * 45
     told = said + await dump(valkey) + log_path.read_text(encoding="utf-8")
-    assert "5 sealed anew under new" in said
+    assert "5 sealed again with new" in said
     for secret in [
         *(entry.partition(":")[2] for entry in (old, new)),
         *(f"{k}-{u}" for k in ("key", "secret", "pass") for u in USERS),

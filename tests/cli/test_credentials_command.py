@@ -182,7 +182,7 @@ def test_if_a_line_is_wrong_nothing_is_set(copytrade: Copytrade) -> None:
 
     assert said.startswith("nothing was set: line 2: secret_key is missing")
     assert "line 3: not a JSON object" in said
-    assert "line 4: user '1001' is on a line before it too" in said
+    assert "line 4: an earlier line has user '1001' too" in said
     assert "hush" not in said
     assert copytrade.json_lines("credentials", "list") == []
 
@@ -200,7 +200,7 @@ def test_if_a_line_is_wrong_nothing_is_set(copytrade: Copytrade) -> None:
         (("set", "10 01"), LINES, "USER: must be"),
         (("set", "1001"), "hush" * 10_000, "standard input has more than"),
         (("set", "--from-stdin"), "hush" * 10_000, "line 1: longer than"),
-        (("remove", "1001"), "", "nobody can be asked here; add --yes"),
+        (("remove", "1001"), "", "there can be no confirmation; add --yes"),
         (("new-key", "--id", "a b"), "", "a key ID has 1 to 32 letters"),
     ],
 )
@@ -217,7 +217,7 @@ def test_too_many_lines_are_refused(copytrade: Copytrade, monkeypatch: pytest.Mo
 
     assert copytrade.json("credentials", "set", "--from-stdin", stdin=many("1", "2", "3"))["set"] == 3
     said = copytrade.error("credentials", "set", "--from-stdin", stdin=many("1", "2", "3", "4"), status=2)
-    assert "more than 3 lines; give them in parts" in said
+    assert "more than 3 lines; split them up" in said
 
 
 def test_a_list_tells_of_everything_but_secrets(copytrade: Copytrade, new_ring: Callable[[], None]) -> None:
@@ -260,7 +260,7 @@ def test_rotation_is_checked_done_and_checked_again(copytrade: Copytrade, new_ri
         "2026a\t3\t",
         "2026b\t1\tfirst",
     ]
-    assert copytrade("credentials", "rotate").stdout == "3 sealed anew under 2026b, 1 were already\n"
+    assert copytrade("credentials", "rotate").stdout == "3 sealed again with 2026b, 1 were already\n"
     assert copytrade.json("credentials", "rotate", "--check") == {
         "firstKey": "2026b",
         "byKey": {"2026b": 4},
@@ -288,9 +288,9 @@ def test_rotation_names_what_it_could_not_open(copytrade: Copytrade, new_ring: C
 
     ran = copytrade("credentials", "rotate", status=1)
 
-    assert ran.stdout == "1 sealed anew under 2026b, 0 were already, 25 unreadable\n"
-    assert "its version is not one that this program knows" in ran.stderr
-    assert "... and 5 more; --json names them" in ran.stderr
+    assert ran.stdout == "1 sealed again with 2026b, 0 were already, 25 unreadable\n"
+    assert "its version is unknown to this program" in ran.stderr
+    assert "... and 5 more; --json lists them" in ran.stderr
     assert copytrade.json("credentials", "rotate", "--check", status=1)["left"] == 25
 
 

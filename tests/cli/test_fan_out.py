@@ -78,7 +78,7 @@ def test_a_bad_row_is_named_and_nothing_is_sent(copytrade: Copytrade, followers_
 
     lines = shown.stderr.splitlines()
     assert [line.partition(": must")[0] for line in lines[:-1]] == [f"line {line}: userId" for line in (3, 4, 6)]
-    assert "3 of 5 lines are bad and nothing was sent" in lines[-1]
+    assert "3 of 5 lines are invalid and nothing was sent" in lines[-1]
     assert shown.stdout == ""
     assert batches(copytrade) == []
 
@@ -108,7 +108,7 @@ def test_programs_get_every_bad_row_in_the_document(copytrade: Copytrade, follow
         "rule": "must be 1 to 128 printable ASCII characters without spaces",
         "value": "'bad 0'",
     }
-    assert "... and 80 more bad lines" in shown
+    assert "... and 80 more invalid lines" in shown
 
 
 def test_control_characters_of_a_bad_row_do_not_reach_the_terminal(copytrade: Copytrade) -> None:
@@ -123,14 +123,14 @@ def test_control_characters_of_a_bad_row_do_not_reach_the_terminal(copytrade: Co
     [
         ((), "user_id\n1001\n", "for every follower: traderId: "),
         (FLAGS, "user,trader\n1,2\n", "line 1 must name the columns"),
-        (FLAGS, "user_id\n", "there are no followers in it"),
-        (FLAGS, "", "there are no followers in it"),
+        (FLAGS, "user_id\n", "the file contains no followers"),
+        (FLAGS, "", "the file contains no followers"),
         (FLAGS, '["1001"]', "jq -c"),
         (("--settings", "-"), "user_id\n1001\n", "cannot both come from standard input"),
         ((*NO_WAIT, "--batch-id", "a/b"), "1001\n", "batch_id: must be"),
         ((*NO_WAIT, "--batch-id", ""), "1001\n", "batch_id: must be"),
         ((*NO_WAIT, "--ttl", "0"), "1001\n", "ttl_s: must be above 0"),
-        ((*FLAGS, "--good-rows-only"), "user_id\na b\n", "not one line is good"),
+        ((*FLAGS, "--good-rows-only"), "user_id\na b\n", "not one line is valid"),
         ((*FLAGS, "--timeout", "-1"), "1001\n", "--timeout"),
     ],
 )
@@ -184,7 +184,7 @@ def test_waiting_ends_with_5_when_the_time_is_over(copytrade: Copytrade, followe
     """The batch goes on."""
     shown = copytrade("fan-out", followers_csv("1001"), *FLAGS, "--timeout", "0.05", status=5)
 
-    assert "(0 of 1 have ended); it goes on" in shown.stderr
+    assert "(0 of 1 have ended); it continues" in shown.stderr
     assert batches(copytrade)[0].queued == 1
 
 

@@ -69,14 +69,14 @@ def test_columns_alone_can_make_whole_changes() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("user,trader\n1001,t1\n", "line 1 must name the columns, and one of them user_id; got 'user, trader'"),
+        ("user,trader\n1001,t1\n", "line 1 must name the columns, among them user_id; got 'user, trader'"),
         ("1001\n1002\n", "line 1 must name the columns"),
-        ("user_id,trace_valeu\n1001,5\n", "column 'trace_valeu': is no field; did you mean traceValue?"),
-        ("user_id,note\n1001,vip\n", "(--ignore-other-columns passes over what is no field)"),
-        ("user_id,userId\n1001,1002\n", "column 'userId': is there twice"),
-        ('user_id,"note\n1001,x\n', "the names of the columns: must be CSV in one line"),
-        ("", "there are no followers in it"),
-        ("user_id\n", "there are no followers in it"),
+        ("user_id,trace_valeu\n1001,5\n", "column 'trace_valeu': is not a field; did you mean traceValue?"),
+        ("user_id,note\n1001,vip\n", "(--ignore-other-columns skips columns that are not fields)"),
+        ("user_id,userId\n1001,1002\n", "column 'userId': appears twice"),
+        ('user_id,"note\n1001,x\n', "the column names: must be CSV in one line"),
+        ("", "the file contains no followers"),
+        ("user_id\n", "the file contains no followers"),
     ],
 )
 def test_a_header_that_cannot_be_used_is_said_once_for_the_whole_file(text: str, message: str) -> None:
@@ -102,7 +102,7 @@ def test_other_columns_are_passed_over_when_asked() -> None:
 @pytest.mark.parametrize(
     ("line", "field", "rule"),
     [
-        (b"1001,5,6", "line", "must have 2 cells, as the header has; it has 3"),
+        (b"1001,5,6", "line", "must have 2 cells like the header; it has 3"),
         (b"1001", "line", "must have 2 cells"),
         (b'1001,"5', "line", "must be CSV in one line"),
         (b"caf\xe9,5", "line", "must be UTF-8: byte 4 is not"),

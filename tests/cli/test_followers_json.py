@@ -51,13 +51,13 @@ def test_a_whole_change_stands_for_itself() -> None:
         ('{"userId": ["1"]}', "userId", "printable ASCII"),
         ('{"userId": "1001", "tracevalu": "5"}', "tracevalu", "did you mean traceValue?"),
         ('{"userId": "1001", "user_id": "1002"}', "user_id", "another spelling"),
-        ('{"userId": "1001", "userId": "1002"}', "line", "'userId' is there twice"),
+        ('{"userId": "1001", "userId": "1002"}', "line", "'userId' appears twice"),
         ('{"userId": "1001", "settings": {}}', "settings", "must be a list of settings"),
         ('{"userId": "1001", "settings": [1]}', "settings[0]", "must be an object"),
         ('{"userId": "1001", "settings": [{"symbl": "X"}]}', "settings[0].symbl", "did you mean symbol?"),
         ('{"userId": "1001", "settings": []}', "settings", "must be a list of 1 to 10 settings"),
-        ('{"userId": "1001", "settings": [], "symbol": "X"}', "settings", "cannot stand beside symbol"),
-        ('{"userId": "1001", "traceValue": NaN}', "line", "NaN is no JSON number"),
+        ('{"userId": "1001", "settings": [], "symbol": "X"}', "settings", "cannot be combined with symbol"),
+        ('{"userId": "1001", "traceValue": NaN}', "line", "NaN is not a JSON number"),
         ('{"userId": "1001", "traceValue": 1e5}', "settings[0].traceValue", "must be a string holding a decimal"),
         ("[" * 20_000, "line", "must be one JSON value"),
         ('"\\ud800"', "userId", "printable ASCII"),
@@ -136,6 +136,6 @@ def test_a_flag_replaces_what_the_file_says_of_the_one_setting() -> None:
     template = Template.from_json(dict(SETTINGS)).with_fields({"trace_value": "7", "trader_id": "t2"})
     two = Template.from_json([{"symbol": "A"}, {"symbol": "B"}])
 
-    assert (template.common_change().trader_id, template.common().settings[0].trace_value) == ("t2", "7")
+    assert (template.common_change().trader_id, template.common_change().settings[0].trace_value) == ("t2", "7")
     with pytest.raises(BadInput, match="which of the 2 settings is meant"):
         two.with_fields({"trace_value": "7"})

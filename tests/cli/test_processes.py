@@ -118,7 +118,7 @@ async def test_ctrl_c_while_waiting_leaves_the_batch_running_and_says_how_to_fol
         progress = await producer.batch("july").progress()
 
     assert b"batch july is enqueued" in first
-    assert errors == "copytrade: interrupted; the batch goes on; follow it with: copytrade batch watch july\n"
+    assert errors == "copytrade: interrupted; the batch continues; follow it with: copytrade batch watch july\n"
     assert (progress.queued, progress.sealed) == (len(USERS), True)
 
 
@@ -138,7 +138,7 @@ async def test_ctrl_c_while_enqueueing_says_how_to_add_what_is_missing(valkey_ds
         shown = await printed(valkey_dsn, *words, "--json")
         progress = await producer.batch("july").progress()
 
-    assert f"of {many:,} changes are enqueued, and go on" in errors
+    assert f"of {many:,} changes are enqueued, and continue" in errors
     assert "the same command with --batch-id july adds only what is missing" in errors
     assert not interrupted.sealed
     assert 0 < interrupted.total < many

@@ -1,4 +1,4 @@
-"""Keeps what a slow source of credentials said: in clear for a minute at the most, and of few users."""
+"""Cache for a source of credentials that is asked over a network. It holds secrets in clear for at most a minute."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from worker.clock import Clock, SystemClock
 from worker.credentials.model import Credentials, CredentialStore
 from worker.errors import CredentialsUnavailable, UnknownUser
 
-LIFE_S = 60.0
-"""How long secrets are kept in clear, and so how long it may take until a change of them is seen."""
+TTL_S = 60.0
+"""How long credentials are cached, and so the longest time until changed keys are used."""
 
-MOST_USERS = 10_000
-"""Users whose credentials are kept: about 10 MB."""
+MAX_USERS = 10_000
+"""Users whose credentials are cached: about 10 MB."""
 
 READ_TIMEOUT_S = 5.0
-"""How long the source may take, so that those who wait for one read do not wait for ever."""
+"""How long one read of the source may take."""
 
 
 class CachedCredentials:
-    """A source behind a cache. All who ask for one user at once share one read; a failure is not kept.
+    """A source with a cache in front of it.
 
-    If the source is an async context manager, so that it can open and close a connection, it is entered and left with
-    this one.
+    Concurrent calls for one user share one read. Errors are not cached. If the source is an async context manager, it
+    is entered and left together with this one.
     """
 
     def __init__(
@@ -32,25 +32,25 @@ class CachedCredentials:
         source: CredentialStore,
         clock: Clock | None = None,
         *,
-        life_s: float = LIFE_S,
-        most_users: int = MOST_USERS,
+        ttl_s: float = TTL_S,
+        max_users: int = MAX_USERS,
         read_timeout_s: float = READ_TIMEOUT_S,
     ) -> None:
-        """Wraps a source.
+        """Wrap a source.
 
         Args:
             source: where credentials come from.
             clock: measures their age.
-            life_s: how long they are kept.
-            most_users: how many users' are kept; beyond that the oldest go.
-            read_timeout_s: how long the source may take.
+            ttl_s: how long they are cached.
+            max_users: how many users are cached; beyond that the oldest entries are removed.
+            read_timeout_s: how long one read of the source may take.
         """
         self._source = source
         self._clock = clock or SystemClock()
-        self._life_s, self._most_users, self._read_timeout_s = life_s, most_users, read_timeout_s
-        self._kept: dict[str, tuple[float, Credentials]] = {}  # in the order in which they end: until when, what
+        self._ttl_s, self._max_users, self._read_timeout_s = ttl_s, max_users, read_timeout_s
+        self._entries: dict[str, tuple[float, Credentials]] = {}  # user ID -> (expiry, credentials), oldest first
         self._reads: dict[str, asyncio.Task[Credentials]] = {}
-        self._sweep: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -62,45 +62,45 @@ class CachedCredentials:
         for read in self._reads.values():
             read.cancel()
         self._reads.clear()
-        self._kept.clear()
-        if self._sweep is not None:
-            self._sweep.cancel()
+        self._entries.clear()
+        if self._timer is not None:
+            self._timer.cancel()
         await self._resources.aclose()
 
     def __len__(self) -> int:
-        """Of how many users credentials are kept."""
-        return len(self._kept)
+        """Return the number of cached users."""
+        return len(self._entries)
 
     async def get(self, user_id: str) -> Credentials:
-        """The credentials of a user, as they were at most a minute ago.
+        """Return the credentials of a user, at most `ttl_s` old.
 
         Raises:
             UnknownUser: the source has none for this user.
-            CredentialsUnavailable: the source cannot say just now, or takes too long.
+            CredentialsUnavailable: the source cannot answer now, or takes too long.
         """
-        self._drop_old()
-        kept = self._kept.get(user_id)
-        if kept is not None:
-            return kept[1]
+        self._remove_expired()
+        entry = self._entries.get(user_id)
+        if entry is not None:
+            return entry[1]
         read = self._reads.get(user_id)
         if read is None:
             read = self._reads[user_id] = asyncio.create_task(self._read(user_id))
-            read.add_done_callback(lambda ended: self._end(user_id, ended))
-        # Shielded: whoever gives up must not take the credentials from the others.
+            read.add_done_callback(lambda done: self._on_read_done(user_id, done))
+        # Shielded, because a caller that is cancelled must not cancel the read for the others.
         return await asyncio.shield(read)
 
     def invalidate(self, user_id: str) -> None:
-        """Makes the next `get` ask the source, also if a read is under way: it may have begun before what changed."""
-        self._kept.pop(user_id, None)
+        """Make the next `get` ask the source, also if a read is running: it may have begun before the change."""
+        self._entries.pop(user_id, None)
         self._reads.pop(user_id, None)
 
     async def _read(self, user_id: str) -> Credentials:
-        credentials = await self._ask(user_id)
-        if self._reads.get(user_id) is asyncio.current_task():  # not if it was told to forget meanwhile
-            self._keep(credentials)
+        credentials = await self._fetch(user_id)
+        if self._reads.get(user_id) is asyncio.current_task():  # not if the user was invalidated meanwhile
+            self._store(credentials)
         return credentials
 
-    async def _ask(self, user_id: str) -> Credentials:
+    async def _fetch(self, user_id: str) -> Credentials:
         try:
             async with asyncio.timeout(self._read_timeout_s):
                 found: object = await self._source.get(user_id)
@@ -108,44 +108,43 @@ class CachedCredentials:
             raise
         except TimeoutError:
             problem = "did not answer in time"
-        except Exception as exc:  # noqa: BLE001 - a source that fails in its own way says nothing against the user
+        except Exception as exc:  # noqa: BLE001 - any other error of a source says nothing about the user
             problem = f"failed ({type(exc).__name__})"
         else:
             if isinstance(found, Credentials) and found.user_id == user_id:
                 return found
-            problem = "gave something else than this user's credentials"
-        # Raised out here and without the text because an error of a foreign client may hold a token or a reply.
+            problem = "returned something other than this user's credentials"
+        # Raised out here, without cause and message, because an error of a foreign client may contain a token.
         raise CredentialsUnavailable(f"the source of credentials {problem}, asked for user {user_id[:80]!r}")
 
-    def _keep(self, credentials: Credentials) -> None:
-        self._kept.pop(credentials.user_id, None)
-        self._kept[credentials.user_id] = (self._clock.monotonic() + self._life_s, credentials)
-        if len(self._kept) > self._most_users:
-            self._drop_oldest()
-        if self._sweep is None:
-            self._sweep = asyncio.get_running_loop().call_later(self._life_s, self._sweep_up)
+    def _store(self, credentials: Credentials) -> None:
+        self._entries.pop(credentials.user_id, None)
+        self._entries[credentials.user_id] = (self._clock.monotonic() + self._ttl_s, credentials)
+        if len(self._entries) > self._max_users:
+            del self._entries[next(iter(self._entries))]
+        if self._timer is None:
+            self._start_timer(self._ttl_s)
 
-    def _end(self, user_id: str, read: asyncio.Task[Credentials]) -> None:
+    def _on_read_done(self, user_id: str, read: asyncio.Task[Credentials]) -> None:
         if self._reads.get(user_id) is read:
             del self._reads[user_id]
         if not read.cancelled():
-            read.exception()  # seen: those who waited may all have given up
+            read.exception()  # mark it as retrieved: all callers may have been cancelled
 
-    def _sweep_up(self) -> None:
-        """Removes what nobody asks for any more."""
-        self._sweep = None
-        self._drop_old()
-        if self._kept:
-            wait_s = max(0.0, self._first_end_s() - self._clock.monotonic())
-            self._sweep = asyncio.get_running_loop().call_later(wait_s, self._sweep_up)
+    def _start_timer(self, delay_s: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_timer)
 
-    def _drop_old(self) -> None:
+    def _on_timer(self) -> None:
+        """Remove expired entries, so that no secret stays in memory when `get` is no longer called."""
+        self._timer = None
+        self._remove_expired()
+        if self._entries:
+            self._start_timer(max(0.0, self._first_expiry_s() - self._clock.monotonic()))
+
+    def _remove_expired(self) -> None:
         now_s = self._clock.monotonic()
-        while self._kept and self._first_end_s() <= now_s:
-            self._drop_oldest()
+        while self._entries and self._first_expiry_s() <= now_s:
+            del self._entries[next(iter(self._entries))]
 
-    def _first_end_s(self) -> float:
-        return next(iter(self._kept.values()))[0]
-
-    def _drop_oldest(self) -> None:
-        del self._kept[next(iter(self._kept))]
+    def _first_expiry_s(self) -> float:
+        return next(iter(self._entries.values()))[0]

@@ -1,7 +1,7 @@
-"""The key ring: the AES-256 keys that seal users' credentials in Redis. The first one seals, all of them open.
+"""The key ring: AES-256 keys that seal users' credentials in Redis. The first key seals; every key can open.
 
-Written as entries `<key ID>:<32 bytes in base64>`, one a line in a file, or with commas between in the environment. A
-file may have comments, lines that begin with `#`.
+A ring consists of entries `<key ID>:<32 bytes in base64>`: one a line in a file, or separated by commas in an
+environment variable. Lines of a file that begin with `#` are comments.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from worker.secret import Secret
 
 KEY_BYTES = 32
 
-RULE = "an entry is <key ID>:<32 bytes in base64>; make one with: copytrade credentials new-key"
+ENTRY_RULE = "an entry is <key ID>:<32 bytes in base64>; make one with: copytrade credentials new-key"
 
 FILE_SCHEME = "file"
-"""What stands before a path. No key may have it for its ID, or a ring could be taken for a path, and be shown."""
+"""Prefix of a path. It is not allowed as a key ID, because `file:KEY` would be read as a path and shown in errors."""
 
 _key_id = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class RingKey:
-    """One key of the ring. It cannot be got out of its cipher again, nor shown or pickled."""
+    """One key of the ring. The cipher holds the key and cannot show or pickle it."""
 
     key_id: str
     cipher: AESGCM
 
 
 class KeyRing:
-    """The keys, the one that seals first."""
+    """Keys in their order; the first one seals."""
 
     __slots__ = ("_keys",)
 
     def __init__(self, keys: Sequence[RingKey]) -> None:
-        """A ring of at least one key."""
+        """Create a ring of at least one key."""
         self._keys = {key.key_id: key for key in keys}
 
     @property
@@ -55,7 +55,7 @@ class KeyRing:
         return next(iter(self._keys.values()))
 
     def find(self, key_id: str) -> RingKey | None:
-        """The key of an ID; None if it is not in the ring."""
+        """Return the key with this ID, or None."""
         return self._keys.get(key_id)
 
     def __repr__(self) -> str:
@@ -65,21 +65,21 @@ class KeyRing:
         raise TypeError("a KeyRing can be neither pickled nor copied")
 
 
-def open_key_ring(given: Secret, variable: str) -> KeyRing:
-    """The ring that a setting names or is.
+def open_key_ring(setting: Secret, variable: str) -> KeyRing:
+    """Return the key ring of a setting.
 
     Args:
-        given: `file:PATH`, or the entries themselves.
-        variable: the setting's name, for errors.
+        setting: `file:PATH`, or the entries.
+        variable: name of the environment variable, for error messages.
 
     Raises:
-        CredentialsError: it cannot be used; the message names the place and never a key.
+        CredentialsError: the ring is invalid; the message says where and contains no key.
     """
-    text = given.reveal()
+    text = setting.reveal()
     scheme, _, rest = text.partition(":")
     if scheme != FILE_SCHEME:
         return parse_key_ring(text, f"the key ring in {variable}")
-    if _key_of(rest.partition(",")[0]) is not None:
+    if _decode_key(rest.partition(",")[0]) is not None:
         raise CredentialsError(f"the key ring in {variable}: {FILE_SCHEME!r} cannot be the ID of a key")
     path = Path(rest).expanduser()
     _, content = read_private(path, "key ring file")
@@ -87,39 +87,36 @@ def open_key_ring(given: Secret, variable: str) -> KeyRing:
 
 
 def parse_key_ring(text: str, source: str) -> KeyRing:
-    """The ring of a text.
+    """Return the key ring of a text.
 
     Raises:
-        CredentialsError: it is no ring. The message tells an entry by its number only: what stands before its colon may
-            be the key.
+        CredentialsError: it is invalid. The message refers to an entry by its number, because the text before its colon
+            may be the key.
     """
-    entries = [
-        entry.strip() for line in text.splitlines() if not line.lstrip().startswith("#") for entry in line.split(",")
-    ]
-    keys: list[RingKey] = []
-    seen: list[bytes] = []
+    lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    entries = (entry.strip() for line in lines for entry in line.split(","))
+    keys: dict[str, bytes] = {}
     for number, entry in enumerate(filter(None, entries), 1):
         where = f"{source}, entry {number}"
         key_id, _, encoded = entry.partition(":")
-        key = _key_of(encoded)
+        key = _decode_key(encoded)
         if key is None or not is_key_id(key_id):
-            raise CredentialsError(f"{where}: {RULE}")
-        if any(key_id == other.key_id for other in keys):
-            raise CredentialsError(f"{where}: its ID is that of an entry before it; every key has its own")
-        if any(hmac.compare_digest(key, other) for other in seen):
-            raise CredentialsError(f"{where}: it is the same key as an entry before it, under another ID")
-        seen.append(key)
-        keys.append(RingKey(key_id, AESGCM(key)))
+            raise CredentialsError(f"{where}: {ENTRY_RULE}")
+        if key_id in keys:
+            raise CredentialsError(f"{where}: an earlier entry has the same ID; give every key its own")
+        if any(hmac.compare_digest(key, other) for other in keys.values()):
+            raise CredentialsError(f"{where}: an earlier entry has the same key under another ID; remove one")
+        keys[key_id] = key
     if not keys:
-        raise CredentialsError(f"{source} is empty; {RULE}")
-    return KeyRing(keys)
+        raise CredentialsError(f"{source} is empty; {ENTRY_RULE}")
+    return KeyRing([RingKey(key_id, AESGCM(key)) for key_id, key in keys.items()])
 
 
 def new_entry(key_id: str) -> str:
-    """An entry with a fresh key.
+    """Return an entry with a new random key.
 
     Raises:
-        CredentialsError: the ID cannot be one.
+        CredentialsError: the ID is invalid.
     """
     if not is_key_id(key_id):
         raise CredentialsError(f"a key ID has 1 to 32 letters, digits, '.', '_' and '-', and is not {FILE_SCHEME!r}")
@@ -127,12 +124,12 @@ def new_entry(key_id: str) -> str:
 
 
 def is_key_id(text: str) -> bool:
-    """Whether a key may have this ID."""
+    """Return whether a text is a valid key ID."""
     return _key_id.fullmatch(text) is not None and text != FILE_SCHEME
 
 
-def _key_of(encoded: str) -> bytes | None:
-    """The key that an entry has after its colon; None if that is none."""
+def _decode_key(encoded: str) -> bytes | None:
+    """Return the key of an entry, or None if it is not 32 bytes in base64."""
     try:
         key = base64.b64decode(encoded.encode(), validate=True)
     except (binascii.Error, ValueError):

@@ -1,8 +1,4 @@
-"""Who a user is at the exchange: API keys, in types that do not show them, and what a source of them offers.
-
-Secrets are shown by nobody but `Secret.reveal`. They are read by the worker at the moment of sending and are in no job,
-no result and no log line.
-"""
+"""The types of credentials, the interface of their sources, and their validation."""
 
 from __future__ import annotations
 
@@ -16,19 +12,19 @@ from worker.secret import Secret
 
 SECRET_FIELDS = ("api_key", "secret_key", "passphrase")
 
-MOST_CHARS = 1024
-"""Of a secret. Real ones have fewer than a hundred."""
+MAX_SECRET_CHARS = 1024
+"""Real secrets have fewer than a hundred characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What signs a user's requests. Two are equal if nothing in them has changed.
+    """The API keys of a user, read just before a request is sent. No job, result or log line contains them.
 
     Attributes:
         user_id: the user ID at the exchange.
-        api_key: sent in clear in ACCESS-KEY.
-        secret_key: signs; never sent.
-        passphrase: chosen when the key was made; sent in ACCESS-PASSPHRASE.
+        api_key: sent in clear in the header ACCESS-KEY.
+        secret_key: signs requests; never sent.
+        passphrase: chosen when the key was created; sent in the header ACCESS-PASSPHRASE.
         demo: whether the key belongs to demo trading.
     """
 
@@ -40,7 +36,7 @@ class Credentials:
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change when a key does; the keys cannot be found from them."""
+        """16 hexadecimal digits that change with the keys and do not reveal them."""
         digest = hashlib.blake2b(digest_size=8, person=b"copytrade-keys")
         for secret in (self.api_key, self.secret_key, self.passphrase):
             part = secret.reveal().encode()
@@ -53,34 +49,34 @@ class CredentialStore(Protocol):
     """A source of credentials."""
 
     async def get(self, user_id: str) -> Credentials:
-        """The credentials of a user, as they are now.
+        """Return the current credentials of a user.
 
         Raises:
             UnknownUser: the source has none for this user.
-            CredentialsUnavailable: the source cannot say just now.
+            CredentialsUnavailable: the source cannot answer now.
         """
         ...
 
 
 @runtime_checkable
 class Invalidatable(Protocol):
-    """A source that keeps what it read for a while, and can be told to look again."""
+    """A source that keeps what it read for a while."""
 
     def invalidate(self, user_id: str) -> None:
-        """Makes the next `get` of this user see the credentials as they are then."""
+        """Make the next `get` of this user return the credentials as they are then."""
         ...
 
 
 def read_credentials(user_id: str, fields: Mapping[str, Any], where: str) -> Credentials:
-    """Credentials from values of unknown types; fields that are none of theirs are ignored.
+    """Return credentials from unvalidated values; other fields are ignored.
 
     Args:
-        user_id: whose they are.
-        fields: `api_key`, `secret_key`, `passphrase`, and `demo` if it is true.
-        where: begins the message of an error.
+        user_id: the user.
+        fields: `api_key`, `secret_key`, `passphrase` and, optionally, `demo`.
+        where: the place of the values; error messages begin with it.
 
     Raises:
-        CredentialsError: a field is missing, or cannot be what it should; the message names it.
+        CredentialsError: a field is missing or invalid; the message names it and never contains its value.
     """
     api_key, secret_key, passphrase = (_secret(fields, field, where) for field in SECRET_FIELDS)
     demo = fields.get("demo", False)
@@ -90,12 +86,12 @@ def read_credentials(user_id: str, fields: Mapping[str, Any], where: str) -> Cre
 
 
 def _secret(fields: Mapping[str, Any], field: str, where: str) -> Secret:
-    """A field that can stand in a header: anything else could add headers of its own."""
+    """Return a field whose value is safe in an HTTP header; other characters could inject headers."""
     text = fields.get(field)
     if not isinstance(text, str) or not text:
         raise CredentialsError(f"{where}: {field} is missing or empty; give it as a string")
     if not (text.isascii() and text.isprintable()) or text != text.strip():
         raise CredentialsError(f"{where}: {field} must be printable ASCII without spaces around it")
-    if len(text) > MOST_CHARS:
-        raise CredentialsError(f"{where}: {field} must have at most {MOST_CHARS} characters")
+    if len(text) > MAX_SECRET_CHARS:
+        raise CredentialsError(f"{where}: {field} must have at most {MAX_SECRET_CHARS} characters")
     return Secret(text)

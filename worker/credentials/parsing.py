@@ -1,6 +1,4 @@
-"""Credentials as an operator hands them in: bytes in, credentials out. What is wrong is told by line and field, never
-by a value.
-"""
+"""Parses the credentials that an operator enters. Errors name the line and the field, never a value."""
 
 from __future__ import annotations
 
@@ -15,96 +13,87 @@ from producers.errors import InvalidId
 from worker.credentials.model import SECRET_FIELDS, Credentials, read_credentials
 from worker.errors import CredentialsError
 
-MOST_BYTES = 16_384
-"""Of one user. Real ones have fewer than three hundred."""
+MAX_USER_BYTES = 16_384
+"""Real credentials of one user take fewer than three hundred bytes."""
 
-FORMS = (
+FORMATS = (
     "three lines (API key, secret key, passphrase)"
     ' or a JSON object {"apiKey": "...", "secretKey": "...", "passphrase": "..."}'
 )
 
 _FIELDS = {name.replace("_", ""): name for name in (*SECRET_FIELDS, "demo", "user_id")}
-"""Names as they are compared, so that apiKey and api_key are one."""
+"""Field names by their spelling in lower case without `_`, so that apiKey and api_key are the same field."""
 
 _NAMES = "userId, apiKey, secretKey, passphrase and demo"
 
 
-def one_user(user_id: str, text: bytes, *, demo: bool) -> Credentials:
-    """The credentials of one user.
+def parse_user(user_id: str, text: bytes, *, demo: bool) -> Credentials:
+    """Return the credentials of one user.
 
     Args:
-        user_id: whose they are.
+        user_id: the user.
         text: three lines, or a JSON object.
-        demo: whether they are of demo trading; the object may say so too.
+        demo: whether they belong to demo trading; the object may say so too.
 
     Raises:
-        CredentialsError: they are neither, or a field is wrong.
+        CredentialsError: the text is neither, or a field is invalid.
     """
-    if len(text) > MOST_BYTES:
-        raise CredentialsError(f"standard input has more than {MOST_BYTES} bytes; give {FORMS}")
+    if len(text) > MAX_USER_BYTES:
+        raise CredentialsError(f"standard input has more than {MAX_USER_BYTES} bytes; give {FORMATS}")
     if text.lstrip().startswith(b"{"):
         fields = _fields(text, "standard input")
         if fields.setdefault("user_id", user_id) != user_id:
-            raise CredentialsError(f"standard input: it is of another user than {user_id!r}")
+            raise CredentialsError(f"standard input: it is for another user than {user_id!r}")
     else:
         lines = text.decode(errors="replace").splitlines()
         if len(lines) != len(SECRET_FIELDS):
-            raise CredentialsError(f"standard input has {len(lines)} lines; give {FORMS}")
+            raise CredentialsError(f"standard input has {len(lines)} lines; give {FORMATS}")
         fields = dict(zip(SECRET_FIELDS, lines, strict=True))
-    found = read_credentials(user_id, fields, "standard input")
-    return replace(found, demo=True) if demo else found
+    credentials = read_credentials(user_id, fields, "standard input")
+    return replace(credentials, demo=True) if demo else credentials
 
 
-def many_users(lines: Iterable[bytes]) -> tuple[list[Credentials], list[str]]:
-    """The credentials of many users, a JSON object a line with `userId`; empty lines are skipped.
+def parse_users(lines: Iterable[bytes]) -> tuple[list[Credentials], list[str]]:
+    """Return the credentials of many users, one JSON object with a `userId` per line; blank lines are skipped.
 
     Returns:
-        The credentials, and what is wrong, each beginning with its line.
+        The credentials, and the errors, each beginning with its line number.
     """
     users: dict[str, Credentials] = {}
-    faults = []
+    errors = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            user = _line(line, f"line {number}")
+            user = _parse_line(line, f"line {number}")
         except CredentialsError as exc:
-            faults.append(str(exc))
+            errors.append(str(exc))
             continue
         if user.user_id in users:
-            faults.append(f"line {number}: user {user.user_id!r} is on a line before it too; keep one of them")
+            errors.append(f"line {number}: an earlier line has user {user.user_id!r} too; keep one of them")
         users[user.user_id] = user
-    return list(users.values()), faults
+    return list(users.values()), errors
 
 
-def user_credentials(user_id: str, secrets: Iterable[str], *, demo: bool) -> Credentials:
-    """The credentials of one user from the texts that were typed, in the order of `SECRET_FIELDS`.
-
-    Raises:
-        CredentialsError: a text cannot be what it should.
-    """
-    return read_credentials(user_id, dict(zip(SECRET_FIELDS, secrets, strict=True)) | {"demo": demo}, "typed in")
-
-
-def _line(line: bytes, where: str) -> Credentials:
-    if len(line) > MOST_BYTES:
-        raise CredentialsError(f"{where}: longer than {MOST_BYTES} bytes")
+def _parse_line(line: bytes, where: str) -> Credentials:
+    if len(line) > MAX_USER_BYTES:
+        raise CredentialsError(f"{where}: longer than {MAX_USER_BYTES} bytes")
     fields = _fields(line, where)
     return read_credentials(_user_id(fields.get("user_id"), where), fields, where)
 
 
 def _fields(text: bytes, where: str) -> dict[str, Any]:
-    """The fields of a JSON object, by our names of them."""
+    """Return the fields of a JSON object by their Python names."""
     try:
-        given = msgspec.json.decode(text, type=dict[str, str | bool | float | None])
+        decoded = msgspec.json.decode(text, type=dict[str, str | bool | float | None])
     except (msgspec.DecodeError, UnicodeDecodeError):
-        given = None
-    if given is None:
-        raise CredentialsError(f"{where}: not a JSON object; give {FORMS}")
-    fields = {_FIELDS.get(name.replace("_", "").lower(), ""): value for name, value in given.items()}
-    if "" in fields or len(fields) != len(given):
-        # Not named: whoever mixes up names and values would be shown a value.
-        raise CredentialsError(f"{where}: a field that is unknown or given twice; the fields are {_NAMES}")
+        decoded = None
+    if decoded is None:
+        raise CredentialsError(f"{where}: not a JSON object; give {FORMATS}")
+    fields = {_FIELDS.get(name.replace("_", "").lower(), ""): value for name, value in decoded.items()}
+    if "" in fields or len(fields) != len(decoded):
+        # The name is not shown: if names and values are swapped, it is a secret.
+        raise CredentialsError(f"{where}: a field is unknown or repeated; the fields are {_NAMES}")
     return fields
 
 

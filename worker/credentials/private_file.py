@@ -1,4 +1,4 @@
-"""Files with secrets in them, which only their owner may read."""
+"""Reads files with secrets, which only their owner may be able to read."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from worker.errors import CredentialsError
 
 
 def read_private(path: Path, what: str) -> tuple[os.stat_result, bytes]:
-    """What a file says and what the system says about it, both of one moment.
+    """Return a file's status and content, both from the same open file.
 
     Args:
-        path: where it is.
-        what: begins the message of an error, such as "credentials file".
+        path: the file.
+        what: what the file is, such as "credentials file"; error messages begin with it.
 
     Raises:
-        CredentialsError: it cannot be read, or others may read it.
+        CredentialsError: it cannot be read, or other users have access to it.
     """
     try:
         with path.open("rb") as file:

@@ -1,5 +1,6 @@
-"""Asking an operator for users' API keys: typed without being shown, or from standard input. Never from arguments or
-variables, where other processes could see them.
+"""Reads users' API keys from the terminal, without echo, or from standard input.
+
+Arguments and environment variables are not supported, because other processes can see them.
 """
 
 from __future__ import annotations
@@ -9,59 +10,58 @@ from collections.abc import Iterator
 
 import click
 
-from producers.cli.input.row_errors import BadInput
-from producers.cli.text import format_count
-from worker.credentials.model import Credentials
-from worker.credentials.parsing import MOST_BYTES, many_users, one_user, user_credentials
+from worker.credentials.model import SECRET_FIELDS, Credentials, read_credentials
+from worker.credentials.parsing import MAX_USER_BYTES, parse_user, parse_users
+from worker.errors import CredentialsError
 
-MOST_LINES = 100_000
-MOST_SHOWN = 20
+MAX_LINES = 100_000
+MAX_ERRORS_SHOWN = 20
 
 PROMPTS = ("API key", "Secret key", "Passphrase")
 
 
-def somebody_types() -> bool:
-    """Whether standard input is a terminal."""
+def is_interactive() -> bool:
+    """Return whether standard input is a terminal."""
     return sys.stdin.isatty()
 
 
-def one_given(user_id: str, *, demo: bool) -> Credentials:
-    """One user's keys: typed where somebody can type, read elsewhere.
+def read_user(user_id: str, *, demo: bool) -> Credentials:
+    """Return one user's credentials: prompt for them on a terminal, else read standard input.
 
     Raises:
-        CredentialsError: they cannot be used.
+        CredentialsError: they are invalid.
     """
-    if somebody_types():
-        typed = [click.prompt(f"{name} of user {user_id}", hide_input=True, err=True) for name in PROMPTS]
-        return user_credentials(user_id, typed, demo=demo)
-    return one_user(user_id, sys.stdin.buffer.read(MOST_BYTES + 1), demo=demo)
+    if not is_interactive():
+        return parse_user(user_id, sys.stdin.buffer.read(MAX_USER_BYTES + 1), demo=demo)
+    typed = [click.prompt(f"{name} of user {user_id}", hide_input=True, err=True) for name in PROMPTS]
+    return read_credentials(user_id, {**dict(zip(SECRET_FIELDS, typed, strict=True)), "demo": demo}, "typed in")
 
 
-def many_given() -> list[Credentials]:
-    """Many users' keys from standard input, a JSON object a line.
+def read_users() -> list[Credentials]:
+    """Return many users' credentials from standard input, one JSON object per line.
 
     Raises:
-        BadInput: a line is wrong, or there is none; each wrong line is told with its number.
+        CredentialsError: a line is invalid, or there is none; the message lists the invalid lines.
     """
-    users, faults = many_users(_lines())
-    if faults:
-        shown = "; ".join(faults[:MOST_SHOWN])
-        more = f"; and {format_count(len(faults) - MOST_SHOWN)} more bad lines" if len(faults) > MOST_SHOWN else ""
-        raise BadInput(f"nothing was set: {shown}{more}")
+    users, errors = parse_users(_lines())
+    if errors:
+        more = len(errors) - MAX_ERRORS_SHOWN
+        listed = [*errors[:MAX_ERRORS_SHOWN], *([f"and {more:,} more invalid lines"] if more > 0 else [])]
+        raise CredentialsError(f"nothing was set: {'; '.join(listed)}")
     if not users:
-        raise BadInput("standard input is empty; give a JSON object a line")
+        raise CredentialsError("standard input is empty; give one JSON object per line")
     return users
 
 
 def _lines() -> Iterator[bytes]:
-    """The lines of standard input; of one that is too long comes a beginning that is too long as well."""
+    """Yield the lines of standard input; of a line that is too long, a beginning that is too long as well."""
     stream = sys.stdin.buffer
-    for _ in range(MOST_LINES):
-        line = rest = stream.readline(MOST_BYTES + 2)
-        while len(rest) > MOST_BYTES and not rest.endswith(b"\n"):
-            rest = stream.readline(MOST_BYTES + 2)
+    for _ in range(MAX_LINES):
+        line = rest = stream.readline(MAX_USER_BYTES + 2)
+        while len(rest) > MAX_USER_BYTES and not rest.endswith(b"\n"):
+            rest = stream.readline(MAX_USER_BYTES + 2)
         if not line:
             return
         yield line
     if stream.readline(1):
-        raise BadInput(f"more than {MOST_LINES:,} lines; give them in parts")
+        raise CredentialsError(f"standard input has more than {MAX_LINES:,} lines; split them up")

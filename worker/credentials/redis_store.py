@@ -1,4 +1,4 @@
-"""Credentials from sealed records in Redis, for many users and machines."""
+"""Source of credentials for many users and machines: sealed records in Redis."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from worker.errors import CredentialsUnavailable, MalformedRecord, UnknownUser
 
 log = logging.getLogger(__name__)
 
-NOBODY = "there are no credentials at all in Redis; set them with: copytrade credentials set"
+NO_CREDENTIALS = "there are no credentials at all in Redis; set them with: copytrade credentials set"
 
-MOST_REPORTED = 10_000
-"""Users whose unreadable records are remembered, so that each is logged once."""
+MAX_REPORTED = 10_000
+"""Users whose malformed records are remembered, so that each is logged once."""
 
 
 class RedisCredentials:
-    """Reads and opens a user's record each time it is asked; nothing is kept."""
+    """Reads and opens a user's record at every call, without a cache."""
 
     def __init__(self, records: SealedRecords, ring: KeyRing) -> None:
         self._records = records
@@ -30,51 +30,51 @@ class RedisCredentials:
         self._reported: dict[str, bytes] = {}
 
     async def count(self) -> int:
-        """How many users it has.
+        """Return the number of users with credentials.
 
         Raises:
-            CredentialsUnavailable: Redis does not answer, or nobody has credentials.
+            CredentialsUnavailable: Redis does not answer, or no user has credentials.
         """
         try:
             users = await self._records.count()
         except (RedisError, OSError) as exc:
-            raise _away(exc) from exc
+            raise _unavailable(exc) from exc
         if not users:
-            raise CredentialsUnavailable(NOBODY)
+            raise CredentialsUnavailable(NO_CREDENTIALS)
         return users
 
     async def get(self, user_id: str) -> Credentials:
-        """The credentials of a user.
+        """Return the credentials of a user.
 
         Raises:
-            UnknownUser: others have credentials, this user has none.
-            CredentialsUnavailable: Redis does not answer, the record does not open, or nobody at all has credentials:
-                then these were lost, or this is another Redis than the one where they were set.
+            UnknownUser: other users have credentials, this one has none.
+            CredentialsUnavailable: Redis does not answer, the record cannot be opened, or no user has credentials:
+                Redis has lost them, or it is not the Redis in which they were set.
         """
         try:
             record = await self._records.get(user_id)
         except (RedisError, OSError) as exc:
-            raise _away(exc) from exc
+            raise _unavailable(exc) from exc
         if record is None:
             await self.count()
             raise UnknownUser(user_id, source="Redis", remedy="add them with: copytrade credentials set")
         try:
             credentials = unseal(record, user_id, self._ring)
         except MalformedRecord as exc:
-            self._report(exc, record)
+            self._log_once(exc, record)
             raise CredentialsUnavailable(str(exc)) from None
         self._reported.pop(user_id, None)
         return credentials
 
-    def _report(self, error: MalformedRecord, record: bytes) -> None:
-        """Tells of each unreadable record once, though its user's changes are tried again and again."""
+    def _log_once(self, error: MalformedRecord, record: bytes) -> None:
+        """Log each malformed record once, although its user's changes are retried again and again."""
         digest = blake2b(record, digest_size=8).digest()
         if self._reported.pop(error.user_id, None) != digest:
             log.error("%s; changes of this user wait", error)
         self._reported[error.user_id] = digest
-        if len(self._reported) > MOST_REPORTED:
+        if len(self._reported) > MAX_REPORTED:
             del self._reported[next(iter(self._reported))]
 
 
-def _away(exc: Exception) -> CredentialsUnavailable:
+def _unavailable(exc: Exception) -> CredentialsUnavailable:
     return CredentialsUnavailable(f"the credentials in Redis cannot be read ({type(exc).__name__}: {exc})")

@@ -1,11 +1,11 @@
 --[[
-replace_record: put a user's record sealed with another key in place of the one that was read.
+replace_record: replace a user's record by one that another key sealed.
 
-Atomic so that credentials that somebody sets meanwhile are never overwritten by what they were before.
+Atomic so that credentials that are set between reading and writing the record are not overwritten by older ones.
 
 KEYS  1 credentials
-ARGV  1 user   2 the record that was read   3 the record that takes its place
-Reply 1: replaced; 0: the user has another record by now, or none, and nothing was changed
+ARGV  1 user ID   2 the record that was read   3 the new record
+Reply 1: replaced; 0: nothing changed, because the user has another record or none
 ]]
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then
   return 0

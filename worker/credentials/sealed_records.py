@@ -1,4 +1,4 @@
-"""Where sealed records are: a hash in Redis, a field a user. What is in them is no business of this module."""
+"""Storage of sealed records: a Redis hash with one field per user. Records are opaque bytes here."""
 
 from __future__ import annotations
 
@@ -10,48 +10,49 @@ from redis.asyncio import Redis
 from producers.contract.keyspace import CREDENTIALS
 from producers.transport.scripts import Script
 
-PAGE = 500
-"""Records that are read or written at once."""
+PAGE_SIZE = 500
+"""Records per Redis command."""
 
 _replace = Script.load("worker.credentials", "replace_record.lua")
 
 
 class SealedRecords:
-    """The records of all users, bytes in and out."""
+    """The sealed records of all users."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis: Any = redis  # redis-py's annotations leave open whether its commands are awaited
+        self._redis: Any = redis  # redis-py's annotations do not say whether its commands are awaitable
 
     async def get(self, user_id: str) -> bytes | None:
-        """A user's record; None if there is none."""
+        """Return a user's record, or None."""
         return cast("bytes | None", await self._redis.hget(CREDENTIALS, user_id))
 
     async def count(self) -> int:
-        """How many users have one."""
+        """Return the number of users with a record."""
         return int(await self._redis.hlen(CREDENTIALS))
 
     async def put(self, records: Sequence[tuple[str, bytes]]) -> int:
-        """Writes users' records; returns how many users had none before."""
-        new = 0
-        for start in range(0, len(records), PAGE):
-            mapping = dict(records[start : start + PAGE])
-            new += int(await self._redis.hset(CREDENTIALS, mapping=mapping))
-        return new
+        """Write records by user ID; return how many users had none before."""
+        added = 0
+        for start in range(0, len(records), PAGE_SIZE):
+            added += int(await self._redis.hset(CREDENTIALS, mapping=dict(records[start : start + PAGE_SIZE])))
+        return added
 
     async def remove(self, user_id: str) -> bool:
-        """Removes a user's record; False if there was none."""
+        """Remove a user's record; return False if there was none."""
         return bool(await self._redis.hdel(CREDENTIALS, user_id))
 
-    async def replace(self, user_id: str, read: bytes, record: bytes) -> bool:
-        """Puts a record in the place of the one that was read; False if that is there no more."""
-        return bool(await _replace.run(self._redis, [CREDENTIALS], [user_id, read, record]))
+    async def replace(self, user_id: str, old: bytes, new: bytes) -> bool:
+        """Replace the record `old` by `new`; return False if the user's record is no longer `old`."""
+        return bool(await _replace.run(self._redis, [CREDENTIALS], [user_id, old, new]))
 
     async def pages(self) -> AsyncIterator[list[tuple[str, bytes]]]:
-        """All records with their users, some at a time. What is written meanwhile may be in it or not."""
+        """Yield all records with their user IDs, page by page. Records written meanwhile may be missing."""
+        seen: set[bytes] = set()  # HSCAN may return a field more than once
         cursor = 0
         while True:
-            cursor, found = await self._redis.hscan(CREDENTIALS, cursor, count=PAGE)
-            # A field that is no text was written by nobody of us: its record will not open.
-            yield [(user.decode(errors="backslashreplace"), record) for user, record in found.items()]
+            cursor, found = await self._redis.hscan(CREDENTIALS, cursor, count=PAGE_SIZE)
+            # This package writes only valid UTF-8; the record of another field cannot be opened.
+            yield [(user.decode(errors="backslashreplace"), found[user]) for user in found if user not in seen]
+            seen.update(found)
             if not cursor:
                 return

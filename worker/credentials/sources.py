@@ -1,4 +1,4 @@
-"""Where users' credentials come from: the setting that names the source, and what it opens."""
+"""Creates the source of credentials that the settings name."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from worker.credentials.sealed_records import SealedRecords
 from worker.errors import CredentialsError
 from worker.settings import WorkerSettings
 
-FORMS = "file:PATH, redis: or python:MODULE:FACTORY"
+FORMATS = "file:PATH, redis: or python:MODULE:FACTORY"
 
 
 def open_store(settings: WorkerSettings, redis: Redis, clock: Clock | None = None) -> CredentialStore:
-    """The source of credentials that the settings name, behind a cache if it has to be asked over a network.
+    """Return the source that the settings name, with a cache unless it is a file.
 
     Args:
         settings: `credentials` is `file:PATH`, `redis:` or `python:MODULE:FACTORY`.
-        redis: where sealed records are.
-        clock: handed to the source.
+        redis: the Redis with the sealed records.
+        clock: passed to the source and the cache.
 
     Raises:
         CredentialsError: there is no such kind of source, or it cannot be used.
@@ -39,7 +39,7 @@ def open_store(settings: WorkerSettings, redis: Redis, clock: Clock | None = Non
 
 
 def open_source(settings: WorkerSettings, redis: Redis, clock: Clock | None = None) -> CredentialStore:
-    """As `open_store`, without the cache."""
+    """Return the source that the settings name, without a cache; see `open_store`."""
     scheme, colon, rest = settings.credentials.partition(":")
     match scheme:
         case "file" if rest:
@@ -47,20 +47,18 @@ def open_source(settings: WorkerSettings, redis: Redis, clock: Clock | None = No
         case "redis" if colon and not rest:
             return RedisCredentials(SealedRecords(redis), load_key_ring(settings))
         case "python" if rest:
-            return _made(rest, settings)
-        case "file" | "redis" | "python":
-            # Not shown: what somebody put here by mistake may be a key.
-            raise CredentialsError(f"the source of credentials must be written as {FORMS}")
-    if not colon:
-        raise CredentialsError(f"the source of credentials must be written as {FORMS}")
-    raise CredentialsError(f"unknown source of credentials {scheme[:80]!r}; it must be written as {FORMS}")
+            return _from_factory(rest, settings)
+    if colon and scheme not in {"file", "redis", "python"}:
+        raise CredentialsError(f"unknown source of credentials {scheme[:80]!r}; it must be written as {FORMATS}")
+    # The value is not shown, because it may be a key that was put into the wrong variable.
+    raise CredentialsError(f"the source of credentials must be written as {FORMATS}")
 
 
 def load_key_ring(settings: WorkerSettings) -> KeyRing:
-    """The key ring of the settings.
+    """Return the key ring that the settings name.
 
     Raises:
-        CredentialsError: there is none, or it cannot be used.
+        CredentialsError: the settings name none, or it is invalid.
     """
     name = variable("credentials_keys")
     if settings.credentials_keys is None:
@@ -70,7 +68,7 @@ def load_key_ring(settings: WorkerSettings) -> KeyRing:
 
 @asynccontextmanager
 async def entered(store: CredentialStore) -> AsyncIterator[None]:
-    """A store at work: one that is an async context manager is entered, and left at the end."""
+    """Enter a store if it is an async context manager, and leave it at the end."""
     if isinstance(store, AbstractAsyncContextManager):
         async with store:
             yield
@@ -78,8 +76,8 @@ async def entered(store: CredentialStore) -> AsyncIterator[None]:
         yield
 
 
-def _made(path: str, settings: WorkerSettings) -> CredentialStore:
-    """What a function of the operator's own makes of the settings."""
+def _from_factory(path: str, settings: WorkerSettings) -> CredentialStore:
+    """Return the source that the operator's own factory creates."""
     module_name, _, name = path.partition(":")
     if not module_name or not name:
         raise CredentialsError("a source of your own must be written as python:MODULE:FACTORY")

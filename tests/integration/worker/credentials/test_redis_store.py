@@ -21,7 +21,7 @@ from worker.credentials.admin import CredentialAdmin
 from worker.credentials.key_ring import KeyRing, new_entry, parse_key_ring
 from worker.credentials.model import Credentials
 from worker.credentials.redis_store import RedisCredentials
-from worker.credentials.sealed_records import PAGE, SealedRecords
+from worker.credentials.sealed_records import PAGE_SIZE, SealedRecords
 from worker.credentials.sealing import seal
 from worker.errors import CredentialsUnavailable, UnknownUser
 from worker.secret import Secret
@@ -157,7 +157,7 @@ async def test_rotation_seals_every_record_anew_and_keeps_what_is_in_it(
     keeper: CredentialAdmin, after: CredentialAdmin, records: SealedRecords
 ) -> None:
     """After it the old key can go; repeated, it finds nothing to do."""
-    users = [keys(str(number)) for number in range(2 * PAGE + 7)]
+    users = [keys(str(number)) for number in range(2 * PAGE_SIZE + 7)]
     await keeper.put(users)
     before = {entry.user_id: entry async for entry in keeper.list_records()}
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.manual_clock import ManualClock
-from worker.credentials.cache import LIFE_S, CachedCredentials
+from worker.credentials.cache import TTL_S, CachedCredentials
 from worker.credentials.model import Credentials
 from worker.errors import CredentialsUnavailable, UnknownUser
 from worker.secret import Secret
@@ -56,7 +56,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def cache(source: Source, clock: ManualClock) -> CachedCredentials:
     """A cache of two users."""
-    return CachedCredentials(source, clock, most_users=2)
+    return CachedCredentials(source, clock, max_users=2)
 
 
 async def key(cache: CachedCredentials, user_id: str = "1001") -> str:
@@ -66,9 +66,9 @@ async def key(cache: CachedCredentials, user_id: str = "1001") -> str:
 
 async def test_a_source_is_asked_once_a_minute(cache: CachedCredentials, clock: ManualClock) -> None:
     """A change of credentials is seen after that."""
-    assert LIFE_S <= 60
+    assert TTL_S <= 60
     assert await key(cache) == "key-1"
-    clock.advance(LIFE_S - 0.001)
+    clock.advance(TTL_S - 0.001)
     assert await key(cache) == "key-1"
     clock.advance(0.001)
     assert await key(cache) == "key-2"
@@ -79,7 +79,7 @@ async def test_what_was_kept_for_its_time_is_removed_when_anybody_is_asked_for(
 ) -> None:
     """Not only when the same user is."""
     await cache.get("1001")
-    clock.advance(LIFE_S)
+    clock.advance(TTL_S)
     await cache.get("1002")
 
     assert len(cache) == 1
@@ -87,7 +87,7 @@ async def test_what_was_kept_for_its_time_is_removed_when_anybody_is_asked_for(
 
 async def test_what_was_kept_for_its_time_is_removed_though_nobody_is_asked_for(source: Source) -> None:
     """Secrets do not lie around in an idle worker."""
-    cache = CachedCredentials(source, life_s=0.05)
+    cache = CachedCredentials(source, ttl_s=0.05)
     await cache.get("1001")
     await cache.get("1002")
 
@@ -95,7 +95,7 @@ async def test_what_was_kept_for_its_time_is_removed_though_nobody_is_asked_for(
         while len(cache):  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.01)
 
-    assert cache._kept == {}
+    assert cache._entries == {}
 
 
 async def test_no_more_users_are_kept_than_allowed(cache: CachedCredentials, source: Source) -> None:
@@ -198,7 +198,7 @@ async def test_what_is_not_the_user_s_credentials_is_not_used(
     """A source that mixes users up must not sign for them."""
     source.answer = lambda _: source.keys("1002") if wrong == "another user's" else wrong
 
-    with pytest.raises(CredentialsUnavailable, match="gave something else than this user's credentials"):
+    with pytest.raises(CredentialsUnavailable, match="returned something other than this user's credentials"):
         await key(cache)
 
 

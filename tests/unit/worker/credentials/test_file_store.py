@@ -208,7 +208,7 @@ async def test_a_change_that_cannot_be_used_leaves_the_old_credentials_in_force(
         assert (await store.get("1001")).api_key == Secret("key-1001")
 
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
-    assert "stay in force" in caplog.text
+    assert "stay in use" in caplog.text
     assert "hush" not in caplog.text
 
 

@@ -63,8 +63,8 @@ def test_the_first_key_seals_and_all_open(text: str) -> None:
         (f"2026 b:{KEY}", "entry 1: an entry is"),
         (f":{KEY}", "entry 1: an entry is"),
         (f"{'b' * 33}:{KEY}", "entry 1: an entry is"),
-        (f"{NEW},{NEW}", "entry 2: its ID is that of an entry before it"),
-        (f"{NEW},2027:{KEY}", "entry 2: it is the same key as an entry before it"),
+        (f"{NEW},{NEW}", "entry 2: an earlier entry has the same ID"),
+        (f"{NEW},2027:{KEY}", "entry 2: an earlier entry has the same key"),
     ],
 )
 def test_what_is_no_ring_is_refused_by_the_number_of_its_entry(text: str, problem: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from worker.credentials.model import MOST_CHARS, Credentials, read_credentials
+from worker.credentials.model import MAX_SECRET_CHARS, Credentials, read_credentials
 from worker.errors import CredentialsError
 from worker.secret import Secret
 
@@ -87,7 +87,7 @@ def test_a_fingerprint_changes_with_any_of_the_keys(changed: dict[str, Any]) -> 
 
 def test_a_secret_that_is_far_too_long_is_refused() -> None:
     """Before it is stored for a user."""
-    fields = {"api_key": "k" * (MOST_CHARS + 1), "secret_key": "s", "passphrase": "p"}
+    fields = {"api_key": "k" * (MAX_SECRET_CHARS + 1), "secret_key": "s", "passphrase": "p"}
 
     with pytest.raises(CredentialsError, match="here: api_key must have at most 1024 characters"):
         read_credentials("1001", fields, "here")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.fuzzing import FUZZ
 from worker.credentials.model import Credentials
-from worker.credentials.parsing import MOST_BYTES, many_users, one_user
+from worker.credentials.parsing import MAX_USER_BYTES, parse_user, parse_users
 from worker.errors import CredentialsError
 from worker.secret import Secret
 
@@ -40,16 +40,18 @@ def line(**changed: object) -> bytes:
     ],
     ids=["lines", "lines of Windows", "object", "object with all", "other spelling"],
 )
-def test_one_user_s_keys_are_three_lines_or_an_object(text: bytes) -> None:
+def test_parse_user_s_keys_are_three_lines_or_an_object(text: bytes) -> None:
     """However the object's names are spelled."""
-    assert one_user("1001", text, demo=False) == keys()
+    assert parse_user("1001", text, demo=False) == keys()
 
 
 def test_keys_are_of_demo_trading_if_the_option_or_the_object_says_so() -> None:
     """One of them suffices."""
     text = json.dumps(OBJECT | {"demo": True}).encode()
 
-    assert one_user("1001", text, demo=False) == one_user("1001", b"\n".join(_lines()), demo=True) == keys(demo=True)
+    assert (
+        parse_user("1001", text, demo=False) == parse_user("1001", b"\n".join(_lines()), demo=True) == keys(demo=True)
+    )
 
 
 def _lines() -> list[bytes]:
@@ -69,25 +71,25 @@ def _lines() -> list[bytes]:
         (b'{"apiKey": ["hush"]}', "not a JSON object"),
         (b'{"apiKey": "hush", "secretKey": "hush"}', "passphrase is missing"),
         (b'{"apiKey": "hush", "secretKey": "hush", "passphrase": 7}', "passphrase is missing"),
-        (b'{"apiKey": "hush", "hush": "hush"}', "a field that is unknown or given twice"),
-        (b'{"apiKey": "hush", "api_key": "hush"}', "a field that is unknown or given twice"),
-        (b'{"userId": "1002", "apiKey": "hush"}', "it is of another user than '1001'"),
+        (b'{"apiKey": "hush", "hush": "hush"}', "a field is unknown or repeated"),
+        (b'{"apiKey": "hush", "api_key": "hush"}', "a field is unknown or repeated"),
+        (b'{"userId": "1002", "apiKey": "hush"}', "it is for another user than '1001'"),
         (b'{"a":' * 3000, "not a JSON object"),
-        (b"{" + b" " * MOST_BYTES, "more than 16384 bytes"),
+        (b"{" + b" " * MAX_USER_BYTES, "more than 16384 bytes"),
     ],
 )
-def test_one_user_s_keys_that_cannot_be_used_are_refused_without_being_shown(text: bytes, problem: str) -> None:
+def test_parse_user_s_keys_that_cannot_be_used_are_refused_without_being_shown(text: bytes, problem: str) -> None:
     """Not even the name of an unknown field, which may be a value."""
     with pytest.raises(CredentialsError, match=problem) as caught:
-        one_user("1001", text, demo=False)
+        parse_user("1001", text, demo=False)
 
     assert "hush" not in str(caught.value)
     assert caught.value.__context__ is None
 
 
-def test_many_users_are_an_object_a_line() -> None:
+def test_parse_users_are_an_object_a_line() -> None:
     """Empty lines are skipped."""
-    found, faults = many_users([line(), b"\n", line(userId="1002", demo=True)])
+    found, faults = parse_users([line(), b"\n", line(userId="1002", demo=True)])
 
     assert (found, faults) == ([keys(), keys("1002", demo=True)], [])
 
@@ -103,12 +105,12 @@ def test_every_bad_line_is_told_with_its_number_and_without_a_value() -> None:
         line(),
         line(passphrase=""),
     ]
-    lines += [b"x" * (MOST_BYTES + 1), b"{" * 10_000]
+    lines += [b"x" * (MAX_USER_BYTES + 1), b"{" * 10_000]
 
-    _, faults = many_users(lines)
+    _, faults = parse_users(lines)
 
     assert [fault.partition(":")[0] for fault in faults] == [f"line {number}" for number in range(2, 10)]
-    assert "user '1001' is on a line before it too" in faults[4]
+    assert "an earlier line has user '1001' too" in faults[4]
     assert "hush" not in " ".join(faults)
 
 
@@ -116,7 +118,7 @@ def test_every_bad_line_is_told_with_its_number_and_without_a_value() -> None:
 @given(st.binary())
 def test_any_bytes_are_keys_or_are_refused(text: bytes) -> None:
     """Never another error."""
-    found, faults = many_users([text])
+    found, faults = parse_users([text])
     assert len(found) + len(faults) <= 1
     with pytest.raises(CredentialsError):
-        one_user("1001", text, demo=False)
+        parse_user("1001", text, demo=False)

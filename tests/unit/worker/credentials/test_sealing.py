@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tests.support.fuzzing import FUZZ
 from worker.credentials.key_ring import KeyRing, new_entry, parse_key_ring
-from worker.credentials.model import MOST_CHARS, Credentials
-from worker.credentials.sealing import MOST_BYTES, PURPOSE, VERSION, parse, seal, unseal
+from worker.credentials.model import MAX_SECRET_CHARS, Credentials
+from worker.credentials.sealing import MAX_RECORD_BYTES, PURPOSE, VERSION, parse, seal, unseal
 from worker.errors import MalformedRecord
 from worker.secret import Secret
 
@@ -107,13 +107,13 @@ def test_a_record_of_a_key_that_is_not_in_the_ring_is_told_with_the_key() -> Non
 
 def test_another_key_of_the_same_id_does_not_open_a_record() -> None:
     """Two rings were mixed up."""
-    assert "another key of this ID" in refusal(RECORD, with_ring=ring(f"2026b:{OTHER.partition(':')[2]}"))
+    assert "another key with this ID" in refusal(RECORD, with_ring=ring(f"2026b:{OTHER.partition(':')[2]}"))
 
 
 @pytest.mark.parametrize("version", [0, 2, 255])
 def test_a_record_of_another_version_is_refused(version: int) -> None:
     """A later program wrote it."""
-    assert "its version is not one that this program knows" in refusal(bytes([version]) + RECORD[1:])
+    assert "its version is unknown to this program" in refusal(bytes([version]) + RECORD[1:])
 
 
 @pytest.mark.parametrize("length", range(len(RECORD)))
@@ -133,11 +133,13 @@ def test_a_record_in_which_one_bit_is_turned_does_not_open(place: int) -> None:
 
 def test_the_longest_credentials_there_can_be_are_sealed_and_opened() -> None:
     """And what is longer than any record is refused before it is opened."""
-    longest = keys("u" * 128, api_key="a" * MOST_CHARS, secret_key="s" * MOST_CHARS, passphrase="p" * MOST_CHARS)
+    longest = keys(
+        "u" * 128, api_key="a" * MAX_SECRET_CHARS, secret_key="s" * MAX_SECRET_CHARS, passphrase="p" * MAX_SECRET_CHARS
+    )
     record = seal(longest, ring(f"{'k' * 32}:{OTHER.partition(':')[2]}", NEW), set_at_ms=SET_AT_MS)
 
-    assert len(record) < MOST_BYTES / 2
-    assert "too long" in refusal(RECORD + bytes(MOST_BYTES))
+    assert len(record) < MAX_RECORD_BYTES / 2
+    assert "too long" in refusal(RECORD + bytes(MAX_RECORD_BYTES))
 
 
 def test_a_record_with_something_behind_it_does_not_open() -> None:
@@ -186,4 +188,4 @@ def test_what_a_key_of_ours_sealed_must_still_be_credentials(content: bytes) -> 
     additional = PURPOSE + found.head + (4).to_bytes(4) + b"1001"
     sealed = RING.first.cipher.encrypt(found.nonce, content, additional)
 
-    assert "it holds no credentials" in refusal(found.head + found.nonce + sealed)
+    assert "it contains no credentials" in refusal(found.head + found.nonce + sealed)
