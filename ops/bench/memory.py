@@ -1,104 +1,88 @@
-"""Whether a worker's memory stays flat: its resident set while it drains very many changes. Linux only."""
+"""Memory: a worker's resident set while it drains very many changes. Linux only."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import statistics
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-from ops.bench.figures import Figure, at_most
-from ops.bench.lab import DOUBLE_OUT_OF_THE_WAY, OUT_OF_THE_WAY, Lab, change, lab
-from producers.contract.keyspace import COUNTS
+from ops.bench.environment import DOUBLE_NO_RATE_LIMITS, NO_RATE_LIMITS, Environment, change, environment
+from ops.bench.measurement import Measurement, at_most
 
 CHANGES = 200_000
 USERS = 10_000
-PORTION = 5_000
-SAMPLE_S = 1.0
-PATIENCE_S = 1800.0
+BATCH_SIZE = 5_000
+SAMPLE_INTERVAL_S = 1.0
+DRAIN_TIMEOUT_S = 1800.0
 MIB = 1 << 20
-MOST_GROWTH_MIB = 2
-SHORT_LIVED = {"COPYTRADE_RESULT_TTL_S": "15"}
-"""Redis is not what is measured here; it may stay small."""
+MAX_GROWTH_MIB = 2
+SHORT_RESULT_TTL = {"COPYTRADE_RESULT_TTL_S": "15"}
+"""Keeps Redis small; only the worker is measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A look at the worker.
+    """One reading of the worker's memory.
 
     Attributes:
-        ended: how many changes it had ended.
+        finished: how many changes had ended.
         resident_mib: its resident set.
     """
 
-    ended: int
+    finished: int
     resident_mib: float
 
 
-async def memory(changes: int = CHANGES) -> list[Figure]:
-    """One worker process drains so many changes of 10,000 users, limits out of the way."""
+async def memory(changes: int = CHANGES) -> list[Measurement]:
+    """Measure one worker process that drains changes of 10,000 users, without rate limits."""
     users = [f"u{number}" for number in range(min(USERS, changes))]
-    environ = OUT_OF_THE_WAY | SHORT_LIVED
-    async with lab(users, workers=1, double_options=DOUBLE_OUT_OF_THE_WAY, environ=environ) as bench:
-        async with asyncio.timeout(PATIENCE_S):
-            samples = await _drained(bench, users, changes)
-    return figures(samples, changes)
+    environ = NO_RATE_LIMITS | SHORT_RESULT_TTL
+    async with environment(users, workers=1, double_options=DOUBLE_NO_RATE_LIMITS, environ=environ) as env:
+        async with asyncio.timeout(DRAIN_TIMEOUT_S):
+            samples = await _drain(env, users, changes)
+    return measurements(samples, changes)
 
 
-def figures(samples: Sequence[Sample], changes: int) -> list[Figure]:
-    """The resident set after a tenth, a half and all of the changes, and its growth over the second half.
-
-    Args:
-        samples: in their order.
-        changes: how many there were in all.
-    """
-    marks = [changes // 10, changes // 2, changes]
-    second_half = [sample for sample in samples if sample.ended >= changes // 2]
-    growth_mib = slope_mib([sample.ended for sample in second_half], [sample.resident_mib for sample in second_half])
+def measurements(samples: Sequence[Sample], changes: int) -> list[Measurement]:
+    """Return the memory after a tenth, half and all of the changes, and its growth over the second half."""
+    milestones = [changes // 10, changes // 2, changes]
+    second_half = [sample for sample in samples if sample.finished >= changes // 2]
+    growth_mib = slope_mib([sample.finished for sample in second_half], [sample.resident_mib for sample in second_half])
+    name = f"growth over the last {changes - changes // 2:,}, by the slope of {len(second_half)} samples"
     return [
-        *(Figure(f"worker's memory after {mark:,} changes", resident_mib(samples, mark), "MiB") for mark in marks),
-        at_most(
-            f"growth over the last {changes - changes // 2:,}, by the slope of {len(second_half)} samples",
-            growth_mib * (changes - changes // 2),
-            "MiB",
-            MOST_GROWTH_MIB,
-        ),
+        *(Measurement(f"worker's memory after {n:,} changes", memory_at(samples, n), "MiB") for n in milestones),
+        at_most(name, growth_mib * (changes - changes // 2), "MiB", MAX_GROWTH_MIB),
     ]
 
 
-def slope_mib(ended: Sequence[int], resident: Sequence[float]) -> float:
-    """MiB a change, by least squares; 0 if there is too little to tell."""
-    return statistics.linear_regression(ended, resident).slope if len(set(ended)) > 1 else 0.0
+def slope_mib(finished: Sequence[int], resident: Sequence[float]) -> float:
+    """Return the growth in MiB a change, by least squares; 0 for too few different samples."""
+    return statistics.linear_regression(finished, resident).slope if len(set(finished)) > 1 else 0.0
 
 
-def resident_mib(samples: Sequence[Sample], ended: int) -> float:
-    """At the first sample with so many ended."""
-    return next(sample.resident_mib for sample in samples if sample.ended >= ended)
+def memory_at(samples: Sequence[Sample], finished: int) -> float:
+    """Return the memory at the first sample with that many finished changes."""
+    return next(sample.resident_mib for sample in samples if sample.finished >= finished)
 
 
-async def _drained(bench: Lab, users: Sequence[str], changes: int) -> list[Sample]:
-    """Enqueues in portions, one ahead of the worker, and samples until all have ended."""
-    pid = bench.stack.workers[0].pid
+async def _drain(env: Environment, users: Sequence[str], changes: int) -> list[Sample]:
+    """Enqueue in batches, at most two ahead of the worker, and sample until all changes have ended."""
+    pid = env.stack.workers[0].pid
     enqueued, samples = 0, [Sample(0, 0.0)]
-    while samples[-1].ended < changes:
-        while enqueued < changes and enqueued - samples[-1].ended < 2 * PORTION:
-            numbers = range(enqueued, min(enqueued + PORTION, changes))
-            report = await bench.producer.enqueue_many(change(users[n % len(users)], n + 1) for n in numbers)
+    while samples[-1].finished < changes:
+        while enqueued < changes and enqueued - samples[-1].finished < 2 * BATCH_SIZE:
+            numbers = range(enqueued, min(enqueued + BATCH_SIZE, changes))
+            report = await env.producer.enqueue_many(change(users[n % len(users)], n + 1) for n in numbers)
             enqueued += len(report.jobs)
-        await asyncio.sleep(SAMPLE_S)
-        samples.append(Sample(await _ended(bench), _resident_mib(pid)))
+        await asyncio.sleep(SAMPLE_INTERVAL_S)
+        samples.append(Sample(await env.count_finished(), _resident_mib(pid)))
     return samples
 
 
-async def _ended(bench: Lab) -> int:
-    numbers = await cast("Awaitable[list[bytes]]", bench.redis.hvals(COUNTS))
-    return sum(map(int, numbers))
-
-
 def _resident_mib(pid: int) -> float:
-    """What /proc tells of a process: the second number is its resident pages."""
+    """Return the resident set of a process: the second number in its statm is in pages."""
     pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / MIB

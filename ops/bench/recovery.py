@@ -1,4 +1,4 @@
-"""How long a lane stands still when its worker is killed: from kill -9 to its next request by another worker."""
+"""Recovery: how long a lane waits after its worker was killed, from kill -9 to its next request by another worker."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from collections.abc import Awaitable, Collection
 from dataclasses import dataclass
 from typing import cast
 
-from ops.bench.figures import NS_PER_S, Figure, at_most
-from ops.bench.lab import LOOK_S, Lab, change, lab
+from ops.bench.environment import POLL_INTERVAL_S, Environment, change, environment
+from ops.bench.measurement import NS_PER_S, Measurement, at_most
 from producers.contract import keyspace
 
 USERS = [f"u{number}" for number in range(8)]
 BACKLOG = 2500
 KILLS = 10
 IN_FLIGHT_NS = NS_PER_S // 5
-"""What a killed worker had written may still arrive so long."""
+"""Requests that arrive this soon after the kill may still be the killed worker's."""
 
-MOST_S = 10
-PATIENCE_S = 60.0
+MAX_WAIT_S = 10
+STEP_TIMEOUT_S = 60.0
 TRADER = "123123123"
 
 SEED = 4
-"""Of the moments at which workers are killed."""
+"""Of the random moments of the kills."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Kill:
     """One kill -9.
 
     Attributes:
-        at_ns: when, monotonic clock.
+        at_ns: its time, monotonic clock.
         held: the users whose lanes the worker held.
     """
 
@@ -41,80 +41,80 @@ class Kill:
     held: Collection[str]
 
 
-async def recovery() -> list[Figure]:
-    """Ten kills while requests take long, so that nearly every lane is in mid-request; ten while they are quick."""
+async def recovery() -> list[Measurement]:
+    """Measure ten kills during slow requests, with nearly all held lanes in mid-request, and ten during quick ones."""
     slow = await _measure(latency_ms=400)
     quick = await _measure(latency_ms=5)
     return [
-        *_figures("kill -9 in mid-request", slow),
-        *_figures("kill -9 between quick requests", quick),
+        *_measurements("kill -9 in mid-request", slow),
+        *_measurements("kill -9 between quick requests", quick),
     ]
 
 
-def _figures(name: str, waits_s: list[float]) -> list[Figure]:
+def _measurements(name: str, waits_s: list[float]) -> list[Measurement]:
     return [
-        Figure(f"{name}: lanes that were held, {KILLS} kills", len(waits_s), "lanes"),
-        Figure(f"{name}: to the lane's next request, median", statistics.median(waits_s), "s"),
-        at_most(f"{name}: the worst", max(waits_s), "s", MOST_S),
+        Measurement(f"{name}: lanes that were held, {KILLS} kills", len(waits_s), "lanes"),
+        Measurement(f"{name}: to the lane's next request, median", statistics.median(waits_s), "s"),
+        at_most(f"{name}: the worst", max(waits_s), "s", MAX_WAIT_S),
     ]
 
 
 async def _measure(latency_ms: int) -> list[float]:
-    """For each lane that a killed worker held, the seconds from the kill to its next request."""
+    """Return the seconds from the kill to the next request, for each lane that a killed worker held."""
     chance = random.Random(SEED)
     waits_s: list[float] = []
-    environ = {"COPYTRADE_MAX_JOBS": str(len(USERS) // 2)}  # so that the survivor leaves something to the victims
-    async with lab(USERS, workers=1, double_options=("--latency-ms", str(latency_ms)), environ=environ) as bench:
-        await bench.producer.enqueue_many(change(user, n + 1, TRADER) for n in range(BACKLOG) for user in USERS)
-        async with asyncio.timeout(PATIENCE_S):
-            survivor = await _other_holder(bench, besides="")
+    environ = {"COPYTRADE_MAX_JOBS": str(len(USERS) // 2)}  # leaves lanes for the victim
+    async with environment(USERS, workers=1, double_options=("--latency-ms", str(latency_ms)), environ=environ) as env:
+        await env.producer.enqueue_many(change(user, n + 1, TRADER) for n in range(BACKLOG) for user in USERS)
+        async with asyncio.timeout(STEP_TIMEOUT_S):
+            survivor = await _wait_for_holder(env, other_than="")
         kills = 0
         while kills < KILLS:
-            async with asyncio.timeout(PATIENCE_S):
-                kill = await _kill(bench, survivor, chance)
-                waits_s += await _waits_s(bench, kill)
-            kills += bool(kill.held)  # a lane may be settled in the very moment
+            async with asyncio.timeout(STEP_TIMEOUT_S):
+                kill = await _kill(env, survivor, chance)
+                waits_s += await _waits_s(env, kill)
+            kills += bool(kill.held)  # its last lane may have been settled just then
     return waits_s
 
 
-async def _kill(bench: Lab, survivor: str, chance: random.Random) -> Kill:
-    """Starts a second worker, and kills it at some moment at which it holds a lane."""
-    (victim,) = await bench.stack.start_workers(1)
-    await _other_holder(bench, besides=survivor)
+async def _kill(env: Environment, survivor: str, chance: random.Random) -> Kill:
+    """Start a second worker, and kill it at a random moment at which it holds a lane."""
+    (victim,) = await env.stack.start_workers(1)
+    await _wait_for_holder(env, other_than=survivor)
     await asyncio.sleep(chance.uniform(0.5, 1.5))
-    await _other_holder(bench, besides=survivor)
+    await _wait_for_holder(env, other_than=survivor)
     victim.kill()
     killed_ns = time.monotonic_ns()
     await victim.wait()
-    # What it held is still its own: nobody settles it, and the leases go on for seconds.
-    held = [user for user, holder in (await _holders(bench)).items() if holder not in ("", survivor)]
+    # Its lanes still have its tokens: nobody settles them, and the leases last for seconds.
+    held = [user for user, holder in (await _holders(env)).items() if holder not in ("", survivor)]
     return Kill(killed_ns, held)
 
 
-async def _waits_s(bench: Lab, kill: Kill) -> list[float]:
-    """How long each lane that was held waited."""
+async def _waits_s(env: Environment, kill: Kill) -> list[float]:
+    """Return how long each held lane waited."""
     while True:
         next_ns: dict[str, int] = {}
-        for arrival in await bench.stack.arrivals():
+        for arrival in await env.stack.arrivals():
             if arrival["at_ns"] > kill.at_ns + IN_FLIGHT_NS:
                 next_ns.setdefault(arrival["user"], arrival["at_ns"])
         if all(user in next_ns for user in kill.held):
             return [(next_ns[user] - kill.at_ns) / NS_PER_S for user in kill.held]
-        await asyncio.sleep(LOOK_S * 20)
+        await asyncio.sleep(POLL_INTERVAL_S * 20)
 
 
-async def _other_holder(bench: Lab, *, besides: str) -> str:
-    """A worker that holds a lane and is not the one named."""
+async def _wait_for_holder(env: Environment, *, other_than: str) -> str:
+    """Return a worker, other than the named one, once it holds a lane."""
     while True:
-        for holder in (await _holders(bench)).values():
-            if holder not in ("", besides):
+        for holder in (await _holders(env)).values():
+            if holder not in ("", other_than):
                 return holder
-        await asyncio.sleep(LOOK_S / 10)
+        await asyncio.sleep(POLL_INTERVAL_S / 10)
 
 
-async def _holders(bench: Lab) -> dict[str, str]:
-    """Who holds each user's lane, by the name that begins its token; "" for nobody."""
-    async with bench.redis.pipeline(transaction=False) as pipe:
+async def _holders(env: Environment) -> dict[str, str]:
+    """Return the worker that holds each user's lane, by the start of the token; "" for none."""
+    async with env.redis.pipeline(transaction=False) as pipe:
         for user in USERS:
             pipe.hget(keyspace.HEAD + keyspace.lane(user, TRADER), "token")
         tokens = await cast("Awaitable[list[bytes | None]]", pipe.execute())

@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from ops.redis_server import Watched, watched_valkeys
+from ops.redis_server import SentinelSetup, sentinel_setup
 from ops.stack import Stack, User, write_credentials
 from producers import Producer, QueueUnavailable
 from producers.sync import Producer as PlainProducer
@@ -28,20 +28,20 @@ QUICK = {"COPYTRADE_LEASE_S": "6", "COPYTRADE_REQUEST_TIMEOUT_S": "1", "COPYTRAD
 
 
 @pytest.fixture
-def watched(tmp_path: Path) -> Iterator[Watched]:
+def watched(tmp_path: Path) -> Iterator[SentinelSetup]:
     """A master, a replica and three sentinels."""
-    with watched_valkeys(tmp_path / "redis", password=PASSWORD, sentinel_password=SENTINEL_PASSWORD) as watched:
+    with sentinel_setup(tmp_path / "redis", password=PASSWORD, sentinel_password=SENTINEL_PASSWORD) as watched:
         yield watched
 
 
 @pytest.fixture
-def dsn(watched: Watched) -> str:
+def dsn(watched: SentinelSetup) -> str:
     """How a program names the master."""
     return f"sentinel://:{PASSWORD}@{watched.hosts}/{watched.name}/0?sentinel_password={SENTINEL_PASSWORD}"
 
 
 @pytest.fixture
-async def operator(watched: Watched, dsn: str) -> AsyncIterator[Redis]:
+async def operator(watched: SentinelSetup, dsn: str) -> AsyncIterator[Redis]:
     """A client of the master, as soon as all of them know each other."""
     asking: Any = Redis(port=watched.sentinels[0].port, password=SENTINEL_PASSWORD)
     client: Redis = open_redis(dsn, Redis, timeout_s=2)
@@ -65,7 +65,7 @@ async def _follows(client: Redis) -> bool:
 
 
 async def test_a_failover_loses_nothing_that_the_replica_had(
-    watched: Watched, dsn: str, operator: Redis, tmp_path: Path
+    watched: SentinelSetup, dsn: str, operator: Redis, tmp_path: Path
 ) -> None:
     """Killed with changes queued and in flight; producers of both kinds wait, and enqueue more at the new master."""
     credentials = write_credentials(tmp_path / "credentials.toml", [User(user) for user in USERS])
@@ -109,7 +109,7 @@ async def test_a_failover_loses_nothing_that_the_replica_had(
 
 
 @pytest.mark.usefixtures("operator")
-async def test_a_master_that_was_made_a_replica_is_left(watched: Watched, dsn: str) -> None:
+async def test_a_master_that_was_made_a_replica_is_left(watched: SentinelSetup, dsn: str) -> None:
     """A planned failover kills no process: a client must not stay with the server that says READONLY."""
     async with asyncio.timeout(WITHIN_S), Producer.connect(dsn, wait_s=30) as producer:
         await producer.enqueue(change("1001"))
@@ -139,7 +139,9 @@ async def test_a_wrong_password_is_named_and_not_shown(dsn: str, wrong: str) -> 
 
 
 @pytest.mark.usefixtures("operator")
-async def test_sentinels_may_speak_tls_while_the_servers_do_not(watched: Watched, dsn: str, tmp_path: Path) -> None:
+async def test_sentinels_may_speak_tls_while_the_servers_do_not(
+    watched: SentinelSetup, dsn: str, tmp_path: Path
+) -> None:
     """With a private authority, for producers of both kinds; the certificate is checked. And with a narrow user."""
     authority = Authority.new(tmp_path)
     async with asyncio.timeout(WITHIN_S), relay(watched.sentinels[1].port, authority.context("localhost")) as between:

@@ -61,7 +61,7 @@ class Heartbeat:
             except (RedisError, OSError) as exc:
                 log.warning("leases were not renewed (%s); it is tried again in %g s", exc, self._interval_s)
             except Exception:
-                log.exception("the heartbeat stumbled; it goes on")
+                log.exception("unexpected error in the heartbeat; it continues")
 
     async def beat(self) -> None:
         """Renews the leases that have run for longer than one beat.

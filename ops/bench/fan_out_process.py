@@ -1,6 +1,6 @@
-"""`python -m ops.bench.fan_out_once DSN BATCH USERS`: a fan-out in a process of its own, so that its memory is told.
+"""`python -m ops.bench.fan_out_process DSN BATCH USERS`: a fan-out in a process of its own, to measure its memory.
 
-Prints a JSON object: seconds, and the process's peak memory in MB, interpreter and imports included.
+It prints a JSON object: seconds, and the process's peak memory in MB, interpreter and imports included.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import sys
 import time
 from pathlib import Path
 
-from ops.bench.lab import change
+from ops.bench.environment import change
 from producers import Producer
 
 
 async def main(dsn: str, batch_id: str, users: int) -> dict[str, float]:
-    """Fans out one setting to so many users, from a generator."""
+    """Fan out one setting to a number of users, from a generator."""
     template = change("template")
     async with Producer.connect(dsn) as producer:
-        await producer.paused()  # connects
+        await producer.paused()  # connect before the clock starts
         started_s = time.perf_counter()
         batch = await producer.fan_out(
             trader_id=template.trader_id,
@@ -35,7 +35,7 @@ async def main(dsn: str, batch_id: str, users: int) -> dict[str, float]:
 
 
 def _peak_mb() -> float:
-    """The peak of this process's memory. Not `ru_maxrss`, which on Linux begins with the parent's."""
+    """Return the peak of this process's memory. `ru_maxrss` would start from the parent's on Linux."""
     (peak,) = re.findall(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
     return int(peak) / 1024
 

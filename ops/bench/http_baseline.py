@@ -1,4 +1,4 @@
-"""`python -m ops.bench.bare_loop URL COUNT`: posts signed requests, nothing else; prints requests a second."""
+"""`python -m ops.bench.http_baseline URL COUNT`: post signed requests, nothing else; print requests a second."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from collections.abc import Iterator
 
 import aiohttp
 
-from ops.bench.lab import change
+from ops.bench.environment import change
 from worker.credentials.model import Credentials
 from worker.exchange.endpoint import METHOD, SETTINGS_PATH, encode_body
 from worker.exchange.signing import headers
 from worker.secret import Secret
 
-AT_ONCE = 64
+CONCURRENCY = 64
 
 
 async def post(url: str, count: int) -> float:
-    """Requests a second, of `count` requests of as many users, 64 at once."""
+    """Return the requests a second of `count` requests, each of another user, 64 at a time."""
     numbers = iter(range(count))
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE)) as session:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONCURRENCY)) as session:
         started_s = time.perf_counter()
-        await asyncio.gather(*(_post_some(session, url, numbers) for _ in range(AT_ONCE)))
+        await asyncio.gather(*(_post_next(session, url, numbers) for _ in range(CONCURRENCY)))
         return count / (time.perf_counter() - started_s)
 
 
-async def _post_some(session: aiohttp.ClientSession, url: str, numbers: Iterator[int]) -> None:
+async def _post_next(session: aiohttp.ClientSession, url: str, numbers: Iterator[int]) -> None:
     for number in numbers:
         user = f"u{number}"
         credentials = Credentials(

@@ -1,0 +1,69 @@
+"""Batches: the time and memory of a fan-out, and the cost of reading its progress and results."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+
+from ops.bench.environment import DOUBLE_NO_RATE_LIMITS, NO_RATE_LIMITS, Environment, environment
+from ops.bench.measurement import Measurement, at_least, at_most, percentile
+from producers import Batch
+
+USERS = 100_000
+PROGRESS_CALLS = 200
+FIRST_USER = 10_000_000_000
+DRAIN_TIMEOUT_S = 180.0
+
+
+async def fan_out() -> list[Measurement]:
+    """Measure a fan-out to 100,000 followers, its progress before anything is sent, and its results."""
+    users = [str(FIRST_USER + number) for number in range(USERS)]
+    async with environment(users, workers=0, double_options=DOUBLE_NO_RATE_LIMITS, environ=NO_RATE_LIMITS) as env:
+        before = await _used_bytes(env)
+        fan_out_result = await asyncio.to_thread(_fan_out, env.stack.redis_dsn)
+        bytes_each = (await _used_bytes(env) - before) / USERS
+        batch = env.producer.batch("bench")
+        latencies_ms = await _measure_progress(batch)
+        await env.stack.start_workers(2)
+        async with asyncio.timeout(DRAIN_TIMEOUT_S):
+            await batch.wait()
+        rate = await _read_all(batch)
+    return [
+        at_most("fan-out of 100,000 followers: enqueued", fan_out_result["seconds"], "s", 3),
+        at_most("the same: peak memory of the producer's process", fan_out_result["peak_mb"], "MB", 200),
+        at_most("the same: memory of Redis for each queued change", bytes_each, "bytes", 800),
+        at_most("progress() of 100,000 queued changes, p99 of 200", percentile(latencies_ms, 99), "ms", 5),
+        at_least("streaming 100,000 results", rate, "results/s", 20_000),
+    ]
+
+
+def _fan_out(dsn: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "ops.bench.fan_out_process", dsn, "bench", str(USERS)]
+    measured: dict[str, float] = json.loads(subprocess.check_output(command))  # noqa: S603 - our own module
+    return measured
+
+
+async def _measure_progress(batch: Batch) -> list[float]:
+    latencies_ms = []
+    for _ in range(PROGRESS_CALLS):
+        started_s = time.perf_counter()
+        await batch.progress()
+        latencies_ms.append((time.perf_counter() - started_s) * 1000)
+    return latencies_ms
+
+
+async def _read_all(batch: Batch) -> float:
+    """Return the results a second when the whole stream is read."""
+    started_s = time.perf_counter()
+    seen = {result.job_id async for result in batch.results()}
+    if len(seen) != USERS:
+        raise RuntimeError(f"{len(seen)} results of {USERS}")
+    return USERS / (time.perf_counter() - started_s)
+
+
+async def _used_bytes(env: Environment) -> int:
+    used: int = (await env.redis.info("memory"))["used_memory"]
+    return used
