@@ -1,1 +1,1 @@
-"""The worker: drains lanes of settings changes at the rates that the exchange allows."""
+"""The worker: sends queued settings changes to the exchange at the rates that it allows."""

@@ -1,9 +1,9 @@
-"""`python -m worker [--burst] [--processes N]`: drains the lanes."""
+"""`python -m worker [--burst] [--processes N]`: run the worker."""
 
 import signal
 import sys
 
-# Ctrl-C while everything is still being imported ends the process without a traceback; later it is handled.
+# Ctrl-C during the imports ends the process without a traceback; later the worker handles it.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from worker.process.main import main  # noqa: E402 - after the line above

@@ -32,7 +32,7 @@ DRIVER, ARQ_APP = -1, -2
 """Who asks besides the producers' processes."""
 KEYS_A_TRIP = 1_000
 RESULT_WRITTEN = re.compile(rb"\r\n\$3\r\nSET\r\n\$\d+\r\n" + keyspace.RESULT.encode() + rb"([!-~]+)\r\n")
-STUMBLED = re.compile(rb"[^\n]*(?:stumbled|the attempt at )[^\n]*")
+STUMBLED = re.compile(rb"[^\n]*(?:stumbled|unexpected error)[^\n]*")
 FENCED = re.compile(rb"lost with its lease, the settlement")
 CONTROL_JOB = re.compile(re.escape(keyspace.JOB.encode()) + rb"arq-(?:foe-)?[0-9]+")
 """Of one that a worker died with, arq keeps the payload for minutes."""

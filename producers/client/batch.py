@@ -19,9 +19,9 @@ from producers.queue.fan_out import FanOutReport
 from producers.queue.progress import fetch_progress
 from producers.queue.replay import retry_batch
 from producers.settings import ProducerSettings
+from producers.transport.commands import XREAD
 from producers.transport.notifications import NotificationListener
-from producers.transport.plan import Transaction
-from producers.transport.runner import execute, run_plan, translate_errors
+from producers.transport.runner import run_plan
 from producers.transport.waiting import wait_for
 
 
@@ -189,6 +189,5 @@ class ResultStream:
         """Return when there is a result after the cursor, or after `block_s`."""
         batch_id = self._batch.batch_id
         stream, position = keyspace.RESULTS + batch_id, parse_cursor(batch_id, after)
-        read = Transaction([("XREAD", "COUNT", 1, "BLOCK", self._block_ms, "STREAMS", stream, position)])
-        with translate_errors(f"waiting for results of batch {batch_id}"):
-            await execute(self._batch._redis, read)  # noqa: SLF001 - the stream is a part of its batch
+        read = XREAD("COUNT", 1, "BLOCK", self._block_ms, "STREAMS", stream, position)
+        await run_plan(self._batch._redis, read, f"waiting for results of batch {batch_id}")  # noqa: SLF001 - one object to users

@@ -17,9 +17,10 @@ from producers.queue.fan_out import ChangeParser
 from producers.queue.reports import EnqueueReport
 from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
 from producers.settings import ProducerSettings, change_ttl_ms
+from producers.transport.commands import TIME_US
 from producers.transport.notifications import NotificationListener
-from producers.transport.pipeline import CALLS_IN_FLIGHT, AnyIterable, aiter_any, pipelined
-from producers.transport.plan import RunScript, Transaction
+from producers.transport.pipeline import MAX_IN_FLIGHT, AnyIterable, aiter_any, pipelined
+from producers.transport.plan import RunScript
 from producers.transport.redis_clock import RedisClock
 from producers.transport.runner import execute, translate_errors
 
@@ -127,7 +128,7 @@ class Enqueuer:
         return ChunkedSubmission(parser, options, ttl_ms=self._ttl_ms(ttl_s), now_ms=self._clock.now_ms, fixed=fixed)
 
     async def _submit_chunks(
-        self, chunked: ChunkedSubmission, items: AsyncIterator[Any], in_flight: int = CALLS_IN_FLIGHT
+        self, chunked: ChunkedSubmission, items: AsyncIterator[Any], in_flight: int = MAX_IN_FLIGHT
     ) -> AsyncGenerator[list[tuple[str, bool]], None]:
         """Submit items in their order. Yield the job IDs accepted of each chunk, and whether each existed before.
 
@@ -146,8 +147,7 @@ class Enqueuer:
     async def _now_ms(self) -> int:
         """Return the time of Redis's clock, Unix milliseconds. It is read once; each submission's reply updates it."""
         if not self._clock.known:
-            ((seconds, micros),) = await execute(self._redis, Transaction([("TIME",)]))
-            self._clock.learn(seconds * 1000 + micros // 1000)
+            self._clock.learn(await execute(self._redis, TIME_US()) // 1000)
         return self._clock.now_ms()
 
     def _ttl_ms(self, ttl_s: float | None) -> int:
@@ -165,7 +165,7 @@ class Enqueuer:
 
 async def _submit_steps(
     chunked: ChunkedSubmission, items: AsyncIterator[Any]
-) -> AsyncIterator[tuple[Chunk, RunScript]]:
+) -> AsyncIterator[tuple[Chunk, RunScript[list[int]]]]:
     """Yield the chunks of the items, each with the step that submits it."""
     async for item in items:
         chunk = chunked.add(item)

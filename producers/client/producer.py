@@ -21,7 +21,7 @@ from producers.queue.fan_out import FanOut, FanOutReport, Preview, preview
 from producers.queue.submit import SubmitOptions
 from producers.settings import ProducerSettings
 from producers.transport.dsn import open_redis
-from producers.transport.pipeline import CALLS_IN_FLIGHT, AnyIterable, aiter_any
+from producers.transport.pipeline import MAX_IN_FLIGHT, AnyIterable, aiter_any
 from producers.transport.runner import run_plan
 
 OnChunk = Callable[[FanOutReport], None]
@@ -202,7 +202,7 @@ class Producer(Enqueuer, QueueAdmin):
                 self._redis, batches.check_existing(batch_id, options), f"looking for batch {batch_id}"
             )
             # A repeated fan-out must not write a chunk before it is known that the one before it has the same content.
-            in_flight = 1 if exists else CALLS_IN_FLIGHT
+            in_flight = 1 if exists else MAX_IN_FLIGHT
             async with aclosing(self._submit_chunks(chunked, items, in_flight)) as chunks:
                 async for _ in chunks:
                     if on_chunk is not None:

@@ -113,7 +113,7 @@ class ChunkedSubmission:
         chunk, self._chunk = self._chunk, Chunk(self._chunk.number + 1)
         return chunk
 
-    def step(self, chunk: Chunk) -> RunScript:
+    def step(self, chunk: Chunk) -> RunScript[list[int]]:
         """The call that submits a chunk."""
         submissions = [entry.submission for entry in chunk.entries]
         if not self._fixed:

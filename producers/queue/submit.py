@@ -115,7 +115,7 @@ def submit(
     *,
     chunk: ChunkDigest = NO_DIGEST,
     after: ChunkDigest = NO_DIGEST,
-) -> RunScript:
+) -> RunScript[list[int]]:
     """The call that submits a chunk; its reply is the time (Unix ms, Redis's clock) and a verdict for each change.
 
     Args:

@@ -20,8 +20,8 @@ from producers.queue.fan_out import FanOutReport
 from producers.queue.progress import fetch_progress
 from producers.queue.replay import retry_batch
 from producers.settings import ProducerSettings
-from producers.sync.transport import NotificationListener, execute, run_plan, translate_errors, wait_for
-from producers.transport.plan import Transaction
+from producers.sync.transport import NotificationListener, run_plan, wait_for
+from producers.transport.commands import XREAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +186,5 @@ class ResultStream:
         """Return when there is a result after the cursor, or after `block_s`."""
         batch_id = self._batch.batch_id
         stream, position = keyspace.RESULTS + batch_id, parse_cursor(batch_id, after)
-        read = Transaction([("XREAD", "COUNT", 1, "BLOCK", self._block_ms, "STREAMS", stream, position)])
-        with translate_errors(f"waiting for results of batch {batch_id}"):
-            execute(self._batch._redis, read)  # noqa: SLF001 - the stream is a part of its batch
+        read = XREAD("COUNT", 1, "BLOCK", self._block_ms, "STREAMS", stream, position)
+        run_plan(self._batch._redis, read, f"waiting for results of batch {batch_id}")  # noqa: SLF001 - one object to users

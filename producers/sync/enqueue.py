@@ -19,7 +19,7 @@ from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, sub
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.sync.job import Job
 from producers.sync.transport import (
-    CALLS_IN_FLIGHT,
+    MAX_IN_FLIGHT,
     AnyIterable,
     NotificationListener,
     execute,
@@ -27,7 +27,8 @@ from producers.sync.transport import (
     pipelined,
     translate_errors,
 )
-from producers.transport.plan import RunScript, Transaction
+from producers.transport.commands import TIME_US
+from producers.transport.plan import RunScript
 from producers.transport.redis_clock import RedisClock
 
 
@@ -134,7 +135,7 @@ class Enqueuer:
         return ChunkedSubmission(parser, options, ttl_ms=self._ttl_ms(ttl_s), now_ms=self._clock.now_ms, fixed=fixed)
 
     def _submit_chunks(
-        self, chunked: ChunkedSubmission, items: Iterator[Any], in_flight: int = CALLS_IN_FLIGHT
+        self, chunked: ChunkedSubmission, items: Iterator[Any], in_flight: int = MAX_IN_FLIGHT
     ) -> Generator[list[tuple[str, bool]], None]:
         """Submit items in their order. Yield the job IDs accepted of each chunk, and whether each existed before.
 
@@ -153,8 +154,7 @@ class Enqueuer:
     def _now_ms(self) -> int:
         """Return the time of Redis's clock, Unix milliseconds. It is read once; each submission's reply updates it."""
         if not self._clock.known:
-            ((seconds, micros),) = execute(self._redis, Transaction([("TIME",)]))
-            self._clock.learn(seconds * 1000 + micros // 1000)
+            self._clock.learn(execute(self._redis, TIME_US()) // 1000)
         return self._clock.now_ms()
 
     def _ttl_ms(self, ttl_s: float | None) -> int:
@@ -170,7 +170,7 @@ class Enqueuer:
         )
 
 
-def _submit_steps(chunked: ChunkedSubmission, items: Iterator[Any]) -> Iterator[tuple[Chunk, RunScript]]:
+def _submit_steps(chunked: ChunkedSubmission, items: Iterator[Any]) -> Iterator[tuple[Chunk, RunScript[list[int]]]]:
     """Yield the chunks of the items, each with the step that submits it."""
     for item in items:
         chunk = chunked.add(item)

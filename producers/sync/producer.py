@@ -21,7 +21,7 @@ from producers.sync.batch import Batch
 from producers.sync.dead_letters import DeadLetters
 from producers.sync.enqueue import Enqueuer
 from producers.sync.job import Job
-from producers.sync.transport import CALLS_IN_FLIGHT, AnyIterable, iter_any, run_plan
+from producers.sync.transport import MAX_IN_FLIGHT, AnyIterable, iter_any, run_plan
 from producers.transport.dsn import open_redis
 
 OnChunk = Callable[[FanOutReport], None]
@@ -200,7 +200,7 @@ class Producer(Enqueuer, QueueAdmin):
         try:
             exists = run_plan(self._redis, batches.check_existing(batch_id, options), f"looking for batch {batch_id}")
             # A repeated fan-out must not write a chunk before it is known that the one before it has the same content.
-            in_flight = 1 if exists else CALLS_IN_FLIGHT
+            in_flight = 1 if exists else MAX_IN_FLIGHT
             with closing(self._submit_chunks(chunked, items, in_flight)) as chunks:
                 for _ in chunks:
                     if on_chunk is not None:

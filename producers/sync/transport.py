@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, assert_never
 
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from producers.transport.plan import Plan, RunScript, Step
+from producers.transport.plan import Plan, RunScript, Step, Transaction
 from producers.transport.retry import RetryBudget
 from producers.transport.runner import translate_errors, unavailable, wait_s_of
 
 __all__ = [
-    "CALLS_IN_FLIGHT",
+    "MAX_IN_FLIGHT",
     "AnyIterable",
     "NotificationListener",
     "execute",
@@ -26,7 +26,7 @@ __all__ = [
     "wait_for",
 ]
 
-CALLS_IN_FLIGHT = 1
+MAX_IN_FLIGHT = 1
 """A synchronous call waits for each reply."""
 
 RECONNECT_S = 0.2
@@ -35,41 +35,47 @@ RECONNECT_S = 0.2
 POLL_INTERVAL_S = 5.0
 """How often a waiter looks without a notification, in case one was lost with a connection."""
 
+K = TypeVar("K")
 T = TypeVar("T")
 AnyIterable: TypeAlias = Iterable[T]
 
 
-def run_plan(redis: Redis, plan: Plan[T], action: str) -> T:
-    """Run a plan and return its result.
+def run_plan(redis: Redis, plan: Plan[T] | Step[T], action: str) -> T:
+    """Run a plan, or a single step, and return its result.
 
     Args:
-        redis: the client to use.
-        plan: the plan.
-        action: what the caller is doing, for the error message: "reading the status of change 4711".
+        redis: the client to run it on.
+        plan: a new plan, or a step.
+        action: what the caller is doing, for the error message, such as "reading the status of change 4711".
 
     Raises:
-        QueueUnavailable: Redis did not answer.
+        QueueUnavailable: Redis did not answer, or refused a command.
     """
     with translate_errors(action):
-        try:
-            step = next(plan)
-            while True:
-                step = plan.send(execute(redis, step))
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+        return execute(redis, plan)
 
 
-def execute(redis: Redis, step: Step) -> Any:
-    """Execute one step and return its reply. Wait for a Redis that is unavailable as long as the client was opened to.
+def execute(redis: Redis, plan: Plan[T] | Step[T]) -> T:
+    """Run a plan, or a single step, as `run_plan` does, but raise Redis's own errors.
 
     Raises:
-        RedisError: Redis did not answer.
+        RedisError: Redis did not answer, or refused a command.
     """
+    steps = plan.__iter__()
+    try:
+        step = next(steps)
+        while True:
+            step = steps.send(_fetch_reply(redis, step))
+    except StopIteration as done:
+        result: T = done.value
+        return result
+
+
+def _fetch_reply(redis: Redis, step: Step[Any]) -> Any:
     budget = RetryBudget(wait_s_of(redis))
     while True:
         try:
-            return _execute_once(redis, step)
+            return _send(redis, step)
         except RedisError as exc:
             pause_s = budget.pause_s(exc, step)
             if pause_s is None:
@@ -77,33 +83,37 @@ def execute(redis: Redis, step: Step) -> Any:
         time.sleep(pause_s)
 
 
-def _execute_once(redis: Redis, step: Step) -> Any:
-    if isinstance(step, RunScript):
-        try:
-            return redis.execute_command("EVALSHA", step.script.sha, len(step.keys), *step.keys, *step.args)  # type: ignore[no-untyped-call]
-        except NoScriptError:
-            return redis.execute_command("EVAL", step.script.text, len(step.keys), *step.keys, *step.args)  # type: ignore[no-untyped-call]
-    if len(step.commands) == 1:
-        return [redis.execute_command(*step.commands[0])]  # type: ignore[no-untyped-call]
-    with redis.pipeline(transaction=True) as pipe:
-        for command in step.commands:
-            pipe.execute_command(*command)  # type: ignore[no-untyped-call]
-        return pipe.execute()
+def _send(redis: Redis, step: Step[Any]) -> Any:
+    match step:
+        case RunScript(script=script, keys=keys, args=args):
+            try:
+                return redis.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
+            except NoScriptError:
+                return redis.execute_command("EVAL", script.text, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
+        case Transaction(commands=[command]):
+            return [redis.execute_command(*command)]  # type: ignore[no-untyped-call]
+        case Transaction():
+            with redis.pipeline(transaction=True) as pipe:
+                for command in step.commands:
+                    pipe.execute_command(*command)  # type: ignore[no-untyped-call]
+                return pipe.execute()
+        case _:
+            assert_never(step)
 
 
 def pipelined(
     redis: Redis,
-    steps: Iterable[tuple[T, RunScript]],
+    steps: Iterable[tuple[K, RunScript[T]]],
     *,
     in_flight: int,  # noqa: ARG001 - the asyncio client sends several steps before it reads the first reply
-) -> Generator[tuple[T, Any], None]:
-    """Execute steps one after the other. Yield what came with each, and its reply.
+) -> Generator[tuple[K, T], None]:
+    """Run steps in order, and yield each key with the reply to its step.
 
     Raises:
-        RedisError: Redis did not answer; the last step may or may not be executed.
+        RedisError: Redis did not answer. The last step may have run or not.
     """
-    for tag, step in steps:
-        yield tag, execute(redis, step)
+    for key, step in steps:
+        yield key, execute(redis, step)
 
 
 def iter_any(items: Iterable[T] | AsyncIterable[T]) -> Iterator[T]:

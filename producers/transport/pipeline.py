@@ -1,4 +1,4 @@
-"""Many calls on one connection: pipelined, so that several are under way, and in order all the same."""
+"""Many script runs on one connection: several are in flight at once, and they still run in order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from contextlib import suppress
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -15,125 +15,130 @@ from producers.transport.plan import RunScript
 from producers.transport.retry import RetryBudget
 from producers.transport.runner import reraise_cancellation, wait_s_of
 
-CALLS_IN_FLIGHT = 4
+MAX_IN_FLIGHT = 4
 
+K = TypeVar("K")
 T = TypeVar("T")
 AnyIterable: TypeAlias = Iterable[T] | AsyncIterable[T]
 
 
 async def pipelined(
-    redis: Redis, calls: AsyncIterable[tuple[T, RunScript]], *, in_flight: int = CALLS_IN_FLIGHT
-) -> AsyncGenerator[tuple[T, Any], None]:
-    """Makes calls one after the other, up to `in_flight` without waiting for the reply to each.
+    redis: Redis, steps: AsyncIterable[tuple[K, RunScript[T]]], *, in_flight: int = MAX_IN_FLIGHT
+) -> AsyncGenerator[tuple[K, T], None]:
+    """Run steps in order, up to `in_flight` of them without waiting for replies, and yield each key with its reply.
 
-    The first is waited for alone: what it is refused for, the others must not do. If Redis goes away and the client was
-    opened to wait, those without a reply are made again on a new connection, in their order.
+    The first step runs alone: if it is refused, the others must not run. If Redis goes away and the client was opened
+    to wait, the steps without a reply run again on a new connection, in the same order.
 
     Args:
-        redis: where.
-        calls: each with what its caller wants to find with the reply; repeatable.
-        in_flight: how many at once.
+        redis: the client whose pool gives the connection.
+        steps: idempotent steps, each with a key that is returned with its reply.
+        in_flight: how many steps may be without a reply at once.
 
     Raises:
-        RedisError: the calls whose replies did not come may or may not be made.
+        RedisError: Redis did not answer. The steps without a reply may have run or not.
     """
-    begun = False
-    async with _PipelinedConnection(redis) as line:
-        async for what, call in _with_replies_read(calls, line):
-            await line.send(what, call)
-            if len(line.under_way) == in_flight or not begun:
-                begun = True
-                yield await line.receive()
-        while line.under_way:
-            yield await line.receive()
+    is_first = True
+    async with _PipelinedConnection[K, T](redis) as connection:
+        async for key, step in _drain_on_error(steps, connection):
+            await connection.send(key, step)
+            if len(connection.in_flight) == in_flight or is_first:
+                is_first = False
+                yield await connection.receive()
+        while connection.in_flight:
+            yield await connection.receive()
 
 
-async def _with_replies_read(
-    calls: AsyncIterable[tuple[T, RunScript]], line: _PipelinedConnection
-) -> AsyncIterator[tuple[T, RunScript]]:
-    """The calls. If their source fails, those under way are made all the same: a lost connection might undo them."""
+async def _drain_on_error(
+    steps: AsyncIterable[tuple[K, RunScript[T]]], connection: _PipelinedConnection[K, T]
+) -> AsyncIterator[tuple[K, RunScript[T]]]:
+    """Yield the steps. If their source fails, first read the replies in flight: a disconnect may lose those steps."""
     try:
-        async for one in calls:
-            yield one
+        async for keyed_step in steps:
+            yield keyed_step
     except Exception:
         with suppress(RedisError, OSError):
-            while line.under_way:
-                await line.receive()
+            while connection.in_flight:
+                await connection.receive()
         raise
 
 
-class _PipelinedConnection:
-    """One connection, and the calls on it without a reply; another connection when that one is lost."""
+class _PipelinedConnection(Generic[K, T]):
+    """One connection and the steps on it that have no reply yet. A lost connection is replaced.
+
+    Attributes:
+        in_flight: the steps without a reply, oldest first, each with its key.
+    """
 
     def __init__(self, redis: Redis) -> None:
+        self.in_flight: deque[tuple[K, RunScript[T]]] = deque()
         self._pool = redis.connection_pool
         self._wait_s = wait_s_of(redis)
         self._connection: Any = None
-        self.under_way: deque[tuple[Any, RunScript]] = deque()
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: object, *_: object) -> None:
+    async def __aexit__(self, error_type: object, *_: object) -> None:
         if self._connection is not None:
-            await self._let_go(clean=kind is None)
+            await self._release(reusable=error_type is None)
 
-    async def send(self, what: Any, call: RunScript) -> None:
-        """Sends a call behind the others."""
-        self.under_way.append((what, call))
+    async def send(self, key: K, step: RunScript[T]) -> None:
+        """Send a step after the others."""
+        self.in_flight.append((key, step))
         try:
             if self._connection is None:
                 self._connection = await self._pool.get_connection()
-            await self._write(call)
+            await self._write(step)
         except RedisError as exc:
-            await self._begin_anew(exc, RetryBudget(self._wait_s))
+            await self._reconnect(exc, RetryBudget(self._wait_s))
 
-    async def receive(self) -> tuple[Any, Any]:
-        """The next reply, with what its caller wants to find with it."""
-        patience: RetryBudget | None = None
+    async def receive(self) -> tuple[K, T]:
+        """Return the key of the oldest step in flight, and the reply to it."""
+        budget: RetryBudget | None = None
         while True:
             try:
                 reply = await reraise_cancellation(self._connection.read_response())
                 break
             except RedisError as exc:
-                patience = patience or RetryBudget(self._wait_s)
-                await self._begin_anew(exc, patience)
-        what, _ = self.under_way.popleft()
-        return what, reply
+                budget = budget or RetryBudget(self._wait_s)
+                await self._reconnect(exc, budget)
+        key, step = self.in_flight.popleft()
+        return key, step.parse(reply)
 
-    async def _write(self, call: RunScript) -> None:
-        # EVAL, not EVALSHA: were the script unknown in mid-stream, a later call could overtake an earlier one.
-        await self._connection.send_command("EVAL", call.script.text, len(call.keys), *call.keys, *call.args)
+    async def _write(self, step: RunScript[T]) -> None:
+        # EVAL, not EVALSHA: if a server did not know the script, a later step could overtake an earlier one.
+        await self._connection.send_command("EVAL", step.script.text, len(step.keys), *step.keys, *step.args)
 
-    async def _begin_anew(self, error: RedisError, patience: RetryBudget) -> None:
-        """Sends what has no reply yet again, if that may be."""
+    async def _reconnect(self, error: RedisError, budget: RetryBudget) -> None:
+        """Send the steps in flight again on a new connection; raise `error` if that is not allowed."""
         while True:
-            pause_s = patience.pause_s(error, self.under_way[0][1])
+            pause_s = budget.pause_s(error, self.in_flight[0][1])
             if pause_s is None:
                 raise error
             if self._connection is not None:
-                await self._let_go(clean=False)
+                await self._release(reusable=False)
             await asyncio.sleep(pause_s)
             try:
                 self._connection = await self._pool.get_connection()
-                for _, call in self.under_way:
-                    await self._write(call)
+                for _, step in self.in_flight:
+                    await self._write(step)
             except RedisError as exc:
                 error = exc
             else:
                 return
 
-    async def _let_go(self, *, clean: bool) -> None:
+    async def _release(self, *, reusable: bool) -> None:
         connection, self._connection = self._connection, None
         try:
-            if not clean:  # replies may still be on the wire: nobody else may read them
+            if not reusable:  # it may still carry replies, which its next user must not read
                 await connection.disconnect(nowait=True)
         finally:
             await self._pool.release(connection)
 
 
 async def aiter_any(items: AnyIterable[T]) -> AsyncIterator[T]:
-    """Iterate over any iterable, asynchronous or not."""
+    """Yield the items of an iterable of either kind."""
     if isinstance(items, AsyncIterable):
         async for item in items:
             yield item

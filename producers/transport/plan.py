@@ -1,43 +1,133 @@
-"""Plans: what to ask Redis and what to make of its replies, without I/O. One plan serves the asynchronous and the
-synchronous twin.
+"""Plans: what to ask Redis and what its replies mean, without I/O. Both runners, with and without await, share them.
 
-A plan is a generator. It yields trips, each one round trip, is sent the reply, and returns what was wanted.
+A plan is a generator that yields steps, receives the reply to each, and returns its result. A step is one round trip.
+Steps are plans too, typed by their reply, so a plan delegates to them:
+
+    verdicts = yield from RunScript(CANCEL, keys, args, parse=read_verdicts)    # what `read_verdicts` returns
+    stored, queued = yield from Transaction(GET(result_key), EXISTS(job_key))   # tuple[bytes | None, int]
+    payloads = yield from MGET(*job_keys)                                       # list[bytes | None]
+
+`producers.transport.commands` has the commands. A reply that needs no parsing is typed by `RunScript[int](...)`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar, overload
 
 from producers.transport.scripts import Argument, Script
 
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+E = TypeVar("E")
 
 
-@dataclass(frozen=True, slots=True)
-class RunScript:
-    """One run of a script; its reply is the script's.
+def unparsed(reply: Any) -> Any:
+    """Return a reply as redis-py gave it."""
+    return reply
+
+
+@dataclass(frozen=True)
+class RunScript(Generic[T]):
+    """One run of a script.
 
     Attributes:
-        script: which.
+        script: the script.
         keys: its KEYS.
         args: its ARGV.
-        idempotent: whether a second run does and answers what the first did, if that one's reply was lost.
+        parse: makes the typed reply.
+        idempotent: whether a second run has the same effect and the same reply as the first. Only then is it retried
+            after a lost reply.
     """
 
     script: Script
     keys: list[str]
     args: list[Argument]
+    parse: Callable[[Any], T] = unparsed
     idempotent: bool = False
 
-
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """Some commands in one transaction; the reply is the list of theirs."""
-
-    commands: list[tuple[Argument, ...]]
+    def __iter__(self) -> Plan[T]:
+        return self.parse((yield self))
 
 
-Step = RunScript | Transaction
-Plan: TypeAlias = Generator[Step, Any, T]
+class Transaction(Generic[T]):
+    """Commands in one MULTI/EXEC; the reply is the tuple of their replies.
+
+    Transactions nest: the commands of a part are sent with the others, and its reply is a tuple in theirs.
+
+    Attributes:
+        commands: name and arguments of each command.
+        idempotent: whether all of them are.
+    """
+
+    @overload
+    def __init__(self: Transaction[tuple[A, B]], a: Transaction[A], b: Transaction[B], /) -> None: ...
+    @overload
+    def __init__(
+        self: Transaction[tuple[A, B, C]], a: Transaction[A], b: Transaction[B], c: Transaction[C], /
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Transaction[tuple[A, B, C, D]],
+        a: Transaction[A],
+        b: Transaction[B],
+        c: Transaction[C],
+        d: Transaction[D],
+        /,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Transaction[tuple[A, B, C, D, E]],
+        a: Transaction[A],
+        b: Transaction[B],
+        c: Transaction[C],
+        d: Transaction[D],
+        e: Transaction[E],
+        /,
+    ) -> None: ...
+    @overload
+    def __init__(self: Transaction[tuple[A, ...]], *parts: Transaction[A]) -> None: ...
+    @overload
+    def __init__(self: Transaction[Any], untyped: list[tuple[Argument, ...]], /) -> None: ...
+    def __init__(self, *parts: Any) -> None:
+        if isinstance(parts[0], list):
+            parts = tuple(Command(arguments, idempotent=arguments[0] in READS) for arguments in parts[0])
+        self.commands: list[tuple[Argument, ...]] = [arguments for part in parts for arguments in part.commands]
+        self.idempotent = all(part.idempotent for part in parts)
+        self._parts = parts
+
+    def __iter__(self) -> Plan[T]:
+        reply: T = self.parse(iter((yield self)))
+        return reply
+
+    def parse(self, replies: Iterator[Any]) -> Any:
+        """Take the replies to these commands from `replies`, and return them parsed."""
+        return tuple(part.parse(replies) for part in self._parts)
+
+
+class Command(Transaction[T]):
+    """One command, which is a step by itself, or a part of a transaction."""
+
+    def __init__(
+        self, arguments: tuple[Argument, ...], parse: Callable[[Any], T] = unparsed, *, idempotent: bool = False
+    ) -> None:
+        self.commands = [arguments]
+        self.idempotent = idempotent
+        self._parse = parse
+
+    def parse(self, replies: Iterator[Any]) -> T:
+        """Take one reply from `replies`, and return it parsed."""
+        return self._parse(next(replies))
+
+
+_STRINGS = {"EXISTS", "GET", "MGET", "TIME"}
+_HASHES = {"HEXISTS", "HGET", "HGETALL", "HMGET"}
+_LISTS = {"LINDEX", "LLEN", "LPOS", "LRANGE"}
+_SETS = {"SSCAN", "XRANGE", "XREAD", "ZCARD", "ZRANGE", "ZRANGEBYLEX", "ZREVRANGE", "ZSCAN", "ZSCORE"}
+READS = frozenset(_STRINGS | _HASHES | _LISTS | _SETS)
+Step: TypeAlias = RunScript[T] | Transaction[T]
+Plan: TypeAlias = Generator[Step[Any], Any, T]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import time
+from typing import Any
 
 from redis.exceptions import (
     AuthenticationError,
@@ -18,16 +19,10 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from producers.transport.plan import RunScript, Step
+from producers.transport.plan import Step
 from producers.transport.pools import NotConnected, PrimaryDemoted
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.05, 1.0
-
-_STRINGS = {"EXISTS", "GET", "MGET", "TIME"}
-_HASHES = {"HEXISTS", "HGET", "HGETALL", "HMGET"}
-_LISTS = {"LINDEX", "LLEN", "LPOS", "LRANGE"}
-_SETS = {"SSCAN", "XRANGE", "XREAD", "ZCARD", "ZRANGE", "ZRANGEBYLEX", "ZREVRANGE", "ZSCAN", "ZSCORE"}
-READS = frozenset(_STRINGS | _HASHES | _LISTS | _SETS)
 
 DID_NOTHING = (NotConnected, PrimaryDemoted, BusyLoadingError, OutOfMemoryError)
 """Redis was not reached, or refused before anything was written."""
@@ -45,7 +40,7 @@ class RetryBudget:
         self._until_s = time.monotonic() + wait_s
         self._pause_s = MIN_PAUSE_S
 
-    def pause_s(self, error: RedisError, step: Step) -> float | None:
+    def pause_s(self, error: RedisError, step: Step[Any]) -> float | None:
         """How long to wait before the trip is repeated; None if it must not be, or nobody waits any more."""
         left_s = self._until_s - time.monotonic()
         if left_s <= 0 or not is_retryable(error, step):
@@ -55,7 +50,7 @@ class RetryBudget:
         return min(left_s, pause_s)
 
 
-def is_retryable(error: RedisError, step: Step) -> bool:
+def is_retryable(error: RedisError, step: Step[Any]) -> bool:
     """Whether a trip that failed may be made again, and might then succeed."""
     if isinstance(error, AuthenticationError):
         return False
@@ -63,11 +58,4 @@ def is_retryable(error: RedisError, step: Step) -> bool:
         return True
     if isinstance(error, ResponseError) and not str(error).startswith(PASSING_REFUSALS):
         return False
-    return is_idempotent(step)
-
-
-def is_idempotent(step: Step) -> bool:
-    """Whether making it twice does and answers what making it once does."""
-    if isinstance(step, RunScript):
-        return step.idempotent
-    return all(command[0] in READS for command in step.commands)
+    return step.idempotent

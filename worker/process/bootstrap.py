@@ -1,4 +1,4 @@
-"""What drains lanes, put together: from settings and a connection to Redis to a loop that can run."""
+"""Construction of the dispatcher and everything that it needs, from settings and a Redis client."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from worker.credentials.sources import entered
 from worker.exchange.client import Exchange
 from worker.exchange.clock import ExchangeClock
 from worker.exchange.time_sync import TimeSync
+from worker.process.checks import startup_warnings
 from worker.process.dispatcher import Dispatcher
-from worker.process.startup_warnings import complaints
 from worker.queue.claim import Claimer
 from worker.queue.claims import Settled
 from worker.queue.lease import Heartbeat
@@ -31,7 +31,7 @@ from worker.settings import WorkerSettings
 log = logging.getLogger(__name__)
 
 
-async def assembled(
+async def build_dispatcher(
     resources: AsyncExitStack,
     *,
     redis: Redis,
@@ -41,19 +41,19 @@ async def assembled(
     tasks: dict[str, asyncio.Task[None]],
     on_settled: Callable[[Settled], None],
 ) -> tuple[Dispatcher, Heartbeat]:
-    """The lane loop and the heartbeat of what it has in hand; neither runs yet. Waits for a Redis that is away.
+    """Return a dispatcher and the heartbeat of its leases, neither running. Retries while Redis is away.
 
     Args:
         resources: closes what is opened here.
-        redis: the worker's.
+        redis: the worker's client.
         clock: measures and sleeps.
-        settings: the worker's.
-        credentials: where users' keys are.
-        tasks: where running attempts are kept.
+        settings: the worker's settings.
+        credentials: the source of users' keys.
+        tasks: receives the running attempts.
         on_settled: called with every settlement.
     """
-    for complaint in complaints(await retry_until_up(lambda: _info(redis))):
-        log.warning("%s", complaint)
+    for warning in startup_warnings(await retry_until_up(lambda: _read_info(redis))):
+        log.warning("%s", warning)
     await resources.enter_async_context(entered(credentials))
     exchange = await resources.enter_async_context(
         Exchange(
@@ -73,7 +73,7 @@ async def assembled(
     time_sync = TimeSync(redis, exchange, clock, settings.egress, pacing)
     await retry_until_up(lambda: time_sync.synchronize(exchange_clock))
     heartbeat = Heartbeat(redis, clock, lease_s=settings.lease_s)
-    drain = Dispatcher(
+    dispatcher = Dispatcher(
         redis=redis,
         claimer=Claimer(redis, clock, settings, pacing),
         attempt_runner=AttemptRunner(
@@ -90,13 +90,14 @@ async def assembled(
         tasks=tasks,
         on_settled=on_settled,
     )
-    return drain, heartbeat
+    return dispatcher, heartbeat
 
 
-async def _info(redis: Redis) -> dict[str, Any]:
+async def _read_info(redis: Redis) -> dict[str, Any]:
+    """Return the reply of INFO, or nothing where the server or the ACL does not allow it."""
     try:
         info: dict[str, Any] = await redis.info()
-    except ResponseError as exc:  # some servers, and some users' rights, hide it
-        log.info("Redis does not tell how it is set up (%s); run: copytrade doctor", exc)
+    except ResponseError as exc:
+        log.info("Redis does not allow INFO (%s), so its configuration is not checked; run: copytrade doctor", exc)
         return {}
     return info

@@ -1,82 +1,82 @@
-"""Whether a worker could work from here: what its settings, credentials and the exchange say. Values in, findings out;
-no I/O.
-"""
+"""Checks of a worker's environment: settings, credentials, exchange, Redis. Values in, findings out; no I/O."""
 
 from __future__ import annotations
 
-from producers.monitor.checks import Check, fail, ok, warn
+from producers.monitor.checks import Check, CheckStatus, fail, ok, warn
+from producers.monitor.redis_checks import Info, present_info
 
-SLOW_S = 1.0
-"""A round trip above this: every change takes it, and `COPYTRADE_MAX_JOBS` bounds how many are under way."""
+MAX_ROUND_TRIP_S = 1.0
+"""A round trip above this gets a warning: every change takes it, and COPYTRADE_MAX_JOBS bounds concurrent changes."""
 
-SKEW_S, REFUSED_SKEW_S = 5.0, 30.0
-"""The exchange refuses timestamps more than 30 s from its own time (Bitget API documentation, "Signature")."""
+MAX_SKEW_S, REJECTED_SKEW_S = 5.0, 30.0
+"""The exchange rejects timestamps more than 30 s from its own time (Bitget API documentation, "Signature")."""
 
 _TOO_MANY_REQUESTS = 429
 
 
-def of_settings() -> Check:
-    """They can be read."""
+def valid_settings() -> Check:
+    """Return the check of settings that can be used."""
     return ok("worker settings", "readable")
 
 
-def of_broken_settings(problem: str) -> Check:
-    """They stop a worker's start."""
+def invalid_settings(problem: str) -> Check:
+    """Return the check of settings with which a worker does not start."""
     return fail("worker settings", problem, "correct the variable; no worker starts with it")
 
 
-def of_credentials(users: int | None) -> Check:
-    """The source can be used.
-
-    Args:
-        users: how many users it has; None if it does not tell.
-    """
+def usable_credentials(users: int | None) -> Check:
+    """Return the check of a source of credentials that can be used; `users` is None if their number is unknown."""
     return ok("credentials", "readable" if users is None else f"readable, of {users} users")
 
 
-def of_broken_credentials(problem: str) -> Check:
-    """The source cannot be used; the problem names no secret."""
+def unusable_credentials(problem: str) -> Check:
+    """Return the check of a source of credentials that cannot be used; `problem` contains no secret."""
     return fail("credentials", problem, "no worker starts with it; see COPYTRADE_CREDENTIALS")
 
 
-def of_exchange(status: int, took_s: float, *, tells_time: bool) -> Check:
-    """What answered to the question for the exchange's time.
+def check_exchange(status: int, took_s: float, *, has_time: bool) -> Check:
+    """Check the reply to a time request.
 
     Args:
         status: HTTP status.
         took_s: the round trip, without connecting.
-        tells_time: whether the reply has the exchange's time in it.
+        has_time: whether the reply contains the exchange's time.
     """
     detail = f"answers HTTP {status} after {took_s * 1000:.0f} ms"
     if status == _TOO_MANY_REQUESTS:
         return warn(
             "exchange", f"{detail}: too many requests from this IP", "wait 5 minutes; see who else sends from it"
         )
-    if not tells_time:
+    if not has_time:
         hint = "something stands between: a proxy, a block of this country or IP, or a wrong COPYTRADE_EXCHANGE_URL"
         return fail("exchange", f"{detail}, without the exchange's time", hint)
-    if took_s > SLOW_S:
+    if took_s > MAX_ROUND_TRIP_S:
         return warn("exchange", detail, "run workers nearer to the exchange, or look at this machine's network")
     return ok("exchange", detail)
 
 
-def of_silence(problem: str) -> Check:
-    """No reply."""
+def unreachable_exchange(problem: str) -> Check:
+    """Return the check of an exchange that did not reply."""
     return fail("exchange", problem, "check COPYTRADE_EXCHANGE_URL, and whether this machine may connect to it")
 
 
-def of_skew(offset_s: float, uncertain_s: float) -> Check:
-    """How this machine's clock stands to the exchange's.
+def check_clock_skew(offset_s: float, uncertainty_s: float) -> Check:
+    """Check this machine's clock against the exchange's.
 
     Args:
-        offset_s: the exchange's time less ours.
-        uncertain_s: how wrong that may be.
+        offset_s: the exchange's time minus ours.
+        uncertainty_s: maximum error of the offset.
     """
-    detail = f"the exchange's clock is {offset_s:+.1f} s from this machine's (within {uncertain_s:.1f} s)"
-    least_s = abs(offset_s) - uncertain_s
-    if least_s > REFUSED_SKEW_S:
-        hint = "synchronise this machine's clock (NTP): until it has learnt the exchange's, a worker's requests fail"
-        return fail("exchange clock", f"{detail}; it refuses requests that are {REFUSED_SKEW_S:.0f} s off", hint)
-    if least_s > SKEW_S:
+    detail = f"the exchange's clock is {offset_s:+.1f} s from this machine's (within {uncertainty_s:.1f} s)"
+    min_skew_s = abs(offset_s) - uncertainty_s
+    if min_skew_s > REJECTED_SKEW_S:
+        hint = "synchronise this machine's clock (NTP): a worker's requests fail until it has the exchange's time"
+        return fail("exchange clock", f"{detail}; it rejects requests that are {REJECTED_SKEW_S:.0f} s off", hint)
+    if min_skew_s > MAX_SKEW_S:
         return warn("exchange clock", detail, "synchronise this machine's clock (NTP)")
     return ok("exchange clock", detail)
+
+
+def startup_warnings(info: Info) -> list[str]:
+    """Return one line for each problem that the reply to INFO shows. Values that it does not contain are skipped."""
+    return [f"{check.detail}; {check.hint}" for check in present_info(info) if check.status is not CheckStatus.OK]

@@ -1,7 +1,7 @@
-"""The lane loop: claim what is due, start its attempts, sleep until something can be done.
+"""The dispatcher: claim due lanes, start their attempts, sleep until there is work again.
 
-It wakes when a lane comes due that it knows of, when the bell rings (somebody submitted), when an attempt ends while
-all hands are full, and every few seconds in any case, so that nothing depends on a wake-up that got lost.
+It wakes up when the next lane that it has seen becomes due, when a producer submits a change (the wakeup list in
+Redis), when an attempt ends while all slots are taken, and at least every `MAX_IDLE_S`, so that no lost wakeup matters.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from worker.queue.redis_retry import retry_until_up
 from worker.settings import WorkerSettings
 
 CLAIM_BATCH_SIZE = 100
-LOOK_ANYWAY_S = 3
-"""An idle worker looks this often without being told. A dead worker's lanes are noticed by it."""
+MAX_IDLE_S = 3
+"""An idle worker claims at least this often. The lanes of a dead worker are found this way."""
 
 REFILL_DELAY_S = 0.005
-"""With all hands full, freed ones are gathered for so long and then filled in one trip."""
+"""When all slots were taken: the delay in which further slots become free, to be filled by the same claim."""
 
 QUARANTINE_AFTER = 3
-"""As in claim.lua: from so many lapses on, a head is suspected of killing its workers."""
+"""As in claim.lua: a head that this many workers in a row lost may be what kills them."""
 
 SEND_MARGIN_S = 0.5
-"""What is left of a claim's time to be sent after others were waited for."""
+"""The part of a quarantined claim's time to send that is kept when it waits for other attempts."""
 
 ERROR_PAUSE_S = 1.0
-MOST_REPORTED = 1000
+MAX_LOGGED_LANES = 1000
 
 log = logging.getLogger(__name__)
 
@@ -57,125 +57,125 @@ class Dispatcher:
         tasks: dict[str, asyncio.Task[None]],
         on_settled: Callable[[Settled], None],
     ) -> None:
-        """Makes a loop that is not running yet.
+        """Create a dispatcher; `run` starts it.
 
         Args:
-            redis: for the bell and the schedule.
-            claimer: takes heads.
-            attempt_runner: attempts them.
-            clock: measures.
-            settings: how many attempts may be in hand, and how long Redis may take.
-            tasks: where running attempts are kept while they run, by token; the worker waits for them when it stops.
+            redis: for wakeups and the size of the schedules.
+            claimer: claims lanes.
+            attempt_runner: runs attempts.
+            clock: measures and sleeps.
+            settings: `max_jobs` and timeouts.
+            tasks: receives the running attempts, by token; arq waits for these tasks when it stops.
             on_settled: called with every settlement.
         """
         self._redis = redis
         self._claimer = claimer
-        self._applier = attempt_runner
+        self._attempt_runner = attempt_runner
         self._clock = clock
         self._max_jobs = settings.max_jobs
         self._request_timeout_s = settings.request_timeout_s
-        # A pop that waits longer than an answer may take would look like a Redis that is away.
-        self._listen_s = min(LOOK_ANYWAY_S, settings.redis_timeout_s / 2)
+        # A blocking pop must return before redis-py takes the silence for a dead connection.
+        self._wakeup_timeout_s = min(MAX_IDLE_S, settings.redis_timeout_s / 2)
         self._tasks = tasks
         self._on_settled = on_settled
-        self._in_hand = 0
-        self._wake = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
-        self._due_at_s = 0.0
+        self._in_flight = 0
+        self._wakeup = asyncio.Event()
+        self._slot_free = asyncio.Event()
+        self._slot_free.set()
+        self._next_due_s = 0.0
         self._stopping = False
-        self._reported: set[MalformedLane] = set()
+        self._logged: set[MalformedLane] = set()
         self._unreadable_lanes: set[str] = set()
 
     async def run(self) -> None:
-        """Drains lanes until stopped."""
-        bell = asyncio.create_task(self._listen(), name="copytrade bell")
+        """Dispatch until `stop` is called."""
+        watcher = asyncio.create_task(self._watch_wakeups(), name="copytrade wakeups")
         try:
             while not self._stopping:
                 try:
                     await self._claim_once()
                 except Exception:
-                    log.exception("the lane loop stumbled; it goes on")
+                    log.exception("unexpected error in the dispatcher; it continues")
                     await self._clock.sleep(ERROR_PAUSE_S)
             await retry_until_up(self.wake_other_worker)
         finally:
-            await cancel_and_wait(bell)
+            await cancel_and_wait(watcher)
 
     def stop(self) -> None:
-        """Claims nothing more and gives back what waits for its slot; what is under way goes on to its end."""
+        """Claim nothing more and put back the lanes that wait for their slot. Requests under way are completed."""
         self._stopping = True
-        self._applier.stop()
-        self._wake.set()
+        self._attempt_runner.stop()
+        self._wakeup.set()
 
-    async def until_empty(self) -> None:
-        """Returns when nothing is in hand, and no lane is scheduled but those that nobody can read."""
-        while self._in_hand or await retry_until_up(self._scheduled) > len(self._unreadable_lanes):
+    async def wait_until_drained(self) -> None:
+        """Return when no attempt runs and the schedules hold nothing but unreadable lanes."""
+        while self._in_flight or await retry_until_up(self._count_scheduled) > len(self._unreadable_lanes):
             await self._clock.sleep(REFILL_DELAY_S * 4)
 
-    async def _scheduled(self) -> int:
-        """How many lanes are scheduled, of either priority."""
+    async def _count_scheduled(self) -> int:
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.zcard(keyspace.SCHEDULE)
             pipe.zcard(keyspace.BULK_SCHEDULE)
             return sum(await pipe.execute())
 
     async def wake_other_worker(self) -> None:
-        """Rings for another worker: what comes due here, it must look for itself."""
+        """Push a wakeup, so that another worker claims the lanes that become due while this one cannot."""
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.lpush(keyspace.BELL, "1")
             pipe.ltrim(keyspace.BELL, 0, 0)
             await pipe.execute()
 
     async def _claim_once(self) -> None:
-        self._wake.clear()
-        room = self._max_jobs - self._in_hand
-        if room <= 0:
-            self._room.clear()
+        """Claim due lanes and start their attempts, then sleep; or wait for a free slot."""
+        self._wakeup.clear()
+        free = self._max_jobs - self._in_flight
+        if free <= 0:
+            self._slot_free.clear()
             await retry_until_up(self.wake_other_worker)
-            await self._room.wait()
+            await self._slot_free.wait()
             await self._clock.sleep(REFILL_DELAY_S)
             return
-        self._due_at_s = math.inf  # what settles while the claim is under way may bring it forward
-        claims = await retry_until_up(lambda: self._claimer.claim(min(room, CLAIM_BATCH_SIZE)))
+        self._next_due_s = math.inf  # attempts that are settled during the claim may set an earlier time
+        claims = await retry_until_up(lambda: self._claimer.claim(min(free, CLAIM_BATCH_SIZE)))
         for claim in claims.claims:
             if claim.lost_deliveries >= QUARANTINE_AFTER:
-                await self._start_alone(claim)
+                await self._run_quarantined(claim)
             else:
                 self._start(claim)
-        self._report(claims.malformed)
+        self._log_malformed(claims.malformed)
         if claims.next_due_s is not None:
-            self._due_at_s = min(self._due_at_s, self._clock.monotonic() + claims.next_due_s)
+            self._next_due_s = min(self._next_due_s, self._clock.monotonic() + claims.next_due_s)
         await self._sleep()
 
     async def _sleep(self) -> None:
-        wait_s = min(self._due_at_s - self._clock.monotonic(), LOOK_ANYWAY_S)
+        wait_s = min(self._next_due_s - self._clock.monotonic(), MAX_IDLE_S)
         if wait_s <= 0:
             await asyncio.sleep(0)
             return
         try:
             async with asyncio.timeout(wait_s):
-                await self._wake.wait()
+                await self._wakeup.wait()
         except TimeoutError:
             return
 
     def _wake_at(self, due_in_s: float) -> None:
-        """A lane is due then: be awake."""
-        due_at_s = self._clock.monotonic() + due_in_s
-        if due_at_s < self._due_at_s:
-            self._due_at_s = due_at_s
-            self._wake.set()
+        """Shorten the sleep to end when a lane becomes due, `due_in_s` from now."""
+        due_s = self._clock.monotonic() + due_in_s
+        if due_s < self._next_due_s:
+            self._next_due_s = due_s
+            self._wakeup.set()
 
     def _start(self, claim: Claim) -> None:
-        self._in_hand += 1
+        self._in_flight += 1
         self._unreadable_lanes.discard(claim.lane)
         self._tasks[claim.token] = asyncio.create_task(self._attempt(claim), name=f"copytrade {claim.job_id}")
 
-    async def _start_alone(self, claim: Claim) -> None:
-        """Attempts what several workers were lost with, while nothing else is in hand: others must not die with it.
+    async def _run_quarantined(self, claim: Claim) -> None:
+        """Run an attempt alone: if the change kills this worker too, no other attempt is lost with it.
 
-        Unless those take so long that its own time would be over.
+        The wait for running attempts ends early if the claim's own time to send would run out.
         """
-        self._applier.hold_lease(claim)
+        self._attempt_runner.hold_lease(claim)
         if running := {task for task in self._tasks.values() if not task.done()}:
             left_s = claim.lease_until_s - self._request_timeout_s - SEND_MARGIN_S - self._clock.monotonic()
             await asyncio.wait(running, timeout=max(0.0, left_s))
@@ -184,13 +184,13 @@ class Dispatcher:
 
     async def _attempt(self, claim: Claim) -> None:
         try:
-            settled = await self._applier.run(claim)
+            settled = await self._attempt_runner.run(claim)
         except asyncio.CancelledError:
-            told = log_fields(Event.ATTEMPT_CANCELLED, lane=claim.lane, job=claim.job_id)
-            log.warning("lane %s: stopped in mid-attempt; it comes due when its lease ends", claim.lane, extra=told)
+            extra = log_fields(Event.ATTEMPT_CANCELLED, lane=claim.lane, job=claim.job_id)
+            log.warning("lane %s: attempt cancelled; the lane is due when its lease ends", claim.lane, extra=extra)
         except Exception:
-            told = log_fields(Event.ATTEMPT_ERROR, lane=claim.lane, job=claim.job_id)
-            log.exception("lane %s: the attempt broke; it comes due when its lease ends", claim.lane, extra=told)
+            extra = log_fields(Event.ATTEMPT_ERROR, lane=claim.lane, job=claim.job_id)
+            log.exception("lane %s: unexpected error; the lane is due when its lease ends", claim.lane, extra=extra)
         else:
             self._on_settled(settled)
             if settled.due_in_s is not None:
@@ -198,27 +198,27 @@ class Dispatcher:
                 if self._stopping:
                     await retry_until_up(self.wake_other_worker)
         finally:
-            self._in_hand -= 1
+            self._in_flight -= 1
             del self._tasks[claim.token]
-            self._room.set()
+            self._slot_free.set()
 
-    async def _listen(self) -> None:
+    async def _watch_wakeups(self) -> None:
         while not self._stopping:
-            await self._room.wait()  # with all hands full, the bell is for another worker
-            if await retry_until_up(self._ring):
-                self._wake.set()
+            await self._slot_free.wait()  # without a free slot, leave the wakeup to another worker
+            if await retry_until_up(self._wait_for_wakeup):
+                self._wakeup.set()
 
-    async def _ring(self) -> bool:
-        """Whether the bell rang before the time to look anyway."""
+    async def _wait_for_wakeup(self) -> bool:
+        """Return whether a wakeup arrived within the timeout."""
         # redis-py types a blocking pop for both its clients at once
-        pop = self._redis.blpop([keyspace.BELL], self._listen_s)  # type: ignore[arg-type]  # Redis 6 takes a float
+        pop = self._redis.blpop([keyspace.BELL], self._wakeup_timeout_s)  # type: ignore[arg-type]  # Redis 6 takes a float
         return await cast("Awaitable[object]", pop) is not None
 
-    def _report(self, found: list[MalformedLane]) -> None:
-        """Each once, as long as there are not too many to remember."""
-        self._unreadable_lanes.update(unreadable.lane for unreadable in found if unreadable.scheduled)
-        for unreadable in found:
-            if unreadable not in self._reported and len(self._reported) < MOST_REPORTED:
-                self._reported.add(unreadable)
-                told = log_fields(Event.UNREADABLE, lane=unreadable.lane)
-                log.error("lane %s: %s", unreadable.lane, unreadable.done, extra=told)
+    def _log_malformed(self, found: list[MalformedLane]) -> None:
+        """Log each malformed lane once, up to a number of lanes."""
+        self._unreadable_lanes.update(malformed.lane for malformed in found if malformed.scheduled)
+        for malformed in found:
+            if malformed not in self._logged and len(self._logged) < MAX_LOGGED_LANES:
+                self._logged.add(malformed)
+                extra = log_fields(Event.UNREADABLE, lane=malformed.lane)
+                log.error("lane %s: %s", malformed.lane, malformed.done, extra=extra)

@@ -1,8 +1,8 @@
-"""The doctor of the worker's side: settings, credentials and the exchange, from where a worker would run.
+"""The worker's part of `copytrade doctor`: settings, credentials and the exchange, checked from this machine.
 
-The command line finds it through the entry-point group `copytrade.checks`. The one request that it makes asks for the
-exchange's time. It needs no credentials, and takes no slot of the egress's bucket: the pace leaves fifty requests a
-minute free for such, and a doctor must do without Redis.
+The command line finds it through the entry-point group `copytrade.checks`. Its only request to the exchange fetches the
+time, without credentials. It takes no slot of the egress's bucket, since it must work without Redis; the pace leaves
+fifty requests a minute free.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ from worker.settings import WorkerSettings
 
 
 async def checks(settings: WorkerSettings | None = None, clock: Clock | None = None) -> list[Check]:
-    """Checks what a worker needs beside Redis. Whatever it finds is a Check, no error.
+    """Check what a worker needs beside Redis. Every problem becomes a Check, none is raised.
 
     Args:
-        settings: by default read from the environment.
+        settings: by default from the environment.
         clock: this machine's.
     """
     try:
         settings = settings or WorkerSettings.from_env()
     except SettingsError as exc:
-        return [worker_checks.of_broken_settings(str(exc))]
+        return [worker_checks.invalid_settings(str(exc))]
     return [
-        worker_checks.of_settings(),
-        await _credentials(settings),
-        *await _exchange(settings, clock or SystemClock()),
+        worker_checks.valid_settings(),
+        await _check_credentials(settings),
+        *await _check_exchange(settings, clock or SystemClock()),
     ]
 
 
-async def _credentials(settings: WorkerSettings) -> Check:
+async def _check_credentials(settings: WorkerSettings) -> Check:
     try:
         redis = open_redis(settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s)
         async with redis:
             store = open_source(settings, redis)
             if isinstance(store, RedisCredentials):
-                return worker_checks.of_credentials(await store.count())
+                return worker_checks.usable_credentials(await store.count())
     except (SettingsError, CredentialsError, CredentialsUnavailable) as exc:
-        return worker_checks.of_broken_credentials(str(exc))
-    return worker_checks.of_credentials(len(store) if isinstance(store, Sized) else None)
+        return worker_checks.unusable_credentials(str(exc))
+    return worker_checks.usable_credentials(len(store) if isinstance(store, Sized) else None)
 
 
-async def _exchange(settings: WorkerSettings, clock: Clock) -> list[Check]:
+async def _check_exchange(settings: WorkerSettings, clock: Clock) -> list[Check]:
     try:
         exchange = Exchange(
             settings.exchange_url,
@@ -65,17 +65,17 @@ async def _exchange(settings: WorkerSettings, clock: Clock) -> list[Check]:
             clock=clock,
         )
     except SettingsError as exc:
-        return [worker_checks.of_silence(str(exc))]
+        return [worker_checks.unreachable_exchange(str(exc))]
     try:
         async with exchange:
             raw = await exchange.get(TIME_PATH)
     except TransportError as exc:
-        return [worker_checks.of_silence(str(exc))]
+        return [worker_checks.unreachable_exchange(str(exc))]
     received_ms = clock.wall_ms()
     request_time_ms = classify(raw.status, raw.body).request_time_ms
-    found = [worker_checks.of_exchange(raw.status, raw.took_s, tells_time=request_time_ms is not None)]
+    found = [worker_checks.check_exchange(raw.status, raw.took_s, has_time=request_time_ms is not None)]
     if request_time_ms is not None:
-        # The exchange wrote its time between send and receipt; the middle is wrong by half of that at most.
+        # The exchange wrote its time between send and receipt; the middle is wrong by at most half of that.
         offset_s = (request_time_ms - received_ms) / 1000 + raw.took_s / 2
-        found.append(worker_checks.of_skew(offset_s, raw.took_s / 2))
+        found.append(worker_checks.check_clock_skew(offset_s, raw.took_s / 2))
     return found

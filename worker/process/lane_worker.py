@@ -1,9 +1,8 @@
-"""The worker process: arq's, with lanes.
+"""The worker process: an arq worker that also dispatches lanes.
 
-arq keeps what it is good at: settings, context, hooks, signals, health key, cron, and its own queue for control jobs.
-Lanes are drained by a loop beside arq's poll; running attempts are kept in arq's `tasks`, so that its graceful stop
-waits for them. Overridden, because of what arq does there: `main`, `_poll_iteration`, `run_job` and `start_jobs` (a
-lost Redis or an unreadable job would end the process), the signal handler (lanes are given back), and `close`.
+arq provides the context, signals, graceful stop, health key, cron, and its own queue, used for control jobs. The
+dispatcher runs beside arq's poll and keeps running attempts in arq's `tasks`, so arq waits for them when it stops.
+arq's methods are overridden where arq would end the process because of Redis or a malformed job; each says why.
 """
 
 from __future__ import annotations
@@ -20,37 +19,33 @@ from arq.typing import WorkerCoroutine
 from arq.utils import poll
 from arq.worker import Function, Worker
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from producers.client.producer import Producer
 from producers.contract.codec import deserialize, serialize
 from producers.contract.keyspace import CONTROL_QUEUE, JOB
-from producers.settings import ProducerSettings
 from producers.transport.cancellation import cancel_and_wait
 from producers.transport.dsn import open_redis
 from worker.clock import Clock, SystemClock
 from worker.credentials.sources import open_store
-from worker.process.bootstrap import assembled
-from worker.process.control_jobs import submit
+from worker.process.bootstrap import build_dispatcher
+from worker.process.control_jobs import make_producer, start_problem, submit
 from worker.process.dispatcher import Dispatcher
-from worker.process.presence import Presence
+from worker.process.presence import PresenceAnnouncer
 from worker.queue.claims import Settled
 from worker.queue.redis_retry import retry_until_up
 from worker.settings import WorkerSettings
 
 CONTROL_JOBS = 10
 CONTROL_POLL_S = 0.5
-LARGEST_CONTROL_JOB_BYTES = 1024 * 1024
-"""A change is far smaller; whatever else an app gives its own functions belongs elsewhere than in a queue."""
 
 log = logging.getLogger(__name__)
 
 
 class LaneWorker(Worker):
-    """An arq worker that drains lanes.
+    """An arq worker that dispatches lanes.
 
-    `LaneWorker(settings).run()` runs until a signal; `burst=True` until nothing is queued.
+    `LaneWorker(settings).run()` runs until a signal; with `burst=True` until nothing is queued.
     """
 
     def __init__(
@@ -64,7 +59,7 @@ class LaneWorker(Worker):
         redis: ArqRedis | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Makes a worker; it connects when it runs.
+        """Create a worker; it connects when it runs.
 
         Args:
             settings: the worker's settings.
@@ -76,8 +71,8 @@ class LaneWorker(Worker):
             clock: measures and sleeps.
 
         Raises:
-            SettingsError: the DSN cannot be read.
-            CredentialsError: the source of credentials cannot be used.
+            SettingsError: the DSN is invalid.
+            CredentialsError: the source of credentials is unusable.
         """
         self.settings = settings
         self._clock = clock or SystemClock()
@@ -86,10 +81,10 @@ class LaneWorker(Worker):
         redis.job_serializer, redis.job_deserializer = serialize, deserialize
         self._credentials = open_store(settings, redis, self._clock)
         self._resources = AsyncExitStack()
-        self._drain: Dispatcher | None = None
-        self._draining: asyncio.Task[None] | None = None
-        self._beating: asyncio.Task[None] | None = None
-        self._redis_is_away = False
+        self._dispatcher: Dispatcher | None = None
+        self._dispatch_task: asyncio.Task[None] | None = None
+        self._heartbeat_task: asyncio.Task[None] | None = None
+        self._control_poll_failed = False
         super().__init__(
             functions=[submit, *functions],
             queue_name=CONTROL_QUEUE,
@@ -106,37 +101,39 @@ class LaneWorker(Worker):
             job_deserializer=deserialize,
             ctx={},
         )
-        self._presence = Presence(redis, self._clock, settings, self)
+        self._presence = PresenceAnnouncer(redis, self._clock, settings, self)
 
     async def main(self) -> None:
-        """As arq's, but a Redis that is away is waited for, and nothing is asked of it for a log line alone."""
+        """Run until cancelled, or in burst mode until nothing is queued.
+
+        Replaces arq's: that one ends the process when Redis is away, and needs the right to run INFO for a log line.
+        """
         await retry_until_up(self.pool.ping)
         self.ctx["redis"] = self.pool
-        await self._open()
+        await self._start_dispatching()
         async for _ in poll(self.poll_delay_s):
             await self._poll_iteration()
             if self.burst and not await retry_until_up(lambda: self.pool.zcard(self.queue_name)):
                 await asyncio.gather(*self.tasks.values())
                 return
 
-    async def _open(self) -> None:
-        """Builds what the lanes need, once, and starts to drain."""
+    async def _start_dispatching(self) -> None:
         settings = self.settings
-        self._drain, heartbeat = await assembled(
+        self._dispatcher, heartbeat = await build_dispatcher(
             self._resources,
             redis=self.pool,
             clock=self._clock,
             settings=settings,
             credentials=self._credentials,
             tasks=self.tasks,
-            on_settled=self._on_settled,
+            on_settled=self._count_settled,
         )
-        self.ctx["producer"] = Producer(self.pool, ProducerSettings.from_env())
-        self._draining = asyncio.create_task(self._drain.run(), name="copytrade drain")
-        self._beating = asyncio.create_task(heartbeat.run(), name="copytrade heartbeat")
+        self.ctx["producer"] = make_producer(self.pool)
+        self._dispatch_task = asyncio.create_task(self._dispatcher.run(), name="copytrade dispatcher")
+        self._heartbeat_task = asyncio.create_task(heartbeat.run(), name="copytrade heartbeat")
         self._presence.start()
         log.info(
-            "draining lanes: %g requests a second a user, %g on egress %r, up to %d at once",
+            "dispatching lanes: %g requests a second a user, %g on egress %r, up to %d at once",
             settings.user_rate_per_s,
             settings.egress_rate_per_s,
             settings.egress,
@@ -144,100 +141,101 @@ class LaneWorker(Worker):
         )
 
     async def _poll_iteration(self) -> None:
-        """One look at arq's own queue; the lanes have a loop of their own."""
+        """Poll arq's own queue once.
+
+        arq lets any exception end the process. Here errors of Redis or of a control job are logged, and polling
+        continues. Only an exception of the dispatcher is raised: without it the process does nothing useful.
+        """
         if self.main_task is not None and self.main_task.cancelling():
-            raise asyncio.CancelledError  # arq cancels once, and redis-py may have swallowed it, see `cancel_and_wait`
-        if self._draining is not None and self._draining.done() and self.allow_pick_jobs:
-            self._draining.result()
+            # arq cancels once, and redis-py may have swallowed the cancellation, see `cancel_and_wait`.
+            raise asyncio.CancelledError
+        if self._dispatch_task is not None and self._dispatch_task.done() and self.allow_pick_jobs:
+            self._dispatch_task.result()
         try:
             await super()._poll_iteration()
         except (RedisError, OSError) as exc:
-            if not self._redis_is_away:
-                log.warning("Redis does not answer (%s: %s); control jobs wait", type(exc).__name__, exc)
-            self._redis_is_away = True
+            if not self._control_poll_failed:
+                log.warning("control jobs wait: Redis does not answer (%s: %s)", type(exc).__name__, exc)
+            self._control_poll_failed = True
         except Exception:
-            log.exception("the control queue's poll stumbled; it goes on")
+            log.exception("unexpected error in the poll of the control queue; it continues")
         else:
-            self._redis_is_away = False
-        if self.burst and self._drain is not None:
-            await self._drain.until_empty()
+            self._control_poll_failed = False
+        if self.burst and self._dispatcher is not None:
+            await self._dispatcher.wait_until_drained()
 
-    def _on_settled(self, settled: Settled) -> None:
-        """Keeps the counts that arq's health key tells."""
+    def _count_settled(self, settled: Settled) -> None:
+        """Update the counts in arq's health key."""
         if settled.ended:
             self.jobs_complete += settled.ended
         elif not settled.fenced:
             self.jobs_retried += 1
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Starts control jobs; what cannot be read is removed, since arq would die of it."""
-        readable = []
+        """Start control jobs, after removing those that arq cannot start.
+
+        arq raises for an ID that is not UTF-8, loads a payload of any size, and cannot run a job with a score below 1.
+        It also counts a job as started before it talks to Redis, and does not take that back when Redis fails.
+        """
+        startable = []
         for job_id in job_ids:
-            if not _is_text(job_id):
+            if problem := await start_problem(self.pool, job_id):
+                await self.pool.delete(JOB.encode() + job_id)
                 await self.pool.zrem(self.queue_name, job_id)
-                log.error("control queue: %r is no job ID; removed", job_id[:80])
-            elif await self._size_of(job_id) > LARGEST_CONTROL_JOB_BYTES:
-                await self.finish_failed_job(job_id.decode(), None)
-                log.error("control queue: %s is larger than %d bytes; removed", job_id, LARGEST_CONTROL_JOB_BYTES)
+                log.error("control queue: removed %r: %s", job_id[:80], problem)
             else:
-                readable.append(job_id)
-        if readable:  # a score of no time: arq would die of one, and never run another
+                startable.append(job_id)
+        if startable:
             await self.pool.zremrangebyscore(self.queue_name, "-inf", "(1")
         try:
-            await super().start_jobs(readable)
+            await super().start_jobs(startable)
         except Exception:
-            self._release_sem_dec_counter_on_complete()  # arq had taken a place for the job that it could not start
+            self._release_sem_dec_counter_on_complete()
             raise
 
-    async def _size_of(self, job_id: bytes) -> int:
-        try:
-            size: int = await self.pool.strlen(JOB.encode() + job_id)
-        except ResponseError:  # no string: `run_job` removes it
-            return 0
-        return size
-
     async def run_job(self, job_id: str, score: int) -> None:
-        """Runs a control job; one that arq cannot even read ends there, instead of ending the process."""
+        """Run a control job; remove it if it is malformed.
+
+        arq raises for a job that it cannot decode, which would end the process.
+        """
         try:
             await super().run_job(job_id, score)
         except (RedisConnectionError, RedisTimeoutError):
             raise  # not the job's fault
         except Exception:
-            log.exception("control job %s cannot be read; removed", job_id)
+            log.exception("control queue: removed %s, which cannot be run", job_id)
             self.jobs_failed += 1
             await self.finish_failed_job(job_id, None)
 
     def handle_sig_wait_for_completion(self, signum: Signals) -> None:
-        """Stops claiming, gives back what waits, and lets arq wait for what is under way."""
-        if self._drain is not None:
-            self._drain.stop()
+        """Stop the dispatcher, then let arq wait for the tasks under way.
+
+        arq stops only its own poll; the dispatcher would go on claiming.
+        """
+        if self._dispatcher is not None:
+            self._dispatcher.stop()
         super().handle_sig_wait_for_completion(signum)
 
     async def close(self) -> None:
-        """Ends the process's work, whether or not Redis answers."""
+        """Stop all tasks and close all connections, whether or not Redis answers.
+
+        arq closes its connections at once, and raises when Redis is away; here running attempts are settled first.
+        """
         try:
-            if self._drain is not None and self._draining is not None:
-                self._drain.stop()
-                await self._presence.leave()
-                # A claim may be under way: what it brings must be given back, not left to its lease.
-                await asyncio.wait({self._draining}, timeout=self.settings.redis_timeout_s)
-                await cancel_and_wait(self._draining)
+            if self._dispatcher is not None and self._dispatch_task is not None:
+                self._dispatcher.stop()
+                await self._presence.withdraw()
+                # A claim may be under way; its lanes are put back at once only if its reply is handled.
+                await asyncio.wait({self._dispatch_task}, timeout=self.settings.redis_timeout_s)
+                await cancel_and_wait(self._dispatch_task)
                 if self.tasks:
                     await asyncio.wait(set(self.tasks.values()), timeout=self.settings.stop_timeout_s)
-                await self._drain.wake_other_worker()
+                await self._dispatcher.wake_other_worker()
             log.info("stopping: %d changes ended here, %d attempts put back", self.jobs_complete, self.jobs_retried)
             await super().close()
         except (RedisError, OSError) as exc:
-            log.warning("closing without Redis (%s: %s)", type(exc).__name__, exc)
+            log.warning("stopping although Redis does not answer (%s: %s)", type(exc).__name__, exc)
         finally:
-            if self._beating is not None:
-                await cancel_and_wait(self._beating)
+            if self._heartbeat_task is not None:
+                await cancel_and_wait(self._heartbeat_task)
             await self._resources.aclose()
-
-
-def _is_text(job_id: bytes) -> bool:
-    try:
-        job_id.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -1,4 +1,4 @@
-"""The command `python -m worker`: what it is started with, what it logs to, and its exit status."""
+"""The command `python -m worker`: its options, its logging, and its exit status."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ except ModuleNotFoundError as missing:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one worker, or several; returns the exit status."""
+    """Run one worker process, or several. Return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m worker", description="Drains lanes of copy-trade settings changes."
     )
     parser.add_argument("--burst", action="store_true", help="stop when nothing is queued")
-    parser.add_argument("--processes", type=int, default=1, metavar="N", help="how many worker processes (1)")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="number of worker processes (1)")
     parser.add_argument(UNDER_PARENT, action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.processes < 1:
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         settings = WorkerSettings.from_env()
         ProducerSettings.from_env()
         _log_to_stderr(settings.log_level.upper(), settings.log_format.lower())
-        _name_unknown_variables()
+        _warn_of_unknown_variables()
         if options.processes > 1:
             arguments = ["--burst"] if options.burst else []
             return asyncio.run(run_processes(options.processes, arguments, restart=not options.burst))
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(settings: WorkerSettings, *, burst: bool, under_parent: bool) -> int:
     loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)  # arq's Worker asks for the current loop
+    asyncio.set_event_loop(loop)  # arq's Worker uses the current loop
     worker = LaneWorker(settings, burst=burst)
     if under_parent:
         loop.add_reader(sys.stdin, _stop_without_parent, loop)
@@ -70,25 +70,25 @@ def _run(settings: WorkerSettings, *, burst: bool, under_parent: bool) -> int:
 
 
 def _stop_without_parent(loop: asyncio.AbstractEventLoop) -> None:
-    """Called when the parent's end of standard input is closed, which the system does however the parent ends."""
+    """Stop when standard input ends: the system closes the parent's end of it, however the parent ends."""
     if os.read(sys.stdin.fileno(), 1024):
-        return  # somebody types
+        return  # keyboard input
     loop.remove_reader(sys.stdin)
-    log.warning("the parent process is gone; stopping", extra=log_fields(Event.PARENT_GONE))
+    log.warning("the parent process has ended; stopping", extra=log_fields(Event.PARENT_GONE))
     signal.raise_signal(signal.SIGTERM)
 
 
-def _log_to_stderr(level: str, form: str) -> None:
+def _log_to_stderr(level: str, log_format: str) -> None:
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_crash
     logging.config.dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "formatters": {"line": {"()": FORMATTERS[form]}},
+            "formatters": {"line": {"()": FORMATTERS[log_format]}},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
             "root": {"level": level, "handlers": ["stderr"]},
-            # arq's own lines tell of polling and of control jobs' arguments
+            # arq's info lines contain the arguments of control jobs
             "loggers": {"arq": {"level": "WARNING"}},
         }
     )
@@ -102,8 +102,8 @@ def _log_crash(kind: type[BaseException], exc: BaseException, trace: TracebackTy
     )
 
 
-def _name_unknown_variables() -> None:
-    """A misspelt variable has no effect; say so."""
+def _warn_of_unknown_variables() -> None:
+    """Warn of COPYTRADE_* variables that are no settings, such as misspelt ones."""
     known = {variable(name) for side in (WorkerSettings, ProducerSettings) for name in side.__struct_fields__}
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in known:

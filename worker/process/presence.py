@@ -1,4 +1,4 @@
-"""Announcing this worker process in Redis, for those who watch the queue. A Redis that is away does no harm here."""
+"""The announcement of this worker process in Redis, for the overview and the doctor. Failures only cause a log line."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from worker.settings import WorkerSettings
 
 DISTRIBUTION = "copytrade-settings"
 HOST_CHARS = 64
-ANNOUNCING = "announcing this worker"
+ACTION = "announcing this worker"
 
 log = logging.getLogger(__name__)
 
 
-class Working(Protocol):
-    """What is told of a worker's work: arq's own counts.
+class WorkCounts(Protocol):
+    """The part of an arq worker that the announcement reports.
 
     Attributes:
-        tasks: what is under way, control jobs included.
-        jobs_complete: changes that ended here.
-        jobs_retried: attempts that put their lanes back.
+        tasks: running attempts and control jobs.
+        jobs_complete: changes that have ended.
+        jobs_retried: attempts that put their lane back.
     """
 
     tasks: dict[str, asyncio.Task[Any]]
@@ -40,18 +40,10 @@ class Working(Protocol):
     jobs_retried: int
 
 
-class Presence:
-    """One process's announcement: made anew every interval, withdrawn by `leave`."""
+class PresenceAnnouncer:
+    """Announces one worker process every interval, until `withdraw`."""
 
-    def __init__(self, redis: Redis, clock: Clock, settings: WorkerSettings, worker: Working) -> None:
-        """Announces nothing yet.
-
-        Args:
-            redis: where.
-            clock: measures and sleeps.
-            settings: what is told of them, and how often.
-            worker: looked at with every beat.
-        """
+    def __init__(self, redis: Redis, clock: Clock, settings: WorkerSettings, worker: WorkCounts) -> None:
         self._redis = redis
         self._clock = clock
         self._settings = settings
@@ -60,53 +52,53 @@ class Presence:
         self._host = socket.gethostname()[:HOST_CHARS]
         self._name = f"{self._host}-{os.getpid()}-{secrets.token_hex(4)}"
         self._version = _installed_version()
-        self._made_s = clock.monotonic()
+        self._created_s = clock.monotonic()
         self._started_at_ms: int | None = None
-        self._last: WorkerInfo | None = None
-        self._unheard = False
-        self._beating: asyncio.Task[None] | None = None
+        self._announced: WorkerInfo | None = None
+        self._redis_away = False
+        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Announces at once, and then every interval."""
-        self._beating = asyncio.create_task(self._run(), name="copytrade presence")
+        """Announce now, and then every interval."""
+        self._task = asyncio.create_task(self._run(), name="copytrade presence")
 
-    async def leave(self) -> None:
-        """Ends the beating and withdraws the announcement. It is left to expire if Redis did not answer lately."""
-        if self._beating is not None:
-            await cancel_and_wait(self._beating)
-        last, self._last = self._last, None
-        if last is None or self._unheard:
+    async def withdraw(self) -> None:
+        """Stop announcing and delete the announcement. If Redis did not answer last time, it expires by its TTL."""
+        if self._task is not None:
+            await cancel_and_wait(self._task)
+        announced, self._announced = self._announced, None
+        if announced is None or self._redis_away:
             return
         try:
-            await run_plan(self._redis, withdraw_worker(last), "withdrawing this worker's announcement")
+            await run_plan(self._redis, withdraw_worker(announced), "withdrawing this worker's announcement")
         except QueueUnavailable as exc:
-            log.warning("%s; it expires by itself", exc)
+            log.warning("%s; it expires by its TTL", exc)
 
-    async def beat(self) -> None:
-        """Announces once."""
+    async def announce(self) -> None:
+        """Announce once. Errors are logged, those of Redis once an outage."""
         try:
-            with translate_errors(ANNOUNCING):
+            with translate_errors(ACTION):
                 seconds, micros = await self._redis.time()
-            presence = self._presence(seconds * 1000 + micros // 1000)
-            await run_plan(self._redis, announce_worker(presence), ANNOUNCING)
-            self._last = presence
+            info = self._worker_info(seconds * 1000 + micros // 1000)
+            await run_plan(self._redis, announce_worker(info), ACTION)
+            self._announced = info
         except QueueUnavailable as exc:
-            if not self._unheard:
+            if not self._redis_away:
                 log.warning("%s; it is tried again every %g s", exc, self._interval_s)
-            self._unheard = True
+            self._redis_away = True
         except Exception:
-            log.exception("announcing this worker stumbled; it goes on")
+            log.exception("unexpected error in %s; the worker continues", ACTION)
         else:
-            self._unheard = False
+            self._redis_away = False
 
     async def _run(self) -> None:
         while True:
-            await self.beat()
+            await self.announce()
             await self._clock.sleep(self._interval_s)
 
-    def _presence(self, now_ms: int) -> WorkerInfo:
+    def _worker_info(self, now_ms: int) -> WorkerInfo:
         if self._started_at_ms is None:
-            self._started_at_ms = now_ms - round((self._clock.monotonic() - self._made_s) * 1000)
+            self._started_at_ms = now_ms - round((self._clock.monotonic() - self._created_s) * 1000)
         worker, settings = self._worker, self._settings
         return WorkerInfo(
             name=self._name,

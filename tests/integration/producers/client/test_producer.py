@@ -36,16 +36,18 @@ async def values_of(lanes: Lanes, lane: str = LANE) -> list[str | None]:
     return [decode_change(payload).a[0].settings[0].trace_value for payload in payloads]
 
 
-async def test_an_enqueued_change_has_an_id_and_lies_in_its_lane(producer: Producer, redis: ArqRedis) -> None:
-    """The handle knows the ID."""
+async def test_an_enqueued_change_is_in_its_lane_under_the_id_of_its_handle(
+    producer: Producer, redis: ArqRedis
+) -> None:
     job = await producer.enqueue(change())
 
     assert not job.already_there
     assert await Lanes(redis).queued(LANE) == [job.job_id]
 
 
-async def test_an_id_enqueued_again_adds_nothing_and_says_so(producer: Producer, redis: ArqRedis) -> None:
-    """The caller's own ID is its idempotency key."""
+async def test_enqueueing_the_same_job_id_again_adds_nothing_and_reports_it(
+    producer: Producer, redis: ArqRedis
+) -> None:
     first = await producer.enqueue(change(), job_id="order-1")
     again = await producer.enqueue(change(), job_id="order-1")
 
@@ -53,10 +55,10 @@ async def test_an_id_enqueued_again_adds_nothing_and_says_so(producer: Producer,
     assert await Lanes(redis).queued(LANE) == ["order-1"]
 
 
-async def test_the_enqueue_time_is_the_redis_clock_and_the_deadline_the_callers(
+async def test_an_enqueued_change_has_the_time_of_redis_and_the_deadline_of_its_caller(
     producer: Producer, redis: ArqRedis
 ) -> None:
-    """Clocks of producers may differ; Redis's is the one."""
+    """Clocks of producers may differ, so the enqueue time is that of Redis."""
     job = await producer.enqueue(change(), ttl_s=1.5)
 
     stored = decode_change(await redis.get(keyspace.JOB + job.job_id))
@@ -64,10 +66,9 @@ async def test_the_enqueue_time_is_the_redis_clock_and_the_deadline_the_callers(
     assert stored.et == pytest.approx(await Lanes(redis).now_ms(), abs=30_000)
 
 
-async def test_a_change_that_breaks_a_rule_is_refused_before_anything_is_written(
+async def test_a_change_that_breaks_a_rule_is_rejected_before_anything_is_written(
     producer: Producer, redis: ArqRedis
 ) -> None:
-    """Not even the connection is used."""
     with pytest.raises(InvalidChange, match=r"^settings: must be a list of 1 to 10 settings; got 0$"):
         await producer.enqueue(INVALID)
 
@@ -75,10 +76,9 @@ async def test_a_change_that_breaks_a_rule_is_refused_before_anything_is_written
 
 
 @pytest.mark.parametrize("job_id", ["", "a b", "x" * 129, "ü"])
-async def test_an_id_that_cannot_be_one_is_refused_before_anything_is_written(
+async def test_a_malformed_job_id_is_rejected_before_anything_is_written(
     producer: Producer, redis: ArqRedis, job_id: str
 ) -> None:
-    """For enqueueing and for asking."""
     with pytest.raises(InvalidId, match=r"^job_id: "):
         await producer.enqueue(change(), job_id=job_id)
     with pytest.raises(InvalidId, match=r"^job_id: "):
@@ -88,21 +88,19 @@ async def test_an_id_that_cannot_be_one_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize("ttl_s", [0, -1, float("nan")])
-async def test_a_deadline_that_is_not_ahead_is_refused(producer: Producer, ttl_s: float) -> None:
-    """A change that has expired already is a mistake."""
+async def test_a_deadline_that_is_not_in_the_future_is_rejected(producer: Producer, ttl_s: float) -> None:
     with pytest.raises(InvalidArgument, match=r"^ttl_s: must be above 0"):
         await producer.enqueue(change(), ttl_s=ttl_s)
 
 
 @pytest.mark.parametrize("ttl_s", [float("inf"), 1e300])
-async def test_a_deadline_beyond_all_bounds_is_refused(producer: Producer, ttl_s: float) -> None:
-    """With an error of ours, not one from within."""
+async def test_a_deadline_of_more_than_ten_years_is_rejected(producer: Producer, ttl_s: float) -> None:
     with pytest.raises(InvalidArgument, match=r"^ttl_s: "):
         await producer.enqueue(change(), ttl_s=ttl_s)
 
 
-async def test_a_full_lane_is_told_with_its_user_trader_and_limit(redis: ArqRedis) -> None:
-    """And takes changes again when it has drained."""
+async def test_a_full_lane_is_reported_with_its_user_trader_and_limit(redis: ArqRedis) -> None:
+    """The lane accepts changes again after one of them has ended."""
     producer, lanes = Producer(redis, ProducerSettings(lane_limit=2)), Lanes(redis)
     await producer.enqueue_many(numbered(2))
 
@@ -115,7 +113,7 @@ async def test_a_full_lane_is_told_with_its_user_trader_and_limit(redis: ArqRedi
 
 @pytest.mark.parametrize("count", [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 5 * CHUNK_SIZE + 7])
 async def test_many_changes_keep_their_order_over_all_chunks(producer: Producer, redis: ArqRedis, count: int) -> None:
-    """One lane; the jobs of the report are in the order given too."""
+    """The jobs in the report have the order of the changes too."""
     report = await producer.enqueue_many(numbered(count))
 
     lanes = Lanes(redis)
@@ -127,8 +125,6 @@ async def test_many_changes_keep_their_order_over_all_chunks(producer: Producer,
 
 
 async def test_many_changes_may_come_from_an_async_iterable(producer: Producer, redis: ArqRedis) -> None:
-    """Such as rows of a database."""
-
     async def rows() -> AsyncIterator[SettingsChange]:
         for each in numbered(CHUNK_SIZE + 3):
             yield each
@@ -137,8 +133,7 @@ async def test_many_changes_may_come_from_an_async_iterable(producer: Producer, 
     assert len(await Lanes(redis).queued(LANE)) == CHUNK_SIZE + 3
 
 
-async def test_many_changes_are_taken_from_a_generator_as_they_go(producer: Producer) -> None:
-    """Not all of them are held at once."""
+async def test_many_changes_may_come_from_a_generator(producer: Producer) -> None:
     given = 0
 
     def generate() -> Iterator[SettingsChange]:
@@ -150,8 +145,8 @@ async def test_many_changes_are_taken_from_a_generator_as_they_go(producer: Prod
     assert len((await producer.enqueue_many(generate())).jobs) == given == 3
 
 
-async def test_refusals_among_many_are_reported_by_index_and_stop_nobody(redis: ArqRedis) -> None:
-    """Rules and full lanes, over two chunks, in the order given."""
+async def test_refused_changes_among_many_are_reported_by_index_and_do_not_stop_the_others(redis: ArqRedis) -> None:
+    """Invalid changes and full lanes, over two chunks."""
     producer = Producer(redis, ProducerSettings(lane_limit=CHUNK_SIZE))
     changes: list[SettingsChange] = [*numbered(CHUNK_SIZE), change(), change("1002")]
     changes.insert(3, INVALID)
@@ -168,8 +163,8 @@ async def test_refusals_among_many_are_reported_by_index_and_stop_nobody(redis: 
     assert await Lanes(redis).queued(keyspace.lane("1002", "t1")) == [report.jobs[-1].job_id]
 
 
-async def test_a_source_that_fails_raises_its_own_error(producer: Producer, redis: ArqRedis) -> None:
-    """The chunks before it stay accepted, and the connection is not left with replies on it."""
+async def test_an_iterable_that_fails_raises_its_own_error(producer: Producer, redis: ArqRedis) -> None:
+    """The chunks before it stay accepted, and the connection has no replies left on it."""
 
     def failing() -> Iterator[SettingsChange]:
         yield from numbered(CHUNK_SIZE + 1)
@@ -184,9 +179,7 @@ async def test_a_source_that_fails_raises_its_own_error(producer: Producer, redi
     assert await values_of(lanes) == [str(number) for number in range(1, CHUNK_SIZE + 1)]
 
 
-async def test_a_file_that_cannot_be_read_is_not_mistaken_for_redis(producer: Producer) -> None:
-    """Its error is an OSError, as a lost connection's is."""
-
+async def test_an_os_error_of_the_iterable_is_not_taken_for_a_lost_redis_connection(producer: Producer) -> None:
     def reading() -> Iterator[SettingsChange]:
         yield change()
         raise FileNotFoundError("changes.csv")
@@ -195,8 +188,8 @@ async def test_a_file_that_cannot_be_read_is_not_mistaken_for_redis(producer: Pr
         await producer.enqueue_many(reading())
 
 
-async def test_a_script_unknown_to_the_server_is_sent(producer: Producer, redis: ArqRedis) -> None:
-    """After a restart or a failover."""
+async def test_a_script_that_the_server_forgot_is_loaded_again(producer: Producer, redis: ArqRedis) -> None:
+    """Redis forgets scripts at a restart or a failover."""
     await producer.enqueue(change())
     await redis.script_flush()
 
@@ -205,8 +198,8 @@ async def test_a_script_unknown_to_the_server_is_sent(producer: Producer, redis:
     assert len(await Lanes(redis).queued(LANE)) == 2
 
 
-async def test_redis_being_away_is_told_with_the_id_to_repeat_with() -> None:
-    """Whether the change was accepted is unknown: only the same ID is safe."""
+async def test_an_unreachable_redis_is_reported_with_the_job_id_to_repeat_with() -> None:
+    """Nobody can say whether the change was accepted: only the same job ID is safe."""
     settings = ProducerSettings(redis_timeout_s=2)
     async with Producer.connect(f"redis://127.0.0.1:{free_port()}/0", settings) as producer:
         with pytest.raises(QueueUnavailable, match="repeat it with job_id='order-1'"):
@@ -221,8 +214,7 @@ async def test_redis_being_away_is_told_with_the_id_to_repeat_with() -> None:
             await producer.job("order-1").result(timeout=1)
 
 
-async def test_a_dsn_that_cannot_be_read_is_told_at_once() -> None:
-    """Before any command."""
+async def test_a_malformed_dsn_is_rejected_before_any_command() -> None:
     with pytest.raises(SettingsError, match=r"^COPYTRADE_REDIS_DSN: must start with redis://"):
         Producer.connect("http://localhost")
 
@@ -230,15 +222,13 @@ async def test_a_dsn_that_cannot_be_read_is_told_at_once() -> None:
 async def test_a_producer_connects_to_the_redis_of_the_environment(
     valkey_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a DSN of its own."""
     monkeypatch.setenv("COPYTRADE_REDIS_DSN", valkey_dsn)
 
     async with Producer.connect() as producer:
         assert (await (await producer.enqueue(change())).status()).position == 0
 
 
-async def test_what_lies_in_redis_is_the_change_and_nothing_more(producer: Producer, redis: ArqRedis) -> None:
-    """In msgpack, under arq's job key."""
+async def test_a_stored_job_is_the_change_in_arq_s_format_and_nothing_more(producer: Producer, redis: ArqRedis) -> None:
     await producer.enqueue(change(), job_id="j1")
 
     stored = msgspec.msgpack.decode(await redis.get(keyspace.JOB + "j1"))

@@ -40,12 +40,11 @@ def not_ok(checks: list[Check]) -> dict[str, CheckStatus]:
 
 
 async def test_a_durable_redis_with_a_worker_passes_every_check(tmp_path: Path) -> None:
-    """As it is in production."""
     with embedded_valkey(data_dir=tmp_path, durable=True) as dsn:
         redis = ArqRedis.from_url(dsn)
         async with rig_on(redis, tmp_path) as rig, rig.working() as worker:
             await (await rig.producer.enqueue(change())).result(timeout=20)
-            await worker._presence.beat()
+            await worker._presence.announce()
 
             found = await doctor.diagnose(dsn=dsn)
         await redis.aclose()
@@ -55,8 +54,7 @@ async def test_a_durable_redis_with_a_worker_passes_every_check(tmp_path: Path) 
     assert "valkey" in named(found)["version"].detail
 
 
-async def test_a_redis_that_forgets_is_told_of(redis: ArqRedis) -> None:
-    """The tests' own servers keep nothing, and fakeredis tells little."""
+async def test_a_redis_without_persistence_is_reported(redis: ArqRedis) -> None:
     found = await doctor.checks(redis, SETTINGS)
 
     assert [check.name for check in found] == [*OF_REDIS, *OF_QUEUE]
@@ -65,14 +63,12 @@ async def test_a_redis_that_forgets_is_told_of(redis: ArqRedis) -> None:
 
 
 async def test_due_lanes_without_a_worker_are_a_failure(redis: ArqRedis) -> None:
-    """Nobody will ever send them."""
     await redis.zadd(keyspace.SCHEDULE, {"1:t": 1})
 
     assert named(await doctor.checks(redis, SETTINGS))["workers"].status is CheckStatus.FAIL
 
 
-async def test_a_redis_that_is_away_is_one_failure_and_no_traceback() -> None:
-    """All else hangs on it. The password is not shown."""
+async def test_an_unreachable_redis_is_one_failure_without_a_traceback_or_a_password() -> None:
     found = await doctor.diagnose(ProducerSettings(redis_dsn=f"redis://me:hush@127.0.0.1:{free_port()}/0"))
 
     (check,) = found
@@ -82,16 +78,14 @@ async def test_a_redis_that_is_away_is_one_failure_and_no_traceback() -> None:
 
 
 @pytest.mark.parametrize("dsn", ["http://localhost", "redis://localhost:port/0", "sentinel://"])
-async def test_a_dsn_that_cannot_be_read_is_one_failure(dsn: str) -> None:
-    """It names the variable."""
+async def test_a_malformed_dsn_is_one_failure_that_names_the_variable(dsn: str) -> None:
     (check,) = await doctor.diagnose(dsn=dsn)
 
     assert (check.name, check.status) == ("settings", CheckStatus.FAIL)
     assert "COPYTRADE_REDIS_DSN" in check.detail
 
 
-async def test_a_variable_that_cannot_be_used_is_one_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The doctor is asked because of it."""
+async def test_an_invalid_setting_is_one_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COPYTRADE_LANE_LIMIT", "lots")
 
     (check,) = await doctor.diagnose()
@@ -110,8 +104,8 @@ async def narrow_user(redis: ArqRedis, dsn: str, *rules: str) -> AsyncIterator[s
         await redis.execute_command("ACL", "DELUSER", "narrow")  # type: ignore[no-untyped-call]
 
 
-async def test_a_user_who_may_not_ask_for_information_is_warned(valkey: ArqRedis, valkey_dsn: str) -> None:
-    """The queue works all the same, so the rest is checked."""
+async def test_a_redis_user_without_info_gets_a_warning(valkey: ArqRedis, valkey_dsn: str) -> None:
+    """The queue works without INFO, so the other checks still run."""
     async with narrow_user(valkey, valkey_dsn, "-info", "-config") as dsn:
         found = await doctor.diagnose(dsn=dsn)
 
@@ -120,8 +114,7 @@ async def test_a_user_who_may_not_ask_for_information_is_warned(valkey: ArqRedis
     assert [check.name for check in found] == ["redis", "version", "clock", "scripts", *OF_QUEUE]
 
 
-async def test_a_user_who_may_not_run_scripts_is_a_failure(valkey: ArqRedis, valkey_dsn: str) -> None:
-    """Nothing can be enqueued."""
+async def test_a_redis_user_who_may_not_run_scripts_is_a_failure(valkey: ArqRedis, valkey_dsn: str) -> None:
     async with narrow_user(valkey, valkey_dsn, "-@scripting") as dsn:
         found = await doctor.diagnose(dsn=dsn)
 
@@ -130,10 +123,9 @@ async def test_a_user_who_may_not_run_scripts_is_a_failure(valkey: ArqRedis, val
 
 
 @pytest.mark.parametrize("rules", [("-ping",), ("-time",)])
-async def test_a_user_who_may_not_even_ask_the_simplest_is_a_failure(
+async def test_a_redis_user_who_may_not_read_the_time_is_a_failure(
     valkey: ArqRedis, valkey_dsn: str, rules: tuple[str, ...]
 ) -> None:
-    """Every script asks for the time."""
     async with narrow_user(valkey, valkey_dsn, *rules) as dsn:
         found = await doctor.diagnose(dsn=dsn)
 
@@ -141,7 +133,6 @@ async def test_a_user_who_may_not_even_ask_the_simplest_is_a_failure(
 
 
 async def test_a_wrong_password_is_a_failure_that_does_not_show_it(valkey: ArqRedis, valkey_dsn: str) -> None:
-    """Nor the right one."""
     async with narrow_user(valkey, valkey_dsn) as dsn:
         (check,) = await doctor.diagnose(dsn=dsn.replace("hush", "guess"))
 
@@ -158,8 +149,7 @@ async def exchange(folder: Path) -> AsyncIterator[tuple[ExchangeDouble, WorkerSe
         yield double, WorkerSettings(exchange_url=double.url, credentials=credentials)
 
 
-async def test_a_worker_that_could_work_passes_every_check(tmp_path: Path) -> None:
-    """Settings, credentials, the exchange and its clock."""
+async def test_a_worker_whose_settings_credentials_and_exchange_are_fine_passes_every_check(tmp_path: Path) -> None:
     async with exchange(tmp_path) as (_, settings):
         found = await worker_doctor.checks(settings)
 
@@ -168,8 +158,9 @@ async def test_a_worker_that_could_work_passes_every_check(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("skew_s", "status"), [(10, CheckStatus.WARN), (-60, CheckStatus.FAIL)])
-async def test_a_clock_that_is_off_is_told_with_how_much(tmp_path: Path, skew_s: int, status: CheckStatus) -> None:
-    """The exchange's, against this machine's."""
+async def test_a_clock_that_differs_from_the_exchange_s_is_reported_with_the_difference(
+    tmp_path: Path, skew_s: int, status: CheckStatus
+) -> None:
     async with exchange(tmp_path) as (double, settings):
         double.clock.skew_ms = skew_s * 1000
         check = named(await worker_doctor.checks(settings))["exchange clock"]
@@ -178,8 +169,7 @@ async def test_a_clock_that_is_off_is_told_with_how_much(tmp_path: Path, skew_s:
     assert f"{skew_s:+d}.0 s" in check.detail
 
 
-async def test_an_exchange_that_does_not_answer_is_a_failure(tmp_path: Path) -> None:
-    """Its clock is not judged."""
+async def test_an_exchange_that_does_not_answer_is_a_failure_and_its_clock_is_not_checked(tmp_path: Path) -> None:
     async with exchange(tmp_path) as (_, settings):
         pass
     found = await worker_doctor.checks(settings)
@@ -188,8 +178,7 @@ async def test_an_exchange_that_does_not_answer_is_a_failure(tmp_path: Path) -> 
     assert len(found) == 3
 
 
-async def test_credentials_that_others_could_read_are_a_failure_with_the_cure(tmp_path: Path) -> None:
-    """As a worker's start has it."""
+async def test_a_credentials_file_that_others_can_read_is_a_failure_with_the_remedy(tmp_path: Path) -> None:
     async with exchange(tmp_path) as (_, settings):
         os.chmod(settings.credentials.removeprefix("file:"), 0o644)  # noqa: PTH101 - a path's own chmod is frowned on here
         check = named(await worker_doctor.checks(settings))["credentials"]
@@ -199,7 +188,6 @@ async def test_credentials_that_others_could_read_are_a_failure_with_the_cure(tm
 
 
 async def test_no_check_shows_a_secret(tmp_path: Path) -> None:
-    """Readable or not."""
     async with exchange(tmp_path) as (_, settings):
         path = Path(settings.credentials.removeprefix("file:"))
         sound = await worker_doctor.checks(settings)
@@ -216,10 +204,9 @@ async def test_no_check_shows_a_secret(tmp_path: Path) -> None:
     ("name", "value"),
     [("COPYTRADE_MAX_JOBS", "0"), ("COPYTRADE_LEASE_S", "1"), ("COPYTRADE_EXCHANGE_URL", "ftp://exchange")],
 )
-async def test_settings_with_which_no_worker_starts_are_one_failure(
+async def test_worker_settings_that_are_invalid_are_one_failure(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    """It names the variable."""
     monkeypatch.setenv(name, value)
 
     (check,) = await worker_doctor.checks()
@@ -228,8 +215,7 @@ async def test_settings_with_which_no_worker_starts_are_one_failure(
     assert name in check.detail
 
 
-async def test_an_address_that_is_none_is_a_failed_exchange(tmp_path: Path) -> None:
-    """It begins like one."""
+async def test_a_malformed_exchange_url_is_a_failure(tmp_path: Path) -> None:
     credentials = write_credentials(tmp_path / "keys.toml", [User("1001")])
     found = await worker_doctor.checks(WorkerSettings(exchange_url="http://", credentials=credentials))
 

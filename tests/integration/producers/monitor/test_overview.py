@@ -59,8 +59,7 @@ def presence(name: str = "a-1-00", *, beat_at_ms: int, **changed: Any) -> Worker
     return WorkerInfo(name=name, beat_at_ms=beat_at_ms, **fields | changed)
 
 
-async def test_an_empty_redis_gives_an_overview_of_nothing(redis: ArqRedis) -> None:
-    """Every outcome is there, with 0."""
+async def test_the_overview_of_an_empty_redis_counts_every_outcome_as_0(redis: ArqRedis) -> None:
     found = await seen(redis)
 
     assert (found.lanes, found.interactive.lanes, found.bulk.due, found.ended, found.in_hand) == (0, 0, 0, 0, 0)
@@ -70,7 +69,7 @@ async def test_an_empty_redis_gives_an_overview_of_nothing(redis: ArqRedis) -> N
 
 
 async def test_lanes_are_counted_by_priority_and_by_whether_they_are_due(redis: ArqRedis) -> None:
-    """And how long the first of them has waited."""
+    """With how long the first due lane has waited."""
     now_ms = await now_us(redis) / 1000
     async with redis.pipeline() as pipe:
         lane_put(pipe, keyspace.SCHEDULE, "1:t", now_ms - 3_000)
@@ -86,7 +85,6 @@ async def test_lanes_are_counted_by_priority_and_by_whether_they_are_due(redis: 
 
 
 async def test_the_next_lanes_come_by_due_time_over_both_priorities(redis: ArqRedis) -> None:
-    """With what is to be known of each."""
     now = await now_us(redis)
     now_ms = now / 1000
     async with redis.pipeline() as pipe:
@@ -111,8 +109,7 @@ async def test_the_next_lanes_come_by_due_time_over_both_priorities(redis: ArqRe
     assert third.due_in_s == pytest.approx(20, abs=5)
 
 
-async def test_counts_dead_letters_pauses_overrides_and_batches_are_told(redis: ArqRedis) -> None:
-    """What is not asked for by name is read as it is counted."""
+async def test_the_overview_has_counts_dead_letters_pauses_rates_and_batches(redis: ArqRedis) -> None:
     async with redis.pipeline() as pipe:
         pipe.hset(keyspace.COUNTS, mapping={"applied": 7, "rejected": 2, "unreadable": 3})
         pipe.zadd(keyspace.DEAD + "rejected", {"1:t j1": 1, "1:t j2": 2})
@@ -134,8 +131,7 @@ async def test_counts_dead_letters_pauses_overrides_and_batches_are_told(redis: 
     ]
 
 
-async def test_an_egress_is_told_with_its_workers_and_its_bucket(redis: ArqRedis) -> None:
-    """How far it is ahead, how long it is held, how far the exchange is."""
+async def test_an_egress_is_shown_with_its_workers_and_its_bucket(redis: ArqRedis) -> None:
     now = await now_us(redis)
     for name, rate in (("a-1-00", 50.0), ("b-2-00", 100.0)):
         worker = presence(name, beat_at_ms=now // 1000, egress="north:1", egress_rate_per_s=rate)
@@ -152,8 +148,7 @@ async def test_an_egress_is_told_with_its_workers_and_its_bucket(redis: ArqRedis
     assert egress.floor_ms == 35.0
 
 
-async def test_an_egress_without_workers_is_told_while_its_bucket_is_there(redis: ArqRedis) -> None:
-    """Names of long ago are not."""
+async def test_an_egress_without_workers_is_shown_as_long_as_its_bucket_exists(redis: ArqRedis) -> None:
     await redis.sadd(keyspace.EGRESSES, "used", "forgotten")  # type: ignore[misc]
     await redis.hset(keyspace.EGRESS + "used", "tat", "1")  # type: ignore[misc]
 
@@ -162,8 +157,9 @@ async def test_an_egress_without_workers_is_told_while_its_bucket_is_there(redis
     assert (egress.name, egress.workers, egress.rate_per_s, egress.backlog_s) == ("used", 0, None, 0.0)
 
 
-async def test_workers_that_did_not_beat_for_long_are_not_told(fake_redis: ArqRedis, clock: ManualClock) -> None:
-    """Three intervals."""
+async def test_workers_without_a_heartbeat_for_three_intervals_are_not_shown(
+    fake_redis: ArqRedis, clock: ManualClock
+) -> None:
     await run_plan(fake_redis, announce_worker(presence(beat_at_ms=clock.now_ms)), "beating")
     clock.advance(29)
     assert (await seen(fake_redis)).workers_total == 1
@@ -194,7 +190,7 @@ def _fill_workers(pipe: Any) -> None:
 async def test_an_overview_is_bounded_whatever_the_size_of_the_queue(
     redis: ArqRedis, fill: Callable[[Any], None]
 ) -> None:
-    """The totals are told all the same, and the pause of everything is not missed among many."""
+    """The totals are exact all the same, and a pause of everything is always shown."""
     async with redis.pipeline() as pipe:
         fill(pipe)
         await pipe.execute()
@@ -215,7 +211,7 @@ async def test_an_overview_is_bounded_whatever_the_size_of_the_queue(
 
 
 async def test_an_overview_writes_nothing(valkey: ArqRedis) -> None:
-    """Also where something expired."""
+    """Not even where something expired."""
     await run_plan(valkey, announce_worker(presence(beat_at_ms=1)), "beating")
     await valkey.zadd(keyspace.SCHEDULE, {"1:t": 1})
     before = await valkey.info("persistence")
@@ -226,8 +222,7 @@ async def test_an_overview_writes_nothing(valkey: ArqRedis) -> None:
     assert after["rdb_changes_since_last_save"] == before["rdb_changes_since_last_save"]
 
 
-async def test_what_producers_and_workers_do_is_what_the_overview_tells(redis: ArqRedis) -> None:
-    """The scripts and the overview agree on what lies where."""
+async def test_the_overview_shows_what_producers_and_workers_did(redis: ArqRedis) -> None:
     producer = Producer(redis)
     await producer.enqueue(change("1"))
     await producer.enqueue(change("2"))

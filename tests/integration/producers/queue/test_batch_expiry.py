@@ -32,7 +32,7 @@ def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_batch_is_complete_only_when_it_is_sealed(producer: Producer, lanes: Lanes) -> None:
-    """Its producer may still bring more; if it died, what it left has a life."""
+    """An unsealed batch, whose producer may have died, gets a TTL when its changes have ended."""
     with pytest.raises(LookupError):
         await producer.fan_out(failing_after(numbered(2 * SMALL), SMALL), batch_id="b")
     await end_all(lanes)
@@ -50,8 +50,8 @@ async def test_a_batch_is_complete_only_when_it_is_sealed(producer: Producer, la
     assert (await where_consistent(batch)).complete
 
 
-async def test_a_complete_batch_lives_as_long_as_results_do(producer: Producer, lanes: Lanes) -> None:
-    """And until then it has no end."""
+async def test_a_complete_batch_expires_with_its_results(producer: Producer, lanes: Lanes) -> None:
+    """Until then it has no TTL."""
     await to_users(producer, users(2))
     first, second = await lanes.claim()
     await lanes.done(first)
@@ -68,8 +68,7 @@ async def test_a_complete_batch_lives_as_long_as_results_do(producer: Producer, 
             assert ttl_ms == pytest.approx(LIFE_MS, abs=60_000), key
 
 
-async def test_nothing_of_a_batch_outlives_it(producer: Producer, lanes: Lanes) -> None:
-    """Whatever is left without a life is not of a batch."""
+async def test_no_key_of_a_batch_stays_without_a_ttl(producer: Producer, lanes: Lanes) -> None:
     await to_users(producer, users(3))
     await end_all(lanes)
 
@@ -78,8 +77,7 @@ async def test_nothing_of_a_batch_outlives_it(producer: Producer, lanes: Lanes) 
     assert lasting <= {keyspace.COUNTS, keyspace.BATCHES, keyspace.EGRESSES, keyspace.BELL, keyspace.WORKERS}
 
 
-async def test_the_list_of_batches_is_newest_first_and_forgets_what_expired(producer: Producer, lanes: Lanes) -> None:
-    """As many as asked for."""
+async def test_the_list_of_batches_is_newest_first_and_drops_expired_ones(producer: Producer, lanes: Lanes) -> None:
     for name, count in zip("abcd", (1, 0, 1, 2), strict=True):
         await to_users(producer, users(count), name)
     assert {progress.batch_id for progress in await producer.batches()} == set("abcd")
@@ -93,15 +91,14 @@ async def test_the_list_of_batches_is_newest_first_and_forgets_what_expired(prod
 
 
 @pytest.mark.parametrize("limit", [0, -1])
-async def test_no_batches_are_listed_where_none_are_asked_for(producer: Producer, limit: int) -> None:
-    """A limit is a limit."""
+async def test_a_list_with_limit_0_has_no_batches(producer: Producer, limit: int) -> None:
     await to_users(producer, users(1))
 
     assert await producer.batches(limit=limit) == []
 
 
-async def test_whoever_waits_is_told_when_the_batch_is_complete(producer: Producer, lanes: Lanes) -> None:
-    """Several at once; and whoever comes later finds it so."""
+async def test_waiters_get_the_progress_when_their_batch_is_complete(producer: Producer, lanes: Lanes) -> None:
+    """Several at once, and one that begins to wait afterwards."""
     batch = await to_users(producer, users(3))
     waiting = [asyncio.create_task(batch.wait(timeout=30)) for _ in range(3)]
 
@@ -112,7 +109,7 @@ async def test_whoever_waits_is_told_when_the_batch_is_complete(producer: Produc
 
 
 @pytest.mark.parametrize("timeout", [0, 0.05])
-async def test_waiting_ends_in_time(producer: Producer, lanes: Lanes, timeout: float) -> None:  # noqa: ASYNC109 - what is tested
+async def test_waiting_for_a_batch_times_out(producer: Producer, lanes: Lanes, timeout: float) -> None:  # noqa: ASYNC109 - what is tested
     """The batch stays queued."""
     batch = await to_users(producer, users(2))
     await lanes.done((await lanes.claim())[0])
@@ -123,14 +120,12 @@ async def test_waiting_ends_in_time(producer: Producer, lanes: Lanes, timeout: f
     assert (await where_consistent(batch)).ended == 1
 
 
-async def test_waiting_for_a_batch_that_is_not_there_fails_at_once(producer: Producer) -> None:
-    """It will never be complete."""
+async def test_waiting_for_an_unknown_batch_fails_at_once(producer: Producer) -> None:
     with pytest.raises(BatchNotFound):
         await producer.batch("nowhere").wait()
 
 
-async def test_a_batch_may_be_asked_from_another_process(redis: ArqRedis, producer: Producer, lanes: Lanes) -> None:
-    """By its ID; with the life of results that its settings give."""
+async def test_another_process_can_read_a_batch_by_its_id(redis: ArqRedis, producer: Producer, lanes: Lanes) -> None:
     await to_users(producer, users(2), priority=Priority.INTERACTIVE)
     other = Producer(redis, ProducerSettings(result_ttl_s=7))
 
@@ -143,8 +138,7 @@ async def test_a_batch_may_be_asked_from_another_process(redis: ArqRedis, produc
     assert await lanes.uncovered() == set()
 
 
-async def test_the_list_of_batches_goes_past_expired_ones(producer: Producer, redis: ArqRedis) -> None:
-    """And forgets them."""
+async def test_a_limited_list_of_batches_skips_expired_ones(producer: Producer, redis: ArqRedis) -> None:
     for number in range(5):
         await producer.fan_out([change(str(number))], batch_id=f"b{number}")
     for number in range(1, 5):

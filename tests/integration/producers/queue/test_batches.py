@@ -31,8 +31,7 @@ async def numbers(batch: Batch) -> tuple[int, int, int]:
     return progress.queued, progress.in_flight, progress.ended
 
 
-async def test_a_change_is_queued_then_in_flight_then_ended(producer: Producer, lanes: Lanes) -> None:
-    """And its batch says so at every step."""
+async def test_a_batch_counts_a_change_as_queued_then_in_flight_then_ended(producer: Producer, lanes: Lanes) -> None:
     batch = await to_users(producer, users(2))
     assert await numbers(batch) == (2, 0, 0)
     assert (await batch.progress()).started_at_ms is None
@@ -54,7 +53,6 @@ async def test_a_change_is_queued_then_in_flight_then_ended(producer: Producer, 
 
 @pytest.mark.parametrize("outcome", Outcome)
 async def test_every_outcome_is_counted_under_its_name(producer: Producer, lanes: Lanes, outcome: Outcome) -> None:
-    """And only those that occurred are there."""
     batch = await to_users(producer, users(3))
 
     await end_all(lanes, outcome)
@@ -62,8 +60,8 @@ async def test_every_outcome_is_counted_under_its_name(producer: Producer, lanes
     assert (await where_consistent(batch)).outcomes == {outcome: 3}
 
 
-async def test_what_goes_back_is_queued_again(producer: Producer, lanes: Lanes) -> None:
-    """However often; after a request or without one."""
+async def test_a_change_that_is_put_back_counts_as_queued_again(producer: Producer, lanes: Lanes) -> None:
+    """After a request and without one."""
     batch = await to_users(producer, users(1))
 
     for replied in (True, False, True):
@@ -75,8 +73,8 @@ async def test_what_goes_back_is_queued_again(producer: Producer, lanes: Lanes) 
     assert await numbers(batch) == (0, 0, 1)
 
 
-async def test_a_lost_lease_counts_a_change_once(producer: Producer, lanes: Lanes) -> None:
-    """In flight from its first claim on; the settlement of the worker that lost it changes nothing."""
+async def test_a_change_whose_lease_lapsed_counts_as_in_flight_once(producer: Producer, lanes: Lanes) -> None:
+    """The settlement of the worker that lost it changes nothing."""
     batch = await to_users(producer, users(1))
     lost = await lanes.claim_one()
     for _ in range(3):
@@ -95,8 +93,8 @@ async def test_a_lost_lease_counts_a_change_once(producer: Producer, lanes: Lane
     assert await numbers(batch) == (0, 0, 1)
 
 
-async def test_a_change_taken_back_is_not_in_flight_and_not_queued(producer: Producer, lanes: Lanes) -> None:
-    """Fresh, or in a back-off; what is in flight stays."""
+async def test_a_cancelled_change_counts_neither_as_queued_nor_as_in_flight(producer: Producer, lanes: Lanes) -> None:
+    """Whether it was new or waited for a retry; a change in flight stays."""
     batch = await to_users(producer, users(3))
     claims = await lanes.claim()
     await lanes.back(claims[0], 60)
@@ -115,7 +113,7 @@ async def test_a_change_taken_back_is_not_in_flight_and_not_queued(producer: Pro
 
 
 async def test_the_changes_of_two_batches_in_one_lane_are_counted_apart(producer: Producer, lanes: Lanes) -> None:
-    """And those of none are nobody's."""
+    """And changes without a batch are counted in neither."""
     first = await producer.fan_out(numbered(1), batch_id="x")
     await producer.enqueue(change(), job_id="plain")
     second = await producer.fan_out(numbered(1), batch_id="y")
@@ -146,8 +144,8 @@ async def completions(redis: Redis, batch_id: str, act: Any) -> int:
     return told
 
 
-async def test_completion_is_told_once_when_the_last_change_ends(producer: Producer, lanes: Lanes) -> None:
-    """Whatever comes after it."""
+async def test_completion_is_announced_once_when_the_last_change_ends(producer: Producer, lanes: Lanes) -> None:
+    """Later submissions and cancellations do not announce it again."""
 
     async def act() -> None:
         batch = await to_users(producer, users(3))
@@ -159,11 +157,9 @@ async def test_completion_is_told_once_when_the_last_change_ends(producer: Produ
     assert await completions(lanes.redis, "b", act) == 1
 
 
-async def test_completion_is_told_once_when_a_batch_is_sealed_after_its_last_change_ended(
+async def test_completion_is_announced_once_when_a_batch_is_sealed_after_its_last_change_ended(
     producer: Producer, lanes: Lanes
 ) -> None:
-    """Nobody else would find it."""
-
     async def act() -> None:
         with pytest.raises(LookupError):
             await to_users(producer, failing_after(users(2 * SMALL), SMALL))
@@ -175,9 +171,9 @@ async def test_completion_is_told_once_when_a_batch_is_sealed_after_its_last_cha
     assert await completions(lanes.redis, "b", act) == 1
 
 
-async def test_completion_is_told_once_by_whoever_comes_last(producer: Producer, lanes: Lanes) -> None:
-    """The seal, the last settlement and a cancellation race; twenty times."""
-
+async def test_completion_is_announced_once_when_seal_settlement_and_cancellation_race(
+    producer: Producer, lanes: Lanes
+) -> None:
     async def race() -> None:
         fanning = asyncio.create_task(to_users(producer, users(3)))
         ended = 0

@@ -12,7 +12,7 @@ from producers import Cancellation, CancelReport, JobState, Outcome, Producer
 from producers.contract import keyspace
 from producers.queue.cancel import CANCEL, cancel_jobs
 from producers.transport.plan import Plan, RunScript, Step
-from producers.transport.runner import execute
+from producers.transport.runner import fetch_reply
 from tests.support.changes import TRADER, change, numbered
 from tests.support.fan_outs import end_all
 from tests.support.lanes import Lanes, contents
@@ -20,7 +20,7 @@ from tests.support.lanes import Lanes, contents
 LANE = keyspace.lane("1001", TRADER)
 
 
-def advance(plan: Plan[Any], reply: Any) -> Step | None:
+def advance(plan: Plan[Any], reply: Any) -> Step[Any] | None:
     """A plan's next trip; None at its end."""
     try:
         return plan.send(reply)
@@ -33,8 +33,8 @@ async def outcome(producer: Producer, job_id: str) -> Outcome:
     return (await producer.job(job_id).result(timeout=0)).outcome
 
 
-async def test_a_queued_change_that_is_taken_back_ends_cancelled(producer: Producer, lanes: Lanes) -> None:
-    """With a result like any other; its payload goes, whoever waits is told, its lane leaves the schedule."""
+async def test_a_cancelled_change_has_a_result_and_leaves_its_lane(producer: Producer, lanes: Lanes) -> None:
+    """Waiters get the result; the payload is deleted."""
     job = await producer.enqueue(change())
     waiting = asyncio.create_task(job.result(timeout=30))
     await asyncio.sleep(0)
@@ -53,8 +53,7 @@ async def test_a_queued_change_that_is_taken_back_ends_cancelled(producer: Produ
 
 
 @pytest.mark.parametrize("place", range(4))
-async def test_taking_one_back_leaves_the_order_of_the_others(producer: Producer, lanes: Lanes, place: int) -> None:
-    """Head, middle, tail."""
+async def test_cancelling_a_change_keeps_the_order_of_the_others(producer: Producer, lanes: Lanes, place: int) -> None:
     report = await producer.enqueue_many(numbered(4))
     ids = [job.job_id for job in report.jobs]
 
@@ -64,8 +63,8 @@ async def test_taking_one_back_leaves_the_order_of_the_others(producer: Producer
     assert await end_all(lanes) == ids[:place] + ids[place + 1 :]
 
 
-async def test_what_is_in_flight_is_not_taken_back(producer: Producer, lanes: Lanes) -> None:
-    """It ends by its reply; those behind it may be taken back meanwhile."""
+async def test_a_change_in_flight_cannot_be_cancelled(producer: Producer, lanes: Lanes) -> None:
+    """It ends by its reply; changes behind it can be cancelled meanwhile."""
     head, second = (await producer.enqueue_many(numbered(2))).jobs
     claim = await lanes.claim_one()
 
@@ -78,8 +77,10 @@ async def test_what_is_in_flight_is_not_taken_back(producer: Producer, lanes: La
     assert await lanes.uncovered() == set()
 
 
-async def test_what_a_dead_worker_had_in_hand_may_have_been_sent(producer: Producer, lanes: Lanes) -> None:
-    """So it is in flight until another has it ended or put back."""
+async def test_a_change_whose_lease_lapsed_cannot_be_cancelled_until_it_is_settled(
+    producer: Producer, lanes: Lanes
+) -> None:
+    """It may have been sent."""
     job = await producer.enqueue(change())
     await lanes.claim_one()
     await lanes.due_now(LANE)
@@ -90,8 +91,8 @@ async def test_what_a_dead_worker_had_in_hand_may_have_been_sent(producer: Produ
     assert await job.cancel() is Cancellation.CANCELLED
 
 
-async def test_a_change_taken_back_in_its_back_off_keeps_what_was_tried(producer: Producer, lanes: Lanes) -> None:
-    """The next one is due at once: the back-off was not its own."""
+async def test_a_change_cancelled_between_retries_keeps_its_attempts(producer: Producer, lanes: Lanes) -> None:
+    """The next change is due at once: the back-off was not its own."""
     first, second = (await producer.enqueue_many(numbered(2))).jobs
     for _ in range(2):
         await lanes.due_now(LANE)
@@ -110,8 +111,9 @@ async def test_a_change_taken_back_in_its_back_off_keeps_what_was_tried(producer
     assert (claim.job_id, claim.state, claim.lost_deliveries) == (second.job_id, None, 0)
 
 
-async def test_a_change_behind_one_in_its_back_off_does_not_get_its_history(producer: Producer, lanes: Lanes) -> None:
-    """Taken back together too."""
+async def test_a_change_behind_one_that_waits_for_a_retry_does_not_get_its_attempts(
+    producer: Producer, lanes: Lanes
+) -> None:
     first, second = (await producer.enqueue_many(numbered(2))).jobs
     await lanes.attempt(await lanes.claim_one(), "transient")
 
@@ -122,8 +124,8 @@ async def test_a_change_behind_one_in_its_back_off_does_not_get_its_history(prod
     assert len((await first.result(timeout=0)).attempts) == 1
 
 
-async def test_what_has_ended_or_never_was_is_told_apart(producer: Producer, lanes: Lanes) -> None:
-    """And nothing is written."""
+async def test_cancel_distinguishes_ended_and_unknown_changes(producer: Producer, lanes: Lanes) -> None:
+    """It writes nothing for either."""
     job = await producer.enqueue(change())
     await lanes.attempt(await lanes.claim_one())
     before = await contents(lanes.redis)
@@ -133,8 +135,7 @@ async def test_what_has_ended_or_never_was_is_told_apart(producer: Producer, lan
     assert await contents(lanes.redis) == before
 
 
-async def test_a_change_that_cannot_be_read_is_not_said_to_be_absent(producer: Producer, lanes: Lanes) -> None:
-    """Cancelling says no worse than the status does."""
+async def test_cancel_does_not_report_a_malformed_change_as_not_found(producer: Producer, lanes: Lanes) -> None:
     job = await producer.enqueue(change())
     await lanes.redis.set(keyspace.JOB + job.job_id, b"\xc1")
     assert (await job.status()).state is JobState.QUEUED
@@ -142,8 +143,8 @@ async def test_a_change_that_cannot_be_read_is_not_said_to_be_absent(producer: P
     assert await job.cancel() is not Cancellation.NOT_FOUND
 
 
-async def test_a_change_is_taken_back_or_claimed_never_both(producer: Producer, lanes: Lanes) -> None:
-    """Fifty races of a cancellation with a claim, and with a settlement that puts the lane back."""
+async def test_a_change_is_cancelled_or_claimed_never_both(producer: Producer, lanes: Lanes) -> None:
+    """Fifty races of a cancellation with a claim, or with a settlement that puts the lane back."""
     for number in range(50):
         job = await producer.enqueue(change(), job_id=f"j{number}")
         if number % 2:
@@ -163,10 +164,10 @@ async def test_a_change_is_taken_back_or_claimed_never_both(producer: Producer, 
 
 
 @pytest.mark.parametrize("place", [0, 1])
-async def test_a_head_that_is_attempted_while_it_is_looked_at_is_looked_at_again(
+async def test_cancel_reads_a_head_again_that_was_attempted_meanwhile(
     producer: Producer, lanes: Lanes, place: int
 ) -> None:
-    """Its result tells of the last attempt too; one behind it is taken back at the first look."""
+    """Its result has the last attempt too; a change behind the head is cancelled at the first try."""
     head, second = (await producer.enqueue_many(numbered(2))).jobs
     await lanes.attempt(await lanes.claim_one(), "transient")
     plan = cancel_jobs([(head, second)[place].job_id], result_ttl_ms=60_000)
@@ -177,17 +178,16 @@ async def test_a_head_that_is_attempted_while_it_is_looked_at_is_looked_at_again
                 await lanes.due_now(LANE)
                 await lanes.attempt(await lanes.claim_one(), "transient")
             runs += 1
-        reply = await execute(lanes.redis, step)
+        reply = await fetch_reply(lanes.redis, step)
 
     assert runs == 2 - place
     ended = await producer.job((head, second)[place].job_id).result(timeout=0)
     assert len(ended.attempts) == (2, 0)[place]
 
 
-async def test_what_a_dead_worker_may_have_sent_is_not_told_as_unsent(
+async def test_the_result_of_a_cancelled_change_says_that_a_lost_worker_may_have_sent_it(
     producer: Producer, lanes: Lanes, redis: ArqRedis
 ) -> None:
-    """Neither when it is taken back."""
     job = await producer.enqueue(change())
     await lanes.claim_one()
     await redis.hset(keyspace.HEAD + LANE, mapping={"lapses": 1})  # type: ignore[misc]

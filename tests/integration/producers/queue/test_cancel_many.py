@@ -22,10 +22,8 @@ async def outcome(producer: Producer, job_id: str) -> Outcome:
     return (await producer.job(job_id).result(timeout=0)).outcome
 
 
-async def test_a_batch_that_is_taken_back_ends_cancelled_but_for_what_is_in_flight(
-    producer: Producer, lanes: Lanes
-) -> None:
-    """Its counters, its stream and its completion follow; changes of others stay."""
+async def test_cancelling_a_batch_ends_all_but_what_is_in_flight(producer: Producer, lanes: Lanes) -> None:
+    """Counters, stream and completion follow; changes of others stay."""
     await producer.enqueue(change("3", "another"), job_id="mine")
     await lanes.done(await lanes.claim_one())
     batch = await to_users(producer, users(6))
@@ -46,8 +44,8 @@ async def test_a_batch_that_is_taken_back_ends_cancelled_but_for_what_is_in_flig
     assert await lanes.uncovered() == set()
 
 
-async def test_taking_a_batch_back_again_is_safe(producer: Producer, lanes: Lanes) -> None:
-    """Three at once, and after it is complete: each change ends once."""
+async def test_cancelling_a_batch_repeatedly_ends_each_change_once(producer: Producer, lanes: Lanes) -> None:
+    """Three times at once, and again after it is complete."""
     batch = await to_users(producer, users(50))
 
     reports = await asyncio.gather(*(producer.batch("b").cancel() for _ in range(3)))
@@ -58,8 +56,8 @@ async def test_taking_a_batch_back_again_is_safe(producer: Producer, lanes: Lane
     assert await lanes.redis.hgetall(keyspace.COUNTS) == {b"cancelled": b"50"}  # type: ignore[misc]
 
 
-async def test_a_batch_of_thousands_is_taken_back_in_any_order(producer: Producer, lanes: Lanes) -> None:
-    """In one lane and in many, over the edges of trips."""
+async def test_cancelling_a_batch_of_thousands_ends_all_of_them(producer: Producer, lanes: Lanes) -> None:
+    """In one lane and in many, over several round trips."""
     deep = await producer.fan_out(numbered(1100), batch_id="deep")
     wide = await to_users(producer, users(1100), "wide")
 
@@ -72,10 +70,8 @@ async def test_a_batch_of_thousands_is_taken_back_in_any_order(producer: Produce
 
 
 @pytest.mark.parametrize("user", ["1001", "a:b", "100%"])
-async def test_a_user_that_is_taken_back_keeps_what_is_in_flight_and_no_more(
-    producer: Producer, lanes: Lanes, user: str
-) -> None:
-    """In all its lanes; users with a similar name keep theirs."""
+async def test_cancelling_a_user_ends_all_but_what_is_in_flight(producer: Producer, lanes: Lanes, user: str) -> None:
+    """In all lanes of the user; users with similar names keep theirs."""
     others = ["10010", "a", "a:bc", "100", "b", f"{user}:"]
     await lanes.submit(*((f"{trader}{n}", change(user, trader)) for trader in ("t1", "t2", "t:3") for n in range(2)))
     held = (await lanes.claims(1)).claims[0]
@@ -89,8 +85,8 @@ async def test_a_user_that_is_taken_back_keeps_what_is_in_flight_and_no_more(
     assert await lanes.uncovered() == set()
 
 
-async def test_a_user_without_changes_may_be_taken_back(producer: Producer, redis: ArqRedis) -> None:
-    """There is nothing to do; what cannot be a user is refused."""
+async def test_cancelling_a_user_without_changes_does_nothing(producer: Producer, redis: ArqRedis) -> None:
+    """A malformed user ID is rejected."""
     assert await producer.cancel_user("nobody") == CancelReport(0, 0)
     with pytest.raises(InvalidId):
         await producer.cancel_user("a b")
@@ -98,8 +94,8 @@ async def test_a_user_without_changes_may_be_taken_back(producer: Producer, redi
     assert await contents(redis) == {}
 
 
-async def test_a_user_whose_backlog_was_taken_back_is_served_at_once(timed: Lanes, clock: ManualClock) -> None:
-    """The turns that its lanes were promised are free again."""
+async def test_a_user_whose_backlog_was_cancelled_is_served_at_once(timed: Lanes, clock: ManualClock) -> None:
+    """The slots that were reserved for its lanes are free again."""
     producer = Producer(timed.redis)
     await timed.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(100)))
     (held,) = await timed.claim()
@@ -113,8 +109,9 @@ async def test_a_user_whose_backlog_was_taken_back_is_served_at_once(timed: Lane
     assert [claim.job_id for claim in await timed.claim()] == ["new"]
 
 
-async def test_a_user_of_whom_a_part_was_taken_back_goes_on_without_gaps(timed: Lanes, clock: ManualClock) -> None:
-    """Those that are left come up at the user's pace, not at the times that they were promised behind the others."""
+async def test_the_remaining_lanes_of_a_partly_cancelled_user_are_rescheduled_without_gaps(
+    timed: Lanes, clock: ManualClock
+) -> None:
     producer = Producer(timed.redis)
     await timed.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(101)))
     await timed.done(await timed.claim_one(), took_s=0.0)  # the others are promised their turns

@@ -17,8 +17,10 @@ from worker.settings import WorkerSettings
 
 
 @pytest.mark.parametrize("outcome", Outcome)
-async def test_only_what_somebody_must_look_after_is_kept(producer: Producer, lanes: Lanes, outcome: Outcome) -> None:
-    """Rejected, unauthorized, exhausted: for a week, beyond its result. Else the payload goes."""
+async def test_rejected_unauthorized_and_exhausted_changes_become_dead_letters(
+    producer: Producer, lanes: Lanes, outcome: Outcome
+) -> None:
+    """For a week, longer than their results. The payloads of other changes are deleted."""
     await producer.enqueue(change(value="7"), job_id="j1")
     await lanes.done(await lanes.claim_one(), outcome)
 
@@ -32,8 +34,9 @@ async def test_only_what_somebody_must_look_after_is_kept(producer: Producer, la
         )
 
 
-async def test_a_letter_tells_what_was_asked_and_how_it_ended(producer: Producer, lanes: Lanes) -> None:
-    """The change, the result while it lives, when and why."""
+async def test_a_dead_letter_has_its_change_its_result_and_when_and_why_it_ended(
+    producer: Producer, lanes: Lanes
+) -> None:
     await producer.enqueue(change("a:b", value="7"), job_id="j1")
     await lanes.attempt(await lanes.claim_one(), "permanent", code="40017", message="no")
 
@@ -50,8 +53,8 @@ async def test_a_letter_tells_what_was_asked_and_how_it_ended(producer: Producer
     assert (later.result, later.change) == (None, letter.change)
 
 
-async def test_letters_are_chosen_by_all_that_is_given(producer: Producer, lanes: Lanes) -> None:
-    """By outcome, user, batch, or one by its ID; oldest first."""
+async def test_dead_letters_are_selected_by_every_given_filter(producer: Producer, lanes: Lanes) -> None:
+    """By outcome, user, batch or ID; oldest first."""
     await some_dead(producer, lanes)
 
     everything = [letter async for letter in producer.dead.list()]
@@ -66,10 +69,9 @@ async def test_letters_are_chosen_by_all_that_is_given(producer: Producer, lanes
     assert (await producer.dead.counts()) == {REJECTED: 4, UNAUTHORIZED: 1, EXHAUSTED: 1}
 
 
-async def test_a_letter_that_cannot_be_read_is_listed_refused_and_may_be_dropped(
+async def test_a_malformed_dead_letter_is_listed_and_can_be_dropped_but_not_replayed(
     producer: Producer, lanes: Lanes
 ) -> None:
-    """It does not stop the others."""
     await producer.enqueue_many(numbered(2), job_id=lambda each: f"j{each.settings[0].trace_value}")
     await lanes.redis.set(keyspace.JOB + "j1", b"\xc1 no change")
     await lanes.attempt(await lanes.claim_one())
@@ -85,10 +87,9 @@ async def test_a_letter_that_cannot_be_read_is_listed_refused_and_may_be_dropped
 
 
 @pytest.mark.parametrize("payload", [None, b"x" * (MAX_PAYLOAD_BYTES + 1)], ids=["absent", "too large"])
-async def test_what_has_no_payload_that_can_be_kept_leaves_no_letter(
+async def test_a_change_without_a_payload_leaves_no_dead_letter(
     producer: Producer, lanes: Lanes, payload: bytes | None
 ) -> None:
-    """Nor anything else."""
     await producer.enqueue(change(), job_id="j1")
     await (lanes.redis.set(keyspace.JOB + "j1", payload) if payload else lanes.redis.delete(keyspace.JOB + "j1"))
 
@@ -99,8 +100,7 @@ async def test_what_has_no_payload_that_can_be_kept_leaves_no_letter(
     assert await lanes.redis.exists(keyspace.JOB + "j1", keyspace.LETTER + "j1", keyspace.DEAD + REJECTED) == 0
 
 
-async def test_letters_may_be_dropped_by_what_they_are(producer: Producer, lanes: Lanes) -> None:
-    """Nothing is left of them."""
+async def test_dead_letters_are_dropped_by_filter(producer: Producer, lanes: Lanes) -> None:
     await some_dead(producer, lanes)
 
     assert await producer.dead.drop(batch_id="july", user_id="1001") == 1
@@ -112,15 +112,14 @@ async def test_letters_may_be_dropped_by_what_they_are(producer: Producer, lanes
     assert [key for key in await contents(lanes.redis) if "letter" in key or "dead" in key] == []
 
 
-async def test_a_letter_that_is_not_there_is_not_found(producer: Producer) -> None:
-    """However it is asked for."""
+async def test_an_unknown_dead_letter_is_not_found(producer: Producer) -> None:
     for ask in (producer.dead.get, producer.dead.replay, producer.dead.drop):
         with pytest.raises(DeadLetterNotFound, match="no dead letter j1: it did not end badly, was replayed or"):
             await ask("j1")
 
 
-async def test_letters_that_expired_are_forgotten(redis: ArqRedis) -> None:
-    """When they are listed, or when another dies."""
+async def test_expired_dead_letters_leave_the_index(redis: ArqRedis) -> None:
+    """When letters are listed, and when another change dies."""
     lanes = Lanes(redis, settings=WorkerSettings(dead_letter_ttl_s=30))
     producer = Producer(redis)
     await lanes.submit(("old", change("1")), ("older", change("2")))
@@ -137,8 +136,8 @@ async def test_letters_that_expired_are_forgotten(redis: ArqRedis) -> None:
     assert await redis.zrange(keyspace.DEAD + REJECTED, 0, -1) == [f"{LANE} new".encode()]
 
 
-async def test_all_letters_are_meant_only_if_it_is_said(producer: Producer) -> None:
-    """A filter that turns out to be None must not empty the list."""
+async def test_replaying_or_dropping_all_letters_needs_everything_true(producer: Producer) -> None:
+    """A filter that turns out to be None must not select all."""
     for method in (producer.dead.replay, producer.dead.drop):
         with pytest.raises(TypeError, match="everything=True"):
             await method(user_id=None)

@@ -11,7 +11,7 @@ from producers import FanOutReport, InvalidChange, Outcome, Priority, Producer, 
 from producers.contract import keyspace
 from producers.contract.codec import decode_change
 from producers.queue.chunking import CHUNK_SIZE
-from producers.transport.pipeline import CALLS_IN_FLIGHT
+from producers.transport.pipeline import MAX_IN_FLIGHT
 from tests.support.changes import TRADER, change, numbered, setting
 from tests.support.fan_outs import account, failing_after, flowing, to_users, users, where_consistent
 from tests.support.lanes import Lanes
@@ -19,10 +19,9 @@ from tests.support.lanes import Lanes
 INVALID = SettingsChange(user_id="9", trader_id="t1", settings=[])
 
 
-async def test_a_template_reaches_each_user_with_an_id_that_follows_from_the_user(
+async def test_a_template_gives_each_user_a_change_whose_id_follows_from_the_user(
     producer: Producer, lanes: Lanes
 ) -> None:
-    """The same settings, a lane each, covered, and counted in the batch."""
     batch = await to_users(producer, users(3))
 
     assert account(batch.report) == (3, 3, 0, 0)
@@ -35,8 +34,7 @@ async def test_a_template_reaches_each_user_with_an_id_that_follows_from_the_use
     assert (progress.total, progress.queued, progress.sealed, progress.complete) == (3, 3, True, False)
 
 
-async def test_changes_of_their_own_keep_their_order_and_places(producer: Producer, lanes: Lanes) -> None:
-    """Several of one lane stay in the order given; the place is the ID."""
+async def test_a_fan_out_of_changes_keeps_their_order_and_numbers_them(producer: Producer, lanes: Lanes) -> None:
     batch = await producer.fan_out([*numbered(3), change("1002")], batch_id="b")
 
     assert account(batch.report) == (4, 4, 0, 0)
@@ -45,8 +43,7 @@ async def test_changes_of_their_own_keep_their_order_and_places(producer: Produc
 
 
 @pytest.mark.parametrize("kind", ["list", "generator", "async", "set"])
-async def test_any_iterable_will_do(producer: Producer, kind: str) -> None:
-    """Users from wherever they come."""
+async def test_a_fan_out_takes_any_iterable(producer: Producer, kind: str) -> None:
     given: dict[str, Any] = {
         "list": users(5),
         "generator": (user for user in users(5)),
@@ -59,10 +56,9 @@ async def test_any_iterable_will_do(producer: Producer, kind: str) -> None:
 
 @pytest.mark.parametrize("count", [CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 2 * CHUNK_SIZE])
 @pytest.mark.parametrize("asynchronous", [False, True])
-async def test_nothing_is_lost_or_doubled_at_the_edge_of_a_chunk(
+async def test_no_change_is_lost_or_doubled_at_the_edge_of_a_chunk(
     producer: Producer, lanes: Lanes, count: int, asynchronous: bool
 ) -> None:
-    """Changes of one lane, in their order."""
     changes = numbered(count)
 
     batch = await producer.fan_out(flowing(changes) if asynchronous else changes, batch_id="b")
@@ -72,8 +68,8 @@ async def test_nothing_is_lost_or_doubled_at_the_edge_of_a_chunk(
     assert (await where_consistent(batch)).total == count
 
 
-async def test_bad_items_are_told_by_place_and_do_not_stop_the_others(producer: Producer) -> None:
-    """Also at the edges of chunks; a whole chunk of them too."""
+async def test_invalid_items_are_reported_by_index_and_do_not_stop_the_others(producer: Producer) -> None:
+    """Also at the edges of chunks, and a whole chunk of them."""
     bad = {0, CHUNK_SIZE - 1, CHUNK_SIZE, *range(2 * CHUNK_SIZE, 3 * CHUNK_SIZE), 3 * CHUNK_SIZE}
     items = [INVALID if place in bad else change(str(place)) for place in range(3 * CHUNK_SIZE + 2)]
 
@@ -87,7 +83,7 @@ async def test_bad_items_are_told_by_place_and_do_not_stop_the_others(producer: 
 
 
 async def test_a_user_who_is_given_twice_gets_one_change(producer: Producer, lanes: Lanes) -> None:
-    """Within a chunk, and two chunks on."""
+    """Within a chunk, and over chunks."""
     batch = await to_users(producer, ["7", "8", "7", *users(2 * CHUNK_SIZE), "8"])
 
     assert account(batch.report) == (2 * CHUNK_SIZE + 4, 2 * CHUNK_SIZE, 4, 0)
@@ -99,7 +95,7 @@ async def test_a_user_who_is_given_twice_gets_one_change(producer: Producer, lan
 async def test_a_user_with_any_id_gets_a_change_that_ends_in_its_batch(
     producer: Producer, lanes: Lanes, user: str
 ) -> None:
-    """Marks of ours in it, or as long as can be, in a batch with as long a name as can be."""
+    """With separators in its ID, or of the greatest length, in a batch with the longest ID."""
     batch = await to_users(producer, [user], "b" * 64)
 
     claim = await lanes.claim_one()
@@ -110,8 +106,8 @@ async def test_a_user_with_any_id_gets_a_change_that_ends_in_its_batch(
 
 
 @pytest.mark.parametrize("given", [[], [INVALID]], ids=["empty", "all refused"])
-async def test_a_batch_that_got_nothing_is_complete_at_once(producer: Producer, given: list[Any]) -> None:
-    """And does not stay for ever."""
+async def test_an_empty_batch_is_complete_at_once(producer: Producer, given: list[Any]) -> None:
+    """And expires."""
     batch = await producer.fan_out(given, batch_id="b")
 
     progress = await batch.wait(timeout=5)
@@ -131,15 +127,13 @@ async def test_a_fan_out_has_the_deadline_and_the_priority_that_it_was_given(pro
     assert (await batch.progress()).priority is Priority.INTERACTIVE
 
 
-async def test_batches_without_a_name_get_one_each(producer: Producer) -> None:
-    """Sorted by the time they were made."""
+async def test_batches_without_an_id_get_one_each(producer: Producer) -> None:
     names = [(await to_users(producer, ["1"], None)).batch_id for _ in range(3)]
 
     assert names == sorted(set(names))
 
 
-async def test_the_account_is_told_chunk_by_chunk(producer: Producer) -> None:
-    """It only grows, and ends as the report."""
+async def test_on_chunk_gets_the_report_so_far_after_each_chunk(producer: Producer) -> None:
     told: list[FanOutReport] = []
 
     batch = await to_users(producer, [*users(2 * CHUNK_SIZE), "a b", "last"], on_chunk=told.append)
@@ -149,8 +143,8 @@ async def test_the_account_is_told_chunk_by_chunk(producer: Producer) -> None:
     assert told[-1] == batch.report
 
 
-async def test_items_are_asked_for_as_they_are_sent(producer: Producer) -> None:
-    """A source of any length is not held in memory: only as much is ahead as is under way."""
+async def test_a_fan_out_reads_its_iterable_only_as_fast_as_it_sends(producer: Producer) -> None:
+    """An iterable of any length is never held in memory."""
     asked = 0
     ahead: list[int] = []
 
@@ -163,13 +157,13 @@ async def test_items_are_asked_for_as_they_are_sent(producer: Producer) -> None:
     await to_users(producer, endless(), on_chunk=lambda report: ahead.append(asked - report.accepted))
 
     assert len(ahead) == 20
-    assert max(ahead) <= CALLS_IN_FLIGHT * CHUNK_SIZE
+    assert max(ahead) <= MAX_IN_FLIGHT * CHUNK_SIZE
 
 
-async def test_a_source_that_breaks_raises_its_own_error_and_leaves_a_batch_that_is_not_sealed(
+async def test_an_iterable_that_fails_raises_its_own_error_and_leaves_the_batch_unsealed(
     producer: Producer, lanes: Lanes
 ) -> None:
-    """Whole chunks of it are in their lanes; the connection is not left with replies on it."""
+    """Whole chunks of it are in their lanes; the connection has no replies left on it."""
     with pytest.raises(LookupError, match="the source broke"):
         await to_users(producer, failing_after(users(10 * CHUNK_SIZE), CHUNK_SIZE + 7))
 

@@ -28,8 +28,8 @@ from tests.support.lanes import Lanes, contents
 INVALID = SettingsChange(user_id="9", trader_id="t1", settings=[])
 
 
-async def test_lanes_that_are_full_are_told_and_the_others_go_on(redis: ArqRedis) -> None:
-    """With the place and the user; the batch counts what it got."""
+async def test_full_lanes_are_reported_and_the_others_accept_their_changes(redis: ArqRedis) -> None:
+    """With index and user; the batch counts only what was accepted."""
     producer, lanes = Producer(redis, ProducerSettings(lane_limit=1)), Lanes(redis)
     await producer.enqueue(change("2"), job_id="before")
 
@@ -43,8 +43,7 @@ async def test_lanes_that_are_full_are_told_and_the_others_go_on(redis: ArqRedis
     assert (await where_consistent(batch)).total == 2
 
 
-async def test_a_batch_whose_lanes_were_all_full_is_there_all_the_same(redis: ArqRedis) -> None:
-    """Its producer was told, and whoever asks finds it empty."""
+async def test_a_batch_whose_lanes_were_all_full_exists_and_is_empty(redis: ArqRedis) -> None:
     producer, lanes = Producer(redis, ProducerSettings(lane_limit=1)), Lanes(redis)
     await producer.enqueue(change("1"))
 
@@ -56,8 +55,8 @@ async def test_a_batch_whose_lanes_were_all_full_is_there_all_the_same(redis: Ar
     assert await redis.pttl(keyspace.BATCH + "b") > 0
 
 
-async def test_all_or_nothing_writes_nothing_if_one_item_is_bad(producer: Producer, redis: ArqRedis) -> None:
-    """The last of many; the error names them all."""
+async def test_all_or_nothing_writes_nothing_if_one_item_is_invalid(producer: Producer, redis: ArqRedis) -> None:
+    """The error names every invalid item."""
     items = flowing([*users(CHUNK_SIZE + 1), "a b", None])
 
     with pytest.raises(
@@ -69,13 +68,11 @@ async def test_all_or_nothing_writes_nothing_if_one_item_is_bad(producer: Produc
     assert await redis.dbsize() == 0
 
 
-async def test_all_or_nothing_sends_all_if_all_are_good(producer: Producer) -> None:
-    """As without it."""
+async def test_all_or_nothing_submits_all_if_all_are_valid(producer: Producer) -> None:
     assert account((await to_users(producer, users(CHUNK_SIZE + 1), all_or_nothing=True)).report) == (501, 501, 0, 0)
 
 
 async def test_a_dry_run_shows_what_would_be_sent_and_writes_nothing(producer: Producer, redis: ArqRedis) -> None:
-    """For a template and for changes, from any iterable."""
     template = await producer.fan_out(
         trader_id=TRADER, settings=[setting()], user_ids=flowing(["1", "a b", "2"]), dry_run=True
     )
@@ -90,10 +87,9 @@ async def test_a_dry_run_shows_what_would_be_sent_and_writes_nothing(producer: P
 
 
 @pytest.mark.parametrize("batch_id", ["", "a/b", "a b", "x" * 65, "ü"])
-async def test_a_batch_id_that_cannot_be_one_is_refused_before_anything(
+async def test_a_malformed_batch_id_is_rejected_before_anything_is_written(
     producer: Producer, redis: ArqRedis, batch_id: str
 ) -> None:
-    """For fanning out and for asking."""
     with pytest.raises(InvalidId, match=r"^batch_id: "):
         await to_users(producer, users(1), batch_id)
     with pytest.raises(InvalidId, match=r"^batch_id: "):
@@ -103,11 +99,9 @@ async def test_a_batch_id_that_cannot_be_one_is_refused_before_anything(
 
 
 @pytest.mark.parametrize("changed", [{"ttl_s": 0}, {"ttl_s": float("nan")}, {"priority": "urgent"}])
-async def test_terms_that_cannot_be_are_refused_before_anything(
+async def test_invalid_options_are_rejected_before_the_iterable_is_read(
     producer: Producer, redis: ArqRedis, changed: dict[str, Any]
 ) -> None:
-    """And the iterable is not touched."""
-
     def untouched() -> Iterator[str]:
         raise AssertionError("the items were asked for")
         yield ""
@@ -118,8 +112,8 @@ async def test_terms_that_cannot_be_are_refused_before_anything(
     assert await redis.dbsize() == 0
 
 
-async def test_a_batch_that_was_never_begun_is_not_found(producer: Producer, redis: ArqRedis) -> None:
-    """However it is asked; and asking writes nothing."""
+async def test_an_unknown_batch_is_not_found(producer: Producer, redis: ArqRedis) -> None:
+    """Reading it writes nothing."""
     batch = producer.batch("nowhere")
 
     for asked in (

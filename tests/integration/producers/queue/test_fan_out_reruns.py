@@ -34,7 +34,7 @@ def added(batch: Batch) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("broke_after", [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, MANY - 1])
-async def test_a_run_after_one_that_broke_adds_what_is_missing(
+async def test_a_rerun_after_a_failed_run_adds_what_is_missing(
     producer: Producer, lanes: Lanes, broke_after: int
 ) -> None:
     """Each user has one change, and the total is exact."""
@@ -51,8 +51,9 @@ async def test_a_run_after_one_that_broke_adds_what_is_missing(
 
 
 @pytest.mark.parametrize("broke_after", [1, CHUNK_SIZE, CHUNK_SIZE + 1, MANY - 1])
-async def test_changes_that_broke_off_go_on_in_their_order(producer: Producer, lanes: Lanes, broke_after: int) -> None:
-    """One lane: nothing twice, nothing out of order."""
+async def test_a_rerun_of_changes_of_one_lane_keeps_their_order(
+    producer: Producer, lanes: Lanes, broke_after: int
+) -> None:
     with pytest.raises(LookupError):
         await producer.fan_out(failing_after(numbered(MANY), broke_after), batch_id="b")
 
@@ -62,8 +63,7 @@ async def test_changes_that_broke_off_go_on_in_their_order(producer: Producer, l
     assert (await where_consistent(batch)).total == MANY
 
 
-async def test_users_may_come_in_another_order_the_next_time(producer: Producer) -> None:
-    """Their changes are theirs wherever they come, over the edges of chunks."""
+async def test_a_rerun_may_give_the_users_in_another_order(producer: Producer) -> None:
     with pytest.raises(LookupError):
         await to_users(producer, failing_after(users(MANY), CHUNK_SIZE + 1))
 
@@ -73,8 +73,8 @@ async def test_users_may_come_in_another_order_the_next_time(producer: Producer)
     assert (await where_consistent(batch)).total == MANY
 
 
-async def test_a_run_adds_what_is_missing_while_the_first_changes_end(producer: Producer, lanes: Lanes) -> None:
-    """What has ended in between is not sent again."""
+async def test_a_rerun_adds_what_is_missing_while_the_first_changes_end(producer: Producer, lanes: Lanes) -> None:
+    """Changes that have ended meanwhile are not submitted again."""
     with pytest.raises(LookupError):
         await to_users(producer, failing_after(users(MANY), CHUNK_SIZE + 1))
     ended = await end_all(lanes)
@@ -88,8 +88,10 @@ async def test_a_run_adds_what_is_missing_while_the_first_changes_end(producer: 
     assert (await batch.wait(timeout=5)).outcomes == {Outcome.APPLIED: MANY}
 
 
-async def test_what_ended_is_not_sent_again_though_its_results_expired(producer: Producer, lanes: Lanes) -> None:
-    """The batch remembers what it was given for as long as it lives."""
+async def test_a_rerun_does_not_submit_ended_changes_again_though_their_results_expired(
+    producer: Producer, lanes: Lanes
+) -> None:
+    """The batch keeps the IDs of its members as long as it exists."""
     with pytest.raises(LookupError):
         await to_users(producer, failing_after(users(MANY), CHUNK_SIZE + 1))
     for job_id in await end_all(lanes):
@@ -102,8 +104,9 @@ async def test_what_ended_is_not_sent_again_though_its_results_expired(producer:
 
 
 @pytest.mark.parametrize("ended", [False, True])
-async def test_the_same_again_adds_nothing_and_is_no_conflict(producer: Producer, lanes: Lanes, ended: bool) -> None:
-    """Sealed, or complete: the handle says that all was there."""
+async def test_a_rerun_of_a_sealed_or_complete_batch_adds_nothing(
+    producer: Producer, lanes: Lanes, ended: bool
+) -> None:
     await to_users(producer, users(CHUNK_SIZE + 1), "users")
     await producer.fan_out(numbered(CHUNK_SIZE + 1), batch_id="changes")
     if ended:
@@ -117,8 +120,7 @@ async def test_the_same_again_adds_nothing_and_is_no_conflict(producer: Producer
     assert await contents(lanes.redis) == before
 
 
-async def test_the_same_again_at_the_same_time_adds_nothing_twice(producer: Producer, lanes: Lanes) -> None:
-    """A job that was started twice."""
+async def test_two_runs_at_the_same_time_add_each_change_once(producer: Producer, lanes: Lanes) -> None:
     batches = await asyncio.gather(*(to_users(producer, users(MANY)) for _ in range(3)), return_exceptions=True)
 
     assert sum(batch.report.accepted for batch in batches if isinstance(batch, Batch) and batch.report) == MANY
@@ -126,8 +128,7 @@ async def test_the_same_again_at_the_same_time_adds_nothing_twice(producer: Prod
     assert await lanes.redis.zcard(keyspace.LANES) == MANY
 
 
-async def test_a_lane_that_was_full_may_be_filled_by_running_again(redis: ArqRedis) -> None:
-    """What was missing for lack of room is what is missing."""
+async def test_a_rerun_adds_changes_whose_lanes_were_full(redis: ArqRedis) -> None:
     producer, lanes = Producer(redis, ProducerSettings(lane_limit=1)), Lanes(redis)
     await producer.enqueue(change("1"))
     first = await to_users(producer, users(2))
@@ -158,10 +159,10 @@ CONFLICTS: dict[str, Again] = {
 
 @pytest.mark.parametrize("sealed", [True, False])
 @pytest.mark.parametrize("again", CONFLICTS.values(), ids=CONFLICTS)
-async def test_another_fan_out_under_the_same_name_changes_nothing(
+async def test_a_fan_out_with_other_content_under_the_same_id_changes_no_key(
     producer: Producer, redis: ArqRedis, again: Again, sealed: bool
 ) -> None:
-    """Sealed, or broken off in the middle: not one key."""
+    """Of a sealed batch, and of one whose run failed half-way."""
     if sealed:
         await to_users(producer, users(MANY))
     else:
@@ -192,7 +193,7 @@ def replaced(place: int, count: int = MANY) -> list[SettingsChange]:
     ],
     ids=["first", "in the second chunk", "last", "one less", "one more", "another order"],
 )
-async def test_other_changes_under_the_same_name_change_nothing(
+async def test_a_fan_out_of_other_changes_under_the_same_id_changes_no_key(
     producer: Producer, redis: ArqRedis, changes: list[SettingsChange]
 ) -> None:
     """Wherever the first difference is."""
@@ -205,8 +206,8 @@ async def test_other_changes_under_the_same_name_change_nothing(
     assert await contents(redis) == before
 
 
-async def test_a_sealed_batch_takes_no_further_user(producer: Producer, redis: ArqRedis) -> None:
-    """Among those that it has; whole chunks that it has are no conflict."""
+async def test_a_sealed_batch_accepts_no_further_user(producer: Producer, redis: ArqRedis) -> None:
+    """Whole chunks of known users are no conflict."""
     await to_users(producer, users(CHUNK_SIZE))
     before = await contents(redis)
 
@@ -217,8 +218,8 @@ async def test_a_sealed_batch_takes_no_further_user(producer: Producer, redis: A
 
 
 @pytest.mark.parametrize("broken", [False, True])
-async def test_a_cancelled_batch_takes_nothing_more(producer: Producer, redis: ArqRedis, broken: bool) -> None:
-    """Not even what it had."""
+async def test_a_cancelled_batch_accepts_nothing_more(producer: Producer, redis: ArqRedis, broken: bool) -> None:
+    """Not even the changes that it had."""
     if broken:
         with pytest.raises(LookupError):
             await to_users(producer, failing_after(users(MANY), CHUNK_SIZE))
@@ -233,10 +234,8 @@ async def test_a_cancelled_batch_takes_nothing_more(producer: Producer, redis: A
     assert await contents(redis) == before
 
 
-async def test_a_batch_that_is_cancelled_while_it_is_given_ends_with_what_it_had(
-    producer: Producer, lanes: Lanes
-) -> None:
-    """The producer in the middle of it is told; nothing is left over."""
+async def test_a_batch_cancelled_during_its_fan_out_ends_with_what_it_had(producer: Producer, lanes: Lanes) -> None:
+    """Its producer gets an error."""
 
     async def interrupted() -> Any:
         for number, user in enumerate(users(20 * CHUNK_SIZE)):
@@ -253,8 +252,8 @@ async def test_a_batch_that_is_cancelled_while_it_is_given_ends_with_what_it_had
     assert await lanes.redis.zcard(keyspace.LANES) == 0
 
 
-async def test_two_batches_of_the_same_users_are_apart(producer: Producer, lanes: Lanes) -> None:
-    """Each user gets both, in the order of the batches."""
+async def test_two_batches_of_the_same_users_are_independent(producer: Producer, lanes: Lanes) -> None:
+    """Each user gets both changes, in the order of the batches."""
     await to_users(producer, users(2), "x")
     await to_users(producer, users(2), "y", priority=Priority.BULK)
 
@@ -262,8 +261,8 @@ async def test_two_batches_of_the_same_users_are_apart(producer: Producer, lanes
     assert await end_all(lanes) == ["x//1", "x//2", "y//1", "y//2"]
 
 
-async def test_a_chunk_is_refused_whose_run_parted_from_the_batch_before(redis: ArqRedis) -> None:
-    """Whoever lost the race for one chunk adds no later one."""
+async def test_a_chunk_is_refused_if_an_earlier_chunk_of_its_run_was(redis: ArqRedis) -> None:
+    """A run that lost the race for one chunk adds no later one."""
     options = SubmitOptions(1000, batch_id="b", content="changes")
 
     async def add(number: int, user: str, *, chunk: ChunkDigest, after: ChunkDigest = NO_DIGEST) -> list[int]:
@@ -279,8 +278,7 @@ async def test_a_chunk_is_refused_whose_run_parted_from_the_batch_before(redis: 
     assert await add(1, "1", chunk=ChunkDigest("c1", "ours, two"), after=ours) == [2]
 
 
-async def test_two_producers_of_one_batch_with_other_changes_cannot_both_fail(valkey: ArqRedis) -> None:
-    """One of them is told of the other; the batch is one of the two."""
+async def test_of_two_producers_with_different_changes_for_one_batch_exactly_one_fails(valkey: ArqRedis) -> None:
     changes = {name: [change(f"{name}{number}") for number in range(1500)] for name in "ab"}
     runs = [Producer(valkey).fan_out(changes[name], batch_id="b") for name in changes]
 

@@ -15,15 +15,14 @@ SOON_S = LOOK_AGAIN_S / 2
 """Within this, only an announcement can have told."""
 
 
-async def test_a_queued_change_tells_how_many_go_before_it(producer: Producer) -> None:
-    """From 0."""
+async def test_a_queued_change_has_its_position_in_the_lane(producer: Producer) -> None:
     report = await producer.enqueue_many(numbered(3))
 
     assert [await job.status() for job in report.jobs] == [JobStatus(JobState.QUEUED, position=n) for n in range(3)]
 
 
 async def test_a_claimed_change_is_in_flight_and_the_next_one_queued(producer: Producer, lanes: Lanes) -> None:
-    """Until it goes back."""
+    """Until it is put back."""
     first, second = (await producer.enqueue_many(numbered(2))).jobs
     claim = await lanes.claim_one()
 
@@ -34,7 +33,7 @@ async def test_a_claimed_change_is_in_flight_and_the_next_one_queued(producer: P
 
 
 async def test_an_ended_change_is_done_with_its_result(producer: Producer, lanes: Lanes) -> None:
-    """By status and by result, also for a handle made from the ID."""
+    """Also for a handle made from the ID."""
     job = await producer.enqueue(change())
     await lanes.done(await lanes.claim_one(), Outcome.REJECTED, code="40034")
 
@@ -46,8 +45,7 @@ async def test_an_ended_change_is_done_with_its_result(producer: Producer, lanes
     assert await job.result(timeout=0) == status.result
 
 
-async def test_what_was_never_accepted_is_not_found(producer: Producer) -> None:
-    """At once, without waiting."""
+async def test_an_unknown_job_is_not_found_at_once(producer: Producer) -> None:
     job = producer.job("nobody")
 
     assert await job.status() == JobStatus(JobState.NOT_FOUND)
@@ -55,16 +53,15 @@ async def test_what_was_never_accepted_is_not_found(producer: Producer) -> None:
         await job.result()
 
 
-async def test_a_result_of_another_shape_is_told_as_such(producer: Producer, redis: ArqRedis) -> None:
-    """Whoever wrote it."""
+async def test_a_malformed_result_is_reported_as_such(producer: Producer, redis: ArqRedis) -> None:
     await redis.set(keyspace.RESULT + "j1", b"\xc1 no result")
 
     with pytest.raises(JobNotFound, match="not a change's result"):
         await producer.job("j1").result()
 
 
-async def test_an_unreadable_payload_counts_as_queued(producer: Producer, redis: ArqRedis) -> None:
-    """It will end as rejected when its turn comes."""
+async def test_a_change_with_a_malformed_payload_counts_as_queued(producer: Producer, redis: ArqRedis) -> None:
+    """It ends as rejected when it is claimed."""
     await producer.enqueue(change(), job_id="j1")
     await redis.set(keyspace.JOB + "j1", b"\xc1")
 

@@ -17,10 +17,10 @@ from worker.queue.claims import Settlement
 
 
 @pytest.mark.parametrize("rate", [0.5, 2.5, 9.5, 20, 80])
-async def test_a_user_goes_at_the_rate_of_its_own(
+async def test_a_user_is_sent_for_at_its_own_rate(
     timed: Lanes, clock: ManualClock, steering: Producer, rate: float
 ) -> None:
-    """Exact in every window, and no slower than the margin; others keep the workers' rate."""
+    """Exact in every window, and no slower than the margin; other users keep the workers' rate."""
     await steering.limit_user(USER, rate)
     await backlog(timed, 60)
     slots = await answered_at_once(timed, clock, 60)
@@ -38,8 +38,7 @@ async def test_a_user_goes_at_the_rate_of_its_own(
 @pytest.mark.parametrize(
     "rate", [0, -1, 0.009, 1000.1, float("nan"), float("inf"), True, "5", 10**400], ids=lambda rate: str(rate)[:9]
 )
-async def test_what_is_no_rate_is_refused_and_changes_nothing(producer: Producer, redis: ArqRedis, rate: Any) -> None:
-    """Stopping a user is a pause, and says so."""
+async def test_an_invalid_rate_is_rejected_and_changes_nothing(producer: Producer, redis: ArqRedis, rate: Any) -> None:
     await producer.limit_user("1", 5)
     before = await contents(redis)
 
@@ -58,10 +57,10 @@ async def test_what_cannot_be_a_user_has_no_rate(producer: Producer, user: str) 
 
 @pytest.mark.parametrize("rate", [0.01, 5, 7.25, 1000])
 @pytest.mark.parametrize("user", ["1001", "a:b", "100%"])
-async def test_a_rate_is_told_as_it_was_given_until_it_is_taken_away(
+async def test_a_user_s_own_rate_is_shown_until_it_is_removed(
     producer: Producer, redis: ArqRedis, user: str, rate: float
 ) -> None:
-    """And leaves nothing behind."""
+    """And leaves no key behind."""
     await producer.limit_user(user, rate)
     assert (await producer.user_status(user)).rate_per_s == rate
     assert (await producer.user_status("other")).rate_per_s is None
@@ -73,8 +72,8 @@ async def test_a_rate_is_told_as_it_was_given_until_it_is_taken_away(
     assert await contents(redis) == {}
 
 
-async def test_settling_late_after_a_rate_was_changed_keeps_the_lane_covered(lanes: Lanes, producer: Producer) -> None:
-    """On the real server too: whole numbers stay whole."""
+async def test_settling_after_a_rate_change_keeps_the_lane_covered(lanes: Lanes, producer: Producer) -> None:
+    """Numbers in the bucket stay whole, on the real server too."""
     await lanes.submit(*((f"j{n}", change(USER)) for n in range(3)))
     for rate in (2.5, 1000, 0.01):
         claim = await lanes.claim_one() if await lanes.queued(keyspace.lane(USER, "t1")) else None
@@ -90,8 +89,8 @@ async def test_settling_late_after_a_rate_was_changed_keeps_the_lane_covered(lan
 
 
 @pytest.mark.parametrize("rate", ["", "x", "nan", "-inf", "inf", "1e999", "-5", "0"])
-async def test_a_rate_that_is_none_does_not_stop_its_user(lanes: Lanes, rate: str) -> None:
-    """Nor the others; somebody wrote it past the producer."""
+async def test_a_malformed_stored_rate_does_not_stop_its_user(lanes: Lanes, rate: str) -> None:
+    """Nor other users."""
     await lanes.redis.hset(keyspace.RATES, "1001", rate)  # type: ignore[misc]
     await lanes.submit(("j1", change()), ("j2", change("1002")))
 

@@ -35,10 +35,10 @@ async def claimed(lanes: Lanes) -> set[str]:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", ["user", "trader"])
-async def test_only_what_is_paused_waits_and_is_due_when_it_is_resumed(
+async def test_only_the_paused_user_or_trader_waits_and_is_due_when_resumed(
     producer: Producer, lanes: Lanes, kind: str, name: str
 ) -> None:
-    """Whatever marks there are in the name; those with a similar name go on."""
+    """Whatever separators are in the name; similar names go on."""
     ids = ["bystander", name, f"{name}x", f"x{name}"]
     await lanes.submit(*((each, change(each, "t") if kind == "user" else change("u", each)) for each in ids))
     await producer.pause(**of(kind, name))
@@ -53,7 +53,7 @@ async def test_only_what_is_paused_waits_and_is_due_when_it_is_resumed(
 
 @pytest.mark.parametrize(("kind", "name"), [("everything", ""), ("egress", "default")])
 async def test_everything_or_an_egress_may_be_paused(producer: Producer, lanes: Lanes, kind: str, name: str) -> None:
-    """Nothing is claimed, and an idle worker is woken when it ends."""
+    """Nothing is claimed, and resuming wakes an idle worker."""
     await lanes.submit(("j1", change()))
     await producer.pause(**of(kind, name))
 
@@ -66,8 +66,8 @@ async def test_everything_or_an_egress_may_be_paused(producer: Producer, lanes: 
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_paused_egress_stops_its_own_workers_alone(producer: Producer, redis: ArqRedis, name: str) -> None:
-    """Others drain its lanes."""
+async def test_a_paused_egress_stops_only_its_own_workers(producer: Producer, redis: ArqRedis, name: str) -> None:
+    """Workers of other egresses drain its lanes."""
     theirs, others = Lanes(redis, settings=WorkerSettings(egress=name)), Lanes(redis)
     await producer.pause(egress=name)
     await others.submit(("j1", change()))
@@ -76,8 +76,8 @@ async def test_a_paused_egress_stops_its_own_workers_alone(producer: Producer, r
     assert await claimed(others) == {"j1"}
 
 
-async def test_pausing_and_resuming_twice_says_so(producer: Producer) -> None:
-    """And changes nothing; the first pause's time stands."""
+async def test_pausing_or_resuming_twice_reports_that_nothing_changed(producer: Producer) -> None:
+    """The time of the first pause stays."""
     assert await producer.pause(user_id="1")
     (first,) = await producer.paused()
     assert not await producer.pause(user_id="1")
@@ -87,8 +87,7 @@ async def test_pausing_and_resuming_twice_says_so(producer: Producer) -> None:
     assert await producer.paused() == []
 
 
-async def test_pauses_are_listed_by_their_names(producer: Producer, lanes: Lanes) -> None:
-    """As they were given, with the time on Redis's clock."""
+async def test_pauses_are_listed_with_their_names_and_times(producer: Producer, lanes: Lanes) -> None:
     for kind in ("user", "trader", "egress"):
         for name in NAMES:
             await producer.pause(**of(kind, name))
@@ -106,8 +105,7 @@ async def test_pauses_are_listed_by_their_names(producer: Producer, lanes: Lanes
 @pytest.mark.parametrize(
     "given", [{}, {"user_id": "1", "trader_id": "1"}, {"egress": "1", "everything": True}, {"everything": False}]
 )
-async def test_a_pause_is_of_just_one_thing(producer: Producer, redis: ArqRedis, given: dict[str, Any]) -> None:
-    """Neither none nor two."""
+async def test_a_pause_takes_exactly_one_scope(producer: Producer, redis: ArqRedis, given: dict[str, Any]) -> None:
     for ask in (producer.pause, producer.resume):
         with pytest.raises(TypeError, match="just one of"):
             await ask(**given)
@@ -117,14 +115,13 @@ async def test_a_pause_is_of_just_one_thing(producer: Producer, redis: ArqRedis,
 
 @pytest.mark.parametrize("kind", ["user", "trader", "egress"])
 @pytest.mark.parametrize("name", ["", "a b", "ü", "x" * 129])
-async def test_what_cannot_be_an_id_cannot_be_paused(producer: Producer, kind: str, name: str) -> None:
-    """It would hold back nobody, silently."""
+async def test_a_malformed_id_cannot_be_paused(producer: Producer, kind: str, name: str) -> None:
     with pytest.raises(InvalidId):
         await producer.pause(**of(kind, name))
 
 
-async def test_what_is_in_flight_ends_while_its_user_is_paused(producer: Producer, lanes: Lanes) -> None:
-    """Its lane waits then; with the change that went back, as with the next one."""
+async def test_a_change_in_flight_ends_although_its_user_is_paused(producer: Producer, lanes: Lanes) -> None:
+    """The lane waits then, also if the change was put back."""
     await lanes.submit(("a", change("1")), ("b", change("1")), ("c", change("2")))
     one, other = await lanes.claim()
     await producer.pause(user_id="1")
@@ -139,8 +136,7 @@ async def test_what_is_in_flight_ends_while_its_user_is_paused(producer: Produce
     assert await claimed(lanes) == {"b", "c"}
 
 
-async def test_resuming_does_not_touch_what_is_in_flight(producer: Producer, lanes: Lanes) -> None:
-    """Its lease stands."""
+async def test_resuming_keeps_the_lease_of_a_change_in_flight(producer: Producer, lanes: Lanes) -> None:
     await lanes.submit(("a", change()))
     held = await lanes.claim_one()
     lease_ms = await lanes.due_ms(held.lane)
@@ -153,8 +149,7 @@ async def test_resuming_does_not_touch_what_is_in_flight(producer: Producer, lan
     assert not (await lanes.done(held)).fenced
 
 
-async def test_pauses_within_pauses_each_hold(producer: Producer, lanes: Lanes) -> None:
-    """A change is claimed when none of them is in force."""
+async def test_a_change_waits_until_none_of_its_pauses_is_in_force(producer: Producer, lanes: Lanes) -> None:
     await lanes.submit(("a", change("1", "t")))
     for pause in (of("user", "1"), of("trader", "t"), of("everything")):
         await producer.pause(**pause)
@@ -166,7 +161,7 @@ async def test_pauses_within_pauses_each_hold(producer: Producer, lanes: Lanes) 
 
 
 async def test_a_paused_trader_of_many_users_is_resumed_for_all(producer: Producer, lanes: Lanes) -> None:
-    """More than one trip's worth of lanes, of both priorities."""
+    """More lanes than one call wakes, of both priorities."""
     await to_users(producer, users(1200))
     await to_users(producer, ["urgent"], "u", priority=Priority.INTERACTIVE)
     await producer.pause(trader_id="t1")
@@ -179,8 +174,8 @@ async def test_a_paused_trader_of_many_users_is_resumed_for_all(producer: Produc
     assert len(await end_all(lanes)) == 1201
 
 
-async def test_what_is_queued_while_paused_waits_too(producer: Producer, lanes: Lanes) -> None:
-    """In its order; and may be taken back."""
+async def test_changes_enqueued_during_a_pause_wait_too(producer: Producer, lanes: Lanes) -> None:
+    """In their order; they can be cancelled."""
     await producer.pause(user_id="1001")
     batch = await producer.fan_out(numbered(3), batch_id="b")
     assert await claimed(lanes) == set()
@@ -212,7 +207,7 @@ async def drained(lanes: Lanes, clock: ManualClock, count: int) -> list[int]:
 async def test_a_user_with_a_backlog_goes_on_at_its_pace_after_a_short_pause(
     timed: Lanes, clock: ManualClock, kind: str
 ) -> None:
-    """Not only after the turns that its lanes were promised before."""
+    """Not only after the slots that its lanes had reserved before."""
     producer = Producer(timed.redis)
     traders = ["t"] * 100 if kind == "trader" else [f"t{n}" for n in range(100)]
     await timed.submit(*((f"j{n}", change("1001", trader)) for n, trader in enumerate(traders)))
@@ -230,8 +225,9 @@ async def test_a_user_with_a_backlog_goes_on_at_its_pace_after_a_short_pause(
     assert max(sum(start <= slot < start + PACING.window_us for slot in slots) for start in slots) <= 10
 
 
-async def test_a_resumed_lane_of_a_dead_worker_is_due_when_its_lease_is_over(timed: Lanes, clock: ManualClock) -> None:
-    """Not when its pause would have been looked at again."""
+async def test_a_resumed_lane_of_a_lost_worker_is_due_when_its_lease_has_lapsed(
+    timed: Lanes, clock: ManualClock
+) -> None:
     producer = Producer(timed.redis)
     await timed.submit(("j", change()))
     await timed.claim_one()

@@ -30,12 +30,13 @@ async def test_plans_are_performed_trip_by_trip(redis: ArqRedis) -> None:
 async def test_a_server_that_refuses_is_told_with_what_was_being_done(redis: ArqRedis) -> None:
     """As QueueUnavailable, whatever the trip was."""
 
-    def plan(step: Step) -> Plan[None]:
+    def plan(step: Step[Any]) -> Plan[None]:
         yield step
 
     await redis.set("k", "no list")
     script = Script("return redis.call('LPUSH', 'k', '1')", "1" * 40)
-    for step in (Transaction([("LPUSH", "k", "1")]), RunScript(script, [], [])):
+    steps: list[Step[Any]] = [Transaction([("LPUSH", "k", "1")]), RunScript(script, [], [])]
+    for step in steps:
         with pytest.raises(QueueUnavailable, match=r"^testing: .*WRONGTYPE") as info:
             await run_plan(redis, plan(step), "testing")
         assert isinstance(info.value.__cause__, ResponseError)

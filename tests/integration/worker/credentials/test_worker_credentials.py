@@ -108,10 +108,10 @@ async def test_a_worker_with_a_bad_ring_does_not_start(valkey: ArqRedis, tmp_pat
 async def test_the_doctor_counts_the_users_in_redis(valkey: ArqRedis, valkey_dsn: str) -> None:
     """None at all, and a Redis that is away, are failures."""
     settings = WorkerSettings(redis_dsn=valkey_dsn, **sealed(OLD))
-    empty = await doctor._credentials(settings)
+    empty = await doctor._check_credentials(settings)
     await keeper(valkey, OLD).put([keys("1001"), keys("1002")])
-    found = await doctor._credentials(settings)
-    away = await doctor._credentials(
+    found = await doctor._check_credentials(settings)
+    away = await doctor._check_credentials(
         WorkerSettings(redis_dsn=f"redis://127.0.0.1:{free_port()}", redis_timeout_s=1, **sealed(OLD))
     )
     await valkey.delete(CREDENTIALS)

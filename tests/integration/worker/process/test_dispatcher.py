@@ -22,12 +22,12 @@ async def test_waiting_for_the_bell_is_not_taken_for_a_redis_that_is_away(
     """Even if a command may take less time than an idle worker would wait."""
     async with rig_on(valkey, tmp_path) as rig, rig.working(redis_timeout_s=0.6) as worker:
         await (await rig.producer.enqueue(change())).result(timeout=20)
-        assert worker._drain is not None
+        assert worker._dispatcher is not None
         impatient = open_redis(valkey_dsn, ArqRedis, timeout_s=0.6)
-        monkeypatch.setattr(worker._drain, "_redis", impatient)
+        monkeypatch.setattr(worker._dispatcher, "_redis", impatient)
 
         try:
-            assert await worker._drain._ring() is False
+            assert await worker._dispatcher._wait_for_wakeup() is False
         finally:
             monkeypatch.undo()
             await impatient.aclose()

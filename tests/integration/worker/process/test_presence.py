@@ -19,7 +19,7 @@ from tests.support.changes import change, numbered
 from tests.support.manual_clock import ManualClock
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
 from worker.clock import SystemClock
-from worker.process.presence import Presence
+from worker.process.presence import PresenceAnnouncer
 from worker.settings import WorkerSettings
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
@@ -34,9 +34,9 @@ class Work:
         self.jobs_retried = 0
 
 
-def one(redis: ArqRedis, clock: ManualClock | None = None, **changed: object) -> Presence:
+def one(redis: ArqRedis, clock: ManualClock | None = None, **changed: object) -> PresenceAnnouncer:
     """The announcement of a worker that has nothing to do."""
-    return Presence(redis, clock or SystemClock(), WorkerSettings(**changed), Work())  # type: ignore[arg-type]
+    return PresenceAnnouncer(redis, clock or SystemClock(), WorkerSettings(**changed), Work())  # type: ignore[arg-type]
 
 
 async def workers(redis: ArqRedis) -> list[WorkerInfo]:
@@ -50,7 +50,7 @@ async def test_a_worker_at_work_tells_who_it_is_and_what_it_did(redis: ArqRedis,
         report = await rig.producer.enqueue_many(numbered(3))
         for job in report.jobs:
             await job.result(timeout=20)
-        await worker._presence.beat()
+        await worker._presence.announce()
 
         (told,) = await workers(redis)
 
@@ -66,13 +66,13 @@ async def test_a_worker_announces_itself_without_being_asked(
 ) -> None:
     """At once when it begins to drain, and again after every interval."""
     beaten: asyncio.Queue[WorkerInfo | None] = asyncio.Queue()
-    beat = Presence.beat
+    beat = PresenceAnnouncer.announce
 
-    async def telling(self: Presence) -> None:
+    async def telling(self: PresenceAnnouncer) -> None:
         await beat(self)
-        beaten.put_nowait(self._last)
+        beaten.put_nowait(self._announced)
 
-    monkeypatch.setattr(Presence, "beat", telling)
+    monkeypatch.setattr(PresenceAnnouncer, "announce", telling)
     async with rig_on(valkey, tmp_path) as rig, rig.working(health_interval_s=0.02):
         first, second, third = [await beaten.get() for _ in range(3)]
 
@@ -85,16 +85,16 @@ async def test_a_worker_announces_itself_without_being_asked(
 async def test_a_worker_that_stops_withdraws_its_announcement(redis: ArqRedis, tmp_path: Path) -> None:
     """Nobody waits for an expiry to see it gone; the other stays."""
     other = one(redis)
-    await other.beat()
+    await other.announce()
     async with rig_on(redis, tmp_path) as rig:
         async with rig.working() as worker:
             await (await rig.producer.enqueue(change())).result(timeout=20)
-            await worker._presence.beat()
+            await worker._presence.announce()
             assert len(await workers(redis)) == 2
 
         (left,) = await workers(redis)
 
-    assert left == other._last
+    assert left == other._announced
     assert await redis.zcard(keyspace.WORKERS) == 1
     assert len(await redis.keys(keyspace.WORKER + "*")) == 1
 
@@ -104,20 +104,20 @@ async def test_a_worker_that_was_killed_vanishes_after_three_intervals(
 ) -> None:
     """And the next beat of another cleans what is left of it."""
     killed, other = one(fake_redis, clock), one(fake_redis, clock)
-    await killed.beat()
+    await killed.announce()
     clock.advance(20)
-    await other.beat()
+    await other.announce()
     assert len(await workers(fake_redis)) == 2
     clock.advance(11)
 
-    assert await workers(fake_redis) == [other._last]
-    await other.beat()
+    assert await workers(fake_redis) == [other._announced]
+    await other.announce()
     assert await fake_redis.zcard(keyspace.WORKERS) == 1
 
 
 async def test_nothing_of_any_worker_stays_for_ever(redis: ArqRedis) -> None:
     """With the last worker goes the index."""
-    await one(redis, health_interval_s=1_000_000).beat()
+    await one(redis, health_interval_s=1_000_000).announce()
 
     (announced,) = await redis.keys(keyspace.WORKER + "*")
     assert 0 < await redis.pttl(announced) <= MAX_TTL_MS
@@ -127,7 +127,7 @@ async def test_nothing_of_any_worker_stays_for_ever(redis: ArqRedis) -> None:
 async def test_processes_of_one_machine_are_told_apart(redis: ArqRedis) -> None:
     """Containers share host names and process IDs."""
     for _ in range(3):
-        await one(redis).beat()
+        await one(redis).announce()
 
     assert len({worker.name for worker in await workers(redis)}) == 3
 
@@ -137,9 +137,9 @@ async def test_the_start_of_a_worker_stays_the_same_from_beat_to_beat(fake_redis
     presence = one(fake_redis, clock)
     started_ms = clock.now_ms
     clock.advance(4)
-    await presence.beat()
+    await presence.announce()
     clock.advance(10)
-    await presence.beat()
+    await presence.announce()
 
     (told,) = await workers(fake_redis)
 
@@ -149,10 +149,10 @@ async def test_the_start_of_a_worker_stays_the_same_from_beat_to_beat(fake_redis
 async def test_a_beat_costs_a_few_commands(valkey: ArqRedis) -> None:
     """Less than one a second, at the default interval."""
     presence = one(valkey)
-    await presence.beat()
+    await presence.announce()
     before = (await valkey.info("stats"))["total_commands_processed"]
 
-    await presence.beat()
+    await presence.announce()
 
     assert (await valkey.info("stats"))["total_commands_processed"] - before - 1 <= 8
 
@@ -166,14 +166,14 @@ async def test_a_redis_that_is_away_is_told_once_and_the_worker_goes_on(
 
     with caplog.at_level(logging.WARNING, "worker.process.presence"):
         for _ in range(3):
-            await presence.beat()
-        await presence.leave()
+            await presence.announce()
+        await presence.withdraw()
     assert len(caplog.records) == 1
     assert "announcing this worker: Redis did not answer" in caplog.text
     await away.aclose()
 
     presence._redis = redis
-    await presence.beat()
+    await presence.announce()
     assert len(await workers(redis)) == 1
 
 
@@ -185,8 +185,8 @@ async def test_a_worker_drains_although_it_cannot_announce_itself(
     with caplog.at_level(logging.WARNING, "worker.process.presence"):
         async with rig_on(redis, tmp_path) as rig, rig.working() as worker:
             assert (await (await rig.producer.enqueue(change())).result(timeout=20)).applied
-            await worker._presence.beat()
-            await worker._presence.beat()
+            await worker._presence.announce()
+            await worker._presence.announce()
 
     assert [record.name for record in caplog.records].count("worker.process.presence") == 1
 
@@ -195,11 +195,11 @@ async def test_beats_go_on_after_a_stumble(redis: ArqRedis, caplog: pytest.LogCa
     """Whatever it was, the worker lives."""
     presence = one(redis)
     presence._worker = None  # type: ignore[assignment]
-    await presence.beat()
-    assert "stumbled" in caplog.text
+    await presence.announce()
+    assert "unexpected error" in caplog.text
     presence._worker = Work()
 
-    await presence.beat()
+    await presence.announce()
 
     assert len(await workers(redis)) == 1
 
@@ -207,7 +207,7 @@ async def test_beats_go_on_after_a_stumble(redis: ArqRedis, caplog: pytest.LogCa
 @pytest.mark.parametrize("stored", [b"", b"\x80", b"\xff\xff", b"\x81\xa4name\xc4\x01\xff", b'{"name": 1}'])
 async def test_an_announcement_that_cannot_be_read_is_passed_over(redis: ArqRedis, stored: bytes) -> None:
     """It may be of another version."""
-    await one(redis).beat()
+    await one(redis).announce()
     await redis.set(keyspace.WORKER + "default:odd", stored)
     await redis.zadd(keyspace.WORKERS, {"default:odd": 1e15})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from redis.exceptions import (
     AuthenticationError,
@@ -26,7 +28,7 @@ SUBMISSION = Submission.from_change(change(), "j1", TERMS, now_ms=1, ttl_ms=1_00
 READ = Transaction([("GET", "a"), ("HGETALL", "b")])
 SUBMIT = submit([SUBMISSION], TERMS)
 REPLAY = submit([Submission.from_change(change(), "j1", TERMS, now_ms=1, ttl_ms=1_000, letter="j0")], TERMS)
-CANCEL = RunScript(cancel.CANCEL, [], [])
+CANCEL = RunScript[Any](cancel.CANCEL, [], [])
 WRITE = next(users.limit_user("1001", 5))
 
 LOST = [RedisConnectionError("gone"), RedisTimeoutError("slow")]
@@ -44,7 +46,7 @@ LASTING = [
 
 @pytest.mark.parametrize("step", [READ, SUBMIT], ids=["a read", "a submission"])
 @pytest.mark.parametrize("error", [*LOST, *UNTOUCHED, *PASSING], ids=repr)
-def test_what_answers_the_same_twice_may_be_repeated_whatever_happened(step: Step, error: RedisError) -> None:
+def test_what_answers_the_same_twice_may_be_repeated_whatever_happened(step: Step[Any], error: RedisError) -> None:
     """A submission has a job ID: the second finds the first."""
     assert is_retryable(error, step)
 
@@ -52,7 +54,7 @@ def test_what_answers_the_same_twice_may_be_repeated_whatever_happened(step: Ste
 @pytest.mark.parametrize("step", [CANCEL, REPLAY, WRITE], ids=["taking back", "a replay", "a write"])
 @pytest.mark.parametrize("error", LOST, ids=repr)
 def test_what_answers_otherwise_the_second_time_is_not_repeated_after_a_lost_reply(
-    step: Step, error: RedisError
+    step: Step[Any], error: RedisError
 ) -> None:
     """The second answer would be that there is nothing to take back, although it was taken back."""
     assert not is_retryable(error, step)
@@ -60,14 +62,14 @@ def test_what_answers_otherwise_the_second_time_is_not_repeated_after_a_lost_rep
 
 @pytest.mark.parametrize("step", [CANCEL, REPLAY, WRITE, READ, SUBMIT])
 @pytest.mark.parametrize("error", UNTOUCHED, ids=repr)
-def test_what_surely_did_nothing_may_be_repeated(step: Step, error: RedisError) -> None:
+def test_what_surely_did_nothing_may_be_repeated(step: Step[Any], error: RedisError) -> None:
     """Redis was not reached, or refused at once."""
     assert is_retryable(error, step)
 
 
 @pytest.mark.parametrize("step", [READ, SUBMIT])
 @pytest.mark.parametrize("error", LASTING, ids=repr)
-def test_a_refusal_that_lasts_is_told_at_once(step: Step, error: RedisError) -> None:
+def test_a_refusal_that_lasts_is_told_at_once(step: Step[Any], error: RedisError) -> None:
     """Waiting would not help."""
     assert not is_retryable(error, step)
 

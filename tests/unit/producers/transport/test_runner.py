@@ -23,9 +23,9 @@ PAYLOAD = encode_change(change(), enqueued_at_ms=1, ttl_ms=1000)
 RESULT = encode_result(result("j1"))
 
 
-def driven(plan: Plan[Any], answer: Callable[[Step], Any]) -> tuple[Any, list[Step]]:
+def driven(plan: Plan[Any], answer: Callable[[Step[Any]], Any]) -> tuple[Any, list[Step[Any]]]:
     """What a plan returns when its trips are answered so; and its trips."""
-    steps: list[Step] = []
+    steps: list[Step[Any]] = []
     try:
         step = next(plan)
         while True:
@@ -35,7 +35,7 @@ def driven(plan: Plan[Any], answer: Callable[[Step], Any]) -> tuple[Any, list[St
         return end.value, steps
 
 
-def in_turn(*replies: Any) -> Callable[[Step], Any]:
+def in_turn(*replies: Any) -> Callable[[Step[Any]], Any]:
     """Answers, one after the other."""
     left = iter(replies)
     return lambda _: next(left)
@@ -81,11 +81,11 @@ def test_what_is_in_flight_is_the_head_and_those_that_are_held_with_it(
     assert found.position == (position if state is JobState.QUEUED else None)
 
 
-def cancelling(verdicts: list[list[int]]) -> Callable[[Step], Any]:
+def cancelling(verdicts: list[list[int]]) -> Callable[[Step[Any]], Any]:
     """Answers a cancellation of queued changes: what is stored, what is seen, and these verdicts."""
     left = iter(verdicts)
 
-    def answer(step: Step) -> Any:
+    def answer(step: Step[Any]) -> Any:
         if isinstance(step, RunScript):
             return next(left) if step.script is CANCEL else 0
         names = [str(command[0]) for command in step.commands]
@@ -97,12 +97,12 @@ def cancelling(verdicts: list[list[int]]) -> Callable[[Step], Any]:
     return answer
 
 
-def taken_back(steps: list[Step]) -> list[set[Any]]:
+def taken_back(steps: list[Step[Any]]) -> list[set[Any]]:
     """The changes of each run of the script."""
     return [{arg for arg in step.args if arg in ("j1", "j2")} for step in steps if _cancels(step)]
 
 
-def _cancels(step: Step) -> TypeGuard[RunScript]:
+def _cancels(step: Step[Any]) -> TypeGuard[RunScript[Any]]:
     return isinstance(step, RunScript) and step.script is CANCEL
 
 
@@ -161,7 +161,7 @@ def test_what_a_resumed_user_has_is_woken_in_bounded_trips() -> None:
     """However many lanes there are."""
     lanes = [f"1:t{n}".encode() for n in range(1201)]
 
-    def answer(step: Step) -> Any:
+    def answer(step: Step[Any]) -> Any:
         if isinstance(step, RunScript):
             return 1
         return [lanes] if step.commands[0][0] == "ZRANGEBYLEX" else [1 for _ in step.commands]

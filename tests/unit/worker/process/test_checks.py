@@ -23,11 +23,11 @@ from worker.process import checks
 )
 def test_a_clock_that_the_exchange_would_refuse_is_a_failure(offset_s: float, uncertain_s: float, status: str) -> None:
     """It refuses what is more than 30 s off; what is surely not in step is told from 5 s on."""
-    assert checks.of_skew(offset_s, uncertain_s).status == status
+    assert checks.check_clock_skew(offset_s, uncertain_s).status == status
 
 
 @pytest.mark.parametrize(
-    ("http_status", "took_s", "tells_time", "status", "words"),
+    ("http_status", "took_s", "has_time", "status", "words"),
     [
         (200, 0.05, True, "ok", "answers HTTP 200 after 50 ms"),
         (400, 0.05, True, "ok", "answers HTTP 400"),
@@ -38,10 +38,10 @@ def test_a_clock_that_the_exchange_would_refuse_is_a_failure(offset_s: float, un
     ],
 )
 def test_only_what_tells_the_exchange_s_time_is_the_exchange(
-    http_status: int, took_s: float, status: str, words: str, *, tells_time: bool
+    http_status: int, took_s: float, status: str, words: str, *, has_time: bool
 ) -> None:
     """A proxy's page has none; a 429 is the exchange all the same."""
-    check = checks.of_exchange(http_status, took_s, tells_time=tells_time)
+    check = checks.check_exchange(http_status, took_s, has_time=has_time)
 
     assert check.status == status
     assert words in check.detail
@@ -50,6 +50,6 @@ def test_only_what_tells_the_exchange_s_time_is_the_exchange(
 
 def test_a_source_that_does_not_tell_how_many_users_it_has_is_readable_all_the_same() -> None:
     """A store need not be counted."""
-    assert checks.of_credentials(3).detail == "readable, of 3 users"
-    assert checks.of_credentials(None).detail == "readable"
-    assert checks.of_credentials(None).status is CheckStatus.OK
+    assert checks.usable_credentials(3).detail == "readable, of 3 users"
+    assert checks.usable_credentials(None).detail == "readable"
+    assert checks.usable_credentials(None).status is CheckStatus.OK

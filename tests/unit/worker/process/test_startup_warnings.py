@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from worker.process.startup_warnings import complaints
+from worker.process.checks import startup_warnings
 
 FIT: dict[str, Any] = {"redis_version": "7.2.4", "maxmemory_policy": "noeviction", "aof_enabled": 1}
 
@@ -14,7 +14,7 @@ FIT: dict[str, Any] = {"redis_version": "7.2.4", "maxmemory_policy": "noeviction
 @pytest.mark.parametrize("version", ["6.2.0", "6.2", "7.0.15", "8.0.0", "10.1.2", "7.4.0-rc1"])
 def test_a_fit_redis_gives_no_cause_for_complaint(version: str) -> None:
     """6.2 is the oldest."""
-    assert complaints(FIT | {"redis_version": version}) == []
+    assert startup_warnings(FIT | {"redis_version": version}) == []
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_a_fit_redis_gives_no_cause_for_complaint(version: str) -> None:
 )
 def test_each_unfitness_is_one_line_with_its_remedy(changed: dict[str, Any], complaint: str) -> None:
     """And nothing else is complained of."""
-    (only,) = complaints(FIT | changed)
+    (only,) = startup_warnings(FIT | changed)
 
     assert only.startswith(complaint)
     assert "\n" not in only
@@ -38,10 +38,12 @@ def test_each_unfitness_is_one_line_with_its_remedy(changed: dict[str, Any], com
 
 def test_all_complaints_are_made_at_once() -> None:
     """Nobody wants to start three times."""
-    assert len(complaints({"redis_version": "3.2.1", "maxmemory_policy": "allkeys-random", "aof_enabled": 0})) == 3
+    assert (
+        len(startup_warnings({"redis_version": "3.2.1", "maxmemory_policy": "allkeys-random", "aof_enabled": 0})) == 3
+    )
 
 
 @pytest.mark.parametrize("info", [{}, {"redis_version": ""}, {"redis_version": "unstable"}])
 def test_what_is_not_said_is_not_complained_of(info: dict[str, Any]) -> None:
     """A managed Redis hides some of it."""
-    assert complaints(info) == []
+    assert startup_warnings(info) == []

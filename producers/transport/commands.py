@@ -1,0 +1,80 @@
+"""The Redis commands of this package's plans, each with the type of its reply as redis-py gives it.
+
+A read is retried after a lost reply; a write is not, since its second reply may differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from producers.transport.plan import Command, unparsed
+from producers.transport.scripts import Argument
+
+T = TypeVar("T")
+
+
+class _Read(Generic[T]):
+    """Makes a command of one name. `last` is an argument that always follows the others."""
+
+    idempotent = True
+
+    def __init__(self, name: str, parse: Callable[[Any], T] = unparsed, *last: Argument) -> None:
+        self._name = name
+        self._parse = parse
+        self._last = last
+
+    def __call__(self, *arguments: Argument) -> Command[T]:
+        return Command((self._name, *arguments, *self._last), self._parse, idempotent=self.idempotent)
+
+
+class _Write(_Read[T]):
+    idempotent = False
+
+
+def _microseconds(reply: tuple[int, int]) -> int:
+    seconds, microseconds = reply
+    return seconds * 1_000_000 + microseconds
+
+
+def _scored(reply: list[bytes]) -> list[tuple[bytes, float]]:
+    return [(member, float(score)) for member, score in zip(reply[::2], reply[1::2], strict=True)]
+
+
+TIME_US = _Read("TIME", _microseconds)
+"""Redis's clock, Unix microseconds."""
+
+EXISTS = _Read[int]("EXISTS")
+GET = _Read[bytes | None]("GET")
+MGET = _Read[list[bytes | None]]("MGET")
+SET = _Write[Any]("SET")
+DEL = _Write[int]("DEL")
+PEXPIRE = _Write[bool]("PEXPIRE")
+
+HDEL = _Write[int]("HDEL")
+HEXISTS = _Read[bool]("HEXISTS")
+HGET = _Read[bytes | None]("HGET")
+HGETALL = _Read[dict[bytes, bytes]]("HGETALL")
+HMGET = _Read[list[bytes | None]]("HMGET")
+HSET = _Write[int]("HSET")
+HSETNX = _Write[int]("HSETNX")
+
+LINDEX = _Read[bytes | None]("LINDEX")
+LLEN = _Read[int]("LLEN")
+LPOS = _Read[int | None]("LPOS")
+LRANGE = _Read[list[bytes]]("LRANGE")
+
+SSCAN = _Read[tuple[int, list[bytes]]]("SSCAN")
+
+XRANGE = _Read[list[tuple[bytes, dict[bytes, bytes]]]]("XRANGE")
+XREAD = _Read[list[Any]]("XREAD")
+
+ZADD = _Write[int]("ZADD")
+ZCARD = _Read[int]("ZCARD")
+ZRANGEBYLEX = _Read[list[bytes]]("ZRANGEBYLEX")
+ZRANGE_WITHSCORES = _Read("ZRANGE", _scored, "WITHSCORES")
+ZREM = _Write[int]("ZREM")
+ZREMRANGEBYSCORE = _Write[int]("ZREMRANGEBYSCORE")
+ZREVRANGE = _Read[list[bytes]]("ZREVRANGE")
+ZSCAN = _Read[tuple[int, list[tuple[bytes, float]]]]("ZSCAN")
+ZSCORE = _Read[float | None]("ZSCORE")
