@@ -1,7 +1,7 @@
 --[[
 overview: read a snapshot of the queue for monitoring. Writes nothing.
 
-Every list is limited, so the cost does not grow with the queue. Atomic, so that all figures are of one moment.
+Every list is limited, so the cost does not grow with the queue. Atomic so that all figures are of one moment.
 
 KEYS  1 schedule   2 bulk schedule   3 lanes   4 counts   5 paused   6 rates   7 batches   8 workers   9 egresses
       10 users whose keys were rejected
