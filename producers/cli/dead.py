@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -12,10 +11,8 @@ from producers.cli.context import CliContext, CommandGroup, pass_cli
 from producers.cli.exit_codes import ExitCode
 from producers.cli.formatting import ATTEMPT_COLUMNS, attempt_row, change_details
 from producers.cli.input.row_errors import BadInput
-from producers.cli.shared_options import outcome_option
+from producers.cli.shared_options import Command, outcome_option
 from producers.cli.text import EMPTY_CELL, format_count, format_time
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 LIST_COLUMNS = ("user", "trader", "outcome", "code", "message", "ended", "job")
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from producers.cli.context import CliContext, QueueCommand, pass_cli
 from producers.cli.input.row_errors import BadInput
+from producers.cli.shared_options import Command
 from producers.cli.text import EMPTY_CELL, format_time
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 COLUMNS = ("paused", "which", "since")
 

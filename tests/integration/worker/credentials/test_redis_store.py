@@ -202,10 +202,10 @@ class Meddling(SealedRecords):
 
     meddle: Callable[[], object]
 
-    async def replace(self, user_id: str, read: bytes, record: bytes) -> bool:
+    async def replace(self, user_id: str, old: bytes, new: bytes) -> bool:
         """Meddles once, then replaces."""
         await self.meddle()  # type: ignore[misc]
-        return await super().replace(user_id, read, record)
+        return await super().replace(user_id, old, new)
 
 
 async def test_rotation_never_undoes_what_is_set_meanwhile(
