@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
 
+from producers.cli import root
 from tests.support.copytrade import Copytrade
 from tests.support.followers_files import SETTINGS
+from tests.support.sealed_keys import NEW, OLD
 
 
 @pytest.fixture
@@ -36,3 +39,17 @@ def followers_csv(tmp_path: Path) -> Callable[..., str]:
         return str(path)
 
     return write
+
+
+@pytest.fixture
+def credentials_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Adds the `credentials` command, as an installed package does, and a key ring of one key."""
+    point = EntryPoint("credentials", "worker.credentials.command:credentials", root.COMMANDS_GROUP)
+    monkeypatch.setattr(root, "entry_points", lambda group: EntryPoints([point]).select(group=group))
+    monkeypatch.setenv("COPYTRADE_CREDENTIALS_KEYS", OLD)
+
+
+@pytest.fixture
+def new_ring(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Puts a new key before the old one when called."""
+    return lambda: monkeypatch.setenv("COPYTRADE_CREDENTIALS_KEYS", f"{NEW},{OLD}")

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from producers import Outcome, Producer
 from producers.cli.root import root
 from producers.transport.dsn import open_redis
+from tests.support.changes import change
 from tests.support.lanes import Lanes
 
 T = TypeVar("T")
@@ -68,6 +69,14 @@ class Copytrade:
                 return await work(producer)
 
         return asyncio.run(connected())
+
+    def enqueue(self, *users: str) -> None:
+        """Enqueue a change for each user; its job ID is the user's with an `o` before it."""
+
+        async def work(producer: Producer) -> None:
+            await producer.enqueue_many([change(user) for user in users], job_id=lambda each: f"o{each.user_id}")
+
+        self.ask(work)
 
     def end_all(self, outcomes: Mapping[str, Outcome] | None = None, **changed: Any) -> None:
         """Ends whatever is queued, as a worker would: applied, or as said for the user."""

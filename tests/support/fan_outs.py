@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any
 
@@ -57,6 +58,16 @@ async def end_all(lanes: Lanes, outcome: Outcome = Outcome.APPLIED) -> list[str]
             await lanes.done(claim, outcome)
             ended.append(claim.job_id)
     return ended
+
+
+async def half_ended(producer: Producer, lanes: Lanes) -> tuple[Batch, list[str]]:
+    """A batch of twenty of which ten have ended, and their IDs in order."""
+    batch = await to_users(producer, users(20))
+    claims = await lanes.claim(10)
+    random.Random(1).shuffle(claims)  # noqa: S311 - chance that can be repeated
+    for number, claim in enumerate(claims):
+        await lanes.done(claim, Outcome.APPLIED if number % 2 else Outcome.REJECTED)
+    return batch, [claim.job_id for claim in claims]
 
 
 async def where_consistent(batch: Batch) -> Progress:

@@ -12,7 +12,6 @@ from ops.redis_server import free_port
 from producers import (
     InvalidArgument,
     InvalidChange,
-    InvalidId,
     LaneFull,
     Producer,
     ProducerSettings,
@@ -75,26 +74,8 @@ async def test_a_change_that_breaks_a_rule_is_rejected_before_anything_is_writte
     assert await redis.dbsize() == 0
 
 
-@pytest.mark.parametrize("job_id", ["", "a b", "x" * 129, "ü"])
-async def test_a_malformed_job_id_is_rejected_before_anything_is_written(
-    producer: Producer, redis: ArqRedis, job_id: str
-) -> None:
-    with pytest.raises(InvalidId, match=r"^job_id: "):
-        await producer.enqueue(change(), job_id=job_id)
-    with pytest.raises(InvalidId, match=r"^job_id: "):
-        producer.job(job_id)
-
-    assert await redis.dbsize() == 0
-
-
-@pytest.mark.parametrize("ttl_s", [0, -1, float("nan")])
-async def test_a_deadline_that_is_not_in_the_future_is_rejected(producer: Producer, ttl_s: float) -> None:
-    with pytest.raises(InvalidArgument, match=r"^ttl_s: must be above 0"):
-        await producer.enqueue(change(), ttl_s=ttl_s)
-
-
-@pytest.mark.parametrize("ttl_s", [float("inf"), 1e300])
-async def test_a_deadline_of_more_than_ten_years_is_rejected(producer: Producer, ttl_s: float) -> None:
+@pytest.mark.parametrize("ttl_s", [0, -1, float("nan"), float("inf"), 1e300])
+async def test_a_deadline_that_is_past_or_beyond_ten_years_is_rejected(producer: Producer, ttl_s: float) -> None:
     with pytest.raises(InvalidArgument, match=r"^ttl_s: "):
         await producer.enqueue(change(), ttl_s=ttl_s)
 
@@ -234,3 +215,22 @@ async def test_a_stored_job_is_the_change_in_arq_s_format_and_nothing_more(produ
     stored = msgspec.msgpack.decode(await redis.get(keyspace.JOB + "j1"))
     assert stored["a"] == [msgspec.to_builtins(change())]
     assert set(stored) == {"t", "f", "a", "k", "et"}
+
+
+async def test_closing_a_producer_leaves_the_callers_client_open(valkey: ArqRedis) -> None:
+    """The caller's connection is used, and used again afterwards."""
+    async with Producer(valkey) as producer:
+        await producer.enqueue(change())
+        before = await valkey.client_id()
+
+    assert await valkey.client_id() == before
+
+
+async def test_closing_a_producer_closes_the_client_that_connect_opened(valkey_dsn: str) -> None:
+    """Its idle connections too."""
+    async with Producer.connect(valkey_dsn) as producer:
+        await producer.enqueue(change())
+        connections = list(producer._redis.connection_pool._available_connections)
+        assert [connection.is_connected for connection in connections] == [True]
+
+    assert [connection.is_connected for connection in connections] == [False]

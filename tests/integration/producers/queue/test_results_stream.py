@@ -12,7 +12,6 @@ from ops.redis_server import free_port
 from producers import (
     Batch,
     BatchNotFound,
-    InvalidCursor,
     JobResult,
     Outcome,
     Producer,
@@ -20,19 +19,9 @@ from producers import (
 )
 from producers.contract import keyspace
 from producers.queue.batches import PAGE_SIZE
-from tests.support.changes import TRADER, numbered, setting
-from tests.support.fan_outs import end_all, read_all, to_users, users
+from tests.support.changes import numbered
+from tests.support.fan_outs import end_all, half_ended, read_all, to_users, users
 from tests.support.lanes import Lanes
-
-
-async def half_ended(producer: Producer, lanes: Lanes) -> tuple[Batch, list[str]]:
-    """A batch of twenty of which ten have ended, and their IDs in order."""
-    batch = await to_users(producer, users(20))
-    claims = await lanes.claim(10)
-    random.Random(1).shuffle(claims)  # noqa: S311 - chance that can be repeated
-    for number, claim in enumerate(claims):
-        await lanes.done(claim, Outcome.APPLIED if number % 2 else Outcome.REJECTED)
-    return batch, [claim.job_id for claim in claims]
 
 
 async def test_results_come_in_the_order_of_settling_to_the_end(producer: Producer, lanes: Lanes) -> None:
@@ -132,36 +121,6 @@ async def test_readers_beside_a_writer_miss_nothing_and_get_nothing_twice(produc
     assert all(read == ended for read in reads)
 
 
-@pytest.mark.parametrize("limit", [1, 3, 19, 20, 21])
-async def test_pages_go_on_where_the_last_one_ended(producer: Producer, lanes: Lanes, limit: int) -> None:
-    """Whatever their size; only the one that has seen the end is complete."""
-    batch, ended = await half_ended(producer, lanes)
-    ended += await end_all(lanes)
-    read, cursor = [], None
-    for _ in range(100):
-        page = await batch.page(cursor, limit)
-        assert len(page.results) == len(page.positions) <= limit
-        read += [result.job_id for result in page.results]
-        cursor = page.cursor
-        if page.complete:
-            break
-
-    assert read == ended
-    assert (await batch.page(cursor, limit)).results == []
-
-
-async def test_a_page_does_not_wait(producer: Producer, lanes: Lanes) -> None:
-    """An empty one keeps the place."""
-    batch = await to_users(producer, users(2))
-
-    empty = await batch.page()
-    await lanes.done((await lanes.claim())[0])
-    page = await batch.page(empty.cursor)
-
-    assert (empty.results, empty.complete, page.complete) == ([], False, False)
-    assert len(page.results) == 1
-
-
 async def test_a_batch_of_more_than_a_page_is_read_to_its_end(producer: Producer, lanes: Lanes) -> None:
     """The stream asks for the next page by itself."""
     batch = await producer.fan_out(numbered(PAGE_SIZE + 1), batch_id="b")
@@ -170,35 +129,6 @@ async def test_a_batch_of_more_than_a_page_is_read_to_its_end(producer: Producer
     assert len(await read_all(batch.results())) == PAGE_SIZE + 1
     assert len([failure async for failure in batch.failures()]) == PAGE_SIZE + 1
     assert await lanes.redis.zcard(keyspace.LANES) == 0
-
-
-@pytest.mark.parametrize(
-    "cursor",
-    [
-        "",
-        "0-0",
-        "b",
-        "b/",
-        "b/0",
-        "b/x-0",
-        "b/-1-0",
-        "other/0-0",
-        "b/0-0/0-0",
-        "b/99999999999999999999-0",
-        "b/18446744073709551615-18446744073709551615",
-        7,
-        b"b/0-0",
-    ],
-)
-async def test_a_position_that_is_none_of_this_batch_is_refused(producer: Producer, cursor: str) -> None:
-    """Another batch's, a cut one, something else: a mistake must not read from the beginning."""
-    await to_users(producer, users(1))
-    batch = producer.batch("b")
-
-    with pytest.raises(InvalidCursor, match=r"^after: must be a cursor of batch b, such as 'b/0-0'; got "):
-        batch.results(after=cursor)
-    with pytest.raises(InvalidCursor):
-        await batch.page(cursor)
 
 
 async def test_a_result_that_has_expired_is_listed_by_its_outcome(producer: Producer, lanes: Lanes) -> None:
@@ -257,17 +187,3 @@ async def test_a_stream_goes_on_after_redis_was_away(valkey: ArqRedis, monkeypat
     ended += await end_all(lanes)
 
     assert await read_all(stream) == ended[10:]
-
-
-async def test_a_page_s_cursor_at_the_end_of_a_batch_is_its_end(producer: Producer, lanes: Lanes) -> None:
-    """For pages and streams, as often as they are asked."""
-    batch = await producer.fan_out(trader_id=TRADER, settings=[setting()], user_ids=["1", "2"], batch_id="b")
-    for claim in await lanes.claim():
-        await lanes.done(claim)
-    page = await batch.page()
-
-    again = await batch.page(page.cursor)
-
-    assert (page.complete, again.complete, again.results, again.cursor) == (True, True, [], page.cursor)
-    async with asyncio.timeout(5):
-        assert [result async for result in batch.results(after=page.cursor)] == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,57 +14,13 @@ from redis.exceptions import NoPermissionError
 from ops.redis_server import free_port
 from producers.contract.keyspace import CREDENTIALS
 from producers.transport.dsn import open_redis
-from tests.support.manual_clock import ManualClock
 from tests.support.redis_dump import dump
+from tests.support.sealed_records import NEW, OLD, keys, ring
 from worker.credentials.admin import CredentialAdmin
-from worker.credentials.key_ring import KeyRing, new_entry, parse_key_ring
-from worker.credentials.model import Credentials
 from worker.credentials.redis_store import RedisCredentials
-from worker.credentials.sealed_records import PAGE_SIZE, SealedRecords
+from worker.credentials.sealed_records import SealedRecords
 from worker.credentials.sealing import seal
 from worker.errors import CredentialsUnavailable, UnknownUser
-from worker.secret import Secret
-
-OLD, NEW = new_entry("2026a"), new_entry("2026b")
-
-
-def ring(*entries: str) -> KeyRing:
-    """A ring of these entries."""
-    return parse_key_ring(",".join(entries), "the ring")
-
-
-def keys(user_id: str, mark: str = "") -> Credentials:
-    """A user's credentials."""
-    return Credentials(
-        user_id=user_id,
-        api_key=Secret(f"key-{user_id}{mark}"),
-        secret_key=Secret(f"secret-{user_id}{mark}"),
-        passphrase=Secret(f"pass-{user_id}{mark}"),
-    )
-
-
-@pytest.fixture
-def records(redis: ArqRedis) -> SealedRecords:
-    """An empty store."""
-    return SealedRecords(redis)
-
-
-@pytest.fixture
-def keeper(records: SealedRecords) -> CredentialAdmin:
-    """An operator with the old key only."""
-    return CredentialAdmin(records, ring(OLD), ManualClock())
-
-
-@pytest.fixture
-def after(records: SealedRecords) -> CredentialAdmin:
-    """An operator with the new key before the old."""
-    return CredentialAdmin(records, ring(NEW, OLD))
-
-
-@pytest.fixture
-def store(records: SealedRecords) -> RedisCredentials:
-    """What a worker has."""
-    return RedisCredentials(records, ring(NEW, OLD))
 
 
 async def test_a_worker_has_what_the_operator_set(keeper: CredentialAdmin, store: RedisCredentials) -> None:
@@ -151,104 +106,6 @@ async def test_a_user_that_was_removed_is_unknown(
     with pytest.raises(UnknownUser):
         await store.get("1001")
     assert await store.get("1002") == keys("1002")
-
-
-async def test_rotation_seals_every_record_anew_and_keeps_what_is_in_it(
-    keeper: CredentialAdmin, after: CredentialAdmin, records: SealedRecords
-) -> None:
-    """After it the old key can go; repeated, it finds nothing to do."""
-    users = [keys(str(number)) for number in range(2 * PAGE_SIZE + 7)]
-    await keeper.put(users)
-    before = {entry.user_id: entry async for entry in keeper.list_records()}
-
-    assert (await after.key_usage()).left == len(users)
-    first, second = await after.rotate(), await after.rotate()
-
-    assert (first.rotated, first.already, first.unreadable) == (len(users), 0, [])
-    assert (second.rotated, second.already, second.unreadable) == (0, len(users), [])
-    key_usage = await after.key_usage()
-    assert (key_usage.left, dict(key_usage.by_key)) == (0, {"2026b": len(users)})
-    without_old = CredentialAdmin(records, ring(NEW))
-    now = {entry.user_id: entry async for entry in without_old.list_records()}
-    assert {(entry.set_at_ms, entry.fingerprint, entry.problem) for entry in now.values()} == {
-        (entry.set_at_ms, entry.fingerprint, "") for entry in before.values()
-    }
-
-
-async def test_rotation_leaves_what_it_cannot_open_and_tells_of_it(
-    keeper: CredentialAdmin, after: CredentialAdmin, redis: ArqRedis
-) -> None:
-    """The rest is sealed anew."""
-    await keeper.put([keys("1001"), keys("1002"), keys("1003")])
-    moved = await redis.hget(CREDENTIALS, "1001")  # type: ignore[misc]
-    await redis.hset(CREDENTIALS, mapping={"1002": moved, "1003": b"garbage", b"\xff": moved})  # type: ignore[misc]
-
-    done = await after.rotate()
-
-    assert done.rotated == 1
-    assert {entry.user_id: entry.key_id for entry in done.unreadable} == {
-        "1002": "2026a",
-        "1003": None,
-        "\\xff": "2026a",
-    }
-    assert await redis.hget(CREDENTIALS, "1002") == moved  # type: ignore[misc]
-    key_usage = await after.key_usage()
-    assert (key_usage.left, dict(key_usage.by_key)) == (3, {"2026a": 2, "2026b": 1})
-    assert [entry.user_id for entry in key_usage.unreadable] == ["1003"]
-
-
-class Meddling(SealedRecords):
-    """Records that somebody else changes between a rotation's reading and its writing."""
-
-    meddle: Callable[[], object]
-
-    async def replace(self, user_id: str, old: bytes, new: bytes) -> bool:
-        """Meddles once, then replaces."""
-        await self.meddle()  # type: ignore[misc]
-        return await super().replace(user_id, old, new)
-
-
-async def test_rotation_never_undoes_what_is_set_meanwhile(
-    keeper: CredentialAdmin, store: RedisCredentials, redis: ArqRedis
-) -> None:
-    """Also if it was set under the old key: then that is sealed anew."""
-    await keeper.put([keys("1001")])
-    records = Meddling(redis)
-    marks = iter("xyz")
-
-    async def meddle() -> None:
-        if (mark := next(marks, None)) is not None:
-            await keeper.put([keys("1001", mark)])
-
-    records.meddle = meddle
-    done = await CredentialAdmin(records, ring(NEW, OLD)).rotate()
-
-    assert (done.rotated, await store.get("1001")) == (1, keys("1001", "z"))
-    assert [entry.key_id async for entry in keeper.list_records()] == ["2026b"]
-
-
-async def test_rotation_does_not_bring_back_who_is_removed_meanwhile(keeper: CredentialAdmin, redis: ArqRedis) -> None:
-    """It compares before it writes."""
-    await keeper.put([keys("1001")])
-    records = Meddling(redis)
-    records.meddle = lambda: SealedRecords(redis).remove("1001")
-
-    done = await CredentialAdmin(records, ring(NEW, OLD)).rotate()
-
-    assert (done.rotated, await records.count()) == (0, 0)
-
-
-async def test_two_rotations_at_once_do_the_work_once(
-    keeper: CredentialAdmin, after: CredentialAdmin, redis: ArqRedis
-) -> None:
-    """Each record is counted by the one that replaced it."""
-    await keeper.put([keys(str(number)) for number in range(100)])
-    other = CredentialAdmin(SealedRecords(redis), ring(NEW, OLD))
-
-    done = await asyncio.gather(after.rotate(), other.rotate())
-
-    assert sum(each.rotated for each in done) == 100
-    assert sum(each.already for each in done) == 100
 
 
 @asynccontextmanager

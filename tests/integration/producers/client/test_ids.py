@@ -1,4 +1,4 @@
-"""What comes from outside has bounds, and no ID reaches another's keys."""
+"""IDs from outside: malformed ones are rejected everywhere, and no ID reaches the keys of another."""
 
 from __future__ import annotations
 
@@ -9,18 +9,12 @@ import pytest
 from arq.connections import ArqRedis
 
 from producers import (
-    InvalidArgument,
     InvalidChange,
-    InvalidCursor,
     InvalidId,
-    InvalidLimit,
-    LaneFull,
     Producer,
-    ProducerSettings,
 )
 from producers.contract import keyspace
-from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS, MAX_SETTINGS
-from producers.queue.batches import MAX_PAGE_SIZE
+from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS
 from tests.support.changes import change, setting
 from tests.support.lanes import contents
 
@@ -81,82 +75,6 @@ async def test_a_batch_id_that_cannot_be_one_is_refused(valkey: ArqRedis, produc
         producer.batch(bad)
 
     assert await valkey.dbsize() == 0
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        "",
-        "x",
-        "b",
-        "b/",
-        "b/1",
-        "b/1-",
-        "b/1-1\n",
-        "b/-1-1",
-        "b/+",
-        "b/$",
-        "c/1-1",
-        "b/" + "9" * 21 + "-1",
-        "1" * 10**6,
-    ],
-)
-async def test_a_cursor_that_is_none_is_refused(valkey: ArqRedis, producer: Producer, bad: str) -> None:
-    """It comes back from browsers."""
-    assert await valkey.ping()
-    batch = await producer.fan_out([change()], batch_id="b")
-
-    with pytest.raises(InvalidCursor):
-        await batch.page(bad)
-    with pytest.raises(InvalidCursor):
-        batch.results(after=bad)
-
-
-async def test_a_page_is_bounded_whatever_is_asked_for(valkey: ArqRedis, producer: Producer) -> None:
-    """A web app may hand on what its users ask for."""
-    batch = await producer.fan_out([change()], batch_id="b")
-    for limit in (-1, 0, 10**19):
-        assert (await batch.page(limit=limit)).results == []
-        assert len(await producer.batches(limit)) == (1 if limit > 0 else 0)
-
-    await valkey.xadd(keyspace.RESULTS + "b", {"job": "b//x", "outcome": "applied"}, id="1-1")
-    async with valkey.pipeline(transaction=False) as pipe:
-        for number in range(2, MAX_PAGE_SIZE + 10):
-            pipe.xadd(keyspace.RESULTS + "b", {"job": f"b//{number}", "outcome": "applied"}, id=f"1-{number}")
-        await pipe.execute()
-    page = await batch.page(limit=10**19)
-    assert len(page.results) == MAX_PAGE_SIZE
-    assert len((await batch.page(page.cursor, limit=10**19)).results) == 9
-
-
-async def test_a_change_holds_ten_settings_and_a_lane_as_many_changes_as_it_may(valkey: ArqRedis) -> None:
-    """A payload is so bounded too: the fields have bounds of their own."""
-    producer = Producer(valkey, ProducerSettings(lane_limit=3))
-    many = [setting(symbol=f"S{number}") for number in range(MAX_SETTINGS + 1)]
-    with pytest.raises(InvalidChange, match="1 to 10"):
-        await producer.fan_out(trader_id="t1", settings=many, user_ids=["1001"])
-    for _ in range(3):
-        await producer.enqueue(change())
-    with pytest.raises(LaneFull):
-        await producer.enqueue(change())
-    report = await producer.enqueue_many([change(), change("1002")])
-
-    assert [type(refusal.error) for refusal in report.refused] == [LaneFull]
-    await producer._notifications.close()
-
-
-@pytest.mark.parametrize("ttl_s", [0, -1, float("nan"), float("inf"), 1e300])
-async def test_a_deadline_that_is_none_is_refused(producer: Producer, ttl_s: float) -> None:
-    """Nor is one of more than ten years."""
-    with pytest.raises(InvalidArgument, match="ttl_s"):
-        await producer.enqueue(change(), ttl_s=ttl_s)
-
-
-@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf"), 10**9, True, "5"])
-async def test_a_rate_that_is_none_is_refused(producer: Producer, rate: Any) -> None:
-    """One above all that an exchange allows is a mistake."""
-    with pytest.raises(InvalidLimit):
-        await producer.limit_user("1001", rate)
 
 
 @pytest.mark.parametrize("odd", ODD)

@@ -1,24 +1,19 @@
-"""`top` and `doctor`, and the bar that shows how far a batch is."""
+"""`top`: what it shows of an overview."""
 
 from __future__ import annotations
 
 import io
-from importlib.metadata import EntryPoint, EntryPoints
 from typing import Any
 
 import pytest
 from rich.console import Console, RenderableType
 
-from producers import Outcome, Pause, Priority, Producer, Progress
-from producers.cli import doctor as doctor_module
-from producers.cli.context import CliContext
+from producers import Outcome, Pause, Priority, Producer
 from producers.cli.overview_view import MAX_PAUSES, MAX_WORKERS, render_overview
-from producers.cli.progress_bar import LINE_INTERVAL_S, STALL_AFTER_S, BatchProgressBar, RateMeter
-from producers.monitor.checks import Check, ok, warn
 from producers.monitor.overview_types import EgressStatus, NextLane, Overview, ScheduleLoad
 from producers.monitor.worker_info import WorkerInfo
 from tests.support.changes import change
-from tests.support.copytrade import FLAGS, Copytrade
+from tests.support.copytrade import Copytrade
 
 NOW_MS = 1_700_000_000_000
 
@@ -192,123 +187,3 @@ def test_top_shows_a_queue_once_where_there_is_no_terminal(copytrade: Copytrade)
     assert "no worker is alive" in copytrade("top").stdout
     (to_json,) = copytrade.json_lines("top", "--once")
     assert (to_json["lanes"], to_json["nextLanes"][0]["userId"]) == (1, "1001")
-
-
-def test_doctor_finds_what_is_wrong(copytrade: Copytrade) -> None:
-    """Exit status 1 while a check fails; each finding says what to do."""
-    copytrade("enqueue", "--user", "1001", *FLAGS)
-
-    header, *rows = [line.split("\t") for line in copytrade("doctor", status=1).stdout.splitlines()]
-    to_json = copytrade.json("doctor", status=1)
-
-    assert header == ["status", "check", "found", "what to do"]
-    found = {row[1]: row for row in rows}
-    assert found["redis"][0] == "ok"
-    assert found["workers"][0] == "fail"
-    assert found["workers"][3]
-    assert to_json["status"] == "fail"
-    assert {check["name"] for check in to_json["checks"]} == set(found)
-
-
-def test_doctor_says_that_redis_is_away() -> None:
-    """With exit status 1 and without a traceback or a password."""
-    shown = Copytrade("redis://:secret@127.0.0.1:1/0")("doctor", status=1)
-
-    assert "fail\tredis\t" in shown.stdout
-    assert "secret" not in shown.output
-
-
-async def checks_of_others() -> list[Check]:
-    """What the worker's side finds."""
-    return [ok("credentials", "readable"), warn("exchange clock", "2 s off", "synchronise")]
-
-
-async def broken_checks() -> list[Check]:
-    """Another package's defect."""
-    raise RuntimeError("no \x1b[0mluck")
-
-
-@pytest.mark.usefixtures("valkey_dsn")
-def test_doctor_runs_the_checks_of_other_packages(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broken one is a finding, and stops no other."""
-    points = EntryPoints(
-        EntryPoint(name, f"{__name__}:{target}", doctor_module.CHECKS_GROUP)
-        for name, target in (("worker", "checks_of_others"), ("other", "broken_checks"), ("gone", "nothing"))
-    )
-    monkeypatch.setattr(doctor_module, "entry_points", lambda group: points.select(group=group))
-
-    found = {check["name"]: check for check in copytrade.json("doctor", status=1)["checks"]}
-
-    assert found["credentials"]["status"] == "ok"
-    assert found["exchange clock"]["status"] == "warn"
-    assert "RuntimeError" in found["other"]["detail"]
-    assert found["gone"]["status"] == "fail"
-
-
-def test_a_rate_is_that_of_the_last_ten_seconds() -> None:
-    """An old burst is forgotten."""
-    now_s = 0.0
-    rate = RateMeter(clock=lambda: now_s)
-    seen_rates = []
-    for second in range(31):
-        now_s = float(second)
-        seen_rates.append(rate.observe(100 * min(second, 10) + max(0, second - 10)))
-
-    assert seen_rates[0] is None
-    assert seen_rates[5] == pytest.approx(100)
-    assert seen_rates[30] == pytest.approx(1)
-
-
-def progress(ended: int, **changed: Any) -> Progress:
-    """A batch of ten."""
-    fields: dict[str, Any] = {
-        "batch_id": "july",
-        "total": 10,
-        "queued": 10 - ended,
-        "in_flight": 0,
-        "outcomes": {"applied": ended},
-        "sealed": True,
-        "cancelled": False,
-        "complete": ended == 10,
-        "priority": Priority.BULK,
-        "created_at_ms": 1,
-        "started_at_ms": 1,
-        "finished_at_ms": None,
-        "eta_s": 65.0,
-    }
-    return Progress(**(fields | changed))
-
-
-def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """For logs."""
-    now_s = 100.0
-    with BatchProgressBar(CliContext(), "july", clock=lambda: now_s) as bar:
-        bar.show_progress(progress(0))
-        now_s += LINE_INTERVAL_S
-        bar.show_progress(progress(5))
-        now_s += 1
-        bar.show_progress(progress(6))
-
-    assert capsys.readouterr().err == "july: sending 5 of 10, 0.5/s, 1 min 05 s left, 5 applied\n"
-
-
-def test_people_are_told_once_when_nothing_is_being_sent(capsys: pytest.CaptureFixture[str]) -> None:
-    """Paused, or nobody works: a bar that stands still says neither."""
-    now_s = 100.0
-    with BatchProgressBar(CliContext(), "july", clock=lambda: now_s) as bar:
-        for _ in range(4):
-            bar.show_progress(progress(0, eta_s=None))
-            now_s += STALL_AFTER_S / 2
-
-    assert capsys.readouterr().err.count("nothing is being sent") == 1
-
-
-def test_programs_are_shown_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
-    """They read the document at the end."""
-    with BatchProgressBar(CliContext(as_json=True), "july") as bar:
-        bar.show_enqueued(1, 2)
-        bar.show_progress(progress(5))
-
-    assert capsys.readouterr().err == ""

@@ -1,0 +1,84 @@
+"""`dead list|show|replay|drop`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from producers import Outcome
+from tests.support.copytrade import Copytrade
+
+
+def kill(copytrade: Copytrade) -> None:
+    """Three changes that ended without effect, and one that was applied."""
+    copytrade.enqueue("1001", "1002", "1003", "1004")
+    endings = {"1001": Outcome.REJECTED, "1002": Outcome.UNAUTHORIZED, "1003": Outcome.EXHAUSTED}
+    copytrade.end_all(endings, code="40034", message="no \x1b]0;such\x07 trader")
+
+
+def test_dead_letters_are_listed_oldest_first(copytrade: Copytrade) -> None:
+    """All, or by outcome or user."""
+    kill(copytrade)
+
+    header, *rows = [line.split("\t") for line in copytrade("dead", "list").stdout.splitlines()]
+
+    assert header == ["user", "trader", "outcome", "code", "message", "ended", "job"]
+    assert [row[0] for row in rows] == ["1001", "1002", "1003"]
+    assert rows[0][4] == r"no \x1b]0;such\x07 trader"
+    assert [letter["jobId"] for letter in copytrade.json_lines("dead", "list", "--outcome", "rejected")] == ["o1001"]
+    assert [letter["jobId"] for letter in copytrade.json_lines("dead", "list", "--user", "1002")] == ["o1002"]
+    assert len(copytrade.json_lines("dead", "list", "--limit", "2")) == 2
+
+
+def test_a_dead_letter_is_shown_with_what_it_asked_for(copytrade: Copytrade) -> None:
+    """As a document it can be enqueued again."""
+    kill(copytrade)
+
+    shown = copytrade("dead", "show", "o1001").stdout
+    to_json = copytrade.json("dead", "show", "o1001")
+
+    assert "outcome\trejected\n" in shown
+    assert "symbol=BTCUSDT" in shown
+    assert to_json["result"]["code"] == "40034"
+    copytrade("enqueue", "-", stdin=json.dumps(to_json["change"]))
+
+
+@pytest.mark.parametrize("command", ["show", "replay", "drop"])
+def test_a_dead_letter_that_is_not_there_has_status_4(copytrade: Copytrade, command: str) -> None:
+    """It did not end badly, was replayed or dropped, or has expired."""
+    kill(copytrade)
+
+    assert "o1004" in copytrade.error("dead", command, "o1004", status=4)
+
+
+def test_a_dead_letter_is_replayed_under_a_new_id(copytrade: Copytrade) -> None:
+    """And is none any more."""
+    kill(copytrade)
+
+    to_json = copytrade.json("dead", "replay", "o1001")
+    (pair,) = to_json["replayed"]
+
+    assert (pair["jobId"], to_json["refused"]) == ("o1001", [])
+    assert copytrade.json("status", pair["newJobId"])["state"] == "queued"
+    assert len(copytrade.json_lines("dead", "list")) == 2
+    assert len(copytrade("dead", "replay", "--all").stdout.splitlines()) == 3
+
+
+def test_dead_letters_are_dropped(copytrade: Copytrade) -> None:
+    """By what they have in common, or all."""
+    kill(copytrade)
+
+    assert copytrade.json("dead", "drop", "--outcome", "unauthorized") == {"dropped": 1}
+    assert copytrade("dead", "drop", "--all").stdout == "2 dropped\n"
+    assert copytrade.json_lines("dead", "list") == []
+
+
+@pytest.mark.parametrize("command", ["replay", "drop"])
+@pytest.mark.parametrize("words", [(), ("o1001", "--all"), ("o1001", "--user", "1001"), ("--all", "--user", "1001")])
+def test_which_dead_letters_are_meant_must_be_said(copytrade: Copytrade, command: str, words: tuple[str, ...]) -> None:
+    """Exit status 2, and nothing is changed."""
+    kill(copytrade)
+
+    assert "--all" in copytrade.error("dead", command, *words, status=2)
+    assert len(copytrade.json_lines("dead", "list")) == 3

@@ -1,0 +1,62 @@
+"""`doctor`."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, EntryPoints
+
+import pytest
+
+from producers.cli import doctor as doctor_module
+from producers.monitor.checks import Check, ok, warn
+from tests.support.copytrade import FLAGS, Copytrade
+
+
+def test_doctor_finds_what_is_wrong(copytrade: Copytrade) -> None:
+    """Exit status 1 while a check fails; each finding says what to do."""
+    copytrade("enqueue", "--user", "1001", *FLAGS)
+
+    header, *rows = [line.split("\t") for line in copytrade("doctor", status=1).stdout.splitlines()]
+    to_json = copytrade.json("doctor", status=1)
+
+    assert header == ["status", "check", "found", "what to do"]
+    found = {row[1]: row for row in rows}
+    assert found["redis"][0] == "ok"
+    assert found["workers"][0] == "fail"
+    assert found["workers"][3]
+    assert to_json["status"] == "fail"
+    assert {check["name"] for check in to_json["checks"]} == set(found)
+
+
+def test_doctor_says_that_redis_is_away() -> None:
+    """With exit status 1 and without a traceback or a password."""
+    shown = Copytrade("redis://:secret@127.0.0.1:1/0")("doctor", status=1)
+
+    assert "fail\tredis\t" in shown.stdout
+    assert "secret" not in shown.output
+
+
+async def checks_of_others() -> list[Check]:
+    """What the worker's side finds."""
+    return [ok("credentials", "readable"), warn("exchange clock", "2 s off", "synchronise")]
+
+
+async def broken_checks() -> list[Check]:
+    """Another package's defect."""
+    raise RuntimeError("no \x1b[0mluck")
+
+
+@pytest.mark.usefixtures("valkey_dsn")
+def test_doctor_runs_the_checks_of_other_packages(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken one is a finding, and stops no other."""
+    points = EntryPoints(
+        EntryPoint(name, f"{__name__}:{target}", doctor_module.CHECKS_GROUP)
+        for name, target in (("worker", "checks_of_others"), ("other", "broken_checks"), ("gone", "nothing"))
+    )
+    monkeypatch.setattr(doctor_module, "entry_points", lambda group: points.select(group=group))
+
+    found = {check["name"]: check for check in copytrade.json("doctor", status=1)["checks"]}
+
+    assert found["credentials"]["status"] == "ok"
+    assert found["exchange clock"]["status"] == "warn"
+    assert "RuntimeError" in found["other"]["detail"]
+    assert found["gone"]["status"] == "fail"

@@ -1,0 +1,86 @@
+"""`user ...`, `pause`, `resume`, `paused`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.copytrade import Copytrade
+
+
+def test_a_user_is_shown_with_lanes_limit_and_pause(copytrade: Copytrade) -> None:
+    """For people and as a document."""
+    copytrade.enqueue("1001")
+    copytrade("user", "limit", "1001", "2.5")
+    copytrade("user", "pause", "1001")
+
+    shown = copytrade("user", "show", "1001").stdout.splitlines()
+    to_json = copytrade.json("user", "show", "1001")
+
+    assert shown[:4] == ["user\t1001", "paused\tyes", "limit\t2.5 requests a second", "slowed\tno"]
+    assert shown[7].startswith("t1\t1\tno\t")
+    assert (to_json["paused"], to_json["ratePerS"], to_json["lanes"][0]["head"]) == (True, 2.5, "o1001")
+
+
+@pytest.mark.parametrize("rate", ["0", "-5", "nan", "inf", "1e12", "1e-9"])
+def test_a_limit_that_is_none_is_refused_and_changes_nothing(copytrade: Copytrade, rate: str) -> None:
+    """Exit status 2."""
+    copytrade("user", "limit", "1001", "3")
+
+    assert "requests a second" in copytrade.error("user", "limit", "1001", "--", rate, status=2)
+    assert copytrade.json("user", "show", "1001")["ratePerS"] == 3
+
+
+@pytest.mark.parametrize("words", [(), ("5", "--remove"), ("fast",)])
+def test_a_limit_is_a_rate_or_its_removal(copytrade: Copytrade, words: tuple[str, ...]) -> None:
+    """Exit status 2."""
+    assert copytrade.error("user", "limit", "1001", *words, status=2)
+
+
+def test_a_limit_is_removed(copytrade: Copytrade) -> None:
+    """The user has the limit that all have."""
+    copytrade("user", "limit", "1001", "3")
+
+    assert copytrade.json("user", "limit", "1001", "--remove") == {"userId": "1001", "ratePerS": None}
+    assert copytrade.json("user", "show", "1001")["ratePerS"] is None
+
+
+def test_what_waits_of_a_user_is_cancelled(copytrade: Copytrade) -> None:
+    """Of no other."""
+    copytrade.enqueue("1001", "1002")
+
+    assert copytrade.json("user", "cancel", "1001") == {"userId": "1001", "cancelled": 1, "inFlight": 0}
+    assert copytrade.json("result", "o1001", status=1)["outcome"] == "cancelled"
+    assert copytrade.json("status", "o1002")["state"] == "queued"
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "name"),
+    [
+        (("--user", "1001"), "user", "1001"),
+        (("--trader", "t1"), "trader", "t1"),
+        (("--egress", "default"), "egress", "default"),
+        (("--everything",), "everything", ""),
+    ],
+)
+def test_a_pause_is_listed_until_it_is_ended(
+    copytrade: Copytrade, words: tuple[str, ...], kind: str, name: str
+) -> None:
+    """Pausing and resuming say whether they changed anything."""
+    assert copytrade("pause", *words).stdout == "paused\n"
+    assert copytrade.json("pause", *words) == {"paused": True, "changed": False}
+
+    (pause,) = copytrade.json("paused")
+    assert (pause["kind"], pause["name"]) == (kind, name)
+    assert copytrade("paused").stdout.splitlines()[1].startswith(f"{kind}\t{name or '-'}\t20")
+
+    assert copytrade("resume", *words).stdout == "resumed\n"
+    assert copytrade("resume", *words).stdout == "was not paused\n"
+    assert copytrade.json("paused") == []
+
+
+@pytest.mark.parametrize("command", ["pause", "resume"])
+@pytest.mark.parametrize("words", [(), ("--user", "1", "--everything"), ("--user", "two words"), ("--trader", "")])
+def test_a_pause_is_of_just_one_thing(copytrade: Copytrade, command: str, words: tuple[str, ...]) -> None:
+    """Everything is never meant by saying nothing."""
+    assert copytrade.error(command, *words, status=2)
+    assert copytrade.json("paused") == []

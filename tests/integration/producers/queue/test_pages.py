@@ -1,0 +1,108 @@
+"""Pages of a batch's results: bounded, without waiting, and resumed by a cursor of that batch only."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from arq.connections import ArqRedis
+
+from producers import (
+    InvalidCursor,
+    Producer,
+)
+from producers.contract import keyspace
+from producers.queue.batches import MAX_PAGE_SIZE
+from tests.support.changes import TRADER, change, setting
+from tests.support.fan_outs import end_all, half_ended, to_users, users
+from tests.support.lanes import Lanes
+
+
+@pytest.mark.parametrize("limit", [1, 3, 19, 20, 21])
+async def test_pages_go_on_where_the_last_one_ended(producer: Producer, lanes: Lanes, limit: int) -> None:
+    """Whatever their size; only the one that has seen the end is complete."""
+    batch, ended = await half_ended(producer, lanes)
+    ended += await end_all(lanes)
+    read, cursor = [], None
+    for _ in range(100):
+        page = await batch.page(cursor, limit)
+        assert len(page.results) == len(page.positions) <= limit
+        read += [result.job_id for result in page.results]
+        cursor = page.cursor
+        if page.complete:
+            break
+
+    assert read == ended
+    assert (await batch.page(cursor, limit)).results == []
+
+
+async def test_a_page_does_not_wait(producer: Producer, lanes: Lanes) -> None:
+    """An empty one keeps the place."""
+    batch = await to_users(producer, users(2))
+
+    empty = await batch.page()
+    await lanes.done((await lanes.claim())[0])
+    page = await batch.page(empty.cursor)
+
+    assert (empty.results, empty.complete, page.complete) == ([], False, False)
+    assert len(page.results) == 1
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "0-0",
+        "b",
+        "b/",
+        "b/0",
+        "b/x-0",
+        "b/-1-0",
+        "other/0-0",
+        "b/0-0/0-0",
+        "b/99999999999999999999-0",
+        "b/18446744073709551615-18446744073709551615",
+        7,
+        b"b/0-0",
+    ],
+)
+async def test_a_position_that_is_none_of_this_batch_is_refused(producer: Producer, cursor: str) -> None:
+    """Another batch's, a cut one, something else: a mistake must not read from the beginning."""
+    await to_users(producer, users(1))
+    batch = producer.batch("b")
+
+    with pytest.raises(InvalidCursor, match=r"^after: must be a cursor of batch b, such as 'b/0-0'; got "):
+        batch.results(after=cursor)
+    with pytest.raises(InvalidCursor):
+        await batch.page(cursor)
+
+
+async def test_a_page_s_cursor_at_the_end_of_a_batch_is_its_end(producer: Producer, lanes: Lanes) -> None:
+    """For pages and streams, as often as they are asked."""
+    batch = await producer.fan_out(trader_id=TRADER, settings=[setting()], user_ids=["1", "2"], batch_id="b")
+    for claim in await lanes.claim():
+        await lanes.done(claim)
+    page = await batch.page()
+
+    again = await batch.page(page.cursor)
+
+    assert (page.complete, again.complete, again.results, again.cursor) == (True, True, [], page.cursor)
+    async with asyncio.timeout(5):
+        assert [result async for result in batch.results(after=page.cursor)] == []
+
+
+async def test_a_page_is_bounded_whatever_is_asked_for(redis: ArqRedis, producer: Producer) -> None:
+    """A web app may hand on what its users ask for."""
+    batch = await producer.fan_out([change()], batch_id="b")
+    for limit in (-1, 0, 10**19):
+        assert (await batch.page(limit=limit)).results == []
+        assert len(await producer.batches(limit)) == (1 if limit > 0 else 0)
+
+    await redis.xadd(keyspace.RESULTS + "b", {"job": "b//x", "outcome": "applied"}, id="1-1")
+    async with redis.pipeline(transaction=False) as pipe:
+        for number in range(2, MAX_PAGE_SIZE + 10):
+            pipe.xadd(keyspace.RESULTS + "b", {"job": f"b//{number}", "outcome": "applied"}, id=f"1-{number}")
+        await pipe.execute()
+    page = await batch.page(limit=10**19)
+    assert len(page.results) == MAX_PAGE_SIZE
+    assert len((await batch.page(page.cursor, limit=10**19)).results) == 9

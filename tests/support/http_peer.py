@@ -1,0 +1,106 @@
+"""An HTTP server that answers as a test says, byte for byte."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from worker.exchange.client import Exchange, RawReply
+
+HEADERS = {"ACCESS-KEY": "hush-key", "ACCESS-PASSPHRASE": "hush-pass", "Content-Type": "application/json"}
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+class Peer:
+    """A server on a free port that answers every request in one way, and keeps what it was sent.
+
+    Attributes:
+        url: where it listens.
+        requests: head and body of every request that arrived.
+        connections: how many were opened.
+        arrived: set when a request has arrived.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        self.url = ""
+        self.requests: list[tuple[bytes, bytes]] = []
+        self.connections = 0
+        self.arrived = asyncio.Event()
+        self._answer = answer
+        self._serving: set[asyncio.Task[None]] = set()
+
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Takes a connection."""
+        self.connections += 1
+        self._serving.add(asyncio.create_task(self._serve(reader, writer)))
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Reads requests from one connection until it ends."""
+        with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while not writer.is_closing():
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next(
+                    (int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line), 0
+                )
+                self.requests.append((head, await reader.readexactly(length)))
+                self.arrived.set()
+                await self._answer(writer)
+
+
+@contextlib.asynccontextmanager
+async def peer(answer: Answer) -> AsyncIterator[Peer]:
+    """A running peer."""
+    running = Peer(answer)
+    server = await asyncio.start_server(running.accept, "127.0.0.1", 0)
+    running.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield running
+    finally:
+        server.close()
+        await running.close()
+
+
+def writes(*parts: bytes) -> Answer:
+    """Answers with these bytes."""
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+
+    return answer
+
+
+def writes_and_closes(*parts: bytes) -> Answer:
+    """Answers with these bytes and ends the connection."""
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        await writes(*parts)(writer)
+        writer.close()
+
+    return answer
+
+
+async def resets(writer: asyncio.StreamWriter) -> None:
+    """Drops the connection without an answer."""
+    writer.transport.abort()
+
+
+async def is_silent(_writer: asyncio.StreamWriter) -> None:
+    """Never answers."""
+    await asyncio.Event().wait()
+
+
+async def post(answer: Answer, reply_limit_bytes: int = 1_000) -> RawReply:
+    """One POST to a peer that answers so."""
+    async with peer(answer) as other, Exchange(other.url, 1, reply_limit_bytes=reply_limit_bytes) as exchange:
+        return await exchange.post("/path", b"{}", HEADERS)
