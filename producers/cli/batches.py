@@ -182,7 +182,7 @@ def _state(progress: Progress) -> str:
         return "cancelled"
     if progress.complete:
         return "complete"
-    return "running" if progress.sealed else "not all given"
+    return "running" if progress.sealed else "submitting"
 
 
 def _print_progress(cli: CliContext, progress: Progress) -> None:

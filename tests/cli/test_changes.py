@@ -128,8 +128,8 @@ def test_a_change_that_has_not_ended_has_status_5(copytrade: Copytrade) -> None:
     """With and without waiting."""
     job_id = enqueued(copytrade)
 
-    assert "has not ended" in copytrade.error("result", job_id, status=5)
-    assert "has not ended" in copytrade.error("result", job_id, "--wait", "--timeout", "0.05", status=5)
+    assert "has not finished" in copytrade.error("result", job_id, status=5)
+    assert "has not finished" in copytrade.error("result", job_id, "--wait", "--timeout", "0.05", status=5)
 
 
 @pytest.mark.parametrize("command", ["status", "result", "cancel"])

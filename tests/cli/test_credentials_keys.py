@@ -35,7 +35,7 @@ def test_a_list_tells_of_everything_but_secrets(copytrade: Copytrade, new_ring: 
         ("1001", "2026b", "yes", keys(demo=True).fingerprint, "-"),
         ("1002", "2026a", "no", keys().fingerprint, "-"),
     ]
-    assert [to_json["userId"] for to_json in documents] == ["1001", "1002"]
+    assert [document["userId"] for document in documents] == ["1001", "1002"]
     assert set(documents[0]) == {"userId", "keyId", "setAtMs", "demo", "fingerprint", "problem"}
     assert "hush" not in ran.output + json.dumps(documents)
 

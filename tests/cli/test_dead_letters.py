@@ -36,12 +36,12 @@ def test_a_dead_letter_is_shown_with_what_it_asked_for(copytrade: Copytrade) -> 
     kill(copytrade)
 
     shown = copytrade("dead", "show", "o1001").stdout
-    to_json = copytrade.json("dead", "show", "o1001")
+    document = copytrade.json("dead", "show", "o1001")
 
     assert "outcome\trejected\n" in shown
     assert "symbol=BTCUSDT" in shown
-    assert to_json["result"]["code"] == "40034"
-    copytrade("enqueue", "-", stdin=json.dumps(to_json["change"]))
+    assert document["result"]["code"] == "40034"
+    copytrade("enqueue", "-", stdin=json.dumps(document["change"]))
 
 
 @pytest.mark.parametrize("command", ["show", "replay", "drop"])
@@ -56,10 +56,10 @@ def test_a_dead_letter_is_replayed_under_a_new_id(copytrade: Copytrade) -> None:
     """And is none any more."""
     kill(copytrade)
 
-    to_json = copytrade.json("dead", "replay", "o1001")
-    (pair,) = to_json["replayed"]
+    document = copytrade.json("dead", "replay", "o1001")
+    (pair,) = document["replayed"]
 
-    assert (pair["jobId"], to_json["refused"]) == ("o1001", [])
+    assert (pair["jobId"], document["refused"]) == ("o1001", [])
     assert copytrade.json("status", pair["newJobId"])["state"] == "queued"
     assert len(copytrade.json_lines("dead", "list")) == 2
     assert len(copytrade("dead", "replay", "--all").stdout.splitlines()) == 3

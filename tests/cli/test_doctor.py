@@ -16,15 +16,15 @@ def test_doctor_finds_what_is_wrong(copytrade: Copytrade) -> None:
     copytrade("enqueue", "--user", "1001", *FLAGS)
 
     header, *rows = [line.split("\t") for line in copytrade("doctor", status=1).stdout.splitlines()]
-    to_json = copytrade.json("doctor", status=1)
+    document = copytrade.json("doctor", status=1)
 
     assert header == ["status", "check", "found", "what to do"]
     found = {row[1]: row for row in rows}
     assert found["redis"][0] == "ok"
     assert found["workers"][0] == "fail"
     assert found["workers"][3]
-    assert to_json["status"] == "fail"
-    assert {check["name"] for check in to_json["checks"]} == set(found)
+    assert document["status"] == "fail"
+    assert {check["name"] for check in document["checks"]} == set(found)
 
 
 def test_doctor_says_that_redis_is_away() -> None:

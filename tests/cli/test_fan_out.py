@@ -98,11 +98,11 @@ def test_programs_get_every_bad_row_in_the_document(copytrade: Copytrade, follow
     """People get the first twenty, and the number of the rest."""
     path = followers_csv("1000", *(f"bad {number}" for number in range(100)))
 
-    to_json = json.loads(copytrade("fan-out", path, *NO_WAIT, "--json", status=2).stdout)
+    document = json.loads(copytrade("fan-out", path, *NO_WAIT, "--json", status=2).stdout)
     shown = copytrade("fan-out", path, *NO_WAIT, status=2).stderr
 
-    assert (to_json["given"], to_json["accepted"], to_json["bad"], len(to_json["faults"])) == (101, 0, 100, 100)
-    assert to_json["faults"][0] == {
+    assert (document["given"], document["accepted"], document["bad"], len(document["faults"])) == (101, 0, 100, 100)
+    assert document["faults"][0] == {
         "line": 3,
         "field": "userId",
         "rule": "must be 1 to 128 printable ASCII characters without spaces",
@@ -174,10 +174,10 @@ def test_rows_whose_lane_is_full_are_named_by_their_lines(
     monkeypatch.setenv("COPYTRADE_LANE_LIMIT", "1")
     copytrade("enqueue", "--user", "1002", *FLAGS)
 
-    to_json = copytrade.json("fan-out", followers_csv("1001", "", "1002", "1003"), *NO_WAIT, status=1)
+    document = copytrade.json("fan-out", followers_csv("1001", "", "1002", "1003"), *NO_WAIT, status=1)
 
-    assert (to_json["accepted"], to_json["bad"]) == (2, 1)
-    assert (to_json["faults"][0]["line"], "lane" in to_json["faults"][0]["rule"]) == (4, True)
+    assert (document["accepted"], document["bad"]) == (2, 1)
+    assert (document["faults"][0]["line"], "lane" in document["faults"][0]["rule"]) == (4, True)
 
 
 def test_waiting_ends_with_5_when_the_time_is_over(copytrade: Copytrade, followers_csv: Csv) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from producers.cli.input.lines import MAX_LINE_BYTES
 from producers.cli.input.row_errors import BadInput, RowError
-from tests.support.followers_files import SETTINGS, changes, faults, followers, users
+from tests.support.followers_files import SETTINGS, changes, followers, row_errors, users
 
 
 @pytest.mark.parametrize("name", ["user_id", "userId", "user id", "USER_ID", "User ID", "UserID", " user-id "])
@@ -51,7 +51,7 @@ def test_columns_replace_row_by_row_what_all_followers_get() -> None:
 
 def test_a_rounded_trader_is_refused_as_a_rounded_user_is() -> None:
     """The copying of somebody else would be changed."""
-    assert faults(followers("user_id,trader_id\n1001,1.2E+9\n")) == [(2, "traderId")]
+    assert row_errors(followers("user_id,trader_id\n1001,1.2E+9\n")) == [(2, "traderId")]
 
 
 def test_columns_alone_can_make_whole_changes() -> None:
@@ -131,7 +131,7 @@ def test_a_user_who_is_there_twice_is_a_bad_line() -> None:
     """Of two changes nobody could say which was meant; the first stands in the report as good."""
     found = followers("user_id\n1001\n1002\n1001\n")
 
-    assert faults(found) == [(4, "userId")]
+    assert row_errors(found) == [(4, "userId")]
     assert found.validate().valid == 2
 
 
@@ -139,11 +139,11 @@ def test_a_user_may_be_there_once_for_each_trader() -> None:
     """These are two lanes; the same trader again is not."""
     found = followers("user_id,trader_id\n1001,t1\n1001,t2\n1001,\n1001,t2\n")
 
-    assert faults(found) == [(4, "userId"), (5, "userId")]
+    assert row_errors(found) == [(4, "userId"), (5, "userId")]
 
 
 def test_what_all_followers_get_is_judged_once_and_not_on_every_line() -> None:
-    """Ten thousand equal faults would hide what is wrong."""
+    """Ten thousand equal errors would hide what is wrong."""
     with pytest.raises(BadInput, match=r"^for every follower: settings\[0\]\.traceType: "):
         followers("user_id\n1001\n1002\n", settings={**SETTINGS, "traceType": "ratio"}).validate()
 
@@ -153,7 +153,7 @@ def test_several_settings_for_all_leave_no_column_for_one_of_them() -> None:
     one = {name: value for name, value in SETTINGS.items() if name != "traderId"}
     settings = {"traderId": "t1", "settings": [one, {**one, "symbol": "ETHUSDT"}]}
 
-    assert faults(followers("user_id,trace_value\n1001,5\n", settings=settings)) == [(2, "trace_value")]
+    assert row_errors(followers("user_id,trace_value\n1001,5\n", settings=settings)) == [(2, "trace_value")]
     assert len(changes(followers("user_id,trader_id\n1001,t5\n", settings=settings))[0].settings) == 2
 
 
@@ -162,7 +162,7 @@ def test_an_apostrophe_that_our_own_export_set_is_taken_off() -> None:
     assert users(followers("user_id\n'=1+1\n'-5\n'quoted\n")) == ["=1+1", "-5", "'quoted"]
 
 
-def test_a_survey_counts_everything_and_knows_whether_all_get_the_same() -> None:
+def test_validation_counts_everything_and_whether_all_rows_have_only_a_user() -> None:
     """So the second reading can say how far it is."""
     plain = followers("user_id\n1001\nbad one\n1002\n").validate()
     special = followers("user_id,trace_value\n1001,\n1002,5\n").validate()

@@ -9,7 +9,7 @@ import pytest
 from producers.cli.input.followers import detect_format, ensure_seekable
 from producers.cli.input.row_errors import BadInput, RowError
 from producers.cli.input.template import Template
-from tests.support.followers_files import SETTINGS, changes, faults, followers, users
+from tests.support.followers_files import SETTINGS, changes, followers, row_errors, users
 
 WHOLE = (
     '{"userId":"1001","traderId":"t7","settings":[{"symbol":"ETHUSDT","productType":"USDT-FUTURES",'
@@ -79,7 +79,7 @@ def test_names_that_are_no_fields_are_passed_over_when_asked() -> None:
     found = followers('{"userId": "1001", "note": 1}\n', "jsonl", ignore_other_columns=True)
 
     assert users(found) == ["1001"]
-    assert faults(followers('{"userId": "1001", "note": 1}\n', "jsonl")) == [(1, "note")]
+    assert row_errors(followers('{"userId": "1001", "note": 1}\n', "jsonl")) == [(1, "note")]
 
 
 def test_one_big_array_is_refused_with_the_way_to_make_lines_of_it() -> None:

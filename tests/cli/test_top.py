@@ -185,5 +185,5 @@ def test_top_shows_a_queue_once_where_there_is_no_terminal(copytrade: Copytrade)
     copytrade.ask(work)
 
     assert "no worker is alive" in copytrade("top").stdout
-    (to_json,) = copytrade.json_lines("top", "--once")
-    assert (to_json["lanes"], to_json["nextLanes"][0]["userId"]) == (1, "1001")
+    (document,) = copytrade.json_lines("top", "--once")
+    assert (document["lanes"], document["nextLanes"][0]["userId"]) == (1, "1001")

@@ -14,11 +14,11 @@ def test_a_user_is_shown_with_lanes_limit_and_pause(copytrade: Copytrade) -> Non
     copytrade("user", "pause", "1001")
 
     shown = copytrade("user", "show", "1001").stdout.splitlines()
-    to_json = copytrade.json("user", "show", "1001")
+    document = copytrade.json("user", "show", "1001")
 
     assert shown[:4] == ["user\t1001", "paused\tyes", "limit\t2.5 requests a second", "slowed\tno"]
     assert shown[7].startswith("t1\t1\tno\t")
-    assert (to_json["paused"], to_json["ratePerS"], to_json["lanes"][0]["head"]) == (True, 2.5, "o1001")
+    assert (document["paused"], document["ratePerS"], document["lanes"][0]["head"]) == (True, 2.5, "o1001")
 
 
 @pytest.mark.parametrize("rate", ["0", "-5", "nan", "inf", "1e12", "1e-9"])

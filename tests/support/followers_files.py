@@ -45,6 +45,6 @@ def users(found: Followers) -> list[str]:
     return [change.user_id for change in changes(found)]
 
 
-def faults(found: Followers) -> list[tuple[int, str]]:
+def row_errors(found: Followers) -> list[tuple[int, str]]:
     """Line and field of its bad lines."""
     return [(each.line, each.field) for each in found if isinstance(each, RowError)]

@@ -70,8 +70,7 @@ def set_credentials(cli: CliContext, user_id: str | None, from_stdin: bool, demo
     if from_stdin is (user_id is not None) or (from_stdin and demo):
         raise BadInput("give either USER, or --from-stdin and one JSON object per line, each with its own demo")
     with _cli_errors():
-        many = user_id is None
-        users = prompts.read_users() if many else [prompts.read_user(check_id("USER", user_id), demo=demo)]
+        users = prompts.read_users() if from_stdin else [prompts.read_user(check_id("USER", user_id), demo=demo)]
     new = _with_admin(cli, lambda admin: admin.put(users))
     replaced = len(users) - new
     cli.print_result(

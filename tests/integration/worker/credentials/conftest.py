@@ -19,7 +19,7 @@ def records(redis: ArqRedis) -> SealedRecords:
 
 
 @pytest.fixture
-def keeper(records: SealedRecords) -> CredentialAdmin:
+def admin(records: SealedRecords) -> CredentialAdmin:
     """An operator with the old key only."""
     return CredentialAdmin(records, ring(OLD), ManualClock())
 

@@ -23,10 +23,10 @@ from worker.credentials.sealing import seal
 from worker.errors import CredentialsUnavailable, UnknownUser
 
 
-async def test_a_worker_has_what_the_operator_set(keeper: CredentialAdmin, store: RedisCredentials) -> None:
+async def test_a_worker_has_what_the_operator_set(admin: CredentialAdmin, store: RedisCredentials) -> None:
     """The latest, and of each user their own."""
-    assert await keeper.put([keys("1001"), keys("1002")]) == 2
-    assert await keeper.put([keys("1001", "x"), keys("a:b%c")]) == 1
+    assert await admin.put([keys("1001"), keys("1002")]) == 2
+    assert await admin.put([keys("1001", "x"), keys("a:b%c")]) == 1
 
     assert await store.get("1001") == keys("1001", "x")
     assert await store.get("1002") == keys("1002")
@@ -34,9 +34,9 @@ async def test_a_worker_has_what_the_operator_set(keeper: CredentialAdmin, store
     assert await store.count() == 3
 
 
-async def test_a_user_without_credentials_is_unknown(keeper: CredentialAdmin, store: RedisCredentials) -> None:
+async def test_a_user_without_credentials_is_unknown(admin: CredentialAdmin, store: RedisCredentials) -> None:
     """If others have some."""
-    await keeper.put([keys("1001")])
+    await admin.put([keys("1001")])
 
     with pytest.raises(UnknownUser, match=r"'1002' in Redis; add them with: copytrade credentials set"):
         await store.get("1002")
@@ -49,10 +49,10 @@ async def test_when_nobody_has_credentials_that_is_nobody_s_fault(store: RedisCr
 
 
 async def test_records_that_were_exchanged_or_altered_are_unavailable_and_told_of_once(
-    keeper: CredentialAdmin, store: RedisCredentials, redis: ArqRedis, caplog: pytest.LogCaptureFixture
+    admin: CredentialAdmin, store: RedisCredentials, redis: ArqRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One line a record, however often its user's changes are tried, and another when it is spoilt in another way."""
-    await keeper.put([keys("1001"), keys("1002")])
+    await admin.put([keys("1001"), keys("1002")])
     stolen = await redis.hget(CREDENTIALS, "1002")  # type: ignore[misc]
 
     for record in (stolen, stolen, b"garbage", b"garbage"):
@@ -96,10 +96,10 @@ async def test_a_key_of_a_wrong_type_makes_credentials_unavailable(store: RedisC
 
 
 async def test_a_user_that_was_removed_is_unknown(
-    keeper: CredentialAdmin, records: SealedRecords, store: RedisCredentials
+    admin: CredentialAdmin, records: SealedRecords, store: RedisCredentials
 ) -> None:
     """The others stay."""
-    await keeper.put([keys("1001"), keys("1002")])
+    await admin.put([keys("1001"), keys("1002")])
 
     assert (await records.remove("1001"), await records.remove("1001")) == (True, False)
 
@@ -149,7 +149,7 @@ async def test_an_operator_needs_seven_commands_on_the_records(valkey: ArqRedis)
 
 
 async def test_no_secret_is_in_redis_or_in_a_log_or_in_a_repr(
-    keeper: CredentialAdmin,
+    admin: CredentialAdmin,
     after: CredentialAdmin,
     store: RedisCredentials,
     redis: ArqRedis,
@@ -158,7 +158,7 @@ async def test_no_secret_is_in_redis_or_in_a_log_or_in_a_repr(
     """After setting, reading, rotating, and with a record that does not open; in no key, field or value."""
     caplog.set_level(logging.DEBUG)
     users = [keys("1001"), keys("1002"), keys("1003")]
-    await keeper.put(users)
+    await admin.put(users)
     found = [await store.get(user.user_id) for user in users]
     done = await after.rotate()
     await redis.hset(CREDENTIALS, mapping={"1003": seal(users[0], ring(NEW), set_at_ms=1)})  # type: ignore[misc]
@@ -167,7 +167,7 @@ async def test_no_secret_is_in_redis_or_in_a_log_or_in_a_repr(
     list_records = [entry async for entry in after.list_records()]
 
     stored = await dump(redis)
-    shown = [found, done, list_records, store, vars(store), keeper, vars(keeper), caught.value, await after.key_usage()]
+    shown = [found, done, list_records, store, vars(store), admin, vars(admin), caught.value, await after.key_usage()]
     told = "\n".join([stored, caplog.text, *map(repr, shown)])
 
     assert "1001" in stored, "the dump must see what is there"

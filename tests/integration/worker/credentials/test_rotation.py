@@ -15,12 +15,12 @@ from worker.credentials.sealed_records import PAGE_SIZE, SealedRecords
 
 
 async def test_rotation_seals_every_record_anew_and_keeps_what_is_in_it(
-    keeper: CredentialAdmin, after: CredentialAdmin, records: SealedRecords
+    admin: CredentialAdmin, after: CredentialAdmin, records: SealedRecords
 ) -> None:
     """After it the old key can go; repeated, it finds nothing to do."""
     users = [keys(str(number)) for number in range(2 * PAGE_SIZE + 7)]
-    await keeper.put(users)
-    before = {entry.user_id: entry async for entry in keeper.list_records()}
+    await admin.put(users)
+    before = {entry.user_id: entry async for entry in admin.list_records()}
 
     assert (await after.key_usage()).left == len(users)
     first, second = await after.rotate(), await after.rotate()
@@ -37,10 +37,10 @@ async def test_rotation_seals_every_record_anew_and_keeps_what_is_in_it(
 
 
 async def test_rotation_leaves_what_it_cannot_open_and_tells_of_it(
-    keeper: CredentialAdmin, after: CredentialAdmin, redis: ArqRedis
+    admin: CredentialAdmin, after: CredentialAdmin, redis: ArqRedis
 ) -> None:
     """The rest is sealed anew."""
-    await keeper.put([keys("1001"), keys("1002"), keys("1003")])
+    await admin.put([keys("1001"), keys("1002"), keys("1003")])
     moved = await redis.hget(CREDENTIALS, "1001")  # type: ignore[misc]
     await redis.hset(CREDENTIALS, mapping={"1002": moved, "1003": b"garbage", b"\xff": moved})  # type: ignore[misc]
 
@@ -70,27 +70,27 @@ class Meddling(SealedRecords):
 
 
 async def test_rotation_never_undoes_what_is_set_meanwhile(
-    keeper: CredentialAdmin, store: RedisCredentials, redis: ArqRedis
+    admin: CredentialAdmin, store: RedisCredentials, redis: ArqRedis
 ) -> None:
     """Also if it was set under the old key: then that is sealed anew."""
-    await keeper.put([keys("1001")])
+    await admin.put([keys("1001")])
     records = Meddling(redis)
     marks = iter("xyz")
 
     async def meddle() -> None:
         if (mark := next(marks, None)) is not None:
-            await keeper.put([keys("1001", mark)])
+            await admin.put([keys("1001", mark)])
 
     records.meddle = meddle
     done = await CredentialAdmin(records, ring(NEW, OLD)).rotate()
 
     assert (done.rotated, await store.get("1001")) == (1, keys("1001", "z"))
-    assert [entry.key_id async for entry in keeper.list_records()] == ["2026b"]
+    assert [entry.key_id async for entry in admin.list_records()] == ["2026b"]
 
 
-async def test_rotation_does_not_bring_back_who_is_removed_meanwhile(keeper: CredentialAdmin, redis: ArqRedis) -> None:
+async def test_rotation_does_not_bring_back_who_is_removed_meanwhile(admin: CredentialAdmin, redis: ArqRedis) -> None:
     """It compares before it writes."""
-    await keeper.put([keys("1001")])
+    await admin.put([keys("1001")])
     records = Meddling(redis)
     records.meddle = lambda: SealedRecords(redis).remove("1001")
 
@@ -100,10 +100,10 @@ async def test_rotation_does_not_bring_back_who_is_removed_meanwhile(keeper: Cre
 
 
 async def test_two_rotations_at_once_do_the_work_once(
-    keeper: CredentialAdmin, after: CredentialAdmin, redis: ArqRedis
+    admin: CredentialAdmin, after: CredentialAdmin, redis: ArqRedis
 ) -> None:
     """Each record is counted by the one that replaced it."""
-    await keeper.put([keys(str(number)) for number in range(100)])
+    await admin.put([keys(str(number)) for number in range(100)])
     other = CredentialAdmin(SealedRecords(redis), ring(NEW, OLD))
 
     done = await asyncio.gather(after.rotate(), other.rotate())

@@ -39,7 +39,7 @@ def keys(user_id: str) -> Credentials:
     return Credentials(user_id=user_id, api_key=api_key, secret_key=secret_key, passphrase=passphrase)
 
 
-def keeper(redis: ArqRedis, *entries: str) -> CredentialAdmin:
+def admin(redis: ArqRedis, *entries: str) -> CredentialAdmin:
     """An operator with this ring."""
     return CredentialAdmin(SealedRecords(redis), open_key_ring(Secret(",".join(entries)), "X"))
 
@@ -53,7 +53,7 @@ def sealed(*entries: str) -> dict[str, Any]:
 async def rig_with_sealed_keys(redis: ArqRedis, folder: Path) -> AsyncIterator[Rig]:
     """A rig; the keys of its users are in Redis, under the old key."""
     async with rig_on(redis, folder) as rig:
-        await keeper(redis, OLD).put([keys(user) for user in USERS])
+        await admin(redis, OLD).put([keys(user) for user in USERS])
         yield rig
 
 
@@ -69,7 +69,7 @@ async def test_changes_are_signed_with_keys_from_redis(valkey: ArqRedis, tmp_pat
 async def test_a_key_is_rotated_while_workers_run_and_no_change_fails(valkey: ArqRedis, tmp_path: Path) -> None:
     """Also one that was not given the new key yet: its changes wait for a worker that was."""
     async with rig_with_sealed_keys(valkey, tmp_path) as rig:
-        await keeper(valkey, NEW, OLD).rotate()
+        await admin(valkey, NEW, OLD).rotate()
         job = await rig.producer.enqueue(change("1001"))
         async with rig.working(**sealed(OLD)) as behind:
             while not behind.jobs_retried:  # noqa: ASYNC110 - nothing tells of it
@@ -109,7 +109,7 @@ async def test_the_doctor_counts_the_users_in_redis(valkey: ArqRedis, valkey_dsn
     """None at all, and a Redis that is away, are failures."""
     settings = WorkerSettings(redis_dsn=valkey_dsn, **sealed(OLD))
     empty = await doctor._check_credentials(settings)
-    await keeper(valkey, OLD).put([keys("1001"), keys("1002")])
+    await admin(valkey, OLD).put([keys("1001"), keys("1002")])
     found = await doctor._check_credentials(settings)
     away = await doctor._check_credentials(
         WorkerSettings(redis_dsn=f"redis://127.0.0.1:{free_port()}", redis_timeout_s=1, **sealed(OLD))

@@ -89,9 +89,9 @@ def test_parse_user_s_keys_that_cannot_be_used_are_refused_without_being_shown(t
 
 def test_parse_users_are_an_object_a_line() -> None:
     """Empty lines are skipped."""
-    found, faults = parse_users([line(), b"\n", line(userId="1002", demo=True)])
+    found, errors = parse_users([line(), b"\n", line(userId="1002", demo=True)])
 
-    assert (found, faults) == ([keys(), keys("1002", demo=True)], [])
+    assert (found, errors) == ([keys(), keys("1002", demo=True)], [])
 
 
 def test_every_bad_line_is_told_with_its_number_and_without_a_value() -> None:
@@ -107,18 +107,18 @@ def test_every_bad_line_is_told_with_its_number_and_without_a_value() -> None:
     ]
     lines += [b"x" * (MAX_USER_BYTES + 1), b"{" * 10_000]
 
-    _, faults = parse_users(lines)
+    _, errors = parse_users(lines)
 
-    assert [fault.partition(":")[0] for fault in faults] == [f"line {number}" for number in range(2, 10)]
-    assert "an earlier line has user '1001' too" in faults[4]
-    assert "hush" not in " ".join(faults)
+    assert [error.partition(":")[0] for error in errors] == [f"line {number}" for number in range(2, 10)]
+    assert "an earlier line has user '1001' too" in errors[4]
+    assert "hush" not in " ".join(errors)
 
 
 @FUZZ
 @given(st.binary())
 def test_any_bytes_are_keys_or_are_refused(text: bytes) -> None:
     """Never another error."""
-    found, faults = parse_users([text])
-    assert len(found) + len(faults) <= 1
+    found, errors = parse_users([text])
+    assert len(found) + len(errors) <= 1
     with pytest.raises(CredentialsError):
         parse_user("1001", text, demo=False)
