@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import logging
 import traceback
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 
@@ -26,7 +24,7 @@ TRACEBACK_CHARS = 8000
 MAX_FIELDS = 20
 
 ATTRIBUTE = "copytrade"
-"""The attribute of a log record that holds its `LogFields`."""
+"""The attribute of a log record that holds the event and its fields."""
 
 Field = str | int | float | bool | None
 """The types of field values; none of them can hold a secret by accident."""
@@ -61,17 +59,9 @@ class Event(StrEnum):
     """The process ends because of an unexpected exception."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogFields:
-    """The machine-readable part of a log line; fields that are None are left out."""
-
-    event: Event
-    fields: dict[str, Field]
-
-
-def log_fields(event: Event, **fields: Field) -> dict[str, LogFields]:
-    """Return the `extra` argument of a log call. Field names include their unit, such as `took_ms`."""
-    return {ATTRIBUTE: LogFields(event, fields)}
+def log_fields(event: Event, **fields: Field) -> dict[str, tuple[Event, dict[str, Field]]]:
+    """Return the `extra` argument of a log call. Field names include their unit; a field that is None is left out."""
+    return {ATTRIBUTE: (event, fields)}
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -93,10 +83,9 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": _escape(record.name),
         }
-        extra: Any = getattr(record, ATTRIBUTE, None)
-        fields = extra.fields if isinstance(extra, LogFields) else {}
-        if isinstance(extra, LogFields):
-            line["event"] = _escape(extra.event)
+        event, fields = getattr(record, ATTRIBUTE, (None, {}))
+        if event:
+            line["event"] = _escape(event)
         line["message"] = _message(record)
         for name, value in list(fields.items())[:MAX_FIELDS]:
             if value is not None:

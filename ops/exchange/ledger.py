@@ -7,7 +7,8 @@ HTTP are not recorded.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -94,16 +95,20 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     users: dict[str, UserReport]
 
 
+@dataclass(slots=True)
 class _Totals:
-    """Counts of arrivals and the time that they span."""
+    """Counts of arrivals, the time that they span, and for a user the peak at each path."""
 
-    __slots__ = ("accepted", "arrivals", "first_ns", "last_ns", "throttled")
-
-    def __init__(self, at_ns: int) -> None:
-        self.first_ns = self.last_ns = at_ns
-        self.arrivals = self.accepted = self.throttled = 0
+    first_ns: int = 0
+    last_ns: int = 0
+    arrivals: int = 0
+    accepted: int = 0
+    throttled: int = 0
+    peaks: defaultdict[str, Peak] = field(default_factory=lambda: defaultdict(Peak))
 
     def observe(self, at_ns: int) -> None:
+        if not self.arrivals:
+            self.first_ns = at_ns
         self.arrivals += 1
         self.last_ns = at_ns
 
@@ -114,14 +119,6 @@ class _Totals:
     @property
     def rate_per_s(self) -> float:
         return (self.arrivals - 1) / self.span_s if self.span_s else 0.0
-
-
-class _UserTotals(_Totals):
-    __slots__ = ("peaks",)
-
-    def __init__(self, at_ns: int) -> None:
-        super().__init__(at_ns)
-        self.peaks: dict[str, Peak] = {}
 
 
 class Ledger:
@@ -138,8 +135,8 @@ class Ledger:
     def reset(self) -> None:
         """Clear everything. Requests that are under way are not counted."""
         self.arrivals.clear()
-        self._totals: _Totals | None = None
-        self._users: dict[str, _UserTotals] = {}
+        self._totals = _Totals()
+        self._users: defaultdict[str, _Totals] = defaultdict(_Totals)
         self._by_status: Counter[int] = Counter()
         self._by_code: Counter[str] = Counter()
         self._by_fault: Counter[str] = Counter()
@@ -148,25 +145,17 @@ class Ledger:
         """Record an arrival, not earlier than the previous one, whose reply is not known yet."""
         arrival = Arrival(at_ns=at_ns, user=user, method=method, path=path)
         self.arrivals.append(arrival)
-        if self._totals is None:
-            self._totals = _Totals(at_ns)
         self._totals.observe(at_ns)
-        totals = self._users.get(user)
-        if totals is None:
-            totals = self._users[user] = _UserTotals(at_ns)
+        totals = self._users[user]
         totals.observe(at_ns)
-        peak = totals.peaks.get(path)
-        if peak is None:
-            peak = totals.peaks[path] = Peak()
-        peak.observe(at_ns)
+        totals.peaks[path].observe(at_ns)
         return arrival
 
     def record_reply(self, arrival: Arrival) -> None:
         """Count a completed arrival. Call it once."""
-        totals = self._users.get(arrival.user)
-        if self._totals is None or totals is None or arrival.at_ns < self._totals.first_ns:
+        if arrival.user not in self._users or arrival.at_ns < self._totals.first_ns:
             return  # it arrived before a reset
-        for counts in (self._totals, totals):
+        for counts in (self._totals, self._users[arrival.user]):
             counts.accepted += arrival.accepted
             counts.throttled += arrival.throttled
         self._by_status[arrival.status] += 1
@@ -177,7 +166,7 @@ class Ledger:
 
     def report(self) -> Report:
         """Return the counts so far. Requests under way are in `arrivals` and `rate_per_s` only."""
-        everything = self._totals or _Totals(0)
+        everything = self._totals
         return Report(
             arrivals=everything.arrivals,
             answered=self._by_status.total() - self._by_status[0],

@@ -26,6 +26,7 @@ from __future__ import annotations
 import base64
 import hmac
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import parse_qs
@@ -105,11 +106,9 @@ class Exchange:
         self, accounts: Accounts, *, user_rate_per_s: int, egress_per_min: int, egress_recovery_s: float
     ) -> None:
         self._accounts = accounts
-        self._user_rate_per_s = user_rate_per_s
-        self._egress_per_min = egress_per_min
-        self._egress_recovery_ns = round(egress_recovery_s * SECOND_NS)
-        self._users: dict[tuple[str, str], SlidingWindow] = {}
-        self._egress: dict[str, EgressWindow] = {}
+        egress_recovery_ns = round(egress_recovery_s * SECOND_NS)
+        self._users = defaultdict[tuple[str, str], SlidingWindow](lambda: SlidingWindow(user_rate_per_s, SECOND_NS))
+        self._egress = defaultdict[str, EgressWindow](lambda: EgressWindow(egress_per_min, egress_recovery_ns))
         self._settings: dict[str, dict[str, Settings]] = {}
 
     def admit(self, at_ns: int, remote: str, request: Request) -> tuple[Account | None, bool]:
@@ -123,17 +122,10 @@ class Exchange:
         Returns:
             The account of its API key, if known, and whether the request is within all limits.
         """
-        egress = self._egress.get(remote)
-        if egress is None:
-            egress = self._egress[remote] = EgressWindow(self._egress_per_min, self._egress_recovery_ns)
-        within = egress.admit(at_ns)
+        within = self._egress[remote].admit(at_ns)
         account = self._accounts.find(request.headers.get("ACCESS-KEY", ""))
         if account is not None and (request.method, request.path) in ROUTES and request.path != PUBLIC_TIME:
-            key = (account.user, request.path)
-            window = self._users.get(key)
-            if window is None:
-                window = self._users[key] = SlidingWindow(self._user_rate_per_s, SECOND_NS)
-            within = window.admit(at_ns) and within
+            within = self._users[account.user, request.path].admit(at_ns) and within
         return account, within
 
     def evaluate(self, request: Request, account: Account | None, now_ms: int) -> Verdict:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace, TracebackType
+from types import SimpleNamespace
 from typing import Self
 
 import aiohttp
@@ -111,9 +111,7 @@ class Exchange:
         )
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -137,14 +135,7 @@ class Exchange:
         return await self._request("POST", path, body, headers, not_after_s)
 
     async def get(self, path: str) -> RawReply:
-        """Send a GET without credentials.
-
-        Args:
-            path: path and raw query.
-
-        Raises:
-            TransportError: there is no readable reply.
-        """
+        """Send a GET without credentials; raise TransportError without a readable reply."""
         return await self._request("GET", path, None, None, math.inf)
 
     async def _request(

@@ -27,41 +27,38 @@ MAX_WAIT_S = 5.0
 log = logging.getLogger(__name__)
 
 
-class TimeSync:
-    """Fetches the exchange's time; these requests count toward the egress's limit."""
+async def synchronize(
+    exchange_clock: ExchangeClock, *, redis: Redis, exchange: Exchange, clock: Clock, egress: str, pacing: Pacing
+) -> None:
+    """Set the clock from a time request. If that fails, the wall clock is used until the first reply.
 
-    def __init__(self, redis: Redis, exchange: Exchange, clock: Clock, egress: str, pacing: Pacing) -> None:
-        self._redis = redis
-        self._exchange = exchange
-        self._clock = clock
-        self._keys = [keyspace.EGRESS + keyspace.escape(egress)]
-        self._pacing = pacing
+    The requests count toward the egress's limit.
+    """
 
-    async def synchronize(self, exchange_clock: ExchangeClock) -> None:
-        """Set the clock from a time request. If that fails, the wall clock is used until the first reply."""
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(TransportError),
-            wait=wait_random_exponential(multiplier=0.1, max=1),
-            stop=stop_after_attempt(TRIES),
-            reraise=True,
-        )
-        try:
-            raw: RawReply | None = await retrying(self._fetch)
-        except TransportError as exc:
-            log.warning("the exchange's time is not known, this machine's clock is used until the first reply: %s", exc)
-            return
-        if raw is None:
-            log.warning("the exchange's time is not known: the egress's breaker is open")
-            return
-        received_s = self._clock.monotonic()
-        request_time_ms = classify(raw.status, raw.body).request_time_ms
-        if request_time_ms is not None:
-            exchange_clock.add_sample(received_s - raw.took_s, received_s, request_time_ms)
-
-    async def _fetch(self) -> RawReply | None:
-        """Request the time at the egress's next slot; None while its breaker is open."""
-        wait_us = await EGRESS.run(self._redis, self._keys, [self._pacing.egress_pace_us, self._pacing.egress_burst_us])
+    async def fetch() -> RawReply | None:
+        """Request the time at the egress's next slot; return None while its breaker is open."""
+        keys = [keyspace.EGRESS + keyspace.escape(egress)]
+        wait_us = await EGRESS.run(redis, keys, [pacing.egress_pace_us, pacing.egress_burst_us])
         if wait_us < 0:
             return None
-        await self._clock.sleep(min(wait_us / US_PER_S, MAX_WAIT_S))
-        return await self._exchange.get(TIME_PATH)
+        await clock.sleep(min(wait_us / US_PER_S, MAX_WAIT_S))
+        return await exchange.get(TIME_PATH)
+
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(TransportError),
+        wait=wait_random_exponential(multiplier=0.1, max=1),
+        stop=stop_after_attempt(TRIES),
+        reraise=True,
+    )
+    try:
+        raw: RawReply | None = await retrying(fetch)
+    except TransportError as exc:
+        log.warning("the exchange's time is not known, this machine's clock is used until the first reply: %s", exc)
+        return
+    if raw is None:
+        log.warning("the exchange's time is not known: the egress's breaker is open")
+        return
+    received_s = clock.monotonic()
+    request_time_ms = classify(raw.status, raw.body).request_time_ms
+    if request_time_ms is not None:
+        exchange_clock.add_sample(received_s - raw.took_s, received_s, request_time_ms)

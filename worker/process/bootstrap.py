@@ -17,7 +17,7 @@ from worker.credentials.model import CredentialStore
 from worker.credentials.sources import entered
 from worker.exchange.client import Exchange
 from worker.exchange.clock import ExchangeClock
-from worker.exchange.time_sync import TimeSync
+from worker.exchange.time_sync import synchronize
 from worker.process.checks import startup_warnings
 from worker.process.dispatcher import Dispatcher
 from worker.queue.claim import Claimer
@@ -70,8 +70,11 @@ async def build_dispatcher(
         egress_rate_per_s=settings.egress_rate_per_s,
         margin_percent=settings.pace_margin_percent,
     )
-    time_sync = TimeSync(redis, exchange, clock, settings.egress, pacing)
-    await retry_until_up(lambda: time_sync.synchronize(exchange_clock))
+    await retry_until_up(
+        lambda: synchronize(
+            exchange_clock, redis=redis, exchange=exchange, clock=clock, egress=settings.egress, pacing=pacing
+        )
+    )
     heartbeat = Heartbeat(redis, clock, lease_s=settings.lease_s)
     dispatcher = Dispatcher(
         redis=redis,

@@ -1,4 +1,4 @@
-"""Checks of a worker's environment: settings, credentials, exchange, Redis. Values in, findings out; no I/O."""
+"""Checks of a worker's environment: the exchange, the clock, Redis. Values in, findings out; no I/O."""
 
 from __future__ import annotations
 
@@ -14,24 +14,9 @@ MAX_SKEW_S, REJECTED_SKEW_S = 5.0, 30.0
 _TOO_MANY_REQUESTS = 429
 
 
-def valid_settings() -> Check:
-    """Return the check of settings that can be used."""
-    return ok("worker settings", "readable")
-
-
-def invalid_settings(problem: str) -> Check:
-    """Return the check of settings with which a worker does not start."""
-    return fail("worker settings", problem, "correct the variable; no worker starts with it")
-
-
-def usable_credentials(users: int | None) -> Check:
-    """Return the check of a source of credentials that can be used; `users` is None if their number is unknown."""
+def check_credentials(users: int | None) -> Check:
+    """Return the check of a usable source of credentials; `users` is None if their number is unknown."""
     return ok("credentials", "readable" if users is None else f"readable, of {users} users")
-
-
-def unusable_credentials(problem: str) -> Check:
-    """Return the check of a source of credentials that cannot be used; `problem` contains no secret."""
-    return fail("credentials", problem, "no worker starts with it; see COPYTRADE_CREDENTIALS")
 
 
 def check_exchange(status: int, took_s: float, *, has_time: bool) -> Check:
@@ -53,11 +38,6 @@ def check_exchange(status: int, took_s: float, *, has_time: bool) -> Check:
     if took_s > MAX_ROUND_TRIP_S:
         return warn("exchange", detail, "run workers nearer to the exchange, or look at this machine's network")
     return ok("exchange", detail)
-
-
-def unreachable_exchange(problem: str) -> Check:
-    """Return the check of an exchange that did not reply."""
-    return fail("exchange", problem, "check COPYTRADE_EXCHANGE_URL, and whether this machine may connect to it")
 
 
 def check_clock_skew(offset_s: float, uncertainty_s: float) -> Check:

@@ -12,7 +12,7 @@ from collections.abc import Sized
 from redis.asyncio import Redis
 
 from producers.errors import SettingsError
-from producers.monitor.checks import Check
+from producers.monitor.checks import Check, fail, ok
 from producers.transport.dsn import open_redis
 from worker.clock import Clock, SystemClock
 from worker.credentials.redis_store import RedisCredentials
@@ -21,7 +21,7 @@ from worker.errors import CredentialsError, CredentialsUnavailable, TransportErr
 from worker.exchange.client import Exchange
 from worker.exchange.endpoint import TIME_PATH
 from worker.exchange.replies import classify
-from worker.process import checks as worker_checks
+from worker.process.checks import check_clock_skew, check_credentials, check_exchange
 from worker.settings import WorkerSettings
 
 
@@ -35,9 +35,9 @@ async def checks(settings: WorkerSettings | None = None, clock: Clock | None = N
     try:
         settings = settings or WorkerSettings.from_env()
     except SettingsError as exc:
-        return [worker_checks.invalid_settings(str(exc))]
+        return [fail("worker settings", str(exc), "correct the variable; no worker starts with it")]
     return [
-        worker_checks.valid_settings(),
+        ok("worker settings", "readable"),
         await _check_credentials(settings),
         *await _check_exchange(settings, clock or SystemClock()),
     ]
@@ -48,11 +48,12 @@ async def _check_credentials(settings: WorkerSettings) -> Check:
         redis = open_redis(settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s)
         async with redis:
             store = open_source(settings, redis)
-            if isinstance(store, RedisCredentials):
-                return worker_checks.usable_credentials(await store.count())
+            users = await store.count() if isinstance(store, RedisCredentials) else None
     except (SettingsError, CredentialsError, CredentialsUnavailable) as exc:
-        return worker_checks.unusable_credentials(str(exc))
-    return worker_checks.usable_credentials(len(store) if isinstance(store, Sized) else None)
+        return fail("credentials", str(exc), "no worker starts with it; see COPYTRADE_CREDENTIALS")
+    if isinstance(store, Sized):
+        users = len(store)
+    return check_credentials(users)
 
 
 async def _check_exchange(settings: WorkerSettings, clock: Clock) -> list[Check]:
@@ -64,18 +65,16 @@ async def _check_exchange(settings: WorkerSettings, clock: Clock) -> list[Check]
             total_timeout_s=settings.request_timeout_s,
             clock=clock,
         )
-    except SettingsError as exc:
-        return [worker_checks.unreachable_exchange(str(exc))]
-    try:
         async with exchange:
             raw = await exchange.get(TIME_PATH)
-    except TransportError as exc:
-        return [worker_checks.unreachable_exchange(str(exc))]
+    except (SettingsError, TransportError) as exc:
+        hint = "check COPYTRADE_EXCHANGE_URL, and whether this machine may connect to it"
+        return [fail("exchange", str(exc), hint)]
     received_ms = clock.wall_ms()
     request_time_ms = classify(raw.status, raw.body).request_time_ms
-    found = [worker_checks.check_exchange(raw.status, raw.took_s, has_time=request_time_ms is not None)]
+    found = [check_exchange(raw.status, raw.took_s, has_time=request_time_ms is not None)]
     if request_time_ms is not None:
         # The exchange wrote its time between send and receipt; the middle is wrong by at most half of that.
         offset_s = (request_time_ms - received_ms) / 1000 + raw.took_s / 2
-        found.append(worker_checks.check_clock_skew(offset_s, raw.took_s / 2))
+        found.append(check_clock_skew(offset_s, raw.took_s / 2))
     return found

@@ -50,6 +50,6 @@ def test_only_what_tells_the_exchange_s_time_is_the_exchange(
 
 def test_a_source_that_does_not_tell_how_many_users_it_has_is_readable_all_the_same() -> None:
     """A store need not be counted."""
-    assert checks.usable_credentials(3).detail == "readable, of 3 users"
-    assert checks.usable_credentials(None).detail == "readable"
-    assert checks.usable_credentials(None).status is CheckStatus.OK
+    assert checks.check_credentials(3).detail == "readable, of 3 users"
+    assert checks.check_credentials(None).detail == "readable"
+    assert checks.check_credentials(None).status is CheckStatus.OK
