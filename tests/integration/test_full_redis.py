@@ -31,8 +31,7 @@ async def full(tmp_path: Path) -> AsyncIterator[ArqRedis]:
 @pytest.mark.parametrize(
     "what", ["settle", "give back", "fail", "claim", "cancel", "cancel batch", "submit", "fan out"]
 )
-async def test_nothing_is_done_by_half(full: ArqRedis, what: str) -> None:
-    """What is refused left everything as it was; what was done was counted, told and kept."""
+async def test_a_full_redis_refuses_a_script_as_a_whole_or_runs_all_of_it(full: ArqRedis, what: str) -> None:
     lanes, producer = Lanes(full), Producer(full)
     batch = await producer.fan_out([change("1001"), change("1002")], batch_id="b")
     await producer.enqueue_many(numbered(3, "1003"))

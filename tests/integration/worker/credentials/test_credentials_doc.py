@@ -65,8 +65,8 @@ async def vault_server() -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def test_the_vault_of_the_document_serves_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of whom it knows; whatever else happens is unavailable, and leads to no secret."""
+async def test_the_vault_source_of_the_page_serves_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every failure is `unavailable`, and shows no secret."""
     async with vault_server() as url:
         monkeypatch.setenv("VAULT_ADDR", url)
         store = open_store(WorkerSettings(credentials="python:own_vault:vault"), Redis(port=1))
@@ -89,8 +89,7 @@ async def test_the_vault_of_the_document_serves_credentials(monkeypatch: pytest.
     assert "hush" not in str(caught.value)
 
 
-async def test_a_vault_that_is_away_or_refuses_makes_nobody_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Changes wait."""
+async def test_a_vault_that_is_away_or_refuses_makes_no_user_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     async with vault_server() as url:
         monkeypatch.setenv("VAULT_ADDR", url)
         monkeypatch.setenv("VAULT_TOKEN", "another")
@@ -105,13 +104,11 @@ async def test_a_vault_that_is_away_or_refuses_makes_nobody_unknown(monkeypatch:
 
 
 def test_a_vault_without_its_variables_stops_the_start() -> None:
-    """With the one that is missing."""
     with pytest.raises(CredentialsError, match="'VAULT_ADDR' is not set"):
         open_store(WorkerSettings(credentials="python:own_vault:vault"), Redis(port=1))
 
 
-def test_every_command_of_the_document_exists() -> None:
-    """With the options that it shows."""
+def test_every_command_of_the_page_exists_with_its_options() -> None:
     from worker.credentials.command import credentials  # noqa: PLC0415 - only this test needs the command line
 
     shown = set(re.findall(r"copytrade credentials ([a-z-]+)", DOC))

@@ -23,8 +23,9 @@ from worker.credentials.sealing import seal
 from worker.errors import CredentialsUnavailable, UnknownUser
 
 
-async def test_a_worker_has_what_the_operator_set(admin: CredentialAdmin, store: RedisCredentials) -> None:
-    """The latest, and of each user their own."""
+async def test_a_worker_gets_the_latest_credentials_that_the_operator_set(
+    admin: CredentialAdmin, store: RedisCredentials
+) -> None:
     assert await admin.put([keys("1001"), keys("1002")]) == 2
     assert await admin.put([keys("1001", "x"), keys("a:b%c")]) == 1
 
@@ -35,23 +36,22 @@ async def test_a_worker_has_what_the_operator_set(admin: CredentialAdmin, store:
 
 
 async def test_a_user_without_credentials_is_unknown(admin: CredentialAdmin, store: RedisCredentials) -> None:
-    """If others have some."""
     await admin.put([keys("1001")])
 
     with pytest.raises(UnknownUser, match=r"'1002' in Redis; add them with: copytrade credentials set"):
         await store.get("1002")
 
 
-async def test_when_nobody_has_credentials_that_is_nobody_s_fault(store: RedisCredentials) -> None:
-    """A Redis that lost them, or another one: changes wait, for each of them would fail."""
+async def test_credentials_are_unavailable_when_no_user_has_any(store: RedisCredentials) -> None:
+    """The Redis may have lost them: changes wait."""
     with pytest.raises(CredentialsUnavailable, match="there are no credentials at all"):
         await store.get("1001")
 
 
-async def test_records_that_were_exchanged_or_altered_are_unavailable_and_told_of_once(
+async def test_swapped_or_altered_records_are_unavailable_and_logged_once(
     admin: CredentialAdmin, store: RedisCredentials, redis: ArqRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One line a record, however often its user's changes are tried, and another when it is spoilt in another way."""
+    """Once a record, and again when it is altered in another way."""
     await admin.put([keys("1001"), keys("1002")])
     stolen = await redis.hget(CREDENTIALS, "1002")  # type: ignore[misc]
 
@@ -64,10 +64,10 @@ async def test_records_that_were_exchanged_or_altered_are_unavailable_and_told_o
     assert [(record.levelno, "1001" in record.message) for record in caplog.records] == [(logging.ERROR, True)] * 2
 
 
-async def test_a_record_under_a_key_that_this_worker_does_not_have_waits_for_the_key(
+async def test_a_record_sealed_with_a_missing_key_makes_changes_wait(
     records: SealedRecords, after: CredentialAdmin
 ) -> None:
-    """Rotation in the wrong order delays changes, and fails none."""
+    """Rotation in the wrong order delays changes and fails none."""
     await after.put([keys("1001")])
     behind = RedisCredentials(records, ring(OLD))
 
@@ -77,7 +77,6 @@ async def test_a_record_under_a_key_that_this_worker_does_not_have_waits_for_the
 
 @pytest.mark.parametrize("ask", [lambda store: store.get("1001"), lambda store: store.count()], ids=["get", "count"])
 async def test_without_redis_credentials_are_unavailable(ask: Callable[[RedisCredentials], object]) -> None:
-    """Not unknown."""
     redis = open_redis(f"redis://127.0.0.1:{free_port()}", ArqRedis, timeout_s=1)
     store = RedisCredentials(SealedRecords(redis), ring(OLD))
 
@@ -88,7 +87,6 @@ async def test_without_redis_credentials_are_unavailable(ask: Callable[[RedisCre
 
 
 async def test_a_key_of_a_wrong_type_makes_credentials_unavailable(store: RedisCredentials, redis: ArqRedis) -> None:
-    """As whatever else is wrong with Redis."""
     await redis.set(CREDENTIALS, "x")
 
     with pytest.raises(CredentialsUnavailable, match="WRONGTYPE"):
@@ -98,7 +96,6 @@ async def test_a_key_of_a_wrong_type_makes_credentials_unavailable(store: RedisC
 async def test_a_user_that_was_removed_is_unknown(
     admin: CredentialAdmin, records: SealedRecords, store: RedisCredentials
 ) -> None:
-    """The others stay."""
     await admin.put([keys("1001"), keys("1002")])
 
     assert (await records.remove("1001"), await records.remove("1001")) == (True, False)
@@ -122,8 +119,7 @@ async def user_who_may(redis: ArqRedis, *rules: str) -> AsyncIterator[SealedReco
         await redis.execute_command("ACL", "DELUSER", "narrow")  # type: ignore[no-untyped-call]
 
 
-async def test_a_worker_needs_only_to_read_the_records(valkey: ArqRedis) -> None:
-    """As worker/credentials/README.md says: it may set none."""
+async def test_a_worker_needs_only_read_access_to_the_records(valkey: ArqRedis) -> None:
     await CredentialAdmin(SealedRecords(valkey), ring(OLD)).put([keys("1001")])
 
     async with user_who_may(valkey, f"%R~{CREDENTIALS}", "+hget", "+hlen") as records:
@@ -136,7 +132,6 @@ async def test_a_worker_needs_only_to_read_the_records(valkey: ArqRedis) -> None
 
 
 async def test_an_operator_needs_seven_commands_on_the_records(valkey: ArqRedis) -> None:
-    """And no other key."""
     commands = ("+hget", "+hlen", "+hset", "+hdel", "+hscan", "+evalsha", "+eval")
     await valkey.script_flush()
 
@@ -155,7 +150,6 @@ async def test_no_secret_is_in_redis_or_in_a_log_or_in_a_repr(
     redis: ArqRedis,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """After setting, reading, rotating, and with a record that does not open; in no key, field or value."""
     caplog.set_level(logging.DEBUG)
     users = [keys("1001"), keys("1002"), keys("1003")]
     await admin.put(users)

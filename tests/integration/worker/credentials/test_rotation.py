@@ -14,10 +14,10 @@ from worker.credentials.redis_store import RedisCredentials
 from worker.credentials.sealed_records import PAGE_SIZE, SealedRecords
 
 
-async def test_rotation_seals_every_record_anew_and_keeps_what_is_in_it(
+async def test_rotation_seals_every_record_with_the_new_key(
     admin: CredentialAdmin, after: CredentialAdmin, records: SealedRecords
 ) -> None:
-    """After it the old key can go; repeated, it finds nothing to do."""
+    """Then the old key can go; a second rotation finds nothing to do."""
     users = [keys(str(number)) for number in range(2 * PAGE_SIZE + 7)]
     await admin.put(users)
     before = {entry.user_id: entry async for entry in admin.list_records()}
@@ -36,10 +36,9 @@ async def test_rotation_seals_every_record_anew_and_keeps_what_is_in_it(
     }
 
 
-async def test_rotation_leaves_what_it_cannot_open_and_tells_of_it(
+async def test_rotation_keeps_and_reports_records_that_it_cannot_open(
     admin: CredentialAdmin, after: CredentialAdmin, redis: ArqRedis
 ) -> None:
-    """The rest is sealed anew."""
     await admin.put([keys("1001"), keys("1002"), keys("1003")])
     moved = await redis.hget(CREDENTIALS, "1001")  # type: ignore[misc]
     await redis.hset(CREDENTIALS, mapping={"1002": moved, "1003": b"garbage", b"\xff": moved})  # type: ignore[misc]
@@ -69,10 +68,10 @@ class Meddling(SealedRecords):
         return await super().replace(user_id, read, record)
 
 
-async def test_rotation_never_undoes_what_is_set_meanwhile(
+async def test_rotation_does_not_overwrite_credentials_that_are_set_meanwhile(
     admin: CredentialAdmin, store: RedisCredentials, redis: ArqRedis
 ) -> None:
-    """Also if it was set under the old key: then that is sealed anew."""
+    """If they were set under the old key, they are sealed with the new one."""
     await admin.put([keys("1001")])
     records = Meddling(redis)
     marks = iter("xyz")
@@ -88,8 +87,9 @@ async def test_rotation_never_undoes_what_is_set_meanwhile(
     assert [entry.key_id async for entry in admin.list_records()] == ["2026b"]
 
 
-async def test_rotation_does_not_bring_back_who_is_removed_meanwhile(admin: CredentialAdmin, redis: ArqRedis) -> None:
-    """It compares before it writes."""
+async def test_rotation_does_not_bring_back_a_user_that_is_removed_meanwhile(
+    admin: CredentialAdmin, redis: ArqRedis
+) -> None:
     await admin.put([keys("1001")])
     records = Meddling(redis)
     records.meddle = lambda: SealedRecords(redis).remove("1001")
@@ -99,10 +99,9 @@ async def test_rotation_does_not_bring_back_who_is_removed_meanwhile(admin: Cred
     assert (done.rotated, await records.count()) == (0, 0)
 
 
-async def test_two_rotations_at_once_do_the_work_once(
+async def test_two_rotations_at_once_seal_each_record_once(
     admin: CredentialAdmin, after: CredentialAdmin, redis: ArqRedis
 ) -> None:
-    """Each record is counted by the one that replaced it."""
     await admin.put([keys(str(number)) for number in range(100)])
     other = CredentialAdmin(SealedRecords(redis), ring(NEW, OLD))
 

@@ -58,7 +58,6 @@ async def rig_with_sealed_keys(redis: ArqRedis, folder: Path) -> AsyncIterator[R
 
 
 async def test_changes_are_signed_with_keys_from_redis(valkey: ArqRedis, tmp_path: Path) -> None:
-    """The double verifies every signature."""
     async with rig_with_sealed_keys(valkey, tmp_path) as rig:
         results = await rig.outcome([change(user) for user in (*USERS, "1009")], **sealed(OLD))
 
@@ -67,7 +66,7 @@ async def test_changes_are_signed_with_keys_from_redis(valkey: ArqRedis, tmp_pat
 
 
 async def test_a_key_is_rotated_while_workers_run_and_no_change_fails(valkey: ArqRedis, tmp_path: Path) -> None:
-    """Also one that was not given the new key yet: its changes wait for a worker that was."""
+    """Changes of a worker without the new key wait for a worker that has it."""
     async with rig_with_sealed_keys(valkey, tmp_path) as rig:
         await admin(valkey, NEW, OLD).rotate()
         job = await rig.producer.enqueue(change("1001"))
@@ -81,10 +80,10 @@ async def test_a_key_is_rotated_while_workers_run_and_no_change_fails(valkey: Ar
     assert (result.outcome, result.tries) == (Outcome.APPLIED, 1)
 
 
-async def test_no_secret_of_a_worker_with_sealed_keys_is_anywhere(
+async def test_a_worker_with_sealed_keys_shows_no_secret(
     valkey: ArqRedis, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not in Redis, not in a log at its most talkative, not in what a debugger prints of the worker."""
+    """Not in Redis, in logs at the most verbose level, or in the repr of the worker."""
     caplog.set_level(logging.DEBUG)
     async with rig_with_sealed_keys(valkey, tmp_path) as rig:
         await rig.producer.enqueue_many([change(user) for user in USERS])
@@ -98,15 +97,13 @@ async def test_no_secret_of_a_worker_with_sealed_keys_is_anywhere(
         assert secret not in told
 
 
-async def test_a_worker_with_a_bad_ring_does_not_start(valkey: ArqRedis, tmp_path: Path) -> None:
-    """It is told which entry is wrong."""
+async def test_a_worker_with_a_malformed_key_ring_does_not_start(valkey: ArqRedis, tmp_path: Path) -> None:
     async with rig_on(valkey, tmp_path) as rig:
         with pytest.raises(CredentialsError, match="the key ring in COPYTRADE_CREDENTIALS_KEYS, entry 2"):
             rig.worker(**sealed(OLD, "2026x:hush"))
 
 
 async def test_the_doctor_counts_the_users_in_redis(valkey: ArqRedis, valkey_dsn: str) -> None:
-    """None at all, and a Redis that is away, are failures."""
     settings = WorkerSettings(redis_dsn=valkey_dsn, **sealed(OLD))
     empty = await doctor._check_credentials(settings)
     await admin(valkey, OLD).put([keys("1001"), keys("1002")])

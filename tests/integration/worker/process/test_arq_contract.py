@@ -39,8 +39,7 @@ SIGNATURES = {
 COROUTINES = set(SIGNATURES) - {"handle_sig_wait_for_completion"}
 
 
-def test_arq_is_of_the_line_that_was_read() -> None:
-    """Newer lines need the overridden methods read again."""
+def test_arq_is_of_the_version_that_the_overrides_were_checked_against() -> None:
     assert arq.version.VERSION.startswith("0.28")
 
 
@@ -53,8 +52,8 @@ def test_a_method_that_is_relied_on_has_its_signature(name: str) -> None:
     assert inspect.iscoroutinefunction(method) == (name in COROUTINES)
 
 
-def test_every_override_has_the_signature_of_what_it_replaces() -> None:
-    """And there is no override that the list above does not know."""
+def test_every_override_has_the_signature_of_arq_s_method() -> None:
+    """Every overridden method is in the list above."""
     overridden = {
         name
         for name, member in vars(LaneWorker).items()
@@ -67,15 +66,12 @@ def test_every_override_has_the_signature_of_what_it_replaces() -> None:
         assert list(ours.parameters) == list(theirs.parameters)
 
 
-def test_the_keys_of_jobs_and_results_are_arqs() -> None:
-    """So that arq's own `Job` finds them."""
+def test_job_and_result_keys_are_arq_s() -> None:
     assert (job_key_prefix, result_key_prefix) == (keyspace.JOB, keyspace.RESULT)
     assert default_queue_name == keyspace.CONTROL_QUEUE
 
 
-def test_poll_yields_before_it_sleeps() -> None:
-    """The first look is at once."""
-
+def test_arq_s_poll_yields_before_it_sleeps() -> None:
     async def first() -> float:
         async for elapsed in poll(3600):
             return elapsed
@@ -84,8 +80,8 @@ def test_poll_yields_before_it_sleeps() -> None:
     assert asyncio.run(first()) < 60
 
 
-async def test_the_poll_removes_ended_tasks_and_raises_what_they_raised(valkey: ArqRedis, tmp_path: Path) -> None:
-    """Attempts remove themselves, and so must never raise."""
+async def test_arq_s_poll_removes_ended_tasks_and_raises_their_errors(valkey: ArqRedis, tmp_path: Path) -> None:
+    """So attempts must remove themselves and never raise."""
     async with rig_on(valkey, tmp_path) as rig:
         worker = rig.worker()
 
@@ -102,8 +98,7 @@ async def test_the_poll_removes_ended_tasks_and_raises_what_they_raised(valkey: 
         await worker.close()
 
 
-async def test_the_context_reaches_control_jobs_with_what_startup_put_there(valkey: ArqRedis, tmp_path: Path) -> None:
-    """`ctx["producer"]` and arq's own `job_id`."""
+async def test_control_jobs_get_the_context_of_startup(valkey: ArqRedis, tmp_path: Path) -> None:
     seen: dict[str, Any] = {}
 
     async def look(ctx: dict[str, Any]) -> None:
@@ -119,8 +114,8 @@ async def test_the_context_reaches_control_jobs_with_what_startup_put_there(valk
     assert {"producer", "redis", "job_try"} <= set(seen)
 
 
-async def test_a_signal_stops_picking_and_waits_for_the_tasks_there_are(valkey: ArqRedis, tmp_path: Path) -> None:
-    """arq's handler waits for `tasks`, in which attempts are kept, and then ends `main`."""
+async def test_a_signal_stops_picking_jobs_and_waits_for_running_tasks(valkey: ArqRedis, tmp_path: Path) -> None:
+    """arq's handler waits for `tasks`, which include attempts, and then ends `main`."""
     async with rig_on(valkey, tmp_path) as rig:
         worker = rig.worker(burst=False)
         running = asyncio.create_task(worker.async_run())
@@ -143,8 +138,7 @@ async def test_a_signal_stops_picking_and_waits_for_the_tasks_there_are(valkey: 
         await worker.close()
 
 
-async def test_the_health_key_is_written(valkey: ArqRedis, tmp_path: Path) -> None:
-    """By arq's heart-beat, under its own name, while the worker runs."""
+async def test_arq_writes_its_health_key(valkey: ArqRedis, tmp_path: Path) -> None:
     async with rig_on(valkey, tmp_path) as rig, rig.working():
         await (await rig.producer.enqueue(change())).result(timeout=20)
 
@@ -154,7 +148,7 @@ async def test_the_health_key_is_written(valkey: ArqRedis, tmp_path: Path) -> No
 async def test_a_cancellation_that_redis_py_swallows_does_not_keep_the_worker_from_stopping(
     valkey: ArqRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before Python 3.12 `asyncio.wait_for` drops one that comes as its future is done, and redis-py sends with it."""
+    """Before Python 3.12 `asyncio.wait_for`, used by redis-py, drops a cancellation that comes as its future is done."""
     polled = asyncio.Event()
 
     async def swallowing(*_: object, **__: object) -> list[bytes]:

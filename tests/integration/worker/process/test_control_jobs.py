@@ -40,7 +40,7 @@ async def finished(rig: Rig, job: Job | None) -> Any:
     return await Job(job.job_id, rig.redis, _deserializer=deserialize).result(timeout=1, poll_delay=0.01)
 
 
-async def test_submit_puts_a_change_into_its_lane_and_it_is_applied(redis: ArqRedis, tmp_path: Path) -> None:
+async def test_a_submit_job_enqueues_a_change_that_is_applied(redis: ArqRedis, tmp_path: Path) -> None:
     """Through arq's own `enqueue_job`, in wire names."""
     async with rig_on(redis, tmp_path) as rig:
         job = await as_arq_app(redis).enqueue_job("submit", msgspec.to_builtins(change()), _job_id="c1")
@@ -53,8 +53,7 @@ async def test_submit_puts_a_change_into_its_lane_and_it_is_applied(redis: ArqRe
         assert result.applied
 
 
-async def test_submit_of_a_change_that_breaks_a_rule_fails_with_the_reason(valkey: ArqRedis, tmp_path: Path) -> None:
-    """In the control job's result; nothing is queued."""
+async def test_a_submit_job_with_an_invalid_change_fails_with_the_reason(valkey: ArqRedis, tmp_path: Path) -> None:
     async with rig_on(valkey, tmp_path) as rig:
         wire = msgspec.to_builtins(change()) | {"settings": []}
         job = await as_arq_app(valkey).enqueue_job("submit", wire)
@@ -66,8 +65,9 @@ async def test_submit_of_a_change_that_breaks_a_rule_fails_with_the_reason(valke
 
 
 @pytest.mark.parametrize("thing", [7, "x", [], {}, {"userId": 1}, None], ids=repr)
-async def test_submit_of_what_is_no_change_fails_with_the_reason(valkey: ArqRedis, tmp_path: Path, thing: Any) -> None:
-    """Not with a traceback from within."""
+async def test_a_submit_job_with_something_else_than_a_change_fails_with_the_reason(
+    valkey: ArqRedis, tmp_path: Path, thing: Any
+) -> None:
     async with rig_on(valkey, tmp_path) as rig:
         job = await as_arq_app(valkey).enqueue_job("submit", thing)
 
@@ -75,8 +75,8 @@ async def test_submit_of_what_is_no_change_fails_with_the_reason(valkey: ArqRedi
             await finished(rig, job)
 
 
-async def test_a_control_job_of_any_size_is_not_even_read(valkey: ArqRedis, tmp_path: Path) -> None:
-    """More than a megabyte: removed, and the next one is served."""
+async def test_an_oversized_control_job_is_removed_unread(valkey: ArqRedis, tmp_path: Path) -> None:
+    """More than a megabyte; the next job is served."""
     async with rig_on(valkey, tmp_path) as rig:
         as_arq_app(valkey)
         await valkey.enqueue_job("submit", {"userId": "x" * 2_000_000}, _job_id="huge")
@@ -86,7 +86,7 @@ async def test_a_control_job_of_any_size_is_not_even_read(valkey: ArqRedis, tmp_
         assert not await valkey.exists(job_key_prefix + "huge")
 
 
-async def test_submit_run_again_adds_nothing(valkey: ArqRedis, tmp_path: Path) -> None:
+async def test_a_repeated_submit_job_adds_nothing(valkey: ArqRedis, tmp_path: Path) -> None:
     """The change's ID follows from the control job's."""
     async with rig_on(valkey, tmp_path) as rig:
         await rig.producer.enqueue(change(), job_id="c1.change")
@@ -97,7 +97,6 @@ async def test_submit_run_again_adds_nothing(valkey: ArqRedis, tmp_path: Path) -
 
 
 async def test_cron_jobs_and_functions_are_served_beside_the_lanes(valkey: ArqRedis, tmp_path: Path) -> None:
-    """While a lane is drained."""
     ticked = asyncio.Event()
 
     async def tick(ctx: dict[Any, Any]) -> None:
@@ -153,10 +152,9 @@ HOSTILE: dict[str, tuple[bytes, bytes | None]] = {
 
 
 @pytest.mark.parametrize(("job_id", "payload"), HOSTILE.values(), ids=HOSTILE.keys())
-async def test_a_hostile_control_job_is_removed_and_the_worker_goes_on(
+async def test_a_malformed_control_job_is_removed_and_the_worker_goes_on(
     valkey: ArqRedis, tmp_path: Path, job_id: bytes, payload: bytes | None
 ) -> None:
-    """Both the lanes and the control queue are served after it."""
     async with rig_on(valkey, tmp_path) as rig:
         await put(valkey, job_id, payload)
         changed = await rig.producer.enqueue(change())
@@ -171,7 +169,6 @@ async def test_a_hostile_control_job_is_removed_and_the_worker_goes_on(
 async def test_a_control_job_of_the_wrong_type_is_removed_and_the_worker_goes_on(
     valkey: ArqRedis, tmp_path: Path
 ) -> None:
-    """Its key is a list."""
     async with rig_on(valkey, tmp_path) as rig:
         await valkey.rpush(job_key_prefix + "h", "x")  # type: ignore[misc]
         await valkey.zadd(keyspace.CONTROL_QUEUE, {"h": 1})
@@ -191,10 +188,10 @@ async def test_a_control_job_of_the_wrong_type_is_removed_and_the_worker_goes_on
     ],
     ids=["of the change", "of a setting"],
 )
-async def test_a_mistyped_field_is_refused(
+async def test_a_submit_job_with_an_unknown_field_fails(
     valkey: ArqRedis, tmp_path: Path, typed: Callable[[dict[str, Any]], dict[str, Any]], told: str
 ) -> None:
-    """Left out in silence, it would be told as applied."""
+    """A misspelt field that is ignored would be reported as applied."""
     async with rig_on(valkey, tmp_path) as rig:
         control = await as_arq_app(valkey).enqueue_job("submit", typed(msgspec.to_builtins(change())))
         assert control is not None
@@ -210,7 +207,7 @@ async def test_a_mistyped_field_is_refused(
 async def test_control_jobs_are_served_again_after_redis_failed_many_times_in_mid_start(
     valkey: ArqRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """arq counts a job as started before it has talked to Redis; each failure there must not cost a place."""
+    """arq counts a job as started before it talks to Redis; a failure there must not cost a place for ever."""
     monkeypatch.setattr(lane_worker, "CONTROL_POLL_S", 0.01)
     valkey.job_serializer, valkey.job_deserializer = serialize, deserialize
     async with rig_on(valkey, tmp_path) as rig, rig.working() as worker:

@@ -16,10 +16,10 @@ from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
 pytestmark = ARQ_CLOSES_OLD_STYLE
 
 
-async def test_waiting_for_the_bell_is_not_taken_for_a_redis_that_is_away(
+async def test_waiting_for_a_wakeup_is_not_taken_for_an_unreachable_redis(
     valkey: ArqRedis, valkey_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even if a command may take less time than an idle worker would wait."""
+    """Even if the time-out of a command is shorter than the wait."""
     async with rig_on(valkey, tmp_path) as rig, rig.working(redis_timeout_s=0.6) as worker:
         await (await rig.producer.enqueue(change())).result(timeout=20)
         assert worker._dispatcher is not None
@@ -33,8 +33,7 @@ async def test_waiting_for_the_bell_is_not_taken_for_a_redis_that_is_away(
             await impatient.aclose()
 
 
-async def test_a_burst_ends_although_a_lane_cannot_be_read(valkey: ArqRedis, tmp_path: Path) -> None:
-    """It would wait for somebody to mend it."""
+async def test_a_burst_worker_ends_although_a_lane_is_malformed(valkey: ArqRedis, tmp_path: Path) -> None:
     async with rig_on(valkey, tmp_path) as rig:
         await valkey.set(keyspace.LANE + "1001:t1", "no list")
         await valkey.zadd(keyspace.SCHEDULE, {"1001:t1": 1})

@@ -17,7 +17,6 @@ pytestmark = ARQ_CLOSES_OLD_STYLE
 
 
 async def test_changes_are_applied_in_order_and_each_gets_its_result(redis: ArqRedis, tmp_path: Path) -> None:
-    """Two users, three lanes, on fakeredis and on a real server."""
     async with rig_on(redis, tmp_path) as rig:
         changes = [*numbered(5, "1001"), *numbered(5, "1002"), *numbered(2, "1002", "t2")]
 
@@ -30,8 +29,9 @@ async def test_changes_are_applied_in_order_and_each_gets_its_result(redis: ArqR
         assert rig.double.ledger.report().throttled == 0
 
 
-async def test_a_result_tells_what_was_sent_when_and_answered(valkey: ArqRedis, tmp_path: Path) -> None:
-    """One attempt, its times on one clock, the exchange's code."""
+async def test_a_result_has_the_attempt_with_its_times_and_the_exchange_s_code(
+    valkey: ArqRedis, tmp_path: Path
+) -> None:
     async with rig_on(valkey, tmp_path) as rig:
         (result,) = await rig.outcome([change()])
 
@@ -55,8 +55,8 @@ async def test_a_change_that_fails_for_a_while_stays_the_head_of_its_lane(valkey
         assert rig.values_seen() == ["1", "1", "1", "2", "3"]
 
 
-async def test_a_429_is_a_hold_and_no_try(valkey: ArqRedis, tmp_path: Path) -> None:
-    """The user waits for a second or more; others do not."""
+async def test_a_429_holds_its_user_and_does_not_count_as_a_try(valkey: ArqRedis, tmp_path: Path) -> None:
+    """Other users are not held."""
     async with rig_on(valkey, tmp_path, faults=[Fault("http_429", first=1, user="1001")]) as rig:
         mine, _, other = await rig.outcome([change("1001"), change("1001", "t2"), change("1002")])
 
@@ -69,8 +69,7 @@ async def test_a_429_is_a_hold_and_no_try(valkey: ArqRedis, tmp_path: Path) -> N
         assert [at_ns for at_ns in sent_ns if throttled_ns + 50_000_000 < at_ns < throttled_ns + 1_000_000_000] == []
 
 
-async def test_a_clock_that_is_wrong_is_set_right_by_one_request_more(valkey: ArqRedis, tmp_path: Path) -> None:
-    """The exchange's time changes after the worker learnt it; the timestamp is made anew."""
+async def test_a_clock_skew_reply_corrects_the_clock_with_one_more_request(valkey: ArqRedis, tmp_path: Path) -> None:
     async with rig_on(valkey, tmp_path) as rig:
         async with rig.working() as _:
             assert (await (await rig.producer.enqueue(change(value="1"))).result()).applied
@@ -82,8 +81,8 @@ async def test_a_clock_that_is_wrong_is_set_right_by_one_request_more(valkey: Ar
         assert [attempt.verdict for attempt in following.attempts] == ["success"]
 
 
-async def test_a_clock_far_off_at_the_start_costs_no_request(valkey: ArqRedis, tmp_path: Path) -> None:
-    """The worker asks for the exchange's time before it sends."""
+async def test_a_wrong_clock_at_the_start_costs_no_request(valkey: ArqRedis, tmp_path: Path) -> None:
+    """The worker reads the exchange's time before it sends."""
     async with rig_on(valkey, tmp_path) as rig:
         rig.double.clock.skew_ms = -300_000
 
@@ -92,7 +91,7 @@ async def test_a_clock_far_off_at_the_start_costs_no_request(valkey: ArqRedis, t
         assert [attempt.verdict for attempt in result.attempts] == ["success"]
 
 
-async def test_a_user_without_credentials_ends_unauthorized_and_nothing_is_sent(
+async def test_a_change_of_a_user_without_credentials_ends_unauthorized_and_unsent(
     valkey: ArqRedis, tmp_path: Path
 ) -> None:
     """The message names the user and the remedy."""
@@ -106,10 +105,9 @@ async def test_a_user_without_credentials_ends_unauthorized_and_nothing_is_sent(
 
 
 @pytest.mark.parametrize("field", ["api_key", "secret_key", "passphrase"])
-async def test_credentials_that_the_exchange_refuses_end_unauthorized(
+async def test_credentials_that_the_exchange_rejects_end_the_change_unauthorized_after_one_request(
     valkey: ArqRedis, tmp_path: Path, field: str
 ) -> None:
-    """After one request; others are not concerned."""
     async with rig_on(valkey, tmp_path, wrong={"1002": {field: "wrong"}}) as rig:
         refused, other = await rig.outcome([change("1002"), change("1001")])
 
@@ -119,7 +117,7 @@ async def test_credentials_that_the_exchange_refuses_end_unauthorized(
     assert other.applied
 
 
-async def test_fail_five_times_is_a_rejection(
+async def test_five_replies_with_data_fail_reject_a_change(
     valkey: ArqRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Code 00000 is not success when its data says "fail"."""
@@ -132,8 +130,7 @@ async def test_fail_five_times_is_a_rejection(
     assert following.applied
 
 
-async def test_content_that_the_exchange_refuses_ends_rejected_with_its_code(valkey: ArqRedis, tmp_path: Path) -> None:
-    """At the first request."""
+async def test_a_change_that_the_exchange_rejects_ends_rejected_with_its_code(valkey: ArqRedis, tmp_path: Path) -> None:
     async with rig_on(valkey, tmp_path, faults=[Fault("code:40034", first=1, user="1001")]) as rig:
         (result,) = await rig.outcome([change()])
 
@@ -142,10 +139,8 @@ async def test_content_that_the_exchange_refuses_ends_rejected_with_its_code(val
 
 
 @pytest.mark.parametrize("fault", ["reset_after", "cut", "empty"])
-async def test_a_reply_that_cannot_be_read_leads_to_another_request(
-    valkey: ArqRedis, tmp_path: Path, fault: str
-) -> None:
-    """At least once towards the exchange: the same settings twice are harmless."""
+async def test_a_malformed_reply_leads_to_another_request(valkey: ArqRedis, tmp_path: Path, fault: str) -> None:
+    """At least once towards the exchange: sending the same settings twice is harmless."""
     async with rig_on(valkey, tmp_path, faults=[Fault(fault, first=1, user="1001")]) as rig:
         (result,) = await rig.outcome([change()])
 
@@ -154,7 +149,6 @@ async def test_a_reply_that_cannot_be_read_leads_to_another_request(
 
 
 async def test_a_change_whose_deadline_passed_unsent_ends_expired(valkey: ArqRedis, tmp_path: Path) -> None:
-    """And is not sent."""
     async with rig_on(valkey, tmp_path) as rig:
         job = await rig.producer.enqueue(change(), ttl_s=0.001)
         other = await rig.producer.enqueue(change("1002"))
@@ -168,7 +162,7 @@ async def test_a_change_whose_deadline_passed_unsent_ends_expired(valkey: ArqRed
 async def test_a_change_that_never_gets_a_verdict_ends_exhausted_at_its_deadline(
     valkey: ArqRedis, tmp_path: Path
 ) -> None:
-    """Tries do not bound it, its deadline does."""
+    """The deadline bounds it, not the number of tries."""
     async with rig_on(valkey, tmp_path, faults=[Fault("http_500", user="1001")]) as rig:
         job = await rig.producer.enqueue(change(), ttl_s=1.5)
         await rig.drain()
@@ -180,15 +174,14 @@ async def test_a_change_that_never_gets_a_verdict_ends_exhausted_at_its_deadline
 
 
 async def test_a_change_ends_exhausted_at_its_last_try(valkey: ArqRedis, tmp_path: Path) -> None:
-    """If the setting bounds them."""
     async with rig_on(valkey, tmp_path, faults=[Fault("http_500", user="1001")]) as rig:
         (result,) = await rig.outcome([change()], max_tries=2)
 
     assert (result.outcome, result.tries) == (Outcome.EXHAUSTED, 2)
 
 
-async def test_a_user_gets_no_more_than_ten_in_a_second(valkey: ArqRedis, tmp_path: Path) -> None:
-    """As the exchange counts, over several lanes, retries included."""
+async def test_the_exchange_sees_at_most_ten_requests_of_a_user_in_a_second(valkey: ArqRedis, tmp_path: Path) -> None:
+    """Over several lanes, retries included."""
     async with rig_on(valkey, tmp_path, faults=[Fault("http_502", first=3, user="1001")]) as rig:
         await rig.outcome([change("1001", f"t{number}") for number in range(25)])
 

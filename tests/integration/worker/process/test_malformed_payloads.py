@@ -50,7 +50,7 @@ PAYLOADS = {
 
 
 @pytest.mark.parametrize(("payload", "message"), PAYLOADS.values(), ids=PAYLOADS.keys())
-async def test_a_payload_that_is_no_change_ends_rejected_and_the_lane_goes_on(
+async def test_a_malformed_payload_ends_rejected_and_the_lane_goes_on(
     valkey: ArqRedis, tmp_path: Path, payload: bytes, message: str
 ) -> None:
     """Nothing of it is sent; the message says why."""
@@ -72,8 +72,8 @@ async def test_a_payload_that_is_no_change_ends_rejected_and_the_lane_goes_on(
         assert worker.jobs_failed == 0
 
 
-async def test_a_payload_that_is_gone_ends_rejected(valkey: ArqRedis, tmp_path: Path) -> None:
-    """Evicted, or deleted by hand: whoever waits is told."""
+async def test_a_change_whose_payload_is_absent_ends_rejected(valkey: ArqRedis, tmp_path: Path) -> None:
+    """As after an eviction: waiters get a result."""
     async with rig_on(valkey, tmp_path) as rig:
         job = await rig.producer.enqueue(change())
         await valkey.delete(keyspace.JOB + job.job_id)
@@ -86,7 +86,7 @@ async def test_a_payload_that_is_gone_ends_rejected(valkey: ArqRedis, tmp_path: 
 
 @pytest.mark.parametrize("kind", ["list", "hash", "zset"])
 async def test_a_payload_of_the_wrong_type_ends_rejected(valkey: ArqRedis, tmp_path: Path, kind: str) -> None:
-    """And its key is gone afterwards."""
+    """Its key is deleted."""
     async with rig_on(valkey, tmp_path) as rig:
         job = await rig.producer.enqueue(change())
         key = keyspace.JOB + job.job_id
@@ -111,7 +111,7 @@ async def test_a_payload_of_the_wrong_type_ends_rejected(valkey: ArqRedis, tmp_p
 async def test_a_lane_whose_keys_are_of_the_wrong_type_is_put_off_and_others_are_served(
     valkey: ArqRedis, tmp_path: Path, caplog: pytest.LogCaptureFixture, prefix: str
 ) -> None:
-    """One line tells of it, however often it is looked at."""
+    """It is logged once, however often it is tried."""
     async with rig_on(valkey, tmp_path) as rig:
         await rig.producer.enqueue(change())
         lane = keyspace.lane("1001", "t1")
@@ -135,8 +135,7 @@ async def test_a_lane_whose_keys_are_of_the_wrong_type_is_put_off_and_others_are
     [b"", b"\xc1", b"x" * 10_000, msgspec.msgpack.encode({"attempts": 7})],
     ids=["empty", "no msgpack", "text", "wrong type"],
 )
-async def test_a_history_that_cannot_be_read_counts_as_none(valkey: ArqRedis, tmp_path: Path, state: bytes) -> None:
-    """The change itself is sound."""
+async def test_a_malformed_history_counts_as_none(valkey: ArqRedis, tmp_path: Path, state: bytes) -> None:
     async with rig_on(valkey, tmp_path) as rig:
         job = await rig.producer.enqueue(change())
         await valkey.hset(keyspace.HEAD + keyspace.lane("1001", "t1"), "state", state)  # type: ignore[misc,arg-type]
@@ -147,8 +146,7 @@ async def test_a_history_that_cannot_be_read_counts_as_none(valkey: ArqRedis, tm
         assert (result.outcome, result.tries) == (Outcome.APPLIED, 1)
 
 
-async def test_a_change_that_killed_five_workers_in_a_row_is_given_up(valkey: ArqRedis, tmp_path: Path) -> None:
-    """It may be what kills them."""
+async def test_a_change_that_five_workers_in_a_row_lost_ends_exhausted(valkey: ArqRedis, tmp_path: Path) -> None:
     async with rig_on(valkey, tmp_path) as rig:
         job = await rig.producer.enqueue(change())
         lost = {"token": "of a dead worker", "lapses": 4}
@@ -162,8 +160,8 @@ async def test_a_change_that_killed_five_workers_in_a_row_is_given_up(valkey: Ar
         assert rig.values_seen() == []
 
 
-async def test_a_change_of_another_user_than_its_lanes_is_not_sent(valkey: ArqRedis, tmp_path: Path) -> None:
-    """It would be counted in the wrong bucket, and sent with the keys of a user whose limit nobody keeps."""
+async def test_a_change_whose_user_is_not_its_lane_s_is_not_sent(valkey: ArqRedis, tmp_path: Path) -> None:
+    """It would be counted in the wrong bucket and signed with other keys."""
     async with rig_on(valkey, tmp_path) as rig:
         job = await rig.producer.enqueue(change("1001"))
         await valkey.set(keyspace.JOB + job.job_id, encode_change(change("1002"), enqueued_at_ms=1_000, ttl_ms=10**15))

@@ -49,8 +49,8 @@ async def breaker_open(rig: Rig, probes: int = 0) -> None:
     ],
     ids=lambda fault: f"{fault.kind}-{fault.status}",
 )
-async def test_an_outage_fails_nothing_and_spends_nothing(valkey: ArqRedis, tmp_path: Path, fault: Fault) -> None:
-    """Though a change may have three tries only; afterwards all is sent, within the limits, and in order."""
+async def test_an_outage_ends_no_change_and_counts_no_tries(valkey: ArqRedis, tmp_path: Path, fault: Fault) -> None:
+    """Afterwards all is sent in order and within the limits."""
     async with rig_on(valkey, tmp_path, faults=[fault]) as rig:
         async with rig.working(max_tries=3, request_timeout_s=0.5):
             waiting = await enqueued(rig)
@@ -66,8 +66,7 @@ async def test_an_outage_fails_nothing_and_spends_nothing(valkey: ArqRedis, tmp_
         assert any(attempt.outage for result in results for attempt in result.attempts)
 
 
-async def test_an_exchange_that_cannot_be_reached_at_all_fails_nothing(valkey: ArqRedis, tmp_path: Path) -> None:
-    """Refused connections: the double is not even there until later."""
+async def test_an_unreachable_exchange_ends_no_change(valkey: ArqRedis, tmp_path: Path) -> None:
     async with rig_on(valkey, tmp_path) as rig:
         rig.double._listen = ("127.0.0.1", int(rig.double.url.rpartition(":")[2]))  # where it will be again
         settings = {"max_tries": 3, "exchange_url": rig.double.url}
@@ -81,8 +80,8 @@ async def test_an_exchange_that_cannot_be_reached_at_all_fails_nothing(valkey: A
     assert {result.outcome for result in results} == {Outcome.APPLIED}
 
 
-async def test_one_refusal_stops_a_user_until_the_keys_are_replaced(valkey: ArqRedis, tmp_path: Path) -> None:
-    """All that was queued ends unsent, what comes after the replacement is sent; others go on."""
+async def test_one_rejection_of_its_keys_stops_a_user_until_they_are_replaced(valkey: ArqRedis, tmp_path: Path) -> None:
+    """What is queued ends unsent; other users go on."""
     async with rig_on(valkey, tmp_path, wrong={"1001": {"api_key": "revoked-key"}}) as rig:
         results = await rig.outcome([change("1001", f"t{number}") for number in range(EACH)] + [change("1002")])
         write_credentials(tmp_path / "held.toml", [User(user) for user in USERS])
@@ -124,8 +123,8 @@ async def _with(rig: Rig, source: Slow, **changed: Any) -> list[JobResult]:
     return [await job.result(timeout=0) for job in jobs]
 
 
-async def test_a_slow_vault_costs_time_and_nothing_else(valkey: ArqRedis, tmp_path: Path) -> None:
-    """The leases are renewed meanwhile, so that no lane is lost; they take new slots when the keys are there."""
+async def test_a_slow_source_of_credentials_only_costs_time(valkey: ArqRedis, tmp_path: Path) -> None:
+    """Leases are renewed meanwhile, so no lane is lost; changes get new slots."""
     async with rig_on(valkey, tmp_path) as rig:
         source = Slow(FileCredentials(rig.credentials.removeprefix("file:")), takes_s=2.5)
         results = await _with(rig, source, request_timeout_s=1.0, lease_s=3.0)
@@ -134,8 +133,8 @@ async def test_a_slow_vault_costs_time_and_nothing_else(valkey: ArqRedis, tmp_pa
     assert source.asked == len(USERS)
 
 
-async def test_a_vault_that_is_away_makes_changes_wait(valkey: ArqRedis, tmp_path: Path) -> None:
-    """No try is spent and nothing fails."""
+async def test_changes_wait_while_the_source_of_credentials_is_unavailable(valkey: ArqRedis, tmp_path: Path) -> None:
+    """No try is counted and nothing fails."""
     async with rig_on(valkey, tmp_path) as rig:
         source = Slow(FileCredentials(rig.credentials.removeprefix("file:")), away=len(USERS))
         results = await _with(rig, source, max_tries=1)

@@ -44,8 +44,7 @@ async def workers(redis: ArqRedis) -> list[WorkerInfo]:
     return (await run_plan(redis, read_overview(), "asking for an overview")).workers
 
 
-async def test_a_worker_at_work_tells_who_it_is_and_what_it_did(redis: ArqRedis, tmp_path: Path) -> None:
-    """Its settings, and arq's own counts."""
+async def test_a_running_worker_announces_its_settings_and_counts(redis: ArqRedis, tmp_path: Path) -> None:
     async with rig_on(redis, tmp_path) as rig, rig.working(egress="north", max_jobs=7, user_rate_per_s=9) as worker:
         report = await rig.producer.enqueue_many(numbered(3))
         for job in report.jobs:
@@ -61,10 +60,9 @@ async def test_a_worker_at_work_tells_who_it_is_and_what_it_did(redis: ArqRedis,
     assert told.interval_s == 10.0
 
 
-async def test_a_worker_announces_itself_without_being_asked(
+async def test_a_worker_announces_itself_at_the_start_and_after_every_interval(
     valkey: ArqRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At once when it begins to drain, and again after every interval."""
     beaten: asyncio.Queue[WorkerInfo | None] = asyncio.Queue()
     beat = PresenceAnnouncer.announce
 
@@ -83,7 +81,7 @@ async def test_a_worker_announces_itself_without_being_asked(
 
 
 async def test_a_worker_that_stops_withdraws_its_announcement(redis: ArqRedis, tmp_path: Path) -> None:
-    """Nobody waits for an expiry to see it gone; the other stays."""
+    """The announcements of others stay."""
     other = one(redis)
     await other.announce()
     async with rig_on(redis, tmp_path) as rig:
@@ -102,7 +100,7 @@ async def test_a_worker_that_stops_withdraws_its_announcement(redis: ArqRedis, t
 async def test_a_worker_that_was_killed_vanishes_after_three_intervals(
     fake_redis: ArqRedis, clock: ManualClock
 ) -> None:
-    """And the next beat of another cleans what is left of it."""
+    """The next heartbeat of another worker removes its entry."""
     killed, other = one(fake_redis, clock), one(fake_redis, clock)
     await killed.announce()
     clock.advance(20)
@@ -115,8 +113,7 @@ async def test_a_worker_that_was_killed_vanishes_after_three_intervals(
     assert await fake_redis.zcard(keyspace.WORKERS) == 1
 
 
-async def test_nothing_of_any_worker_stays_for_ever(redis: ArqRedis) -> None:
-    """With the last worker goes the index."""
+async def test_every_key_of_an_announcement_has_a_ttl(redis: ArqRedis) -> None:
     await one(redis, health_interval_s=1_000_000).announce()
 
     (announced,) = await redis.keys(keyspace.WORKER + "*")
@@ -124,7 +121,7 @@ async def test_nothing_of_any_worker_stays_for_ever(redis: ArqRedis) -> None:
     assert 0 < await redis.pttl(keyspace.WORKERS) <= MAX_TTL_MS
 
 
-async def test_processes_of_one_machine_are_told_apart(redis: ArqRedis) -> None:
+async def test_workers_of_one_machine_have_different_names(redis: ArqRedis) -> None:
     """Containers share host names and process IDs."""
     for _ in range(3):
         await one(redis).announce()
@@ -132,8 +129,9 @@ async def test_processes_of_one_machine_are_told_apart(redis: ArqRedis) -> None:
     assert len({worker.name for worker in await workers(redis)}) == 3
 
 
-async def test_the_start_of_a_worker_stays_the_same_from_beat_to_beat(fake_redis: ArqRedis, clock: ManualClock) -> None:
-    """By Redis's clock."""
+async def test_the_start_time_of_a_worker_stays_the_same_over_heartbeats(
+    fake_redis: ArqRedis, clock: ManualClock
+) -> None:
     presence = one(fake_redis, clock)
     started_ms = clock.now_ms
     clock.advance(4)
@@ -146,8 +144,7 @@ async def test_the_start_of_a_worker_stays_the_same_from_beat_to_beat(fake_redis
     assert (told.started_at_ms, told.beat_at_ms) == (started_ms, started_ms + 14_000)
 
 
-async def test_a_beat_costs_a_few_commands(valkey: ArqRedis) -> None:
-    """Less than one a second, at the default interval."""
+async def test_a_heartbeat_costs_at_most_eight_commands(valkey: ArqRedis) -> None:
     presence = one(valkey)
     await presence.announce()
     before = (await valkey.info("stats"))["total_commands_processed"]
@@ -157,10 +154,9 @@ async def test_a_beat_costs_a_few_commands(valkey: ArqRedis) -> None:
     assert (await valkey.info("stats"))["total_commands_processed"] - before - 1 <= 8
 
 
-async def test_a_redis_that_is_away_is_told_once_and_the_worker_goes_on(
+async def test_an_unreachable_redis_is_logged_once_and_heartbeats_resume(
     redis: ArqRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When it is back, so is the announcement."""
     away = open_redis(f"redis://127.0.0.1:{free_port()}/0", ArqRedis, timeout_s=1)
     presence = one(away)
 
@@ -180,7 +176,7 @@ async def test_a_redis_that_is_away_is_told_once_and_the_worker_goes_on(
 async def test_a_worker_drains_although_it_cannot_announce_itself(
     redis: ArqRedis, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Something else has written to the key."""
+    """Its key has a wrong type."""
     await redis.set(keyspace.WORKERS, "taken")
     with caplog.at_level(logging.WARNING, "worker.process.presence"):
         async with rig_on(redis, tmp_path) as rig, rig.working() as worker:
@@ -191,8 +187,7 @@ async def test_a_worker_drains_although_it_cannot_announce_itself(
     assert [record.name for record in caplog.records].count("worker.process.presence") == 1
 
 
-async def test_beats_go_on_after_a_stumble(redis: ArqRedis, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever it was, the worker lives."""
+async def test_heartbeats_go_on_after_an_error(redis: ArqRedis, caplog: pytest.LogCaptureFixture) -> None:
     presence = one(redis)
     presence._worker = None  # type: ignore[assignment]
     await presence.announce()
@@ -205,7 +200,7 @@ async def test_beats_go_on_after_a_stumble(redis: ArqRedis, caplog: pytest.LogCa
 
 
 @pytest.mark.parametrize("stored", [b"", b"\x80", b"\xff\xff", b"\x81\xa4name\xc4\x01\xff", b'{"name": 1}'])
-async def test_an_announcement_that_cannot_be_read_is_passed_over(redis: ArqRedis, stored: bytes) -> None:
+async def test_a_malformed_announcement_is_ignored(redis: ArqRedis, stored: bytes) -> None:
     """It may be of another version."""
     await one(redis).announce()
     await redis.set(keyspace.WORKER + "default:odd", stored)

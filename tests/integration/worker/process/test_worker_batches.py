@@ -37,7 +37,7 @@ async def outcomes(rig: Rig, job_ids: list[str]) -> list[Outcome]:
 
 
 async def test_a_burst_worker_drains_bulk_too(redis: ArqRedis, tmp_path: Path) -> None:
-    """Several changes of one user, between which nothing is in hand."""
+    """Several changes of one user, between which nothing is in flight."""
     async with rig_on(redis, tmp_path) as rig:
         batch = await rig.producer.fan_out([*numbered(5), change("1002")], batch_id="b")
 
@@ -48,8 +48,7 @@ async def test_a_burst_worker_drains_bulk_too(redis: ArqRedis, tmp_path: Path) -
         assert worker.jobs_complete == 6
 
 
-async def test_a_batch_is_followed_while_it_is_worked_off(valkey: ArqRedis, tmp_path: Path) -> None:
-    """Results as they come, then its completion."""
+async def test_a_batch_s_results_are_streamed_while_it_is_drained(valkey: ArqRedis, tmp_path: Path) -> None:
     async with rig_on(valkey, tmp_path) as rig, rig.working():
         batch = await to_users(rig.producer, USERS)
         results = [result async for result in batch.results()]
@@ -58,8 +57,9 @@ async def test_a_batch_is_followed_while_it_is_worked_off(valkey: ArqRedis, tmp_
         assert (await batch.wait(timeout=0)).complete
 
 
-async def test_a_group_is_one_request_with_all_its_settings(valkey: ArqRedis, tmp_path: Path) -> None:
-    """The exchange holds the last of each pair; each change has its result."""
+async def test_a_coalesced_group_is_one_request_with_the_last_setting_of_each_pair(
+    valkey: ArqRedis, tmp_path: Path
+) -> None:
     async with rig_on(valkey, tmp_path) as rig:
         ids = await joining(rig, of("BTCUSDT"), of("ETHUSDT", value="2"), of("BTCUSDT", value="3"))
         worker = await rig.drain()
@@ -72,8 +72,7 @@ async def test_a_group_is_one_request_with_all_its_settings(valkey: ArqRedis, tm
         assert worker.jobs_complete == 3
 
 
-async def test_a_group_that_is_refused_goes_one_by_one(valkey: ArqRedis, tmp_path: Path) -> None:
-    """And every one of it is applied, as they are all good."""
+async def test_a_rejected_group_is_sent_one_by_one(valkey: ArqRedis, tmp_path: Path) -> None:
     async with rig_on(valkey, tmp_path, faults=[Fault(REFUSED, first=1, user="1001")]) as rig:
         ids = await joining(rig, of("BTCUSDT"), of("ETHUSDT", value="2"), of("BTCUSDT", value="3"))
         await rig.drain()
@@ -84,7 +83,6 @@ async def test_a_group_that_is_refused_goes_one_by_one(valkey: ArqRedis, tmp_pat
 
 
 async def test_a_paused_user_is_served_at_once_when_it_is_resumed(valkey: ArqRedis, tmp_path: Path) -> None:
-    """A running worker sends nothing of it before."""
     async with rig_on(valkey, tmp_path) as rig, rig.working():
         await rig.producer.pause(user_id="1001")
         job = await rig.producer.enqueue(change("1001"))
@@ -101,7 +99,6 @@ async def test_a_paused_user_is_served_at_once_when_it_is_resumed(valkey: ArqRed
 
 @pytest.mark.parametrize("scope", ["everything", "egress"])
 async def test_a_paused_worker_goes_on_when_it_is_resumed(valkey: ArqRedis, tmp_path: Path, scope: str) -> None:
-    """Everything, or its egress."""
     async with rig_on(valkey, tmp_path) as rig, rig.working():
         paused: dict[str, Any] = {"everything": True} if scope == "everything" else {"egress": "default"}
         await rig.producer.pause(**paused)
@@ -113,8 +110,7 @@ async def test_a_paused_worker_goes_on_when_it_is_resumed(valkey: ArqRedis, tmp_
         assert (await job.result(timeout=30)).applied
 
 
-async def test_an_interactive_change_overtakes_a_fan_out_that_is_under_way(valkey: ArqRedis, tmp_path: Path) -> None:
-    """It is applied while most of the bulk still waits."""
+async def test_an_interactive_change_overtakes_a_running_fan_out(valkey: ArqRedis, tmp_path: Path) -> None:
     async with rig_on(valkey, tmp_path) as rig, rig.working():
         bulk = [change(user, f"t{n}") for n in range(60) for user in USERS[:2]]
         batch = await rig.producer.fan_out(bulk, batch_id="b")
@@ -127,7 +123,6 @@ async def test_an_interactive_change_overtakes_a_fan_out_that_is_under_way(valke
 
 
 async def test_a_rate_changed_up_and_down_is_never_exceeded_at_the_exchange(valkey: ArqRedis, tmp_path: Path) -> None:
-    """While requests are under way; the exchange's own limit is not met."""
     async with rig_on(valkey, tmp_path, faults=[Fault("latency", ms=20, jitter_ms=60)]) as rig, rig.working():
         batch = await rig.producer.fan_out([change("1001", f"t{n}") for n in range(40)], batch_id="b")
         for rate in (3, 10, 5, 9):
@@ -141,8 +136,7 @@ async def test_a_rate_changed_up_and_down_is_never_exceeded_at_the_exchange(valk
         assert report.throttled == 0
 
 
-async def test_a_user_is_kept_to_a_slower_rate_at_the_exchange(valkey: ArqRedis, tmp_path: Path) -> None:
-    """Over several lanes; others at the workers' rate."""
+async def test_a_user_with_a_slower_rate_is_kept_to_it_at_the_exchange(valkey: ArqRedis, tmp_path: Path) -> None:
     async with rig_on(valkey, tmp_path) as rig:
         await rig.producer.limit_user("1001", 4)
         await rig.producer.enqueue_many([change(user, f"t{n}") for n in range(9) for user in USERS[:2]])
@@ -153,8 +147,7 @@ async def test_a_user_is_kept_to_a_slower_rate_at_the_exchange(valkey: ArqRedis,
         assert users["1002"].peak_in_1s > 4
 
 
-async def test_what_was_rejected_is_applied_when_it_is_replayed(valkey: ArqRedis, tmp_path: Path) -> None:
-    """Once what was wrong is mended."""
+async def test_a_rejected_change_is_applied_when_it_is_replayed(valkey: ArqRedis, tmp_path: Path) -> None:
     async with rig_on(valkey, tmp_path, faults=[Fault(REFUSED, first=3, user="1001")]) as rig:
         results = await rig.outcome(numbered(3))
         assert {result.outcome for result in results} == {Outcome.REJECTED}
@@ -166,8 +159,7 @@ async def test_what_was_rejected_is_applied_when_it_is_replayed(valkey: ArqRedis
         assert rig.values_seen()[3:] == ["1", "2", "3"]
 
 
-async def test_a_batch_taken_back_under_way_sends_nothing_more(valkey: ArqRedis, tmp_path: Path) -> None:
-    """What the exchange saw is what was applied."""
+async def test_a_batch_cancelled_half_way_sends_nothing_more(valkey: ArqRedis, tmp_path: Path) -> None:
     async with rig_on(valkey, tmp_path) as rig, rig.working():
         batch = await rig.producer.fan_out(numbered(200), batch_id="b")
         stream = batch.results()

@@ -56,8 +56,8 @@ async def next_claims(lanes: Lanes, within_s: float = 100.0) -> tuple[list[Claim
     raise AssertionError("nothing is claimed any more")
 
 
-async def test_three_users_that_fail_eight_times_in_a_row_open_it(lanes: Lanes) -> None:
-    """Then nothing is claimed, though lanes are due."""
+async def test_three_users_that_fail_eight_times_in_a_row_open_the_breaker(lanes: Lanes) -> None:
+    """Nothing is claimed then, though lanes are due."""
     settled = await opened(lanes)
 
     assert sum(one.breaker is Breaker.OPENED for one in settled) == 1
@@ -65,8 +65,8 @@ async def test_three_users_that_fail_eight_times_in_a_row_open_it(lanes: Lanes) 
     assert not await lanes.uncovered()
 
 
-async def test_two_users_that_fail_do_not_open_it(timed: Lanes, clock: ManualClock) -> None:
-    """Their lanes back off each for itself; a third user is sent for at once."""
+async def test_two_failing_users_do_not_open_the_breaker(timed: Lanes, clock: ManualClock) -> None:
+    """Their lanes back off separately; a third user is sent for at once."""
     await timed.submit(("a", change("1")), ("b", change("2")), now_ms=clock.now_ms)
     for _ in range(10):
         for claim in await timed.claim():
@@ -77,8 +77,7 @@ async def test_two_users_that_fail_do_not_open_it(timed: Lanes, clock: ManualClo
     assert "c" in [claim.job_id for claim in await timed.claim()]
 
 
-async def test_a_good_reply_between_failures_keeps_it_closed(lanes: Lanes, clock: ManualClock) -> None:
-    """Something that fails now and then is no outage."""
+async def test_a_good_reply_between_failures_keeps_the_breaker_closed(lanes: Lanes, clock: ManualClock) -> None:
     settled = []
     for _ in range(10):
         for number, claim in enumerate(await lanes.claim()):
@@ -89,8 +88,8 @@ async def test_a_good_reply_between_failures_keeps_it_closed(lanes: Lanes, clock
     assert all(one.breaker is Breaker.NOTHING for one in settled)
 
 
-async def test_one_probe_at_a_time_goes_out_while_it_is_open(lanes: Lanes) -> None:
-    """Over ten minutes, after pauses that double up to half a minute; of users that did not fail yet up to 2 s."""
+async def test_an_open_breaker_lets_one_probe_out_at_a_time(lanes: Lanes) -> None:
+    """For ten minutes. Pauses double up to half a minute, or to 2 s for users that have not failed yet."""
     await opened(lanes)
     elsewhere = lanes.new_claimer()
     began_s = lanes.clock.monotonic()
@@ -111,8 +110,7 @@ async def test_one_probe_at_a_time_goes_out_while_it_is_open(lanes: Lanes) -> No
     assert not await lanes.uncovered()
 
 
-async def test_requests_of_an_outage_are_no_tries(lanes: Lanes) -> None:
-    """So that a change with few tries does not end by it."""
+async def test_requests_of_an_outage_do_not_count_as_tries(lanes: Lanes) -> None:
     await opened(lanes)
     for _ in range(12):
         (probe,), _ = await next_claims(lanes)
@@ -136,8 +134,8 @@ async def _recover(lanes: Lanes, count: int = USERS) -> list[float]:
     return sent_s
 
 
-async def test_after_an_outage_all_is_sent_within_the_egress_limit(lanes: Lanes) -> None:
-    """The first good reply closes it; what waited comes slot after slot, not at once."""
+async def test_after_an_outage_the_backlog_is_sent_within_the_egress_limit(lanes: Lanes) -> None:
+    """The first good reply closes the breaker; the backlog goes slot by slot."""
     await opened(lanes)
     (probe,), _ = await next_claims(lanes)
     settled = await lanes.attempt(probe, "permanent")
@@ -150,8 +148,8 @@ async def test_after_an_outage_all_is_sent_within_the_egress_limit(lanes: Lanes)
             assert number <= (burst + slot - first) * 1e6 / PACING.egress_pace_us + 1
 
 
-async def test_a_worker_that_dies_with_the_probe_gives_way_to_another(lanes: Lanes) -> None:
-    """When its lease has ended."""
+async def test_another_worker_probes_after_one_died_with_the_probe(lanes: Lanes) -> None:
+    """When the lease of the probe has lapsed."""
     await opened(lanes)
     (probe,), _ = await next_claims(lanes)
 
@@ -162,8 +160,8 @@ async def test_a_worker_that_dies_with_the_probe_gives_way_to_another(lanes: Lan
     assert other.token != probe.token
 
 
-async def test_a_probe_that_is_not_sent_lets_another_go_at_once(lanes: Lanes) -> None:
-    """Say of a worker that stops."""
+async def test_an_unsent_probe_lets_another_go_at_once(lanes: Lanes) -> None:
+    """As when its worker stops."""
     await opened(lanes)
     (probe,), _ = await next_claims(lanes)
     await lanes.back(probe, replied=False)
@@ -174,8 +172,8 @@ async def test_a_probe_that_is_not_sent_lets_another_go_at_once(lanes: Lanes) ->
     assert waited_s < 0.1
 
 
-async def test_a_few_who_are_sick_alone_do_not_keep_others_waiting(timed: Lanes, clock: ManualClock) -> None:
-    """Three users whose every request fails, nobody else in sight; then a healthy one comes."""
+async def test_a_few_failing_users_without_others_do_not_delay_a_healthy_user(timed: Lanes, clock: ManualClock) -> None:
+    """The healthy user's change is the next probe, and closes the breaker."""
     await timed.submit(*((f"sick{n}", change(f"sick{n}")) for n in range(3)), now_ms=clock.now_ms)
     await opened(timed)
     for _ in range(8):
@@ -190,8 +188,8 @@ async def test_a_few_who_are_sick_alone_do_not_keep_others_waiting(timed: Lanes,
     assert waited_s <= FRESH_PAUSE_S + 0.1
 
 
-async def test_a_late_reply_from_before_the_outage_does_not_close_it(lanes: Lanes) -> None:
-    """Only the probe's does."""
+async def test_a_late_reply_from_before_the_outage_does_not_close_the_breaker(lanes: Lanes) -> None:
+    """Only the probe's reply does."""
     (early, *others) = await lanes.claim()
     for claim in others:
         await lanes.attempt(claim, "transient")
@@ -201,8 +199,7 @@ async def test_a_late_reply_from_before_the_outage_does_not_close_it(lanes: Lane
     assert await lanes.claim() == []
 
 
-async def test_another_egress_goes_on(lanes: Lanes, clock: ManualClock) -> None:
-    """Its way to the exchange may be another."""
+async def test_an_open_breaker_does_not_stop_another_egress(lanes: Lanes, clock: ManualClock) -> None:
     await opened(lanes)
     elsewhere = Lanes(lanes.redis, clock=clock, pacing=PACING, settings=WorkerSettings(egress="elsewhere"))
     clock.advance(0.3)
@@ -210,8 +207,8 @@ async def test_another_egress_goes_on(lanes: Lanes, clock: ManualClock) -> None:
     assert len(await elsewhere.claim()) > 1
 
 
-async def test_keys_of_many_users_refused_alike_open_it_and_nothing_more_ends(lanes: Lanes) -> None:
-    """The first four end; the fifth goes back, and nobody is stopped: the fault is ours."""
+async def test_keys_of_many_users_rejected_with_one_code_open_the_breaker_and_end_no_more_changes(lanes: Lanes) -> None:
+    """The first four end; the fifth is put back and no user is stopped: the fault is on our side."""
     settled = await opened(lanes, "credentials", code="40018")
 
     assert [one.ended for one in settled[:5]] == [1, 1, 1, 1, 0]
@@ -221,7 +218,7 @@ async def test_keys_of_many_users_refused_alike_open_it_and_nothing_more_ends(la
     assert not await lanes.uncovered()
 
 
-async def test_it_closes_when_keys_are_taken_again(lanes: Lanes) -> None:
+async def test_the_breaker_closes_when_keys_are_accepted_again(lanes: Lanes) -> None:
     """Each probe is of another user, so one user with bad keys does not keep it open."""
     await opened(lanes, "credentials", code="40018")
     probed = []
@@ -237,7 +234,7 @@ async def test_it_closes_when_keys_are_taken_again(lanes: Lanes) -> None:
     assert len((await next_claims(lanes))[0]) > 1
 
 
-async def test_refusals_of_different_kinds_are_the_users_own(lanes: Lanes) -> None:
+async def test_keys_rejected_with_different_codes_do_not_open_the_breaker(lanes: Lanes) -> None:
     """Ten users, ten codes."""
     settled = [
         await lanes.attempt(claim, "credentials", code=str(40000 + number))
@@ -248,8 +245,7 @@ async def test_refusals_of_different_kinds_are_the_users_own(lanes: Lanes) -> No
     assert all(one.ended == 1 for one in settled)
 
 
-async def test_an_open_breaker_is_shown(lanes: Lanes) -> None:
-    """To those who watch, with its trouble and its next probe."""
+async def test_the_overview_shows_an_open_breaker_with_its_reason_and_next_probe(lanes: Lanes) -> None:
     await opened(lanes)
 
     (egress,) = (await Producer(lanes.redis).overview()).egresses

@@ -23,7 +23,7 @@ def timed(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
 
 
 async def test_a_claim_carries_the_head_of_its_lane(lanes: Lanes) -> None:
-    """ID, payload, no history yet."""
+    """Its ID and payload, and no history yet."""
     await lanes.submit(("j1", change(value="7")), ("j2", change()))
 
     claim = await lanes.claim_one()
@@ -34,7 +34,6 @@ async def test_a_claim_carries_the_head_of_its_lane(lanes: Lanes) -> None:
 
 
 async def test_a_lane_has_one_change_in_flight(lanes: Lanes) -> None:
-    """However often workers ask."""
     await lanes.submit(*((f"j{n}", change()) for n in range(5)))
     await lanes.claim_one()
 
@@ -43,7 +42,7 @@ async def test_a_lane_has_one_change_in_flight(lanes: Lanes) -> None:
 
 
 async def test_competing_claimers_never_get_one_lane_twice(lanes: Lanes) -> None:
-    """Eight at once over forty lanes of forty users."""
+    """Eight claimers, forty lanes of forty users."""
     await lanes.submit(*((f"j{n}", change(str(n))) for n in range(40)))
     claimers = [lanes.new_claimer() for _ in range(8)]
 
@@ -55,7 +54,7 @@ async def test_competing_claimers_never_get_one_lane_twice(lanes: Lanes) -> None
 
 
 async def test_every_claim_has_a_token_of_its_own(lanes: Lanes) -> None:
-    """Over calls and claimers, also of the same lane."""
+    """Over calls and claimers, also for the same lane."""
     await lanes.submit(*((f"j{n}", change(str(n))) for n in range(6)))
     tokens = []
     for claimer in (lanes.claimer, lanes.claimer, lanes.new_claimer()):
@@ -67,8 +66,8 @@ async def test_every_claim_has_a_token_of_its_own(lanes: Lanes) -> None:
     assert len(set(tokens)) == 6
 
 
-async def test_a_claim_takes_no_more_than_asked_and_says_that_more_is_due(lanes: Lanes) -> None:
-    """And rings for another worker."""
+async def test_a_claim_takes_no_more_lanes_than_asked_for_and_reports_that_more_are_due(lanes: Lanes) -> None:
+    """It wakes another worker."""
     await lanes.submit(*((f"j{n}", change(str(n))) for n in range(5)))
     await lanes.redis.delete(keyspace.BELL)
 
@@ -80,7 +79,6 @@ async def test_a_claim_takes_no_more_than_asked_and_says_that_more_is_due(lanes:
 
 
 async def test_lanes_are_claimed_by_due_time(lanes: Lanes) -> None:
-    """The one that waited longest first."""
     await lanes.submit(*((f"j{n}", change(str(n))) for n in range(3)))
     now_ms = await lanes.now_ms()
     await lanes.redis.zadd(keyspace.SCHEDULE, {keyspace.lane(str(n), "t1"): now_ms - 1000 * n for n in range(3)})
@@ -89,7 +87,7 @@ async def test_lanes_are_claimed_by_due_time(lanes: Lanes) -> None:
 
 
 async def test_a_lane_is_not_claimed_before_it_is_due(lanes: Lanes) -> None:
-    """And the claimer is told for how long it may sleep."""
+    """The reply says how long the claimer may sleep."""
     await lanes.submit(("j1", change()))
     await lanes.back(await lanes.claim_one(), 60)
 
@@ -100,13 +98,12 @@ async def test_a_lane_is_not_claimed_before_it_is_due(lanes: Lanes) -> None:
     assert 50 < claims.next_due_s <= 60
 
 
-async def test_an_empty_schedule_promises_nothing(lanes: Lanes) -> None:
-    """Until the bell rings."""
+async def test_a_claim_on_an_empty_schedule_has_no_next_due_time(lanes: Lanes) -> None:
     assert (await lanes.claims()).next_due_s is None
 
 
-async def test_the_end_of_the_lease_becomes_the_lanes_score(timed: Lanes, clock: ManualClock) -> None:
-    """A dead worker needs no clean-up: its lanes come due."""
+async def test_the_end_of_its_lease_becomes_the_score_of_a_claimed_lane(timed: Lanes, clock: ManualClock) -> None:
+    """So the lanes of a lost worker come due without a clean-up."""
     await timed.submit(("j1", change()))
 
     claim = await timed.claim_one()
@@ -115,8 +112,10 @@ async def test_the_end_of_the_lease_becomes_the_lanes_score(timed: Lanes, clock:
     assert claim.lease_until_s == pytest.approx(clock.monotonic() + DEFAULTS.lease_s)
 
 
-async def test_a_lapsed_lease_is_claimed_again_and_counted(timed: Lanes, clock: ManualClock) -> None:
-    """Each loss of the same head counts one; the token is a new one."""
+async def test_a_lane_whose_lease_lapsed_is_claimed_again_and_the_loss_is_counted(
+    timed: Lanes, clock: ManualClock
+) -> None:
+    """Under a new token."""
     await timed.submit(("j1", change()), ("j2", change()))
     tokens = set()
     for lost_deliveries in range(4):
@@ -130,8 +129,8 @@ async def test_a_lapsed_lease_is_claimed_again_and_counted(timed: Lanes, clock: 
     assert len(tokens) == 4
 
 
-async def test_heads_that_three_workers_lost_are_claimed_one_by_one(timed: Lanes, clock: ManualClock) -> None:
-    """Each alone, so that what kills workers is found, and what died with it is not taken for it."""
+async def test_heads_that_three_workers_lost_are_claimed_one_at_a_time(timed: Lanes, clock: ManualClock) -> None:
+    """So a change that kills its worker is found alone, and no other change is blamed for it."""
     await timed.submit(*((f"j{n}", change(str(n))) for n in range(5)))
     for _ in range(3):
         assert len(await timed.claim()) == 5
@@ -146,8 +145,7 @@ async def test_heads_that_three_workers_lost_are_claimed_one_by_one(timed: Lanes
     assert sorted(job_id for one in rounds for job_id in one) == ["j0", "j1", "j2", "j3", "j4", "new"]
 
 
-async def test_a_settled_attempt_ends_the_count_of_lapses(timed: Lanes, clock: ManualClock) -> None:
-    """Only workers lost in a row make a change suspicious."""
+async def test_a_settled_attempt_resets_the_count_of_lost_workers(timed: Lanes, clock: ManualClock) -> None:
     await timed.submit(("j1", change()))
     await timed.claim_one()
     clock.advance(DEFAULTS.lease_s)
@@ -156,8 +154,9 @@ async def test_a_settled_attempt_ends_the_count_of_lapses(timed: Lanes, clock: M
     assert (await timed.claim_one()).lost_deliveries == 0
 
 
-async def test_the_next_change_starts_without_lapses_and_history(timed: Lanes, clock: ManualClock) -> None:
-    """They belong to the head that has ended."""
+async def test_the_next_change_of_a_lane_starts_without_lost_workers_and_history(
+    timed: Lanes, clock: ManualClock
+) -> None:
     await timed.submit(("j1", change()), ("j2", change()))
     await timed.back(await timed.claim_one())
     await timed.claim_one()
@@ -169,10 +168,10 @@ async def test_the_next_change_starts_without_lapses_and_history(timed: Lanes, c
     assert (claim.job_id, claim.lost_deliveries, claim.state) == ("j2", 0, None)
 
 
-async def test_leases_count_from_the_question_and_slots_from_the_answer(
+async def test_leases_count_from_the_request_to_redis_and_slots_from_its_reply(
     fake_redis: ArqRedis, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that a slow trip to Redis errs to the safe side at both ends."""
+    """So a slow round trip errs to the safe side at both ends."""
     lanes = Lanes(fake_redis, clock=clock)
     await lanes.submit(("j1", change()))
     execute = fake_redis.execute_command
@@ -191,8 +190,8 @@ async def test_leases_count_from_the_question_and_slots_from_the_answer(
     assert claim.slot_at_s == pytest.approx(clock.monotonic(), abs=0.001)
 
 
-async def test_a_lane_that_turns_out_empty_leaves_the_schedule(lanes: Lanes) -> None:
-    """And the call goes on to the next."""
+async def test_an_empty_lane_leaves_the_schedule(lanes: Lanes) -> None:
+    """The same call claims the next lane."""
     await lanes.redis.zadd(keyspace.SCHEDULE, {"9:gone": 1})
     await lanes.submit(("j1", change()))
 
@@ -200,8 +199,7 @@ async def test_a_lane_that_turns_out_empty_leaves_the_schedule(lanes: Lanes) -> 
     assert await lanes.due_ms("9:gone") is None
 
 
-async def test_a_payload_of_the_largest_size_is_handed_over(lanes: Lanes) -> None:
-    """The bound itself is within."""
+async def test_a_payload_of_the_largest_size_is_claimed(lanes: Lanes) -> None:
     await lanes.submit(("j1", change()))
     await lanes.redis.set(keyspace.JOB + "j1", b"x" * MAX_PAYLOAD_BYTES)
 
@@ -209,8 +207,8 @@ async def test_a_payload_of_the_largest_size_is_handed_over(lanes: Lanes) -> Non
 
 
 @pytest.mark.parametrize("hostile", ["absent", "empty", "too large", "of the wrong type"])
-async def test_a_payload_that_cannot_be_is_not_read(lanes: Lanes, hostile: str) -> None:
-    """The claim is given all the same, so that the change can end."""
+async def test_an_absent_empty_or_oversized_payload_is_claimed_as_none(lanes: Lanes, hostile: str) -> None:
+    """The lane is claimed all the same, so that the change can end."""
     await lanes.submit(("j1", change()))
     await lanes.redis.delete(keyspace.JOB + "j1")
     match hostile:

@@ -11,10 +11,10 @@ from tests.support.coalescing import LANE, joining, of, pair, results, sent
 from tests.support.lanes import Lanes
 
 
-async def test_a_refused_group_is_sent_one_by_one_and_only_the_bad_one_is_rejected(
+async def test_a_rejected_group_is_sent_one_by_one_and_only_the_faulty_change_is_rejected(
     producer: Producer, lanes: Lanes
 ) -> None:
-    """The replaced one too: its successor may be what was bad."""
+    """A replaced change is sent too: its successor may be the faulty one."""
     jobs = await joining(producer, of(pair("A", "1")), of(pair("BAD")), of(pair("A", "2")), of(pair("C")))
     claim = await lanes.claim_one()
     assert len(sent(claim)) == 3
@@ -32,10 +32,9 @@ async def test_a_refused_group_is_sent_one_by_one_and_only_the_bad_one_is_reject
     assert await lanes.redis.exists(keyspace.HEAD + LANE) == 0
 
 
-async def test_newcomers_wait_behind_a_group_that_is_sent_one_by_one_and_join_after_it(
+async def test_new_changes_wait_behind_a_group_that_is_sent_one_by_one_and_are_coalesced_after_it(
     producer: Producer, lanes: Lanes
 ) -> None:
-    """They must not be drawn into what was refused."""
     await joining(producer, of(pair("A")), of(pair("B")))
     await lanes.attempt(await lanes.claim_one(), "permanent")
     for symbol in "CD":
@@ -50,10 +49,10 @@ async def test_newcomers_wait_behind_a_group_that_is_sent_one_by_one_and_join_af
 
 
 @pytest.mark.parametrize("taken_back", [["j2"], ["j2", "j1"], ["j0"], ["j1"], ["j0", "j1", "j2"]])
-async def test_taking_back_members_of_a_refused_group_leaves_the_others_alone_one_by_one(
+async def test_after_cancelling_members_of_a_rejected_group_the_others_are_still_sent_one_by_one(
     producer: Producer, lanes: Lanes, taken_back: list[str]
 ) -> None:
-    """Whichever; newcomers join each other as ever."""
+    """New changes are coalesced with each other as before."""
     await joining(producer, of(pair("A")), of(pair("B")), of(pair("C")))
     await lanes.attempt(await lanes.claim_one(), "permanent")
     for symbol in "XY":
@@ -72,8 +71,8 @@ async def test_taking_back_members_of_a_refused_group_leaves_the_others_alone_on
     assert await lanes.redis.exists(keyspace.HEAD + LANE) == 0
 
 
-async def test_newcomers_join_a_group_that_is_tried_again(producer: Producer, lanes: Lanes) -> None:
-    """What was sent before is applied with them, not superseded by them."""
+async def test_new_changes_are_coalesced_with_a_group_that_is_retried(producer: Producer, lanes: Lanes) -> None:
+    """Members that were sent before are applied with them, not superseded by them."""
     jobs = await joining(producer, of(pair("A")), of(pair("B")))
     await lanes.attempt(await lanes.claim_one(), "ambiguous")
     jobs.append(await producer.enqueue(of(pair("A", "2"), pair("B", "2")), job_id="new", coalesce=True))
@@ -89,8 +88,10 @@ async def test_newcomers_join_a_group_that_is_tried_again(producer: Producer, la
     assert found[2].attempts[-1:] == found[0].attempts[-1:]
 
 
-async def test_what_was_sent_is_not_superseded_after_its_head_was_taken_back(producer: Producer, lanes: Lanes) -> None:
-    """Though what was known of the group was known of its head."""
+async def test_a_member_that_was_sent_is_not_superseded_after_its_head_was_cancelled(
+    producer: Producer, lanes: Lanes
+) -> None:
+    """Though the history was stored with the head."""
     jobs = await joining(producer, of(pair("A")), of(pair("B")))
     await lanes.attempt(await lanes.claim_one(), "ambiguous")
     assert await jobs[0].cancel() is Cancellation.CANCELLED
@@ -102,7 +103,7 @@ async def test_what_was_sent_is_not_superseded_after_its_head_was_taken_back(pro
 
 
 async def test_a_member_keeps_its_history_when_the_head_ends_alone(producer: Producer, lanes: Lanes) -> None:
-    """Of the requests that carried it; one that came later has none of them."""
+    """The requests that included it; a later change has none of them."""
     jobs = await joining(producer, of(pair("A")), of(pair("B")))
     await lanes.attempt(await lanes.claim_one(), "ambiguous")
     plain = await producer.enqueue(of(pair("C")))
@@ -118,7 +119,7 @@ async def test_a_member_keeps_its_history_when_the_head_ends_alone(producer: Pro
 
 
 async def test_a_throttled_group_waits_together_and_holds_its_user(producer: Producer, lanes: Lanes) -> None:
-    """And is sent again as it was."""
+    """It is sent again as it was."""
     jobs = await joining(producer, of(pair("A")), of(pair("B")))
     settled = await lanes.attempt(await lanes.claim_one(), "throttled", code="429")
 
@@ -133,8 +134,8 @@ async def test_a_throttled_group_waits_together_and_holds_its_user(producer: Pro
     assert [each.tries for each in await results(jobs)] == [1, 1]
 
 
-async def test_a_group_whose_worker_died_is_sent_by_another_and_ends_once(producer: Producer, lanes: Lanes) -> None:
-    """The first one's settlement changes nothing, nor would the members that came meanwhile."""
+async def test_a_group_of_a_lost_worker_is_sent_by_another_and_ends_once(producer: Producer, lanes: Lanes) -> None:
+    """The settlement of the lost worker changes nothing."""
     jobs = await joining(producer, of(pair("A")), of(pair("B")))
     lost = await lanes.claim_one()
     jobs.append(await producer.enqueue(of(pair("C")), job_id="new", coalesce=True))
@@ -151,8 +152,7 @@ async def test_a_group_whose_worker_died_is_sent_by_another_and_ends_once(produc
     assert await lanes.redis.hgetall(keyspace.COUNTS) == {b"applied": b"3"}  # type: ignore[misc]
 
 
-async def test_a_member_taken_back_between_two_tries_is_not_sent_again(producer: Producer, lanes: Lanes) -> None:
-    """The others go without it."""
+async def test_a_member_cancelled_between_two_tries_is_not_sent_again(producer: Producer, lanes: Lanes) -> None:
     jobs = await joining(producer, of(pair("A")), of(pair("B")), of(pair("C")))
     await lanes.attempt(await lanes.claim_one(), "transient")
 

@@ -13,7 +13,7 @@ from tests.support.lanes import Lanes
 from worker.queue.claims import Settlement
 
 
-async def test_changes_that_may_join_are_sent_as_one_and_end_each_with_its_own_result(
+async def test_coalescable_changes_are_sent_as_one_request_and_each_has_its_own_result(
     producer: Producer, lanes: Lanes
 ) -> None:
     """One claim, one request, one slot; the lane is empty after it."""
@@ -34,8 +34,7 @@ async def test_changes_that_may_join_are_sent_as_one_and_end_each_with_its_own_r
     assert await lanes.redis.hgetall(keyspace.COUNTS) == {b"superseded": b"1", b"applied": b"2"}  # type: ignore[misc]
 
 
-async def test_changes_that_did_not_ask_are_sent_alone(producer: Producer, lanes: Lanes) -> None:
-    """As before anything could join."""
+async def test_changes_without_coalesce_are_sent_alone(producer: Producer, lanes: Lanes) -> None:
     for number in range(3):
         await producer.enqueue(of(pair("A", str(number + 1))))
 
@@ -48,8 +47,8 @@ async def test_changes_that_did_not_ask_are_sent_alone(producer: Producer, lanes
     assert values == [{"A": "1"}, {"A": "2"}, {"A": "3"}]
 
 
-async def test_one_that_did_not_ask_stands_between_those_that_did(producer: Producer, lanes: Lanes) -> None:
-    """Nobody is sent before it that came after it; it is joined as a head."""
+async def test_a_change_without_coalesce_ends_a_group(producer: Producer, lanes: Lanes) -> None:
+    """Later changes do not overtake it; they are coalesced with it once it is the head."""
     for number, asked in enumerate((True, True, False, True, True)):
         await producer.enqueue(of(pair(f"S{number}")), job_id=f"j{number}", coalesce=asked)
 
@@ -61,8 +60,9 @@ async def test_one_that_did_not_ask_stands_between_those_that_did(producer: Prod
     assert groups == [["S0", "S1"], ["S2", "S3", "S4"]]
 
 
-async def test_ten_settings_go_at_once_and_the_rest_after_them(producer: Producer, lanes: Lanes) -> None:
-    """In their order."""
+async def test_a_request_has_ten_settings_and_the_remaining_changes_follow_in_order(
+    producer: Producer, lanes: Lanes
+) -> None:
     await joining(producer, *(of(pair(f"S{n}")) for n in range(25)))
 
     groups = []
@@ -74,7 +74,7 @@ async def test_ten_settings_go_at_once_and_the_rest_after_them(producer: Produce
 
 
 async def test_a_burst_of_corrections_becomes_a_few_requests(producer: Producer, lanes: Lanes) -> None:
-    """Of 250 changes of one pair the last is applied; each that was not sent names the one after it."""
+    """Of 250 changes of one pair the last is applied; each unsent change names its successor."""
     jobs = await joining(producer, *(of(pair("A", str(n + 1))) for n in range(250)))
     requests = []
     async for claim in lanes.heads():
@@ -89,8 +89,9 @@ async def test_a_burst_of_corrections_becomes_a_few_requests(producer: Producer,
     assert all(each.successor == f"j{n + 1}" for n, each in enumerate(found) if n not in applied)
 
 
-async def test_members_in_flight_are_not_taken_back_and_those_behind_are(producer: Producer, lanes: Lanes) -> None:
-    """Their status says as much."""
+async def test_group_members_in_flight_cannot_be_cancelled_and_changes_behind_them_can(
+    producer: Producer, lanes: Lanes
+) -> None:
     jobs = await joining(producer, of(pair("A")), of(pair("B")))
     jobs.append(await producer.enqueue(of(pair("C")), job_id="plain"))
     jobs.append(await producer.enqueue(of(pair("D")), job_id="late", coalesce=True))
@@ -107,8 +108,9 @@ async def test_members_in_flight_are_not_taken_back_and_those_behind_are(produce
     assert await lanes.uncovered() == set()
 
 
-async def test_what_comes_while_a_group_is_in_flight_is_queued(producer: Producer, lanes: Lanes) -> None:
-    """It joins the next one."""
+async def test_a_change_enqueued_while_a_group_is_in_flight_is_queued_behind_it(
+    producer: Producer, lanes: Lanes
+) -> None:
     await joining(producer, of(pair("A")))
     claim = await lanes.claim_one()
     late = await producer.enqueue(of(pair("B")), coalesce=True)
@@ -119,8 +121,8 @@ async def test_what_comes_while_a_group_is_in_flight_is_queued(producer: Produce
     assert list(sent(await lanes.claim_one())) == ["B"]
 
 
-async def test_who_cannot_be_read_or_has_expired_ends_by_itself_in_its_turn(producer: Producer, lanes: Lanes) -> None:
-    """Those before it are sent without it, those behind it after it."""
+async def test_a_malformed_or_expired_change_ends_alone_in_its_turn(producer: Producer, lanes: Lanes) -> None:
+    """Changes before it are sent without it, changes behind it after it."""
     jobs = await joining(producer, *(of(pair(symbol)) for symbol in "ABCDE"))
     await lanes.redis.set(keyspace.JOB + "j1", b"\xc1")
     lasting = await lanes.redis.get(keyspace.JOB + "j3")
@@ -140,8 +142,8 @@ async def test_who_cannot_be_read_or_has_expired_ends_by_itself_in_its_turn(prod
     assert await lanes.uncovered() == set()
 
 
-async def test_members_of_batches_are_counted_in_theirs(producer: Producer, lanes: Lanes) -> None:
-    """Two batches and none, sent as one: each has its result in its own stream, in the lane's order."""
+async def test_group_members_are_counted_in_their_own_batches(producer: Producer, lanes: Lanes) -> None:
+    """Two batches and none, sent as one: each result is in its batch's stream, in the lane's order."""
     members = ["x//0", "y//0", "mine", "x//1"]
     for job_id in members:
         batch_id = "" if job_id == "mine" else job_id[0]
@@ -162,8 +164,7 @@ async def test_members_of_batches_are_counted_in_theirs(producer: Producer, lane
     assert await lanes.uncovered() == set()
 
 
-async def test_a_settlement_of_members_that_the_lane_no_longer_begins_with_changes_nothing(lanes: Lanes) -> None:
-    """A result is written for what is there, or for nothing."""
+async def test_a_settlement_whose_members_are_not_at_the_front_of_the_lane_changes_nothing(lanes: Lanes) -> None:
     await lanes.submit(("j0", change()), ("j1", change()), coalesce=True)
     head = await lanes.claim_one()
     for joined in (("j2",), ("j1", "j2")):
@@ -180,8 +181,9 @@ async def test_a_settlement_of_members_that_the_lane_no_longer_begins_with_chang
     assert not (await lanes.done(head)).fenced
 
 
-async def test_a_group_that_ends_takes_its_marks_with_it(producer: Producer, lanes: Lanes) -> None:
-    """The lane is interactive while an interactive change is in it, and bulk after the group with the last one."""
+async def test_a_lane_becomes_bulk_when_a_group_with_its_last_interactive_change_ends(
+    producer: Producer, lanes: Lanes
+) -> None:
     await producer.enqueue(of(pair("A")), job_id="bulk", priority=Priority.BULK, coalesce=True)
     await producer.enqueue(of(pair("B")), job_id="urgent", coalesce=True)
     await producer.enqueue(of(pair("C")), job_id="rest", priority=Priority.BULK)

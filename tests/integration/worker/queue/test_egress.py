@@ -36,7 +36,7 @@ async def slots_of_all(lanes: Lanes, clock: ManualClock) -> list[int]:
 
 
 async def test_an_egress_sends_no_more_than_its_burst_and_its_rate(lanes: Lanes, clock: ManualClock) -> None:
-    """In every window that begins with a slot, however long."""
+    """In every window that begins with a slot."""
     slots = sorted(await slots_of_all(lanes, clock))
 
     for index, first in enumerate(slots):
@@ -44,17 +44,16 @@ async def test_an_egress_sends_no_more_than_its_burst_and_its_rate(lanes: Lanes,
             assert number <= (PACING.egress_burst_us + slot - first) / PACING.egress_pace_us + 1
 
 
-async def test_an_egress_is_used_to_its_rate(lanes: Lanes, clock: ManualClock) -> None:
-    """No slot is wasted while lanes are due."""
+async def test_an_egress_wastes_no_slot_while_lanes_are_due(lanes: Lanes, clock: ManualClock) -> None:
     slots = sorted(await slots_of_all(lanes, clock))
 
     assert (slots[-1] - slots[0]) / 1e6 <= USERS * PACING.egress_pace_us / 1e6
 
 
-async def test_an_exhausted_egress_leaves_lanes_due_and_says_when_to_ask_again(
+async def test_an_exhausted_egress_leaves_lanes_due_and_reports_when_it_has_a_slot(
     lanes: Lanes, clock: ManualClock
 ) -> None:
-    """They keep their place, and their users' buckets are not touched."""
+    """Their users' buckets are not touched."""
     claimed = await lanes.claim()
     waiting = USERS - len(claimed)
     assert waiting > 200
@@ -70,13 +69,11 @@ async def test_an_exhausted_egress_leaves_lanes_due_and_says_when_to_ask_again(
 
 
 async def test_slots_of_an_egress_are_within_the_look_ahead(lanes: Lanes, clock: ManualClock) -> None:
-    """No claim waits in a worker for longer than that."""
     for claim in await lanes.claim():
         assert claim.slot_at_s - clock.monotonic() <= LOOK_AHEAD_US / 1e6 + 1e-6
 
 
-async def test_an_egress_of_another_name_has_a_limit_of_its_own(lanes: Lanes, clock: ManualClock) -> None:
-    """Workers elsewhere go on."""
+async def test_each_egress_has_a_limit_of_its_own(lanes: Lanes, clock: ManualClock) -> None:
     await lanes.claim()
     assert await lanes.claim() == []
     elsewhere = Lanes(lanes.redis, clock=clock, pacing=PACING, settings=WorkerSettings(egress="elsewhere"))
@@ -85,7 +82,7 @@ async def test_an_egress_of_another_name_has_a_limit_of_its_own(lanes: Lanes, cl
 
 
 async def test_many_throttled_users_at_once_hold_the_egress(lanes: Lanes, clock: ManualClock) -> None:
-    """It is the IP's limit then, which takes five minutes to recover."""
+    """Then it is the limit of the IP, which takes five minutes to recover."""
     claims = await lanes.claim()
     for claim in claims[: THROTTLED_USERS - 1]:
         await lanes.back(claim, 1, hold_s=1)
@@ -104,7 +101,6 @@ async def test_many_throttled_users_at_once_hold_the_egress(lanes: Lanes, clock:
 
 
 async def test_one_user_throttled_many_times_does_not_hold_the_egress(lanes: Lanes, clock: ManualClock) -> None:
-    """It is that user's limit."""
     first, *_ = await lanes.claim()
     for _ in range(THROTTLED_USERS * 2):
         await lanes.back(first, 1, hold_s=1)  # all but the first are fenced; each reports the 429
@@ -116,7 +112,7 @@ async def test_one_user_throttled_many_times_does_not_hold_the_egress(lanes: Lan
 async def test_many_throttled_users_between_other_replies_do_not_hold_the_egress(
     lanes: Lanes, clock: ManualClock
 ) -> None:
-    """An IP's limit lets nobody through: one reply of another kind says that it is the users' limits."""
+    """A limit of the IP lets nobody through: one other reply shows that it is the users' limits."""
     claims = await lanes.claim()
     for number, claim in enumerate(claims):
         if number % THROTTLED_USERS:
@@ -132,7 +128,7 @@ async def test_many_throttled_users_between_other_replies_do_not_hold_the_egress
 async def test_users_throttled_right_after_another_request_do_not_hold_the_egress(
     timed: Lanes, clock: ManualClock
 ) -> None:
-    """A request that follows another within a second may have met its user's own limit, in step with others."""
+    """Within a second of another request, a user may have met its own limit."""
     users = range(THROTTLED_USERS + 1)
     await timed.submit(*((f"{nth}-{n}", change(str(n))) for nth in ("first", "second") for n in users))
     for claim in await timed.claim():
@@ -147,8 +143,7 @@ async def test_users_throttled_right_after_another_request_do_not_hold_the_egres
     assert [claim.job_id for claim in await timed.claim()] == ["other"]
 
 
-async def test_the_slot_of_what_is_not_sent_is_given_back(lanes: Lanes) -> None:
-    """However many unsendable changes come first, the egress has its slots for the others."""
+async def test_the_egress_slot_of_an_unsent_change_is_given_back(lanes: Lanes) -> None:
     slots_s = []
     for _ in range(3):
         claims = await lanes.claim(10)
@@ -159,7 +154,7 @@ async def test_the_slot_of_what_is_not_sent_is_given_back(lanes: Lanes) -> None:
     assert slots_s == pytest.approx([slots_s[0]] * 3, abs=0.001)
 
 
-async def test_a_failure_without_a_reply_says_nothing_for_the_egress(lanes: Lanes, clock: ManualClock) -> None:
+async def test_a_failure_without_a_reply_does_not_clear_throttled_users(lanes: Lanes, clock: ManualClock) -> None:
     """Only a reply shows that the exchange lets somebody through."""
     claims = await lanes.claim()
     await lanes.back(claims.pop(), 1)

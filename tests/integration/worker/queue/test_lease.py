@@ -21,10 +21,9 @@ def heartbeat(timed: Lanes) -> Heartbeat:
     return Heartbeat(timed.redis, timed.clock, lease_s=LEASE_S)
 
 
-async def test_a_lane_stays_its_workers_for_as_long_as_it_beats(
+async def test_a_worker_keeps_its_lane_as_long_as_it_renews_the_lease(
     timed: Lanes, clock: ManualClock, heartbeat: Heartbeat
 ) -> None:
-    """Say while a vault takes its time."""
     await timed.submit(("a", change()))
     claim = await timed.claim_one()
     heartbeat.hold(claim)
@@ -37,10 +36,9 @@ async def test_a_lane_stays_its_workers_for_as_long_as_it_beats(
     assert (await timed.done(claim)).ended == 1
 
 
-async def test_a_worker_that_stops_beating_loses_its_lane(
+async def test_a_worker_that_stops_renewing_loses_its_lane_one_lease_later(
     timed: Lanes, clock: ManualClock, heartbeat: Heartbeat
 ) -> None:
-    """One lease after its last beat."""
     await timed.submit(("a", change()))
     claim = await timed.claim_one()
     heartbeat.hold(claim)
@@ -53,10 +51,10 @@ async def test_a_worker_that_stops_beating_loses_its_lane(
     assert [other.job_id for other in await timed.claim()] == ["a"]
 
 
-async def test_a_lease_that_was_lost_is_told_and_not_taken_back(
+async def test_a_lapsed_lease_that_another_worker_holds_is_not_renewed(
     timed: Lanes, clock: ManualClock, heartbeat: Heartbeat
 ) -> None:
-    """The lane is another's: its lease is not touched, and the attempt must not be sent."""
+    """The renewal reports it, and the settlement is fenced."""
     await timed.submit(("a", change()))
     claim = await timed.claim_one()
     heartbeat.hold(claim)
@@ -72,9 +70,7 @@ async def test_a_lease_that_was_lost_is_told_and_not_taken_back(
     assert (await timed.done(other)).ended == 1
 
 
-async def test_a_beat_without_redis_leaves_the_leases_as_they_were(timed: Lanes, clock: ManualClock) -> None:
-    """Nothing is proved, nothing is prolonged."""
-
+async def test_a_failed_renewal_does_not_prolong_a_lease(timed: Lanes, clock: ManualClock) -> None:
     class Away:
         async def execute_command(self, *_: object) -> None:
             raise RedisConnectionError("away")
@@ -90,10 +86,9 @@ async def test_a_beat_without_redis_leaves_the_leases_as_they_were(timed: Lanes,
     assert heartbeat.lease_until_s(claim) == claim.lease_until_s
 
 
-async def test_a_lane_that_is_empty_does_not_come_back_by_a_beat(
+async def test_a_renewal_does_not_bring_back_an_empty_lane(
     timed: Lanes, clock: ManualClock, heartbeat: Heartbeat
 ) -> None:
-    """Settled while the beat was under way."""
     await timed.submit(("a", change()))
     claim = await timed.claim_one()
     heartbeat.hold(claim)
@@ -105,8 +100,7 @@ async def test_a_lane_that_is_empty_does_not_come_back_by_a_beat(
     assert not await timed.uncovered()
 
 
-async def test_thousands_of_leases_are_renewed_on_either_schedule(lanes: Lanes, redis: ArqRedis) -> None:
-    """On a real server, in as many trips as it takes."""
+async def test_thousands_of_leases_are_renewed_in_several_round_trips(lanes: Lanes, redis: ArqRedis) -> None:
     many = BATCH_SIZE + 100
     await lanes.submit(*((f"j{n}", change(str(n))) for n in range(many)))
     heartbeat = Heartbeat(redis, lanes.clock, lease_s=0.001)

@@ -27,8 +27,10 @@ async def lanes(redis: ArqRedis) -> Lanes:
 @pytest.mark.parametrize(
     "key", [keyspace.LANE + LANE, keyspace.HEAD + LANE, keyspace.bucket(LANE)], ids=["lane", "head", "bucket"]
 )
-async def test_a_lane_with_a_key_of_the_wrong_type_is_put_off_and_the_others_go_on(lanes: Lanes, key: str) -> None:
-    """Its name is reported; it is looked at again in a minute."""
+async def test_a_lane_with_a_key_of_the_wrong_type_is_put_off_and_the_others_are_claimed(
+    lanes: Lanes, key: str
+) -> None:
+    """It is reported, and tried again in a minute."""
     await lanes.redis.delete(key)
     await lanes.redis.set(key, "neither a list nor a hash")
 
@@ -46,10 +48,9 @@ async def test_a_lane_with_a_key_of_the_wrong_type_is_put_off_and_the_others_go_
     [(keyspace.bucket(LANE), "n"), (keyspace.bucket(LANE), "tat"), (keyspace.HEAD + LANE, "lapses")],
     ids=["slot number", "next slot", "lapses"],
 )
-async def test_a_lane_with_a_field_that_is_no_number_is_put_off_and_the_others_go_on(
+async def test_a_lane_with_a_malformed_number_is_put_off_and_the_others_are_claimed(
     lanes: Lanes, key: str, field: str
 ) -> None:
-    """Somebody wrote words where figures belong."""
     await lanes.redis.hset(key, mapping={"token": "t", field: "many"})  # type: ignore[misc]
 
     claims = await lanes.claims()
@@ -59,8 +60,7 @@ async def test_a_lane_with_a_field_that_is_no_number_is_put_off_and_the_others_g
 
 
 @pytest.mark.parametrize("ring", ["1e999", "9e39", "-7", "nan"])
-async def test_a_ring_of_any_length_does_not_keep_redis_busy(lanes: Lanes, ring: str) -> None:
-    """A script that counts to infinity would stop the server for everybody."""
+async def test_a_malformed_ring_length_does_not_block_redis(lanes: Lanes, ring: str) -> None:
     await lanes.redis.hset(keyspace.bucket(LANE), "ring", ring)  # type: ignore[misc]
 
     claims = await lanes.claims()
@@ -68,8 +68,7 @@ async def test_a_ring_of_any_length_does_not_keep_redis_busy(lanes: Lanes, ring:
     assert "sound" in [claim.job_id for claim in claims.claims]
 
 
-async def test_a_lane_that_was_mended_is_claimed_again(lanes: Lanes) -> None:
-    """Nothing of it is lost by having been put off."""
+async def test_a_repaired_lane_is_claimed_again(lanes: Lanes) -> None:
     await lanes.redis.set(keyspace.HEAD + LANE, "no hash")
     await lanes.claims()
     await lanes.redis.delete(keyspace.HEAD + LANE)
@@ -79,8 +78,8 @@ async def test_a_lane_that_was_mended_is_claimed_again(lanes: Lanes) -> None:
 
 
 @pytest.mark.parametrize("entry", [b"\xff\xfe", b"", b"a b", b"x" * 129, "\u00e4".encode()], ids=repr)
-async def test_an_entry_that_is_no_id_is_dropped_counted_and_reported(lanes: Lanes, entry: bytes) -> None:
-    """There is no name under which a result could be written; what stands behind it goes on."""
+async def test_a_malformed_job_id_in_a_lane_is_dropped_counted_and_reported(lanes: Lanes, entry: bytes) -> None:
+    """There is no name under which its result could be written."""
     await lanes.redis.lpush(keyspace.LANE + LANE, entry)  # type: ignore[misc]
 
     claims = await lanes.claims()
@@ -92,8 +91,8 @@ async def test_an_entry_that_is_no_id_is_dropped_counted_and_reported(lanes: Lan
 
 
 @pytest.mark.parametrize("name", [b"\xff:t1", b"", b"a b:t1", b"\n"], ids=repr)
-async def test_what_is_no_name_of_a_lane_leaves_the_schedule_and_is_reported(lanes: Lanes, name: bytes) -> None:
-    """Bytes that no producer of ours writes; shown escaped."""
+async def test_a_malformed_lane_name_leaves_the_schedule_and_is_reported(lanes: Lanes, name: bytes) -> None:
+    """Its bytes are shown escaped."""
     await lanes.redis.execute_command("RPUSH", keyspace.LANE.encode() + name, "j9")  # type: ignore[no-untyped-call]
     await lanes.redis.zadd(keyspace.SCHEDULE, {name: 0.5})
 
@@ -104,8 +103,7 @@ async def test_what_is_no_name_of_a_lane_leaves_the_schedule_and_is_reported(lan
     assert await lanes.redis.zscore(keyspace.SCHEDULE, name) is None
 
 
-async def test_a_list_of_entries_that_are_no_ids_empties(lanes: Lanes) -> None:
-    """And leaves the schedule in the end."""
+async def test_a_lane_of_malformed_job_ids_empties_and_leaves_the_schedule(lanes: Lanes) -> None:
     await lanes.redis.delete(keyspace.LANE + LANE)
     await lanes.redis.rpush(keyspace.LANE + LANE, "a b", "c d", "e f")  # type: ignore[misc]
 

@@ -19,10 +19,10 @@ from worker.queue.claims import Claim
 
 @pytest.mark.parametrize("before", SOME_RATES)
 @pytest.mark.parametrize("after", SOME_RATES)
-async def test_a_changed_rate_holds_from_the_next_claim_on_and_costs_a_window_at_most(
+async def test_a_changed_rate_holds_from_the_next_claim_on_and_delays_it_by_at_most_a_window(
     timed: Lanes, clock: ManualClock, steering: Producer, before: float | None, after: float | None
 ) -> None:
-    """Up or down, to and from the workers' own: never too many, and never long too slow."""
+    """Up or down, from and to the workers' rate."""
     await steering.limit_user(USER, before)
     await backlog(timed, 30)
     requests = Requests([(slot, before) for slot in await answered_at_once(timed, clock, 15)])
@@ -39,10 +39,8 @@ async def test_a_changed_rate_holds_from_the_next_claim_on_and_costs_a_window_at
     assert (slots[-1] - slots[0]) / 1e6 <= 14 / (after or 10) * 1.01 + 0.01
 
 
-async def test_a_rate_that_is_raised_at_once_does_not_keep_the_old_pace(
-    timed: Lanes, clock: ManualClock, steering: Producer
-) -> None:
-    """Although a claim was tried, in vain, in between."""
+async def test_a_raised_rate_does_not_keep_the_old_pace(timed: Lanes, clock: ManualClock, steering: Producer) -> None:
+    """Although a claim was tried in between."""
     await steering.limit_user(USER, 0.1)
     await backlog(timed, 20)
     first, *_ = await answered_at_once(timed, clock, 1)
@@ -56,10 +54,9 @@ async def test_a_rate_that_is_raised_at_once_does_not_keep_the_old_pace(
     assert (slots[-1] - slots[0]) / 1e6 < 1
 
 
-async def test_a_rate_that_is_raised_serves_a_backlog_of_many_lanes_at_once(
+async def test_a_raised_rate_reschedules_a_backlog_of_many_lanes(
     timed: Lanes, clock: ManualClock, steering: Producer
 ) -> None:
-    """Turns that were promised at the old pace do not hold."""
     await steering.limit_user(USER, 1)
     await backlog(timed, 60, lanes_of_it=60)
     await answered_at_once(timed, clock, 3)
@@ -71,10 +68,10 @@ async def test_a_rate_that_is_raised_serves_a_backlog_of_many_lanes_at_once(
 
 
 @pytest.mark.parametrize("rate", [1, 5, 20, None])
-async def test_a_request_under_way_while_the_rate_changes_is_counted(
+async def test_a_request_in_flight_during_a_rate_change_is_counted(
     timed: Lanes, clock: ManualClock, steering: Producer, rate: float | None
 ) -> None:
-    """Nobody knows yet when it arrived: the first one at the new rate is a new window after its reply."""
+    """The first request at the new rate is a new window after its reply."""
     await steering.limit_user(USER, 2)
     await backlog(timed, 10, lanes_of_it=10)
     (claim,) = await timed.claim()
@@ -91,10 +88,10 @@ async def test_a_request_under_way_while_the_rate_changes_is_counted(
     assert (first - replied_us) / 1e6 <= window_of(rate)[1] + 0.1
 
 
-async def test_a_request_that_was_lost_while_the_rate_changes_does_not_stop_its_user(
+async def test_a_request_lost_during_a_rate_change_does_not_stop_its_user(
     timed: Lanes, clock: ManualClock, steering: Producer
 ) -> None:
-    """It has ended, at the latest, when its lease has."""
+    """It counts until the end of its lease."""
     await backlog(timed, 10, lanes_of_it=10)
     await timed.claim()
     await steering.limit_user(USER, 5)
@@ -104,10 +101,9 @@ async def test_a_request_that_was_lost_while_the_rate_changes_does_not_stop_its_
     assert (first - START_US) / 1e6 <= DEFAULTS.lease_s + 1.1
 
 
-async def test_a_late_settlement_does_not_disturb_the_new_count(
+async def test_a_late_settlement_from_before_a_rate_change_does_not_disturb_the_new_window(
     timed: Lanes, clock: ManualClock, steering: Producer
 ) -> None:
-    """Of a request of the old rate, whose lane is long another's."""
     await backlog(timed, 200, lanes_of_it=20)
     lost = await timed.claim()
     requests = Requests()
@@ -124,10 +120,10 @@ async def test_a_late_settlement_does_not_disturb_the_new_count(
 
 
 @pytest.mark.parametrize("seed", range(2))
-async def test_no_window_has_too_many_however_often_the_rate_changes(
+async def test_no_window_exceeds_its_rate_however_often_the_rate_changes(
     timed: Lanes, clock: ManualClock, steering: Producer, seed: int
 ) -> None:
-    """Requests take their time both ways; some are lost, some never sent; the rate changes in the midst of them."""
+    """Requests take their time both ways; some are lost, some never sent."""
     chance = random.Random(seed)  # noqa: S311 - chance that can be repeated
     await backlog(timed, 200, lanes_of_it=8)
     requests, rate = Requests(), None
@@ -164,10 +160,9 @@ async def test_no_window_has_too_many_however_often_the_rate_changes(
     assert await timed.uncovered() == set()
 
 
-async def test_a_rate_raised_while_a_request_is_under_way_is_the_pace_of_turns_at_once(
+async def test_a_rate_raised_during_a_request_is_the_pace_of_the_other_lanes_at_once(
     timed: Lanes, clock: ManualClock
 ) -> None:
-    """The other lanes do not queue behind a turn of the old pace."""
     producer = Producer(timed.redis)
     await producer.limit_user("1001", 0.1)
     await timed.submit(*((f"j{number}", change(trader=f"t{number}")) for number in range(5)))

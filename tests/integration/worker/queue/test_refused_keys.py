@@ -59,8 +59,8 @@ async def refused(timed: Lanes, clock: ManualClock) -> Lanes:
     return timed
 
 
-async def test_one_request_ends_all_that_is_queued(refused: Lanes) -> None:
-    """Each `unauthorized`, with the reason, those unsent without an attempt."""
+async def test_one_rejection_ends_all_queued_changes_of_the_user(refused: Lanes) -> None:
+    """Each `unauthorized` with the reason; the unsent ones without an attempt."""
     results = [await Producer(refused.redis).job(job_id).result(timeout=0) for job_id in "abc"]
 
     assert {result.outcome for result in results} == {Outcome.UNAUTHORIZED}
@@ -68,8 +68,7 @@ async def test_one_request_ends_all_that_is_queued(refused: Lanes) -> None:
     assert "refused this user's keys (code 40006)" in (results[1].message or "")
 
 
-async def test_what_comes_later_ends_unsent_as_well(refused: Lanes, clock: ManualClock) -> None:
-    """For as long as the keys are the same."""
+async def test_later_changes_end_unsent_while_the_keys_are_the_same(refused: Lanes, clock: ManualClock) -> None:
     clock.advance(10_000)
     await refused.submit(("late", change("1", "t1")), now_ms=clock.now_ms)
 
@@ -77,8 +76,7 @@ async def test_what_comes_later_ends_unsent_as_well(refused: Lanes, clock: Manua
     assert (await Producer(refused.redis).job("late").result(timeout=0)).outcome is Outcome.UNAUTHORIZED
 
 
-async def test_other_keys_are_tried_and_end_the_stop(refused: Lanes, clock: ManualClock) -> None:
-    """By their first good reply."""
+async def test_replaced_keys_are_tried_and_a_good_reply_ends_the_stop(refused: Lanes, clock: ManualClock) -> None:
     await refused.submit(("late", change("1", "t1")), now_ms=clock.now_ms)
 
     assert await drained(refused, clock, "success", NEW) == 2
@@ -86,15 +84,14 @@ async def test_other_keys_are_tried_and_end_the_stop(refused: Lanes, clock: Manu
     assert await refused.redis.exists(keyspace.REFUSED) == 0
 
 
-async def test_other_keys_that_are_refused_stop_the_user_again(refused: Lanes, clock: ManualClock) -> None:
-    """One request tells."""
+async def test_replaced_keys_that_are_rejected_stop_the_user_again(refused: Lanes, clock: ManualClock) -> None:
     await refused.submit(("x", change("1", "t1")), ("y", change("1", "t1")), now_ms=clock.now_ms)
 
     assert await drained(refused, clock, "credentials", NEW) == 2
 
 
-async def test_a_reply_without_a_verdict_on_the_keys_leaves_the_stop(refused: Lanes, clock: ManualClock) -> None:
-    """Say a 503 to new keys: nothing is known of them yet."""
+async def test_a_reply_without_a_verdict_on_the_keys_keeps_the_stop(refused: Lanes, clock: ManualClock) -> None:
+    """Such as a 503."""
     await refused.submit(("x", change("1", "t1")), now_ms=clock.now_ms)
     await attempt(refused, (await refused.claim())[0], "transient", NEW)
 
@@ -102,7 +99,7 @@ async def test_a_reply_without_a_verdict_on_the_keys_leaves_the_stop(refused: La
 
 
 async def test_resuming_the_user_lets_the_same_keys_be_tried_again(refused: Lanes, clock: ManualClock) -> None:
-    """Say when their permissions were mended at the exchange."""
+    """Such as after their permissions were changed at the exchange."""
     producer = Producer(refused.redis)
     before = await producer.user_status("1")
     await refused.submit(("late", change("1", "t1")), now_ms=clock.now_ms)
@@ -114,10 +111,8 @@ async def test_resuming_the_user_lets_the_same_keys_be_tried_again(refused: Lane
     assert not await producer.resume(user_id="1")
 
 
-async def test_keys_that_were_replaced_while_the_request_was_under_way_are_tried_at_once(
-    timed: Lanes, clock: ManualClock
-) -> None:
-    """The old ones were refused, as they should be; nothing ends and nobody is stopped."""
+async def test_keys_replaced_during_a_request_are_tried_at_once(timed: Lanes, clock: ManualClock) -> None:
+    """Nothing ends and the user is not stopped: the old keys were rejected as they should be."""
     await timed.submit(("a", change("1")), now_ms=clock.now_ms)
     claim = await timed.claim_one()
     now_ms = clock.now_ms
@@ -133,8 +128,7 @@ async def test_keys_that_were_replaced_while_the_request_was_under_way_are_tried
     assert await drained(timed, clock, "success", NEW) == 2
 
 
-async def test_other_users_are_not_stopped(refused: Lanes, clock: ManualClock) -> None:
-    """Keys belong to a user."""
+async def test_rejected_keys_do_not_stop_other_users(refused: Lanes, clock: ManualClock) -> None:
     await refused.submit(("other", change("2", "t1")), now_ms=clock.now_ms)
 
     assert await drained(refused, clock, "success", OLD) == 2

@@ -29,8 +29,7 @@ async def round_trips(lanes: Lanes, clock: ManualClock, count: int, took_s: floa
     return int(float(stored)) - clock.now_us
 
 
-async def test_no_round_trip_is_credited_before_ten_were_seen(timed: Lanes, clock: ManualClock) -> None:
-    """A window counts from the reply until then."""
+async def test_no_round_trip_is_credited_before_ten_were_measured(timed: Lanes, clock: ManualClock) -> None:
     assert await round_trips(timed, clock, ENOUGH - 1, 0.04, "1") == pytest.approx(PACING.window_us, abs=2)
 
 
@@ -44,8 +43,8 @@ async def test_the_shortest_round_trip_is_credited_less_a_millisecond(timed: Lan
     assert await round_trips(timed, clock, 1, 0.3, "3") == pytest.approx(PACING.window_us - 39_000, abs=2)
 
 
-async def test_a_round_trip_that_no_longer_occurs_is_forgotten(timed: Lanes, clock: ManualClock) -> None:
-    """The path has changed: after two minutes the new floor counts."""
+async def test_the_minimum_round_trip_is_forgotten_when_it_no_longer_occurs(timed: Lanes, clock: ManualClock) -> None:
+    """After two minutes."""
     await round_trips(timed, clock, 25, 0.04, "1")
 
     await round_trips(timed, clock, 100, 0.09, "2")
@@ -53,8 +52,8 @@ async def test_a_round_trip_that_no_longer_occurs_is_forgotten(timed: Lanes, clo
     assert await round_trips(timed, clock, 1, 0.3, "3") == pytest.approx(PACING.window_us - 89_000, abs=2)
 
 
-async def test_a_failure_without_a_reply_gives_no_credit(timed: Lanes, clock: ManualClock) -> None:
-    """Nobody knows when it arrived; the latest that it can have counts."""
+async def test_a_failure_without_a_reply_is_credited_with_no_round_trip(timed: Lanes, clock: ManualClock) -> None:
+    """Nobody knows when it arrived, so the latest possible time counts."""
     await round_trips(timed, clock, 25, 0.04, "1")
     await timed.submit(("lost", change("2")))
     claim = await timed.claim_one()
@@ -66,10 +65,10 @@ async def test_a_failure_without_a_reply_gives_no_credit(timed: Lanes, clock: Ma
 
 
 @pytest.mark.parametrize("others", [[], ["far"]], ids=["one egress", "another in use"])
-async def test_a_round_trip_is_credited_only_if_there_is_one_way(
+async def test_a_round_trip_is_credited_only_with_a_single_egress(
     timed: Lanes, clock: ManualClock, others: list[str]
 ) -> None:
-    """The reply of a far way says nothing of a near one."""
+    """A reply over a long way says nothing about a short one."""
     for name in others:
         await timed.redis.sadd(keyspace.EGRESSES, name)  # type: ignore[misc]
         await timed.redis.hset(keyspace.EGRESS + name, mapping={"tat": 1})  # type: ignore[misc]

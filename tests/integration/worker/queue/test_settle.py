@@ -26,7 +26,7 @@ async def lanes(redis: ArqRedis) -> Lanes:
 
 @pytest.mark.parametrize("outcome", Outcome)
 async def test_an_outcome_is_written_counted_and_announced(lanes: Lanes, outcome: Outcome) -> None:
-    """The result with its life, the counter, the channel; the payload goes."""
+    """The result has a TTL; the payload is deleted."""
     async with lanes.redis.pubsub() as subscription:
         await subscription.subscribe(keyspace.DONE + "j1")
         await subscription.get_message(timeout=5)
@@ -43,8 +43,7 @@ async def test_an_outcome_is_written_counted_and_announced(lanes: Lanes, outcome
     assert not await lanes.redis.exists(keyspace.JOB + "j1")
 
 
-async def test_an_ended_change_gives_way_to_the_next(lanes: Lanes) -> None:
-    """Which is due at once, and starts afresh."""
+async def test_when_a_change_ends_the_next_one_is_due_at_once(lanes: Lanes) -> None:
     settled = await lanes.done(await lanes.claim_one())
 
     assert settled.due_in_s == 0
@@ -53,8 +52,7 @@ async def test_an_ended_change_gives_way_to_the_next(lanes: Lanes) -> None:
     assert (await lanes.claim_one()).job_id == "j2"
 
 
-async def test_the_last_change_leaves_nothing_of_its_lane(lanes: Lanes) -> None:
-    """Neither list, nor head, nor a place on the schedule."""
+async def test_the_last_change_leaves_no_key_of_its_lane(lanes: Lanes) -> None:
     await lanes.done(await lanes.claim_one())
 
     settled = await lanes.done(await lanes.claim_one())
@@ -63,8 +61,7 @@ async def test_the_last_change_leaves_nothing_of_its_lane(lanes: Lanes) -> None:
     assert await lanes.redis.exists(keyspace.LANE + LANE, keyspace.HEAD + LANE, keyspace.SCHEDULE) == 0
 
 
-async def test_a_change_that_goes_back_stays_the_head(lanes: Lanes) -> None:
-    """With its history, after its delay, and without an outcome."""
+async def test_a_change_that_is_put_back_stays_the_head_with_its_history(lanes: Lanes) -> None:
     settled = await lanes.back(await lanes.claim_one(), 60, tries=3)
 
     assert settled.due_in_s == pytest.approx(60, abs=0.01)
@@ -84,8 +81,8 @@ async def snapshot(redis: ArqRedis, *names: str) -> list[bytes | None]:
 
 
 @pytest.mark.parametrize("verb", ["done", "back"])
-async def test_a_settlement_with_another_token_changes_nothing(lanes: Lanes, verb: str) -> None:
-    """The lane was claimed by somebody else meanwhile."""
+async def test_a_settlement_with_a_stale_token_changes_nothing(lanes: Lanes, verb: str) -> None:
+    """Another worker has claimed the lane meanwhile."""
     lost = await lanes.claim_one()
     await lanes.redis.zadd(keyspace.SCHEDULE, {LANE: 1})
     held = await lanes.claim_one()
@@ -112,7 +109,7 @@ async def test_a_settlement_with_another_token_changes_nothing(lanes: Lanes, ver
 
 
 async def test_settling_twice_ends_a_change_once(lanes: Lanes) -> None:
-    """A repeated trip to Redis must not touch the next change."""
+    """A repeated call must not touch the next change."""
     claim = await lanes.claim_one()
     await lanes.done(claim)
 
@@ -121,16 +118,16 @@ async def test_settling_twice_ends_a_change_once(lanes: Lanes) -> None:
     assert await lanes.queued(LANE) == ["j2"]
 
 
-async def test_a_lane_that_went_back_refuses_its_old_token(lanes: Lanes) -> None:
-    """Also while nobody holds it."""
+async def test_a_lane_that_was_put_back_refuses_its_old_token(lanes: Lanes) -> None:
+    """Even while no worker holds it."""
     claim = await lanes.claim_one()
     await lanes.back(claim, 60)
 
     assert (await lanes.done(claim)).fenced
 
 
-async def test_a_fenced_settlement_still_tells_the_bucket_what_was_sent(timed: Lanes) -> None:
-    """The exchange counted the request all the same, and may have said to wait."""
+async def test_a_fenced_settlement_still_records_its_request_in_the_bucket(timed: Lanes) -> None:
+    """The exchange counted the request, and may have said to wait."""
     await timed.submit(("j1", change()))
     lost = await timed.claim_one()
     await timed.redis.zadd(keyspace.SCHEDULE, {LANE: 1})
@@ -144,7 +141,7 @@ async def test_a_fenced_settlement_still_tells_the_bucket_what_was_sent(timed: L
 
 
 async def test_every_settlement_leaves_its_lane_covered(lanes: Lanes) -> None:
-    """Done, back and fenced; to the last change."""
+    """Ended, put back and fenced, to the last change."""
     for verb in ("back", "done", "back", "done"):
         claim = await lanes.claim_one()
         await (lanes.done(claim) if verb == "done" else lanes.back(claim))
@@ -153,8 +150,8 @@ async def test_every_settlement_leaves_its_lane_covered(lanes: Lanes) -> None:
         assert await lanes.uncovered() == set()
 
 
-async def test_settlements_that_come_up_together_each_get_their_own_answer(redis: ArqRedis) -> None:
-    """They share a trip; one that is fenced does not disturb the others."""
+async def test_settlements_in_one_round_trip_each_get_their_own_reply(redis: ArqRedis) -> None:
+    """A fenced one does not disturb the others."""
     lanes = Lanes(redis)
     await lanes.submit(*((f"j{n}", change(str(n))) for n in range(200)))
     claims = await lanes.claim() + await lanes.claim()
@@ -166,8 +163,7 @@ async def test_settlements_that_come_up_together_each_get_their_own_answer(redis
     assert await lanes.redis.hgetall(keyspace.COUNTS) == {b"applied": b"200"}  # type: ignore[misc]
 
 
-async def test_settlements_survive_a_server_that_forgot_its_scripts(lanes: Lanes) -> None:
-    """After a restart or a failover."""
+async def test_a_settlement_loads_its_script_again_after_a_restart(lanes: Lanes) -> None:
     claim = await lanes.claim_one()
     await lanes.redis.script_flush()
 

@@ -41,7 +41,7 @@ async def until_something_is_due(lanes: Lanes, clock: ManualClock) -> list[Claim
 
 
 async def test_at_most_ten_slots_in_any_window_whoever_claims(redis: ArqRedis) -> None:
-    """Four claimers compete for one user's forty lanes, in real time; each request's reply comes at its slot."""
+    """Four claimers, forty lanes of one user, in real time; each reply comes at its slot."""
     lanes = Lanes(redis, pacing=BRISK)
     await lanes.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(40)))
     slots: list[int] = []
@@ -65,7 +65,7 @@ async def test_at_most_ten_slots_in_any_window_whoever_claims(redis: ArqRedis) -
 
 
 async def test_ten_slots_take_a_window_and_no_more_than_ten_paces(timed: Lanes, clock: ManualClock) -> None:
-    """One lane, claimed in time and answered at once: the guard holds, and no rate is lost to it."""
+    """One lane, answered at once: the guard holds and costs no rate."""
     await timed.submit(*((f"j{n}", change()) for n in range(40)))
     slots: list[int] = []
     for _ in range(40):
@@ -82,7 +82,6 @@ async def test_ten_slots_take_a_window_and_no_more_than_ten_paces(timed: Lanes, 
 
 
 async def test_a_slot_is_claimed_within_the_look_ahead_and_not_before(timed: Lanes, clock: ManualClock) -> None:
-    """So that a worker sleeps up to it, and no longer than that."""
     await timed.submit(("j1", change()), ("j2", change()))
     first = await timed.claim_one()
     slot_us = await timed.slot_us(first)
@@ -99,8 +98,8 @@ async def test_a_slot_is_claimed_within_the_look_ahead_and_not_before(timed: Lan
     assert await timed.due_ms(second.lane) == math.ceil(next_slot_us / 1000) + DEFAULTS.lease_s * 1000
 
 
-async def test_a_late_claim_makes_good_no_more_than_half_a_pace(timed: Lanes, clock: ManualClock) -> None:
-    """Being idle for an hour saves up nothing."""
+async def test_a_late_claim_catches_up_by_at_most_half_a_pace(timed: Lanes, clock: ManualClock) -> None:
+    """An idle hour saves up nothing."""
     await timed.submit(*((f"j{n}", change()) for n in range(3)))
     await timed.done(await timed.claim_one(), took_s=0.0)
     clock.advance(3600)
@@ -114,7 +113,7 @@ async def test_a_late_claim_makes_good_no_more_than_half_a_pace(timed: Lanes, cl
 
 
 async def test_lanes_of_one_user_get_turns_a_pace_apart_and_none_starves(timed: Lanes, clock: ManualClock) -> None:
-    """Twenty lanes of five changes: after each round, no lane is more than a change ahead of another."""
+    """Twenty lanes of five changes: after each round, no lane is more than one change ahead."""
     await timed.submit(*((f"t{n}/{m}", change(trader=f"t{n}")) for n in range(20) for m in range(5)))
     sent: dict[str, int] = {}
     slots = []
@@ -132,7 +131,6 @@ async def test_lanes_of_one_user_get_turns_a_pace_apart_and_none_starves(timed: 
 
 
 async def test_one_users_backlog_does_not_delay_another_user(timed: Lanes, clock: ManualClock) -> None:
-    """A user who comes later is claimed at once."""
     await timed.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(200)))
     await timed.claim()
     await timed.submit(("other", change("2002")))
@@ -153,8 +151,7 @@ async def ten_sent(lanes: Lanes, clock: ManualClock) -> list[Claim]:
     return sent
 
 
-async def test_a_request_still_under_way_holds_back_the_one_ten_later(timed: Lanes, clock: ManualClock) -> None:
-    """Nobody knows yet when it arrived."""
+async def test_a_request_in_flight_delays_the_tenth_request_after_it(timed: Lanes, clock: ManualClock) -> None:
     await ten_sent(timed, clock)
 
     for _ in range(100):
@@ -165,8 +162,8 @@ async def test_a_request_still_under_way_holds_back_the_one_ten_later(timed: Lan
         clock.advance(0.05)
 
 
-async def test_a_settled_request_opens_its_place_when_its_window_ends(timed: Lanes, clock: ManualClock) -> None:
-    """A window after its reply; with too few round trips seen, nothing is taken off."""
+async def test_a_settled_request_frees_its_place_one_window_after_its_reply(timed: Lanes, clock: ManualClock) -> None:
+    """With too few round trips measured, nothing is taken off."""
     first, *_ = await ten_sent(timed, clock)
     clock.advance(0.4)
     replied_us = clock.now_us
@@ -178,8 +175,7 @@ async def test_a_settled_request_opens_its_place_when_its_window_ends(timed: Lan
     assert await timed.slot_us(eleventh) >= replied_us + PACING.window_us
 
 
-async def test_an_attempt_that_was_not_sent_holds_back_nobody(timed: Lanes, clock: ManualClock) -> None:
-    """Its place in the window is free at once."""
+async def test_an_unsent_attempt_frees_its_place_at_once(timed: Lanes, clock: ManualClock) -> None:
     first, *_ = await ten_sent(timed, clock)
     await timed.back(first, 60, replied=False)
 
@@ -188,8 +184,9 @@ async def test_an_attempt_that_was_not_sent_holds_back_nobody(timed: Lanes, cloc
     assert await timed.slot_us(eleventh) < clock.now_us + PACING.window_us
 
 
-async def test_a_request_lost_with_its_worker_opens_its_place_in_the_end(timed: Lanes, clock: ManualClock) -> None:
-    """After the longest that it can be under way, and its window."""
+async def test_a_request_lost_with_its_worker_frees_its_place_after_lease_and_window(
+    timed: Lanes, clock: ManualClock
+) -> None:
     first, *_ = await ten_sent(timed, clock)
     slot_us = await timed.slot_us(first)
     clock.advance_to_us(slot_us + round((DEFAULTS.lease_s + WINDOW_S) * 1e6) - 100_000)
@@ -200,8 +197,7 @@ async def test_a_request_lost_with_its_worker_opens_its_place_in_the_end(timed: 
     assert await until_something_is_due(timed, clock)
 
 
-async def test_a_hold_keeps_the_user_back_and_nobody_else(timed: Lanes, clock: ManualClock) -> None:
-    """All lanes of the user; its own lane first when it is over."""
+async def test_a_hold_delays_all_lanes_of_its_user_and_no_other_user(timed: Lanes, clock: ManualClock) -> None:
     await timed.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(3)), ("other", change("2002")))
     (held,) = [claim for claim in await timed.claim() if claim.lane.startswith("1001:")]
     await timed.back(held, 5, hold_s=5)
@@ -215,8 +211,7 @@ async def test_a_hold_keeps_the_user_back_and_nobody_else(timed: Lanes, clock: M
     assert clock.now_us >= held_until_us - LOOK_AHEAD_US
 
 
-async def test_a_bucket_outlives_what_it_promised_and_then_goes(timed: Lanes) -> None:
-    """A minute after it stopped mattering."""
+async def test_a_bucket_expires_a_minute_after_its_last_reservation(timed: Lanes) -> None:
     await timed.submit(("j1", change()))
     claim = await timed.claim_one()
     await timed.back(claim, 600, hold_s=600)
@@ -226,8 +221,7 @@ async def test_a_bucket_outlives_what_it_promised_and_then_goes(timed: Lanes) ->
     assert 600 < ttl_s < 700
 
 
-async def test_a_slot_in_which_nothing_is_sent_is_given_back_to_its_user(timed: Lanes, clock: ManualClock) -> None:
-    """A change that ends unsent costs the next one no pace."""
+async def test_an_unused_slot_is_given_back_to_its_user(timed: Lanes, clock: ManualClock) -> None:
     await timed.submit(("j1", change()))
     first = await timed.claim_one()
     slot_us = await timed.slot_us(first)

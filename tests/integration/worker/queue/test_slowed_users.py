@@ -44,8 +44,8 @@ async def sent_under(lanes: Lanes, clock: ManualClock, limit_per_s: int, count: 
     return granted, throttled
 
 
-async def test_a_user_with_half_the_limit_is_soon_sent_for_at_half_the_rate(timed: Lanes, clock: ManualClock) -> None:
-    """A 429 now and then tells whether the limit is still the lower one; they come ever more seldom."""
+async def test_a_user_with_half_the_limit_is_slowed_to_half_the_rate(timed: Lanes, clock: ManualClock) -> None:
+    """An occasional 429 shows whether the limit is still lower; they become rarer."""
     await backlog(timed, 3000)
     granted, throttled = await sent_under(timed, clock, 5, 2500)
 
@@ -56,8 +56,7 @@ async def test_a_user_with_half_the_limit_is_soon_sent_for_at_half_the_rate(time
     assert gaps[-1] > 2 * gaps[1]
 
 
-async def test_a_user_whose_limit_is_as_documented_again_is_brought_back(timed: Lanes, clock: ManualClock) -> None:
-    """Within a few minutes."""
+async def test_a_slowed_user_whose_limit_recovers_is_sped_up_within_minutes(timed: Lanes, clock: ManualClock) -> None:
     await backlog(timed, 4000)
     await sent_under(timed, clock, 5, 60)
     slowed = (await Producer(timed.redis).user_status(USER)).slowed
@@ -70,8 +69,7 @@ async def test_a_user_whose_limit_is_as_documented_again_is_brought_back(timed: 
     assert (granted[-1] - granted[0]) / SECOND_US == pytest.approx(19.9, abs=0.5)
 
 
-async def test_requests_that_were_under_way_together_slow_a_user_once(timed: Lanes) -> None:
-    """Not once for each 429."""
+async def test_throttled_requests_that_were_in_flight_together_slow_a_user_once(timed: Lanes) -> None:
     await backlog(timed, 10, lanes_of_it=10)
     clock = timed.clock
     assert isinstance(clock, ManualClock)
@@ -86,16 +84,15 @@ async def test_requests_that_were_under_way_together_slow_a_user_once(timed: Lan
     assert (await Producer(timed.redis).user_status(USER)).slowed == 2.1
 
 
-async def test_a_429_to_a_request_that_was_alone_does_not_slow_the_user(timed: Lanes) -> None:
-    """No limit of its own can have refused it."""
+async def test_a_429_to_the_only_request_in_a_window_does_not_slow_the_user(timed: Lanes) -> None:
+    """It cannot have met the user's own limit."""
     await backlog(timed, 1)
     await timed.attempt(await timed.claim_one(), "throttled")
 
     assert (await Producer(timed.redis).user_status(USER)).slowed == 1.0
 
 
-async def test_a_slowed_user_is_remembered_while_it_is_idle(timed: Lanes, clock: ManualClock) -> None:
-    """Until it would be probed."""
+async def test_an_idle_user_stays_slowed_until_it_would_be_probed(timed: Lanes, clock: ManualClock) -> None:
     await backlog(timed, 100)
     await sent_under(timed, clock, 5, 20)
     await Producer(timed.redis).cancel_user(USER)
