@@ -148,7 +148,7 @@ async def test_arq_writes_its_health_key(valkey: ArqRedis, tmp_path: Path) -> No
 async def test_a_cancellation_that_redis_py_swallows_does_not_keep_the_worker_from_stopping(
     valkey: ArqRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before Python 3.12 `asyncio.wait_for`, used by redis-py, drops a cancellation that comes as its future is done."""
+    """Before Python 3.12 `asyncio.wait_for`, used by redis-py, drops a cancellation if its future is done."""
     polled = asyncio.Event()
 
     async def swallowing(*_: object, **__: object) -> list[bytes]:
