@@ -121,6 +121,24 @@ def test_every_error_of_the_producers_side_has_its_status() -> None:
     assert {kind.__name__: int(exit_code_for(kind.__new__(kind))) for kind in kinds} == expected
 
 
+@pytest.mark.parametrize(
+    ("words", "name", "status"),
+    [(("status", "nobody"), "Ended", 4), (("pause",), "BadInput", 2), (("status", "--x"), "NoSuchOption", 2)],
+)
+def test_an_error_is_a_document_with_json(copytrade: Copytrade, words: tuple[str, ...], name: str, status: int) -> None:
+    """Scripts rely on the names of errors."""
+    document = json.loads(copytrade(*words, "--json", status=status).stderr)
+
+    assert (document["error"], document["status"], set(document)) == (name, status, {"error", "message", "status"})
+
+
+def test_the_page_lists_every_exit_status() -> None:
+    """With the same meaning as the help text."""
+    page = (Path(__file__).parents[2] / "producers" / "cli" / "README.md").read_text(encoding="utf-8")
+
+    assert all(f"| {code.value} | {meaning} |\n" in page for code, meaning in MEANINGS.items())
+
+
 @pytest.mark.parametrize("command", READING)
 def test_without_redis_every_command_ends_with_one_line_and_status_3(command: str) -> None:
     """Soon, and without a traceback."""
