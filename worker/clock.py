@@ -1,4 +1,4 @@
-"""Time as a parameter: code that decides is given a clock, so that its tests need not wait."""
+"""Time as a parameter: code gets a clock, so that tests can advance time without waiting."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ _NS_PER_MS = 1_000_000
 
 
 class Clock(Protocol):
-    """What this package may ask about time."""
+    """What this package reads about time."""
 
     def wall_ms(self) -> int:
-        """Unix time in milliseconds, for what is stored or shown. It may step."""
+        """Return Unix time in milliseconds, for times that are stored or displayed. It may jump."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds from an unknown start, for what is measured. It never steps."""
+        """Return seconds from an unknown start, for measuring. It never jumps."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Returns after `seconds`."""
+        """Sleep for `seconds`."""
         ...
 
 
@@ -29,13 +29,13 @@ class SystemClock:
     """The clock of this machine."""
 
     def wall_ms(self) -> int:
-        """Unix time in milliseconds."""
+        """Return Unix time in milliseconds."""
         return time.time_ns() // _NS_PER_MS
 
     def monotonic(self) -> float:
-        """Seconds from an unknown start."""
+        """Return seconds from an unknown start."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Returns after `seconds`; other tasks run meanwhile."""
+        """Sleep for `seconds`, while other tasks run."""
         await asyncio.sleep(seconds)

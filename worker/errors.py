@@ -2,32 +2,32 @@
 
     WorkerError
     ├── CredentialsError         the source of credentials cannot be used; the message says what to do
-    │   └── UnreadableRecord     a sealed record that this key ring does not open
-    ├── CredentialsUnavailable   the source cannot say just now; the change waits, nothing is failed
-    ├── UnknownUser              the source is fine, but has no credentials for this user
-    ├── TooLate                  a request was not sent, since the time for it was over
-    └── TransportError           no readable reply came back from the exchange
+    │   └── MalformedRecord      a sealed record cannot be opened with this key ring
+    ├── CredentialsUnavailable   the source does not answer just now; the change waits and is tried again
+    ├── UnknownUser              the source has no credentials for this user
+    ├── SendDeadlinePassed       a request was not sent, because its lease was about to end
+    └── TransportError           the exchange gave no readable reply
 
-None of their messages ever holds a key, a passphrase, a signature or a header.
+No message contains a key, a passphrase, a signature or a header.
 """
 
 from __future__ import annotations
 
 
 class WorkerError(Exception):
-    """Base of all errors of this package."""
+    """Base class of all errors of this package."""
 
 
 class CredentialsError(WorkerError):
-    """Credentials that cannot be used; one line that names the source, the user and the field, never a value."""
+    """Credentials that cannot be used. The message is one line that names source, user and field, never a value."""
 
 
 class MalformedRecord(CredentialsError):
     """A sealed record that cannot be opened.
 
     Attributes:
-        user_id: whose record it is.
-        problem: why, and what to do; it names the key by its ID.
+        user_id: The record's user.
+        problem: The reason, and what to do. It names the key by its ID.
     """
 
     def __init__(self, user_id: str, problem: str) -> None:
@@ -37,9 +37,9 @@ class MalformedRecord(CredentialsError):
 
 
 class CredentialsUnavailable(WorkerError):
-    """Credentials that cannot be had just now: the source is away, too slow, or has them in a form it cannot open.
+    """Credentials that are not available just now: their source is down, too slow, or cannot decode them.
 
-    Nothing is known against the user, so a change that meets this waits and is tried again.
+    It says nothing about the user, so the change waits and is tried again.
     """
 
 
@@ -47,7 +47,7 @@ class UnknownUser(WorkerError, LookupError):
     """A user without credentials.
 
     Attributes:
-        user_id: the user that was asked for.
+        user_id: The user.
     """
 
     def __init__(self, user_id: str, *, source: str, remedy: str) -> None:
@@ -56,15 +56,14 @@ class UnknownUser(WorkerError, LookupError):
 
 
 class SendDeadlinePassed(WorkerError):
-    """A request of which not a byte was sent, since the time for it was over: its lane may be another's by now."""
+    """A request of which no byte was sent, because its lease was about to end: its lane may go to another worker."""
 
 
 class TransportError(WorkerError):
     """A request without a readable reply.
 
     Attributes:
-        sent: False if not a byte of the request left this process; True if the exchange may have read it, and so may
-            have applied it.
+        sent: False if no byte of the request left this process; True if the exchange may have received and applied it.
     """
 
     def __init__(self, message: str, *, sent: bool) -> None:

@@ -1,106 +1,113 @@
 --[[
-breaker: what the requests of an egress tell of it. A part of the settle script: it stands before the script's own text.
+breaker: what the requests of an egress show about it. A part of the settle script.
 
-A trouble that several users have in a row, with no good reply to anybody between, is not theirs. "failing" (nobody
-answers, or no verdict) and "refused <code>" (of the keys) open the breaker: nothing is claimed but a probe, after a pause
-that doubles; sooner if it is of a user that did not have the trouble yet, so that a few who are sick alone do not keep
-others waiting. "throttled" holds the egress for its recovery time. Any other reply to the probe closes the breaker. It is
-told of a request even when its lane is lost. Atomic with the settlement, so that a run is counted in the order of
-settlements, over all workers of the egress.
+If several users have the same failure in a row, with no good reply to anybody between, it is not theirs. The failure
+kinds "failing" (no answer, or no verdict) and "refused <code>" (of the API keys) open the breaker: nothing is claimed
+but a probe, after a pause that doubles. A probe of a user that has not had the failure yet comes sooner, so that a few
+users with a problem of their own do not keep others waiting. The kind "throttled" holds the egress for its recovery
+time. Any other reply to the probe closes the breaker. A request is recorded even if its lane was lost.
+Atomic with the settlement so that a run of failures is counted in order, over all workers of the egress.
 
-Fields of the egress: `open` pauses so far, `why` the trouble, `probe at` (us), `fresh at` (us) the
-same for users that did not have the trouble yet, `probe` token of the claim that probes.
+Fields of the egress: `open` number of pauses so far, `why` failure kind, `probe at` (us), `fresh at` (us) the same for
+users that are unaffected, `probe` token of the claim that probes.
 ]]
+-- luacheck: read globals BREAKER_EVENT FAILING THROTTLED
 local breaker = {}
 
-local MANY_FAILING = 3      -- users that fail, and
-local FAILURES = 8          -- so many times together: what fails one time in five does not open it
-local MANY = 5              -- users throttled, or refused alike
-local PAUSE = 1000000       -- us
-local LONGEST_PAUSE = 30000000
-local LONGEST_FRESH_PAUSE = 2000000
+local MIN_FAILING_USERS = 3    -- so many users fail, and
+local MIN_FAILURES = 8         -- so many times together: an exchange that fails one time in five does not open it
+local MIN_USERS = 5            -- so many users are throttled, or rejected with the same code
+local PAUSE = 1000000          -- us
+local MAX_PAUSE = 30000000
+local MAX_UNAFFECTED_PAUSE = 2000000
 local KEEP_RUN_MS = 60000
 local KEEP_OPEN_MS = 660000
 
-local NOTHING, OPENED, CLOSED, HELD = 0, 1, 2, 3
+local function extend_ttl(key, ttl_ms)
+  if redis.call('PTTL', key) < ttl_ms then redis.call('PEXPIRE', key, ttl_ms) end
+end
 
--- Half of the pause is fixed and half drawn (from the clock's last digits), so that egresses do not probe in step.
--- Returns how long the pause may be.
-local function open(egress, openings, why, now)
-  local longest = math.min(LONGEST_PAUSE, PAUSE * 2 ^ (openings - 1))
+-- Opens the breaker, or leaves it open for a longer pause. Half of the pause is fixed, half drawn from the
+-- clock's last digits, so that egresses do not probe in step. Returns the longest that the pause may be.
+local function open(egress, openings, reason, now)
+  local longest = math.min(MAX_PAUSE, PAUSE * 2 ^ (openings - 1))
   local pause = math.floor(longest * (0.5 + now % 1000 / 2000))
-  redis.call('HSET', egress, 'open', openings, 'why', why, 'probe at', now + pause,
-    'fresh at', now + math.min(pause, LONGEST_FRESH_PAUSE))
+  redis.call('HSET', egress, 'open', openings, 'why', reason, 'probe at', now + pause,
+    'fresh at', now + math.min(pause, MAX_UNAFFECTED_PAUSE))
   redis.call('HDEL', egress, 'probe')
-  if redis.call('PTTL', egress) < KEEP_OPEN_MS then redis.call('PEXPIRE', egress, KEEP_OPEN_MS) end
+  extend_ttl(egress, KEEP_OPEN_MS)
   return longest
 end
 
-local function ring(bell)
+local function wake_worker(bell)
   if redis.call('LLEN', bell) == 0 then redis.call('LPUSH', bell, '1') end
 end
 
--- Counts the users of a trouble, each once. Returns whether they are many by now.
-local function count(troubles, trouble, user)
-  local users = 'n ' .. trouble
-  if redis.call('HSETNX', troubles, trouble .. ' ' .. user, 1) == 1 then redis.call('HINCRBY', troubles, users, 1) end
+-- Counts a failure, and its user once. Returns whether there are enough by now to blame the egress.
+local function count(troubles, failure_kind, user)
+  local user_count = 'n ' .. failure_kind
+  if redis.call('HSETNX', troubles, failure_kind .. ' ' .. user, 1) == 1 then
+    redis.call('HINCRBY', troubles, user_count, 1)
+  end
   redis.call('PEXPIRE', troubles, KEEP_RUN_MS)
-  local many = tonumber(redis.call('HGET', troubles, users))
-  if trouble ~= 'failing' then return many >= MANY end
-  return redis.call('HINCRBY', troubles, 'failures', 1) >= FAILURES and many >= MANY_FAILING
+  local users = tonumber(redis.call('HGET', troubles, user_count))
+  if failure_kind ~= FAILING then return users >= MIN_USERS end
+  return redis.call('HINCRBY', troubles, 'failures', 1) >= MIN_FAILURES and users >= MIN_FAILING_USERS
 end
 
--- If it was not the keys, then their users are stopped no longer.
-local function acquit(troubles, trouble, refused)
+-- Removes the rejected-keys marks of the users in the run: their keys were not at fault.
+local function clear_rejected_marks(troubles, failure_kind, refused)
+  local prefix = failure_kind .. ' '
   for _, field in ipairs(redis.call('HKEYS', troubles)) do
-    if string.sub(field, 1, #trouble + 1) == trouble .. ' ' then
-      redis.pcall('HDEL', refused, string.sub(field, #trouble + 2))
-    end
+    if string.sub(field, 1, #prefix) == prefix then redis.pcall('HDEL', refused, string.sub(field, #prefix + 1)) end
   end
 end
 
--- Told of one request. `one`: egress, troubles, refused, bell (keys); token, user, now (us); trouble ("" for none);
--- unsent; counts (whether its trouble says something of the egress); hold (us, of the egress, when many are throttled).
--- Returns for how long (us) the trouble is the egress's and not the user's, 0 if it is not; and what happened.
-function breaker.hear(one)
-  local state = redis.call('HMGET', one.egress, 'open', 'why', 'probe')
-  local openings, why, is_probe = tonumber(state[1] or 0), state[2], state[3] == one.token
-  if one.unsent then
+-- Records one request. `request`: egress, troubles, refused, bell (keys); token, user, now (us); failure_kind, "" for
+-- none; was_sent; concerns_egress: whether the failure says something about the egress; hold: how long (us) to hold the
+-- egress if many users are throttled. Returns for how long (us) the failure is the egress's and not the user's, 0 if it
+-- is the user's; and the BREAKER_EVENT.
+function breaker.record(request)
+  local egress, troubles, bell = request.egress, request.troubles, request.bell
+  local user, now, failure_kind = request.user, request.now, request.failure_kind
+  local openings, reason, probe = unpack(redis.call('HMGET', egress, 'open', 'why', 'probe'))
+  openings = tonumber(openings or 0)
+  local is_open, is_probe = openings > 0, probe == request.token
+  if not request.was_sent then
     if is_probe then
-      redis.call('HDEL', one.egress, 'probe')
-      redis.call('HSET', one.egress, 'probe at', one.now, 'fresh at', one.now)
-      ring(one.bell)
+      redis.call('HDEL', egress, 'probe')
+      redis.call('HSET', egress, 'probe at', now, 'fresh at', now)
+      wake_worker(bell)
     end
-    return 0, NOTHING
+    return 0, BREAKER_EVENT.NONE
   end
-  if openings > 0 and not is_probe then return one.trouble == why and LONGEST_PAUSE or 0, NOTHING end
-  if openings > 0 and (one.trouble == 'failing' or one.trouble == why) then
-    redis.call('HSET', one.troubles, why .. ' ' .. one.user, 1)
-    redis.call('PEXPIRE', one.troubles, KEEP_OPEN_MS)
-    return open(one.egress, openings + 1, why, one.now), NOTHING
+  if is_open and not is_probe then return failure_kind == reason and MAX_PAUSE or 0, BREAKER_EVENT.NONE end
+  if is_open and (failure_kind == FAILING or failure_kind == reason) then
+    redis.call('HSET', troubles, reason .. ' ' .. user, 1)
+    redis.call('PEXPIRE', troubles, KEEP_OPEN_MS)
+    return open(egress, openings + 1, reason, now), BREAKER_EVENT.NONE
   end
-  local happened = NOTHING
-  if openings > 0 then
-    redis.call('HDEL', one.egress, 'open', 'why', 'probe', 'probe at', 'fresh at')
-    redis.call('DEL', one.troubles)
-    ring(one.bell)
-    happened = CLOSED
+  local event = BREAKER_EVENT.NONE
+  if is_open then
+    redis.call('HDEL', egress, 'open', 'why', 'probe', 'probe at', 'fresh at')
+    redis.call('DEL', troubles)
+    wake_worker(bell)
+    event = BREAKER_EVENT.CLOSED
   end
-  if one.trouble == '' then
-    redis.call('DEL', one.troubles)
-    return 0, happened
+  if failure_kind == '' then
+    redis.call('DEL', troubles)
+    return 0, event
   end
-  if not one.counts or not count(one.troubles, one.trouble, one.user) then return 0, happened end
-  if one.trouble == 'throttled' then
-    redis.call('HSET', one.egress, 'hold', one.now + one.hold)
-    local keep_ms = math.ceil(one.hold / 1000) + KEEP_OPEN_MS
-    if redis.call('PTTL', one.egress) < keep_ms then redis.call('PEXPIRE', one.egress, keep_ms) end
-    redis.call('DEL', one.troubles)
-    return one.hold, HELD
+  if not request.concerns_egress or not count(troubles, failure_kind, user) then return 0, event end
+  if failure_kind == THROTTLED then
+    redis.call('HSET', egress, 'hold', now + request.hold)
+    extend_ttl(egress, math.ceil(request.hold / 1000) + KEEP_OPEN_MS)
+    redis.call('DEL', troubles)
+    return request.hold, BREAKER_EVENT.EGRESS_HELD
   end
-  acquit(one.troubles, one.trouble, one.refused)
-  redis.call('PEXPIRE', one.troubles, KEEP_OPEN_MS)   -- while it is open it tells who is no fresh user
-  return open(one.egress, 1, one.trouble, one.now), OPENED
+  clear_rejected_marks(troubles, failure_kind, request.refused)
+  redis.call('PEXPIRE', troubles, KEEP_OPEN_MS)   -- while the breaker is open it lists the users that are affected
+  return open(egress, 1, failure_kind, now), BREAKER_EVENT.OPENED
 end
 
 return breaker

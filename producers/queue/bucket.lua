@@ -1,145 +1,164 @@
 --[[
-bucket: a user's leaky bucket and the egress's. A part of the claim script: it stands before the script's own text.
+bucket: the leaky buckets of users and of the egress. A part of the claim script.
 
-A slot of a user is the latest of: now; the slot before it plus the pace (slots follow from slot to slot, so that a
-late claim does not slow the pace; at most `catch up` is made good); the end of the window that the request a window's
-worth back opened; a hold. Atomic with the claim so that a slot is given once. A user that was throttled has a longer pace for a while, see settle.lua.
+A user's next slot is the latest of these:
+  - now;
+  - its last slot plus the pace. Slots follow from slots, not from claims, so that a late claim does not lower the rate;
+    at most `catch_up` of the lateness is made up for;
+  - the end of the window that the request `per_window` places back opened (the guard, see worker/queue/rate.py);
+  - the end of a hold.
+A user that was throttled has a longer pace for a while (see settle.lua).
 
-Lanes of one user take turns, so that a thousand of them do not all come due for one slot. A score that ends in .5
-says that the lane was promised its time: put off for less than a pace it keeps its place, else it takes the next turn
-that nobody was promised.
+The lanes of a user reserve places one after the other, so that a thousand of them do not all come due for one slot. A
+score that ends in .5 (RESERVED) marks a lane with a reserved place. If its slot moves by less than a pace, it keeps the
+place; else it reserves the next free one.
 
-Its arguments begin where the script says, in this order: 1 bucket prefix   2 bucket suffix   3 look-ahead (us)
-4 user pace (us a request)   5 requests a window   6 window (us)   7 its pad (us)   8 catch up (us)   9 how long a
-request may be under way (us)   10 egress pace (us a request)   11 egress burst (us)   12 factor of every user pace
+All times are microseconds of Redis's clock. Atomic with the claim so that no slot is given twice.
 ]]
+-- luacheck: read globals BUCKET_PREFIX BUCKET_SUFFIX MAX_PER_WINDOW LOOK_AHEAD WINDOW_PAD KEEP_MS RESERVED FULL_PACE
 local bucket = {}
 
-local LOOK_AGAIN = 20000   -- us; a slot that hangs on a request still under way is asked for again this soon
-local KEEP_MS = 60000
-local PROMISED = 0.5
-local MOST_A_WINDOW = 100
-local AS_SET = 1000        -- how slow a user is that was not throttled, in thousandths of its pace
-local BEYOND_ANY_RING = 2 * MOST_A_WINDOW
+local RETRY_AFTER = 20000   -- a slot that depends on a request in flight is asked for again after this
+local MORE_THAN_A_RING = 2 * MAX_PER_WINDOW
 
-function bucket.begin(first, rates, egress)
-  bucket.prefix, bucket.suffix = ARGV[first], ARGV[first + 1]
-  bucket.look_ahead, bucket.pace = tonumber(ARGV[first + 2]), tonumber(ARGV[first + 3])
-  bucket.per_window, bucket.window = tonumber(ARGV[first + 4]), tonumber(ARGV[first + 5])
-  bucket.pad, bucket.catch_up = tonumber(ARGV[first + 6]), tonumber(ARGV[first + 7])
-  bucket.under_way = tonumber(ARGV[first + 8])
-  bucket.egress_pace, bucket.egress_burst = tonumber(ARGV[first + 9]), tonumber(ARGV[first + 10])
-  bucket.factor = tonumber(ARGV[first + 11])
-  bucket.rates = redis.call('EXISTS', rates) == 1 and rates or nil
+local pacing, egress, own_rates   -- set by bucket.begin
+
+-- Reads the clock and the egress. `options`: the keys `egress` and `rates`; `pace`, `per_window`, `window`, `catch_up`,
+-- `egress_pace`, `egress_burst` and `margin_factor` as in worker/queue/rate.py; `max_flight`: how long after its slot a
+-- request may arrive at the exchange.
+function bucket.begin(options)
+  pacing = options
+  own_rates = redis.call('EXISTS', options.rates) == 1 and options.rates or nil
   local time = redis.call('TIME')
   bucket.now = time[1] * 1000000 + time[2]
-  bucket.horizon = bucket.now + bucket.look_ahead
-  bucket.egress = egress
-  local exit = redis.call('HMGET', egress, 'tat', 'hold', 'since bulk', 'pace', 'user pace', 'open', 'probe at', 'fresh at', 'why')
-  bucket.egress_tat, bucket.egress_hold = tonumber(exit[1] or 0), tonumber(exit[2] or 0)
-  bucket.since_bulk = tonumber(exit[3] or 0)
-  bucket.open, bucket.probe_at = tonumber(exit[6] or 0) > 0, tonumber(exit[7] or 0)   -- see breaker.lua
-  bucket.fresh_at, bucket.why = tonumber(exit[8] or 0), exit[9]
-  bucket.told = tonumber(exit[4] or 0) == bucket.egress_pace and tonumber(exit[5] or 0) == bucket.pace
+  bucket.horizon = bucket.now + LOOK_AHEAD
+  local tat, hold, since_bulk, pace, user_pace, openings, probe_at, probe_unaffected_at, reason = unpack(
+    redis.call('HMGET', options.egress, 'tat', 'hold', 'since bulk', 'pace', 'user pace', 'open', 'probe at',
+      'fresh at', 'why'))
+  egress = {
+    key = options.egress, tat = tonumber(tat or 0), hold = tonumber(hold or 0),
+    is_published = tonumber(pace or 0) == pacing.egress_pace and tonumber(user_pace or 0) == pacing.pace,
+  }
+  bucket.claims_since_bulk = tonumber(since_bulk or 0)
+  bucket.breaker = {   -- see breaker.lua
+    is_open = tonumber(openings or 0) > 0, reason = reason, probe_at = tonumber(probe_at or 0),
+    probe_unaffected_at = tonumber(probe_unaffected_at or 0),
+  }
 end
 
+-- Returns the egress's next slot.
 function bucket.egress_slot()
-  return math.max(bucket.now, bucket.egress_hold, bucket.egress_tat - bucket.egress_burst)
+  return math.max(bucket.now, egress.hold, egress.tat - pacing.egress_burst)
 end
 
--- Pace, requests a window and window of a user: the worker's, unless the user has a rate of its own.
-local function figures(user)
-  local rate = bucket.rates and tonumber(redis.call('HGET', bucket.rates, user) or 0) or 0
-  if not (rate > 0 and rate < math.huge) then return bucket.pace, bucket.per_window, bucket.window end   -- nor NaN
-  local per_window = math.max(1, math.min(MOST_A_WINDOW, math.floor(rate)))
-  local window = math.floor(per_window / rate * 1000000 + 0.5) + bucket.pad
-  return math.max(1, math.floor(1000000 / rate * bucket.factor + 0.5)), per_window, window
+-- An entry of the ring buffer is the end of the window that its request opened. While the request is in flight, the
+-- entry is its slot, negated.
+local function in_flight_entry(slot) return -slot end
+
+-- Returns when the window of a ring entry ends. For a request in flight this is not known: it is at most a window after
+-- the longest flight, but the request may be settled any moment, so the lane asks again soon.
+local function window_end(entry, window)
+  if entry >= 0 then return entry end
+  return math.min(-entry + window + pacing.max_flight, bucket.horizon + RETRY_AFTER)
 end
 
--- A changed rate has another ring: it is begun when all that the old one remembers is a (new) window ago.
-local function change_ring(one)
-  local clear = bucket.now
-  for i = 0, one.ring - 1 do
-    local ends = tonumber(redis.call('HGET', one.key, tostring(i)) or 0)
-    if ends < 0 then ends = math.min(-ends + one.window + bucket.under_way, bucket.horizon + LOOK_AGAIN)
-    elseif ends > 0 then ends = ends - one.old_window + one.window end
-    clear = math.max(clear, ends)
+-- Returns the pace, the requests per window and the window of a user: the worker's, or those of the user's own rate.
+local function rate_of(user_id)
+  local rate = own_rates and tonumber(redis.call('HGET', own_rates, user_id) or 0) or 0
+  local is_valid = rate > 0 and rate < math.huge   -- false for NaN too
+  if not is_valid then return pacing.pace, pacing.per_window, pacing.window end
+  local per_window = math.max(1, math.min(MAX_PER_WINDOW, math.floor(rate)))
+  local window = math.floor(per_window / rate * 1000000 + 0.5) + WINDOW_PAD
+  return math.max(1, math.floor(1000000 / rate * pacing.margin_factor + 0.5)), per_window, window
+end
+
+-- Replaces a user's ring buffer after its rate has changed, once every window that it remembers has ended by the new
+-- rate. Returns when that is.
+local function replace_ring(user)
+  local ends = bucket.now
+  for i = 0, user.ring_size - 1 do
+    local entry = tonumber(redis.call('HGET', user.key, tostring(i)) or 0)
+    if entry > 0 then entry = entry - user.ring_window + user.window end
+    ends = math.max(ends, window_end(entry, user.window))
   end
-  one.tat = math.min(one.tat, one.tat - one.old_pace + one.pace)
-  if clear > bucket.horizon then return clear end
-  for i = 0, one.ring - 1 do redis.call('HDEL', one.key, tostring(i)) end
-  one.tat = math.max(one.tat, clear)   -- what the old ring knew, whoever takes the slot
-  one.n = one.n + BEYOND_ANY_RING   -- what is settled late must not meet an entry of the new ring
-  redis.call('HSET', one.key, 'n', one.n, 'tat', one.tat, 'ring', one.per_window, 'window', one.window,
-    'pace', one.pace)
-  return clear
+  user.tat = math.min(user.tat, user.tat - user.stored_pace + user.pace)
+  if ends > bucket.horizon then return ends end
+  for i = 0, user.ring_size - 1 do redis.call('HDEL', user.key, tostring(i)) end
+  user.tat = math.max(user.tat, ends)   -- keep what the old ring required, whoever takes the slot
+  user.slot_number = user.slot_number + MORE_THAN_A_RING   -- a late settlement must not hit an entry of the new ring
+  redis.call('HSET', user.key, 'n', user.slot_number, 'tat', user.tat, 'ring', user.per_window, 'window', user.window,
+    'pace', user.pace)
+  return ends
 end
 
--- The bucket of a lane's user, with its next slot.
-function bucket.of(lane)
-  local user = string.match(lane, '^[^:]*')
-  local one = {key = bucket.prefix .. user .. bucket.suffix}
-  one.pace, one.per_window, one.window = figures(user)
-  local state = redis.call('HMGET', one.key, 'n', 'tat', 'turn', 'hold', 'ring', 'window', 'pace', 'slow', 'faster at')
-  local slow = tonumber(state[8] or AS_SET)   -- see settle.lua
-  one.pace, one.is_slowed = math.floor(one.pace * slow / AS_SET), slow > AS_SET
-  one.faster_at = tonumber(state[9] or 0)
-  -- A bucket that was forgotten counts on from a number that it had not reached (it takes fewer slots than there are
-  -- milliseconds), so that what is settled very late does not meet an entry of the new one.
-  one.n, one.tat = tonumber(state[1] or math.floor(bucket.now / 1000)), tonumber(state[2] or 0)
-  one.turn, one.hold = tonumber(state[3] or 0), tonumber(state[4] or 0)
-  one.ring = math.max(1, math.min(MOST_A_WINDOW, tonumber(state[5] or one.per_window)))   -- whoever wrote it
-  one.old_window = tonumber(state[6] or one.window)
-  one.old_pace = tonumber(state[7] or one.pace)
-  local window_end
-  if one.ring ~= one.per_window or one.old_window ~= one.window then
-    window_end = change_ring(one)
-    one.changing = window_end > bucket.horizon   -- until then the bucket tells the old figures
+-- Returns the bucket of a lane's user, with its next slot in `slot`.
+function bucket.for_lane(lane)
+  local user_id = string.match(lane, '^[^:]*')
+  local user = {key = BUCKET_PREFIX .. user_id .. BUCKET_SUFFIX}
+  user.pace, user.per_window, user.window = rate_of(user_id)
+  local slot_number, tat, reserved_until, hold, ring_size, ring_window, stored_pace, slowdown_permille, faster_at =
+    unpack(redis.call('HMGET', user.key, 'n', 'tat', 'turn', 'hold', 'ring', 'window', 'pace', 'slow', 'faster at'))
+  slowdown_permille = tonumber(slowdown_permille or FULL_PACE)
+  user.pace, user.is_slowed = math.floor(user.pace * slowdown_permille / FULL_PACE), slowdown_permille > FULL_PACE
+  user.faster_at = tonumber(faster_at or 0)
+  -- A bucket that has expired starts from a number that it had not reached, since it takes fewer slots than there are
+  -- milliseconds. So a very late settlement does not hit an entry of the new one.
+  user.slot_number = tonumber(slot_number or math.floor(bucket.now / 1000))
+  user.tat, user.hold = tonumber(tat or 0), tonumber(hold or 0)
+  user.reserved_until = tonumber(reserved_until or 0)
+  user.ring_size = math.max(1, math.min(MAX_PER_WINDOW, tonumber(ring_size or user.per_window)))
+  user.ring_window = tonumber(ring_window or user.window)
+  user.stored_pace = tonumber(stored_pace or user.pace)
+  local guard
+  if user.ring_size ~= user.per_window or user.ring_window ~= user.window then
+    guard = replace_ring(user)
+    user.is_changing = guard > bucket.horizon   -- until then the bucket shows its old rate
   else
-    window_end = tonumber(redis.call('HGET', one.key, tostring(one.n % one.per_window)) or 0)
-    if window_end < 0 then
-      window_end = math.min(-window_end + one.window + bucket.under_way, bucket.horizon + LOOK_AGAIN)
-    end
+    local entry = tonumber(redis.call('HGET', user.key, tostring(user.slot_number % user.per_window)) or 0)
+    guard = window_end(entry, user.window)
   end
-  one.slot = math.max(bucket.now, one.tat, window_end, one.hold)
-  return one
+  user.slot = math.max(bucket.now, user.tat, guard, user.hold)
+  return user
 end
 
-local function keep(one, turn)
-  local matters_us = math.max(turn, one.hold, one.faster_at, bucket.now) - bucket.now + one.window + bucket.under_way
-  redis.call('PEXPIRE', one.key, math.ceil(matters_us / 1000) + KEEP_MS)
+local function extend_ttl(user, reserved_until)
+  local matters = math.max(reserved_until, user.hold, user.faster_at, bucket.now) - bucket.now + user.window
+    + pacing.max_flight
+  redis.call('PEXPIRE', user.key, math.ceil(matters / 1000) + KEEP_MS)
 end
 
--- When a lane is due that has no slot within the look-ahead (ms, with the mark of a promise).
-function bucket.put_off_until(one, promised)
-  local due = one.slot - bucket.look_ahead
-  if not promised or one.slot - bucket.horizon >= one.pace then
-    due = math.max(due, one.turn)
-    redis.call('HSET', one.key, 'turn', due + one.pace, 'turn pace', one.pace)
-    if not one.changing then redis.call('HSET', one.key, 'pace', one.pace) end
-    keep(one, due + one.pace)
+-- Returns the score (ms) of a lane that has no slot within the look-ahead, and reserves a place for it if it has none.
+function bucket.postpone(user, has_reserved)
+  local due = user.slot - LOOK_AHEAD
+  if not has_reserved or user.slot - bucket.horizon >= user.pace then
+    due = math.max(due, user.reserved_until)
+    redis.call('HSET', user.key, 'turn', due + user.pace, 'turn pace', user.pace)
+    if not user.is_changing then redis.call('HSET', user.key, 'pace', user.pace) end
+    extend_ttl(user, due + user.pace)
   end
-  return math.floor(due / 1000) + PROMISED
+  return math.floor(due / 1000) + RESERVED
 end
 
-function bucket.take(one)
-  local catch_up = one.is_slowed and 0 or bucket.catch_up * one.pace / bucket.pace
-  local next_tat = math.floor(math.max(one.tat, one.slot - catch_up)) + one.pace
-  local next_turn = math.max(one.turn, next_tat - bucket.look_ahead)
-  redis.call('HSET', one.key, 'n', one.n + 1, 'tat', next_tat, 'turn', next_turn, 'turn pace', one.pace,
-    'pace', one.pace, 'ring', one.per_window, 'window', one.window, tostring(one.n % one.per_window), -one.slot)
-  keep(one, next_turn)
-  bucket.egress_tat = math.max(bucket.egress_tat, one.slot) + bucket.egress_pace
+-- Takes the user's slot, and the egress's.
+function bucket.take(user)
+  local catch_up = user.is_slowed and 0 or pacing.catch_up * user.pace / pacing.pace
+  local next_tat = math.floor(math.max(user.tat, user.slot - catch_up)) + user.pace
+  local reserved_until = math.max(user.reserved_until, next_tat - LOOK_AHEAD)
+  redis.call('HSET', user.key, 'n', user.slot_number + 1, 'tat', next_tat, 'turn', reserved_until,
+    'turn pace', user.pace, 'pace', user.pace, 'ring', user.per_window, 'window', user.window,
+    tostring(user.slot_number % user.per_window), in_flight_entry(user.slot))
+  extend_ttl(user, reserved_until)
+  egress.tat = math.max(egress.tat, user.slot) + pacing.egress_pace
 end
 
--- Writes what the egress's bucket is after some slots were taken.
-function bucket.keep_egress(egresses, name)
-  redis.call('HSET', bucket.egress, 'tat', bucket.egress_tat, 'since bulk', bucket.since_bulk)
-  local matters_us = math.max(bucket.egress_tat, bucket.egress_hold, bucket.now) - bucket.now
-  local keep_ms = math.ceil(matters_us / 1000) + KEEP_MS
-  if redis.call('PTTL', bucket.egress) < keep_ms then redis.call('PEXPIRE', bucket.egress, keep_ms) end
-  if bucket.told then return end
-  redis.call('HSET', bucket.egress, 'pace', bucket.egress_pace, 'user pace', bucket.pace)
+-- Writes the egress's bucket after slots were taken. `egresses`: key of the set of egresses, `name`: its entry there.
+function bucket.save_egress(egresses, name, claims_since_bulk)
+  redis.call('HSET', egress.key, 'tat', egress.tat, 'since bulk', claims_since_bulk)
+  local matters = math.max(egress.tat, egress.hold, bucket.now) - bucket.now
+  local keep_ms = math.ceil(matters / 1000) + KEEP_MS
+  if redis.call('PTTL', egress.key) < keep_ms then redis.call('PEXPIRE', egress.key, keep_ms) end
+  if egress.is_published then return end
+  redis.call('HSET', egress.key, 'pace', pacing.egress_pace, 'user pace', pacing.pace)
   redis.call('SADD', egresses, name)
 end
 

@@ -1,4 +1,4 @@
-"""One attempt at a change: credentials, body, wait, sign, send, judge. It decides nothing; `decide` does."""
+"""One attempt at a change: credentials, body, wait, sign, send, classify. All decisions are made in `decide`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worker.attempt.decide import (
     SentRequest,
     blocked_by_rejected_keys,
     decide,
-    end,
+    finish_unsent,
     release_unsent,
     validate_claim,
 )
@@ -25,20 +25,20 @@ from worker.exchange.endpoint import METHOD, SETTINGS_PATH, encode_body
 from worker.exchange.redaction import redact
 from worker.exchange.replies import ReplyClass, classify
 from worker.exchange.signing import headers
-from worker.queue.claims import Claim, Settled, Settlement
+from worker.queue.claims import Claim, Finish, Settled, Settlement
 from worker.queue.lease import Heartbeat
 from worker.queue.settle import Settler
 from worker.settings import WorkerSettings
 
 CREDENTIALS_WAIT_S = 5.0
-"""How long a source of credentials may take. A vault behind a network answers in milliseconds, or is away."""
+"""How long a source of credentials may take. A vault behind a network answers in milliseconds, or is down."""
 
-CREDENTIALS_AGAIN_S = 2.0
-"""When a change is tried again whose user's keys cannot be had just now."""
+CREDENTIALS_RETRY_S = 2.0
+"""Delay of a change whose user's keys are not available just now."""
 
 
 class AttemptRunner:
-    """Makes attempts, each from a claim to its settlement."""
+    """Runs attempts, each from a claim to its settlement."""
 
     def __init__(
         self,
@@ -51,27 +51,27 @@ class AttemptRunner:
         heartbeat: Heartbeat,
         settings: WorkerSettings,
     ) -> None:
-        self._heartbeat = heartbeat
         self._egress = settings.egress
         self._clock = clock
         self._exchange = exchange
         self._exchange_clock = exchange_clock
         self._credentials = credentials
         self._settler = settler
+        self._heartbeat = heartbeat
         self._request_timeout_s = settings.request_timeout_s
         self._max_tries = settings.max_tries
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
-        """Gives back what still waits for its slot; what is under way goes on to its end."""
+        """Release claims that still wait for their slot; requests that were sent are completed."""
         self._stopping.set()
 
     def hold_lease(self, claim: Claim) -> None:
-        """Renews a claim's lease though it is not attempted yet."""
+        """Renew a claim's lease before its attempt begins."""
         self._heartbeat.hold(claim)
 
     async def run(self, claim: Claim) -> Settled:
-        """Attempts a claim and settles it; meanwhile its lease is renewed."""
+        """Attempt a claim and settle it, renewing its lease meanwhile."""
         self._heartbeat.hold(claim)
         try:
             settlement = await self._attempt(claim)
@@ -82,47 +82,45 @@ class AttemptRunner:
         return settled
 
     async def _attempt(self, claim: Claim) -> Settlement:
-        ready = validate_claim(claim, claim.redis_ms(self._clock.monotonic()))
-        if isinstance(ready, Settlement):
+        ready = validate_claim(claim, self._redis_ms(claim))
+        if isinstance(ready, Finish):
             return ready
-        change = ready.group.change
+        change = ready.request.change
         try:
-            credentials = await self._credentials_for(change.user_id, look_again=claim.rejected_keys_mark is not None)
+            credentials = await self._credentials_for(change.user_id, refresh=claim.rejected_keys_mark is not None)
         except UnknownUser as exc:
-            now_ms = claim.redis_ms(self._clock.monotonic())
-            return end(ready, Outcome.UNAUTHORIZED, now_ms, f"not sent: {exc}")
+            return finish_unsent(ready, Outcome.UNAUTHORIZED, self._redis_ms(claim), f"not sent: {exc}")
         except (CredentialsUnavailable, TimeoutError) as exc:
-            why = str(exc) or f"the source of credentials did not answer within {CREDENTIALS_WAIT_S:g} s"
-            return release_unsent(claim, delay_s=CREDENTIALS_AGAIN_S, reason=f"not sent: {why}")
-        ended = (
-            blocked_by_rejected_keys(ready, credentials.fingerprint, claim.redis_ms(self._clock.monotonic()))
-            if claim.rejected_keys_mark
-            else None
-        )
-        if ended is not None:
-            return ended
+            reason = str(exc) or f"the source of credentials did not answer within {CREDENTIALS_WAIT_S:g} s"
+            return release_unsent(claim, delay_s=CREDENTIALS_RETRY_S, reason=f"not sent: {reason}")
+        blocked = blocked_by_rejected_keys(ready, credentials.fingerprint, self._redis_ms(claim))
+        if blocked is not None:
+            return blocked
         body = encode_body(change)
         if not await self._wait_for_slot(claim) or not self._lease_covers_send(claim):
             return release_unsent(claim)
         return await self._send(ready, credentials, body)
 
-    async def _credentials_for(self, user_id: str, *, look_again: bool) -> Credentials:
-        """A user's keys; looked for again where those at hand were refused, for they may have been replaced."""
-        if look_again and isinstance(self._credentials, Invalidatable):
+    def _redis_ms(self, claim: Claim) -> int:
+        return claim.redis_ms(self._clock.monotonic())
+
+    async def _credentials_for(self, user_id: str, *, refresh: bool) -> Credentials:
+        """Return a user's keys; with `refresh` from the source, since the user may have replaced them."""
+        if refresh and isinstance(self._credentials, Invalidatable):
             self._credentials.invalidate(user_id)
         async with asyncio.timeout(CREDENTIALS_WAIT_S):
             return await self._credentials.get(user_id)
 
     async def _credentials_changed(self, credentials: Credentials) -> bool:
-        """Whether a user has other keys by now than those that were refused just now."""
+        """Return whether the user has other keys by now than those that were just rejected."""
         try:
-            current = await self._credentials_for(credentials.user_id, look_again=True)
+            current = await self._credentials_for(credentials.user_id, refresh=True)
         except (UnknownUser, CredentialsUnavailable, TimeoutError):
             return False
         return current.fingerprint != credentials.fingerprint
 
     async def _wait_for_slot(self, claim: Claim) -> bool:
-        """Sleeps until the slot; False if the worker is told to stop first."""
+        """Sleep until the slot; return False if the worker is stopped first."""
         wait_s = claim.slot_at_s - self._clock.monotonic()
         if wait_s <= 0:
             return not self._stopping.is_set()
@@ -134,50 +132,44 @@ class AttemptRunner:
         return False
 
     def _lease_covers_send(self, claim: Claim) -> bool:
-        """Whether a request sent now has surely ended when the lane, or the slot, may be another's."""
+        """Return whether a request sent now ends before the lane, or its slot, can go to another worker."""
         return self._clock.monotonic() < self._latest_send_s(claim)
 
     def _latest_send_s(self, claim: Claim) -> float:
-        """When the last request may be sent that has surely ended with its lease.
+        """Return the latest time to send a request that ends within its lease.
 
         A renewed lease keeps the lane, but not the slot: the bucket waits for a request for one lease from its slot.
         """
         return min(claim.lease_until_s, self._heartbeat.lease_until_s(claim)) - self._request_timeout_s
 
     async def _send(self, ready: ReadyAttempt, credentials: Credentials, body: bytes) -> Settlement:
-        """Signs at the moment of sending, over the very bytes that are sent."""
+        """Sign the body at the moment of sending, send these very bytes, and decide by the reply."""
         clock, claim = self._clock, ready.claim
-        timestamp_ms = self._exchange_clock.now_ms()
-        signed = headers(credentials, timestamp_ms, METHOD, SETTINGS_PATH, body)
+        signed = headers(credentials, self._exchange_clock.now_ms(), METHOD, SETTINGS_PATH, body)
         sent_s = clock.monotonic()
+        round_trip_s, status, code = None, None, None
         try:
             raw = await self._exchange.post(SETTINGS_PATH, body, signed, not_after_s=self._latest_send_s(claim))
         except SendDeadlinePassed as exc:
             return release_unsent(claim, reason=str(exc))
         except TransportError as exc:
             ended_s = clock.monotonic()
-            round_trip_s = None
-            attempt = Attempt(
-                at_ms=claim.redis_ms(sent_s),
-                took_ms=round((ended_s - sent_s) * 1000),
-                verdict=verdict_of(exc),
-                message=str(exc),
-            )
+            verdict, message = verdict_of(exc), str(exc)
         else:
             ended_s = clock.monotonic()
             round_trip_s = raw.took_s
             reply = redact(classify(raw.status, raw.body), credentials, signed)
             self._sync_clock(reply.reply_class, ended_s - raw.took_s, ended_s, reply.request_time_ms)
-            attempt = Attempt(
-                at_ms=claim.redis_ms(sent_s),
-                took_ms=round((ended_s - sent_s) * 1000),
-                verdict=reply.reply_class,
-                status=reply.status,
-                code=reply.code,
-                message=reply.message,
-            )
-        refused = attempt.verdict == ReplyClass.CREDENTIALS
-        replaced = refused and await self._credentials_changed(credentials)
+            verdict, status, code, message = reply.reply_class, reply.status, reply.code, reply.message
+        attempt = Attempt(
+            at_ms=claim.redis_ms(sent_s),
+            took_ms=round((ended_s - sent_s) * 1000),
+            verdict=verdict,
+            status=status,
+            code=code,
+            message=message,
+        )
+        replaced = verdict == ReplyClass.CREDENTIALS and await self._credentials_changed(credentials)
         sent = SentRequest(attempt, ended_s, round_trip_s, credentials.fingerprint, replaced)
         return decide(ready, sent, now_ms=claim.redis_ms(ended_s), max_tries=self._max_tries)
 

@@ -1,4 +1,4 @@
-"""What is logged of an attempt: at most one line, and one more when the egress's breaker moves."""
+"""The attempt log: at most one line for an attempt, and one more when the egress's breaker changes."""
 
 from __future__ import annotations
 
@@ -6,74 +6,66 @@ import logging
 
 from producers.contract.keyspace import parties
 from producers.contract.messages import Outcome
+from producers.queue.breaker import BreakerEvent
 from worker.logs import Event, log_fields
-from worker.queue.claims import Breaker, Settled, Settlement
+from worker.queue.claims import Finish, Requeue, Settled, Settlement
 
-MOVES = {
-    Breaker.OPENED: (
+BREAKER_LINES = {
+    BreakerEvent.OPENED: (
         Event.BREAKER_OPENED,
-        "many users in a row had the same trouble: from now on one request at a time probes",
+        "the requests of many users in a row failed alike: only one probe at a time is sent from now on",
     ),
-    Breaker.CLOSED: (Event.BREAKER_CLOSED, "the probe had a good reply: all is sent again"),
-    Breaker.HELD: (Event.EGRESS_HELD, "many users in a row were throttled: nothing is sent until it has recovered"),
+    BreakerEvent.CLOSED: (Event.BREAKER_CLOSED, "the probe had a good reply: all changes are sent again"),
+    BreakerEvent.EGRESS_HELD: (
+        Event.EGRESS_HELD,
+        "many users in a row were throttled: nothing is sent until the exchange's limit has recovered",
+    ),
 }
 
 log = logging.getLogger(__name__)
 
 
 def log_attempt(settlement: Settlement, settled: Settled, egress: str) -> None:
-    """Logs what became of an attempt.
+    """Log the end of an attempt.
 
     Args:
-        settlement: what was wanted.
-        settled: what was done.
-        egress: the worker's.
+        settlement: What was to be done.
+        settled: What was done.
+        egress: The worker's egress.
     """
-    if settled.breaker is not Breaker.NOTHING:
-        event, what = MOVES[settled.breaker]
-        extra = log_fields(event, egress=egress, failure_kind=settlement.failure_kind or None)
-        log.warning("egress %s: %s; the last reply: %s", egress, what, settlement.reply, extra=extra)
-    claim, result, attempt = settlement.claim, settlement.result, settlement.attempt
-    if (
-        settled.ended
-        and result is not None
-        and result.outcome is Outcome.APPLIED
-        and not log.isEnabledFor(logging.DEBUG)
-    ):
-        return  # most are: no line, no work
+    claim, request = settlement.claim, settlement.request
+    if settled.breaker is not BreakerEvent.NONE:
+        event, what = BREAKER_LINES[settled.breaker]
+        extra = log_fields(event, egress=egress, failure_kind=request.failure_kind if request else None)
+        log.warning("egress %s: %s; the last reply: %s", egress, what, request, extra=extra)
+    result = settlement.results[0] if isinstance(settlement, Finish) else None
+    is_applied = result is not None and result.outcome is Outcome.APPLIED
+    if settled.finished and is_applied and not log.isEnabledFor(logging.DEBUG):
+        return  # the most frequent case costs nothing
     lane, job = claim.lane, claim.job_id
     fields = {
         "lane": lane,
         "user": parties(lane)[0],
         "job": job,
-        "outcome": None if result is None else result.outcome.value,
-        "verdict": None if attempt is None else attempt.verdict,
-        "code": None if attempt is None else attempt.code,
-        "took_ms": None if attempt is None else attempt.took_ms,
+        "outcome": result.outcome.value if result else None,
+        "verdict": request.attempt.verdict if request else None,
+        "code": request.attempt.code if request else None,
+        "took_ms": request.attempt.took_ms if request else None,
     }
-    due_in_s = settled.due_in_s or 0.0
     if settled.fenced:
-        log.warning(
-            "lane %s: lost with its lease, the settlement of %s was refused",
-            lane,
-            job,
-            extra=log_fields(Event.LEASE_LOST, **fields),
-        )
-    elif result is None or not settled.ended:
-        reason = settlement.reason if result is None else f"{settlement.failure_kind}, as many other users"
+        extra = log_fields(Event.LEASE_LOST, **fields)
+        log.warning("lane %s: lost with its lease; the settlement of %s was fenced", lane, job, extra=extra)
+    elif result is None or not settled.finished:
+        due_in_s = settled.due_in_s or 0.0
+        kept = f"{request}, like the requests of many other users"  # the script requeued it: the egress is at fault
+        reason = settlement.reason if isinstance(settlement, Requeue) else kept
         extra = log_fields(Event.PUT_BACK, **fields | {"outcome": None, "again_in_ms": round(due_in_s * 1000)})
-        log.info("lane %s: %s, %s again in %.3f s", lane, reason, job, due_in_s, extra=extra)
-    elif result.outcome is Outcome.APPLIED:
+        log.info("lane %s: %s; %s again in %.3f s", lane, reason, job, due_in_s, extra=extra)
+    elif is_applied:
         log.debug("lane %s: %s applied", lane, job, extra=log_fields(Event.ENDED, **fields))
     else:
+        # The request whose keys were rejected was logged as a warning; the changes that end unsent after it are not.
+        level = logging.DEBUG if claim.rejected_keys_mark and request is None else logging.WARNING
         extra = log_fields(Event.ENDED, **fields)
-        log.log(  # of keys that were refused before, the first refusal was told
-            logging.DEBUG if claim.rejected_keys_mark and attempt is None else logging.WARNING,
-            "lane %s: %s ended %s: %s %s",
-            lane,
-            job,
-            result.outcome,
-            result.code or "-",
-            result.message,
-            extra=extra,
-        )
+        code = result.code or "-"
+        log.log(level, "lane %s: %s ended %s: %s %s", lane, job, result.outcome, code, result.message, extra=extra)

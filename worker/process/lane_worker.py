@@ -166,8 +166,8 @@ class LaneWorker(Worker):
 
     def _count_settled(self, settled: Settled) -> None:
         """Update the counts in arq's health key."""
-        if settled.ended:
-            self.jobs_complete += settled.ended
+        if settled.finished:
+            self.jobs_complete += settled.finished
         elif not settled.fenced:
             self.jobs_retried += 1
 

@@ -3,112 +3,119 @@
 from __future__ import annotations
 
 import secrets
+from enum import IntEnum
 from typing import Any
 
 from redis.asyncio import Redis
 
 from producers.contract import keyspace
-from producers.contract.codec import MAX_PAYLOAD_BYTES
-from producers.transport.scripts import Argument, Part, Script
+from producers.contract.codec import COALESCE_BYTES, MAX_PAYLOAD_BYTES
+from producers.queue.bucket import BUCKET, US_PER_S
+from producers.transport.scripts import Argument, Script
 from worker.clock import Clock
 from worker.queue.claims import Claim, Claims, EgressHealth, MalformedLane
-from worker.queue.rate import LOOK_AHEAD_US, US_PER_S, WINDOW_PAD_US, Pacing
+from worker.queue.rate import Pacing
 from worker.settings import WorkerSettings
 
-CLAIM = Script.load("worker.queue", "claim.lua", parts=[Part("producers.queue", "bucket.lua")])
-
 MAX_COALESCED = 99
-"""So many changes behind a head are offered to be sent with it. Ten settings fit; what they replace is unbounded."""
+"""How many changes behind a head are offered to be sent with it. Ten settings fit; what they replace is unlimited."""
 
 BULK_SHARE = 10
-"""One claim in so many is for bulk while interactive changes wait too: DESIGN keeps it a tenth."""
+"""One in so many claims is for bulk while interactive changes wait too (DESIGN: a tenth)."""
 
-UNREADABLE_ITEMS = 3
-"""So many items has the reply's array for something that cannot be read."""
+QUARANTINE_AFTER = 3
+"""From so many lost deliveries on a head is suspected of killing its workers, and is claimed and attempted alone."""
+
+
+class Row(IntEnum):
+    """What a row of the reply is. Shared with claim.lua."""
+
+    MALFORMED = 0
+    CLAIM = 1
+
+
+CLAIM = Script.load(
+    "worker.queue",
+    "claim.lua",
+    parts=[BUCKET],
+    constants={
+        "LANE_PREFIX": keyspace.LANE,
+        "HEAD_PREFIX": keyspace.HEAD,
+        "JOB_PREFIX": keyspace.JOB,
+        "BATCH_PREFIX": keyspace.BATCH,
+        "MAX_PAYLOAD_BYTES": MAX_PAYLOAD_BYTES,
+        "COALESCE_BYTES": COALESCE_BYTES,
+        "MAX_COALESCED": MAX_COALESCED,
+        "BULK_SHARE": BULK_SHARE,
+        "QUARANTINE_AFTER": QUARANTINE_AFTER,
+        "EGRESS_HEALTH": EgressHealth,
+        "ROW": Row,
+    },
+)
 
 
 class Claimer:
-    """Takes due heads for one worker process."""
+    """Claims due heads for one worker process."""
 
     def __init__(self, redis: Redis, clock: Clock, settings: WorkerSettings, pacing: Pacing) -> None:
         self._redis = redis
         self._clock = clock
         self._lease_s = settings.lease_s
+        self._egress = keyspace.escape(settings.egress)
         self._keys = [
             keyspace.SCHEDULE,
             keyspace.BULK_SCHEDULE,
             keyspace.LANES,
             keyspace.BELL,
-            keyspace.EGRESS + keyspace.escape(settings.egress),
+            keyspace.EGRESS + self._egress,
             keyspace.COUNTS,
             keyspace.PAUSED,
             keyspace.RATES,
             keyspace.EGRESSES,
-            keyspace.TROUBLES + keyspace.escape(settings.egress),
+            keyspace.TROUBLES + self._egress,
             keyspace.REFUSED,
         ]
         self._name = secrets.token_hex(8)
-        self._round = 0
-        self._before = [keyspace.LANE, keyspace.HEAD, keyspace.JOB, keyspace.BATCH, keyspace.escape(settings.egress)]
-        self._after: list[Argument] = [
-            round(settings.lease_s * 1000),
-            MAX_PAYLOAD_BYTES,
-            MAX_COALESCED,
-            BULK_SHARE,
-            keyspace.BUCKET,
-            keyspace.ENDPOINT,
-            LOOK_AHEAD_US,
+        self._number = 0
+        self._pacing: list[Argument] = [
             pacing.pace_us,
             pacing.per_window,
             pacing.window_us,
-            WINDOW_PAD_US,
             pacing.catch_up_us,
-            round(settings.lease_s * US_PER_S),
             pacing.egress_pace_us,
             pacing.egress_burst_us,
             pacing.margin_factor,
         ]
 
-    async def claim(self, most: int) -> Claims:
-        """Takes up to `most` heads; one round trip.
+    async def claim(self, limit: int) -> Claims:
+        """Claim up to `limit` due heads in one round trip.
 
         Raises:
-            redis.exceptions.RedisError: Redis did not answer; what it may have claimed comes due again by its lease.
+            redis.exceptions.RedisError: Redis did not answer. What it may have claimed is due again after its lease.
         """
-        self._round += 1
-        token = f"{self._name}.{self._round}"
+        self._number += 1
+        token = f"{self._name}.{self._number}"
         asked_at_s = self._clock.monotonic()
-        reply = await CLAIM.run(self._redis, self._keys, [*self._before, most, token, *self._after])
-        return self._read(reply, token, asked_at_s, self._clock.monotonic())
+        arguments = [self._egress, limit, token, round(self._lease_s * 1000), *self._pacing]
+        reply = await CLAIM.run(self._redis, self._keys, arguments)
+        return self._decode(reply, token, asked_at_s, self._clock.monotonic())
 
-    def _read(self, reply: list[Any], token: str, asked_at_s: float, answered_at_s: float) -> Claims:
-        """Slots are counted from the answer and leases from the question, so that neither errs to the unsafe side."""
+    def _decode(self, reply: list[Any], token: str, asked_at_s: float, answered_at_s: float) -> Claims:
+        """Count slots from the answer and leases from the question, so that both err on the safe side."""
         now_ms, next_due_us, *rows = reply
-        redis_clock_offset_ms = now_ms - answered_at_s * 1000
         claims = []
         malformed = []
-        for number, row in enumerate(rows, start=1):
-            if len(row) == UNREADABLE_ITEMS:
-                name, done, still_scheduled = row
-                lane = name.decode(errors="backslashreplace")
-                malformed.append(MalformedLane(lane, done.decode(), scheduled=bool(still_scheduled)))
+        for number, (kind, lane, *values) in enumerate(rows, start=1):
+            if kind == Row.MALFORMED:
+                done, scheduled = values
+                name = lane.decode(errors="backslashreplace")
+                malformed.append(MalformedLane(name, done.decode(), scheduled=bool(scheduled)))
                 continue
-            (
-                name,
-                job_id,
-                wait_us,
-                slot_number,
-                lost_deliveries,
-                payload,
-                state,
-                joined,
-                egress_health,
-                rejected_keys_mark,
-            ) = row
+            job_id, wait_us, slot_number, lost_deliveries, payload, history, behind, egress_health, mark = values
             wait_s = wait_us / US_PER_S
             claims.append(
                 Claim(
-                    lane=name.decode(),
+                    lane=lane.decode(),
                     job_id=job_id.decode(),
                     token=f"{token}.{number}",
                     slot_at_s=answered_at_s + wait_s,
@@ -116,13 +123,11 @@ class Claimer:
                     slot_number=slot_number,
                     lost_deliveries=lost_deliveries,
                     payload=payload,
-                    state=state,
-                    redis_clock_offset_ms=redis_clock_offset_ms,
+                    history=history,
+                    redis_clock_offset_ms=now_ms - answered_at_s * 1000,
                     egress_health=EgressHealth(egress_health),
-                    rejected_keys_mark=None
-                    if rejected_keys_mark is None
-                    else rejected_keys_mark.decode(errors="replace"),
-                    coalescable=tuple((joined[i].decode(), joined[i + 1]) for i in range(0, len(joined), 2)),
+                    rejected_keys_mark=None if mark is None else mark.decode(errors="replace"),
+                    coalescable=tuple((behind[i].decode(), behind[i + 1]) for i in range(0, len(behind), 2)),
                 )
             )
         return Claims(claims, malformed, None if next_due_us < 0 else next_due_us / US_PER_S)

@@ -1,4 +1,4 @@
-"""What is held of a lane, and what shall become of it: values between claim, attempt and settle. No I/O."""
+"""The values that pass between claim, attempt and settle. No I/O."""
 
 from __future__ import annotations
 
@@ -6,28 +6,17 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from producers.contract.messages import Attempt, JobResult
-
-REMOVE_MARK = "-"
-"""The `Settlement.rejected_keys_mark` that ends a user's stop."""
+from producers.queue.breaker import BreakerEvent
 
 
 class EgressHealth(IntEnum):
-    """What an egress went through of late, as claim.lua tells it."""
+    """How the requests of an egress went lately. Shared with claim.lua."""
 
     HEALTHY = 0
     DEGRADED = 1
-    """Other users fail too, and nobody had a good reply since."""
+    """Requests of other users fail too, and no good reply has come since."""
     PROBING = 2
     """The breaker is open, and this claim is its probe."""
-
-
-class Breaker(IntEnum):
-    """What a settlement did to its egress, as breaker.lua tells it."""
-
-    NOTHING = 0
-    OPENED = 1
-    CLOSED = 2
-    HELD = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +24,19 @@ class Claim:
     """A lane's head, held by this worker until its lease ends.
 
     Attributes:
-        lane: the lane's name.
-        job_id: the head's ID.
-        token: proves the claim when it is settled.
-        slot_at_s: not to be sent before this, monotonic clock.
-        lease_until_s: not to be sent nor settled after this, monotonic clock.
-        slot_number: which slot of its user's bucket it took.
-        lost_deliveries: how many workers in a row lost this head with their lease.
-        payload: the stored change; None if it is absent or too large.
-        state: what earlier attempts left; None if there were none.
-        redis_clock_offset_ms: how far Redis's clock (Unix milliseconds) is ahead of the monotonic one.
-        coalescable: the changes behind it that may be sent with it, in their order: job ID and payload.
-        egress_health: what its egress went through of late.
-        rejected_keys_mark: of its user's keys, if they were refused; see `keys.REFUSED`.
+        lane: Name of the lane.
+        job_id: ID of the head.
+        token: Proof of the claim; the settlement and the lease's renewal name it.
+        slot_at_s: Earliest time to send, monotonic clock.
+        lease_until_s: Latest time to send or settle, monotonic clock, unless the lease is renewed.
+        slot_number: Number of the slot in its user's bucket.
+        lost_deliveries: How many workers in a row claimed this head and let the lease end.
+        payload: The stored change; None if it is absent or too large.
+        history: The stored attempt history of the head; None if there is none.
+        redis_clock_offset_ms: Redis's clock (Unix milliseconds) minus the monotonic clock.
+        coalescable: Job ID and payload of the changes behind the head that may be sent with it, in lane order.
+        egress_health: State of the egress at the time of the claim.
+        rejected_keys_mark: Mark of a user whose API keys were rejected (see `keyspace.REFUSED`); None for others.
     """
 
     lane: str
@@ -58,25 +47,25 @@ class Claim:
     slot_number: int
     lost_deliveries: int
     payload: bytes | None
-    state: bytes | None
+    history: bytes | None
     redis_clock_offset_ms: float
     coalescable: tuple[tuple[str, bytes], ...] = ()
     egress_health: EgressHealth = EgressHealth.HEALTHY
     rejected_keys_mark: str | None = None
 
     def redis_ms(self, monotonic_s: float) -> int:
-        """A moment of the monotonic clock on Redis's clock, Unix milliseconds: the clock of all that is stored."""
+        """Convert a monotonic time to Redis's clock, in Unix milliseconds: all stored times are of that clock."""
         return round(monotonic_s * 1000 + self.redis_clock_offset_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class MalformedLane:
-    """Something on the schedule that cannot be read.
+    """A schedule entry that the claim script could not read.
 
     Attributes:
-        lane: its name, with what is no text escaped.
-        done: what was done about it.
-        scheduled: whether the lane is still on the schedule.
+        lane: Name of the lane, with bytes that are not text escaped.
+        done: What the script did about it.
+        scheduled: Whether the lane is still on the schedule.
     """
 
     lane: str
@@ -86,12 +75,12 @@ class MalformedLane:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a claim brought.
+    """The reply to a claim.
 
     Attributes:
-        claims: the heads to attempt.
-        malformed: what could not be read.
-        next_due_s: seconds until another lane can be claimed, 0 if at once; None if none is scheduled.
+        claims: The heads to attempt.
+        malformed: The schedule entries that could not be read.
+        next_due_s: Seconds until another lane can be claimed, 0 if one is due now; None if none is scheduled.
     """
 
     claims: list[Claim]
@@ -100,62 +89,85 @@ class Claims:
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
-    """What shall become of a claim.
+class RequestReport:
+    """What a request showed about its user's keys and about its egress.
 
     Attributes:
-        claim: the claim.
-        replied_at_s: when the reply or the failure of its request came, monotonic clock; None if nothing was sent.
-        round_trip_s: from the request's writing to its reply; None if there was no reply.
-        result: how the change ended; None puts the lane back.
-        delay_s: with no result: when to try again, seconds from now.
-        state: what the next attempt must know, or with a result those that were sent with it; b"" for nothing.
-        hold_s: nothing of this user is sent for so long; 0 for no hold.
-        reason: with no result: why, for the log.
-        joined: with a result: how the changes that were sent with it ended, in their order.
-        send_alone_until: with no result: the change up to which they are sent one by one from now on; "" for no change.
-        failure_kind: of the request: "failing", "throttled", "refused <code>"; "" for none.
-        rejected_keys_mark: what is kept of a user whose keys were refused; REMOVE_MARK ends that; "" for no change.
-        attempt: the request; None if nothing was sent.
-        requeue_history: with a result that the egress may be to blame for: the state, if the lane is put back instead.
+        attempt: The request as it is stored.
+        ended_s: When the reply or the failure came, monotonic clock.
+        round_trip_s: From writing the request to its reply; None if no reply came.
+        failure_kind: "failing", "throttled" or "refused <code>"; None if neither user nor egress was at fault.
+        rejected_keys_mark: The user's mark after the request; None for no mark.
+    """
+
+    attempt: Attempt
+    ended_s: float
+    round_trip_s: float | None
+    failure_kind: str | None = None
+    rejected_keys_mark: str | None = None
+
+    def __str__(self) -> str:
+        reply = self.attempt
+        return f"{reply.verdict} {reply.code or reply.status or '-'} {reply.message or ''}".rstrip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """A settlement that ends a claim's change, and the changes that were sent with it.
+
+    Attributes:
+        claim: The claim.
+        results: The head's result, then those of the changes sent with it, in lane order.
+        request: The request; None if nothing was sent.
+        history: History that the changes behind the head need, as they were sent with it; None if they need none.
+        requeue_history: Set if the egress may be at fault. The script then may requeue the lane, with this history.
     """
 
     claim: Claim
-    replied_at_s: float | None = None
-    round_trip_s: float | None = None
-    result: JobResult | None = None
-    delay_s: float = 0.0
-    state: bytes = b""
-    hold_s: float = 0.0
-    reason: str = "given back unsent"
-    joined: tuple[JobResult, ...] = ()
-    send_alone_until: str = ""
-    failure_kind: str = ""
-    rejected_keys_mark: str = ""
-    attempt: Attempt | None = None
-    requeue_history: bytes = b""
+    results: tuple[JobResult, ...]
+    request: RequestReport | None = None
+    history: bytes | None = None
+    requeue_history: bytes | None = None
 
-    @property
-    def reply(self) -> str:
-        """What came of the request, for the log."""
-        if self.attempt is None:
-            return "nothing was sent"
-        one = self.attempt
-        return f"{one.verdict} {one.code or one.status or '-'} {one.message or ''}".rstrip()
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requeue:
+    """A settlement that puts a claim's lane back on the schedule.
+
+    Attributes:
+        claim: The claim.
+        history: The head's attempt history.
+        reason: Why, for the log.
+        request: The request; None if nothing was sent.
+        delay_s: Seconds until the next attempt.
+        hold_s: Seconds during which nothing of this user is sent; 0 for no hold.
+        send_alone_until: The last change of the lane that must be sent alone from now on; None to change nothing.
+    """
+
+    claim: Claim
+    history: bytes
+    reason: str
+    request: RequestReport | None = None
+    delay_s: float = 0.0
+    hold_s: float = 0.0
+    send_alone_until: str | None = None
+
+
+Settlement = Finish | Requeue
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What a settlement did.
+    """What the settle script did.
 
     Attributes:
-        fenced: the lane had been lost with its lease; nothing was changed.
-        ended: how many changes have their outcome by it.
-        due_in_s: when the lane is due again; None if it is empty or was lost.
-        breaker: what happened to the egress.
+        fenced: Whether the lane was lost with its lease; then nothing of it was changed.
+        finished: How many changes ended.
+        due_in_s: When the lane is due again; None if it is empty or was lost.
+        breaker: What happened to the egress.
     """
 
     fenced: bool
-    ended: int
+    finished: int
     due_in_s: float | None
-    breaker: Breaker = Breaker.NOTHING
+    breaker: BreakerEvent = BreakerEvent.NONE

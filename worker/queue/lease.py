@@ -1,7 +1,7 @@
-"""The heartbeat: renews leases of claims in hand, so that a slow attempt keeps its lane and a dead worker does not.
+"""The heartbeat: renews the leases of claims in hand, so that a slow attempt keeps its lane and a dead worker does not.
 
-What blocks the whole process (a stop signal, a blocked event loop, a machine that sleeps) blocks this too: the lease
-ends, and the attempt is not sent.
+Whatever blocks the whole process (a stop signal, a blocked event loop, a machine that sleeps) blocks the heartbeat too:
+the lease ends, and the attempt is not sent.
 """
 
 from __future__ import annotations
@@ -17,65 +17,66 @@ from producers.transport.scripts import Argument, Script
 from worker.clock import Clock
 from worker.queue.claims import Claim
 
-RENEW = Script.load("worker.queue", "renew.lua")
+RENEW = Script.load("worker.queue", "renew.lua", constants={"HEAD_PREFIX": keyspace.HEAD})
 
-BEATS_A_LEASE = 3
+BEATS_PER_LEASE = 3
 """Two beats may fail before a lease ends."""
 
 BATCH_SIZE = 500
+"""Most leases renewed in one round trip."""
 
 log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Knows of each claim in hand how long it is this worker's, and prolongs that."""
+    """Renews the leases of the claims in hand, and tracks how long each of them lasts."""
 
     def __init__(self, redis: Redis, clock: Clock, *, lease_s: float) -> None:
         self._redis = redis
         self._clock = clock
         self._lease_s = lease_s
-        self._interval_s = lease_s / BEATS_A_LEASE
+        self._interval_s = lease_s / BEATS_PER_LEASE
         self._until_s: dict[str, float] = {}
         self._held: dict[str, Claim] = {}
 
     def hold(self, claim: Claim) -> None:
-        """From now on its lease is renewed."""
+        """Renew a claim's lease from now on."""
         self._held[claim.token] = claim
         self._until_s.setdefault(claim.token, claim.lease_until_s)
 
     def release(self, claim: Claim) -> None:
-        """It is settled, or given up."""
+        """Stop renewing a claim's lease."""
         self._held.pop(claim.token, None)
         self._until_s.pop(claim.token, None)
 
     def lease_until_s(self, claim: Claim) -> float:
-        """Until when the lane is surely this worker's, monotonic clock; the past if it was lost."""
+        """Return until when the lane is certainly this worker's, monotonic clock; minus infinity if it was lost."""
         return self._until_s.get(claim.token, claim.lease_until_s)
 
     async def run(self) -> None:
-        """Beats until it is cancelled."""
+        """Renew leases until cancelled."""
         while True:
             await self._clock.sleep(self._interval_s)
             try:
                 await self.beat()
             except (RedisError, OSError) as exc:
-                log.warning("leases were not renewed (%s); it is tried again in %g s", exc, self._interval_s)
+                log.warning("leases were not renewed (%s); trying again in %g s", exc, self._interval_s)
             except Exception:
                 log.exception("unexpected error in the heartbeat; it continues")
 
     async def beat(self) -> None:
-        """Renews the leases that have run for longer than one beat.
+        """Renew the leases that are more than half an interval old.
 
         Raises:
-            redis.exceptions.RedisError: Redis did not answer; the leases run on as they were.
+            redis.exceptions.RedisError: Redis did not answer; the leases stay as they were.
         """
-        fresh_s = self._clock.monotonic() + self._lease_s - self._interval_s / 2
-        aging = [claim for token, claim in self._held.items() if self._until_s[token] < fresh_s]
-        for start in range(0, len(aging), BATCH_SIZE):
-            await self._renew(aging[start : start + BATCH_SIZE])
+        renew_before_s = self._clock.monotonic() + self._lease_s - self._interval_s / 2
+        due = [claim for token, claim in self._held.items() if self._until_s[token] < renew_before_s]
+        for start in range(0, len(due), BATCH_SIZE):
+            await self._renew(due[start : start + BATCH_SIZE])
 
     async def _renew(self, claims: list[Claim]) -> None:
-        arguments: list[Argument] = [keyspace.HEAD, round(self._lease_s * 1000)]
+        arguments: list[Argument] = [round(self._lease_s * 1000)]
         for claim in claims:
             arguments += (claim.lane, claim.token)
         asked_at_s = self._clock.monotonic()

@@ -1,55 +1,54 @@
-"""The leaky bucket's figures: what a rate means in microseconds. Values in, values out.
+"""The leaky bucket's parameters: what a rate means in microseconds. No I/O.
 
-The claim script keeps two rules for each user. The pace: one request every `pace_us`, slot after slot. And the guard:
-a slot is not before the end of the window that the request `per_window` places back opened. The pace alone is not
-exact at the exchange, since two requests may be delayed differently on their way; the guard is:
+The claim script keeps two rules for each user. Pace: one request every `pace_us`. Guard: at most `per_window` requests
+in any window of the exchange. The pace alone cannot promise that, since two requests may be delayed differently on
+their way. The guard compares a request with the one `per_window` places before it. For 10 requests a second:
 
-The exchange counts arrivals, workers know departures and receipts. Let the reply to the request ten back have come at
-`r`. The request had arrived at `r - down` at the latest, and the next one, sent at `t`, arrives at `t + up` at the
-earliest. They are a window apart at the exchange if `t >= r + window - (up + down)`. Taking nothing off is always right
-and wastes a round trip; taking off the shortest round trip seen is right as far as each way has its floor. The settle
-script keeps that floor for each egress, whose workers share a path, and takes nothing off before it has seen 10, nor
-while another egress is in use: the reply may then have come one way, and the next request go another.
+    request 1  .. 9, 10         sent; the exchange counts all ten
+    receipt    r                the reply to request 1 arrives here
+    request 11                  may be sent at t, if it arrives a window after request 1 did
+
+If request 11 arrives a full window after request 1, no window holds both, so none holds more than ten. Workers do not
+see arrivals, only when they send and when they receive. With `up` and `down` for the time on the way:
+
+    request 1 arrived by             r - down      (at the latest)
+    request 11 arrives from          t + up        (at the earliest)
+    so it is enough that             t >= r + window - (up + down)
+
+Subtracting nothing is always right, but costs a round trip for each window. The shortest round trip seen is a safe
+value for `up + down`: no way is ever shorter. The settle script measures it for each egress, since its workers share a
+network path. It subtracts nothing before it has seen 10 round trips, nor while another egress is in use: then request 1
+may have taken one path, and request 11 another.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-US_PER_S = 1_000_000
-
-MAX_PER_WINDOW = 100
-"""Entries a bucket remembers, as in bucket.lua. Above 100/s the guard works on a part of the second: as exact, and
-stricter."""
-
-WINDOW_PAD_US = 1_000
-"""The exchange's window is taken 1 ms longer: its clock and ours tick in milliseconds."""
+from producers.queue.bucket import MAX_PER_WINDOW, US_PER_S, WINDOW_PAD_US
 
 CATCH_UP = 0.5
-"""How much of a pace a late claim may make good, so that being late now and then does not lower the rate. The guard
-holds all the same."""
+"""Part of a pace that a late claim may make up for, so that occasional lateness does not lower the rate. The guard
+holds nevertheless."""
 
 EGRESS_MARGIN = 0.01
 EGRESS_BURST_S = 0.1
-"""6000 a minute, less 1 %, plus a burst of 0.1 s: at most 5950 in any minute, which leaves room for time requests."""
-
-LOOK_AHEAD_US = 25_000
-"""A slot is claimed this early, so that its worker can sleep right up to it: a timer's lateness and a round trip to
-Redis fit in it many times, and a waiting claim occupies its worker for no longer."""
+"""6000 requests a minute, less 1 %, plus a burst of 0.1 s: at most 5950 in any minute. The rest is for requests for the
+exchange's time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pacing:
-    """The bucket's figures.
+    """The bucket's parameters.
 
     Attributes:
-        pace_us: between two slots of one user.
-        per_window: requests that the exchange allows a user in one window.
-        window_us: the exchange's window, with its pad.
-        catch_up_us: how much of a late claim is made good.
-        egress_pace_us: between two slots of one egress.
-        egress_burst_us: how far an egress may be ahead of its pace.
-        margin_factor: of the pace that a user's own rate gives.
+        pace_us: Time between two slots of one user.
+        per_window: Requests that the exchange allows a user in one window.
+        window_us: The exchange's window, with its pad.
+        catch_up_us: How much of a claim's lateness is made up for.
+        egress_pace_us: Time between two slots of one egress.
+        egress_burst_us: How far an egress may be ahead of its pace.
+        margin_factor: Factor of the pace that follows from a user's own rate.
     """
 
     pace_us: int
@@ -62,7 +61,7 @@ class Pacing:
 
     @classmethod
     def from_rates(cls, *, user_rate_per_s: float, egress_rate_per_s: float, margin_percent: float) -> Pacing:
-        """The figures for the given rates."""
+        """Return the parameters for the given rates."""
         per_window = max(1, min(MAX_PER_WINDOW, int(user_rate_per_s)))
         margin_factor = 1 + margin_percent / 100
         pace_us = US_PER_S / user_rate_per_s * margin_factor

@@ -1,4 +1,4 @@
-"""Waiting for a Redis that is away: for as long as it takes, with a capped and jittered pause."""
+"""Waiting for a Redis that is down, for as long as it takes, with capped and jittered pauses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 async def retry_until_up(command: Callable[[], Awaitable[T]]) -> T:
-    """The command's answer, however often Redis has to be asked. It must be a command that may be repeated."""
+    """Run an idempotent command until Redis answers it, and return the answer."""
     retrying = AsyncRetrying(
         retry=retry_if_exception_type((RedisError, OSError)),
         wait=wait_random_exponential(multiplier=FIRST_PAUSE_S, max=MAX_PAUSE_S),
@@ -34,7 +34,7 @@ async def retry_until_up(command: Callable[[], Awaitable[T]]) -> T:
 
 
 def _log_retry(state: RetryCallState) -> None:
-    """At tries 1, 2, 4, 8 and so on: an outage of hours must not fill the log."""
+    """Log tries 1, 2, 4, 8 and so on: an outage of hours must not fill the log."""
     if state.attempt_number & (state.attempt_number - 1):
         return
     error = state.outcome.exception() if state.outcome else None
@@ -43,5 +43,5 @@ def _log_retry(state: RetryCallState) -> None:
 
 def _describe_error(error: BaseException | None) -> str:
     if isinstance(error, NoPermissionError) or "ACL failure" in str(error):
-        return "Redis's ACL does not let this worker do that, ops/redis.acl shows what it needs"
-    return "Redis refuses" if isinstance(error, ResponseError) else "Redis does not answer"
+        return "Redis's ACL does not permit a command of this worker; ops/redis.acl lists what it needs"
+    return "Redis rejects a command" if isinstance(error, ResponseError) else "Redis does not answer"

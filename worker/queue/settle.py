@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from enum import StrEnum
+from typing import assert_never
 
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -12,32 +14,57 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from producers.contract import keyspace
 from producers.contract.codec import encode_result
+from producers.queue.breaker import BREAKER, BreakerEvent
+from producers.queue.bucket import FULL_PACE, KEEP_MS, RESERVED, US_PER_S
 from producers.queue.finish import FINISH
-from producers.transport.scripts import Argument, Part, Script
+from producers.transport.scripts import Argument, Script
 from worker.clock import Clock
 from worker.logs import Event, log_fields
-from worker.queue.claims import Breaker, Claim, Settled, Settlement
-from worker.queue.rate import US_PER_S, Pacing
+from worker.queue.claims import Claim, Finish, Requeue, Settled, Settlement
+from worker.queue.rate import Pacing
 from worker.settings import WorkerSettings
 
-SETTLE = Script.load("worker.queue", "settle.lua", parts=[FINISH, Part("producers.queue", "breaker.lua")])
+
+class SettleAction(StrEnum):
+    """What becomes of the lane. Shared with settle.lua."""
+
+    FINISH = "finish"
+    REQUEUE = "requeue"
+
+
+SETTLE = Script.load(
+    "worker.queue",
+    "settle.lua",
+    parts=[FINISH, BREAKER],
+    constants={
+        "SETTLE_ACTION": SettleAction,
+        "EGRESS_PREFIX": keyspace.EGRESS,
+        "KEEP_MS": KEEP_MS,
+        "RESERVED": RESERVED,
+        "FULL_PACE": FULL_PACE,
+    },
+)
 
 BATCH_SIZE = 128
+"""Most settlements in one round trip."""
 
 RETRY_S = 0.2
-"""Pause before settlements that Redis did not take are tried again."""
+"""Pause before settlements that Redis did not take are sent again."""
 
-NONE = -1
+ABSENT = -1
+"""An argument of settle.lua that has no value: no reply came, or nothing was sent."""
+
+CLEAR_MARK = "-"
+"""The argument of settle.lua that removes a user's rejected-keys mark; "" changes nothing."""
 
 log = logging.getLogger(__name__)
 
-
 Waiting = tuple[Settlement, tuple[Argument, ...], asyncio.Future[Settled]]
-"""A settlement, its verb with what belongs to it, and who waits for it."""
+"""A settlement, its encoded action, and the future of its caller."""
 
 
 class Settler:
-    """Writes settlements; those that come up while one trip is under way share the next."""
+    """Writes settlements. Those that come up while one round trip is under way share the next."""
 
     def __init__(self, redis: Redis, clock: Clock, settings: WorkerSettings, pacing: Pacing) -> None:
         self._redis = redis
@@ -45,21 +72,19 @@ class Settler:
         self._pacing = pacing
         self._egress = keyspace.escape(settings.egress)
         self._egress_hold_ms = round(settings.egress_hold_s * 1000)
-        self._ttls_ms = (
-            max(1, round(settings.result_ttl_s * 1000)),
-            max(1, round(settings.dead_letter_ttl_s * 1000)),
-        )
+        self._result_ttl_ms = max(1, round(settings.result_ttl_s * 1000))
+        self._dead_letter_ttl_ms = max(1, round(settings.dead_letter_ttl_s * 1000))
         self._waiting: list[Waiting] = []
         self._writer: asyncio.Task[None] | None = None
 
     async def settle(self, settlement: Settlement) -> Settled:
-        """Writes one settlement. While Redis is away it is tried again, for as long as that takes.
+        """Write one settlement; while Redis is away, retry for as long as that takes.
 
-        However late it comes, its token keeps it from changing a lane that went to another worker.
+        However late it arrives, its token keeps it from changing a lane that another worker has claimed since.
         """
-        verb = self._verb(settlement)  # encoded here, where a failure is that of this settlement alone
+        action = _encode_action(settlement)  # here, so that an encoding error reaches only this caller
         future: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
-        self._waiting.append((settlement, verb, future))
+        self._waiting.append((settlement, action, future))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write(), name="copytrade settle")
         return await future
@@ -69,7 +94,7 @@ class Settler:
         while self._waiting:
             batch, self._waiting = self._waiting[:BATCH_SIZE], self._waiting[BATCH_SIZE:]
             try:
-                replies = await self._trip(batch)
+                replies = await self._send(batch)
             except (RedisError, OSError) as exc:
                 replies = [exc] * len(batch)
             if not self._resolve(batch, replies):
@@ -77,39 +102,38 @@ class Settler:
                 continue
             failures += 1
             if failures & (failures - 1) == 0:  # at tries 1, 2, 4, 8 and so on
-                why = next(reply for reply in replies if isinstance(reply, Exception))
-                log.warning(
-                    "Redis took not all settlements (%s); trying again", why, extra=log_fields(Event.REDIS_AWAY)
-                )
+                error = next(reply for reply in replies if isinstance(reply, Exception))
+                extra = log_fields(Event.REDIS_AWAY)
+                log.warning("Redis did not accept all settlements (%s); retrying in %g s", error, RETRY_S, extra=extra)
             await self._clock.sleep(RETRY_S)
 
     def _resolve(self, batch: list[Waiting], replies: list[list[int] | Exception]) -> bool:
-        """Answers those who wait; returns whether something must be written again."""
+        """Resolve the futures of a batch; return whether some settlements must be sent again."""
         again = False
         for entry, reply in zip(batch, replies, strict=True):
             settlement, _, future = entry
-            if isinstance(reply, Exception) and (_is_away(reply) or self._leased(settlement.claim)):
+            if isinstance(reply, Exception) and (_is_away(reply) or self._is_leased(settlement.claim)):
                 self._waiting.append(entry)
                 again = True
             elif not future.done():
                 future.set_result(_settled(reply))
         return again
 
-    def _leased(self, claim: Claim) -> bool:
+    def _is_leased(self, claim: Claim) -> bool:
         return self._clock.monotonic() < claim.lease_until_s
 
-    async def _trip(self, batch: list[Waiting]) -> list[list[int] | Exception]:
+    async def _send(self, batch: list[Waiting]) -> list[list[int] | Exception]:
         replies = await self._run("EVALSHA", SETTLE.sha, batch)
         if any(isinstance(reply, NoScriptError) for reply in replies):
-            # Settling twice is harmless: what the first run settled, the second finds fenced.
+            # Settling twice is harmless: what the first run settled is fenced for the second.
             replies = await self._run("EVAL", SETTLE.text, batch)
         return replies
 
     async def _run(self, command: str, script: str, batch: list[Waiting]) -> list[list[int] | Exception]:
         pipe = self._redis.pipeline(transaction=False)
-        for settlement, verb, _ in batch:
-            script_keys = self._keys(settlement.claim)
-            pipe.execute_command(command, script, len(script_keys), *script_keys, *self._arguments(settlement), *verb)
+        for settlement, action, _ in batch:
+            keys = self._keys(settlement.claim)
+            pipe.execute_command(command, script, len(keys), *keys, *self._arguments(settlement), *action)
         return await pipe.execute(raise_on_error=False)
 
     def _keys(self, claim: Claim) -> list[str]:
@@ -128,7 +152,8 @@ class Settler:
         ]
 
     def _arguments(self, settlement: Settlement) -> list[Argument]:
-        claim = settlement.claim
+        claim, request = settlement.claim, settlement.request
+        round_trip_s = request.round_trip_s if request else None
         return [
             claim.lane,
             claim.job_id,
@@ -136,45 +161,54 @@ class Settler:
             claim.slot_number,
             self._pacing.per_window,
             self._pacing.window_us,
-            self._reply_age_us(settlement),
-            NONE if settlement.round_trip_s is None else round(settlement.round_trip_s * US_PER_S),
-            round(settlement.hold_s * 1000),
+            # As late as possible: time that passes until the script runs makes the guard stricter, never laxer.
+            ABSENT if request is None else max(0, round((self._clock.monotonic() - request.ended_s) * US_PER_S)),
+            ABSENT if round_trip_s is None else round(round_trip_s * US_PER_S),
             claim.lane.partition(":")[0],
             self._egress_hold_ms,
             self._pacing.egress_pace_us,
-            settlement.failure_kind,
-            settlement.rejected_keys_mark,
-            *self._ttls_ms,
+            (request and request.failure_kind) or "",
+            _mark_argument(settlement),
+            self._result_ttl_ms,
+            self._dead_letter_ttl_ms,
         ]
 
-    def _verb(self, settlement: Settlement) -> tuple[Argument, ...]:
-        if settlement.result is None:
-            return "back", round(settlement.delay_s * 1000), settlement.state, settlement.send_alone_until
-        verb: list[Argument] = ["done", settlement.requeue_history, settlement.state]
-        for result in (settlement.result, *settlement.joined):
-            verb += (result.job_id, result.outcome.value, encode_result(result))
-        return tuple(verb)
 
-    def _reply_age_us(self, settlement: Settlement) -> int:
-        """Taken as late as can be: what passes between here and the script makes the guard stricter, never laxer."""
-        if settlement.replied_at_s is None:
-            return NONE
-        return max(0, round((self._clock.monotonic() - settlement.replied_at_s) * US_PER_S))
+def _mark_argument(settlement: Settlement) -> str:
+    """Return the change of the user's rejected-keys mark: a new one, `CLEAR_MARK`, or "" for none."""
+    request, before = settlement.request, settlement.claim.rejected_keys_mark
+    if request is None or request.rejected_keys_mark == before:
+        return ""
+    return request.rejected_keys_mark or CLEAR_MARK
+
+
+def _encode_action(settlement: Settlement) -> tuple[Argument, ...]:
+    match settlement:
+        case Requeue():
+            delay_ms, hold_ms = round(settlement.delay_s * 1000), round(settlement.hold_s * 1000)
+            return SettleAction.REQUEUE, settlement.history, delay_ms, hold_ms, settlement.send_alone_until or ""
+        case Finish():
+            action: list[Argument] = [SettleAction.FINISH, settlement.history or b"", settlement.requeue_history or b""]
+            for result in settlement.results:
+                action += (result.job_id, result.outcome.value, encode_result(result))
+            return tuple(action)
+        case _:
+            assert_never(settlement)
 
 
 def _is_away(exc: Exception) -> bool:
-    """Whether Redis will take it later: away, restarting, demoted or full. Else something is wrong with the keys."""
+    """Return whether Redis will accept it later: it is away, restarting, demoted or full."""
     return isinstance(exc, (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OutOfMemoryError, OSError))
 
 
 def _settled(reply: list[int] | Exception) -> Settled:
-    """What the script did; without its answer before the lease ended, the lane is lost."""
+    """Decode a reply. A settlement that got only errors until its lease ended has lost its lane."""
     if isinstance(reply, Exception):
-        return Settled(fenced=True, ended=0, due_in_s=None)
-    written, due_us, ended, breaker = reply
+        return Settled(fenced=True, finished=0, due_in_s=None)
+    written, due_us, finished, breaker = reply
     return Settled(
         fenced=not written,
-        ended=ended,
+        finished=finished,
         due_in_s=None if due_us < 0 else due_us / US_PER_S,
-        breaker=Breaker(breaker),
+        breaker=BreakerEvent(breaker),
     )

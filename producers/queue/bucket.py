@@ -1,0 +1,42 @@
+"""The Lua part that keeps the buckets of users and egresses, with the constants that other scripts share."""
+
+from __future__ import annotations
+
+from producers.contract import keyspace
+from producers.transport.scripts import Part
+
+US_PER_S = 1_000_000
+
+MAX_PER_WINDOW = 100
+"""Requests a bucket remembers. Above 100/s the guard works on a part of the second: as exact, and stricter."""
+
+LOOK_AHEAD_US = 25_000
+"""How early a slot is claimed, so that its worker can sleep right up to it. A timer's lateness and a round trip to
+Redis fit in it many times, and a waiting claim occupies its worker for no longer."""
+
+WINDOW_PAD_US = 1_000
+"""Added to the exchange's window: its clock and ours tick in milliseconds."""
+
+KEEP_MS = 60_000
+"""How long a bucket's key outlives what it remembers."""
+
+RESERVED = 0.5
+"""Fraction of a schedule's score (ms) that marks a lane with a reserved place among the lanes of its user."""
+
+FULL_PACE = 1000
+"""The `slow` field of a user that is not slowed down, in thousandths of its pace."""
+
+BUCKET = Part(
+    "producers.queue",
+    "bucket.lua",
+    {
+        "BUCKET_PREFIX": keyspace.BUCKET,
+        "BUCKET_SUFFIX": keyspace.ENDPOINT,
+        "MAX_PER_WINDOW": MAX_PER_WINDOW,
+        "LOOK_AHEAD": LOOK_AHEAD_US,
+        "WINDOW_PAD": WINDOW_PAD_US,
+        "KEEP_MS": KEEP_MS,
+        "RESERVED": RESERVED,
+        "FULL_PACE": FULL_PACE,
+    },
+)
