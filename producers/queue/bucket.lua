@@ -15,7 +15,8 @@ place; else it reserves the next free one.
 
 All times are microseconds of Redis's clock. Atomic with the claim so that no slot is given twice.
 ]]
--- luacheck: read globals BUCKET_PREFIX BUCKET_SUFFIX MAX_PER_WINDOW LOOK_AHEAD WINDOW_PAD KEEP_MS RESERVED FULL_PACE
+-- luacheck: read globals BUCKET_PREFIX BUCKET_SUFFIX BUCKET_TTL_MS MAX_PER_WINDOW LOOK_AHEAD WINDOW_PAD RESERVED
+-- luacheck: read globals FULL_PACE
 local bucket = {}
 
 local RETRY_AFTER = 20000   -- a slot that depends on a request in flight is asked for again after this
@@ -124,7 +125,7 @@ end
 local function extend_ttl(user, reserved_until)
   local matters = math.max(reserved_until, user.hold, user.faster_at, bucket.now) - bucket.now + user.window
     + pacing.max_flight
-  redis.call('PEXPIRE', user.key, math.ceil(matters / 1000) + KEEP_MS)
+  redis.call('PEXPIRE', user.key, math.ceil(matters / 1000) + BUCKET_TTL_MS)
 end
 
 -- Returns the score (ms) of a lane that has no slot within the look-ahead, and reserves a place for it if it has none.
@@ -155,7 +156,7 @@ end
 function bucket.save_egress(egresses, name, claims_since_bulk)
   redis.call('HSET', egress.key, 'tat', egress.tat, 'since bulk', claims_since_bulk)
   local matters = math.max(egress.tat, egress.hold, bucket.now) - bucket.now
-  local keep_ms = math.ceil(matters / 1000) + KEEP_MS
+  local keep_ms = math.ceil(matters / 1000) + BUCKET_TTL_MS
   if redis.call('PTTL', egress.key) < keep_ms then redis.call('PEXPIRE', egress.key, keep_ms) end
   if egress.is_published then return end
   redis.call('HSET', egress.key, 'pace', pacing.egress_pace, 'user pace', pacing.pace)

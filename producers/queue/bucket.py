@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from producers.contract import keyspace
-from producers.transport.scripts import Part
+from producers.transport.scripts import Constant, Part
+
+BUCKET_KEYS: dict[str, Constant] = {"BUCKET_PREFIX": keyspace.BUCKET, "BUCKET_SUFFIX": keyspace.ENDPOINT}
 
 US_PER_S = 1_000_000
 
@@ -17,8 +19,8 @@ Redis fit in it many times, and a waiting claim occupies its worker for no longe
 WINDOW_PAD_US = 1_000
 """Added to the exchange's window: its clock and ours tick in milliseconds."""
 
-KEEP_MS = 60_000
-"""How long a bucket's key outlives what it remembers."""
+BUCKET_TTL_MS = 60_000
+"""How long a bucket is kept after the last time that it still matters."""
 
 RESERVED = 0.5
 """Fraction of a schedule's score (ms) that marks a lane with a reserved place among the lanes of its user."""
@@ -30,12 +32,11 @@ BUCKET = Part(
     "producers.queue",
     "bucket.lua",
     {
-        "BUCKET_PREFIX": keyspace.BUCKET,
-        "BUCKET_SUFFIX": keyspace.ENDPOINT,
+        **BUCKET_KEYS,
         "MAX_PER_WINDOW": MAX_PER_WINDOW,
         "LOOK_AHEAD": LOOK_AHEAD_US,
         "WINDOW_PAD": WINDOW_PAD_US,
-        "KEEP_MS": KEEP_MS,
+        "BUCKET_TTL_MS": BUCKET_TTL_MS,
         "RESERVED": RESERVED,
         "FULL_PACE": FULL_PACE,
     },

@@ -10,9 +10,9 @@ from producers.contract import attempt_history, keyspace
 from producers.contract.attempt_history import AttemptHistory
 from producers.contract.codec import decode_change, encode_result
 from producers.contract.messages import JobResult, Outcome
+from producers.queue.bucket import BUCKET_KEYS
 from producers.queue.finish import FINISH
 from producers.queue.jobs import lane_of_payload
-from producers.queue.lua_constants import BUCKET_KEYS
 from producers.queue.pauses import wake_lanes
 from producers.transport.plan import Plan, RunScript, Transaction
 from producers.transport.scripts import Argument, Script

@@ -7,7 +7,7 @@ KEYS  1 egress
 ARGV  1 egress pace (us per request)   2 egress burst (us)
 Reply us until the slot; -1 if the breaker is open, for then only its probes may be sent
 ]]
--- luacheck: read globals KEEP_MS
+-- luacheck: read globals BUCKET_TTL_MS
 local egress = KEYS[1]
 local pace, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 
@@ -19,6 +19,6 @@ tat = tonumber(tat or 0)
 local slot = math.max(now, tonumber(hold or 0), tat - burst)
 tat = math.max(tat, slot) + pace
 redis.call('HSET', egress, 'tat', tat)
-local keep_ms = math.ceil((tat - now) / 1000) + KEEP_MS
+local keep_ms = math.ceil((tat - now) / 1000) + BUCKET_TTL_MS
 if redis.call('PTTL', egress) < keep_ms then redis.call('PEXPIRE', egress, keep_ms) end
 return slot - now

@@ -7,7 +7,7 @@ from typing import Literal
 
 from producers.contract import keyspace
 from producers.contract.validation import check_id
-from producers.queue.lua_constants import BUCKET_KEYS
+from producers.queue.bucket import BUCKET_KEYS
 from producers.transport.plan import Plan, RunScript, Transaction
 from producers.transport.scripts import Script
 

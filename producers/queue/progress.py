@@ -8,7 +8,7 @@ from producers.contract import keyspace
 from producers.contract.messages import Outcome, Priority
 from producers.contract.progress import Progress
 from producers.errors import BatchNotFound
-from producers.queue.lua_constants import BUCKET_KEYS
+from producers.queue.bucket import BUCKET_KEYS
 from producers.transport.plan import Plan, RunScript
 from producers.transport.scripts import Script
 

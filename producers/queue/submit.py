@@ -9,7 +9,7 @@ from enum import IntEnum
 from producers.contract import keyspace
 from producers.contract.codec import encode_change
 from producers.contract.messages import Priority, SettingsChange
-from producers.queue.lua_constants import BUCKET_KEYS, BUCKET_TTL_MS, RESERVED
+from producers.queue.bucket import BUCKET_KEYS, BUCKET_TTL_MS, RESERVED
 from producers.transport.plan import RunScript
 from producers.transport.scripts import Argument, Script
 

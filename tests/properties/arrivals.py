@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from worker.queue.rate import MAX_PER_WINDOW, US_PER_S, Pacing
+from producers.queue.bucket import MAX_PER_WINDOW, US_PER_S
+from worker.queue.rate import Pacing
 
 GIVEN_BACK_WITHIN_US = US_PER_S
 """An egress may use the slot of an unsent request this much later."""

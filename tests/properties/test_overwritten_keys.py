@@ -81,7 +81,7 @@ async def _live_through(redis: TimedRedis, spoilt: list[tuple[str | bytes, ...]]
             await _spoil(redis, spoilt)
         for claim in claims.claims:
             settled = await lanes.attempt(claim)
-            if settled.ended and claim.lane == OTHER:
+            if settled.finished and claim.lane == OTHER:
                 ended.append(claim.job_id)
         clock.advance(A_WHILE_S if number % 2 else 1)
         await redis.set_time(clock.now_us)

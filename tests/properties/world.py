@@ -14,6 +14,7 @@ from redis.asyncio.client import PubSub
 
 from producers import Attempt, Producer, ProducerSettings
 from producers.contract import keyspace
+from producers.queue.bucket import LOOK_AHEAD_US
 from tests.properties import arrivals, invariants
 from tests.properties.arrivals import Request
 from tests.properties.model import LANE_LIMIT, Model
@@ -21,9 +22,9 @@ from tests.support.lanes import DEFAULTS, Lanes
 from tests.support.manual_clock import START_US, ManualClock
 from tests.support.timed_redis import TimedRedis
 from worker.attempt.decide import SentRequest, blocked_by_rejected_keys, decide, release_unsent, validate_claim
-from worker.queue.claims import Claim, EgressHealth, Settled, Settlement
+from worker.queue.claims import Claim, EgressHealth, Finish, Settled, Settlement
 from worker.queue.lease import Heartbeat
-from worker.queue.rate import LOOK_AHEAD_US, Pacing
+from worker.queue.rate import Pacing
 
 T = TypeVar("T")
 
@@ -183,12 +184,12 @@ class World:
         settled = self.do(worker.lanes.settler.settle(settlement))
         assert settled.fenced == (not self.model.holds(claim))
         self.seen["fenced"] += settled.fenced
-        self.seen["ended in a group"] += settled.ended > 1
-        self.seen["spared"] += settlement.result is not None and not settled.fenced and not settled.ended
+        self.seen["ended in a group"] += settled.finished > 1
+        self.seen["spared"] += isinstance(settlement, Finish) and not settled.fenced and not settled.finished
         if settled.fenced:
             self._assert_unchanged(claim, before)
         else:
-            self._settled(claim, settlement, settled, sent=settlement.replied_at_s is not None)
+            self._settled(claim, settlement, settled, sent=settlement.request is not None)
         self.after()
         return settled
 
@@ -198,18 +199,18 @@ class World:
 
     def _unsent(self, claim: Claim) -> Settlement:
         ready = validate_claim(claim, claim.redis_ms(self.clock.monotonic()))
-        return ready if isinstance(ready, Settlement) else release_unsent(claim)
+        return ready if isinstance(ready, Finish) else release_unsent(claim)
 
     def _sent(self, claim: Claim, request: Request, verdict: str, ended_us: int) -> Settlement:
         sent_s, ended_s = (request.slot_us - START_US) / 1e6, (ended_us - START_US) / 1e6
         ready = validate_claim(claim, claim.redis_ms(sent_s))
         ended = (
             ready
-            if isinstance(ready, Settlement)
+            if isinstance(ready, Finish)
             else blocked_by_rejected_keys(ready, self._fingerprint(claim), self.now_ms)
         )
-        if isinstance(ready, Settlement) or ended is not None:
-            self.seen["ended by its refused keys"] += not isinstance(ready, Settlement)
+        if isinstance(ready, Finish) or ended is not None:
+            self.seen["ended by its refused keys"] += not isinstance(ready, Finish)
             request.was_made = False
             return ended or release_unsent(claim)
         attempt = Attempt(
@@ -223,13 +224,13 @@ class World:
         return decide(ready, sent, now_ms=claim.redis_ms(ended_s), max_tries=0)
 
     def _settled(self, claim: Claim, settlement: Settlement, settled: Settled, *, sent: bool) -> None:
-        if settled.ended:
-            assert settlement.result is not None
-            for result in (settlement.result, *settlement.joined):
+        if settled.finished:
+            assert isinstance(settlement, Finish)
+            for result in settlement.results:
                 assert self.model.queued[claim.lane][0] == result.job_id, "changes end in the order of their lane"
                 self.model.end(result.job_id, result.outcome.value)
-            assert settled.ended == 1 + len(settlement.joined)
-        self.model.release(claim.lane, sent=sent or settled.ended > 0)
+            assert settled.finished == len(settlement.results)
+        self.model.release(claim.lane, sent=sent or settled.finished > 0)
 
     def _assert_unchanged(self, claim: Claim, before: invariants.Dump) -> None:
         """Check that a fenced settlement changed nothing but the bucket and the egress, which count the request."""

@@ -25,7 +25,7 @@ def claim(**changed: Any) -> Claim:
         "slot_number": 0,
         "lost_deliveries": 0,
         "payload": PAYLOAD,
-        "state": None,
+        "history": None,
         "redis_clock_offset_ms": 0.0,
     }
     return Claim(**(fields | changed))

@@ -32,7 +32,7 @@ def sent(claim: Claim) -> dict[str, str | None]:
     """What a worker sends for a claim: symbol and trace value."""
     ready = validate_claim(claim, claim.redis_ms(0))
     assert isinstance(ready, ReadyAttempt)
-    return {each.symbol: each.trace_value for each in ready.group.change.settings}
+    return {each.symbol: each.trace_value for each in ready.request.change.settings}
 
 
 async def results(jobs: Sequence[Job]) -> list[JobResult]:

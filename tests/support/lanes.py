@@ -15,7 +15,7 @@ from tests.support.changes import result
 from worker.attempt.decide import SentRequest, decide, validate_claim
 from worker.clock import Clock, SystemClock
 from worker.queue.claim import Claimer
-from worker.queue.claims import Claim, Claims, Settled, Settlement
+from worker.queue.claims import Claim, Claims, Finish, RequestReport, Requeue, Settled
 from worker.queue.rate import Pacing
 from worker.queue.settle import Settler
 from worker.settings import WorkerSettings
@@ -96,26 +96,31 @@ class Lanes:
     ) -> Settled:
         """Ends a claim's change; `took_s` is its request's round trip, whose reply came just now."""
         ended = result(claim.job_id, outcome, **changed)
-        replied_at_s = None if took_s is None else self.clock.monotonic()
-        return await self.settler.settle(Settlement(claim, replied_at_s, took_s, result=ended))
+        request = None if took_s is None else self.request(claim, took_s)
+        return await self.settler.settle(Finish(claim=claim, results=(ended,), request=request))
 
     async def back(
         self, claim: Claim, delay_s: float = 0, *, hold_s: float = 0, replied: bool = True, tries: int = 1
     ) -> Settled:
         """Puts a claim's lane back after a request that failed just now, or was never made."""
-        replied_at_s = self.clock.monotonic() if replied else None
-        state = attempt_history.encode(AttemptHistory(tries=tries))
-        trouble = "throttled" if hold_s else "failing" if replied else ""
-        return await self.settler.settle(
-            Settlement(claim, replied_at_s, None, None, delay_s, state, hold_s, failure_kind=trouble)
+        history = attempt_history.encode(AttemptHistory(tries=tries))
+        request = self.request(claim, None, "throttled" if hold_s else "failing") if replied else None
+        requeue = Requeue(
+            claim=claim, history=history, reason="a test's", request=request, delay_s=delay_s, hold_s=hold_s
         )
+        return await self.settler.settle(requeue)
+
+    def request(self, claim: Claim, took_s: float | None, failure_kind: str | None = None) -> RequestReport:
+        """Return the report of a request of a claim that ended just now."""
+        attempt = Attempt(at_ms=0, took_ms=0, verdict="success")
+        return RequestReport(attempt, self.clock.monotonic(), took_s, failure_kind, claim.rejected_keys_mark)
 
     async def attempt(self, claim: Claim, verdict: str = "success", **changed: Any) -> Settled:
         """What a worker makes of a claim whose request, of 20 ms, had this verdict just now."""
         now_s = self.clock.monotonic()
         now_ms = claim.redis_ms(now_s)
         ready = validate_claim(claim, now_ms)
-        if isinstance(ready, Settlement):
+        if isinstance(ready, Finish):
             return await self.settler.settle(ready)
         sent = SentRequest(Attempt(at_ms=now_ms, took_ms=20, verdict=verdict, **changed), now_s, 0.02)
         return await self.settler.settle(decide(ready, sent, now_ms=now_ms, max_tries=0))

@@ -10,7 +10,7 @@ from tenacity.stop import stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
 from producers.contract import keyspace
-from producers.queue.bucket import KEEP_MS, US_PER_S
+from producers.queue.bucket import BUCKET_TTL_MS, US_PER_S
 from producers.transport.scripts import Script
 from worker.clock import Clock
 from worker.errors import TransportError
@@ -20,7 +20,7 @@ from worker.exchange.endpoint import TIME_PATH
 from worker.exchange.replies import classify
 from worker.queue.rate import Pacing
 
-EGRESS = Script.load("producers.queue", "egress.lua", constants={"KEEP_MS": KEEP_MS})
+EGRESS = Script.load("producers.queue", "egress.lua", constants={"BUCKET_TTL_MS": BUCKET_TTL_MS})
 TRIES = 3
 MAX_WAIT_S = 5.0
 """Maximum wait for an egress slot before start; a hold of the egress can last minutes."""

@@ -21,7 +21,7 @@ ARGV  1 lane   2 job ID   3 token   4 slot number   5 requests per window   6 wi
 Reply {1, us until the lane is due (-1: it is empty), number of changes that ended, BREAKER_EVENT}
       {0, -1, 0, BREAKER_EVENT} if the claim has lost its lane
 ]]
--- luacheck: read globals finish breaker SETTLE_ACTION EGRESS_PREFIX KEEP_MS RESERVED FULL_PACE THROTTLED
+-- luacheck: read globals finish breaker SETTLE_ACTION EGRESS_PREFIX BUCKET_TTL_MS RESERVED FULL_PACE THROTTLED
 local schedule, bulk_schedule, lanes, list, head = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local bucket, egress, egresses, troubles, refused, bell = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local lane, job_id, token, slot_number = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -45,7 +45,7 @@ local REUSABLE_FOR = 1000000        -- us; an egress slot older than this is of 
 local MIN_RTT_WINDOW = 60000000     -- us; a changed network path is forgotten after one to two of these
 local MIN_RTT_SAMPLES = 10          -- fewer round trips give no credit
 local MIN_RTT_MARGIN = 1000         -- us; clocks and timers tick in milliseconds
-local MIN_RTT_KEEP_MS = 600000
+local MIN_RTT_TTL_MS = 600000
 local HALVE = 2.1                   -- a little more than 2: requests are delayed differently on their way
 local MAX_SLOWDOWN_PERMILLE = 8000
 local STEP = 0.9                    -- back by a tenth at a time
@@ -80,7 +80,7 @@ local function certain_rtt()
   min_rtt, samples = math.min(min_rtt, round_trip), samples + 1
   redis.call('HSET', egress, 'floor', min_rtt, 'samples', samples, 'since', since, 'floor before', min_rtt_before,
     'samples before', samples_before)
-  if redis.call('PTTL', egress) < MIN_RTT_KEEP_MS then redis.call('PEXPIRE', egress, MIN_RTT_KEEP_MS + KEEP_MS) end
+  if redis.call('PTTL', egress) < MIN_RTT_TTL_MS then redis.call('PEXPIRE', egress, MIN_RTT_TTL_MS + BUCKET_TTL_MS) end
   if samples + samples_before < MIN_RTT_SAMPLES or has_other_egress() then return 0 end
   return math.max(0, math.min(min_rtt, min_rtt_before) - MIN_RTT_MARGIN)
 end
@@ -206,7 +206,7 @@ local function schedule_lane(not_before)
   local has_reserved = due == reserved_until
   if has_reserved then reserved_until = reserved_until + reserve_pace end
   if reserved_until > 0 then redis.call('HSET', bucket, 'turn', reserved_until) end
-  local keep_ms = math.ceil((math.max(reserved_until, hold, faster_at, now) - now) / 1000) + KEEP_MS
+  local keep_ms = math.ceil((math.max(reserved_until, hold, faster_at, now) - now) / 1000) + BUCKET_TTL_MS
   if redis.call('PTTL', bucket) < keep_ms then redis.call('PEXPIRE', bucket, keep_ms) end
   redis.call('ZADD', on, math.floor(due / 1000) + (has_reserved and RESERVED or 0), lane)
   return due - now

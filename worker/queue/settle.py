@@ -15,7 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from producers.contract import keyspace
 from producers.contract.codec import encode_result
 from producers.queue.breaker import BREAKER, BreakerEvent
-from producers.queue.bucket import FULL_PACE, KEEP_MS, RESERVED, US_PER_S
+from producers.queue.bucket import BUCKET_TTL_MS, FULL_PACE, RESERVED, US_PER_S
 from producers.queue.finish import FINISH
 from producers.transport.scripts import Argument, Script
 from worker.clock import Clock
@@ -39,7 +39,7 @@ SETTLE = Script.load(
     constants={
         "SETTLE_ACTION": SettleAction,
         "EGRESS_PREFIX": keyspace.EGRESS,
-        "KEEP_MS": KEEP_MS,
+        "BUCKET_TTL_MS": BUCKET_TTL_MS,
         "RESERVED": RESERVED,
         "FULL_PACE": FULL_PACE,
     },

@@ -108,7 +108,7 @@ async def test_a_change_cancelled_between_retries_keeps_its_attempts(producer: P
     )
     assert result.started_at_ms == result.attempts[0].at_ms
     claim = await lanes.claim_one()
-    assert (claim.job_id, claim.state, claim.lost_deliveries) == (second.job_id, None, 0)
+    assert (claim.job_id, claim.history, claim.lost_deliveries) == (second.job_id, None, 0)
 
 
 async def test_a_change_behind_one_that_waits_for_a_retry_does_not_get_its_attempts(

@@ -13,7 +13,7 @@ from tests.support.changes import change
 from tests.support.lanes import PACING, Lanes, contents
 from tests.support.manual_clock import ManualClock
 from tests.support.own_rates import USER, Requests, answered_at_once, backlog, window_of
-from worker.queue.claims import Settlement
+from worker.queue.claims import Requeue
 
 
 @pytest.mark.parametrize("rate", [0.5, 2.5, 9.5, 20, 80])
@@ -72,7 +72,7 @@ async def test_settling_after_a_rate_change_keeps_the_lane_covered(lanes: Lanes,
         claim = await lanes.claim_one() if await lanes.queued(keyspace.lane(USER, "t1")) else None
         await producer.limit_user(USER, rate)
         if claim is not None:
-            settlement = Settlement(claim, lanes.clock.monotonic(), 0.02, state=b"", delay_s=0.0, hold_s=0.0)
+            settlement = Requeue(claim=claim, history=b"", reason="a test's", request=lanes.request(claim, 0.02))
             assert not (await lanes.settler.settle(settlement)).fenced
         assert await lanes.uncovered() == set()
         stored = await lanes.redis.hgetall(keyspace.bucket(keyspace.lane(USER, "t1")))  # type: ignore[misc]

@@ -14,7 +14,7 @@ from tests.support.changes import TRADER, change, numbered, result
 from tests.support.dead_letters import EXHAUSTED, LANE, REJECTED, listed, some_dead, values
 from tests.support.fan_outs import end_all, to_users, users
 from tests.support.lanes import Lanes
-from worker.queue.claims import Settlement
+from worker.queue.claims import Finish
 
 
 async def test_what_is_replayed_is_queued_again_in_the_order_of_its_lane(producer: Producer, lanes: Lanes) -> None:
@@ -39,8 +39,8 @@ async def test_a_group_that_died_together_is_replayed_in_its_order(producer: Pro
     await lanes.submit(*((name, change()) for name in "dcba"), coalesce=True)
     head = await lanes.claim_one()
     outcomes = (REJECTED, Outcome.SUPERSEDED, REJECTED, REJECTED)
-    first, *rest = (result(name, outcome) for name, outcome in zip("dcba", outcomes, strict=True))
-    await lanes.settler.settle(Settlement(head, result=first, joined=tuple(rest)))
+    results = tuple(result(name, outcome) for name, outcome in zip("dcba", outcomes, strict=True))
+    await lanes.settler.settle(Finish(claim=head, results=results))
 
     replayed = await producer.dead.replay(everything=True)
 

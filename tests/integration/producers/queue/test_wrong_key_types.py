@@ -40,7 +40,7 @@ async def test_no_key_of_a_wrong_type_keeps_a_change_from_ending_once(
 
     settled = await lanes.done(brief, outcome)
 
-    assert (settled.fenced, settled.ended) == (False, 1)
+    assert (settled.fenced, settled.finished) == (False, 1)
     assert (await producer.job("b//1001").result(timeout=0)).outcome is outcome
     assert await lanes.uncovered() == set()
     assert (await lanes.claim_one()).job_id == "behind"

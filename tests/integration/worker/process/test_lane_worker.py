@@ -121,7 +121,7 @@ async def test_five_replies_with_data_fail_reject_a_change(
     valkey: ArqRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Code 00000 is not success when its data says "fail"."""
-    monkeypatch.setattr(retry, "BACKOFF", retry.AT_ONCE)
+    monkeypatch.setattr(retry, "BACKOFF", retry.Backoff(0, 0, 0))
     async with rig_on(valkey, tmp_path, faults=[Fault("fail", first=5, user="1001")]) as rig:
         failed, following = await rig.outcome(numbered(2))
 

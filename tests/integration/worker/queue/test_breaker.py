@@ -7,10 +7,11 @@ from arq.connections import ArqRedis
 
 from producers import Outcome, Producer
 from producers.contract import keyspace
+from producers.queue.breaker import BreakerEvent
 from tests.support.changes import change
 from tests.support.lanes import PACING, Lanes
 from tests.support.manual_clock import ManualClock
-from worker.queue.claims import Breaker, Claim, EgressHealth, Settled
+from worker.queue.claims import Claim, EgressHealth, Settled
 from worker.settings import WorkerSettings
 
 USERS = 40
@@ -30,7 +31,7 @@ async def lanes(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
 async def opened(lanes: Lanes, verdict: str = "transient", **changed: str) -> list[Settled]:
     """All that is due has this verdict, until the breaker opens."""
     settled: list[Settled] = []
-    while all(one.breaker is not Breaker.OPENED for one in settled):
+    while all(one.breaker is not BreakerEvent.OPENED for one in settled):
         claims = await lanes.claims()
         for claim in claims.claims:
             settled.append(await lanes.attempt(claim, verdict, **changed))
@@ -60,7 +61,7 @@ async def test_three_users_that_fail_eight_times_in_a_row_open_the_breaker(lanes
     """Nothing is claimed then, though lanes are due."""
     settled = await opened(lanes)
 
-    assert sum(one.breaker is Breaker.OPENED for one in settled) == 1
+    assert sum(one.breaker is BreakerEvent.OPENED for one in settled) == 1
     assert await lanes.claim() == []
     assert not await lanes.uncovered()
 
@@ -85,7 +86,7 @@ async def test_a_good_reply_between_failures_keeps_the_breaker_closed(lanes: Lan
         clock.advance(0.1)
 
     assert len(settled) > 20
-    assert all(one.breaker is Breaker.NOTHING for one in settled)
+    assert all(one.breaker is BreakerEvent.NONE for one in settled)
 
 
 async def test_an_open_breaker_lets_one_probe_out_at_a_time(lanes: Lanes) -> None:
@@ -99,7 +100,7 @@ async def test_an_open_breaker_lets_one_probe_out_at_a_time(lanes: Lanes) -> Non
         assert probe.egress_health is EgressHealth.PROBING
         assert (await lanes.claims(claimer=elsewhere)).claims == [], "two probes"
         settled = await lanes.attempt(probe, "transient")
-        assert (settled.fenced, settled.ended) == (False, 0)
+        assert (settled.fenced, settled.finished) == (False, 0)
         pauses.append(waited_s)
 
     assert max(pauses) <= LONGEST_PAUSE_S + 0.1
@@ -141,7 +142,7 @@ async def test_after_an_outage_the_backlog_is_sent_within_the_egress_limit(lanes
     settled = await lanes.attempt(probe, "permanent")
     sent_s = sorted(await _recover(lanes, USERS - 1))
 
-    assert settled.breaker is Breaker.CLOSED
+    assert settled.breaker is BreakerEvent.CLOSED
     burst = PACING.egress_burst_us / 1e6
     for index, first in enumerate(sent_s):
         for number, slot in enumerate(sent_s[index:]):
@@ -184,7 +185,7 @@ async def test_a_few_failing_users_without_others_do_not_delay_a_healthy_user(ti
     (probe,), waited_s = await next_claims(timed)
     settled = await timed.attempt(probe)
 
-    assert (probe.job_id, settled.breaker) == ("healthy", Breaker.CLOSED)
+    assert (probe.job_id, settled.breaker) == ("healthy", BreakerEvent.CLOSED)
     assert waited_s <= FRESH_PAUSE_S + 0.1
 
 
@@ -195,7 +196,7 @@ async def test_a_late_reply_from_before_the_outage_does_not_close_the_breaker(la
         await lanes.attempt(claim, "transient")
     settled = await lanes.attempt(early)
 
-    assert settled.breaker is Breaker.NOTHING
+    assert settled.breaker is BreakerEvent.NONE
     assert await lanes.claim() == []
 
 
@@ -211,9 +212,9 @@ async def test_keys_of_many_users_rejected_with_one_code_open_the_breaker_and_en
     """The first four end; the fifth is put back and no user is stopped: the fault is on our side."""
     settled = await opened(lanes, "credentials", code="40018")
 
-    assert [one.ended for one in settled[:5]] == [1, 1, 1, 1, 0]
-    assert settled[4].breaker is Breaker.OPENED
-    assert sum(one.ended for one in settled) == 4
+    assert [one.finished for one in settled[:5]] == [1, 1, 1, 1, 0]
+    assert settled[4].breaker is BreakerEvent.OPENED
+    assert sum(one.finished for one in settled) == 4
     assert await lanes.redis.exists(keyspace.REFUSED) == 0
     assert not await lanes.uncovered()
 
@@ -225,12 +226,12 @@ async def test_the_breaker_closes_when_keys_are_accepted_again(lanes: Lanes) -> 
     for _ in range(3):
         (probe,), _ = await next_claims(lanes)
         probed.append(probe.job_id)
-        assert (await lanes.attempt(probe, "credentials", code="40018")).ended == 0
+        assert (await lanes.attempt(probe, "credentials", code="40018")).finished == 0
     (probe,), _ = await next_claims(lanes)
     settled = await lanes.attempt(probe)
 
     assert len({*probed, probe.job_id}) == 4
-    assert settled.breaker is Breaker.CLOSED
+    assert settled.breaker is BreakerEvent.CLOSED
     assert len((await next_claims(lanes))[0]) > 1
 
 
@@ -242,7 +243,7 @@ async def test_keys_rejected_with_different_codes_do_not_open_the_breaker(lanes:
     ]
 
     assert len(settled) >= 10
-    assert all(one.ended == 1 for one in settled)
+    assert all(one.finished == 1 for one in settled)
 
 
 async def test_the_overview_shows_an_open_breaker_with_its_reason_and_next_probe(lanes: Lanes) -> None:

@@ -28,7 +28,7 @@ async def test_a_claim_carries_the_head_of_its_lane(lanes: Lanes) -> None:
 
     claim = await lanes.claim_one()
 
-    assert (claim.lane, claim.job_id, claim.state, claim.lost_deliveries) == (LANE, "j1", None, 0)
+    assert (claim.lane, claim.job_id, claim.history, claim.lost_deliveries) == (LANE, "j1", None, 0)
     assert claim.payload is not None
     assert decode_change(claim.payload).a[0].settings[0].trace_value == "7"
 
@@ -165,7 +165,7 @@ async def test_the_next_change_of_a_lane_starts_without_lost_workers_and_history
 
     claim = await timed.claim_one()
 
-    assert (claim.job_id, claim.lost_deliveries, claim.state) == ("j2", 0, None)
+    assert (claim.job_id, claim.lost_deliveries, claim.history) == ("j2", 0, None)
 
 
 async def test_leases_count_from_the_request_to_redis_and_slots_from_its_reply(

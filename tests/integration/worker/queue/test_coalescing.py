@@ -10,7 +10,7 @@ from tests.support.changes import change, result
 from tests.support.coalescing import LANE, joining, of, pair, results, sent
 from tests.support.fan_outs import where_consistent
 from tests.support.lanes import Lanes
-from worker.queue.claims import Settlement
+from worker.queue.claims import Finish
 
 
 async def test_coalescable_changes_are_sent_as_one_request_and_each_has_its_own_result(
@@ -24,7 +24,7 @@ async def test_coalescable_changes_are_sent_as_one_request_and_each_has_its_own_
     assert sent(claim) == {"A": "3", "B": "2", "C": "3"}
     settled = await lanes.attempt(claim, code="00000")
 
-    assert (settled.ended, settled.due_in_s) == (3, None)
+    assert (settled.finished, settled.due_in_s) == (3, None)
     replaced, added, last = await asyncio.gather(*told)
     assert (replaced.outcome, replaced.successor, replaced.attempts) == (Outcome.SUPERSEDED, "j2", [])
     assert added.outcome is last.outcome is Outcome.APPLIED
@@ -154,10 +154,9 @@ async def test_group_members_are_counted_in_their_own_batches(producer: Producer
     for batch in (x, y):
         await where_consistent(batch)
 
-    first, *rest = (result(job_id) for job_id in members)
-    settled = await lanes.settler.settle(Settlement(head, result=first, joined=tuple(rest)))
+    settled = await lanes.settler.settle(Finish(claim=head, results=tuple(result(job_id) for job_id in members)))
 
-    assert settled.ended == 4
+    assert settled.finished == 4
     assert (await where_consistent(x)).outcomes == {Outcome.APPLIED: 2}
     assert (await where_consistent(y)).outcomes == {Outcome.APPLIED: 1}
     assert [each.job_id for each in (await x.page()).results] == ["x//0", "x//1"]
@@ -168,7 +167,7 @@ async def test_a_settlement_whose_members_are_not_at_the_front_of_the_lane_chang
     await lanes.submit(("j0", change()), ("j1", change()), coalesce=True)
     head = await lanes.claim_one()
     for joined in (("j2",), ("j1", "j2")):
-        settlement = Settlement(head, result=result("j0"), joined=tuple(result(job_id) for job_id in joined))
+        settlement = Finish(claim=head, results=tuple(result(job_id) for job_id in ("j0", *joined)))
         assert (await lanes.settler.settle(settlement)).fenced
 
     assert await lanes.queued(LANE) == ["j0", "j1"]
@@ -191,7 +190,7 @@ async def test_a_lane_becomes_bulk_when_a_group_with_its_last_interactive_change
 
     settled = await lanes.attempt(await lanes.claim_one())
 
-    assert settled.ended == 2
+    assert settled.finished == 2
     assert await lanes.on_bulk(LANE)
     assert await lanes.uncovered() == set()
     assert (await lanes.redis.hgetall(keyspace.HEAD + LANE)) == {}  # type: ignore[misc]

@@ -6,10 +6,10 @@ import pytest
 from arq.connections import ArqRedis
 
 from producers.contract import keyspace
+from producers.queue.bucket import LOOK_AHEAD_US
 from tests.support.changes import change
 from tests.support.lanes import DEFAULTS, PACING, Lanes
 from tests.support.manual_clock import ManualClock
-from worker.queue.rate import LOOK_AHEAD_US
 from worker.settings import WorkerSettings
 
 USERS = 300

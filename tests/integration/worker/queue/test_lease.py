@@ -33,7 +33,7 @@ async def test_a_worker_keeps_its_lane_as_long_as_it_renews_the_lease(
         assert await timed.claim() == []
 
     assert heartbeat.lease_until_s(claim) == pytest.approx(clock.monotonic() + LEASE_S)
-    assert (await timed.done(claim)).ended == 1
+    assert (await timed.done(claim)).finished == 1
 
 
 async def test_a_worker_that_stops_renewing_loses_its_lane_one_lease_later(
@@ -67,7 +67,7 @@ async def test_a_lapsed_lease_that_another_worker_holds_is_not_renewed(
     assert heartbeat.lease_until_s(claim) < clock.monotonic()
     assert await timed.due_ms(other.lane) == due_ms
     assert (await timed.done(claim)).fenced
-    assert (await timed.done(other)).ended == 1
+    assert (await timed.done(other)).finished == 1
 
 
 async def test_a_failed_renewal_does_not_prolong_a_lease(timed: Lanes, clock: ManualClock) -> None:

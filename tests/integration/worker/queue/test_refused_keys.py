@@ -11,7 +11,7 @@ from tests.support.changes import change
 from tests.support.lanes import Lanes
 from tests.support.manual_clock import ManualClock
 from worker.attempt.decide import SentRequest, blocked_by_rejected_keys, decide, validate_claim
-from worker.queue.claims import Claim, Settled, Settlement
+from worker.queue.claims import Claim, Finish, Settled
 
 OLD, NEW = "0123456789abcdef", "fedcba9876543210"
 
@@ -21,7 +21,7 @@ async def attempt(lanes: Lanes, claim: Claim, verdict: str, fingerprint: str) ->
     now_s = lanes.clock.monotonic()
     now_ms = claim.redis_ms(now_s)
     ready = validate_claim(claim, now_ms)
-    assert not isinstance(ready, Settlement)
+    assert not isinstance(ready, Finish)
     unsent = blocked_by_rejected_keys(ready, fingerprint, now_ms)
     if unsent is not None:
         return await lanes.settler.settle(unsent)
@@ -37,7 +37,7 @@ async def drained(lanes: Lanes, clock: ManualClock, verdict: str, fingerprint: s
         claims = await lanes.claims()
         for claim in claims.claims:
             settled = await attempt(lanes, claim, verdict, fingerprint)
-            assert settled.ended == 1
+            assert settled.finished == 1
         if not claims.claims and claims.next_due_s is None:
             break
         clock.advance(claims.next_due_s or 0)
@@ -117,12 +117,12 @@ async def test_keys_replaced_during_a_request_are_tried_at_once(timed: Lanes, cl
     claim = await timed.claim_one()
     now_ms = clock.now_ms
     ready = validate_claim(claim, now_ms)
-    assert not isinstance(ready, Settlement)
+    assert not isinstance(ready, Finish)
     refused = Attempt(at_ms=now_ms, took_ms=20, verdict="credentials", code="40006")
     sent = SentRequest(refused, clock.monotonic(), 0.02, OLD, keys_replaced=True)
     settled = await timed.settler.settle(decide(ready, sent, now_ms=now_ms, max_tries=0))
 
-    assert settled.ended == 0
+    assert settled.finished == 0
     assert settled.due_in_s == pytest.approx(0, abs=0.2)
     assert await timed.redis.exists(keyspace.REFUSED) == 0
     assert await drained(timed, clock, "success", NEW) == 2

@@ -72,7 +72,7 @@ async def test_a_change_that_is_put_back_stays_the_head_with_its_history(lanes: 
     assert due_ms - await lanes.now_ms() == pytest.approx(60_000, abs=5_000)
     await lanes.redis.zadd(keyspace.SCHEDULE, {LANE: 1})
     again = await lanes.claim_one()
-    assert (again.job_id, attempt_history.decode(again.state).tries) == ("j1", 3)
+    assert (again.job_id, attempt_history.decode(again.history).tries) == ("j1", 3)
 
 
 async def snapshot(redis: ArqRedis, *names: str) -> list[bytes | None]:

@@ -10,11 +10,12 @@ import pytest
 from arq.connections import ArqRedis
 
 from producers.contract import keyspace
+from producers.queue.bucket import LOOK_AHEAD_US
 from tests.support.changes import change
 from tests.support.lanes import DEFAULTS, PACING, Lanes
 from tests.support.manual_clock import ManualClock
 from worker.queue.claims import Claim
-from worker.queue.rate import LOOK_AHEAD_US, Pacing
+from worker.queue.rate import Pacing
 
 PACE_S = PACING.pace_us / 1e6
 WINDOW_S = PACING.window_us / 1e6

@@ -21,7 +21,7 @@ from worker.errors import SendDeadlinePassed, TransportError, UnknownUser
 from worker.exchange.client import Exchange, RawReply
 from worker.exchange.clock import ExchangeClock
 from worker.exchange.signing import headers
-from worker.queue.claims import Claim, Settled, Settlement
+from worker.queue.claims import Claim, Finish, Requeue, Settled, Settlement
 from worker.queue.lease import Heartbeat
 from worker.queue.settle import Settler
 from worker.secret import Secret
@@ -74,7 +74,7 @@ class Bench:
     async def settle(self, settlement: Settlement) -> Settled:
         """As the settler."""
         self.settled.append(settlement)
-        return Settled(fenced=False, ended=settlement.result is not None, due_in_s=None)
+        return Settled(fenced=False, finished=int(isinstance(settlement, Finish)), due_in_s=None)
 
     def claim(self, *, slot_in_s: float = 0, lease_in_s: float = SETTINGS.lease_s, **changed: Any) -> Claim:
         """A claim of a sound change, just made."""
@@ -108,9 +108,10 @@ async def test_a_change_is_signed_and_sent_and_its_outcome_settled() -> None:
     assert msgspec.json.decode(body) == wire
     at_ms = int(signed["ACCESS-TIMESTAMP"])
     assert signed == headers(KEYS, at_ms, "POST", "/api/v2/copy/mix-follower/settings", body)
-    assert settlement.result is not None
-    assert settlement.result.applied
-    assert (settlement.replied_at_s, settlement.round_trip_s) == (bench.clock.monotonic(), 0.4)
+    assert isinstance(settlement, Finish)
+    assert settlement.results[0].applied
+    assert settlement.request is not None
+    assert (settlement.request.ended_s, settlement.request.round_trip_s) == (bench.clock.monotonic(), 0.4)
 
 
 async def test_keys_that_are_refused_are_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,21 +124,26 @@ async def test_keys_that_are_refused_are_looked_for_again(monkeypatch: pytest.Mo
 
     replaced, refused = await bench.apply(bench.claim()), await same.apply(same.claim())
 
-    assert (replaced.result, replaced.failure_kind, replaced.rejected_keys_mark) == (None, "", "")
-    assert refused.result is not None
-    assert refused.result.outcome is Outcome.UNAUTHORIZED
-    assert (refused.failure_kind, refused.rejected_keys_mark.partition(" ")[0]) == ("refused 40006", KEYS.fingerprint)
+    assert isinstance(replaced, Requeue)
+    assert replaced.request is not None
+    assert (replaced.request.failure_kind, replaced.request.rejected_keys_mark) == (None, None)
+    assert isinstance(refused, Finish)
+    assert refused.results[0].outcome is Outcome.UNAUTHORIZED
+    assert refused.request is not None
+    assert refused.request.failure_kind == "refused 40006"
+    assert (refused.request.rejected_keys_mark or "").partition(" ")[0] == KEYS.fingerprint
 
 
 async def test_a_lease_that_may_end_before_the_request_does_forbids_to_send() -> None:
     """The lane might be somebody else's by then: it is given back, its history as it was."""
     bench = Bench()
-    state = attempt_history.encode(attempt_history.AttemptHistory(tries=3))
+    history = attempt_history.encode(attempt_history.AttemptHistory(tries=3))
 
-    settlement = await bench.apply(bench.claim(lease_in_s=SETTINGS.request_timeout_s, state=state))
+    settlement = await bench.apply(bench.claim(lease_in_s=SETTINGS.request_timeout_s, history=history))
 
     assert bench.sent == []
-    assert (settlement.result, settlement.state, settlement.replied_at_s) == (None, state, None)
+    assert isinstance(settlement, Requeue)
+    assert (settlement.history, settlement.request) == (history, None)
 
 
 async def test_a_lease_that_ends_while_a_connection_is_waited_for_forbids_to_send() -> None:
@@ -148,7 +154,8 @@ async def test_a_lease_that_ends_while_a_connection_is_waited_for_forbids_to_sen
     settlement = await bench.apply(bench.claim())
 
     assert bench.sent == []
-    assert (settlement.result, settlement.replied_at_s) == (None, None)
+    assert isinstance(settlement, Requeue)
+    assert settlement.request is None
 
 
 async def test_a_renewed_lease_does_not_make_an_old_slot_good() -> None:
@@ -161,7 +168,7 @@ async def test_a_renewed_lease_does_not_make_an_old_slot_good() -> None:
     settlement = await bench.apply(claim)
 
     assert bench.sent == []
-    assert settlement.result is None
+    assert isinstance(settlement, Requeue)
 
 
 async def test_a_lease_that_just_outlasts_the_request_allows_to_send() -> None:
@@ -184,7 +191,8 @@ async def test_what_waits_for_its_slot_is_given_back_when_the_worker_stops() -> 
         settlement = await attempt
 
     assert bench.sent == []
-    assert (settlement.result, settlement.delay_s) == (None, 0)
+    assert isinstance(settlement, Requeue)
+    assert settlement.delay_s == 0
 
 
 async def test_nothing_is_sent_once_the_worker_stops() -> None:
@@ -192,7 +200,7 @@ async def test_nothing_is_sent_once_the_worker_stops() -> None:
     bench = Bench()
     bench.attempt_runner.stop()
 
-    assert (await bench.apply(bench.claim())).result is None
+    assert isinstance(await bench.apply(bench.claim()), Requeue)
     assert bench.sent == []
 
 
@@ -203,8 +211,8 @@ async def test_a_user_without_credentials_is_not_waited_for() -> None:
 
     settlement = await bench.apply(bench.claim(slot_in_s=3600, lease_in_s=7200))
 
-    assert settlement.result is not None
-    assert (settlement.result.outcome, settlement.replied_at_s) == (Outcome.UNAUTHORIZED, None)
+    assert isinstance(settlement, Finish)
+    assert (settlement.results[0].outcome, settlement.request) == (Outcome.UNAUTHORIZED, None)
     assert bench.sent == []
 
 
@@ -215,9 +223,10 @@ async def test_a_request_without_a_reply_has_no_round_trip(sent: bool, verdict: 
 
     settlement = await bench.apply(bench.claim())
 
-    assert (settlement.result, settlement.round_trip_s) == (None, None)
-    assert settlement.replied_at_s == bench.clock.monotonic()
-    assert [each.verdict for each in attempt_history.decode(settlement.state).attempts] == [verdict]
+    assert isinstance(settlement, Requeue)
+    assert settlement.request is not None
+    assert (settlement.request.ended_s, settlement.request.round_trip_s) == (bench.clock.monotonic(), None)
+    assert [each.verdict for each in attempt_history.decode(settlement.history).attempts] == [verdict]
 
 
 async def test_each_attempt_has_a_timestamp_of_its_own() -> None:

@@ -11,7 +11,7 @@ from producers.contract.codec import decode_change, encode_change
 from producers.contract.validation import MAX_SETTINGS, check
 from tests.support.changes import setting
 from tests.support.coalescing import pair
-from worker.attempt.coalesce import CoalescedChange, Group, coalesce
+from worker.attempt.coalesce import CoalescedChange, CoalescedRequest, coalesce
 
 ACCEPTED_MS = 1_000_000
 TTL_MS = 60_000
@@ -25,18 +25,18 @@ def payload(*settings: CopySetting, coalesce: bool = True, ttl_ms: int = TTL_MS,
     return encode_change(change, enqueued_at_ms=ACCEPTED_MS, ttl_ms=ttl_ms, coalesce=coalesce)
 
 
-def grouped(head: bytes, *coalescable: bytes) -> Group:
+def grouped(head: bytes, *coalescable: bytes) -> CoalescedRequest:
     """The group of a head, named a, with those behind it, named b, c, ..."""
     named = [(chr(ord("b") + number), each) for number, each in enumerate(coalescable)]
     return coalesce(CoalescedChange("a", decode_change(head)), named, NOW_MS)
 
 
-def sent(group: Group) -> dict[str, str | None]:
+def sent(group: CoalescedRequest) -> dict[str, str | None]:
     """What the exchange is told: symbol and trace value."""
     return {each.symbol: each.trace_value for each in group.change.settings}
 
 
-def fates(group: Group) -> dict[str, str | None]:
+def fates(group: CoalescedRequest) -> dict[str, str | None]:
     """The members and their successors, in order."""
     return {member.job_id: member.successor for member in group.members}
 

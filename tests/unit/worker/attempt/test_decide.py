@@ -16,27 +16,26 @@ from worker.attempt.decide import (
     ReadyAttempt,
     SentRequest,
     decide,
-    end,
+    finish_unsent,
     release_unsent,
     validate_claim,
 )
-from worker.queue.claims import Settlement
+from worker.queue.claims import Finish, Requeue, Settlement
 
 NOW_MS = ACCEPTED_MS + 1_000
 
 
 def attemptable(state: AttemptHistory | None = None) -> ReadyAttempt:
     """A claim that was found sound."""
-    ready = validate_claim(claim(state=None if state is None else attempt_history.encode(state)), NOW_MS)
+    ready = validate_claim(claim(history=None if state is None else attempt_history.encode(state)), NOW_MS)
     assert isinstance(ready, ReadyAttempt)
     return ready
 
 
 def ended(settlement: ReadyAttempt | Settlement) -> JobResult:
     """The result that a settlement writes."""
-    assert isinstance(settlement, Settlement)
-    assert settlement.result is not None
-    return settlement.result
+    assert isinstance(settlement, Finish)
+    return settlement.results[0]
 
 
 def sent(verdict: str, **changed: Any) -> SentRequest:
@@ -48,7 +47,7 @@ def test_a_sound_change_may_be_sent_until_its_deadline() -> None:
     """With its history."""
     ready = attemptable(AttemptHistory(tries=3))
 
-    assert (ready.head.stored.a[0], ready.state.tries, ready.head.deadline_ms) == (change(), 3, ACCEPTED_MS + TTL_MS)
+    assert (ready.head.stored.a[0], ready.history.tries, ready.head.deadline_ms) == (change(), 3, ACCEPTED_MS + TTL_MS)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +59,7 @@ def test_a_sound_change_may_be_sent_until_its_deadline() -> None:
         ({"lost_deliveries": MAX_LOST_DELIVERIES}, NOW_MS, Outcome.EXHAUSTED, "poison: 5 workers in a row"),
         ({}, ACCEPTED_MS + TTL_MS, Outcome.EXPIRED, "its deadline passed before it was sent"),
         (
-            {"state": attempt_history.encode(AttemptHistory(tries=1, first_sent_at_ms=5))},
+            {"history": attempt_history.encode(AttemptHistory(tries=1, first_sent_at_ms=5))},
             ACCEPTED_MS + TTL_MS,
             Outcome.EXHAUSTED,
             "its deadline passed without a verdict",
@@ -77,8 +76,8 @@ def test_a_change_that_must_not_be_sent_ends(
     result = ended(settlement)
     assert (result.outcome, result.job_id, result.finished_at_ms) == (outcome, "j1", now_ms)
     assert result.message.startswith(message)
-    assert isinstance(settlement, Settlement)
-    assert settlement.replied_at_s is None
+    assert isinstance(settlement, Finish)
+    assert settlement.request is None
 
 
 @pytest.mark.parametrize(
@@ -105,7 +104,8 @@ def test_a_verdict_that_ends_a_change_writes_its_result(verdict: str, outcome: O
     assert (result.outcome, result.code, result.message) == (outcome, "c", "m")
     assert [each.verdict for each in result.attempts] == ["transient", verdict]
     assert (result.tries, result.started_at_ms, result.enqueued_at_ms) == (2, 7, ACCEPTED_MS)
-    assert (settlement.replied_at_s, settlement.round_trip_s) == (2.0, 0.02)
+    assert settlement.request is not None
+    assert (settlement.request.ended_s, settlement.request.round_trip_s) == (2.0, 0.02)
 
 
 @pytest.mark.parametrize("verdict", ["transient", "ambiguous", "failed", "clock_skew"])
@@ -113,10 +113,10 @@ def test_a_verdict_that_is_worth_another_try_puts_the_lane_back(verdict: str) ->
     """The history has one try more; nobody else is held."""
     settlement = decide(attemptable(), sent(verdict), now_ms=NOW_MS, max_tries=0)
 
-    assert settlement.result is None
+    assert isinstance(settlement, Requeue)
     assert settlement.hold_s == 0
     assert settlement.delay_s < 1
-    state = attempt_history.decode(settlement.state)
+    state = attempt_history.decode(settlement.history)
     assert (state.tries, [each.verdict for each in state.attempts]) == (1, [verdict])
 
 
@@ -124,9 +124,9 @@ def test_a_429_holds_the_user_and_is_no_try() -> None:
     """For at least the window of the limit."""
     settlement = decide(attemptable(), sent("throttled"), now_ms=NOW_MS, max_tries=1)
 
-    assert settlement.result is None
+    assert isinstance(settlement, Requeue)
     assert settlement.hold_s == settlement.delay_s >= 1
-    assert attempt_history.decode(settlement.state).tries == 0
+    assert attempt_history.decode(settlement.history).tries == 0
 
 
 @pytest.mark.parametrize(
@@ -145,20 +145,20 @@ def test_another_try_must_be_within_the_deadline_and_the_tries(
     """Else the change ends as exhausted."""
     settlement = decide(attemptable(), sent("transient"), now_ms=now_ms, max_tries=max_tries)
 
-    assert (settlement.result.outcome if settlement.result else None) == outcome
+    assert (settlement.results[0].outcome if isinstance(settlement, Finish) else None) == outcome
 
 
 def test_a_claim_that_is_given_back_keeps_its_history() -> None:
     """Due at once, nothing sent."""
     state = attempt_history.encode(AttemptHistory(tries=2))
-    settlement = release_unsent(claim(state=state))
+    settlement = release_unsent(claim(history=state))
 
-    assert (settlement.state, settlement.delay_s, settlement.replied_at_s, settlement.result) == (state, 0, None, None)
-    assert attempt_history.decode(release_unsent(claim()).state) == AttemptHistory(head="j1")
+    assert (settlement.history, settlement.delay_s, settlement.request) == (state, 0, None)
+    assert attempt_history.decode(release_unsent(claim()).history) == AttemptHistory(head="j1")
 
 
 def test_an_end_without_a_request_keeps_the_last_code() -> None:
     """What the exchange said last is what helps."""
     ready = attemptable(AttemptHistory(attempts=[attempt("transient", code="40725")], tries=1, first_sent_at_ms=1))
 
-    assert ended(end(ready, Outcome.EXHAUSTED, NOW_MS, "m")).code == "40725"
+    assert ended(finish_unsent(ready, Outcome.EXHAUSTED, NOW_MS, "m")).code == "40725"

@@ -14,7 +14,7 @@ from producers.contract.codec import encode_change
 from tests.support.changes import attempt, setting
 from tests.support.claims import ACCEPTED_MS, TTL_MS, claim
 from worker.attempt.decide import MAX_LOST_DELIVERIES, ReadyAttempt, SentRequest, decide, validate_claim
-from worker.queue.claims import Claim, Settlement
+from worker.queue.claims import Claim, Finish, Requeue, Settlement
 
 NOW_MS = ACCEPTED_MS + 5_000
 
@@ -38,7 +38,7 @@ def claimed(
         job_id=job_id,
         lost_deliveries=lost_deliveries,
         payload=first,
-        state=None if state is None else attempt_history.encode(state),
+        history=None if state is None else attempt_history.encode(state),
         coalescable=tuple((f"j{number}", each) for number, each in enumerate(coalescable, start=1)),
     )
 
@@ -56,8 +56,8 @@ def concluded(group: ReadyAttempt, verdict: str, *, max_tries: int = 0, **change
 
 def results(settlement: Settlement) -> list[JobResult]:
     """The results that a settlement writes, in the lane's order."""
-    assert settlement.result is not None
-    return [settlement.result, *settlement.joined]
+    assert isinstance(settlement, Finish)
+    return list(settlement.results)
 
 
 @pytest.mark.parametrize(("verdict", "outcome"), [("success", Outcome.APPLIED), ("credentials", Outcome.UNAUTHORIZED)])
@@ -87,7 +87,7 @@ def test_what_was_sent_once_is_never_superseded() -> None:
     """Its first request may have been applied: it shares the verdict of what replaced it later."""
     first = concluded(ready(ONE), "ambiguous")
 
-    found = results(concluded(ready(ONE, REPLACING, state=attempt_history.decode(first.state)), "success"))
+    found = results(concluded(ready(ONE, REPLACING, state=attempt_history.decode(first.history)), "success"))
 
     assert [each.outcome for each in found] == [Outcome.APPLIED, Outcome.APPLIED]
     assert [one.verdict for one in found[0].attempts] == ["ambiguous", "success"]
@@ -98,7 +98,7 @@ def test_a_member_that_was_sent_once_is_never_superseded_by_a_newcomer() -> None
     first = concluded(ready(ONE, OTHER), "ambiguous")
     newcomer = payload(setting(symbol="B", trace_value="9"))
 
-    found = results(concluded(ready(ONE, OTHER, newcomer, state=attempt_history.decode(first.state)), "success"))
+    found = results(concluded(ready(ONE, OTHER, newcomer, state=attempt_history.decode(first.history)), "success"))
 
     assert [each.outcome for each in found] == [Outcome.APPLIED] * 3
 
@@ -118,15 +118,10 @@ def test_a_refused_group_goes_back_to_be_sent_one_by_one() -> None:
     """At once, and up to its last member: one bad setting must not fail the others."""
     settlement = concluded(ready(ONE, OTHER, REPLACING), "permanent", code="40017")
 
-    assert settlement.result is None
-    assert (settlement.joined, settlement.send_alone_until, settlement.delay_s, settlement.hold_s) == (
-        (),
-        "j2",
-        0.0,
-        0.0,
-    )
+    assert isinstance(settlement, Requeue)
+    assert (settlement.send_alone_until, settlement.delay_s, settlement.hold_s) == ("j2", 0.0, 0.0)
     assert "one by one" in settlement.reason
-    assert attempt_history.decode(settlement.state).tries == 1
+    assert attempt_history.decode(settlement.history).tries == 1
 
 
 def test_a_head_refused_alone_ends_rejected() -> None:
@@ -142,7 +137,8 @@ def test_a_group_that_fails_too_often_is_sent_one_by_one() -> None:
 
     settlement = concluded(ready(ONE, OTHER, state=before), "failed")
 
-    assert (settlement.result, settlement.send_alone_until) == (None, "j1")
+    assert isinstance(settlement, Requeue)
+    assert settlement.send_alone_until == "j1"
 
 
 @pytest.mark.parametrize("verdict", ["transient", "ambiguous", "failed", "clock_skew", "throttled"])
@@ -150,8 +146,9 @@ def test_a_group_worth_another_try_goes_back_together(verdict: str) -> None:
     """With its history, in which all whose settings were sent are named."""
     settlement = concluded(ready(ONE, OTHER, REPLACING), verdict)
 
-    state = attempt_history.decode(settlement.state)
-    assert (settlement.result, settlement.send_alone_until) == (None, "")
+    assert isinstance(settlement, Requeue)
+    state = attempt_history.decode(settlement.history)
+    assert settlement.send_alone_until is None
     assert [state.was_sent(job_id) for job_id in ("j0", "j1", "j2")] == [False, True, True], "j0 was replaced before"
     assert state.tries == (verdict != "throttled")
     assert (settlement.hold_s > 0) == (verdict == "throttled")
@@ -190,11 +187,11 @@ def test_what_a_lost_worker_had_in_hand_counts_as_sent() -> None:
 def test_a_member_that_becomes_the_head_keeps_its_part_of_the_history() -> None:
     """The requests that carried it; it was sent, so it is neither expired nor superseded later on."""
     first = concluded(ready(ONE, OTHER), "ambiguous")
-    inherited = replace(claimed(OTHER, job_id="j1"), state=first.state)
+    inherited = replace(claimed(OTHER, job_id="j1"), history=first.history)
 
     late = validate_claim(inherited, ACCEPTED_MS + TTL_MS)
 
-    assert isinstance(late, Settlement)
+    assert isinstance(late, Finish)
     (only,) = results(late)
     assert (only.job_id, only.outcome, only.tries) == ("j1", Outcome.EXHAUSTED, 1)
     assert [one.verdict for one in only.attempts] == ["ambiguous"]
@@ -204,9 +201,9 @@ def test_a_newcomer_that_becomes_the_head_inherits_nothing() -> None:
     """It was in no request."""
     first = concluded(ready(ONE), "ambiguous")
 
-    late = validate_claim(replace(claimed(OTHER, job_id="j1"), state=first.state), ACCEPTED_MS + TTL_MS)
+    late = validate_claim(replace(claimed(OTHER, job_id="j1"), history=first.history), ACCEPTED_MS + TTL_MS)
 
-    assert isinstance(late, Settlement)
+    assert isinstance(late, Finish)
     (only,) = results(late)
     assert (only.outcome, only.attempts, only.started_at_ms) == (Outcome.EXPIRED, [], None)
 

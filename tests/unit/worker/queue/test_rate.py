@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from worker.queue.rate import CATCH_UP, EGRESS_BURST_S, MAX_PER_WINDOW, WINDOW_PAD_US, Pacing
+from producers.queue.bucket import MAX_PER_WINDOW, WINDOW_PAD_US
+from worker.queue.rate import CATCH_UP, EGRESS_BURST_S, Pacing
 
 
 def pacing(user: float = 10, egress: float = 100, margin: float = 0) -> Pacing:

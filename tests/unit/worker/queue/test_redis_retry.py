@@ -29,8 +29,8 @@ async def test_an_outage_of_hours_does_not_fill_the_log(
     assert [line.partition(" (")[0] for line in lines] == [
         "Redis does not answer",
         "Redis does not answer",
-        "Redis's ACL does not let this worker do that, ops/redis.acl shows what it needs",
+        "Redis's ACL does not permit a command of this worker; ops/redis.acl lists what it needs",
         "Redis does not answer",
-        "Redis refuses",
+        "Redis rejects a command",
         "Redis answers again, at try 18",
     ]
