@@ -1,4 +1,4 @@
-"""Ending background tasks for certain."""
+"""Cancellation of background tasks that cannot be missed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ CANCEL_AGAIN_S = 0.1
 
 
 async def cancel_and_wait(task: asyncio.Task[Any]) -> None:
-    """Cancels a task and returns when it has ended, however it did.
+    """Cancel a task, and return when it has ended; its result or exception is ignored.
 
-    Cancels as often as it takes: before Python 3.12, redis-py's use of `asyncio.wait_for` may swallow a cancellation.
+    Cancels repeatedly: before Python 3.12, redis-py's use of `asyncio.wait_for` may swallow a cancellation.
     """
     while not task.done():
         task.cancel()

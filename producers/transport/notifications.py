@@ -1,4 +1,4 @@
-"""Being told at once that a change has ended, or a batch is complete: one subscription connection, for all who wait."""
+"""Notifications that a change has finished or a batch is complete: one subscription connection for all waiters."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from redis.exceptions import RedisError
 from producers.transport.cancellation import cancel_and_wait
 
 RECONNECT_S = 0.2
-"""Pause before a lost subscription is renewed; waiters look by themselves in the meantime."""
+"""Pause before a lost subscription is renewed. Waiters poll in the meantime."""
 
 SILENCE_S = 30.0
-"""How long one read lasts. Given to redis-py, since its own limit would take silence for a lost connection."""
-
+"""How long one read lasts. redis-py's own limit, its socket time-out, would take silence for a lost connection."""
 
 LOST = (RedisError, OSError, AttributeError, RuntimeError)
-"""What redis-py raises for a lost connection; the last two when it is lost between two steps of a command."""
+"""What redis-py raises for a lost connection; the last two if it is lost in the middle of a command."""
 
 
 class _Channel:
-    """One channel: who waits, each with an event of its own, and whether the server confirmed."""
+    """The waiters of one channel, and whether the server has confirmed the subscription."""
 
     def __init__(self) -> None:
         self.waiters: set[asyncio.Event] = set()
         self.confirmed = asyncio.Event()
 
-    def announce(self) -> None:
+    def wake(self) -> None:
         for waiter in self.waiters:
             waiter.set()
 
 
 class NotificationListener:
-    """Announcements over one Redis connection, opened at the first wait."""
+    """Subscriptions over one Redis connection, which is opened at the first wait."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._channels: dict[str, _Channel] = {}
         self._pubsub: PubSub | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._closed = False
 
     @asynccontextmanager
     async def listen(self, name: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set when the caller must look: the channel was told, or listening has only begun by now.
+        """Subscribe to a channel. The event is set when the caller must poll.
 
-        What ended before that must be looked up by the caller, inside the body.
+        It is set by each notification, when the subscription is confirmed, and when a lost connection is renewed: what
+        was published before that was not received.
         """
         channel = self._channels.get(name)
         if channel is None:
@@ -59,18 +59,17 @@ class NotificationListener:
         event = asyncio.Event()
         channel.waiters.add(event)
         try:
-            await self._subscribe(name)
+            await self._update_shielded(name)
             yield event
         finally:
             channel.waiters.remove(event)
             if not channel.waiters:
                 self._channels.pop(name, None)
-                with suppress(*LOST):
-                    await self._unsubscribe(name)
+                await self._update_shielded(name)
 
     async def close(self) -> None:
-        """Ends the subscription."""
-        async with self._turn:
+        """Unsubscribe from everything, and close the connection."""
+        async with self._lock:
             self._closed = True
             if self._reader is not None:
                 await cancel_and_wait(self._reader)
@@ -79,20 +78,17 @@ class NotificationListener:
                 await self._pubsub.aclose()  # type: ignore[no-untyped-call]
                 self._pubsub = None
 
-    async def _subscribe(self, name: str) -> None:
-        with suppress(*LOST):  # the waiter looks by itself
-            await asyncio.shield(self._tell_server(name))
+    async def _update_shielded(self, name: str) -> None:
+        """Subscribe or unsubscribe. A waiter that is cancelled must not break a command on the shared connection."""
+        with suppress(*LOST):  # the waiter polls at intervals anyway
+            await asyncio.shield(self._update_subscription(name))
 
-    async def _unsubscribe(self, name: str) -> None:
-        await asyncio.shield(self._tell_server(name))
+    async def _update_subscription(self, name: str) -> None:
+        """Subscribe to a channel if it has waiters; otherwise unsubscribe.
 
-    async def _tell_server(self, name: str) -> None:
-        """Subscribes to what somebody waits for, and else unsubscribes.
-
-        One at a time, for redis-py's PubSub opens a connection for each of several first callers and keeps the last;
-        and to its end, for a waiter that gives up must not cut a command short that all the others share.
+        Locked, because redis-py's PubSub opens a connection for each concurrent first caller and keeps only the last.
         """
-        async with self._turn:
+        async with self._lock:
             if self._closed:
                 return
             if self._pubsub is None:
@@ -107,29 +103,29 @@ class NotificationListener:
     async def _read(self, pubsub: PubSub) -> None:
         while not self._closed:
             try:
-                await self._be_connected(pubsub)
+                await self._reconnect_if_lost(pubsub)
                 message: dict[str, Any] | None = await pubsub.get_message(timeout=SILENCE_S)
             except LOST:
                 await asyncio.sleep(RECONNECT_S)
-                self._announce_all()
+                self._wake_all()
                 continue
-            # A handshake's reply may come as a message of no channel.
+            # The reply to a handshake may arrive as a message without a channel.
             name = None if message is None else message["channel"]
             channel = self._channels.get(name.decode()) if isinstance(name, bytes) else None
             if message is None or channel is None:
                 continue
             if message["type"] == "subscribe":
                 channel.confirmed.set()
-            channel.announce()  # a confirmation too: what ended before it was not announced here
+            channel.wake()  # by a confirmation too: what was published before it was not received
 
-    async def _be_connected(self, pubsub: PubSub) -> None:
-        """Renews a lost connection, and with it the subscriptions; not while a command does, which would share it."""
-        async with self._turn:
+    async def _reconnect_if_lost(self, pubsub: PubSub) -> None:
+        """Renew a lost connection, with its subscriptions. Locked, because a command would reconnect too."""
+        async with self._lock:
             if pubsub.connection is not None and not pubsub.connection.is_connected:
                 await pubsub.connection.connect()
 
-    def _announce_all(self) -> None:
-        """What was announced while the connection was away is unknown: everybody looks again."""
+    def _wake_all(self) -> None:
+        """Make every waiter poll: notifications may have been lost with the connection."""
         for channel in self._channels.values():
             channel.confirmed.set()
-            channel.announce()
+            channel.wake()

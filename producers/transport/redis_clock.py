@@ -1,4 +1,4 @@
-"""Redis's clock, as far as a producer knows it: all that is stored is timed by it."""
+"""An estimate of Redis's clock, by which everything that is stored is timed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ def _wall_ms() -> int:
 
 
 class RedisClock:
-    """How far Redis's clock is from this machine's; learnt from every reply that tells the time.
+    """The offset between Redis's clock and this machine's, updated by every reply that has the time.
 
     Attributes:
-        known: whether it was told yet. Until then the two are taken for the same.
+        known: whether a reply has had the time. Until then the offset is 0.
     """
 
     def __init__(self, wall_ms: Callable[[], int] = _wall_ms) -> None:
@@ -23,10 +23,10 @@ class RedisClock:
         self._offset_ms = 0
 
     def now_ms(self) -> int:
-        """Unix milliseconds."""
+        """Return the time on Redis's clock, Unix milliseconds."""
         return self._wall_ms() + self._offset_ms
 
     def learn(self, redis_now_ms: int) -> None:
-        """Takes what a reply told."""
+        """Update the offset by the time in a reply that has just arrived."""
         self._offset_ms = redis_now_ms - self._wall_ms()
         self.known = True

@@ -1,8 +1,8 @@
-"""Waiting for a Redis that is away: whether a trip may be repeated, and after which pause.
+"""Retries while Redis is away: which failed steps may run again, and after which pause.
 
-What surely did nothing may be repeated by anybody. A trip whose reply was lost may have been made: it is repeated only
-if making it twice does and answers what making it once does. Reads do; submissions do, by their job IDs; taking back
-does not, since its second answer would be that there is nothing left to take back.
+A step that certainly did not run may always run again. A step whose reply was lost may have run: it is retried only if
+it is idempotent. Reads are, and so are submissions, by their job IDs. Cancelling is not: the second reply would say
+that there is nothing left to cancel.
 """
 
 from __future__ import annotations
@@ -11,37 +11,31 @@ import random
 import time
 from typing import Any
 
-from redis.exceptions import (
-    AuthenticationError,
-    BusyLoadingError,
-    OutOfMemoryError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import AuthenticationError, BusyLoadingError, OutOfMemoryError, RedisError, ResponseError
 
 from producers.transport.plan import Step
 from producers.transport.pools import NotConnected, PrimaryDemoted
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.05, 1.0
 
-DID_NOTHING = (NotConnected, PrimaryDemoted, BusyLoadingError, OutOfMemoryError)
+NOT_EXECUTED = (NotConnected, PrimaryDemoted, BusyLoadingError, OutOfMemoryError)
 """Redis was not reached, or refused before anything was written."""
 
-PASSING_REFUSALS = ("MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM")
-"""How other refusals begin that end by themselves, or by somebody's hand at the server. A script that raises an error
-anew may have done a part, so that only what is repeatable is repeated."""
+TRANSIENT_REFUSALS = ("MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM")
+"""How the other refusals begin that pass by themselves, or that an operator ends. A script can fail half-way with one
+of these, so only idempotent steps are retried after them."""
 
 
 class RetryBudget:
-    """How long one caller still waits, with growing, jittered pauses."""
+    """How long one caller keeps retrying, with growing, jittered pauses."""
 
     def __init__(self, wait_s: float) -> None:
-        """Waits for `wait_s` seconds from now on."""
+        """Retry for `wait_s` seconds from now on."""
         self._until_s = time.monotonic() + wait_s
         self._pause_s = MIN_PAUSE_S
 
     def pause_s(self, error: RedisError, step: Step[Any]) -> float | None:
-        """How long to wait before the trip is repeated; None if it must not be, or nobody waits any more."""
+        """Return the pause before the step is retried; None if it must not be, or the time is over."""
         left_s = self._until_s - time.monotonic()
         if left_s <= 0 or not is_retryable(error, step):
             return None
@@ -51,11 +45,11 @@ class RetryBudget:
 
 
 def is_retryable(error: RedisError, step: Step[Any]) -> bool:
-    """Whether a trip that failed may be made again, and might then succeed."""
+    """Return whether a failed step may safely run again, and might then succeed."""
     if isinstance(error, AuthenticationError):
         return False
-    if isinstance(error, DID_NOTHING):
+    if isinstance(error, NOT_EXECUTED):
         return True
-    if isinstance(error, ResponseError) and not str(error).startswith(PASSING_REFUSALS):
+    if isinstance(error, ResponseError) and not str(error).startswith(TRANSIENT_REFUSALS):
         return False
     return step.idempotent

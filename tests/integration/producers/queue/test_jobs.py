@@ -7,11 +7,11 @@ from arq.connections import ArqRedis
 
 from producers import JobNotFound, JobState, JobStatus, Outcome, Producer
 from producers.contract import keyspace
-from producers.transport.waiting import LOOK_AGAIN_S
+from producers.transport.waiting import POLL_INTERVAL_S
 from tests.support.changes import change, numbered
 from tests.support.lanes import Lanes
 
-SOON_S = LOOK_AGAIN_S / 2
+SOON_S = POLL_INTERVAL_S / 2
 """Within this, only an announcement can have told."""
 
 
