@@ -1,4 +1,4 @@
-"""The worker's settings, from the environment. The README's table is checked against this struct."""
+"""The worker's settings, from the environment. A test compares ops/CONFIGURATION.md with this struct."""
 
 from __future__ import annotations
 
@@ -7,40 +7,39 @@ from producers.errors import InvalidId, SettingsError
 from producers.settings import Count, EnvironmentSettings, NotNegative, Positive, Text, variable
 from worker.secret import Secret
 
-SLACK_S = 2.0
-"""What a lease must have beyond one attempt: waiting for the slot, settling, a stall of the event loop."""
+LEASE_MARGIN_S = 2.0
+"""Minimum of the lease beyond one request: the wait for the slot, settling, a stall of the event loop."""
 
 
 class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
-    """The worker's side.
+    """The settings of a worker.
 
     Attributes:
-        redis_dsn: where Redis is: redis://, rediss://, unix:// or sentinel://host:port,host:port/master/db.
-        redis_timeout_s: how long Redis may take to connect or to answer.
-        exchange_url: where the exchange is.
-        credentials: where users' keys are: file:PATH to a TOML file, redis: for sealed records, or
+        redis_dsn: address of Redis: redis://, rediss://, unix:// or sentinel://host:port,host:port/master/db.
+        redis_timeout_s: limit for connecting to Redis, and for each reply.
+        exchange_url: scheme and host of the exchange.
+        credentials: source of users' API keys: file:PATH to a TOML file, redis: for sealed records, or
             python:MODULE:FACTORY (worker/credentials/README.md).
-        credentials_keys: the key ring that seals records in Redis: file:PATH, or entries <key ID>:<base64>, commas
-            between; the first seals, all open.
-        egress: name of this worker's egress IP; workers of one name share its limit.
-        user_rate_per_s: requests a second of one user. 10 by the endpoint's page; its current version says 5.
-        egress_rate_per_s: requests a second of one egress IP. 100: the exchange allows 6000 a minute.
-        egress_hold_s: how long nothing is sent after the egress's own limit triggered. The exchange needs 5 minutes
+        credentials_keys: the key ring that seals records in Redis: file:PATH, or <key ID>:<base64>, separated
+            by commas; the first one seals, all of them open.
+        egress: name of this worker's egress IP; workers with the same name share its limit.
+        user_rate_per_s: requests a second of one user. The endpoint's page said 10; its current version says 5.
+        egress_rate_per_s: requests a second of one egress IP. The exchange allows 6000 a minute.
+        egress_hold_s: how long nothing is sent after the egress's limit was exceeded. The exchange needs 5 minutes
             to recover (Bitget API documentation, FAQ 10, and its change log of August 2025).
-        pace_margin_percent: how much slower than the user's rate requests are paced. It only smooths: what keeps the
-            limit exact is the guard (worker/queue/rate.py).
-        max_jobs: changes that one worker process has in hand at once.
-        lease_s: how long a claimed lane is its worker's. A dead worker's lanes are claimed again after this.
-        connect_timeout_s: how long connecting to the exchange may take.
-        request_timeout_s: how long a whole request may take.
-        max_tries: requests a change may take before it ends as exhausted; 0 leaves that to its deadline.
-        result_ttl_s: how long results are kept.
-        dead_letter_ttl_s: how long changes that ended rejected, unauthorized or exhausted are kept to be replayed.
-        stop_timeout_s: how long a stopping worker waits for what is in flight.
-        health_interval_s: how often the worker writes its health key and tells that it is there, which it does at least
-            once a minute.
+        pace_margin_percent: how much slower than the user's rate requests are paced. It only smooths the traffic; the
+            guard keeps the limit (worker/queue/rate.py).
+        max_jobs: maximum concurrent attempts of one worker process.
+        lease_s: lifetime of a claim. The lanes of a dead worker are claimed again after it.
+        connect_timeout_s: limit for connecting to the exchange.
+        request_timeout_s: limit for a whole request.
+        max_tries: requests for a change before it ends as exhausted; with 0 only its deadline counts.
+        result_ttl_s: lifetime of results.
+        dead_letter_ttl_s: lifetime of dead letters: changes that ended rejected, unauthorized or exhausted.
+        stop_timeout_s: how long a stopping worker waits for running attempts.
+        health_interval_s: interval of the health key, and of the worker's announcement (at most one minute).
         log_level: DEBUG, INFO, WARNING or ERROR.
-        log_format: console, for people, or json, one object a line.
+        log_format: console (text) or json (one object a line).
     """
 
     redis_dsn: Text = "redis://localhost:6379/0"
@@ -66,9 +65,9 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     log_format: Text = "console"
 
     def __post_init__(self) -> None:
-        if self.lease_s < self.request_timeout_s + SLACK_S:
+        if self.lease_s < self.request_timeout_s + LEASE_MARGIN_S:
             raise SettingsError(
-                f"{variable('lease_s')}: must be at least {SLACK_S:g} s longer than "
+                f"{variable('lease_s')}: must be at least {LEASE_MARGIN_S:g} s longer than "
                 f"{variable('request_timeout_s')} ({self.request_timeout_s:g}); got {self.lease_s:g}"
             )
         try:

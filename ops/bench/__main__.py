@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -20,7 +21,7 @@ from ops.bench.pacing import neighbour, one_user
 from ops.bench.recovery import recovery
 from ops.bench.throughput import enqueue_rate, worker_throughput
 
-BENCHMARKS: dict[str, Callable[[], Awaitable[list[Measurement]]]] = {
+BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Measurement]]]] = {
     "pace-2ms": lambda: one_user(2, 1),
     "pace-40ms": lambda: one_user(40, 10),
     "neighbour": neighbour,
@@ -48,16 +49,13 @@ def main() -> int:
     unknown = [name for name in options.names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
+    benchmarks = BENCHMARKS | {"memory": lambda: memory(options.changes)}
     measurements: list[Measurement] = []
-    for name in options.names or BENCHMARKS:
+    for name in options.names or benchmarks:
         print(f"measuring {name} ...", file=sys.stderr)
-        measurements += asyncio.run(_measure(name, options.changes))
+        measurements += asyncio.run(benchmarks[name]())
     _print(measurements, as_json=options.json)
     return int(any(measurement.met is False for measurement in measurements))
-
-
-async def _measure(name: str, changes: int) -> list[Measurement]:
-    return await (memory(changes) if name == "memory" else BENCHMARKS[name]())
 
 
 def _print(measurements: list[Measurement], *, as_json: bool) -> None:

@@ -61,34 +61,18 @@ def _parse_duration(text: str) -> float:
 
 def _build_parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m ops.exchange", description="A strict double of the exchange, on loopback.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0 (the default) picks a free port")
-    parser.add_argument(
-        "--credentials", type=_parse_credentials, required=True, metavar="file:PATH", help="TOML [users.<id>]"
-    )
-    parser.add_argument(
-        "--user-rate-per-s", type=_parse_count, default=10, metavar="N", help="limit of a user at an endpoint"
-    )
-    parser.add_argument("--egress-per-min", type=_parse_count, default=6000, metavar="N", help="limit of a remote IP")
-    parser.add_argument(
-        "--egress-recovery-s",
-        type=_parse_duration,
-        default=300,
-        metavar="S",
-        help="how long an IP is blocked after a breach",
-    )
-    parser.add_argument("--latency-ms", type=_parse_duration, default=0, metavar="MS", help="delay of every reply")
-    parser.add_argument("--jitter-ms", type=_parse_duration, default=0, metavar="MS", help="random addition to it")
-    parser.add_argument("--skew-ms", type=int, default=0, metavar="MS", help="lead of the double's clock")
-    parser.add_argument(
-        "--fault",
-        type=_parse_fault,
-        action="append",
-        default=[],
-        metavar="NAME=PROBABILITY",
-        help="such as http_500=0.01, code:45001=1,first=3 or hang=0.1,ms=2000,user=1001; repeatable",
-    )
-    parser.add_argument("--seed", type=int, default=1, help="seed of the faults' random numbers")
+    add, fault_help = parser.add_argument, "such as http_500=0.01, code:45001=1,first=3 or hang=0.1,ms=2000,user=1001"
+    add("--host", default="127.0.0.1")
+    add("--port", type=int, default=0, help="0 (the default) picks a free port")
+    add("--credentials", type=_parse_credentials, required=True, metavar="file:PATH", help="TOML [users.<id>]")
+    add("--user-rate-per-s", type=_parse_count, default=10, metavar="N", help="limit of a user at an endpoint")
+    add("--egress-per-min", type=_parse_count, default=6000, metavar="N", help="limit of a remote IP")
+    add("--egress-recovery-s", type=_parse_duration, default=300, metavar="S", help="block of an IP after a breach")
+    add("--latency-ms", type=_parse_duration, default=0, metavar="MS", help="delay of every reply")
+    add("--jitter-ms", type=_parse_duration, default=0, metavar="MS", help="random addition to it")
+    add("--skew-ms", type=int, default=0, metavar="MS", help="lead of the double's clock")
+    add("--fault", type=_parse_fault, action="append", default=[], metavar="NAME=P", help=f"{fault_help}; repeatable")
+    add("--seed", type=int, default=1, help="seed of the faults' random numbers")
     return parser
 
 

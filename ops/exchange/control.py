@@ -56,16 +56,7 @@ class Control(NamedTuple):
     go_offline: Callable[[float], None]
 
     def handle(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
-        """Carry out one request.
-
-        Args:
-            method: in capitals.
-            path: with the prefix, not decoded.
-            body: the bytes received.
-
-        Returns:
-            The HTTP status and the JSON of the reply.
-        """
+        """Carry out one request. Return the HTTP status and the JSON of the reply. `path` includes the prefix."""
         try:
             return 200, self._dispatch(method, path, body)
         except (msgspec.MsgspecError, AccountsError, UnicodeDecodeError) as error:

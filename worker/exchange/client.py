@@ -42,15 +42,13 @@ class RawReply:
     took_s: float
 
 
+@dataclass(slots=True)
 class _SendState:
     """Whether and when a request was written, and its deadline for that."""
 
-    __slots__ = ("deadline_passed", "not_after_s", "sent_s")
-
-    def __init__(self, not_after_s: float) -> None:
-        self.not_after_s = not_after_s
-        self.sent_s: float | None = None
-        self.deadline_passed = False
+    not_after_s: float
+    sent_s: float | None = None
+    deadline_passed: bool = False
 
 
 class Exchange:

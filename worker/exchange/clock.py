@@ -38,13 +38,8 @@ class ExchangeClock:
         self._clock = clock
         self._sample: _Sample | None = None
 
-    @property
-    def known(self) -> bool:
-        """Whether there is a sample; without one `now_ms` returns this machine's wall clock."""
-        return self._sample is not None
-
     def now_ms(self) -> int:
-        """Return the exchange's time, Unix milliseconds."""
+        """Return the exchange's time, Unix milliseconds; this machine's wall clock before the first sample."""
         if self._sample is None:
             return self._clock.wall_ms()
         return round(self._clock.monotonic() * _MS_PER_S + self._sample.offset_ms)

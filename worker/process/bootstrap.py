@@ -43,14 +43,7 @@ async def build_dispatcher(
 ) -> tuple[Dispatcher, Heartbeat]:
     """Return a dispatcher and the heartbeat of its leases, neither running. Retries while Redis is away.
 
-    Args:
-        resources: closes what is opened here.
-        redis: the worker's client.
-        clock: measures and sleeps.
-        settings: the worker's settings.
-        credentials: the source of users' keys.
-        tasks: receives the running attempts.
-        on_settled: called with every settlement.
+    `resources` closes what is opened here; `tasks` and `on_settled` are the dispatcher's.
     """
     for warning in startup_warnings(await retry_until_up(lambda: _read_info(redis))):
         log.warning("%s", warning)

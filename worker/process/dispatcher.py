@@ -59,14 +59,8 @@ class Dispatcher:
     ) -> None:
         """Create a dispatcher; `run` starts it.
 
-        Args:
-            redis: for wakeups and the size of the schedules.
-            claimer: claims lanes.
-            attempt_runner: runs attempts.
-            clock: measures and sleeps.
-            settings: `max_jobs` and timeouts.
-            tasks: receives the running attempts, by token; arq waits for these tasks when it stops.
-            on_settled: called with every settlement.
+        `tasks` receives the running attempts, by token: arq waits for these tasks when it stops. `on_settled` is called
+        with every settlement.
         """
         self._redis = redis
         self._claimer = claimer
