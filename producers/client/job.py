@@ -58,9 +58,7 @@ class Job:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        return await run_plan(
-            self._redis, jobs.fetch_status(self.job_id), f"reading the status of change {self.job_id}"
-        )
+        return await run_plan(self._redis, jobs.fetch_status(self.job_id), f"reading change {self.job_id}")
 
     async def cancel(self) -> Cancellation:
         """Cancel the change if it is queued; its outcome is then `cancelled`.
@@ -76,6 +74,4 @@ class Job:
         return cancellation
 
     async def _fetch_result(self) -> JobResult | None:
-        return await run_plan(
-            self._redis, jobs.fetch_result(self.job_id), f"reading the result of change {self.job_id}"
-        )
+        return await run_plan(self._redis, jobs.fetch_result(self.job_id), f"reading change {self.job_id}")

@@ -173,7 +173,8 @@ class Producer(Enqueuer, QueueAdmin):
             The batch; its `report` counts the accepted items and lists the refused ones. With `dry_run`, a Preview.
 
         Raises:
-            InvalidChange: the settings for all users break a rule, or `ttl_s` is out of bounds; nothing was written.
+            InvalidChange: the settings for all users break a rule; nothing was written.
+            InvalidArgument: `ttl_s` is out of bounds, or `user_ids` is a single ID; nothing was written.
             InvalidId: `batch_id` cannot be a batch ID; nothing was written.
             BatchRefused: `all_or_nothing`, and an item was refused; nothing was written.
             BatchConflict: the batch exists with other content, is complete or was cancelled; what differs was not

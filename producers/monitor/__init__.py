@@ -1,1 +1,1 @@
-"""What the queue is doing, and whether it is healthy."""
+"""The state of the queue, and whether it is healthy."""

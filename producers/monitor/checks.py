@@ -1,4 +1,4 @@
-"""What a check found. Both sides' doctors answer with these; no I/O."""
+"""The result of a health check, for the doctors of producers and workers. No I/O."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import msgspec
 
 
 class CheckStatus(StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     OK = "ok"
-    """As it should be."""
+    """No action needed."""
     WARN = "warn"
-    """The queue works, and somebody should look at this."""
+    """The queue works, but somebody should look at this."""
     FAIL = "fail"
-    """The queue does not work, or may lose what it accepted."""
+    """The queue does not work, or may lose accepted changes."""
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One finding.
 
     Attributes:
-        name: what was looked at; the same in every run.
-        status: how bad it is.
+        name: the subject; the same in every run.
+        status: the severity.
         detail: what was found, one line.
-        hint: what to do about it, one line; "" if there is nothing to do.
+        hint: what to do about it, one line; "" if nothing.
     """
 
     name: str
@@ -36,21 +36,21 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def ok(name: str, detail: str) -> Check:
-    """All is well."""
+    """Return a finding that needs no action."""
     return Check(name=name, status=CheckStatus.OK, detail=detail)
 
 
 def warn(name: str, detail: str, hint: str) -> Check:
-    """Somebody should look."""
+    """Return a finding that somebody should look at."""
     return Check(name=name, status=CheckStatus.WARN, detail=detail, hint=hint)
 
 
 def fail(name: str, detail: str, hint: str) -> Check:
-    """Something must be done."""
+    """Return a finding that must be repaired."""
     return Check(name=name, status=CheckStatus.FAIL, detail=detail, hint=hint)
 
 
 def worst(checks: Iterable[Check]) -> CheckStatus:
-    """The worst status of some checks; OK if there are none."""
-    found = {check.status for check in checks}
-    return next((status for status in (CheckStatus.FAIL, CheckStatus.WARN) if status in found), CheckStatus.OK)
+    """Return the highest severity of some checks; OK if there are none."""
+    severities = list(CheckStatus)
+    return max((check.status for check in checks), key=severities.index, default=CheckStatus.OK)

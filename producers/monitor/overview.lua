@@ -5,9 +5,7 @@ Every list is limited, so the cost does not grow with the queue. Atomic so that 
 
 KEYS  1 schedule   2 bulk schedule   3 lanes   4 counts   5 paused   6 rates   7 batches   8 workers   9 egresses
       10 users whose keys were rejected
-ARGV  1 lane prefix   2 head prefix   3 bucket prefix   4 bucket suffix   5 worker prefix   6 egress prefix
-      7 max. lanes listed   8 max. workers listed, and max. egresses   9 max. pauses listed
-      10 and following: the key of each dead-letter index
+ARGV  1 and on: the key of each dead-letter index
 Reply {now (us), interactive, bulk, number of lanes, counts, dead letters, number of pauses, pauses,
        number of user rates, number of users whose keys were rejected, number of batches, number of live workers,
        workers, egresses, next lanes}; a value that does not exist is nil
@@ -21,15 +19,14 @@ Reply {now (us), interactive, bulk, number of lanes, counts, dead letters, numbe
         next lanes         {{name, score (ms), 1 if bulk, length, token, hold of its user until (us), rate of its user,
                              user paused since (ms), trader paused since (ms)}, ...}
 ]]
+-- luacheck: read globals LANE_PREFIX HEAD_PREFIX BUCKET_PREFIX BUCKET_SUFFIX WORKER_PREFIX EGRESS_PREFIX
+-- luacheck: read globals MAX_LANES MAX_WORKERS MAX_EGRESSES MAX_PAUSES
 local schedule, bulk_schedule, lanes, counts, paused = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local rates, batches, workers, egresses, rejected_users = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local lane_prefix, head_prefix, bucket_prefix, bucket_suffix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local worker_prefix, egress_prefix = ARGV[5], ARGV[6]
-local max_lanes, max_workers, max_pauses = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local FIRST_DEAD_KEY = 10
+local dead_letter_indexes = ARGV
 
-local time = redis.call('TIME')
-local now_us = time[1] * 1000000 + time[2]
+local seconds, micros = unpack(redis.call('TIME'))
+local now_us = seconds * 1000000 + micros
 local now_ms = math.floor(now_us / 1000)
 
 local function first(entries, limit)
@@ -45,13 +42,14 @@ end
 
 local function dead_letter_counts()
   local found = {}
-  for i = FIRST_DEAD_KEY, #ARGV do found[#found + 1] = redis.call('ZCARD', ARGV[i]) end
+  for i, key in ipairs(dead_letter_indexes) do found[i] = redis.call('ZCARD', key) end
   return found
 end
 
--- HSCAN returns the same fields each time, so a pause of everything could be missed for ever: it is read by name.
+-- A scope and its time are two entries each. HSCAN returns the same fields each time, so that it could always miss the
+-- pause of everything: that one is read by name.
 local function list_pauses()
-  local found = first(redis.call('HSCAN', paused, 0, 'COUNT', max_pauses)[2], max_pauses * 2)
+  local found = first(redis.call('HSCAN', paused, 0, 'COUNT', MAX_PAUSES)[2], MAX_PAUSES * 2)
   local everything = redis.call('HGET', paused, 'everything')
   if everything then
     found[#found + 1] = 'everything'
@@ -67,20 +65,20 @@ local function list_workers()
     if not seen[name] then names[#names + 1] = name end
     seen[name] = true
   end
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', workers, now_ms, '+inf', 'LIMIT', 0, max_workers)) do
-    local payload = redis.call('GET', worker_prefix .. member)
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', workers, now_ms, '+inf', 'LIMIT', 0, MAX_WORKERS)) do
+    local payload = redis.call('GET', WORKER_PREFIX .. member)
     if payload then
       announcements[#announcements + 1] = payload
       add_egress(string.match(member, '^[^:]*'))
     end
   end
   for _, name in ipairs(redis.call('SMEMBERS', egresses)) do add_egress(name) end
-  return announcements, first(names, max_workers)
+  return announcements, first(names, MAX_EGRESSES)
 end
 
 local function describe_egress(name)
   local tat, hold_until, open_reason, probe_at, min_rtt, min_rtt_before = unpack(redis.call('HMGET',
-    egress_prefix .. name, 'tat', 'hold', 'why', 'probe at', 'floor', 'floor before'))
+    EGRESS_PREFIX .. name, 'tat', 'hold', 'why', 'probe at', 'floor', 'floor before'))
   local paused_since = redis.call('HGET', paused, 'egress:' .. name)
   return {name, tat, hold_until, open_reason, probe_at, min_rtt, min_rtt_before, paused_since}
 end
@@ -88,23 +86,23 @@ end
 local function describe_lane(lane, score, is_bulk)
   local user, trader = string.match(lane, '^([^:]*):?(.*)$')
   local user_paused, trader_paused = unpack(redis.call('HMGET', paused, 'user:' .. user, 'trader:' .. trader))
-  local length = redis.call('LLEN', lane_prefix .. lane)
-  local token = redis.call('HGET', head_prefix .. lane, 'token')
-  local hold_until = redis.call('HGET', bucket_prefix .. user .. bucket_suffix, 'hold')
+  local length = redis.call('LLEN', LANE_PREFIX .. lane)
+  local token = redis.call('HGET', HEAD_PREFIX .. lane, 'token')
+  local hold_until = redis.call('HGET', BUCKET_PREFIX .. user .. BUCKET_SUFFIX, 'hold')
   return {lane, score, is_bulk, length, token, hold_until, redis.call('HGET', rates, user), user_paused, trader_paused}
 end
 
 local function list_next_lanes()
   local found = {}
   for is_bulk, key in ipairs({schedule, bulk_schedule}) do
-    local entries = redis.call('ZRANGE', key, 0, max_lanes - 1, 'WITHSCORES')
+    local entries = redis.call('ZRANGE', key, 0, MAX_LANES - 1, 'WITHSCORES')
     for i = 1, #entries, 2 do
       found[#found + 1] = {lane = entries[i], score = entries[i + 1], is_bulk = is_bulk - 1}
     end
   end
   table.sort(found, function(left, right) return tonumber(left.score) < tonumber(right.score) end)
   local described = {}
-  for i, entry in ipairs(first(found, max_lanes)) do
+  for i, entry in ipairs(first(found, MAX_LANES)) do
     described[i] = describe_lane(entry.lane, entry.score, entry.is_bulk)
   end
   return described

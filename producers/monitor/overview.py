@@ -1,4 +1,4 @@
-"""The plan that reads an overview of the queue: one script, bounded whatever the size of the queue. No I/O."""
+"""Reading an overview of the queue: one script, bounded whatever the size of the queue. No I/O."""
 
 from __future__ import annotations
 
@@ -11,49 +11,46 @@ from producers.contract.messages import Outcome, Priority
 from producers.monitor.overview_types import EgressStatus, NextLane, Overview, ScheduleLoad
 from producers.monitor.worker_info import WorkerInfo, decode_worker_info
 from producers.queue.finish import DEAD_OUTCOMES
+from producers.queue.lua_constants import BUCKET_KEYS
 from producers.queue.pauses import Pause
-from producers.transport.plan import Plan, RunScript
+from producers.transport.plan import RunScript
 from producers.transport.scripts import Argument, Script
-
-OVERVIEW = Script.load("producers.monitor", "overview.lua")
 
 MAX_LANES = 20
 MAX_WORKERS = 200
+MAX_EGRESSES = 200
 MAX_PAUSES = 100
 
 UNREADABLE = "unreadable"
-"""What the claim script counts beside the outcomes."""
+"""The field of COUNTS where claim.lua counts what it could not read; the others are outcomes."""
+
+OVERVIEW = Script.load(
+    "producers.monitor",
+    "overview.lua",
+    constants={
+        "LANE_PREFIX": keyspace.LANE,
+        "HEAD_PREFIX": keyspace.HEAD,
+        **BUCKET_KEYS,
+        "WORKER_PREFIX": keyspace.WORKER,
+        "EGRESS_PREFIX": keyspace.EGRESS,
+        "MAX_LANES": MAX_LANES,
+        "MAX_WORKERS": MAX_WORKERS,
+        "MAX_EGRESSES": MAX_EGRESSES,
+        "MAX_PAUSES": MAX_PAUSES,
+    },
+)
 
 _US_PER_S, _US_PER_MS, _MS_PER_S = 1_000_000, 1000, 1000
 
 
-def read_overview() -> Plan[Overview]:
-    """Return the state of the queue at one moment."""
+def read_overview() -> RunScript[Overview]:
+    """Return the step that reads the state of the queue at one moment."""
     keys = [
-        keyspace.SCHEDULE,
-        keyspace.BULK_SCHEDULE,
-        keyspace.LANES,
-        keyspace.COUNTS,
-        keyspace.PAUSED,
-        keyspace.RATES,
-        keyspace.BATCHES,
-        keyspace.WORKERS,
-        keyspace.EGRESSES,
-        keyspace.REFUSED,
+        *(keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES, keyspace.COUNTS, keyspace.PAUSED),
+        *(keyspace.RATES, keyspace.BATCHES, keyspace.WORKERS, keyspace.EGRESSES, keyspace.REFUSED),
     ]
-    args: list[Argument] = [
-        keyspace.LANE,
-        keyspace.HEAD,
-        keyspace.BUCKET,
-        keyspace.ENDPOINT,
-        keyspace.WORKER,
-        keyspace.EGRESS,
-        MAX_LANES,
-        MAX_WORKERS,
-        MAX_PAUSES,
-        *(keyspace.DEAD + outcome for outcome in DEAD_OUTCOMES),
-    ]
-    return _parse_overview((yield RunScript(OVERVIEW, keys, args, idempotent=True)))
+    dead_letter_indexes: list[Argument] = [keyspace.DEAD + outcome for outcome in DEAD_OUTCOMES]
+    return RunScript(OVERVIEW, keys, dead_letter_indexes, _parse_overview, idempotent=True)
 
 
 def _parse_overview(reply: Sequence[Any]) -> Overview:

@@ -1,4 +1,4 @@
-"""What the queue is doing, for people who watch: figures of one moment. No I/O."""
+"""The figures of an overview: the queue at one moment. No I/O."""
 
 from __future__ import annotations
 
@@ -11,17 +11,13 @@ from producers.queue.pauses import Pause
 _MS_PER_S = 1000
 
 
-class Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Base of what an overview is made of."""
-
-
-class ScheduleLoad(Struct, frozen=True, kw_only=True):
+class ScheduleLoad(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One of the two schedules.
 
     Attributes:
-        lanes: how many lanes are on it.
-        due: how many may be claimed now.
-        oldest_due_s: how long the first of them has waited past its time; 0 when none is due.
+        lanes: how many lanes it holds.
+        due: how many of them may be claimed now.
+        oldest_due_s: how long the first of them has been due; 0 if none is.
     """
 
     lanes: int
@@ -29,18 +25,18 @@ class ScheduleLoad(Struct, frozen=True, kw_only=True):
     oldest_due_s: float
 
 
-class EgressStatus(Struct, frozen=True, kw_only=True):
+class EgressStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One egress IP.
 
     Attributes:
         name: its name.
-        workers: how many worker processes are behind it.
-        rate_per_s: what its workers are set to, the highest; None if there are none.
-        backlog_s: how far its bucket is ahead of now. From 0.1 (its burst) on, its limit is what lanes wait for.
-        hold_s: nothing is sent for so long yet; 0 without a hold.
-        trouble: "failing" or "refused <code>": its breaker is open, one request at a time probes; None if it is closed.
-        probe_in_s: when the next probe goes out; 0 if it may now, or without a trouble.
-        floor_ms: the shortest round trip to the exchange of the last minutes; None before there was any.
+        workers: how many worker processes send through it.
+        rate_per_s: their configured limit, the highest; None without workers.
+        backlog_s: how far its bucket is ahead of now. From 0.1 on (its burst), lanes wait for its limit.
+        hold_s: seconds until it may send again; 0 without a hold.
+        trouble: why its breaker is open, "failing" or "refused <code>"; None if it is closed.
+        probe_in_s: seconds until the open breaker's next probe; 0 if it is due.
+        floor_ms: the shortest round trip to the exchange in the last minutes; None if unknown.
         paused: whether it is paused.
     """
 
@@ -55,17 +51,17 @@ class EgressStatus(Struct, frozen=True, kw_only=True):
     paused: bool
 
 
-class NextLane(Struct, frozen=True, kw_only=True):
-    """A lane that is among the first to come due.
+class NextLane(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One of the lanes that are due first.
 
     Attributes:
         user_id: its user.
         trader_id: its trader.
-        priority: which schedule it is on.
-        queued: how many changes it holds, the one in flight included.
-        due_in_s: below 0 it waits since then; of one in flight, until its lease ends.
-        in_flight: whether a worker has its head in hand.
-        hold_s: nothing of its user is sent for so long yet; 0 without a hold.
+        priority: the schedule it is on.
+        queued: how many changes it holds, those in flight included.
+        due_in_s: seconds until it is due, negative if it is overdue; while in flight, until its lease ends.
+        in_flight: whether a worker has claimed it.
+        hold_s: seconds until its user's hold ends; 0 without a hold.
         rate_per_s: its user's own rate; None without one.
         paused: whether its user or its trader is paused.
     """
@@ -81,26 +77,26 @@ class NextLane(Struct, frozen=True, kw_only=True):
     paused: bool
 
 
-class Overview(Struct, frozen=True, kw_only=True):
+class Overview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The queue at one moment.
 
     Attributes:
         at_ms: the moment, Unix milliseconds, Redis's clock.
-        interactive: lanes with an interactive change.
-        bulk: lanes with bulk changes only.
-        lanes: lanes that are not empty.
-        outcomes: how many changes ended so since the queue exists; every outcome is there.
-        unreadable: how many things in Redis no worker could read.
-        dead: how many dead letters are kept, by outcome; those that expired of late may be counted yet.
-        pauses: those in force, oldest first; at most 100, the one of everything always.
-        pauses_total: how many there are.
+        interactive: the lanes that hold an interactive change.
+        bulk: the lanes that hold only bulk changes.
+        lanes: how many lanes are not empty.
+        outcomes: how many changes have finished with each outcome, ever; every outcome is a key.
+        unreadable: how many stored entries no worker could read, ever.
+        dead: how many dead letters there are of each outcome; those that expired recently may be counted.
+        pauses: the pauses in force, oldest first; at most 100, a pause of everything always among them.
+        pauses_total: how many pauses there are.
         overrides: how many users have a rate of their own.
-        refused: how many users are stopped, since their keys were refused.
-        batches: how many are kept.
-        workers: those alive, by egress and name; at most 200.
-        workers_total: how many there are.
-        egresses: those of the workers, and those used of late, by name.
-        next_lanes: the first to come due over both schedules, soonest first; at most 20.
+        refused: how many users are stopped because the exchange rejected their API keys.
+        batches: how many batches are kept.
+        workers: the live workers by egress and name; at most 200.
+        workers_total: how many workers are alive.
+        egresses: the egresses of the workers and those used recently, by name; at most 200.
+        next_lanes: the lanes of both schedules that are due first, in that order; at most 20.
     """
 
     at_ms: int
@@ -122,17 +118,20 @@ class Overview(Struct, frozen=True, kw_only=True):
 
     @property
     def ended(self) -> int:
-        """How many changes ended, since the queue exists."""
+        """How many changes have finished, ever."""
         return sum(self.outcomes.values())
 
     @property
     def in_hand(self) -> int:
-        """How many changes the listed workers had in hand at their last beats."""
+        """How many changes the listed workers had in flight at their last heartbeats."""
         return sum(worker.in_hand for worker in self.workers)
 
 
 def rates_per_s(earlier: Overview, later: Overview) -> dict[str, float]:
-    """How many changes ended so, a second, between two moments; 0 where a count went down (a flushed Redis)."""
+    """Return the changes per second that finished with each outcome between two overviews.
+
+    A count that went down, because Redis was flushed, is 0.
+    """
     passed_s = (later.at_ms - earlier.at_ms) / _MS_PER_S
-    grown = {name: max(0, count - earlier.outcomes.get(name, 0)) for name, count in later.outcomes.items()}
-    return {name: count / passed_s if passed_s > 0 else 0.0 for name, count in grown.items()}
+    finished = {outcome: max(0, count - earlier.outcomes.get(outcome, 0)) for outcome, count in later.outcomes.items()}
+    return {outcome: count / passed_s if passed_s > 0 else 0.0 for outcome, count in finished.items()}

@@ -1,4 +1,4 @@
-"""Whether the queue is being drained, by an overview of it. Figures in, findings out; no I/O."""
+"""Checks of the queue, from an overview of it: is it drained, and by whom. No I/O."""
 
 from __future__ import annotations
 
@@ -7,88 +7,85 @@ from collections.abc import Sequence
 from producers.monitor.checks import Check, fail, ok, warn
 from producers.monitor.overview_types import EgressStatus, Overview
 from producers.monitor.worker_info import WorkerInfo
-from producers.queue.pauses import Pause
 
 LATE_S = 5.0
-"""A lane that is due is claimed within milliseconds; a worker looks every 3 s even if nobody tells it."""
+"""A due lane is claimed within milliseconds; an idle worker looks every 3 s even without a wake-up."""
 
-SILENT_INTERVALS = 2
-"""A worker that missed this many beats hangs, or has lost Redis; it vanishes with the third."""
+MISSED_HEARTBEATS = 2
+"""A worker that missed so many hangs, or has lost Redis; its announcement expires with the third."""
 
-HANDS_FULL = 0.9
-"""From this part of all workers' `max_jobs` on, lanes wait for hands."""
+BUSY_SHARE = 0.9
+"""From this share of all workers' `max_jobs` on, lanes wait for a free job slot."""
 
-USED_UP_S = 0.1
-"""An egress's bucket is as far ahead of now as its burst while its limit is used up; a single slot is hardly ahead."""
+LIMIT_REACHED_S = 0.1
+"""The backlog (the burst) of an egress whose limit is used up; below the limit its backlog is one slot."""
 
-SHOWN = 5
+MAX_NAMES = 5
 
 
 def check_queue(overview: Overview) -> list[Check]:
-    """All that an overview tells."""
+    """Return all checks of an overview."""
     return [
         _workers(overview),
         *(_egress(egress, overview) for egress in overview.egresses),
         _lanes(overview),
         _pauses(overview),
-        _dead(overview),
-        _refused(overview),
+        _dead_letters(overview),
+        _rejected_keys(overview),
         _unreadable(overview),
     ]
 
 
 def _workers(overview: Overview) -> Check:
-    workers, due = overview.workers, _due(overview)
     if not overview.workers_total:
-        hint = "start one: python -m worker"
+        hint, due = "start one: python -m worker", _due(overview)
         if due:
-            return fail("workers", f"none is alive, and {_lanes_are(due)} due", hint)
+            return fail("workers", f"none is alive, and {due} {'lane is' if due == 1 else 'lanes are'} due", hint)
         return warn("workers", "none is alive", hint)
-    silent = [worker.name for worker in workers if _silent(worker, overview.at_ms)]
+    silent = [worker.name for worker in overview.workers if _is_silent(worker, overview.at_ms)]
     if silent:
-        detail = f"{len(silent)} of {overview.workers_total} missed {SILENT_INTERVALS} beats: {_some(silent)}"
+        detail = f"{len(silent)} of {overview.workers_total} missed {MISSED_HEARTBEATS} heartbeats: {_join(silent)}"
         return warn("workers", detail, "look at their logs: they were killed, hang, or do not reach Redis")
-    versions = sorted({worker.version for worker in workers})
+    versions = sorted({worker.version for worker in overview.workers})
     if len(versions) > 1:
-        detail = f"{overview.workers_total} alive, of different versions: {_some(versions)}"
-        return warn("workers", detail, "finish the update, so that all are of one version")
-    places = sum(worker.max_jobs for worker in workers)
-    return ok("workers", f"{overview.workers_total} alive, {overview.in_hand} changes in {places} hands")
+        detail = f"{overview.workers_total} alive, of different versions: {_join(versions)}"
+        return warn("workers", detail, "finish the update, so that all have the same version")
+    detail = f"{overview.workers_total} alive, {overview.in_hand} of {_max_jobs(overview)} job slots in use"
+    return ok("workers", detail)
 
 
 def _egress(egress: EgressStatus, overview: Overview) -> Check:
     name = f"egress {egress.name}"
-    behind = [worker for worker in overview.workers if worker.egress == egress.name]
     if egress.hold_s > 0:
-        detail = f"held for {egress.hold_s:.0f} s more: its own limit was met, or the exchange refuses it"
-        return warn(name, detail, "wait; if it comes again, lower COPYTRADE_EGRESS_RATE_PER_S")
+        detail = f"held for {egress.hold_s:.0f} s more: the exchange limited or refused this address"
+        return warn(name, detail, "wait; if it happens again, lower COPYTRADE_EGRESS_RATE_PER_S")
     if egress.trouble is not None:
-        probe = f"one request at a time probes, the next in {egress.probe_in_s:.0f} s"
-        return warn(name, f"its breaker is open ({egress.trouble}): {probe}", _cure(egress.trouble))
+        detail = f"its breaker is open ({egress.trouble}): it sends only a probe, next in {egress.probe_in_s:.0f} s"
+        return warn(name, detail, _breaker_hint(egress.trouble))
     if egress.paused:
         return warn(name, "paused", f"resume it when it may send again: copytrade resume --egress {egress.name}")
-    if not behind:
-        return warn(name, "was used of late, and no worker is behind it", "start one there, if it shall be used on")
+    behind = [worker for worker in overview.workers if worker.egress == egress.name]
     rates = sorted({(worker.user_rate_per_s, worker.egress_rate_per_s) for worker in behind})
+    if not rates:
+        return warn(name, "was used recently, and no worker is behind it", "start one there, if it is still needed")
     if len(rates) > 1:
-        shown = _some([f"{user:g}/s a user and {exit_:g}/s in all" for user, exit_ in rates])
+        listed = _join([f"{user:g}/s a user and {total:g}/s in all" for user, total in rates])
         hint = "give all workers of one egress the same COPYTRADE_USER_RATE_PER_S and COPYTRADE_EGRESS_RATE_PER_S"
-        return warn(name, f"its workers are set to different rates: {shown}", hint)
+        return warn(name, f"its workers have different rates: {listed}", hint)
     ((user_rate, egress_rate),) = rates
-    floor = "" if egress.floor_ms is None else f", round trips from {egress.floor_ms:.0f} ms"
-    return ok(name, f"{len(behind)} workers, {user_rate:g}/s a user, {egress_rate:g}/s in all{floor}")
+    round_trip = "" if egress.floor_ms is None else f", round trips from {egress.floor_ms:.0f} ms"
+    return ok(name, f"{egress.workers} workers, {user_rate:g}/s a user, {egress_rate:g}/s in all{round_trip}")
 
 
-def _cure(trouble: str) -> str:
-    if trouble == "failing":
-        return "nothing is lost, and it closes by itself; look whether the exchange is up, and at the way to it"
-    return "many users' keys were refused alike: look at the egress's address, the clock and the source of the keys"
+def _breaker_hint(open_reason: str) -> str:
+    if open_reason == "failing":
+        return "no change is lost, and it closes by itself; check the exchange, and the network to it"
+    return "the keys of many users were rejected at once: check the egress's address, the clock and the keys' source"
 
 
 def _lanes(overview: Overview) -> Check:
-    due = _due(overview)
     oldest_s = max(overview.interactive.oldest_due_s, overview.bulk.oldest_due_s)
-    detail = f"{overview.lanes} hold changes, {due} are due"
+    detail = f"{overview.lanes} hold changes, {_due(overview)} are due"
     if oldest_s <= LATE_S:
         return ok("lanes", detail)
     late = f"{detail}; the first has waited {oldest_s:.0f} s"
@@ -97,21 +94,21 @@ def _lanes(overview: Overview) -> Check:
         return ok("lanes", f"{late}: {reason}")
     if not overview.workers:
         return warn("lanes", f"{late} for a worker", "start one: python -m worker")
-    places = sum(worker.max_jobs for worker in overview.workers)
-    if overview.in_hand >= places * HANDS_FULL:
-        hint = "start more workers or raise COPYTRADE_MAX_JOBS; if requests are slow, look at the exchange"
-        return warn("lanes", f"{late}, all {places} hands of the workers being full", hint)
-    return warn("lanes", f"{late}, beside workers with free hands", "look at the workers' logs: they do not claim")
+    max_jobs = _max_jobs(overview)
+    if overview.in_hand >= max_jobs * BUSY_SHARE:
+        hint = "start more workers or raise COPYTRADE_MAX_JOBS; if requests are slow, check the exchange"
+        return warn("lanes", f"{late}, while all {max_jobs} job slots of the workers are in use", hint)
+    return warn("lanes", f"{late}, while workers have free job slots", "look at the workers' logs: they do not claim")
 
 
 def _reason_to_wait(overview: Overview) -> str | None:
-    """Why lanes may well wait, if there is a reason; one egress that could send and does not is none."""
+    """Return why lanes are right to wait; None if an egress could send and does not."""
     if any(pause.kind == "everything" for pause in overview.pauses):
         return "everything is paused"
-    staffed = [egress for egress in overview.egresses if egress.workers]
-    if staffed and all(egress.paused or egress.hold_s > 0 or egress.trouble for egress in staffed):
+    egresses = [egress for egress in overview.egresses if egress.workers]
+    if egresses and all(egress.paused or egress.hold_s > 0 or egress.trouble for egress in egresses):
         return "every egress is paused, held or failing"
-    if any(egress.backlog_s >= USED_UP_S for egress in staffed):
+    if any(egress.backlog_s >= LIMIT_REACHED_S for egress in egresses):
         return "the limit of the egress is used up"
     return None
 
@@ -119,24 +116,21 @@ def _reason_to_wait(overview: Overview) -> str | None:
 def _pauses(overview: Overview) -> Check:
     if not overview.pauses_total:
         return ok("pauses", "none")
-    named = _some([_named(pause) for pause in overview.pauses], overview.pauses_total)
-    return warn(
-        "pauses", f"{overview.pauses_total} in force: {named}", "what is paused waits; resume it with: copytrade resume"
-    )
+    names = _join([f"{pause.kind} {pause.name}".strip() for pause in overview.pauses], overview.pauses_total)
+    detail = f"{overview.pauses_total} in force: {names}"
+    return warn("pauses", detail, "their changes wait; resume them with: copytrade resume")
 
 
-def _dead(overview: Overview) -> Check:
-    kept = {outcome: number for outcome, number in overview.dead.items() if number}
-    if not kept:
-        return ok("dead letters", "none")
-    return ok("dead letters", ", ".join(f"{number} {outcome}" for outcome, number in kept.items()))
+def _dead_letters(overview: Overview) -> Check:
+    counts = [f"{count} {outcome}" for outcome, count in overview.dead.items() if count]
+    return ok("dead letters", ", ".join(counts) or "none")
 
 
-def _refused(overview: Overview) -> Check:
+def _rejected_keys(overview: Overview) -> Check:
     if not overview.refused:
-        return ok("keys", "no user's keys are refused")
-    hint = "replace their keys; copytrade dead list --outcome unauthorized names them, copytrade user show ID tells why"
-    return warn("keys", f"{overview.refused} users are stopped, since the exchange refused their keys", hint)
+        return ok("keys", "no user's keys are rejected")
+    hint = "replace their keys; list them: copytrade dead list --outcome unauthorized; reason: copytrade user show ID"
+    return warn("keys", f"{overview.refused} users are stopped because the exchange rejected their keys", hint)
 
 
 def _unreadable(overview: Overview) -> Check:
@@ -146,24 +140,20 @@ def _unreadable(overview: Overview) -> Check:
     return warn("unreadable", detail, "something else writes to this Redis's keys; the workers' logs name each entry")
 
 
-def _silent(worker: WorkerInfo, now_ms: int) -> bool:
-    return now_ms - worker.beat_at_ms > worker.interval_s * SILENT_INTERVALS * 1000
+def _is_silent(worker: WorkerInfo, now_ms: int) -> bool:
+    return now_ms - worker.beat_at_ms > worker.interval_s * MISSED_HEARTBEATS * 1000
 
 
 def _due(overview: Overview) -> int:
     return overview.interactive.due + overview.bulk.due
 
 
-def _lanes_are(number: int) -> str:
-    return "1 lane is" if number == 1 else f"{number} lanes are"
+def _max_jobs(overview: Overview) -> int:
+    return sum(worker.max_jobs for worker in overview.workers)
 
 
-def _named(pause: Pause) -> str:
-    return f"{pause.kind} {pause.name}".strip()
-
-
-def _some(names: Sequence[str], total: int | None = None) -> str:
-    """The first names, and how many there are beside."""
-    more = (len(names) if total is None else total) - SHOWN
-    shown = ", ".join(names[:SHOWN])
-    return f"{shown} and {more} more" if more > 0 else shown
+def _join(names: Sequence[str], total: int | None = None) -> str:
+    """Return the first names, and how many more there are."""
+    more = (len(names) if total is None else total) - MAX_NAMES
+    listed = ", ".join(names[:MAX_NAMES])
+    return f"{listed} and {more} more" if more > 0 else listed

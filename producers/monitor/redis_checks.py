@@ -1,31 +1,31 @@
-"""Whether a Redis is fit to hold a queue, by what it says of itself. Reports in, findings out; no I/O."""
+"""Checks of a Redis server, from what it reports: can it hold the queue. No I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from producers.monitor.checks import Check, fail, ok, warn
 
-OLDEST_VERSION = (6, 2)
-SLOW_S = 0.020
-"""A round trip above this: a claim, a settlement and a submission wait for one each."""
+MIN_VERSION = (6, 2)
 
-CLOCK_OFF_S = 0.5
-"""This machine's clock may differ from Redis's by so much: deadlines of changes are judged by both."""
+SLOW_S = 0.020
+"""A round trip above this is slow: a claim, a settlement and a submission wait for one each."""
+
+MAX_CLOCK_OFFSET_S = 0.5
+"""How far this machine's clock may be from Redis's: the deadlines of changes are compared to both."""
 
 FULL, ALMOST_FULL = 0.95, 0.80
-"""Parts of `maxmemory`. With `noeviction`, a full Redis refuses changes."""
+"""Shares of `maxmemory`. With `noeviction`, a full Redis refuses changes."""
 
 _MIB = 1024 * 1024
 
 Info = Mapping[str, Any]
-"""The reply of INFO, sections server, replication, cluster, memory and persistence."""
+"""The reply of INFO: sections server, replication, cluster, memory and persistence."""
 
 
 def check_round_trip(took_s: float) -> Check:
-    """How far away Redis is."""
+    """Check how long Redis takes to answer, in seconds."""
     detail = f"answers after {took_s * 1000:.1f} ms"
     if took_s > SLOW_S:
         return warn("redis", f"{detail}, more than {SLOW_S * 1000:.0f} ms", "run producers and workers nearer to Redis")
@@ -33,50 +33,64 @@ def check_round_trip(took_s: float) -> Check:
 
 
 def unreachable(reason: str) -> Check:
-    """Redis does not answer at all."""
+    """Return the finding of a Redis that does not answer."""
     return fail("redis", f"does not answer: {reason}", "start it, or correct COPYTRADE_REDIS_DSN")
 
 
-def check_clock(offset_s: float, uncertain_s: float) -> Check:
-    """How this machine's clock stands to Redis's.
+def check_clock(offset_s: float, uncertainty_s: float) -> Check:
+    """Check this machine's clock against Redis's.
 
     Args:
-        offset_s: Redis's time less ours.
-        uncertain_s: how wrong that may be.
+        offset_s: Redis's time minus this machine's.
+        uncertainty_s: the measurement's error, up and down.
     """
-    detail = f"Redis's clock is {offset_s * 1000:+.0f} ms from this machine's (within {uncertain_s * 1000:.0f} ms)"
-    if abs(offset_s) - uncertain_s > CLOCK_OFF_S:
+    detail = f"Redis's clock is {offset_s * 1000:+.0f} ms from this machine's (within {uncertainty_s * 1000:.0f} ms)"
+    if abs(offset_s) - uncertainty_s > MAX_CLOCK_OFFSET_S:
         return warn("clock", detail, "synchronise both machines' clocks (NTP)")
     return ok("clock", detail)
 
 
 def check_scripts(refusal: str | None) -> Check:
-    """Whether this user may run scripts; all that the queue does is done by them."""
+    """Check that this user may run scripts; `refusal` is Redis's error, None if it may."""
     if refusal is None:
         return ok("scripts", "may be run")
     return fail("scripts", f"may not be run: {refusal}", "grant this Redis user +@scripting and the queue's commands")
 
 
 def info_refused(refusal: str) -> Check:
-    """INFO is forbidden, as some managed servers and narrow users have it."""
+    """Return the finding of a Redis that refuses INFO, as some managed servers and restricted users do."""
     hint = "grant this Redis user +info, or make sure yourself: 6.2 or newer, noeviction, appendonly yes"
     return warn("version", f"INFO is refused ({refusal}); version, eviction and persistence are unknown", hint)
 
 
 def check_info(info: Info) -> list[Check]:
-    """All that INFO tells; what it does not tell is a warning, for it may be wrong."""
-    return [_judged(rule, info) for rule in _RULES]
+    """Check what INFO reports. A field that it does not report is a warning."""
+    return [
+        _check(name, info)
+        or warn(name, f"the server does not report its {_INFO_CHECKS[name][0]}", "ask whoever runs it")
+        for name in _INFO_CHECKS
+    ]
 
 
 def present_info(info: Info) -> list[Check]:
-    """What INFO tells, without complaints of what it does not tell."""
-    return [_judged(rule, info) for rule in _RULES if _told(rule, info)]
+    """Check what INFO reports, without warnings about what it does not report."""
+    return [check for name in _INFO_CHECKS if (check := _check(name, info)) is not None]
+
+
+def _check(name: str, info: Info) -> Check | None:
+    field, check = _INFO_CHECKS[name]
+    if str(info.get(field, "")) == "":
+        return None
+    try:
+        return check(info)
+    except (ValueError, TypeError, KeyError):
+        return warn(name, f"the server reports its {field} in an unknown way", "ask whoever runs it")
 
 
 def _version(info: Info) -> Check:
     version = str(info["redis_version"])
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-    if numbers and numbers < OLDEST_VERSION:
+    if numbers and numbers < MIN_VERSION:
         return fail("version", f"Redis {version} is too old: 6.2 or newer is needed", "update the server")
     other = info.get("server_name", "redis")
     if other != "redis":
@@ -87,7 +101,7 @@ def _version(info: Info) -> Check:
 def _mode(info: Info) -> Check:
     if info["role"] != "master":
         hint = "point COPYTRADE_REDIS_DSN to the primary, or to the sentinels: sentinel://host:port,host:port/master"
-        return fail("mode", f"this server is a {info['role']}: it takes no changes", hint)
+        return fail("mode", f"this server is a {info['role']}: it accepts no changes", hint)
     if int(info.get("cluster_enabled", 0)):
         hint = "use a server, or servers behind Sentinel, that are not in cluster mode"
         return fail("mode", "cluster mode is on: the queue's scripts need all keys on one server", hint)
@@ -113,45 +127,22 @@ def _persistence(info: Info) -> Check:
 
 
 def _memory(info: Info) -> Check:
-    used, most = int(info["used_memory"]), int(info.get("maxmemory", 0))
-    if not most:
-        return ok("memory", f"{used / _MIB:.0f} MiB in use, without a bound of its own")
-    part = used / most
-    detail = f"{used / _MIB:.0f} of {most / _MIB:.0f} MiB in use ({part:.0%})"
+    used, limit = int(info["used_memory"]), int(info.get("maxmemory", 0))
+    if not limit:
+        return ok("memory", f"{used / _MIB:.0f} MiB in use, without a limit")
+    share = used / limit
+    detail = f"{used / _MIB:.0f} of {limit / _MIB:.0f} MiB in use ({share:.0%})"
+    if share < ALMOST_FULL:
+        return ok("memory", detail)
     hint = "raise maxmemory, lower COPYTRADE_RESULT_TTL_S, or drop dead letters; a full Redis refuses changes"
-    if part >= FULL:
-        return fail("memory", detail, hint)
-    if part >= ALMOST_FULL:
-        return warn("memory", detail, hint)
-    return ok("memory", detail)
+    return fail("memory", detail, hint) if share >= FULL else warn("memory", detail, hint)
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """A judgement, and the field without which it cannot be made."""
-
-    name: str
-    field: str
-    judge: Callable[[Info], Check]
-
-
-_RULES = (
-    _Rule("version", "redis_version", _version),
-    _Rule("mode", "role", _mode),
-    _Rule("eviction", "maxmemory_policy", _eviction),
-    _Rule("persistence", "aof_enabled", _persistence),
-    _Rule("memory", "used_memory", _memory),
-)
-
-
-def _told(rule: _Rule, info: Info) -> bool:
-    return str(info.get(rule.field, "")) != ""
-
-
-def _judged(rule: _Rule, info: Info) -> Check:
-    if not _told(rule, info):
-        return warn(rule.name, f"the server does not tell its {rule.field}", "ask whoever runs it")
-    try:
-        return rule.judge(info)
-    except (ValueError, TypeError, KeyError):
-        return warn(rule.name, f"the server tells its {rule.field} in an unknown way", "ask whoever runs it")
+_INFO_CHECKS = {
+    "version": ("redis_version", _version),
+    "mode": ("role", _mode),
+    "eviction": ("maxmemory_policy", _eviction),
+    "persistence": ("aof_enabled", _persistence),
+    "memory": ("used_memory", _memory),
+}
+"""Each check with the field of INFO that it cannot do without."""

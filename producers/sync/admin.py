@@ -23,12 +23,6 @@ class QueueAdmin:
     """
 
     def __init__(self, redis: Redis, settings: ProducerSettings) -> None:
-        """Operate the queue on a Redis.
-
-        Args:
-            redis: the client to use.
-            settings: `result_ttl_s` is how long the results of cancelled changes are kept.
-        """
         self._redis = redis
         self._settings = settings
 

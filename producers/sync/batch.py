@@ -46,7 +46,7 @@ class Batch:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        return run_plan(self._redis, fetch_progress(self.batch_id), f"reading the progress of batch {self.batch_id}")
+        return run_plan(self._redis, fetch_progress(self.batch_id), f"reading batch {self.batch_id}")
 
     def results(self, after: str | None = None) -> ResultStream:
         """Iterate over the results in the order in which changes finish, until the batch is complete.
@@ -148,13 +148,6 @@ class ResultStream:
     """
 
     def __init__(self, batch: Batch, after: str | None, *, block_s: float) -> None:
-        """Start a stream; `Batch.results` does.
-
-        Args:
-            batch: the batch to read.
-            after: the cursor to start after; None starts at the first result.
-            block_s: how long one read of Redis may wait for a result, in seconds.
-        """
         self._batch = batch
         self._block_ms = max(1, int(min(block_s, MAX_BLOCK_S) * 1000))
         self._cursor = ResultCursor(batch.batch_id, after)
@@ -183,7 +176,7 @@ class ResultStream:
         return result
 
     def _wait_for_result(self, after: str) -> None:
-        """Return when there is a result after the cursor, or after `block_s`."""
+        """Return when there is a result after the cursor, or after the time that one read may block."""
         batch_id = self._batch.batch_id
         stream, position = keyspace.RESULTS + batch_id, parse_cursor(batch_id, after)
         read = XREAD("COUNT", 1, "BLOCK", self._block_ms, "STREAMS", stream, position)

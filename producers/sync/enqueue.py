@@ -36,12 +36,6 @@ class Enqueuer:
     """The methods of `Producer` that enqueue changes."""
 
     def __init__(self, redis: Redis, settings: ProducerSettings) -> None:
-        """Enqueue changes on a Redis.
-
-        Args:
-            redis: the client to use.
-            settings: defaults and limits of the changes.
-        """
         self._redis = redis
         self._settings = settings
         self._notifications = NotificationListener(redis)
@@ -75,6 +69,7 @@ class Enqueuer:
 
         Raises:
             InvalidChange: the change breaks a rule; nothing was written.
+            InvalidArgument: `ttl_s` is not above 0, or is more than ten years; nothing was written.
             InvalidId: `job_id` cannot be a job ID; nothing was written.
             LaneFull: the lane holds `COPYTRADE_LANE_LIMIT` changes; nothing was written.
             QueueUnavailable: Redis did not answer; repeat with the job ID in the message.
@@ -116,7 +111,7 @@ class Enqueuer:
             The jobs of the accepted changes, and the refused changes with their errors, both in the given order.
 
         Raises:
-            InvalidChange: `ttl_s` is out of bounds; nothing was written.
+            InvalidArgument: `ttl_s` is not above 0, or is more than ten years; nothing was written.
             QueueUnavailable: Redis did not answer; the last chunks may or may not be accepted. With your own job IDs
                 it is safe to repeat.
         """

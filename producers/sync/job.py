@@ -57,7 +57,7 @@ class Job:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        return run_plan(self._redis, jobs.fetch_status(self.job_id), f"reading the status of change {self.job_id}")
+        return run_plan(self._redis, jobs.fetch_status(self.job_id), f"reading change {self.job_id}")
 
     def cancel(self) -> Cancellation:
         """Cancel the change if it is queued; its outcome is then `cancelled`.
@@ -73,4 +73,4 @@ class Job:
         return cancellation
 
     def _fetch_result(self) -> JobResult | None:
-        return run_plan(self._redis, jobs.fetch_result(self.job_id), f"reading the result of change {self.job_id}")
+        return run_plan(self._redis, jobs.fetch_result(self.job_id), f"reading change {self.job_id}")

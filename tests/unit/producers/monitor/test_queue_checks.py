@@ -193,7 +193,7 @@ def test_a_lane_that_waits_for_hands_is_told_so() -> None:
     check = found("lanes", interactive=LATE, workers=[worker(in_hand=10)])
 
     assert check.status is CheckStatus.WARN
-    assert "all 10 hands" in check.detail
+    assert "all 10 job slots" in check.detail
     assert "COPYTRADE_MAX_JOBS" in check.hint
 
 

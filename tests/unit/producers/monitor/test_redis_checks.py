@@ -50,7 +50,7 @@ def test_a_fit_redis_passes_every_check() -> None:
         ("memory", {"maxmemory": 12 * MIB}, "warn", "10 of 12 MiB in use (83%)"),
         ("memory", {"maxmemory": 10 * MIB}, "fail", "10 of 10 MiB in use (100%)"),
         ("memory", {"maxmemory": 100 * MIB}, "ok", "10 of 100 MiB in use (10%)"),
-        ("memory", {}, "ok", "10 MiB in use, without a bound of its own"),
+        ("memory", {}, "ok", "10 MiB in use, without a limit"),
     ],
 )
 def test_each_unfitness_is_told_with_its_remedy(name: str, changed: dict[str, Any], status: str, words: str) -> None:
