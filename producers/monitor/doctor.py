@@ -71,7 +71,7 @@ async def _info(redis: Redis) -> list[Check]:
 
 
 async def _clock(redis: Redis) -> Check:
-    """Compare Redis's time to the middle of the round trip; half of the round trip is the uncertainty."""
+    """Compare Redis's time to the middle of the round trip; the uncertainty is half of the round trip."""
     asked_s = time.time()
     seconds, micros = await redis.time()
     received_s = time.time()
