@@ -10,8 +10,8 @@ from producers.contract import keyspace
 from producers.contract.messages import Outcome, Priority
 from producers.monitor.overview_types import EgressStatus, NextLane, Overview, ScheduleLoad
 from producers.monitor.worker_info import WorkerInfo, decode_worker_info
+from producers.queue.bucket import BUCKET_KEYS
 from producers.queue.finish import DEAD_OUTCOMES
-from producers.queue.lua_constants import BUCKET_KEYS
 from producers.queue.pauses import Pause
 from producers.transport.plan import RunScript
 from producers.transport.scripts import Argument, Script
