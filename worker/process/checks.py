@@ -6,7 +6,7 @@ from producers.monitor.checks import Check, CheckStatus, fail, ok, warn
 from producers.monitor.redis_checks import Info, present_info
 
 MAX_ROUND_TRIP_S = 1.0
-"""A round trip above this gets a warning: every change takes it, and COPYTRADE_MAX_JOBS bounds concurrent changes."""
+"""A longer round trip gets a warning: it delays every change, and COPYTRADE_MAX_JOBS limits concurrent changes."""
 
 MAX_SKEW_S, REJECTED_SKEW_S = 5.0, 30.0
 """The exchange rejects timestamps more than 30 s from its own time (Bitget API documentation, "Signature")."""
@@ -33,10 +33,10 @@ def check_exchange(status: int, took_s: float, *, has_time: bool) -> Check:
             "exchange", f"{detail}: too many requests from this IP", "wait 5 minutes; see who else sends from it"
         )
     if not has_time:
-        hint = "something stands between: a proxy, a block of this country or IP, or a wrong COPYTRADE_EXCHANGE_URL"
+        hint = "another server answered: a proxy, a block of this country or IP, or a wrong COPYTRADE_EXCHANGE_URL"
         return fail("exchange", f"{detail}, without the exchange's time", hint)
     if took_s > MAX_ROUND_TRIP_S:
-        return warn("exchange", detail, "run workers nearer to the exchange, or look at this machine's network")
+        return warn("exchange", detail, "run workers nearer to the exchange, or check this machine's network")
     return ok("exchange", detail)
 
 

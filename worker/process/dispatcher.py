@@ -19,7 +19,7 @@ from producers.transport.cancellation import cancel_and_wait
 from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
 from worker.logs import Event, log_fields
-from worker.queue.claim import Claimer
+from worker.queue.claim import QUARANTINE_AFTER, Claimer
 from worker.queue.claims import Claim, MalformedLane, Settled
 from worker.queue.redis_retry import retry_until_up
 from worker.settings import WorkerSettings
@@ -30,9 +30,6 @@ MAX_IDLE_S = 3
 
 REFILL_DELAY_S = 0.005
 """When all slots were taken: the delay in which further slots become free, to be filled by the same claim."""
-
-QUARANTINE_AFTER = 3
-"""As in claim.lua: a head that this many workers in a row lost may be what kills them."""
 
 SEND_MARGIN_S = 0.5
 """The part of a quarantined claim's time to send that is kept when it waits for other attempts."""
@@ -68,7 +65,7 @@ class Dispatcher:
         self._clock = clock
         self._max_jobs = settings.max_jobs
         self._request_timeout_s = settings.request_timeout_s
-        # A blocking pop must return before redis-py takes the silence for a dead connection.
+        # The pop must return before redis-py's socket timeout, which would look as if Redis were away.
         self._wakeup_timeout_s = min(MAX_IDLE_S, settings.redis_timeout_s / 2)
         self._tasks = tasks
         self._on_settled = on_settled
