@@ -38,10 +38,9 @@ attempts = st.builds(
 
 
 @given(changes, milliseconds, st.integers(1, 2**40), st.booleans(), st.sampled_from(list(Priority)))
-def test_a_change_comes_back_from_where_it_is_stored(
+def test_a_stored_change_is_read_back_whole(
     change: SettingsChange, enqueued_at_ms: int, ttl_ms: int, coalesce: bool, priority: Priority
 ) -> None:
-    """With its deadline and options; whole, or not at all."""
     payload = encode_change(change, enqueued_at_ms=enqueued_at_ms, ttl_ms=ttl_ms, coalesce=coalesce, priority=priority)
 
     stored = decode_change(payload)
@@ -57,8 +56,8 @@ def test_a_change_comes_back_from_where_it_is_stored(
 
 
 @given(changes, st.data())
-def test_a_spoilt_change_is_read_or_refused(change: SettingsChange, data: st.DataObject) -> None:
-    """Cut, or with bytes replaced: never another error."""
+def test_a_damaged_change_is_read_or_rejected(change: SettingsChange, data: st.DataObject) -> None:
+    """Cut, or with bytes replaced; no other error is raised."""
     payload = encode_change(change, enqueued_at_ms=1, ttl_ms=1)
     place = data.draw(st.integers(0, len(payload)))
     spoilt = payload[:place] + data.draw(st.binary(max_size=4)) + payload[place + data.draw(st.integers(0, 4)) :]
@@ -69,8 +68,8 @@ def test_a_spoilt_change_is_read_or_refused(change: SettingsChange, data: st.Dat
 @given(st.binary(max_size=300) | anything.map(lambda value: msgspec.msgpack.encode(value, enc_hook=repr)))
 @example(b"\x91" * 100_000)
 @example(b"\x81\xa1a" * 100_000)
-def test_whatever_is_found_is_read_or_refused(found: bytes) -> None:
-    """Changes, results and histories."""
+def test_any_stored_value_is_read_or_rejected(found: bytes) -> None:
+    """As a change, a result or a history."""
     _read_or_refuse(found)
     assert isinstance(attempt_history.decode(found), AttemptHistory)
     with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -88,8 +87,7 @@ def _read_or_refuse(payload: bytes) -> None:
     tries=st.integers(0, 100), enqueued_at_ms=milliseconds, started_at_ms=st.none() | milliseconds,
     finished_at_ms=milliseconds, successor=st.none() | identifiers,
 ))  # fmt: skip
-def test_a_result_comes_back(result: JobResult) -> None:
-    """As it was."""
+def test_a_stored_result_is_read_back_unchanged(result: JobResult) -> None:
     assert decode_result(encode_result(result)) == result
 
 
@@ -98,8 +96,8 @@ def test_a_result_comes_back(result: JobResult) -> None:
         st.tuples(attempts, st.lists(st.sampled_from("abcd"), max_size=3, unique=True), st.integers(0, 4)), max_size=30
     )
 )
-def test_a_history_forgets_nobody_who_was_sent(requests: list[tuple[Attempt, list[str], int]]) -> None:
-    """As it passes from head to head, each request knows who was in it; the last 20 are kept."""
+def test_a_history_keeps_which_changes_each_request_included(requests: list[tuple[Attempt, list[str], int]]) -> None:
+    """As it passes from head to head; the last 20 requests are kept."""
     lane = list("abcd")
     state = AttemptHistory(head=lane[0])
     made: list[tuple[Attempt, list[str]]] = []
@@ -125,8 +123,8 @@ def test_a_history_forgets_nobody_who_was_sent(requests: list[tuple[Attempt, lis
     CopySetting, symbol=anything, product_type=anything, margin_type=anything, margin_coin=anything,
     lever_type=anything, long_leverage=anything, trace_type=anything, trace_value=anything, stop_loss_ratio=anything,
 ), max_size=3)))  # fmt: skip
-def test_whatever_is_handed_in_as_a_change_is_checked_or_refused(given_as_a_change: Any) -> None:
-    """Never another error; what passes can be stored and sent."""
+def test_any_object_is_a_valid_change_or_is_rejected(given_as_a_change: Any) -> None:
+    """A valid one can be stored and sent."""
     try:
         check(given_as_a_change)
     except InvalidChange:
@@ -136,15 +134,14 @@ def test_whatever_is_handed_in_as_a_change_is_checked_or_refused(given_as_a_chan
 
 
 @given(changes)
-def test_what_a_producer_can_build_by_the_rules_passes_them(change: SettingsChange) -> None:
-    """The rules of these examples are those of the endpoint's page."""
+def test_a_change_built_by_the_rules_is_valid(change: SettingsChange) -> None:
     check(change)
 
 
 @pytest.mark.parametrize("rule", [lambda value: check_id("job_id", value), check_new_id, check_batch_id])
 @given(value=anything | identifiers)
-def test_whatever_is_handed_in_as_an_id_is_one_or_refused(rule: Any, value: Any) -> None:
-    """What passes is printable ASCII without spaces, at most 128 characters."""
+def test_any_object_is_a_valid_id_or_is_rejected(rule: Any, value: Any) -> None:
+    """Valid IDs are printable ASCII without spaces, at most 128 characters."""
     try:
         passed = rule(value)
     except InvalidId:
@@ -157,8 +154,7 @@ def test_whatever_is_handed_in_as_an_id_is_one_or_refused(rule: Any, value: Any)
 
 
 @given(st.text())
-def test_an_escaped_id_comes_back(part: str) -> None:
-    """And holds nothing that parts a key."""
+def test_an_escaped_id_is_unescaped_to_itself_and_has_no_separator(part: str) -> None:
     assert keyspace.unescape(keyspace.escape(part)) == part
     assert ":" not in keyspace.escape(part)
 
@@ -167,14 +163,13 @@ def test_an_escaped_id_comes_back(part: str) -> None:
 @example(("a:b", "c"), ("a", "b:c"))
 @example(("a%3Ab", "c"), ("a:b", "c"))
 def test_no_two_pairs_of_user_and_trader_share_a_lane(one: tuple[str, str], other: tuple[str, str]) -> None:
-    """And a lane tells whose it is."""
     assert (keyspace.lane(*one) == keyspace.lane(*other)) == (one == other)
     assert keyspace.parties(keyspace.lane(*one)) == one
 
 
 @given(changes)
-def test_a_body_says_what_the_change_says(change: SettingsChange) -> None:
-    """In the exchange's names; what has no value is left out, and the user, whom the key tells, too."""
+def test_a_body_has_the_fields_of_the_change_in_wire_names(change: SettingsChange) -> None:
+    """Without absent values and the user."""
     said = json.loads(encode_body(change))
 
     expected = json.loads(msgspec.json.encode(change))
@@ -182,8 +177,8 @@ def test_a_body_says_what_the_change_says(change: SettingsChange) -> None:
 
 
 @given(st.text(), milliseconds, changes)
-def test_a_signature_is_that_of_the_bytes_that_are_sent(secret: str, timestamp_ms: int, change: SettingsChange) -> None:
-    """By the exchange's rule, computed in another way."""
+def test_a_signature_is_over_the_bytes_that_are_sent(secret: str, timestamp_ms: int, change: SettingsChange) -> None:
+    """Computed in another way, by the exchange's rule."""
     body = encode_body(change)
     message = str(timestamp_ms).encode() + METHOD.encode() + SETTINGS_PATH.encode() + body
     expected = base64.b64encode(hmac.new(secret.encode(), message, hashlib.sha256).digest()).decode()

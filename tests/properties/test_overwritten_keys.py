@@ -58,10 +58,10 @@ writes = st.one_of(
 
 
 @given(spoilt=st.lists(writes, min_size=1, max_size=5), early=st.booleans())
-def test_whatever_is_written_nobody_else_loses_anything(
+def test_overwritten_keys_of_one_user_do_not_harm_another(
     timed_redis: TimedRedis, loop: asyncio.AbstractEventLoop, spoilt: list[tuple[str | bytes, ...]], *, early: bool
 ) -> None:
-    """Claim and settle never raise; the other user's changes end in their order; the victim's are looked at again."""
+    """Claim and settle never raise; the other user's changes end in their order."""
     loop.run_until_complete(_live_through(timed_redis, spoilt, early=early))
 
 

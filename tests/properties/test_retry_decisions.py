@@ -27,10 +27,10 @@ verdicts = st.lists(st.sampled_from([*(each.value for each in ReplyClass), AMBIG
     st.floats(-1e9, 1e9) | st.floats(0, 60),
     st.integers(0, 50),
 )
-def test_there_is_always_a_decision_within_its_bounds(
+def test_any_history_has_a_decision_within_its_bounds(
     history: list[str], throttled_away: int, remaining_s: float, max_tries: int
 ) -> None:
-    """Waits have bounds, no try is made after the deadline or the last one, a throttled attempt is no try."""
+    """Waits are bounded, no try follows the deadline or the last try, and a throttled attempt is no try."""
     counted = sum(verdict != ReplyClass.THROTTLED for verdict in history)
     tries = max(0, counted + throttled_away)
 

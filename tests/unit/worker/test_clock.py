@@ -9,7 +9,6 @@ from worker.clock import Clock, SystemClock
 
 
 def test_the_wall_clock_is_unix_time_in_milliseconds() -> None:
-    """It lies between two readings of the system's own."""
     clock: Clock = SystemClock()
 
     before = int(time.time() * 1000) - 1
@@ -19,7 +18,6 @@ def test_the_wall_clock_is_unix_time_in_milliseconds() -> None:
 
 
 def test_the_monotonic_clock_never_goes_back() -> None:
-    """Two readings are in order."""
     clock = SystemClock()
 
     first = clock.monotonic()
@@ -28,7 +26,6 @@ def test_the_monotonic_clock_never_goes_back() -> None:
 
 
 async def test_a_sleep_lets_other_tasks_run() -> None:
-    """Even a sleep of nothing gives way."""
     ran = asyncio.Event()
     asyncio.get_running_loop().call_soon(ran.set)
 

@@ -57,8 +57,7 @@ def told(line: str) -> dict[str, Any]:
     return decoded
 
 
-def test_a_json_line_has_the_time_in_utc_and_what_the_call_said() -> None:
-    """Base fields first, then the fields of the call."""
+def test_a_json_line_has_the_time_in_utc_and_the_fields_of_the_call() -> None:
     extra = log_fields(Event.PUT_BACK, lane="1001:t", code="40725", attempt=2, took_ms=31.5, again=True)
 
     line = JsonFormatter().format(record("lane %s waits", "1001:t", **extra))
@@ -77,27 +76,23 @@ def test_a_json_line_has_the_time_in_utc_and_what_the_call_said() -> None:
     }
 
 
-def test_a_console_line_is_what_the_message_says() -> None:
-    """Time, level, logger, message; fields are for machines."""
+def test_a_console_line_has_time_level_logger_and_message() -> None:
     line = ConsoleFormatter().format(record("lane %s waits", "1001:t", **log_fields(Event.PUT_BACK, lane="1001:t")))
 
     assert line.endswith(",062 INFO worker.attempt.attempt lane 1001:t waits")
 
 
 def test_a_field_that_is_none_is_left_out() -> None:
-    """So calls need no case for what they do not know."""
     assert "code" not in told(JsonFormatter().format(record("x", **log_fields(Event.ENDED, code=None))))
 
 
-def test_a_word_of_an_enumeration_is_that_word() -> None:
-    """As machines look for it, not as Python shows it."""
+def test_an_enumeration_member_is_logged_as_its_value() -> None:
     line = JsonFormatter().format(record("x", **log_fields(Event.PUT_BACK, verdict=ReplyClass.TRANSIENT)))
 
     assert told(line)["verdict"] == "transient"
 
 
-def test_fields_cannot_take_the_place_of_the_lines_own() -> None:
-    """Whatever a call names its fields."""
+def test_fields_of_a_call_cannot_replace_the_line_s_own() -> None:
     line = told(JsonFormatter().format(record("x", **log_fields(Event.ENDED, level="none", ts="never", message="y"))))
 
     assert (line["level"], line["message"]) == ("INFO", "x")
@@ -105,8 +100,8 @@ def test_fields_cannot_take_the_place_of_the_lines_own() -> None:
 
 @pytest.mark.parametrize("form", FORMATTERS)
 @pytest.mark.parametrize("hostile", HOSTILE, ids=ascii)
-def test_nothing_that_is_not_printable_gets_into_a_line(form: str, hostile: str) -> None:
-    """Neither from a message, nor from an argument, a field, or an exception."""
+def test_unprintable_characters_are_escaped_in_a_line(form: str, hostile: str) -> None:
+    """From messages, arguments, fields and exceptions."""
     made = record(f"a{hostile}%s", f"b{hostile}", exc=raised(ValueError(f"c{hostile}")))
     vars(made).update(log_fields(cast("Event", f"e{hostile}"), lane=f"d{hostile}"))
 
@@ -123,16 +118,14 @@ def test_nothing_that_is_not_printable_gets_into_a_line(form: str, hostile: str)
 
 
 @pytest.mark.parametrize("form", FORMATTERS)
-def test_an_exchange_that_sends_a_line_break_forges_no_line(form: str) -> None:
-    """Every line begins with what a formatter wrote."""
+def test_a_line_break_from_the_exchange_forges_no_line(form: str) -> None:
     text = FORMATTERS[form]().format(record("ended: %s", FORGED, exc=raised(ValueError(FORGED))))
 
     assert not [line for line in text.split("\n") if line.startswith("2026-01-01")]
 
 
 @pytest.mark.parametrize("form", FORMATTERS)
-def test_a_line_has_a_longest_length(form: str) -> None:
-    """Whatever is put into it, of whatever it is made."""
+def test_a_line_has_a_maximum_length(form: str) -> None:
     many = log_fields(cast("Event", "e" * 10_000), **{f"f{number}": "\U000e0001" * 10_000 for number in range(100)})
     text = FORMATTERS[form]().format(record("%s", "\n" * 1_000_000, exc=raised(ValueError("v" * 1_000_000)), **many))
 
@@ -141,20 +134,17 @@ def test_a_line_has_a_longest_length(form: str) -> None:
 
 
 def test_the_end_of_a_long_traceback_is_kept() -> None:
-    """It tells what happened."""
     error = ValueError("many\n" * TRACEBACK_CHARS + "the end")
 
     assert told(JsonFormatter().format(record("x", exc=raised(error))))["exception"].endswith("the end")
 
 
 @pytest.mark.parametrize("form", FORMATTERS)
-def test_a_call_with_the_wrong_arguments_still_gets_its_line(form: str) -> None:
-    """A log line is no reason to fail, nor to write to standard error what logging writes then."""
+def test_a_call_with_wrong_arguments_still_logs_a_line(form: str) -> None:
     assert "lane %s waits" in FORMATTERS[form]().format(record("lane %s waits", 1, 2))
 
 
-def test_numbers_that_json_has_not_become_text() -> None:
-    """Not a number, infinity, and what 64 bits cannot hold."""
+def test_numbers_that_json_lacks_become_text() -> None:
     line = told(JsonFormatter().format(record("x", **log_fields(Event.ENDED, a=float("nan"), b=2**70, c=7))))
 
     assert (line.get("a"), line["b"], line["c"]) == (None, str(2**70), 7)
@@ -192,8 +182,7 @@ SIGNED = headers(CREDENTIALS, 1, "POST", "/path", b"{}")
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_secret_is_hidden_wherever_it_comes(value: object, style: str, form: str) -> None:
-    """By its type: as an argument, as a field that got past the type checker, and in an exception."""
+def test_a_secret_is_hidden_in_arguments_fields_and_exceptions(value: object, style: str, form: str) -> None:
     mistaken: Any = value
     made = record(f"got {style}", *[value] * 1, exc=raised(ValueError(value)))
     if isinstance(value, dict):
@@ -209,8 +198,6 @@ def test_a_secret_is_hidden_wherever_it_comes(value: object, style: str, form: s
 
 @pytest.mark.parametrize("form", FORMATTERS)
 def test_a_traceback_shows_no_values_of_variables(form: str) -> None:
-    """A frame may hold what was revealed to be sent."""
-
     def send(revealed: str) -> None:
         raise ConnectionError(f"no answer to {len(revealed)} characters")
 

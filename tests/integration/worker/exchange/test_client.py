@@ -15,7 +15,6 @@ from worker.exchange.client import Exchange
 
 
 async def test_body_path_and_headers_arrive_as_they_were_given() -> None:
-    """What was signed is what is sent: no other spacing, no other quoting."""
     body = b'{ "a" : "\xc3\xa9" }'
     async with peer(writes(OK)) as other, Exchange(other.url, 1) as exchange:
         reply = await exchange.post("/path?b=%7E,1&a=x%2Fy", body, HEADERS)
@@ -30,7 +29,6 @@ async def test_body_path_and_headers_arrive_as_they_were_given() -> None:
 
 
 async def test_a_get_carries_no_credentials() -> None:
-    """It is for the exchange's time."""
     async with peer(writes(OK)) as other, Exchange(other.url, 1) as exchange:
         reply = await exchange.get("/time")
 
@@ -40,7 +38,6 @@ async def test_a_get_carries_no_credentials() -> None:
 
 
 async def test_a_connection_serves_many_requests() -> None:
-    """A handshake for each would cost more than the request."""
     async with peer(writes(OK)) as other, Exchange(other.url, 1) as exchange:
         for _ in range(5):
             await exchange.post("/path", b"{}", HEADERS)
@@ -49,15 +46,13 @@ async def test_a_connection_serves_many_requests() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 403, 429, 500, 503])
-async def test_a_refusal_is_a_reply_and_not_an_error(status: int) -> None:
-    """What it means is judged elsewhere."""
+async def test_a_reply_with_an_error_status_is_a_reply(status: int) -> None:
     reply = await post(writes(b"HTTP/1.1 %d X\r\nContent-Length: 4\r\n\r\nbody" % status))
 
     assert (reply.status, reply.body) == (status, b"body")
 
 
 async def test_a_redirect_is_not_followed() -> None:
-    """Signed headers go to no other place."""
     async with peer(writes(OK)) as elsewhere:
         location = elsewhere.url.encode()
         reply = await post(writes(b"HTTP/1.1 307 X\r\nContent-Length: 0\r\nLocation: %b/\r\n\r\n" % location))
@@ -67,7 +62,6 @@ async def test_a_redirect_is_not_followed() -> None:
 
 
 async def test_cookies_are_not_kept() -> None:
-    """One user's reply must not mark another's request."""
     answer = writes(OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: who=1001\r\n\r\n"))
     async with peer(answer) as other, Exchange(other.url, 1) as exchange:
         for _ in range(2):
@@ -84,8 +78,8 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.Monke
     assert (await post(writes(OK))).status == 200
 
 
-async def test_the_time_taken_is_counted_from_the_send() -> None:
-    """It is the round trip, without the wait for a connection: here the clock ticks once at each reading."""
+async def test_the_round_trip_is_measured_from_the_send() -> None:
+    """Without the wait for a connection: here the clock ticks once at each reading."""
 
     class Ticks:
         def __init__(self) -> None:
@@ -106,8 +100,8 @@ async def test_the_time_taken_is_counted_from_the_send() -> None:
 
 
 @pytest.mark.parametrize("readings", [0, 1], ids=["when there is a connection", "when the body is written"])
-async def test_a_request_whose_time_is_over_is_not_sent(readings: int) -> None:
-    """Looked at twice, the last time just before the bytes are written: the peer sees none of them."""
+async def test_a_request_past_its_send_deadline_is_not_sent(readings: int) -> None:
+    """Checked twice, the last time just before the bytes are written."""
 
     class Jumps(ManualClock):
         def monotonic(self) -> float:
@@ -124,8 +118,7 @@ async def test_a_request_whose_time_is_over_is_not_sent(readings: int) -> None:
     assert other.requests == []
 
 
-async def test_a_refused_connection_is_an_error_of_a_request_that_was_not_sent() -> None:
-    """The port was free a moment ago."""
+async def test_after_a_refused_connection_the_request_was_not_sent() -> None:
     async with peer(writes(OK)) as other:
         url = other.url
 
@@ -137,9 +130,7 @@ async def test_a_refused_connection_is_an_error_of_a_request_that_was_not_sent()
     assert caught.value.__cause__ is not None
 
 
-async def test_a_failed_handshake_is_an_error_of_a_request_that_was_not_sent() -> None:
-    """TLS to a server that does not speak it."""
-
+async def test_after_a_failed_tls_handshake_the_request_was_not_sent() -> None:
     def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 ready\r\n")
         writer.close()
@@ -154,7 +145,7 @@ async def test_a_failed_handshake_is_an_error_of_a_request_that_was_not_sent() -
 
 
 async def test_a_request_that_got_no_connection_in_time_was_not_sent() -> None:
-    """The only connection is taken by a request that is not answered."""
+    """The only connection is used by a request without an answer."""
     async with peer(is_silent) as other, Exchange(other.url, 1, connect_timeout_s=0.5) as exchange:
         first = asyncio.create_task(exchange.post("/first", b"{}", HEADERS))
         await other.arrived.wait()
@@ -170,7 +161,6 @@ async def test_a_request_that_got_no_connection_in_time_was_not_sent() -> None:
 
 
 async def test_a_request_without_an_answer_in_time_may_have_been_applied() -> None:
-    """The peer has read it."""
     async with peer(is_silent) as other, Exchange(other.url, 1, total_timeout_s=0.5) as exchange:
         with pytest.raises(TransportError, match="no readable reply: time-out") as caught:
             await exchange.post("/path", b"{}", HEADERS)
@@ -202,7 +192,7 @@ async def test_a_request_without_an_answer_in_time_may_have_been_applied() -> No
     ],
 )
 async def test_a_request_without_a_readable_reply_may_have_been_applied(answer: Answer) -> None:
-    """The peer has read it in each case; and nothing that leads from the error shows a header."""
+    """The error leads to no header."""
     with pytest.raises(TransportError, match=r"POST .*/path: no readable reply: ") as caught:
         await post(answer)
 
@@ -215,15 +205,14 @@ async def test_a_request_without_a_readable_reply_may_have_been_applied(answer: 
     assert not any("hush" in text for text in shown)
 
 
-async def test_a_reply_of_just_the_limit_is_read() -> None:
-    """The limit itself is allowed."""
+async def test_a_reply_of_exactly_the_size_limit_is_read() -> None:
     reply = await post(writes(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x" * 400, b"x" * 600))
 
     assert len(reply.body) == 1000
 
 
 async def test_after_an_error_the_next_request_succeeds() -> None:
-    """A broken connection is replaced, not reused."""
+    """A broken connection is replaced."""
     answers = iter([resets, writes(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2000), writes(OK)])
 
     async def answer(writer: asyncio.StreamWriter) -> None:
@@ -237,7 +226,6 @@ async def test_after_an_error_the_next_request_succeeds() -> None:
 
 
 async def test_a_cancelled_request_stays_cancelled() -> None:
-    """A worker that shuts down is not told of a transport error."""
     async with peer(is_silent) as other, Exchange(other.url, 1) as exchange:
         request = asyncio.create_task(exchange.post("/path", b"{}", HEADERS))
         await other.arrived.wait()
@@ -248,7 +236,6 @@ async def test_a_cancelled_request_stays_cancelled() -> None:
 
 
 async def test_an_exchange_that_is_not_open_says_how_to_open_it() -> None:
-    """Before and after `async with`."""
     exchange = Exchange("http://127.0.0.1:1", 1)
 
     with pytest.raises(RuntimeError, match="async with"):
@@ -272,8 +259,8 @@ async def test_an_exchange_that_is_not_open_says_how_to_open_it() -> None:
         pytest.param("https://api.bitget.com:port", id="port is a word"),
     ],
 )
-def test_a_url_that_is_more_or_less_than_scheme_and_host_is_refused(url: str) -> None:
-    """It is not repeated, for it may hold a password."""
+def test_a_url_must_be_scheme_and_host(url: str) -> None:
+    """It is not repeated in the error, for it may hold a password."""
     with pytest.raises(SettingsError, match="scheme and host only") as caught:
         Exchange(url, 1)
 
@@ -281,6 +268,5 @@ def test_a_url_that_is_more_or_less_than_scheme_and_host_is_refused(url: str) ->
 
 
 @pytest.mark.parametrize("url", ["https://api.bitget.com", "https://api.bitget.com/", "http://[::1]:8080"])
-def test_a_url_of_scheme_and_host_is_taken(url: str) -> None:
-    """With or without a final slash."""
+def test_a_url_of_scheme_and_host_is_accepted(url: str) -> None:
     Exchange(url, 1)

@@ -17,7 +17,6 @@ def test_a_history_comes_back_as_it_was_stored() -> None:
 
 
 def test_nothing_stored_is_an_empty_history() -> None:
-    """The first attempt."""
     assert decode(None) == AttemptHistory() == AttemptHistory(attempts=[], tries=0, first_sent_at_ms=None)
 
 
@@ -34,27 +33,24 @@ def test_nothing_stored_is_an_empty_history() -> None:
     ],
     ids=["empty", "no msgpack", "no text", "text", "truncated", "wrong type", "nested deeply"],
 )
-def test_a_history_that_cannot_be_read_counts_as_none(stored: bytes) -> None:
-    """Better a try too many than a change that never ends."""
+def test_a_malformed_history_counts_as_none(stored: bytes) -> None:
+    """A try too many is better than a change that never ends."""
     assert decode(stored) == AttemptHistory()
 
 
-def test_an_attempt_that_counts_is_a_try() -> None:
-    """A throttled one is not."""
+def test_a_throttled_attempt_does_not_count_as_a_try() -> None:
     state = AttemptHistory().with_attempt(attempt("throttled")).with_attempt(attempt())
 
     assert (len(state.attempts), state.tries) == (2, 1)
 
 
-def test_the_first_sending_is_remembered() -> None:
-    """Whatever comes after it."""
+def test_the_time_of_the_first_request_is_kept() -> None:
     state = AttemptHistory().with_attempt(attempt(at_ms=5)).with_attempt(attempt(at_ms=9))
 
     assert state.first_sent_at_ms == 5
 
 
 def test_the_last_attempts_are_kept_and_all_tries_counted() -> None:
-    """A change may be tried for hours."""
     state = AttemptHistory()
     for number in range(ATTEMPTS_KEPT + 5):
         state = state.with_attempt(attempt(at_ms=number))
@@ -63,8 +59,7 @@ def test_the_last_attempts_are_kept_and_all_tries_counted() -> None:
     assert (state.tries, state.first_sent_at_ms) == (ATTEMPTS_KEPT + 5, 0)
 
 
-def test_a_history_does_not_change_when_another_is_made_of_it() -> None:
-    """It is a value."""
+def test_adding_an_attempt_leaves_the_old_history_unchanged() -> None:
     before = AttemptHistory()
     before.with_attempt(attempt())
 

@@ -21,8 +21,7 @@ def frozen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return now
 
 
-def test_ids_of_one_maker_sort_in_the_order_they_were_made() -> None:
-    """Many within a millisecond."""
+def test_ids_of_one_generator_sort_in_the_order_they_were_made() -> None:
     ids = SortableIds()
     made = [ids.next() for _ in range(20_000)]
 
@@ -31,7 +30,6 @@ def test_ids_of_one_maker_sort_in_the_order_they_were_made() -> None:
 
 
 def test_an_id_is_32_hex_digits() -> None:
-    """And so an ID by our own rule."""
     made = SortableIds().next()
 
     assert re.fullmatch(r"[0-9a-f]{32}", made)
@@ -48,7 +46,7 @@ def test_ids_stay_in_order_when_the_sequence_of_a_millisecond_is_used_up(frozen:
 
 
 def test_ids_stay_in_order_when_the_clock_steps_back(frozen: list[int]) -> None:
-    """The last millisecond goes on."""
+    """The last millisecond is used on."""
     ids = SortableIds()
     before = ids.next()
     frozen[0] -= 3_600_000 * MS
@@ -56,8 +54,7 @@ def test_ids_stay_in_order_when_the_clock_steps_back(frozen: list[int]) -> None:
     assert ids.next() > before
 
 
-def test_ids_of_two_makers_sort_by_millisecond(frozen: list[int]) -> None:
-    """Across processes the order is the clock's."""
+def test_ids_of_two_generators_sort_by_millisecond(frozen: list[int]) -> None:
     one, other = SortableIds(), SortableIds()
     before = one.next()
     frozen[0] += MS
@@ -65,7 +62,6 @@ def test_ids_of_two_makers_sort_by_millisecond(frozen: list[int]) -> None:
     assert before < other.next()
 
 
-def test_two_makers_do_not_make_the_same_id(frozen: list[int]) -> None:
-    """In one and the same millisecond."""
+def test_two_generators_do_not_make_the_same_id(frozen: list[int]) -> None:
     assert SortableIds().next() != SortableIds().next()
     assert frozen

@@ -20,31 +20,28 @@ def test_no_two_pairs_of_user_and_trader_share_a_lane() -> None:
 
 @pytest.mark.parametrize(("one", "other"), list(itertools.combinations(AWKWARD, 2)))
 def test_no_two_users_share_a_bucket(one: str, other: str) -> None:
-    """Whatever their traders are called."""
     assert keyspace.bucket(keyspace.lane(one, "t")) != keyspace.bucket(keyspace.lane(other, "t"))
 
 
 @pytest.mark.parametrize("user", AWKWARD)
 def test_all_lanes_of_a_user_share_its_bucket(user: str) -> None:
-    """The limit is the user's."""
     assert len({keyspace.bucket(keyspace.lane(user, trader)) for trader in AWKWARD}) == 1
 
 
 @pytest.mark.parametrize("user", AWKWARD)
-def test_the_user_is_what_stands_before_the_first_colon_of_a_lane(user: str) -> None:
-    """The scripts find it so."""
+def test_the_user_of_a_lane_is_the_part_before_the_first_colon(user: str) -> None:
+    """Scripts find the user this way."""
     assert keyspace.lane(user, "t:1").partition(":")[0] == keyspace.escape(user)
     assert ":" not in keyspace.escape(user)
 
 
-def test_plain_ids_stay_readable() -> None:
-    """For people who look into Redis."""
+def test_ids_without_separators_are_not_escaped() -> None:
     assert keyspace.lane("1001", "123123123") == "1001:123123123"
     assert keyspace.bucket("1001:123123123") == "copytrade:bucket:1001:settings"
 
 
-def test_no_prefix_is_the_beginning_of_another() -> None:
-    """So that no ID leads from one kind of key into another."""
+def test_no_key_prefix_is_the_beginning_of_another() -> None:
+    """So no ID leads from one kind of key to another."""
     prefixes = [
         keyspace.LANE,
         keyspace.HEAD,

@@ -32,27 +32,25 @@ FULL = setting(
 
 
 def test_a_setting_has_exactly_the_fields_of_the_endpoints_table() -> None:
-    """Names and order."""
     assert [field.encode_name for field in msgspec.structs.fields(CopySetting)] == SETTING_NAMES
     assert list(msgspec.to_builtins(FULL)) == SETTING_NAMES
 
 
 def test_a_change_adds_the_user_to_the_fields_of_the_endpoint() -> None:
-    """`userId` is ours: it says whose keys sign; the rest is the exchange's."""
+    """`userId` is ours: it says whose keys sign."""
     names = [field.encode_name for field in msgspec.structs.fields(SettingsChange)]
 
     assert names == ["userId", "traderId", "autoCopy", "mode", "settings"]
 
 
 def test_the_required_fields_are_those_of_the_endpoints_table() -> None:
-    """Those with "Yes" in its column Required."""
     required = [field.encode_name for field in msgspec.structs.fields(CopySetting) if field.required]
 
     assert required == ["symbol", "productType", "marginType", "leverType", "traceType"]
 
 
 def test_fields_that_were_not_given_are_not_on_the_wire() -> None:
-    """An absent field and an empty one are not the same to the exchange."""
+    """An absent field and an empty one differ to the exchange."""
     assert set(msgspec.to_builtins(setting())) == set(SETTING_NAMES) - {
         "longLeverage",
         "shortLeverage",
@@ -65,8 +63,7 @@ def test_fields_that_were_not_given_are_not_on_the_wire() -> None:
     ("field", "value"),
     [("productType", "SPOT"), ("marginType", "x"), ("leverType", "x"), ("traceType", "x"), ("traceValue", 330)],
 )
-def test_a_value_that_the_table_does_not_know_cannot_be_read(field: str, value: Any) -> None:
-    """Reading checks the enumerations and the types already."""
+def test_an_unknown_enumeration_value_is_rejected(field: str, value: Any) -> None:
     wire = msgspec.to_builtins(setting()) | {field: value}
 
     with pytest.raises(msgspec.ValidationError, match=field):
@@ -74,8 +71,7 @@ def test_a_value_that_the_table_does_not_know_cannot_be_read(field: str, value: 
 
 
 @pytest.mark.parametrize("field", ["userId", "traderId", "settings"])
-def test_a_change_without_a_required_field_cannot_be_read(field: str) -> None:
-    """The error names the field."""
+def test_a_change_without_a_required_field_is_rejected_by_the_field_s_name(field: str) -> None:
     wire = msgspec.to_builtins(change())
     del wire[field]
 
@@ -83,8 +79,8 @@ def test_a_change_without_a_required_field_cannot_be_read(field: str) -> None:
         msgspec.convert(wire, SettingsChange)
 
 
-def test_a_field_of_a_later_contract_is_passed_over() -> None:
-    """A newer producer may add one; whether it may is told by the version."""
+def test_a_field_of_a_later_contract_is_ignored() -> None:
+    """Whether it may be is decided by the version."""
     wire = msgspec.to_builtins(change()) | {"later": 1}
 
     assert msgspec.convert(wire, SettingsChange) == change()
@@ -92,13 +88,11 @@ def test_a_field_of_a_later_contract_is_passed_over() -> None:
 
 @pytest.mark.parametrize("message", [change(), FULL, result("j", code="00000", started_at_ms=1)], ids=["c", "s", "r"])
 def test_messages_survive_json_and_msgpack(message: Any) -> None:
-    """Both directions, nothing lost."""
     for coder in (msgspec.json, msgspec.msgpack):
         assert coder.decode(coder.encode(message), type=type(message)) == message
 
 
 def test_outcomes_are_the_seven_of_the_design() -> None:
-    """Readers match on their text."""
     assert [outcome.value for outcome in Outcome] == [
         "applied",
         "rejected",
@@ -112,12 +106,10 @@ def test_outcomes_are_the_seven_of_the_design() -> None:
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_only_an_applied_result_says_that_it_was_applied(outcome: Outcome) -> None:
-    """`applied` is short for comparing the outcome."""
     assert result("j", outcome).applied is (outcome == "applied")
 
 
-def test_messages_cannot_be_changed() -> None:
-    """What was checked stays what is sent."""
+def test_messages_are_immutable() -> None:
     for message in (change(), setting(), JobResult(job_id="j", user_id="", trader_id="", outcome=Outcome.APPLIED)):
         with pytest.raises(AttributeError):
             message.user_id = "2"  # type: ignore[misc,union-attr]

@@ -22,16 +22,14 @@ def test_the_published_schema_is_current() -> None:
 
 
 @pytest.mark.parametrize("name", ["SettingsChange", "CopySetting", "ChangeOptions", "JobResult", "Attempt", "Progress"])
-def test_every_message_is_there_with_its_wire_names(name: str) -> None:
-    """In camel case, as on the exchange's wire."""
+def test_the_schema_has_every_message_with_its_wire_names(name: str) -> None:
     properties = schema()["$defs"][name]["properties"]
 
     assert properties
     assert all(re.fullmatch(r"[a-z][a-zA-Z]*", field) for field in properties)
 
 
-def test_every_reference_leads_somewhere() -> None:
-    """A schema is of use only as a whole."""
+def test_every_reference_of_the_schema_resolves() -> None:
     whole = schema()
 
     names = set(re.findall(r'"\$ref": "#/\$defs/(\w+)"', json.dumps(whole)))
@@ -47,8 +45,7 @@ def test_every_reference_leads_somewhere() -> None:
         ("CopySetting", "stopLossRatio", "20", "0"),
     ],
 )
-def test_the_patterns_are_those_of_the_rules(message: str, field: str, good: str, bad: str) -> None:
-    """A client that validates by the schema is refused for no text that it let pass."""
+def test_the_patterns_of_the_schema_are_the_validation_rules(message: str, field: str, good: str, bad: str) -> None:
     described: dict[str, Any] = schema()["$defs"][message]["properties"][field]
     text = next((one for one in described.get("anyOf", ()) if "pattern" in one), described)
 
@@ -57,7 +54,6 @@ def test_the_patterns_are_those_of_the_rules(message: str, field: str, good: str
 
 
 def test_required_fields_are_those_without_a_default() -> None:
-    """What a client must send at least."""
     assert set(schema()["$defs"]["SettingsChange"]["required"]) == {"userId", "traderId", "settings"}
     assert isinstance(change(), SettingsChange)
     assert {"jobId", "userId", "traderId", "outcome"} <= set(schema()["$defs"]["JobResult"]["required"])

@@ -70,10 +70,7 @@ def breach_of(broken: Any) -> InvalidChange:
 
 
 @pytest.mark.parametrize(("attribute", "wire_name", "value"), SETTING_BREACHES, ids=named)
-def test_a_breach_within_a_setting_names_its_place_its_rule_and_its_value(
-    attribute: str, wire_name: str, value: Any
-) -> None:
-    """The second of two settings is broken; the error points there, in wire names."""
+def test_a_violation_in_a_setting_names_index_field_rule_and_value(attribute: str, wire_name: str, value: Any) -> None:
     broken = SettingsChange(
         user_id="u", trader_id="t", settings=[setting(), setting(**({"symbol": "ETHUSDT"} | {attribute: value}))]
     )
@@ -88,10 +85,9 @@ def test_a_breach_within_a_setting_names_its_place_its_rule_and_its_value(
 
 
 @pytest.mark.parametrize(("attribute", "wire_name", "value"), CHANGE_BREACHES, ids=named)
-def test_a_breach_outside_the_settings_names_its_field_its_rule_and_its_value(
+def test_a_violation_outside_the_settings_names_field_rule_and_value(
     attribute: str, wire_name: str, value: Any
 ) -> None:
-    """IDs, and the two fields that the page got in 2025."""
     error = breach_of(msgspec.structs.replace(change(), **{attribute: value}))
 
     assert (error.field, error.value) == (wire_name, value)
@@ -100,7 +96,6 @@ def test_a_breach_outside_the_settings_names_its_field_its_rule_and_its_value(
 
 @pytest.mark.parametrize("count", [0, MAX_SETTINGS + 1, 1000])
 def test_a_change_has_one_to_ten_settings(count: int) -> None:
-    """The error tells how many there were."""
     settings = [setting(symbol=f"S{number}") for number in range(count)]
 
     error = breach_of(SettingsChange(user_id="u", trader_id="t", settings=settings))
@@ -109,25 +104,22 @@ def test_a_change_has_one_to_ten_settings(count: int) -> None:
 
 
 @pytest.mark.parametrize("settings", [None, "x", 7, {}, iter(())], ids=["None", "text", "int", "dict", "iterator"])
-def test_settings_that_are_no_list_are_refused(settings: Any) -> None:
-    """An InvalidChange, not a TypeError from within."""
+def test_settings_that_are_not_a_list_are_rejected(settings: Any) -> None:
     assert breach_of(SettingsChange(user_id="u", trader_id="t", settings=settings)).field == "settings"
 
 
 @pytest.mark.parametrize("entry", [None, 7, "x", {}, [], {"symbol": "BTCUSDT"}], ids=repr)
-def test_an_entry_that_is_no_setting_is_refused_by_its_index(entry: Any) -> None:
-    """Also what cannot be hashed."""
+def test_an_item_that_is_not_a_setting_is_rejected_by_its_index(entry: Any) -> None:
     assert breach_of(SettingsChange(user_id="u", trader_id="t", settings=[setting(), entry])).field == "settings[1]"
 
 
 @pytest.mark.parametrize("thing", [None, 7, "x", {}, setting()], ids=["None", "int", "text", "dict", "setting"])
-def test_what_is_no_change_is_refused(thing: Any) -> None:
-    """A producer may be handed anything."""
+def test_something_else_than_a_change_is_rejected(thing: Any) -> None:
     assert breach_of(thing).field == "change"
 
 
-def test_two_settings_of_one_pair_are_refused() -> None:
-    """The exchange would keep one of them, and nobody says which."""
+def test_two_settings_of_one_pair_are_rejected() -> None:
+    """The exchange would keep one of them, and does not say which."""
     error = breach_of(SettingsChange(user_id="u", trader_id="t", settings=[setting(), setting(trace_value="2")]))
 
     assert error.field == "settings[1].symbol"
@@ -135,12 +127,10 @@ def test_two_settings_of_one_pair_are_refused() -> None:
 
 
 def test_one_symbol_in_two_product_types_is_allowed() -> None:
-    """The pair is what must not repeat."""
     check(SettingsChange(user_id="u", trader_id="t", settings=[setting(), setting(product_type="COIN-FUTURES")]))
 
 
-def test_a_specified_leverage_must_be_given() -> None:
-    """With leverType specify, one of the two is required."""
+def test_lever_type_specify_needs_a_leverage() -> None:
     error = breach_of(SettingsChange(user_id="u", trader_id="t", settings=[setting(lever_type="specify")]))
 
     assert (error.field, error.value) == ("settings[0].leverType", "specify")
@@ -148,7 +138,6 @@ def test_a_specified_leverage_must_be_given() -> None:
 
 @pytest.mark.parametrize("side", ["long_leverage", "short_leverage"])
 def test_one_specified_leverage_is_enough(side: str) -> None:
-    """Long or short."""
     check(SettingsChange(user_id="u", trader_id="t", settings=[setting(lever_type="specify", **{side: "20"})]))
 
 
@@ -157,7 +146,6 @@ def test_one_specified_leverage_is_enough(side: str) -> None:
     list(itertools.product(PRODUCT_TYPES, MARGIN_TYPES, TRACE_TYPES, LEVER_TYPES)),
 )
 def test_every_combination_of_the_enumerations_is_allowed(product: str, margin: str, trace: str, lever: str) -> None:
-    """All of the table's values, with a leverage where one is needed."""
     one = setting(product_type=product, margin_type=margin, trace_type=trace, lever_type=lever, long_leverage="5")
 
     check(SettingsChange(user_id="u", trader_id="t", settings=[one]))
@@ -165,7 +153,6 @@ def test_every_combination_of_the_enumerations_is_allowed(product: str, margin: 
 
 @pytest.mark.parametrize(("auto_copy", "mode"), list(itertools.product((*AUTO_COPY, None), (*MODES, None))))
 def test_auto_copy_and_mode_are_optional(auto_copy: Any, mode: Any) -> None:
-    """Each of their values, and none."""
     check(msgspec.structs.replace(change(), auto_copy=auto_copy, mode=mode))
 
 
@@ -182,12 +169,10 @@ def test_auto_copy_and_mode_are_optional(auto_copy: Any, mode: Any) -> None:
     ids=["ratios", "leverages", "small decimals", "longest decimal", "longest text", "nothing optional"],
 )
 def test_values_at_their_bounds_are_allowed(values: dict[str, Any]) -> None:
-    """The last value within each rule."""
     check(SettingsChange(user_id="u", trader_id="t", settings=[setting(**values)]))
 
 
 def test_ten_settings_are_allowed() -> None:
-    """As a list or as a tuple."""
     ten: list[CopySetting] = [setting(symbol=f"S{number}") for number in range(MAX_SETTINGS)]
 
     check(SettingsChange(user_id="u", trader_id="t", settings=ten))
@@ -195,7 +180,6 @@ def test_ten_settings_are_allowed() -> None:
 
 
 def test_a_long_value_is_shortened_in_the_message() -> None:
-    """An error must fit into a log line."""
     message = str(breach_of(msgspec.structs.replace(change(), user_id="x" * 100_000)))
 
     assert len(message) < 300
@@ -203,13 +187,11 @@ def test_a_long_value_is_shortened_in_the_message() -> None:
 
 
 @pytest.mark.parametrize("value", [*NOT_IDS, None, *WRONG_TYPES], ids=named)
-def test_what_cannot_be_an_id_is_refused_by_name(value: Any) -> None:
-    """An InvalidId that names the parameter."""
+def test_a_malformed_id_is_rejected_by_its_parameter(value: Any) -> None:
     with pytest.raises(InvalidId, match=r"^job_id: must be 1 to 128 printable ASCII"):
         check_id("job_id", value)
 
 
 @pytest.mark.parametrize("value", ["0", "a:b%c", "x" * MAX_ID_CHARS, "!~"])
-def test_an_id_is_returned_as_it_is(value: str) -> None:
-    """Any printable ASCII without spaces."""
+def test_a_valid_id_is_returned_unchanged(value: str) -> None:
     assert check_id("job_id", value) == value

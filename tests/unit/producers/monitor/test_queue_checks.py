@@ -100,7 +100,6 @@ NOBODY = {"workers": [], "workers_total": 0, "egresses": []}
 
 
 def test_an_idle_queue_with_a_worker_passes_every_check() -> None:
-    """In a fixed order."""
     checks = check_queue(overview())
 
     assert [check.name for check in checks] == [
@@ -116,15 +115,14 @@ def test_an_idle_queue_with_a_worker_passes_every_check() -> None:
 
 
 def test_no_worker_is_a_failure_only_while_lanes_are_due() -> None:
-    """Who enqueues now and starts workers later is only warned."""
+    """Without due lanes it is a warning."""
     assert found("workers", **NOBODY).status is CheckStatus.WARN
     assert found("workers", **NOBODY, interactive=load(1, 0)).status is CheckStatus.WARN
     assert found("workers", **NOBODY, interactive=load(1, 1)).status is CheckStatus.FAIL
     assert found("workers", **NOBODY, bulk=load(9, 9)).detail == "none is alive, and 9 lanes are due"
 
 
-def test_a_worker_that_missed_beats_is_named() -> None:
-    """It has not vanished yet, and may never claim again."""
+def test_a_worker_that_missed_heartbeats_is_named() -> None:
     silent = worker(name="b-2-00", beat_at_ms=NOW_MS - 20_001)
 
     check = found("workers", workers=[worker(), silent], workers_total=2)
@@ -135,7 +133,6 @@ def test_a_worker_that_missed_beats_is_named() -> None:
 
 
 def test_workers_of_different_versions_are_a_warning() -> None:
-    """An update that stopped half-way."""
     check = found("workers", workers=[worker(), worker(version="0.2.0")], workers_total=2)
 
     assert check.status is CheckStatus.WARN
@@ -144,7 +141,7 @@ def test_workers_of_different_versions_are_a_warning() -> None:
 
 @pytest.mark.parametrize("changed", [{"user_rate_per_s": 5.0}, {"egress_rate_per_s": 50.0}])
 def test_workers_of_one_egress_with_different_rates_are_a_warning(changed: dict[str, float]) -> None:
-    """They share one bucket, and each would pace it otherwise."""
+    """They share one bucket."""
     check = found("egress north", workers=[worker(), worker(**changed)])
 
     assert check.status is CheckStatus.WARN
@@ -152,7 +149,6 @@ def test_workers_of_one_egress_with_different_rates_are_a_warning(changed: dict[
 
 
 def test_workers_of_different_egresses_may_have_different_rates() -> None:
-    """Each IP has a limit of its own."""
     elsewhere = worker(egress="south", egress_rate_per_s=50.0)
     checks = check_queue(
         overview(workers=[worker(), elsewhere], workers_total=2, egresses=[egress(), egress(name="south")])
@@ -169,8 +165,7 @@ def test_workers_of_different_egresses_may_have_different_rates() -> None:
         ({"name": "south", "workers": 0, "rate_per_s": None}, "no worker is behind it"),
     ],
 )
-def test_an_egress_that_sends_nothing_is_a_warning(changed: dict[str, Any], words: str) -> None:
-    """With what to do."""
+def test_an_egress_that_sends_nothing_is_a_warning_with_a_remedy(changed: dict[str, Any], words: str) -> None:
     one = egress(**changed)
 
     check = found(f"egress {one.name}", egresses=[one])
@@ -180,16 +175,14 @@ def test_an_egress_that_sends_nothing_is_a_warning(changed: dict[str, Any], word
     assert check.hint
 
 
-def test_a_lane_that_waits_beside_a_worker_that_could_claim_it_is_a_warning() -> None:
-    """Of either priority; five seconds are long where milliseconds are usual."""
+def test_a_due_lane_that_waits_five_seconds_beside_an_idle_worker_is_a_warning() -> None:
     assert found("lanes", interactive=LATE).status is CheckStatus.WARN
     assert found("lanes", bulk=LATE).status is CheckStatus.WARN
     assert "do not claim" in found("lanes", bulk=LATE).hint
     assert found("lanes", interactive=load(3, 2, LATE_S)).status is CheckStatus.OK
 
 
-def test_a_lane_that_waits_for_hands_is_told_so() -> None:
-    """The remedy is another one."""
+def test_a_due_lane_that_waits_for_busy_workers_has_another_remedy() -> None:
     check = found("lanes", interactive=LATE, workers=[worker(in_hand=10)])
 
     assert check.status is CheckStatus.WARN
@@ -207,15 +200,14 @@ def test_a_lane_that_waits_for_hands_is_told_so() -> None:
     ],
 )
 def test_a_lane_that_has_reason_to_wait_is_no_warning(changed: dict[str, Any], reason: str) -> None:
-    """A large fan-out waits for the egress's limit, and shall."""
+    """Such as the limit of its egress."""
     check = found("lanes", bulk=LATE, **changed)
 
     assert check.status is CheckStatus.OK
     assert check.detail.endswith(reason)
 
 
-def test_another_egress_that_is_held_is_no_reason_to_wait() -> None:
-    """The one that may send should."""
+def test_a_hold_of_another_egress_does_not_excuse_a_waiting_lane() -> None:
     egresses = [
         egress(backlog_s=0.03),
         egress(name="south", hold_s=100.0),
@@ -225,8 +217,7 @@ def test_another_egress_that_is_held_is_no_reason_to_wait() -> None:
     assert found("lanes", bulk=LATE, egresses=egresses).status is CheckStatus.WARN
 
 
-def test_a_pause_is_a_reminder_that_names_it() -> None:
-    """What is paused waits for people."""
+def test_a_pause_is_named_in_a_reminder() -> None:
     assert found("pauses").status is CheckStatus.OK
     check = found("pauses", **paused("user", "1001"))
 
@@ -235,7 +226,6 @@ def test_a_pause_is_a_reminder_that_names_it() -> None:
 
 
 def test_many_pauses_are_not_all_named() -> None:
-    """A line is a line."""
     pauses = [Pause("user", str(n), n) for n in range(8)]
 
     check = found("pauses", pauses=pauses, pauses_total=800)
@@ -243,20 +233,17 @@ def test_many_pauses_are_not_all_named() -> None:
     assert check.detail == "800 in force: user 0, user 1, user 2, user 3, user 4 and 795 more"
 
 
-def test_dead_letters_are_counted_and_no_fault_of_the_queue() -> None:
-    """The exchange refused them."""
+def test_dead_letters_are_counted_and_pass_the_check() -> None:
     check = found("dead letters", dead={"rejected": 2, "unauthorized": 0, "exhausted": 1})
 
     assert (check.status, check.detail) == (CheckStatus.OK, "2 rejected, 1 exhausted")
 
 
-def test_what_nobody_could_read_is_a_warning() -> None:
-    """Something else writes there."""
+def test_malformed_entries_are_a_warning() -> None:
     assert found("unreadable", unreadable=3).status is CheckStatus.WARN
 
 
-def test_rates_are_what_came_between_two_moments() -> None:
-    """By outcome; never below 0, whatever became of the counts."""
+def test_rates_are_differences_of_counts_and_never_negative() -> None:
     before = overview(outcomes={"applied": 10, "rejected": 5})
     after = overview(at_ms=NOW_MS + 2_000, outcomes={"applied": 30, "rejected": 4, "expired": 1})
 
@@ -266,7 +253,6 @@ def test_rates_are_what_came_between_two_moments() -> None:
 
 
 def test_an_overview_is_plain_json() -> None:
-    """For scripts; in wire names."""
     told = msgspec.json.decode(msgspec.json.encode(overview()))
 
     assert told["workersTotal"] == 1

@@ -30,7 +30,6 @@ def of(name: str, **changed: Any) -> Check:
 
 
 def test_a_fit_redis_passes_every_check() -> None:
-    """With nothing to do."""
     found = redis_checks.check_info(FIT)
 
     assert [check.name for check in found] == ["version", "mode", "eviction", "persistence", "memory"]
@@ -53,8 +52,9 @@ def test_a_fit_redis_passes_every_check() -> None:
         ("memory", {}, "ok", "10 MiB in use, without a limit"),
     ],
 )
-def test_each_unfitness_is_told_with_its_remedy(name: str, changed: dict[str, Any], status: str, words: str) -> None:
-    """One line each; a remedy for what is not as it should be, and only for that."""
+def test_each_shortcoming_of_a_redis_is_reported_with_its_remedy(
+    name: str, changed: dict[str, Any], status: str, words: str
+) -> None:
     check = of(name, **changed)
 
     assert check.status == status
@@ -63,16 +63,15 @@ def test_each_unfitness_is_told_with_its_remedy(name: str, changed: dict[str, An
     assert "\n" not in check.detail + check.hint
 
 
-def test_a_valkey_is_called_by_its_name() -> None:
-    """It tells the version of Redis that it speaks, and its own."""
+def test_a_valkey_is_shown_with_its_own_version() -> None:
     check = of("version", server_name="valkey", valkey_version="9.1.2")
 
     assert (check.status, check.detail) == (CheckStatus.OK, "valkey 9.1.2, which speaks Redis 7.2.4")
 
 
 @pytest.mark.parametrize("field", ["redis_version", "role", "maxmemory_policy", "aof_enabled", "used_memory"])
-def test_what_is_not_told_is_a_warning_that_names_it(field: str) -> None:
-    """A managed server hides some of it; all the rest is judged."""
+def test_a_value_that_redis_does_not_report_is_a_warning_that_names_it(field: str) -> None:
+    """A managed server hides some values; the others are still checked."""
     told = {name: value for name, value in FIT.items() if name != field}
     found = redis_checks.check_info(told)
 
@@ -82,8 +81,7 @@ def test_what_is_not_told_is_a_warning_that_names_it(field: str) -> None:
 
 
 @pytest.mark.parametrize("changed", [{"used_memory": "much"}, {"aof_enabled": "perhaps"}, {"cluster_enabled": None}])
-def test_what_is_told_in_an_unknown_way_is_a_warning(changed: dict[str, Any]) -> None:
-    """Whatever answers is not the server that it was written for; no traceback."""
+def test_a_value_of_an_unknown_form_is_a_warning(changed: dict[str, Any]) -> None:
     found = redis_checks.check_info(FIT | changed)
 
     assert [check.status for check in found].count(CheckStatus.WARN) == 1
@@ -102,7 +100,9 @@ def test_a_distant_redis_is_a_warning() -> None:
     ("offset_s", "uncertain_s", "status"),
     [(0.4, 0, "ok"), (-0.4, 0, "ok"), (0.6, 0, "warn"), (-0.6, 0, "warn"), (0.6, 0.2, "ok"), (-3_600, 2, "warn")],
 )
-def test_a_clock_is_off_only_if_it_surely_is(offset_s: float, uncertain_s: float, status: str) -> None:
+def test_a_clock_difference_within_the_round_trip_is_no_warning(
+    offset_s: float, uncertain_s: float, status: str
+) -> None:
     """Half a second; a slow answer proves nothing within its round trip."""
     check = redis_checks.check_clock(offset_s, uncertain_s)
 
@@ -111,13 +111,11 @@ def test_a_clock_is_off_only_if_it_surely_is(offset_s: float, uncertain_s: float
 
 
 def test_scripts_that_may_not_run_are_a_failure() -> None:
-    """Nothing of the queue works without them."""
     assert redis_checks.check_scripts(None).status is CheckStatus.OK
     assert redis_checks.check_scripts("NOPERM").status is CheckStatus.FAIL
 
 
-def test_the_worst_of_some_checks_decides() -> None:
-    """Of none, all is well."""
+def test_the_worst_status_of_all_checks_decides() -> None:
     good, bad, worse = ok("a", "b"), warn("a", "b", "c"), fail("a", "b", "c")
 
     assert worst([]) is CheckStatus.OK

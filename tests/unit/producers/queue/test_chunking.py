@@ -40,7 +40,6 @@ def chunks(into: ChunkedSubmission, items: list[Any]) -> list[Chunk]:
     ],
 )
 def test_items_go_in_chunks_of_500(count: int, sizes: list[int]) -> None:
-    """The last one takes the rest; there is no empty one."""
     into = chunked()
 
     found = chunks(into, [change()] * count)
@@ -51,8 +50,8 @@ def test_items_go_in_chunks_of_500(count: int, sizes: list[int]) -> None:
     assert into.item_count == count
 
 
-def test_an_invalid_item_counts_for_the_chunk_that_it_is_in() -> None:
-    """So that mending it, or not, leaves all other items in the chunks that they were in."""
+def test_an_invalid_item_takes_its_place_in_a_chunk() -> None:
+    """So correcting it leaves all other items in their chunks."""
     sound = chunks(chunked(), [change(value=str(number + 1)) for number in range(CHUNK_SIZE + 2)])
     into = chunked()
     flawed = chunks(into, [INVALID, *(change(value=str(number + 1)) for number in range(1, CHUNK_SIZE + 2))])
@@ -63,7 +62,7 @@ def test_an_invalid_item_counts_for_the_chunk_that_it_is_in() -> None:
 
 
 def test_a_chunk_of_invalid_items_alone_is_not_submitted_but_counted() -> None:
-    """The one after it has the name that it always has."""
+    """The next chunk keeps its number."""
     into = chunked()
 
     (only,) = chunks(into, [INVALID] * CHUNK_SIZE + [change()])
@@ -71,9 +70,7 @@ def test_a_chunk_of_invalid_items_alone_is_not_submitted_but_counted() -> None:
     assert (only.number, only.entries[0].index, len(into.refused)) == (0, CHUNK_SIZE, CHUNK_SIZE)
 
 
-def test_chunks_that_must_be_the_same_in_every_run_carry_a_digest_of_their_content() -> None:
-    """Of each item and its place; whenever they are taken in."""
-
+def test_the_chunks_of_a_batch_have_a_digest_of_their_items() -> None:
     def names(*items: SettingsChange, fixed: bool = True) -> list[Any]:
         into = chunked(fixed=fixed)
         (chunk,) = chunks(into, list(items))
@@ -88,8 +85,7 @@ def test_chunks_that_must_be_the_same_in_every_run_carry_a_digest_of_their_conte
     assert names(change("1"), change("2"), fixed=False) == ["", ""]
 
 
-def test_verdicts_become_the_account() -> None:
-    """What is accepted, what was there, what is refused and why; which job IDs are in their lanes."""
+def test_verdicts_are_added_up_in_the_report() -> None:
     into = chunked()
     (chunk,) = chunks(into, [change(str(user)) for user in range(4)])
 
@@ -111,7 +107,7 @@ def test_verdicts_become_the_account() -> None:
     ],
 )
 def test_a_refused_chunk_is_a_conflict_of_its_batch(verdict: int, why: str) -> None:
-    """By name, with the reason and what to do; nothing is counted as accepted."""
+    """Nothing of it is counted as accepted."""
     into = chunked()
     (chunk,) = chunks(into, [change("1"), change("2")])
 
@@ -121,7 +117,7 @@ def test_a_refused_chunk_is_a_conflict_of_its_batch(verdict: int, why: str) -> N
     assert (into.accepted, into.already_there) == (0, 0)
 
 
-def test_the_time_of_acceptance_is_asked_for_each_item() -> None:
+def test_each_item_gets_its_own_time_of_acceptance() -> None:
     """An iterable may take hours."""
     times = iter(range(100, 200))
     into = ChunkedSubmission(IndexedChangeParser("b"), TERMS, ttl_ms=1000, now_ms=lambda: next(times), fixed=True)
@@ -131,8 +127,7 @@ def test_the_time_of_acceptance_is_asked_for_each_item() -> None:
     assert chunk.entries[0].submission.payload != chunk.entries[1].submission.payload
 
 
-def test_what_is_not_an_item_at_all_is_refused_as_one() -> None:
-    """Whatever an iterable gives; the user is named where there is one."""
+def test_something_else_than_an_item_is_refused_as_an_item() -> None:
     into = chunked()
     assert chunks(into, [None, "1001", 7, {"userId": "1"}, INVALID]) == []
 
@@ -141,8 +136,7 @@ def test_what_is_not_an_item_at_all_is_refused_as_one() -> None:
 
 
 @pytest.mark.parametrize("user", [1001, None, "", "a b", "ü", "x" * 129, b"1001"])
-def test_what_cannot_be_a_user_is_refused_by_its_field(user: object) -> None:
-    """In a template's fan-out."""
+def test_a_malformed_user_of_a_template_is_refused_by_its_field(user: object) -> None:
     into = chunked(TemplateParser("b", change()), fixed=False)
     assert chunks(into, [user, "1002"])[0].entries[0].index == 1
 
@@ -151,8 +145,8 @@ def test_what_cannot_be_a_user_is_refused_by_its_field(user: object) -> None:
     assert (refusal.error.field, refusal.error.value) == ("userId", user)
 
 
-def test_ids_of_the_callers_choice_that_cannot_be_are_refused_one_by_one() -> None:
-    """Those that look like a batch's too."""
+def test_malformed_job_ids_of_the_caller_are_refused_one_by_one() -> None:
+    """Also IDs that look like a batch's."""
     into = chunked(ChangeParser(SortableIds().next, lambda each: f"{each.user_id}/"), fixed=False)
     (chunk,) = chunks(into, [change("1"), change("2/"), change("3")])
 
@@ -160,8 +154,7 @@ def test_ids_of_the_callers_choice_that_cannot_be_are_refused_one_by_one() -> No
     assert [(refusal.index, type(refusal.error)) for refusal in into.refused] == [(1, InvalidId)]
 
 
-def test_a_digest_is_short_and_tells_contents_apart() -> None:
-    """Values, order and types."""
+def test_digests_of_different_content_differ() -> None:
     digests = {
         content_digest(content) for content in ([1, 2], [2, 1], ["1", "2"], [[1], 2], [], None, change(), INVALID)
     }
@@ -170,6 +163,5 @@ def test_a_digest_is_short_and_tells_contents_apart() -> None:
     assert {len(digest) for digest in digests} == {16}
 
 
-def test_whose_an_item_is_is_told_where_it_can_be() -> None:
-    """A change's user, a user ID, else nothing."""
+def test_a_refused_item_is_reported_with_its_user_if_it_has_one() -> None:
     assert [item_user_id(item) for item in (change("7"), "8", 9, None)] == ["7", "8", None, None]

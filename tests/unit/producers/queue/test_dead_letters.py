@@ -24,8 +24,8 @@ def letter(job_id: str) -> DeadLetter:
 
 
 @pytest.mark.parametrize("job_id", ["order-7", "b//1001", "b//x//y", "x" * 128, "b" * 64 + "//" + "u" * 62, "~", "~~"])
-def test_a_letter_is_replayed_under_an_id_that_can_be_one_and_is_always_the_same(job_id: str) -> None:
-    """And under another one, each time that it dies again."""
+def test_a_dead_letter_is_replayed_under_a_valid_id_that_is_always_the_same(job_id: str) -> None:
+    """And under another ID each time it dies again."""
     seen = [job_id]
     for second in range(12):
         again = make_replay_id(seen[-1], ENDED_US + second * 1_000_000)
@@ -36,13 +36,12 @@ def test_a_letter_is_replayed_under_an_id_that_can_be_one_and_is_always_the_same
     assert len(set(seen)) == len(seen)
 
 
-def test_a_replayed_change_is_of_no_batch() -> None:
-    """A batch that is complete must not get more."""
+def test_a_replayed_change_belongs_to_no_batch() -> None:
     assert keyspace.batch_of(make_replay_id("b//1001", ENDED_US)) is None
 
 
-def test_different_letters_are_replayed_under_different_ids() -> None:
-    """However alike their names, also if they died in the same microsecond; and those of one ID that died twice."""
+def test_different_dead_letters_are_replayed_under_different_ids() -> None:
+    """Also letters with similar IDs, of one microsecond, or of one ID that died twice."""
     names = ["b//1", "b/1", "b~1", "b1", "b//1/2", "b//12", "b/1//2", "x" * 127, "x" * 128, "x" * 127 + "y"]
 
     for _ in range(3):
@@ -65,19 +64,16 @@ def test_different_letters_are_replayed_under_different_ids() -> None:
         ({"user_id": "a:b", "batch_id": "june"}, False),
     ],
 )
-def test_a_letter_is_chosen_if_all_that_is_given_holds(chosen: dict[str, str], holds: bool) -> None:
-    """By the user itself, not by how the user is spelled in a key."""
+def test_a_dead_letter_is_selected_if_every_given_filter_matches(chosen: dict[str, str], holds: bool) -> None:
     assert Selection(**chosen).matches(LANE, "july//1001") is holds  # type: ignore[arg-type]
 
 
-def test_a_selection_looks_only_where_its_outcome_is() -> None:
-    """Or everywhere."""
+def test_a_selection_reads_only_the_index_of_its_outcome() -> None:
     assert list(Selection().outcomes) == list(DEAD_OUTCOMES)
     assert list(Selection(outcome=Outcome.EXHAUSTED).outcomes) == [Outcome.EXHAUSTED]
 
 
-def test_the_same_letters_make_the_same_batch_and_others_another() -> None:
-    """With an ID that can be one, whatever the name of the first."""
+def test_the_same_dead_letters_make_the_same_batch_of_retries() -> None:
     one, other = letter("b//1"), letter("b//2")
 
     assert retry_batch_id("b", [one, other]) == retry_batch_id("b", [one, other])

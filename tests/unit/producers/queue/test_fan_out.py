@@ -16,15 +16,13 @@ NOTHING: dict[str, Any] = dict.fromkeys(("trader_id", "settings", "user_ids", "a
 TEMPLATE: dict[str, Any] = NOTHING | {"trader_id": "t1", "settings": [setting()], "user_ids": ["1"]}
 
 
-def test_changes_are_taken_as_they_are() -> None:
-    """They have no template."""
+def test_a_fan_out_of_changes_has_no_template() -> None:
     asked = FanOut.from_arguments([change()], **NOTHING)
 
     assert (asked.items, asked.template) == ([change()], None)
 
 
-def test_a_template_is_for_each_user() -> None:
-    """With all that was said of it."""
+def test_a_template_makes_a_change_for_each_user() -> None:
     asked = FanOut.from_arguments(None, **TEMPLATE | {"auto_copy": "on", "mode": "basic"})
 
     source = asked.parser("b")
@@ -48,14 +46,13 @@ def test_a_template_is_for_each_user() -> None:
     ],
     ids=["nothing", "both", "changes with a mode", "no trader", "no settings", "no users"],
 )
-def test_arguments_that_are_not_one_fan_out_are_refused(changes: Any, given: dict[str, Any]) -> None:
-    """Either changes, or a whole template."""
+def test_arguments_that_are_neither_changes_nor_a_template_are_rejected(changes: Any, given: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match="either changes=, or trader_id=, settings= and user_ids="):
         FanOut.from_arguments(changes, **given)
 
 
 @pytest.mark.parametrize("user_ids", ["1001", b"1001"])
-def test_one_user_instead_of_an_iterable_is_refused(user_ids: object) -> None:
+def test_a_string_instead_of_an_iterable_of_users_is_rejected(user_ids: object) -> None:
     """Its characters would be taken for users."""
     with pytest.raises(InvalidArgument, match=r"^user_ids: must be an iterable"):
         FanOut.from_arguments(None, **TEMPLATE | {"user_ids": user_ids})
@@ -65,15 +62,12 @@ def test_one_user_instead_of_an_iterable_is_refused(user_ids: object) -> None:
     ("changed", "field"),
     [({"settings": []}, "settings"), ({"trader_id": "a b"}, "traderId"), ({"mode": "x"}, "mode")],
 )
-def test_a_template_that_breaks_a_rule_is_refused_before_any_user(changed: dict[str, Any], field: str) -> None:
-    """Once, not once a user."""
+def test_an_invalid_template_is_rejected_once_before_any_user(changed: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidChange, match=f"^{field}: "):
         FanOut.from_arguments(None, **TEMPLATE | changed)
 
 
-def test_the_same_content_is_known_again_and_other_content_is_not() -> None:
-    """By the template, whoever gets it."""
-
+def test_the_content_digest_depends_on_the_template_and_not_on_its_users() -> None:
     def content(**changed: Any) -> str:
         return FanOut.from_arguments(None, **TEMPLATE | changed).content
 
@@ -82,16 +76,15 @@ def test_the_same_content_is_known_again_and_other_content_is_not() -> None:
     assert len({*contents, FanOut.from_arguments([], **NOTHING).content}) == 5
 
 
-def test_a_users_change_has_one_id_wherever_the_user_comes() -> None:
-    """And a change of its own is known by its place."""
+def test_a_user_s_change_has_the_same_id_wherever_the_user_comes() -> None:
     assert TemplateParser("b", change()).parse(3, "7")[1] == TemplateParser("b", change()).parse(9, "7")[1] == "b//7"
     assert IndexedChangeParser("b").parse(3, change("7"))[1] == "b//3"
 
 
 @pytest.mark.parametrize("batch_chars", [1, MAX_BATCH_ID_CHARS - 1, MAX_BATCH_ID_CHARS])
 @pytest.mark.parametrize("user_chars", [1, 62, 63, 64, MAX_ID_CHARS])
-def test_every_user_of_every_batch_has_an_id_that_can_be_one(batch_chars: int, user_chars: int) -> None:
-    """However long both are; the batch can be told from it, and two users stay two."""
+def test_every_user_of_every_batch_has_a_valid_job_id(batch_chars: int, user_chars: int) -> None:
+    """However long both IDs are; the batch is a part of it, and two users stay two."""
     batch_id = "b" * batch_chars
     ids = {member_job_id(batch_id, "u" * (user_chars - 1) + last) for last in "xy"}
 
@@ -102,13 +95,12 @@ def test_every_user_of_every_batch_has_an_id_that_can_be_one(batch_chars: int, u
 
 
 @pytest.mark.parametrize("user", ["/", "//", "/x", "x/", "x//y", "%", ":", "~2"])
-def test_a_user_with_marks_in_its_id_stays_with_its_batch(user: str) -> None:
-    """Batches have no slash, so the first pair of them parts."""
+def test_a_user_with_slashes_in_its_id_stays_with_its_batch(user: str) -> None:
+    """A batch ID has no slash, so the first two slashes separate them."""
     assert batch_of(member_job_id("b", user)) == "b"
 
 
-def test_a_preview_tells_what_would_be_sent_and_what_would_not() -> None:
-    """In the order given."""
+def test_a_preview_has_valid_and_refused_items_in_order() -> None:
     found = preview(FanOut.from_arguments(None, **TEMPLATE), ["1", "a b", "2", 3])
 
     assert [each.user_id for each in found.changes] == ["1", "2"]

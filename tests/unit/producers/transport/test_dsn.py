@@ -21,36 +21,32 @@ def opened(dsn: str, *, timeout_s: float = 3) -> Redis:
     return client
 
 
-async def test_a_dsn_says_where_who_and_which_database() -> None:
-    """Percent signs in a password are decoded."""
+async def test_a_dsn_has_host_user_and_database() -> None:
     options = opened("redis://worker:p%40ss@cache:6380/2").connection_pool.connection_kwargs
 
     assert (options["host"], options["port"], options["db"]) == ("cache", 6380, 2)
     assert (options["username"], options["password"]) == ("worker", "p@ss")
 
 
-async def test_time_outs_hold_for_connecting_and_for_answers() -> None:
-    """redis-py has none by default, and would wait for ever."""
+async def test_the_time_out_holds_for_connecting_and_for_replies() -> None:
+    """redis-py has none by default."""
     options = opened("redis://cache", timeout_s=0.7).connection_pool.connection_kwargs
 
     assert (options["socket_timeout"], options["socket_connect_timeout"]) == (0.7, 0.7)
 
 
-async def test_rediss_is_tls() -> None:
-    """With the certificate checked, which is redis-py's default."""
+async def test_rediss_is_tls_with_a_checked_certificate() -> None:
     assert issubclass(opened("rediss://cache:6380/0").connection_pool.connection_class, SSLConnection)
 
 
 async def test_unix_is_a_socket_file() -> None:
-    """It knows no TCP keep-alive."""
     pool = opened("unix:///run/redis.sock?db=1").connection_pool
 
     assert issubclass(pool.connection_class, UnixDomainSocketConnection)
     assert (pool.connection_kwargs["path"], pool.connection_kwargs["db"]) == ("/run/redis.sock", 1)
 
 
-async def test_sentinels_are_asked_for_their_master() -> None:
-    """Several of them, with and without ports; the credentials are the master's."""
+async def test_a_sentinel_dsn_names_several_sentinels_and_their_master() -> None:
     pool = opened("sentinel://worker:p%40ss@a:1,b/main/3").connection_pool
 
     assert isinstance(pool, SentinelConnectionPool)
@@ -62,7 +58,7 @@ async def test_sentinels_are_asked_for_their_master() -> None:
 
 
 async def test_sentinels_have_credentials_and_tls_of_their_own() -> None:
-    """Neither follows from the server's, but for TLS, which is asked of both unless said otherwise."""
+    """Neither follows from the server's, but TLS is used for both unless the DSN says otherwise."""
     dsn = "sentinel://:s3rver@a,[::1]:7/main?sentinel_username=watcher&sentinel_password=w%404tch&tls=true"
     for query, theirs in (("", True), ("&sentinel_tls=false", False)):
         pool = opened(dsn + query).connection_pool
@@ -80,7 +76,7 @@ async def test_sentinels_have_credentials_and_tls_of_their_own() -> None:
 
 
 async def test_sentinels_share_the_time_out() -> None:
-    """Three that hang one after the other must not take three times as long as one server."""
+    """Three that hang must not take three times as long as one server."""
     pool = opened("sentinel://a,b,c/main", timeout_s=3).connection_pool
 
     assert isinstance(pool, SentinelConnectionPool)
@@ -90,15 +86,14 @@ async def test_sentinels_share_the_time_out() -> None:
 
 
 async def test_a_vanished_peer_is_noticed_by_keep_alive() -> None:
-    """The system's own would take two hours."""
+    """The system's default is two hours."""
     options = opened("redis://cache").connection_pool.connection_kwargs
 
     assert options["socket_keepalive"] is True
     assert 15 in options["socket_keepalive_options"].values()
 
 
-async def test_redis_py_repeats_nothing_by_itself() -> None:
-    """Whether a command may be repeated is decided by what it does."""
+async def test_redis_py_does_not_retry_by_itself() -> None:
     for dsn in ("redis://cache", "rediss://cache", "unix:///run/redis.sock"):
         for client in (Redis, PlainRedis):
             connection: Any = open_redis(dsn, client, timeout_s=1).connection_pool.make_connection()
@@ -121,14 +116,12 @@ async def test_redis_py_repeats_nothing_by_itself() -> None:
         ("redis://a,b", "several hosts need sentinel://"),
     ],
 )
-def test_an_option_that_would_do_something_else_is_named(dsn: str, says: str) -> None:
-    """A misspelt one would be found at the first command, or never."""
+def test_an_unknown_option_is_named(dsn: str, says: str) -> None:
     with pytest.raises(SettingsError, match=f"^COPYTRADE_REDIS_DSN: .*{re.escape(says)}"):
         opened(dsn)
 
 
 async def test_the_client_is_of_the_class_that_was_asked_for() -> None:
-    """A worker needs arq's."""
     for dsn in ("redis://cache", "sentinel://a/main"):
         assert type(open_redis(dsn, ArqRedis, timeout_s=1)) is ArqRedis
 
@@ -149,8 +142,7 @@ async def test_the_client_is_of_the_class_that_was_asked_for() -> None:
         "",
     ],
 )
-def test_a_dsn_that_cannot_be_read_is_refused_by_the_name_of_its_variable(dsn: str) -> None:
-    """Before anything connects."""
+def test_a_malformed_dsn_is_rejected_by_the_name_of_its_variable(dsn: str) -> None:
     with pytest.raises(SettingsError, match=r"^COPYTRADE_REDIS_DSN: ") as caught:
         opened(dsn)
 
@@ -169,8 +161,7 @@ OTHER_PLACES = [
 @pytest.mark.parametrize(
     "dsn", ["http://user:hush@cache", "redis://user:hush@cache:port", "sentinel://u:hush@a", *OTHER_PLACES]
 )
-def test_a_refused_dsn_does_not_show_its_password(dsn: str) -> None:
-    """The message is for a log."""
+def test_a_rejected_dsn_does_not_show_its_password(dsn: str) -> None:
     with pytest.raises(SettingsError) as caught:
         opened(dsn)
 

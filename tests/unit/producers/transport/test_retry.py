@@ -46,36 +46,31 @@ LASTING = [
 
 @pytest.mark.parametrize("step", [READ, SUBMIT], ids=["a read", "a submission"])
 @pytest.mark.parametrize("error", [*LOST, *UNTOUCHED, *PASSING], ids=repr)
-def test_what_answers_the_same_twice_may_be_repeated_whatever_happened(step: Step[Any], error: RedisError) -> None:
-    """A submission has a job ID: the second finds the first."""
+def test_an_idempotent_call_is_retried_after_any_failure(step: Step[Any], error: RedisError) -> None:
     assert is_retryable(error, step)
 
 
 @pytest.mark.parametrize("step", [CANCEL, REPLAY, WRITE], ids=["taking back", "a replay", "a write"])
 @pytest.mark.parametrize("error", LOST, ids=repr)
-def test_what_answers_otherwise_the_second_time_is_not_repeated_after_a_lost_reply(
-    step: Step[Any], error: RedisError
-) -> None:
-    """The second answer would be that there is nothing to take back, although it was taken back."""
+def test_a_call_that_is_not_idempotent_is_not_retried_after_a_lost_reply(step: Step[Any], error: RedisError) -> None:
+    """A second cancellation would say that there was nothing to cancel."""
     assert not is_retryable(error, step)
 
 
 @pytest.mark.parametrize("step", [CANCEL, REPLAY, WRITE, READ, SUBMIT])
 @pytest.mark.parametrize("error", UNTOUCHED, ids=repr)
-def test_what_surely_did_nothing_may_be_repeated(step: Step[Any], error: RedisError) -> None:
-    """Redis was not reached, or refused at once."""
+def test_a_call_that_did_not_reach_redis_is_retried(step: Step[Any], error: RedisError) -> None:
     assert is_retryable(error, step)
 
 
 @pytest.mark.parametrize("step", [READ, SUBMIT])
 @pytest.mark.parametrize("error", LASTING, ids=repr)
-def test_a_refusal_that_lasts_is_told_at_once(step: Step[Any], error: RedisError) -> None:
-    """Waiting would not help."""
+def test_a_lasting_refusal_is_raised_at_once(step: Step[Any], error: RedisError) -> None:
     assert not is_retryable(error, step)
 
 
 def test_pauses_grow_are_capped_and_end() -> None:
-    """They are jittered: between half of it and all."""
+    """They are jittered: between a half and all of it."""
     patience = RetryBudget(100)
     pauses_s = [patience.pause_s(LOST[0], READ) or 0 for _ in range(12)]
 

@@ -42,7 +42,7 @@ def in_turn(*replies: Any) -> Callable[[Step[Any]], Any]:
 
 
 def test_a_result_that_comes_between_two_reads_is_found() -> None:
-    """The payload had gone, and the result was not there yet when it was asked for."""
+    """The payload was deleted before the result could be read."""
     found, steps = driven(fetch_result("j1"), in_turn([None, 0], [RESULT]))
 
     assert (found, len(steps)) == (result("j1"), 2)
@@ -52,7 +52,6 @@ def test_a_result_that_comes_between_two_reads_is_found() -> None:
 
 
 def test_a_change_that_ends_between_two_reads_is_done() -> None:
-    """It had a payload, and then no place in its lane."""
     found, _ = driven(fetch_status("j1"), in_turn([None, PAYLOAD], [None, [None, None]], [RESULT]))
 
     assert (found.state, found.result) == (JobState.DONE, result("j1"))
@@ -71,10 +70,9 @@ def test_a_change_that_ends_between_two_reads_is_done() -> None:
         (1, None, b"2", JobState.QUEUED),
     ],
 )
-def test_what_is_in_flight_is_the_head_and_those_that_are_held_with_it(
+def test_the_head_and_its_coalesced_changes_are_in_flight_while_claimed(
     position: int, token: bytes | None, held: bytes | None, state: JobState
 ) -> None:
-    """As long as somebody has claimed it."""
     found, _ = driven(fetch_status("j1"), in_turn([None, PAYLOAD], [position, [token, held]]))
 
     assert found.state is state
@@ -106,37 +104,32 @@ def _cancels(step: Step[Any]) -> TypeGuard[RunScript[Any]]:
     return isinstance(step, RunScript) and step.script is CANCEL
 
 
-def test_a_change_whose_state_changed_is_looked_at_again() -> None:
-    """Alone: the others are settled."""
+def test_only_a_change_whose_state_changed_is_read_again() -> None:
     verdicts, steps = driven(cancel_jobs(["j1", "j2"], result_ttl_ms=1), cancelling([[-2, 1], [1]]))
 
     assert verdicts == [Cancellation.CANCELLED, Cancellation.CANCELLED]
     assert taken_back(steps) == [{"j1", "j2"}, {"j1"}]
 
 
-def test_a_change_that_is_attempted_over_and_over_is_in_flight() -> None:
-    """Looking at it must end somewhere."""
+def test_a_change_whose_state_keeps_changing_is_reported_in_flight() -> None:
     verdicts, steps = driven(cancel_jobs(["j1"], result_ttl_ms=1), cancelling([[-2]] * MAX_CANCEL_ROUNDS))
 
     assert verdicts == [Cancellation.IN_FLIGHT]
     assert len(taken_back(steps)) == MAX_CANCEL_ROUNDS
 
 
-def test_a_change_named_twice_is_taken_back_once() -> None:
-    """And told twice."""
+def test_a_change_named_twice_is_cancelled_once() -> None:
     verdicts, steps = driven(cancel_jobs(["j1", "j1"], result_ttl_ms=1), cancelling([[1]]))
 
     assert verdicts == [Cancellation.CANCELLED] * 2
     assert taken_back(steps) == [{"j1"}]
 
 
-def test_nothing_to_take_back_is_no_trip() -> None:
-    """Not even to look."""
+def test_cancelling_no_changes_makes_no_call() -> None:
     assert driven(cancel_jobs([], result_ttl_ms=1), in_turn()) == ([], [])
 
 
-def test_a_page_asks_for_results_only_where_something_ended() -> None:
-    """One trip for an empty one, two for others; the end is no result."""
+def test_an_empty_page_reads_no_results() -> None:
     empty, steps = driven(read_page("b", None), in_turn([[], [b"1", None]]))
     assert (empty.results, empty.complete, empty.cursor, len(steps)) == ([], False, "b/0-0", 1)
     last, steps = driven(read_page("b", "b/1-0"), in_turn([[(b"2-0", {b"end": b"1"})], [b"1", b"2-0"]]))
@@ -150,15 +143,13 @@ def test_a_page_asks_for_results_only_where_something_ended() -> None:
         driven(read_page("b", None), in_turn([[entry], [None, None]]))
 
 
-def test_what_is_stored_as_a_result_and_is_none_is_not_found() -> None:
-    """Whoever wrote it."""
+def test_a_malformed_result_is_not_found() -> None:
     for stored in (b"", b"\xc1", b"\x80", PAYLOAD):
         with pytest.raises(JobNotFound, match="is not a change's result"):
             driven(fetch_result("j1"), in_turn([stored, 0]))
 
 
-def test_what_a_resumed_user_has_is_woken_in_bounded_trips() -> None:
-    """However many lanes there are."""
+def test_the_lanes_of_a_resumed_user_are_woken_in_bounded_calls() -> None:
     lanes = [f"1:t{n}".encode() for n in range(1201)]
 
     def answer(step: Step[Any]) -> Any:
@@ -174,9 +165,7 @@ def test_what_a_resumed_user_has_is_woken_in_bounded_trips() -> None:
     assert sum(isinstance(step, RunScript) for step in steps) == 3
 
 
-async def test_errors_of_a_plan_are_its_own(fake_redis: ArqRedis) -> None:
-    """Only Redis's become QueueUnavailable."""
-
+async def test_errors_of_a_plan_are_raised_unchanged(fake_redis: ArqRedis) -> None:
     def plan(error: Exception) -> Plan[None]:
         yield Transaction([("PING",)])
         raise error
@@ -189,8 +178,7 @@ async def test_errors_of_a_plan_are_its_own(fake_redis: ArqRedis) -> None:
 
 
 @pytest.mark.parametrize("outcome", Outcome)
-def test_a_result_that_expired_is_told_by_its_outcome(outcome: Outcome) -> None:
-    """With nothing made up."""
+def test_an_expired_result_is_reported_by_its_outcome(outcome: Outcome) -> None:
     entry = (b"3-0", {b"job": b"b//1", b"outcome": outcome.encode()})
 
     found, _ = driven(read_page("b", None), in_turn([[entry], [b"1", None]], [[None]]))

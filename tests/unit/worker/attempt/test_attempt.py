@@ -97,7 +97,7 @@ def granted() -> RawReply:
 
 
 async def test_a_change_is_signed_and_sent_and_its_outcome_settled() -> None:
-    """The bytes that were signed are the bytes that are sent, without the user."""
+    """The signed bytes are the bytes that are sent, without the user."""
     bench = Bench(granted())
 
     settlement = await bench.apply(bench.claim())
@@ -114,8 +114,8 @@ async def test_a_change_is_signed_and_sent_and_its_outcome_settled() -> None:
     assert (settlement.request.ended_s, settlement.request.round_trip_s) == (bench.clock.monotonic(), 0.4)
 
 
-async def test_keys_that_are_refused_are_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If they were replaced meanwhile, the change is sent again instead of being given up."""
+async def test_rejected_keys_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If they were replaced meanwhile, the change is sent again."""
     refusal = RawReply(400, b'{"code":"40006","msg":"no such key","requestTime":1790000000000,"data":null}', 0.4)
     others = Credentials(user_id="1001", api_key=Secret("new"), secret_key=Secret("hush"), passphrase=Secret("pass"))
     bench, same = Bench(refusal), Bench(refusal)
@@ -134,8 +134,8 @@ async def test_keys_that_are_refused_are_looked_for_again(monkeypatch: pytest.Mo
     assert (refused.request.rejected_keys_mark or "").partition(" ")[0] == KEYS.fingerprint
 
 
-async def test_a_lease_that_may_end_before_the_request_does_forbids_to_send() -> None:
-    """The lane might be somebody else's by then: it is given back, its history as it was."""
+async def test_nothing_is_sent_if_the_lease_may_lapse_before_the_request_ends() -> None:
+    """The change is put back with its history."""
     bench = Bench()
     history = attempt_history.encode(attempt_history.AttemptHistory(tries=3))
 
@@ -146,8 +146,8 @@ async def test_a_lease_that_may_end_before_the_request_does_forbids_to_send() ->
     assert (settlement.history, settlement.request) == (history, None)
 
 
-async def test_a_lease_that_ends_while_a_connection_is_waited_for_forbids_to_send() -> None:
-    """Looked at again when the bytes would be written; the change is given back, and no try."""
+async def test_nothing_is_sent_if_the_lease_lapses_while_waiting_for_a_connection() -> None:
+    """The change is put back without a try."""
     bench = Bench(granted())
     bench.connecting_s = SETTINGS.lease_s - SETTINGS.request_timeout_s + 0.1
 
@@ -158,8 +158,8 @@ async def test_a_lease_that_ends_while_a_connection_is_waited_for_forbids_to_sen
     assert settlement.request is None
 
 
-async def test_a_renewed_lease_does_not_make_an_old_slot_good() -> None:
-    """The bucket counts on a request within one lease of its slot: a later one needs another slot."""
+async def test_a_renewed_lease_does_not_prolong_its_slot() -> None:
+    """The bucket counts on a request within one lease of its slot."""
     bench = Bench(granted())
     claim = bench.claim()
     bench.clock.advance(SETTINGS.lease_s - SETTINGS.request_timeout_s + 0.1)
@@ -171,8 +171,7 @@ async def test_a_renewed_lease_does_not_make_an_old_slot_good() -> None:
     assert isinstance(settlement, Requeue)
 
 
-async def test_a_lease_that_just_outlasts_the_request_allows_to_send() -> None:
-    """The bound is the request's time-out."""
+async def test_a_request_is_sent_if_the_lease_just_outlasts_it() -> None:
     bench = Bench(granted())
 
     await bench.apply(bench.claim(lease_in_s=SETTINGS.request_timeout_s + 0.01))
@@ -180,8 +179,7 @@ async def test_a_lease_that_just_outlasts_the_request_allows_to_send() -> None:
     assert len(bench.sent) == 1
 
 
-async def test_what_waits_for_its_slot_is_given_back_when_the_worker_stops() -> None:
-    """At once, however far the slot is."""
+async def test_a_change_that_waits_for_its_slot_is_put_back_when_the_worker_stops() -> None:
     bench = Bench()
     attempt = asyncio.create_task(bench.apply(bench.claim(slot_in_s=3600, lease_in_s=7200)))
     await asyncio.sleep(0)
@@ -196,7 +194,6 @@ async def test_what_waits_for_its_slot_is_given_back_when_the_worker_stops() -> 
 
 
 async def test_nothing_is_sent_once_the_worker_stops() -> None:
-    """Not even what is due now."""
     bench = Bench()
     bench.attempt_runner.stop()
 
@@ -204,8 +201,8 @@ async def test_nothing_is_sent_once_the_worker_stops() -> None:
     assert bench.sent == []
 
 
-async def test_a_user_without_credentials_is_not_waited_for() -> None:
-    """Nothing is signed, nothing is sent, and the slot is free again."""
+async def test_a_change_of_a_user_without_credentials_ends_at_once() -> None:
+    """Nothing is signed or sent, and the slot is free again."""
     bench = Bench()
     bench.known = False
 
@@ -218,7 +215,7 @@ async def test_a_user_without_credentials_is_not_waited_for() -> None:
 
 @pytest.mark.parametrize(("sent", "verdict"), [(True, "ambiguous"), (False, "transient")])
 async def test_a_request_without_a_reply_has_no_round_trip(sent: bool, verdict: str) -> None:
-    """But it has an end, from which its window is counted."""
+    """Its window counts from when it was given up."""
     bench = Bench(TransportError("gone", sent=sent))
 
     settlement = await bench.apply(bench.claim())
@@ -230,7 +227,6 @@ async def test_a_request_without_a_reply_has_no_round_trip(sent: bool, verdict: 
 
 
 async def test_each_attempt_has_a_timestamp_of_its_own() -> None:
-    """By the exchange's clock, as far as it is known."""
     bench = Bench(RawReply(500, b"", 0.4), granted())
     await bench.attempt_runner.run(bench.claim())
     bench.clock.advance(10)

@@ -41,15 +41,13 @@ def fates(group: CoalescedRequest) -> dict[str, str | None]:
     return {member.job_id: member.successor for member in group.members}
 
 
-def test_a_head_with_nobody_behind_it_is_sent_as_it_is() -> None:
-    """The very change."""
+def test_a_change_alone_is_sent_unchanged() -> None:
     group = grouped(payload(pair("A")))
 
     assert (sent(group), fates(group)) == ({"A": "1"}, {"a": None})
 
 
-def test_settings_of_other_pairs_are_added() -> None:
-    """In the lane's order; all of them are sent."""
+def test_settings_of_other_pairs_are_added_in_the_lane_s_order() -> None:
     group = grouped(payload(pair("A", "1")), payload(pair("B", "2")), payload(pair("C", "3")))
 
     assert list(sent(group).items()) == [("A", "1"), ("B", "2"), ("C", "3")]
@@ -58,51 +56,46 @@ def test_settings_of_other_pairs_are_added() -> None:
 
 
 def test_a_setting_of_the_same_pair_replaces_the_older_one() -> None:
-    """Whose change names its successor."""
+    """The older change names its successor."""
     group = grouped(payload(pair("A", "1")), payload(pair("A", "2")))
 
     assert (sent(group), fates(group)) == ({"A": "2"}, {"a": "b", "b": None})
 
 
 def test_a_pair_is_a_symbol_and_a_product_type() -> None:
-    """The same symbol of another product is another pair."""
     group = grouped(payload(setting()), payload(setting(product_type="USDC-FUTURES")))
 
     assert len(group.change.settings) == 2
     assert fates(group) == {"a": None, "b": None}
 
 
-def test_a_change_of_which_one_setting_is_left_is_not_superseded() -> None:
-    """Something of it is sent."""
+def test_a_change_with_a_setting_left_is_not_superseded() -> None:
     group = grouped(payload(pair("A"), pair("B")), payload(pair("A", "2")))
 
     assert (sent(group), fates(group)) == ({"A": "2", "B": "1"}, {"a": None, "b": None})
 
 
-def test_a_change_is_superseded_by_the_one_that_took_its_last_setting() -> None:
-    """Not by the one that took its first."""
+def test_a_change_is_superseded_by_the_one_that_replaced_its_last_setting() -> None:
     group = grouped(payload(pair("A"), pair("B")), payload(pair("A", "2")), payload(pair("B", "3")))
 
     assert (sent(group), fates(group)) == ({"A": "2", "B": "3"}, {"a": "c", "b": None, "c": None})
 
 
-def test_each_of_a_chain_names_the_one_that_replaced_it() -> None:
-    """So that the chain leads to the one that was sent."""
+def test_each_superseded_change_of_a_chain_names_its_successor() -> None:
     group = grouped(payload(pair("A", "1")), payload(pair("A", "2")), payload(pair("A", "3")))
 
     assert (sent(group), fates(group)) == ({"A": "3"}, {"a": "b", "b": "c", "c": None})
 
 
 def test_one_change_may_supersede_several() -> None:
-    """All that it replaced wholly."""
     group = grouped(payload(pair("A")), payload(pair("B")), payload(pair("A", "2"), pair("B", "2")))
 
     assert fates(group) == {"a": "c", "b": "c", "c": None}
 
 
 @pytest.mark.parametrize("count", [MAX_SETTINGS - 1, MAX_SETTINGS, MAX_SETTINGS + 1])
-def test_a_request_holds_ten_settings_at_the_most(count: int) -> None:
-    """Who does not fit stays behind, with all after it."""
+def test_a_request_has_at_most_ten_settings(count: int) -> None:
+    """A change that does not fit stays behind, with all after it."""
     coalescable = [payload(pair(f"S{number}")) for number in range(1, count)]
 
     group = grouped(payload(pair("S0")), *coalescable)
@@ -111,8 +104,7 @@ def test_a_request_holds_ten_settings_at_the_most(count: int) -> None:
     check(group.change)
 
 
-def test_a_full_request_still_takes_replacements() -> None:
-    """They need no room."""
+def test_a_full_request_still_accepts_replacements() -> None:
     head = payload(*(pair(f"S{number}") for number in range(MAX_SETTINGS)))
 
     group = grouped(head, payload(pair("S3", "9")), payload(pair("S4", "9")))
@@ -121,8 +113,7 @@ def test_a_full_request_still_takes_replacements() -> None:
     assert (sent(group)["S3"], sent(group)["S4"]) == ("9", "9")
 
 
-def test_who_does_not_fit_is_not_overtaken() -> None:
-    """The one after it would fit, but the lane's order stays."""
+def test_a_change_that_does_not_fit_is_not_overtaken() -> None:
     head = payload(*(pair(f"S{number}") for number in range(MAX_SETTINGS)))
 
     group = grouped(head, payload(pair("new")), payload(pair("S0", "9")))
@@ -145,15 +136,13 @@ def test_who_does_not_fit_is_not_overtaken() -> None:
     ],
     ids=["unasked", "auto copy", "mode", "expired", "user", "trader", "invalid", "unreadable", "cut"],
 )
-def test_who_cannot_join_ends_the_group(stranger: bytes) -> None:
-    """Neither it nor those behind it are sent with the head."""
+def test_a_change_that_cannot_be_coalesced_ends_the_group(stranger: bytes) -> None:
     group = grouped(payload(pair("A")), payload(pair("J")), stranger, payload(pair("C")))
 
     assert (sent(group), fates(group)) == ({"A": "1", "J": "1"}, {"a": None, "b": None})
 
 
-def test_a_joiner_may_be_sent_until_its_deadline() -> None:
-    """The last moment counts, the deadline itself does not."""
+def test_a_coalesced_change_may_be_sent_until_its_deadline() -> None:
     last = payload(pair("B"), ttl_ms=NOW_MS - ACCEPTED_MS + 1)
     past = payload(pair("B"), ttl_ms=NOW_MS - ACCEPTED_MS)
 
@@ -161,15 +150,13 @@ def test_a_joiner_may_be_sent_until_its_deadline() -> None:
     assert len(grouped(payload(pair("A")), past).members) == 1
 
 
-def test_a_head_that_did_not_ask_is_joined_all_the_same() -> None:
-    """Who asks to join asks for itself; the head is sent in any case."""
+def test_later_changes_are_coalesced_with_a_head_that_did_not_ask() -> None:
     group = grouped(payload(pair("A"), coalesce=False), payload(pair("B")))
 
     assert fates(group) == {"a": None, "b": None}
 
 
-def test_what_the_head_says_of_auto_copy_and_mode_is_kept() -> None:
-    """Its joiners say the same."""
+def test_changes_are_coalesced_only_with_the_same_auto_copy_and_mode() -> None:
     rest: dict[str, Any] = {"auto_copy": "on", "mode": "basic"}
 
     group = grouped(payload(pair("A"), **rest), payload(pair("B"), **rest))

@@ -43,8 +43,7 @@ def sent(verdict: str, **changed: Any) -> SentRequest:
     return SentRequest(Attempt(at_ms=NOW_MS, took_ms=20, verdict=verdict, **changed), ended_s=2.0, round_trip_s=0.02)
 
 
-def test_a_sound_change_may_be_sent_until_its_deadline() -> None:
-    """With its history."""
+def test_a_valid_change_may_be_sent_until_its_deadline() -> None:
     ready = attemptable(AttemptHistory(tries=3))
 
     assert (ready.head.stored.a[0], ready.history.tries, ready.head.deadline_ms) == (change(), 3, ACCEPTED_MS + TTL_MS)
@@ -67,10 +66,10 @@ def test_a_sound_change_may_be_sent_until_its_deadline() -> None:
     ],
     ids=["absent", "unreadable", "another lane", "poison", "expired", "exhausted"],
 )
-def test_a_change_that_must_not_be_sent_ends(
+def test_a_change_that_must_not_be_sent_ends_with_the_reason(
     changed: dict[str, Any], now_ms: int, outcome: Outcome, message: str
 ) -> None:
-    """With the outcome and a message that says why; nothing was sent, so the bucket is told so."""
+    """Its slot is unused."""
     settlement = validate_claim(claim(**changed), now_ms)
 
     result = ended(settlement)
@@ -86,7 +85,6 @@ def test_a_change_that_must_not_be_sent_ends(
     ids=["lost_deliveries", "deadline"],
 )
 def test_a_change_just_within_its_bounds_may_be_sent(changed: dict[str, Any], now_ms: int) -> None:
-    """The last moment, and the last worker."""
     assert isinstance(validate_claim(claim(**changed), now_ms), ReadyAttempt)
 
 
@@ -94,8 +92,7 @@ def test_a_change_just_within_its_bounds_may_be_sent(changed: dict[str, Any], no
     ("verdict", "outcome"),
     [("success", Outcome.APPLIED), ("permanent", Outcome.REJECTED), ("credentials", Outcome.UNAUTHORIZED)],
 )
-def test_a_verdict_that_ends_a_change_writes_its_result(verdict: str, outcome: Outcome) -> None:
-    """With the exchange's code and message, all attempts, and how long the request took."""
+def test_a_final_verdict_writes_a_result_with_code_message_and_attempts(verdict: str, outcome: Outcome) -> None:
     before = AttemptHistory().with_attempt(attempt("transient", at_ms=7))
 
     settlement = decide(attemptable(before), sent(verdict, code="c", message="m"), now_ms=NOW_MS, max_tries=0)
@@ -110,7 +107,7 @@ def test_a_verdict_that_ends_a_change_writes_its_result(verdict: str, outcome: O
 
 @pytest.mark.parametrize("verdict", ["transient", "ambiguous", "failed", "clock_skew"])
 def test_a_verdict_that_is_worth_another_try_puts_the_lane_back(verdict: str) -> None:
-    """The history has one try more; nobody else is held."""
+    """The history has one more try; the user is not held."""
     settlement = decide(attemptable(), sent(verdict), now_ms=NOW_MS, max_tries=0)
 
     assert isinstance(settlement, Requeue)
@@ -120,8 +117,7 @@ def test_a_verdict_that_is_worth_another_try_puts_the_lane_back(verdict: str) ->
     assert (state.tries, [each.verdict for each in state.attempts]) == (1, [verdict])
 
 
-def test_a_429_holds_the_user_and_is_no_try() -> None:
-    """For at least the window of the limit."""
+def test_a_429_holds_the_user_and_does_not_count_as_a_try() -> None:
     settlement = decide(attemptable(), sent("throttled"), now_ms=NOW_MS, max_tries=1)
 
     assert isinstance(settlement, Requeue)
@@ -139,17 +135,15 @@ def test_a_429_holds_the_user_and_is_no_try() -> None:
     ],
     ids=["no time left", "last try", "one try left", "no bound"],
 )
-def test_another_try_must_be_within_the_deadline_and_the_tries(
+def test_a_change_without_time_or_tries_left_ends_exhausted(
     now_ms: int, max_tries: int, outcome: Outcome | None
 ) -> None:
-    """Else the change ends as exhausted."""
     settlement = decide(attemptable(), sent("transient"), now_ms=now_ms, max_tries=max_tries)
 
     assert (settlement.results[0].outcome if isinstance(settlement, Finish) else None) == outcome
 
 
-def test_a_claim_that_is_given_back_keeps_its_history() -> None:
-    """Due at once, nothing sent."""
+def test_an_unsent_claim_keeps_its_history() -> None:
     state = attempt_history.encode(AttemptHistory(tries=2))
     settlement = release_unsent(claim(history=state))
 
@@ -158,7 +152,6 @@ def test_a_claim_that_is_given_back_keeps_its_history() -> None:
 
 
 def test_an_end_without_a_request_keeps_the_last_code() -> None:
-    """What the exchange said last is what helps."""
     ready = attemptable(AttemptHistory(attempts=[attempt("transient", code="40725")], tries=1, first_sent_at_ms=1))
 
     assert ended(finish_unsent(ready, Outcome.EXHAUSTED, NOW_MS, "m")).code == "40725"

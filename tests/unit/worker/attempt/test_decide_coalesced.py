@@ -61,8 +61,7 @@ def results(settlement: Settlement) -> list[JobResult]:
 
 
 @pytest.mark.parametrize(("verdict", "outcome"), [("success", Outcome.APPLIED), ("credentials", Outcome.UNAUTHORIZED)])
-def test_a_shared_verdict_is_each_ones_own(verdict: str, outcome: Outcome) -> None:
-    """Outcome, code, message, attempt; each under its ID."""
+def test_each_change_of_a_group_gets_the_shared_verdict_under_its_own_id(verdict: str, outcome: Outcome) -> None:
     found = results(concluded(ready(ONE, OTHER), verdict, code="c", message="m"))
 
     assert [each.job_id for each in found] == ["j0", "j1"]
@@ -73,8 +72,8 @@ def test_a_shared_verdict_is_each_ones_own(verdict: str, outcome: Outcome) -> No
         assert (each.enqueued_at_ms, each.started_at_ms, each.finished_at_ms) == (ACCEPTED_MS, NOW_MS, NOW_MS)
 
 
-def test_what_was_replaced_before_it_was_sent_is_superseded_by_name() -> None:
-    """Without code, attempt or start: nothing of it was sent."""
+def test_a_change_replaced_before_it_was_sent_is_superseded_by_its_successor() -> None:
+    """Without code, attempt or start."""
     replaced, successor = results(concluded(ready(ONE, REPLACING), "success", code="00000"))
 
     assert (replaced.outcome, replaced.successor) == (Outcome.SUPERSEDED, "j1")
@@ -83,8 +82,8 @@ def test_what_was_replaced_before_it_was_sent_is_superseded_by_name() -> None:
     assert (successor.outcome, successor.successor) == (Outcome.APPLIED, None)
 
 
-def test_what_was_sent_once_is_never_superseded() -> None:
-    """Its first request may have been applied: it shares the verdict of what replaced it later."""
+def test_a_head_that_was_sent_is_never_superseded() -> None:
+    """Its first request may have been applied, so it shares the verdict of its replacement."""
     first = concluded(ready(ONE), "ambiguous")
 
     found = results(concluded(ready(ONE, REPLACING, state=attempt_history.decode(first.history)), "success"))
@@ -93,8 +92,7 @@ def test_what_was_sent_once_is_never_superseded() -> None:
     assert [one.verdict for one in found[0].attempts] == ["ambiguous", "success"]
 
 
-def test_a_member_that_was_sent_once_is_never_superseded_by_a_newcomer() -> None:
-    """Also if it is not the head."""
+def test_a_member_that_was_sent_is_never_superseded_by_a_later_change() -> None:
     first = concluded(ready(ONE, OTHER), "ambiguous")
     newcomer = payload(setting(symbol="B", trace_value="9"))
 
@@ -103,8 +101,7 @@ def test_a_member_that_was_sent_once_is_never_superseded_by_a_newcomer() -> None
     assert [each.outcome for each in found] == [Outcome.APPLIED] * 3
 
 
-def test_a_newcomer_does_not_inherit_the_requests_before_it_came() -> None:
-    """It shows the last one only; the head shows all."""
+def test_a_later_change_does_not_get_attempts_from_before_it_was_coalesced() -> None:
     before = AttemptHistory(head="j0").with_attempt(attempt("transient", at_ms=ACCEPTED_MS + 100), ["j0"])
     newcomer = payload(setting(symbol="B"), at_ms=NOW_MS - 10)
 
@@ -114,8 +111,8 @@ def test_a_newcomer_does_not_inherit_the_requests_before_it_came() -> None:
     assert (len(last.attempts), last.tries, last.started_at_ms) == (1, 1, NOW_MS)
 
 
-def test_a_refused_group_goes_back_to_be_sent_one_by_one() -> None:
-    """At once, and up to its last member: one bad setting must not fail the others."""
+def test_a_rejected_group_is_put_back_to_be_sent_one_by_one() -> None:
+    """One faulty setting must not fail the others."""
     settlement = concluded(ready(ONE, OTHER, REPLACING), "permanent", code="40017")
 
     assert isinstance(settlement, Requeue)
@@ -124,15 +121,14 @@ def test_a_refused_group_goes_back_to_be_sent_one_by_one() -> None:
     assert attempt_history.decode(settlement.history).tries == 1
 
 
-def test_a_head_refused_alone_ends_rejected() -> None:
-    """There is nobody else to blame."""
+def test_a_head_rejected_alone_ends_rejected() -> None:
     (only,) = results(concluded(ready(ONE), "permanent", code="40017"))
 
     assert (only.outcome, only.code) == (Outcome.REJECTED, "40017")
 
 
 def test_a_group_that_fails_too_often_is_sent_one_by_one() -> None:
-    """A fifth "fail" would reject it: who is at fault is found out first."""
+    """A fifth "fail" would reject it; the faulty change is found first."""
     before = AttemptHistory(attempts=[attempt("failed")] * 4, tries=4, first_sent_at_ms=7)
 
     settlement = concluded(ready(ONE, OTHER, state=before), "failed")
@@ -142,8 +138,8 @@ def test_a_group_that_fails_too_often_is_sent_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("verdict", ["transient", "ambiguous", "failed", "clock_skew", "throttled"])
-def test_a_group_worth_another_try_goes_back_together(verdict: str) -> None:
-    """With its history, in which all whose settings were sent are named."""
+def test_a_group_worth_another_try_is_put_back_together(verdict: str) -> None:
+    """Its history names all changes whose settings were sent."""
     settlement = concluded(ready(ONE, OTHER, REPLACING), verdict)
 
     assert isinstance(settlement, Requeue)
@@ -169,7 +165,6 @@ def test_a_group_whose_head_has_no_time_left_loses_its_head_alone() -> None:
     ids=["expired", "poison"],
 )
 def test_a_head_that_must_not_be_sent_ends_alone(changed: dict[str, Any], outcome: Outcome) -> None:
-    """Whoever would have joined it is the next head."""
     hasty = payload(setting(symbol="A"), ttl_ms=4_000)
 
     settlement = ready(hasty, OTHER, **{"now_ms": ACCEPTED_MS + 100} | changed)
@@ -177,15 +172,15 @@ def test_a_head_that_must_not_be_sent_ends_alone(changed: dict[str, Any], outcom
     assert [(each.job_id, each.outcome) for each in results(settlement)] == [("j0", outcome)]
 
 
-def test_what_a_lost_worker_had_in_hand_counts_as_sent() -> None:
-    """Nobody knows: then it must not be said that it was replaced before it was sent."""
+def test_a_change_that_a_lost_worker_held_counts_as_sent() -> None:
+    """It must not be reported as replaced before it was sent."""
     found = results(concluded(ready(ONE, REPLACING, lost_deliveries=1), "success"))
 
     assert [each.outcome for each in found] == [Outcome.APPLIED, Outcome.APPLIED]
 
 
 def test_a_member_that_becomes_the_head_keeps_its_part_of_the_history() -> None:
-    """The requests that carried it; it was sent, so it is neither expired nor superseded later on."""
+    """The requests that included it; so it is neither expired nor superseded later."""
     first = concluded(ready(ONE, OTHER), "ambiguous")
     inherited = replace(claimed(OTHER, job_id="j1"), history=first.history)
 
@@ -197,8 +192,7 @@ def test_a_member_that_becomes_the_head_keeps_its_part_of_the_history() -> None:
     assert [one.verdict for one in only.attempts] == ["ambiguous"]
 
 
-def test_a_newcomer_that_becomes_the_head_inherits_nothing() -> None:
-    """It was in no request."""
+def test_a_change_without_requests_that_becomes_the_head_has_no_history() -> None:
     first = concluded(ready(ONE), "ambiguous")
 
     late = validate_claim(replace(claimed(OTHER, job_id="j1"), history=first.history), ACCEPTED_MS + TTL_MS)
@@ -208,8 +202,7 @@ def test_a_newcomer_that_becomes_the_head_inherits_nothing() -> None:
     assert (only.outcome, only.attempts, only.started_at_ms) == (Outcome.EXPIRED, [], None)
 
 
-def test_a_history_holds_the_last_twenty_requests_with_whom_they_carried() -> None:
-    """It must not grow without end."""
+def test_a_history_has_the_last_twenty_requests_and_the_changes_in_them() -> None:
     state = AttemptHistory(head="j0")
     for number in range(30):
         state = state.with_attempt(attempt(at_ms=number), ["j0", f"j{number}"])

@@ -39,8 +39,7 @@ def retry_range(*verdicts: str, tries: int | None = None) -> tuple[float, float]
         (ReplyClass.CREDENTIALS, Outcome.UNAUTHORIZED),
     ],
 )
-def test_a_verdict_on_the_change_ends_it(verdict: ReplyClass, outcome: Outcome) -> None:
-    """At the first try and after any history, even at the deadline."""
+def test_a_verdict_on_the_change_ends_it_at_any_try_and_time(verdict: ReplyClass, outcome: Outcome) -> None:
     assert decided(verdict) == Done(outcome)
     assert decided("transient", "throttled", verdict, remaining_s=-1.0) == Done(outcome)
 
@@ -50,10 +49,9 @@ def test_a_verdict_on_the_change_ends_it(verdict: ReplyClass, outcome: Outcome) 
     ("tries", "low_s", "high_s"),
     [(1, 0.1, 0.2), (2, 0.2, 0.4), (3, 0.4, 0.8), (9, 25.6, 51.2), (10, 30, 60), (50, 30, 60), (100_000, 30, 60)],
 )
-def test_the_back_off_doubles_up_to_a_minute_with_half_of_it_drawn(
+def test_the_back_off_doubles_up_to_a_minute_and_half_of_it_is_random(
     verdict: str, tries: int, low_s: float, high_s: float
 ) -> None:
-    """The series of the module's docstring; the draws fill its range."""
     shortest, longest = retry_range(verdict, tries=tries)
 
     assert low_s <= shortest < low_s * 1.1
@@ -61,25 +59,21 @@ def test_the_back_off_doubles_up_to_a_minute_with_half_of_it_drawn(
 
 
 def test_a_back_off_beyond_the_deadline_ends_the_change() -> None:
-    """Tries 10 and on wait for at least 30 s."""
     assert decided("transient", tries=10, remaining_s=29.0) == Done(Outcome.EXHAUSTED)
     assert isinstance(decided("transient", tries=10, remaining_s=61.0), Retry)
 
 
 def test_after_the_deadline_there_is_no_other_try() -> None:
-    """Not even at once."""
     assert decided("clock_skew", remaining_s=0.0) == Done(Outcome.EXHAUSTED)
     assert decided(AMBIGUOUS, remaining_s=-5.0) == Done(Outcome.EXHAUSTED)
 
 
 def test_tries_can_be_bounded() -> None:
-    """The bound is the number of the last try."""
     assert isinstance(decided("transient", tries=2, max_tries=3), Retry)
     assert decided("transient", tries=3, max_tries=3) == Done(Outcome.EXHAUSTED)
 
 
 def test_tries_are_not_bounded_by_default() -> None:
-    """The deadline ends them."""
     assert isinstance(decided("transient", tries=1_000_000), Retry)
 
 
@@ -92,13 +86,11 @@ def test_a_change_that_fails_again_and_again_is_rejected() -> None:
 
 
 def test_the_first_clock_skew_is_tried_again_at_once() -> None:
-    """Only the timestamp was wrong, and the reply tells the right one."""
     assert decided("clock_skew") == Retry(0.0)
     assert decided("transient", "clock_skew") == Retry(0.0)
 
 
 def test_a_second_clock_skew_backs_off() -> None:
-    """The cure did not help, so haste would not."""
     shortest, _ = retry_range("clock_skew", "clock_skew")
 
     assert shortest >= 0.2
@@ -109,7 +101,7 @@ def test_a_second_clock_skew_backs_off() -> None:
     [(1, 1, 1.25), (2, 2, 2.5), (3, 4, 5), (5, 16, 20), (6, 24, 30), (20, 24, 30)],
 )
 def test_throttling_holds_the_user_longer_each_time(throttles: int, low_s: float, high_s: float) -> None:
-    """From the window of the limit up to half a minute; the draws fill the range."""
+    """From one window up to half a minute."""
     decisions = [decided(*["throttled"] * throttles, tries=0) for _ in range(DRAWS)]
     holds = [decision.after_s for decision in decisions if isinstance(decision, Hold)]
 
@@ -119,19 +111,16 @@ def test_throttling_holds_the_user_longer_each_time(throttles: int, low_s: float
 
 
 def test_only_throttlings_in_a_row_make_a_hold_longer() -> None:
-    """Any other reply shows that the user was let through."""
     decision = decided("throttled", "throttled", "transient", "throttled", tries=1)
 
     assert isinstance(decision, Hold)
     assert decision.after_s <= 1.25
 
 
-def test_throttling_is_never_the_last_try_nor_too_late() -> None:
-    """It is no try; and the user must be held even if this change has run out of time."""
+def test_a_throttled_change_is_held_even_at_its_last_try_or_deadline() -> None:
     assert isinstance(decided("throttled", tries=9, max_tries=1, remaining_s=-1.0), Hold)
 
 
-def test_a_request_that_never_left_is_transient_and_one_that_may_have_arrived_is_ambiguous() -> None:
-    """The two are kept apart in the attempts."""
+def test_an_unsent_request_is_transient_and_one_that_may_have_arrived_is_ambiguous() -> None:
     assert verdict_of(TransportError("refused", sent=False)) == "transient"
     assert verdict_of(TransportError("reset", sent=True)) == "ambiguous"

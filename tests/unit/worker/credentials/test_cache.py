@@ -65,7 +65,6 @@ async def key(cache: CachedCredentials, user_id: str = "1001") -> str:
 
 
 async def test_a_source_is_asked_once_a_minute(cache: CachedCredentials, clock: ManualClock) -> None:
-    """A change of credentials is seen after that."""
     assert TTL_S <= 60
     assert await key(cache) == "key-1"
     clock.advance(TTL_S - 0.001)
@@ -74,10 +73,9 @@ async def test_a_source_is_asked_once_a_minute(cache: CachedCredentials, clock: 
     assert await key(cache) == "key-2"
 
 
-async def test_what_was_kept_for_its_time_is_removed_when_anybody_is_asked_for(
+async def test_expired_credentials_are_removed_when_any_user_is_asked_for(
     cache: CachedCredentials, clock: ManualClock
 ) -> None:
-    """Not only when the same user is."""
     await cache.get("1001")
     clock.advance(TTL_S)
     await cache.get("1002")
@@ -85,8 +83,7 @@ async def test_what_was_kept_for_its_time_is_removed_when_anybody_is_asked_for(
     assert len(cache) == 1
 
 
-async def test_what_was_kept_for_its_time_is_removed_though_nobody_is_asked_for(source: Source) -> None:
-    """Secrets do not lie around in an idle worker."""
+async def test_expired_credentials_are_removed_in_an_idle_worker(source: Source) -> None:
     cache = CachedCredentials(source, ttl_s=0.05)
     await cache.get("1001")
     await cache.get("1002")
@@ -98,8 +95,7 @@ async def test_what_was_kept_for_its_time_is_removed_though_nobody_is_asked_for(
     assert cache._entries == {}
 
 
-async def test_no_more_users_are_kept_than_allowed(cache: CachedCredentials, source: Source) -> None:
-    """The oldest go."""
+async def test_a_full_cache_drops_the_oldest_users(cache: CachedCredentials, source: Source) -> None:
     for user_id in ("1", "2", "3", "2", "3", "1"):
         await cache.get(user_id)
 
@@ -107,15 +103,13 @@ async def test_no_more_users_are_kept_than_allowed(cache: CachedCredentials, sou
     assert len(cache) == 2
 
 
-async def test_those_who_ask_at_once_share_one_reading(cache: CachedCredentials, source: Source) -> None:
-    """A thousand changes of one user are one question."""
+async def test_concurrent_requests_for_one_user_share_one_reading(cache: CachedCredentials, source: Source) -> None:
     found = await asyncio.gather(*(key(cache) for _ in range(100)))
 
     assert (set(found), source.asked) == ({"key-1"}, ["1001"])
 
 
-async def test_whoever_gives_up_takes_nothing_from_the_others(cache: CachedCredentials, source: Source) -> None:
-    """The reading goes on."""
+async def test_a_cancelled_request_does_not_cancel_the_shared_reading(cache: CachedCredentials, source: Source) -> None:
     source.may_answer.clear()
     one, other = asyncio.create_task(key(cache)), asyncio.create_task(key(cache))
     await source.questions.get()
@@ -127,8 +121,7 @@ async def test_whoever_gives_up_takes_nothing_from_the_others(cache: CachedCrede
     assert one.cancelled()
 
 
-async def test_a_user_that_is_forgotten_is_asked_for_again(cache: CachedCredentials, source: Source) -> None:
-    """Another user is not."""
+async def test_an_invalidated_user_is_read_again(cache: CachedCredentials, source: Source) -> None:
     await key(cache)
     await key(cache, "1002")
 
@@ -140,10 +133,9 @@ async def test_a_user_that_is_forgotten_is_asked_for_again(cache: CachedCredenti
     assert source.asked == ["1001", "1002", "1001"]
 
 
-async def test_a_reading_that_began_before_the_user_was_forgotten_is_not_kept(
+async def test_a_reading_that_began_before_an_invalidation_is_not_kept(
     cache: CachedCredentials, source: Source
 ) -> None:
-    """It may have read what was there before the change."""
     source.may_answer.clear()
     before = asyncio.create_task(key(cache))
     await source.questions.get()
@@ -158,10 +150,9 @@ async def test_a_reading_that_began_before_the_user_was_forgotten_is_not_kept(
 @pytest.mark.parametrize(
     "error", [UnknownUser("1001", source="here", remedy="add it"), CredentialsUnavailable("away for a moment")]
 )
-async def test_a_failure_is_told_as_it_is_and_not_kept(
+async def test_a_failure_is_raised_unchanged_and_not_kept(
     cache: CachedCredentials, source: Source, error: Exception
 ) -> None:
-    """The next who asks may have more luck."""
     source.error = error
     with pytest.raises(type(error), match=str(error)):
         await key(cache)
@@ -178,10 +169,10 @@ async def test_a_failure_is_told_as_it_is_and_not_kept(
         (TimeoutError("hush"), "did not answer in time"),
     ],
 )
-async def test_a_source_that_fails_in_its_own_way_is_unavailable(
+async def test_an_unexpected_error_of_a_source_makes_credentials_unavailable(
     cache: CachedCredentials, source: Source, error: Exception, problem: str
 ) -> None:
-    """Nothing is known against the user; and the text of a foreign error may hold a token."""
+    """The text of a foreign error may hold a token, so it is not shown."""
     source.error = error
 
     with pytest.raises(CredentialsUnavailable, match=problem) as caught:
@@ -192,18 +183,17 @@ async def test_a_source_that_fails_in_its_own_way_is_unavailable(
 
 
 @pytest.mark.parametrize("wrong", [None, "hush", "another user's"])
-async def test_what_is_not_the_user_s_credentials_is_not_used(
+async def test_credentials_of_another_user_are_not_used(
     cache: CachedCredentials, source: Source, wrong: object
 ) -> None:
-    """A source that mixes users up must not sign for them."""
     source.answer = lambda _: source.keys("1002") if wrong == "another user's" else wrong
 
     with pytest.raises(CredentialsUnavailable, match="returned something other than this user's credentials"):
         await key(cache)
 
 
-async def test_a_source_that_does_not_answer_is_unavailable_for_all_who_wait(source: Source) -> None:
-    """And is asked again afterwards."""
+async def test_a_source_that_hangs_is_unavailable_for_all_waiters(source: Source) -> None:
+    """It is asked again afterwards."""
     cache = CachedCredentials(source, read_timeout_s=0.05)
     source.may_answer.clear()
 
@@ -214,8 +204,7 @@ async def test_a_source_that_does_not_answer_is_unavailable_for_all_who_wait(sou
     assert await key(cache) == "key-2"
 
 
-async def test_a_failure_that_nobody_waits_for_any_more_is_no_warning(cache: CachedCredentials, source: Source) -> None:
-    """All gave up."""
+async def test_a_failure_without_waiters_logs_no_warning(cache: CachedCredentials, source: Source) -> None:
     source.may_answer.clear()
     source.error = CredentialsUnavailable("away")
     asking = asyncio.create_task(key(cache))
@@ -229,8 +218,7 @@ async def test_a_failure_that_nobody_waits_for_any_more_is_no_warning(cache: Cac
     assert (reading.cancelled(), cache._reads) == (False, {})
 
 
-async def test_a_cache_that_is_left_holds_nothing(source: Source) -> None:
-    """Nor does it wait for anything."""
+async def test_a_closed_cache_holds_nothing(source: Source) -> None:
     async with CachedCredentials(source) as cache:
         await cache.get("1001")
         await source.questions.get()

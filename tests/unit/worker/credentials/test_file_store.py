@@ -91,7 +91,7 @@ def store(path: Path, clock: HandClock) -> FileCredentials:
 
 
 async def test_a_user_of_the_file_has_its_credentials(store: FileCredentials) -> None:
-    """Other keys in the file are ignored; demo is false unless given."""
+    """Unknown keys in the file are ignored; demo is false by default."""
     found = await store.get("1001")
 
     assert found == Credentials(
@@ -103,7 +103,6 @@ async def test_a_user_of_the_file_has_its_credentials(store: FileCredentials) ->
 
 
 async def test_a_user_can_be_one_of_demo_trading(path: Path, clock: HandClock) -> None:
-    """The flag is taken over."""
     replace(path, ONE_USER + "demo = true\n")
 
     assert (await FileCredentials(path, clock).get("1001")).demo
@@ -118,16 +117,14 @@ async def test_a_user_that_is_not_in_the_file_is_unknown(store: FileCredentials,
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660])
-def test_a_file_that_others_can_read_is_refused_with_the_cure(path: Path, mode: int) -> None:
-    """The message is a command to run."""
+def test_a_file_that_others_can_read_is_rejected_with_the_remedy(path: Path, mode: int) -> None:
     path.chmod(mode)
 
     with pytest.raises(CredentialsError, match=f"chmod 600 {path}"):
         FileCredentials(path)
 
 
-def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
-    """The message has the path and the reason."""
+def test_an_absent_file_is_rejected_by_its_path(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError, match=r"none\.toml cannot be read: No such file"):
         FileCredentials(tmp_path / "none.toml")
 
@@ -150,8 +147,8 @@ def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
         pytest.param(ONE_USER + 'demo = "hush"\n', "'1001': demo must be true or false", id="demo is a string"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_refused_without_showing_a_value(path: Path, text: str, problem: str) -> None:
-    """One line with file, user and field; the values of these files all begin with "hush"."""
+def test_a_malformed_file_is_rejected_without_showing_a_value(path: Path, text: str, problem: str) -> None:
+    """One line with file, user and field."""
     replace(path, text)
 
     with pytest.raises(CredentialsError, match=problem) as caught:
@@ -163,8 +160,8 @@ def test_a_file_that_cannot_be_used_is_refused_without_showing_a_value(path: Pat
     assert "hush" not in "".join(traceback.format_exception_only(caught.value))
 
 
-def test_a_file_that_is_not_text_is_refused_without_keeping_its_content(path: Path) -> None:
-    """A decoder's error holds all it was given; ours must not lead to it."""
+def test_a_file_that_is_not_text_is_rejected_without_keeping_its_content(path: Path) -> None:
+    """A decoder's error holds its input, so ours must not lead to it."""
     path.write_bytes(b"hush \xff")
 
     with pytest.raises(CredentialsError, match="is not UTF-8") as caught:
@@ -175,7 +172,6 @@ def test_a_file_that_is_not_text_is_refused_without_keeping_its_content(path: Pa
 
 
 async def test_a_changed_file_is_read_again(store: FileCredentials, path: Path, clock: HandClock) -> None:
-    """The new key is used from the next look on."""
     replace(path, ONE_USER.replace("key-1001", "key-new"))
 
     await clock.sleep(CHECK_INTERVAL_S)
@@ -183,8 +179,7 @@ async def test_a_changed_file_is_read_again(store: FileCredentials, path: Path, 
     assert (await store.get("1001")).api_key == Secret("key-new")
 
 
-async def test_between_two_looks_the_file_is_left_alone(store: FileCredentials, path: Path, clock: HandClock) -> None:
-    """Not every request costs a look at the disk."""
+async def test_the_file_is_not_read_for_every_request(store: FileCredentials, path: Path, clock: HandClock) -> None:
     remove(path)
 
     await clock.sleep(CHECK_INTERVAL_S / 2)
@@ -193,14 +188,14 @@ async def test_between_two_looks_the_file_is_left_alone(store: FileCredentials, 
 
 
 @pytest.mark.parametrize("spoil", [remove, expose, garble])
-async def test_a_change_that_cannot_be_used_leaves_the_old_credentials_in_force(
+async def test_a_malformed_change_keeps_the_old_credentials(
     store: FileCredentials,
     path: Path,
     clock: HandClock,
     caplog: pytest.LogCaptureFixture,
     spoil: Callable[[Path], None],
 ) -> None:
-    """One error line per change, however often the file is looked at, and no value in it."""
+    """One error line for each change of the file, without a value."""
     spoil(path)
 
     for _ in range(3):
@@ -212,8 +207,9 @@ async def test_a_change_that_cannot_be_used_leaves_the_old_credentials_in_force(
     assert "hush" not in caplog.text
 
 
-async def test_the_cure_of_a_bad_file_is_noticed(store: FileCredentials, path: Path, clock: HandClock) -> None:
-    """The cure is a chmod, as the message said, and not another content."""
+async def test_corrected_permissions_of_a_file_are_noticed(
+    store: FileCredentials, path: Path, clock: HandClock
+) -> None:
     replace(path, ONE_USER.replace("key-1001", "key-new"), mode=0o644)
     await clock.sleep(CHECK_INTERVAL_S)
     assert (await store.get("1001")).api_key == Secret("key-1001")

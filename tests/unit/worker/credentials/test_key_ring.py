@@ -38,7 +38,7 @@ def refusal(text: str) -> CredentialsError:
     ids=["commas", "spaces", "lines", "comments"],
 )
 def test_the_first_key_seals_and_all_open(text: str) -> None:
-    """As entries with commas between, or one a line."""
+    """Entries are separated by commas or lines."""
     ring = parse_key_ring(text, "the ring")
 
     assert ring.first.key_id == "2026b"
@@ -67,29 +67,27 @@ def test_the_first_key_seals_and_all_open(text: str) -> None:
         (f"{NEW},2027:{KEY}", "entry 2: an earlier entry has the same key"),
     ],
 )
-def test_what_is_no_ring_is_refused_by_the_number_of_its_entry(text: str, problem: str) -> None:
-    """Not by what stands there: it may be the key."""
+def test_a_malformed_ring_is_rejected_by_the_number_of_its_entry(text: str, problem: str) -> None:
+    """The text is not shown: it may be the key."""
     assert problem in str(refusal(text))
 
 
 @FUZZ
 @given(st.text())
-def test_whatever_the_text_is_it_is_a_ring_or_is_refused(text: str) -> None:
-    """Never another error."""
+def test_any_text_is_a_key_ring_or_is_rejected(text: str) -> None:
     with suppress(CredentialsError):
         parse_key_ring(text, "the ring")
 
 
 @FUZZ
 @given(st.binary())
-def test_whatever_a_file_holds_it_is_a_ring_or_is_refused(content: bytes) -> None:
-    """It need not be text."""
+def test_any_file_is_a_key_ring_or_is_rejected(content: bytes) -> None:
     with suppress(CredentialsError):
         parse_key_ring(content.decode(errors="replace"), "the ring")
 
 
 def test_a_ring_comes_from_a_file_that_only_its_owner_can_read(tmp_path: Path) -> None:
-    """The refusal is a command to run."""
+    """The error is a command to run."""
     path = tmp_path / "ring"
     path.write_text(f"{NEW}\n{OLD}\n")
     path.chmod(0o640)
@@ -102,14 +100,13 @@ def test_a_ring_comes_from_a_file_that_only_its_owner_can_read(tmp_path: Path) -
 
 
 def test_a_ring_comes_from_the_environment() -> None:
-    """An error names the variable."""
     assert open_key_ring(Secret(NEW), "VARIABLE").first.key_id == "2026b"
     with pytest.raises(CredentialsError, match="the key ring in VARIABLE, entry 1"):
         open_key_ring(Secret(KEY), "VARIABLE")
 
 
 def test_a_key_cannot_be_taken_for_a_path() -> None:
-    """The path is shown where it cannot be read; a key must not be."""
+    """A path is shown in errors; a key must not be."""
     with pytest.raises(CredentialsError, match="'file' cannot be the ID of a key") as caught:
         open_key_ring(Secret(f"file:{KEY},{OLD}"), "VARIABLE")
 
@@ -119,13 +116,11 @@ def test_a_key_cannot_be_taken_for_a_path() -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    """With the reason."""
     with pytest.raises(CredentialsError, match=r"none cannot be read: No such file"):
         open_key_ring(Secret(f"file:{tmp_path / 'none'}"), "VARIABLE")
 
 
 def test_a_ring_shows_the_ids_of_its_keys_only_and_cannot_be_pickled_or_copied() -> None:
-    """Nor can one of its keys."""
     ring = parse_key_ring(f"{NEW},{OLD}", "the ring")
 
     assert repr(ring) == "KeyRing(2026b, 2026a)"
@@ -140,15 +135,13 @@ def test_a_ring_shows_the_ids_of_its_keys_only_and_cannot_be_pickled_or_copied()
 
 
 def test_a_new_entry_is_a_ring_and_no_two_have_one_key() -> None:
-    """32 random bytes each."""
     entries = [new_entry(f"k{number}") for number in range(100)]
 
     assert isinstance(parse_key_ring(",".join(entries), "the ring"), KeyRing)
 
 
 @pytest.mark.parametrize("key_id", ["", "a b", "a:b", "a,b", "ä", "#a", "x" * 33, "file", "a\n"])
-def test_what_cannot_be_told_from_the_rest_is_no_key_id(key_id: str) -> None:
-    """Letters, digits, dots, underscores and hyphens."""
+def test_a_key_id_has_letters_digits_dots_underscores_and_hyphens_only(key_id: str) -> None:
     assert not is_key_id(key_id)
     with pytest.raises(CredentialsError):
         new_entry(key_id)

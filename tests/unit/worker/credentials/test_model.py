@@ -20,8 +20,7 @@ KEYS = Credentials(
 )
 
 
-def test_a_secret_shows_itself_only_when_asked_by_name() -> None:
-    """No way of formatting gives the text away."""
+def test_a_secret_is_shown_only_by_reveal() -> None:
     secret = Secret("hush")
 
     shown = [repr(secret), str(secret), f"{secret}", f"{secret:>20}", "%s" % secret, repr([secret])]  # noqa: UP031
@@ -32,7 +31,6 @@ def test_a_secret_shows_itself_only_when_asked_by_name() -> None:
 
 
 def test_a_secret_can_be_neither_pickled_nor_copied_nor_encoded() -> None:
-    """It must not get into a job, a result or a dump."""
     secret = Secret("hush")
     credentials = Credentials(user_id="1", api_key=secret, secret_key=secret, passphrase=secret)
 
@@ -46,7 +44,6 @@ def test_a_secret_can_be_neither_pickled_nor_copied_nor_encoded() -> None:
 
 
 def test_a_secret_is_equal_to_one_of_the_same_text_and_to_nothing_else() -> None:
-    """So a change of credentials can be seen without revealing them."""
     assert Secret("a") == Secret("a")
     assert Secret("a") != Secret("b")
     assert Secret("a") != "a"
@@ -54,7 +51,6 @@ def test_a_secret_is_equal_to_one_of_the_same_text_and_to_nothing_else() -> None
 
 
 def test_credentials_hide_their_secrets() -> None:
-    """Their repr is fit for a log line."""
     secret = Secret("hush")
 
     assert repr(Credentials(user_id="1", api_key=secret, secret_key=secret, passphrase=secret)) == (
@@ -62,8 +58,7 @@ def test_credentials_hide_their_secrets() -> None:
     )
 
 
-def test_a_fingerprint_stays_while_the_keys_do() -> None:
-    """In another process too, and whoever the user is: it tells of the keys."""
+def test_a_fingerprint_depends_on_the_keys_only() -> None:
     assert KEYS.fingerprint == replace(KEYS, user_id="1002").fingerprint == "fb54f9c77bf8305a"
     assert len(KEYS.fingerprint) == 16
 
@@ -81,12 +76,10 @@ def test_a_fingerprint_stays_while_the_keys_do() -> None:
     ids=["api key", "secret key", "passphrase", "demo", "one letter moved", "two exchanged"],
 )
 def test_a_fingerprint_changes_with_any_of_the_keys(changed: dict[str, Any]) -> None:
-    """Also if all of them together have the same letters in the same order."""
     assert replace(KEYS, **changed).fingerprint != KEYS.fingerprint
 
 
-def test_a_secret_that_is_far_too_long_is_refused() -> None:
-    """Before it is stored for a user."""
+def test_an_oversized_secret_is_rejected() -> None:
     fields = {"api_key": "k" * (MAX_SECRET_CHARS + 1), "secret_key": "s", "passphrase": "p"}
 
     with pytest.raises(CredentialsError, match="here: api_key must have at most 1024 characters"):

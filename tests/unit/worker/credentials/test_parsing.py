@@ -46,7 +46,6 @@ def test_parse_user_s_keys_are_three_lines_or_an_object(text: bytes) -> None:
 
 
 def test_keys_are_of_demo_trading_if_the_option_or_the_object_says_so() -> None:
-    """One of them suffices."""
     text = json.dumps(OBJECT | {"demo": True}).encode()
 
     assert (
@@ -94,8 +93,7 @@ def test_parse_users_are_an_object_a_line() -> None:
     assert (found, errors) == ([keys(), keys("1002", demo=True)], [])
 
 
-def test_every_bad_line_is_told_with_its_number_and_without_a_value() -> None:
-    """All of them, so that one correction suffices."""
+def test_every_malformed_line_is_reported_by_number_without_a_value() -> None:
     lines = [
         line(),
         b"hush\n",
@@ -116,8 +114,7 @@ def test_every_bad_line_is_told_with_its_number_and_without_a_value() -> None:
 
 @FUZZ
 @given(st.binary())
-def test_any_bytes_are_keys_or_are_refused(text: bytes) -> None:
-    """Never another error."""
+def test_any_bytes_are_keys_or_are_rejected(text: bytes) -> None:
     found, errors = parse_users([text])
     assert len(found) + len(errors) <= 1
     with pytest.raises(CredentialsError):

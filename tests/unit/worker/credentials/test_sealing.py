@@ -55,32 +55,28 @@ def refusal(record: bytes, user_id: str = "1001", with_ring: KeyRing = RING) -> 
 
 @FUZZ
 @given(USER_IDS, TEXTS, TEXTS, TEXTS, st.booleans())
-def test_what_was_sealed_is_what_is_opened(
+def test_a_sealed_record_opens_to_what_was_sealed(
     user_id: str, api_key: str, secret_key: str, phrase: str, demo: bool
 ) -> None:
-    """For every user, and whatever the keys are."""
     sealed = keys(user_id, api_key=api_key, secret_key=secret_key, passphrase=phrase, demo=demo)
 
     assert unseal(seal(sealed, RING, set_at_ms=SET_AT_MS), user_id, RING) == sealed
 
 
-def test_a_record_tells_its_key_and_its_time_without_a_key() -> None:
-    """For lists, and to see what is left to be sealed anew."""
+def test_key_id_and_time_of_a_record_are_readable_without_a_key() -> None:
     found = parse(RECORD, "1001")
 
     assert (found.key_id, found.set_at_ms) == ("2026b", SET_AT_MS)
 
 
 def test_no_two_records_are_alike_and_none_holds_a_secret_in_clear() -> None:
-    """The nonce is random."""
     records = {seal(keys(), RING, set_at_ms=SET_AT_MS) for _ in range(1000)}
 
     assert len({parse(record, "1001").nonce for record in records}) == 1000
     assert not any(part in record for record in records for part in (b"hush", b"key-1001", b"1001"))
 
 
-def test_a_record_of_a_key_that_is_not_the_first_opens_too() -> None:
-    """Until it is sealed anew."""
+def test_a_record_sealed_with_an_older_key_of_the_ring_opens() -> None:
     assert unseal(seal(keys(), ring(OLD), set_at_ms=SET_AT_MS), "1001", RING) == keys()
 
 
@@ -94,37 +90,33 @@ def test_a_record_of_another_user_does_not_open() -> None:
 @FUZZ
 @given(USER_IDS.filter(lambda user_id: user_id != "1001"))
 def test_a_record_opens_for_no_user_but_its_own(user_id: str) -> None:
-    """Not for a prefix, not for one that continues it."""
+    """Not for a prefix of its user's ID, nor for a longer one."""
     refusal(RECORD, user_id)
 
 
-def test_a_record_of_a_key_that_is_not_in_the_ring_is_told_with_the_key() -> None:
-    """And with what to do."""
+def test_a_record_of_a_missing_key_is_reported_with_the_key_and_the_remedy() -> None:
     problem = refusal(RECORD, with_ring=ring(OLD))
 
     assert problem == "it is sealed with key '2026b', which is not in the key ring; add the key, or set it again"
 
 
 def test_another_key_of_the_same_id_does_not_open_a_record() -> None:
-    """Two rings were mixed up."""
     assert "another key with this ID" in refusal(RECORD, with_ring=ring(f"2026b:{OTHER.partition(':')[2]}"))
 
 
 @pytest.mark.parametrize("version", [0, 2, 255])
-def test_a_record_of_another_version_is_refused(version: int) -> None:
-    """A later program wrote it."""
+def test_a_record_of_another_version_is_rejected(version: int) -> None:
     assert "its version is unknown to this program" in refusal(bytes([version]) + RECORD[1:])
 
 
 @pytest.mark.parametrize("length", range(len(RECORD)))
-def test_a_record_that_is_cut_does_not_open(length: int) -> None:
-    """Wherever."""
+def test_a_truncated_record_does_not_open(length: int) -> None:
     refusal(RECORD[:length])
 
 
 @pytest.mark.parametrize("place", range(len(RECORD)))
-def test_a_record_in_which_one_bit_is_turned_does_not_open(place: int) -> None:
-    """Wherever, its time included, which stands there in clear."""
+def test_a_record_with_a_flipped_bit_does_not_open(place: int) -> None:
+    """Also in its time, which is in clear."""
     for bit in range(8):
         altered = bytearray(RECORD)
         altered[place] ^= 1 << bit
@@ -132,7 +124,7 @@ def test_a_record_in_which_one_bit_is_turned_does_not_open(place: int) -> None:
 
 
 def test_the_longest_credentials_there_can_be_are_sealed_and_opened() -> None:
-    """And what is longer than any record is refused before it is opened."""
+    """A longer record is rejected before it is opened."""
     longest = keys(
         "u" * 128, api_key="a" * MAX_SECRET_CHARS, secret_key="s" * MAX_SECRET_CHARS, passphrase="p" * MAX_SECRET_CHARS
     )
@@ -142,13 +134,12 @@ def test_the_longest_credentials_there_can_be_are_sealed_and_opened() -> None:
     assert "too long" in refusal(RECORD + bytes(MAX_RECORD_BYTES))
 
 
-def test_a_record_with_something_behind_it_does_not_open() -> None:
-    """The tag is not at its end then."""
+def test_a_record_with_trailing_bytes_does_not_open() -> None:
     refusal(RECORD + b"\0")
 
 
 def test_a_record_cannot_be_passed_off_as_one_of_another_key_of_the_ring() -> None:
-    """The key ID is authenticated, even if the key is the same."""
+    """The key ID is authenticated."""
     same_key = ring(NEW, f"2026x:{OTHER.partition(':')[2]}")
 
     refusal(RECORD.replace(b"2026b", b"2026x"), with_ring=same_key)
@@ -156,15 +147,13 @@ def test_a_record_cannot_be_passed_off_as_one_of_another_key_of_the_ring() -> No
 
 @FUZZ
 @given(st.binary(max_size=400))
-def test_random_bytes_are_refused_and_nothing_else_happens(record: bytes) -> None:
-    """No other error, whatever is in Redis."""
+def test_random_bytes_are_rejected(record: bytes) -> None:
     refusal(record)
 
 
 @FUZZ
 @given(st.integers(0, 255), st.binary(max_size=300), st.sampled_from([b"2026b", b"2026a", b"x", b"", b"\xff"]))
-def test_bytes_that_begin_like_a_record_are_refused(id_length: int, rest: bytes, key_id: bytes) -> None:
-    """Also with a length that points elsewhere."""
+def test_random_bytes_after_a_valid_header_are_rejected(id_length: int, rest: bytes, key_id: bytes) -> None:
     refusal(bytes([VERSION, id_length]) + key_id + rest)
     refusal(bytes([VERSION, len(key_id)]) + key_id + rest)
 
@@ -182,8 +171,7 @@ def test_bytes_that_begin_like_a_record_are_refused(id_length: int, rest: bytes,
         msgspec.msgpack.encode(["hush", "", "hush", False]),
     ],
 )
-def test_what_a_key_of_ours_sealed_must_still_be_credentials(content: bytes) -> None:
-    """It goes into headers."""
+def test_a_sealed_record_must_contain_valid_credentials(content: bytes) -> None:
     found = parse(RECORD, "1001")
     additional = PURPOSE + found.head + (4).to_bytes(4) + b"1001"
     sealed = RING.first.cipher.encrypt(found.nonce, content, additional)

@@ -68,8 +68,8 @@ def store_of(spec: str, **settings: Any) -> CredentialStore:
     return open_store(WorkerSettings(credentials=spec, **settings), NOBODY)
 
 
-async def test_a_file_is_opened_as_it_is(tmp_path: Path) -> None:
-    """It is in memory anyway, and a changed one is seen within half a second."""
+async def test_a_file_source_has_no_cache(tmp_path: Path) -> None:
+    """It is in memory, and a changed file is seen within half a second."""
     path = tmp_path / "keys.toml"
     path.touch(mode=0o600)
     path.write_text('[users.1001]\napi_key = "k"\nsecret_key = "s"\npassphrase = "p"\n')
@@ -81,7 +81,6 @@ async def test_a_file_is_opened_as_it_is(tmp_path: Path) -> None:
 
 
 def test_sealed_records_are_opened_behind_a_cache() -> None:
-    """With the ring of the settings."""
     ring = Secret(new_entry("2026a"))
 
     assert isinstance(store_of("redis:", credentials_keys=ring), CachedCredentials)
@@ -91,14 +90,12 @@ def test_sealed_records_are_opened_behind_a_cache() -> None:
 
 
 def test_sealed_records_need_a_key_ring() -> None:
-    """The message names the variable."""
     with pytest.raises(CredentialsError, match=r"COPYTRADE_CREDENTIALS_KEYS, such as file:PATH"):
         store_of("redis:")
 
 
 @pytest.mark.usefixtures("own_module")
-async def test_a_source_of_one_s_own_is_made_from_the_settings_and_opened_and_closed_with_the_worker() -> None:
-    """Behind a cache: it is asked once a minute."""
+async def test_a_custom_source_is_made_from_the_settings_and_opened_and_closed_with_the_worker() -> None:
     settings = WorkerSettings(credentials="python:own_vault:vault", egress="north")
     source = open_source(settings, NOBODY)
     assert isinstance(source, Vault)
@@ -112,8 +109,7 @@ async def test_a_source_of_one_s_own_is_made_from_the_settings_and_opened_and_cl
     assert len(store) == 0
 
 
-async def test_a_source_without_a_connection_needs_no_opening(tmp_path: Path) -> None:
-    """Only what is a context manager is one."""
+async def test_a_custom_source_need_not_be_a_context_manager(tmp_path: Path) -> None:
     path = tmp_path / "keys.toml"
     path.touch(mode=0o600)
     path.write_text('[users.1001]\napi_key = "k"\nsecret_key = "s"\npassphrase = "p"\n')
@@ -137,8 +133,7 @@ async def test_a_source_without_a_connection_needs_no_opening(tmp_path: Path) ->
         ("python:own_vault:nothing", "must return an object with `async def get"),
     ],
 )
-def test_a_source_of_one_s_own_that_cannot_be_made_is_refused_with_the_reason(spec: str, problem: str) -> None:
-    """At the start, not at the first change."""
+def test_a_custom_source_that_cannot_be_made_is_rejected_with_the_reason(spec: str, problem: str) -> None:
     with pytest.raises(CredentialsError, match=problem):
         store_of(spec)
 
@@ -154,8 +149,10 @@ def test_a_source_of_one_s_own_that_cannot_be_made_is_refused_with_the_reason(sp
     ],
 )
 @pytest.mark.parametrize("how", [open_source, open_store])
-def test_a_setting_that_names_no_source_is_refused(how: Callable[..., object], spec: str, problem: str) -> None:
-    """The message says how to write it, and does not repeat what may be a key."""
+def test_a_setting_that_names_no_source_is_rejected_without_repeating_it(
+    how: Callable[..., object], spec: str, problem: str
+) -> None:
+    """It may be a key."""
     with pytest.raises(CredentialsError, match=problem) as caught:
         how(WorkerSettings(credentials=spec), NOBODY)
 

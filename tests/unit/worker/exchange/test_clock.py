@@ -40,13 +40,10 @@ def exchange(hand: HandClock) -> ExchangeClock:
 
 
 def test_before_the_first_reply_the_wall_clock_is_used(exchange: ExchangeClock, hand: HandClock) -> None:
-    """There is nothing better to go by."""
     assert exchange.now_ms() == hand.wall
 
 
-def test_the_exchange_is_taken_to_have_answered_in_the_middle_of_the_round_trip(
-    exchange: ExchangeClock, hand: HandClock
-) -> None:
+def test_the_exchange_s_time_is_that_of_the_middle_of_the_round_trip(exchange: ExchangeClock, hand: HandClock) -> None:
     """Sent at 1000.0 s, received at 1000.2 s: `requestTime` was 0.1 s ago."""
     exchange.add_sample(1_000.0, 1_000.2, 1_700_000_000_000)
     hand.mono = 1_000.2
@@ -55,7 +52,6 @@ def test_the_exchange_is_taken_to_have_answered_in_the_middle_of_the_round_trip(
 
 
 def test_a_step_of_the_wall_clock_changes_nothing(exchange: ExchangeClock, hand: HandClock) -> None:
-    """The offset is kept against the monotonic clock."""
     exchange.add_sample(1_000.0, 1_000.0, 1_700_000_000_000)
 
     hand.wall += 3_600_000
@@ -65,7 +61,6 @@ def test_a_step_of_the_wall_clock_changes_nothing(exchange: ExchangeClock, hand:
 
 
 def test_a_shorter_round_trip_replaces_a_longer_one(exchange: ExchangeClock, hand: HandClock) -> None:
-    """It is the better sample."""
     exchange.add_sample(1_000.0, 1_000.4, 1_700_000_000_000)
     exchange.add_sample(1_001.0, 1_001.0, 1_700_000_005_000)
     hand.mono = 1_001.0
@@ -74,7 +69,6 @@ def test_a_shorter_round_trip_replaces_a_longer_one(exchange: ExchangeClock, han
 
 
 def test_a_longer_round_trip_does_not_replace_a_shorter_one(exchange: ExchangeClock, hand: HandClock) -> None:
-    """A reply that was delayed on its way would shift the estimate."""
     exchange.add_sample(1_000.0, 1_000.0, 1_700_000_000_000)
     exchange.add_sample(1_001.0, 1_003.0, 1_700_000_001_100)
     hand.mono = 1_003.0
@@ -82,8 +76,7 @@ def test_a_longer_round_trip_does_not_replace_a_shorter_one(exchange: ExchangeCl
     assert exchange.now_ms() == 1_700_000_003_000
 
 
-def test_an_old_sample_yields_to_a_fresh_one(exchange: ExchangeClock, hand: HandClock) -> None:
-    """Clocks drift apart, so a good sample is good for a time."""
+def test_an_old_sample_is_replaced_by_a_new_one(exchange: ExchangeClock, hand: HandClock) -> None:
     exchange.add_sample(1_000.0, 1_000.0, 1_700_000_000_000)
     late = 1_000.0 + SAMPLE_TTL_S + 2
     exchange.add_sample(late - 2, late, 1_700_000_090_000)
@@ -95,7 +88,7 @@ def test_an_old_sample_yields_to_a_fresh_one(exchange: ExchangeClock, hand: Hand
 def test_after_forgetting_the_next_sample_counts_whatever_its_round_trip(
     exchange: ExchangeClock, hand: HandClock
 ) -> None:
-    """The exchange has refused a timestamp: what was known is wrong."""
+    """The exchange has rejected a timestamp, so the old estimate is wrong."""
     exchange.add_sample(1_000.0, 1_000.0, 1_700_000_000_000)
 
     exchange.reset()

@@ -40,7 +40,6 @@ def kept(message: str, code: str = "40037") -> str:
 @pytest.mark.parametrize("which", SECRETS)
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_a_message_that_quotes_a_secret_is_kept_without_it(which: str, spelling: str) -> None:
-    """However it writes it; the rest of the message stays."""
     spelt = SPELLINGS[spelling](SECRETS[which])
 
     said = kept(f"invalid [{spelt}] in the request")
@@ -51,7 +50,7 @@ def test_a_message_that_quotes_a_secret_is_kept_without_it(which: str, spelling:
 @pytest.mark.parametrize("which", SECRETS)
 @pytest.mark.parametrize("seen", [4, 7, 14])
 def test_a_secret_that_is_cut_with_its_message_is_hidden_too(which: str, seen: int) -> None:
-    """A message is kept up to its longest length; a half of a key must not be left."""
+    """Half of a key must not be left."""
     secret = SECRETS[which]
 
     said = kept("x" * (MESSAGE_CHARS - seen) + secret)
@@ -60,13 +59,11 @@ def test_a_secret_that_is_cut_with_its_message_is_hidden_too(which: str, seen: i
     assert secret[:4] not in said
 
 
-def test_a_code_that_is_a_secret_is_no_code() -> None:
-    """It would be counted, kept and logged."""
+def test_a_code_that_is_a_secret_is_dropped() -> None:
     assert PASSPHRASE not in kept("no", code=PASSPHRASE)
 
 
-def test_all_headers_echoed_at_once_leave_nothing() -> None:
-    """The repr of a mapping, as a careless gateway would write it."""
+def test_echoed_headers_leave_no_secret_in_the_message() -> None:
     said = kept(str({"ACCESS-SIGN": SIGNED[SIGNATURE], "ACCESS-PASSPHRASE": PASSPHRASE, "ACCESS-KEY": API_KEY}))
 
     assert not [secret for secret in SECRETS.values() if secret[:8] in said]
@@ -74,14 +71,13 @@ def test_all_headers_echoed_at_once_leave_nothing() -> None:
 
 @pytest.mark.parametrize("message", ["", "success", "Request timestamp expired", "x" * 500])
 def test_a_message_that_quotes_nothing_stays_as_it_is(message: str) -> None:
-    """The very same reply."""
     reply = classify(400, json.dumps({"code": "40008", "msg": message}).encode())
 
     assert redact(reply, CREDENTIALS, SIGNED) is reply
 
 
 def test_short_texts_are_not_taken_for_secrets_in_messages() -> None:
-    """The exchange has none that short, and "pass" is in many messages."""
+    """The exchange has no secrets that short."""
     short = Credentials(user_id="1", api_key=Secret("key"), secret_key=Secret("hush"), passphrase=Secret("pass"))
     reply = classify(400, b'{"code":"40012","msg":"apikey/password is incorrect"}')
 

@@ -71,16 +71,14 @@ def body(**changes: Any) -> bytes:
         pytest.param(200, b'{"code": "00000", "data": "success" "msg": ""}', "transient", id="the page's typing error"),
     ],
 )
-def test_a_reply_is_judged(status: int, reply: bytes, expected: str) -> None:
-    """Status and body in, class out."""
+def test_a_reply_is_classified_by_status_and_body(status: int, reply: bytes, expected: str) -> None:
     judged = classify(status, reply)
 
     assert judged.reply_class == expected
     assert judged.status == status
 
 
-def test_a_refusal_keeps_code_and_message() -> None:
-    """They are what the reader of the result gets."""
+def test_a_rejection_keeps_code_and_message() -> None:
     judged = classify(400, body(code="40017", msg="Parameter verification failed symbol", data=None))
 
     assert (judged.code, judged.message) == ("40017", "Parameter verification failed symbol")
@@ -88,7 +86,6 @@ def test_a_refusal_keeps_code_and_message() -> None:
 
 @pytest.mark.parametrize("code", ["00000", 40017, "429"])
 def test_a_code_is_kept_as_text(code: str | int) -> None:
-    """Whatever it was on the wire."""
     assert classify(400, body(code=code)).code == str(code)
 
 
@@ -108,18 +105,15 @@ def test_a_code_is_kept_as_text(code: str | int) -> None:
         pytest.param([NOW_MS], None, id="list"),
     ],
 )
-def test_the_exchange_time_is_read_if_it_is_one(value: object, expected: int | None) -> None:
-    """A wrong one would spoil the clock, so what is no plausible time is none."""
+def test_an_implausible_exchange_time_is_ignored(value: object, expected: int | None) -> None:
     assert classify(200, body(requestTime=value)).request_time_ms == expected
 
 
-def test_the_time_of_a_refusal_is_read_too() -> None:
-    """A clock-skew reply is the one it is needed from."""
+def test_the_exchange_time_of_a_rejection_is_read() -> None:
     assert classify(400, body(code="40008", data=None)).request_time_ms == NOW_MS
 
 
 def test_a_message_is_bounded_and_printable() -> None:
-    """It goes to logs, terminals and Redis."""
     judged = classify(400, body(code="40017", msg="a\r\nb\x1b[31m\u202e" + "x" * 1_000))
 
     assert judged.message.startswith("a  b [31m")
@@ -137,7 +131,7 @@ def test_a_message_is_bounded_and_printable() -> None:
     ],
 )
 def test_a_body_without_a_code_is_described_but_not_quoted(reply: bytes, appearance: str) -> None:
-    """A page of a proxy may show the headers of the request."""
+    """A proxy's page may show the headers of the request."""
     assert classify(502, reply).message.startswith(f"HTTP 502 without a code: {appearance}")
 
 
@@ -169,14 +163,12 @@ def test_no_body_whatever_makes_the_judgement_fail() -> None:
             assert (judged.status, read["code"], read["data"]) == (200, "00000", "success")
 
 
-def test_the_table_names_only_classes_that_a_code_can_have() -> None:
-    """FAILED is a matter of `data`, not of the code; only one code is success."""
+def test_the_code_table_has_only_classes_that_a_code_can_have() -> None:
     assert set(CODES.values()) == set(ReplyClass) - {ReplyClass.FAILED}
     assert [code for code, reply_class in CODES.items() if reply_class is ReplyClass.SUCCESS] == ["00000"]
 
 
-def test_the_table_is_complete_and_has_no_code_twice() -> None:
-    """A second row would silently win."""
+def test_the_code_table_is_complete_and_has_no_code_twice() -> None:
     from importlib import resources  # noqa: PLC0415 - the only test that looks at the file itself
 
     text = resources.files("worker.exchange").joinpath("codes.tsv").read_text("ascii")

@@ -41,12 +41,12 @@ SPACED = COMPACT.replace(b":", b": ").replace(b',"', b', "')
 def test_signatures_are_those_of_independent_implementations(
     method: str, path: str, body: bytes, signature: str
 ) -> None:
-    """Golden vectors: method, path with query, and body are all signed."""
+    """Golden vectors: method, path with query, and body are signed."""
     assert sign(KEY, TIMESTAMP_MS, method, path, body) == signature
 
 
 def test_the_signature_is_hmac_as_rfc_2104_writes_it() -> None:
-    """The same by hand, without the hmac module: H(key ^ opad, H(key ^ ipad, text)), as `openssl dgst -hmac` has it."""
+    """By hand, without the hmac module."""
     key = KEY.reveal().encode().ljust(64, b"\0")
     text = b"1659076670000POST" + PATH.encode() + COMPACT
     inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key) + text).digest()
@@ -61,7 +61,6 @@ def credentials(*, demo: bool) -> Credentials:
 
 
 def test_the_headers_are_those_of_the_documented_example() -> None:
-    """Every header of the example, and no other."""
     assert headers(credentials(demo=False), TIMESTAMP_MS, "POST", PATH, COMPACT) == {
         "ACCESS-KEY": "key",
         "ACCESS-SIGN": "5irSl4NT3fWqr0vF6onFe69vT0TK5GG/WMa8pkNyWDg=",
@@ -72,21 +71,18 @@ def test_the_headers_are_those_of_the_documented_example() -> None:
     }
 
 
-def test_a_key_of_demo_trading_is_marked_as_one() -> None:
-    """The exchange refuses the wrong pair of key and header."""
+def test_a_demo_trading_key_adds_its_header() -> None:
     assert headers(credentials(demo=True), TIMESTAMP_MS, "POST", PATH, COMPACT)["paptrading"] == "1"
 
 
 def test_the_language_of_messages_can_be_chosen() -> None:
-    """It is not signed."""
     chosen = headers(credentials(demo=False), TIMESTAMP_MS, "POST", PATH, COMPACT, locale="zh-CN")
 
     assert chosen["locale"] == "zh-CN"
     assert chosen["ACCESS-SIGN"] == "5irSl4NT3fWqr0vF6onFe69vT0TK5GG/WMa8pkNyWDg="
 
 
-def test_the_headers_show_their_names_only() -> None:
-    """Whoever logs them tells nothing; the connection takes them as the mapping that they are."""
+def test_the_repr_of_the_headers_shows_names_only() -> None:
     signed = headers(credentials(demo=False), TIMESTAMP_MS, "POST", PATH, COMPACT)
 
     for shown in (repr(signed), str(signed), f"{signed}", repr({"headers": [signed]})):

@@ -21,8 +21,9 @@ from worker.process import checks
         (6, 2, "ok"),
     ],
 )
-def test_a_clock_that_the_exchange_would_refuse_is_a_failure(offset_s: float, uncertain_s: float, status: str) -> None:
-    """It refuses what is more than 30 s off; what is surely not in step is told from 5 s on."""
+def test_a_clock_difference_of_30_s_is_a_failure_and_of_5_s_a_warning(
+    offset_s: float, uncertain_s: float, status: str
+) -> None:
     assert checks.check_clock_skew(offset_s, uncertain_s).status == status
 
 
@@ -37,10 +38,10 @@ def test_a_clock_that_the_exchange_would_refuse_is_a_failure(offset_s: float, un
         (200, 0.05, False, "fail", "without the exchange's time"),
     ],
 )
-def test_only_what_tells_the_exchange_s_time_is_the_exchange(
+def test_only_a_reply_with_the_exchange_s_time_is_the_exchange(
     http_status: int, took_s: float, status: str, words: str, *, has_time: bool
 ) -> None:
-    """A proxy's page has none; a 429 is the exchange all the same."""
+    """A proxy's page has none; a 429 has."""
     check = checks.check_exchange(http_status, took_s, has_time=has_time)
 
     assert check.status == status
@@ -48,8 +49,7 @@ def test_only_what_tells_the_exchange_s_time_is_the_exchange(
     assert bool(check.hint) == (status != "ok")
 
 
-def test_a_source_that_does_not_tell_how_many_users_it_has_is_readable_all_the_same() -> None:
-    """A store need not be counted."""
+def test_a_source_without_a_user_count_passes_the_check() -> None:
     assert checks.check_credentials(3).detail == "readable, of 3 users"
     assert checks.check_credentials(None).detail == "readable"
     assert checks.check_credentials(None).status is CheckStatus.OK

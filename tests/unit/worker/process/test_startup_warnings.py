@@ -12,8 +12,7 @@ FIT: dict[str, Any] = {"redis_version": "7.2.4", "maxmemory_policy": "noeviction
 
 
 @pytest.mark.parametrize("version", ["6.2.0", "6.2", "7.0.15", "8.0.0", "10.1.2", "7.4.0-rc1"])
-def test_a_fit_redis_gives_no_cause_for_complaint(version: str) -> None:
-    """6.2 is the oldest."""
+def test_a_suitable_redis_gives_no_warning(version: str) -> None:
     assert startup_warnings(FIT | {"redis_version": version}) == []
 
 
@@ -28,22 +27,19 @@ def test_a_fit_redis_gives_no_cause_for_complaint(version: str) -> None:
         ({"aof_enabled": "0"}, "appendonly is off"),
     ],
 )
-def test_each_unfitness_is_one_line_with_its_remedy(changed: dict[str, Any], complaint: str) -> None:
-    """And nothing else is complained of."""
+def test_each_shortcoming_is_one_warning_with_its_remedy(changed: dict[str, Any], complaint: str) -> None:
     (only,) = startup_warnings(FIT | changed)
 
     assert only.startswith(complaint)
     assert "\n" not in only
 
 
-def test_all_complaints_are_made_at_once() -> None:
-    """Nobody wants to start three times."""
+def test_all_warnings_are_given_at_once() -> None:
     assert (
         len(startup_warnings({"redis_version": "3.2.1", "maxmemory_policy": "allkeys-random", "aof_enabled": 0})) == 3
     )
 
 
 @pytest.mark.parametrize("info", [{}, {"redis_version": ""}, {"redis_version": "unstable"}])
-def test_what_is_not_said_is_not_complained_of(info: dict[str, Any]) -> None:
-    """A managed Redis hides some of it."""
+def test_values_that_redis_does_not_report_give_no_warning(info: dict[str, Any]) -> None:
     assert startup_warnings(info) == []

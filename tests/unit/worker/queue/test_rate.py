@@ -26,7 +26,6 @@ def pacing(user: float = 10, egress: float = 100, margin: float = 0) -> Pacing:
     ],
 )
 def test_a_user_rate_is_a_pace_and_a_window(rate: float, pace_us: int, per_window: int, window_us: int) -> None:
-    """As many requests a window as whole ones fit into a second; the window is padded."""
     figures = pacing(rate)
 
     assert (figures.pace_us, figures.per_window) == (pace_us, per_window)
@@ -35,25 +34,22 @@ def test_a_user_rate_is_a_pace_and_a_window(rate: float, pace_us: int, per_windo
 
 @pytest.mark.parametrize("rate", [0.1, 0.9, 1, 3, 7.7, 10, 50, 100, 500])
 def test_windows_never_allow_more_than_the_rate(rate: float) -> None:
-    """Requests a window over its length."""
     figures = pacing(rate)
 
     assert figures.per_window / (figures.window_us / 1e6) <= rate
 
 
 def test_a_margin_slows_the_pace_and_not_the_guard() -> None:
-    """The guard is exact by itself."""
     assert pacing(margin=10).pace_us == 110_000
     assert pacing(margin=10).window_us == pacing().window_us
 
 
-def test_a_late_claim_makes_good_half_a_pace() -> None:
+def test_a_late_claim_catches_up_half_a_pace() -> None:
     """Less than one, so that two slots never coincide."""
     assert pacing().catch_up_us == round(100_000 * CATCH_UP) < pacing().pace_us
 
 
 def test_an_egress_stays_below_its_limit_in_any_minute() -> None:
-    """6000 a minute, with its burst, and room for other requests."""
     figures = pacing()
 
     most = (60_000_000 + figures.egress_burst_us) / figures.egress_pace_us + 1
@@ -61,8 +57,7 @@ def test_an_egress_stays_below_its_limit_in_any_minute() -> None:
     assert figures.egress_burst_us == EGRESS_BURST_S * 1_000_000
 
 
-def test_no_rate_is_too_high_to_have_a_pace() -> None:
-    """A microsecond at the least."""
+def test_the_highest_rate_has_a_pace_of_a_microsecond() -> None:
     figures = pacing(1e9, 1e9)
 
     assert (figures.pace_us, figures.egress_pace_us) == (1, 1)

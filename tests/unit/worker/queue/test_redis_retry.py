@@ -9,10 +9,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from worker.queue import redis_retry
 
 
-async def test_an_outage_of_hours_does_not_fill_the_log(
+async def test_an_outage_of_redis_is_logged_at_tries_1_2_4_8_and_16_and_at_its_end(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tries 1, 2, 4, 8 and 16 are told, each as what it is, and that it is over."""
     monkeypatch.setattr(redis_retry, "MAX_PAUSE_S", 0.001)
     errors: list[Exception] = [RedisConnectionError("gone")] * 3 + [NoPermissionError("no right")] * 4
     errors += [BusyLoadingError("loading")] * 8 + [OutOfMemoryError("full")] * 2
