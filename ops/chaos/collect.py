@@ -214,7 +214,7 @@ def _result(stored: bytes | None) -> JobResult | None:
 async def _batch(redis: Redis, batch_id: str) -> BatchLedger:
     raw = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(keyspace.BATCH + batch_id))
     fields = {name.decode(): value.decode() for name, value in raw.items()}
-    entries = await redis.xrange(keyspace.RESULTS + batch_id)
+    entries = await redis.xrange(keyspace.BATCH_RESULTS + batch_id)
     return BatchLedger(
         batch_id=batch_id,
         total=int(fields.get("total", 0)),

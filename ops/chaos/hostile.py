@@ -142,7 +142,7 @@ class Foe:
             keyspace.SCHEDULE,
             keyspace.BULK_SCHEDULE,
             keyspace.LANES,
-            keyspace.BELL,
+            keyspace.WAKEUPS,
             job,
         ]
         arguments: list[Any] = [lane, job_id, payload]

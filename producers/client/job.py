@@ -47,7 +47,7 @@ class Job:
             JobNotFound: no change of this ID was accepted, or its result has expired.
             QueueUnavailable: Redis did not answer.
         """
-        result = await wait_for(self._notifications, keyspace.DONE + self.job_id, self._fetch_result, timeout)
+        result = await wait_for(self._notifications, keyspace.JOB_DONE + self.job_id, self._fetch_result, timeout)
         if result is None:
             raise ResultTimeout(f"change {self.job_id} has not finished within {timeout} s; it stays queued")
         return result

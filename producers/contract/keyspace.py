@@ -1,165 +1,161 @@
-"""Every Redis key and channel, with its type, its life and who writes it. No key is spelled anywhere else.
+"""Every Redis key and channel: its type, content, writers and TTL. No other module spells a key.
 
-A lane's name is `<user>:<trader>`, each part with `%` and `:` escaped, so that no ID can forge another's key and a
-script finds the user as everything before the first `:`.
+A name that ends with `:` is a prefix; the `<...>` of its docstring follows it. A lane is named `<user>:<trader>`, with
+`%` and `:` escaped in each part, so that no ID can form another's key, and scripts find the user before the first `:`.
+"Scripts" are those of producers/queue and worker/queue: submit, cancel, seal, wake, claim, settle, renew.
 """
 
 from __future__ import annotations
 
 SCHEDULE = "copytrade:schedule"
-"""ZSET lane -> earliest time it may be claimed (ms, Redis clock; .5 marks a promised turn): lanes that hold an
-interactive change. Submit, claim, settle, cancel, wake."""
+"""ZSET: lanes with an interactive change -> earliest claim (ms, Redis clock; .5 marks a reserved slot). All scripts but
+seal; no TTL."""
 
 BULK_SCHEDULE = "copytrade:schedule:bulk"
-"""ZSET as SCHEDULE: lanes that hold only bulk changes. A lane that is not empty is on one of the two."""
+"""ZSET: as SCHEDULE, for lanes with bulk changes only. A lane that is not empty is in one of the two."""
 
 LANES = "copytrade:lanes"
-"""ZSET of the lanes that are not empty, all of score 0, so that a user's are found by name. Submit, settle, cancel."""
+"""ZSET: the lanes that are not empty, all with score 0, so that a user's are a range. Submit, claim, settle, cancel;
+no TTL."""
 
-BELL = "copytrade:bell"
-"""LIST of at most one wake-up for an idle worker. Pushed by submit and claim, popped by workers."""
+WAKEUPS = "copytrade:bell"
+"""LIST: at most one wake-up for an idle worker. Pushed by the scripts, popped by workers; no TTL."""
 
 LANE = "copytrade:lane:"
-"""LIST of job IDs, head first; `copytrade:lane:<lane>`. Pushed by submit, popped by settle. No TTL."""
+"""LIST `<lane>`: job IDs, head first. Pushed by submit; removed by settle, cancel and claim; no TTL."""
 
 HEAD = "copytrade:head:"
-"""HASH of a lane; `copytrade:head:<lane>`. Submit, claim, settle, cancel. No TTL, gone when the lane is empty.
-Of its head while it is claimed or backing off: `token`, `lapses`, `state`, `earliest` and `lease` (ms, ends of its
-back-off and lease), `held` (how many are in flight as one).
-Marks, each a job ID: `joins` (the last that may join others), `solo` (the last that must be sent alone).
-`urgent`: how many interactive changes it holds, if it holds bulk ones too."""
+"""HASH `<lane>`: the state of the head while it is claimed or waits for a retry. Submit, claim, settle, renew,
+cancel; no TTL, deleted with the lane. Fields: `token`, `lease` (end, ms), `lapses` (lost deliveries), `state`
+(attempt history), `earliest` (next retry, ms), `held` (changes in flight as one); of the lane: `joins` (last job that
+may be coalesced), `solo` (last job that is sent alone), `urgent` (interactive changes, in a lane that has bulk ones
+too)."""
 
 BUCKET = "copytrade:bucket:"
-"""HASH, the leaky bucket of one user and endpoint; `copytrade:bucket:<user>:settings`. Claim, settle, submit.
-Fields: `n` slots taken so far; `0`..`9` for each of the last ten when its window ends (us), or, negative, the slot of
-a request still under way; `tat` earliest next slot (us); `turn` earliest claim not yet promised to a lane (us);
-`pace` us a request, `turn pace` between two turns; `ring`, `window` (us) what the entries were counted by; `hold`
-nothing is sent before (us); `slow`, `slowed at`, `faster at`, `slow wait`, `raised`: of a user that was throttled (see
-settle.lua). Expires a minute after it stopped mattering."""
+"""HASH `<user>:settings`: the leaky bucket of a user and endpoint. Submit, claim, settle; TTL one minute after its
+last effect. Fields, all times in us: `n` (slots taken); `0`..`9` (end of the window of each of the last ten requests,
+or minus the slot of one in flight); `tat` (earliest next slot); `turn` (reserved until); `pace`, `turn pace` (per
+request, per reservation); `ring`, `window` (what the entries were made for); `hold` (nothing is sent before); `slow`,
+`slowed at`, `faster at`, `slow wait`, `raised` (slowdown of a throttled user, see settle.lua)."""
 
-ENDPOINT = ":settings"
-"""What follows the user in a bucket's key: limits are counted per endpoint."""
+BUCKET_SUFFIX = ":settings"
+"""The endpoint, at the end of a bucket's key: the exchange limits each endpoint by itself."""
 
 EGRESS = "copytrade:egress:"
-"""HASH, the bucket of one egress IP, `copytrade:egress:<name>`. All of the worker's scripts. Fields: `tat`, `hold`;
-`pace`, `user pace` (us a request, as its workers are set); `since bulk` interactive claims since a bulk one;
-`floor`, `samples`, `since`, `floor before`, `samples before`: the shortest round trip (us); `open`, `why`, `probe at`,
-`fresh at`, `probe`: the breaker (see breaker.lua), absent while it is closed. TTL 11 min, or longer with
-a hold."""
+"""HASH `<name>`: the bucket and the breaker of an egress IP. Claim, settle; TTL 11 minutes, or more while on hold.
+Fields: `tat`, `hold`, `pace`, `user pace` (us); `since bulk` (interactive claims since a bulk one); `floor`,
+`samples`, `since`, `floor before`, `samples before` (shortest round trip, us); `open`, `why`, `probe at`, `fresh at`,
+`probe` (the breaker while it is open, see breaker.lua)."""
 
 EGRESSES = "copytrade:egresses"
-"""SET of the names of egresses that were used. Claim. No TTL."""
+"""SET: the names of the egresses that were used. Claim; no TTL."""
 
 PAUSED = "copytrade:paused"
-"""HASH of what is paused -> since when (ms): `everything`, `egress:<name>`, `user:<user>`, `trader:<trader>`.
-Producers; looked at by claim. No TTL."""
+"""HASH: `everything`, `egress:<name>`, `user:<user>` or `trader:<trader>` -> paused since (ms). Producers; no TTL."""
 
 RATES = "copytrade:rates"
-"""HASH user -> requests a second, for users with a rate of their own. Producers; looked at by claim. No TTL."""
+"""HASH: user -> requests per second, for users with their own rate. Producers; no TTL."""
 
-TROUBLES = "copytrade:troubles:"
-"""HASH, per egress: the run of troubles with no good reply between. Settle; TTL 1 min. Fields: `<trouble> <user>`,
-`n <trouble>` (users), `failures`. A trouble is `throttled` (of users alone in their window), `failing` or
-`refused <code>`."""
+FAILURES = "copytrade:troubles:"
+"""HASH `<egress>`: the failures since the last good reply. Settle; TTL 1 minute. Fields: `<kind> <user>`, `n <kind>`
+(users), `failures`. A kind is `throttled` (users alone in their window), `failing` or `refused <code>`."""
 
-REFUSED = "copytrade:refused"
-"""HASH of users whose keys were refused -> `<fingerprint of the keys> <code> <since (ms)>`: while they have the same
-keys, their changes end unsent. Settle; removed by settle and by producers that resume the user. No TTL."""
+REJECTED_KEYS = "copytrade:refused"
+"""HASH: users whose API keys were rejected -> `<key fingerprint> <code> <since (ms)>`. While they have the same keys,
+their changes end unsent. Written by settle, removed by settle and by resuming the user; no TTL."""
 
 COUNTS = "copytrade:counts"
-"""HASH outcome -> number of changes that ended so. Settle. No TTL."""
+"""HASH: outcome -> number of changes that ended with it. Settle, cancel; no TTL."""
 
 JOB = "arq:job:"
-"""STRING, arq's job format in msgpack; `arq:job:<job>`. Submit; deleted by settle. No TTL."""
+"""STRING `<job>`: a stored change, arq's job format in msgpack. Submit, deleted by settle and cancel; no TTL."""
 
 RESULT = "arq:result:"
-"""STRING, arq's result format in msgpack; `arq:result:<job>`. Settle; TTL is the result's life."""
+"""STRING `<job>`: its result, arq's result format in msgpack. Settle, cancel; TTL is the result TTL."""
 
-DONE = "copytrade:done:"
-"""CHANNEL told when a change has ended; `copytrade:done:<job>`. Settle, cancel."""
+JOB_DONE = "copytrade:done:"
+"""CHANNEL `<job>`: a message when the change has ended. Settle, cancel."""
 
 BATCH = "copytrade:batch:"
-"""HASH, a batch's counters; `copytrade:batch:<id>`. Submit, claim, settle, seal, cancel. Fields: `total`, `ended`,
-`in flight`, `o:<outcome>`; `created`, `started`, `sealed`, `cancelled`, `complete` (ms); `end` (last entry of the
-stream); `priority`; `content`, `c<n>` (digests of all, and of a chunk); `short` (how many found their lane full);
-`deepest`, `deepest lane`. TTL is the results' life once all of it ended."""
+"""HASH `<batch>`: its counters. Submit, claim, settle, seal, cancel; has the result TTL once it is complete. Fields:
+`total`, `ended`, `in flight`, `o:<outcome>`; `created`, `started`, `sealed`, `cancelled`, `complete` (ms); `end` (last
+entry of its stream); `priority`; `content`, `c<n>` (digests of all, and of a chunk); `short` (changes whose lane was
+full); `deepest`, `deepest lane`."""
 
-MEMBERS = "copytrade:members:"
-"""SET of what follows `<batch>//` in its changes' IDs; `copytrade:members:<id>`. Submit. Life as BATCH."""
+BATCH_MEMBERS = "copytrade:members:"
+"""SET `<batch>`: the part of its job IDs after `<batch>//`. Submit; TTL as BATCH."""
 
-RESULTS = "copytrade:results:"
-"""STREAM, `copytrade:results:<id>`: `job` and `outcome` of each change that ended, then `end`. Life as BATCH."""
+BATCH_RESULTS = "copytrade:results:"
+"""STREAM `<batch>`: `job` and `outcome` of each ended change, then `end`. Settle, cancel, seal; TTL as BATCH."""
 
-COMPLETE = "copytrade:complete:"
-"""CHANNEL told once when a batch is complete; `copytrade:complete:<id>`."""
+BATCH_COMPLETE = "copytrade:complete:"
+"""CHANNEL `<batch>`: one message when it is complete. Settle, cancel, seal."""
 
 BATCHES = "copytrade:batches"
-"""ZSET batch -> created (ms). Submit, seal; cleaned of expired ones when listed."""
+"""ZSET: batch -> created (ms). Submit, seal; expired ones are removed by submit and by listing; no TTL."""
 
-LETTER = "copytrade:letter:"
-"""STRING, a dead letter: the payload of a change that ended badly; `copytrade:letter:<job>`. Settle; has a TTL."""
+DEAD_LETTER = "copytrade:letter:"
+"""STRING `<job>`: the payload of a change that was not applied. Settle; TTL is the dead letter TTL."""
 
-DEAD = "copytrade:dead:"
-"""ZSET `<lane> <job>` -> when it ended (us); `copytrade:dead:<outcome>`. Settle, which cleans it of expired ones."""
+DEAD_LETTERS = "copytrade:dead:"
+"""ZSET `<outcome>`: `<lane> <job>` -> ended (us). Settle, which also removes expired ones; no TTL."""
 
 CREDENTIALS = "copytrade:credentials"
-"""HASH user -> sealed record of the user's API keys (worker/credentials/sealing.py). `copytrade credentials`; read
-by workers, and no business of producers. No TTL."""
+"""HASH: user -> sealed API keys (worker/credentials/sealing.py). Written by `copytrade credentials`, read by workers;
+no TTL."""
 
 CONTROL_QUEUE = "arq:queue"
-"""ZSET, arq's own queue: cron, control jobs, and `submit` from apps that have only arq."""
+"""ZSET: arq's own queue, for cron, control jobs, and `submit` from apps that have only arq. arq; no TTL."""
 
 WORKER = "copytrade:worker:"
-"""STRING, a worker process's announcement of itself in msgpack; `copytrade:worker:<egress>:<name>`. TTL is three of its
+"""STRING `<egress>:<name>`: a worker process's description of itself, in msgpack. Workers; TTL three of its
 intervals."""
 
 WORKERS = "copytrade:workers"
-"""ZSET `<egress>:<name>` -> when the announcement ends (ms). Workers; TTL 3 min."""
+"""ZSET: `<egress>:<name>` -> when its description expires (ms). Workers; TTL 3 minutes."""
+
+BATCH_MARK = "//"
+"""Separates the batch from the rest in a job ID of a batch. Other job IDs may not contain it."""
+
+REPLAY_MARK = "~~"
+"""Separates the original job ID from the time in the ID of a replayed change. Other job IDs may not contain it."""
 
 
 def lane(user_id: str, trader_id: str) -> str:
-    """The name of the lane of a user and a trader."""
+    """Return the name of the lane of a user and a trader."""
     return f"{escape(user_id)}:{escape(trader_id)}"
 
 
+def user_and_trader(lane_name: str) -> tuple[str, str]:
+    """Return the user and the trader of a lane."""
+    user, _, trader = lane_name.partition(":")
+    return unescape(user), unescape(trader)
+
+
+def lane_range(user_id: str) -> tuple[str, str]:
+    """Return the bounds of the names of a user's lanes, for ZRANGEBYLEX."""
+    user = escape(user_id)
+    return f"[{user}:", f"({user};"  # ";" is the character after ":"
+
+
+def bucket(lane_name: str) -> str:
+    """Return the key of the bucket that counts a lane's requests."""
+    return f"{BUCKET}{lane_name.partition(':')[0]}{BUCKET_SUFFIX}"
+
+
+def batch_id_of(job_id: str) -> str | None:
+    """Return the batch that a job ID belongs to; None if it belongs to none."""
+    batch_id, mark, _ = job_id.partition(BATCH_MARK)
+    return batch_id if mark else None
+
+
 def escape(part: str) -> str:
-    """An ID as part of a key: `%` and `:` are escaped, the rest stays readable."""
+    """Return an ID as a part of a key, with `%` and `:` escaped."""
     if "%" in part or ":" in part:
         return part.replace("%", "%25").replace(":", "%3A")
     return part
 
 
-BATCH_MARK = "//"
-"""Parts the batch from the rest in the ID of a batch's change. No other change's ID may hold it."""
-
-
-REPLAY_MARK = "~~"
-"""Stands before the number of times that a change was sent, in the ID of a replayed one. No other ID may hold it."""
-
-
-def batch_of(job_id: str) -> str | None:
-    """The batch that a change is of, by its ID."""
-    batch_id, mark, _ = job_id.partition(BATCH_MARK)
-    return batch_id if mark else None
-
-
-def lanes_of(user_id: str) -> tuple[str, str]:
-    """The range in which the names of a user's lanes lie, for ZRANGEBYLEX."""
-    user = escape(user_id)
-    return f"[{user}:", f"({user};"  # the character after ":"
-
-
 def unescape(part: str) -> str:
-    """The ID of which this is a part of a key."""
+    """Return the ID of a part of a key."""
     return part.replace("%3A", ":").replace("%25", "%")
-
-
-def parties(lane_name: str) -> tuple[str, str]:
-    """The user and the trader of a lane."""
-    user, _, trader = lane_name.partition(":")
-    return unescape(user), unescape(trader)
-
-
-def bucket(lane_name: str) -> str:
-    """The key of the bucket that a lane's requests are counted in."""
-    return f"{BUCKET}{lane_name.partition(':')[0]}{ENDPOINT}"

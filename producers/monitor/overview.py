@@ -47,9 +47,9 @@ def read_overview() -> RunScript[Overview]:
     """Return the step that reads the state of the queue at one moment."""
     keys = [
         *(keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES, keyspace.COUNTS, keyspace.PAUSED),
-        *(keyspace.RATES, keyspace.BATCHES, keyspace.WORKERS, keyspace.EGRESSES, keyspace.REFUSED),
+        *(keyspace.RATES, keyspace.BATCHES, keyspace.WORKERS, keyspace.EGRESSES, keyspace.REJECTED_KEYS),
     ]
-    dead_letter_indexes: list[Argument] = [keyspace.DEAD + outcome for outcome in DEAD_OUTCOMES]
+    dead_letter_indexes: list[Argument] = [keyspace.DEAD_LETTERS + outcome for outcome in DEAD_OUTCOMES]
     return RunScript(OVERVIEW, keys, dead_letter_indexes, _parse_overview, idempotent=True)
 
 
@@ -118,7 +118,7 @@ def _egresses(rows: Sequence[Sequence[Any]], workers: list[WorkerInfo], now_us: 
 
 def _next_lane(row: Sequence[Any], now_us: int) -> NextLane:
     lane, score_ms, is_bulk, queued, token, hold_until, rate, user_paused_since, trader_paused_since = row
-    user_id, trader_id = keyspace.parties(lane.decode())
+    user_id, trader_id = keyspace.user_and_trader(lane.decode())
     due_in_s = (float(score_ms) * _US_PER_MS - now_us) / _US_PER_S
     return NextLane(
         user_id=user_id,

@@ -76,7 +76,7 @@ def read_page(batch_id: str, after: str | None, limit: int = PAGE_SIZE) -> Plan[
     limit = max(0, min(limit, MAX_PAGE_SIZE))
     entries, (created, end) = yield Transaction(
         [
-            ("XRANGE", keyspace.RESULTS + batch_id, f"({position}", "+", "COUNT", limit),
+            ("XRANGE", keyspace.BATCH_RESULTS + batch_id, f"({position}", "+", "COUNT", limit),
             ("HMGET", keyspace.BATCH + batch_id, "created", "end"),
         ]
     )
@@ -194,7 +194,9 @@ def cancel_batch(batch_id: str, *, result_ttl_ms: int) -> Plan[CancelReport]:
         raise batch_not_found_error(batch_id)
     cancelled = in_flight = cursor = 0
     while True:
-        ((cursor, rest),) = yield Transaction([("SSCAN", keyspace.MEMBERS + batch_id, cursor, "COUNT", SCAN_COUNT)])
+        ((cursor, rest),) = yield Transaction(
+            [("SSCAN", keyspace.BATCH_MEMBERS + batch_id, cursor, "COUNT", SCAN_COUNT)]
+        )
         verdicts = yield from cancel_jobs([_member(batch_id, one) for one in rest], result_ttl_ms=result_ttl_ms)
         cancelled += verdicts.count(Cancellation.CANCELLED)
         in_flight += verdicts.count(Cancellation.IN_FLIGHT)

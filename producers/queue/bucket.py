@@ -5,7 +5,7 @@ from __future__ import annotations
 from producers.contract import keyspace
 from producers.transport.scripts import Constant, Part
 
-BUCKET_KEYS: dict[str, Constant] = {"BUCKET_PREFIX": keyspace.BUCKET, "BUCKET_SUFFIX": keyspace.ENDPOINT}
+BUCKET_KEYS: dict[str, Constant] = {"BUCKET_PREFIX": keyspace.BUCKET, "BUCKET_SUFFIX": keyspace.BUCKET_SUFFIX}
 
 US_PER_S = 1_000_000
 

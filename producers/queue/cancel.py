@@ -111,7 +111,9 @@ def _cancel_some(
             job_id, by_id[job_id], state, now_ms, is_head=is_head, lapsed=is_head and int(lapses or 0) > 0
         )
         args += (lane, job_id, (state or b"") if is_head else b"", encode_result(result))
-    verdicts = yield RunScript(CANCEL, [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES, keyspace.BELL], args)
+    verdicts = yield RunScript(
+        CANCEL, [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES, keyspace.WAKEUPS], args
+    )
     again = []
     for job_id, verdict in zip(queued, verdicts, strict=True):
         if verdict == CancelVerdict.HISTORY_CHANGED:
@@ -124,9 +126,9 @@ def _cancel_some(
 
 def _reschedule_users(lanes: Iterable[str]) -> Plan[None]:
     """What remains of the users takes its turns anew, for those promised to what was taken back are free."""
-    users = sorted({keyspace.parties(lane)[0] for lane in lanes})
+    users = sorted({keyspace.user_and_trader(lane)[0] for lane in lanes})
     for some in batched(users, CANCEL_BATCH_SIZE):
-        left = yield Transaction([("ZRANGEBYLEX", keyspace.LANES, *keyspace.lanes_of(user)) for user in some])
+        left = yield Transaction([("ZRANGEBYLEX", keyspace.LANES, *keyspace.lane_range(user)) for user in some])
         yield from wake_lanes([lane.decode() for found in left for lane in found])
 
 

@@ -83,8 +83,8 @@ class Selection:
         """Whether a letter is selected."""
         return (
             (self.job_id is None or self.job_id == job_id)
-            and (self.user_id is None or self.user_id == keyspace.parties(lane)[0])
-            and (self.batch_id is None or self.batch_id == keyspace.batch_of(job_id))
+            and (self.user_id is None or self.user_id == keyspace.user_and_trader(lane)[0])
+            and (self.batch_id is None or self.batch_id == keyspace.batch_id_of(job_id))
         )
 
 
@@ -114,7 +114,9 @@ def select_entries(selection: Selection) -> Plan[list[IndexEntry]]:
         DeadLetterNotFound: the selection names a job ID, and there is no such letter.
     """
     outcomes = selection.outcomes
-    indexes = yield Transaction([("ZRANGE", keyspace.DEAD + outcome, 0, -1, "WITHSCORES") for outcome in outcomes])
+    indexes = yield Transaction(
+        [("ZRANGE", keyspace.DEAD_LETTERS + outcome, 0, -1, "WITHSCORES") for outcome in outcomes]
+    )
     found = []
     for outcome, members in zip(outcomes, indexes, strict=True):
         entries = (IndexEntry(outcome, members[i], float(members[i + 1])) for i in range(0, len(members), 2))
@@ -151,7 +153,7 @@ def fetch(entries: Sequence[IndexEntry]) -> Plan[list[DeadLetter]]:
         return []
     payloads, results = yield Transaction(
         [
-            ("MGET", *(keyspace.LETTER + entry.job_id for entry in entries)),
+            ("MGET", *(keyspace.DEAD_LETTER + entry.job_id for entry in entries)),
             ("MGET", *(keyspace.RESULT + entry.job_id for entry in entries)),
         ]
     )
@@ -174,7 +176,7 @@ def _letter(entry: IndexEntry, payload: bytes, stored: bytes | None) -> DeadLett
         result = None if stored is None else read_result(stored, entry.job_id)
     except JobNotFound:
         result = None
-    user_id, trader_id = keyspace.parties(entry.lane)
+    user_id, trader_id = keyspace.user_and_trader(entry.lane)
     return DeadLetter(
         entry.job_id,
         user_id,
@@ -210,15 +212,15 @@ def delete_entries(entries: Sequence[IndexEntry]) -> Plan[int]:
     dropped = 0
     for start in range(0, len(entries), READ_BATCH_SIZE):
         some = entries[start : start + READ_BATCH_SIZE]
-        removals = [("ZREM", keyspace.DEAD + entry.outcome, entry.member) for entry in some]
-        removed, *_ = yield Transaction([("DEL", *(keyspace.LETTER + entry.job_id for entry in some)), *removals])
+        removals = [("ZREM", keyspace.DEAD_LETTERS + entry.outcome, entry.member) for entry in some]
+        removed, *_ = yield Transaction([("DEL", *(keyspace.DEAD_LETTER + entry.job_id for entry in some)), *removals])
         dropped += removed
     return dropped
 
 
 def count_by_outcome() -> Plan[dict[Outcome, int]]:
     """How many letters there are of each cause."""
-    numbers = yield Transaction([("ZCARD", keyspace.DEAD + outcome) for outcome in DEAD_OUTCOMES])
+    numbers = yield Transaction([("ZCARD", keyspace.DEAD_LETTERS + outcome) for outcome in DEAD_OUTCOMES])
     return dict(zip(DEAD_OUTCOMES, numbers, strict=True))
 
 

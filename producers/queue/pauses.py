@@ -79,10 +79,10 @@ def resume(scope: Scope) -> Plan[bool]:
     A user is also sent for again whose keys were refused.
     """
     (removed, _, _) = yield Transaction(
-        [("HDEL", keyspace.PAUSED, scope.field), ("LPUSH", keyspace.BELL, "1"), ("LTRIM", keyspace.BELL, 0, 0)]
+        [("HDEL", keyspace.PAUSED, scope.field), ("LPUSH", keyspace.WAKEUPS, "1"), ("LTRIM", keyspace.WAKEUPS, 0, 0)]
     )
     if scope.kind == "user":
-        (trusted,) = yield Transaction([("HDEL", keyspace.REFUSED, keyspace.escape(scope.name))])
+        (trusted,) = yield Transaction([("HDEL", keyspace.REJECTED_KEYS, keyspace.escape(scope.name))])
         removed = removed or trusted
         yield from wake_user(scope.name)
     elif scope.kind == "trader":
@@ -125,14 +125,14 @@ def wake_lanes(lanes: list[str]) -> Plan[None]:
         some = lanes[start : start + LANE_BATCH_SIZE]
         yield RunScript(
             WAKE,
-            [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.BELL],
+            [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.WAKEUPS],
             [*some],
         )
 
 
 def user_lanes(user_id: str) -> Plan[list[str]]:
     """The names of a user's lanes that are not empty."""
-    (found,) = yield Transaction([("ZRANGEBYLEX", keyspace.LANES, *keyspace.lanes_of(user_id))])
+    (found,) = yield Transaction([("ZRANGEBYLEX", keyspace.LANES, *keyspace.lane_range(user_id))])
     return [lane.decode() for lane in found]
 
 

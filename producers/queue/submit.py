@@ -37,7 +37,7 @@ SUBMIT = Script.load(
         **BUCKET_KEYS,
         "JOB_PREFIX": keyspace.JOB,
         "RESULT_PREFIX": keyspace.RESULT,
-        "DEAD_LETTER_PREFIX": keyspace.LETTER,
+        "DEAD_LETTER_PREFIX": keyspace.DEAD_LETTER,
         "BATCH_PREFIX": keyspace.BATCH,
         "BUCKET_TTL_MS": BUCKET_TTL_MS,
         "RESERVED": RESERVED,
@@ -141,13 +141,13 @@ def submit(
         args += (submission.lane, submission.job_id, submission.payload)
         if letters:
             args.append(submission.letter)
-    batch = [prefix + options.batch_id for prefix in (keyspace.BATCH, keyspace.MEMBERS)]
-    results = keyspace.RESULTS + options.batch_id
+    batch = [prefix + options.batch_id for prefix in (keyspace.BATCH, keyspace.BATCH_MEMBERS)]
+    results = keyspace.BATCH_RESULTS + options.batch_id
     script_keys = [
         keyspace.SCHEDULE,
         keyspace.BULK_SCHEDULE,
         keyspace.LANES,
-        keyspace.BELL,
+        keyspace.WAKEUPS,
         *batch,
         keyspace.BATCHES,
         results,

@@ -99,14 +99,14 @@ def user_status(user_id: str) -> Plan[UserStatus]:
     """
     user = keyspace.escape(check_id("user_id", user_id))
     lanes = yield from user_lanes(user_id)
-    bucket = f"{keyspace.BUCKET}{user}{keyspace.ENDPOINT}"
+    bucket = f"{keyspace.BUCKET}{user}{keyspace.BUCKET_SUFFIX}"
     time, is_paused, rate, (hold, slowed), mark = yield Transaction(
         [
             ("TIME",),
             ("HEXISTS", keyspace.PAUSED, Scope("user", user_id).field),
             ("HGET", keyspace.RATES, user),
             ("HMGET", bucket, "hold", "slow"),
-            ("HGET", keyspace.REFUSED, user),
+            ("HGET", keyspace.REJECTED_KEYS, user),
         ]
     )
     now_us = time[0] * US_PER_S + time[1]
@@ -144,7 +144,7 @@ def _lane_statuses(lanes: list[str], now_us: int) -> Plan[list[LaneStatus]]:
         due_ms = float(bulk_due or 0.0) if due is None else float(due)
         found.append(
             LaneStatus(
-                trader_id=keyspace.parties(lane)[1],
+                trader_id=keyspace.user_and_trader(lane)[1],
                 queued=queued,
                 in_flight=bool(claimed),
                 due_in_s=max(0.0, due_ms / 1000 - now_us / US_PER_S),

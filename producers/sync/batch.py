@@ -89,7 +89,7 @@ class Batch:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        channel = keyspace.COMPLETE + self.batch_id
+        channel = keyspace.BATCH_COMPLETE + self.batch_id
         progress = wait_for(self._notifications, channel, self._progress_if_complete, timeout)
         if progress is None:
             raise ResultTimeout(f"batch {self.batch_id} is not complete within {timeout} s; it stays queued")
@@ -178,6 +178,6 @@ class ResultStream:
     def _wait_for_result(self, after: str) -> None:
         """Return when there is a result after the cursor, or after the time that one read may block."""
         batch_id = self._batch.batch_id
-        stream, position = keyspace.RESULTS + batch_id, parse_cursor(batch_id, after)
+        stream, position = keyspace.BATCH_RESULTS + batch_id, parse_cursor(batch_id, after)
         read = XREAD("COUNT", 1, "BLOCK", self._block_ms, "STREAMS", stream, position)
         run_plan(self._batch._redis, read, f"waiting for results of batch {batch_id}")  # noqa: SLF001 - one object to users

@@ -68,6 +68,6 @@ async def test_a_full_redis_refuses_a_script_as_a_whole_or_runs_all_of_it(full: 
     elif refused:
         assert after == before
     elif what in ("settle", "fail"):
-        assert after[keyspace.RESULTS + "b"][1], "the stream must tell of it"
+        assert after[keyspace.BATCH_RESULTS + "b"][1], "the stream must tell of it"
         assert after[keyspace.COUNTS][1]
     await producer._notifications.close()

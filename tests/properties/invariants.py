@@ -11,11 +11,11 @@ from tests.properties.model import Model
 Dump = dict[str, tuple[Any, int]]
 
 LASTING = {
-    keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES, keyspace.BELL, keyspace.EGRESSES, keyspace.PAUSED,
-    keyspace.RATES, keyspace.COUNTS, keyspace.BATCHES, keyspace.REFUSED,
+    keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES, keyspace.WAKEUPS, keyspace.EGRESSES, keyspace.PAUSED,
+    keyspace.RATES, keyspace.COUNTS, keyspace.BATCHES, keyspace.REJECTED_KEYS,
 }  # fmt: skip
-LASTING_PREFIXES = (keyspace.LANE, keyspace.HEAD, keyspace.JOB, keyspace.DEAD)
-ALIVE_PREFIXES = (keyspace.BATCH, keyspace.MEMBERS, keyspace.RESULTS)
+LASTING_PREFIXES = (keyspace.LANE, keyspace.HEAD, keyspace.JOB, keyspace.DEAD_LETTERS)
+ALIVE_PREFIXES = (keyspace.BATCH, keyspace.BATCH_MEMBERS, keyspace.BATCH_RESULTS)
 """Keys without a TTL while a change of their batch is queued."""
 
 CLAIMED = {b"token", b"held", b"lease"}
@@ -49,7 +49,7 @@ def _covered(dump: Dump, model: Model) -> None:
     assert _lanes_of(dump, keyspace.SCHEDULE) == urgent, "lanes with an interactive change are on the schedule"
     assert _lanes_of(dump, keyspace.BULK_SCHEDULE) == model.queued.keys() - urgent, "the other lanes on that of bulk"
     assert _lanes_of(dump, keyspace.LANES) == model.queued.keys(), "the index has all of them"
-    assert len(value(dump, keyspace.BELL, [])) <= 1
+    assert len(value(dump, keyspace.WAKEUPS, [])) <= 1
 
 
 def _lanes_of(dump: Dump, key: str) -> set[str]:
@@ -90,7 +90,8 @@ def _batch(dump: Dump, model: Model, batch_id: str) -> None:
     assert outcomes == batch.outcomes
     assert (b"complete" in fields) == batch.is_complete
     stream = [
-        dict(zip(entry[::2], entry[1::2], strict=True)) for _, entry in value(dump, keyspace.RESULTS + batch_id, [])
+        dict(zip(entry[::2], entry[1::2], strict=True))
+        for _, entry in value(dump, keyspace.BATCH_RESULTS + batch_id, [])
     ]
     announced = [entry[b"job"].decode() for entry in stream if b"job" in entry]
     assert announced == batch.ended, "the stream has each result once, in the order of settlement"

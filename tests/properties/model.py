@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from producers.contract.keyspace import batch_of
+from producers.contract.keyspace import batch_id_of
 from producers.queue.submit import SubmitVerdict
 from worker.queue.claims import Claim
 
@@ -164,7 +164,7 @@ class Model:
     def announce(self, job_ids: list[str]) -> None:
         """Add changes to their batches' results, in the order in which their ends were announced."""
         for job_id in job_ids:
-            batch = self.batches.get(batch_of(job_id) or "")
+            batch = self.batches.get(batch_id_of(job_id) or "")
             if batch is not None:
                 batch.ended.append(job_id)
                 batch.outcomes[self.outcome_of[job_id]] += 1

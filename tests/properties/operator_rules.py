@@ -40,7 +40,7 @@ class OperatorRules(ProducerRules):
             assert found is (Cancellation.ENDED if has_result else Cancellation.NOT_FOUND)
 
     def _cancel_user(self, user: str) -> None:
-        of_user = [job_id for job_id, lane in self.model.lane_of.items() if keyspace.parties(lane)[0] == user]
+        of_user = [job_id for job_id, lane in self.model.lane_of.items() if keyspace.user_and_trader(lane)[0] == user]
         report = self.world.do(self.world.producer.cancel_user(user))
         assert report.cancelled + report.in_flight == len(of_user)
         self._cancelled(of_user)
@@ -77,9 +77,9 @@ class OperatorRules(ProducerRules):
         self.world.rates[keyspace.escape(user)] = rate or 10.0
         self.world.after()
 
-    @precondition(lambda self: keyspace.REFUSED in self.world.dump)
+    @precondition(lambda self: keyspace.REJECTED_KEYS in self.world.dump)
     @rule(data=st.data())
     def replace_keys(self, data: st.DataObject) -> None:
         """Give a user whose keys were refused other keys."""
-        refused = sorted(user.decode() for user in invariants.value(self.world.dump, keyspace.REFUSED, {}))
+        refused = sorted(user.decode() for user in invariants.value(self.world.dump, keyspace.REJECTED_KEYS, {}))
         self.world.keys[data.draw(st.sampled_from(refused))] += 1

@@ -101,7 +101,7 @@ class ProducerRules(RuleBasedStateMachine):
         self.world.do(run_plan(self.redis, sealing, "sealing"))
         self.world.after()
 
-    @precondition(lambda self: bool(invariants.named(self.world.dump, keyspace.LETTER)))
+    @precondition(lambda self: bool(invariants.named(self.world.dump, keyspace.DEAD_LETTER)))
     @rule(data=st.data())
     def replay(self, data: st.DataObject) -> None:
         """Replay dead letters."""
@@ -119,7 +119,7 @@ class ProducerRules(RuleBasedStateMachine):
             known = new in self.model.lane_of or keyspace.RESULT + new in world.dump
             assert self.model.submit(lane, new, bulk=True, known=known) > 0
         world.after()
-        assert not {keyspace.LETTER + old for old, _ in report.replayed} & world.dump.keys()
+        assert not {keyspace.DEAD_LETTER + old for old, _ in report.replayed} & world.dump.keys()
 
     @precondition(lambda self: self.model.batches)
     @rule(data=st.data())

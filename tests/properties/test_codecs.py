@@ -164,7 +164,7 @@ def test_an_escaped_id_is_unescaped_to_itself_and_has_no_separator(part: str) ->
 @example(("a%3Ab", "c"), ("a:b", "c"))
 def test_no_two_pairs_of_user_and_trader_share_a_lane(one: tuple[str, str], other: tuple[str, str]) -> None:
     assert (keyspace.lane(*one) == keyspace.lane(*other)) == (one == other)
-    assert keyspace.parties(keyspace.lane(*one)) == one
+    assert keyspace.user_and_trader(keyspace.lane(*one)) == one
 
 
 @given(changes)

@@ -31,8 +31,8 @@ spoilt_keys = st.sampled_from(
         keyspace.bucket(VICTIM),
         keyspace.JOB + "victim",
         keyspace.RESULT + "victim",
-        keyspace.LETTER + "victim",
-        keyspace.DEAD + "rejected",
+        keyspace.DEAD_LETTER + "victim",
+        keyspace.DEAD_LETTERS + "rejected",
     ]
     + [keyspace.COUNTS]
 )

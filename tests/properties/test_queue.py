@@ -55,7 +55,7 @@ class Queue(WorkerRules):
         self.world.check_pace()
         assert self.model.ended == self.model.accepted
         self.wait(MAX_TTL_S)
-        assert {key for key in self.world.dump if not key.startswith(keyspace.DEAD)} <= LASTING - {
+        assert {key for key in self.world.dump if not key.startswith(keyspace.DEAD_LETTERS)} <= LASTING - {
             keyspace.PAUSED,
             keyspace.RATES,
         }

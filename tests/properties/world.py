@@ -78,7 +78,7 @@ class World:
     async def _begin(self) -> None:
         await self.redis.flushall()
         await self.redis.set_time(self.now_us)
-        await self.listener.psubscribe(f"{keyspace.DONE}*", f"{keyspace.COMPLETE}*")
+        await self.listener.psubscribe(f"{keyspace.JOB_DONE}*", f"{keyspace.BATCH_COMPLETE}*")
         await self._news()
 
     def close(self) -> None:
@@ -237,7 +237,7 @@ class World:
         after = self.do(self.redis.all_there_is())
         for key in before.keys() | after.keys():
             if key != keyspace.bucket(claim.lane) and not key.startswith(
-                (keyspace.EGRESS, keyspace.TROUBLES, keyspace.REFUSED, keyspace.BELL)
+                (keyspace.EGRESS, keyspace.FAILURES, keyspace.REJECTED_KEYS, keyspace.WAKEUPS)
             ):
                 assert before.get(key, ("", 0))[0] == after.get(key, ("", 0))[0], f"a fenced settlement changed {key}"
 
@@ -276,7 +276,7 @@ class World:
                 return done, sorted(complete)
             if message["type"] == "pmessage":
                 channel, data = message["channel"].decode(), message["data"].decode()
-                (done if channel.startswith(keyspace.DONE) else complete).append(data)
+                (done if channel.startswith(keyspace.JOB_DONE) else complete).append(data)
 
     def check_pace(self) -> None:
         """Check both rate limits over all requests so far."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from producers.contract.keyspace import parties
+from producers.contract.keyspace import user_and_trader
 from producers.contract.messages import Outcome
 from producers.queue.breaker import BreakerEvent
 from worker.logs import Event, log_fields
@@ -45,7 +45,7 @@ def log_attempt(settlement: Settlement, settled: Settled, egress: str) -> None:
     lane, job = claim.lane, claim.job_id
     fields = {
         "lane": lane,
-        "user": parties(lane)[0],
+        "user": user_and_trader(lane)[0],
         "job": job,
         "outcome": result.outcome.value if result else None,
         "verdict": request.attempt.verdict if request else None,

@@ -112,8 +112,8 @@ class Dispatcher:
     async def wake_other_worker(self) -> None:
         """Push a wakeup, so that another worker claims the lanes that become due while this one cannot."""
         async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.lpush(keyspace.BELL, "1")
-            pipe.ltrim(keyspace.BELL, 0, 0)
+            pipe.lpush(keyspace.WAKEUPS, "1")
+            pipe.ltrim(keyspace.WAKEUPS, 0, 0)
             await pipe.execute()
 
     async def _claim_once(self) -> None:
@@ -202,7 +202,7 @@ class Dispatcher:
     async def _wait_for_wakeup(self) -> bool:
         """Return whether a wakeup arrived within the timeout."""
         # redis-py types a blocking pop for both its clients at once
-        pop = self._redis.blpop([keyspace.BELL], self._wakeup_timeout_s)  # type: ignore[arg-type]  # Redis 6 takes a float
+        pop = self._redis.blpop([keyspace.WAKEUPS], self._wakeup_timeout_s)  # type: ignore[arg-type]  # Redis 6 takes a float
         return await cast("Awaitable[object]", pop) is not None
 
     def _log_malformed(self, found: list[MalformedLane]) -> None:

@@ -66,14 +66,14 @@ class Claimer:
             keyspace.SCHEDULE,
             keyspace.BULK_SCHEDULE,
             keyspace.LANES,
-            keyspace.BELL,
+            keyspace.WAKEUPS,
             keyspace.EGRESS + self._egress,
             keyspace.COUNTS,
             keyspace.PAUSED,
             keyspace.RATES,
             keyspace.EGRESSES,
-            keyspace.TROUBLES + self._egress,
-            keyspace.REFUSED,
+            keyspace.FAILURES + self._egress,
+            keyspace.REJECTED_KEYS,
         ]
         self._name = secrets.token_hex(8)
         self._number = 0

@@ -146,9 +146,9 @@ class Settler:
             keyspace.bucket(claim.lane),
             keyspace.EGRESS + self._egress,
             keyspace.EGRESSES,
-            keyspace.TROUBLES + self._egress,
-            keyspace.REFUSED,
-            keyspace.BELL,
+            keyspace.FAILURES + self._egress,
+            keyspace.REJECTED_KEYS,
+            keyspace.WAKEUPS,
         ]
 
     def _arguments(self, settlement: Settlement) -> list[Argument]:

@@ -112,7 +112,7 @@ async def test_the_next_lanes_come_by_due_time_over_both_priorities(redis: ArqRe
 async def test_the_overview_has_counts_dead_letters_pauses_rates_and_batches(redis: ArqRedis) -> None:
     async with redis.pipeline() as pipe:
         pipe.hset(keyspace.COUNTS, mapping={"applied": 7, "rejected": 2, "unreadable": 3})
-        pipe.zadd(keyspace.DEAD + "rejected", {"1:t j1": 1, "1:t j2": 2})
+        pipe.zadd(keyspace.DEAD_LETTERS + "rejected", {"1:t j1": 1, "1:t j2": 2})
         pipe.hset(keyspace.PAUSED, mapping={"everything": "20", "user:a%3Ab": "10", "egress:north": "15"})
         pipe.hset(keyspace.RATES, mapping={"1": "5", "2": "5"})
         pipe.zadd(keyspace.BATCHES, {"b1": 1})

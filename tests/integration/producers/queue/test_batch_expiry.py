@@ -39,11 +39,11 @@ async def test_a_batch_is_complete_only_when_it_is_sealed(producer: Producer, la
     batch = producer.batch("b")
 
     assert not (await where_consistent(batch)).complete
-    for key in (keyspace.BATCH, keyspace.MEMBERS, keyspace.RESULTS):
+    for key in (keyspace.BATCH, keyspace.BATCH_MEMBERS, keyspace.BATCH_RESULTS):
         assert await lanes.redis.pttl(key + "b") == pytest.approx(LIFE_MS, abs=60_000)
 
     await producer.fan_out(numbered(2 * SMALL), batch_id="b")
-    assert await lanes.redis.pttl(keyspace.BATCH + "b") == await lanes.redis.pttl(keyspace.RESULTS + "b") == -1
+    assert await lanes.redis.pttl(keyspace.BATCH + "b") == await lanes.redis.pttl(keyspace.BATCH_RESULTS + "b") == -1
     await end_all(lanes)
 
     assert (await where_consistent(batch)).outcomes == {Outcome.APPLIED: 2 * SMALL}
@@ -55,14 +55,14 @@ async def test_a_complete_batch_expires_with_its_results(producer: Producer, lan
     await to_users(producer, users(2))
     first, second = await lanes.claim()
     await lanes.done(first)
-    assert await lanes.redis.pttl(keyspace.BATCH + "b") == await lanes.redis.pttl(keyspace.RESULTS + "b") == -1
+    assert await lanes.redis.pttl(keyspace.BATCH + "b") == await lanes.redis.pttl(keyspace.BATCH_RESULTS + "b") == -1
 
     await lanes.done(second)
 
     left = {
         key: ttl for key in await contents(lanes.redis) if (ttl := await lanes.redis.pttl(key)) >= 0 and ":b" in key
     }
-    assert {keyspace.BATCH + "b", keyspace.RESULTS + "b"} <= set(left)
+    assert {keyspace.BATCH + "b", keyspace.BATCH_RESULTS + "b"} <= set(left)
     for key, ttl_ms in left.items():
         if "bucket" not in key:
             assert ttl_ms == pytest.approx(LIFE_MS, abs=60_000), key
@@ -74,7 +74,7 @@ async def test_no_key_of_a_batch_stays_without_a_ttl(producer: Producer, lanes: 
 
     lasting = {key for key, (_, _, expires) in (await contents(lanes.redis)).items() if not expires}
 
-    assert lasting <= {keyspace.COUNTS, keyspace.BATCHES, keyspace.EGRESSES, keyspace.BELL, keyspace.WORKERS}
+    assert lasting <= {keyspace.COUNTS, keyspace.BATCHES, keyspace.EGRESSES, keyspace.WAKEUPS, keyspace.WORKERS}
 
 
 async def test_the_list_of_batches_is_newest_first_and_drops_expired_ones(producer: Producer, lanes: Lanes) -> None:

@@ -130,7 +130,7 @@ async def test_the_changes_of_two_batches_in_one_lane_are_counted_apart(producer
 async def completions(redis: Redis, batch_id: str, act: Any) -> int:
     """How often a batch's completion is told while something is done."""
     async with redis.pubsub() as subscription:
-        await subscription.subscribe(keyspace.COMPLETE + batch_id, "the end")
+        await subscription.subscribe(keyspace.BATCH_COMPLETE + batch_id, "the end")
         await act()
         await redis.publish("the end", "")
         told = 0
@@ -152,7 +152,7 @@ async def test_completion_is_announced_once_when_the_last_change_ends(producer: 
         await end_all(lanes)
         await to_users(producer, users(3))
         await batch.cancel()
-        assert sum(b"end" in fields for _, fields in await lanes.redis.xrange(keyspace.RESULTS + "b")) == 1
+        assert sum(b"end" in fields for _, fields in await lanes.redis.xrange(keyspace.BATCH_RESULTS + "b")) == 1
 
     assert await completions(lanes.redis, "b", act) == 1
 

@@ -48,7 +48,7 @@ async def test_a_cancelled_change_has_a_result_and_leaves_its_lane(producer: Pro
     assert result.finished_at_ms == pytest.approx(await lanes.now_ms(), abs=30_000)
     assert (await job.status()).state is JobState.DONE
     left = await contents(lanes.redis)
-    assert set(left) <= {keyspace.RESULT + job.job_id, keyspace.COUNTS, keyspace.BELL}
+    assert set(left) <= {keyspace.RESULT + job.job_id, keyspace.COUNTS, keyspace.WAKEUPS}
     assert await lanes.redis.pttl(keyspace.RESULT + job.job_id) > 0
 
 

@@ -29,7 +29,7 @@ async def test_rejected_unauthorized_and_exhausted_changes_become_dead_letters(
     counts = await producer.dead.counts()
     assert counts == {each: int(each is outcome) for each in DEAD_OUTCOMES}
     if outcome in DEAD_OUTCOMES:
-        assert await lanes.redis.pttl(keyspace.LETTER + "j1") == pytest.approx(
+        assert await lanes.redis.pttl(keyspace.DEAD_LETTER + "j1") == pytest.approx(
             DEFAULTS.dead_letter_ttl_s * 1000, abs=60_000
         )
 
@@ -97,7 +97,10 @@ async def test_a_change_without_a_payload_leaves_no_dead_letter(
 
     assert (await producer.job("j1").result(timeout=0)).outcome is REJECTED
     assert await listed(producer) == []
-    assert await lanes.redis.exists(keyspace.JOB + "j1", keyspace.LETTER + "j1", keyspace.DEAD + REJECTED) == 0
+    assert (
+        await lanes.redis.exists(keyspace.JOB + "j1", keyspace.DEAD_LETTER + "j1", keyspace.DEAD_LETTERS + REJECTED)
+        == 0
+    )
 
 
 async def test_dead_letters_are_dropped_by_filter(producer: Producer, lanes: Lanes) -> None:
@@ -124,16 +127,16 @@ async def test_expired_dead_letters_leave_the_index(redis: ArqRedis) -> None:
     producer = Producer(redis)
     await lanes.submit(("old", change("1")), ("older", change("2")))
     await end_all(lanes, REJECTED)
-    assert 0 < await redis.pttl(keyspace.LETTER + "old") <= 30_000
-    await redis.delete(keyspace.LETTER + "old", keyspace.LETTER + "older")
+    assert 0 < await redis.pttl(keyspace.DEAD_LETTER + "old") <= 30_000
+    await redis.delete(keyspace.DEAD_LETTER + "old", keyspace.DEAD_LETTER + "older")
 
     assert await producer.dead.counts() == {REJECTED: 2, UNAUTHORIZED: 0, EXHAUSTED: 0}
     assert await listed(producer) == []
     assert (await producer.dead.counts())[REJECTED] == 0
-    await redis.zadd(keyspace.DEAD + REJECTED, {f"{LANE} gone": 1})
+    await redis.zadd(keyspace.DEAD_LETTERS + REJECTED, {f"{LANE} gone": 1})
     await Lanes(redis).submit(("new", change()))
     await end_all(Lanes(redis), REJECTED)
-    assert await redis.zrange(keyspace.DEAD + REJECTED, 0, -1) == [f"{LANE} new".encode()]
+    assert await redis.zrange(keyspace.DEAD_LETTERS + REJECTED, 0, -1) == [f"{LANE} new".encode()]
 
 
 async def test_replaying_or_dropping_all_letters_needs_everything_true(producer: Producer) -> None:

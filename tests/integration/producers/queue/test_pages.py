@@ -98,10 +98,10 @@ async def test_a_page_is_bounded_whatever_is_asked_for(redis: ArqRedis, producer
         assert (await batch.page(limit=limit)).results == []
         assert len(await producer.batches(limit)) == (1 if limit > 0 else 0)
 
-    await redis.xadd(keyspace.RESULTS + "b", {"job": "b//x", "outcome": "applied"}, id="1-1")
+    await redis.xadd(keyspace.BATCH_RESULTS + "b", {"job": "b//x", "outcome": "applied"}, id="1-1")
     async with redis.pipeline(transaction=False) as pipe:
         for number in range(2, MAX_PAGE_SIZE + 10):
-            pipe.xadd(keyspace.RESULTS + "b", {"job": f"b//{number}", "outcome": "applied"}, id=f"1-{number}")
+            pipe.xadd(keyspace.BATCH_RESULTS + "b", {"job": f"b//{number}", "outcome": "applied"}, id=f"1-{number}")
         await pipe.execute()
     page = await batch.page(limit=10**19)
     assert len(page.results) == MAX_PAGE_SIZE

@@ -58,10 +58,10 @@ async def test_everything_or_an_egress_may_be_paused(producer: Producer, lanes: 
     await producer.pause(**of(kind, name))
 
     assert await claimed(lanes) == set()
-    await lanes.redis.delete(keyspace.BELL)
+    await lanes.redis.delete(keyspace.WAKEUPS)
     await producer.resume(**of(kind, name))
 
-    assert await lanes.redis.llen(keyspace.BELL) == 1  # type: ignore[misc]
+    assert await lanes.redis.llen(keyspace.WAKEUPS) == 1  # type: ignore[misc]
     assert await claimed(lanes) == {"j1"}
 
 

@@ -129,11 +129,11 @@ async def test_a_lane_that_is_moved_up_keeps_its_lease_and_its_back_off(lanes: L
 async def test_a_lane_that_is_moved_up_rings_for_an_idle_worker(lanes: Lanes) -> None:
     """It may be due before what the worker sleeps for."""
     await lanes.submit(("a", change()), priority=BULK)
-    await lanes.redis.delete(keyspace.BELL)
+    await lanes.redis.delete(keyspace.WAKEUPS)
 
     await lanes.submit(("urgent", change()))
 
-    assert await lanes.redis.llen(keyspace.BELL) == 1  # type: ignore[misc]
+    assert await lanes.redis.llen(keyspace.WAKEUPS) == 1  # type: ignore[misc]
 
 
 async def test_a_bulk_change_behind_interactive_ones_waits_for_them_and_goes_down_then(lanes: Lanes) -> None:

@@ -66,13 +66,13 @@ async def test_replaying_twice_at_once_adds_nothing_twice(producer: Producer, la
     for _ in range(20):
         await lanes.done(await lanes.claim_one(), REJECTED)
     dead = {name: await lanes.redis.dump(name) for name in await lanes.redis.keys("copytrade:letter:*")}
-    index = await lanes.redis.zrange(keyspace.DEAD + REJECTED, 0, -1, withscores=True)
+    index = await lanes.redis.zrange(keyspace.DEAD_LETTERS + REJECTED, 0, -1, withscores=True)
 
     await asyncio.gather(*(producer.dead.replay(everything=True) for _ in range(3)))
     assert len(await lanes.queued(LANE)) == len(report.jobs)
     for name, value in dead.items():
         await lanes.redis.restore(name, 0, value or b"")
-    await lanes.redis.zadd(keyspace.DEAD + REJECTED, dict(index))
+    await lanes.redis.zadd(keyspace.DEAD_LETTERS + REJECTED, dict(index))
     await producer.dead.replay(everything=True)
 
     assert len(await lanes.queued(LANE)) == len(report.jobs)
@@ -194,12 +194,12 @@ async def test_retrying_again_after_it_broke_off_is_the_same_batch(producer: Pro
     batch = await to_users(producer, users(5), "july")
     await end_all(lanes, REJECTED)
     letters = {name: await lanes.redis.dump(name) for name in await lanes.redis.keys("copytrade:letter:*")}
-    index = await lanes.redis.zrange(keyspace.DEAD + REJECTED, 0, -1, withscores=True)
+    index = await lanes.redis.zrange(keyspace.DEAD_LETTERS + REJECTED, 0, -1, withscores=True)
 
     first = await batch.retry_failed()
     for name, value in letters.items():
         await lanes.redis.restore(name, 0, value or b"")
-    await lanes.redis.zadd(keyspace.DEAD + REJECTED, dict(index))
+    await lanes.redis.zadd(keyspace.DEAD_LETTERS + REJECTED, dict(index))
     both = await asyncio.gather(batch.retry_failed(), batch.retry_failed(), return_exceptions=True)
 
     again = [each for each in both if not isinstance(each, BaseException)]

@@ -160,7 +160,7 @@ async def test_a_stream_of_a_batch_that_expires_meanwhile_ends_with_an_error(pro
     for _ in range(10):
         await anext(stream)
     waiting = asyncio.create_task(anext(stream))
-    await lanes.redis.delete(keyspace.BATCH + "b", keyspace.RESULTS + "b")
+    await lanes.redis.delete(keyspace.BATCH + "b", keyspace.BATCH_RESULTS + "b")
 
     with pytest.raises(BatchNotFound):
         async with asyncio.timeout(30):

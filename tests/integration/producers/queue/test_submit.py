@@ -110,17 +110,17 @@ async def test_the_bell_rings_once_however_many_lanes_woke(lanes: Lanes) -> None
     await lanes.submit(("j1", change("1")), ("j2", change("2")))
     await lanes.submit(("j3", change("3")))
 
-    assert await lanes.redis.llen(keyspace.BELL) == 1  # type: ignore[misc]
+    assert await lanes.redis.llen(keyspace.WAKEUPS) == 1  # type: ignore[misc]
 
 
 async def test_the_bell_does_not_ring_for_a_lane_that_is_already_scheduled(lanes: Lanes) -> None:
     """Its worker will come back to it anyway."""
     await lanes.submit(("j1", change()))
-    await lanes.redis.delete(keyspace.BELL)
+    await lanes.redis.delete(keyspace.WAKEUPS)
 
     await lanes.submit(("j2", change()))
 
-    assert not await lanes.redis.exists(keyspace.BELL)
+    assert not await lanes.redis.exists(keyspace.WAKEUPS)
 
 
 async def test_queued_changes_do_not_expire(lanes: Lanes) -> None:

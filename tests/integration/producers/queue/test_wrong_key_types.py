@@ -17,10 +17,10 @@ from tests.support.lanes import Lanes
 
 BATCH_KEYS = (
     keyspace.BATCH + "b",
-    keyspace.RESULTS + "b",
-    keyspace.MEMBERS + "b",
+    keyspace.BATCH_RESULTS + "b",
+    keyspace.BATCH_MEMBERS + "b",
     keyspace.COUNTS,
-    keyspace.DEAD + Outcome.REJECTED,
+    keyspace.DEAD_LETTERS + Outcome.REJECTED,
 )
 
 
@@ -66,7 +66,7 @@ async def test_no_key_of_a_wrong_type_keeps_a_change_from_being_taken_back(
     assert await lanes.uncovered() == set()
 
 
-@pytest.mark.parametrize("name", [keyspace.BATCH + "b", keyspace.MEMBERS + "b", keyspace.BATCHES])
+@pytest.mark.parametrize("name", [keyspace.BATCH + "b", keyspace.BATCH_MEMBERS + "b", keyspace.BATCHES])
 async def test_a_fan_out_over_nonsense_fails_with_an_error_of_ours_and_leaves_lanes_covered(
     producer: Producer, lanes: Lanes, name: str
 ) -> None:
@@ -96,7 +96,7 @@ async def test_steering_keys_of_a_wrong_type_do_not_lose_a_lane(producer: Produc
 
 async def test_a_letter_index_of_a_wrong_type_is_told(producer: Producer, lanes: Lanes) -> None:
     """As an error of ours, not as no letters."""
-    await lanes.redis.set(keyspace.DEAD + DEAD_OUTCOMES[0], "nonsense")
+    await lanes.redis.set(keyspace.DEAD_LETTERS + DEAD_OUTCOMES[0], "nonsense")
 
     with pytest.raises(ProducerError):
         [letter async for letter in producer.dead.list()]

@@ -63,7 +63,7 @@ async def test_who_waits_for_a_result_is_told(producer: Producer, lanes: Lanes) 
     """A thread waits; the change ends meanwhile."""
     job = producer.enqueue(change())
     waiting = asyncio.create_task(asyncio.to_thread(job.result, WITHIN_S))
-    channel = keyspace.DONE + job.job_id
+    channel = keyspace.JOB_DONE + job.job_id
     while await lanes.redis.pubsub_numsub(channel) != [(channel.encode(), 1)]:  # noqa: ASYNC110 - in another thread
         await asyncio.sleep(0.005)
 

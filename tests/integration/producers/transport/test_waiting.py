@@ -23,7 +23,7 @@ SOON_S = POLL_INTERVAL_S / 2
 
 async def listening(producer: Producer, job_id: str) -> None:
     """Returns once somebody waits for a change and the server knows it."""
-    while (channel := producer._notifications._channels.get(keyspace.DONE + job_id)) is None:  # noqa: ASYNC110 - a test looks in
+    while (channel := producer._notifications._channels.get(keyspace.JOB_DONE + job_id)) is None:  # noqa: ASYNC110 - a test looks in
         await asyncio.sleep(0)
     await channel.confirmed.wait()
 

@@ -215,7 +215,7 @@ async def test_keys_of_many_users_rejected_with_one_code_open_the_breaker_and_en
     assert [one.finished for one in settled[:5]] == [1, 1, 1, 1, 0]
     assert settled[4].breaker is BreakerEvent.OPENED
     assert sum(one.finished for one in settled) == 4
-    assert await lanes.redis.exists(keyspace.REFUSED) == 0
+    assert await lanes.redis.exists(keyspace.REJECTED_KEYS) == 0
     assert not await lanes.uncovered()
 
 

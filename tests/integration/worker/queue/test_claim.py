@@ -69,13 +69,13 @@ async def test_every_claim_has_a_token_of_its_own(lanes: Lanes) -> None:
 async def test_a_claim_takes_no_more_lanes_than_asked_for_and_reports_that_more_are_due(lanes: Lanes) -> None:
     """It wakes another worker."""
     await lanes.submit(*((f"j{n}", change(str(n))) for n in range(5)))
-    await lanes.redis.delete(keyspace.BELL)
+    await lanes.redis.delete(keyspace.WAKEUPS)
 
     claims = await lanes.claims(3)
 
     assert len(claims.claims) == 3
     assert claims.next_due_s == 0
-    assert await lanes.redis.llen(keyspace.BELL) == 1  # type: ignore[misc]
+    assert await lanes.redis.llen(keyspace.WAKEUPS) == 1  # type: ignore[misc]
 
 
 async def test_lanes_are_claimed_by_due_time(lanes: Lanes) -> None:

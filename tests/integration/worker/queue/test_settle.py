@@ -28,7 +28,7 @@ async def lanes(redis: ArqRedis) -> Lanes:
 async def test_an_outcome_is_written_counted_and_announced(lanes: Lanes, outcome: Outcome) -> None:
     """The result has a TTL; the payload is deleted."""
     async with lanes.redis.pubsub() as subscription:
-        await subscription.subscribe(keyspace.DONE + "j1")
+        await subscription.subscribe(keyspace.JOB_DONE + "j1")
         await subscription.get_message(timeout=5)
 
         await lanes.done(await lanes.claim_one(), outcome, message="m")

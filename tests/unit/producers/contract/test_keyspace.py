@@ -47,12 +47,12 @@ def test_no_key_prefix_is_the_beginning_of_another() -> None:
         keyspace.HEAD,
         keyspace.BUCKET,
         keyspace.EGRESS,
-        keyspace.TROUBLES,
+        keyspace.FAILURES,
         keyspace.JOB,
         keyspace.RESULT,
-        keyspace.DONE,
+        keyspace.JOB_DONE,
     ]
-    fixed = [keyspace.SCHEDULE, keyspace.BELL, keyspace.COUNTS, keyspace.CONTROL_QUEUE]
+    fixed = [keyspace.SCHEDULE, keyspace.WAKEUPS, keyspace.COUNTS, keyspace.CONTROL_QUEUE]
 
     for one, other in itertools.permutations([*prefixes, *fixed], 2):
         assert not other.startswith(one)

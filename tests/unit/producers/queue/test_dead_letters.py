@@ -37,7 +37,7 @@ def test_a_dead_letter_is_replayed_under_a_valid_id_that_is_always_the_same(job_
 
 
 def test_a_replayed_change_belongs_to_no_batch() -> None:
-    assert keyspace.batch_of(make_replay_id("b//1001", ENDED_US)) is None
+    assert keyspace.batch_id_of(make_replay_id("b//1001", ENDED_US)) is None
 
 
 def test_different_dead_letters_are_replayed_under_different_ids() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from producers import InvalidArgument, InvalidChange, SettingsChange
-from producers.contract.keyspace import batch_of
+from producers.contract.keyspace import batch_id_of
 from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS, check_id
 from producers.queue.fan_out import FanOut, IndexedChangeParser, TemplateParser, member_job_id, preview
 from tests.support.changes import change, setting
@@ -91,13 +91,13 @@ def test_every_user_of_every_batch_has_a_valid_job_id(batch_chars: int, user_cha
     assert len(ids) == 2
     for job_id in ids:
         assert check_id("job_id", job_id) == job_id
-        assert batch_of(job_id) == batch_id
+        assert batch_id_of(job_id) == batch_id
 
 
 @pytest.mark.parametrize("user", ["/", "//", "/x", "x/", "x//y", "%", ":", "~2"])
 def test_a_user_with_slashes_in_its_id_stays_with_its_batch(user: str) -> None:
     """A batch ID has no slash, so the first two slashes separate them."""
-    assert batch_of(member_job_id("b", user)) == "b"
+    assert batch_id_of(member_job_id("b", user)) == "b"
 
 
 def test_a_preview_has_valid_and_refused_items_in_order() -> None:
