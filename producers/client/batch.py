@@ -80,7 +80,7 @@ class Batch:
         return await run_plan(self._redis, plan, f"reading results of batch {self.batch_id}")
 
     async def wait(self, timeout: float | None = None) -> Progress:  # noqa: ASYNC109 - the name users expect
-        """Wait until every change of the batch has finished. A notification ends the wait, not a poll.
+        """Wait until every change of the batch has finished. Returns as soon as that is published.
 
         Args:
             timeout: seconds to wait; None waits for ever, 0 does not wait.

@@ -34,7 +34,7 @@ class Job:
     _settings: ProducerSettings = field(kw_only=True, repr=False, compare=False)
 
     async def result(self, timeout: float | None = None) -> JobResult:  # noqa: ASYNC109 - the name users expect
-        """Wait for the change to finish, and return its result. A notification ends the wait, not a poll.
+        """Wait for the change to finish, and return its result as soon as it is published.
 
         Args:
             timeout: seconds to wait; None waits for ever, 0 does not wait.

@@ -33,7 +33,7 @@ class Job:
     _settings: ProducerSettings = field(kw_only=True, repr=False, compare=False)
 
     def result(self, timeout: float | None = None) -> JobResult:
-        """Wait for the change to finish, and return its result. A notification ends the wait, not a poll.
+        """Wait for the change to finish, and return its result as soon as it is published.
 
         Args:
             timeout: seconds to wait; None waits for ever, 0 does not wait.

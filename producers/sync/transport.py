@@ -10,9 +10,11 @@ from typing import Any, TypeAlias, TypeVar, assert_never
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
+from producers.transport.notifications import RECONNECT_S
 from producers.transport.plan import Plan, RunScript, Step, Transaction
 from producers.transport.retry import RetryBudget
 from producers.transport.runner import translate_errors, unavailable, wait_s_of
+from producers.transport.waiting import POLL_INTERVAL_S
 
 __all__ = [
     "MAX_IN_FLIGHT",
@@ -28,12 +30,6 @@ __all__ = [
 
 MAX_IN_FLIGHT = 1
 """A synchronous call waits for each reply."""
-
-RECONNECT_S = 0.2
-"""Pause before a lost subscription is renewed."""
-
-POLL_INTERVAL_S = 5.0
-"""How often a waiter looks without a notification, in case one was lost with a connection."""
 
 K = TypeVar("K")
 T = TypeVar("T")
