@@ -11,6 +11,7 @@ bin="$(environment test)/bin"
 
 "$bin/ruff" format --check .
 "$bin/ruff" check .
+"$bin/python" -m ops.unasync --check
 "$bin/mypy"
 "$bin/lint-imports" --no-cache
 "$bin/codespell"

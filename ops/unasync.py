@@ -69,13 +69,13 @@ def _formatted(name: str, text: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the modules, or with `--check` only compare them; return the exit code."""
-    outdated = [path for path, text in generate().items() if not path.exists() or path.read_text("utf-8") != text]
+    outdated = {path: text for path, text in generate().items() if not path.exists() or path.read_text("utf-8") != text}
     if "--check" in arguments:
         for path in outdated:
             print(f"{path.relative_to(ROOT)} is not current: run python -m ops.unasync")
         return int(bool(outdated))
-    for path in outdated:
-        path.write_text(generate()[path], "utf-8")
+    for path, text in outdated.items():
+        path.write_text(text, "utf-8")
     return 0
 
 
