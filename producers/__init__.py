@@ -40,6 +40,7 @@ from producers.errors import (
 )
 from producers.queue.batches import ResultPage
 from producers.queue.cancel import Cancellation, CancelReport
+from producers.queue.chunking import EnqueueReport
 from producers.queue.dead_letters import DeadLetter
 from producers.queue.fan_out import FanOutReport, Preview
 from producers.queue.jobs import JobState, JobStatus
@@ -47,7 +48,6 @@ from producers.queue.jobs import JobState, JobStatus
 # Steering
 from producers.queue.pauses import Pause
 from producers.queue.replay import ReplayReport
-from producers.queue.reports import EnqueueReport
 from producers.queue.users import LaneStatus, UserStatus
 from producers.settings import ProducerSettings
 

@@ -1,8 +1,9 @@
-"""Plans about batches: beginning, sealing, pages of results, taking back. No I/O."""
+"""Plans about batches: sealing, cancelling, and reading their results."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -17,6 +18,7 @@ from producers.queue.finish import FINISH
 from producers.queue.jobs import read_result
 from producers.queue.progress import batch_not_found_error, fetch_progress
 from producers.queue.submit import SubmitOptions, SubmitVerdict
+from producers.transport.commands import HMGET, MGET, SSCAN, XRANGE, ZREM, ZREVRANGE
 from producers.transport.plan import Plan, RunScript, Transaction
 from producers.transport.scripts import Argument, Script
 
@@ -33,19 +35,19 @@ class SealVerdict(IntEnum):
 SEAL = Script.load("producers.queue", "seal.lua", parts=[FINISH], constants={"VERDICT": SealVerdict})
 
 PAGE_SIZE = 1000
-"""Results a round trip: 300 KB, in a few milliseconds."""
+"""Results a round trip: about 300 KB, read in a few milliseconds."""
+
+MAX_PAGE_SIZE = 10_000
+"""Limit of what a caller may ask for: Redis and the reader hold a page in memory."""
 
 MAX_BLOCK_S = 2.0
-"""A read waits for news this long at the most; redis-py would take a longer silence for a lost connection."""
+"""The longest blocking read of results. It must be shorter than redis-py's socket timeout."""
 
 SCAN_COUNT = 1000
-MAX_PAGE_SIZE = 10_000
-"""Whatever a caller asks for: a page is held in memory, by Redis and by the reader."""
-
 STREAM_START = "0-0"
-MOST_64 = 2**64 - 1
+UINT64_MAX = 2**64 - 1
 
-_position = re.compile(r"[0-9]{1,20}-[0-9]{1,20}", re.ASCII).fullmatch
+_match_position = re.compile(r"[0-9]{1,20}-[0-9]{1,20}", re.ASCII).fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,9 @@ class ResultPage:
 
     Attributes:
         results: the results.
-        positions: where in the stream each of them is.
-        cursor: the position after the last of them; give it as `after` to go on.
-        complete: whether nothing comes after them any more.
+        positions: the position of each in the stream.
+        cursor: the position after the last of them; the next page starts there (`after=cursor`).
+        complete: whether there will be no results after them.
     """
 
     results: list[JobResult]
@@ -66,113 +68,91 @@ class ResultPage:
 
 
 def read_page(batch_id: str, after: str | None, limit: int = PAGE_SIZE) -> Plan[ResultPage]:
-    """Results from a position on, as far as they are settled; never more than `MAX_PAGE_SIZE`.
+    """Return the results after a cursor that are there by now: up to `limit`, and up to `MAX_PAGE_SIZE`.
 
     Raises:
         BatchNotFound: there is no such batch, or it has expired.
-        InvalidCursor: `after` is no position in its results.
+        InvalidCursor: `after` is not a cursor of this batch.
     """
     position = parse_cursor(batch_id, after)
     limit = max(0, min(limit, MAX_PAGE_SIZE))
-    entries, (created, end) = yield Transaction(
-        [
-            ("XRANGE", keyspace.BATCH_RESULTS + batch_id, f"({position}", "+", "COUNT", limit),
-            ("HMGET", keyspace.BATCH + batch_id, "created", "end"),
-        ]
+    entries, (created, end) = yield from Transaction(
+        XRANGE(keyspace.BATCH_RESULTS + batch_id, f"({position}", "+", "COUNT", limit),
+        HMGET(keyspace.BATCH + batch_id, "created", "end"),
     )
     if created is None:
         raise batch_not_found_error(batch_id)
-    ended = [fields for _, fields in entries if b"job" in fields]
-    positions = [place.decode() for place, fields in entries if b"job" in fields]
+    finished = [(place.decode(), fields) for place, fields in entries if b"job" in fields]
     if entries:
         position = entries[-1][0].decode()
     results: list[JobResult] = []
-    if ended:
-        (stored,) = yield Transaction([("MGET", *(keyspace.RESULT.encode() + fields[b"job"] for fields in ended))])
-        results = [_result(*pair) for pair in zip(ended, stored, strict=True)]
+    if finished:
+        stored = yield from MGET(*(keyspace.RESULT.encode() + fields[b"job"] for _, fields in finished))
+        results = [_result(fields, result) for (_, fields), result in zip(finished, stored, strict=True)]
     complete = end is not None and _order(position) >= _order(end.decode())
-    return ResultPage(results, positions, format_cursor(batch_id, position), complete)
+    return ResultPage(results, [place for place, _ in finished], format_cursor(batch_id, position), complete)
 
 
 def _order(position: str) -> tuple[int, ...]:
-    """By which positions are compared."""
+    """Return the key that sorts positions."""
     return tuple(map(int, position.split("-")))
 
 
+def _result(entry: dict[bytes, bytes], stored: bytes | None) -> JobResult:
+    job_id, outcome = entry[b"job"].decode(), Outcome(entry[b"outcome"].decode())
+    if stored is not None:
+        return read_result(stored, job_id)
+    return JobResult(job_id=job_id, user_id="", trader_id="", outcome=outcome, message="its full result has expired")
+
+
 class ResultCursor:
-    """How far a reader of a batch's results is: pages in, results out."""
+    """The place of a reader in a batch's results: pages are loaded, results are popped."""
 
     def __init__(self, batch_id: str, after: str | None) -> None:
-        """Begins after a cursor, at the beginning for None.
+        """Start after a cursor; None starts at the first result.
 
         Raises:
-            InvalidCursor: `after` is no position in the batch's results.
+            InvalidCursor: `after` is not a cursor of this batch.
         """
         self._batch_id = batch_id
-        self._begun_at = format_cursor(batch_id, parse_cursor(batch_id, after))
-        self._page = ResultPage([], [], self._begun_at, complete=False)
+        self._page_start = format_cursor(batch_id, parse_cursor(batch_id, after))
+        self._page = ResultPage([], [], self._page_start, complete=False)
         self._popped = 0
 
     @property
     def cursor(self) -> str:
-        """The position after the last result that was given."""
+        """The position after the last popped result."""
         if self._popped == 0:
-            return self._begun_at
+            return self._page_start
         return format_cursor(self._batch_id, self._page.positions[self._popped - 1])
 
     @property
     def next_after(self) -> str | None:
-        """From where the next page is wanted; None if there will be none."""
+        """The cursor after which the next page starts; None if there is no other page."""
         return None if self._page.complete else self._page.cursor
 
     def pop(self) -> JobResult | None:
-        """The next result of the page, None if all were given."""
+        """Return the next result of the page, None if there is none."""
         if self._popped == len(self._page.results):
             return None
         self._popped += 1
         return self._page.results[self._popped - 1]
 
     def load(self, page: ResultPage) -> bool:
-        """Goes on with the page that was wanted; returns whether there was anything on it."""
+        """Continue with the page after `next_after`; return False if it is empty and more may come."""
         if not page.results and not page.complete:
             return False
-        self._begun_at, self._page, self._popped = self._page.cursor, page, 0
+        self._page_start, self._page, self._popped = self._page.cursor, page, 0
         return True
 
 
-def _result(fields: dict[bytes, bytes], stored: bytes | None) -> JobResult:
-    job_id, outcome = fields[b"job"].decode(), Outcome(fields[b"outcome"].decode())
-    if stored is not None:
-        return read_result(stored, job_id)
-    return JobResult(job_id=job_id, user_id="", trader_id="", outcome=outcome, message="its full result has expired")
-
-
-def seal(batch_id: str, options: SubmitOptions, *, lane_full_count: int, result_ttl_ms: int) -> Plan[None]:
-    """Nothing more comes to a batch, but `lane_full_count` changes that found their lane full, if it is run again.
-
-    Raises:
-        BatchConflict: it is of other content.
-    """
-    args: list[Argument] = [
-        batch_id,
-        options.content,
-        options.priority.value,
-        0,
-        lane_full_count,
-        result_ttl_ms,
-    ]
-    verdict = yield RunScript(SEAL, [keyspace.BATCH + batch_id, keyspace.BATCHES], args, idempotent=True)
-    if verdict == SealVerdict.OTHER_CONTENT:
-        raise conflict_error(batch_id, SubmitVerdict.OTHER_CONTENT)
-
-
 def check_existing(batch_id: str, options: SubmitOptions) -> Plan[bool]:
-    """Whether a batch exists already; asked before anything is written.
+    """Return whether a batch exists. A fan-out asks before it writes anything.
 
     Raises:
-        BatchConflict: it is of other content, or was cancelled.
+        BatchConflict: the batch has other content, or was cancelled.
     """
-    ((content, cancelled),) = yield Transaction([("HMGET", keyspace.BATCH + batch_id, "content", "cancelled")])
+    content, cancelled = yield from HMGET(keyspace.BATCH + batch_id, "content", "cancelled")
     if content is None:
         return False
     if content.decode() != options.content:
@@ -182,71 +162,85 @@ def check_existing(batch_id: str, options: SubmitOptions) -> Plan[bool]:
     return True
 
 
+def seal(batch_id: str, options: SubmitOptions, *, lane_full_count: int, result_ttl_ms: int) -> Plan[None]:
+    """Close a batch to further changes.
+
+    Args:
+        batch_id: the batch.
+        options: what its changes were submitted with.
+        lane_full_count: how many changes found their lane full: a further run may still add them.
+        result_ttl_ms: how long the batch is kept once it is complete.
+
+    Raises:
+        BatchConflict: the batch has other content.
+    """
+    args = (options.content, options.priority.value, 0, lane_full_count, result_ttl_ms)
+    verdict = yield from _run_seal(batch_id, *args)
+    if verdict is SealVerdict.OTHER_CONTENT:
+        raise conflict_error(batch_id, SubmitVerdict.OTHER_CONTENT)
+
+
 def cancel_batch(batch_id: str, *, result_ttl_ms: int) -> Plan[CancelReport]:
-    """Takes a batch back: it accepts nothing more, and what is queued of it ends `cancelled`.
+    """Close a batch to further changes, and cancel its changes except those in flight.
 
     Raises:
         BatchNotFound: there is no such batch, or it has expired.
     """
-    args: list[Argument] = [batch_id, "", "", 1, 0, result_ttl_ms]
-    verdict = yield RunScript(SEAL, [keyspace.BATCH + batch_id, keyspace.BATCHES], args, idempotent=True)
-    if verdict == SealVerdict.NO_BATCH:
+    verdict = yield from _run_seal(batch_id, "", "", 1, 0, result_ttl_ms)
+    if verdict is SealVerdict.NO_BATCH:
         raise batch_not_found_error(batch_id)
-    cancelled = in_flight = cursor = 0
+    counts: Counter[Cancellation] = Counter()
+    scan_position = 0
     while True:
-        ((cursor, rest),) = yield Transaction(
-            [("SSCAN", keyspace.BATCH_MEMBERS + batch_id, cursor, "COUNT", SCAN_COUNT)]
-        )
-        verdicts = yield from cancel_jobs([_member(batch_id, one) for one in rest], result_ttl_ms=result_ttl_ms)
-        cancelled += verdicts.count(Cancellation.CANCELLED)
-        in_flight += verdicts.count(Cancellation.IN_FLIGHT)
-        if not cursor:
-            return CancelReport(cancelled, in_flight)
+        scan_position, members = yield from SSCAN(keyspace.BATCH_MEMBERS + batch_id, scan_position, "COUNT", SCAN_COUNT)
+        job_ids = [f"{batch_id}{keyspace.BATCH_MARK}{member.decode()}" for member in members]
+        counts.update((yield from cancel_jobs(job_ids, result_ttl_ms=result_ttl_ms)))
+        if not scan_position:
+            return CancelReport(counts[Cancellation.CANCELLED], counts[Cancellation.IN_FLIGHT])
+
+
+def _run_seal(batch_id: str, *args: Argument) -> RunScript[SealVerdict]:
+    script_keys = [keyspace.BATCH + batch_id, keyspace.BATCHES]
+    return RunScript(SEAL, script_keys, [batch_id, *args], parse=SealVerdict, idempotent=True)
 
 
 def list_newest(limit: int) -> Plan[list[Progress]]:
-    """The newest batches; forgets those that have expired."""
-    if limit < 1:
-        return []
+    """Return the progress of the newest batches; drop expired ones from the list of batches."""
     limit = min(limit, MAX_PAGE_SIZE)
-    batches: list[Progress] = []
-    while len(batches) < limit:
-        (names,) = yield Transaction([("ZREVRANGE", keyspace.BATCHES, len(batches), limit - 1)])
-        if not names:
+    found: list[Progress] = []
+    while len(found) < limit:
+        batch_ids = yield from ZREVRANGE(keyspace.BATCHES, len(found), limit - 1)
+        if not batch_ids:
             break
-        for name in names:
+        for batch_id in batch_ids:
             try:
-                batches.append((yield from fetch_progress(name.decode())))
+                found.append((yield from fetch_progress(batch_id.decode())))
             except BatchNotFound:
-                yield Transaction([("ZREM", keyspace.BATCHES, name)])
-    return batches
+                yield from ZREM(keyspace.BATCHES, batch_id)
+    return found
 
 
 def format_cursor(batch_id: str, position: str) -> str:
-    """A position in a batch's results, as its readers keep it."""
+    """Return the cursor of a position in a batch's stream of results."""
     return f"{batch_id}/{position}"
 
 
 def parse_cursor(batch_id: str, cursor: str | None) -> str:
-    """The position in the stream; the beginning for None.
+    """Return the position of a cursor; the start of the stream for None.
 
     Raises:
-        InvalidCursor: it is none of this batch.
+        InvalidCursor: it is not a cursor of this batch.
     """
     if cursor is None:
         return STREAM_START
     if isinstance(cursor, str):
         name, _, position = cursor.rpartition("/")
-        if name == batch_id and _position(position) and all(int(half) < MOST_64 for half in position.split("-")):
+        if name == batch_id and _match_position(position) and max(_order(position)) < UINT64_MAX:
             return position
     example = format_cursor(batch_id, STREAM_START)
     raise InvalidCursor(f"after: must be a cursor of batch {batch_id}, such as {example!r}; got {abbreviated(cursor)}")
 
 
-def _member(batch_id: str, rest: bytes) -> str:
-    return f"{batch_id}{keyspace.BATCH_MARK}{rest.decode()}"
-
-
 def unsuccessful(results: Sequence[JobResult]) -> list[JobResult]:
-    """Those that did not end `applied`."""
+    """Return the results that are not `applied`."""
     return [result for result in results if not result.applied]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -14,6 +14,8 @@ from producers.queue.bucket import BUCKET_KEYS
 from producers.queue.finish import FINISH
 from producers.queue.jobs import lane_of_payload
 from producers.queue.pauses import wake_lanes
+from producers.queue.slicing import slices
+from producers.transport.commands import EXISTS, HMGET, LINDEX, MGET, TIME_US, ZRANGEBYLEX
 from producers.transport.plan import Plan, RunScript, Transaction
 from producers.transport.scripts import Argument, Script
 
@@ -31,32 +33,37 @@ CANCEL = Script.load(
     "producers.queue",
     "cancel.lua",
     parts=[FINISH],
-    constants={"LANE_PREFIX": keyspace.LANE, "HEAD_PREFIX": keyspace.HEAD, **BUCKET_KEYS, "VERDICT": CancelVerdict},
+    constants={
+        **BUCKET_KEYS,
+        "LANE_PREFIX": keyspace.LANE,
+        "HEAD_PREFIX": keyspace.HEAD,
+        "VERDICT": CancelVerdict,
+    },
 )
 
 CANCEL_BATCH_SIZE = 200
 MAX_CANCEL_ROUNDS = 5
-"""A head may be attempted between being looked at and being taken back; it is looked at again this often."""
+"""A head that is attempted between being read and being cancelled is read again; so often at most."""
 
 
 class Cancellation(StrEnum):
-    """What became of taking a change back."""
+    """What became of cancelling a change."""
 
     CANCELLED = "cancelled"
     IN_FLIGHT = "in_flight"
-    """It is being sent, and will end by its reply. Or it cannot be read, and will end `rejected` in its turn."""
+    """It is being sent, and finishes by its reply; or it cannot be read, and finishes `rejected` when it is claimed."""
     ENDED = "ended"
     NOT_FOUND = "not_found"
-    """It never was, or its result has expired."""
+    """It was never accepted, or its result has expired."""
 
 
 @dataclass(frozen=True, slots=True)
 class CancelReport:
-    """What became of taking many changes back.
+    """What became of cancelling many changes.
 
     Attributes:
-        cancelled: how many ended `cancelled` by it.
-        in_flight: how many are being sent, and will end by their replies.
+        cancelled: how many this call cancelled.
+        in_flight: how many are being sent, and finish by their replies.
     """
 
     cancelled: int
@@ -64,81 +71,52 @@ class CancelReport:
 
 
 def cancel_jobs(job_ids: Sequence[str], *, result_ttl_ms: int) -> Plan[list[Cancellation]]:
-    """Takes changes back; those in flight end by their replies.
+    """Cancel changes, except those in flight; return what became of each, in the given order.
 
     Args:
-        job_ids: which.
-        result_ttl_ms: how long their results are kept.
+        job_ids: the changes.
+        result_ttl_ms: how long the results of the cancelled ones are kept.
     """
     found: dict[str, Cancellation] = {}
-    lanes: set[str] = set()
-    waiting = list(dict.fromkeys(job_ids))
+    shortened: set[str] = set()
     for _ in range(MAX_CANCEL_ROUNDS):
-        again = []
-        for some in batched(waiting, CANCEL_BATCH_SIZE):
-            again += yield from _cancel_some(some, found, lanes, result_ttl_ms)
-        waiting = again
-    yield from _reschedule_users(lanes)
-    found |= dict.fromkeys(waiting, Cancellation.IN_FLIGHT)  # attempted, back, attempted: as often as it was looked at
-    return [found[job_id] for job_id in job_ids]
+        for some in slices([job_id for job_id in dict.fromkeys(job_ids) if job_id not in found], CANCEL_BATCH_SIZE):
+            cancellations, lanes = yield from _cancel_once(some, result_ttl_ms)
+            found |= cancellations
+            shortened |= lanes
+    yield from _reschedule_users(shortened)
+    return [found.get(job_id, Cancellation.IN_FLIGHT) for job_id in job_ids]  # the rest was attempted every time
 
 
-def _cancel_some(
-    job_ids: Sequence[str], found: dict[str, Cancellation], emptier: set[str], result_ttl_ms: int
-) -> Plan[list[str]]:
-    """Returns those whose state changed meanwhile; adds the lanes that something was taken from."""
-    payloads = (yield Transaction([("MGET", *(keyspace.JOB + job_id for job_id in job_ids))]))[0]
-    lanes = {job_id: lane_of_payload(payload) for job_id, payload in zip(job_ids, payloads, strict=True) if payload}
-    queued = {job_id: lane for job_id, lane in lanes.items() if lane is not None}
-    found |= dict.fromkeys(lanes.keys() - queued.keys(), Cancellation.IN_FLIGHT)
-    yield from _look_for_others([job_id for job_id in job_ids if job_id not in lanes], found)
+def _cancel_once(job_ids: Sequence[str], result_ttl_ms: int) -> Plan[tuple[dict[str, Cancellation], set[str]]]:
+    """Return what became of the changes, except heads that were attempted meanwhile; and the lanes that lost some."""
+    payloads = yield from MGET(*(keyspace.JOB + job_id for job_id in job_ids))
+    stored = {job_id: payload for job_id, payload in zip(job_ids, payloads, strict=True) if payload}
+    queued = {job_id: lane for job_id, payload in stored.items() if (lane := lane_of_payload(payload)) is not None}
+    found = dict.fromkeys(stored.keys() - queued.keys(), Cancellation.IN_FLIGHT)
+    found |= yield from _look_up_results([job_id for job_id in job_ids if job_id not in stored])
     if not queued:
-        return []
-    args: list[Argument] = [
-        result_ttl_ms,
-    ]
+        return found, set()
     heads = [
-        (("LINDEX", keyspace.LANE + lane, 0), ("HMGET", keyspace.HEAD + lane, "state", "lapses"))
+        Transaction(LINDEX(keyspace.LANE + lane, 0), HMGET(keyspace.HEAD + lane, "state", "lapses"))
         for lane in queued.values()
     ]
-    *looked, time = yield Transaction([*(command for pair in heads for command in pair), ("TIME",)])
-    now_ms = time[0] * 1000 + time[1] // 1000
-    by_id = dict(zip(job_ids, payloads, strict=True))
-    for number, (job_id, lane) in enumerate(queued.items()):
-        first, (state, lapses) = looked[2 * number : 2 * number + 2]
-        is_head = first == job_id.encode()
-        result = _cancelled(
-            job_id, by_id[job_id], state, now_ms, is_head=is_head, lapsed=is_head and int(lapses or 0) > 0
-        )
-        args += (lane, job_id, (state or b"") if is_head else b"", encode_result(result))
-    verdicts = yield RunScript(
-        CANCEL, [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES, keyspace.WAKEUPS], args
-    )
-    again = []
-    for job_id, verdict in zip(queued, verdicts, strict=True):
-        if verdict == CancelVerdict.HISTORY_CHANGED:
-            again.append(job_id)
-        else:
-            found[job_id] = _CANCELLATIONS[verdict]
-    emptier |= {lane for job_id, lane in queued.items() if found.get(job_id) is Cancellation.CANCELLED}
-    return again
-
-
-def _reschedule_users(lanes: Iterable[str]) -> Plan[None]:
-    """What remains of the users takes its turns anew, for those promised to what was taken back are free."""
-    users = sorted({keyspace.user_and_trader(lane)[0] for lane in lanes})
-    for some in batched(users, CANCEL_BATCH_SIZE):
-        left = yield Transaction([("ZRANGEBYLEX", keyspace.LANES, *keyspace.lane_range(user)) for user in some])
-        yield from wake_lanes([lane.decode() for found in left for lane in found])
-
-
-def _look_for_others(job_ids: Sequence[str], found: dict[str, Cancellation]) -> Plan[None]:
-    """What is not queued has ended, or never was."""
-    if not job_ids:
-        return
-    ended = yield Transaction([("EXISTS", keyspace.RESULT + job_id) for job_id in job_ids])
-    for job_id, has_result in zip(job_ids, ended, strict=True):
-        found[job_id] = Cancellation.ENDED if has_result else Cancellation.NOT_FOUND
+    now_us, replies = yield from Transaction(TIME_US(), Transaction(*heads))
+    args: list[Argument] = [result_ttl_ms]
+    for (job_id, lane), (head_id, (history, lost_deliveries)) in zip(queued.items(), replies, strict=True):
+        is_head = head_id == job_id.encode()
+        may_be_sent = is_head and int(lost_deliveries or 0) > 0
+        past = _history_of(job_id, history, is_head=is_head)
+        result = _cancelled_result(job_id, stored[job_id], past, now_us // 1000, may_be_sent=may_be_sent)
+        args += (lane, job_id, (history or b"") if is_head else b"", encode_result(result))
+    script_keys = [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES, keyspace.WAKEUPS]
+    verdicts = yield from RunScript[list[int]](CANCEL, script_keys, args)
+    found |= {
+        job_id: _CANCELLATIONS[verdict]
+        for job_id, verdict in zip(queued, verdicts, strict=True)
+        if verdict != CancelVerdict.HISTORY_CHANGED
+    }
+    return found, {lane for job_id, lane in queued.items() if found.get(job_id) is Cancellation.CANCELLED}
 
 
 _CANCELLATIONS: dict[int, Cancellation] = {
@@ -148,30 +126,45 @@ _CANCELLATIONS: dict[int, Cancellation] = {
 }
 
 
-def _cancelled(
-    job_id: str, payload: bytes, state: bytes | None, now_ms: int, *, is_head: bool, lapsed: bool
+def _look_up_results(job_ids: Sequence[str]) -> Plan[dict[str, Cancellation]]:
+    """Tell changes that are not queued apart: finished, or unknown."""
+    if not job_ids:
+        return {}
+    has_result = yield from Transaction(*[EXISTS(keyspace.RESULT + job_id) for job_id in job_ids])
+    outcomes = [Cancellation.ENDED if exists else Cancellation.NOT_FOUND for exists in has_result]
+    return dict(zip(job_ids, outcomes, strict=True))
+
+
+def _reschedule_users(lanes: Iterable[str]) -> Plan[None]:
+    """Reschedule the users' remaining lanes: the cancelled changes' reserved slots are free again."""
+    users = sorted({keyspace.user_and_trader(lane)[0] for lane in lanes})
+    for some in slices(users, CANCEL_BATCH_SIZE):
+        remaining = yield from Transaction(*[ZRANGEBYLEX(keyspace.LANES, *keyspace.lane_range(user)) for user in some])
+        yield from wake_lanes([lane.decode() for user_lanes in remaining for lane in user_lanes])
+
+
+def _history_of(job_id: str, stored: bytes | None, *, is_head: bool) -> AttemptHistory:
+    history = attempt_history.decode(stored)
+    return history.for_job(job_id) if history.head or is_head else AttemptHistory()
+
+
+def _cancelled_result(
+    job_id: str, payload: bytes, history: AttemptHistory, now_ms: int, *, may_be_sent: bool
 ) -> JobResult:
-    """The result of a change that was taken back, with what was tried before."""
+    """Return the result of a change that is cancelled; `may_be_sent` if a worker died while it had claimed it."""
     stored = decode_change(payload)
-    remembered = attempt_history.decode(state)
-    history = remembered.for_job(job_id) if remembered.head or is_head else AttemptHistory()
     when = "between two tries" if history.attempts else "before it was sent"
-    if lapsed:
-        when = "after a worker died with it in hand: it may have been sent"
+    if may_be_sent:
+        when = "after a worker died while sending it: it may have been sent"
     return JobResult(
         job_id=job_id,
         user_id=stored.a[0].user_id,
         trader_id=stored.a[0].trader_id,
         outcome=Outcome.CANCELLED,
-        message=f"taken back {when}",
+        message=f"cancelled {when}",
         attempts=history.attempts,
         tries=history.tries,
         enqueued_at_ms=stored.et,
         started_at_ms=history.first_sent_at_ms,
         finished_at_ms=now_ms,
     )
-
-
-def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    """The items in runs of at most `size`."""
-    return (items[i : i + size] for i in range(0, len(items), size))

@@ -1,11 +1,11 @@
-"""Taking in many changes: items in, chunks of submissions out; verdicts in, a report out. No I/O, no clock."""
+"""Submitting many changes: items in, chunks out; replies in, counts and refusals out. No I/O, no clock."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -15,26 +15,48 @@ from producers.queue.submit import NO_DIGEST, ChunkDigest, Submission, SubmitOpt
 from producers.transport.plan import RunScript
 
 CHUNK_SIZE = 500
-"""Items a round trip: enough to make the trip negligible, short enough (5 ms) not to hold up others in Redis."""
+"""Items a round trip. The script then blocks Redis for about 5 ms."""
 
 DIGEST_CHARS = 16
 
+CONFLICTS = {
+    SubmitVerdict.OTHER_CONTENT: "it was begun with other content",
+    SubmitVerdict.SEALED: "it is sealed and this would add to it",
+    SubmitVerdict.CANCELLED: "it was cancelled and accepts nothing more",
+}
+"""Verdicts on a whole chunk: why the batch does not accept it."""
+
+Handle = TypeVar("Handle")
+
+
+@dataclass(slots=True)
+class EnqueueReport(Generic[Handle]):
+    """What became of the changes of `enqueue_many`.
+
+    Attributes:
+        jobs: handles to the accepted changes, in the given order.
+        refused: the other changes, and why.
+    """
+
+    jobs: list[Handle] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+
 
 class ItemParser(Protocol):
-    """What an item means."""
+    """Turns an item of the caller into a change."""
 
     def parse(self, index: int, item: Any) -> tuple[SettingsChange, str]:
-        """The change and its job ID.
+        """Return the change and its job ID.
 
         Raises:
-            InvalidChange: it breaks a rule.
-            InvalidId: its ID cannot be one.
+            InvalidChange: the change breaks a rule.
+            InvalidId: the job ID cannot be one.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One change of a chunk, with its item's index."""
+    """A change of a chunk, with the index of its item."""
 
     index: int
     change: SettingsChange
@@ -43,39 +65,34 @@ class Entry:
 
 @dataclass(slots=True)
 class Chunk:
-    """Changes that are submitted in one trip.
-
-    Attributes:
-        number: counts the chunks of an intake, from 0.
-        entries: the changes.
-    """
+    """Changes that are submitted in one round trip; chunks are numbered from 0."""
 
     number: int
     entries: list[Entry] = field(default_factory=list)
 
 
 class ChunkedSubmission:
-    """Collects items into chunks, and keeps the account of what became of them.
+    """Collects items into chunks, and counts what became of them.
 
     Attributes:
-        item_count: how many items there were.
-        accepted: how many are in their lanes by this.
-        already_there: how many were accepted before.
-        refused: which are not accepted, and why.
-        lane_full_count: how many of these found their lane full.
+        item_count: how many items were added.
+        accepted: how many changes were appended to their lanes.
+        already_there: how many changes were accepted before.
+        refused: the items that were not accepted, and why.
+        lane_full_count: how many of those found their lane full.
     """
 
     def __init__(
         self, parser: ItemParser, options: SubmitOptions, *, ttl_ms: int, now_ms: Callable[[], int], fixed: bool
     ) -> None:
-        """An empty intake.
+        """Start without items.
 
         Args:
-            parser: what an item means.
-            options: what holds for all changes.
-            ttl_ms: deadline of each, counted from now.
-            now_ms: the time on Redis's clock, Unix milliseconds.
-            fixed: whether every run must give the same chunks.
+            parser: turns items into changes.
+            options: the options of all changes.
+            ttl_ms: how long after now each change expires.
+            now_ms: returns the time of Redis's clock, Unix milliseconds.
+            fixed: whether every run must have the same chunks.
         """
         self.item_count = 0
         self.accepted = 0
@@ -88,10 +105,10 @@ class ChunkedSubmission:
         self._now_ms = now_ms
         self._fixed = fixed
         self._chunk = Chunk(0)
-        self._last = NO_DIGEST
+        self._previous = NO_DIGEST
 
     def add(self, item: Any) -> Chunk | None:
-        """Takes an item in; returns a chunk when one is full."""
+        """Add an item; return the chunk that it completes, if any."""
         index = self.item_count
         self.item_count += 1
         try:
@@ -103,62 +120,59 @@ class ChunkedSubmission:
                 change, job_id, self._options, now_ms=self._now_ms(), ttl_ms=self._ttl_ms
             )
             self._chunk.entries.append(Entry(index, change, submission))
-        # By items, not by entries: a chunk must hold the same items in every run.
+        # Counts items, not entries: a chunk must hold the same items in every run.
         return self.flush() if self.item_count % CHUNK_SIZE == 0 else None
 
     def flush(self) -> Chunk | None:
-        """The chunk that was begun, if there is something in it."""
+        """Return the chunk that is not complete yet, None if it is empty."""
         if not self._chunk.entries:
             return None
         chunk, self._chunk = self._chunk, Chunk(self._chunk.number + 1)
         return chunk
 
     def step(self, chunk: Chunk) -> RunScript[list[int]]:
-        """The call that submits a chunk."""
+        """Return the step that submits a chunk. To be called once for each chunk, in their order."""
         submissions = [entry.submission for entry in chunk.entries]
         if not self._fixed:
             return submit(submissions, self._options)
         content = [(entry.index, entry.change) for entry in chunk.entries]
-        before = self._last
-        self._last = ChunkDigest(f"c{chunk.number}", content_digest([before.digest, content]))
-        return submit(submissions, self._options, chunk=self._last, after=before)
+        previous = self._previous
+        self._previous = ChunkDigest(f"c{chunk.number}", content_digest([previous.digest, content]))
+        return submit(submissions, self._options, chunk=self._previous, previous=previous)
 
     def apply_reply(self, chunk: Chunk, reply: list[int]) -> list[tuple[str, bool]]:
-        """Takes the script's verdicts in; returns the job IDs that are in their lanes, and whether they were before.
+        """Count the verdicts on a chunk.
+
+        Returns:
+            The job IDs that are in their lanes, each with whether it was accepted before.
 
         Raises:
-            BatchConflict: the batch took nothing of the chunk.
+            BatchConflict: the batch accepts nothing of the chunk.
         """
-        landed = []
+        accepted = []
         for entry, verdict in zip(chunk.entries, reply[1:], strict=True):
-            if verdict in _CONFLICTS:
+            if verdict in CONFLICTS:
                 raise conflict_error(self._options.batch_id, SubmitVerdict(verdict), self.accepted)
             if verdict == SubmitVerdict.LANE_FULL:
                 full = lane_full_error(entry.change, self._options.lane_limit)
                 self.refused.append(Refusal(entry.index, full, entry.change.user_id))
                 self.lane_full_count += 1
                 continue
-            self.already_there += verdict == SubmitVerdict.ALREADY_THERE
-            self.accepted += verdict != SubmitVerdict.ALREADY_THERE
-            landed.append((entry.submission.job_id, verdict == SubmitVerdict.ALREADY_THERE))
-        return landed
-
-
-_CONFLICTS = {
-    SubmitVerdict.OTHER_CONTENT: "it was begun with other content",
-    SubmitVerdict.SEALED: "it is sealed and this would add to it",
-    SubmitVerdict.CANCELLED: "it was cancelled and accepts nothing more",
-}
+            already_there = verdict == SubmitVerdict.ALREADY_THERE
+            self.already_there += already_there
+            self.accepted += not already_there
+            accepted.append((entry.submission.job_id, already_there))
+        return accepted
 
 
 def conflict_error(batch_id: str, verdict: SubmitVerdict, accepted: int = 0) -> BatchConflict:
-    """The error of a verdict on a whole chunk, after so many changes were accepted."""
+    """Return the error of a verdict on a whole chunk; `accepted` changes were added before it."""
     done = f"{accepted} changes before that were added" if accepted else "nothing was changed"
-    return BatchConflict(f"batch {batch_id}: {_CONFLICTS[verdict]}; {done}. Fan out under another batch_id")
+    return BatchConflict(f"batch {batch_id}: {CONFLICTS[verdict]}; {done}. Fan out under another batch_id")
 
 
 def lane_full_error(change: SettingsChange, limit: int) -> LaneFull:
-    """The error of a lane that holds as many changes as it may."""
+    """Return the error of a lane that holds `limit` changes."""
     return LaneFull(
         f"the lane of user {change.user_id} and trader {change.trader_id} holds"
         f" {limit} changes; enqueue again when it has drained"
@@ -166,11 +180,11 @@ def lane_full_error(change: SettingsChange, limit: int) -> LaneFull:
 
 
 def content_digest(content: object) -> str:
-    """A digest by which the same content is known again."""
+    """Return a digest that is the same for the same content."""
     return hashlib.sha256(msgspec.msgpack.encode(content)).hexdigest()[:DIGEST_CHARS]
 
 
 def item_user_id(item: object) -> str | None:
-    """Whose an item is, where that can be told."""
+    """Return the user of an item, None if it has none that can be read."""
     user_id = item.user_id if isinstance(item, SettingsChange) else item
     return user_id if isinstance(user_id, str) else None

@@ -1,4 +1,4 @@
-"""What a fan-out is: one template for many users, or changes of their own; and what came of it. No I/O."""
+"""A fan-out: one template for many users, or many different changes, and what became of them. No I/O."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class FanOutReport:
     Attributes:
         batch_id: the batch.
         given: how many items there were.
-        accepted: how many changes are in their lanes by this call.
-        already_there: how many were accepted before: by an earlier run, or because a user was given twice.
-        refused: the others, and why.
+        accepted: how many changes this call appended to their lanes.
+        already_there: how many changes were accepted before: by an earlier run, or for a user who is listed twice.
+        refused: the other items, and why.
     """
 
     batch_id: str
@@ -38,18 +38,18 @@ class FanOutReport:
 
     @classmethod
     def from_submission(cls, batch_id: str, chunked: ChunkedSubmission) -> FanOutReport:
-        """The account of an intake."""
+        """Report on a submission so far."""
         refused = sorted(chunked.refused, key=lambda refusal: refusal.index)
         return cls(batch_id, chunked.item_count, chunked.accepted, chunked.already_there, refused)
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a fan-out would send; nothing was written.
+    """What a fan-out would enqueue; nothing was written.
 
     Attributes:
-        changes: in the order given.
-        refused: what would not be accepted, and why.
+        changes: the changes, in the given order.
+        refused: the items that would not be accepted, and why.
     """
 
     changes: list[SettingsChange]
@@ -58,26 +58,26 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class ChangeParser:
-    """Changes with IDs of the caller's choice, or new ones."""
+    """Parses changes of no batch: their IDs come from `job_id` if it is given, else from `new_id`."""
 
     new_id: Callable[[], str]
     job_id: Callable[[SettingsChange], str] | None
 
     def parse(self, _index: int, item: SettingsChange) -> tuple[SettingsChange, str]:
-        """See Source."""
+        """See ItemParser."""
         check(item)
         return item, self.new_id() if self.job_id is None else check_new_id(self.job_id(item))
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateParser:
-    """One template for many users. A user's change has one ID in every run, whatever the order of the users."""
+    """Parses the user IDs of a fan-out of one template. A user's job ID does not depend on the order of the users."""
 
     batch_id: str
     template: SettingsChange
 
     def parse(self, _index: int, item: str) -> tuple[SettingsChange, str]:
-        """See Source."""
+        """See ItemParser."""
         check_user_id(item)  # the template was checked once
         change: SettingsChange = msgspec.structs.replace(self.template, user_id=item)
         return change, member_job_id(self.batch_id, item)
@@ -85,23 +85,23 @@ class TemplateParser:
 
 @dataclass(frozen=True, slots=True)
 class IndexedChangeParser:
-    """Changes of their own; the place of each is its ID in every run."""
+    """Parses the changes of a fan-out without a template. The index of a change makes its job ID."""
 
     batch_id: str
 
     def parse(self, index: int, item: SettingsChange) -> tuple[SettingsChange, str]:
-        """See Source."""
+        """See ItemParser."""
         check(item)
         return item, member_job_id(self.batch_id, str(index))
 
 
 @dataclass(frozen=True, slots=True)
 class FanOut:
-    """What was asked for.
+    """The arguments of a fan-out.
 
     Attributes:
-        items: user IDs, or changes.
-        template: what each user gets; None if the items are changes.
+        items: user IDs if there is a template, else changes.
+        template: the change that each user gets, under a user ID that stands for theirs.
     """
 
     items: Items
@@ -118,12 +118,12 @@ class FanOut:
         auto_copy: AutoCopy | None,
         mode: Mode | None,
     ) -> FanOut:
-        """The fan-out of `Producer.fan_out`'s arguments.
+        """Check the arguments of `Producer.fan_out`.
 
         Raises:
             InvalidChange: the template breaks a rule.
             InvalidArgument: `user_ids` is a single ID.
-            TypeError: neither `changes`, nor `trader_id`, `settings` and `user_ids`, or both.
+            TypeError: neither `changes` was given, nor all of `trader_id`, `settings` and `user_ids`; or both were.
         """
         parts = (trader_id, settings, user_ids)
         if changes is not None and all(part is None for part in (*parts, auto_copy, mode)):
@@ -142,16 +142,16 @@ class FanOut:
 
     @property
     def content(self) -> str:
-        """What two runs of one batch must have in common; chunks of changes are compared besides."""
+        """What all runs of a batch must have in common. Without a template, digests of the chunks are compared too."""
         return "changes" if self.template is None else content_digest(self.template)
 
     def parser(self, batch_id: str) -> TemplateParser | IndexedChangeParser:
-        """What its items mean."""
+        """Return the parser of the items."""
         return IndexedChangeParser(batch_id) if self.template is None else TemplateParser(batch_id, self.template)
 
 
 def preview(fan_out: FanOut, items: Iterable[Any]) -> Preview:
-    """What would be sent, and what would not be accepted."""
+    """Check all items of a fan-out without submitting them."""
     found = Preview([], [])
     parser = fan_out.parser("")
     for index, item in enumerate(items):
@@ -164,9 +164,9 @@ def preview(fan_out: FanOut, items: Iterable[Any]) -> Preview:
     return found
 
 
-def member_job_id(batch_id: str, rest: str) -> str:
-    """The job ID of a batch's change. A user too long for one is told by a digest."""
-    job_id = f"{batch_id}{BATCH_MARK}{rest}"
+def member_job_id(batch_id: str, member: str) -> str:
+    """Return the job ID of a batch's change: a digest stands for a user who would make it too long."""
+    job_id = f"{batch_id}{BATCH_MARK}{member}"
     if len(job_id) <= MAX_ID_CHARS:
         return job_id
-    return f"{batch_id}{BATCH_MARK}{hashlib.sha256(rest.encode()).hexdigest()[:32]}"
+    return f"{batch_id}{BATCH_MARK}{hashlib.sha256(member.encode()).hexdigest()[:32]}"

@@ -1,4 +1,4 @@
-"""Plans about single changes: the result, the status, and what is stored of them."""
+"""Plans that read where one change is."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from producers.contract import keyspace
 from producers.contract.codec import decode_change, decode_result
 from producers.contract.messages import JobResult
 from producers.errors import JobNotFound, MalformedChange
+from producers.transport.commands import EXISTS, GET, HMGET, LPOS
 from producers.transport.plan import Plan, Transaction
 
 
@@ -29,8 +30,8 @@ class JobStatus:
 
     Attributes:
         state: queued, in flight, done, or not found (never accepted, or its result has expired).
-        position: how many changes of its lane go before it; only when queued.
-        result: how it ended; only when done.
+        position: how many changes of its lane are before it; only if queued.
+        result: its result; only if done.
     """
 
     state: JobState
@@ -39,15 +40,12 @@ class JobStatus:
 
 
 def fetch_result(job_id: str) -> Plan[JobResult | None]:
-    """The result of a change, None while it has none.
+    """Return the result of a change, None while it has none.
 
     Raises:
-        JobNotFound: it was never accepted, or its result has expired.
+        JobNotFound: the change was never accepted, or its result has expired.
     """
-    result_key = keyspace.RESULT + job_id
-    stored, queued = yield Transaction([("GET", result_key), ("EXISTS", keyspace.JOB + job_id)])
-    if stored is None and not queued:
-        (stored,) = yield Transaction([("GET", result_key)])  # it may have ended between the two reads
+    stored, queued = yield from Transaction(GET(keyspace.RESULT + job_id), EXISTS(keyspace.JOB + job_id))
     if stored is not None:
         return read_result(stored, job_id)
     if not queued:
@@ -56,29 +54,29 @@ def fetch_result(job_id: str) -> Plan[JobResult | None]:
 
 
 def fetch_status(job_id: str) -> Plan[JobStatus]:
-    """Where a change is."""
-    stored, payload = yield Transaction([("GET", keyspace.RESULT + job_id), ("GET", keyspace.JOB + job_id)])
+    """Return where a change is."""
+    stored, payload = yield from Transaction(GET(keyspace.RESULT + job_id), GET(keyspace.JOB + job_id))
     if stored is not None:
         return JobStatus(JobState.DONE, result=read_result(stored, job_id))
     if payload is None:
         return JobStatus(JobState.NOT_FOUND)
     lane = lane_of_payload(payload)
-    if lane is None:  # it will end as rejected when its turn comes
+    if lane is None:  # it will finish as rejected when it is claimed
         return JobStatus(JobState.QUEUED)
-    position, (token, held) = yield Transaction(
-        [("LPOS", keyspace.LANE + lane, job_id), ("HMGET", keyspace.HEAD + lane, "token", "held")]
+    position, (token, in_flight) = yield from Transaction(
+        LPOS(keyspace.LANE + lane, job_id), HMGET(keyspace.HEAD + lane, "token", "held")
     )
-    if position is None:  # it ended between the two reads
-        (stored,) = yield Transaction([("GET", keyspace.RESULT + job_id)])
+    if position is None:  # it finished between the two reads
+        stored = yield from GET(keyspace.RESULT + job_id)
         state = JobState.NOT_FOUND if stored is None else JobState.DONE
         return JobStatus(state, result=None if stored is None else read_result(stored, job_id))
-    if token is not None and position < int(held or 1):
+    if token is not None and position < int(in_flight or 1):
         return JobStatus(JobState.IN_FLIGHT)
     return JobStatus(JobState.QUEUED, position=position)
 
 
 def lane_of_payload(payload: bytes) -> str | None:
-    """Return the lane of a stored change, None if it cannot be read."""
+    """Return the lane of a stored change, None if the change is malformed."""
     try:
         change = decode_change(payload).a[0]
     except MalformedChange:
@@ -87,10 +85,10 @@ def lane_of_payload(payload: bytes) -> str | None:
 
 
 def read_result(stored: bytes, job_id: str) -> JobResult:
-    """A stored result.
+    """Decode a stored result.
 
     Raises:
-        JobNotFound: it is something else.
+        JobNotFound: it is not the result of a change.
     """
     try:
         return decode_result(stored)

@@ -1,4 +1,4 @@
-"""The plan that asks where a batch is. No I/O."""
+"""The plan that reads the progress of a batch."""
 
 from __future__ import annotations
 
@@ -15,37 +15,31 @@ from producers.transport.scripts import Script
 PROGRESS = Script.load(
     "producers.queue",
     "progress.lua",
-    constants={"LANE_PREFIX": keyspace.LANE, **BUCKET_KEYS, "EGRESS_PREFIX": keyspace.EGRESS},
+    constants={**BUCKET_KEYS, "LANE_PREFIX": keyspace.LANE, "EGRESS_PREFIX": keyspace.EGRESS},
 )
 
 FIELDS = (
     *("created", "total", "in flight", "sealed", "cancelled", "complete", "priority", "started"),
     *(f"o:{outcome}" for outcome in Outcome),
 )
-"""Of the batch's hash, what is told. It holds a digest for each chunk besides."""
+"""The fields that are read of the batch's hash, which also holds a digest for each chunk."""
 
 
 def fetch_progress(batch_id: str) -> Plan[Progress]:
-    """Where a batch is, in one trip.
+    """Return the progress of a batch; one round trip.
 
     Raises:
         BatchNotFound: there is no such batch, or it has expired.
     """
     script_keys = [keyspace.BATCH + batch_id, keyspace.EGRESSES, keyspace.PAUSED, keyspace.RATES]
-    reply = yield RunScript(PROGRESS, script_keys, [*FIELDS], idempotent=True)
-    return _read_progress(batch_id, reply)
-
-
-def _read_progress(batch_id: str, reply: list[Any]) -> Progress:
-    eta_ms, *values = reply
-    fields = {name: value for name, value in zip(FIELDS, values, strict=True) if value}
+    eta_ms, fields = yield from RunScript(PROGRESS, script_keys, [*FIELDS], parse=_parse, idempotent=True)
     if "created" not in fields:
         raise batch_not_found_error(batch_id)
 
     def number(name: str) -> int:
         return int(fields.get(name, 0))
 
-    outcomes = {outcome.value: number(f"o:{outcome}") for outcome in Outcome if number(f"o:{outcome}")}
+    outcomes = {outcome.value: count for outcome in Outcome if (count := number(f"o:{outcome}"))}
     total, in_flight = number("total"), number("in flight")
     return Progress(
         batch_id=batch_id,
@@ -64,6 +58,11 @@ def _read_progress(batch_id: str, reply: list[Any]) -> Progress:
     )
 
 
+def _parse(reply: list[Any]) -> tuple[int, dict[str, bytes]]:
+    eta_ms, *values = reply
+    return eta_ms, {name: value for name, value in zip(FIELDS, values, strict=True) if value}
+
+
 def batch_not_found_error(batch_id: str) -> BatchNotFound:
-    """The error of a batch that is not there."""
+    """Return the error of a batch that does not exist."""
     return BatchNotFound(f"no batch {batch_id}: it was never begun, or has expired")

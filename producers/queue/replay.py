@@ -1,11 +1,12 @@
-"""Plans that send dead letters again: into their lanes, or as a batch of their own. No I/O.
+"""Plans that send dead letters again: into their lanes, or as a batch.
 
-A letter goes in the step that puts its change into its lane: whatever fails, or is done twice, it is sent once.
+The script that appends the change also deletes the dead letter. So a replay that fails, or that runs twice, sends each
+change once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from producers.contract.messages import Priority, SettingsChange
@@ -13,12 +14,17 @@ from producers.contract.validation import check
 from producers.errors import ProducerError, Refusal, ReplayRefused
 from producers.queue import dead_letters
 from producers.queue.batches import check_existing, seal
-from producers.queue.chunking import conflict_error, lane_full_error
-from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter, IndexEntry, Selection
+from producers.queue.chunking import CONFLICTS, conflict_error, lane_full_error
+from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter, Selection
 from producers.queue.fan_out import FanOutReport, member_job_id
+from producers.queue.slicing import slices
 from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
 from producers.settings import ProducerSettings, change_ttl_ms
-from producers.transport.plan import Plan, Transaction
+from producers.transport.commands import TIME_US
+from producers.transport.plan import Plan
+
+RETRY = "retry"
+"""The content of all batches of dead letters: each letter is sent once, so their content cannot conflict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,29 +32,25 @@ class ReplayReport:
     """What became of replaying dead letters.
 
     Attributes:
-        replayed: old and new job ID of each that is in its lane again.
-        refused: job ID of each that is not, and why.
+        replayed: of each that was appended to its lane, the old and the new job ID.
+        refused: of each other, the job ID and why.
     """
 
     replayed: list[tuple[str, str]]
     refused: list[tuple[str, str]]
 
 
-RETRY = "retry"
-"""The content of a batch of letters: they are what they are, and each is sent once."""
-
-
 def replay(selection: Selection, settings: ProducerSettings) -> Plan[ReplayReport]:
-    """Puts letters at the ends of their lanes, in their order.
+    """Append dead letters to their lanes, in their order.
 
     Raises:
-        DeadLetterNotFound: there is no letter of the selection's job ID.
+        DeadLetterNotFound: the selection names a job ID, and there is no such dead letter.
     """
     entries = yield from dead_letters.select_entries(selection)
     priority = Priority.BULK if selection.job_id is None else Priority.INTERACTIVE
     options = SubmitOptions(settings.lane_limit, priority)
     report = ReplayReport([], [])
-    for some in _runs(entries):
+    for some in slices(entries, READ_BATCH_SIZE):
         found = yield from dead_letters.fetch(some)
         gone, _ = yield from _send([(letter, letter.replay_id) for letter in found], options, settings, report)
         yield from dead_letters.delete_entries([entry for entry in some if entry.job_id in gone])
@@ -56,71 +58,74 @@ def replay(selection: Selection, settings: ProducerSettings) -> Plan[ReplayRepor
 
 
 def retry_batch(batch_id: str, settings: ProducerSettings, result_ttl_ms: int) -> Plan[FanOutReport]:
-    """Sends a batch's letters again, as a batch of their own.
+    """Send a batch's dead letters again, as a batch of their own.
 
     Raises:
-        DeadLetterNotFound: the batch has none that could be sent.
+        DeadLetterNotFound: the batch has no dead letter that can be read.
     """
     entries = yield from dead_letters.select_entries(Selection(batch_id=batch_id))
     found: list[DeadLetter] = []
-    for some in _runs(entries):
+    for some in slices(entries, READ_BATCH_SIZE):
         found += yield from dead_letters.fetch(some)
     if not any(letter.change for letter in found):
         raise dead_letters.no_dead_letters_error(batch_id)
-    again = dead_letters.retry_batch_id(batch_id, found)
-    options = SubmitOptions(settings.lane_limit, Priority.BULK, batch_id=again, content=RETRY)
-    yield from check_existing(again, options)
+    new_batch_id = dead_letters.retry_batch_id(batch_id, found)
+    options = SubmitOptions(settings.lane_limit, Priority.BULK, batch_id=new_batch_id, content=RETRY)
+    yield from check_existing(new_batch_id, options)
     report = ReplayReport([], [])
-    numbered = [(letter, member_job_id(again, str(number))) for number, letter in enumerate(found)]
     gone: set[str] = set()
     lane_full_count = 0
-    for start in range(0, len(numbered), READ_BATCH_SIZE):
-        sent, full = yield from _send(numbered[start : start + READ_BATCH_SIZE], options, settings, report)
+    numbered = [(letter, member_job_id(new_batch_id, str(number))) for number, letter in enumerate(found)]
+    for part in slices(numbered, READ_BATCH_SIZE):
+        sent, full = yield from _send(part, options, settings, report)
         gone |= sent
         lane_full_count += full
-    yield from seal(again, options, lane_full_count=lane_full_count, result_ttl_ms=result_ttl_ms)
+    yield from seal(new_batch_id, options, lane_full_count=lane_full_count, result_ttl_ms=result_ttl_ms)
     yield from dead_letters.delete_entries([entry for entry in entries if entry.job_id in gone])
     index = {letter.job_id: number for number, letter in enumerate(found)}
-    refused = [Refusal(index[job_id], ReplayRefused(f"{job_id}: {why}")) for job_id, why in report.refused]
-    return FanOutReport(again, len(found), len(report.replayed), 0, refused)
+    refused = [Refusal(index[job_id], ReplayRefused(f"{job_id}: {reason}")) for job_id, reason in report.refused]
+    return FanOutReport(new_batch_id, len(found), len(report.replayed), 0, refused)
 
 
 def _send(
-    named: list[tuple[DeadLetter, str]], options: SubmitOptions, settings: ProducerSettings, report: ReplayReport
+    letters: Sequence[tuple[DeadLetter, str]], options: SubmitOptions, settings: ProducerSettings, report: ReplayReport
 ) -> Plan[tuple[set[str], int]]:
-    """Sends letters under the given IDs.
+    """Submit dead letters with new job IDs, and add to the report.
 
     Returns:
-        Those that are gone by this, or were sent by somebody else before; and how many found their lane full.
+        The job IDs of those that were sent, now or by another replay; and how many found their lane full.
 
     Raises:
-        BatchConflict: their batch accepts nothing more; no letter is gone.
+        BatchConflict: their batch accepts nothing more; all dead letters are kept.
     """
-    ((seconds, micros),) = yield Transaction([("TIME",)])
-    now_ms, ttl_ms = seconds * 1000 + micros // 1000, change_ttl_ms(settings.change_ttl_s)
-    changes = []
-    for letter, job_id in named:
-        change = _sendable(letter, report)
+    now_us = yield from TIME_US()
+    ttl_ms = change_ttl_ms(settings.change_ttl_s)
+    prepared: list[tuple[SettingsChange, Submission]] = []
+    for letter, job_id in letters:
+        change = _check(letter, report)
         if change is not None:
-            one = Submission.from_change(change, job_id, options, now_ms=now_ms, ttl_ms=ttl_ms, letter=letter.job_id)
-            changes.append((change, one))
-    if not changes:
+            submission = Submission.from_change(
+                change, job_id, options, now_ms=now_us // 1000, ttl_ms=ttl_ms, dead_letter_id=letter.job_id
+            )
+            prepared.append((change, submission))
+    if not prepared:
         return set(), 0
-    _, *verdicts = yield submit([one for _, one in changes], options)
-    gone = set()
-    for (change, one), verdict in zip(changes, verdicts, strict=True):
-        if verdict == SubmitVerdict.LANE_FULL:
-            report.refused.append((one.letter, str(lane_full_error(change, options.lane_limit))))
-            continue
-        if verdict in (SubmitVerdict.OTHER_CONTENT, SubmitVerdict.SEALED, SubmitVerdict.CANCELLED):
+    _, *verdicts = yield from submit([submission for _, submission in prepared], options)
+    gone: set[str] = set()
+    for (change, submission), verdict in zip(prepared, verdicts, strict=True):
+        if verdict in CONFLICTS:
             raise conflict_error(options.batch_id, SubmitVerdict(verdict))
+        if verdict == SubmitVerdict.LANE_FULL:
+            report.refused.append((submission.dead_letter_id, str(lane_full_error(change, options.lane_limit))))
+            continue
         if verdict not in (SubmitVerdict.ALREADY_THERE, SubmitVerdict.DEAD_LETTER_GONE):
-            report.replayed.append((one.letter, one.job_id))
-        gone.add(one.letter)
+            report.replayed.append((submission.dead_letter_id, submission.job_id))
+        gone.add(submission.dead_letter_id)
     return gone, verdicts.count(SubmitVerdict.LANE_FULL)
 
 
-def _sendable(letter: DeadLetter, report: ReplayReport) -> SettingsChange | None:
+def _check(letter: DeadLetter, report: ReplayReport) -> SettingsChange | None:
+    """Return the change of a dead letter; add it to the report if it cannot be sent."""
     if letter.change is None:
         report.refused.append((letter.job_id, "its payload cannot be read; drop it"))
         return None
@@ -130,7 +135,3 @@ def _sendable(letter: DeadLetter, report: ReplayReport) -> SettingsChange | None
         report.refused.append((letter.job_id, str(exc)))
         return None
     return letter.change
-
-
-def _runs(entries: list[IndexEntry]) -> Iterator[list[IndexEntry]]:
-    return (entries[start : start + READ_BATCH_SIZE] for start in range(0, len(entries), READ_BATCH_SIZE))

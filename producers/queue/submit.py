@@ -1,10 +1,11 @@
-"""The submit script's wrapper: changes in, verdicts out. Builds its arguments and reads its reply; no I/O here."""
+"""The step that appends changes to their lanes, with its options and its verdicts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from producers.contract import keyspace
 from producers.contract.codec import encode_change
@@ -15,7 +16,7 @@ from producers.transport.scripts import Argument, Script
 
 
 class SubmitVerdict(IntEnum):
-    """What submit.lua replies for a change. A positive number is the change's place in its lane."""
+    """What submit.lua replies for a change that it did not append. Else it replies the change's place in its lane."""
 
     ALREADY_THERE = 0
     LANE_FULL = -1
@@ -26,15 +27,15 @@ class SubmitVerdict(IntEnum):
 
 
 EMPTY_BATCH_TTL_MS = 86_400_000
-"""A batch that was begun and got no change: its producer died, or runs it again soon."""
+"""For a batch without any change: its producer died, and may run it again."""
 
 SUBMIT = Script.load(
     "producers.queue",
     "submit.lua",
     constants={
+        **BUCKET_KEYS,
         "LANE_PREFIX": keyspace.LANE,
         "HEAD_PREFIX": keyspace.HEAD,
-        **BUCKET_KEYS,
         "JOB_PREFIX": keyspace.JOB,
         "RESULT_PREFIX": keyspace.RESULT,
         "DEAD_LETTER_PREFIX": keyspace.DEAD_LETTER,
@@ -49,13 +50,13 @@ SUBMIT = Script.load(
 
 @dataclass(frozen=True, slots=True)
 class SubmitOptions:
-    """What holds for all changes of a submission.
+    """Options of all changes of a submission.
 
     Attributes:
         lane_limit: how many changes a lane may hold.
-        priority: which lanes they make go first.
-        coalesce: whether they may join the changes before them.
-        batch_id: the batch they are of; "" for none.
+        priority: the priority of the changes.
+        coalesce: whether they may be sent in one request with the changes before them.
+        batch_id: their batch; "" for none.
         content: digest of the batch's content.
     """
 
@@ -68,38 +69,44 @@ class SubmitOptions:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One change on its way into its lane.
+    """One change as submit.lua gets it.
 
     Attributes:
-        job_id: its ID.
-        lane: the lane's name.
+        job_id: the change's ID.
+        lane: its lane's name.
         payload: the change as it is stored.
-        letter: the dead letter that it is sent again from, which goes in the same step; "" for none.
+        dead_letter_id: job ID of the dead letter that it replays, which is deleted with it; "" for none.
     """
 
     job_id: str
     lane: str
     payload: bytes
-    letter: str = ""
+    dead_letter_id: str = ""
 
     @classmethod
     def from_change(
-        cls, change: SettingsChange, job_id: str, options: SubmitOptions, *, now_ms: int, ttl_ms: int, letter: str = ""
+        cls,
+        change: SettingsChange,
+        job_id: str,
+        options: SubmitOptions,
+        *,
+        now_ms: int,
+        ttl_ms: int,
+        dead_letter_id: str = "",
     ) -> Submission:
-        """The submission of a checked change."""
+        """Encode a change that was checked; `now_ms` is Redis's clock, Unix milliseconds."""
         payload = encode_change(
             change, enqueued_at_ms=now_ms, ttl_ms=ttl_ms, coalesce=options.coalesce, priority=options.priority
         )
-        return cls(job_id, keyspace.lane(change.user_id, change.trader_id), payload, letter)
+        return cls(job_id, keyspace.lane(change.user_id, change.trader_id), payload, dead_letter_id)
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkDigest:
-    """A chunk whose content must be the same in every run of its batch.
+class ChunkDigest(NamedTuple):
+    """Identifies a chunk that must have the same content in every run of its batch.
 
     Attributes:
-        name: of the chunk; "" for none.
-        digest: of all content up to its end, so that runs that differ part for good.
+        name: the chunk's field in the batch's hash; "" for none.
+        digest: of all content up to the chunk's end, so that runs which differ once differ in every later chunk.
     """
 
     name: str = ""
@@ -114,43 +121,33 @@ def submit(
     options: SubmitOptions,
     *,
     chunk: ChunkDigest = NO_DIGEST,
-    after: ChunkDigest = NO_DIGEST,
+    previous: ChunkDigest = NO_DIGEST,
 ) -> RunScript[list[int]]:
-    """The call that submits a chunk; its reply is the time (Unix ms, Redis's clock) and a verdict for each change.
+    """Return the step that submits a chunk. It replies the time (Unix ms, Redis's clock), then a verdict a change.
 
     Args:
-        submissions: the changes; all of them from letters, or none.
-        options: what holds for all of them.
-        chunk: what these changes are of their batch, where that must be the same in every run.
-        after: the chunk before it.
+        submissions: the changes; all of them replay dead letters, or none does.
+        options: the options of all of them.
+        chunk: identifies the chunk, if its content must be the same in every run.
+        previous: identifies the chunk before it.
     """
-    letters = any(submission.letter for submission in submissions)
+    is_replay = any(submission.dead_letter_id for submission in submissions)
     args: list[Argument] = [
         options.lane_limit,
         options.priority.value,
         int(options.coalesce),
         options.batch_id,
         options.content,
-        chunk.name,
-        chunk.digest,
-        after.name,
-        after.digest,
-        int(letters),
+        *chunk,
+        *previous,
+        int(is_replay),
     ]
     for submission in submissions:
         args += (submission.lane, submission.job_id, submission.payload)
-        if letters:
-            args.append(submission.letter)
-    batch = [prefix + options.batch_id for prefix in (keyspace.BATCH, keyspace.BATCH_MEMBERS)]
-    results = keyspace.BATCH_RESULTS + options.batch_id
-    script_keys = [
-        keyspace.SCHEDULE,
-        keyspace.BULK_SCHEDULE,
-        keyspace.LANES,
-        keyspace.WAKEUPS,
-        *batch,
-        keyspace.BATCHES,
-        results,
-    ]
-    # By its job ID. With a letter, the second answer would be that the letter is gone.
-    return RunScript(SUBMIT, script_keys, args, idempotent=not any(one.letter for one in submissions))
+        if is_replay:
+            args.append(submission.dead_letter_id)
+    script_keys = [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES, keyspace.WAKEUPS]
+    script_keys += [keyspace.BATCH + options.batch_id, keyspace.BATCH_MEMBERS + options.batch_id]
+    script_keys += [keyspace.BATCHES, keyspace.BATCH_RESULTS + options.batch_id]
+    # Job IDs make it idempotent; but a second run of a replay would find the dead letters gone.
+    return RunScript(SUBMIT, script_keys, args, idempotent=not is_replay)

@@ -1,20 +1,30 @@
-"""Plans about one user: its lanes, its own rate, taking back what is queued. No I/O."""
+"""Plans about one user: its own rate, its status, cancelling its changes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from producers.contract import keyspace
 from producers.contract.messages import Priority
 from producers.contract.validation import check_id, check_rate
+from producers.queue.bucket import FULL_PACE, US_PER_S
 from producers.queue.cancel import Cancellation, CancelReport, cancel_jobs
 from producers.queue.pauses import LANE_BATCH_SIZE, Scope, user_lanes, wake_user
+from producers.queue.slicing import slices
+from producers.transport.commands import (
+    HDEL,
+    HEXISTS,
+    HGET,
+    HMGET,
+    HSET,
+    LINDEX,
+    LLEN,
+    LRANGE,
+    TIME_US,
+    ZSCORE,
+)
 from producers.transport.plan import Plan, Transaction
-from producers.transport.scripts import Argument
-
-US_PER_S = 1_000_000
-AS_SET = 1000
-"""A bucket's `slow` of a user that is sent for at its rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +33,10 @@ class LaneStatus:
 
     Attributes:
         trader_id: its trader.
-        queued: how many changes it holds, in flight ones included.
+        queued: how many changes it holds, including those in flight.
         in_flight: whether its head is being sent.
-        due_in_s: when it may be claimed (or, in flight, claimed again), seconds from now; 0 if it is due.
-        priority: of the lane.
+        due_in_s: seconds until it may be claimed (again, if it is in flight); 0 if it is due.
+        priority: its priority.
         head: the job ID of its head.
     """
 
@@ -40,16 +50,16 @@ class LaneStatus:
 
 @dataclass(frozen=True, slots=True)
 class UserStatus:
-    """Where a user is.
+    """The status of a user.
 
     Attributes:
         user_id: the user.
-        paused: whether a pause of this user is in force.
-        rate_per_s: the user's own rate; None for the workers'.
+        paused: whether this user is paused.
+        rate_per_s: the user's own rate; None if the workers' rate applies.
         hold_s: seconds until a hold after a 429 ends; 0 if there is none.
-        slowed: how many times slower than its rate it is sent for, after a 429; 1 if it is not.
-        refused_code: the code with which its keys were refused: its changes end `unauthorized` unsent until they are
-            replaced or the user is resumed; None if they were not.
+        slowed: by which factor the user is slowed after a 429; 1 if it is not.
+        refused_code: the code with which the exchange rejected its API keys: its changes end `unauthorized`, without
+            a request, until the keys are replaced or the user is resumed; None if they were not rejected.
         lanes: the lanes that hold changes.
     """
 
@@ -63,93 +73,90 @@ class UserStatus:
 
 
 def limit_user(user_id: str, rate_per_s: float | None) -> Plan[None]:
-    """Gives a user a rate of its own, or the workers' again; holds from the next claim on.
+    """Set a user's own rate, or remove it (None). It applies from the next claim.
 
     Raises:
-        InvalidId: this cannot be a user.
-        InvalidLimit: this cannot be a rate; nothing was changed.
+        InvalidId: the user ID cannot be one.
+        InvalidLimit: the rate is out of bounds; nothing was changed.
     """
     user = keyspace.escape(check_id("user_id", user_id))
     if rate_per_s is None:
-        yield Transaction([("HDEL", keyspace.RATES, user)])
+        yield from HDEL(keyspace.RATES, user)
     else:
-        yield Transaction([("HSET", keyspace.RATES, user, repr(check_rate(rate_per_s)))])
+        yield from HSET(keyspace.RATES, user, repr(check_rate(rate_per_s)))
     yield from wake_user(user_id)
 
 
 def cancel_user(user_id: str, *, result_ttl_ms: int) -> Plan[CancelReport]:
-    """Takes back all that is queued of a user, as it is when it is looked at.
+    """Cancel all changes of a user that are queued now, except those in flight.
 
     Raises:
-        InvalidId: this cannot be a user.
+        InvalidId: the user ID cannot be one.
     """
     job_ids: list[str] = []
     for lane in (yield from user_lanes(check_id("user_id", user_id))):
-        (listed,) = yield Transaction([("LRANGE", keyspace.LANE + lane, 0, -1)])
+        listed = yield from LRANGE(keyspace.LANE + lane, 0, -1)
         job_ids += [job_id.decode() for job_id in listed]
-    verdicts = yield from cancel_jobs(job_ids, result_ttl_ms=result_ttl_ms)
-    return CancelReport(verdicts.count(Cancellation.CANCELLED), verdicts.count(Cancellation.IN_FLIGHT))
+    found = yield from cancel_jobs(job_ids, result_ttl_ms=result_ttl_ms)
+    return CancelReport(found.count(Cancellation.CANCELLED), found.count(Cancellation.IN_FLIGHT))
 
 
 def user_status(user_id: str) -> Plan[UserStatus]:
-    """Where a user is.
+    """Return the status of a user.
 
     Raises:
-        InvalidId: this cannot be a user.
+        InvalidId: the user ID cannot be one.
     """
     user = keyspace.escape(check_id("user_id", user_id))
     lanes = yield from user_lanes(user_id)
-    bucket = f"{keyspace.BUCKET}{user}{keyspace.BUCKET_SUFFIX}"
-    time, is_paused, rate, (hold, slowed), mark = yield Transaction(
-        [
-            ("TIME",),
-            ("HEXISTS", keyspace.PAUSED, Scope("user", user_id).field),
-            ("HGET", keyspace.RATES, user),
-            ("HMGET", bucket, "hold", "slow"),
-            ("HGET", keyspace.REJECTED_KEYS, user),
-        ]
+    now_us, is_paused, rate, (hold, slowdown), rejected_keys = yield from Transaction(
+        TIME_US(),
+        HEXISTS(keyspace.PAUSED, Scope("user", user_id).field),
+        HGET(keyspace.RATES, user),
+        HMGET(f"{keyspace.BUCKET}{user}{keyspace.BUCKET_SUFFIX}", "hold", "slow"),
+        HGET(keyspace.REJECTED_KEYS, user),
     )
-    now_us = time[0] * US_PER_S + time[1]
-    found: list[LaneStatus] = []
-    for start in range(0, len(lanes), LANE_BATCH_SIZE):
-        found += yield from _lane_statuses(lanes[start : start + LANE_BATCH_SIZE], now_us)
+    statuses: list[LaneStatus] = []
+    for some in slices(lanes, LANE_BATCH_SIZE):
+        statuses += yield from _lane_statuses(some, now_us)
     return UserStatus(
         user_id=user_id,
-        paused=bool(is_paused),
+        paused=is_paused,
         rate_per_s=None if rate is None else float(rate),
         hold_s=max(0.0, (float(hold or 0) - now_us) / US_PER_S),
-        slowed=float(slowed or AS_SET) / AS_SET,
-        refused_code=None if mark is None else mark.decode(errors="replace").partition(" ")[2].partition(" ")[0],
-        lanes=found,
+        slowed=float(slowdown or FULL_PACE) / FULL_PACE,
+        refused_code=None if rejected_keys is None else _rejection_code(rejected_keys),
+        lanes=statuses,
     )
 
 
-def _lane_statuses(lanes: list[str], now_us: int) -> Plan[list[LaneStatus]]:
-    asked: list[tuple[Argument, ...]] = [
-        command
-        for lane in lanes
-        for command in (
-            ("LLEN", keyspace.LANE + lane),
-            ("LINDEX", keyspace.LANE + lane, 0),
-            ("HEXISTS", keyspace.HEAD + lane, "token"),
-            ("ZSCORE", keyspace.SCHEDULE, lane),
-            ("ZSCORE", keyspace.BULK_SCHEDULE, lane),
-        )
-    ]
-    replies = iter((yield Transaction(asked)))
-    found = []
-    for lane, queued, first, claimed, due, bulk_due in zip(lanes, *[replies] * 5, strict=False):
-        if not queued:
-            continue  # it became empty between the two reads
-        due_ms = float(bulk_due or 0.0) if due is None else float(due)
-        found.append(
-            LaneStatus(
-                trader_id=keyspace.user_and_trader(lane)[1],
-                queued=queued,
-                in_flight=bool(claimed),
-                due_in_s=max(0.0, due_ms / 1000 - now_us / US_PER_S),
-                priority=Priority.BULK if due is None else Priority.INTERACTIVE,
-                head=first.decode(),
+def _rejection_code(stored: bytes) -> str:
+    """Return the code of a marker of rejected keys, which is `<fingerprint> <code> <since (ms)>`."""
+    return stored.decode(errors="replace").partition(" ")[2].partition(" ")[0]
+
+
+def _lane_statuses(lanes: Sequence[str], now_us: int) -> Plan[list[LaneStatus]]:
+    replies = yield from Transaction(
+        *[
+            Transaction(
+                LLEN(keyspace.LANE + lane),
+                LINDEX(keyspace.LANE + lane, 0),
+                HEXISTS(keyspace.HEAD + lane, "token"),
+                ZSCORE(keyspace.SCHEDULE, lane),
+                ZSCORE(keyspace.BULK_SCHEDULE, lane),
             )
+            for lane in lanes
+        ]
+    )
+    return [
+        LaneStatus(
+            trader_id=keyspace.user_and_trader(lane)[1],
+            queued=queued,
+            in_flight=is_claimed,
+            due_in_s=max(0.0, (bulk_due_ms or 0.0 if due_ms is None else due_ms) / 1000 - now_us / US_PER_S),
+            priority=Priority.BULK if due_ms is None else Priority.INTERACTIVE,
+            head=head.decode(),
         )
-    return found
+        for lane, (queued, head, is_claimed, due_ms, bulk_due_ms) in zip(lanes, replies, strict=True)
+        if head is not None  # else the lane became empty after it was listed
+    ]

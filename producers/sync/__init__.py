@@ -10,7 +10,7 @@ generated from `producers.client` by `python -m ops.unasync`.
 
 from __future__ import annotations
 
-from producers.queue.reports import EnqueueReport
+from producers.queue.chunking import EnqueueReport
 from producers.sync.batch import Batch, ResultStream
 from producers.sync.dead_letters import DeadLetters
 from producers.sync.job import Job

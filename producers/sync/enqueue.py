@@ -12,9 +12,8 @@ from redis import Redis
 from producers.contract.ids import SortableIds
 from producers.contract.messages import Priority, SettingsChange
 from producers.contract.validation import check, check_new_id
-from producers.queue.chunking import Chunk, ChunkedSubmission, ItemParser, lane_full_error
+from producers.queue.chunking import Chunk, ChunkedSubmission, EnqueueReport, ItemParser, lane_full_error
 from producers.queue.fan_out import ChangeParser
-from producers.queue.reports import EnqueueReport
 from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.sync.job import Job

@@ -62,7 +62,9 @@ HSETNX = _Write[int]("HSETNX")
 LINDEX = _Read[bytes | None]("LINDEX")
 LLEN = _Read[int]("LLEN")
 LPOS = _Read[int | None]("LPOS")
+LPUSH = _Write[int]("LPUSH")
 LRANGE = _Read[list[bytes]]("LRANGE")
+LTRIM = _Write[Any]("LTRIM")
 
 SSCAN = _Read[tuple[int, list[bytes]]]("SSCAN")
 

@@ -140,7 +140,7 @@ async def test_a_chunk_is_refused_if_an_earlier_chunk_of_its_run_was(redis: ArqR
 
     async def add(number: int, user: str, *, chunk: ChunkDigest, after: ChunkDigest = NO_DIGEST) -> list[int]:
         one = Submission.from_change(change(user), f"b//{number}", options, now_ms=1_000, ttl_ms=60_000)
-        call = submit([one], options, chunk=chunk, after=after)
+        call = submit([one], options, chunk=chunk, previous=after)
         return list((await call.script.run(redis, call.keys, call.args))[1:])
 
     ours, theirs = ChunkDigest("c0", "ours"), ChunkDigest("c0", "theirs")

@@ -27,7 +27,7 @@ TERMS = SubmitOptions(10)
 SUBMISSION = Submission.from_change(change(), "j1", TERMS, now_ms=1, ttl_ms=1_000)
 READ = Transaction([("GET", "a"), ("HGETALL", "b")])
 SUBMIT = submit([SUBMISSION], TERMS)
-REPLAY = submit([Submission.from_change(change(), "j1", TERMS, now_ms=1, ttl_ms=1_000, letter="j0")], TERMS)
+REPLAY = submit([Submission.from_change(change(), "j1", TERMS, now_ms=1, ttl_ms=1_000, dead_letter_id="j0")], TERMS)
 CANCEL = RunScript[Any](cancel.CANCEL, [], [])
 WRITE = next(users.limit_user("1001", 5))
 
