@@ -187,7 +187,7 @@ class Faults:
 
 
 def reply_for(fault: Fault) -> Verdict | Page:
-    """Return the reply that a fault gives instead of the exchange: any but `latency` and those that hide the reply."""
+    """Return the reply that a fault gives instead of the exchange; not for `latency` and faults that hide the reply."""
     status = DEFAULT_STATUS.get(fault.kind, 400) if fault.status is None else fault.status
     if match := CODE.fullmatch(fault.kind):
         code = match[1]

@@ -17,8 +17,8 @@ The checks, in their order:
                the body, field by field                               see `ops.exchange.fields`
 
 Sources: Bitget API documentation, "Signature", "REST API error codes", "Rate limit", "Demo trading REST API". Every
-rejection has HTTP status 400, as seen on the live API. The live API also checks for
-40085 before the signature; the rest of the order is the double's choice.
+rejection has HTTP status 400, as seen on the live API. The live API also checks for 40085 before the signature; the
+rest of the order is the double's choice.
 """
 
 from __future__ import annotations
