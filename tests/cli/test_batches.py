@@ -132,8 +132,7 @@ def test_an_export_of_failures_can_be_fanned_out_again(copytrade: Copytrade, tmp
 
     flags = ("--symbol", "BTCUSDT", "--product-type", "USDT-FUTURES", "--margin-type", "trader", "--lever-type")
     again = copytrade.json_lines(
-        *("fan-out", str(output), *flags, "trader", "--trace-type", "percent"),
-        *("--ignore-other-columns", "--dry-run"),
+        *("fan-out", str(output), *flags, "trader", "--trace-type", "percent"), *("--ignore-other-columns", "--dry-run")
     )
 
     assert {(line["userId"], line["traderId"]) for line in again} == {("1002", "t1"), ("1003", "t1")}

@@ -27,11 +27,7 @@ def test_the_delimiter_is_told_by_the_header(delimiter: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [
-        b"\xef\xbb\xbfuser_id\r\n1001\r\n1002\r\n",
-        b"user_id\n\n1001\n   \n1002",
-        b'"user_id"\n"1001"\n" 1002 "\n',
-    ],
+    [b"\xef\xbb\xbfuser_id\r\n1001\r\n1002\r\n", b"user_id\n\n1001\n   \n1002", b'"user_id"\n"1001"\n" 1002 "\n'],
     ids=["byte order mark and CR LF", "blank lines and no last line end", "quotes and spaces"],
 )
 def test_what_editors_and_spreadsheets_add_does_no_harm(text: bytes) -> None:

@@ -45,9 +45,7 @@ def progress(ended: int, **changed: Any) -> Progress:
     return Progress(**(fields | changed))
 
 
-def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     """For logs."""
     now_s = 100.0
     with BatchProgressBar(CliContext(), "july", clock=lambda: now_s) as bar:

@@ -93,12 +93,7 @@ def test_a_fault_with_a_code_answers_as_the_exchange_would(fault: Fault, status:
 
 @pytest.mark.parametrize(
     ("fault", "status"),
-    [
-        (Fault("http_502"), 502),
-        (Fault("html"), 200),
-        (Fault("html", status=403), 403),
-        (Fault("outage"), 503),
-    ],
+    [(Fault("http_502"), 502), (Fault("html"), 200), (Fault("html", status=403), 403), (Fault("outage"), 503)],
 )
 def test_a_fault_of_a_gateway_answers_a_page(fault: Fault, status: int) -> None:
     """HTML, which is not for machines."""

@@ -10,18 +10,7 @@ from ops.exchange import Account
 from ops.exchange.rules import PUBLIC_TIME, QUERY_SETTINGS, SETTINGS, Exchange, Request, signature
 from ops.exchange.verdicts import Verdict, encode_reply
 from ops.exchange.windows import SECOND_NS
-from tests.support.signed_requests import (
-    ACCOUNTS,
-    ALICE,
-    ALICE_TOO,
-    BOB,
-    DEMO,
-    TRADER,
-    UNIFIED,
-    body,
-    headers,
-    setting,
-)
+from tests.support.signed_requests import ACCOUNTS, ALICE, ALICE_TOO, BOB, DEMO, TRADER, UNIFIED, body, headers, setting
 
 NOW_MS = 1_659_076_670_000
 VECTOR_SECRET = "test-secret-0123456789abcdef"

@@ -21,12 +21,7 @@ ENDS = {
 verdicts = st.lists(st.sampled_from([*(each.value for each in ReplyClass), AMBIGUOUS]), min_size=1, max_size=20)
 
 
-@given(
-    verdicts,
-    st.integers(0, 1_000_000),
-    st.floats(-1e9, 1e9) | st.floats(0, 60),
-    st.integers(0, 50),
-)
+@given(verdicts, st.integers(0, 1_000_000), st.floats(-1e9, 1e9) | st.floats(0, 60), st.integers(0, 50))
 def test_any_history_has_a_decision_within_its_bounds(
     history: list[str], throttled_away: int, remaining_s: float, max_tries: int
 ) -> None:

@@ -26,11 +26,7 @@ async def to_users(
 ) -> Batch:
     """One setting of trader t1 for many users."""
     batch: Batch = await producer.fan_out(
-        trader_id=TRADER,
-        settings=[setting(trace_value=value)],
-        user_ids=user_ids,
-        batch_id=batch_id,
-        **options,
+        trader_id=TRADER, settings=[setting(trace_value=value)], user_ids=user_ids, batch_id=batch_id, **options
     )
     return batch
 

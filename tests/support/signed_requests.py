@@ -46,12 +46,7 @@ def body(*settings: dict[str, Any], **changed: Any) -> bytes:
 
 
 def headers(
-    account: Account,
-    content: bytes = b"",
-    *,
-    method: str = "POST",
-    target: str = SETTINGS,
-    at_ms: int | None = None,
+    account: Account, content: bytes = b"", *, method: str = "POST", target: str = SETTINGS, at_ms: int | None = None
 ) -> dict[str, str]:
     """The headers of a request signed with an account's key, by default at this moment."""
     timestamp = str(time.time_ns() // 1_000_000 if at_ms is None else at_ms)

@@ -8,11 +8,7 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 
-from producers import (
-    InvalidChange,
-    InvalidId,
-    Producer,
-)
+from producers import InvalidChange, InvalidId, Producer
 from producers.contract import keyspace
 from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS
 from tests.support.changes import change, setting

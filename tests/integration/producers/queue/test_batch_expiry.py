@@ -7,14 +7,7 @@ import asyncio
 import pytest
 from arq.connections import ArqRedis
 
-from producers import (
-    BatchNotFound,
-    Outcome,
-    Priority,
-    Producer,
-    ProducerSettings,
-    ResultTimeout,
-)
+from producers import BatchNotFound, Outcome, Priority, Producer, ProducerSettings, ResultTimeout
 from producers.contract import keyspace
 from tests.support.changes import TRADER, change, numbered
 from tests.support.fan_outs import end_all, failing_after, to_users, users, where_consistent

@@ -7,10 +7,7 @@ import asyncio
 import pytest
 from arq.connections import ArqRedis
 
-from producers import (
-    InvalidCursor,
-    Producer,
-)
+from producers import InvalidCursor, Producer
 from producers.contract import keyspace
 from producers.queue.batches import MAX_PAGE_SIZE
 from tests.support.changes import TRADER, change, setting

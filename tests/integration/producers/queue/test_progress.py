@@ -88,8 +88,7 @@ async def test_two_egresses_halve_the_time_of_many_users(producer: Producer, tim
     batch = await to_users(producer, users(500))
     await timed.redis.sadd(keyspace.EGRESSES, "second")  # type: ignore[misc]
     await timed.redis.hset(  # type: ignore[misc]
-        keyspace.EGRESS + "second",
-        mapping={"pace": PACING.egress_pace_us, "user pace": PACING.pace_us},
+        keyspace.EGRESS + "second", mapping={"pace": PACING.egress_pace_us, "user pace": PACING.pace_us}
     )
 
     assert await eta_s(batch) == pytest.approx(250 * EGRESS_PACE_S, rel=0.01)

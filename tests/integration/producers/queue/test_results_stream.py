@@ -9,14 +9,7 @@ import pytest
 from arq.connections import ArqRedis
 
 from ops.redis_server import free_port
-from producers import (
-    Batch,
-    BatchNotFound,
-    JobResult,
-    Outcome,
-    Producer,
-    QueueUnavailable,
-)
+from producers import Batch, BatchNotFound, JobResult, Outcome, Producer, QueueUnavailable
 from producers.contract import keyspace
 from producers.queue.batches import PAGE_SIZE
 from tests.support.changes import numbered

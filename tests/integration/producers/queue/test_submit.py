@@ -142,13 +142,3 @@ async def test_a_new_lane_queues_behind_the_lanes_of_its_user_that_wait(timed: L
     assert due[2] == await timed.due_ms(keyspace.lane("1001", "t3"))
     assert due[2] - due[1] == pytest.approx(PACING.pace_us / 1000, abs=1)
     assert due[1] - due[0] == pytest.approx(PACING.pace_us / 1000, abs=1)
-
-
-async def test_a_bucket_of_the_wrong_type_leaves_no_lane_uncovered(lanes: Lanes) -> None:
-    """Whatever somebody wrote over it: a change is accepted and scheduled, or neither."""
-    await lanes.redis.set(keyspace.bucket(LANE), "no hash")
-
-    with pytest.raises(Exception, match="WRONGTYPE"):
-        await lanes.submit(("j1", change()))
-
-    assert await lanes.uncovered() == set()

@@ -84,29 +84,6 @@ async def test_a_change_whose_payload_is_absent_ends_rejected(valkey: ArqRedis, 
         assert (result.outcome, result.user_id) == (Outcome.REJECTED, "")
 
 
-@pytest.mark.parametrize("kind", ["list", "hash", "zset"])
-async def test_a_payload_of_the_wrong_type_ends_rejected(valkey: ArqRedis, tmp_path: Path, kind: str) -> None:
-    """Its key is deleted."""
-    async with rig_on(valkey, tmp_path) as rig:
-        job = await rig.producer.enqueue(change())
-        key = keyspace.JOB + job.job_id
-        await valkey.delete(key)
-        match kind:
-            case "list":
-                await valkey.rpush(key, "x")  # type: ignore[misc]
-            case "hash":
-                await valkey.hset(key, "x", "y")  # type: ignore[misc]
-            case "zset":
-                await valkey.zadd(key, {"x": 1})
-
-        await rig.drain()
-
-        result = await rig.result(job.job_id)
-        assert result is not None
-        assert result.outcome is Outcome.REJECTED
-        assert not await valkey.exists(key)
-
-
 @pytest.mark.parametrize("prefix", [keyspace.LANE, keyspace.HEAD], ids=["lane", "head"])
 async def test_a_lane_whose_keys_are_of_the_wrong_type_is_put_off_and_others_are_served(
     valkey: ArqRedis, tmp_path: Path, caplog: pytest.LogCaptureFixture, prefix: str

@@ -41,12 +41,7 @@ async def breaker_open(rig: Rig, probes: int = 0) -> None:
 
 @pytest.mark.parametrize(
     "fault",
-    [
-        Fault("outage"),
-        Fault("outage", status=0),
-        Fault("code:45001"),
-        Fault("hang", ms=600),
-    ],
+    [Fault("outage"), Fault("outage", status=0), Fault("code:45001"), Fault("hang", ms=600)],
     ids=lambda fault: f"{fault.kind}-{fault.status}",
 )
 async def test_an_outage_ends_no_change_and_counts_no_tries(valkey: ArqRedis, tmp_path: Path, fault: Fault) -> None:

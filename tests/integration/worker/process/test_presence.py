@@ -173,20 +173,6 @@ async def test_an_unreachable_redis_is_logged_once_and_heartbeats_resume(
     assert len(await workers(redis)) == 1
 
 
-async def test_a_worker_drains_although_it_cannot_announce_itself(
-    redis: ArqRedis, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Its key has a wrong type."""
-    await redis.set(keyspace.WORKERS, "taken")
-    with caplog.at_level(logging.WARNING, "worker.process.presence"):
-        async with rig_on(redis, tmp_path) as rig, rig.working() as worker:
-            assert (await (await rig.producer.enqueue(change())).result(timeout=20)).applied
-            await worker._presence.announce()
-            await worker._presence.announce()
-
-    assert [record.name for record in caplog.records].count("worker.process.presence") == 1
-
-
 async def test_heartbeats_go_on_after_an_error(redis: ArqRedis, caplog: pytest.LogCaptureFixture) -> None:
     presence = one(redis)
     presence._worker = None  # type: ignore[assignment]

@@ -206,18 +206,16 @@ async def test_a_payload_of_the_largest_size_is_claimed(lanes: Lanes) -> None:
     assert (await lanes.claim_one()).payload == b"x" * MAX_PAYLOAD_BYTES
 
 
-@pytest.mark.parametrize("hostile", ["absent", "empty", "too large", "of the wrong type"])
-async def test_an_absent_empty_or_oversized_payload_is_claimed_as_none(lanes: Lanes, hostile: str) -> None:
+@pytest.mark.parametrize("flaw", ["absent", "empty", "too large"])
+async def test_an_absent_empty_or_oversized_payload_is_claimed_as_none(lanes: Lanes, flaw: str) -> None:
     """The lane is claimed all the same, so that the change can end."""
     await lanes.submit(("j1", change()))
     await lanes.redis.delete(keyspace.JOB + "j1")
-    match hostile:
+    match flaw:
         case "empty":
             await lanes.redis.set(keyspace.JOB + "j1", b"")
         case "too large":
             await lanes.redis.set(keyspace.JOB + "j1", b"x" * (MAX_PAYLOAD_BYTES + 1))
-        case "of the wrong type":
-            await lanes.redis.rpush(keyspace.JOB + "j1", "x")  # type: ignore[misc]
 
     claim = await lanes.claim_one()
 

@@ -9,13 +9,6 @@ from producers.contract.attempt_history import ATTEMPTS_KEPT, AttemptHistory, de
 from tests.support.changes import attempt
 
 
-def test_a_history_comes_back_as_it_was_stored() -> None:
-    """Attempts, tries, first sending."""
-    state = AttemptHistory(attempts=[attempt("transient", code="40725")], tries=1, first_sent_at_ms=1_000)
-
-    assert decode(encode(state)) == state
-
-
 def test_nothing_stored_is_an_empty_history() -> None:
     assert decode(None) == AttemptHistory() == AttemptHistory(attempts=[], tries=0, first_sent_at_ms=None)
 

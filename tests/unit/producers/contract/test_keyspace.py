@@ -11,13 +11,6 @@ from producers.contract import keyspace
 AWKWARD = ["1", "1:2", "1%3A2", "%", "%25", "%3A", ":", "::", "a:b:c", "1%", "%253A", "settings", "1:settings"]
 
 
-def test_no_two_pairs_of_user_and_trader_share_a_lane() -> None:
-    """All pairs of IDs with separators and escapes in them."""
-    pairs = list(itertools.product(AWKWARD, repeat=2))
-
-    assert len({keyspace.lane(user, trader) for user, trader in pairs}) == len(pairs)
-
-
 @pytest.mark.parametrize(("one", "other"), list(itertools.combinations(AWKWARD, 2)))
 def test_no_two_users_share_a_bucket(one: str, other: str) -> None:
     assert keyspace.bucket(keyspace.lane(one, "t")) != keyspace.bucket(keyspace.lane(other, "t"))

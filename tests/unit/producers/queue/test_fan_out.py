@@ -59,8 +59,7 @@ def test_a_string_instead_of_an_iterable_of_users_is_rejected(user_ids: object) 
 
 
 @pytest.mark.parametrize(
-    ("changed", "field"),
-    [({"settings": []}, "settings"), ({"trader_id": "a b"}, "traderId"), ({"mode": "x"}, "mode")],
+    ("changed", "field"), [({"settings": []}, "settings"), ({"trader_id": "a b"}, "traderId"), ({"mode": "x"}, "mode")]
 )
 def test_an_invalid_template_is_rejected_once_before_any_user(changed: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidChange, match=f"^{field}: "):

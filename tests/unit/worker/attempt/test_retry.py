@@ -16,10 +16,7 @@ DRAWS = 200
 def decided(*verdicts: str, tries: int | None = None, remaining_s: float = LONG_S, max_tries: int = 0) -> Decision:
     """The decision after these verdicts, each of which was a try unless told otherwise."""
     return next_step(
-        verdicts,
-        tries=len(verdicts) if tries is None else tries,
-        remaining_s=remaining_s,
-        max_tries=max_tries,
+        verdicts, tries=len(verdicts) if tries is None else tries, remaining_s=remaining_s, max_tries=max_tries
     )
 
 
@@ -97,8 +94,7 @@ def test_a_second_clock_skew_backs_off() -> None:
 
 
 @pytest.mark.parametrize(
-    ("throttles", "low_s", "high_s"),
-    [(1, 1, 1.25), (2, 2, 2.5), (3, 4, 5), (5, 16, 20), (6, 24, 30), (20, 24, 30)],
+    ("throttles", "low_s", "high_s"), [(1, 1, 1.25), (2, 2, 2.5), (3, 4, 5), (5, 16, 20), (6, 24, 30), (20, 24, 30)]
 )
 def test_throttling_holds_the_user_longer_each_time(throttles: int, low_s: float, high_s: float) -> None:
     """From one window up to half a minute."""

@@ -95,10 +95,7 @@ async def test_a_user_of_the_file_has_its_credentials(store: FileCredentials) ->
     found = await store.get("1001")
 
     assert found == Credentials(
-        user_id="1001",
-        api_key=Secret("key-1001"),
-        secret_key=Secret("hush-secret"),
-        passphrase=Secret("hush-pass"),
+        user_id="1001", api_key=Secret("key-1001"), secret_key=Secret("hush-secret"), passphrase=Secret("hush-pass")
     )
 
 

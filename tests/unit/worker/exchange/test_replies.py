@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from typing import Any
 
 import pytest
@@ -133,34 +132,6 @@ def test_a_message_is_bounded_and_printable() -> None:
 def test_a_body_without_a_code_is_described_but_not_quoted(reply: bytes, appearance: str) -> None:
     """A proxy's page may show the headers of the request."""
     assert classify(502, reply).message.startswith(f"HTTP 502 without a code: {appearance}")
-
-
-def test_no_body_whatever_makes_the_judgement_fail() -> None:
-    """Twenty thousand mutated replies: each is judged, and success is never made up."""
-    chance = random.Random(20_251_205)  # noqa: S311 - a fixed series, so that a failure comes again
-    seeds = [body(), body(data="fail"), body(code="40017", data=None), b"<html></html>", b"[[[[]]]]", b"\xff\xfe{}"]
-    for _ in range(20_000):
-        mutated = bytearray(chance.choice(seeds))
-        for _ in range(chance.randint(1, 4)):
-            at = chance.randrange(len(mutated) + 1)
-            match chance.randrange(4):
-                case 0:
-                    mutated[at : at + 1] = chance.randbytes(1)
-                case 1:
-                    del mutated[at : at + chance.randint(1, 8)]
-                case 2:
-                    mutated[at:at] = chance.choice([b'"', b"{", b"[", b",", b"null", b"\\u0000", b"\\ud800", b"1e999"])
-                case _:
-                    mutated[at:at] = mutated[: chance.randint(0, 20)]
-        reply = bytes(mutated)
-
-        judged = classify(chance.choice([200, 400, 403, 429, 500]), reply)
-
-        assert judged.message.isprintable()
-        assert len(judged.message) <= MESSAGE_CHARS
-        if judged.reply_class is ReplyClass.SUCCESS:
-            read = json.loads(reply.decode(errors="replace"))
-            assert (judged.status, read["code"], read["data"]) == (200, "00000", "success")
 
 
 def test_the_code_table_has_only_classes_that_a_code_can_have() -> None:
