@@ -47,10 +47,9 @@ async def ended(stack: Stack, log_path: Path, *options: str, **environ: str) -> 
 
 
 @pytest.mark.parametrize("variable", WRONG)
-async def test_a_wrong_variable_stops_the_start_with_one_line_that_names_it(
+async def test_an_invalid_variable_stops_the_start_with_one_line_that_names_it(
     stack: Stack, log_path: Path, variable: str
 ) -> None:
-    """No traceback."""
     status, lines = await ended(stack, log_path, **{variable: WRONG[variable]})
 
     assert status == 2
@@ -60,7 +59,6 @@ async def test_a_wrong_variable_stops_the_start_with_one_line_that_names_it(
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
 async def test_credentials_that_others_can_read_stop_the_start(stack: Stack, log_path: Path, mode: int) -> None:
-    """The line names the file; nothing of what is in it."""
     path = opened_to_others(stack.credentials, mode)
 
     status, lines = await ended(stack, log_path)
@@ -72,7 +70,6 @@ async def test_credentials_that_others_can_read_stop_the_start(stack: Stack, log
 
 
 async def test_a_misspelt_variable_is_named_in_the_log(stack: Stack, log_path: Path) -> None:
-    """It has no effect, and somebody believes that it has."""
     status, lines = await ended(stack, log_path, "--burst", COPYTRADE_USER_RATES="5")
 
     assert status == 0
@@ -82,7 +79,6 @@ async def test_a_misspelt_variable_is_named_in_the_log(stack: Stack, log_path: P
 async def test_a_redis_that_evicts_or_forgets_is_reported_in_the_log(
     stack: Stack, log_path: Path, valkey: ArqRedis
 ) -> None:
-    """And the work is done all the same."""
     await valkey.config_set("maxmemory-policy", "allkeys-lru")
     try:
         async with Producer.connect(stack.redis_dsn) as producer:
@@ -97,8 +93,7 @@ async def test_a_redis_that_evicts_or_forgets_is_reported_in_the_log(
     assert any("appendonly is off" in line for line in lines)
 
 
-async def test_a_number_of_processes_below_one_is_refused(stack: Stack, log_path: Path) -> None:
-    """By the command line."""
+async def test_a_number_of_processes_below_one_is_rejected(stack: Stack, log_path: Path) -> None:
     status, lines = await ended(stack, log_path, "--processes", "0")
 
     assert status == 2
@@ -106,10 +101,7 @@ async def test_a_number_of_processes_below_one_is_refused(stack: Stack, log_path
 
 
 @pytest.mark.parametrize("variable", ["COPYTRADE_CREDENTIALS", "COPYTRADE_REDIS_DSN"])
-async def test_several_processes_that_cannot_start_are_not_started_again_and_again(
-    stack: Stack, log_path: Path, variable: str
-) -> None:
-    """The same line and the same status as for one."""
+async def test_processes_that_cannot_start_are_not_restarted(stack: Stack, log_path: Path, variable: str) -> None:
     (parent,) = await stack.start_workers(1, "--processes", "2", **{variable: WRONG[variable]})
 
     async with asyncio.timeout(6):

@@ -29,7 +29,7 @@ async def stopped(process: Process, signum: signal.Signals) -> int:
 async def test_a_stopped_worker_gives_its_lanes_back_at_once_and_another_goes_on(
     stack: Stack, valkey: ArqRedis, signum: signal.Signals
 ) -> None:
-    """What is in flight is settled by the worker that sent it; nothing waits for the end of a lease."""
+    """What is in flight is settled by the worker that sent it."""
     async with asyncio.timeout(WITHIN_S), Producer.connect(stack.redis_dsn) as producer:
         await stack.set_faults({"kind": "latency", "ms": 300})
         (worker,) = await stack.start_workers(1, COPYTRADE_LEASE_S="3600")
@@ -49,7 +49,6 @@ async def test_a_stopped_worker_gives_its_lanes_back_at_once_and_another_goes_on
 
 @pytest.mark.parametrize("signum", SIGNALS)
 async def test_an_idle_worker_stops(stack: Stack, signum: signal.Signals) -> None:
-    """It has nothing to wait for."""
     async with asyncio.timeout(WITHIN_S), Producer.connect(stack.redis_dsn) as producer:
         (worker,) = await stack.start_workers(1)
         await (await producer.enqueue(change())).result()
@@ -58,7 +57,6 @@ async def test_an_idle_worker_stops(stack: Stack, signum: signal.Signals) -> Non
 
 
 async def test_several_processes_under_one_start_and_stop_together(stack: Stack, valkey: ArqRedis) -> None:
-    """SIGTERM to the one that was started."""
     async with asyncio.timeout(WITHIN_S), Producer.connect(stack.redis_dsn) as producer:
         (parent,) = await stack.start_workers(1, "--processes", "2", COPYTRADE_REDIS_TIMEOUT_S="5")
         jobs = (await producer.enqueue_many(change(user) for user in USERS)).jobs
@@ -83,7 +81,6 @@ async def blocked(valkey: ArqRedis) -> list[str]:
 
 @pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["one", "two"])
 async def test_a_burst_ends_when_nothing_is_queued(stack: Stack, options: tuple[str, ...]) -> None:
-    """With everything applied, and exit status 0."""
     async with asyncio.timeout(WITHIN_S), Producer.connect(stack.redis_dsn) as producer:
         jobs: list[Job] = (await producer.enqueue_many([*numbered(3), *numbered(3, "1002")])).jobs
 
@@ -94,7 +91,6 @@ async def test_a_burst_ends_when_nothing_is_queued(stack: Stack, options: tuple[
 
 
 async def test_a_burst_with_nothing_to_do_ends_at_once(stack: Stack) -> None:
-    """Exit status 0."""
     async with asyncio.timeout(WITHIN_S):
         (worker,) = await stack.start_workers(1, "--burst")
 
@@ -102,7 +98,7 @@ async def test_a_burst_with_nothing_to_do_ends_at_once(stack: Stack) -> None:
 
 
 async def test_workers_whose_parent_is_killed_stop_by_themselves(stack: Stack, valkey: ArqRedis) -> None:
-    """They end what is in flight, and give the rest back: nothing waits for the end of a lease."""
+    """They finish what is in flight and put the rest back."""
     async with asyncio.timeout(WITHIN_S), Producer.connect(stack.redis_dsn) as producer:
         await stack.set_faults({"kind": "latency", "ms": 300})
         (parent,) = await stack.start_workers(1, "--processes", "2", COPYTRADE_LEASE_S="3600")
@@ -131,7 +127,6 @@ async def loaded(process: Process, module: str) -> None:
 async def test_an_early_ctrl_c_ends_a_worker_without_a_traceback(
     stack: Stack, log_path: Path, module: str, options: tuple[str, ...]
 ) -> None:
-    """While it is still importing, it ends by the signal; later it stops as ever."""
     async with asyncio.timeout(WITHIN_S):
         (worker,) = await stack.start_workers(1, *options)
         await loaded(worker, module)

@@ -33,7 +33,6 @@ def end(copytrade: Copytrade, batch_id: str = "july") -> None:
 
 
 def test_batches_are_listed_newest_first(copytrade: Copytrade) -> None:
-    """A row each; documents have all there is to know."""
     end(copytrade, "a")
     begin(copytrade, "b")
 
@@ -46,13 +45,11 @@ def test_batches_are_listed_newest_first(copytrade: Copytrade) -> None:
 
 
 def test_without_batches_only_the_header_is_listed(copytrade: Copytrade) -> None:
-    """And no document."""
     assert len(copytrade("batch", "list").stdout.splitlines()) == 1
     assert copytrade.json_lines("batch", "list") == []
 
 
-def test_a_batch_is_shown_with_how_far_it_is(copytrade: Copytrade) -> None:
-    """For people and as a document."""
+def test_a_batch_is_shown_with_its_progress(copytrade: Copytrade) -> None:
     begin(copytrade)
 
     facts = dict(line.split("\t") for line in copytrade("batch", "show", "july").stdout.splitlines())
@@ -62,27 +59,23 @@ def test_a_batch_is_shown_with_how_far_it_is(copytrade: Copytrade) -> None:
 
 
 @pytest.mark.parametrize("command", ["show", "watch", "results", "cancel", "retry-failed"])
-def test_a_batch_that_is_not_there_has_status_4(copytrade: Copytrade, command: str) -> None:
-    """It was never begun, or has expired."""
+def test_an_unknown_batch_has_status_4(copytrade: Copytrade, command: str) -> None:
     assert "nobody" in copytrade.error("batch", command, "nobody", status=4)
 
 
 @pytest.mark.parametrize("command", ["show", "watch", "results", "cancel", "retry-failed"])
-def test_what_cannot_be_a_batch_id_has_status_2(copytrade: Copytrade, command: str) -> None:
-    """It is not looked for."""
+def test_a_malformed_batch_id_has_status_2(copytrade: Copytrade, command: str) -> None:
     assert "batch_id: must be" in copytrade.error("batch", command, "a/b", status=2)
 
 
-def test_watching_an_ended_batch_ends_at_once_and_tells_whether_all_was_applied(copytrade: Copytrade) -> None:
-    """Exit status 1: two were not."""
+def test_watching_a_complete_batch_ends_at_once_with_status_1_unless_all_was_applied(copytrade: Copytrade) -> None:
     end(copytrade)
 
     assert "outcomes\t1 applied, 1 rejected, 1 unauthorized" in copytrade("batch", "watch", "july", status=1).stdout
     assert [line["complete"] for line in copytrade.json_lines("batch", "watch", "july", status=1)] == [True]
 
 
-def test_watching_ends_with_5_when_the_time_is_over(copytrade: Copytrade) -> None:
-    """The batch goes on."""
+def test_watching_ends_with_status_5_at_its_time_out(copytrade: Copytrade) -> None:
     begin(copytrade)
 
     assert "(0 of 3 have ended)" in copytrade.error("batch", "watch", "july", "--timeout", "0", status=5)
@@ -104,15 +97,13 @@ def test_results_are_shown_as_a_table(copytrade: Copytrade) -> None:
     ("words", "users"),
     [(("--failed",), {"1002", "1003"}), (("--outcome", "rejected"), {"1002"}), (("--outcome", "applied"), {"1001"})],
 )
-def test_results_can_be_chosen_by_outcome(copytrade: Copytrade, words: tuple[str, ...], users: set[str]) -> None:
-    """Whatever was not applied, or one way of ending."""
+def test_results_are_filtered_by_outcome(copytrade: Copytrade, words: tuple[str, ...], users: set[str]) -> None:
     end(copytrade)
 
     assert {line["userId"] for line in copytrade.json_lines("batch", "results", "july", *words)} == users
 
 
 def test_results_are_exported_as_csv_and_json_lines(copytrade: Copytrade, tmp_path: Path) -> None:
-    """To standard output or to a file; the same results."""
     end(copytrade)
     output = tmp_path / "results.csv"
 
@@ -125,7 +116,6 @@ def test_results_are_exported_as_csv_and_json_lines(copytrade: Copytrade, tmp_pa
 
 
 def test_an_export_of_failures_can_be_fanned_out_again(copytrade: Copytrade, tmp_path: Path) -> None:
-    """Its columns name the users and their traders."""
     end(copytrade)
     output = tmp_path / "failed.csv"
     copytrade("batch", "results", "july", "--failed", "--format", "csv", "--output", str(output))
@@ -138,8 +128,7 @@ def test_an_export_of_failures_can_be_fanned_out_again(copytrade: Copytrade, tmp
     assert {(line["userId"], line["traderId"]) for line in again} == {("1002", "t1"), ("1003", "t1")}
 
 
-def test_a_reading_goes_on_where_an_earlier_one_ended(copytrade: Copytrade) -> None:
-    """Its cursor is told on standard error."""
+def test_results_are_resumed_from_the_cursor_on_standard_error(copytrade: Copytrade) -> None:
     begin(copytrade)
     first = copytrade("batch", "results", "july", "--json")
     position = json.loads(first.stderr)
@@ -154,15 +143,13 @@ def test_a_reading_goes_on_where_an_earlier_one_ended(copytrade: Copytrade) -> N
 
 
 @pytest.mark.parametrize("cursor", ["x", "", "0-0", "july:0", "-1"])
-def test_a_cursor_from_elsewhere_is_refused(copytrade: Copytrade, cursor: str) -> None:
-    """Exit status 2."""
+def test_a_malformed_cursor_has_status_2(copytrade: Copytrade, cursor: str) -> None:
     end(copytrade)
 
     assert copytrade.error("batch", "results", "july", "--after", cursor, status=2)
 
 
-def test_the_cursor_of_another_batch_is_refused(copytrade: Copytrade) -> None:
-    """It would skip results without a word."""
+def test_a_cursor_of_another_batch_is_rejected(copytrade: Copytrade) -> None:
     end(copytrade, "a")
     end(copytrade, "b")
     cursor = json.loads(copytrade("batch", "results", "a", "--json").stderr)["cursor"]
@@ -170,8 +157,7 @@ def test_the_cursor_of_another_batch_is_refused(copytrade: Copytrade) -> None:
     assert copytrade.error("batch", "results", "b", "--after", cursor, status=2)
 
 
-def test_a_batch_that_is_not_there_leaves_the_output_file_alone(copytrade: Copytrade, tmp_path: Path) -> None:
-    """A mistyped ID must not cost an earlier export."""
+def test_an_unknown_batch_leaves_the_output_file_unchanged(copytrade: Copytrade, tmp_path: Path) -> None:
     output = tmp_path / "results.csv"
     output.write_text("precious", encoding="utf-8")
 
@@ -181,28 +167,24 @@ def test_a_batch_that_is_not_there_leaves_the_output_file_alone(copytrade: Copyt
 
 
 def test_an_export_without_results_is_a_header(copytrade: Copytrade) -> None:
-    """Whoever reads it finds its columns."""
     begin(copytrade)
 
     assert copytrade("batch", "results", "july", "--format", "csv").stdout.startswith("userId,traderId,")
 
 
-def test_a_file_that_cannot_be_written_is_one_line(copytrade: Copytrade) -> None:
-    """Exit status 2: the batch is as it was."""
+def test_an_unwritable_file_is_one_line_with_status_2(copytrade: Copytrade) -> None:
     end(copytrade)
 
     assert "No such file" in copytrade.error("batch", "results", "july", "--output", "/no/such/dir/file", status=2)
 
 
-def test_following_results_of_an_ended_batch_ends(copytrade: Copytrade) -> None:
-    """Nothing more will come."""
+def test_following_the_results_of_a_complete_batch_ends(copytrade: Copytrade) -> None:
     end(copytrade)
 
     assert len(copytrade.json_lines("batch", "results", "july", "--follow")) == 3
 
 
 def test_a_batch_is_cancelled(copytrade: Copytrade) -> None:
-    """What was not sent ends cancelled."""
     begin(copytrade)
 
     assert copytrade.json("batch", "cancel", "july") == {"batchId": "july", "cancelled": 3, "inFlight": 0}
@@ -210,8 +192,7 @@ def test_a_batch_is_cancelled(copytrade: Copytrade) -> None:
     assert copytrade.json("batch", "show", "july")["cancelled"] is True
 
 
-def test_failures_are_sent_again_as_a_batch_of_their_own(copytrade: Copytrade) -> None:
-    """Its ID is printed alone."""
+def test_retry_failed_makes_a_batch_of_its_own_and_prints_its_id_alone(copytrade: Copytrade) -> None:
     end(copytrade)
 
     shown = copytrade("batch", "retry-failed", "july")
@@ -222,8 +203,7 @@ def test_failures_are_sent_again_as_a_batch_of_their_own(copytrade: Copytrade) -
     assert copytrade.json("batch", "show", new)["total"] == 2
 
 
-def test_a_batch_without_failures_has_nothing_to_send_again(copytrade: Copytrade) -> None:
-    """Exit status 4."""
+def test_retry_failed_without_failures_has_status_4(copytrade: Copytrade) -> None:
     begin(copytrade)
     copytrade.end_all()
 
@@ -231,7 +211,6 @@ def test_a_batch_without_failures_has_nothing_to_send_again(copytrade: Copytrade
 
 
 def test_a_long_table_in_a_pipe_has_its_header_once(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many pages it takes to read."""
     monkeypatch.setattr("producers.cli.result_reader.PAGE_SIZE", 1)
     end(copytrade)
 

@@ -43,7 +43,6 @@ def enqueued(copytrade: Copytrade, job_id: str = "order-1", user: str = "1001") 
 
 
 def test_a_change_of_flags_is_enqueued_and_its_id_printed_alone(copytrade: Copytrade) -> None:
-    """A shell script takes it from standard output."""
     job_id = copytrade("enqueue", "--user", "1001", *FLAGS).stdout.strip()
 
     assert copytrade.json("status", job_id) == {"jobId": job_id, "state": "queued", "position": 0, "result": None}
@@ -61,7 +60,6 @@ def test_a_whole_change_comes_from_a_file_or_standard_input(copytrade: Copytrade
 
 
 def test_settings_may_come_from_a_file_of_their_own(copytrade: Copytrade, settings_file: str) -> None:
-    """As for a fan-out."""
     copytrade("enqueue", "--user", "1001", "--settings", settings_file, "--job-id", "a")
 
     assert copytrade.json("status", "a")["state"] == "queued"
@@ -85,16 +83,14 @@ def test_settings_may_come_from_a_file_of_their_own(copytrade: Copytrade, settin
         (("/no/such/file",), "", "No such file"),
     ],
 )
-def test_bad_input_is_one_line_and_changes_nothing(
+def test_malformed_input_is_one_line_with_status_2_and_changes_nothing(
     copytrade: Copytrade, words: tuple[str, ...], stdin: str, said: str
 ) -> None:
-    """Exit status 2."""
     assert said in copytrade.error("enqueue", *words, stdin=stdin, status=2)
     assert copytrade.json("top", "--once")["lanes"] == 0
 
 
-def test_errors_are_json_on_standard_error_when_programs_read(copytrade: Copytrade) -> None:
-    """Standard output stays empty."""
+def test_with_json_errors_are_json_on_standard_error(copytrade: Copytrade) -> None:
     result = copytrade("status", "nobody", "--json", status=4)
 
     assert result.stdout == ""
@@ -102,7 +98,6 @@ def test_errors_are_json_on_standard_error_when_programs_read(copytrade: Copytra
 
 
 def test_the_result_of_an_applied_change_is_shown_and_its_status_is_0(copytrade: Copytrade) -> None:
-    """Names and values, tab-separated in a pipe."""
     job_id = enqueued(copytrade)
     copytrade.end_all()
 
@@ -114,7 +109,6 @@ def test_the_result_of_an_applied_change_is_shown_and_its_status_is_0(copytrade:
 
 
 def test_a_change_that_was_not_applied_has_status_1(copytrade: Copytrade) -> None:
-    """The document is the same."""
     job_id = enqueued(copytrade)
     copytrade.end_all({"1001": Outcome.REJECTED}, code="40034", message="no such \x1b[31mtrader")
 
@@ -125,7 +119,6 @@ def test_a_change_that_was_not_applied_has_status_1(copytrade: Copytrade) -> Non
 
 
 def test_a_change_that_has_not_ended_has_status_5(copytrade: Copytrade) -> None:
-    """With and without waiting."""
     job_id = enqueued(copytrade)
 
     assert "has not finished" in copytrade.error("result", job_id, status=5)
@@ -133,19 +126,16 @@ def test_a_change_that_has_not_ended_has_status_5(copytrade: Copytrade) -> None:
 
 
 @pytest.mark.parametrize("command", ["status", "result", "cancel"])
-def test_a_change_that_is_not_there_has_status_4(copytrade: Copytrade, command: str) -> None:
-    """It was never accepted, or its result has expired."""
+def test_an_unknown_change_has_status_4(copytrade: Copytrade, command: str) -> None:
     assert "no change nobody" in copytrade.error(command, "nobody", status=4)
 
 
 @pytest.mark.parametrize("command", ["status", "result", "cancel"])
-def test_what_cannot_be_an_id_has_status_2(copytrade: Copytrade, command: str) -> None:
-    """It is not looked for."""
+def test_a_malformed_id_has_status_2(copytrade: Copytrade, command: str) -> None:
     assert "job_id: must be" in copytrade.error(command, "two words", status=2)
 
 
 def test_a_queued_change_is_cancelled_and_an_ended_one_is_not(copytrade: Copytrade) -> None:
-    """Exit status 1 says that it was not taken back."""
     first, second = enqueued(copytrade, "a"), enqueued(copytrade, "b", "1002")
 
     assert copytrade.json("cancel", first) == {"jobId": "a", "cancellation": "cancelled"}
@@ -155,9 +145,7 @@ def test_a_queued_change_is_cancelled_and_an_ended_one_is_not(copytrade: Copytra
     assert copytrade("cancel", second, status=1).stdout == "not cancelled: it had ended\n"
 
 
-def test_a_change_may_be_allowed_to_go_with_those_before_it(copytrade: Copytrade, valkey_dsn: str) -> None:
-    """The worker reads that from what is stored."""
-
+def test_a_change_is_enqueued_with_coalesce(copytrade: Copytrade, valkey_dsn: str) -> None:
     async def stored() -> bytes | None:
         client = open_redis(valkey_dsn, ArqRedis, timeout_s=5)
         payload: bytes | None = await client.get(keyspace.JOB + job_id)

@@ -20,8 +20,7 @@ from worker.secret import Secret
 pytestmark = pytest.mark.usefixtures("credentials_command")
 
 
-def test_a_list_tells_of_everything_but_secrets(copytrade: Copytrade, new_ring: Callable[[], None]) -> None:
-    """In the order of the users."""
+def test_a_list_shows_everything_but_secrets(copytrade: Copytrade, new_ring: Callable[[], None]) -> None:
     copytrade("credentials", "set", "1002", stdin=LINES)
     new_ring()
     copytrade("credentials", "set", "1001", "--demo", stdin=LINES)
@@ -40,8 +39,9 @@ def test_a_list_tells_of_everything_but_secrets(copytrade: Copytrade, new_ring: 
     assert "hush" not in ran.output + json.dumps(documents)
 
 
-def test_a_list_tells_of_records_that_do_not_open(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the key that is missing; the exit status is 1."""
+def test_a_list_shows_records_that_do_not_open_with_status_1(
+    copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch
+) -> None:
     copytrade("credentials", "set", "1001", stdin=LINES)
     monkeypatch.setenv("COPYTRADE_CREDENTIALS_KEYS", NEW)
 
@@ -51,7 +51,7 @@ def test_a_list_tells_of_records_that_do_not_open(copytrade: Copytrade, monkeypa
 
 
 def test_rotation_is_checked_done_and_checked_again(copytrade: Copytrade, new_ring: Callable[[], None]) -> None:
-    """The exit status of the check tells whether something is left."""
+    """The exit status of the check says whether records are left."""
     copytrade("credentials", "set", "--from-stdin", stdin=many("1001", "1002", "1003"))
     new_ring()
     copytrade("credentials", "set", "1004", stdin=LINES)
@@ -76,8 +76,9 @@ def test_rotation_is_checked_done_and_checked_again(copytrade: Copytrade, new_ri
     assert stored(copytrade, "1002", NEW) == keys("1002")
 
 
-def test_rotation_names_what_it_could_not_open(copytrade: Copytrade, new_ring: Callable[[], None]) -> None:
-    """The exit status is 1, and stays so until these are set again or removed."""
+def test_rotation_names_records_that_it_cannot_open_with_status_1(
+    copytrade: Copytrade, new_ring: Callable[[], None]
+) -> None:
     copytrade("credentials", "set", "1001", stdin=LINES)
 
     async def garble(redis: ArqRedis) -> None:
@@ -95,7 +96,6 @@ def test_rotation_names_what_it_could_not_open(copytrade: Copytrade, new_ring: C
 
 
 def test_a_user_is_removed(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a ring: nothing is opened. A second time there is nothing to remove."""
     copytrade("credentials", "set", "--from-stdin", stdin=many("1001", "1002"))
     monkeypatch.delenv("COPYTRADE_CREDENTIALS_KEYS")
 
@@ -105,10 +105,9 @@ def test_a_user_is_removed(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("n\n", 130), ("", 130)])
-def test_a_removal_is_asked_for_where_somebody_sits(
+def test_a_removal_asks_for_confirmation_on_a_terminal(
     copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch, answer: str, status: int
 ) -> None:
-    """No answer is no."""
     copytrade("credentials", "set", "1001", stdin=LINES)
     monkeypatch.setattr(prompts, "is_interactive", lambda: True)
 
@@ -119,7 +118,6 @@ def test_a_removal_is_asked_for_where_somebody_sits(
 
 
 def test_a_new_key_is_an_entry_of_a_ring() -> None:
-    """No two alike; nothing is asked of Redis."""
     away = Copytrade(f"redis://127.0.0.1:{free_port()}/0")
     made = away.json("credentials", "new-key", "--id", "2027")
 
@@ -130,17 +128,15 @@ def test_a_new_key_is_an_entry_of_a_ring() -> None:
 
 
 @pytest.mark.parametrize("words", [("list",), ("rotate",), ("rotate", "--check"), ("set", "1001")])
-def test_without_a_ring_the_variable_is_named(
+def test_a_missing_key_ring_is_one_line_with_the_variable_and_status_2(
     copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
-    """Exit status 2."""
     monkeypatch.delenv("COPYTRADE_CREDENTIALS_KEYS")
 
     assert "COPYTRADE_CREDENTIALS_KEYS" in copytrade.error("credentials", *words, stdin=LINES, status=2)
 
 
 def test_no_secret_is_in_redis_or_shown(copytrade: Copytrade, new_ring: Callable[[], None]) -> None:
-    """After every command there is."""
     shown = [copytrade("credentials", "set", "1001", stdin=LINES).output]
     shown.append(copytrade("credentials", "set", "--from-stdin", stdin=many("1002", "1003")).output)
     new_ring()

@@ -34,8 +34,7 @@ pytestmark = pytest.mark.usefixtures("credentials_command")
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_distribution_joins_the_commands_by_an_entry_point_that_exists() -> None:
-    """Under the name that people type."""
+def test_the_entry_point_of_the_credentials_command_exists() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     module, _, name = project["entry-points"][root_module.COMMANDS_GROUP]["credentials"].partition(":")
 
@@ -43,8 +42,7 @@ def test_the_distribution_joins_the_commands_by_an_entry_point_that_exists() -> 
 
 
 @pytest.mark.parametrize(("path", "command"), walk(group), ids=[path for path, _ in walk(group)])
-def test_every_command_has_help_json_and_the_place_of_redis(path: str, command: click.Command) -> None:
-    """As all commands have."""
+def test_every_credentials_command_has_help_json_and_redis_options(path: str, command: click.Command) -> None:
     options = {name for param in command.params for name in param.opts}
 
     assert command.help, path
@@ -55,15 +53,13 @@ def test_every_command_has_help_json_and_the_place_of_redis(path: str, command: 
 
 @pytest.mark.parametrize("stdin", [LINES, json.dumps(KEYS)], ids=["three lines", "an object"])
 def test_a_user_s_keys_are_set_from_standard_input(copytrade: Copytrade, stdin: str) -> None:
-    """And set again."""
     assert copytrade("credentials", "set", "1001", stdin=stdin).stdout == "1 set: 1 new, 0 replaced\n"
     assert copytrade.json("credentials", "set", "1001", "--demo", stdin=stdin) == {"set": 1, "new": 0, "replaced": 1}
 
     assert stored(copytrade) == keys(demo=True)
 
 
-def test_a_user_s_keys_are_typed_where_somebody_sits(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asked for one by one, and not shown."""
+def test_a_user_s_keys_are_prompted_for_on_a_terminal(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompts, "is_interactive", lambda: True)
 
     ran = copytrade("credentials", "set", "1001", stdin=LINES)
@@ -73,7 +69,7 @@ def test_a_user_s_keys_are_typed_where_somebody_sits(copytrade: Copytrade, monke
     assert "Passphrase of user 1001" in ran.stderr
 
 
-async def test_what_is_typed_at_a_terminal_is_not_echoed(valkey_dsn: str) -> None:
+async def test_typed_keys_are_not_echoed(valkey_dsn: str) -> None:
     """A real terminal, in a process of its own."""
     outer, inner = pty.openpty()
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "COPYTRADE_REDIS_DSN": valkey_dsn}
@@ -108,7 +104,6 @@ async def test_what_is_typed_at_a_terminal_is_not_echoed(valkey_dsn: str) -> Non
 
 
 def test_many_users_keys_are_set_from_lines(copytrade: Copytrade) -> None:
-    """One object a line."""
     users = [str(number) for number in range(1200)]
 
     assert copytrade.json("credentials", "set", "--from-stdin", stdin=many(*users)) == {
@@ -119,8 +114,7 @@ def test_many_users_keys_are_set_from_lines(copytrade: Copytrade) -> None:
     assert stored(copytrade, "1199") == keys("1199")
 
 
-def test_if_a_line_is_wrong_nothing_is_set(copytrade: Copytrade) -> None:
-    """The message names the lines, and no value."""
+def test_a_malformed_line_is_reported_without_values_and_nothing_is_set(copytrade: Copytrade) -> None:
     stdin = many("1001") + '{"userId": "1002", "apiKey": "hush"}\nhush\n' + many("1001")
 
     said = copytrade.error("credentials", "set", "--from-stdin", stdin=stdin, status=2)
@@ -149,15 +143,13 @@ def test_if_a_line_is_wrong_nothing_is_set(copytrade: Copytrade) -> None:
         (("new-key", "--id", "a b"), "", "a key ID has 1 to 32 letters"),
     ],
 )
-def test_what_cannot_be_used_is_one_line_and_changes_nothing(
+def test_malformed_keys_are_one_line_with_status_2_and_change_nothing(
     copytrade: Copytrade, words: tuple[str, ...], stdin: str, problem: str
 ) -> None:
-    """Exit status 2."""
     assert problem in copytrade.error("credentials", *words, stdin=stdin, status=2)
 
 
-def test_too_many_lines_are_refused(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are held in memory, in clear."""
+def test_too_many_lines_are_rejected(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompts, "MAX_LINES", 3)
 
     assert copytrade.json("credentials", "set", "--from-stdin", stdin=many("1", "2", "3"))["set"] == 3
@@ -167,7 +159,6 @@ def test_too_many_lines_are_refused(copytrade: Copytrade, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("words", [("list",), ("rotate",), ("set", "1001"), ("remove", "1001", "--yes")])
 def test_without_redis_every_command_ends_with_one_line_and_status_3(words: tuple[str, ...]) -> None:
-    """No traceback, and no secret."""
     said = Copytrade(f"redis://127.0.0.1:{free_port()}/0").error("credentials", *words, stdin=LINES, status=3)
 
     assert "Redis did not answer" in said
@@ -177,7 +168,6 @@ def test_without_redis_every_command_ends_with_one_line_and_status_3(words: tupl
 def test_without_the_worker_s_extra_the_command_says_what_is_missing(
     copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is listed all the same, without a warning."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "cryptography"]:
         monkeypatch.delitem(sys.modules, name)
     for name in ("key_ring", "sealing", "admin", "sources", "redis_store"):

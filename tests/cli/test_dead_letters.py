@@ -18,7 +18,6 @@ def kill(copytrade: Copytrade) -> None:
 
 
 def test_dead_letters_are_listed_oldest_first(copytrade: Copytrade) -> None:
-    """All, or by outcome or user."""
     kill(copytrade)
 
     header, *rows = [line.split("\t") for line in copytrade("dead", "list").stdout.splitlines()]
@@ -31,8 +30,8 @@ def test_dead_letters_are_listed_oldest_first(copytrade: Copytrade) -> None:
     assert len(copytrade.json_lines("dead", "list", "--limit", "2")) == 2
 
 
-def test_a_dead_letter_is_shown_with_what_it_asked_for(copytrade: Copytrade) -> None:
-    """As a document it can be enqueued again."""
+def test_a_dead_letter_is_shown_with_its_change(copytrade: Copytrade) -> None:
+    """The JSON document can be enqueued again."""
     kill(copytrade)
 
     shown = copytrade("dead", "show", "o1001").stdout
@@ -45,15 +44,13 @@ def test_a_dead_letter_is_shown_with_what_it_asked_for(copytrade: Copytrade) -> 
 
 
 @pytest.mark.parametrize("command", ["show", "replay", "drop"])
-def test_a_dead_letter_that_is_not_there_has_status_4(copytrade: Copytrade, command: str) -> None:
-    """It did not end badly, was replayed or dropped, or has expired."""
+def test_an_unknown_dead_letter_has_status_4(copytrade: Copytrade, command: str) -> None:
     kill(copytrade)
 
     assert "o1004" in copytrade.error("dead", command, "o1004", status=4)
 
 
 def test_a_dead_letter_is_replayed_under_a_new_id(copytrade: Copytrade) -> None:
-    """And is none any more."""
     kill(copytrade)
 
     document = copytrade.json("dead", "replay", "o1001")
@@ -66,7 +63,6 @@ def test_a_dead_letter_is_replayed_under_a_new_id(copytrade: Copytrade) -> None:
 
 
 def test_dead_letters_are_dropped(copytrade: Copytrade) -> None:
-    """By what they have in common, or all."""
     kill(copytrade)
 
     assert copytrade.json("dead", "drop", "--outcome", "unauthorized") == {"dropped": 1}
@@ -76,8 +72,7 @@ def test_dead_letters_are_dropped(copytrade: Copytrade) -> None:
 
 @pytest.mark.parametrize("command", ["replay", "drop"])
 @pytest.mark.parametrize("words", [(), ("o1001", "--all"), ("o1001", "--user", "1001"), ("--all", "--user", "1001")])
-def test_which_dead_letters_are_meant_must_be_said(copytrade: Copytrade, command: str, words: tuple[str, ...]) -> None:
-    """Exit status 2, and nothing is changed."""
+def test_replay_and_drop_need_a_selection(copytrade: Copytrade, command: str, words: tuple[str, ...]) -> None:
     kill(copytrade)
 
     assert "--all" in copytrade.error("dead", command, *words, status=2)

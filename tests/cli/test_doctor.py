@@ -11,8 +11,7 @@ from producers.monitor.checks import Check, ok, warn
 from tests.support.copytrade import FLAGS, Copytrade
 
 
-def test_doctor_finds_what_is_wrong(copytrade: Copytrade) -> None:
-    """Exit status 1 while a check fails; each finding says what to do."""
+def test_doctor_reports_failures_with_remedies_and_status_1(copytrade: Copytrade) -> None:
     copytrade("enqueue", "--user", "1001", *FLAGS)
 
     header, *rows = [line.split("\t") for line in copytrade("doctor", status=1).stdout.splitlines()]
@@ -27,8 +26,7 @@ def test_doctor_finds_what_is_wrong(copytrade: Copytrade) -> None:
     assert {check["name"] for check in document["checks"]} == set(found)
 
 
-def test_doctor_says_that_redis_is_away() -> None:
-    """With exit status 1 and without a traceback or a password."""
+def test_doctor_reports_an_unreachable_redis_without_a_traceback_or_password() -> None:
     shown = Copytrade("redis://:secret@127.0.0.1:1/0")("doctor", status=1)
 
     assert "fail\tredis\t" in shown.stdout
@@ -47,7 +45,7 @@ async def broken_checks() -> list[Check]:
 
 @pytest.mark.usefixtures("valkey_dsn")
 def test_doctor_runs_the_checks_of_other_packages(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broken one is a finding, and stops no other."""
+    """A broken one is a failed check and stops no other."""
     points = EntryPoints(
         EntryPoint(name, f"{__name__}:{target}", doctor_module.CHECKS_GROUP)
         for name, target in (("worker", "checks_of_others"), ("other", "broken_checks"), ("gone", "nothing"))

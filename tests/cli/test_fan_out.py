@@ -22,7 +22,7 @@ def batches(copytrade: Copytrade) -> list[Progress]:
 
 
 def test_each_follower_of_a_csv_gets_the_same_change(copytrade: Copytrade, followers_csv: Csv) -> None:
-    """As one batch, whose ID is printed with the way to follow it."""
+    """The batch's ID is printed with the command that follows it."""
     shown = copytrade("fan-out", followers_csv("1001", "1002", "1003"), *NO_WAIT)
     (batch,) = batches(copytrade)
 
@@ -34,7 +34,6 @@ def test_each_follower_of_a_csv_gets_the_same_change(copytrade: Copytrade, follo
 def test_settings_come_from_a_file_and_flags_replace_what_it_says(
     copytrade: Copytrade, followers_csv: Csv, settings_file: str
 ) -> None:
-    """A dry run shows the changes as they would go to the exchange."""
     lines = copytrade.json_lines(
         "fan-out", followers_csv("1001", "1002"), "--settings", settings_file, "--trace-value", "7", "--dry-run"
     )
@@ -44,7 +43,6 @@ def test_settings_come_from_a_file_and_flags_replace_what_it_says(
 
 
 def test_a_dry_run_writes_nothing_and_needs_no_redis(followers_csv: Csv) -> None:
-    """People see the first few."""
     copytrade = Copytrade("redis://127.0.0.1:1/0")
 
     shown = copytrade("fan-out", followers_csv(*map(str, range(1001, 1101))), *FLAGS, "--dry-run")
@@ -54,8 +52,7 @@ def test_a_dry_run_writes_nothing_and_needs_no_redis(followers_csv: Csv) -> None
     assert "100 changes would be sent; nothing was written" in shown.stderr
 
 
-def test_rows_of_their_own_are_sent_as_they_say(copytrade: Copytrade, followers_csv: Csv) -> None:
-    """Columns replace what all get."""
+def test_columns_of_a_row_replace_the_common_settings(copytrade: Copytrade, followers_csv: Csv) -> None:
     path = followers_csv("1001,t1,5", "1002,t2,6", header="user_id,trader_id,trace_value")
 
     copytrade("fan-out", path, *NO_WAIT, "--batch-id", "b")
@@ -66,12 +63,10 @@ def test_rows_of_their_own_are_sent_as_they_say(copytrade: Copytrade, followers_
 
 @pytest.mark.parametrize("stdin", ["user_id\n1001\n1002\n", "1001\n1002\n", '{"userId":"1001"}\n"1002"\n'])
 def test_followers_come_from_standard_input_too(copytrade: Copytrade, stdin: str) -> None:
-    """In any form, told by its start."""
     assert copytrade.json("fan-out", "-", *NO_WAIT, stdin=stdin)["accepted"] == 2
 
 
-def test_a_bad_row_is_named_and_nothing_is_sent(copytrade: Copytrade, followers_csv: Csv) -> None:
-    """Exit status 2; the report goes by line."""
+def test_a_malformed_row_is_named_and_nothing_is_sent(copytrade: Copytrade, followers_csv: Csv) -> None:
     path = followers_csv("1001", "two words", "1001", "1003", "1.5E+9")
 
     shown = copytrade("fan-out", path, *NO_WAIT, status=2)
@@ -83,8 +78,7 @@ def test_a_bad_row_is_named_and_nothing_is_sent(copytrade: Copytrade, followers_
     assert batches(copytrade) == []
 
 
-def test_good_rows_are_sent_without_the_bad_ones_when_asked(copytrade: Copytrade, followers_csv: Csv) -> None:
-    """Exit status 1: not all of the file was accepted."""
+def test_valid_rows_are_sent_without_malformed_ones_if_asked_for(copytrade: Copytrade, followers_csv: Csv) -> None:
     path = followers_csv("1001", "two words", "1003")
 
     shown = copytrade("fan-out", path, *NO_WAIT, "--good-rows-only", status=1)
@@ -94,8 +88,8 @@ def test_good_rows_are_sent_without_the_bad_ones_when_asked(copytrade: Copytrade
     assert [batch.total for batch in batches(copytrade)] == [2]
 
 
-def test_programs_get_every_bad_row_in_the_document(copytrade: Copytrade, followers_csv: Csv) -> None:
-    """People get the first twenty, and the number of the rest."""
+def test_with_json_every_malformed_row_is_reported(copytrade: Copytrade, followers_csv: Csv) -> None:
+    """Without it, the first twenty and the number of the others."""
     path = followers_csv("1000", *(f"bad {number}" for number in range(100)))
 
     document = json.loads(copytrade("fan-out", path, *NO_WAIT, "--json", status=2).stdout)
@@ -112,7 +106,6 @@ def test_programs_get_every_bad_row_in_the_document(copytrade: Copytrade, follow
 
 
 def test_control_characters_of_a_bad_row_do_not_reach_the_terminal(copytrade: Copytrade) -> None:
-    """Nor do lone surrogates."""
     shown = copytrade("fan-out", "-", *NO_WAIT, stdin=b"user_id\n\x1b[31m\n\xff\n", status=2)
 
     assert "\x1b" not in shown.output
@@ -134,10 +127,9 @@ def test_control_characters_of_a_bad_row_do_not_reach_the_terminal(copytrade: Co
         ((*FLAGS, "--timeout", "-1"), "1001\n", "--timeout"),
     ],
 )
-def test_what_cannot_be_used_is_said_in_one_line(
+def test_malformed_arguments_are_one_line_with_status_2(
     copytrade: Copytrade, words: tuple[str, ...], stdin: str, said: str
 ) -> None:
-    """Exit status 2, and nothing is changed."""
     shown = copytrade("fan-out", "-", *words, stdin=stdin, status=2)
 
     assert said in shown.stderr.splitlines()[-1]
@@ -145,7 +137,6 @@ def test_what_cannot_be_used_is_said_in_one_line(
 
 
 def test_the_same_command_again_adds_only_what_is_missing(copytrade: Copytrade, followers_csv: Csv) -> None:
-    """With the same batch ID."""
     command = ("fan-out", followers_csv("1001", "1002"), *NO_WAIT, "--batch-id", "july")
 
     first, again = copytrade.json(*command), copytrade.json(*command)
@@ -156,10 +147,9 @@ def test_the_same_command_again_adds_only_what_is_missing(copytrade: Copytrade, 
 
 
 @pytest.mark.parametrize("other", [("--trace-value", "9"), ("--trader", "t9")])
-def test_a_batch_id_with_other_content_is_refused(
+def test_a_batch_id_with_other_content_is_rejected(
     copytrade: Copytrade, followers_csv: Csv, other: tuple[str, ...]
 ) -> None:
-    """Exit status 2, and nothing is changed."""
     command = ("fan-out", followers_csv("1001", "1002"), *NO_WAIT, "--batch-id", "july")
     copytrade(*command)
 
@@ -170,7 +160,7 @@ def test_a_batch_id_with_other_content_is_refused(
 def test_rows_whose_lane_is_full_are_named_by_their_lines(
     copytrade: Copytrade, followers_csv: Csv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What only the queue knows is reported after the sending; the others are accepted."""
+    """The others are accepted."""
     monkeypatch.setenv("COPYTRADE_LANE_LIMIT", "1")
     copytrade("enqueue", "--user", "1002", *FLAGS)
 
@@ -180,8 +170,7 @@ def test_rows_whose_lane_is_full_are_named_by_their_lines(
     assert (document["faults"][0]["line"], "lane" in document["faults"][0]["rule"]) == (4, True)
 
 
-def test_waiting_ends_with_5_when_the_time_is_over(copytrade: Copytrade, followers_csv: Csv) -> None:
-    """The batch goes on."""
+def test_waiting_ends_with_status_5_at_its_time_out(copytrade: Copytrade, followers_csv: Csv) -> None:
     shown = copytrade("fan-out", followers_csv("1001"), *FLAGS, "--timeout", "0.05", status=5)
 
     assert "(0 of 1 have ended); it continues" in shown.stderr
@@ -192,10 +181,9 @@ def test_waiting_ends_with_5_when_the_time_is_over(copytrade: Copytrade, followe
     ("outcome", "status", "hint"),
     [(Outcome.APPLIED, 0, ""), (Outcome.REJECTED, 1, "copytrade batch results --failed july")],
 )
-def test_after_waiting_the_status_tells_whether_all_was_applied(
+def test_after_waiting_the_status_says_whether_all_was_applied(
     copytrade: Copytrade, followers_csv: Csv, outcome: Outcome, status: int, hint: str
 ) -> None:
-    """A second run of an ended batch only tells how it ended."""
     command = ("fan-out", followers_csv("1001", "1002"), *FLAGS, "--batch-id", "july")
     copytrade(*command, "--no-wait")
     copytrade.end_all({"1002": outcome})
@@ -207,10 +195,9 @@ def test_after_waiting_the_status_tells_whether_all_was_applied(
     assert copytrade.json(*command, status=status)["progress"]["complete"] is True
 
 
-def test_a_file_that_changes_while_it_is_read_is_noticed(
+def test_a_file_that_changes_between_check_and_submission_is_rejected(
     copytrade: Copytrade, followers_csv: Csv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was checked is no longer what would be sent."""
     path = followers_csv("1001", "1002")
     connect = Copytrade.__call__
 

@@ -10,14 +10,12 @@ from tests.support.followers_files import SETTINGS, changes, followers, row_erro
 
 
 @pytest.mark.parametrize("name", ["user_id", "userId", "user id", "USER_ID", "User ID", "UserID", " user-id "])
-def test_the_users_column_may_be_spelled_as_people_do(name: str) -> None:
-    """Case, and what stands between the words, mean nothing."""
+def test_the_users_column_is_found_in_any_spelling(name: str) -> None:
     assert users(followers(f"{name}\n1001\n1002\n")) == ["1001", "1002"]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_the_delimiter_is_told_by_the_header(delimiter: str) -> None:
-    """Comma, semicolon or tab."""
+def test_the_delimiter_is_found_from_the_header(delimiter: str) -> None:
     text = "user_id,trace_value,symbol\n1001,5,ETHUSDT\n".replace(",", delimiter)
 
     (change,) = changes(followers(text))
@@ -30,8 +28,7 @@ def test_the_delimiter_is_told_by_the_header(delimiter: str) -> None:
     [b"\xef\xbb\xbfuser_id\r\n1001\r\n1002\r\n", b"user_id\n\n1001\n   \n1002", b'"user_id"\n"1001"\n" 1002 "\n'],
     ids=["byte order mark and CR LF", "blank lines and no last line end", "quotes and spaces"],
 )
-def test_what_editors_and_spreadsheets_add_does_no_harm(text: bytes) -> None:
-    """The same two users."""
+def test_marks_of_editors_and_spreadsheets_are_ignored(text: bytes) -> None:
     assert users(followers(text)) == ["1001", "1002"]
 
 
@@ -45,13 +42,11 @@ def test_columns_replace_row_by_row_what_all_followers_get() -> None:
     assert (second.trader_id, second.settings[0].trace_value, second.settings[0].stop_loss_ratio) == ("t1", "330", "20")
 
 
-def test_a_rounded_trader_is_refused_as_a_rounded_user_is() -> None:
-    """The copying of somebody else would be changed."""
+def test_a_trader_or_user_rounded_by_a_spreadsheet_is_rejected() -> None:
     assert row_errors(followers("user_id,trader_id\n1001,1.2E+9\n")) == [(2, "traderId")]
 
 
 def test_columns_alone_can_make_whole_changes() -> None:
-    """Nothing need be the same for all."""
     text = (
         "user_id,trader_id,symbol,product_type,margin_type,lever_type,trace_type\n"
         "1001,t1,BTCUSDT,USDT-FUTURES,trader,trader,percent\n"
@@ -75,8 +70,7 @@ def test_columns_alone_can_make_whole_changes() -> None:
         ("user_id\n", "the file contains no followers"),
     ],
 )
-def test_a_header_that_cannot_be_used_is_said_once_for_the_whole_file(text: str, message: str) -> None:
-    """One line that says what to do."""
+def test_a_malformed_header_is_reported_once(text: str, message: str) -> None:
     with pytest.raises(BadInput) as caught:
         followers(text).validate()
 
@@ -84,14 +78,12 @@ def test_a_header_that_cannot_be_used_is_said_once_for_the_whole_file(text: str,
     assert "\n" not in str(caught.value)
 
 
-def test_a_header_in_another_encoding_is_said_too() -> None:
-    """UTF-16 is what spreadsheets call Unicode."""
+def test_a_header_in_utf_16_is_reported() -> None:
     with pytest.raises(BadInput, match="save it as UTF-8"):
         followers("user_id\n1001\n".encode("utf-16")).validate()
 
 
-def test_other_columns_are_passed_over_when_asked() -> None:
-    """As in an export of results."""
+def test_other_columns_are_ignored_if_asked_for() -> None:
     assert users(followers("note,user_id\nvip,1001\n", ignore_other_columns=True)) == ["1001"]
 
 
@@ -111,8 +103,7 @@ def test_other_columns_are_passed_over_when_asked() -> None:
     ],
     ids=["long", "short", "quote", "encoding", "no user", "space", "rounded", "float", "value", "endless"],
 )
-def test_a_bad_line_is_named_and_spoils_no_other(line: bytes, field: str, rule: str) -> None:
-    """Line number as an editor counts, field and rule."""
+def test_a_malformed_line_is_reported_with_number_field_and_rule(line: bytes, field: str, rule: str) -> None:
     found = followers(b"user_id,trace_value\n1000,1\n" + line + b"\n1002,2\n")
 
     (fault,) = [each for each in found if isinstance(each, RowError)]
@@ -123,8 +114,7 @@ def test_a_bad_line_is_named_and_spoils_no_other(line: bytes, field: str, rule: 
     assert users(found) == ["1000", "1002"]
 
 
-def test_a_user_who_is_there_twice_is_a_bad_line() -> None:
-    """Of two changes nobody could say which was meant; the first stands in the report as good."""
+def test_a_repeated_user_is_a_malformed_line() -> None:
     found = followers("user_id\n1001\n1002\n1001\n")
 
     assert row_errors(found) == [(4, "userId")]
@@ -132,20 +122,17 @@ def test_a_user_who_is_there_twice_is_a_bad_line() -> None:
 
 
 def test_a_user_may_be_there_once_for_each_trader() -> None:
-    """These are two lanes; the same trader again is not."""
     found = followers("user_id,trader_id\n1001,t1\n1001,t2\n1001,\n1001,t2\n")
 
     assert row_errors(found) == [(4, "userId"), (5, "userId")]
 
 
-def test_what_all_followers_get_is_judged_once_and_not_on_every_line() -> None:
-    """Ten thousand equal errors would hide what is wrong."""
+def test_common_settings_are_validated_once() -> None:
     with pytest.raises(BadInput, match=r"^for every follower: settings\[0\]\.traceType: "):
         followers("user_id\n1001\n1002\n", settings={**SETTINGS, "traceType": "ratio"}).validate()
 
 
-def test_several_settings_for_all_leave_no_column_for_one_of_them() -> None:
-    """Which of them would be meant?"""
+def test_columns_cannot_replace_one_of_several_common_settings() -> None:
     one = {name: value for name, value in SETTINGS.items() if name != "traderId"}
     settings = {"traderId": "t1", "settings": [one, {**one, "symbol": "ETHUSDT"}]}
 
@@ -153,8 +140,7 @@ def test_several_settings_for_all_leave_no_column_for_one_of_them() -> None:
     assert len(changes(followers("user_id,trader_id\n1001,t5\n", settings=settings))[0].settings) == 2
 
 
-def test_an_apostrophe_that_our_own_export_set_is_taken_off() -> None:
-    """It only kept a spreadsheet from running a formula."""
+def test_the_apostrophe_of_an_export_is_removed() -> None:
     assert users(followers("user_id\n'=1+1\n'-5\n'quoted\n")) == ["=1+1", "-5", "'quoted"]
 
 
@@ -167,8 +153,7 @@ def test_validation_counts_everything_and_whether_all_rows_have_only_a_user() ->
     assert (special.valid, special.invalid, special.users_only) == (2, 0, False)
 
 
-def test_a_file_can_be_read_as_often_as_wanted() -> None:
-    """First to judge it, then to send it."""
+def test_a_file_can_be_read_twice() -> None:
     found = followers("user_id\n1001\n1001\n1002\n")
 
     assert users(found) == users(found) == ["1001", "1002"]

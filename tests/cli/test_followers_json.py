@@ -18,7 +18,7 @@ WHOLE = (
 
 
 def test_a_line_may_be_a_user_as_text_or_as_number() -> None:
-    """A number of any length keeps all its digits."""
+    """A number keeps all its digits."""
     assert users(followers('"1001"\n1002\n123456789012345678901234567890\n', "jsonl")) == [
         "1001",
         "1002",
@@ -27,14 +27,13 @@ def test_a_line_may_be_a_user_as_text_or_as_number() -> None:
 
 
 def test_an_object_replaces_what_it_names_and_a_number_is_taken_as_it_is_written() -> None:
-    """The exchange takes numbers as text: 0.10 stays 0.10."""
+    """0.10 stays 0.10."""
     (change,) = changes(followers('{"user_id": 1001, "traceValue": 0.10, "symbol": null}', "jsonl"))
 
     assert (change.user_id, change.settings[0].trace_value, change.settings[0].symbol) == ("1001", "0.10", "BTCUSDT")
 
 
-def test_a_whole_change_stands_for_itself() -> None:
-    """Its settings take the place of those of all."""
+def test_a_whole_change_replaces_the_common_settings() -> None:
     (change,) = changes(followers(WHOLE, "jsonl"))
 
     assert (change.trader_id, len(change.settings), change.settings[0].symbol) == ("t7", 1, "ETHUSDT")
@@ -63,8 +62,7 @@ def test_a_whole_change_stands_for_itself() -> None:
         ('"\\ud800"', "userId", "printable ASCII"),
     ],
 )
-def test_a_bad_line_is_named_and_spoils_no_other(line: str, field: str, rule: str) -> None:
-    """With its field in wire names and the rule that it breaks."""
+def test_a_malformed_line_is_reported_with_field_and_rule(line: str, field: str, rule: str) -> None:
     found = followers(f'"1000"\n{line}\n"1002"\n', "jsonl")
 
     (fault,) = [each for each in found if isinstance(each, RowError)]
@@ -74,16 +72,14 @@ def test_a_bad_line_is_named_and_spoils_no_other(line: str, field: str, rule: st
     assert users(found) == ["1000", "1002"]
 
 
-def test_names_that_are_no_fields_are_passed_over_when_asked() -> None:
-    """In the object and in its settings."""
+def test_unknown_fields_are_ignored_if_asked_for() -> None:
     found = followers('{"userId": "1001", "note": 1}\n', "jsonl", ignore_other_columns=True)
 
     assert users(found) == ["1001"]
     assert row_errors(followers('{"userId": "1001", "note": 1}\n', "jsonl")) == [(1, "note")]
 
 
-def test_one_big_array_is_refused_with_the_way_to_make_lines_of_it() -> None:
-    """It could not be read line by line."""
+def test_a_json_array_is_rejected_with_the_way_to_make_lines_of_it() -> None:
     with pytest.raises(BadInput, match="jq -c"):
         followers('["1001", "1002"]', "jsonl").validate()
 
@@ -102,14 +98,11 @@ def test_one_big_array_is_refused_with_the_way_to_make_lines_of_it() -> None:
         ("", b"", "csv"),
     ],
 )
-def test_the_form_of_a_file_is_told_by_its_name_or_its_start(name: str, content: bytes, form: str) -> None:
-    """IDs one a line, without a header, are JSON lines."""
+def test_the_format_of_a_file_is_found_from_its_name_or_start(name: str, content: bytes, form: str) -> None:
     assert detect_format(name, io.BytesIO(content)) == form
 
 
 def test_a_pipe_is_copied_so_that_it_can_be_read_twice() -> None:
-    """A file is not."""
-
     class Pipe(io.BytesIO):
         def seekable(self) -> bool:
             return False
@@ -125,14 +118,12 @@ def test_a_pipe_is_copied_so_that_it_can_be_read_twice() -> None:
 @pytest.mark.parametrize(
     "given", ["x", 1, None, [1], {"nonsense": 1}, {"settings": 1}, {"settings": [], "symbol": "X"}]
 )
-def test_settings_that_are_none_are_refused(given: object) -> None:
-    """One line that says what they must be."""
+def test_malformed_settings_are_rejected(given: object) -> None:
     with pytest.raises(BadInput):
         Template.from_json(given)
 
 
-def test_a_flag_replaces_what_the_file_says_of_the_one_setting() -> None:
-    """Of several, nobody could say which."""
+def test_a_flag_replaces_a_field_of_a_single_setting() -> None:
     template = Template.from_json(dict(SETTINGS)).with_fields({"trace_value": "7", "trader_id": "t2"})
     two = Template.from_json([{"symbol": "A"}, {"symbol": "B"}])
 

@@ -21,8 +21,8 @@ from tests.support.changes import attempt, change, result
 HOSTILE = "\x1b[31mred\x1b[0m \x9b2J \u202ereversed\u2028\r\n\x00\x7f"
 
 
-def test_nothing_that_steers_a_terminal_gets_through() -> None:
-    """Escape sequences, C1 controls, line ends and marks of direction are spelled out."""
+def test_control_characters_for_terminals_are_escaped() -> None:
+    """Escape sequences, C1 controls, line ends and marks of direction."""
     shown = escape(HOSTILE)
 
     assert shown.isprintable()
@@ -32,7 +32,6 @@ def test_nothing_that_steers_a_terminal_gets_through() -> None:
 
 
 def test_a_cell_is_shown_as_it_is_and_not_as_markup() -> None:
-    """`[red]` in a message is text."""
     screen = Console(file=io.StringIO(), force_terminal=True, width=80, color_system="truecolor")
     screen.print(grid(("message",), [("[red]not markup[/red] \x1b[31m",)]))
     output = screen.file.getvalue()  # type: ignore[attr-defined]
@@ -56,20 +55,17 @@ def test_a_cell_is_shown_as_it_is_and_not_as_markup() -> None:
         (90_000, "1 d 01 h"),
     ],
 )
-def test_a_duration_is_told_in_the_unit_that_fits(seconds: float | None, text: str) -> None:
-    """Short enough for a column."""
+def test_a_duration_is_shown_in_the_largest_fitting_unit(seconds: float | None, text: str) -> None:
     assert format_duration(seconds) == text
 
 
 def test_times_are_utc_and_absent_ones_say_so() -> None:
-    """A reader may be anywhere."""
     assert format_time(1_700_000_000_123) == "2023-11-14 22:13:20Z"
     assert iso_timestamp(1_700_000_000_123) == "2023-11-14T22:13:20.123Z"
     assert (format_time(None), format_time(0), iso_timestamp(None)) == ("-", "-", "")
 
 
 def test_json_has_every_field_in_camel_case_and_only_ascii() -> None:
-    """A program need not guess what an absent field means, and no locale can be upset."""
     text = to_json(result("a", Outcome.REJECTED, message="Größe \x9b", attempts=[attempt()]))
 
     assert text.isascii()
@@ -82,14 +78,11 @@ def test_json_has_every_field_in_camel_case_and_only_ascii() -> None:
 
 
 def test_json_of_a_change_is_what_the_exchange_gets() -> None:
-    """What was not given is not there."""
     assert "longLeverage" not in to_json(change())
     assert json.loads(to_json({"change": change()}))["change"]["settings"][0]["marginCoin"] == "USDT"
 
 
 def test_json_of_other_values_follows_the_same_rules() -> None:
-    """Dataclasses, enumerations, errors, mappings."""
-
     @dataclass
     class Report:
         in_flight: int
@@ -109,7 +102,6 @@ def test_json_of_other_values_follows_the_same_rules() -> None:
 
 
 def test_camel_case_keeps_what_is_camel_case() -> None:
-    """And digits begin no word of their own."""
     assert [camel_case(name) for name in ("user_id", "userId", "total", "rate_per_s")] == [
         "userId",
         "userId",
@@ -119,7 +111,6 @@ def test_camel_case_keeps_what_is_camel_case() -> None:
 
 
 def test_an_export_as_csv_is_well_formed_whatever_the_exchange_wrote() -> None:
-    """Quotes, delimiters and line ends stay in their cells."""
     stream = io.StringIO()
     export = CsvExport(stream)
     export.write([result("a", message='say "hi", then\n\x1b[0m'), result("b", code="40034")])
@@ -145,7 +136,6 @@ def test_an_export_as_csv_is_well_formed_whatever_the_exchange_wrote() -> None:
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@"])
 def test_no_cell_of_an_export_is_a_formula(start: str) -> None:
-    """A spreadsheet would run it."""
     stream = io.StringIO()
     CsvExport(stream).write([result("a", user_id=f"{start}1", message=f'{start}HYPERLINK("x")')])
 
@@ -156,7 +146,6 @@ def test_no_cell_of_an_export_is_a_formula(start: str) -> None:
 
 
 def test_an_export_as_json_lines_is_a_document_a_line() -> None:
-    """Line ends of messages are not line ends of the file."""
     stream = io.StringIO()
     JsonLinesExport(stream).write([result("a", message="two\nlines\u2028"), result("b")])
 
@@ -164,7 +153,6 @@ def test_an_export_as_json_lines_is_a_document_a_line() -> None:
 
 
 def test_outcomes_are_counted_in_the_order_of_the_contract() -> None:
-    """What a newer version may add comes last; what is not there is not named."""
     assert outcome_counts({"vanished": 1, "rejected": 2, "applied": 1200, "expired": 0}) == (
         "1,200 applied, 2 rejected, 1 vanished"
     )

@@ -76,7 +76,6 @@ async def printed(dsn: str, *words: str) -> str:
 async def test_a_fan_out_waits_and_its_results_are_exported(
     stack: Stack, tmp_path: Path, followers_csv: Callable[..., str]
 ) -> None:
-    """All were applied; the exchange saw one request of each."""
     output = tmp_path / "results.csv"
     async with asyncio.timeout(WITHIN_S):
         await stack.start_workers(1)
@@ -95,7 +94,6 @@ async def test_a_fan_out_waits_and_its_results_are_exported(
 
 
 async def test_a_change_is_enqueued_and_its_result_waited_for(stack: Stack) -> None:
-    """In one command."""
     async with asyncio.timeout(WITHIN_S):
         await stack.start_workers(1)
         words = ("enqueue", "--user", USERS[0], *FLAGS, "--wait", "--timeout", "30", "--json")
@@ -107,7 +105,6 @@ async def test_a_change_is_enqueued_and_its_result_waited_for(stack: Stack) -> N
 async def test_ctrl_c_while_waiting_leaves_the_batch_running_and_says_how_to_follow_it(
     valkey_dsn: str, followers_csv: Callable[..., str]
 ) -> None:
-    """Exit status 130. Nobody works, so it is still there."""
     async with asyncio.timeout(WITHIN_S), Producer.connect(valkey_dsn) as producer:
         words = ("fan-out", followers_csv(*USERS), *FLAGS, "--batch-id", "july")
         async with begun(valkey_dsn, *words) as process:
@@ -123,7 +120,6 @@ async def test_ctrl_c_while_waiting_leaves_the_batch_running_and_says_how_to_fol
 
 
 async def test_ctrl_c_while_enqueueing_says_how_to_add_what_is_missing(valkey_dsn: str, tmp_path: Path) -> None:
-    """The same command again completes the batch."""
     many = 60_000
     path = tmp_path / "followers.csv"
     path.write_text("user_id\n" + "\n".join(map(str, range(many))) + "\n", encoding="utf-8")
@@ -146,10 +142,9 @@ async def test_ctrl_c_while_enqueueing_says_how_to_add_what_is_missing(valkey_ds
     assert (progress.total, progress.sealed) == (many, True)
 
 
-async def test_on_a_terminal_a_bar_shows_how_far_it_is(
+async def test_on_a_terminal_a_bar_shows_the_progress(
     stack: Stack, followers_csv: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the number that has ended; what was asked for still goes to standard output alone."""
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "120")
     ours, theirs = pty.openpty()
@@ -167,7 +162,6 @@ async def test_on_a_terminal_a_bar_shows_how_far_it_is(
 
 
 async def test_top_watches_on_a_terminal_until_ctrl_c(valkey_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which is how it is meant to end."""
     monkeypatch.setenv("TERM", "xterm-256color")
     ours, theirs = pty.openpty()
     async with asyncio.timeout(WITHIN_S), begun(valkey_dsn, "top", "--every", "0.2", stdout=theirs) as process:

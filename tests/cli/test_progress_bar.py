@@ -11,8 +11,7 @@ from producers.cli.context import CliContext
 from producers.cli.progress_bar import LINE_INTERVAL_S, STALL_AFTER_S, BatchProgressBar, RateMeter
 
 
-def test_a_rate_is_that_of_the_last_ten_seconds() -> None:
-    """An old burst is forgotten."""
+def test_the_rate_is_that_of_the_last_ten_seconds() -> None:
     now_s = 0.0
     rate = RateMeter(clock=lambda: now_s)
     seen_rates = []
@@ -45,8 +44,7 @@ def progress(ended: int, **changed: Any) -> Progress:
     return Progress(**(fields | changed))
 
 
-def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    """For logs."""
+def test_without_a_terminal_progress_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     now_s = 100.0
     with BatchProgressBar(CliContext(), "july", clock=lambda: now_s) as bar:
         bar.show_progress(progress(0))
@@ -58,8 +56,7 @@ def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(capsys: pytes
     assert capsys.readouterr().err == "july: sending 5 of 10, 0.5/s, 1 min 05 s left, 5 applied\n"
 
 
-def test_people_are_told_once_when_nothing_is_being_sent(capsys: pytest.CaptureFixture[str]) -> None:
-    """Paused, or nobody works: a bar that stands still says neither."""
+def test_a_pause_or_missing_worker_is_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
     now_s = 100.0
     with BatchProgressBar(CliContext(), "july", clock=lambda: now_s) as bar:
         for _ in range(4):
@@ -69,8 +66,7 @@ def test_people_are_told_once_when_nothing_is_being_sent(capsys: pytest.CaptureF
     assert capsys.readouterr().err.count("nothing is being sent") == 1
 
 
-def test_programs_are_shown_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
-    """They read the document at the end."""
+def test_with_json_no_progress_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     with BatchProgressBar(CliContext(as_json=True), "july") as bar:
         bar.show_enqueued(1, 2)
         bar.show_progress(progress(5))

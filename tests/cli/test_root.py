@@ -35,7 +35,6 @@ NOT_A_COMMAND = object()
 
 
 def test_help_lists_every_command_and_every_exit_status() -> None:
-    """One screen says what there is."""
     shown = CliRunner().invoke(root, ["--help"])
 
     assert shown.exit_code == 0
@@ -46,8 +45,7 @@ def test_help_lists_every_command_and_every_exit_status() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_explains_itself(name: str) -> None:
-    """With its options and what they mean."""
+def test_every_command_has_a_description_of_each_option(name: str) -> None:
     shown = CliRunner().invoke(root, [name, "--help"])
 
     assert shown.exit_code == 0
@@ -62,8 +60,7 @@ def walk(command: click.Command, path: str = "") -> list[tuple[str, click.Comman
 
 
 @pytest.mark.parametrize(("path", "command"), walk(root), ids=[path for path, _ in walk(root)])
-def test_every_command_has_help_json_and_the_place_of_redis(path: str, command: click.Command) -> None:
-    """Wherever people look for them on the line."""
+def test_every_command_has_help_json_and_redis_options(path: str, command: click.Command) -> None:
     options = {name for param in command.params for name in param.opts}
 
     assert command.help, path
@@ -72,7 +69,6 @@ def test_every_command_has_help_json_and_the_place_of_redis(path: str, command: 
 
 
 def test_without_words_it_shows_help_with_status_2() -> None:
-    """Nothing was asked for."""
     shown = CliRunner().invoke(root, [])
 
     assert shown.exit_code == ExitCode.BAD_INPUT
@@ -82,8 +78,7 @@ def test_without_words_it_shows_help_with_status_2() -> None:
 @pytest.mark.parametrize(
     "words", [["no-such-command"], ["batch", "no-such"], ["status"], ["--no-such"], ["status", "--x"]]
 )
-def test_wrong_usage_is_one_line_with_the_way_to_help(words: list[str]) -> None:
-    """Exit status 2."""
+def test_wrong_usage_is_one_line_that_names_help(words: list[str]) -> None:
     shown = CliRunner().invoke(root, words)
 
     assert shown.exit_code == ExitCode.BAD_INPUT
@@ -92,8 +87,7 @@ def test_wrong_usage_is_one_line_with_the_way_to_help(words: list[str]) -> None:
     assert "--help" in line
 
 
-def test_every_error_of_the_producers_side_has_its_status() -> None:
-    """A new error must be thought of."""
+def test_every_error_has_an_exit_status() -> None:
     expected = {
         "InvalidChange": 2,
         "InvalidArgument": 2,
@@ -141,7 +135,6 @@ def test_the_page_lists_every_exit_status() -> None:
 
 @pytest.mark.parametrize("command", READING)
 def test_without_redis_every_command_ends_with_one_line_and_status_3(command: str) -> None:
-    """Soon, and without a traceback."""
     copytrade = Copytrade(f"redis://:secret@127.0.0.1:{free_port()}/0")
 
     said = copytrade.error(*command.split(), status=3)
@@ -150,8 +143,7 @@ def test_without_redis_every_command_ends_with_one_line_and_status_3(command: st
     assert "secret" not in said
 
 
-def test_a_dsn_that_cannot_be_read_is_named_without_its_password() -> None:
-    """Exit status 2."""
+def test_a_malformed_dsn_is_reported_without_its_password() -> None:
     said = Copytrade("http://user:secret@host/0").error("paused", status=2)
 
     assert "COPYTRADE_REDIS_DSN: must start with" in said
@@ -159,7 +151,6 @@ def test_a_dsn_that_cannot_be_read_is_named_without_its_password() -> None:
 
 
 def test_the_dsn_comes_from_the_environment_too(valkey_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An option goes before it."""
     monkeypatch.setenv("COPYTRADE_REDIS_DSN", valkey_dsn)
 
     assert CliRunner().invoke(root, ["paused", "--json"]).stdout == "[]\n"
@@ -172,8 +163,7 @@ def join(monkeypatch: pytest.MonkeyPatch, **commands: str) -> None:
     monkeypatch.setattr(root_module, "entry_points", lambda group: points.select(group=group))
 
 
-def test_a_command_of_another_package_joins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is listed and run."""
+def test_a_command_of_another_package_is_listed_and_run(monkeypatch: pytest.MonkeyPatch) -> None:
     join(monkeypatch, greet=f"{__name__}:greet")
 
     assert "greet" in CliRunner().invoke(root, ["--help"]).stdout
@@ -184,7 +174,6 @@ def test_a_command_of_another_package_joins(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_command_that_cannot_be_loaded_is_a_warning_and_breaks_no_other(
     monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
-    """Asked for, it is an error that says whose it is."""
     join(monkeypatch, broken=target, greet=f"{__name__}:greet")
 
     listed = CliRunner().invoke(root, ["--help"])
@@ -198,7 +187,6 @@ def test_a_command_that_cannot_be_loaded_is_a_warning_and_breaks_no_other(
 
 
 def test_a_command_of_another_package_does_not_replace_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ours stays what it is."""
     join(monkeypatch, status=f"{__name__}:greet")
 
     assert CliRunner().invoke(root, ["status", "--help"]).stdout.startswith("Usage: copytrade status")
@@ -212,7 +200,6 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_an_app_that_enqueues_needs_neither_click_nor_rich() -> None:
-    """They come with the command line only."""
     run = run_python(
         "import sys; sys.modules['rich'] = None; import producers\n"
         "print('producers.cli' in sys.modules, any(name.startswith('rich.') for name in sys.modules))"
@@ -221,7 +208,7 @@ def test_an_app_that_enqueues_needs_neither_click_nor_rich() -> None:
     assert run.stdout.split() == ["False", "False"]
 
 
-def test_a_reader_that_goes_away_is_no_traceback(followers_csv: Callable[..., str], settings_file: str) -> None:
+def test_a_closed_pipe_is_no_traceback(followers_csv: Callable[..., str], settings_file: str) -> None:
     """As in `copytrade ... | head`."""
     words = f"fan-out {followers_csv(*map(str, range(5000)))} --settings {settings_file} --dry-run --json"
     run = subprocess.run(  # noqa: S603 - our own program
@@ -237,5 +224,4 @@ def test_a_reader_that_goes_away_is_no_traceback(followers_csv: Callable[..., st
 
 
 def test_the_schema_is_one_document() -> None:
-    """For editors and for those who write changes."""
     assert json.loads(CliRunner().invoke(root, ["schema"]).stdout)

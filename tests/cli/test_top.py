@@ -99,7 +99,6 @@ def seen(what: RenderableType) -> str:
 
 
 def test_the_view_shows_lanes_egresses_workers_and_totals() -> None:
-    """From the most general to the single lane."""
     text = seen(render_overview(overview(), None))
 
     assert "21 lanes, 3 changes in hand" in text
@@ -110,7 +109,6 @@ def test_the_view_shows_lanes_egresses_workers_and_totals() -> None:
 
 
 def test_the_view_shows_rates_between_two_moments() -> None:
-    """By outcome, and their sum."""
     earlier = overview(at_ms=NOW_MS - 2000, outcomes=dict.fromkeys(Outcome, 0) | {Outcome.APPLIED: 1000})
 
     assert "100.0/s: 100.0/s applied" in seen(render_overview(overview(), earlier))
@@ -126,13 +124,11 @@ def test_the_view_shows_rates_between_two_moments() -> None:
         ({}, "waits"),
     ],
 )
-def test_the_view_says_why_a_lane_waits(changed: dict[str, Any], state: str) -> None:
-    """The weightiest reason."""
+def test_the_view_shows_the_main_reason_why_a_lane_waits(changed: dict[str, Any], state: str) -> None:
     assert f"4 {state}" in " ".join(seen(render_overview(overview(next_lanes=[lane("1001", **changed)]), None)).split())
 
 
-def test_the_view_says_what_hinders_the_queue() -> None:
-    """Pauses, holds, dead letters, no workers; long lists are cut and counted."""
+def test_the_view_shows_pauses_holds_dead_letters_and_missing_workers() -> None:
     pauses = [Pause(kind="user", name=f"u\x1b{number}", since_ms=NOW_MS) for number in range(MAX_PAUSES + 3)]
     held = EgressStatus(
         name="default",
@@ -170,15 +166,12 @@ def test_the_view_says_what_hinders_the_queue() -> None:
 
 
 def test_the_view_cuts_a_long_list_of_workers() -> None:
-    """And counts the rest."""
     many = [worker(f"w{number}") for number in range(MAX_WORKERS + 2)]
 
     assert "and 2 more workers" in seen(render_overview(overview(workers=many, workers_total=len(many)), None))
 
 
-def test_top_shows_a_queue_once_where_there_is_no_terminal(copytrade: Copytrade) -> None:
-    """And as a document."""
-
+def test_without_a_terminal_top_shows_the_queue_once(copytrade: Copytrade) -> None:
     async def work(producer: Producer) -> None:
         await producer.enqueue(change(), priority=Priority.BULK)
 

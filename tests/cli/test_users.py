@@ -8,7 +8,6 @@ from tests.support.copytrade import Copytrade
 
 
 def test_a_user_is_shown_with_lanes_limit_and_pause(copytrade: Copytrade) -> None:
-    """For people and as a document."""
     copytrade.enqueue("1001")
     copytrade("user", "limit", "1001", "2.5")
     copytrade("user", "pause", "1001")
@@ -22,8 +21,7 @@ def test_a_user_is_shown_with_lanes_limit_and_pause(copytrade: Copytrade) -> Non
 
 
 @pytest.mark.parametrize("rate", ["0", "-5", "nan", "inf", "1e12", "1e-9"])
-def test_a_limit_that_is_none_is_refused_and_changes_nothing(copytrade: Copytrade, rate: str) -> None:
-    """Exit status 2."""
+def test_an_invalid_limit_is_rejected_and_changes_nothing(copytrade: Copytrade, rate: str) -> None:
     copytrade("user", "limit", "1001", "3")
 
     assert "requests a second" in copytrade.error("user", "limit", "1001", "--", rate, status=2)
@@ -31,21 +29,18 @@ def test_a_limit_that_is_none_is_refused_and_changes_nothing(copytrade: Copytrad
 
 
 @pytest.mark.parametrize("words", [(), ("5", "--remove"), ("fast",)])
-def test_a_limit_is_a_rate_or_its_removal(copytrade: Copytrade, words: tuple[str, ...]) -> None:
-    """Exit status 2."""
+def test_a_limit_takes_either_a_rate_or_its_removal(copytrade: Copytrade, words: tuple[str, ...]) -> None:
     assert copytrade.error("user", "limit", "1001", *words, status=2)
 
 
 def test_a_limit_is_removed(copytrade: Copytrade) -> None:
-    """The user has the limit that all have."""
     copytrade("user", "limit", "1001", "3")
 
     assert copytrade.json("user", "limit", "1001", "--remove") == {"userId": "1001", "ratePerS": None}
     assert copytrade.json("user", "show", "1001")["ratePerS"] is None
 
 
-def test_what_waits_of_a_user_is_cancelled(copytrade: Copytrade) -> None:
-    """Of no other."""
+def test_queued_changes_of_a_user_are_cancelled(copytrade: Copytrade) -> None:
     copytrade.enqueue("1001", "1002")
 
     assert copytrade.json("user", "cancel", "1001") == {"userId": "1001", "cancelled": 1, "inFlight": 0}
@@ -80,7 +75,6 @@ def test_a_pause_is_listed_until_it_is_ended(
 
 @pytest.mark.parametrize("command", ["pause", "resume"])
 @pytest.mark.parametrize("words", [(), ("--user", "1", "--everything"), ("--user", "two words"), ("--trader", "")])
-def test_a_pause_is_of_just_one_thing(copytrade: Copytrade, command: str, words: tuple[str, ...]) -> None:
-    """Everything is never meant by saying nothing."""
+def test_a_pause_takes_exactly_one_scope(copytrade: Copytrade, command: str, words: tuple[str, ...]) -> None:
     assert copytrade.error(command, *words, status=2)
     assert copytrade.json("paused") == []

@@ -13,7 +13,6 @@ EXTRA = '[[users.1001.extra_keys]]\napi_key = "a2"\nsecret_key = "s2"\npassphras
 
 
 def test_a_users_keys_all_lead_to_the_user(tmp_path: Path) -> None:
-    """Each key has its own secret and environment."""
     file = tmp_path / "credentials.toml"
     file.write_text(ALICE + "note = 'for people'\n" + EXTRA)
     accounts = load(file)
@@ -26,7 +25,6 @@ def test_a_users_keys_all_lead_to_the_user(tmp_path: Path) -> None:
 
 
 def test_no_secret_is_in_a_repr() -> None:
-    """Neither of one account nor of all."""
     accounts = parse(ALICE)
     assert "hidden" not in f"{accounts!r} {accounts.find('a')!r}"
 
@@ -44,14 +42,12 @@ def test_no_secret_is_in_a_repr() -> None:
         (ALICE + ALICE.replace("1001", "1002"), "1001.*1002.*same api_key"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_refused_with_the_entry_and_without_its_secrets(text: str, named: str) -> None:
-    """The message says where to look."""
+def test_a_malformed_file_is_rejected_with_the_entry_and_without_its_secrets(text: str, named: str) -> None:
     with pytest.raises(AccountsError, match=named) as refusal:
         parse(text)
     assert "hidden" not in str(refusal.value)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """The path is in the message."""
+def test_an_absent_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(AccountsError, match=r"nowhere\.toml"):
         load(tmp_path / "nowhere.toml")

@@ -12,10 +12,8 @@ from ops.exchange import ExchangeDouble
 from tests.support.signed_requests import TRADER, put, setting
 
 
-async def test_the_double_can_be_steered_from_another_process(
-    client: aiohttp.ClientSession, double: ExchangeDouble
-) -> None:
-    """Report, arrivals, settings, faults, clock and reset; none of these requests is recorded."""
+async def test_another_process_can_control_the_double(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:
+    """None of its requests is recorded."""
     control = f"{double.url}/_double"
     async with client.post(f"{control}/faults", json=[{"kind": "fail", "first": 1}]) as response:
         assert response.status == 200
@@ -41,7 +39,6 @@ async def test_the_double_can_be_steered_from_another_process(
 
 
 async def test_keys_can_be_replaced_while_it_runs(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:
-    """Old ones are unknown from then on; what was kept for their user is still there."""
     await put(client, double)
     kept = double.exchange.settings_for("1001")
     text = '[users.1001]\napi_key = "another"\nsecret_key = "s"\npassphrase = "p"\n'
@@ -53,8 +50,7 @@ async def test_keys_can_be_replaced_while_it_runs(client: aiohttp.ClientSession,
     assert double.exchange.settings_for("1001") == kept
 
 
-async def test_it_can_be_away_for_a_while(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:
-    """Connections are refused, not only ended; then it is back where it was."""
+async def test_the_double_can_be_unreachable_for_a_while(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:
     url = double.url
     async with client.post(f"{url}/_double/away", json={"ms": 400}) as response:
         assert response.status == 200
@@ -87,10 +83,9 @@ async def test_it_can_be_away_for_a_while(client: aiohttp.ClientSession, double:
         ("POST", "away", b'{"s": 1}', 400),
     ],
 )
-async def test_a_control_request_that_makes_no_sense_is_told_so(
+async def test_a_malformed_control_request_is_rejected(
     client: aiohttp.ClientSession, double: ExchangeDouble, method: str, path: str, content: bytes, status: int
 ) -> None:
-    """And changes nothing."""
     async with client.request(method, f"{double.url}/_double/{path}", data=content) as response:
         assert response.status == status
         assert path in (await response.json())["error"]

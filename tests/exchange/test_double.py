@@ -24,7 +24,6 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def test_a_change_is_granted_kept_and_recorded(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:
-    """The way of one request from the network to the ledger."""
     status, text = await put(client, double, value="330")
     reply = json.loads(text)
     assert (status, reply["code"], reply["msg"], reply["data"]) == (200, "00000", "success", "success")
@@ -36,7 +35,6 @@ async def test_a_change_is_granted_kept_and_recorded(client: aiohttp.ClientSessi
 
 
 async def test_kept_settings_and_time_are_served(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:
-    """The two reads of the exchange that are doubled."""
     await put(client, double)
     target = f"{QUERY_SETTINGS}?traderId={TRADER}"
     async with client.get(double.url + target, headers=headers(ALICE, method="GET", target=target)) as response:
@@ -46,7 +44,7 @@ async def test_kept_settings_and_time_are_served(client: aiohttp.ClientSession, 
 
 
 async def test_the_limits_count_every_key_of_a_user_and_every_arrival(client: aiohttp.ClientSession) -> None:
-    """On a clock that stands still, the eleventh request of a user is one too many, whatever its fault."""
+    """Faults do not hide a breach."""
     async with ExchangeDouble(ACCOUNTS, faults=[Fault("fail", first=3)], clock=Clock(monotonic_ns=lambda: 0)) as double:
         answers = [await put(client, double, (ALICE, ALICE_TOO)[index % 2]) for index in range(12)]
         assert [status for status, _ in answers] == [200] * 10 + [429] * 2
@@ -59,7 +57,6 @@ async def test_the_limits_count_every_key_of_a_user_and_every_arrival(client: ai
 
 
 async def test_a_breached_egress_limit_refuses_all_users(client: aiohttp.ClientSession) -> None:
-    """And each other address of a request, the time too."""
     async with ExchangeDouble(ACCOUNTS, egress_per_min=2) as double:
         assert [(await put(client, double, account))[0] for account in (ALICE, BOB, ALICE)] == [200, 200, 429]
         async with client.get(double.url + PUBLIC_TIME) as response:
@@ -67,7 +64,7 @@ async def test_a_breached_egress_limit_refuses_all_users(client: aiohttp.ClientS
 
 
 async def test_a_shifted_clock_refuses_the_machines_time(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:
-    """And tells its own in every reply, by which a client can correct itself."""
+    """Every reply has the double's own time."""
     double.clock.skew_ms = 45_000
     content = body()
     async with client.post(double.url + SETTINGS, data=content, headers=headers(ALICE, content)) as response:
@@ -94,7 +91,6 @@ async def test_a_shifted_clock_refuses_the_machines_time(client: aiohttp.ClientS
 async def test_a_fault_that_answers_applies_nothing(
     client: aiohttp.ClientSession, double: ExchangeDouble, fault: Fault, status: int, part: str
 ) -> None:
-    """It is recorded with the body it never looked at."""
     double.faults.add(fault)
     answered, text = await put(client, double, value="9")
     assert answered == status
@@ -108,7 +104,6 @@ async def test_a_fault_that_answers_applies_nothing(
 async def test_a_connection_that_breaks_before_the_change_applies_nothing(
     client: aiohttp.ClientSession, double: ExchangeDouble, fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The client sees a broken connection and no status; nobody writes a log about it."""
     double.faults.add(fault)
     with pytest.raises(aiohttp.ClientConnectionError):
         await put(client, double)
@@ -123,7 +118,7 @@ async def test_a_connection_that_breaks_before_the_change_applies_nothing(
 async def test_a_connection_that_breaks_after_the_change_has_applied_it(
     client: aiohttp.ClientSession, double: ExchangeDouble, kind: str, error: type[Exception]
 ) -> None:
-    """The ambiguous end, which only the ledger can tell from the other."""
+    """Only the ledger can tell it from a connection that broke before."""
     double.faults.add(Fault(kind))
     with pytest.raises(error):
         await put(client, double)
@@ -132,7 +127,6 @@ async def test_a_connection_that_breaks_after_the_change_has_applied_it(
 
 
 async def test_an_empty_reply_has_applied_the_change(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:
-    """Status 200 and nothing else."""
     double.faults.add(Fault("empty"))
     assert await put(client, double) == (200, "")
     assert double.ledger.report().accepted == 1
@@ -141,7 +135,6 @@ async def test_an_empty_reply_has_applied_the_change(client: aiohttp.ClientSessi
 async def test_latency_delays_the_reply_and_not_the_change(
     client: aiohttp.ClientSession, double: ExchangeDouble
 ) -> None:
-    """A client that gives up on a late reply has still changed its settings."""
     double.faults.add(Fault("latency", ms=3_600_000))
     late = asyncio.create_task(put(client, double))
     await until(lambda: bool(double.exchange.settings_for("1001")))
@@ -154,7 +147,6 @@ async def test_latency_delays_the_reply_and_not_the_change(
 async def test_a_client_that_leaves_in_the_middle_of_its_body_is_recorded(
     double: ExchangeDouble, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It arrived, so it counts; it was never answered."""
     reader, writer = await asyncio.open_connection(*double.url.removeprefix("http://").split(":"))
     writer.write(f"POST {SETTINGS} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{".encode())
     await until(lambda: bool(double.ledger.arrivals))
@@ -168,14 +160,12 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_is_recorded(
 async def test_a_body_that_is_too_large_is_refused_and_recorded(
     client: aiohttp.ClientSession, double: ExchangeDouble
 ) -> None:
-    """More than a megabyte is not even read."""
     async with client.post(double.url + SETTINGS, data=io.BytesIO(b" " * 2_000_000)) as response:
         assert response.status == 413
     assert double.ledger.report().by_status == {"413": 1}
 
 
 async def test_no_secret_is_in_a_report_or_an_arrival(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:
-    """Neither key nor secret nor passphrase, of requests that were granted or refused."""
     await put(client, double)
     await put(client, double, Account(user="x", api_key="alice-key", secret_key="alice-wrong", passphrase="alice-pass"))
     shown = f"{double.ledger.report()} {list(double.ledger.arrivals)} {double!r}"
@@ -183,7 +173,6 @@ async def test_no_secret_is_in_a_report_or_an_arrival(client: aiohttp.ClientSess
 
 
 async def test_a_double_that_does_not_listen_has_no_url() -> None:
-    """And it can be closed twice."""
     async with ExchangeDouble(ACCOUNTS) as double:
         assert double.url.startswith("http://127.0.0.1:")
     await double.close()

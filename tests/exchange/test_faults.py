@@ -17,34 +17,29 @@ def faults(*given: Fault, seed: int = 1) -> Faults:
     return Faults(given, rng=random.Random(seed))  # noqa: S311  chance, not secrecy
 
 
-def test_without_faults_nothing_strikes() -> None:
-    """And nothing is late."""
+def test_without_faults_no_request_is_hit() -> None:
     assert faults().select("1001") == NO_FAULT
 
 
-def test_the_same_seed_strikes_the_same_requests_about_as_often_as_said() -> None:
-    """So that a failing run can be repeated."""
+def test_the_same_seed_hits_the_same_requests_at_the_given_rate() -> None:
     first, second = (faults(Fault("http_500", probability=0.3)) for _ in range(2))
     struck = [first.select("").kind for _ in range(1000)]
     assert struck == [second.select("").kind for _ in range(1000)]
     assert 250 < struck.count("http_500") < 350
 
 
-def test_a_fault_with_first_strikes_that_many_requests_and_then_no_more() -> None:
-    """What remains can be read."""
+def test_a_fault_with_first_hits_that_many_requests() -> None:
     script = faults(Fault("fail", first=2))
     assert [script.select("").kind for _ in range(4)] == ["fail", "fail", "", ""]
     assert script.remaining()[0][1] == 0
 
 
-def test_a_fault_of_a_user_spares_the_others() -> None:
-    """Requests without a known key are of no user."""
+def test_a_fault_of_a_user_hits_no_other_user() -> None:
     script = faults(Fault("http_502", user="1001"))
     assert [script.select(user).kind for user in ("1001", "1002", "")] == ["http_502", "", ""]
 
 
-def test_the_first_fault_that_strikes_answers_and_latencies_add_up() -> None:
-    """A fault that did not get its turn keeps its count."""
+def test_the_first_fault_that_hits_answers_and_latencies_add_up() -> None:
     script = faults(Fault("latency", ms=20), Fault("http_500", first=1), Fault("fail", first=1), Fault("latency", ms=5))
     strikes = [script.select("") for _ in range(3)]
     assert [strike.kind for strike in strikes] == ["http_500", "fail", "latency"]
@@ -52,20 +47,17 @@ def test_the_first_fault_that_strikes_answers_and_latencies_add_up() -> None:
 
 
 def test_latency_is_its_base_plus_a_jitter_within_bounds() -> None:
-    """Uniform, so both halves are met."""
     script = faults(Fault("latency", ms=10, jitter_ms=20))
     delays = [script.select("").delay_ms for _ in range(100)]
     assert 10 <= min(delays) < 20 < max(delays) <= 30
 
 
-def test_only_latency_and_an_outage_strike_what_breaches_a_limit() -> None:
-    """A breach is never hidden behind another answer, except that of a gateway that is down."""
+def test_only_latency_and_an_outage_hit_a_request_that_breaches_a_limit() -> None:
     script = faults(Fault("http_500"), Fault("latency", ms=1), Fault("outage", first=1))
     assert [script.select("", within_limits=False).kind for _ in range(2)] == ["outage", "latency"]
 
 
 def test_faults_can_be_added_replaced_and_cleared() -> None:
-    """While a run goes on."""
     script = faults(Fault("fail"))
     script.replace([Fault("html")])
     script.add(Fault("fail"))
@@ -85,7 +77,6 @@ def test_faults_can_be_added_replaced_and_cleared() -> None:
     ],
 )
 def test_a_fault_with_a_code_answers_as_the_exchange_would(fault: Fault, status: int, code: str) -> None:
-    """None of them counts as success."""
     verdict = reply_for(fault)
     assert isinstance(verdict, Verdict)
     assert (verdict.status, verdict.code, verdict.is_success) == (status, code, False)
@@ -96,7 +87,6 @@ def test_a_fault_with_a_code_answers_as_the_exchange_would(fault: Fault, status:
     [(Fault("http_502"), 502), (Fault("html"), 200), (Fault("html", status=403), 403), (Fault("outage"), 503)],
 )
 def test_a_fault_of_a_gateway_answers_a_page(fault: Fault, status: int) -> None:
-    """HTML, which is not for machines."""
     page = reply_for(fault)
     assert isinstance(page, Page)
     assert page.status == status
@@ -105,7 +95,6 @@ def test_a_fault_of_a_gateway_answers_a_page(fault: Fault, status: int) -> None:
 
 @pytest.mark.parametrize("fault", [Fault("outage", status=0), Fault("reset_before"), Fault("hang")])
 def test_a_fault_of_the_connection_has_no_status(fault: Fault) -> None:
-    """Status 0 stands for an aborted connection."""
     assert reply_for(fault)[0] == 0
 
 
@@ -121,13 +110,11 @@ def test_a_fault_of_the_connection_has_no_status(fault: Fault) -> None:
         ({"kind": "html", "status": 99}, "99"),
     ],
 )
-def test_a_fault_that_cannot_be_is_refused_by_name(values: dict[str, object], named: str) -> None:
-    """Before a run, not in its middle."""
+def test_a_malformed_fault_is_rejected_by_name(values: dict[str, object], named: str) -> None:
     with pytest.raises(FaultError, match=named):
         Fault(**values)  # type: ignore[arg-type]  # wrong values are the point
 
 
-def test_every_kind_of_fault_is_explained_where_faults_are_made() -> None:
-    """The module's docstring is their manual."""
+def test_every_kind_of_fault_is_documented_in_its_module() -> None:
     manual = faults_module.__doc__ or ""
     assert all(f"\n    {kind} " in manual for kind in KINDS)

@@ -11,7 +11,6 @@ from tests.support.signed_requests import TRADER, body, setting
 
 
 def test_the_example_of_the_documentation_passes_and_is_kept_as_given() -> None:
-    """A body as the page shows it."""
     assert validate(decode_json(body())) == (TRADER, [setting()])
 
 
@@ -29,7 +28,6 @@ def test_the_example_of_the_documentation_passes_and_is_kept_as_given() -> None:
     ],
 )
 def test_what_the_documentation_allows_passes(changed: dict[str, Any]) -> None:
-    """Optional fields may be missing or empty; borders are inside."""
     validate(decode_json(body(setting(**changed))))
 
 
@@ -63,8 +61,7 @@ def test_what_the_documentation_allows_passes(changed: dict[str, Any]) -> None:
         ({"stoplossRatio": "10"}, "40017"),
     ],
 )
-def test_a_bad_field_of_a_setting_is_refused_with_the_code_for_it(changed: dict[str, Any], code: str) -> None:
-    """The message names the setting and the field."""
+def test_a_malformed_field_of_a_setting_is_rejected_with_its_code(changed: dict[str, Any], code: str) -> None:
     with pytest.raises(FieldError, match=r"settings\[1\]") as refusal:
         validate(decode_json(body(setting(symbol="ETHUSDT"), setting(**changed))))
     assert refusal.value.code == code
@@ -90,15 +87,13 @@ def test_a_bad_field_of_a_setting_is_refused_with_the_code_for_it(changed: dict[
         (body(setting(), setting(traceValue="1")), "40017"),
     ],
 )
-def test_a_bad_body_is_refused_with_the_code_for_it(content: bytes, code: str) -> None:
-    """Whatever it is that came, it never raises anything else."""
+def test_a_malformed_body_is_rejected_with_its_code(content: bytes, code: str) -> None:
     with pytest.raises(FieldError) as refusal:
         validate(decode_json(content))
     assert refusal.value.code == code
 
 
 def test_ten_settings_and_one_symbol_in_two_products_pass() -> None:
-    """The pair (symbol, productType) is what must not repeat."""
     products = ("USDT-FUTURES", "USDC-FUTURES")
     settings = [setting(symbol=f"S{index // 2}", productType=products[index % 2]) for index in range(10)]
     assert validate(decode_json(body(*settings))).settings == settings
@@ -107,14 +102,12 @@ def test_ten_settings_and_one_symbol_in_two_products_pass() -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"3", b"[]", b"{}", b'{"settings": 3, "traderId": null}', b'{"settings": [3]}']
 )
-def test_a_glimpse_of_anything_is_possible(content: bytes) -> None:
-    """An arrival is recorded whatever its body is."""
+def test_any_body_can_be_recorded(content: bytes) -> None:
     trader, values = summarize(decode_json(content))
     assert isinstance(trader, str)
     assert isinstance(values, tuple)
 
 
-def test_a_glimpse_of_a_good_body_is_its_trader_and_its_trace_values_in_order() -> None:
-    """By these a test can follow the order of changes."""
+def test_a_valid_body_is_recorded_with_trader_and_trace_values() -> None:
     content = body(setting(traceValue="1"), setting(symbol="ETHUSDT", traceValue="2"))
     assert summarize(decode_json(content)) == (TRADER, ("1", "2"))

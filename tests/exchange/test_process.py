@@ -31,10 +31,7 @@ def credentials(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-async def test_it_says_where_it_listens_and_reports_when_it_is_stopped(
-    credentials: str, signum: signal.Signals
-) -> None:
-    """The first line of stdout has the URL; the report is on stderr; the exit status is 0."""
+async def test_the_process_prints_its_url_and_its_report_when_stopped(credentials: str, signum: signal.Signals) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "ops.exchange", "--credentials", credentials, "--fault", "code:45001=1,first=1"),
         stdout=asyncio.subprocess.PIPE,
@@ -78,7 +75,6 @@ async def test_it_says_where_it_listens_and_reports_when_it_is_stopped(
 def test_a_bad_argument_ends_it_with_one_line_that_names_it(
     credentials: str, capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
 ) -> None:
-    """Exit status 2, as of every command line."""
     with pytest.raises(SystemExit) as end:
         main(["--credentials", credentials, *arguments])
     lines = capsys.readouterr().err.splitlines()

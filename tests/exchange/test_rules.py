@@ -67,12 +67,10 @@ def query(exchange: Exchange, account: Account, target: str) -> Verdict:
 def test_signatures_are_those_of_other_clients_of_the_exchange(
     method: str, target: str, content: str, expected: str
 ) -> None:
-    """Golden vectors, made outside of this project."""
     assert signature(VECTOR_SECRET, "1659076670000", method, target, content.encode()) == expected
 
 
 def test_a_well_signed_change_is_granted_and_kept(exchange: Exchange) -> None:
-    """The happy path."""
     assert ask(exchange, ALICE, body()) == Verdict(200, "00000", "success", "success")
     assert exchange.settings_for("1001") == {TRADER: [setting()]}
 
@@ -101,14 +99,12 @@ def test_a_well_signed_change_is_granted_and_kept(exchange: Exchange) -> None:
 def test_a_bad_header_is_refused_with_its_code_and_nothing_is_kept(
     exchange: Exchange, header: dict[str, str | None], code: str
 ) -> None:
-    """Each with HTTP status 400."""
     verdict = ask(exchange, ALICE, body(), **header)
     assert (verdict.status, verdict.code) == (400, code)
     assert exchange.settings_for("1001") == {}
 
 
 def test_a_timestamp_exactly_30_seconds_off_is_still_good(exchange: Exchange) -> None:
-    """The border is inside."""
     content = body()
     for at_ms in (NOW_MS - 30_000, NOW_MS + 30_000):
         call = Request("POST", SETTINGS, headers(ALICE, content, at_ms=at_ms), content)
@@ -116,14 +112,12 @@ def test_a_timestamp_exactly_30_seconds_off_is_still_good(exchange: Exchange) ->
 
 
 def test_a_body_of_the_same_meaning_but_other_bytes_than_those_signed_is_refused(exchange: Exchange) -> None:
-    """The signature is over bytes, not over JSON."""
     signed = headers(ALICE, body(), at_ms=NOW_MS)
     verdict = exchange.evaluate(Request("POST", SETTINGS, signed, body() + b" "), ALICE, NOW_MS)
     assert verdict.code == "40009"
 
 
 def test_demo_keys_need_the_demo_header(exchange: Exchange) -> None:
-    """And with it they are served."""
     assert ask(exchange, DEMO, body()).is_success
     assert ask(exchange, DEMO, body(), paptrading=None).code == "40099"
 
@@ -134,13 +128,11 @@ def test_a_unified_account_is_refused_before_its_signature_is_looked_at(exchange
 
 
 def test_one_bad_setting_refuses_the_whole_change(exchange: Exchange) -> None:
-    """Nothing of it is kept."""
     assert ask(exchange, ALICE, body(setting(), setting(symbol="ETHUSDT", leverType="none"))).code == "40020"
     assert exchange.settings_for("1001") == {}
 
 
 def test_a_later_change_replaces_the_settings_of_its_pairs_and_leaves_the_others(exchange: Exchange) -> None:
-    """An upsert by trader, symbol and product type."""
     ask(exchange, ALICE, body(setting(), setting(symbol="ETHUSDT")))
     ask(exchange, ALICE, body(setting(traceValue="7", maxHoldSize=None)))
     assert exchange.settings_for("1001")[TRADER] == [
@@ -150,7 +142,6 @@ def test_a_later_change_replaces_the_settings_of_its_pairs_and_leaves_the_others
 
 
 def test_the_kept_settings_can_be_queried_by_their_user(exchange: Exchange) -> None:
-    """Unset values are empty strings there; a trader without settings is not followed."""
     ask(exchange, ALICE, body())
     data = query(exchange, ALICE, f"{QUERY_SETTINGS}?traderId={TRADER}").data
     assert data["followerEnable"] == "YES"
@@ -164,7 +155,6 @@ def test_the_kept_settings_can_be_queried_by_their_user(exchange: Exchange) -> N
 
 
 def test_the_time_needs_no_key(exchange: Exchange) -> None:
-    """It is a string inside, a number in the envelope."""
     verdict = exchange.evaluate(Request("GET", PUBLIC_TIME, {}, b""), None, NOW_MS)
     assert json.loads(encode_reply(verdict, NOW_MS)) == {
         "code": "00000",
@@ -178,7 +168,6 @@ def test_the_time_needs_no_key(exchange: Exchange) -> None:
     ("method", "target"), [("GET", SETTINGS), ("POST", QUERY_SETTINGS), ("GET", "/"), ("POST", "")]
 )
 def test_other_urls_and_methods_are_not_found(exchange: Exchange, method: str, target: str) -> None:
-    """With HTTP status 400, as all rejections."""
     verdict = exchange.evaluate(Request(method, target, {}, b""), None, NOW_MS)
     assert (verdict.status, verdict.code) == (400, "40404")
 
@@ -192,7 +181,6 @@ def admitted(
 
 
 def test_all_keys_of_a_user_share_one_limit(exchange: Exchange) -> None:
-    """The limit is the user's, not the key's."""
     assert all(admitted(exchange, at_ns, (ALICE, ALICE_TOO)[at_ns % 2]) for at_ns in range(10))
     assert not admitted(exchange, 10, ALICE)
     assert not admitted(exchange, 11, ALICE_TOO)
@@ -200,7 +188,6 @@ def test_all_keys_of_a_user_share_one_limit(exchange: Exchange) -> None:
 
 
 def test_each_endpoint_has_its_own_limit_and_the_time_has_none_per_user(exchange: Exchange) -> None:
-    """Reading does not use up writing, and a query string does not make another endpoint."""
     assert all(admitted(exchange, at_ns, ALICE) for at_ns in range(10))
     assert all(admitted(exchange, at_ns, ALICE, f"{QUERY_SETTINGS}?traderId={at_ns}") for at_ns in range(10, 20))
     assert not admitted(exchange, 20, ALICE, f"{QUERY_SETTINGS}?traderId=20")
@@ -208,7 +195,6 @@ def test_each_endpoint_has_its_own_limit_and_the_time_has_none_per_user(exchange
 
 
 def test_all_users_of_an_ip_share_its_limit_and_another_ip_is_untouched() -> None:
-    """The egress limit counts whatever arrives."""
     exchange = Exchange(ACCOUNTS, user_rate_per_s=10, egress_per_min=3, egress_recovery_s=300)
     assert [admitted(exchange, 0, account) for account in (ALICE, BOB, DEMO, ALICE)] == [True, True, True, False]
     assert not admitted(exchange, 299 * SECOND_NS, BOB)
@@ -217,7 +203,6 @@ def test_all_users_of_an_ip_share_its_limit_and_another_ip_is_untouched() -> Non
 
 
 def test_a_reset_forgets_the_arrivals_but_not_the_settings(exchange: Exchange) -> None:
-    """So that one process can serve several runs."""
     for _ in range(11):
         ask(exchange, ALICE, body())
     assert not admitted(exchange, 0, ALICE)

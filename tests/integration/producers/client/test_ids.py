@@ -29,8 +29,8 @@ async def producer(valkey: ArqRedis) -> AsyncIterator[Producer]:
 
 
 @pytest.mark.parametrize("bad", [*NOT_IDS, *NOT_NEW], ids=repr)
-async def test_a_job_id_that_cannot_be_one_is_refused(valkey: ArqRedis, producer: Producer, bad: Any) -> None:
-    """Before anything is written; the IDs of batches' and of replayed changes are not for callers to give."""
+async def test_a_malformed_job_id_is_rejected(valkey: ArqRedis, producer: Producer, bad: Any) -> None:
+    """Also IDs that look like a batch's or a replayed change's."""
     if bad is not None:
         with pytest.raises(InvalidId):
             await producer.enqueue(change(), job_id=bad)
@@ -39,8 +39,9 @@ async def test_a_job_id_that_cannot_be_one_is_refused(valkey: ArqRedis, producer
 
 
 @pytest.mark.parametrize("bad", NOT_IDS, ids=repr)
-async def test_a_user_or_trader_that_cannot_be_one_is_refused(valkey: ArqRedis, producer: Producer, bad: Any) -> None:
-    """In a change, in a fan-out, and wherever one is named."""
+async def test_a_malformed_user_or_trader_is_rejected_everywhere(
+    valkey: ArqRedis, producer: Producer, bad: Any
+) -> None:
     for one in (change(user=bad), change(trader=bad)):
         with pytest.raises(InvalidChange):
             await producer.enqueue(one)
@@ -63,8 +64,8 @@ async def test_a_user_or_trader_that_cannot_be_one_is_refused(valkey: ArqRedis, 
 
 
 @pytest.mark.parametrize("bad", [*NOT_IDS[:-1], "a/b", "a" * (MAX_BATCH_ID_CHARS + 1)], ids=repr)
-async def test_a_batch_id_that_cannot_be_one_is_refused(valkey: ArqRedis, producer: Producer, bad: Any) -> None:
-    """A slash would be taken for the mark between a batch and its changes."""
+async def test_a_malformed_batch_id_is_rejected(valkey: ArqRedis, producer: Producer, bad: Any) -> None:
+    """A slash separates a batch from its changes."""
     with pytest.raises(InvalidId):
         await producer.fan_out([change()], batch_id=bad)
     with pytest.raises(InvalidId):
@@ -74,8 +75,9 @@ async def test_a_batch_id_that_cannot_be_one_is_refused(valkey: ArqRedis, produc
 
 
 @pytest.mark.parametrize("odd", ODD)
-async def test_an_odd_id_is_an_id_and_nothing_else(valkey: ArqRedis, producer: Producer, odd: str) -> None:
-    """As a user, a trader, a job: it has lanes of its own, and steering it leaves the others where they are."""
+async def test_an_id_with_special_characters_reaches_only_its_own_keys(
+    valkey: ArqRedis, producer: Producer, odd: str
+) -> None:
     ours = [(odd, "t1"), ("1001", odd), (odd, odd)]
     others = [("a", "b"), ("1001", "t1"), ("b", "t1"), ("1", "1001")]
     for number, (user, trader) in enumerate([*ours, *others]):

@@ -16,8 +16,7 @@ from tests.support.lanes import Lanes
 
 
 @pytest.mark.parametrize("limit", [1, 3, 19, 20, 21])
-async def test_pages_go_on_where_the_last_one_ended(producer: Producer, lanes: Lanes, limit: int) -> None:
-    """Whatever their size; only the one that has seen the end is complete."""
+async def test_pages_resume_where_the_last_one_ended(producer: Producer, lanes: Lanes, limit: int) -> None:
     batch, ended = await half_ended(producer, lanes)
     ended += await end_all(lanes)
     read, cursor = [], None
@@ -34,7 +33,6 @@ async def test_pages_go_on_where_the_last_one_ended(producer: Producer, lanes: L
 
 
 async def test_a_page_does_not_wait(producer: Producer, lanes: Lanes) -> None:
-    """An empty one keeps the place."""
     batch = await to_users(producer, users(2))
 
     empty = await batch.page()
@@ -63,8 +61,8 @@ async def test_a_page_does_not_wait(producer: Producer, lanes: Lanes) -> None:
         b"b/0-0",
     ],
 )
-async def test_a_position_that_is_none_of_this_batch_is_refused(producer: Producer, cursor: str) -> None:
-    """Another batch's, a cut one, something else: a mistake must not read from the beginning."""
+async def test_a_cursor_that_is_not_of_this_batch_is_rejected(producer: Producer, cursor: str) -> None:
+    """A mistake must not read from the beginning."""
     await to_users(producer, users(1))
     batch = producer.batch("b")
 
@@ -74,8 +72,9 @@ async def test_a_position_that_is_none_of_this_batch_is_refused(producer: Produc
         await batch.page(cursor)
 
 
-async def test_a_page_s_cursor_at_the_end_of_a_batch_is_its_end(producer: Producer, lanes: Lanes) -> None:
-    """For pages and streams, as often as they are asked."""
+async def test_reading_after_the_last_page_of_a_complete_batch_returns_nothing(
+    producer: Producer, lanes: Lanes
+) -> None:
     batch = await producer.fan_out(trader_id=TRADER, settings=[setting()], user_ids=["1", "2"], batch_id="b")
     for claim in await lanes.claim():
         await lanes.done(claim)
@@ -88,8 +87,7 @@ async def test_a_page_s_cursor_at_the_end_of_a_batch_is_its_end(producer: Produc
         assert [result async for result in batch.results(after=page.cursor)] == []
 
 
-async def test_a_page_is_bounded_whatever_is_asked_for(redis: ArqRedis, producer: Producer) -> None:
-    """A web app may hand on what its users ask for."""
+async def test_a_page_is_bounded_whatever_limit_is_asked_for(redis: ArqRedis, producer: Producer) -> None:
     batch = await producer.fan_out([change()], batch_id="b")
     for limit in (-1, 0, 10**19):
         assert (await batch.page(limit=limit)).results == []

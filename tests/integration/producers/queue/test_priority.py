@@ -25,7 +25,7 @@ async def both_waiting(lanes: Lanes, count: int) -> None:
 
 @pytest.mark.parametrize("most", [1, 3, 10, 100])
 async def test_bulk_gets_one_claim_in_ten_while_both_wait(lanes: Lanes, most: int) -> None:
-    """Exactly, however few a worker takes at once; the others are interactive, each kind by due time."""
+    """However few a worker claims at once."""
     await both_waiting(lanes, 100)
     claimed: list[str] = []
     while len(claimed) < 100:
@@ -37,7 +37,6 @@ async def test_bulk_gets_one_claim_in_ten_while_both_wait(lanes: Lanes, most: in
 
 
 async def test_bulk_gets_all_that_interactive_does_not_need(lanes: Lanes) -> None:
-    """And first come, first served within it."""
     await both_waiting(lanes, 20)
 
     claimed = [claim.job_id for claim in await lanes.claim(100)]
@@ -47,14 +46,12 @@ async def test_bulk_gets_all_that_interactive_does_not_need(lanes: Lanes) -> Non
 
 
 async def test_interactive_gets_all_that_bulk_does_not_need(lanes: Lanes) -> None:
-    """The share of nobody is not kept free."""
     await lanes.submit(*((f"urgent{n}", change(f"u{n}")) for n in range(30)))
 
     assert len(await lanes.claim(30)) == 30
 
 
-async def test_bulk_that_waits_for_something_else_takes_no_share(lanes: Lanes) -> None:
-    """Not due is not waiting."""
+async def test_bulk_lanes_that_are_not_due_take_no_share(lanes: Lanes) -> None:
     await lanes.submit(("bulk", change("b")), priority=BULK)
     await lanes.back(await lanes.claim_one(), 60)
     await lanes.submit(*((f"urgent{n}", change(f"u{n}")) for n in range(30)))
@@ -62,8 +59,7 @@ async def test_bulk_that_waits_for_something_else_takes_no_share(lanes: Lanes) -
     assert {claim.job_id[:6] for claim in await lanes.claim(30)} == {"urgent"}
 
 
-async def test_a_worker_sleeps_until_the_first_lane_of_either_kind(lanes: Lanes) -> None:
-    """Whichever comes due before."""
+async def test_the_next_due_time_is_that_of_the_first_lane_of_either_priority(lanes: Lanes) -> None:
     await lanes.submit(("urgent", change("u")))
     await lanes.submit(("bulk", change("b")), priority=BULK)
     for claim in await lanes.claim():
@@ -75,8 +71,7 @@ async def test_a_worker_sleeps_until_the_first_lane_of_either_kind(lanes: Lanes)
     assert 20 < wait_s <= 30
 
 
-async def test_a_bulk_lane_stays_bulk_through_put_backs_and_lost_leases(lanes: Lanes) -> None:
-    """To its last change; covered all the way."""
+async def test_a_bulk_lane_stays_bulk_through_retries_and_lapsed_leases(lanes: Lanes) -> None:
     await lanes.submit(("a", change()), ("b", change()), priority=BULK)
     for settle in (lanes.back, None, lanes.done, lanes.back, lanes.done):
         await lanes.due_now(LANE)
@@ -89,10 +84,9 @@ async def test_a_bulk_lane_stays_bulk_through_put_backs_and_lost_leases(lanes: L
     assert await lanes.redis.zcard(keyspace.LANES) == 0
 
 
-async def test_an_interactive_change_takes_its_whole_lane_up_and_overtakes_nobody_in_it(
+async def test_an_interactive_change_makes_its_lane_interactive_and_overtakes_no_change_in_it(
     producer: Producer, lanes: Lanes
 ) -> None:
-    """Those before it must be sent first; then the lane goes down again, with those after it."""
     await to_users(producer, ["2002"], "other")
     await producer.fan_out(numbered(2), batch_id="x")
     assert await lanes.on_bulk(LANE)
@@ -110,8 +104,7 @@ async def test_an_interactive_change_takes_its_whole_lane_up_and_overtakes_nobod
     assert bulk == [False, False, False, True, True, True]
 
 
-async def test_a_lane_that_is_moved_up_keeps_its_lease_and_its_back_off(lanes: Lanes) -> None:
-    """Nothing is sent twice, and nothing too early."""
+async def test_a_lane_that_becomes_interactive_keeps_its_lease_and_its_back_off(lanes: Lanes) -> None:
     await lanes.submit(("a", change()), priority=BULK)
     held = await lanes.claim_one()
     lease_ms = await lanes.redis.zscore(keyspace.BULK_SCHEDULE, LANE)
@@ -126,8 +119,7 @@ async def test_a_lane_that_is_moved_up_keeps_its_lease_and_its_back_off(lanes: L
     assert await lanes.uncovered() == set()
 
 
-async def test_a_lane_that_is_moved_up_rings_for_an_idle_worker(lanes: Lanes) -> None:
-    """It may be due before what the worker sleeps for."""
+async def test_a_lane_that_becomes_interactive_wakes_an_idle_worker(lanes: Lanes) -> None:
     await lanes.submit(("a", change()), priority=BULK)
     await lanes.redis.delete(keyspace.WAKEUPS)
 
@@ -136,8 +128,7 @@ async def test_a_lane_that_is_moved_up_rings_for_an_idle_worker(lanes: Lanes) ->
     assert await lanes.redis.llen(keyspace.WAKEUPS) == 1  # type: ignore[misc]
 
 
-async def test_a_bulk_change_behind_interactive_ones_waits_for_them_and_goes_down_then(lanes: Lanes) -> None:
-    """The lane is interactive as long as one of them is in it."""
+async def test_a_lane_becomes_bulk_again_when_its_last_interactive_change_ends(lanes: Lanes) -> None:
     await lanes.submit(("u1", change()), ("u2", change()))
     await lanes.submit(("b1", change()), priority=BULK)
     seen = []
@@ -149,8 +140,7 @@ async def test_a_bulk_change_behind_interactive_ones_waits_for_them_and_goes_dow
     assert await lanes.uncovered() == set()
 
 
-async def test_a_lane_may_go_up_and_down_as_often_as_it_likes(lanes: Lanes) -> None:
-    """Each interactive change counts until it has ended."""
+async def test_a_lane_changes_priority_any_number_of_times(lanes: Lanes) -> None:
     await lanes.submit(*((f"b{n}", change()) for n in range(3)), priority=BULK)
     for number in range(3):
         assert await lanes.on_bulk(LANE)
@@ -168,10 +158,9 @@ async def test_a_lane_may_go_up_and_down_as_often_as_it_likes(lanes: Lanes) -> N
 
 @pytest.mark.parametrize("taken_back", ["first", "second", "both"])
 @pytest.mark.parametrize("order", [("b", "u", "b", "u", "b"), ("u", "u", "b"), ("b", "b", "u", "u")])
-async def test_a_lane_goes_down_when_its_last_interactive_change_is_taken_back(
+async def test_a_lane_becomes_bulk_at_once_when_its_last_interactive_change_is_cancelled(
     producer: Producer, lanes: Lanes, order: tuple[str, ...], taken_back: str
 ) -> None:
-    """Not before, and at once: else taking back would make a backlog of bulk interactive."""
     for place, kind in enumerate(order):
         await lanes.submit((f"{kind}{place}", change()), priority=BULK if kind == "b" else Priority.INTERACTIVE)
     first, second = (f"u{place}" for place, kind in enumerate(order) if kind == "u")
@@ -194,8 +183,7 @@ async def test_a_lane_goes_down_when_its_last_interactive_change_is_taken_back(
     assert await lanes.redis.exists(keyspace.HEAD + LANE) == 0
 
 
-async def test_a_bulk_change_taken_back_does_not_take_its_lane_down(producer: Producer, lanes: Lanes) -> None:
-    """Wherever it was."""
+async def test_cancelling_a_bulk_change_keeps_an_interactive_lane_interactive(producer: Producer, lanes: Lanes) -> None:
     await lanes.submit(("b1", change()), ("b2", change()), priority=BULK)
     await lanes.submit(("u", change()))
     await lanes.submit(("b3", change()), priority=BULK)
@@ -208,8 +196,9 @@ async def test_a_bulk_change_taken_back_does_not_take_its_lane_down(producer: Pr
     assert await end_all(lanes) == ["u"]
 
 
-async def test_an_urgent_change_waits_behind_no_bulk_of_other_users(producer: Producer, lanes: Lanes) -> None:
-    """Ten thousand of them included; that is what priorities are for."""
+async def test_an_interactive_change_does_not_wait_for_ten_thousand_bulk_changes_of_other_users(
+    producer: Producer, lanes: Lanes
+) -> None:
     await to_users(producer, map(str, range(1000)))
     await producer.enqueue(change("late"), job_id="late")
 

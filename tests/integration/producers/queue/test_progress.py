@@ -32,22 +32,20 @@ async def eta_s(batch: Batch) -> float | None:
     return (await batch.progress()).eta_s
 
 
-async def test_many_users_take_the_time_that_the_egress_needs(producer: Producer) -> None:
-    """One after the other at its pace."""
+async def test_the_eta_of_many_users_is_set_by_the_egress(producer: Producer) -> None:
     batch = await to_users(producer, users(500))
 
     assert await eta_s(batch) == pytest.approx(500 * EGRESS_PACE_S, rel=0.01)
 
 
-async def test_one_user_takes_the_time_that_the_user_needs(producer: Producer) -> None:
-    """The deepest lane at the user's pace."""
+async def test_the_eta_of_one_user_is_set_by_its_deepest_lane(producer: Producer) -> None:
     batch = await producer.fan_out([*numbered(100), change("1002")], batch_id="b")
 
     assert await eta_s(batch) == pytest.approx(100 * PACE_S, rel=0.01)
 
 
-async def test_a_rate_of_its_own_counts_for_the_deepest_lane(producer: Producer) -> None:
-    """Slower by as much; and faster no faster than the egress."""
+async def test_a_user_s_own_rate_counts_for_the_eta(producer: Producer) -> None:
+    """But never faster than the egress."""
     batch = await producer.fan_out(numbered(100), batch_id="b")
 
     await producer.limit_user("1001", 2)
@@ -56,16 +54,16 @@ async def test_a_rate_of_its_own_counts_for_the_deepest_lane(producer: Producer)
     assert await eta_s(batch) == pytest.approx(100 * EGRESS_PACE_S, rel=0.01)
 
 
-async def test_what_was_queued_before_counts_too(producer: Producer) -> None:
-    """The lane is the lane's, not the batch's."""
+async def test_changes_queued_before_the_batch_count_for_its_eta(producer: Producer) -> None:
     await producer.enqueue_many(numbered(100))
     batch = await producer.fan_out(numbered(1), batch_id="b")
 
     assert await eta_s(batch) == pytest.approx(101 * PACE_S, rel=0.01)
 
 
-async def test_it_comes_nearer_as_changes_end(producer: Producer, timed: Lanes, clock: ManualClock) -> None:
-    """And is 0 when the batch is complete."""
+async def test_the_eta_shrinks_as_changes_end_and_is_0_when_complete(
+    producer: Producer, timed: Lanes, clock: ManualClock
+) -> None:
     batch = await producer.fan_out(numbered(10), batch_id="b")
     told = [await eta_s(batch)]
     for _ in range(10):
@@ -83,8 +81,7 @@ async def test_it_comes_nearer_as_changes_end(producer: Producer, timed: Lanes, 
     assert told[-1] == 0
 
 
-async def test_two_egresses_halve_the_time_of_many_users(producer: Producer, timed: Lanes) -> None:
-    """Both were used of late."""
+async def test_two_egresses_halve_the_eta_of_many_users(producer: Producer, timed: Lanes) -> None:
     batch = await to_users(producer, users(500))
     await timed.redis.sadd(keyspace.EGRESSES, "second")  # type: ignore[misc]
     await timed.redis.hset(  # type: ignore[misc]
@@ -96,10 +93,10 @@ async def test_two_egresses_halve_the_time_of_many_users(producer: Producer, tim
     assert await eta_s(batch) == pytest.approx(500 * EGRESS_PACE_S, rel=0.01)
 
 
-async def test_nothing_is_sent_before_a_hold_ends_of_the_user_or_of_the_egress(
+async def test_holds_of_the_user_and_the_egress_delay_the_eta(
     producer: Producer, timed: Lanes, clock: ManualClock
 ) -> None:
-    """They run at the same time: the longer one counts."""
+    """The longer one counts."""
     batch = await producer.fan_out(numbered(10), batch_id="b")
     await timed.redis.hset(keyspace.bucket(keyspace.lane("1001", "t1")), "hold", str(clock.now_us + 20_000_000))  # type: ignore[misc]
     assert await eta_s(batch) == pytest.approx(20 + 10 * PACE_S, rel=0.01)
@@ -109,8 +106,7 @@ async def test_nothing_is_sent_before_a_hold_ends_of_the_user_or_of_the_egress(
     assert await eta_s(batch) == pytest.approx(100 + 10 * PACE_S, rel=0.01)
 
 
-async def test_it_is_unknown_while_it_is_paused_and_known_again_after_it(producer: Producer) -> None:
-    """Everything, every egress that there is, or the user or the trader of the deepest lane."""
+async def test_the_eta_is_unknown_during_a_pause(producer: Producer) -> None:
     batch = await producer.fan_out(numbered(10), batch_id="b")
     scopes: list[dict[str, Any]] = [
         {"everything": True},
@@ -125,16 +121,14 @@ async def test_it_is_unknown_while_it_is_paused_and_known_again_after_it(produce
         assert await eta_s(batch) is not None
 
 
-async def test_it_is_unknown_without_a_worker(fake_redis: ArqRedis) -> None:
-    """Nobody says how fast it would go."""
+async def test_the_eta_is_unknown_without_a_worker(fake_redis: ArqRedis) -> None:
     batch = await to_users(Producer(fake_redis), users(10))
 
     assert await eta_s(batch) is None
 
 
 @pytest.mark.parametrize("count", [0, 3])
-async def test_what_has_ended_takes_no_time(producer: Producer, timed: Lanes, count: int) -> None:
-    """Whatever is paused, and whether or not a worker is there."""
+async def test_the_eta_of_a_complete_batch_is_0_despite_pauses(producer: Producer, timed: Lanes, count: int) -> None:
     batch = await to_users(producer, users(count))
     lanes = Lanes(timed.redis, clock=timed.clock)
     await end_all(lanes)
@@ -144,8 +138,7 @@ async def test_what_has_ended_takes_no_time(producer: Producer, timed: Lanes, co
     assert await eta_s(batch) == 0
 
 
-async def test_the_real_server_reckons_alike(valkey: ArqRedis) -> None:
-    """Whole milliseconds, from scripts whose numbers are all floating."""
+async def test_the_eta_is_the_same_on_a_real_server(valkey: ArqRedis) -> None:
     lanes, producer = Lanes(valkey, pacing=PACING), Producer(valkey)
     await lanes.submit(("first", change("9999")))
     await lanes.done(await lanes.claim_one(), took_s=0.0)

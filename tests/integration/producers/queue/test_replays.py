@@ -17,8 +17,8 @@ from tests.support.lanes import Lanes
 from worker.queue.claims import Finish
 
 
-async def test_what_is_replayed_is_queued_again_in_the_order_of_its_lane(producer: Producer, lanes: Lanes) -> None:
-    """Over outcomes; with an ID that follows from the old one, under which its result comes; the letters go."""
+async def test_replayed_changes_are_queued_in_the_order_of_their_lane(producer: Producer, lanes: Lanes) -> None:
+    """Over outcomes; each under an ID that follows from the old one."""
     report = await producer.enqueue_many(numbered(5))
     for number in range(5):
         await lanes.done(await lanes.claim_one(), DEAD_OUTCOMES[-number % 3])
@@ -35,7 +35,7 @@ async def test_what_is_replayed_is_queued_again_in_the_order_of_its_lane(produce
 
 
 async def test_a_group_that_died_together_is_replayed_in_its_order(producer: Producer, lanes: Lanes) -> None:
-    """Though all of it ended in the same microsecond; what was superseded is not replayed."""
+    """Though all of it ended in the same microsecond; superseded changes are not replayed."""
     await lanes.submit(*((name, change()) for name in "dcba"), coalesce=True)
     head = await lanes.claim_one()
     outcomes = (REJECTED, Outcome.SUPERSEDED, REJECTED, REJECTED)
@@ -48,8 +48,9 @@ async def test_a_group_that_died_together_is_replayed_in_its_order(producer: Pro
     assert await lanes.queued(LANE) == [new for _, new in replayed.replayed]
 
 
-async def test_one_letter_goes_before_bulk_and_a_selection_as_bulk(producer: Producer, lanes: Lanes) -> None:
-    """Somebody waits for the one."""
+async def test_a_single_letter_is_replayed_as_interactive_and_a_selection_as_bulk(
+    producer: Producer, lanes: Lanes
+) -> None:
     await some_dead(producer, lanes)
 
     await producer.dead.replay("b")
@@ -60,8 +61,8 @@ async def test_one_letter_goes_before_bulk_and_a_selection_as_bulk(producer: Pro
     assert await lanes.uncovered() == set()
 
 
-async def test_replaying_twice_at_once_adds_nothing_twice(producer: Producer, lanes: Lanes) -> None:
-    """Nor after it, nor if the letters came back because it broke off before they were forgotten."""
+async def test_replaying_twice_at_once_adds_each_change_once(producer: Producer, lanes: Lanes) -> None:
+    """Also after the letters came back because a replay was interrupted."""
     report = await producer.enqueue_many(numbered(20))
     for _ in range(20):
         await lanes.done(await lanes.claim_one(), REJECTED)
@@ -80,8 +81,8 @@ async def test_replaying_twice_at_once_adds_nothing_twice(producer: Producer, la
     assert await listed(producer) == []
 
 
-async def test_what_dies_again_may_be_replayed_again(producer: Producer, lanes: Lanes) -> None:
-    """As often as it takes; each time under an ID of its own."""
+async def test_a_change_that_dies_again_can_be_replayed_again(producer: Producer, lanes: Lanes) -> None:
+    """Each time under an ID of its own."""
     await producer.enqueue(change(), job_id="j")
     ids = ["j"]
     for _ in range(4):
@@ -94,8 +95,8 @@ async def test_what_dies_again_may_be_replayed_again(producer: Producer, lanes: 
     assert all(len(each) < 20 + len("j") for each in ids)
 
 
-async def test_a_second_letter_of_a_re_used_id_is_sent_again_too(producer: Producer, lanes: Lanes) -> None:
-    """An app may use an ID again when its result has expired, each night for one."""
+async def test_a_second_letter_of_a_reused_id_is_replayed(producer: Producer, lanes: Lanes) -> None:
+    """An app may use an ID again when its result has expired."""
     sent = []
     for night in ("1", "2"):
         await producer.enqueue(change(value=night), job_id="nightly")
@@ -110,10 +111,9 @@ async def test_a_second_letter_of_a_re_used_id_is_sent_again_too(producer: Produ
 @pytest.mark.parametrize(
     ("one", "other"), [("july//1001", "july/1001"), ("july//1001", "july~1001"), ("a//b/c", "a/b//c")]
 )
-async def test_letters_with_similar_ids_are_both_sent_again(
+async def test_letters_with_similar_ids_are_both_replayed(
     producer: Producer, lanes: Lanes, one: str, other: str
 ) -> None:
-    """A batch's change and an app's own."""
     for job_id, user in ((one, "1"), (other, "2")):
         await lanes.submit((job_id, change(user)))
     await end_all(lanes, REJECTED)
@@ -125,7 +125,6 @@ async def test_letters_with_similar_ids_are_both_sent_again(
 
 @pytest.mark.parametrize("job_id", ["x" * 126, "x" * 127, "x" * 128, "b" * 64 + "//" + "u" * 62])
 async def test_a_change_with_a_long_id_can_be_replayed(producer: Producer, lanes: Lanes, job_id: str) -> None:
-    """Also a second time."""
     await lanes.submit((job_id, change()))
     for _ in range(2):
         await lanes.done(await lanes.claim_one(), REJECTED)
@@ -136,7 +135,6 @@ async def test_a_change_with_a_long_id_can_be_replayed(producer: Producer, lanes
 
 
 async def test_a_full_lane_refuses_a_replay_and_keeps_the_letter(redis: ArqRedis) -> None:
-    """Those that fit go."""
     producer, lanes = Producer(redis, ProducerSettings(lane_limit=2)), Lanes(redis)
     for number in range(3):
         await producer.enqueue(change(value=str(number + 1)), job_id=f"j{number}")
@@ -149,8 +147,7 @@ async def test_a_full_lane_refuses_a_replay_and_keeps_the_letter(redis: ArqRedis
     assert await listed(producer) == ["j2"]
 
 
-async def test_what_failed_of_a_batch_is_sent_again_as_a_batch(producer: Producer, lanes: Lanes) -> None:
-    """In its order, and only that; with counters and a stream of its own."""
+async def test_failed_changes_of_a_batch_are_retried_as_a_batch(producer: Producer, lanes: Lanes) -> None:
     batch = await producer.fan_out(numbered(6), batch_id="july")
     for number in range(6):
         await lanes.done(await lanes.claim_one(), (Outcome.APPLIED, REJECTED)[number % 2])
@@ -168,8 +165,8 @@ async def test_what_failed_of_a_batch_is_sent_again_as_a_batch(producer: Produce
         await again.retry_failed()
 
 
-async def test_letters_whose_lanes_are_full_stay_however_often_they_are_retried(redis: ArqRedis, lanes: Lanes) -> None:
-    """Their batch of retries is the same one; nothing is dropped before it is in its lane."""
+async def test_letters_whose_lanes_are_full_stay_over_repeated_retries(redis: ArqRedis, lanes: Lanes) -> None:
+    """The batch of retries is the same one."""
     producer = Producer(redis, ProducerSettings(lane_limit=1))
     batch = await to_users(producer, ["1001"], "july")
     await end_all(lanes, REJECTED)
@@ -189,8 +186,7 @@ async def test_letters_whose_lanes_are_full_stay_however_often_they_are_retried(
     assert len(await values(lanes)) == 1
 
 
-async def test_retrying_again_after_it_broke_off_is_the_same_batch(producer: Producer, lanes: Lanes) -> None:
-    """The letters were not forgotten yet; nothing is sent twice, also at the same time."""
+async def test_an_interrupted_retry_is_continued_by_the_same_batch(producer: Producer, lanes: Lanes) -> None:
     batch = await to_users(producer, users(5), "july")
     await end_all(lanes, REJECTED)
     letters = {name: await lanes.redis.dump(name) for name in await lanes.redis.keys("copytrade:letter:*")}
@@ -209,8 +205,8 @@ async def test_retrying_again_after_it_broke_off_is_the_same_batch(producer: Pro
     assert len(await end_all(lanes)) == 5
 
 
-async def test_a_retry_that_fails_may_be_retried(producer: Producer, lanes: Lanes) -> None:
-    """Batches with as long a name as can be too."""
+async def test_a_failed_retry_can_be_retried(producer: Producer, lanes: Lanes) -> None:
+    """Also of batches with the longest ID."""
     batch = await to_users(producer, users(3), "b" * 64)
     names = {batch.batch_id}
     for _ in range(3):
@@ -223,8 +219,7 @@ async def test_a_retry_that_fails_may_be_retried(producer: Producer, lanes: Lane
     assert len(await end_all(lanes)) == 3
 
 
-async def test_retrying_and_replaying_at_once_sends_each_letter_once(producer: Producer, lanes: Lanes) -> None:
-    """Whoever comes first takes it."""
+async def test_a_retry_and_a_replay_at_once_submit_each_letter_once(producer: Producer, lanes: Lanes) -> None:
     changes: list[SettingsChange] = numbered(30)
     batch = await producer.fan_out(changes, batch_id="b")
     for _ in changes:

@@ -17,8 +17,7 @@ from tests.support.fan_outs import end_all, half_ended, read_all, to_users, user
 from tests.support.lanes import Lanes
 
 
-async def test_results_come_in_the_order_of_settling_to_the_end(producer: Producer, lanes: Lanes) -> None:
-    """Whole results; then the stream ends."""
+async def test_results_are_streamed_in_the_order_of_settlement_to_the_end(producer: Producer, lanes: Lanes) -> None:
     batch, ended = await half_ended(producer, lanes)
     ended += await end_all(lanes)
 
@@ -29,8 +28,7 @@ async def test_results_come_in_the_order_of_settling_to_the_end(producer: Produc
     assert results[0] == await producer.job(ended[0]).result(timeout=0)
 
 
-async def test_a_stream_goes_on_after_any_result(producer: Producer, lanes: Lanes) -> None:
-    """From each cursor: nothing twice, nothing missed; also from the one after the last."""
+async def test_a_stream_resumes_after_any_result(producer: Producer, lanes: Lanes) -> None:
     batch, ended = await half_ended(producer, lanes)
     ended += await end_all(lanes)
     stream = batch.results()
@@ -44,8 +42,7 @@ async def test_a_stream_goes_on_after_any_result(producer: Producer, lanes: Lane
     assert await read_all(producer.batch("b").results(after=cursors[-1])) == []
 
 
-async def test_a_reader_that_stops_in_the_middle_of_a_page_goes_on_there(producer: Producer, lanes: Lanes) -> None:
-    """What it has not been given is not skipped, though it was read."""
+async def test_a_stream_resumes_in_the_middle_of_a_page(producer: Producer, lanes: Lanes) -> None:
     batch, ended = await half_ended(producer, lanes)
     stream = batch.results()
     for _ in range(3):
@@ -57,8 +54,7 @@ async def test_a_reader_that_stops_in_the_middle_of_a_page_goes_on_there(produce
     assert await read_all(stream) == ended[3:]
 
 
-async def test_a_stream_waits_for_what_is_not_settled_yet(producer: Producer, lanes: Lanes) -> None:
-    """And is woken by it, and by the end."""
+async def test_a_stream_waits_for_the_next_settlement(producer: Producer, lanes: Lanes) -> None:
     batch = await to_users(producer, users(2))
     stream = batch.results()
     async with asyncio.timeout(30):
@@ -95,8 +91,8 @@ async def paging(batch: Batch) -> list[str]:
             return read
 
 
-async def test_readers_beside_a_writer_miss_nothing_and_get_nothing_twice(producer: Producer, lanes: Lanes) -> None:
-    """Three of them, one starting anew from its cursor after every few results, while others settle."""
+async def test_concurrent_readers_get_each_result_once(producer: Producer, lanes: Lanes) -> None:
+    """Three of them, one resuming from its cursor after every few results."""
     batch = await to_users(producer, users(300))
     ended: list[str] = []
 
@@ -115,7 +111,6 @@ async def test_readers_beside_a_writer_miss_nothing_and_get_nothing_twice(produc
 
 
 async def test_a_batch_of_more_than_a_page_is_read_to_its_end(producer: Producer, lanes: Lanes) -> None:
-    """The stream asks for the next page by itself."""
     batch = await producer.fan_out(numbered(PAGE_SIZE + 1), batch_id="b")
     await batch.cancel()
 
@@ -124,8 +119,7 @@ async def test_a_batch_of_more_than_a_page_is_read_to_its_end(producer: Producer
     assert await lanes.redis.zcard(keyspace.LANES) == 0
 
 
-async def test_a_result_that_has_expired_is_listed_by_its_outcome(producer: Producer, lanes: Lanes) -> None:
-    """In its place."""
+async def test_an_expired_result_is_listed_with_its_outcome(producer: Producer, lanes: Lanes) -> None:
     batch, ended = await half_ended(producer, lanes)
     await lanes.redis.delete(keyspace.RESULT + ended[0])
 
@@ -136,8 +130,7 @@ async def test_a_result_that_has_expired_is_listed_by_its_outcome(producer: Prod
     assert (second.job_id, second.user_id) == (ended[1], "1001")
 
 
-async def test_what_failed_so_far_can_be_listed(producer: Producer, lanes: Lanes) -> None:
-    """Without waiting for the rest, in order."""
+async def test_failures_are_listed_without_waiting_for_the_rest(producer: Producer, lanes: Lanes) -> None:
     batch, ended = await half_ended(producer, lanes)
 
     failures: list[JobResult] = [failure async for failure in batch.failures()]
@@ -147,7 +140,6 @@ async def test_what_failed_so_far_can_be_listed(producer: Producer, lanes: Lanes
 
 
 async def test_a_stream_of_a_batch_that_expires_meanwhile_ends_with_an_error(producer: Producer, lanes: Lanes) -> None:
-    """It must not wait for ever."""
     batch, _ = await half_ended(producer, lanes)
     stream = batch.results()
     for _ in range(10):
@@ -160,8 +152,7 @@ async def test_a_stream_of_a_batch_that_expires_meanwhile_ends_with_an_error(pro
             await waiting
 
 
-async def test_a_stream_goes_on_after_redis_was_away(valkey: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its error says so; asked again, it gives what comes next."""
+async def test_a_stream_resumes_after_redis_was_unreachable(valkey: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     producer, lanes = Producer(valkey), Lanes(valkey)
     batch, ended = await half_ended(producer, lanes)
     stream = batch.results()

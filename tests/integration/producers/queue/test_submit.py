@@ -13,7 +13,6 @@ LANE = keyspace.lane("1001", "t1")
 
 
 async def test_a_change_is_stored_in_its_lane_and_its_lane_on_the_schedule(lanes: Lanes) -> None:
-    """Payload, place and due time, in one call."""
     before_ms = await lanes.now_ms()
 
     verdicts = await lanes.submit(("j1", change()))
@@ -27,7 +26,7 @@ async def test_a_change_is_stored_in_its_lane_and_its_lane_on_the_schedule(lanes
 
 
 async def test_changes_of_a_lane_keep_the_order_of_their_submission(lanes: Lanes) -> None:
-    """Within a call and from call to call; each verdict is a position."""
+    """Each verdict is a position."""
     first = await lanes.submit(("c", change()), ("a", change()))
     second = await lanes.submit(("b", change()))
 
@@ -45,18 +44,15 @@ async def test_an_id_is_accepted_once_while_it_is_queued(lanes: Lanes) -> None:
 
 
 async def test_an_id_is_accepted_once_within_one_call(lanes: Lanes) -> None:
-    """A chunk may name one twice."""
     assert await lanes.submit(("j1", change()), ("j1", change())) == [1, 0]
 
 
 async def test_an_id_is_accepted_once_for_all_users(lanes: Lanes) -> None:
-    """An ID stands for one change, wherever it is."""
     assert await lanes.submit(("j1", change("1")), ("j1", change("2"))) == [1, 0]
     assert await lanes.uncovered() == set()
 
 
 async def test_an_id_is_known_for_as_long_as_its_result(lanes: Lanes) -> None:
-    """Submitted again after it ended, it adds nothing."""
     await lanes.submit(("j1", change()))
     await lanes.done(await lanes.claim_one())
 
@@ -65,7 +61,7 @@ async def test_an_id_is_known_for_as_long_as_its_result(lanes: Lanes) -> None:
 
 
 async def test_a_full_lane_refuses_and_writes_nothing(lanes: Lanes) -> None:
-    """Other lanes of the same call are accepted."""
+    """Other lanes of the same call accept."""
     verdicts = await lanes.submit(
         ("j1", change()), ("j2", change()), ("j3", change()), ("k1", change(trader="t2")), lane_limit=2
     )
@@ -76,7 +72,6 @@ async def test_a_full_lane_refuses_and_writes_nothing(lanes: Lanes) -> None:
 
 
 async def test_a_refused_id_may_be_submitted_again(lanes: Lanes) -> None:
-    """Refused is not accepted: nothing remembers it."""
     await lanes.submit(("j1", change()), ("j2", change()), lane_limit=1)
     await lanes.done(await lanes.claim_one())
 
@@ -84,7 +79,7 @@ async def test_a_refused_id_may_be_submitted_again(lanes: Lanes) -> None:
 
 
 async def test_every_lane_with_changes_is_on_the_schedule(lanes: Lanes) -> None:
-    """Invariant 1, over many lanes and IDs with separators in them."""
+    """Also lanes with separators in their IDs."""
     users = ["1", "1:2", "%", "1%3A2"]
     await lanes.submit(
         *((f"{user}/{trader}/{n}", change(user, trader)) for user in users for trader in users for n in "ab")
@@ -95,7 +90,6 @@ async def test_every_lane_with_changes_is_on_the_schedule(lanes: Lanes) -> None:
 
 
 async def test_a_lane_that_waits_is_not_brought_forward_by_another_change(lanes: Lanes) -> None:
-    """Its score is its back-off: only settle may change it."""
     await lanes.submit(("j1", change()))
     await lanes.back(await lanes.claim_one(), 60)
     before = await lanes.due_ms(LANE)
@@ -105,16 +99,14 @@ async def test_a_lane_that_waits_is_not_brought_forward_by_another_change(lanes:
     assert await lanes.due_ms(LANE) == before
 
 
-async def test_the_bell_rings_once_however_many_lanes_woke(lanes: Lanes) -> None:
-    """One worker is enough to look."""
+async def test_one_wakeup_is_pushed_for_any_number_of_new_lanes(lanes: Lanes) -> None:
     await lanes.submit(("j1", change("1")), ("j2", change("2")))
     await lanes.submit(("j3", change("3")))
 
     assert await lanes.redis.llen(keyspace.WAKEUPS) == 1  # type: ignore[misc]
 
 
-async def test_the_bell_does_not_ring_for_a_lane_that_is_already_scheduled(lanes: Lanes) -> None:
-    """Its worker will come back to it anyway."""
+async def test_no_wakeup_is_pushed_for_a_lane_that_is_scheduled_already(lanes: Lanes) -> None:
     await lanes.submit(("j1", change()))
     await lanes.redis.delete(keyspace.WAKEUPS)
 
@@ -124,15 +116,13 @@ async def test_the_bell_does_not_ring_for_a_lane_that_is_already_scheduled(lanes
 
 
 async def test_queued_changes_do_not_expire(lanes: Lanes) -> None:
-    """Neither payloads, nor lanes, nor the schedule: a change ends by its own deadline only."""
     await lanes.submit(("j1", change()))
 
     for key in (keyspace.JOB + "j1", keyspace.LANE + LANE, keyspace.SCHEDULE):
         assert await lanes.redis.pttl(key) == -1
 
 
-async def test_a_new_lane_queues_behind_the_lanes_of_its_user_that_wait(timed: Lanes) -> None:
-    """It gets the next free turn, a pace after the one before it."""
+async def test_a_new_lane_gets_the_slot_after_the_waiting_lanes_of_its_user(timed: Lanes) -> None:
     await timed.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(3)))
     await timed.claim()
 

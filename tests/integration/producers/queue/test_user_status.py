@@ -10,8 +10,7 @@ from tests.support.changes import change
 from tests.support.lanes import Lanes, contents
 
 
-async def test_a_user_without_anything_has_no_lanes(producer: Producer, redis: ArqRedis) -> None:
-    """Asking writes nothing; what cannot be a user is refused."""
+async def test_an_unknown_user_has_no_lanes(producer: Producer, redis: ArqRedis) -> None:
     assert await producer.user_status("nobody") == UserStatus("nobody", False, None, 0.0, 1.0, None, [])
     with pytest.raises(InvalidId):
         await producer.user_status("a b")
@@ -20,10 +19,7 @@ async def test_a_user_without_anything_has_no_lanes(producer: Producer, redis: A
 
 
 @pytest.mark.parametrize("user", ["1001", "a:b", "100%"])
-async def test_each_lane_is_told_with_its_head_and_what_it_waits_for(
-    producer: Producer, lanes: Lanes, user: str
-) -> None:
-    """In flight, in a back-off, due, bulk; of this user and no other."""
+async def test_each_lane_is_shown_with_its_head_and_its_state(producer: Producer, lanes: Lanes, user: str) -> None:
     await lanes.submit(
         ("a1", change(user, "a")), ("a2", change(user, "a")), ("b1", change(user, "b")), ("x", change(f"{user}0", "a"))
     )
@@ -44,8 +40,7 @@ async def test_each_lane_is_told_with_its_head_and_what_it_waits_for(
     assert [lane.priority for lane in status.lanes] == [Priority.INTERACTIVE] * 3 + [Priority.BULK]
 
 
-async def test_a_pause_a_hold_and_a_rate_are_told(producer: Producer, lanes: Lanes) -> None:
-    """Each as long as it is in force."""
+async def test_pause_hold_and_rate_of_a_user_are_shown(producer: Producer, lanes: Lanes) -> None:
     await lanes.submit(("j1", change()))
     await lanes.back(await lanes.claim_one(), 60, hold_s=60)
     await producer.pause(user_id="1001")
@@ -61,8 +56,7 @@ async def test_a_pause_a_hold_and_a_rate_are_told(producer: Producer, lanes: Lan
     assert await producer.user_status("1002") == UserStatus("1002", True, None, 0.0, 1.0, None, [])
 
 
-async def test_a_user_of_a_thousand_lanes_is_told_whole(producer: Producer, lanes: Lanes) -> None:
-    """Over more than one trip; those of its neighbours are not among them."""
+async def test_all_of_a_thousand_lanes_of_a_user_are_shown(producer: Producer, lanes: Lanes) -> None:
     await lanes.submit(*((f"j{n}", change("5", f"t{n:04}")) for n in range(1001)))
     await lanes.submit(("other", change("50")), ("another", change("4")))
 

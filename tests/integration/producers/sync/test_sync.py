@@ -59,8 +59,7 @@ async def done(lanes: Lanes, claim: Claim, outcome: Outcome) -> None:
     await lanes.done(claim, outcome, took_s=0.001)
 
 
-async def test_who_waits_for_a_result_is_told(producer: Producer, lanes: Lanes) -> None:
-    """A thread waits; the change ends meanwhile."""
+async def test_a_waiting_thread_gets_the_result(producer: Producer, lanes: Lanes) -> None:
     job = producer.enqueue(change())
     waiting = asyncio.create_task(asyncio.to_thread(job.result, WITHIN_S))
     channel = keyspace.JOB_DONE + job.job_id
@@ -73,7 +72,6 @@ async def test_who_waits_for_a_result_is_told(producer: Producer, lanes: Lanes) 
 
 
 def test_a_result_that_does_not_come_is_a_time_out(producer: Producer) -> None:
-    """The change stays queued."""
     job = producer.enqueue(change())
 
     for timeout in (0, 0.05):
@@ -82,8 +80,7 @@ def test_a_result_that_does_not_come_is_a_time_out(producer: Producer) -> None:
     assert job.status().state is JobState.QUEUED
 
 
-def test_a_change_is_taken_back(producer: Producer) -> None:
-    """And has a result."""
+def test_a_change_is_cancelled(producer: Producer) -> None:
     job = producer.enqueue(change(), job_id="a")
 
     assert job.cancel() is Cancellation.CANCELLED
@@ -93,7 +90,6 @@ def test_a_change_is_taken_back(producer: Producer) -> None:
 
 
 def test_many_changes_keep_their_order(producer: Producer) -> None:
-    """Over several chunks; the bad one is reported."""
     changes = [*numbered(700), change(user="not an ID"), *numbered(600)]
 
     report = producer.enqueue_many(changes)
@@ -103,7 +99,6 @@ def test_many_changes_keep_their_order(producer: Producer) -> None:
 
 
 async def test_a_fan_out_and_its_stream_of_results(producer: Producer, lanes: Lanes) -> None:
-    """From the beginning, from the middle, and by pages; then it is complete."""
     users = [str(number) for number in range(1200)]
     batch = producer.fan_out(trader_id=TRADER, settings=[setting()], user_ids=iter(users), batch_id="b")
     reading = asyncio.create_task(asyncio.to_thread(lambda: [result.user_id for result in batch.results()]))
@@ -125,7 +120,6 @@ async def test_a_fan_out_and_its_stream_of_results(producer: Producer, lanes: La
 
 
 def test_a_fan_out_is_repeated_without_doubles(producer: Producer) -> None:
-    """Other content is refused; all or nothing writes nothing; a dry run neither."""
     again = [
         producer.fan_out(trader_id=TRADER, settings=[setting()], user_ids=["1", "2"], batch_id="b") for _ in range(2)
     ]
@@ -142,9 +136,7 @@ def test_a_fan_out_is_repeated_without_doubles(producer: Producer) -> None:
     assert [progress.batch_id for progress in producer.batches()] == ["b"]
 
 
-async def test_what_cannot_be_awaited_is_refused(producer: Producer) -> None:
-    """An asynchronous iterable is for the other twin."""
-
+async def test_an_asynchronous_iterable_is_rejected(producer: Producer) -> None:
     async def users() -> AsyncIterator[str]:
         yield "1"
 
@@ -152,8 +144,7 @@ async def test_what_cannot_be_awaited_is_refused(producer: Producer) -> None:
         producer.fan_out(trader_id=TRADER, settings=[setting()], user_ids=users())  # type: ignore[call-overload]
 
 
-async def test_what_ended_badly_is_sent_again(producer: Producer, lanes: Lanes) -> None:
-    """Listed, replayed, and as a batch of its own."""
+async def test_dead_letters_are_listed_and_replayed(producer: Producer, lanes: Lanes) -> None:
     batch = producer.fan_out(trader_id=TRADER, settings=[setting()], user_ids=["1", "2"], batch_id="b")
     producer.enqueue(change("3"), job_id="c")
     await end_all(lanes, Outcome.REJECTED)
@@ -170,8 +161,7 @@ async def test_what_ended_badly_is_sent_again(producer: Producer, lanes: Lanes) 
     assert producer.dead.drop(outcome=Outcome.REJECTED) == 3
 
 
-async def test_a_queue_is_steered(producer: Producer, lanes: Lanes) -> None:
-    """Pause, rate, taking back, and looking at it."""
+async def test_users_are_paused_limited_cancelled_and_shown(producer: Producer, lanes: Lanes) -> None:
     producer.enqueue_many(numbered(3, user="7"))
 
     assert (producer.pause(user_id="7"), producer.pause(user_id="7")) == (True, False)
@@ -189,7 +179,6 @@ async def test_a_queue_is_steered(producer: Producer, lanes: Lanes) -> None:
 
 
 def test_threads_share_a_producer(producer: Producer) -> None:
-    """Each change is accepted once, each in its place."""
     with ThreadPoolExecutor(8) as threads:
         jobs = list(threads.map(lambda number: producer.enqueue(change(str(number % 10))), range(200)))
 
@@ -197,8 +186,7 @@ def test_threads_share_a_producer(producer: Producer) -> None:
     assert sum(lane.queued for user in range(10) for lane in producer.user_status(str(user)).lanes) == 200
 
 
-def test_a_redis_that_is_away_is_said_with_the_id_to_repeat() -> None:
-    """As with await."""
+def test_an_unreachable_redis_is_reported_with_the_job_id_to_repeat_with() -> None:
     with Producer.connect(NOBODY_THERE) as producer:
         with pytest.raises(QueueUnavailable, match="job_id='a'"):
             producer.enqueue(change(), job_id="a")

@@ -65,8 +65,8 @@ def deaf_for_a_while(between: Relay, seconds: float = 1.2) -> Iterator[None]:
         between.deaf = False
 
 
-async def test_a_change_whose_acceptance_was_not_heard_is_not_doubled(between: Relay, looking: Redis) -> None:
-    """It is submitted again with the job ID that was chosen before the first try, by both kinds of producers."""
+async def test_a_change_whose_reply_was_lost_is_not_doubled(between: Relay, looking: Redis) -> None:
+    """Both kinds of producers submit it again with the job ID chosen before the first try."""
     async with Producer.connect(dsn(between), QUICK, wait_s=20) as producer:
         await producer.paused()
         with deaf_for_a_while(between):
@@ -82,7 +82,6 @@ async def test_a_change_whose_acceptance_was_not_heard_is_not_doubled(between: R
 
 @pytest.mark.parametrize("kind", ["asynchronous", "synchronous"])
 async def test_many_changes_keep_their_order_when_replies_are_lost(between: Relay, looking: Redis, kind: str) -> None:
-    """Chunks without a reply are submitted again, in their order, and add only what is missing."""
     changes = numbered(2_600)
     if kind == "asynchronous":
         async with Producer.connect(dsn(between), QUICK, wait_s=20) as producer:
@@ -100,8 +99,7 @@ async def test_many_changes_keep_their_order_when_replies_are_lost(between: Rela
     assert queued == jobs
 
 
-async def test_a_fan_out_goes_on_where_it_was_cut(between: Relay) -> None:
-    """Its counters know each change once."""
+async def test_a_fan_out_goes_on_where_it_was_interrupted(between: Relay) -> None:
     async with Producer.connect(dsn(between), QUICK, wait_s=20) as producer:
         await producer.paused()
         users = [str(number) for number in range(10_000, 12_600)]
@@ -114,8 +112,8 @@ async def test_a_fan_out_goes_on_where_it_was_cut(between: Relay) -> None:
     assert progress.queued == 2_600
 
 
-async def test_taking_back_is_not_repeated_unasked(between: Relay) -> None:
-    """It happened; a second answer would deny it. The caller is told at once, and may ask."""
+async def test_a_cancellation_whose_reply_was_lost_is_not_retried(between: Relay) -> None:
+    """A second one would say that there was nothing to cancel."""
     async with Producer.connect(dsn(between), QUICK, wait_s=30) as producer:
         job = await producer.enqueue(change())
         other = await producer.enqueue(change("1002"))
@@ -133,7 +131,6 @@ async def test_taking_back_is_not_repeated_unasked(between: Relay) -> None:
 
 
 async def test_a_caller_that_waits_gets_through_when_redis_is_back(server: Valkey) -> None:
-    """Down when it is asked, up a second later; for both kinds, with IDs the caller chose."""
     async with Producer.connect(server.dsn, QUICK, wait_s=30) as producer:
         with PlainProducer.connect(server.dsn, QUICK, wait_s=30) as plain:
             await asyncio.to_thread(server.stop)
@@ -154,8 +151,7 @@ async def test_a_caller_that_waits_gets_through_when_redis_is_back(server: Valke
     assert (batches, was_new) == ([], True)
 
 
-async def test_nobody_waits_longer_than_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not at all by default; the environment and the argument say otherwise, and the error names what to repeat."""
+async def test_a_producer_waits_for_redis_no_longer_than_wait_s(monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = f"redis://127.0.0.1:{free_port()}/0"
     took_s = []
     for variable, wait_s in (("0", None), ("0.6", None), ("0", 0.6)):
@@ -171,7 +167,7 @@ async def test_nobody_waits_longer_than_was_asked(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_a_server_that_became_a_replica_is_left(server: Valkey, looking: Redis) -> None:
-    """A name may lead to another server by the next command. redis-py would keep the connection for ever."""
+    """redis-py would keep the connection for ever."""
     async with Producer.connect(server.dsn, QUICK) as producer:
         await producer.enqueue(change())
         before = await producer._redis.client_id()
@@ -187,7 +183,6 @@ async def test_a_server_that_became_a_replica_is_left(server: Valkey, looking: R
 
 @pytest.mark.parametrize("kind", ["asynchronous", "synchronous"])
 async def test_readers_of_results_wait_through_a_restart(server: Valkey, looking: Redis, kind: str) -> None:
-    """Of one change and of a batch, by announcement and by stream: nobody is told of it, nothing is given twice."""
     lanes = Lanes(looking)
     async with Producer.connect(server.dsn, QUICK) as filling:
         batch = await filling.fan_out([change(str(user)) for user in range(1001, 1005)], batch_id="b")

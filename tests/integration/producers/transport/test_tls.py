@@ -41,8 +41,7 @@ def dsn(port: int, authority: Authority) -> str:
     return f"rediss://localhost:{port}/0?ssl_ca_certs={authority.path}"
 
 
-async def test_the_whole_way_goes_through_tls(valkey: ArqRedis, dsn: str, tmp_path: Path) -> None:
-    """Producers of both kinds, and the worker with its subscriptions and blocking pops."""
+async def test_producers_and_workers_use_tls(valkey: ArqRedis, dsn: str, tmp_path: Path) -> None:
     async with rig_on(valkey, tmp_path) as rig, Producer.connect(dsn) as producer:
         worker = LaneWorker(rig.settings(redis_dsn=dsn), handle_signals=False)
         running = asyncio.create_task(worker.async_run())
@@ -79,7 +78,6 @@ async def _refusal(dsn: str, *, timeout_s: float = 5) -> list[str]:
 
 
 async def test_a_certificate_of_another_authority_is_refused(port: int, tmp_path: Path) -> None:
-    """Also where none is named: the machine's own do not know it."""
     stranger = Authority.new(tmp_path, "stranger")
     for query in (f"?ssl_ca_certs={stranger.path}", ""):
         for message in await _refusal(f"rediss://localhost:{port}/0{query}"):
@@ -87,21 +85,19 @@ async def test_a_certificate_of_another_authority_is_refused(port: int, tmp_path
 
 
 async def test_a_certificate_for_another_host_is_refused(dsn: str) -> None:
-    """redis-py 5 does not look at the name by itself."""
+    """redis-py 5 does not check the name by default."""
     for message in await _refusal(dsn.replace("localhost", "127.0.0.1")):
         assert "CERTIFICATE_VERIFY_FAILED" in message
         assert "127.0.0.1" in message
 
 
 async def test_the_name_need_not_be_checked_if_an_operator_says_so(dsn: str) -> None:
-    """Behind a tunnel, the name may be another; the authority counts all the same."""
     dsn = dsn.replace("localhost", "127.0.0.1") + "&ssl_check_hostname=false"
     async with Producer.connect(dsn) as producer:
         assert await producer.paused() == []
 
 
-async def test_a_server_may_ask_for_a_certificate(valkey_dsn: str, authority: Authority) -> None:
-    """Of the client; without one there is no connection."""
+async def test_a_server_may_ask_for_a_client_certificate(valkey_dsn: str, authority: Authority) -> None:
     server = authority.context("localhost", clients=True)
     certificate, key = authority.issue("client")
     async with relay(urlsplit(valkey_dsn).port or 0, server) as between:
@@ -111,13 +107,11 @@ async def test_a_server_may_ask_for_a_certificate(valkey_dsn: str, authority: Au
             assert await producer.paused() == []
 
 
-async def test_a_file_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
-    """Not the first command."""
+async def test_an_absent_certificate_file_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^COPYTRADE_REDIS_DSN: TLS cannot be set up .*nothing\.pem"):
         open_redis(f"rediss://localhost/0?ssl_ca_certs={tmp_path}/nothing.pem", ArqRedis, timeout_s=1)
 
 
-async def test_a_server_without_tls_is_told(valkey_dsn: str) -> None:
-    """Within the time-out."""
+async def test_a_server_without_tls_is_reported_within_the_time_out(valkey_dsn: str) -> None:
     for message in await _refusal(f"rediss://localhost:{urlsplit(valkey_dsn).port}/0", timeout_s=0.5):
         assert "Redis did not answer" in message

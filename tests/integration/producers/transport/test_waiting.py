@@ -39,8 +39,7 @@ async def subscribed(producer: Producer) -> AsyncIterator[Producer]:
     await asyncio.gather(waiting, return_exceptions=True)
 
 
-async def test_a_change_that_has_not_ended_in_time_stays_queued(subscribed: Producer) -> None:
-    """The error says so, and is a TimeoutError too."""
+async def test_waiting_for_a_result_times_out_and_the_change_stays_queued(subscribed: Producer) -> None:
     job = await subscribed.enqueue(change())
 
     async with asyncio.timeout(SOON_S):
@@ -50,8 +49,7 @@ async def test_a_change_that_has_not_ended_in_time_stays_queued(subscribed: Prod
     assert (await job.status()).state is JobState.QUEUED
 
 
-async def test_a_timeout_of_zero_only_looks(valkey_dsn: str) -> None:
-    """It does not wait, whatever the connection is at."""
+async def test_a_timeout_of_zero_does_not_wait(valkey_dsn: str) -> None:
     async with Producer.connect(valkey_dsn) as producer:
         job = await producer.enqueue(change("another"))
         waiting = asyncio.create_task(job.result())
@@ -66,8 +64,7 @@ async def test_a_timeout_of_zero_only_looks(valkey_dsn: str) -> None:
         assert not pending
 
 
-async def test_only_looking_does_not_spoil_later_waits(producer: Producer, lanes: Lanes) -> None:
-    """`timeout=0` looks; whoever waits afterwards is told."""
+async def test_a_timeout_of_zero_does_not_disturb_later_waits(producer: Producer, lanes: Lanes) -> None:
     job = await producer.enqueue(change())
     with pytest.raises(ResultTimeout):
         await job.result(timeout=0)
@@ -84,8 +81,8 @@ async def test_only_looking_does_not_spoil_later_waits(producer: Producer, lanes
         await producer._notifications.close()
 
 
-async def test_a_waiter_is_told_at_once(producer: Producer, lanes: Lanes) -> None:
-    """By the announcement, not by looking again."""
+async def test_a_waiter_gets_the_result_at_once(producer: Producer, lanes: Lanes) -> None:
+    """By the notification, not by polling."""
     job = await producer.enqueue(change())
     waiting = asyncio.create_task(job.result())
     await listening(producer, job.job_id)
@@ -96,8 +93,8 @@ async def test_a_waiter_is_told_at_once(producer: Producer, lanes: Lanes) -> Non
         assert (await waiting).applied
 
 
-async def test_many_waiters_for_one_change_are_all_told(producer: Producer, lanes: Lanes) -> None:
-    """They share a subscription; one that gives up takes it from nobody."""
+async def test_many_waiters_for_one_change_all_get_its_result(producer: Producer, lanes: Lanes) -> None:
+    """They share a subscription; one that gives up does not end it."""
     job = await producer.enqueue(change())
     impatient = asyncio.create_task(job.result())
     waiting = [asyncio.create_task(job.result()) for _ in range(5)]
@@ -112,7 +109,6 @@ async def test_many_waiters_for_one_change_are_all_told(producer: Producer, lane
 
 
 async def test_waiting_again_after_giving_up_works(subscribed: Producer, redis: ArqRedis) -> None:
-    """The channel was left in between."""
     lanes, producer = Lanes(redis), subscribed
     job = await producer.enqueue(change())
     async with asyncio.timeout(SOON_S):
@@ -129,8 +125,7 @@ async def test_waiting_again_after_giving_up_works(subscribed: Producer, redis: 
         assert (await waiting).applied
 
 
-async def test_nobody_is_subscribed_once_nobody_waits(producer: Producer, lanes: Lanes) -> None:
-    """Neither here nor on the server."""
+async def test_the_subscription_ends_with_its_last_waiter(producer: Producer, lanes: Lanes) -> None:
     job = await producer.enqueue(change())
     waiting = asyncio.create_task(job.result())
     await listening(producer, job.job_id)
@@ -143,8 +138,7 @@ async def test_nobody_is_subscribed_once_nobody_waits(producer: Producer, lanes:
             await asyncio.sleep(0)
 
 
-async def test_many_who_begin_to_wait_at_once_are_all_told(valkey_dsn: str, valkey: ArqRedis) -> None:
-    """As in `asyncio.gather(*(job.result() for job in report.jobs))`."""
+async def test_many_waiters_that_begin_at_once_all_get_their_results(valkey_dsn: str, valkey: ArqRedis) -> None:
     lanes = Lanes(valkey)
     async with Producer.connect(valkey_dsn) as producer:
         jobs = (await producer.enqueue_many(change(str(number)) for number in range(50))).jobs
@@ -159,8 +153,7 @@ async def test_many_who_begin_to_wait_at_once_are_all_told(valkey_dsn: str, valk
         assert len(told) == 50
 
 
-async def test_two_hundred_waiters_for_two_hundred_changes_are_told(subscribed: Producer, redis: ArqRedis) -> None:
-    """Over the one connection that is there."""
+async def test_two_hundred_waiters_share_one_connection(subscribed: Producer, redis: ArqRedis) -> None:
     lanes = Lanes(redis)
     jobs = (await subscribed.enqueue_many(change(str(number)) for number in range(200))).jobs
     waiting = [asyncio.create_task(job.result()) for job in jobs]
@@ -174,8 +167,8 @@ async def test_two_hundred_waiters_for_two_hundred_changes_are_told(subscribed: 
     assert [result.job_id for result in results] == [job.job_id for job in jobs]
 
 
-async def test_a_waiter_whose_connection_was_cut_is_told_all_the_same(valkey_dsn: str, valkey: ArqRedis) -> None:
-    """The subscription is renewed, and everybody looks for what they may have missed."""
+async def test_a_waiter_whose_connection_was_cut_gets_its_result(valkey_dsn: str, valkey: ArqRedis) -> None:
+    """The subscription is renewed, and every waiter polls once."""
     lanes = Lanes(valkey)
     async with Producer.connect(valkey_dsn) as producer:
         job = await producer.enqueue(change())
@@ -189,10 +182,9 @@ async def test_a_waiter_whose_connection_was_cut_is_told_all_the_same(valkey_dsn
             assert (await waiting).applied
 
 
-async def test_a_subscription_that_failed_once_does_not_end_all_waiting(
+async def test_a_failed_subscription_is_tried_again(
     valkey_dsn: str, valkey: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such as when the server is at its limit of connections for a moment."""
     lanes = Lanes(valkey)
     connect = PubSub.connect
     refused = [RedisConnectionError("max number of clients reached")]
@@ -222,7 +214,7 @@ async def test_a_subscription_that_failed_once_does_not_end_all_waiting(
 
 
 async def test_a_quiet_subscription_is_not_dropped(valkey_dsn: str, valkey: ArqRedis) -> None:
-    """Waiting is quiet by its nature; what is announced while a connection is renewed would be missed."""
+    """Notifications during a reconnection would be missed."""
 
     async def subscribers() -> list[str]:
         return [client["id"] for client in await valkey.client_list(_type="pubsub")]
@@ -245,7 +237,7 @@ async def test_a_quiet_subscription_is_not_dropped(valkey_dsn: str, valkey: ArqR
 async def test_a_message_without_a_channel_does_not_end_the_subscription(
     valkey_dsn: str, valkey: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """redis-py takes any reply that is one string for a pong."""
+    """redis-py takes any reply of one string for a pong."""
     get_message = PubSub.get_message
     stray = [{"type": "pong", "pattern": None, "channel": None, "data": b"OK"}]
 
