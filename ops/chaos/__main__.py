@@ -15,11 +15,11 @@ import msgspec
 
 from ops.chaos.checks import judge
 from ops.chaos.collect import add_what_was_left, collect
-from ops.chaos.driver import DRAINED_WITHIN_S, Driver
+from ops.chaos.environment import Environment
+from ops.chaos.faults import Faults
+from ops.chaos.report import Summary, as_data, summarize, text
+from ops.chaos.run import DRAINED_WITHIN_S, Run
 from ops.chaos.schedule import SHORTEST_S
-from ops.chaos.show import Summary, as_data, summarize, text
-from ops.chaos.trouble import Trouble
-from ops.chaos.world import World
 
 INTERRUPTED = 130
 OVERHEAD_S = 120.0
@@ -79,8 +79,8 @@ async def _bounded(options: argparse.Namespace, folder: Path) -> Summary:
 
 async def _make(options: argparse.Namespace, folder: Path) -> Summary:
     began_s = time.monotonic()
-    world = World(folder, options.seed, options.seconds)
-    driver = Driver(world, Trouble(world), say=lambda line: print(line, file=sys.stderr))
+    world = Environment(folder, options.seed, options.seconds)
+    driver = Run(world, Faults(world), say=lambda line: print(line, file=sys.stderr))
     async with world.running():
         await driver.make_trouble()
         await driver.settle_down()

@@ -10,12 +10,12 @@ from arq import ArqRedis, create_pool
 from arq.connections import RedisSettings
 from arq.jobs import Job
 
-from ops.chaos.work import CROWD, TRADERS, Item
-from ops.chaos.world import World
+from ops.chaos.environment import Environment
+from ops.chaos.workload import ORDINARY_USERS, TRADERS, Item
 
 FIRST_MARK = 80_000_000_000
 ANSWERED_WITHIN_S = 20.0
-LOOK_S = 0.1
+POLL_INTERVAL_S = 0.1
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class ArqApp:
         surprises: answers that were not promised.
     """
 
-    world: World
+    world: Environment
     asked: list[Asked] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
     surprises: list[str] = field(default_factory=list)
@@ -54,7 +54,7 @@ class ArqApp:
     async def submit(self, who: int) -> None:
         """Asks for one change, and waits until it is told whether it is accepted."""
         number = len(self.asked)
-        item = Item(CROWD[who % len(CROWD)], TRADERS[0], f"{FIRST_MARK + number}")
+        item = Item(ORDINARY_USERS[who % len(ORDINARY_USERS)], TRADERS[0], f"{FIRST_MARK + number}")
         name = f"arq-{number}"
         asked = Asked(f"{name}.change", item, time.monotonic_ns())
         self.asked.append(asked)
@@ -73,7 +73,7 @@ class ArqApp:
         try:
             job = await redis.enqueue_job("submit", msgspec.to_builtins(item.change), _job_id=name)
             job = job or Job(name, redis, _deserializer=msgspec.msgpack.decode)
-            return await job.result(timeout=ANSWERED_WITHIN_S, poll_delay=LOOK_S)
+            return await job.result(timeout=ANSWERED_WITHIN_S, poll_delay=POLL_INTERVAL_S)
         finally:
             await redis.aclose()
 

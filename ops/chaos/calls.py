@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Protocol, Self
 
-from ops.chaos.work import How, Step
+from ops.chaos.workload import Method, Step
 from producers import Producer
 from producers.sync import Producer as SyncProducer
 
@@ -49,14 +49,14 @@ class Asynchronous:
     async def ask(self, one: Step, tell: Tell) -> Landed:
         """See Calls."""
         match one.how:
-            case How.ONE_BY_ONE:
+            case Method.ONE_BY_ONE:
                 for place, item in enumerate(one.items):
                     await self._producer.enqueue(
                         item.change, job_id=one.job_id(place), priority=one.priority, ttl_s=one.ttl_s
                     )
                     tell(place)
                 return _landed(one, [])
-            case How.MANY:
+            case Method.MANY:
                 report = await self._producer.enqueue_many(**_many(one))
                 return _landed(one, report.refused)
             case _:
@@ -90,14 +90,14 @@ class Synchronous:
 
     def _ask(self, one: Step, tell: Tell) -> Landed:
         match one.how:
-            case How.ONE_BY_ONE:
+            case Method.ONE_BY_ONE:
                 for place, item in enumerate(one.items):
                     self._producer.enqueue(
                         item.change, job_id=one.job_id(place), priority=one.priority, ttl_s=one.ttl_s
                     )
                     tell(place)
                 return _landed(one, [])
-            case How.MANY:
+            case Method.MANY:
                 return _landed(one, self._producer.enqueue_many(**_many(one)).refused)
             case _:
                 batch = self._producer.fan_out(**_fan_out(one))
@@ -128,7 +128,7 @@ def _many(one: Step) -> dict[str, Any]:
 
 def _fan_out(one: Step) -> dict[str, Any]:
     rest = {"batch_id": one.name, "priority": one.priority, "ttl_s": one.ttl_s}
-    if one.how is How.FAN_OUT:
+    if one.how is Method.FAN_OUT:
         return {"changes": [item.change for item in one.items], **rest}
     template = one.items[0].change
     users = [item.user for item in one.items]

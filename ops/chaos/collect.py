@@ -17,12 +17,12 @@ from yarl import URL
 
 from ops.chaos import journal, leaks
 from ops.chaos.arq_app import ArqApp
-from ops.chaos.driver import Driver, LastWord
+from ops.chaos.environment import EGRESS_RATE_PER_S, USER_RATE_PER_S, Environment
 from ops.chaos.evidence import BatchLedger, Change, Evidence, Lane, Stall
-from ops.chaos.journal import Asked, Read, ReadAll, Surprise, TakenBack, Told
+from ops.chaos.journal import Answered, Called, Cancelled, Read, ReadToEnd, UnexpectedError
+from ops.chaos.run import LastWord, Run
 from ops.chaos.schedule import LEASE_S, PRODUCERS, REQUEST_TIMEOUT_S
-from ops.chaos.work import USERS, step
-from ops.chaos.world import EGRESS_RATE_PER_S, USER_RATE_PER_S, World
+from ops.chaos.workload import USERS, step
 from ops.exchange import Arrival
 from producers import JobResult, Outcome
 from producers.contract import keyspace
@@ -39,7 +39,7 @@ CONTROL_JOB = re.compile(re.escape(keyspace.JOB.encode()) + rb"arq-(?:foe-)?[0-9
 MUST_BE_GONE = tuple(prefix.encode() for prefix in (keyspace.JOB, keyspace.LANE, keyspace.HEAD))
 
 
-async def collect(driver: Driver) -> Evidence:
+async def collect(driver: Run) -> Evidence:
     """Everything, while all of it still runs."""
     world, trouble = driver.world, driver.trouble
     seen = Evidence(
@@ -70,7 +70,7 @@ async def collect(driver: Driver) -> Evidence:
     return seen
 
 
-def add_what_was_left(seen: Evidence, world: World) -> None:
+def add_what_was_left(seen: Evidence, world: Environment) -> None:
     """What is known only when every process has ended: how they ended, and all that they wrote."""
     files = [*world.logs, *world.journals, *(world.server.folder / "appendonlydir").iterdir()]
     seen.leaks += leaks.in_files(files, world.secrets())
@@ -82,32 +82,32 @@ def add_what_was_left(seen: Evidence, world: World) -> None:
         seen.lost += [f"{place.name} ended by itself with status {status}" for status in place.lost]
 
 
-def _add_journals(seen: Evidence, world: World) -> None:
+def _add_journals(seen: Evidence, world: Environment) -> None:
     read: dict[int, list[Read]] = {}
     read_all: dict[int, set[str]] = {}
     for number in range(PRODUCERS):
         read[number], read_all[number] = [], set()
         for entry in journal.read(world.journals[number]):
             match entry:
-                case Asked():
+                case Called():
                     for change in _asked(world.seed, number, entry):
                         seen.changes.setdefault(change.job_id, change)
-                case Told():
+                case Answered():
                     _told(seen, world.seed, number, entry)
-                case TakenBack():
+                case Cancelled():
                     seen.taken_back.append(entry)
                 case Read():
                     read[number].append(entry)
-                case ReadAll():
+                case ReadToEnd():
                     read_all[number].add(entry.batch_id)
-                case Surprise():
+                case UnexpectedError():
                     seen.surprises.append(f"producer {number}, {entry.doing}: {entry.error}")
                 case _:
                     pass
     seen.read, seen.read_all = read, read_all
 
 
-def _asked(seed: int, producer: int, entry: Asked) -> list[Change]:
+def _asked(seed: int, producer: int, entry: Called) -> list[Change]:
     one = step(seed, producer, entry.step)
     # Changes that are asked for one by one are each a call of its own; their order in it is kept by the same rule.
     return [
@@ -130,7 +130,7 @@ def _asked(seed: int, producer: int, entry: Asked) -> list[Change]:
     ]
 
 
-def _told(seen: Evidence, seed: int, producer: int, entry: Told) -> None:
+def _told(seen: Evidence, seed: int, producer: int, entry: Answered) -> None:
     one = step(seed, producer, entry.step)
     for place in entry.accepted:
         change = seen.changes[one.job_id(place)]

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ops.chaos.journal import Hostile, Read, TakenBack
+from ops.chaos.journal import Cancelled, Hostile, Read
 from ops.exchange import Arrival
 from ops.exchange.rules import SETTINGS
 from producers import JobResult
@@ -153,7 +153,7 @@ class Evidence:
     left: list[str] = field(default_factory=list)
     read: Mapping[int, list[Read]] = field(default_factory=dict)
     read_all: Mapping[int, set[str]] = field(default_factory=dict)
-    taken_back: list[TakenBack] = field(default_factory=list)
+    taken_back: list[Cancelled] = field(default_factory=list)
     hostile: list[Hostile] = field(default_factory=list)
     poison: list[str] = field(default_factory=list)
     perhaps_poison: set[str] = field(default_factory=set)

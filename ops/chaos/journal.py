@@ -12,7 +12,7 @@ from typing import Self
 import msgspec
 
 
-class Asked(msgspec.Struct, frozen=True, tag="asked", omit_defaults=True):
+class Called(msgspec.Struct, frozen=True, tag="asked", omit_defaults=True):
     """A step's call begins.
 
     Attributes:
@@ -26,7 +26,7 @@ class Asked(msgspec.Struct, frozen=True, tag="asked", omit_defaults=True):
     again: bool = False
 
 
-class Told(msgspec.Struct, frozen=True, tag="told", omit_defaults=True):
+class Answered(msgspec.Struct, frozen=True, tag="told", omit_defaults=True):
     """What the producer was told.
 
     Attributes:
@@ -44,7 +44,7 @@ class Told(msgspec.Struct, frozen=True, tag="told", omit_defaults=True):
     done: bool = True
 
 
-class TakenBack(msgspec.Struct, frozen=True, tag="taken back"):
+class Cancelled(msgspec.Struct, frozen=True, tag="taken back"):
     """What the producer was told of taking a change back.
 
     Attributes:
@@ -72,7 +72,7 @@ class Read(msgspec.Struct, frozen=True, tag="read"):
     cursor: str
 
 
-class ReadAll(msgspec.Struct, frozen=True, tag="read all"):
+class ReadToEnd(msgspec.Struct, frozen=True, tag="read all"):
     """A batch's stream came to its end.
 
     Attributes:
@@ -106,7 +106,7 @@ class Trouble(msgspec.Struct, frozen=True, tag="trouble"):
     error: str
 
 
-class Surprise(msgspec.Struct, frozen=True, tag="surprise"):
+class UnexpectedError(msgspec.Struct, frozen=True, tag="surprise"):
     """An error that no caller was promised.
 
     Attributes:
@@ -118,7 +118,7 @@ class Surprise(msgspec.Struct, frozen=True, tag="surprise"):
     error: str
 
 
-Entry = Asked | Told | TakenBack | Read | ReadAll | Hostile | Trouble | Surprise
+Entry = Called | Answered | Cancelled | Read | ReadToEnd | Hostile | Trouble | UnexpectedError
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from redis.asyncio import Redis
 
-from ops.chaos.key_rings import Keys, replace_file, toml
+from ops.chaos.user_keys import Keys, replace_file, toml
 from worker.credentials.admin import CredentialAdmin
 from worker.credentials.key_ring import parse_key_ring
 from worker.credentials.model import Credentials

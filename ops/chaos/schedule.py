@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 SHORTEST_S = 8.0
-CALM_S = 1.5
+QUIET_START_S = 1.5
 """Nothing goes wrong so long after the start: workers must be up to be struck."""
 
 WORKERS = 3
@@ -75,7 +75,7 @@ PER_MINUTE = {
 }
 """How often each happens in a minute; at least once in any run."""
 
-STEERING = frozenset(
+NOT_FAULTS = frozenset(
     {"dump redis", "pause user", "pause trader", "pause everything", "pause egress", "slow user", "arq submit"}
 )
 """Not counted as faults."""
@@ -100,7 +100,7 @@ class Event:
     @property
     def is_fault(self) -> bool:
         """Whether it counts as one; the others steer or look."""
-        return self.kind not in STEERING
+        return self.kind not in NOT_FAULTS
 
 
 def schedule(seed: int, seconds: float) -> list[Event]:
@@ -115,9 +115,9 @@ def schedule(seed: int, seconds: float) -> list[Event]:
     for kind, per_minute in PER_MINUTE.items():
         count = max(1, round(per_minute * seconds / 60))
         # One in each part of the time, so that they do not crowd.
-        part_s = (seconds - CALM_S) / count
+        part_s = (seconds - QUIET_START_S) / count
         for number in range(count):
-            at_s = CALM_S + part_s * (number + rng.random())
+            at_s = QUIET_START_S + part_s * (number + rng.random())
             events.append(Event(round(at_s, 3), kind, rng.randrange(1_000_000), _lasts_s(kind, rng)))
     return sorted(events, key=lambda event: (event.at_s, event.kind))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from ops.demo import show
+from ops.demo import report
 from ops.demo.checks import check_all
 from ops.demo.evidence import Evidence
 from ops.demo.figures import figures
@@ -28,12 +28,12 @@ def main(argv: list[str] | None = None) -> int:
     options = _options(argv)
     began_s = time.monotonic()
     scenario = make(followers=options.followers, lane=options.lane, seed=options.seed)
-    screen = show.console(to_stderr=options.json)
-    show.opening(screen, scenario)
+    screen = report.console(to_stderr=options.json)
+    report.opening(screen, scenario)
     with tempfile.TemporaryDirectory(prefix="demo-") as name:
         folder = Path(name)
         try:
-            with show.progress(screen, scenario) as watch:
+            with report.progress(screen, scenario) as watch:
                 evidence = asyncio.run(_until_told_to_stop(scenario, folder, watch))
         except (KeyboardInterrupt, asyncio.CancelledError):
             print("demo: interrupted; everything it started has been stopped", file=sys.stderr)
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
             _print_log(folder / "worker.log")
     seen = figures(evidence, {planned.change.user_id for planned in scenario.fan_out})
     took_s = time.monotonic() - began_s
-    show.closing(screen, seen, checks, took_s)
+    report.closing(screen, seen, checks, took_s)
     if options.json:
         document = {"holds": holds, "seed": options.seed, "tookS": round(took_s, 1), "checks": checks, "figures": seen}
         print(msgspec.json.format(msgspec.json.encode(document)).decode())

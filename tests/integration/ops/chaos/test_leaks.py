@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from arq.connections import ArqRedis
 
-from ops.chaos.key_rings import Ring, replace_file, toml
 from ops.chaos.leaks import Sieve, in_files, in_redis
+from ops.chaos.user_keys import UserKeys, replace_file, toml
 from ops.exchange.accounts import parse
 
 SECRET = "sk-0123456789abcdef01234567"
@@ -72,7 +72,7 @@ async def test_a_secret_is_found_in_any_key_and_any_kind_of_value(valkey: ArqRed
 
 def test_rotated_keys_are_known_to_the_exchange_beside_the_old_ones(tmp_path: Path) -> None:
     """And all of them stay secrets."""
-    ring = Ring.of(("1001", "a:b"), seed=1)
+    ring = UserKeys.of(("1001", "a:b"), seed=1)
     before = dict(ring.current)
     old = ring.rotate(("a:b",))
     path = tmp_path / "keys.toml"

@@ -11,7 +11,7 @@ import pytest
 
 from ops.chaos.checks import judge
 from ops.chaos.evidence import BatchLedger, Change, Evidence, Stall
-from ops.chaos.journal import Hostile, Read, TakenBack
+from ops.chaos.journal import Cancelled, Hostile, Read
 from ops.exchange import Arrival
 from ops.exchange.rules import SETTINGS
 from producers import JobResult, Outcome
@@ -159,7 +159,7 @@ DOCTORED: dict[str, tuple[str, Doctoring]] = {
     ),
     "what was told cancelled was applied": (
         "what was taken back is",
-        lambda e: e.taken_back.append(TakenBack("c1", "cancelled")),
+        lambda e: e.taken_back.append(Cancelled("c1", "cancelled")),
     ),
     "applied, but never granted": (
         "each outcome has its reason",

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from ops.chaos.schedule import CALM_S, PER_MINUTE, SHORTEST_S, STEERING, WINDOWS, schedule
-from ops.chaos.show import FAULTS_PER_S
+from ops.chaos.report import FAULTS_PER_S
+from ops.chaos.schedule import NOT_FAULTS, PER_MINUTE, QUIET_START_S, SHORTEST_S, WINDOWS, schedule
 
 
 def test_the_same_seed_gives_the_same_events() -> None:
@@ -23,7 +23,7 @@ def test_every_kind_of_event_happens_in_every_run(seconds: float) -> None:
 
     assert {event.kind for event in events} == set(PER_MINUTE)
     assert events == sorted(events, key=lambda event: event.at_s)
-    assert all(CALM_S <= event.at_s <= seconds for event in events)
+    assert all(QUIET_START_S <= event.at_s <= seconds for event in events)
     assert sum(event.is_fault for event in events) >= FAULTS_PER_S * seconds
 
 
@@ -32,7 +32,7 @@ def test_a_minute_has_a_hundred_faults() -> None:
     happened = Counter(event.kind for event in schedule(1, 60) if event.is_fault)
 
     assert happened.total() >= 100
-    assert not happened.keys() & STEERING
+    assert not happened.keys() & NOT_FAULTS
 
 
 def test_every_fault_of_the_exchange_has_its_share_and_its_time() -> None:

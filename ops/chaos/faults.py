@@ -9,12 +9,12 @@ from typing import Any
 
 from ops.chaos import leaks
 from ops.chaos.arq_app import ArqApp
-from ops.chaos.hostile import hostile_call
+from ops.chaos.environment import EGRESSES, JITTER_MS, LATENCY_MS, Environment
+from ops.chaos.interference import hostile_call
 from ops.chaos.journal import Hostile
-from ops.chaos.key_rings import Keys, toml
 from ops.chaos.schedule import WINDOWS, Event
-from ops.chaos.work import CROWD, HOT, JOINING, REFUSED, TRADERS, USERS
-from ops.chaos.world import EGRESSES, JITTER_MS, LATENCY_MS, World
+from ops.chaos.user_keys import Keys, toml
+from ops.chaos.workload import BUSY_USERS, COALESCING_USERS, MISCONFIGURED_USERS, ORDINARY_USERS, TRADERS, USERS
 from producers import QueueUnavailable
 
 ROTATED = 60
@@ -25,7 +25,7 @@ THROTTLED_REQUESTS = 3
 SLOW_RATE_PER_S = 3.0
 
 
-class Trouble:
+class Faults:
     """Carries events out.
 
     Attributes:
@@ -35,7 +35,7 @@ class Trouble:
         arq_app: asks for changes with nothing but arq.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Environment) -> None:
         self.hostile: list[Hostile] = []
         self.wrong_users: set[str] = set()
         self.leaks: list[str] = []
@@ -110,7 +110,7 @@ class Trouble:
         await asyncio.sleep(event.lasts_s)
 
     async def _throttle(self, event: Event) -> None:
-        user = HOT[event.who % len(HOT)]
+        user = BUSY_USERS[event.who % len(BUSY_USERS)]
         await self._with_fault(event, {"kind": "http_429", "user": user, "first": THROTTLED_REQUESTS})
 
     async def _with_fault(self, event: Event, fault: Mapping[str, object]) -> None:
@@ -147,7 +147,7 @@ class Trouble:
                 await world.tell_exchange("accounts", data=toml(world.ring.current))
 
     async def _wrong_keys(self, event: Event) -> None:
-        user = REFUSED[event.who % len(REFUSED)]
+        user = MISCONFIGURED_USERS[event.who % len(MISCONFIGURED_USERS)]
         self.wrong_users.add(user)
         self._wrong[user] = self._world.ring.wrong()
         await self._write_keys()
@@ -160,7 +160,7 @@ class Trouble:
         await world.insist(lambda: world.key_store.write(world.ring.current | self._wrong))
 
     async def _pause(self, event: Event) -> None:
-        users = (*HOT, *JOINING, *CROWD[:20])
+        users = (*BUSY_USERS, *COALESCING_USERS, *ORDINARY_USERS[:20])
         scopes: dict[str, dict[str, Any]] = {
             "user": {"user_id": users[event.who % len(users)]},
             "trader": {"trader_id": TRADERS[1 + event.who % (len(TRADERS) - 1)]},
@@ -173,7 +173,7 @@ class Trouble:
         await self._world.insist(lambda: self._world.producer.resume(**scope))
 
     async def _slow(self, event: Event) -> None:
-        user = (*HOT, *JOINING)[event.who % (len(HOT) + len(JOINING))]
+        user = (*BUSY_USERS, *COALESCING_USERS)[event.who % (len(BUSY_USERS) + len(COALESCING_USERS))]
         await self._world.insist(lambda: self._world.producer.limit_user(user, SLOW_RATE_PER_S))
         await asyncio.sleep(event.lasts_s)
         await self._world.insist(lambda: self._world.producer.limit_user(user, None))

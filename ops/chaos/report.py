@@ -8,10 +8,10 @@ from typing import Any
 
 from ops.chaos.arrivals import most_in_a_minute, most_of_a_user
 from ops.chaos.checks import Judgement
+from ops.chaos.environment import Environment
 from ops.chaos.evidence import Evidence
-from ops.chaos.schedule import STEERING
+from ops.chaos.schedule import NOT_FAULTS
 from ops.chaos.verdict import Verdict
-from ops.chaos.world import World
 from ops.exchange.faults import LATENCY
 from ops.exchange.rules import SETTINGS
 
@@ -81,7 +81,9 @@ class Summary:
         return self.is_enough and not self.violations
 
 
-def summarize(seen: Evidence, judgement: Judgement, events: dict[str, int], *, world: World, took_s: float) -> Summary:
+def summarize(
+    seen: Evidence, judgement: Judgement, events: dict[str, int], *, world: Environment, took_s: float
+) -> Summary:
     """The figures of a run."""
     requests = [arrival for arrival in seen.arrivals if arrival.path == SETTINGS]
     sent = Counter(change.job_id for _, changes in seen.carried() for change in changes)
@@ -91,7 +93,7 @@ def summarize(seen: Evidence, judgement: Judgement, events: dict[str, int], *, w
         seconds=world.seconds,
         took_s=round(took_s, 1),
         events=dict(sorted(events.items())),
-        faults=sum(count for kind, count in events.items() if kind not in STEERING),
+        faults=sum(count for kind, count in events.items() if kind not in NOT_FAULTS),
         changes=len(accepted),
         open=len(seen.changes) - len(accepted),
         outcomes=dict(Counter(str(result.outcome) for result in seen.results.values()).most_common()),

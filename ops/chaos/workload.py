@@ -12,17 +12,17 @@ from enum import StrEnum
 
 from producers import CopySetting, Priority, SettingsChange
 
-HOT = tuple(f"hot-{number}" for number in range(8))
+BUSY_USERS = tuple(f"hot-{number}" for number in range(8))
 """Users with many changes in several lanes: they are at their limit."""
-JOINING = tuple(f"joining-{number}" for number in range(8))
+COALESCING_USERS = tuple(f"joining-{number}" for number in range(8))
 """Users whose changes coalesce."""
-ODD = ("a:b", "a", "a%3Ab", "50%", "{tag}", "x*y")
-CROWD = tuple(f"crowd-{number:03}" for number in range(400))
-REFUSED = ("locked-0", "locked-1")
+SPECIAL_USERS = ("a:b", "a", "a%3Ab", "50%", "{tag}", "x*y")
+ORDINARY_USERS = tuple(f"crowd-{number:03}" for number in range(400))
+MISCONFIGURED_USERS = ("locked-0", "locked-1")
 """Users whose keys are wrong for a while."""
-PREY = ("prey-0", "prey-1", "prey-2")
+POISONED_USERS = ("prey-0", "prey-1", "prey-2")
 """Users in whose lanes a foe writes."""
-USERS = (*HOT, *JOINING, *ODD, *CROWD, *REFUSED, *PREY)
+USERS = (*BUSY_USERS, *COALESCING_USERS, *SPECIAL_USERS, *ORDINARY_USERS, *MISCONFIGURED_USERS, *POISONED_USERS)
 
 TRADERS = ("star", "b:star", "100%")
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "XRPUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT")
@@ -34,7 +34,7 @@ TOO_BOLD = "500"
 """A leverage that the exchange refuses, and the producer does not know of."""
 
 
-class How(StrEnum):
+class Method(StrEnum):
     """By which call a step's changes are asked for."""
 
     ONE_BY_ONE = "one by one"
@@ -88,7 +88,7 @@ class Step:
     number: int
     at_s: float
     name: str
-    how: How
+    how: Method
     items: tuple[Item, ...]
     priority: Priority
     coalesce: bool = False
@@ -99,9 +99,9 @@ class Step:
     def job_id(self, index: int) -> str:
         """The ID that the change at this place gets."""
         match self.how:
-            case How.TEMPLATE:
+            case Method.TEMPLATE:
                 return f"{self.name}//{self.items[index].user}"
-            case How.FAN_OUT:
+            case Method.FAN_OUT:
                 return f"{self.name}//{index}"
             case _:
                 return f"{self.name}.{index}"
@@ -115,20 +115,20 @@ def steps(seconds: float) -> int:
 def step(seed: int, producer: int, number: int) -> Step:
     """A producer's step; whoever asks again gets the same."""
     rng = random.Random(f"{seed}/{producer}/{number}")
-    how = rng.choices(tuple(How), (3, 5, 2, 3))[0]
+    how = rng.choices(tuple(Method), (3, 5, 2, 3))[0]
     name = f"p{producer}-{number}"
-    coalesce = how is How.MANY and rng.random() < 0.3
+    coalesce = how is Method.MANY and rng.random() < 0.3
     mark = 1 + producer
     base = (mark * 100_000 + number) * 1_000
     items: list[Item]
     match how:
-        case How.TEMPLATE:
+        case Method.TEMPLATE:
             trader = rng.choice(TRADERS)
-            items = [Item(user, trader, str(base)) for user in rng.sample(CROWD, rng.randint(30, 90))]
-        case How.ONE_BY_ONE:
+            items = [Item(user, trader, str(base)) for user in rng.sample(ORDINARY_USERS, rng.randint(30, 90))]
+        case Method.ONE_BY_ONE:
             items = [_item(rng, base + index) for index in range(rng.randint(1, 6))]
         case _ if coalesce:
-            users = rng.sample(JOINING, 3)
+            users = rng.sample(COALESCING_USERS, 3)
             items = [_joining(rng, rng.choice(users), base + index) for index in range(rng.randint(10, 40))]
         case _:
             items = [_item(rng, base + index) for index in range(rng.randint(15, 60))]
@@ -139,7 +139,7 @@ def step(seed: int, producer: int, number: int) -> Step:
         how=how,
         items=tuple(items),
         priority=Priority.BULK
-        if rng.random() < (0.7 if how in (How.FAN_OUT, How.TEMPLATE) else 0.2)
+        if rng.random() < (0.7 if how in (Method.FAN_OUT, Method.TEMPLATE) else 0.2)
         else Priority.INTERACTIVE,
         coalesce=coalesce,
         ttl_s=rng.choice((0.8, 1.5, 3.0)) if rng.random() < 0.04 else None,
@@ -160,10 +160,13 @@ def last_word(user: str, trader: str, number: int) -> Item:
 
 
 def _item(rng: random.Random, mark: int) -> Item:
-    group = rng.choices((HOT, ODD, CROWD, REFUSED, PREY, JOINING), (14, 5, 74, 2, 4, 1))[0]
+    group = rng.choices(
+        (BUSY_USERS, SPECIAL_USERS, ORDINARY_USERS, MISCONFIGURED_USERS, POISONED_USERS, COALESCING_USERS),
+        (14, 5, 74, 2, 4, 1),
+    )[0]
     user = rng.choice(group)
-    trader = rng.choice(TRADERS) if group in (HOT, ODD) else TRADERS[0]
-    is_bold = group is CROWD and rng.random() < 0.02
+    trader = rng.choice(TRADERS) if group in (BUSY_USERS, SPECIAL_USERS) else TRADERS[0]
+    is_bold = group is ORDINARY_USERS and rng.random() < 0.02
     return Item(user, trader, str(mark), is_bold=is_bold)
 
 

@@ -20,7 +20,7 @@ from ops.redis_server import free_port
 
 STARTED_WITHIN_S = 20.0
 STOPPED_WITHIN_S = 10.0
-LOOK_S = 0.02
+POLL_INTERVAL_S = 0.02
 
 CONFIG = """\
 bind 127.0.0.1
@@ -37,7 +37,7 @@ loglevel notice
 """
 
 
-class Server:
+class ValkeyServer:
     """One server.
 
     Attributes:
@@ -68,7 +68,7 @@ class Server:
                 with suppress(RedisError, OSError):
                     await redis.ping()
                     return
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_INTERVAL_S)
 
     async def stop(self) -> None:
         """Ends it gracefully, or by force."""

@@ -1,6 +1,6 @@
 """A producer as a process of its own: asks for its steps in their time, and writes down what it is told.
 
-    python -m ops.chaos.asking NUMBER KIND SEED SECONDS START_NS JOURNAL
+    python -m ops.chaos.producer_process NUMBER KIND SEED SECONDS START_NS JOURNAL
 
 Started again after a kill, it reads its journal and goes on: what was asked for without an answer is asked for again
 with the same IDs, or left open, as the step has it.
@@ -17,16 +17,16 @@ import time
 from pathlib import Path
 
 from ops.chaos.calls import Asynchronous, Calls, Synchronous, Tell
-from ops.chaos.journal import Asked, Journal, Read, ReadAll, Surprise, TakenBack, Told, Trouble, read
-from ops.chaos.work import How, Step, step, steps
+from ops.chaos.journal import Answered, Called, Cancelled, Journal, Read, ReadToEnd, Trouble, UnexpectedError, read
+from ops.chaos.workload import Method, Step, step, steps
 from producers import QueueUnavailable
 
-AGAIN_AFTER_S = 0.15
+RETRY_AFTER_S = 0.15
 READ_ONE_IN = 3
 """So many batches are there for each whose results are read as they come."""
 
 
-class Asker:
+class ProducerProcess:
     """Asks for steps, takes some back, and reads some batches' results."""
 
     def __init__(self, calls: Calls, journal: Journal, seed: int, producer: int) -> None:
@@ -43,13 +43,13 @@ class Asker:
         """Takes up what an earlier incarnation has done."""
         for entry in read(path):
             match entry:
-                case Asked():
+                case Called():
                     self._asked.add(entry.step)
-                case Told(done=True):
+                case Answered(done=True):
                     self._told.add(entry.step)
                 case Read():
                     self._cursors[entry.batch_id] = entry.cursor
-                case ReadAll():
+                case ReadToEnd():
                     self._read.add(entry.batch_id)
                 case _:
                     pass
@@ -68,27 +68,27 @@ class Asker:
     async def _ask(self, one: Step) -> None:
         again = one.number in self._asked
         while True:
-            self._journal.write(Asked(one.number, time.monotonic_ns(), again))
+            self._journal.write(Called(one.number, time.monotonic_ns(), again))
             try:
                 accepted, refused = await self._calls.ask(one, self._tell_part(one))
             except QueueUnavailable as exc:
                 self._journal.write(Trouble(one.number, f"{exc}"))
             except Exception as exc:  # noqa: BLE001 - whatever it is, it was not promised
-                self._journal.write(Surprise(f"{one.how} {one.name}", f"{type(exc).__name__}: {exc}"))
+                self._journal.write(UnexpectedError(f"{one.how} {one.name}", f"{type(exc).__name__}: {exc}"))
                 return
             else:
-                self._journal.write(Told(one.number, time.monotonic_ns(), accepted, refused))
+                self._journal.write(Answered(one.number, time.monotonic_ns(), accepted, refused))
                 self._told.add(one.number)
                 await self._take_back(one, accepted)
                 return
             if not one.insists:
                 return
             again = True
-            await asyncio.sleep(AGAIN_AFTER_S)
+            await asyncio.sleep(RETRY_AFTER_S)
 
     def _tell_part(self, one: Step) -> Tell:
         def tell(place: int) -> None:
-            self._journal.write(Told(one.number, time.monotonic_ns(), (place,), done=False))
+            self._journal.write(Answered(one.number, time.monotonic_ns(), (place,), done=False))
 
         return tell
 
@@ -101,10 +101,10 @@ class Asker:
             except QueueUnavailable as exc:
                 self._journal.write(Trouble(one.number, f"{exc}"))
             else:
-                self._journal.write(TakenBack(job_id, verdict))
+                self._journal.write(Cancelled(job_id, verdict))
 
     def _is_read(self, one: Step) -> bool:
-        is_batch = one.how in (How.FAN_OUT, How.TEMPLATE)
+        is_batch = one.how in (Method.FAN_OUT, Method.TEMPLATE)
         return is_batch and one.number in self._told and one.number % READ_ONE_IN == 0 and one.name not in self._read
 
     async def _follow(self, batch_id: str) -> None:
@@ -115,12 +115,12 @@ class Asker:
                     self._journal.write(Read(batch_id, job_id, outcome, cursor))
                     self._cursors[batch_id] = cursor
             except QueueUnavailable:
-                await asyncio.sleep(AGAIN_AFTER_S)
+                await asyncio.sleep(RETRY_AFTER_S)
             except Exception as exc:  # noqa: BLE001 - whatever it is, it was not promised
-                self._journal.write(Surprise(f"reading {batch_id}", f"{type(exc).__name__}: {exc}"))
+                self._journal.write(UnexpectedError(f"reading {batch_id}", f"{type(exc).__name__}: {exc}"))
                 return
             else:
-                self._journal.write(ReadAll(batch_id))
+                self._journal.write(ReadToEnd(batch_id))
                 return
 
 
@@ -135,7 +135,7 @@ async def _main(arguments: list[str]) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with Journal(Path(path)) as journal:
         async with Synchronous() if kind == "sync" else Asynchronous() as calls:
-            asker = Asker(calls, journal, int(seed), int(number))
+            asker = ProducerProcess(calls, journal, int(seed), int(number))
             asker.remember(Path(path))
             await asker.run(float(seconds), int(start_ns))
 

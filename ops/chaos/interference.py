@@ -12,7 +12,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from ops.chaos.journal import Hostile
-from ops.chaos.work import CROWD, PREY, TRADERS, Item
+from ops.chaos.workload import ORDINARY_USERS, POISONED_USERS, TRADERS, Item
 from producers import Priority, Producer, ProducerError, QueueUnavailable, SettingsChange
 from producers.contract import keyspace
 from producers.contract.codec import encode_change
@@ -45,7 +45,7 @@ class _Bomb:
 
 
 @dataclass(slots=True)
-class Foe:
+class Interference:
     """Writes to Redis what nobody should.
 
     Attributes:
@@ -98,7 +98,7 @@ class Foe:
         await self._poison(job_id, None)
 
     async def _another_lane(self, job_id: str) -> None:
-        change = Item(CROWD[0], TRADERS[0], FORBIDDEN_MARK).change
+        change = Item(ORDINARY_USERS[0], TRADERS[0], FORBIDDEN_MARK).change
         await self._poison(job_id, encode_change(change, enqueued_at_ms=await self._now_ms(), ttl_ms=86_400_000))
 
     async def _other_function(self, job_id: str) -> None:
@@ -107,13 +107,15 @@ class Foe:
         )
 
     async def _newer(self, job_id: str) -> None:
-        change = Item(PREY[0], TRADERS[0], FORBIDDEN_MARK).change
+        change = Item(POISONED_USERS[0], TRADERS[0], FORBIDDEN_MARK).change
         options = {"v": 99, "ttlMs": 86_400_000}
         stored = {"t": None, "f": APPLY_SETTINGS, "a": [change], "k": options, "et": await self._now_ms()}
         await self._poison(job_id, msgspec.msgpack.encode(stored))
 
     async def _no_text(self, _: str) -> None:
-        await self._put(keyspace.lane(PREY[self.count % len(PREY)], TRADERS[0]), b"\xff\xfe not an ID")
+        await self._put(
+            keyspace.lane(POISONED_USERS[self.count % len(POISONED_USERS)], TRADERS[0]), b"\xff\xfe not an ID"
+        )
 
     async def _no_lane(self, _: str) -> None:
         await self.redis.zadd(keyspace.SCHEDULE, {b"\xff\x00 no lane": 0.0})
@@ -132,7 +134,9 @@ class Foe:
 
     async def _poison(self, job_id: str, payload: bytes | None) -> None:
         self.written.append(job_id)  # an answer that was lost leaves open whether it is
-        await self._put(keyspace.lane(PREY[self.count % len(PREY)], TRADERS[0]), job_id.encode(), payload or b"")
+        await self._put(
+            keyspace.lane(POISONED_USERS[self.count % len(POISONED_USERS)], TRADERS[0]), job_id.encode(), payload or b""
+        )
         self.rejected.append(job_id)
 
     async def _put(self, lane: str, job_id: bytes, payload: bytes = b"") -> None:
@@ -154,7 +158,7 @@ class Foe:
 
 
 def _with(**changed: Any) -> SettingsChange:
-    change = Item(CROWD[0], TRADERS[0], FORBIDDEN_MARK).change
+    change = Item(ORDINARY_USERS[0], TRADERS[0], FORBIDDEN_MARK).change
     setting = {name: value for name, value in changed.items() if name in change.settings[0].__struct_fields__}
     rest = {name: value for name, value in changed.items() if name not in setting}
     settings = [msgspec.structs.replace(change.settings[0], **setting)]
@@ -162,7 +166,7 @@ def _with(**changed: Any) -> SettingsChange:
     return replaced
 
 
-ONE = Item(CROWD[0], TRADERS[0], FORBIDDEN_MARK).change
+ONE = Item(ORDINARY_USERS[0], TRADERS[0], FORBIDDEN_MARK).change
 CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
     "no change": (None, {}),
     "a dict": ({"userId": "1"}, {}),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ops.chaos.report import CHANGES_PER_S
 from ops.chaos.schedule import PRODUCERS
-from ops.chaos.show import CHANGES_PER_S
-from ops.chaos.work import LAST_MARK, USERS, How, last_word, step, steps
+from ops.chaos.workload import LAST_MARK, USERS, Method, last_word, step, steps
 from producers.contract.validation import MAX_ID_CHARS, check
 
 SECONDS = 60
@@ -45,7 +45,7 @@ def test_there_is_enough_work_of_every_kind() -> None:
     """All ways of asking, more changes than a run must have, and all kinds of deadlines."""
     every = [step(1, producer, number) for producer in range(PRODUCERS) for number in range(steps(SECONDS))]
 
-    assert {one.how for one in every} == set(How)
+    assert {one.how for one in every} == set(Method)
     assert sum(len(one.items) for one in every) >= 1.2 * CHANGES_PER_S * SECONDS
     assert any(one.coalesce for one in every)
     assert any(one.ttl_s for one in every)

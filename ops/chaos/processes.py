@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 STOPPED_WITHIN_S = 20.0
-LOOK_S = 0.05
+POLL_INTERVAL_S = 0.05
 
 
 @dataclass(slots=True)
-class Place:
+class ManagedProcess:
     """Where one process after the other runs.
 
     Attributes:
@@ -98,7 +98,7 @@ class Place:
     async def ended(self) -> None:
         """Returns when what runs here has ended by itself."""
         while not self.has_ended:  # noqa: ASYNC110 - looks at another process
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
 
     @property
     def has_ended(self) -> bool:

@@ -14,13 +14,13 @@ import aiohttp
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from ops.chaos.fleet import Place, environment
-from ops.chaos.hostile import Foe
-from ops.chaos.key_rings import Ring, replace_file, toml
+from ops.chaos.interference import Interference
 from ops.chaos.key_stores import KeyFile, KeyStore, SealedKeys
+from ops.chaos.processes import ManagedProcess, environment
 from ops.chaos.schedule import LEASE_S, PRODUCERS, REQUEST_TIMEOUT_S, WORKERS
-from ops.chaos.server import Server
-from ops.chaos.work import USERS
+from ops.chaos.user_keys import UserKeys, replace_file, toml
+from ops.chaos.valkey import ValkeyServer
+from ops.chaos.workload import USERS
 from ops.stack import Stack
 from producers import Producer, QueueUnavailable
 
@@ -35,7 +35,7 @@ LATENCY_MS, JITTER_MS = 25.0, 15.0
 SEALED_FROM = 2
 """Half of the seeds have the keys sealed in Redis: those that leave at least this when divided by 4."""
 INSIST_S = 30.0
-AGAIN_AFTER_S = 0.1
+RETRY_AFTER_S = 0.1
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ WORKER_ENVIRONMENT = {
 
 
 @dataclass(slots=True)
-class World:
+class Environment:
     """What trouble is made for.
 
     Attributes:
@@ -77,14 +77,14 @@ class World:
     folder: Path
     seed: int
     seconds: float
-    ring: Ring = field(init=False)
+    ring: UserKeys = field(init=False)
     key_store: KeyStore = field(init=False)
     password: str = field(init=False)
-    server: Server = field(init=False)
+    server: ValkeyServer = field(init=False)
     stack: Stack = field(init=False)
-    workers: list[Place] = field(default_factory=list)
-    producers: list[Place] = field(default_factory=list)
-    foe: Foe = field(init=False)
+    workers: list[ManagedProcess] = field(default_factory=list)
+    producers: list[ManagedProcess] = field(default_factory=list)
+    foe: Interference = field(init=False)
     redis: Redis = field(init=False)
     producer: Producer = field(init=False)
     http: aiohttp.ClientSession = field(init=False)
@@ -113,9 +113,9 @@ class World:
     async def running(self) -> AsyncIterator[None]:
         """Everything runs within; all of it is stopped at the end."""
         (self.folder / "logs").mkdir()
-        self.ring = Ring.of(USERS, self.seed)
+        self.ring = UserKeys.of(USERS, self.seed)
         self.password = self.ring.password()
-        self.server = Server(self.folder / "valkey", self.password)
+        self.server = ValkeyServer(self.folder / "valkey", self.password)
         exchange_keys = self.folder / "exchange.toml"
         replace_file(exchange_keys, toml(self.ring.current))
         async with AsyncExitStack() as resources:
@@ -126,7 +126,7 @@ class World:
             self.http = await resources.enter_async_context(aiohttp.ClientSession(self.stack.exchange_url))
             self.producer = await resources.enter_async_context(Producer.connect(self.server.dsn))
             self.redis = await resources.enter_async_context(Redis.from_url(self.server.dsn, socket_timeout=5))
-            self.foe = Foe(self.redis, self.trap)
+            self.foe = Interference(self.redis, self.trap)
             sealed = self.seed % 4 >= SEALED_FROM
             self.key_store = SealedKeys(self.folder, self.redis) if sealed else KeyFile(self.folder)
             await self.key_store.write(self.ring.current)
@@ -148,7 +148,7 @@ class World:
             while True:
                 with suppress(RedisError, OSError, aiohttp.ClientError, QueueUnavailable):
                     return await ask()
-                await asyncio.sleep(AGAIN_AFTER_S)
+                await asyncio.sleep(RETRY_AFTER_S)
 
     async def tell_exchange(self, control: str, **body: Any) -> None:
         """Posts to one of the double's controls."""
@@ -167,7 +167,7 @@ class World:
         limits = ("--egress-per-min", f"{EGRESS_RATE_PER_S * 60}", "--egress-recovery-s", f"{EGRESS_HOLD_S}")
         return (*limits, "--latency-ms", f"{LATENCY_MS}", "--jitter-ms", f"{JITTER_MS}", "--seed", f"{self.seed}")
 
-    def _worker(self, number: int) -> Place:
+    def _worker(self, number: int) -> ManagedProcess:
         # Every other run has two egresses: no worker may trust the round trips of the other's way then.
         alone = self.seed % 2 == 0
         egress = EGRESSES[0] if alone or number < WORKERS - 1 else EGRESSES[1]
@@ -180,14 +180,18 @@ class World:
             COPYTRADE_EGRESS_RATE_PER_S=f"{EGRESS_RATE_PER_S if alone else SHARES[egress]}",
             COPYTRADE_LOG_LEVEL="DEBUG" if number == 0 else "INFO",
         )
-        return Place(f"worker {number}", ("-m", "worker"), environ, self.folder / "logs" / f"worker-{number}.log")
+        return ManagedProcess(
+            f"worker {number}", ("-m", "worker"), environ, self.folder / "logs" / f"worker-{number}.log"
+        )
 
-    def _producer_of(self, number: int) -> Place:
+    def _producer_of(self, number: int) -> ManagedProcess:
         kind = "async" if number % 2 == 0 else "sync"
         options = (f"{number}", kind, f"{self.seed}", f"{self.seconds}", f"{self.start_ns}", f"{self.journals[number]}")
         environ = environment(COPYTRADE_REDIS_DSN=self.server.dsn, COPYTRADE_REDIS_TIMEOUT_S="2")
         log = self.folder / "logs" / f"producer-{number}.log"
-        return Place(f"producer {number}", ("-m", "ops.chaos.asking", *options), environ, log, ends=True)
+        return ManagedProcess(
+            f"producer {number}", ("-m", "ops.chaos.producer_process", *options), environ, log, ends=True
+        )
 
     async def _stop_processes(self) -> None:
         await asyncio.gather(*(place.stop() for place in (*self.workers, *self.producers)))

@@ -6,20 +6,20 @@ import asyncio
 from pathlib import Path
 
 from ops.chaos.collect import RESULT_WRITTEN
-from ops.chaos.fleet import Place, environment
+from ops.chaos.processes import ManagedProcess, environment
 
 WITHIN_S = 30.0
 SLEEPS = "import time; print('up', flush=True); time.sleep(600)"
 
 
-async def place(tmp_path: Path, code: str, *, ends: bool = False) -> Place:
+async def place(tmp_path: Path, code: str, *, ends: bool = False) -> ManagedProcess:
     """A place where a program runs that is up."""
-    made = Place("a place", ("-c", code), environment(), tmp_path / "log", ends=ends)
+    made = ManagedProcess("a place", ("-c", code), environment(), tmp_path / "log", ends=ends)
     await made.start()
     return made
 
 
-async def until_up(made: Place, times: int) -> None:
+async def until_up(made: ManagedProcess, times: int) -> None:
     """Returns when so many processes in a row have come up."""
     async with asyncio.timeout(WITHIN_S):
         while made.log.read_text().count("up") < times:  # noqa: ASYNC110 - looks at another process

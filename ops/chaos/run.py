@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 import aiohttp
 from redis.exceptions import RedisError
 
+from ops.chaos.environment import Environment
+from ops.chaos.faults import Faults
 from ops.chaos.schedule import PRODUCERS, Event, schedule
-from ops.chaos.trouble import Trouble
-from ops.chaos.work import Item, lanes_of, last_word
-from ops.chaos.world import World
+from ops.chaos.workload import Item, lanes_of, last_word
 from producers import QueueUnavailable
 from producers.contract import keyspace
 
-LOOK_S = 0.1
+POLL_INTERVAL_S = 0.1
 DRAINED_WITHIN_S = 180.0
 
 Say = Callable[[str], None]
@@ -41,7 +41,7 @@ class LastWord:
 
 
 @dataclass(slots=True)
-class Driver:
+class Run:
     """Drives a run through its trouble to its end.
 
     Attributes:
@@ -54,8 +54,8 @@ class Driver:
         drained_s: how long the end took; None if it never came.
     """
 
-    world: World
-    trouble: Trouble
+    world: Environment
+    trouble: Faults
     say: Say
     happened: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
@@ -94,7 +94,7 @@ class Driver:
     async def _until_drained(self) -> None:
         world = self.world
         while await world.insist(lambda: world.redis.zcard(keyspace.LANES)):  # noqa: ASYNC110 - looks at another process
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
 
     async def _ask_last_words(self) -> None:
         world = self.world

@@ -25,7 +25,7 @@ class Keys:
 
 
 @dataclass(slots=True)
-class Ring:
+class UserKeys:
     """Everybody's keys, generation after generation.
 
     Attributes:
@@ -39,7 +39,7 @@ class Ring:
     spent: list[Keys]
 
     @classmethod
-    def of(cls, users: tuple[str, ...], seed: int) -> Ring:
+    def of(cls, users: tuple[str, ...], seed: int) -> UserKeys:
         """The first generation."""
         ring = cls(random.Random(f"{seed}/keys"), {}, [])
         ring.current = {user: ring._make() for user in users}

@@ -6,10 +6,10 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from ops.chaos.asking import Asker
 from ops.chaos.calls import Landed, Tell
-from ops.chaos.journal import Asked, Entry, Journal, Read, ReadAll, Surprise, Told, Trouble, read
-from ops.chaos.work import STEP_S, How, Step, step
+from ops.chaos.journal import Answered, Called, Entry, Journal, Read, ReadToEnd, Trouble, UnexpectedError, read
+from ops.chaos.producer_process import ProducerProcess
+from ops.chaos.workload import STEP_S, Method, Step, step
 from producers import QueueUnavailable
 
 SEED, PRODUCER = 1, 0
@@ -44,7 +44,7 @@ class Answers:
 async def ask(path: Path, answers: Answers, count: int) -> list[Entry]:
     """Lets one incarnation ask for so many steps; returns the whole journal."""
     with Journal(path) as journal:
-        asker = Asker(answers, journal, SEED, PRODUCER)
+        asker = ProducerProcess(answers, journal, SEED, PRODUCER)
         asker.remember(path)
         await asker.run(count * STEP_S, time.monotonic_ns() + LONG_AGO_NS)
     return list(read(path))
@@ -54,8 +54,8 @@ async def test_each_step_is_written_down_before_and_after(tmp_path: Path) -> Non
     """So that a kill at any moment leaves open only what is open."""
     entries = await ask(tmp_path / "j", Answers(), 4)
 
-    told = {entry.step: entry for entry in entries if isinstance(entry, Told)}
-    asked = {entry.step: entry for entry in entries if isinstance(entry, Asked)}
+    told = {entry.step: entry for entry in entries if isinstance(entry, Answered)}
+    asked = {entry.step: entry for entry in entries if isinstance(entry, Called)}
     assert list(asked) == list(told) == [0, 1, 2, 3]
     for number in range(4):
         assert asked[number].at_ns <= told[number].at_ns
@@ -67,7 +67,7 @@ async def test_the_next_incarnation_goes_on_where_the_last_one_was_killed(tmp_pa
     path = tmp_path / "j"
     await ask(path, Answers(), 2)
     with Journal(path) as journal:
-        journal.write(Asked(2, 1))
+        journal.write(Called(2, 1))
     answers = Answers()
     await ask(path, answers, 4)
 
@@ -84,14 +84,14 @@ async def test_an_unanswered_call_is_repeated_if_the_step_insists(tmp_path: Path
     assert len(answers.asked) == (2 if insists else 1)
     assert len({one.name for one in answers.asked}) == 1
     assert any(isinstance(entry, Trouble) for entry in entries)
-    assert any(isinstance(entry, Told) for entry in entries) is insists
+    assert any(isinstance(entry, Answered) for entry in entries) is insists
 
 
 async def test_an_error_that_was_not_promised_is_written_down(tmp_path: Path) -> None:
     """The judge counts it as a violation."""
     entries = await ask(tmp_path / "j", Answers([KeyError("x")]), 1)
 
-    assert [entry.error for entry in entries if isinstance(entry, Surprise)] == ["KeyError: 'x'"]
+    assert [entry.error for entry in entries if isinstance(entry, UnexpectedError)] == ["KeyError: 'x'"]
 
 
 async def test_a_reader_goes_on_from_its_last_position(tmp_path: Path) -> None:
@@ -100,25 +100,25 @@ async def test_a_reader_goes_on_from_its_last_position(tmp_path: Path) -> None:
     batch = next(
         one
         for one in (step(SEED, PRODUCER, number) for number in range(0, 300, 3))
-        if one.how in (How.FAN_OUT, How.TEMPLATE)
+        if one.how in (Method.FAN_OUT, Method.TEMPLATE)
     )
     with Journal(path) as journal:
-        journal.write(Told(batch.number, 1, (0,)))
+        journal.write(Answered(batch.number, 1, (0,)))
         journal.write(Read(batch.name, f"{batch.name}//0", "applied", "0"))
     entries = await ask(path, Answers(), batch.number + 1)
 
     of_it = [entry for entry in entries if isinstance(entry, Read) and entry.batch_id == batch.name]
     assert [entry.job_id for entry in of_it] == [f"{batch.name}//{number}" for number in range(3)]
-    assert ReadAll(batch.name) in entries
+    assert ReadToEnd(batch.name) in entries
 
 
 def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path: Path) -> None:
     """All before it is there."""
     path = tmp_path / "j"
     with Journal(path) as journal:
-        journal.write(Asked(1, 5))
+        journal.write(Called(1, 5))
     with path.open("ab") as file:
         file.write(b'{"type":"told","st')
 
-    assert list(read(path)) == [Asked(1, 5)]
+    assert list(read(path)) == [Called(1, 5)]
     assert list(read(tmp_path / "absent")) == []
