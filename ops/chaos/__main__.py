@@ -1,4 +1,4 @@
-"""`python -m ops.chaos --seconds N --seed S [--json]`. Exit status 0 only if all promises held, in enough trouble."""
+"""`python -m ops.chaos --seconds N --seed S [--json]`. Exits with 0 only if all guarantees held under enough faults."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from pathlib import Path
 import msgspec
 
 from ops.chaos.checks import judge
-from ops.chaos.collect import add_what_was_left, collect
+from ops.chaos.collect import add_exits_and_leaks, collect
 from ops.chaos.environment import Environment
 from ops.chaos.faults import Faults
 from ops.chaos.report import Summary, as_data, summarize, text
-from ops.chaos.run import DRAINED_WITHIN_S, Run
-from ops.chaos.schedule import SHORTEST_S
+from ops.chaos.run import DRAIN_TIMEOUT_S, Run
+from ops.chaos.schedule import MIN_SECONDS
 
 INTERRUPTED = 130
 OVERHEAD_S = 120.0
-"""For starting, collecting and stopping, at the most."""
+"""The longest time for starting, collecting and stopping."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Makes a run; returns the exit status."""
+    """Make a run and return the exit status."""
     options = _options(argv)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     keep = options.keep
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         print("chaos: interrupted; everything it started has been stopped", file=sys.stderr)
         return INTERRUPTED
     except TimeoutError:
-        print("chaos: it took far too long; everything it started has been stopped", file=sys.stderr)
+        print("chaos: the run took too long; everything it started has been stopped", file=sys.stderr)
         return 1
     finally:
         if not keep:
@@ -56,39 +56,39 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m ops.chaos", description="Everything real, everything failing: is anything lost?"
     )
-    parser.add_argument("--seconds", type=float, default=60.0, metavar="N", help="how long things go wrong (60)")
-    parser.add_argument("--seed", type=int, default=1, metavar="S", help="decides what goes wrong and when (1)")
+    parser.add_argument("--seconds", type=float, default=60.0, metavar="N", help="how long faults happen (60)")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="decides the faults and their times (1)")
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout, the rest on stderr")
     parser.add_argument(
         "--keep", action="store_true", help="keep logs, journals and Redis's history, as after a violation"
     )
     options = parser.parse_args(argv)
-    if not SHORTEST_S <= options.seconds <= 3600:
-        parser.error(f"--seconds must be from {SHORTEST_S:g} to 3600; got {options.seconds:g}")
+    if not MIN_SECONDS <= options.seconds <= 3600:
+        parser.error(f"--seconds must be from {MIN_SECONDS:g} to 3600; got {options.seconds:g}")
     return options
 
 
 async def _bounded(options: argparse.Namespace, folder: Path) -> Summary:
-    """SIGTERM ends it as Ctrl-C does, and so does time: what was started is stopped first."""
+    """Make a run; on SIGTERM, on Ctrl-C and after too long a time, stop everything that was started."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a coroutine runs in a task
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    async with asyncio.timeout(options.seconds + DRAINED_WITHIN_S + OVERHEAD_S):
-        return await _make(options, folder)
+    async with asyncio.timeout(options.seconds + DRAIN_TIMEOUT_S + OVERHEAD_S):
+        return await _run(options, folder)
 
 
-async def _make(options: argparse.Namespace, folder: Path) -> Summary:
+async def _run(options: argparse.Namespace, folder: Path) -> Summary:
     began_s = time.monotonic()
-    world = Environment(folder, options.seed, options.seconds)
-    driver = Run(world, Faults(world), say=lambda line: print(line, file=sys.stderr))
-    async with world.running():
-        await driver.make_trouble()
-        await driver.settle_down()
-        seen = await collect(driver)
-    add_what_was_left(seen, world)
+    environment = Environment(folder, options.seed, options.seconds)
+    async with environment.running():
+        run = Run(environment, Faults(environment), report_progress=lambda line: print(line, file=sys.stderr))
+        await run.carry_out_schedule()
+        await run.drain()
+        seen = await collect(run)
+    add_exits_and_leaks(seen, environment)
     judgement = judge(seen)
     took_s = time.monotonic() - began_s
-    return summarize(seen, judgement, driver.happened, world=world, took_s=took_s)
+    return summarize(seen, judgement, run.happened, environment=environment, took_s=took_s)
 
 
 if __name__ == "__main__":

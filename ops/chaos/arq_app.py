@@ -1,85 +1,65 @@
-"""An app that has only arq, and enqueues `submit`: the change gets into its lane by a control job."""
+"""An app with only arq: it enqueues the control job `submit`, which puts the change into its lane."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
-from arq import ArqRedis, create_pool
+from arq import create_pool
 from arq.connections import RedisSettings
 from arq.jobs import Job
 
-from ops.chaos.environment import Environment
 from ops.chaos.workload import ORDINARY_USERS, TRADERS, Item
+from ops.ledger.evidence import Change
 
-FIRST_MARK = 80_000_000_000
-ANSWERED_WITHIN_S = 20.0
+FIRST_TRACE_VALUE = 80_000_000_000
+ARQ_APP = -2
+"""Its number as a producer."""
+ANSWER_TIMEOUT_S = 20.0
 POLL_INTERVAL_S = 0.1
 
 
 @dataclass(slots=True)
-class Asked:
-    """A change that was asked for.
-
-    Attributes:
-        job_id: its ID.
-        item: what it is.
-        asked_ns: when it was asked for, the machine's monotonic clock.
-        told_ns: when it was told accepted; None if it never was.
-    """
-
-    job_id: str
-    item: Item
-    asked_ns: int
-    told_ns: int | None = None
-
-
-@dataclass(slots=True)
 class ArqApp:
-    """Asks for changes with nothing but arq.
+    """Requests changes with nothing but arq.
 
     Attributes:
-        world: where Redis is.
-        asked: what was asked for so far.
-        unanswered: what got no answer: it may be accepted or not.
-        surprises: answers that were not promised.
+        dsn: where Redis is.
+        changes: the changes that were requested so far. Without an answer a change may be accepted or not.
+        unexpected: answers that are not documented.
     """
 
-    world: Environment
-    asked: list[Asked] = field(default_factory=list)
-    unanswered: list[str] = field(default_factory=list)
-    surprises: list[str] = field(default_factory=list)
+    dsn: str
+    changes: list[Change] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
 
-    async def submit(self, who: int) -> None:
-        """Asks for one change, and waits until it is told whether it is accepted."""
-        number = len(self.asked)
-        item = Item(ORDINARY_USERS[who % len(ORDINARY_USERS)], TRADERS[0], f"{FIRST_MARK + number}")
+    async def submit(self, which_user: int) -> None:
+        """Request one change, and wait for the answer whether it is accepted."""
+        number = len(self.changes)
         name = f"arq-{number}"
-        asked = Asked(f"{name}.change", item, time.monotonic_ns())
-        self.asked.append(asked)
+        item = Item(ORDINARY_USERS[which_user % len(ORDINARY_USERS)], TRADERS[0], f"{FIRST_TRACE_VALUE + number}")
+        now_ns = time.monotonic_ns()
+        change = Change(f"{name}.change", item.change, call=(ARQ_APP, number), requested_ns=now_ns, accepted_ns=None)
+        self.changes.append(change)
         try:
-            answer = await self._ask(name, item)
-        except Exception as exc:  # noqa: BLE001 - arq tells of all that may happen to a job by some exception
-            self.unanswered.append(f"{name}: {type(exc).__name__}: {exc}")
+            answer = await self._enqueue(name, change)
+        except Exception:  # noqa: BLE001 - arq raises whatever the job raised, and errors of the connection
             return
-        if isinstance(answer, dict) and answer.get("jobId") == asked.job_id:
-            asked.told_ns = time.monotonic_ns()
+        if isinstance(answer, dict) and answer.get("jobId") == change.job_id:
+            self.changes[number] = replace(change, accepted_ns=time.monotonic_ns())
         else:
-            self.surprises.append(f"an app with only arq was told {answer!r} of {name}")
+            self.unexpected.append(f"an app with only arq got the answer {answer!r} for {name}")
 
-    async def _ask(self, name: str, item: Item) -> object:
-        redis = await self._pool()
-        try:
-            job = await redis.enqueue_job("submit", msgspec.to_builtins(item.change), _job_id=name)
-            job = job or Job(name, redis, _deserializer=msgspec.msgpack.decode)
-            return await job.result(timeout=ANSWERED_WITHIN_S, poll_delay=POLL_INTERVAL_S)
-        finally:
-            await redis.aclose()
-
-    async def _pool(self) -> ArqRedis:
-        return await create_pool(
-            RedisSettings.from_dsn(self.world.server.dsn),
+    async def _enqueue(self, name: str, change: Change) -> object:
+        redis = await create_pool(
+            RedisSettings.from_dsn(self.dsn),
             job_serializer=msgspec.msgpack.encode,
             job_deserializer=msgspec.msgpack.decode,
         )
+        try:
+            job = await redis.enqueue_job("submit", msgspec.to_builtins(change.change), _job_id=name)
+            job = job or Job(name, redis, _deserializer=msgspec.msgpack.decode)
+            return await job.result(timeout=ANSWER_TIMEOUT_S, poll_delay=POLL_INTERVAL_S)
+        finally:
+            await redis.aclose()

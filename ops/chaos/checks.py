@@ -1,32 +1,27 @@
-"""Which promises held, judged by the ledgers. No I/O. Each check explains every violation it finds."""
+"""The verdicts on all guarantees: the ledger's checks, and those that only a chaos run needs. No I/O."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from ops.chaos.arrivals import (
-    in_order,
-    not_after_their_end,
-    one_at_a_time,
-    within_the_address_limit,
-    within_the_users_limit,
-)
-from ops.chaos.evidence import Change, Evidence
-from ops.chaos.reasons import as_it_must
-from ops.chaos.verdict import Late, Verdict
-from producers import JobResult, Outcome
-
-Check = Callable[[Evidence], Iterator[str]]
+from ops.chaos.evidence import BatchState, Evidence
+from ops.ledger.causes import outcomes_have_causes
+from ops.ledger.final_settings import last_applied_is_held
+from ops.ledger.limits import within_address_limit, within_user_limit
+from ops.ledger.order import in_order, not_sent_after_end, one_at_a_time
+from ops.ledger.outcomes import counters_agree, nothing_lost
+from ops.ledger.verdict import StallExcuses, Verdict
+from producers import Outcome
 
 
 class Judgement(NamedTuple):
-    """What is said of a run.
+    """The verdicts on a run.
 
     Attributes:
-        verdicts: on all promises.
-        excused: requests that a stalled worker sent after its lease, one for a stall at most.
+        verdicts: on all guarantees.
+        excused: requests that a stalled worker sent after its lease, at most one for each stall.
     """
 
     verdicts: list[Verdict]
@@ -34,174 +29,103 @@ class Judgement(NamedTuple):
 
 
 def judge(seen: Evidence) -> Judgement:
-    """The verdicts on all promises."""
-    late = Late(seen)
-    verdicts = [Verdict(name, list(check(seen))) for name, check in CHECKS.items()]
-    verdicts += [
-        Verdict("lanes kept their order", list(in_order(seen, late))),
-        Verdict("nothing is sent after its end", list(not_after_their_end(seen, late))),
-        Verdict("one request of a lane at a time", list(one_at_a_time(seen, late))),
-        Verdict("the exchange keeps what was applied last", list(_kept(seen, late))),
-    ]
-    return Judgement(verdicts, len(late.excused))
+    """Return the verdicts on all guarantees."""
+    excuses = StallExcuses(seen)
+    violations = {
+        "nothing is lost": [*_drained(seen), *nothing_lost(seen)],
+        "one outcome each": _written_once(seen),
+        "nothing is left behind": (f"{what} is still there" for what in seen.leftovers),
+        "counters agree with results": counters_agree(seen),
+        "batches agree with results": _batches_agree(seen),
+        "readers get each result once": _read_once(seen),
+        "cancelled changes end cancelled": _cancelled(seen),
+        "each outcome has its cause": outcomes_have_causes(seen),
+        "user limit": within_user_limit(seen),
+        "address limit": within_address_limit(seen),
+        "malformed data does no harm": _poison_is_harmless(seen),
+        "no process fails": [*seen.exited, *seen.unexpected_errors, *seen.failed],
+        "no secret leaks": sorted(set(seen.leaks)),
+        "lanes keep their order": in_order(seen, excuses),
+        "nothing is sent after its end": not_sent_after_end(seen, excuses),
+        "one request of a lane at a time": one_at_a_time(seen, excuses),
+        "the exchange holds what was applied last": last_applied_is_held(seen, excuses),
+    }
+    return Judgement([Verdict(name, list(found)) for name, found in violations.items()], len(excuses.used))
 
 
-def _nothing_lost(seen: Evidence) -> Iterator[str]:
+def _drained(seen: Evidence) -> Iterator[str]:
     if seen.drained_s is None:
         yield "the queue did not drain in time"
-    arrived = {change.job_id for _, changes in seen.carried() for change in changes}
-    for change in seen.changes.values():
-        if change.job_id in seen.results:
-            continue
-        if change.told_ns is not None:
-            yield f"{_named(change)} was told accepted at {seen.at(change.told_ns)} and has no result"
-        elif change.job_id in arrived:
-            yield f"{_named(change)} was never told accepted, yet it was sent, and has no result"
 
 
-def _one_outcome(seen: Evidence) -> Iterator[str]:
+def _written_once(seen: Evidence) -> Iterator[str]:
     for job_id, times in seen.written.items():
         if times > 1 and job_id in seen.results:
             yield f"the result of {job_id} was written {times} times"
     for job_id in seen.results:
         if job_id not in seen.changes and job_id not in seen.perhaps_poison:
-            yield f"there is a result of {job_id}, which nobody asked for"
+            yield f"there is a result of {job_id}, which nobody requested"
         if not seen.written.get(job_id):
-            yield f"the result of {job_id} is not in Redis's history"
+            yield f"the result of {job_id} is not in Redis's append-only file"
 
 
-def _nothing_left(seen: Evidence) -> Iterator[str]:
-    yield from (f"{what} is still there" for what in seen.left)
-
-
-def _counted(seen: Evidence) -> Iterator[str]:
-    told = Counter(str(result.outcome) for result in seen.results.values())
-    counted = {outcome: count for outcome, count in seen.counted.items() if count}
-    if told != counted:
-        yield f"results tell of {dict(told)}, the counters of {counted}"
-
-
-def _batches(seen: Evidence) -> Iterator[str]:
+def _batches_agree(seen: Evidence) -> Iterator[str]:
     expected: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for job_id, result in seen.results.items():
-        batch_id, mark, _ = job_id.partition("//")
-        if mark:
+        batch_id, separator, _ = job_id.partition("//")
+        if separator:
             expected[batch_id][job_id] = str(result.outcome)
     for batch in seen.batches:
-        due = expected.pop(batch.batch_id, {})
-        streamed = dict(batch.stream)
-        name = f"batch {batch.batch_id}"
-        if len(streamed) != len(batch.stream):
-            yield f"{name}: {len(batch.stream) - len(streamed)} results are twice in its stream"
-        if streamed != due:
-            differing = sorted(streamed.items() ^ due.items())[:3]
-            yield f"{name}: its stream and its results differ: {differing}"
-        if dict(batch.outcomes) != Counter(due.values()) or batch.total != len(due):
-            yield f"{name}: it counts {batch.total}, {dict(batch.outcomes)}; results are {dict(Counter(due.values()))}"
-        if batch.in_flight:
-            yield f"{name}: {batch.in_flight} are in flight, after all has ended"
-        if batch.sealed and not (batch.complete and batch.ends == 1):
-            yield f"{name}: it is sealed and all ended, but its end is told {batch.ends} times"
-    for batch_id, due in expected.items():
-        yield f"batch {batch_id} is unknown, though {len(due)} results are of it"
+        for violation in _batch_violations(batch, expected.pop(batch.batch_id, {})):
+            yield f"batch {batch.batch_id}: {violation}"
+    for batch_id, results in expected.items():
+        yield f"batch {batch_id} does not exist, although it has {len(results)} results"
+
+
+def _batch_violations(batch: BatchState, results: dict[str, str]) -> Iterator[str]:
+    streamed = dict(batch.stream)
+    if len(streamed) != len(batch.stream):
+        yield f"{len(batch.stream) - len(streamed)} results are twice in its stream"
+    if streamed != results:
+        yield f"its stream and its results differ: {sorted(streamed.items() ^ results.items())[:3]}"
+    if dict(batch.outcomes) != Counter(results.values()) or batch.total != len(results):
+        yield f"it counts {batch.total}, {dict(batch.outcomes)}; its results are {dict(Counter(results.values()))}"
+    if batch.in_flight:
+        yield f"{batch.in_flight} are in flight, although all have ended"
+    if batch.sealed and not (batch.complete and batch.ends == 1):
+        yield f"it is sealed and all have ended, but its stream has {batch.ends} end markers"
 
 
 def _read_once(seen: Evidence) -> Iterator[str]:
     for producer, entries in seen.read.items():
-        read = Counter(entry.job_id for entry in entries)
-        for job_id, times in read.items():
+        for job_id, times in Counter(entry.job_id for entry in entries).items():
             if times > 1:
                 yield f"producer {producer} read the result of {job_id} {times} times"
         for entry in entries:
-            result = seen.results.get(entry.job_id)
-            if result is None or str(result.outcome) != entry.outcome:
-                yield f"producer {producer} read {entry.outcome} of {entry.job_id}; its result is {_outcome(result)}"
-        for batch_id in seen.read_all.get(producer, ()):
-            all_of_it = {job_id for job_id in seen.results if job_id.startswith(f"{batch_id}//")}
-            missing = all_of_it - {entry.job_id for entry in entries if entry.batch_id == batch_id}
+            if seen.outcome(entry.job_id) != entry.outcome:
+                stored = seen.outcome(entry.job_id)
+                yield f"producer {producer} read {entry.outcome} of {entry.job_id}; its result is {stored}"
+        for batch_id in seen.read_to_end.get(producer, ()):
+            results = {job_id for job_id in seen.results if job_id.startswith(f"{batch_id}//")}
+            missing = results - {entry.job_id for entry in entries if entry.batch_id == batch_id}
             if missing:
                 yield f"producer {producer} read batch {batch_id} to its end without {sorted(missing)[:3]}"
 
 
-def _taken_back(seen: Evidence) -> Iterator[str]:
-    for entry in seen.taken_back:
-        result = seen.results.get(entry.job_id)
-        if entry.verdict == "cancelled" and (result is None or result.outcome is not Outcome.CANCELLED):
-            yield f"{entry.job_id} was told cancelled; its result is {_outcome(result)}"
+def _cancelled(seen: Evidence) -> Iterator[str]:
+    for entry in seen.cancelled:
+        if entry.verdict == "cancelled" and seen.outcome(entry.job_id) != Outcome.CANCELLED:
+            yield f"{entry.job_id} was reported as cancelled; its result is {seen.outcome(entry.job_id)}"
 
 
-def _foes_got_nowhere(seen: Evidence) -> Iterator[str]:
-    for one in seen.hostile:
-        if not one.answer:
-            yield f"a hostile call was accepted: {one.what}"
-        elif one.answer.startswith("!"):
-            yield f"a hostile call met an error that was not promised: {one.what}: {one.answer[2:]}"
-        elif len(one.answer) > 600:
-            yield f"the answer to a hostile call is {len(one.answer)} characters long: {one.what}"
+def _poison_is_harmless(seen: Evidence) -> Iterator[str]:
     for job_id in seen.poison:
-        result = seen.results.get(job_id)
-        if result is None or result.outcome is not Outcome.REJECTED:
-            yield f"poison {job_id} must end rejected; its result is {_outcome(result)}"
-    if seen.trapped:
-        yield "somebody unpickled what a foe wrote"
-    marks = {change.mark for change in seen.changes.values()}
+        if seen.outcome(job_id) != Outcome.REJECTED:
+            yield f"malformed job {job_id} must end rejected; its result is {seen.outcome(job_id)}"
+    if seen.unpickled:
+        yield "a process unpickled a payload"
+    values = {change.trace_value for change in seen.changes.values()}
     for arrival in seen.arrivals:
-        strange = [value for value in arrival.values if value not in marks]
-        if strange and arrival.user:
-            yield f"at {seen.at(arrival.at_ns)}, {strange[0]!r} was sent for {arrival.user}, which nobody asked for"
-
-
-def _nobody_died(seen: Evidence) -> Iterator[str]:
-    yield from seen.lost
-    yield from seen.surprises
-    yield from seen.failed
-
-
-def _no_secret(seen: Evidence) -> Iterator[str]:
-    yield from sorted(set(seen.leaks))
-
-
-def _kept(seen: Evidence, late: Late) -> Iterator[str]:
-    by_mark = {(change.lane, change.mark): change for change in seen.changes.values()}
-    lanes = seen.lanes()
-    for (lane, symbol), mark in seen.kept.items():
-        holds = by_mark.get((lane, mark))
-        if holds is None:
-            yield f"the exchange holds {mark!r} for {lane}, {symbol}, which nobody asked for"
-            continue
-        for change in lanes[lane]:
-            result = seen.results.get(change.job_id)
-            if not (result and result.applied and symbol in change.symbols and holds.precedes(change)):
-                continue
-            if not late.explains_lane(lane):
-                yield f"the exchange holds {_named(holds)} for {symbol}, though {_named(change)} was applied after it"
-            break
-    for lane, changes in lanes.items():
-        for change in changes:
-            if change.is_last and not any((lane, symbol) in seen.kept for symbol in change.symbols):
-                yield f"the exchange holds nothing for {lane}, though {_named(change)} is the last"
-
-
-CHECKS: dict[str, Check] = {
-    "nothing is lost": _nothing_lost,
-    "one outcome each": _one_outcome,
-    "nothing is left behind": _nothing_left,
-    "counters agree with results": _counted,
-    "batches agree with results": _batches,
-    "readers get each result once": _read_once,
-    "what was taken back is": _taken_back,
-    "each outcome has its reason": as_it_must,
-    "no more than a user may": within_the_users_limit,
-    "no more than an address may": within_the_address_limit,
-    "foes get nowhere": _foes_got_nowhere,
-    "nobody dies by himself": _nobody_died,
-    "no secret is anywhere": _no_secret,
-}
-
-
-def _named(change: Change) -> str:
-    return f"{change.job_id} of {change.user}, {change.trader}"
-
-
-def _outcome(result: JobResult | None) -> str:
-    return "missing" if result is None else str(result.outcome)
+        unknown = [value for value in arrival.values if value not in values]
+        if unknown and arrival.user:
+            yield f"at {seen.clock(arrival.at_ns)}, {unknown[0]!r} was sent for {arrival.user}; nobody requested it"

@@ -1,4 +1,4 @@
-"""All that a run needs, as real processes: started here, and stopped here whatever happens."""
+"""The processes of a run: Valkey, the exchange double, workers and producers. All are stopped at the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from ops.chaos.interference import Interference
 from ops.chaos.key_stores import KeyFile, KeyStore, SealedKeys
-from ops.chaos.processes import ManagedProcess, environment
+from ops.chaos.processes import ManagedProcess, environment_with
 from ops.chaos.schedule import LEASE_S, PRODUCERS, REQUEST_TIMEOUT_S, WORKERS
 from ops.chaos.user_keys import UserKeys, replace_file, toml
 from ops.chaos.valkey import ValkeyServer
@@ -28,13 +28,13 @@ USER_RATE_PER_S = 10
 EGRESS_RATE_PER_S = 220
 EGRESSES = ("default", "second")
 SHARES = {"default": 140, "second": 80}
-"""Of the requests a second, where there are two egresses: the exchange sees one address."""
+"""Requests a second of each of two egresses, which have one address at the exchange."""
 EGRESS_HOLD_S = 2
 LATENCY_MS, JITTER_MS = 25.0, 15.0
-"""Of every reply, from start to end: so some requests are under way whenever something dies."""
+"""Of every reply, so that some requests are in flight whenever a process dies."""
 SEALED_FROM = 2
-"""Half of the seeds have the keys sealed in Redis: those that leave at least this when divided by 4."""
-INSIST_S = 30.0
+"""The keys are sealed in Redis for seeds with a remainder of at least 2 modulo 4, else in a file."""
+RETRY_TIMEOUT_S = 30.0
 RETRY_AFTER_S = 0.1
 
 T = TypeVar("T")
@@ -49,75 +49,75 @@ WORKER_ENVIRONMENT = {
     "COPYTRADE_STOP_TIMEOUT_S": "3",
     "COPYTRADE_HEALTH_INTERVAL_S": "2",
 }
-"""Short times, so that a minute holds many of them."""
+"""Short times, so that many of them fit into a minute."""
 
 
 @dataclass(slots=True)
 class Environment:
-    """What trouble is made for.
+    """Everything that runs.
 
     Attributes:
-        folder: an empty one, for all files.
-        seed: of all chance.
-        seconds: how long producers ask.
-        ring: everybody's keys.
-        key_store: where workers find them.
-        password: Redis's.
+        folder: an empty folder for all files.
+        seed: the source of all chance.
+        seconds: for how long producers request changes.
+        user_keys: all users' keys.
+        key_store: where the workers find them.
+        password: the password of Redis.
         server: Redis.
         stack: the exchange double.
-        workers: their places.
-        producers: theirs.
-        foe: who writes to Redis what nobody should.
-        redis: the driver's own client.
-        producer: the driver's own producer.
-        http: the way to the double's controls.
-        start_ns: when it began, the machine's monotonic clock.
+        workers: the worker processes.
+        producers: the producer processes.
+        interference: writes malformed data to Redis.
+        redis: a client for the run itself.
+        producer: a producer for the run itself.
+        http: a client for the double's controls.
+        start_ns: when the processes started, on the machine's monotonic clock.
     """
 
     folder: Path
     seed: int
     seconds: float
-    ring: UserKeys = field(init=False)
+    user_keys: UserKeys = field(init=False)
     key_store: KeyStore = field(init=False)
     password: str = field(init=False)
     server: ValkeyServer = field(init=False)
     stack: Stack = field(init=False)
     workers: list[ManagedProcess] = field(default_factory=list)
     producers: list[ManagedProcess] = field(default_factory=list)
-    foe: Interference = field(init=False)
+    interference: Interference = field(init=False)
     redis: Redis = field(init=False)
     producer: Producer = field(init=False)
     http: aiohttp.ClientSession = field(init=False)
     start_ns: int = 0
 
     @property
-    def trap(self) -> Path:
-        """A file that appears if somebody unpickles."""
-        return self.folder / "trap"
+    def unpickle_marker(self) -> Path:
+        """A file that appears if a process unpickles a payload."""
+        return self.folder / "unpickled"
 
     @property
     def logs(self) -> list[Path]:
-        """What all processes wrote."""
+        """The logs of all processes."""
         return [*sorted((self.folder / "logs").glob("*.log")), self.server.log]
 
     @property
     def journals(self) -> list[Path]:
-        """What producers were told, by their number."""
+        """The journals of the producers, by their number."""
         return [self.folder / f"producer-{number}.journal" for number in range(PRODUCERS)]
 
     def secrets(self) -> list[str]:
-        """All that must be seen nowhere."""
-        return [*self.ring.all(), self.password, *self.key_store.secrets]
+        """Return every secret; none of them may appear in a file."""
+        return [*self.user_keys.every_secret(), self.password, *self.key_store.secrets]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Everything runs within; all of it is stopped at the end."""
+        """Run everything while the body runs, and stop all of it at the end."""
         (self.folder / "logs").mkdir()
-        self.ring = UserKeys.of(USERS, self.seed)
-        self.password = self.ring.password()
+        self.user_keys = UserKeys.for_users(USERS, self.seed)
+        self.password = self.user_keys.password()
         self.server = ValkeyServer(self.folder / "valkey", self.password)
         exchange_keys = self.folder / "exchange.toml"
-        replace_file(exchange_keys, toml(self.ring.current))
+        replace_file(exchange_keys, toml(self.user_keys.current))
         async with AsyncExitStack() as resources:
             resources.push_async_callback(self.server.stop)
             await self.server.start()
@@ -126,41 +126,41 @@ class Environment:
             self.http = await resources.enter_async_context(aiohttp.ClientSession(self.stack.exchange_url))
             self.producer = await resources.enter_async_context(Producer.connect(self.server.dsn))
             self.redis = await resources.enter_async_context(Redis.from_url(self.server.dsn, socket_timeout=5))
-            self.foe = Interference(self.redis, self.trap)
+            self.interference = Interference(self.redis, self.unpickle_marker)
             sealed = self.seed % 4 >= SEALED_FROM
             self.key_store = SealedKeys(self.folder, self.redis) if sealed else KeyFile(self.folder)
-            await self.key_store.write(self.ring.current)
+            await self.key_store.write(self.user_keys.current)
             self.start_ns = time.monotonic_ns()
             self.workers = [self._worker(number) for number in range(WORKERS)]
             self.producers = [self._producer_of(number) for number in range(PRODUCERS)]
             resources.push_async_callback(self._stop_processes)
-            for place in (*self.workers, *self.producers):
-                await place.start()
+            for process in (*self.workers, *self.producers):
+                await process.start()
             yield
 
-    async def insist(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Asks until there is an answer: the driver's own calls meet the trouble that it makes.
+    async def retry(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Repeat a call until it is answered; the run's own calls meet the faults too.
 
         Raises:
-            TimeoutError: there is none within half a minute.
+            TimeoutError: no answer within 30 s.
         """
-        async with asyncio.timeout(INSIST_S):
+        async with asyncio.timeout(RETRY_TIMEOUT_S):
             while True:
                 with suppress(RedisError, OSError, aiohttp.ClientError, QueueUnavailable):
-                    return await ask()
+                    return await call()
                 await asyncio.sleep(RETRY_AFTER_S)
 
-    async def tell_exchange(self, control: str, **body: Any) -> None:
-        """Posts to one of the double's controls."""
+    async def control_exchange(self, control: str, **body: Any) -> None:
+        """Post to one of the double's controls."""
 
         async def post() -> None:
             async with self.http.post(f"/_double/{control}", **body) as response:
                 response.raise_for_status()
 
-        await self.insist(post)
+        await self.retry(post)
 
-    def now_s(self) -> float:
-        """Since the start, seconds."""
+    def elapsed_s(self) -> float:
+        """Return the seconds since the start."""
         return (time.monotonic_ns() - self.start_ns) / 1e9
 
     def _double_options(self) -> tuple[str, ...]:
@@ -168,16 +168,17 @@ class Environment:
         return (*limits, "--latency-ms", f"{LATENCY_MS}", "--jitter-ms", f"{JITTER_MS}", "--seed", f"{self.seed}")
 
     def _worker(self, number: int) -> ManagedProcess:
-        # Every other run has two egresses: no worker may trust the round trips of the other's way then.
-        alone = self.seed % 2 == 0
-        egress = EGRESSES[0] if alone or number < WORKERS - 1 else EGRESSES[1]
-        environ = environment(
+        # Odd seeds have two egresses. A worker must not use the round-trip times of the other one.
+        is_single = self.seed % 2 == 0
+        egress = EGRESSES[0] if is_single or number < WORKERS - 1 else EGRESSES[1]
+        environ = environment_with(
             **WORKER_ENVIRONMENT,
             **self.key_store.variables,
             COPYTRADE_REDIS_DSN=self.server.dsn,
             COPYTRADE_EXCHANGE_URL=self.stack.exchange_url,
             COPYTRADE_EGRESS=egress,
-            COPYTRADE_EGRESS_RATE_PER_S=f"{EGRESS_RATE_PER_S if alone else SHARES[egress]}",
+            COPYTRADE_EGRESS_RATE_PER_S=f"{EGRESS_RATE_PER_S if is_single else SHARES[egress]}",
+            COPYTRADE_LOG_FORMAT="json",
             COPYTRADE_LOG_LEVEL="DEBUG" if number == 0 else "INFO",
         )
         return ManagedProcess(
@@ -187,11 +188,11 @@ class Environment:
     def _producer_of(self, number: int) -> ManagedProcess:
         kind = "async" if number % 2 == 0 else "sync"
         options = (f"{number}", kind, f"{self.seed}", f"{self.seconds}", f"{self.start_ns}", f"{self.journals[number]}")
-        environ = environment(COPYTRADE_REDIS_DSN=self.server.dsn, COPYTRADE_REDIS_TIMEOUT_S="2")
+        environ = environment_with(COPYTRADE_REDIS_DSN=self.server.dsn, COPYTRADE_REDIS_TIMEOUT_S="2")
         log = self.folder / "logs" / f"producer-{number}.log"
         return ManagedProcess(
-            f"producer {number}", ("-m", "ops.chaos.producer_process", *options), environ, log, ends=True
+            f"producer {number}", ("-m", "ops.chaos.producer_process", *options), environ, log, may_end=True
         )
 
     async def _stop_processes(self) -> None:
-        await asyncio.gather(*(place.stop() for place in (*self.workers, *self.producers)))
+        await asyncio.gather(*(process.stop() for process in (*self.workers, *self.producers)))

@@ -1,189 +1,166 @@
-"""Makes trouble: one method for each kind of event, by the first word of its kind."""
+"""Carries events out: one method for each kind of event."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
-from ops.chaos import leaks
 from ops.chaos.arq_app import ArqApp
 from ops.chaos.environment import EGRESSES, JITTER_MS, LATENCY_MS, Environment
-from ops.chaos.interference import hostile_call
-from ops.chaos.journal import Hostile
 from ops.chaos.schedule import WINDOWS, Event
 from ops.chaos.user_keys import Keys, toml
 from ops.chaos.workload import BUSY_USERS, COALESCING_USERS, MISCONFIGURED_USERS, ORDINARY_USERS, TRADERS, USERS
-from producers import QueueUnavailable
 
-ROTATED = 60
+ROTATED_USERS = 60
 """Users whose keys are rotated at once."""
 HANG_MS = 2_500.0
-ALWAYS = {"kind": "latency", "ms": LATENCY_MS, "jitter_ms": JITTER_MS}
+BASE_LATENCY = {"kind": "latency", "ms": LATENCY_MS, "jitter_ms": JITTER_MS}
 THROTTLED_REQUESTS = 3
 SLOW_RATE_PER_S = 3.0
+
+T = TypeVar("T")
 
 
 class Faults:
     """Carries events out.
 
     Attributes:
-        hostile: what became of hostile calls.
-        wrong_users: users whose keys were wrong for a while.
-        leaks: secrets that were found in Redis meanwhile.
-        arq_app: asks for changes with nothing but arq.
+        misconfigured_users: users whose keys were wrong for a while.
+        arq_app: requests changes with nothing but arq.
     """
 
-    def __init__(self, world: Environment) -> None:
-        self.hostile: list[Hostile] = []
-        self.wrong_users: set[str] = set()
-        self.leaks: list[str] = []
-        self.arq_app = ArqApp(world)
-        self._world = world
-        self._wrong: dict[str, Keys] = {}
+    def __init__(self, environment: Environment) -> None:
+        self.misconfigured_users: set[str] = set()
+        self.arq_app = ArqApp(environment.server.dsn)
+        self._environment = environment
+        self._wrong_keys: dict[str, Keys] = {}
         self._old_keys: list[tuple[str, Keys]] = []
-        self._faults: dict[Event, Mapping[str, object]] = {}
-        self._fault_setting = asyncio.Lock()
-        self._rotating = asyncio.Lock()
-        self._server = asyncio.Lock()
-        self._kinds: dict[str, Callable[[Event], Awaitable[None]]] = {
-            "kill worker": lambda event: _one_of(world.workers, event).kill(),
-            "stall worker": lambda event: _one_of(world.workers, event).stall(event.lasts_s),
-            "stop worker": lambda event: _one_of(world.workers, event).restart(),
-            "kill producer": lambda event: _one_of(world.producers, event).kill(),
-            "stall producer": lambda event: _one_of(world.producers, event).stall(event.lasts_s),
-            "restart redis": lambda _: self._restart_redis(world.server.stop),
-            "kill redis": lambda _: self._restart_redis(world.server.kill),
-            "hang redis": lambda event: self._alone(lambda: world.server.hang(event.lasts_s)),
-            "fill redis": lambda event: self._alone(lambda: world.server.fill(world.redis, event.lasts_s)),
-            "demote redis": lambda event: self._alone(lambda: world.server.demote(world.redis, event.lasts_s)),
-            "cut redis": lambda _: world.insist(lambda: world.server.cut(world.redis)),
-            "flush scripts": lambda _: world.insist(world.redis.script_flush),
-            "dump redis": self._look_for_leaks,
-            "exchange away": self._send_exchange_away,
+        self._exchange_faults: dict[Event, Mapping[str, object]] = {}
+        self._exchange_lock = asyncio.Lock()
+        self._rotation_lock = asyncio.Lock()
+        self._server_lock = asyncio.Lock()
+        server, redis, retry = environment.server, environment.redis, environment.retry
+        self._handlers: dict[str, Callable[[Event], Awaitable[None]]] = {
+            "kill worker": lambda event: _pick(environment.workers, event).kill(),
+            "stall worker": lambda event: _pick(environment.workers, event).stall(event.lasts_s),
+            "stop worker": lambda event: _pick(environment.workers, event).restart(),
+            "kill producer": lambda event: _pick(environment.producers, event).kill(),
+            "stall producer": lambda event: _pick(environment.producers, event).stall(event.lasts_s),
+            "restart redis": lambda _: self._restart_redis(server.stop),
+            "kill redis": lambda _: self._restart_redis(server.kill),
+            "hang redis": lambda event: self._on_server(lambda: server.hang(event.lasts_s)),
+            "fill redis": lambda event: self._on_server(lambda: server.fill(redis, event.lasts_s)),
+            "demote redis": lambda event: self._on_server(lambda: server.demote(redis, event.lasts_s)),
+            "cut redis": lambda _: retry(lambda: server.disconnect_clients(redis)),
+            "flush scripts": lambda _: retry(redis.script_flush),
+            "exchange away": self._stop_exchange,
             "throttle user": self._throttle,
-            "poison": lambda event: world.insist(lambda: world.foe.strike(event.who)),
-            "hostile call": self._hostile_call,
-            "rotate keys": self._rotate,
-            "wrong keys": self._wrong_keys,
-            "slow user": self._slow,
-            "arq submit": lambda event: self.arq_app.submit(event.who),
+            "poison": lambda event: retry(lambda: environment.interference.write(event.which)),
+            "rotate keys": self._rotate_keys,
+            "wrong keys": self._misconfigure_keys,
+            "slow user": self._slow_user,
+            "arq submit": lambda event: self.arq_app.submit(event.which),
         }
 
     async def carry_out(self, event: Event) -> None:
-        """Makes an event happen; returns when it is over."""
-        if event.kind in self._kinds:
-            await self._kinds[event.kind](event)
+        """Carry an event out and return when it is over."""
+        if event.kind in self._handlers:
+            await self._handlers[event.kind](event)
         elif event.kind.startswith("pause "):
             await self._pause(event)
         else:
-            await self._with_fault(event, _fault(event.kind.removeprefix("exchange ")))
+            await self._with_exchange_fault(event, _exchange_fault(event.kind.removeprefix("exchange ")))
 
     async def end(self) -> None:
-        """What would go on for ever ends."""
-        world = self._world
-        self._faults.clear()
-        await self._set_faults()
-        await world.insist(world.foe.clean_up)
-        for pause in await world.insist(world.producer.paused):
+        """End the exchange's faults, and every pause that is left."""
+        environment = self._environment
+        self._exchange_faults.clear()
+        await self._set_exchange_faults()
+        for pause in await environment.retry(environment.producer.paused):
             scope = "egress" if pause.kind == "egress" else f"{pause.kind}_id"
             what: dict[str, Any] = {"everything": True} if pause.kind == "everything" else {scope: pause.name}
-            await world.insist(lambda what=what: world.producer.resume(**what))  # type: ignore[misc]
+            await environment.retry(lambda what=what: environment.producer.resume(**what))  # type: ignore[misc]
 
-    async def _alone(self, strike: Callable[[], Awaitable[None]]) -> None:
-        async with self._server:
-            await self._world.insist(strike)
+    async def _on_server(self, action: Callable[[], Awaitable[None]]) -> None:
+        async with self._server_lock:
+            await self._environment.retry(action)
 
     async def _restart_redis(self, end: Callable[[], Awaitable[None]]) -> None:
-        async with self._server:
+        async with self._server_lock:
             await end()
-            await self._world.server.start()
+            await self._environment.server.start()
 
-    async def _look_for_leaks(self, _: Event) -> None:
-        world = self._world
-        when = f"at {world.now_s():.0f} s"
-        self.leaks += await world.insist(lambda: leaks.in_redis(world.redis, world.secrets(), when))
-
-    async def _send_exchange_away(self, event: Event) -> None:
-        await self._world.tell_exchange("away", json={"ms": event.lasts_s * 1000})
+    async def _stop_exchange(self, event: Event) -> None:
+        await self._environment.control_exchange("away", json={"ms": event.lasts_s * 1000})
         await asyncio.sleep(event.lasts_s)
 
     async def _throttle(self, event: Event) -> None:
-        user = BUSY_USERS[event.who % len(BUSY_USERS)]
-        await self._with_fault(event, {"kind": "http_429", "user": user, "first": THROTTLED_REQUESTS})
+        user = _pick(BUSY_USERS, event)
+        await self._with_exchange_fault(event, {"kind": "http_429", "user": user, "first": THROTTLED_REQUESTS})
 
-    async def _with_fault(self, event: Event, fault: Mapping[str, object]) -> None:
-        self._faults[event] = fault
-        await self._set_faults()
+    async def _with_exchange_fault(self, event: Event, fault: Mapping[str, object]) -> None:
+        self._exchange_faults[event] = fault
+        await self._set_exchange_faults()
         await asyncio.sleep(event.lasts_s)
-        del self._faults[event]
-        await self._set_faults()
+        del self._exchange_faults[event]
+        await self._set_exchange_faults()
 
-    async def _set_faults(self) -> None:
-        async with self._fault_setting:
-            await self._world.tell_exchange("faults", json=[ALWAYS, *self._faults.values()])
+    async def _set_exchange_faults(self) -> None:
+        async with self._exchange_lock:
+            await self._environment.control_exchange("faults", json=[BASE_LATENCY, *self._exchange_faults.values()])
 
-    async def _hostile_call(self, event: Event) -> None:
-        async def call() -> Hostile:
-            answer = await hostile_call(self._world.producer, event.who)
-            if answer is None:
-                raise QueueUnavailable("the hostile call was not answered")
-            return answer
-
-        self.hostile.append(await self._world.insist(call))
-
-    async def _rotate(self, event: Event) -> None:
-        """The exchange knows new keys before workers have them, and old ones until nobody uses them."""
-        world = self._world
-        async with self._rotating:
-            old = world.ring.rotate(tuple(random.Random(event.who).sample(USERS, ROTATED)))
+    async def _rotate_keys(self, event: Event) -> None:
+        """Give some users new keys: first at the exchange, then for the workers. Then revoke the old keys."""
+        environment = self._environment
+        async with self._rotation_lock:
+            old = environment.user_keys.rotate(tuple(random.Random(event.which).sample(USERS, ROTATED_USERS)))
             self._old_keys += old.items()
-            await world.tell_exchange("accounts", data=toml(world.ring.current, self._old_keys))
+            await environment.control_exchange("accounts", data=toml(environment.user_keys.current, self._old_keys))
             await self._write_keys()
-            if world.key_store.old_ones_live_s is not None:
-                await asyncio.sleep(world.key_store.old_ones_live_s)
+            if environment.key_store.max_age_s is not None:
+                await asyncio.sleep(environment.key_store.max_age_s)
                 self._old_keys.clear()
-                await world.tell_exchange("accounts", data=toml(world.ring.current))
+                await environment.control_exchange("accounts", data=toml(environment.user_keys.current))
 
-    async def _wrong_keys(self, event: Event) -> None:
-        user = MISCONFIGURED_USERS[event.who % len(MISCONFIGURED_USERS)]
-        self.wrong_users.add(user)
-        self._wrong[user] = self._world.ring.wrong()
+    async def _misconfigure_keys(self, event: Event) -> None:
+        user = _pick(MISCONFIGURED_USERS, event)
+        self.misconfigured_users.add(user)
+        self._wrong_keys[user] = self._environment.user_keys.wrong()
         await self._write_keys()
         await asyncio.sleep(event.lasts_s)
-        self._wrong.pop(user, None)
+        self._wrong_keys.pop(user, None)
         await self._write_keys()
 
     async def _write_keys(self) -> None:
-        world = self._world
-        await world.insist(lambda: world.key_store.write(world.ring.current | self._wrong))
+        environment = self._environment
+        await environment.retry(lambda: environment.key_store.write(environment.user_keys.current | self._wrong_keys))
 
     async def _pause(self, event: Event) -> None:
-        users = (*BUSY_USERS, *COALESCING_USERS, *ORDINARY_USERS[:20])
         scopes: dict[str, dict[str, Any]] = {
-            "user": {"user_id": users[event.who % len(users)]},
-            "trader": {"trader_id": TRADERS[1 + event.who % (len(TRADERS) - 1)]},
+            "user": {"user_id": _pick((*BUSY_USERS, *COALESCING_USERS, *ORDINARY_USERS[:20]), event)},
+            "trader": {"trader_id": _pick(TRADERS[1:], event)},
             "egress": {"egress": EGRESSES[0]},
             "everything": {"everything": True},
         }
         scope = scopes[event.kind.removeprefix("pause ")]
-        await self._world.insist(lambda: self._world.producer.pause(**scope))
+        await self._environment.retry(lambda: self._environment.producer.pause(**scope))
         await asyncio.sleep(event.lasts_s)
-        await self._world.insist(lambda: self._world.producer.resume(**scope))
+        await self._environment.retry(lambda: self._environment.producer.resume(**scope))
 
-    async def _slow(self, event: Event) -> None:
-        user = (*BUSY_USERS, *COALESCING_USERS)[event.who % (len(BUSY_USERS) + len(COALESCING_USERS))]
-        await self._world.insist(lambda: self._world.producer.limit_user(user, SLOW_RATE_PER_S))
+    async def _slow_user(self, event: Event) -> None:
+        user = _pick((*BUSY_USERS, *COALESCING_USERS), event)
+        await self._environment.retry(lambda: self._environment.producer.limit_user(user, SLOW_RATE_PER_S))
         await asyncio.sleep(event.lasts_s)
-        await self._world.insist(lambda: self._world.producer.limit_user(user, None))
+        await self._environment.retry(lambda: self._environment.producer.limit_user(user, None))
 
 
-def _one_of(places: list[Any], event: Event) -> Any:
-    return places[event.who % len(places)]
+def _pick(options: Sequence[T], event: Event) -> T:
+    return options[event.which % len(options)]
 
 
-def _fault(kind: str) -> dict[str, object]:
+def _exchange_fault(kind: str) -> dict[str, object]:
     fault: dict[str, object] = {"kind": kind, "probability": WINDOWS[kind][0]}
     if kind == "hang":
         fault["ms"] = HANG_MS

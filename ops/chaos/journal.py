@@ -1,5 +1,7 @@
-"""What a producer was told, on disk: one JSON object a line, appended with one write each, so that a killed producer's
-journal is whole up to its last line. What is in the page cache outlives its process.
+"""The journal of a producer: a file with one JSON object a line.
+
+Each entry is appended by one write, so the journal of a killed producer is complete up to its last line. Data in the
+page cache outlive the process.
 """
 
 from __future__ import annotations
@@ -12,29 +14,27 @@ from typing import Self
 import msgspec
 
 
-class Called(msgspec.Struct, frozen=True, tag="asked", omit_defaults=True):
-    """A step's call begins.
+class Called(msgspec.Struct, frozen=True, tag="called"):
+    """The producer is about to request the changes of a step.
 
     Attributes:
         step: its number.
-        at_ns: when, on the machine's monotonic clock.
-        again: whether it was asked for before.
+        at_ns: the time on the machine's monotonic clock.
     """
 
     step: int
     at_ns: int
-    again: bool = False
 
 
-class Answered(msgspec.Struct, frozen=True, tag="told", omit_defaults=True):
-    """What the producer was told.
+class Answered(msgspec.Struct, frozen=True, tag="answered", omit_defaults=True):
+    """A call returned.
 
     Attributes:
-        step: its number.
-        at_ns: when, on the machine's monotonic clock.
-        accepted: places of the changes that it was told are accepted.
-        refused: places of those that were not.
-        done: whether this was the answer to the whole step.
+        step: the number of its step.
+        at_ns: the time on the machine's monotonic clock.
+        accepted: positions of the changes that are accepted.
+        refused: positions of the changes that are not.
+        done: whether this is the answer to the whole step.
     """
 
     step: int
@@ -44,8 +44,8 @@ class Answered(msgspec.Struct, frozen=True, tag="told", omit_defaults=True):
     done: bool = True
 
 
-class Cancelled(msgspec.Struct, frozen=True, tag="taken back"):
-    """What the producer was told of taking a change back.
+class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
+    """`cancel` returned.
 
     Attributes:
         job_id: the change.
@@ -57,7 +57,7 @@ class Cancelled(msgspec.Struct, frozen=True, tag="taken back"):
 
 
 class Read(msgspec.Struct, frozen=True, tag="read"):
-    """A result that came out of a batch's stream.
+    """A result was read from a batch's stream.
 
     Attributes:
         batch_id: the batch.
@@ -72,53 +72,25 @@ class Read(msgspec.Struct, frozen=True, tag="read"):
     cursor: str
 
 
-class ReadToEnd(msgspec.Struct, frozen=True, tag="read all"):
-    """A batch's stream came to its end.
-
-    Attributes:
-        batch_id: the batch.
-    """
+class ReadToEnd(msgspec.Struct, frozen=True, tag="read to end"):
+    """A batch's stream ended."""
 
     batch_id: str
 
 
-class Hostile(msgspec.Struct, frozen=True, tag="hostile"):
-    """What became of a call that must be refused.
+class UnexpectedError(msgspec.Struct, frozen=True, tag="unexpected error"):
+    """A call raised an error that is not documented.
 
     Attributes:
-        what: was asked.
-        answer: the error's kind and text; "" if it was accepted.
-    """
-
-    what: str
-    answer: str
-
-
-class Trouble(msgspec.Struct, frozen=True, tag="trouble"):
-    """A call was not answered.
-
-    Attributes:
-        step: its number.
+        action: the call.
         error: the error.
     """
 
-    step: int
+    action: str
     error: str
 
 
-class UnexpectedError(msgspec.Struct, frozen=True, tag="surprise"):
-    """An error that no caller was promised.
-
-    Attributes:
-        doing: what it came out of.
-        error: the error.
-    """
-
-    doing: str
-    error: str
-
-
-Entry = Called | Answered | Cancelled | Read | ReadToEnd | Hostile | Trouble | UnexpectedError
+Entry = Called | Answered | Cancelled | Read | ReadToEnd | UnexpectedError
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
@@ -131,22 +103,18 @@ class Journal:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def write(self, entry: Entry) -> None:
-        """Appends one entry; it is there when this returns."""
+        """Append one entry; it is in the file when this returns."""
         os.write(self._file, _encoder.encode(entry) + b"\n")
-
-    def close(self) -> None:
-        """Nothing more is written."""
-        os.close(self._file)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        os.close(self._file)
 
 
 def read(path: Path) -> Iterator[Entry]:
-    """The entries of a journal; a last line that was cut off by a kill is left out."""
+    """Yield the entries of a journal, without a last line that a kill has cut off."""
     if path.exists():
         for line in path.read_bytes().split(b"\n")[:-1]:
             yield _decoder.decode(line)

@@ -1,4 +1,4 @@
-"""Where the workers find users' keys: in a file, or sealed in Redis. Either is rewritten while they read."""
+"""Where the workers find users' keys: in a file, or sealed in Redis. Both are rewritten while workers read them."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from worker.credentials.model import Credentials
 from worker.credentials.sealed_records import SealedRecords
 from worker.secret import Secret
 
-FILE_IS_READ_WITHIN_S = 3.0
-"""The workers look every half second; requests signed with old keys are under way for a while."""
+FILE_MAX_AGE_S = 3.0
+"""The workers check the file every half second; requests signed with old keys may then still be in flight."""
 KEY_BYTES = 32
 
 
 class KeyStore(Protocol):
-    """Where keys are written to.
+    """A store of keys.
 
     Attributes:
         name: for people.
-        variables: what workers must be told.
-        old_ones_live_s: how long workers may still use old keys; None: longer than a run.
-        secrets: what must be seen nowhere, besides the users' keys.
+        variables: the workers' environment variables.
+        max_age_s: how long workers may still use old keys; None if longer than a run.
+        secrets: its own secrets.
     """
 
     name: str
     variables: Mapping[str, str]
-    old_ones_live_s: float | None
+    max_age_s: float | None
     secrets: list[str]
 
     async def write(self, entries: Mapping[str, Keys]) -> None:
-        """Everybody's keys from now on."""
+        """Replace the keys of all users."""
         ...
 
 
 class KeyFile:
-    """A TOML file, replaced by renames."""
+    """A TOML file that is replaced by a rename."""
 
     name = "in a file"
-    old_ones_live_s: float | None = FILE_IS_READ_WITHIN_S
+    max_age_s: float | None = FILE_MAX_AGE_S
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "workers.toml"
@@ -59,10 +59,10 @@ class KeyFile:
 
 
 class SealedKeys:
-    """Records in Redis. Every time, they are all sealed anew with the ring's other key."""
+    """Records in Redis. Each write seals all of them with the other key of the key ring."""
 
     name = "sealed in Redis"
-    old_ones_live_s: float | None = None
+    max_age_s: float | None = None
 
     def __init__(self, folder: Path, redis: Redis) -> None:
         path = folder / "ring"
@@ -74,15 +74,15 @@ class SealedKeys:
             "COPYTRADE_CREDENTIALS_KEYS": f"file:{path}",
         }
         records = SealedRecords(redis)
-        self._keepers = [
+        self._admins = [
             CredentialAdmin(records, parse_key_ring("\n".join(ring), "ring")) for ring in (lines, lines[::-1])
         ]
 
     async def write(self, entries: Mapping[str, Keys]) -> None:
         """See KeyStore."""
-        self._keepers.reverse()
-        await self._keepers[0].put([_credentials(user, keys) for user, keys in entries.items()])
-        await self._keepers[0].rotate()
+        self._admins.reverse()
+        await self._admins[0].put([_credentials(user, keys) for user, keys in entries.items()])
+        await self._admins[0].rotate()
 
 
 def _credentials(user: str, keys: Keys) -> Credentials:

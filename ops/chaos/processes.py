@@ -1,4 +1,4 @@
-"""Workers and producers as processes, each in a place of its own: killed, stalled, stopped, and started again."""
+"""Workers and producers as processes that are killed, stalled, stopped, and started again."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ POLL_INTERVAL_S = 0.05
 
 @dataclass(slots=True)
 class ManagedProcess:
-    """Where one process after the other runs.
+    """A process and its replacements.
 
     Attributes:
-        name: of the place.
-        command: after `python`.
-        environ: all of it.
-        log: where its output goes.
-        ends: whether it may end by itself, with status 0.
-        lost: what ended though nobody ended it: exit statuses.
-        starts: how many processes there were.
-        stalls: from when to when it was stopped and went on, nanoseconds of the machine's monotonic clock.
+        name: for people.
+        command: the arguments of `python`.
+        environ: its whole environment.
+        log: the file for its output.
+        may_end: whether it may end by itself, with status 0.
+        exits: the exit statuses of processes that ended by themselves.
+        starts: the number of processes so far.
+        stalls: start and end of each stall, nanoseconds of the machine's monotonic clock.
     """
 
     name: str
     command: tuple[str, ...]
     environ: Mapping[str, str]
     log: Path
-    ends: bool = False
-    lost: list[int] = field(default_factory=list)
+    may_end: bool = False
+    exits: list[int] = field(default_factory=list)
     starts: int = 0
     stalls: list[tuple[int, int]] = field(default_factory=list)
     _process: Process | None = None
     _watch: asyncio.Task[None] | None = None
-    _meant: bool = False
+    _is_ending: bool = False
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def start(self) -> None:
-        """Starts a process here."""
-        self._meant = False
+        """Start a process."""
+        self._is_ending = False
         self.starts += 1
         with self.log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
@@ -58,10 +58,10 @@ class ManagedProcess:
                 stderr=output,
                 start_new_session=True,
             )
-        self._watch = asyncio.create_task(self._see_it_end(self._process))
+        self._watch = asyncio.create_task(self._watch_exit(self._process))
 
     async def kill(self) -> None:
-        """Kills what runs here, and starts another."""
+        """Kill the process and start another one."""
         async with self._lock:
             if self.has_ended:
                 return
@@ -69,7 +69,7 @@ class ManagedProcess:
             await self.start()
 
     async def restart(self) -> None:
-        """Stops what runs here as an operator does, and starts another."""
+        """Stop the process by SIGTERM and start another one."""
         async with self._lock:
             if self.has_ended:
                 return
@@ -77,7 +77,7 @@ class ManagedProcess:
             await self.start()
 
     async def stall(self, seconds: float) -> None:
-        """What runs here stands still for a while."""
+        """Stop the process by SIGSTOP for a while."""
         async with self._lock:
             process = self._process
             if self.has_ended or process is None:
@@ -92,45 +92,45 @@ class ManagedProcess:
                 self.stalls.append((stalled_ns, time.monotonic_ns()))
 
     async def stop(self) -> None:
-        """Nothing runs here any more."""
+        """Stop the process for good."""
         await self._end(signal.SIGTERM)
 
-    async def ended(self) -> None:
-        """Returns when what runs here has ended by itself."""
-        while not self.has_ended:  # noqa: ASYNC110 - looks at another process
+    async def wait(self) -> None:
+        """Wait until the process has ended by itself."""
+        while not self.has_ended:  # noqa: ASYNC110 - the process may be replaced meanwhile
             await asyncio.sleep(POLL_INTERVAL_S)
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing runs here."""
+        """Whether no process runs."""
         return self._process is None or self._process.returncode is not None
 
-    async def _end(self, how: signal.Signals) -> None:
+    async def _end(self, number: signal.Signals) -> None:
         process = self._process
         if process is None:
             return
         if process.returncode is None:
-            self._meant = True
-            process.send_signal(how)
-            if how is not signal.SIGKILL:
+            self._is_ending = True
+            process.send_signal(number)
+            if number is not signal.SIGKILL:
                 process.send_signal(signal.SIGCONT)
             with suppress(TimeoutError):
                 async with asyncio.timeout(STOPPED_WITHIN_S):
                     await process.wait()
             if process.returncode is None:
-                self.lost.append(-signal.SIGTERM)  # it did not obey
+                self.exits.append(-signal.SIGTERM)  # it ignored the signal
                 process.kill()
         await process.wait()
         if self._watch is not None:
             await self._watch
 
-    async def _see_it_end(self, process: Process) -> None:
+    async def _watch_exit(self, process: Process) -> None:
         status = await process.wait()
-        if not self._meant and not (self.ends and status == 0):
-            self.lost.append(status)
+        if not self._is_ending and not (self.may_end and status == 0):
+            self.exits.append(status)
 
 
-def environment(**variables: str) -> dict[str, str]:
-    """The machine's environment without settings of this project, and these."""
+def environment_with(**variables: str) -> dict[str, str]:
+    """Return this process's environment, without settings of this project, and with some variables."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("COPYTRADE_")}
     return kept | variables

@@ -1,4 +1,4 @@
-"""The end of a run, for people and for programs."""
+"""The report of a run, as text and as data."""
 
 from __future__ import annotations
 
@@ -6,44 +6,44 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from ops.chaos.arrivals import most_in_a_minute, most_of_a_user
 from ops.chaos.checks import Judgement
 from ops.chaos.environment import Environment
 from ops.chaos.evidence import Evidence
 from ops.chaos.schedule import NOT_FAULTS
-from ops.chaos.verdict import Verdict
 from ops.exchange.faults import LATENCY
 from ops.exchange.rules import SETTINGS
+from ops.ledger.limits import busiest_minute, busiest_user
+from ops.ledger.verdict import Verdict
 
-SHOWN = 5
-"""So many violations of a promise are told; the rest are counted. The JSON has them all."""
-CHANGES_PER_S = 160
-FAULTS_PER_S = 1.6
+MAX_LISTED = 5
+"""So many violations of a guarantee are in the text; the others are counted. The JSON has all of them."""
+MIN_CHANGES_PER_S = 160
+MIN_FAULTS_PER_S = 1.6
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A run in figures.
+    """A run in numbers.
 
     Attributes:
         seed: of the run.
-        seconds: how long things went wrong.
+        seconds: how long faults happened.
         took_s: from start to end.
-        events: how often what happened.
-        faults: how many of them were faults.
-        changes: how many were accepted.
-        open: how many may or may not have been.
-        outcomes: how they ended.
-        requests: what the exchange saw.
-        struck: of these, by which fault.
-        again: requests that were not the first of their change.
-        fenced: settlements that were refused, for their lease was lost.
-        most_in_1s: requests of one user in any second.
-        most_in_1min: requests in any minute.
-        drained_s: how long the queue took to drain when all trouble was over.
-        excused: requests that a stalled worker sent after its lease: one for a stall at most.
+        events: the number of events by kind.
+        faults: how many of the events were faults.
+        changes: accepted changes.
+        open: changes that may or may not have been accepted.
+        outcomes: changes by outcome.
+        requests: requests for settings at the exchange.
+        struck: requests that met a fault, by fault.
+        again: requests that were not the first one of their change.
+        fenced: settlements that were refused because the lease was lost.
+        most_in_1s: the most requests of one user in any second.
+        most_in_1min: the most requests in any minute.
+        drained_s: how long the queue took to drain after the faults.
+        excused: requests that a stalled worker sent after its lease, at most one for each stall.
         keys_in: where the workers found users' keys.
-        verdicts: on all promises.
+        verdicts: on all guarantees.
     """
 
     seed: int
@@ -67,30 +67,30 @@ class Summary:
 
     @property
     def violations(self) -> int:
-        """Of all promises."""
+        """The number of violations of all guarantees."""
         return sum(len(verdict.violations) for verdict in self.verdicts)
 
     @property
     def is_enough(self) -> bool:
-        """Whether there was enough work and trouble for the verdicts to mean something."""
-        return self.changes >= CHANGES_PER_S * self.seconds and self.faults >= FAULTS_PER_S * self.seconds
+        """Whether there were enough changes and faults for the verdicts to mean something."""
+        return self.changes >= MIN_CHANGES_PER_S * self.seconds and self.faults >= MIN_FAULTS_PER_S * self.seconds
 
     @property
     def holds(self) -> bool:
-        """Whether all promises were kept, in a run that tested them."""
+        """Whether all guarantees held, in a run that tested them."""
         return self.is_enough and not self.violations
 
 
 def summarize(
-    seen: Evidence, judgement: Judgement, events: dict[str, int], *, world: Environment, took_s: float
+    seen: Evidence, judgement: Judgement, events: dict[str, int], *, environment: Environment, took_s: float
 ) -> Summary:
-    """The figures of a run."""
+    """Return the numbers of a run."""
     requests = [arrival for arrival in seen.arrivals if arrival.path == SETTINGS]
-    sent = Counter(change.job_id for _, changes in seen.carried() for change in changes)
-    accepted = [change for change in seen.changes.values() if change.told_ns is not None]
+    sent = Counter(change.job_id for _, changes in seen.requests() for change in changes)
+    accepted = [change for change in seen.changes.values() if change.accepted_ns is not None]
     return Summary(
-        seed=world.seed,
-        seconds=world.seconds,
+        seed=environment.seed,
+        seconds=environment.seconds,
         took_s=round(took_s, 1),
         events=dict(sorted(events.items())),
         faults=sum(count for kind, count in events.items() if kind not in NOT_FAULTS),
@@ -101,26 +101,26 @@ def summarize(
         struck=dict(Counter(arrival.fault for arrival in requests if arrival.fault not in ("", LATENCY)).most_common()),
         again=sum(sent.values()) - len(sent),
         fenced=seen.fenced,
-        most_in_1s=most_of_a_user(seen)[0],
-        most_in_1min=most_in_a_minute(seen)[0],
+        most_in_1s=busiest_user(seen)[0],
+        most_in_1min=busiest_minute(seen).requests,
         drained_s=None if seen.drained_s is None else round(seen.drained_s, 1),
-        keys_in=world.key_store.name,
+        keys_in=environment.key_store.name,
         excused=judgement.excused,
         verdicts=judgement.verdicts,
     )
 
 
 def as_data(summary: Summary) -> dict[str, Any]:
-    """For `--json`."""
+    """Return the data of `--json`."""
     fields = {name: getattr(summary, name) for name in summary.__slots__}
-    promises = {verdict.promise: verdict.violations for verdict in summary.verdicts}
-    return {"holds": summary.holds, "violations": summary.violations} | fields | {"verdicts": promises}
+    violations = {verdict.name: verdict.violations for verdict in summary.verdicts}
+    return {"holds": summary.holds, "violations": summary.violations} | fields | {"verdicts": violations}
 
 
 def text(summary: Summary) -> str:
-    """For people."""
+    """Return the report for people."""
     lines = [
-        f"Seed {summary.seed}, {summary.seconds:g} s of trouble, {summary.took_s:g} s in all, keys {summary.keys_in}",
+        f"Seed {summary.seed}, {summary.seconds:g} s of faults, {summary.took_s:g} s in all, keys {summary.keys_in}",
         "",
     ]
     lines += _table("What happened", summary.events)
@@ -140,12 +140,12 @@ def text(summary: Summary) -> str:
         "time to drain": drained,
     }
     lines += _table("In figures", figures)
-    lines.append("Promises, judged by what producers, the exchange, results and counters say")
+    lines.append("Guarantees, judged by what producers, the exchange, results and counters say")
     for verdict in summary.verdicts:
-        lines.append(f"  {'ok    ' if verdict.holds else 'BROKEN'}  {verdict.promise}")
-        lines += [f"            {violation}" for violation in verdict.violations[:SHOWN]]
-        if len(verdict.violations) > SHOWN:
-            lines.append(f"            and {len(verdict.violations) - SHOWN} more")
+        lines.append(f"  {'ok    ' if verdict.holds else 'BROKEN'}  {verdict.name}")
+        lines += [f"            {violation}" for violation in verdict.violations[:MAX_LISTED]]
+        if len(verdict.violations) > MAX_LISTED:
+            lines.append(f"            and {len(verdict.violations) - MAX_LISTED} more")
     lines += ["", _closing(summary)]
     return "\n".join(lines)
 

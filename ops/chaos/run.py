@@ -1,4 +1,4 @@
-"""Carries a schedule out, ends all trouble, and waits for the queue to drain."""
+"""A run from start to end: carries the schedule out, ends all faults, and waits until the queue has drained."""
 
 from __future__ import annotations
 
@@ -15,94 +15,90 @@ from redis.exceptions import RedisError
 from ops.chaos.environment import Environment
 from ops.chaos.faults import Faults
 from ops.chaos.schedule import PRODUCERS, Event, schedule
-from ops.chaos.workload import Item, lanes_of, last_word
+from ops.chaos.workload import final_item, lanes_of
+from ops.ledger.evidence import Change
 from producers import QueueUnavailable
 from producers.contract import keyspace
 
 POLL_INTERVAL_S = 0.1
-DRAINED_WITHIN_S = 180.0
-
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class LastWord:
-    """A change that was asked for after all trouble.
-
-    Attributes:
-        job_id: its ID.
-        item: what it is.
-        asked_ns: when it was asked for, the machine's monotonic clock.
-    """
-
-    job_id: str
-    item: Item
-    asked_ns: int
+DRAIN_TIMEOUT_S = 180.0
+FINAL_CALL = (-1, 0)
+"""The call that requests the final changes; the producers' numbers count from 0."""
 
 
 @dataclass(slots=True)
 class Run:
-    """Drives a run through its trouble to its end.
+    """One run.
 
     Attributes:
-        world: what it is made for.
-        trouble: who makes it.
-        say: told what happens, for people.
-        happened: events that were carried out, by kind.
-        failed: what could not be done, and why.
-        last_words: the changes asked for at the end.
-        drained_s: how long the end took; None if it never came.
+        environment: its processes.
+        faults: carries events out.
+        report_progress: called with a line for people.
+        happened: the number of events that were carried out, by kind.
+        failed: events that could not be carried out, and why.
+        final_changes: the changes that were requested after all faults.
+        drained_s: how long the queue took to drain; None if it never did.
     """
 
-    world: Environment
-    trouble: Faults
-    say: Say
+    environment: Environment
+    faults: Faults
+    report_progress: Callable[[str], None]
     happened: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
-    last_words: list[LastWord] = field(default_factory=list)
+    final_changes: list[Change] = field(default_factory=list)
     drained_s: float | None = None
 
-    async def make_trouble(self) -> None:
-        """All events, each at its time; returns when the last one is over."""
+    async def carry_out_schedule(self) -> None:
+        """Carry out all events, each at its time, and return when the last one is over."""
         async with asyncio.TaskGroup() as tasks:
-            for event in schedule(self.world.seed, self.world.seconds):
-                tasks.create_task(self._meet(event))
+            for event in schedule(self.environment.seed, self.environment.seconds):
+                tasks.create_task(self._carry_out(event))
 
-    async def _meet(self, event: Event) -> None:
-        await asyncio.sleep(event.at_s - self.world.now_s())
-        self.say(f"{self.world.now_s():6.1f} s  {event.kind}")
+    async def _carry_out(self, event: Event) -> None:
+        await asyncio.sleep(event.at_s - self.environment.elapsed_s())
+        self.report_progress(f"{self.environment.elapsed_s():6.1f} s  {event.kind}")
         try:
-            await self.trouble.carry_out(event)
+            await self.faults.carry_out(event)
         except (RedisError, OSError, aiohttp.ClientError, QueueUnavailable) as exc:
             self.failed.append(f"{event.kind} at {event.at_s} s: {type(exc).__name__}: {exc}")
         else:
             self.happened[event.kind] += 1
 
-    async def settle_down(self) -> None:
-        """All trouble ends; then everything must drain, and every lane must take one more change."""
-        await self.trouble.end()
-        began_s = self.world.now_s()
+    async def drain(self) -> None:
+        """End all faults, wait until the queue is empty, request one more change in every lane, and wait again."""
+        await self.faults.end()
+        began_s = self.environment.elapsed_s()
         with suppress(TimeoutError):
-            async with asyncio.timeout(DRAINED_WITHIN_S):
-                for producer in self.world.producers:
-                    await producer.ended()
-                await self._until_drained()
-                await self._ask_last_words()
-                await self._until_drained()
-                self.drained_s = self.world.now_s() - began_s
+            async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                for producer in self.environment.producers:
+                    await producer.wait()
+                await self._wait_until_empty()
+                await self._request_final_changes()
+                await self._wait_until_empty()
+                self.drained_s = self.environment.elapsed_s() - began_s
 
-    async def _until_drained(self) -> None:
-        world = self.world
-        while await world.insist(lambda: world.redis.zcard(keyspace.LANES)):  # noqa: ASYNC110 - looks at another process
+    async def _wait_until_empty(self) -> None:
+        environment = self.environment
+        while await environment.retry(lambda: environment.redis.zcard(keyspace.LANES)):  # noqa: ASYNC110 - remote state
             await asyncio.sleep(POLL_INTERVAL_S)
 
-    async def _ask_last_words(self) -> None:
-        world = self.world
-        lanes = lanes_of(world.seed, PRODUCERS, world.seconds)
-        for number, (user, trader) in enumerate(lanes):
-            self.last_words.append(LastWord(f"last-{number}", last_word(user, trader, number), time.monotonic_ns()))
-        ids = iter([word.job_id for word in self.last_words])
-        changes = [word.item.change for word in self.last_words]
-        report = await world.producer.enqueue_many(changes, job_id=lambda _: next(ids))
-        if len(report.jobs) != len(lanes):
-            self.failed.append(f"of {len(lanes)} last changes {len(report.jobs)} were accepted")
+    async def _request_final_changes(self) -> None:
+        environment = self.environment
+        for number, lane in enumerate(lanes_of(environment.seed, PRODUCERS, environment.seconds)):
+            now_ns = time.monotonic_ns()
+            self.final_changes.append(
+                Change(
+                    job_id=f"final-{number}",
+                    change=final_item(*lane, number).change,
+                    call=FINAL_CALL,
+                    position=number,
+                    requested_ns=now_ns,
+                    accepted_ns=now_ns + 1,
+                    is_final=True,
+                )
+            )
+        ids = iter([change.job_id for change in self.final_changes])
+        changes = [change.change for change in self.final_changes]
+        report = await environment.producer.enqueue_many(changes, job_id=lambda _: next(ids))
+        if len(report.jobs) != len(changes):
+            self.failed.append(f"of {len(changes)} final changes {len(report.jobs)} were accepted")

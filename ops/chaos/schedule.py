@@ -1,13 +1,13 @@
-"""What goes wrong, and when. No I/O: events follow from the seed and the length of the run, and from nothing else."""
+"""The events of a run and their times. No I/O: they depend on the seed and the length of the run only."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
 
-SHORTEST_S = 8.0
+MIN_SECONDS = 8.0
 QUIET_START_S = 1.5
-"""Nothing goes wrong so long after the start: workers must be up to be struck."""
+"""The first event comes after this time, when the workers have started."""
 
 WORKERS = 3
 PRODUCERS = 4
@@ -30,7 +30,7 @@ WINDOWS: dict[str, tuple[float, float, float]] = {
     "latency": (0.3, 0.5, 2.0),
     "http_429": (0.3, 0.3, 0.6),
 }
-"""Faults of the exchange: the share of requests that is struck, and the shortest and longest time it goes on (s)."""
+"""Faults of the exchange: the share of the requests that meet it, and its shortest and longest duration in seconds."""
 
 PER_MINUTE = {
     "kill worker": 8,
@@ -62,10 +62,8 @@ PER_MINUTE = {
     "exchange http_429": 1,
     "throttle user": 6,
     "poison": 14,
-    "hostile call": 10,
     "rotate keys": 3,
     "wrong keys": 2,
-    "dump redis": 3,
     "pause user": 5,
     "pause trader": 2,
     "pause everything": 2,
@@ -73,48 +71,46 @@ PER_MINUTE = {
     "slow user": 3,
     "arq submit": 8,
 }
-"""How often each happens in a minute; at least once in any run."""
+"""How often each event happens in a minute; at least once in any run."""
 
-NOT_FAULTS = frozenset(
-    {"dump redis", "pause user", "pause trader", "pause everything", "pause egress", "slow user", "arq submit"}
-)
-"""Not counted as faults."""
+NOT_FAULTS = frozenset({"pause user", "pause trader", "pause everything", "pause egress", "slow user", "arq submit"})
+"""Events that are not counted as faults."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happens to the run.
+    """One event.
 
     Attributes:
-        at_s: when, seconds from the start.
-        kind: what; a key of PER_MINUTE.
-        who: which one, as a number to be taken modulo how many there are.
-        lasts_s: how long it goes on; 0 for at once.
+        at_s: its time, seconds from the start.
+        kind: a key of PER_MINUTE.
+        which: a number that selects the target: modulo the number of candidates.
+        lasts_s: its duration in seconds; 0 for a moment.
     """
 
     at_s: float
     kind: str
-    who: int = 0
+    which: int = 0
     lasts_s: float = 0.0
 
     @property
     def is_fault(self) -> bool:
-        """Whether it counts as one; the others steer or look."""
+        """Whether it counts as a fault."""
         return self.kind not in NOT_FAULTS
 
 
 def schedule(seed: int, seconds: float) -> list[Event]:
-    """The events of a run, in their order.
+    """Return the events of a run in order of time.
 
     Args:
-        seed: the same one gives the same events.
-        seconds: how long things go wrong; not below SHORTEST_S.
+        seed: the source of all chance.
+        seconds: the length of the run, at least MIN_SECONDS.
     """
     rng = random.Random(seed)
     events = []
     for kind, per_minute in PER_MINUTE.items():
         count = max(1, round(per_minute * seconds / 60))
-        # One in each part of the time, so that they do not crowd.
+        # One event in each part of the time, so that they are spread out.
         part_s = (seconds - QUIET_START_S) / count
         for number in range(count):
             at_s = QUIET_START_S + part_s * (number + rng.random())
@@ -124,9 +120,9 @@ def schedule(seed: int, seconds: float) -> list[Event]:
 
 def _lasts_s(kind: str, rng: random.Random) -> float:
     if kind.startswith("exchange ") and kind != "exchange away":
-        _, least, most = WINDOWS[kind.removeprefix("exchange ")]
+        _, shortest, longest = WINDOWS[kind.removeprefix("exchange ")]
     else:
-        least, most = {
+        shortest, longest = {
             "stall worker": (LEASE_S + 0.5, LEASE_S + 5.0),
             "stall producer": (1.0, 3.0),
             "hang redis": (0.5, 3.5),
@@ -141,4 +137,4 @@ def _lasts_s(kind: str, rng: random.Random) -> float:
             "pause egress": (0.5, 1.0),
             "slow user": (1.0, 4.0),
         }.get(kind, (0.0, 0.0))
-    return round(rng.uniform(least, most), 3)
+    return round(rng.uniform(shortest, longest), 3)

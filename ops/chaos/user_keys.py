@@ -1,4 +1,4 @@
-"""The run's secrets: made up, long enough to be found wherever they leak."""
+"""The users' keys and other secrets of a run: random, and long enough to be found wherever they leak."""
 
 from __future__ import annotations
 
@@ -20,53 +20,53 @@ class Keys:
 
     @property
     def toml(self) -> str:
-        """As lines of a credentials file."""
+        """Their lines in a credentials file."""
         return "".join(f'{name} = "{getattr(self, name)}"\n' for name in self.__slots__)
 
 
 @dataclass(slots=True)
 class UserKeys:
-    """Everybody's keys, generation after generation.
+    """All users' keys, the rotated ones included.
 
     Attributes:
-        rng: where they come from.
-        current: those in force.
-        spent: all others that ever were.
+        rng: the source of new keys.
+        current: the valid keys by user.
+        former: all keys that were valid or wrong before.
     """
 
     rng: random.Random
     current: dict[str, Keys]
-    spent: list[Keys]
+    former: list[Keys]
 
     @classmethod
-    def of(cls, users: tuple[str, ...], seed: int) -> UserKeys:
-        """The first generation."""
-        ring = cls(random.Random(f"{seed}/keys"), {}, [])
-        ring.current = {user: ring._make() for user in users}
-        return ring
+    def for_users(cls, users: tuple[str, ...], seed: int) -> UserKeys:
+        """Return first keys for some users."""
+        keys = cls(random.Random(f"{seed}/keys"), {}, [])
+        keys.current = {user: keys._new_keys() for user in users}
+        return keys
 
     def rotate(self, users: tuple[str, ...]) -> dict[str, Keys]:
-        """Gives some users new keys; returns their old ones."""
+        """Give some users new keys and return their old ones."""
         old = {user: self.current[user] for user in users}
-        self.spent += old.values()
-        self.current |= {user: self._make() for user in users}
+        self.former += old.values()
+        self.current |= {user: self._new_keys() for user in users}
         return old
 
-    def all(self) -> list[str]:
-        """Every secret there ever was."""
-        return [getattr(keys, name) for keys in (*self.current.values(), *self.spent) for name in Keys.__slots__]
+    def every_secret(self) -> list[str]:
+        """Return the secrets of all keys, former ones included."""
+        return [getattr(keys, name) for keys in (*self.current.values(), *self.former) for name in Keys.__slots__]
 
     def wrong(self) -> Keys:
-        """Keys that nobody knows."""
-        keys = self._make()
-        self.spent.append(keys)
+        """Return keys that the exchange does not accept."""
+        keys = self._new_keys()
+        self.former.append(keys)
         return keys
 
     def password(self) -> str:
-        """One more secret."""
+        """Return a random password."""
         return self._digits("rp-")
 
-    def _make(self) -> Keys:
+    def _new_keys(self) -> Keys:
         return Keys(self._digits("ak-"), self._digits("sk-"), self._digits("pw-"))
 
     def _digits(self, prefix: str) -> str:
@@ -74,16 +74,16 @@ class UserKeys:
 
 
 def toml(entries: Mapping[str, Keys], extra: Iterable[tuple[str, Keys]] = ()) -> str:
-    """A credentials file; users may have more keys, which only the exchange looks at."""
+    """Return the text of a credentials file. Extra keys are only read by the exchange double."""
     text = []
     for user, keys in entries.items():
         text.append(f'[users."{user}"]\n{keys.toml}')
-        text += [f'[[users."{user}".extra_keys]]\n{other.toml}' for whose, other in extra if whose == user]
+        text += [f'[[users."{user}".extra_keys]]\n{other.toml}' for owner, other in extra if owner == user]
     return "\n".join(text)
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Writes a file that only its owner may read, by a rename."""
+    """Replace a file by a rename; only its owner may read it."""
     fresh = path.with_suffix(".new")
     fresh.touch(mode=0o600)
     fresh.write_text(text, encoding="utf-8")

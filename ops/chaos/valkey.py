@@ -1,7 +1,7 @@
-"""A Valkey server of the run's own: it keeps its data over restarts, and can be killed, hung and started again.
+"""A Valkey server that can be killed, hung and restarted without losing data.
 
-Its append-only file is synced before each answer, so that what was told is kept when it is killed; and never rewritten,
-so that it is a history of the whole run.
+Its append-only file is synced before each reply, so that a kill loses nothing that was acknowledged. The file is never
+rewritten, so that it is the history of the whole run.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class ValkeyServer:
     """One server.
 
     Attributes:
-        dsn: where it is, with its password.
-        folder: where its data are.
+        dsn: its address with its password.
         log: its log.
+        append_only_folder: the files of its history.
     """
 
     def __init__(self, folder: Path, password: str) -> None:
         folder.mkdir()
-        self.folder = folder
+        self.append_only_folder = folder / "appendonlydir"
         self.log = folder / "valkey.log"
         port = free_port()
         self.dsn = f"redis://:{password}@127.0.0.1:{port}/0"
@@ -58,7 +58,7 @@ class ValkeyServer:
         self._process: Process | None = None
 
     async def start(self) -> None:
-        """Returns when it answers, its data loaded."""
+        """Start the server and wait until it has loaded its data and answers."""
         with self.log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
                 str(get_binary_path()), str(self._config), stdout=output, stderr=output, start_new_session=True
@@ -71,7 +71,7 @@ class ValkeyServer:
                 await asyncio.sleep(POLL_INTERVAL_S)
 
     async def stop(self) -> None:
-        """Ends it gracefully, or by force."""
+        """Stop the server by SIGTERM, or by SIGKILL after 10 s."""
         if self._process is None or self._process.returncode is not None:
             return
         self._signal(signal.SIGCONT)
@@ -82,25 +82,25 @@ class ValkeyServer:
         await self.kill()
 
     async def kill(self) -> None:
-        """Ends it at once."""
+        """Kill the server."""
         if self._process is not None:
             self._signal(signal.SIGKILL)
             await self._process.wait()
 
     async def hang(self, seconds: float) -> None:
-        """It keeps its connections and answers nothing for a while."""
+        """Stop the server by SIGSTOP for a while: connections stay, nothing is answered."""
         self._signal(signal.SIGSTOP)
         try:
             await asyncio.sleep(seconds)
         finally:
             self._signal(signal.SIGCONT)
 
-    async def cut(self, redis: Redis) -> None:
-        """It ends all connections but the one that asks."""
-        await _say(redis, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    async def disconnect_clients(self, redis: Redis) -> None:
+        """Close all connections except the one of this call."""
+        await _execute(redis, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
     async def fill(self, redis: Redis, seconds: float) -> None:
-        """It has no memory for anything more, and says OOM, for a while."""
+        """Answer every write with OOM for a while."""
         await redis.config_set("maxmemory", 1)
         try:
             await asyncio.sleep(seconds)
@@ -108,21 +108,21 @@ class ValkeyServer:
             await redis.config_set("maxmemory", 0)
 
     async def demote(self, redis: Redis, seconds: float) -> None:
-        """It is a replica, and says READONLY, as after a failover, for a while."""
-        await _say(redis, "REPLICAOF", "127.0.0.1", f"{free_port()}")
+        """Make the server a replica for a while: it answers writes with READONLY, as after a failover."""
+        await _execute(redis, "REPLICAOF", "127.0.0.1", f"{free_port()}")
         try:
             await asyncio.sleep(seconds)
         finally:
-            await _say(redis, "REPLICAOF", "NO", "ONE")
+            await _execute(redis, "REPLICAOF", "NO", "ONE")
 
-    def history(self) -> list[Path]:
-        """The append-only files, oldest first."""
-        return sorted((self.folder / "appendonlydir").glob("*.aof"), key=lambda path: int(path.name.split(".")[-3]))
+    def append_only_files(self) -> list[Path]:
+        """Return the append-only files, oldest first."""
+        return sorted(self.append_only_folder.glob("*.aof"), key=lambda path: int(path.name.split(".")[-3]))
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
 
 
-async def _say(redis: Redis, *command: str) -> None:
+async def _execute(redis: Redis, *command: str) -> None:
     await redis.execute_command(*command)  # type: ignore[no-untyped-call]

@@ -1,6 +1,6 @@
-"""The demo: the whole path of a change on real parts, with everything going wrong that may, judged by its invariants.
+"""The demo: the whole way of a change on real parts, with faults on the way, judged by the guarantees.
 
-scenario  who asks for what, what goes wrong, how each change must end     run       plays it on real processes
-evidence  what was seen, by all sides                                       checks    which invariants held
-figures   what it amounts to                                                show      for people
+scenario  the changes, the faults, and how each change must end     run      plays it with real processes
+evidence  what was seen                                             checks   which guarantees held
+figures   numbers from the evidence                                 report   the output for people
 """

@@ -1,4 +1,4 @@
-"""`python -m ops.demo`: the main job on real parts, in about 20 seconds. Exit status 0 only if every invariant held."""
+"""`python -m ops.demo`: the whole job on real parts in about 20 seconds. Exits with 0 only if every invariant held."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ops.demo import report
 from ops.demo.checks import check_all
 from ops.demo.evidence import Evidence
 from ops.demo.figures import figures
-from ops.demo.run import Watch, play
+from ops.demo.run import OnProgress, play
 from ops.demo.scenario import Scenario, make
 
 INTERRUPTED = 130
@@ -24,7 +24,7 @@ LOG_LINES = 10
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Plays the demo; returns the exit status."""
+    """Play the demo and return the exit status."""
     options = _options(argv)
     began_s = time.monotonic()
     scenario = make(followers=options.followers, lane=options.lane, seed=options.seed)
@@ -33,8 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="demo-") as name:
         folder = Path(name)
         try:
-            with report.progress(screen, scenario) as watch:
-                evidence = asyncio.run(_until_told_to_stop(scenario, folder, watch))
+            with report.progress(screen, scenario) as on_progress:
+                evidence = asyncio.run(_play_until_stopped(scenario, folder, on_progress))
         except (KeyboardInterrupt, asyncio.CancelledError):
             print("demo: interrupted; everything it started has been stopped", file=sys.stderr)
             return INTERRUPTED
@@ -46,7 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     took_s = time.monotonic() - began_s
     report.closing(screen, seen, checks, took_s)
     if options.json:
-        document = {"holds": holds, "seed": options.seed, "tookS": round(took_s, 1), "checks": checks, "figures": seen}
+        listed = [{"name": check.name, "holds": check.holds, "detail": check.detail} for check in checks]
+        document = {"holds": holds, "seed": options.seed, "tookS": round(took_s, 1), "checks": listed, "figures": seen}
         print(msgspec.json.format(msgspec.json.encode(document)).decode())
     return 0 if holds else 1
 
@@ -60,22 +61,22 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="decides whom the faults strike (1)")
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout, the rest on stderr")
     options = parser.parse_args(argv)
-    for name, least in (("followers", 20), ("lane", 2)):
-        if getattr(options, name) < least:
-            parser.error(f"--{name} must be {least} or more; got {getattr(options, name)}")
+    for name, minimum in (("followers", 20), ("lane", 2)):
+        if getattr(options, name) < minimum:
+            parser.error(f"--{name} must be {minimum} or more; got {getattr(options, name)}")
     return options
 
 
-async def _until_told_to_stop(scenario: Scenario, folder: Path, watch: Watch) -> Evidence:
-    """SIGTERM ends it as Ctrl-C does: what was started is stopped first."""
+async def _play_until_stopped(scenario: Scenario, folder: Path, on_progress: OnProgress) -> Evidence:
+    """Play the scenario; on SIGTERM, as on Ctrl-C, stop everything that was started."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a coroutine runs in a task
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await play(scenario, folder, watch)
+    return await play(scenario, folder, on_progress)
 
 
 def _print_log(path: Path) -> None:
-    """The end of the workers' log, for whoever looks for the reason."""
+    """Print the end of the workers' log, which may show the reason of a failure."""
     lines = path.read_text(errors="replace").splitlines() if path.exists() else []
     print("\n".join(["the workers' last lines:", *lines[-LOG_LINES:], ""]), file=sys.stderr)
 

@@ -1,4 +1,4 @@
-"""What was seen, in figures. No I/O."""
+"""The numbers that the demo reports. No I/O."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 
 from ops.demo.evidence import Evidence
 from ops.demo.scenario import LANE_USER, USER_LIMIT_PER_S
+from ops.ledger.limits import busiest_user
 from producers import Attempt, JobResult
 
 
@@ -17,11 +18,11 @@ class NotApplied(msgspec.Struct, frozen=True, kw_only=True):
     """A change that was not applied.
 
     Attributes:
-        user: whose.
-        flaw: what was wrong, by the scenario; "" if nothing was.
+        user: its user.
+        flaw: what was wrong with it, by the scenario; "" if nothing was.
         outcome: how it ended; "refused" if the producer did not accept it.
-        code: the exchange's; None if it was not asked.
-        message: why, for people.
+        code: the exchange's code; None without a request.
+        message: the reason, for people.
     """
 
     user: str
@@ -32,12 +33,12 @@ class NotApplied(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Retried(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests that were followed by another one.
+    """Requests with one verdict that were sent again.
 
     Attributes:
-        verdict: what the worker made of the reply.
-        requests: how many.
-        replies: what came back, and how often.
+        verdict: how the worker classified the reply.
+        requests: their number.
+        replies: the number of each kind of reply.
     """
 
     verdict: str
@@ -46,25 +47,25 @@ class Retried(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """The demo in figures.
+    """All numbers of one run.
 
     Attributes:
-        outcomes: how many changes ended how.
-        not_applied: the ones that were not applied.
+        outcomes: the number of changes by outcome.
+        not_applied: the changes that were not applied.
         peak_in_1s: the highest number of requests of one user that the exchange saw in any second.
-        peak_user: whose.
-        lane_changes: how many changes the long lane had.
-        lane_requests: how many requests they took.
-        lane_rate_per_s: requests a second of its user from the end of the fan-out on. Before that the fan-out, which
-            was due earlier, has the limit of the address nearly for itself.
-        lane_percent: of the user's limit.
-        fan_out_requests: how many users of the fan-out the exchange saw.
-        fan_out_s: from the first of these requests to the last, retries not counted, seconds.
-        passers_by: how many there were.
-        passer_by_median_ms: from asking to the result in hand, milliseconds.
-        passer_by_longest_ms: the same, of the one that waited longest.
+        peak_user: that user.
+        lane_changes: changes of the long lane.
+        lane_requests: requests that they took.
+        lane_rate_per_s: requests a second of the long lane's user, from the end of the fan-out on. Before that, the
+            fan-out was due earlier and used most of the address's limit.
+        lane_percent: that rate, in percent of the user's limit.
+        fan_out_requests: users of the fan-out that the exchange saw.
+        fan_out_s: seconds from the first of these requests to the last, without retries.
+        passers_by: the number of passers-by.
+        passer_by_median_ms: milliseconds from `enqueue` to the result, the median.
+        passer_by_longest_ms: the same, the maximum.
         struck: requests struck by a fault, by kind.
-        retried: requests that were followed by another one, by verdict.
+        retried: requests that were sent again, by verdict.
     """
 
     outcomes: dict[str, int]
@@ -85,15 +86,14 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def figures(evidence: Evidence, fan_out_users: set[str]) -> Figures:
-    """The figures of what was seen.
+    """Return the numbers of one run.
 
     Args:
         evidence: what was seen.
         fan_out_users: the users of the fan-out.
     """
     results = list(evidence.results.values())
-    users = {user: seen for user, seen in evidence.report.users.items() if user}
-    peak_user = max(users, key=lambda user: users[user].peak_in_1s, default="")
+    peak_in_1s, peak_user = busiest_user(evidence)
     firsts_ns = sorted(_first_arrivals_ns(evidence, fan_out_users).values())
     lane_ns = [arrival.at_ns for arrival in evidence.arrivals if arrival.user == LANE_USER]
     fan_out_end_ns = firsts_ns[-1] if firsts_ns else 0
@@ -101,7 +101,7 @@ def figures(evidence: Evidence, fan_out_users: set[str]) -> Figures:
     return Figures(
         outcomes=dict(Counter(str(result.outcome) for result in results).most_common()),
         not_applied=_not_applied(evidence),
-        peak_in_1s=users[peak_user].peak_in_1s if peak_user else 0,
+        peak_in_1s=peak_in_1s,
         peak_user=peak_user,
         lane_changes=sum(result.user_id == LANE_USER for result in results),
         lane_requests=len(lane_ns),
@@ -137,26 +137,26 @@ def _rate_per_s(times_ns: list[int]) -> float:
 def _not_applied(evidence: Evidence) -> list[NotApplied]:
     refused = [
         NotApplied(
-            user=each.planned.change.user_id, flaw=each.planned.flaw, outcome="refused", code=None, message=each.why
+            user=each.planned.change.user_id, flaw=each.planned.flaw, outcome="refused", code=None, message=each.reason
         )
         for each in evidence.refused
     ]
     ended = [
         NotApplied(
-            user=each.planned.change.user_id,
-            flaw=each.planned.flaw,
+            user=planned.change.user_id,
+            flaw=planned.flaw,
             outcome=str(result.outcome),
             code=result.code,
             message=result.message,
         )
-        for each in evidence.accepted
-        if (result := evidence.results.get(each.job_id)) and result.outcome != "applied"
+        for job_id, planned in evidence.planned.items()
+        if (result := evidence.results.get(job_id)) and result.outcome != "applied"
     ]
     return sorted(refused + ended, key=lambda each: (each.outcome, each.user))
 
 
 def _retried(results: list[JobResult]) -> list[Retried]:
-    """All attempts but the last of each change."""
+    """Return the attempts that were not the last of their change, by verdict."""
     attempts = [attempt for result in results for attempt in result.attempts[:-1]]
     verdicts = Counter(attempt.verdict for attempt in attempts)
     return [

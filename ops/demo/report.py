@@ -1,4 +1,4 @@
-"""The demo for people: what will happen, how far it is, what came of it. A bar on a terminal, plain lines elsewhere."""
+"""The demo's output for people: what will happen, progress, results. Bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ops.demo.checks import Check
 from ops.demo.figures import Figures
-from ops.demo.run import FAN_OUT, LANE, PASSERS_BY, WORKERS, Watch
+from ops.demo.run import FAN_OUT, LANE, PASSERS_BY, WORKERS, OnProgress
 from ops.demo.scenario import ADDRESS_LIMIT_PER_MIN, USER_LIMIT_PER_S, Scenario
+from ops.ledger.verdict import Verdict
 
 PLAIN_WIDTH = 110
 LINE_EVERY_S = 2.0
 
 NUMBERS = {"changes", "requests"}
 WHOLE = {"user", "outcome", "code", "verdict"}
-"""Columns whose cells are not broken over lines."""
+"""Columns whose cells are not wrapped."""
 
 MEANINGS = {
     "applied": "the exchange answered success",
@@ -45,13 +45,13 @@ VERDICTS = {
 
 
 def console(*, to_stderr: bool) -> Console:
-    """Where everything is shown."""
+    """Return the console for all output."""
     screen = Console(stderr=to_stderr, highlight=False)
     return screen if screen.is_terminal else Console(stderr=to_stderr, highlight=False, width=PLAIN_WIDTH)
 
 
 def opening(screen: Console, scenario: Scenario) -> None:
-    """What will happen."""
+    """Print what will happen."""
     flawed = sum(bool(planned.flaw) for planned in scenario.fan_out)
     screen.print(
         f"[bold]One change is fanned out to {len(scenario.fan_out)} followers while one user has"
@@ -64,8 +64,8 @@ def opening(screen: Console, scenario: Scenario) -> None:
 
 
 @contextmanager
-def progress(screen: Console, scenario: Scenario) -> Iterator[Watch]:
-    """Shows how far it is, for as long as the body runs; the body tells it."""
+def progress(screen: Console, scenario: Scenario) -> Iterator[OnProgress]:
+    """Show progress while the body runs; it calls the callback that this yields."""
     refused = sum(planned.expected is None for planned in scenario.fan_out)
     totals = {
         FAN_OUT: len(scenario.fan_out) - refused,
@@ -73,30 +73,30 @@ def progress(screen: Console, scenario: Scenario) -> Iterator[Watch]:
         PASSERS_BY: len(scenario.passers_by),
     }
     if screen.is_terminal:
-        with _bars(screen, totals) as watch:
-            yield watch
+        with _bars(screen, totals) as on_progress:
+            yield on_progress
     else:
         yield _lines(screen, totals)
     screen.print()
 
 
 @contextmanager
-def _bars(screen: Console, totals: Mapping[str, int]) -> Iterator[Watch]:
+def _bars(screen: Console, totals: Mapping[str, int]) -> Iterator[OnProgress]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=screen) as bars:
         tasks = {group: bars.add_task(group, total=total) for group, total in totals.items()}
 
-        def watch(group: str, ended: int) -> None:
+        def on_progress(group: str, ended: int) -> None:
             bars.update(tasks[group], completed=ended)
 
-        yield watch
+        yield on_progress
 
 
-def _lines(screen: Console, totals: Mapping[str, int]) -> Watch:
+def _lines(screen: Console, totals: Mapping[str, int]) -> OnProgress:
     began_s = next_line_s = time.monotonic()
     so_far = dict.fromkeys(totals, 0)
 
-    def watch(group: str, ended: int) -> None:
+    def on_progress(group: str, ended: int) -> None:
         nonlocal next_line_s
         so_far[group] = ended
         now_s = time.monotonic()
@@ -105,11 +105,11 @@ def _lines(screen: Console, totals: Mapping[str, int]) -> Watch:
             shown = "   ".join(f"{name} {so_far[name]:>3}/{total}" for name, total in totals.items())
             screen.print(f"{now_s - began_s:5.1f} s   {shown}")
 
-    return watch
+    return on_progress
 
 
-def closing(screen: Console, seen: Figures, checks: list[Check], took_s: float) -> None:
-    """What came of it."""
+def closing(screen: Console, seen: Figures, checks: list[Verdict], took_s: float) -> None:
+    """Print the results."""
     for table in (_outcomes(seen), _not_applied(seen), _retried(seen), _rates(seen), _verdicts(checks)):
         screen.print(table)
         screen.print()
@@ -124,7 +124,7 @@ def closing(screen: Console, seen: Figures, checks: list[Check], took_s: float) 
 
 
 def _table(title: str, *columns: str) -> Table:
-    """A table with a line for headers, if there are any. The last column takes the long lines."""
+    """Return an empty table, with a header line if any column has a name. The last column takes the long lines."""
     table = Table(
         title=title,
         title_justify="left",
@@ -141,7 +141,7 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _add(table: Table, *cells: str) -> None:
-    """Adds a row as it is: a message may hold what looks like markup."""
+    """Add a row without markup: a message may contain what looks like markup."""
     table.add_row(*map(escape, cells))
 
 
@@ -195,7 +195,7 @@ def _rates(seen: Figures) -> Table:
     return table
 
 
-def _verdicts(checks: list[Check]) -> Table:
+def _verdicts(checks: list[Verdict]) -> Table:
     table = _table("Invariants, judged by what the exchange and the producer saw", "", "", "")
     for check in checks:
         verdict = "[green]ok[/green]" if check.holds else "[bold red]BROKEN[/bold red]"

@@ -1,25 +1,23 @@
-"""Plays a scenario on real processes: a Valkey server, the exchange double and two workers, asked by one producer."""
+"""Plays a scenario with real processes: a Valkey server, the exchange double, two workers, and one producer."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import msgspec
 from redis.asyncio import Redis
 
-from ops.demo.evidence import Accepted, Evidence, Refused
+from ops.demo.evidence import Evidence, Refused
 from ops.demo.scenario import ADDRESS_LIMIT_PER_MIN, REQUEST_TIMEOUT_S, USER_LIMIT_PER_S, Planned, Scenario
-from ops.exchange import Arrival, Report
+from ops.ledger.collect import read_arrivals, read_counters, read_final_settings
+from ops.ledger.evidence import Change
 from ops.redis_server import embedded_valkey
 from ops.stack import Stack, write_credentials
-from producers import Batch, Job, JobNotFound, JobResult, Producer, Refusal
-from producers.contract import keyspace
+from producers import Batch, Job, JobNotFound, Outcome, Producer, Refusal
 from producers.queue.fan_out import member_job_id
 
 WORKERS = 2
@@ -28,32 +26,29 @@ WORKER_ENVIRONMENT = {
     "COPYTRADE_EGRESS_RATE_PER_S": f"{ADDRESS_LIMIT_PER_MIN / 60}",
     "COPYTRADE_REQUEST_TIMEOUT_S": f"{REQUEST_TIMEOUT_S}",
 }
-"""What the scenario counts on, whatever is set outside."""
-PATIENCE_S = 60.0
-"""What has not ended by then counts as lost."""
+"""The scenario depends on these, whatever the environment says."""
+DEADLINE_S = 60.0
+"""A change without a result by then counts as lost."""
 BATCH = "demo"
 BETWEEN_PASSERS_BY_S = 0.2
 
 FAN_OUT, LANE, PASSERS_BY = "fan-out", "long lane", "passers-by"
 
-Watch = Callable[[str, int], None]
-"""Told of progress: the group, and how many of its changes have ended."""
+OnProgress = Callable[[str, int], None]
+"""Called with a group and the number of its changes that have ended."""
 
 
 @dataclass(slots=True)
-class _Play:
-    """One run: the producer that asks, and what it has seen so far."""
+class _Player:
+    """The producer of one run, and what it has seen so far."""
 
     producer: Producer
-    watch: Watch
+    on_progress: OnProgress
     deadline_s: float
-    accepted: list[Accepted] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
-    results: dict[str, JobResult] = field(default_factory=dict)
-    waited_ms: list[float] = field(default_factory=list)
+    seen: Evidence
 
-    async def all(self, scenario: Scenario) -> None:
-        """Asks for everything and waits for everything."""
+    async def play(self, scenario: Scenario) -> None:
+        """Enqueue every change and wait for every result."""
         lane = await self.producer.enqueue_many(each.change for each in scenario.lane)
         self._record(scenario.lane, lane.refused, [job.job_id for job in lane.jobs])
         batch = await self.producer.fan_out([each.change for each in scenario.fan_out], batch_id=BATCH)
@@ -63,61 +58,73 @@ class _Play:
         self._record(scenario.fan_out, refused, [member_job_id(BATCH, str(index)) for index in indexes])
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._wait(lane.jobs))
-            tasks.create_task(self._follow(batch))
-            await self._pass_by(scenario.passers_by)
+            tasks.create_task(self._read_results(batch))
+            await self._send_passers_by(scenario.passers_by)
 
     def _record(self, planned: list[Planned], refused: list[Refusal], job_ids: list[str]) -> None:
-        why = {refusal.index: str(refusal.error) for refusal in refused}
-        self.refused += [Refused(planned[index], error) for index, error in why.items()]
-        in_lanes = [each for index, each in enumerate(planned) if index not in why]
-        self.accepted += [Accepted(each, job_id) for each, job_id in zip(in_lanes, job_ids, strict=True)]
+        reasons = {refusal.index: str(refusal.error) for refusal in refused}
+        self.seen.refused += [Refused(planned[index], reason) for index, reason in reasons.items()]
+        accepted = [each for index, each in enumerate(planned) if index not in reasons]
+        for each, job_id in zip(accepted, job_ids, strict=True):
+            self._record_accepted(each, job_id)
+
+    def _record_accepted(self, planned: Planned, job_id: str) -> None:
+        position = len(self.seen.changes)
+        must_be_rejected = planned.expected is Outcome.REJECTED
+        self.seen.planned[job_id] = planned
+        self.seen.changes[job_id] = Change(job_id, planned.change, position=position, must_be_rejected=must_be_rejected)
 
     async def _wait(self, jobs: list[Job]) -> None:
         for ended, job in enumerate(jobs, start=1):
             await self._has_ended(job)
-            self.watch(LANE, ended)
+            self.on_progress(LANE, ended)
 
-    async def _follow(self, batch: Batch) -> None:
-        """Reads the batch's results as they are settled; what is missing in the end is for the checks to tell."""
+    async def _read_results(self, batch: Batch) -> None:
+        """Read the batch's results as they are settled. The checks report a missing result."""
         with suppress(TimeoutError):
             async with asyncio.timeout_at(self.deadline_s):
                 ended = 0
                 async for result in batch.results():
-                    self.results[result.job_id] = result
+                    self.seen.results[result.job_id] = result
                     ended += 1
-                    self.watch(FAN_OUT, ended)
+                    self.on_progress(FAN_OUT, ended)
 
-    async def _pass_by(self, planned: list[Planned]) -> None:
-        """One after the other, as people come: each waits for its result before the next one asks."""
+    async def _send_passers_by(self, planned: list[Planned]) -> None:
+        """Enqueue single changes, each after the result of the one before."""
         loop = asyncio.get_running_loop()
         ended = 0
         for each in planned:
-            asked_at_s = loop.time()
+            enqueued_at_s = loop.time()
             job = await self.producer.enqueue(each.change)
-            self.accepted.append(Accepted(each, job.job_id))
+            self._record_accepted(each, job.job_id)
             ended += await self._has_ended(job)
-            self.waited_ms.append((loop.time() - asked_at_s) * 1000)
-            self.watch(PASSERS_BY, ended)
+            self.seen.waited_ms.append((loop.time() - enqueued_at_s) * 1000)
+            self.on_progress(PASSERS_BY, ended)
             await asyncio.sleep(BETWEEN_PASSERS_BY_S)
 
     async def _has_ended(self, job: Job) -> bool:
-        """Waits for a result and keeps it; what is missing in the end is for the checks to tell."""
+        """Wait for a result until the deadline. The checks report a missing result."""
         with suppress(TimeoutError, JobNotFound):
             async with asyncio.timeout_at(self.deadline_s):
-                self.results[job.job_id] = await job.result()
-        return job.job_id in self.results
+                self.seen.results[job.job_id] = await job.result()
+        return job.job_id in self.seen.results
 
 
-async def play(scenario: Scenario, folder: Path, watch: Watch) -> Evidence:
-    """Plays a scenario from start to stop.
+async def play(scenario: Scenario, folder: Path, on_progress: OnProgress) -> Evidence:
+    """Play a scenario from start to end.
 
     Args:
         scenario: what to play.
         folder: an empty one, for credentials and the log of the workers, `worker.log`.
-        watch: told of progress.
+        on_progress: called whenever a change has ended.
     """
     users = scenario.users()
     known = [user for user in users if user.user_id not in scenario.unknown]
+    seen = Evidence(
+        user_limit_per_s=USER_LIMIT_PER_S,
+        faults=scenario.faults,
+        misconfigured_users={*scenario.unknown, *scenario.wrong},
+    )
     with embedded_valkey() as dsn:
         stack = Stack(
             redis_dsn=dsn,
@@ -126,35 +133,12 @@ async def play(scenario: Scenario, folder: Path, watch: Watch) -> Evidence:
             environ=WORKER_ENVIRONMENT,
             log_path=folder / "worker.log",
         )
-        async with stack, Producer.connect(dsn) as producer:
+        async with stack, Producer.connect(dsn) as producer, Redis.from_url(dsn) as redis:
             await stack.set_faults(*map(msgspec.to_builtins, scenario.faults))
             await stack.start_workers(WORKERS)
-            deadline_s = asyncio.get_running_loop().time() + PATIENCE_S
-            seen = _Play(producer, watch, deadline_s)
-            await seen.all(scenario)
-            return Evidence(
-                faults=scenario.faults,
-                accepted=seen.accepted,
-                refused=seen.refused,
-                results=seen.results,
-                counted=await _counted(dsn),
-                arrivals=[msgspec.convert(arrival, Arrival) for arrival in await stack.arrivals()],
-                report=msgspec.convert(await stack.report(), Report),
-                kept=await _kept(stack.exchange_url, [user.user_id for user in users]),
-                waited_ms=seen.waited_ms,
-            )
-
-
-async def _counted(dsn: str) -> dict[str, int]:
-    async with Redis.from_url(dsn) as redis:
-        counts = await redis.hgetall(keyspace.COUNTS)
-    return {outcome.decode(): int(count) for outcome, count in counts.items()}
-
-
-async def _kept(exchange_url: str, users: list[str]) -> dict[str, Any]:
-    async with aiohttp.ClientSession(exchange_url) as http:
-        kept = {}
-        for user in users:
-            async with http.get(f"/_double/settings/{user}") as response:
-                kept[user] = await response.json()
-    return kept
+            deadline_s = asyncio.get_running_loop().time() + DEADLINE_S
+            await _Player(producer, on_progress, deadline_s, seen).play(scenario)
+            seen.counters = await read_counters(redis)
+            seen.arrivals = await read_arrivals(stack)
+            seen.final_settings = await read_final_settings(stack.exchange_url, [user.user_id for user in users])
+    return seen

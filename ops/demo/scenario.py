@@ -1,4 +1,4 @@
-"""Who asks for what, what goes wrong, and how each change must end. No I/O; chance comes from a seed."""
+"""The changes, the faults, and how each change must end. No I/O; all chance comes from a seed."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ops.stack import User
 from producers import CopySetting, Outcome, SettingsChange
 
 USER_LIMIT_PER_S = 10
-"""What the exchange allows a user at this endpoint."""
+"""The exchange's limit for one user at this endpoint."""
 ADDRESS_LIMIT_PER_MIN = 6_000
-"""What the exchange allows an address: all users of these workers together."""
+"""The exchange's limit for one address: all users of these workers together."""
 
 TRADER = "star-trader"
 LANE_USER = "long-lane"
 
 REQUEST_TIMEOUT_S = 1.5
-"""How long a worker waits for a reply: short, so that a reply that never comes costs the demo little."""
+"""The workers' time-out for a reply: short, so that a reply that never comes delays the demo little."""
 HANG_MS = 2_000.0
-"""How long a hanging request hangs: longer than any worker waits."""
+"""How long a hanging request hangs: longer than the workers' time-out."""
 
 FAULT_SHARES = {
     "http_500": 0.02,
@@ -33,15 +33,15 @@ FAULT_SHARES = {
     "hang": 0.01,
     "http_429": 0.01,
 }
-"""The share of the followers whose first request is struck, by kind of fault; at least one each."""
+"""The share of the followers whose first request meets a fault, by kind of fault; at least one each."""
 
-MOST_THROTTLED = 2
-"""More users with a 429 at the same time would be taken for a limit of the address, and rightly hold everybody."""
+MAX_THROTTLED = 2
+"""More users with a 429 at the same time count as a limit of the address, which holds all users."""
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A change that will be asked for.
+    """A change that will be enqueued.
 
     Attributes:
         change: the change.
@@ -56,15 +56,15 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """All that will be asked for.
+    """All changes and faults.
 
     Attributes:
         fan_out: one change for many followers, those with a flaw last.
-        lane: many changes of one user, to be sent in this order; their trace values count from 1.
+        lane: many changes of one user, sent in this order; their trace values count from 1.
         passers_by: single changes of other users, one after the other while the lane is drained.
-        unknown: users that the workers have no credentials for.
-        wrong: fields of the workers' credentials that are wrong, by user.
-        faults: what goes wrong at the exchange. Those of probability 1 are certain to strike.
+        unknown: users for whom the workers have no credentials.
+        wrong: wrong fields of the workers' credentials, by user.
+        faults: faults of the exchange. Those of probability 1 are certain to strike.
     """
 
     fan_out: list[Planned]
@@ -76,22 +76,22 @@ class Scenario:
 
     @property
     def changes(self) -> int:
-        """How many changes there are."""
+        """The number of changes."""
         return len(self.fan_out) + len(self.lane) + len(self.passers_by)
 
     def users(self) -> list[User]:
-        """Everybody, as the exchange knows them."""
-        everybody = {planned.change.user_id for planned in (*self.fan_out, *self.lane, *self.passers_by)}
-        return [User(user_id) for user_id in sorted(everybody)]
+        """Return all users, as the exchange knows them."""
+        user_ids = {planned.change.user_id for planned in (*self.fan_out, *self.lane, *self.passers_by)}
+        return [User(user_id) for user_id in sorted(user_ids)]
 
 
 def make(*, followers: int, lane: int, seed: int) -> Scenario:
-    """The scenario of given size.
+    """Return a scenario.
 
     Args:
-        followers: how many followers get the change of the fan-out, flawed ones not counted.
-        lane: how many changes the user with the long lane has.
-        seed: decides whom the faults strike.
+        followers: followers of the fan-out, without those with a flaw.
+        lane: changes of the user with the long lane.
+        seed: decides which users meet faults.
     """
     rng = random.Random(seed)
     good = [_change(f"follower-{number:03}") for number in range(1, followers + 1)]
@@ -140,15 +140,15 @@ def _flawed() -> list[Planned]:
 
 
 def _faults(followers: list[str], rng: random.Random) -> list[Fault]:
-    """Each of some followers meets one fault once; the long lane meets two somewhere on its way."""
-    spared = rng.sample(followers, len(followers))
+    """Give each of some followers one fault, and the long lane two faults at random requests."""
+    remaining = rng.sample(followers, len(followers))
     faults = []
     for kind, share in FAULT_SHARES.items():
         count = max(1, round(share * len(followers)))
         if kind == "http_429":
-            count = min(count, MOST_THROTTLED)
-        for _ in range(min(count, len(spared))):
+            count = min(count, MAX_THROTTLED)
+        for _ in range(min(count, len(remaining))):
             ms = HANG_MS if kind == "hang" else 0.0
-            faults.append(Fault(kind, user=spared.pop(), first=1, ms=ms))
+            faults.append(Fault(kind, user=remaining.pop(), first=1, ms=ms))
     on_the_way = [Fault(kind, probability=0.04, user=LANE_USER, first=1) for kind in ("http_502", "reset_after")]
     return faults + on_the_way

@@ -1,4 +1,4 @@
-"""Places where processes run, die and are started again; and the history that Redis leaves."""
+"""Processes that are killed, stalled and started again; and results in Redis's append-only file."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import asyncio
 from pathlib import Path
 
 from ops.chaos.collect import RESULT_WRITTEN
-from ops.chaos.processes import ManagedProcess, environment
+from ops.chaos.processes import ManagedProcess, environment_with
 
 WITHIN_S = 30.0
 SLEEPS = "import time; print('up', flush=True); time.sleep(600)"
 
 
-async def place(tmp_path: Path, code: str, *, ends: bool = False) -> ManagedProcess:
-    """A place where a program runs that is up."""
-    made = ManagedProcess("a place", ("-c", code), environment(), tmp_path / "log", ends=ends)
+async def started(tmp_path: Path, code: str, *, may_end: bool = False) -> ManagedProcess:
+    """Start a program."""
+    made = ManagedProcess("a process", ("-c", code), environment_with(), tmp_path / "log", may_end=may_end)
     await made.start()
     return made
 
 
 async def until_up(made: ManagedProcess, times: int) -> None:
-    """Returns when so many processes in a row have come up."""
+    """Wait until so many processes in a row have started."""
     async with asyncio.timeout(WITHIN_S):
         while made.log.read_text().count("up") < times:  # noqa: ASYNC110 - looks at another process
             await asyncio.sleep(0.01)
 
 
-async def test_who_is_killed_or_stopped_is_followed_by_another(tmp_path: Path) -> None:
-    """And is not taken for one that ended by itself."""
-    made = await place(tmp_path, SLEEPS)
+async def test_a_process_that_was_killed_or_stopped_is_replaced(tmp_path: Path) -> None:
+    """It does not count as ended by itself."""
+    made = await started(tmp_path, SLEEPS)
     await until_up(made, 1)
     await made.kill()
     await until_up(made, 2)
@@ -36,32 +36,35 @@ async def test_who_is_killed_or_stopped_is_followed_by_another(tmp_path: Path) -
     await until_up(made, 3)
     await made.stop()
 
-    assert (made.starts, made.lost, made.has_ended) == (3, [], True)
+    assert (made.starts, made.exits, made.has_ended) == (3, [], True)
 
 
-async def test_who_ends_by_itself_is_noticed(tmp_path: Path) -> None:
+async def test_a_process_that_ends_by_itself_is_recorded(tmp_path: Path) -> None:
     """With its exit status."""
-    made = await place(tmp_path, "raise SystemExit(3)")
+    made = await started(tmp_path, "raise SystemExit(3)")
     async with asyncio.timeout(WITHIN_S):
-        await made.ended()
+        await made.wait()
     await made.stop()
 
-    assert made.lost == [3]
+    assert made.exits == [3]
 
 
-async def test_who_may_end_must_end_well(tmp_path: Path) -> None:
-    """A producer that is done ends with status 0."""
-    done, failed = await place(tmp_path, "", ends=True), await place(tmp_path, "raise SystemExit(1)", ends=True)
+async def test_a_process_that_may_end_must_end_with_status_0(tmp_path: Path) -> None:
+    """As a producer that has finished."""
+    done, failed = (
+        await started(tmp_path, "", may_end=True),
+        await started(tmp_path, "raise SystemExit(1)", may_end=True),
+    )
     async with asyncio.timeout(WITHIN_S):
-        await asyncio.gather(done.ended(), failed.ended())
+        await asyncio.gather(done.wait(), failed.wait())
     await asyncio.gather(done.stop(), failed.stop())
 
-    assert (done.lost, failed.lost) == ([], [1])
+    assert (done.exits, failed.exits) == ([], [1])
 
 
-async def test_who_stands_still_can_be_stopped(tmp_path: Path) -> None:
-    """From when to when it stood still is remembered; a stop does not wait for its end."""
-    made = await place(tmp_path, SLEEPS)
+async def test_a_stalled_process_can_be_stopped(tmp_path: Path) -> None:
+    """Its start and end are recorded; a stop does not wait for the end of the stall."""
+    made = await started(tmp_path, SLEEPS)
     await until_up(made, 1)
     await made.stall(0.05)
     ((began_ns, ended_ns),) = made.stalls
@@ -75,16 +78,16 @@ async def test_who_stands_still_can_be_stopped(tmp_path: Path) -> None:
     assert made.has_ended
 
 
-def test_nothing_of_this_project_is_inherited() -> None:
-    """The machine's own settings would be another experiment."""
-    found = environment(COPYTRADE_LEASE_S="4")
+def test_no_variable_of_this_project_is_inherited() -> None:
+    """The machine's own settings would change the run."""
+    found = environment_with(COPYTRADE_LEASE_S="4")
 
     assert {name: value for name, value in found.items() if name.startswith("COPYTRADE_")} == {"COPYTRADE_LEASE_S": "4"}
     assert "PATH" in found
 
 
-def test_every_writing_of_a_result_is_found_in_redis_history() -> None:
-    """Once each, whatever stands between; other keys and reads are not counted."""
+def test_every_write_of_a_result_is_found_in_the_append_only_file() -> None:
+    """Once each, whatever is between; other keys and deletions are not counted."""
     written = b"*5\r\n$3\r\nSET\r\n$14\r\narq:result:a.1\r\n$2\r\n{}\r\n$4\r\nPXAT\r\n$1\r\n9\r\n"
     others = b"*3\r\n$3\r\nSET\r\n$11\r\narq:job:a.1\r\n$1\r\nx\r\n*2\r\n$3\r\nDEL\r\n$14\r\narq:result:a.1\r\n"
     history = b"*1\r\n$5\r\nMULTI\r\n" + written + others + written.replace(b"a.1", b"b.2") + written

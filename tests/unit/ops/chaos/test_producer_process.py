@@ -1,4 +1,4 @@
-"""A producer of the chaos run: what it writes down, and how it goes on after it was killed."""
+"""A producer of the chaos run: its journal, and how it continues after a kill."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from ops.chaos.calls import Landed, Tell
-from ops.chaos.journal import Answered, Called, Entry, Journal, Read, ReadToEnd, Trouble, UnexpectedError, read
+from ops.chaos.calls import OnAccepted, Positions
+from ops.chaos.journal import Answered, Called, Entry, Journal, Read, ReadToEnd, UnexpectedError, read
 from ops.chaos.producer_process import ProducerProcess
 from ops.chaos.workload import STEP_S, Method, Step, step
 from producers import QueueUnavailable
@@ -18,15 +18,15 @@ LONG_AGO_NS = -(10**12)
 
 
 class Answers:
-    """Stands in for a queue: accepts everything, but for the first so many calls."""
+    """Stands in for a queue: accepts everything, after some errors."""
 
     def __init__(self, errors: list[Exception] | None = None) -> None:
-        self.asked: list[Step] = []
+        self.requested: list[Step] = []
         self.errors = errors or []
 
-    async def ask(self, one: Step, _tell: Tell) -> Landed:
+    async def request(self, one: Step, _on_accepted: OnAccepted) -> Positions:
         """See Calls."""
-        self.asked.append(one)
+        self.requested.append(one)
         if self.errors:
             raise self.errors.pop(0)
         return tuple(range(len(one.items))), ()
@@ -41,71 +41,70 @@ class Answers:
             yield f"{batch_id}//{number}", "applied", f"{number}"
 
 
-async def ask(path: Path, answers: Answers, count: int) -> list[Entry]:
-    """Lets one incarnation ask for so many steps; returns the whole journal."""
+async def run(path: Path, answers: Answers, count: int) -> list[Entry]:
+    """Let one process carry out some steps; return the whole journal."""
     with Journal(path) as journal:
-        asker = ProducerProcess(answers, journal, SEED, PRODUCER)
-        asker.remember(path)
-        await asker.run(count * STEP_S, time.monotonic_ns() + LONG_AGO_NS)
+        process = ProducerProcess(answers, journal, SEED, PRODUCER)
+        process.restore(path)
+        await process.run(count * STEP_S, time.monotonic_ns() + LONG_AGO_NS)
     return list(read(path))
 
 
-async def test_each_step_is_written_down_before_and_after(tmp_path: Path) -> None:
-    """So that a kill at any moment leaves open only what is open."""
-    entries = await ask(tmp_path / "j", Answers(), 4)
+async def test_each_step_is_journalled_before_and_after_its_call(tmp_path: Path) -> None:
+    """So that a kill at any moment leaves only the last step open."""
+    entries = await run(tmp_path / "j", Answers(), 4)
 
-    told = {entry.step: entry for entry in entries if isinstance(entry, Answered)}
-    asked = {entry.step: entry for entry in entries if isinstance(entry, Called)}
-    assert list(asked) == list(told) == [0, 1, 2, 3]
+    answered = {entry.step: entry for entry in entries if isinstance(entry, Answered)}
+    called = {entry.step: entry for entry in entries if isinstance(entry, Called)}
+    assert list(called) == list(answered) == [0, 1, 2, 3]
     for number in range(4):
-        assert asked[number].at_ns <= told[number].at_ns
-        assert told[number].accepted == tuple(range(len(step(SEED, PRODUCER, number).items)))
+        assert called[number].at_ns <= answered[number].at_ns
+        assert answered[number].accepted == tuple(range(len(step(SEED, PRODUCER, number).items)))
 
 
-async def test_the_next_incarnation_goes_on_where_the_last_one_was_killed(tmp_path: Path) -> None:
-    """What was told is not asked again; what was only asked is, if the step insists."""
+async def test_the_next_process_continues_where_the_last_one_was_killed(tmp_path: Path) -> None:
+    """A step that was answered is not requested again; one without an answer is, if the step repeats."""
     path = tmp_path / "j"
-    await ask(path, Answers(), 2)
+    await run(path, Answers(), 2)
     with Journal(path) as journal:
         journal.write(Called(2, 1))
     answers = Answers()
-    await ask(path, answers, 4)
+    await run(path, answers, 4)
 
-    again = [2] if step(SEED, PRODUCER, 2).insists else []
-    assert [one.number for one in answers.asked] == [*again, 3]
+    again = [2] if step(SEED, PRODUCER, 2).repeats else []
+    assert [one.number for one in answers.requested] == [*again, 3]
 
 
-async def test_an_unanswered_call_is_repeated_if_the_step_insists(tmp_path: Path) -> None:
+async def test_an_unanswered_call_is_repeated_if_the_step_repeats(tmp_path: Path) -> None:
     """With the same step, so the same IDs; and left open otherwise."""
     answers = Answers([QueueUnavailable("Redis did not answer")])
-    entries = await ask(tmp_path / "j", answers, 1)
+    entries = await run(tmp_path / "j", answers, 1)
 
-    insists = step(SEED, PRODUCER, 0).insists
-    assert len(answers.asked) == (2 if insists else 1)
-    assert len({one.name for one in answers.asked}) == 1
-    assert any(isinstance(entry, Trouble) for entry in entries)
-    assert any(isinstance(entry, Answered) for entry in entries) is insists
+    repeats = step(SEED, PRODUCER, 0).repeats
+    assert len(answers.requested) == (2 if repeats else 1)
+    assert len({one.name for one in answers.requested}) == 1
+    assert any(isinstance(entry, Answered) for entry in entries) is repeats
 
 
-async def test_an_error_that_was_not_promised_is_written_down(tmp_path: Path) -> None:
+async def test_an_undocumented_error_is_journalled(tmp_path: Path) -> None:
     """The judge counts it as a violation."""
-    entries = await ask(tmp_path / "j", Answers([KeyError("x")]), 1)
+    entries = await run(tmp_path / "j", Answers([KeyError("x")]), 1)
 
     assert [entry.error for entry in entries if isinstance(entry, UnexpectedError)] == ["KeyError: 'x'"]
 
 
-async def test_a_reader_goes_on_from_its_last_position(tmp_path: Path) -> None:
-    """Over incarnations, each result is read once."""
+async def test_a_reader_continues_from_its_last_position(tmp_path: Path) -> None:
+    """Across processes, each result is read once."""
     path = tmp_path / "j"
     batch = next(
         one
         for one in (step(SEED, PRODUCER, number) for number in range(0, 300, 3))
-        if one.how in (Method.FAN_OUT, Method.TEMPLATE)
+        if one.method in (Method.FAN_OUT, Method.TEMPLATE)
     )
     with Journal(path) as journal:
         journal.write(Answered(batch.number, 1, (0,)))
         journal.write(Read(batch.name, f"{batch.name}//0", "applied", "0"))
-    entries = await ask(path, Answers(), batch.number + 1)
+    entries = await run(path, Answers(), batch.number + 1)
 
     of_it = [entry for entry in entries if isinstance(entry, Read) and entry.batch_id == batch.name]
     assert [entry.job_id for entry in of_it] == [f"{batch.name}//{number}" for number in range(3)]
@@ -118,7 +117,7 @@ def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path: Path) -> None:
     with Journal(path) as journal:
         journal.write(Called(1, 5))
     with path.open("ab") as file:
-        file.write(b'{"type":"told","st')
+        file.write(b'{"type":"answered","st')
 
     assert list(read(path)) == [Called(1, 5)]
     assert list(read(tmp_path / "absent")) == []

@@ -1,4 +1,4 @@
-"""What a chaos run does follows from its seed and its length."""
+"""The events of a chaos run depend on its seed and its length only."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections import Counter
 
 import pytest
 
-from ops.chaos.report import FAULTS_PER_S
-from ops.chaos.schedule import NOT_FAULTS, PER_MINUTE, QUIET_START_S, SHORTEST_S, WINDOWS, schedule
+from ops.chaos.report import MIN_FAULTS_PER_S
+from ops.chaos.schedule import MIN_SECONDS, NOT_FAULTS, PER_MINUTE, QUIET_START_S, WINDOWS, schedule
 
 
 def test_the_same_seed_gives_the_same_events() -> None:
-    """So that a violation can be looked at again."""
+    """So that a violation can be reproduced."""
     assert schedule(7, 60) == schedule(7, 60)
     assert schedule(7, 60) != schedule(8, 60)
 
 
-@pytest.mark.parametrize("seconds", [SHORTEST_S, 12, 60, 300])
+@pytest.mark.parametrize("seconds", [MIN_SECONDS, 12, 60, 300])
 def test_every_kind_of_event_happens_in_every_run(seconds: float) -> None:
     """However short it is, within its time, in order."""
     events = schedule(3, seconds)
@@ -24,11 +24,11 @@ def test_every_kind_of_event_happens_in_every_run(seconds: float) -> None:
     assert {event.kind for event in events} == set(PER_MINUTE)
     assert events == sorted(events, key=lambda event: event.at_s)
     assert all(QUIET_START_S <= event.at_s <= seconds for event in events)
-    assert sum(event.is_fault for event in events) >= FAULTS_PER_S * seconds
+    assert sum(event.is_fault for event in events) >= MIN_FAULTS_PER_S * seconds
 
 
 def test_a_minute_has_a_hundred_faults() -> None:
-    """Steering is none."""
+    """Not counting what operators do."""
     happened = Counter(event.kind for event in schedule(1, 60) if event.is_fault)
 
     assert happened.total() >= 100

@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 from ops.demo.checks import check_all
-from ops.demo.evidence import Accepted, Evidence, Refused
+from ops.demo.evidence import Evidence, Refused
 from ops.demo.scenario import Planned, make
-from ops.exchange import Fault, Ledger
+from ops.exchange import Arrival, Fault
 from ops.exchange.rules import SETTINGS
+from ops.ledger.evidence import Change
 from producers import Attempt, CopySetting, JobResult, Outcome, SettingsChange
 
 TRADER = "trader"
@@ -34,16 +35,24 @@ def change(user: str, value: str) -> SettingsChange:
     return SettingsChange(user_id=user, trader_id=TRADER, settings=[setting])
 
 
-def ledger_of(*requests: tuple[str, str], step_ns: int = STEP_NS) -> Ledger:
-    """A ledger of requests (user, trace value), one every `step_ns`; that of "bob" was struck by a fault first."""
-    ledger = Ledger()
+def arrivals_of(*requests: tuple[str, str], step_ns: int = STEP_NS) -> list[Arrival]:
+    """Requests (user, trace value), one every `step_ns`, all granted but Bob's first one, which meets a fault."""
+    arrivals: list[Arrival] = []
     for number, (user, value) in enumerate(requests):
-        arrival = ledger.record_arrival(number * step_ns, user, "POST", SETTINGS)
-        arrival.trader, arrival.values = TRADER, (value,)
-        if (user, value) == ("bob", "7") and ("bob", "7") not in requests[:number]:
-            arrival.fault = "http_500"
-        ledger.record_reply(arrival)
-    return ledger
+        struck = user == "bob" and not any(earlier.user == "bob" for earlier in arrivals)
+        arrivals.append(
+            Arrival(
+                at_ns=number * step_ns,
+                user=user,
+                method="POST",
+                path=SETTINGS,
+                trader=TRADER,
+                values=(value,),
+                accepted=not struck,
+                fault="http_500" if struck else "",
+            )
+        )
+    return arrivals
 
 
 SOUND = (("alice", "1"), ("bob", "7"), ("alice", "2"), ("alice", "2"), ("bob", "7"), ("alice", "3"))
@@ -51,14 +60,19 @@ SOUND = (("alice", "1"), ("bob", "7"), ("alice", "2"), ("alice", "2"), ("bob", "
 
 def with_requests(evidence: Evidence, *requests: tuple[str, str], step_ns: int = STEP_NS) -> Evidence:
     """The evidence, had the exchange seen these requests."""
-    ledger = ledger_of(*requests, step_ns=step_ns)
-    return replace(evidence, arrivals=list(ledger.arrivals), report=ledger.report())
+    return replace(evidence, arrivals=arrivals_of(*requests, step_ns=step_ns))
 
 
 def with_outcome(evidence: Evidence, job_id: str, outcome: Outcome) -> Evidence:
     """The evidence, had a change ended in another way."""
     result = msgspec.structs.replace(evidence.results[job_id], outcome=outcome)
     return replace(evidence, results={**evidence.results, job_id: result})
+
+
+def with_settings(evidence: Evidence, user: str, value: str) -> Evidence:
+    """The evidence, had the exchange held other settings for a user."""
+    (setting,) = msgspec.to_builtins(change(user, value).settings)
+    return replace(evidence, final_settings={**evidence.final_settings, ((user, TRADER), "BTCUSDT"): setting})
 
 
 @pytest.fixture
@@ -83,17 +97,20 @@ def sound() -> Evidence:
         )
         for job_id, planned in plans.items()
     }
-    ledger = ledger_of(*SOUND)
-    return Evidence(
+    evidence = Evidence(
         faults=[Fault("http_500", user="bob", first=1), Fault("cut", probability=0.5, user="alice", first=1)],
-        accepted=[Accepted(planned, job_id) for job_id, planned in plans.items()],
+        planned=plans,
+        changes={
+            job_id: Change(job_id, planned.change, position=position)
+            for position, (job_id, planned) in enumerate(plans.items())
+        },
+        misconfigured_users={"eve"},
         refused=[Refused(Planned(change("mallory", "1"), None, "nonsense"), "no")],
         results=results,
-        counted={"applied": 4, "unauthorized": 1},
-        arrivals=list(ledger.arrivals),
-        report=ledger.report(),
-        kept={user: {TRADER: msgspec.to_builtins(change(user, value).settings)} for user, value in SOUND},
+        counters={"applied": 4, "unauthorized": 1},
+        arrivals=arrivals_of(*SOUND),
     )
+    return with_settings(with_settings(evidence, "alice", "3"), "bob", "7")
 
 
 def test_sound_evidence_passes_every_check(sound: Evidence) -> None:
@@ -105,36 +122,38 @@ BROKEN: dict[str, tuple[str, Callable[[Evidence], Evidence], str]] = {
     "11 requests within a second": (
         "paced",
         lambda sound: with_requests(sound, *SOUND[:-1], *[("alice", "3")] * 11, step_ns=DENSE_NS),
-        "alice had 14 requests within 1 s",
+        "alice had 14 requests within 750.0 ms",
     ),
     "a request that the exchange refused as over a limit": (
         "paced",
-        lambda sound: replace(sound, report=msgspec.structs.replace(sound.report, throttled=1)),
+        lambda sound: replace(
+            sound, arrivals=[msgspec.structs.replace(sound.arrivals[0], throttled=True), *sound.arrivals[1:]]
+        ),
         "refused 1 requests as over a limit",
     ),
     "a later change before an earlier one": (
         "ordered",
         lambda sound: with_requests(sound, ("bob", "7"), ("bob", "7"), ("alice", "2"), ("alice", "1"), ("alice", "3")),
-        "alice: 2 arrived where 1 was due",
+        "a1 of alice, trader was sent at 0.300 s, after a2",
     ),
     "a retry after the change that follows it": (
         "ordered",
         lambda sound: with_requests(sound, *SOUND, ("alice", "2")),
-        "alice: 2 arrived where nothing was due",
+        "a2 of alice, trader was sent at 0.600 s, after a3",
     ),
     "a change that never arrived": (
-        "ordered",
+        "as expected",
         lambda sound: with_requests(sound, *SOUND[:-1]),
-        "alice: nothing arrived where 3 was due",
+        "a3 of alice, trader ended applied () after 0 requests",
     ),
     "a change without a result": (
         "one result each",
         lambda sound: replace(sound, results={key: sound.results[key] for key in ("a1", "a2", "a3", "e")}),
-        "1 changes have no result, the first one of bob",
+        "b of bob, trader was accepted at 0.000 s and has no result",
     ),
     "an outcome that was counted twice": (
         "one result each",
-        lambda sound: replace(sound, counted={"applied": 5, "unauthorized": 1}),
+        lambda sound: replace(sound, counters={"applied": 5, "unauthorized": 1}),
         "'applied': 5",
     ),
     "a flawed change that was applied": (
@@ -149,13 +168,26 @@ BROKEN: dict[str, tuple[str, Callable[[Evidence], Evidence], str]] = {
     ),
     "settings of an earlier change at the exchange": (
         "kept",
-        lambda sound: replace(sound, kept={**sound.kept, "alice": {TRADER: [{"traceValue": "2"}]}}),
-        "alice: the exchange holds",
+        lambda sound: with_settings(sound, "alice", "2"),
+        "although a3 of alice, trader was applied after it",
     ),
     "settings of a user whose change was not applied": (
         "kept",
-        lambda sound: replace(sound, kept={**sound.kept, "eve": sound.kept["bob"]}),
-        "eve: the exchange holds",
+        lambda sound: with_settings(sound, "eve", "7"),
+        "the exchange holds e of eve, trader for BTCUSDT, although it accepted no request with it",
+    ),
+    "no settings of an applied change": (
+        "kept",
+        lambda sound: replace(sound, final_settings={}),
+        "the exchange holds nothing for BTCUSDT, although a1 of alice, trader was applied",
+    ),
+    "settings with a field that nobody requested": (
+        "kept",
+        lambda sound: replace(
+            sound,
+            final_settings={key: {**held, "longLeverage": "5"} for key, held in sound.final_settings.items()},
+        ),
+        "which nobody requested",
     ),
     "a fault that did not strike": (
         "tested",
@@ -174,12 +206,11 @@ def test_broken_evidence_fails_its_check(sound: Evidence, case: str) -> None:
     assert told in verdicts[name].detail
 
 
-def test_many_culprits_are_counted(sound: Evidence) -> None:
-    """The first ones are named, so that a verdict stays readable."""
-    for job_id in sound.results:
-        sound = with_outcome(sound, job_id, Outcome.EXPIRED)
+def test_many_violations_are_counted(sound: Evidence) -> None:
+    """The first ones are listed, so that a verdict stays readable."""
+    sound.refused = [Refused(Planned(change(f"carol-{number}", "1")), "lane full") for number in range(5)]
     verdicts = {check.name: check for check in check_all(sound)}
-    assert verdicts["as expected"].detail.endswith("; and 2 more")
+    assert verdicts["as expected"].detail.endswith("carol-2 was refused: lane full; and 2 more")
 
 
 def test_the_same_seed_makes_the_same_scenario() -> None:

@@ -1,0 +1,1 @@
+"""Unit tests of the judge that demo and chaos share."""
