@@ -1,4 +1,4 @@
-"""Bytes to messages and back: arq's job and result formats in msgpack. Never pickle.
+"""Encoding and decoding of stored messages: arq's job and result formats in msgpack, never pickle.
 
 A stored change is an arq job:
 `{"t": null, "f": "apply_settings", "a": [change], "k": {"v": 1, "ttlMs": ...}, "et": ms}`.
@@ -16,12 +16,12 @@ from producers.errors import MalformedChange, abbreviated
 
 
 class ChangeOptions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What accompanies a stored change.
+    """The options that are stored with a change.
 
     Attributes:
         v: contract version of the message.
-        ttl_ms: the change's deadline, counted from its enqueue time.
-        coalesce: whether it may be sent together with the changes before it; absent means no.
+        ttl_ms: the change's deadline, milliseconds after its enqueue time.
+        coalesce: whether it may be sent in one request with the changes before it; absent means no.
         priority: absent means interactive.
     """
 
@@ -32,14 +32,14 @@ class ChangeOptions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class StoredChange(msgspec.Struct, frozen=True, kw_only=True):
-    """A change as it lies in Redis, in arq's job format (arq's own field names).
+    """A change as it is stored in Redis: arq's job format, with arq's field names.
 
     Attributes:
-        t: arq's try; always None, tries are counted by the lane.
+        t: arq's try; always None, because the lane counts tries.
         f: arq's function name.
         a: the change.
         k: its options.
-        et: enqueue time, Unix milliseconds, the Redis clock.
+        et: enqueue time, Unix milliseconds on Redis's clock.
     """
 
     t: None = None
@@ -50,7 +50,7 @@ class StoredChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Envelope(msgspec.Struct):
-    """As much of a stored change as every version must have."""
+    """The part of a stored change that all contract versions share."""
 
     f: str
     a: msgspec.Raw
@@ -63,7 +63,7 @@ MAX_PAYLOAD_BYTES = 64 * 1024
 
 COALESCE_BYTES = msgspec.msgpack.encode({"coalesce": True})[1:]
 BULK_BYTES = msgspec.msgpack.encode({"priority": Priority.BULK})[1:]
-"""What the scripts look for in a stored change: a field and its value, without the header of the map they are in."""
+"""The bytes that scripts search for in a stored change: a field and its value, without the header of their map."""
 
 _encoder = msgspec.msgpack.Encoder()
 _change_decoder = msgspec.msgpack.Decoder(StoredChange)
@@ -79,7 +79,7 @@ def encode_change(
     coalesce: bool = False,
     priority: Priority = Priority.INTERACTIVE,
 ) -> bytes:
-    """A change in arq's job format."""
+    """Return a change in arq's job format."""
     options = ChangeOptions(
         ttl_ms=ttl_ms,
         coalesce=coalesce or msgspec.UNSET,
@@ -89,15 +89,15 @@ def encode_change(
 
 
 def decode_change(payload: bytes) -> StoredChange:
-    """The stored change of a payload.
+    """Return the stored change in a payload.
 
     Raises:
-        MalformedChange: truncated, of another shape or function, or of a newer contract version.
+        MalformedChange: the payload is truncated, of another shape or function, or of a newer contract version.
     """
     try:
         stored = _change_decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise MalformedChange(_why_unreadable(payload, exc)) from exc
+        raise MalformedChange(_explain(payload, exc)) from exc
     if stored.f != APPLY_SETTINGS:
         raise MalformedChange(_unknown_function(stored.f))
     if stored.k.v > CONTRACT_VERSION:
@@ -105,8 +105,8 @@ def decode_change(payload: bytes) -> StoredChange:
     return stored
 
 
-def _why_unreadable(payload: bytes, exc: Exception) -> str:
-    """A newer version or another function explains a misfit better than the first field that did not fit."""
+def _explain(payload: bytes, exc: Exception) -> str:
+    """Return why a payload is malformed; a newer version or another function explains more than a wrong field."""
     try:
         envelope = _envelope_decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -120,15 +120,15 @@ def _why_unreadable(payload: bytes, exc: Exception) -> str:
 
 
 def _unknown_function(name: str) -> str:
-    return f"the job is of the unknown function {abbreviated(name)}; lanes only hold {APPLY_SETTINGS!r}"
+    return f"the job has the unknown function {abbreviated(name)}; lanes hold only {APPLY_SETTINGS!r}"
 
 
 def _newer_version(version: int) -> str:
-    return f"the change is of contract version {version}, this worker reads up to {CONTRACT_VERSION}: update the worker"
+    return f"the change has contract version {version}, this worker reads up to {CONTRACT_VERSION}: update the worker"
 
 
 def encode_result(result: JobResult) -> bytes:
-    """A result in arq's result format; `r` holds the JobResult. Arguments are not repeated."""
+    """Return a result in arq's result format. `r` holds the JobResult; arq's arguments are left empty."""
     return _encoder.encode(
         {
             "t": max(1, result.tries),
@@ -147,10 +147,10 @@ def encode_result(result: JobResult) -> bytes:
 
 
 def decode_result(payload: bytes) -> JobResult:
-    """The JobResult in a stored arq result.
+    """Return the JobResult in a stored arq result.
 
     Raises:
-        msgspec.MsgspecError: it is not one.
+        msgspec.MsgspecError: the payload holds none.
     """
     stored = _result_decoder.decode(payload)
     if "r" not in stored:
@@ -159,12 +159,12 @@ def decode_result(payload: bytes) -> JobResult:
 
 
 def serialize(data: dict[str, Any]) -> bytes:
-    """arq's `job_serializer` for control jobs; an exception becomes its text."""
+    """Serialize a control job, as arq's `job_serializer`. An exception becomes its text."""
     return msgspec.msgpack.encode(data, enc_hook=_as_text)
 
 
 def deserialize(payload: bytes) -> dict[str, Any]:
-    """arq's `job_deserializer`."""
+    """Deserialize a control job, as arq's `job_deserializer`."""
     return _result_decoder.decode(payload)
 
 

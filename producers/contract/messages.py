@@ -1,8 +1,7 @@
-"""What may be asked of the queue, and what comes back: the messages both sides agree on.
+"""The messages between producers and workers. No I/O.
 
-No I/O. Wire names are the exchange's own (`traderId`, `productType`, ...). Constructing a struct checks nothing;
-`contract.validation.check` does, and is called by the producer before anything is written and by the worker before
-anything is sent.
+Wire names are the exchange's (`traderId`, `productType`, ...). Constructing a struct checks nothing: producers call
+`contract.validation.check_change` before they write a change, and workers before they send it.
 
 Source of the fields: the page "Set Copy Trade Settings", POST /api/v2/copy/mix-follower/settings. `autoCopy` and
 `mode` are on the page since 2025 and optional.
@@ -16,10 +15,10 @@ from typing import Literal, get_args
 import msgspec
 
 CONTRACT_VERSION = 1
-"""Version of the messages below. A worker refuses a change whose version is above its own."""
+"""Version of the messages below. A worker rejects a change with a higher version than its own."""
 
 APPLY_SETTINGS = "apply_settings"
-"""The arq function name under which a change is stored."""
+"""The name of the arq function in a stored change."""
 
 ProductType = Literal["USDT-FUTURES", "COIN-FUTURES", "USDC-FUTURES"]
 MarginType = Literal["trader", "specify"]
@@ -37,17 +36,17 @@ MODES: tuple[str, ...] = get_args(Mode)
 
 
 class CopySetting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """The settings of one trading pair. All values are strings, as on the exchange's wire.
+    """The settings of one trading pair. All values are strings, as the exchange expects them.
 
     Attributes:
         symbol: trading pair, such as "BTCUSDT".
         product_type: "USDT-FUTURES", "COIN-FUTURES" or "USDC-FUTURES".
-        margin_type: "trader" (as the trader) or "specify".
+        margin_type: "trader" (the trader's) or "specify".
         margin_coin: margin currency, such as "USDT".
         lever_type: "position", "specify" or "trader". With "specify", a long or a short leverage is required.
         long_leverage: whole number, such as "20".
         short_leverage: whole number.
-        trace_type: what `trace_value` means: "percent" (a ratio, "1" is the trader's size), "amount" or "count".
+        trace_type: the meaning of `trace_value`: "percent" (a ratio, "1" is the trader's size), "amount" or "count".
         trace_value: decimal number.
         max_hold_size: decimal number.
         stop_surplus_ratio: take-profit ratio, whole number from 1 to 400.
@@ -72,11 +71,11 @@ class SettingsChange(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
     """One change: a user, a trader, and 1 to 10 settings. It becomes one request to the exchange.
 
     Attributes:
-        user_id: the follower's user ID at the exchange; limits and order are kept per user.
-        trader_id: the elite trader whose copying is changed. (user, trader) is the lane: its changes stay in order.
-        auto_copy: "on" or "off"; effective in mode "basic" only.
+        user_id: the follower's user ID at the exchange, to which the rate limit applies.
+        trader_id: the elite trader that the user copies. Changes of the same user and trader are sent in order.
+        auto_copy: "on" or "off"; has an effect only in mode "basic".
         mode: "basic" or "advanced" (the exchange's default).
-        settings: 1 to 10 settings, no two of one (symbol, product_type).
+        settings: 1 to 10 settings, each with another (symbol, product_type).
     """
 
     user_id: str
@@ -87,12 +86,12 @@ class SettingsChange(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
 
 
 class Priority(StrEnum):
-    """Which lanes go first. A lane goes with the highest priority among its changes, and keeps its order."""
+    """Which lanes are sent first. A lane has the highest priority among its changes, and stays in order."""
 
     INTERACTIVE = "interactive"
-    """Somebody waits for it."""
+    """Somebody is waiting for it."""
     BULK = "bulk"
-    """One of many; while both wait, one slot in ten is for these."""
+    """One of many. While both kinds wait, one slot in ten is for these."""
 
 
 class Outcome(StrEnum):
@@ -101,35 +100,35 @@ class Outcome(StrEnum):
     APPLIED = "applied"
     """The exchange answered success."""
     REJECTED = "rejected"
-    """The exchange, or the worker before sending, refused the content; trying again would not help."""
+    """The exchange, or the worker before sending, rejected the content; a retry would not help."""
     UNAUTHORIZED = "unauthorized"
-    """No credentials for the user, or the exchange refused them."""
+    """The user has no credentials, or the exchange rejected them."""
     EXHAUSTED = "exhausted"
-    """It was sent, never with a verdict, until its deadline or its last try."""
+    """It was sent until its deadline or its last try, without a final reply."""
     EXPIRED = "expired"
-    """Its deadline passed before it was ever sent."""
+    """Its deadline passed before it was sent."""
     CANCELLED = "cancelled"
-    """It was taken back before it was sent."""
+    """It was cancelled before it was sent."""
     SUPERSEDED = "superseded"
     """A later change replaced it before it was sent."""
 
 
 THROTTLED = "throttled"
-"""The verdict on a request that came too early for a limit."""
+"""The verdict on a request that exceeded a rate limit."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """One request that was sent, or that failed on its way.
+    """One request that was sent, or that failed while being sent.
 
     Attributes:
-        at_ms: when it was sent, Unix milliseconds, Redis's clock.
-        took_ms: from the send to the verdict or failure, milliseconds.
+        at_ms: when it was sent, Unix milliseconds on Redis's clock.
+        took_ms: milliseconds from sending to the verdict or failure.
         verdict: "success", "transient", "throttled", "clock_skew", "credentials", "permanent", "failed" or "ambiguous"
-            (the bytes may have reached the exchange, but no readable answer came back).
+            (the request may have reached the exchange, but no readable reply came back).
         status: HTTP status, if there was a reply.
         code: the exchange's code, if the reply had one.
         message: the exchange's message or the transport's error, shortened.
-        outage: whether it was made while requests of other users failed too: then it was no try.
+        outage: whether requests of other users failed at the same time; then it does not count as a try.
     """
 
     at_ms: int
@@ -142,7 +141,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
 
     @property
     def is_try(self) -> bool:
-        """Whether it counts as one: not if it was throttled, nor if the egress or the exchange failed for all."""
+        """Whether it counts as a try: neither throttled, nor made while the egress or the exchange failed for all."""
         return self.verdict != THROTTLED and not self.outage
 
 
@@ -151,17 +150,17 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
 
     Attributes:
         job_id: the change's ID.
-        user_id: the user, "" if the payload was unreadable.
-        trader_id: the trader, "" if the payload was unreadable.
+        user_id: the user; "" if the payload was malformed.
+        trader_id: the trader; "" if the payload was malformed.
         outcome: how it ended.
         code: the exchange's code; None if nothing was sent or no reply could be read.
-        message: the exchange's message, or ours, for people.
-        attempts: the requests that were made, oldest first; the last 20 of them if there were more.
-        tries: how many requests counted as a try (throttled ones do not).
-        enqueued_at_ms: when it was accepted, Unix milliseconds.
+        message: the exchange's message or ours, for people.
+        attempts: the last 20 requests for it, oldest first.
+        tries: how many of its requests counted as a try.
+        enqueued_at_ms: when it was accepted, Unix milliseconds on Redis's clock.
         started_at_ms: when its first request was sent; None if none was.
         finished_at_ms: when it ended.
-        successor: the change that replaced all its settings in the last request, if one did; surely with `superseded`.
+        successor: the job ID of the later change that replaced all of its settings; always set with `superseded`.
     """
 
     job_id: str
@@ -179,5 +178,5 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
 
     @property
     def applied(self) -> bool:
-        """Whether the exchange took the change."""
+        """Whether the exchange accepted the change."""
         return self.outcome is Outcome.APPLIED

@@ -1,4 +1,4 @@
-"""Where a batch is: the message that progress answers with. No I/O."""
+"""The progress of a batch, as a message. No I/O."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from producers.contract.messages import Priority
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Where a batch is.
+    """The progress of a batch. Times are Unix milliseconds on Redis's clock.
 
     Attributes:
         batch_id: the batch.
         total: how many changes it has.
-        queued: how many wait.
-        in_flight: how many are being sent, counting a request that several share as one.
-        outcomes: how many ended in each way; ways in which none ended are absent.
-        sealed: whether its producer said that nothing more comes.
-        cancelled: whether it was taken back.
-        complete: whether it is sealed and all has ended.
+        queued: how many of them wait.
+        in_flight: how many requests of it are being sent; changes that are coalesced into one count as one.
+        outcomes: how many changes ended with each outcome; outcomes without a change are absent.
+        sealed: whether its producer has added all of its changes.
+        cancelled: whether it was cancelled.
+        complete: whether it is sealed and all of its changes have ended.
         priority: "interactive" or "bulk".
-        created_at_ms: when it was begun, Unix milliseconds, Redis's clock.
+        created_at_ms: when it was created.
         started_at_ms: when the first of its changes was claimed; None if none was.
-        finished_at_ms: when it was complete; None if it is not.
-        eta_s: seconds until all that it has will have ended; None if it is paused, or no worker was seen of late.
+        finished_at_ms: when it became complete; None if it is not.
+        eta_s: estimated seconds until all of its changes have ended; None if it is paused or no worker is running.
     """
 
     batch_id: str
@@ -42,5 +42,5 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     @property
     def ended(self) -> int:
-        """How many changes have their outcome."""
+        """The number of changes that have ended."""
         return sum(self.outcomes.values())

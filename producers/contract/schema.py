@@ -1,6 +1,6 @@
-"""The contract as JSON Schema, for producers and readers in other languages. Generated from the structs; no I/O.
+"""The contract as JSON Schema, for programs in other languages. Generated from the structs; no I/O.
 
-`copytrade schema` prints it; producers/contract/schema.json is what it printed last, and a test holds the two together.
+`copytrade schema` prints it. producers/contract/schema.json is a copy of that; a test compares them.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ PATTERNS = {
         **dict.fromkeys(("longLeverage", "shortLeverage", "stopSurplusRatio", "stopLossRatio"), WHOLE_PATTERN),
     },
 }
-"""What `validation` asks of a field beyond its type. Rules that span fields, and upper bounds, are only there."""
+"""Patterns that `validation` adds to the types. Rules over several fields, and upper bounds, are only there."""
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema 2020-12 of every message, in `$defs` under its name."""
+    """Return the JSON Schema 2020-12 of every message, in `$defs` under its name."""
     _, messages = msgspec.json.schema_components(MESSAGES, ref_template="#/$defs/{name}")
     for message, patterns in PATTERNS.items():
         for field, pattern in patterns.items():
-            _text_of(messages[message]["properties"][field])["pattern"] = f"^{pattern}$"
+            _text_part(messages[message]["properties"][field])["pattern"] = f"^{pattern}$"
     for message in messages.values():
         _describe(message)
     messages["SettingsChange"]["properties"]["settings"] |= {"minItems": 1, "maxItems": MAX_SETTINGS}
@@ -48,7 +48,7 @@ def schema() -> dict[str, Any]:
 
 
 def _describe(message: dict[str, Any]) -> None:
-    """Gives each field what the docstring says of it, and leaves the message its summary."""
+    """Move the `Attributes` of a message's docstring to the descriptions of its fields."""
     summary, _, attributes = inspect.cleandoc(message.get("description", "")).partition("\n\nAttributes:\n")
     message["description"] = " ".join(summary.split())
     for name, text in _attribute.findall(textwrap.dedent(attributes)):
@@ -60,7 +60,7 @@ def _describe(message: dict[str, Any]) -> None:
 _attribute = re.compile(r"^(\w+): (.+(?:\n +.+)*)", re.MULTILINE)
 
 
-def _text_of(field: dict[str, Any]) -> dict[str, Any]:
-    """The part of a field's schema that is for text; an optional field has one for null too."""
-    found: dict[str, Any] = next((one for one in field.get("anyOf", ()) if one.get("type") == "string"), field)
-    return found
+def _text_part(field: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a field's schema that describes text; an optional field has another for null."""
+    text: dict[str, Any] = next((part for part in field.get("anyOf", ()) if part.get("type") == "string"), field)
+    return text

@@ -1,7 +1,7 @@
-"""The rules of a change: which values the endpoint's page allows. Values in, error out; no I/O.
+"""The rules of a change: the values that the exchange's endpoint allows. No I/O.
 
-Source: the page "Set Copy Trade Settings" (fields, enumerations, at most 10 settings, ratios 1 to 400). The page leaves
-open what a decimal or an ID looks like; the bounds on those are ours and only keep nonsense out of Redis.
+Source: the page "Set Copy Trade Settings" (fields, enumerations, at most 10 settings, ratios 1 to 400). The page does
+not define the form of decimals and IDs; their bounds are ours, and only keep nonsense out of Redis.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from producers.contract.keyspace import BATCH_MARK, REPLAY_MARK
 from producers.contract.messages import (
@@ -28,13 +28,13 @@ MAX_SETTINGS = 10
 MAX_ID_CHARS = 128
 MAX_RATIO = 400
 MAX_LEVERAGE = 999
-"""The exchange has its own bound per symbol; this one only refuses what cannot be a leverage."""
+"""The exchange has a bound per symbol; this one rejects only what cannot be a leverage."""
 
 MAX_BATCH_ID_CHARS = 64
 """Leaves room for the user in the IDs of a batch's changes."""
 
 MIN_RATE_PER_S, MAX_RATE_PER_S = 0.01, 1000
-"""Bounds of a user's own rate. The exchange's limits are 1 to 20 a second; the rest is room."""
+"""Bounds of a user's own rate. The exchange's limits are 1 to 20 per second."""
 
 _BATCH_ID_RULE = f"must be 1 to {MAX_BATCH_ID_CHARS} printable ASCII characters without spaces and slashes"
 _ID_RULE = f"must be 1 to {MAX_ID_CHARS} printable ASCII characters without spaces"
@@ -48,23 +48,28 @@ _is_id = re.compile(ID_PATTERN, re.ASCII).fullmatch
 _is_decimal = re.compile(DECIMAL_PATTERN, re.ASCII).fullmatch
 _is_whole = re.compile(WHOLE_PATTERN, re.ASCII).fullmatch
 
-Violation = tuple[str, str, object]
-"""(field, rule, value)"""
+
+class Violation(NamedTuple):
+    """A rule that a change breaks."""
+
+    field: str
+    rule: str
+    value: object
 
 
-def check(change: SettingsChange) -> None:
-    """Refuses a change that breaks a rule.
+def check_change(change: SettingsChange) -> None:
+    """Check that a change breaks no rule.
 
     Raises:
-        InvalidChange: names the field in wire names, the rule and the value.
+        InvalidChange: it breaks one; the error has the field in wire names, the rule and the value.
     """
-    fault = change_violation(change)
-    if fault is not None:
-        raise InvalidChange(*fault)
+    violation = change_violation(change)
+    if violation is not None:
+        raise InvalidChange(*violation)
 
 
 def check_id(name: str, value: object) -> str:
-    """Returns the ID if it can be one.
+    """Return the ID if it is valid.
 
     Raises:
         InvalidId: it is not a string of 1 to 128 printable ASCII characters without spaces.
@@ -75,30 +80,30 @@ def check_id(name: str, value: object) -> str:
 
 
 def check_user_id(value: object) -> None:
-    """Refuses what cannot be a change's user.
+    """Check the user of a change.
 
     Raises:
-        InvalidChange: as `check` would.
+        InvalidChange: as `check_change` would.
     """
     if not (isinstance(value, str) and _is_id(value)):
         raise InvalidChange("userId", _ID_RULE, value)
 
 
 def check_new_id(value: object) -> str:
-    """Returns the job ID if a new change may have it.
+    """Return the job ID if a new change may have it.
 
     Raises:
-        InvalidId: it cannot be an ID, or looks like that of a batch's change.
+        InvalidId: it is not a valid ID, or has the form of a batch's or a replayed change's ID.
     """
     job_id = check_id("job_id", value)
     for mark, whose in ((BATCH_MARK, "a batch's"), (REPLAY_MARK, "replayed")):
         if mark in job_id:
-            raise InvalidId(f"job_id: must not contain {mark!r}, by which {whose} changes are told; got {job_id!r}")
+            raise InvalidId(f"job_id: must not contain {mark!r}, which marks {whose} changes; got {job_id!r}")
     return job_id
 
 
 def check_batch_id(value: object) -> str:
-    """Returns the batch ID if it can be one.
+    """Return the batch ID if it is valid.
 
     Raises:
         InvalidId: it is not a string of 1 to 64 printable ASCII characters without spaces and slashes.
@@ -109,106 +114,107 @@ def check_batch_id(value: object) -> str:
 
 
 def check_rate(value: object) -> float:
-    """Returns the rate if it can be one.
+    """Return the rate if it is valid.
 
     Raises:
-        InvalidLimit: it is not a number of requests a second within bounds.
+        InvalidLimit: it is not a number of requests per second within bounds.
     """
     if isinstance(value, int | float) and not isinstance(value, bool) and MIN_RATE_PER_S <= value <= MAX_RATE_PER_S:
         return float(value)
     raise InvalidLimit(
-        f"rate_per_s: must be a number of requests a second from {MIN_RATE_PER_S:g} to {MAX_RATE_PER_S:g},"
+        f"rate_per_s: must be a number of requests per second from {MIN_RATE_PER_S:g} to {MAX_RATE_PER_S:g},"
         f" or None for the workers' own; got {abbreviated(value)}"
     )
 
 
 def change_violation(change: Any) -> Violation | None:
-    """Return the first rule that a change breaks; None if it breaks none."""
+    """Return the first rule that a change breaks; None if it breaks none. Values of any type are allowed."""
     if not isinstance(change, SettingsChange):
-        return "change", "must be a SettingsChange", change
-    given: Any = change  # a struct's annotations promise nothing about what it was built from
-    for name, value in (("userId", given.user_id), ("traderId", given.trader_id)):
-        if not (isinstance(value, str) and _is_id(value)):
-            return name, _ID_RULE, value
-    for name, value, allowed in (("autoCopy", given.auto_copy, AUTO_COPY), ("mode", given.mode, MODES)):
+        return Violation("change", "must be a SettingsChange", change)
+    untyped: Any = change  # msgspec checks no types when a struct is constructed
+    for name, value in (("userId", untyped.user_id), ("traderId", untyped.trader_id)):
+        if not _is_text(value):
+            return Violation(name, _ID_RULE, value)
+    for name, value, allowed in (("autoCopy", untyped.auto_copy, AUTO_COPY), ("mode", untyped.mode, MODES)):
         if value is not None and value not in allowed:
-            return name, f"must be one of {', '.join(allowed)}", value
-    settings = given.settings
+            return Violation(name, f"must be one of {', '.join(allowed)}", value)
+    settings = untyped.settings
     if not isinstance(settings, list | tuple) or not 1 <= len(settings) <= MAX_SETTINGS:
         count = len(settings) if isinstance(settings, list | tuple) else settings
-        return "settings", f"must be a list of 1 to {MAX_SETTINGS} settings", count
+        return Violation("settings", f"must be a list of 1 to {MAX_SETTINGS} settings", count)
     seen: set[tuple[str, str]] = set()
     for index, setting in enumerate(settings):
-        fault = _known_setting_violation(setting)
-        if fault is not None:
-            field, rule, value = fault
-            return f"settings[{index}]{field}", rule, value
+        violation = _cached_setting_violation(setting)
+        if violation is not None:
+            return violation._replace(field=f"settings[{index}]{violation.field}")
         pair = (setting.symbol, setting.product_type)
         if pair in seen:
             rule = "must not repeat a (symbol, productType) of an earlier setting of the same change"
-            return f"settings[{index}].symbol", rule, pair
+            return Violation(f"settings[{index}].symbol", rule, pair)
         seen.add(pair)
     return None
 
 
-def _known_setting_violation(setting: object) -> Violation | None:
+def _cached_setting_violation(setting: object) -> Violation | None:
+    """Look a setting up before checking it: a fan-out sends the same settings to many users."""
     try:
-        return _remembered_setting_violation(setting)
-    except TypeError:  # a field holds something unhashable, which is a fault in itself
+        return _hashable_setting_violation(setting)
+    except TypeError:  # a field is not hashable, so it breaks a rule
         return _setting_violation(setting)
 
 
 def _setting_violation(setting: object) -> Violation | None:
     if not isinstance(setting, CopySetting):
-        return "", "must be a CopySetting", setting
+        return Violation("", "must be a CopySetting", setting)
     for field, read, holds, rule in _FIELDS:
         value = read(setting)
         if not holds(value):
-            return f".{field}", rule, value
+            return Violation(f".{field}", rule, value)
     if setting.lever_type == "specify" and setting.long_leverage is None and setting.short_leverage is None:
-        return ".leverType", 'with "specify", longLeverage or shortLeverage must be given', setting.lever_type
+        return Violation(
+            ".leverType", 'with "specify", longLeverage or shortLeverage must be given', setting.lever_type
+        )
     return None
 
 
-_remembered_setting_violation = lru_cache(maxsize=4096)(_setting_violation)
-"""A fan-out sends the same settings to many users: judging them once is enough."""
+_hashable_setting_violation = lru_cache(maxsize=4096)(_setting_violation)
 
 
 def _one_of(allowed: tuple[str, ...]) -> tuple[Callable[[object], bool], str]:
     return lambda value: isinstance(value, str) and value in allowed, f"must be one of {', '.join(allowed)}"
 
 
-def _text(value: object) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str) and _is_id(value) is not None
 
 
-def _optional_text(value: object) -> bool:
-    return value is None or _text(value)
+def _is_optional_text(value: object) -> bool:
+    return value is None or _is_text(value)
 
 
-def _optional_decimal(value: object) -> bool:
+def _is_optional_decimal(value: object) -> bool:
     return value is None or (isinstance(value, str) and _is_decimal(value) is not None)
 
 
-def _whole_up_to(most: int) -> tuple[Callable[[object], bool], str]:
+def _whole_up_to(maximum: int) -> tuple[Callable[[object], bool], str]:
     def holds(value: object) -> bool:
-        return value is None or (isinstance(value, str) and _is_whole(value) is not None and int(value) <= most)
+        return value is None or (isinstance(value, str) and _is_whole(value) is not None and int(value) <= maximum)
 
-    return holds, f'must be a string holding a whole number from 1 to {most}, such as "20"'
+    return holds, f'must be a string holding a whole number from 1 to {maximum}, such as "20"'
 
 
 _Rule = tuple[str, Callable[[CopySetting], object], Callable[[object], bool], str]
 _FIELDS: tuple[_Rule, ...] = (
-    ("symbol", lambda s: s.symbol, _text, _ID_RULE),
+    ("symbol", lambda s: s.symbol, _is_text, _ID_RULE),
     ("productType", lambda s: s.product_type, *_one_of(PRODUCT_TYPES)),
     ("marginType", lambda s: s.margin_type, *_one_of(MARGIN_TYPES)),
-    ("marginCoin", lambda s: s.margin_coin, _optional_text, _ID_RULE),
+    ("marginCoin", lambda s: s.margin_coin, _is_optional_text, _ID_RULE),
     ("leverType", lambda s: s.lever_type, *_one_of(LEVER_TYPES)),
     ("longLeverage", lambda s: s.long_leverage, *_whole_up_to(MAX_LEVERAGE)),
     ("shortLeverage", lambda s: s.short_leverage, *_whole_up_to(MAX_LEVERAGE)),
     ("traceType", lambda s: s.trace_type, *_one_of(TRACE_TYPES)),
-    ("traceValue", lambda s: s.trace_value, _optional_decimal, _DECIMAL_RULE),
-    ("maxHoldSize", lambda s: s.max_hold_size, _optional_decimal, _DECIMAL_RULE),
+    ("traceValue", lambda s: s.trace_value, _is_optional_decimal, _DECIMAL_RULE),
+    ("maxHoldSize", lambda s: s.max_hold_size, _is_optional_decimal, _DECIMAL_RULE),
     ("stopSurplusRatio", lambda s: s.stop_surplus_ratio, *_whole_up_to(MAX_RATIO)),
     ("stopLossRatio", lambda s: s.stop_loss_ratio, *_whole_up_to(MAX_RATIO)),
 )

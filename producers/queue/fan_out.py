@@ -11,7 +11,7 @@ import msgspec
 
 from producers.contract.keyspace import BATCH_MARK
 from producers.contract.messages import AutoCopy, CopySetting, Mode, SettingsChange
-from producers.contract.validation import MAX_ID_CHARS, check, check_new_id, check_user_id
+from producers.contract.validation import MAX_ID_CHARS, check_change, check_new_id, check_user_id
 from producers.errors import InvalidArgument, InvalidChange, Refusal, abbreviated
 from producers.queue.chunking import ChunkedSubmission, content_digest, item_user_id
 
@@ -65,7 +65,7 @@ class ChangeParser:
 
     def parse(self, _index: int, item: SettingsChange) -> tuple[SettingsChange, str]:
         """See ItemParser."""
-        check(item)
+        check_change(item)
         return item, self.new_id() if self.job_id is None else check_new_id(self.job_id(item))
 
 
@@ -91,7 +91,7 @@ class IndexedChangeParser:
 
     def parse(self, index: int, item: SettingsChange) -> tuple[SettingsChange, str]:
         """See ItemParser."""
-        check(item)
+        check_change(item)
         return item, member_job_id(self.batch_id, str(index))
 
 
@@ -137,7 +137,7 @@ class FanOut:
         template = SettingsChange(
             user_id="template", trader_id=trader_id, auto_copy=auto_copy, mode=mode, settings=list(settings)
         )
-        check(template)
+        check_change(template)
         return cls(user_ids, template)
 
     @property

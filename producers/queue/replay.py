@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from producers.contract.messages import Priority, SettingsChange
-from producers.contract.validation import check
+from producers.contract.validation import check_change
 from producers.errors import ProducerError, Refusal, ReplayRefused
 from producers.queue import dead_letters
 from producers.queue.batches import check_existing, seal
@@ -130,7 +130,7 @@ def _check(letter: DeadLetter, report: ReplayReport) -> SettingsChange | None:
         report.refused.append((letter.job_id, "its payload cannot be read; drop it"))
         return None
     try:
-        check(letter.change)
+        check_change(letter.change)
     except ProducerError as exc:
         report.refused.append((letter.job_id, str(exc)))
         return None

@@ -11,7 +11,7 @@ from redis import Redis
 
 from producers.contract.ids import SortableIds
 from producers.contract.messages import Priority, SettingsChange
-from producers.contract.validation import check, check_new_id
+from producers.contract.validation import check_change, check_new_id
 from producers.queue.chunking import Chunk, ChunkedSubmission, EnqueueReport, ItemParser, lane_full_error
 from producers.queue.fan_out import ChangeParser
 from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
@@ -73,7 +73,7 @@ class Enqueuer:
             LaneFull: the lane holds `COPYTRADE_LANE_LIMIT` changes; nothing was written.
             QueueUnavailable: Redis did not answer; repeat with the job ID in the message.
         """
-        check(change)
+        check_change(change)
         job_id = self._ids.next() if job_id is None else check_new_id(job_id)
         options = SubmitOptions(self._settings.lane_limit, Priority(priority), coalesce)
         ttl_ms = self._ttl_ms(ttl_s)

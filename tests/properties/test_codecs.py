@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from producers import Attempt, CopySetting, InvalidChange, InvalidId, JobResult, Outcome, Priority, SettingsChange
 from producers.contract import attempt_history, keyspace
-from producers.contract.attempt_history import ATTEMPTS_KEPT, AttemptHistory
+from producers.contract.attempt_history import MAX_ATTEMPTS, AttemptHistory
 from producers.contract.codec import decode_change, decode_result, encode_change, encode_result
-from producers.contract.validation import check, check_batch_id, check_id, check_new_id
+from producers.contract.validation import check_batch_id, check_change, check_id, check_new_id
 from producers.errors import MalformedChange
 from tests.properties.changes import anything, changes, identifiers
 from worker.exchange.endpoint import METHOD, SETTINGS_PATH, encode_body
@@ -114,7 +114,7 @@ def test_a_history_keeps_which_changes_each_request_included(requests: list[tupl
         own = [attempt for attempt, carried in made if job_id in carried]
         found = state.for_job(job_id).attempts
         assert found == own[len(own) - len(found) :], "what it was in and nothing else, oldest first"
-        assert state.was_sent(job_id) or not any(job_id in carried for _, carried in made[-ATTEMPTS_KEPT:])
+        assert state.was_sent(job_id) or not any(job_id in carried for _, carried in made[-MAX_ATTEMPTS:])
 
 
 @given(anything | st.builds(
@@ -126,7 +126,7 @@ def test_a_history_keeps_which_changes_each_request_included(requests: list[tupl
 def test_any_object_is_a_valid_change_or_is_rejected(given_as_a_change: Any) -> None:
     """A valid one can be stored and sent."""
     try:
-        check(given_as_a_change)
+        check_change(given_as_a_change)
     except InvalidChange:
         return
     json.loads(encode_body(given_as_a_change))
@@ -135,7 +135,7 @@ def test_any_object_is_a_valid_change_or_is_rejected(given_as_a_change: Any) -> 
 
 @given(changes)
 def test_a_change_built_by_the_rules_is_valid(change: SettingsChange) -> None:
-    check(change)
+    check_change(change)
 
 
 @pytest.mark.parametrize("rule", [lambda value: check_id("job_id", value), check_new_id, check_batch_id])

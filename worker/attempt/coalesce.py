@@ -14,7 +14,7 @@ import msgspec
 from producers.contract import keyspace
 from producers.contract.codec import StoredChange, decode_change
 from producers.contract.messages import CopySetting, SettingsChange
-from producers.contract.validation import MAX_SETTINGS, check
+from producers.contract.validation import MAX_SETTINGS, check_change
 from producers.errors import InvalidChange, MalformedChange
 
 
@@ -87,7 +87,7 @@ def _decode_member(change: SettingsChange, job_id: str, payload: bytes, now_ms: 
     try:
         member = CoalescedChange(job_id, decode_change(payload))
         other = member.stored.a[0]
-        check(other)
+        check_change(other)
     except (MalformedChange, InvalidChange):
         return None
     same_lane = keyspace.lane(change.user_id, change.trader_id) == keyspace.lane(other.user_id, other.trader_id)

@@ -11,7 +11,7 @@ from producers.contract import attempt_history, keyspace
 from producers.contract.attempt_history import AttemptHistory
 from producers.contract.codec import MAX_PAYLOAD_BYTES, StoredChange, decode_change
 from producers.contract.messages import Attempt, JobResult, Outcome, SettingsChange
-from producers.contract.validation import check
+from producers.contract.validation import check_change
 from producers.errors import InvalidChange, MalformedChange
 from producers.queue.breaker import FAILING
 from worker.attempt.coalesce import CoalescedChange, CoalescedRequest, coalesce
@@ -73,7 +73,7 @@ def validate_claim(claim: Claim, now_ms: int) -> ReadyAttempt | Finish:
         return _reject(claim, exc, now_ms)
     change = stored.a[0]
     try:
-        check(change)
+        check_change(change)
         _check_lane(change, claim)
     except (InvalidChange, MalformedChange) as exc:
         return _reject(claim, exc, now_ms, user_id=change.user_id, trader_id=change.trader_id)

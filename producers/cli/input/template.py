@@ -12,7 +12,7 @@ from producers.cli.input.fields import CHANGE_FIELDS, SETTING_FIELDS, WIRE_NAMES
 from producers.cli.input.json_rows import change_fields, setting_fields
 from producers.cli.input.row_errors import BadInput
 from producers.contract.messages import CopySetting, SettingsChange
-from producers.contract.validation import check
+from producers.contract.validation import check_change
 from producers.errors import InvalidChange
 
 PLACEHOLDER_USER = "1"
@@ -86,7 +86,7 @@ class Template:
             if isinstance(value, str) and _rounded_number(value):
                 raise InvalidChange(WIRE_NAMES[name], _ROUNDED_RULE, value)
         change = _change(fields)
-        check(change)
+        check_change(change)
         return change
 
     def common_change(self) -> SettingsChange:
@@ -101,7 +101,7 @@ class Template:
     def _common(self) -> dict[str, Any]:
         fields = {**self.fields, "settings": [_setting(setting) for setting in self.settings]}
         try:
-            check(_change({**fields, "user_id": PLACEHOLDER_USER}))
+            check_change(_change({**fields, "user_id": PLACEHOLDER_USER}))
         except InvalidChange as exc:
             raise BadInput(f"for every follower: {exc}") from exc
         return fields

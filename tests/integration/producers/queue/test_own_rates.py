@@ -42,7 +42,7 @@ async def test_an_invalid_rate_is_rejected_and_changes_nothing(producer: Produce
     await producer.limit_user("1", 5)
     before = await contents(redis)
 
-    with pytest.raises(InvalidLimit, match=r"^rate_per_s: must be a number of requests a second from 0\.01 to 1000"):
+    with pytest.raises(InvalidLimit, match=r"^rate_per_s: must be a number of requests per second from 0\.01 to 1000"):
         await producer.limit_user("1", rate)
 
     assert await contents(redis) == before

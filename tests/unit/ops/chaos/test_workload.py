@@ -7,7 +7,7 @@ from collections import Counter
 from ops.chaos.report import MIN_CHANGES_PER_S
 from ops.chaos.schedule import PRODUCERS
 from ops.chaos.workload import FIRST_FINAL_TRACE_VALUE, USERS, Method, final_item, step, steps
-from producers.contract.validation import MAX_ID_CHARS, check
+from producers.contract.validation import MAX_ID_CHARS, check_change
 
 SECONDS = 60
 
@@ -24,7 +24,7 @@ def test_every_change_is_one_that_producers_accept() -> None:
         for number in range(steps(SECONDS)):
             one = step(1, producer, number)
             for place, item in enumerate(one.items):
-                check(item.change)
+                check_change(item.change)
                 assert item.user in USERS
                 assert len(one.job_id(place)) <= MAX_ID_CHARS
 

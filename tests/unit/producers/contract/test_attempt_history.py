@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from producers.contract.attempt_history import ATTEMPTS_KEPT, AttemptHistory, decode, encode
+from producers.contract.attempt_history import MAX_ATTEMPTS, AttemptHistory, decode, encode
 from tests.support.changes import attempt
 
 
@@ -45,11 +45,11 @@ def test_the_time_of_the_first_request_is_kept() -> None:
 
 def test_the_last_attempts_are_kept_and_all_tries_counted() -> None:
     state = AttemptHistory()
-    for number in range(ATTEMPTS_KEPT + 5):
+    for number in range(MAX_ATTEMPTS + 5):
         state = state.with_attempt(attempt(at_ms=number))
 
-    assert [each.at_ms for each in state.attempts] == list(range(5, ATTEMPTS_KEPT + 5))
-    assert (state.tries, state.first_sent_at_ms) == (ATTEMPTS_KEPT + 5, 0)
+    assert [each.at_ms for each in state.attempts] == list(range(5, MAX_ATTEMPTS + 5))
+    assert (state.tries, state.first_sent_at_ms) == (MAX_ATTEMPTS + 5, 0)
 
 
 def test_adding_an_attempt_leaves_the_old_history_unchanged() -> None:

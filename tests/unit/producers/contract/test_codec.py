@@ -39,7 +39,7 @@ def test_a_payload_truncated_at_any_length_is_malformed(length: int) -> None:
 @pytest.mark.parametrize(
     ("payload", "message"),
     [
-        (stored(f="os.system"), r"unknown function 'os.system'; lanes only hold 'apply_settings'"),
+        (stored(f="os.system"), r"unknown function 'os.system'; lanes hold only 'apply_settings'"),
         (stored(f="os.system", a=["rm"], k={}), r"unknown function 'os.system'"),
         (stored(f=7), "not a stored change"),
         (stored(k={"v": CONTRACT_VERSION + 1, "ttlMs": 1}), rf"version {CONTRACT_VERSION + 1}.*update the worker"),

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from producers.contract.ids import LAST_SEQUENCE, SortableIds
+from producers.contract.ids import MAX_SEQUENCE, SortableIds
 from producers.contract.validation import check_id
 
 MS = 1_000_000
@@ -39,7 +39,7 @@ def test_an_id_is_32_hex_digits() -> None:
 def test_ids_stay_in_order_when_the_sequence_of_a_millisecond_is_used_up(frozen: list[int]) -> None:
     """The next millisecond is borrowed."""
     ids = SortableIds()
-    made = [ids.next() for _ in range(LAST_SEQUENCE + 3)]
+    made = [ids.next() for _ in range(MAX_SEQUENCE + 3)]
 
     assert made == sorted(made)
     assert int(made[-1][:12], 16) == frozen[0] // MS + 1

@@ -10,7 +10,7 @@ import pytest
 
 from producers import CopySetting, InvalidChange, InvalidId, SettingsChange
 from producers.contract.messages import AUTO_COPY, LEVER_TYPES, MARGIN_TYPES, MODES, PRODUCT_TYPES, TRACE_TYPES
-from producers.contract.validation import MAX_ID_CHARS, MAX_LEVERAGE, MAX_RATIO, MAX_SETTINGS, check, check_id
+from producers.contract.validation import MAX_ID_CHARS, MAX_LEVERAGE, MAX_RATIO, MAX_SETTINGS, check_change, check_id
 from tests.support.changes import change, setting
 
 WRONG_TYPES: tuple[Any, ...] = (0, 1, 1.5, True, b"1", ["1"], {"a": 1}, object())
@@ -65,7 +65,7 @@ def named(breach: object) -> str | None:
 def breach_of(broken: Any) -> InvalidChange:
     """The error that a change is refused with."""
     with pytest.raises(InvalidChange) as caught:
-        check(broken)
+        check_change(broken)
     return caught.value
 
 
@@ -127,7 +127,7 @@ def test_two_settings_of_one_pair_are_rejected() -> None:
 
 
 def test_one_symbol_in_two_product_types_is_allowed() -> None:
-    check(SettingsChange(user_id="u", trader_id="t", settings=[setting(), setting(product_type="COIN-FUTURES")]))
+    check_change(SettingsChange(user_id="u", trader_id="t", settings=[setting(), setting(product_type="COIN-FUTURES")]))
 
 
 def test_lever_type_specify_needs_a_leverage() -> None:
@@ -138,7 +138,7 @@ def test_lever_type_specify_needs_a_leverage() -> None:
 
 @pytest.mark.parametrize("side", ["long_leverage", "short_leverage"])
 def test_one_specified_leverage_is_enough(side: str) -> None:
-    check(SettingsChange(user_id="u", trader_id="t", settings=[setting(lever_type="specify", **{side: "20"})]))
+    check_change(SettingsChange(user_id="u", trader_id="t", settings=[setting(lever_type="specify", **{side: "20"})]))
 
 
 @pytest.mark.parametrize(
@@ -148,12 +148,12 @@ def test_one_specified_leverage_is_enough(side: str) -> None:
 def test_every_combination_of_the_enumerations_is_allowed(product: str, margin: str, trace: str, lever: str) -> None:
     one = setting(product_type=product, margin_type=margin, trace_type=trace, lever_type=lever, long_leverage="5")
 
-    check(SettingsChange(user_id="u", trader_id="t", settings=[one]))
+    check_change(SettingsChange(user_id="u", trader_id="t", settings=[one]))
 
 
 @pytest.mark.parametrize(("auto_copy", "mode"), list(itertools.product((*AUTO_COPY, None), (*MODES, None))))
 def test_auto_copy_and_mode_are_optional(auto_copy: Any, mode: Any) -> None:
-    check(msgspec.structs.replace(change(), auto_copy=auto_copy, mode=mode))
+    check_change(msgspec.structs.replace(change(), auto_copy=auto_copy, mode=mode))
 
 
 @pytest.mark.parametrize(
@@ -169,14 +169,14 @@ def test_auto_copy_and_mode_are_optional(auto_copy: Any, mode: Any) -> None:
     ids=["ratios", "leverages", "small decimals", "longest decimal", "longest text", "nothing optional"],
 )
 def test_values_at_their_bounds_are_allowed(values: dict[str, Any]) -> None:
-    check(SettingsChange(user_id="u", trader_id="t", settings=[setting(**values)]))
+    check_change(SettingsChange(user_id="u", trader_id="t", settings=[setting(**values)]))
 
 
 def test_ten_settings_are_allowed() -> None:
     ten: list[CopySetting] = [setting(symbol=f"S{number}") for number in range(MAX_SETTINGS)]
 
-    check(SettingsChange(user_id="u", trader_id="t", settings=ten))
-    check(SettingsChange(user_id="u", trader_id="t", settings=tuple(ten)))  # type: ignore[arg-type]
+    check_change(SettingsChange(user_id="u", trader_id="t", settings=ten))
+    check_change(SettingsChange(user_id="u", trader_id="t", settings=tuple(ten)))  # type: ignore[arg-type]
 
 
 def test_a_long_value_is_shortened_in_the_message() -> None:

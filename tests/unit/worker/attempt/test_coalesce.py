@@ -8,7 +8,7 @@ import pytest
 
 from producers import CopySetting, SettingsChange
 from producers.contract.codec import decode_change, encode_change
-from producers.contract.validation import MAX_SETTINGS, check
+from producers.contract.validation import MAX_SETTINGS, check_change
 from tests.support.changes import setting
 from tests.support.coalescing import pair
 from worker.attempt.coalesce import CoalescedChange, CoalescedRequest, coalesce
@@ -52,7 +52,7 @@ def test_settings_of_other_pairs_are_added_in_the_lane_s_order() -> None:
 
     assert list(sent(group).items()) == [("A", "1"), ("B", "2"), ("C", "3")]
     assert fates(group) == {"a": None, "b": None, "c": None}
-    check(group.change)
+    check_change(group.change)
 
 
 def test_a_setting_of_the_same_pair_replaces_the_older_one() -> None:
@@ -101,7 +101,7 @@ def test_a_request_has_at_most_ten_settings(count: int) -> None:
     group = grouped(payload(pair("S0")), *coalescable)
 
     assert len(group.change.settings) == len(group.members) == min(count, MAX_SETTINGS)
-    check(group.change)
+    check_change(group.change)
 
 
 def test_a_full_request_still_accepts_replacements() -> None:

@@ -207,6 +207,6 @@ def test_a_history_has_the_last_twenty_requests_and_the_changes_in_them() -> Non
     for number in range(30):
         state = state.with_attempt(attempt(at_ms=number), ["j0", f"j{number}"])
 
-    assert (len(state.attempts), state.tries, state.first_sent_at_ms) == (attempt_history.ATTEMPTS_KEPT, 30, 0)
+    assert (len(state.attempts), state.tries, state.first_sent_at_ms) == (attempt_history.MAX_ATTEMPTS, 30, 0)
     assert (state.was_sent("j29"), state.was_sent("j10"), state.was_sent("j9")) == (True, True, False)
     assert attempt_history.decode(attempt_history.encode(state)) == state
