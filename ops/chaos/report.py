@@ -11,7 +11,7 @@ from ops.chaos.environment import Environment
 from ops.chaos.evidence import Evidence
 from ops.chaos.schedule import NOT_FAULTS
 from ops.exchange.faults import LATENCY
-from ops.exchange.rules import SETTINGS
+from ops.exchange.rules import SETTINGS_PATH
 from ops.ledger.limits import busiest_minute, busiest_user
 from ops.ledger.verdict import Verdict
 
@@ -85,7 +85,7 @@ def summarize(
     seen: Evidence, judgement: Judgement, events: dict[str, int], *, environment: Environment, took_s: float
 ) -> Summary:
     """Return the numbers of a run."""
-    requests = [arrival for arrival in seen.arrivals if arrival.path == SETTINGS]
+    requests = [arrival for arrival in seen.arrivals if arrival.path == SETTINGS_PATH]
     sent = Counter(change.job_id for _, changes in seen.requests() for change in changes)
     accepted = [change for change in seen.changes.values() if change.accepted_ns is not None]
     return Summary(

@@ -36,10 +36,10 @@ from ops.exchange.accounts import Account, Accounts
 from ops.exchange.verdicts import Verdict, accept, reject
 from ops.exchange.windows import SECOND_NS, EgressWindow, SlidingWindow
 
-SETTINGS = "/api/v2/copy/mix-follower/settings"
-QUERY_SETTINGS = "/api/v2/copy/mix-follower/query-settings"
-PUBLIC_TIME = "/api/v2/public/time"
-ROUTES = {("POST", SETTINGS), ("GET", QUERY_SETTINGS), ("GET", PUBLIC_TIME)}
+SETTINGS_PATH = "/api/v2/copy/mix-follower/settings"
+QUERY_PATH = "/api/v2/copy/mix-follower/query-settings"
+TIME_PATH = "/api/v2/public/time"
+ROUTES = {("POST", SETTINGS_PATH), ("GET", QUERY_PATH), ("GET", TIME_PATH)}
 
 MAX_SKEW_MS = 30_000
 """How far a timestamp may be from the exchange's time (Bitget API documentation, "API interaction")."""
@@ -124,7 +124,7 @@ class Exchange:
         """
         within = self._egress[remote].admit(at_ns)
         account = self._accounts.find(request.headers.get("ACCESS-KEY", ""))
-        if account is not None and (request.method, request.path) in ROUTES and request.path != PUBLIC_TIME:
+        if account is not None and (request.method, request.path) in ROUTES and request.path != TIME_PATH:
             within = self._users[account.user, request.path].admit(at_ns) and within
         return account, within
 
@@ -139,7 +139,7 @@ class Exchange:
         path = request.path
         if (request.method, path) not in ROUTES:
             return reject(verdicts.URL_NOT_FOUND)
-        if path == PUBLIC_TIME:
+        if path == TIME_PATH:
             return accept({"serverTime": str(now_ms)})
         for header, code in REQUIRED_HEADERS.items():
             if not request.headers.get(header):
@@ -148,7 +148,7 @@ class Exchange:
             return reject(verdicts.KEY_UNKNOWN)
         if error := _authentication_error(request, account, now_ms):
             return reject(error)
-        return self._query(request, account.user) if path == QUERY_SETTINGS else self._update(request, account.user)
+        return self._query(request, account.user) if path == QUERY_PATH else self._update(request, account.user)
 
     def settings_for(self, user: str) -> dict[str, list[dict[str, str]]]:
         """Return the settings of a user by trader, in the order in which each pair was first set."""

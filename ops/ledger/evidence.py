@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ops.exchange import Arrival
-from ops.exchange.rules import SETTINGS
+from ops.exchange.rules import SETTINGS_PATH
 from producers import JobResult, SettingsChange
 
 Lane = tuple[str, str]
@@ -126,7 +126,7 @@ class Evidence:
         by_value = {(change.lane, change.trace_value): change for change in self.changes.values()}
         found = []
         for arrival in self.arrivals:
-            if arrival.path == SETTINGS and arrival.user and arrival.trader:
+            if arrival.path == SETTINGS_PATH and arrival.user and arrival.trader:
                 lane = arrival.user, arrival.trader
                 values = dict.fromkeys(arrival.values)
                 found.append((arrival, [by_value[lane, value] for value in values if (lane, value) in by_value]))

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ops.exchange.rules import SETTINGS
+from ops.exchange.rules import SETTINGS_PATH
 from ops.ledger.evidence import Evidence
 
 SECOND_NS = 1_000_000_000
@@ -66,6 +66,6 @@ def fullest_window(times_ns: Sequence[int], span_ns: int) -> Peak:
 def _arrival_times(seen: Evidence) -> dict[str, list[int]]:
     times: defaultdict[str, list[int]] = defaultdict(list)
     for arrival in seen.arrivals:
-        if arrival.user and arrival.path == SETTINGS:
+        if arrival.user and arrival.path == SETTINGS_PATH:
             times[arrival.user].append(arrival.at_ns)
     return times

@@ -9,11 +9,11 @@ import click
 from producers import CancelReport, Outcome, Producer, Progress
 from producers.cli.context import CliContext, CommandGroup, pass_cli
 from producers.cli.exit_codes import ExitCode
-from producers.cli.formatting import outcome_counts
 from producers.cli.progress_bar import BatchProgressBar, wait_until_complete
 from producers.cli.result_reader import ResultFilter, ResultReader, open_output
 from producers.cli.shared_options import interruptible, outcome_option, timeout_option
 from producers.cli.text import format_count, format_duration, format_time
+from producers.cli.views import outcome_counts
 
 LIST_COLUMNS = ("batch", "state", "priority", "total", "ended", "outcomes", "created")
 

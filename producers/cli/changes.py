@@ -10,12 +10,12 @@ from producers import Cancellation, InvalidChange, JobResult, JobState, Outcome,
 from producers.cli.context import CliContext, QueueCommand, pass_cli
 from producers.cli.errors import CommandFailed
 from producers.cli.exit_codes import ExitCode
-from producers.cli.formatting import ATTEMPT_COLUMNS, attempt_row, result_details
 from producers.cli.input.row_errors import BadInput
 from producers.cli.input.template import Template
 from producers.cli.screen import Screen
 from producers.cli.settings_options import read_json, read_template, settings_options
 from producers.cli.shared_options import interruptible, priority_option, timeout_option, ttl_option
+from producers.cli.views import ATTEMPT_COLUMNS, attempt_row, result_details
 from producers.contract.messages import Priority, SettingsChange
 
 

@@ -12,13 +12,13 @@ import click
 from producers.cli.context import CliContext, QueueCommand, pass_cli
 from producers.cli.errors import CommandFailed
 from producers.cli.exit_codes import ExitCode
-from producers.cli.formatting import row_error_lines
+from producers.cli.fan_out_submission import FanOutSubmission
 from producers.cli.input.followers import Followers, Format, ValidationReport, ValidRow, detect_format, ensure_seekable
 from producers.cli.input.row_errors import BadInput
 from producers.cli.settings_options import read_template, settings_options
 from producers.cli.shared_options import interruptible, priority_option, timeout_option, ttl_option
-from producers.cli.submission import FanOutSubmission
 from producers.cli.text import format_count
+from producers.cli.views import row_error_lines
 from producers.contract.messages import Priority
 
 MAX_CHANGES_SHOWN = 5

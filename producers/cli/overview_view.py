@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from producers.cli.formatting import outcome_counts
 from producers.cli.screen import grid
 from producers.cli.text import EMPTY_CELL, escape, format_count, format_duration, format_time
+from producers.cli.views import outcome_counts
 from producers.monitor.overview_types import EgressStatus, NextLane, Overview, ScheduleLoad, rates_per_s
 from producers.monitor.worker_info import WorkerInfo
 

@@ -16,8 +16,8 @@ from rich.progress import Progress as Bars
 
 from producers import Batch, Progress, ResultTimeout
 from producers.cli.context import CliContext
-from producers.cli.formatting import outcome_counts
 from producers.cli.text import format_count, format_duration
+from producers.cli.views import outcome_counts
 
 POLL_INTERVAL_S = 0.5
 LINE_INTERVAL_S = 10.0

@@ -13,10 +13,10 @@ from typing import TextIO
 from producers import Batch, JobResult, Outcome, QueueUnavailable
 from producers.cli.context import CliContext
 from producers.cli.export import CsvExport, JsonLinesExport
-from producers.cli.formatting import RESULT_COLUMNS, result_row
 from producers.cli.input.row_errors import BadInput
 from producers.cli.screen import Screen
 from producers.cli.text import format_count
+from producers.cli.views import RESULT_COLUMNS, result_row
 
 PAGE_SIZE = 1000
 POLL_INTERVAL_S = 0.5

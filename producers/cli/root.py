@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from producers.cli import batches, changes, dead, doctor, fan_out, pauses, schema, top, users
+from producers.cli import batches, changes, dead_letters, doctor, fan_out, pauses, schema, top, users
 from producers.cli.context import CliContext, CommandGroup, global_options
 from producers.cli.errors import EXPECTED_ERRORS, PROG, CommandFailed, report_error
 from producers.cli.exit_codes import ExitCode, help_epilog
@@ -131,7 +131,7 @@ for command in (
     pauses.pause,
     pauses.resume,
     pauses.paused,
-    dead.dead,
+    dead_letters.dead,
     top.top,
     doctor.doctor,
     schema.schema,

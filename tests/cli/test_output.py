@@ -12,10 +12,10 @@ from rich.console import Console
 
 from producers import InvalidChange, Outcome, Priority
 from producers.cli.export import COLUMNS, CsvExport, JsonLinesExport
-from producers.cli.formatting import outcome_counts
 from producers.cli.json_output import camel_case, to_json
 from producers.cli.screen import cell, grid
 from producers.cli.text import escape, format_duration, format_time, iso_timestamp
+from producers.cli.views import outcome_counts
 from tests.support.changes import attempt, change, result
 
 HOSTILE = "\x1b[31mred\x1b[0m \x9b2J \u202ereversed\u2028\r\n\x00\x7f"

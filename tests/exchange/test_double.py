@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from ops.exchange import Account, Clock, ExchangeDouble, Fault
-from ops.exchange.rules import PUBLIC_TIME, QUERY_SETTINGS, SETTINGS
+from ops.exchange.rules import QUERY_PATH, SETTINGS_PATH, TIME_PATH
 from tests.support.signed_requests import ACCOUNTS, ALICE, ALICE_TOO, BOB, TRADER, body, headers, put, setting
 
 
@@ -36,10 +36,10 @@ async def test_a_change_is_granted_kept_and_recorded(client: aiohttp.ClientSessi
 
 async def test_kept_settings_and_time_are_served(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:
     await put(client, double)
-    target = f"{QUERY_SETTINGS}?traderId={TRADER}"
+    target = f"{QUERY_PATH}?traderId={TRADER}"
     async with client.get(double.url + target, headers=headers(ALICE, method="GET", target=target)) as response:
         assert (await response.json())["data"]["detailList"][0]["traceValue"] == "1"
-    async with client.get(double.url + PUBLIC_TIME) as response:
+    async with client.get(double.url + TIME_PATH) as response:
         assert abs(int((await response.json())["data"]["serverTime"]) - double.clock.now_ms()) < 60_000
 
 
@@ -59,7 +59,7 @@ async def test_the_limits_count_every_key_of_a_user_and_every_arrival(client: ai
 async def test_a_breached_egress_limit_refuses_all_users(client: aiohttp.ClientSession) -> None:
     async with ExchangeDouble(ACCOUNTS, egress_per_min=2) as double:
         assert [(await put(client, double, account))[0] for account in (ALICE, BOB, ALICE)] == [200, 200, 429]
-        async with client.get(double.url + PUBLIC_TIME) as response:
+        async with client.get(double.url + TIME_PATH) as response:
             assert response.status == 429
 
 
@@ -67,12 +67,12 @@ async def test_a_shifted_clock_refuses_the_machines_time(client: aiohttp.ClientS
     """Every reply has the double's own time."""
     double.clock.skew_ms = 45_000
     content = body()
-    async with client.post(double.url + SETTINGS, data=content, headers=headers(ALICE, content)) as response:
+    async with client.post(double.url + SETTINGS_PATH, data=content, headers=headers(ALICE, content)) as response:
         reply = await response.json()
     assert reply["code"] == "40008"
     content = body()
     corrected = headers(ALICE, content, at_ms=reply["requestTime"])
-    async with client.post(double.url + SETTINGS, data=content, headers=corrected) as response:
+    async with client.post(double.url + SETTINGS_PATH, data=content, headers=corrected) as response:
         assert (await response.json())["code"] == "00000"
 
 
@@ -148,7 +148,7 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_is_recorded(
     double: ExchangeDouble, caplog: pytest.LogCaptureFixture
 ) -> None:
     reader, writer = await asyncio.open_connection(*double.url.removeprefix("http://").split(":"))
-    writer.write(f"POST {SETTINGS} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{".encode())
+    writer.write(f"POST {SETTINGS_PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{".encode())
     await until(lambda: bool(double.ledger.arrivals))
     writer.transport.abort()
     await until(lambda: double.ledger.report().by_status == {"0": 1})
@@ -160,7 +160,7 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_is_recorded(
 async def test_a_body_that_is_too_large_is_refused_and_recorded(
     client: aiohttp.ClientSession, double: ExchangeDouble
 ) -> None:
-    async with client.post(double.url + SETTINGS, data=io.BytesIO(b" " * 2_000_000)) as response:
+    async with client.post(double.url + SETTINGS_PATH, data=io.BytesIO(b" " * 2_000_000)) as response:
         assert response.status == 413
     assert double.ledger.report().by_status == {"413": 1}
 

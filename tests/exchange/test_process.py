@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from ops.exchange.__main__ import main
-from ops.exchange.rules import PUBLIC_TIME, SETTINGS
+from ops.exchange.rules import SETTINGS_PATH, TIME_PATH
 from tests.support.signed_requests import ALICE, body, headers
 
 CREDENTIALS = f"""
@@ -44,9 +44,9 @@ async def test_the_process_prints_its_url_and_its_report_when_stopped(credential
     assert words == "exchange double listening on"
     async with aiohttp.ClientSession() as client:
         for expected in ("45001", "00000"):
-            async with client.post(url + SETTINGS, data=body(), headers=headers(ALICE, body())) as response:
+            async with client.post(url + SETTINGS_PATH, data=body(), headers=headers(ALICE, body())) as response:
                 assert (await response.json())["code"] == expected
-        await client.get(url + PUBLIC_TIME)
+        await client.get(url + TIME_PATH)
         process.send_signal(signum)
         _, errors = await process.communicate()
     assert process.returncode == 0

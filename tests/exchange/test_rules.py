@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ops.exchange import Account
-from ops.exchange.rules import PUBLIC_TIME, QUERY_SETTINGS, SETTINGS, Exchange, Request, signature
+from ops.exchange.rules import QUERY_PATH, SETTINGS_PATH, TIME_PATH, Exchange, Request, signature
 from ops.exchange.verdicts import Verdict, encode_reply
 from ops.exchange.windows import SECOND_NS
 from tests.support.signed_requests import ACCOUNTS, ALICE, ALICE_TOO, BOB, DEMO, TRADER, UNIFIED, body, headers, setting
@@ -42,7 +42,9 @@ def ask(exchange: Exchange, account: Account, content: bytes, **header: str | No
     changed = headers(account, content, at_ms=NOW_MS) | {
         name.replace("_", "-"): value for name, value in header.items()
     }
-    call = Request("POST", SETTINGS, {name: value for name, value in changed.items() if value is not None}, content)
+    call = Request(
+        "POST", SETTINGS_PATH, {name: value for name, value in changed.items() if value is not None}, content
+    )
     known, _ = exchange.admit(0, "192.0.2.1", call)
     return exchange.evaluate(call, known, NOW_MS)
 
@@ -57,11 +59,16 @@ def query(exchange: Exchange, account: Account, target: str) -> Verdict:
     ("method", "target", "content", "expected"),
     [
         # Signed with ccxt 4.5.90 (its compact JSON) and, the same, with a three-line HMAC of its own.
-        ("POST", SETTINGS, json.dumps(EXAMPLE, separators=(",", ":")), "5irSl4NT3fWqr0vF6onFe69vT0TK5GG/WMa8pkNyWDg="),
+        (
+            "POST",
+            SETTINGS_PATH,
+            json.dumps(EXAMPLE, separators=(",", ":")),
+            "5irSl4NT3fWqr0vF6onFe69vT0TK5GG/WMa8pkNyWDg=",
+        ),
         # Signed with the three-line HMAC only: Python's default JSON, with spaces, which ccxt cannot send.
-        ("POST", SETTINGS, json.dumps(EXAMPLE), "YJUU8SED6X1I59fyTz7vrGpyUw0RcpkPydAHC4fQ5gU="),
+        ("POST", SETTINGS_PATH, json.dumps(EXAMPLE), "YJUU8SED6X1I59fyTz7vrGpyUw0RcpkPydAHC4fQ5gU="),
         # Signed with ccxt 4.5.90 and the three-line HMAC: a query and no body.
-        ("GET", f"{QUERY_SETTINGS}?traderId=123123123", "", "Mz4U/TTs7+m9DmiS3bXUtIO1O0Xv+yxKRxrlRfXBnNA="),
+        ("GET", f"{QUERY_PATH}?traderId=123123123", "", "Mz4U/TTs7+m9DmiS3bXUtIO1O0Xv+yxKRxrlRfXBnNA="),
     ],
 )
 def test_signatures_are_those_of_other_clients_of_the_exchange(
@@ -107,13 +114,13 @@ def test_a_bad_header_is_refused_with_its_code_and_nothing_is_kept(
 def test_a_timestamp_exactly_30_seconds_off_is_still_good(exchange: Exchange) -> None:
     content = body()
     for at_ms in (NOW_MS - 30_000, NOW_MS + 30_000):
-        call = Request("POST", SETTINGS, headers(ALICE, content, at_ms=at_ms), content)
+        call = Request("POST", SETTINGS_PATH, headers(ALICE, content, at_ms=at_ms), content)
         assert exchange.evaluate(call, ALICE, NOW_MS).is_success
 
 
 def test_a_body_of_the_same_meaning_but_other_bytes_than_those_signed_is_refused(exchange: Exchange) -> None:
     signed = headers(ALICE, body(), at_ms=NOW_MS)
-    verdict = exchange.evaluate(Request("POST", SETTINGS, signed, body() + b" "), ALICE, NOW_MS)
+    verdict = exchange.evaluate(Request("POST", SETTINGS_PATH, signed, body() + b" "), ALICE, NOW_MS)
     assert verdict.code == "40009"
 
 
@@ -143,19 +150,19 @@ def test_a_later_change_replaces_the_settings_of_its_pairs_and_leaves_the_others
 
 def test_the_kept_settings_can_be_queried_by_their_user(exchange: Exchange) -> None:
     ask(exchange, ALICE, body())
-    data = query(exchange, ALICE, f"{QUERY_SETTINGS}?traderId={TRADER}").data
+    data = query(exchange, ALICE, f"{QUERY_PATH}?traderId={TRADER}").data
     assert data["followerEnable"] == "YES"
     assert data["detailList"][0] | setting() == data["detailList"][0]
     assert data["detailList"][0]["stopLossRatio"] == ""
-    assert query(exchange, BOB, f"{QUERY_SETTINGS}?traderId={TRADER}").data == {
+    assert query(exchange, BOB, f"{QUERY_PATH}?traderId={TRADER}").data == {
         "followerEnable": "NO",
         "detailList": [],
     }
-    assert query(exchange, ALICE, QUERY_SETTINGS).code == "40019"
+    assert query(exchange, ALICE, QUERY_PATH).code == "40019"
 
 
 def test_the_time_needs_no_key(exchange: Exchange) -> None:
-    verdict = exchange.evaluate(Request("GET", PUBLIC_TIME, {}, b""), None, NOW_MS)
+    verdict = exchange.evaluate(Request("GET", TIME_PATH, {}, b""), None, NOW_MS)
     assert json.loads(encode_reply(verdict, NOW_MS)) == {
         "code": "00000",
         "msg": "success",
@@ -165,7 +172,7 @@ def test_the_time_needs_no_key(exchange: Exchange) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "target"), [("GET", SETTINGS), ("POST", QUERY_SETTINGS), ("GET", "/"), ("POST", "")]
+    ("method", "target"), [("GET", SETTINGS_PATH), ("POST", QUERY_PATH), ("GET", "/"), ("POST", "")]
 )
 def test_other_urls_and_methods_are_not_found(exchange: Exchange, method: str, target: str) -> None:
     verdict = exchange.evaluate(Request(method, target, {}, b""), None, NOW_MS)
@@ -173,10 +180,10 @@ def test_other_urls_and_methods_are_not_found(exchange: Exchange, method: str, t
 
 
 def admitted(
-    exchange: Exchange, at_ns: int, account: Account, target: str = SETTINGS, remote: str = "192.0.2.1"
+    exchange: Exchange, at_ns: int, account: Account, target: str = SETTINGS_PATH, remote: str = "192.0.2.1"
 ) -> bool:
     """Whether an unsigned request with an account's key is within the limits."""
-    method = "POST" if target == SETTINGS else "GET"
+    method = "POST" if target == SETTINGS_PATH else "GET"
     return exchange.admit(at_ns, remote, Request(method, target, {"ACCESS-KEY": account.api_key}, b""))[1]
 
 
@@ -189,9 +196,9 @@ def test_all_keys_of_a_user_share_one_limit(exchange: Exchange) -> None:
 
 def test_each_endpoint_has_its_own_limit_and_the_time_has_none_per_user(exchange: Exchange) -> None:
     assert all(admitted(exchange, at_ns, ALICE) for at_ns in range(10))
-    assert all(admitted(exchange, at_ns, ALICE, f"{QUERY_SETTINGS}?traderId={at_ns}") for at_ns in range(10, 20))
-    assert not admitted(exchange, 20, ALICE, f"{QUERY_SETTINGS}?traderId=20")
-    assert all(admitted(exchange, at_ns, ALICE, PUBLIC_TIME) for at_ns in range(21, 41))
+    assert all(admitted(exchange, at_ns, ALICE, f"{QUERY_PATH}?traderId={at_ns}") for at_ns in range(10, 20))
+    assert not admitted(exchange, 20, ALICE, f"{QUERY_PATH}?traderId=20")
+    assert all(admitted(exchange, at_ns, ALICE, TIME_PATH) for at_ns in range(21, 41))
 
 
 def test_all_users_of_an_ip_share_its_limit_and_another_ip_is_untouched() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from worker.exchange.replies import CODES, MESSAGE_CHARS, ReplyClass, classify
+from worker.exchange.replies import CODES, MAX_MESSAGE_CHARS, ReplyClass, classify
 
 statuses = st.integers(0, 999) | st.sampled_from((200, 400, 429, 500, 502))
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
@@ -43,7 +43,7 @@ def test_any_reply_is_classified_and_only_success_as_success(status: int, body: 
     reply = classify(status, body)
 
     assert reply.status == status
-    assert len(reply.message) <= MESSAGE_CHARS
+    assert len(reply.message) <= MAX_MESSAGE_CHARS
     assert reply.message.isprintable()
     assert reply.code is None or (reply.code.isascii() and reply.code.isprintable())
     if reply.reply_class is ReplyClass.SUCCESS:

@@ -12,7 +12,7 @@ from ops.chaos.checks import judge
 from ops.chaos.evidence import BatchState, Evidence
 from ops.chaos.journal import Read
 from ops.exchange import Arrival
-from ops.exchange.rules import SETTINGS
+from ops.exchange.rules import SETTINGS_PATH
 from ops.ledger.evidence import Change
 from producers import CopySetting, JobResult, Outcome, SettingsChange
 from tests.support.changes import result
@@ -60,7 +60,7 @@ def arrival(number: int, at_s: float, **changed: Any) -> Arrival:
         "answered_ns": round((at_s + 0.01) * S),
         "user": "u",
         "method": "POST",
-        "path": SETTINGS,
+        "path": SETTINGS_PATH,
         "trader": "t",
         "values": (str(number),),
         "status": 200,

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from worker.exchange.client import Exchange, RawReply
+from worker.exchange.client import ExchangeClient, RawReply
 
 HEADERS = {"ACCESS-KEY": "hush-key", "ACCESS-PASSPHRASE": "hush-pass", "Content-Type": "application/json"}
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -102,5 +102,5 @@ async def is_silent(_writer: asyncio.StreamWriter) -> None:
 
 async def post(answer: Answer, reply_limit_bytes: int = 1_000) -> RawReply:
     """One POST to a peer that answers so."""
-    async with peer(answer) as other, Exchange(other.url, 1, reply_limit_bytes=reply_limit_bytes) as exchange:
+    async with peer(answer) as other, ExchangeClient(other.url, 1, reply_limit_bytes=reply_limit_bytes) as exchange:
         return await exchange.post("/path", b"{}", HEADERS)

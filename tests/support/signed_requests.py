@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 
 from ops.exchange import Account, Accounts, ExchangeDouble
-from ops.exchange.rules import SETTINGS
+from ops.exchange.rules import SETTINGS_PATH
 
 ALICE = Account(user="1001", api_key="alice-key", secret_key="alice-secret", passphrase="alice-pass")
 ALICE_TOO = Account(user="1001", api_key="alice-key-2", secret_key="alice-secret-2", passphrase="alice-pass-2")
@@ -46,7 +46,12 @@ def body(*settings: dict[str, Any], **changed: Any) -> bytes:
 
 
 def headers(
-    account: Account, content: bytes = b"", *, method: str = "POST", target: str = SETTINGS, at_ms: int | None = None
+    account: Account,
+    content: bytes = b"",
+    *,
+    method: str = "POST",
+    target: str = SETTINGS_PATH,
+    at_ms: int | None = None,
 ) -> dict[str, str]:
     """The headers of a request signed with an account's key, by default at this moment."""
     timestamp = str(time.time_ns() // 1_000_000 if at_ms is None else at_ms)
@@ -67,5 +72,5 @@ async def put(
     """Send a change with one trace value; the HTTP status and the body of the answer."""
     content = body(setting(traceValue=value))
     signed = headers(account, content, at_ms=double.clock.now_ms())
-    async with client.post(double.url + SETTINGS, data=content, headers=signed) as response:
+    async with client.post(double.url + SETTINGS_PATH, data=content, headers=signed) as response:
         return response.status, await response.text()

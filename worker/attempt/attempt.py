@@ -19,7 +19,7 @@ from worker.attempt.retry import verdict_of
 from worker.clock import Clock
 from worker.credentials.model import Credentials, CredentialStore, Invalidatable
 from worker.errors import CredentialsUnavailable, SendDeadlinePassed, TransportError, UnknownUser
-from worker.exchange.client import Exchange
+from worker.exchange.client import ExchangeClient
 from worker.exchange.clock import ExchangeClock
 from worker.exchange.endpoint import METHOD, SETTINGS_PATH, encode_body
 from worker.exchange.redaction import redact
@@ -44,7 +44,7 @@ class AttemptRunner:
         self,
         *,
         clock: Clock,
-        exchange: Exchange,
+        exchange: ExchangeClient,
         exchange_clock: ExchangeClock,
         credentials: CredentialStore,
         settler: Settler,

@@ -34,11 +34,11 @@ def open_store(settings: WorkerSettings, redis: Redis, clock: Clock | None = Non
     Raises:
         CredentialsError: there is no such kind of source, or it cannot be used.
     """
-    source = open_source(settings, redis, clock)
+    source = open_uncached_store(settings, redis, clock)
     return source if isinstance(source, FileCredentials) else CachedCredentials(source, clock)
 
 
-def open_source(settings: WorkerSettings, redis: Redis, clock: Clock | None = None) -> CredentialStore:
+def open_uncached_store(settings: WorkerSettings, redis: Redis, clock: Clock | None = None) -> CredentialStore:
     """Return the source that the settings name, without a cache; see `open_store`."""
     scheme, colon, rest = settings.credentials.partition(":")
     match scheme:

@@ -51,10 +51,10 @@ class _SendState:
     deadline_passed: bool = False
 
 
-class Exchange:
+class ExchangeClient:
     """A pool of connections to one exchange.
 
-        async with Exchange("https://api.bitget.com", max_connections=256) as exchange:
+        async with ExchangeClient("https://api.bitget.com", max_connections=256) as exchange:
             reply = await exchange.post(path, body, headers)
 
     It follows no redirects, keeps no cookies and ignores proxy variables: a signed request reaches only the named host.
@@ -140,7 +140,7 @@ class Exchange:
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None, not_after_s: float
     ) -> RawReply:
         if self._session is None:
-            raise RuntimeError("Exchange is not open; use it within `async with`")
+            raise RuntimeError("ExchangeClient is not open; use it within `async with`")
         send_state = _SendState(not_after_s)
         try:
             async with self._session.request(

@@ -69,7 +69,7 @@ class _Body(msgspec.Struct, rename="camel"):
     request_time: Any = None
 
 
-MESSAGE_CHARS = 200
+MAX_MESSAGE_CHARS = 200
 """Covers every message in the documentation's table, and is short enough to store with every attempt."""
 
 _OK = 200
@@ -160,8 +160,8 @@ def _printable(message: object) -> str:
     if not isinstance(message, str):
         return ""
     if not message.isprintable():
-        message = "".join(char if char.isprintable() else " " for char in message[: 2 * MESSAGE_CHARS])
-    return message[:MESSAGE_CHARS]
+        message = "".join(char if char.isprintable() else " " for char in message[: 2 * MAX_MESSAGE_CHARS])
+    return message[:MAX_MESSAGE_CHARS]
 
 
 def _describe_body(body: bytes) -> str:

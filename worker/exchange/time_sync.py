@@ -14,7 +14,7 @@ from producers.queue.bucket import BUCKET_TTL_MS, US_PER_S
 from producers.transport.scripts import Script
 from worker.clock import Clock
 from worker.errors import TransportError
-from worker.exchange.client import Exchange, RawReply
+from worker.exchange.client import ExchangeClient, RawReply
 from worker.exchange.clock import ExchangeClock
 from worker.exchange.endpoint import TIME_PATH
 from worker.exchange.replies import classify
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 async def synchronize(
-    exchange_clock: ExchangeClock, *, redis: Redis, exchange: Exchange, clock: Clock, egress: str, pacing: Pacing
+    exchange_clock: ExchangeClock, *, redis: Redis, exchange: ExchangeClient, clock: Clock, egress: str, pacing: Pacing
 ) -> None:
     """Set the clock from a time request. If that fails, the wall clock is used until the first reply.
 

@@ -15,7 +15,7 @@ from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
 from worker.credentials.model import CredentialStore
 from worker.credentials.sources import entered
-from worker.exchange.client import Exchange
+from worker.exchange.client import ExchangeClient
 from worker.exchange.clock import ExchangeClock
 from worker.exchange.time_sync import synchronize
 from worker.process.checks import startup_warnings
@@ -49,7 +49,7 @@ async def build_dispatcher(
         log.warning("%s", warning)
     await resources.enter_async_context(entered(credentials))
     exchange = await resources.enter_async_context(
-        Exchange(
+        ExchangeClient(
             settings.exchange_url,
             max_connections=settings.max_jobs,
             connect_timeout_s=settings.connect_timeout_s,

@@ -16,9 +16,9 @@ from producers.monitor.checks import Check, fail, ok
 from producers.transport.dsn import open_redis
 from worker.clock import Clock, SystemClock
 from worker.credentials.redis_store import RedisCredentials
-from worker.credentials.sources import open_source
+from worker.credentials.sources import open_uncached_store
 from worker.errors import CredentialsError, CredentialsUnavailable, TransportError
-from worker.exchange.client import Exchange
+from worker.exchange.client import ExchangeClient
 from worker.exchange.endpoint import TIME_PATH
 from worker.exchange.replies import classify
 from worker.process.checks import check_clock_skew, check_credentials, check_exchange
@@ -47,7 +47,7 @@ async def _check_credentials(settings: WorkerSettings) -> Check:
     try:
         redis = open_redis(settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s)
         async with redis:
-            store = open_source(settings, redis)
+            store = open_uncached_store(settings, redis)
             users = await store.count() if isinstance(store, RedisCredentials) else None
     except (SettingsError, CredentialsError, CredentialsUnavailable) as exc:
         return fail("credentials", str(exc), "no worker starts with it; see COPYTRADE_CREDENTIALS")
@@ -58,7 +58,7 @@ async def _check_credentials(settings: WorkerSettings) -> Check:
 
 async def _check_exchange(settings: WorkerSettings, clock: Clock) -> list[Check]:
     try:
-        exchange = Exchange(
+        exchange = ExchangeClient(
             settings.exchange_url,
             max_connections=1,
             connect_timeout_s=settings.connect_timeout_s,

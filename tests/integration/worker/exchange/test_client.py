@@ -11,12 +11,12 @@ from producers.errors import SettingsError
 from tests.support.http_peer import HEADERS, OK, Answer, is_silent, peer, post, resets, writes, writes_and_closes
 from tests.support.manual_clock import ManualClock
 from worker.errors import SendDeadlinePassed, TransportError
-from worker.exchange.client import Exchange
+from worker.exchange.client import ExchangeClient
 
 
 async def test_body_path_and_headers_arrive_as_they_were_given() -> None:
     body = b'{ "a" : "\xc3\xa9" }'
-    async with peer(writes(OK)) as other, Exchange(other.url, 1) as exchange:
+    async with peer(writes(OK)) as other, ExchangeClient(other.url, 1) as exchange:
         reply = await exchange.post("/path?b=%7E,1&a=x%2Fy", body, HEADERS)
 
     head, received = other.requests[0]
@@ -29,7 +29,7 @@ async def test_body_path_and_headers_arrive_as_they_were_given() -> None:
 
 
 async def test_a_get_carries_no_credentials() -> None:
-    async with peer(writes(OK)) as other, Exchange(other.url, 1) as exchange:
+    async with peer(writes(OK)) as other, ExchangeClient(other.url, 1) as exchange:
         reply = await exchange.get("/time")
 
     assert reply.body == b"{}"
@@ -38,7 +38,7 @@ async def test_a_get_carries_no_credentials() -> None:
 
 
 async def test_a_connection_serves_many_requests() -> None:
-    async with peer(writes(OK)) as other, Exchange(other.url, 1) as exchange:
+    async with peer(writes(OK)) as other, ExchangeClient(other.url, 1) as exchange:
         for _ in range(5):
             await exchange.post("/path", b"{}", HEADERS)
 
@@ -63,7 +63,7 @@ async def test_a_redirect_is_not_followed() -> None:
 
 async def test_cookies_are_not_kept() -> None:
     answer = writes(OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: who=1001\r\n\r\n"))
-    async with peer(answer) as other, Exchange(other.url, 1) as exchange:
+    async with peer(answer) as other, ExchangeClient(other.url, 1) as exchange:
         for _ in range(2):
             await exchange.post("/path", b"{}", HEADERS)
 
@@ -95,7 +95,7 @@ async def test_the_round_trip_is_measured_from_the_send() -> None:
         async def sleep(self, seconds: float) -> None:
             self.now_s += seconds
 
-    async with peer(writes(OK)) as other, Exchange(other.url, 1, clock=Ticks()) as exchange:
+    async with peer(writes(OK)) as other, ExchangeClient(other.url, 1, clock=Ticks()) as exchange:
         assert (await exchange.post("/path", b"{}", HEADERS)).took_s == 1.0
 
 
@@ -111,7 +111,7 @@ async def test_a_request_past_its_send_deadline_is_not_sent(readings: int) -> No
                 self.advance(10)
             return super().monotonic()
 
-    async with peer(writes(OK)) as other, Exchange(other.url, 1, clock=Jumps()) as exchange:
+    async with peer(writes(OK)) as other, ExchangeClient(other.url, 1, clock=Jumps()) as exchange:
         with pytest.raises(SendDeadlinePassed, match="not sent"):
             await exchange.post("/path", b"{}", HEADERS, not_after_s=5.0)
 
@@ -122,7 +122,7 @@ async def test_after_a_refused_connection_the_request_was_not_sent() -> None:
     async with peer(writes(OK)) as other:
         url = other.url
 
-    async with Exchange(url, 1) as exchange:
+    async with ExchangeClient(url, 1) as exchange:
         with pytest.raises(TransportError, match=r"POST http://127\.0\.0\.1:.*/path: no connection: ") as caught:
             await exchange.post("/path", b"{}", HEADERS)
 
@@ -137,7 +137,7 @@ async def test_after_a_failed_tls_handshake_the_request_was_not_sent() -> None:
 
     async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with Exchange(f"https://127.0.0.1:{port}", 1) as exchange:
+        async with ExchangeClient(f"https://127.0.0.1:{port}", 1) as exchange:
             with pytest.raises(TransportError, match="no connection: ") as caught:
                 await exchange.post("/path", b"{}", HEADERS)
 
@@ -146,7 +146,7 @@ async def test_after_a_failed_tls_handshake_the_request_was_not_sent() -> None:
 
 async def test_a_request_that_got_no_connection_in_time_was_not_sent() -> None:
     """The only connection is used by a request without an answer."""
-    async with peer(is_silent) as other, Exchange(other.url, 1, connect_timeout_s=0.5) as exchange:
+    async with peer(is_silent) as other, ExchangeClient(other.url, 1, connect_timeout_s=0.5) as exchange:
         first = asyncio.create_task(exchange.post("/first", b"{}", HEADERS))
         await other.arrived.wait()
 
@@ -161,7 +161,7 @@ async def test_a_request_that_got_no_connection_in_time_was_not_sent() -> None:
 
 
 async def test_a_request_without_an_answer_in_time_may_have_been_applied() -> None:
-    async with peer(is_silent) as other, Exchange(other.url, 1, total_timeout_s=0.5) as exchange:
+    async with peer(is_silent) as other, ExchangeClient(other.url, 1, total_timeout_s=0.5) as exchange:
         with pytest.raises(TransportError, match="no readable reply: time-out") as caught:
             await exchange.post("/path", b"{}", HEADERS)
 
@@ -218,7 +218,7 @@ async def test_after_an_error_the_next_request_succeeds() -> None:
     async def answer(writer: asyncio.StreamWriter) -> None:
         await next(answers)(writer)
 
-    async with peer(answer) as other, Exchange(other.url, 1, reply_limit_bytes=1_000) as exchange:
+    async with peer(answer) as other, ExchangeClient(other.url, 1, reply_limit_bytes=1_000) as exchange:
         for _ in range(2):
             with pytest.raises(TransportError):
                 await exchange.post("/path", b"{}", HEADERS)
@@ -226,7 +226,7 @@ async def test_after_an_error_the_next_request_succeeds() -> None:
 
 
 async def test_a_cancelled_request_stays_cancelled() -> None:
-    async with peer(is_silent) as other, Exchange(other.url, 1) as exchange:
+    async with peer(is_silent) as other, ExchangeClient(other.url, 1) as exchange:
         request = asyncio.create_task(exchange.post("/path", b"{}", HEADERS))
         await other.arrived.wait()
         request.cancel()
@@ -236,7 +236,7 @@ async def test_a_cancelled_request_stays_cancelled() -> None:
 
 
 async def test_an_exchange_that_is_not_open_says_how_to_open_it() -> None:
-    exchange = Exchange("http://127.0.0.1:1", 1)
+    exchange = ExchangeClient("http://127.0.0.1:1", 1)
 
     with pytest.raises(RuntimeError, match="async with"):
         await exchange.get("/time")
@@ -262,11 +262,11 @@ async def test_an_exchange_that_is_not_open_says_how_to_open_it() -> None:
 def test_a_url_must_be_scheme_and_host(url: str) -> None:
     """It is not repeated in the error, for it may hold a password."""
     with pytest.raises(SettingsError, match="scheme and host only") as caught:
-        Exchange(url, 1)
+        ExchangeClient(url, 1)
 
     assert "hush" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["https://api.bitget.com", "https://api.bitget.com/", "http://[::1]:8080"])
 def test_a_url_of_scheme_and_host_is_accepted(url: str) -> None:
-    Exchange(url, 1)
+    ExchangeClient(url, 1)

@@ -13,7 +13,7 @@ from ops.demo.checks import check_all
 from ops.demo.evidence import Evidence, Refused
 from ops.demo.scenario import Planned, make
 from ops.exchange import Arrival, Fault
-from ops.exchange.rules import SETTINGS
+from ops.exchange.rules import SETTINGS_PATH
 from ops.ledger.evidence import Change
 from producers import Attempt, CopySetting, JobResult, Outcome, SettingsChange
 
@@ -45,7 +45,7 @@ def arrivals_of(*requests: tuple[str, str], step_ns: int = STEP_NS) -> list[Arri
                 at_ns=number * step_ns,
                 user=user,
                 method="POST",
-                path=SETTINGS,
+                path=SETTINGS_PATH,
                 trader=TRADER,
                 values=(value,),
                 accepted=not struck,

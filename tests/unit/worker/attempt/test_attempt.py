@@ -18,7 +18,7 @@ from tests.support.manual_clock import ManualClock
 from worker.attempt.attempt import AttemptRunner
 from worker.credentials.model import Credentials
 from worker.errors import SendDeadlinePassed, TransportError, UnknownUser
-from worker.exchange.client import Exchange, RawReply
+from worker.exchange.client import ExchangeClient, RawReply
 from worker.exchange.clock import ExchangeClock
 from worker.exchange.signing import headers
 from worker.queue.claims import Claim, Finish, Requeue, Settled, Settlement
@@ -45,7 +45,7 @@ class Bench:
         self.heartbeat = Heartbeat(cast("Redis", None), self.clock, lease_s=SETTINGS.lease_s)
         self.attempt_runner = AttemptRunner(
             clock=self.clock,
-            exchange=cast("Exchange", self),
+            exchange=cast("ExchangeClient", self),
             exchange_clock=ExchangeClock(self.clock),
             credentials=self,
             settler=cast("Settler", self),

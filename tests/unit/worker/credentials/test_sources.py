@@ -16,7 +16,7 @@ from worker.credentials.file_store import FileCredentials
 from worker.credentials.key_ring import new_entry
 from worker.credentials.model import Credentials, CredentialStore
 from worker.credentials.redis_store import RedisCredentials
-from worker.credentials.sources import entered, open_source, open_store
+from worker.credentials.sources import entered, open_store, open_uncached_store
 from worker.errors import CredentialsError
 from worker.secret import Secret
 from worker.settings import WorkerSettings
@@ -85,7 +85,7 @@ def test_sealed_records_are_opened_behind_a_cache() -> None:
 
     assert isinstance(store_of("redis:", credentials_keys=ring), CachedCredentials)
     assert isinstance(
-        open_source(WorkerSettings(credentials="redis:", credentials_keys=ring), NOBODY), RedisCredentials
+        open_uncached_store(WorkerSettings(credentials="redis:", credentials_keys=ring), NOBODY), RedisCredentials
     )
 
 
@@ -97,7 +97,7 @@ def test_sealed_records_need_a_key_ring() -> None:
 @pytest.mark.usefixtures("own_module")
 async def test_a_custom_source_is_made_from_the_settings_and_opened_and_closed_with_the_worker() -> None:
     settings = WorkerSettings(credentials="python:own_vault:vault", egress="north")
-    source = open_source(settings, NOBODY)
+    source = open_uncached_store(settings, NOBODY)
     assert isinstance(source, Vault)
     store = CachedCredentials(source)
 
@@ -148,7 +148,7 @@ def test_a_custom_source_that_cannot_be_made_is_rejected_with_the_reason(spec: s
         pytest.param("python:", "must be written as file:PATH", id="no module"),
     ],
 )
-@pytest.mark.parametrize("how", [open_source, open_store])
+@pytest.mark.parametrize("how", [open_uncached_store, open_store])
 def test_a_setting_that_names_no_source_is_rejected_without_repeating_it(
     how: Callable[..., object], spec: str, problem: str
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from worker.credentials.model import Credentials
 from worker.exchange.redaction import redact
-from worker.exchange.replies import MESSAGE_CHARS, classify
+from worker.exchange.replies import MAX_MESSAGE_CHARS, classify
 from worker.exchange.signing import SIGNATURE, headers
 from worker.secret import HIDDEN, Secret
 
@@ -53,7 +53,7 @@ def test_a_secret_that_is_cut_with_its_message_is_hidden_too(which: str, seen: i
     """Half of a key must not be left."""
     secret = SECRETS[which]
 
-    said = kept("x" * (MESSAGE_CHARS - seen) + secret)
+    said = kept("x" * (MAX_MESSAGE_CHARS - seen) + secret)
 
     assert f"x{HIDDEN}'" in said
     assert secret[:4] not in said

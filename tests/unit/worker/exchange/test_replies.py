@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from worker.exchange.replies import CODES, MESSAGE_CHARS, ReplyClass, classify, load_codes
+from worker.exchange.replies import CODES, MAX_MESSAGE_CHARS, ReplyClass, classify, load_codes
 
 NOW_MS = 1_700_000_000_000
 SUCCESS = {"code": "00000", "msg": "success", "requestTime": NOW_MS, "data": "success"}
@@ -117,7 +117,7 @@ def test_a_message_is_bounded_and_printable() -> None:
 
     assert judged.message.startswith("a  b [31m")
     assert judged.message.isprintable()
-    assert len(judged.message) == MESSAGE_CHARS
+    assert len(judged.message) == MAX_MESSAGE_CHARS
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import click
 from producers import DeadLetter, Outcome, Producer
 from producers.cli.context import CliContext, CommandGroup, pass_cli
 from producers.cli.exit_codes import ExitCode
-from producers.cli.formatting import ATTEMPT_COLUMNS, attempt_row, change_details
 from producers.cli.input.row_errors import BadInput
 from producers.cli.shared_options import Command, outcome_option
 from producers.cli.text import EMPTY_CELL, format_count, format_time
+from producers.cli.views import ATTEMPT_COLUMNS, attempt_row, change_details
 
 LIST_COLUMNS = ("user", "trader", "outcome", "code", "message", "ended", "job")
 

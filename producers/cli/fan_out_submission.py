@@ -11,12 +11,12 @@ from functools import partial
 from producers import Batch, FanOutReport, InvalidChange, Producer, Progress, QueueUnavailable, Refusal
 from producers.cli.context import CliContext
 from producers.cli.exit_codes import ExitCode
-from producers.cli.formatting import outcome_counts, row_error_lines
 from producers.cli.input.followers import Followers, ValidationReport, ValidRow
 from producers.cli.input.row_errors import BadInput, RowError
 from producers.cli.progress_bar import BatchProgressBar, wait_until_complete
 from producers.cli.shared_options import interruptible
 from producers.cli.text import format_count
+from producers.cli.views import outcome_counts, row_error_lines
 from producers.contract.messages import Outcome, Priority
 
 
