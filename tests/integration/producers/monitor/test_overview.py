@@ -40,7 +40,7 @@ def lane_put(redis: Any, schedule: str, lane: str, due_ms: float, *jobs: str) ->
     redis.zadd(keyspace.LANES, {lane: 0})
 
 
-def presence(name: str = "a-1-00", *, beat_at_ms: int, **changed: Any) -> WorkerInfo:
+def worker_info(name: str = "a-1-00", *, beat_at_ms: int, **changed: Any) -> WorkerInfo:
     """What a worker tells."""
     fields: dict[str, Any] = {
         "host": "a",
@@ -134,7 +134,7 @@ async def test_the_overview_has_counts_dead_letters_pauses_rates_and_batches(red
 async def test_an_egress_is_shown_with_its_workers_and_its_bucket(redis: ArqRedis) -> None:
     now = await now_us(redis)
     for name, rate in (("a-1-00", 50.0), ("b-2-00", 100.0)):
-        worker = presence(name, beat_at_ms=now // 1000, egress="north:1", egress_rate_per_s=rate)
+        worker = worker_info(name, beat_at_ms=now // 1000, egress="north:1", egress_rate_per_s=rate)
         await run_plan(redis, announce_worker(worker), "beating")
     bucket = {"tat": now + 8 * US, "hold": now + 60 * US, "floor": 40_000, "floor before": 35_000}
     await redis.hset(keyspace.EGRESS + keyspace.escape("north:1"), mapping=bucket)  # type: ignore[misc]
@@ -160,7 +160,7 @@ async def test_an_egress_without_workers_is_shown_as_long_as_its_bucket_exists(r
 async def test_workers_without_a_heartbeat_for_three_intervals_are_not_shown(
     fake_redis: ArqRedis, clock: ManualClock
 ) -> None:
-    await run_plan(fake_redis, announce_worker(presence(beat_at_ms=clock.now_ms)), "beating")
+    await run_plan(fake_redis, announce_worker(worker_info(beat_at_ms=clock.now_ms)), "beating")
     clock.advance(29)
     assert (await seen(fake_redis)).workers_total == 1
     clock.advance(2)
@@ -212,7 +212,7 @@ async def test_an_overview_is_bounded_whatever_the_size_of_the_queue(
 
 async def test_an_overview_writes_nothing(valkey: ArqRedis) -> None:
     """Not even where something expired."""
-    await run_plan(valkey, announce_worker(presence(beat_at_ms=1)), "beating")
+    await run_plan(valkey, announce_worker(worker_info(beat_at_ms=1)), "beating")
     await valkey.zadd(keyspace.SCHEDULE, {"1:t": 1})
     before = await valkey.info("persistence")
 

@@ -1,4 +1,4 @@
-"""The synchronous twin, on a real server: its own waiting; what it shares with the other is tested there."""
+"""The synchronous client on a real server: its own transport; what is generated from the asyncio client is tested there."""
 
 from __future__ import annotations
 
