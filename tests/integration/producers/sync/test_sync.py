@@ -1,4 +1,4 @@
-"""The synchronous client on a real server: its own transport; what is generated from the asyncio client is tested there."""
+"""The synchronous client on a real server: its own transport. What is generated is tested with the asyncio client."""
 
 from __future__ import annotations
 
