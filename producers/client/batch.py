@@ -106,8 +106,9 @@ class Batch:
         cursor, has_more = None, True
         while has_more:
             page = await self.page(cursor)
-            for result in batches.unsuccessful(page.results):
-                yield result
+            for result in page.results:
+                if not result.applied:
+                    yield result
             cursor, has_more = page.cursor, bool(page.results)
 
     async def cancel(self) -> CancelReport:

@@ -1,1 +1,1 @@
-"""The queue in Redis: each operation a plan, beside the Lua script that it runs. No I/O."""
+"""The operations on the queue in Redis: plans without I/O, beside the Lua scripts that they run."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -239,8 +238,3 @@ def parse_cursor(batch_id: str, cursor: str | None) -> str:
             return position
     example = format_cursor(batch_id, STREAM_START)
     raise InvalidCursor(f"after: must be a cursor of batch {batch_id}, such as {example!r}; got {abbreviated(cursor)}")
-
-
-def unsuccessful(results: Sequence[JobResult]) -> list[JobResult]:
-    """Return the results that are not `applied`."""
-    return [result for result in results if not result.applied]

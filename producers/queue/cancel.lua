@@ -61,7 +61,7 @@ local function cancel(change)
   local lane, job_id = change.lane, change.job_id
   local list, head = LANE_PREFIX .. lane, HEAD_PREFIX .. lane
   local position = redis.call('LPOS', list, job_id)
-  if not position then return VERDICT.NOT_QUEUED end
+  if not position then return VERDICT.ENDED end
   local token, in_flight, history = unpack(redis.call('HMGET', head, 'token', 'held', 'state'))
   if token and position < tonumber(in_flight or 1) then return VERDICT.IN_FLIGHT end
   if position == 0 and (history or '') ~= change.history then return VERDICT.HISTORY_CHANGED end

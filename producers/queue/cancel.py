@@ -21,10 +21,10 @@ from producers.transport.scripts import Argument, Script
 
 
 class CancelVerdict(IntEnum):
-    """What cancel.lua replies for a change."""
+    """What cancel.lua replies for a change: a name of Cancellation, or that its head was attempted meanwhile."""
 
     CANCELLED = 1
-    NOT_QUEUED = 0
+    ENDED = 0
     IN_FLIGHT = -1
     HISTORY_CHANGED = -2
 
@@ -106,24 +106,18 @@ def _cancel_once(job_ids: Sequence[str], result_ttl_ms: int) -> Plan[tuple[dict[
     for (job_id, lane), (head_id, (history, lost_deliveries)) in zip(queued.items(), replies, strict=True):
         is_head = head_id == job_id.encode()
         may_be_sent = is_head and int(lost_deliveries or 0) > 0
-        past = _history_of(job_id, history, is_head=is_head)
+        past = attempt_history.decode(history)
+        past = past.for_job(job_id) if past.head or is_head else AttemptHistory()
         result = _cancelled_result(job_id, stored[job_id], past, now_us // 1000, may_be_sent=may_be_sent)
         args += (lane, job_id, (history or b"") if is_head else b"", encode_result(result))
     script_keys = [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES, keyspace.WAKEUPS]
     verdicts = yield from RunScript[list[int]](CANCEL, script_keys, args)
     found |= {
-        job_id: _CANCELLATIONS[verdict]
+        job_id: Cancellation[CancelVerdict(verdict).name]
         for job_id, verdict in zip(queued, verdicts, strict=True)
         if verdict != CancelVerdict.HISTORY_CHANGED
     }
     return found, {lane for job_id, lane in queued.items() if found.get(job_id) is Cancellation.CANCELLED}
-
-
-_CANCELLATIONS: dict[int, Cancellation] = {
-    CancelVerdict.CANCELLED: Cancellation.CANCELLED,
-    CancelVerdict.NOT_QUEUED: Cancellation.ENDED,
-    CancelVerdict.IN_FLIGHT: Cancellation.IN_FLIGHT,
-}
 
 
 def _look_up_results(job_ids: Sequence[str]) -> Plan[dict[str, Cancellation]]:
@@ -141,11 +135,6 @@ def _reschedule_users(lanes: Iterable[str]) -> Plan[None]:
     for some in slices(users, CANCEL_BATCH_SIZE):
         remaining = yield from Transaction(*[ZRANGEBYLEX(keyspace.LANES, *keyspace.lane_range(user)) for user in some])
         yield from wake_lanes([lane.decode() for user_lanes in remaining for lane in user_lanes])
-
-
-def _history_of(job_id: str, stored: bytes | None, *, is_head: bool) -> AttemptHistory:
-    history = attempt_history.decode(stored)
-    return history.for_job(job_id) if history.head or is_head else AttemptHistory()
 
 
 def _cancelled_result(

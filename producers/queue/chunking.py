@@ -71,10 +71,16 @@ class Chunk:
     entries: list[Entry] = field(default_factory=list)
 
 
+@dataclass(slots=True)
 class ChunkedSubmission:
     """Collects items into chunks, and counts what became of them.
 
     Attributes:
+        parser: turns items into changes.
+        options: the options of all changes.
+        ttl_ms: how long after now each change expires.
+        now_ms: returns the time of Redis's clock, Unix milliseconds.
+        fixed: whether every run must have the same chunks.
         item_count: how many items were added.
         accepted: how many changes were appended to their lanes.
         already_there: how many changes were accepted before.
@@ -82,43 +88,29 @@ class ChunkedSubmission:
         lane_full_count: how many of those found their lane full.
     """
 
-    def __init__(
-        self, parser: ItemParser, options: SubmitOptions, *, ttl_ms: int, now_ms: Callable[[], int], fixed: bool
-    ) -> None:
-        """Start without items.
-
-        Args:
-            parser: turns items into changes.
-            options: the options of all changes.
-            ttl_ms: how long after now each change expires.
-            now_ms: returns the time of Redis's clock, Unix milliseconds.
-            fixed: whether every run must have the same chunks.
-        """
-        self.item_count = 0
-        self.accepted = 0
-        self.already_there = 0
-        self.refused: list[Refusal] = []
-        self.lane_full_count = 0
-        self._parser = parser
-        self._options = options
-        self._ttl_ms = ttl_ms
-        self._now_ms = now_ms
-        self._fixed = fixed
-        self._chunk = Chunk(0)
-        self._previous = NO_DIGEST
+    parser: ItemParser
+    options: SubmitOptions
+    ttl_ms: int
+    now_ms: Callable[[], int]
+    fixed: bool
+    item_count: int = field(default=0, init=False)
+    accepted: int = field(default=0, init=False)
+    already_there: int = field(default=0, init=False)
+    refused: list[Refusal] = field(default_factory=list, init=False)
+    lane_full_count: int = field(default=0, init=False)
+    _chunk: Chunk = field(default_factory=lambda: Chunk(0), init=False)
+    _previous: ChunkDigest = field(default=NO_DIGEST, init=False)
 
     def add(self, item: Any) -> Chunk | None:
         """Add an item; return the chunk that it completes, if any."""
         index = self.item_count
         self.item_count += 1
         try:
-            change, job_id = self._parser.parse(index, item)
+            change, job_id = self.parser.parse(index, item)
         except (InvalidChange, InvalidId) as exc:
             self.refused.append(Refusal(index, exc, item_user_id(item)))
         else:
-            submission = Submission.from_change(
-                change, job_id, self._options, now_ms=self._now_ms(), ttl_ms=self._ttl_ms
-            )
+            submission = Submission.from_change(change, job_id, self.options, now_ms=self.now_ms(), ttl_ms=self.ttl_ms)
             self._chunk.entries.append(Entry(index, change, submission))
         # Counts items, not entries: a chunk must hold the same items in every run.
         return self.flush() if self.item_count % CHUNK_SIZE == 0 else None
@@ -133,12 +125,12 @@ class ChunkedSubmission:
     def step(self, chunk: Chunk) -> RunScript[list[int]]:
         """Return the step that submits a chunk. To be called once for each chunk, in their order."""
         submissions = [entry.submission for entry in chunk.entries]
-        if not self._fixed:
-            return submit(submissions, self._options)
+        if not self.fixed:
+            return submit(submissions, self.options)
         content = [(entry.index, entry.change) for entry in chunk.entries]
         previous = self._previous
         self._previous = ChunkDigest(f"c{chunk.number}", content_digest([previous.digest, content]))
-        return submit(submissions, self._options, chunk=self._previous, previous=previous)
+        return submit(submissions, self.options, chunk=self._previous, previous=previous)
 
     def apply_reply(self, chunk: Chunk, reply: list[int]) -> list[tuple[str, bool]]:
         """Count the verdicts on a chunk.
@@ -152,9 +144,9 @@ class ChunkedSubmission:
         accepted = []
         for entry, verdict in zip(chunk.entries, reply[1:], strict=True):
             if verdict in CONFLICTS:
-                raise conflict_error(self._options.batch_id, SubmitVerdict(verdict), self.accepted)
+                raise conflict_error(self.options.batch_id, SubmitVerdict(verdict), self.accepted)
             if verdict == SubmitVerdict.LANE_FULL:
-                full = lane_full_error(entry.change, self._options.lane_limit)
+                full = lane_full_error(entry.change, self.options.lane_limit)
                 self.refused.append(Refusal(entry.index, full, entry.change.user_id))
                 self.lane_full_count += 1
                 continue

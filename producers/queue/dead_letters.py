@@ -209,8 +209,3 @@ def retry_batch_id(batch_id: str, dead_letters: Sequence[DeadLetter]) -> str:
 def dead_letter_not_found_error(job_id: str) -> DeadLetterNotFound:
     """Return the error of a dead letter that does not exist."""
     return DeadLetterNotFound(f"no dead letter {job_id}: it did not end badly, was replayed or dropped, or has expired")
-
-
-def no_dead_letters_error(batch_id: str) -> DeadLetterNotFound:
-    """Return the error of a batch without dead letters."""
-    return DeadLetterNotFound(f"batch {batch_id} has no dead letters that could be sent again")

@@ -93,13 +93,11 @@ def resume(scope: Scope) -> Plan[bool]:
 def list_pauses() -> Plan[list[Pause]]:
     """Return the pauses in force, oldest first."""
     fields = yield from HGETALL(keyspace.PAUSED)
-    pauses = [_read_pause(field.decode(), int(since_ms)) for field, since_ms in fields.items()]
+    pauses: list[Pause] = []
+    for field, since_ms in fields.items():
+        kind, _, name = field.decode().partition(":")
+        pauses.append(Pause(cast("ScopeKind", kind), keyspace.unescape(name), int(since_ms)))
     return sorted(pauses, key=lambda pause: pause.since_ms)
-
-
-def _read_pause(field: str, since_ms: int) -> Pause:
-    kind, _, name = field.partition(":")
-    return Pause(cast("ScopeKind", kind), keyspace.unescape(name), since_ms)
 
 
 def wake_user(user_id: str) -> Plan[None]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from producers.contract.messages import Priority, SettingsChange
 from producers.contract.validation import check_change
-from producers.errors import ProducerError, Refusal, ReplayRefused
+from producers.errors import DeadLetterNotFound, ProducerError, Refusal, ReplayRefused
 from producers.queue import dead_letters
 from producers.queue.batches import check_existing, seal
 from producers.queue.chunking import CONFLICTS, conflict_error, lane_full_error
@@ -68,7 +68,7 @@ def retry_batch(batch_id: str, settings: ProducerSettings, result_ttl_ms: int) -
     for some in slices(entries, READ_BATCH_SIZE):
         found += yield from dead_letters.fetch(some)
     if not any(letter.change for letter in found):
-        raise dead_letters.no_dead_letters_error(batch_id)
+        raise DeadLetterNotFound(f"batch {batch_id} has no dead letters that could be sent again")
     new_batch_id = dead_letters.retry_batch_id(batch_id, found)
     options = SubmitOptions(settings.lane_limit, Priority.BULK, batch_id=new_batch_id, content=RETRY)
     yield from check_existing(new_batch_id, options)
