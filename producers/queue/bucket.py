@@ -28,6 +28,12 @@ RESERVED = 0.5
 FULL_PACE = 1000
 """The `slow` field of a user that is not slowed down, in thousandths of its pace."""
 
+BUCKET_CONSTANTS: dict[str, Constant] = {
+    "BUCKET_TTL_MS": BUCKET_TTL_MS,
+    "RESERVED": RESERVED,
+    "FULL_PACE": FULL_PACE,
+}
+
 BUCKET = Part(
     "producers.queue",
     "bucket.lua",
@@ -36,8 +42,6 @@ BUCKET = Part(
         "MAX_PER_WINDOW": MAX_PER_WINDOW,
         "LOOK_AHEAD": LOOK_AHEAD_US,
         "WINDOW_PAD": WINDOW_PAD_US,
-        "BUCKET_TTL_MS": BUCKET_TTL_MS,
-        "RESERVED": RESERVED,
-        "FULL_PACE": FULL_PACE,
+        **BUCKET_CONSTANTS,
     },
 )

@@ -21,8 +21,8 @@ from tests.properties.model import LANE_LIMIT, Model
 from tests.support.lanes import DEFAULTS, Lanes
 from tests.support.manual_clock import START_US, ManualClock
 from tests.support.timed_redis import TimedRedis
-from worker.attempt.decide import SentRequest, blocked_by_rejected_keys, decide, release_unsent, validate_claim
-from worker.queue.claims import Claim, EgressHealth, Finish, Settled, Settlement
+from worker.attempt.decide import blocked_by_rejected_keys, decide, release_unsent, validate_claim
+from worker.queue.claims import Claim, EgressHealth, Finish, SentRequest, Settled, Settlement
 from worker.queue.lease import Heartbeat
 from worker.queue.rate import Pacing
 

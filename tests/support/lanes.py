@@ -12,10 +12,10 @@ from producers.contract import attempt_history, keyspace
 from producers.contract.attempt_history import AttemptHistory
 from producers.queue.submit import Submission, SubmitOptions, submit
 from tests.support.changes import result
-from worker.attempt.decide import SentRequest, decide, validate_claim
+from worker.attempt.decide import decide, validate_claim
 from worker.clock import Clock, SystemClock
 from worker.queue.claim import Claimer
-from worker.queue.claims import Claim, Claims, Finish, RequestReport, Requeue, Settled
+from worker.queue.claims import Claim, Claims, Finish, Requeue, SentRequest, Settled
 from worker.queue.rate import Pacing
 from worker.queue.settle import Settler
 from worker.settings import WorkerSettings
@@ -110,10 +110,12 @@ class Lanes:
         )
         return await self.settler.settle(requeue)
 
-    def request(self, claim: Claim, took_s: float | None, failure_kind: str | None = None) -> RequestReport:
+    def request(self, claim: Claim, took_s: float | None, failure_kind: str | None = None) -> SentRequest:
         """Return the report of a request of a claim that ended just now."""
         attempt = Attempt(at_ms=0, took_ms=0, verdict="success")
-        return RequestReport(attempt, self.clock.monotonic(), took_s, failure_kind, claim.rejected_keys_mark)
+        mark = claim.rejected_keys_mark
+        now_s = self.clock.monotonic()
+        return SentRequest(attempt, now_s, took_s, failure_kind=failure_kind, rejected_keys_mark=mark)
 
     async def attempt(self, claim: Claim, verdict: str = "success", **changed: Any) -> Settled:
         """What a worker makes of a claim whose request, of 20 ms, had this verdict just now."""

@@ -7,7 +7,6 @@ import asyncio
 from producers.contract.messages import Attempt, Outcome
 from worker.attempt.decide import (
     ReadyAttempt,
-    SentRequest,
     blocked_by_rejected_keys,
     decide,
     finish_unsent,
@@ -25,7 +24,7 @@ from worker.exchange.endpoint import METHOD, SETTINGS_PATH, encode_body
 from worker.exchange.redaction import redact
 from worker.exchange.replies import ReplyClass, classify
 from worker.exchange.signing import headers
-from worker.queue.claims import Claim, Finish, Settled, Settlement
+from worker.queue.claims import Claim, Finish, SentRequest, Settled, Settlement
 from worker.queue.lease import Heartbeat
 from worker.queue.settle import Settler
 from worker.settings import WorkerSettings

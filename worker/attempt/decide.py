@@ -10,14 +10,14 @@ import msgspec
 from producers.contract import attempt_history, keyspace
 from producers.contract.attempt_history import AttemptHistory
 from producers.contract.codec import MAX_PAYLOAD_BYTES, StoredChange, decode_change
-from producers.contract.messages import Attempt, JobResult, Outcome, SettingsChange
+from producers.contract.messages import JobResult, Outcome, SettingsChange
 from producers.contract.validation import check_change
 from producers.errors import InvalidChange, MalformedChange
 from producers.queue.breaker import FAILING
 from worker.attempt.coalesce import CoalescedChange, CoalescedRequest, coalesce
 from worker.attempt.failures import classify_failure, next_mark, rejected_code
 from worker.attempt.retry import Done, Hold, Retry, next_step
-from worker.queue.claims import Claim, EgressHealth, Finish, RequestReport, Requeue, Settlement
+from worker.queue.claims import Claim, EgressHealth, Finish, Requeue, SentRequest, Settlement
 
 MAX_LOST_DELIVERIES = 5
 """A head that so many workers in a row lost with their lease is taken for the cause of their death (poison)."""
@@ -40,25 +40,6 @@ class ReadyAttempt:
     history: AttemptHistory
 
 
-@dataclass(frozen=True, slots=True)
-class SentRequest:
-    """A request that was sent.
-
-    Attributes:
-        attempt: The request as it is stored.
-        ended_s: When its reply or failure came, monotonic clock.
-        round_trip_s: From writing it to its reply; None if no reply came.
-        fingerprint: Of the keys that signed it.
-        keys_replaced: Whether the user has other keys by now.
-    """
-
-    attempt: Attempt
-    ended_s: float
-    round_trip_s: float | None
-    fingerprint: str = ""
-    keys_replaced: bool = False
-
-
 def validate_claim(claim: Claim, now_ms: int) -> ReadyAttempt | Finish:
     """Return the attempt of a claim whose change may be sent; else how the change ends.
 
@@ -66,17 +47,23 @@ def validate_claim(claim: Claim, now_ms: int) -> ReadyAttempt | Finish:
         claim: The claim.
         now_ms: Unix milliseconds, Redis's clock.
     """
-    history = attempt_history.decode(claim.history).for_job(claim.job_id)
+    user_id = trader_id = ""
     try:
         stored = _decode_payload(claim)
-    except MalformedChange as exc:
-        return _reject(claim, exc, now_ms)
-    change = stored.a[0]
-    try:
-        check_change(change)
-        _check_lane(change, claim)
+        user_id, trader_id = stored.a[0].user_id, stored.a[0].trader_id
+        check_change(stored.a[0])
+        _check_lane(stored.a[0], claim)
     except (InvalidChange, MalformedChange) as exc:
-        return _reject(claim, exc, now_ms, user_id=change.user_id, trader_id=change.trader_id)
+        rejection = JobResult(
+            job_id=claim.job_id,
+            user_id=user_id,
+            trader_id=trader_id,
+            outcome=Outcome.REJECTED,
+            message=f"not sent: {exc}",
+            finished_at_ms=now_ms,
+        )
+        return Finish(claim=claim, results=(rejection,))
+    history = attempt_history.decode(claim.history).for_job(claim.job_id)
     head = CoalescedChange(claim.job_id, stored)
     ready = ReadyAttempt(claim, head, coalesce(head, claim.coalescable, now_ms), history)
     if claim.lost_deliveries >= MAX_LOST_DELIVERIES:
@@ -109,7 +96,7 @@ def finish_unsent(ready: ReadyAttempt, outcome: Outcome, now_ms: int, message: s
     return Finish(claim=ready.claim, results=(_result(ready.head, outcome, ready.history, now_ms, message),))
 
 
-def release_unsent(claim: Claim, *, delay_s: float = 0.0, reason: str = "given back unsent") -> Requeue:
+def release_unsent(claim: Claim, *, delay_s: float = 0.0, reason: str = "released unsent") -> Requeue:
     """Return the settlement of a claim that was not sent after all; its history stays as it was."""
     history = claim.history or attempt_history.encode(AttemptHistory(head=claim.job_id))
     return Requeue(claim=claim, history=history, reason=reason, delay_s=delay_s)
@@ -132,7 +119,7 @@ def decide(ready: ReadyAttempt, sent: SentRequest, *, now_ms: int, max_tries: in
     included = [member.job_id for member in members if member.successor is None or claim.lost_deliveries]
     after = replace(ready, history=ready.history.with_attempt(attempt, included))
     mark = next_mark(failure_kind, claim.rejected_keys_mark, sent.fingerprint, now_ms)
-    report = RequestReport(attempt, sent.ended_s, sent.round_trip_s, failure_kind, mark)
+    sent = replace(sent, attempt=attempt, failure_kind=failure_kind, rejected_keys_mark=mark)
     step = next_step(
         [each.verdict for each in after.history.attempts],
         tries=after.history.tries,
@@ -143,27 +130,27 @@ def decide(ready: ReadyAttempt, sent: SentRequest, *, now_ms: int, max_tries: in
     )
     match step:
         case Done(Outcome.REJECTED) if len(members) > 1:
-            return _requeue(after, report, send_alone_until=members[-1].job_id)
+            return _requeue(after, sent, 0.0, send_alone_until=members[-1].job_id)
         case Done(Outcome.EXHAUSTED):
-            return _finish_head(after, report, now_ms)
+            return _finish_head(after, sent, now_ms)
         case Done(outcome):
-            return _finish_all(after, report, outcome, now_ms)
+            return _finish_all(after, sent, outcome, now_ms)
         case Retry(delay_s):
-            return _requeue(after, report, delay_s)
+            return _requeue(after, sent, delay_s)
         case Hold(hold_s):
-            return _requeue(after, report, hold_s, hold_s=hold_s)
+            return _requeue(after, sent, hold_s, hold_s=hold_s)
         case _:
             assert_never(step)
 
 
-def _finish_head(after: ReadyAttempt, report: RequestReport, now_ms: int) -> Finish:
+def _finish_head(after: ReadyAttempt, sent: SentRequest, now_ms: int) -> Finish:
     """Return the settlement that ends only the head, as exhausted. The changes sent with it keep its history."""
-    result = _result(after.head, Outcome.EXHAUSTED, after.history, now_ms, report.attempt.message or "")
+    result = _result(after.head, Outcome.EXHAUSTED, after.history, now_ms, sent.attempt.message or "")
     history = attempt_history.encode(after.history) if len(after.request.members) > 1 else None
-    return Finish(claim=after.claim, results=(result,), request=report, history=history)
+    return Finish(claim=after.claim, results=(result,), request=sent, history=history)
 
 
-def _finish_all(after: ReadyAttempt, report: RequestReport, outcome: Outcome, now_ms: int) -> Finish:
+def _finish_all(after: ReadyAttempt, sent: SentRequest, outcome: Outcome, now_ms: int) -> Finish:
     """Return the settlement that ends a head and all changes that were sent with it: they share the reply."""
     results = []
     for member in after.request.members:
@@ -172,10 +159,10 @@ def _finish_all(after: ReadyAttempt, report: RequestReport, outcome: Outcome, no
             results.append(_result(member, Outcome.SUPERSEDED, AttemptHistory(), now_ms, message))
         else:
             history = _history_of(member, after.history)
-            results.append(_result(member, outcome, history, now_ms, report.attempt.message or ""))
+            results.append(_result(member, outcome, history, now_ms, sent.attempt.message or ""))
     may_be_egress = outcome is Outcome.UNAUTHORIZED
     requeue_history = attempt_history.encode(after.history) if may_be_egress else None
-    return Finish(claim=after.claim, results=tuple(results), request=report, requeue_history=requeue_history)
+    return Finish(claim=after.claim, results=tuple(results), request=sent, requeue_history=requeue_history)
 
 
 def _history_of(member: CoalescedChange, history: AttemptHistory) -> AttemptHistory:
@@ -204,22 +191,12 @@ def _result(member: CoalescedChange, outcome: Outcome, history: AttemptHistory, 
 
 
 def _requeue(
-    after: ReadyAttempt,
-    report: RequestReport,
-    delay_s: float = 0.0,
-    *,
-    hold_s: float = 0.0,
-    send_alone_until: str | None = None,
+    after: ReadyAttempt, sent: SentRequest, delay_s: float, *, hold_s: float = 0.0, send_alone_until: str | None = None
 ) -> Requeue:
-    return Requeue(
-        claim=after.claim,
-        history=attempt_history.encode(after.history),
-        reason=f"{report}; sent one by one from here" if send_alone_until else str(report),
-        request=report,
-        delay_s=delay_s,
-        hold_s=hold_s,
-        send_alone_until=send_alone_until,
-    )
+    history = attempt_history.encode(after.history)
+    reason = f"{sent}; sent one by one from here" if send_alone_until else str(sent)
+    requeue = Requeue(claim=after.claim, history=history, reason=reason, request=sent, delay_s=delay_s)
+    return replace(requeue, hold_s=hold_s, send_alone_until=send_alone_until)
 
 
 def _decode_payload(claim: Claim) -> StoredChange:
@@ -231,15 +208,3 @@ def _decode_payload(claim: Claim) -> StoredChange:
 def _check_lane(change: SettingsChange, claim: Claim) -> None:
     if keyspace.lane(change.user_id, change.trader_id) != claim.lane:
         raise MalformedChange(f"the change belongs to another lane than {claim.lane!r}, where it was found")
-
-
-def _reject(claim: Claim, error: Exception, now_ms: int, *, user_id: str = "", trader_id: str = "") -> Finish:
-    result = JobResult(
-        job_id=claim.job_id,
-        user_id=user_id,
-        trader_id=trader_id,
-        outcome=Outcome.REJECTED,
-        message=f"not sent: {error}",
-        finished_at_ms=now_ms,
-    )
-    return Finish(claim=claim, results=(result,))

@@ -120,7 +120,7 @@ end
 local function claim(lane, has_reserved, on)
   if not string.match(lane, NAME) then
     redis.call('ZREM', on, lane)
-    add_malformed(lane, 'no name of a lane: dropped from the schedule', 0)
+    add_malformed(lane, 'not a lane name: removed from the schedule', 0)
     return NEXT
   end
   local list = LANE_PREFIX .. lane
@@ -132,7 +132,7 @@ local function claim(lane, has_reserved, on)
   end
   if #job_id > MAX_ID_BYTES or not string.match(job_id, NAME) then
     redis.call('LPOP', list)
-    add_malformed(lane, 'its head was no job ID: dropped', 1)
+    add_malformed(lane, 'its head is not a job ID: removed', 1)
     return NEXT
   end
   if is_affected(user_of(lane)) then return NEXT end
@@ -203,7 +203,7 @@ while #rows < limit and (i < #interactive or b < #bulk) do
   local is_readable, follows = pcall(claim, lane, tonumber(score) % 1 == RESERVED, on)
   if not is_readable then
     redis.call('ZADD', on, now_ms + POSTPONED_MS, lane)
-    rows[#rows + 1] = {ROW.MALFORMED, lane, 'its keys are not of the type they must be: put off', 1}
+    rows[#rows + 1] = {ROW.MALFORMED, lane, 'one of its keys has a wrong Redis type: postponed', 1}
   elseif follows == NO_EGRESS_SLOT then
     wait_us = math.max(0, until_claimable(bucket.egress_slot()))
     break

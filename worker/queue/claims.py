@@ -89,20 +89,24 @@ class Claims:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestReport:
-    """What a request showed about its user's keys and about its egress.
+class SentRequest:
+    """A request that was sent, and what it shows about its user's API keys and about its egress.
 
     Attributes:
         attempt: The request as it is stored.
-        ended_s: When the reply or the failure came, monotonic clock.
-        round_trip_s: From writing the request to its reply; None if no reply came.
+        ended_s: When its reply or its failure came, monotonic clock.
+        round_trip_s: From writing it to its reply; None if no reply came.
+        fingerprint: Of the API keys that signed it.
+        keys_replaced: Whether the user has other keys by now.
         failure_kind: "failing", "throttled" or "refused <code>"; None if neither user nor egress was at fault.
-        rejected_keys_mark: The user's mark after the request; None for no mark.
+        rejected_keys_mark: The user's mark after it; None for no mark.
     """
 
     attempt: Attempt
     ended_s: float
     round_trip_s: float | None
+    fingerprint: str = ""
+    keys_replaced: bool = False
     failure_kind: str | None = None
     rejected_keys_mark: str | None = None
 
@@ -125,7 +129,7 @@ class Finish:
 
     claim: Claim
     results: tuple[JobResult, ...]
-    request: RequestReport | None = None
+    request: SentRequest | None = None
     history: bytes | None = None
     requeue_history: bytes | None = None
 
@@ -147,7 +151,7 @@ class Requeue:
     claim: Claim
     history: bytes
     reason: str
-    request: RequestReport | None = None
+    request: SentRequest | None = None
     delay_s: float = 0.0
     hold_s: float = 0.0
     send_alone_until: str | None = None

@@ -2,23 +2,23 @@
 
 The claim script keeps two rules for each user. Pace: one request every `pace_us`. Guard: at most `per_window` requests
 in any window of the exchange. The pace alone cannot promise that, since two requests may be delayed differently on
-their way. The guard compares a request with the one `per_window` places before it. For 10 requests a second:
+their way. The guard compares each request with the one `per_window` places before it, here with 10 per window:
 
-    request 1  .. 9, 10         sent; the exchange counts all ten
-    receipt    r                the reply to request 1 arrives here
-    request 11                  may be sent at t, if it arrives a window after request 1 did
+    request 1 is sent           it arrives, and its reply is received at r
+    requests 2 to 10 are sent   the exchange allows ten in a window
+    request 11                  may be sent at t, if it arrives at least a window after request 1 did
 
-If request 11 arrives a full window after request 1, no window holds both, so none holds more than ten. Workers do not
-see arrivals, only when they send and when they receive. With `up` and `down` for the time on the way:
+Then no window holds both request 1 and request 11, so none holds more than ten. Workers do not see arrivals; they know
+when they send and when they receive. With `down` for the way of reply 1 and `up` for the way of request 11:
 
-    request 1 arrived by             r - down      (at the latest)
-    request 11 arrives from          t + up        (at the earliest)
-    so it is enough that             t >= r + window - (up + down)
+    request 1 arrived no later than r - down
+    request 11 arrives no earlier than t + up
+    so a window lies between them if t >= r + window - (up + down)
 
-Subtracting nothing is always right, but costs a round trip for each window. The shortest round trip seen is a safe
-value for `up + down`: no way is ever shorter. The settle script measures it for each egress, since its workers share a
-network path. It subtracts nothing before it has seen 10 round trips, nor while another egress is in use: then request 1
-may have taken one path, and request 11 another.
+Workers do not know `up + down` either. To subtract nothing is always safe, but costs a round trip in each window. The
+shortest round trip seen is safe if each way has a minimum, which that round trip shows. The settle script measures it
+for each egress, since its workers share a network path. It subtracts nothing before it has seen 10 round trips, nor
+while another egress is in use: then reply 1 and request 11 may take different paths.
 """
 
 from __future__ import annotations

@@ -8,28 +8,29 @@ group that was rejected is requeued, and its changes are sent one by one.
 Atomic so that a change ends once, a lane that is not empty stays on a schedule, and a claim that has lost its lane
 changes nothing of it (it is fenced).
 
-KEYS  1 schedule   2 bulk schedule   3 lanes   4 lane   5 head   6 bucket   7 egress   8 egresses   9 troubles
-      10 refused   11 bell
-ARGV  1 lane   2 job ID   3 token   4 slot number   5 requests per window   6 window (us); 5 and 6 for an expired bucket
-      7 us since the reply or failure, -1 if nothing was sent   8 round trip (us), -1 if no reply came   9 user
-      10 egress hold (ms), if many users are throttled   11 egress pace (us per request)   12 failure kind, "" for none
-      (see breaker.lua)   13 new rejected-keys mark of the user, "-" to remove it, "" to leave it
-      14 how long results are kept (ms)   15 how long dead letters are kept (ms)   16 SETTLE_ACTION
+KEYS  1 schedule   2 bulk schedule   3 lanes   4 bell   5 egresses   6 refused   7 lane   8 head   9 bucket   10 egress
+      11 troubles
+ARGV  1 requests per window   2 window (us); 1 and 2 are for a bucket that has expired   3 egress pace (us per
+      request)   4 egress hold (ms), if many users are throttled   5 TTL of results (ms)   6 TTL of dead letters (ms)
+      7 lane   8 user   9 job ID   10 token   11 slot number   12 us since the reply or failure, -1 if nothing was sent
+      13 round trip (us), -1 if no reply came   14 failure kind, "" for none (see breaker.lua)
+      15 new rejected-keys mark of the user, CLEAR_MARK to remove it, "" to leave it   16 SETTLE_ACTION
       REQUEUE: 17 attempt history   18 delay (ms)   19 hold of the user (ms)   20 last change to send alone or ""
       FINISH:  17 history for the changes behind, "" for none   18 history to requeue with if the egress is at fault, ""
                to end anyway   from 19 for the head and each change sent with it: job ID, outcome, result
 Reply {1, us until the lane is due (-1: it is empty), number of changes that ended, BREAKER_EVENT}
       {0, -1, 0, BREAKER_EVENT} if the claim has lost its lane
 ]]
--- luacheck: read globals finish breaker SETTLE_ACTION EGRESS_PREFIX BUCKET_TTL_MS RESERVED FULL_PACE THROTTLED
-local schedule, bulk_schedule, lanes, list, head = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local bucket, egress, egresses, troubles, refused, bell = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
-local lane, job_id, token, slot_number = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local default_per_window, default_window = ARGV[5], ARGV[6]
-local reply_age, round_trip, user = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
-local egress_hold_ms, egress_pace = tonumber(ARGV[10]), tonumber(ARGV[11])
-local failure_kind, rejected_keys_mark = ARGV[12], ARGV[13]
-finish.begin(tonumber(ARGV[14]), tonumber(ARGV[15]))
+-- luacheck: read globals finish breaker SETTLE_ACTION CLEAR_MARK EGRESS_PREFIX BUCKET_TTL_MS RESERVED FULL_PACE
+-- luacheck: read globals THROTTLED
+local schedule, bulk_schedule, lanes, bell, egresses, refused = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local list, head, bucket, egress, troubles = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+local default_per_window, default_window = ARGV[1], ARGV[2]
+local egress_pace, egress_hold_ms = tonumber(ARGV[3]), tonumber(ARGV[4])
+finish.begin(tonumber(ARGV[5]), tonumber(ARGV[6]))
+local lane, user, job_id, token, slot_number = ARGV[7], ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11])
+local reply_age, round_trip = tonumber(ARGV[12]), tonumber(ARGV[13])
+local failure_kind, rejected_keys_mark = ARGV[14], ARGV[15]
 local action, history = ARGV[16], ARGV[17]
 local delay_ms, hold_ms, send_alone_until, requeue_history = 0, 0, '', ''
 local endings = {}
@@ -93,7 +94,6 @@ n, reserved_until, reserve_pace = tonumber(n or 0), tonumber(reserved_until or 0
 hold, faster_at, slowed_at = tonumber(hold or 0), tonumber(faster_at or 0), tonumber(slowed_at or 0)
 per_window, window = tonumber(per_window or default_per_window), tonumber(window or default_window)
 slowdown_permille, faster_after = tonumber(slowdown_permille or FULL_PACE), tonumber(faster_after or FASTER_AFTER)
-local is_recovering = raised == '1'
 
 -- Returns when the window that the request opened at the exchange has certainly ended (see worker/queue/rate.py): a
 -- window after its arrival, which was before the receipt of its reply.
@@ -138,7 +138,7 @@ end
 local function slow_down()
   if sent_at <= slowed_at then return end   -- it was sent before the user was slowed down
   local wait = FASTER_AFTER
-  if is_recovering then
+  if raised == '1' then
     slowdown_permille, wait = math.floor(slowdown_permille / STEP), math.min(2 * faster_after, MAX_FASTER_AFTER)
   else
     slowdown_permille = math.min(math.floor(HALVE * slowdown_permille), MAX_SLOWDOWN_PERMILLE)
@@ -177,7 +177,7 @@ local egress_at_fault_for, breaker_event = breaker.record({
   failure_kind = failure_kind, was_sent = was_sent, concerns_egress = not is_throttled or is_egress_throttled,
   hold = egress_hold_ms * 1000,
 })
-if rejected_keys_mark == '-' then redis.pcall('HDEL', refused, user)
+if rejected_keys_mark == CLEAR_MARK then redis.pcall('HDEL', refused, user)
 elseif rejected_keys_mark ~= '' and egress_at_fault_for == 0 then
   redis.pcall('HSET', refused, user, rejected_keys_mark)
 end

@@ -15,7 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from producers.contract import keyspace
 from producers.contract.codec import encode_result
 from producers.queue.breaker import BREAKER, BreakerEvent
-from producers.queue.bucket import BUCKET_TTL_MS, FULL_PACE, RESERVED, US_PER_S
+from producers.queue.bucket import BUCKET_CONSTANTS, US_PER_S
 from producers.queue.finish import FINISH
 from producers.transport.scripts import Argument, Script
 from worker.clock import Clock
@@ -32,6 +32,9 @@ class SettleAction(StrEnum):
     REQUEUE = "requeue"
 
 
+CLEAR_MARK = "-"
+"""The argument of settle.lua that removes a user's rejected-keys mark; "" changes nothing."""
+
 SETTLE = Script.load(
     "worker.queue",
     "settle.lua",
@@ -39,9 +42,8 @@ SETTLE = Script.load(
     constants={
         "SETTLE_ACTION": SettleAction,
         "EGRESS_PREFIX": keyspace.EGRESS,
-        "BUCKET_TTL_MS": BUCKET_TTL_MS,
-        "RESERVED": RESERVED,
-        "FULL_PACE": FULL_PACE,
+        "CLEAR_MARK": CLEAR_MARK,
+        **BUCKET_CONSTANTS,
     },
 )
 
@@ -53,9 +55,6 @@ RETRY_S = 0.2
 
 ABSENT = -1
 """An argument of settle.lua that has no value: no reply came, or nothing was sent."""
-
-CLEAR_MARK = "-"
-"""The argument of settle.lua that removes a user's rejected-keys mark; "" changes nothing."""
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +68,15 @@ class Settler:
     def __init__(self, redis: Redis, clock: Clock, settings: WorkerSettings, pacing: Pacing) -> None:
         self._redis = redis
         self._clock = clock
-        self._pacing = pacing
         self._egress = keyspace.escape(settings.egress)
-        self._egress_hold_ms = round(settings.egress_hold_s * 1000)
-        self._result_ttl_ms = max(1, round(settings.result_ttl_s * 1000))
-        self._dead_letter_ttl_ms = max(1, round(settings.dead_letter_ttl_s * 1000))
+        self._settings: list[Argument] = [
+            pacing.per_window,
+            pacing.window_us,
+            pacing.egress_pace_us,
+            round(settings.egress_hold_s * 1000),
+            max(1, round(settings.result_ttl_s * 1000)),
+            max(1, round(settings.dead_letter_ttl_s * 1000)),
+        ]
         self._waiting: list[Waiting] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -137,41 +140,22 @@ class Settler:
         return await pipe.execute(raise_on_error=False)
 
     def _keys(self, claim: Claim) -> list[str]:
-        return [
-            keyspace.SCHEDULE,
-            keyspace.BULK_SCHEDULE,
-            keyspace.LANES,
-            keyspace.LANE + claim.lane,
-            keyspace.HEAD + claim.lane,
-            keyspace.bucket(claim.lane),
-            keyspace.EGRESS + self._egress,
-            keyspace.EGRESSES,
-            keyspace.FAILURES + self._egress,
-            keyspace.REJECTED_KEYS,
-            keyspace.WAKEUPS,
-        ]
+        lane, egress = claim.lane, self._egress
+        shared = [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES, keyspace.WAKEUPS, keyspace.EGRESSES]
+        own = [keyspace.LANE + lane, keyspace.HEAD + lane, keyspace.bucket(lane)]
+        return [*shared, keyspace.REJECTED_KEYS, *own, keyspace.EGRESS + egress, keyspace.FAILURES + egress]
 
     def _arguments(self, settlement: Settlement) -> list[Argument]:
         claim, request = settlement.claim, settlement.request
-        round_trip_s = request.round_trip_s if request else None
-        return [
-            claim.lane,
-            claim.job_id,
-            claim.token,
-            claim.slot_number,
-            self._pacing.per_window,
-            self._pacing.window_us,
+        reply_age_us = round_trip_us = ABSENT
+        if request is not None:
             # As late as possible: time that passes until the script runs makes the guard stricter, never laxer.
-            ABSENT if request is None else max(0, round((self._clock.monotonic() - request.ended_s) * US_PER_S)),
-            ABSENT if round_trip_s is None else round(round_trip_s * US_PER_S),
-            claim.lane.partition(":")[0],
-            self._egress_hold_ms,
-            self._pacing.egress_pace_us,
-            (request and request.failure_kind) or "",
-            _mark_argument(settlement),
-            self._result_ttl_ms,
-            self._dead_letter_ttl_ms,
-        ]
+            reply_age_us = max(0, round((self._clock.monotonic() - request.ended_s) * US_PER_S))
+            if request.round_trip_s is not None:
+                round_trip_us = round(request.round_trip_s * US_PER_S)
+        user, failure_kind = claim.lane.partition(":")[0], (request and request.failure_kind) or ""
+        of_claim: list[Argument] = [claim.lane, user, claim.job_id, claim.token, claim.slot_number]
+        return [*self._settings, *of_claim, reply_age_us, round_trip_us, failure_kind, _mark_argument(settlement)]
 
 
 def _mark_argument(settlement: Settlement) -> str:

@@ -12,7 +12,7 @@ from worker.queue.claims import MalformedLane
 
 LANE = keyspace.lane("1001", "t1")
 PUT_OFF_S = 60
-PUT_OFF = MalformedLane(LANE, "its keys are not of the type they must be: put off", scheduled=True)
+PUT_OFF = MalformedLane(LANE, "one of its keys has a wrong Redis type: postponed", scheduled=True)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ async def test_a_malformed_job_id_in_a_lane_is_dropped_counted_and_reported(lane
     claims = await lanes.claims()
 
     assert [claim.job_id for claim in claims.claims] == ["sound"]
-    assert [(each.lane, "no job ID" in each.done) for each in claims.malformed] == [(LANE, True)]
+    assert [(each.lane, "not a job ID" in each.done) for each in claims.malformed] == [(LANE, True)]
     assert await lanes.redis.hget(keyspace.COUNTS, "unreadable") == b"1"  # type: ignore[misc]
     assert [claim.job_id for claim in await lanes.claim()] == ["spoilt"]
 

@@ -10,8 +10,8 @@ from producers.contract.messages import Attempt
 from tests.support.changes import change
 from tests.support.lanes import Lanes
 from tests.support.manual_clock import ManualClock
-from worker.attempt.decide import SentRequest, blocked_by_rejected_keys, decide, validate_claim
-from worker.queue.claims import Claim, Finish, Settled
+from worker.attempt.decide import blocked_by_rejected_keys, decide, validate_claim
+from worker.queue.claims import Claim, Finish, SentRequest, Settled
 
 OLD, NEW = "0123456789abcdef", "fedcba9876543210"
 

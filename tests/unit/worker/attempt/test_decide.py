@@ -14,13 +14,12 @@ from tests.support.claims import ACCEPTED_MS, TTL_MS, claim
 from worker.attempt.decide import (
     MAX_LOST_DELIVERIES,
     ReadyAttempt,
-    SentRequest,
     decide,
     finish_unsent,
     release_unsent,
     validate_claim,
 )
-from worker.queue.claims import Finish, Requeue, Settlement
+from worker.queue.claims import Finish, Requeue, SentRequest, Settlement
 
 NOW_MS = ACCEPTED_MS + 1_000
 

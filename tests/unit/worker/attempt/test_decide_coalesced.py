@@ -13,8 +13,8 @@ from producers.contract.attempt_history import AttemptHistory
 from producers.contract.codec import encode_change
 from tests.support.changes import attempt, setting
 from tests.support.claims import ACCEPTED_MS, TTL_MS, claim
-from worker.attempt.decide import MAX_LOST_DELIVERIES, ReadyAttempt, SentRequest, decide, validate_claim
-from worker.queue.claims import Claim, Finish, Requeue, Settlement
+from worker.attempt.decide import MAX_LOST_DELIVERIES, ReadyAttempt, decide, validate_claim
+from worker.queue.claims import Claim, Finish, Requeue, SentRequest, Settlement
 
 NOW_MS = ACCEPTED_MS + 5_000
 
