@@ -154,6 +154,13 @@ class Stack:
             return await response.read()
 
 
+def cancel_on_sigterm() -> None:
+    """Make SIGTERM cancel the current task, as Ctrl-C does, so that it can stop what it started."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - a coroutine runs in a task
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+
 async def stop(process: Process) -> int:
     """Stop a process with SIGTERM, then SIGKILL. Return its exit status."""
     if process.returncode is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from ops.chaos.faults import Faults
 from ops.chaos.report import Summary, as_data, summarize, text
 from ops.chaos.run import DRAIN_TIMEOUT_S, Run
 from ops.chaos.schedule import MIN_SECONDS
+from ops.stack import cancel_on_sigterm
 
 INTERRUPTED = 130
 OVERHEAD_S = 120.0
@@ -70,9 +70,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
 
 async def _bounded(options: argparse.Namespace, folder: Path) -> Summary:
     """Make a run; on SIGTERM, on Ctrl-C and after too long a time, stop everything that was started."""
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - a coroutine runs in a task
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    cancel_on_sigterm()
     async with asyncio.timeout(options.seconds + DRAIN_TIMEOUT_S + OVERHEAD_S):
         return await _run(options, folder)
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from ops.chaos.arq_app import ArqApp
 from ops.chaos.environment import EGRESSES, JITTER_MS, LATENCY_MS, Environment
-from ops.chaos.schedule import WINDOWS, Event
+from ops.chaos.schedule import KINDS, Event
 from ops.chaos.user_keys import Keys, toml
 from ops.chaos.workload import BUSY_USERS, COALESCING_USERS, MISCONFIGURED_USERS, ORDINARY_USERS, TRADERS, USERS
 
@@ -71,7 +71,7 @@ class Faults:
         elif event.kind.startswith("pause "):
             await self._pause(event)
         else:
-            await self._with_exchange_fault(event, _exchange_fault(event.kind.removeprefix("exchange ")))
+            await self._with_exchange_fault(event, _exchange_fault(event.kind))
 
     async def end(self) -> None:
         """End the exchange's faults, and every pause that is left."""
@@ -160,10 +160,7 @@ def _pick(options: Sequence[T], event: Event) -> T:
     return options[event.which % len(options)]
 
 
-def _exchange_fault(kind: str) -> dict[str, object]:
-    fault: dict[str, object] = {"kind": kind, "probability": WINDOWS[kind][0]}
-    if kind == "hang":
-        fault["ms"] = HANG_MS
-    if kind == "latency":
-        fault |= {"ms": 20.0, "jitter_ms": 300.0}
-    return fault
+def _exchange_fault(name: str) -> dict[str, object]:
+    kind = name.removeprefix("exchange ")
+    times = {"hang": {"ms": HANG_MS}, "latency": {"ms": 20.0, "jitter_ms": 300.0}}
+    return {"kind": kind, "probability": KINDS[name].share, **times.get(kind, {})}

@@ -15,25 +15,20 @@ import msgspec
 
 
 class Called(msgspec.Struct, frozen=True, tag="called"):
-    """The producer is about to request the changes of a step.
-
-    Attributes:
-        step: its number.
-        at_ns: the time on the machine's monotonic clock.
-    """
+    """The producer is about to request the changes of a step; `at_ns` is on the machine's monotonic clock."""
 
     step: int
     at_ns: int
 
 
 class Answered(msgspec.Struct, frozen=True, tag="answered", omit_defaults=True):
-    """A call returned.
+    """A call of a step returned.
 
     Attributes:
-        step: the number of its step.
+        step: its number.
         at_ns: the time on the machine's monotonic clock.
-        accepted: positions of the changes that are accepted.
-        refused: positions of the changes that are not.
+        accepted: positions of the accepted changes.
+        refused: positions of the other changes.
         done: whether this is the answer to the whole step.
     """
 
@@ -45,26 +40,14 @@ class Answered(msgspec.Struct, frozen=True, tag="answered", omit_defaults=True):
 
 
 class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
-    """`cancel` returned.
-
-    Attributes:
-        job_id: the change.
-        verdict: "cancelled", "in_flight", "ended", "not_found".
-    """
+    """`cancel` returned "cancelled", "in_flight", "ended" or "not_found"."""
 
     job_id: str
     verdict: str
 
 
 class Read(msgspec.Struct, frozen=True, tag="read"):
-    """A result was read from a batch's stream.
-
-    Attributes:
-        batch_id: the batch.
-        job_id: the change.
-        outcome: how it ended.
-        cursor: the position after it.
-    """
+    """A result was read from a batch's stream; the cursor is the position after it."""
 
     batch_id: str
     job_id: str
@@ -79,12 +62,7 @@ class ReadToEnd(msgspec.Struct, frozen=True, tag="read to end"):
 
 
 class UnexpectedError(msgspec.Struct, frozen=True, tag="unexpected error"):
-    """A call raised an error that is not documented.
-
-    Attributes:
-        action: the call.
-        error: the error.
-    """
+    """A call, the action, raised an error that is not documented."""
 
     action: str
     error: str

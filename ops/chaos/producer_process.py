@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import signal
 import sys
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 from ops.chaos.calls import Calls, OnAccepted, ProducerCalls
 from ops.chaos.journal import Answered, Called, Cancelled, Journal, Read, ReadToEnd, UnexpectedError, read
 from ops.chaos.workload import Method, Step, step, steps
+from ops.stack import cancel_on_sigterm
 from producers import QueueUnavailable
 
 RETRY_AFTER_S = 0.15
@@ -123,9 +123,7 @@ async def _sleep_until(start_ns: int, at_s: float) -> None:
 
 async def _main(arguments: list[str]) -> None:
     number, kind, seed, seconds, start_ns, path = arguments
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - a coroutine runs in a task
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    cancel_on_sigterm()
     with Journal(Path(path)) as journal:
         async with ProducerCalls(is_sync=kind == "sync") as calls:
             process = ProducerProcess(calls, journal, int(seed), int(number))

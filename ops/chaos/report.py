@@ -9,7 +9,7 @@ from typing import Any
 from ops.chaos.checks import Judgement
 from ops.chaos.environment import Environment
 from ops.chaos.evidence import Evidence
-from ops.chaos.schedule import NOT_FAULTS
+from ops.chaos.schedule import KINDS
 from ops.exchange.faults import LATENCY
 from ops.exchange.rules import SETTINGS_PATH
 from ops.ledger.limits import busiest_minute, busiest_user
@@ -93,7 +93,7 @@ def summarize(
         seconds=environment.seconds,
         took_s=round(took_s, 1),
         events=dict(sorted(events.items())),
-        faults=sum(count for kind, count in events.items() if kind not in NOT_FAULTS),
+        faults=sum(count for kind, count in events.items() if KINDS[kind].is_fault),
         changes=len(accepted),
         open=len(seen.changes) - len(accepted),
         outcomes=dict(Counter(str(result.outcome) for result in seen.results.values()).most_common()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import NamedTuple
 
 MIN_SECONDS = 8.0
 QUIET_START_S = 1.5
@@ -14,67 +15,65 @@ PRODUCERS = 4
 LEASE_S = 4.0
 REQUEST_TIMEOUT_S = 1.5
 
-WINDOWS: dict[str, tuple[float, float, float]] = {
-    "outage": (1.0, 0.6, 1.6),
-    "reset_before": (1.0, 0.4, 1.0),
-    "hang": (0.2, 0.5, 1.5),
-    "html": (0.5, 0.5, 1.5),
-    "http_500": (0.4, 0.5, 2.0),
-    "http_502": (0.4, 0.5, 2.0),
-    "code:45001": (0.6, 0.5, 2.0),
-    "code:40015": (0.4, 0.5, 1.5),
-    "reset_after": (0.4, 0.5, 1.5),
-    "cut": (0.4, 0.5, 1.5),
-    "empty": (0.4, 0.5, 1.5),
-    "fail": (0.15, 0.3, 1.0),
-    "latency": (0.3, 0.5, 2.0),
-    "http_429": (0.3, 0.3, 0.6),
-}
-"""Faults of the exchange: the share of the requests that meet it, and its shortest and longest duration in seconds."""
 
-PER_MINUTE = {
-    "kill worker": 8,
-    "stall worker": 5,
-    "stop worker": 4,
-    "kill producer": 5,
-    "stall producer": 2,
-    "restart redis": 2,
-    "kill redis": 2,
-    "hang redis": 3,
-    "fill redis": 2,
-    "demote redis": 2,
-    "cut redis": 8,
-    "flush scripts": 6,
-    "exchange away": 3,
-    "exchange outage": 3,
-    "exchange reset_before": 3,
-    "exchange hang": 4,
-    "exchange html": 3,
-    "exchange http_500": 3,
-    "exchange http_502": 3,
-    "exchange code:45001": 4,
-    "exchange code:40015": 2,
-    "exchange reset_after": 5,
-    "exchange cut": 5,
-    "exchange empty": 3,
-    "exchange fail": 2,
-    "exchange latency": 4,
-    "exchange http_429": 1,
-    "throttle user": 6,
-    "poison": 14,
-    "rotate keys": 3,
-    "wrong keys": 2,
-    "pause user": 5,
-    "pause trader": 2,
-    "pause everything": 2,
-    "pause egress": 1,
-    "slow user": 3,
-    "arq submit": 8,
-}
-"""How often each event happens in a minute; at least once in any run."""
+class Kind(NamedTuple):
+    """A kind of event.
 
-NOT_FAULTS = frozenset({"pause user", "pause trader", "pause everything", "pause egress", "slow user", "arq submit"})
-"""Events that are not counted as faults."""
+    Attributes:
+        per_minute: how often it happens in a minute; at least once in any run.
+        shortest_s: its shortest duration; 0 for a moment.
+        longest_s: its longest duration.
+        share: for a fault of the exchange, the share of the requests that meet it.
+        is_fault: whether it counts as a fault; operators' actions do not.
+    """
+
+    per_minute: int
+    shortest_s: float = 0.0
+    longest_s: float = 0.0
+    share: float = 1.0
+    is_fault: bool = True
+
+
+KINDS = {
+    "kill worker": Kind(8),
+    "stall worker": Kind(5, LEASE_S + 0.5, LEASE_S + 5.0),
+    "stop worker": Kind(4),
+    "kill producer": Kind(5),
+    "stall producer": Kind(2, 1.0, 3.0),
+    "restart redis": Kind(2),
+    "kill redis": Kind(2),
+    "hang redis": Kind(3, 0.5, 3.5),
+    "fill redis": Kind(2, 0.3, 1.2),
+    "demote redis": Kind(2, 0.3, 1.2),
+    "cut redis": Kind(8),
+    "flush scripts": Kind(6),
+    "exchange away": Kind(3, 0.8, 2.0),
+    "exchange outage": Kind(3, 0.6, 1.6),
+    "exchange reset_before": Kind(3, 0.4, 1.0),
+    "exchange hang": Kind(4, 0.5, 1.5, share=0.2),
+    "exchange html": Kind(3, 0.5, 1.5, share=0.5),
+    "exchange http_500": Kind(3, 0.5, 2.0, share=0.4),
+    "exchange http_502": Kind(3, 0.5, 2.0, share=0.4),
+    "exchange code:45001": Kind(4, 0.5, 2.0, share=0.6),
+    "exchange code:40015": Kind(2, 0.5, 1.5, share=0.4),
+    "exchange reset_after": Kind(5, 0.5, 1.5, share=0.4),
+    "exchange cut": Kind(5, 0.5, 1.5, share=0.4),
+    "exchange empty": Kind(3, 0.5, 1.5, share=0.4),
+    "exchange fail": Kind(2, 0.3, 1.0, share=0.15),
+    "exchange latency": Kind(4, 0.5, 2.0, share=0.3),
+    "exchange http_429": Kind(1, 0.3, 0.6, share=0.3),
+    "throttle user": Kind(6, 1.0, 2.0),
+    "poison": Kind(14),
+    "rotate keys": Kind(3),
+    "wrong keys": Kind(2, 1.5, 3.0),
+    "pause user": Kind(5, 1.0, 3.0, is_fault=False),
+    "pause trader": Kind(2, 1.0, 2.0, is_fault=False),
+    "pause everything": Kind(2, 0.5, 1.0, is_fault=False),
+    "pause egress": Kind(1, 0.5, 1.0, is_fault=False),
+    "slow user": Kind(3, 1.0, 4.0, is_fault=False),
+    "arq submit": Kind(8, is_fault=False),
+}
+"""All kinds of events by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ class Event:
 
     Attributes:
         at_s: its time, seconds from the start.
-        kind: a key of PER_MINUTE.
+        kind: a key of KINDS.
         which: a number that selects the target: modulo the number of candidates.
         lasts_s: its duration in seconds; 0 for a moment.
     """
@@ -92,11 +91,6 @@ class Event:
     kind: str
     which: int = 0
     lasts_s: float = 0.0
-
-    @property
-    def is_fault(self) -> bool:
-        """Whether it counts as a fault."""
-        return self.kind not in NOT_FAULTS
 
 
 def schedule(seed: int, seconds: float) -> list[Event]:
@@ -108,33 +102,12 @@ def schedule(seed: int, seconds: float) -> list[Event]:
     """
     rng = random.Random(seed)
     events = []
-    for kind, per_minute in PER_MINUTE.items():
-        count = max(1, round(per_minute * seconds / 60))
+    for name, kind in KINDS.items():
+        count = max(1, round(kind.per_minute * seconds / 60))
         # One event in each part of the time, so that they are spread out.
         part_s = (seconds - QUIET_START_S) / count
         for number in range(count):
             at_s = QUIET_START_S + part_s * (number + rng.random())
-            events.append(Event(round(at_s, 3), kind, rng.randrange(1_000_000), _lasts_s(kind, rng)))
+            lasts_s = rng.uniform(kind.shortest_s, kind.longest_s)
+            events.append(Event(round(at_s, 3), name, rng.randrange(1_000_000), round(lasts_s, 3)))
     return sorted(events, key=lambda event: (event.at_s, event.kind))
-
-
-def _lasts_s(kind: str, rng: random.Random) -> float:
-    if kind.startswith("exchange ") and kind != "exchange away":
-        _, shortest, longest = WINDOWS[kind.removeprefix("exchange ")]
-    else:
-        shortest, longest = {
-            "stall worker": (LEASE_S + 0.5, LEASE_S + 5.0),
-            "stall producer": (1.0, 3.0),
-            "hang redis": (0.5, 3.5),
-            "fill redis": (0.3, 1.2),
-            "demote redis": (0.3, 1.2),
-            "exchange away": (0.8, 2.0),
-            "wrong keys": (1.5, 3.0),
-            "throttle user": (1.0, 2.0),
-            "pause user": (1.0, 3.0),
-            "pause trader": (1.0, 2.0),
-            "pause everything": (0.5, 1.0),
-            "pause egress": (0.5, 1.0),
-            "slow user": (1.0, 4.0),
-        }.get(kind, (0.0, 0.0))
-    return round(rng.uniform(shortest, longest), 3)

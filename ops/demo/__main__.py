@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 import tempfile
 import time
@@ -18,6 +17,7 @@ from ops.demo.evidence import Evidence
 from ops.demo.figures import figures
 from ops.demo.run import OnProgress, play
 from ops.demo.scenario import Scenario, make
+from ops.stack import cancel_on_sigterm
 
 INTERRUPTED = 130
 LOG_LINES = 10
@@ -69,9 +69,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
 
 async def _play_until_stopped(scenario: Scenario, folder: Path, on_progress: OnProgress) -> Evidence:
     """Play the scenario; on SIGTERM, as on Ctrl-C, stop everything that was started."""
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - a coroutine runs in a task
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    cancel_on_sigterm()
     return await play(scenario, folder, on_progress)
 
 
