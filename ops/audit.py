@@ -1,7 +1,7 @@
-"""`python -m ops.audit`: are the locked requirements what they must be, and is a vulnerability known in one of them?
+"""`python -m ops.audit`: check the locked requirements, and look for known vulnerabilities in them.
 
-The first question is answered from the files alone. The second needs a vulnerability service on the network: what it
-could not answer is reported as not audited, never as passed, and does not fail; a vulnerability does.
+The lock is checked without a network. Vulnerabilities are looked up by pip-audit at a service on the network. Packages
+that it cannot look up are reported as not audited and do not fail the check; a vulnerability does.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import msgspec
 
 LOCK = Path("ops/requirements.lock")
 PROJECT = Path("pyproject.toml")
-WITHIN_S = 30.0
-AUDIT = [
+TIMEOUT_S = 30.0
+PIP_AUDIT = [
     *(sys.executable, "-m", "pip_audit", "--requirement", str(LOCK), "--disable-pip", "--require-hashes"),
     *("--format", "json", "--progress-spinner", "off", "--timeout", "10"),
 ]
@@ -31,8 +31,6 @@ _name = re.compile(r"[A-Za-z0-9._-]+")
 
 
 class _Package(msgspec.Struct):
-    """One package of pip-audit's report."""
-
     name: str
     version: str = ""
     skip_reason: str | None = None
@@ -40,17 +38,19 @@ class _Package(msgspec.Struct):
 
 
 class _Report(msgspec.Struct):
+    """The report of pip-audit, as far as it is used."""
+
     dependencies: list[_Package]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of an audit.
+class Audit:
+    """The result of an audit.
 
     Attributes:
-        vulnerable: a line for each known vulnerability.
-        audited: how many packages the service knows of no vulnerability in, or knows one.
-        unaudited: why nothing is known of the others; "" if there are none.
+        vulnerable: one line for each known vulnerability.
+        audited: the number of packages that the service knows.
+        unaudited: why the other packages were not audited; "" if there are none.
     """
 
     vulnerable: list[str]
@@ -58,78 +58,78 @@ class Verdict:
     unaudited: str
 
 
-def judge(output: str, errors: str) -> Verdict:
-    """What a run of pip-audit says.
+def read_report(output: str, errors: str) -> Audit:
+    """Return what a run of pip-audit found.
 
     Args:
-        output: its standard output, the JSON report; empty if it could not reach the service.
+        output: its standard output, a JSON report; empty if the service could not be reached.
         errors: its standard error.
     """
     try:
         packages = msgspec.json.decode(output, type=_Report).dependencies
     except msgspec.DecodeError:
-        lines = errors.strip().splitlines() or ["it said nothing"]
-        return Verdict([], 0, f"pip-audit made no report: {lines[-1][:300]}")
+        lines = errors.strip().splitlines() or ["no output"]
+        return Audit([], 0, f"pip-audit made no report: {lines[-1][:300]}")
     skipped = [package for package in packages if package.skip_reason is not None]
     vulnerable = [
         f"{package.name} {package.version}: {found.get('id', 'unnamed')}, "
-        f"mended in {', '.join(found.get('fix_versions', [])) or 'no version yet'}"
+        f"fixed in {', '.join(found.get('fix_versions', [])) or 'no version yet'}"
         for package in packages
         for found in package.vulns
     ]
     unaudited = f"{len(skipped)} of {len(packages)} packages: {skipped[0].skip_reason}" if skipped else ""
-    return Verdict(vulnerable, len(packages) - len(skipped), unaudited or ("" if packages else "the report is empty"))
+    return Audit(vulnerable, len(packages) - len(skipped), unaudited or ("" if packages else "the report is empty"))
 
 
-def lock_faults(lock: str, project: str) -> list[str]:
-    """What is wrong with the lock: a line without hashes, another source, a dependency that is not locked.
+def lock_violations(lock: str, project: str) -> list[str]:
+    """Return what is wrong with the lock: a line without hashes, another source, a dependency that is missing.
 
     Args:
-        lock: its text.
+        lock: the text of the lock.
         project: the text of pyproject.toml.
     """
-    lines = [line.strip() for line in lock.replace("\\\n", " ").splitlines()]
-    entries = [" ".join(line.split()) for line in lines if line and not line.startswith("#")]
-    matches = [(entry, _requirement.fullmatch(entry)) for entry in entries]
-    faults = [f"{entry[:80]!r} is not a pinned requirement with sha256 hashes" for entry, match in matches if not match]
-    locked = {_normal(match["name"]) for _, match in matches if match}
-    return faults + [f"{name} is in {PROJECT} but not locked" for name in sorted(_direct(project) - locked)]
+    lines = [" ".join(line.split()) for line in lock.replace("\\\n", " ").splitlines()]
+    entries = [line for line in lines if line and not line.startswith("#")]
+    matches = {entry: _requirement.fullmatch(entry) for entry in entries}
+    malformed = [
+        f"{entry[:80]!r} is not a pinned requirement with sha256 hashes" for entry in entries if not matches[entry]
+    ]
+    locked = {_normalized(match["name"]) for match in matches.values() if match}
+    return malformed + [f"{name} is in {PROJECT} but not locked" for name in sorted(_dependencies(project) - locked)]
 
 
-def _direct(project: str) -> set[str]:
-    """The names of all that the project asks for, but itself."""
+def _dependencies(project: str) -> set[str]:
+    """Return the names of all direct dependencies, without the project itself."""
     table = tomllib.loads(project)
-    asked = [table["project"].get("dependencies", []), *table["project"].get("optional-dependencies", {}).values()]
-    asked.append(table.get("build-system", {}).get("requires", []))
-    names = {_normal(match[0]) for group in asked for text in group if (match := _name.match(text))}
-    return names - {_normal(table["project"]["name"])}
+    groups = [table["project"].get("dependencies", []), *table["project"].get("optional-dependencies", {}).values()]
+    groups.append(table.get("build-system", {}).get("requires", []))
+    names = {_normalized(match[0]) for group in groups for text in group if (match := _name.match(text))}
+    return names - {_normalized(table["project"]["name"])}
 
 
-def _normal(name: str) -> str:
+def _normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def main() -> int:
-    """Checks the lock, then asks the service; returns the exit status."""
-    if faults := lock_faults(LOCK.read_text("utf-8"), PROJECT.read_text("utf-8")):
-        print(f"{LOCK}: " + f"\n{LOCK}: ".join(faults), file=sys.stderr)
+    """Check the lock, then ask the service, and return the exit status."""
+    if violations := lock_violations(LOCK.read_text("utf-8"), PROJECT.read_text("utf-8")):
+        print(f"{LOCK}: " + f"\n{LOCK}: ".join(violations), file=sys.stderr)
         return 1
     try:
-        run = subprocess.run(AUDIT, capture_output=True, text=True, timeout=WITHIN_S, check=False)  # noqa: S603
-        verdict = judge(run.stdout, run.stderr)
+        run = subprocess.run(PIP_AUDIT, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)  # noqa: S603
+        audit = read_report(run.stdout, run.stderr)
     except subprocess.TimeoutExpired:
-        verdict = Verdict([], 0, f"the vulnerability service did not answer within {WITHIN_S:g} s")
-    for line in verdict.vulnerable:
+        audit = Audit([], 0, f"the vulnerability service did not answer within {TIMEOUT_S:g} s")
+    for line in audit.vulnerable:
         print(f"vulnerable: {line}", file=sys.stderr)
-    if verdict.unaudited:
-        print(f"NOT AUDITED for known vulnerabilities: {verdict.unaudited}", file=sys.stderr)
+    if audit.unaudited:
+        print(f"NOT AUDITED for known vulnerabilities: {audit.unaudited}", file=sys.stderr)
     audited = (
-        f"{len(verdict.vulnerable)} vulnerabilities in {verdict.audited} packages"
-        if verdict.audited
-        else "none audited"
+        f"{len(audit.vulnerable)} vulnerabilities in {audit.audited} packages" if audit.audited else "none audited"
     )
     print(f"{LOCK}: all pinned with hashes; {audited}")
-    return int(bool(verdict.vulnerable))
+    return int(bool(audit.vulnerable))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def judge(seen: Evidence) -> Judgement:
     """Return the verdicts on all guarantees."""
     excuses = StallExcuses(seen)
     violations = {
-        "nothing is lost": [*_drained(seen), *nothing_lost(seen)],
+        "nothing is lost": [*(["the queue did not drain"] if seen.drained_s is None else []), *nothing_lost(seen)],
         "one outcome each": _written_once(seen),
         "nothing is left behind": (f"{what} is still there" for what in seen.leftovers),
         "counters agree with results": counters_agree(seen),
@@ -51,11 +51,6 @@ def judge(seen: Evidence) -> Judgement:
         "the exchange holds what was applied last": last_applied_is_held(seen, excuses),
     }
     return Judgement([Verdict(name, list(found)) for name, found in violations.items()], len(excuses.used))
-
-
-def _drained(seen: Evidence) -> Iterator[str]:
-    if seen.drained_s is None:
-        yield "the queue did not drain in time"
 
 
 def _written_once(seen: Evidence) -> Iterator[str]:

@@ -58,16 +58,11 @@ class Environment:
 
     Attributes:
         folder: an empty folder for all files.
-        seed: the source of all chance.
         seconds: for how long producers request changes.
         user_keys: all users' keys.
         key_store: where the workers find them.
         password: the password of Redis.
-        server: Redis.
         stack: the exchange double.
-        workers: the worker processes.
-        producers: the producer processes.
-        interference: writes malformed data to Redis.
         redis: a client for the run itself.
         producer: a producer for the run itself.
         http: a client for the double's controls.

@@ -14,7 +14,6 @@ class BatchState:
     """A batch as it is stored in Redis.
 
     Attributes:
-        batch_id: its ID.
         total: the number of its changes.
         in_flight: its changes that are in flight.
         outcomes: its counters.
@@ -40,7 +39,6 @@ class Evidence(LedgerEvidence):
 
     Attributes:
         written: how often each result was written, by job ID, from Redis's append-only file.
-        batches: all batches in Redis.
         leftovers: keys that should be gone.
         read: the results that each producer read from the streams of batches.
         read_to_end: the batches that each producer read to their end.

@@ -43,10 +43,10 @@ class Faults:
         self._server_lock = asyncio.Lock()
         server, redis, retry = environment.server, environment.redis, environment.retry
         self._handlers: dict[str, Callable[[Event], Awaitable[None]]] = {
-            "kill worker": lambda event: _pick(environment.workers, event).kill(),
+            "kill worker": lambda event: _pick(environment.workers, event).replace(kill=True),
             "stall worker": lambda event: _pick(environment.workers, event).stall(event.lasts_s),
-            "stop worker": lambda event: _pick(environment.workers, event).restart(),
-            "kill producer": lambda event: _pick(environment.producers, event).kill(),
+            "stop worker": lambda event: _pick(environment.workers, event).replace(kill=False),
+            "kill producer": lambda event: _pick(environment.producers, event).replace(kill=True),
             "stall producer": lambda event: _pick(environment.producers, event).stall(event.lasts_s),
             "restart redis": lambda _: self._restart_redis(server.stop),
             "kill redis": lambda _: self._restart_redis(server.kill),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -26,7 +26,7 @@ if not redis.call('ZSCORE', KEYS[3], ARGV[1]) then redis.call('ZADD', KEYS[2], '
 redis.call('ZADD', KEYS[4], 0, ARGV[1])
 return redis.call('LPUSH', KEYS[5], '1')
 """
-"""Puts a job ID and its payload into a lane, as the submit script does."""
+"""Puts a job ID and its payload, if it is not empty, into a lane, as the submit script does."""
 
 
 class _Bomb:
@@ -58,33 +58,24 @@ class Interference:
     count: int = 0
 
     async def write(self, which: int) -> None:
-        """Write one kind of malformed data."""
-        kinds: list[Callable[[str], Awaitable[None]]] = [
-            self._garbage,
-            self._pickle,
-            self._missing_payload,
-            self._change_of_another_lane,
-            self._control_job,
-        ]
+        """Write one kind of malformed data: a payload in a lane, or a control job."""
         self.count += 1
-        await kinds[which % len(kinds)](f"poison-{self.count}")
-
-    async def _garbage(self, job_id: str) -> None:
-        await self._put(job_id, b"\xc1\xff\x00 no msgpack")
-
-    async def _pickle(self, job_id: str) -> None:
-        await self._put(job_id, pickle.dumps(_Bomb(self.unpickle_marker)))
-
-    async def _missing_payload(self, job_id: str) -> None:
-        await self._put(job_id, b"")
-
-    async def _change_of_another_lane(self, job_id: str) -> None:
-        change = Item(ORDINARY_USERS[0], TRADERS[0], FORBIDDEN_TRACE_VALUE).change
+        job_id = f"poison-{self.count}"
+        other_lane = Item(ORDINARY_USERS[0], TRADERS[0], FORBIDDEN_TRACE_VALUE).change
         seconds, _ = await self.redis.time()
-        await self._put(job_id, encode_change(change, enqueued_at_ms=int(seconds) * 1000, ttl_ms=DAY_MS))
+        payloads = [
+            b"\xc1\xff\x00 no msgpack",
+            pickle.dumps(_Bomb(self.unpickle_marker)),
+            b"",
+            encode_change(other_lane, enqueued_at_ms=int(seconds) * 1000, ttl_ms=DAY_MS),
+        ]
+        kind = which % (len(payloads) + 1)
+        if kind < len(payloads):
+            await self._put(job_id, payloads[kind])
+        else:
+            await self._control_job(f"arq-{job_id}")
 
     async def _control_job(self, job_id: str) -> None:
-        job_id = f"arq-{job_id}"
         names: dict[Any, float] = {job_id: 1_000_000.0, b"\xff\xfe": 1_000_000.0}
         async with self.redis.pipeline(transaction=True) as pipe:
             pipe.set(keyspace.JOB + job_id, b"\x80\x04 no job")

@@ -6,7 +6,6 @@ import base64
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
 from redis.asyncio import Redis
 
@@ -22,8 +21,8 @@ FILE_MAX_AGE_S = 3.0
 KEY_BYTES = 32
 
 
-class KeyStore(Protocol):
-    """A store of keys.
+class KeyFile:
+    """A TOML file that is replaced by a rename.
 
     Attributes:
         name: for people.
@@ -31,19 +30,6 @@ class KeyStore(Protocol):
         max_age_s: how long workers may still use old keys; None if longer than a run.
         secrets: its own secrets.
     """
-
-    name: str
-    variables: Mapping[str, str]
-    max_age_s: float | None
-    secrets: list[str]
-
-    async def write(self, entries: Mapping[str, Keys]) -> None:
-        """Replace the keys of all users."""
-        ...
-
-
-class KeyFile:
-    """A TOML file that is replaced by a rename."""
 
     name = "in a file"
     max_age_s: float | None = FILE_MAX_AGE_S
@@ -54,12 +40,12 @@ class KeyFile:
         self.secrets: list[str] = []
 
     async def write(self, entries: Mapping[str, Keys]) -> None:
-        """See KeyStore."""
+        """Replace the keys of all users."""
         replace_file(self._path, toml(entries))
 
 
 class SealedKeys:
-    """Records in Redis. Each write seals all of them with the other key of the key ring."""
+    """Records in Redis. Each write seals all of them with the other key of the key ring. See KeyFile."""
 
     name = "sealed in Redis"
     max_age_s: float | None = None
@@ -79,10 +65,13 @@ class SealedKeys:
         ]
 
     async def write(self, entries: Mapping[str, Keys]) -> None:
-        """See KeyStore."""
+        """Replace the keys of all users."""
         self._admins.reverse()
         await self._admins[0].put([_credentials(user, keys) for user, keys in entries.items()])
         await self._admins[0].rotate()
+
+
+KeyStore = KeyFile | SealedKeys
 
 
 def _credentials(user: str, keys: Keys) -> Credentials:

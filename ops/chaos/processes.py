@@ -9,11 +9,11 @@ import sys
 import time
 from asyncio.subprocess import Process
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-STOPPED_WITHIN_S = 20.0
+from ops.stack import stop
+
 POLL_INTERVAL_S = 0.05
 
 
@@ -60,21 +60,12 @@ class ManagedProcess:
             )
         self._watch = asyncio.create_task(self._watch_exit(self._process))
 
-    async def kill(self) -> None:
-        """Kill the process and start another one."""
+    async def replace(self, *, kill: bool) -> None:
+        """End the process, by SIGKILL or SIGTERM, and start another one."""
         async with self._lock:
-            if self.has_ended:
-                return
-            await self._end(signal.SIGKILL)
-            await self.start()
-
-    async def restart(self) -> None:
-        """Stop the process by SIGTERM and start another one."""
-        async with self._lock:
-            if self.has_ended:
-                return
-            await self._end(signal.SIGTERM)
-            await self.start()
+            if not self.has_ended:
+                await self._end(kill=kill)
+                await self.start()
 
     async def stall(self, seconds: float) -> None:
         """Stop the process by SIGSTOP for a while."""
@@ -93,7 +84,7 @@ class ManagedProcess:
 
     async def stop(self) -> None:
         """Stop the process for good."""
-        await self._end(signal.SIGTERM)
+        await self._end(kill=False)
 
     async def wait(self) -> None:
         """Wait until the process has ended by itself."""
@@ -105,24 +96,19 @@ class ManagedProcess:
         """Whether no process runs."""
         return self._process is None or self._process.returncode is not None
 
-    async def _end(self, number: signal.Signals) -> None:
+    async def _end(self, *, kill: bool) -> None:
         process = self._process
-        if process is None:
+        if process is None or self._watch is None:
             return
         if process.returncode is None:
             self._is_ending = True
-            process.send_signal(number)
-            if number is not signal.SIGKILL:
-                process.send_signal(signal.SIGCONT)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(STOPPED_WITHIN_S):
-                    await process.wait()
-            if process.returncode is None:
-                self.exits.append(-signal.SIGTERM)  # it ignored the signal
+            if kill:
                 process.kill()
-        await process.wait()
-        if self._watch is not None:
-            await self._watch
+            else:
+                process.send_signal(signal.SIGCONT)
+                if await stop(process) == -signal.SIGKILL:
+                    self.exits.append(-signal.SIGKILL)  # it ignored SIGTERM
+        await self._watch
 
     async def _watch_exit(self, process: Process) -> None:
         status = await process.wait()

@@ -26,24 +26,18 @@ class Summary:
     """A run in numbers.
 
     Attributes:
-        seed: of the run.
-        seconds: how long faults happened.
-        took_s: from start to end.
+        took_s: seconds from start to end.
         events: the number of events by kind.
-        faults: how many of the events were faults.
         changes: accepted changes.
         open: changes that may or may not have been accepted.
-        outcomes: changes by outcome.
         requests: requests for settings at the exchange.
         struck: requests that met a fault, by fault.
         again: requests that were not the first one of their change.
         fenced: settlements that were refused because the lease was lost.
         most_in_1s: the most requests of one user in any second.
-        most_in_1min: the most requests in any minute.
         drained_s: how long the queue took to drain after the faults.
         excused: requests that a stalled worker sent after its lease, at most one for each stall.
         keys_in: where the workers found users' keys.
-        verdicts: on all guarantees.
     """
 
     seed: int

@@ -15,15 +15,7 @@ from producers import Attempt, JobResult
 
 
 class NotApplied(msgspec.Struct, frozen=True, kw_only=True):
-    """A change that was not applied.
-
-    Attributes:
-        user: its user.
-        flaw: what was wrong with it, by the scenario; "" if nothing was.
-        outcome: how it ended; "refused" if the producer did not accept it.
-        code: the exchange's code; None without a request.
-        message: the reason, for people.
-    """
+    """A change that was not applied; its outcome is "refused" if the producer did not accept it."""
 
     user: str
     flaw: str
@@ -33,13 +25,7 @@ class NotApplied(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Retried(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests with one verdict that were sent again.
-
-    Attributes:
-        verdict: how the worker classified the reply.
-        requests: their number.
-        replies: the number of each kind of reply.
-    """
+    """The requests with one verdict that were sent again, and the number of each kind of reply."""
 
     verdict: str
     requests: int
@@ -51,21 +37,16 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         outcomes: the number of changes by outcome.
-        not_applied: the changes that were not applied.
         peak_in_1s: the highest number of requests of one user that the exchange saw in any second.
         peak_user: that user.
-        lane_changes: changes of the long lane.
-        lane_requests: requests that they took.
         lane_rate_per_s: requests a second of the long lane's user, from the end of the fan-out on. Before that, the
             fan-out was due earlier and used most of the address's limit.
         lane_percent: that rate, in percent of the user's limit.
         fan_out_requests: users of the fan-out that the exchange saw.
         fan_out_s: seconds from the first of these requests to the last, without retries.
-        passers_by: the number of passers-by.
         passer_by_median_ms: milliseconds from `enqueue` to the result, the median.
         passer_by_longest_ms: the same, the maximum.
         struck: requests struck by a fault, by kind.
-        retried: requests that were sent again, by verdict.
     """
 
     outcomes: dict[str, int]

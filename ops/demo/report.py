@@ -171,27 +171,18 @@ def _retried(seen: Figures) -> Table:
 
 def _rates(seen: Figures) -> Table:
     table = _table("How fast, as the exchange saw it", "", "")
-    _add(
-        table,
-        "most requests of one user in any second",
-        f"{seen.peak_in_1s} of {USER_LIMIT_PER_S} allowed ({seen.peak_user})",
-    )
-    _add(
-        table,
-        "the fan-out",
-        f"{seen.fan_out_requests} users in {seen.fan_out_s:.1f} s; all users together may send"
+    rows = {
+        "most requests of one user in any second": f"{seen.peak_in_1s} of {USER_LIMIT_PER_S} allowed"
+        f" ({seen.peak_user})",
+        "the fan-out": f"{seen.fan_out_requests} users in {seen.fan_out_s:.1f} s; all users together may send"
         f" {ADDRESS_LIMIT_PER_MIN} a minute",
-    )
-    _add(
-        table,
-        "the long lane, after the fan-out",
-        f"{seen.lane_rate_per_s:.2f}/s, {seen.lane_percent:.1f} % of the user's limit, retries included",
-    )
-    _add(
-        table,
-        "a passer-by, from asking to the result",
-        f"{seen.passer_by_median_ms:.0f} ms (median of {seen.passers_by}), at most {seen.passer_by_longest_ms:.0f} ms",
-    )
+        "the long lane, after the fan-out": f"{seen.lane_rate_per_s:.2f}/s, {seen.lane_percent:.1f} % of the user's"
+        " limit, retries included",
+        "a passer-by, from asking to the result": f"{seen.passer_by_median_ms:.0f} ms (median of {seen.passers_by}), at"
+        f" most {seen.passer_by_longest_ms:.0f} ms",
+    }
+    for name, value in rows.items():
+        _add(table, name, value)
     return table
 
 

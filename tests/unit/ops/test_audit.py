@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from ops import audit
-from ops.audit import judge, lock_faults
+from ops.audit import lock_violations, read_report
 
 ROOT = Path(__file__).parents[3]
 HASH = "--hash=sha256:" + "0a" * 32
@@ -48,17 +48,17 @@ def report(*packages: dict[str, object]) -> str:
     return msgspec.json.encode({"dependencies": packages, "fixes": []}).decode()
 
 
-def test_a_vulnerability_is_told_with_what_mends_it() -> None:
+def test_a_vulnerability_is_reported_with_its_fixed_versions() -> None:
     """One line each."""
-    verdict = judge(report(SOUND, HURT), "Found 1 known vulnerability in 1 package")
+    verdict = read_report(report(SOUND, HURT), "Found 1 known vulnerability in 1 package")
 
-    assert verdict.vulnerable == ["aiohttp 3.0: CVE-1, mended in 3.1, 4.0"]
+    assert verdict.vulnerable == ["aiohttp 3.0: CVE-1, fixed in 3.1, 4.0"]
     assert (verdict.audited, verdict.unaudited) == (2, "")
 
 
-def test_packages_that_were_skipped_are_not_called_sound() -> None:
+def test_packages_that_were_skipped_are_not_audited() -> None:
     """Pip-audit ends with success and "No known vulnerabilities found" then."""
-    verdict = judge(report(SOUND, SKIPPED), "No known vulnerabilities found")
+    verdict = read_report(report(SOUND, SKIPPED), "No known vulnerabilities found")
 
     assert (verdict.vulnerable, verdict.audited) == ([], 1)
     assert verdict.unaudited == f"1 of 2 packages: {SKIPPED['skip_reason']}"
@@ -66,7 +66,7 @@ def test_packages_that_were_skipped_are_not_called_sound() -> None:
 
 def test_a_vulnerability_counts_although_others_were_skipped() -> None:
     """Both are told."""
-    verdict = judge(report(HURT, SKIPPED), "")
+    verdict = read_report(report(HURT, SKIPPED), "")
 
     assert len(verdict.vulnerable) == 1
     assert verdict.unaudited
@@ -75,7 +75,7 @@ def test_a_vulnerability_counts_although_others_were_skipped() -> None:
 @pytest.mark.parametrize("output", ["", "not JSON", "[]", '{"dependencies": 1}', '{"dependencies": []}'])
 def test_no_report_means_that_nothing_was_audited(output: str) -> None:
     """The service may be away, or answer something else."""
-    verdict = judge(output, "Traceback ...\nConnectionError: no route\n")
+    verdict = read_report(output, "Traceback ...\nConnectionError: no route\n")
 
     assert (verdict.vulnerable, verdict.audited) == ([], 0)
     assert verdict.unaudited
@@ -83,19 +83,19 @@ def test_no_report_means_that_nothing_was_audited(output: str) -> None:
 
 def test_the_reason_for_no_report_is_told() -> None:
     """The last line of what it said."""
-    assert judge("", "Traceback ...\nConnectionError: no route\n").unaudited.endswith("ConnectionError: no route")
+    assert read_report("", "Traceback ...\nConnectionError: no route\n").unaudited.endswith("ConnectionError: no route")
 
 
 def test_a_sound_lock_has_no_faults() -> None:
     """Pinned, with hashes, of every direct dependency."""
-    assert lock_faults(LOCK, PROJECT) == []
+    assert lock_violations(LOCK, PROJECT) == []
 
 
 def test_this_projects_lock_is_sound() -> None:
     """It needs no network to know that."""
     lock, project = (ROOT / path for path in ("ops/requirements.lock", "pyproject.toml"))
 
-    assert lock_faults(lock.read_text("utf-8"), project.read_text("utf-8")) == []
+    assert lock_violations(lock.read_text("utf-8"), project.read_text("utf-8")) == []
 
 
 @pytest.mark.parametrize(
@@ -116,19 +116,19 @@ def test_this_projects_lock_is_sound() -> None:
         f"redis==5.3.1 --index-url http://localhost/simple {HASH}",
     ],
 )
-def test_a_line_that_pins_nothing_or_names_another_source_is_a_fault(line: str) -> None:
+def test_a_line_that_pins_nothing_or_names_another_source_is_a_violation(line: str) -> None:
     """Whoever changes the lock by hand is told."""
-    (fault,) = lock_faults(f"{LOCK}{line}\n", PROJECT)
+    (fault,) = lock_violations(f"{LOCK}{line}\n", PROJECT)
 
     assert "is not a pinned requirement with sha256 hashes" in fault
 
 
 @pytest.mark.parametrize("name", ["arq", "fake-redis", "setuptools"])
-def test_a_dependency_that_is_not_locked_is_a_fault(name: str) -> None:
+def test_a_dependency_that_is_not_locked_is_a_violation(name: str) -> None:
     """Of the project, of an extra, or of the build."""
     lock = LOCK.replace(f"{name}==", "other==")
 
-    assert lock_faults(lock, PROJECT) == [f"{name} is in pyproject.toml but not locked"]
+    assert lock_violations(lock, PROJECT) == [f"{name} is in pyproject.toml but not locked"]
 
 
 Answer = subprocess.CompletedProcess[str] | subprocess.TimeoutExpired

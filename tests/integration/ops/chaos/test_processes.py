@@ -30,9 +30,9 @@ async def test_a_process_that_was_killed_or_stopped_is_replaced(tmp_path: Path) 
     """It does not count as ended by itself."""
     made = await started(tmp_path, SLEEPS)
     await until_up(made, 1)
-    await made.kill()
+    await made.replace(kill=True)
     await until_up(made, 2)
-    await made.restart()
+    await made.replace(kill=False)
     await until_up(made, 3)
     await made.stop()
 
