@@ -1,4 +1,4 @@
-"""Redis for tests: an embedded Valkey for the whole run, fakeredis beside it, and time that a test controls."""
+"""Redis for tests: an embedded Valkey for the whole run, fakeredis, and a clock that a test moves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REAL, FAKE = "valkey", "fakeredis"
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the machine's environment says, tests start from the defaults."""
+    """Removes our variables from the environment, so that tests start from the defaults."""
     for name in [name for name in os.environ if name.startswith("COPYTRADE_")]:
         monkeypatch.delenv(name)
 
@@ -58,7 +58,7 @@ async def fake_redis(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ArqRedis]
 
 @pytest.fixture(params=[FAKE, REAL])
 def redis(request: pytest.FixtureRequest) -> ArqRedis:
-    """A client of an empty Redis: the same test on fakeredis and on a real server."""
+    """A client of an empty Redis: the test runs on fakeredis and on a real server."""
     client: ArqRedis = request.getfixturevalue("fake_redis" if request.param == FAKE else "valkey")
     return client
 

@@ -19,13 +19,13 @@ Run = Callable[..., Awaitable[str]]
 
 @pytest.fixture
 def log_path(tmp_path: Path) -> Path:
-    """Where the workers' log goes."""
+    """The file of the workers' log."""
     return tmp_path / "workers.log"
 
 
 @pytest.fixture
 async def stack(valkey_dsn: str, tmp_path: Path, log_path: Path) -> AsyncIterator[Stack]:
-    """A double and credentials for forty users; workers are started by the test, and stopped in any case."""
+    """A double and credentials for forty users. The test starts workers, which are stopped in any case."""
     credentials = write_credentials(tmp_path / "credentials.toml", [User(user) for user in USERS])
     async with Stack(valkey_dsn, credentials, credentials, log_path=log_path) as stack:
         yield stack

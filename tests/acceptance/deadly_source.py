@@ -1,4 +1,4 @@
-"""A source of credentials that kills the worker that asks for one user's: a stand-in for any change that does."""
+"""A source of credentials that kills the worker that asks for one user: a stand-in for any change that kills its worker."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ DEADLY = "1013"
 
 
 class Deadly:
-    """Knows everybody by the keys that `ops.stack` writes."""
+    """The credentials that `ops.stack` writes, for every user but one."""
 
     async def get(self, user_id: str) -> Credentials:
-        """As a source of credentials."""
+        """Return a user's credentials, or kill the process."""
         if user_id == DEADLY:
             os.kill(os.getpid(), signal.SIGKILL)
         api_key, secret_key, passphrase = (Secret(f"{kind}-{user_id}") for kind in ("key", "secret", "pass"))
@@ -25,5 +25,5 @@ class Deadly:
 
 
 def source(_settings: WorkerSettings) -> CredentialStore:
-    """What COPYTRADE_CREDENTIALS=python:tests.acceptance.deadly_source:source names."""
+    """The factory that COPYTRADE_CREDENTIALS=python:tests.acceptance.deadly_source:source names."""
     return Deadly()

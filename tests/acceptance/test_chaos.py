@@ -1,4 +1,4 @@
-"""A chaos run as a developer starts it, in the shortest size that means something."""
+"""A chaos run as a developer starts it, in the shortest useful size."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ PATIENCE_S = 240
 
 
 async def chaos(*options: str) -> asyncio.subprocess.Process:
-    """Starts a run."""
+    """Start a run."""
     command = (sys.executable, "-m", "ops.chaos", *options)
     return await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, cwd=TOP)
 
 
 def running() -> set[int]:
-    """All processes."""
+    """Return all processes."""
     return {int(path.name) for path in Path("/proc").glob("[0-9]*")}
 
 
 def children_of(parent: int) -> set[int]:
-    """The processes that a process started and that still run."""
+    """Return the processes that a process started and that still run."""
     found = set()
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:

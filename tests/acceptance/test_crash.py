@@ -1,4 +1,4 @@
-"""A worker that dies: its lanes come due when their leases end, and nothing is lost."""
+"""A killed worker: its lanes come due when their leases lapse, and no change is lost."""
 
 from __future__ import annotations
 

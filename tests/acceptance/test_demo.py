@@ -16,7 +16,7 @@ PATIENCE_S = 120
 
 
 async def demo(*options: str) -> tuple[int | None, bytes, bytes]:
-    """Runs the demo; returns its exit status and what it wrote on stdout and stderr."""
+    """Run the demo; return its exit status, stdout and stderr."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "ops.demo", *options, stdout=PIPE, stderr=PIPE, cwd=TOP
     )

@@ -1,4 +1,4 @@
-"""Workers that stall or die again and again: neither sends what is no longer theirs, nor takes the fleet with it."""
+"""Workers that stall or die repeatedly: they send nothing without a lease, and do not take the other workers down."""
 
 from __future__ import annotations
 

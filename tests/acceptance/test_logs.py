@@ -1,4 +1,4 @@
-"""What real workers write: one line for each attempt, in either format, and no secret, whatever the exchange says."""
+"""The log of real workers: one line for each attempt in either format, and no secret, whatever the exchange replies."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class EchoingExchange:
         self.failed: set[str] = set()
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Answers as the request's user wants it."""
+        """Answer as the request's user wants it."""
         if "ACCESS-KEY" not in request.headers:
             return web.json_response({"code": "00000", "data": {}})
         self.seen |= {request.headers[name] for name in SECRETS}
@@ -70,13 +70,13 @@ def _reply(status: int, code: str, message: str, data: str | None = None) -> web
 
 
 def json_lines(log_path: Path) -> list[dict[str, Any]]:
-    """What workers wrote: nothing but objects, one a line."""
+    """Read the log; every line is a JSON object."""
     return [msgspec.json.decode(line) for line in log_path.read_bytes().splitlines()]
 
 
 @pytest.fixture
 async def exchange() -> AsyncIterator[EchoingExchange]:
-    """An exchange that listens."""
+    """A running exchange."""
     echoing = EchoingExchange()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", echoing.handle)

@@ -1,4 +1,4 @@
-"""The programs of the README and of the producers' page run as they stand there, in their order, with a real worker."""
+"""The programs of the README and of the producers' page run as written, in their order, with a real worker."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WITHIN_S = 60.0
 
 
 async def _run(program: str, redis_dsn: str) -> str:
-    """What a program prints; fails with what it complains of."""
+    """Run a program; return what it printed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",

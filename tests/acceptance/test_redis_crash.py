@@ -48,7 +48,7 @@ def server(tmp_path: Path) -> Iterator[Valkey]:
 
 @pytest.fixture
 async def operator(server: Valkey) -> AsyncIterator[Redis]:
-    """Somebody who troubles the server."""
+    """A client that causes the trouble."""
     client: Redis = open_redis(server.dsn, Redis, timeout_s=5)
     yield client
     await client.aclose()
@@ -56,28 +56,28 @@ async def operator(server: Valkey) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def crashing(server: Valkey, tmp_path: Path) -> AsyncIterator[Stack]:
-    """The double and credentials, on a server that can be troubled."""
+    """The double and credentials, on a server with trouble."""
     credentials = write_credentials(tmp_path / "credentials.toml", [User(user) for user in USERS])
     async with Stack(server.dsn, credentials, credentials, environ=QUICK, log_path=tmp_path / "log") as stack:
         yield stack
 
 
 async def restart(server: Valkey, _: Redis) -> None:
-    """As an operator does."""
+    """Restart the server as an operator does."""
     await asyncio.to_thread(server.stop)
     await asyncio.sleep(1)
     await asyncio.to_thread(server.start)
 
 
 async def crash_when_written(server: Valkey, operator: Redis) -> None:
-    """Killed, with all that was accepted on the disk; what was settled in the last second may not be."""
+    """Kill the server when all accepted changes are on disk; settlements of the last second may not be."""
     await operator.execute_command("WAITAOF", 1, 0, 0)  # type: ignore[no-untyped-call]
     await asyncio.to_thread(server.kill)
     await asyncio.to_thread(server.start)
 
 
 async def load_slowly(server: Valkey, operator: Redis) -> None:
-    """Thousands of other keys make it say LOADING for a second or more."""
+    """Fill the server with keys, so that it answers LOADING for a second or more."""
     async with operator.pipeline(transaction=False) as pipe:
         for number in range(5000):
             pipe.set(f"other:{number}", "x")
@@ -89,7 +89,7 @@ async def load_slowly(server: Valkey, operator: Redis) -> None:
 
 
 async def cut_connections(_: Valkey, operator: Redis) -> None:
-    """All of them, again and again."""
+    """Close all connections, several times."""
     for _again in range(40):
         await operator.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")  # type: ignore[no-untyped-call]
         await operator.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
@@ -97,28 +97,28 @@ async def cut_connections(_: Valkey, operator: Redis) -> None:
 
 
 async def hang(server: Valkey, _: Redis) -> None:
-    """Takes connections and answers nothing, for longer than the time-out."""
+    """Accept connections without an answer, for longer than the time-out."""
     server.freeze()
     await asyncio.sleep(2.5)
     server.thaw()
 
 
 async def forget_scripts(_: Valkey, operator: Redis) -> None:
-    """NOSCRIPT, again and again."""
+    """Flush the scripts several times, which causes NOSCRIPT."""
     for _again in range(40):
         await operator.execute_command("SCRIPT", "FLUSH", "SYNC")  # type: ignore[no-untyped-call]
         await asyncio.sleep(0.05)
 
 
 async def be_a_replica(_: Valkey, operator: Redis) -> None:
-    """READONLY, as after a failover."""
+    """Turn the server into a replica, which causes READONLY."""
     await operator.execute_command("REPLICAOF", "127.0.0.1", free_port())  # type: ignore[no-untyped-call]
     await asyncio.sleep(2)
     await operator.execute_command("REPLICAOF", "NO", "ONE")  # type: ignore[no-untyped-call]
 
 
 async def be_full(_: Valkey, operator: Redis) -> None:
-    """OOM."""
+    """Fill the server, which causes OOM."""
     await operator.config_set("maxmemory", "1mb")
     await asyncio.sleep(2)
     await operator.config_set("maxmemory", "0")

@@ -1,4 +1,4 @@
-"""Sealed credentials as people use them: the command line sets them, worker processes use them."""
+"""Sealed credentials in use: the command line sets them, worker processes use them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COPYTRADE = (
 
 
 async def copytrade(environ: dict[str, str], *words: str, stdin: bytes = b"") -> str:
-    """What a command that succeeds prints."""
+    """Run a command that succeeds; return what it printed."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", COPYTRADE, "credentials", *words),
         stdin=PIPE,

@@ -1,4 +1,4 @@
-"""A failover by real sentinels, which have a password of their own: producers and workers go on with the new master."""
+"""A failover by real sentinels with a password of their own: producers and workers go on with the new master."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def watched(tmp_path: Path) -> Iterator[SentinelSetup]:
 
 @pytest.fixture
 def dsn(watched: SentinelSetup) -> str:
-    """How a program names the master."""
+    """The DSN that names the master."""
     return f"sentinel://:{PASSWORD}@{watched.hosts}/{watched.name}/0?sentinel_password={SENTINEL_PASSWORD}"
 
 
 @pytest.fixture
 async def operator(watched: SentinelSetup, dsn: str) -> AsyncIterator[Redis]:
-    """A client of the master, as soon as all of them know each other."""
+    """A client of the master, once all servers know each other."""
     asking: Any = Redis(port=watched.sentinels[0].port, password=SENTINEL_PASSWORD)
     client: Redis = open_redis(dsn, Redis, timeout_s=2)
     async with asyncio.timeout(WITHIN_S):

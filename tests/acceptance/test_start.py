@@ -1,4 +1,4 @@
-"""Starting with something wrong: one line that names it, and exit status 2."""
+"""Starting with a mistake: one line that names it, and exit status 2."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ WRONG = {
 
 
 def lines_of(log_path: Path) -> list[str]:
-    """What workers wrote."""
+    """Return the lines that workers logged."""
     return log_path.read_text(encoding="utf-8").splitlines()
 
 
 def opened_to_others(credentials: str, mode: int) -> Path:
-    """The credentials file, with another mode."""
+    """Return the credentials file with another mode."""
     path = Path(credentials.removeprefix("file:"))
     path.chmod(mode)
     return path
 
 
 async def ended(stack: Stack, log_path: Path, *options: str, **environ: str) -> tuple[int, list[str]]:
-    """A worker's exit status and the lines it wrote."""
+    """Return a worker's exit status and the lines that it wrote."""
     (worker,) = await stack.start_workers(1, *options, **environ)
     async with asyncio.timeout(WITHIN_S):
         status = await worker.wait()

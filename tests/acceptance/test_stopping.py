@@ -1,4 +1,4 @@
-"""Stopping: what is in flight ends, what waits is given back at once, the exit status is 0."""
+"""Stopping: what is in flight ends, what waits is put back at once, and the exit status is 0."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
 
 async def stopped(process: Process, signum: signal.Signals) -> int:
-    """Sends a signal and returns the exit status."""
+    """Send a signal; return the exit status."""
     process.send_signal(signum)
     return await process.wait()
 
@@ -70,12 +70,12 @@ async def test_several_processes_under_one_start_and_stop_together(stack: Stack,
 
 
 def written(log_path: Path) -> str:
-    """What workers wrote."""
+    """Return what workers wrote."""
     return log_path.read_text(encoding="utf-8")
 
 
 async def blocked(valkey: ArqRedis) -> list[str]:
-    """Who waits for the bell: each worker process does, once."""
+    """Return how many clients wait for a wake-up: one for each worker process."""
     return [client["id"] for client in await valkey.client_list() if client["cmd"] == "blpop"]
 
 
@@ -116,7 +116,7 @@ async def test_workers_whose_parent_is_killed_stop_by_themselves(stack: Stack, v
 
 
 async def loaded(process: Process, module: str) -> None:
-    """Returns when a process has loaded a compiled module: it is importing, and its first lines are behind it."""
+    """Wait until a process has loaded a compiled module: it is importing, past its first lines."""
     while module not in (Path("/proc") / str(process.pid) / "maps").read_text():  # noqa: ASYNC110 - only the system knows
         await asyncio.sleep(0.002)
 

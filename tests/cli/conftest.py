@@ -31,7 +31,7 @@ def settings_file(tmp_path: Path) -> str:
 
 @pytest.fixture
 def followers_csv(tmp_path: Path) -> Callable[..., str]:
-    """Writes a CSV of followers; returns its path."""
+    """Writes a CSV of followers when called; returns its path."""
 
     def write(*rows: str, header: str = "user_id") -> str:
         path = tmp_path / "followers.csv"

@@ -18,7 +18,7 @@ ENDINGS = {"1002": Outcome.REJECTED, "1003": Outcome.UNAUTHORIZED}
 
 
 def begin(copytrade: Copytrade, batch_id: str = "july") -> None:
-    """A batch of three changes."""
+    """Enqueue a batch of three changes."""
 
     async def work(producer: Producer) -> Batch:
         return await producer.fan_out([change(user) for user in USERS], batch_id=batch_id)
@@ -27,7 +27,7 @@ def begin(copytrade: Copytrade, batch_id: str = "july") -> None:
 
 
 def end(copytrade: Copytrade, batch_id: str = "july") -> None:
-    """A batch of three changes, one of which was applied."""
+    """Make a batch of three changes, one of which was applied."""
     begin(copytrade, batch_id)
     copytrade.end_all(ENDINGS)
 

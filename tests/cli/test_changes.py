@@ -34,7 +34,7 @@ WHOLE = json.dumps(
 
 
 def enqueued(copytrade: Copytrade, job_id: str = "order-1", user: str = "1001") -> str:
-    """The ID of a queued change."""
+    """Enqueue a change; return its ID."""
 
     async def work(producer: Producer) -> Job:
         return await producer.enqueue(change(user), job_id=job_id)

@@ -1,4 +1,4 @@
-"""`copytrade credentials set`, and what all of the `credentials` commands have in common."""
+"""`copytrade credentials set`, and what all `credentials` commands share."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from tests.support.copytrade import Copytrade
 
 
 def kill(copytrade: Copytrade) -> None:
-    """Three changes that ended without effect, and one that was applied."""
+    """Make three dead letters, and one applied change."""
     copytrade.enqueue("1001", "1002", "1003", "1004")
     endings = {"1001": Outcome.REJECTED, "1002": Outcome.UNAUTHORIZED, "1003": Outcome.EXHAUSTED}
     copytrade.end_all(endings, code="40034", message="no \x1b]0;such\x07 trader")

@@ -1,4 +1,4 @@
-"""`fan-out`: what is sent, what is refused, what is said."""
+"""`fan-out`: what is sent, what is rejected, what is printed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NO_WAIT = (*FLAGS, "--no-wait")
 
 
 def batches(copytrade: Copytrade) -> list[Progress]:
-    """What batches there are."""
+    """Return all batches."""
     return copytrade.ask(lambda producer: producer.batches())
 
 

@@ -1,4 +1,4 @@
-"""CSV files of followers: what is read, and what is said of what cannot be."""
+"""CSV files of followers: what is read, and what is reported of malformed lines."""
 
 from __future__ import annotations
 

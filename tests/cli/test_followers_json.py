@@ -1,4 +1,4 @@
-"""JSON lines of followers: IDs, objects, whole changes; and what is said of what is none of these."""
+"""JSON lines of followers: IDs, objects, whole changes; and what is reported of other lines."""
 
 from __future__ import annotations
 

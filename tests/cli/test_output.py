@@ -1,4 +1,4 @@
-"""What is shown: harmless on a terminal, stable in a pipe, exact as JSON, well-formed as CSV."""
+"""Output: harmless on a terminal, stable in a pipe, exact as JSON, well-formed as CSV."""
 
 from __future__ import annotations
 

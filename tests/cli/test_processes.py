@@ -37,7 +37,7 @@ async def stack(valkey_dsn: str, tmp_path: Path) -> AsyncIterator[Stack]:
 
 @asynccontextmanager
 async def begun(dsn: str, *words: str, stdout: int = PIPE, stderr: int = PIPE) -> AsyncIterator[Process]:
-    """The command line in a process of its own, which does not outlive the body."""
+    """Start the command line in a process of its own, which ends with the body."""
     environ = {**os.environ, "COPYTRADE_REDIS_DSN": dsn, "PYTHONPATH": str(ROOT)}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "producers.cli", *words),
@@ -55,19 +55,19 @@ async def begun(dsn: str, *words: str, stdout: int = PIPE, stderr: int = PIPE) -
 
 
 def heed_interrupts() -> None:
-    """Whoever started the tests in the background may have told everybody to ignore Ctrl-C."""
+    """Restore the handling of Ctrl-C, which background jobs ignore."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 async def ended(process: Process, status: int = 0) -> tuple[str, str]:
-    """What a process printed on standard output and standard error."""
+    """Return what a process wrote to stdout and stderr."""
     output, errors = await process.communicate()
     assert process.returncode == status, (errors or output or b"").decode()
     return (output or b"").decode(), (errors or b"").decode()
 
 
 async def printed(dsn: str, *words: str) -> str:
-    """What a command that succeeds prints on standard output."""
+    """Run a command that succeeds; return its stdout."""
     async with begun(dsn, *words) as process:
         output, _ = await ended(process)
     return output
@@ -177,7 +177,7 @@ async def test_top_watches_on_a_terminal_until_ctrl_c(valkey_dsn: str, monkeypat
 
 
 def read_all(terminal: int) -> str:
-    """What was written to a terminal until it was closed."""
+    """Return what was written to a terminal until it was closed."""
     found = b""
     try:
         while some := os.read(terminal, 65536):

@@ -1,4 +1,4 @@
-"""What all commands have in common: help, exit statuses, errors, Redis that is away, commands of other packages."""
+"""What all commands share: help, exit statuses, errors, an unreachable Redis, commands of other packages."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_every_command_has_a_description_of_each_option(name: str) -> None:
 
 
 def walk(command: click.Command, path: str = "") -> list[tuple[str, click.Command]]:
-    """Every command below a command, with its path."""
+    """Return every command below a command, with its path."""
     if not isinstance(command, click.Group):
         return [(path, command)]
     return [found for name, each in command.commands.items() for found in walk(each, f"{path} {name}".strip())]
@@ -158,7 +158,7 @@ def test_the_dsn_comes_from_the_environment_too(valkey_dsn: str, monkeypatch: py
 
 
 def join(monkeypatch: pytest.MonkeyPatch, **commands: str) -> None:
-    """Lets other packages' commands join."""
+    """Add commands of other packages."""
     points = EntryPoints(EntryPoint(name, value, root_module.COMMANDS_GROUP) for name, value in commands.items())
     monkeypatch.setattr(root_module, "entry_points", lambda group: points.select(group=group))
 
@@ -193,7 +193,7 @@ def test_a_command_of_another_package_does_not_replace_one_of_ours(monkeypatch: 
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
-    """Runs a program in a process of its own."""
+    """Run a program in a process of its own."""
     return subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
     )

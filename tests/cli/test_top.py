@@ -19,7 +19,7 @@ NOW_MS = 1_700_000_000_000
 
 
 def worker(name: str, **changed: Any) -> WorkerInfo:
-    """A worker that told of itself two seconds ago."""
+    """Return a worker whose heartbeat was two seconds ago."""
     fields: dict[str, Any] = {
         "name": name,
         "host": "h",
@@ -40,7 +40,7 @@ def worker(name: str, **changed: Any) -> WorkerInfo:
 
 
 def lane(user: str, **changed: Any) -> NextLane:
-    """A lane that waits."""
+    """Return a lane that waits."""
     fields: dict[str, Any] = {
         "user_id": user,
         "trader_id": "t1",
@@ -56,7 +56,7 @@ def lane(user: str, **changed: Any) -> NextLane:
 
 
 def overview(**changed: Any) -> Overview:
-    """A queue at work."""
+    """Return the overview of a busy queue."""
     fields: dict[str, Any] = {
         "at_ms": NOW_MS,
         "interactive": ScheduleLoad(lanes=1, due=0, oldest_due_s=0.0),
@@ -91,7 +91,7 @@ def overview(**changed: Any) -> Overview:
 
 
 def seen(what: RenderableType) -> str:
-    """What a wide terminal shows."""
+    """Return what a wide terminal shows."""
     screen = Console(file=io.StringIO(), width=160)
     screen.print(what)
     text: str = screen.file.getvalue()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""A running double and a client for it."""
+"""A running double and a client of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.signed_requests import ACCOUNTS
 
 @pytest.fixture
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client that keeps no connection, so that an aborted one is not noticed a request too late."""
+    """A client without kept connections, so that an aborted one is noticed at once."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
         yield session
 

@@ -1,4 +1,4 @@
-"""The paths by which another process watches and steers the double."""
+"""The control paths, by which another process watches and changes the double."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The double over the network, asked by a client of its own."""
+"""The double over the network, with a client of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.signed_requests import ACCOUNTS, ALICE, ALICE_TOO, BOB, TRADE
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Give the double turns of the loop until something is so."""
+    """Yield to the event loop until a condition holds."""
     async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110  the double has no event for it, and a turn is not a wait
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Which fault strikes, and what it answers."""
+"""Which fault hits a request, and how it answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ops.exchange.verdicts import Verdict
 
 
 def faults(*given: Fault, seed: int = 1) -> Faults:
-    """Faults with chance from a seed."""
+    """Return faults with a seeded random generator."""
     return Faults(given, rng=random.Random(seed))  # noqa: S311  chance, not secrecy
 
 

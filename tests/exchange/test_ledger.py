@@ -1,4 +1,4 @@
-"""What the ledger counts, on times that the tests choose."""
+"""What the ledger counts, at times that the tests choose."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SETTINGS = "/settings"
 
 
 def arrive(ledger: Ledger, at_s: float, user: str = "1001", path: str = SETTINGS, **end: object) -> None:
-    """One arrival and its end."""
+    """Record an arrival and its end."""
     arrival = ledger.record_arrival(round(at_s * SECOND_NS), user, "POST", path)
     for name, value in ({"status": 200, "code": "00000", "accepted": True} | end).items():
         setattr(arrival, name, value)

@@ -1,4 +1,4 @@
-"""The exchange's rules, without a network and on a clock that the tests set."""
+"""The exchange's rules, without a network, on a clock that the tests set."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def exchange() -> Exchange:
 
 
 def ask(exchange: Exchange, account: Account, content: bytes, **header: str | None) -> Verdict:
-    """The verdict on a change signed now, with some headers changed; None takes one out."""
+    """Return the verdict on a change signed now, with some headers changed; None removes one."""
     changed = headers(account, content, at_ms=NOW_MS) | {
         name.replace("_", "-"): value for name, value in header.items()
     }
@@ -50,7 +50,7 @@ def ask(exchange: Exchange, account: Account, content: bytes, **header: str | No
 
 
 def query(exchange: Exchange, account: Account, target: str) -> Verdict:
-    """The verdict on a signed GET."""
+    """Return the verdict on a signed GET."""
     signed = headers(account, method="GET", target=target, at_ms=NOW_MS)
     return exchange.evaluate(Request("GET", target, signed, b""), account, NOW_MS)
 
@@ -182,7 +182,7 @@ def test_other_urls_and_methods_are_not_found(exchange: Exchange, method: str, t
 def admitted(
     exchange: Exchange, at_ns: int, account: Account, target: str = SETTINGS_PATH, remote: str = "192.0.2.1"
 ) -> bool:
-    """Whether an unsigned request with an account's key is within the limits."""
+    """Return whether an unsigned request with an account's key is within the limits."""
     method = "POST" if target == SETTINGS_PATH else "GET"
     return exchange.admit(at_ns, remote, Request(method, target, {"ACCESS-KEY": account.api_key}, b""))[1]
 

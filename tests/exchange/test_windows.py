@@ -1,4 +1,4 @@
-"""The sliding windows, on times that the tests choose."""
+"""The sliding windows, at times that the tests choose."""
 
 from __future__ import annotations
 

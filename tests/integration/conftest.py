@@ -1,4 +1,4 @@
-"""What most tests of the queue begin with."""
+"""What most tests of the queue start with."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def lanes(redis: ArqRedis) -> Lanes:
 
 @pytest.fixture
 def timed(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
-    """A queue of ten a second and user, whose time the test controls."""
+    """A queue of ten requests a second and user, whose clock the test moves."""
     return Lanes(fake_redis, clock=clock, pacing=PACING)
 
 
 @pytest.fixture
 def steering(timed: Lanes) -> Producer:
-    """Changes rates."""
+    """A producer on the same Redis."""
     return Producer(timed.redis)

@@ -21,7 +21,7 @@ from tests.support.lanes import Lanes, contents
 
 @pytest.fixture
 async def full(tmp_path: Path) -> AsyncIterator[ArqRedis]:
-    """A server of its own, which a test fills."""
+    """A server of its own, which the test fills."""
     with Valkey(tmp_path / "redis", ("appendonly no", "maxmemory-policy noeviction")) as server:
         client = open_redis(server.dsn, ArqRedis, timeout_s=5)
         yield client

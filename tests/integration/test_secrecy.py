@@ -1,4 +1,4 @@
-"""No secret leaves the worker but towards the exchange: not into Redis, not into a log, not into an error."""
+"""No secret leaves the worker except towards the exchange: not to Redis, a log or an error."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Upgraded(Lanes):
         await self.redis.set_time(self.clock.now_us - START_US + QUEUE.at_us)
 
     async def drain(self) -> list[Claim]:
-        """Answer every request with success until nothing is due within a lease; the claims in their order."""
+        """Answer every request with success until nothing is due within a lease; return the claims in order."""
         made: list[Claim] = []
         while True:
             claims = await self.claims()
@@ -60,12 +60,12 @@ async def upgraded(valkey_dsn: str) -> AsyncIterator[Upgraded]:
 
 
 async def finished(lanes: Lanes) -> int:
-    """How many changes have ended."""
+    """Return how many changes have ended."""
     return sum([int(count) for count in await lanes.redis.hvals(keyspace.COUNTS)])  # type: ignore[misc]
 
 
 async def results(producer: Producer) -> dict[str, JobResult]:
-    """The results of all that was queued, by job ID."""
+    """Return the results of all that was queued, by job ID."""
     ids = [job_id for queued in QUEUE.queued.values() for job_id in queued]
     return {job_id: await producer.job(job_id).result(timeout=0) for job_id in ids}
 

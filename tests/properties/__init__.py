@@ -1,4 +1,4 @@
-"""Properties: what holds for whatever comes, searched for by hypothesis.
+"""Property tests: hypothesis searches for examples that break a property.
 
 By default every run makes the same examples, so that the checks can be repeated. `PROPERTY_RUNS=20` makes twenty times
 as many, and other ones in every run:

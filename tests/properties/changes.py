@@ -1,4 +1,4 @@
-"""Changes by the rules, and things that are none."""
+"""Valid changes, and arbitrary objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many examples, and where they run."""
+"""How many examples hypothesis makes, and the server that they use."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ set_hypothesis_home_dir(_kept.name)
 
 @pytest.fixture(scope="package")
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """Where examples wait for Redis."""
+    """The event loop of the examples."""
     with asyncio.Runner() as runner:
         yield runner.get_loop()
 
 
 @pytest.fixture(scope="package")
 def timed_redis(loop: asyncio.AbstractEventLoop) -> Iterator[TimedRedis]:
-    """A client of a real server of this package's own, whose time the examples choose."""
+    """A client of a real server of this package's own, whose clock the examples set."""
     with embedded_valkey() as dsn:
         client = open_redis(dsn, TimedRedis, timeout_s=10)
         yield client

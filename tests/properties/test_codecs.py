@@ -1,4 +1,4 @@
-"""What is stored and what is sent: what goes in comes back, and what is none of ours is refused, never worse."""
+"""What is stored and sent: read back unchanged, or rejected with the one documented error."""
 
 from __future__ import annotations
 

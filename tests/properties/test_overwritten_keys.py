@@ -1,4 +1,4 @@
-"""Somebody writes nonsense into the queue's keys: workers and producers stay up, and nobody else loses anything."""
+"""Overwritten keys: workers and producers keep running, and other users lose nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever the exchange, or something on the way to it, answers."""
+"""Arbitrary replies of the exchange, or of a proxy before it."""
 
 from __future__ import annotations
 

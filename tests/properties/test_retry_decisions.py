@@ -1,4 +1,4 @@
-"""Whatever history a change has, it is decided what becomes of it."""
+"""The retry decision after any history."""
 
 from __future__ import annotations
 

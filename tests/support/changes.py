@@ -1,4 +1,4 @@
-"""Changes as tests ask for them: valid, small, and told apart by their trace value."""
+"""Small, valid changes that differ by their trace value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TRADER = "t1"
 
 
 def setting(**changed: Any) -> CopySetting:
-    """The setting of the endpoint's example, with some fields changed."""
+    """Return the setting of the endpoint's example, with some fields changed."""
     fields: dict[str, Any] = {
         "symbol": "BTCUSDT",
         "product_type": "USDT-FUTURES",
@@ -25,22 +25,22 @@ def setting(**changed: Any) -> CopySetting:
 
 
 def change(user: str = "1001", trader: str = TRADER, value: str = "1") -> SettingsChange:
-    """A valid change of one setting."""
+    """Return a valid change of one setting."""
     return SettingsChange(user_id=user, trader_id=trader, settings=[setting(trace_value=value)])
 
 
 def numbered(count: int, user: str = "1001", trader: str = TRADER) -> list[SettingsChange]:
-    """Changes of one lane whose trace values are 1, 2, 3, ..."""
+    """Return changes of one lane whose trace values are 1, 2, 3, ..."""
     return [change(user, trader, str(number)) for number in range(1, count + 1)]
 
 
 def attempt(verdict: str = "success", at_ms: int = 1_000, **changed: Any) -> Attempt:
-    """One request of 20 ms."""
+    """Return an attempt that took 20 ms."""
     return Attempt(at_ms=at_ms, took_ms=20, verdict=verdict, **changed)
 
 
 def result(job_id: str, outcome: Outcome = Outcome.APPLIED, **changed: Any) -> JobResult:
-    """How a change of user 1001 ended."""
+    """Return a result of user 1001."""
     fields: dict[str, Any] = {
         "job_id": job_id,
         "user_id": "1001",

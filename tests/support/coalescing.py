@@ -1,4 +1,4 @@
-"""Changes that may be sent as one, as tests ask for them."""
+"""Coalescable changes of user 1001."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ LANE = keyspace.lane("1001", TRADER)
 
 
 def pair(symbol: str, value: str = "1") -> CopySetting:
-    """A setting of one trading pair."""
+    """Return a setting of one trading pair."""
     return setting(symbol=symbol, trace_value=value)
 
 
 def of(*settings: CopySetting) -> SettingsChange:
-    """A change of user 1001."""
+    """Return a change of user 1001."""
     return SettingsChange(user_id="1001", trader_id=TRADER, settings=list(settings))
 
 
 async def joining(producer: Producer, *changes: SettingsChange) -> list[Job]:
-    """Changes that may be sent together, named j0, j1, ..."""
+    """Enqueue coalescable changes as j0, j1, ..."""
     return [await producer.enqueue(each, job_id=f"j{n}", coalesce=True) for n, each in enumerate(changes)]
 
 
 def sent(claim: Claim) -> dict[str, str | None]:
-    """What a worker sends for a claim: symbol and trace value."""
+    """Return what a worker sends for a claim: symbol and trace value."""
     ready = validate_claim(claim, claim.redis_ms(0))
     assert isinstance(ready, ReadyAttempt)
     return {each.symbol: each.trace_value for each in ready.request.change.settings}
 
 
 async def results(jobs: Sequence[Job]) -> list[JobResult]:
-    """How changes that have ended did."""
+    """Return the results of changes that have ended."""
     return [await job.result(timeout=0) for job in jobs]

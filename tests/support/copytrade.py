@@ -37,7 +37,7 @@ class Copytrade:
     dsn: str
 
     def __call__(self, *words: str, stdin: str | bytes = "", status: int = 0) -> Result:
-        """Runs a command; its exit status must be as expected."""
+        """Run a command; its exit status must be as expected."""
         result = CliRunner().invoke(root, ["--redis", self.dsn, *words], input=stdin)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
@@ -46,15 +46,15 @@ class Copytrade:
         return result
 
     def json(self, *words: str, stdin: str | bytes = "", status: int = 0) -> Any:
-        """The document that a command prints with --json."""
+        """Return the document that a command prints with --json."""
         return json.loads(self(*words, "--json", stdin=stdin, status=status).stdout)
 
     def json_lines(self, *words: str, status: int = 0) -> list[Any]:
-        """The documents that a command prints with --json, one a line."""
+        """Return the documents that a command prints with --json, one a line."""
         return [json.loads(line) for line in self(*words, "--json", status=status).stdout.splitlines()]
 
     def error(self, *words: str, stdin: str | bytes = "", status: int) -> str:
-        """The one line that a failing command says; it prints nothing else."""
+        """Return the one line of a failing command, which prints nothing else."""
         result = self(*words, stdin=stdin, status=status)
         assert result.stdout == ""
         (line,) = result.stderr.splitlines()
@@ -62,7 +62,7 @@ class Copytrade:
         return line.removeprefix("copytrade: ")
 
     def ask(self, work: Callable[[Producer], Awaitable[T]]) -> T:
-        """What a producer on this server answers."""
+        """Return what a producer on this server answers."""
 
         async def connected() -> T:
             async with Producer.connect(self.dsn) as producer:
@@ -79,7 +79,7 @@ class Copytrade:
         self.ask(work)
 
     def end_all(self, outcomes: Mapping[str, Outcome] | None = None, **changed: Any) -> None:
-        """Ends whatever is queued, as a worker would: applied, or as said for the user."""
+        """End all that is queued, as a worker does: applied, or with the outcome given for the user."""
 
         async def settle() -> None:
             client = open_redis(self.dsn, ArqRedis, timeout_s=5)

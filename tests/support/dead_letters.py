@@ -1,4 +1,4 @@
-"""Dead letters, as tests make and look at them."""
+"""Dead letters: how tests make, list and send them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ REJECTED, UNAUTHORIZED, EXHAUSTED = Outcome.REJECTED, Outcome.UNAUTHORIZED, Outc
 
 
 async def listed(producer: Producer, **chosen: str) -> list[str]:
-    """The job IDs of some letters, oldest first."""
+    """Return the job IDs of dead letters, oldest first."""
     return [letter.job_id async for letter in producer.dead.list(**chosen)]  # type: ignore[arg-type]
 
 
 async def values(lanes: Lanes) -> list[str]:
-    """Sends what is queued; the trace values in the order of sending."""
+    """Send all that is queued; return the trace values in the order of sending."""
     found = []
     while claims := await lanes.claim():
         for claim in claims:
@@ -28,7 +28,7 @@ async def values(lanes: Lanes) -> list[str]:
 
 
 async def some_dead(producer: Producer, lanes: Lanes) -> None:
-    """Seven letters: two users, three outcomes, a batch among them."""
+    """Make seven letters: two users, three outcomes, one batch."""
     await producer.enqueue_many(numbered(3), job_id=lambda each: f"a{each.settings[0].trace_value}")
     await producer.enqueue(change("1002"), job_id="b")
     await to_users(producer, ["1001", "1002", "1003"], "july")

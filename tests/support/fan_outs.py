@@ -1,4 +1,4 @@
-"""Fan-outs as tests ask for them."""
+"""Fan-outs, and how tests end and read them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.lanes import Lanes
 
 
 def users(count: int) -> list[str]:
-    """As many user IDs."""
+    """Return so many user IDs."""
     return [str(number) for number in range(1, count + 1)]
 
 
@@ -24,7 +24,7 @@ async def to_users(
     value: str = "1",
     **options: Any,
 ) -> Batch:
-    """One setting of trader t1 for many users."""
+    """Fan out one setting of trader t1."""
     batch: Batch = await producer.fan_out(
         trader_id=TRADER, settings=[setting(trace_value=value)], user_ids=user_ids, batch_id=batch_id, **options
     )
@@ -32,7 +32,7 @@ async def to_users(
 
 
 def failing_after(items: Iterable[Any], count: int) -> Iterator[Any]:
-    """The first items of an iterable whose source breaks then."""
+    """Yield the first items of an iterable, then raise LookupError."""
     for number, item in enumerate(items):
         if number == count:
             break
@@ -41,13 +41,13 @@ def failing_after(items: Iterable[Any], count: int) -> Iterator[Any]:
 
 
 async def flowing(items: Iterable[Any]) -> AsyncIterator[Any]:
-    """The items, as an async iterable."""
+    """Yield the items asynchronously."""
     for item in items:
         yield item
 
 
 async def end_all(lanes: Lanes, outcome: Outcome = Outcome.APPLIED) -> list[str]:
-    """Ends whatever is queued; the job IDs in the order in which they ended."""
+    """End all that is queued; return the job IDs in order."""
     ended = []
     while claims := await lanes.claim():
         for claim in claims:
@@ -57,7 +57,7 @@ async def end_all(lanes: Lanes, outcome: Outcome = Outcome.APPLIED) -> list[str]
 
 
 async def half_ended(producer: Producer, lanes: Lanes) -> tuple[Batch, list[str]]:
-    """A batch of twenty of which ten have ended, and their IDs in order."""
+    """Return a batch of twenty with ten changes ended, and their IDs in order."""
     batch = await to_users(producer, users(20))
     claims = await lanes.claim(10)
     random.Random(1).shuffle(claims)  # noqa: S311 - chance that can be repeated
@@ -67,7 +67,7 @@ async def half_ended(producer: Producer, lanes: Lanes) -> tuple[Batch, list[str]
 
 
 async def where_consistent(batch: Batch) -> Progress:
-    """Where a batch is; its counters must agree with each other."""
+    """Return a batch's progress; its counters must agree with each other."""
     progress = await batch.progress()
     assert progress.queued + progress.in_flight + progress.ended == progress.total
     assert min(progress.queued, progress.in_flight, progress.ended) >= 0
@@ -83,12 +83,12 @@ def account(report: FanOutReport | None) -> tuple[int, int, int, int]:
 
 
 async def read_all(results: AsyncIterable[JobResult]) -> list[str]:
-    """The job IDs of a stream of results, to its end."""
+    """Return the job IDs of a stream of results."""
     return [result.job_id async for result in results]
 
 
 def same(changes: Iterable[SettingsChange], value: str) -> list[SettingsChange]:
-    """The same lanes, with another trace value."""
+    """Return changes of the same lanes with another trace value."""
     return [
         SettingsChange(user_id=each.user_id, trader_id=each.trader_id, settings=[setting(trace_value=value)])
         for each in changes

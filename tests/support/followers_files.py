@@ -1,4 +1,4 @@
-"""Files of followers as tests hand them in."""
+"""Files of followers."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ def followers(
     *,
     ignore_other_columns: bool = False,
 ) -> Followers:
-    """A file with this text."""
+    """Return a file with this text."""
     content = text.encode() if isinstance(text, str) else text
     return Followers(io.BytesIO(content), form, Template.from_json(settings), ignore_other_columns)
 
 
 def changes(found: Followers) -> list[SettingsChange]:
-    """Its good lines."""
+    """Return the changes of its valid lines."""
     return [each.change for each in found if isinstance(each, ValidRow)]
 
 
 def users(found: Followers) -> list[str]:
-    """The users of its good lines."""
+    """Return the users of its valid lines."""
     return [change.user_id for change in changes(found)]
 
 
 def row_errors(found: Followers) -> list[tuple[int, str]]:
-    """Line and field of its bad lines."""
+    """Return line and field of its malformed lines."""
     return [(each.line, each.field) for each in found if isinstance(each, RowError)]

@@ -1,4 +1,4 @@
-"""How tests feed random values: the same ones each time, many, and however slow the machine is."""
+"""Settings of random tests: many examples, the same ones in each run, without a time limit."""
 
 from __future__ import annotations
 

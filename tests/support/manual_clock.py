@@ -1,4 +1,4 @@
-"""Time that stands still until a test moves it."""
+"""A clock that only a test moves."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class ManualClock:
         return self._elapsed_us / 1_000_000
 
     async def sleep(self, seconds: float) -> None:
-        """Moves on at once."""
+        """Move on at once."""
         self.advance(seconds)
 
     def advance(self, seconds: float) -> None:
-        """Moves time on."""
+        """Move time on."""
         self._elapsed_us += max(0, round(seconds * 1_000_000))
 
     def advance_to_us(self, at_us: int) -> None:
-        """Moves time on to a moment, if it is still to come."""
+        """Move time on to a moment that is still to come."""
         self._elapsed_us = max(self._elapsed_us, at_us - START_US)

@@ -1,4 +1,4 @@
-"""Users' own rates, as tests change them, and what the exchange would see of it."""
+"""Users' own rates, and the requests that the exchange sees under them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SOME_RATES = (None, 0.5, 2.5, 9, 150)
 
 
 def window_of(rate: float | None) -> tuple[int, float]:
-    """How many requests a rate allows in how many seconds, as the exchange counts."""
+    """Return how many requests a rate allows in how many seconds, as the exchange counts."""
     if rate is None:
         return 10, 1.0
     count = max(1, min(100, int(rate)))
@@ -24,16 +24,16 @@ def window_of(rate: float | None) -> tuple[int, float]:
 
 @dataclass
 class Requests:
-    """What the exchange sees of one user, each request with the rate that was in force when it was claimed."""
+    """The requests of one user, each with the rate that was in force when it was claimed."""
 
     seen: list[tuple[int, float | None]] = field(default_factory=list)
 
     def add(self, arrived_us: int, rate: float | None) -> None:
-        """One arrival."""
+        """Add an arrival."""
         self.seen.append((arrived_us, rate))
 
     def check(self) -> None:
-        """No more in any window than the rate of its last request allows."""
+        """Check that no window has more requests than the rate of its last one allows."""
         ordered = sorted(self.seen, key=lambda each: each[0])
         for place, (arrived_us, rate) in enumerate(ordered):
             count, window_s = window_of(rate)
@@ -42,7 +42,7 @@ class Requests:
 
 
 async def answered_at_once(lanes: Lanes, clock: ManualClock, count: int) -> list[int]:
-    """The next slots, each answered as it is sent."""
+    """Return the next slots, each answered when it is sent."""
     slots: list[int] = []
     while len(slots) < count:
         claims = await lanes.claims()
@@ -57,11 +57,11 @@ async def answered_at_once(lanes: Lanes, clock: ManualClock, count: int) -> list
 
 
 async def slot_us(lanes: Lanes, claim: Claim) -> int:
-    """When a claim may be sent, Unix microseconds."""
+    """Return when a claim may be sent, Unix microseconds."""
     assert isinstance(lanes.clock, ManualClock)
     return START_US + round(claim.slot_at_s * 1e6)
 
 
 async def backlog(lanes: Lanes, count: int, lanes_of_it: int = 1) -> None:
-    """As many changes of the user."""
+    """Submit so many changes of the user."""
     await lanes.submit(*((f"j{n}", change(USER, f"t{n % lanes_of_it}")) for n in range(count)))

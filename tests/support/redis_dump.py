@@ -1,4 +1,4 @@
-"""All that is in a Redis, as text."""
+"""The whole content of a Redis, as text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from arq.connections import ArqRedis
 
 
 async def dump(redis: ArqRedis) -> str:
-    """Every key and every value there is."""
+    """Return every key and every value."""
     parts: list[bytes] = []
     async for key in redis.scan_iter():
         parts.append(key)

@@ -1,4 +1,4 @@
-"""Something between a client and its server: it ends TLS, or loses replies."""
+"""A relay between a client and its server, which ends TLS or loses replies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Relay:
-    """Passes bytes to a port of this machine.
+    """Passes bytes on to a port of this machine.
 
     Attributes:
         to_port: where the server is.
@@ -27,7 +27,7 @@ class Relay:
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
+        """Serve one connection."""
         task = asyncio.current_task()
         assert task is not None
         self._under_way.add(task)
@@ -42,7 +42,7 @@ class Relay:
                 one.close()
 
     async def close(self) -> None:
-        """Cuts all connections."""
+        """Close all connections."""
         under_way = list(self._under_way)
         for task in under_way:
             task.cancel()
@@ -62,7 +62,7 @@ class Relay:
 
 @asynccontextmanager
 async def relay(to_port: int, context: ssl.SSLContext | None = None) -> AsyncIterator[Relay]:
-    """Runs a relay.
+    """Run a relay.
 
     Args:
         to_port: where the server is.

@@ -25,7 +25,7 @@ LINES = "\n".join(KEYS.values()) + "\n"
 
 
 def on_redis(copytrade: Copytrade, work: Callable[[ArqRedis], Awaitable[T]]) -> T:
-    """What the work returns, given a client."""
+    """Run work with a client; return its result."""
 
     async def connected() -> T:
         redis = open_redis(copytrade.dsn, ArqRedis, timeout_s=5)
@@ -38,7 +38,7 @@ def on_redis(copytrade: Copytrade, work: Callable[[ArqRedis], Awaitable[T]]) -> 
 
 
 def stored(copytrade: Copytrade, user_id: str = "1001", entries: str = OLD) -> Credentials:
-    """What a worker finds."""
+    """Return the credentials that a worker reads."""
 
     async def work(redis: ArqRedis) -> Credentials:
         return await RedisCredentials(SealedRecords(redis), open_key_ring(Secret(entries), "X")).get(user_id)
@@ -47,11 +47,11 @@ def stored(copytrade: Copytrade, user_id: str = "1001", entries: str = OLD) -> C
 
 
 def keys(user_id: str = "1001", *, demo: bool = False) -> Credentials:
-    """What `KEYS` are."""
+    """Return `KEYS` as credentials."""
     api_key, secret_key, passphrase = map(Secret, KEYS.values())
     return Credentials(user_id=user_id, api_key=api_key, secret_key=secret_key, passphrase=passphrase, demo=demo)
 
 
 def many(*user_ids: str) -> str:
-    """Lines for several users."""
+    """Return lines for several users."""
     return "".join(json.dumps({"userId": user_id} | KEYS) + "\n" for user_id in user_ids)

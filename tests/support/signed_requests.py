@@ -1,4 +1,4 @@
-"""Signed requests, as a client of the exchange makes them: by Python's own hmac, not by the double's code."""
+"""Signed requests of a client of the exchange: signed by Python's own hmac, not by the double's code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TRADER = "123123123"
 
 
 def setting(**changed: Any) -> dict[str, Any]:
-    """The setting of the documentation's example, with some fields changed; None takes a field out."""
+    """Return the setting of the documentation's example, with some fields changed; None removes a field."""
     fields = {
         "symbol": "BTCUSDT",
         "productType": "USDT-FUTURES",
@@ -40,7 +40,7 @@ def setting(**changed: Any) -> dict[str, Any]:
 
 
 def body(*settings: dict[str, Any], **changed: Any) -> bytes:
-    """A request body for TRADER; without settings, that of the documentation's example."""
+    """Return a request body for TRADER; without settings, that of the documentation's example."""
     document = {"traderId": TRADER, "settings": list(settings) or [setting()]} | changed
     return json.dumps({name: value for name, value in document.items() if value is not None}).encode()
 
@@ -53,7 +53,7 @@ def headers(
     target: str = SETTINGS_PATH,
     at_ms: int | None = None,
 ) -> dict[str, str]:
-    """The headers of a request signed with an account's key, by default at this moment."""
+    """Return the headers of a request signed with an account's key, by default now."""
     timestamp = str(time.time_ns() // 1_000_000 if at_ms is None else at_ms)
     digest = hmac.new(account.secret_key.encode(), f"{timestamp}{method}{target}".encode() + content, hashlib.sha256)
     signed = {
@@ -69,7 +69,7 @@ def headers(
 async def put(
     client: aiohttp.ClientSession, double: ExchangeDouble, account: Account = ALICE, value: str = "1"
 ) -> tuple[int, str]:
-    """Send a change with one trace value; the HTTP status and the body of the answer."""
+    """Send a change with one trace value; return the HTTP status and the body of the reply."""
     content = body(setting(traceValue=value))
     signed = headers(account, content, at_ms=double.clock.now_ms())
     async with client.post(double.url + SETTINGS_PATH, data=content, headers=signed) as response:

@@ -1,4 +1,4 @@
-"""A client of a real server whose time is the test's, so that seconds, leases and steps of the clock take no time.
+"""A client of a real server whose time the test sets, so that leases and clock steps take no time.
 
 Scripts and commands that ask for the time are told it from a key. A script is sent with its `TIME` replaced, and is run
 by the digest of that text afterwards. Lives of keys follow the same clock: whoever moves it moves them.
@@ -45,7 +45,7 @@ return found
 
 
 class _Translation:
-    """The texts that were sent, by the digests that their senders know."""
+    """Maps the digests of scripts to those of the texts that were sent."""
 
     def __init__(self) -> None:
         self._digests: dict[Any, str] = {}
@@ -67,29 +67,29 @@ _translation = _Translation()
 
 
 class _TimedPipeline(Pipeline):
-    """A pipeline of it."""
+    """A pipeline with the test's time."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         return super().execute_command(*_translation.of(args), **options)
 
 
 class TimedRedis(ArqRedis):
-    """arq's client, of a server that tells the test's time."""
+    """arq's client, on a server with the test's time."""
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
-        """Its own."""
+        """Return a pipeline with the test's time."""
         return _TimedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """As ever, but for the time."""
+        """Execute a command, with TIME and scripts replaced."""
         return await super().execute_command(*_translation.of(args), **options)  # type: ignore[no-untyped-call]
 
     async def set_time(self, now_us: int) -> None:
-        """It is this time (Unix microseconds); keys whose life is over are gone."""
+        """Set the time (Unix microseconds); keys whose TTL is over are deleted."""
         await self.execute_command("EVAL", _MOVE, 1, CLOCK, now_us)
 
     async def all_there_is(self) -> dict[str, tuple[Any, int]]:
-        """All there is: key -> value and life (ms, -1 for none). Hashes and sorted sets are dicts."""
+        """Return every key with its value and TTL (ms, -1 for none). Hashes and sorted sets are dicts."""
         rows = await self.execute_command("EVAL", _DUMP, 0)
         found = {}
         for key, kind, left_ms, value in rows:

@@ -1,4 +1,4 @@
-"""A private authority for TLS, and certificates of its."""
+"""A private certificate authority."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DAY = dt.timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """Issues certificates; its own is what clients must be given.
+    """Issues certificates; clients trust its own.
 
     Attributes:
         folder: where files go.
@@ -32,7 +32,7 @@ class Authority:
 
     @classmethod
     def new(cls, folder: Path, name: str = "authority") -> Authority:
-        """Makes one, with its certificate in a file."""
+        """Make an authority, with its certificate in a file."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _sign(name, key, name, key, authority=True)
         authority = cls(folder, name, key, certificate)
@@ -45,7 +45,7 @@ class Authority:
         return self.folder / f"{self.name}.pem"
 
     def issue(self, host: str) -> tuple[Path, Path]:
-        """A certificate for a host name or an address, and its key; their files."""
+        """Return the files of a new certificate for a host name or address, and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _sign(host, key, self.name, self.key, authority=False)
         paths = self.folder / f"{self.name}-{host}.crt", self.folder / f"{self.name}-{host}.key"
@@ -58,7 +58,7 @@ class Authority:
         return paths
 
     def context(self, host: str, *, clients: bool = False) -> ssl.SSLContext:
-        """What a server of a host name needs.
+        """Return the TLS context of a server of a host name.
 
         Args:
             host: the name.

@@ -48,7 +48,7 @@ class Rig:
         self.credentials = credentials
 
     def settings(self, **changed: Any) -> WorkerSettings:
-        """Default settings for this rig, with some changed."""
+        """Return default settings for this rig, with some changed."""
         values: dict[str, Any] = {
             "exchange_url": changed.get("exchange_url") or self.double.url,
             "credentials": self.credentials,
@@ -57,7 +57,7 @@ class Rig:
         return WorkerSettings(**values | changed)
 
     def client(self) -> ArqRedis:
-        """A client for a worker, which will close it, on the same server as the test's."""
+        """Return a client for a worker, which closes it, on the same server as the test's."""
         return type(self.redis)(connection_pool=_same_server(self.redis))
 
     def worker(
@@ -68,7 +68,7 @@ class Rig:
         cron_jobs: Sequence[CronJob] = (),
         **changed: Any,
     ) -> LaneWorker:
-        """A worker that is not running yet."""
+        """Return a worker that is not running yet."""
         return LaneWorker(
             self.settings(**changed),
             burst=burst,
@@ -79,7 +79,7 @@ class Rig:
         )
 
     async def drain(self, **changed: Any) -> LaneWorker:
-        """Runs a worker until nothing is queued."""
+        """Run a worker until nothing is queued."""
         worker = self.worker(**changed)
         try:
             async with asyncio.timeout(WITHIN_S):
@@ -90,7 +90,7 @@ class Rig:
 
     @asynccontextmanager
     async def working(self, **changed: Any) -> AsyncIterator[LaneWorker]:
-        """A worker that runs meanwhile, and must still run at the end."""
+        """Run a worker meanwhile; it must still run at the end."""
         worker = self.worker(burst=False, **changed)
         running = asyncio.create_task(worker.async_run())
         try:
@@ -102,18 +102,18 @@ class Rig:
             await asyncio.gather(running, return_exceptions=True)
 
     async def outcome(self, changes: Iterable[SettingsChange], **changed: Any) -> list[JobResult]:
-        """Enqueues changes, drains them, and returns their results in order."""
+        """Enqueue changes, drain them, and return their results in order."""
         report = await self.producer.enqueue_many(changes)
         await self.drain(**changed)
         return [await job.result(timeout=0) for job in report.jobs]
 
     async def result(self, job_id: str) -> JobResult | None:
-        """What is stored as the result of a change."""
+        """Return the stored result of a change."""
         stored = await self.redis.get(RESULT + job_id)
         return None if stored is None else decode_result(stored)
 
     def values_seen(self, user: str = "1001") -> list[str]:
-        """The trace values of a user's requests, in the order of their arrival."""
+        """Return the trace values of a user's requests, in the order of arrival."""
         return [arrival.values[0] for arrival in self.double.ledger.arrivals if arrival.user == user and arrival.values]
 
 

@@ -1,4 +1,4 @@
-"""Settings from the environment: every variable, and one line for each way to get it wrong."""
+"""Settings from the environment: every variable, and one line for each mistake."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ NUMBERS = [(side, name) for side, name, _ in PAIRS if isinstance(GOOD[name][1], 
 
 
 def refusal(side: type[EnvironmentSettings], environ: dict[str, str]) -> str:
-    """The message that settings are refused with."""
+    """Return the message that settings are rejected with."""
     with pytest.raises(SettingsError) as caught:
         side.from_env(environ)
     return str(caught.value)

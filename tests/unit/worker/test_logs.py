@@ -1,4 +1,4 @@
-"""Log lines: readable, one each, impossible to forge, and silent about what hides itself."""
+"""Log lines: readable, one each, impossible to forge, and without secrets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HOSTILE = ["\n", "\r", "\x1b[2J", "\x00", "\x7f", "\x85", "\u2028", "\u202e", "\
 
 
 def record(message: str = "lane %s waits", *args: object, **attributes: Any) -> logging.LogRecord:
-    """A record of a call at a known time."""
+    """Return the record of a call at a known time."""
     made = logging.LogRecord(
         "worker.attempt.attempt", logging.INFO, __file__, 1, message, args or None, attributes.pop("exc", None)
     )
@@ -44,7 +44,7 @@ def record(message: str = "lane %s waits", *args: object, **attributes: Any) -> 
 
 
 def raised(exc: Exception) -> Any:
-    """What a record keeps of an exception that was caught."""
+    """Return the exception information of an exception that was caught."""
     try:
         raise exc
     except type(exc):
@@ -52,7 +52,7 @@ def raised(exc: Exception) -> Any:
 
 
 def told(line: str) -> dict[str, Any]:
-    """What a JSON line says."""
+    """Return what a JSON line says."""
     decoded: dict[str, Any] = msgspec.json.decode(line)
     return decoded
 

@@ -1,4 +1,4 @@
-"""The producer on Redis: what is accepted, what is refused, and what Redis being away means."""
+"""The producer on Redis: what is accepted, what is rejected, and what happens without Redis."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ INVALID = SettingsChange(user_id="1001", trader_id="t1", settings=[])
 
 
 async def values_of(lanes: Lanes, lane: str = LANE) -> list[str | None]:
-    """The trace values of a lane's changes, in its order."""
+    """Return the trace values of a lane's changes in order."""
     payloads = await lanes.redis.mget([keyspace.JOB + job_id for job_id in await lanes.queued(lane)])
     return [decode_change(payload).a[0].settings[0].trace_value for payload in payloads]
 

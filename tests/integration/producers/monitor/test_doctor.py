@@ -1,4 +1,4 @@
-"""The doctors, on both sides, against what they examine."""
+"""The doctors of both sides, against real servers."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ OF_QUEUE = ["workers", "lanes", "pauses", "dead letters", "keys", "unreadable"]
 
 
 def named(checks: list[Check]) -> dict[str, Check]:
-    """By name."""
+    """Return checks by name."""
     return {check.name: check for check in checks}
 
 
 def not_ok(checks: list[Check]) -> dict[str, CheckStatus]:
-    """What somebody should look at."""
+    """Return the checks that did not pass."""
     return {check.name: check.status for check in checks if check.status is not CheckStatus.OK}
 
 
@@ -96,7 +96,7 @@ async def test_an_invalid_setting_is_one_failure(monkeypatch: pytest.MonkeyPatch
 
 @asynccontextmanager
 async def narrow_user(redis: ArqRedis, dsn: str, *rules: str) -> AsyncIterator[str]:
-    """The DSN of a user who may do everything but."""
+    """Return the DSN of a Redis user who may do everything but some commands."""
     await redis.execute_command("ACL", "SETUSER", "narrow", "on", ">hush", "~*", "&*", "+@all", *rules)  # type: ignore[no-untyped-call]
     try:
         yield dsn.replace("://", "://narrow:hush@")
@@ -142,7 +142,7 @@ async def test_a_wrong_password_is_a_failure_that_does_not_show_it(valkey: ArqRe
 
 @asynccontextmanager
 async def exchange(folder: Path) -> AsyncIterator[tuple[ExchangeDouble, WorkerSettings]]:
-    """A double, and settings of a worker that could work with it."""
+    """A double, and settings of a worker that can use it."""
     credentials = write_credentials(folder / "keys.toml", [User("1001"), User("1002")])
     path = Path(credentials.removeprefix("file:"))
     async with ExchangeDouble(load(path)) as double:

@@ -23,18 +23,18 @@ US = 1_000_000
 
 
 async def seen(redis: ArqRedis) -> Overview:
-    """The queue as it is now."""
+    """Return the overview."""
     return await run_plan(redis, read_overview(), "asking for an overview")
 
 
 async def now_us(redis: ArqRedis) -> int:
-    """Redis's clock, Unix microseconds."""
+    """Return the time of Redis, Unix microseconds."""
     seconds, micros = await redis.time()
     return int(seconds * US + micros)
 
 
 def lane_put(redis: Any, schedule: str, lane: str, due_ms: float, *jobs: str) -> None:
-    """Puts a lane into a pipeline as submit would."""
+    """Add a lane to a pipeline as submit does."""
     redis.rpush(keyspace.LANE + lane, *(jobs or ("j",)))
     redis.zadd(schedule, {lane: due_ms})
     redis.zadd(keyspace.LANES, {lane: 0})

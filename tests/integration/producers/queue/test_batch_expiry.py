@@ -1,4 +1,4 @@
-"""How long batches live, how they are listed, and how their end is waited for."""
+"""When batches expire, how they are listed, and how their end is awaited."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ SMALL = 5
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a few changes are several chunks."""
     monkeypatch.setattr("producers.queue.chunking.CHUNK_SIZE", SMALL)
 
 

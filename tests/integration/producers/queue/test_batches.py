@@ -1,4 +1,4 @@
-"""Batches: counters that agree at every step, completion told once, lives, the list, waiting."""
+"""Batches: counters that agree at every step, and completion that is announced once."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ SMALL = 5
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a few changes are several chunks."""
     monkeypatch.setattr("producers.queue.chunking.CHUNK_SIZE", SMALL)
 
 
 async def numbers(batch: Batch) -> tuple[int, int, int]:
-    """Queued, in flight, ended; they must agree with the total."""
+    """Return queued, in flight and ended; they must add up to the total."""
     progress = await where_consistent(batch)
     return progress.queued, progress.in_flight, progress.ended
 
@@ -128,7 +127,7 @@ async def test_the_changes_of_two_batches_in_one_lane_are_counted_apart(producer
 
 
 async def completions(redis: Redis, batch_id: str, act: Any) -> int:
-    """How often a batch's completion is told while something is done."""
+    """Return how often a batch's completion is announced while `act` runs."""
     async with redis.pubsub() as subscription:
         await subscription.subscribe(keyspace.BATCH_COMPLETE + batch_id, "the end")
         await act()

@@ -1,4 +1,4 @@
-"""Taking back: one change, a batch, a user. What was not sent ends cancelled; what is in flight ends by its reply."""
+"""Cancelling a change: what was not sent ends cancelled; what is in flight ends by its reply."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LANE = keyspace.lane("1001", TRADER)
 
 
 def advance(plan: Plan[Any], reply: Any) -> Step[Any] | None:
-    """A plan's next trip; None at its end."""
+    """Return a plan's next step; None at its end."""
     try:
         return plan.send(reply)
     except StopIteration:
@@ -29,7 +29,6 @@ def advance(plan: Plan[Any], reply: Any) -> Step[Any] | None:
 
 
 async def outcome(producer: Producer, job_id: str) -> Outcome:
-    """How a change ended."""
     return (await producer.job(job_id).result(timeout=0)).outcome
 
 

@@ -1,4 +1,4 @@
-"""Taking back batches and users: what is queued of them, and no more."""
+"""Cancelling batches and users: all that is queued of them, and no more."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ LANE = keyspace.lane("1001", TRADER)
 
 
 async def outcome(producer: Producer, job_id: str) -> Outcome:
-    """How a change ended."""
     return (await producer.job(job_id).result(timeout=0)).outcome
 
 

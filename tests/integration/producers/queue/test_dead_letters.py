@@ -1,4 +1,4 @@
-"""Dead letters: what ended badly is kept with its payload, may be sent again once, and goes in the end."""
+"""Dead letters: failed changes are kept with their payload, can be selected, and expire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fanning out: each item once, whatever the iterable; refusals told; nothing written where nothing may be."""
+"""Fan-outs: each item once, from any iterable; invalid items are reported."""
 
 from __future__ import annotations
 

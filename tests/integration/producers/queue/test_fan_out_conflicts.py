@@ -35,12 +35,11 @@ CONFLICTS: dict[str, Again] = {
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their size is nothing to these tests; test_fan_out.py has those of the true one."""
     monkeypatch.setattr("producers.queue.chunking.CHUNK_SIZE", CHUNK_SIZE)
 
 
 def replaced(place: int, count: int = MANY) -> list[SettingsChange]:
-    """Changes of which one is another."""
+    """Return numbered changes, one of them replaced."""
     return [*numbered(count)[:place], *same([change("1001")], "9"), *numbered(count)[place + 1 :]]
 
 

@@ -1,4 +1,4 @@
-"""What a fan-out refuses, and what it writes nothing for."""
+"""What a fan-out rejects, and when it writes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fanning out again under the same batch ID: only what is missing is added, and what contradicts changes nothing."""
+"""A fan-out again under the same batch ID: only what is missing is added."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def added(batch: Batch) -> tuple[int, int]:
-    """How many changes a run accepted, and found."""
+    """Return how many changes a run accepted, and how many it found."""
     assert batch.report is not None
     return batch.report.accepted, batch.report.already_there
 

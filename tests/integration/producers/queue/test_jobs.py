@@ -1,4 +1,4 @@
-"""Handles to changes: where they are, and how they ended."""
+"""Handles to changes: their status and their results."""
 
 from __future__ import annotations
 

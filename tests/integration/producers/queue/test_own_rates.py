@@ -1,4 +1,4 @@
-"""Rates of single users: exact whatever they are changed to, and whenever."""
+"""Rates of single users: exact in every window, validated, shown and removed."""
 
 from __future__ import annotations
 

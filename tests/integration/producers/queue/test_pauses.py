@@ -1,4 +1,4 @@
-"""Pauses: of a user, a trader, an egress, everything. Nothing of them is claimed, and all of it once they end."""
+"""Pauses of a user, a trader, an egress or everything: nothing of it is claimed until all its pauses end."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ NAMES = ("plain", "a:b", "100%", "*", "[x]", "a?c", "a\\b", "^-", "1%3A2")
 
 
 def of(kind: str, name: str = "") -> dict[str, Any]:
-    """What to give for a scope."""
+    """Return the arguments that name a scope."""
     return {"user": {"user_id": name}, "trader": {"trader_id": name}, "egress": {"egress": name}}.get(
         kind, {"everything": True}
     )
 
 
 async def claimed(lanes: Lanes) -> set[str]:
-    """What one call claims."""
+    """Return the job IDs that one call claims."""
     return {claim.job_id for claim in await lanes.claim()}
 
 
@@ -189,7 +189,7 @@ async def test_changes_enqueued_during_a_pause_wait_too(producer: Producer, lane
 
 
 async def drained(lanes: Lanes, clock: ManualClock, count: int) -> list[int]:
-    """The slots of the next claims, in time as the script gives it."""
+    """Return the slots of the next claims, each claimed when it is due."""
     slots: list[int] = []
     while len(slots) < count:
         claims = await lanes.claims()

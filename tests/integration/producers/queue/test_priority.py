@@ -1,4 +1,4 @@
-"""Priorities: interactive before bulk, a tenth for bulk, and lanes that hold both."""
+"""Priorities: interactive before bulk, a tenth of the claims for bulk, and lanes that hold both."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LANE = keyspace.lane("1001", TRADER)
 
 
 async def both_waiting(lanes: Lanes, count: int) -> None:
-    """As many lanes of each, the bulk ones earlier."""
+    """Submit as many lanes of each priority, the bulk ones earlier."""
     await lanes.submit(*((f"bulk{n}", change(f"b{n}")) for n in range(count)), priority=BULK)
     await lanes.submit(*((f"urgent{n}", change(f"u{n}")) for n in range(count)))
     for n in range(count):

@@ -1,4 +1,4 @@
-"""When a batch will have ended: arithmetic over the buckets, on a clock that the test moves."""
+"""A batch's ETA: arithmetic over the buckets, on a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EGRESS_PACE_S = PACING.egress_pace_us / 1e6
 
 @pytest.fixture
 async def producer(timed: Lanes, clock: ManualClock) -> Producer:
-    """A producer beside a worker that was there a second ago."""
+    """A producer, beside a worker that claimed a second ago."""
     await timed.submit(("first", change("9999")))
     await timed.done(await timed.claim_one(), took_s=0.0)
     clock.advance(1)
@@ -28,7 +28,7 @@ async def producer(timed: Lanes, clock: ManualClock) -> Producer:
 
 
 async def eta_s(batch: Batch) -> float | None:
-    """What a batch says; on both clocks the same."""
+    """Return a batch's ETA in seconds."""
     return (await batch.progress()).eta_s
 
 

@@ -1,4 +1,4 @@
-"""Sending dead letters again: once, in the order of their lanes, one, some, or those of a batch."""
+"""Replaying dead letters: once, in the order of their lanes; one, a selection, or those of a batch."""
 
 from __future__ import annotations
 

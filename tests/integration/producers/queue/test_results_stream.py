@@ -1,4 +1,4 @@
-"""The results of a batch as a stream: in the order of settling, each once, resumable anywhere."""
+"""The results of a batch as a stream: in the order of settlement, each once, resumable anywhere."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_a_stream_waits_for_the_next_settlement(producer: Producer, lanes:
 
 
 async def restless(batch: Batch) -> list[str]:
-    """Reads a batch to its end, beginning anew from its cursor after every few results."""
+    """Read a batch to its end, resuming from the cursor after every few results."""
     read: list[str] = []
     stream = batch.results()
     while True:
@@ -80,7 +80,7 @@ async def restless(batch: Batch) -> list[str]:
 
 
 async def paging(batch: Batch) -> list[str]:
-    """Reads a batch to its end without ever waiting."""
+    """Read a batch to its end by pages."""
     read: list[str] = []
     cursor = None
     while True:

@@ -1,4 +1,4 @@
-"""The submit script: accepted once, in order, within bounds, and always on the schedule."""
+"""The submit script: accepted once, in order, within limits, and always on the schedule."""
 
 from __future__ import annotations
 

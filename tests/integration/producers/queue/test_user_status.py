@@ -1,4 +1,4 @@
-"""Where a user is: its lanes, its rate, its pause and hold."""
+"""The status of a user: lanes, rate, pause and hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The synchronous client on a real server: its own transport. What is generated is tested with the asyncio client."""
+"""The synchronous producer on a real server: its own waiting, threads and transport."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def producer(valkey_dsn: str) -> Iterator[Producer]:
 
 @pytest.fixture
 def lanes(valkey: ArqRedis) -> Lanes:
-    """The worker's side."""
+    """The worker's side of the queue."""
     return Lanes(valkey)
 
 
 async def end_all(lanes: Lanes, outcome: Outcome = Outcome.APPLIED) -> int:
-    """Ends all that is queued; how many it was."""
+    """End all that is queued; return how many changes it was."""
     ended = 0
     while claims := await lanes.claim():
         for claim in claims:
@@ -55,7 +55,6 @@ async def end_all(lanes: Lanes, outcome: Outcome = Outcome.APPLIED) -> int:
 
 
 async def done(lanes: Lanes, claim: Claim, outcome: Outcome) -> None:
-    """Ends one."""
     await lanes.done(claim, outcome, took_s=0.001)
 
 

@@ -1,4 +1,4 @@
-"""Producers and a Redis that is away: told at once what to repeat, or waiting for it; never a change twice."""
+"""Producers and an unreachable Redis: an error at once or waiting for it, and never a change twice."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def server(tmp_path: Path) -> Iterator[Valkey]:
 
 @pytest.fixture
 async def looking(server: Valkey) -> AsyncIterator[Redis]:
-    """A client that nothing stands between."""
+    """A client that is connected directly."""
     client: Redis = open_redis(server.dsn, Redis, timeout_s=5)
     yield client
     await client.aclose()
@@ -43,19 +43,19 @@ async def looking(server: Valkey) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def between(server: Valkey) -> AsyncIterator[Relay]:
-    """What producers talk to instead of the server."""
+    """A relay, to which producers connect."""
     async with relay(server.port) as between:
         yield between
 
 
 def dsn(between: Relay) -> str:
-    """Where the relay is."""
+    """Return the DSN of the relay."""
     return f"redis://127.0.0.1:{between.port}/0"
 
 
 @contextmanager
 def deaf_for_a_while(between: Relay, seconds: float = 1.2) -> Iterator[None]:
-    """What the server answers is lost for longer than the time-out; what is asked of it, it does."""
+    """Lose the server's replies for longer than the time-out; it still runs what it is asked."""
     between.deaf = True
     again = asyncio.get_running_loop().call_later(seconds, setattr, between, "deaf", False)
     try:

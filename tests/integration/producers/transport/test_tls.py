@@ -1,4 +1,4 @@
-"""Redis behind TLS: with a private authority, and only with the right one."""
+"""Redis behind TLS with a private authority, which must be the right one."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ pytestmark = ARQ_CLOSES_OLD_STYLE
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    """Whom this organisation trusts."""
+    """The authority that the organisation trusts."""
     return Authority.new(tmp_path)
 
 
 @pytest.fixture
 async def port(valkey_dsn: str, authority: Authority) -> AsyncIterator[int]:
-    """Where Redis speaks TLS, with a certificate for `localhost`."""
+    """The port where Redis speaks TLS, with a certificate for `localhost`."""
     async with relay(urlsplit(valkey_dsn).port or 0, authority.context("localhost")) as between:
         yield between.port
 
 
 @pytest.fixture
 def dsn(port: int, authority: Authority) -> str:
-    """How a program names it."""
+    """The DSN of it."""
     return f"rediss://localhost:{port}/0?ssl_ca_certs={authority.path}"
 
 
@@ -63,7 +63,7 @@ def _apply_plainly(dsn: str) -> str:
 
 
 async def _refusal(dsn: str, *, timeout_s: float = 5) -> list[str]:
-    """What both kinds of producers are told."""
+    """Return the error that both kinds of producers raise."""
     settings = ProducerSettings(redis_timeout_s=timeout_s)
     async with Producer.connect(dsn, settings) as producer:
         with pytest.raises(QueueUnavailable) as awaited:

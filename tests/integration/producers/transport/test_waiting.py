@@ -1,4 +1,4 @@
-"""Waiting for results: told at once, over one subscription, whatever happens to it."""
+"""Waiting for results: notified at once over one subscription, whatever happens to it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SOON_S = POLL_INTERVAL_S / 2
 
 
 async def listening(producer: Producer, job_id: str) -> None:
-    """Returns once somebody waits for a change and the server knows it."""
+    """Wait until the server has the subscription of a waiter."""
     while (channel := producer._notifications._channels.get(keyspace.JOB_DONE + job_id)) is None:  # noqa: ASYNC110 - a test looks in
         await asyncio.sleep(0)
     await channel.confirmed.wait()
@@ -30,7 +30,7 @@ async def listening(producer: Producer, job_id: str) -> None:
 
 @pytest.fixture
 async def subscribed(producer: Producer) -> AsyncIterator[Producer]:
-    """A producer whose subscription is up, since somebody waits for another change already."""
+    """A producer whose subscription is up, because another change is awaited."""
     job = await producer.enqueue(change("another"))
     waiting = asyncio.create_task(job.result())
     await listening(producer, job.job_id)

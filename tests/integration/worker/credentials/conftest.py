@@ -1,4 +1,4 @@
-"""A store of sealed records, and those who use it."""
+"""A store of sealed records and its users."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def after(records: SealedRecords) -> CredentialAdmin:
 
 @pytest.fixture
 def store(records: SealedRecords) -> RedisCredentials:
-    """What a worker has."""
+    """A worker's store, with both keys."""
     return RedisCredentials(records, ring(NEW, OLD))

@@ -1,4 +1,4 @@
-"""What worker/credentials/README.md shows, as it stands there."""
+"""The examples of worker/credentials/README.md run as written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FIELDS = {"api_key": "hush-key", "secret_key": "hush-secret", "passphrase": "hus
 
 @pytest.fixture(autouse=True)
 def _own_vault(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The program of the document, as the module `own_vault`."""
+    """The program of the page, as the module `own_vault`."""
     (program,) = re.findall(r"```python\n(.*?)```", DOC, re.DOTALL)
     module = ModuleType("own_vault")
     exec(compile(program, "worker/credentials/README.md", "exec"), module.__dict__)  # noqa: S102 - it is our own
@@ -37,7 +37,7 @@ def _own_vault(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 async def answer(request: web.Request) -> web.Response:
-    """As a Vault with one user answers."""
+    """Answer as a Vault with one user does."""
     if request.headers.get("X-Vault-Token") != TOKEN:
         return web.json_response({"errors": ["permission denied"]}, status=403)
     match request.match_info["user"]:
@@ -52,7 +52,7 @@ async def answer(request: web.Request) -> web.Response:
 
 @asynccontextmanager
 async def vault_server() -> AsyncIterator[str]:
-    """A server that speaks as much of Vault's API as the program uses."""
+    """A server with the part of Vault's API that the program uses."""
     app = web.Application()
     app.router.add_get("/v1/secret/data/copytrade/{user}", answer)
     runner = web.AppRunner(app)

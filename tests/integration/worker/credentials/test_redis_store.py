@@ -1,4 +1,4 @@
-"""Sealed records in Redis: what workers read, what the operator writes, and that no secret is there in clear."""
+"""Sealed records in Redis: what workers read, what operators write, and no secret in clear."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ async def test_a_user_that_was_removed_is_unknown(
 
 @asynccontextmanager
 async def user_who_may(redis: ArqRedis, *rules: str) -> AsyncIterator[SealedRecords]:
-    """The records as a Redis user with these rules sees them."""
+    """The records as a Redis user with these ACL rules sees them."""
     await redis.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">hush", *rules)  # type: ignore[no-untyped-call]
     pool = redis.connection_pool
     options = pool.connection_kwargs | {"username": "narrow", "password": "hush"}

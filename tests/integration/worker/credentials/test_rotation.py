@@ -58,12 +58,12 @@ async def test_rotation_keeps_and_reports_records_that_it_cannot_open(
 
 
 class Meddling(SealedRecords):
-    """Records that somebody else changes between a rotation's reading and its writing."""
+    """Records that change between a rotation's read and its write."""
 
     meddle: Callable[[], object]
 
     async def replace(self, user_id: str, read: bytes, record: bytes) -> bool:
-        """Meddles once, then replaces."""
+        """Change the record once, then replace it."""
         await self.meddle()  # type: ignore[misc]
         return await super().replace(user_id, read, record)
 

@@ -34,7 +34,7 @@ OLD, NEW = new_entry("2026a"), new_entry("2026b")
 
 
 def keys(user_id: str) -> Credentials:
-    """What the double knows of a user."""
+    """Return the keys that the double has for a user."""
     api_key, secret_key, passphrase = (Secret(f"{kind}-{user_id}") for kind in ("key", "secret", "pass"))
     return Credentials(user_id=user_id, api_key=api_key, secret_key=secret_key, passphrase=passphrase)
 
@@ -45,13 +45,13 @@ def admin(redis: ArqRedis, *entries: str) -> CredentialAdmin:
 
 
 def sealed(*entries: str) -> dict[str, Any]:
-    """Settings of a worker with this ring."""
+    """Return settings of a worker with this ring."""
     return {"credentials": "redis:", "credentials_keys": Secret(",".join(entries))}
 
 
 @asynccontextmanager
 async def rig_with_sealed_keys(redis: ArqRedis, folder: Path) -> AsyncIterator[Rig]:
-    """A rig; the keys of its users are in Redis, under the old key."""
+    """A rig whose users' keys are in Redis, sealed with the old key."""
     async with rig_on(redis, folder) as rig:
         await admin(redis, OLD).put([keys(user) for user in USERS])
         yield rig

@@ -1,4 +1,4 @@
-"""The connection to the exchange, against a server that does what a test tells it."""
+"""The connection to the exchange, against a server that answers as the test says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What LaneWorker relies on in arq: a change there must be noticed here."""
+"""What LaneWorker relies on in arq, so that a change of arq is noticed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""arq's own queue beside the lanes: `submit`, cron, functions, and what somebody else may have put there."""
+"""arq's own queue beside the lanes: `submit`, cron, functions, and malformed jobs."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ pytestmark = ARQ_CLOSES_OLD_STYLE
 
 
 def as_arq_app(redis: ArqRedis) -> ArqRedis:
-    """What an app that has only arq uses: its client, with msgpack."""
+    """Return the client of an app that has only arq, with msgpack."""
     redis.job_serializer, redis.job_deserializer = serialize, deserialize
     return redis
 
 
 async def finished(rig: Rig, job: Job | None) -> Any:
-    """The result that arq reads; raises what the job raised, as text."""
+    """Return the result that arq reads; raise what the job raised, as text."""
     assert job is not None
     await rig.drain()
     return await Job(job.job_id, rig.redis, _deserializer=deserialize).result(timeout=1, poll_delay=0.01)
@@ -120,7 +120,7 @@ async def test_cron_jobs_and_functions_are_served_beside_the_lanes(valkey: ArqRe
 
 
 async def put(redis: ArqRedis, job_id: bytes, payload: bytes | None) -> None:
-    """A control job as somebody else may have written it."""
+    """Write a control job as a foreign program may."""
     key = job_key_prefix.encode() + job_id
     if payload is not None:
         await redis.set(key, payload)
@@ -128,7 +128,7 @@ async def put(redis: ArqRedis, job_id: bytes, payload: bytes | None) -> None:
 
 
 def job_of(**changed: Any) -> bytes:
-    """A control job with some of its fields changed."""
+    """Return a control job with some fields changed."""
     return serialize({"t": None, "f": "submit", "a": [], "k": {}, "et": 1_000} | changed)
 
 

@@ -1,4 +1,4 @@
-"""A worker and a Redis that is slow to answer, answers nothing for a while, or holds what nobody can read."""
+"""The dispatcher beside a slow Redis and a malformed lane."""
 
 from __future__ import annotations
 

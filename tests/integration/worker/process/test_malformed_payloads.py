@@ -1,4 +1,4 @@
-"""What somebody else may have written into Redis: it ends rejected or is put off, and never stops a worker."""
+"""Malformed payloads and histories in Redis: they end rejected or are put off, and never stop a worker."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SOUND = encode_change(change(), enqueued_at_ms=1_000, ttl_ms=10**15)
 
 
 def spoilt(**changed: Any) -> bytes:
-    """A sound payload with some of its top-level fields changed."""
+    """Return a valid payload with some top-level fields changed."""
     return msgspec.msgpack.encode(msgspec.msgpack.decode(SOUND) | changed)
 
 
 def with_setting(**changed: Any) -> bytes:
-    """A sound payload with some fields of its setting changed, in wire names."""
+    """Return a valid payload with some fields of its setting changed, in wire names."""
     wire = msgspec.to_builtins(change())
     wire["settings"][0] |= changed
     return spoilt(a=[wire])

@@ -1,4 +1,4 @@
-"""A worker while the exchange is away, while keys are refused, and while a vault is slow."""
+"""A worker while the exchange is unreachable, keys are rejected, or credentials are slow."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ EACH = 5
 
 
 async def enqueued(rig: Rig) -> list[asyncio.Task[JobResult]]:
-    """Some changes of every user, whose results are waited for."""
+    """Enqueue some changes of every user; return tasks that wait for their results."""
     changes = [change(user, f"t{number}") for number in range(EACH) for user in USERS]
     jobs = (await rig.producer.enqueue_many(changes)).jobs
     return [asyncio.create_task(job.result()) for job in jobs]
 
 
 async def breaker_open(rig: Rig, probes: int = 0) -> None:
-    """Returns when the breaker of the egress is open, and so many probes have failed."""
+    """Wait until the breaker of the egress is open and so many probes have failed."""
     while int(await rig.redis.hget(keyspace.EGRESS + "default", "open") or 0) <= probes:  # type: ignore[misc]  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 
@@ -90,7 +90,7 @@ async def test_one_rejection_of_its_keys_stops_a_user_until_they_are_replaced(va
 
 
 class Slow:
-    """A vault that takes its time, or is away for a while."""
+    """A source of credentials that is slow, or unavailable at first."""
 
     def __init__(self, known: FileCredentials, *, takes_s: float = 0.0, away: int = 0) -> None:
         self._known = known
@@ -99,7 +99,7 @@ class Slow:
         self.asked = 0
 
     async def get(self, user_id: str) -> Credentials:
-        """As a source of credentials."""
+        """Return a user's credentials."""
         self.asked += 1
         await asyncio.sleep(self._takes_s)
         if self.asked <= self._away:

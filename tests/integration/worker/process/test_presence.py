@@ -1,4 +1,4 @@
-"""Workers announce themselves: for as long as they live, and without harm when they cannot."""
+"""Announcements of workers: present as long as the worker lives, and harmless when they fail."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = ARQ_CLOSES_OLD_STYLE
 
 
 class Work:
-    """A worker's counts, as a test wants them."""
+    """A worker's counts."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -35,12 +35,12 @@ class Work:
 
 
 def one(redis: ArqRedis, clock: ManualClock | None = None, **changed: object) -> PresenceAnnouncer:
-    """The announcement of a worker that has nothing to do."""
+    """Return the announcement of an idle worker."""
     return PresenceAnnouncer(redis, clock or SystemClock(), WorkerSettings(**changed), Work())  # type: ignore[arg-type]
 
 
 async def workers(redis: ArqRedis) -> list[WorkerInfo]:
-    """Those that are announced."""
+    """Return the announced workers."""
     return (await run_plan(redis, read_overview(), "asking for an overview")).workers
 
 

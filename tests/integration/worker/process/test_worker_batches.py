@@ -1,8 +1,7 @@
-"""Batches, groups, pauses, rates and replays with a whole worker in this process, as the exchange sees them."""
+"""Batches, coalescing, pauses, rates and replays with a whole worker, as the exchange sees them."""
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,12 @@ def of(*symbols: str, value: str = "1") -> SettingsChange:
 
 
 async def joining(rig: Rig, *changes: SettingsChange) -> list[str]:
-    """Changes that may be sent together; their job IDs."""
+    """Enqueue coalescable changes; return their job IDs."""
     return [job.job_id for job in (await rig.producer.enqueue_many(changes, coalesce=True)).jobs]
 
 
 async def outcomes(rig: Rig, job_ids: list[str]) -> list[Outcome]:
-    """How changes that have ended did."""
+    """Return the outcomes of changes that have ended."""
     return [(await rig.producer.job(job_id).result(timeout=0)).outcome for job_id in job_ids]
 
 
@@ -125,9 +124,11 @@ async def test_an_interactive_change_overtakes_a_running_fan_out(valkey: ArqRedi
 async def test_a_rate_changed_up_and_down_is_never_exceeded_at_the_exchange(valkey: ArqRedis, tmp_path: Path) -> None:
     async with rig_on(valkey, tmp_path, faults=[Fault("latency", ms=20, jitter_ms=60)]) as rig, rig.working():
         batch = await rig.producer.fan_out([change("1001", f"t{n}") for n in range(40)], batch_id="b")
+        results = batch.results()
         for rate in (3, 10, 5, 9):
             await rig.producer.limit_user("1001", rate)
-            await asyncio.sleep(0.4)
+            for _ in range(3):
+                await anext(results)
         await rig.producer.limit_user("1001", None)
         await batch.wait(timeout=30)
 

@@ -1,4 +1,4 @@
-"""The egress's breaker: an outage spends nothing, and one request at a time asks whether it is over."""
+"""The breaker of an egress: an outage ends no change, and one probe at a time finds its end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def lanes(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
 
 
 async def opened(lanes: Lanes, verdict: str = "transient", **changed: str) -> list[Settled]:
-    """All that is due has this verdict, until the breaker opens."""
+    """Give every due change this verdict until the breaker opens."""
     settled: list[Settled] = []
     while all(one.breaker is not BreakerEvent.OPENED for one in settled):
         claims = await lanes.claims()
@@ -46,7 +46,7 @@ def _move(lanes: Lanes, seconds: float) -> None:
 
 
 async def next_claims(lanes: Lanes, within_s: float = 100.0) -> tuple[list[Claim], float]:
-    """What is claimed next, with time moved on as the script says, and how long that took."""
+    """Return the next claims and how many seconds passed until then."""
     began_s = lanes.clock.monotonic()
     while lanes.clock.monotonic() - began_s <= within_s:
         claims = await lanes.claims()
@@ -125,7 +125,7 @@ async def test_requests_of_an_outage_do_not_count_as_tries(lanes: Lanes) -> None
 
 
 async def _recover(lanes: Lanes, count: int = USERS) -> list[float]:
-    """From now on all is well; when each of so many was sent."""
+    """Answer with success from now on; return when each request was sent."""
     sent_s: list[float] = []
     while len(sent_s) < count:
         claims, _ = await next_claims(lanes)

@@ -1,4 +1,4 @@
-"""The claim script: one in flight per lane, leases, tokens, and what a claim carries. Pacing has tests of its own."""
+"""The claim script: one change in flight per lane, leases, tokens, and the content of a claim."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LANE = keyspace.lane("1001", "t1")
 
 @pytest.fixture
 def timed(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
-    """A queue without pacing, whose time the test controls."""
+    """A queue without pacing, whose clock the test moves."""
     return Lanes(fake_redis, clock=clock)
 
 

@@ -1,4 +1,4 @@
-"""Changes sent as one that must be sent again: refused, throttled, lost with their worker, some taken back between."""
+"""Coalesced changes that are sent again: rejected, throttled, lost with their worker, partly cancelled."""
 
 from __future__ import annotations
 

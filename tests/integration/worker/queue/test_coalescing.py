@@ -1,4 +1,4 @@
-"""Changes of a lane that are sent as one: on the scripts, step by step, without a worker."""
+"""Changes of a lane that are sent as one request, step by step without a worker."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 
 from producers import Cancellation, JobState, Outcome, Priority, Producer
 from producers.contract import keyspace
+from producers.contract.codec import encode_change
 from tests.support.changes import change, result
 from tests.support.coalescing import LANE, joining, of, pair, results, sent
 from tests.support.fan_outs import where_consistent
@@ -125,12 +126,8 @@ async def test_a_malformed_or_expired_change_ends_alone_in_its_turn(producer: Pr
     """Changes before it are sent without it, changes behind it after it."""
     jobs = await joining(producer, *(of(pair(symbol)) for symbol in "ABCDE"))
     await lanes.redis.set(keyspace.JOB + "j1", b"\xc1")
-    lasting = await lanes.redis.get(keyspace.JOB + "j3")
-    await producer.enqueue(of(pair("D")), job_id="brief", coalesce=True, ttl_s=0.001)
-    await lanes.redis.set(keyspace.JOB + "j3", await lanes.redis.get(keyspace.JOB + "brief"))
-    assert lasting is not None
-    await asyncio.sleep(0.002)
-    await producer.job("brief").cancel()
+    expired = encode_change(of(pair("D")), enqueued_at_ms=1_000, ttl_ms=1, coalesce=True)
+    await lanes.redis.set(keyspace.JOB + "j3", expired)
     rounds = 0
     async for claim in lanes.heads():
         await lanes.attempt(claim)

@@ -1,4 +1,4 @@
-"""The egress bucket: what all workers behind one IP may send together."""
+"""The bucket of an egress: what all workers behind one IP may send together."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def lanes(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
 
 
 async def slots_of_all(lanes: Lanes, clock: ManualClock) -> list[int]:
-    """The slots of all changes, with time moved on as the script says."""
+    """Return the slots of all changes, each claimed when it is due."""
     slots: list[int] = []
     while len(slots) < USERS:
         claims = await lanes.claims()

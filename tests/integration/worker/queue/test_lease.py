@@ -1,4 +1,4 @@
-"""Leases of attempts in hand are renewed; what was lost is told."""
+"""Leases of attempts: renewed while held, and reported when lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEASE_S = DEFAULTS.lease_s
 
 @pytest.fixture
 def heartbeat(timed: Lanes) -> Heartbeat:
-    """Of a worker that claims these lanes."""
+    """The heartbeat of a worker that claims these lanes."""
     return Heartbeat(timed.redis, timed.clock, lease_s=LEASE_S)
 
 

@@ -1,4 +1,4 @@
-"""Keys of lanes that are not what they must be: put off, reported, and no harm to other lanes."""
+"""Malformed keys of lanes: put off and reported, without harm to other lanes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PUT_OFF = MalformedLane(LANE, "one of its keys has a wrong Redis type: postponed
 
 @pytest.fixture
 async def lanes(redis: ArqRedis) -> Lanes:
-    """A queue of two lanes: 1001's, which somebody will spoil, comes first; 1002's is sound."""
+    """Two lanes: that of user 1001, which the test damages, comes first; that of 1002 is valid."""
     lanes = Lanes(redis)
     await lanes.submit(("spoilt", change("1001")), ("sound", change("1002")))
     await redis.zadd(keyspace.SCHEDULE, {LANE: 1})

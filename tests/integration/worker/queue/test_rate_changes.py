@@ -1,4 +1,4 @@
-"""Rates that are changed while requests are under way: exact whatever they are changed to, and whenever."""
+"""Rates that change while requests are in flight: exact in every window."""
 
 from __future__ import annotations
 

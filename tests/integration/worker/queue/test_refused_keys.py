@@ -1,4 +1,4 @@
-"""A user whose keys the exchange refused: what is queued ends unsent, until the keys change or an operator resumes."""
+"""A user whose keys the exchange rejected: changes end unsent until the keys change or an operator resumes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OLD, NEW = "0123456789abcdef", "fedcba9876543210"
 
 
 async def attempt(lanes: Lanes, claim: Claim, verdict: str, fingerprint: str) -> Settled:
-    """What a worker makes of a claim whose user has these keys."""
+    """Attempt a claim as a worker with these keys does."""
     now_s = lanes.clock.monotonic()
     now_ms = claim.redis_ms(now_s)
     ready = validate_claim(claim, now_ms)
@@ -31,7 +31,7 @@ async def attempt(lanes: Lanes, claim: Claim, verdict: str, fingerprint: str) ->
 
 
 async def drained(lanes: Lanes, clock: ManualClock, verdict: str, fingerprint: str) -> int:
-    """Attempts all that is queued; how many requests that took."""
+    """Attempt all that is queued; return how many requests it took."""
     requests = 0
     while True:
         claims = await lanes.claims()
@@ -49,7 +49,7 @@ async def drained(lanes: Lanes, clock: ManualClock, verdict: str, fingerprint: s
 
 @pytest.fixture
 async def refused(timed: Lanes, clock: ManualClock) -> Lanes:
-    """A user of whom three changes in two lanes ended by one refusal."""
+    """A user whose three changes in two lanes ended by one rejection."""
     await timed.submit(
         ("a", change("1", "t1")), ("b", change("1", "t1")), ("c", change("1", "t2")), now_ms=clock.now_ms
     )

@@ -1,4 +1,4 @@
-"""The part of a round trip that the guard of a bucket takes off: what is known of the way back from the exchange."""
+"""The part of the round trip that the guard takes off a window: the way back, as far as it is known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ENOUGH = 10
 
 
 async def round_trips(lanes: Lanes, clock: ManualClock, count: int, took_s: float, user: str) -> int:
-    """Makes as many requests of one user; returns when the last one's window ends, microseconds from its reply."""
+    """Make requests of one user; return when the last one's window ends, microseconds from its reply."""
     entry = ""
     for number in range(count):
         await lanes.submit((f"{user}/{number}", change(user)))

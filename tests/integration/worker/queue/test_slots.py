@@ -1,4 +1,4 @@
-"""The leaky bucket of a user: at most ten requests in any window, turn by turn, whoever claims."""
+"""The leaky bucket of a user: at most ten requests in any window, in turn, whoever claims."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ BRISK = Pacing(
 
 
 def most_in_a_window(slots_us: list[int], window_us: int) -> int:
-    """The highest number of slots in any sliding window."""
+    """Return the highest number of slots in any sliding window."""
     ordered = sorted(slots_us)
     return max(sum(start <= slot < start + window_us for slot in ordered) for start in ordered)
 
 
 async def until_something_is_due(lanes: Lanes, clock: ManualClock) -> list[Claim]:
-    """The next claims, moving time on as the script says."""
+    """Return the next claims, made when they are due."""
     while True:
         claims = await lanes.claims()
         if claims.claims:
@@ -143,7 +143,7 @@ async def test_one_users_backlog_does_not_delay_another_user(timed: Lanes, clock
 
 
 async def ten_sent(lanes: Lanes, clock: ManualClock) -> list[Claim]:
-    """Ten requests of one user's eleven lanes, all sent, none answered."""
+    """Send ten requests of one user's eleven lanes; none is answered."""
     await lanes.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(11)))
     sent: list[Claim] = []
     while len(sent) < 10:

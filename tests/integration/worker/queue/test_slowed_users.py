@@ -1,4 +1,4 @@
-"""A user that is throttled is slowed, and brought back by steps."""
+"""A throttled user is slowed, and sped up step by step."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SECOND_US = 1_000_000
 
 
 async def backlog(lanes: Lanes, count: int, lanes_of_it: int = 1) -> None:
-    """As many changes of the user."""
+    """Submit so many changes of the user."""
     now_ms = round(await lanes.now_ms())
     many = ((f"j{n}", change(USER, f"t{n % lanes_of_it}")) for n in range(count))
     await lanes.submit(*many, lane_limit=count, now_ms=now_ms)
 
 
 async def sent_under(lanes: Lanes, clock: ManualClock, limit_per_s: int, count: int) -> tuple[list[int], list[int]]:
-    """So many requests to an exchange that allows so many in any second: when they were granted, when throttled."""
+    """Send requests to an exchange with this limit; return when they were granted, and when throttled."""
     granted: list[int] = []
     throttled: list[int] = []
     while len(granted) + len(throttled) < count:

@@ -1,4 +1,4 @@
-"""What a lane remembers of its head between attempts."""
+"""The history that a lane keeps of its head between attempts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stored changes and results: they come back as they were, arq reads them, and nothing else is taken for one."""
+"""Stored changes and results: malformed ones are rejected, and arq can read them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAYLOAD = encode_change(change(), enqueued_at_ms=1_700_000_000_123, ttl_ms=60_00
 
 
 def stored(**changed: Any) -> bytes:
-    """A stored change with some of its top-level fields changed."""
+    """Return a stored change with some top-level fields changed."""
     return msgspec.msgpack.encode(msgspec.msgpack.decode(PAYLOAD) | changed)
 
 

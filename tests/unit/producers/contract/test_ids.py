@@ -15,7 +15,7 @@ MS = 1_000_000
 
 @pytest.fixture
 def frozen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The time that IDs are made of, nanoseconds; the test changes its only entry."""
+    """The time that IDs are made from, nanoseconds; the test changes its only entry."""
     now = [1_700_000_000_000 * MS]
     monkeypatch.setattr(time, "time_ns", lambda: now[0])
     return now

@@ -1,4 +1,4 @@
-"""Keys: no ID can be chosen so that it touches what belongs to another."""
+"""Keys: no ID reaches the keys of another."""
 
 from __future__ import annotations
 

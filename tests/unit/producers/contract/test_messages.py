@@ -1,4 +1,4 @@
-"""The messages on the wire: the exchange's names, and what becomes of what is not known."""
+"""The messages on the wire: the exchange's names, and unknown fields and values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of the endpoint's table, each broken in turn; names are the wire's."""
+"""The rules of the endpoint's table, each broken in turn; field names are the wire's."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ CHANGE_BREACHES: list[tuple[str, str, Any]] = [
 
 
 def named(breach: object) -> str | None:
-    """A readable ID for a test: short values as they are."""
+    """Return a readable test ID."""
     return repr(breach)[:24] if isinstance(breach, str | int | float | bytes | list | dict) or breach is None else None
 
 

@@ -1,4 +1,4 @@
-"""What the doctor makes of an overview."""
+"""The doctor's checks of an overview."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOW_MS = 1_790_000_000_000
 
 
 def load(lanes: int = 0, due: int = 0, oldest_due_s: float = 0.0) -> ScheduleLoad:
-    """One schedule."""
+    """Return the load of one schedule."""
     return ScheduleLoad(lanes=lanes, due=due, oldest_due_s=oldest_due_s)
 
 
@@ -26,7 +26,7 @@ LATE = load(3, 2, LATE_S + 1)
 
 
 def worker(**changed: Any) -> WorkerInfo:
-    """A worker of ten hands that announced itself just now."""
+    """Return a worker of ten jobs whose heartbeat is new."""
     fields: dict[str, Any] = {
         "name": "a-1-00",
         "host": "a",
@@ -47,7 +47,7 @@ def worker(**changed: Any) -> WorkerInfo:
 
 
 def egress(**changed: Any) -> EgressStatus:
-    """The egress of that worker, which may send."""
+    """Return the egress of that worker, which may send."""
     fields: dict[str, Any] = {
         "name": "north",
         "workers": 1,
@@ -63,7 +63,7 @@ def egress(**changed: Any) -> EgressStatus:
 
 
 def overview(**changed: Any) -> Overview:
-    """An idle queue with one worker."""
+    """Return an idle queue with one worker."""
     fields: dict[str, Any] = {
         "at_ms": NOW_MS,
         "interactive": load(),
@@ -86,13 +86,13 @@ def overview(**changed: Any) -> Overview:
 
 
 def found(name: str, **changed: Any) -> Check:
-    """One judgement of such an overview with something changed."""
+    """Return one check of such an overview with some fields changed."""
     (check,) = [check for check in check_queue(overview(**changed)) if check.name == name]
     return check
 
 
 def paused(kind: ScopeKind, name: str = "") -> dict[str, Any]:
-    """One pause in force."""
+    """Return a pause in force."""
     return {"pauses": [Pause(kind, name, NOW_MS - 1)], "pauses_total": 1}
 
 

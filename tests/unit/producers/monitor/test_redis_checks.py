@@ -1,4 +1,4 @@
-"""What the doctor makes of what a Redis tells of itself."""
+"""The doctor's checks of what a Redis reports."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MIB = 1024 * 1024
 
 
 def of(name: str, **changed: Any) -> Check:
-    """One judgement of a fit server with some of its report changed."""
+    """Return one check of a suitable server with some values changed."""
     (check,) = [check for check in redis_checks.check_info(FIT | changed) if check.name == name]
     return check
 

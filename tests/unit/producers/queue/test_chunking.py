@@ -1,4 +1,4 @@
-"""Taking in many changes: items in, chunks out; verdicts in, a report out."""
+"""Chunked submissions: items in, chunks out; verdicts in, a report out."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ INVALID = SettingsChange(user_id="1001", trader_id="t1", settings=[])
 
 
 def chunked(source: ItemParser | None = None, *, fixed: bool = True) -> ChunkedSubmission:
-    """A submission without items."""
+    """Return a submission without items."""
     return ChunkedSubmission(source or IndexedChangeParser("b"), TERMS, ttl_ms=1000, now_ms=lambda: 5, fixed=fixed)
 
 
 def chunks(into: ChunkedSubmission, items: list[Any]) -> list[Chunk]:
-    """All chunks of some items."""
+    """Return all chunks of some items."""
     found = [into.add(item) for item in items]
     return [chunk for chunk in (*found, into.flush()) if chunk is not None]
 

@@ -1,4 +1,4 @@
-"""What a fan-out is: arguments in, changes and IDs out."""
+"""Fan-outs: arguments in, changes and IDs out."""
 
 from __future__ import annotations
 

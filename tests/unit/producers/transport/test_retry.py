@@ -1,4 +1,4 @@
-"""Which trips may be made again when Redis was away."""
+"""Which calls are retried after Redis was unreachable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans: what is asked and what is made of the answers, step by step without Redis; and how they are performed."""
+"""Plans, step by step without Redis: what they ask and return."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RESULT = encode_result(result("j1"))
 
 
 def driven(plan: Plan[Any], answer: Callable[[Step[Any]], Any]) -> tuple[Any, list[Step[Any]]]:
-    """What a plan returns when its trips are answered so; and its trips."""
+    """Return a plan's result for these replies, and its steps."""
     steps: list[Step[Any]] = []
     try:
         step = next(plan)
@@ -36,7 +36,7 @@ def driven(plan: Plan[Any], answer: Callable[[Step[Any]], Any]) -> tuple[Any, li
 
 
 def in_turn(*replies: Any) -> Callable[[Step[Any]], Any]:
-    """Answers, one after the other."""
+    """Yield replies one after the other."""
     left = iter(replies)
     return lambda _: next(left)
 
@@ -77,7 +77,7 @@ def test_the_head_and_its_coalesced_changes_are_in_flight_while_claimed(
 
 
 def cancelling(verdicts: list[list[int]]) -> Callable[[Step[Any]], Any]:
-    """Answers a cancellation of queued changes: what is stored, what is seen, and these verdicts."""
+    """Answer a cancellation of queued changes with these payloads, states and verdicts."""
     left = iter(verdicts)
 
     def answer(step: Step[Any]) -> Any:
@@ -93,7 +93,7 @@ def cancelling(verdicts: list[list[int]]) -> Callable[[Step[Any]], Any]:
 
 
 def taken_back(steps: list[Step[Any]]) -> list[set[Any]]:
-    """The changes of each run of the script."""
+    """Return the changes of each run of the script."""
     return [{arg for arg in step.args if arg in ("j1", "j2")} for step in steps if _cancels(step)]
 
 

@@ -1,4 +1,4 @@
-"""One attempt at a change: when it is sent, and above all when it is not."""
+"""One attempt at a change: when it is sent, and when it is not."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GRANTED = b'{"code":"00000","msg":"success","requestTime":1790000000000,"data":"
 
 
 class Bench:
-    """An applier whose surroundings are a test's: time, keys, exchange, and what it settles."""
+    """A runner whose clock, keys, exchange and settler belong to the test."""
 
     def __init__(self, *answers: RawReply | TransportError) -> None:
         self.clock = ManualClock()
@@ -54,13 +54,13 @@ class Bench:
         )
 
     async def get(self, user_id: str) -> Credentials:
-        """As a store of credentials."""
+        """Return the credentials of a user."""
         if not self.known:
             raise UnknownUser(user_id, source="nowhere", remedy="add them")
         return KEYS
 
     async def post(self, _path: str, body: bytes, signed: dict[str, str], *, not_after_s: float) -> RawReply:
-        """As the exchange: half a second later."""
+        """Answer half a second later."""
         self.clock.advance(self.connecting_s)
         if self.clock.monotonic() > not_after_s:
             raise SendDeadlinePassed("not sent")
@@ -72,12 +72,12 @@ class Bench:
         return answer
 
     async def settle(self, settlement: Settlement) -> Settled:
-        """As the settler."""
+        """Record a settlement."""
         self.settled.append(settlement)
         return Settled(fenced=False, finished=int(isinstance(settlement, Finish)), due_in_s=None)
 
     def claim(self, *, slot_in_s: float = 0, lease_in_s: float = SETTINGS.lease_s, **changed: Any) -> Claim:
-        """A claim of a sound change, just made."""
+        """Return a claim of a valid change, just made."""
         now_s = self.clock.monotonic()
         payload = encode_change(change(), enqueued_at_ms=self.clock.now_ms, ttl_ms=60_000)
         fields: dict[str, Any] = {"slot_at_s": now_s + slot_in_s, "lease_until_s": now_s + lease_in_s}
@@ -85,14 +85,14 @@ class Bench:
         return claims.claim(**(fields | changed))
 
     async def apply(self, claim: Claim) -> Settlement:
-        """The settlement of one attempt."""
+        """Run one attempt; return its settlement."""
         await self.attempt_runner.run(claim)
         (only,) = self.settled
         return only
 
 
 def granted() -> RawReply:
-    """The exchange's success."""
+    """Return a success reply."""
     return RawReply(200, GRANTED, 0.4)
 
 

@@ -1,4 +1,4 @@
-"""What is sent as one request: values in, values out."""
+"""Coalescing: which changes are sent as one request."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ NOW_MS = ACCEPTED_MS + 1_000
 
 
 def payload(*settings: CopySetting, coalesce: bool = True, ttl_ms: int = TTL_MS, **changed: Any) -> bytes:
-    """A stored change of user 1001 and trader t1."""
+    """Return a stored change of user 1001 and trader t1."""
     fields: dict[str, Any] = {"user_id": "1001", "trader_id": "t1", "settings": list(settings)}
     change = SettingsChange(**(fields | changed))
     return encode_change(change, enqueued_at_ms=ACCEPTED_MS, ttl_ms=ttl_ms, coalesce=coalesce)
 
 
 def grouped(head: bytes, *coalescable: bytes) -> CoalescedRequest:
-    """The group of a head, named a, with those behind it, named b, c, ..."""
+    """Return the group of a head, named a, with the changes behind it, named b, c, ..."""
     named = [(chr(ord("b") + number), each) for number, each in enumerate(coalescable)]
     return coalesce(CoalescedChange("a", decode_change(head)), named, NOW_MS)
 
 
 def sent(group: CoalescedRequest) -> dict[str, str | None]:
-    """What the exchange is told: symbol and trace value."""
+    """Return what is sent: symbol and trace value."""
     return {each.symbol: each.trace_value for each in group.change.settings}
 
 
 def fates(group: CoalescedRequest) -> dict[str, str | None]:
-    """The members and their successors, in order."""
+    """Return the members and their successors, in order."""
     return {member.job_id: member.successor for member in group.members}
 
 

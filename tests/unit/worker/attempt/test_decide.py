@@ -1,4 +1,4 @@
-"""From what happened to what is settled: decisions without I/O."""
+"""Decisions about single changes: from what happened to what is settled."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def attemptable(state: AttemptHistory | None = None) -> ReadyAttempt:
 
 
 def ended(settlement: ReadyAttempt | Settlement) -> JobResult:
-    """The result that a settlement writes."""
+    """Return the result that a settlement writes."""
     assert isinstance(settlement, Finish)
     return settlement.results[0]
 
 
 def sent(verdict: str, **changed: Any) -> SentRequest:
-    """A request with a verdict."""
+    """Return a request with a verdict."""
     return SentRequest(Attempt(at_ms=NOW_MS, took_ms=20, verdict=verdict, **changed), ended_s=2.0, round_trip_s=0.02)
 
 

@@ -1,4 +1,4 @@
-"""What becomes of changes that were sent as one: decisions without I/O."""
+"""Decisions about coalesced changes: from what happened to what is settled."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOW_MS = ACCEPTED_MS + 5_000
 
 
 def payload(*settings: CopySetting, at_ms: int = ACCEPTED_MS, ttl_ms: int = TTL_MS) -> bytes:
-    """A stored change that may join others."""
+    """Return a stored coalescable change."""
     change = SettingsChange(user_id="1001", trader_id="t1", settings=list(settings))
     return encode_change(change, enqueued_at_ms=at_ms, ttl_ms=ttl_ms, coalesce=True)
 
@@ -32,7 +32,7 @@ REPLACING = payload(setting(symbol="A", trace_value="2"))
 def claimed(
     *payloads: bytes, state: AttemptHistory | None = None, lost_deliveries: int = 0, job_id: str = "j0"
 ) -> Claim:
-    """A claim of changes j0, j1, ..."""
+    """Return a claim of changes j0, j1, ..."""
     first, *coalescable = payloads
     return claim(
         job_id=job_id,
@@ -44,18 +44,18 @@ def claimed(
 
 
 def ready(*payloads: bytes, now_ms: int = NOW_MS, **changed: Any) -> Any:
-    """A claim of changes j0, j1, ..., examined."""
+    """Return a validated claim of changes j0, j1, ..."""
     return validate_claim(claimed(*payloads, **changed), now_ms)
 
 
 def concluded(group: ReadyAttempt, verdict: str, *, max_tries: int = 0, **changed: Any) -> Settlement:
-    """What follows from a request of the group."""
+    """Return the settlement after a request of the group."""
     sent = SentRequest(Attempt(at_ms=NOW_MS, took_ms=20, verdict=verdict, **changed), ended_s=2.0, round_trip_s=0.02)
     return decide(group, sent, now_ms=NOW_MS, max_tries=max_tries)
 
 
 def results(settlement: Settlement) -> list[JobResult]:
-    """The results that a settlement writes, in the lane's order."""
+    """Return the results that a settlement writes, in the lane's order."""
     assert isinstance(settlement, Finish)
     return list(settlement.results)
 

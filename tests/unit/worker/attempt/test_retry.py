@@ -1,4 +1,4 @@
-"""What becomes of a change after an attempt."""
+"""The retry decision after an attempt."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ DRAWS = 200
 
 
 def decided(*verdicts: str, tries: int | None = None, remaining_s: float = LONG_S, max_tries: int = 0) -> Decision:
-    """The decision after these verdicts, each of which was a try unless told otherwise."""
+    """Return the decision after these verdicts, each of which counts as a try by default."""
     return next_step(
         verdicts, tries=len(verdicts) if tries is None else tries, remaining_s=remaining_s, max_tries=max_tries
     )
 
 
 def retry_range(*verdicts: str, tries: int | None = None) -> tuple[float, float]:
-    """The shortest and longest back-off of many draws."""
+    """Return the shortest and longest back-off of many draws."""
     decisions = [decided(*verdicts, tries=tries) for _ in range(DRAWS)]
     waits = [decision.after_s for decision in decisions if isinstance(decision, Retry)]
     assert len(waits) == DRAWS

@@ -1,4 +1,4 @@
-"""What is kept of a slow source, for how long, and of how many users."""
+"""The cache of a slow source: for how long, and for how many users."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.secret import Secret
 
 
 class Source:
-    """A source that answers when it is told to, with keys that tell the number of the reading."""
+    """A source that answers when the test says so, with keys that name the reading."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -26,12 +26,12 @@ class Source:
         self.answer: Callable[[str], object] = self.keys
 
     def keys(self, user_id: str) -> Credentials:
-        """Keys of this reading."""
+        """Return the keys of this reading."""
         text = Secret(f"key-{len(self.asked)}")
         return Credentials(user_id=user_id, api_key=text, secret_key=text, passphrase=text)
 
     async def get(self, user_id: str) -> Credentials:
-        """Asks."""
+        """Return a user's credentials when the test says so."""
         self.asked.append(user_id)
         self.questions.put_nowait(user_id)
         found = self.answer(user_id)
@@ -43,13 +43,11 @@ class Source:
 
 @pytest.fixture
 def source() -> Source:
-    """A source."""
     return Source()
 
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """The clock of the cache."""
     return ManualClock()
 
 
@@ -60,7 +58,7 @@ def cache(source: Source, clock: ManualClock) -> CachedCredentials:
 
 
 async def key(cache: CachedCredentials, user_id: str = "1001") -> str:
-    """The API key that a user has."""
+    """Return the API key of a user."""
     return (await cache.get(user_id)).api_key.reveal()
 
 

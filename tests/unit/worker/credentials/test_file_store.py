@@ -26,7 +26,7 @@ note = "ignored"
 
 
 class HandClock:
-    """A clock that stands until it is moved."""
+    """A clock that only the test moves."""
 
     def __init__(self) -> None:
         self.now_s = 50.0
@@ -45,7 +45,7 @@ class HandClock:
 
 
 def replace(path: Path, text: str, mode: int = 0o600) -> Path:
-    """Writes a file the way an operator should: beside, then renamed."""
+    """Write a file as an operator should: beside it, then renamed."""
     beside = path.with_suffix(".new")
     beside.write_text(text)
     beside.chmod(mode)
@@ -53,22 +53,22 @@ def replace(path: Path, text: str, mode: int = 0o600) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Takes the file away."""
+    """Delete the file."""
     path.unlink()
 
 
 def expose(path: Path) -> None:
-    """Lets everybody read the file."""
+    """Let everybody read the file."""
     path.chmod(0o644)
 
 
 def hide(path: Path) -> None:
-    """Lets only the owner read the file; its content and its time of modification stay."""
+    """Let only the owner read the file; content and modification time stay."""
     path.chmod(0o600)
 
 
 def garble(path: Path) -> None:
-    """Makes the file unreadable as TOML."""
+    """Make the file malformed TOML."""
     replace(path, "[users.1001]\napi_key = hush")
 
 
@@ -80,7 +80,6 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def clock() -> HandClock:
-    """The clock of the store."""
     return HandClock()
 
 

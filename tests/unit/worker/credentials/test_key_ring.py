@@ -1,4 +1,4 @@
-"""The key ring: how it is written, and that nothing shows a key."""
+"""The key ring: its syntax, and that nothing shows a key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY = NEW.partition(":")[2]
 
 
 def refusal(text: str) -> CredentialsError:
-    """What a ring is refused with; nothing of it may show a key."""
+    """Return the message that a ring is rejected with; it must not show a key."""
     with pytest.raises(CredentialsError) as caught:
         parse_key_ring(text, "the ring")
     assert KEY[:8] not in "".join(traceback.format_exception(caught.value))

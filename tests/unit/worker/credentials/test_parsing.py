@@ -1,4 +1,4 @@
-"""Keys as an operator hands them in."""
+"""Keys as an operator enters them."""
 
 from __future__ import annotations
 

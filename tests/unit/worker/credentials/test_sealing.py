@@ -25,7 +25,7 @@ USER_IDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=
 
 
 def ring(*entries: str) -> KeyRing:
-    """A ring of these entries."""
+    """Return a key ring of these entries."""
     return parse_key_ring(",".join(entries), "the ring")
 
 
@@ -33,7 +33,7 @@ RING = ring(NEW, OLD)
 
 
 def keys(user_id: str = "1001", **changed: Any) -> Credentials:
-    """A user's credentials."""
+    """Return a user's credentials."""
     fields = {"api_key": "key-1001", "secret_key": "hush-secret", "passphrase": "hush-pass"} | changed
     demo = fields.pop("demo", False)
     return Credentials(user_id=user_id, demo=demo, **{name: Secret(text) for name, text in fields.items()})
@@ -43,7 +43,7 @@ RECORD = seal(keys(), RING, set_at_ms=SET_AT_MS)
 
 
 def refusal(record: bytes, user_id: str = "1001", with_ring: KeyRing = RING) -> str:
-    """What a record is refused with; it names the user, and leads to no secret."""
+    """Return the message that a record is rejected with; it names the user and leads to no secret."""
     with pytest.raises(MalformedRecord) as caught:
         unseal(record, user_id, with_ring)
     told = "".join(traceback.format_exception(caught.value))

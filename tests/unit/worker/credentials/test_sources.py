@@ -26,7 +26,7 @@ NOBODY = Redis(host="127.0.0.1", port=1)
 
 
 class Vault:
-    """A source of an operator's own, with a connection."""
+    """A custom source with a connection."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         self.settings = settings
@@ -39,24 +39,24 @@ class Vault:
         self.log.append("closed")
 
     async def get(self, user_id: str) -> Credentials:
-        """Of everybody."""
+        """Return made-up credentials."""
         self.log.append(user_id)
         return Credentials(user_id=user_id, api_key=Secret("k"), secret_key=Secret("s"), passphrase=Secret("p"))
 
 
 def failing(_: WorkerSettings) -> CredentialStore:
-    """A factory that fails."""
+    """Raise an error."""
     raise OSError("no route to the vault")
 
 
 def refusing(_: WorkerSettings) -> CredentialStore:
-    """A factory that says what it needs."""
+    """Raise an error that says what is missing."""
     raise CredentialsError("VAULT_ADDR is not set")
 
 
 @pytest.fixture
 def own_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A module of an operator's own, `own_vault`."""
+    """A custom module, `own_vault`."""
     module = ModuleType("own_vault")
     module.__dict__.update(vault=Vault, failing=failing, refusing=refusing, number=7, nothing=lambda _: None)
     monkeypatch.setitem(sys.modules, "own_vault", module)
@@ -64,7 +64,7 @@ def own_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def store_of(spec: str, **settings: Any) -> CredentialStore:
-    """What a worker gets."""
+    """Open the source as a worker does."""
     return open_store(WorkerSettings(credentials=spec, **settings), NOBODY)
 
 

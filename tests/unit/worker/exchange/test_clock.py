@@ -8,7 +8,7 @@ from worker.exchange.clock import SAMPLE_TTL_S, ExchangeClock
 
 
 class HandClock:
-    """A clock that stands until it is moved."""
+    """A clock that only the test moves."""
 
     def __init__(self) -> None:
         self.wall = 1_659_076_670_000
@@ -29,13 +29,12 @@ class HandClock:
 
 @pytest.fixture
 def hand() -> HandClock:
-    """The local clock."""
     return HandClock()
 
 
 @pytest.fixture
 def exchange(hand: HandClock) -> ExchangeClock:
-    """An estimator that knows nothing yet."""
+    """An estimator without samples."""
     return ExchangeClock(hand)
 
 

@@ -1,4 +1,4 @@
-"""What the exchange says, without the keys of the user to whom it says it."""
+"""Replies of the exchange without the secrets of their user."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 
 
 def kept(message: str, code: str = "40037") -> str:
-    """All that is kept of a reply with that message."""
+    """Return all that is kept of a reply with this message."""
     body = json.dumps({"code": code, "msg": message, "requestTime": 1_790_000_000_000, "data": None}).encode()
     return repr(redact(classify(400, body), CREDENTIALS, SIGNED))
 

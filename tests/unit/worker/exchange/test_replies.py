@@ -1,4 +1,4 @@
-"""The judgement of replies."""
+"""The classification of replies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SUCCESS = {"code": "00000", "msg": "success", "requestTime": NOW_MS, "data": "su
 
 
 def body(**changes: Any) -> bytes:
-    """The documented reply, changed."""
+    """Return the documented reply, changed."""
     return json.dumps(SUCCESS | changes).encode()
 
 

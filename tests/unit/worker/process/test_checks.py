@@ -1,4 +1,4 @@
-"""What the worker's doctor makes of what it met."""
+"""The checks of the worker's doctor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a Redis is fit to hold a queue, by what it says of itself."""
+"""Whether a Redis is suitable for a queue, by what it reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting for a Redis that is away: what is logged of it."""
+"""What is logged while Redis is unreachable."""
 
 from __future__ import annotations
 
