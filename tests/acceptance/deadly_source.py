@@ -1,4 +1,4 @@
-"""A source of credentials that kills the worker that asks for one user: a stand-in for any change that kills its worker."""
+"""A source of credentials that kills its worker for one user: a stand-in for any change that kills its worker."""
 
 from __future__ import annotations
 
