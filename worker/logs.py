@@ -2,7 +2,7 @@
 
 A call adds an event and fields to its message:
 
-    log.info("lane %s: waits", lane, extra=log_fields(Event.PUT_BACK, lane=lane))
+    log.info("lane %s: waits", lane, extra=log_fields(Event.REQUEUED, lane=lane))
 
 No outside text can forge a line or send control codes to a terminal: characters that are not printable are escaped in
 both formats, and every part has a maximum length. Values are shown by their `repr`, so a value that must stay hidden
@@ -33,9 +33,9 @@ Field = str | int | float | bool | None
 class Event(StrEnum):
     """The events of log lines. Alerts and dashboards match on their values."""
 
-    ENDED = "ended"
+    FINISHED = "finished"
     """A change has its outcome."""
-    PUT_BACK = "put_back"
+    REQUEUED = "requeued"
     """An attempt did not end its change; the lane is scheduled again."""
     LEASE_LOST = "lease_lost"
     """The lease ended before the settlement, which was rejected; another worker may have the lane."""
@@ -43,7 +43,7 @@ class Event(StrEnum):
     """The worker stopped during an attempt; the lane becomes due when its lease ends."""
     ATTEMPT_ERROR = "attempt_error"
     """An attempt raised an unexpected exception; the lane becomes due when its lease ends."""
-    UNREADABLE = "unreadable"
+    MALFORMED = "malformed"
     """A claim found a schedule entry or a lane that is malformed."""
     BREAKER_OPENED = "breaker_opened"
     """Many users in a row failed alike; the egress sends only probes."""

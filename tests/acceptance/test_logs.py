@@ -143,14 +143,14 @@ async def test_json_lines_tell_of_each_attempt_once(stack: Stack, log_path: Path
     attempts = [
         (line["event"], line.get("outcome"), line["user"], line["job"])
         for line in lines
-        if line.get("event") in ("put_back", "ended")
+        if line.get("event") in ("requeued", "finished")
     ]
     assert sorted(attempts, key=str) == sorted(
         [
-            ("put_back", None, "1001", jobs[0].job_id),
-            ("ended", "applied", "1001", jobs[0].job_id),
-            ("ended", "applied", "1002", jobs[1].job_id),
-            ("ended", "unauthorized", "9999", jobs[2].job_id),
+            ("requeued", None, "1001", jobs[0].job_id),
+            ("finished", "applied", "1001", jobs[0].job_id),
+            ("finished", "applied", "1002", jobs[1].job_id),
+            ("finished", "unauthorized", "9999", jobs[2].job_id),
         ],
         key=str,
     )

@@ -59,13 +59,13 @@ def log_attempt(settlement: Settlement, settled: Settled, egress: str) -> None:
         due_in_s = settled.due_in_s or 0.0
         kept = f"{request}, like the requests of many other users"  # the script requeued it: the egress is at fault
         reason = settlement.reason if isinstance(settlement, Requeue) else kept
-        extra = log_fields(Event.PUT_BACK, **fields | {"outcome": None, "again_in_ms": round(due_in_s * 1000)})
+        extra = log_fields(Event.REQUEUED, **fields | {"outcome": None, "again_in_ms": round(due_in_s * 1000)})
         log.info("lane %s: %s; %s again in %.3f s", lane, reason, job, due_in_s, extra=extra)
     elif is_applied:
-        log.debug("lane %s: %s applied", lane, job, extra=log_fields(Event.ENDED, **fields))
+        log.debug("lane %s: %s applied", lane, job, extra=log_fields(Event.FINISHED, **fields))
     else:
         # The request whose keys were rejected was logged as a warning; the changes that end unsent after it are not.
         level = logging.DEBUG if claim.rejected_keys_mark and request is None else logging.WARNING
-        extra = log_fields(Event.ENDED, **fields)
+        extra = log_fields(Event.FINISHED, **fields)
         code = result.code or "-"
         log.log(level, "lane %s: %s ended %s: %s %s", lane, job, result.outcome, code, result.message, extra=extra)

@@ -211,5 +211,5 @@ class Dispatcher:
         for malformed in found:
             if malformed not in self._logged and len(self._logged) < MAX_LOGGED_LANES:
                 self._logged.add(malformed)
-                extra = log_fields(Event.UNREADABLE, lane=malformed.lane)
+                extra = log_fields(Event.MALFORMED, lane=malformed.lane)
                 log.error("lane %s: %s", malformed.lane, malformed.done, extra=extra)

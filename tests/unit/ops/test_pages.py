@@ -10,6 +10,7 @@ import pytest
 
 from producers import Outcome
 from producers.settings import EnvironmentSettings, ProducerSettings, variable
+from worker.logs import Event
 from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[3]
@@ -50,6 +51,11 @@ def test_the_configuration_page_has_every_variable_with_its_default(side: str) -
 def test_the_outcome_table_has_every_outcome() -> None:
     """In the order of the contract."""
     assert [row[0] for row in table("producers/README.md", "| outcome | meaning |")] == list(Outcome)
+
+
+def test_the_page_of_logs_has_every_event() -> None:
+    """In the order of their declaration."""
+    assert [row[0] for row in table("ops/LOGS.md", "| event | level | meaning |")] == list(Event)
 
 
 def test_the_readme_is_short() -> None:
