@@ -58,7 +58,7 @@ def told(line: str) -> dict[str, Any]:
 
 
 def test_a_json_line_has_the_time_in_utc_and_the_fields_of_the_call() -> None:
-    extra = log_fields(Event.PUT_BACK, lane="1001:t", code="40725", attempt=2, took_ms=31.5, again=True)
+    extra = log_fields(Event.REQUEUED, lane="1001:t", code="40725", attempt=2, took_ms=31.5, again=True)
 
     line = JsonFormatter().format(record("lane %s waits", "1001:t", **extra))
 
@@ -66,7 +66,7 @@ def test_a_json_line_has_the_time_in_utc_and_the_fields_of_the_call() -> None:
         "ts": "2026-09-21T14:13:20.062Z",
         "level": "INFO",
         "logger": "worker.attempt.attempt",
-        "event": "put_back",
+        "event": "requeued",
         "message": "lane 1001:t waits",
         "lane": "1001:t",
         "code": "40725",
@@ -77,23 +77,25 @@ def test_a_json_line_has_the_time_in_utc_and_the_fields_of_the_call() -> None:
 
 
 def test_a_console_line_has_time_level_logger_and_message() -> None:
-    line = ConsoleFormatter().format(record("lane %s waits", "1001:t", **log_fields(Event.PUT_BACK, lane="1001:t")))
+    line = ConsoleFormatter().format(record("lane %s waits", "1001:t", **log_fields(Event.REQUEUED, lane="1001:t")))
 
     assert line.endswith(",062 INFO worker.attempt.attempt lane 1001:t waits")
 
 
 def test_a_field_that_is_none_is_left_out() -> None:
-    assert "code" not in told(JsonFormatter().format(record("x", **log_fields(Event.ENDED, code=None))))
+    assert "code" not in told(JsonFormatter().format(record("x", **log_fields(Event.FINISHED, code=None))))
 
 
 def test_an_enumeration_member_is_logged_as_its_value() -> None:
-    line = JsonFormatter().format(record("x", **log_fields(Event.PUT_BACK, verdict=ReplyClass.TRANSIENT)))
+    line = JsonFormatter().format(record("x", **log_fields(Event.REQUEUED, verdict=ReplyClass.TRANSIENT)))
 
     assert told(line)["verdict"] == "transient"
 
 
 def test_fields_of_a_call_cannot_replace_the_line_s_own() -> None:
-    line = told(JsonFormatter().format(record("x", **log_fields(Event.ENDED, level="none", ts="never", message="y"))))
+    line = told(
+        JsonFormatter().format(record("x", **log_fields(Event.FINISHED, level="none", ts="never", message="y")))
+    )
 
     assert (line["level"], line["message"]) == ("INFO", "x")
 
@@ -145,7 +147,7 @@ def test_a_call_with_wrong_arguments_still_logs_a_line(form: str) -> None:
 
 
 def test_numbers_that_json_lacks_become_text() -> None:
-    line = told(JsonFormatter().format(record("x", **log_fields(Event.ENDED, a=float("nan"), b=2**70, c=7))))
+    line = told(JsonFormatter().format(record("x", **log_fields(Event.FINISHED, a=float("nan"), b=2**70, c=7))))
 
     assert (line.get("a"), line["b"], line["c"]) == (None, str(2**70), 7)
 
@@ -187,7 +189,7 @@ def test_a_secret_is_hidden_in_arguments_fields_and_exceptions(value: object, st
     made = record(f"got {style}", *[value] * 1, exc=raised(ValueError(value)))
     if isinstance(value, dict):
         made = record("got %s", [value], exc=raised(ValueError(value)))  # logging takes a lone dict for named arguments
-    vars(made).update(log_fields(Event.ENDED, field=mistaken))
+    vars(made).update(log_fields(Event.FINISHED, field=mistaken))
 
     text = FORMATTERS[form]().format(made)
 
