@@ -45,7 +45,7 @@ def list_batches(cli: CliContext, limit: int) -> None:
         )
         for progress in batches
     )
-    cli.screen.table(LIST_COLUMNS, rows, nothing="there are no batches")
+    cli.screen.table(LIST_COLUMNS, rows, empty_note="there are no batches")
 
 
 @batch.command()
@@ -74,7 +74,7 @@ def watch(cli: CliContext, batch_id: str, timeout_s: float | None) -> ExitCode:
                 cli.screen.json_line(progress)
         elif last is None and not progress.sealed and not progress.complete:
             cli.screen.note(
-                "its fan-out is not finished yet; if it was interrupted, repeat it with the same --batch-id"
+                "the fan-out is still submitting changes; if it was interrupted, repeat it with the same --batch-id"
             )
         last = progress
 
@@ -117,7 +117,7 @@ def results(
 ) -> None:
     """Show or export the results so far, in the order in which the changes ended.
 
-    Standard error says with which --after to continue.
+    To continue later, use the --after that is printed to standard error.
     """
     if output_format is None and output is not None:
         output_format = "csv" if output.suffix.lower() == ".csv" else "jsonl"

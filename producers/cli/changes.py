@@ -18,6 +18,13 @@ from producers.cli.shared_options import interruptible, priority_option, timeout
 from producers.cli.views import ATTEMPT_COLUMNS, attempt_row, result_details
 from producers.contract.messages import Priority, SettingsChange
 
+DUPLICATE = "was enqueued before with this ID; nothing was added"
+CANCELLATIONS = {
+    Cancellation.CANCELLED: "cancelled",
+    Cancellation.IN_FLIGHT: "not cancelled: it is being sent",
+    Cancellation.ENDED: "not cancelled: it had ended",
+}
+
 
 @click.command(cls=QueueCommand, short_help="Put one change into the queue.")
 @click.argument("change_file", metavar="[CHANGE]", type=click.File("rb"), required=False)
@@ -47,20 +54,19 @@ def enqueue(
         job = await producer.enqueue(change, job_id=job_id, ttl_s=ttl_s, priority=priority, coalesce=coalesce)
         accepted.append(job.job_id)
         if wait and not cli.as_json:
-            duplicate = "was there already; nothing was added, and the first request stands"
-            cli.screen.note(f"{job.job_id}: {duplicate if job.already_there else 'queued'}")
+            cli.screen.note(f"{job.job_id}: {DUPLICATE if job.already_there else 'queued'}")
         return job.already_there, await job.result(timeout=timeout_s) if wait else None
 
     with interruptible(lambda: _follow_hint(accepted)):
-        already_there, outcome = cli.with_producer(work)
+        already_there, job_result = cli.with_producer(work)
     if cli.as_json:
-        cli.screen.json({"jobId": accepted[0], "alreadyThere": already_there, "result": outcome})
-    elif outcome is not None:
-        _print_result(cli.screen, outcome)
+        cli.screen.json({"jobId": accepted[0], "alreadyThere": already_there, "result": job_result})
+    elif job_result is not None:
+        _print_result(cli.screen, job_result)
     else:
         cli.screen.print(accepted[0])
-        cli.screen.note("was there already; nothing was added" if already_there else "queued")
-    return ExitCode.DONE if outcome is None else _exit_code(outcome)
+        cli.screen.note(DUPLICATE if already_there else "queued")
+    return ExitCode.DONE if job_result is None else _exit_code(job_result)
 
 
 @click.command(cls=QueueCommand, short_help="Show the state of a change.")
@@ -107,15 +113,8 @@ def cancel(cli: CliContext, job_id: str) -> ExitCode:
     cancellation = cli.with_producer(lambda producer: producer.job(job_id).cancel())
     if cancellation is Cancellation.NOT_FOUND:
         raise _not_found(job_id)
-    cli.print_result({"jobId": job_id, "cancellation": cancellation}, _CANCELLATIONS[cancellation])
+    cli.print_result({"jobId": job_id, "cancellation": cancellation}, CANCELLATIONS[cancellation])
     return ExitCode.DONE if cancellation is Cancellation.CANCELLED else ExitCode.FAILED
-
-
-_CANCELLATIONS = {
-    Cancellation.CANCELLED: "cancelled",
-    Cancellation.IN_FLIGHT: "not cancelled: it is being sent",
-    Cancellation.ENDED: "not cancelled: it had ended",
-}
 
 
 def _read_change(change_file: BinaryIO | None, settings_file: BinaryIO | None, flags: dict[str, Any]) -> SettingsChange:

@@ -1,4 +1,4 @@
-"""What every command shares: the global options, the output, and access to the queue."""
+"""The state of one invocation: its global options, its output, and access to the queue."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from producers.cli.screen import Screen
 T = TypeVar("T")
 
 CANCEL_INTERVAL_S = 0.2
-"""How often an interrupted command is cancelled again until it stops."""
+"""Time between cancellations of an interrupted command that has not stopped yet."""
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class CliContext:
     """The state of one invocation, which click passes to the command.
 
     Attributes:
-        redis_dsn: value of --redis; None means that the environment decides.
+        redis_dsn: value of --redis; None for the DSN of the environment.
         as_json: whether --json was given.
         screen: standard output and standard error.
     """
@@ -105,10 +105,10 @@ class CommandGroup(click.Group):
 
 
 async def _run_cancellable(work: Coroutine[Any, Any, T]) -> T:
-    """Run `work`; if this task is cancelled, cancel `work` again and again until it has ended.
+    """Run `work`; if this task is cancelled, cancel `work` repeatedly until it has ended.
 
-    Once is not enough: before Python 3.12, `asyncio.wait_for`, which redis-py uses, loses a cancellation that arrives
-    just when the awaited result is ready. Work that awaits little else must check for cancellation itself.
+    One cancellation can be lost: before Python 3.12, `asyncio.wait_for`, which redis-py uses, drops one that arrives
+    when the awaited result is ready. Work that awaits nothing else must check for cancellation itself.
     """
     task = asyncio.ensure_future(work)
     try:

@@ -1,4 +1,4 @@
-"""`copytrade dead ...`: dead letters, the changes that ended without being applied and are kept for a replay."""
+"""`copytrade dead ...`: dead letters, which are changes that were not applied and are kept for a replay."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from producers import DeadLetter, Outcome, Producer
+from producers import DeadLetter, Producer
 from producers.cli.context import CliContext, CommandGroup, pass_cli
 from producers.cli.exit_codes import ExitCode
 from producers.cli.input.row_errors import BadInput
@@ -33,13 +33,13 @@ def _selection_options(command: Command) -> Command:
 
 
 def _selection(job_id: str | None, everything: bool, filters: dict[str, Any]) -> dict[str, Any]:
-    """Return the dead letters to replay or drop; to select all of them, the user must say so with --all."""
-    chosen = {name: value for name, value in filters.items() if value is not None}
-    if (job_id is not None) + bool(chosen) + everything != 1:
+    """Return the arguments of `replay` and `drop`; raise BadInput unless there is a job ID, a filter, or --all."""
+    given_filters = {name: value for name, value in filters.items() if value is not None}
+    if (job_id is not None) + bool(given_filters) + everything != 1:
         raise BadInput("give a JOB_ID, or some of --outcome, --user and --batch, or --all")
     if everything:
         return {"everything": True}
-    return chosen if job_id is None else {"job_id": job_id}
+    return given_filters if job_id is None else {"job_id": job_id}
 
 
 @click.group(cls=CommandGroup, short_help="List, replay or drop dead letters.")
@@ -69,7 +69,7 @@ def list_dead_letters(cli: CliContext, /, limit: int | None, **filters: Any) -> 
 
     found = cli.with_producer(work)
     if not cli.as_json:
-        cli.screen.table(LIST_COLUMNS, map(_row, found), nothing="there are no dead letters")
+        cli.screen.table(LIST_COLUMNS, map(_row, found), empty_note="there are no dead letters")
 
 
 @dead.command()
@@ -111,8 +111,7 @@ def replay(cli: CliContext, /, job_id: str | None, everything: bool, **filters: 
             }
         )
     else:
-        rows = ((old, new) for old, new in report.replayed)
-        cli.screen.table(("dead letter", "new job"), rows, nothing="nothing was replayed")
+        cli.screen.table(("dead letter", "new job"), report.replayed, empty_note="nothing was replayed")
         for old, reason in report.refused:
             cli.screen.note(f"{old}: not replayed: {reason}")
     return ExitCode.FAILED if report.refused else ExitCode.DONE
@@ -133,7 +132,7 @@ def _row(dead_letter: DeadLetter) -> tuple[str, ...]:
     return (
         dead_letter.user_id or EMPTY_CELL,
         dead_letter.trader_id or EMPTY_CELL,
-        Outcome(dead_letter.outcome).value,
+        dead_letter.outcome.value,
         (result and result.code) or EMPTY_CELL,
         (result and result.message) or EMPTY_CELL,
         format_time(dead_letter.ended_at_ms),

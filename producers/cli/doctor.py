@@ -1,4 +1,4 @@
-"""`copytrade doctor`: checks whether the queue can work, and says what to do if not."""
+"""`copytrade doctor`: checks of everything that the queue needs, with a remedy for each failure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def _run_checks(dsn: str | None) -> list[Check]:
         try:
             checks += await point.load()()
         except ModuleNotFoundError as exc:
-            # An optional dependency: an installation that only enqueues does not need what this checks.
+            # The check needs an optional dependency, which an installation that only enqueues does not have.
             missing = f"not checked: {exc.name} is not installed here"
             checks.append(ok(point.name, f"{missing}; install copytrade-settings[{point.name}] where it is needed"))
         except Exception as exc:  # noqa: BLE001 - the doctor reports a broken check of another package

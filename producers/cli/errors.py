@@ -1,4 +1,4 @@
-"""Errors as one line on standard error and an exit code. No other module turns errors into either."""
+"""Reporting of errors: each becomes one line on standard error and an exit code, here and in no other module."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EXPECTED_ERRORS = (ProducerError, BadInput, CommandFailed, click.ClickException,
 
 def report_error(cli: CliContext, error: BaseException) -> ExitCode:
     """Print an error to standard error and return the exit code."""
-    exit_code, message = _describe(error)
+    exit_code, message = _exit_code_and_message(error)
     message = masked(message)
     if cli.as_json:
         name = "Ended" if isinstance(error, CommandFailed) else type(error).__name__  # scripts rely on "Ended"
@@ -39,7 +39,7 @@ def report_error(cli: CliContext, error: BaseException) -> ExitCode:
     return exit_code
 
 
-def _describe(error: BaseException) -> tuple[ExitCode, str]:
+def _exit_code_and_message(error: BaseException) -> tuple[ExitCode, str]:
     exit_code, message = ExitCode.FAILED, str(error)
     match error:
         case ProducerError():

@@ -1,4 +1,4 @@
-"""Exit codes: what each means, and which error leads to which."""
+"""The exit codes, their meanings, and the exit code of each error of the `producers` package."""
 
 from __future__ import annotations
 
@@ -44,6 +44,6 @@ def exit_code_for(error: ProducerError) -> ExitCode:
 
 
 def help_epilog() -> str:
-    """Return the list of exit codes that ends the help text."""
+    """Return the list of exit codes for the end of the help text."""
     lines = "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in MEANINGS.items())
     return f"\b\nExit status:\n{lines}"

@@ -1,4 +1,4 @@
-"""Results as CSV or JSON lines. The CSV is well-formed whatever the exchange sent, and safe for spreadsheets."""
+"""Export of results as CSV or JSON lines. Text from the exchange can neither break the CSV nor run as a formula."""
 
 from __future__ import annotations
 
@@ -71,6 +71,6 @@ def csv_row(result: JobResult) -> Sequence[str]:
 
 
 def spreadsheet_cell(text: str) -> str:
-    """Return a cell that no spreadsheet runs as a formula: an apostrophe marks it as text."""
-    printable = escape(text)
-    return f"'{printable}" if printable.startswith(FORMULA_STARTS) else printable
+    """Return a text, escaped, with an apostrophe before anything that a spreadsheet would run as a formula."""
+    escaped = escape(text)
+    return f"'{escaped}" if escaped.startswith(FORMULA_STARTS) else escaped

@@ -1,4 +1,4 @@
-"""`copytrade fan-out`: changes for many followers, from a file."""
+"""`copytrade fan-out`: one batch of changes for the followers of a file."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def fan_out(
         if report.invalid and not good_rows_only:
             _reject(cli, report)
         if not report.valid:
-            raise BadInput("not one line is valid; nothing was sent")
+            raise BadInput("no line is valid; nothing was sent")
         if dry_run:
             return _print_changes(cli, followers, report)
         batch_id = _new_batch_id() if batch_id is None else batch_id

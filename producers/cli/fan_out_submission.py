@@ -1,4 +1,4 @@
-"""Submission of a fan-out: reads the followers again, enqueues them, and optionally waits until all have ended."""
+"""Submission of a fan-out: read the followers again, enqueue their changes, and optionally wait for the results."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class FanOutSubmission:
     Attributes:
         cli: the state of this invocation.
         followers: the file; its valid rows are sent.
-        validation: the result of its first reading.
+        validation: the report of its validation.
         batch_id: the batch's ID.
         ttl_s: deadline of each change, counted from its acceptance.
         priority: priority of each change.
         lines: the line number of each change that was submitted.
-        enqueued: how many changes are certainly in the queue.
-        report: the result of the submission, once it is complete.
+        enqueued: how many changes are known to be in the queue.
+        report: the result of the submission; None until it is complete.
     """
 
     cli: CliContext
@@ -47,7 +47,7 @@ class FanOutSubmission:
     report: FanOutReport | None = None
 
     def send(self, *, wait: bool, timeout_s: float | None) -> ExitCode:
-        """Enqueue all valid rows as one batch, wait for their end if asked to, and print the report."""
+        """Enqueue all valid rows as one batch, with `wait` until all have ended, and print the report."""
         with interruptible(self._resume_hint), BatchProgressBar(self.cli, self.batch_id) as bar:
             try:
                 progress = self.cli.with_producer(lambda producer: self._run(producer, bar, timeout_s, wait=wait))
@@ -90,7 +90,7 @@ class FanOutSubmission:
         )
 
     def _valid_rows(self) -> Iterator[ValidRow]:
-        """Yield the valid rows and store their line numbers. Raise BadInput if the file was changed meanwhile."""
+        """Yield the valid rows and store their line numbers; raise BadInput if the file changed since validation."""
         invalid = 0
         for row in self.followers:
             if isinstance(row, ValidRow):

@@ -1,4 +1,4 @@
-"""Values as JSON for programs: camel-case names, every field present, ASCII only so that any locale can print it."""
+"""JSON output: names in camel case, every field present, and ASCII only, so that it can be printed in any locale."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def to_json(value: object, *, indent: int | None = None) -> str:
 def to_builtins(value: Any) -> Any:
     """Return a value as dicts, lists, strings, numbers, booleans and None."""
     if isinstance(value, SettingsChange):
-        return msgspec.to_builtins(value)  # as it goes to the exchange: fields that are not set are left out
+        return msgspec.to_builtins(value)  # as the exchange receives it, without unset fields
     if isinstance(value, msgspec.Struct):
         names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
         return {camel_case(wire): to_builtins(getattr(value, name)) for wire, name in names}

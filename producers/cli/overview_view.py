@@ -1,4 +1,4 @@
-"""The state of the queue as text and tables, for `copytrade top`."""
+"""Text and tables of `copytrade top`: the state of the queue."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def render_overview(overview: Overview, previous: Overview | None) -> Renderable
 
     Args:
         overview: the current state.
-        previous: the state before it, from which rates are computed; None if there is none.
+        previous: an earlier state, from which rates are computed; None for a view without rates.
     """
     blocks: list[RenderableType] = [Text("\n".join(_summary(overview, previous)))]
     if overview.pauses:

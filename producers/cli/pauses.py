@@ -1,4 +1,4 @@
-"""`copytrade pause`, `resume`, `paused`: of a user, a trader, an egress, or everything."""
+"""`copytrade pause`, `resume` and `paused`, for a user, a trader, an egress, or everything."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def paused(cli: CliContext) -> None:
         cli.screen.json(pauses)
         return
     rows = ((pause.kind, pause.name or EMPTY_CELL, format_time(pause.since_ms)) for pause in pauses)
-    cli.screen.table(COLUMNS, rows, nothing="nothing is paused")
+    cli.screen.table(COLUMNS, rows, empty_note="nothing is paused")
 
 
 def print_paused(cli: CliContext, *, changed: bool) -> None:

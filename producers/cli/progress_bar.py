@@ -7,8 +7,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
@@ -24,18 +22,18 @@ LINE_INTERVAL_S = 10.0
 RATE_WINDOW_S = 10.0
 
 STALL_AFTER_S = 5.0
-"""Time without progress before the user is warned: workers that restart are back within it."""
+"""Time without progress until a warning. A restarting worker needs less."""
 
 
 class RateMeter:
-    """Measures how fast a number grows, over the last ten seconds."""
+    """Measures how fast a number grows, over the last `RATE_WINDOW_S`."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._samples: deque[tuple[float, int]] = deque()
 
     def observe(self, number: int) -> float | None:
-        """Record the number as it is now; return the rate per second, or None at the first call."""
+        """Record the current number; return the rate per second, or None at the first call."""
         now_s = self._clock()
         self._samples.append((now_s, number))
         while len(self._samples) > 2 and self._samples[1][0] <= now_s - RATE_WINDOW_S:  # noqa: PLR2004 - a rate needs two
@@ -45,7 +43,7 @@ class RateMeter:
 
 
 class StallDetector:
-    """Detects, once, that nothing is being sent."""
+    """Detects that nothing is being sent: the batch is incomplete and has no estimated end. Reports it once."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -65,7 +63,7 @@ class StallDetector:
         return True
 
 
-class BatchProgressBar(AbstractContextManager["BatchProgressBar"]):
+class BatchProgressBar:
     """Shows how many changes are enqueued, then how many have ended."""
 
     def __init__(self, cli: CliContext, batch_id: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -94,9 +92,7 @@ class BatchProgressBar(AbstractContextManager["BatchProgressBar"]):
             self._bars.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bars is not None:
             self._bars.stop()
 

@@ -30,7 +30,7 @@ class ResultFilter:
 
     Attributes:
         outcome: only results with this outcome.
-        failed: only results that are not applied.
+        failed: only results with an outcome other than applied.
     """
 
     outcome: Outcome | None = None
@@ -48,14 +48,14 @@ class ResultReader:
     """Reads the results of a batch.
 
     Attributes:
-        selection: which results to write.
+        result_filter: selects the results to write.
         write: writes one page of results.
         cursor: position after the last page that was written.
         written: how many results were written.
-        complete: whether there will be no more results.
+        complete: whether the batch has no further results.
     """
 
-    selection: ResultFilter
+    result_filter: ResultFilter
     write: Write
     cursor: str | None = None
     written: int = 0
@@ -75,7 +75,7 @@ class ResultReader:
                 page = await batch.page(after=self.cursor, limit=PAGE_SIZE)
             except QueueUnavailable as exc:
                 raise QueueUnavailable(f"{exc}; {self.resume_hint()}") from exc
-            selected = [result for result in page.results if self.selection.matches(result)]
+            selected = [result for result in page.results if self.result_filter.matches(result)]
             if selected or is_first:
                 self.write(selected)
                 self.written += len(selected)
@@ -87,7 +87,7 @@ class ResultReader:
                 await asyncio.sleep(POLL_INTERVAL_S)
 
     def resume_hint(self) -> str:
-        """Return what to add to the same command to read the remaining results."""
+        """Return the option with which the same command reads the remaining results."""
         return f"continue with --after {self.cursor}" if self.cursor else "nothing was read"
 
     def print_summary(self, cli: CliContext) -> None:
@@ -135,7 +135,7 @@ def _writer(screen: Screen, output_format: str, stream: TextIO) -> Write:
 
     def write(results: Sequence[JobResult]) -> None:
         nonlocal continued
-        screen.table(RESULT_COLUMNS, map(result_row, results), nothing="no results so far", continued=continued)
+        screen.table(RESULT_COLUMNS, map(result_row, results), empty_note="no results so far", continued=continued)
         continued = True
 
     return write

@@ -1,4 +1,4 @@
-"""The command `copytrade`: its own commands, and those that other packages add."""
+"""The top-level group `copytrade`: its own commands, and commands that other packages add by entry points."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from producers.cli.exit_codes import ExitCode, help_epilog
 
 DISTRIBUTION = "copytrade-settings"
 COMMANDS_GROUP = "copytrade.commands"
-"""Entry points of this group are click commands that become commands of `copytrade`, by the entry point's name."""
+"""Entry points of this group are click commands; each is added to `copytrade` under the entry point's name."""
 
 
 class Root(CommandGroup):

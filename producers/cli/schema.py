@@ -13,4 +13,4 @@ def schema(cli: CliContext) -> None:
     """Print the JSON Schema of changes and results."""
     from producers.contract.schema import schema as message_schema  # noqa: PLC0415 - slow, and only used here
 
-    cli.screen.json(message_schema(), for_files=True)
+    cli.screen.json(message_schema(), indented=True)

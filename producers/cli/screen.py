@@ -29,11 +29,9 @@ STYLES = {
     "superseded": "dim",
     "paused": "yellow",
 }
-"""Style of a cell that consists of exactly this word."""
+"""Styles of cells whose whole text is one of these words."""
 
-NUMBERS = frozenset(
-    {"total", "queued", "in flight", "applied", "ended", "tries", "line", "changes", "due", "wait", "rate", "attempts"}
-)
+NUMERIC_COLUMNS = frozenset({"total", "queued", "in flight", "ended", "tries", "due", "wait", "rate"})
 """Columns that are right-aligned."""
 
 INDENT = 2
@@ -47,9 +45,9 @@ class Screen:
         self.out = Console(highlight=False, markup=False, emoji=False)
         self.err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
-    def json(self, value: object, *, for_files: bool = False) -> None:
-        """Print one JSON document, indented on a terminal or with `for_files`."""
-        self._write(to_json(value, indent=INDENT if for_files or self.out.is_terminal else None))
+    def json(self, value: object, *, indented: bool = False) -> None:
+        """Print one JSON document, indented on a terminal or with `indented`."""
+        self._write(to_json(value, indent=INDENT if indented or self.out.is_terminal else None))
 
     def json_line(self, value: object) -> None:
         """Print a JSON document as one line, and flush."""
@@ -86,15 +84,15 @@ class Screen:
         self.out.print(table)
 
     def table(
-        self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, nothing: str = "", continued: bool = False
+        self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty_note: str = "", continued: bool = False
     ) -> None:
         """Print rows below the names of their columns.
 
         Args:
             columns: names of the columns.
             rows: one text for each column.
-            nothing: the note to print on a terminal if there are no rows.
-            continued: whether the table was begun by an earlier call; a pipe then gets no second header.
+            empty_note: the note to print on a terminal if there are no rows.
+            continued: whether an earlier call began the table; the header is then not repeated in a pipe.
         """
         if not self.out.is_terminal:
             if not continued:
@@ -106,7 +104,7 @@ class Screen:
         if table.row_count:
             self.out.print(table)
         else:
-            self.note(nothing)
+            self.note(empty_note)
 
     def _write(self, line: str) -> None:
         sys.stdout.write(f"{line}\n")  # not through rich, which would wrap the line
@@ -116,12 +114,12 @@ def grid(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """Return a table for a terminal."""
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     for column in columns:
-        table.add_column(column, justify="right" if column in NUMBERS else "left", overflow="fold")
+        table.add_column(column, justify="right" if column in NUMERIC_COLUMNS else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(cell, row))
     return table
 
 
 def cell(text: str) -> Text:
-    """Return a cell with exactly this text; rich does not interpret any markup in it."""
+    """Return a styled cell. Rich does not interpret markup in its text."""
     return Text(escape(text), style=STYLES.get(text, ""))

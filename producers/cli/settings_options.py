@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, TypeVar
+from collections.abc import Mapping
+from typing import Any, BinaryIO
 
 import click
 
 from producers.cli.input import json_text
 from producers.cli.input.row_errors import BadInput
 from producers.cli.input.template import Template
+from producers.cli.shared_options import Command
 from producers.contract.messages import AUTO_COPY, LEVER_TYPES, MARGIN_TYPES, MODES, PRODUCT_TYPES, TRACE_TYPES
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "product_type": PRODUCT_TYPES,

@@ -1,4 +1,4 @@
-"""Text for people: escaped for the terminal, times in UTC, short durations."""
+"""Formatting of texts, times, durations and counts for output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
 
 def escape(text: str) -> str:
-    """Return the text with every unprintable character as an escape sequence, so that it stays on one line.
+    """Return the text on one line, with every unprintable character as an escape sequence.
 
     Messages from the exchange and IDs may contain terminal control sequences or marks that change the text direction.
     """
@@ -24,7 +24,7 @@ def escape(text: str) -> str:
 
 
 def format_time(unix_ms: int | None) -> str:
-    """Return a time in UTC, to the second."""
+    """Return a time in UTC, such as 2026-07-04 12:00:00Z; `EMPTY_CELL` for none."""
     if not unix_ms:
         return EMPTY_CELL
     return datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
@@ -38,7 +38,7 @@ def iso_timestamp(unix_ms: int | None) -> str:
 
 
 def format_duration(seconds: float | None) -> str:
-    """Return a duration in a suitable unit."""
+    """Return a duration with a unit, such as "4.2 s" or "3 h 05 min"; `EMPTY_CELL` for none or infinity."""
     if seconds is None or not math.isfinite(seconds):
         return EMPTY_CELL
     if seconds < 1:

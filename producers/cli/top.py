@@ -1,4 +1,4 @@
-"""`copytrade top`: shows the state of the queue, once or repeatedly."""
+"""`copytrade top`: the state of the queue, printed once or updated repeatedly."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def show(cli: CliContext, user_id: str) -> None:
         )
         for lane in status.lanes
     )
-    cli.screen.table(LANE_COLUMNS, rows, nothing="nothing is queued")
+    cli.screen.table(LANE_COLUMNS, rows, empty_note="nothing is queued")
 
 
 @user.command()
@@ -75,7 +75,7 @@ def resume(cli: CliContext, user_id: str) -> None:
 @click.option("--remove", is_flag=True, help="Return to the default limit.")
 @pass_cli
 def limit(cli: CliContext, user_id: str, rate_per_s: float | None, remove: bool) -> None:
-    """Give a user their own limit: RATE requests a second."""
+    """Limit a user to RATE requests a second, instead of the default."""
     if remove is (rate_per_s is not None):
         raise BadInput("give either a rate, such as 5, or --remove")
     cli.with_producer(lambda producer: producer.limit_user(user_id, rate_per_s))

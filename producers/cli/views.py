@@ -1,4 +1,4 @@
-"""Changes, results and progress as names and values, or as table rows, for people."""
+"""Changes, results and row errors for people: names with values, table rows, or lines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def result_details(result: JobResult) -> Iterator[tuple[str, str]]:
 
 
 def result_row(result: JobResult) -> Sequence[str]:
-    """Return a result as a row below `RESULT_COLUMNS`."""
+    """Return the cells of `RESULT_COLUMNS` for a result."""
     return (
         result.user_id or EMPTY_CELL,
         result.trader_id or EMPTY_CELL,
@@ -45,7 +45,7 @@ def result_row(result: JobResult) -> Sequence[str]:
 
 
 def attempt_row(attempt: Attempt) -> Sequence[str]:
-    """Return an attempt as a row below `ATTEMPT_COLUMNS`."""
+    """Return the cells of `ATTEMPT_COLUMNS` for an attempt."""
     return (
         format_time(attempt.at_ms),
         format_duration(attempt.took_ms / 1000),
@@ -57,17 +57,17 @@ def attempt_row(attempt: Attempt) -> Sequence[str]:
 
 
 def outcome_counts(outcomes: dict[str, int]) -> str:
-    """Return how many changes had each outcome, in the order of `Outcome`, without zeros."""
+    """Return the counts as text, such as "3 applied, 1 rejected": in the order of `Outcome`, without zeros."""
     known = [outcome.value for outcome in Outcome]
     names = [*known, *sorted(set(outcomes) - set(known))]
     return ", ".join(f"{format_count(outcomes[name])} {name}" for name in names if outcomes.get(name)) or EMPTY_CELL
 
 
 def row_error_lines(errors: Sequence[RowError], total: int) -> Iterator[str]:
-    """Yield the first twenty row errors, and how many more there are.
+    """Yield the first `MAX_ROW_ERRORS_SHOWN` errors, and the number of further ones.
 
     Args:
-        errors: the errors that were kept, in the order of their lines.
+        errors: at least the first errors of the file, in the order of their lines.
         total: how many invalid lines the file has.
     """
     for error in errors[:MAX_ROW_ERRORS_SHOWN]:

@@ -123,7 +123,7 @@ def test_control_characters_of_a_bad_row_do_not_reach_the_terminal(copytrade: Co
         ((*NO_WAIT, "--batch-id", "a/b"), "1001\n", "batch_id: must be"),
         ((*NO_WAIT, "--batch-id", ""), "1001\n", "batch_id: must be"),
         ((*NO_WAIT, "--ttl", "0"), "1001\n", "ttl_s: must be above 0"),
-        ((*FLAGS, "--good-rows-only"), "user_id\na b\n", "not one line is valid"),
+        ((*FLAGS, "--good-rows-only"), "user_id\na b\n", "no line is valid"),
         ((*FLAGS, "--timeout", "-1"), "1001\n", "--timeout"),
     ],
 )

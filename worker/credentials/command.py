@@ -94,7 +94,7 @@ def list_credentials(cli: CliContext) -> ExitCode:
         for record in records:
             cli.screen.json_line(record)
     else:
-        cli.screen.table(LIST_COLUMNS, map(_row, records), nothing=NO_CREDENTIALS)
+        cli.screen.table(LIST_COLUMNS, map(_row, records), empty_note=NO_CREDENTIALS)
     return ExitCode.FAILED if any(record.problem for record in records) else ExitCode.DONE
 
 
@@ -144,7 +144,7 @@ def _check(cli: CliContext) -> ExitCode:
     else:
         by_key = sorted(usage.by_key.items())
         rows = ((key, format_count(number), "first" if key == usage.first_key else "") for key, number in by_key)
-        cli.screen.table(("key", "users", "place"), rows, nothing=NO_CREDENTIALS)
+        cli.screen.table(("key", "users", "place"), rows, empty_note=NO_CREDENTIALS)
     _note_unreadable(cli, usage.unreadable)
     return ExitCode.FAILED if usage.left else ExitCode.DONE
 

@@ -1,4 +1,4 @@
-"""CSV: a header with the column names, then one row a line. A stray quote makes only its own line invalid."""
+"""CSV files of followers: a header with the column names, then one row per line. A quoted cell cannot span lines."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def csv_rows(lines: Lines, *, ignore_other_columns: bool = False) -> Iterator[tu
 
     Args:
         lines: the lines of the file, the header first.
-        ignore_other_columns: whether to skip columns that are not fields, misspelt ones included.
+        ignore_other_columns: whether to skip unknown columns, including misspelt ones.
 
     Raises:
-        BadInput: the header is missing or invalid, or has an unknown or repeated column or no user_id.
+        BadInput: the header is invalid, has an unknown or repeated column, or lacks user_id.
     """
     first = next(lines, None)
     if first is None:
@@ -72,7 +72,7 @@ def _row(number: int, line: str, delimiter: str, columns: list[str | None]) -> R
 
 
 def _cells(line: str, delimiter: str) -> list[str] | str:
-    """Return the cells of a line, or a text that says why it is invalid."""
+    """Return the cells of a line, or the rule that it breaks."""
     try:
         cells = next(csv.reader([line], delimiter=delimiter, strict=True))
     except csv.Error as exc:

@@ -1,4 +1,4 @@
-"""Followers from a file: each line is a change or an error. The file is read twice, to validate it and to send it."""
+"""Followers from a file: each line is a change or an error. The file is read twice: for validation and for sending."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from producers.contract.messages import SettingsChange
 from producers.errors import InvalidChange
 
 MAX_ROW_ERRORS = 100_000
-"""Errors that are kept; if the wrong file is read, each line is an error. The others are only counted."""
+"""Errors that are kept; further ones are only counted. If the file is a wrong one, every line is an error."""
 
 Format = Literal["csv", "jsonl"]
 
@@ -34,7 +34,7 @@ class ValidRow:
     Attributes:
         line: line number, counted from 1.
         change: the change.
-        user_only: whether the line has only a user ID, so that its change is the common one.
+        user_only: whether the line has only a user ID, so that its settings are the template's.
     """
 
     line: int
@@ -44,11 +44,11 @@ class ValidRow:
 
 @dataclass(slots=True)
 class ValidationReport:
-    """What a whole file contains.
+    """The result of validating a whole file.
 
     Attributes:
         valid: number of lines with a valid change.
-        users_only: whether all of those have only a user ID.
+        users_only: whether all valid lines have only a user ID.
         invalid: number of invalid lines.
         errors: the errors of the first `MAX_ROW_ERRORS` invalid lines.
     """
@@ -78,7 +78,7 @@ class Followers:
     def __iter__(self) -> Iterator[ValidRow | RowError]:
         """Yield each line as a change or an error.
 
-        A second change for the same user and trader is an error, because nobody can tell which of the two is meant.
+        A second change for the same user and trader is an error, because the file does not say which one is meant.
 
         Raises:
             BadInput: the file as a whole or the template is invalid.
@@ -97,7 +97,7 @@ class Followers:
                 yield RowError.from_invalid_change(line, exc)
                 continue
             user, trader = change.user_id, change.trader_id
-            lane = user if trader == common_trader else (user, trader)
+            lane = user if trader == common_trader else (user, trader)  # a tuple per line would take more memory
             if lane in seen:
                 rule = "must appear once per trader; an earlier line has this user already"
                 yield RowError.from_invalid_change(line, InvalidChange("userId", rule, user))
@@ -106,7 +106,7 @@ class Followers:
             yield ValidRow(line, change, user_only=len(row) == 1)
 
     def validate(self) -> ValidationReport:
-        """Read the whole file, without keeping its changes.
+        """Validate every line of the file. The changes are not kept in memory.
 
         Raises:
             BadInput: the file as a whole or the template is invalid.
@@ -126,7 +126,7 @@ class Followers:
 
 
 def ensure_seekable(stream: BinaryIO) -> BinaryIO:
-    """Return the stream if it is seekable; otherwise a temporary copy on disk, deleted when it is closed."""
+    """Return the stream if it is seekable; otherwise a temporary copy on disk, which is deleted when it is closed."""
     with suppress(AttributeError, OSError):
         if stream.seekable():
             stream.seek(0)

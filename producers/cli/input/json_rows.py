@@ -1,4 +1,4 @@
-"""JSON lines: each a user ID, an object with a user ID and the fields that differ for this user, or a whole change."""
+"""JSON-lines files of followers. A line is a user ID, an object with a userId and other fields, or a whole change."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def json_rows(lines: Lines, *, ignore_other_columns: bool = False) -> Iterator[t
 
 
 def change_fields(value: Mapping[str, Any], *, ignore_others: bool = False) -> Row:
-    """Return the fields of an object: a change or a part of one; its only setting may be written beside its fields.
+    """Return the fields of a change or a part of one. Fields of its only setting may stand beside its own.
 
     Raises:
         InvalidChange: a name is unknown or repeated, or `settings` is not a list of objects.
@@ -59,7 +59,7 @@ def setting_fields(value: object, where: str, *, ignore_others: bool = False) ->
     """Return the fields of one setting.
 
     Raises:
-        InvalidChange: it is not an object, or a name is unknown or repeated.
+        InvalidChange: the setting is not an object, or a name is unknown or repeated.
     """
     if not isinstance(value, dict):
         raise InvalidChange(where, "must be an object", value)

@@ -1,4 +1,4 @@
-"""JSON with two changes: a number is decoded as the text it was written as, and a repeated name is an error."""
+"""Strict JSON decoding that returns numbers as the text in which they were written."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 def decode(text: str) -> Any:
     """Decode a JSON text; every number becomes a string.
 
-    The exchange expects numbers as strings. Decoded like this, a long ID or a "0.10" loses no digit.
+    The exchange expects numbers as strings, and a long ID or 0.10 would lose digits as a float.
 
     Raises:
-        ValueError: the text is not valid JSON; the message says where.
+        ValueError: the text is not valid JSON, or an object has a name twice.
     """
     try:
         return json.loads(
@@ -27,9 +27,9 @@ def _reject_constant(text: str) -> Any:
 
 
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    decoded = dict(pairs)
+    if len(decoded) < len(pairs):
         names = [name for name, _ in pairs]
         repeated = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the name {repeated!r} appears twice")
-    return found
+    return decoded

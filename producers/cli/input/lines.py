@@ -1,4 +1,4 @@
-"""Lines of a binary file: numbered, decoded, limited in length. An invalid line is a `RowError`; reading continues."""
+"""Numbered and decoded lines of a binary file. A line that is too long or not UTF-8 becomes a `RowError`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from producers.cli.input.row_errors import BadInput, RowError
 from producers.errors import abbreviated
 
 MAX_LINE_BYTES = 65_536
-"""A change with ten settings takes 3,000 bytes. Without a limit, a file without line ends would fill the memory."""
+"""A change with ten settings takes 3,000 bytes. The limit keeps a file without line ends from filling the memory."""
 
 _UTF_16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, str | RowError]]:
-    """Yield each line that is not blank, without its line end, and its number from 1.
+    """Yield each line that is not blank, without its line end, with its number, which starts at 1.
 
     Raises:
         BadInput: the file is encoded in UTF-16.

@@ -1,4 +1,4 @@
-"""Errors in input files: of the whole input, and of a single line."""
+"""Errors in what people hand in: `BadInput` for all of it, `RowError` for one line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from producers.errors import InvalidChange, abbreviated
 
 
 class BadInput(Exception):
-    """Input that cannot be used at all; the message is one line that says what to do."""
+    """Options or a file that a command cannot use; the message is one line that says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class RowError:
     Attributes:
         line: line number, counted from 1.
         field: the column or field by its wire name; "line" if the whole line is invalid.
-        rule: the rule that the value breaks.
+        rule: the rule that the value breaks, such as "must be UTF-8".
         value: the value, shortened and escaped.
     """
 

@@ -1,4 +1,4 @@
-"""The part of a change that is the same for all followers; each row adds the rest."""
+"""The template of a fan-out: the fields that all changes share. Each row adds or replaces fields."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from producers.contract.validation import check_change
 from producers.errors import InvalidChange
 
 PLACEHOLDER_USER = "1"
-"""User ID with which the common part is validated."""
+"""User ID for validating the template before any row is read."""
 
 _rounded_number = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE][+]?[0-9]+|[0-9]+\.[0-9]*").fullmatch
 _ROUNDED_RULE = "must be the whole ID as text; a spreadsheet has turned it into a rounded number"
@@ -24,7 +24,7 @@ _ROUNDED_RULE = "must be the whole ID as text; a spreadsheet has turned it into 
 
 @dataclass(frozen=True)
 class Template:
-    """The common part of all changes.
+    """The fields that all changes share.
 
     Attributes:
         fields: fields of the change, by their Python names.
@@ -53,31 +53,31 @@ class Template:
 
     @classmethod
     def _from_row(cls, row: Mapping[str, Any]) -> Self:
-        flat = _only(SETTING_FIELDS, row)
-        if flat and "settings" in row:
-            raise BadInput(f"settings: cannot be combined with {', '.join(flat)}, which are a setting of their own")
-        return cls(_only(CHANGE_FIELDS, row), tuple(row.get("settings", [flat] if flat else [])))
+        inline = _select(SETTING_FIELDS, row)
+        if inline and "settings" in row:
+            raise BadInput(f"settings: cannot be combined with {', '.join(inline)}, which are a setting of their own")
+        return cls(_select(CHANGE_FIELDS, row), tuple(row.get("settings", [inline] if inline else [])))
 
     def with_fields(self, fields: Mapping[str, object]) -> Self:
         """Return a copy in which `fields` are set or replaced, in the change or in its only setting.
 
         Raises:
-            BadInput: there is a field of a setting, but several settings.
+            BadInput: `fields` has a field of a setting, but the template has several settings.
         """
-        flat = _only(SETTING_FIELDS, fields)
-        if flat and len(self.settings) > 1:
+        inline = _select(SETTING_FIELDS, fields)
+        if inline and len(self.settings) > 1:
             raise BadInput(
-                f"{', '.join(flat)}: which of the {len(self.settings)} settings is meant? Set it in the file"
+                f"{', '.join(inline)}: which of the {len(self.settings)} settings is meant? Set it in the file"
             )
-        settings = ({**_first(self.settings), **flat},) if flat else self.settings
-        return replace(self, fields={**self.fields, **_only(CHANGE_FIELDS, fields)}, settings=settings)
+        settings = ({**_first_or_empty(self.settings), **inline},) if inline else self.settings
+        return replace(self, fields={**self.fields, **_select(CHANGE_FIELDS, fields)}, settings=settings)
 
     def change(self, row: Mapping[str, Any]) -> SettingsChange:
-        """Return the change of a row.
+        """Return the validated change of a row.
 
         Raises:
             InvalidChange: the row makes it invalid.
-            BadInput: the template is invalid, and so every change would be.
+            BadInput: the template itself is invalid.
         """
         user_id = row.get("user_id", self.fields.get("user_id"))
         fields = {**self._common, "user_id": user_id} if set(row) == {"user_id"} else self._merge(row, user_id)
@@ -90,7 +90,7 @@ class Template:
         return change
 
     def common_change(self) -> SettingsChange:
-        """Return the change of a row with only a user ID, for a placeholder user.
+        """Return the change of a row that has only a user ID, with `PLACEHOLDER_USER`.
 
         Raises:
             BadInput: the change is invalid.
@@ -107,30 +107,30 @@ class Template:
         return fields
 
     def _merge(self, row: Mapping[str, Any], user_id: object) -> dict[str, Any]:
-        flat = _only(SETTING_FIELDS, row)
+        inline = _select(SETTING_FIELDS, row)
         if "settings" in row:
-            if flat:
-                raise InvalidChange("settings", f"cannot be combined with {', '.join(flat)}", len(row["settings"]))
+            if inline:
+                raise InvalidChange("settings", f"cannot be combined with {', '.join(inline)}", len(row["settings"]))
             settings = row["settings"]
-        elif flat and len(self.settings) > 1:
+        elif inline and len(self.settings) > 1:
             rule = f"cannot be set by a row, because there are {len(self.settings)} settings for all"
-            raise InvalidChange(next(iter(flat)), rule, next(iter(flat.values())))
+            raise InvalidChange(next(iter(inline)), rule, next(iter(inline.values())))
         else:
-            settings = [{**_first(self.settings), **flat}] if flat else self.settings
+            settings = [{**_first_or_empty(self.settings), **inline}] if inline else self.settings
         built = [_setting(setting) for setting in settings]
-        return {**self.fields, **_only(CHANGE_FIELDS, row), "user_id": user_id, "settings": built}
+        return {**self.fields, **_select(CHANGE_FIELDS, row), "user_id": user_id, "settings": built}
 
 
-def _only(names: tuple[str, ...], fields: Mapping[str, object]) -> dict[str, object]:
+def _select(names: tuple[str, ...], fields: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in fields.items() if name in names}
 
 
-def _first(settings: tuple[Mapping[str, object], ...]) -> Mapping[str, object]:
+def _first_or_empty(settings: tuple[Mapping[str, object], ...]) -> Mapping[str, object]:
     return settings[0] if settings else {}
 
 
 def _change(fields: Mapping[str, Any]) -> SettingsChange:
-    """Return a change with None for missing fields; `check` names them."""
+    """Return a change with None for missing fields, which `check` then reports."""
     return SettingsChange(**{"user_id": None, "trader_id": None, **fields})
 
 
