@@ -1,4 +1,4 @@
-"""The producers' side: what may be asked of the queue, and how to ask it.
+"""The producers' side: enqueue copy-trade settings changes, and read their results.
 
 async with Producer.connect("redis://localhost:6379/0") as producer:
     job = await producer.enqueue(SettingsChange(user_id=..., trader_id=..., settings=[CopySetting(...)]))
@@ -7,17 +7,12 @@ async with Producer.connect("redis://localhost:6379/0") as producer:
 
 from __future__ import annotations
 
-# Handles to one change, to a batch, to what ended badly
 from producers.client.batch import Batch, ResultStream
 from producers.client.dead_letters import DeadLetters
 from producers.client.job import Job
 from producers.client.producer import Producer
-
-# The messages
 from producers.contract.messages import Attempt, CopySetting, JobResult, Outcome, Priority, SettingsChange
 from producers.contract.progress import Progress
-
-# What can go wrong
 from producers.errors import (
     BatchConflict,
     BatchNotFound,
@@ -44,8 +39,6 @@ from producers.queue.chunking import EnqueueReport
 from producers.queue.dead_letters import DeadLetter
 from producers.queue.fan_out import FanOutReport, Preview
 from producers.queue.jobs import JobState, JobStatus
-
-# Steering
 from producers.queue.pauses import Pause
 from producers.queue.replay import ReplayReport
 from producers.queue.users import LaneStatus, UserStatus

@@ -1,7 +1,7 @@
-"""Settings from the environment: one frozen struct a side, every knob with its unit in its name.
+"""Settings from the environment: a frozen struct each for producers and workers, with units in the names of its fields.
 
-A field `redis_dsn` is the variable `COPYTRADE_REDIS_DSN`. Types and bounds are the struct's; the first variable that
-breaks one stops the start with a line that names it.
+A field `redis_dsn` is the variable `COPYTRADE_REDIS_DSN`. Types and bounds are those of the struct. The first variable
+that breaks one raises a SettingsError that names it.
 """
 
 from __future__ import annotations
@@ -19,51 +19,53 @@ PREFIX = "COPYTRADE_"
 MAX_TTL_S = 315_360_000
 
 MIN_VALUE, MAX_VALUE = 0.001, 1_000_000_000
-"""Bounds of every number: far beyond what is sensible, they keep infinity out, and milliseconds above 0."""
+"""Bounds of every number. They exclude infinity, and keep any positive number of seconds at 1 ms or more."""
 
 Positive = Annotated[float, msgspec.Meta(ge=MIN_VALUE, le=MAX_VALUE)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=MAX_VALUE)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=MAX_VALUE)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
-_fault_path = re.compile(r"^(?P<what>.*?)(?:, got `\w+`)? - at `\$\.(?P<field>\w+)`$")
-_passwords = re.compile(r"(://[^:@]*:).*(?=@)|((?i:password)=)[^&]*")
+_violation = re.compile(r"^(?P<what>.*?)(?:, got `\w+`)? - at `\$\.(?P<field>\w+)`$")
+_password = re.compile(r"(://[^:@]*:).*(?=@)|((?i:password)=)[^&]*")
 
 
 class EnvironmentSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of both sides' settings."""
+    """Base of the settings of producers and workers."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Reads `COPYTRADE_*` variables; those that are absent or empty keep their defaults.
+        """Read the settings from `COPYTRADE_*` variables. Absent and empty ones keep their defaults.
 
         Raises:
             SettingsError: a variable has the wrong type or is out of bounds.
         """
         environ = os.environ if environ is None else environ
-        given = {name: environ.get(variable(name), "").strip() for name in cls.__struct_fields__}
-        given = {name: value for name, value in given.items() if value}
+        texts = {name: environ.get(variable_name(name), "").strip() for name in cls.__struct_fields__}
+        texts = {name: text for name, text in texts.items() if text}
         try:
-            return msgspec.convert(given, cls, strict=False, dec_hook=_made_of)
+            return msgspec.convert(texts, cls, strict=False, dec_hook=_from_text)
         except msgspec.ValidationError as exc:
-            raise SettingsError(_explain(str(exc), given)) from exc
+            raise SettingsError(_explain(str(exc), texts)) from exc
 
     def __repr__(self) -> str:
         values = ((name, getattr(self, name)) for name in self.__struct_fields__)
-        fields = ", ".join(f"{name}={masked(value) if isinstance(value, str) else value!r}" for name, value in values)
+        fields = ", ".join(
+            f"{name}={mask_password(value) if isinstance(value, str) else value!r}" for name, value in values
+        )
         return f"{type(self).__name__}({fields})"
 
 
 class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
-    """The producers' side.
+    """The settings of a producer.
 
     Attributes:
-        redis_dsn: where Redis is: redis://, rediss://, unix:// or sentinel://host:port,host:port/master/db.
-        redis_timeout_s: how long Redis may take to connect or to answer.
-        redis_wait_s: how long a producer's call waits for a Redis that is away; 0 fails at once.
+        redis_dsn: address of Redis: redis://, rediss://, unix:// or sentinel://host:port,host:port/master/db.
+        redis_timeout_s: limit for connecting to Redis, and for each reply.
+        redis_wait_s: how long a call retries while Redis is away; with 0 it fails at once.
         change_ttl_s: deadline of a change, counted from its acceptance.
-        lane_limit: how many changes a lane may hold.
-        result_ttl_s: how long results are kept.
+        lane_limit: maximum number of changes in a lane.
+        result_ttl_s: lifetime of results.
     """
 
     redis_dsn: Text = "redis://localhost:6379/0"
@@ -75,15 +77,15 @@ class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
 
     @property
     def result_ttl_ms(self) -> int:
-        """How long results are kept, milliseconds."""
+        """The lifetime of results, milliseconds."""
         return max(1, round(self.result_ttl_s * 1000))
 
 
 def change_ttl_ms(seconds: float) -> int:
-    """The deadline of a change in milliseconds.
+    """Return the deadline of a change in milliseconds.
 
     Raises:
-        InvalidArgument: it is not above 0 and at most ten years.
+        InvalidArgument: `seconds` is not above 0 and at most ten years.
     """
     if not 0 < seconds <= MAX_TTL_S:
         rule = f"must be above 0 and at most {MAX_TTL_S} seconds (ten years)"
@@ -91,25 +93,25 @@ def change_ttl_ms(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
-def variable(field: str) -> str:
-    """The environment variable of a settings field."""
+def variable_name(field: str) -> str:
+    """Return the name of the environment variable of a settings field."""
     return PREFIX + field.upper()
 
 
-def masked(dsn: str) -> str:
-    """A DSN without its password, for logs and errors."""
-    return _passwords.sub(lambda found: f"{found[1] or found[2]}***", dsn)
+def mask_password(text: str) -> str:
+    """Replace the password of a DSN in a text by `***`."""
+    return _password.sub(lambda found: f"{found[1] or found[2]}***", text)
 
 
-def _made_of(kind: Callable[[object], object], text: object) -> object:
-    """A value of a type that is made from a text, such as one that hides it."""
-    return kind(text)
+def _from_text(field_type: Callable[[object], object], text: object) -> object:
+    """Construct a field of a type that msgspec does not know, such as Secret, from its text."""
+    return field_type(text)
 
 
-def _explain(message: str, given: Mapping[str, str]) -> str:
-    match = _fault_path.match(message)
+def _explain(message: str, texts: Mapping[str, str]) -> str:
+    match = _violation.match(message)
     if match is None:
         return message
     field = match["field"]
     what = match["what"][0].lower() + match["what"][1:]
-    return f"{variable(field)}: {what}; got {abbreviated(masked(given.get(field, '')))}"
+    return f"{variable_name(field)}: {what}; got {abbreviated(mask_password(texts.get(field, '')))}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from producers.contract.validation import check_id
 from producers.errors import InvalidId, SettingsError
-from producers.settings import Count, EnvironmentSettings, NotNegative, Positive, Text, variable
+from producers.settings import Count, EnvironmentSettings, NotNegative, Positive, Text, variable_name
 from worker.secret import Secret
 
 LEASE_MARGIN_S = 2.0
@@ -67,20 +67,20 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.lease_s < self.request_timeout_s + LEASE_MARGIN_S:
             raise SettingsError(
-                f"{variable('lease_s')}: must be at least {LEASE_MARGIN_S:g} s longer than "
-                f"{variable('request_timeout_s')} ({self.request_timeout_s:g}); got {self.lease_s:g}"
+                f"{variable_name('lease_s')}: must be at least {LEASE_MARGIN_S:g} s longer than "
+                f"{variable_name('request_timeout_s')} ({self.request_timeout_s:g}); got {self.lease_s:g}"
             )
         try:
-            check_id(variable("egress"), self.egress)
+            check_id(variable_name("egress"), self.egress)
         except InvalidId as exc:
             raise SettingsError(str(exc)) from None
         if self.max_tries < 0:
-            raise SettingsError(f"{variable('max_tries')}: must be 0 (no bound) or more; got {self.max_tries}")
+            raise SettingsError(f"{variable_name('max_tries')}: must be 0 (no bound) or more; got {self.max_tries}")
         if self.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise SettingsError(
-                f"{variable('log_level')}: must be DEBUG, INFO, WARNING or ERROR; got {self.log_level!r}"
+                f"{variable_name('log_level')}: must be DEBUG, INFO, WARNING or ERROR; got {self.log_level!r}"
             )
         if self.log_format.lower() not in ("console", "json"):
-            raise SettingsError(f"{variable('log_format')}: must be console or json; got {self.log_format!r}")
+            raise SettingsError(f"{variable_name('log_format')}: must be console or json; got {self.log_format!r}")
         if not self.exchange_url.startswith(("http://", "https://")):
-            raise SettingsError(f"{variable('exchange_url')}: must start with http:// or https://")
+            raise SettingsError(f"{variable_name('exchange_url')}: must start with http:// or https://")

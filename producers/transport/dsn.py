@@ -1,4 +1,4 @@
-"""Opening Redis from a DSN: one place that knows schemes, time-outs, TLS and Sentinel."""
+"""Opening a Redis client from a DSN: schemes, time-outs, TLS and Sentinel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from redis.asyncio.connection import RedisSSLContext
 from redis.exceptions import RedisError
 
 from producers.errors import SettingsError
-from producers.settings import masked
+from producers.settings import mask_password
 from producers.transport.pools import ASYNC, SYNC, ConnectionClasses
 
 SCHEMES = ("redis", "rediss", "unix", "sentinel")
@@ -27,61 +27,64 @@ OPTIONS = {
     "unix": ("db", "client_name", "username", "password"),
     "sentinel": ("client_name", *SENTINEL_OPTIONS, *TLS_OPTIONS),
 }
-"""What may follow the `?` of a DSN. Not redis-py's others: they would repeat commands behind our back, or give replies
-another form."""
+"""The options that may follow the `?` of a DSN. Others of redis-py would repeat commands, or change replies."""
 
 KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPALIVE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
-"""A peer that vanished is noticed after 30 s of silence, where the system can be told so."""
+"""Detects a vanished peer after 30 s of silence, on systems that have these socket options."""
 
 Client = TypeVar("Client", bound="Redis | SyncRedis")
 
 
 def open_redis(dsn: str, client: type[Client], *, timeout_s: float, wait_s: float = 0.0) -> Client:
-    """A client for a DSN; it connects at its first command, and repeats none by itself.
+    """Return a client for a DSN. It connects at its first command, and retries no command by itself.
 
     Args:
-        dsn: redis://, rediss://, unix://, or sentinel://[user:password@]host:port,host:port/master[/db], and
+        dsn: redis://, rediss://, unix://, or sentinel://[user:password@]host:port,host:port/master[/db], with
             `OPTIONS`.
-        client: the class to make: `redis.asyncio.Redis`, `redis.Redis` or a subclass.
-        timeout_s: how long connecting, and one answer, may take. Sentinels share it.
-        wait_s: how long a call of a producer's waits for a Redis that is away.
+        client: the class of the client: `redis.asyncio.Redis`, `redis.Redis` or a subclass.
+        timeout_s: limit for connecting, and for each reply. Sentinels share it.
+        wait_s: how long `run_plan` retries on this client while Redis is away.
 
     Raises:
-        SettingsError: the DSN cannot be read, or a file it names cannot be used.
+        SettingsError: the DSN is malformed, or a file that it names cannot be used.
     """
     scheme = dsn.partition("://")[0]
     if scheme not in SCHEMES:
-        raise SettingsError(f"COPYTRADE_REDIS_DSN: must start with {'://, '.join(SCHEMES)}://; got {masked(dsn)!r}")
+        raise _settings_error(f"must start with {'://, '.join(SCHEMES)}://", dsn)
     try:
-        target = _read(dsn)
+        target = _parse(dsn)
     except _InvalidDsn as exc:
-        problem = f"COPYTRADE_REDIS_DSN: {exc}; got {masked(dsn)!r}"
+        problem = str(exc)
     except (ValueError, TypeError) as exc:
-        # Not from `exc`, and without its text: it may quote a part of the password.
-        problem = f"COPYTRADE_REDIS_DSN: cannot be read ({type(exc).__name__}); got {masked(dsn)!r}"
+        # Without the text of `exc`, which may quote a part of the password; raised outside, so not chained to it.
+        problem = f"cannot be read ({type(exc).__name__})"
     else:
-        pool = _pool(target, timeout_s, SYNC if issubclass(client, SyncRedis) else ASYNC)
+        pool = _make_pool(target, timeout_s, SYNC if issubclass(client, SyncRedis) else ASYNC)
         pool.wait_s = wait_s
         return cast("Client", client.from_pool(pool))
-    raise SettingsError(problem)
+    raise _settings_error(problem, dsn)
+
+
+def _settings_error(problem: str, dsn: str) -> SettingsError:
+    return SettingsError(f"COPYTRADE_REDIS_DSN: {problem}; got {mask_password(dsn)!r}")
 
 
 class _InvalidDsn(ValueError):
-    """What is wrong with a DSN, in words that show nothing of it."""
+    """A malformed DSN. The message quotes nothing of it but option names."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A DSN, read.
+    """The parts of a DSN.
 
     Attributes:
-        scheme: of the DSN.
-        hosts: where to connect to; of sentinels, all of them.
+        scheme: its scheme.
+        hosts: the server, or all of the sentinels, as (host, port).
         path: the socket file.
-        master: which master to ask sentinels for.
+        master: the name of the primary that the sentinels watch.
         server: connection options of the server: database, credentials, TLS.
         sentinel: connection options of the sentinels.
-        server_tls: whether the server speaks TLS.
+        server_tls: whether the server uses TLS.
     """
 
     scheme: str
@@ -93,76 +96,76 @@ class _Target:
     server_tls: bool
 
 
-def _read(dsn: str) -> _Target:
+def _parse(dsn: str) -> _Target:
     parts = urlsplit(dsn)
-    given = dict(parse_qsl(parts.query, keep_blank_values=True))
-    unknown = sorted(given.keys() - set(OPTIONS[parts.scheme]))
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    unknown = sorted(options.keys() - set(OPTIONS[parts.scheme]))
     if unknown:
         raise _InvalidDsn(f"{', '.join(unknown)}: no such option; there are {', '.join(OPTIONS[parts.scheme])}")
     credentials, _, netloc = parts.netloc.rpartition("@")
     username, _, password = credentials.partition(":")
     server: dict[str, Any] = {
-        "username": unquote(username) or given.get("username") or None,
-        "password": unquote(password) or given.get("password") or None,
-        "client_name": given.get("client_name") or None,
+        "username": unquote(username) or options.get("username") or None,
+        "password": unquote(password) or options.get("password") or None,
+        "client_name": options.get("client_name") or None,
     }
     via_sentinel = parts.scheme == "sentinel"
     master, _, database = parts.path.strip("/").partition("/") if via_sentinel else ("", "", parts.path.strip("/"))
     if parts.scheme == "unix":
         database = ""
-    server["db"] = int(given.get("db") or database or 0)
-    server_tls = parts.scheme == "rediss" or (via_sentinel and _parse_bool(given, "tls"))
+    server["db"] = int(options.get("db") or database or 0)
+    server_tls = parts.scheme == "rediss" or (via_sentinel and _parse_bool(options, "tls"))
     sentinel: dict[str, Any] = {}
     if via_sentinel:
         if not netloc or not master:
             raise _InvalidDsn("a sentinel DSN needs host:port,host:port/master")
         sentinel = {
-            "username": given.get("sentinel_username") or None,
-            "password": given.get("sentinel_password") or None,
+            "username": options.get("sentinel_username") or None,
+            "password": options.get("sentinel_password") or None,
         }
-        if _parse_bool(given, "sentinel_tls", default=server_tls):
-            sentinel |= {"ssl": True, **_tls(given)}
-        elif not server_tls and given.keys() & set(TLS_OPTIONS):
+        if _parse_bool(options, "sentinel_tls", default=server_tls):
+            sentinel |= {"ssl": True, **_tls_options(options)}
+        elif not server_tls and options.keys() & set(TLS_OPTIONS):
             raise _InvalidDsn("options that begin with ssl_ need tls=true")
     if server_tls:
-        server |= _tls(given)
+        server |= _tls_options(options)
     default_port = DEFAULT_SENTINEL_PORT if via_sentinel else 6379
-    hosts = [] if parts.scheme == "unix" else [_host(one, default_port) for one in netloc.split(",")]
+    hosts = [] if parts.scheme == "unix" else [_parse_host(text, default_port) for text in netloc.split(",")]
     if len(hosts) > 1 and not via_sentinel:
         raise _InvalidDsn("several hosts need sentinel://host:port,host:port/master")
     return _Target(parts.scheme, hosts, unquote(parts.path), unquote(master), server, sentinel, server_tls)
 
 
-def _host(text: str, default_port: int) -> tuple[str, int]:
-    one = urlsplit(f"//{text}")
-    return unquote(one.hostname or "localhost"), one.port or default_port
+def _parse_host(text: str, default_port: int) -> tuple[str, int]:
+    parts = urlsplit(f"//{text}")
+    return unquote(parts.hostname or "localhost"), parts.port or default_port
 
 
-def _parse_bool(given: dict[str, str], name: str, *, default: bool = False) -> bool:
-    text = given.get(name, "").lower()
+def _parse_bool(options: dict[str, str], name: str, *, default: bool = False) -> bool:
+    text = options.get(name, "").lower()
     if text not in ("", "true", "yes", "1", "false", "no", "0"):
         raise _InvalidDsn(f"{name}: must be true or false")
     return text in ("true", "yes", "1") if text else default
 
 
-def _tls(given: dict[str, str]) -> dict[str, Any]:
-    """Options for TLS. The host name is checked unless told otherwise, which redis-py 5 does not do by itself."""
-    checked = given.get("ssl_cert_reqs", "required")
+def _tls_options(options: dict[str, str]) -> dict[str, Any]:
+    """Return redis-py's options for TLS. The host name is checked by default, unlike in redis-py 5."""
+    checked = options.get("ssl_cert_reqs", "required")
     if checked not in ("required", "optional", "none"):
         raise _InvalidDsn("ssl_cert_reqs: must be required, optional or none")
-    options: dict[str, Any] = {name: given[name] for name in TLS_OPTIONS[:3] if given.get(name)}
-    options["ssl_cert_reqs"] = checked
-    options["ssl_check_hostname"] = _parse_bool(given, "ssl_check_hostname", default=checked != "none")
+    tls: dict[str, Any] = {name: options[name] for name in TLS_OPTIONS[:3] if options.get(name)}
+    tls["ssl_cert_reqs"] = checked
+    tls["ssl_check_hostname"] = _parse_bool(options, "ssl_check_hostname", default=checked != "none")
     try:
-        RedisSSLContext(**{name.removeprefix("ssl_"): value for name, value in options.items()}).get()
+        RedisSSLContext(**{name.removeprefix("ssl_"): value for name, value in tls.items()}).get()
     except (OSError, ValueError, RedisError) as exc:
-        files = ", ".join(f"{name}={options[name]}" for name in TLS_OPTIONS[:3] if name in options) or "no files given"
+        files = ", ".join(f"{name}={tls[name]}" for name in TLS_OPTIONS[:3] if name in tls) or "no files given"
         raise _InvalidDsn(f"TLS cannot be set up ({type(exc).__name__}: {exc}; {files})") from None
-    return options
+    return tls
 
 
-def _pool(target: _Target, timeout_s: float, classes: ConnectionClasses) -> Any:
-    # Without the library's name: older servers and narrow users refuse CLIENT SETINFO.
+def _make_pool(target: _Target, timeout_s: float, classes: ConnectionClasses) -> Any:
+    # No library name: older servers, and users with a narrow ACL, refuse CLIENT SETINFO.
     options: dict[str, Any] = {"lib_name": None, "lib_version": None}
     options |= {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
     if target.scheme == "unix":
@@ -173,10 +176,12 @@ def _pool(target: _Target, timeout_s: float, classes: ConnectionClasses) -> Any:
     }
     if target.scheme != "sentinel":
         host, port = target.hosts[0]
-        how = classes.tls if target.server_tls else classes.tcp
-        return classes.pool(connection_class=how, host=host, port=port, **target.server, **options)
+        kind = classes.tls if target.server_tls else classes.tcp
+        return classes.pool(connection_class=kind, host=host, port=port, **target.server, **options)
     share_s = timeout_s / len(target.hosts)
-    asking = options | {"socket_timeout": share_s, "socket_connect_timeout": share_s} | target.sentinel
-    sentinels = classes.sentinels(target.hosts, sentinel_kwargs=asking)
-    how = classes.sentinel_tls if target.server_tls else classes.sentinel_tcp
-    return classes.sentinel_pool(target.master, sentinels, connection_class=how, **target.server, **options)
+    sentinel_options = options | {"socket_timeout": share_s, "socket_connect_timeout": share_s} | target.sentinel
+    sentinels = classes.sentinels(target.hosts, sentinel_kwargs=sentinel_options)
+    connection_class = classes.sentinel_tls if target.server_tls else classes.sentinel_tcp
+    return classes.sentinel_pool(
+        target.master, sentinels, connection_class=connection_class, **target.server, **options
+    )

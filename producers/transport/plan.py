@@ -91,11 +91,7 @@ class Transaction(Generic[T]):
     ) -> None: ...
     @overload
     def __init__(self: Transaction[tuple[A, ...]], *parts: Transaction[A]) -> None: ...
-    @overload
-    def __init__(self: Transaction[Any], untyped: list[tuple[Argument, ...]], /) -> None: ...
     def __init__(self, *parts: Any) -> None:
-        if isinstance(parts[0], list):
-            parts = tuple(Command(arguments, idempotent=arguments[0] in READS) for arguments in parts[0])
         self.commands: list[tuple[Argument, ...]] = [arguments for part in parts for arguments in part.commands]
         self.idempotent = all(part.idempotent for part in parts)
         self._parts = parts
@@ -124,10 +120,5 @@ class Command(Transaction[T]):
         return self._parse(next(replies))
 
 
-_STRINGS = {"EXISTS", "GET", "MGET", "TIME"}
-_HASHES = {"HEXISTS", "HGET", "HGETALL", "HMGET"}
-_LISTS = {"LINDEX", "LLEN", "LPOS", "LRANGE"}
-_SETS = {"SSCAN", "XRANGE", "XREAD", "ZCARD", "ZRANGE", "ZRANGEBYLEX", "ZREVRANGE", "ZSCAN", "ZSCORE"}
-READS = frozenset(_STRINGS | _HASHES | _LISTS | _SETS)
 Step: TypeAlias = RunScript[T] | Transaction[T]
 Plan: TypeAlias = Generator[Step[Any], Any, T]

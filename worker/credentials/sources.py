@@ -9,7 +9,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from producers.settings import variable
+from producers.settings import variable_name
 from worker.clock import Clock
 from worker.credentials.cache import CachedCredentials
 from worker.credentials.file_store import FileCredentials
@@ -60,7 +60,7 @@ def load_key_ring(settings: WorkerSettings) -> KeyRing:
     Raises:
         CredentialsError: the settings name none, or it is invalid.
     """
-    name = variable("credentials_keys")
+    name = variable_name("credentials_keys")
     if settings.credentials_keys is None:
         raise CredentialsError(f"credentials in Redis are sealed; name their key ring in {name}, such as file:PATH")
     return open_key_ring(settings.credentials_keys, name)

@@ -14,7 +14,7 @@ from types import TracebackType
 from redis.exceptions import RedisError
 
 from producers.errors import SettingsError
-from producers.settings import PREFIX, ProducerSettings, variable
+from producers.settings import PREFIX, ProducerSettings, variable_name
 from worker.errors import CredentialsError
 from worker.logs import FORMATTERS, Event, log_fields
 from worker.process.supervisor import BAD_START, UNDER_PARENT, run_processes
@@ -52,10 +52,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"worker: {exc}", file=sys.stderr)
         return BAD_START
     except CredentialsError as exc:
-        print(f"worker: {variable('credentials')}: {exc}", file=sys.stderr)
+        print(f"worker: {variable_name('credentials')}: {exc}", file=sys.stderr)
         return BAD_START
     except (RedisError, OSError) as exc:
-        print(f"worker: {variable('redis_dsn')}: Redis does not answer: {exc}", file=sys.stderr)
+        print(f"worker: {variable_name('redis_dsn')}: Redis does not answer: {exc}", file=sys.stderr)
         return 1
 
 
@@ -104,7 +104,7 @@ def _log_crash(kind: type[BaseException], exc: BaseException, trace: TracebackTy
 
 def _warn_of_unknown_variables() -> None:
     """Warn of COPYTRADE_* variables that are no settings, such as misspelt ones."""
-    known = {variable(name) for side in (WorkerSettings, ProducerSettings) for name in side.__struct_fields__}
+    known = {variable_name(name) for side in (WorkerSettings, ProducerSettings) for name in side.__struct_fields__}
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in known:
             log.warning("%s is not a setting of this version and has no effect", name)

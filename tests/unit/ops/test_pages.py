@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from producers import Outcome
-from producers.settings import EnvironmentSettings, ProducerSettings, variable
+from producers.settings import EnvironmentSettings, ProducerSettings, variable_name
 from worker.logs import Event
 from worker.settings import WorkerSettings
 
@@ -41,7 +41,7 @@ def test_the_configuration_page_has_every_variable_with_its_default(side: str) -
     """And no other variable."""
     rows = table("ops/CONFIGURATION.md", "| variable | default | side | meaning |")
     named = {name: default for name, default, whose, *_ in rows if whose in (side, "both")}
-    defaults = {variable(field.name): field.default for field in msgspec.structs.fields(SIDES[side])}
+    defaults = {variable_name(field.name): field.default for field in msgspec.structs.fields(SIDES[side])}
 
     assert named == {
         name: f"{default:g}" if isinstance(default, float) else str(default) for name, default in defaults.items()

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from producers import ProducerSettings, SettingsError
-from producers.settings import EnvironmentSettings, masked, variable
+from producers.settings import EnvironmentSettings, mask_password, variable_name
 from worker.secret import Secret
 from worker.settings import WorkerSettings
 
@@ -64,7 +64,7 @@ def test_every_field_is_a_variable(side: type[EnvironmentSettings], name: str, _
 
 @pytest.mark.parametrize("side", SIDES)
 def test_absent_and_empty_variables_keep_their_defaults(side: type[EnvironmentSettings]) -> None:
-    empty = {variable(name): "" for name in side.__struct_fields__}
+    empty = {variable_name(name): "" for name in side.__struct_fields__}
 
     assert side.from_env({}) == side.from_env(empty | {"HOME": "/", "COPYTRADE_OTHER": "1"}) == side()
 
@@ -74,9 +74,9 @@ def test_absent_and_empty_variables_keep_their_defaults(side: type[EnvironmentSe
 def test_a_number_out_of_bounds_is_rejected_with_one_line_that_names_the_variable(
     side: type[EnvironmentSettings], name: str, text: str
 ) -> None:
-    message = refusal(side, {variable(name): text})
+    message = refusal(side, {variable_name(name): text})
 
-    assert message.startswith(f"{variable(name)}: ")
+    assert message.startswith(f"{variable_name(name)}: ")
     assert "\n" not in message
     assert text in message
 
@@ -86,7 +86,7 @@ MAY_BE_ZERO = ("pace_margin_percent", "max_tries", "redis_wait_s")
 
 @pytest.mark.parametrize(("side", "name"), [(side, name) for side, name in NUMBERS if name not in MAY_BE_ZERO])
 def test_nothing_that_must_be_positive_may_be_zero(side: type[EnvironmentSettings], name: str) -> None:
-    assert refusal(side, {variable(name): "0"}).startswith(f"{variable(name)}: ")
+    assert refusal(side, {variable_name(name): "0"}).startswith(f"{variable_name(name)}: ")
 
 
 INFINITE = [(side, name) for side, name in NUMBERS if isinstance(GOOD[name][1], float)]
@@ -94,7 +94,7 @@ INFINITE = [(side, name) for side, name in NUMBERS if isinstance(GOOD[name][1], 
 
 @pytest.mark.parametrize(("side", "name"), INFINITE)
 def test_infinity_is_rejected(side: type[EnvironmentSettings], name: str) -> None:
-    assert refusal(side, {variable(name): "inf"}).startswith(f"{variable(name)}: ")
+    assert refusal(side, {variable_name(name): "inf"}).startswith(f"{variable_name(name)}: ")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_infinity_is_rejected(side: type[EnvironmentSettings], name: str) -> Non
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
 )
 def test_an_invalid_value_is_reported_with_its_rule(environ: dict[str, str], expected: str) -> None:
-    message = refusal(WorkerSettings, {variable(name): value for name, value in environ.items()})
+    message = refusal(WorkerSettings, {variable_name(name): value for name, value in environ.items()})
 
     assert message.startswith(expected)
 
@@ -148,14 +148,14 @@ AWKWARD = [
 @pytest.mark.parametrize("dsn", [*PLAIN, *AWKWARD])
 def test_a_dsn_is_shown_without_its_password(dsn: str) -> None:
     """Also a malformed one."""
-    shown = masked(dsn)
+    shown = mask_password(dsn)
 
     assert "hush" not in shown
     assert shown.partition("://")[0] == dsn.partition("://")[0]
 
 
 def test_a_dsn_without_a_password_is_shown_as_it_is() -> None:
-    assert masked("redis://cache:6379/0") == "redis://cache:6379/0"
+    assert mask_password("redis://cache:6379/0") == "redis://cache:6379/0"
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -9,6 +9,7 @@ from arq.connections import ArqRedis
 from redis.exceptions import ResponseError
 
 from producers import QueueUnavailable
+from producers.transport.commands import GET, HSET, LPUSH, SET
 from producers.transport.plan import Plan, RunScript, Step, Transaction
 from producers.transport.runner import run_plan
 from producers.transport.scripts import Script
@@ -20,11 +21,11 @@ async def test_plans_are_performed_trip_by_trip(redis: ArqRedis) -> None:
     """Commands in one transaction, scripts by their digest; the answers go back into the plan."""
 
     def plan() -> Plan[list[Any]]:
-        first = yield Transaction([("SET", "k", "1"), ("INCR", "k"), ("GET", "k")])
-        second = yield RunScript(ECHO, ["key"], [b"argument", 7])
+        first = yield from Transaction(SET("k", "1"), HSET("h", "f", "v"), GET("k"))
+        second = yield from RunScript[list[Any]](ECHO, ["key"], [b"argument", 7])
         return [first, second]
 
-    assert await run_plan(redis, plan(), "testing") == [[True, 2, b"2"], [b"key", b"argument", 8]]
+    assert await run_plan(redis, plan(), "testing") == [(True, 1, b"1"), [b"key", b"argument", 8]]
 
 
 async def test_a_server_that_refuses_is_told_with_what_was_being_done(redis: ArqRedis) -> None:
@@ -35,7 +36,7 @@ async def test_a_server_that_refuses_is_told_with_what_was_being_done(redis: Arq
 
     await redis.set("k", "no list")
     script = Script("return redis.call('LPUSH', 'k', '1')", "1" * 40)
-    steps: list[Step[Any]] = [Transaction([("LPUSH", "k", "1")]), RunScript(script, [], [])]
+    steps: list[Step[Any]] = [LPUSH("k", "1"), RunScript(script, [], [])]
     for step in steps:
         with pytest.raises(QueueUnavailable, match=r"^testing: .*WRONGTYPE") as info:
             await run_plan(redis, plan(step), "testing")

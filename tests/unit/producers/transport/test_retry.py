@@ -18,6 +18,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from producers.queue import cancel, users
 from producers.queue.submit import Submission, SubmitOptions, submit
+from producers.transport.commands import GET, HGETALL
 from producers.transport.plan import RunScript, Step, Transaction
 from producers.transport.pools import NotConnected, PrimaryDemoted
 from producers.transport.retry import MAX_PAUSE_S, RetryBudget, is_retryable
@@ -25,7 +26,7 @@ from tests.support.changes import change
 
 TERMS = SubmitOptions(10)
 SUBMISSION = Submission.from_change(change(), "j1", TERMS, now_ms=1, ttl_ms=1_000)
-READ = Transaction([("GET", "a"), ("HGETALL", "b")])
+READ = Transaction(GET("a"), HGETALL("b"))
 SUBMIT = submit([SUBMISSION], TERMS)
 REPLAY = submit([Submission.from_change(change(), "j1", TERMS, now_ms=1, ttl_ms=1_000, dead_letter_id="j0")], TERMS)
 CANCEL = RunScript[Any](cancel.CANCEL, [], [])

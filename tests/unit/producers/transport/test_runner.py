@@ -15,7 +15,8 @@ from producers.queue.batches import read_page
 from producers.queue.cancel import CANCEL, MAX_CANCEL_ROUNDS, cancel_jobs
 from producers.queue.jobs import fetch_result, fetch_status
 from producers.queue.pauses import Scope, resume
-from producers.transport.plan import Plan, RunScript, Step, Transaction
+from producers.transport.commands import GET
+from producers.transport.plan import Plan, RunScript, Step
 from producers.transport.runner import run_plan
 from tests.support.changes import change, result
 
@@ -164,7 +165,7 @@ def test_the_lanes_of_a_resumed_user_are_woken_in_bounded_calls() -> None:
 
 async def test_errors_of_a_plan_are_raised_unchanged(fake_redis: ArqRedis) -> None:
     def plan(error: Exception) -> Plan[None]:
-        yield Transaction([("PING",)])
+        yield GET("k")
         raise error
 
     for error in (BatchNotFound("b"), OSError("a file"), KeyError("k")):
