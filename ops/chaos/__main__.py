@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     keep = options.keep
     try:
-        summary = asyncio.run(_bounded(options, folder))
+        summary = asyncio.run(_run(options, folder))
         keep = keep or summary.violations > 0
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("chaos: interrupted; everything it started has been stopped", file=sys.stderr)
@@ -68,17 +68,13 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     return options
 
 
-async def _bounded(options: argparse.Namespace, folder: Path) -> Summary:
+async def _run(options: argparse.Namespace, folder: Path) -> Summary:
     """Make a run; on SIGTERM, on Ctrl-C and after too long a time, stop everything that was started."""
     cancel_on_sigterm()
-    async with asyncio.timeout(options.seconds + DRAIN_TIMEOUT_S + OVERHEAD_S):
-        return await _run(options, folder)
-
-
-async def _run(options: argparse.Namespace, folder: Path) -> Summary:
     began_s = time.monotonic()
     environment = Environment(folder, options.seed, options.seconds)
-    async with environment.running():
+    max_s = options.seconds + DRAIN_TIMEOUT_S + OVERHEAD_S
+    async with asyncio.timeout(max_s), environment.running():
         run = Run(environment, Faults(environment), report_progress=lambda line: print(line, file=sys.stderr))
         await run.carry_out_schedule()
         await run.drain()

@@ -17,12 +17,7 @@ from producers import Outcome
 
 
 class Judgement(NamedTuple):
-    """The verdicts on a run.
-
-    Attributes:
-        verdicts: on all guarantees.
-        excused: requests that a stalled worker sent after its lease, at most one for each stall.
-    """
+    """The verdicts on all guarantees, and the number of late requests that stalls excuse."""
 
     verdicts: list[Verdict]
     excused: int

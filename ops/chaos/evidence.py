@@ -18,7 +18,7 @@ class BatchState:
         in_flight: its changes that are in flight.
         outcomes: its counters.
         complete: whether it is marked as complete.
-        sealed: whether its producer marked it as sealed: no more changes follow.
+        sealed: whether it is marked as sealed: no more changes follow.
         stream: job ID and outcome of each result in its stream.
         ends: the number of end markers in its stream.
     """

@@ -13,9 +13,10 @@ import contextlib
 import random
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
-from ops.chaos.calls import Calls, OnAccepted, ProducerCalls
+from ops.chaos.calls import Calls, ProducerCalls
 from ops.chaos.journal import Answered, Called, Cancelled, Journal, Read, ReadToEnd, UnexpectedError, read
 from ops.chaos.workload import Method, Step, step, steps
 from ops.stack import cancel_on_sigterm
@@ -69,7 +70,7 @@ class ProducerProcess:
         while True:
             self._journal.write(Called(one.number, time.monotonic_ns()))
             try:
-                accepted, refused = await self._calls.request(one, self._write_accepted(one))
+                accepted, refused = await self._calls.request(one, partial(self._write_accepted, one.number))
             except QueueUnavailable:
                 if not one.repeats:
                     return
@@ -83,11 +84,8 @@ class ProducerProcess:
                 await self._cancel_some(one, accepted)
                 return
 
-    def _write_accepted(self, one: Step) -> OnAccepted:
-        def write(position: int) -> None:
-            self._journal.write(Answered(one.number, time.monotonic_ns(), (position,), done=False))
-
-        return write
+    def _write_accepted(self, number: int, position: int) -> None:
+        self._journal.write(Answered(number, time.monotonic_ns(), (position,), done=False))
 
     async def _cancel_some(self, one: Step, accepted: tuple[int, ...]) -> None:
         rng = random.Random(f"{self._seed}/{one.name}/cancel")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from statistics import median
 
 import msgspec
 
 from ops.demo.evidence import Evidence
-from ops.demo.scenario import LANE_USER, USER_LIMIT_PER_S
+from ops.demo.scenario import LANE_USER, USER_LIMIT_PER_S, Planned
 from ops.ledger.limits import busiest_user
 from producers import Attempt, JobResult
 
@@ -75,7 +74,9 @@ def figures(evidence: Evidence, fan_out_users: set[str]) -> Figures:
     """
     results = list(evidence.results.values())
     peak_in_1s, peak_user = busiest_user(evidence)
-    firsts_ns = sorted(_first_arrivals_ns(evidence, fan_out_users).values())
+    # Reversed, so that a user's first request replaces its retries.
+    firsts = {arrival.user: arrival.at_ns for arrival in reversed(evidence.arrivals) if arrival.user in fan_out_users}
+    firsts_ns = sorted(firsts.values())
     lane_ns = [arrival.at_ns for arrival in evidence.arrivals if arrival.user == LANE_USER]
     fan_out_end_ns = firsts_ns[-1] if firsts_ns else 0
     lane_rate_per_s = _rate_per_s([at_ns for at_ns in lane_ns if at_ns >= fan_out_end_ns])
@@ -98,14 +99,6 @@ def figures(evidence: Evidence, fan_out_users: set[str]) -> Figures:
     )
 
 
-def _first_arrivals_ns(evidence: Evidence, users: set[str]) -> dict[str, int]:
-    firsts: dict[str, int] = {}
-    for arrival in evidence.arrivals:
-        if arrival.user in users:
-            firsts.setdefault(arrival.user, arrival.at_ns)
-    return firsts
-
-
 def _span_s(times_ns: list[int]) -> float:
     return (times_ns[-1] - times_ns[0]) / 1e9 if times_ns else 0.0
 
@@ -116,24 +109,19 @@ def _rate_per_s(times_ns: list[int]) -> float:
 
 
 def _not_applied(evidence: Evidence) -> list[NotApplied]:
-    refused = [
-        NotApplied(
-            user=each.planned.change.user_id, flaw=each.planned.flaw, outcome="refused", code=None, message=each.reason
-        )
-        for each in evidence.refused
+    rows: list[tuple[Planned, str, str | None, str]] = [
+        (each.planned, "refused", None, each.reason) for each in evidence.refused
     ]
-    ended = [
-        NotApplied(
-            user=planned.change.user_id,
-            flaw=planned.flaw,
-            outcome=str(result.outcome),
-            code=result.code,
-            message=result.message,
-        )
+    rows += [
+        (planned, str(result.outcome), result.code, result.message)
         for job_id, planned in evidence.planned.items()
-        if (result := evidence.results.get(job_id)) and result.outcome != "applied"
+        if (result := evidence.results.get(job_id)) and not result.applied
     ]
-    return sorted(refused + ended, key=lambda each: (each.outcome, each.user))
+    not_applied = [
+        NotApplied(user=planned.change.user_id, flaw=planned.flaw, outcome=outcome, code=code, message=message)
+        for planned, outcome, code, message in rows
+    ]
+    return sorted(not_applied, key=lambda each: (each.outcome, each.user))
 
 
 def _retried(results: list[JobResult]) -> list[Retried]:
@@ -141,13 +129,13 @@ def _retried(results: list[JobResult]) -> list[Retried]:
     attempts = [attempt for result in results for attempt in result.attempts[:-1]]
     verdicts = Counter(attempt.verdict for attempt in attempts)
     return [
-        Retried(verdict=verdict, requests=requests, replies=_counted(_reply, attempts, verdict))
+        Retried(
+            verdict=verdict,
+            requests=requests,
+            replies=dict(Counter(_reply(attempt) for attempt in attempts if attempt.verdict == verdict).most_common()),
+        )
         for verdict, requests in verdicts.most_common()
     ]
-
-
-def _counted(kind: Callable[[Attempt], str], attempts: list[Attempt], verdict: str) -> dict[str, int]:
-    return dict(Counter(kind(attempt) for attempt in attempts if attempt.verdict == verdict).most_common())
 
 
 def _reply(attempt: Attempt) -> str:

@@ -14,12 +14,7 @@ MINUTE_NS = 60 * SECOND_NS
 
 
 class Peak(NamedTuple):
-    """The fullest sliding window.
-
-    Attributes:
-        requests: in it.
-        last: index of the last of them.
-    """
+    """The fullest sliding window: the number of its requests, and the index of the last one."""
 
     requests: int
     last: int
