@@ -31,12 +31,7 @@ SOURCES = sorted(
 )
 MAX_LINES = 250
 LONGER_FILES = {
-    "tests/cli/test_credentials_command.py": "each option of one command, with what it prints",
-    "tests/cli/test_watching.py": "one command on one scripted screen",
-    "tests/integration/producers/queue/test_fan_out_reruns.py": "the table of all interruptions of a fan-out",
-    "tests/integration/producers/queue/test_results_stream.py": "one stream, from its start to its expiry",
     "tests/integration/producers/transport/test_waiting.py": "one relay in all of its states",
-    "tests/integration/worker/credentials/test_redis_store.py": "the store's contract, in the order of a key's life",
     "tests/integration/worker/exchange/test_client.py": "all ways in which a connection fails, on one scripted server",
     "tests/integration/worker/queue/test_breaker.py": "all transitions of the breaker",
     "tests/properties/world.py": "the model of one random state machine",

@@ -28,10 +28,6 @@ def advance(plan: Plan[Any], reply: Any) -> Step[Any] | None:
         return None
 
 
-async def outcome(producer: Producer, job_id: str) -> Outcome:
-    return (await producer.job(job_id).result(timeout=0)).outcome
-
-
 async def test_a_cancelled_change_has_a_result_and_leaves_its_lane(producer: Producer, lanes: Lanes) -> None:
     """Waiters get the result; the payload is deleted."""
     job = await producer.enqueue(change())
@@ -71,7 +67,7 @@ async def test_a_change_in_flight_cannot_be_cancelled(producer: Producer, lanes:
     assert await second.cancel() is Cancellation.CANCELLED
     assert not (await lanes.done(claim)).fenced
 
-    assert await outcome(producer, head.job_id) is Outcome.APPLIED
+    assert (await producer.job(head.job_id).result(timeout=0)).applied
     assert await head.cancel() is Cancellation.ENDED
     assert await lanes.uncovered() == set()
 

@@ -24,8 +24,8 @@ from producers import (
 from producers.contract import keyspace
 from producers.sync import Producer
 from tests.support.changes import TRADER, change, numbered, setting
+from tests.support.fan_outs import end_all
 from tests.support.lanes import Lanes
-from worker.queue.claims import Claim
 
 NOBODY_THERE = "redis://127.0.0.1:1/0"
 WITHIN_S = 20.0
@@ -44,20 +44,6 @@ def lanes(valkey: ArqRedis) -> Lanes:
     return Lanes(valkey)
 
 
-async def end_all(lanes: Lanes, outcome: Outcome = Outcome.APPLIED) -> int:
-    """End all that is queued; return how many changes it was."""
-    ended = 0
-    while claims := await lanes.claim():
-        for claim in claims:
-            await done(lanes, claim, outcome)
-        ended += len(claims)
-    return ended
-
-
-async def done(lanes: Lanes, claim: Claim, outcome: Outcome) -> None:
-    await lanes.done(claim, outcome, took_s=0.001)
-
-
 async def test_a_waiting_thread_gets_the_result(producer: Producer, lanes: Lanes) -> None:
     job = producer.enqueue(change())
     waiting = asyncio.create_task(asyncio.to_thread(job.result, WITHIN_S))
@@ -65,7 +51,7 @@ async def test_a_waiting_thread_gets_the_result(producer: Producer, lanes: Lanes
     while await lanes.redis.pubsub_numsub(channel) != [(channel.encode(), 1)]:  # noqa: ASYNC110 - in another thread
         await asyncio.sleep(0.005)
 
-    await done(lanes, await lanes.claim_one(), Outcome.APPLIED)
+    await lanes.done(await lanes.claim_one())
 
     assert (await waiting).outcome is Outcome.APPLIED
 
@@ -102,7 +88,7 @@ async def test_a_fan_out_and_its_stream_of_results(producer: Producer, lanes: La
     batch = producer.fan_out(trader_id=TRADER, settings=[setting()], user_ids=iter(users), batch_id="b")
     reading = asyncio.create_task(asyncio.to_thread(lambda: [result.user_id for result in batch.results()]))
 
-    assert await end_all(lanes) == len(users)
+    assert len(await end_all(lanes)) == len(users)
 
     async with asyncio.timeout(WITHIN_S):
         assert sorted(await reading) == sorted(["1001"] * len(users))  # the user of the test's results

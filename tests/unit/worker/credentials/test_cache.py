@@ -47,11 +47,6 @@ def source() -> Source:
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 def cache(source: Source, clock: ManualClock) -> CachedCredentials:
     """A cache of two users."""
     return CachedCredentials(source, clock, max_users=2)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.manual_clock import ManualClock
 from worker.credentials.file_store import CHECK_INTERVAL_S, FileCredentials
 from worker.credentials.model import Credentials
 from worker.errors import CredentialsError, UnknownUser
@@ -23,25 +24,6 @@ secret_key = "hush-secret"
 passphrase = "hush-pass"
 note = "ignored"
 """
-
-
-class HandClock:
-    """A clock that only the test moves."""
-
-    def __init__(self) -> None:
-        self.now_s = 50.0
-
-    def wall_ms(self) -> int:
-        """Not asked for here."""
-        return 0
-
-    def monotonic(self) -> float:
-        """Where it was put."""
-        return self.now_s
-
-    async def sleep(self, seconds: float) -> None:
-        """Moves it."""
-        self.now_s += seconds
 
 
 def replace(path: Path, text: str, mode: int = 0o600) -> Path:
@@ -79,12 +61,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
-
-
-@pytest.fixture
-def store(path: Path, clock: HandClock) -> FileCredentials:
+def store(path: Path, clock: ManualClock) -> FileCredentials:
     """A store over that file."""
     return FileCredentials(path, clock)
 
@@ -98,7 +75,7 @@ async def test_a_user_of_the_file_has_its_credentials(store: FileCredentials) ->
     )
 
 
-async def test_a_user_can_be_one_of_demo_trading(path: Path, clock: HandClock) -> None:
+async def test_a_user_can_be_one_of_demo_trading(path: Path, clock: ManualClock) -> None:
     replace(path, ONE_USER + "demo = true\n")
 
     assert (await FileCredentials(path, clock).get("1001")).demo
@@ -167,7 +144,7 @@ def test_a_file_that_is_not_text_is_rejected_without_keeping_its_content(path: P
     assert caught.value.__context__ is None
 
 
-async def test_a_changed_file_is_read_again(store: FileCredentials, path: Path, clock: HandClock) -> None:
+async def test_a_changed_file_is_read_again(store: FileCredentials, path: Path, clock: ManualClock) -> None:
     replace(path, ONE_USER.replace("key-1001", "key-new"))
 
     await clock.sleep(CHECK_INTERVAL_S)
@@ -175,7 +152,7 @@ async def test_a_changed_file_is_read_again(store: FileCredentials, path: Path, 
     assert (await store.get("1001")).api_key == Secret("key-new")
 
 
-async def test_the_file_is_not_read_for_every_request(store: FileCredentials, path: Path, clock: HandClock) -> None:
+async def test_the_file_is_not_read_for_every_request(store: FileCredentials, path: Path, clock: ManualClock) -> None:
     remove(path)
 
     await clock.sleep(CHECK_INTERVAL_S / 2)
@@ -187,7 +164,7 @@ async def test_the_file_is_not_read_for_every_request(store: FileCredentials, pa
 async def test_a_malformed_change_keeps_the_old_credentials(
     store: FileCredentials,
     path: Path,
-    clock: HandClock,
+    clock: ManualClock,
     caplog: pytest.LogCaptureFixture,
     spoil: Callable[[Path], None],
 ) -> None:
@@ -204,7 +181,7 @@ async def test_a_malformed_change_keeps_the_old_credentials(
 
 
 async def test_corrected_permissions_of_a_file_are_noticed(
-    store: FileCredentials, path: Path, clock: HandClock
+    store: FileCredentials, path: Path, clock: ManualClock
 ) -> None:
     replace(path, ONE_USER.replace("key-1001", "key-new"), mode=0o644)
     await clock.sleep(CHECK_INTERVAL_S)

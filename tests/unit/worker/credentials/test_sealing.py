@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.fuzzing import FUZZ
-from worker.credentials.key_ring import KeyRing, new_entry, parse_key_ring
+from tests.support.sealed_records import ring
+from worker.credentials.key_ring import KeyRing, new_entry
 from worker.credentials.model import MAX_SECRET_CHARS, Credentials
 from worker.credentials.sealing import MAX_RECORD_BYTES, PURPOSE, VERSION, parse, seal, unseal
 from worker.errors import MalformedRecord
@@ -22,11 +23,6 @@ SET_AT_MS = 1_790_000_000_000
 
 TEXTS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=200)
 USER_IDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=128)
-
-
-def ring(*entries: str) -> KeyRing:
-    """Return a key ring of these entries."""
-    return parse_key_ring(",".join(entries), "the ring")
 
 
 RING = ring(NEW, OLD)
