@@ -121,7 +121,7 @@ def _cancel_once(job_ids: Sequence[str], result_ttl_ms: int) -> Plan[tuple[dict[
 
 
 def _look_up_results(job_ids: Sequence[str]) -> Plan[dict[str, Cancellation]]:
-    """Tell changes that are not queued apart: finished, or unknown."""
+    """Return whether changes that are not queued have finished or are unknown."""
     if not job_ids:
         return {}
     has_result = yield from Transaction(*[EXISTS(keyspace.RESULT + job_id) for job_id in job_ids])

@@ -30,10 +30,9 @@ local lane_limit, priority, coalescable = tonumber(ARGV[1]), ARGV[2], ARGV[3] ==
 local batch_id, content, chunk, chunk_digest = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local previous_chunk, previous_digest, is_replay = ARGV[8], ARGV[9], ARGV[10] == '1'
 local is_bulk, has_batch = priority == 'bulk', batch_id ~= ''
-local changes = {}
+local changes = {}   -- each {lane, job ID, payload, job ID of the dead letter or false}
 for i = 11, #ARGV, is_replay and 4 or 3 do
-  changes[#changes + 1] =
-    {lane = ARGV[i], job_id = ARGV[i + 1], payload = ARGV[i + 2], dead_letter_id = is_replay and ARGV[i + 3]}
+  changes[#changes + 1] = {ARGV[i], ARGV[i + 1], ARGV[i + 2], is_replay and ARGV[i + 3]}
 end
 
 local seconds, micros = unpack(redis.call('TIME'))
@@ -70,7 +69,8 @@ local function rejected_by_batch()
   if cancelled then return VERDICT.CANCELLED end
   if not sealed or tonumber(lane_full_count or 0) > 0 then return nil end
   for _, change in ipairs(changes) do
-    if not is_known(change.job_id) then return VERDICT.SEALED end
+    local _, job_id = unpack(change)
+    if not is_known(job_id) then return VERDICT.SEALED end
   end
 end
 
@@ -104,9 +104,8 @@ local function update_priority(lane, queued)
 end
 
 -- The calls that fail on a key of a wrong type come before the first write of the change, so that none is half stored.
-local function accept(change)
-  local lane, job_id = change.lane, change.job_id
-  local list, dead_letter = LANE_PREFIX .. lane, is_replay and DEAD_LETTER_PREFIX .. change.dead_letter_id
+local function accept(lane, job_id, payload, dead_letter_id)
+  local list, dead_letter = LANE_PREFIX .. lane, dead_letter_id and DEAD_LETTER_PREFIX .. dead_letter_id
   if is_known(job_id) then return VERDICT.ALREADY_THERE end
   if dead_letter and redis.call('EXISTS', dead_letter) == 0 then return VERDICT.DEAD_LETTER_GONE end
   local queued = redis.call('LLEN', list)
@@ -114,7 +113,7 @@ local function accept(change)
   local due = queued == 0 and due_ms(lane)
   if queued > 0 and not new_lanes[lane] then update_priority(lane, queued) end
   if coalescable then redis.call('HSET', HEAD_PREFIX .. lane, 'joins', job_id) end
-  redis.call('SET', JOB_PREFIX .. job_id, change.payload)
+  redis.call('SET', JOB_PREFIX .. job_id, payload)
   redis.call('RPUSH', list, job_id)
   if dead_letter then redis.call('DEL', dead_letter) end
   if due then new_lanes[lane] = due end
@@ -174,7 +173,7 @@ if verdict_on_chunk then
 end
 local ok, verdict = true, nil
 for _, change in ipairs(changes) do
-  ok, verdict = pcall(accept, change)
+  ok, verdict = pcall(accept, unpack(change))
   if not ok then break end   -- what was accepted before it is scheduled and counted all the same
   reply[#reply + 1] = verdict
 end

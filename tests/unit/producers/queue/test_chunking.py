@@ -13,13 +13,13 @@ from producers.queue.fan_out import ChangeParser, IndexedChangeParser, TemplateP
 from producers.queue.submit import SubmitOptions, SubmitVerdict
 from tests.support.changes import change
 
-TERMS = SubmitOptions(100, batch_id="b", content="changes")
+OPTIONS = SubmitOptions(100, batch_id="b", content="changes")
 INVALID = SettingsChange(user_id="1001", trader_id="t1", settings=[])
 
 
-def chunked(source: ItemParser | None = None, *, fixed: bool = True) -> ChunkedSubmission:
+def chunked(parser: ItemParser | None = None, *, fixed: bool = True) -> ChunkedSubmission:
     """Return a submission without items."""
-    return ChunkedSubmission(source or IndexedChangeParser("b"), TERMS, ttl_ms=1000, now_ms=lambda: 5, fixed=fixed)
+    return ChunkedSubmission(parser or IndexedChangeParser("b"), OPTIONS, ttl_ms=1000, now_ms=lambda: 5, fixed=fixed)
 
 
 def chunks(into: ChunkedSubmission, items: list[Any]) -> list[Chunk]:
@@ -120,7 +120,7 @@ def test_a_refused_chunk_is_a_conflict_of_its_batch(verdict: int, why: str) -> N
 def test_each_item_gets_its_own_time_of_acceptance() -> None:
     """An iterable may take hours."""
     times = iter(range(100, 200))
-    into = ChunkedSubmission(IndexedChangeParser("b"), TERMS, ttl_ms=1000, now_ms=lambda: next(times), fixed=True)
+    into = ChunkedSubmission(IndexedChangeParser("b"), OPTIONS, ttl_ms=1000, now_ms=lambda: next(times), fixed=True)
 
     (chunk,) = chunks(into, [change("1"), change("1")])
 

@@ -25,9 +25,9 @@ def test_a_fan_out_of_changes_has_no_template() -> None:
 def test_a_template_makes_a_change_for_each_user() -> None:
     asked = FanOut.from_arguments(None, **TEMPLATE | {"auto_copy": "on", "mode": "basic"})
 
-    source = asked.parser("b")
-    assert isinstance(source, TemplateParser)
-    sent, job_id = source.parse(0, "1002")
+    parser = asked.parser("b")
+    assert isinstance(parser, TemplateParser)
+    sent, job_id = parser.parse(0, "1002")
 
     assert asked.items == ["1"]
     expected = SettingsChange(user_id="1002", trader_id="t1", auto_copy="on", mode="basic", settings=[setting()])
