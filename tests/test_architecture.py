@@ -41,7 +41,7 @@ LONGER_FILES = {
 
 
 def name(path: Path) -> str:
-    """A file, as a test ID."""
+    """Return a file's test ID."""
     return str(path.relative_to(ROOT))
 
 
@@ -59,7 +59,7 @@ def assembled() -> dict[Path, Script]:
 
 
 def imported_with(module: str) -> set[str]:
-    """The top-level names that a fresh interpreter has after importing a module."""
+    """Return the top-level names that a fresh interpreter has after importing a module."""
     code = f"import {module}, sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603
     return set(run.stdout.split())
@@ -115,7 +115,7 @@ def test_no_script_of_the_producers_loads_a_part_from_the_worker(path: Path) -> 
 @pytest.mark.skipif(LUACHECK is None, reason="luacheck (Debian's lua-check) is not installed")
 @pytest.mark.parametrize("script", SCRIPTS, ids=name)
 def test_every_script_uses_only_what_its_parts_and_constants_define(script: Path, tmp_path: Path) -> None:
-    """luacheck reads the text that Redis gets, without the declarations of what the loader puts in front of it."""
+    """Luacheck reads the text that Redis gets, without the declarations of what the loader puts in front of it."""
     text = re.sub(r"^-- luacheck:.*$", "", assembled()[script].text, flags=re.MULTILINE)
     (tmp_path / script.name).write_text(text)
     command = [str(LUACHECK), "--no-color", "--config", str(ROOT / ".luacheckrc"), str(tmp_path / script.name)]

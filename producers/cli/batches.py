@@ -61,8 +61,9 @@ def show(cli: CliContext, batch_id: str) -> None:
 @timeout_option("the end of the batch")
 @pass_cli
 def watch(cli: CliContext, batch_id: str, timeout_s: float | None) -> ExitCode:
-    """Follow a batch until all of its changes have ended. Ctrl-C leaves it running. With --json, print its progress as
-    a line whenever it changes.
+    """Follow a batch until all of its changes have ended.
+
+    Ctrl-C leaves it running. With --json, print its progress as a line whenever it changes.
     """
     last: Progress | None = None
 

@@ -20,8 +20,10 @@ COLUMNS = ("status", "check", "found", "what to do")
 @click.command(cls=QueueCommand, short_help="Check Redis, workers, credentials and the exchange.")
 @pass_cli
 def doctor(cli: CliContext) -> ExitCode:
-    """Check Redis and its settings, clocks, workers and the queue; where the worker is installed, also credentials and
-    the exchange. The exit status is 1 if a check fails; it is 0 if there are only warnings.
+    """Check Redis and its settings, clocks, workers and the queue.
+
+    Where the worker is installed, also check credentials and the exchange. The exit status is 1 if a check fails; it is
+    0 if there are only warnings.
     """
     checks = cli.run_async(_run_checks(cli.redis_dsn))
     if cli.as_json:

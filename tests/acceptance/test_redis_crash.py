@@ -1,5 +1,6 @@
-"""Redis goes away under load, in every way we know: workers stay, wait and carry on; nothing is lost, nothing changes
-places, and nothing is sent twice but what a lost settlement explains.
+"""Redis goes away under load in several ways: workers wait and continue.
+
+Nothing is lost or reordered, and a request is only repeated if its settlement was lost.
 """
 
 from __future__ import annotations

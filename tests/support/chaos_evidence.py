@@ -23,7 +23,7 @@ Falsify = Callable[[Evidence], object]
 
 
 def settings_change(number: int, user: str = "u") -> SettingsChange:
-    """A change that is known by its trace value."""
+    """Return a change that is known by its trace value."""
     setting = CopySetting(
         symbol="BTCUSDT",
         product_type="USDT-FUTURES",
@@ -36,13 +36,13 @@ def settings_change(number: int, user: str = "u") -> SettingsChange:
 
 
 def setting(number: int) -> dict[str, str]:
-    """The setting of the n-th change, as the exchange holds it."""
+    """Return the setting of the n-th change, as the exchange holds it."""
     (held,) = msgspec.to_builtins(settings_change(number).settings)
     return dict(held)
 
 
 def change(number: int, user: str = "u", **changed: Any) -> Change:
-    """The n-th change of a lane: requested and accepted n seconds after the start."""
+    """Return the n-th change of a lane: requested and accepted n seconds after the start."""
     fields: dict[str, Any] = {
         "job_id": f"c{number}",
         "change": settings_change(number, user),
@@ -54,7 +54,7 @@ def change(number: int, user: str = "u", **changed: Any) -> Change:
 
 
 def arrival(number: int, at_s: float, **changed: Any) -> Arrival:
-    """A request that carried the n-th change, granted after 10 ms."""
+    """Return a request that carried the n-th change, granted after 10 ms."""
     fields: dict[str, Any] = {
         "at_ns": round(at_s * S),
         "answered_ns": round((at_s + 0.01) * S),
@@ -71,13 +71,13 @@ def arrival(number: int, at_s: float, **changed: Any) -> Arrival:
 
 
 def ended(number: int, outcome: Outcome = Outcome.APPLIED, **changed: Any) -> JobResult:
-    """How the n-th change ended."""
+    """Return the result of the n-th change."""
     fields = {"user_id": "u", "trader_id": "t", "finished_at_ms": (10 + number) * 1000 + 10}
     return result(f"c{number}", outcome, **(fields | changed))
 
 
 def sound() -> Evidence:
-    """Three changes of one lane and a batch of two, all applied at the first request."""
+    """Return three changes of one lane and a batch of two, all applied at the first request."""
     changes = [change(1), change(2), change(3), change(4, "v", job_id="b//0"), change(5, "w", job_id="b//1")]
     arrivals = [arrival(n, 10 + n) for n in (1, 2, 3)]
     arrivals += [arrival(4, 14, user="v"), arrival(5, 15, user="w")]
@@ -99,34 +99,34 @@ def sound() -> Evidence:
 
 
 def holding(seen: Evidence, number: int) -> None:
-    """The exchange holds the setting of the n-th change."""
+    """Let the exchange hold the setting of the n-th change."""
     seen.final_settings = {**seen.final_settings, (LANE, "BTCUSDT"): setting(number)}
 
 
 def broken(seen: Evidence) -> set[str]:
-    """The guarantees that did not hold."""
+    """Return the guarantees that did not hold."""
     return {verdict.name for verdict in judge(seen).verdicts if not verdict.holds}
 
 
 def with_change(seen: Evidence, number: int, **changed: Any) -> Evidence:
-    """Something else is known of the n-th change."""
+    """Replace attributes of the n-th change."""
     seen.changes[f"c{number}"] = replace(seen.changes[f"c{number}"], **changed)
     return seen
 
 
 def with_result(seen: Evidence, number: int, outcome: Outcome, **changed: Any) -> Evidence:
-    """The n-th change ended otherwise, and the counters say so."""
+    """Give the n-th change another result, and adapt the counters."""
     seen.results[f"c{number}"] = ended(number, outcome, **changed)
     seen.counters = {"applied": 4, str(outcome): 1} if outcome is not Outcome.APPLIED else {"applied": 5}
     return seen
 
 
 def ends(seen: Evidence, number: int, at_s: float) -> None:
-    """The n-th change ended at another time."""
+    """Give the n-th change another end."""
     job_id = f"c{number}"
     seen.results[job_id] = msgspec.structs.replace(seen.results[job_id], finished_at_ms=round(at_s * 1000))
 
 
 def with_batch(seen: Evidence, **changed: Any) -> None:
-    """Redis says something else of the batch."""
+    """Replace attributes of the batch."""
     seen.batches = [replace(seen.batches[0], **changed)]

@@ -20,7 +20,7 @@ class FakeArqRedis(ArqRedis):
 
 
 async def _log_nothing(*_: object) -> None:
-    """Replaces arq's `log_redis_info`, which asks for INFO in a pipeline."""
+    """Replace arq's `log_redis_info`, which asks for INFO in a pipeline."""
 
 
 def open_fake(monkeypatch: pytest.MonkeyPatch) -> ArqRedis:

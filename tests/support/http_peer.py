@@ -33,18 +33,18 @@ class Peer:
         self._serving: set[asyncio.Task[None]] = set()
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Takes a connection."""
+        """Accept a connection."""
         self.connections += 1
         self._serving.add(asyncio.create_task(self._serve(reader, writer)))
 
     async def close(self) -> None:
-        """Ends all connections."""
+        """Close all connections."""
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Reads requests from one connection until it ends."""
+        """Read requests from one connection until it ends."""
         with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while not writer.is_closing():
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -58,7 +58,7 @@ class Peer:
 
 @contextlib.asynccontextmanager
 async def peer(answer: Answer) -> AsyncIterator[Peer]:
-    """A running peer."""
+    """Run a peer."""
     running = Peer(answer)
     server = await asyncio.start_server(running.accept, "127.0.0.1", 0)
     running.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -70,7 +70,7 @@ async def peer(answer: Answer) -> AsyncIterator[Peer]:
 
 
 def writes(*parts: bytes) -> Answer:
-    """Answers with these bytes."""
+    """Return an answer of these bytes."""
 
     async def answer(writer: asyncio.StreamWriter) -> None:
         for part in parts:
@@ -91,7 +91,7 @@ def writes_and_closes(*parts: bytes) -> Answer:
 
 
 async def resets(writer: asyncio.StreamWriter) -> None:
-    """Drops the connection without an answer."""
+    """Close the connection without an answer."""
     writer.transport.abort()
 
 

@@ -60,7 +60,7 @@ class Lanes:
         content: str = "",
         now_ms: int = 1_000,
     ) -> list[int]:
-        """Submits (job ID, change) in one call; the script's verdicts."""
+        """Submit (job ID, change) in one call and return the script's verdicts."""
         options = SubmitOptions(lane_limit, priority, coalesce, batch_id, content)
         submissions = [
             Submission.from_change(one, job_id, options, now_ms=now_ms, ttl_ms=TTL_MS) for job_id, one in changes
@@ -74,11 +74,11 @@ class Lanes:
         return await (claimer or self.claimer).claim(most)
 
     async def claim(self, most: int = 100) -> list[Claim]:
-        """The claims of one call."""
+        """Return the claims of one call."""
         return (await self.claims(most)).claims
 
     async def claim_one(self) -> Claim:
-        """The one claim of one call."""
+        """Return the only claim of one call."""
         (only,) = await self.claim()
         return only
 
@@ -94,7 +94,7 @@ class Lanes:
     async def done(
         self, claim: Claim, outcome: Outcome = Outcome.APPLIED, *, took_s: float | None = None, **changed: Any
     ) -> Settled:
-        """Ends a claim's change; `took_s` is its request's round trip, whose reply came just now."""
+        """End a claim's change; `took_s` is the round trip of its request, whose reply came just now."""
         ended = result(claim.job_id, outcome, **changed)
         request = None if took_s is None else self.request(claim, took_s)
         return await self.settler.settle(Finish(claim=claim, results=(ended,), request=request))
@@ -102,7 +102,7 @@ class Lanes:
     async def back(
         self, claim: Claim, delay_s: float = 0, *, hold_s: float = 0, replied: bool = True, tries: int = 1
     ) -> Settled:
-        """Puts a claim's lane back after a request that failed just now, or was never made."""
+        """Put a claim's lane back after a request that failed just now, or was never made."""
         history = attempt_history.encode(AttemptHistory(tries=tries))
         request = self.request(claim, None, "throttled" if hold_s else "failing") if replied else None
         requeue = Requeue(
@@ -118,7 +118,7 @@ class Lanes:
         return SentRequest(attempt, now_s, took_s, failure_kind=failure_kind, rejected_keys_mark=mark)
 
     async def attempt(self, claim: Claim, verdict: str = "success", **changed: Any) -> Settled:
-        """What a worker makes of a claim whose request, of 20 ms, had this verdict just now."""
+        """Return the settlement of a claim whose request took 20 ms and just got this verdict."""
         now_s = self.clock.monotonic()
         now_ms = claim.redis_ms(now_s)
         ready = validate_claim(claim, now_ms)
@@ -128,7 +128,7 @@ class Lanes:
         return await self.settler.settle(decide(ready, sent, now_ms=now_ms, max_tries=0))
 
     async def due_now(self, lane: str) -> None:
-        """A lane's time has come: its delay, or the lease of its worker, is over."""
+        """Make a lane due: end its delay, or the lease of its worker."""
         for schedule in (keyspace.SCHEDULE, keyspace.BULK_SCHEDULE):
             await self.redis.zadd(schedule, {lane: 1}, xx=True)
 
@@ -146,17 +146,17 @@ class Lanes:
         return slot
 
     async def due_ms(self, lane: str) -> float | None:
-        """A lane's score in the schedule."""
+        """Return a lane's score in the schedule."""
         score: float | None = await self.redis.zscore(keyspace.SCHEDULE, lane)
         return score
 
     async def now_ms(self) -> float:
-        """The Redis clock, Unix milliseconds."""
+        """Return the time of the Redis clock, Unix milliseconds."""
         seconds, micros = await self.redis.time()
         return float(seconds * 1000 + micros / 1000)
 
     async def queued(self, lane: str) -> list[str]:
-        """The job IDs of a lane, head first."""
+        """Return the job IDs of a lane, head first."""
         return [entry.decode() for entry in await self.redis.lrange(keyspace.LANE + lane, 0, -1)]  # type: ignore[misc]
 
     async def uncovered(self) -> set[str]:

@@ -131,7 +131,7 @@ async def rig_on(
     wrong: dict[str, dict[str, str]] | None = None,
     unknown: Iterable[str] = (),
 ) -> AsyncIterator[Rig]:
-    """A rig whose double knows all users; the worker lacks those `unknown`, and has `wrong` fields for some."""
+    """Run a rig whose double knows all users; the worker lacks those `unknown`, and has `wrong` fields for some."""
     known = write_credentials(folder / "known.toml", [User(user) for user in USERS])
     held = [User(user) for user in USERS if user not in set(unknown)]
     credentials = write_credentials(folder / "held.toml", held, wrong=wrong)

@@ -39,8 +39,9 @@ NO_CREDENTIALS = "there are no credentials in Redis"
 
 @click.group(cls=CommandGroup, short_help="Set, list, rotate and remove users' API keys in Redis.")
 def credentials() -> None:
-    """Manage users' API keys in Redis, sealed with the key ring of COPYTRADE_CREDENTIALS_KEYS. Workers read them if
-    COPYTRADE_CREDENTIALS is redis:. Secrets are typed, or come from standard input.
+    """Manage users' API keys in Redis, sealed with the key ring of COPYTRADE_CREDENTIALS_KEYS.
+
+    Workers read them if COPYTRADE_CREDENTIALS is redis:. Secrets are typed, or come from standard input.
     """
 
 
@@ -63,9 +64,11 @@ def new_key(cli: CliContext, key_id: str | None) -> None:
 @click.option("--demo", is_flag=True, help="The keys belong to demo trading.")
 @pass_cli
 def set_credentials(cli: CliContext, user_id: str | None, from_stdin: bool, demo: bool) -> None:
-    """Set a user's keys. They are typed without echo, or read from standard input: three lines, or a JSON object with
-    apiKey, secretKey, passphrase and, optionally, demo. With --from-stdin instead of USER, standard input has one such
-    object per line, with userId; if a line is invalid, nothing is set. Workers use new keys within a minute.
+    """Set a user's keys.
+
+    They are typed without echo, or read from standard input: three lines, or a JSON object with apiKey, secretKey,
+    passphrase and, optionally, demo. With --from-stdin instead of USER, standard input has one such object per
+    line, with userId; if a line is invalid, nothing is set. Workers use new keys within a minute.
     """
     if from_stdin is (user_id is not None) or (from_stdin and demo):
         raise BadInput("give either USER, or --from-stdin and one JSON object per line, each with its own demo")
@@ -82,8 +85,9 @@ def set_credentials(cli: CliContext, user_id: str | None, from_stdin: bool, demo
 @credentials.command("list", short_help="List users, without their secrets.")
 @pass_cli
 def list_credentials(cli: CliContext) -> ExitCode:
-    """List users with the key that sealed theirs, when they were set, and a fingerprint that changes with them. The
-    exit status is 1 if a record cannot be opened.
+    """List users with the key that sealed theirs, when they were set, and a fingerprint that changes with them.
+
+    The exit status is 1 if a record cannot be opened.
     """
 
     async def work(admin: CredentialAdmin) -> list[RecordSummary]:
@@ -102,8 +106,10 @@ def list_credentials(cli: CliContext) -> ExitCode:
 @click.option("--check", is_flag=True, help="Only print how many records each key sealed.")
 @pass_cli
 def rotate(cli: CliContext, check: bool) -> ExitCode:
-    """Seal again, with the first key of the ring, every record that another key sealed. It can be interrupted and
-    repeated, and does not overwrite keys that are set meanwhile. The exit status is 1 if a record is left.
+    """Seal again, with the first key of the ring, every record that another key sealed.
+
+    It can be interrupted and repeated, and does not overwrite keys that are set meanwhile. The exit status is 1 if
+    a record is left.
     """
     return _check(cli) if check else _rotate(cli)
 

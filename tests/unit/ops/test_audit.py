@@ -44,7 +44,7 @@ HURT: dict[str, object] = {
 
 
 def report(*packages: dict[str, object]) -> str:
-    """A report as pip-audit prints it."""
+    """Return a report as pip-audit prints it."""
     return msgspec.json.encode({"dependencies": packages, "fixes": []}).decode()
 
 
@@ -135,12 +135,12 @@ Answer = subprocess.CompletedProcess[str] | subprocess.TimeoutExpired
 
 
 def answer(status: int, output: str = "", errors: str = "") -> Answer:
-    """How a run of pip-audit ends."""
+    """Return the end of a run of pip-audit."""
     return subprocess.CompletedProcess([], status, output, errors)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, ended: Answer) -> int:
-    """The exit status of the whole check, for one end of pip-audit."""
+    """Return the exit status of the whole check, for one end of pip-audit."""
 
     def run_pip_audit(*_: object, **__: object) -> Answer:
         if isinstance(ended, subprocess.TimeoutExpired):

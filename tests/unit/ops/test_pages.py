@@ -25,12 +25,12 @@ MAX_README_LINES = 230
 
 
 def page_id(path: Path) -> str:
-    """A page, as a test ID."""
+    """Return a page's test ID."""
     return str(path.relative_to(ROOT))
 
 
 def table(page: str, heading: str) -> list[list[str]]:
-    """The cells of the table under a heading row."""
+    """Return the cells of the table under a heading row."""
     text = (ROOT / page).read_text(encoding="utf-8")
     lines = text[text.index(heading) :].split("\n\n")[0].splitlines()[2:]
     return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]

@@ -115,7 +115,7 @@ async def test_control_jobs_get_the_context_of_startup(valkey: ArqRedis, tmp_pat
 
 
 async def test_a_signal_stops_picking_jobs_and_waits_for_running_tasks(valkey: ArqRedis, tmp_path: Path) -> None:
-    """arq's handler waits for `tasks`, which include attempts, and then ends `main`."""
+    """The handler of arq waits for `tasks`, which include attempts, and then ends `main`."""
     async with rig_on(valkey, tmp_path) as rig:
         worker = rig.worker(burst=False)
         running = asyncio.create_task(worker.async_run())

@@ -193,7 +193,7 @@ async def test_a_submit_job_with_an_unknown_field_fails(
 async def test_control_jobs_are_served_again_after_redis_failed_many_times_in_mid_start(
     valkey: ArqRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """arq counts a job as started before it talks to Redis; a failure there must not cost a place for ever."""
+    """A job counts as started before arq talks to Redis; a failure there must not cost a place for ever."""
     monkeypatch.setattr(lane_worker, "CONTROL_POLL_S", 0.01)
     valkey.job_serializer, valkey.job_deserializer = serialize, deserialize
     async with rig_on(valkey, tmp_path) as rig, rig.working() as worker:

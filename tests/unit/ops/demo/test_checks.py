@@ -23,7 +23,7 @@ DENSE_NS = 50_000_000
 
 
 def change(user: str, value: str) -> SettingsChange:
-    """A change that is told apart by its trace value."""
+    """Return a change that is known by its trace value."""
     setting = CopySetting(
         symbol="BTCUSDT",
         product_type="USDT-FUTURES",
@@ -36,7 +36,7 @@ def change(user: str, value: str) -> SettingsChange:
 
 
 def arrivals_of(*requests: tuple[str, str], step_ns: int = STEP_NS) -> list[Arrival]:
-    """Requests (user, trace value), one every `step_ns`, all granted but Bob's first one, which meets a fault."""
+    """Return requests (user, trace value), one every `step_ns`, all granted except Bob's first."""
     arrivals: list[Arrival] = []
     for number, (user, value) in enumerate(requests):
         struck = user == "bob" and not any(earlier.user == "bob" for earlier in arrivals)
@@ -59,18 +59,18 @@ SOUND = (("alice", "1"), ("bob", "7"), ("alice", "2"), ("alice", "2"), ("bob", "
 
 
 def with_requests(evidence: Evidence, *requests: tuple[str, str], step_ns: int = STEP_NS) -> Evidence:
-    """The evidence, had the exchange seen these requests."""
+    """Return the evidence as if the exchange had seen these requests."""
     return replace(evidence, arrivals=arrivals_of(*requests, step_ns=step_ns))
 
 
 def with_outcome(evidence: Evidence, job_id: str, outcome: Outcome) -> Evidence:
-    """The evidence, had a change ended in another way."""
+    """Return the evidence as if a change had ended in another way."""
     result = msgspec.structs.replace(evidence.results[job_id], outcome=outcome)
     return replace(evidence, results={**evidence.results, job_id: result})
 
 
 def with_settings(evidence: Evidence, user: str, value: str) -> Evidence:
-    """The evidence, had the exchange held other settings for a user."""
+    """Return the evidence as if the exchange held other settings for a user."""
     (setting,) = msgspec.to_builtins(change(user, value).settings)
     return replace(evidence, final_settings={**evidence.final_settings, ((user, TRADER), "BTCUSDT"): setting})
 

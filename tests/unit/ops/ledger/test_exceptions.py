@@ -106,7 +106,7 @@ def test_a_change_whose_successor_was_granted_is_applied() -> None:
 
 
 def stalled(seen: Evidence, until_s: float) -> Evidence:
-    """A worker stood still for longer than its lease, until then."""
+    """Add a stall that was longer than the lease and ended at a given time."""
     seen.stalls = [Stall("worker 0", round((until_s - 5) * S), round(until_s * S))]
     return seen
 
