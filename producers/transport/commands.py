@@ -1,6 +1,6 @@
-"""The Redis commands of this package's plans, each with the type of its reply as redis-py gives it.
+"""The Redis commands that plans use, each with the type of its reply, which redis-py has already converted.
 
-A read is retried after a lost reply; a write is not, since its second reply may differ.
+A read is retried after a lost reply. A write is not, because its second reply may differ.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class _Read(Generic[T]):
-    """Makes a command of one name. `last` is an argument that always follows the others."""
+    """A read command, called with its arguments; those in `last` always follow."""
 
     idempotent = True
 

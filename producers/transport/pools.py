@@ -66,24 +66,19 @@ class _DropReadonly:
             raise PrimaryDemoted(DEMOTED) from exc
 
 
-class _Tcp(_DropReadonly, async_connection.Connection):
-    pass
+class _Tcp(_DropReadonly, async_connection.Connection): ...
 
 
-class _Tls(_DropReadonly, async_connection.SSLConnection):
-    pass
+class _Tls(_DropReadonly, async_connection.SSLConnection): ...
 
 
-class _Unix(_DropReadonly, async_connection.UnixDomainSocketConnection):
-    pass
+class _Unix(_DropReadonly, async_connection.UnixDomainSocketConnection): ...
 
 
-class _SentinelTcp(async_sentinel.SentinelManagedConnection, _Tcp):
-    pass
+class _SentinelTcp(async_sentinel.SentinelManagedConnection, _Tcp): ...
 
 
-class _SentinelTls(async_sentinel.SentinelManagedConnection, _Tls):
-    pass
+class _SentinelTls(async_sentinel.SentinelManagedConnection, _Tls): ...
 
 
 class _Pool(async_connection.ConnectionPool):
@@ -151,24 +146,19 @@ class _SyncDropReadonly:
             raise PrimaryDemoted(DEMOTED) from exc
 
 
-class _SyncTcp(_SyncDropReadonly, sync_connection.Connection):
-    pass
+class _SyncTcp(_SyncDropReadonly, sync_connection.Connection): ...
 
 
-class _SyncTls(_SyncDropReadonly, sync_connection.SSLConnection):
-    pass
+class _SyncTls(_SyncDropReadonly, sync_connection.SSLConnection): ...
 
 
-class _SyncUnix(_SyncDropReadonly, sync_connection.UnixDomainSocketConnection):
-    pass
+class _SyncUnix(_SyncDropReadonly, sync_connection.UnixDomainSocketConnection): ...
 
 
-class _SyncSentinelTcp(sync_sentinel.SentinelManagedConnection, _SyncTcp):
-    pass
+class _SyncSentinelTcp(sync_sentinel.SentinelManagedConnection, _SyncTcp): ...
 
 
-class _SyncSentinelTls(sync_sentinel.SentinelManagedConnection, _SyncTls):
-    pass
+class _SyncSentinelTls(sync_sentinel.SentinelManagedConnection, _SyncTls): ...
 
 
 class _SyncPool(sync_connection.ConnectionPool):
