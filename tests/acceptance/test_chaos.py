@@ -42,8 +42,8 @@ def children_of(parent: int) -> set[int]:
     return found
 
 
-async def test_nothing_is_lost_whatever_dies() -> None:
-    """Every kind of event at least once; four ledgers agree in the end."""
+async def test_no_change_is_lost_whatever_dies() -> None:
+    """Every kind of event occurs at least once; four ledgers agree in the end."""
     run = await chaos("--seconds", "8", "--seed", "4", "--json")
     try:
         async with asyncio.timeout(PATIENCE_S):
@@ -58,8 +58,8 @@ async def test_nothing_is_lost_whatever_dies() -> None:
     assert (run.returncode, seen["holds"], seen["violations"]) == (0, True, 0)
 
 
-async def test_an_interrupted_run_stops_all_that_it_started() -> None:
-    """Valkey, the exchange, workers and producers; those that stand still, too."""
+async def test_an_interrupted_run_stops_every_process_that_it_started() -> None:
+    """Also stopped ones."""
     run = await chaos("--seconds", "60", "--seed", "1")
     assert run.stderr is not None
     try:
@@ -78,8 +78,7 @@ async def test_an_interrupted_run_stops_all_that_it_started() -> None:
     assert not started & running()
 
 
-async def test_a_length_that_shows_nothing_is_refused() -> None:
-    """One line says what it may be."""
+async def test_a_run_that_is_too_short_is_rejected() -> None:
     run = await chaos("--seconds", "1")
     written, told = await run.communicate()
 

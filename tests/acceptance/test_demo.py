@@ -44,8 +44,7 @@ async def test_every_invariant_holds_on_real_parts() -> None:
     assert b"All 6 invariants held" in told
 
 
-async def test_a_size_that_shows_nothing_is_refused() -> None:
-    """One line says which option, and what it may be."""
+async def test_a_demo_that_is_too_small_is_rejected_by_its_option() -> None:
     status, written, told = await demo("--followers", "0")
     assert (status, written) == (2, b"")
     assert b"--followers must be 20 or more; got 0" in told

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 async def test_a_worker_that_was_stopped_for_longer_than_its_lease_neither_sends_nor_settles(
     stack: Stack, log_path: Path
 ) -> None:
-    """Stopped with requests under way and lanes in hand; another takes over, and nothing of it comes twice or late."""
+    """Another worker takes over, and nothing is sent twice or late."""
     async with asyncio.timeout(WITHIN_S), Producer.connect(stack.redis_dsn) as producer:
         await stack.set_faults({"kind": "latency", "ms": 300})
         (stalled,) = await stack.start_workers(1, **QUICK)
@@ -49,7 +49,7 @@ async def test_a_worker_that_was_stopped_for_longer_than_its_lease_neither_sends
 
 
 async def test_a_change_that_kills_its_workers_ends_as_poison_and_others_go_on(stack: Stack) -> None:
-    """After five of them; whoever restarts workers keeps the fleet."""
+    """After five workers; the restarted ones go on."""
     quick = {"COPYTRADE_LEASE_S": "2.2", "COPYTRADE_REQUEST_TIMEOUT_S": "0.2", "PYTHONPATH": str(ROOT)}
     source = "python:tests.acceptance.deadly_source:source"
     async with asyncio.timeout(WITHIN_S), Producer.connect(stack.redis_dsn) as producer:

@@ -100,10 +100,10 @@ async def password_dsn(valkey: ArqRedis, valkey_dsn: str) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("form", ["console", "json"])
-async def test_no_secret_is_told_even_if_the_exchange_quotes_them_all(
+async def test_no_secret_is_logged_even_if_the_exchange_quotes_them_all(
     exchange: EchoingExchange, password_dsn: str, valkey: ArqRedis, tmp_path: Path, form: str
 ) -> None:
-    """At the most talkative level, with asyncio's debug mode: not in lines, not in results, not in Redis."""
+    """At the most verbose level, with asyncio's debug mode; no secret is in results or Redis either."""
     log_path = tmp_path / "workers.log"
     credentials = write_credentials(tmp_path / "credentials.toml", [User(user) for user in USERS])
     debugging = {"COPYTRADE_LOG_LEVEL": "DEBUG", "COPYTRADE_LOG_FORMAT": form, "PYTHONASYNCIODEBUG": "1"}
@@ -129,8 +129,8 @@ async def test_no_secret_is_told_even_if_the_exchange_quotes_them_all(
     assert not [line for line in text.split("\n") if line.startswith("2026-01-01") or "\x1b" in line]
 
 
-async def test_json_lines_tell_of_each_attempt_once(stack: Stack, log_path: Path) -> None:
-    """One object a line, with the time, and with what tells one attempt from another."""
+async def test_json_logs_have_one_line_for_each_attempt(stack: Stack, log_path: Path) -> None:
+    """With the time, and with what distinguishes one attempt from another."""
     async with asyncio.timeout(WITHIN_S), Producer.connect(stack.redis_dsn) as producer:
         await stack.set_faults({"kind": "http_500", "first": 1, "user": "1001"})
         changes = [change("1001"), change("1002"), change("9999")]

@@ -52,7 +52,7 @@ asyncio.run(main())
 async def test_changes_of_one_process_are_drained_by_two_and_their_results_read_by_a_fourth(
     stack: Stack, run: Run
 ) -> None:
-    """All applied, each lane in order, no user above ten in any second, no 429 of the double's own."""
+    """All applied, each lane in order, no user above ten in any second, no 429."""
     async with asyncio.timeout(WITHIN_S):
         job_ids = json.loads(await run(ENQUEUE, stack.redis_dsn))
         await stack.start_workers(2)

@@ -41,8 +41,7 @@ async def _run(program: str, redis_dsn: str) -> str:
     return output.decode()
 
 
-async def test_the_readme_s_programs_do_what_it_says(tmp_path: Path) -> None:
-    """Each prints what its comments promise."""
+async def test_the_programs_of_the_readme_print_what_their_comments_promise(tmp_path: Path) -> None:
     credentials = write_credentials(tmp_path / "credentials.toml", [User(user) for user in FOLLOWERS])
     with embedded_valkey() as dsn:
         async with asyncio.timeout(WITHIN_S), Stack(dsn, credentials, credentials) as stack:
@@ -60,6 +59,5 @@ async def test_the_readme_s_programs_do_what_it_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("index", range(len(PROGRAMS)))
-def test_the_readme_s_programs_are_valid(index: int) -> None:
-    """Each block compiles by itself."""
+def test_the_programs_of_the_readme_compile(index: int) -> None:
     compile(PROGRAMS[index], f"program {index + 1}", "exec")

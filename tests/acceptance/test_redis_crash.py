@@ -138,10 +138,10 @@ async def be_full(_: Valkey, operator: Redis) -> None:
         (be_full, True),
     ],
 )
-async def test_workers_and_producers_carry_on(
+async def test_workers_and_producers_go_on_after_trouble_with_redis(
     server: Valkey, operator: Redis, crashing: Stack, tmp_path: Path, trouble: Trouble, doubled: bool
 ) -> None:
-    """Every change ends once and in order. A second sending needs a settlement that Redis did not keep or take."""
+    """Every change ends once and in order. A change is sent twice only if Redis lost or refused its settlement."""
     async with asyncio.timeout(WITHIN_S), Producer.connect(server.dsn, wait_s=30) as producer:
         workers = await crashing.start_workers(2)
         changes = [change(user, value=str(number)) for number in range(1, BEFORE + 1) for user in USERS]
@@ -175,11 +175,8 @@ async def test_workers_and_producers_carry_on(
     assert "Traceback" not in log
 
 
-async def test_a_machine_that_loses_its_last_moments_loses_no_more(server: Valkey, crashing: Stack) -> None:
-    """As when the power goes: the end of the append-only file is missing, cut in the middle of a command.
-
-    What was accepted in it is unknown, and may be given again. What was settled in it is sent again.
-    """
+async def test_a_truncated_append_only_file_loses_only_its_end(server: Valkey, crashing: Stack) -> None:
+    """What was accepted in it may be submitted again; what was settled in it is sent again."""
     async with asyncio.timeout(WITHIN_S), Producer.connect(server.dsn, wait_s=30) as producer:
         workers = await crashing.start_workers(2)
         changes = [change(user, value=str(number)) for number in range(1, BEFORE + 1) for user in USERS]
@@ -218,8 +215,8 @@ def _append_only_file(server: Valkey) -> Path:
     return path
 
 
-async def test_producers_of_both_kinds_fail_at_once_and_say_what_to_repeat(server: Valkey) -> None:
-    """Ten callers of a server that hangs are told within the time-out, not one after the other."""
+async def test_producers_on_a_hanging_redis_fail_within_the_time_out_and_say_what_to_repeat(server: Valkey) -> None:
+    """Ten callers at once, of both kinds."""
     settings = ProducerSettings(redis_timeout_s=1)
     async with Producer.connect(server.dsn, settings) as producer:
         with PlainProducer.connect(server.dsn, settings) as plain:

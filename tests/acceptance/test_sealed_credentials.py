@@ -43,7 +43,7 @@ async def copytrade(environ: dict[str, str], *words: str, stdin: bytes = b"") ->
 async def test_keys_that_the_command_line_sealed_sign_requests_through_a_rotation(
     valkey: ArqRedis, valkey_dsn: str, tmp_path: Path
 ) -> None:
-    """A ring in a file, a worker that runs meanwhile, changes before, between and after; no secret left anywhere."""
+    """A worker runs meanwhile; no secret is left anywhere."""
     ring, log_path = tmp_path / "ring", tmp_path / "worker.log"
     ring.touch(mode=0o600)
     environ = {"COPYTRADE_REDIS_DSN": valkey_dsn, "COPYTRADE_CREDENTIALS_KEYS": f"file:{ring}"}

@@ -67,7 +67,7 @@ async def _follows(client: Redis) -> bool:
 async def test_a_failover_loses_nothing_that_the_replica_had(
     watched: SentinelSetup, dsn: str, operator: Redis, tmp_path: Path
 ) -> None:
-    """Killed with changes queued and in flight; producers of both kinds wait, and enqueue more at the new master."""
+    """With changes queued and in flight; producers of both kinds wait, and enqueue more at the new master."""
     credentials = write_credentials(tmp_path / "credentials.toml", [User(user) for user in USERS])
     log_path = tmp_path / "log"
     async with (
@@ -109,8 +109,8 @@ async def test_a_failover_loses_nothing_that_the_replica_had(
 
 
 @pytest.mark.usefixtures("operator")
-async def test_a_master_that_was_made_a_replica_is_left(watched: SentinelSetup, dsn: str) -> None:
-    """A planned failover kills no process: a client must not stay with the server that says READONLY."""
+async def test_clients_leave_a_master_that_became_a_replica(watched: SentinelSetup, dsn: str) -> None:
+    """A planned failover kills no process: a client must not stay with a server that answers READONLY."""
     async with asyncio.timeout(WITHIN_S), Producer.connect(dsn, wait_s=30) as producer:
         await producer.enqueue(change("1001"))
         asking: Any = Redis(port=watched.sentinels[0].port, password=SENTINEL_PASSWORD)
@@ -128,8 +128,8 @@ async def test_a_master_that_was_made_a_replica_is_left(watched: SentinelSetup, 
 
 @pytest.mark.usefixtures("operator")
 @pytest.mark.parametrize("wrong", [PASSWORD, SENTINEL_PASSWORD])
-async def test_a_wrong_password_is_named_and_not_shown(dsn: str, wrong: str) -> None:
-    """Both the servers' and the sentinels'."""
+async def test_a_wrong_password_is_reported_without_showing_it(dsn: str, wrong: str) -> None:
+    """Of the servers and of the sentinels."""
     async with asyncio.timeout(WITHIN_S), Producer.connect(dsn.replace(wrong, "not-this"), wait_s=1) as producer:
         with pytest.raises(QueueUnavailable) as caught:
             await producer.paused()
@@ -142,7 +142,7 @@ async def test_a_wrong_password_is_named_and_not_shown(dsn: str, wrong: str) -> 
 async def test_sentinels_may_speak_tls_while_the_servers_do_not(
     watched: SentinelSetup, dsn: str, tmp_path: Path
 ) -> None:
-    """With a private authority, for producers of both kinds; the certificate is checked. And with a narrow user."""
+    """With a private authority and a restricted user, for producers of both kinds."""
     authority = Authority.new(tmp_path)
     async with asyncio.timeout(WITHIN_S), relay(watched.sentinels[1].port, authority.context("localhost")) as between:
         secured = (

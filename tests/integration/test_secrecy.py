@@ -29,7 +29,7 @@ FAULTS = [
 async def test_no_secret_and_no_signature_is_in_redis_or_in_the_log(
     valkey: ArqRedis, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At the most talkative log level, with every kind of failure, keys that are refused, and changes still queued."""
+    """At the most verbose level, with every kind of failure, rejected keys, and changes still queued."""
     caplog.set_level(logging.DEBUG)
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
@@ -52,9 +52,9 @@ async def test_no_secret_and_no_signature_is_in_redis_or_in_the_log(
         stored = await dump(valkey)
         results = [await job.result(timeout=0) for job in report.jobs]
 
-    told = "\n".join([stored, caplog.text, repr(results), repr(worker), repr(worker.settings), repr(vars(worker))])
+    text = "\n".join([stored, caplog.text, repr(results), repr(worker), repr(worker.settings), repr(vars(worker))])
     assert len(signatures) > len(USERS)
-    assert "1003" in told, "the dump must see what is there"
+    assert "1003" in text, "the dump must see what is there"
     assert "Executing <Task" in caplog.text
     for secret in [*signatures, *(f"{kind}-{user}" for kind in ("key", "secret", "pass") for user in USERS)]:
-        assert secret not in told
+        assert secret not in text

@@ -29,7 +29,7 @@ from worker.secret import HIDDEN, Secret
 HUSH = "do-not-tell-0123456789"
 CREDENTIALS = Credentials(user_id="1001", api_key=Secret(HUSH), secret_key=Secret(HUSH), passphrase=Secret(HUSH))
 FORGED = "fine\n2026-01-01 00:00:00,000 CRITICAL worker all is lost"
-HOSTILE = ["\n", "\r", "\x1b[2J", "\x00", "\x7f", "\x85", "\u2028", "\u202e", "\ud800"]
+UNPRINTABLE = ["\n", "\r", "\x1b[2J", "\x00", "\x7f", "\x85", "\u2028", "\u202e", "\ud800"]
 
 
 def record(message: str = "lane %s waits", *args: object, **attributes: Any) -> logging.LogRecord:
@@ -101,11 +101,11 @@ def test_fields_of_a_call_cannot_replace_the_line_s_own() -> None:
 
 
 @pytest.mark.parametrize("form", FORMATTERS)
-@pytest.mark.parametrize("hostile", HOSTILE, ids=ascii)
-def test_unprintable_characters_are_escaped_in_a_line(form: str, hostile: str) -> None:
+@pytest.mark.parametrize("unprintable", UNPRINTABLE, ids=ascii)
+def test_unprintable_characters_are_escaped_in_a_line(form: str, unprintable: str) -> None:
     """From messages, arguments, fields and exceptions."""
-    made = record(f"a{hostile}%s", f"b{hostile}", exc=raised(ValueError(f"c{hostile}")))
-    vars(made).update(log_fields(cast("Event", f"e{hostile}"), lane=f"d{hostile}"))
+    made = record(f"a{unprintable}%s", f"b{unprintable}", exc=raised(ValueError(f"c{unprintable}")))
+    vars(made).update(log_fields(cast("Event", f"e{unprintable}"), lane=f"d{unprintable}"))
 
     text = FORMATTERS[form]().format(made)
 

@@ -195,9 +195,9 @@ async def test_no_check_shows_a_secret(tmp_path: Path) -> None:
             file.write('[users.1001]\napi_key = "key-1001"\nsecret_key = "secret-1001" oops')
         broken = await worker_doctor.checks(settings)
 
-    told = repr([*sound, *broken])
+    shown_text = repr([*sound, *broken])
     assert named(broken)["credentials"].status is CheckStatus.FAIL
-    assert not any(secret in told for secret in ("key-1001", "secret-1001", "pass-1001"))
+    assert not any(secret in shown_text for secret in ("key-1001", "secret-1001", "pass-1001"))
 
 
 @pytest.mark.parametrize(

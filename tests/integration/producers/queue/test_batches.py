@@ -132,15 +132,15 @@ async def completions(redis: Redis, batch_id: str, act: Any) -> int:
         await subscription.subscribe(keyspace.BATCH_COMPLETE + batch_id, "the end")
         await act()
         await redis.publish("the end", "")
-        told = 0
+        announced = 0
         async for message in subscription.listen():
             if message["type"] == "message":
                 if message["channel"] == b"the end":
                     break
                 assert message["data"] == batch_id.encode()
-                told += 1
+                announced += 1
         await subscription.unsubscribe()
-    return told
+    return announced
 
 
 async def test_completion_is_announced_once_when_the_last_change_ends(producer: Producer, lanes: Lanes) -> None:

@@ -134,13 +134,13 @@ async def test_batches_without_an_id_get_one_each(producer: Producer) -> None:
 
 
 async def test_on_chunk_gets_the_report_so_far_after_each_chunk(producer: Producer) -> None:
-    told: list[FanOutReport] = []
+    reports: list[FanOutReport] = []
 
-    batch = await to_users(producer, [*users(2 * CHUNK_SIZE), "a b", "last"], on_chunk=told.append)
+    batch = await to_users(producer, [*users(2 * CHUNK_SIZE), "a b", "last"], on_chunk=reports.append)
 
-    assert [report.given - report.accepted <= 4 * CHUNK_SIZE for report in told] == [True] * 3
-    assert [report.accepted for report in told] == [CHUNK_SIZE, 2 * CHUNK_SIZE, 2 * CHUNK_SIZE + 1]
-    assert told[-1] == batch.report
+    assert [report.given - report.accepted <= 4 * CHUNK_SIZE for report in reports] == [True] * 3
+    assert [report.accepted for report in reports] == [CHUNK_SIZE, 2 * CHUNK_SIZE, 2 * CHUNK_SIZE + 1]
+    assert reports[-1] == batch.report
 
 
 async def test_a_fan_out_reads_its_iterable_only_as_fast_as_it_sends(producer: Producer) -> None:

@@ -65,7 +65,7 @@ async def test_the_eta_shrinks_as_changes_end_and_is_0_when_complete(
     producer: Producer, timed: Lanes, clock: ManualClock
 ) -> None:
     batch = await producer.fan_out(numbered(10), batch_id="b")
-    told = [await eta_s(batch)]
+    etas = [await eta_s(batch)]
     for _ in range(10):
         claims = await timed.claims()
         while not claims.claims:
@@ -74,11 +74,11 @@ async def test_the_eta_shrinks_as_changes_end_and_is_0_when_complete(
         (claim,) = claims.claims
         clock.advance(max(0.0, claim.slot_at_s - clock.monotonic()))
         await timed.done(claim, took_s=0.0)
-        told.append(await eta_s(batch))
+        etas.append(await eta_s(batch))
 
-    assert None not in told
-    assert told == sorted(told, key=lambda each: -(each or 0))
-    assert told[-1] == 0
+    assert None not in etas
+    assert etas == sorted(etas, key=lambda each: -(each or 0))
+    assert etas[-1] == 0
 
 
 async def test_two_egresses_halve_the_eta_of_many_users(producer: Producer, timed: Lanes) -> None:

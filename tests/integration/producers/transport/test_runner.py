@@ -28,8 +28,8 @@ async def test_plans_are_performed_trip_by_trip(redis: ArqRedis) -> None:
     assert await run_plan(redis, plan(), "testing") == [(True, 1, b"1"), [b"key", b"argument", 8]]
 
 
-async def test_a_server_that_refuses_is_told_with_what_was_being_done(redis: ArqRedis) -> None:
-    """As QueueUnavailable, whatever the trip was."""
+async def test_a_redis_error_is_raised_with_the_action_that_failed(redis: ArqRedis) -> None:
+    """As QueueUnavailable."""
 
     def plan(step: Step[Any]) -> Plan[None]:
         yield step

@@ -162,9 +162,9 @@ async def test_no_secret_is_in_redis_or_in_a_log_or_in_a_repr(
 
     stored = await dump(redis)
     shown = [found, done, list_records, store, vars(store), admin, vars(admin), caught.value, await after.key_usage()]
-    told = "\n".join([stored, caplog.text, *map(repr, shown)])
+    shown_text = "\n".join([stored, caplog.text, *map(repr, shown)])
 
     assert "1001" in stored, "the dump must see what is there"
     secrets = [secret.reveal() for user in users for secret in (user.api_key, user.secret_key, user.passphrase)]
     for secret in [*secrets, *(entry.partition(":")[2] for entry in (OLD, NEW))]:
-        assert secret not in told
+        assert secret not in shown_text

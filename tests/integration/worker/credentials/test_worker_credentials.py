@@ -91,10 +91,10 @@ async def test_a_worker_with_sealed_keys_shows_no_secret(
         stored = await dump(valkey)
 
     shown = (worker, worker.settings, vars(worker), worker._credentials, vars(worker._credentials))
-    told = "\n".join([stored, caplog.text, *map(repr, shown)])
+    shown_text = "\n".join([stored, caplog.text, *map(repr, shown)])
     assert "1003" in stored, "the dump must see what is there"
     for secret in [OLD.partition(":")[2], *(f"{kind}-{user}" for kind in ("key", "secret", "pass") for user in USERS)]:
-        assert secret not in told
+        assert secret not in shown_text
 
 
 async def test_a_worker_with_a_malformed_key_ring_does_not_start(valkey: ArqRedis, tmp_path: Path) -> None:

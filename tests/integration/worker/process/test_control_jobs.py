@@ -132,7 +132,7 @@ def job_of(**changed: Any) -> bytes:
     return serialize({"t": None, "f": "submit", "a": [], "k": {}, "et": 1_000} | changed)
 
 
-HOSTILE: dict[str, tuple[bytes, bytes | None]] = {
+MALFORMED: dict[str, tuple[bytes, bytes | None]] = {
     "an ID that is no text": (b"\xff\xfe", job_of()),
     "no payload": (b"h", None),
     "no msgpack": (b"h", b"\xc1"),
@@ -151,7 +151,7 @@ HOSTILE: dict[str, tuple[bytes, bytes | None]] = {
 }
 
 
-@pytest.mark.parametrize(("job_id", "payload"), HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize(("job_id", "payload"), MALFORMED.values(), ids=MALFORMED.keys())
 async def test_a_malformed_control_job_is_removed_and_the_worker_goes_on(
     valkey: ArqRedis, tmp_path: Path, job_id: bytes, payload: bytes | None
 ) -> None:
@@ -167,7 +167,7 @@ async def test_a_malformed_control_job_is_removed_and_the_worker_goes_on(
 
 
 @pytest.mark.parametrize(
-    ("typed", "told"),
+    ("typed", "expected"),
     [
         (lambda change: change | {"tradrId": "7"}, "tradrId: is no field"),
         (lambda change: change | {"settings": [change["settings"][0] | {"stopLosRatio": "20"}]}, "stopLosRatio"),
@@ -175,7 +175,7 @@ async def test_a_malformed_control_job_is_removed_and_the_worker_goes_on(
     ids=["of the change", "of a setting"],
 )
 async def test_a_submit_job_with_an_unknown_field_fails(
-    valkey: ArqRedis, tmp_path: Path, typed: Callable[[dict[str, Any]], dict[str, Any]], told: str
+    valkey: ArqRedis, tmp_path: Path, typed: Callable[[dict[str, Any]], dict[str, Any]], expected: str
 ) -> None:
     """A misspelt field that is ignored would be reported as applied."""
     async with rig_on(valkey, tmp_path) as rig:
@@ -187,7 +187,7 @@ async def test_a_submit_job_with_an_unknown_field_fails(
         info = await control.result_info()
         assert info is not None
         assert not info.success
-        assert told in str(info.result)
+        assert expected in str(info.result)
 
 
 async def test_control_jobs_are_served_again_after_redis_failed_many_times_in_mid_start(

@@ -55,20 +55,20 @@ async def test_a_malformed_payload_ends_rejected_and_the_lane_goes_on(
 ) -> None:
     """Nothing of it is sent; the message says why."""
     async with rig_on(valkey, tmp_path) as rig:
-        hostile = await rig.producer.enqueue(change(value="1"))
+        malformed = await rig.producer.enqueue(change(value="1"))
         following = await rig.producer.enqueue(change(value="2"))
-        await valkey.set(keyspace.JOB + hostile.job_id, payload)
+        await valkey.set(keyspace.JOB + malformed.job_id, payload)
 
         worker = await rig.drain()
 
-        result = await hostile.result(timeout=0)
+        result = await malformed.result(timeout=0)
         assert (result.outcome, result.attempts) == (Outcome.REJECTED, [])
         assert result.message.startswith("not sent: ")
         with pytest.raises(AssertionError, match=message):
             raise AssertionError(result.message)
         assert (await following.result(timeout=0)).applied
         assert rig.values_seen() == ["2"]
-        assert not await valkey.exists(keyspace.JOB + hostile.job_id)
+        assert not await valkey.exists(keyspace.JOB + malformed.job_id)
         assert worker.jobs_failed == 0
 
 
@@ -101,10 +101,10 @@ async def test_a_lane_whose_keys_are_of_the_wrong_type_is_put_off_and_others_are
             assert (await (await rig.producer.enqueue(change("1002"))).result()).applied
 
         assert rig.values_seen() == []
-        told = [
+        records = [
             record for record in caplog.records if record.levelname == "ERROR" and f"lane {lane}:" in record.message
         ]
-        assert len(told) == 1
+        assert len(records) == 1
 
 
 @pytest.mark.parametrize(

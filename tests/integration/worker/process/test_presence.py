@@ -51,13 +51,18 @@ async def test_a_running_worker_announces_its_settings_and_counts(redis: ArqRedi
             await job.result(timeout=20)
         await worker._presence.announce()
 
-        (told,) = await workers(redis)
+        (info,) = await workers(redis)
 
-    assert (told.egress, told.max_jobs, told.user_rate_per_s, told.egress_rate_per_s) == ("north", 7, 9.0, 100.0)
-    assert (told.ended, told.put_back, told.in_hand) == (3, 0, 0)
-    assert told.name.startswith(f"{told.host}-{told.pid}-")
-    assert told.started_at_ms <= told.beat_at_ms
-    assert told.interval_s == 10.0
+    assert (info.egress, info.max_jobs, info.user_rate_per_s, info.egress_rate_per_s) == (
+        "north",
+        7,
+        9.0,
+        100.0,
+    )
+    assert (info.ended, info.put_back, info.in_hand) == (3, 0, 0)
+    assert info.name.startswith(f"{info.host}-{info.pid}-")
+    assert info.started_at_ms <= info.beat_at_ms
+    assert info.interval_s == 10.0
 
 
 async def test_a_worker_announces_itself_at_the_start_and_after_every_interval(
@@ -139,9 +144,9 @@ async def test_the_start_time_of_a_worker_stays_the_same_over_heartbeats(
     clock.advance(10)
     await presence.announce()
 
-    (told,) = await workers(fake_redis)
+    (info,) = await workers(fake_redis)
 
-    assert (told.started_at_ms, told.beat_at_ms) == (started_ms, started_ms + 14_000)
+    assert (info.started_at_ms, info.beat_at_ms) == (started_ms, started_ms + 14_000)
 
 
 async def test_a_heartbeat_costs_at_most_eight_commands(valkey: ArqRedis) -> None:

@@ -19,14 +19,14 @@ async def test_coalescable_changes_are_sent_as_one_request_and_each_has_its_own_
 ) -> None:
     """One claim, one request, one slot; the lane is empty after it."""
     jobs = await joining(producer, of(pair("A")), of(pair("B", "2")), of(pair("A", "3"), pair("C", "3")))
-    told = [asyncio.create_task(job.result(timeout=30)) for job in jobs]
+    waiting = [asyncio.create_task(job.result(timeout=30)) for job in jobs]
 
     claim = await lanes.claim_one()
     assert sent(claim) == {"A": "3", "B": "2", "C": "3"}
     settled = await lanes.attempt(claim, code="00000")
 
     assert (settled.finished, settled.due_in_s) == (3, None)
-    replaced, added, last = await asyncio.gather(*told)
+    replaced, added, last = await asyncio.gather(*waiting)
     assert (replaced.outcome, replaced.successor, replaced.attempts) == (Outcome.SUPERSEDED, "j2", [])
     assert added.outcome is last.outcome is Outcome.APPLIED
     assert added.attempts == last.attempts != []
