@@ -24,7 +24,7 @@ def test_a_user_is_shown_with_lanes_limit_and_pause(copytrade: Copytrade) -> Non
 def test_an_invalid_limit_is_rejected_and_changes_nothing(copytrade: Copytrade, rate: str) -> None:
     copytrade("user", "limit", "1001", "3")
 
-    assert "requests a second" in copytrade.error("user", "limit", "1001", "--", rate, status=2)
+    assert "requests per second" in copytrade.error("user", "limit", "1001", "--", rate, status=2)
     assert copytrade.json("user", "show", "1001")["ratePerS"] == 3
 
 

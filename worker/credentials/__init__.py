@@ -1,4 +1,4 @@
-"""Users' API keys: their types, their sources, and how they are sealed in Redis."""
+"""Users' API keys: types, sources (file, Redis, your own), sealing in Redis, and the command to manage them."""
 
 from __future__ import annotations
 

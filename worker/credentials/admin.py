@@ -1,4 +1,4 @@
-"""Administration of the sealed records in Redis: set, list, and seal again after a key rotation."""
+"""Administration of the sealed records in Redis: write them, list them, and seal them again with another key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.credentials.sealing import parse, seal, unseal
 from worker.errors import MalformedRecord
 
 CONCURRENCY = 16
-"""Records that are sealed again at the same time, each over its own connection."""
+"""Records that `rotate` seals at the same time, each over its own connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +26,9 @@ class RecordSummary:
         user_id: the user.
         key_id: the key that sealed it; None if the record is malformed.
         set_at_ms: when the credentials were set, Unix time; sealing the record again does not change it.
-        demo: whether they belong to demo trading; None if the record cannot be opened.
-        fingerprint: changes with the credentials; None if the record cannot be opened.
-        problem: why it cannot be opened, and what to do; empty if it can.
+        demo: whether the credentials belong to demo trading; None if the record cannot be opened.
+        fingerprint: a hash of the credentials; None if the record cannot be opened.
+        problem: why the record cannot be opened, and what to do; empty if it can be.
     """
 
     user_id: str
@@ -44,9 +44,9 @@ class RotationReport:
     """The result of a key rotation.
 
     Attributes:
-        first_key: ID of the key that seals.
-        rotated: how many records were sealed again with it.
-        already: how many were sealed with it before.
+        first_key: ID of the first key of the ring, which seals.
+        rotated: how many records were sealed again with that key.
+        already: how many records it had sealed before.
         unreadable: records that no key of the ring opens; they are unchanged.
     """
 
@@ -61,7 +61,7 @@ class KeyUsage:
     """How many records each key sealed.
 
     Attributes:
-        first_key: ID of the key that seals.
+        first_key: ID of the first key of the ring, which seals.
         by_key: number of records by key ID.
         unreadable: malformed records.
         left: how many records are not sealed with the first key.
@@ -76,7 +76,7 @@ class KeyUsage:
 class CredentialAdmin:
     """Writes and reads sealed records with a key ring.
 
-    Every method raises RedisError or OSError if Redis does not answer. Each can be repeated.
+    Every method raises RedisError or OSError if Redis does not answer, and can then be repeated.
     """
 
     def __init__(self, records: SealedRecords, ring: KeyRing, clock: Clock | None = None) -> None:
@@ -90,7 +90,7 @@ class CredentialAdmin:
         return await self._records.put([(user.user_id, seal(user, self._ring, set_at_ms=now_ms)) for user in users])
 
     async def list_records(self) -> AsyncIterator[RecordSummary]:
-        """Yield the record of each user, in no order."""
+        """Yield a summary of each user's record, in no particular order."""
         async for page in self._records.pages():
             for user_id, record in page:
                 yield self._summarize(user_id, record)
@@ -108,9 +108,9 @@ class CredentialAdmin:
         return usage
 
     async def rotate(self) -> RotationReport:
-        """Seal every record that another key sealed again with the first key.
+        """Seal every record with the first key, except those that it sealed before.
 
-        A record that is set meanwhile is not overwritten. If this is interrupted, run it again.
+        Credentials that are set during the rotation are not overwritten. An interrupted rotation can be run again.
         """
         report = RotationReport(self._ring.first.key_id)
         async for page in self._records.pages():
@@ -134,7 +134,7 @@ class CredentialAdmin:
             if await self._records.replace(user_id, record, new):
                 report.rotated += 1
                 return
-            record = await self._records.get(user_id)  # it was set again or removed meanwhile
+            record = await self._records.get(user_id)  # it changed after it was read, or was removed
 
     def _summarize(self, user_id: str, record: bytes) -> RecordSummary:
         key_id = set_at_ms = None

@@ -1,4 +1,4 @@
-"""Cache for a source of credentials that is asked over a network. It holds secrets in clear for at most a minute."""
+"""Cache in front of a slow source of credentials. It holds secrets in clear, for at most a minute."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from worker.credentials.model import Credentials, CredentialStore
 from worker.errors import CredentialsUnavailable, UnknownUser
 
 TTL_S = 60.0
-"""How long credentials are cached, and so the longest time until changed keys are used."""
+"""How long credentials are cached. Changed keys are used after at most this time."""
 
 MAX_USERS = 10_000
-"""Users whose credentials are cached: about 10 MB."""
+"""Maximum number of cached users. They take about 10 MB."""
 
 READ_TIMEOUT_S = 5.0
-"""How long one read of the source may take."""
+"""Limit for one read of the source."""
 
 
 class CachedCredentials:
@@ -40,10 +40,10 @@ class CachedCredentials:
 
         Args:
             source: where credentials come from.
-            clock: measures their age.
-            ttl_s: how long they are cached.
-            max_users: how many users are cached; beyond that the oldest entries are removed.
-            read_timeout_s: how long one read of the source may take.
+            clock: measures the age of entries.
+            ttl_s: how long an entry is used.
+            max_users: maximum number of entries; beyond it the oldest ones are removed.
+            read_timeout_s: limit for one read of the source.
         """
         self._source = source
         self._clock = clock or SystemClock()
@@ -90,13 +90,13 @@ class CachedCredentials:
         return await asyncio.shield(read)
 
     def invalidate(self, user_id: str) -> None:
-        """Make the next `get` ask the source, also if a read is running: it may have begun before the change."""
+        """Make the next `get` read the source. A read that is running does not count: it may return the old keys."""
         self._entries.pop(user_id, None)
         self._reads.pop(user_id, None)
 
     async def _read(self, user_id: str) -> Credentials:
         credentials = await self._fetch(user_id)
-        if self._reads.get(user_id) is asyncio.current_task():  # not if the user was invalidated meanwhile
+        if self._reads.get(user_id) is asyncio.current_task():  # false if the user was invalidated during the read
             self._store(credentials)
         return credentials
 
@@ -108,14 +108,14 @@ class CachedCredentials:
             raise
         except TimeoutError:
             problem = "did not answer in time"
-        except Exception as exc:  # noqa: BLE001 - any other error of a source says nothing about the user
+        except Exception as exc:  # noqa: BLE001 - any other error does not mean that the user has no credentials
             problem = f"failed ({type(exc).__name__})"
         else:
             if isinstance(found, Credentials) and found.user_id == user_id:
                 return found
             problem = "returned something other than this user's credentials"
-        # Raised out here, without cause and message, because an error of a foreign client may contain a token.
-        raise CredentialsUnavailable(f"the source of credentials {problem}, asked for user {user_id[:80]!r}")
+        # Raised outside `except`, so without cause and message: an error of another library may contain a token.
+        raise CredentialsUnavailable(f"the source of credentials {problem}, reading user {user_id[:80]!r}")
 
     def _store(self, credentials: Credentials) -> None:
         self._entries.pop(credentials.user_id, None)
@@ -135,7 +135,7 @@ class CachedCredentials:
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_timer)
 
     def _on_timer(self) -> None:
-        """Remove expired entries, so that no secret stays in memory when `get` is no longer called."""
+        """Remove expired entries even if `get` is no longer called, so that no secret stays in memory."""
         self._timer = None
         self._remove_expired()
         if self._entries:

@@ -1,6 +1,6 @@
 """`copytrade credentials ...`: administration of the users' API keys that are sealed in Redis.
 
-The command is listed even without the `worker` extra. Modules that need the extra are imported when a command runs.
+The command is listed even without the `worker` extra, so modules that need the extra are imported inside functions.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ def set_credentials(cli: CliContext, user_id: str | None, from_stdin: bool, demo
 @credentials.command("list", short_help="List users, without their secrets.")
 @pass_cli
 def list_credentials(cli: CliContext) -> ExitCode:
-    """List users with the key that sealed theirs, when they were set, and a fingerprint that changes with them.
+    """List users: the key that sealed their credentials, the time, and a fingerprint.
 
-    The exit status is 1 if a record cannot be opened.
+    The fingerprint changes with the credentials. The exit status is 1 if a record cannot be opened.
     """
 
     async def work(admin: CredentialAdmin) -> list[RecordSummary]:
@@ -106,12 +106,12 @@ def list_credentials(cli: CliContext) -> ExitCode:
 @click.option("--check", is_flag=True, help="Only print how many records each key sealed.")
 @pass_cli
 def rotate(cli: CliContext, check: bool) -> ExitCode:
-    """Seal again, with the first key of the ring, every record that another key sealed.
+    """Seal every record with the first key of the ring.
 
-    It can be interrupted and repeated, and does not overwrite keys that are set meanwhile. The exit status is 1 if
-    a record is left.
+    This can be interrupted and repeated, and does not overwrite keys that are set meanwhile. The exit status is 1 if a
+    record is left that another key sealed.
     """
-    return _check(cli) if check else _rotate(cli)
+    return _print_key_usage(cli) if check else _rotate(cli)
 
 
 @credentials.command()
@@ -143,7 +143,7 @@ def _rotate(cli: CliContext) -> ExitCode:
     return ExitCode.FAILED if report.unreadable else ExitCode.DONE
 
 
-def _check(cli: CliContext) -> ExitCode:
+def _print_key_usage(cli: CliContext) -> ExitCode:
     usage = _with_admin(cli, lambda admin: admin.key_usage())
     if cli.as_json:
         cli.screen.json(usage)
@@ -171,7 +171,7 @@ def _row(record: RecordSummary) -> tuple[str, ...]:
 
 
 def _with_admin(cli: CliContext, work: Callable[[CredentialAdmin], Awaitable[T]]) -> T:
-    """Run `work` with the administration of the records and the key ring of the settings."""
+    """Run `work` with a `CredentialAdmin`, which has the key ring that the settings name."""
     with _cli_errors():
         from worker.credentials.admin import CredentialAdmin  # noqa: PLC0415 - see the module docstring
         from worker.credentials.sources import load_key_ring  # noqa: PLC0415 - see the module docstring
@@ -181,7 +181,7 @@ def _with_admin(cli: CliContext, work: Callable[[CredentialAdmin], Awaitable[T]]
 
 
 def _with_records(cli: CliContext, work: Callable[[SealedRecords], Awaitable[T]]) -> T:
-    """Run `work` with the records in Redis."""
+    """Run `work` with the records in Redis, and close the connection."""
     settings = WorkerSettings.from_env()
     redis = open_redis(cli.redis_dsn or settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s)
 
@@ -194,7 +194,7 @@ def _with_records(cli: CliContext, work: Callable[[SealedRecords], Awaitable[T]]
 
 @contextmanager
 def _cli_errors() -> Iterator[None]:
-    """Translate errors of the `worker` package into those of the command line."""
+    """Turn errors of the `worker` package into errors that the command line reports."""
     try:
         yield
     except CredentialsError as exc:

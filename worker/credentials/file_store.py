@@ -1,4 +1,4 @@
-"""Source of credentials for one machine and few users: a TOML file."""
+"""Source of credentials for one machine with few users: a TOML file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.errors import CredentialsError, UnknownUser
 log = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 0.5
-"""How often the file is checked for changes; at this rate a `stat` costs nothing."""
+"""Time between checks for changes, each a `stat`."""
 
 _Stamp = tuple[int, int, int, int]
 
@@ -86,8 +86,8 @@ class FileCredentials:
                 # In a thread, because parsing thousands of users would block the event loop.
                 self._stamp, self._users = await asyncio.to_thread(_read, self._path)
         except CredentialsError as error:
-            self._stamp = stamp  # the error is logged once, not at every check
-            log.error("%s; the credentials read before stay in use", error)  # noqa: TRY400 - the message is enough
+            self._stamp = stamp  # so that the same content is not read and logged at every check
+            log.error("%s; the credentials that were read before stay in use", error)  # noqa: TRY400 - the message is enough
         finally:
             self._next_check_s = self._clock.monotonic() + CHECK_INTERVAL_S
 
@@ -121,10 +121,10 @@ def _parse(content: bytes, source: str) -> dict[str, Credentials]:
     except UnicodeDecodeError:
         problem = "is not UTF-8"
     if problem:
-        # Raised out here because the parser's errors contain the file.
+        # Raised outside `except`, so without cause: the parser's errors contain the file.
         raise CredentialsError(f"{source} {problem}; it must contain [users.<id>] tables")
     if not isinstance(users, dict) or not users:
-        # An empty file is more likely one that is being written than a worker without users.
+        # An empty file is probably being written: a worker without users makes no sense.
         raise CredentialsError(f"{source} has no [users.<id>] table; add one for each user")
     return {user_id: _user(user_id, table, source) for user_id, table in users.items()}
 

@@ -27,14 +27,14 @@ KEY_BYTES = 32
 ENTRY_RULE = "an entry is <key ID>:<32 bytes in base64>; make one with: copytrade credentials new-key"
 
 FILE_SCHEME = "file"
-"""Prefix of a path. It is not allowed as a key ID, because `file:KEY` would be read as a path and shown in errors."""
+"""Prefix of a path. It cannot be a key ID: `file:<key>` would be read as a path, and errors show paths."""
 
 _key_id = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class RingKey:
-    """One key of the ring. The cipher holds the key and cannot show or pickle it."""
+    """One key of the ring. Its cipher does not show it in a repr and cannot be pickled."""
 
     key_id: str
     cipher: AESGCM
@@ -90,8 +90,7 @@ def parse_key_ring(text: str, source: str) -> KeyRing:
     """Return the key ring of a text.
 
     Raises:
-        CredentialsError: it is invalid. The message refers to an entry by its number, because the text before its colon
-            may be the key.
+        CredentialsError: an entry is invalid. The message has only its number, because any part of it may be the key.
     """
     lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
     entries = (entry.strip() for line in lines for entry in line.split(","))

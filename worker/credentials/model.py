@@ -1,4 +1,4 @@
-"""The types of credentials, the interface of their sources, and their validation."""
+"""The type `Credentials`, its validation, and the interfaces of its sources."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_SECRET_CHARS = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """The API keys of a user, read just before a request is sent. No job, result or log line contains them.
+    """One API key of a user. It is read just before a request is sent, and is in no job, result or log line.
 
     Attributes:
         user_id: the user ID at the exchange.
@@ -36,7 +36,7 @@ class Credentials:
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change with the keys and do not reveal them."""
+        """A hash of the credentials, 16 hexadecimal digits. It does not reveal them."""
         digest = hashlib.blake2b(digest_size=8, person=b"copytrade-keys")
         for secret in (self.api_key, self.secret_key, self.passphrase):
             part = secret.reveal().encode()
@@ -60,20 +60,20 @@ class CredentialStore(Protocol):
 
 @runtime_checkable
 class Invalidatable(Protocol):
-    """A source that keeps what it read for a while."""
+    """A source that caches credentials."""
 
     def invalidate(self, user_id: str) -> None:
-        """Make the next `get` of this user return the credentials as they are then."""
+        """Make the next `get` of this user read the credentials again."""
         ...
 
 
 def read_credentials(user_id: str, fields: Mapping[str, Any], where: str) -> Credentials:
-    """Return credentials from unvalidated values; other fields are ignored.
+    """Validate the fields of a user's credentials and return them. Other fields are ignored.
 
     Args:
         user_id: the user.
         fields: `api_key`, `secret_key`, `passphrase` and, optionally, `demo`.
-        where: the place of the values; error messages begin with it.
+        where: where the fields were read, such as "line 3"; error messages begin with it.
 
     Raises:
         CredentialsError: a field is missing or invalid; the message names it and never contains its value.
@@ -86,7 +86,7 @@ def read_credentials(user_id: str, fields: Mapping[str, Any], where: str) -> Cre
 
 
 def _secret(fields: Mapping[str, Any], field: str, where: str) -> Secret:
-    """Return a field whose value is safe in an HTTP header; other characters could inject headers."""
+    """Return a field as a `Secret`. Its characters are restricted, because others could inject HTTP headers."""
     text = fields.get(field)
     if not isinstance(text, str) or not text:
         raise CredentialsError(f"{where}: {field} is missing or empty; give it as a string")

@@ -1,4 +1,4 @@
-"""Parses the credentials that an operator enters. Errors name the line and the field, never a value."""
+"""Parsing of credentials that an operator types or pipes. Errors name the line and the field, never a value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.credentials.model import SECRET_FIELDS, Credentials, read_credential
 from worker.errors import CredentialsError
 
 MAX_USER_BYTES = 16_384
-"""Real credentials of one user take fewer than three hundred bytes."""
+"""Limit for one user. Real credentials take fewer than 300 bytes."""
 
 FORMATS = (
     "three lines (API key, secret key, passphrase)"
@@ -22,7 +22,7 @@ FORMATS = (
 )
 
 _FIELDS = {name.replace("_", ""): name for name in (*SECRET_FIELDS, "demo", "user_id")}
-"""Field names by their spelling in lower case without `_`, so that apiKey and api_key are the same field."""
+"""Python names of the fields by their names in lower case without `_`: apiKey and api_key are the same field."""
 
 _NAMES = "userId, apiKey, secretKey, passphrase and demo"
 
@@ -33,7 +33,7 @@ def parse_user(user_id: str, text: bytes, *, demo: bool) -> Credentials:
     Args:
         user_id: the user.
         text: three lines, or a JSON object.
-        demo: whether they belong to demo trading; the object may say so too.
+        demo: whether they belong to demo trading; the field `demo` of an object can set this too.
 
     Raises:
         CredentialsError: the text is neither, or a field is invalid.
@@ -92,7 +92,7 @@ def _fields(text: bytes, where: str) -> dict[str, Any]:
         raise CredentialsError(f"{where}: not a JSON object; give {FORMATS}")
     fields = {_FIELDS.get(name.replace("_", "").lower(), ""): value for name, value in decoded.items()}
     if "" in fields or len(fields) != len(decoded):
-        # The name is not shown: if names and values are swapped, it is a secret.
+        # The name is not shown: it is a secret if the operator has swapped names and values.
         raise CredentialsError(f"{where}: a field is unknown or repeated; the fields are {_NAMES}")
     return fields
 

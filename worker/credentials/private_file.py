@@ -1,4 +1,4 @@
-"""Reads files with secrets, which only their owner may be able to read."""
+"""Reading of files with secrets. A file that other users can access is rejected."""
 
 from __future__ import annotations
 

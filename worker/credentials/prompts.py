@@ -1,4 +1,4 @@
-"""Reads users' API keys from the terminal, without echo, or from standard input.
+"""Input of users' API keys: prompts without echo on a terminal, otherwise standard input.
 
 Arguments and environment variables are not supported, because other processes can see them.
 """
@@ -54,7 +54,7 @@ def read_users() -> list[Credentials]:
 
 
 def _lines() -> Iterator[bytes]:
-    """Yield the lines of standard input; of a line that is too long, a beginning that is too long as well."""
+    """Yield the lines of standard input. Cut long ones, but leave them longer than `parse_users` accepts."""
     stream = sys.stdin.buffer
     for _ in range(MAX_LINES):
         line = rest = stream.readline(MAX_USER_BYTES + 2)

@@ -1,4 +1,4 @@
-"""Source of credentials for many users and machines: sealed records in Redis."""
+"""Source of credentials for many users and many machines: sealed records in Redis."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 NO_CREDENTIALS = "there are no credentials at all in Redis; set them with: copytrade credentials set"
 
 MAX_REPORTED = 10_000
-"""Users whose malformed records are remembered, so that each is logged once."""
+"""Users whose malformed record was logged and is not logged again."""
 
 
 class RedisCredentials:
@@ -48,8 +48,8 @@ class RedisCredentials:
 
         Raises:
             UnknownUser: other users have credentials, this one has none.
-            CredentialsUnavailable: Redis does not answer, the record cannot be opened, or no user has credentials:
-                Redis has lost them, or it is not the Redis in which they were set.
+            CredentialsUnavailable: Redis does not answer, the record cannot be opened, or no user has credentials,
+                which means that Redis lost its data or is the wrong one.
         """
         try:
             record = await self._records.get(user_id)
@@ -67,7 +67,7 @@ class RedisCredentials:
         return credentials
 
     def _log_once(self, error: MalformedRecord, record: bytes) -> None:
-        """Log each malformed record once, although its user's changes are retried again and again."""
+        """Log each malformed record once, not at every retry of its user's changes."""
         digest = blake2b(record, digest_size=8).digest()
         if self._reported.pop(error.user_id, None) != digest:
             log.error("%s; changes of this user wait", error)

@@ -46,12 +46,12 @@ class SealedRecords:
         return bool(await _replace.run(self._redis, [CREDENTIALS], [user_id, old, new]))
 
     async def pages(self) -> AsyncIterator[list[tuple[str, bytes]]]:
-        """Yield all records with their user IDs, page by page. Records written meanwhile may be missing."""
+        """Yield all records with their user IDs, page by page. Records that are written meanwhile may be missing."""
         seen: set[bytes] = set()  # HSCAN may return a field more than once
         cursor = 0
         while True:
             cursor, found = await self._redis.hscan(CREDENTIALS, cursor, count=PAGE_SIZE)
-            # This package writes only valid UTF-8; the record of another field cannot be opened.
+            # This package writes valid UTF-8 only. A record under any other field is reported as malformed.
             yield [(user.decode(errors="backslashreplace"), found[user]) for user in found if user not in seen]
             seen.update(found)
             if not cursor:

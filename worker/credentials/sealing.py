@@ -1,4 +1,4 @@
-"""Seals a user's credentials as a record, and opens it: AES-256-GCM, bytes in and out.
+"""Encryption of a user's credentials as a record, with AES-256-GCM. No I/O.
 
 A record consists of
 
@@ -31,10 +31,10 @@ from worker.errors import CredentialsError, MalformedRecord
 VERSION = 1
 
 PURPOSE = b"copytrade credentials"
-"""Beginning of the additional data, so that no ciphertext that the same key made for another purpose can be opened."""
+"""Prefix of the additional data. With it, a ciphertext that a key made for another purpose is not authentic."""
 
 MAX_RECORD_BYTES = 8192
-"""The longest record that `seal` can make has less than half of it."""
+"""More than twice the length of the longest record that `seal` can return."""
 
 _TIME_BYTES, _NONCE_BYTES, _TAG_BYTES = 8, 12, 16
 
@@ -50,7 +50,7 @@ class _Content(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The parts of a record. None of them is authenticated until the record has been opened.
+    """The parts of a record, which are not authenticated before `unseal`.
 
     Attributes:
         key_id: the key that sealed it.
@@ -96,7 +96,7 @@ def parse(record: bytes, user_id: str) -> Record:
 
 
 def seal(credentials: Credentials, ring: KeyRing, *, set_at_ms: int) -> bytes:
-    """Return a user's credentials as a record, sealed with the first key of the ring. No two calls return the same."""
+    """Return a record of the credentials, sealed with the first key of the ring. Its nonce is new at each call."""
     key = ring.first
     key_id = key.key_id.encode("ascii")
     head = bytes([VERSION, len(key_id)]) + key_id + set_at_ms.to_bytes(_TIME_BYTES)
@@ -118,7 +118,6 @@ def unseal(record: bytes, user_id: str, ring: KeyRing) -> Credentials:
 
     Raises:
         MalformedRecord: it is not a record, its key is not in the ring, or it was altered or sealed for another user.
-            The message names the user and the key, and says what to do.
     """
     parsed = parse(record, user_id)
     key = ring.find(parsed.key_id)
@@ -147,5 +146,5 @@ def _decode(content: bytes, user_id: str, key_id: str) -> Credentials:
         return read_credentials(user_id, fields, "sealed")
     except (msgspec.DecodeError, CredentialsError, UnicodeDecodeError):
         pass
-    # Raised out here so that the error has no reference to the content.
+    # Raised outside `except`, so without cause: those errors contain the decrypted content.
     raise MalformedRecord(user_id, f"key {key_id!r} opens it, but it contains no credentials; set it again")

@@ -1,4 +1,4 @@
-"""Creates the source of credentials that the settings name."""
+"""Creation of the source of credentials that COPYTRADE_CREDENTIALS names."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def open_store(settings: WorkerSettings, redis: Redis, clock: Clock | None = Non
         clock: passed to the source and the cache.
 
     Raises:
-        CredentialsError: there is no such kind of source, or it cannot be used.
+        CredentialsError: the setting has another form, or the source cannot be used.
     """
     source = open_uncached_store(settings, redis, clock)
     return source if isinstance(source, FileCredentials) else CachedCredentials(source, clock)
@@ -68,7 +68,7 @@ def load_key_ring(settings: WorkerSettings) -> KeyRing:
 
 @asynccontextmanager
 async def entered(store: CredentialStore) -> AsyncIterator[None]:
-    """Enter a store if it is an async context manager, and leave it at the end."""
+    """Enter a store that is an async context manager, and leave it at the end; do nothing for any other store."""
     if isinstance(store, AbstractAsyncContextManager):
         async with store:
             yield

@@ -1,1 +1,1 @@
-"""The exchange: the request, its signature, the reply, and the time."""
+"""Requests to the exchange: body, signature, HTTP client, classified and redacted replies, and the exchange's time."""

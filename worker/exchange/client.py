@@ -19,10 +19,10 @@ from worker.clock import Clock, SystemClock
 from worker.errors import SendDeadlinePassed, TransportError
 
 KEEPALIVE_S = 60.0
-"""How long an idle connection is kept. A TLS handshake costs two round trips, and changes come in bursts."""
+"""How long an idle connection is kept, because changes come in bursts and a new one costs a TLS handshake."""
 
 DNS_CACHE_S = 60
-"""The exchange is behind a content delivery network with short-lived addresses; a minute keeps failover quick."""
+"""How long an address is cached. The exchange's content delivery network changes its addresses often."""
 
 _MESSAGE_CHARS = 200
 
@@ -34,7 +34,7 @@ class RawReply:
     Attributes:
         status: HTTP status.
         body: the whole body, decompressed.
-        took_s: from writing the request to the end of the reply; without the wait for a connection.
+        took_s: from the write of the request to the end of the reply, without the wait for a connection.
     """
 
     status: int
@@ -44,7 +44,7 @@ class RawReply:
 
 @dataclass(slots=True)
 class _SendState:
-    """Whether and when a request was written, and its deadline for that."""
+    """The send deadline of one request, and when the request was written. `ExchangeClient._before_write` updates it."""
 
     not_after_s: float
     sent_s: float | None = None
@@ -52,7 +52,7 @@ class _SendState:
 
 
 class ExchangeClient:
-    """A pool of connections to one exchange.
+    """An HTTP client with a pool of connections to one exchange.
 
         async with ExchangeClient("https://api.bitget.com", max_connections=256) as exchange:
             reply = await exchange.post(path, body, headers)
@@ -123,12 +123,12 @@ class ExchangeClient:
             path: path and raw query, as signed.
             body: the bytes as signed.
             headers: all headers of the request; they contain secrets and appear in no error.
-            not_after_s: deadline for writing the request, monotonic clock. It is checked just before the write, after
-                any wait for a connection or stall of the process.
+            not_after_s: deadline for writing the request, on the monotonic clock. It is checked just before the
+                write, so a slow connection or a stalled process cannot send the request later.
 
         Raises:
-            SendDeadlinePassed: the request was not sent.
-            TransportError: there is no readable reply.
+            SendDeadlinePassed: the deadline had passed, and nothing was sent.
+            TransportError: there is no readable reply; its `sent` says whether the exchange may have the request.
         """
         return await self._request("POST", path, body, headers, not_after_s)
 
@@ -163,7 +163,7 @@ class ExchangeClient:
             received_s = self._clock.monotonic()
             sent_s = received_s if send_state.sent_s is None else send_state.sent_s
             return RawReply(status, content, received_s - sent_s)
-        # Without the cause: a ClientResponseError shows the request's headers in its repr.
+        # Raised outside `except`, so without cause: a ClientResponseError has the request's headers in its repr.
         raise error
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
@@ -177,7 +177,7 @@ class ExchangeClient:
         return content
 
     async def _before_write(self, _session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-        """Record the time of sending, or cancel the request if its deadline has passed. aiohttp calls this."""
+        """Record the time of sending, or cancel the request if its deadline has passed; a trace hook of aiohttp."""
         send_state: _SendState = context.trace_request_ctx
         now_s = self._clock.monotonic()
         if now_s > send_state.not_after_s:

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from worker.clock import Clock
 
 SAMPLE_TTL_S = 60.0
-"""After this any newer sample replaces one. At a drift of 500 ppm, the maximum slew rate of NTP, 60 s are 30 ms."""
+"""Age at which any newer sample replaces a sample. At 500 ppm, the maximum slew rate of NTP, it is then 30 ms off."""
 
 _MS_PER_S = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """One reading of the exchange's time: its offset from the monotonic clock, exact to half of the round trip."""
+    """The exchange's offset from the monotonic clock, at one reply. Its error is at most half of the round trip."""
 
     offset_ms: float
     round_trip_s: float
@@ -30,8 +30,8 @@ class _Sample:
 class ExchangeClock:
     """Estimates the exchange's time from (sent, received, `requestTime`).
 
-    The exchange wrote its time between send and receipt, so assuming the middle is wrong by at most half of the round
-    trip. A sample is kept until one with a shorter round trip arrives or it is `SAMPLE_TTL_S` old.
+    The exchange wrote its time between send and receipt. The estimate assumes the middle, so its error is at most half
+    of the round trip. A sample is used until one with a shorter round trip arrives or it is `SAMPLE_TTL_S` old.
     """
 
     def __init__(self, clock: Clock) -> None:

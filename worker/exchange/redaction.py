@@ -1,7 +1,7 @@
-"""Removing a user's secrets from the exchange's replies. No I/O.
+"""Redaction of a user's secrets in the exchange's replies. No I/O.
 
-A reply can quote the request: a gateway may report the headers that it rejected, a message may contain the key. The
-code and message of a reply are stored in results and logged, so they are redacted first.
+A reply can quote its request, such as the headers that a gateway rejected, or the API key in a message. Its code and
+message are stored in results and logged, so both are redacted first.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ MIN_SECRET_CHARS = 8
 messages that do not quote it."""
 
 MIN_PREFIX_CHARS = 4
-"""At the end of a text, where a secret may be cut off, a prefix of this length is redacted too."""
+"""At the end of a text, which may cut off a secret, a prefix of a secret from this length on is redacted too."""
 
 
 def redact(reply: Reply, credentials: Credentials, signed: SignedHeaders) -> Reply:
-    """Return a reply without the credentials and the signature of its request in code and message.
+    """Return a reply in whose code and message the secrets of its request are hidden.
 
     Args:
         reply: the reply.
-        credentials: of the user whose request it answers.
+        credentials: the credentials with which its request was signed.
         signed: the headers of that request.
     """
     secrets = (
@@ -48,7 +48,7 @@ def redact(reply: Reply, credentials: Credentials, signed: SignedHeaders) -> Rep
 
 
 def _redact_text(text: str, secrets: Iterable[str]) -> str:
-    """Return a text with its secrets hidden, a secret that is cut off at the end included."""
+    """Return a text with its secrets hidden, including one that the end of the text cuts off."""
     if len(text) < MIN_SECRET_CHARS:
         return text
     # The longest first: one secret may be part of another.

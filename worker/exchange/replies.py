@@ -24,7 +24,7 @@ import msgspec
 
 
 class ReplyClass(StrEnum):
-    """How the worker treats a reply."""
+    """The class of a reply, by which the worker decides what to do next."""
 
     SUCCESS = "success"
     """The change was applied."""
@@ -35,11 +35,11 @@ class ReplyClass(StrEnum):
     CLOCK_SKEW = "clock_skew"
     """The timestamp was too far from the exchange's time."""
     CREDENTIALS = "credentials"
-    """The user's API key is not allowed to do this; all its changes would be rejected."""
+    """The user's API key is not accepted; all changes of the user would be rejected."""
     PERMANENT = "permanent"
     """The change is rejected, and would be again."""
     FAILED = "failed"
-    """Not applied, although the code is "00000": `data` is not "success"."""
+    """The code is "00000", but `data` is not "success": the change was not applied."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Body(msgspec.Struct, rename="camel"):
-    """The fields of all replies. They may have any type, so that a malformed field does not hide the others."""
+    """The fields of all replies. They have any type, so that a malformed one does not hide the others."""
 
     code: Any = None
     data: Any = None
@@ -75,9 +75,8 @@ MAX_MESSAGE_CHARS = 200
 _OK = 200
 _TOO_MANY_REQUESTS = 429
 _CODE_CHARS = 16  # documented codes have 5
-_TIMES_MS = range(
-    1_500_000_000_000, 10_000_000_000_000
-)  # from 2017, before the exchange existed, to 2286, the end of 13 digits
+# From 2017, before the exchange existed, to 2286, the end of 13 digits.
+_TIMES_MS = range(1_500_000_000_000, 10_000_000_000_000)
 
 _decoder = msgspec.json.Decoder(_Body)
 
@@ -93,7 +92,7 @@ CODES = load_codes()
 
 
 def classify(status: int, body: bytes) -> Reply:
-    """Classify a reply. It does not raise, whatever the body.
+    """Classify a reply. No body makes it raise.
 
     Args:
         status: HTTP status.
@@ -165,7 +164,7 @@ def _printable(message: object) -> str:
 
 
 def _describe_body(body: bytes) -> str:
-    """Describe a body without a code. Its text is not copied: such a page may quote our headers."""
+    """Describe a body without a code. The text is not copied: a proxy's page may quote the request's headers."""
     start = body[:64].lstrip().lower()
     if not start:
         return "empty body"

@@ -58,10 +58,10 @@ def sign(secret_key: Secret, timestamp_ms: int, method: str, path: str, body: by
 def headers(
     credentials: Credentials, timestamp_ms: int, method: str, path: str, body: bytes, locale: str = "en-US"
 ) -> SignedHeaders:
-    """Return all headers of one signed request, those of the endpoint's example.
+    """Return all headers of one signed request, as in the documentation's example.
 
     Args:
-        credentials: whose request it is.
+        credentials: the credentials of the user who makes the request.
         timestamp_ms: Unix milliseconds, on the exchange's clock; valid for 30 s, so read the clock after all waits.
         method: in capitals.
         path: as in `sign`.

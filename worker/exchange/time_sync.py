@@ -1,4 +1,4 @@
-"""Fetching the exchange's time when a worker starts. Later, every reply contains it."""
+"""Synchronization with the exchange's time when a worker starts. Later replies update it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from worker.exchange.endpoint import TIME_PATH
 from worker.exchange.replies import classify
 from worker.queue.rate import Pacing
 
-EGRESS = Script.load("producers.queue", "egress.lua", constants={"BUCKET_TTL_MS": BUCKET_TTL_MS})
-TRIES = 3
-MAX_WAIT_S = 5.0
-"""Maximum wait for an egress slot before start; a hold of the egress can last minutes."""
+MAX_TRIES = 3
+MAX_SLOT_WAIT_S = 5.0
+"""Limit for the wait for a slot, which a hold of the egress can delay by minutes. Then the request is sent anyway."""
+
+_take_egress_slot = Script.load("producers.queue", "egress.lua", constants={"BUCKET_TTL_MS": BUCKET_TTL_MS})
 
 log = logging.getLogger(__name__)
 
@@ -31,30 +32,30 @@ log = logging.getLogger(__name__)
 async def synchronize(
     exchange_clock: ExchangeClock, *, redis: Redis, exchange: ExchangeClient, clock: Clock, egress: str, pacing: Pacing
 ) -> None:
-    """Set the clock from a time request. If that fails, the wall clock is used until the first reply.
+    """Request the exchange's time and set the clock; log a warning if no reply comes.
 
-    The requests count toward the egress's limit.
+    Each request takes a slot of the egress.
     """
 
     async def fetch() -> RawReply | None:
         """Request the time at the egress's next slot; return None while its breaker is open."""
         keys = [keyspace.EGRESS + keyspace.escape(egress)]
-        wait_us = await EGRESS.run(redis, keys, [pacing.egress_pace_us, pacing.egress_burst_us])
+        wait_us = await _take_egress_slot.run(redis, keys, [pacing.egress_pace_us, pacing.egress_burst_us])
         if wait_us < 0:
             return None
-        await clock.sleep(min(wait_us / US_PER_S, MAX_WAIT_S))
+        await clock.sleep(min(wait_us / US_PER_S, MAX_SLOT_WAIT_S))
         return await exchange.get(TIME_PATH)
 
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(TransportError),
         wait=wait_random_exponential(multiplier=0.1, max=1),
-        stop=stop_after_attempt(TRIES),
+        stop=stop_after_attempt(MAX_TRIES),
         reraise=True,
     )
     try:
         raw: RawReply | None = await retrying(fetch)
     except TransportError as exc:
-        log.warning("the exchange's time is not known, this machine's clock is used until the first reply: %s", exc)
+        log.warning("the exchange's time is not known; this machine's clock is used until the first reply: %s", exc)
         return
     if raw is None:
         log.warning("the exchange's time is not known: the egress's breaker is open")
