@@ -105,10 +105,10 @@ def _cancel_once(job_ids: Sequence[str], result_ttl_ms: int) -> Plan[tuple[dict[
     args: list[Argument] = [result_ttl_ms]
     for (job_id, lane), (head_id, (history, lost_deliveries)) in zip(queued.items(), replies, strict=True):
         is_head = head_id == job_id.encode()
-        may_be_sent = is_head and int(lost_deliveries or 0) > 0
+        may_have_been_sent = is_head and int(lost_deliveries or 0) > 0
         past = attempt_history.decode(history)
         past = past.for_job(job_id) if past.head or is_head else AttemptHistory()
-        result = _cancelled_result(job_id, stored[job_id], past, now_us // 1000, may_be_sent=may_be_sent)
+        result = _cancelled_result(job_id, stored[job_id], past, now_us // 1000, may_have_been_sent=may_have_been_sent)
         args += (lane, job_id, (history or b"") if is_head else b"", encode_result(result))
     script_keys = [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES, keyspace.WAKEUPS]
     verdicts = yield from RunScript[list[int]](CANCEL, script_keys, args)
@@ -138,12 +138,12 @@ def _reschedule_users(lanes: Iterable[str]) -> Plan[None]:
 
 
 def _cancelled_result(
-    job_id: str, payload: bytes, history: AttemptHistory, now_ms: int, *, may_be_sent: bool
+    job_id: str, payload: bytes, history: AttemptHistory, now_ms: int, *, may_have_been_sent: bool
 ) -> JobResult:
-    """Return the result of a change that is cancelled; `may_be_sent` if a worker died while it had claimed it."""
+    """Return the result of a cancelled change; `may_have_been_sent` if a worker died while it had claimed the change."""
     stored = decode_change(payload)
     when = "between two tries" if history.attempts else "before it was sent"
-    if may_be_sent:
+    if may_have_been_sent:
         when = "after a worker died while sending it: it may have been sent"
     return JobResult(
         job_id=job_id,

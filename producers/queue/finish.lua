@@ -1,6 +1,5 @@
 --[[
-finish: write the outcome of a change. A part of every script that finishes changes: it stands before the script's own
-text.
+finish: write the outcome of a change. A part of every script that finishes changes.
 
 The result is stored, counted and announced; the payload is deleted, or kept as a dead letter. For a change of a batch,
 the batch's counters, its stream of results and its completion follow. Atomic with the rest of its script so that a

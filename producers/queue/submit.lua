@@ -171,14 +171,14 @@ if verdict_on_chunk then
   for _ = 1, #changes do reply[#reply + 1] = verdict_on_chunk end
   return reply
 end
-local ok, verdict = true, nil
+local ok, verdict_or_error = true, nil
 for _, change in ipairs(changes) do
-  ok, verdict = pcall(accept, unpack(change))
+  ok, verdict_or_error = pcall(accept, unpack(change))
   if not ok then break end   -- what was accepted before it is scheduled and counted all the same
-  reply[#reply + 1] = verdict
+  reply[#reply + 1] = verdict_or_error
 end
 schedule_new_lanes()
 if has_batch then count_in_batch() end
 if should_wake and redis.call('LLEN', wakeups) == 0 then redis.call('LPUSH', wakeups, '1') end
-if not ok then error(verdict, 0) end
+if not ok then error(verdict_or_error, 0) end
 return reply
