@@ -140,7 +140,7 @@ def _reschedule_users(lanes: Iterable[str]) -> Plan[None]:
 def _cancelled_result(
     job_id: str, payload: bytes, history: AttemptHistory, now_ms: int, *, may_have_been_sent: bool
 ) -> JobResult:
-    """Return the result of a cancelled change; `may_have_been_sent` if a worker died while it had claimed the change."""
+    """Return the result of a cancelled change; `may_have_been_sent` if a worker died while it held the change."""
     stored = decode_change(payload)
     when = "between two tries" if history.attempts else "before it was sent"
     if may_have_been_sent:
