@@ -39,36 +39,37 @@ local function open(egress, openings, reason, now)
   return longest
 end
 
-local function wake_worker(bell)
-  if redis.call('LLEN', bell) == 0 then redis.call('LPUSH', bell, '1') end
+local function wake_worker(wakeups)
+  if redis.call('LLEN', wakeups) == 0 then redis.call('LPUSH', wakeups, '1') end
 end
 
 -- Counts a failure, and its user once. Returns whether there are enough by now to blame the egress.
-local function count(troubles, failure_kind, user)
+local function count(failures, failure_kind, user)
   local user_count = 'n ' .. failure_kind
-  if redis.call('HSETNX', troubles, failure_kind .. ' ' .. user, 1) == 1 then
-    redis.call('HINCRBY', troubles, user_count, 1)
+  if redis.call('HSETNX', failures, failure_kind .. ' ' .. user, 1) == 1 then
+    redis.call('HINCRBY', failures, user_count, 1)
   end
-  redis.call('PEXPIRE', troubles, KEEP_RUN_MS)
-  local users = tonumber(redis.call('HGET', troubles, user_count))
+  redis.call('PEXPIRE', failures, KEEP_RUN_MS)
+  local users = tonumber(redis.call('HGET', failures, user_count))
   if failure_kind ~= FAILING then return users >= MIN_USERS end
-  return redis.call('HINCRBY', troubles, 'failures', 1) >= MIN_FAILURES and users >= MIN_FAILING_USERS
+  return redis.call('HINCRBY', failures, 'failures', 1) >= MIN_FAILURES and users >= MIN_FAILING_USERS
 end
 
 -- Removes the rejected-keys marks of the users in the run: their keys were not at fault.
-local function clear_rejected_marks(troubles, failure_kind, refused)
+local function clear_rejected_marks(failures, failure_kind, rejected_keys)
   local prefix = failure_kind .. ' '
-  for _, field in ipairs(redis.call('HKEYS', troubles)) do
-    if string.sub(field, 1, #prefix) == prefix then redis.pcall('HDEL', refused, string.sub(field, #prefix + 1)) end
+  for _, field in ipairs(redis.call('HKEYS', failures)) do
+    local user = string.sub(field, #prefix + 1)
+    if field == prefix .. user then redis.pcall('HDEL', rejected_keys, user) end
   end
 end
 
--- Records one request. `request`: egress, troubles, refused, bell (keys); token, user, now (us); failure_kind, "" for
--- none; was_sent; concerns_egress: whether the failure says something about the egress; hold: how long (us) to hold the
--- egress if many users are throttled. Returns for how long (us) the failure is the egress's and not the user's, 0 if it
--- is the user's; and the BREAKER_EVENT.
+-- Records one request. `request`: the keys egress, failures, rejected_keys and wakeups; token, user, now (us);
+-- failure_kind, "" for none; was_sent; concerns_egress: whether the failure says something about the egress; hold: how
+-- long (us) to hold the egress if many users are throttled. Returns for how long (us) the failure is the egress's, 0 if
+-- it is the user's; and the BREAKER_EVENT.
 function breaker.record(request)
-  local egress, troubles, bell = request.egress, request.troubles, request.bell
+  local egress, failures, wakeups = request.egress, request.failures, request.wakeups
   local user, now, failure_kind = request.user, request.now, request.failure_kind
   local openings, reason, probe = unpack(redis.call('HMGET', egress, 'open', 'why', 'probe'))
   openings = tonumber(openings or 0)
@@ -77,36 +78,36 @@ function breaker.record(request)
     if is_probe then
       redis.call('HDEL', egress, 'probe')
       redis.call('HSET', egress, 'probe at', now, 'fresh at', now)
-      wake_worker(bell)
+      wake_worker(wakeups)
     end
     return 0, BREAKER_EVENT.NONE
   end
   if is_open and not is_probe then return failure_kind == reason and MAX_PAUSE or 0, BREAKER_EVENT.NONE end
   if is_open and (failure_kind == FAILING or failure_kind == reason) then
-    redis.call('HSET', troubles, reason .. ' ' .. user, 1)
-    redis.call('PEXPIRE', troubles, KEEP_OPEN_MS)
+    redis.call('HSET', failures, reason .. ' ' .. user, 1)
+    redis.call('PEXPIRE', failures, KEEP_OPEN_MS)
     return open(egress, openings + 1, reason, now), BREAKER_EVENT.NONE
   end
   local event = BREAKER_EVENT.NONE
   if is_open then
     redis.call('HDEL', egress, 'open', 'why', 'probe', 'probe at', 'fresh at')
-    redis.call('DEL', troubles)
-    wake_worker(bell)
+    redis.call('DEL', failures)
+    wake_worker(wakeups)
     event = BREAKER_EVENT.CLOSED
   end
   if failure_kind == '' then
-    redis.call('DEL', troubles)
+    redis.call('DEL', failures)
     return 0, event
   end
-  if not request.concerns_egress or not count(troubles, failure_kind, user) then return 0, event end
+  if not request.concerns_egress or not count(failures, failure_kind, user) then return 0, event end
   if failure_kind == THROTTLED then
     redis.call('HSET', egress, 'hold', now + request.hold)
     extend_ttl(egress, math.ceil(request.hold / 1000) + KEEP_OPEN_MS)
-    redis.call('DEL', troubles)
+    redis.call('DEL', failures)
     return request.hold, BREAKER_EVENT.EGRESS_HELD
   end
-  clear_rejected_marks(troubles, failure_kind, request.refused)
-  redis.call('PEXPIRE', troubles, KEEP_OPEN_MS)   -- while the breaker is open it lists the users that are affected
+  clear_rejected_marks(failures, failure_kind, request.rejected_keys)
+  redis.call('PEXPIRE', failures, KEEP_OPEN_MS)   -- while the breaker is open it lists the users that are affected
   return open(egress, 1, failure_kind, now), BREAKER_EVENT.OPENED
 end
 

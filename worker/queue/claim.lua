@@ -8,8 +8,8 @@ the egress's breaker is open, one lane is claimed when a probe is due, and no ot
 several workers lost is claimed alone, which shows whether it was the cause.
 Atomic so that no slot is given twice and no lane is held by two workers.
 
-KEYS  1 schedule   2 bulk schedule   3 lanes   4 bell   5 egress   6 counts   7 paused   8 rates   9 egresses
-      10 troubles   11 refused
+KEYS  1 schedule   2 bulk schedule   3 lanes   4 wakeups   5 egress   6 counts   7 paused   8 rates   9 egresses
+      10 failures   11 rejected keys
 ARGV  1 name of the egress   2 most lanes to claim   3 token (each claim gets <token>.<number of its row>)
       4 lease, counted from the slot (ms)   5 user pace (us per request)   6 requests per window   7 window (us)
       8 catch-up (us)   9 egress pace (us per request)   10 egress burst (us)   11 margin factor (see rate.py)
@@ -22,8 +22,8 @@ Reply {now (ms), us until the next lane is due (-1: none is scheduled), rows...}
 ]]
 -- luacheck: read globals bucket LANE_PREFIX HEAD_PREFIX JOB_PREFIX BATCH_PREFIX MAX_PAYLOAD_BYTES COALESCE_BYTES
 -- luacheck: read globals MAX_COALESCED BULK_SHARE QUARANTINE_AFTER EGRESS_HEALTH ROW LOOK_AHEAD RESERVED
-local schedule, bulk_schedule, lanes, bell, egress, counts = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local paused, rates, egresses, troubles, refused = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+local schedule, bulk_schedule, lanes, wakeups, egress, counts = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local paused, rates, egresses, failures, rejected_keys = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local egress_name, limit, token, lease_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 bucket.begin({
   egress = egress, rates = rates, pace = tonumber(ARGV[5]), per_window = tonumber(ARGV[6]), window = tonumber(ARGV[7]),
@@ -65,12 +65,12 @@ local function is_lane_paused(lane)
   return user ~= nil and (is_paused('user:' .. user) or is_paused('trader:' .. trader))
 end
 
-local has_refused = redis.call('TYPE', refused).ok == 'hash'
-local failing_users = tonumber(redis.call('HGET', troubles, 'n failing') or 0)
+local has_rejected_keys = redis.call('TYPE', rejected_keys).ok == 'hash'
+local failing_users = tonumber(redis.call('HGET', failures, 'n failing') or 0)
 
 local function egress_health(user)
   if breaker.is_open then return EGRESS_HEALTH.PROBING end
-  if failing_users > 0 and failing_users > redis.call('HEXISTS', troubles, 'failing ' .. user) then
+  if failing_users > 0 and failing_users > redis.call('HEXISTS', failures, 'failing ' .. user) then
     return EGRESS_HEALTH.DEGRADED
   end
   return EGRESS_HEALTH.HEALTHY
@@ -79,7 +79,7 @@ end
 -- Returns whether a probe with this user has to wait longer, since it is among those that opened the breaker.
 local function is_affected(user)
   return breaker.is_open and breaker.probe_at > bucket.horizon
-    and redis.call('HEXISTS', troubles, breaker.reason .. ' ' .. user) == 1
+    and redis.call('HEXISTS', failures, breaker.reason .. ' ' .. user) == 1
 end
 
 local rows = {}
@@ -163,7 +163,7 @@ local function claim(lane, has_reserved, on)
     'lease', lease_ends_ms)
   rows[#rows + 1] = {
     ROW.CLAIM, lane, job_id, user.slot - now, user.slot_number, lost_deliveries, payload_of(job_id), history, behind,
-    egress_health(user_of(lane)), has_refused and redis.call('HGET', refused, user_of(lane)),
+    egress_health(user_of(lane)), has_rejected_keys and redis.call('HGET', rejected_keys, user_of(lane)),
   }
   if breaker.is_open then   -- the next probe, if nobody settles this one
     redis.call('HSET', egress, 'probe', claim_token, 'probe at', lease_ends_ms * 1000, 'fresh at', lease_ends_ms * 1000)
@@ -231,5 +231,5 @@ elseif #rows == limit and (i < #interactive or b < #bulk) then
   wait_us = 0
 end
 wait_us = wait_us or next_due_us()
-if wait_us == 0 and redis.call('LLEN', bell) == 0 then redis.call('LPUSH', bell, '1') end
+if wait_us == 0 and redis.call('LLEN', wakeups) == 0 then redis.call('LPUSH', wakeups, '1') end
 return {now_ms, wait_us, unpack(rows)}

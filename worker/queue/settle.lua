@@ -8,8 +8,8 @@ group that was rejected is requeued, and its changes are sent one by one.
 Atomic so that a change ends once, a lane that is not empty stays on a schedule, and a claim that has lost its lane
 changes nothing of it (it is fenced).
 
-KEYS  1 schedule   2 bulk schedule   3 lanes   4 bell   5 egresses   6 refused   7 lane   8 head   9 bucket   10 egress
-      11 troubles
+KEYS  1 schedule   2 bulk schedule   3 lanes   4 wakeups   5 egresses   6 rejected keys   7 lane   8 head   9 bucket
+      10 egress   11 failures
 ARGV  1 requests per window   2 window (us); 1 and 2 are for a bucket that has expired   3 egress pace (us per
       request)   4 egress hold (ms), if many users are throttled   5 TTL of results (ms)   6 TTL of dead letters (ms)
       7 lane   8 user   9 job ID   10 token   11 slot number   12 us since the reply or failure, -1 if nothing was sent
@@ -23,8 +23,8 @@ Reply {1, us until the lane is due (-1: it is empty), number of changes that end
 ]]
 -- luacheck: read globals finish breaker SETTLE_ACTION CLEAR_MARK EGRESS_PREFIX BUCKET_TTL_MS RESERVED FULL_PACE
 -- luacheck: read globals THROTTLED
-local schedule, bulk_schedule, lanes, bell, egresses, refused = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local list, head, bucket, egress, troubles = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+local schedule, bulk_schedule, lanes, wakeups, egresses = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local rejected_keys, list, head, bucket, egress, failures = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local default_per_window, default_window = ARGV[1], ARGV[2]
 local egress_pace, egress_hold_ms = tonumber(ARGV[3]), tonumber(ARGV[4])
 finish.begin(tonumber(ARGV[5]), tonumber(ARGV[6]))
@@ -173,13 +173,13 @@ elseif failure_kind == '' and has_reply and slowdown_permille > FULL_PACE and no
 end
 
 local egress_at_fault_for, breaker_event = breaker.record({
-  egress = egress, troubles = troubles, refused = refused, bell = bell, token = token, user = user, now = now,
-  failure_kind = failure_kind, was_sent = was_sent, concerns_egress = not is_throttled or is_egress_throttled,
-  hold = egress_hold_ms * 1000,
+  egress = egress, failures = failures, rejected_keys = rejected_keys, wakeups = wakeups, token = token, user = user,
+  now = now, failure_kind = failure_kind, was_sent = was_sent, hold = egress_hold_ms * 1000,
+  concerns_egress = not is_throttled or is_egress_throttled,
 })
-if rejected_keys_mark == CLEAR_MARK then redis.pcall('HDEL', refused, user)
+if rejected_keys_mark == CLEAR_MARK then redis.pcall('HDEL', rejected_keys, user)
 elseif rejected_keys_mark ~= '' and egress_at_fault_for == 0 then
-  redis.pcall('HSET', refused, user, rejected_keys_mark)
+  redis.pcall('HSET', rejected_keys, user, rejected_keys_mark)
 end
 
 local own_token, last_coalescable, last_alone = unpack(redis.call('HMGET', head, 'token', 'joins', 'solo'))
