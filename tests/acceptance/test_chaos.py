@@ -18,13 +18,11 @@ PATIENCE_S = 240
 
 
 async def chaos(*options: str) -> asyncio.subprocess.Process:
-    """Start a run."""
     command = (sys.executable, "-m", "ops.chaos", *options)
     return await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, cwd=TOP)
 
 
 def running() -> set[int]:
-    """Return all processes."""
     return {int(path.name) for path in Path("/proc").glob("[0-9]*")}
 
 

@@ -27,7 +27,6 @@ WRONG = {
 
 
 def lines_of(log_path: Path) -> list[str]:
-    """Return the lines that workers logged."""
     return log_path.read_text(encoding="utf-8").splitlines()
 
 

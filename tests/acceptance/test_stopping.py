@@ -70,7 +70,6 @@ async def test_several_processes_under_one_start_and_stop_together(stack: Stack,
 
 
 def written(log_path: Path) -> str:
-    """Return what workers wrote."""
     return log_path.read_text(encoding="utf-8")
 
 

@@ -34,8 +34,6 @@ WHOLE = json.dumps(
 
 
 def enqueued(copytrade: Copytrade, job_id: str = "order-1", user: str = "1001") -> str:
-    """Enqueue a change; return its ID."""
-
     async def work(producer: Producer) -> Job:
         return await producer.enqueue(change(user), job_id=job_id)
 

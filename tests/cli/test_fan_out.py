@@ -17,7 +17,6 @@ NO_WAIT = (*FLAGS, "--no-wait")
 
 
 def batches(copytrade: Copytrade) -> list[Progress]:
-    """Return all batches."""
     return copytrade.ask(lambda producer: producer.batches())
 
 

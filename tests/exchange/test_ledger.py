@@ -9,7 +9,6 @@ SETTINGS = "/settings"
 
 
 def arrive(ledger: Ledger, at_s: float, user: str = "1001", path: str = SETTINGS, **end: object) -> None:
-    """Record an arrival and its end."""
     arrival = ledger.record_arrival(round(at_s * SECOND_NS), user, "POST", path)
     for name, value in ({"status": 200, "code": "00000", "accepted": True} | end).items():
         setattr(arrival, name, value)

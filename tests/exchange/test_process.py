@@ -24,7 +24,6 @@ passphrase = "{ALICE.passphrase}"
 
 @pytest.fixture
 def credentials(tmp_path: Path) -> str:
-    """A credentials argument."""
     path = tmp_path / "credentials.toml"
     path.write_text(CREDENTIALS)
     return f"file:{path}"

@@ -60,12 +60,10 @@ async def upgraded(valkey_dsn: str) -> AsyncIterator[Upgraded]:
 
 
 async def finished(lanes: Lanes) -> int:
-    """Return how many changes have ended."""
     return sum([int(count) for count in await lanes.redis.hvals(keyspace.COUNTS)])  # type: ignore[misc]
 
 
 async def results(producer: Producer) -> dict[str, JobResult]:
-    """Return the results of all that was queued, by job ID."""
     ids = [job_id for queued in QUEUE.queued.values() for job_id in queued]
     return {job_id: await producer.job(job_id).result(timeout=0) for job_id in ids}
 

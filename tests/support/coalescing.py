@@ -14,12 +14,10 @@ LANE = keyspace.lane("1001", TRADER)
 
 
 def pair(symbol: str, value: str = "1") -> CopySetting:
-    """Return a setting of one trading pair."""
     return setting(symbol=symbol, trace_value=value)
 
 
 def of(*settings: CopySetting) -> SettingsChange:
-    """Return a change of user 1001."""
     return SettingsChange(user_id="1001", trader_id=TRADER, settings=list(settings))
 
 
@@ -36,5 +34,4 @@ def sent(claim: Claim) -> dict[str, str | None]:
 
 
 async def results(jobs: Sequence[Job]) -> list[JobResult]:
-    """Return the results of changes that have ended."""
     return [await job.result(timeout=0) for job in jobs]

@@ -12,7 +12,6 @@ from tests.support.lanes import Lanes
 
 
 def users(count: int) -> list[str]:
-    """Return so many user IDs."""
     return [str(number) for number in range(1, count + 1)]
 
 
@@ -41,7 +40,6 @@ def failing_after(items: Iterable[Any], count: int) -> Iterator[Any]:
 
 
 async def flowing(items: Iterable[Any]) -> AsyncIterator[Any]:
-    """Yield the items asynchronously."""
     for item in items:
         yield item
 

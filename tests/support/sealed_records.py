@@ -10,12 +10,10 @@ OLD, NEW = new_entry("2026a"), new_entry("2026b")
 
 
 def ring(*entries: str) -> KeyRing:
-    """Return a key ring of these entries."""
     return parse_key_ring(",".join(entries), "the ring")
 
 
 def keys(user_id: str, mark: str = "") -> Credentials:
-    """Return made-up credentials of a user."""
     return Credentials(
         user_id=user_id,
         api_key=Secret(f"key-{user_id}{mark}"),

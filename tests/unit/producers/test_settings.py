@@ -46,7 +46,6 @@ NUMBERS = [(side, name) for side, name, _ in PAIRS if isinstance(GOOD[name][1], 
 
 
 def refusal(side: type[EnvironmentSettings], environ: dict[str, str]) -> str:
-    """Return the message that settings are rejected with."""
     with pytest.raises(SettingsError) as caught:
         side.from_env(environ)
     return str(caught.value)

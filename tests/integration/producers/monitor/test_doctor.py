@@ -30,12 +30,10 @@ OF_QUEUE = ["workers", "lanes", "pauses", "dead letters", "keys", "unreadable"]
 
 
 def named(checks: list[Check]) -> dict[str, Check]:
-    """Return checks by name."""
     return {check.name: check for check in checks}
 
 
 def not_ok(checks: list[Check]) -> dict[str, CheckStatus]:
-    """Return the checks that did not pass."""
     return {check.name: check.status for check in checks if check.status is not CheckStatus.OK}
 
 

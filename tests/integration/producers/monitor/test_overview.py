@@ -23,12 +23,10 @@ US = 1_000_000
 
 
 async def seen(redis: ArqRedis) -> Overview:
-    """Return the overview."""
     return await run_plan(redis, read_overview(), "asking for an overview")
 
 
 async def now_us(redis: ArqRedis) -> int:
-    """Return the time of Redis, Unix microseconds."""
     seconds, micros = await redis.time()
     return int(seconds * US + micros)
 

@@ -29,7 +29,6 @@ def of(kind: str, name: str = "") -> dict[str, Any]:
 
 
 async def claimed(lanes: Lanes) -> set[str]:
-    """Return the job IDs that one call claims."""
     return {claim.job_id for claim in await lanes.claim()}
 
 

@@ -28,7 +28,6 @@ async def producer(timed: Lanes, clock: ManualClock) -> Producer:
 
 
 async def eta_s(batch: Batch) -> float | None:
-    """Return a batch's ETA in seconds."""
     return (await batch.progress()).eta_s
 
 

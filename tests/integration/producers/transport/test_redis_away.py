@@ -49,7 +49,6 @@ async def between(server: Valkey) -> AsyncIterator[Relay]:
 
 
 def dsn(between: Relay) -> str:
-    """Return the DSN of the relay."""
     return f"redis://127.0.0.1:{between.port}/0"
 
 

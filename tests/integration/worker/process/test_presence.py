@@ -40,7 +40,6 @@ def one(redis: ArqRedis, clock: ManualClock | None = None, **changed: object) ->
 
 
 async def workers(redis: ArqRedis) -> list[WorkerInfo]:
-    """Return the announced workers."""
     return (await run_plan(redis, read_overview(), "asking for an overview")).workers
 
 

@@ -26,12 +26,10 @@ def of(*symbols: str, value: str = "1") -> SettingsChange:
 
 
 async def joining(rig: Rig, *changes: SettingsChange) -> list[str]:
-    """Enqueue coalescable changes; return their job IDs."""
     return [job.job_id for job in (await rig.producer.enqueue_many(changes, coalesce=True)).jobs]
 
 
 async def outcomes(rig: Rig, job_ids: list[str]) -> list[Outcome]:
-    """Return the outcomes of changes that have ended."""
     return [(await rig.producer.job(job_id).result(timeout=0)).outcome for job_id in job_ids]
 
 

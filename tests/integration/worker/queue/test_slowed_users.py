@@ -17,7 +17,6 @@ SECOND_US = 1_000_000
 
 
 async def backlog(lanes: Lanes, count: int, lanes_of_it: int = 1) -> None:
-    """Submit so many changes of the user."""
     now_ms = round(await lanes.now_ms())
     many = ((f"j{n}", change(USER, f"t{n % lanes_of_it}")) for n in range(count))
     await lanes.submit(*many, lane_limit=count, now_ms=now_ms)

@@ -18,7 +18,6 @@ NOW_MS = 1_790_000_000_000
 
 
 def load(lanes: int = 0, due: int = 0, oldest_due_s: float = 0.0) -> ScheduleLoad:
-    """Return the load of one schedule."""
     return ScheduleLoad(lanes=lanes, due=due, oldest_due_s=oldest_due_s)
 
 
@@ -92,7 +91,6 @@ def found(name: str, **changed: Any) -> Check:
 
 
 def paused(kind: ScopeKind, name: str = "") -> dict[str, Any]:
-    """Return a pause in force."""
     return {"pauses": [Pause(kind, name, NOW_MS - 1)], "pauses_total": 1}
 
 

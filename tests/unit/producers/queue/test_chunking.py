@@ -18,12 +18,10 @@ INVALID = SettingsChange(user_id="1001", trader_id="t1", settings=[])
 
 
 def chunked(parser: ItemParser | None = None, *, fixed: bool = True) -> ChunkedSubmission:
-    """Return a submission without items."""
     return ChunkedSubmission(parser or IndexedChangeParser("b"), OPTIONS, ttl_ms=1000, now_ms=lambda: 5, fixed=fixed)
 
 
 def chunks(into: ChunkedSubmission, items: list[Any]) -> list[Chunk]:
-    """Return all chunks of some items."""
     found = [into.add(item) for item in items]
     return [chunk for chunk in (*found, into.flush()) if chunk is not None]
 

@@ -16,7 +16,6 @@ from producers.transport.dsn import open_redis
 
 
 def opened(dsn: str, *, timeout_s: float = 3) -> Redis:
-    """Return a client that has not connected."""
     client: Redis = open_redis(dsn, Redis, timeout_s=timeout_s)
     return client
 

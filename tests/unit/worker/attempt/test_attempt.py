@@ -92,7 +92,6 @@ class Bench:
 
 
 def granted() -> RawReply:
-    """Return a success reply."""
     return RawReply(200, GRANTED, 0.4)
 
 

@@ -19,13 +19,11 @@ OBJECT: dict[str, Any] = {"apiKey": "key-1001", "secretKey": "hush-secret", "pas
 
 
 def keys(user_id: str = "1001", *, demo: bool = False) -> Credentials:
-    """What these are."""
     api_key, secret_key, passphrase = (Secret(text) for text in OBJECT.values())
     return Credentials(user_id=user_id, api_key=api_key, secret_key=secret_key, passphrase=passphrase, demo=demo)
 
 
 def line(**changed: object) -> bytes:
-    """A line of many."""
     return json.dumps({"userId": "1001"} | OBJECT | changed).encode() + b"\n"
 
 

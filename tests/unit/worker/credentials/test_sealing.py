@@ -29,7 +29,6 @@ RING = ring(NEW, OLD)
 
 
 def keys(user_id: str = "1001", **changed: Any) -> Credentials:
-    """Return a user's credentials."""
     fields = {"api_key": "key-1001", "secret_key": "hush-secret", "passphrase": "hush-pass"} | changed
     demo = fields.pop("demo", False)
     return Credentials(user_id=user_id, demo=demo, **{name: Secret(text) for name, text in fields.items()})

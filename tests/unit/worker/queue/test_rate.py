@@ -9,7 +9,6 @@ from worker.queue.rate import CATCH_UP, EGRESS_BURST_S, Pacing
 
 
 def pacing(user: float = 10, egress: float = 100, margin: float = 0) -> Pacing:
-    """Return the pacing of the given rates."""
     return Pacing.from_rates(user_rate_per_s=user, egress_rate_per_s=egress, margin_percent=margin)
 
 
