@@ -46,7 +46,7 @@ class AttemptHistory(msgspec.Struct, frozen=True, kw_only=True):
     def for_job(self, job_id: str) -> AttemptHistory:
         """Return the history as `job_id` saw it: the attempts that included it; the others go to `past`.
 
-        All of it belongs to the head itself.
+        The history of the head itself is returned whole.
         """
         if self.head in ("", job_id):
             return msgspec.structs.replace(self, head=job_id)

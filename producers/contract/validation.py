@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from producers.contract.keyspace import BATCH_MARK, REPLAY_MARK
 from producers.contract.messages import (
@@ -44,9 +44,9 @@ ID_PATTERN = rf"[!-~]{{1,{MAX_ID_CHARS}}}"
 DECIMAL_PATTERN = r"(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,20})?"
 WHOLE_PATTERN = r"[1-9][0-9]{0,5}"
 
-_is_id = re.compile(ID_PATTERN, re.ASCII).fullmatch
-_is_decimal = re.compile(DECIMAL_PATTERN, re.ASCII).fullmatch
-_is_whole = re.compile(WHOLE_PATTERN, re.ASCII).fullmatch
+_match_id = re.compile(ID_PATTERN, re.ASCII).fullmatch
+_match_decimal = re.compile(DECIMAL_PATTERN, re.ASCII).fullmatch
+_match_whole = re.compile(WHOLE_PATTERN, re.ASCII).fullmatch
 
 
 class Violation(NamedTuple):
@@ -74,7 +74,7 @@ def check_id(name: str, value: object) -> str:
     Raises:
         InvalidId: it is not a string of 1 to 128 printable ASCII characters without spaces.
     """
-    if isinstance(value, str) and _is_id(value):
+    if _is_id(value):
         return value
     raise InvalidId(f"{name}: {_ID_RULE}; got {abbreviated(value)}")
 
@@ -85,7 +85,7 @@ def check_user_id(value: object) -> None:
     Raises:
         InvalidChange: as `check_change` would.
     """
-    if not (isinstance(value, str) and _is_id(value)):
+    if not _is_id(value):
         raise InvalidChange("userId", _ID_RULE, value)
 
 
@@ -108,7 +108,7 @@ def check_batch_id(value: object) -> str:
     Raises:
         InvalidId: it is not a string of 1 to 64 printable ASCII characters without spaces and slashes.
     """
-    if isinstance(value, str) and _is_id(value) and "/" not in value and len(value) <= MAX_BATCH_ID_CHARS:
+    if _is_id(value) and "/" not in value and len(value) <= MAX_BATCH_ID_CHARS:
         return value
     raise InvalidId(f"batch_id: {_BATCH_ID_RULE}; got {abbreviated(value)}")
 
@@ -133,7 +133,7 @@ def change_violation(change: Any) -> Violation | None:
         return Violation("change", "must be a SettingsChange", change)
     untyped: Any = change  # msgspec checks no types when a struct is constructed
     for name, value in (("userId", untyped.user_id), ("traderId", untyped.trader_id)):
-        if not _is_text(value):
+        if not _is_id(value):
             return Violation(name, _ID_RULE, value)
     for name, value, allowed in (("autoCopy", untyped.auto_copy, AUTO_COPY), ("mode", untyped.mode, MODES)):
         if value is not None and value not in allowed:
@@ -184,31 +184,31 @@ def _one_of(allowed: tuple[str, ...]) -> tuple[Callable[[object], bool], str]:
     return lambda value: isinstance(value, str) and value in allowed, f"must be one of {', '.join(allowed)}"
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and _is_id(value) is not None
+def _is_id(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and _match_id(value) is not None
 
 
-def _is_optional_text(value: object) -> bool:
-    return value is None or _is_text(value)
+def _is_optional_id(value: object) -> bool:
+    return value is None or _is_id(value)
 
 
 def _is_optional_decimal(value: object) -> bool:
-    return value is None or (isinstance(value, str) and _is_decimal(value) is not None)
+    return value is None or (isinstance(value, str) and _match_decimal(value) is not None)
 
 
 def _whole_up_to(maximum: int) -> tuple[Callable[[object], bool], str]:
     def holds(value: object) -> bool:
-        return value is None or (isinstance(value, str) and _is_whole(value) is not None and int(value) <= maximum)
+        return value is None or (isinstance(value, str) and _match_whole(value) is not None and int(value) <= maximum)
 
     return holds, f'must be a string holding a whole number from 1 to {maximum}, such as "20"'
 
 
 _Rule = tuple[str, Callable[[CopySetting], object], Callable[[object], bool], str]
 _FIELDS: tuple[_Rule, ...] = (
-    ("symbol", lambda s: s.symbol, _is_text, _ID_RULE),
+    ("symbol", lambda s: s.symbol, _is_id, _ID_RULE),
     ("productType", lambda s: s.product_type, *_one_of(PRODUCT_TYPES)),
     ("marginType", lambda s: s.margin_type, *_one_of(MARGIN_TYPES)),
-    ("marginCoin", lambda s: s.margin_coin, _is_optional_text, _ID_RULE),
+    ("marginCoin", lambda s: s.margin_coin, _is_optional_id, _ID_RULE),
     ("leverType", lambda s: s.lever_type, *_one_of(LEVER_TYPES)),
     ("longLeverage", lambda s: s.long_leverage, *_whole_up_to(MAX_LEVERAGE)),
     ("shortLeverage", lambda s: s.short_leverage, *_whole_up_to(MAX_LEVERAGE)),
