@@ -12,8 +12,7 @@ from producers.client.job import Job
 from producers.contract.ids import SortableIds
 from producers.contract.messages import Priority, SettingsChange
 from producers.contract.validation import check_change, check_new_id
-from producers.queue.chunking import Chunk, ChunkedSubmission, EnqueueReport, ItemParser, lane_full_error
-from producers.queue.fan_out import ChangeParser
+from producers.queue.chunking import Chunk, ChunkedSubmission, EnqueueReport, ItemParser, change_parser, lane_full_error
 from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.transport.commands import TIME_US
@@ -108,7 +107,7 @@ class Enqueuer:
                 it is safe to repeat.
         """
         options = SubmitOptions(self._settings.lane_limit, Priority(priority), coalesce)
-        chunked = self._chunked_submission(ChangeParser(self._ids.next, job_id), options, ttl_s)
+        chunked = self._chunked_submission(change_parser(self._ids.next, job_id), options, ttl_s)
         report: EnqueueReport[Job] = EnqueueReport(refused=chunked.refused)
         async with aclosing(self._submit_chunks(chunked, aiter_any(changes))) as chunks:
             async for accepted in chunks:

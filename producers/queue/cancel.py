@@ -33,12 +33,7 @@ CANCEL = Script.load(
     "producers.queue",
     "cancel.lua",
     parts=[FINISH],
-    constants={
-        **BUCKET_KEYS,
-        "LANE_PREFIX": keyspace.LANE,
-        "HEAD_PREFIX": keyspace.HEAD,
-        "VERDICT": CancelVerdict,
-    },
+    constants={**BUCKET_KEYS, "LANE_PREFIX": keyspace.LANE, "HEAD_PREFIX": keyspace.HEAD, "VERDICT": CancelVerdict},
 )
 
 CANCEL_BATCH_SIZE = 200

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from producers.contract.messages import SettingsChange
+from producers.contract.validation import check_change, check_new_id
 from producers.errors import BatchConflict, InvalidChange, InvalidId, LaneFull, Refusal
 from producers.queue.submit import NO_DIGEST, ChunkDigest, Submission, SubmitOptions, SubmitVerdict, submit
 from producers.transport.plan import RunScript
@@ -42,16 +43,18 @@ class EnqueueReport(Generic[Handle]):
     refused: list[Refusal] = field(default_factory=list)
 
 
-class ItemParser(Protocol):
-    """Turns an item of the caller into a change."""
+ItemParser = Callable[[int, Any], tuple[SettingsChange, str]]
+"""Returns the change and the job ID of an item, which it gets with its index. Raises InvalidChange or InvalidId."""
 
-    def parse(self, index: int, item: Any) -> tuple[SettingsChange, str]:
-        """Return the change and its job ID.
 
-        Raises:
-            InvalidChange: the change breaks a rule.
-            InvalidId: the job ID cannot be one.
-        """
+def change_parser(new_id: Callable[[], str], job_id: Callable[[SettingsChange], str] | None) -> ItemParser:
+    """Return a parser of changes of no batch: their IDs come from `job_id` if it is given, else from `new_id`."""
+
+    def parse(_index: int, change: SettingsChange) -> tuple[SettingsChange, str]:
+        check_change(change)
+        return change, new_id() if job_id is None else check_new_id(job_id(change))
+
+    return parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ class ChunkedSubmission:
         index = self.item_count
         self.item_count += 1
         try:
-            change, job_id = self.parser.parse(index, item)
+            change, job_id = self.parser(index, item)
         except (InvalidChange, InvalidId) as exc:
             self.refused.append(Refusal(index, exc, item_user_id(item)))
         else:

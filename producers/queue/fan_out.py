@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,9 @@ import msgspec
 
 from producers.contract.keyspace import BATCH_MARK
 from producers.contract.messages import AutoCopy, CopySetting, Mode, SettingsChange
-from producers.contract.validation import MAX_ID_CHARS, check_change, check_new_id, check_user_id
+from producers.contract.validation import MAX_ID_CHARS, check_change, check_user_id
 from producers.errors import InvalidArgument, InvalidChange, Refusal, abbreviated
-from producers.queue.chunking import ChunkedSubmission, content_digest, item_user_id
+from producers.queue.chunking import ChunkedSubmission, ItemParser, content_digest, item_user_id
 
 Items = Iterable[Any] | AsyncIterable[Any]
 
@@ -56,43 +56,25 @@ class Preview:
     refused: list[Refusal]
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeParser:
-    """Parses changes of no batch: their IDs come from `job_id` if it is given, else from `new_id`."""
+def template_parser(batch_id: str, template: SettingsChange) -> ItemParser:
+    """Return a parser of the users of a template. A user's job ID does not depend on the order of the users."""
 
-    new_id: Callable[[], str]
-    job_id: Callable[[SettingsChange], str] | None
+    def parse(_index: int, user_id: str) -> tuple[SettingsChange, str]:
+        check_user_id(user_id)  # the template was checked once
+        change: SettingsChange = msgspec.structs.replace(template, user_id=user_id)
+        return change, member_job_id(batch_id, user_id)
 
-    def parse(self, _index: int, item: SettingsChange) -> tuple[SettingsChange, str]:
-        """See ItemParser."""
-        check_change(item)
-        return item, self.new_id() if self.job_id is None else check_new_id(self.job_id(item))
+    return parse
 
 
-@dataclass(frozen=True, slots=True)
-class TemplateParser:
-    """Parses the user IDs of a fan-out of one template. A user's job ID does not depend on the order of the users."""
+def indexed_change_parser(batch_id: str) -> ItemParser:
+    """Return a parser of the changes of a fan-out without a template. The index of a change makes its job ID."""
 
-    batch_id: str
-    template: SettingsChange
+    def parse(index: int, change: SettingsChange) -> tuple[SettingsChange, str]:
+        check_change(change)
+        return change, member_job_id(batch_id, str(index))
 
-    def parse(self, _index: int, item: str) -> tuple[SettingsChange, str]:
-        """See ItemParser."""
-        check_user_id(item)  # the template was checked once
-        change: SettingsChange = msgspec.structs.replace(self.template, user_id=item)
-        return change, member_job_id(self.batch_id, item)
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedChangeParser:
-    """Parses the changes of a fan-out without a template. The index of a change makes its job ID."""
-
-    batch_id: str
-
-    def parse(self, index: int, item: SettingsChange) -> tuple[SettingsChange, str]:
-        """See ItemParser."""
-        check_change(item)
-        return item, member_job_id(self.batch_id, str(index))
+    return parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,18 +127,18 @@ class FanOut:
         """What all runs of a batch must have in common. Without a template, digests of the chunks are compared too."""
         return "changes" if self.template is None else content_digest(self.template)
 
-    def parser(self, batch_id: str) -> TemplateParser | IndexedChangeParser:
+    def parser(self, batch_id: str) -> ItemParser:
         """Return the parser of the items."""
-        return IndexedChangeParser(batch_id) if self.template is None else TemplateParser(batch_id, self.template)
+        return indexed_change_parser(batch_id) if self.template is None else template_parser(batch_id, self.template)
 
 
 def preview(fan_out: FanOut, items: Iterable[Any]) -> Preview:
     """Check all items of a fan-out without submitting them."""
     found = Preview([], [])
-    parser = fan_out.parser("")
+    parse = fan_out.parser("")
     for index, item in enumerate(items):
         try:
-            change, _ = parser.parse(index, item)
+            change, _ = parse(index, item)
         except InvalidChange as exc:
             found.refused.append(Refusal(index, exc, item_user_id(item)))
         else:

@@ -12,18 +12,7 @@ from producers.queue.bucket import FULL_PACE, US_PER_S
 from producers.queue.cancel import Cancellation, CancelReport, cancel_jobs
 from producers.queue.pauses import LANE_BATCH_SIZE, Scope, user_lanes, wake_user
 from producers.queue.slicing import slices
-from producers.transport.commands import (
-    HDEL,
-    HEXISTS,
-    HGET,
-    HMGET,
-    HSET,
-    LINDEX,
-    LLEN,
-    LRANGE,
-    TIME_US,
-    ZSCORE,
-)
+from producers.transport.commands import HDEL, HEXISTS, HGET, HMGET, HSET, LINDEX, LLEN, LRANGE, TIME_US, ZSCORE
 from producers.transport.plan import Plan, Transaction
 
 

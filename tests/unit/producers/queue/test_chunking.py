@@ -8,8 +8,16 @@ import pytest
 
 from producers import BatchConflict, InvalidChange, InvalidId, LaneFull, SettingsChange
 from producers.contract.ids import SortableIds
-from producers.queue.chunking import CHUNK_SIZE, Chunk, ChunkedSubmission, ItemParser, content_digest, item_user_id
-from producers.queue.fan_out import ChangeParser, IndexedChangeParser, TemplateParser
+from producers.queue.chunking import (
+    CHUNK_SIZE,
+    Chunk,
+    ChunkedSubmission,
+    ItemParser,
+    change_parser,
+    content_digest,
+    item_user_id,
+)
+from producers.queue.fan_out import indexed_change_parser, template_parser
 from producers.queue.submit import SubmitOptions, SubmitVerdict
 from tests.support.changes import change
 
@@ -18,7 +26,7 @@ INVALID = SettingsChange(user_id="1001", trader_id="t1", settings=[])
 
 
 def chunked(parser: ItemParser | None = None, *, fixed: bool = True) -> ChunkedSubmission:
-    return ChunkedSubmission(parser or IndexedChangeParser("b"), OPTIONS, ttl_ms=1000, now_ms=lambda: 5, fixed=fixed)
+    return ChunkedSubmission(parser or indexed_change_parser("b"), OPTIONS, ttl_ms=1000, now_ms=lambda: 5, fixed=fixed)
 
 
 def chunks(into: ChunkedSubmission, items: list[Any]) -> list[Chunk]:
@@ -118,7 +126,7 @@ def test_a_refused_chunk_is_a_conflict_of_its_batch(verdict: int, why: str) -> N
 def test_each_item_gets_its_own_time_of_acceptance() -> None:
     """An iterable may take hours."""
     times = iter(range(100, 200))
-    into = ChunkedSubmission(IndexedChangeParser("b"), OPTIONS, ttl_ms=1000, now_ms=lambda: next(times), fixed=True)
+    into = ChunkedSubmission(indexed_change_parser("b"), OPTIONS, ttl_ms=1000, now_ms=lambda: next(times), fixed=True)
 
     (chunk,) = chunks(into, [change("1"), change("1")])
 
@@ -135,7 +143,7 @@ def test_something_else_than_an_item_is_refused_as_an_item() -> None:
 
 @pytest.mark.parametrize("user", [1001, None, "", "a b", "ü", "x" * 129, b"1001"])
 def test_a_malformed_user_of_a_template_is_refused_by_its_field(user: object) -> None:
-    into = chunked(TemplateParser("b", change()), fixed=False)
+    into = chunked(template_parser("b", change()), fixed=False)
     assert chunks(into, [user, "1002"])[0].entries[0].index == 1
 
     (refusal,) = into.refused
@@ -145,7 +153,7 @@ def test_a_malformed_user_of_a_template_is_refused_by_its_field(user: object) ->
 
 def test_malformed_job_ids_of_the_caller_are_refused_one_by_one() -> None:
     """Also IDs that look like a batch's."""
-    into = chunked(ChangeParser(SortableIds().next, lambda each: f"{each.user_id}/"), fixed=False)
+    into = chunked(change_parser(SortableIds().next, lambda each: f"{each.user_id}/"), fixed=False)
     (chunk,) = chunks(into, [change("1"), change("2/"), change("3")])
 
     assert [entry.submission.job_id for entry in chunk.entries] == ["1/", "3/"]

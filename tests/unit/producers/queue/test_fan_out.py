@@ -9,7 +9,7 @@ import pytest
 from producers import InvalidArgument, InvalidChange, SettingsChange
 from producers.contract.keyspace import batch_id_of
 from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS, check_id
-from producers.queue.fan_out import FanOut, IndexedChangeParser, TemplateParser, member_job_id, preview
+from producers.queue.fan_out import FanOut, indexed_change_parser, member_job_id, preview, template_parser
 from tests.support.changes import change, setting
 
 NOTHING: dict[str, Any] = dict.fromkeys(("trader_id", "settings", "user_ids", "auto_copy", "mode"))
@@ -25,9 +25,7 @@ def test_a_fan_out_of_changes_has_no_template() -> None:
 def test_a_template_makes_a_change_for_each_user() -> None:
     asked = FanOut.from_arguments(None, **TEMPLATE | {"auto_copy": "on", "mode": "basic"})
 
-    parser = asked.parser("b")
-    assert isinstance(parser, TemplateParser)
-    sent, job_id = parser.parse(0, "1002")
+    sent, job_id = asked.parser("b")(0, "1002")
 
     assert asked.items == ["1"]
     expected = SettingsChange(user_id="1002", trader_id="t1", auto_copy="on", mode="basic", settings=[setting()])
@@ -76,8 +74,8 @@ def test_the_content_digest_depends_on_the_template_and_not_on_its_users() -> No
 
 
 def test_a_user_s_change_has_the_same_id_wherever_the_user_comes() -> None:
-    assert TemplateParser("b", change()).parse(3, "7")[1] == TemplateParser("b", change()).parse(9, "7")[1] == "b//7"
-    assert IndexedChangeParser("b").parse(3, change("7"))[1] == "b//3"
+    assert template_parser("b", change())(3, "7")[1] == template_parser("b", change())(9, "7")[1] == "b//7"
+    assert indexed_change_parser("b")(3, change("7"))[1] == "b//3"
 
 
 @pytest.mark.parametrize("batch_chars", [1, MAX_BATCH_ID_CHARS - 1, MAX_BATCH_ID_CHARS])
