@@ -32,8 +32,11 @@ async def producer(valkey: ArqRedis) -> AsyncIterator[Producer]:
 async def test_a_malformed_job_id_is_rejected(valkey: ArqRedis, producer: Producer, bad: Any) -> None:
     """Also IDs that look like a batch's or a replayed change's."""
     if bad is not None:
-        with pytest.raises(InvalidId):
+        with pytest.raises(InvalidId, match=r"^job_id: "):
             await producer.enqueue(change(), job_id=bad)
+    if bad not in NOT_NEW:
+        with pytest.raises(InvalidId, match=r"^job_id: "):
+            producer.job(bad)
 
     assert await valkey.dbsize() == 0
 
