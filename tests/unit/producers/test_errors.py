@@ -1,31 +1,38 @@
-"""The worker's errors."""
+"""The errors of the producers' side: one tree, exported whole."""
 
 from __future__ import annotations
 
 import pytest
 
-from worker.errors import CredentialsError, TransportError, UnknownUser, WorkerError
+import producers
+from producers import BatchRefused, InvalidChange, ProducerError, Refusal, errors
+
+ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
 
 
-@pytest.mark.parametrize("error", [CredentialsError, UnknownUser, TransportError])
-def test_one_except_clause_catches_every_error_of_the_package(error: type[Exception]) -> None:
-    assert issubclass(error, WorkerError)
+@pytest.mark.parametrize("error", ERRORS)
+def test_every_error_has_the_common_base_and_is_exported(error: type[Exception]) -> None:
+    assert issubclass(error, ProducerError)
+    assert getattr(producers, error.__name__) is error
 
 
-def test_an_unknown_user_error_names_user_source_and_remedy() -> None:
-    error = UnknownUser("1001", source="file keys.toml", remedy="add it")
+def test_the_tree_in_the_docstring_names_every_error() -> None:
+    drawn = {line.split()[1] for line in str(errors.__doc__).splitlines() if line.startswith(("├", "└"))}
 
-    assert str(error) == "no credentials for user '1001' in file keys.toml; add it"
-    assert error.user_id == "1001"
-
-
-def test_a_user_id_of_any_length_and_content_makes_a_message_of_one_short_line() -> None:
-    message = str(UnknownUser("x\n" * 10_000, source="file keys.toml", remedy="add it"))
-
-    assert "\n" not in message
-    assert len(message) < 250
+    assert drawn == {error.__name__ for error in ERRORS} - {"ProducerError"}
 
 
-def test_a_transport_error_says_whether_the_request_may_have_arrived() -> None:
-    assert TransportError("reset", sent=True).sent
-    assert not TransportError("refused", sent=False).sent
+def test_a_refused_batch_is_reported_with_its_first_refusal() -> None:
+    refused = [Refusal(3, InvalidChange("userId", "must be an ID", "")), Refusal(5, ProducerError("other"))]
+
+    error = BatchRefused(refused)
+
+    assert str(error).startswith(
+        "2 of the items cannot be accepted, the first (index 3): userId: must be an ID; got ''"
+    )
+    assert error.refused == refused
+
+
+@pytest.mark.parametrize("value", ["x" * 100_000, ["y"] * 100_000])
+def test_an_error_message_stays_short_whatever_the_value(value: object) -> None:
+    assert len(str(InvalidChange("field", "rule", value))) < 200
