@@ -49,7 +49,7 @@ class Audit:
 
     Attributes:
         vulnerable: one line for each known vulnerability.
-        audited: the number of packages that the service knows.
+        audited: the number of packages that the service has data on.
         unaudited: why the other packages were not audited; "" if there are none.
     """
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The main job on real parts, in about 20 seconds: sh ops/demo.sh [--followers N] [--lane N] [--seed N] [--json]
+# Runs the demo, in about 20 seconds: sh ops/demo.sh [--followers N] [--lane N] [--seed N] [--json]
 set -eu
 cd "$(dirname "$0")/.."
 . ops/environment.sh

@@ -84,7 +84,7 @@ class ProducerCalls:
                 batch = await self._call(self._producer.fan_out, batch_id=one.name, **options)
                 refused = batch.report.refused if batch.report else []
         missing = {refusal.index for refusal in refused}
-        return tuple(place for place in range(len(changes)) if place not in missing), tuple(sorted(missing))
+        return tuple(each for each in range(len(changes)) if each not in missing), tuple(sorted(missing))
 
     async def cancel(self, job_id: str) -> str:
         """See Calls."""

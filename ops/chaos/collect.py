@@ -24,12 +24,15 @@ from ops.ledger.evidence import Change, Stall
 from producers import JobResult, Outcome
 from producers.contract import keyspace
 from producers.contract.codec import decode_result
+from worker.logs import Event
 
 BATCH_SIZE = 1_000
 """Keys that one command reads."""
 RESULT_WRITTEN = re.compile(rb"\r\n\$3\r\nSET\r\n\$\d+\r\n" + keyspace.RESULT.encode() + rb"([!-~]+)\r\n")
-UNEXPECTED = re.compile(rb"[^\n]*(?:unexpected error|stumbled|\"event\":\"(?:attempt_error|crashed)\")[^\n]*")
-FENCED = re.compile(rb"\"event\":\"lease_lost\"")
+UNEXPECTED = re.compile(
+    rb'[^\n]*(?:unexpected error|"event":"(?:%s|%s)")[^\n]*' % (Event.ATTEMPT_ERROR.encode(), Event.CRASHED.encode())
+)
+FENCED = re.compile(rb'"event":"%s"' % Event.LEASE_LOST.encode())
 CONTROL_JOB = re.compile(re.escape(keyspace.JOB.encode()) + rb"arq-(?:poison-)?[0-9]+")
 """When a worker dies during a control job, arq keeps the payload for minutes."""
 TRANSIENT_KEYS = tuple(prefix.encode() for prefix in (keyspace.JOB, keyspace.LANE, keyspace.HEAD))

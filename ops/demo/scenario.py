@@ -80,7 +80,7 @@ class Scenario:
         return len(self.fan_out) + len(self.lane) + len(self.passers_by)
 
     def users(self) -> list[User]:
-        """Return all users, as the exchange knows them."""
+        """Return all users."""
         user_ids = {planned.change.user_id for planned in (*self.fan_out, *self.lane, *self.passers_by)}
         return [User(user_id) for user_id in sorted(user_ids)]
 

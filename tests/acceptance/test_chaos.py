@@ -45,14 +45,14 @@ async def test_no_change_is_lost_whatever_dies() -> None:
     run = await chaos("--seconds", "8", "--seed", "4", "--json")
     try:
         async with asyncio.timeout(PATIENCE_S):
-            written, told = await run.communicate()
+            written, errors = await run.communicate()
     finally:
         await stop(run)
     seen = msgspec.json.decode(written)
 
     broken = {promise: violations for promise, violations in seen["verdicts"].items() if violations}
     assert broken == {}
-    assert set(seen["events"]) == set(KINDS), told.decode()
+    assert set(seen["events"]) == set(KINDS), errors.decode()
     assert (run.returncode, seen["holds"], seen["violations"]) == (0, True, 0)
 
 
@@ -78,7 +78,7 @@ async def test_an_interrupted_run_stops_every_process_that_it_started() -> None:
 
 async def test_a_run_that_is_too_short_is_rejected() -> None:
     run = await chaos("--seconds", "1")
-    written, told = await run.communicate()
+    written, errors = await run.communicate()
 
     assert (run.returncode, written) == (2, b"")
-    assert b"--seconds must be from 8 to 3600; got 1" in told
+    assert b"--seconds must be from 8 to 3600; got 1" in errors

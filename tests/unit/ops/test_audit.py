@@ -65,7 +65,7 @@ def test_packages_that_were_skipped_are_not_audited() -> None:
 
 
 def test_a_vulnerability_counts_although_others_were_skipped() -> None:
-    """Both are told."""
+    """Both are reported."""
     verdict = read_report(report(HURT, SKIPPED), "")
 
     assert len(verdict.vulnerable) == 1
@@ -117,7 +117,7 @@ def test_this_projects_lock_is_sound() -> None:
     ],
 )
 def test_a_line_that_pins_nothing_or_names_another_source_is_a_violation(line: str) -> None:
-    """Whoever changes the lock by hand is told."""
+    """Such a line can only be written by hand."""
     (fault,) = lock_violations(f"{LOCK}{line}\n", PROJECT)
 
     assert "is not a pinned requirement with sha256 hashes" in fault

@@ -33,7 +33,7 @@ FALSIFIED: dict[str, tuple[str, Falsify]] = {
     ),
     "the queue never drained": ("nothing is lost", lambda e: setattr(e, "drained_s", None)),
     "a result was written twice": ("one outcome each", lambda e: e.written.update(c1=2)),
-    "a result is nobody's": ("one outcome each", lambda e: e.results.update(x=ended(9))),
+    "a result of a change that was not requested": ("one outcome each", lambda e: e.results.update(x=ended(9))),
     "a result came from nowhere": ("one outcome each", lambda e: e.written.pop("c1")),
     "a payload was left": ("nothing is left behind", lambda e: e.leftovers.append("b'arq:job:c1'")),
     "a counter is too high": ("counters agree with results", lambda e: setattr(e, "counters", {"applied": 6})),
@@ -106,7 +106,7 @@ FALSIFIED: dict[str, tuple[str, Falsify]] = {
     "poison has no outcome": ("malformed data does no harm", lambda e: e.poison.append("poison-1")),
     "poison was applied": ("malformed data does no harm", lambda e: e.poison.append("c1")),
     "a process unpickled a payload": ("malformed data does no harm", lambda e: setattr(e, "unpickled", True)),
-    "a value that nobody asked for was sent": (
+    "a value that nobody requested was sent": (
         "malformed data does no harm",
         lambda e: e.arrivals.append(arrival(77, 30)),
     ),
@@ -133,7 +133,7 @@ FALSIFIED: dict[str, tuple[str, Falsify]] = {
         "the exchange holds what was applied last",
         lambda e: holding(e, 2),
     ),
-    "the exchange holds what nobody asked for": (
+    "the exchange holds a value that nobody requested": (
         "the exchange holds what was applied last",
         lambda e: holding(e, 99),
     ),

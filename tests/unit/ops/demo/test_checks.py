@@ -200,10 +200,10 @@ BROKEN: dict[str, tuple[str, Callable[[Evidence], Evidence], str]] = {
 @pytest.mark.parametrize("case", BROKEN)
 def test_broken_evidence_fails_its_check(sound: Evidence, case: str) -> None:
     """The check that is meant for it fails, and says what broke it."""
-    name, breaking, told = BROKEN[case]
+    name, breaking, message = BROKEN[case]
     verdicts = {check.name: check for check in check_all(breaking(sound))}
     assert not verdicts[name].holds
-    assert told in verdicts[name].detail
+    assert message in verdicts[name].detail
 
 
 def test_many_violations_are_counted(sound: Evidence) -> None:

@@ -20,7 +20,7 @@ from tests.support.chaos_evidence import (
 
 
 def test_what_may_or_may_not_be_accepted_may_be_absent() -> None:
-    """A producer that died in its call was told nothing; no trace of the change is right, too."""
+    """A producer that died during its call got no answer; the change may be absent."""
     seen = sound()
     with_change(seen, 3, accepted_ns=None)
     del seen.results["c3"]
@@ -32,7 +32,7 @@ def test_what_may_or_may_not_be_accepted_may_be_absent() -> None:
 
 
 def test_changes_of_calls_that_overlapped_have_no_order() -> None:
-    """Neither producer knew of the other's when it asked."""
+    """Each was requested before the other was answered."""
     seen = sound()
     with_change(seen, 2, requested_ns=S, call=(1, 0))
     seen.arrivals[0].values, seen.arrivals[1].values = ("2",), ("1",)
