@@ -87,7 +87,7 @@ def blocked_by_rejected_keys(ready: ReadyAttempt, fingerprint: str, now_ms: int)
     code = rejected_code(ready.claim.rejected_keys_mark, fingerprint)
     if code is None:
         return None
-    message = f"not sent: the exchange refused this user's keys (code {code}); replace them, or resume the user"
+    message = f"not sent: the exchange rejected this user's keys (code {code}); replace them, or resume the user"
     return finish_unsent(ready, Outcome.UNAUTHORIZED, now_ms, message)
 
 

@@ -65,7 +65,7 @@ local function is_lane_paused(lane)
   return user ~= nil and (is_paused('user:' .. user) or is_paused('trader:' .. trader))
 end
 
-local has_rejected_keys = redis.call('TYPE', rejected_keys).ok == 'hash'
+local has_rejected_keys = redis.call('TYPE', rejected_keys).ok == 'hash'   -- a wrong type counts as absent
 local failing_users = tonumber(redis.call('HGET', failures, 'n failing') or 0)
 
 local function egress_health(user)

@@ -65,7 +65,7 @@ async def test_one_rejection_ends_all_queued_changes_of_the_user(refused: Lanes)
 
     assert {result.outcome for result in results} == {Outcome.UNAUTHORIZED}
     assert [len(result.attempts) for result in results] == [1, 0, 0]
-    assert "refused this user's keys (code 40006)" in (results[1].message or "")
+    assert "rejected this user's keys (code 40006)" in (results[1].message or "")
 
 
 async def test_later_changes_end_unsent_while_the_keys_are_the_same(refused: Lanes, clock: ManualClock) -> None:
