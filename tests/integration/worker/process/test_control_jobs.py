@@ -166,6 +166,20 @@ async def test_a_malformed_control_job_is_removed_and_the_worker_goes_on(
         assert await valkey.zcard(keyspace.CONTROL_QUEUE) == 0
 
 
+async def test_a_control_job_of_the_wrong_type_is_removed_and_the_worker_goes_on(
+    valkey: ArqRedis, tmp_path: Path
+) -> None:
+    async with rig_on(valkey, tmp_path) as rig:
+        await valkey.rpush(job_key_prefix + "h", "x")  # type: ignore[misc]
+        await valkey.zadd(keyspace.CONTROL_QUEUE, {"h": 1})
+        changed = await rig.producer.enqueue(change())
+
+        await rig.drain()
+
+        assert (await changed.result(timeout=0)).applied
+        assert await valkey.exists(job_key_prefix + "h") == 0
+
+
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
