@@ -41,7 +41,6 @@ LONGER_FILES = {
 
 
 def name(path: Path) -> str:
-    """Return a file's test ID."""
     return str(path.relative_to(ROOT))
 
 

@@ -70,7 +70,6 @@ def _reply(status: int, code: str, message: str, data: str | None = None) -> web
 
 
 def json_lines(log_path: Path) -> list[dict[str, Any]]:
-    """Read the log; every line is a JSON object."""
     return [msgspec.json.decode(line) for line in log_path.read_bytes().splitlines()]
 
 

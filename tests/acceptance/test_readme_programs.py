@@ -26,7 +26,6 @@ WITHIN_S = 60.0
 
 
 async def _run(program: str, redis_dsn: str) -> str:
-    """Run a program; return what it printed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",

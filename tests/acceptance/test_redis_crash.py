@@ -64,7 +64,6 @@ async def crashing(server: Valkey, tmp_path: Path) -> AsyncIterator[Stack]:
 
 
 async def restart(server: Valkey, _: Redis) -> None:
-    """Restart the server as an operator does."""
     await asyncio.to_thread(server.stop)
     await asyncio.sleep(1)
     await asyncio.to_thread(server.start)
@@ -90,7 +89,6 @@ async def load_slowly(server: Valkey, operator: Redis) -> None:
 
 
 async def cut_connections(_: Valkey, operator: Redis) -> None:
-    """Close all connections, several times."""
     for _again in range(40):
         await operator.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")  # type: ignore[no-untyped-call]
         await operator.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
@@ -119,7 +117,6 @@ async def be_a_replica(_: Valkey, operator: Redis) -> None:
 
 
 async def be_full(_: Valkey, operator: Redis) -> None:
-    """Fill the server, which causes OOM."""
     await operator.config_set("maxmemory", "1mb")
     await asyncio.sleep(2)
     await operator.config_set("maxmemory", "0")

@@ -20,7 +20,6 @@ SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
 
 async def stopped(process: Process, signum: signal.Signals) -> int:
-    """Send a signal; return the exit status."""
     process.send_signal(signum)
     return await process.wait()
 

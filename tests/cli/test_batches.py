@@ -18,8 +18,6 @@ ENDINGS = {"1002": Outcome.REJECTED, "1003": Outcome.UNAUTHORIZED}
 
 
 def begin(copytrade: Copytrade, batch_id: str = "july") -> None:
-    """Enqueue a batch of three changes."""
-
     async def work(producer: Producer) -> Batch:
         return await producer.fan_out([change(user) for user in USERS], batch_id=batch_id)
 

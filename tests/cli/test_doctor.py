@@ -34,12 +34,10 @@ def test_doctor_reports_an_unreachable_redis_without_a_traceback_or_password() -
 
 
 async def checks_of_others() -> list[Check]:
-    """Return the checks of the worker's side."""
     return [ok("credentials", "readable"), warn("exchange clock", "2 s off", "synchronise")]
 
 
 async def broken_checks() -> list[Check]:
-    """Raise, as a defect of another package."""
     raise RuntimeError("no \x1b[0mluck")
 
 

@@ -25,7 +25,6 @@ def test_the_rate_is_that_of_the_last_ten_seconds() -> None:
 
 
 def progress(ended: int, **changed: Any) -> Progress:
-    """A batch of ten."""
     fields: dict[str, Any] = {
         "batch_id": "july",
         "total": 10,

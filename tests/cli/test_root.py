@@ -158,7 +158,6 @@ def test_the_dsn_comes_from_the_environment_too(valkey_dsn: str, monkeypatch: py
 
 
 def join(monkeypatch: pytest.MonkeyPatch, **commands: str) -> None:
-    """Add commands of other packages."""
     points = EntryPoints(EntryPoint(name, value, root_module.COMMANDS_GROUP) for name, value in commands.items())
     monkeypatch.setattr(root_module, "entry_points", lambda group: points.select(group=group))
 
@@ -193,7 +192,6 @@ def test_a_command_of_another_package_does_not_replace_one_of_ours(monkeypatch: 
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
-    """Run a program in a process of its own."""
     return subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
     )

@@ -40,7 +40,6 @@ def worker(name: str, **changed: Any) -> WorkerInfo:
 
 
 def lane(user: str, **changed: Any) -> NextLane:
-    """Return a lane that waits."""
     fields: dict[str, Any] = {
         "user_id": user,
         "trader_id": "t1",
@@ -56,7 +55,6 @@ def lane(user: str, **changed: Any) -> NextLane:
 
 
 def overview(**changed: Any) -> Overview:
-    """Return the overview of a busy queue."""
     fields: dict[str, Any] = {
         "at_ms": NOW_MS,
         "interactive": ScheduleLoad(lanes=1, due=0, oldest_due_s=0.0),
@@ -91,7 +89,6 @@ def overview(**changed: Any) -> Overview:
 
 
 def seen(what: RenderableType) -> str:
-    """Return what a wide terminal shows."""
     screen = Console(file=io.StringIO(), width=160)
     screen.print(what)
     text: str = screen.file.getvalue()  # type: ignore[attr-defined]

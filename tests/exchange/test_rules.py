@@ -50,7 +50,6 @@ def ask(exchange: Exchange, account: Account, content: bytes, **header: str | No
 
 
 def query(exchange: Exchange, account: Account, target: str) -> Verdict:
-    """Return the verdict on a signed GET."""
     signed = headers(account, method="GET", target=target, at_ms=NOW_MS)
     return exchange.evaluate(Request("GET", target, signed, b""), account, NOW_MS)
 
@@ -154,10 +153,7 @@ def test_the_kept_settings_can_be_queried_by_their_user(exchange: Exchange) -> N
     assert data["followerEnable"] == "YES"
     assert data["detailList"][0] | setting() == data["detailList"][0]
     assert data["detailList"][0]["stopLossRatio"] == ""
-    assert query(exchange, BOB, f"{QUERY_PATH}?traderId={TRADER}").data == {
-        "followerEnable": "NO",
-        "detailList": [],
-    }
+    assert query(exchange, BOB, f"{QUERY_PATH}?traderId={TRADER}").data == {"followerEnable": "NO", "detailList": []}
     assert query(exchange, ALICE, QUERY_PATH).code == "40019"
 
 

@@ -34,7 +34,6 @@ EGRESSES = ("near", "near", "far")
 RESULT_TTL_S = 600
 PACING = Pacing.from_rates(user_rate_per_s=10, egress_rate_per_s=40, margin_percent=0.2)
 LEASE_US = round(DEFAULTS.lease_s * 1e6)
-OUTCOMES = {"success", "permanent", "credentials"}
 
 
 @dataclass

@@ -33,7 +33,6 @@ UNPRINTABLE = ["\n", "\r", "\x1b[2J", "\x00", "\x7f", "\x85", "\u2028", "\u202e"
 
 
 def record(message: str = "lane %s waits", *args: object, **attributes: Any) -> logging.LogRecord:
-    """Return the record of a call at a known time."""
     made = logging.LogRecord(
         "worker.attempt.attempt", logging.INFO, __file__, 1, message, args or None, attributes.pop("exc", None)
     )
@@ -52,7 +51,6 @@ def raised(exc: Exception) -> Any:
 
 
 def told(line: str) -> dict[str, Any]:
-    """Return what a JSON line says."""
     decoded: dict[str, Any] = msgspec.json.decode(line)
     return decoded
 

@@ -32,14 +32,12 @@ async def now_us(redis: ArqRedis) -> int:
 
 
 def lane_put(redis: Any, schedule: str, lane: str, due_ms: float, *jobs: str) -> None:
-    """Add a lane to a pipeline as submit does."""
     redis.rpush(keyspace.LANE + lane, *(jobs or ("j",)))
     redis.zadd(schedule, {lane: due_ms})
     redis.zadd(keyspace.LANES, {lane: 0})
 
 
 def worker_info(name: str = "a-1-00", *, beat_at_ms: int, **changed: Any) -> WorkerInfo:
-    """What a worker tells."""
     fields: dict[str, Any] = {
         "host": "a",
         "pid": 1,

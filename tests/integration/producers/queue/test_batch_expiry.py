@@ -9,11 +9,10 @@ from arq.connections import ArqRedis
 
 from producers import BatchNotFound, Outcome, Priority, Producer, ProducerSettings, ResultTimeout
 from producers.contract import keyspace
-from tests.support.changes import TRADER, change, numbered
+from tests.support.changes import change, numbered
 from tests.support.fan_outs import end_all, failing_after, to_users, users, where_consistent
 from tests.support.lanes import DEFAULTS, Lanes, contents
 
-LANE = keyspace.lane("1001", TRADER)
 LIFE_MS = DEFAULTS.result_ttl_s * 1000
 SMALL = 5
 

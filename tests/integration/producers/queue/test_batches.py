@@ -12,10 +12,8 @@ from producers import Batch, Outcome, Producer
 from producers.contract import keyspace
 from tests.support.changes import TRADER, change, numbered
 from tests.support.fan_outs import end_all, failing_after, to_users, users, where_consistent
-from tests.support.lanes import DEFAULTS, Lanes
+from tests.support.lanes import Lanes
 
-LANE = keyspace.lane("1001", TRADER)
-LIFE_MS = DEFAULTS.result_ttl_s * 1000
 SMALL = 5
 
 

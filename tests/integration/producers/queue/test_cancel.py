@@ -21,7 +21,6 @@ LANE = keyspace.lane("1001", TRADER)
 
 
 def advance(plan: Plan[Any], reply: Any) -> Step[Any] | None:
-    """Return a plan's next step; None at its end."""
     try:
         return plan.send(reply)
     except StopIteration:

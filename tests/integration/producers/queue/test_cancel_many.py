@@ -9,12 +9,10 @@ from arq.connections import ArqRedis
 
 from producers import CancelReport, InvalidId, Outcome, Producer
 from producers.contract import keyspace
-from tests.support.changes import TRADER, change, numbered
+from tests.support.changes import change, numbered
 from tests.support.fan_outs import end_all, read_all, to_users, users, where_consistent
 from tests.support.lanes import Lanes, contents
 from tests.support.manual_clock import ManualClock
-
-LANE = keyspace.lane("1001", TRADER)
 
 
 async def test_cancelling_a_batch_ends_all_but_what_is_in_flight(producer: Producer, lanes: Lanes) -> None:

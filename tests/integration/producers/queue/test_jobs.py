@@ -7,12 +7,8 @@ from arq.connections import ArqRedis
 
 from producers import JobNotFound, JobState, JobStatus, Outcome, Producer
 from producers.contract import keyspace
-from producers.transport.waiting import POLL_INTERVAL_S
 from tests.support.changes import change, numbered
 from tests.support.lanes import Lanes
-
-SOON_S = POLL_INTERVAL_S / 2
-"""Within this time, only a notification can have arrived."""
 
 
 async def test_a_queued_change_has_its_position_in_the_lane(producer: Producer) -> None:

@@ -22,7 +22,6 @@ NAMES = ("plain", "a:b", "100%", "*", "[x]", "a?c", "a\\b", "^-", "1%3A2")
 
 
 def of(kind: str, name: str = "") -> dict[str, Any]:
-    """Return the arguments that name a scope."""
     return {"user": {"user_id": name}, "trader": {"trader_id": name}, "egress": {"egress": name}}.get(
         kind, {"everything": True}
     )

@@ -80,7 +80,6 @@ async def restless(batch: Batch) -> list[str]:
 
 
 async def paging(batch: Batch) -> list[str]:
-    """Read a batch to its end by pages."""
     read: list[str] = []
     cursor = None
     while True:

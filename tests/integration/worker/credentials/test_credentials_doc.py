@@ -37,7 +37,6 @@ def _own_vault(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 async def answer(request: web.Request) -> web.Response:
-    """Answer as a Vault with one user does."""
     if request.headers.get("X-Vault-Token") != TOKEN:
         return web.json_response({"errors": ["permission denied"]}, status=403)
     match request.match_info["user"]:

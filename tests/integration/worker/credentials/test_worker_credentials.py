@@ -40,12 +40,10 @@ def keys(user_id: str) -> Credentials:
 
 
 def admin(redis: ArqRedis, *entries: str) -> CredentialAdmin:
-    """An operator with this ring."""
     return CredentialAdmin(SealedRecords(redis), open_key_ring(Secret(",".join(entries)), "X"))
 
 
 def sealed(*entries: str) -> dict[str, Any]:
-    """Return settings of a worker with this ring."""
     return {"credentials": "redis:", "credentials_keys": Secret(",".join(entries))}
 
 

@@ -35,7 +35,6 @@ class Work:
 
 
 def one(redis: ArqRedis, clock: ManualClock | None = None, **changed: object) -> PresenceAnnouncer:
-    """Return the announcement of an idle worker."""
     return PresenceAnnouncer(redis, clock or SystemClock(), WorkerSettings(**changed), Work())  # type: ignore[arg-type]
 
 
@@ -52,12 +51,7 @@ async def test_a_running_worker_announces_its_settings_and_counts(redis: ArqRedi
 
         (info,) = await workers(redis)
 
-    assert (info.egress, info.max_jobs, info.user_rate_per_s, info.egress_rate_per_s) == (
-        "north",
-        7,
-        9.0,
-        100.0,
-    )
+    assert (info.egress, info.max_jobs, info.user_rate_per_s, info.egress_rate_per_s) == ("north", 7, 9.0, 100.0)
     assert (info.ended, info.put_back, info.in_hand) == (3, 0, 0)
     assert info.name.startswith(f"{info.host}-{info.pid}-")
     assert info.started_at_ms <= info.beat_at_ms

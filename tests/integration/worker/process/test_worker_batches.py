@@ -20,7 +20,6 @@ REFUSED = "code:40017"
 
 
 def of(*symbols: str, value: str = "1") -> SettingsChange:
-    """A change of user 1001 of some trading pairs."""
     settings: list[CopySetting] = [setting(symbol=symbol, trace_value=value) for symbol in symbols]
     return SettingsChange(user_id="1001", trader_id=TRADER, settings=settings)
 

@@ -75,11 +75,6 @@ async def test_a_change_that_is_put_back_stays_the_head_with_its_history(lanes: 
     assert (again.job_id, attempt_history.decode(again.history).tries) == ("j1", 3)
 
 
-async def snapshot(redis: ArqRedis, *names: str) -> list[bytes | None]:
-    """What keys hold."""
-    return [await redis.dump(name) for name in names]
-
-
 @pytest.mark.parametrize("verb", ["done", "back"])
 async def test_a_settlement_with_a_stale_token_changes_nothing(lanes: Lanes, verb: str) -> None:
     """Another worker has claimed the lane meanwhile."""

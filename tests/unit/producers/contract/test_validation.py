@@ -58,12 +58,10 @@ CHANGE_BREACHES: list[tuple[str, str, Any]] = [
 
 
 def named(breach: object) -> str | None:
-    """Return a readable test ID."""
     return repr(breach)[:24] if isinstance(breach, str | int | float | bytes | list | dict) or breach is None else None
 
 
 def breach_of(broken: Any) -> InvalidChange:
-    """The error that a change is refused with."""
     with pytest.raises(InvalidChange) as caught:
         check_change(broken)
     return caught.value

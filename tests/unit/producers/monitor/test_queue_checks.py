@@ -62,7 +62,6 @@ def egress(**changed: Any) -> EgressStatus:
 
 
 def overview(**changed: Any) -> Overview:
-    """Return an idle queue with one worker."""
     fields: dict[str, Any] = {
         "at_ms": NOW_MS,
         "interactive": load(),

@@ -18,7 +18,6 @@ ENDED_US = 1_790_000_000_000_000
 
 
 def letter(job_id: str) -> DeadLetter:
-    """Return a dead letter of user 1001."""
     replay_id = make_replay_id(job_id, ENDED_US)
     return DeadLetter(job_id, "1001", "t1", Outcome.REJECTED, ENDED_US // 1000, change(), None, replay_id)
 

@@ -37,7 +37,6 @@ def driven(plan: Plan[Any], answer: Callable[[Step[Any]], Any]) -> tuple[Any, li
 
 
 def in_turn(*replies: Any) -> Callable[[Step[Any]], Any]:
-    """Yield replies one after the other."""
     left = iter(replies)
     return lambda _: next(left)
 

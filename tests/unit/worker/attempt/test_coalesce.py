@@ -32,7 +32,6 @@ def grouped(head: bytes, *coalescable: bytes) -> CoalescedRequest:
 
 
 def sent(group: CoalescedRequest) -> dict[str, str | None]:
-    """Return what is sent: symbol and trace value."""
     return {each.symbol: each.trace_value for each in group.change.settings}
 
 

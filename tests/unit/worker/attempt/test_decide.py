@@ -25,20 +25,17 @@ NOW_MS = ACCEPTED_MS + 1_000
 
 
 def attemptable(state: AttemptHistory | None = None) -> ReadyAttempt:
-    """A claim that was found sound."""
     ready = validate_claim(claim(history=None if state is None else attempt_history.encode(state)), NOW_MS)
     assert isinstance(ready, ReadyAttempt)
     return ready
 
 
 def ended(settlement: ReadyAttempt | Settlement) -> JobResult:
-    """Return the result that a settlement writes."""
     assert isinstance(settlement, Finish)
     return settlement.results[0]
 
 
 def sent(verdict: str, **changed: Any) -> SentRequest:
-    """Return a request with a verdict."""
     return SentRequest(Attempt(at_ms=NOW_MS, took_ms=20, verdict=verdict, **changed), ended_s=2.0, round_trip_s=0.02)
 
 

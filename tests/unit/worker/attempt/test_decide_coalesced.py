@@ -20,7 +20,6 @@ NOW_MS = ACCEPTED_MS + 5_000
 
 
 def payload(*settings: CopySetting, at_ms: int = ACCEPTED_MS, ttl_ms: int = TTL_MS) -> bytes:
-    """Return a stored coalescable change."""
     change = SettingsChange(user_id="1001", trader_id="t1", settings=list(settings))
     return encode_change(change, enqueued_at_ms=at_ms, ttl_ms=ttl_ms, coalesce=True)
 
@@ -32,7 +31,6 @@ REPLACING = payload(setting(symbol="A", trace_value="2"))
 def claimed(
     *payloads: bytes, state: AttemptHistory | None = None, lost_deliveries: int = 0, job_id: str = "j0"
 ) -> Claim:
-    """Return a claim of changes j0, j1, ..."""
     first, *coalescable = payloads
     return claim(
         job_id=job_id,

@@ -53,7 +53,6 @@ def cache(source: Source, clock: ManualClock) -> CachedCredentials:
 
 
 async def key(cache: CachedCredentials, user_id: str = "1001") -> str:
-    """Return the API key of a user."""
     return (await cache.get(user_id)).api_key.reveal()
 
 

@@ -35,12 +35,10 @@ def replace(path: Path, text: str, mode: int = 0o600) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Delete the file."""
     path.unlink()
 
 
 def expose(path: Path) -> None:
-    """Let everybody read the file."""
     path.chmod(0o644)
 
 
@@ -50,7 +48,6 @@ def hide(path: Path) -> None:
 
 
 def garble(path: Path) -> None:
-    """Make the file malformed TOML."""
     replace(path, "[users.1001]\napi_key = hush")
 
 

@@ -45,12 +45,10 @@ class Vault:
 
 
 def failing(_: WorkerSettings) -> CredentialStore:
-    """Raise an error."""
     raise OSError("no route to the vault")
 
 
 def refusing(_: WorkerSettings) -> CredentialStore:
-    """Raise an error that says what is missing."""
     raise CredentialsError("VAULT_ADDR is not set")
 
 
@@ -64,7 +62,6 @@ def own_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def store_of(spec: str, **settings: Any) -> CredentialStore:
-    """Open the source as a worker does."""
     return open_store(WorkerSettings(credentials=spec, **settings), NOBODY)
 
 

@@ -14,7 +14,6 @@ SUCCESS = {"code": "00000", "msg": "success", "requestTime": NOW_MS, "data": "su
 
 
 def body(**changes: Any) -> bytes:
-    """Return the documented reply, changed."""
     return json.dumps(SUCCESS | changes).encode()
 
 

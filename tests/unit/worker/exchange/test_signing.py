@@ -56,7 +56,6 @@ def test_the_signature_is_hmac_as_rfc_2104_writes_it() -> None:
 
 
 def credentials(*, demo: bool) -> Credentials:
-    """Made-up credentials."""
     return Credentials(user_id="1001", api_key=Secret("key"), secret_key=KEY, passphrase=Secret("pass"), demo=demo)
 
 
