@@ -1,12 +1,13 @@
 """The exchange double: a strict stand-in for the exchange, for tests, demo, benchmarks and chaos runs.
 
-It checks the worker independently and shares no code with it: it verifies signatures, validates bodies and counts
-requests by its own reading of the Bitget API documentation.
+It shares no code with the worker, so that it checks the worker independently: its signatures, bodies and limits are
+written from the Bitget API documentation alone.
 
     accounts  users and their API keys         windows   sliding limits and peaks
-    rules     requests in, verdicts out        fields    the body, field by field
+    rules     from a request to its verdict    fields    validation of the body
     faults    injected failures                ledger    the recorded arrivals
-    control   watch and steer it over HTTP     app       the HTTP server
+    control   its HTTP interface for tests     app       the HTTP server
+    verdicts  replies and their codes          clock     monotonic and wall time
 """
 
 from ops.exchange.accounts import Account, Accounts, AccountsError, load, parse

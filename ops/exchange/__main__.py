@@ -1,4 +1,4 @@
-"""The double as a process: `python -m ops.exchange --credentials file:PATH`."""
+"""Command line of the exchange double: `python -m ops.exchange --credentials file:PATH`."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def _parse_credentials(text: str) -> Accounts:
 
 def _parse_count(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
 
 
 def _parse_duration(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
     return float(text)
 
 
@@ -95,10 +95,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Serve until SIGINT or SIGTERM, then print the report on stderr.
 
     Args:
-        arguments: of the command line; by default those of the process.
+        arguments: the command-line arguments; by default those of the process.
 
     Raises:
-        SystemExit: with status 2, after one line on stderr, if an argument is invalid.
+        SystemExit: an argument is invalid. The status is 2; stderr has one line.
     """
     parser = _build_parser()
     args = parser.parse_args(arguments)

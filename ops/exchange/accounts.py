@@ -1,4 +1,4 @@
-"""The double's users and their API keys, read from TOML. No network.
+"""The double's users and their API keys, read from a TOML file.
 
     [users.1001]
     api_key = "..."

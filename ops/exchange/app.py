@@ -1,9 +1,9 @@
 """The double's HTTP server: the only module here with network I/O.
 
-    arrive -> admit (limits) -> select faults -> read the body -> evaluate -> reply, or the fault's effect
+    arrival -> admit (limits) -> select faults -> read the body -> evaluate -> reply, or the fault's effect
 
-`admit` runs before the first await of the handler, so the windows count the arrivals in order. A request is applied
-when its body is complete; latency delays only the reply.
+The handler calls `admit` before its first await, so the windows count arrivals in order. A request is applied when its
+body is complete; a latency fault delays only the reply.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from ops.exchange.rules import Exchange, Request
 from ops.exchange.verdicts import THROTTLED, Verdict, encode_reply
 
 CLOSING_GRACE_S = 0.2
-"""How long `close` waits for requests under way."""
+"""How long `close` waits for requests in progress."""
 
 OFFLINE_DELAY_S = 0.02
-"""Time to answer the control request before the connections close."""
+"""Time for the reply to the control request, before all connections are closed."""
 
 JSON = {"Content-Type": "application/json"}
 HTML = {"Content-Type": "text/html"}
@@ -59,7 +59,7 @@ class ExchangeDouble:
         egress_per_min: maximum arrivals of a remote IP in any sliding minute.
         egress_recovery_s: how long an IP is blocked after a breach, seconds.
         faults: the initial faults.
-        seed: of the faults' random numbers.
+        seed: seed of the faults' random numbers.
         listen: address and port; port 0 picks a free one.
         clock: the source of time.
 
@@ -67,7 +67,7 @@ class ExchangeDouble:
         ledger: the arrivals and their report.
         faults: the active faults; may be changed at any time.
         exchange: the rules and the stored settings (`exchange.settings_for(user)`).
-        clock: as given; `clock.skew_ms` may be changed at any time.
+        clock: the source of time; `clock.skew_ms` may be changed at any time.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class ExchangeDouble:
             self._offline_task = asyncio.create_task(self._refuse_connections(ms))
 
     async def _refuse_connections(self, ms: float) -> None:
-        """Close the listening socket for `ms`: connections are refused, as by an exchange that is down."""
+        """Refuse connections for `ms`, as an exchange that is down: close the listening socket and all connections."""
         if self._runner is None or self._site is None or self._runner.server is None:
             return
         _, port = self._runner.addresses[0][:2]
@@ -202,10 +202,10 @@ class ExchangeDouble:
             await asyncio.sleep(delay_ms / 1000)
         if isinstance(content, Page):
             return _Reply(content.status, HTML, content.html.encode())
-        return _hide(fault, _Reply(content.status, JSON, encode_reply(content, self.clock.now_ms())))
+        return _apply_hiding_fault(fault, _Reply(content.status, JSON, encode_reply(content, self.clock.now_ms())))
 
 
-def _hide(fault: Fault | None, reply: _Reply) -> _Reply:
+def _apply_hiding_fault(fault: Fault | None, reply: _Reply) -> _Reply:
     match fault.kind if fault is not None else None:
         case "empty":
             return _Reply(200)

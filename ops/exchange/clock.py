@@ -14,7 +14,7 @@ class Clock:
         wall_ms: the machine's time, Unix milliseconds.
 
     Attributes:
-        monotonic_ns: as given.
+        monotonic_ns: the function that was passed.
         skew_ms: how far the exchange's time is ahead of the machine's, milliseconds; may be changed at any time.
     """
 

@@ -1,4 +1,4 @@
-"""The double's control paths, by which tests and scenarios in other processes watch and steer it. No I/O.
+"""The double's control paths, with which tests and scenarios in other processes observe and change it. No I/O.
 
     GET  /_double/report            the report, JSON
     GET  /_double/arrivals          the recorded arrivals, oldest first, one JSON object a line
@@ -47,7 +47,7 @@ class _ActiveFault(msgspec.Struct):
 
 
 class Control(NamedTuple):
-    """The parts of a double that the control paths read and change."""
+    """The handler of the control paths, with the parts of a double that they read and change."""
 
     ledger: Ledger
     faults: Faults
@@ -56,13 +56,13 @@ class Control(NamedTuple):
     go_offline: Callable[[float], None]
 
     def handle(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
-        """Carry out one request. Return the HTTP status and the JSON of the reply. `path` includes the prefix."""
+        """Handle one request; return the HTTP status and the JSON body. `path` begins with `PREFIX`."""
         try:
             return 200, self._dispatch(method, path, body)
         except (msgspec.MsgspecError, AccountsError, UnicodeDecodeError) as error:
             return 400, _json.encode({"error": f"{method} {path}: {error}"})
         except LookupError:
-            return 404, _json.encode({"error": f"{method} {path}: no such control; see ops/exchange/control.py"})
+            return 404, _json.encode({"error": f"{method} {path}: no such control path; see ops/exchange/control.py"})
 
     def _dispatch(self, method: str, path: str, body: bytes) -> bytes:
         if method == "GET" and path.startswith(SETTINGS_PREFIX):

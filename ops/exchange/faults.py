@@ -1,4 +1,4 @@
-"""Fault injection: which faults, how often, for which user. No I/O; the random source is an argument.
+"""Fault injection: kinds of faults, and the selection of faults for a request. No I/O.
 
     latency         the reply is delayed by `ms` plus up to `jitter_ms`; combines with any other fault
     http_429        answered 429, as if a limit had been breached
@@ -14,8 +14,8 @@
     cut             applied, then half of the reply and the end of the connection
     reset_after     applied, then the connection is aborted: the outcome is unknown to the client
 
-The last three hide the exchange's reply, those before them replace it. All affected requests are recorded and count
-toward the limits. A request over a limit gets 429; of the faults, only latency and outage apply to it.
+The last three hide the exchange's reply; the others, except latency, replace it. All affected requests are recorded
+and count toward the limits. A request over a limit gets 429; only latency and outage apply to it.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ KINDS = (
 CODE = re.compile(r"code:([0-9]+)")
 PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 
-STATUS_OF_CODE = {verdicts.SERVICE_ERROR: 500}
-"""HTTP status of codes that do not come with 400, as seen on the live system."""
+STATUS_BY_CODE = {verdicts.SERVICE_ERROR: 500}
+"""HTTP status of codes whose status is not 400, as seen on the live system."""
 DEFAULT_STATUS = {"html": 200, OUTAGE: 503}
 
 
@@ -58,10 +58,10 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     """One fault.
 
     Attributes:
-        kind: one of the names above.
+        kind: one of the names in the module's docstring.
         probability: chance of affecting a request, 0 to 1.
-        user: limits the fault to this user; None for all requests, those without a known key included.
-        first: affects this many requests, then none; None for no limit.
+        user: the only user that is affected; None for all requests, including those without a known key.
+        first: maximum number of affected requests, the first ones; None for no limit.
         ms: `latency`: the delay; `hang`: the time without a reply; milliseconds.
         jitter_ms: `latency`: maximum of a uniform addition, milliseconds.
         status: HTTP status of `html`, `outage` and `code:...`; None for the default.
@@ -107,7 +107,7 @@ class Selection(NamedTuple):
     Attributes:
         fault: replaces or hides the reply; None for none.
         delay_ms: delay of the reply, milliseconds.
-        kind: for the ledger: the fault's kind, or "latency" if there is only a delay, or "".
+        kind: the fault's kind for the ledger; "latency" if there is only a delay, "" for none.
     """
 
     fault: Fault | None = None
@@ -119,11 +119,11 @@ NO_FAULT = Selection()
 
 
 class Faults:
-    """The active faults. They are tried in order; the first that applies, latency aside, is selected.
+    """The active faults, in their order. The first one that applies is selected, and every latency that applies.
 
     Args:
-        faults: the initial ones.
-        rng: the random source; the same seed and the same requests give the same faults.
+        faults: the initial faults.
+        rng: the random source; the same seed and the same requests select the same faults.
     """
 
     def __init__(self, faults: Iterable[Fault] = (), *, rng: random.Random) -> None:
@@ -157,7 +157,7 @@ class Faults:
         """Select the faults of the next request.
 
         Args:
-            user: the user of its key, "" if there is none.
+            user: the owner of its API key; "" without a known key.
             within_limits: False for a request over a limit: only latency and outage apply.
         """
         if not self._faults:
@@ -191,7 +191,7 @@ def reply_for(fault: Fault) -> Verdict | Page:
     status = DEFAULT_STATUS.get(fault.kind, 400) if fault.status is None else fault.status
     if match := CODE.fullmatch(fault.kind):
         code = match[1]
-        return reject(code, status=STATUS_OF_CODE.get(code, status) if fault.status is None else status)
+        return reject(code, status=STATUS_BY_CODE.get(code, status) if fault.status is None else status)
     match fault.kind:
         case "http_429":
             return THROTTLED

@@ -1,9 +1,9 @@
-"""The body of "Set Copy Trade Settings", valid field by field. No I/O.
+"""Validation of the body of "Set Copy Trade Settings", field by field. No I/O.
 
 Fields and their values: Bitget API documentation, "Set Copy Trade Settings" (POST /api/v2/copy/mix-follower/settings).
-`traceValue` is optional, as on that page's first version; `autoCopy` and `mode` came later. The conditions between
-fields, the largest leverage (that of "Copy Settings") and the code of each error are not documented: here the double
-decides, on the strict side. It also rejects unknown fields, so that a misspelt one is noticed.
+`traceValue` is optional, as in that page's first version; `autoCopy` and `mode` were added later. The page does not
+document conditions between fields, the maximum leverage (taken from "Copy Settings") or the code of each error. There
+the double is strict. It also rejects unknown fields, so that a misspelt one is noticed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class FieldError(Exception):
 
     Attributes:
         code: the exchange's code.
-        message: which field, and what is wrong with it.
+        message: the field and the rule that it breaks.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -52,7 +52,7 @@ class Change(NamedTuple):
 
     Attributes:
         trader: the trader's ID.
-        settings: the settings in wire names, values unchanged, empty optional ones left out.
+        settings: the settings by wire name, with unchanged values and without empty optional fields.
     """
 
     trader: str
@@ -114,7 +114,7 @@ def decode_json(body: bytes) -> Any:
 
 
 def summarize(document: Any) -> tuple[str, tuple[str, ...]]:
-    """Return the parts of a body, valid or not, that the ledger records.
+    """Return the parts of a body that the ledger records. The body may be invalid.
 
     Returns:
         The trader ("" if absent) and the trace values in order ("" for a setting without one).
@@ -132,19 +132,19 @@ def _truncate(value: Any) -> str:
 
 
 def validate(document: Any) -> Change:
-    """Validate a body; one invalid field rejects all of it.
+    """Return the change of a valid body.
 
     Args:
-        document: from `decode_json`.
+        document: the result of `decode_json`.
 
     Raises:
-        FieldError: the first broken rule, in the documentation's order of fields.
+        FieldError: a field is invalid. The error is that of the first one, in the documentation's order of fields.
     """
     if not isinstance(document, dict):
         raise FieldError(VERIFICATION_FAILED, "the body is not a JSON object")
-    head = dict(document)
-    entries = head.pop("settings", None)
-    trader = _validate_fields(head, BODY_RULES, "")["traderId"]
+    body_fields = dict(document)
+    entries = body_fields.pop("settings", None)
+    trader = _validate_fields(body_fields, BODY_RULES, "")["traderId"]
     if not isinstance(entries, list) or not entries:
         raise FieldError(FIELD_EMPTY, "settings must be a list with at least one entry")
     if len(entries) > MAX_SETTINGS:

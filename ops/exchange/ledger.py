@@ -1,8 +1,8 @@
 """The recorded requests and their replies. No I/O.
 
-The newest 1,000,000 arrivals are kept; the counts and peaks cover all of them. Nothing secret is recorded: neither
-headers nor bodies, only a body's trader and trace values, by which a reader can check the order. Bytes that are not
-HTTP are not recorded.
+The newest 1,000,000 arrivals are kept; the counts and peaks cover all arrivals. Headers and bodies are not recorded,
+because they are secret. Of a body only the trader and the trace values are, which show the order of changes. Bytes
+that are not HTTP are not recorded.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ MAX_ARRIVALS = 1_000_000
 
 
 class Arrival(msgspec.Struct, kw_only=True, gc=False):
-    """One request. Values that are not known, or not known yet, are empty or 0.
+    """One request. Values that are unknown, or not known yet, are empty or 0.
 
     Attributes:
-        at_ns: start of its handler, nanoseconds of the double's monotonic clock.
+        at_ns: when its handler started, nanoseconds of the double's monotonic clock.
         answered_ns: when its reply was ready or its connection was aborted; 0 until then.
         user: the owner of its API key; "" without a known key.
         method: HTTP method.
@@ -30,7 +30,7 @@ class Arrival(msgspec.Struct, kw_only=True, gc=False):
         values: the body's trace values, in the order of its settings.
         status: HTTP status of the reply; 0 if the connection was aborted instead.
         code: the exchange's code, also when a fault hid the reply; "" if there was no verdict.
-        accepted: whether the exchange accepted the request, whatever then happened to the reply.
+        accepted: whether the exchange accepted the request, even if a fault hid the reply.
         throttled: whether it was over a limit of the double; a fault's 429 does not count.
         fault: the kind of fault that affected it, "" for none.
     """
@@ -125,7 +125,7 @@ class Ledger:
     """The arrivals, oldest first, and their report.
 
     Attributes:
-        arrivals: the newest 1,000,000.
+        arrivals: the newest `max_arrivals`.
     """
 
     def __init__(self, max_arrivals: int = MAX_ARRIVALS) -> None:
@@ -133,7 +133,7 @@ class Ledger:
         self.reset()
 
     def reset(self) -> None:
-        """Clear everything. Requests that are under way are not counted."""
+        """Clear everything. Replies to requests in progress will not be counted."""
         self.arrivals.clear()
         self._totals = _Totals()
         self._users: defaultdict[str, _Totals] = defaultdict(_Totals)
@@ -152,7 +152,7 @@ class Ledger:
         return arrival
 
     def record_reply(self, arrival: Arrival) -> None:
-        """Count a completed arrival. Call it once."""
+        """Count an arrival whose attributes are complete. Call this once per arrival."""
         if arrival.user not in self._users or arrival.at_ns < self._totals.first_ns:
             return  # it arrived before a reset
         for counts in (self._totals, self._users[arrival.user]):
@@ -165,7 +165,7 @@ class Ledger:
             self._by_fault[arrival.fault] += 1
 
     def report(self) -> Report:
-        """Return the counts so far. Requests under way are in `arrivals` and `rate_per_s` only."""
+        """Return the counts so far. Requests in progress are only in `arrivals`, `span_s` and `rate_per_s`."""
         everything = self._totals
         return Report(
             arrivals=everything.arrivals,

@@ -1,4 +1,4 @@
-"""The report as a text table. No I/O."""
+"""The ledger's report as a text table. No I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ HEADER = ("user", "arrivals", "accepted", "429s", "peak/1 s", "rate/s")
 
 
 def format_report(report: Report) -> str:
-    """Return the report as lines of text: totals, counts by kind, then the users with the highest peaks."""
+    """Return the report as text: totals, counts by kind, and a table of the users with the highest peaks."""
     users = sorted(report.users.items(), key=lambda item: (-item[1].peak_in_1s, item[0]))
     rows: list[tuple[str, ...]] = [HEADER, *(_row(user_id, user) for user_id, user in users[:MAX_USERS])]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -1,7 +1,7 @@
-"""The exchange's rules: requests in, verdicts out. No I/O; all times are arguments.
+"""The exchange's rules, which turn a request into a verdict. No I/O; all times are arguments.
 
-A request is first admitted (the limits, when it arrives), then evaluated (everything else, when its body is complete).
-The checks, in their order:
+A request is admitted when it arrives (the limits), and evaluated when its body is complete (everything else). The
+checks in their order:
 
     admit      the remote IP's limit                                  429, HTTP 429
                the user's limit at this endpoint                      429, HTTP 429
@@ -112,7 +112,7 @@ class Exchange:
         self._settings: dict[str, dict[str, Settings]] = {}
 
     def admit(self, at_ns: int, remote: str, request: Request) -> tuple[Account | None, bool]:
-        """Count an arrival toward the limits. Its body may still be incomplete.
+        """Count an arrival toward the limits. Its body need not be complete.
 
         Args:
             at_ns: time of arrival, not earlier than the previous one.
@@ -133,7 +133,7 @@ class Exchange:
 
         Args:
             request: the request with its body.
-            account: of its API key, from `admit`.
+            account: the account that `admit` returned.
             now_ms: the exchange's time, Unix milliseconds.
         """
         path = request.path
@@ -151,7 +151,7 @@ class Exchange:
         return self._query(request, account.user) if path == QUERY_PATH else self._update(request, account.user)
 
     def settings_for(self, user: str) -> dict[str, list[dict[str, str]]]:
-        """Return the settings of a user by trader, in the order in which each pair was first set."""
+        """Return the settings of a user by trader; those of a trader in the order in which they were first set."""
         return {trader: list(settings.values()) for trader, settings in self._settings.get(user, {}).items()}
 
     def replace_accounts(self, accounts: Accounts) -> None:

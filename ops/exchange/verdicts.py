@@ -1,6 +1,6 @@
-"""The exchange's replies: verdicts and their JSON encoding. No I/O.
+"""The exchange's replies: verdicts, their codes and their JSON encoding. No I/O.
 
-The codes are the exchange's (Bitget API documentation, "REST API error codes"); the messages are this double's own.
+The codes are from the Bitget API documentation, "REST API error codes"; the messages are the double's own.
 """
 
 from __future__ import annotations
@@ -94,12 +94,12 @@ def accept(data: object) -> Verdict:
 
 
 def reject(code: str, message: str | None = None, status: int = 400) -> Verdict:
-    """Return the verdict of a rejected request. `message` defaults to the code's own text."""
+    """Return the verdict of a rejected request. `message` defaults to the text in `MESSAGES`."""
     return Verdict(status, code, message or MESSAGES.get(code, f"rejected with code {code}"))
 
 
 THROTTLED = reject(TOO_MANY_REQUESTS, status=429)
-"""The verdict of a request over a limit; `code` is a string here too."""
+"""The verdict of a request over a limit."""
 
 
 def encode_reply(verdict: Verdict, now_ms: int) -> bytes:

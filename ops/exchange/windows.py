@@ -1,10 +1,10 @@
 """Limits and peaks over sliding windows. No I/O; all times are nanoseconds of one monotonic clock.
 
 A window of span S that ends at t is (t - S, t]: an arrival exactly S after another is outside its window. Each arrival
-costs O(1), amortised where old entries are dropped.
+costs amortised O(1).
 
 The exchange does not document whether its windows are fixed or sliding (Bitget API documentation, "Rate limit": only
-counts per time). A client that stays below a sliding limit also stays below a fixed one, so the double is the stricter.
+counts per time). A client that stays below a sliding limit also stays below a fixed one, so the double's are sliding.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class SlidingWindow:
 
 
 class EgressWindow:
-    """The limit of one remote IP: a sliding minute, and after a breach a recovery time in which nothing is admitted.
+    """The limit of one remote IP: a sliding minute. After a breach nothing is admitted for a recovery time.
 
     Bitget API documentation, "FAQ", question 10: 6000 requests per IP and minute; a breach takes 5 minutes to recover.
     Arrivals during the recovery count toward the next minute, but do not lengthen the recovery.
@@ -57,7 +57,7 @@ class EgressWindow:
 
 
 class Peak:
-    """The highest number of arrivals that any sliding window of `span_ns` has held.
+    """The highest number of arrivals in any sliding window of `span_ns`.
 
     Attributes:
         highest: that number, 0 before the first arrival.
