@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +17,21 @@ from producers.cli import root
 from tests.support.copytrade import Copytrade
 from tests.support.followers_files import SETTINGS
 from tests.support.sealed_keys import NEW, OLD
+
+
+def _run_in_thread(work: Coroutine[Any, Any, Any], run: Callable[..., Any] = asyncio.run) -> Any:
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(run, work).result()
+
+
+@pytest.fixture(autouse=True)
+def _traceable_event_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs event loops in threads while coverage is measured.
+
+    Before Python 3.12, a cancellation that redis-py raises in a coroutine stops the tracing of the frames below it.
+    """
+    if sys.gettrace() is not None and sys.version_info < (3, 12):
+        monkeypatch.setattr(asyncio, "run", _run_in_thread)
 
 
 @pytest.fixture
