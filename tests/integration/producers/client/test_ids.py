@@ -45,6 +45,7 @@ async def test_a_malformed_job_id_is_rejected(valkey: ArqRedis, producer: Produc
 async def test_a_malformed_user_or_trader_is_rejected_everywhere(
     valkey: ArqRedis, producer: Producer, bad: Any
 ) -> None:
+    """Submitting, cancelling, limiting, pausing and status included; no lane, pause or rate is written."""
     for one in (change(user=bad), change(trader=bad)):
         with pytest.raises(InvalidChange):
             await producer.enqueue(one)
@@ -81,6 +82,7 @@ async def test_a_malformed_batch_id_is_rejected(valkey: ArqRedis, producer: Prod
 async def test_an_id_with_special_characters_reaches_only_its_own_keys(
     valkey: ArqRedis, producer: Producer, odd: str
 ) -> None:
+    """Seven pairs of IDs that could be confused get seven lanes, and cancelling one user leaves the others."""
     ours = [(odd, "t1"), ("1001", odd), (odd, odd)]
     others = [("a", "b"), ("1001", "t1"), ("b", "t1"), ("1", "1001")]
     for number, (user, trader) in enumerate([*ours, *others]):

@@ -38,6 +38,7 @@ async def values_of(lanes: Lanes, lane: str = LANE) -> list[str | None]:
 async def test_an_enqueued_change_is_in_its_lane_under_the_id_of_its_handle(
     producer: Producer, redis: ArqRedis
 ) -> None:
+    """The caller can find the change again by the ID alone."""
     job = await producer.enqueue(change())
 
     assert not job.already_there
@@ -47,6 +48,7 @@ async def test_an_enqueued_change_is_in_its_lane_under_the_id_of_its_handle(
 async def test_enqueueing_the_same_job_id_again_adds_nothing_and_reports_it(
     producer: Producer, redis: ArqRedis
 ) -> None:
+    """A caller that is unsure whether a submission arrived can safely repeat it."""
     first = await producer.enqueue(change(), job_id="order-1")
     again = await producer.enqueue(change(), job_id="order-1")
 
@@ -68,6 +70,7 @@ async def test_an_enqueued_change_has_the_time_of_redis_and_the_deadline_of_its_
 async def test_a_change_that_breaks_a_rule_is_rejected_before_anything_is_written(
     producer: Producer, redis: ArqRedis
 ) -> None:
+    """The message names the field, the rule and the value."""
     with pytest.raises(InvalidChange, match=r"^settings: must be a list of 1 to 10 settings; got 0$"):
         await producer.enqueue(INVALID)
 
@@ -76,6 +79,7 @@ async def test_a_change_that_breaks_a_rule_is_rejected_before_anything_is_writte
 
 @pytest.mark.parametrize("ttl_s", [0, -1, float("nan"), float("inf"), 1e300])
 async def test_a_deadline_that_is_past_or_beyond_ten_years_is_rejected(producer: Producer, ttl_s: float) -> None:
+    """Zero, negative, infinite and NaN values are errors of the argument `ttl_s`."""
     with pytest.raises(InvalidArgument, match=r"^ttl_s: "):
         await producer.enqueue(change(), ttl_s=ttl_s)
 
@@ -106,6 +110,8 @@ async def test_many_changes_keep_their_order_over_all_chunks(producer: Producer,
 
 
 async def test_many_changes_may_come_from_an_async_iterable(producer: Producer, redis: ArqRedis) -> None:
+    """Rows of a database cursor, for example; here a few more than one chunk."""
+
     async def rows() -> AsyncIterator[SettingsChange]:
         for each in numbered(CHUNK_SIZE + 3):
             yield each
@@ -115,6 +121,7 @@ async def test_many_changes_may_come_from_an_async_iterable(producer: Producer, 
 
 
 async def test_many_changes_may_come_from_a_generator(producer: Producer) -> None:
+    """Each item is read once."""
     given = 0
 
     def generate() -> Iterator[SettingsChange]:
@@ -161,6 +168,8 @@ async def test_an_iterable_that_fails_raises_its_own_error(producer: Producer, r
 
 
 async def test_an_os_error_of_the_iterable_is_not_taken_for_a_lost_redis_connection(producer: Producer) -> None:
+    """A connection error is an OSError too, but the caller must see the error of its own file."""
+
     def reading() -> Iterator[SettingsChange]:
         yield change()
         raise FileNotFoundError("changes.csv")
@@ -196,6 +205,7 @@ async def test_an_unreachable_redis_is_reported_with_the_job_id_to_repeat_with()
 
 
 async def test_a_malformed_dsn_is_rejected_before_any_command() -> None:
+    """The error names the variable and the schemes it accepts."""
     with pytest.raises(SettingsError, match=r"^COPYTRADE_REDIS_DSN: must start with redis://"):
         Producer.connect("http://localhost")
 
@@ -203,6 +213,7 @@ async def test_a_malformed_dsn_is_rejected_before_any_command() -> None:
 async def test_a_producer_connects_to_the_redis_of_the_environment(
     valkey_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Without a DSN as an argument, COPYTRADE_REDIS_DSN applies."""
     monkeypatch.setenv("COPYTRADE_REDIS_DSN", valkey_dsn)
 
     async with Producer.connect() as producer:
@@ -210,6 +221,7 @@ async def test_a_producer_connects_to_the_redis_of_the_environment(
 
 
 async def test_a_stored_job_is_the_change_in_arq_s_format_and_nothing_more(producer: Producer, redis: ArqRedis) -> None:
+    """The payload has arq's five fields, and the change is its only argument."""
     await producer.enqueue(change(), job_id="j1")
 
     stored = msgspec.msgpack.decode(await redis.get(keyspace.JOB + "j1"))

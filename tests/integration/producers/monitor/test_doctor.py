@@ -38,6 +38,7 @@ def not_ok(checks: list[Check]) -> dict[str, CheckStatus]:
 
 
 async def test_a_durable_redis_with_a_worker_passes_every_check(tmp_path: Path) -> None:
+    """A production set-up: persistence, a live worker and a change that it applied."""
     with embedded_valkey(data_dir=tmp_path, durable=True) as dsn:
         redis = ArqRedis.from_url(dsn)
         async with rig_on(redis, tmp_path) as rig, rig.working() as worker:
@@ -53,6 +54,7 @@ async def test_a_durable_redis_with_a_worker_passes_every_check(tmp_path: Path) 
 
 
 async def test_a_redis_without_persistence_is_reported(redis: ArqRedis) -> None:
+    """On a test server every check runs and none fails; missing workers are a warning."""
     found = await doctor.checks(redis, SETTINGS)
 
     assert [check.name for check in found] == [*OF_REDIS, *OF_QUEUE]
@@ -61,12 +63,14 @@ async def test_a_redis_without_persistence_is_reported(redis: ArqRedis) -> None:
 
 
 async def test_due_lanes_without_a_worker_are_a_failure(redis: ArqRedis) -> None:
+    """Queued changes would never be sent; without due lanes it is only a warning."""
     await redis.zadd(keyspace.SCHEDULE, {"1:t": 1})
 
     assert named(await doctor.checks(redis, SETTINGS))["workers"].status is CheckStatus.FAIL
 
 
 async def test_an_unreachable_redis_is_one_failure_without_a_traceback_or_a_password() -> None:
+    """The other checks need a connection and are skipped."""
     found = await doctor.diagnose(ProducerSettings(redis_dsn=f"redis://me:hush@127.0.0.1:{free_port()}/0"))
 
     (check,) = found
@@ -77,6 +81,7 @@ async def test_an_unreachable_redis_is_one_failure_without_a_traceback_or_a_pass
 
 @pytest.mark.parametrize("dsn", ["http://localhost", "redis://localhost:port/0", "sentinel://"])
 async def test_a_malformed_dsn_is_one_failure_that_names_the_variable(dsn: str) -> None:
+    """A wrong scheme, a port that is no number, and a scheme without a host."""
     (check,) = await doctor.diagnose(dsn=dsn)
 
     assert (check.name, check.status) == ("settings", CheckStatus.FAIL)
@@ -84,6 +89,7 @@ async def test_a_malformed_dsn_is_one_failure_that_names_the_variable(dsn: str) 
 
 
 async def test_an_invalid_setting_is_one_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check names the variable instead of raising an error."""
     monkeypatch.setenv("COPYTRADE_LANE_LIMIT", "lots")
 
     (check,) = await doctor.diagnose()
@@ -113,6 +119,7 @@ async def test_a_redis_user_without_info_gets_a_warning(valkey: ArqRedis, valkey
 
 
 async def test_a_redis_user_who_may_not_run_scripts_is_a_failure(valkey: ArqRedis, valkey_dsn: str) -> None:
+    """Every operation of the queue is a script, so the checks of the queue are skipped."""
     async with narrow_user(valkey, valkey_dsn, "-@scripting") as dsn:
         found = await doctor.diagnose(dsn=dsn)
 
@@ -124,6 +131,7 @@ async def test_a_redis_user_who_may_not_run_scripts_is_a_failure(valkey: ArqRedi
 async def test_a_redis_user_who_may_not_read_the_time_is_a_failure(
     valkey: ArqRedis, valkey_dsn: str, rules: tuple[str, ...]
 ) -> None:
+    """Neither PING nor TIME may be denied; without one of them no other check runs."""
     async with narrow_user(valkey, valkey_dsn, *rules) as dsn:
         found = await doctor.diagnose(dsn=dsn)
 
@@ -131,6 +139,7 @@ async def test_a_redis_user_who_may_not_read_the_time_is_a_failure(
 
 
 async def test_a_wrong_password_is_a_failure_that_does_not_show_it(valkey: ArqRedis, valkey_dsn: str) -> None:
+    """Doctor output is pasted into tickets, so even a wrong password is kept out."""
     async with narrow_user(valkey, valkey_dsn) as dsn:
         (check,) = await doctor.diagnose(dsn=dsn.replace("hush", "guess"))
 
@@ -148,6 +157,7 @@ async def exchange(folder: Path) -> AsyncIterator[tuple[ExchangeDouble, WorkerSe
 
 
 async def test_a_worker_whose_settings_credentials_and_exchange_are_fine_passes_every_check(tmp_path: Path) -> None:
+    """Exactly four checks run: settings, credentials, exchange and its clock."""
     async with exchange(tmp_path) as (_, settings):
         found = await worker_doctor.checks(settings)
 
@@ -159,6 +169,7 @@ async def test_a_worker_whose_settings_credentials_and_exchange_are_fine_passes_
 async def test_a_clock_that_differs_from_the_exchange_s_is_reported_with_the_difference(
     tmp_path: Path, skew_s: int, status: CheckStatus
 ) -> None:
+    """Ten seconds ahead are a warning, a minute behind is a failure."""
     async with exchange(tmp_path) as (double, settings):
         double.clock.skew_ms = skew_s * 1000
         check = named(await worker_doctor.checks(settings))["exchange clock"]
@@ -168,6 +179,7 @@ async def test_a_clock_that_differs_from_the_exchange_s_is_reported_with_the_dif
 
 
 async def test_an_exchange_that_does_not_answer_is_a_failure_and_its_clock_is_not_checked(tmp_path: Path) -> None:
+    """One cause gives one failure."""
     async with exchange(tmp_path) as (_, settings):
         pass
     found = await worker_doctor.checks(settings)
@@ -177,6 +189,7 @@ async def test_an_exchange_that_does_not_answer_is_a_failure_and_its_clock_is_no
 
 
 async def test_a_credentials_file_that_others_can_read_is_a_failure_with_the_remedy(tmp_path: Path) -> None:
+    """Mode 644 fails; the message gives the chmod command."""
     async with exchange(tmp_path) as (_, settings):
         os.chmod(settings.credentials.removeprefix("file:"), 0o644)  # noqa: PTH101 - a path's own chmod is frowned on here
         check = named(await worker_doctor.checks(settings))["credentials"]
@@ -186,6 +199,7 @@ async def test_a_credentials_file_that_others_can_read_is_a_failure_with_the_rem
 
 
 async def test_no_check_shows_a_secret(tmp_path: Path) -> None:
+    """Whether the credentials file is valid or has a syntax error next to a secret."""
     async with exchange(tmp_path) as (_, settings):
         path = Path(settings.credentials.removeprefix("file:"))
         sound = await worker_doctor.checks(settings)
@@ -205,6 +219,7 @@ async def test_no_check_shows_a_secret(tmp_path: Path) -> None:
 async def test_worker_settings_that_are_invalid_are_one_failure(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
+    """Out of range or malformed, the check names the variable."""
     monkeypatch.setenv(name, value)
 
     (check,) = await worker_doctor.checks()
@@ -214,6 +229,7 @@ async def test_worker_settings_that_are_invalid_are_one_failure(
 
 
 async def test_a_malformed_exchange_url_is_a_failure(tmp_path: Path) -> None:
+    """A URL without a host; the check names COPYTRADE_EXCHANGE_URL."""
     credentials = write_credentials(tmp_path / "keys.toml", [User("1001")])
     found = await worker_doctor.checks(WorkerSettings(exchange_url="http://", credentials=credentials))
 

@@ -56,6 +56,7 @@ def worker_info(name: str = "a-1-00", *, beat_at_ms: int, **changed: Any) -> Wor
 
 
 async def test_the_overview_of_an_empty_redis_counts_every_outcome_as_0(redis: ArqRedis) -> None:
+    """Dashboards get every key from the start, and the time of the server."""
     found = await seen(redis)
 
     assert (found.lanes, found.interactive.lanes, found.bulk.due, found.ended, found.in_hand) == (0, 0, 0, 0, 0)
@@ -81,6 +82,7 @@ async def test_lanes_are_counted_by_priority_and_by_whether_they_are_due(redis: 
 
 
 async def test_the_next_lanes_come_by_due_time_over_both_priorities(redis: ArqRedis) -> None:
+    """Each with its user, rate, pause, hold, queue length and whether it is in flight."""
     now = await now_us(redis)
     now_ms = now / 1000
     async with redis.pipeline() as pipe:
@@ -106,6 +108,7 @@ async def test_the_next_lanes_come_by_due_time_over_both_priorities(redis: ArqRe
 
 
 async def test_the_overview_has_counts_dead_letters_pauses_rates_and_batches(redis: ArqRedis) -> None:
+    """Pauses are ordered by time; unreadable changes are not counted as ended."""
     async with redis.pipeline() as pipe:
         pipe.hset(keyspace.COUNTS, mapping={"applied": 7, "rejected": 2, "unreadable": 3})
         pipe.zadd(keyspace.DEAD_LETTERS + "rejected", {"1:t j1": 1, "1:t j2": 2})
@@ -128,6 +131,7 @@ async def test_the_overview_has_counts_dead_letters_pauses_rates_and_batches(red
 
 
 async def test_an_egress_is_shown_with_its_workers_and_its_bucket(redis: ArqRedis) -> None:
+    """With two workers at different rates, the higher rate is shown."""
     now = await now_us(redis)
     for name, rate in (("a-1-00", 50.0), ("b-2-00", 100.0)):
         worker = worker_info(name, beat_at_ms=now // 1000, egress="north:1", egress_rate_per_s=rate)
@@ -145,6 +149,7 @@ async def test_an_egress_is_shown_with_its_workers_and_its_bucket(redis: ArqRedi
 
 
 async def test_an_egress_without_workers_is_shown_as_long_as_its_bucket_exists(redis: ArqRedis) -> None:
+    """An egress that is only registered, without a bucket, is left out."""
     await redis.sadd(keyspace.EGRESSES, "used", "forgotten")  # type: ignore[misc]
     await redis.hset(keyspace.EGRESS + "used", "tat", "1")  # type: ignore[misc]
 
@@ -156,6 +161,7 @@ async def test_an_egress_without_workers_is_shown_as_long_as_its_bucket_exists(r
 async def test_workers_without_a_heartbeat_for_three_intervals_are_not_shown(
     fake_redis: ArqRedis, clock: ManualClock
 ) -> None:
+    """Still shown after 29 s, gone after 31 s, and their egress with them."""
     await run_plan(fake_redis, announce_worker(worker_info(beat_at_ms=clock.now_ms)), "beating")
     clock.advance(29)
     assert (await seen(fake_redis)).workers_total == 1
@@ -219,6 +225,7 @@ async def test_an_overview_writes_nothing(valkey: ArqRedis) -> None:
 
 
 async def test_the_overview_shows_what_producers_and_workers_did(redis: ArqRedis) -> None:
+    """Written by real operations rather than by keys that the test sets."""
     producer = Producer(redis)
     await producer.enqueue(change("1"))
     await producer.enqueue(change("2"))

@@ -60,6 +60,7 @@ async def test_a_complete_batch_expires_with_its_results(producer: Producer, lan
 
 
 async def test_no_key_of_a_batch_stays_without_a_ttl(producer: Producer, lanes: Lanes) -> None:
+    """Once the batch is complete, only shared keys such as counts and registries last."""
     await to_users(producer, users(3))
     await end_all(lanes)
 
@@ -69,6 +70,7 @@ async def test_no_key_of_a_batch_stays_without_a_ttl(producer: Producer, lanes: 
 
 
 async def test_the_list_of_batches_is_newest_first_and_drops_expired_ones(producer: Producer, lanes: Lanes) -> None:
+    """Listing also removes an expired batch from the index."""
     for name, count in zip("abcd", (1, 0, 1, 2), strict=True):
         await to_users(producer, users(count), name)
     assert {progress.batch_id for progress in await producer.batches()} == set("abcd")
@@ -83,6 +85,7 @@ async def test_the_list_of_batches_is_newest_first_and_drops_expired_ones(produc
 
 @pytest.mark.parametrize("limit", [0, -1])
 async def test_a_list_with_limit_0_has_no_batches(producer: Producer, limit: int) -> None:
+    """Nor with a negative limit, which Redis would read as counting from the end."""
     await to_users(producer, users(1))
 
     assert await producer.batches(limit=limit) == []
@@ -112,11 +115,13 @@ async def test_waiting_for_a_batch_times_out(producer: Producer, lanes: Lanes, t
 
 
 async def test_waiting_for_an_unknown_batch_fails_at_once(producer: Producer) -> None:
+    """A wait for a batch that does not exist would never end."""
     with pytest.raises(BatchNotFound):
         await producer.batch("nowhere").wait()
 
 
 async def test_another_process_can_read_a_batch_by_its_id(redis: ArqRedis, producer: Producer, lanes: Lanes) -> None:
+    """It can also cancel it; the TTL then follows that process's settings."""
     await to_users(producer, users(2), priority=Priority.INTERACTIVE)
     other = Producer(redis, ProducerSettings(result_ttl_s=7))
 
@@ -130,6 +135,7 @@ async def test_another_process_can_read_a_batch_by_its_id(redis: ArqRedis, produ
 
 
 async def test_a_limited_list_of_batches_skips_expired_ones(producer: Producer, redis: ArqRedis) -> None:
+    """The limit counts live batches: four newer expired ones do not hide the oldest."""
     for number in range(5):
         await producer.fan_out([change(str(number))], batch_id=f"b{number}")
     for number in range(1, 5):

@@ -29,6 +29,7 @@ async def numbers(batch: Batch) -> tuple[int, int, int]:
 
 
 async def test_a_batch_counts_a_change_as_queued_then_in_flight_then_ended(producer: Producer, lanes: Lanes) -> None:
+    """The start time is set by the first claim, the finish time by the last settlement."""
     batch = await to_users(producer, users(2))
     assert await numbers(batch) == (2, 0, 0)
     assert (await batch.progress()).started_at_ms is None
@@ -50,6 +51,7 @@ async def test_a_batch_counts_a_change_as_queued_then_in_flight_then_ended(produ
 
 @pytest.mark.parametrize("outcome", Outcome)
 async def test_every_outcome_is_counted_under_its_name(producer: Producer, lanes: Lanes, outcome: Outcome) -> None:
+    """Outcomes that did not occur are absent."""
     batch = await to_users(producer, users(3))
 
     await end_all(lanes, outcome)
@@ -157,6 +159,8 @@ async def test_completion_is_announced_once_when_the_last_change_ends(producer: 
 async def test_completion_is_announced_once_when_a_batch_is_sealed_after_its_last_change_ended(
     producer: Producer, lanes: Lanes
 ) -> None:
+    """The first fan-out breaks off, so all its changes end before a rerun seals the batch."""
+
     async def act() -> None:
         with pytest.raises(LookupError):
             await to_users(producer, failing_after(users(2 * SMALL), SMALL))
@@ -171,6 +175,8 @@ async def test_completion_is_announced_once_when_a_batch_is_sealed_after_its_las
 async def test_completion_is_announced_once_when_seal_settlement_and_cancellation_race(
     producer: Producer, lanes: Lanes
 ) -> None:
+    """Twenty races, each on an empty database."""
+
     async def race() -> None:
         fanning = asyncio.create_task(to_users(producer, users(3)))
         ended = 0

@@ -48,6 +48,7 @@ async def test_a_cancelled_change_has_a_result_and_leaves_its_lane(producer: Pro
 
 @pytest.mark.parametrize("place", range(4))
 async def test_cancelling_a_change_keeps_the_order_of_the_others(producer: Producer, lanes: Lanes, place: int) -> None:
+    """For the first, the last and each middle place of a lane of four."""
     report = await producer.enqueue_many(numbered(4))
     ids = [job.job_id for job in report.jobs]
 
@@ -108,6 +109,7 @@ async def test_a_change_cancelled_between_retries_keeps_its_attempts(producer: P
 async def test_a_change_behind_one_that_waits_for_a_retry_does_not_get_its_attempts(
     producer: Producer, lanes: Lanes
 ) -> None:
+    """Attempts are stored per lane for its head; only the head's result may show them."""
     first, second = (await producer.enqueue_many(numbered(2))).jobs
     await lanes.attempt(await lanes.claim_one(), "transient")
 
@@ -130,6 +132,7 @@ async def test_cancel_distinguishes_ended_and_unknown_changes(producer: Producer
 
 
 async def test_cancel_does_not_report_a_malformed_change_as_not_found(producer: Producer, lanes: Lanes) -> None:
+    """Its payload cannot be read, but it is queued."""
     job = await producer.enqueue(change())
     await lanes.redis.set(keyspace.JOB + job.job_id, b"\xc1")
     assert (await job.status()).state is JobState.QUEUED
@@ -182,6 +185,7 @@ async def test_cancel_reads_a_head_again_that_was_attempted_meanwhile(
 async def test_the_result_of_a_cancelled_change_says_that_a_lost_worker_may_have_sent_it(
     producer: Producer, lanes: Lanes, redis: ArqRedis
 ) -> None:
+    """After a lapsed lease nobody knows whether the request reached the exchange."""
     job = await producer.enqueue(change())
     await lanes.claim_one()
     await redis.hset(keyspace.HEAD + LANE, mapping={"lapses": 1})  # type: ignore[misc]

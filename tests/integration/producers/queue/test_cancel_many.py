@@ -105,6 +105,7 @@ async def test_a_user_whose_backlog_was_cancelled_is_served_at_once(timed: Lanes
 async def test_the_remaining_lanes_of_a_partly_cancelled_user_are_rescheduled_without_gaps(
     timed: Lanes, clock: ManualClock
 ) -> None:
+    """The 10 lanes left of 101 get the freed slots and are done within 1.5 s."""
     producer = Producer(timed.redis)
     await timed.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(101)))
     await timed.done(await timed.claim_one(), took_s=0.0)  # the others are promised their turns

@@ -37,6 +37,7 @@ async def test_rejected_unauthorized_and_exhausted_changes_become_dead_letters(
 async def test_a_dead_letter_has_its_change_its_result_and_when_and_why_it_ended(
     producer: Producer, lanes: Lanes
 ) -> None:
+    """Once the result has expired, the letter still has its change."""
     await producer.enqueue(change("a:b", value="7"), job_id="j1")
     await lanes.attempt(await lanes.claim_one(), "permanent", code="40017", message="no")
 
@@ -72,6 +73,7 @@ async def test_dead_letters_are_selected_by_every_given_filter(producer: Produce
 async def test_a_malformed_dead_letter_is_listed_and_can_be_dropped_but_not_replayed(
     producer: Producer, lanes: Lanes
 ) -> None:
+    """A replay of everything reports it and still replays the others."""
     await producer.enqueue_many(numbered(2), job_id=lambda each: f"j{each.settings[0].trace_value}")
     await lanes.redis.set(keyspace.JOB + "j1", b"\xc1 no change")
     await lanes.attempt(await lanes.claim_one())
@@ -90,6 +92,7 @@ async def test_a_malformed_dead_letter_is_listed_and_can_be_dropped_but_not_repl
 async def test_a_change_without_a_payload_leaves_no_dead_letter(
     producer: Producer, lanes: Lanes, payload: bytes | None
 ) -> None:
+    """An absent or too large payload ends rejected; there is nothing to replay."""
     await producer.enqueue(change(), job_id="j1")
     await (lanes.redis.set(keyspace.JOB + "j1", payload) if payload else lanes.redis.delete(keyspace.JOB + "j1"))
 
@@ -104,6 +107,7 @@ async def test_a_change_without_a_payload_leaves_no_dead_letter(
 
 
 async def test_dead_letters_are_dropped_by_filter(producer: Producer, lanes: Lanes) -> None:
+    """Filters combine; dropping everything leaves no key of dead letters."""
     await some_dead(producer, lanes)
 
     assert await producer.dead.drop(batch_id="july", user_id="1001") == 1
@@ -116,6 +120,7 @@ async def test_dead_letters_are_dropped_by_filter(producer: Producer, lanes: Lan
 
 
 async def test_an_unknown_dead_letter_is_not_found(producer: Producer) -> None:
+    """The message lists the possible causes."""
     for ask in (producer.dead.get, producer.dead.replay, producer.dead.drop):
         with pytest.raises(DeadLetterNotFound, match="no dead letter j1: it did not end badly, was replayed or"):
             await ask("j1")

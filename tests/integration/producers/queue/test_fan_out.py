@@ -22,6 +22,7 @@ INVALID = SettingsChange(user_id="9", trader_id="t1", settings=[])
 async def test_a_template_gives_each_user_a_change_whose_id_follows_from_the_user(
     producer: Producer, lanes: Lanes
 ) -> None:
+    """A deterministic ID, so that a rerun adds no change twice."""
     batch = await to_users(producer, users(3))
 
     assert account(batch.report) == (3, 3, 0, 0)
@@ -35,6 +36,7 @@ async def test_a_template_gives_each_user_a_change_whose_id_follows_from_the_use
 
 
 async def test_a_fan_out_of_changes_keeps_their_order_and_numbers_them(producer: Producer, lanes: Lanes) -> None:
+    """Numbers run over the whole batch, not per lane."""
     batch = await producer.fan_out([*numbered(3), change("1002")], batch_id="b")
 
     assert account(batch.report) == (4, 4, 0, 0)
@@ -44,6 +46,7 @@ async def test_a_fan_out_of_changes_keeps_their_order_and_numbers_them(producer:
 
 @pytest.mark.parametrize("kind", ["list", "generator", "async", "set"])
 async def test_a_fan_out_takes_any_iterable(producer: Producer, kind: str) -> None:
+    """Also one that can be read only once, is asynchronous, or has no order."""
     given: dict[str, Any] = {
         "list": users(5),
         "generator": (user for user in users(5)),
@@ -59,6 +62,7 @@ async def test_a_fan_out_takes_any_iterable(producer: Producer, kind: str) -> No
 async def test_no_change_is_lost_or_doubled_at_the_edge_of_a_chunk(
     producer: Producer, lanes: Lanes, count: int, asynchronous: bool
 ) -> None:
+    """One less than a chunk, a full one, one more, and two full chunks."""
     changes = numbered(count)
 
     batch = await producer.fan_out(flowing(changes) if asynchronous else changes, batch_id="b")
@@ -128,12 +132,14 @@ async def test_a_fan_out_has_the_deadline_and_the_priority_that_it_was_given(pro
 
 
 async def test_batches_without_an_id_get_one_each(producer: Producer) -> None:
+    """Generated IDs sort by time."""
     names = [(await to_users(producer, ["1"], None)).batch_id for _ in range(3)]
 
     assert names == sorted(set(names))
 
 
 async def test_on_chunk_gets_the_report_so_far_after_each_chunk(producer: Producer) -> None:
+    """For a progress bar; the last report equals the batch's own."""
     reports: list[FanOutReport] = []
 
     batch = await to_users(producer, [*users(2 * CHUNK_SIZE), "a b", "last"], on_chunk=reports.append)

@@ -151,6 +151,7 @@ async def test_a_chunk_is_refused_if_an_earlier_chunk_of_its_run_was(redis: ArqR
 
 
 async def test_of_two_producers_with_different_changes_for_one_batch_exactly_one_fails(valkey: ArqRedis) -> None:
+    """Several chunks each; no change of the loser is queued."""
     changes = {name: [change(f"{name}{number}") for number in range(1500)] for name in "ab"}
     runs = [Producer(valkey).fan_out(changes[name], batch_id="b") for name in changes]
 

@@ -44,6 +44,7 @@ async def test_full_lanes_are_reported_and_the_others_accept_their_changes(redis
 
 
 async def test_a_batch_whose_lanes_were_all_full_exists_and_is_empty(redis: ArqRedis) -> None:
+    """A rerun can add to it, and it expires like any complete batch."""
     producer, lanes = Producer(redis, ProducerSettings(lane_limit=1)), Lanes(redis)
     await producer.enqueue(change("1"))
 
@@ -69,10 +70,12 @@ async def test_all_or_nothing_writes_nothing_if_one_item_is_invalid(producer: Pr
 
 
 async def test_all_or_nothing_submits_all_if_all_are_valid(producer: Producer) -> None:
+    """Over more than one chunk."""
     assert account((await to_users(producer, users(CHUNK_SIZE + 1), all_or_nothing=True)).report) == (501, 501, 0, 0)
 
 
 async def test_a_dry_run_shows_what_would_be_sent_and_writes_nothing(producer: Producer, redis: ArqRedis) -> None:
+    """For a template over an async iterable and for given changes; invalid items are reported by index."""
     template = await producer.fan_out(
         trader_id=TRADER, settings=[setting()], user_ids=flowing(["1", "a b", "2"]), dry_run=True
     )
@@ -90,6 +93,7 @@ async def test_a_dry_run_shows_what_would_be_sent_and_writes_nothing(producer: P
 async def test_a_malformed_batch_id_is_rejected_before_anything_is_written(
     producer: Producer, redis: ArqRedis, batch_id: str
 ) -> None:
+    """By the fan-out and by the handle; slashes separate batch and item in job IDs."""
     with pytest.raises(InvalidId, match=r"^batch_id: "):
         await to_users(producer, users(1), batch_id)
     with pytest.raises(InvalidId, match=r"^batch_id: "):
@@ -102,6 +106,8 @@ async def test_a_malformed_batch_id_is_rejected_before_anything_is_written(
 async def test_invalid_options_are_rejected_before_the_iterable_is_read(
     producer: Producer, redis: ArqRedis, changed: dict[str, Any]
 ) -> None:
+    """An iterable that can be read only once is not used up by a wrong option."""
+
     def untouched() -> Iterator[str]:
         raise AssertionError("the items were asked for")
         yield ""

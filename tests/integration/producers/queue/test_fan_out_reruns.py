@@ -50,6 +50,7 @@ async def test_a_rerun_after_a_failed_run_adds_what_is_missing(
 async def test_a_rerun_of_changes_of_one_lane_keeps_their_order(
     producer: Producer, lanes: Lanes, broke_after: int
 ) -> None:
+    """Wherever the first run broke off, at or between the edges of its chunks."""
     with pytest.raises(LookupError):
         await producer.fan_out(failing_after(numbered(MANY), broke_after), batch_id="b")
 
@@ -60,6 +61,7 @@ async def test_a_rerun_of_changes_of_one_lane_keeps_their_order(
 
 
 async def test_a_rerun_may_give_the_users_in_another_order(producer: Producer) -> None:
+    """IDs depend on the user and not on the place, so none is added twice."""
     with pytest.raises(LookupError):
         await to_users(producer, failing_after(users(MANY), CHUNK_SIZE + 1))
 
@@ -103,6 +105,7 @@ async def test_a_rerun_does_not_submit_ended_changes_again_though_their_results_
 async def test_a_rerun_of_a_sealed_or_complete_batch_adds_nothing(
     producer: Producer, lanes: Lanes, ended: bool
 ) -> None:
+    """The contents of Redis stay the same, for a template and for given changes."""
     await to_users(producer, users(CHUNK_SIZE + 1), "users")
     await producer.fan_out(numbered(CHUNK_SIZE + 1), batch_id="changes")
     if ended:
@@ -117,6 +120,7 @@ async def test_a_rerun_of_a_sealed_or_complete_batch_adds_nothing(
 
 
 async def test_two_runs_at_the_same_time_add_each_change_once(producer: Producer, lanes: Lanes) -> None:
+    """Three runs in fact; those that do not fail add up to the whole batch."""
     batches = await asyncio.gather(*(to_users(producer, users(MANY)) for _ in range(3)), return_exceptions=True)
 
     assert sum(batch.report.accepted for batch in batches if isinstance(batch, Batch) and batch.report) == MANY
@@ -125,6 +129,7 @@ async def test_two_runs_at_the_same_time_add_each_change_once(producer: Producer
 
 
 async def test_a_rerun_adds_changes_whose_lanes_were_full(redis: ArqRedis) -> None:
+    """They are refused again until the lane has room, then the batch completes."""
     producer, lanes = Producer(redis, ProducerSettings(lane_limit=1)), Lanes(redis)
     await producer.enqueue(change("1"))
     first = await to_users(producer, users(2))

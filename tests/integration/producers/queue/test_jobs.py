@@ -12,6 +12,7 @@ from tests.support.lanes import Lanes
 
 
 async def test_a_queued_change_has_its_position_in_the_lane(producer: Producer) -> None:
+    """Position 0 is sent next."""
     report = await producer.enqueue_many(numbered(3))
 
     assert [await job.status() for job in report.jobs] == [JobStatus(JobState.QUEUED, position=n) for n in range(3)]
@@ -42,6 +43,7 @@ async def test_an_ended_change_is_done_with_its_result(producer: Producer, lanes
 
 
 async def test_an_unknown_job_is_not_found_at_once(producer: Producer) -> None:
+    """Without a timeout, waiting for it would never end."""
     job = producer.job("nobody")
 
     assert await job.status() == JobStatus(JobState.NOT_FOUND)
@@ -50,6 +52,7 @@ async def test_an_unknown_job_is_not_found_at_once(producer: Producer) -> None:
 
 
 async def test_a_malformed_result_is_reported_as_such(producer: Producer, redis: ArqRedis) -> None:
+    """The message says that the stored value is not a result, rather than a decoding error."""
     await redis.set(keyspace.RESULT + "j1", b"\xc1 no result")
 
     with pytest.raises(JobNotFound, match="not a change's result"):

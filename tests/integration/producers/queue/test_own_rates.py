@@ -39,6 +39,7 @@ async def test_a_user_is_sent_for_at_its_own_rate(
     "rate", [0, -1, 0.009, 1000.1, float("nan"), float("inf"), True, "5", 10**400], ids=lambda rate: str(rate)[:9]
 )
 async def test_an_invalid_rate_is_rejected_and_changes_nothing(producer: Producer, redis: ArqRedis, rate: Any) -> None:
+    """The bounds are 0.01 and 1000 per second; the rate set before stays in force."""
     await producer.limit_user("1", 5)
     before = await contents(redis)
 

@@ -17,6 +17,7 @@ from tests.support.lanes import Lanes
 
 @pytest.mark.parametrize("limit", [1, 3, 19, 20, 21])
 async def test_pages_resume_where_the_last_one_ended(producer: Producer, lanes: Lanes, limit: int) -> None:
+    """20 results in pages of 1 to 21, in the order in which the changes ended."""
     batch, ended = await half_ended(producer, lanes)
     ended += await end_all(lanes)
     read, cursor = [], None
@@ -33,6 +34,7 @@ async def test_pages_resume_where_the_last_one_ended(producer: Producer, lanes: 
 
 
 async def test_a_page_does_not_wait(producer: Producer, lanes: Lanes) -> None:
+    """An empty page has a cursor from which the next page continues."""
     batch = await to_users(producer, users(2))
 
     empty = await batch.page()
@@ -79,6 +81,7 @@ async def test_a_cursor_that_is_not_of_this_batch_is_rejected(producer: Producer
 async def test_reading_after_the_last_page_of_a_complete_batch_returns_nothing(
     producer: Producer, lanes: Lanes
 ) -> None:
+    """The page and the stream end at once, and the cursor stays the same."""
     batch = await producer.fan_out(trader_id=TRADER, settings=[setting()], user_ids=["1", "2"], batch_id="b")
     for claim in await lanes.claim():
         await lanes.done(claim)
@@ -92,6 +95,7 @@ async def test_reading_after_the_last_page_of_a_complete_batch_returns_nothing(
 
 
 async def test_a_page_is_bounded_whatever_limit_is_asked_for(redis: ArqRedis, producer: Producer) -> None:
+    """At most MAX_PAGE_SIZE results; a limit of zero or less gives none."""
     batch = await producer.fan_out([change()], batch_id="b")
     for limit in (-1, 0, 10**19):
         assert (await batch.page(limit=limit)).results == []

@@ -86,6 +86,7 @@ async def test_pausing_or_resuming_twice_reports_that_nothing_changed(producer: 
 
 
 async def test_pauses_are_listed_with_their_names_and_times(producer: Producer, lanes: Lanes) -> None:
+    """Oldest first; names with special characters come back unescaped."""
     for kind in ("user", "trader", "egress"):
         for name in NAMES:
             await producer.pause(**of(kind, name))
@@ -104,6 +105,7 @@ async def test_pauses_are_listed_with_their_names_and_times(producer: Producer, 
     "given", [{}, {"user_id": "1", "trader_id": "1"}, {"egress": "1", "everything": True}, {"everything": False}]
 )
 async def test_a_pause_takes_exactly_one_scope(producer: Producer, redis: ArqRedis, given: dict[str, Any]) -> None:
+    """None, two, or `everything=False` is a TypeError, for pause and for resume."""
     for ask in (producer.pause, producer.resume):
         with pytest.raises(TypeError, match="just one of"):
             await ask(**given)
@@ -114,6 +116,7 @@ async def test_a_pause_takes_exactly_one_scope(producer: Producer, redis: ArqRed
 @pytest.mark.parametrize("kind", ["user", "trader", "egress"])
 @pytest.mark.parametrize("name", ["", "a b", "ü", "x" * 129])
 async def test_a_malformed_id_cannot_be_paused(producer: Producer, kind: str, name: str) -> None:
+    """Empty, with a space, non-ASCII, or longer than 128 characters."""
     with pytest.raises(InvalidId):
         await producer.pause(**of(kind, name))
 
@@ -135,6 +138,7 @@ async def test_a_change_in_flight_ends_although_its_user_is_paused(producer: Pro
 
 
 async def test_resuming_keeps_the_lease_of_a_change_in_flight(producer: Producer, lanes: Lanes) -> None:
+    """Making the lane due at once would let a second worker send the change."""
     await lanes.submit(("a", change()))
     held = await lanes.claim_one()
     lease_ms = await lanes.due_ms(held.lane)
@@ -148,6 +152,7 @@ async def test_resuming_keeps_the_lease_of_a_change_in_flight(producer: Producer
 
 
 async def test_a_change_waits_until_none_of_its_pauses_is_in_force(producer: Producer, lanes: Lanes) -> None:
+    """A pause of everything, of its user and of its trader, resumed one by one."""
     await lanes.submit(("a", change("1", "t")))
     for pause in (of("user", "1"), of("trader", "t"), of("everything")):
         await producer.pause(**pause)
@@ -226,6 +231,7 @@ async def test_a_user_with_a_backlog_goes_on_at_its_pace_after_a_short_pause(
 async def test_a_resumed_lane_of_a_lost_worker_is_due_when_its_lease_has_lapsed(
     timed: Lanes, clock: ManualClock
 ) -> None:
+    """The lease lapses during the pause, so the lane is claimed right after it."""
     producer = Producer(timed.redis)
     await timed.submit(("j", change()))
     await timed.claim_one()

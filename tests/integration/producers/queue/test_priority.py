@@ -37,6 +37,7 @@ async def test_bulk_gets_one_claim_in_ten_while_both_wait(lanes: Lanes, most: in
 
 
 async def test_bulk_gets_all_that_interactive_does_not_need(lanes: Lanes) -> None:
+    """Beyond its tenth, bulk follows after the last interactive change, in order of submission."""
     await both_waiting(lanes, 20)
 
     claimed = [claim.job_id for claim in await lanes.claim(100)]
@@ -46,12 +47,14 @@ async def test_bulk_gets_all_that_interactive_does_not_need(lanes: Lanes) -> Non
 
 
 async def test_interactive_gets_all_that_bulk_does_not_need(lanes: Lanes) -> None:
+    """The tenth for bulk is not reserved when there is no bulk lane."""
     await lanes.submit(*((f"urgent{n}", change(f"u{n}")) for n in range(30)))
 
     assert len(await lanes.claim(30)) == 30
 
 
 async def test_bulk_lanes_that_are_not_due_take_no_share(lanes: Lanes) -> None:
+    """A bulk lane that backs off leaves all claims to interactive lanes."""
     await lanes.submit(("bulk", change("b")), priority=BULK)
     await lanes.back(await lanes.claim_one(), 60)
     await lanes.submit(*((f"urgent{n}", change(f"u{n}")) for n in range(30)))
@@ -60,6 +63,7 @@ async def test_bulk_lanes_that_are_not_due_take_no_share(lanes: Lanes) -> None:
 
 
 async def test_the_next_due_time_is_that_of_the_first_lane_of_either_priority(lanes: Lanes) -> None:
+    """A worker that sleeps by it misses neither schedule."""
     await lanes.submit(("urgent", change("u")))
     await lanes.submit(("bulk", change("b")), priority=BULK)
     for claim in await lanes.claim():
@@ -72,6 +76,7 @@ async def test_the_next_due_time_is_that_of_the_first_lane_of_either_priority(la
 
 
 async def test_a_bulk_lane_stays_bulk_through_retries_and_lapsed_leases(lanes: Lanes) -> None:
+    """Every way back to the schedule leads to the bulk schedule."""
     await lanes.submit(("a", change()), ("b", change()), priority=BULK)
     for settle in (lanes.back, None, lanes.done, lanes.back, lanes.done):
         await lanes.due_now(LANE)
@@ -87,6 +92,7 @@ async def test_a_bulk_lane_stays_bulk_through_retries_and_lapsed_leases(lanes: L
 async def test_an_interactive_change_makes_its_lane_interactive_and_overtakes_no_change_in_it(
     producer: Producer, lanes: Lanes
 ) -> None:
+    """The bulk changes in front of it rise with it; those behind it are bulk again afterwards."""
     await to_users(producer, ["2002"], "other")
     await producer.fan_out(numbered(2), batch_id="x")
     assert await lanes.on_bulk(LANE)
@@ -105,6 +111,7 @@ async def test_an_interactive_change_makes_its_lane_interactive_and_overtakes_no
 
 
 async def test_a_lane_that_becomes_interactive_keeps_its_lease_and_its_back_off(lanes: Lanes) -> None:
+    """The score moves to the other schedule unchanged, and the change in flight is not fenced."""
     await lanes.submit(("a", change()), priority=BULK)
     held = await lanes.claim_one()
     lease_ms = await lanes.redis.zscore(keyspace.BULK_SCHEDULE, LANE)
@@ -120,6 +127,7 @@ async def test_a_lane_that_becomes_interactive_keeps_its_lease_and_its_back_off(
 
 
 async def test_a_lane_that_becomes_interactive_wakes_an_idle_worker(lanes: Lanes) -> None:
+    """Although the lane was scheduled already."""
     await lanes.submit(("a", change()), priority=BULK)
     await lanes.redis.delete(keyspace.WAKEUPS)
 
@@ -129,6 +137,7 @@ async def test_a_lane_that_becomes_interactive_wakes_an_idle_worker(lanes: Lanes
 
 
 async def test_a_lane_becomes_bulk_again_when_its_last_interactive_change_ends(lanes: Lanes) -> None:
+    """Not before: two interactive changes in front of one bulk change."""
     await lanes.submit(("u1", change()), ("u2", change()))
     await lanes.submit(("b1", change()), priority=BULK)
     seen = []
@@ -141,6 +150,7 @@ async def test_a_lane_becomes_bulk_again_when_its_last_interactive_change_ends(l
 
 
 async def test_a_lane_changes_priority_any_number_of_times(lanes: Lanes) -> None:
+    """Three times to interactive and back, and the lane is never without a schedule."""
     await lanes.submit(*((f"b{n}", change()) for n in range(3)), priority=BULK)
     for number in range(3):
         assert await lanes.on_bulk(LANE)
@@ -161,6 +171,7 @@ async def test_a_lane_changes_priority_any_number_of_times(lanes: Lanes) -> None
 async def test_a_lane_becomes_bulk_at_once_when_its_last_interactive_change_is_cancelled(
     producer: Producer, lanes: Lanes, order: tuple[str, ...], taken_back: str
 ) -> None:
+    """Whichever of two interactive changes is cancelled, in three orders within the lane."""
     for place, kind in enumerate(order):
         await lanes.submit((f"{kind}{place}", change()), priority=BULK if kind == "b" else Priority.INTERACTIVE)
     first, second = (f"u{place}" for place, kind in enumerate(order) if kind == "u")
@@ -184,6 +195,7 @@ async def test_a_lane_becomes_bulk_at_once_when_its_last_interactive_change_is_c
 
 
 async def test_cancelling_a_bulk_change_keeps_an_interactive_lane_interactive(producer: Producer, lanes: Lanes) -> None:
+    """Bulk changes in front of and behind the interactive one."""
     await lanes.submit(("b1", change()), ("b2", change()), priority=BULK)
     await lanes.submit(("u", change()))
     await lanes.submit(("b3", change()), priority=BULK)
@@ -199,6 +211,7 @@ async def test_cancelling_a_bulk_change_keeps_an_interactive_lane_interactive(pr
 async def test_an_interactive_change_does_not_wait_for_ten_thousand_bulk_changes_of_other_users(
     producer: Producer, lanes: Lanes
 ) -> None:
+    """The next single claim takes it (here with 1,000 due bulk lanes)."""
     await to_users(producer, map(str, range(1000)))
     await producer.enqueue(change("late"), job_id="late")
 

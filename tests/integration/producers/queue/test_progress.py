@@ -32,12 +32,14 @@ async def eta_s(batch: Batch) -> float | None:
 
 
 async def test_the_eta_of_many_users_is_set_by_the_egress(producer: Producer) -> None:
+    """500 users with one change each: the shared egress is the bottleneck."""
     batch = await to_users(producer, users(500))
 
     assert await eta_s(batch) == pytest.approx(500 * EGRESS_PACE_S, rel=0.01)
 
 
 async def test_the_eta_of_one_user_is_set_by_its_deepest_lane(producer: Producer) -> None:
+    """100 changes of one user take 100 times its pace, whatever another user has."""
     batch = await producer.fan_out([*numbered(100), change("1002")], batch_id="b")
 
     assert await eta_s(batch) == pytest.approx(100 * PACE_S, rel=0.01)
@@ -54,6 +56,7 @@ async def test_a_user_s_own_rate_counts_for_the_eta(producer: Producer) -> None:
 
 
 async def test_changes_queued_before_the_batch_count_for_its_eta(producer: Producer) -> None:
+    """They are in front of the batch in the same lane."""
     await producer.enqueue_many(numbered(100))
     batch = await producer.fan_out(numbered(1), batch_id="b")
 
@@ -63,6 +66,7 @@ async def test_changes_queued_before_the_batch_count_for_its_eta(producer: Produ
 async def test_the_eta_shrinks_as_changes_end_and_is_0_when_complete(
     producer: Producer, timed: Lanes, clock: ManualClock
 ) -> None:
+    """It never grows from one settlement to the next."""
     batch = await producer.fan_out(numbered(10), batch_id="b")
     etas = [await eta_s(batch)]
     for _ in range(10):
@@ -81,6 +85,7 @@ async def test_the_eta_shrinks_as_changes_end_and_is_0_when_complete(
 
 
 async def test_two_egresses_halve_the_eta_of_many_users(producer: Producer, timed: Lanes) -> None:
+    """A paused egress does not count."""
     batch = await to_users(producer, users(500))
     await timed.redis.sadd(keyspace.EGRESSES, "second")  # type: ignore[misc]
     await timed.redis.hset(  # type: ignore[misc]
@@ -106,6 +111,7 @@ async def test_holds_of_the_user_and_the_egress_delay_the_eta(
 
 
 async def test_the_eta_is_unknown_during_a_pause(producer: Producer) -> None:
+    """Nobody knows when a pause of any scope ends; the ETA is back after it."""
     batch = await producer.fan_out(numbered(10), batch_id="b")
     scopes: list[dict[str, Any]] = [
         {"everything": True},
@@ -121,6 +127,7 @@ async def test_the_eta_is_unknown_during_a_pause(producer: Producer) -> None:
 
 
 async def test_the_eta_is_unknown_without_a_worker(fake_redis: ArqRedis) -> None:
+    """No egress has a pace to compute with."""
     batch = await to_users(Producer(fake_redis), users(10))
 
     assert await eta_s(batch) is None
@@ -128,6 +135,7 @@ async def test_the_eta_is_unknown_without_a_worker(fake_redis: ArqRedis) -> None
 
 @pytest.mark.parametrize("count", [0, 3])
 async def test_the_eta_of_a_complete_batch_is_0_despite_pauses(producer: Producer, timed: Lanes, count: int) -> None:
+    """Also for an empty batch, and without any egress."""
     batch = await to_users(producer, users(count))
     lanes = Lanes(timed.redis, clock=timed.clock)
     await end_all(lanes)
@@ -138,6 +146,7 @@ async def test_the_eta_of_a_complete_batch_is_0_despite_pauses(producer: Produce
 
 
 async def test_the_eta_is_the_same_on_a_real_server(valkey: ArqRedis) -> None:
+    """The arithmetic of the other tests runs on fakeredis and a manual clock."""
     lanes, producer = Lanes(valkey, pacing=PACING), Producer(valkey)
     await lanes.submit(("first", change("9999")))
     await lanes.done(await lanes.claim_one(), took_s=0.0)

@@ -51,6 +51,7 @@ async def test_a_group_that_died_together_is_replayed_in_its_order(producer: Pro
 async def test_a_single_letter_is_replayed_as_interactive_and_a_selection_as_bulk(
     producer: Producer, lanes: Lanes
 ) -> None:
+    """A person waits for one change; many must not delay others."""
     await some_dead(producer, lanes)
 
     await producer.dead.replay("b")
@@ -114,6 +115,7 @@ async def test_a_second_letter_of_a_reused_id_is_replayed(producer: Producer, la
 async def test_letters_with_similar_ids_are_both_replayed(
     producer: Producer, lanes: Lanes, one: str, other: str
 ) -> None:
+    """Their replay IDs must not collide, or one change would be lost."""
     for job_id, user in ((one, "1"), (other, "2")):
         await lanes.submit((job_id, change(user)))
     await end_all(lanes, REJECTED)
@@ -125,6 +127,7 @@ async def test_letters_with_similar_ids_are_both_replayed(
 
 @pytest.mark.parametrize("job_id", ["x" * 126, "x" * 127, "x" * 128, "b" * 64 + "//" + "u" * 62])
 async def test_a_change_with_a_long_id_can_be_replayed(producer: Producer, lanes: Lanes, job_id: str) -> None:
+    """Twice in a row, with IDs up to the limit of 128 characters."""
     await lanes.submit((job_id, change()))
     for _ in range(2):
         await lanes.done(await lanes.claim_one(), REJECTED)
@@ -135,6 +138,7 @@ async def test_a_change_with_a_long_id_can_be_replayed(producer: Producer, lanes
 
 
 async def test_a_full_lane_refuses_a_replay_and_keeps_the_letter(redis: ArqRedis) -> None:
+    """Two of three fit; the third stays in the list of dead letters."""
     producer, lanes = Producer(redis, ProducerSettings(lane_limit=2)), Lanes(redis)
     for number in range(3):
         await producer.enqueue(change(value=str(number + 1)), job_id=f"j{number}")
@@ -148,6 +152,7 @@ async def test_a_full_lane_refuses_a_replay_and_keeps_the_letter(redis: ArqRedis
 
 
 async def test_failed_changes_of_a_batch_are_retried_as_a_batch(producer: Producer, lanes: Lanes) -> None:
+    """In their order; the counts of the first batch stay, and nothing is left to retry."""
     batch = await producer.fan_out(numbered(6), batch_id="july")
     for number in range(6):
         await lanes.done(await lanes.claim_one(), (Outcome.APPLIED, REJECTED)[number % 2])
@@ -187,6 +192,7 @@ async def test_letters_whose_lanes_are_full_stay_over_repeated_retries(redis: Ar
 
 
 async def test_an_interrupted_retry_is_continued_by_the_same_batch(producer: Producer, lanes: Lanes) -> None:
+    """The letters are restored as if the retry had stopped before it removed them."""
     batch = await to_users(producer, users(5), "july")
     await end_all(lanes, REJECTED)
     letters = {name: await lanes.redis.dump(name) for name in await lanes.redis.keys("copytrade:letter:*")}
@@ -220,6 +226,7 @@ async def test_a_failed_retry_can_be_retried(producer: Producer, lanes: Lanes) -
 
 
 async def test_a_retry_and_a_replay_at_once_submit_each_letter_once(producer: Producer, lanes: Lanes) -> None:
+    """30 letters of one lane end up as 30 queued changes."""
     changes: list[SettingsChange] = numbered(30)
     batch = await producer.fan_out(changes, batch_id="b")
     for _ in changes:

@@ -18,6 +18,7 @@ from tests.support.lanes import Lanes
 
 
 async def test_results_are_streamed_in_the_order_of_settlement_to_the_end(producer: Producer, lanes: Lanes) -> None:
+    """A streamed result equals the one from the job's own handle."""
     batch, ended = await half_ended(producer, lanes)
     ended += await end_all(lanes)
 
@@ -29,6 +30,7 @@ async def test_results_are_streamed_in_the_order_of_settlement_to_the_end(produc
 
 
 async def test_a_stream_resumes_after_any_result(producer: Producer, lanes: Lanes) -> None:
+    """Every cursor is distinct, including those before the first and after the last result."""
     batch, ended = await half_ended(producer, lanes)
     ended += await end_all(lanes)
     stream = batch.results()
@@ -43,6 +45,7 @@ async def test_a_stream_resumes_after_any_result(producer: Producer, lanes: Lane
 
 
 async def test_a_stream_resumes_in_the_middle_of_a_page(producer: Producer, lanes: Lanes) -> None:
+    """The same stream goes on there too, as does a new one with its cursor."""
     batch, ended = await half_ended(producer, lanes)
     stream = batch.results()
     for _ in range(3):
@@ -55,6 +58,7 @@ async def test_a_stream_resumes_in_the_middle_of_a_page(producer: Producer, lane
 
 
 async def test_a_stream_waits_for_the_next_settlement(producer: Producer, lanes: Lanes) -> None:
+    """It ends by itself when the batch is complete."""
     batch = await to_users(producer, users(2))
     stream = batch.results()
     async with asyncio.timeout(30):
@@ -110,6 +114,7 @@ async def test_concurrent_readers_get_each_result_once(producer: Producer, lanes
 
 
 async def test_a_batch_of_more_than_a_page_is_read_to_its_end(producer: Producer, lanes: Lanes) -> None:
+    """The stream and the failures fetch further pages by themselves."""
     batch = await producer.fan_out(numbered(PAGE_SIZE + 1), batch_id="b")
     await batch.cancel()
 
@@ -119,6 +124,7 @@ async def test_a_batch_of_more_than_a_page_is_read_to_its_end(producer: Producer
 
 
 async def test_an_expired_result_is_listed_with_its_outcome(producer: Producer, lanes: Lanes) -> None:
+    """Results have their own TTL; the stream keeps the job ID and outcome, but no user."""
     batch, ended = await half_ended(producer, lanes)
     await lanes.redis.delete(keyspace.RESULT + ended[0])
 
@@ -130,6 +136,7 @@ async def test_an_expired_result_is_listed_with_its_outcome(producer: Producer, 
 
 
 async def test_failures_are_listed_without_waiting_for_the_rest(producer: Producer, lanes: Lanes) -> None:
+    """Half of the batch is still queued."""
     batch, ended = await half_ended(producer, lanes)
 
     failures: list[JobResult] = [failure async for failure in batch.failures()]
@@ -139,6 +146,7 @@ async def test_failures_are_listed_without_waiting_for_the_rest(producer: Produc
 
 
 async def test_a_stream_of_a_batch_that_expires_meanwhile_ends_with_an_error(producer: Producer, lanes: Lanes) -> None:
+    """It would wait forever otherwise."""
     batch, _ = await half_ended(producer, lanes)
     stream = batch.results()
     for _ in range(10):
@@ -152,6 +160,7 @@ async def test_a_stream_of_a_batch_that_expires_meanwhile_ends_with_an_error(pro
 
 
 async def test_a_stream_resumes_after_redis_was_unreachable(valkey: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same object goes on after the error, without a gap or a repeat."""
     producer, lanes = Producer(valkey), Lanes(valkey)
     batch, ended = await half_ended(producer, lanes)
     stream = batch.results()

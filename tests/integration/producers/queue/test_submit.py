@@ -13,6 +13,7 @@ LANE = keyspace.lane("1001", "t1")
 
 
 async def test_a_change_is_stored_in_its_lane_and_its_lane_on_the_schedule(lanes: Lanes) -> None:
+    """One call writes payload, place and due time, and the lane is due at once."""
     before_ms = await lanes.now_ms()
 
     verdicts = await lanes.submit(("j1", change()))
@@ -44,15 +45,18 @@ async def test_an_id_is_accepted_once_while_it_is_queued(lanes: Lanes) -> None:
 
 
 async def test_an_id_is_accepted_once_within_one_call(lanes: Lanes) -> None:
+    """A chunk may contain the same ID twice."""
     assert await lanes.submit(("j1", change()), ("j1", change())) == [1, 0]
 
 
 async def test_an_id_is_accepted_once_for_all_users(lanes: Lanes) -> None:
+    """IDs are global; a second lane would get a payload that is not its own."""
     assert await lanes.submit(("j1", change("1")), ("j1", change("2"))) == [1, 0]
     assert await lanes.uncovered() == set()
 
 
 async def test_an_id_is_known_for_as_long_as_its_result(lanes: Lanes) -> None:
+    """A submission repeated after the change ended adds nothing."""
     await lanes.submit(("j1", change()))
     await lanes.done(await lanes.claim_one())
 
@@ -72,6 +76,7 @@ async def test_a_full_lane_refuses_and_writes_nothing(lanes: Lanes) -> None:
 
 
 async def test_a_refused_id_may_be_submitted_again(lanes: Lanes) -> None:
+    """A refusal for a full lane leaves no trace of the ID."""
     await lanes.submit(("j1", change()), ("j2", change()), lane_limit=1)
     await lanes.done(await lanes.claim_one())
 
@@ -90,6 +95,7 @@ async def test_every_lane_with_changes_is_on_the_schedule(lanes: Lanes) -> None:
 
 
 async def test_a_lane_that_waits_is_not_brought_forward_by_another_change(lanes: Lanes) -> None:
+    """Its score is the back-off of its head, which only a settlement may end."""
     await lanes.submit(("j1", change()))
     await lanes.back(await lanes.claim_one(), 60)
     before = await lanes.due_ms(LANE)
@@ -100,6 +106,7 @@ async def test_a_lane_that_waits_is_not_brought_forward_by_another_change(lanes:
 
 
 async def test_one_wakeup_is_pushed_for_any_number_of_new_lanes(lanes: Lanes) -> None:
+    """Over two calls, so the list of wake-ups cannot grow."""
     await lanes.submit(("j1", change("1")), ("j2", change("2")))
     await lanes.submit(("j3", change("3")))
 
@@ -107,6 +114,7 @@ async def test_one_wakeup_is_pushed_for_any_number_of_new_lanes(lanes: Lanes) ->
 
 
 async def test_no_wakeup_is_pushed_for_a_lane_that_is_scheduled_already(lanes: Lanes) -> None:
+    """Workers know its due time already."""
     await lanes.submit(("j1", change()))
     await lanes.redis.delete(keyspace.WAKEUPS)
 
@@ -116,6 +124,7 @@ async def test_no_wakeup_is_pushed_for_a_lane_that_is_scheduled_already(lanes: L
 
 
 async def test_queued_changes_do_not_expire(lanes: Lanes) -> None:
+    """Payload, lane and schedule have no TTL; only a change's own deadline ends it."""
     await lanes.submit(("j1", change()))
 
     for key in (keyspace.JOB + "j1", keyspace.LANE + LANE, keyspace.SCHEDULE):
@@ -123,6 +132,7 @@ async def test_queued_changes_do_not_expire(lanes: Lanes) -> None:
 
 
 async def test_a_new_lane_gets_the_slot_after_the_waiting_lanes_of_its_user(timed: Lanes) -> None:
+    """The slots of the three waiting lanes are one pace apart."""
     await timed.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(3)))
     await timed.claim()
 

@@ -11,6 +11,7 @@ from tests.support.lanes import Lanes, contents
 
 
 async def test_an_unknown_user_has_no_lanes(producer: Producer, redis: ArqRedis) -> None:
+    """It is not an error, and asking writes nothing; a malformed ID is an error."""
     assert await producer.user_status("nobody") == UserStatus("nobody", False, None, 0.0, 1.0, None, [])
     with pytest.raises(InvalidId):
         await producer.user_status("a b")
@@ -20,6 +21,7 @@ async def test_an_unknown_user_has_no_lanes(producer: Producer, redis: ArqRedis)
 
 @pytest.mark.parametrize("user", ["1001", "a:b", "100%"])
 async def test_each_lane_is_shown_with_its_head_and_its_state(producer: Producer, lanes: Lanes, user: str) -> None:
+    """In flight, backing off, due and bulk; a user whose ID only begins alike is left out."""
     await lanes.submit(
         ("a1", change(user, "a")), ("a2", change(user, "a")), ("b1", change(user, "b")), ("x", change(f"{user}0", "a"))
     )
@@ -41,6 +43,7 @@ async def test_each_lane_is_shown_with_its_head_and_its_state(producer: Producer
 
 
 async def test_pause_hold_and_rate_of_a_user_are_shown(producer: Producer, lanes: Lanes) -> None:
+    """Also for a user without lanes."""
     await lanes.submit(("j1", change()))
     await lanes.back(await lanes.claim_one(), 60, hold_s=60)
     await producer.pause(user_id="1001")
@@ -57,6 +60,7 @@ async def test_pause_hold_and_rate_of_a_user_are_shown(producer: Producer, lanes
 
 
 async def test_all_of_a_thousand_lanes_of_a_user_are_shown(producer: Producer, lanes: Lanes) -> None:
+    """More than one scan returns, sorted by trader, without lanes of users 4 and 50."""
     await lanes.submit(*((f"j{n}", change("5", f"t{n:04}")) for n in range(1001)))
     await lanes.submit(("other", change("50")), ("another", change("4")))
 
