@@ -32,6 +32,7 @@ async def full(tmp_path: Path) -> AsyncIterator[ArqRedis]:
     "what", ["settle", "give back", "fail", "claim", "cancel", "cancel batch", "submit", "fan out"]
 )
 async def test_a_full_redis_refuses_a_script_as_a_whole_or_runs_all_of_it(full: ArqRedis, what: str) -> None:
+    """`maxmemory` is reached right before the script; half a script would lose or double a change."""
     lanes, producer = Lanes(full), Producer(full)
     batch = await producer.fan_out([change("1001"), change("1002")], batch_id="b")
     await producer.enqueue_many(numbered(3, "1003"))

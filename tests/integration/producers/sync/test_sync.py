@@ -45,6 +45,7 @@ def lanes(valkey: ArqRedis) -> Lanes:
 
 
 async def test_a_waiting_thread_gets_the_result(producer: Producer, lanes: Lanes) -> None:
+    """The change is settled only after the thread has subscribed."""
     job = producer.enqueue(change())
     waiting = asyncio.create_task(asyncio.to_thread(job.result, WITHIN_S))
     channel = keyspace.JOB_DONE + job.job_id
@@ -57,6 +58,7 @@ async def test_a_waiting_thread_gets_the_result(producer: Producer, lanes: Lanes
 
 
 def test_a_result_that_does_not_come_is_a_time_out(producer: Producer) -> None:
+    """With and without waiting; the change stays queued."""
     job = producer.enqueue(change())
 
     for timeout in (0, 0.05):
@@ -66,6 +68,7 @@ def test_a_result_that_does_not_come_is_a_time_out(producer: Producer) -> None:
 
 
 def test_a_change_is_cancelled(producer: Producer) -> None:
+    """A second cancel finds it ended, and its ID stays taken."""
     job = producer.enqueue(change(), job_id="a")
 
     assert job.cancel() is Cancellation.CANCELLED
@@ -75,6 +78,7 @@ def test_a_change_is_cancelled(producer: Producer) -> None:
 
 
 def test_many_changes_keep_their_order(producer: Producer) -> None:
+    """Over several chunks, with an invalid one in the middle that is reported by index."""
     changes = [*numbered(700), change(user="not an ID"), *numbered(600)]
 
     report = producer.enqueue_many(changes)
@@ -84,6 +88,7 @@ def test_many_changes_keep_their_order(producer: Producer) -> None:
 
 
 async def test_a_fan_out_and_its_stream_of_results(producer: Producer, lanes: Lanes) -> None:
+    """1,200 results, read while they arrive, from the middle by a cursor, and by pages."""
     users = [str(number) for number in range(1200)]
     batch = producer.fan_out(trader_id=TRADER, settings=[setting()], user_ids=iter(users), batch_id="b")
     reading = asyncio.create_task(asyncio.to_thread(lambda: [result.user_id for result in batch.results()]))
@@ -105,6 +110,7 @@ async def test_a_fan_out_and_its_stream_of_results(producer: Producer, lanes: La
 
 
 def test_a_fan_out_is_repeated_without_doubles(producer: Producer) -> None:
+    """Other content is a conflict; neither all-or-nothing with an invalid item nor a dry run writes anything."""
     again = [
         producer.fan_out(trader_id=TRADER, settings=[setting()], user_ids=["1", "2"], batch_id="b") for _ in range(2)
     ]
@@ -122,6 +128,8 @@ def test_a_fan_out_is_repeated_without_doubles(producer: Producer) -> None:
 
 
 async def test_an_asynchronous_iterable_is_rejected(producer: Producer) -> None:
+    """No event loop of the caller could read it."""
+
     async def users() -> AsyncIterator[str]:
         yield "1"
 
@@ -130,6 +138,7 @@ async def test_an_asynchronous_iterable_is_rejected(producer: Producer) -> None:
 
 
 async def test_dead_letters_are_listed_and_replayed(producer: Producer, lanes: Lanes) -> None:
+    """Counted, read, retried as a batch, replayed one by one, and dropped."""
     batch = producer.fan_out(trader_id=TRADER, settings=[setting()], user_ids=["1", "2"], batch_id="b")
     producer.enqueue(change("3"), job_id="c")
     await end_all(lanes, Outcome.REJECTED)
@@ -147,6 +156,7 @@ async def test_dead_letters_are_listed_and_replayed(producer: Producer, lanes: L
 
 
 async def test_users_are_paused_limited_cancelled_and_shown(producer: Producer, lanes: Lanes) -> None:
+    """One walk through what an operator does to a user and to a batch."""
     producer.enqueue_many(numbered(3, user="7"))
 
     assert (producer.pause(user_id="7"), producer.pause(user_id="7")) == (True, False)
@@ -164,6 +174,7 @@ async def test_users_are_paused_limited_cancelled_and_shown(producer: Producer, 
 
 
 def test_threads_share_a_producer(producer: Producer) -> None:
+    """Eight threads; each of 200 changes is accepted once and is in its user's lane."""
     with ThreadPoolExecutor(8) as threads:
         jobs = list(threads.map(lambda number: producer.enqueue(change(str(number % 10))), range(200)))
 
@@ -172,6 +183,7 @@ def test_threads_share_a_producer(producer: Producer) -> None:
 
 
 def test_an_unreachable_redis_is_reported_with_the_job_id_to_repeat_with() -> None:
+    """With the same ID, a repeat cannot submit the change twice."""
     with Producer.connect(NOBODY_THERE) as producer:
         with pytest.raises(QueueUnavailable, match="job_id='a'"):
             producer.enqueue(change(), job_id="a")

@@ -81,6 +81,7 @@ async def test_a_change_whose_reply_was_lost_is_not_doubled(between: Relay, look
 
 @pytest.mark.parametrize("kind", ["asynchronous", "synchronous"])
 async def test_many_changes_keep_their_order_when_replies_are_lost(between: Relay, looking: Redis, kind: str) -> None:
+    """Chunks without a reply are submitted again in order and add only what is missing."""
     changes = numbered(2_600)
     if kind == "asynchronous":
         async with Producer.connect(dsn(between), QUICK, wait_s=20) as producer:
@@ -99,6 +100,7 @@ async def test_many_changes_keep_their_order_when_replies_are_lost(between: Rela
 
 
 async def test_a_fan_out_goes_on_where_it_was_interrupted(between: Relay) -> None:
+    """Replies of some chunks are lost, and each user still gets exactly one change."""
     async with Producer.connect(dsn(between), QUICK, wait_s=20) as producer:
         await producer.paused()
         users = [str(number) for number in range(10_000, 12_600)]
@@ -130,6 +132,7 @@ async def test_a_cancellation_whose_reply_was_lost_is_not_retried(between: Relay
 
 
 async def test_a_caller_that_waits_gets_through_when_redis_is_back(server: Valkey) -> None:
+    """Both kinds of producer call while Redis is down, and it starts a second later."""
     async with Producer.connect(server.dsn, QUICK, wait_s=30) as producer:
         with PlainProducer.connect(server.dsn, QUICK, wait_s=30) as plain:
             await asyncio.to_thread(server.stop)
@@ -151,6 +154,7 @@ async def test_a_caller_that_waits_gets_through_when_redis_is_back(server: Valke
 
 
 async def test_a_producer_waits_for_redis_no_longer_than_wait_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The argument takes precedence over COPYTRADE_REDIS_WAIT_S; zero fails at once."""
     nowhere = f"redis://127.0.0.1:{free_port()}/0"
     took_s = []
     for variable, wait_s in (("0", None), ("0.6", None), ("0", 0.6)):
@@ -182,6 +186,7 @@ async def test_a_server_that_became_a_replica_is_left(server: Valkey, looking: R
 
 @pytest.mark.parametrize("kind", ["asynchronous", "synchronous"])
 async def test_readers_of_results_wait_through_a_restart(server: Valkey, looking: Redis, kind: str) -> None:
+    """For one result and for a batch's stream; no error is raised and no result comes twice."""
     lanes = Lanes(looking)
     async with Producer.connect(server.dsn, QUICK) as filling:
         batch = await filling.fan_out([change(str(user)) for user in range(1001, 1005)], batch_id="b")

@@ -42,6 +42,7 @@ def dsn(port: int, authority: Authority) -> str:
 
 
 async def test_producers_and_workers_use_tls(valkey: ArqRedis, dsn: str, tmp_path: Path) -> None:
+    """An asynchronous producer, a synchronous one and a worker apply changes over TLS."""
     async with rig_on(valkey, tmp_path) as rig, Producer.connect(dsn) as producer:
         worker = LaneWorker(rig.settings(redis_dsn=dsn), handle_signals=False)
         running = asyncio.create_task(worker.async_run())
@@ -78,6 +79,7 @@ async def _refusal(dsn: str, *, timeout_s: float = 5) -> list[str]:
 
 
 async def test_a_certificate_of_another_authority_is_refused(port: int, tmp_path: Path) -> None:
+    """Also without a configured authority, because the system's own do not know this one."""
     stranger = Authority.new(tmp_path, "stranger")
     for query in (f"?ssl_ca_certs={stranger.path}", ""):
         for message in await _refusal(f"rediss://localhost:{port}/0{query}"):
@@ -92,12 +94,14 @@ async def test_a_certificate_for_another_host_is_refused(dsn: str) -> None:
 
 
 async def test_the_name_need_not_be_checked_if_an_operator_says_so(dsn: str) -> None:
+    """Behind a tunnel the host name may differ; the authority is still verified."""
     dsn = dsn.replace("localhost", "127.0.0.1") + "&ssl_check_hostname=false"
     async with Producer.connect(dsn) as producer:
         assert await producer.paused() == []
 
 
 async def test_a_server_may_ask_for_a_client_certificate(valkey_dsn: str, authority: Authority) -> None:
+    """Without one the connection is refused; the DSN names the certificate and the key."""
     server = authority.context("localhost", clients=True)
     certificate, key = authority.issue("client")
     async with relay(urlsplit(valkey_dsn).port or 0, server) as between:
@@ -108,10 +112,12 @@ async def test_a_server_may_ask_for_a_client_certificate(valkey_dsn: str, author
 
 
 async def test_an_absent_certificate_file_stops_the_start(tmp_path: Path) -> None:
+    """A settings error that names the file, before any connection."""
     with pytest.raises(SettingsError, match=r"^COPYTRADE_REDIS_DSN: TLS cannot be set up .*nothing\.pem"):
         open_redis(f"rediss://localhost/0?ssl_ca_certs={tmp_path}/nothing.pem", ArqRedis, timeout_s=1)
 
 
 async def test_a_server_without_tls_is_reported_within_the_time_out(valkey_dsn: str) -> None:
+    """A plain Redis does not answer the handshake, so only the timeout ends it."""
     for message in await _refusal(f"rediss://localhost:{urlsplit(valkey_dsn).port}/0", timeout_s=0.5):
         assert "Redis did not answer" in message

@@ -40,6 +40,7 @@ async def subscribed(producer: Producer) -> AsyncIterator[Producer]:
 
 
 async def test_waiting_for_a_result_times_out_and_the_change_stays_queued(subscribed: Producer) -> None:
+    """The message says how long it waited, and that the change is not cancelled."""
     job = await subscribed.enqueue(change())
 
     async with asyncio.timeout(SOON_S):
@@ -50,6 +51,7 @@ async def test_waiting_for_a_result_times_out_and_the_change_stays_queued(subscr
 
 
 async def test_a_timeout_of_zero_does_not_wait(valkey_dsn: str) -> None:
+    """Not even while another task waits for the same job."""
     async with Producer.connect(valkey_dsn) as producer:
         job = await producer.enqueue(change("another"))
         waiting = asyncio.create_task(job.result())
@@ -65,6 +67,7 @@ async def test_a_timeout_of_zero_does_not_wait(valkey_dsn: str) -> None:
 
 
 async def test_a_timeout_of_zero_does_not_disturb_later_waits(producer: Producer, lanes: Lanes) -> None:
+    """A later wait still subscribes and is notified."""
     job = await producer.enqueue(change())
     with pytest.raises(ResultTimeout):
         await job.result(timeout=0)
@@ -109,6 +112,7 @@ async def test_many_waiters_for_one_change_all_get_its_result(producer: Producer
 
 
 async def test_waiting_again_after_giving_up_works(subscribed: Producer, redis: ArqRedis) -> None:
+    """The channel is unsubscribed in between, twice."""
     lanes, producer = Lanes(redis), subscribed
     job = await producer.enqueue(change())
     async with asyncio.timeout(SOON_S):
@@ -126,6 +130,7 @@ async def test_waiting_again_after_giving_up_works(subscribed: Producer, redis: 
 
 
 async def test_the_subscription_ends_with_its_last_waiter(producer: Producer, lanes: Lanes) -> None:
+    """A long-lived producer would otherwise collect channels, here and on the server."""
     job = await producer.enqueue(change())
     waiting = asyncio.create_task(job.result())
     await listening(producer, job.job_id)
@@ -139,6 +144,7 @@ async def test_the_subscription_ends_with_its_last_waiter(producer: Producer, la
 
 
 async def test_many_waiters_that_begin_at_once_all_get_their_results(valkey_dsn: str, valkey: ArqRedis) -> None:
+    """50 changes are settled while their waiters are still subscribing."""
     lanes = Lanes(valkey)
     async with Producer.connect(valkey_dsn) as producer:
         jobs = (await producer.enqueue_many(change(str(number)) for number in range(50))).jobs
@@ -154,6 +160,7 @@ async def test_many_waiters_that_begin_at_once_all_get_their_results(valkey_dsn:
 
 
 async def test_two_hundred_waiters_share_one_connection(subscribed: Producer, redis: ArqRedis) -> None:
+    """A connection for each would exhaust the pool."""
     lanes = Lanes(redis)
     jobs = (await subscribed.enqueue_many(change(str(number)) for number in range(200))).jobs
     waiting = [asyncio.create_task(job.result()) for job in jobs]
@@ -185,6 +192,7 @@ async def test_a_waiter_whose_connection_was_cut_gets_its_result(valkey_dsn: str
 async def test_a_failed_subscription_is_tried_again(
     valkey_dsn: str, valkey: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The first waiter times out after a refused connection; the second one is notified."""
     lanes = Lanes(valkey)
     connect = PubSub.connect
     refused = [RedisConnectionError("max number of clients reached")]

@@ -89,6 +89,7 @@ async def test_the_vault_source_of_the_page_serves_credentials(monkeypatch: pyte
 
 
 async def test_a_vault_that_is_away_or_refuses_makes_no_user_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unknown user's changes end unauthorized, so an outage must be another error."""
     async with vault_server() as url:
         monkeypatch.setenv("VAULT_ADDR", url)
         monkeypatch.setenv("VAULT_TOKEN", "another")
@@ -103,11 +104,13 @@ async def test_a_vault_that_is_away_or_refuses_makes_no_user_unknown(monkeypatch
 
 
 def test_a_vault_without_its_variables_stops_the_start() -> None:
+    """The error names the missing variable."""
     with pytest.raises(CredentialsError, match="'VAULT_ADDR' is not set"):
         open_store(WorkerSettings(credentials="python:own_vault:vault"), Redis(port=1))
 
 
 def test_every_command_of_the_page_exists_with_its_options() -> None:
+    """And the page shows every command except `remove`."""
     from worker.credentials.command import credentials  # noqa: PLC0415 - only this test needs the command line
 
     shown = set(re.findall(r"copytrade credentials ([a-z-]+)", DOC))

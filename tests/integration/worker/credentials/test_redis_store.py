@@ -26,6 +26,7 @@ from worker.errors import CredentialsUnavailable, UnknownUser
 async def test_a_worker_gets_the_latest_credentials_that_the_operator_set(
     admin: CredentialAdmin, store: RedisCredentials
 ) -> None:
+    """Setting a user again replaces the record, also with special characters in the ID."""
     assert await admin.put([keys("1001"), keys("1002")]) == 2
     assert await admin.put([keys("1001", "x"), keys("a:b%c")]) == 1
 
@@ -36,6 +37,7 @@ async def test_a_worker_gets_the_latest_credentials_that_the_operator_set(
 
 
 async def test_a_user_without_credentials_is_unknown(admin: CredentialAdmin, store: RedisCredentials) -> None:
+    """The store has another user's record; the message gives the command that adds one."""
     await admin.put([keys("1001")])
 
     with pytest.raises(UnknownUser, match=r"'1002' in Redis; add them with: copytrade credentials set"):
@@ -77,6 +79,7 @@ async def test_a_record_sealed_with_a_missing_key_makes_changes_wait(
 
 @pytest.mark.parametrize("ask", [lambda store: store.get("1001"), lambda store: store.count()], ids=["get", "count"])
 async def test_without_redis_credentials_are_unavailable(ask: Callable[[RedisCredentials], object]) -> None:
+    """Not unknown: an outage must not end changes unauthorized."""
     redis = open_redis(f"redis://127.0.0.1:{free_port()}", ArqRedis, timeout_s=1)
     store = RedisCredentials(SealedRecords(redis), ring(OLD))
 
@@ -87,6 +90,7 @@ async def test_without_redis_credentials_are_unavailable(ask: Callable[[RedisCre
 
 
 async def test_a_key_of_a_wrong_type_makes_credentials_unavailable(store: RedisCredentials, redis: ArqRedis) -> None:
+    """An error of Redis itself counts like an outage."""
     await redis.set(CREDENTIALS, "x")
 
     with pytest.raises(CredentialsUnavailable, match="WRONGTYPE"):
@@ -96,6 +100,7 @@ async def test_a_key_of_a_wrong_type_makes_credentials_unavailable(store: RedisC
 async def test_a_user_that_was_removed_is_unknown(
     admin: CredentialAdmin, records: SealedRecords, store: RedisCredentials
 ) -> None:
+    """A second removal reports that nothing was there; other users stay."""
     await admin.put([keys("1001"), keys("1002")])
 
     assert (await records.remove("1001"), await records.remove("1001")) == (True, False)
@@ -120,6 +125,7 @@ async def user_who_may(redis: ArqRedis, *rules: str) -> AsyncIterator[SealedReco
 
 
 async def test_a_worker_needs_only_read_access_to_the_records(valkey: ArqRedis) -> None:
+    """HGET and HLEN on one key; a worker with these rights cannot remove a record."""
     await CredentialAdmin(SealedRecords(valkey), ring(OLD)).put([keys("1001")])
 
     async with user_who_may(valkey, f"%R~{CREDENTIALS}", "+hget", "+hlen") as records:
@@ -132,6 +138,7 @@ async def test_a_worker_needs_only_read_access_to_the_records(valkey: ArqRedis) 
 
 
 async def test_an_operator_needs_seven_commands_on_the_records(valkey: ArqRedis) -> None:
+    """They suffice to set, rotate, check and remove, on this key only and with no script cached."""
     commands = ("+hget", "+hlen", "+hset", "+hdel", "+hscan", "+evalsha", "+eval")
     await valkey.script_flush()
 
@@ -150,6 +157,7 @@ async def test_no_secret_is_in_redis_or_in_a_log_or_in_a_repr(
     redis: ArqRedis,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """After setting, reading and rotating, and with a record that does not open."""
     caplog.set_level(logging.DEBUG)
     users = [keys("1001"), keys("1002"), keys("1003")]
     await admin.put(users)

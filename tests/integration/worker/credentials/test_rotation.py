@@ -39,6 +39,7 @@ async def test_rotation_seals_every_record_with_the_new_key(
 async def test_rotation_keeps_and_reports_records_that_it_cannot_open(
     admin: CredentialAdmin, after: CredentialAdmin, redis: ArqRedis
 ) -> None:
+    """A record copied from another user, garbage, and a user ID that is not UTF-8."""
     await admin.put([keys("1001"), keys("1002"), keys("1003")])
     moved = await redis.hget(CREDENTIALS, "1001")  # type: ignore[misc]
     await redis.hset(CREDENTIALS, mapping={"1002": moved, "1003": b"garbage", b"\xff": moved})  # type: ignore[misc]
@@ -90,6 +91,7 @@ async def test_rotation_does_not_overwrite_credentials_that_are_set_meanwhile(
 async def test_rotation_does_not_bring_back_a_user_that_is_removed_meanwhile(
     admin: CredentialAdmin, redis: ArqRedis
 ) -> None:
+    """The removal happens between reading the record and writing it anew."""
     await admin.put([keys("1001")])
     records = Meddling(redis)
     records.meddle = lambda: SealedRecords(redis).remove("1001")
@@ -102,6 +104,7 @@ async def test_rotation_does_not_bring_back_a_user_that_is_removed_meanwhile(
 async def test_two_rotations_at_once_seal_each_record_once(
     admin: CredentialAdmin, after: CredentialAdmin, redis: ArqRedis
 ) -> None:
+    """Of 100 records each is counted as rotated by one run and as done already by the other."""
     await admin.put([keys(str(number)) for number in range(100)])
     other = CredentialAdmin(SealedRecords(redis), ring(NEW, OLD))
 

@@ -56,6 +56,7 @@ async def rig_with_sealed_keys(redis: ArqRedis, folder: Path) -> AsyncIterator[R
 
 
 async def test_changes_are_signed_with_keys_from_redis(valkey: ArqRedis, tmp_path: Path) -> None:
+    """The exchange double verifies every signature; a user without keys ends unauthorized."""
     async with rig_with_sealed_keys(valkey, tmp_path) as rig:
         results = await rig.outcome([change(user) for user in (*USERS, "1009")], **sealed(OLD))
 
@@ -96,12 +97,14 @@ async def test_a_worker_with_sealed_keys_shows_no_secret(
 
 
 async def test_a_worker_with_a_malformed_key_ring_does_not_start(valkey: ArqRedis, tmp_path: Path) -> None:
+    """The error names the variable and the entry, but not the key."""
     async with rig_on(valkey, tmp_path) as rig:
         with pytest.raises(CredentialsError, match="the key ring in COPYTRADE_CREDENTIALS_KEYS, entry 2"):
             rig.worker(**sealed(OLD, "2026x:hush"))
 
 
 async def test_the_doctor_counts_the_users_in_redis(valkey: ArqRedis, valkey_dsn: str) -> None:
+    """No user at all and an unreachable Redis are failures."""
     settings = WorkerSettings(redis_dsn=valkey_dsn, **sealed(OLD))
     empty = await doctor._check_credentials(settings)
     await admin(valkey, OLD).put([keys("1001"), keys("1002")])

@@ -15,6 +15,7 @@ from worker.exchange.client import ExchangeClient
 
 
 async def test_body_path_and_headers_arrive_as_they_were_given() -> None:
+    """The signature covers these bytes, so no spacing or quoting may change."""
     body = b'{ "a" : "\xc3\xa9" }'
     async with peer(writes(OK)) as other, ExchangeClient(other.url, 1) as exchange:
         reply = await exchange.post("/path?b=%7E,1&a=x%2Fy", body, HEADERS)
@@ -29,6 +30,7 @@ async def test_body_path_and_headers_arrive_as_they_were_given() -> None:
 
 
 async def test_a_get_carries_no_credentials() -> None:
+    """It only asks for the exchange's time."""
     async with peer(writes(OK)) as other, ExchangeClient(other.url, 1) as exchange:
         reply = await exchange.get("/time")
 
@@ -38,6 +40,7 @@ async def test_a_get_carries_no_credentials() -> None:
 
 
 async def test_a_connection_serves_many_requests() -> None:
+    """A handshake for each would cost more than the request."""
     async with peer(writes(OK)) as other, ExchangeClient(other.url, 1) as exchange:
         for _ in range(5):
             await exchange.post("/path", b"{}", HEADERS)
@@ -47,12 +50,14 @@ async def test_a_connection_serves_many_requests() -> None:
 
 @pytest.mark.parametrize("status", [400, 403, 429, 500, 503])
 async def test_a_reply_with_an_error_status_is_a_reply(status: int) -> None:
+    """The classifier needs its status and body; only a missing reply is an exception."""
     reply = await post(writes(b"HTTP/1.1 %d X\r\nContent-Length: 4\r\n\r\nbody" % status))
 
     assert (reply.status, reply.body) == (status, b"body")
 
 
 async def test_a_redirect_is_not_followed() -> None:
+    """Signed headers must not reach another host."""
     async with peer(writes(OK)) as elsewhere:
         location = elsewhere.url.encode()
         reply = await post(writes(b"HTTP/1.1 307 X\r\nContent-Length: 0\r\nLocation: %b/\r\n\r\n" % location))
@@ -62,6 +67,7 @@ async def test_a_redirect_is_not_followed() -> None:
 
 
 async def test_cookies_are_not_kept() -> None:
+    """One user's reply must not mark another user's request."""
     answer = writes(OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: who=1001\r\n\r\n"))
     async with peer(answer) as other, ExchangeClient(other.url, 1) as exchange:
         for _ in range(2):
@@ -119,6 +125,7 @@ async def test_a_request_past_its_send_deadline_is_not_sent(readings: int) -> No
 
 
 async def test_after_a_refused_connection_the_request_was_not_sent() -> None:
+    """It can safely be repeated; the error names method and URL and keeps its cause."""
     async with peer(writes(OK)) as other:
         url = other.url
 
@@ -131,6 +138,8 @@ async def test_after_a_refused_connection_the_request_was_not_sent() -> None:
 
 
 async def test_after_a_failed_tls_handshake_the_request_was_not_sent() -> None:
+    """The server answers in plain text and closes."""
+
     def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 ready\r\n")
         writer.close()
@@ -161,6 +170,7 @@ async def test_a_request_that_got_no_connection_in_time_was_not_sent() -> None:
 
 
 async def test_a_request_without_an_answer_in_time_may_have_been_applied() -> None:
+    """The peer has read the whole request but stays silent."""
     async with peer(is_silent) as other, ExchangeClient(other.url, 1, total_timeout_s=0.5) as exchange:
         with pytest.raises(TransportError, match="no readable reply: time-out") as caught:
             await exchange.post("/path", b"{}", HEADERS)
@@ -206,6 +216,7 @@ async def test_a_request_without_a_readable_reply_may_have_been_applied(answer: 
 
 
 async def test_a_reply_of_exactly_the_size_limit_is_read() -> None:
+    """1,000 bytes in two parts; one byte more is too large."""
     reply = await post(writes(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x" * 400, b"x" * 600))
 
     assert len(reply.body) == 1000
@@ -226,6 +237,7 @@ async def test_after_an_error_the_next_request_succeeds() -> None:
 
 
 async def test_a_cancelled_request_stays_cancelled() -> None:
+    """A shutdown must not turn into a transport error that is retried."""
     async with peer(is_silent) as other, ExchangeClient(other.url, 1) as exchange:
         request = asyncio.create_task(exchange.post("/path", b"{}", HEADERS))
         await other.arrived.wait()
@@ -236,6 +248,7 @@ async def test_a_cancelled_request_stays_cancelled() -> None:
 
 
 async def test_an_exchange_that_is_not_open_says_how_to_open_it() -> None:
+    """Before and after `async with`."""
     exchange = ExchangeClient("http://127.0.0.1:1", 1)
 
     with pytest.raises(RuntimeError, match="async with"):
@@ -269,4 +282,5 @@ def test_a_url_must_be_scheme_and_host(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["https://api.bitget.com", "https://api.bitget.com/", "http://[::1]:8080"])
 def test_a_url_of_scheme_and_host_is_accepted(url: str) -> None:
+    """With a trailing slash, and with an IPv6 address and a port."""
     ExchangeClient(url, 1)

@@ -40,6 +40,7 @@ COROUTINES = set(SIGNATURES) - {"handle_sig_wait_for_completion"}
 
 
 def test_arq_is_of_the_version_that_the_overrides_were_checked_against() -> None:
+    """A new version needs a look at every private member that LaneWorker overrides."""
     assert arq.version.VERSION.startswith("0.28")
 
 
@@ -67,11 +68,14 @@ def test_every_override_has_the_signature_of_arq_s_method() -> None:
 
 
 def test_job_and_result_keys_are_arq_s() -> None:
+    """Tools for arq find changes and results under the keys they know."""
     assert (job_key_prefix, result_key_prefix) == (keyspace.JOB, keyspace.RESULT)
     assert default_queue_name == keyspace.CONTROL_QUEUE
 
 
 def test_arq_s_poll_yields_before_it_sleeps() -> None:
+    """The first control jobs are served at the start, not one poll delay later."""
+
     async def first() -> float:
         async for elapsed in poll(3600):
             return elapsed
@@ -99,6 +103,7 @@ async def test_arq_s_poll_removes_ended_tasks_and_raises_their_errors(valkey: Ar
 
 
 async def test_control_jobs_get_the_context_of_startup(valkey: ArqRedis, tmp_path: Path) -> None:
+    """The producer, the Redis client and arq's own fields."""
     seen: dict[str, Any] = {}
 
     async def look(ctx: dict[str, Any]) -> None:
@@ -139,6 +144,7 @@ async def test_a_signal_stops_picking_jobs_and_waits_for_running_tasks(valkey: A
 
 
 async def test_arq_writes_its_health_key(valkey: ArqRedis, tmp_path: Path) -> None:
+    """Monitoring made for arq keeps working."""
     async with rig_on(valkey, tmp_path) as rig, rig.working():
         await (await rig.producer.enqueue(change())).result(timeout=20)
 

@@ -54,6 +54,7 @@ async def test_a_submit_job_enqueues_a_change_that_is_applied(redis: ArqRedis, t
 
 
 async def test_a_submit_job_with_an_invalid_change_fails_with_the_reason(valkey: ArqRedis, tmp_path: Path) -> None:
+    """The arq client that enqueued it gets the error, and no lane is scheduled."""
     async with rig_on(valkey, tmp_path) as rig:
         wire = msgspec.to_builtins(change()) | {"settings": []}
         job = await as_arq_app(valkey).enqueue_job("submit", wire)
@@ -68,6 +69,7 @@ async def test_a_submit_job_with_an_invalid_change_fails_with_the_reason(valkey:
 async def test_a_submit_job_with_something_else_than_a_change_fails_with_the_reason(
     valkey: ArqRedis, tmp_path: Path, thing: Any
 ) -> None:
+    """Numbers, text, lists, incomplete objects and null are each an InvalidChange."""
     async with rig_on(valkey, tmp_path) as rig:
         job = await as_arq_app(valkey).enqueue_job("submit", thing)
 
@@ -97,6 +99,7 @@ async def test_a_repeated_submit_job_adds_nothing(valkey: ArqRedis, tmp_path: Pa
 
 
 async def test_cron_jobs_and_functions_are_served_beside_the_lanes(valkey: ArqRedis, tmp_path: Path) -> None:
+    """A cron job, a function and a change in one worker."""
     ticked = asyncio.Event()
 
     async def tick(ctx: dict[Any, Any]) -> None:
@@ -155,6 +158,7 @@ MALFORMED: dict[str, tuple[bytes, bytes | None]] = {
 async def test_a_malformed_control_job_is_removed_and_the_worker_goes_on(
     valkey: ArqRedis, tmp_path: Path, job_id: bytes, payload: bytes | None
 ) -> None:
+    """A change and a valid control job enqueued after it still end."""
     async with rig_on(valkey, tmp_path) as rig:
         await put(valkey, job_id, payload)
         changed = await rig.producer.enqueue(change())
@@ -169,6 +173,7 @@ async def test_a_malformed_control_job_is_removed_and_the_worker_goes_on(
 async def test_a_control_job_of_the_wrong_type_is_removed_and_the_worker_goes_on(
     valkey: ArqRedis, tmp_path: Path
 ) -> None:
+    """Its key is a list where arq expects a string."""
     async with rig_on(valkey, tmp_path) as rig:
         await valkey.rpush(job_key_prefix + "h", "x")  # type: ignore[misc]
         await valkey.zadd(keyspace.CONTROL_QUEUE, {"h": 1})

@@ -34,6 +34,7 @@ async def test_waiting_for_a_wakeup_is_not_taken_for_an_unreachable_redis(
 
 
 async def test_a_burst_worker_ends_although_a_lane_is_malformed(valkey: ArqRedis, tmp_path: Path) -> None:
+    """The malformed lane is put off, and a burst does not wait for it."""
     async with rig_on(valkey, tmp_path) as rig:
         await valkey.set(keyspace.LANE + "1001:t1", "no list")
         await valkey.zadd(keyspace.SCHEDULE, {"1001:t1": 1})

@@ -17,6 +17,7 @@ pytestmark = ARQ_CLOSES_OLD_STYLE
 
 
 async def test_changes_are_applied_in_order_and_each_gets_its_result(redis: ArqRedis, tmp_path: Path) -> None:
+    """Two users and three lanes, without a single reply of 429."""
     async with rig_on(redis, tmp_path) as rig:
         changes = [*numbered(5, "1001"), *numbered(5, "1002"), *numbered(2, "1002", "t2")]
 
@@ -32,6 +33,7 @@ async def test_changes_are_applied_in_order_and_each_gets_its_result(redis: ArqR
 async def test_a_result_has_the_attempt_with_its_times_and_the_exchange_s_code(
     valkey: ArqRedis, tmp_path: Path
 ) -> None:
+    """Enqueued, started and finished are in order; the start is that of the attempt."""
     async with rig_on(valkey, tmp_path) as rig:
         (result,) = await rig.outcome([change()])
 
@@ -70,6 +72,7 @@ async def test_a_429_holds_its_user_and_does_not_count_as_a_try(valkey: ArqRedis
 
 
 async def test_a_clock_skew_reply_corrects_the_clock_with_one_more_request(valkey: ArqRedis, tmp_path: Path) -> None:
+    """Two minutes of skew; the following change needs no second attempt."""
     async with rig_on(valkey, tmp_path) as rig:
         async with rig.working() as _:
             assert (await (await rig.producer.enqueue(change(value="1"))).result()).applied
@@ -108,6 +111,7 @@ async def test_a_change_of_a_user_without_credentials_ends_unauthorized_and_unse
 async def test_credentials_that_the_exchange_rejects_end_the_change_unauthorized_after_one_request(
     valkey: ArqRedis, tmp_path: Path, field: str
 ) -> None:
+    """A wrong key, secret or passphrase; another user is not affected."""
     async with rig_on(valkey, tmp_path, wrong={"1002": {field: "wrong"}}) as rig:
         refused, other = await rig.outcome([change("1002"), change("1001")])
 
@@ -131,6 +135,7 @@ async def test_five_replies_with_data_fail_reject_a_change(
 
 
 async def test_a_change_that_the_exchange_rejects_ends_rejected_with_its_code(valkey: ArqRedis, tmp_path: Path) -> None:
+    """It is not retried, and the exchange's message is kept."""
     async with rig_on(valkey, tmp_path, faults=[Fault("code:40034", first=1, user="1001")]) as rig:
         (result,) = await rig.outcome([change()])
 
@@ -149,6 +154,7 @@ async def test_a_malformed_reply_leads_to_another_request(valkey: ArqRedis, tmp_
 
 
 async def test_a_change_whose_deadline_passed_unsent_ends_expired(valkey: ArqRedis, tmp_path: Path) -> None:
+    """It is not sent; a change of another user is."""
     async with rig_on(valkey, tmp_path) as rig:
         job = await rig.producer.enqueue(change(), ttl_s=0.001)
         other = await rig.producer.enqueue(change("1002"))
@@ -174,6 +180,7 @@ async def test_a_change_that_never_gets_a_verdict_ends_exhausted_at_its_deadline
 
 
 async def test_a_change_ends_exhausted_at_its_last_try(valkey: ArqRedis, tmp_path: Path) -> None:
+    """Only if `max_tries` sets a bound; here it is two."""
     async with rig_on(valkey, tmp_path, faults=[Fault("http_500", user="1001")]) as rig:
         (result,) = await rig.outcome([change()], max_tries=2)
 

@@ -113,6 +113,7 @@ async def test_a_lane_whose_keys_are_of_the_wrong_type_is_put_off_and_others_are
     ids=["empty", "no msgpack", "text", "wrong type"],
 )
 async def test_a_malformed_history_counts_as_none(valkey: ArqRedis, tmp_path: Path, state: bytes) -> None:
+    """The change is applied and starts at its first try."""
     async with rig_on(valkey, tmp_path) as rig:
         job = await rig.producer.enqueue(change())
         await valkey.hset(keyspace.HEAD + keyspace.lane("1001", "t1"), "state", state)  # type: ignore[misc,arg-type]
@@ -124,6 +125,7 @@ async def test_a_malformed_history_counts_as_none(valkey: ArqRedis, tmp_path: Pa
 
 
 async def test_a_change_that_five_workers_in_a_row_lost_ends_exhausted(valkey: ArqRedis, tmp_path: Path) -> None:
+    """It may be what kills them, so it is not sent again."""
     async with rig_on(valkey, tmp_path) as rig:
         job = await rig.producer.enqueue(change())
         lost = {"token": "of a dead worker", "lapses": 4}

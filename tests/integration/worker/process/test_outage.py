@@ -62,6 +62,7 @@ async def test_an_outage_ends_no_change_and_counts_no_tries(valkey: ArqRedis, tm
 
 
 async def test_an_unreachable_exchange_ends_no_change(valkey: ArqRedis, tmp_path: Path) -> None:
+    """Failures of an outage do not use up `max_tries`; all are applied when it is back."""
     async with rig_on(valkey, tmp_path) as rig:
         rig.double._listen = ("127.0.0.1", int(rig.double.url.rpartition(":")[2]))  # where it will be again
         settings = {"max_tries": 3, "exchange_url": rig.double.url}

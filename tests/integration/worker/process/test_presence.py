@@ -43,6 +43,7 @@ async def workers(redis: ArqRedis) -> list[WorkerInfo]:
 
 
 async def test_a_running_worker_announces_its_settings_and_counts(redis: ArqRedis, tmp_path: Path) -> None:
+    """The name begins with host and process ID, so that an operator finds the process."""
     async with rig_on(redis, tmp_path) as rig, rig.working(egress="north", max_jobs=7, user_rate_per_s=9) as worker:
         report = await rig.producer.enqueue_many(numbered(3))
         for job in report.jobs:
@@ -61,6 +62,7 @@ async def test_a_running_worker_announces_its_settings_and_counts(redis: ArqRedi
 async def test_a_worker_announces_itself_at_the_start_and_after_every_interval(
     valkey: ArqRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Three heartbeats in a row, each later than the one before."""
     beaten: asyncio.Queue[WorkerInfo | None] = asyncio.Queue()
     beat = PresenceAnnouncer.announce
 
@@ -112,6 +114,7 @@ async def test_a_worker_that_was_killed_vanishes_after_three_intervals(
 
 
 async def test_every_key_of_an_announcement_has_a_ttl(redis: ArqRedis) -> None:
+    """Even with an interval of a million seconds, a dead worker disappears by itself."""
     await one(redis, health_interval_s=1_000_000).announce()
 
     (announced,) = await redis.keys(keyspace.WORKER + "*")
@@ -130,6 +133,7 @@ async def test_workers_of_one_machine_have_different_names(redis: ArqRedis) -> N
 async def test_the_start_time_of_a_worker_stays_the_same_over_heartbeats(
     fake_redis: ArqRedis, clock: ManualClock
 ) -> None:
+    """It is the time of creation, not of the first heartbeat."""
     presence = one(fake_redis, clock)
     started_ms = clock.now_ms
     clock.advance(4)
@@ -143,6 +147,7 @@ async def test_the_start_time_of_a_worker_stays_the_same_over_heartbeats(
 
 
 async def test_a_heartbeat_costs_at_most_eight_commands(valkey: ArqRedis) -> None:
+    """Counted by the server from the second heartbeat on, when the script is loaded."""
     presence = one(valkey)
     await presence.announce()
     before = (await valkey.info("stats"))["total_commands_processed"]
@@ -155,6 +160,7 @@ async def test_a_heartbeat_costs_at_most_eight_commands(valkey: ArqRedis) -> Non
 async def test_an_unreachable_redis_is_logged_once_and_heartbeats_resume(
     redis: ArqRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Three failed heartbeats and a failed withdrawal leave one warning in the log."""
     away = open_redis(f"redis://127.0.0.1:{free_port()}/0", ArqRedis, timeout_s=1)
     presence = one(away)
 
@@ -172,6 +178,7 @@ async def test_an_unreachable_redis_is_logged_once_and_heartbeats_resume(
 
 
 async def test_heartbeats_go_on_after_an_error(redis: ArqRedis, caplog: pytest.LogCaptureFixture) -> None:
+    """A bug in the announcement must not stop a worker that does its work."""
     presence = one(redis)
     presence._worker = None  # type: ignore[assignment]
     await presence.announce()

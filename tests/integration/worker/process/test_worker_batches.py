@@ -45,6 +45,7 @@ async def test_a_burst_worker_drains_bulk_too(redis: ArqRedis, tmp_path: Path) -
 
 
 async def test_a_batch_s_results_are_streamed_while_it_is_drained(valkey: ArqRedis, tmp_path: Path) -> None:
+    """The stream ends with the batch, which is then complete."""
     async with rig_on(valkey, tmp_path) as rig, rig.working():
         batch = await to_users(rig.producer, USERS)
         results = [result async for result in batch.results()]
@@ -56,6 +57,7 @@ async def test_a_batch_s_results_are_streamed_while_it_is_drained(valkey: ArqRed
 async def test_a_coalesced_group_is_one_request_with_the_last_setting_of_each_pair(
     valkey: ArqRedis, tmp_path: Path
 ) -> None:
+    """The replaced change ends superseded and names its successor."""
     async with rig_on(valkey, tmp_path) as rig:
         ids = await joining(rig, of("BTCUSDT"), of("ETHUSDT", value="2"), of("BTCUSDT", value="3"))
         worker = await rig.drain()
@@ -69,6 +71,7 @@ async def test_a_coalesced_group_is_one_request_with_the_last_setting_of_each_pa
 
 
 async def test_a_rejected_group_is_sent_one_by_one(valkey: ArqRedis, tmp_path: Path) -> None:
+    """One bad member must not fail the others; each counts the group's request as a try."""
     async with rig_on(valkey, tmp_path, faults=[Fault(REFUSED, first=1, user="1001")]) as rig:
         ids = await joining(rig, of("BTCUSDT"), of("ETHUSDT", value="2"), of("BTCUSDT", value="3"))
         await rig.drain()
@@ -79,6 +82,7 @@ async def test_a_rejected_group_is_sent_one_by_one(valkey: ArqRedis, tmp_path: P
 
 
 async def test_a_paused_user_is_served_at_once_when_it_is_resumed(valkey: ArqRedis, tmp_path: Path) -> None:
+    """A running worker sends nothing of the user before, and goes on with others."""
     async with rig_on(valkey, tmp_path) as rig, rig.working():
         await rig.producer.pause(user_id="1001")
         job = await rig.producer.enqueue(change("1001"))
@@ -95,6 +99,7 @@ async def test_a_paused_user_is_served_at_once_when_it_is_resumed(valkey: ArqRed
 
 @pytest.mark.parametrize("scope", ["everything", "egress"])
 async def test_a_paused_worker_goes_on_when_it_is_resumed(valkey: ArqRedis, tmp_path: Path, scope: str) -> None:
+    """By a pause of everything or of its egress, without a restart."""
     async with rig_on(valkey, tmp_path) as rig, rig.working():
         paused: dict[str, Any] = {"everything": True} if scope == "everything" else {"egress": "default"}
         await rig.producer.pause(**paused)
@@ -107,6 +112,7 @@ async def test_a_paused_worker_goes_on_when_it_is_resumed(valkey: ArqRedis, tmp_
 
 
 async def test_an_interactive_change_overtakes_a_running_fan_out(valkey: ArqRedis, tmp_path: Path) -> None:
+    """It is applied before the 120 bulk changes have ended."""
     async with rig_on(valkey, tmp_path) as rig, rig.working():
         bulk = [change(user, f"t{n}") for n in range(60) for user in USERS[:2]]
         batch = await rig.producer.fan_out(bulk, batch_id="b")
@@ -119,6 +125,7 @@ async def test_an_interactive_change_overtakes_a_running_fan_out(valkey: ArqRedi
 
 
 async def test_a_rate_changed_up_and_down_is_never_exceeded_at_the_exchange(valkey: ArqRedis, tmp_path: Path) -> None:
+    """With jittered latency and requests in flight, the exchange throttles none."""
     async with rig_on(valkey, tmp_path, faults=[Fault("latency", ms=20, jitter_ms=60)]) as rig, rig.working():
         batch = await rig.producer.fan_out([change("1001", f"t{n}") for n in range(40)], batch_id="b")
         results = batch.results()
@@ -135,6 +142,7 @@ async def test_a_rate_changed_up_and_down_is_never_exceeded_at_the_exchange(valk
 
 
 async def test_a_user_with_a_slower_rate_is_kept_to_it_at_the_exchange(valkey: ArqRedis, tmp_path: Path) -> None:
+    """Four in any second as the exchange counts them, while another user is faster."""
     async with rig_on(valkey, tmp_path) as rig:
         await rig.producer.limit_user("1001", 4)
         await rig.producer.enqueue_many([change(user, f"t{n}") for n in range(9) for user in USERS[:2]])
@@ -146,6 +154,7 @@ async def test_a_user_with_a_slower_rate_is_kept_to_it_at_the_exchange(valkey: A
 
 
 async def test_a_rejected_change_is_applied_when_it_is_replayed(valkey: ArqRedis, tmp_path: Path) -> None:
+    """Three changes of one lane arrive again in their order."""
     async with rig_on(valkey, tmp_path, faults=[Fault(REFUSED, first=3, user="1001")]) as rig:
         results = await rig.outcome(numbered(3))
         assert {result.outcome for result in results} == {Outcome.REJECTED}
@@ -158,6 +167,7 @@ async def test_a_rejected_change_is_applied_when_it_is_replayed(valkey: ArqRedis
 
 
 async def test_a_batch_cancelled_half_way_sends_nothing_more(valkey: ArqRedis, tmp_path: Path) -> None:
+    """Each change is applied or cancelled, and the exchange saw just the applied ones."""
     async with rig_on(valkey, tmp_path) as rig, rig.working():
         batch = await rig.producer.fan_out(numbered(200), batch_id="b")
         stream = batch.results()

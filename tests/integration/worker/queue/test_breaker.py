@@ -79,6 +79,7 @@ async def test_two_failing_users_do_not_open_the_breaker(timed: Lanes, clock: Ma
 
 
 async def test_a_good_reply_between_failures_keeps_the_breaker_closed(lanes: Lanes, clock: ManualClock) -> None:
+    """The exchange answers, if badly: every fifth reply is good."""
     settled = []
     for _ in range(10):
         for number, claim in enumerate(await lanes.claim()):
@@ -112,6 +113,7 @@ async def test_an_open_breaker_lets_one_probe_out_at_a_time(lanes: Lanes) -> Non
 
 
 async def test_requests_of_an_outage_do_not_count_as_tries(lanes: Lanes) -> None:
+    """After a dozen failed probes all changes are applied, with at most four tries."""
     await opened(lanes)
     for _ in range(12):
         (probe,), _ = await next_claims(lanes)
@@ -201,6 +203,7 @@ async def test_a_late_reply_from_before_the_outage_does_not_close_the_breaker(la
 
 
 async def test_an_open_breaker_does_not_stop_another_egress(lanes: Lanes, clock: ManualClock) -> None:
+    """The outage may be of one IP only."""
     await opened(lanes)
     elsewhere = Lanes(lanes.redis, clock=clock, pacing=PACING, settings=WorkerSettings(egress="elsewhere"))
     clock.advance(0.3)
@@ -247,6 +250,7 @@ async def test_keys_rejected_with_different_codes_do_not_open_the_breaker(lanes:
 
 
 async def test_the_overview_shows_an_open_breaker_with_its_reason_and_next_probe(lanes: Lanes) -> None:
+    """The first probe comes within a second."""
     await opened(lanes)
 
     (egress,) = (await Producer(lanes.redis).overview()).egresses

@@ -34,6 +34,7 @@ async def test_a_claim_carries_the_head_of_its_lane(lanes: Lanes) -> None:
 
 
 async def test_a_lane_has_one_change_in_flight(lanes: Lanes) -> None:
+    """However many workers ask, the other four wait for the reply."""
     await lanes.submit(*((f"j{n}", change()) for n in range(5)))
     await lanes.claim_one()
 
@@ -79,6 +80,7 @@ async def test_a_claim_takes_no_more_lanes_than_asked_for_and_reports_that_more_
 
 
 async def test_lanes_are_claimed_by_due_time(lanes: Lanes) -> None:
+    """The lane that waited longest comes first, whatever the order of submission."""
     await lanes.submit(*((f"j{n}", change(str(n))) for n in range(3)))
     now_ms = await lanes.now_ms()
     await lanes.redis.zadd(keyspace.SCHEDULE, {keyspace.lane(str(n), "t1"): now_ms - 1000 * n for n in range(3)})
@@ -99,6 +101,7 @@ async def test_a_lane_is_not_claimed_before_it_is_due(lanes: Lanes) -> None:
 
 
 async def test_a_claim_on_an_empty_schedule_has_no_next_due_time(lanes: Lanes) -> None:
+    """The worker then sleeps until a wake-up."""
     assert (await lanes.claims()).next_due_s is None
 
 
@@ -146,6 +149,7 @@ async def test_heads_that_three_workers_lost_are_claimed_one_at_a_time(timed: La
 
 
 async def test_a_settled_attempt_resets_the_count_of_lost_workers(timed: Lanes, clock: ManualClock) -> None:
+    """Only workers lost in a row make a change suspect."""
     await timed.submit(("j1", change()))
     await timed.claim_one()
     clock.advance(DEFAULTS.lease_s)
@@ -157,6 +161,7 @@ async def test_a_settled_attempt_resets_the_count_of_lost_workers(timed: Lanes, 
 async def test_the_next_change_of_a_lane_starts_without_lost_workers_and_history(
     timed: Lanes, clock: ManualClock
 ) -> None:
+    """Both are kept per lane for its head and end with it."""
     await timed.submit(("j1", change()), ("j2", change()))
     await timed.back(await timed.claim_one())
     await timed.claim_one()
@@ -200,6 +205,7 @@ async def test_an_empty_lane_leaves_the_schedule(lanes: Lanes) -> None:
 
 
 async def test_a_payload_of_the_largest_size_is_claimed(lanes: Lanes) -> None:
+    """MAX_PAYLOAD_BYTES is an inclusive bound."""
     await lanes.submit(("j1", change()))
     await lanes.redis.set(keyspace.JOB + "j1", b"x" * MAX_PAYLOAD_BYTES)
 

@@ -35,6 +35,7 @@ async def test_a_rejected_group_is_sent_one_by_one_and_only_the_faulty_change_is
 async def test_new_changes_wait_behind_a_group_that_is_sent_one_by_one_and_are_coalesced_after_it(
     producer: Producer, lanes: Lanes
 ) -> None:
+    """A and B were rejected together and go alone; C and D form the next group."""
     await joining(producer, of(pair("A")), of(pair("B")))
     await lanes.attempt(await lanes.claim_one(), "permanent")
     for symbol in "CD":
@@ -153,6 +154,7 @@ async def test_a_group_of_a_lost_worker_is_sent_by_another_and_ends_once(produce
 
 
 async def test_a_member_cancelled_between_two_tries_is_not_sent_again(producer: Producer, lanes: Lanes) -> None:
+    """The retry has the two other members, which are applied."""
     jobs = await joining(producer, of(pair("A")), of(pair("B")), of(pair("C")))
     await lanes.attempt(await lanes.claim_one(), "transient")
 

@@ -36,6 +36,7 @@ async def test_coalescable_changes_are_sent_as_one_request_and_each_has_its_own_
 
 
 async def test_changes_without_coalesce_are_sent_alone(producer: Producer, lanes: Lanes) -> None:
+    """Three settings of the same pair are three requests, in order."""
     for number in range(3):
         await producer.enqueue(of(pair("A", str(number + 1))))
 
@@ -64,6 +65,7 @@ async def test_a_change_without_coalesce_ends_a_group(producer: Producer, lanes:
 async def test_a_request_has_ten_settings_and_the_remaining_changes_follow_in_order(
     producer: Producer, lanes: Lanes
 ) -> None:
+    """25 changes are three requests; ten is the exchange's limit."""
     await joining(producer, *(of(pair(f"S{n}")) for n in range(25)))
 
     groups = []
@@ -93,6 +95,7 @@ async def test_a_burst_of_corrections_becomes_a_few_requests(producer: Producer,
 async def test_group_members_in_flight_cannot_be_cancelled_and_changes_behind_them_can(
     producer: Producer, lanes: Lanes
 ) -> None:
+    """Status and cancel agree about who is in flight, also for a change that could have joined."""
     jobs = await joining(producer, of(pair("A")), of(pair("B")))
     jobs.append(await producer.enqueue(of(pair("C")), job_id="plain"))
     jobs.append(await producer.enqueue(of(pair("D")), job_id="late", coalesce=True))
@@ -112,6 +115,7 @@ async def test_group_members_in_flight_cannot_be_cancelled_and_changes_behind_th
 async def test_a_change_enqueued_while_a_group_is_in_flight_is_queued_behind_it(
     producer: Producer, lanes: Lanes
 ) -> None:
+    """The request was sent without it; it goes with the next one."""
     await joining(producer, of(pair("A")))
     claim = await lanes.claim_one()
     late = await producer.enqueue(of(pair("B")), coalesce=True)
@@ -161,6 +165,7 @@ async def test_group_members_are_counted_in_their_own_batches(producer: Producer
 
 
 async def test_a_settlement_whose_members_are_not_at_the_front_of_the_lane_changes_nothing(lanes: Lanes) -> None:
+    """It is fenced as a whole, and the head can still be settled properly."""
     await lanes.submit(("j0", change()), ("j1", change()), coalesce=True)
     head = await lanes.claim_one()
     for joined in (("j2",), ("j1", "j2")):
@@ -180,6 +185,7 @@ async def test_a_settlement_whose_members_are_not_at_the_front_of_the_lane_chang
 async def test_a_lane_becomes_bulk_when_a_group_with_its_last_interactive_change_ends(
     producer: Producer, lanes: Lanes
 ) -> None:
+    """A group of a bulk and an interactive change, with a bulk change behind it."""
     await producer.enqueue(of(pair("A")), job_id="bulk", priority=Priority.BULK, coalesce=True)
     await producer.enqueue(of(pair("B")), job_id="urgent", coalesce=True)
     await producer.enqueue(of(pair("C")), job_id="rest", priority=Priority.BULK)

@@ -45,6 +45,7 @@ async def test_an_egress_sends_no_more_than_its_burst_and_its_rate(lanes: Lanes,
 
 
 async def test_an_egress_wastes_no_slot_while_lanes_are_due(lanes: Lanes, clock: ManualClock) -> None:
+    """The time from first to last slot is at most one pace per change."""
     slots = sorted(await slots_of_all(lanes, clock))
 
     assert (slots[-1] - slots[0]) / 1e6 <= USERS * PACING.egress_pace_us / 1e6
@@ -69,11 +70,13 @@ async def test_an_exhausted_egress_leaves_lanes_due_and_reports_when_it_has_a_sl
 
 
 async def test_slots_of_an_egress_are_within_the_look_ahead(lanes: Lanes, clock: ManualClock) -> None:
+    """So no claim waits in a worker for longer than that."""
     for claim in await lanes.claim():
         assert claim.slot_at_s - clock.monotonic() <= LOOK_AHEAD_US / 1e6 + 1e-6
 
 
 async def test_each_egress_has_a_limit_of_its_own(lanes: Lanes, clock: ManualClock) -> None:
+    """The exchange limits by IP: one egress without slots leaves another free."""
     await lanes.claim()
     assert await lanes.claim() == []
     elsewhere = Lanes(lanes.redis, clock=clock, pacing=PACING, settings=WorkerSettings(egress="elsewhere"))
@@ -101,6 +104,7 @@ async def test_many_throttled_users_at_once_hold_the_egress(lanes: Lanes, clock:
 
 
 async def test_one_user_throttled_many_times_does_not_hold_the_egress(lanes: Lanes, clock: ManualClock) -> None:
+    """Replies of 429 to one user are that user's limit, not the IP's."""
     first, *_ = await lanes.claim()
     for _ in range(THROTTLED_USERS * 2):
         await lanes.back(first, 1, hold_s=1)  # all but the first are fenced; each reports the 429
@@ -144,6 +148,7 @@ async def test_users_throttled_right_after_another_request_do_not_hold_the_egres
 
 
 async def test_the_egress_slot_of_an_unsent_change_is_given_back(lanes: Lanes) -> None:
+    """Three rounds of ten unsent changes end at the same slot."""
     slots_s = []
     for _ in range(3):
         claims = await lanes.claim(10)

@@ -24,6 +24,7 @@ def heartbeat(timed: Lanes) -> Heartbeat:
 async def test_a_worker_keeps_its_lane_as_long_as_it_renews_the_lease(
     timed: Lanes, clock: ManualClock, heartbeat: Heartbeat
 ) -> None:
+    """Four lease lengths long, and its settlement is then accepted."""
     await timed.submit(("a", change()))
     claim = await timed.claim_one()
     heartbeat.hold(claim)
@@ -39,6 +40,7 @@ async def test_a_worker_keeps_its_lane_as_long_as_it_renews_the_lease(
 async def test_a_worker_that_stops_renewing_loses_its_lane_one_lease_later(
     timed: Lanes, clock: ManualClock, heartbeat: Heartbeat
 ) -> None:
+    """Counted from the last renewal; another worker gets the same change."""
     await timed.submit(("a", change()))
     claim = await timed.claim_one()
     heartbeat.hold(claim)
@@ -71,6 +73,8 @@ async def test_a_lapsed_lease_that_another_worker_holds_is_not_renewed(
 
 
 async def test_a_failed_renewal_does_not_prolong_a_lease(timed: Lanes, clock: ManualClock) -> None:
+    """The worker must stop in time when Redis may already have given the lane away."""
+
     class Away:
         async def execute_command(self, *_: object) -> None:
             raise RedisConnectionError("away")
@@ -89,6 +93,7 @@ async def test_a_failed_renewal_does_not_prolong_a_lease(timed: Lanes, clock: Ma
 async def test_a_renewal_does_not_bring_back_an_empty_lane(
     timed: Lanes, clock: ManualClock, heartbeat: Heartbeat
 ) -> None:
+    """The worker renews a lane that it has just emptied."""
     await timed.submit(("a", change()))
     claim = await timed.claim_one()
     heartbeat.hold(claim)
@@ -101,6 +106,7 @@ async def test_a_renewal_does_not_bring_back_an_empty_lane(
 
 
 async def test_thousands_of_leases_are_renewed_in_several_round_trips(lanes: Lanes, redis: ArqRedis) -> None:
+    """A hundred more than one batch of renewals, and none is left out."""
     many = BATCH_SIZE + 100
     await lanes.submit(*((f"j{n}", change(str(n))) for n in range(many)))
     heartbeat = Heartbeat(redis, lanes.clock, lease_s=0.001)

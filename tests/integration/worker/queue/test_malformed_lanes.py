@@ -51,6 +51,7 @@ async def test_a_lane_with_a_key_of_the_wrong_type_is_put_off_and_the_others_are
 async def test_a_lane_with_a_malformed_number_is_put_off_and_the_others_are_claimed(
     lanes: Lanes, key: str, field: str
 ) -> None:
+    """Text where the slot number, the next slot or the lapses should be."""
     await lanes.redis.hset(key, mapping={"token": "t", field: "many"})  # type: ignore[misc]
 
     claims = await lanes.claims()
@@ -61,6 +62,7 @@ async def test_a_lane_with_a_malformed_number_is_put_off_and_the_others_are_clai
 
 @pytest.mark.parametrize("ring", ["1e999", "9e39", "-7", "nan"])
 async def test_a_malformed_ring_length_does_not_block_redis(lanes: Lanes, ring: str) -> None:
+    """A loop over such a length would never end and stop the server for all."""
     await lanes.redis.hset(keyspace.bucket(LANE), "ring", ring)  # type: ignore[misc]
 
     claims = await lanes.claims()
@@ -69,6 +71,7 @@ async def test_a_malformed_ring_length_does_not_block_redis(lanes: Lanes, ring: 
 
 
 async def test_a_repaired_lane_is_claimed_again(lanes: Lanes) -> None:
+    """Once an operator has deleted the bad key, the change is still there."""
     await lanes.redis.set(keyspace.HEAD + LANE, "no hash")
     await lanes.claims()
     await lanes.redis.delete(keyspace.HEAD + LANE)
@@ -104,6 +107,7 @@ async def test_a_malformed_lane_name_leaves_the_schedule_and_is_reported(lanes: 
 
 
 async def test_a_lane_of_malformed_job_ids_empties_and_leaves_the_schedule(lanes: Lanes) -> None:
+    """IDs with spaces; each claim removes what cannot be a job."""
     await lanes.redis.delete(keyspace.LANE + LANE)
     await lanes.redis.rpush(keyspace.LANE + LANE, "a b", "c d", "e f")  # type: ignore[misc]
 

@@ -57,6 +57,7 @@ async def test_a_raised_rate_does_not_keep_the_old_pace(timed: Lanes, clock: Man
 async def test_a_raised_rate_reschedules_a_backlog_of_many_lanes(
     timed: Lanes, clock: ManualClock, steering: Producer
 ) -> None:
+    """57 lanes promised a slot per second are served at 20 per second."""
     await steering.limit_user(USER, 1)
     await backlog(timed, 60, lanes_of_it=60)
     await answered_at_once(timed, clock, 3)
@@ -104,6 +105,7 @@ async def test_a_request_lost_during_a_rate_change_does_not_stop_its_user(
 async def test_a_late_settlement_from_before_a_rate_change_does_not_disturb_the_new_window(
     timed: Lanes, clock: ManualClock, steering: Producer
 ) -> None:
+    """It is fenced, and the new rate holds before and after it."""
     await backlog(timed, 200, lanes_of_it=20)
     lost = await timed.claim()
     requests = Requests()
@@ -163,6 +165,7 @@ async def test_no_window_exceeds_its_rate_however_often_the_rate_changes(
 async def test_a_rate_raised_during_a_request_is_the_pace_of_the_other_lanes_at_once(
     timed: Lanes, clock: ManualClock
 ) -> None:
+    """From one request in 10 s to 10 per second; four lanes take less than 3 s."""
     producer = Producer(timed.redis)
     await producer.limit_user("1001", 0.1)
     await timed.submit(*((f"j{number}", change(trader=f"t{number}")) for number in range(5)))

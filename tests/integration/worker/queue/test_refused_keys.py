@@ -69,6 +69,7 @@ async def test_one_rejection_ends_all_queued_changes_of_the_user(refused: Lanes)
 
 
 async def test_later_changes_end_unsent_while_the_keys_are_the_same(refused: Lanes, clock: ManualClock) -> None:
+    """Hours later too; the one request counted is the rejection in the fixture."""
     clock.advance(10_000)
     await refused.submit(("late", change("1", "t1")), now_ms=clock.now_ms)
 
@@ -77,6 +78,7 @@ async def test_later_changes_end_unsent_while_the_keys_are_the_same(refused: Lan
 
 
 async def test_replaced_keys_are_tried_and_a_good_reply_ends_the_stop(refused: Lanes, clock: ManualClock) -> None:
+    """Nothing about the rejected keys stays in Redis."""
     await refused.submit(("late", change("1", "t1")), now_ms=clock.now_ms)
 
     assert await drained(refused, clock, "success", NEW) == 2
@@ -85,6 +87,7 @@ async def test_replaced_keys_are_tried_and_a_good_reply_ends_the_stop(refused: L
 
 
 async def test_replaced_keys_that_are_rejected_stop_the_user_again(refused: Lanes, clock: ManualClock) -> None:
+    """One request with the new keys is enough; the next change ends unsent."""
     await refused.submit(("x", change("1", "t1")), ("y", change("1", "t1")), now_ms=clock.now_ms)
 
     assert await drained(refused, clock, "credentials", NEW) == 2
@@ -129,6 +132,7 @@ async def test_keys_replaced_during_a_request_are_tried_at_once(timed: Lanes, cl
 
 
 async def test_rejected_keys_do_not_stop_other_users(refused: Lanes, clock: ManualClock) -> None:
+    """The stop is per user, although both share an egress."""
     await refused.submit(("other", change("2", "t1")), now_ms=clock.now_ms)
 
     assert await drained(refused, clock, "success", OLD) == 2

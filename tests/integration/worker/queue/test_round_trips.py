@@ -30,6 +30,7 @@ async def round_trips(lanes: Lanes, clock: ManualClock, count: int, took_s: floa
 
 
 async def test_no_round_trip_is_credited_before_ten_were_measured(timed: Lanes, clock: ManualClock) -> None:
+    """With nine, the full window is kept between the requests."""
     assert await round_trips(timed, clock, ENOUGH - 1, 0.04, "1") == pytest.approx(PACING.window_us, abs=2)
 
 

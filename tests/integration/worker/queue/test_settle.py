@@ -44,6 +44,7 @@ async def test_an_outcome_is_written_counted_and_announced(lanes: Lanes, outcome
 
 
 async def test_when_a_change_ends_the_next_one_is_due_at_once(lanes: Lanes) -> None:
+    """Nothing of the ended change's token and history is left for it."""
     settled = await lanes.done(await lanes.claim_one())
 
     assert settled.due_in_s == 0
@@ -53,6 +54,7 @@ async def test_when_a_change_ends_the_next_one_is_due_at_once(lanes: Lanes) -> N
 
 
 async def test_the_last_change_leaves_no_key_of_its_lane(lanes: Lanes) -> None:
+    """Neither list, head nor schedule entry, so users who come once cost no memory."""
     await lanes.done(await lanes.claim_one())
 
     settled = await lanes.done(await lanes.claim_one())
@@ -62,6 +64,7 @@ async def test_the_last_change_leaves_no_key_of_its_lane(lanes: Lanes) -> None:
 
 
 async def test_a_change_that_is_put_back_stays_the_head_with_its_history(lanes: Lanes) -> None:
+    """No result is written or counted; the next claim knows of three tries."""
     settled = await lanes.back(await lanes.claim_one(), 60, tries=3)
 
     assert settled.due_in_s == pytest.approx(60, abs=0.01)
@@ -159,6 +162,7 @@ async def test_settlements_in_one_round_trip_each_get_their_own_reply(redis: Arq
 
 
 async def test_a_settlement_loads_its_script_again_after_a_restart(lanes: Lanes) -> None:
+    """A restarted Redis has no scripts; the settlement is counted once."""
     claim = await lanes.claim_one()
     await lanes.redis.script_flush()
 

@@ -83,6 +83,7 @@ async def test_ten_slots_take_a_window_and_no_more_than_ten_paces(timed: Lanes, 
 
 
 async def test_a_slot_is_claimed_within_the_look_ahead_and_not_before(timed: Lanes, clock: ManualClock) -> None:
+    """A worker sleeps until the slot, and the lease counts from the slot."""
     await timed.submit(("j1", change()), ("j2", change()))
     first = await timed.claim_one()
     slot_us = await timed.slot_us(first)
@@ -132,6 +133,7 @@ async def test_lanes_of_one_user_get_turns_a_pace_apart_and_none_starves(timed: 
 
 
 async def test_one_users_backlog_does_not_delay_another_user(timed: Lanes, clock: ManualClock) -> None:
+    """200 waiting lanes of one user; the other user's change gets a slot at once."""
     await timed.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(200)))
     await timed.claim()
     await timed.submit(("other", change("2002")))
@@ -153,6 +155,7 @@ async def ten_sent(lanes: Lanes, clock: ManualClock) -> list[Claim]:
 
 
 async def test_a_request_in_flight_delays_the_tenth_request_after_it(timed: Lanes, clock: ManualClock) -> None:
+    """Without its reply nobody knows when it arrived; the claim asks again within a second."""
     await ten_sent(timed, clock)
 
     for _ in range(100):
@@ -177,6 +180,7 @@ async def test_a_settled_request_frees_its_place_one_window_after_its_reply(time
 
 
 async def test_an_unsent_attempt_frees_its_place_at_once(timed: Lanes, clock: ManualClock) -> None:
+    """The exchange never counted it, so the eleventh need not wait a full window."""
     first, *_ = await ten_sent(timed, clock)
     await timed.back(first, 60, replied=False)
 
@@ -188,6 +192,7 @@ async def test_an_unsent_attempt_frees_its_place_at_once(timed: Lanes, clock: Ma
 async def test_a_request_lost_with_its_worker_frees_its_place_after_lease_and_window(
     timed: Lanes, clock: ManualClock
 ) -> None:
+    """It may have arrived as late as the end of the lease."""
     first, *_ = await ten_sent(timed, clock)
     slot_us = await timed.slot_us(first)
     clock.advance_to_us(slot_us + round((DEFAULTS.lease_s + WINDOW_S) * 1e6) - 100_000)
@@ -199,6 +204,7 @@ async def test_a_request_lost_with_its_worker_frees_its_place_after_lease_and_wi
 
 
 async def test_a_hold_delays_all_lanes_of_its_user_and_no_other_user(timed: Lanes, clock: ManualClock) -> None:
+    """One lane was throttled for 5 s, and the limit is the user's."""
     await timed.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(3)), ("other", change("2002")))
     (held,) = [claim for claim in await timed.claim() if claim.lane.startswith("1001:")]
     await timed.back(held, 5, hold_s=5)
@@ -213,6 +219,7 @@ async def test_a_hold_delays_all_lanes_of_its_user_and_no_other_user(timed: Lane
 
 
 async def test_a_bucket_expires_a_minute_after_its_last_reservation(timed: Lanes) -> None:
+    """Here after a hold of ten minutes; idle users leave no key behind."""
     await timed.submit(("j1", change()))
     claim = await timed.claim_one()
     await timed.back(claim, 600, hold_s=600)
@@ -223,6 +230,7 @@ async def test_a_bucket_expires_a_minute_after_its_last_reservation(timed: Lanes
 
 
 async def test_an_unused_slot_is_given_back_to_its_user(timed: Lanes, clock: ManualClock) -> None:
+    """The retry of an unsent change does not cost another pace."""
     await timed.submit(("j1", change()))
     first = await timed.claim_one()
     slot_us = await timed.slot_us(first)

@@ -56,6 +56,7 @@ async def test_a_user_with_half_the_limit_is_slowed_to_half_the_rate(timed: Lane
 
 
 async def test_a_slowed_user_whose_limit_recovers_is_sped_up_within_minutes(timed: Lanes, clock: ManualClock) -> None:
+    """From a factor of 2.1 back to 1, then ten per second again without a 429."""
     await backlog(timed, 4000)
     await sent_under(timed, clock, 5, 60)
     slowed = (await Producer(timed.redis).user_status(USER)).slowed
@@ -69,6 +70,7 @@ async def test_a_slowed_user_whose_limit_recovers_is_sped_up_within_minutes(time
 
 
 async def test_throttled_requests_that_were_in_flight_together_slow_a_user_once(timed: Lanes) -> None:
+    """Six replies of 429 to requests of one pace are one piece of news."""
     await backlog(timed, 10, lanes_of_it=10)
     clock = timed.clock
     assert isinstance(clock, ManualClock)
@@ -92,6 +94,7 @@ async def test_a_429_to_the_only_request_in_a_window_does_not_slow_the_user(time
 
 
 async def test_an_idle_user_stays_slowed_until_it_would_be_probed(timed: Lanes, clock: ManualClock) -> None:
+    """25 s without requests do not show that the limit is higher."""
     await backlog(timed, 100)
     await sent_under(timed, clock, 5, 20)
     await Producer(timed.redis).cancel_user(USER)
