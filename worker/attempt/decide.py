@@ -1,4 +1,8 @@
-"""Deciding what to settle: claims, changes and verdicts in, settlements out. No I/O."""
+"""Deciding what to settle: claims, changes and verdicts in, settlements out. No I/O.
+
+A request counts as a try unless it was throttled (429) or made during an outage: `Attempt.is_try`, by which
+`AttemptHistory.with_attempt` counts.
+"""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
 --[[
 claim: claim due lanes for a worker.
 
-Goes through the due lanes by due time, interactive ones first, with a share kept for bulk. A lane whose user has a slot
-within the look-ahead is claimed: the slot is taken from the user's bucket and from the egress's (see bucket.lua), and
-the lane's score becomes the end of its lease. A lane whose slot is further away, or that is paused, is postponed. While
-the egress's breaker is open, one lane is claimed when a probe is due, and no other until it is settled. A head that
-several workers lost is claimed alone, which shows whether it was the cause.
+Goes through the due lanes by due time, interactive ones first, with a share kept for bulk. A lane whose user has a
+slot within the look-ahead is claimed: the slot is taken from the user's bucket and from the egress's (see bucket.lua),
+and the lane's score becomes the end of its lease: if its worker dies, the lane is due again at that time, and the next
+claim counts a lost delivery. A lane whose slot is further away, or that is paused, is postponed. While the egress's
+breaker is open, one lane is claimed when a probe is due, and no other until it is settled. A head that several workers
+lost is claimed alone, which shows whether it was the cause.
 Atomic so that no slot is given twice and no lane is held by two workers.
 
 KEYS  1 schedule   2 bulk schedule   3 lanes   4 wakeups   5 egress   6 counts   7 paused   8 rates   9 egresses

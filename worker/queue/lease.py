@@ -1,7 +1,8 @@
 """The heartbeat: renews the leases of claims in hand, so that a slow attempt keeps its lane and a dead worker does not.
 
 Whatever blocks the whole process (a stop signal, a blocked event loop, a machine that sleeps) blocks the heartbeat too:
-the lease ends, and the attempt is not sent.
+the lease ends, and the attempt is not sent. A lane's score in its schedule is the end of its lease: the lane of a dead
+worker is due again at that time, and the next claim takes it (claim.lua).
 """
 
 from __future__ import annotations
