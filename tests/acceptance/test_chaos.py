@@ -77,6 +77,7 @@ async def test_an_interrupted_run_stops_every_process_that_it_started() -> None:
 
 
 async def test_a_run_that_is_too_short_is_rejected() -> None:
+    """Exit status 2, and one line that names the bounds: 8 to 3600 seconds."""
     run = await chaos("--seconds", "1")
     written, errors = await run.communicate()
 

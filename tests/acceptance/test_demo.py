@@ -45,6 +45,7 @@ async def test_every_invariant_holds_on_real_parts() -> None:
 
 
 async def test_a_demo_that_is_too_small_is_rejected_by_its_option() -> None:
+    """Exit status 2, and a line that names the option and its minimum of 20."""
     status, written, told = await demo("--followers", "0")
     assert (status, written) == (2, b"")
     assert b"--followers must be 20 or more; got 0" in told

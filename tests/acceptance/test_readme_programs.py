@@ -41,6 +41,7 @@ async def _run(program: str, redis_dsn: str) -> str:
 
 
 async def test_the_programs_of_the_readme_print_what_their_comments_promise(tmp_path: Path) -> None:
+    """All six run in order against one worker and one Redis."""
     credentials = write_credentials(tmp_path / "credentials.toml", [User(user) for user in FOLLOWERS])
     with embedded_valkey() as dsn:
         async with asyncio.timeout(WITHIN_S), Stack(dsn, credentials, credentials) as stack:
@@ -59,4 +60,5 @@ async def test_the_programs_of_the_readme_print_what_their_comments_promise(tmp_
 
 @pytest.mark.parametrize("index", range(len(PROGRAMS)))
 def test_the_programs_of_the_readme_compile(index: int) -> None:
+    """Each block is valid Python by itself."""
     compile(PROGRAMS[index], f"program {index + 1}", "exec")

@@ -49,6 +49,7 @@ async def ended(stack: Stack, log_path: Path, *options: str, **environ: str) -> 
 async def test_an_invalid_variable_stops_the_start_with_one_line_that_names_it(
     stack: Stack, log_path: Path, variable: str
 ) -> None:
+    """Exit status 2, without a traceback."""
     status, lines = await ended(stack, log_path, **{variable: WRONG[variable]})
 
     assert status == 2
@@ -58,6 +59,7 @@ async def test_an_invalid_variable_stops_the_start_with_one_line_that_names_it(
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
 async def test_credentials_that_others_can_read_stop_the_start(stack: Stack, log_path: Path, mode: int) -> None:
+    """The line names the file and shows none of its content."""
     path = opened_to_others(stack.credentials, mode)
 
     status, lines = await ended(stack, log_path)
@@ -69,6 +71,7 @@ async def test_credentials_that_others_can_read_stop_the_start(stack: Stack, log
 
 
 async def test_a_misspelt_variable_is_named_in_the_log(stack: Stack, log_path: Path) -> None:
+    """It has no effect, so the start continues; only the warning reveals the mistake."""
     status, lines = await ended(stack, log_path, "--burst", COPYTRADE_USER_RATES="5")
 
     assert status == 0
@@ -78,6 +81,7 @@ async def test_a_misspelt_variable_is_named_in_the_log(stack: Stack, log_path: P
 async def test_a_redis_that_evicts_or_forgets_is_reported_in_the_log(
     stack: Stack, log_path: Path, valkey: ArqRedis
 ) -> None:
+    """The warnings do not stop the worker: the queued change is still applied."""
     await valkey.config_set("maxmemory-policy", "allkeys-lru")
     try:
         async with Producer.connect(stack.redis_dsn) as producer:
@@ -93,6 +97,7 @@ async def test_a_redis_that_evicts_or_forgets_is_reported_in_the_log(
 
 
 async def test_a_number_of_processes_below_one_is_rejected(stack: Stack, log_path: Path) -> None:
+    """The command line rejects it with exit status 2 and names the minimum."""
     status, lines = await ended(stack, log_path, "--processes", "0")
 
     assert status == 2
@@ -101,6 +106,7 @@ async def test_a_number_of_processes_below_one_is_rejected(stack: Stack, log_pat
 
 @pytest.mark.parametrize("variable", ["COPYTRADE_CREDENTIALS", "COPYTRADE_REDIS_DSN"])
 async def test_processes_that_cannot_start_are_not_restarted(stack: Stack, log_path: Path, variable: str) -> None:
+    """The parent exits within 6 s, with the same line and exit status 2 as a single worker."""
     (parent,) = await stack.start_workers(1, "--processes", "2", **{variable: WRONG[variable]})
 
     async with asyncio.timeout(6):

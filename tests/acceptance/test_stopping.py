@@ -48,6 +48,7 @@ async def test_a_stopped_worker_gives_its_lanes_back_at_once_and_another_goes_on
 
 @pytest.mark.parametrize("signum", SIGNALS)
 async def test_an_idle_worker_stops(stack: Stack, signum: signal.Signals) -> None:
+    """It has nothing in flight, and exits with status 0."""
     async with asyncio.timeout(WITHIN_S), Producer.connect(stack.redis_dsn) as producer:
         (worker,) = await stack.start_workers(1)
         await (await producer.enqueue(change())).result()
@@ -56,6 +57,7 @@ async def test_an_idle_worker_stops(stack: Stack, signum: signal.Signals) -> Non
 
 
 async def test_several_processes_under_one_start_and_stop_together(stack: Stack, valkey: ArqRedis) -> None:
+    """SIGTERM to the parent ends all children; none keeps a connection to Redis."""
     async with asyncio.timeout(WITHIN_S), Producer.connect(stack.redis_dsn) as producer:
         (parent,) = await stack.start_workers(1, "--processes", "2", COPYTRADE_REDIS_TIMEOUT_S="5")
         jobs = (await producer.enqueue_many(change(user) for user in USERS)).jobs
@@ -79,6 +81,7 @@ async def blocked(valkey: ArqRedis) -> list[str]:
 
 @pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["one", "two"])
 async def test_a_burst_ends_when_nothing_is_queued(stack: Stack, options: tuple[str, ...]) -> None:
+    """Every change is applied, and the exit status is 0, with one process or two."""
     async with asyncio.timeout(WITHIN_S), Producer.connect(stack.redis_dsn) as producer:
         jobs: list[Job] = (await producer.enqueue_many([*numbered(3), *numbered(3, "1002")])).jobs
 
@@ -89,6 +92,7 @@ async def test_a_burst_ends_when_nothing_is_queued(stack: Stack, options: tuple[
 
 
 async def test_a_burst_with_nothing_to_do_ends_at_once(stack: Stack) -> None:
+    """The exit status is 0 for an empty queue."""
     async with asyncio.timeout(WITHIN_S):
         (worker,) = await stack.start_workers(1, "--burst")
 
@@ -125,6 +129,7 @@ async def loaded(process: Process, module: str) -> None:
 async def test_an_early_ctrl_c_ends_a_worker_without_a_traceback(
     stack: Stack, log_path: Path, module: str, options: tuple[str, ...]
 ) -> None:
+    """During its imports the signal ends the process; later the worker stops normally with status 0."""
     async with asyncio.timeout(WITHIN_S):
         (worker,) = await stack.start_workers(1, *options)
         await loaded(worker, module)

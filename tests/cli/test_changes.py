@@ -41,6 +41,7 @@ def enqueued(copytrade: Copytrade, job_id: str = "order-1", user: str = "1001") 
 
 
 def test_a_change_of_flags_is_enqueued_and_its_id_printed_alone(copytrade: Copytrade) -> None:
+    """A shell script can read the ID from standard output."""
     job_id = copytrade("enqueue", "--user", "1001", *FLAGS).stdout.strip()
 
     assert copytrade.json("status", job_id) == {"jobId": job_id, "state": "queued", "position": 0, "result": None}
@@ -58,6 +59,7 @@ def test_a_whole_change_comes_from_a_file_or_standard_input(copytrade: Copytrade
 
 
 def test_settings_may_come_from_a_file_of_their_own(copytrade: Copytrade, settings_file: str) -> None:
+    """The file has the same format as for a fan-out."""
     copytrade("enqueue", "--user", "1001", "--settings", settings_file, "--job-id", "a")
 
     assert copytrade.json("status", "a")["state"] == "queued"
@@ -84,11 +86,13 @@ def test_settings_may_come_from_a_file_of_their_own(copytrade: Copytrade, settin
 def test_malformed_input_is_one_line_with_status_2_and_changes_nothing(
     copytrade: Copytrade, words: tuple[str, ...], stdin: str, said: str
 ) -> None:
+    """Cases: fields, JSON, options, IDs, and files that cannot be opened."""
     assert said in copytrade.error("enqueue", *words, stdin=stdin, status=2)
     assert copytrade.json("top", "--once")["lanes"] == 0
 
 
 def test_with_json_errors_are_json_on_standard_error(copytrade: Copytrade) -> None:
+    """Standard output stays empty."""
     result = copytrade("status", "nobody", "--json", status=4)
 
     assert result.stdout == ""
@@ -96,6 +100,7 @@ def test_with_json_errors_are_json_on_standard_error(copytrade: Copytrade) -> No
 
 
 def test_the_result_of_an_applied_change_is_shown_and_its_status_is_0(copytrade: Copytrade) -> None:
+    """In a pipe, names and values are separated by tabs."""
     job_id = enqueued(copytrade)
     copytrade.end_all()
 
@@ -107,6 +112,7 @@ def test_the_result_of_an_applied_change_is_shown_and_its_status_is_0(copytrade:
 
 
 def test_a_change_that_was_not_applied_has_status_1(copytrade: Copytrade) -> None:
+    """Control characters in the exchange's message are escaped."""
     job_id = enqueued(copytrade)
     copytrade.end_all({"1001": Outcome.REJECTED}, code="40034", message="no such \x1b[31mtrader")
 
@@ -117,6 +123,7 @@ def test_a_change_that_was_not_applied_has_status_1(copytrade: Copytrade) -> Non
 
 
 def test_a_change_that_has_not_ended_has_status_5(copytrade: Copytrade) -> None:
+    """The status is the same without --wait and after its time-out."""
     job_id = enqueued(copytrade)
 
     assert "has not finished" in copytrade.error("result", job_id, status=5)
@@ -125,15 +132,18 @@ def test_a_change_that_has_not_ended_has_status_5(copytrade: Copytrade) -> None:
 
 @pytest.mark.parametrize("command", ["status", "result", "cancel"])
 def test_an_unknown_change_has_status_4(copytrade: Copytrade, command: str) -> None:
+    """The change was never accepted, or its result has expired."""
     assert "no change nobody" in copytrade.error(command, "nobody", status=4)
 
 
 @pytest.mark.parametrize("command", ["status", "result", "cancel"])
 def test_a_malformed_id_has_status_2(copytrade: Copytrade, command: str) -> None:
+    """The message names the field and its rule."""
     assert "job_id: must be" in copytrade.error(command, "two words", status=2)
 
 
 def test_a_queued_change_is_cancelled_and_an_ended_one_is_not(copytrade: Copytrade) -> None:
+    """Exit status 1 reports that the change had already ended."""
     first, second = enqueued(copytrade, "a"), enqueued(copytrade, "b", "1002")
 
     assert copytrade.json("cancel", first) == {"jobId": "a", "cancellation": "cancelled"}
@@ -144,6 +154,8 @@ def test_a_queued_change_is_cancelled_and_an_ended_one_is_not(copytrade: Copytra
 
 
 def test_a_change_is_enqueued_with_coalesce(copytrade: Copytrade, valkey_dsn: str) -> None:
+    """The worker reads the option from the stored payload."""
+
     async def stored() -> bytes | None:
         client = open_redis(valkey_dsn, ArqRedis, timeout_s=5)
         payload: bytes | None = await client.get(keyspace.JOB + job_id)

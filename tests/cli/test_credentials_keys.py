@@ -21,6 +21,7 @@ pytestmark = pytest.mark.usefixtures("credentials_command")
 
 
 def test_a_list_shows_everything_but_secrets(copytrade: Copytrade, new_ring: Callable[[], None]) -> None:
+    """Rows are sorted by user, and each names the key of the ring that sealed the record."""
     copytrade("credentials", "set", "1002", stdin=LINES)
     new_ring()
     copytrade("credentials", "set", "1001", "--demo", stdin=LINES)
@@ -42,6 +43,7 @@ def test_a_list_shows_everything_but_secrets(copytrade: Copytrade, new_ring: Cal
 def test_a_list_shows_records_that_do_not_open_with_status_1(
     copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The row names the key that is missing from the ring."""
     copytrade("credentials", "set", "1001", stdin=LINES)
     monkeypatch.setenv("COPYTRADE_CREDENTIALS_KEYS", NEW)
 
@@ -79,6 +81,7 @@ def test_rotation_is_checked_done_and_checked_again(copytrade: Copytrade, new_ri
 def test_rotation_names_records_that_it_cannot_open_with_status_1(
     copytrade: Copytrade, new_ring: Callable[[], None]
 ) -> None:
+    """It lists 20 of them, and still seals the readable ones again."""
     copytrade("credentials", "set", "1001", stdin=LINES)
 
     async def garble(redis: ArqRedis) -> None:
@@ -96,6 +99,7 @@ def test_rotation_names_records_that_it_cannot_open_with_status_1(
 
 
 def test_a_user_is_removed(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key ring is needed; a second removal has status 4, and other users keep their keys."""
     copytrade("credentials", "set", "--from-stdin", stdin=many("1001", "1002"))
     monkeypatch.delenv("COPYTRADE_CREDENTIALS_KEYS")
 
@@ -108,6 +112,7 @@ def test_a_user_is_removed(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch
 def test_a_removal_asks_for_confirmation_on_a_terminal(
     copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch, answer: str, status: int
 ) -> None:
+    """An empty answer is a refusal, and keeps the record."""
     copytrade("credentials", "set", "1001", stdin=LINES)
     monkeypatch.setattr(prompts, "is_interactive", lambda: True)
 
@@ -118,6 +123,7 @@ def test_a_removal_asks_for_confirmation_on_a_terminal(
 
 
 def test_a_new_key_is_an_entry_of_a_ring() -> None:
+    """Every entry is different, and Redis is not needed."""
     away = Copytrade(f"redis://127.0.0.1:{free_port()}/0")
     made = away.json("credentials", "new-key", "--id", "2027")
 
@@ -131,12 +137,14 @@ def test_a_new_key_is_an_entry_of_a_ring() -> None:
 def test_a_missing_key_ring_is_one_line_with_the_variable_and_status_2(
     copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
+    """Each command that seals or opens records needs the ring."""
     monkeypatch.delenv("COPYTRADE_CREDENTIALS_KEYS")
 
     assert "COPYTRADE_CREDENTIALS_KEYS" in copytrade.error("credentials", *words, stdin=LINES, status=2)
 
 
 def test_no_secret_is_in_redis_or_shown(copytrade: Copytrade, new_ring: Callable[[], None]) -> None:
+    """The check covers the output of set, list, rotate and remove, and a dump of Redis."""
     shown = [copytrade("credentials", "set", "1001", stdin=LINES).output]
     shown.append(copytrade("credentials", "set", "--from-stdin", stdin=many("1002", "1003")).output)
     new_ring()

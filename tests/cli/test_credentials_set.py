@@ -35,6 +35,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_entry_point_of_the_credentials_command_exists() -> None:
+    """The name in pyproject.toml resolves to the command group."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     module, _, name = project["entry-points"][root_module.COMMANDS_GROUP]["credentials"].partition(":")
 
@@ -43,6 +44,7 @@ def test_the_entry_point_of_the_credentials_command_exists() -> None:
 
 @pytest.mark.parametrize(("path", "command"), walk(group), ids=[path for path, _ in walk(group)])
 def test_every_credentials_command_has_help_json_and_redis_options(path: str, command: click.Command) -> None:
+    """No option accepts a secret, because process lists show arguments."""
     options = {name for param in command.params for name in param.opts}
 
     assert command.help, path
@@ -53,6 +55,7 @@ def test_every_credentials_command_has_help_json_and_redis_options(path: str, co
 
 @pytest.mark.parametrize("stdin", [LINES, json.dumps(KEYS)], ids=["three lines", "an object"])
 def test_a_user_s_keys_are_set_from_standard_input(copytrade: Copytrade, stdin: str) -> None:
+    """A second run replaces the first; three lines and a JSON object are both accepted."""
     assert copytrade("credentials", "set", "1001", stdin=stdin).stdout == "1 set: 1 new, 0 replaced\n"
     assert copytrade.json("credentials", "set", "1001", "--demo", stdin=stdin) == {"set": 1, "new": 0, "replaced": 1}
 
@@ -60,6 +63,7 @@ def test_a_user_s_keys_are_set_from_standard_input(copytrade: Copytrade, stdin: 
 
 
 def test_a_user_s_keys_are_prompted_for_on_a_terminal(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prompts go to standard error, and the answers are not echoed."""
     monkeypatch.setattr(prompts, "is_interactive", lambda: True)
 
     ran = copytrade("credentials", "set", "1001", stdin=LINES)
@@ -104,6 +108,7 @@ async def test_typed_keys_are_not_echoed(valkey_dsn: str) -> None:
 
 
 def test_many_users_keys_are_set_from_lines(copytrade: Copytrade) -> None:
+    """1200 users, one JSON object a line."""
     users = [str(number) for number in range(1200)]
 
     assert copytrade.json("credentials", "set", "--from-stdin", stdin=many(*users)) == {
@@ -115,6 +120,7 @@ def test_many_users_keys_are_set_from_lines(copytrade: Copytrade) -> None:
 
 
 def test_a_malformed_line_is_reported_without_values_and_nothing_is_set(copytrade: Copytrade) -> None:
+    """All bad lines are named at once; a repeated user is one of them."""
     stdin = many("1001") + '{"userId": "1002", "apiKey": "hush"}\nhush\n' + many("1001")
 
     said = copytrade.error("credentials", "set", "--from-stdin", stdin=stdin, status=2)
@@ -146,10 +152,12 @@ def test_a_malformed_line_is_reported_without_values_and_nothing_is_set(copytrad
 def test_malformed_keys_are_one_line_with_status_2_and_change_nothing(
     copytrade: Copytrade, words: tuple[str, ...], stdin: str, problem: str
 ) -> None:
+    """Cases: arguments, empty input, input beyond its bounds, and a missing confirmation."""
     assert problem in copytrade.error("credentials", *words, stdin=stdin, status=2)
 
 
 def test_too_many_lines_are_rejected(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All lines are held in memory as clear text, so their number is bounded."""
     monkeypatch.setattr(prompts, "MAX_LINES", 3)
 
     assert copytrade.json("credentials", "set", "--from-stdin", stdin=many("1", "2", "3"))["set"] == 3
@@ -159,6 +167,7 @@ def test_too_many_lines_are_rejected(copytrade: Copytrade, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("words", [("list",), ("rotate",), ("set", "1001"), ("remove", "1001", "--yes")])
 def test_without_redis_every_command_ends_with_one_line_and_status_3(words: tuple[str, ...]) -> None:
+    """The line has no traceback and no secret."""
     said = Copytrade(f"redis://127.0.0.1:{free_port()}/0").error("credentials", *words, stdin=LINES, status=3)
 
     assert "Redis did not answer" in said
@@ -168,6 +177,7 @@ def test_without_redis_every_command_ends_with_one_line_and_status_3(words: tupl
 def test_without_the_worker_s_extra_the_command_says_what_is_missing(
     copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The help lists the command without a warning; only its use fails, with status 2."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "cryptography"]:
         monkeypatch.delitem(sys.modules, name)
     for name in ("key_ring", "sealing", "admin", "sources", "redis_store"):

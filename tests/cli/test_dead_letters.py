@@ -18,6 +18,7 @@ def kill(copytrade: Copytrade) -> None:
 
 
 def test_dead_letters_are_listed_oldest_first(copytrade: Copytrade) -> None:
+    """Outcome, user and limit narrow the list, and control characters are escaped."""
     kill(copytrade)
 
     header, *rows = [line.split("\t") for line in copytrade("dead", "list").stdout.splitlines()]
@@ -45,12 +46,14 @@ def test_a_dead_letter_is_shown_with_its_change(copytrade: Copytrade) -> None:
 
 @pytest.mark.parametrize("command", ["show", "replay", "drop"])
 def test_an_unknown_dead_letter_has_status_4(copytrade: Copytrade, command: str) -> None:
+    """The change did not fail, was replayed or dropped, or has expired."""
     kill(copytrade)
 
     assert "o1004" in copytrade.error("dead", command, "o1004", status=4)
 
 
 def test_a_dead_letter_is_replayed_under_a_new_id(copytrade: Copytrade) -> None:
+    """The replayed letter leaves the list."""
     kill(copytrade)
 
     document = copytrade.json("dead", "replay", "o1001")
@@ -63,6 +66,7 @@ def test_a_dead_letter_is_replayed_under_a_new_id(copytrade: Copytrade) -> None:
 
 
 def test_dead_letters_are_dropped(copytrade: Copytrade) -> None:
+    """The selection is an outcome or all."""
     kill(copytrade)
 
     assert copytrade.json("dead", "drop", "--outcome", "unauthorized") == {"dropped": 1}
@@ -73,6 +77,7 @@ def test_dead_letters_are_dropped(copytrade: Copytrade) -> None:
 @pytest.mark.parametrize("command", ["replay", "drop"])
 @pytest.mark.parametrize("words", [(), ("o1001", "--all"), ("o1001", "--user", "1001"), ("--all", "--user", "1001")])
 def test_replay_and_drop_need_a_selection(copytrade: Copytrade, command: str, words: tuple[str, ...]) -> None:
+    """No selection and two at once both have status 2 and change nothing."""
     kill(copytrade)
 
     assert "--all" in copytrade.error("dead", command, *words, status=2)

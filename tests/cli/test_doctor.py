@@ -12,6 +12,7 @@ from tests.support.copytrade import FLAGS, Copytrade
 
 
 def test_doctor_reports_failures_with_remedies_and_status_1(copytrade: Copytrade) -> None:
+    """A queued change without a worker is the failure; the table and the JSON have the same checks."""
     copytrade("enqueue", "--user", "1001", *FLAGS)
 
     header, *rows = [line.split("\t") for line in copytrade("doctor", status=1).stdout.splitlines()]
@@ -27,6 +28,7 @@ def test_doctor_reports_failures_with_remedies_and_status_1(copytrade: Copytrade
 
 
 def test_doctor_reports_an_unreachable_redis_without_a_traceback_or_password() -> None:
+    """The outage is a failed check with status 1, not an error with status 3."""
     shown = Copytrade("redis://:secret@127.0.0.1:1/0")("doctor", status=1)
 
     assert "fail\tredis\t" in shown.stdout

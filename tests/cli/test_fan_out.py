@@ -33,6 +33,7 @@ def test_each_follower_of_a_csv_gets_the_same_change(copytrade: Copytrade, follo
 def test_settings_come_from_a_file_and_flags_replace_what_it_says(
     copytrade: Copytrade, followers_csv: Csv, settings_file: str
 ) -> None:
+    """A dry run shows the merged changes as the exchange would get them."""
     lines = copytrade.json_lines(
         "fan-out", followers_csv("1001", "1002"), "--settings", settings_file, "--trace-value", "7", "--dry-run"
     )
@@ -42,6 +43,7 @@ def test_settings_come_from_a_file_and_flags_replace_what_it_says(
 
 
 def test_a_dry_run_writes_nothing_and_needs_no_redis(followers_csv: Csv) -> None:
+    """It shows the first five changes and counts the others."""
     copytrade = Copytrade("redis://127.0.0.1:1/0")
 
     shown = copytrade("fan-out", followers_csv(*map(str, range(1001, 1101))), *FLAGS, "--dry-run")
@@ -52,6 +54,7 @@ def test_a_dry_run_writes_nothing_and_needs_no_redis(followers_csv: Csv) -> None
 
 
 def test_columns_of_a_row_replace_the_common_settings(copytrade: Copytrade, followers_csv: Csv) -> None:
+    """Each row may have its own trader and trace value."""
     path = followers_csv("1001,t1,5", "1002,t2,6", header="user_id,trader_id,trace_value")
 
     copytrade("fan-out", path, *NO_WAIT, "--batch-id", "b")
@@ -62,10 +65,12 @@ def test_columns_of_a_row_replace_the_common_settings(copytrade: Copytrade, foll
 
 @pytest.mark.parametrize("stdin", ["user_id\n1001\n1002\n", "1001\n1002\n", '{"userId":"1001"}\n"1002"\n'])
 def test_followers_come_from_standard_input_too(copytrade: Copytrade, stdin: str) -> None:
+    """The format is detected: CSV, plain IDs or JSON lines."""
     assert copytrade.json("fan-out", "-", *NO_WAIT, stdin=stdin)["accepted"] == 2
 
 
 def test_a_malformed_row_is_named_and_nothing_is_sent(copytrade: Copytrade, followers_csv: Csv) -> None:
+    """Each bad line is listed: a space, a repeated user, a rounded ID."""
     path = followers_csv("1001", "two words", "1001", "1003", "1.5E+9")
 
     shown = copytrade("fan-out", path, *NO_WAIT, status=2)
@@ -78,6 +83,7 @@ def test_a_malformed_row_is_named_and_nothing_is_sent(copytrade: Copytrade, foll
 
 
 def test_valid_rows_are_sent_without_malformed_ones_if_asked_for(copytrade: Copytrade, followers_csv: Csv) -> None:
+    """Exit status 1 reports that the file was not accepted as a whole."""
     path = followers_csv("1001", "two words", "1003")
 
     shown = copytrade("fan-out", path, *NO_WAIT, "--good-rows-only", status=1)
@@ -105,6 +111,7 @@ def test_with_json_every_malformed_row_is_reported(copytrade: Copytrade, followe
 
 
 def test_control_characters_of_a_bad_row_do_not_reach_the_terminal(copytrade: Copytrade) -> None:
+    """The error message escapes the rejected value, and bytes that are not UTF-8 do no harm."""
     shown = copytrade("fan-out", "-", *NO_WAIT, stdin=b"user_id\n\x1b[31m\n\xff\n", status=2)
 
     assert "\x1b" not in shown.output
@@ -129,6 +136,7 @@ def test_control_characters_of_a_bad_row_do_not_reach_the_terminal(copytrade: Co
 def test_malformed_arguments_are_one_line_with_status_2(
     copytrade: Copytrade, words: tuple[str, ...], stdin: str, said: str
 ) -> None:
+    """No batch is begun."""
     shown = copytrade("fan-out", "-", *words, stdin=stdin, status=2)
 
     assert said in shown.stderr.splitlines()[-1]
@@ -136,6 +144,7 @@ def test_malformed_arguments_are_one_line_with_status_2(
 
 
 def test_the_same_command_again_adds_only_what_is_missing(copytrade: Copytrade, followers_csv: Csv) -> None:
+    """The batch ID makes the command idempotent."""
     command = ("fan-out", followers_csv("1001", "1002"), *NO_WAIT, "--batch-id", "july")
 
     first, again = copytrade.json(*command), copytrade.json(*command)
@@ -149,6 +158,7 @@ def test_the_same_command_again_adds_only_what_is_missing(copytrade: Copytrade, 
 def test_a_batch_id_with_other_content_is_rejected(
     copytrade: Copytrade, followers_csv: Csv, other: tuple[str, ...]
 ) -> None:
+    """Other settings or another trader have status 2, and the batch is unchanged."""
     command = ("fan-out", followers_csv("1001", "1002"), *NO_WAIT, "--batch-id", "july")
     copytrade(*command)
 
@@ -170,6 +180,7 @@ def test_rows_whose_lane_is_full_are_named_by_their_lines(
 
 
 def test_waiting_ends_with_status_5_at_its_time_out(copytrade: Copytrade, followers_csv: Csv) -> None:
+    """The batch continues."""
     shown = copytrade("fan-out", followers_csv("1001"), *FLAGS, "--timeout", "0.05", status=5)
 
     assert "(0 of 1 have ended); it continues" in shown.stderr
@@ -183,6 +194,7 @@ def test_waiting_ends_with_status_5_at_its_time_out(copytrade: Copytrade, follow
 def test_after_waiting_the_status_says_whether_all_was_applied(
     copytrade: Copytrade, followers_csv: Csv, outcome: Outcome, status: int, hint: str
 ) -> None:
+    """A failure adds the command that lists the failed changes."""
     command = ("fan-out", followers_csv("1001", "1002"), *FLAGS, "--batch-id", "july")
     copytrade(*command, "--no-wait")
     copytrade.end_all({"1002": outcome})
@@ -197,6 +209,7 @@ def test_after_waiting_the_status_says_whether_all_was_applied(
 def test_a_file_that_changes_between_check_and_submission_is_rejected(
     copytrade: Copytrade, followers_csv: Csv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The added row was never validated."""
     path = followers_csv("1001", "1002")
     connect = Copytrade.__call__
 

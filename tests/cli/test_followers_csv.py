@@ -11,11 +11,13 @@ from tests.support.followers_files import SETTINGS, changes, followers, row_erro
 
 @pytest.mark.parametrize("name", ["user_id", "userId", "user id", "USER_ID", "User ID", "UserID", " user-id "])
 def test_the_users_column_is_found_in_any_spelling(name: str) -> None:
+    """Case and the separator between the words have no meaning."""
     assert users(followers(f"{name}\n1001\n1002\n")) == ["1001", "1002"]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_the_delimiter_is_found_from_the_header(delimiter: str) -> None:
+    """It is a comma, a semicolon or a tab."""
     text = "user_id,trace_value,symbol\n1001,5,ETHUSDT\n".replace(",", delimiter)
 
     (change,) = changes(followers(text))
@@ -29,6 +31,7 @@ def test_the_delimiter_is_found_from_the_header(delimiter: str) -> None:
     ids=["byte order mark and CR LF", "blank lines and no last line end", "quotes and spaces"],
 )
 def test_marks_of_editors_and_spreadsheets_are_ignored(text: bytes) -> None:
+    """Each variant yields the same two users."""
     assert users(followers(text)) == ["1001", "1002"]
 
 
@@ -43,10 +46,12 @@ def test_columns_replace_row_by_row_what_all_followers_get() -> None:
 
 
 def test_a_trader_or_user_rounded_by_a_spreadsheet_is_rejected() -> None:
+    """A rounded ID could change another trader's copying."""
     assert row_errors(followers("user_id,trader_id\n1001,1.2E+9\n")) == [(2, "traderId")]
 
 
 def test_columns_alone_can_make_whole_changes() -> None:
+    """No common settings are needed."""
     text = (
         "user_id,trader_id,symbol,product_type,margin_type,lever_type,trace_type\n"
         "1001,t1,BTCUSDT,USDT-FUTURES,trader,trader,percent\n"
@@ -71,6 +76,7 @@ def test_columns_alone_can_make_whole_changes() -> None:
     ],
 )
 def test_a_malformed_header_is_reported_once(text: str, message: str) -> None:
+    """One line for the whole file says what to correct."""
     with pytest.raises(BadInput) as caught:
         followers(text).validate()
 
@@ -79,11 +85,13 @@ def test_a_malformed_header_is_reported_once(text: str, message: str) -> None:
 
 
 def test_a_header_in_utf_16_is_reported() -> None:
+    """Spreadsheets offer UTF-16 under the name Unicode."""
     with pytest.raises(BadInput, match="save it as UTF-8"):
         followers("user_id\n1001\n".encode("utf-16")).validate()
 
 
 def test_other_columns_are_ignored_if_asked_for() -> None:
+    """An export of results has such columns."""
     assert users(followers("note,user_id\nvip,1001\n", ignore_other_columns=True)) == ["1001"]
 
 
@@ -104,6 +112,7 @@ def test_other_columns_are_ignored_if_asked_for() -> None:
     ids=["long", "short", "quote", "encoding", "no user", "space", "rounded", "float", "value", "endless"],
 )
 def test_a_malformed_line_is_reported_with_number_field_and_rule(line: bytes, field: str, rule: str) -> None:
+    """The valid lines around it are still read, and the quoted value is cut."""
     found = followers(b"user_id,trace_value\n1000,1\n" + line + b"\n1002,2\n")
 
     (fault,) = [each for each in found if isinstance(each, RowError)]
@@ -115,6 +124,7 @@ def test_a_malformed_line_is_reported_with_number_field_and_rule(line: bytes, fi
 
 
 def test_a_repeated_user_is_a_malformed_line() -> None:
+    """Only the first of the two lines counts as valid."""
     found = followers("user_id\n1001\n1002\n1001\n")
 
     assert row_errors(found) == [(4, "userId")]
@@ -122,17 +132,20 @@ def test_a_repeated_user_is_a_malformed_line() -> None:
 
 
 def test_a_user_may_be_there_once_for_each_trader() -> None:
+    """An empty cell means the common trader, here t1, so that line is a repetition too."""
     found = followers("user_id,trader_id\n1001,t1\n1001,t2\n1001,\n1001,t2\n")
 
     assert row_errors(found) == [(4, "userId"), (5, "userId")]
 
 
 def test_common_settings_are_validated_once() -> None:
+    """Otherwise one mistake would be reported on every line."""
     with pytest.raises(BadInput, match=r"^for every follower: settings\[0\]\.traceType: "):
         followers("user_id\n1001\n1002\n", settings={**SETTINGS, "traceType": "ratio"}).validate()
 
 
 def test_columns_cannot_replace_one_of_several_common_settings() -> None:
+    """The choice would be ambiguous; a trader column is still allowed."""
     one = {name: value for name, value in SETTINGS.items() if name != "traderId"}
     settings = {"traderId": "t1", "settings": [one, {**one, "symbol": "ETHUSDT"}]}
 
@@ -141,6 +154,7 @@ def test_columns_cannot_replace_one_of_several_common_settings() -> None:
 
 
 def test_the_apostrophe_of_an_export_is_removed() -> None:
+    """Exports add it so that a spreadsheet does not run the cell as a formula."""
     assert users(followers("user_id\n'=1+1\n'-5\n'quoted\n")) == ["=1+1", "-5", "'quoted"]
 
 
@@ -154,6 +168,7 @@ def test_validation_counts_everything_and_whether_all_rows_have_only_a_user() ->
 
 
 def test_a_file_can_be_read_twice() -> None:
+    """The first reading validates, and the second sends."""
     found = followers("user_id\n1001\n1001\n1002\n")
 
     assert users(found) == users(found) == ["1001", "1002"]

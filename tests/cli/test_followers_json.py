@@ -34,6 +34,7 @@ def test_an_object_replaces_what_it_names_and_a_number_is_taken_as_it_is_written
 
 
 def test_a_whole_change_replaces_the_common_settings() -> None:
+    """The result is the same when there are no common settings."""
     (change,) = changes(followers(WHOLE, "jsonl"))
 
     assert (change.trader_id, len(change.settings), change.settings[0].symbol) == ("t7", 1, "ETHUSDT")
@@ -63,6 +64,7 @@ def test_a_whole_change_replaces_the_common_settings() -> None:
     ],
 )
 def test_a_malformed_line_is_reported_with_field_and_rule(line: str, field: str, rule: str) -> None:
+    """Fields have their wire names, and the valid lines around it are still read."""
     found = followers(f'"1000"\n{line}\n"1002"\n', "jsonl")
 
     (fault,) = [each for each in found if isinstance(each, RowError)]
@@ -73,6 +75,7 @@ def test_a_malformed_line_is_reported_with_field_and_rule(line: str, field: str,
 
 
 def test_unknown_fields_are_ignored_if_asked_for() -> None:
+    """Without the option, such a field is an error of its line."""
     found = followers('{"userId": "1001", "note": 1}\n', "jsonl", ignore_other_columns=True)
 
     assert users(found) == ["1001"]
@@ -80,6 +83,7 @@ def test_unknown_fields_are_ignored_if_asked_for() -> None:
 
 
 def test_a_json_array_is_rejected_with_the_way_to_make_lines_of_it() -> None:
+    """An array cannot be read line by line."""
     with pytest.raises(BadInput, match="jq -c"):
         followers('["1001", "1002"]', "jsonl").validate()
 
@@ -99,10 +103,13 @@ def test_a_json_array_is_rejected_with_the_way_to_make_lines_of_it() -> None:
     ],
 )
 def test_the_format_of_a_file_is_found_from_its_name_or_start(name: str, content: bytes, form: str) -> None:
+    """Plain IDs without a header are JSON lines."""
     assert detect_format(name, io.BytesIO(content)) == form
 
 
 def test_a_pipe_is_copied_so_that_it_can_be_read_twice() -> None:
+    """A regular file is seekable and is used directly."""
+
     class Pipe(io.BytesIO):
         def seekable(self) -> bool:
             return False
@@ -119,11 +126,13 @@ def test_a_pipe_is_copied_so_that_it_can_be_read_twice() -> None:
     "given", ["x", 1, None, [1], {"nonsense": 1}, {"settings": 1}, {"settings": [], "symbol": "X"}]
 )
 def test_malformed_settings_are_rejected(given: object) -> None:
+    """Cases: wrong types, unknown fields, and a list beside a field of its settings."""
     with pytest.raises(BadInput):
         Template.from_json(given)
 
 
 def test_a_flag_replaces_a_field_of_a_single_setting() -> None:
+    """With two settings the flag is ambiguous and is rejected."""
     template = Template.from_json(dict(SETTINGS)).with_fields({"trace_value": "7", "trader_id": "t2"})
     two = Template.from_json([{"symbol": "A"}, {"symbol": "B"}])
 

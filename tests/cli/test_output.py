@@ -32,6 +32,7 @@ def test_control_characters_for_terminals_are_escaped() -> None:
 
 
 def test_a_cell_is_shown_as_it_is_and_not_as_markup() -> None:
+    """Brackets are printed literally, and escape sequences do not reach the terminal."""
     screen = Console(file=io.StringIO(), force_terminal=True, width=80, color_system="truecolor")
     screen.print(grid(("message",), [("[red]not markup[/red] \x1b[31m",)]))
     output = screen.file.getvalue()  # type: ignore[attr-defined]
@@ -56,16 +57,19 @@ def test_a_cell_is_shown_as_it_is_and_not_as_markup() -> None:
     ],
 )
 def test_a_duration_is_shown_in_the_largest_fitting_unit(seconds: float | None, text: str) -> None:
+    """The text stays short enough for a column; unknown and infinite are a dash."""
     assert format_duration(seconds) == text
 
 
 def test_times_are_utc_and_absent_ones_say_so() -> None:
+    """An absent time is a dash on screen and empty in an export."""
     assert format_time(1_700_000_000_123) == "2023-11-14 22:13:20Z"
     assert iso_timestamp(1_700_000_000_123) == "2023-11-14T22:13:20.123Z"
     assert (format_time(None), format_time(0), iso_timestamp(None)) == ("-", "-", "")
 
 
 def test_json_has_every_field_in_camel_case_and_only_ascii() -> None:
+    """Absent values are null, and no locale can break the output."""
     text = to_json(result("a", Outcome.REJECTED, message="Größe \x9b", attempts=[attempt()]))
 
     assert text.isascii()
@@ -78,11 +82,14 @@ def test_json_has_every_field_in_camel_case_and_only_ascii() -> None:
 
 
 def test_json_of_a_change_is_what_the_exchange_gets() -> None:
+    """Fields without a value are left out."""
     assert "longLeverage" not in to_json(change())
     assert json.loads(to_json({"change": change()}))["change"]["settings"][0]["marginCoin"] == "USDT"
 
 
 def test_json_of_other_values_follows_the_same_rules() -> None:
+    """Cases: dataclasses, enumerations, errors and mappings; private fields are omitted."""
+
     @dataclass
     class Report:
         in_flight: int
@@ -102,6 +109,7 @@ def test_json_of_other_values_follows_the_same_rules() -> None:
 
 
 def test_camel_case_keeps_what_is_camel_case() -> None:
+    """A second conversion changes nothing."""
     assert [camel_case(name) for name in ("user_id", "userId", "total", "rate_per_s")] == [
         "userId",
         "userId",
@@ -111,6 +119,7 @@ def test_camel_case_keeps_what_is_camel_case() -> None:
 
 
 def test_an_export_as_csv_is_well_formed_whatever_the_exchange_wrote() -> None:
+    """Quotes, delimiters and line ends stay inside their cells."""
     stream = io.StringIO()
     export = CsvExport(stream)
     export.write([result("a", message='say "hi", then\n\x1b[0m'), result("b", code="40034")])
@@ -136,6 +145,7 @@ def test_an_export_as_csv_is_well_formed_whatever_the_exchange_wrote() -> None:
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@"])
 def test_no_cell_of_an_export_is_a_formula(start: str) -> None:
+    """A spreadsheet would run a message of the exchange as code."""
     stream = io.StringIO()
     CsvExport(stream).write([result("a", user_id=f"{start}1", message=f'{start}HYPERLINK("x")')])
 
@@ -146,6 +156,7 @@ def test_no_cell_of_an_export_is_a_formula(start: str) -> None:
 
 
 def test_an_export_as_json_lines_is_a_document_a_line() -> None:
+    """Line separators inside a message are escaped, U+2028 included."""
     stream = io.StringIO()
     JsonLinesExport(stream).write([result("a", message="two\nlines\u2028"), result("b")])
 
@@ -153,6 +164,7 @@ def test_an_export_as_json_lines_is_a_document_a_line() -> None:
 
 
 def test_outcomes_are_counted_in_the_order_of_the_contract() -> None:
+    """An unknown outcome comes last, and zero counts are omitted."""
     assert outcome_counts({"vanished": 1, "rejected": 2, "applied": 1200, "expired": 0}) == (
         "1,200 applied, 2 rejected, 1 vanished"
     )

@@ -76,6 +76,7 @@ async def printed(dsn: str, *words: str) -> str:
 async def test_a_fan_out_waits_and_its_results_are_exported(
     stack: Stack, tmp_path: Path, followers_csv: Callable[..., str]
 ) -> None:
+    """Every change is applied, with exactly one request per user at the exchange."""
     output = tmp_path / "results.csv"
     async with asyncio.timeout(WITHIN_S):
         await stack.start_workers(1)
@@ -94,6 +95,7 @@ async def test_a_fan_out_waits_and_its_results_are_exported(
 
 
 async def test_a_change_is_enqueued_and_its_result_waited_for(stack: Stack) -> None:
+    """One command does both, and its JSON includes the result."""
     async with asyncio.timeout(WITHIN_S):
         await stack.start_workers(1)
         words = ("enqueue", "--user", USERS[0], *FLAGS, "--wait", "--timeout", "30", "--json")
@@ -105,6 +107,7 @@ async def test_a_change_is_enqueued_and_its_result_waited_for(stack: Stack) -> N
 async def test_ctrl_c_while_waiting_leaves_the_batch_running_and_says_how_to_follow_it(
     valkey_dsn: str, followers_csv: Callable[..., str]
 ) -> None:
+    """The exit status is 130; no worker runs, so all changes are still queued."""
     async with asyncio.timeout(WITHIN_S), Producer.connect(valkey_dsn) as producer:
         words = ("fan-out", followers_csv(*USERS), *FLAGS, "--batch-id", "july")
         async with begun(valkey_dsn, *words) as process:
@@ -120,6 +123,7 @@ async def test_ctrl_c_while_waiting_leaves_the_batch_running_and_says_how_to_fol
 
 
 async def test_ctrl_c_while_enqueueing_says_how_to_add_what_is_missing(valkey_dsn: str, tmp_path: Path) -> None:
+    """The batch stays unsealed until the same command completes it."""
     many = 60_000
     path = tmp_path / "followers.csv"
     path.write_text("user_id\n" + "\n".join(map(str, range(many))) + "\n", encoding="utf-8")
@@ -145,6 +149,7 @@ async def test_ctrl_c_while_enqueueing_says_how_to_add_what_is_missing(valkey_ds
 async def test_on_a_terminal_a_bar_shows_the_progress(
     stack: Stack, followers_csv: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The bar is on standard error; standard output has only the summary."""
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "120")
     ours, theirs = pty.openpty()
@@ -162,6 +167,7 @@ async def test_on_a_terminal_a_bar_shows_the_progress(
 
 
 async def test_top_watches_on_a_terminal_until_ctrl_c(valkey_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C is the normal end: the exit status is 0 and the screen is restored."""
     monkeypatch.setenv("TERM", "xterm-256color")
     ours, theirs = pty.openpty()
     async with asyncio.timeout(WITHIN_S), begun(valkey_dsn, "top", "--every", "0.2", stdout=theirs) as process:

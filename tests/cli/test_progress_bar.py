@@ -12,6 +12,7 @@ from producers.cli.progress_bar import LINE_INTERVAL_S, STALL_AFTER_S, BatchProg
 
 
 def test_the_rate_is_that_of_the_last_ten_seconds() -> None:
+    """An old burst does not distort it, and the first observation has no rate."""
     now_s = 0.0
     rate = RateMeter(clock=lambda: now_s)
     seen_rates = []
@@ -44,6 +45,7 @@ def progress(ended: int, **changed: Any) -> Progress:
 
 
 def test_without_a_terminal_progress_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    """A log gets one line per interval, not one per update."""
     now_s = 100.0
     with BatchProgressBar(CliContext(), "july", clock=lambda: now_s) as bar:
         bar.show_progress(progress(0))
@@ -56,6 +58,7 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(capsys: pytest.Captu
 
 
 def test_a_pause_or_missing_worker_is_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """A bar that does not move gives no reason."""
     now_s = 100.0
     with BatchProgressBar(CliContext(), "july", clock=lambda: now_s) as bar:
         for _ in range(4):
@@ -66,6 +69,7 @@ def test_a_pause_or_missing_worker_is_reported_once(capsys: pytest.CaptureFixtur
 
 
 def test_with_json_no_progress_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """A program reads the document at the end."""
     with BatchProgressBar(CliContext(as_json=True), "july") as bar:
         bar.show_enqueued(1, 2)
         bar.show_progress(progress(5))

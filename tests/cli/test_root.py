@@ -35,6 +35,7 @@ NOT_A_COMMAND = object()
 
 
 def test_help_lists_every_command_and_every_exit_status() -> None:
+    """Each exit status is listed with its meaning."""
     shown = CliRunner().invoke(root, ["--help"])
 
     assert shown.exit_code == 0
@@ -46,6 +47,7 @@ def test_help_lists_every_command_and_every_exit_status() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_a_description_of_each_option(name: str) -> None:
+    """The help of each command opens with status 0."""
     shown = CliRunner().invoke(root, [name, "--help"])
 
     assert shown.exit_code == 0
@@ -61,6 +63,7 @@ def walk(command: click.Command, path: str = "") -> list[tuple[str, click.Comman
 
 @pytest.mark.parametrize(("path", "command"), walk(root), ids=[path for path, _ in walk(root)])
 def test_every_command_has_help_json_and_redis_options(path: str, command: click.Command) -> None:
+    """The walk includes the subcommands of every group."""
     options = {name for param in command.params for name in param.opts}
 
     assert command.help, path
@@ -69,6 +72,7 @@ def test_every_command_has_help_json_and_redis_options(path: str, command: click
 
 
 def test_without_words_it_shows_help_with_status_2() -> None:
+    """A script that forgets its arguments must not look successful."""
     shown = CliRunner().invoke(root, [])
 
     assert shown.exit_code == ExitCode.BAD_INPUT
@@ -79,6 +83,7 @@ def test_without_words_it_shows_help_with_status_2() -> None:
     "words", [["no-such-command"], ["batch", "no-such"], ["status"], ["--no-such"], ["status", "--x"]]
 )
 def test_wrong_usage_is_one_line_that_names_help(words: list[str]) -> None:
+    """Exit status 2, with nothing on standard output."""
     shown = CliRunner().invoke(root, words)
 
     assert shown.exit_code == ExitCode.BAD_INPUT
@@ -88,6 +93,7 @@ def test_wrong_usage_is_one_line_that_names_help(words: list[str]) -> None:
 
 
 def test_every_error_has_an_exit_status() -> None:
+    """A new error class fails this test until it has an entry."""
     expected = {
         "InvalidChange": 2,
         "InvalidArgument": 2,
@@ -135,6 +141,7 @@ def test_the_page_lists_every_exit_status() -> None:
 
 @pytest.mark.parametrize("command", READING)
 def test_without_redis_every_command_ends_with_one_line_and_status_3(command: str) -> None:
+    """The line does not show the password of the DSN."""
     copytrade = Copytrade(f"redis://:secret@127.0.0.1:{free_port()}/0")
 
     said = copytrade.error(*command.split(), status=3)
@@ -144,6 +151,7 @@ def test_without_redis_every_command_ends_with_one_line_and_status_3(command: st
 
 
 def test_a_malformed_dsn_is_reported_without_its_password() -> None:
+    """Exit status 2, with the name of the variable."""
     said = Copytrade("http://user:secret@host/0").error("paused", status=2)
 
     assert "COPYTRADE_REDIS_DSN: must start with" in said
@@ -151,6 +159,7 @@ def test_a_malformed_dsn_is_reported_without_its_password() -> None:
 
 
 def test_the_dsn_comes_from_the_environment_too(valkey_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The --redis option takes precedence."""
     monkeypatch.setenv("COPYTRADE_REDIS_DSN", valkey_dsn)
 
     assert CliRunner().invoke(root, ["paused", "--json"]).stdout == "[]\n"
@@ -163,6 +172,7 @@ def join(monkeypatch: pytest.MonkeyPatch, **commands: str) -> None:
 
 
 def test_a_command_of_another_package_is_listed_and_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry point is enough to add it."""
     join(monkeypatch, greet=f"{__name__}:greet")
 
     assert "greet" in CliRunner().invoke(root, ["--help"]).stdout
@@ -173,6 +183,7 @@ def test_a_command_of_another_package_is_listed_and_run(monkeypatch: pytest.Monk
 def test_a_command_that_cannot_be_loaded_is_a_warning_and_breaks_no_other(
     monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
+    """The help warns of it; only its own use is an error, with status 1."""
     join(monkeypatch, broken=target, greet=f"{__name__}:greet")
 
     listed = CliRunner().invoke(root, ["--help"])
@@ -186,6 +197,7 @@ def test_a_command_that_cannot_be_loaded_is_a_warning_and_breaks_no_other(
 
 
 def test_a_command_of_another_package_does_not_replace_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The built-in command wins when the names are equal."""
     join(monkeypatch, status=f"{__name__}:greet")
 
     assert CliRunner().invoke(root, ["status", "--help"]).stdout.startswith("Usage: copytrade status")
@@ -198,6 +210,7 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_an_app_that_enqueues_needs_neither_click_nor_rich() -> None:
+    """Both are dependencies of the command line only."""
     run = run_python(
         "import sys; sys.modules['rich'] = None; import producers\n"
         "print('producers.cli' in sys.modules, any(name.startswith('rich.') for name in sys.modules))"
@@ -222,4 +235,5 @@ def test_a_closed_pipe_is_no_traceback(followers_csv: Callable[..., str], settin
 
 
 def test_the_schema_is_one_document() -> None:
+    """Editors and other validators can load it as JSON."""
     assert json.loads(CliRunner().invoke(root, ["schema"]).stdout)

@@ -96,6 +96,7 @@ def seen(what: RenderableType) -> str:
 
 
 def test_the_view_shows_lanes_egresses_workers_and_totals() -> None:
+    """A lane row has its user, trader, priority, length and state."""
     text = seen(render_overview(overview(), None))
 
     assert "21 lanes, 3 changes in hand" in text
@@ -106,6 +107,7 @@ def test_the_view_shows_lanes_egresses_workers_and_totals() -> None:
 
 
 def test_the_view_shows_rates_between_two_moments() -> None:
+    """The rates are by outcome, with their sum first."""
     earlier = overview(at_ms=NOW_MS - 2000, outcomes=dict.fromkeys(Outcome, 0) | {Outcome.APPLIED: 1000})
 
     assert "100.0/s: 100.0/s applied" in seen(render_overview(overview(), earlier))
@@ -122,10 +124,12 @@ def test_the_view_shows_rates_between_two_moments() -> None:
     ],
 )
 def test_the_view_shows_the_main_reason_why_a_lane_waits(changed: dict[str, Any], state: str) -> None:
+    """A lane has exactly one state in the table."""
     assert f"4 {state}" in " ".join(seen(render_overview(overview(next_lanes=[lane("1001", **changed)]), None)).split())
 
 
 def test_the_view_shows_pauses_holds_dead_letters_and_missing_workers() -> None:
+    """A long list of pauses is cut and counted, and control characters are escaped."""
     pauses = [Pause(kind="user", name=f"u\x1b{number}", since_ms=NOW_MS) for number in range(MAX_PAUSES + 3)]
     held = EgressStatus(
         name="default",
@@ -163,12 +167,15 @@ def test_the_view_shows_pauses_holds_dead_letters_and_missing_workers() -> None:
 
 
 def test_the_view_cuts_a_long_list_of_workers() -> None:
+    """The others are counted."""
     many = [worker(f"w{number}") for number in range(MAX_WORKERS + 2)]
 
     assert "and 2 more workers" in seen(render_overview(overview(workers=many, workers_total=len(many)), None))
 
 
 def test_without_a_terminal_top_shows_the_queue_once(copytrade: Copytrade) -> None:
+    """A pipe gets one table, and --json one document."""
+
     async def work(producer: Producer) -> None:
         await producer.enqueue(change(), priority=Priority.BULK)
 

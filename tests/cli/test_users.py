@@ -8,6 +8,7 @@ from tests.support.copytrade import Copytrade
 
 
 def test_a_user_is_shown_with_lanes_limit_and_pause(copytrade: Copytrade) -> None:
+    """The table and the JSON document agree."""
     copytrade.enqueue("1001")
     copytrade("user", "limit", "1001", "2.5")
     copytrade("user", "pause", "1001")
@@ -22,6 +23,7 @@ def test_a_user_is_shown_with_lanes_limit_and_pause(copytrade: Copytrade) -> Non
 
 @pytest.mark.parametrize("rate", ["0", "-5", "nan", "inf", "1e12", "1e-9"])
 def test_an_invalid_limit_is_rejected_and_changes_nothing(copytrade: Copytrade, rate: str) -> None:
+    """The bounds exclude zero, negative, infinite, huge and tiny rates."""
     copytrade("user", "limit", "1001", "3")
 
     assert "requests per second" in copytrade.error("user", "limit", "1001", "--", rate, status=2)
@@ -30,10 +32,12 @@ def test_an_invalid_limit_is_rejected_and_changes_nothing(copytrade: Copytrade, 
 
 @pytest.mark.parametrize("words", [(), ("5", "--remove"), ("fast",)])
 def test_a_limit_takes_either_a_rate_or_its_removal(copytrade: Copytrade, words: tuple[str, ...]) -> None:
+    """Neither, both, or a word instead of a number has status 2."""
     assert copytrade.error("user", "limit", "1001", *words, status=2)
 
 
 def test_a_limit_is_removed(copytrade: Copytrade) -> None:
+    """The default limit applies to the user again."""
     copytrade("user", "limit", "1001", "3")
 
     assert copytrade.json("user", "limit", "1001", "--remove") == {"userId": "1001", "ratePerS": None}
@@ -41,6 +45,7 @@ def test_a_limit_is_removed(copytrade: Copytrade) -> None:
 
 
 def test_queued_changes_of_a_user_are_cancelled(copytrade: Copytrade) -> None:
+    """The changes of other users stay queued."""
     copytrade.enqueue("1001", "1002")
 
     assert copytrade.json("user", "cancel", "1001") == {"userId": "1001", "cancelled": 1, "inFlight": 0}
@@ -76,5 +81,6 @@ def test_a_pause_is_listed_until_it_is_ended(
 @pytest.mark.parametrize("command", ["pause", "resume"])
 @pytest.mark.parametrize("words", [(), ("--user", "1", "--everything"), ("--user", "two words"), ("--trader", "")])
 def test_a_pause_takes_exactly_one_scope(copytrade: Copytrade, command: str, words: tuple[str, ...]) -> None:
+    """An omitted scope must never mean everything."""
     assert copytrade.error(command, *words, status=2)
     assert copytrade.json("paused") == []

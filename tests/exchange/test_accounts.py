@@ -13,6 +13,7 @@ EXTRA = '[[users.1001.extra_keys]]\napi_key = "a2"\nsecret_key = "s2"\npassphras
 
 
 def test_a_users_keys_all_lead_to_the_user(tmp_path: Path) -> None:
+    """Each key has its own secret and its own environment."""
     file = tmp_path / "credentials.toml"
     file.write_text(ALICE + "note = 'for people'\n" + EXTRA)
     accounts = load(file)
@@ -25,6 +26,7 @@ def test_a_users_keys_all_lead_to_the_user(tmp_path: Path) -> None:
 
 
 def test_no_secret_is_in_a_repr() -> None:
+    """This holds for one account and for the whole collection."""
     accounts = parse(ALICE)
     assert "hidden" not in f"{accounts!r} {accounts.find('a')!r}"
 
@@ -43,11 +45,13 @@ def test_no_secret_is_in_a_repr() -> None:
     ],
 )
 def test_a_malformed_file_is_rejected_with_the_entry_and_without_its_secrets(text: str, named: str) -> None:
+    """Cases: TOML syntax, missing users, wrong types, and one API key in two entries."""
     with pytest.raises(AccountsError, match=named) as refusal:
         parse(text)
     assert "hidden" not in str(refusal.value)
 
 
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
+    """The message contains the path."""
     with pytest.raises(AccountsError, match=r"nowhere\.toml"):
         load(tmp_path / "nowhere.toml")

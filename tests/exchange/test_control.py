@@ -39,6 +39,7 @@ async def test_another_process_can_control_the_double(client: aiohttp.ClientSess
 
 
 async def test_keys_can_be_replaced_while_it_runs(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:
+    """The old keys become unknown, and their user's settings are kept."""
     await put(client, double)
     kept = double.exchange.settings_for("1001")
     text = '[users.1001]\napi_key = "another"\nsecret_key = "s"\npassphrase = "p"\n'
@@ -51,6 +52,7 @@ async def test_keys_can_be_replaced_while_it_runs(client: aiohttp.ClientSession,
 
 
 async def test_the_double_can_be_unreachable_for_a_while(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:
+    """New connections are refused for the given time; then it listens again at the same URL."""
     url = double.url
     async with client.post(f"{url}/_double/away", json={"ms": 400}) as response:
         assert response.status == 200
@@ -86,6 +88,7 @@ async def test_the_double_can_be_unreachable_for_a_while(client: aiohttp.ClientS
 async def test_a_malformed_control_request_is_rejected(
     client: aiohttp.ClientSession, double: ExchangeDouble, method: str, path: str, content: bytes, status: int
 ) -> None:
+    """The reply names the path, and no fault is added."""
     async with client.request(method, f"{double.url}/_double/{path}", data=content) as response:
         assert response.status == status
         assert path in (await response.json())["error"]

@@ -24,6 +24,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def test_a_change_is_granted_kept_and_recorded(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:
+    """One request is followed from the network to the settings and the ledger."""
     status, text = await put(client, double, value="330")
     reply = json.loads(text)
     assert (status, reply["code"], reply["msg"], reply["data"]) == (200, "00000", "success", "success")
@@ -35,6 +36,7 @@ async def test_a_change_is_granted_kept_and_recorded(client: aiohttp.ClientSessi
 
 
 async def test_kept_settings_and_time_are_served(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:
+    """These are the two read endpoints of the exchange that the double implements."""
     await put(client, double)
     target = f"{QUERY_PATH}?traderId={TRADER}"
     async with client.get(double.url + target, headers=headers(ALICE, method="GET", target=target)) as response:
@@ -57,6 +59,7 @@ async def test_the_limits_count_every_key_of_a_user_and_every_arrival(client: ai
 
 
 async def test_a_breached_egress_limit_refuses_all_users(client: aiohttp.ClientSession) -> None:
+    """Every endpoint of that IP is refused, including the time."""
     async with ExchangeDouble(ACCOUNTS, egress_per_min=2) as double:
         assert [(await put(client, double, account))[0] for account in (ALICE, BOB, ALICE)] == [200, 200, 429]
         async with client.get(double.url + TIME_PATH) as response:
@@ -91,6 +94,7 @@ async def test_a_shifted_clock_refuses_the_machines_time(client: aiohttp.ClientS
 async def test_a_fault_that_answers_applies_nothing(
     client: aiohttp.ClientSession, double: ExchangeDouble, fault: Fault, status: int, part: str
 ) -> None:
+    """The arrival is recorded with the trace values of the ignored body."""
     double.faults.add(fault)
     answered, text = await put(client, double, value="9")
     assert answered == status
@@ -104,6 +108,7 @@ async def test_a_fault_that_answers_applies_nothing(
 async def test_a_connection_that_breaks_before_the_change_applies_nothing(
     client: aiohttp.ClientSession, double: ExchangeDouble, fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The client gets a connection error, status 0 is recorded, and aiohttp logs nothing."""
     double.faults.add(fault)
     with pytest.raises(aiohttp.ClientConnectionError):
         await put(client, double)
@@ -127,6 +132,7 @@ async def test_a_connection_that_breaks_after_the_change_has_applied_it(
 
 
 async def test_an_empty_reply_has_applied_the_change(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:
+    """The reply is status 200 with no body, so the client cannot know that it succeeded."""
     double.faults.add(Fault("empty"))
     assert await put(client, double) == (200, "")
     assert double.ledger.report().accepted == 1
@@ -135,6 +141,7 @@ async def test_an_empty_reply_has_applied_the_change(client: aiohttp.ClientSessi
 async def test_latency_delays_the_reply_and_not_the_change(
     client: aiohttp.ClientSession, double: ExchangeDouble
 ) -> None:
+    """A client that gives up on a late reply has still changed its settings."""
     double.faults.add(Fault("latency", ms=3_600_000))
     late = asyncio.create_task(put(client, double))
     await until(lambda: bool(double.exchange.settings_for("1001")))
@@ -147,6 +154,7 @@ async def test_latency_delays_the_reply_and_not_the_change(
 async def test_a_client_that_leaves_in_the_middle_of_its_body_is_recorded(
     double: ExchangeDouble, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The request counts as an arrival with status 0, and aiohttp logs no error."""
     reader, writer = await asyncio.open_connection(*double.url.removeprefix("http://").split(":"))
     writer.write(f"POST {SETTINGS_PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{".encode())
     await until(lambda: bool(double.ledger.arrivals))
@@ -160,12 +168,14 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_is_recorded(
 async def test_a_body_that_is_too_large_is_refused_and_recorded(
     client: aiohttp.ClientSession, double: ExchangeDouble
 ) -> None:
+    """A body of 2 MB is answered with status 413."""
     async with client.post(double.url + SETTINGS_PATH, data=io.BytesIO(b" " * 2_000_000)) as response:
         assert response.status == 413
     assert double.ledger.report().by_status == {"413": 1}
 
 
 async def test_no_secret_is_in_a_report_or_an_arrival(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:
+    """Neither a granted nor a refused request leaks its API key, secret key or passphrase."""
     await put(client, double)
     await put(client, double, Account(user="x", api_key="alice-key", secret_key="alice-wrong", passphrase="alice-pass"))
     shown = f"{double.ledger.report()} {list(double.ledger.arrivals)} {double!r}"
@@ -173,6 +183,7 @@ async def test_no_secret_is_in_a_report_or_an_arrival(client: aiohttp.ClientSess
 
 
 async def test_a_double_that_does_not_listen_has_no_url() -> None:
+    """A second close is harmless."""
     async with ExchangeDouble(ACCOUNTS) as double:
         assert double.url.startswith("http://127.0.0.1:")
     await double.close()

@@ -11,6 +11,7 @@ from tests.support.signed_requests import TRADER, body, setting
 
 
 def test_the_example_of_the_documentation_passes_and_is_kept_as_given() -> None:
+    """Validation returns the trader and the settings without any conversion."""
     assert validate(decode_json(body())) == (TRADER, [setting()])
 
 
@@ -28,6 +29,7 @@ def test_the_example_of_the_documentation_passes_and_is_kept_as_given() -> None:
     ],
 )
 def test_what_the_documentation_allows_passes(changed: dict[str, Any]) -> None:
+    """Optional fields may be absent or empty, and the bounds are inclusive."""
     validate(decode_json(body(setting(**changed))))
 
 
@@ -62,6 +64,7 @@ def test_what_the_documentation_allows_passes(changed: dict[str, Any]) -> None:
     ],
 )
 def test_a_malformed_field_of_a_setting_is_rejected_with_its_code(changed: dict[str, Any], code: str) -> None:
+    """The message names the index of the setting."""
     with pytest.raises(FieldError, match=r"settings\[1\]") as refusal:
         validate(decode_json(body(setting(symbol="ETHUSDT"), setting(**changed))))
     assert refusal.value.code == code
@@ -88,12 +91,14 @@ def test_a_malformed_field_of_a_setting_is_rejected_with_its_code(changed: dict[
     ],
 )
 def test_a_malformed_body_is_rejected_with_its_code(content: bytes, code: str) -> None:
+    """No body raises another error, not even bytes that are not JSON."""
     with pytest.raises(FieldError) as refusal:
         validate(decode_json(content))
     assert refusal.value.code == code
 
 
 def test_ten_settings_and_one_symbol_in_two_products_pass() -> None:
+    """Only the pair of symbol and product type must be unique."""
     products = ("USDT-FUTURES", "USDC-FUTURES")
     settings = [setting(symbol=f"S{index // 2}", productType=products[index % 2]) for index in range(10)]
     assert validate(decode_json(body(*settings))).settings == settings
@@ -103,11 +108,13 @@ def test_ten_settings_and_one_symbol_in_two_products_pass() -> None:
     "content", [b"", b"3", b"[]", b"{}", b'{"settings": 3, "traderId": null}', b'{"settings": [3]}']
 )
 def test_any_body_can_be_recorded(content: bytes) -> None:
+    """The ledger records an arrival before its body is validated."""
     trader, values = summarize(decode_json(content))
     assert isinstance(trader, str)
     assert isinstance(values, tuple)
 
 
 def test_a_valid_body_is_recorded_with_trader_and_trace_values() -> None:
+    """A test can follow the order of changes by these values."""
     content = body(setting(traceValue="1"), setting(symbol="ETHUSDT", traceValue="2"))
     assert summarize(decode_json(content)) == (TRADER, ("1", "2"))

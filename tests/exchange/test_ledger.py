@@ -16,6 +16,7 @@ def arrive(ledger: Ledger, at_s: float, user: str = "1001", path: str = SETTINGS
 
 
 def test_the_report_has_each_user_s_rate_and_highest_second() -> None:
+    """A rate is computed from the intervals: three arrivals in 2 s are one a second."""
     ledger = Ledger()
     for at_s in (0.0, 0.5, 2.0):
         arrive(ledger, at_s)
@@ -28,6 +29,7 @@ def test_the_report_has_each_user_s_rate_and_highest_second() -> None:
 
 
 def test_the_highest_second_is_of_one_endpoint_as_the_limit_is() -> None:
+    """Reads beside writes must not look like a breach."""
     ledger = Ledger()
     for index in range(6):
         arrive(ledger, index / 100, path=f"/{index % 2}")
@@ -35,6 +37,7 @@ def test_the_highest_second_is_of_one_endpoint_as_the_limit_is() -> None:
 
 
 def test_ends_are_counted_by_status_code_and_fault() -> None:
+    """A fault's 429 is not counted as throttled, and a broken connection is not counted as answered."""
     ledger = Ledger()
     arrive(ledger, 0)
     arrive(ledger, 1, status=429, code="429", accepted=False, throttled=True)
@@ -48,12 +51,14 @@ def test_ends_are_counted_by_status_code_and_fault() -> None:
 
 
 def test_an_arrival_that_has_not_ended_is_an_arrival_already() -> None:
+    """A request that hangs is visible while it hangs."""
     ledger = Ledger()
     ledger.record_arrival(0, "1001", "POST", SETTINGS)
     assert (ledger.report().arrivals, ledger.report().answered) == (1, 0)
 
 
 def test_only_the_newest_arrivals_are_kept_but_all_are_counted() -> None:
+    """Memory is bounded, and the peak includes arrivals that were discarded."""
     ledger = Ledger(max_arrivals=2)
     for at_s in (0.0, 0.1, 0.2, 5.0, 9.0):
         arrive(ledger, at_s)
@@ -62,6 +67,7 @@ def test_only_the_newest_arrivals_are_kept_but_all_are_counted() -> None:
 
 
 def test_a_request_that_ends_after_a_reset_is_not_counted() -> None:
+    """The reset has discarded its arrival."""
     ledger = Ledger()
     before = ledger.record_arrival(0, "1001", "POST", SETTINGS)
     ledger.reset()

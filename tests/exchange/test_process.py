@@ -31,6 +31,7 @@ def credentials(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 async def test_the_process_prints_its_url_and_its_report_when_stopped(credentials: str, signum: signal.Signals) -> None:
+    """The URL is the first line of stdout, the report is on stderr without keys, and the exit status is 0."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "ops.exchange", "--credentials", credentials, "--fault", "code:45001=1,first=1"),
         stdout=asyncio.subprocess.PIPE,
@@ -74,6 +75,7 @@ async def test_the_process_prints_its_url_and_its_report_when_stopped(credential
 def test_a_bad_argument_ends_it_with_one_line_that_names_it(
     credentials: str, capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
 ) -> None:
+    """The exit status is 2."""
     with pytest.raises(SystemExit) as end:
         main(["--credentials", credentials, *arguments])
     lines = capsys.readouterr().err.splitlines()

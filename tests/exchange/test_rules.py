@@ -73,10 +73,12 @@ def query(exchange: Exchange, account: Account, target: str) -> Verdict:
 def test_signatures_are_those_of_other_clients_of_the_exchange(
     method: str, target: str, content: str, expected: str
 ) -> None:
+    """The expected values come from ccxt and from an independent HMAC, not from this project's code."""
     assert signature(VECTOR_SECRET, "1659076670000", method, target, content.encode()) == expected
 
 
 def test_a_well_signed_change_is_granted_and_kept(exchange: Exchange) -> None:
+    """The settings are stored under the user and the trader."""
     assert ask(exchange, ALICE, body()) == Verdict(200, "00000", "success", "success")
     assert exchange.settings_for("1001") == {TRADER: [setting()]}
 
@@ -105,12 +107,14 @@ def test_a_well_signed_change_is_granted_and_kept(exchange: Exchange) -> None:
 def test_a_bad_header_is_refused_with_its_code_and_nothing_is_kept(
     exchange: Exchange, header: dict[str, str | None], code: str
 ) -> None:
+    """The HTTP status is 400 in every case."""
     verdict = ask(exchange, ALICE, body(), **header)
     assert (verdict.status, verdict.code) == (400, code)
     assert exchange.settings_for("1001") == {}
 
 
 def test_a_timestamp_exactly_30_seconds_off_is_still_good(exchange: Exchange) -> None:
+    """The bound is inclusive, for early and for late clocks."""
     content = body()
     for at_ms in (NOW_MS - 30_000, NOW_MS + 30_000):
         call = Request("POST", SETTINGS_PATH, headers(ALICE, content, at_ms=at_ms), content)
@@ -118,12 +122,14 @@ def test_a_timestamp_exactly_30_seconds_off_is_still_good(exchange: Exchange) ->
 
 
 def test_a_body_of_the_same_meaning_but_other_bytes_than_those_signed_is_refused(exchange: Exchange) -> None:
+    """The signature covers bytes, so one added space breaks it."""
     signed = headers(ALICE, body(), at_ms=NOW_MS)
     verdict = exchange.evaluate(Request("POST", SETTINGS_PATH, signed, body() + b" "), ALICE, NOW_MS)
     assert verdict.code == "40009"
 
 
 def test_demo_keys_need_the_demo_header(exchange: Exchange) -> None:
+    """Code 40099 reports a key of the other environment."""
     assert ask(exchange, DEMO, body()).is_success
     assert ask(exchange, DEMO, body(), paptrading=None).code == "40099"
 
@@ -134,11 +140,13 @@ def test_a_unified_account_is_refused_before_its_signature_is_looked_at(exchange
 
 
 def test_one_bad_setting_refuses_the_whole_change(exchange: Exchange) -> None:
+    """The valid settings of the same request are not kept either."""
     assert ask(exchange, ALICE, body(setting(), setting(symbol="ETHUSDT", leverType="none"))).code == "40020"
     assert exchange.settings_for("1001") == {}
 
 
 def test_a_later_change_replaces_the_settings_of_its_pairs_and_leaves_the_others(exchange: Exchange) -> None:
+    """A pair is a symbol and a product type; fields that the later change omits are dropped."""
     ask(exchange, ALICE, body(setting(), setting(symbol="ETHUSDT")))
     ask(exchange, ALICE, body(setting(traceValue="7", maxHoldSize=None)))
     assert exchange.settings_for("1001")[TRADER] == [
@@ -148,6 +156,7 @@ def test_a_later_change_replaces_the_settings_of_its_pairs_and_leaves_the_others
 
 
 def test_the_kept_settings_can_be_queried_by_their_user(exchange: Exchange) -> None:
+    """Unset values are empty strings; a user without settings for the trader does not follow it."""
     ask(exchange, ALICE, body())
     data = query(exchange, ALICE, f"{QUERY_PATH}?traderId={TRADER}").data
     assert data["followerEnable"] == "YES"
@@ -158,6 +167,7 @@ def test_the_kept_settings_can_be_queried_by_their_user(exchange: Exchange) -> N
 
 
 def test_the_time_needs_no_key(exchange: Exchange) -> None:
+    """It is a string in the data and a number in the envelope."""
     verdict = exchange.evaluate(Request("GET", TIME_PATH, {}, b""), None, NOW_MS)
     assert json.loads(encode_reply(verdict, NOW_MS)) == {
         "code": "00000",
@@ -171,6 +181,7 @@ def test_the_time_needs_no_key(exchange: Exchange) -> None:
     ("method", "target"), [("GET", SETTINGS_PATH), ("POST", QUERY_PATH), ("GET", "/"), ("POST", "")]
 )
 def test_other_urls_and_methods_are_not_found(exchange: Exchange, method: str, target: str) -> None:
+    """The HTTP status is 400 with code 40404, not 404."""
     verdict = exchange.evaluate(Request(method, target, {}, b""), None, NOW_MS)
     assert (verdict.status, verdict.code) == (400, "40404")
 
@@ -184,6 +195,7 @@ def admitted(
 
 
 def test_all_keys_of_a_user_share_one_limit(exchange: Exchange) -> None:
+    """Two keys together get 10 requests, and another user is not affected."""
     assert all(admitted(exchange, at_ns, (ALICE, ALICE_TOO)[at_ns % 2]) for at_ns in range(10))
     assert not admitted(exchange, 10, ALICE)
     assert not admitted(exchange, 11, ALICE_TOO)
@@ -191,6 +203,7 @@ def test_all_keys_of_a_user_share_one_limit(exchange: Exchange) -> None:
 
 
 def test_each_endpoint_has_its_own_limit_and_the_time_has_none_per_user(exchange: Exchange) -> None:
+    """Reads do not use up writes, and a query string does not make another endpoint."""
     assert all(admitted(exchange, at_ns, ALICE) for at_ns in range(10))
     assert all(admitted(exchange, at_ns, ALICE, f"{QUERY_PATH}?traderId={at_ns}") for at_ns in range(10, 20))
     assert not admitted(exchange, 20, ALICE, f"{QUERY_PATH}?traderId=20")
@@ -198,6 +211,7 @@ def test_each_endpoint_has_its_own_limit_and_the_time_has_none_per_user(exchange
 
 
 def test_all_users_of_an_ip_share_its_limit_and_another_ip_is_untouched() -> None:
+    """The breach lasts exactly the recovery time of 300 s."""
     exchange = Exchange(ACCOUNTS, user_rate_per_s=10, egress_per_min=3, egress_recovery_s=300)
     assert [admitted(exchange, 0, account) for account in (ALICE, BOB, DEMO, ALICE)] == [True, True, True, False]
     assert not admitted(exchange, 299 * SECOND_NS, BOB)
@@ -206,6 +220,7 @@ def test_all_users_of_an_ip_share_its_limit_and_another_ip_is_untouched() -> Non
 
 
 def test_a_reset_forgets_the_arrivals_but_not_the_settings(exchange: Exchange) -> None:
+    """One double can serve several runs, each with fresh limits."""
     for _ in range(11):
         ask(exchange, ALICE, body())
     assert not admitted(exchange, 0, ALICE)

@@ -41,6 +41,7 @@ attempts = st.builds(
 def test_a_stored_change_is_read_back_whole(
     change: SettingsChange, enqueued_at_ms: int, ttl_ms: int, coalesce: bool, priority: Priority
 ) -> None:
+    """Enqueue time, time to live, coalesce and priority are stored with it, in the bytes that the scripts look for."""
     payload = encode_change(change, enqueued_at_ms=enqueued_at_ms, ttl_ms=ttl_ms, coalesce=coalesce, priority=priority)
 
     stored = decode_change(payload)
@@ -88,6 +89,7 @@ def _read_or_refuse(payload: bytes) -> None:
     finished_at_ms=milliseconds, successor=st.none() | identifiers,
 ))  # fmt: skip
 def test_a_stored_result_is_read_back_unchanged(result: JobResult) -> None:
+    """The result includes its attempts, and its optional fields may be absent."""
     assert decode_result(encode_result(result)) == result
 
 
@@ -135,6 +137,7 @@ def test_any_object_is_a_valid_change_or_is_rejected(given_as_a_change: Any) -> 
 
 @given(changes)
 def test_a_change_built_by_the_rules_is_valid(change: SettingsChange) -> None:
+    """The strategies of these tests and the validation agree."""
     check_change(change)
 
 
@@ -155,6 +158,7 @@ def test_any_object_is_a_valid_id_or_is_rejected(rule: Any, value: Any) -> None:
 
 @given(st.text())
 def test_an_escaped_id_is_unescaped_to_itself_and_has_no_separator(part: str) -> None:
+    """A colon separates the parts of a key, so an ID must not add one."""
     assert keyspace.unescape(keyspace.escape(part)) == part
     assert ":" not in keyspace.escape(part)
 
@@ -163,6 +167,7 @@ def test_an_escaped_id_is_unescaped_to_itself_and_has_no_separator(part: str) ->
 @example(("a:b", "c"), ("a", "b:c"))
 @example(("a%3Ab", "c"), ("a:b", "c"))
 def test_no_two_pairs_of_user_and_trader_share_a_lane(one: tuple[str, str], other: tuple[str, str]) -> None:
+    """The lane can also be split back into its user and trader."""
     assert (keyspace.lane(*one) == keyspace.lane(*other)) == (one == other)
     assert keyspace.user_and_trader(keyspace.lane(*one)) == one
 

@@ -53,6 +53,7 @@ def test_any_reply_is_classified_and_only_success_as_success(status: int, body: 
 
 @given(statuses, replies)
 def test_only_a_200_with_code_00000_and_data_success_is_success(status: int, said: dict[str, Any]) -> None:
+    """Other fields of the reply have no influence."""
     is_success = (status, said.get("code"), said.get("data")) == (200, "00000", "success")
 
     assert (classify(status, json.dumps(said).encode()).reply_class is ReplyClass.SUCCESS) == is_success
