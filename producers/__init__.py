@@ -1,4 +1,4 @@
-"""The producers' side: enqueue copy-trade settings changes, and read their results.
+"""Enqueue copy-trade settings changes, and read their results.
 
 async with Producer.connect("redis://localhost:6379/0") as producer:
     job = await producer.enqueue(SettingsChange(user_id=..., trader_id=..., settings=[CopySetting(...)]))

@@ -1,18 +1,18 @@
-"""The errors of the producers' side.
+"""Every error that this package raises.
 
 ProducerError
 ├── InvalidChange        a change breaks a rule of the exchange's endpoint; it was not written
 ├── InvalidArgument      an argument of a call is out of bounds; nothing was written
-├── InvalidId            a job ID, batch ID, user, trader or egress that cannot be one; nothing was written
-├── InvalidLimit         a user's own rate that is out of bounds; nothing was written
+├── InvalidId            the ID of a job, batch, user, trader or egress is not valid; nothing was written
+├── InvalidLimit         a user's own rate is out of bounds; nothing was written
 ├── InvalidCursor        not a position in the results of this batch
 ├── SettingsError        an environment variable or a DSN cannot be used
 ├── LaneFull             the lane is at its limit; the change was not written
-├── BatchConflict        the batch has other content, or is sealed or cancelled; what differs was not added
+├── BatchConflict        the batch has other content, is sealed or was cancelled; the message says what was added
 ├── BatchRefused         `all_or_nothing` was set and an item was refused; nothing was written
 ├── ReplayRefused        a dead letter cannot be sent again; it is kept
 ├── MalformedChange      a stored payload is not a change that this version can apply
-├── QueueUnavailable     Redis did not answer, or refused; safe to repeat with the same job ID
+├── QueueUnavailable     Redis did not answer, or refused a command; repeat with the same job ID
 ├── ResultTimeout        the change or batch has not finished in time; it stays queued
 ├── JobNotFound          no such change, or its result has expired
 ├── BatchNotFound        no such batch, or it has expired
@@ -67,11 +67,11 @@ class SettingsError(ProducerError):
 
 
 class LaneFull(ProducerError):
-    """The lane holds as many changes as it may. Retry when it has drained."""
+    """The lane holds `COPYTRADE_LANE_LIMIT` changes. Retry when some of them have finished."""
 
 
 class BatchConflict(ProducerError):
-    """The batch was begun with other content, or is sealed or cancelled. What differs was not added."""
+    """The batch has other content, is sealed or was cancelled. The message says what was added before that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class MalformedChange(ProducerError):
 
 
 class QueueUnavailable(ProducerError):
-    """Redis did not answer. It is unknown whether the change was accepted: repeat it with the same job ID."""
+    """Redis did not answer, or refused a command. A change may be accepted or not: repeat it with the same job ID."""
 
 
 class ResultTimeout(ProducerError, TimeoutError):

@@ -1,7 +1,7 @@
-"""Settings from the environment: a frozen struct each for producers and workers, with units in the names of its fields.
+"""Settings from the environment. Producers and workers have a struct each, whose field names carry the units.
 
-A field `redis_dsn` is the variable `COPYTRADE_REDIS_DSN`. Types and bounds are those of the struct. The first variable
-that breaks one raises a SettingsError that names it.
+The field `redis_dsn` is read from `COPYTRADE_REDIS_DSN`, and checked against the type and the bounds of the struct. The
+first invalid variable raises a SettingsError that names it.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def change_ttl_ms(seconds: float) -> int:
     """Return the deadline of a change in milliseconds.
 
     Raises:
-        InvalidArgument: `seconds` is not above 0 and at most ten years.
+        InvalidArgument: `seconds` is not above 0, or is more than ten years.
     """
     if not 0 < seconds <= MAX_TTL_S:
         rule = f"must be above 0 and at most {MAX_TTL_S} seconds (ten years)"

@@ -127,7 +127,7 @@ class Environment:
             await self.key_store.write(self.user_keys.current)
             self.start_ns = time.monotonic_ns()
             self.workers = [self._worker(number) for number in range(WORKERS)]
-            self.producers = [self._producer_of(number) for number in range(PRODUCERS)]
+            self.producers = [self._producer_process(number) for number in range(PRODUCERS)]
             resources.push_async_callback(self._stop_processes)
             for process in (*self.workers, *self.producers):
                 await process.start()
@@ -180,7 +180,7 @@ class Environment:
             f"worker {number}", ("-m", "worker"), environ, self.folder / "logs" / f"worker-{number}.log"
         )
 
-    def _producer_of(self, number: int) -> ManagedProcess:
+    def _producer_process(self, number: int) -> ManagedProcess:
         kind = "async" if number % 2 == 0 else "sync"
         options = (f"{number}", kind, f"{self.seed}", f"{self.seconds}", f"{self.start_ns}", f"{self.journals[number]}")
         environ = environment_with(COPYTRADE_REDIS_DSN=self.server.dsn, COPYTRADE_REDIS_TIMEOUT_S="2")

@@ -43,7 +43,7 @@ class Evidence(LedgerEvidence):
         read: the results that each producer read from the streams of batches.
         read_to_end: the batches that each producer read to their end.
         cancelled: the replies to `cancel`.
-        poison: IDs of jobs with a malformed payload, each to end `rejected`.
+        poison: IDs of jobs with a malformed payload, each of which must end `rejected`.
         perhaps_poison: these, and those that may have been written.
         unpickled: whether a process unpickled a payload.
         exited: processes that ended although the run did not end them.

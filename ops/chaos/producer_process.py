@@ -1,4 +1,4 @@
-"""A producer as a process: requests the changes of its steps in time, and writes every answer to its journal.
+"""A producer as a process: requests the changes of its steps on schedule, and writes every answer to its journal.
 
     python -m ops.chaos.producer_process NUMBER async|sync SEED SECONDS START_NS JOURNAL
 
@@ -24,7 +24,7 @@ from producers import QueueUnavailable
 
 RETRY_AFTER_S = 0.15
 READ_EVERY = 3
-"""The results of every third step are read while they come, if the step is a batch."""
+"""The results of every third step, if it is a batch, are read as they are settled."""
 
 
 class ProducerProcess:

@@ -16,7 +16,7 @@ from ops.ledger.limits import busiest_minute, busiest_user
 from ops.ledger.verdict import Verdict
 
 MAX_LISTED = 5
-"""So many violations of a guarantee are in the text; the others are counted. The JSON has all of them."""
+"""Maximum number of violations per guarantee in the text; the others are counted. The JSON has all of them."""
 MIN_CHANGES_PER_S = 160
 MIN_FAULTS_PER_S = 1.6
 

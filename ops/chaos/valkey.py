@@ -1,7 +1,7 @@
 """A Valkey server that can be killed, hung and restarted without losing data.
 
 Its append-only file is synced before each reply, so that a kill loses nothing that was acknowledged. The file is never
-rewritten, so that it is the history of the whole run.
+rewritten, so it holds the history of the whole run.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Item:
     Attributes:
         user: its user.
         trader: its trader.
-        trace_value: by which it is known at the exchange.
+        trace_value: identifies it at the exchange.
         symbols: the pairs that it sets.
         must_be_rejected: whether the exchange rejects it.
     """

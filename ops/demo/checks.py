@@ -16,7 +16,7 @@ from ops.ledger.verdict import StallExcuses, Verdict
 
 def check_all(seen: Evidence) -> list[Verdict]:
     """Return the verdicts on all guarantees."""
-    excuses = StallExcuses(seen)  # the demo stalls no worker, so there is none
+    excuses = StallExcuses(seen)  # never used: the demo stalls no worker
     return [
         Verdict("paced", [*within_user_limit(seen), *_over_a_limit(seen)], _paced(seen)),
         Verdict("ordered", list(in_order(seen, excuses)), _ordered(seen)),
@@ -44,7 +44,7 @@ def _as_planned(seen: Evidence) -> Iterator[str]:
 
 
 def _faults_without_effect(seen: Evidence) -> Iterator[str]:
-    """Yield each fault that was certain to strike and did not: the demo survived less than it says."""
+    """Yield each fault that was certain to strike and did not: the demo then tested less than it claims."""
     certain = [fault for fault in seen.faults if fault.probability == 1]
     due = Counter({(fault.user or "", fault.kind): fault.first or 0 for fault in certain})
     struck = Counter((arrival.user, arrival.fault) for arrival in seen.arrivals if arrival.fault)

@@ -22,7 +22,7 @@ class Evidence(LedgerEvidence):
     """Everything that is known at the end.
 
     Attributes:
-        faults: what was to go wrong.
+        faults: the scenario's faults.
         planned: the scenario's plan for each accepted change, by job ID.
         refused: the changes that the producer refused.
         waited_ms: how long each passer-by waited for its result, from the call to `enqueue`.

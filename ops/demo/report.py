@@ -28,9 +28,9 @@ MEANINGS = {
     "applied": "the exchange answered success",
     "rejected": "the exchange refused the content; trying again would not help",
     "unauthorized": "no credentials for the user, or the exchange refused them",
-    "exhausted": "sent, but never with a verdict, until the deadline",
+    "exhausted": "sent, but without a final reply before the deadline",
     "expired": "the deadline passed before it was sent",
-    "cancelled": "taken back before it was sent",
+    "cancelled": "cancelled before it was sent",
     "superseded": "replaced by a later change before it was sent",
     "refused": "not accepted by the producer; nothing was written",
 }
@@ -38,7 +38,7 @@ MEANINGS = {
 VERDICTS = {
     "transient": "not now: sent again after a back-off",
     "ambiguous": "no readable reply, perhaps applied: sent again, which is safe, as it sets values",
-    "throttled": "too many requests: this user alone waits, and it counts as no try",
+    "throttled": "too many requests: only this user waits, and the request does not count as a try",
     "failed": 'a success that says data "fail": sent again, up to five tries',
     "clock_skew": "the timestamp was off: signed and sent again at once",
 }
@@ -58,8 +58,8 @@ def opening(screen: Console, scenario: Scenario) -> None:
         f" {len(scenario.lane)} changes queued[/bold], at {USER_LIMIT_PER_S} a second for each user and"
         f" {ADDRESS_LIMIT_PER_MIN} a minute for all. {flawed} followers have wrong keys or settings,"
         f" {len(scenario.faults)} faults wait at the exchange, and {len(scenario.passers_by)} passers-by want a single"
-        f" change each meanwhile. All share the minute's limit, and a fan-out lets those go first whom somebody waits"
-        f" for. On real processes: a Valkey server, a strict double of the exchange, {WORKERS} workers.\n"
+        f" change each meanwhile. All share the limit of a minute, and interactive changes go before those of the"
+        f" fan-out. On real processes: a Valkey server, a strict double of the exchange, {WORKERS} workers.\n"
     )
 
 

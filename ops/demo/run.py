@@ -26,7 +26,7 @@ WORKER_ENVIRONMENT = {
     "COPYTRADE_EGRESS_RATE_PER_S": f"{ADDRESS_LIMIT_PER_MIN / 60}",
     "COPYTRADE_REQUEST_TIMEOUT_S": f"{REQUEST_TIMEOUT_S}",
 }
-"""The scenario depends on these, whatever the environment says."""
+"""The scenario depends on these, so they replace variables of the environment."""
 DEADLINE_S = 60.0
 """A change without a result by then counts as lost."""
 BATCH = "demo"
@@ -76,7 +76,7 @@ class _Player:
 
     async def _wait(self, jobs: list[Job]) -> None:
         for ended, job in enumerate(jobs, start=1):
-            await self._has_ended(job)
+            await self._wait_for_result(job)
             self.on_progress(LANE, ended)
 
     async def _read_results(self, batch: Batch) -> None:
@@ -97,13 +97,13 @@ class _Player:
             enqueued_at_s = loop.time()
             job = await self.producer.enqueue(each.change)
             self._record_accepted(each, job.job_id)
-            ended += await self._has_ended(job)
+            ended += await self._wait_for_result(job)
             self.seen.waited_ms.append((loop.time() - enqueued_at_s) * 1000)
             self.on_progress(PASSERS_BY, ended)
             await asyncio.sleep(BETWEEN_PASSERS_BY_S)
 
-    async def _has_ended(self, job: Job) -> bool:
-        """Wait for a result until the deadline. The checks report a missing result."""
+    async def _wait_for_result(self, job: Job) -> bool:
+        """Wait for a result until the deadline; return whether it came. The checks report a missing one."""
         with suppress(TimeoutError, JobNotFound):
             async with asyncio.timeout_at(self.deadline_s):
                 self.seen.results[job.job_id] = await job.result()

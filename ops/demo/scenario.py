@@ -1,4 +1,4 @@
-"""The changes, the faults, and how each change must end. No I/O; all chance comes from a seed."""
+"""The changes, the faults, and how each change must end. No I/O; a seed decides all that is random."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The judge that the demo and the chaos run share: what happened, and which guarantees held. No I/O but in `collect`.
+"""The checks that the demo and the chaos run share: evidence in, verdicts out. Only `collect` does I/O.
 
 evidence        what was requested, accepted and answered, and what arrived at the exchange
 collect         reads the exchange double's record, and Redis's counters

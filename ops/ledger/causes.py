@@ -1,4 +1,4 @@
-"""Each outcome has its cause in what was requested and in what the exchange saw. No I/O."""
+"""Checks that the evidence explains every outcome. No I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ops.ledger.evidence import Change, Evidence
 from producers import JobResult, Outcome
 
 MAX_FAILED_TRIES = 5
-"""So many successes with data "fail" are a rejection."""
+"""After this many replies of success with data "fail", a change is rejected."""
 
 
 @dataclass(frozen=True, slots=True)

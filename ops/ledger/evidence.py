@@ -24,7 +24,7 @@ class Change:
         call: the call that requested it, as a number of the producer and of the producer's call.
         position: its place in that call.
         requested_ns: when the producer requested it first.
-        accepted_ns: when the producer learned that it is accepted; None if it never did, so that it may be or not.
+        accepted_ns: when the producer was answered that it is accepted; None without an answer: it may be or not.
         coalesces: whether it may be sent together with others.
         must_be_rejected: whether the exchange must reject it.
         ttl_s: its deadline, if it has a short one.

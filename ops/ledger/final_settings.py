@@ -1,4 +1,4 @@
-"""What the exchange holds at the end. No I/O."""
+"""Checks the settings that the exchange holds at the end. No I/O."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from ops.ledger.evidence import Evidence, Lane
 
 SEND_AFTER_STALL_NS = 500_000_000
-"""A stalled worker writes the request that it was about to write as soon as it continues."""
+"""How long after a stall a worker may still write the request that it was about to write."""
 MAX_LISTED = 3
-"""So many violations are in `detail`; the others are counted."""
+"""Maximum number of violations in `detail`; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class Verdict:
 class StallExcuses:
     """Requests that a stalled worker sent after the end of its lease.
 
-    A process can be stopped between its last look at the lease and the write of the request. It has one thread, so this
-    is one request for each stall, right after the stall. A second one is a violation.
+    A process can be stopped between its last check of the lease and the write of the request. It has one thread, so
+    this is one request for each stall, right after the stall. A second one is a violation.
 
     Attributes:
         evidence: what is judged.

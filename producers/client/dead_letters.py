@@ -17,7 +17,7 @@ from producers.transport.runner import run_plan
 class DeadLetters:
     """The changes that ended `rejected`, `unauthorized` or `exhausted`, kept for `COPYTRADE_DEAD_LETTER_TTL_S`.
 
-    `Producer.dead` is the one instance of a producer.
+    Use it as `Producer.dead`.
     """
 
     def __init__(self, redis: Redis, settings: ProducerSettings) -> None:

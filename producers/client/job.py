@@ -64,7 +64,7 @@ class Job:
         """Cancel the change if it is queued; its outcome is then `cancelled`.
 
         Returns:
-            What happened. A change in flight is not cancelled: it finishes with its reply.
+            What happened. A change in flight is not cancelled.
 
         Raises:
             QueueUnavailable: Redis did not answer; `status` shows whether the change was cancelled.

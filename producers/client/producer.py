@@ -27,7 +27,7 @@ from producers.transport.runner import run_plan
 OnChunk = Callable[[FanOutReport], None]
 
 
-# Inherits what it does by subject: delegating to parts would write each signature and docstring twice.
+# Inheritance instead of delegation: forwarding methods would repeat each signature and docstring.
 class Producer(Enqueuer, QueueAdmin):
     """Enqueues settings changes, returns handles to them, and operates the queue.
 
@@ -165,9 +165,9 @@ class Producer(Enqueuer, QueueAdmin):
             batch_id: the batch's ID; by default a new one that sorts by time.
             ttl_s: seconds from now after which a change ends `expired`; by default `COPYTRADE_CHANGE_TTL_S`.
             priority: `bulk` sends lanes with interactive changes first.
-            all_or_nothing: True enqueues nothing if one item is invalid. All items are then held in memory.
+            all_or_nothing: True enqueues nothing if one item is invalid. Full lanes are not checked. Holds all items.
             dry_run: True writes nothing, and returns what would be enqueued.
-            on_chunk: called with the report so far after every 500 items.
+            on_chunk: called with the report so far after each chunk of up to 500 items.
 
         Returns:
             The batch; its `report` counts the accepted items and lists the refused ones. With `dry_run`, a Preview.
@@ -175,10 +175,10 @@ class Producer(Enqueuer, QueueAdmin):
         Raises:
             InvalidChange: the settings for all users break a rule; nothing was written.
             InvalidArgument: `ttl_s` is out of bounds, or `user_ids` is a single ID; nothing was written.
-            InvalidId: `batch_id` cannot be a batch ID; nothing was written.
-            BatchRefused: `all_or_nothing`, and an item was refused; nothing was written.
-            BatchConflict: the batch exists with other content, is complete or was cancelled; what differs was not
-                added.
+            InvalidId: `batch_id` is not a valid ID; nothing was written.
+            BatchRefused: `all_or_nothing`, and an item is invalid; nothing was written.
+            BatchConflict: the batch has other content, was cancelled, or is sealed and this would add to it; the
+                message says whether changes were added before that.
             QueueUnavailable: Redis did not answer; repeat with the batch ID in the message.
         """
         fan_out = FanOut.from_arguments(
@@ -191,7 +191,7 @@ class Producer(Enqueuer, QueueAdmin):
         options = SubmitOptions(
             self._settings.lane_limit, Priority(priority), batch_id=batch_id, content=fan_out.content
         )
-        chunked = self._chunked_submission(fan_out.parser(batch_id), options, ttl_s, fixed=fan_out.template is None)
+        chunked = self._chunked_submission(fan_out.parser(batch_id), options, ttl_s, hashed=fan_out.template is None)
         if all_or_nothing:
             collected = [item async for item in items]
             refused = preview(fan_out, collected).refused
@@ -202,7 +202,7 @@ class Producer(Enqueuer, QueueAdmin):
             exists = await run_plan(
                 self._redis, batches.check_existing(batch_id, options), f"looking for batch {batch_id}"
             )
-            # A repeated fan-out must not write a chunk before it is known that the one before it has the same content.
+            # A repeated fan-out awaits each reply: a chunk may be written only if those before it had the same content.
             in_flight = 1 if exists else MAX_IN_FLIGHT
             async with aclosing(self._submit_chunks(chunked, items, in_flight)) as chunks:
                 async for _ in chunks:
@@ -223,7 +223,7 @@ class Producer(Enqueuer, QueueAdmin):
         """Return a handle to a change by its ID, without asking Redis whether it exists.
 
         Raises:
-            InvalidId: `job_id` cannot be a job ID.
+            InvalidId: `job_id` is not a valid ID.
         """
         return self._job(check_id("job_id", job_id))
 
@@ -231,7 +231,7 @@ class Producer(Enqueuer, QueueAdmin):
         """Return a handle to a batch by its ID, without asking Redis whether it exists.
 
         Raises:
-            InvalidId: `batch_id` cannot be a batch ID.
+            InvalidId: `batch_id` is not a valid ID.
         """
         return self._batch(check_batch_id(batch_id))
 

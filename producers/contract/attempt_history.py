@@ -44,7 +44,7 @@ class AttemptHistory(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def for_job(self, job_id: str) -> AttemptHistory:
-        """Return the history as `job_id` saw it: the attempts that included it; the others go to `past`.
+        """Return the history of one job: the attempts that included it; the others go to `past`.
 
         The history of the head itself is returned whole.
         """

@@ -106,7 +106,7 @@ def decode_change(payload: bytes) -> StoredChange:
 
 
 def _explain(payload: bytes, exc: Exception) -> str:
-    """Return why a payload is malformed; a newer version or another function explains more than a wrong field."""
+    """Return why a payload is malformed. Name a newer version or another function first: they explain a wrong field."""
     try:
         envelope = _envelope_decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

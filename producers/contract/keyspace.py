@@ -1,4 +1,4 @@
-"""Every Redis key and channel: its type, content, writers and TTL. No other module spells a key.
+"""Every Redis key and channel: its type, content, writers and TTL. Other modules use these constants.
 
 A name that ends with `:` is a prefix; the `<...>` of its docstring follows it. A lane is named `<user>:<trader>`, with
 `%` and `:` escaped in each part, so that no ID can form another's key, and scripts find the user before the first `:`.
@@ -15,11 +15,11 @@ BULK_SCHEDULE = "copytrade:schedule:bulk"
 """ZSET: as SCHEDULE, for lanes with bulk changes only. A lane that is not empty is in one of the two."""
 
 LANES = "copytrade:lanes"
-"""ZSET: the lanes that are not empty, all with score 0, so that a user's are a range. Submit, claim, settle, cancel;
-no TTL."""
+"""ZSET: the lanes that are not empty, all with score 0, so that a user's lanes are a range of names. Submit,
+claim, settle, cancel; no TTL."""
 
 WAKEUPS = "copytrade:bell"
-"""LIST: at most one wake-up for an idle worker. Pushed by the scripts, popped by workers; no TTL."""
+"""LIST: at most one wake-up for a worker. Pushed by scripts, resume and workers; popped by workers; no TTL."""
 
 LANE = "copytrade:lane:"
 """LIST `<lane>`: job IDs, head first. Pushed by submit; removed by settle, cancel and claim; no TTL."""
@@ -32,17 +32,17 @@ may be coalesced), `solo` (last job that is sent alone), `urgent` (interactive c
 too)."""
 
 BUCKET = "copytrade:bucket:"
-"""HASH `<user>:settings`: the leaky bucket of a user and endpoint. Submit, claim, settle; TTL one minute after its
-last effect. Fields, all times in us: `n` (slots taken); `0`..`9` (end of the window of each of the last ten requests,
-or minus the slot of one in flight); `tat` (earliest next slot); `turn` (reserved until); `pace`, `turn pace` (per
-request, per reservation); `ring`, `window` (what the entries were made for); `hold` (nothing is sent before); `slow`,
-`slowed at`, `faster at`, `slow wait`, `raised` (slowdown of a throttled user, see settle.lua)."""
+"""HASH `<user>:settings`: the leaky bucket of a user and endpoint. All scripts but seal and renew; TTL one minute
+after its last effect. Fields, all times in us: `n` (slots taken); `0`..`9` (end of the window of each of the last ten
+requests, or minus the slot of one in flight); `tat` (earliest next slot); `turn` (reserved until); `pace`, `turn pace`
+(per request, per reservation); `ring`, `window` (what the entries were made for); `hold` (nothing is sent before);
+`slow`, `slowed at`, `faster at`, `slow wait`, `raised` (slowdown of a throttled user, see settle.lua)."""
 
 BUCKET_SUFFIX = ":settings"
 """The endpoint, at the end of a bucket's key: the exchange limits each endpoint by itself."""
 
 EGRESS = "copytrade:egress:"
-"""HASH `<name>`: the bucket and the breaker of an egress IP. Claim, settle; TTL 11 minutes, or more while on hold.
+"""HASH `<name>`: the bucket and breaker of an egress IP. Claim, settle, egress; TTL 11 minutes, more while on hold.
 Fields: `tat`, `hold`, `pace`, `user pace` (us); `since bulk` (interactive claims since a bulk one); `floor`,
 `samples`, `since`, `floor before`, `samples before` (shortest round trip, us); `open`, `why`, `probe at`, `fresh at`,
 `probe` (the breaker while it is open, see breaker.lua)."""
@@ -95,10 +95,10 @@ BATCHES = "copytrade:batches"
 """ZSET: batch -> created (ms). Submit, seal; expired ones are removed by submit and by listing; no TTL."""
 
 DEAD_LETTER = "copytrade:letter:"
-"""STRING `<job>`: the payload of a change that was not applied. Settle; TTL is the dead letter TTL."""
+"""STRING `<job>`: the payload of a dead change. Settle, deleted by replay and drop; TTL is the dead letter TTL."""
 
 DEAD_LETTERS = "copytrade:dead:"
-"""ZSET `<outcome>`: `<lane> <job>` -> ended (us). Settle, which also removes expired ones; no TTL."""
+"""ZSET `<outcome>`: `<lane> <job>` -> ended (us). Settle, which also removes expired ones; replay, drop; no TTL."""
 
 CREDENTIALS = "copytrade:credentials"
 """HASH: user -> sealed API keys (worker/credentials/sealing.py). Written by `copytrade credentials`, read by workers;

@@ -91,7 +91,7 @@ class Priority(StrEnum):
     INTERACTIVE = "interactive"
     """Somebody is waiting for it."""
     BULK = "bulk"
-    """One of many. While both kinds wait, one slot in ten is for these."""
+    """One of many changes, as in a fan-out. While both kinds wait, one claim in ten is of a bulk lane."""
 
 
 class Outcome(StrEnum):

@@ -27,7 +27,7 @@ PATTERNS = {
         **dict.fromkeys(("longLeverage", "shortLeverage", "stopSurplusRatio", "stopLossRatio"), WHOLE_PATTERN),
     },
 }
-"""Patterns that `validation` adds to the types. Rules over several fields, and upper bounds, are only there."""
+"""Patterns that `validation` adds to the types. Its rules over several fields and its upper bounds are not in here."""
 
 
 def schema() -> dict[str, Any]:

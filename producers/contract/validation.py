@@ -156,7 +156,7 @@ def change_violation(change: Any) -> Violation | None:
 
 
 def _cached_setting_violation(setting: object) -> Violation | None:
-    """Look a setting up before checking it: a fan-out sends the same settings to many users."""
+    """Check a setting, or return the cached answer: a fan-out sends the same settings to many users."""
     try:
         return _hashable_setting_violation(setting)
     except TypeError:  # a field is not hashable, so it breaks a rule

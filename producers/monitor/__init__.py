@@ -1,1 +1,1 @@
-"""The state of the queue, and whether it is healthy."""
+"""An overview of the queue, and health checks."""

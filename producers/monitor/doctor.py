@@ -1,4 +1,4 @@
-"""The producers' doctor: asks Redis for its state, and has it checked. Every problem is a Check, none an exception."""
+"""Health checks of a Redis and of the queue on it. Problems are returned as checks, not raised."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from producers.transport.dsn import open_redis
 from producers.transport.runner import run_plan
 
 ROUND_TRIPS = 3
-"""The first may include connecting, any may meet a busy moment: the fastest one shows the distance."""
+"""The first may include connecting, and any may be delayed, so the fastest is the one that is checked."""
 
 
 async def diagnose(settings: ProducerSettings | None = None, *, dsn: str | None = None) -> list[Check]:

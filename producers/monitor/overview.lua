@@ -46,8 +46,8 @@ local function dead_letter_counts()
   return found
 end
 
--- A scope and its time are two entries each. HSCAN returns the same fields each time, so that it could always miss the
--- pause of everything: that one is read by name.
+-- Returns scope, time, scope, time, ... A limited HSCAN returns the same fields each time and could always miss the
+-- pause of everything, so that one is read by name.
 local function list_pauses()
   local found = first(redis.call('HSCAN', paused, 0, 'COUNT', MAX_PAUSES)[2], MAX_PAUSES * 2)
   local everything = redis.call('HGET', paused, 'everything')

@@ -22,7 +22,7 @@ MAX_EGRESSES = 200
 MAX_PAUSES = 100
 
 UNREADABLE = "unreadable"
-"""The field of COUNTS where claim.lua counts what it could not read; the others are outcomes."""
+"""The field of COUNTS in which claim.lua counts malformed entries; the other fields are outcomes."""
 
 OVERVIEW = Script.load(
     "producers.monitor",
@@ -96,7 +96,7 @@ def _pauses(flat: Sequence[bytes]) -> set[Pause]:
 
 
 def _egresses(rows: Sequence[Sequence[Any]], workers: list[WorkerInfo], now_us: int) -> Iterator[EgressStatus]:
-    """Yield the egresses that have workers, a bucket or a pause; of all others Redis only keeps the name."""
+    """Yield the egresses that have workers, a bucket or a pause; the others have expired, except for their names."""
     worker_counts = Counter(worker.egress for worker in workers)
     for escaped_name, tat, hold_until, open_reason, probe_at, min_rtt, min_rtt_before, paused_since in rows:
         name = keyspace.unescape(escaped_name.decode())

@@ -1,4 +1,4 @@
-"""Checks of the queue, from an overview of it: is it drained, and by whom. No I/O."""
+"""Checks of an overview: workers, egresses, lanes, pauses, dead letters, rejected keys. No I/O."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from producers.monitor.overview_types import EgressStatus, Overview
 from producers.monitor.worker_info import WorkerInfo
 
 LATE_S = 5.0
-"""A due lane is claimed within milliseconds; an idle worker looks every 3 s even without a wake-up."""
+"""From this time on, a due lane is late: it is claimed within milliseconds, or 3 s if a wake-up was lost."""
 
 MISSED_HEARTBEATS = 2
-"""A worker that missed so many hangs, or has lost Redis; its announcement expires with the third."""
+"""A worker that missed this many hangs, or does not reach Redis. After the third its announcement expires."""
 
 BUSY_SHARE = 0.9
 """From this share of all workers' `max_jobs` on, lanes wait for a free job slot."""
@@ -102,7 +102,7 @@ def _lanes(overview: Overview) -> Check:
 
 
 def _reason_to_wait(overview: Overview) -> str | None:
-    """Return why lanes are right to wait; None if an egress could send and does not."""
+    """Return the expected reason why due lanes wait; None if an egress could send."""
     if any(pause.kind == "everything" for pause in overview.pauses):
         return "everything is paused"
     egresses = [egress for egress in overview.egresses if egress.workers]

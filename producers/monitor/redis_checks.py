@@ -1,4 +1,4 @@
-"""Checks of a Redis server, from what it reports: can it hold the queue. No I/O."""
+"""Checks of a Redis server: speed, clock, version, role, eviction, persistence, memory. No I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from producers.monitor.checks import Check, fail, ok, warn
 MIN_VERSION = (6, 2)
 
 SLOW_S = 0.020
-"""A round trip above this is slow: a claim, a settlement and a submission wait for one each."""
+"""A round trip above this is slow: each claim, settlement and submission takes one."""
 
 MAX_CLOCK_OFFSET_S = 0.5
 """How far this machine's clock may be from Redis's: the deadlines of changes are compared to both."""
@@ -33,7 +33,7 @@ def check_round_trip(took_s: float) -> Check:
 
 
 def unreachable(reason: str) -> Check:
-    """Return the finding of a Redis that does not answer."""
+    """Return the finding for a Redis that does not answer."""
     return fail("redis", f"does not answer: {reason}", "start it, or correct COPYTRADE_REDIS_DSN")
 
 
@@ -58,7 +58,7 @@ def check_scripts(refusal: str | None) -> Check:
 
 
 def info_refused(refusal: str) -> Check:
-    """Return the finding of a Redis that refuses INFO, as some managed servers and restricted users do."""
+    """Return the finding for a Redis that refuses INFO, as some managed servers and restricted users do."""
     hint = "grant this Redis user +info, or make sure yourself: 6.2 or newer, noeviction, appendonly yes"
     return warn("version", f"INFO is refused ({refusal}); version, eviction and persistence are unknown", hint)
 
@@ -145,4 +145,4 @@ _INFO_CHECKS = {
     "persistence": ("aof_enabled", _persistence),
     "memory": ("used_memory", _memory),
 }
-"""Each check with the field of INFO that it cannot do without."""
+"""Each check with the field of INFO that it needs."""

@@ -1,7 +1,7 @@
-"""How a worker process announces itself in Redis. No I/O.
+"""The announcement of a worker process in Redis. No I/O.
 
 An announcement expires three intervals after its heartbeat, so a killed worker disappears by itself; a clean stop
-withdraws it. Each heartbeat also removes expired entries from the index; the index expires if nobody announces.
+withdraws it. Each heartbeat also removes expired entries from the index, which expires too if there are no heartbeats.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from producers.transport.commands import DEL, PEXPIRE, SET, ZADD, ZREM, ZREMRANG
 from producers.transport.plan import Transaction
 
 MAX_INTERVAL_S = 60.0
-"""A worker announces itself this often, however long its health interval is: dead ones must disappear in minutes."""
+"""Maximum time between announcements, even if the health interval is longer: dead workers disappear in minutes."""
 
 TTL_INTERVALS = 3
-"""An announcement's TTL in intervals: one heartbeat may be late, two may meet a failover."""
+"""An announcement's TTL in intervals: two heartbeats may be lost, as in a failover of Redis."""
 
 MAX_TTL_MS = round(MAX_INTERVAL_S * 1000) * TTL_INTERVALS
 

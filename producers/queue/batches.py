@@ -138,7 +138,7 @@ class ResultCursor:
         return self._page.results[self._popped - 1]
 
     def load(self, page: ResultPage) -> bool:
-        """Continue with the page after `next_after`; return False if it is empty and more may come."""
+        """Continue with the page after `next_after`. Return False if it has no results yet: wait, and read it again."""
         if not page.results and not page.complete:
             return False
         self._page_start, self._page, self._popped = self._page.cursor, page, 0
@@ -146,7 +146,7 @@ class ResultCursor:
 
 
 def check_existing(batch_id: str, options: SubmitOptions) -> Plan[bool]:
-    """Return whether a batch exists. A fan-out asks before it writes anything.
+    """Return whether a batch exists, before a fan-out writes anything.
 
     Raises:
         BatchConflict: the batch has other content, or was cancelled.
@@ -166,8 +166,8 @@ def seal(batch_id: str, options: SubmitOptions, *, lane_full_count: int, result_
 
     Args:
         batch_id: the batch.
-        options: what its changes were submitted with.
-        lane_full_count: how many changes found their lane full: a further run may still add them.
+        options: the options of its changes.
+        lane_full_count: how many changes were rejected because their lane was full: another run may still add them.
         result_ttl_ms: how long the batch is kept once it is complete.
 
     Raises:

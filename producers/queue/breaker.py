@@ -1,4 +1,4 @@
-"""The Lua part that opens and closes an egress's breaker, with what it shares with Python."""
+"""The Lua part that opens and closes an egress's breaker, with the constants that it shares with Python."""
 
 from __future__ import annotations
 

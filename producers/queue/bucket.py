@@ -10,7 +10,7 @@ BUCKET_KEYS: dict[str, Constant] = {"BUCKET_PREFIX": keyspace.BUCKET, "BUCKET_SU
 US_PER_S = 1_000_000
 
 MAX_PER_WINDOW = 100
-"""Requests a bucket remembers. Above 100/s the guard works on a part of the second: as exact, and stricter."""
+"""Maximum size of a ring buffer. Above 100/s the guard's window is shorter than a second: exact, but stricter."""
 
 LOOK_AHEAD_US = 25_000
 """How early a slot is claimed, so that its worker can sleep right up to it. A timer's lateness and a round trip to
@@ -20,7 +20,7 @@ WINDOW_PAD_US = 1_000
 """Added to the exchange's window: its clock and ours tick in milliseconds."""
 
 BUCKET_TTL_MS = 60_000
-"""How long a bucket is kept after the last time that it still matters."""
+"""How long a bucket is kept after the latest of its times: slot, window, reservation, hold, slowdown."""
 
 RESERVED = 0.5
 """Fraction of a schedule's score (ms) that marks a lane with a reserved place among the lanes of its user."""

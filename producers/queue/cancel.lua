@@ -18,8 +18,8 @@ end
 finish.begin(tonumber(ARGV[1]))
 local now_ms = math.floor(finish.now_us / 1000)
 
--- The head names the last change that may be coalesced, and the last one that is sent alone. If that is the cancelled
--- one, it names the change before it from now on, or none.
+-- The head names the last change that may be coalesced, and the last one that is sent alone. If the cancelled change is
+-- one of them, name the change before it instead, or none.
 local function move_boundaries(head, list, job_id, position)
   local last_coalescable, last_alone = unpack(redis.call('HMGET', head, 'joins', 'solo'))
   for field, last in pairs({joins = last_coalescable, solo = last_alone}) do
@@ -33,7 +33,7 @@ local function move_boundaries(head, list, job_id, position)
   end
 end
 
--- The time that the lane had reserved is free: the user's other lanes reserve theirs again.
+-- Release the time that the lane had reserved; the user's other lanes then reserve theirs again.
 local function release_reserved(lane)
   local bucket = BUCKET_PREFIX .. string.match(lane, '^[^:]*') .. BUCKET_SUFFIX
   if redis.call('HEXISTS', bucket, 'turn') == 1 then redis.call('HSET', bucket, 'turn', 0) end
@@ -41,7 +41,7 @@ end
 
 local function forget_head(head)
   redis.call('HDEL', head, 'token', 'lapses', 'held', 'lease', 'earliest')
-  -- While changes behind it may be coalesced, the history also tells what was sent of them.
+  -- While changes behind it may be coalesced, the history also shows which of them were sent.
   if redis.call('HEXISTS', head, 'joins') == 0 then redis.call('HDEL', head, 'state') end
 end
 
@@ -49,7 +49,7 @@ local function reschedule(lane, was_head, is_bulk_now)
   local due = redis.call('ZSCORE', schedule, lane)
   local target = due and not is_bulk_now and schedule or bulk_schedule
   if was_head then
-    due = now_ms   -- a back-off was the cancelled head's own
+    due = now_ms   -- a back-off belonged to the cancelled head
     release_reserved(lane)
     if redis.call('LLEN', wakeups) == 0 then redis.call('LPUSH', wakeups, '1') end
   end

@@ -21,7 +21,7 @@ from producers.transport.scripts import Argument, Script
 
 
 class CancelVerdict(IntEnum):
-    """What cancel.lua replies for a change: a name of Cancellation, or that its head was attempted meanwhile."""
+    """What cancel.lua replies for a change. HISTORY_CHANGED: the head was attempted after it was read."""
 
     CANCELLED = 1
     ENDED = 0
@@ -38,15 +38,15 @@ CANCEL = Script.load(
 
 CANCEL_BATCH_SIZE = 200
 MAX_CANCEL_ROUNDS = 5
-"""A head that is attempted between being read and being cancelled is read again; so often at most."""
+"""How often a head is read, if it is attempted each time before it can be cancelled."""
 
 
 class Cancellation(StrEnum):
-    """What became of cancelling a change."""
+    """The result of cancelling a change."""
 
     CANCELLED = "cancelled"
     IN_FLIGHT = "in_flight"
-    """It is being sent, and finishes by its reply; or it cannot be read, and finishes `rejected` when it is claimed."""
+    """It is being sent, so it was not cancelled; or it is malformed, and finishes `rejected` when it is claimed."""
     ENDED = "ended"
     NOT_FOUND = "not_found"
     """It was never accepted, or its result has expired."""
@@ -54,11 +54,11 @@ class Cancellation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CancelReport:
-    """What became of cancelling many changes.
+    """The result of cancelling many changes.
 
     Attributes:
         cancelled: how many this call cancelled.
-        in_flight: how many are being sent, and finish by their replies.
+        in_flight: how many were not cancelled, because they are being sent.
     """
 
     cancelled: int
@@ -66,7 +66,7 @@ class CancelReport:
 
 
 def cancel_jobs(job_ids: Sequence[str], *, result_ttl_ms: int) -> Plan[list[Cancellation]]:
-    """Cancel changes, except those in flight; return what became of each, in the given order.
+    """Cancel changes, except those in flight; return the result for each, in the given order.
 
     Args:
         job_ids: the changes.
@@ -80,11 +80,11 @@ def cancel_jobs(job_ids: Sequence[str], *, result_ttl_ms: int) -> Plan[list[Canc
             found |= cancellations
             shortened |= lanes
     yield from _reschedule_users(shortened)
-    return [found.get(job_id, Cancellation.IN_FLIGHT) for job_id in job_ids]  # the rest was attempted every time
+    return [found.get(job_id, Cancellation.IN_FLIGHT) for job_id in job_ids]  # attempted in every round
 
 
 def _cancel_once(job_ids: Sequence[str], result_ttl_ms: int) -> Plan[tuple[dict[str, Cancellation], set[str]]]:
-    """Return what became of the changes, except heads that were attempted meanwhile; and the lanes that lost some."""
+    """Cancel changes. Return the results, except of heads attempted meanwhile; and the lanes that were shortened."""
     payloads = yield from MGET(*(keyspace.JOB + job_id for job_id in job_ids))
     stored = {job_id: payload for job_id, payload in zip(job_ids, payloads, strict=True) if payload}
     queued = {job_id: lane for job_id, payload in stored.items() if (lane := lane_of_payload(payload)) is not None}

@@ -1,4 +1,4 @@
-"""Submitting many changes: items in, chunks out; replies in, counts and refusals out. No I/O, no clock."""
+"""Splits many changes into chunks to submit, and counts the verdicts in the replies. No I/O; the clock is passed in."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ CONFLICTS = {
     SubmitVerdict.SEALED: "it is sealed and this would add to it",
     SubmitVerdict.CANCELLED: "it was cancelled and accepts nothing more",
 }
-"""Verdicts on a whole chunk: why the batch does not accept it."""
+"""The verdicts on a whole chunk, each with its reason in words."""
 
 Handle = TypeVar("Handle")
 
 
 @dataclass(slots=True)
 class EnqueueReport(Generic[Handle]):
-    """What became of the changes of `enqueue_many`.
+    """The result of `enqueue_many`.
 
     Attributes:
         jobs: handles to the accepted changes, in the given order.
@@ -44,7 +44,7 @@ class EnqueueReport(Generic[Handle]):
 
 
 ItemParser = Callable[[int, Any], tuple[SettingsChange, str]]
-"""Returns the change and the job ID of an item, which it gets with its index. Raises InvalidChange or InvalidId."""
+"""Converts the index of an item, and the item, to a change and its job ID. Raises InvalidChange or InvalidId."""
 
 
 def change_parser(new_id: Callable[[], str], job_id: Callable[[SettingsChange], str] | None) -> ItemParser:
@@ -76,26 +76,26 @@ class Chunk:
 
 @dataclass(slots=True)
 class ChunkedSubmission:
-    """Collects items into chunks, and counts what became of them.
+    """Collects items into chunks, and counts the verdicts on them.
 
     Attributes:
         parser: turns items into changes.
         options: the options of all changes.
         ttl_ms: how long after now each change expires.
         now_ms: returns the time of Redis's clock, Unix milliseconds.
-        fixed: whether every run must have the same chunks.
+        hashed: whether chunks carry digests, so that every run must have the same chunks.
         item_count: how many items were added.
         accepted: how many changes were appended to their lanes.
         already_there: how many changes were accepted before.
         refused: the items that were not accepted, and why.
-        lane_full_count: how many of those found their lane full.
+        lane_full_count: how many of those were refused because their lane was full.
     """
 
     parser: ItemParser
     options: SubmitOptions
     ttl_ms: int
     now_ms: Callable[[], int]
-    fixed: bool
+    hashed: bool
     item_count: int = field(default=0, init=False)
     accepted: int = field(default=0, init=False)
     already_there: int = field(default=0, init=False)
@@ -126,9 +126,9 @@ class ChunkedSubmission:
         return chunk
 
     def step(self, chunk: Chunk) -> RunScript[list[int]]:
-        """Return the step that submits a chunk. To be called once for each chunk, in their order."""
+        """Return the step that submits a chunk. Call it once for each chunk, in order: digests are chained."""
         submissions = [entry.submission for entry in chunk.entries]
-        if not self.fixed:
+        if not self.hashed:
             return submit(submissions, self.options)
         content = [(entry.index, entry.change) for entry in chunk.entries]
         previous = self._previous
@@ -161,13 +161,13 @@ class ChunkedSubmission:
 
 
 def conflict_error(batch_id: str, verdict: SubmitVerdict, accepted: int = 0) -> BatchConflict:
-    """Return the error of a verdict on a whole chunk; `accepted` changes were added before it."""
+    """Return the error for a verdict on a whole chunk; `accepted` changes were added before it."""
     done = f"{accepted} changes before that were added" if accepted else "nothing was changed"
     return BatchConflict(f"batch {batch_id}: {CONFLICTS[verdict]}; {done}. Fan out under another batch_id")
 
 
 def lane_full_error(change: SettingsChange, limit: int) -> LaneFull:
-    """Return the error of a lane that holds `limit` changes."""
+    """Return the error for a lane that holds `limit` changes."""
     return LaneFull(
         f"the lane of user {change.user_id} and trader {change.trader_id} holds"
         f" {limit} changes; enqueue again when it has drained"

@@ -94,7 +94,7 @@ class IndexEntry:
 
 
 def select_entries(selection: Selection) -> Plan[list[IndexEntry]]:
-    """Return the selected index entries, oldest first: the order of their lanes.
+    """Return the selected index entries, oldest first, which keeps the order of each lane.
 
     Raises:
         DeadLetterNotFound: the selection names a job ID, and there is no such dead letter.
@@ -207,5 +207,5 @@ def retry_batch_id(batch_id: str, dead_letters: Sequence[DeadLetter]) -> str:
 
 
 def dead_letter_not_found_error(job_id: str) -> DeadLetterNotFound:
-    """Return the error of a dead letter that does not exist."""
+    """Return the error for a dead letter that does not exist."""
     return DeadLetterNotFound(f"no dead letter {job_id}: it did not end badly, was replayed or dropped, or has expired")

@@ -20,7 +20,7 @@ Items = Iterable[Any] | AsyncIterable[Any]
 
 @dataclass(frozen=True, slots=True)
 class FanOutReport:
-    """What became of the items of a fan-out.
+    """The result of a fan-out, by items.
 
     Attributes:
         batch_id: the batch.
@@ -68,7 +68,7 @@ def template_parser(batch_id: str, template: SettingsChange) -> ItemParser:
 
 
 def indexed_change_parser(batch_id: str) -> ItemParser:
-    """Return a parser of the changes of a fan-out without a template. The index of a change makes its job ID."""
+    """Return a parser of the changes of a fan-out without a template. A job ID is made from the index of its change."""
 
     def parse(index: int, change: SettingsChange) -> tuple[SettingsChange, str]:
         check_change(change)
@@ -83,7 +83,7 @@ class FanOut:
 
     Attributes:
         items: user IDs if there is a template, else changes.
-        template: the change that each user gets, under a user ID that stands for theirs.
+        template: the change for each user, with a placeholder as its user ID.
     """
 
     items: Items
@@ -124,7 +124,7 @@ class FanOut:
 
     @property
     def content(self) -> str:
-        """What all runs of a batch must have in common. Without a template, digests of the chunks are compared too."""
+        """The content that all runs of a batch share. Without a template, digests of the chunks are compared too."""
         return "changes" if self.template is None else content_digest(self.template)
 
     def parser(self, batch_id: str) -> ItemParser:
@@ -147,7 +147,7 @@ def preview(fan_out: FanOut, items: Iterable[Any]) -> Preview:
 
 
 def member_job_id(batch_id: str, member: str) -> str:
-    """Return the job ID of a batch's change: a digest stands for a user who would make it too long."""
+    """Return the job ID of a batch's change. A digest replaces a user ID that would make it too long."""
     job_id = f"{batch_id}{BATCH_MARK}{member}"
     if len(job_id) <= MAX_ID_CHARS:
         return job_id

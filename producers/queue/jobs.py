@@ -1,4 +1,4 @@
-"""Plans that read where one change is."""
+"""Plans that read the status and the result of one change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from producers.transport.plan import Plan, Transaction
 
 
 class JobState(StrEnum):
-    """Where a change is."""
+    """The state of a change."""
 
     QUEUED = "queued"
     IN_FLIGHT = "in_flight"
@@ -26,7 +26,7 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """Where a change is.
+    """The state of a change, with its position or its result.
 
     Attributes:
         state: queued, in flight, done, or not found (never accepted, or its result has expired).
@@ -54,7 +54,7 @@ def fetch_result(job_id: str) -> Plan[JobResult | None]:
 
 
 def fetch_status(job_id: str) -> Plan[JobStatus]:
-    """Return where a change is."""
+    """Return the status of a change."""
     stored, payload = yield from Transaction(GET(keyspace.RESULT + job_id), GET(keyspace.JOB + job_id))
     if stored is not None:
         return JobStatus(JobState.DONE, result=read_result(stored, job_id))
@@ -93,4 +93,4 @@ def read_result(stored: bytes, job_id: str) -> JobResult:
     try:
         return decode_result(stored)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise JobNotFound(f"what is stored as the result of {job_id} is not a change's result: {exc}") from exc
+        raise JobNotFound(f"the stored result of {job_id} is not a change's result: {exc}") from exc

@@ -69,7 +69,7 @@ class Pause:
 
 
 def pause(scope: Scope) -> Plan[bool]:
-    """Stop claims of the scope; what is in flight finishes. Return False if it was paused before."""
+    """Stop claims of the scope; requests in flight are completed. Return False if it was paused before."""
     now_us = yield from TIME_US()
     return bool((yield from HSETNX(keyspace.PAUSED, scope.field, now_us // 1000)))
 
@@ -77,7 +77,7 @@ def pause(scope: Scope) -> Plan[bool]:
 def resume(scope: Scope) -> Plan[bool]:
     """End a pause, and make its lanes due. Return False if there was none.
 
-    Resuming a user also allows claims of one whose API keys were rejected.
+    Resuming a user also removes the mark that its API keys were rejected.
     """
     removed, _, _ = yield from Transaction(
         HDEL(keyspace.PAUSED, scope.field), LPUSH(keyspace.WAKEUPS, "1"), LTRIM(keyspace.WAKEUPS, 0, 0)
@@ -116,7 +116,7 @@ def _wake_trader(trader_id: str) -> Plan[None]:
 
 
 def wake_lanes(lanes: Sequence[str]) -> Plan[None]:
-    """Make lanes due now; those in flight or backing off when their lease or back-off ends."""
+    """Make lanes due now, or when their lease or back-off ends."""
     for some in slices(lanes, LANE_BATCH_SIZE):
         yield from RunScript(WAKE, [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.WAKEUPS], [*some])
 

@@ -20,7 +20,7 @@ local function is_paused(scope)
   return redis.call('HEXISTS', paused, scope) == 1
 end
 
--- Return of the egresses that send: changes per us of all, the slowest pace of a user (us), when the first hold ends.
+-- Return of the egresses that send: total rate (changes per us), slowest pace of a user (us), end of the first hold.
 local function sending_egresses()
   local changes_per_us, slowest_user_pace, hold_until = 0, 0, math.huge
   for _, name in ipairs(redis.call('SMEMBERS', egresses)) do

@@ -22,7 +22,7 @@ FIELDS = (
     *("created", "total", "in flight", "sealed", "cancelled", "complete", "priority", "started"),
     *(f"o:{outcome}" for outcome in Outcome),
 )
-"""The fields that are read of the batch's hash, which also holds a digest for each chunk."""
+"""The fields to read from the batch's hash, which also holds a digest for each chunk."""
 
 
 def fetch_progress(batch_id: str) -> Plan[Progress]:
@@ -64,5 +64,5 @@ def _parse(reply: list[Any]) -> tuple[int, dict[str, bytes]]:
 
 
 def batch_not_found_error(batch_id: str) -> BatchNotFound:
-    """Return the error of a batch that does not exist."""
+    """Return the error for a batch that does not exist."""
     return BatchNotFound(f"no batch {batch_id}: it was never begun, or has expired")

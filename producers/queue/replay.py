@@ -1,7 +1,7 @@
 """Plans that send dead letters again: into their lanes, or as a batch.
 
-The script that appends the change also deletes the dead letter. So a replay that fails, or that runs twice, sends each
-change once.
+The script that appends a change also deletes its dead letter. So a replay that is repeated after a failure, or
+runs twice, appends each change once.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ RETRY = "retry"
 
 @dataclass(frozen=True, slots=True)
 class ReplayReport:
-    """What became of replaying dead letters.
+    """The result of replaying dead letters.
 
     Attributes:
-        replayed: of each that was appended to its lane, the old and the new job ID.
-        refused: of each other, the job ID and why.
+        replayed: the old and the new job ID of each that was appended to its lane.
+        refused: the job ID of each other, and why.
     """
 
     replayed: list[tuple[str, str]]
@@ -93,7 +93,7 @@ def _send(
     """Submit dead letters with new job IDs, and add to the report.
 
     Returns:
-        The job IDs of those that were sent, now or by another replay; and how many found their lane full.
+        The job IDs of those that were submitted, now or by another replay; and how many were refused by a full lane.
 
     Raises:
         BatchConflict: their batch accepts nothing more; all dead letters are kept.
@@ -102,7 +102,7 @@ def _send(
     ttl_ms = change_ttl_ms(settings.change_ttl_s)
     prepared: list[tuple[SettingsChange, Submission]] = []
     for letter, job_id in letters:
-        change = _check(letter, report)
+        change = _replayable_change(letter, report)
         if change is not None:
             submission = Submission.from_change(
                 change, job_id, options, now_ms=now_us // 1000, ttl_ms=ttl_ms, dead_letter_id=letter.job_id
@@ -124,8 +124,8 @@ def _send(
     return gone, verdicts.count(SubmitVerdict.LANE_FULL)
 
 
-def _check(letter: DeadLetter, report: ReplayReport) -> SettingsChange | None:
-    """Return the change of a dead letter; add it to the report if it cannot be sent."""
+def _replayable_change(letter: DeadLetter, report: ReplayReport) -> SettingsChange | None:
+    """Return the change of a dead letter; None if it cannot be sent, which is then in the report."""
     if letter.change is None:
         report.refused.append((letter.job_id, "its payload cannot be read; drop it"))
         return None

@@ -1,12 +1,12 @@
 --[[
-seal: close a batch to further changes; it is complete when those that it has have finished.
+seal: close a batch to further changes. It is complete when all of its changes have finished.
 
-Atomic so that a batch whose last change finishes at the same time is found complete by one of the two scripts, and is
-announced once.
+Atomic so that the batch is announced as complete exactly once, by this script or by the one that finishes its last
+change.
 
 KEYS  1 batch   2 batches
 ARGV  1 batch ID   2 digest of the batch's content   3 priority   4 cancel: 1 to cancel the batch (2 and 3 are not used)
-      5 how many changes found their lane full: while there are any, the batch may still be added to
+      5 number of changes rejected by a full lane: if above 0, changes may still be added to the batch
       6 TTL of results and of complete batches (ms)
 Reply a VERDICT
 ]]

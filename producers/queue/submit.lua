@@ -6,12 +6,11 @@ Otherwise its payload is stored, its ID goes to the end of its lane, and a lane 
 Atomic so that a lane that is not empty is always on a schedule (no wake-up can be lost), an ID is accepted once, and
 a batch counts exactly what was added to it.
 
-A lane that was empty comes behind the lanes of its user that wait for the bucket: it reserves the next free time, and
-overtakes none of them. A bulk lane that gets an interactive change is on the interactive schedule until that change has
-finished.
+If other lanes of the user wait for its bucket, a lane that was empty reserves the next free time after theirs. A bulk
+lane that gets an interactive change is on the interactive schedule until that change has finished.
 
-A chunk of a batch is rejected as a whole, and nothing is written, if the batch was begun with other content or was
-cancelled, or if it is sealed and the chunk would add to it (which it may while changes of it found their lane full).
+A chunk of a batch is rejected as a whole, and nothing is written, if the batch has other content or was cancelled. A
+sealed batch rejects a chunk with a new change, unless changes of the batch were rejected before by a full lane.
 
 KEYS  1 schedule   2 bulk schedule   3 lanes   4 wake-ups   5 batch   6 members   7 batches   8 results
 ARGV  1 lane limit (changes)   2 priority: "interactive" or "bulk"   3 coalescable: 1 or 0
@@ -50,14 +49,14 @@ local function member_of(job_id)
   return string.sub(job_id, #batch_id + 3)   -- what follows "<batch>//"
 end
 
--- A batch remembers the IDs of its changes until it expires, which may be after their results have expired.
+-- For a change of a batch, look among the members: they outlive its result.
 local function is_known(job_id)
   if not has_batch then return redis.call('EXISTS', JOB_PREFIX .. job_id, RESULT_PREFIX .. job_id) > 0 end
   local member = member_of(job_id)
   return is_added[member] or redis.call('SISMEMBER', members, member) == 1
 end
 
--- Return the verdict on the whole chunk, nil if the batch takes it.
+-- Return the verdict on the whole chunk, nil if the batch accepts it.
 local function rejected_by_batch()
   local stored_content, sealed, cancelled, stored_digest, lane_full_count =
     unpack(redis.call('HMGET', batch, 'content', 'sealed', 'cancelled', chunk, 'short'))
@@ -103,7 +102,7 @@ local function update_priority(lane, queued)
   end
 end
 
--- The calls that fail on a key of a wrong type come before the first write of the change, so that none is half stored.
+-- Commands that fail on a key of a wrong type come before the first write, so that no change is half stored.
 local function accept(lane, job_id, payload, dead_letter_id)
   local list, dead_letter = LANE_PREFIX .. lane, dead_letter_id and DEAD_LETTER_PREFIX .. dead_letter_id
   if is_known(job_id) then return VERDICT.ALREADY_THERE end
@@ -123,7 +122,7 @@ local function accept(lane, job_id, payload, dead_letter_id)
   return queued + 1
 end
 
--- One command for all lanes: one for each would cost more than the changes themselves.
+-- Use one command for all lanes: a command per lane would cost more than the rest of the script.
 local function schedule_new_lanes()
   local due_times, indexed = {}, {}
   for lane, due in pairs(new_lanes) do
@@ -136,7 +135,7 @@ local function schedule_new_lanes()
   should_wake = true
 end
 
--- Two expired batches are forgotten for each new one, so that the list of batches cannot grow for ever.
+-- Remove up to two expired batches for each new one, so that the list of batches cannot grow for ever.
 local function list_batch()
   redis.call('ZADD', batches, now_ms, batch_id)
   for _, oldest in ipairs(redis.call('ZRANGE', batches, 0, 1)) do
@@ -174,7 +173,7 @@ end
 local ok, verdict_or_error = true, nil
 for _, change in ipairs(changes) do
   ok, verdict_or_error = pcall(accept, unpack(change))
-  if not ok then break end   -- what was accepted before it is scheduled and counted all the same
+  if not ok then break end   -- the changes accepted before are still scheduled and counted
   reply[#reply + 1] = verdict_or_error
 end
 schedule_new_lanes()

@@ -16,7 +16,7 @@ from producers.transport.scripts import Argument, Script
 
 
 class SubmitVerdict(IntEnum):
-    """What submit.lua replies for a change that it did not append. Else it replies the change's place in its lane."""
+    """What submit.lua replies for a change that it did not append. For others it replies their place in the lane."""
 
     ALREADY_THERE = 0
     LANE_FULL = -1
@@ -27,7 +27,7 @@ class SubmitVerdict(IntEnum):
 
 
 EMPTY_BATCH_TTL_MS = 86_400_000
-"""For a batch without any change: its producer died, and may run it again."""
+"""TTL of a batch without changes: its producer may have died, and may run it again."""
 
 SUBMIT = Script.load(
     "producers.queue",
@@ -69,7 +69,7 @@ class SubmitOptions:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One change as submit.lua gets it.
+    """The arguments of submit.lua for one change.
 
     Attributes:
         job_id: the change's ID.
@@ -94,7 +94,7 @@ class Submission:
         ttl_ms: int,
         dead_letter_id: str = "",
     ) -> Submission:
-        """Encode a change that was checked; `now_ms` is Redis's clock, Unix milliseconds."""
+        """Encode a valid change; `now_ms` is Redis's clock, Unix milliseconds."""
         payload = encode_change(
             change, enqueued_at_ms=now_ms, ttl_ms=ttl_ms, coalesce=options.coalesce, priority=options.priority
         )
@@ -123,7 +123,7 @@ def submit(
     chunk: ChunkDigest = NO_DIGEST,
     previous: ChunkDigest = NO_DIGEST,
 ) -> RunScript[list[int]]:
-    """Return the step that submits a chunk. It replies the time (Unix ms, Redis's clock), then a verdict a change.
+    """Return the step that submits a chunk. Its reply is the time (Unix ms, Redis's clock), then a verdict per change.
 
     Args:
         submissions: the changes; all of them replay dead letters, or none does.

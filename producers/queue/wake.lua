@@ -1,11 +1,11 @@
 --[[
-wake: make lanes due now, or when their back-off or lease ends, and drop the times that they had reserved.
+wake: make lanes due now, or when their back-off or lease ends, and release the times that their users reserved.
 
-Atomic so that a claim made at the same time keeps its lease.
+Atomic so that a lane that is claimed at the same time is not due before its lease ends.
 
 KEYS  1 schedule   2 bulk schedule   3 wake-ups
 ARGV  1 and on: the lanes
-Reply how many were made due earlier
+Reply the number of lanes that are now due earlier than before
 ]]
 -- luacheck: read globals HEAD_PREFIX BUCKET_PREFIX BUCKET_SUFFIX
 local schedules, wakeups, lanes = {KEYS[1], KEYS[2]}, KEYS[3], ARGV

@@ -19,7 +19,7 @@ from producers.sync.transport import run_plan
 class QueueAdmin:
     """The methods of `Producer` that operate the queue.
 
-    Each raises QueueUnavailable if Redis does not answer, and is safe to repeat.
+    Each raises QueueUnavailable if Redis does not answer or refuses a command, and is safe to repeat.
     """
 
     def __init__(self, redis: Redis, settings: ProducerSettings) -> None:
@@ -42,7 +42,7 @@ class QueueAdmin:
             True if it was not paused before.
 
         Raises:
-            InvalidId: the argument cannot be an ID.
+            InvalidId: the argument is not a valid ID.
             TypeError: there is not exactly one argument.
         """
         scope = Scope.from_arguments(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
@@ -56,15 +56,15 @@ class QueueAdmin:
         egress: str | None = None,
         everything: bool = False,
     ) -> bool:
-        """End a pause. Its changes are due at once. Pass exactly one argument.
+        """End a pause. Its lanes are due at once, or when their back-off ends. Pass exactly one argument.
 
-        A user is also sent for again if it was stopped because the exchange rejected its API keys.
+        Resuming a user also sends its changes again if they were stopped because the exchange rejected its API keys.
 
         Returns:
             True if it was paused or stopped.
 
         Raises:
-            InvalidId: the argument cannot be an ID.
+            InvalidId: the argument is not a valid ID.
             TypeError: there is not exactly one argument.
         """
         scope = Scope.from_arguments(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
@@ -82,19 +82,19 @@ class QueueAdmin:
             rate_per_s: requests a second, 0.01 to 1000; None restores the workers' `COPYTRADE_USER_RATE_PER_S`.
 
         Raises:
-            InvalidId: `user_id` cannot be a user ID.
+            InvalidId: `user_id` is not a valid ID.
             InvalidLimit: the rate is out of bounds; nothing was changed.
         """
         run_plan(self._redis, users.limit_user(user_id, rate_per_s), f"limiting user {user_id}")
 
     def cancel_user(self, user_id: str) -> CancelReport:
-        """Cancel all queued changes of a user. Changes in flight finish with their reply.
+        """Cancel all queued changes of a user, except those in flight.
 
         Returns:
             How many changes were cancelled, and how many are in flight.
 
         Raises:
-            InvalidId: `user_id` cannot be a user ID.
+            InvalidId: `user_id` is not a valid ID.
         """
         plan = users.cancel_user(user_id, result_ttl_ms=self._settings.result_ttl_ms)
         return run_plan(self._redis, plan, f"cancelling the queued changes of user {user_id}")
@@ -103,7 +103,7 @@ class QueueAdmin:
         """Return a user's lanes, own rate, pause and hold.
 
         Raises:
-            InvalidId: `user_id` cannot be a user ID.
+            InvalidId: `user_id` is not a valid ID.
         """
         return run_plan(self._redis, users.user_status(user_id), f"reading the status of user {user_id}")
 

@@ -79,7 +79,7 @@ class Batch:
         return run_plan(self._redis, plan, f"reading results of batch {self.batch_id}")
 
     def wait(self, timeout: float | None = None) -> Progress:
-        """Wait until every change of the batch has finished. Returns as soon as that is published.
+        """Wait until the batch is complete: every change has finished, and no more are added.
 
         Args:
             timeout: seconds to wait; None waits for ever, 0 does not wait.
@@ -114,7 +114,7 @@ class Batch:
         """Cancel the batch: its queued changes end `cancelled`, and no change can be added to it.
 
         Returns:
-            How many changes were cancelled, and how many are in flight: these finish with their reply.
+            How many changes were cancelled, and how many were not because they are in flight.
 
         Raises:
             BatchNotFound: there is no such batch, or it has expired.
@@ -145,7 +145,7 @@ class Batch:
 class ResultStream:
     """An iterator over a batch's results: each once, waiting for the next one until the batch is complete.
 
-    Not to be shared: two readers need two streams.
+    Do not share a stream: each reader needs its own.
     """
 
     def __init__(self, batch: Batch, after: str | None, *, block_s: float) -> None:
@@ -177,7 +177,7 @@ class ResultStream:
         return result
 
     def _wait_for_result(self, after: str) -> None:
-        """Return when there is a result after the cursor, or after the time that one read may block."""
+        """Wait until there is a result after the cursor, or until one blocking read has timed out."""
         batch_id = self._batch.batch_id
         stream, position = keyspace.BATCH_RESULTS + batch_id, parse_cursor(batch_id, after)
         read = XREAD("COUNT", 1, "BLOCK", self._block_ms, "STREAMS", stream, position)

@@ -1,5 +1,5 @@
 # Generated from producers/client/enqueue.py by `python -m ops.unasync`: change that file, not this one.
-"""Enqueueing changes that belong to no batch: one, or many in order. Fan-outs submit their chunks the same way."""
+"""Enqueueing changes without a batch: one, or many in order. Fan-outs submit their chunks with the same methods."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Enqueuer:
         Raises:
             InvalidChange: the change breaks a rule; nothing was written.
             InvalidArgument: `ttl_s` is not above 0, or is more than ten years; nothing was written.
-            InvalidId: `job_id` cannot be a job ID; nothing was written.
+            InvalidId: `job_id` is not a valid ID; nothing was written.
             LaneFull: the lane holds `COPYTRADE_LANE_LIMIT` changes; nothing was written.
             QueueUnavailable: Redis did not answer; repeat with the job ID in the message.
         """
@@ -79,7 +79,7 @@ class Enqueuer:
         with translate_errors(f"change {job_id} may or may not be accepted, repeat it with job_id={job_id!r}"):
             submission = Submission.from_change(change, job_id, options, now_ms=self._now_ms(), ttl_ms=ttl_ms)
             redis_now_ms, verdict = execute(self._redis, submit([submission], options))
-        self._clock.learn(redis_now_ms)
+        self._clock.update(redis_now_ms)
         if verdict == SubmitVerdict.LANE_FULL:
             raise lane_full_error(change, options.lane_limit)
         return self._job(job_id, already_there=verdict == SubmitVerdict.ALREADY_THERE)
@@ -123,14 +123,14 @@ class Enqueuer:
         return report
 
     def _chunked_submission(
-        self, parser: ItemParser, options: SubmitOptions, ttl_s: float | None, *, fixed: bool = False
+        self, parser: ItemParser, options: SubmitOptions, ttl_s: float | None, *, hashed: bool = False
     ) -> ChunkedSubmission:
-        return ChunkedSubmission(parser, options, ttl_ms=self._ttl_ms(ttl_s), now_ms=self._clock.now_ms, fixed=fixed)
+        return ChunkedSubmission(parser, options, ttl_ms=self._ttl_ms(ttl_s), now_ms=self._clock.now_ms, hashed=hashed)
 
     def _submit_chunks(
         self, chunked: ChunkedSubmission, items: Iterator[Any], in_flight: int = MAX_IN_FLIGHT
     ) -> Generator[list[tuple[str, bool]], None]:
-        """Submit items in their order. Yield the job IDs accepted of each chunk, and whether each existed before.
+        """Submit items in their order. Yield for each chunk the accepted job IDs, each with whether it existed before.
 
         Raises:
             BatchConflict: the batch accepted nothing of a chunk.
@@ -141,13 +141,13 @@ class Enqueuer:
             steps = _submit_steps(chunked, items)
             with closing(pipelined(self._redis, steps, in_flight=in_flight)) as replies:
                 for chunk, reply in replies:
-                    self._clock.learn(reply[0])
+                    self._clock.update(reply[0])
                     yield chunked.apply_reply(chunk, reply)
 
     def _now_ms(self) -> int:
         """Return the time of Redis's clock, Unix milliseconds. It is read once; each submission's reply updates it."""
         if not self._clock.known:
-            self._clock.learn(execute(self._redis, TIME_US()) // 1000)
+            self._clock.update(execute(self._redis, TIME_US()) // 1000)
         return self._clock.now_ms()
 
     def _ttl_ms(self, ttl_s: float | None) -> int:

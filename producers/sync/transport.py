@@ -42,7 +42,7 @@ def run_plan(redis: Redis, plan: Plan[T] | Step[T], action: str) -> T:
     Args:
         redis: the client to run it on.
         plan: a new plan, or a step.
-        action: what the caller is doing, for the error message, such as "reading the status of change 4711".
+        action: what the caller is doing, for the error message, such as "reading change 4711".
 
     Raises:
         QueueUnavailable: Redis did not answer, or refused a command.
@@ -127,7 +127,7 @@ class NotificationListener:
     """Subscriptions to notifications: each wait opens its own, in the waiting thread."""
 
     def __init__(self, redis: Redis) -> None:
-        """Subscribe on a Redis, when something waits."""
+        """Keep the client; `wait_for` subscribes with it."""
         self.redis = redis
 
     def close(self) -> None:
@@ -137,16 +137,16 @@ class NotificationListener:
 def wait_for(
     listener: NotificationListener, channel: str, poll: Callable[[], T | None], timeout_s: float | None
 ) -> T | None:
-    """Wait until `poll` returns something, and return that; None if the time is over.
+    """Return what `poll` returns as soon as that is not None; None after the timeout.
 
     Args:
-        listener: where to subscribe.
-        channel: notified when `poll` may have a result.
+        listener: has the client to subscribe with.
+        channel: the channel that announces when polling may succeed.
         poll: returns None while there is no result.
-        timeout_s: seconds to wait; None waits for ever, 0 does not wait.
+        timeout_s: seconds to wait; None waits for ever, 0 polls once.
 
     Raises:
-        QueueUnavailable: Redis did not answer, and the client was not opened to wait.
+        QueueUnavailable: Redis did not answer, and did not come back within the client's `wait_s`.
     """
     found = poll()
     if found is not None or (timeout_s is not None and timeout_s <= 0):
@@ -159,7 +159,7 @@ def wait_for(
             if not wait_s_of(listener.redis):
                 raise unavailable(f"listening to {channel}", exc) from exc
         time.sleep(RECONNECT_S)
-        found = poll()  # which waits for a Redis that is unavailable
+        found = poll()  # retries while Redis is away
         if found is not None:
             return found
 

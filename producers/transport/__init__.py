@@ -1,1 +1,1 @@
-"""How Redis is reached: connections, scripts, plans and what runs them, retries, pipelines, notifications."""
+"""Access to Redis: connections, scripts, plans and their runner, retries, pipelines, notifications."""

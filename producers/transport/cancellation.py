@@ -1,4 +1,4 @@
-"""Cancellation of background tasks that cannot be missed."""
+"""Cancellation of background tasks, repeated until they have ended."""
 
 from __future__ import annotations
 

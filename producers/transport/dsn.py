@@ -27,7 +27,7 @@ OPTIONS = {
     "unix": ("db", "client_name", "username", "password"),
     "sentinel": ("client_name", *SENTINEL_OPTIONS, *TLS_OPTIONS),
 }
-"""The options that may follow the `?` of a DSN. Others of redis-py would repeat commands, or change replies."""
+"""The options that may follow the `?` of a DSN. Others of redis-py would retry commands, or change replies."""
 
 KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPALIVE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """Detects a vanished peer after 30 s of silence, on systems that have these socket options."""
@@ -56,7 +56,7 @@ def open_redis(dsn: str, client: type[Client], *, timeout_s: float, wait_s: floa
     except _InvalidDsn as exc:
         problem = str(exc)
     except (ValueError, TypeError) as exc:
-        # Without the text of `exc`, which may quote a part of the password; raised outside, so not chained to it.
+        # Leave out `exc`, which may quote a part of the password. The error is raised below, so it is not chained.
         problem = f"cannot be read ({type(exc).__name__})"
     else:
         pool = _make_pool(target, timeout_s, SYNC if issubclass(client, SyncRedis) else ASYNC)

@@ -50,8 +50,8 @@ class NotificationListener:
     async def listen(self, name: str) -> AsyncIterator[asyncio.Event]:
         """Subscribe to a channel. The event is set when the caller must poll.
 
-        It is set by each notification, when the subscription is confirmed, and when a lost connection is renewed: what
-        was published before that was not received.
+        It is set by each notification, when the subscription is confirmed, and when a lost connection is renewed:
+        notifications from before that may be lost.
         """
         channel = self._channels.get(name)
         if channel is None:
@@ -116,7 +116,7 @@ class NotificationListener:
                 continue
             if message["type"] == "subscribe":
                 channel.confirmed.set()
-            channel.wake()  # by a confirmation too: what was published before it was not received
+            channel.wake()  # by a confirmation too: earlier notifications were not received
 
     async def _reconnect_if_lost(self, pubsub: PubSub) -> None:
         """Renew a lost connection, with its subscriptions. Locked, because a command would reconnect too."""

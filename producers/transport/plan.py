@@ -1,4 +1,4 @@
-"""Plans: what to ask Redis and what its replies mean, without I/O. Both runners, with and without await, share them.
+"""Plans: sequences of Redis steps and the parsing of their replies. No I/O; the asyncio and the sync runner share them.
 
 A plan is a generator that yields steps, receives the reply to each, and returns its result. A step is one round trip.
 Steps are plans too, typed by their reply, so a plan delegates to them:
@@ -39,7 +39,7 @@ class RunScript(Generic[T]):
         script: the script.
         keys: its KEYS.
         args: its ARGV.
-        parse: makes the typed reply.
+        parse: converts the raw reply.
         idempotent: whether a second run has the same effect and the same reply as the first. Only then is it retried
             after a lost reply.
     """
@@ -57,7 +57,7 @@ class RunScript(Generic[T]):
 class Transaction(Generic[T]):
     """Commands in one MULTI/EXEC; the reply is the tuple of their replies.
 
-    Transactions nest: the commands of a part are sent with the others, and its reply is a tuple in theirs.
+    A part may be a transaction: its commands are sent with the others, and its reply is a nested tuple.
 
     Attributes:
         commands: name and arguments of each command.

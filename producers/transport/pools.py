@@ -51,7 +51,7 @@ class ConnectionClasses(NamedTuple):
 
 
 def _is_readonly(error: ResponseError) -> bool:
-    """Return whether a server refused because it is a replica. An error that a script raised again lost its class."""
+    """Return whether a server refused because it is a replica. Compare texts: errors in scripts lose their class."""
     return isinstance(error, ReadOnlyError) or str(error).startswith("READONLY ")
 
 

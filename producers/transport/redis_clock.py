@@ -1,4 +1,4 @@
-"""An estimate of Redis's clock, by which everything that is stored is timed."""
+"""An estimate of Redis's clock; every stored time is on that clock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class RedisClock:
     """The offset between Redis's clock and this machine's, updated by every reply that has the time.
 
     Attributes:
-        known: whether a reply has had the time. Until then the offset is 0.
+        known: whether there was an update. Until then the offset is 0.
     """
 
     def __init__(self, wall_ms: Callable[[], int] = _wall_ms) -> None:
@@ -26,7 +26,7 @@ class RedisClock:
         """Return the time on Redis's clock, Unix milliseconds."""
         return self._wall_ms() + self._offset_ms
 
-    def learn(self, redis_now_ms: int) -> None:
+    def update(self, redis_now_ms: int) -> None:
         """Update the offset by the time in a reply that has just arrived."""
         self._offset_ms = redis_now_ms - self._wall_ms()
         self.known = True

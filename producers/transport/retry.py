@@ -22,7 +22,7 @@ NOT_EXECUTED = (NotConnected, PrimaryDemoted, BusyLoadingError, OutOfMemoryError
 """Redis was not reached, or refused before anything was written."""
 
 TRANSIENT_REFUSALS = ("MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM")
-"""How the other refusals begin that pass by themselves, or that an operator ends. A script can fail half-way with one
+"""Prefixes of the other refusals that end by themselves, or that an operator ends. A script can fail half-way with one
 of these, so only idempotent steps are retried after them."""
 
 

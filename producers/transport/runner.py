@@ -23,7 +23,7 @@ async def run_plan(redis: Redis, plan: Plan[T] | Step[T], action: str) -> T:
     Args:
         redis: the client to run it on.
         plan: a new plan, or a step.
-        action: what the caller is doing, for the error message, such as "asking for the status of 4711".
+        action: what the caller is doing, for the error message, such as "reading change 4711".
 
     Raises:
         QueueUnavailable: Redis did not answer, or refused a command.
@@ -49,7 +49,7 @@ async def execute(redis: Redis, plan: Plan[T] | Step[T]) -> T:
 
 
 async def fetch_reply(redis: Redis, step: Step[Any]) -> Any:
-    """Return the unparsed reply to a step. Retry while Redis is away, for as long as the client was opened to wait.
+    """Return the unparsed reply to a step. Retry while Redis is away, for up to the `wait_s` of the client.
 
     Raises:
         RedisError: Redis did not answer, or refused a command.
@@ -103,7 +103,7 @@ def translate_errors(action: str) -> Iterator[None]:
     """
     try:
         yield
-    except RedisError as exc:  # not OSError: redis-py wraps its own, so one comes from the caller's iterable
+    except RedisError as exc:  # redis-py wraps its OSErrors; any other is of the caller's iterable
         raise unavailable(action, exc) from exc
 
 
@@ -114,7 +114,7 @@ def wait_s_of(redis: Any) -> float:
 
 
 def unavailable(action: str, exc: RedisError) -> QueueUnavailable:
-    """Return the error to raise for a Redis that did not answer, or refused a command."""
+    """Return the QueueUnavailable for an error of redis-py."""
     return QueueUnavailable(f"{action}: {_explain(exc)} ({type(exc).__name__}: {exc})")
 
 

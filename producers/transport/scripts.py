@@ -31,7 +31,7 @@ class Part:
     Attributes:
         package: the package whose data it is.
         name: its file.
-        constants: what it reads beside its arguments, by the name it has in Lua.
+        constants: the constants that it reads, by their names in Lua.
     """
 
     package: str

@@ -26,7 +26,7 @@ INVALID = SettingsChange(user_id="1001", trader_id="t1", settings=[])
 
 
 def chunked(parser: ItemParser | None = None, *, fixed: bool = True) -> ChunkedSubmission:
-    return ChunkedSubmission(parser or indexed_change_parser("b"), OPTIONS, ttl_ms=1000, now_ms=lambda: 5, fixed=fixed)
+    return ChunkedSubmission(parser or indexed_change_parser("b"), OPTIONS, ttl_ms=1000, now_ms=lambda: 5, hashed=fixed)
 
 
 def chunks(into: ChunkedSubmission, items: list[Any]) -> list[Chunk]:
@@ -126,7 +126,7 @@ def test_a_refused_chunk_is_a_conflict_of_its_batch(verdict: int, why: str) -> N
 def test_each_item_gets_its_own_time_of_acceptance() -> None:
     """An iterable may take hours."""
     times = iter(range(100, 200))
-    into = ChunkedSubmission(indexed_change_parser("b"), OPTIONS, ttl_ms=1000, now_ms=lambda: next(times), fixed=True)
+    into = ChunkedSubmission(indexed_change_parser("b"), OPTIONS, ttl_ms=1000, now_ms=lambda: next(times), hashed=True)
 
     (chunk,) = chunks(into, [change("1"), change("1")])
 
