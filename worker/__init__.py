@@ -1,1 +1,1 @@
-"""The worker: sends queued settings changes to the exchange at the rates that it allows."""
+"""The worker: sends queued settings changes to the exchange within its rate limits."""

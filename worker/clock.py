@@ -10,7 +10,7 @@ _NS_PER_MS = 1_000_000
 
 
 class Clock(Protocol):
-    """What this package reads about time."""
+    """The clocks and the sleep that the worker uses."""
 
     def wall_ms(self) -> int:
         """Return Unix time in milliseconds, for times that are stored or displayed. It may jump."""

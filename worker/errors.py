@@ -39,7 +39,7 @@ class MalformedRecord(CredentialsError):
 class CredentialsUnavailable(WorkerError):
     """Credentials that are not available just now: their source is down, too slow, or cannot decode them.
 
-    It says nothing about the user, so the change waits and is tried again.
+    The user may have valid credentials, so the change waits and is tried again.
     """
 
 

@@ -100,7 +100,7 @@ FORMATTERS: dict[str, type[logging.Formatter]] = {"console": ConsoleFormatter, "
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Return the message with its arguments, or a line that says that they do not fit."""
+    """Return the formatted message; if formatting fails, the unformatted one with a note."""
     try:
         text = record.getMessage()
     except Exception as exc:  # noqa: BLE001 - the repr of an argument can raise anything

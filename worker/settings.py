@@ -33,7 +33,7 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
         lease_s: lifetime of a claim. The lanes of a dead worker are claimed again after it.
         connect_timeout_s: limit for connecting to the exchange.
         request_timeout_s: limit for a whole request.
-        max_tries: requests for a change before it ends as exhausted; with 0 only its deadline counts.
+        max_tries: tries after which a change ends as exhausted; with 0 only its deadline ends it.
         result_ttl_s: lifetime of results.
         dead_letter_ttl_s: lifetime of dead letters: changes that ended rejected, unauthorized or exhausted.
         stop_timeout_s: how long a stopping worker waits for running attempts.

@@ -1,11 +1,11 @@
 --[[
-breaker: what the requests of an egress show about it. A part of the settle script.
+breaker: count the failures of an egress's requests, and open or close its breaker. A part of the settle script.
 
-If several users have the same failure in a row, with no good reply to anybody between, it is not theirs. The failure
-kinds "failing" (no answer, or no verdict) and "refused <code>" (of the API keys) open the breaker: nothing is claimed
-but a probe, after a pause that doubles. A probe of a user that has not had the failure yet comes sooner, so that a few
-users with a problem of their own do not keep others waiting. The kind "throttled" holds the egress for its recovery
-time. Any other reply to the probe closes the breaker. A request is recorded even if its lane was lost.
+If several users in a row have the same failure, with no good reply to any user in between, the egress is at fault. The
+failure kinds "failing" (no reply, or none with a verdict) and "refused <code>" (of the API keys) open the breaker. Then
+only one probe is claimed after each pause, and pauses double. A probe that is "failing", or fails as before, keeps the
+breaker open; any other reply closes it. A user without the failure may be probed sooner, so that a few users with bad
+keys do not delay the others. "throttled" holds the egress instead. Requests of lost lanes count too.
 Atomic with the settlement so that a run of failures is counted in order, over all workers of the egress.
 
 Fields of the egress: `open` number of pauses so far, `why` failure kind, `probe at` (us), `fresh at` (us) the same for
@@ -14,9 +14,9 @@ users that are unaffected, `probe` token of the claim that probes.
 -- luacheck: read globals BREAKER_EVENT FAILING THROTTLED
 local breaker = {}
 
-local MIN_FAILING_USERS = 3    -- so many users fail, and
-local MIN_FAILURES = 8         -- so many times together: an exchange that fails one time in five does not open it
-local MIN_USERS = 5            -- so many users are throttled, or rejected with the same code
+local MIN_FAILING_USERS = 3    -- users with "failing" that open the breaker, together with MIN_FAILURES
+local MIN_FAILURES = 8         -- failures in a row: an exchange that fails one time in five does not open it
+local MIN_USERS = 5            -- users that are throttled, or whose keys are rejected with the same code
 local PAUSE = 1000000          -- us
 local MAX_PAUSE = 30000000
 local MAX_UNAFFECTED_PAUSE = 2000000
@@ -27,8 +27,8 @@ local function extend_ttl(key, ttl_ms)
   if redis.call('PTTL', key) < ttl_ms then redis.call('PEXPIRE', key, ttl_ms) end
 end
 
--- Opens the breaker, or leaves it open for a longer pause. Half of the pause is fixed, half drawn from the
--- clock's last digits, so that egresses do not probe in step. Returns the longest that the pause may be.
+-- Open the breaker, or keep it open with a longer pause. Half of the pause is fixed; the other half is jitter from the
+-- clock's last digits, so that egresses do not probe at the same time. Return the maximum of the pause (us).
 local function open(egress, openings, reason, now)
   local longest = math.min(MAX_PAUSE, PAUSE * 2 ^ (openings - 1))
   local pause = math.floor(longest * (0.5 + now % 1000 / 2000))
@@ -43,7 +43,7 @@ local function wake_worker(wakeups)
   if redis.call('LLEN', wakeups) == 0 then redis.call('LPUSH', wakeups, '1') end
 end
 
--- Counts a failure, and its user once. Returns whether there are enough by now to blame the egress.
+-- Count a failure, and its user once. Return whether the run is long enough to blame the egress.
 local function count(failures, failure_kind, user)
   local user_count = 'n ' .. failure_kind
   if redis.call('HSETNX', failures, failure_kind .. ' ' .. user, 1) == 1 then
@@ -55,7 +55,7 @@ local function count(failures, failure_kind, user)
   return redis.call('HINCRBY', failures, 'failures', 1) >= MIN_FAILURES and users >= MIN_FAILING_USERS
 end
 
--- Removes the rejected-keys marks of the users in the run: their keys were not at fault.
+-- Remove the rejected-keys marks of the users in the run, since their keys were not at fault.
 local function clear_rejected_marks(failures, failure_kind, rejected_keys)
   local prefix = failure_kind .. ' '
   for _, field in ipairs(redis.call('HKEYS', failures)) do
@@ -64,10 +64,10 @@ local function clear_rejected_marks(failures, failure_kind, rejected_keys)
   end
 end
 
--- Records one request. `request`: the keys egress, failures, rejected_keys and wakeups; token, user, now (us);
+-- Record one request. `request`: the keys egress, failures, rejected_keys and wakeups; token, user, now (us);
 -- failure_kind, "" for none; was_sent; concerns_egress: whether the failure says something about the egress; hold: how
--- long (us) to hold the egress if many users are throttled. Returns for how long (us) the failure is the egress's, 0 if
--- it is the user's; and the BREAKER_EVENT.
+-- long (us) to hold the egress if many users are throttled. Return for how long at most (us) the egress is
+-- held or paused because of such failures, 0 if it is not at fault; and the BREAKER_EVENT.
 function breaker.record(request)
   local egress, failures, wakeups = request.egress, request.failures, request.wakeups
   local user, now, failure_kind = request.user, request.now, request.failure_kind

@@ -9,9 +9,9 @@ A user's next slot is the latest of these:
   - the end of a hold.
 A user that was throttled has a longer pace for a while (see settle.lua).
 
-The lanes of a user reserve places one after the other, so that a thousand of them do not all come due for one slot. A
-score that ends in .5 (RESERVED) marks a lane with a reserved place. If its slot moves by less than a pace, it keeps the
-place; else it reserves the next free one.
+Each lane that waits for the bucket reserves a due time, one pace after the last reserved one, so that a thousand lanes
+of a user do not all come due for one slot. A score that ends in .5 (RESERVED) marks a lane with a reserved time. If the
+slot is late by less than a pace when the lane comes due, the lane keeps its turn; else it reserves a new time.
 
 All times are microseconds of Redis's clock. Atomic with the claim so that no slot is given twice.
 ]]
@@ -19,12 +19,12 @@ All times are microseconds of Redis's clock. Atomic with the claim so that no sl
 -- luacheck: read globals FULL_PACE
 local bucket = {}
 
-local RETRY_AFTER = 20000   -- a slot that depends on a request in flight is asked for again after this
+local RETRY_AFTER = 20000   -- us until a lane is due again whose slot depends on a request in flight
 local MORE_THAN_A_RING = 2 * MAX_PER_WINDOW
 
 local pacing, egress, own_rates   -- set by bucket.begin
 
--- Reads the clock and the egress. `options`: the keys `egress` and `rates`; `pace`, `per_window`, `window`, `catch_up`,
+-- Read the clock and the egress. `options`: the keys `egress` and `rates`; `pace`, `per_window`, `window`, `catch_up`,
 -- `egress_pace`, `egress_burst` and `margin_factor` as in worker/queue/rate.py; `max_flight`: how long after its slot a
 -- request may arrive at the exchange.
 function bucket.begin(options)
@@ -47,7 +47,7 @@ function bucket.begin(options)
   }
 end
 
--- Returns the egress's next slot.
+-- Return the egress's next slot.
 function bucket.egress_slot()
   return math.max(bucket.now, egress.hold, egress.tat - pacing.egress_burst)
 end
@@ -56,14 +56,14 @@ end
 -- entry is its slot, negated.
 local function in_flight_entry(slot) return -slot end
 
--- Returns when the window of a ring entry ends. For a request in flight this is not known: it is at most a window after
--- the longest flight, but the request may be settled any moment, so the lane asks again soon.
+-- Return when the window of a ring entry ends. Of a request in flight only the latest possible end is known, and its
+-- settlement may bring an earlier one. So return a time soon after the horizon: the lane is then due again.
 local function window_end(entry, window)
   if entry >= 0 then return entry end
   return math.min(-entry + window + pacing.max_flight, bucket.horizon + RETRY_AFTER)
 end
 
--- Returns the pace, the requests per window and the window of a user: the worker's, or those of the user's own rate.
+-- Return a user's pace, requests per window and window: from the user's own rate if it has one, else the worker's.
 local function rate_of(user_id)
   local rate = own_rates and tonumber(redis.call('HGET', own_rates, user_id) or 0) or 0
   local is_valid = rate > 0 and rate < math.huge   -- false for NaN too
@@ -73,8 +73,8 @@ local function rate_of(user_id)
   return math.max(1, math.floor(1000000 / rate * pacing.margin_factor + 0.5)), per_window, window
 end
 
--- Replaces a user's ring buffer after its rate has changed, once every window that it remembers has ended by the new
--- rate. Returns when that is.
+-- Replace a user's ring buffer after its rate has changed, if every window in it, with the new length, ends within the
+-- look-ahead. Return when the last of them ends; if that is later, the old ring buffer stays.
 local function replace_ring(user)
   local ends = bucket.now
   for i = 0, user.ring_size - 1 do
@@ -85,14 +85,14 @@ local function replace_ring(user)
   user.tat = math.min(user.tat, user.tat - user.stored_pace + user.pace)
   if ends > bucket.horizon then return ends end
   for i = 0, user.ring_size - 1 do redis.call('HDEL', user.key, tostring(i)) end
-  user.tat = math.max(user.tat, ends)   -- keep what the old ring required, whoever takes the slot
+  user.tat = math.max(user.tat, ends)   -- the limit of the old ring must hold for a later claim too
   user.slot_number = user.slot_number + MORE_THAN_A_RING   -- a late settlement must not hit an entry of the new ring
   redis.call('HSET', user.key, 'n', user.slot_number, 'tat', user.tat, 'ring', user.per_window, 'window', user.window,
     'pace', user.pace)
   return ends
 end
 
--- Returns the bucket of a lane's user, with its next slot in `slot`.
+-- Return the bucket of a lane's user, with its next slot in `slot`.
 function bucket.for_lane(lane)
   local user_id = string.match(lane, '^[^:]*')
   local user = {key = BUCKET_PREFIX .. user_id .. BUCKET_SUFFIX}
@@ -102,8 +102,8 @@ function bucket.for_lane(lane)
   slowdown_permille = tonumber(slowdown_permille or FULL_PACE)
   user.pace, user.is_slowed = math.floor(user.pace * slowdown_permille / FULL_PACE), slowdown_permille > FULL_PACE
   user.faster_at = tonumber(faster_at or 0)
-  -- A bucket that has expired starts from a number that it had not reached, since it takes fewer slots than there are
-  -- milliseconds. So a very late settlement does not hit an entry of the new one.
+  -- A new bucket starts from the Unix time in ms. An expired one had a lower number, at less than a slot a ms.
+  -- So a very late settlement does not change an entry of the new bucket.
   user.slot_number = tonumber(slot_number or math.floor(bucket.now / 1000))
   user.tat, user.hold = tonumber(tat or 0), tonumber(hold or 0)
   user.reserved_until = tonumber(reserved_until or 0)
@@ -123,12 +123,12 @@ function bucket.for_lane(lane)
 end
 
 local function extend_ttl(user, reserved_until)
-  local matters = math.max(reserved_until, user.hold, user.faster_at, bucket.now) - bucket.now + user.window
+  local relevant_us = math.max(reserved_until, user.hold, user.faster_at, bucket.now) - bucket.now + user.window
     + pacing.max_flight
-  redis.call('PEXPIRE', user.key, math.ceil(matters / 1000) + BUCKET_TTL_MS)
+  redis.call('PEXPIRE', user.key, math.ceil(relevant_us / 1000) + BUCKET_TTL_MS)
 end
 
--- Returns the score (ms) of a lane that has no slot within the look-ahead, and reserves a place for it if it has none.
+-- Return the new score (ms) of a lane without a slot within the look-ahead. Reserve a due time unless it keeps its own.
 function bucket.postpone(user, has_reserved)
   local due = user.slot - LOOK_AHEAD
   if not has_reserved or user.slot - bucket.horizon >= user.pace then
@@ -140,7 +140,7 @@ function bucket.postpone(user, has_reserved)
   return math.floor(due / 1000) + RESERVED
 end
 
--- Takes the user's slot, and the egress's.
+-- Take the user's slot, and a slot of the egress.
 function bucket.take(user)
   local catch_up = user.is_slowed and 0 or pacing.catch_up * user.pace / pacing.pace
   local next_tat = math.floor(math.max(user.tat, user.slot - catch_up)) + user.pace
@@ -152,11 +152,11 @@ function bucket.take(user)
   egress.tat = math.max(egress.tat, user.slot) + pacing.egress_pace
 end
 
--- Writes the egress's bucket after slots were taken. `egresses`: key of the set of egresses, `name`: its entry there.
+-- Write the egress's bucket after slots were taken. `egresses`: key of the set of egresses, `name`: its entry there.
 function bucket.save_egress(egresses, name, claims_since_bulk)
   redis.call('HSET', egress.key, 'tat', egress.tat, 'since bulk', claims_since_bulk)
-  local matters = math.max(egress.tat, egress.hold, bucket.now) - bucket.now
-  local keep_ms = math.ceil(matters / 1000) + BUCKET_TTL_MS
+  local relevant_us = math.max(egress.tat, egress.hold, bucket.now) - bucket.now
+  local keep_ms = math.ceil(relevant_us / 1000) + BUCKET_TTL_MS
   if redis.call('PTTL', egress.key) < keep_ms then redis.call('PEXPIRE', egress.key, keep_ms) end
   if egress.is_published then return end
   redis.call('HSET', egress.key, 'pace', pacing.egress_pace, 'user pace', pacing.pace)

@@ -1,11 +1,11 @@
 --[[
-egress: take a slot of the egress's bucket for a request that is no change, such as one for the exchange's time.
+egress: take a slot of the egress's bucket for a request that sends no change, such as one for the exchange's time.
 
 Atomic so that no slot is given twice. The arithmetic is that of bucket.lua.
 
 KEYS  1 egress
 ARGV  1 egress pace (us per request)   2 egress burst (us)
-Reply us until the slot; -1 if the breaker is open, for then only its probes may be sent
+Reply us until the slot; -1 if the breaker is open: no slot is taken, and only probes may be sent
 ]]
 -- luacheck: read globals BUCKET_TTL_MS
 local egress = KEYS[1]

@@ -5,7 +5,7 @@ The result is stored, counted and announced; the payload is deleted, or kept as 
 the batch's counters, its stream of results and its completion follow. Atomic with the rest of its script so that a
 change has exactly one outcome, and readers of counters, streams and results see the same.
 
-`pcall` stands where many changes share a key: if it is of a wrong type, they must finish all the same.
+`pcall` guards keys that many changes share: if such a key has a wrong type, the changes must still finish.
 ]]
 -- luacheck: read globals JOB_PREFIX RESULT_PREFIX DONE_CHANNEL_PREFIX COUNTS_KEY BATCH_PREFIX MEMBERS_PREFIX
 -- luacheck: read globals RESULTS_PREFIX COMPLETE_CHANNEL_PREFIX DEAD_LETTER_PREFIX DEAD_LETTERS_PREFIX
@@ -14,16 +14,16 @@ local finish = {}
 
 local dead_letters = 0   -- how many this run of the script has kept
 
--- Read the clock. `result_ttl_ms` is of results and of complete batches; `dead_letter_ttl_ms` is only needed by scripts
--- that finish changes with one of DEAD_OUTCOMES.
+-- Read the clock and set the TTLs. `result_ttl_ms` applies to results and complete batches; only scripts that finish
+-- changes with one of DEAD_OUTCOMES need `dead_letter_ttl_ms`.
 function finish.begin(result_ttl_ms, dead_letter_ttl_ms)
   finish.result_ttl_ms, finish.dead_letter_ttl_ms = result_ttl_ms, dead_letter_ttl_ms
   local seconds, micros = unpack(redis.call('TIME'))
   finish.now_us = seconds * 1000000 + micros
 end
 
--- A lane that holds both priorities counts its interactive changes. Take one off that is about to finish, and return
--- whether it was the last: the rest of the lane is bulk.
+-- Take a change that is about to finish off its lane's count of interactive changes, which exists while the lane holds
+-- both priorities. Return whether it was the last one: then the rest of the lane is bulk.
 function finish.count_down_interactive(head, job_id)
   if redis.call('HEXISTS', head, 'urgent') == 0 then return false end
   local payload = redis.pcall('GET', JOB_PREFIX .. job_id)
@@ -33,7 +33,7 @@ function finish.count_down_interactive(head, job_id)
   return true
 end
 
--- Return the batch ID and the batch's key, nil if the change is of no batch or the batch has expired.
+-- Return the batch ID and the batch's key, or nil if the change has no batch or the batch has expired.
 function finish.find_batch(job_id)
   local batch_id = string.match(job_id, '^([^/]+)//')
   if not batch_id then return nil end
@@ -71,7 +71,7 @@ local function keep_as_dead_letter(job_id, lane, outcome)
   return true
 end
 
--- Write the outcome of one change; its lane is the caller's.
+-- Write the outcome of one change. The caller removes the change from its lane.
 function finish.change(job_id, lane, outcome, result)
   redis.call('SET', RESULT_PREFIX .. job_id, result, 'PX', finish.result_ttl_ms)
   redis.pcall('HINCRBY', COUNTS_KEY, outcome, 1)

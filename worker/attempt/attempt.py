@@ -30,10 +30,10 @@ from worker.queue.settle import Settler
 from worker.settings import WorkerSettings
 
 CREDENTIALS_WAIT_S = 5.0
-"""How long a source of credentials may take. A vault behind a network answers in milliseconds, or is down."""
+"""Limit for a reply of the source of credentials. A vault normally answers in milliseconds, so a slower one is down."""
 
 CREDENTIALS_RETRY_S = 2.0
-"""Delay of a change whose user's keys are not available just now."""
+"""Delay before the next attempt at a change whose user's keys are not available now."""
 
 
 class AttemptRunner:
@@ -104,14 +104,14 @@ class AttemptRunner:
         return claim.redis_ms(self._clock.monotonic())
 
     async def _credentials_for(self, user_id: str, *, refresh: bool) -> Credentials:
-        """Return a user's keys; with `refresh` from the source, since the user may have replaced them."""
+        """Return a user's keys; with `refresh`, bypass the cache, since the user may have replaced them."""
         if refresh and isinstance(self._credentials, Invalidatable):
             self._credentials.invalidate(user_id)
         async with asyncio.timeout(CREDENTIALS_WAIT_S):
             return await self._credentials.get(user_id)
 
     async def _credentials_changed(self, credentials: Credentials) -> bool:
-        """Return whether the user has other keys by now than those that were just rejected."""
+        """Return whether the user's keys differ from those that were just rejected; False if they are unavailable."""
         try:
             current = await self._credentials_for(credentials.user_id, refresh=True)
         except (UnknownUser, CredentialsUnavailable, TimeoutError):
@@ -131,13 +131,13 @@ class AttemptRunner:
         return False
 
     def _lease_covers_send(self, claim: Claim) -> bool:
-        """Return whether a request sent now ends before the lane, or its slot, can go to another worker."""
+        """Return whether a request sent now would end before the lease and the claim of its slot do."""
         return self._clock.monotonic() < self._latest_send_s(claim)
 
     def _latest_send_s(self, claim: Claim) -> float:
         """Return the latest time to send a request that ends within its lease.
 
-        A renewed lease keeps the lane, but not the slot: the bucket waits for a request for one lease from its slot.
+        Renewing extends the lease of the lane only: the bucket counts a slot as in flight for one lease from its time.
         """
         return min(claim.lease_until_s, self._heartbeat.lease_until_s(claim)) - self._request_timeout_s
 

@@ -25,7 +25,7 @@ class CoalescedChange:
     Attributes:
         job_id: Its ID.
         stored: The change.
-        successor: The change that replaced the last of its settings; None if some setting of it is sent.
+        successor: Job ID of the change that replaced its last remaining setting; None if any of its settings is sent.
     """
 
     job_id: str

@@ -1,4 +1,4 @@
-"""Deciding what to settle: claims, changes and verdicts in, settlements out. No I/O.
+"""Decisions of an attempt: whether a claim may be sent, and how it is settled. No I/O.
 
 A request counts as a try unless it was throttled (429) or made during an outage: `Attempt.is_try`, by which
 `AttemptHistory.with_attempt` counts.
@@ -24,7 +24,7 @@ from worker.attempt.retry import Done, Hold, Retry, next_step
 from worker.queue.claims import Claim, EgressHealth, Finish, Requeue, SentRequest, Settlement
 
 MAX_LOST_DELIVERIES = 5
-"""A head that so many workers in a row lost with their lease is taken for the cause of their death (poison)."""
+"""Lost deliveries after which a head ends as exhausted, since it probably kills its workers (poison)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class ReadyAttempt:
 
 
 def validate_claim(claim: Claim, now_ms: int) -> ReadyAttempt | Finish:
-    """Return the attempt of a claim whose change may be sent; else how the change ends.
+    """Return the attempt if the claim's change may be sent, else the settlement that ends the change.
 
     Args:
         claim: The claim.
@@ -81,11 +81,11 @@ def validate_claim(claim: Claim, now_ms: int) -> ReadyAttempt | Finish:
 
 
 def blocked_by_rejected_keys(ready: ReadyAttempt, fingerprint: str, now_ms: int) -> Finish | None:
-    """Return how a change ends whose user's keys were rejected before; None if it may be sent.
+    """Return the settlement that ends a change as unauthorized if these keys were rejected before, else None.
 
     Args:
         ready: The change.
-        fingerprint: Of the keys that the user has now.
+        fingerprint: Fingerprint of the user's current keys.
         now_ms: Unix milliseconds, Redis's clock.
     """
     code = rejected_code(ready.claim.rejected_keys_mark, fingerprint)
@@ -101,25 +101,25 @@ def finish_unsent(ready: ReadyAttempt, outcome: Outcome, now_ms: int, message: s
 
 
 def release_unsent(claim: Claim, *, delay_s: float = 0.0, reason: str = "released unsent") -> Requeue:
-    """Return the settlement of a claim that was not sent after all; its history stays as it was."""
+    """Return the settlement that requeues a claim without a request; the history does not change."""
     history = claim.history or attempt_history.encode(AttemptHistory(head=claim.job_id))
     return Requeue(claim=claim, history=history, reason=reason, delay_s=delay_s)
 
 
 def decide(ready: ReadyAttempt, sent: SentRequest, *, now_ms: int, max_tries: int) -> Settlement:
-    """Decide what becomes of a change after a request.
+    """Return the settlement after a request: it ends the change or requeues its lane.
 
     Args:
         ready: The change before the request.
         sent: The request.
         now_ms: Unix milliseconds, Redis's clock.
-        max_tries: Requests that a change may take; 0 leaves that to its deadline.
+        max_tries: Tries after which a change ends as exhausted; 0 for no limit but its deadline.
     """
     claim, members, attempt = ready.claim, ready.request.members, sent.attempt
     failure_kind = None if sent.keys_replaced else classify_failure(attempt)
     if failure_kind == FAILING and claim.egress_health is not EgressHealth.HEALTHY:
         attempt = msgspec.structs.replace(attempt, outage=True)
-    # If a worker was lost with the group before, it is unknown which of its changes were sent.
+    # After a lost delivery it is unknown which changes were sent, so the superseded ones count as sent too.
     included = [member.job_id for member in members if member.successor is None or claim.lost_deliveries]
     after = replace(ready, history=ready.history.with_attempt(attempt, included))
     mark = next_mark(failure_kind, claim.rejected_keys_mark, sent.fingerprint, now_ms)
@@ -155,7 +155,7 @@ def _finish_head(after: ReadyAttempt, sent: SentRequest, now_ms: int) -> Finish:
 
 
 def _finish_all(after: ReadyAttempt, sent: SentRequest, outcome: Outcome, now_ms: int) -> Finish:
-    """Return the settlement that ends a head and all changes that were sent with it: they share the reply."""
+    """Return the settlement that ends the head and all changes sent with it, which share its reply."""
     results = []
     for member in after.request.members:
         if member.successor is not None and not after.history.was_sent(member.job_id):
@@ -170,7 +170,7 @@ def _finish_all(after: ReadyAttempt, sent: SentRequest, outcome: Outcome, now_ms
 
 
 def _history_of(member: CoalescedChange, history: AttemptHistory) -> AttemptHistory:
-    """Return the attempts that included a member, and the last one, whose reply it shares."""
+    """Return the attempts that included a member, and the last attempt in any case: its reply is the member's."""
     own = history.for_job(member.job_id)
     last = history.attempts[-1]
     return own if last in own.attempts else own.with_attempt(last)

@@ -31,9 +31,9 @@ def next_mark(failure_kind: str | None, mark: str | None, fingerprint: str, now_
     """Return the mark of a user's API keys after a request; None for no mark.
 
     Args:
-        failure_kind: Of the request.
-        mark: The user's mark before it.
-        fingerprint: Of the keys that signed it.
+        failure_kind: Failure kind of the request; None for a good reply.
+        mark: The user's mark before the request.
+        fingerprint: Fingerprint of the keys that signed it.
         now_ms: Unix milliseconds, Redis's clock.
     """
     if failure_kind is None:
@@ -43,11 +43,11 @@ def next_mark(failure_kind: str | None, mark: str | None, fingerprint: str, now_
 
 
 def rejected_code(mark: str | None, fingerprint: str) -> str | None:
-    """Return the code with which the exchange rejected these keys before; None if it did not.
+    """Return the code with which the exchange has rejected these keys; None if it has not.
 
     Args:
         mark: The user's mark.
-        fingerprint: Of the keys that the user has now.
+        fingerprint: Fingerprint of the user's current keys.
     """
     rejected, _, rest = (mark or "").partition(" ")
     return rest.partition(" ")[0] if rejected == fingerprint else None

@@ -1,4 +1,4 @@
-"""The attempt log: at most one line for an attempt, and one more when the egress's breaker changes."""
+"""The log lines of attempts: at most one for each, and one if the breaker opens or closes or the egress is held."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def log_attempt(settlement: Settlement, settled: Settled, egress: str) -> None:
     """Log the end of an attempt.
 
     Args:
-        settlement: What was to be done.
-        settled: What was done.
+        settlement: The settlement that the attempt asked for.
+        settled: What the settle script did.
         egress: The worker's egress.
     """
     claim, request = settlement.claim, settlement.request
@@ -41,7 +41,7 @@ def log_attempt(settlement: Settlement, settled: Settled, egress: str) -> None:
     result = settlement.results[0] if isinstance(settlement, Finish) else None
     is_applied = result is not None and result.outcome is Outcome.APPLIED
     if settled.finished and is_applied and not log.isEnabledFor(logging.DEBUG):
-        return  # the most frequent case costs nothing
+        return  # the most frequent case: skip building its fields
     lane, job = claim.lane, claim.job_id
     fields = {
         "lane": lane,
@@ -57,8 +57,8 @@ def log_attempt(settlement: Settlement, settled: Settled, egress: str) -> None:
         log.warning("lane %s: lost with its lease; the settlement of %s was fenced", lane, job, extra=extra)
     elif result is None or not settled.finished:
         due_in_s = settled.due_in_s or 0.0
-        kept = f"{request}, like the requests of many other users"  # the script requeued it: the egress is at fault
-        reason = settlement.reason if isinstance(settlement, Requeue) else kept
+        blamed = f"{request}, like the requests of many other users"  # the script requeued it: the egress is at fault
+        reason = settlement.reason if isinstance(settlement, Requeue) else blamed
         extra = log_fields(Event.REQUEUED, **fields | {"outcome": None, "again_in_ms": round(due_in_s * 1000)})
         log.info("lane %s: %s; %s again in %.3f s", lane, reason, job, due_in_s, extra=extra)
     elif is_applied:

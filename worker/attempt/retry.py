@@ -14,10 +14,10 @@ Back-off before try n + 1 (n = 1, 2, ...), seconds, half of it fixed and half dr
     n          1          2          3          4          5       ...  9          10 and on
     wait   0.1..0.2   0.2..0.4   0.4..0.8   0.8..1.6   1.6..3.2    ...  25.6..51.2   30..60
 
-n counts requests, those of an outage included, so a deadline of an hour allows about 90 of them. A probe of an open
-breaker waits as if it were the first, since the breaker adds its own pauses. A release of the exchange takes hours,
-with 40015, 40725 and 45001 meanwhile (Bitget API documentation, FAQ, question 14, read December 2025). Therefore the
-deadline ends the tries, and not their number.
+n counts all requests but throttled ones, also those of an outage: about 90 fit into a deadline of an hour. After a
+probe of an open breaker n is 1, since the breaker adds its own pauses. By default tries have no limit: a release of the
+exchange takes hours, with 40015, 40725 and 45001 meanwhile (Bitget API documentation, FAQ, question 14, read December
+2025). `Attempt.is_try` defines which attempts count as tries.
 
 Hold after the n-th throttling in a row, seconds, four fifths of it fixed:
 
@@ -45,10 +45,10 @@ Verdict = ReplyClass | Literal["ambiguous"]
 """The verdict on an attempt, as it is stored in `Attempt.verdict`."""
 
 FAILED_TRIES = 5
-"""So many replies "fail" reject a change. Their causes are not documented, so it must not retry for long."""
+"""Replies "fail" after which a change is rejected. Their causes are not documented, so retries are few."""
 
 REPLACED_TRIES = 3
-"""Retries with replaced keys. Keys are hardly replaced more often while one change is sent."""
+"""Maximum of retries with replaced keys. More replacements during one change are unlikely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +92,9 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Nothing of this user is sent for `after_s` seconds; then this change again. The attempt does not count as a try.
+    """Nothing of this user is sent for `after_s` seconds; then this change is sent again.
 
-    A hold may end after the change's deadline: the user has to wait whatever becomes of this change.
+    A hold may end after the change's deadline, since it applies to all changes of the user.
     """
 
     after_s: float
@@ -120,10 +120,10 @@ def next_step(
     """Return the next step for a change.
 
     Args:
-        verdicts: Of its attempts, at least one, oldest first; the last is the one to decide on. The last 20 suffice.
-        tries: How many attempts counted so far, with this one unless it was throttled or part of an outage.
+        verdicts: Verdicts of its last attempts (up to 20), oldest first. The last one is of the attempt to decide on.
+        tries: Number of attempts that count as tries (`Attempt.is_try`), this one included.
         remaining_s: Time until the change's deadline.
-        max_tries: Number of the last try; 0 for no limit but the deadline.
+        max_tries: Maximum of tries; 0 for no limit but the deadline.
         is_probe: Whether the last request was an open breaker's probe.
         keys_replaced: Whether the keys of the last request are no longer the user's.
     """
@@ -152,6 +152,6 @@ def next_step(
 
 
 def _run_length(verdicts: Sequence[str]) -> int:
-    """Return how many verdicts at the end are the same."""
+    """Return how many verdicts in a row, counted from the last, equal the last."""
     last = verdicts[-1]
     return next((n for n, verdict in enumerate(reversed(verdicts)) if verdict != last), len(verdicts))

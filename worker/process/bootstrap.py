@@ -41,7 +41,7 @@ async def build_dispatcher(
     tasks: dict[str, asyncio.Task[None]],
     on_settled: Callable[[Settled], None],
 ) -> tuple[Dispatcher, Heartbeat]:
-    """Return a dispatcher and the heartbeat of its leases, neither running. Retries while Redis is away.
+    """Build a dispatcher and the heartbeat of its leases, and start neither. Retry while Redis is away.
 
     `resources` closes what is opened here; `tasks` and `on_settled` are the dispatcher's.
     """
@@ -90,7 +90,7 @@ async def build_dispatcher(
 
 
 async def _read_info(redis: Redis) -> dict[str, Any]:
-    """Return the reply of INFO, or nothing where the server or the ACL does not allow it."""
+    """Return the reply to INFO; an empty dict if the server or the ACL does not allow the command."""
     try:
         info: dict[str, Any] = await redis.info()
     except ResponseError as exc:

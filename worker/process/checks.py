@@ -1,4 +1,4 @@
-"""Checks of a worker's environment: the exchange, the clock, Redis. Values in, findings out; no I/O."""
+"""Checks of a worker's environment: credentials, the exchange, the clock, Redis. No I/O."""
 
 from __future__ import annotations
 

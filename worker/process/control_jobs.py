@@ -17,11 +17,11 @@ from producers.settings import ProducerSettings
 CHANGE_SUFFIX = ".change"
 
 MAX_JOB_BYTES = 1024 * 1024
-"""A change is far smaller, and other functions should not pass large data through the queue."""
+"""Maximum size of a control job. A change is far smaller, and large data does not belong in the queue."""
 
 
 def make_producer(redis: Redis) -> Producer:
-    """Return the producer that control jobs find in arq's context."""
+    """Return the producer that is put into the context of control jobs."""
     return Producer(redis, ProducerSettings.from_env())
 
 

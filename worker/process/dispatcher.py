@@ -1,7 +1,7 @@
 """The dispatcher: claim due lanes, start their attempts, sleep until there is work again.
 
-It wakes up when the next lane that it has seen becomes due, when a producer submits a change (the wakeup list in
-Redis), when an attempt ends while all slots are taken, and at least every `MAX_IDLE_S`, so that no lost wakeup matters.
+It wakes up when the next scheduled lane is due, when a wakeup arrives (a list in Redis, to which producers and other
+workers push), when an attempt ends while all slots are taken, and at least every `MAX_IDLE_S`, if a wakeup is lost.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ MAX_IDLE_S = 3
 """An idle worker claims at least this often. The lanes of a dead worker are found this way."""
 
 REFILL_DELAY_S = 0.005
-"""When all slots were taken: the delay in which further slots become free, to be filled by the same claim."""
+"""Pause before claiming when a slot becomes free again, so that one claim fills several slots."""
 
 SEND_MARGIN_S = 0.5
-"""The part of a quarantined claim's time to send that is kept when it waits for other attempts."""
+"""A quarantined claim stops waiting for other attempts this long before its latest time to send."""
 
 ERROR_PAUSE_S = 1.0
 MAX_LOGGED_LANES = 1000
@@ -65,7 +65,7 @@ class Dispatcher:
         self._clock = clock
         self._max_jobs = settings.max_jobs
         self._request_timeout_s = settings.request_timeout_s
-        # The pop must return before redis-py's socket timeout, which would look as if Redis were away.
+        # The pop must return before redis-py's socket timeout, which is treated as an outage of Redis.
         self._wakeup_timeout_s = min(MAX_IDLE_S, settings.redis_timeout_s / 2)
         self._tasks = tasks
         self._on_settled = on_settled
@@ -93,13 +93,13 @@ class Dispatcher:
             await cancel_and_wait(watcher)
 
     def stop(self) -> None:
-        """Claim nothing more and put back the lanes that wait for their slot. Requests under way are completed."""
+        """Claim nothing more, and requeue the lanes that wait for their slot. Requests that were sent are completed."""
         self._stopping = True
         self._attempt_runner.stop()
         self._wakeup.set()
 
     async def wait_until_drained(self) -> None:
-        """Return when no attempt runs and the schedules hold nothing but unreadable lanes."""
+        """Wait until no attempt runs and the schedules contain only unreadable lanes."""
         while self._in_flight or await retry_until_up(self._count_scheduled) > len(self._unreadable_lanes):
             await self._clock.sleep(REFILL_DELAY_S * 4)
 
@@ -126,7 +126,7 @@ class Dispatcher:
             await self._slot_free.wait()
             await self._clock.sleep(REFILL_DELAY_S)
             return
-        self._next_due_s = math.inf  # attempts that are settled during the claim may set an earlier time
+        self._next_due_s = math.inf  # an attempt that is settled during the claim may set it earlier
         claims = await retry_until_up(lambda: self._claimer.claim(min(free, CLAIM_BATCH_SIZE)))
         for claim in claims.claims:
             if claim.lost_deliveries >= QUARANTINE_AFTER:
@@ -150,7 +150,7 @@ class Dispatcher:
             return
 
     def _wake_at(self, due_in_s: float) -> None:
-        """Shorten the sleep to end when a lane becomes due, `due_in_s` from now."""
+        """End the sleep at the latest in `due_in_s` seconds, when a lane is due."""
         due_s = self._clock.monotonic() + due_in_s
         if due_s < self._next_due_s:
             self._next_due_s = due_s
@@ -164,7 +164,7 @@ class Dispatcher:
     async def _run_quarantined(self, claim: Claim) -> None:
         """Run an attempt alone: if the change kills this worker too, no other attempt is lost with it.
 
-        The wait for running attempts ends early if the claim's own time to send would run out.
+        It waits for running attempts, but not beyond the claim's own latest time to send.
         """
         self._attempt_runner.hold_lease(claim)
         if running := {task for task in self._tasks.values() if not task.done()}:

@@ -26,7 +26,7 @@ from worker.settings import WorkerSettings
 
 
 async def checks(settings: WorkerSettings | None = None, clock: Clock | None = None) -> list[Check]:
-    """Check what a worker needs beside Redis. Every problem becomes a Check, none is raised.
+    """Check what a worker needs besides Redis. Return every problem as a Check, and raise none.
 
     Args:
         settings: by default from the environment.

@@ -2,7 +2,7 @@
 
 arq provides the context, signals, graceful stop, health key, cron, and its own queue, used for control jobs. The
 dispatcher runs beside arq's poll and keeps running attempts in arq's `tasks`, so arq waits for them when it stops.
-arq's methods are overridden where arq would end the process because of Redis or a malformed job; each says why.
+Some of arq's methods are overridden because arq ends the process on an error of Redis or a malformed job.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class LaneWorker(Worker):
     async def main(self) -> None:
         """Run until cancelled, or in burst mode until nothing is queued.
 
-        Replaces arq's: that one ends the process when Redis is away, and needs the right to run INFO for a log line.
+        This replaces arq's method, which ends the process when Redis is away, and needs the right to run INFO.
         """
         await retry_until_up(self.pool.ping)
         self.ctx["redis"] = self.pool
@@ -182,7 +182,7 @@ class LaneWorker(Worker):
             if problem := await start_problem(self.pool, job_id):
                 await self.pool.delete(JOB.encode() + job_id)
                 await self.pool.zrem(self.queue_name, job_id)
-                log.error("control queue: removed %r: %s", job_id[:80], problem)
+                log.error("control queue: removed job %r: %s", job_id[:80], problem)
             else:
                 startable.append(job_id)
         if startable:
@@ -203,7 +203,7 @@ class LaneWorker(Worker):
         except (RedisConnectionError, RedisTimeoutError):
             raise  # not the job's fault
         except Exception:
-            log.exception("control queue: removed %s, which cannot be run", job_id)
+            log.exception("control queue: removed job %s, which cannot be run", job_id)
             self.jobs_failed += 1
             await self.finish_failed_job(job_id, None)
 
@@ -219,19 +219,19 @@ class LaneWorker(Worker):
     async def close(self) -> None:
         """Stop all tasks and close all connections, whether or not Redis answers.
 
-        arq closes its connections at once, and raises when Redis is away; here running attempts are settled first.
+        arq closes its connections at once, and raises when Redis is away. This method settles running attempts first.
         """
         try:
             if self._dispatcher is not None and self._dispatch_task is not None:
                 self._dispatcher.stop()
                 await self._presence.withdraw()
-                # A claim may be under way; its lanes are put back at once only if its reply is handled.
+                # A claim may be under way. Its lanes are requeued at once only if its reply is handled.
                 await asyncio.wait({self._dispatch_task}, timeout=self.settings.redis_timeout_s)
                 await cancel_and_wait(self._dispatch_task)
                 if self.tasks:
                     await asyncio.wait(set(self.tasks.values()), timeout=self.settings.stop_timeout_s)
                 await self._dispatcher.wake_other_worker()
-            log.info("stopping: %d changes ended here, %d attempts put back", self.jobs_complete, self.jobs_retried)
+            log.info("stopping: %d changes ended here, %d attempts requeued", self.jobs_complete, self.jobs_retried)
             await super().close()
         except (RedisError, OSError) as exc:
             log.warning("stopping although Redis does not answer (%s: %s)", type(exc).__name__, exc)

@@ -70,7 +70,7 @@ def _run(settings: WorkerSettings, *, burst: bool, under_parent: bool) -> int:
 
 
 def _stop_without_parent(loop: asyncio.AbstractEventLoop) -> None:
-    """Stop when standard input ends: the system closes the parent's end of it, however the parent ends."""
+    """Stop when standard input ends: the system closes it when the parent ends, even by SIGKILL."""
     if os.read(sys.stdin.fileno(), 1024):
         return  # keyboard input
     loop.remove_reader(sys.stdin)
@@ -96,14 +96,14 @@ def _log_to_stderr(level: str, log_format: str) -> None:
 
 def _log_crash(kind: type[BaseException], exc: BaseException, trace: TracebackType | None) -> None:
     log.critical(
-        "the process ends by an error that it did not expect",
+        "the process ends because of an unexpected exception",
         exc_info=(kind, exc, trace),
         extra=log_fields(Event.CRASHED),
     )
 
 
 def _warn_of_unknown_variables() -> None:
-    """Warn of COPYTRADE_* variables that are no settings, such as misspelt ones."""
+    """Warn of COPYTRADE_* variables that are not settings, such as misspelt ones."""
     known = {variable_name(name) for side in (WorkerSettings, ProducerSettings) for name in side.__struct_fields__}
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in known:

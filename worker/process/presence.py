@@ -32,7 +32,7 @@ class WorkCounts(Protocol):
     Attributes:
         tasks: running attempts and control jobs.
         jobs_complete: changes that have ended.
-        jobs_retried: attempts that put their lane back.
+        jobs_retried: attempts that requeued their lane.
     """
 
     tasks: dict[str, asyncio.Task[Any]]
@@ -75,7 +75,7 @@ class PresenceAnnouncer:
             log.warning("%s; it expires by its TTL", exc)
 
     async def announce(self) -> None:
-        """Announce once. Errors are logged, those of Redis once an outage."""
+        """Announce once. Log errors instead of raising them; log an outage of Redis only once."""
         try:
             with translate_errors(ACTION):
                 seconds, micros = await self._redis.time()

@@ -35,7 +35,7 @@ async def run_processes(count: int, arguments: list[str], *, restart: bool) -> i
 
 
 async def _supervise(arguments: list[str], stopping: asyncio.Event, *, restart: bool) -> int:
-    """Run one process, again after each end if `restart`. Return its last exit status."""
+    """Run one process; with `restart`, start another whenever it ends. Return the last exit status."""
     stop_wait = asyncio.create_task(stopping.wait())
     while True:
         # In a session of its own the child gets no Ctrl-C; this process sends it one SIGTERM. Nothing is written to its

@@ -1,13 +1,13 @@
 --[[
 claim: claim due lanes for a worker.
 
-Goes through the due lanes by due time, interactive ones first, with a share kept for bulk. A lane whose user has a
-slot within the look-ahead is claimed: the slot is taken from the user's bucket and from the egress's (see bucket.lua),
-and the lane's score becomes the end of its lease: if its worker dies, the lane is due again at that time, and the next
-claim counts a lost delivery. A lane whose slot is further away, or that is paused, is postponed. While the egress's
-breaker is open, one lane is claimed when a probe is due, and no other until it is settled. A head that several workers
-lost is claimed alone, which shows whether it was the cause.
-Atomic so that no slot is given twice and no lane is held by two workers.
+The script reads the due lanes by due time: interactive lanes first, with a share for bulk. It claims a lane if its user
+has a slot within the look-ahead: it takes a slot of the user's bucket and one of the egress's (see bucket.lua), and
+sets the lane's score to the end of its lease. If the worker dies, the lane is due then, and its next claim counts a
+lost delivery. It postpones a lane that is paused, or whose slot is later. While the egress's breaker is open, it claims
+one lane when a probe is due, and the next when that one is settled or its lease ends. It claims a head that several
+workers lost alone, so that no other lane is lost with it.
+Atomic so that no slot is given twice and no two workers hold a lane.
 
 KEYS  1 schedule   2 bulk schedule   3 lanes   4 wakeups   5 egress   6 counts   7 paused   8 rates   9 egresses
       10 failures   11 rejected keys
@@ -18,7 +18,7 @@ Reply {now (ms), us until the next lane is due (-1: none is scheduled), rows...}
       {ROW.CLAIM, lane, job ID, us until the slot, slot number, lost deliveries of this head, payload, attempt history,
        {job ID, payload, ...} of the changes behind that may be sent with it, EGRESS_HEALTH, rejected-keys mark}
       {ROW.MALFORMED, lane, what was done about it, whether the lane is still scheduled (1 or 0)}
-      A value that is absent is false, also a payload that is too large. A lane whose name cannot be read is removed and
+      An absent value is false, and so is a payload that is too large. A malformed lane name or head is removed and
       counted as "unreadable"; a lane whose keys have a wrong type is postponed for a minute.
 ]]
 -- luacheck: read globals bucket LANE_PREFIX HEAD_PREFIX JOB_PREFIX BATCH_PREFIX MAX_PAYLOAD_BYTES COALESCE_BYTES
@@ -33,16 +33,16 @@ bucket.begin({
 })
 
 local POSTPONED_MS = 60000
-local PAUSED_MS = 30000       -- a paused lane is looked at again after this; resuming wakes it sooner
+local PAUSED_MS = 30000       -- a paused lane is due again after this; resuming makes it due sooner
 local EXTRA_LANES = 32        -- lanes read beyond the limit, since some are only postponed
-local PROBE_CANDIDATES = 500  -- lanes read to find one of a user that is unaffected so far
+local PROBE_CANDIDATES = 500  -- lanes read to find one whose user does not have the breaker's failure
 local NAME = '^[!-~]+$'       -- lane names and job IDs are printable ASCII without spaces
 local MAX_ID_BYTES = 128
-local NEXT, NO_EGRESS_SLOT, STOP = 1, 2, 3   -- what follows a lane: the next one, or the end of the claim
+local NEXT, NO_EGRESS_SLOT, STOP = 1, 2, 3   -- after a lane: continue with the next one, or end the claim
 
 local now, now_ms, breaker = bucket.now, math.floor(bucket.now / 1000), bucket.breaker
 
--- Returns the us from now until a slot can be claimed.
+-- Return the us from now until a slot can be claimed.
 local function until_claimable(slot) return slot - LOOK_AHEAD - now end
 
 if breaker.is_open then
@@ -77,8 +77,8 @@ local function egress_health(user)
   return EGRESS_HEALTH.HEALTHY
 end
 
--- Returns whether a probe with this user has to wait longer, since it is among those that opened the breaker.
-local function is_affected(user)
+-- Return whether a user must not be probed yet: it has the breaker's failure, and the pause of such users is not over.
+local function is_probe_too_early(user)
   return breaker.is_open and breaker.probe_at > bucket.horizon
     and redis.call('HEXISTS', failures, breaker.reason .. ' ' .. user) == 1
 end
@@ -96,7 +96,7 @@ local function payload_of(job_id)
   return redis.call('GET', JOB_PREFIX .. job_id)
 end
 
--- Returns job ID and payload of the changes right behind the head that ask to be coalesced, up to `last`.
+-- Return job ID and payload of the coalescable changes directly behind the head, up to the job ID `last`.
 local function coalescable(list, last)
   local found = {}
   for _, job_id in ipairs(redis.call('LRANGE', list, 1, MAX_COALESCED)) do
@@ -108,7 +108,7 @@ local function coalescable(list, last)
   return found
 end
 
--- Counts a head in its batch's `in flight`: from its first claim, through lost leases, until it is settled.
+-- Add a head to its batch's `in flight` count. Call it for the first claim only: a lost lease leaves the head counted.
 local function count_in_flight(job_id)
   local batch_id = string.match(job_id, '^([^/]+)//')
   if not batch_id or redis.pcall('HEXISTS', BATCH_PREFIX .. batch_id, 'created') ~= 1 then return end
@@ -116,18 +116,18 @@ local function count_in_flight(job_id)
   redis.call('HSETNX', BATCH_PREFIX .. batch_id, 'started', now_ms)
 end
 
--- Claims, postpones or removes one due lane. Returns NEXT; NO_EGRESS_SLOT if the egress has no slot within the
--- look-ahead; or STOP if the last head, or the next one, must be claimed alone.
-local function claim(lane, has_reserved, on)
+-- Claim, postpone or remove one due lane of the schedule `source`. Return NEXT; NO_EGRESS_SLOT if the egress has no
+-- slot within the look-ahead; STOP if this head must be claimed alone, whether it was claimed now or is left for later.
+local function claim(lane, has_reserved, source)
   if not string.match(lane, NAME) then
-    redis.call('ZREM', on, lane)
+    redis.call('ZREM', source, lane)
     add_malformed(lane, 'not a lane name: removed from the schedule', 0)
     return NEXT
   end
   local list = LANE_PREFIX .. lane
   local job_id = redis.call('LINDEX', list, 0)
   if not job_id then
-    redis.call('ZREM', on, lane)
+    redis.call('ZREM', source, lane)
     redis.call('ZREM', lanes, lane)
     return NEXT
   end
@@ -136,14 +136,14 @@ local function claim(lane, has_reserved, on)
     add_malformed(lane, 'its head is not a job ID: removed', 1)
     return NEXT
   end
-  if is_affected(user_of(lane)) then return NEXT end
+  if is_probe_too_early(user_of(lane)) then return NEXT end
   if is_lane_paused(lane) then
-    redis.call('ZADD', on, now_ms + PAUSED_MS, lane)
+    redis.call('ZADD', source, now_ms + PAUSED_MS, lane)
     return NEXT
   end
   local user = bucket.for_lane(lane)
   if user.slot > bucket.horizon then
-    redis.call('ZADD', on, bucket.postpone(user, has_reserved), lane)
+    redis.call('ZADD', source, bucket.postpone(user, has_reserved), lane)
     return NEXT
   end
   user.slot = math.max(user.slot, bucket.egress_slot())
@@ -155,7 +155,7 @@ local function claim(lane, has_reserved, on)
   if lost_deliveries >= QUARANTINE_AFTER and #rows > 0 then return STOP end
   bucket.take(user)
   local lease_ends_ms = math.ceil(user.slot / 1000) + lease_ms
-  redis.call('ZADD', on, lease_ends_ms, lane)
+  redis.call('ZADD', source, lease_ends_ms, lane)
 
   if not last_token then count_in_flight(job_id) end
   local behind = last_coalescable and not last_alone and coalescable(list, last_coalescable) or {}
@@ -166,13 +166,13 @@ local function claim(lane, has_reserved, on)
     ROW.CLAIM, lane, job_id, user.slot - now, user.slot_number, lost_deliveries, payload_of(job_id), history, behind,
     egress_health(user_of(lane)), has_rejected_keys and redis.call('HGET', rejected_keys, user_of(lane)),
   }
-  if breaker.is_open then   -- the next probe, if nobody settles this one
+  if breaker.is_open then   -- time of the next probe if this one is never settled
     redis.call('HSET', egress, 'probe', claim_token, 'probe at', lease_ends_ms * 1000, 'fresh at', lease_ends_ms * 1000)
   end
   return lost_deliveries < QUARANTINE_AFTER and NEXT or STOP
 end
 
--- Returns the due lanes of a schedule, each followed by its score.
+-- Return the due lanes of a schedule, each followed by its score.
 local function due_lanes(key)
   local count = breaker.is_open and PROBE_CANDIDATES or limit + EXTRA_LANES
   return redis.call('ZRANGEBYSCORE', key, '-inf', now / 1000, 'WITHSCORES', 'LIMIT', 0, count)
@@ -190,26 +190,26 @@ end
 local interactive, bulk = due_lanes(schedule), due_lanes(bulk_schedule)
 local i, b = 1, 1   -- the next entry of each
 local claims_since_bulk = bucket.claims_since_bulk
-local wait_us   -- until the next claim makes sense
+local wait_us   -- us until another lane may be claimable
 while #rows < limit and (i < #interactive or b < #bulk) do
   local bulk_waits = b < #bulk
-  local on, lane, score = schedule, interactive[i], interactive[i + 1]
+  local source, lane, score = schedule, interactive[i], interactive[i + 1]
   if bulk_waits and (i > #interactive or claims_since_bulk >= BULK_SHARE - 1) then
-    on, lane, score = bulk_schedule, bulk[b], bulk[b + 1]
+    source, lane, score = bulk_schedule, bulk[b], bulk[b + 1]
     b = b + 2
   else
     i = i + 2
   end
   local rows_before = #rows
-  local is_readable, follows = pcall(claim, lane, tonumber(score) % 1 == RESERVED, on)
+  local is_readable, next_action = pcall(claim, lane, tonumber(score) % 1 == RESERVED, source)
   if not is_readable then
-    redis.call('ZADD', on, now_ms + POSTPONED_MS, lane)
+    redis.call('ZADD', source, now_ms + POSTPONED_MS, lane)
     rows[#rows + 1] = {ROW.MALFORMED, lane, 'one of its keys has a wrong Redis type: postponed', 1}
-  elseif follows == NO_EGRESS_SLOT then
+  elseif next_action == NO_EGRESS_SLOT then
     wait_us = math.max(0, until_claimable(bucket.egress_slot()))
     break
   elseif #rows > rows_before then
-    if on == bulk_schedule then
+    if source == bulk_schedule then
       claims_since_bulk = 0
     elseif bulk_waits then
       claims_since_bulk = claims_since_bulk + 1
@@ -219,7 +219,7 @@ while #rows < limit and (i < #interactive or b < #bulk) do
       break
     end
   end
-  if follows == STOP then
+  if next_action == STOP then
     wait_us = 0
     break
   end

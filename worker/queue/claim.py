@@ -18,17 +18,17 @@ from worker.queue.rate import Pacing
 from worker.settings import WorkerSettings
 
 MAX_COALESCED = 99
-"""How many changes behind a head are offered to be sent with it. Ten settings fit; what they replace is unlimited."""
+"""Maximum of changes that are read behind a head. A request holds ten settings, but replaced ones do not count."""
 
 BULK_SHARE = 10
-"""One in so many claims is for bulk while interactive changes wait too (DESIGN: a tenth)."""
+"""While lanes of both priorities are due, one claim in this many is for bulk (DESIGN: a tenth)."""
 
 QUARANTINE_AFTER = 3
-"""From so many lost deliveries on a head is suspected of killing its workers, and is claimed and attempted alone."""
+"""Lost deliveries after which a head may be what kills its workers; it is then claimed and attempted alone."""
 
 
 class Row(IntEnum):
-    """What a row of the reply is. Shared with claim.lua."""
+    """The kinds of rows in the reply. Shared with claim.lua."""
 
     MALFORMED = 0
     CLAIM = 1
@@ -91,7 +91,7 @@ class Claimer:
         """Claim up to `limit` due heads in one round trip.
 
         Raises:
-            redis.exceptions.RedisError: Redis did not answer. What it may have claimed is due again after its lease.
+            redis.exceptions.RedisError: Redis did not answer. Lanes that it did claim are due after their leases.
         """
         self._number += 1
         token = f"{self._name}.{self._number}"
@@ -101,7 +101,7 @@ class Claimer:
         return self._decode(reply, token, asked_at_s, self._clock.monotonic())
 
     def _decode(self, reply: list[Any], token: str, asked_at_s: float, answered_at_s: float) -> Claims:
-        """Count slots from the answer and leases from the question, so that both err on the safe side."""
+        """Decode a reply. Slots count from its arrival and leases from its request: never too early, never too long."""
         now_ms, next_due_us, *rows = reply
         claims = []
         malformed = []

@@ -10,7 +10,7 @@ from producers.queue.breaker import BreakerEvent
 
 
 class EgressHealth(IntEnum):
-    """How the requests of an egress went lately. Shared with claim.lua."""
+    """Health of an egress, from the results of its latest requests. Shared with claim.lua."""
 
     HEALTHY = 0
     DEGRADED = 1
@@ -26,11 +26,11 @@ class Claim:
     Attributes:
         lane: Name of the lane.
         job_id: ID of the head.
-        token: Proof of the claim; the settlement and the lease's renewal name it.
+        token: ID of the claim; settling and renewing need it.
         slot_at_s: Earliest time to send, monotonic clock.
         lease_until_s: Latest time to send or settle, monotonic clock, unless the lease is renewed.
         slot_number: Number of the slot in its user's bucket.
-        lost_deliveries: How many workers in a row claimed this head and let the lease end.
+        lost_deliveries: How many workers in a row claimed this head and lost it with the lease.
         payload: The stored change; None if it is absent or too large.
         history: The stored attempt history of the head; None if there is none.
         redis_clock_offset_ms: Redis's clock (Unix milliseconds) minus the monotonic clock.
@@ -96,8 +96,8 @@ class SentRequest:
         attempt: The request as it is stored.
         ended_s: When its reply or its failure came, monotonic clock.
         round_trip_s: From writing it to its reply; None if no reply came.
-        fingerprint: Of the API keys that signed it.
-        keys_replaced: Whether the user has other keys by now.
+        fingerprint: Fingerprint of the API keys that signed it.
+        keys_replaced: Whether these keys were rejected and the user has other ones now.
         failure_kind: "failing", "throttled" or "refused <code>"; None if neither user nor egress was at fault.
         rejected_keys_mark: The user's mark after it; None for no mark.
     """
@@ -123,8 +123,8 @@ class Finish:
         claim: The claim.
         results: The head's result, then those of the changes sent with it, in lane order.
         request: The request; None if nothing was sent.
-        history: History that the changes behind the head need, as they were sent with it; None if they need none.
-        requeue_history: Set if the egress may be at fault. The script then may requeue the lane, with this history.
+        history: History to keep for changes behind the head that may have been sent with it; None to keep none.
+        requeue_history: History with which the script requeues the lane if the egress is at fault; None to end anyway.
     """
 
     claim: Claim
@@ -165,10 +165,10 @@ class Settled:
     """What the settle script did.
 
     Attributes:
-        fenced: Whether the lane was lost with its lease; then nothing of it was changed.
+        fenced: Whether the claim had lost its lane; then the lane was not changed.
         finished: How many changes ended.
         due_in_s: When the lane is due again; None if it is empty or was lost.
-        breaker: What happened to the egress.
+        breaker: What the settlement did to the egress's breaker.
     """
 
     fenced: bool

@@ -1,4 +1,4 @@
-"""The heartbeat: renews the leases of claims in hand, so that a slow attempt keeps its lane and a dead worker does not.
+"""The heartbeat: renews the leases of running attempts. A slow attempt keeps its lane; a dead worker loses its lanes.
 
 Whatever blocks the whole process (a stop signal, a blocked event loop, a machine that sleeps) blocks the heartbeat too:
 the lease ends, and the attempt is not sent. A lane's score in its schedule is the end of its lease: the lane of a dead
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Renews the leases of the claims in hand, and tracks how long each of them lasts."""
+    """Renews the leases of the claims that it holds, and tracks when each of them ends."""
 
     def __init__(self, redis: Redis, clock: Clock, *, lease_s: float) -> None:
         self._redis = redis

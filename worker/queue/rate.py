@@ -1,7 +1,7 @@
 """The leaky bucket's parameters: what a rate means in microseconds. No I/O.
 
 The claim script keeps two rules for each user. Pace: one request every `pace_us`. Guard: at most `per_window` requests
-in any window of the exchange. The pace alone cannot promise that, since two requests may be delayed differently on
+in any window of the exchange. The pace alone does not ensure that, since two requests may be delayed differently on
 their way. The guard compares each request with the one `per_window` places before it, here with 10 per window:
 
     request 1 is sent           it arrives, and its reply is received at r
@@ -28,8 +28,8 @@ from dataclasses import dataclass
 from producers.queue.bucket import MAX_PER_WINDOW, US_PER_S, WINDOW_PAD_US
 
 CATCH_UP = 0.5
-"""Part of a pace that a late claim may make up for, so that occasional lateness does not lower the rate. The guard
-holds nevertheless."""
+"""Maximum of a claim's lateness that the next slot makes up for, as a fraction of the pace, so that late claims do not
+lower the rate. The guard still applies."""
 
 EGRESS_MARGIN = 0.01
 EGRESS_BURST_S = 0.1
@@ -45,10 +45,10 @@ class Pacing:
         pace_us: Time between two slots of one user.
         per_window: Requests that the exchange allows a user in one window.
         window_us: The exchange's window, with its pad.
-        catch_up_us: How much of a claim's lateness is made up for.
+        catch_up_us: Maximum of a claim's lateness that the next slot makes up for.
         egress_pace_us: Time between two slots of one egress.
         egress_burst_us: How far an egress may be ahead of its pace.
-        margin_factor: Factor of the pace that follows from a user's own rate.
+        margin_factor: Factor by which a pace is longer than its rate allows; for users with their own rate.
     """
 
     pace_us: int

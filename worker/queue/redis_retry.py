@@ -1,4 +1,4 @@
-"""Waiting for a Redis that is down, for as long as it takes, with capped and jittered pauses."""
+"""Retries of Redis commands without a limit of tries, with capped and jittered pauses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 async def retry_until_up(command: Callable[[], Awaitable[T]]) -> T:
-    """Run an idempotent command until Redis answers it, and return the answer."""
+    """Run an idempotent command until Redis accepts it, and return the reply. Errors of Redis are retried for ever."""
     retrying = AsyncRetrying(
         retry=retry_if_exception_type((RedisError, OSError)),
         wait=wait_random_exponential(multiplier=FIRST_PAUSE_S, max=MAX_PAUSE_S),

@@ -1,5 +1,5 @@
 --[[
-renew: renew the leases of claims that a worker still has in hand.
+renew: extend the leases of a worker's claims.
 
 Atomic so that a lease is renewed only while its claim holds the lane, and is never shortened.
 
@@ -17,8 +17,8 @@ local renewed = {}
 for i = 2, #ARGV, 2 do
   local lane, token = ARGV[i], ARGV[i + 1]
   local head = HEAD_PREFIX .. lane
-  local own_token, lease = unpack(redis.call('HMGET', head, 'token', 'lease'))
-  local is_held = own_token == token
+  local current_token, lease = unpack(redis.call('HMGET', head, 'token', 'lease'))
+  local is_held = current_token == token
   if is_held and ends > tonumber(lease or 0) then
     redis.call('HSET', head, 'lease', ends)
     for _, schedule in ipairs(schedules) do redis.call('ZADD', schedule, 'XX', ends, lane) end

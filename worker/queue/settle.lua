@@ -1,12 +1,12 @@
 --[[
 settle: settle a claim.
 
-Either the change ends (result, counters, announcement) and its lane goes on with the next one; or it stays the head of
-its lane, and the lane is requeued with a later score. In both cases the bucket, the egress and the breaker learn what
-became of the request, even if the claim has lost its lane. Changes that were sent together with the head end with it; a
-group that was rejected is requeued, and its changes are sent one by one.
-Atomic so that a change ends once, a lane that is not empty stays on a schedule, and a claim that has lost its lane
-changes nothing of it (it is fenced).
+FINISH ends the head, and the changes that were sent with it: it stores, counts and announces their results. The next
+change becomes the head. REQUEUE keeps the head and schedules the lane for a later time; so does a FINISH with a history
+to requeue with, if the egress is at fault. The script first records the request in the bucket, the egress, the breaker
+and the rejected-keys mark. It does so even if the claim has lost its lane; then it changes nothing else (it is fenced).
+Atomic so that a change ends once, a lane that is not empty stays on a schedule, and a lane is only changed by the
+claim that holds it.
 
 KEYS  1 schedule   2 bulk schedule   3 lanes   4 wakeups   5 egresses   6 rejected keys   7 lane   8 head   9 bucket
       10 egress   11 failures
@@ -43,13 +43,13 @@ end
 
 local RELEASED = 0                  -- a ring entry that delays nobody
 local REUSABLE_FOR = 1000000        -- us; an egress slot older than this is of no use to others
-local MIN_RTT_WINDOW = 60000000     -- us; a changed network path is forgotten after one to two of these
+local MIN_RTT_WINDOW = 60000000     -- us; a round trip is remembered for one to two of these
 local MIN_RTT_SAMPLES = 10          -- fewer round trips give no credit
 local MIN_RTT_MARGIN = 1000         -- us; clocks and timers tick in milliseconds
 local MIN_RTT_TTL_MS = 600000
-local HALVE = 2.1                   -- a little more than 2: requests are delayed differently on their way
+local HALVE = 2.1                   -- factor of the pace; more than 2 allows for requests that are delayed differently
 local MAX_SLOWDOWN_PERMILLE = 8000
-local STEP = 0.9                    -- back by a tenth at a time
+local RECOVERY = 0.9                -- factor of the slowdown, for each step of the recovery
 local FASTER_AFTER = 30000000       -- us; time without throttling before the next step
 local MAX_FASTER_AFTER = 600000000
 
@@ -57,7 +57,7 @@ local now = finish.now_us
 local was_sent, has_reply = reply_age >= 0, round_trip >= 0
 local sent_at = now - reply_age - round_trip   -- only if there is a reply
 
--- Returns whether another egress is in use: then the next request of the user may take another network path.
+-- Return whether another egress is in use. If so, the user's next request may take another network path.
 local function has_other_egress()
   if redis.call('SCARD', egresses) < 2 then return false end
   for _, name in ipairs(redis.call('SMEMBERS', egresses)) do
@@ -66,8 +66,8 @@ local function has_other_egress()
   return false
 end
 
--- Adds this round trip to the egress's minimum, kept over the current window and the one before. Returns the part of it
--- that is certain: 0 until there are enough samples.
+-- Add this round trip to the egress's minimum, which covers the current measuring window and the one before. Return the
+-- us that the guard may subtract: 0 with too few samples, or while another egress is in use.
 local function certain_rtt()
   local min_rtt, samples, since, min_rtt_before, samples_before = unpack(
     redis.call('HMGET', egress, 'floor', 'samples', 'since', 'floor before', 'samples before'))
@@ -95,22 +95,22 @@ hold, faster_at, slowed_at = tonumber(hold or 0), tonumber(faster_at or 0), tonu
 per_window, window = tonumber(per_window or default_per_window), tonumber(window or default_window)
 slowdown_permille, faster_after = tonumber(slowdown_permille or FULL_PACE), tonumber(faster_after or FASTER_AFTER)
 
--- Returns when the window that the request opened at the exchange has certainly ended (see worker/queue/rate.py): a
--- window after its arrival, which was before the receipt of its reply.
+-- Return when the window that the request opened at the exchange ends at the latest (see worker/queue/rate.py): one
+-- window after its reply, less the certain round trip; without a reply, one window after its failure.
 local function window_end()
   if not was_sent then return RELEASED end
   if not has_reply then return now - reply_age + window end
   return now - reply_age - certain_rtt() + window
 end
 
--- Returns an entry of the bucket's ring buffer: the end of a window; or nil and the slot of a request in flight.
+-- Return an entry of the bucket's ring buffer: the end of a window; or nil and the slot of a request in flight.
 local function ring_entry(number)
   local entry = tonumber(redis.call('HGET', bucket, tostring(number % per_window)) or 0)
   if entry < 0 then return nil, -entry end
   return entry, nil
 end
 
--- Record the slot even if the lease was lost: the exchange counted the request.
+-- Record in the ring buffer what became of the slot; give back the slot of a request that was not sent.
 local function settle_slot()
   local is_in_ring = n > slot_number and n - slot_number <= per_window
   local _, slot = ring_entry(slot_number)
@@ -127,19 +127,19 @@ local function settle_slot()
   end
 end
 
--- Returns whether the user's request before this one was a window ago: then the user's limit cannot have throttled it.
+-- Return whether the window of the user's previous request had ended. If so, the user's limit did not throttle it.
 local function preceded_by_full_window()
   if slot_number == 0 then return true end
   local ends = ring_entry(slot_number - 1)
   return ends ~= nil and ends <= sent_at
 end
 
--- Slows a throttled user to half its rate; or by one step, with a longer wait, if it was just recovering.
+-- Slow a throttled user to about half its rate. If it was recovering, undo one step and double the wait for the next.
 local function slow_down()
   if sent_at <= slowed_at then return end   -- it was sent before the user was slowed down
   local wait = FASTER_AFTER
   if raised == '1' then
-    slowdown_permille, wait = math.floor(slowdown_permille / STEP), math.min(2 * faster_after, MAX_FASTER_AFTER)
+    slowdown_permille, wait = math.floor(slowdown_permille / RECOVERY), math.min(2 * faster_after, MAX_FASTER_AFTER)
   else
     slowdown_permille = math.min(math.floor(HALVE * slowdown_permille), MAX_SLOWDOWN_PERMILLE)
   end
@@ -149,7 +149,7 @@ local function slow_down()
 end
 
 local function speed_up()
-  slowdown_permille = math.floor(slowdown_permille * STEP)
+  slowdown_permille = math.floor(slowdown_permille * RECOVERY)
   if slowdown_permille <= FULL_PACE then
     redis.call('HDEL', bucket, 'slow', 'slowed at', 'faster at', 'slow wait', 'raised')
     faster_at = 0
@@ -182,11 +182,11 @@ elseif rejected_keys_mark ~= '' and egress_at_fault_for == 0 then
   redis.pcall('HSET', rejected_keys, user, rejected_keys_mark)
 end
 
-local own_token, last_coalescable, last_alone = unpack(redis.call('HMGET', head, 'token', 'joins', 'solo'))
+local current_token, last_coalescable, last_alone = unpack(redis.call('HMGET', head, 'token', 'joins', 'solo'))
 
--- Returns whether the claim still holds its lane, and the lane begins with what was sent.
+-- Return whether the claim still holds its lane, and the lane still begins with the changes to settle.
 local function holds_lane()
-  if own_token ~= token then return false end
+  if current_token ~= token then return false end
   if #endings <= 1 then return redis.call('LINDEX', list, 0) == job_id end
   for i, listed in ipairs(redis.call('LRANGE', list, 0, #endings - 1)) do
     if listed ~= endings[i].job_id then return false end
@@ -196,11 +196,11 @@ end
 
 if not holds_lane() then return {0, -1, 0, breaker_event} end
 
-local on = redis.call('ZSCORE', bulk_schedule, lane) and bulk_schedule or schedule
+local lane_schedule = redis.call('ZSCORE', bulk_schedule, lane) and bulk_schedule or schedule
 local _, batch = finish.find_batch(job_id)
 if batch then redis.call('HINCRBY', batch, 'in flight', -1) end
 
--- Puts the lane on its schedule, at the next place that is free among the lanes of its user. Returns the us until then.
+-- Schedule the lane at the first unreserved due time of its user from `not_before` (us) on. Return the us until then.
 local function schedule_lane(not_before)
   local due = math.max(not_before, reserved_until, hold)
   local has_reserved = due == reserved_until
@@ -208,7 +208,7 @@ local function schedule_lane(not_before)
   if reserved_until > 0 then redis.call('HSET', bucket, 'turn', reserved_until) end
   local keep_ms = math.ceil((math.max(reserved_until, hold, faster_at, now) - now) / 1000) + BUCKET_TTL_MS
   if redis.call('PTTL', bucket) < keep_ms then redis.call('PEXPIRE', bucket, keep_ms) end
-  redis.call('ZADD', on, math.floor(due / 1000) + (has_reserved and RESERVED or 0), lane)
+  redis.call('ZADD', lane_schedule, math.floor(due / 1000) + (has_reserved and RESERVED or 0), lane)
   return due - now
 end
 
@@ -216,7 +216,7 @@ local function requeue(delay, own_history)
   local not_before = now + delay
   redis.call('HDEL', head, 'token', 'held', 'lease')
   redis.call('HSET', head, 'state', own_history, 'earliest', math.floor(not_before / 1000))
-  if was_sent then redis.call('HSET', head, 'lapses', 0) end   -- unsent, it is as suspect as before
+  if was_sent then redis.call('HSET', head, 'lapses', 0) end   -- a claim that was not sent does not clear the head
   return {1, schedule_lane(not_before), 0, breaker_event}
 end
 
@@ -224,13 +224,13 @@ if action == SETTLE_ACTION.REQUEUE then
   if send_alone_until ~= '' then redis.call('HSET', head, 'solo', send_alone_until) end
   return requeue(delay_ms * 1000, history)
 end
--- Keys that are rejected for everybody: the change is not at fault. Wait long enough for others to probe first.
+-- The exchange rejects the keys of many users, so these keys are not at fault. Wait until other users were probed.
 if egress_at_fault_for > 0 and requeue_history ~= '' then return requeue(2 * egress_at_fault_for, requeue_history) end
 
 for _, ending in ipairs(endings) do
   if finish.count_down_interactive(head, ending.job_id) then
     redis.call('ZREM', schedule, lane)
-    on = bulk_schedule
+    lane_schedule = bulk_schedule
   end
   finish.change(ending.job_id, lane, ending.outcome, ending.result)
   redis.call('LPOP', list)
@@ -239,7 +239,7 @@ for _, ending in ipairs(endings) do
 end
 if redis.call('EXISTS', list) == 0 then
   redis.call('DEL', head)
-  redis.call('ZREM', on, lane)
+  redis.call('ZREM', lane_schedule, lane)
   redis.call('ZREM', lanes, lane)
   return {1, -1, #endings, breaker_event}
 end

@@ -1,4 +1,4 @@
-"""Settling attempts: the settle script's wrapper. Settlements that come up together share a round trip."""
+"""Settling attempts: the settle script's wrapper, which sends settlements in batches."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from worker.settings import WorkerSettings
 
 
 class SettleAction(StrEnum):
-    """What becomes of the lane. Shared with settle.lua."""
+    """What to do with the lane. Shared with settle.lua."""
 
     FINISH = "finish"
     REQUEUE = "requeue"
@@ -51,7 +51,7 @@ BATCH_SIZE = 128
 """Most settlements in one round trip."""
 
 RETRY_S = 0.2
-"""Pause before settlements that Redis did not take are sent again."""
+"""Pause before settlements that Redis did not accept are sent again."""
 
 ABSENT = -1
 """An argument of settle.lua that has no value: no reply came, or nothing was sent."""
@@ -63,7 +63,7 @@ Waiting = tuple[Settlement, tuple[Argument, ...], asyncio.Future[Settled]]
 
 
 class Settler:
-    """Writes settlements. Those that come up while one round trip is under way share the next."""
+    """Writes settlements. Those that arrive during a round trip share the next one."""
 
     def __init__(self, redis: Redis, clock: Clock, settings: WorkerSettings, pacing: Pacing) -> None:
         self._redis = redis
@@ -81,11 +81,11 @@ class Settler:
         self._writer: asyncio.Task[None] | None = None
 
     async def settle(self, settlement: Settlement) -> Settled:
-        """Write one settlement; while Redis is away, retry for as long as that takes.
+        """Write one settlement; retry without limit while Redis is away.
 
-        However late it arrives, its token keeps it from changing a lane that another worker has claimed since.
+        A late settlement is safe: the script fences it if another worker has claimed the lane since.
         """
-        action = _encode_action(settlement)  # here, so that an encoding error reaches only this caller
+        action = _encode_action(settlement)  # not in `_write`: an encoding error must reach only this caller
         future: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
         self._waiting.append((settlement, action, future))
         if self._writer is None or self._writer.done():
@@ -112,15 +112,15 @@ class Settler:
 
     def _resolve(self, batch: list[Waiting], replies: list[list[int] | Exception]) -> bool:
         """Resolve the futures of a batch; return whether some settlements must be sent again."""
-        again = False
+        must_retry = False
         for entry, reply in zip(batch, replies, strict=True):
             settlement, _, future = entry
             if isinstance(reply, Exception) and (_is_away(reply) or self._is_leased(settlement.claim)):
                 self._waiting.append(entry)
-                again = True
+                must_retry = True
             elif not future.done():
                 future.set_result(_settled(reply))
-        return again
+        return must_retry
 
     def _is_leased(self, claim: Claim) -> bool:
         return self._clock.monotonic() < claim.lease_until_s
@@ -149,13 +149,13 @@ class Settler:
         claim, request = settlement.claim, settlement.request
         reply_age_us = round_trip_us = ABSENT
         if request is not None:
-            # As late as possible: time that passes until the script runs makes the guard stricter, never laxer.
+            # Computed just before sending: any time until the script runs makes the guard stricter, never laxer.
             reply_age_us = max(0, round((self._clock.monotonic() - request.ended_s) * US_PER_S))
             if request.round_trip_s is not None:
                 round_trip_us = round(request.round_trip_s * US_PER_S)
         user, failure_kind = claim.lane.partition(":")[0], (request and request.failure_kind) or ""
-        of_claim: list[Argument] = [claim.lane, user, claim.job_id, claim.token, claim.slot_number]
-        return [*self._settings, *of_claim, reply_age_us, round_trip_us, failure_kind, _mark_argument(settlement)]
+        of_lane: list[Argument] = [claim.lane, user, claim.job_id, claim.token, claim.slot_number]
+        return [*self._settings, *of_lane, reply_age_us, round_trip_us, failure_kind, _mark_argument(settlement)]
 
 
 def _mark_argument(settlement: Settlement) -> str:
@@ -181,12 +181,12 @@ def _encode_action(settlement: Settlement) -> tuple[Argument, ...]:
 
 
 def _is_away(exc: Exception) -> bool:
-    """Return whether Redis will accept it later: it is away, restarting, demoted or full."""
+    """Return whether a retry may succeed: Redis is away, restarting, demoted or full."""
     return isinstance(exc, (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OutOfMemoryError, OSError))
 
 
 def _settled(reply: list[int] | Exception) -> Settled:
-    """Decode a reply. A settlement that got only errors until its lease ended has lost its lane."""
+    """Decode a reply. An error means that the lease ended before Redis accepted the settlement: it counts as fenced."""
     if isinstance(reply, Exception):
         return Settled(fenced=True, finished=0, due_in_s=None)
     written, due_us, finished, breaker = reply
