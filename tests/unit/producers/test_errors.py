@@ -12,17 +12,20 @@ ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and i
 
 @pytest.mark.parametrize("error", ERRORS)
 def test_every_error_has_the_common_base_and_is_exported(error: type[Exception]) -> None:
+    """A caller catches `ProducerError` and imports all of them from `producers`."""
     assert issubclass(error, ProducerError)
     assert getattr(producers, error.__name__) is error
 
 
 def test_the_tree_in_the_docstring_names_every_error() -> None:
+    """It names no error that does not exist, either."""
     drawn = {line.split()[1] for line in str(errors.__doc__).splitlines() if line.startswith(("├", "└"))}
 
     assert drawn == {error.__name__ for error in ERRORS} - {"ProducerError"}
 
 
 def test_a_refused_batch_is_reported_with_its_first_refusal() -> None:
+    """The message has the number of refusals; `refused` has them all."""
     refused = [Refusal(3, InvalidChange("userId", "must be an ID", "")), Refusal(5, ProducerError("other"))]
 
     error = BatchRefused(refused)
@@ -35,4 +38,5 @@ def test_a_refused_batch_is_reported_with_its_first_refusal() -> None:
 
 @pytest.mark.parametrize("value", ["x" * 100_000, ["y"] * 100_000])
 def test_an_error_message_stays_short_whatever_the_value(value: object) -> None:
+    """A value of 100,000 characters or items leaves it below 200 characters."""
     assert len(str(InvalidChange("field", "rule", value))) < 200

@@ -53,6 +53,7 @@ def refusal(side: type[EnvironmentSettings], environ: dict[str, str]) -> str:
 
 @pytest.mark.parametrize(("side", "name", "_type"), PAIRS)
 def test_every_field_is_a_variable(side: type[EnvironmentSettings], name: str, _type: object) -> None:
+    """The variable is the field in capitals after `COPYTRADE_`; spaces around the value are ignored."""
     text, value = GOOD[name]
 
     settings = side.from_env({f"COPYTRADE_{name.upper()}": f" {text} "})
@@ -63,6 +64,7 @@ def test_every_field_is_a_variable(side: type[EnvironmentSettings], name: str, _
 
 @pytest.mark.parametrize("side", SIDES)
 def test_absent_and_empty_variables_keep_their_defaults(side: type[EnvironmentSettings]) -> None:
+    """Variables that belong to no field are ignored."""
     empty = {variable_name(name): "" for name in side.__struct_fields__}
 
     assert side.from_env({}) == side.from_env(empty | {"HOME": "/", "COPYTRADE_OTHER": "1"}) == side()
@@ -73,6 +75,7 @@ def test_absent_and_empty_variables_keep_their_defaults(side: type[EnvironmentSe
 def test_a_number_out_of_bounds_is_rejected_with_one_line_that_names_the_variable(
     side: type[EnvironmentSettings], name: str, text: str
 ) -> None:
+    """The line quotes the value; words, malformed numbers and NaN are among the cases."""
     message = refusal(side, {variable_name(name): text})
 
     assert message.startswith(f"{variable_name(name)}: ")
@@ -85,6 +88,7 @@ MAY_BE_ZERO = ("pace_margin_percent", "max_tries", "redis_wait_s")
 
 @pytest.mark.parametrize(("side", "name"), [(side, name) for side, name in NUMBERS if name not in MAY_BE_ZERO])
 def test_nothing_that_must_be_positive_may_be_zero(side: type[EnvironmentSettings], name: str) -> None:
+    """Only the pace margin, the bound on tries and the wait for Redis may be zero."""
     assert refusal(side, {variable_name(name): "0"}).startswith(f"{variable_name(name)}: ")
 
 
@@ -93,6 +97,7 @@ INFINITE = [(side, name) for side, name in NUMBERS if isinstance(GOOD[name][1], 
 
 @pytest.mark.parametrize(("side", "name"), INFINITE)
 def test_infinity_is_rejected(side: type[EnvironmentSettings], name: str) -> None:
+    """Python reads "inf" as a number, but no rate or duration may be infinite."""
     assert refusal(side, {variable_name(name): "inf"}).startswith(f"{variable_name(name)}: ")
 
 
@@ -111,12 +116,14 @@ def test_infinity_is_rejected(side: type[EnvironmentSettings], name: str) -> Non
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
 )
 def test_an_invalid_value_is_reported_with_its_rule(environ: dict[str, str], expected: str) -> None:
+    """A rule between two settings names both variables."""
     message = refusal(WorkerSettings, {variable_name(name): value for name, value in environ.items()})
 
     assert message.startswith(expected)
 
 
 def test_the_defaults_agree_with_each_other() -> None:
+    """A lease outlasts a request, and producers and workers use the same Redis."""
     worker, producer = WorkerSettings(), ProducerSettings()
 
     assert worker.lease_s > worker.request_timeout_s > worker.connect_timeout_s
@@ -125,6 +132,7 @@ def test_the_defaults_agree_with_each_other() -> None:
 
 
 def test_settings_are_immutable() -> None:
+    """Assignment raises, so all parts of a process see the same values."""
     with pytest.raises(AttributeError):
         WorkerSettings().lease_s = 1  # type: ignore[misc]
 
@@ -154,11 +162,13 @@ def test_a_dsn_is_shown_without_its_password(dsn: str) -> None:
 
 
 def test_a_dsn_without_a_password_is_shown_as_it_is() -> None:
+    """There is nothing to mask."""
     assert mask_password("redis://cache:6379/0") == "redis://cache:6379/0"
 
 
 @pytest.mark.parametrize("side", SIDES)
 def test_settings_that_are_shown_do_not_show_the_password(side: type[EnvironmentSettings]) -> None:
+    """Only the password is masked; user, host and database stay readable."""
     settings = side.from_env({"COPYTRADE_REDIS_DSN": "redis://user:hush@localhost:6379/0"})
 
     assert "hush" not in f"{settings} {settings!r}"
@@ -171,6 +181,7 @@ def test_settings_that_are_shown_do_not_show_the_password(side: type[Environment
     ["rediss://me:hush@cache/0", "sentinel://:hush@a,b/main?sentinel_password=hush", "unix:///s?password=hush&db=1"],
 )
 def test_the_representation_of_settings_does_not_show_a_password(side: type[EnvironmentSettings], dsn: str) -> None:
+    """Passwords in the DSN's options are masked as well, and other settings stay readable."""
     settings = side.from_env({"COPYTRADE_REDIS_DSN": dsn})
 
     for shown in (repr(settings), str(settings), f"{settings}"):

@@ -56,6 +56,7 @@ def told(line: str) -> dict[str, Any]:
 
 
 def test_a_json_line_has_the_time_in_utc_and_the_fields_of_the_call() -> None:
+    """Numbers and booleans keep their types, and the time has milliseconds."""
     extra = log_fields(Event.REQUEUED, lane="1001:t", code="40725", attempt=2, took_ms=31.5, again=True)
 
     line = JsonFormatter().format(record("lane %s waits", "1001:t", **extra))
@@ -75,22 +76,26 @@ def test_a_json_line_has_the_time_in_utc_and_the_fields_of_the_call() -> None:
 
 
 def test_a_console_line_has_time_level_logger_and_message() -> None:
+    """Event and fields are left out, since people read it."""
     line = ConsoleFormatter().format(record("lane %s waits", "1001:t", **log_fields(Event.REQUEUED, lane="1001:t")))
 
     assert line.endswith(",062 INFO worker.attempt.attempt lane 1001:t waits")
 
 
 def test_a_field_that_is_none_is_left_out() -> None:
+    """A caller can pass every field without checking whether its value is known."""
     assert "code" not in told(JsonFormatter().format(record("x", **log_fields(Event.FINISHED, code=None))))
 
 
 def test_an_enumeration_member_is_logged_as_its_value() -> None:
+    """The line has `transient`, not the name of the member."""
     line = JsonFormatter().format(record("x", **log_fields(Event.REQUEUED, verdict=ReplyClass.TRANSIENT)))
 
     assert told(line)["verdict"] == "transient"
 
 
 def test_fields_of_a_call_cannot_replace_the_line_s_own() -> None:
+    """Readers can rely on `level`, `ts` and `message`."""
     line = told(
         JsonFormatter().format(record("x", **log_fields(Event.FINISHED, level="none", ts="never", message="y")))
     )
@@ -119,6 +124,7 @@ def test_unprintable_characters_are_escaped_in_a_line(form: str, unprintable: st
 
 @pytest.mark.parametrize("form", FORMATTERS)
 def test_a_line_break_from_the_exchange_forges_no_line(form: str) -> None:
+    """Neither in the message nor in the traceback."""
     text = FORMATTERS[form]().format(record("ended: %s", FORGED, exc=raised(ValueError(FORGED))))
 
     assert not [line for line in text.split("\n") if line.startswith("2026-01-01")]
@@ -126,6 +132,7 @@ def test_a_line_break_from_the_exchange_forges_no_line(form: str) -> None:
 
 @pytest.mark.parametrize("form", FORMATTERS)
 def test_a_line_has_a_maximum_length(form: str) -> None:
+    """Message, traceback, and the number and length of fields are bounded; a cut text states its length."""
     many = log_fields(cast("Event", "e" * 10_000), **{f"f{number}": "\U000e0001" * 10_000 for number in range(100)})
     text = FORMATTERS[form]().format(record("%s", "\n" * 1_000_000, exc=raised(ValueError("v" * 1_000_000)), **many))
 
@@ -134,6 +141,7 @@ def test_a_line_has_a_maximum_length(form: str) -> None:
 
 
 def test_the_end_of_a_long_traceback_is_kept() -> None:
+    """The error itself is at the end."""
     error = ValueError("many\n" * TRACEBACK_CHARS + "the end")
 
     assert told(JsonFormatter().format(record("x", exc=raised(error))))["exception"].endswith("the end")
@@ -141,10 +149,12 @@ def test_the_end_of_a_long_traceback_is_kept() -> None:
 
 @pytest.mark.parametrize("form", FORMATTERS)
 def test_a_call_with_wrong_arguments_still_logs_a_line(form: str) -> None:
+    """It has the template without the arguments."""
     assert "lane %s waits" in FORMATTERS[form]().format(record("lane %s waits", 1, 2))
 
 
 def test_numbers_that_json_lacks_become_text() -> None:
+    """An integer beyond 64 bits does; NaN has no value in the line."""
     line = told(JsonFormatter().format(record("x", **log_fields(Event.FINISHED, a=float("nan"), b=2**70, c=7))))
 
     assert (line.get("a"), line["b"], line["c"]) == (None, str(2**70), 7)
@@ -183,6 +193,7 @@ SIGNED = headers(CREDENTIALS, 1, "POST", "/path", b"{}")
     ids=lambda value: type(value).__name__,
 )
 def test_a_secret_is_hidden_in_arguments_fields_and_exceptions(value: object, style: str, form: str) -> None:
+    """Also inside containers, dataclasses, structs and signed headers."""
     mistaken: Any = value
     made = record(f"got {style}", *[value] * 1, exc=raised(ValueError(value)))
     if isinstance(value, dict):
@@ -198,6 +209,8 @@ def test_a_secret_is_hidden_in_arguments_fields_and_exceptions(value: object, st
 
 @pytest.mark.parametrize("form", FORMATTERS)
 def test_a_traceback_shows_no_values_of_variables(form: str) -> None:
+    """A variable may hold a secret that was revealed for a request."""
+
     def send(revealed: str) -> None:
         raise ConnectionError(f"no answer to {len(revealed)} characters")
 

@@ -10,6 +10,7 @@ from tests.support.changes import attempt
 
 
 def test_nothing_stored_is_an_empty_history() -> None:
+    """A lane whose head was never attempted has no stored history."""
     assert decode(None) == AttemptHistory() == AttemptHistory(attempts=[], tries=0, first_sent_at_ms=None)
 
 
@@ -32,18 +33,21 @@ def test_a_malformed_history_counts_as_none(stored: bytes) -> None:
 
 
 def test_a_throttled_attempt_does_not_count_as_a_try() -> None:
+    """A 429 says nothing about the change, so it is recorded without using up a try."""
     state = AttemptHistory().with_attempt(attempt("throttled")).with_attempt(attempt())
 
     assert (len(state.attempts), state.tries) == (2, 1)
 
 
 def test_the_time_of_the_first_request_is_kept() -> None:
+    """Later attempts do not move it."""
     state = AttemptHistory().with_attempt(attempt(at_ms=5)).with_attempt(attempt(at_ms=9))
 
     assert state.first_sent_at_ms == 5
 
 
 def test_the_last_attempts_are_kept_and_all_tries_counted() -> None:
+    """Retries may go on for hours, so only the list of attempts is bounded."""
     state = AttemptHistory()
     for number in range(MAX_ATTEMPTS + 5):
         state = state.with_attempt(attempt(at_ms=number))
@@ -53,6 +57,7 @@ def test_the_last_attempts_are_kept_and_all_tries_counted() -> None:
 
 
 def test_adding_an_attempt_leaves_the_old_history_unchanged() -> None:
+    """`with_attempt` returns a new history, which shares no list with the old one."""
     before = AttemptHistory()
     before.with_attempt(attempt())
 

@@ -32,6 +32,7 @@ def test_a_change_comes_back_as_it_was_stored() -> None:
 
 @pytest.mark.parametrize("length", range(len(PAYLOAD)))
 def test_a_payload_truncated_at_any_length_is_malformed(length: int) -> None:
+    """No prefix of a change decodes to another valid change."""
     with pytest.raises(MalformedChange, match="not a stored change"):
         decode_change(PAYLOAD[:length])
 
@@ -76,6 +77,7 @@ def test_a_payload_truncated_at_any_length_is_malformed(length: int) -> None:
     ],
 )
 def test_something_else_than_a_stored_change_is_malformed_with_the_reason(payload: bytes, message: str) -> None:
+    """The reason stays below 300 characters; for a newer contract version it is to update the worker."""
     with pytest.raises(MalformedChange, match=message) as caught:
         decode_change(payload)
 
@@ -92,6 +94,7 @@ def test_an_unknown_enumeration_value_is_malformed() -> None:
 
 
 def test_arq_reads_a_stored_change_as_one_of_its_jobs() -> None:
+    """The deserialiser of arq finds the function, the arguments and the enqueue time."""
     job = deserialize_job(PAYLOAD, deserializer=deserialize)
 
     assert job.function == "apply_settings"
@@ -101,6 +104,7 @@ def test_arq_reads_a_stored_change_as_one_of_its_jobs() -> None:
 
 @pytest.mark.parametrize("payload", [b"", b"\xc1", b"\x80", serialize({"r": 1}), serialize({"r": {"jobId": "x"}})])
 def test_something_else_than_a_result_is_rejected(payload: bytes) -> None:
+    """Among the cases are arq results that hold no `JobResult` or an incomplete one."""
     with pytest.raises(msgspec.MsgspecError):
         decode_result(payload)
 
@@ -116,4 +120,5 @@ def test_arq_reads_a_stored_result_as_one_of_its_own(outcome: Outcome) -> None:
 
 
 def test_control_jobs_are_serialised_without_pickle_and_exceptions_become_text() -> None:
+    """What arq passes is the exception itself, as the result of a failed job."""
     assert deserialize(serialize({"f": "x", "r": ValueError("no")})) == {"f": "x", "r": "ValueError: no"}

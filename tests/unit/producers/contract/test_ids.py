@@ -22,6 +22,7 @@ def frozen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_ids_of_one_generator_sort_in_the_order_they_were_made() -> None:
+    """The 20,000 IDs, many of one millisecond, are also distinct."""
     ids = SortableIds()
     made = [ids.next() for _ in range(20_000)]
 
@@ -30,6 +31,7 @@ def test_ids_of_one_generator_sort_in_the_order_they_were_made() -> None:
 
 
 def test_an_id_is_32_hex_digits() -> None:
+    """It also satisfies the rule for job IDs."""
     made = SortableIds().next()
 
     assert re.fullmatch(r"[0-9a-f]{32}", made)
@@ -55,6 +57,7 @@ def test_ids_stay_in_order_when_the_clock_steps_back(frozen: list[int]) -> None:
 
 
 def test_ids_of_two_generators_sort_by_millisecond(frozen: list[int]) -> None:
+    """Generators share no state, so only the time at the front of an ID orders them."""
     one, other = SortableIds(), SortableIds()
     before = one.next()
     frozen[0] += MS
@@ -63,5 +66,6 @@ def test_ids_of_two_generators_sort_by_millisecond(frozen: list[int]) -> None:
 
 
 def test_two_generators_do_not_make_the_same_id(frozen: list[int]) -> None:
+    """The time is frozen, so only the random bits differ."""
     assert SortableIds().next() != SortableIds().next()
     assert frozen

@@ -23,6 +23,7 @@ def test_the_published_schema_is_current() -> None:
 
 @pytest.mark.parametrize("name", ["SettingsChange", "CopySetting", "ChangeOptions", "JobResult", "Attempt", "Progress"])
 def test_the_schema_has_every_message_with_its_wire_names(name: str) -> None:
+    """Wire names are in camel case, without underscores."""
     properties = schema()["$defs"][name]["properties"]
 
     assert properties
@@ -30,6 +31,7 @@ def test_the_schema_has_every_message_with_its_wire_names(name: str) -> None:
 
 
 def test_every_reference_of_the_schema_resolves() -> None:
+    """Code generators fail at a dangling reference."""
     whole = schema()
 
     names = set(re.findall(r'"\$ref": "#/\$defs/(\w+)"', json.dumps(whole)))
@@ -46,6 +48,7 @@ def test_every_reference_of_the_schema_resolves() -> None:
     ],
 )
 def test_the_patterns_of_the_schema_are_the_validation_rules(message: str, field: str, good: str, bad: str) -> None:
+    """An ID, a decimal and a whole number, each with a value that matches and one that does not."""
     described: dict[str, Any] = schema()["$defs"][message]["properties"][field]
     text = next((one for one in described.get("anyOf", ()) if "pattern" in one), described)
 
@@ -54,6 +57,7 @@ def test_the_patterns_of_the_schema_are_the_validation_rules(message: str, field
 
 
 def test_required_fields_are_those_without_a_default() -> None:
+    """A client must send at least these in a change, and finds at least these in a result."""
     assert set(schema()["$defs"]["SettingsChange"]["required"]) == {"userId", "traderId", "settings"}
     assert isinstance(change(), SettingsChange)
     assert {"jobId", "userId", "traderId", "outcome"} <= set(schema()["$defs"]["JobResult"]["required"])

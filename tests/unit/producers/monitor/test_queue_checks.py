@@ -97,6 +97,7 @@ NOBODY = {"workers": [], "workers_total": 0, "egresses": []}
 
 
 def test_an_idle_queue_with_a_worker_passes_every_check() -> None:
+    """The checks come in a fixed order."""
     checks = check_queue(overview())
 
     assert [check.name for check in checks] == [
@@ -120,6 +121,7 @@ def test_no_worker_is_a_failure_only_while_lanes_are_due() -> None:
 
 
 def test_a_worker_that_missed_heartbeats_is_named() -> None:
+    """Its last heartbeat is just over two intervals old; the healthy worker is not mentioned."""
     silent = worker(name="b-2-00", beat_at_ms=NOW_MS - 20_001)
 
     check = found("workers", workers=[worker(), silent], workers_total=2)
@@ -130,6 +132,7 @@ def test_a_worker_that_missed_heartbeats_is_named() -> None:
 
 
 def test_workers_of_different_versions_are_a_warning() -> None:
+    """An update may have stopped half-way; the detail lists the versions."""
     check = found("workers", workers=[worker(), worker(version="0.2.0")], workers_total=2)
 
     assert check.status is CheckStatus.WARN
@@ -146,6 +149,7 @@ def test_workers_of_one_egress_with_different_rates_are_a_warning(changed: dict[
 
 
 def test_workers_of_different_egresses_may_have_different_rates() -> None:
+    """Each egress has an IP, and so a limit, of its own."""
     elsewhere = worker(egress="south", egress_rate_per_s=50.0)
     checks = check_queue(
         overview(workers=[worker(), elsewhere], workers_total=2, egresses=[egress(), egress(name="south")])
@@ -163,6 +167,7 @@ def test_workers_of_different_egresses_may_have_different_rates() -> None:
     ],
 )
 def test_an_egress_that_sends_nothing_is_a_warning_with_a_remedy(changed: dict[str, Any], words: str) -> None:
+    """It may be held, paused or without a worker."""
     one = egress(**changed)
 
     check = found(f"egress {one.name}", egresses=[one])
@@ -173,6 +178,7 @@ def test_an_egress_that_sends_nothing_is_a_warning_with_a_remedy(changed: dict[s
 
 
 def test_a_due_lane_that_waits_five_seconds_beside_an_idle_worker_is_a_warning() -> None:
+    """The worker should have claimed it; exactly five seconds still pass."""
     assert found("lanes", interactive=LATE).status is CheckStatus.WARN
     assert found("lanes", bulk=LATE).status is CheckStatus.WARN
     assert "do not claim" in found("lanes", bulk=LATE).hint
@@ -180,6 +186,7 @@ def test_a_due_lane_that_waits_five_seconds_beside_an_idle_worker_is_a_warning()
 
 
 def test_a_due_lane_that_waits_for_busy_workers_has_another_remedy() -> None:
+    """Every job slot is in use, so the hint is to allow more jobs."""
     check = found("lanes", interactive=LATE, workers=[worker(in_hand=10)])
 
     assert check.status is CheckStatus.WARN
@@ -205,6 +212,7 @@ def test_a_lane_that_has_reason_to_wait_is_no_warning(changed: dict[str, Any], r
 
 
 def test_a_hold_of_another_egress_does_not_excuse_a_waiting_lane() -> None:
+    """One egress with workers and almost no backlog could have sent the change."""
     egresses = [
         egress(backlog_s=0.03),
         egress(name="south", hold_s=100.0),
@@ -215,6 +223,7 @@ def test_a_hold_of_another_egress_does_not_excuse_a_waiting_lane() -> None:
 
 
 def test_a_pause_is_named_in_a_reminder() -> None:
+    """A forgotten pause looks like a fault of the queue, so it is a warning."""
     assert found("pauses").status is CheckStatus.OK
     check = found("pauses", **paused("user", "1001"))
 
@@ -223,6 +232,7 @@ def test_a_pause_is_named_in_a_reminder() -> None:
 
 
 def test_many_pauses_are_not_all_named() -> None:
+    """Five names and the number of the others keep the detail on one line."""
     pauses = [Pause("user", str(n), n) for n in range(8)]
 
     check = found("pauses", pauses=pauses, pauses_total=800)
@@ -231,16 +241,19 @@ def test_many_pauses_are_not_all_named() -> None:
 
 
 def test_dead_letters_are_counted_and_pass_the_check() -> None:
+    """They are no fault of the queue; outcomes without any are left out."""
     check = found("dead letters", dead={"rejected": 2, "unauthorized": 0, "exhausted": 1})
 
     assert (check.status, check.detail) == (CheckStatus.OK, "2 rejected, 1 exhausted")
 
 
 def test_malformed_entries_are_a_warning() -> None:
+    """Workers drop what they cannot read, so something else writes to the queue's keys."""
     assert found("unreadable", unreadable=3).status is CheckStatus.WARN
 
 
 def test_rates_are_differences_of_counts_and_never_negative() -> None:
+    """A count that falls, or overviews in the wrong order, give 0."""
     before = overview(outcomes={"applied": 10, "rejected": 5})
     after = overview(at_ms=NOW_MS + 2_000, outcomes={"applied": 30, "rejected": 4, "expired": 1})
 
@@ -250,6 +263,7 @@ def test_rates_are_differences_of_counts_and_never_negative() -> None:
 
 
 def test_an_overview_is_plain_json() -> None:
+    """Scripts read it under the names of the wire, such as `workersTotal`."""
     told = msgspec.json.decode(msgspec.json.encode(overview()))
 
     assert told["workersTotal"] == 1

@@ -30,6 +30,7 @@ def of(name: str, **changed: Any) -> Check:
 
 
 def test_a_fit_redis_passes_every_check() -> None:
+    """No check has a hint, and the order is fixed."""
     found = redis_checks.check_info(FIT)
 
     assert [check.name for check in found] == ["version", "mode", "eviction", "persistence", "memory"]
@@ -55,6 +56,7 @@ def test_a_fit_redis_passes_every_check() -> None:
 def test_each_shortcoming_of_a_redis_is_reported_with_its_remedy(
     name: str, changed: dict[str, Any], status: str, words: str
 ) -> None:
+    """The remedy is the hint, which a passed check lacks; both texts are single lines."""
     check = of(name, **changed)
 
     assert check.status == status
@@ -64,6 +66,7 @@ def test_each_shortcoming_of_a_redis_is_reported_with_its_remedy(
 
 
 def test_a_valkey_is_shown_with_its_own_version() -> None:
+    """The detail also has the Redis version that it is compatible with."""
     check = of("version", server_name="valkey", valkey_version="9.1.2")
 
     assert (check.status, check.detail) == (CheckStatus.OK, "valkey 9.1.2, which speaks Redis 7.2.4")
@@ -82,6 +85,7 @@ def test_a_value_that_redis_does_not_report_is_a_warning_that_names_it(field: st
 
 @pytest.mark.parametrize("changed", [{"used_memory": "much"}, {"aof_enabled": "perhaps"}, {"cluster_enabled": None}])
 def test_a_value_of_an_unknown_form_is_a_warning(changed: dict[str, Any]) -> None:
+    """One check warns of it, and the others are not affected."""
     found = redis_checks.check_info(FIT | changed)
 
     assert [check.status for check in found].count(CheckStatus.WARN) == 1
@@ -111,11 +115,13 @@ def test_a_clock_difference_within_the_round_trip_is_no_warning(
 
 
 def test_scripts_that_may_not_run_are_a_failure() -> None:
+    """Changes enter and leave the queue only through scripts."""
     assert redis_checks.check_scripts(None).status is CheckStatus.OK
     assert redis_checks.check_scripts("NOPERM").status is CheckStatus.FAIL
 
 
 def test_the_worst_status_of_all_checks_decides() -> None:
+    """Without any check the status is OK."""
     good, bad, worse = ok("a", "b"), warn("a", "b", "c"), fail("a", "b", "c")
 
     assert worst([]) is CheckStatus.OK

@@ -46,6 +46,7 @@ def chunks(into: ChunkedSubmission, items: list[Any]) -> list[Chunk]:
     ],
 )
 def test_items_go_in_chunks_of_500(count: int, sizes: list[int]) -> None:
+    """The last chunk takes the rest, none is empty, and indices run on across chunks."""
     into = chunked()
 
     found = chunks(into, [change()] * count)
@@ -77,6 +78,8 @@ def test_a_chunk_of_invalid_items_alone_is_not_submitted_but_counted() -> None:
 
 
 def test_the_chunks_of_a_batch_have_a_digest_of_their_items() -> None:
+    """Content and order count; chunks that may differ between runs have no digest."""
+
     def names(*items: SettingsChange, fixed: bool = True) -> list[Any]:
         into = chunked(fixed=fixed)
         (chunk,) = chunks(into, list(items))
@@ -92,6 +95,7 @@ def test_the_chunks_of_a_batch_have_a_digest_of_their_items() -> None:
 
 
 def test_verdicts_are_added_up_in_the_report() -> None:
+    """A full lane refuses only its own item; a change that was there already is counted apart."""
     into = chunked()
     (chunk,) = chunks(into, [change(str(user)) for user in range(4)])
 
@@ -134,6 +138,7 @@ def test_each_item_gets_its_own_time_of_acceptance() -> None:
 
 
 def test_something_else_than_an_item_is_refused_as_an_item() -> None:
+    """The others go on; a string or an invalid change still yields a user for the report."""
     into = chunked()
     assert chunks(into, [None, "1001", 7, {"userId": "1"}, INVALID]) == []
 
@@ -143,6 +148,7 @@ def test_something_else_than_an_item_is_refused_as_an_item() -> None:
 
 @pytest.mark.parametrize("user", [1001, None, "", "a b", "ü", "x" * 129, b"1001"])
 def test_a_malformed_user_of_a_template_is_refused_by_its_field(user: object) -> None:
+    """The item behind it is accepted and keeps its index."""
     into = chunked(template_parser("b", change()), fixed=False)
     assert chunks(into, [user, "1002"])[0].entries[0].index == 1
 
@@ -161,6 +167,7 @@ def test_malformed_job_ids_of_the_caller_are_refused_one_by_one() -> None:
 
 
 def test_digests_of_different_content_differ() -> None:
+    """Order, type and nesting count; a digest has 16 characters."""
     digests = {
         content_digest(content) for content in ([1, 2], [2, 1], ["1", "2"], [[1], 2], [], None, change(), INVALID)
     }
@@ -170,4 +177,5 @@ def test_digests_of_different_content_differ() -> None:
 
 
 def test_a_refused_item_is_reported_with_its_user_if_it_has_one() -> None:
+    """A change contains its user, a string is one, and anything else has none."""
     assert [item_user_id(item) for item in (change("7"), "8", 9, None)] == ["7", "8", None, None]

@@ -36,6 +36,7 @@ def test_a_dead_letter_is_replayed_under_a_valid_id_that_is_always_the_same(job_
 
 
 def test_a_replayed_change_belongs_to_no_batch() -> None:
+    """Its dead letter did, but the mark of the batch is replaced in the new ID."""
     assert keyspace.batch_id_of(make_replay_id("b//1001", ENDED_US)) is None
 
 
@@ -64,15 +65,18 @@ def test_different_dead_letters_are_replayed_under_different_ids() -> None:
     ],
 )
 def test_a_dead_letter_is_selected_if_every_given_filter_matches(chosen: dict[str, str], holds: bool) -> None:
+    """IDs are compared unescaped and as a whole, so a prefix does not match."""
     assert Selection(**chosen).matches(LANE, "july//1001") is holds  # type: ignore[arg-type]
 
 
 def test_a_selection_reads_only_the_index_of_its_outcome() -> None:
+    """Without an outcome it reads the indexes of all of them."""
     assert list(Selection().outcomes) == list(DEAD_OUTCOMES)
     assert list(Selection(outcome=Outcome.EXHAUSTED).outcomes) == [Outcome.EXHAUSTED]
 
 
 def test_the_same_dead_letters_make_the_same_batch_of_retries() -> None:
+    """A repeated replay thus finds its batch; the ID of the longest batch is shortened to fit."""
     one, other = letter("b//1"), letter("b//2")
 
     assert retry_batch_id("b", [one, other]) == retry_batch_id("b", [one, other])

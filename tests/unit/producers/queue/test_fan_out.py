@@ -17,12 +17,14 @@ TEMPLATE: dict[str, Any] = NOTHING | {"trader_id": "t1", "settings": [setting()]
 
 
 def test_a_fan_out_of_changes_has_no_template() -> None:
+    """Each change has a trader and settings of its own."""
     asked = FanOut.from_arguments([change()], **NOTHING)
 
     assert (asked.items, asked.template) == ([change()], None)
 
 
 def test_a_template_makes_a_change_for_each_user() -> None:
+    """Trader, settings, `autoCopy` and `mode` are shared; the job ID has batch and user."""
     asked = FanOut.from_arguments(None, **TEMPLATE | {"auto_copy": "on", "mode": "basic"})
 
     sent, job_id = asked.parser("b")(0, "1002")
@@ -45,6 +47,7 @@ def test_a_template_makes_a_change_for_each_user() -> None:
     ids=["nothing", "both", "changes with a mode", "no trader", "no settings", "no users"],
 )
 def test_arguments_that_are_neither_changes_nor_a_template_are_rejected(changes: Any, given: dict[str, Any]) -> None:
+    """Also a mixture of both, and a template with a part missing."""
     with pytest.raises(TypeError, match="either changes=, or trader_id=, settings= and user_ids="):
         FanOut.from_arguments(changes, **given)
 
@@ -60,11 +63,14 @@ def test_a_string_instead_of_an_iterable_of_users_is_rejected(user_ids: object) 
     ("changed", "field"), [({"settings": []}, "settings"), ({"trader_id": "a b"}, "traderId"), ({"mode": "x"}, "mode")]
 )
 def test_an_invalid_template_is_rejected_once_before_any_user(changed: dict[str, Any], field: str) -> None:
+    """Otherwise every user would be refused for the same reason."""
     with pytest.raises(InvalidChange, match=f"^{field}: "):
         FanOut.from_arguments(None, **TEMPLATE | changed)
 
 
 def test_the_content_digest_depends_on_the_template_and_not_on_its_users() -> None:
+    """A list and a tuple of settings are the same content; a fan-out of changes has another."""
+
     def content(**changed: Any) -> str:
         return FanOut.from_arguments(None, **TEMPLATE | changed).content
 
@@ -74,6 +80,7 @@ def test_the_content_digest_depends_on_the_template_and_not_on_its_users() -> No
 
 
 def test_a_user_s_change_has_the_same_id_wherever_the_user_comes() -> None:
+    """The index is in the ID only if whole changes are given."""
     assert template_parser("b", change())(3, "7")[1] == template_parser("b", change())(9, "7")[1] == "b//7"
     assert indexed_change_parser("b")(3, change("7"))[1] == "b//3"
 
@@ -98,6 +105,7 @@ def test_a_user_with_slashes_in_its_id_stays_with_its_batch(user: str) -> None:
 
 
 def test_a_preview_has_valid_and_refused_items_in_order() -> None:
+    """A refused item has its index and, where there is one, its user."""
     found = preview(FanOut.from_arguments(None, **TEMPLATE), ["1", "a b", "2", 3])
 
     assert [each.user_id for each in found.changes] == ["1", "2"]

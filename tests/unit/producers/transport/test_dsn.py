@@ -21,6 +21,7 @@ def opened(dsn: str, *, timeout_s: float = 3) -> Redis:
 
 
 async def test_a_dsn_has_host_user_and_database() -> None:
+    """Percent-escapes in the password are decoded."""
     options = opened("redis://worker:p%40ss@cache:6380/2").connection_pool.connection_kwargs
 
     assert (options["host"], options["port"], options["db"]) == ("cache", 6380, 2)
@@ -35,10 +36,12 @@ async def test_the_time_out_holds_for_connecting_and_for_replies() -> None:
 
 
 async def test_rediss_is_tls_with_a_checked_certificate() -> None:
+    """redis-py's TLS connection requires a valid certificate by default."""
     assert issubclass(opened("rediss://cache:6380/0").connection_pool.connection_class, SSLConnection)
 
 
 async def test_unix_is_a_socket_file() -> None:
+    """The database is an option, since the path is that of the socket."""
     pool = opened("unix:///run/redis.sock?db=1").connection_pool
 
     assert issubclass(pool.connection_class, UnixDomainSocketConnection)
@@ -46,6 +49,7 @@ async def test_unix_is_a_socket_file() -> None:
 
 
 async def test_a_sentinel_dsn_names_several_sentinels_and_their_master() -> None:
+    """A port left out is 26379; user, password and database are those of the master."""
     pool = opened("sentinel://worker:p%40ss@a:1,b/main/3").connection_pool
 
     assert isinstance(pool, SentinelConnectionPool)
@@ -93,6 +97,7 @@ async def test_a_vanished_peer_is_noticed_by_keep_alive() -> None:
 
 
 async def test_redis_py_does_not_retry_by_itself() -> None:
+    """Only the caller knows which calls are idempotent."""
     for dsn in ("redis://cache", "rediss://cache", "unix:///run/redis.sock"):
         for client in (Redis, PlainRedis):
             connection: Any = open_redis(dsn, client, timeout_s=1).connection_pool.make_connection()
@@ -116,11 +121,13 @@ async def test_redis_py_does_not_retry_by_itself() -> None:
     ],
 )
 def test_an_unknown_option_is_named(dsn: str, says: str) -> None:
+    """Otherwise a misspelt one would be ignored; wrong values and missing parts are cases, too."""
     with pytest.raises(SettingsError, match=f"^COPYTRADE_REDIS_DSN: .*{re.escape(says)}"):
         opened(dsn)
 
 
 async def test_the_client_is_of_the_class_that_was_asked_for() -> None:
+    """A worker needs arq's client, with or without sentinels."""
     for dsn in ("redis://cache", "sentinel://a/main"):
         assert type(open_redis(dsn, ArqRedis, timeout_s=1)) is ArqRedis
 
@@ -142,6 +149,7 @@ async def test_the_client_is_of_the_class_that_was_asked_for() -> None:
     ],
 )
 def test_a_malformed_dsn_is_rejected_by_the_name_of_its_variable(dsn: str) -> None:
+    """The error is one line, whether scheme, host, port, master or database is wrong."""
     with pytest.raises(SettingsError, match=r"^COPYTRADE_REDIS_DSN: ") as caught:
         opened(dsn)
 
@@ -161,6 +169,7 @@ OTHER_PLACES = [
     "dsn", ["http://user:hush@cache", "redis://user:hush@cache:port", "sentinel://u:hush@a", *OTHER_PLACES]
 )
 def test_a_rejected_dsn_does_not_show_its_password(dsn: str) -> None:
+    """The password may be in an option, contain separators or precede the actual mistake."""
     with pytest.raises(SettingsError) as caught:
         opened(dsn)
 

@@ -48,6 +48,7 @@ LASTING = [
 @pytest.mark.parametrize("step", [READ, SUBMIT], ids=["a read", "a submission"])
 @pytest.mark.parametrize("error", [*LOST, *UNTOUCHED, *PASSING], ids=repr)
 def test_an_idempotent_call_is_retried_after_any_failure(step: Step[Any], error: RedisError) -> None:
+    """A second read or submission has the effect of one, even if the first arrived."""
     assert is_retryable(error, step)
 
 
@@ -61,12 +62,14 @@ def test_a_call_that_is_not_idempotent_is_not_retried_after_a_lost_reply(step: S
 @pytest.mark.parametrize("step", [CANCEL, REPLAY, WRITE, READ, SUBMIT])
 @pytest.mark.parametrize("error", UNTOUCHED, ids=repr)
 def test_a_call_that_did_not_reach_redis_is_retried(step: Step[Any], error: RedisError) -> None:
+    """Nothing was executed, so even a write can be repeated."""
     assert is_retryable(error, step)
 
 
 @pytest.mark.parametrize("step", [READ, SUBMIT])
 @pytest.mark.parametrize("error", LASTING, ids=repr)
 def test_a_lasting_refusal_is_raised_at_once(step: Step[Any], error: RedisError) -> None:
+    """Waiting does not cure a missing right, a wrong password or a key of the wrong type."""
     assert not is_retryable(error, step)
 
 

@@ -42,6 +42,7 @@ def in_turn(*replies: Any) -> Callable[[Step[Any]], Any]:
 
 
 def test_a_change_without_a_result_is_queued_or_not_found() -> None:
+    """Only a change that does not exist raises; one that has not ended has no result yet."""
     assert driven(fetch_result("j1"), in_turn([RESULT, 0]))[0] == result("j1")
     assert driven(fetch_result("j1"), in_turn([None, 1]))[0] is None
     with pytest.raises(JobNotFound, match="no change j1"):
@@ -49,6 +50,7 @@ def test_a_change_without_a_result_is_queued_or_not_found() -> None:
 
 
 def test_a_change_that_ends_between_two_reads_is_done() -> None:
+    """Its payload was found but its place in the lane is gone, so the result is read again."""
     found, _ = driven(fetch_status("j1"), in_turn([None, PAYLOAD], [None, [None, None]], [RESULT]))
 
     assert (found.state, found.result) == (JobState.DONE, result("j1"))
@@ -70,6 +72,7 @@ def test_a_change_that_ends_between_two_reads_is_done() -> None:
 def test_the_head_and_its_coalesced_changes_are_in_flight_while_claimed(
     position: int, token: bytes | None, held: bytes | None, state: JobState
 ) -> None:
+    """The claim's token and the number of changes it holds decide; a change behind them has a position."""
     found, _ = driven(fetch_status("j1"), in_turn([None, PAYLOAD], [position, [token, held]]))
 
     assert found.state is state
@@ -102,6 +105,7 @@ def _cancels(step: Step[Any]) -> TypeGuard[RunScript[Any]]:
 
 
 def test_only_a_change_whose_state_changed_is_read_again() -> None:
+    """The first run of the script cancels the other one, which the second run leaves out."""
     verdicts, steps = driven(cancel_jobs(["j1", "j2"], result_ttl_ms=1), cancelling([[-2, 1], [1]]))
 
     assert verdicts == [Cancellation.CANCELLED, Cancellation.CANCELLED]
@@ -109,6 +113,7 @@ def test_only_a_change_whose_state_changed_is_read_again() -> None:
 
 
 def test_a_change_whose_state_keeps_changing_is_reported_in_flight() -> None:
+    """The number of rounds is bounded, so the call ends."""
     verdicts, steps = driven(cancel_jobs(["j1"], result_ttl_ms=1), cancelling([[-2]] * MAX_CANCEL_ROUNDS))
 
     assert verdicts == [Cancellation.IN_FLIGHT]
@@ -116,6 +121,7 @@ def test_a_change_whose_state_keeps_changing_is_reported_in_flight() -> None:
 
 
 def test_a_change_named_twice_is_cancelled_once() -> None:
+    """Both places of the answer have the same verdict."""
     verdicts, steps = driven(cancel_jobs(["j1", "j1"], result_ttl_ms=1), cancelling([[1]]))
 
     assert verdicts == [Cancellation.CANCELLED] * 2
@@ -123,10 +129,12 @@ def test_a_change_named_twice_is_cancelled_once() -> None:
 
 
 def test_cancelling_no_changes_makes_no_call() -> None:
+    """An empty list does not need Redis."""
     assert driven(cancel_jobs([], result_ttl_ms=1), in_turn()) == ([], [])
 
 
 def test_an_empty_page_reads_no_results() -> None:
+    """One step suffices, also for the entry that ends a batch; a result takes a second step."""
     empty, steps = driven(read_page("b", None), in_turn([[], [b"1", None]]))
     assert (empty.results, empty.complete, empty.cursor, len(steps)) == ([], False, "b/0-0", 1)
     last, steps = driven(read_page("b", "b/1-0"), in_turn([[(b"2-0", {b"end": b"1"})], [b"1", b"2-0"]]))
@@ -141,12 +149,14 @@ def test_an_empty_page_reads_no_results() -> None:
 
 
 def test_a_malformed_result_is_not_found() -> None:
+    """`JobNotFound` is raised in place of a decoder's error."""
     for stored in (b"", b"\xc1", b"\x80", PAYLOAD):
         with pytest.raises(JobNotFound, match="is not a change's result"):
             driven(fetch_result("j1"), in_turn([stored, 0]))
 
 
 def test_the_lanes_of_a_resumed_user_are_woken_in_bounded_calls() -> None:
+    """1,201 lanes take three scripts, so that none blocks Redis for long."""
     lanes = [f"1:t{n}".encode() for n in range(1201)]
 
     def answer(step: Step[Any]) -> Any:
@@ -163,6 +173,8 @@ def test_the_lanes_of_a_resumed_user_are_woken_in_bounded_calls() -> None:
 
 
 async def test_errors_of_a_plan_are_raised_unchanged(fake_redis: ArqRedis) -> None:
+    """Only an error of Redis becomes `QueueUnavailable`."""
+
     def plan(error: Exception) -> Plan[None]:
         yield GET("k")
         raise error
@@ -176,6 +188,7 @@ async def test_errors_of_a_plan_are_raised_unchanged(fake_redis: ArqRedis) -> No
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_an_expired_result_is_reported_by_its_outcome(outcome: Outcome) -> None:
+    """The batch keeps ID and outcome; user and attempts have gone with the result."""
     entry = (b"3-0", {b"job": b"b//1", b"outcome": outcome.encode()})
 
     found, _ = driven(read_page("b", None), in_turn([[entry], [b"1", None]], [[None]]))

@@ -171,6 +171,7 @@ async def test_a_renewed_lease_does_not_prolong_its_slot() -> None:
 
 
 async def test_a_request_is_sent_if_the_lease_just_outlasts_it() -> None:
+    """The lease is 10 ms longer than the time-out of the request."""
     bench = Bench(granted())
 
     await bench.apply(bench.claim(lease_in_s=SETTINGS.request_timeout_s + 0.01))
@@ -179,6 +180,7 @@ async def test_a_request_is_sent_if_the_lease_just_outlasts_it() -> None:
 
 
 async def test_a_change_that_waits_for_its_slot_is_put_back_when_the_worker_stops() -> None:
+    """It is due again at once, although its slot was an hour away."""
     bench = Bench()
     attempt = asyncio.create_task(bench.apply(bench.claim(slot_in_s=3600, lease_in_s=7200)))
     await asyncio.sleep(0)
@@ -193,6 +195,7 @@ async def test_a_change_that_waits_for_its_slot_is_put_back_when_the_worker_stop
 
 
 async def test_nothing_is_sent_once_the_worker_stops() -> None:
+    """A change whose slot is due now is put back as well."""
     bench = Bench()
     bench.attempt_runner.stop()
 
@@ -226,6 +229,7 @@ async def test_a_request_without_a_reply_has_no_round_trip(sent: bool, verdict: 
 
 
 async def test_each_attempt_has_a_timestamp_of_its_own() -> None:
+    """A retry is signed anew: 10 s of waiting and half a second of the first request lie between them."""
     bench = Bench(RawReply(500, b"", 0.4), granted())
     await bench.attempt_runner.run(bench.claim())
     bench.clock.advance(10)

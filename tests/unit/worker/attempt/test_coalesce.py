@@ -41,12 +41,14 @@ def fates(group: CoalescedRequest) -> dict[str, str | None]:
 
 
 def test_a_change_alone_is_sent_unchanged() -> None:
+    """It has no successor."""
     group = grouped(payload(pair("A")))
 
     assert (sent(group), fates(group)) == ({"A": "1"}, {"a": None})
 
 
 def test_settings_of_other_pairs_are_added_in_the_lane_s_order() -> None:
+    """The combined request is valid, and none of the changes is superseded."""
     group = grouped(payload(pair("A", "1")), payload(pair("B", "2")), payload(pair("C", "3")))
 
     assert list(sent(group).items()) == [("A", "1"), ("B", "2"), ("C", "3")]
@@ -62,6 +64,7 @@ def test_a_setting_of_the_same_pair_replaces_the_older_one() -> None:
 
 
 def test_a_pair_is_a_symbol_and_a_product_type() -> None:
+    """One symbol in two product types makes two settings."""
     group = grouped(payload(setting()), payload(setting(product_type="USDC-FUTURES")))
 
     assert len(group.change.settings) == 2
@@ -69,24 +72,28 @@ def test_a_pair_is_a_symbol_and_a_product_type() -> None:
 
 
 def test_a_change_with_a_setting_left_is_not_superseded() -> None:
+    """One of its two pairs is replaced, and the other is sent."""
     group = grouped(payload(pair("A"), pair("B")), payload(pair("A", "2")))
 
     assert (sent(group), fates(group)) == ({"A": "2", "B": "1"}, {"a": None, "b": None})
 
 
 def test_a_change_is_superseded_by_the_one_that_replaced_its_last_setting() -> None:
+    """Its first setting was replaced earlier, by a change that is not the successor."""
     group = grouped(payload(pair("A"), pair("B")), payload(pair("A", "2")), payload(pair("B", "3")))
 
     assert (sent(group), fates(group)) == ({"A": "2", "B": "3"}, {"a": "c", "b": None, "c": None})
 
 
 def test_each_superseded_change_of_a_chain_names_its_successor() -> None:
+    """The successor is the next change, not the last of the chain."""
     group = grouped(payload(pair("A", "1")), payload(pair("A", "2")), payload(pair("A", "3")))
 
     assert (sent(group), fates(group)) == ({"A": "3"}, {"a": "b", "b": "c", "c": None})
 
 
 def test_one_change_may_supersede_several() -> None:
+    """It replaces the only setting of each."""
     group = grouped(payload(pair("A")), payload(pair("B")), payload(pair("A", "2"), pair("B", "2")))
 
     assert fates(group) == {"a": "c", "b": "c", "c": None}
@@ -104,6 +111,7 @@ def test_a_request_has_at_most_ten_settings(count: int) -> None:
 
 
 def test_a_full_request_still_accepts_replacements() -> None:
+    """They do not add to the ten settings."""
     head = payload(*(pair(f"S{number}") for number in range(MAX_SETTINGS)))
 
     group = grouped(head, payload(pair("S3", "9")), payload(pair("S4", "9")))
@@ -113,6 +121,7 @@ def test_a_full_request_still_accepts_replacements() -> None:
 
 
 def test_a_change_that_does_not_fit_is_not_overtaken() -> None:
+    """A replacement behind it would fit but stays, which keeps the lane's order."""
     head = payload(*(pair(f"S{number}") for number in range(MAX_SETTINGS)))
 
     group = grouped(head, payload(pair("new")), payload(pair("S0", "9")))
@@ -136,12 +145,14 @@ def test_a_change_that_does_not_fit_is_not_overtaken() -> None:
     ids=["unasked", "auto copy", "mode", "expired", "user", "trader", "invalid", "unreadable", "cut"],
 )
 def test_a_change_that_cannot_be_coalesced_ends_the_group(stranger: bytes) -> None:
+    """The change behind it would fit but stays, too."""
     group = grouped(payload(pair("A")), payload(pair("J")), stranger, payload(pair("C")))
 
     assert (sent(group), fates(group)) == ({"A": "1", "J": "1"}, {"a": None, "b": None})
 
 
 def test_a_coalesced_change_may_be_sent_until_its_deadline() -> None:
+    """A millisecond before the deadline it is included; at the deadline it is not."""
     last = payload(pair("B"), ttl_ms=NOW_MS - ACCEPTED_MS + 1)
     past = payload(pair("B"), ttl_ms=NOW_MS - ACCEPTED_MS)
 
@@ -150,12 +161,14 @@ def test_a_coalesced_change_may_be_sent_until_its_deadline() -> None:
 
 
 def test_later_changes_are_coalesced_with_a_head_that_did_not_ask() -> None:
+    """Only the later change needs the option."""
     group = grouped(payload(pair("A"), coalesce=False), payload(pair("B")))
 
     assert fates(group) == {"a": None, "b": None}
 
 
 def test_changes_are_coalesced_only_with_the_same_auto_copy_and_mode() -> None:
+    """A request has one value of each for all its settings."""
     rest: dict[str, Any] = {"auto_copy": "on", "mode": "basic"}
 
     group = grouped(payload(pair("A"), **rest), payload(pair("B"), **rest))

@@ -40,6 +40,7 @@ def sent(verdict: str, **changed: Any) -> SentRequest:
 
 
 def test_a_valid_change_may_be_sent_until_its_deadline() -> None:
+    """The validated claim has the change, its tries so far and the deadline."""
     ready = attemptable(AttemptHistory(tries=3))
 
     assert (ready.head.stored.a[0], ready.history.tries, ready.head.deadline_ms) == (change(), 3, ACCEPTED_MS + TTL_MS)
@@ -81,6 +82,7 @@ def test_a_change_that_must_not_be_sent_ends_with_the_reason(
     ids=["lost_deliveries", "deadline"],
 )
 def test_a_change_just_within_its_bounds_may_be_sent(changed: dict[str, Any], now_ms: int) -> None:
+    """One lost delivery below the limit, or one millisecond before the deadline."""
     assert isinstance(validate_claim(claim(**changed), now_ms), ReadyAttempt)
 
 
@@ -89,6 +91,7 @@ def test_a_change_just_within_its_bounds_may_be_sent(changed: dict[str, Any], no
     [("success", Outcome.APPLIED), ("permanent", Outcome.REJECTED), ("credentials", Outcome.UNAUTHORIZED)],
 )
 def test_a_final_verdict_writes_a_result_with_code_message_and_attempts(verdict: str, outcome: Outcome) -> None:
+    """Earlier attempts are included, and the first of them is the start."""
     before = AttemptHistory().with_attempt(attempt("transient", at_ms=7))
 
     settlement = decide(attemptable(before), sent(verdict, code="c", message="m"), now_ms=NOW_MS, max_tries=0)
@@ -114,6 +117,7 @@ def test_a_verdict_that_is_worth_another_try_puts_the_lane_back(verdict: str) ->
 
 
 def test_a_429_holds_the_user_and_does_not_count_as_a_try() -> None:
+    """It does not end a change with a bound of one try; the hold lasts at least a second."""
     settlement = decide(attemptable(), sent("throttled"), now_ms=NOW_MS, max_tries=1)
 
     assert isinstance(settlement, Requeue)
@@ -134,12 +138,14 @@ def test_a_429_holds_the_user_and_does_not_count_as_a_try() -> None:
 def test_a_change_without_time_or_tries_left_ends_exhausted(
     now_ms: int, max_tries: int, outcome: Outcome | None
 ) -> None:
+    """There is no time left if the back-off would outlast the deadline."""
     settlement = decide(attemptable(), sent("transient"), now_ms=now_ms, max_tries=max_tries)
 
     assert (settlement.results[0].outcome if isinstance(settlement, Finish) else None) == outcome
 
 
 def test_an_unsent_claim_keeps_its_history() -> None:
+    """It is due again at once, and no request is counted."""
     state = attempt_history.encode(AttemptHistory(tries=2))
     settlement = release_unsent(claim(history=state))
 
@@ -148,6 +154,7 @@ def test_an_unsent_claim_keeps_its_history() -> None:
 
 
 def test_an_end_without_a_request_keeps_the_last_code() -> None:
+    """The last answer of the exchange is the best clue to the cause."""
     ready = attemptable(AttemptHistory(attempts=[attempt("transient", code="40725")], tries=1, first_sent_at_ms=1))
 
     assert ended(finish_unsent(ready, Outcome.EXHAUSTED, NOW_MS, "m")).code == "40725"

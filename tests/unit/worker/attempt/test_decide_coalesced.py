@@ -60,6 +60,7 @@ def results(settlement: Settlement) -> list[JobResult]:
 
 @pytest.mark.parametrize(("verdict", "outcome"), [("success", Outcome.APPLIED), ("credentials", Outcome.UNAUTHORIZED)])
 def test_each_change_of_a_group_gets_the_shared_verdict_under_its_own_id(verdict: str, outcome: Outcome) -> None:
+    """Code, message, attempts and times are the same, and neither has a successor."""
     found = results(concluded(ready(ONE, OTHER), verdict, code="c", message="m"))
 
     assert [each.job_id for each in found] == ["j0", "j1"]
@@ -91,6 +92,7 @@ def test_a_head_that_was_sent_is_never_superseded() -> None:
 
 
 def test_a_member_that_was_sent_is_never_superseded_by_a_later_change() -> None:
+    """Its first request may have been applied, so it shares the verdict of the next one."""
     first = concluded(ready(ONE, OTHER), "ambiguous")
     newcomer = payload(setting(symbol="B", trace_value="9"))
 
@@ -100,6 +102,7 @@ def test_a_member_that_was_sent_is_never_superseded_by_a_later_change() -> None:
 
 
 def test_a_later_change_does_not_get_attempts_from_before_it_was_coalesced() -> None:
+    """The head has two attempts; the later change has the one that included it."""
     before = AttemptHistory(head="j0").with_attempt(attempt("transient", at_ms=ACCEPTED_MS + 100), ["j0"])
     newcomer = payload(setting(symbol="B"), at_ms=NOW_MS - 10)
 
@@ -120,6 +123,7 @@ def test_a_rejected_group_is_put_back_to_be_sent_one_by_one() -> None:
 
 
 def test_a_head_rejected_alone_ends_rejected() -> None:
+    """No other setting can be the cause, so it is not sent again."""
     (only,) = results(concluded(ready(ONE), "permanent", code="40017"))
 
     assert (only.outcome, only.code) == (Outcome.REJECTED, "40017")
@@ -163,6 +167,7 @@ def test_a_group_whose_head_has_no_time_left_loses_its_head_alone() -> None:
     ids=["expired", "poison"],
 )
 def test_a_head_that_must_not_be_sent_ends_alone(changed: dict[str, Any], outcome: Outcome) -> None:
+    """The change behind it stays in the lane and becomes its head."""
     hasty = payload(setting(symbol="A"), ttl_ms=4_000)
 
     settlement = ready(hasty, OTHER, **{"now_ms": ACCEPTED_MS + 100} | changed)
@@ -191,6 +196,7 @@ def test_a_member_that_becomes_the_head_keeps_its_part_of_the_history() -> None:
 
 
 def test_a_change_without_requests_that_becomes_the_head_has_no_history() -> None:
+    """The stored history is that of the old head, so the new one expires without a start."""
     first = concluded(ready(ONE), "ambiguous")
 
     late = validate_claim(replace(claimed(OTHER, job_id="j1"), history=first.history), ACCEPTED_MS + TTL_MS)
@@ -201,6 +207,7 @@ def test_a_change_without_requests_that_becomes_the_head_has_no_history() -> Non
 
 
 def test_a_history_has_the_last_twenty_requests_and_the_changes_in_them() -> None:
+    """Thirty tries are counted, but a change of a dropped request no longer counts as sent."""
     state = AttemptHistory(head="j0")
     for number in range(30):
         state = state.with_attempt(attempt(at_ms=number), ["j0", f"j{number}"])

@@ -37,6 +37,7 @@ def retry_range(*verdicts: str, tries: int | None = None) -> tuple[float, float]
     ],
 )
 def test_a_verdict_on_the_change_ends_it_at_any_try_and_time(verdict: ReplyClass, outcome: Outcome) -> None:
+    """It is final even after the deadline and after other verdicts."""
     assert decided(verdict) == Done(outcome)
     assert decided("transient", "throttled", verdict, remaining_s=-1.0) == Done(outcome)
 
@@ -49,6 +50,7 @@ def test_a_verdict_on_the_change_ends_it_at_any_try_and_time(verdict: ReplyClass
 def test_the_back_off_doubles_up_to_a_minute_and_half_of_it_is_random(
     verdict: str, tries: int, low_s: float, high_s: float
 ) -> None:
+    """It starts at 0.2 s, and 100,000 tries do not overflow it."""
     shortest, longest = retry_range(verdict, tries=tries)
 
     assert low_s <= shortest < low_s * 1.1
@@ -56,21 +58,25 @@ def test_the_back_off_doubles_up_to_a_minute_and_half_of_it_is_random(
 
 
 def test_a_back_off_beyond_the_deadline_ends_the_change() -> None:
+    """At try 10 it is 30 to 60 s, so 29 s are too few and 61 s are enough."""
     assert decided("transient", tries=10, remaining_s=29.0) == Done(Outcome.EXHAUSTED)
     assert isinstance(decided("transient", tries=10, remaining_s=61.0), Retry)
 
 
 def test_after_the_deadline_there_is_no_other_try() -> None:
+    """Not even one without a pause, as after a clock skew."""
     assert decided("clock_skew", remaining_s=0.0) == Done(Outcome.EXHAUSTED)
     assert decided(AMBIGUOUS, remaining_s=-5.0) == Done(Outcome.EXHAUSTED)
 
 
 def test_tries_can_be_bounded() -> None:
+    """With a bound of three, another try follows the second but not the third."""
     assert isinstance(decided("transient", tries=2, max_tries=3), Retry)
     assert decided("transient", tries=3, max_tries=3) == Done(Outcome.EXHAUSTED)
 
 
 def test_tries_are_not_bounded_by_default() -> None:
+    """Only the deadline ends them."""
     assert isinstance(decided("transient", tries=1_000_000), Retry)
 
 
@@ -83,11 +89,13 @@ def test_a_change_that_fails_again_and_again_is_rejected() -> None:
 
 
 def test_the_first_clock_skew_is_tried_again_at_once() -> None:
+    """The reply contains the exchange's time, so the next timestamp is right."""
     assert decided("clock_skew") == Retry(0.0)
     assert decided("transient", "clock_skew") == Retry(0.0)
 
 
 def test_a_second_clock_skew_backs_off() -> None:
+    """The corrected timestamp did not help, so the usual pause applies."""
     shortest, _ = retry_range("clock_skew", "clock_skew")
 
     assert shortest >= 0.2
@@ -107,6 +115,7 @@ def test_throttling_holds_the_user_longer_each_time(throttles: int, low_s: float
 
 
 def test_only_throttlings_in_a_row_make_a_hold_longer() -> None:
+    """Any other reply shows that the user was admitted, and the count starts anew."""
     decision = decided("throttled", "throttled", "transient", "throttled", tries=1)
 
     assert isinstance(decision, Hold)
@@ -114,9 +123,11 @@ def test_only_throttlings_in_a_row_make_a_hold_longer() -> None:
 
 
 def test_a_throttled_change_is_held_even_at_its_last_try_or_deadline() -> None:
+    """A 429 is no verdict on the change, so it cannot end it."""
     assert isinstance(decided("throttled", tries=9, max_tries=1, remaining_s=-1.0), Hold)
 
 
 def test_an_unsent_request_is_transient_and_one_that_may_have_arrived_is_ambiguous() -> None:
+    """A connection may be refused before, or reset after, the request was written."""
     assert verdict_of(TransportError("refused", sent=False)) == "transient"
     assert verdict_of(TransportError("reset", sent=True)) == "ambiguous"

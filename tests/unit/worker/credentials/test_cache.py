@@ -57,6 +57,7 @@ async def key(cache: CachedCredentials, user_id: str = "1001") -> str:
 
 
 async def test_a_source_is_asked_once_a_minute(cache: CachedCredentials, clock: ManualClock) -> None:
+    """A changed key takes effect after a minute at the latest."""
     assert TTL_S <= 60
     assert await key(cache) == "key-1"
     clock.advance(TTL_S - 0.001)
@@ -68,6 +69,7 @@ async def test_a_source_is_asked_once_a_minute(cache: CachedCredentials, clock: 
 async def test_expired_credentials_are_removed_when_any_user_is_asked_for(
     cache: CachedCredentials, clock: ManualClock
 ) -> None:
+    """Keys of a user who has become inactive do not stay in memory."""
     await cache.get("1001")
     clock.advance(TTL_S)
     await cache.get("1002")
@@ -76,6 +78,7 @@ async def test_expired_credentials_are_removed_when_any_user_is_asked_for(
 
 
 async def test_expired_credentials_are_removed_in_an_idle_worker(source: Source) -> None:
+    """A timer removes them without another request."""
     cache = CachedCredentials(source, ttl_s=0.05)
     await cache.get("1001")
     await cache.get("1002")
@@ -88,6 +91,7 @@ async def test_expired_credentials_are_removed_in_an_idle_worker(source: Source)
 
 
 async def test_a_full_cache_drops_the_oldest_users(cache: CachedCredentials, source: Source) -> None:
+    """Two fit; the third drops the one that was read first, which is later read again."""
     for user_id in ("1", "2", "3", "2", "3", "1"):
         await cache.get(user_id)
 
@@ -96,12 +100,14 @@ async def test_a_full_cache_drops_the_oldest_users(cache: CachedCredentials, sou
 
 
 async def test_concurrent_requests_for_one_user_share_one_reading(cache: CachedCredentials, source: Source) -> None:
+    """A hundred requests ask the source once."""
     found = await asyncio.gather(*(key(cache) for _ in range(100)))
 
     assert (set(found), source.asked) == ({"key-1"}, ["1001"])
 
 
 async def test_a_cancelled_request_does_not_cancel_the_shared_reading(cache: CachedCredentials, source: Source) -> None:
+    """The other request that waits for it still gets its answer."""
     source.may_answer.clear()
     one, other = asyncio.create_task(key(cache)), asyncio.create_task(key(cache))
     await source.questions.get()
@@ -114,6 +120,7 @@ async def test_a_cancelled_request_does_not_cancel_the_shared_reading(cache: Cac
 
 
 async def test_an_invalidated_user_is_read_again(cache: CachedCredentials, source: Source) -> None:
+    """Other users stay cached, and an unknown one is no error."""
     await key(cache)
     await key(cache, "1002")
 
@@ -128,6 +135,7 @@ async def test_an_invalidated_user_is_read_again(cache: CachedCredentials, sourc
 async def test_a_reading_that_began_before_an_invalidation_is_not_kept(
     cache: CachedCredentials, source: Source
 ) -> None:
+    """It may have the old keys, so only the request that waited already gets them."""
     source.may_answer.clear()
     before = asyncio.create_task(key(cache))
     await source.questions.get()
@@ -145,6 +153,7 @@ async def test_a_reading_that_began_before_an_invalidation_is_not_kept(
 async def test_a_failure_is_raised_unchanged_and_not_kept(
     cache: CachedCredentials, source: Source, error: Exception
 ) -> None:
+    """The next request asks the source again."""
     source.error = error
     with pytest.raises(type(error), match=str(error)):
         await key(cache)
@@ -178,6 +187,7 @@ async def test_an_unexpected_error_of_a_source_makes_credentials_unavailable(
 async def test_credentials_of_another_user_are_not_used(
     cache: CachedCredentials, source: Source, wrong: object
 ) -> None:
+    """Otherwise a faulty source would have a change signed with the wrong keys."""
     source.answer = lambda _: source.keys("1002") if wrong == "another user's" else wrong
 
     with pytest.raises(CredentialsUnavailable, match="returned something other than this user's credentials"):
@@ -197,6 +207,7 @@ async def test_a_source_that_hangs_is_unavailable_for_all_waiters(source: Source
 
 
 async def test_a_failure_without_waiters_logs_no_warning(cache: CachedCredentials, source: Source) -> None:
+    """The reading ends with its error and leaves nothing behind."""
     source.may_answer.clear()
     source.error = CredentialsUnavailable("away")
     asking = asyncio.create_task(key(cache))
@@ -211,6 +222,7 @@ async def test_a_failure_without_waiters_logs_no_warning(cache: CachedCredential
 
 
 async def test_a_closed_cache_holds_nothing(source: Source) -> None:
+    """A reading that is under way is cancelled."""
     async with CachedCredentials(source) as cache:
         await cache.get("1001")
         await source.questions.get()

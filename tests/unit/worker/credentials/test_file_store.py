@@ -73,6 +73,7 @@ async def test_a_user_of_the_file_has_its_credentials(store: FileCredentials) ->
 
 
 async def test_a_user_can_be_one_of_demo_trading(path: Path, clock: ManualClock) -> None:
+    """The flag `demo` of the user's table is kept."""
     replace(path, ONE_USER + "demo = true\n")
 
     assert (await FileCredentials(path, clock).get("1001")).demo
@@ -88,6 +89,7 @@ async def test_a_user_that_is_not_in_the_file_is_unknown(store: FileCredentials,
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660])
 def test_a_file_that_others_can_read_is_rejected_with_the_remedy(path: Path, mode: int) -> None:
+    """Access by the group alone, or by others alone, is enough; the remedy is a command."""
     path.chmod(mode)
 
     with pytest.raises(CredentialsError, match=f"chmod 600 {path}"):
@@ -95,6 +97,7 @@ def test_a_file_that_others_can_read_is_rejected_with_the_remedy(path: Path, mod
 
 
 def test_an_absent_file_is_rejected_by_its_path(tmp_path: Path) -> None:
+    """The message includes the operating system's reason."""
     with pytest.raises(CredentialsError, match=r"none\.toml cannot be read: No such file"):
         FileCredentials(tmp_path / "none.toml")
 
@@ -142,6 +145,7 @@ def test_a_file_that_is_not_text_is_rejected_without_keeping_its_content(path: P
 
 
 async def test_a_changed_file_is_read_again(store: FileCredentials, path: Path, clock: ManualClock) -> None:
+    """The first request after the check interval gets the new key."""
     replace(path, ONE_USER.replace("key-1001", "key-new"))
 
     await clock.sleep(CHECK_INTERVAL_S)
@@ -150,6 +154,7 @@ async def test_a_changed_file_is_read_again(store: FileCredentials, path: Path, 
 
 
 async def test_the_file_is_not_read_for_every_request(store: FileCredentials, path: Path, clock: ManualClock) -> None:
+    """Within the check interval even its removal goes unnoticed."""
     remove(path)
 
     await clock.sleep(CHECK_INTERVAL_S / 2)
@@ -180,6 +185,7 @@ async def test_a_malformed_change_keeps_the_old_credentials(
 async def test_corrected_permissions_of_a_file_are_noticed(
     store: FileCredentials, path: Path, clock: ManualClock
 ) -> None:
+    """`chmod` changes neither the content nor the modification time."""
     replace(path, ONE_USER.replace("key-1001", "key-new"), mode=0o644)
     await clock.sleep(CHECK_INTERVAL_S)
     assert (await store.get("1001")).api_key == Secret("key-1001")

@@ -75,6 +75,7 @@ def test_a_malformed_ring_is_rejected_by_the_number_of_its_entry(text: str, prob
 @FUZZ
 @given(st.text())
 def test_any_text_is_a_key_ring_or_is_rejected(text: str) -> None:
+    """No text raises an error of another kind."""
     with suppress(CredentialsError):
         parse_key_ring(text, "the ring")
 
@@ -82,6 +83,7 @@ def test_any_text_is_a_key_ring_or_is_rejected(text: str) -> None:
 @FUZZ
 @given(st.binary())
 def test_any_file_is_a_key_ring_or_is_rejected(content: bytes) -> None:
+    """Bytes that are not UTF-8 raise no error of their own."""
     with suppress(CredentialsError):
         parse_key_ring(content.decode(errors="replace"), "the ring")
 
@@ -100,6 +102,7 @@ def test_a_ring_comes_from_a_file_that_only_its_owner_can_read(tmp_path: Path) -
 
 
 def test_a_ring_comes_from_the_environment() -> None:
+    """An error names the variable and the number of the entry."""
     assert open_key_ring(Secret(NEW), "VARIABLE").first.key_id == "2026b"
     with pytest.raises(CredentialsError, match="the key ring in VARIABLE, entry 1"):
         open_key_ring(Secret(KEY), "VARIABLE")
@@ -116,11 +119,13 @@ def test_a_key_cannot_be_taken_for_a_path() -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """The message includes the operating system's reason."""
     with pytest.raises(CredentialsError, match=r"none cannot be read: No such file"):
         open_key_ring(Secret(f"file:{tmp_path / 'none'}"), "VARIABLE")
 
 
 def test_a_ring_shows_the_ids_of_its_keys_only_and_cannot_be_pickled_or_copied() -> None:
+    """The same applies to each of its keys."""
     ring = parse_key_ring(f"{NEW},{OLD}", "the ring")
 
     assert repr(ring) == "KeyRing(2026b, 2026a)"
@@ -135,6 +140,7 @@ def test_a_ring_shows_the_ids_of_its_keys_only_and_cannot_be_pickled_or_copied()
 
 
 def test_a_new_entry_is_a_ring_and_no_two_have_one_key() -> None:
+    """A ring rejects a repeated key, so a hundred entries that form one are distinct."""
     entries = [new_entry(f"k{number}") for number in range(100)]
 
     assert isinstance(parse_key_ring(",".join(entries), "the ring"), KeyRing)
@@ -142,6 +148,7 @@ def test_a_new_entry_is_a_ring_and_no_two_have_one_key() -> None:
 
 @pytest.mark.parametrize("key_id", ["", "a b", "a:b", "a,b", "ä", "#a", "x" * 33, "file", "a\n"])
 def test_a_key_id_has_letters_digits_dots_underscores_and_hyphens_only(key_id: str) -> None:
+    """It has at most 32 characters, and cannot be `file`, which begins a path."""
     assert not is_key_id(key_id)
     with pytest.raises(CredentialsError):
         new_entry(key_id)

@@ -21,6 +21,7 @@ KEYS = Credentials(
 
 
 def test_a_secret_is_shown_only_by_reveal() -> None:
+    """Every way of formatting it, also inside a list, gives a placeholder."""
     secret = Secret("hush")
 
     shown = [repr(secret), str(secret), f"{secret}", f"{secret:>20}", "%s" % secret, repr([secret])]  # noqa: UP031
@@ -31,6 +32,7 @@ def test_a_secret_is_shown_only_by_reveal() -> None:
 
 
 def test_a_secret_can_be_neither_pickled_nor_copied_nor_encoded() -> None:
+    """Otherwise it could get into a job, a result or a dump."""
     secret = Secret("hush")
     credentials = Credentials(user_id="1", api_key=secret, secret_key=secret, passphrase=secret)
 
@@ -44,6 +46,7 @@ def test_a_secret_can_be_neither_pickled_nor_copied_nor_encoded() -> None:
 
 
 def test_a_secret_is_equal_to_one_of_the_same_text_and_to_nothing_else() -> None:
+    """Changed credentials can be noticed without revealing them."""
     assert Secret("a") == Secret("a")
     assert Secret("a") != Secret("b")
     assert Secret("a") != "a"
@@ -51,6 +54,7 @@ def test_a_secret_is_equal_to_one_of_the_same_text_and_to_nothing_else() -> None
 
 
 def test_credentials_hide_their_secrets() -> None:
+    """Their repr is safe in a log line."""
     secret = Secret("hush")
 
     assert repr(Credentials(user_id="1", api_key=secret, secret_key=secret, passphrase=secret)) == (
@@ -59,6 +63,7 @@ def test_credentials_hide_their_secrets() -> None:
 
 
 def test_a_fingerprint_depends_on_the_keys_only() -> None:
+    """It has 16 characters, and two users with the same keys share it."""
     assert KEYS.fingerprint == replace(KEYS, user_id="1002").fingerprint == "fb54f9c77bf8305a"
     assert len(KEYS.fingerprint) == 16
 
@@ -76,10 +81,12 @@ def test_a_fingerprint_depends_on_the_keys_only() -> None:
     ids=["api key", "secret key", "passphrase", "demo", "one letter moved", "two exchanged"],
 )
 def test_a_fingerprint_changes_with_any_of_the_keys(changed: dict[str, Any]) -> None:
+    """Also if a letter moves to the next key, or two keys are exchanged."""
     assert replace(KEYS, **changed).fingerprint != KEYS.fingerprint
 
 
 def test_an_oversized_secret_is_rejected() -> None:
+    """The maximum is 1,024 characters; the error names the field."""
     fields = {"api_key": "k" * (MAX_SECRET_CHARS + 1), "secret_key": "s", "passphrase": "p"}
 
     with pytest.raises(CredentialsError, match="here: api_key must have at most 1024 characters"):

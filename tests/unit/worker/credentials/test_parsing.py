@@ -44,6 +44,7 @@ def test_parse_user_s_keys_are_three_lines_or_an_object(text: bytes) -> None:
 
 
 def test_keys_are_of_demo_trading_if_the_option_or_the_object_says_so() -> None:
+    """Either of them is enough."""
     text = json.dumps(OBJECT | {"demo": True}).encode()
 
     assert (
@@ -92,6 +93,7 @@ def test_parse_users_are_an_object_a_line() -> None:
 
 
 def test_every_malformed_line_is_reported_by_number_without_a_value() -> None:
+    """A repeated user, an oversized line and a deeply nested one are among the eight."""
     lines = [
         line(),
         b"hush\n",
@@ -113,6 +115,7 @@ def test_every_malformed_line_is_reported_by_number_without_a_value() -> None:
 @FUZZ
 @given(st.binary())
 def test_any_bytes_are_keys_or_are_rejected(text: bytes) -> None:
+    """Random input raises no error of another kind, and is never three lines of valid keys."""
     found, errors = parse_users([text])
     assert len(found) + len(errors) <= 1
     with pytest.raises(CredentialsError):

@@ -53,18 +53,21 @@ def refusal(record: bytes, user_id: str = "1001", with_ring: KeyRing = RING) -> 
 def test_a_sealed_record_opens_to_what_was_sealed(
     user_id: str, api_key: str, secret_key: str, phrase: str, demo: bool
 ) -> None:
+    """For any printable ASCII in ID and keys, with and without demo trading."""
     sealed = keys(user_id, api_key=api_key, secret_key=secret_key, passphrase=phrase, demo=demo)
 
     assert unseal(seal(sealed, RING, set_at_ms=SET_AT_MS), user_id, RING) == sealed
 
 
 def test_key_id_and_time_of_a_record_are_readable_without_a_key() -> None:
+    """Records of an old key can be found without opening them."""
     found = parse(RECORD, "1001")
 
     assert (found.key_id, found.set_at_ms) == ("2026b", SET_AT_MS)
 
 
 def test_no_two_records_are_alike_and_none_holds_a_secret_in_clear() -> None:
+    """The random nonce makes a thousand records of the same keys differ."""
     records = {seal(keys(), RING, set_at_ms=SET_AT_MS) for _ in range(1000)}
 
     assert len({parse(record, "1001").nonce for record in records}) == 1000
@@ -72,6 +75,7 @@ def test_no_two_records_are_alike_and_none_holds_a_secret_in_clear() -> None:
 
 
 def test_a_record_sealed_with_an_older_key_of_the_ring_opens() -> None:
+    """A new first key leaves existing records usable."""
     assert unseal(seal(keys(), ring(OLD), set_at_ms=SET_AT_MS), "1001", RING) == keys()
 
 
@@ -90,22 +94,26 @@ def test_a_record_opens_for_no_user_but_its_own(user_id: str) -> None:
 
 
 def test_a_record_of_a_missing_key_is_reported_with_the_key_and_the_remedy() -> None:
+    """The key ID in the record says which key to add."""
     problem = refusal(RECORD, with_ring=ring(OLD))
 
     assert problem == "it is sealed with key '2026b', which is not in the key ring; add the key, or set it again"
 
 
 def test_another_key_of_the_same_id_does_not_open_a_record() -> None:
+    """Two rings may have been mixed up, and the message says so."""
     assert "another key with this ID" in refusal(RECORD, with_ring=ring(f"2026b:{OTHER.partition(':')[2]}"))
 
 
 @pytest.mark.parametrize("version", [0, 2, 255])
 def test_a_record_of_another_version_is_rejected(version: int) -> None:
+    """A record of a later format must not be misread as this one."""
     assert "its version is unknown to this program" in refusal(bytes([version]) + RECORD[1:])
 
 
 @pytest.mark.parametrize("length", range(len(RECORD)))
 def test_a_truncated_record_does_not_open(length: int) -> None:
+    """Every length below the full one is tried, from zero on."""
     refusal(RECORD[:length])
 
 
@@ -130,6 +138,7 @@ def test_the_longest_credentials_there_can_be_are_sealed_and_opened() -> None:
 
 
 def test_a_record_with_trailing_bytes_does_not_open() -> None:
+    """A single zero byte is enough."""
     refusal(RECORD + b"\0")
 
 
@@ -143,12 +152,14 @@ def test_a_record_cannot_be_passed_off_as_one_of_another_key_of_the_ring() -> No
 @FUZZ
 @given(st.binary(max_size=400))
 def test_random_bytes_are_rejected(record: bytes) -> None:
+    """The error is always `MalformedRecord`, and it names the user."""
     refusal(record)
 
 
 @FUZZ
 @given(st.integers(0, 255), st.binary(max_size=300), st.sampled_from([b"2026b", b"2026a", b"x", b"", b"\xff"]))
 def test_random_bytes_after_a_valid_header_are_rejected(id_length: int, rest: bytes, key_id: bytes) -> None:
+    """The header's key may be known, unknown, unnamed or not text."""
     refusal(bytes([VERSION, id_length]) + key_id + rest)
     refusal(bytes([VERSION, len(key_id)]) + key_id + rest)
 
@@ -167,6 +178,7 @@ def test_random_bytes_after_a_valid_header_are_rejected(id_length: int, rest: by
     ],
 )
 def test_a_sealed_record_must_contain_valid_credentials(content: bytes) -> None:
+    """Each record is authentic, so its content alone is at fault."""
     found = parse(RECORD, "1001")
     additional = PURPOSE + found.head + (4).to_bytes(4) + b"1001"
     sealed = RING.first.cipher.encrypt(found.nonce, content, additional)

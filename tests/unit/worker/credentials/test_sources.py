@@ -78,6 +78,7 @@ async def test_a_file_source_has_no_cache(tmp_path: Path) -> None:
 
 
 def test_sealed_records_are_opened_behind_a_cache() -> None:
+    """Both the cached and the uncached store use the ring of the settings."""
     ring = Secret(new_entry("2026a"))
 
     assert isinstance(store_of("redis:", credentials_keys=ring), CachedCredentials)
@@ -87,12 +88,14 @@ def test_sealed_records_are_opened_behind_a_cache() -> None:
 
 
 def test_sealed_records_need_a_key_ring() -> None:
+    """The error names the variable and gives an example."""
     with pytest.raises(CredentialsError, match=r"COPYTRADE_CREDENTIALS_KEYS, such as file:PATH"):
         store_of("redis:")
 
 
 @pytest.mark.usefixtures("own_module")
 async def test_a_custom_source_is_made_from_the_settings_and_opened_and_closed_with_the_worker() -> None:
+    """The cache in front of it asks once for two requests."""
     settings = WorkerSettings(credentials="python:own_vault:vault", egress="north")
     source = open_uncached_store(settings, NOBODY)
     assert isinstance(source, Vault)
@@ -107,6 +110,7 @@ async def test_a_custom_source_is_made_from_the_settings_and_opened_and_closed_w
 
 
 async def test_a_custom_source_need_not_be_a_context_manager(tmp_path: Path) -> None:
+    """A source with `get` alone has nothing to open or close."""
     path = tmp_path / "keys.toml"
     path.touch(mode=0o600)
     path.write_text('[users.1001]\napi_key = "k"\nsecret_key = "s"\npassphrase = "p"\n')
@@ -131,6 +135,7 @@ async def test_a_custom_source_need_not_be_a_context_manager(tmp_path: Path) -> 
     ],
 )
 def test_a_custom_source_that_cannot_be_made_is_rejected_with_the_reason(spec: str, problem: str) -> None:
+    """A bad name, a failed import, a failed factory and an object without `get` are told apart."""
     with pytest.raises(CredentialsError, match=problem):
         store_of(spec)
 

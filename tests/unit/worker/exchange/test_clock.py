@@ -39,6 +39,7 @@ def exchange(hand: HandClock) -> ExchangeClock:
 
 
 def test_before_the_first_reply_the_wall_clock_is_used(exchange: ExchangeClock, hand: HandClock) -> None:
+    """There is no better estimate yet."""
     assert exchange.now_ms() == hand.wall
 
 
@@ -51,6 +52,7 @@ def test_the_exchange_s_time_is_that_of_the_middle_of_the_round_trip(exchange: E
 
 
 def test_a_step_of_the_wall_clock_changes_nothing(exchange: ExchangeClock, hand: HandClock) -> None:
+    """The offset is kept against the monotonic clock; the step is one hour."""
     exchange.add_sample(1_000.0, 1_000.0, 1_700_000_000_000)
 
     hand.wall += 3_600_000
@@ -60,6 +62,7 @@ def test_a_step_of_the_wall_clock_changes_nothing(exchange: ExchangeClock, hand:
 
 
 def test_a_shorter_round_trip_replaces_a_longer_one(exchange: ExchangeClock, hand: HandClock) -> None:
+    """Its estimate has the smaller error."""
     exchange.add_sample(1_000.0, 1_000.4, 1_700_000_000_000)
     exchange.add_sample(1_001.0, 1_001.0, 1_700_000_005_000)
     hand.mono = 1_001.0
@@ -68,6 +71,7 @@ def test_a_shorter_round_trip_replaces_a_longer_one(exchange: ExchangeClock, han
 
 
 def test_a_longer_round_trip_does_not_replace_a_shorter_one(exchange: ExchangeClock, hand: HandClock) -> None:
+    """A reply that was delayed on its way would shift the estimate."""
     exchange.add_sample(1_000.0, 1_000.0, 1_700_000_000_000)
     exchange.add_sample(1_001.0, 1_003.0, 1_700_000_001_100)
     hand.mono = 1_003.0
@@ -76,6 +80,7 @@ def test_a_longer_round_trip_does_not_replace_a_shorter_one(exchange: ExchangeCl
 
 
 def test_an_old_sample_is_replaced_by_a_new_one(exchange: ExchangeClock, hand: HandClock) -> None:
+    """Clocks drift, so after its lifetime even a longer round trip is better."""
     exchange.add_sample(1_000.0, 1_000.0, 1_700_000_000_000)
     late = 1_000.0 + SAMPLE_TTL_S + 2
     exchange.add_sample(late - 2, late, 1_700_000_090_000)

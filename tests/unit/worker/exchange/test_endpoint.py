@@ -26,6 +26,7 @@ EXAMPLE = SettingsChange(
 
 
 def test_the_body_of_the_documented_example_is_reproduced_byte_for_byte() -> None:
+    """The example's order, without spaces and with no other field."""
     assert encode_body(EXAMPLE) == (
         b'{"traderId":"123123123","settings":[{"symbol":"BTCUSDT","productType":"USDT-FUTURES","marginType":"trader",'
         b'"marginCoin":"USDT","leverType":"trader","traceType":"amount","traceValue":"330","maxHoldSize":"5000"}]}'
@@ -33,6 +34,7 @@ def test_the_body_of_the_documented_example_is_reproduced_byte_for_byte() -> Non
 
 
 def test_optional_fields_are_sent_when_they_are_given() -> None:
+    """`autoCopy` and `mode` come between the trader and the settings."""
     change = SettingsChange(
         user_id="1001", trader_id="7", auto_copy="on", mode="basic", settings=[*EXAMPLE.settings, *EXAMPLE.settings]
     )
@@ -44,9 +46,11 @@ def test_optional_fields_are_sent_when_they_are_given() -> None:
 
 
 def test_the_user_is_not_in_the_body() -> None:
+    """The exchange identifies the user by the API key."""
     assert b"1001" not in encode_body(EXAMPLE)
 
 
 def test_the_addresses_are_the_documented_ones() -> None:
+    """Method and path are part of what is signed."""
     assert (METHOD, SETTINGS_PATH) == ("POST", "/api/v2/copy/mix-follower/settings")
     assert TIME_PATH == "/api/v2/public/time"

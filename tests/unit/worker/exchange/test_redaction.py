@@ -40,6 +40,7 @@ def kept(message: str, code: str = "40037") -> str:
 @pytest.mark.parametrize("which", SECRETS)
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_a_message_that_quotes_a_secret_is_kept_without_it(which: str, spelling: str) -> None:
+    """Spellings of JSON, Python, URLs and HTML are found; the rest of the message stays."""
     spelt = SPELLINGS[spelling](SECRETS[which])
 
     said = kept(f"invalid [{spelt}] in the request")
@@ -60,10 +61,12 @@ def test_a_secret_that_is_cut_with_its_message_is_hidden_too(which: str, seen: i
 
 
 def test_a_code_that_is_a_secret_is_dropped() -> None:
+    """The code is kept with the result like the message."""
     assert PASSPHRASE not in kept("no", code=PASSPHRASE)
 
 
 def test_echoed_headers_leave_no_secret_in_the_message() -> None:
+    """Not even the first eight characters of one."""
     said = kept(str({"ACCESS-SIGN": SIGNED[SIGNATURE], "ACCESS-PASSPHRASE": PASSPHRASE, "ACCESS-KEY": API_KEY}))
 
     assert not [secret for secret in SECRETS.values() if secret[:8] in said]
@@ -71,6 +74,7 @@ def test_echoed_headers_leave_no_secret_in_the_message() -> None:
 
 @pytest.mark.parametrize("message", ["", "success", "Request timestamp expired", "x" * 500])
 def test_a_message_that_quotes_nothing_stays_as_it_is(message: str) -> None:
+    """The same reply object is returned."""
     reply = classify(400, json.dumps({"code": "40008", "msg": message}).encode())
 
     assert redact(reply, CREDENTIALS, SIGNED) is reply

@@ -70,6 +70,7 @@ def body(**changes: Any) -> bytes:
     ],
 )
 def test_a_reply_is_classified_by_status_and_body(status: int, reply: bytes, expected: str) -> None:
+    """A 429 overrides the body, a known error code overrides the status, and no code at all is transient."""
     judged = classify(status, reply)
 
     assert judged.reply_class == expected
@@ -77,6 +78,7 @@ def test_a_reply_is_classified_by_status_and_body(status: int, reply: bytes, exp
 
 
 def test_a_rejection_keeps_code_and_message() -> None:
+    """They state the exchange's reason, here the parameter at fault."""
     judged = classify(400, body(code="40017", msg="Parameter verification failed symbol", data=None))
 
     assert (judged.code, judged.message) == ("40017", "Parameter verification failed symbol")
@@ -84,6 +86,7 @@ def test_a_rejection_keeps_code_and_message() -> None:
 
 @pytest.mark.parametrize("code", ["00000", 40017, "429"])
 def test_a_code_is_kept_as_text(code: str | int) -> None:
+    """A number becomes text, and the zeros of a text stay."""
     assert classify(400, body(code=code)).code == str(code)
 
 
@@ -104,14 +107,17 @@ def test_a_code_is_kept_as_text(code: str | int) -> None:
     ],
 )
 def test_an_implausible_exchange_time_is_ignored(value: object, expected: int | None) -> None:
+    """It must not shift the estimate of the exchange's clock; digits in a string are accepted."""
     assert classify(200, body(requestTime=value)).request_time_ms == expected
 
 
 def test_the_exchange_time_of_a_rejection_is_read() -> None:
+    """An expired timestamp is corrected with it."""
     assert classify(400, body(code="40008", data=None)).request_time_ms == NOW_MS
 
 
 def test_a_message_is_bounded_and_printable() -> None:
+    """It goes to logs, terminals and Redis, so control characters become spaces."""
     judged = classify(400, body(code="40017", msg="a\r\nb\x1b[31m\u202e" + "x" * 1_000))
 
     assert judged.message.startswith("a  b [31m")
@@ -134,11 +140,13 @@ def test_a_body_without_a_code_is_described_but_not_quoted(reply: bytes, appeara
 
 
 def test_the_code_table_has_only_classes_that_a_code_can_have() -> None:
+    """`failed` follows from the data of a success, and only 00000 is a success."""
     assert set(CODES.values()) == set(ReplyClass) - {ReplyClass.FAILED}
     assert [code for code, reply_class in CODES.items() if reply_class is ReplyClass.SUCCESS] == ["00000"]
 
 
 def test_the_code_table_is_complete_and_has_no_code_twice() -> None:
+    """A code that came twice would leave fewer entries than the 1,224 rows."""
     from importlib import resources  # noqa: PLC0415 - the only test that looks at the file itself
 
     text = resources.files("worker.exchange").joinpath("codes.tsv").read_text("ascii")

@@ -60,6 +60,7 @@ def credentials(*, demo: bool) -> Credentials:
 
 
 def test_the_headers_are_those_of_the_documented_example() -> None:
+    """All headers of the example, and no other."""
     assert headers(credentials(demo=False), TIMESTAMP_MS, "POST", PATH, COMPACT) == {
         "ACCESS-KEY": "key",
         "ACCESS-SIGN": "5irSl4NT3fWqr0vF6onFe69vT0TK5GG/WMa8pkNyWDg=",
@@ -71,10 +72,12 @@ def test_the_headers_are_those_of_the_documented_example() -> None:
 
 
 def test_a_demo_trading_key_adds_its_header() -> None:
+    """`paptrading: 1` marks the request as one of demo trading."""
     assert headers(credentials(demo=True), TIMESTAMP_MS, "POST", PATH, COMPACT)["paptrading"] == "1"
 
 
 def test_the_language_of_messages_can_be_chosen() -> None:
+    """The locale is not signed, so the signature stays the same."""
     chosen = headers(credentials(demo=False), TIMESTAMP_MS, "POST", PATH, COMPACT, locale="zh-CN")
 
     assert chosen["locale"] == "zh-CN"
@@ -82,6 +85,7 @@ def test_the_language_of_messages_can_be_chosen() -> None:
 
 
 def test_the_repr_of_the_headers_shows_names_only() -> None:
+    """Also in an f-string and inside other objects."""
     signed = headers(credentials(demo=False), TIMESTAMP_MS, "POST", PATH, COMPACT)
 
     for shown in (repr(signed), str(signed), f"{signed}", repr({"headers": [signed]})):

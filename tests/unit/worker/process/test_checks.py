@@ -24,6 +24,7 @@ from worker.process import checks
 def test_a_clock_difference_of_30_s_is_a_failure_and_of_5_s_a_warning(
     offset_s: float, uncertain_s: float, status: str
 ) -> None:
+    """What the round trip leaves uncertain is subtracted first."""
     assert checks.check_clock_skew(offset_s, uncertain_s).status == status
 
 
@@ -50,6 +51,7 @@ def test_only_a_reply_with_the_exchange_s_time_is_the_exchange(
 
 
 def test_a_source_without_a_user_count_passes_the_check() -> None:
+    """Not every source can count its users, so the number is left out."""
     assert checks.check_credentials(3).detail == "readable, of 3 users"
     assert checks.check_credentials(None).detail == "readable"
     assert checks.check_credentials(None).status is CheckStatus.OK

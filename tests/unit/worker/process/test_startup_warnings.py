@@ -13,6 +13,7 @@ FIT: dict[str, Any] = {"redis_version": "7.2.4", "maxmemory_policy": "noeviction
 
 @pytest.mark.parametrize("version", ["6.2.0", "6.2", "7.0.15", "8.0.0", "10.1.2", "7.4.0-rc1"])
 def test_a_suitable_redis_gives_no_warning(version: str) -> None:
+    """Versions are compared as numbers; a missing third part or a suffix does no harm."""
     assert startup_warnings(FIT | {"redis_version": version}) == []
 
 
@@ -28,6 +29,7 @@ def test_a_suitable_redis_gives_no_warning(version: str) -> None:
     ],
 )
 def test_each_shortcoming_is_one_warning_with_its_remedy(changed: dict[str, Any], complaint: str) -> None:
+    """A warning is a single line, fit for the log."""
     (only,) = startup_warnings(FIT | changed)
 
     assert only.startswith(complaint)
@@ -35,6 +37,7 @@ def test_each_shortcoming_is_one_warning_with_its_remedy(changed: dict[str, Any]
 
 
 def test_all_warnings_are_given_at_once() -> None:
+    """An operator can mend all three before the next start."""
     assert (
         len(startup_warnings({"redis_version": "3.2.1", "maxmemory_policy": "allkeys-random", "aof_enabled": 0})) == 3
     )
@@ -42,4 +45,5 @@ def test_all_warnings_are_given_at_once() -> None:
 
 @pytest.mark.parametrize("info", [{}, {"redis_version": ""}, {"redis_version": "unstable"}])
 def test_values_that_redis_does_not_report_give_no_warning(info: dict[str, Any]) -> None:
+    """An absent or unknown value is no evidence of a fault."""
     assert startup_warnings(info) == []

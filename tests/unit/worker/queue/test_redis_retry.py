@@ -12,6 +12,7 @@ from worker.queue import redis_retry
 async def test_an_outage_of_redis_is_logged_at_tries_1_2_4_8_and_16_and_at_its_end(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Each line has the error of its try: no answer, a missing right or a rejected command."""
     monkeypatch.setattr(redis_retry, "MAX_PAUSE_S", 0.001)
     errors: list[Exception] = [RedisConnectionError("gone")] * 3 + [NoPermissionError("no right")] * 4
     errors += [BusyLoadingError("loading")] * 8 + [OutOfMemoryError("full")] * 2
