@@ -54,6 +54,8 @@ def check_scripts(refusal: str | None) -> Check:
     """Check that this user may run scripts; `refusal` is Redis's error, None if it may."""
     if refusal is None:
         return ok("scripts", "may be run")
+    if "WRONGTYPE" in refusal:
+        return fail("scripts", f"a key is of a wrong type: {refusal}", "delete the key; the workers' logs name it")
     return fail("scripts", f"may not be run: {refusal}", "grant this Redis user +@scripting and the queue's commands")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from worker.credentials.model import Credentials, CredentialStore, read_credentials
+from worker.errors import CredentialsError
 from worker.secret import Secret
 
-__all__ = ["CredentialStore", "Credentials", "Secret", "read_credentials"]
+__all__ = ["CredentialStore", "Credentials", "CredentialsError", "Secret", "read_credentials"]

@@ -120,6 +120,15 @@ def test_scripts_that_may_not_run_are_a_failure() -> None:
     assert redis_checks.check_scripts("NOPERM").status is CheckStatus.FAIL
 
 
+def test_a_key_of_a_wrong_type_is_not_called_a_missing_right() -> None:
+    """The hint says what to do about the key."""
+    check = redis_checks.check_scripts("WRONGTYPE Operation against a key holding the wrong kind of value")
+
+    assert check.status is CheckStatus.FAIL
+    assert "wrong type" in check.detail
+    assert "delete the key" in (check.hint or "")
+
+
 def test_the_worst_status_of_all_checks_decides() -> None:
     """Without any check the status is OK."""
     good, bad, worse = ok("a", "b"), warn("a", "b", "c"), fail("a", "b", "c")
