@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import shutil
@@ -175,3 +176,15 @@ def test_the_public_names_are_sorted_and_complete() -> None:
 def test_every_package_says_that_it_is_typed(package: str) -> None:
     """For the type checkers of those who use it."""
     assert (ROOT / package / "py.typed").exists()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("test_*.py")), ids=name)
+def test_every_test_has_a_docstring(path: Path) -> None:
+    """It says what the name cannot; D103 would ask for one on every small builder as well."""
+    functions = [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+    assert [each.name for each in functions if each.name.startswith("test_") and not ast.get_docstring(each)] == []

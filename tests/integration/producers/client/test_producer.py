@@ -227,22 +227,3 @@ async def test_a_stored_job_is_the_change_in_arq_s_format_and_nothing_more(produ
     stored = msgspec.msgpack.decode(await redis.get(keyspace.JOB + "j1"))
     assert stored["a"] == [msgspec.to_builtins(change())]
     assert set(stored) == {"t", "f", "a", "k", "et"}
-
-
-async def test_closing_a_producer_leaves_the_callers_client_open(valkey: ArqRedis) -> None:
-    """The caller's connection is used, and used again afterwards."""
-    async with Producer(valkey) as producer:
-        await producer.enqueue(change())
-        before = await valkey.client_id()
-
-    assert await valkey.client_id() == before
-
-
-async def test_closing_a_producer_closes_the_client_that_connect_opened(valkey_dsn: str) -> None:
-    """Its idle connections too."""
-    async with Producer.connect(valkey_dsn) as producer:
-        await producer.enqueue(change())
-        connections = list(producer._redis.connection_pool._available_connections)
-        assert [connection.is_connected for connection in connections] == [True]
-
-    assert [connection.is_connected for connection in connections] == [False]
