@@ -13,6 +13,7 @@ from producers.client.job import Job
 from producers.client.producer import Producer
 from producers.contract.messages import Attempt, CopySetting, JobResult, Outcome, Priority, SettingsChange
 from producers.contract.progress import Progress
+from producers.contract.reader import read_change, read_changes
 from producers.errors import (
     BatchConflict,
     BatchNotFound,
@@ -89,4 +90,6 @@ __all__ = [
     "SettingsChange",
     "SettingsError",
     "UserStatus",
+    "read_change",
+    "read_changes",
 ]

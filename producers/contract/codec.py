@@ -2,6 +2,9 @@
 
 A stored change is an arq job:
 `{"t": null, "f": "apply_settings", "a": [change], "k": {"v": 1, "ttlMs": ...}, "et": ms}`.
+
+A later version may add fields to any of these messages. They are ignored here; a field that must not be ignored comes
+with a higher `CONTRACT_VERSION`.
 """
 
 from __future__ import annotations
@@ -11,7 +14,14 @@ from typing import Any
 import msgspec
 
 from producers.contract.keyspace import CONTROL_QUEUE
-from producers.contract.messages import APPLY_SETTINGS, CONTRACT_VERSION, JobResult, Priority, SettingsChange
+from producers.contract.messages import (
+    APPLY_SETTINGS,
+    CONTRACT_VERSION,
+    CopySetting,
+    JobResult,
+    Priority,
+    SettingsChange,
+)
 from producers.errors import MalformedChange, abbreviated
 
 
@@ -49,6 +59,19 @@ class StoredChange(msgspec.Struct, frozen=True, kw_only=True):
     et: int
 
 
+class _LenientSetting(CopySetting, frozen=True, forbid_unknown_fields=False): ...
+
+
+class _LenientChange(SettingsChange, frozen=True, forbid_unknown_fields=False):
+    settings: list[_LenientSetting]  # type: ignore[assignment]  # a list of a subclass; nobody appends to it
+
+
+class _LenientStoredChange(StoredChange, frozen=True):
+    """A stored change whose unknown fields are ignored; for decoding only."""
+
+    a: tuple[_LenientChange]
+
+
 class _Envelope(msgspec.Struct):
     """The part of a stored change that all contract versions share."""
 
@@ -66,7 +89,7 @@ BULK_BYTES = msgspec.msgpack.encode({"priority": Priority.BULK})[1:]
 """The bytes that scripts search for in a stored change: a field and its value, without the header of their map."""
 
 _encoder = msgspec.msgpack.Encoder()
-_change_decoder = msgspec.msgpack.Decoder(StoredChange)
+_change_decoder = msgspec.msgpack.Decoder(_LenientStoredChange)
 _envelope_decoder = msgspec.msgpack.Decoder(_Envelope)
 _result_decoder = msgspec.msgpack.Decoder(dict[str, Any])
 
@@ -95,14 +118,15 @@ def decode_change(payload: bytes) -> StoredChange:
         MalformedChange: the payload is truncated, of another shape or function, or of a newer contract version.
     """
     try:
-        stored = _change_decoder.decode(payload)
+        decoded = _change_decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise MalformedChange(_explain(payload, exc)) from exc
-    if stored.f != APPLY_SETTINGS:
-        raise MalformedChange(_unknown_function(stored.f))
-    if stored.k.v > CONTRACT_VERSION:
-        raise MalformedChange(_newer_version(stored.k.v))
-    return stored
+    if decoded.f != APPLY_SETTINGS:
+        raise MalformedChange(_unknown_function(decoded.f))
+    if decoded.k.v > CONTRACT_VERSION:
+        raise MalformedChange(_newer_version(decoded.k.v))
+    change = msgspec.convert(decoded.a[0], SettingsChange, from_attributes=True)
+    return StoredChange(f=decoded.f, a=(change,), k=decoded.k, et=decoded.et)
 
 
 def _explain(payload: bytes, exc: Exception) -> str:

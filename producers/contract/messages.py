@@ -3,6 +3,9 @@
 Wire names are the exchange's (`traderId`, `productType`, ...). Constructing a struct checks nothing: producers call
 `contract.validation.check_change` before they write a change, and workers before they send it.
 
+What a program hands in (`SettingsChange`, `CopySetting`) has no unknown fields: a misspelt one is an error. What is
+stored, and what a program gets back, may have fields of a later version: they are ignored (`contract.codec`).
+
 Source of the fields: the page "Set Copy Trade Settings", POST /api/v2/copy/mix-follower/settings. `autoCopy` and
 `mode` are on the page since 2025 and optional.
 """
@@ -35,7 +38,9 @@ AUTO_COPY: tuple[str, ...] = get_args(AutoCopy)
 MODES: tuple[str, ...] = get_args(Mode)
 
 
-class CopySetting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class CopySetting(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True
+):
     """The settings of one trading pair. All values are strings, as the exchange expects them.
 
     Attributes:
@@ -67,7 +72,9 @@ class CopySetting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     stop_loss_ratio: str | None = None
 
 
-class SettingsChange(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class SettingsChange(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True
+):
     """One change: a user, a trader, and 1 to 10 settings. It becomes one request to the exchange.
 
     Attributes:

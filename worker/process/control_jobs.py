@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from producers.client.producer import Producer
 from producers.contract.keyspace import JOB
-from producers.contract.messages import CopySetting, SettingsChange
-from producers.errors import InvalidChange
+from producers.contract.reader import change_from_wire
 from producers.settings import ProducerSettings
 
 CHANGE_SUFFIX = ".change"
@@ -51,31 +49,5 @@ async def submit(ctx: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
         InvalidChange: `change` is not a valid change.
     """
     producer: Producer = ctx["producer"]
-    _reject_unknown_fields(change)
-    try:
-        parsed = msgspec.convert(change, SettingsChange)
-    except msgspec.ValidationError as exc:
-        raise InvalidChange("change", str(exc), change) from exc
-    job = await producer.enqueue(parsed, job_id=f"{ctx['job_id']}{CHANGE_SUFFIX}")
+    job = await producer.enqueue(change_from_wire(change), job_id=f"{ctx['job_id']}{CHANGE_SUFFIX}")
     return {"jobId": job.job_id, "alreadyThere": job.already_there}
-
-
-def _reject_unknown_fields(change: object) -> None:
-    """Raise InvalidChange for a mistyped field name.
-
-    SettingsChange itself ignores unknown fields, because a stored change may come from a newer version.
-    """
-    if not isinstance(change, dict):
-        return
-    _reject_others(change, SettingsChange, "")
-    settings = change.get("settings")
-    for index, setting in enumerate(settings if isinstance(settings, list) else ()):
-        if isinstance(setting, dict):
-            _reject_others(setting, CopySetting, f"settings[{index}].")
-
-
-def _reject_others(fields: dict[Any, Any], struct: type[msgspec.Struct], where: str) -> None:
-    known = struct.__struct_encode_fields__
-    for name, value in fields.items():
-        if name not in known:
-            raise InvalidChange(f"{where}{name}", f"is no field; there are {', '.join(known)}", value)

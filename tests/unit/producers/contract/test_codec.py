@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from arq.jobs import deserialize_job, deserialize_result
 
-from producers import Outcome
+from producers import CopySetting, Outcome, SettingsChange
 from producers.contract.codec import decode_change, decode_result, deserialize, encode_change, encode_result, serialize
 from producers.contract.messages import CONTRACT_VERSION
 from producers.errors import MalformedChange
-from tests.support.changes import change, result
+from tests.support.changes import attempt, change, result
 
 PAYLOAD = encode_change(change(), enqueued_at_ms=1_700_000_000_123, ttl_ms=60_000)
 
@@ -28,6 +28,30 @@ def test_a_change_comes_back_as_it_was_stored() -> None:
 
     assert back.a == (change(),)
     assert (back.et, back.k.ttl_ms, back.k.v) == (1_700_000_000_123, 60_000, CONTRACT_VERSION)
+
+
+@pytest.mark.parametrize("place", [(), ("k",), ("a", 0), ("a", 0, "settings", 0)], ids=str)
+def test_a_field_that_a_later_version_added_to_a_stored_change_is_ignored(place: tuple[str | int, ...]) -> None:
+    """The change comes back as the public type, and equals the one without the field."""
+    document = msgspec.msgpack.decode(PAYLOAD)
+    part = document
+    for step in place:
+        part = part[step]
+    part["addedLater"] = {"any": "thing"}
+
+    back = decode_change(msgspec.msgpack.encode(document))
+
+    assert back == decode_change(PAYLOAD)
+    assert type(back.a[0]) is SettingsChange
+    assert type(back.a[0].settings[0]) is CopySetting
+
+
+def test_a_field_that_a_later_version_added_to_a_stored_result_is_ignored() -> None:
+    """Readers need not be updated before workers."""
+    document = msgspec.msgpack.decode(encode_result(result("j1", attempts=[attempt()])))
+    document["r"]["addedLater"] = document["r"]["attempts"][0]["addedLater"] = 1
+
+    assert decode_result(msgspec.msgpack.encode(document)) == result("j1", attempts=[attempt()])
 
 
 @pytest.mark.parametrize("length", range(len(PAYLOAD)))

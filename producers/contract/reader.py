@@ -1,0 +1,99 @@
+"""Reading changes that other programs wrote, in JSON or msgpack, by wire names. No I/O.
+
+Every error is an `InvalidChange`, with the field in wire names, the rule, and the value. An unknown field is an error,
+since it may be a misspelt setting.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from producers.contract.messages import CopySetting, SettingsChange
+from producers.contract.validation import change_violation
+from producers.errors import MAX_VALUE_CHARS, InvalidChange
+
+Encoding = Literal["json", "msgpack"]
+
+_decoders: Mapping[Encoding, Callable[[bytes | str], Any]] = {
+    "json": msgspec.json.decode,
+    "msgpack": lambda body: msgspec.msgpack.decode(body.encode() if isinstance(body, str) else body),
+}
+
+_CHANGE_FIELDS = dict(zip(SettingsChange.__struct_encode_fields__, SettingsChange.__struct_fields__, strict=True))
+_SETTING_FIELDS = dict(zip(CopySetting.__struct_encode_fields__, CopySetting.__struct_fields__, strict=True))
+
+
+def read_change(body: bytes | str, *, encoding: Encoding = "json") -> SettingsChange:
+    """Return the change in a body, such as `{"userId": ..., "traderId": ..., "settings": [...]}`.
+
+    Raises:
+        InvalidChange: the body is no such object, has an unknown field, or breaks a rule.
+    """
+    return change_from_wire(_decode(body, encoding))
+
+
+def read_changes(body: bytes | str, *, encoding: Encoding = "json") -> list[SettingsChange]:
+    """Return the changes in a body that is a list of them.
+
+    Raises:
+        InvalidChange: one of them is invalid; its field begins with its place, such as `[2].userId`, from 0.
+    """
+    values = _decode(body, encoding)
+    if not isinstance(values, list):
+        raise InvalidChange("changes", "must be a list of changes", values)
+    return [change_from_wire(value, where=f"[{index}]") for index, value in enumerate(values)]
+
+
+def change_from_wire(value: object, *, where: str = "") -> SettingsChange:
+    """Return the change that a decoded message is.
+
+    Args:
+        value: a dict in wire names.
+        where: the place of the change in its body, for the field of an error.
+
+    Raises:
+        InvalidChange: the value is no such dict, has an unknown field, or breaks a rule.
+    """
+    fields = _by_python_name(value, _CHANGE_FIELDS, where or "change", prefix=f"{where}." if where else "")
+    settings = fields.get("settings")
+    if isinstance(settings, list):
+        prefix = f"{where}.settings" if where else "settings"
+        fields["settings"] = [_setting(setting, f"{prefix}[{index}]") for index, setting in enumerate(settings)]
+    required = {"user_id": None, "trader_id": None, "settings": None}
+    change = SettingsChange(**{**required, **fields})
+    violation = change_violation(change)
+    if violation is not None:
+        raise InvalidChange(f"{where}.{violation.field}" if where else violation.field, violation.rule, violation.value)
+    return change
+
+
+def _setting(value: object, where: str) -> CopySetting:
+    required: dict[str, Any] = dict.fromkeys(("symbol", "product_type", "margin_type", "lever_type", "trace_type"))
+    return CopySetting(**{**required, **_by_python_name(value, _SETTING_FIELDS, where, prefix=f"{where}.")})
+
+
+def _by_python_name(value: object, names: Mapping[str, str], where: str, *, prefix: str) -> dict[str, Any]:
+    """Return the fields of an object by their names in Python."""
+    if not isinstance(value, dict):
+        raise InvalidChange(where, f"must be an object with the fields {', '.join(names)}", value)
+    for name in value:
+        if name not in names:
+            raise InvalidChange(f"{prefix}{str(name)[:MAX_VALUE_CHARS]}", _unknown_field(name, names), value[name])
+    return {names[name]: given for name, given in value.items()}
+
+
+def _unknown_field(name: object, names: Mapping[str, str]) -> str:
+    closest = difflib.get_close_matches(str(name)[:MAX_VALUE_CHARS], names, n=1)
+    hint = f"did you mean {closest[0]}?" if closest else f"there are {', '.join(names)}"
+    return f"is no field; {hint}"
+
+
+def _decode(body: bytes | str, encoding: Encoding) -> Any:
+    try:
+        return _decoders[encoding](body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+        raise InvalidChange("body", f"must be {encoding} ({exc})", body) from exc

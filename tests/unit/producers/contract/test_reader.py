@@ -1,0 +1,82 @@
+"""Changes in JSON and msgpack: whatever is wrong with a body is an InvalidChange that names field, rule and value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from producers import InvalidChange, read_change, read_changes
+from producers.contract.reader import Encoding
+from tests.support.changes import change, numbered
+
+ENCODERS: dict[Encoding, Any] = {"json": msgspec.json.encode, "msgpack": msgspec.msgpack.encode}
+WIRE = msgspec.to_builtins(change())
+SETTING = WIRE["settings"][0]
+
+
+@pytest.mark.parametrize("encoding", ENCODERS)
+def test_a_change_and_a_list_of_changes_come_back_as_they_were_written(encoding: Encoding) -> None:
+    """In both encodings, by wire names."""
+    encode = ENCODERS[encoding]
+
+    assert read_change(encode(change()), encoding=encoding) == change()
+    assert read_changes(encode(numbered(3)), encoding=encoding) == numbered(3)
+    assert read_change(msgspec.json.encode(change()).decode()) == change()
+
+
+@pytest.mark.parametrize("encoding", ENCODERS)
+@pytest.mark.parametrize(
+    ("wire", "field", "rule", "value"),
+    [
+        (WIRE | {"traderID": "t2"}, "traderID", "is no field; did you mean traderId?", "t2"),
+        (WIRE | {"zzz": 1}, "zzz", "is no field; there are userId, traderId, autoCopy, mode, settings", 1),
+        (
+            WIRE | {"settings": [SETTING | {"symbl": "X"}]},
+            "settings[0].symbl",
+            "is no field; did you mean symbol?",
+            "X",
+        ),
+        (WIRE | {"userId": 1001}, "userId", "must be 1 to 128 printable ASCII characters without spaces", 1001),
+        (WIRE | {"userId": None}, "userId", "must be 1 to 128 printable ASCII characters without spaces", None),
+        ({}, "userId", "must be 1 to 128 printable ASCII characters without spaces", None),
+        (WIRE | {"settings": {}}, "settings", "must be a list of 1 to 10 settings", {}),
+        (WIRE | {"settings": [7]}, "settings[0]", "must be an object with the fields symbol, ", 7),
+        (WIRE | {"settings": [SETTING, SETTING]}, "settings[1].symbol", "must not repeat", ("BTCUSDT", "USDT-FUTURES")),
+        ([WIRE], "change", "must be an object with the fields userId, ", [WIRE]),
+        (None, "change", "must be an object with the fields userId, ", None),
+    ],
+    ids=lambda part: str(part)[:30],
+)
+def test_a_change_that_breaks_a_rule_is_rejected_by_its_field(
+    encoding: Encoding, wire: Any, field: str, rule: str, value: object
+) -> None:
+    """The same error as by `enqueue`; in a list, with the place in front of the field."""
+    with pytest.raises(InvalidChange) as found:
+        read_change(ENCODERS[encoding](wire), encoding=encoding)
+    assert (found.value.field, found.value.rule[: len(rule)], found.value.value) == (field, rule, value)
+
+    with pytest.raises(InvalidChange) as found:
+        read_changes(ENCODERS[encoding]([WIRE, wire]), encoding=encoding)
+    assert found.value.field == ("[1]" if field == "change" else f"[1].{field}")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        *(("json", body) for body in (b"", b"{", b'"\xff"', b"[" * 100_000, b"9" * 5000, "\ud800")),
+        *(("msgpack", body) for body in (b"", b"\xc1", b"\x81\x80\x01", b"\x91" * 100_000)),
+    ],
+    ids=lambda part: repr(part)[:12],
+)
+def test_a_body_that_cannot_be_decoded_is_rejected(encoding: Encoding, body: bytes | str) -> None:
+    """Never with an error of msgspec or of Python."""
+    with pytest.raises(InvalidChange, match=rf"^body: must be {encoding} "):
+        read_change(body, encoding=encoding)
+
+
+def test_a_list_of_changes_must_be_a_list() -> None:
+    """One change is not taken for a list of one."""
+    with pytest.raises(InvalidChange, match=r"^changes: must be a list of changes"):
+        read_changes(msgspec.json.encode(change()))
