@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
 from producers.contract.validation import check_id
 from producers.errors import InvalidId, SettingsError
 from producers.settings import Count, EnvironmentSettings, NotNegative, Positive, Text, variable_name
@@ -9,6 +13,8 @@ from worker.secret import Secret
 
 LEASE_MARGIN_S = 2.0
 """Minimum of the lease beyond one request: the wait for the slot, settling, a stall of the event loop."""
+
+_origin = re.compile(r"(https?://(?:[a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?)/?")
 
 
 class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
@@ -18,6 +24,8 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
         redis_dsn: address of Redis: redis://, rediss://, unix:// or sentinel://host:port,host:port/master/db.
         redis_timeout_s: limit for connecting to Redis, and for each reply.
         exchange_url: scheme and host of the exchange.
+        exchange_insecure: allow http:// to a host that is not this machine. Users' API keys and passphrases are then
+            sent in clear.
         credentials: source of users' API keys: file:PATH to a TOML file, redis: for sealed records, or
             python:MODULE:FACTORY (worker/credentials/README.md).
         credentials_keys: the key ring that seals records in Redis: file:PATH, or <key ID>:<base64>, separated
@@ -45,6 +53,7 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     redis_dsn: Text = "redis://localhost:6379/0"
     redis_timeout_s: Positive = 5.0
     exchange_url: Text = "https://api.bitget.com"
+    exchange_insecure: bool = False
     credentials: Text = "file:credentials.toml"
     credentials_keys: Secret | None = None
     egress: Text = "default"
@@ -82,5 +91,35 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
             )
         if self.log_format.lower() not in ("console", "json"):
             raise SettingsError(f"{variable_name('log_format')}: must be console or json; got {self.log_format!r}")
-        if not self.exchange_url.startswith(("http://", "https://")):
-            raise SettingsError(f"{variable_name('exchange_url')}: must start with http:// or https://")
+        origin = exchange_origin(self.exchange_url)
+        if not (self.exchange_insecure or is_private(origin)):
+            raise SettingsError(
+                f"{variable_name('exchange_url')}: http:// sends API keys and passphrases in clear; use https://, "
+                f"or set {variable_name('exchange_insecure')}=true if the way to that host is safe"
+            )
+
+
+def exchange_origin(url: str) -> str:
+    """Return scheme, host and port of the exchange's URL, in lower case.
+
+    Raises:
+        SettingsError: it is no http:// or https:// URL, or has other parts than these. The message does not quote the
+            URL, which may contain a password.
+    """
+    found = _origin.fullmatch(url.lower())
+    if found is None or int(found["port"] or 1) not in range(1, 65_536):
+        raise SettingsError(
+            f"{variable_name('exchange_url')}: must be scheme and host only, such as https://api.bitget.com"
+        )
+    return found[1]
+
+
+def is_private(origin: str) -> bool:
+    """Return whether nobody else can read what is sent to an origin: TLS, or this machine's loopback."""
+    parts = urlsplit(origin)
+    if parts.scheme == "https" or parts.hostname == "localhost":
+        return True
+    try:
+        return ip_address(parts.hostname or "").is_loopback
+    except ValueError:  # a name
+        return False

@@ -14,9 +14,9 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
-from producers.errors import SettingsError
 from worker.clock import Clock, SystemClock
 from worker.errors import SendDeadlinePassed, TransportError
+from worker.settings import exchange_origin
 
 KEEPALIVE_S = 60.0
 """How long an idle connection is kept, because changes come in bursts and a new one costs a TLS handshake."""
@@ -82,7 +82,7 @@ class ExchangeClient:
         Raises:
             SettingsError: `base_url` is not scheme and host.
         """
-        self._origin = _origin(base_url)
+        self._origin = exchange_origin(base_url)
         self._max_connections = max_connections
         # By default aiohttp rounds timeouts above 5 s up to whole seconds, which could exceed the lease.
         self._timeout = aiohttp.ClientTimeout(
@@ -190,18 +190,6 @@ class ExchangeClient:
         stage = "no readable reply" if sent else "no connection"
         message = f"{method} {self._origin}{path}: {stage}: {_describe(exc)}"
         return TransportError(message[:_MESSAGE_CHARS], sent=sent)
-
-
-def _origin(base_url: str) -> str:
-    """Return scheme, host and port of a URL; raise SettingsError if it has other parts."""
-    try:
-        url = URL(base_url)
-        if url.scheme in {"http", "https"} and url.host and url == url.origin():
-            return str(url.origin())
-    except ValueError:
-        pass
-    # The message does not quote the URL: it may contain a password.
-    raise SettingsError("COPYTRADE_EXCHANGE_URL: must be scheme and host only, such as https://api.bitget.com")
 
 
 def _describe(exc: Exception) -> str:

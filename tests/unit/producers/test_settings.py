@@ -21,6 +21,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "change_ttl_s": ("60", 60.0),
     "lane_limit": ("5", 5),
     "exchange_url": ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+    "exchange_insecure": ("true", True),
     "credentials": ("file:/etc/keys.toml", "file:/etc/keys.toml"),
     "credentials_keys": ("file:/etc/ring", Secret("file:/etc/ring")),
     "egress": ("north", "north"),
@@ -42,7 +43,7 @@ GOOD: dict[str, tuple[str, Any]] = {
 }
 
 PAIRS = [(side, field.name, field.type) for side in SIDES for field in msgspec.structs.fields(side)]
-NUMBERS = [(side, name) for side, name, _ in PAIRS if isinstance(GOOD[name][1], int | float)]
+NUMBERS = [(side, name) for side, name, _ in PAIRS if type(GOOD[name][1]) in (int, float)]
 
 
 def refusal(side: type[EnvironmentSettings], environ: dict[str, str]) -> str:
@@ -110,7 +111,9 @@ def test_infinity_is_rejected(side: type[EnvironmentSettings], name: str) -> Non
         ({"LOG_LEVEL": "LOUD"}, "COPYTRADE_LOG_LEVEL: must be DEBUG, INFO, WARNING or ERROR; got 'LOUD'"),
         ({"LOG_FORMAT": "xml"}, "COPYTRADE_LOG_FORMAT: must be console or json; got 'xml'"),
         ({"EGRESS": "north west"}, "COPYTRADE_EGRESS: must be 1 to 128 printable ASCII characters without spaces"),
-        ({"EXCHANGE_URL": "ftp://x"}, "COPYTRADE_EXCHANGE_URL: must start with http:// or https://"),
+        ({"EXCHANGE_URL": "ftp://x"}, "COPYTRADE_EXCHANGE_URL: must be scheme and host only"),
+        ({"EXCHANGE_URL": "http://exchange"}, "COPYTRADE_EXCHANGE_URL: http:// sends API keys"),
+        ({"EXCHANGE_INSECURE": "yes"}, "COPYTRADE_EXCHANGE_INSECURE: expected `bool`; got 'yes'"),
         ({"MAX_JOBS": "1.5"}, "COPYTRADE_MAX_JOBS: expected `int`; got '1.5'"),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",

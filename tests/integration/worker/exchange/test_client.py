@@ -259,25 +259,10 @@ async def test_an_exchange_that_is_not_open_says_how_to_open_it() -> None:
         await exchange.get("/time")
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        pytest.param("", id="empty"),
-        pytest.param("api.bitget.com", id="no scheme"),
-        pytest.param("ftp://api.bitget.com", id="another scheme"),
-        pytest.param("https://", id="no host"),
-        pytest.param("https://me:hush@api.bitget.com", id="password"),
-        pytest.param("https://api.bitget.com/api", id="path: it would be sent, but not signed"),
-        pytest.param("https://api.bitget.com?a=b", id="query"),
-        pytest.param("https://api.bitget.com:port", id="port is a word"),
-    ],
-)
-def test_a_url_must_be_scheme_and_host(url: str) -> None:
-    """It is not repeated in the error, for it may hold a password."""
-    with pytest.raises(SettingsError, match="scheme and host only") as caught:
-        ExchangeClient(url, 1)
-
-    assert "hush" not in str(caught.value)
+def test_a_client_needs_a_url_of_scheme_and_host() -> None:
+    """The rules are those of the setting."""
+    with pytest.raises(SettingsError, match="scheme and host only"):
+        ExchangeClient("https://api.bitget.com/api", 1)
 
 
 @pytest.mark.parametrize("url", ["https://api.bitget.com", "https://api.bitget.com/", "http://[::1]:8080"])
