@@ -8,12 +8,13 @@ async with Producer.connect("redis://localhost:6379/0") as producer:
 from __future__ import annotations
 
 from producers.client.batch import Batch, ResultStream
-from producers.client.dead_letters import DeadLetters
+from producers.client.dead_letters import DeadLetterListing, DeadLetters
 from producers.client.job import Job
 from producers.client.producer import Producer
 from producers.contract.messages import Attempt, CopySetting, JobResult, Outcome, Priority, SettingsChange
 from producers.contract.progress import Progress
 from producers.contract.reader import read_change, read_changes
+from producers.contract.stored_values import Listing
 from producers.errors import (
     BatchConflict,
     BatchNotFound,
@@ -55,6 +56,7 @@ __all__ = [
     "Cancellation",
     "CopySetting",
     "DeadLetter",
+    "DeadLetterListing",
     "DeadLetterNotFound",
     "DeadLetters",
     "EnqueueReport",
@@ -71,6 +73,7 @@ __all__ = [
     "JobStatus",
     "LaneFull",
     "LaneStatus",
+    "Listing",
     "MalformedChange",
     "Outcome",
     "Pause",

@@ -29,6 +29,7 @@ def batch() -> None:
 def list_batches(cli: CliContext, limit: int) -> None:
     """List batches, newest first."""
     batches = cli.with_producer(lambda producer: producer.batches(limit=limit))
+    cli.note_malformed(batches.malformed)
     if cli.as_json:
         for progress in batches:
             cli.screen.json_line(progress)
@@ -170,6 +171,7 @@ def retry_failed(cli: CliContext, batch_id: str, wait: bool, timeout_s: float | 
 
 def print_cancelled(cli: CliContext, target: dict[str, str], report: CancelReport) -> None:
     """Print how many changes of `target` were cancelled."""
+    cli.note_malformed(report.malformed)
     if cli.as_json:
         cli.screen.json({**target, "cancelled": report.cancelled, "inFlight": report.in_flight})
         return

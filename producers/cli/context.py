@@ -39,6 +39,14 @@ class CliContext:
         else:
             self.screen.print(text)
 
+    def note_malformed(self, count: int) -> None:
+        """Say on standard error how many stored entries were left out, if any."""
+        if count and self.as_json:
+            self.screen.json_note({"malformed": count})
+        elif count:
+            entries = "1 stored entry" if count == 1 else f"{count} stored entries"
+            self.screen.note(f"left out {entries} that cannot be read: something else writes to this Redis's keys")
+
     def with_producer(self, work: Callable[[Producer], Awaitable[T]]) -> T:
         """Run `work` with a connected producer, close the producer, and return the result of `work`.
 

@@ -57,7 +57,8 @@ def list_dead_letters(cli: CliContext, /, limit: int | None, **filters: Any) -> 
     async def work(producer: Producer) -> list[DeadLetter]:
         found: list[DeadLetter] = []
         count = 0
-        async for dead_letter in producer.dead.list(**filters):
+        listing = producer.dead.list(**filters)
+        async for dead_letter in listing:
             if cli.as_json:
                 cli.screen.json_line(dead_letter)
             else:
@@ -65,6 +66,7 @@ def list_dead_letters(cli: CliContext, /, limit: int | None, **filters: Any) -> 
             count += 1
             if count == limit:
                 break
+        cli.note_malformed(listing.malformed)
         return found
 
     found = cli.with_producer(work)
@@ -103,6 +105,7 @@ def replay(cli: CliContext, /, job_id: str | None, everything: bool, **filters: 
     """Enqueue dead letters again, in their order and with new job IDs."""
     selection = _selection(job_id, everything, filters)
     report = cli.with_producer(lambda producer: producer.dead.replay(**selection))
+    cli.note_malformed(report.malformed)
     if cli.as_json:
         cli.screen.json(
             {

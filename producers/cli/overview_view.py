@@ -62,6 +62,8 @@ def _summary(overview: Overview, previous: Overview | None) -> Iterator[str]:
         yield f"refused      {format_count(overview.refused)} users are stopped: the exchange rejected their keys"
     if overview.unreadable:
         yield f"unreadable   {format_count(overview.unreadable)} malformed entries in Redis that no worker could read"
+    if overview.malformed:
+        yield f"left out     {format_count(overview.malformed)} entries in Redis that cannot be read"
     overrides = format_count(overview.overrides)
     yield f"batches      {format_count(overview.batches)}, users with their own limit {overrides}"
 

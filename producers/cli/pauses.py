@@ -55,6 +55,7 @@ def resume(cli: CliContext, /, **options: Any) -> None:
 def paused(cli: CliContext) -> None:
     """List the pauses in effect."""
     pauses = cli.with_producer(lambda producer: producer.paused())
+    cli.note_malformed(pauses.malformed)
     if cli.as_json:
         cli.screen.json(pauses)
         return

@@ -53,6 +53,7 @@ class ResultReader:
         cursor: position after the last page that was written.
         written: how many results were written.
         complete: whether the batch has no further results.
+        malformed: how many entries were left out, because they cannot be read.
     """
 
     result_filter: ResultFilter
@@ -60,6 +61,7 @@ class ResultReader:
     cursor: str | None = None
     written: int = 0
     complete: bool = False
+    malformed: int = 0
 
     async def read(self, batch: Batch, *, follow: bool) -> None:
         """Read the results that exist or, with `follow`, all results until the batch is complete.
@@ -80,10 +82,11 @@ class ResultReader:
                 self.write(selected)
                 self.written += len(selected)
                 is_first = False
-            self.cursor, self.complete = page.cursor, page.complete
-            if page.complete or (not page.results and not follow):
+            is_empty = page.cursor == self.cursor
+            self.cursor, self.complete, self.malformed = page.cursor, page.complete, self.malformed + page.malformed
+            if page.complete or (is_empty and not follow):
                 return
-            if not page.results:
+            if is_empty:
                 await asyncio.sleep(POLL_INTERVAL_S)
 
     def resume_hint(self) -> str:
@@ -92,6 +95,7 @@ class ResultReader:
 
     def print_summary(self, cli: CliContext) -> None:
         """Print how many results were written, and where to continue."""
+        cli.note_malformed(self.malformed)
         if cli.as_json:
             cli.screen.json_note({"cursor": self.cursor, "complete": self.complete})
         elif self.complete:

@@ -24,6 +24,7 @@ def user() -> None:
 def show(cli: CliContext, user_id: str) -> None:
     """Show a user's lanes, hold, pause and limit."""
     status = cli.with_producer(lambda producer: producer.user_status(user_id))
+    cli.note_malformed(status.malformed)
     if cli.as_json:
         cli.screen.json(status)
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from redis.asyncio import Redis
 
 from producers.contract.progress import Progress
+from producers.contract.stored_values import Listing
 from producers.monitor.overview import read_overview
 from producers.monitor.overview_types import Overview
 from producers.queue import batches, pauses, users
@@ -69,7 +70,7 @@ class QueueAdmin:
         scope = Scope.from_arguments(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
         return await run_plan(self._redis, pauses.resume(scope), f"resuming {scope.field}")
 
-    async def paused(self) -> list[Pause]:
+    async def paused(self) -> Listing[Pause]:
         """Return the pauses in force, oldest first."""
         return await run_plan(self._redis, pauses.list_pauses(), "listing pauses")
 
@@ -106,7 +107,7 @@ class QueueAdmin:
         """
         return await run_plan(self._redis, users.user_status(user_id), f"reading the status of user {user_id}")
 
-    async def batches(self, limit: int = 100) -> list[Progress]:
+    async def batches(self, limit: int = 100) -> Listing[Progress]:
         """Return the progress of up to `limit` batches, newest first; at most 10,000."""
         return await run_plan(self._redis, batches.list_newest(limit), "listing batches")
 

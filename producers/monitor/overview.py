@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from producers.contract import keyspace
 from producers.contract.messages import Outcome, Priority
+from producers.contract.stored_values import number, read_each
 from producers.monitor.overview_types import EgressStatus, NextLane, Overview, ScheduleLoad
 from producers.monitor.worker_info import WorkerInfo, decode_worker_info
 from producers.queue.bucket import BUCKET_KEYS
 from producers.queue.finish import DEAD_OUTCOMES
-from producers.queue.pauses import Pause
+from producers.queue.pauses import read_pause
 from producers.transport.plan import RunScript
 from producers.transport.scripts import Argument, Script
 
@@ -56,10 +56,13 @@ def read_overview() -> RunScript[Overview]:
 def _parse_overview(reply: Sequence[Any]) -> Overview:
     now_us, interactive, bulk, lanes, counts, dead, pauses_total, pauses, overrides, rejected, batches, *rest = reply
     workers_total, announcements, egresses, next_lanes = rest
-    finished = {name.decode(): int(count) for name, count in _pairs(counts)}
-    workers = sorted(
-        filter(None, map(decode_worker_info, announcements)), key=lambda worker: (worker.egress, worker.name)
-    )
+    finished_counts = read_each(_pairs(counts), lambda pair: (pair[0].decode(), int(pair[1])))
+    finished = dict(finished_counts)
+    found_pauses = read_each(_pairs(pauses), read_pause)
+    workers = read_each(announcements, decode_worker_info)
+    workers.sort(key=lambda worker: (worker.egress, worker.name))
+    found_egresses = read_each(egresses, lambda row: _egress(row, workers, now_us))
+    lanes_due = read_each(next_lanes, lambda row: _next_lane(row, now_us))
     return Overview(
         at_ms=now_us // _US_PER_MS,
         interactive=_schedule_load(interactive, now_us),
@@ -68,52 +71,45 @@ def _parse_overview(reply: Sequence[Any]) -> Overview:
         outcomes={outcome.value: finished.get(outcome, 0) for outcome in Outcome},
         unreadable=finished.get(UNREADABLE, 0),
         dead=dict(zip(DEAD_OUTCOMES, dead, strict=True)),
-        pauses=sorted(_pauses(pauses), key=lambda pause: (pause.since_ms, pause.kind, pause.name)),
+        # a set, since the script may list the pause of everything twice
+        pauses=sorted(set(found_pauses), key=lambda pause: (pause.since_ms, pause.kind, pause.name)),
         pauses_total=pauses_total,
         overrides=overrides,
         refused=rejected,
         batches=batches,
         workers=workers,
         workers_total=workers_total,
-        egresses=sorted(_egresses(egresses, workers, now_us), key=lambda egress: egress.name),
-        next_lanes=[_next_lane(row, now_us) for row in next_lanes],
+        egresses=sorted(filter(None, found_egresses), key=lambda egress: egress.name),
+        next_lanes=lanes_due,
+        malformed=sum(found.malformed for found in (finished_counts, found_pauses, workers, found_egresses, lanes_due)),
     )
 
 
 def _schedule_load(row: Sequence[Any], now_us: int) -> ScheduleLoad:
     lanes, due, earliest_ms = row
-    waited_s = (now_us / _US_PER_MS - float(earliest_ms or 0)) / _MS_PER_S
+    waited_s = (now_us / _US_PER_MS - (number(earliest_ms) or 0)) / _MS_PER_S
     return ScheduleLoad(lanes=lanes, due=due, oldest_due_s=max(0.0, waited_s) if due else 0.0)
 
 
-def _pauses(flat: Sequence[bytes]) -> set[Pause]:
-    """Return the pauses, the one of everything once: the script may list it twice."""
-    found = set()
-    for scope, since_ms in _pairs(flat):
-        kind, _, name = scope.decode().partition(":")
-        found.add(Pause(kind, keyspace.unescape(name), int(since_ms)))  # type: ignore[arg-type]  # as `pause` wrote it
-    return found
-
-
-def _egresses(rows: Sequence[Sequence[Any]], workers: list[WorkerInfo], now_us: int) -> Iterator[EgressStatus]:
-    """Yield the egresses that have workers, a bucket or a pause; the others have expired, except for their names."""
-    worker_counts = Counter(worker.egress for worker in workers)
-    for escaped_name, tat, hold_until, open_reason, probe_at, min_rtt, min_rtt_before, paused_since in rows:
-        name = keyspace.unescape(escaped_name.decode())
-        if not worker_counts[name] and (tat, hold_until, paused_since) == (None, None, None):
-            continue
-        min_rtts_us = [float(rtt) for rtt in (min_rtt, min_rtt_before) if rtt is not None]
-        yield EgressStatus(
-            name=name,
-            workers=worker_counts[name],
-            rate_per_s=max((worker.egress_rate_per_s for worker in workers if worker.egress == name), default=None),
-            backlog_s=_seconds_until(tat, now_us),
-            hold_s=_seconds_until(hold_until, now_us),
-            trouble=None if open_reason is None else open_reason.decode(),
-            probe_in_s=_seconds_until(probe_at, now_us),
-            floor_ms=min(min_rtts_us) / _US_PER_MS if min_rtts_us else None,
-            paused=paused_since is not None,
-        )
+def _egress(row: Sequence[Any], workers: list[WorkerInfo], now_us: int) -> EgressStatus | None:
+    """Return an egress that has workers, a bucket or a pause; None if it has expired, except for its name."""
+    escaped_name, tat, hold_until, open_reason, probe_at, min_rtt, min_rtt_before, paused_since = row
+    name = keyspace.unescape(escaped_name.decode())
+    rates_per_s = [worker.egress_rate_per_s for worker in workers if worker.egress == name]
+    if not rates_per_s and (tat, hold_until, paused_since) == (None, None, None):
+        return None
+    min_rtts_us = [rtt for rtt in (number(min_rtt), number(min_rtt_before)) if rtt is not None]
+    return EgressStatus(
+        name=name,
+        workers=len(rates_per_s),
+        rate_per_s=max(rates_per_s, default=None),
+        backlog_s=_seconds_until(tat, now_us),
+        hold_s=_seconds_until(hold_until, now_us),
+        trouble=None if open_reason is None else open_reason.decode(),
+        probe_in_s=_seconds_until(probe_at, now_us),
+        floor_ms=min(min_rtts_us) / _US_PER_MS if min_rtts_us else None,
+        paused=paused_since is not None,
+    )
 
 
 def _next_lane(row: Sequence[Any], now_us: int) -> NextLane:
@@ -128,13 +124,13 @@ def _next_lane(row: Sequence[Any], now_us: int) -> NextLane:
         due_in_s=due_in_s,
         in_flight=token is not None and due_in_s > 0,  # the score of a claimed lane is the end of its lease
         hold_s=_seconds_until(hold_until, now_us),
-        rate_per_s=None if rate is None else float(rate),
+        rate_per_s=number(rate),
         paused=user_paused_since is not None or trader_paused_since is not None,
     )
 
 
 def _seconds_until(at_us: bytes | None, now_us: int) -> float:
-    return max(0.0, (float(at_us or 0) - now_us) / _US_PER_S)
+    return max(0.0, ((number(at_us) or 0) - now_us) / _US_PER_S)
 
 
 def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:

@@ -97,6 +97,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         workers_total: how many workers are alive.
         egresses: the egresses of the workers and those used recently, by name; at most 200.
         next_lanes: the lanes of both schedules that are due first, in that order; at most 20.
+        malformed: how many stored entries were left out of this overview, because they cannot be read.
     """
 
     at_ms: int
@@ -115,6 +116,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     workers_total: int
     egresses: list[EgressStatus]
     next_lanes: list[NextLane]
+    malformed: int = 0
 
     @property
     def ended(self) -> int:

@@ -134,10 +134,15 @@ def _rejected_keys(overview: Overview) -> Check:
 
 
 def _unreadable(overview: Overview) -> Check:
-    if not overview.unreadable:
+    found = []
+    if overview.unreadable:
+        found.append(f"workers dropped {overview.unreadable} entries that they could not read")
+    if overview.malformed:
+        found.append(f"this overview leaves out {overview.malformed} that cannot be read")
+    if not found:
         return ok("unreadable", "nothing")
-    detail = f"workers dropped {overview.unreadable} entries that they could not read"
-    return warn("unreadable", detail, "something else writes to this Redis's keys; the workers' logs name each entry")
+    hint = "something else writes to this Redis's keys; the workers' logs name each entry that they drop"
+    return warn("unreadable", "; ".join(found), hint)
 
 
 def _is_silent(worker: WorkerInfo, now_ms: int) -> bool:

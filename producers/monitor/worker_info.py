@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from producers.contract import keyspace
+from producers.contract.stored_values import unix_ms
 from producers.transport.commands import DEL, PEXPIRE, SET, ZADD, ZREM, ZREMRANGEBYSCORE
 from producers.transport.plan import Transaction
 
@@ -81,12 +82,19 @@ def withdraw_worker(worker: WorkerInfo) -> Transaction[Any]:
     return Transaction(DEL(keyspace.WORKER + member), ZREM(keyspace.WORKERS, member))
 
 
-def decode_worker_info(payload: bytes) -> WorkerInfo | None:
-    """Return an announcement; None if this version cannot read it."""
+def decode_worker_info(payload: bytes) -> WorkerInfo:
+    """Return the worker of an announcement.
+
+    Raises:
+        ValueError: this version cannot read it.
+    """
     try:
-        return _decoder.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
+        worker = _decoder.decode(payload)
+    except (msgspec.MsgspecError, RecursionError) as exc:
+        raise ValueError("not an announcement of a worker") from exc
+    for at_ms in (worker.started_at_ms, worker.beat_at_ms):
+        unix_ms(at_ms)
+    return worker
 
 
 def _member(worker: WorkerInfo) -> str:

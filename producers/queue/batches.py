@@ -10,12 +10,13 @@ from enum import IntEnum
 from producers.contract import keyspace
 from producers.contract.messages import JobResult, Outcome
 from producers.contract.progress import Progress
-from producers.errors import BatchNotFound, InvalidCursor, abbreviated
+from producers.contract.stored_values import Listing, read_each
+from producers.errors import InvalidCursor, JobNotFound, abbreviated
 from producers.queue.cancel import Cancellation, CancelReport, cancel_jobs
 from producers.queue.chunking import conflict_error
 from producers.queue.finish import FINISH
 from producers.queue.jobs import read_result
-from producers.queue.progress import batch_not_found_error, fetch_progress
+from producers.queue.progress import StoredBatch, batch_not_found_error, fetch_stored, read_progress
 from producers.queue.submit import SubmitOptions, SubmitVerdict
 from producers.transport.commands import HMGET, MGET, SSCAN, XRANGE, ZREM, ZREVRANGE
 from producers.transport.plan import Plan, RunScript, Transaction
@@ -58,12 +59,14 @@ class ResultPage:
         positions: the position of each in the stream.
         cursor: the position after the last of them; the next page starts there (`after=cursor`).
         complete: whether there will be no results after them.
+        malformed: how many entries of the page were left out, because they cannot be read.
     """
 
     results: list[JobResult]
     positions: list[str]
     cursor: str
     complete: bool
+    malformed: int = 0
 
 
 def read_page(batch_id: str, after: str | None, limit: int = PAGE_SIZE) -> Plan[ResultPage]:
@@ -81,15 +84,17 @@ def read_page(batch_id: str, after: str | None, limit: int = PAGE_SIZE) -> Plan[
     )
     if created is None:
         raise batch_not_found_error(batch_id)
-    finished = [(place.decode(), fields) for place, fields in entries if b"job" in fields]
+    finished = read_each([entry for entry in entries if b"end" not in entry[1]], _finished)
     if entries:
         position = entries[-1][0].decode()
     results: list[JobResult] = []
     if finished:
-        stored = yield from MGET(*(keyspace.RESULT.encode() + fields[b"job"] for _, fields in finished))
-        results = [_result(fields, result) for (_, fields), result in zip(finished, stored, strict=True)]
-    complete = end is not None and _order(position) >= _order(end.decode())
-    return ResultPage(results, [place for place, _ in finished], format_cursor(batch_id, position), complete)
+        stored = yield from MGET(*(keyspace.RESULT + job_id for _, job_id, _ in finished))
+        results = [_result(*entry[1:], result) for entry, result in zip(finished, stored, strict=True)]
+    last = read_each([end or b""], lambda stored: _order(stored.decode()))
+    complete = last != [] and _order(position) >= last[0]
+    cursor = format_cursor(batch_id, position)
+    return ResultPage(results, [place for place, _, _ in finished], cursor, complete, finished.malformed)
 
 
 def _order(position: str) -> tuple[int, ...]:
@@ -97,15 +102,29 @@ def _order(position: str) -> tuple[int, ...]:
     return tuple(map(int, position.split("-")))
 
 
-def _result(entry: dict[bytes, bytes], stored: bytes | None) -> JobResult:
-    job_id, outcome = entry[b"job"].decode(), Outcome(entry[b"outcome"].decode())
+def _finished(entry: tuple[bytes, dict[bytes, bytes]]) -> tuple[str, str, Outcome]:
+    """Return the position, job ID and outcome of an entry of a stream of results."""
+    position, fields = entry
+    return position.decode(), fields[b"job"].decode(), Outcome(fields[b"outcome"].decode())
+
+
+def _result(job_id: str, outcome: Outcome, stored: bytes | None) -> JobResult:
+    """Return a result; if it has expired or cannot be read, what the stream says of it."""
+    message = "its full result has expired"
     if stored is not None:
-        return read_result(stored, job_id)
-    return JobResult(job_id=job_id, user_id="", trader_id="", outcome=outcome, message="its full result has expired")
+        try:
+            return read_result(stored, job_id)
+        except JobNotFound as exc:
+            message = str(exc)
+    return JobResult(job_id=job_id, user_id="", trader_id="", outcome=outcome, message=message)
 
 
 class ResultCursor:
-    """The place of a reader in a batch's results: pages are loaded, results are popped."""
+    """The place of a reader in a batch's results: pages are loaded, results are popped.
+
+    Attributes:
+        malformed: how many entries the loaded pages left out.
+    """
 
     def __init__(self, batch_id: str, after: str | None) -> None:
         """Start after a cursor; None starts at the first result.
@@ -113,6 +132,7 @@ class ResultCursor:
         Raises:
             InvalidCursor: `after` is not a cursor of this batch.
         """
+        self.malformed = 0
         self._batch_id = batch_id
         self._page_start = format_cursor(batch_id, parse_cursor(batch_id, after))
         self._page = ResultPage([], [], self._page_start, complete=False)
@@ -138,9 +158,10 @@ class ResultCursor:
         return self._page.results[self._popped - 1]
 
     def load(self, page: ResultPage) -> bool:
-        """Continue with the page after `next_after`. Return False if it has no results yet: wait, and read it again."""
-        if not page.results and not page.complete:
+        """Continue with the page after `next_after`. Return False if it is empty so far: wait, and read it again."""
+        if page.cursor == self._page.cursor and not page.complete:
             return False
+        self.malformed += page.malformed
         self._page_start, self._page, self._popped = self._page.cursor, page, 0
         return True
 
@@ -154,7 +175,7 @@ def check_existing(batch_id: str, options: SubmitOptions) -> Plan[bool]:
     content, cancelled = yield from HMGET(keyspace.BATCH + batch_id, "content", "cancelled")
     if content is None:
         return False
-    if content.decode() != options.content:
+    if content != options.content.encode():
         raise conflict_error(batch_id, SubmitVerdict.OTHER_CONTENT)
     if cancelled is not None:
         raise conflict_error(batch_id, SubmitVerdict.CANCELLED)
@@ -189,13 +210,15 @@ def cancel_batch(batch_id: str, *, result_ttl_ms: int) -> Plan[CancelReport]:
     if verdict is SealVerdict.NO_BATCH:
         raise batch_not_found_error(batch_id)
     counts: Counter[Cancellation] = Counter()
-    scan_position = 0
+    scan_position = malformed = 0
     while True:
-        scan_position, members = yield from SSCAN(keyspace.BATCH_MEMBERS + batch_id, scan_position, "COUNT", SCAN_COUNT)
-        job_ids = [f"{batch_id}{keyspace.BATCH_MARK}{member.decode()}" for member in members]
+        scan_position, found = yield from SSCAN(keyspace.BATCH_MEMBERS + batch_id, scan_position, "COUNT", SCAN_COUNT)
+        members = read_each(found, bytes.decode)
+        malformed += members.malformed
+        job_ids = [f"{batch_id}{keyspace.BATCH_MARK}{member}" for member in members]
         counts.update((yield from cancel_jobs(job_ids, result_ttl_ms=result_ttl_ms)))
         if not scan_position:
-            return CancelReport(counts[Cancellation.CANCELLED], counts[Cancellation.IN_FLIGHT])
+            return CancelReport(counts[Cancellation.CANCELLED], counts[Cancellation.IN_FLIGHT], malformed)
 
 
 def _run_seal(batch_id: str, *args: Argument) -> RunScript[SealVerdict]:
@@ -203,19 +226,26 @@ def _run_seal(batch_id: str, *args: Argument) -> RunScript[SealVerdict]:
     return RunScript(SEAL, script_keys, [batch_id, *args], parse=SealVerdict, idempotent=True)
 
 
-def list_newest(limit: int) -> Plan[list[Progress]]:
+def list_newest(limit: int) -> Plan[Listing[Progress]]:
     """Return the progress of the newest batches; drop expired ones from the list of batches."""
     limit = min(limit, MAX_PAGE_SIZE)
-    found: list[Progress] = []
+    found: Listing[Progress] = Listing()
     while len(found) < limit:
-        batch_ids = yield from ZREVRANGE(keyspace.BATCHES, len(found), limit - 1)
-        if not batch_ids:
+        listed = len(found) + found.malformed  # so many stay in the list; the expired ones were dropped
+        names = yield from ZREVRANGE(keyspace.BATCHES, listed, listed + limit - len(found) - 1)
+        if not names:
             break
+        batch_ids = read_each(names, bytes.decode)
+        stored: list[StoredBatch] = []
         for batch_id in batch_ids:
-            try:
-                found.append((yield from fetch_progress(batch_id.decode())))
-            except BatchNotFound:
+            batch = yield from fetch_stored(batch_id)
+            if batch is None:
                 yield from ZREM(keyspace.BATCHES, batch_id)
+            else:
+                stored.append(batch)
+        batches = read_progress(stored)
+        found.extend(batches)
+        found.malformed += batch_ids.malformed + batches.malformed
     return found
 
 

@@ -63,7 +63,7 @@ local function cancel(change)
   local position = redis.call('LPOS', list, job_id)
   if not position then return VERDICT.ENDED end
   local token, in_flight, history = unpack(redis.call('HMGET', head, 'token', 'held', 'state'))
-  if token and position < tonumber(in_flight or 1) then return VERDICT.IN_FLIGHT end
+  if token and position < (tonumber(in_flight or 1) or 1) then return VERDICT.IN_FLIGHT end
   if position == 0 and (history or '') ~= change.history then return VERDICT.HISTORY_CHANGED end
   move_boundaries(head, list, job_id, position)
   local is_bulk_now = finish.count_down_interactive(head, job_id)

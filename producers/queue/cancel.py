@@ -10,6 +10,7 @@ from producers.contract import attempt_history, keyspace
 from producers.contract.attempt_history import AttemptHistory
 from producers.contract.codec import decode_change, encode_result
 from producers.contract.messages import JobResult, Outcome
+from producers.contract.stored_values import number, read_each
 from producers.queue.bucket import BUCKET_KEYS
 from producers.queue.finish import FINISH
 from producers.queue.jobs import lane_of_payload
@@ -59,10 +60,12 @@ class CancelReport:
     Attributes:
         cancelled: how many this call cancelled.
         in_flight: how many were not cancelled, because they are being sent.
+        malformed: how many stored IDs were left out, because they cannot be read.
     """
 
     cancelled: int
     in_flight: int
+    malformed: int = 0
 
 
 def cancel_jobs(job_ids: Sequence[str], *, result_ttl_ms: int) -> Plan[list[Cancellation]]:
@@ -100,7 +103,7 @@ def _cancel_once(job_ids: Sequence[str], result_ttl_ms: int) -> Plan[tuple[dict[
     args: list[Argument] = [result_ttl_ms]
     for (job_id, lane), (head_id, (history, lost_deliveries)) in zip(queued.items(), replies, strict=True):
         is_head = head_id == job_id.encode()
-        may_have_been_sent = is_head and int(lost_deliveries or 0) > 0
+        may_have_been_sent = is_head and (number(lost_deliveries) or 0) > 0
         past = attempt_history.decode(history)
         past = past.for_job(job_id) if past.head or is_head else AttemptHistory()
         result = _cancelled_result(job_id, stored[job_id], past, now_us // 1000, may_have_been_sent=may_have_been_sent)
@@ -129,7 +132,7 @@ def _reschedule_users(lanes: Iterable[str]) -> Plan[None]:
     users = sorted({keyspace.user_and_trader(lane)[0] for lane in lanes})
     for some in slices(users, CANCEL_BATCH_SIZE):
         remaining = yield from Transaction(*[ZRANGEBYLEX(keyspace.LANES, *keyspace.lane_range(user)) for user in some])
-        yield from wake_lanes([lane.decode() for user_lanes in remaining for lane in user_lanes])
+        yield from wake_lanes(read_each([lane for user_lanes in remaining for lane in user_lanes], bytes.decode))
 
 
 def _cancelled_result(

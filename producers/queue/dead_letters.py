@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from producers.contract import keyspace
 from producers.contract.codec import decode_change
 from producers.contract.messages import JobResult, Outcome, SettingsChange
+from producers.contract.stored_values import Listing, read_each, unix_ms
 from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS
 from producers.errors import DeadLetterNotFound, JobNotFound, MalformedChange
 from producers.queue.chunking import content_digest
@@ -93,8 +94,10 @@ class IndexEntry:
     ended_at_us: float
 
 
-def select_entries(selection: Selection) -> Plan[list[IndexEntry]]:
+def select_entries(selection: Selection) -> Plan[Listing[IndexEntry]]:
     """Return the selected index entries, oldest first, which keeps the order of each lane.
+
+    What cannot be read is counted whatever the selection.
 
     Raises:
         DeadLetterNotFound: the selection names a job ID, and there is no such dead letter.
@@ -102,15 +105,27 @@ def select_entries(selection: Selection) -> Plan[list[IndexEntry]]:
     indexes = yield from Transaction(
         *[ZRANGE_WITHSCORES(keyspace.DEAD_LETTERS + outcome, 0, -1) for outcome in selection.outcomes]
     )
-    found: list[IndexEntry] = []
-    for outcome, members in zip(selection.outcomes, indexes, strict=True):
-        for member, ended_at_us in members:
-            lane, _, job_id = member.decode().partition(" ")
-            if selection.matches(lane, job_id):
-                found.append(IndexEntry(outcome, lane, job_id, ended_at_us))
+    entries = read_each(
+        [
+            (outcome, member, ended_at_us)
+            for outcome, members in zip(selection.outcomes, indexes, strict=True)
+            for member, ended_at_us in members
+        ],
+        _index_entry,
+    )
+    found = [entry for entry in entries if selection.matches(entry.lane, entry.job_id)]
     if selection.job_id is not None and not found:
         raise dead_letter_not_found_error(selection.job_id)
-    return sorted(found, key=lambda entry: entry.ended_at_us)
+    return Listing(sorted(found, key=lambda entry: entry.ended_at_us), malformed=entries.malformed)
+
+
+def _index_entry(row: tuple[Outcome, bytes, float]) -> IndexEntry:
+    outcome, member, ended_at_us = row
+    unix_ms(ended_at_us / 1000)
+    lane, blank, job_id = member.decode().partition(" ")
+    if not blank:
+        raise ValueError(f"{member!r} is not a lane and a job ID")
+    return IndexEntry(outcome, lane, job_id, ended_at_us)
 
 
 def get(job_id: str) -> Plan[DeadLetter]:

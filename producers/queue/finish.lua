@@ -5,7 +5,8 @@ The result is stored, counted and announced; the payload is deleted, or kept as 
 the batch's counters, its stream of results and its completion follow. Atomic with the rest of its script so that a
 change has exactly one outcome, and readers of counters, streams and results see the same.
 
-`pcall` guards keys that many changes share: if such a key has a wrong type, the changes must still finish.
+`pcall` guards keys that many changes share: if such a key has a wrong type, or a counter is no number, the changes
+must still finish.
 ]]
 -- luacheck: read globals JOB_PREFIX RESULT_PREFIX DONE_CHANNEL_PREFIX COUNTS_KEY BATCH_PREFIX MEMBERS_PREFIX
 -- luacheck: read globals RESULTS_PREFIX COMPLETE_CHANNEL_PREFIX DEAD_LETTER_PREFIX DEAD_LETTERS_PREFIX
@@ -81,8 +82,8 @@ function finish.change(job_id, lane, outcome, result)
   redis.call('PUBLISH', DONE_CHANNEL_PREFIX .. job_id, job_id)
   local batch_id, batch = finish.find_batch(job_id)
   if not batch then return end
-  redis.call('HINCRBY', batch, 'o:' .. outcome, 1)
-  redis.call('HINCRBY', batch, 'ended', 1)
+  redis.pcall('HINCRBY', batch, 'o:' .. outcome, 1)
+  redis.pcall('HINCRBY', batch, 'ended', 1)
   redis.pcall('XADD', RESULTS_PREFIX .. batch_id, '*', 'job', job_id, 'outcome', outcome)
   finish.complete_batch_if_done(batch_id, batch)
 end

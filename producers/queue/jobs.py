@@ -10,6 +10,7 @@ import msgspec
 from producers.contract import keyspace
 from producers.contract.codec import decode_change, decode_result
 from producers.contract.messages import JobResult
+from producers.contract.stored_values import number
 from producers.errors import JobNotFound, MalformedChange
 from producers.transport.commands import EXISTS, GET, HMGET, LPOS
 from producers.transport.plan import Plan, Transaction
@@ -70,7 +71,7 @@ def fetch_status(job_id: str) -> Plan[JobStatus]:
         stored = yield from GET(keyspace.RESULT + job_id)
         state = JobState.NOT_FOUND if stored is None else JobState.DONE
         return JobStatus(state, result=None if stored is None else read_result(stored, job_id))
-    if token is not None and position < int(in_flight or 1):
+    if token is not None and position < (number(in_flight) or 1):
         return JobStatus(JobState.IN_FLIGHT)
     return JobStatus(JobState.QUEUED, position=position)
 

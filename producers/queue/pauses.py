@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from producers.contract import keyspace
+from producers.contract.stored_values import Listing, read_each, unix_ms
 from producers.contract.validation import check_id
 from producers.queue.bucket import BUCKET_KEYS
 from producers.queue.slicing import slices
@@ -90,14 +91,25 @@ def resume(scope: Scope) -> Plan[bool]:
     return bool(removed)
 
 
-def list_pauses() -> Plan[list[Pause]]:
+def list_pauses() -> Plan[Listing[Pause]]:
     """Return the pauses in force, oldest first."""
     fields = yield from HGETALL(keyspace.PAUSED)
-    pauses: list[Pause] = []
-    for field, since_ms in fields.items():
-        kind, _, name = field.decode().partition(":")
-        pauses.append(Pause(cast("ScopeKind", kind), keyspace.unescape(name), int(since_ms)))
-    return sorted(pauses, key=lambda pause: pause.since_ms)
+    pauses = read_each(fields.items(), read_pause)
+    pauses.sort(key=lambda pause: pause.since_ms)
+    return pauses
+
+
+def read_pause(entry: tuple[bytes, bytes]) -> Pause:
+    """Return the pause of an entry of the hash of pauses.
+
+    Raises:
+        ValueError: the entry is none.
+    """
+    field, since_ms = entry
+    kind, _, name = field.decode().partition(":")
+    if kind not in get_args(ScopeKind):
+        raise ValueError(f"{field!r} is not paused by this program")
+    return Pause(cast("ScopeKind", kind), keyspace.unescape(name), unix_ms(since_ms))
 
 
 def wake_user(user_id: str) -> Plan[None]:
@@ -110,7 +122,7 @@ def _wake_trader(trader_id: str) -> Plan[None]:
     scan_position = 0
     while True:
         scan_position, found = yield from ZSCAN(keyspace.LANES, scan_position, "MATCH", pattern, "COUNT", SCAN_COUNT)
-        yield from wake_lanes([lane.decode() for lane, _ in found])
+        yield from wake_lanes(read_each([lane for lane, _ in found], bytes.decode))
         if not scan_position:
             return
 
@@ -121,10 +133,10 @@ def wake_lanes(lanes: Sequence[str]) -> Plan[None]:
         yield from RunScript(WAKE, [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.WAKEUPS], [*some])
 
 
-def user_lanes(user_id: str) -> Plan[list[str]]:
+def user_lanes(user_id: str) -> Plan[Listing[str]]:
     """Return the names of a user's lanes that are not empty."""
     found = yield from ZRANGEBYLEX(keyspace.LANES, *keyspace.lane_range(user_id))
-    return [lane.decode() for lane in found]
+    return read_each(found, bytes.decode)
 
 
 def _escape_glob(text: str) -> str:

@@ -16,6 +16,12 @@ local fields = ARGV
 local seconds, micros = unpack(redis.call('TIME'))
 local now_us = seconds * 1000000 + micros
 
+-- Return a stored number, or `default` if it is absent, not a number, or not finite.
+local function number(value, default)
+  local found = tonumber(value or nil)
+  return found and found == found and math.abs(found) < math.huge and found or default
+end
+
 local function is_paused(scope)
   return redis.call('HEXISTS', paused, scope) == 1
 end
@@ -26,10 +32,11 @@ local function sending_egresses()
   for _, name in ipairs(redis.call('SMEMBERS', egresses)) do
     local pace, user_pace, hold, breaker_open =
       unpack(redis.call('HMGET', EGRESS_PREFIX .. name, 'pace', 'user pace', 'hold', 'open'))
-    if pace and not breaker_open and not is_paused('egress:' .. name) then
-      changes_per_us = changes_per_us + 1 / tonumber(pace)
-      slowest_user_pace = math.max(slowest_user_pace, tonumber(user_pace))
-      hold_until = math.min(hold_until, tonumber(hold or 0))
+    pace = number(pace, 0)
+    if pace > 0 and not breaker_open and not is_paused('egress:' .. name) then
+      changes_per_us = changes_per_us + 1 / pace
+      slowest_user_pace = math.max(slowest_user_pace, number(user_pace, 0))
+      hold_until = math.min(hold_until, number(hold, 0))
     end
   end
   return changes_per_us, slowest_user_pace, hold_until
@@ -38,7 +45,7 @@ end
 local function eta_us()
   local total, finished, complete, deepest_lane =
     unpack(redis.call('HMGET', batch, 'total', 'ended', 'complete', 'deepest lane'))
-  local remaining = tonumber(total or 0) - tonumber(finished or 0)
+  local remaining = number(total, 0) - number(finished, 0)
   if complete or remaining == 0 then return 0 end
   local user, trader = string.match(deepest_lane or '', '^([^:]*):(.*)$')
   if is_paused('everything') then return -1 end
@@ -50,10 +57,9 @@ local function eta_us()
   if not user then return all_sent_us end
   local bucket_pace, user_hold =
     unpack(redis.call('HMGET', BUCKET_PREFIX .. user .. BUCKET_SUFFIX, 'pace', 'hold'))
-  local rate = tonumber(redis.call('HGET', rates, user) or 0)
-  local has_own_rate = rate > 0 and rate < math.huge   -- false for NaN, too
-  local pace = has_own_rate and 1000000 / rate or tonumber(bucket_pace or worker_pace)
-  local user_held_us = math.max(held_us, tonumber(user_hold or 0) - now_us)
+  local rate = number(redis.call('HGET', rates, user), 0)
+  local pace = rate > 0 and 1000000 / rate or number(bucket_pace, worker_pace)
+  local user_held_us = math.max(held_us, number(user_hold, 0) - now_us)
   return math.max(all_sent_us, user_held_us + redis.call('LLEN', LANE_PREFIX .. deepest_lane) * pace)
 end
 

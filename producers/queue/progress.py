@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from producers.contract import keyspace
 from producers.contract.messages import Outcome, Priority
 from producers.contract.progress import Progress
+from producers.contract.stored_values import Listing, read_each, unix_ms
 from producers.errors import BatchNotFound
 from producers.queue.bucket import BUCKET_KEYS
 from producers.transport.plan import Plan, RunScript
@@ -25,24 +28,55 @@ FIELDS = (
 """The fields to read from the batch's hash, which also holds a digest for each chunk."""
 
 
+@dataclass(frozen=True, slots=True)
+class StoredBatch:
+    """The counters of a batch as they are stored."""
+
+    batch_id: str
+    eta_ms: int
+    fields: dict[str, bytes]
+
+
 def fetch_progress(batch_id: str) -> Plan[Progress]:
     """Return the progress of a batch; one round trip.
 
     Raises:
-        BatchNotFound: there is no such batch, or it has expired.
+        BatchNotFound: there is no such batch, it has expired, or its counters cannot be read.
     """
+    stored = yield from fetch_stored(batch_id)
+    if stored is None:
+        raise batch_not_found_error(batch_id)
+    found = read_progress([stored])
+    if not found:
+        raise BatchNotFound(f"the counters of batch {batch_id} cannot be read: something else wrote to them")
+    return found[0]
+
+
+def fetch_stored(batch_id: str) -> Plan[StoredBatch | None]:
+    """Return the counters of a batch; None if there is no such batch."""
     script_keys = [keyspace.BATCH + batch_id, keyspace.EGRESSES, keyspace.PAUSED, keyspace.RATES]
     eta_ms, fields = yield from RunScript(PROGRESS, script_keys, [*FIELDS], parse=_parse, idempotent=True)
-    if "created" not in fields:
-        raise batch_not_found_error(batch_id)
+    return StoredBatch(batch_id, eta_ms, fields) if "created" in fields else None
 
-    def number(name: str) -> int:
+
+def read_progress(batches: Sequence[StoredBatch]) -> Listing[Progress]:
+    """Return the progress of batches, without those whose counters cannot be read."""
+    return read_each(batches, _progress)
+
+
+def _progress(stored: StoredBatch) -> Progress:
+    fields = stored.fields
+
+    def count(name: str) -> int:
         return int(fields.get(name, 0))
 
-    outcomes = {outcome.value: count for outcome in Outcome if (count := number(f"o:{outcome}"))}
-    total, in_flight = number("total"), number("in flight")
+    def time(name: str) -> int | None:
+        return unix_ms(fields[name]) if name in fields else None
+
+    outcomes = {outcome.value: ended for outcome in Outcome if (ended := count(f"o:{outcome}"))}
+    total, in_flight = count("total"), count("in flight")
     return Progress(
-        batch_id=batch_id,
+        batch_id=stored.batch_id,
         total=total,
         queued=total - sum(outcomes.values()) - in_flight,
         in_flight=in_flight,
@@ -51,10 +85,10 @@ def fetch_progress(batch_id: str) -> Plan[Progress]:
         cancelled="cancelled" in fields,
         complete="complete" in fields,
         priority=Priority(fields["priority"].decode()),
-        created_at_ms=number("created"),
-        started_at_ms=number("started") or None,
-        finished_at_ms=number("complete") or None,
-        eta_s=None if eta_ms < 0 else eta_ms / 1000,
+        created_at_ms=unix_ms(fields["created"]),
+        started_at_ms=time("started"),
+        finished_at_ms=time("complete"),
+        eta_s=None if stored.eta_ms < 0 else stored.eta_ms / 1000,
     )
 
 

@@ -34,10 +34,12 @@ class ReplayReport:
     Attributes:
         replayed: the old and the new job ID of each that was appended to its lane.
         refused: the job ID of each other, and why.
+        malformed: how many index entries were left out, because they cannot be read.
     """
 
     replayed: list[tuple[str, str]]
     refused: list[tuple[str, str]]
+    malformed: int = 0
 
 
 def replay(selection: Selection, settings: ProducerSettings) -> Plan[ReplayReport]:
@@ -49,7 +51,7 @@ def replay(selection: Selection, settings: ProducerSettings) -> Plan[ReplayRepor
     entries = yield from dead_letters.select_entries(selection)
     priority = Priority.BULK if selection.job_id is None else Priority.INTERACTIVE
     options = SubmitOptions(settings.lane_limit, priority)
-    report = ReplayReport([], [])
+    report = ReplayReport([], [], entries.malformed)
     for some in slices(entries, READ_BATCH_SIZE):
         found = yield from dead_letters.fetch(some)
         gone, _ = yield from _send([(letter, letter.replay_id) for letter in found], options, settings, report)

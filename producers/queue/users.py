@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from producers.contract import keyspace
 from producers.contract.messages import Priority
+from producers.contract.stored_values import Listing, number, read_each
 from producers.contract.validation import check_id, check_rate
 from producers.queue.bucket import FULL_PACE, US_PER_S
 from producers.queue.cancel import Cancellation, CancelReport, cancel_jobs
@@ -50,6 +52,7 @@ class UserStatus:
         refused_code: the code with which the exchange rejected its API keys: its changes end `unauthorized`, without
             a request, until the keys are replaced or the user is resumed; None if they were not rejected.
         lanes: the lanes that hold changes.
+        malformed: how many of the user's lanes cannot be read.
     """
 
     user_id: str
@@ -59,6 +62,7 @@ class UserStatus:
     slowed: float
     refused_code: str | None
     lanes: list[LaneStatus]
+    malformed: int = 0
 
 
 def limit_user(user_id: str, rate_per_s: float | None) -> Plan[None]:
@@ -83,11 +87,14 @@ def cancel_user(user_id: str, *, result_ttl_ms: int) -> Plan[CancelReport]:
         InvalidId: the user ID cannot be one.
     """
     job_ids: list[str] = []
-    for lane in (yield from user_lanes(check_id("user_id", user_id))):
-        listed = yield from LRANGE(keyspace.LANE + lane, 0, -1)
-        job_ids += [job_id.decode() for job_id in listed]
+    lanes = yield from user_lanes(check_id("user_id", user_id))
+    malformed = lanes.malformed
+    for lane in lanes:
+        listed = read_each((yield from LRANGE(keyspace.LANE + lane, 0, -1)), bytes.decode)
+        job_ids += listed
+        malformed += listed.malformed
     found = yield from cancel_jobs(job_ids, result_ttl_ms=result_ttl_ms)
-    return CancelReport(found.count(Cancellation.CANCELLED), found.count(Cancellation.IN_FLIGHT))
+    return CancelReport(found.count(Cancellation.CANCELLED), found.count(Cancellation.IN_FLIGHT), malformed)
 
 
 def user_status(user_id: str) -> Plan[UserStatus]:
@@ -106,16 +113,20 @@ def user_status(user_id: str) -> Plan[UserStatus]:
         HGET(keyspace.REJECTED_KEYS, user),
     )
     statuses: list[LaneStatus] = []
+    malformed = lanes.malformed
     for some in slices(lanes, LANE_BATCH_SIZE):
-        statuses += yield from _lane_statuses(some, now_us)
+        found = yield from _lane_statuses(some, now_us)
+        statuses += found
+        malformed += found.malformed
     return UserStatus(
         user_id=user_id,
         paused=is_paused,
-        rate_per_s=None if rate is None else float(rate),
-        hold_s=max(0.0, (float(hold or 0) - now_us) / US_PER_S),
-        slowed=float(slowdown or FULL_PACE) / FULL_PACE,
+        rate_per_s=number(rate),
+        hold_s=max(0.0, ((number(hold) or 0.0) - now_us) / US_PER_S),
+        slowed=(number(slowdown) or FULL_PACE) / FULL_PACE,
         refused_code=None if rejected_keys is None else _rejection_code(rejected_keys),
         lanes=statuses,
+        malformed=malformed,
     )
 
 
@@ -124,7 +135,7 @@ def _rejection_code(stored: bytes) -> str:
     return stored.decode(errors="replace").partition(" ")[2].partition(" ")[0]
 
 
-def _lane_statuses(lanes: Sequence[str], now_us: int) -> Plan[list[LaneStatus]]:
+def _lane_statuses(lanes: Sequence[str], now_us: int) -> Plan[Listing[LaneStatus]]:
     replies = yield from Transaction(
         *[
             Transaction(
@@ -137,8 +148,10 @@ def _lane_statuses(lanes: Sequence[str], now_us: int) -> Plan[list[LaneStatus]]:
             for lane in lanes
         ]
     )
-    return [
-        LaneStatus(
+
+    def status(row: tuple[str, tuple[Any, ...]]) -> LaneStatus:
+        lane, (queued, head, is_claimed, due_ms, bulk_due_ms) = row
+        return LaneStatus(
             trader_id=keyspace.user_and_trader(lane)[1],
             queued=queued,
             in_flight=is_claimed,
@@ -146,6 +159,6 @@ def _lane_statuses(lanes: Sequence[str], now_us: int) -> Plan[list[LaneStatus]]:
             priority=Priority.BULK if due_ms is None else Priority.INTERACTIVE,
             head=head.decode(),
         )
-        for lane, (queued, head, is_claimed, due_ms, bulk_due_ms) in zip(lanes, replies, strict=True)
-        if head is not None  # else the lane became empty after it was listed
-    ]
+
+    # Leave out lanes without a head, which became empty after they were listed.
+    return read_each([row for row in zip(lanes, replies, strict=True) if row[1][1] is not None], status)

@@ -18,7 +18,7 @@ for _, lane in ipairs(lanes) do
   if redis.call('HEXISTS', bucket, 'turn') == 1 then redis.call('HSET', bucket, 'turn', 0) end
   local token, lease_ends, back_off_ends =
     unpack(redis.call('HMGET', HEAD_PREFIX .. lane, 'token', 'lease', 'earliest'))
-  local earliest = math.max(now_ms, tonumber(token and lease_ends or back_off_ends or 0))
+  local earliest = math.max(now_ms, tonumber(token and lease_ends or back_off_ends or 0) or 0)
   for _, schedule in ipairs(schedules) do
     local due = redis.call('ZSCORE', schedule, lane)
     if due and tonumber(due) > earliest then

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from producers.queue.chunking import EnqueueReport
 from producers.sync.batch import Batch, ResultStream
-from producers.sync.dead_letters import DeadLetters
+from producers.sync.dead_letters import DeadLetterListing, DeadLetters
 from producers.sync.job import Job
 from producers.sync.producer import Producer
 
-__all__ = ["Batch", "DeadLetters", "EnqueueReport", "Job", "Producer", "ResultStream"]
+__all__ = ["Batch", "DeadLetterListing", "DeadLetters", "EnqueueReport", "Job", "Producer", "ResultStream"]

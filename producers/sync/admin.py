@@ -6,6 +6,7 @@ from __future__ import annotations
 from redis import Redis
 
 from producers.contract.progress import Progress
+from producers.contract.stored_values import Listing
 from producers.monitor.overview import read_overview
 from producers.monitor.overview_types import Overview
 from producers.queue import batches, pauses, users
@@ -70,7 +71,7 @@ class QueueAdmin:
         scope = Scope.from_arguments(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
         return run_plan(self._redis, pauses.resume(scope), f"resuming {scope.field}")
 
-    def paused(self) -> list[Pause]:
+    def paused(self) -> Listing[Pause]:
         """Return the pauses in force, oldest first."""
         return run_plan(self._redis, pauses.list_pauses(), "listing pauses")
 
@@ -107,7 +108,7 @@ class QueueAdmin:
         """
         return run_plan(self._redis, users.user_status(user_id), f"reading the status of user {user_id}")
 
-    def batches(self, limit: int = 100) -> list[Progress]:
+    def batches(self, limit: int = 100) -> Listing[Progress]:
         """Return the progress of up to `limit` batches, newest first; at most 10,000."""
         return run_plan(self._redis, batches.list_newest(limit), "listing batches")
 

@@ -108,7 +108,7 @@ class Batch:
             for result in page.results:
                 if not result.applied:
                     yield result
-            cursor, has_more = page.cursor, bool(page.results)
+            cursor, has_more = page.cursor, not page.complete and page.cursor != cursor
 
     def cancel(self) -> CancelReport:
         """Cancel the batch: its queued changes end `cancelled`, and no change can be added to it.
@@ -152,6 +152,11 @@ class ResultStream:
         self._batch = batch
         self._block_ms = max(1, int(min(block_s, MAX_BLOCK_S) * 1000))
         self._cursor = ResultCursor(batch.batch_id, after)
+
+    @property
+    def malformed(self) -> int:
+        """How many entries were left out so far, because they cannot be read."""
+        return self._cursor.malformed
 
     @property
     def cursor(self) -> str:

@@ -27,18 +27,9 @@ class DeadLetters:
 
     def list(
         self, *, outcome: Outcome | None = None, user_id: str | None = None, batch_id: str | None = None
-    ) -> Iterator[DeadLetter]:
-        """Iterate over the dead letters that match all given arguments, oldest first; without arguments, over all.
-
-        Raises:
-            QueueUnavailable: Redis did not answer.
-        """
-        selection = Selection(outcome, user_id, batch_id)
-        entries = run_plan(self._redis, dead_letters.select_entries(selection), "listing dead letters")
-        for start in range(0, len(entries), READ_BATCH_SIZE):
-            plan = dead_letters.fetch(entries[start : start + READ_BATCH_SIZE])
-            for dead_letter in run_plan(self._redis, plan, "reading dead letters"):
-                yield dead_letter
+    ) -> DeadLetterListing:
+        """Iterate over the dead letters that match all given arguments, oldest first; without arguments, over all."""
+        return DeadLetterListing(self._redis, Selection(outcome, user_id, batch_id))
 
     def get(self, job_id: str) -> DeadLetter:
         """Return the dead letter of a change.
@@ -116,3 +107,30 @@ class DeadLetters:
             job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything
         )
         return run_plan(self._redis, dead_letters.drop(selection), "dropping dead letters")
+
+
+class DeadLetterListing:
+    """The selected dead letters. Iterating reads them, oldest first.
+
+    Attributes:
+        malformed: how many index entries were left out because they cannot be read, whatever was selected; known once
+            iterating has begun.
+    """
+
+    def __init__(self, redis: Redis, selection: Selection) -> None:
+        self.malformed = 0
+        self._redis = redis
+        self._selection = selection
+
+    def __iter__(self) -> Iterator[DeadLetter]:
+        """Read the dead letters.
+
+        Raises:
+            QueueUnavailable: Redis did not answer.
+        """
+        entries = run_plan(self._redis, dead_letters.select_entries(self._selection), "listing dead letters")
+        self.malformed = entries.malformed
+        for start in range(0, len(entries), READ_BATCH_SIZE):
+            plan = dead_letters.fetch(entries[start : start + READ_BATCH_SIZE])
+            for dead_letter in run_plan(self._redis, plan, "reading dead letters"):
+                yield dead_letter

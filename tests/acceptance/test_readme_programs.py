@@ -41,21 +41,22 @@ async def _run(program: str, redis_dsn: str) -> str:
 
 
 async def test_the_programs_of_the_readme_print_what_their_comments_promise(tmp_path: Path) -> None:
-    """All six run in order against one worker and one Redis."""
+    """All seven run in order against one worker and one Redis."""
     credentials = write_credentials(tmp_path / "credentials.toml", [User(user) for user in FOLLOWERS])
     with embedded_valkey() as dsn:
         async with asyncio.timeout(WITHIN_S), Stack(dsn, credentials, credentials) as stack:
             await stack.start_workers(1)
-            enqueue, fan_out, poll, steer, sync, arq = [await _run(program, dsn) for program in PROGRAMS]
+            enqueue, fan_out, poll, steer, sync, arq, read = [await _run(program, dsn) for program in PROGRAMS]
     assert enqueue.split() == ["applied", "00000", "success", "1"]
     *lines, total = fan_out.splitlines()
     assert sorted(lines) == [f"{follower} applied" for follower in FOLLOWERS]
     assert total == "3 of 3"
     assert "order-4711" in poll
     assert "applied" in poll
-    assert steer.splitlines() == ["['1001']", "CancelReport(cancelled=0, in_flight=0)"]
+    assert steer.splitlines() == ["['1001']", "CancelReport(cancelled=0, in_flight=0, malformed=0)"]
     assert sync.split() == ["applied"]
     assert arq.split() == ["order-4712.change", "applied"]
+    assert f"print(exc)  # {read.strip()}\n" in PROGRAMS[-1]
 
 
 @pytest.mark.parametrize("index", range(len(PROGRAMS)))

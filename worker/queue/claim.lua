@@ -101,7 +101,7 @@ local function coalescable(list, last)
   local found = {}
   for _, job_id in ipairs(redis.call('LRANGE', list, 1, MAX_COALESCED)) do
     local payload = payload_of(job_id)
-    if not payload or not string.find(payload, COALESCE_BYTES, 1, true) then break end
+    if not payload or not string.match(job_id, NAME) or not string.find(payload, COALESCE_BYTES, 1, true) then break end
     found[#found + 1], found[#found + 2] = job_id, payload
     if job_id == last then break end
   end
