@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import msgspec
 
@@ -27,7 +27,10 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=MAX_VALUE)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 _violation = re.compile(r"^(?P<what>.*?)(?:, got `\w+`)? - at `\$\.(?P<field>\w+)`$")
-_password = re.compile(r"(://[^:@]*:).*(?=@)|((?i:password)=)[^&]*")
+
+_password_option = re.compile(r"(?is)(password=).*")
+_before_last_at = re.compile(r"(?s)(://).*(?=@)")
+_not_a_port = re.compile(r"(?s)(://[^\s/?#@:,\[\]]*:)(?!\d+(?:\W|$)).*")
 
 
 class EnvironmentSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,11 +52,12 @@ class EnvironmentSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError(_explain(str(exc), texts)) from exc
 
     def __repr__(self) -> str:
-        values = ((name, getattr(self, name)) for name in self.__struct_fields__)
-        fields = ", ".join(
-            f"{name}={mask_password(value) if isinstance(value, str) else value!r}" for name, value in values
-        )
+        fields = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
         return f"{type(self).__name__}({fields})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        values = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        return [(name, redact_dsn(value) if isinstance(value, str) else value) for name, value in values]
 
 
 class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
@@ -98,9 +102,15 @@ def variable_name(field: str) -> str:
     return PREFIX + field.upper()
 
 
-def mask_password(text: str) -> str:
-    """Replace the password of a DSN in a text by `***`."""
-    return _password.sub(lambda found: f"{found[1] or found[2]}***", text)
+def redact_dsn(text: str) -> str:
+    """Replace by `***` what may be a secret of a DSN in a text, whether or not the DSN can be parsed.
+
+    That is everything between `://` and the last `@`, and everything after a `password=` or after a colon that should
+    precede a port.
+    """
+    for pattern in (_password_option, _before_last_at, _not_a_port):
+        text = pattern.sub(r"\1***", text)
+    return text
 
 
 def _from_text(field_type: Callable[[object], object], text: object) -> object:
@@ -114,4 +124,4 @@ def _explain(message: str, texts: Mapping[str, str]) -> str:
         return message
     field = match["field"]
     what = match["what"][0].lower() + match["what"][1:]
-    return f"{variable_name(field)}: {what}; got {abbreviated(mask_password(texts.get(field, '')))}"
+    return f"{variable_name(field)}: {what}; got {abbreviated(redact_dsn(texts.get(field, '')))}"

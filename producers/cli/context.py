@@ -28,7 +28,7 @@ class CliContext:
         screen: standard output and standard error.
     """
 
-    redis_dsn: str | None = None
+    redis_dsn: str | None = field(default=None, repr=False)
     as_json: bool = False
     screen: Screen = field(default_factory=Screen)
 

@@ -10,7 +10,7 @@ from producers.cli.exit_codes import ExitCode, exit_code_for
 from producers.cli.input.row_errors import BadInput
 from producers.cli.text import escape
 from producers.errors import ProducerError
-from producers.settings import mask_password
+from producers.settings import redact_dsn
 
 PROG = "copytrade"
 
@@ -30,7 +30,7 @@ EXPECTED_ERRORS = (ProducerError, BadInput, CommandFailed, click.ClickException,
 def report_error(cli: CliContext, error: BaseException) -> ExitCode:
     """Print an error to standard error and return the exit code."""
     exit_code, message = _exit_code_and_message(error)
-    message = mask_password(message)
+    message = redact_dsn(message)
     if cli.as_json:
         name = "Ended" if isinstance(error, CommandFailed) else type(error).__name__  # scripts rely on "Ended"
         cli.screen.json_note({"error": name, "message": message, "status": int(exit_code)})

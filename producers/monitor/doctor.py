@@ -13,7 +13,7 @@ from producers.monitor import redis_checks
 from producers.monitor.checks import Check, fail
 from producers.monitor.overview import read_overview
 from producers.monitor.queue_checks import check_queue
-from producers.settings import ProducerSettings, mask_password
+from producers.settings import ProducerSettings, redact_dsn
 from producers.transport.dsn import open_redis
 from producers.transport.runner import run_plan
 
@@ -51,7 +51,7 @@ async def checks(redis: Redis, settings: ProducerSettings) -> list[Check]:
     try:
         return [await _round_trip(redis), *await _info(redis), await _clock(redis), *await _queue(redis)]
     except (RedisError, QueueUnavailable) as exc:
-        return [redis_checks.unreachable(f"{mask_password(settings.redis_dsn)}: {type(exc).__name__}: {exc}")]
+        return [redis_checks.unreachable(f"{redact_dsn(settings.redis_dsn)}: {type(exc).__name__}: {exc}")]
 
 
 async def _round_trip(redis: Redis) -> Check:

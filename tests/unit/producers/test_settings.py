@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from producers import ProducerSettings, SettingsError
-from producers.settings import EnvironmentSettings, mask_password, variable_name
+from producers.settings import EnvironmentSettings, redact_dsn, variable_name
 from worker.secret import Secret
 from worker.settings import WorkerSettings
 
@@ -151,6 +151,12 @@ AWKWARD = [
     "redis://user:hu/hush@cache/0",
     "redis://user:hush:hush@cache/0",
     "redis://cache/0?password=hush",
+    "redis://hush@cache/0",
+    "redis://:a?hush@cache/0",
+    "redis://:a#hush@cache/0",
+    "redis://:hush\nhush@cache/0",
+    "redis://user:hush",
+    "unix:///run/redis.sock?password=a@hush&hush",
     "unix:///run/redis.sock?db=1&password=hush",
 ]
 
@@ -158,7 +164,7 @@ AWKWARD = [
 @pytest.mark.parametrize("dsn", [*PLAIN, *AWKWARD])
 def test_a_dsn_is_shown_without_its_password(dsn: str) -> None:
     """Also a malformed one."""
-    shown = mask_password(dsn)
+    shown = redact_dsn(dsn)
 
     assert "hush" not in shown
     assert shown.partition("://")[0] == dsn.partition("://")[0]
@@ -166,16 +172,16 @@ def test_a_dsn_is_shown_without_its_password(dsn: str) -> None:
 
 def test_a_dsn_without_a_password_is_shown_as_it_is() -> None:
     """There is nothing to mask."""
-    assert mask_password("redis://cache:6379/0") == "redis://cache:6379/0"
+    assert redact_dsn("redis://cache:6379/0") == "redis://cache:6379/0"
 
 
 @pytest.mark.parametrize("side", SIDES)
 def test_settings_that_are_shown_do_not_show_the_password(side: type[EnvironmentSettings]) -> None:
-    """Only the password is masked; user, host and database stay readable."""
+    """User and password are masked; host and database stay readable, for pretty-printers too."""
     settings = side.from_env({"COPYTRADE_REDIS_DSN": "redis://user:hush@localhost:6379/0"})
 
-    assert "hush" not in f"{settings} {settings!r}"
-    assert "redis_dsn='redis://user:***@localhost:6379/0'" in repr(settings)
+    assert "hush" not in f"{settings} {settings!r} {settings.__rich_repr__()}"
+    assert "redis_dsn='redis://***@localhost:6379/0'" in repr(settings)
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -21,11 +21,12 @@ def opened(dsn: str, *, timeout_s: float = 3) -> Redis:
 
 
 async def test_a_dsn_has_host_user_and_database() -> None:
-    """Percent-escapes in the password are decoded."""
-    options = opened("redis://worker:p%40ss@cache:6380/2").connection_pool.connection_kwargs
+    """Percent-escapes in the password are decoded; only `/`, `?` and `#` need them."""
+    for written, password in (("p%40ss%2F%3F%23", "p@ss/?#"), ("p@s:s+[]", "p@s:s+[]")):
+        options = opened(f"redis://worker:{written}@cache:6380/2").connection_pool.connection_kwargs
 
-    assert (options["host"], options["port"], options["db"]) == ("cache", 6380, 2)
-    assert (options["username"], options["password"]) == ("worker", "p@ss")
+        assert (options["host"], options["port"], options["db"]) == ("cache", 6380, 2)
+        assert (options["username"], options["password"]) == ("worker", password)
 
 
 async def test_the_time_out_holds_for_connecting_and_for_replies() -> None:
@@ -111,17 +112,27 @@ async def test_redis_py_does_not_retry_by_itself() -> None:
         ("redis://cache?retry_on_timeout=true", "retry_on_timeout: no such option; there are db, client_name"),
         ("redis://cache?decode_responses=true", "decode_responses: no such option"),
         ("redis://cache?ssl_ca_certs=ca.pem", "ssl_ca_certs: no such option"),
-        ("rediss://cache?ssl_ca_cert=ca.pem", "ssl_ca_cert: no such option"),
+        ("rediss://cache?ssl_ca_cert=ca.pem", "there is an unknown option, similar to ssl_ca_certs; there are"),
+        ("unix:///s?password=a&b=c", "there is an unknown option ('&' in a value must be percent-encoded: %26)"),
         ("rediss://cache?ssl_cert_reqs=maybe", "ssl_cert_reqs: must be required, optional or none"),
         ("rediss://cache?ssl_check_hostname=perhaps", "ssl_check_hostname: must be true or false"),
         ("sentinel://a/main?ssl_ca_certs=ca.pem", "options that begin with ssl_ need tls=true"),
         ("sentinel://a/main?tls=perhaps", "tls: must be true or false"),
         ("sentinel://a", "needs host:port,host:port/master"),
         ("redis://a,b", "several hosts need sentinel://"),
+        ("redis://:a?b@cache", "'?' before the last '@': in a user or password, percent-encode it: %3F"),
+        ("redis://:a#b@cache", "'#' before the last '@': in a user or password, percent-encode it: %23"),
+        ("redis://:a/b@cache", "'/' before the last '@': in a user or password, percent-encode it: %2F"),
+        ("unix:///s?password=a@b", "'/' before the last '@': in a user or password, percent-encode it: %2F (or, if"),
+        ("unix:///s?password=a#b", "'#' must be percent-encoded: %23"),
+        ("redis://:a@cache/0#b", "'#' must be percent-encoded: %23"),
+        ("unix:///s?password=a+b", "'+' in an option must be percent-encoded: %2B (and a space: %20)"),
+        ("redis://:a b@cache", "white space and control characters must be percent-encoded: %20"),
+        ("redis://:a%FF@cache", "cannot be read (UnicodeDecodeError)"),
     ],
 )
-def test_an_unknown_option_is_named(dsn: str, says: str) -> None:
-    """Otherwise a misspelt one would be ignored; wrong values and missing parts are cases, too."""
+def test_what_is_wrong_with_a_dsn_is_named(dsn: str, says: str) -> None:
+    """A misspelt option, a wrong value, a missing part, or a character that would end a password early."""
     with pytest.raises(SettingsError, match=f"^COPYTRADE_REDIS_DSN: .*{re.escape(says)}"):
         opened(dsn)
 
