@@ -12,6 +12,7 @@ from producers.errors import QueueUnavailable, SettingsError
 from producers.monitor import redis_checks
 from producers.monitor.checks import Check, fail
 from producers.monitor.overview import read_overview
+from producers.monitor.permissions import may_run
 from producers.monitor.queue_checks import check_queue
 from producers.settings import ProducerSettings, redact_dsn
 from producers.transport.dsn import open_redis
@@ -64,6 +65,8 @@ async def _round_trip(redis: Redis) -> Check:
 
 
 async def _info(redis: Redis) -> list[Check]:
+    if not await may_run(redis, "INFO"):
+        return [redis_checks.info_refused("by its ACL")]
     try:
         return redis_checks.check_info(await redis.info())
     except ResponseError as exc:

@@ -56,7 +56,7 @@ def check_scripts(refusal: str | None) -> Check:
         return ok("scripts", "may be run")
     if "WRONGTYPE" in refusal:
         return fail("scripts", f"a key is of a wrong type: {refusal}", "delete the key; the workers' logs name it")
-    return fail("scripts", f"may not be run: {refusal}", "grant this Redis user +@scripting and the queue's commands")
+    return fail("scripts", f"may not be run: {refusal}", "grant this Redis user what ops/redis.acl lists")
 
 
 def info_refused(refusal: str) -> Check:

@@ -7,12 +7,17 @@ fifty requests a minute free.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sized
+from pathlib import Path
 
 from redis.asyncio import Redis
 
+from producers.contract.keyspace import CREDENTIALS
 from producers.errors import SettingsError
 from producers.monitor.checks import Check, fail, ok
+from producers.monitor.permissions import may_run
+from producers.settings import variable_name
 from producers.transport.dsn import open_redis
 from worker.clock import Clock, SystemClock
 from worker.credentials.redis_store import RedisCredentials
@@ -24,14 +29,19 @@ from worker.exchange.replies import classify
 from worker.process.checks import check_clock_skew, check_credentials, check_exchange
 from worker.settings import WorkerSettings
 
+DEFAULT_CREDENTIALS_FILE = Path(WorkerSettings().credentials.partition(":")[2])
+
 
 async def checks(settings: WorkerSettings | None = None, clock: Clock | None = None) -> list[Check]:
     """Check what a worker needs besides Redis. Return every problem as a Check, and raise none.
 
     Args:
-        settings: by default from the environment.
+        settings: by default from the environment; if that names no credentials, nothing is checked.
         clock: this machine's.
     """
+    if settings is None and not _is_worker_machine():
+        missing = f"{variable_name('credentials')} is not set, and {DEFAULT_CREDENTIALS_FILE} is not here"
+        return [ok("worker", f"not checked: {missing}; a machine that only enqueues needs neither")]
     try:
         settings = settings or WorkerSettings.from_env()
     except SettingsError as exc:
@@ -43,12 +53,21 @@ async def checks(settings: WorkerSettings | None = None, clock: Clock | None = N
     ]
 
 
+def _is_worker_machine() -> bool:
+    return variable_name("credentials") in os.environ or DEFAULT_CREDENTIALS_FILE.exists()
+
+
 async def _check_credentials(settings: WorkerSettings) -> Check:
     try:
         redis = open_redis(settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s)
         async with redis:
             store = open_uncached_store(settings, redis)
-            users = await store.count() if isinstance(store, RedisCredentials) else None
+            if not isinstance(store, RedisCredentials):
+                users = None
+            elif await may_run(redis, "HLEN", CREDENTIALS):
+                users = await store.count()
+            else:
+                return ok("credentials", "not checked: this Redis user may not read them, and only a worker's should")
     except (SettingsError, CredentialsError, CredentialsUnavailable) as exc:
         return fail("credentials", str(exc), "no worker starts with it; see COPYTRADE_CREDENTIALS")
     if isinstance(store, Sized):

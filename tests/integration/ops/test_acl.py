@@ -23,8 +23,11 @@ from producers.sync import Producer as PlainProducer
 from producers.transport.dsn import open_redis
 from tests.support.changes import change, numbered
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
+from worker.credentials.key_ring import new_entry
 from worker.credentials.sealed_records import SealedRecords
+from worker.process import doctor as worker_doctor
 from worker.process.lane_worker import LaneWorker
+from worker.secret import Secret
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
 
@@ -129,6 +132,28 @@ async def test_all_that_is_done_runs_under_the_narrow_users(server: Server, oper
     assert await refused(operator) == []
 
 
+@pytest.mark.parametrize(
+    ("user", "found"),
+    [("producer", "not checked: this Redis user may not read them"), ("worker", "readable, of 1 users")],
+)
+async def test_the_doctor_asks_for_nothing_that_is_refused(
+    server: Server, operator: ArqRedis, tmp_path: Path, user: str, found: str
+) -> None:
+    """It learns beforehand what its user may do, and names what it leaves out; nothing fails."""
+    await operator.hset(keyspace.CREDENTIALS, "1001", "sealed")  # type: ignore[misc]
+    async with rig_on(operator, tmp_path) as rig:
+        sealed = rig.settings(
+            redis_dsn=server.dsn(user), credentials="redis:", credentials_keys=Secret(new_entry("first"))
+        )
+        checks = await doctor.diagnose(ProducerSettings(redis_dsn=server.dsn(user)))
+        checks += await worker_doctor.checks(sealed)
+
+    assert CheckStatus.FAIL not in {check.status for check in checks}, checks
+    (credentials,) = [check.detail for check in checks if check.name == "credentials"]
+    assert found in credentials
+    assert await refused(operator) == []
+
+
 async def _control_job(client: ArqRedis) -> None:
     client.job_serializer, client.job_deserializer = serialize, deserialize
     async with client:
@@ -193,6 +218,12 @@ async def test_what_is_nobodys_business_is_refused(server: Server, user: str) ->
             ("CLIENT", "KILL", "TYPE", "normal"),
             ("CLIENT", "LIST"),
             ("SCRIPT", "FLUSH"),
+            ("SCRIPT", "KILL"),
+            ("FUNCTION", "FLUSH"),
+            ("FUNCTION", "LOAD", "#!lua name=mine\nserver.register_function('mine', function() end)"),
+            ("FCALL", "mine", 0),
+            ("COPY", "copytrade:a", "copytrade:b"),
+            ("DBSIZE",),
             ("MONITOR",),
             ("GET", "somebody-elses"),
             ("SET", "somebody-elses", "1"),

@@ -220,6 +220,7 @@ async def test_worker_settings_that_are_invalid_are_one_failure(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     """Out of range or malformed, the check names the variable."""
+    monkeypatch.setenv("COPYTRADE_CREDENTIALS", "redis:")
     monkeypatch.setenv(name, value)
 
     (check,) = await worker_doctor.checks()

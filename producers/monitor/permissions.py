@@ -1,0 +1,22 @@
+"""What the ACL lets this Redis user do, asked without leaving a refusal in the server's ACL LOG."""
+
+from __future__ import annotations
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from producers.transport.scripts import Script
+
+_may_run = Script.load("producers.monitor", "may_run.lua")
+
+
+async def may_run(redis: Redis, *command: str) -> bool:
+    """Return whether this user may run a command; True if only trying it can tell.
+
+    That is so before Redis 7.0, and for a user who may not run scripts.
+    """
+    try:
+        reply: int | None = await _may_run.run(redis, [], list(command))
+    except ResponseError:
+        return True
+    return reply != 0
