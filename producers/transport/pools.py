@@ -22,9 +22,11 @@ from redis import connection as sync_connection
 from redis import sentinel as sync_sentinel
 from redis.asyncio import connection as async_connection
 from redis.asyncio import sentinel as async_sentinel
-from redis.exceptions import AuthenticationError, ReadOnlyError, ResponseError
+from redis.exceptions import AuthenticationError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from producers.transport.redis_errors import refusal_code
 
 DEMOTED = "this server is now a replica and accepts no writes; its connection was dropped"
 
@@ -51,8 +53,8 @@ class ConnectionClasses(NamedTuple):
 
 
 def _is_readonly(error: ResponseError) -> bool:
-    """Return whether a server refused because it is a replica. Compare texts: errors in scripts lose their class."""
-    return isinstance(error, ReadOnlyError) or str(error).startswith("READONLY ")
+    """Return whether a server refused because it is a replica."""
+    return refusal_code(error) == "READONLY"
 
 
 class _DropReadonly:

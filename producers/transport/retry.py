@@ -11,19 +11,13 @@ import random
 import time
 from typing import Any
 
-from redis.exceptions import AuthenticationError, BusyLoadingError, OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from producers.transport.plan import Step
 from producers.transport.pools import NotConnected, PrimaryDemoted
+from producers.transport.redis_errors import REFUSED_UNTOUCHED, is_away, refusal_code
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.05, 1.0
-
-NOT_EXECUTED = (NotConnected, PrimaryDemoted, BusyLoadingError, OutOfMemoryError)
-"""Redis was not reached, or refused before anything was written."""
-
-TRANSIENT_REFUSALS = ("MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM")
-"""Prefixes of the other refusals that end by themselves, or that an operator ends. A script can fail half-way with one
-of these, so only idempotent steps are retried after them."""
 
 
 class RetryBudget:
@@ -48,8 +42,8 @@ def is_retryable(error: RedisError, step: Step[Any]) -> bool:
     """Return whether a failed step may safely run again, and might then succeed."""
     if isinstance(error, AuthenticationError):
         return False
-    if isinstance(error, NOT_EXECUTED):
+    if isinstance(error, NotConnected | PrimaryDemoted) or refusal_code(error) in REFUSED_UNTOUCHED:
         return True
-    if isinstance(error, ResponseError) and not str(error).startswith(TRANSIENT_REFUSALS):
+    if isinstance(error, ResponseError) and not is_away(error):
         return False
     return step.idempotent

@@ -13,14 +13,16 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from producers.contract import keyspace
 from producers.transport.cancellation import cancel_and_wait
+from producers.transport.redis_errors import is_away
 from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
 from worker.logs import Event, log_fields
 from worker.queue.claim import QUARANTINE_AFTER, Claimer
-from worker.queue.claims import Claim, MalformedLane, Settled
+from worker.queue.claims import Claim, Claims, MalformedLane, Settled
 from worker.queue.redis_retry import retry_until_up
 from worker.settings import WorkerSettings
 
@@ -33,6 +35,9 @@ REFILL_DELAY_S = 0.005
 
 SEND_MARGIN_S = 0.5
 """A quarantined claim stops waiting for other attempts this long before its latest time to send."""
+
+SETTLE_FIRST_S = 0.5
+"""How long nothing is claimed when Redis is back. Settlements are tried again every 0.2 s (`settle.RETRY_S`)."""
 
 ERROR_PAUSE_S = 1.0
 MAX_LOGGED_LANES = 1000
@@ -127,7 +132,7 @@ class Dispatcher:
             await self._clock.sleep(REFILL_DELAY_S)
             return
         self._next_due_s = math.inf  # an attempt that is settled during the claim may set it earlier
-        claims = await retry_until_up(lambda: self._claimer.claim(min(free, CLAIM_BATCH_SIZE)))
+        claims = await self._claim(min(free, CLAIM_BATCH_SIZE))
         for claim in claims.claims:
             if claim.lost_deliveries >= QUARANTINE_AFTER:
                 await self._run_quarantined(claim)
@@ -137,6 +142,27 @@ class Dispatcher:
         if claims.next_due_s is not None:
             self._next_due_s = min(self._next_due_s, self._clock.monotonic() + claims.next_due_s)
         await self._sleep()
+
+    async def _claim(self, limit: int) -> Claims:
+        """Claim due heads; retry while Redis is away.
+
+        Leases lapse in a long outage, and the requests of such lanes were made: their workers settle first.
+        """
+        was_away = False
+
+        async def claim() -> Claims:
+            nonlocal was_away
+            if was_away:
+                await self.wake_other_worker()  # raises as long as Redis accepts no writes
+                was_away = False
+                await self._clock.sleep(SETTLE_FIRST_S)
+            try:
+                return await self._claimer.claim(limit)
+            except (RedisError, OSError) as exc:
+                was_away = is_away(exc)
+                raise
+
+        return await retry_until_up(claim)
 
     async def _sleep(self) -> None:
         wait_s = min(self._next_due_s - self._clock.monotonic(), MAX_IDLE_S)

@@ -23,6 +23,9 @@ RENEW = Script.load("worker.queue", "renew.lua", constants={"HEAD_PREFIX": keysp
 BEATS_PER_LEASE = 3
 """Two beats may fail before a lease ends."""
 
+RETRY_S = 0.2
+"""Pause before leases that were not renewed are renewed again."""
+
 BATCH_SIZE = 500
 """Most leases renewed in one round trip."""
 
@@ -55,13 +58,18 @@ class Heartbeat:
         return self._until_s.get(claim.token, claim.lease_until_s)
 
     async def run(self) -> None:
-        """Renew leases until cancelled."""
+        """Renew leases until cancelled. While Redis is away, try often, to be early when it is back."""
+        pause_s, is_away = self._interval_s, False
         while True:
-            await self._clock.sleep(self._interval_s)
+            await self._clock.sleep(pause_s)
             try:
                 await self.beat()
+                pause_s, is_away = self._interval_s, False
             except (RedisError, OSError) as exc:
-                log.warning("leases were not renewed (%s); trying again in %g s", exc, self._interval_s)
+                pause_s = min(RETRY_S, self._interval_s)
+                if not is_away:
+                    log.warning("leases were not renewed (%s); trying every %g s", exc, pause_s)
+                is_away = True
             except Exception:
                 log.exception("unexpected error in the heartbeat; it continues")
 

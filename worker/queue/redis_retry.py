@@ -10,6 +10,8 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
+from producers.transport.redis_errors import refusal_text
+
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 2.0
 
 T = TypeVar("T")
@@ -38,7 +40,8 @@ def _log_retry(state: RetryCallState) -> None:
     if state.attempt_number & (state.attempt_number - 1):
         return
     error = state.outcome.exception() if state.outcome else None
-    log.warning("%s (%s: %s); trying again", _describe_error(error), type(error).__name__, error)
+    text = refusal_text(error) if isinstance(error, Exception) else ""
+    log.warning("%s (%s: %s); trying again", _describe_error(error), type(error).__name__, text)
 
 
 def _describe_error(error: BaseException | None) -> str:

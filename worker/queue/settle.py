@@ -8,15 +8,14 @@ from enum import StrEnum
 from typing import assert_never
 
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import NoScriptError, RedisError
 
 from producers.contract import keyspace
 from producers.contract.codec import encode_result
 from producers.queue.breaker import BREAKER, BreakerEvent
 from producers.queue.bucket import BUCKET_CONSTANTS, US_PER_S
 from producers.queue.finish import FINISH
+from producers.transport.redis_errors import is_away, refusal_text
 from producers.transport.scripts import Argument, Script
 from worker.clock import Clock
 from worker.logs import Event, log_fields
@@ -83,7 +82,7 @@ class Settler:
     async def settle(self, settlement: Settlement) -> Settled:
         """Write one settlement; retry without limit while Redis is away.
 
-        A late settlement is safe: the script fences it if another worker has claimed the lane since.
+        A late settlement is safe, and counts if nobody has claimed the lane since; else the script fences it.
         """
         action = _encode_action(settlement)  # not in `_write`: an encoding error must reach only this caller
         future: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
@@ -105,9 +104,9 @@ class Settler:
                 continue
             failures += 1
             if failures & (failures - 1) == 0:  # at tries 1, 2, 4, 8 and so on
-                error = next(reply for reply in replies if isinstance(reply, Exception))
+                reason = next(refusal_text(reply) for reply in replies if isinstance(reply, Exception))
                 extra = log_fields(Event.REDIS_AWAY)
-                log.warning("Redis did not accept all settlements (%s); retrying in %g s", error, RETRY_S, extra=extra)
+                log.warning("Redis did not accept all settlements (%s); retrying in %g s", reason, RETRY_S, extra=extra)
             await self._clock.sleep(RETRY_S)
 
     def _resolve(self, batch: list[Waiting], replies: list[list[int] | Exception]) -> bool:
@@ -115,7 +114,7 @@ class Settler:
         must_retry = False
         for entry, reply in zip(batch, replies, strict=True):
             settlement, _, future = entry
-            if isinstance(reply, Exception) and (_is_away(reply) or self._is_leased(settlement.claim)):
+            if isinstance(reply, Exception) and (is_away(reply) or self._is_leased(settlement.claim)):
                 self._waiting.append(entry)
                 must_retry = True
             elif not future.done():
@@ -178,11 +177,6 @@ def _encode_action(settlement: Settlement) -> tuple[Argument, ...]:
             return tuple(action)
         case _:
             assert_never(settlement)
-
-
-def _is_away(exc: Exception) -> bool:
-    """Return whether a retry may succeed: Redis is away, restarting, demoted or full."""
-    return isinstance(exc, (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OutOfMemoryError, OSError))
 
 
 def _settled(reply: list[int] | Exception) -> Settled:

@@ -33,10 +33,15 @@ CANCEL = RunScript[Any](cancel.CANCEL, [], [])
 WRITE = next(users.limit_user("1001", 5))
 
 LOST = [RedisConnectionError("gone"), RedisTimeoutError("slow")]
-UNTOUCHED = [NotConnected("refused"), PrimaryDemoted("replica"), BusyLoadingError("loading"), OutOfMemoryError("full")]
-PASSING = [
-    ResponseError(text) for text in ("NOREPLICAS Not enough", "MISCONF Errors writing", "OOM command not allowed")
+UNTOUCHED = [
+    NotConnected("refused"),
+    PrimaryDemoted("replica"),
+    BusyLoadingError("loading"),
+    OutOfMemoryError("full"),
+    *map(ResponseError, ("BUSY Redis is busy running a script", "OOM command not allowed")),
+    ResponseError("Command # 1 (GET a) of pipeline caused error: MASTERDOWN Link with MASTER is down"),
 ]
+PASSING = [ResponseError(text) for text in ("NOREPLICAS Not enough", "MISCONF Errors writing")]
 LASTING = [
     NoPermissionError("no"),
     AuthenticationError("who?"),

@@ -1,0 +1,56 @@
+"""What an error of redis-py means: the error code that Redis sent, and whether Redis is away.
+
+redis-py hides the code in several ways. It has classes for some codes and strips the code from their texts; in a
+pipeline it puts the command in front of the text; and Redis 6.2 puts the place in the script in front of an error that
+a script met. So class and text are both read, here and in no other module.
+"""
+
+from __future__ import annotations
+
+import re
+
+from redis.exceptions import BusyLoadingError, ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+FULL = "OOM"
+"""The code of a Redis whose memory is at `maxmemory`; submit.lua replies it too, when changes are refused early."""
+
+REFUSED_UNTOUCHED = frozenset({"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", FULL, "READONLY"})
+"""Codes of refusals that end by themselves, or that an operator ends. Nothing was written: Redis checks these before it
+runs a command, and before the first write of a script."""
+
+REFUSED_MIDWAY = frozenset({"MISCONF", "NOREPLICAS", "TRYAGAIN", "UNKILLABLE"})
+"""Codes of such refusals that may come after a script has written a part: the disk can fail while it runs."""
+
+_CODE_OF_CLASS = {
+    BusyLoadingError: "LOADING",
+    ClusterDownError: "CLUSTERDOWN",
+    OutOfMemoryError: FULL,
+    ReadOnlyError: "READONLY",
+    TryAgainError: "TRYAGAIN",
+}
+_pipeline_prefix = re.compile(r"^Command # \d+ \(.*\) of pipeline caused error: (?:\(['\"])?", re.DOTALL)
+_script_prefix = re.compile(r"^(?:ERR )?Error running script.*@user_script: ?\d+: ", re.DOTALL)
+_code = re.compile(r"-?([A-Z]+) ")
+
+
+def refusal_text(error: Exception) -> str:
+    """Return what Redis said, without the command and the place in the script that stand before it."""
+    return _script_prefix.sub("", _pipeline_prefix.sub("", str(error))).removesuffix("',)")
+
+
+def refusal_code(error: Exception) -> str:
+    """Return the code of a refusal of Redis, such as "OOM"; "" if there is none."""
+    for error_class, code in _CODE_OF_CLASS.items():
+        if isinstance(error, error_class):
+            return code
+    found = _code.match(refusal_text(error))
+    return found[1] if found else ""
+
+
+def is_away(error: Exception) -> bool:
+    """Return whether Redis cannot be reached, or refuses for a reason that passes."""
+    if isinstance(error, RedisConnectionError | RedisTimeoutError | OSError):
+        return True
+    return refusal_code(error) in REFUSED_UNTOUCHED | REFUSED_MIDWAY
