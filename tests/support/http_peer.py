@@ -22,6 +22,8 @@ class Peer:
         requests: head and body of every request that arrived.
         connections: how many were opened.
         arrived: set when a request has arrived.
+        writer: of the connection that was opened last.
+        disconnected: set when a client has closed a connection.
     """
 
     def __init__(self, answer: Answer) -> None:
@@ -29,6 +31,8 @@ class Peer:
         self.requests: list[tuple[bytes, bytes]] = []
         self.connections = 0
         self.arrived = asyncio.Event()
+        self.writer: asyncio.StreamWriter
+        self.disconnected = asyncio.Event()
         self._answer = answer
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -45,6 +49,7 @@ class Peer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Read requests from one connection until it ends."""
+        self.writer = writer
         with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while not writer.is_closing():
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -54,6 +59,7 @@ class Peer:
                 self.requests.append((head, await reader.readexactly(length)))
                 self.arrived.set()
                 await self._answer(writer)
+        self.disconnected.set()
 
 
 @contextlib.asynccontextmanager

@@ -14,7 +14,7 @@ from worker.attempt.decide import (
     validate_claim,
 )
 from worker.attempt.log import log_attempt
-from worker.attempt.retry import verdict_of
+from worker.attempt.retry import AMBIGUOUS, verdict_of, verdict_of_reply
 from worker.clock import Clock
 from worker.credentials.model import Credentials, CredentialStore, Invalidatable
 from worker.errors import CredentialsUnavailable, SendDeadlinePassed, TransportError, UnknownUser
@@ -22,7 +22,7 @@ from worker.exchange.client import ExchangeClient
 from worker.exchange.clock import ExchangeClock
 from worker.exchange.endpoint import METHOD, SETTINGS_PATH, encode_body
 from worker.exchange.redaction import redact
-from worker.exchange.replies import ReplyClass, classify
+from worker.exchange.replies import Reply, ReplyClass, classify
 from worker.exchange.signing import headers
 from worker.queue.claims import Claim, Finish, SentRequest, Settled, Settlement
 from worker.queue.lease import Heartbeat
@@ -34,6 +34,8 @@ CREDENTIALS_WAIT_S = 5.0
 
 CREDENTIALS_RETRY_S = 2.0
 """Delay before the next attempt at a change whose user's keys are not available now."""
+
+STALE_REPLY = "the reply's requestTime lies before the request was sent, so it is the reply to another request"
 
 
 class AttemptRunner:
@@ -156,10 +158,11 @@ class AttemptRunner:
             verdict, message = verdict_of(exc), str(exc)
         else:
             ended_s = clock.monotonic()
-            round_trip_s = raw.took_s
-            reply = redact(classify(raw.status, raw.body), credentials, signed)
-            self._sync_clock(reply.reply_class, ended_s - raw.took_s, ended_s, reply.request_time_ms)
-            verdict, status, code, message = reply.reply_class, reply.status, reply.code, reply.message
+            reply = redact(classify(raw.status, raw.body, raw.charset), credentials, signed)
+            is_stale = self._sync_clock(reply, ended_s - raw.took_s, ended_s)
+            verdict, message = verdict_of_reply(reply.reply_class, is_stale=is_stale), STALE_REPLY
+            if verdict != AMBIGUOUS:
+                round_trip_s, status, code, message = raw.took_s, reply.status, reply.code, reply.message
         attempt = Attempt(
             at_ms=claim.redis_ms(sent_s),
             took_ms=round((ended_s - sent_s) * 1000),
@@ -172,8 +175,10 @@ class AttemptRunner:
         sent = SentRequest(attempt, ended_s, round_trip_s, credentials.fingerprint, replaced)
         return decide(ready, sent, now_ms=claim.redis_ms(ended_s), max_tries=self._max_tries)
 
-    def _sync_clock(self, reply_class: ReplyClass, sent_s: float, ended_s: float, request_time_ms: int | None) -> None:
-        if reply_class is ReplyClass.CLOCK_SKEW:
+    def _sync_clock(self, reply: Reply, sent_s: float, ended_s: float) -> bool:
+        """Update the exchange's time from a reply; return whether the reply is older than its request."""
+        if reply.reply_class is ReplyClass.CLOCK_SKEW:
             self._exchange_clock.reset()
-        if request_time_ms is not None:
-            self._exchange_clock.add_sample(sent_s, ended_s, request_time_ms)
+        if reply.request_time_ms is None:
+            return False
+        return not self._exchange_clock.add_sample(sent_s, ended_s, reply.request_time_ms)

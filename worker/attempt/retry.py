@@ -39,7 +39,7 @@ from worker.errors import TransportError
 from worker.exchange.replies import ReplyClass
 
 AMBIGUOUS: Final = "ambiguous"
-"""The verdict on an attempt whose request may have reached the exchange, but without a readable reply."""
+"""The verdict on an attempt whose request may have reached the exchange, but without a readable reply of its own."""
 
 Verdict = ReplyClass | Literal["ambiguous"]
 """The verdict on an attempt, as it is stored in `Attempt.verdict`."""
@@ -106,6 +106,18 @@ Decision = Done | Retry | Hold
 def verdict_of(error: TransportError) -> Verdict:
     """Return the verdict on an attempt that got no reply."""
     return AMBIGUOUS if error.sent else ReplyClass.TRANSIENT
+
+
+def verdict_of_reply(reply_class: ReplyClass, *, is_stale: bool) -> Verdict:
+    """Return the verdict on an attempt that got a reply.
+
+    Args:
+        reply_class: The class of the reply.
+        is_stale: Whether the exchange wrote the reply before the request was sent. Such a reply is of another request
+            and ends no change.
+    """
+    ends_change = reply_class not in (ReplyClass.TRANSIENT, ReplyClass.THROTTLED, ReplyClass.CLOCK_SKEW)
+    return AMBIGUOUS if is_stale and ends_change else reply_class
 
 
 def next_step(

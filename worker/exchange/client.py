@@ -1,4 +1,4 @@
-"""The HTTP client of the exchange, and the only module that imports aiohttp.
+"""The HTTP client of the exchange.
 
 It sends bytes and headers unchanged and does not interpret them. It returns `RawReply` or raises `TransportError`.
 """
@@ -12,19 +12,28 @@ from types import SimpleNamespace
 from typing import Self
 
 import aiohttp
+from aiohttp.hdrs import CONTENT_ENCODING
 from yarl import URL
 
 from worker.clock import Clock, SystemClock
 from worker.errors import SendDeadlinePassed, TransportError
+from worker.exchange.connections import ExchangeConnector, UnsolicitedData
+from worker.exchange.content_encoding import UndecodableBody, decode
 from worker.settings import exchange_origin
 
-KEEPALIVE_S = 60.0
-"""How long an idle connection is kept, because changes come in bursts and a new one costs a TLS handshake."""
-
-DNS_CACHE_S = 60
-"""How long an address is cached. The exchange's content delivery network changes its addresses often."""
+MAX_HEADER_BYTES = 65_536
+MAX_HEADERS = 1_000
+"""Bounds of a reply's header lines, far above what servers and proxies send. Beyond aiohttp's own (8,190 bytes, 128
+headers), a reply could not be read although its request was applied."""
 
 _MESSAGE_CHARS = 200
+
+_BAD_HEADS = (
+    ("Got more than", f"a header line has more than {MAX_HEADER_BYTES} bytes"),
+    ("Too many headers", f"it has more than {MAX_HEADERS} headers"),
+    ("Can not decode content-encoding", "its Content-Encoding, which was not asked for, cannot be decoded"),
+)
+"""The beginnings of aiohttp's messages about replies whose head it rejects, and ours, which quote nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +44,13 @@ class RawReply:
         status: HTTP status.
         body: the whole body, decompressed.
         took_s: from the write of the request to the end of the reply, without the wait for a connection.
+        charset: as its Content-Type states it; None without one.
     """
 
     status: int
     body: bytes
     took_s: float
+    charset: str | None = None
 
 
 @dataclass(slots=True)
@@ -98,13 +109,14 @@ class ExchangeClient:
         tracing.on_request_headers_sent.append(self._before_write)
         tracing.on_request_chunk_sent.append(self._before_write)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._max_connections, keepalive_timeout=KEEPALIVE_S, ttl_dns_cache=DNS_CACHE_S
-            ),
+            connector=ExchangeConnector(self._max_connections),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept-Encoding": "identity"},
             timeout=self._timeout,
             trust_env=False,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
             trace_configs=[tracing],
         )
         return self
@@ -152,29 +164,29 @@ class ExchangeClient:
                 trace_request_ctx=send_state,
             ) as response:
                 content = await self._read(response)
-                status = response.status
+                status, charset = response.status, response.charset
         except aiohttp.ClientResponseError as exc:
             error = self._transport_error(method, path, send_state, exc)
-        except (aiohttp.ClientError, OSError) as exc:  # a TimeoutError is an OSError
+        except (aiohttp.ClientError, UndecodableBody, OSError) as exc:  # a TimeoutError is an OSError
             if send_state.deadline_passed:
                 raise SendDeadlinePassed(f"{method} {self._origin}{path}: not sent, its deadline had passed") from None
             raise self._transport_error(method, path, send_state, exc) from exc
         else:
             received_s = self._clock.monotonic()
             sent_s = received_s if send_state.sent_s is None else send_state.sent_s
-            return RawReply(status, content, received_s - sent_s)
+            return RawReply(status, content, received_s - sent_s, charset)
         # Raised outside `except`, so without cause: a ClientResponseError has the request's headers in its repr.
         raise error
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        """Return the body; raise ClientPayloadError if it is longer than the limit."""
+        """Return the decoded body; raise UndecodableBody if it is longer than the limit or cannot be decoded."""
         content = b""
         async for chunk in response.content.iter_any():
             content += chunk
             if len(content) > self._reply_limit_bytes:
                 response.close()  # without reading the rest
-                raise aiohttp.ClientPayloadError(f"reply of more than {self._reply_limit_bytes} bytes")
-        return content
+                raise UndecodableBody(f"it has more than {self._reply_limit_bytes} bytes")
+        return decode(content, response.headers.getall(CONTENT_ENCODING, ()), self._reply_limit_bytes)
 
     async def _before_write(self, _session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
         """Record the time of sending, or cancel the request if its deadline has passed; a trace hook of aiohttp."""
@@ -193,10 +205,17 @@ class ExchangeClient:
 
 
 def _describe(exc: Exception) -> str:
-    """Describe an error without quoting the request."""
-    if isinstance(exc, aiohttp.ClientPayloadError):
-        return "the reply was cut or is too long"
-    if isinstance(exc, TimeoutError):
-        return "time-out"
+    """Describe an error without quoting the request, or the reply, which may quote the request."""
+    match exc:
+        case UndecodableBody():
+            return str(exc)
+        case aiohttp.ClientPayloadError():
+            return "it was cut, or cannot be decompressed"
+        case aiohttp.ClientResponseError():
+            return next((reason for start, reason in _BAD_HEADS if exc.message.startswith(start)), "it is not HTTP")
+        case UnsolicitedData():
+            return "the server sent data before the request"
+        case TimeoutError():
+            return "time-out"
     detail = exc.strerror if isinstance(exc, OSError) else None
     return f"{type(exc).__name__}: {detail}" if detail else type(exc).__name__

@@ -13,7 +13,18 @@ from dataclasses import dataclass
 from worker.clock import Clock
 
 SAMPLE_TTL_S = 60.0
-"""Age at which any newer sample replaces a sample. At 500 ppm, the maximum slew rate of NTP, it is then 30 ms off."""
+"""Age at which any newer sample replaces a sample. At `MAX_DRIFT` it is then 30 ms off."""
+
+MAX_DRIFT = 500e-6
+"""The maximum slew rate of NTP."""
+
+TOLERANCE_MS = 1_000.0
+"""How far before its request a reply's time may lie: servers of the exchange may disagree by some milliseconds, and may
+write whole seconds."""
+
+MAX_STALE_REPLIES = 2
+"""Replies in a row that may be stale by the same time. The next one shows that the estimate is wrong, or that the time
+is a constant: replies that are left over are not that regular."""
 
 _MS_PER_S = 1000.0
 
@@ -25,6 +36,11 @@ class _Sample:
     offset_ms: float
     round_trip_s: float
     taken_s: float
+    request_time_ms: int
+
+    def max_error_ms(self, at_s: float) -> float:
+        """Return how far off its offset is at most at a later time."""
+        return (self.round_trip_s / 2 + MAX_DRIFT * (at_s - self.taken_s)) * _MS_PER_S
 
 
 class ExchangeClock:
@@ -32,11 +48,17 @@ class ExchangeClock:
 
     The exchange wrote its time between send and receipt. The estimate assumes the middle, so its error is at most half
     of the round trip. A sample is used until one with a shorter round trip arrives or it is `SAMPLE_TTL_S` old.
+
+    The same estimate tells stale replies: those that the exchange wrote before their request was sent, so that they are
+    left over from another request.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._sample: _Sample | None = None
+        self._is_running = False
+        self._stale: _Sample | None = None
+        self._stale_replies = 0
 
     def now_ms(self) -> int:
         """Return the exchange's time, Unix milliseconds; this machine's wall clock before the first sample."""
@@ -44,19 +66,50 @@ class ExchangeClock:
             return self._clock.wall_ms()
         return round(self._clock.monotonic() * _MS_PER_S + self._sample.offset_ms)
 
-    def add_sample(self, sent_s: float, received_s: float, request_time_ms: int) -> None:
-        """Update the estimate from a reply.
+    def add_sample(self, sent_s: float, received_s: float, request_time_ms: int) -> bool:
+        """Update the estimate from a reply. Return False if the reply is stale: written before its request was sent.
 
         Args:
             sent_s: when the request was sent, on the monotonic clock.
             received_s: when its reply had been read, on the monotonic clock.
             request_time_ms: the reply's `requestTime`, Unix milliseconds.
         """
-        round_trip_s = received_s - sent_s
+        middle_ms = (sent_s + received_s) / 2 * _MS_PER_S
+        sample = _Sample(request_time_ms - middle_ms, received_s - sent_s, received_s, request_time_ms)
+        if self._is_stale(sample, sent_s):
+            self._stale_replies = self._stale_replies + 1 if self._confirms_stale(sample) else 1
+            self._stale = sample
+            if self._stale_replies <= MAX_STALE_REPLIES:
+                return False
+            self.reset()
+        self._stale_replies = 0
         previous = self._sample
-        if previous is None or round_trip_s <= previous.round_trip_s or received_s - previous.taken_s > SAMPLE_TTL_S:
-            middle_ms = (sent_s + received_s) / 2 * _MS_PER_S
-            self._sample = _Sample(request_time_ms - middle_ms, round_trip_s, received_s)
+        if previous is not None:
+            advanced_ms = request_time_ms - previous.request_time_ms
+            self._is_running |= advanced_ms > (received_s - previous.taken_s) / 2 * _MS_PER_S
+        if (
+            previous is None
+            or sample.round_trip_s <= previous.round_trip_s
+            or received_s - previous.taken_s > SAMPLE_TTL_S
+        ):
+            self._sample = sample
+        return True
+
+    def _is_stale(self, sample: _Sample, sent_s: float) -> bool:
+        known = self._sample
+        if known is None or (sample.request_time_ms == known.request_time_ms and not self._is_running):
+            return False  # a time that stands still is no clock
+        earliest_ms = sent_s * _MS_PER_S + known.offset_ms - known.max_error_ms(sent_s) - TOLERANCE_MS
+        return sample.request_time_ms < earliest_ms
+
+    def _confirms_stale(self, sample: _Sample) -> bool:
+        """Return whether a stale reply has the time that the stale reply before it leads to expect."""
+        last = self._stale
+        if last is None:
+            return False
+        if sample.request_time_ms == last.request_time_ms:
+            return not self._is_running  # a constant; of a running clock it is one reply that was sent again
+        return abs(sample.offset_ms - last.offset_ms) <= TOLERANCE_MS
 
     def reset(self) -> None:
         """Drop the sample, so that the next one is used whatever its round trip.
@@ -64,4 +117,6 @@ class ExchangeClock:
         Called for a reply of class clock skew, which shows that the estimate is wrong: a laptop's monotonic clock stops
         while it sleeps. The `requestTime` of the same reply is the next sample.
         """
-        self._sample = None
+        self._sample = self._stale = None
+        self._is_running = False
+        self._stale_replies = 0

@@ -9,13 +9,15 @@ Replies that the table does not cover:
     HTTP 429                            throttled, whatever the body
     a code that is not in the table     permanent with a 4xx status; otherwise transient: status and code contradict
     "00000" with a status but 200       transient, for the same reason
-    no valid code                       transient: an HTML page, an empty or a truncated body comes from a proxy, not
-                                        from the exchange
+    no code of the exchange's form      transient: an HTML page, an empty or a truncated body, or {"code": 403} comes
+                                        from a proxy or firewall, not from the exchange
 
 A permanent error that is classified as transient costs retries until the change's deadline. They are safe, because the
 endpoint sets values. A transient error that is classified as permanent would lose the change.
 """
 
+import json
+import re
 from enum import StrEnum
 from importlib import resources
 from typing import Any
@@ -74,7 +76,8 @@ MAX_MESSAGE_CHARS = 200
 
 _OK = 200
 _TOO_MANY_REQUESTS = 429
-_CODE_CHARS = 16  # documented codes have 5
+_MAX_CODE = 1_000_000  # documented codes have five digits, or six
+_code_form = re.compile(r"[0-9]{5,6}")
 # From 2017, before the exchange existed, to 2286, the end of 13 digits.
 _TIMES_MS = range(1_500_000_000_000, 10_000_000_000_000)
 
@@ -91,14 +94,15 @@ def load_codes() -> dict[str, ReplyClass]:
 CODES = load_codes()
 
 
-def classify(status: int, body: bytes) -> Reply:
+def classify(status: int, body: bytes, charset: str | None = None) -> Reply:
     """Classify a reply. No body makes it raise.
 
     Args:
         status: HTTP status.
         body: the bytes received, decompressed.
+        charset: as stated in its Content-Type.
     """
-    parsed = _parse(body)
+    parsed = _parse(body, charset)
     code = None if parsed is None else _code(parsed.code)
     if parsed is None or code is None:
         reply_class = ReplyClass.THROTTLED if status == _TOO_MANY_REQUESTS else ReplyClass.TRANSIENT
@@ -129,22 +133,35 @@ def _classify_code(status: int, code: str, data: object) -> ReplyClass:
     return ReplyClass.SUCCESS if data == "success" else ReplyClass.FAILED
 
 
-def _parse(body: bytes) -> _Body | None:
+def _parse(body: bytes, charset: str | None) -> _Body | None:
     """Return the fields of a JSON object; None for any other body."""
     try:
         return _decoder.decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError):
         # ValueError: a number or text that Python cannot represent. RecursionError: very deep nesting.
-        return None
+        return _parse_leniently(body, charset)
+
+
+def _parse_leniently(body: bytes, charset: str | None) -> _Body | None:
+    """Return the fields of a JSON object in another encoding than UTF-8, or with control characters in its texts."""
+    # The first guess follows from a byte order mark or zero bytes. Latin-1 fits whatever is ASCII but for its texts.
+    for encoding in (json.detect_encoding(body), charset or "utf-8", "latin-1"):
+        try:
+            found = json.loads(body.decode(encoding), strict=False)
+        except (LookupError, ValueError, RecursionError):  # LookupError: an unknown charset
+            continue
+        if not isinstance(found, dict):
+            return None
+        fields = {name: found.get(name) for name in ("code", "data", "msg")}
+        return _Body(**fields, request_time=found.get("requestTime"))
+    return None
 
 
 def _code(value: object) -> str | None:
-    """Return the code as text; some replies have a number instead of the documented string."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**_CODE_CHARS:
-        return str(value)
-    if isinstance(value, str) and 0 < len(value) <= _CODE_CHARS and value.isascii() and value.isprintable():
-        return value
-    return None
+    """Return a code of the exchange's form, or of the table; some replies have a number instead of a text."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MAX_CODE:
+        value = str(value)
+    return value if isinstance(value, str) and (_code_form.fullmatch(value) or value in CODES) else None
 
 
 def _time_ms(value: object) -> int | None:
@@ -171,5 +188,5 @@ def _describe_body(body: bytes) -> str:
     if start.startswith(b"<"):
         return f"a page of {len(body)} bytes, from a proxy or firewall on the way"
     if start.startswith((b"{", b"[")):
-        return f"{len(body)} bytes of JSON, truncated or of another shape"
+        return f"{len(body)} bytes of JSON, truncated or of another form"
     return f"{len(body)} bytes that are not JSON"

@@ -61,6 +61,6 @@ async def synchronize(
         log.warning("the exchange's time is not known: the egress's breaker is open")
         return
     received_s = clock.monotonic()
-    request_time_ms = classify(raw.status, raw.body).request_time_ms
+    request_time_ms = classify(raw.status, raw.body, raw.charset).request_time_ms
     if request_time_ms is not None:
         exchange_clock.add_sample(received_s - raw.took_s, received_s, request_time_ms)

@@ -90,7 +90,7 @@ async def _check_exchange(settings: WorkerSettings, clock: Clock) -> list[Check]
         hint = "check COPYTRADE_EXCHANGE_URL, and whether this machine may connect to it"
         return [fail("exchange", str(exc), hint)]
     received_ms = clock.wall_ms()
-    request_time_ms = classify(raw.status, raw.body).request_time_ms
+    request_time_ms = classify(raw.status, raw.body, raw.charset).request_time_ms
     found = [check_exchange(raw.status, raw.took_s, has_time=request_time_ms is not None)]
     if request_time_ms is not None:
         # The exchange wrote its time between send and receipt; the middle is wrong by at most half of that.

@@ -228,6 +228,17 @@ async def test_a_request_without_a_reply_has_no_round_trip(sent: bool, verdict: 
     assert [each.verdict for each in attempt_history.decode(settlement.history).attempts] == [verdict]
 
 
+async def test_a_reply_from_before_its_request_ends_no_change() -> None:
+    """It is the reply to another request, so nothing is known of this one, not even a round trip."""
+    bench = Bench(granted(), RawReply(200, GRANTED.replace(b"1790000000000", b"1789999990000"), 0.4))
+    for _ in range(2):
+        await bench.attempt_runner.run(bench.claim())
+    second = bench.settled[1]
+    assert isinstance(second, Requeue)
+    assert second.request is not None
+    assert (second.request.attempt.verdict, second.request.round_trip_s) == ("ambiguous", None)
+
+
 async def test_each_attempt_has_a_timestamp_of_its_own() -> None:
     """A retry is signed anew: 10 s of waiting and half a second of the first request lie between them."""
     bench = Bench(RawReply(500, b"", 0.4), granted())

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from producers.contract.messages import Outcome
-from worker.attempt.retry import AMBIGUOUS, FAILED_TRIES, Decision, Done, Hold, Retry, next_step, verdict_of
+from worker.attempt.retry import (
+    AMBIGUOUS,
+    FAILED_TRIES,
+    Decision,
+    Done,
+    Hold,
+    Retry,
+    next_step,
+    verdict_of,
+    verdict_of_reply,
+)
 from worker.errors import TransportError
 from worker.exchange.replies import ReplyClass
 
@@ -131,3 +141,13 @@ def test_an_unsent_request_is_transient_and_one_that_may_have_arrived_is_ambiguo
     """A connection may be refused before, or reset after, the request was written."""
     assert verdict_of(TransportError("refused", sent=False)) == "transient"
     assert verdict_of(TransportError("reset", sent=True)) == "ambiguous"
+
+
+@pytest.mark.parametrize("reply_class", ReplyClass)
+def test_a_stale_reply_can_delay_a_change_but_not_end_it(reply_class: ReplyClass) -> None:
+    """It is the reply to another request."""
+    verdict = verdict_of_reply(reply_class, is_stale=True)
+
+    assert verdict in (AMBIGUOUS, "transient", "throttled", "clock_skew")
+    assert verdict in (AMBIGUOUS, reply_class)
+    assert verdict_of_reply(reply_class, is_stale=False) == reply_class

@@ -101,3 +101,84 @@ def test_after_forgetting_the_next_sample_counts_whatever_its_round_trip(
     exchange.add_sample(1_000.0, 1_004.0, 1_700_000_100_000)
     hand.mono = 1_004.0
     assert exchange.now_ms() == 1_700_000_102_000
+
+
+def replies(exchange: ExchangeClock, hand: HandClock, *times_ms: int, every_s: float = 5.0) -> list[bool]:
+    """Return what the estimator says of replies with these times, each after a round trip of 100 ms."""
+    found = []
+    for time_ms in times_ms:
+        hand.mono += every_s
+        found.append(exchange.add_sample(hand.mono - 0.1, hand.mono, time_ms))
+    return found
+
+
+T = 1_700_000_000_000
+
+
+@pytest.mark.parametrize("early_ms", [1_200, 60_000, 3_600_000])
+def test_a_reply_from_before_its_request_is_stale(exchange: ExchangeClock, hand: HandClock, early_ms: int) -> None:
+    """It is no sample either: the next reply is compared with the old estimate."""
+    assert replies(exchange, hand, T, T + 5_000 - early_ms, T + 10_000) == [True, False, True]
+    assert exchange.now_ms() == T + 10_050
+
+
+@pytest.mark.parametrize("off_ms", [-900, 0, 900])
+def test_servers_of_the_exchange_may_disagree_by_a_second(
+    exchange: ExchangeClock, hand: HandClock, off_ms: int
+) -> None:
+    """So does a server that writes whole seconds."""
+    assert replies(exchange, hand, T, T + 5_000 + off_ms, T + 10_000) == [True, True, True]
+
+
+def test_a_long_round_trip_of_the_estimate_is_allowed_for(exchange: ExchangeClock) -> None:
+    """The offset is known to half of its round trip, here 2 s."""
+    exchange.add_sample(1_000.0, 1_004.0, T)
+
+    assert not exchange.add_sample(1_010.0, 1_010.1, T + 4_900)
+    assert exchange.add_sample(1_010.0, 1_010.1, T + 5_100)
+
+
+@pytest.mark.parametrize("every_s", [0.1, 5.0, 600.0])
+def test_a_constant_time_is_no_clock(exchange: ExchangeClock, hand: HandClock, every_s: float) -> None:
+    """Some stand-ins of the exchange send the documentation's example."""
+    assert replies(exchange, hand, T, T, T, T, every_s=every_s) == [True] * 4
+
+
+@pytest.mark.parametrize("every_s", [0.5, 5.0])
+def test_a_reply_that_is_sent_again_is_stale_each_time(
+    exchange: ExchangeClock, hand: HandClock, every_s: float
+) -> None:
+    """The clock was seen to run, so its last time is no constant."""
+    replies(exchange, hand, T, T + 5_000)
+    hand.mono += 5
+
+    assert replies(exchange, hand, *[T + 5_000] * 5, every_s=every_s) == [False] * 5
+
+
+def test_the_third_reply_in_a_row_that_is_stale_alike_corrects_the_estimate(
+    exchange: ExchangeClock, hand: HandClock
+) -> None:
+    """The exchange's clock was set back by 20 s."""
+    found = replies(exchange, hand, T, *(T + 5_000 * n - 20_000 for n in range(1, 6)))
+
+    assert found == [True, False, False, True, True, True]
+    assert exchange.now_ms() == T + 25_000 - 20_000 + 50
+
+
+def test_a_constant_beside_a_running_clock_is_found_out(exchange: ExchangeClock, hand: HandClock) -> None:
+    """The time request has a clock, but replies to changes have the documentation's example."""
+    assert replies(exchange, hand, T, *[T - 10**9] * 6) == [True, False, False, True, True, True, True]
+
+
+def test_stale_replies_that_differ_never_correct_the_estimate(exchange: ExchangeClock, hand: HandClock) -> None:
+    """Replies left over from other requests."""
+    left_over = [T - 50_000, T - 9_000, T - 30_000, T - 2_000, T - 70_000]
+
+    assert replies(exchange, hand, T, *left_over) == [True] + [False] * 5
+
+
+def test_stale_replies_between_good_ones_never_correct_the_estimate(exchange: ExchangeClock, hand: HandClock) -> None:
+    """A good reply proves the estimate."""
+    times = [T, T - 60_000, T - 55_000, T + 15_000, T - 45_000, T - 40_000, T + 30_000]
+
+    assert replies(exchange, hand, *times) == [True, False, False, True, False, False, True]

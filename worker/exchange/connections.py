@@ -1,0 +1,110 @@
+"""Connections to the exchange on which only the reply to the request under way is read.
+
+aiohttp parses what arrives on an idle connection of its pool and returns it as the reply to the next request, so that
+one reply too many would answer for another user's change. Here a connection is closed as soon as data arrives that no
+request asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+
+if TYPE_CHECKING:
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+KEEPALIVE_S = 60.0
+"""How long an idle connection is kept, because changes come in bursts and a new one costs a TLS handshake."""
+
+DNS_CACHE_S = 60
+"""How long an address is cached. The exchange's content delivery network changes its addresses often."""
+
+
+class UnsolicitedData(aiohttp.ClientConnectionError):
+    """A new connection received data before its first request."""
+
+
+class _Protocol(ResponseHandler):
+    """A connection that is aborted when data arrives without a request under way.
+
+    Attributes:
+        requests: the number of requests so far.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.requests = 0
+        self._has_request = False
+
+    def begin_request(self) -> None:
+        """Read what arrives from now on as the reply to a request."""
+        self.requests += 1
+        self._has_request = True
+
+    def end_request(self) -> None:
+        """Read nothing more."""
+        self._has_request = False
+
+    def data_received(self, data: bytes) -> None:
+        """Parse data of a reply; abort the connection for any other data."""
+        if self._has_request:
+            super().data_received(data)
+            # The end of the reply ends the request. What followed it in the same segment is in the buffer then.
+            is_unsolicited = not self._has_request and self.should_close
+        else:
+            is_unsolicited = bool(data)
+        if is_unsolicited:
+            self.abort()
+
+    def is_quiet(self) -> bool:
+        """Return whether the connection is open, and nothing has arrived on it since its last reply."""
+        if self.transport is None or self.transport.is_closing():
+            return False
+        is_tls = self.transport.get_extra_info("sslcontext") is not None
+        if is_tls and not self.requests:
+            return True  # a TLS server may send session tickets before the first request
+        # Data can wait in the socket, as after a stall of the event loop.
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket"), select.POLLIN)
+        return not poll.poll(0)
+
+
+class ExchangeConnector(aiohttp.TCPConnector):
+    """A pool of connections to the exchange.
+
+    Args:
+        limit: maximum number of connections; further requests wait for one.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit=limit, keepalive_timeout=KEEPALIVE_S, ttl_dns_cache=DNS_CACHE_S)
+        # mypy does not see that a partial of a subclass is one of its base class.
+        self._factory = partial(cast("type[ResponseHandler]", _Protocol), loop=self._loop)
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the signature of aiohttp
+    ) -> Connection:
+        """Return a connection on which nothing has arrived since its last reply.
+
+        Raises:
+            UnsolicitedData: a new connection received data before its first request.
+        """
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = cast("_Protocol", connection.protocol)
+            if protocol.is_quiet():
+                protocol.begin_request()
+                connection.add_callback(protocol.end_request)
+                return connection
+            connection.close()
+            if not protocol.requests:
+                raise UnsolicitedData
