@@ -11,6 +11,7 @@ from producers.cli.input.row_errors import BadInput
 from producers.cli.text import escape
 from producers.errors import ProducerError
 from producers.settings import redact_dsn
+from producers.transport.explain import describe
 
 PROG = "copytrade"
 
@@ -51,7 +52,7 @@ def _exit_code_and_message(error: BaseException) -> tuple[ExitCode, str]:
         case click.Abort():
             exit_code, message = ExitCode.INTERRUPTED, "interrupted"
         case RedisError():
-            message = f"Redis did not answer: {error}; check --redis or COPYTRADE_REDIS_DSN, then repeat the command"
+            message = describe(error)
             exit_code = ExitCode.UNAVAILABLE
         case click.UsageError():
             path = error.ctx.command_path if error.ctx else PROG

@@ -16,6 +16,7 @@ from producers.monitor.permissions import may_run
 from producers.monitor.queue_checks import check_queue
 from producers.settings import ProducerSettings, redact_dsn
 from producers.transport.dsn import open_redis
+from producers.transport.explain import explain
 from producers.transport.runner import run_plan
 
 ROUND_TRIPS = 3
@@ -43,7 +44,7 @@ async def diagnose(settings: ProducerSettings | None = None, *, dsn: str | None 
 
 
 async def checks(redis: Redis, settings: ProducerSettings) -> list[Check]:
-    """Check a Redis and the queue on it. If Redis does not answer, that is the only check.
+    """Check a Redis and the queue on it. If Redis cannot be used, that is the only check.
 
     Args:
         redis: a client.
@@ -52,7 +53,15 @@ async def checks(redis: Redis, settings: ProducerSettings) -> list[Check]:
     try:
         return [await _round_trip(redis), *await _info(redis), await _clock(redis), *await _queue(redis)]
     except (RedisError, QueueUnavailable) as exc:
-        return [redis_checks.unreachable(f"{redact_dsn(settings.redis_dsn)}: {type(exc).__name__}: {exc}")]
+        error = exc.__cause__ if isinstance(exc, QueueUnavailable) and exc.__cause__ is not None else exc
+        return [_unusable(redact_dsn(settings.redis_dsn), error)]
+
+
+def _unusable(dsn: str, error: BaseException) -> Check:
+    """Return the finding for a Redis that does not answer, or refuses to serve this user."""
+    explanation = explain(error)
+    detail = f"{dsn}: {explanation.problem} ({type(error).__name__}: {error})"
+    return fail("redis", detail, explanation.remedy or "look at the server's log")
 
 
 async def _round_trip(redis: Redis) -> Check:

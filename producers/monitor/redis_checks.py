@@ -32,11 +32,6 @@ def check_round_trip(took_s: float) -> Check:
     return ok("redis", detail)
 
 
-def unreachable(reason: str) -> Check:
-    """Return the finding for a Redis that does not answer."""
-    return fail("redis", f"does not answer: {reason}", "start it, or correct COPYTRADE_REDIS_DSN")
-
-
 def check_clock(offset_s: float, uncertainty_s: float) -> Check:
     """Check this machine's clock against Redis's.
 

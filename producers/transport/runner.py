@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, assert_never
 
 from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from producers.errors import QueueUnavailable
+from producers.transport.explain import describe
 from producers.transport.plan import Plan, RunScript, Step, Transaction
 from producers.transport.retry import RetryBudget
 
@@ -115,12 +116,4 @@ def wait_s_of(redis: Any) -> float:
 
 def unavailable(action: str, exc: RedisError) -> QueueUnavailable:
     """Return the QueueUnavailable for an error of redis-py."""
-    return QueueUnavailable(f"{action}: {_explain(exc)} ({type(exc).__name__}: {exc})")
-
-
-def _explain(exc: RedisError) -> str:
-    if isinstance(exc, AuthenticationError):
-        return "Redis rejected the user or password; correct COPYTRADE_REDIS_DSN"
-    if isinstance(exc, NoPermissionError) or "ACL failure" in str(exc):
-        return "Redis's ACL does not let this user do that; ops/redis.acl shows what is needed"
-    return "Redis refused the command" if isinstance(exc, ResponseError) else "Redis did not answer"
+    return QueueUnavailable(f"{action}: {describe(exc)}")

@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 from redis.exceptions import RedisError
 
+from producers.transport.explain import describe
 from worker.credentials.key_ring import KeyRing
 from worker.credentials.model import Credentials
 from worker.credentials.sealed_records import SealedRecords
@@ -77,4 +78,4 @@ class RedisCredentials:
 
 
 def _unavailable(exc: Exception) -> CredentialsUnavailable:
-    return CredentialsUnavailable(f"the credentials in Redis cannot be read ({type(exc).__name__}: {exc})")
+    return CredentialsUnavailable(f"the credentials in Redis cannot be read: {describe(exc)}")

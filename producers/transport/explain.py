@@ -1,0 +1,169 @@
+"""What an error of Redis means, and what to do: for the messages of producers, workers and the doctor. No I/O.
+
+redis-py puts many causes under one class, and takes the code off some of the server's replies. So the rules look for
+Python's own errors in the chain of causes first, then for the server's words in the texts, then for redis-py's classes.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    InvalidResponse,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+DSN = "COPYTRADE_REDIS_DSN"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What is wrong, and what to do.
+
+    Attributes:
+        problem: a clause such as "Redis rejected the user or password".
+        remedy: what to do; "" if nothing is known.
+        permanent: whether it stays until somebody corrects the DSN or the server's configuration.
+    """
+
+    problem: str
+    remedy: str = ""
+    permanent: bool = False
+
+
+CLUSTER = Explanation(
+    "this Redis is in cluster mode, which is not supported",
+    "use a server, or servers behind Sentinel, that are not in cluster mode",
+    permanent=True,
+)
+_ACL = Explanation("Redis's ACL does not let this user do that", "ops/redis.acl shows what is needed")
+_FULL = Explanation("Redis is full (maxmemory)", "raise maxmemory, or wait until changes have finished")
+_NOT_REDIS = Explanation("what answers at this address is not Redis", f"correct host and port in {DSN}", permanent=True)
+_REPLICA = Explanation("this server is a replica, which accepts no writes", f"point {DSN} to the primary")
+_TIMEOUT = Explanation(
+    "Redis did not answer in time",
+    "look at the server's load and the network; a port with TLS needs rediss://, one without needs redis://",
+)
+_UNTRUSTED = Explanation(
+    "the server's TLS certificate is not trusted",
+    f"give its authority as ssl_ca_certs in {DSN}, and the host name that it was issued for",
+    permanent=True,
+)
+
+
+def _code(code: str) -> re.Pattern[str]:
+    """Return the pattern of an error code: redis-py's pipelines and the server's scripts put text before it."""
+    return re.compile(rf"(?:^|: -?){code}\b", re.MULTILINE)
+
+
+_RULES: tuple[tuple[type[BaseException] | re.Pattern[str], Explanation], ...] = (
+    (ssl.SSLCertVerificationError, _UNTRUSTED),
+    (ssl.SSLError, Explanation("TLS failed", f"check the ssl_ options of {DSN}, and that the port speaks TLS")),
+    (
+        socket.gaierror,
+        Explanation("Redis did not answer: the host name does not resolve", f"correct the host in {DSN}, or the DNS"),
+    ),
+    (
+        ConnectionRefusedError,
+        Explanation("Redis did not answer: nothing listens there", f"start it, or correct host and port in {DSN}"),
+    ),
+    (
+        FileNotFoundError,
+        Explanation("Redis did not answer: there is no such socket", f"start it, or correct the path in {DSN}"),
+    ),
+    (PermissionError, Explanation("this user may not open Redis's socket", "grant read and write access to it")),
+    (
+        re.compile("Authentication required"),
+        Explanation("Redis requires a password, and got none", f"add it to {DSN}", permanent=True),
+    ),
+    (
+        re.compile("without any password configured|no password is set"),
+        Explanation("Redis got a password, and has none", f"take it out of {DSN}", permanent=True),
+    ),
+    (
+        re.compile("No (master|replica) found.*AuthenticationError", re.DOTALL),
+        Explanation("the sentinels rejected the user or password", f"correct them in {DSN}", permanent=True),
+    ),
+    (
+        re.compile("No (master|replica) found"),
+        Explanation("no sentinel knows the primary", f"correct its name and the sentinels in {DSN}, or start them"),
+    ),
+    (
+        re.compile("DB index is out of range|[Ii]nvalid (Database|DB index)"),
+        Explanation("Redis has no database of this number", f"correct the number in {DSN}", permanent=True),
+    ),
+    (
+        re.compile("max number of clients reached"),
+        Explanation("Redis has as many connections as it accepts", "close some, or raise maxclients at the server"),
+    ),
+    (
+        _code("DENIED"),
+        Explanation(
+            "Redis is in protected mode: it serves only its own machine",
+            f"set a password at the server, and add it to {DSN}",
+            permanent=True,
+        ),
+    ),
+    (_code("(MOVED|ASK|CROSSSLOT|CLUSTERDOWN)"), CLUSTER),
+    (re.compile("ACL failure"), _ACL),
+    (_code("MISCONF"), Explanation("Redis cannot save its data", "look for a full or broken disk at the server")),
+    (_code("NOREPLICAS"), Explanation("Redis has too few replicas to accept writes", "start or reconnect replicas")),
+    (_code("MASTERDOWN"), Explanation("this server is a replica without its primary", f"point {DSN} to the primary")),
+    (_code("(BUSY|UNKILLABLE)"), Explanation("Redis is busy with a script", "wait until it has ended")),
+    (_code("READONLY"), _REPLICA),
+    (_code("OOM"), _FULL),
+    (_code("WRONGTYPE"), Explanation("a key is of a wrong type", "delete the key; the workers' logs name it")),
+    (
+        re.compile("Connection (closed by server|reset)", re.IGNORECASE),
+        Explanation(
+            "Redis did not answer: it closed the connection",
+            f"look at its log; if its port speaks TLS, begin {DSN} with rediss://",
+        ),
+    ),
+    (AuthenticationError, Explanation("Redis rejected the user or password", f"correct {DSN}", permanent=True)),
+    (NoPermissionError, _ACL),
+    (BusyLoadingError, Explanation("Redis is loading its data", "wait until it has ended")),
+    (OutOfMemoryError, _FULL),
+    (ReadOnlyError, _REPLICA),
+    (InvalidResponse, _NOT_REDIS),
+    (ResponseError, Explanation("Redis refused the command")),
+    (RedisTimeoutError, _TIMEOUT),
+    (TimeoutError, _TIMEOUT),
+)
+
+
+def explain(error: BaseException) -> Explanation:
+    """Return what an error of redis-py, or of the network, means."""
+    chain = list(_causes(error))
+    text = "\n".join(map(str, chain))
+    for mark, explanation in _RULES:
+        if isinstance(mark, re.Pattern):
+            if mark.search(text):
+                return explanation
+        elif any(isinstance(cause, mark) for cause in chain):
+            return explanation
+    return Explanation("Redis did not answer", f"start it, or correct {DSN}")
+
+
+def describe(error: BaseException) -> str:
+    """Return what an error means, its own text, and what to do, in one line."""
+    explanation = explain(error)
+    said = f"{explanation.problem} ({type(error).__name__}: {error})"
+    return f"{said}; {explanation.remedy}" if explanation.remedy else said
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
