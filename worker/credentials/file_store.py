@@ -10,7 +10,7 @@ from pathlib import Path
 
 from worker.clock import Clock, SystemClock
 from worker.credentials.model import SECRET_FIELDS, Credentials, read_credentials
-from worker.credentials.private_file import read_private
+from worker.credentials.private_file import decode_text, read_private
 from worker.errors import CredentialsError, UnknownUser
 
 log = logging.getLogger(__name__)
@@ -112,14 +112,13 @@ def _read(path: Path) -> tuple[_Stamp, dict[str, Credentials]]:
 
 def _parse(content: bytes, source: str) -> dict[str, Credentials]:
     """Return the users of a file by their IDs."""
+    text = decode_text(content, source)
     problem = ""
     try:
-        users = tomllib.loads(content.decode()).get("users")
+        users = tomllib.loads(text).get("users")
     except tomllib.TOMLDecodeError as exc:
         # Only the position is taken from the parser's message; the rest may quote the file.
         problem = "is not valid TOML" + "".join(str(exc).partition(" (at ")[1:])
-    except UnicodeDecodeError:
-        problem = "is not UTF-8"
     if problem:
         # Raised outside `except`, so without cause: the parser's errors contain the file.
         raise CredentialsError(f"{source} {problem}; it must contain [users.<id>] tables")

@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from worker.credentials.private_file import read_private
+from worker.credentials.private_file import decode_text, read_private
 from worker.errors import CredentialsError
 from worker.secret import Secret
 
@@ -83,7 +83,8 @@ def open_key_ring(setting: Secret, variable: str) -> KeyRing:
         raise CredentialsError(f"the key ring in {variable}: {FILE_SCHEME!r} cannot be the ID of a key")
     path = Path(rest).expanduser()
     _, content = read_private(path, "key ring file")
-    return parse_key_ring(content.decode(errors="replace"), f"key ring file {path}")
+    source = f"key ring file {path}"
+    return parse_key_ring(decode_text(content, source), source)
 
 
 def parse_key_ring(text: str, source: str) -> KeyRing:
