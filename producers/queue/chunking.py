@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -66,12 +67,17 @@ class Entry:
     submission: Submission
 
 
-@dataclass(slots=True)
+@dataclass
 class Chunk:
     """Changes that are submitted in one round trip; chunks are numbered from 0."""
 
     number: int
     entries: list[Entry] = field(default_factory=list)
+
+    @cached_property
+    def lanes(self) -> frozenset[str]:
+        """The lanes of its changes."""
+        return frozenset(entry.submission.lane for entry in self.entries)
 
 
 @dataclass(slots=True)

@@ -62,9 +62,9 @@ local function rejected_by_batch()
     unpack(redis.call('HMGET', batch, 'content', 'sealed', 'cancelled', chunk, 'short'))
   if stored_content and stored_content ~= content then return VERDICT.OTHER_CONTENT end
   if chunk ~= '' and stored_digest and stored_digest ~= chunk_digest then return VERDICT.OTHER_CONTENT end
-  if previous_chunk ~= '' and redis.call('HGET', batch, previous_chunk) ~= previous_digest then
-    return VERDICT.OTHER_CONTENT
-  end
+  -- The chunk before may be in flight still, or was refused by a full Redis; the digest of this one covers it too.
+  local stored_previous = previous_chunk ~= '' and redis.call('HGET', batch, previous_chunk)
+  if stored_previous and stored_previous ~= previous_digest then return VERDICT.OTHER_CONTENT end
   if cancelled then return VERDICT.CANCELLED end
   if not sealed or tonumber(lane_full_count or 0) > 0 then return nil end
   for _, change in ipairs(changes) do

@@ -1,4 +1,8 @@
-"""Many script runs on one connection: several are in flight at once, and they still run in order."""
+"""Many script runs on one connection: several are in flight at once, unless their order matters.
+
+Redis runs them in order, but it may refuse one and take the next, such as when memory gets free in between. The refused
+one would then run behind the other. So only steps that share no lane are in flight together.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,28 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from contextlib import suppress
-from typing import Any, Generic, Self, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from producers.transport.plan import RunScript
+from producers.transport.redis_errors import FULL, refusal_code
 from producers.transport.retry import RetryBudget
 from producers.transport.runner import reraise_cancellation, wait_s_of
 
 MAX_IN_FLIGHT = 4
 
-K = TypeVar("K")
+
+class Ordered(Protocol):
+    """The key of a step whose order to others may matter."""
+
+    @property
+    def lanes(self) -> frozenset[str]:
+        """The lanes that the step appends to."""
+
+
+K = TypeVar("K", bound=Ordered)
 T = TypeVar("T")
 AnyIterable: TypeAlias = Iterable[T] | AsyncIterable[T]
 
@@ -28,7 +42,8 @@ async def pipelined(
     """Run steps in order, up to `in_flight` of them without waiting for replies, and yield each key with its reply.
 
     The first step runs alone: if it is refused, the others must not run. If Redis goes away and the client was opened
-    to wait, the steps without a reply run again on a new connection, in the same order.
+    to wait, the steps without a reply run again on a new connection, in the same order. If Redis is full, the replies
+    of all steps in flight are yielded before the error is raised: then none is in doubt.
 
     Args:
         redis: the client whose pool gives the connection.
@@ -36,17 +51,25 @@ async def pipelined(
         in_flight: how many steps may be without a reply at once.
 
     Raises:
-        RedisError: Redis did not answer. The steps without a reply may have run or not.
+        RedisError: Redis did not answer. The steps without a reply may have run or not; if Redis is full, not.
     """
     is_first = True
     async with _PipelinedConnection[K, T](redis) as connection:
-        async for key, step in _drain_on_error(steps, connection):
-            await connection.send(key, step)
-            if len(connection.in_flight) == in_flight or is_first:
-                is_first = False
+        try:
+            async for key, step in _drain_on_error(steps, connection):
+                while connection.must_wait(key):
+                    yield await connection.receive()
+                await connection.send(key, step)
+                if len(connection.in_flight) == in_flight or is_first:
+                    is_first = False
+                    yield await connection.receive()
+            while connection.in_flight:
                 yield await connection.receive()
-        while connection.in_flight:
-            yield await connection.receive()
+        except ResponseError as exc:
+            if refusal_code(exc) == FULL:
+                async for keyed_reply in connection.receive_others():
+                    yield keyed_reply
+            raise
 
 
 async def _drain_on_error(
@@ -83,6 +106,10 @@ class _PipelinedConnection(Generic[K, T]):
         if self._connection is not None:
             await self._release(reusable=error_type is None)
 
+    def must_wait(self, key: K) -> bool:
+        """Return whether a step must not be sent before the replies in flight: it shares a lane with one of them."""
+        return any(not key.lanes.isdisjoint(other.lanes) for other, _ in self.in_flight)
+
     async def send(self, key: K, step: RunScript[T]) -> None:
         """Send a step after the others."""
         self.in_flight.append((key, step))
@@ -105,6 +132,19 @@ class _PipelinedConnection(Generic[K, T]):
                 await self._reconnect(exc, budget)
         key, step = self.in_flight.popleft()
         return key, step.parse(reply)
+
+    async def receive_others(self) -> AsyncIterator[tuple[K, T]]:
+        """After a full Redis refused the oldest step, yield the replies to those that it did not refuse."""
+        self.in_flight.popleft()
+        while self.in_flight:
+            key, step = self.in_flight.popleft()
+            try:
+                reply = await reraise_cancellation(self._connection.read_response())
+            except ResponseError as exc:
+                if refusal_code(exc) != FULL:
+                    raise
+            else:
+                yield key, step.parse(reply)
 
     async def _write(self, step: RunScript[T]) -> None:
         # EVAL, not EVALSHA: if a server did not know the script, a later step could overtake an earlier one.
