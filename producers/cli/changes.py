@@ -10,7 +10,7 @@ from producers import Cancellation, InvalidChange, JobResult, JobState, Outcome,
 from producers.cli.context import CliContext, QueueCommand, pass_cli
 from producers.cli.errors import CommandFailed
 from producers.cli.exit_codes import ExitCode
-from producers.cli.input.row_errors import BadInput
+from producers.cli.input.row_errors import BadInput, describe
 from producers.cli.input.template import Template
 from producers.cli.screen import Screen
 from producers.cli.settings_options import read_json, read_template, settings_options
@@ -131,7 +131,7 @@ def _read_change(change_file: BinaryIO | None, settings_file: BinaryIO | None, f
     try:
         return template.change({})
     except InvalidChange as exc:
-        raise BadInput(f"{exc}; correct the file or give the flag") from exc
+        raise BadInput(f"{describe(exc)}; correct the file or give the flag") from exc
 
 
 def _print_result(screen: Screen, result: JobResult) -> None:

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-from producers.cli.input.csv_rows import FORMULA_STARTS
+from producers.cli.input.spreadsheets import as_text
 from producers.cli.json_output import to_json
 from producers.cli.text import escape, iso_timestamp
 from producers.contract.messages import JobResult
@@ -72,5 +72,4 @@ def csv_row(result: JobResult) -> Sequence[str]:
 
 def spreadsheet_cell(text: str) -> str:
     """Return a text, escaped, with an apostrophe before anything that a spreadsheet would run as a formula."""
-    escaped = escape(text)
-    return f"'{escaped}" if escaped.startswith(FORMULA_STARTS) else escaped
+    return as_text(escape(text))

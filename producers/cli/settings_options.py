@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 import click
 
 from producers.cli.input import json_text
+from producers.cli.input.file_kinds import START_BYTES, bom_length
 from producers.cli.input.row_errors import BadInput
 from producers.cli.input.template import Template
 from producers.cli.shared_options import Command
@@ -79,6 +80,9 @@ def read_json(file: BinaryIO) -> Any:
     """
     name = getattr(file, "name", "the file")
     try:
-        return json_text.decode(file.read().decode("utf-8-sig"))
+        content = file.read()
+        return json_text.decode(content[bom_length(content[:START_BYTES]) :].decode())
+    except BadInput as exc:
+        raise BadInput(f"{name}: {exc}") from exc
     except ValueError as exc:
         raise BadInput(f"{name} is not a JSON file in UTF-8: {exc}; correct it, or use flags instead") from exc

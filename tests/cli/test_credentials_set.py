@@ -127,7 +127,7 @@ def test_a_malformed_line_is_reported_without_values_and_nothing_is_set(copytrad
 
     assert said.startswith("nothing was set: line 2: secret_key is missing")
     assert "line 3: not a JSON object" in said
-    assert "line 4: an earlier line has user '1001' too" in said
+    assert "line 4: duplicate user '1001'; first on line 1" in said
     assert "hush" not in said
     assert copytrade.json_lines("credentials", "list") == []
 

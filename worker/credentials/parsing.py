@@ -60,6 +60,7 @@ def parse_users(lines: Iterable[bytes]) -> tuple[list[Credentials], list[str]]:
         The credentials, and the errors, each beginning with its line number.
     """
     users: dict[str, Credentials] = {}
+    first_lines: dict[str, int] = {}
     errors = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -69,8 +70,9 @@ def parse_users(lines: Iterable[bytes]) -> tuple[list[Credentials], list[str]]:
         except CredentialsError as exc:
             errors.append(str(exc))
             continue
-        if user.user_id in users:
-            errors.append(f"line {number}: an earlier line has user {user.user_id!r} too; keep one of them")
+        first = first_lines.setdefault(user.user_id, number)
+        if first != number:
+            errors.append(f"line {number}: duplicate user {user.user_id!r}; first on line {first}")
         users[user.user_id] = user
     return list(users.values()), errors
 

@@ -3,83 +3,115 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 
 from producers.cli.input.fields import ROW_FIELDS, find_field, unknown_field
 from producers.cli.input.row_errors import BadInput, RowError
+from producers.cli.input.spreadsheets import unwrap_text
+from producers.cli.text import plural
 from producers.errors import abbreviated
 
-DELIMITERS = (",", ";", "\t")
-FORMULA_STARTS = ("=", "+", "-", "@")
+DELIMITERS = (",", ";", "\t", "|")
+MAX_COLUMNS_SHOWN = 20
+"""Problems of column names in one message. A file that is no CSV can have thousands."""
 
 Lines = Iterator[tuple[int, "str | RowError"]]
 Row = dict[str, object]
 """The fields of a row by their Python names; empty cells are left out."""
 
 
+_delimiter_line = re.compile(r'"?sep=(.)"?[,;]*', re.IGNORECASE).fullmatch
+"""A first line that names the delimiter, as Excel reads and writes it."""
+
+
 def csv_rows(lines: Lines, *, ignore_other_columns: bool = False) -> Iterator[tuple[int, Row | RowError]]:
-    """Yield the rows below the header with their line numbers.
+    """Yield the rows below the header with their line numbers. Rows without any value are skipped.
 
     Args:
-        lines: the lines of the file, the header first.
+        lines: the lines of the file: the header first, or a line such as `sep=;` before it.
         ignore_other_columns: whether to skip unknown columns, including misspelt ones.
 
     Raises:
-        BadInput: the header is invalid, has an unknown or repeated column, or lacks user_id.
+        BadInput: the header is invalid, has unknown or repeated columns, or lacks user_id.
     """
     first = next(lines, None)
+    delimiter = None
+    if first is not None and isinstance(first[1], str) and (named := _delimiter_line(first[1])):
+        delimiter = named[1]
+        if delimiter not in DELIMITERS:
+            raise BadInput(
+                f"line {first[0]}: the delimiter must be a comma, a semicolon, a tab or |; got {delimiter!r}"
+            )
+        first = next(lines, None)
     if first is None:
         return
-    _, header = first
+    header_number, header = first
     if isinstance(header, RowError):
-        raise BadInput(f"line {header.line}: {header.rule}; got {header.value}")
-    delimiter = max(DELIMITERS, key=header.count)
-    names = _cells(header, delimiter)
+        raise BadInput(f"line {header_number}: {header.rule}; got {header.value}")
+    delimiter = delimiter or detect_delimiter(header)
+    names = cells(header, delimiter)
     if isinstance(names, str):
-        raise BadInput(f"line 1, the column names: {names}")
-    columns = _columns(names, ignore_other_columns=ignore_other_columns)
+        raise BadInput(f"line {header_number}, the column names: {names}")
+    columns = _columns(header_number, names, ignore_other_columns=ignore_other_columns)
     for number, line in lines:
-        yield number, line if isinstance(line, RowError) else _row(number, line, delimiter, columns)
+        row = line if isinstance(line, RowError) else _row(number, line, delimiter, columns)
+        if row is not None:
+            yield number, row
 
 
-def _columns(names: list[str], *, ignore_other_columns: bool) -> list[str | None]:
+def detect_delimiter(header: str) -> str:
+    """Return the delimiter that the header has most often."""
+    return max(DELIMITERS, key=header.count)
+
+
+def cells(line: str, delimiter: str) -> list[str] | str:
+    """Return the cells of a line, or the rule that it breaks."""
+    try:
+        found = next(csv.reader([line], delimiter=delimiter, strict=True))
+    except csv.Error as exc:
+        return f"must be CSV in one line: {exc}"
+    return [unwrap_text(cell.strip()).strip() for cell in found]
+
+
+def _columns(line: int, names: list[str], *, ignore_other_columns: bool) -> list[str | None]:
+    """Return the field of each column; None for one that is skipped, or that has no name and must be empty.
+
+    Raises:
+        BadInput: the message lists all that is wrong with the names.
+    """
     fields = [find_field(name) for name in names]
     columns = [field if field in ROW_FIELDS else None for field in fields]
     if "user_id" not in columns:
         hint = "" if None not in columns else " (if the file has only IDs, one a line: --format jsonl)"
-        raise BadInput(f"line 1 must name the columns, among them user_id; got {abbreviated(', '.join(names))}{hint}")
+        shown = abbreviated(", ".join(names))
+        raise BadInput(f"line {line} must name the columns, among them user_id; got {shown}{hint}")
+    problems, unknown = [], False
     for index, (name, column) in enumerate(zip(names, columns, strict=True)):
-        if column is None and not ignore_other_columns:
-            raise BadInput(
-                f"column {abbreviated(name)}: {unknown_field(name, ROW_FIELDS)}"
-                " (--ignore-other-columns skips columns that are not fields)"
-            )
-        if column is not None and column in columns[:index]:
-            raise BadInput(f"column {abbreviated(name)}: appears twice; remove one")
+        if column is None and name and not ignore_other_columns:
+            unknown = True
+            problems.append(f"column {abbreviated(name)}: {unknown_field(name, ROW_FIELDS)}")
+        elif column is not None and column in columns[:index]:
+            problems.append(f"column {abbreviated(name)}: appears twice; remove one")
+    if problems:
+        more = len(problems) - MAX_COLUMNS_SHOWN
+        shown = "; ".join([*problems[:MAX_COLUMNS_SHOWN], *([f"and {more} more"] if more > 0 else [])])
+        raise BadInput(shown + (" (--ignore-other-columns skips columns that are not fields)" if unknown else ""))
     return columns
 
 
-def _row(number: int, line: str, delimiter: str, columns: list[str | None]) -> Row | RowError:
-    cells = _cells(line, delimiter)
-    if isinstance(cells, str):
-        return RowError(number, "line", cells, abbreviated(line))
-    if len(cells) != len(columns):
-        rule = f"must have {len(columns)} cells like the header; it has {len(cells)}"
+def _row(number: int, line: str, delimiter: str, columns: list[str | None]) -> Row | RowError | None:
+    """Return the fields of a line; None if all its cells are empty."""
+    found = cells(line, delimiter)
+    if isinstance(found, str):
+        return RowError(number, "line", found, abbreviated(line))
+    if not any(found):
+        return None
+    while len(found) > len(columns) and not found[-1]:
+        found.pop()  # a spreadsheet fills up all rows to the longest one
+    if len(found) != len(columns):
+        rule = f"must have {plural(len(columns), 'cell')} like the header; it has {len(found)}"
         return RowError(number, "line", rule, abbreviated(line))
-    row: Row = {name: cell for name, cell in zip(columns, cells, strict=True) if name is not None and cell}
+    row: Row = {name: cell for name, cell in zip(columns, found, strict=True) if name is not None and cell}
     row.setdefault("user_id", "")
     return row
-
-
-def _cells(line: str, delimiter: str) -> list[str] | str:
-    """Return the cells of a line, or the rule that it breaks."""
-    try:
-        cells = next(csv.reader([line], delimiter=delimiter, strict=True))
-    except csv.Error as exc:
-        return f"must be CSV in one line: {exc}"
-    return [_strip_apostrophe(cell.strip()) for cell in cells]
-
-
-def _strip_apostrophe(cell: str) -> str:
-    """Undo `export.spreadsheet_cell`: remove the apostrophe before text that looks like a formula."""
-    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(FORMULA_STARTS) else cell

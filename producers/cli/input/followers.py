@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import BinaryIO, Literal
 
-from producers.cli.input.csv_rows import csv_rows
+from producers.cli.input.csv_rows import cells, csv_rows, detect_delimiter
+from producers.cli.input.fields import find_field
 from producers.cli.input.json_rows import json_rows
 from producers.cli.input.lines import MAX_LINE_BYTES, numbered_lines
 from producers.cli.input.row_errors import BadInput, RowError
@@ -84,7 +86,7 @@ class Followers:
             BadInput: the file as a whole or the template is invalid.
         """
         self.stream.seek(0)
-        seen: set[str | tuple[str, str]] = set()
+        first_lines: dict[str | tuple[str, str], int] = {}
         common_trader = self.template.fields.get("trader_id")
         lines = numbered_lines(self.stream)
         for line, row in _READERS[self.file_format](lines, ignore_other_columns=self.ignore_other_columns):
@@ -98,11 +100,11 @@ class Followers:
                 continue
             user, trader = change.user_id, change.trader_id
             lane = user if trader == common_trader else (user, trader)  # a tuple per line would take more memory
-            if lane in seen:
-                rule = "must appear once per trader; an earlier line has this user already"
+            first = first_lines.setdefault(lane, line)
+            if first != line:
+                rule = f"duplicate user; first on line {first}"
                 yield RowError.from_invalid_change(line, InvalidChange("userId", rule, user))
                 continue
-            seen.add(lane)
             yield ValidRow(line, change, user_only=len(row) == 1)
 
     def validate(self) -> ValidationReport:
@@ -137,10 +139,17 @@ def ensure_seekable(stream: BinaryIO) -> BinaryIO:
 
 
 def detect_format(name: str, stream: BinaryIO) -> Format:
-    """Return the format of a file by its suffix or else its first character: JSON starts with `{`, `"` or a digit."""
+    """Return the format of a file by its suffix or else its first line: JSON starts with `{`, `[`, `"` or a digit.
+
+    A first line that names the column of users is CSV, even if it begins with a quote.
+    """
     by_suffix = _SUFFIXES.get(PurePath(name).suffix.lower())
     if by_suffix is not None:
         return by_suffix
     stream.seek(0)
-    start = stream.read(MAX_LINE_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    return "jsonl" if start in (b"{", b"[", b'"') or start.isdigit() else "csv"
+    start = stream.read(MAX_LINE_BYTES).removeprefix(codecs.BOM_UTF8).lstrip()
+    first_line = start.splitlines()[0].decode(errors="replace") if start else ""
+    names = cells(first_line, detect_delimiter(first_line))
+    if isinstance(names, list) and "user_id" in map(find_field, names):
+        return "csv"
+    return "jsonl" if first_line[:1] in ("{", "[", '"') or start[:1].isdigit() else "csv"

@@ -71,7 +71,9 @@ def _row(value: object, *, ignore_others: bool) -> Row:
         return {"user_id": value}
     if isinstance(value, dict):
         return {"user_id": "", **change_fields(value, ignore_others=ignore_others)}
-    raise InvalidChange("line", 'must be a user ID or an object such as {"userId": "1001"}', value)
+    raise InvalidChange(
+        "line", 'must be a user ID or an object such as {"userId": "1001"}', "null" if value is None else value
+    )
 
 
 def _by_field(items: Mapping[str, Any], known: tuple[str, ...], where: str, *, ignore_others: bool) -> Row:

@@ -1,55 +1,59 @@
-"""Numbered and decoded lines of a binary file. A line that is too long or not UTF-8 becomes a `RowError`."""
+"""Numbered and decoded lines of a binary file. A line that is too long or not UTF-8 text becomes a `RowError`."""
 
 from __future__ import annotations
 
-import codecs
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from producers.cli.input.row_errors import BadInput, RowError
+from producers.cli.input.file_kinds import START_BYTES, bom_length
+from producers.cli.input.row_errors import RowError
 from producers.errors import abbreviated
 
 MAX_LINE_BYTES = 65_536
 """A change with ten settings takes 3,000 bytes. The limit keeps a file without line ends from filling the memory."""
 
-_UTF_16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_LONG_RULE = f"must be shorter than {MAX_LINE_BYTES} bytes"
+_line_end = re.compile(rb"\r\n|\n|\r")
 
 
 def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, str | RowError]]:
     """Yield each line that is not blank, without its line end, with its number, which starts at 1.
 
+    Args:
+        stream: the file, at its start, seekable. A line ends with LF, CR LF or CR.
+
     Raises:
-        BadInput: the file is encoded in UTF-16.
+        BadInput: the file is not a text in UTF-8 at all.
     """
-    number = 0
-    while raw := stream.readline(MAX_LINE_BYTES):
-        number += 1
-        if number == 1:
-            raw = _strip_bom(raw)
-        if len(raw) >= MAX_LINE_BYTES and not raw.endswith(b"\n"):
-            _skip_line(stream)
-            yield (
-                number,
-                RowError(number, "line", f"must be shorter than {MAX_LINE_BYTES} bytes", abbreviated(raw[:40])),
-            )
+    stream.seek(bom_length(stream.read(START_BYTES)))
+    for number, raw in enumerate(_raw_lines(stream), 1):
+        if len(raw) >= MAX_LINE_BYTES:
+            yield number, RowError(number, "line", _LONG_RULE, abbreviated(raw[:40]))
             continue
         try:
-            text = raw.decode("utf-8")
+            text = raw.decode("utf-8").strip(" ")
         except UnicodeDecodeError as exc:
             invalid = raw[exc.start : exc.start + 1]
             yield number, RowError(number, "line", f"must be UTF-8: byte {exc.start + 1} is not", abbreviated(invalid))
             continue
-        text = text.strip(" \r\n")
-        if text:
+        if "\0" in text:
+            yield number, RowError(number, "line", "must not contain NUL bytes", abbreviated(text))
+        elif text:
             yield number, text
 
 
-def _strip_bom(first_line: bytes) -> bytes:
-    if first_line.startswith(_UTF_16_BOMS):
-        raise BadInput("the file is in UTF-16; save it as UTF-8 (in a spreadsheet: CSV UTF-8)")
-    return first_line.removeprefix(codecs.BOM_UTF8)
-
-
-def _skip_line(stream: BinaryIO) -> None:
-    while (chunk := stream.readline(MAX_LINE_BYTES)) and not chunk.endswith(b"\n"):
-        pass
+def _raw_lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of a file without their ends; those that are too long are cut at `MAX_LINE_BYTES`."""
+    line = b""
+    while chunk := stream.read(MAX_LINE_BYTES):
+        while chunk.endswith(b"\r") and (following := stream.read(1)):
+            chunk += following  # a CR LF must not be cut
+        first, *others = _line_end.split(chunk)
+        line += first
+        for other in others:
+            yield line[:MAX_LINE_BYTES]
+            line = other
+        line = line[:MAX_LINE_BYTES]
+    if line:
+        yield line

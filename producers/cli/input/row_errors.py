@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from producers.errors import InvalidChange, abbreviated
 
+MISSING = "is missing"
+
 
 class BadInput(Exception):
     """Options or a file that a command cannot use; the message is one line that says what to do."""
@@ -30,4 +32,11 @@ class RowError:
     @classmethod
     def from_invalid_change(cls, line: int, error: InvalidChange) -> RowError:
         """Return the error of a line whose change is invalid."""
+        if error.value is None:
+            return cls(line, error.field, MISSING, "")
         return cls(line, error.field, error.rule, abbreviated(error.value))
+
+
+def describe(error: InvalidChange) -> str:
+    """Return the error in words for a file or flags, where None is a value that was not given."""
+    return f"{error.field}: {MISSING}" if error.value is None else str(error)

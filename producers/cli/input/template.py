@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self, cast
 
 from producers.cli.input.fields import CHANGE_FIELDS, SETTING_FIELDS, WIRE_NAMES
 from producers.cli.input.json_rows import change_fields, setting_fields
-from producers.cli.input.row_errors import BadInput
+from producers.cli.input.row_errors import BadInput, describe
+from producers.cli.input.spreadsheets import id_rule, number_rule, placeholder_rule
 from producers.contract.messages import CopySetting, SettingsChange
 from producers.contract.validation import check_change
 from producers.errors import InvalidChange
@@ -18,8 +18,12 @@ from producers.errors import InvalidChange
 PLACEHOLDER_USER = "1"
 """User ID for validating the template before any row is read."""
 
-_rounded_number = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE][+]?[0-9]+|[0-9]+\.[0-9]*").fullmatch
-_ROUNDED_RULE = "must be the whole ID as text; a spreadsheet has turned it into a rounded number"
+_SETTING_RULES: dict[str, Callable[[str], str | None]] = {
+    **dict.fromkeys(("symbol", "margin_coin"), placeholder_rule),
+    **dict.fromkeys(("long_leverage", "short_leverage", "trace_value", "max_hold_size"), number_rule),
+    **dict.fromkeys(("stop_surplus_ratio", "stop_loss_ratio"), number_rule),
+}
+"""What is looked for in the fields of a setting beside the rules of the exchange."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Template:
             if isinstance(value, dict):
                 return cls._from_row(change_fields(value))
         except InvalidChange as exc:
-            raise BadInput(str(exc)) from exc
+            raise BadInput(describe(exc)) from exc
         raise BadInput("settings must be a JSON list of settings, or an object")
 
     @classmethod
@@ -81,11 +85,10 @@ class Template:
         """
         user_id = row.get("user_id", self.fields.get("user_id"))
         fields = {**self._common, "user_id": user_id} if set(row) == {"user_id"} else self._merge(row, user_id)
-        for name in ("user_id", "trader_id"):
-            value = fields.get(name)
-            if isinstance(value, str) and _rounded_number(value):
-                raise InvalidChange(WIRE_NAMES[name], _ROUNDED_RULE, value)
         change = _change(fields)
+        _check_ids(change)
+        if set(row) != {"user_id"}:
+            _check_settings(change)
         check_change(change)
         return change
 
@@ -101,9 +104,12 @@ class Template:
     def _common(self) -> dict[str, Any]:
         fields = {**self.fields, "settings": [_setting(setting) for setting in self.settings]}
         try:
-            check_change(_change({**fields, "user_id": PLACEHOLDER_USER}))
+            change = _change({**fields, "user_id": PLACEHOLDER_USER})
+            _check_ids(change)
+            _check_settings(change)
+            check_change(change)
         except InvalidChange as exc:
-            raise BadInput(f"for every follower: {exc}") from exc
+            raise BadInput(f"for every follower: {describe(exc)}") from exc
         return fields
 
     def _merge(self, row: Mapping[str, Any], user_id: object) -> dict[str, Any]:
@@ -137,3 +143,22 @@ def _change(fields: Mapping[str, Any]) -> SettingsChange:
 def _setting(fields: Mapping[str, Any]) -> CopySetting:
     required = dict.fromkeys(("symbol", "product_type", "margin_type", "lever_type", "trace_type"))
     return CopySetting(**cast("dict[str, Any]", {**required, **fields}))
+
+
+def _check_ids(change: SettingsChange) -> None:
+    """Raise InvalidChange if a file's program damaged the user's or the trader's ID."""
+    for name, value in (("userId", change.user_id), ("traderId", change.trader_id)):
+        _check(name, value, id_rule)
+
+
+def _check_settings(change: SettingsChange) -> None:
+    """Raise InvalidChange if a file's program put something else in the place of a symbol, coin or number."""
+    for index, setting in enumerate(change.settings):
+        for field, find_rule in _SETTING_RULES.items():
+            _check(f"settings[{index}].{WIRE_NAMES[field]}", getattr(setting, field), find_rule)
+
+
+def _check(name: str, value: object, find_rule: Callable[[str], str | None]) -> None:
+    rule = find_rule(value) if isinstance(value, str) else None
+    if rule is not None:
+        raise InvalidChange(name, rule, value)

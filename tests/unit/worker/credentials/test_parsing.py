@@ -108,7 +108,7 @@ def test_every_malformed_line_is_reported_by_number_without_a_value() -> None:
     _, errors = parse_users(lines)
 
     assert [error.partition(":")[0] for error in errors] == [f"line {number}" for number in range(2, 10)]
-    assert "an earlier line has user '1001' too" in errors[4]
+    assert "duplicate user '1001'; first on line 1" in errors[4]
     assert "hush" not in " ".join(errors)
 
 
