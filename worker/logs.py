@@ -51,6 +51,8 @@ class Event(StrEnum):
     """A probe succeeded; the egress sends everything again."""
     EGRESS_HELD = "egress_held"
     """Many users in a row were throttled; the egress sends nothing for a while."""
+    CONTROL_JOB_FAILED = "control_job_failed"
+    """A control job ended with an error: it cannot be run, or what it asks for is refused."""
     REDIS_AWAY = "redis_away"
     """Redis did not store some settlements; they are tried again."""
     PARENT_GONE = "parent_gone"

@@ -6,14 +6,18 @@ import re
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from producers.contract.keyspace import CONTROL_QUEUE
 from producers.contract.validation import check_id
-from producers.errors import InvalidId, SettingsError
+from producers.errors import InvalidId, SettingsError, abbreviated
 from producers.settings import Count, EnvironmentSettings, NotNegative, Positive, Text, variable_name
 from worker.secret import Secret
 
 LEASE_MARGIN_S = 2.0
 """Minimum of the lease beyond one request: the wait for the slot, settling, a stall of the event loop."""
 
+MAX_QUEUE_CHARS = 128
+
+_is_queue = re.compile(rf"(?!arq:|copytrade:(?!queue))[!-~]{{1,{MAX_QUEUE_CHARS}}}").fullmatch
 _origin = re.compile(r"(https?://(?:[a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?)/?")
 
 
@@ -30,6 +34,7 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
             python:MODULE:FACTORY (worker/credentials/README.md).
         credentials_keys: the key ring that seals records in Redis: file:PATH, or <key ID>:<base64>, separated
             by commas; the first one seals, all of them open.
+        queue: the arq queue of control jobs, such as `submit` from apps that have only arq. Other queues are not read.
         egress: name of this worker's egress IP; workers with the same name share its limit.
         user_rate_per_s: requests a second of one user. The endpoint's page said 10; its current version says 5.
         egress_rate_per_s: requests a second of one egress IP. The exchange allows 6000 a minute.
@@ -56,6 +61,7 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     exchange_insecure: bool = False
     credentials: Text = "file:credentials.toml"
     credentials_keys: Secret | None = None
+    queue: Text = CONTROL_QUEUE
     egress: Text = "default"
     user_rate_per_s: Positive = 10.0
     egress_rate_per_s: Positive = 100.0
@@ -83,6 +89,12 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
             check_id(variable_name("egress"), self.egress)
         except InvalidId as exc:
             raise SettingsError(str(exc)) from None
+        if not _is_queue(self.queue):
+            raise SettingsError(
+                f"{variable_name('queue')}: must be 1 to {MAX_QUEUE_CHARS} printable ASCII characters without spaces,"
+                " and must not begin with arq: (other arq apps) or copytrade: (other keys of this project;"
+                f" {CONTROL_QUEUE} and names that begin so are allowed); got {abbreviated(self.queue)}"
+            )
         if self.max_tries < 0:
             raise SettingsError(f"{variable_name('max_tries')}: must be 0 (no bound) or more; got {self.max_tries}")
         if self.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):

@@ -12,6 +12,7 @@ from arq.jobs import Job
 
 from ops.chaos.workload import ORDINARY_USERS, TRADERS, Item
 from ops.ledger.evidence import Change
+from producers.contract import keyspace
 
 FIRST_TRACE_VALUE = 80_000_000_000
 ARQ_APP = -2
@@ -56,10 +57,11 @@ class ArqApp:
             RedisSettings.from_dsn(self.dsn),
             job_serializer=msgspec.msgpack.encode,
             job_deserializer=msgspec.msgpack.decode,
+            default_queue_name=keyspace.CONTROL_QUEUE,
         )
         try:
             job = await redis.enqueue_job("submit", msgspec.to_builtins(change.change), _job_id=name)
-            job = job or Job(name, redis, _deserializer=msgspec.msgpack.decode)
+            job = job or Job(name, redis, keyspace.CONTROL_QUEUE, _deserializer=msgspec.msgpack.decode)
             return await job.result(timeout=ANSWER_TIMEOUT_S, poll_delay=POLL_INTERVAL_S)
         finally:
             await redis.aclose()

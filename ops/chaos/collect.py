@@ -34,7 +34,7 @@ UNEXPECTED = re.compile(
 )
 FENCED = re.compile(rb'"event":"%s"' % Event.LEASE_LOST.encode())
 CONTROL_JOB = re.compile(re.escape(keyspace.JOB.encode()) + rb"arq-(?:poison-)?[0-9]+")
-"""When a worker dies during a control job, arq keeps the payload for minutes."""
+"""The payload of a control job stays while its lease does, some seconds after its worker has died."""
 TRANSIENT_KEYS = tuple(prefix.encode() for prefix in (keyspace.JOB, keyspace.LANE, keyspace.HEAD))
 
 

@@ -104,8 +104,10 @@ CREDENTIALS = "copytrade:credentials"
 """HASH: user -> sealed API keys (worker/credentials/sealing.py). Written by `copytrade credentials`, read by workers;
 no TTL."""
 
-CONTROL_QUEUE = "arq:queue"
-"""ZSET: arq's own queue, for cron, control jobs, and `submit` from apps that have only arq. arq; no TTL."""
+CONTROL_QUEUE = "copytrade:queue"
+"""ZSET: the default of COPYTRADE_QUEUE, the worker's arq queue for cron, control jobs, and `submit` from apps that have
+only arq. Not arq's default name, so that other arq apps in the same database neither take our jobs nor lose theirs. Its
+health key has `:health-check` at the end. arq; no TTL."""
 
 WORKER = "copytrade:worker:"
 """STRING `<egress>:<name>`: a worker process's description of itself, in msgpack. Workers; TTL three of its

@@ -1,21 +1,60 @@
-"""Control jobs: the jobs in arq's own queue, which the worker runs beside the lanes."""
+"""Control jobs: the jobs in the worker's arq queue, which it runs beside the lanes."""
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+import logging
+from collections.abc import Mapping
+from typing import Annotated, Any
 
+import msgspec
+from arq.cron import CronJob
+from arq.jobs import serialize_result
+from arq.utils import timestamp_ms
+from arq.worker import Function
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from producers.client.producer import Producer
+from producers.contract.codec import serialize
 from producers.contract.keyspace import JOB
 from producers.contract.reader import change_from_wire
+from producers.errors import ProducerError, abbreviated
 from producers.settings import ProducerSettings
+from worker.logs import Event, log_fields
 
 CHANGE_SUFFIX = ".change"
 
 MAX_JOB_BYTES = 1024 * 1024
 """Maximum size of a control job. A change is far smaller, and large data does not belong in the queue."""
+
+MAX_UNIX_MS = 253_402_300_799_000
+"""The end of the year 9999: arq fails to load later times."""
+
+EXPECTED = "expected arq's job format in msgpack, as by create_pool(job_serializer=msgspec.msgpack.encode)"
+
+Functions = Mapping[str, Function | CronJob]
+
+
+class ControlJob(msgspec.Struct, frozen=True):
+    """A stored control job: arq's job format, with arq's field names.
+
+    Attributes:
+        f: the function's name.
+        a: its arguments, without the context.
+        k: its keyword arguments.
+        et: enqueue time, Unix milliseconds.
+        t: the try to start with, if the caller chose one.
+    """
+
+    f: str
+    a: list[Any]
+    k: dict[str, Any]
+    et: Annotated[int, msgspec.Meta(ge=0, le=MAX_UNIX_MS)]
+    t: int | None = None
+
+
+_decoder = msgspec.msgpack.Decoder(ControlJob)
 
 
 def make_producer(redis: Redis) -> Producer:
@@ -23,19 +62,8 @@ def make_producer(redis: Redis) -> Producer:
     return Producer(redis, ProducerSettings.from_env())
 
 
-async def start_problem(redis: Redis, job_id: bytes) -> str | None:
-    """Return why arq must not start a control job; None if it may."""
-    try:
-        size = await redis.strlen(JOB + job_id.decode())
-    except UnicodeDecodeError:
-        return "its ID is not UTF-8"
-    except ResponseError:  # not a string: arq fails to load it, and `LaneWorker.run_job` removes it
-        return None
-    return f"it is larger than {MAX_JOB_BYTES} bytes" if size > MAX_JOB_BYTES else None
-
-
 async def submit(ctx: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """Enqueue a change, for apps that have only arq: `enqueue_job("submit", {...})`.
+    """Enqueue a change, for apps that have only arq: `enqueue_job("submit", {...}, _queue_name=...)`.
 
     Args:
         ctx: arq's context; `job_id` is the control job's.
@@ -51,3 +79,68 @@ async def submit(ctx: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     producer: Producer = ctx["producer"]
     job = await producer.enqueue(change_from_wire(change), job_id=f"{ctx['job_id']}{CHANGE_SUFFIX}")
     return {"jobId": job.job_id, "alreadyThere": job.already_there}
+
+
+async def read_fault(redis: Redis, job_id: str, functions: Functions) -> str | None:
+    """Return why a control job cannot be run; None if it can, or if it has expired, which arq reports itself."""
+    try:
+        payload = await redis.getrange(JOB + job_id, 0, MAX_JOB_BYTES)
+    except ResponseError as exc:  # its key is not a string
+        return f"its payload cannot be read: {exc}"
+    return find_fault(payload, functions) if payload else None
+
+
+def find_fault(payload: bytes, functions: Functions) -> str | None:
+    """Return why the payload of a control job cannot be run: what was expected, and what is there; None if it can."""
+    if len(payload) > MAX_JOB_BYTES:
+        return f"its payload is larger than {MAX_JOB_BYTES} bytes"
+    try:
+        job = _decoder.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        return f"{EXPECTED}; the payload is {_other_format(payload) or f'malformed: {exc}'}"
+    function = functions.get(job.f)
+    if function is None:
+        return f"expected the function {' or '.join(functions)}; got {abbreviated(job.f)}"
+    signature = inspect.signature(function.coroutine)
+    try:
+        signature.bind(None, *job.a, **job.k)
+    except TypeError as exc:
+        _, *parameters = signature.parameters
+        return f"expected {job.f}({', '.join(parameters)}); {exc}"
+    return None
+
+
+def _other_format(payload: bytes) -> str | None:
+    if payload.startswith(b"{"):
+        return "JSON"
+    if payload[:1] == b"\x80" and payload[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):  # PROTO, and its argument
+        return "pickle, which is never loaded"
+    return None
+
+
+def failed_result(job_id: str, reason: str, queue: str) -> bytes | None:
+    """Return the result, in arq's format, of a control job that was not run."""
+    now_ms = timestamp_ms()
+    return serialize_result(
+        function="",
+        args=(),
+        kwargs={},
+        job_try=1,
+        enqueue_time_ms=now_ms,
+        success=False,
+        result=reason,
+        start_ms=now_ms,
+        finished_ms=now_ms,
+        ref=job_id,
+        queue_name=queue,
+        job_id=job_id,
+        serializer=serialize,
+    )
+
+
+def shorten_log_record(record: logging.LogRecord) -> bool:
+    """Log a control job that ended by a ProducerError in one line. A filter: arq logs a traceback for any exception."""
+    if record.exc_info and isinstance(record.exc_info[1], ProducerError):
+        record.exc_info = None
+        vars(record).update(log_fields(Event.CONTROL_JOB_FAILED))
+    return True

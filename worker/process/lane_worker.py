@@ -1,8 +1,8 @@
 """The worker process: an arq worker that also dispatches lanes.
 
-arq provides the context, signals, graceful stop, health key, cron, and its own queue, used for control jobs. The
+arq provides the context, signals, graceful stop, health key, cron, and a queue, used for control jobs. The
 dispatcher runs beside arq's poll and keeps running attempts in arq's `tasks`, so arq waits for them when it stops.
-Some of arq's methods are overridden because arq ends the process on an error of Redis or a malformed job.
+Some of arq's methods are overridden because arq ends the process on an error of Redis.
 """
 
 from __future__ import annotations
@@ -17,19 +17,17 @@ from arq.connections import ArqRedis
 from arq.cron import CronJob
 from arq.typing import WorkerCoroutine
 from arq.utils import poll
-from arq.worker import Function, Worker
-from redis.exceptions import ConnectionError as RedisConnectionError
+from arq.worker import Function
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from producers.contract.codec import deserialize, serialize
-from producers.contract.keyspace import CONTROL_QUEUE, JOB
 from producers.transport.cancellation import cancel_and_wait
 from producers.transport.dsn import open_redis
 from worker.clock import Clock, SystemClock
 from worker.credentials.sources import open_store
 from worker.process.bootstrap import build_dispatcher
-from worker.process.control_jobs import make_producer, start_problem, submit
+from worker.process.control_jobs import make_producer, submit
+from worker.process.control_queue import ControlQueueWorker
 from worker.process.dispatcher import Dispatcher
 from worker.process.presence import PresenceAnnouncer
 from worker.queue.claims import Settled
@@ -42,7 +40,7 @@ CONTROL_POLL_S = 0.5
 log = logging.getLogger(__name__)
 
 
-class LaneWorker(Worker):
+class LaneWorker(ControlQueueWorker):
     """An arq worker that dispatches lanes.
 
     `LaneWorker(settings).run()` runs until a signal; with `burst=True` until nothing is queued.
@@ -79,6 +77,7 @@ class LaneWorker(Worker):
         if redis is None:
             redis = open_redis(settings.redis_dsn, ArqRedis, timeout_s=settings.redis_timeout_s)
         redis.job_serializer, redis.job_deserializer = serialize, deserialize
+        redis.default_queue_name = settings.queue  # for jobs that control jobs enqueue
         self._credentials = open_store(settings, redis, self._clock)
         self._resources = AsyncExitStack()
         self._dispatcher: Dispatcher | None = None
@@ -87,7 +86,7 @@ class LaneWorker(Worker):
         self._control_poll_failed = False
         super().__init__(
             functions=[submit, *functions],
-            queue_name=CONTROL_QUEUE,
+            queue_name=settings.queue,
             cron_jobs=cron_jobs,
             redis_pool=redis,
             burst=burst,
@@ -141,7 +140,7 @@ class LaneWorker(Worker):
         )
 
     async def _poll_iteration(self) -> None:
-        """Poll arq's own queue once.
+        """Poll the queue of control jobs once.
 
         arq lets any exception end the process. Here errors of Redis or of a control job are logged, and polling
         continues. Only an exception of the dispatcher is raised: without it the process does nothing useful.
@@ -170,42 +169,6 @@ class LaneWorker(Worker):
             self.jobs_complete += settled.finished
         elif not settled.fenced:
             self.jobs_retried += 1
-
-    async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Start control jobs, after removing those that arq cannot start.
-
-        arq raises for an ID that is not UTF-8, loads a payload of any size, and cannot run a job with a score below 1.
-        It also counts a job as started before it talks to Redis, and does not take that back when Redis fails.
-        """
-        startable = []
-        for job_id in job_ids:
-            if problem := await start_problem(self.pool, job_id):
-                await self.pool.delete(JOB.encode() + job_id)
-                await self.pool.zrem(self.queue_name, job_id)
-                log.error("control queue: removed job %r: %s", job_id[:80], problem)
-            else:
-                startable.append(job_id)
-        if startable:
-            await self.pool.zremrangebyscore(self.queue_name, "-inf", "(1")
-        try:
-            await super().start_jobs(startable)
-        except Exception:
-            self._release_sem_dec_counter_on_complete()
-            raise
-
-    async def run_job(self, job_id: str, score: int) -> None:
-        """Run a control job; remove it if it is malformed.
-
-        arq raises for a job that it cannot decode, which would end the process.
-        """
-        try:
-            await super().run_job(job_id, score)
-        except (RedisConnectionError, RedisTimeoutError):
-            raise  # not the job's fault
-        except Exception:
-            log.exception("control queue: removed job %s, which cannot be run", job_id)
-            self.jobs_failed += 1
-            await self.finish_failed_job(job_id, None)
 
     def handle_sig_wait_for_completion(self, signum: Signals) -> None:
         """Stop the dispatcher, then let arq wait for the tasks under way.

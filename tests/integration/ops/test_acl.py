@@ -157,7 +157,9 @@ async def test_the_doctor_asks_for_nothing_that_is_refused(
 async def _control_job(client: ArqRedis) -> None:
     client.job_serializer, client.job_deserializer = serialize, deserialize
     async with client:
-        job = await client.enqueue_job("submit", msgspec.to_builtins(change("1002")), _job_id="control")
+        job = await client.enqueue_job(
+            "submit", msgspec.to_builtins(change("1002")), _job_id="control", _queue_name=keyspace.CONTROL_QUEUE
+        )
         assert job is not None
         assert (await job.result(timeout=20, poll_delay=0.05))["jobId"] == "control.change"
 

@@ -19,7 +19,9 @@ from arq.worker import Worker
 from producers.contract import keyspace
 from tests.support.changes import change
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
+from worker.process.control_queue import ControlQueueWorker
 from worker.process.lane_worker import LaneWorker
+from worker.settings import WorkerSettings
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
 
@@ -57,7 +59,8 @@ def test_every_override_has_the_signature_of_arq_s_method() -> None:
     """Every overridden method is in the list above."""
     overridden = {
         name
-        for name, member in vars(LaneWorker).items()
+        for ours in (ControlQueueWorker, LaneWorker)
+        for name, member in vars(ours).items()
         if inspect.isfunction(member) and name != "__init__" and hasattr(Worker, name)
     }
 
@@ -70,7 +73,11 @@ def test_every_override_has_the_signature_of_arq_s_method() -> None:
 def test_job_and_result_keys_are_arq_s() -> None:
     """Tools for arq find changes and results under the keys they know."""
     assert (job_key_prefix, result_key_prefix) == (keyspace.JOB, keyspace.RESULT)
-    assert default_queue_name == keyspace.CONTROL_QUEUE
+
+
+def test_the_control_queue_is_not_the_one_that_arq_apps_have_by_default() -> None:
+    """Nor is its health key."""
+    assert WorkerSettings().queue == keyspace.CONTROL_QUEUE != default_queue_name
 
 
 def test_arq_s_poll_yields_before_it_sleeps() -> None:

@@ -1,0 +1,109 @@
+"""The control queue: what arq's worker does with the jobs in it, made safe against jobs that are malformed or lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Any
+
+from arq.constants import in_progress_key_prefix
+from arq.worker import Worker
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from producers.contract.keyspace import JOB
+from producers.transport.cancellation import cancel_and_wait
+from worker.logs import Event, log_fields
+from worker.process.control_jobs import failed_result, read_fault, shorten_log_record
+
+LEASE_S = 10.0
+"""How long a started control job belongs to its worker, which renews it. When it lapses, another worker starts the job.
+arq's own figure is the job's time-out (300 s) and 10 s, for it does not renew."""
+
+RENEWALS = 3
+"""How often the lease is renewed in its time."""
+
+log = logging.getLogger(__name__)
+
+
+class ControlQueueWorker(Worker):
+    """An arq worker that outlives malformed jobs, and whose jobs are started by others soon after it is killed."""
+
+    def __init__(self, **options: Any) -> None:
+        """Create a worker; `options` are those of arq's."""
+        super().__init__(**options)
+        self.in_progress_timeout_s = LEASE_S
+        logging.getLogger("arq.worker").addFilter(shorten_log_record)
+
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """Start control jobs, after removing those that arq cannot start.
+
+        arq raises for an ID that is not UTF-8, and cannot run a job with a score below 1. It also counts a job as
+        started before it talks to Redis, and does not take that back when Redis fails.
+        """
+        startable = [job_id for job_id in job_ids if _is_utf8(job_id)]
+        for job_id in set(job_ids).difference(startable):
+            await self.pool.delete(JOB.encode() + job_id)
+            await self.pool.zrem(self.queue_name, job_id)
+            log.error(
+                "removed control job %r: its ID is not UTF-8", job_id[:80], extra=log_fields(Event.CONTROL_JOB_FAILED)
+            )
+        if startable:
+            await self.pool.zremrangebyscore(self.queue_name, "-inf", "(1")
+        try:
+            await super().start_jobs(startable)
+        except Exception:
+            self._release_sem_dec_counter_on_complete()
+            raise
+
+    async def run_job(self, job_id: str, score: int) -> None:
+        """Run a control job under a lease, or end it with the reason why it cannot be run.
+
+        arq raises for a job that it cannot decode, which would end the process, and logs tracebacks for others.
+        """
+        renewal = asyncio.create_task(self._renew_lease(job_id))
+        try:
+            fault = await read_fault(self.pool, job_id, self.functions)
+            if fault is None:
+                await super().run_job(job_id, score)
+            else:
+                log.error(
+                    "control job %s is not run: %s",
+                    job_id,
+                    fault,
+                    extra=log_fields(Event.CONTROL_JOB_FAILED, job=job_id),
+                )
+                await self._fail(job_id, fault)
+        except (RedisConnectionError, RedisTimeoutError):
+            raise  # not the job's fault
+        except Exception as exc:
+            log.exception(
+                "unexpected error in control job %s; it ends",
+                job_id,
+                extra=log_fields(Event.CONTROL_JOB_FAILED, job=job_id),
+            )
+            await self._fail(job_id, f"unexpected error: {type(exc).__name__}: {exc}")
+        finally:
+            await cancel_and_wait(renewal)
+
+    async def _renew_lease(self, job_id: str) -> None:
+        """Keep other workers from starting a job. If Redis is away for too long they do: at least once, as arq."""
+        while True:
+            await asyncio.sleep(self.in_progress_timeout_s / RENEWALS)
+            with suppress(RedisError, OSError):
+                await self.pool.pexpire(in_progress_key_prefix + job_id, round(self.in_progress_timeout_s * 1000))
+
+    async def _fail(self, job_id: str, reason: str) -> None:
+        """End a job that was not run, and store the reason as its result."""
+        self.jobs_failed += 1
+        await self.finish_failed_job(job_id, failed_result(job_id, reason, self.queue_name))
+
+
+def _is_utf8(job_id: bytes) -> bool:
+    try:
+        job_id.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
