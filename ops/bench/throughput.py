@@ -11,6 +11,7 @@ import msgspec
 
 from ops.bench.environment import DOUBLE_NO_RATE_LIMITS, NO_RATE_LIMITS, Environment, change, environment
 from ops.bench.measurement import Measurement, at_least
+from ops.children import child_group
 
 USERS = 10_000
 ENQUEUED_CHANGES = 100_000
@@ -37,7 +38,7 @@ async def worker_throughput() -> list[Measurement]:
 def _baseline_rate(url: str) -> float:
     """Return the requests a second of a loop that only posts, in a process of its own like the worker."""
     command = [sys.executable, "-m", "ops.bench.http_baseline", url, str(USERS)]
-    return float(subprocess.check_output(command))  # noqa: S603 - our own module
+    return float(subprocess.check_output(command, process_group=child_group()))  # noqa: S603 - our own module
 
 
 async def enqueue_rate() -> list[Measurement]:

@@ -19,6 +19,7 @@ from ops.chaos.faults import Faults
 from ops.chaos.report import Summary, as_data, summarize, text
 from ops.chaos.run import DRAIN_TIMEOUT_S, Run
 from ops.chaos.schedule import MIN_SECONDS
+from ops.children import keep, remove_at_end
 from ops.stack import cancel_on_sigterm
 
 INTERRUPTED = 130
@@ -30,10 +31,11 @@ def main(argv: list[str] | None = None) -> int:
     """Make a run and return the exit status."""
     options = _options(argv)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-    keep = options.keep
+    remove_at_end(folder)
+    is_kept = options.keep
     try:
         summary = asyncio.run(_run(options, folder))
-        keep = keep or summary.violations > 0
+        is_kept = is_kept or summary.violations > 0
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("chaos: interrupted; everything it started has been stopped", file=sys.stderr)
         return INTERRUPTED
@@ -41,13 +43,15 @@ def main(argv: list[str] | None = None) -> int:
         print("chaos: the run took too long; everything it started has been stopped", file=sys.stderr)
         return 1
     finally:
-        if not keep:
+        if is_kept:
+            keep(folder)
+        else:
             shutil.rmtree(folder, ignore_errors=True)
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(as_data(summary))).decode())
     else:
         print(text(summary))
-    if keep:
+    if is_kept:
         print(f"everything it wrote is in {folder}", file=sys.stderr)
     return 0 if summary.holds else 1
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ops.children import child_group
 from ops.stack import stop
 
 POLL_INTERVAL_S = 0.05
@@ -56,7 +57,7 @@ class ManagedProcess:
                 env=dict(self.environ),
                 stdout=output,
                 stderr=output,
-                start_new_session=True,
+                process_group=child_group(),
             )
         self._watch = asyncio.create_task(self._watch_exit(self._process))
 

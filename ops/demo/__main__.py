@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import msgspec
 
+from ops.children import temporary_folder
 from ops.demo import report
 from ops.demo.checks import check_all
 from ops.demo.evidence import Evidence
@@ -30,8 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     scenario = make(followers=options.followers, lane=options.lane, seed=options.seed)
     screen = report.console(to_stderr=options.json)
     report.opening(screen, scenario)
-    with tempfile.TemporaryDirectory(prefix="demo-") as name:
-        folder = Path(name)
+    with temporary_folder("demo-") as folder:
         try:
             with report.progress(screen, scenario) as on_progress:
                 evidence = asyncio.run(_play_until_stopped(scenario, folder, on_progress))

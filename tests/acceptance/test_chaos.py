@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ops.chaos.schedule import KINDS
+from ops.children import child_group
 from ops.stack import stop
 
 TOP = Path(__file__).parents[2]
@@ -19,7 +20,9 @@ PATIENCE_S = 240
 
 async def chaos(*options: str) -> asyncio.subprocess.Process:
     command = (sys.executable, "-m", "ops.chaos", *options)
-    return await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, cwd=TOP)
+    return await asyncio.create_subprocess_exec(
+        *command, stdout=PIPE, stderr=PIPE, cwd=TOP, process_group=child_group()
+    )
 
 
 def running() -> set[int]:

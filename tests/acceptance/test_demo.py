@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from ops.children import child_group
 from ops.stack import stop
 
 TOP = Path(__file__).parents[2]
@@ -18,7 +19,7 @@ PATIENCE_S = 120
 async def demo(*options: str) -> tuple[int | None, bytes, bytes]:
     """Run the demo; return its exit status, stdout and stderr."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ops.demo", *options, stdout=PIPE, stderr=PIPE, cwd=TOP
+        sys.executable, "-m", "ops.demo", *options, stdout=PIPE, stderr=PIPE, cwd=TOP, process_group=child_group()
     )
     try:
         async with asyncio.timeout(PATIENCE_S):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ops.children import child_group
 from ops.redis_server import embedded_valkey
 from ops.stack import Stack, User, write_credentials
 
@@ -34,6 +35,7 @@ async def _run(program: str, redis_dsn: str) -> str:
         env={**os.environ, "COPYTRADE_REDIS_DSN": redis_dsn},
         stdout=PIPE,
         stderr=PIPE,
+        process_group=child_group(),
     )
     output, complaint = await process.communicate()
     assert process.returncode == 0, complaint.decode()

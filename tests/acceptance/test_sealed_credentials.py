@@ -11,6 +11,7 @@ from pathlib import Path
 
 from arq.connections import ArqRedis
 
+from ops.children import child_group
 from ops.stack import Stack, User, write_credentials
 from producers import Outcome, Producer
 from tests.support.changes import change
@@ -34,6 +35,7 @@ async def copytrade(environ: dict[str, str], *words: str, stdin: bytes = b"") ->
         stdout=PIPE,
         stderr=PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
+        process_group=child_group(),
     )
     output, errors = await asyncio.wait_for(process.communicate(stdin), WITHIN_S)
     assert process.returncode == 0, errors.decode()

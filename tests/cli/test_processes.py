@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from ops.children import child_group
 from ops.stack import Stack, User, write_credentials
 from producers import Producer
 from tests.support.copytrade import FLAGS
@@ -44,6 +45,7 @@ async def begun(dsn: str, *words: str, stdout: int = PIPE, stderr: int = PIPE) -
         stdout=stdout,
         stderr=stderr,
         env=environ,
+        process_group=child_group(),
         preexec_fn=heed_interrupts,
     )
     try:

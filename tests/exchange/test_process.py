@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from ops.children import child_group
 from ops.exchange.__main__ import main
 from ops.exchange.rules import SETTINGS_PATH, TIME_PATH
 from tests.support.signed_requests import ALICE, body, headers
@@ -37,6 +38,7 @@ async def test_the_process_prints_its_url_and_its_report_when_stopped(credential
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=Path(__file__).parents[2],
+        process_group=child_group(),
     )
     assert process.stdout is not None
     first_line = (await process.stdout.readline()).decode().strip()

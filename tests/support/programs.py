@@ -7,6 +7,7 @@ import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
+from ops.children import child_group
 from tests.support.workers import WITHIN_S
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +20,13 @@ async def run_program(path: Path, *arguments: str) -> str:
         AssertionError: it exited with an error; the message is its standard error.
     """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(path), *arguments, stdout=PIPE, stderr=PIPE, env={"PYTHONPATH": str(ROOT)}
+        sys.executable,
+        str(path),
+        *arguments,
+        stdout=PIPE,
+        stderr=PIPE,
+        env={"PYTHONPATH": str(ROOT)},
+        process_group=child_group(),
     )
     try:
         async with asyncio.timeout(2 * WITHIN_S):
