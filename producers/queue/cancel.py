@@ -35,6 +35,7 @@ CANCEL = Script.load(
     "cancel.lua",
     parts=[FINISH],
     constants={**BUCKET_KEYS, "LANE_PREFIX": keyspace.LANE, "HEAD_PREFIX": keyspace.HEAD, "VERDICT": CancelVerdict},
+    runs_when_full=True,
 )
 
 CANCEL_BATCH_SIZE = 200

@@ -15,7 +15,9 @@ from producers.transport.commands import HDEL, HGETALL, HSETNX, LPUSH, LTRIM, TI
 from producers.transport.plan import Plan, RunScript, Transaction
 from producers.transport.scripts import Script
 
-WAKE = Script.load("producers.queue", "wake.lua", constants={**BUCKET_KEYS, "HEAD_PREFIX": keyspace.HEAD})
+WAKE = Script.load(
+    "producers.queue", "wake.lua", constants={**BUCKET_KEYS, "HEAD_PREFIX": keyspace.HEAD}, runs_when_full=True
+)
 
 LANE_BATCH_SIZE = 500
 SCAN_COUNT = 1000

@@ -8,12 +8,15 @@ from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterat
 from typing import Any, TypeAlias, TypeVar, assert_never
 
 from redis import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from producers.transport.notifications import RECONNECT_S
 from producers.transport.plan import Plan, RunScript, Step, Transaction
+from producers.transport.redis_errors import FULL, refusal_code
 from producers.transport.retry import RetryBudget
 from producers.transport.runner import translate_errors, unavailable, wait_s_of
+from producers.transport.scripts import Argument
+from producers.transport.transaction import as_script, convert
 from producers.transport.waiting import POLL_INTERVAL_S
 
 __all__ = [
@@ -86,15 +89,24 @@ def _send(redis: Redis, step: Step[Any]) -> Any:
                 return redis.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
             except NoScriptError:
                 return redis.execute_command("EVAL", script.text, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
-        case Transaction(commands=[command]):
-            return [redis.execute_command(*command)]  # type: ignore[no-untyped-call]
         case Transaction():
-            with redis.pipeline(transaction=True) as pipe:
-                for command in step.commands:
-                    pipe.execute_command(*command)  # type: ignore[no-untyped-call]
-                return pipe.execute()
+            try:
+                return _send_commands(redis, step.commands)
+            except ResponseError as exc:
+                if refusal_code(exc) != FULL:
+                    raise
+            return convert(step, _send(redis, as_script(step)), redis.response_callbacks)
         case _:
             assert_never(step)
+
+
+def _send_commands(redis: Redis, commands: list[tuple[Argument, ...]]) -> list[Any]:
+    if len(commands) == 1:
+        return [redis.execute_command(*commands[0])]  # type: ignore[no-untyped-call]
+    with redis.pipeline(transaction=True) as pipe:
+        for command in commands:
+            pipe.execute_command(*command)  # type: ignore[no-untyped-call]
+        return pipe.execute()
 
 
 def pipelined(

@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, assert_never
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from producers.errors import QueueUnavailable
 from producers.transport.explain import describe
 from producers.transport.plan import Plan, RunScript, Step, Transaction
+from producers.transport.redis_errors import FULL, refusal_code
 from producers.transport.retry import RetryBudget
+from producers.transport.scripts import Argument
+from producers.transport.transaction import as_script, convert
 
 T = TypeVar("T")
 
@@ -70,15 +73,24 @@ async def _send(redis: Redis, step: Step[Any]) -> Any:
     match step:
         case RunScript():
             return await step.script.run(redis, step.keys, step.args)
-        case Transaction(commands=[command]):
-            return [await redis.execute_command(*command)]  # type: ignore[no-untyped-call]
         case Transaction():
-            async with redis.pipeline(transaction=True) as pipe:
-                for command in step.commands:
-                    pipe.execute_command(*command)
-                return await pipe.execute()
+            try:
+                return await _send_commands(redis, step.commands)
+            except ResponseError as exc:
+                if refusal_code(exc) != FULL:
+                    raise
+            return convert(step, await _send(redis, as_script(step)), redis.response_callbacks)
         case _:
             assert_never(step)
+
+
+async def _send_commands(redis: Redis, commands: list[tuple[Argument, ...]]) -> list[Any]:
+    if len(commands) == 1:
+        return [await redis.execute_command(*commands[0])]  # type: ignore[no-untyped-call]
+    async with redis.pipeline(transaction=True) as pipe:
+        for command in commands:
+            pipe.execute_command(*command)
+        return await pipe.execute()
 
 
 async def reraise_cancellation(reply: Awaitable[T]) -> T:

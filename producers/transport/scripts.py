@@ -17,6 +17,8 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from producers.contract.keyspace import NEVER
+
 Argument = str | bytes | int | float
 Constant = Argument | type[Enum] | frozenset[str]
 
@@ -52,13 +54,25 @@ class Script:
 
     @classmethod
     def load(
-        cls, package: str, name: str, *, parts: Sequence[Part] = (), constants: Mapping[str, Constant] | None = None
+        cls,
+        package: str,
+        name: str,
+        *,
+        parts: Sequence[Part] = (),
+        constants: Mapping[str, Constant] | None = None,
+        runs_when_full: bool = False,
     ) -> Script:
-        """Read the script `name` of a package, and put the constants and the parts in front of it."""
+        """Read the script `name` of a package, and put the constants and the parts in front of it.
+
+        A Redis whose memory is full refuses the first write of a script if it may need memory, and permits all writes
+        after one that does not. With `runs_when_full` the script begins with such a write.
+        """
         script = Part(package, name, constants or {})
         shared = {lua_name: value for part in (*parts, script) for lua_name, value in part.constants.items()}
         lines = [f"local {lua_name} = {_lua_literal(value)}" for lua_name, value in shared.items()]
         lines += [f"local {part.name.removesuffix('.lua')} = (function()\n{part.read()}\nend)()" for part in parts]
+        if runs_when_full:
+            lines.append(f"redis.call('DEL', {_lua_literal(NEVER)})")
         text = "\n".join([*lines, script.read()])
         return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 

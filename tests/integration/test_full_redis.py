@@ -1,8 +1,14 @@
-"""A Redis that is full refuses a script as a whole, or does all of it: never a part."""
+"""A Redis whose memory is full refuses changes as a whole, and is still drained.
+
+The tests run on the wheel's server, on an installed `redis-server` or `valkey-server`, and on those of which
+`TEST_REDIS_SERVERS` lists the paths, with colons between.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,63 +18,129 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
 from ops.redis_server import Valkey
-from producers import Outcome, Producer, ProducerError
+from producers import Cancellation, Outcome, Producer, ProducerError
 from producers.contract import keyspace
+from producers.sync import Producer as PlainProducer
 from producers.transport.dsn import open_redis
 from tests.support.changes import change, numbered
 from tests.support.lanes import Lanes, contents
+from tests.support.workers import ARQ_CLOSES_OLD_STYLE, USERS, rig_on
+from worker.queue.lease import Heartbeat
+
+OTHERS = [*os.environ.get("TEST_REDIS_SERVERS", "").split(":"), *map(shutil.which, ("redis-server", "valkey-server"))]
+SERVERS = [None, *sorted({path for path in OTHERS if path})]
 
 
-@pytest.fixture
-async def full(tmp_path: Path) -> AsyncIterator[ArqRedis]:
+@pytest.fixture(params=SERVERS, ids=lambda path: path or "wheel")
+async def full(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ArqRedis]:
     """A server of its own, which the test fills."""
-    with Valkey(tmp_path / "redis", ("appendonly no", "maxmemory-policy noeviction")) as server:
+    other = {"binary": request.param} if request.param else {}
+    with Valkey(tmp_path / "redis", ("appendonly no", "maxmemory-policy noeviction"), **other) as server:
         client = open_redis(server.dsn, ArqRedis, timeout_s=5)
         yield client
         await client.aclose()
 
 
-@pytest.mark.parametrize(
-    "what", ["settle", "give back", "fail", "claim", "cancel", "cancel batch", "submit", "fan out"]
-)
-async def test_a_full_redis_refuses_a_script_as_a_whole_or_runs_all_of_it(full: ArqRedis, what: str) -> None:
-    """`maxmemory` is reached right before the script; half a script would lose or double a change."""
+async def fill(redis: ArqRedis) -> None:
+    """Let the memory in use be more than there may be."""
+    await redis.config_set("maxmemory", "1")
+
+
+@pytest.mark.parametrize("what", ["settle", "fail", "give back", "claim", "renew", "cancel", "cancel batch"])
+async def test_a_full_redis_is_drained(full: ArqRedis, what: str) -> None:
+    """`maxmemory` is reached right before the script, which runs as a whole."""
     lanes, producer = Lanes(full), Producer(full)
     batch = await producer.fan_out([change("1001"), change("1002")], batch_id="b")
     await producer.enqueue_many(numbered(3, "1003"))
     claims = await lanes.claim(2)
     claim = next(claim for claim in claims if claim.job_id.startswith("b//"))
-    before = await contents(full)
+    heartbeat = Heartbeat(full, lanes.clock, lease_s=lanes.settings.lease_s * 2)
+    heartbeat.hold(claim)
     actions: dict[str, Any] = {
         "settle": lambda: lanes.done(claim),
         "fail": lambda: lanes.done(claim, Outcome.REJECTED),
         "give back": lambda: lanes.back(claim),
         "claim": lambda: lanes.claim(2),
+        "renew": heartbeat.beat,
         "cancel": lambda: producer.cancel_user("1003"),
         "cancel batch": batch.cancel,
-        "submit": lambda: producer.enqueue(change("1004")),
-        "fan out": lambda: producer.fan_out([change("1005")], batch_id="c"),
     }
-    await full.config_set("maxmemory", "1")
-    refused = False
-    try:
-        async with asyncio.timeout(1):  # a settlement is tried until there is room
-            await actions[what]()
-    except (RedisError, ProducerError, TimeoutError):
-        refused = True
-    after = await contents(full)
-    await full.config_set("maxmemory", "0")
-    if lanes.settler._writer is not None:
-        await lanes.settler._writer
+    await fill(full)
+    async with asyncio.timeout(5):  # a settlement that is refused is tried for ever
+        done = await actions[what]()
+    counts = await full.hgetall(keyspace.COUNTS)  # type: ignore[misc]
 
     assert await lanes.uncovered() == set()
-    if what == "cancel":  # several scripts: it is repeated, and what the first did was done and counted
-        results = [key for key in after if key.startswith(keyspace.RESULT)]
-        assert int(after[keyspace.COUNTS][1][b"cancelled"]) == len(results) > 0
-        assert (await producer.cancel_user("1003")).cancelled == 0
-    elif refused:
-        assert after == before
-    elif what in ("settle", "fail"):
-        assert after[keyspace.BATCH_RESULTS + "b"][1], "the stream must tell of it"
-        assert after[keyspace.COUNTS][1]
+    match what:
+        case "settle" | "fail":
+            assert done.finished == 1
+            assert await full.xlen(keyspace.BATCH_RESULTS + "b") == 1
+            assert counts == {b"applied" if what == "settle" else b"rejected": b"1"}
+        case "give back":
+            assert not done.fenced
+        case "claim":
+            assert len(done) == 1
+        case "renew":
+            assert heartbeat.lease_until_s(claim) > claim.lease_until_s
+        case _:
+            assert int(counts[b"cancelled"]) == done.cancelled > 0
+    await producer._notifications.close()
+
+
+@ARQ_CLOSES_OLD_STYLE
+async def test_a_worker_on_a_full_redis_drains_it(full: ArqRedis, tmp_path: Path) -> None:
+    """It has more changes than slots, and is announced; its health key is written."""
+    async with rig_on(full, tmp_path) as rig:
+        jobs = (await rig.producer.enqueue_many([change(user, trader) for user in USERS for trader in "abc"])).jobs
+        await fill(full)
+        async with rig.working(max_jobs=2, health_interval_s=0.2) as worker:
+            results = [await job.result(timeout=20) for job in jobs]
+            while not await full.exists(worker.health_check_key):  # noqa: ASYNC110 - it is written every 0.2 s
+                await asyncio.sleep(0.05)
+            assert await full.zcard(keyspace.WORKERS) == 1
+
+    assert all(result.applied for result in results)
+
+
+@pytest.mark.parametrize("what", ["submit", "fan out", "replay"])
+async def test_a_full_redis_refuses_changes_as_a_whole(full: ArqRedis, what: str) -> None:
+    """Half a script would lose or double a change."""
+    lanes, producer = Lanes(full), Producer(full)
+    await producer.enqueue_many(numbered(2))
+    await lanes.done(await lanes.claim_one(), Outcome.REJECTED)
+    actions: dict[str, Any] = {
+        "submit": lambda: producer.enqueue(change("1004")),
+        "fan out": lambda: producer.fan_out([change("1005")], batch_id="c"),
+        "replay": lambda: producer.dead.replay(everything=True),
+    }
+    before = await contents(full)
+    await fill(full)
+    with pytest.raises((RedisError, ProducerError)):
+        await actions[what]()
+
+    assert await contents(full) == before
+
+
+async def test_a_full_redis_is_read_and_operated(full: ArqRedis) -> None:
+    """Results, pauses, limits and dead letters, by both kinds of producers."""
+    lanes, producer = Lanes(full), Producer(full)
+    jobs = (await producer.enqueue_many([change("1001"), change("1002"), change("1003")])).jobs
+    claims = {claim.job_id: claim for claim in await lanes.claim(2)}
+    await lanes.done(claims[jobs[0].job_id])
+    await lanes.done(claims[jobs[1].job_id], Outcome.REJECTED)
+    await fill(full)
+
+    assert (await jobs[0].result(timeout=1)).applied
+    assert await producer.pause(user_id="1003")
+    assert [pause.name for pause in await producer.paused()] == ["1003"]
+    assert await producer.resume(user_id="1003")
+    await producer.limit_user("1003", 2.0)
+    assert (await producer.user_status("1003")).rate_per_s == 2.0
+    assert [letter.job_id async for letter in producer.dead.list()] == [jobs[1].job_id]
+    assert await producer.dead.drop(jobs[1].job_id) == 1
+    assert await jobs[2].cancel() is Cancellation.CANCELLED
+    with PlainProducer.connect(f"redis://127.0.0.1:{full.connection_pool.connection_kwargs['port']}/0") as plain:
+        assert plain.job(jobs[0].job_id).result(timeout=1).applied
+        assert plain.pause(everything=True)
+        assert plain.user_status("1003").lanes == []
     await producer._notifications.close()

@@ -17,7 +17,10 @@ from redis.exceptions import RedisError
 
 from producers.contract import keyspace
 from producers.transport.cancellation import cancel_and_wait
+from producers.transport.commands import LPUSH, LTRIM, ZCARD
+from producers.transport.plan import Transaction
 from producers.transport.redis_errors import is_away
+from producers.transport.runner import execute
 from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
 from worker.logs import Event, log_fields
@@ -109,17 +112,13 @@ class Dispatcher:
             await self._clock.sleep(REFILL_DELAY_S * 4)
 
     async def _count_scheduled(self) -> int:
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.zcard(keyspace.SCHEDULE)
-            pipe.zcard(keyspace.BULK_SCHEDULE)
-            return sum(await pipe.execute())
+        counts = Transaction(ZCARD(keyspace.SCHEDULE), ZCARD(keyspace.BULK_SCHEDULE))
+        interactive, bulk = await execute(self._redis, counts)
+        return interactive + bulk
 
     async def wake_other_worker(self) -> None:
         """Push a wakeup, so that another worker claims the lanes that become due while this one cannot."""
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.lpush(keyspace.WAKEUPS, "1")
-            pipe.ltrim(keyspace.WAKEUPS, 0, 0)
-            await pipe.execute()
+        await execute(self._redis, Transaction(LPUSH(keyspace.WAKEUPS, "1"), LTRIM(keyspace.WAKEUPS, 0, 0)))
 
     async def _claim_once(self) -> None:
         """Claim due lanes and start their attempts, then sleep; or wait for a free slot."""

@@ -18,11 +18,14 @@ from arq.cron import CronJob
 from arq.typing import WorkerCoroutine
 from arq.utils import poll
 from arq.worker import Function
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from producers.contract.codec import deserialize, serialize
 from producers.transport.cancellation import cancel_and_wait
+from producers.transport.commands import SET
 from producers.transport.dsn import open_redis
+from producers.transport.redis_errors import FULL, refusal_code
+from producers.transport.runner import execute
 from worker.clock import Clock, SystemClock
 from worker.credentials.sources import open_store
 from worker.process.bootstrap import build_dispatcher
@@ -162,6 +165,16 @@ class LaneWorker(ControlQueueWorker):
             self._control_poll_failed = False
         if self.burst and self._dispatcher is not None:
             await self._dispatcher.wait_until_drained()
+
+    async def record_health(self) -> None:
+        """Write arq's health key, also to a Redis that is full, which refuses arq's own command."""
+        try:
+            await super().record_health()
+        except ResponseError as exc:
+            if refusal_code(exc) != FULL:
+                raise
+            ttl_ms = int((self.health_check_interval + 1) * 1000)
+            await execute(self.pool, SET(self.health_check_key, "Redis is full", "PX", ttl_ms))
 
     def _count_settled(self, settled: Settled) -> None:
         """Update the counts in arq's health key."""

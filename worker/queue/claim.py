@@ -51,6 +51,7 @@ CLAIM = Script.load(
         "EGRESS_HEALTH": EgressHealth,
         "ROW": Row,
     },
+    runs_when_full=True,
 )
 
 

@@ -18,7 +18,7 @@ from producers.transport.scripts import Argument, Script
 from worker.clock import Clock
 from worker.queue.claims import Claim
 
-RENEW = Script.load("worker.queue", "renew.lua", constants={"HEAD_PREFIX": keyspace.HEAD})
+RENEW = Script.load("worker.queue", "renew.lua", constants={"HEAD_PREFIX": keyspace.HEAD}, runs_when_full=True)
 
 BEATS_PER_LEASE = 3
 """Two beats may fail before a lease ends."""

@@ -44,6 +44,7 @@ SETTLE = Script.load(
         "CLEAR_MARK": CLEAR_MARK,
         **BUCKET_CONSTANTS,
     },
+    runs_when_full=True,
 )
 
 BATCH_SIZE = 128
