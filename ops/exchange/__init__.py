@@ -7,7 +7,8 @@ written from the Bitget API documentation alone.
     rules     from a request to its verdict    fields    validation of the body
     faults    injected failures                ledger    the recorded arrivals
     control   its HTTP interface for tests     app       the HTTP server
-    verdicts  replies and their codes          clock     monotonic and wall time
+    verdicts  replies and their codes          wire      their bytes
+    clock     monotonic and wall time
 """
 
 from ops.exchange.accounts import Account, Accounts, AccountsError, load, parse

@@ -10,40 +10,26 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Self
+from collections.abc import Iterable
+from typing import Self
 
 from aiohttp import web
 
 from ops.exchange.accounts import Account, Accounts
 from ops.exchange.clock import Clock
 from ops.exchange.control import PREFIX, Control
-from ops.exchange.faults import HANG, HIDES_REPLY, OUTAGE, Fault, Faults, Page, Selection, reply_for
+from ops.exchange.faults import APPLIED, HANG, OUTAGE, STALE, STALE_MS, Fault, Faults, Page, Selection, reply_for
 from ops.exchange.fields import decode_json, summarize
 from ops.exchange.ledger import Arrival, Ledger
 from ops.exchange.rules import Exchange, Request
 from ops.exchange.verdicts import THROTTLED, Verdict, encode_reply
+from ops.exchange.wire import ABORT, HTML, JSON, WireReply, rewrite, send
 
 CLOSING_GRACE_S = 0.2
 """How long `close` waits for requests in progress."""
 
 OFFLINE_DELAY_S = 0.02
 """Time for the reply to the control request, before all connections are closed."""
-
-JSON = {"Content-Type": "application/json"}
-HTML = {"Content-Type": "text/html"}
-
-
-class _Reply(NamedTuple):
-    """A reply on the wire. Status 0 aborts the connection; `cut` ends it in the middle of the body."""
-
-    status: int
-    headers: Mapping[str, str] = JSON
-    body: bytes = b""
-    cut: bool = False
-
-
-ABORT = _Reply(0)
 
 
 class ExchangeDouble:
@@ -162,7 +148,7 @@ class ExchangeDouble:
         finally:
             arrival.answered_ns = self.clock.monotonic_ns()
             self.ledger.record_reply(arrival)
-        return await _send(request, reply)
+        return await send(request, reply)
 
     def _go_offline(self, ms: float) -> None:
         if self._offline_task is None or self._offline_task.done():
@@ -184,14 +170,14 @@ class ExchangeDouble:
 
     async def _answer(
         self, received: Request, account: Account | None, arrival: Arrival, selected: Selection
-    ) -> _Reply:
+    ) -> WireReply:
         fault = selected.fault
         content: Verdict | Page
         if fault is not None and fault.kind == OUTAGE:
             content = reply_for(fault)
         elif arrival.throttled:
             content = THROTTLED
-        elif fault is not None and fault.kind not in HIDES_REPLY:
+        elif fault is not None and fault.kind not in APPLIED:
             content = reply_for(fault)
         else:
             content = self.exchange.evaluate(received, account, self.clock.now_ms())
@@ -201,33 +187,7 @@ class ExchangeDouble:
         if delay_ms := selected.delay_ms + (fault.ms if fault is not None and fault.kind == HANG else 0):
             await asyncio.sleep(delay_ms / 1000)
         if isinstance(content, Page):
-            return _Reply(content.status, HTML, content.html.encode())
-        return _apply_hiding_fault(fault, _Reply(content.status, JSON, encode_reply(content, self.clock.now_ms())))
-
-
-def _apply_hiding_fault(fault: Fault | None, reply: _Reply) -> _Reply:
-    match fault.kind if fault is not None else None:
-        case "empty":
-            return _Reply(200)
-        case "cut":
-            return reply._replace(cut=True)
-        case "reset_after":
-            return ABORT
-        case _:
-            return reply
-
-
-async def _send(request: web.BaseRequest, reply: _Reply) -> web.StreamResponse:
-    if reply.status == 0:
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response()  # aiohttp requires a response; there is no connection to write it to
-    if not reply.cut:
-        return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
-    response = web.StreamResponse(status=reply.status, headers=reply.headers)
-    response.content_length = len(reply.body)
-    await response.prepare(request)
-    await response.write(reply.body[: len(reply.body) // 2])
-    if request.transport is not None:
-        request.transport.close()
-    return response
+            return WireReply(content.status, HTML, content.html.encode())
+        now_ms = self.clock.now_ms()
+        written_ms = now_ms - round(fault.ms or STALE_MS) if fault is not None and fault.kind == STALE else now_ms
+        return rewrite(fault, WireReply(content.status, JSON, encode_reply(content, written_ms)), now_ms)

@@ -10,12 +10,19 @@
     reset_before    the connection is aborted, nothing was applied
     hang            no reply for `ms`, then the connection is aborted, nothing was applied
     outage          answered 503 with an HTML page, or aborted with `status` 0; limits are not checked
+    stale           answered as a success that was written `ms` ago (one minute by default), nothing was applied
     empty           applied, then answered 200 without a body
     cut             applied, then half of the reply and the end of the connection
     reset_after     applied, then the connection is aborted: the outcome is unknown to the client
+    unsolicited     applied and answered; `ms` later a second success is sent on the same connection
+    big_head        applied, then answered with 900 further headers, one of them of 60,000 bytes
+    bom             applied, then answered in UTF-8 with a byte order mark
+    utf_16          applied, then answered in UTF-16
+    gzip            applied, then answered with a body that is compressed although nobody asked for it
+    x_gzip          the same by the other name of gzip
 
-The last three hide the exchange's reply; the others, except latency, replace it. All affected requests are recorded
-and count toward the limits. A request over a limit gets 429; only latency and outage apply to it.
+From `empty` on, the exchange's reply is hidden or rewritten; the other faults, except latency, replace it. All affected
+requests are recorded and count toward the limits. A request over a limit gets 429; only latency and outage apply to it.
 """
 
 from __future__ import annotations
@@ -34,20 +41,29 @@ LATENCY = "latency"
 OUTAGE = "outage"
 HANG = "hang"
 RESET_BEFORE = "reset_before"
-HIDES_REPLY = frozenset({"empty", "cut", "reset_after"})
-"""Faults that hide the reply of a request that was applied."""
+STALE = "stale"
+STALE_MS = 60_000.0
+APPLIED = frozenset({"empty", "cut", "reset_after", "unsolicited", "big_head", "bom", "utf_16", "gzip", "x_gzip"})
+"""Faults of the reply to a request that was applied."""
 IGNORES_LIMITS = frozenset({LATENCY, OUTAGE})
 """Faults that also apply to requests over a limit."""
 
 KINDS = (
-    frozenset({LATENCY, OUTAGE, HANG, RESET_BEFORE, "http_429", "http_500", "http_502", "fail", "html"}) | HIDES_REPLY
+    frozenset({LATENCY, OUTAGE, HANG, RESET_BEFORE, STALE, "http_429", "http_500", "http_502", "fail", "html"})
+    | APPLIED
 )
 CODE = re.compile(r"code:([0-9]+)")
 PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 
 STATUS_BY_CODE = {verdicts.SERVICE_ERROR: 500}
 """HTTP status of codes whose status is not 400, as seen on the live system."""
-DEFAULT_STATUS = {"html": 200, OUTAGE: 503}
+DEFAULT_STATUS = {"html": 200, OUTAGE: 503, "http_500": 500, "http_502": 502}
+PAGES = {
+    "http_500": "",
+    "http_502": PAGE.format("502 Bad Gateway"),
+    "html": PAGE.format("Just a moment..."),
+    OUTAGE: PAGE.format("503 Service Temporarily Unavailable"),
+}
 
 
 class FaultError(ValueError):
@@ -62,7 +78,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
         probability: chance of affecting a request, 0 to 1.
         user: the only user that is affected; None for all requests, including those without a known key.
         first: maximum number of affected requests, the first ones; None for no limit.
-        ms: `latency`: the delay; `hang`: the time without a reply; milliseconds.
+        ms: `latency` and `unsolicited`: the delay; `hang`: the time without a reply; `stale`: the age; milliseconds.
         jitter_ms: `latency`: maximum of a uniform addition, milliseconds.
         status: HTTP status of `html`, `outage` and `code:...`; None for the default.
 
@@ -187,7 +203,7 @@ class Faults:
 
 
 def reply_for(fault: Fault) -> Verdict | Page:
-    """Return the reply that a fault gives instead of the exchange; not for `latency` and faults that hide the reply."""
+    """Return the reply that a fault gives instead of the exchange; not for `latency` and those of `APPLIED`."""
     status = DEFAULT_STATUS.get(fault.kind, 400) if fault.status is None else fault.status
     if match := CODE.fullmatch(fault.kind):
         code = match[1]
@@ -195,15 +211,9 @@ def reply_for(fault: Fault) -> Verdict | Page:
     match fault.kind:
         case "http_429":
             return THROTTLED
-        case "http_500":
-            return Page(500, "")
-        case "http_502":
-            return Page(502, PAGE.format("502 Bad Gateway"))
-        case "fail":
-            return accept("fail")
-        case "html":
-            return Page(status, PAGE.format("Just a moment..."))
-        case "outage":
-            return Page(status, PAGE.format("503 Service Temporarily Unavailable"))
+        case "fail" | "stale":
+            return accept("fail" if fault.kind == "fail" else "success")
+        case "http_500" | "http_502" | "html" | "outage":
+            return Page(status, PAGES[fault.kind])
         case _:  # hang, reset_before
             return Page(0, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import io
 import json
 from collections.abc import Callable
@@ -136,6 +137,46 @@ async def test_an_empty_reply_has_applied_the_change(client: aiohttp.ClientSessi
     double.faults.add(Fault("empty"))
     assert await put(client, double) == (200, "")
     assert double.ledger.report().accepted == 1
+
+
+@pytest.mark.parametrize("kind", ["unsolicited", "big_head", "bom", "utf_16", "gzip", "x_gzip"])
+async def test_a_reply_that_is_rewritten_has_applied_the_change(double: ExchangeDouble, kind: str) -> None:
+    """It has everything that the plain reply has."""
+    double.faults.add(Fault(kind))
+    async with (
+        aiohttp.ClientSession(max_field_size=65_536, max_headers=1_000) as client,
+        client.post(double.url + SETTINGS_PATH, data=body(), headers=headers(ALICE, body())) as response,
+    ):
+        found = await response.read()
+        encodings = response.headers.getall("Content-Encoding", [])
+    if kind == "x_gzip":
+        found = gzip.decompress(found)
+    text = found.decode(json.detect_encoding(found))
+    assert (json.loads(text)["code"], encodings) == ("00000", [kind.replace("_", "-")] if "gzip" in kind else [])
+    assert double.ledger.report().accepted == 1
+
+
+async def test_an_unsolicited_reply_follows_on_the_same_connection(double: ExchangeDouble) -> None:
+    """The second one answers no request."""
+    double.faults.add(Fault("unsolicited"))
+    reader, writer = await asyncio.open_connection(*double.url.removeprefix("http://").split(":"))
+    named = {**headers(ALICE, body()), "Content-Length": len(body()), "Host": "x"}
+    writer.write(f"POST {SETTINGS_PATH} HTTP/1.1\r\n".encode())
+    writer.write("".join(f"{name}: {value}\r\n" for name, value in named.items()).encode() + b"\r\n" + body())
+    for _ in range(2):
+        await reader.readuntil(b'"data":"success"}')
+    writer.close()
+    assert len(double.ledger.arrivals) == 1
+
+
+async def test_a_stale_reply_has_applied_nothing(client: aiohttp.ClientSession, double: ExchangeDouble) -> None:
+    """It says success, with the time of a minute ago."""
+    double.faults.add(Fault("stale"))
+    status, text = await put(client, double)
+    said = json.loads(text)
+    assert (status, said["code"], said["data"]) == (200, "00000", "success")
+    assert double.clock.now_ms() - 70_000 < said["requestTime"] <= double.clock.now_ms() - 60_000
+    assert double.exchange.settings_for("1001") == {}
 
 
 async def test_latency_delays_the_reply_and_not_the_change(

@@ -22,9 +22,9 @@ TOLERANCE_MS = 1_000.0
 """How far before its request a reply's time may lie: servers of the exchange may disagree by some milliseconds, and may
 write whole seconds."""
 
-MAX_STALE_REPLIES = 2
-"""Replies in a row that may be stale by the same time. The next one shows that the estimate is wrong, or that the time
-is a constant: replies that are left over are not that regular."""
+MAX_STALE_S = 5.0
+"""How long all replies may be stale by the same time. After that the estimate is wrong, or the time is a constant: left
+over replies are neither that regular nor alone for that long."""
 
 _MS_PER_S = 1000.0
 
@@ -57,8 +57,7 @@ class ExchangeClock:
         self._clock = clock
         self._sample: _Sample | None = None
         self._is_running = False
-        self._stale: _Sample | None = None
-        self._stale_replies = 0
+        self._stale: _Sample | None = None  # the first of those that are stale by the same time
 
     def now_ms(self) -> int:
         """Return the exchange's time, Unix milliseconds; this machine's wall clock before the first sample."""
@@ -77,12 +76,12 @@ class ExchangeClock:
         middle_ms = (sent_s + received_s) / 2 * _MS_PER_S
         sample = _Sample(request_time_ms - middle_ms, received_s - sent_s, received_s, request_time_ms)
         if self._is_stale(sample, sent_s):
-            self._stale_replies = self._stale_replies + 1 if self._confirms_stale(sample) else 1
-            self._stale = sample
-            if self._stale_replies <= MAX_STALE_REPLIES:
+            if self._stale is None or not self._agree(self._stale, sample):
+                self._stale = sample
+            if received_s - self._stale.taken_s < MAX_STALE_S:
                 return False
             self.reset()
-        self._stale_replies = 0
+        self._stale = None
         previous = self._sample
         if previous is not None:
             advanced_ms = request_time_ms - previous.request_time_ms
@@ -102,14 +101,10 @@ class ExchangeClock:
         earliest_ms = sent_s * _MS_PER_S + known.offset_ms - known.max_error_ms(sent_s) - TOLERANCE_MS
         return sample.request_time_ms < earliest_ms
 
-    def _confirms_stale(self, sample: _Sample) -> bool:
-        """Return whether a stale reply has the time that the stale reply before it leads to expect."""
-        last = self._stale
-        if last is None:
-            return False
-        if sample.request_time_ms == last.request_time_ms:
-            return not self._is_running  # a constant; of a running clock it is one reply that was sent again
-        return abs(sample.offset_ms - last.offset_ms) <= TOLERANCE_MS
+    def _agree(self, one: _Sample, other: _Sample) -> bool:
+        """Return whether two stale replies show the same clock, or the same constant."""
+        is_constant = one.request_time_ms == other.request_time_ms and not self._is_running
+        return is_constant or abs(one.offset_ms - other.offset_ms) <= TOLERANCE_MS
 
     def reset(self) -> None:
         """Drop the sample, so that the next one is used whatever its round trip.
@@ -119,4 +114,3 @@ class ExchangeClock:
         """
         self._sample = self._stale = None
         self._is_running = False
-        self._stale_replies = 0

@@ -143,7 +143,19 @@ async def test_a_change_that_the_exchange_rejects_ends_rejected_with_its_code(va
     assert result.message
 
 
-@pytest.mark.parametrize("fault", ["reset_after", "cut", "empty"])
+@pytest.mark.parametrize("fault", ["unsolicited", "big_head", "bom", "utf_16", "gzip", "x_gzip"])
+async def test_an_odd_reply_is_read(valkey: ArqRedis, tmp_path: Path, fault: str) -> None:
+    """One request is enough. The next change is answered by its own reply."""
+    refusal = Fault("code:40034", first=1, user="1001")
+    async with rig_on(valkey, tmp_path, faults=[Fault(fault, first=1, user="1001"), refusal]) as rig:
+        first, second = await rig.outcome([change(), change(value="2")])
+
+        assert (first.outcome, first.tries) == (Outcome.APPLIED, 1)
+        assert (second.outcome, second.code, second.tries) == (Outcome.REJECTED, "40034", 1)
+        assert rig.values_seen() == ["1", "2"]
+
+
+@pytest.mark.parametrize("fault", ["reset_after", "cut", "empty", "stale"])
 async def test_a_malformed_reply_leads_to_another_request(valkey: ArqRedis, tmp_path: Path, fault: str) -> None:
     """At least once towards the exchange: sending the same settings twice is harmless."""
     async with rig_on(valkey, tmp_path, faults=[Fault(fault, first=1, user="1001")]) as rig:
