@@ -6,6 +6,7 @@ It sends bytes and headers unchanged and does not interpret them. It returns `Ra
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -201,7 +202,15 @@ class ExchangeClient:
         sent = send_state.sent_s is not None
         stage = "no readable reply" if sent else "no connection"
         message = f"{method} {self._origin}{path}: {stage}: {_describe(exc)}"
-        return TransportError(message[:_MESSAGE_CHARS], sent=sent)
+        hint = "" if sent else _proxy_hint(self._origin, os.environ)
+        return TransportError(message[: _MESSAGE_CHARS - len(hint)] + hint, sent=sent)
+
+
+def _proxy_hint(origin: str, environ: Mapping[str, str]) -> str:
+    """Return the end of an error message that names a proxy variable which would apply to other programs."""
+    names = (f"{origin.partition(':')[0]}_proxy", "all_proxy")
+    found = next((name for lower in names for name in (lower, lower.upper()) if environ.get(name)), None)
+    return f"; {found} is set, but workers use no proxy" if found else ""
 
 
 def _describe(exc: Exception) -> str:

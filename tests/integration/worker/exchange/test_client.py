@@ -137,6 +137,29 @@ async def test_after_a_refused_connection_the_request_was_not_sent() -> None:
     assert caught.value.__cause__ is not None
 
 
+@pytest.mark.parametrize(
+    ("variable", "hint"),
+    [
+        ("HTTP_PROXY", "; HTTP_PROXY is set, but workers use no proxy"),
+        ("all_proxy", "; all_proxy is set, but workers use no proxy"),
+        ("HTTPS_PROXY", ""),
+    ],
+)
+async def test_a_proxy_variable_is_named_where_no_connection_can_be_made(
+    monkeypatch: pytest.MonkeyPatch, variable: str, hint: str
+) -> None:
+    """Only a variable that would apply to the URL, and not its value, which may contain a password."""
+    for name in ("http_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "http://me:hush@127.0.0.1:1")
+    async with ExchangeClient("http://127.0.0.1:1", 1) as exchange:
+        with pytest.raises(TransportError) as caught:
+            await exchange.post("/path", b"{}", HEADERS)
+
+    assert str(caught.value).partition(";")[2] == hint.removeprefix(";")
+    assert "hush" not in str(caught.value)
+
+
 async def test_after_a_failed_tls_handshake_the_request_was_not_sent() -> None:
     """The server answers in plain text and closes."""
 
