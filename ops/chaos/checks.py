@@ -14,6 +14,7 @@ from ops.ledger.order import in_order, not_sent_after_end, one_at_a_time
 from ops.ledger.outcomes import counters_agree, nothing_lost
 from ops.ledger.verdict import StallExcuses, Verdict
 from producers import Outcome
+from producers.contract.keyspace import batch_id_of
 
 
 class Judgement(NamedTuple):
@@ -62,8 +63,8 @@ def _written_once(seen: Evidence) -> Iterator[str]:
 def _batches_agree(seen: Evidence) -> Iterator[str]:
     expected: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for job_id, result in seen.results.items():
-        batch_id, separator, _ = job_id.partition("//")
-        if separator:
+        batch_id = batch_id_of(job_id)
+        if batch_id is not None:
             expected[batch_id][job_id] = str(result.outcome)
     for batch in seen.batches:
         for violation in _batch_violations(batch, expected.pop(batch.batch_id, {})):
@@ -96,7 +97,7 @@ def _read_once(seen: Evidence) -> Iterator[str]:
                 stored = seen.outcome(entry.job_id)
                 yield f"producer {producer} read {entry.outcome} of {entry.job_id}; its result is {stored}"
         for batch_id in seen.read_to_end.get(producer, ()):
-            results = {job_id for job_id in seen.results if job_id.startswith(f"{batch_id}//")}
+            results = {job_id for job_id in seen.results if batch_id_of(job_id) == batch_id}
             missing = results - {entry.job_id for entry in entries if entry.batch_id == batch_id}
             if missing:
                 yield f"producer {producer} read batch {batch_id} to its end without {sorted(missing)[:3]}"

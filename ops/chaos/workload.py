@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from producers import CopySetting, Priority, SettingsChange
+from producers.queue.fan_out import member_job_id
 
 BUSY_USERS = tuple(f"hot-{number}" for number in range(8))
 """Users with many changes in several lanes, who reach their limit."""
@@ -101,9 +102,9 @@ class Step:
         """Return the ID of the change at a position."""
         match self.method:
             case Method.TEMPLATE:
-                return f"{self.name}//{self.items[position].user}"
+                return member_job_id(self.name, self.items[position].user)
             case Method.FAN_OUT:
-                return f"{self.name}//{position}"
+                return member_job_id(self.name, str(position))
             case _:
                 return f"{self.name}.{position}"
 

@@ -14,7 +14,7 @@ from producers.client.dead_letters import DeadLetters
 from producers.client.enqueue import Enqueuer
 from producers.client.job import Job
 from producers.contract.messages import AutoCopy, CopySetting, Mode, Priority
-from producers.contract.validation import check_batch_id, check_id
+from producers.contract.validation import check_batch_id, check_id, check_new_batch_id
 from producers.errors import BatchRefused, QueueUnavailable
 from producers.queue import batches
 from producers.queue.fan_out import FanOut, FanOutReport, Preview, preview
@@ -187,7 +187,7 @@ class Producer(Enqueuer, QueueAdmin):
         items = aiter_any(fan_out.items)
         if dry_run:
             return preview(fan_out, [item async for item in items])
-        batch_id = self._ids.next() if batch_id is None else check_batch_id(batch_id)
+        batch_id = self._ids.next() if batch_id is None else check_new_batch_id(batch_id)
         options = SubmitOptions(
             self._settings.lane_limit, Priority(priority), batch_id=batch_id, content=fan_out.content
         )

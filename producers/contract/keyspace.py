@@ -86,7 +86,7 @@ entry of its stream); `priority`; `content`, `c<n>` (digests of all, and of a ch
 full); `deepest`, `deepest lane`."""
 
 BATCH_MEMBERS = "copytrade:members:"
-"""SET `<batch>`: the part of its job IDs after `<batch>//`. Submit; TTL as BATCH."""
+"""SET `<batch>`: the part of its job IDs after `<batch>..`. Submit; TTL as BATCH."""
 
 BATCH_RESULTS = "copytrade:results:"
 """STREAM `<batch>`: `job` and `outcome` of each ended change, then `end`. Settle, cancel, seal; TTL as BATCH."""
@@ -119,8 +119,11 @@ intervals."""
 WORKERS = "copytrade:workers"
 """ZSET: `<egress>:<name>` -> when its description expires (ms). Workers; TTL 3 minutes."""
 
-BATCH_MARK = "//"
-"""Separates the batch from the rest in a job ID of a batch. Other job IDs may not contain it."""
+BATCH_MARK = ".."
+"""Separates the batch from the rest in a job ID of a batch. New batch IDs and other new job IDs may not contain it."""
+
+OLD_BATCH_MARK = "//"
+"""The same in job IDs of earlier versions, which are still read. New ones have no slash: URL paths can carry them."""
 
 REPLAY_MARK = "~~"
 """Separates the original job ID from the time in the ID of a replayed change. Other job IDs may not contain it."""
@@ -150,8 +153,23 @@ def bucket(lane_name: str) -> str:
 
 def batch_id_of(job_id: str) -> str | None:
     """Return the batch that a job ID belongs to; None if it belongs to none."""
-    batch_id, mark, _ = job_id.partition(BATCH_MARK)
-    return batch_id if mark else None
+    for mark in (OLD_BATCH_MARK, BATCH_MARK):
+        batch_id, found, _ = job_id.partition(mark)
+        if found:
+            return batch_id or None
+    return None
+
+
+def other_form(job_id: str) -> str | None:
+    """Return the job ID of a batch with the other of the two marks; None if it belongs to none.
+
+    A change has one of the two, but its batch and its user do not tell which: it may be of an earlier version.
+    """
+    for mark, other in ((OLD_BATCH_MARK, BATCH_MARK), (BATCH_MARK, OLD_BATCH_MARK)):
+        batch_id, found, member = job_id.partition(mark)
+        if found:
+            return f"{batch_id}{other}{member}" if batch_id else None
+    return None
 
 
 def escape(part: str) -> str:

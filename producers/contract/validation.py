@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeGuard
 
-from producers.contract.keyspace import BATCH_MARK, REPLAY_MARK
+from producers.contract.keyspace import BATCH_MARK, OLD_BATCH_MARK, REPLAY_MARK
 from producers.contract.messages import (
     AUTO_COPY,
     LEVER_TYPES,
@@ -96,7 +96,7 @@ def check_new_id(value: object) -> str:
         InvalidId: it is not a valid ID, or has the form of a batch's or a replayed change's ID.
     """
     job_id = check_id("job_id", value)
-    for mark, whose in ((BATCH_MARK, "a batch's"), (REPLAY_MARK, "replayed")):
+    for mark, whose in ((BATCH_MARK, "a batch's"), (OLD_BATCH_MARK, "a batch's"), (REPLAY_MARK, "replayed")):
         if mark in job_id:
             raise InvalidId(f"job_id: must not contain {mark!r}, which marks {whose} changes; got {job_id!r}")
     return job_id
@@ -111,6 +111,19 @@ def check_batch_id(value: object) -> str:
     if _is_id(value) and "/" not in value and len(value) <= MAX_BATCH_ID_CHARS:
         return value
     raise InvalidId(f"batch_id: {_BATCH_ID_RULE}; got {abbreviated(value)}")
+
+
+def check_new_batch_id(value: object) -> str:
+    """Return the batch ID if a new batch may have it. Batches of earlier versions may have others.
+
+    Raises:
+        InvalidId: it is not a valid batch ID, or its changes could not be told from those of a shorter one.
+    """
+    batch_id = check_batch_id(value)
+    if BATCH_MARK in batch_id or batch_id.endswith(BATCH_MARK[0]):
+        rule = f"must not contain {BATCH_MARK!r}, nor end with {BATCH_MARK[0]!r}, since job IDs are <batch>..<user>"
+        raise InvalidId(f"batch_id: {rule}; got {batch_id!r}")
+    return batch_id
 
 
 def check_rate(value: object) -> float:

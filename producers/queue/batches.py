@@ -12,6 +12,7 @@ from producers.contract.messages import JobResult, Outcome
 from producers.contract.progress import Progress
 from producers.contract.stored_values import Listing, read_each
 from producers.errors import InvalidCursor, JobNotFound, abbreviated
+from producers.queue.batch_ids import BATCH_IDS
 from producers.queue.cancel import Cancellation, CancelReport, cancel_jobs
 from producers.queue.chunking import conflict_error
 from producers.queue.finish import FINISH
@@ -33,7 +34,7 @@ class SealVerdict(IntEnum):
 
 
 SEAL = Script.load(
-    "producers.queue", "seal.lua", parts=[FINISH], constants={"VERDICT": SealVerdict}, runs_when_full=True
+    "producers.queue", "seal.lua", parts=[BATCH_IDS, FINISH], constants={"VERDICT": SealVerdict}, runs_when_full=True
 )
 
 PAGE_SIZE = 1000

@@ -11,6 +11,7 @@ from producers.contract.attempt_history import AttemptHistory
 from producers.contract.codec import decode_change, encode_result
 from producers.contract.messages import JobResult, Outcome
 from producers.contract.stored_values import number, read_each
+from producers.queue.batch_ids import BATCH_IDS
 from producers.queue.bucket import BUCKET_KEYS
 from producers.queue.finish import FINISH
 from producers.queue.jobs import lane_of_payload
@@ -33,7 +34,7 @@ class CancelVerdict(IntEnum):
 CANCEL = Script.load(
     "producers.queue",
     "cancel.lua",
-    parts=[FINISH],
+    parts=[BATCH_IDS, FINISH],
     constants={**BUCKET_KEYS, "LANE_PREFIX": keyspace.LANE, "HEAD_PREFIX": keyspace.HEAD, "VERDICT": CancelVerdict},
     runs_when_full=True,
 )
@@ -73,9 +74,19 @@ def cancel_jobs(job_ids: Sequence[str], *, result_ttl_ms: int) -> Plan[list[Canc
     """Cancel changes, except those in flight; return the result for each, in the given order.
 
     Args:
-        job_ids: the changes.
+        job_ids: the changes; those of a batch with either mark.
         result_ttl_ms: how long the results of the cancelled ones are kept.
     """
+    found = yield from _cancel(job_ids, result_ttl_ms)
+    missing = [job_id for job_id, cancellation in found.items() if cancellation is Cancellation.NOT_FOUND]
+    others = {job_id: other for job_id in missing if (other := keyspace.other_form(job_id)) is not None}
+    if others:
+        found_others = yield from _cancel(list(others.values()), result_ttl_ms)
+        found |= {job_id: found_others[other] for job_id, other in others.items()}
+    return [found[job_id] for job_id in job_ids]
+
+
+def _cancel(job_ids: Sequence[str], result_ttl_ms: int) -> Plan[dict[str, Cancellation]]:
     found: dict[str, Cancellation] = {}
     shortened: set[str] = set()
     for _ in range(MAX_CANCEL_ROUNDS):
@@ -84,7 +95,7 @@ def cancel_jobs(job_ids: Sequence[str], *, result_ttl_ms: int) -> Plan[list[Canc
             found |= cancellations
             shortened |= lanes
     yield from _reschedule_users(shortened)
-    return [found.get(job_id, Cancellation.IN_FLIGHT) for job_id in job_ids]  # attempted in every round
+    return dict.fromkeys(job_ids, Cancellation.IN_FLIGHT) | found  # those not found were attempted in every round
 
 
 def _cancel_once(job_ids: Sequence[str], result_ttl_ms: int) -> Plan[tuple[dict[str, Cancellation], set[str]]]:

@@ -78,7 +78,7 @@ class Selection:
     def matches(self, lane: str, job_id: str) -> bool:
         """Return whether a dead letter is selected, apart from its outcome."""
         return (
-            (self.job_id is None or self.job_id == job_id)
+            (self.job_id is None or self.job_id in (job_id, keyspace.other_form(job_id)))
             and (self.user_id is None or self.user_id == keyspace.user_and_trader(lane)[0])
             and (self.batch_id is None or self.batch_id == keyspace.batch_id_of(job_id))
         )
@@ -185,8 +185,10 @@ def make_replay_id(job_id: str, ended_at_us: int) -> str:
     "order-7" becomes "order-7~~60a3c1d2e4f5b". If that change becomes a dead letter, too, its replay is "order-7~~" and
     the time of its own end. IDs that callers choose cannot contain the mark.
     """
-    base = job_id if keyspace.BATCH_MARK in job_id else _before_last(keyspace.REPLAY_MARK, job_id)
-    name = f"{base.replace(keyspace.BATCH_MARK, keyspace.REPLAY_MARK)}{keyspace.REPLAY_MARK}{ended_at_us:x}"
+    base = job_id if keyspace.batch_id_of(job_id) else _before_last(keyspace.REPLAY_MARK, job_id)
+    for mark in (keyspace.OLD_BATCH_MARK, keyspace.BATCH_MARK):
+        base = base.replace(mark, keyspace.REPLAY_MARK)
+    name = f"{base}{keyspace.REPLAY_MARK}{ended_at_us:x}"
     if len(name) <= MAX_ID_CHARS:
         return name
     return f"{hashlib.sha256(job_id.encode()).hexdigest()[:32]}{keyspace.REPLAY_MARK}{ended_at_us:x}"
@@ -218,7 +220,8 @@ def count_by_outcome() -> Plan[dict[Outcome, int]]:
 def retry_batch_id(batch_id: str, dead_letters: Sequence[DeadLetter]) -> str:
     """Return the ID of the batch that replays a batch's dead letters. The same dead letters have the same batch."""
     suffix = f".retry-{content_digest([dead_letter.replay_id for dead_letter in dead_letters])[:8]}"
-    return batch_id[: MAX_BATCH_ID_CHARS - len(suffix)] + suffix
+    base = batch_id.replace(keyspace.BATCH_MARK, "--")  # an earlier version's may contain it
+    return base[: MAX_BATCH_ID_CHARS - len(suffix)].rstrip(keyspace.BATCH_MARK) + suffix
 
 
 def dead_letter_not_found_error(job_id: str) -> DeadLetterNotFound:

@@ -147,8 +147,8 @@ def preview(fan_out: FanOut, items: Iterable[Any]) -> Preview:
 
 
 def member_job_id(batch_id: str, member: str) -> str:
-    """Return the job ID of a batch's change. A digest replaces a user ID that would make it too long."""
+    """Return the job ID of a batch's change. A digest replaces a user ID that is too long or has a slash."""
     job_id = f"{batch_id}{BATCH_MARK}{member}"
-    if len(job_id) <= MAX_ID_CHARS:
+    if len(job_id) <= MAX_ID_CHARS and "/" not in member:
         return job_id
     return f"{batch_id}{BATCH_MARK}{hashlib.sha256(member.encode()).hexdigest()[:32]}"

@@ -8,7 +8,7 @@ change has exactly one outcome, and readers of counters, streams and results see
 `pcall` guards keys that many changes share: if such a key has a wrong type, or a counter is no number, the changes
 must still finish.
 ]]
--- luacheck: read globals JOB_PREFIX RESULT_PREFIX DONE_CHANNEL_PREFIX COUNTS_KEY BATCH_PREFIX MEMBERS_PREFIX
+-- luacheck: read globals batch_ids JOB_PREFIX RESULT_PREFIX DONE_CHANNEL_PREFIX COUNTS_KEY BATCH_PREFIX MEMBERS_PREFIX
 -- luacheck: read globals RESULTS_PREFIX COMPLETE_CHANNEL_PREFIX DEAD_LETTER_PREFIX DEAD_LETTERS_PREFIX
 -- luacheck: read globals DEAD_OUTCOMES MAX_PAYLOAD_BYTES BULK_BYTES
 local finish = {}
@@ -36,7 +36,7 @@ end
 
 -- Return the batch ID and the batch's key, or nil if the change has no batch or the batch has expired.
 function finish.find_batch(job_id)
-  local batch_id = string.match(job_id, '^([^/]+)//')
+  local batch_id = batch_ids.find(job_id)
   if not batch_id then return nil end
   local batch = BATCH_PREFIX .. batch_id
   if redis.pcall('HEXISTS', batch, 'created') ~= 1 then return nil end

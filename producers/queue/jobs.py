@@ -46,16 +46,31 @@ def fetch_result(job_id: str) -> Plan[JobResult | None]:
     Raises:
         JobNotFound: the change was never accepted, or its result has expired.
     """
-    stored, queued = yield from Transaction(GET(keyspace.RESULT + job_id), EXISTS(keyspace.JOB + job_id))
-    if stored is not None:
-        return read_result(stored, job_id)
-    if not queued:
-        raise JobNotFound(f"no change {job_id}: it was never accepted, or its result has expired")
-    return None
+    for name in _forms(job_id):
+        stored, queued = yield from Transaction(GET(keyspace.RESULT + name), EXISTS(keyspace.JOB + name))
+        if stored is not None:
+            return read_result(stored, name)
+        if queued:
+            return None
+    raise JobNotFound(f"no change {job_id}: it was never accepted, or its result has expired")
 
 
 def fetch_status(job_id: str) -> Plan[JobStatus]:
     """Return the status of a change."""
+    for name in _forms(job_id):
+        status = yield from _fetch_status(name)
+        if status.state is not JobState.NOT_FOUND:
+            return status
+    return JobStatus(JobState.NOT_FOUND)
+
+
+def _forms(job_id: str) -> list[str]:
+    """Return the names to look for: the ID, and for a change of a batch also the ID with the other mark."""
+    other = keyspace.other_form(job_id)
+    return [job_id] if other is None else [job_id, other]
+
+
+def _fetch_status(job_id: str) -> Plan[JobStatus]:
     stored, payload = yield from Transaction(GET(keyspace.RESULT + job_id), GET(keyspace.JOB + job_id))
     if stored is not None:
         return JobStatus(JobState.DONE, result=read_result(stored, job_id))

@@ -22,7 +22,7 @@ ARGV  1 lane limit (changes)   2 priority: "interactive" or "bulk"   3 coalescab
 Reply {now (ms, Redis clock), then for each change its place in its lane (1 is the head) or a VERDICT}
 ]]
 -- luacheck: read globals LANE_PREFIX HEAD_PREFIX JOB_PREFIX RESULT_PREFIX DEAD_LETTER_PREFIX BATCH_PREFIX
--- luacheck: read globals BUCKET_PREFIX BUCKET_SUFFIX BUCKET_TTL_MS RESERVED EMPTY_BATCH_TTL_MS VERDICT
+-- luacheck: read globals BATCH_MARK BUCKET_PREFIX BUCKET_SUFFIX BUCKET_TTL_MS RESERVED EMPTY_BATCH_TTL_MS VERDICT
 local schedule, bulk_schedule, lanes, wakeups = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local batch, members, batches, results = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local lane_limit, priority, coalescable = tonumber(ARGV[1]), ARGV[2], ARGV[3] == '1'
@@ -46,7 +46,7 @@ local should_wake = false
 local deepest, deepest_lane = 0, nil
 
 local function member_of(job_id)
-  return string.sub(job_id, #batch_id + 3)   -- what follows "<batch>//"
+  return string.sub(job_id, #batch_id + #BATCH_MARK + 1)
 end
 
 -- For a change of a batch, look among the members: they outlive its result.

@@ -40,6 +40,7 @@ SUBMIT = Script.load(
         "RESULT_PREFIX": keyspace.RESULT,
         "DEAD_LETTER_PREFIX": keyspace.DEAD_LETTER,
         "BATCH_PREFIX": keyspace.BATCH,
+        "BATCH_MARK": keyspace.BATCH_MARK,
         "BUCKET_TTL_MS": BUCKET_TTL_MS,
         "RESERVED": RESERVED,
         "EMPTY_BATCH_TTL_MS": EMPTY_BATCH_TTL_MS,

@@ -76,7 +76,7 @@ def test_settings_may_come_from_a_file_of_their_own(copytrade: Copytrade, settin
         (("-", "--ttl", "-1"), WHOLE, "ttl_s: must be above 0"),
         (("-", "--ttl", "nan"), WHOLE, "ttl_s: must be above 0"),
         (("-", "--job-id", "two words"), WHOLE, "job_id: must be"),
-        (("-", "--job-id", "batch//1"), WHOLE, "job_id: must not contain"),
+        (("-", "--job-id", "batch..1"), WHOLE, "job_id: must not contain"),
         (("-", "--settings", "-"), WHOLE, "cannot be combined"),
         (("--product-type", "SPOT"), "", "'SPOT' is not one of"),
         (("--no-such-option",), "", "; see copytrade enqueue --help"),

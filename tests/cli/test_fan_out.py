@@ -60,7 +60,7 @@ def test_columns_of_a_row_replace_the_common_settings(copytrade: Copytrade, foll
     copytrade("fan-out", path, *NO_WAIT, "--batch-id", "b")
 
     assert copytrade.json("user", "show", "1002")["lanes"][0]["traderId"] == "t2"
-    assert copytrade.json("status", "b//0")["state"] == "queued"
+    assert copytrade.json("status", "b..0")["state"] == "queued"
 
 
 @pytest.mark.parametrize("stdin", ["user_id\n1001\n1002\n", "1001\n1002\n", '{"userId":"1001"}\n"1002"\n'])

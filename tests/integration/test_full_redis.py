@@ -53,7 +53,7 @@ async def test_a_full_redis_is_drained(full: ArqRedis, what: str) -> None:
     batch = await producer.fan_out([change("1001"), change("1002")], batch_id="b")
     await producer.enqueue_many(numbered(3, "1003"))
     claims = await lanes.claim(2)
-    claim = next(claim for claim in claims if claim.job_id.startswith("b//"))
+    claim = next(claim for claim in claims if claim.job_id.startswith("b.."))
     heartbeat = Heartbeat(full, lanes.clock, lease_s=lanes.settings.lease_s * 2)
     heartbeat.hold(claim)
     actions: dict[str, Any] = {

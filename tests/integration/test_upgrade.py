@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from producers import JobResult, Outcome, Producer
+from producers import Cancellation, JobResult, JobState, Outcome, Producer
 from producers.contract import keyspace
 from producers.transport.dsn import open_redis
 from tests.support.lanes import DEFAULTS, PACING, Lanes
@@ -144,3 +144,40 @@ async def test_settings_of_users_and_results_of_the_version_before_are_read(upgr
     assert [(pause.kind, pause.name) for pause in await producer.paused()] == [("user", "904")]
     assert (await producer.job("ended-0").result(timeout=0)).applied
     assert (await producer.job("ended-1").result(timeout=0)).code == "40034"
+
+
+async def test_changes_of_a_batch_are_found_under_the_old_and_the_new_form_of_their_ids(upgraded: Upgraded) -> None:
+    """`july//103` was made by the version before; this one would make `july..103`."""
+    producer = Producer(upgraded.redis)
+
+    assert (await producer.job("july..103").status()).state is JobState.QUEUED
+    assert await producer.job("july..102").cancel() is Cancellation.CANCELLED
+    await upgraded.drain()
+
+    for job_id in ("july//103", "july..103"):
+        assert (await producer.job(job_id).result(timeout=0)).outcome is Outcome.APPLIED
+    assert (await producer.job("july//102").status()).state is JobState.DONE
+
+
+async def test_a_batch_of_the_version_before_can_be_cancelled(upgraded: Upgraded) -> None:
+    """One of its twelve changes has ended, and one is in flight."""
+    batch = Producer(upgraded.redis).batch("july")
+
+    report = await batch.cancel()
+
+    progress = await batch.progress()
+    assert (report.cancelled, report.in_flight, progress.total) == (10, 1, 12)
+    assert progress.outcomes == {Outcome.APPLIED: 1, Outcome.CANCELLED: 10}
+
+
+async def test_failed_changes_of_a_batch_of_the_version_before_can_be_retried(upgraded: Upgraded) -> None:
+    """As a batch of this version."""
+    producer = Producer(upgraded.redis)
+    claim = next(claim for claim in (await upgraded.claims()).claims if claim.job_id.startswith("july//"))
+    await upgraded.done(claim, Outcome.REJECTED)
+    assert (await producer.dead.get(claim.job_id.replace("//", ".."))).job_id == claim.job_id
+
+    retried = await producer.batch("july").retry_failed()
+    await upgraded.drain()
+
+    assert [result.job_id async for result in retried.results()] == [f"{retried.batch_id}..0"]

@@ -82,7 +82,7 @@ class ProducerRules(RuleBasedStateMachine):
         self, batch_id: str, chunk: list[tuple[int, SettingsChange]], *, bulk: bool, coalesce: bool, ttl: int
     ) -> None:
         """Submit a chunk of a batch, some of whose items may be there already."""
-        named = [(f"{batch_id}//{number}", change) for number, change in chunk]
+        named = [(f"{batch_id}..{number}", change) for number, change in chunk]
         lanes = [(keyspace.lane(change.user_id, change.trader_id), job_id) for job_id, change in named]
         expected = self.model.submit_to_batch(batch_id, lanes, bulk=bulk)
         priority = Priority.BULK if bulk else Priority.INTERACTIVE

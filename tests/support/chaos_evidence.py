@@ -78,13 +78,13 @@ def ended(number: int, outcome: Outcome = Outcome.APPLIED, **changed: Any) -> Jo
 
 def sound() -> Evidence:
     """Return three changes of one lane and a batch of two, all applied at the first request."""
-    changes = [change(1), change(2), change(3), change(4, "v", job_id="b//0"), change(5, "w", job_id="b//1")]
+    changes = [change(1), change(2), change(3), change(4, "v", job_id="b..0"), change(5, "w", job_id="b..1")]
     arrivals = [arrival(n, 10 + n) for n in (1, 2, 3)]
     arrivals += [arrival(4, 14, user="v"), arrival(5, 15, user="w")]
     results = {f"c{n}": ended(n) for n in (1, 2, 3)}
-    for number, job_id, user in ((4, "b//0", "v"), (5, "b//1", "w")):
+    for number, job_id, user in ((4, "b..0", "v"), (5, "b..1", "w")):
         results[job_id] = msgspec.structs.replace(ended(number), job_id=job_id, user_id=user)
-    stream = [("b//0", "applied"), ("b//1", "applied")]
+    stream = [("b..0", "applied"), ("b..1", "applied")]
     return Evidence(
         changes={one.job_id: one for one in changes},
         results=results,

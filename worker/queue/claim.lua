@@ -21,7 +21,7 @@ Reply {now (ms), us until the next lane is due (-1: none is scheduled), rows...}
       An absent value is false, and so is a payload that is too large. A malformed lane name or head is removed and
       counted as "unreadable"; a lane whose keys have a wrong type is postponed for a minute.
 ]]
--- luacheck: read globals bucket LANE_PREFIX HEAD_PREFIX JOB_PREFIX BATCH_PREFIX MAX_PAYLOAD_BYTES COALESCE_BYTES
+-- luacheck: read globals bucket batch_ids LANE_PREFIX HEAD_PREFIX JOB_PREFIX BATCH_PREFIX MAX_PAYLOAD_BYTES COALESCE_BYTES
 -- luacheck: read globals MAX_COALESCED BULK_SHARE QUARANTINE_AFTER EGRESS_HEALTH ROW LOOK_AHEAD RESERVED
 local schedule, bulk_schedule, lanes, wakeups, egress, counts = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local paused, rates, egresses, failures, rejected_keys = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
@@ -110,7 +110,7 @@ end
 
 -- Add a head to its batch's `in flight` count. Call it for the first claim only: a lost lease leaves the head counted.
 local function count_in_flight(job_id)
-  local batch_id = string.match(job_id, '^([^/]+)//')
+  local batch_id = batch_ids.find(job_id)
   if not batch_id or redis.pcall('HEXISTS', BATCH_PREFIX .. batch_id, 'created') ~= 1 then return end
   redis.call('HINCRBY', BATCH_PREFIX .. batch_id, 'in flight', 1)
   redis.call('HSETNX', BATCH_PREFIX .. batch_id, 'started', now_ms)

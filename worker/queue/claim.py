@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from producers.contract import keyspace
 from producers.contract.codec import COALESCE_BYTES, MAX_PAYLOAD_BYTES
+from producers.queue.batch_ids import BATCH_IDS
 from producers.queue.bucket import BUCKET, US_PER_S
 from producers.transport.scripts import Argument, Script
 from worker.clock import Clock
@@ -37,7 +38,7 @@ class Row(IntEnum):
 CLAIM = Script.load(
     "worker.queue",
     "claim.lua",
-    parts=[BUCKET],
+    parts=[BUCKET, BATCH_IDS],
     constants={
         "LANE_PREFIX": keyspace.LANE,
         "HEAD_PREFIX": keyspace.HEAD,

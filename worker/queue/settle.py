@@ -12,6 +12,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from producers.contract import keyspace
 from producers.contract.codec import encode_result
+from producers.queue.batch_ids import BATCH_IDS
 from producers.queue.breaker import BREAKER, BreakerEvent
 from producers.queue.bucket import BUCKET_CONSTANTS, US_PER_S
 from producers.queue.finish import FINISH
@@ -37,7 +38,7 @@ CLEAR_MARK = "-"
 SETTLE = Script.load(
     "worker.queue",
     "settle.lua",
-    parts=[FINISH, BREAKER],
+    parts=[BATCH_IDS, FINISH, BREAKER],
     constants={
         "SETTLE_ACTION": SettleAction,
         "EGRESS_PREFIX": keyspace.EGRESS,

@@ -27,8 +27,8 @@ async def test_a_template_gives_each_user_a_change_whose_id_follows_from_the_use
 
     assert account(batch.report) == (3, 3, 0, 0)
     for user in users(3):
-        assert await lanes.queued(keyspace.lane(user, TRADER)) == [f"b//{user}"]
-        stored = decode_change(await lanes.redis.get(f"{keyspace.JOB}b//{user}")).a[0]
+        assert await lanes.queued(keyspace.lane(user, TRADER)) == [f"b..{user}"]
+        stored = decode_change(await lanes.redis.get(f"{keyspace.JOB}b..{user}")).a[0]
         assert (stored.user_id, stored.trader_id, stored.settings) == (user, TRADER, [setting(trace_value="1")])
     assert await lanes.uncovered() == set()
     progress = await where_consistent(batch)
@@ -40,8 +40,8 @@ async def test_a_fan_out_of_changes_keeps_their_order_and_numbers_them(producer:
     batch = await producer.fan_out([*numbered(3), change("1002")], batch_id="b")
 
     assert account(batch.report) == (4, 4, 0, 0)
-    assert await lanes.queued(keyspace.lane("1001", TRADER)) == ["b//0", "b//1", "b//2"]
-    assert await lanes.queued(keyspace.lane("1002", TRADER)) == ["b//3"]
+    assert await lanes.queued(keyspace.lane("1001", TRADER)) == ["b..0", "b..1", "b..2"]
+    assert await lanes.queued(keyspace.lane("1002", TRADER)) == ["b..3"]
 
 
 @pytest.mark.parametrize("kind", ["list", "generator", "async", "set"])
@@ -68,7 +68,7 @@ async def test_no_change_is_lost_or_doubled_at_the_edge_of_a_chunk(
     batch = await producer.fan_out(flowing(changes) if asynchronous else changes, batch_id="b")
 
     assert account(batch.report) == (count, count, 0, 0)
-    assert await lanes.queued(keyspace.lane("1001", TRADER)) == [f"b//{number}" for number in range(count)]
+    assert await lanes.queued(keyspace.lane("1001", TRADER)) == [f"b..{number}" for number in range(count)]
     assert (await where_consistent(batch)).total == count
 
 
@@ -91,7 +91,7 @@ async def test_a_user_who_is_given_twice_gets_one_change(producer: Producer, lan
     batch = await to_users(producer, ["7", "8", "7", *users(2 * CHUNK_SIZE), "8"])
 
     assert account(batch.report) == (2 * CHUNK_SIZE + 4, 2 * CHUNK_SIZE, 4, 0)
-    assert await lanes.queued(keyspace.lane("7", TRADER)) == ["b//7"]
+    assert await lanes.queued(keyspace.lane("7", TRADER)) == ["b..7"]
     assert (await where_consistent(batch)).total == 2 * CHUNK_SIZE
 
 
@@ -125,7 +125,7 @@ async def test_a_fan_out_has_the_deadline_and_the_priority_that_it_was_given(pro
     await to_users(producer, ["1"], "slow")
     batch = await to_users(producer, ["2"], "fast", priority=Priority.INTERACTIVE, ttl_s=1.5)
 
-    assert decode_change(await lanes.redis.get(f"{keyspace.JOB}fast//2")).k.ttl_ms == 1500
+    assert decode_change(await lanes.redis.get(f"{keyspace.JOB}fast..2")).k.ttl_ms == 1500
     assert await lanes.on_bulk(keyspace.lane("1", TRADER))
     assert not await lanes.on_bulk(keyspace.lane("2", TRADER))
     assert (await batch.progress()).priority is Priority.INTERACTIVE

@@ -138,7 +138,7 @@ async def test_a_chunk_is_refused_if_an_earlier_chunk_of_its_run_was(redis: ArqR
     options = SubmitOptions(1000, batch_id="b", content="changes")
 
     async def add(number: int, user: str, *, chunk: ChunkDigest, after: ChunkDigest = NO_DIGEST) -> list[int]:
-        one = Submission.from_change(change(user), f"b//{number}", options, now_ms=1_000, ttl_ms=60_000)
+        one = Submission.from_change(change(user), f"b..{number}", options, now_ms=1_000, ttl_ms=60_000)
         call = submit([one], options, chunk=chunk, previous=after)
         return list((await call.script.run(redis, call.keys, call.args))[1:])
 

@@ -42,7 +42,7 @@ async def test_a_rerun_after_a_failed_run_adds_what_is_missing(
     assert sum(added(batch)) == MANY
     assert (await where_consistent(batch)).total == MANY
     assert await lanes.redis.zcard(keyspace.LANES) == MANY
-    assert sorted(await end_all(lanes)) == sorted(f"b//{user}" for user in users(MANY))
+    assert sorted(await end_all(lanes)) == sorted(f"b..{user}" for user in users(MANY))
     assert (await where_consistent(batch)).complete
 
 
@@ -56,7 +56,7 @@ async def test_a_rerun_of_changes_of_one_lane_keeps_their_order(
 
     batch = await producer.fan_out(numbered(MANY), batch_id="b")
 
-    assert await lanes.queued(LANE) == [f"b//{number}" for number in range(MANY)]
+    assert await lanes.queued(LANE) == [f"b..{number}" for number in range(MANY)]
     assert (await where_consistent(batch)).total == MANY
 
 
@@ -151,5 +151,5 @@ async def test_two_batches_of_the_same_users_are_independent(producer: Producer,
     await to_users(producer, users(2), "x")
     await to_users(producer, users(2), "y", priority=Priority.BULK)
 
-    assert await lanes.queued(keyspace.lane("1", TRADER)) == ["x//1", "y//1"]
-    assert await end_all(lanes) == ["x//1", "x//2", "y//1", "y//2"]
+    assert await lanes.queued(keyspace.lane("1", TRADER)) == ["x..1", "y..1"]
+    assert await end_all(lanes) == ["x..1", "x..2", "y..1", "y..2"]

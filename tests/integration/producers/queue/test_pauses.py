@@ -182,12 +182,12 @@ async def test_changes_enqueued_during_a_pause_wait_too(producer: Producer, lane
     await producer.pause(user_id="1001")
     batch = await producer.fan_out(numbered(3), batch_id="b")
     assert await claimed(lanes) == set()
-    await producer.job("b//0").cancel()
+    await producer.job("b..0").cancel()
     assert await claimed(lanes) == set()
 
     await producer.resume(user_id="1001")
 
-    assert await end_all(lanes) == ["b//1", "b//2"]
+    assert await end_all(lanes) == ["b..1", "b..2"]
     assert (await where_consistent(batch)).complete
 
 

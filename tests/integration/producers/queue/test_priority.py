@@ -106,7 +106,7 @@ async def test_an_interactive_change_makes_its_lane_interactive_and_overtakes_no
         bulk.append(await lanes.on_bulk(LANE))
         await lanes.done(claims[0])
         assert await lanes.uncovered() == set()
-    assert order == ["x//0", "x//1", "urgent", "other//2002", "y//0", "y//1"]
+    assert order == ["x..0", "x..1", "urgent", "other..2002", "y..0", "y..1"]
     assert bulk == [False, False, False, True, True, True]
 
 

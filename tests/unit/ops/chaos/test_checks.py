@@ -40,15 +40,15 @@ FALSIFIED: dict[str, tuple[str, Falsify]] = {
     "a batch counts too few": ("batches agree with results", lambda e: with_batch(e, outcomes={"applied": 1})),
     "a batch's stream lacks a result": (
         "batches agree with results",
-        lambda e: with_batch(e, stream=[("b//0", "applied")]),
+        lambda e: with_batch(e, stream=[("b..0", "applied")]),
     ),
     "a batch's stream has one twice": (
         "batches agree with results",
-        lambda e: with_batch(e, stream=[("b//0", "applied"), ("b//0", "applied"), ("b//1", "applied")]),
+        lambda e: with_batch(e, stream=[("b..0", "applied"), ("b..0", "applied"), ("b..1", "applied")]),
     ),
     "a batch's stream has another outcome": (
         "batches agree with results",
-        lambda e: with_batch(e, stream=[("b//0", "applied"), ("b//1", "expired")]),
+        lambda e: with_batch(e, stream=[("b..0", "applied"), ("b..1", "expired")]),
     ),
     "a batch is in flight for ever": ("batches agree with results", lambda e: with_batch(e, in_flight=1)),
     "a batch's stream never ends": (
@@ -58,12 +58,12 @@ FALSIFIED: dict[str, tuple[str, Falsify]] = {
     "a batch does not exist": ("batches agree with results", lambda e: setattr(e, "batches", [])),
     "a reader got a result twice": (
         "readers get each result once",
-        lambda e: e.read[0].append(Read("b", "b//0", "applied", "9-9")),
+        lambda e: e.read[0].append(Read("b", "b..0", "applied", "9-9")),
     ),
     "a reader missed one": ("readers get each result once", lambda e: e.read[0].pop()),
     "a reader got another outcome": (
         "readers get each result once",
-        lambda e: e.read[0].__setitem__(0, Read("b", "b//0", "expired", "1-1")),
+        lambda e: e.read[0].__setitem__(0, Read("b", "b..0", "expired", "1-1")),
     ),
     "a cancelled change was applied": (
         "cancelled changes end cancelled",

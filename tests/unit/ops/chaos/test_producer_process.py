@@ -38,7 +38,7 @@ class Answers:
     async def results(self, batch_id: str, after: str | None) -> AsyncIterator[tuple[str, str, str]]:
         """See Calls: three results, each once."""
         for number in range(int(after or -1) + 1, 3):
-            yield f"{batch_id}//{number}", "applied", f"{number}"
+            yield f"{batch_id}..{number}", "applied", f"{number}"
 
 
 async def run(path: Path, answers: Answers, count: int) -> list[Entry]:
@@ -103,11 +103,11 @@ async def test_a_reader_continues_from_its_last_position(tmp_path: Path) -> None
     )
     with Journal(path) as journal:
         journal.write(Answered(batch.number, 1, (0,)))
-        journal.write(Read(batch.name, f"{batch.name}//0", "applied", "0"))
+        journal.write(Read(batch.name, f"{batch.name}..0", "applied", "0"))
     entries = await run(path, Answers(), batch.number + 1)
 
     of_it = [entry for entry in entries if isinstance(entry, Read) and entry.batch_id == batch.name]
-    assert [entry.job_id for entry in of_it] == [f"{batch.name}//{number}" for number in range(3)]
+    assert [entry.job_id for entry in of_it] == [f"{batch.name}..{number}" for number in range(3)]
     assert ReadToEnd(batch.name) in entries
 
 

@@ -30,6 +30,35 @@ def test_the_user_of_a_lane_is_the_part_before_the_first_colon(user: str) -> Non
     assert ":" not in keyspace.escape(user)
 
 
+BATCH_OF = {
+    "july..1001": "july",
+    "july...1": "july",
+    "july..a..b": "july",
+    "july//1001": "july",
+    "a..b//1001": "a..b",
+    "july//x..y": "july",
+    "order-7": None,
+    "a/b.c": None,
+    "../x": None,
+    "//x": None,
+}
+"""Job IDs and their batches: of this version, of earlier ones (with slashes), and of no batch."""
+
+
+@pytest.mark.parametrize(("job_id", "batch_id"), BATCH_OF.items())
+def test_the_batch_of_a_job_id_is_before_the_first_mark(job_id: str, batch_id: str | None) -> None:
+    """That of earlier versions counts first: their batch IDs may contain the new one, and never a slash."""
+    assert keyspace.batch_id_of(job_id) == batch_id
+
+
+@pytest.mark.parametrize(
+    ("job_id", "other"), [("july..1", "july//1"), ("july//1", "july..1"), ("order-7", None), ("../x", None)]
+)
+def test_a_job_id_of_a_batch_has_another_form(job_id: str, other: str | None) -> None:
+    """It is looked for where the given one does not exist."""
+    assert keyspace.other_form(job_id) == other
+
+
 def test_ids_without_separators_are_not_escaped() -> None:
     """Keys of ordinary IDs stay readable in Redis."""
     assert keyspace.lane("1001", "123123123") == "1001:123123123"

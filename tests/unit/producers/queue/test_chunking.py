@@ -101,7 +101,7 @@ def test_verdicts_are_added_up_in_the_report() -> None:
 
     landed = into.apply_reply(chunk, [5, 1, SubmitVerdict.ALREADY_THERE, SubmitVerdict.LANE_FULL, 7])
 
-    assert landed == [("b//0", False), ("b//1", True), ("b//3", False)]
+    assert landed == [("b..0", False), ("b..1", True), ("b..3", False)]
     assert (into.item_count, into.accepted, into.already_there) == (4, 2, 1)
     (refusal,) = into.refused
     assert (refusal.index, type(refusal.error), refusal.user_id) == (2, LaneFull, "2")

@@ -189,9 +189,9 @@ async def test_errors_of_a_plan_are_raised_unchanged(fake_redis: ArqRedis) -> No
 @pytest.mark.parametrize("outcome", Outcome)
 def test_an_expired_result_is_reported_by_its_outcome(outcome: Outcome) -> None:
     """The batch keeps ID and outcome; user and attempts have gone with the result."""
-    entry = (b"3-0", {b"job": b"b//1", b"outcome": outcome.encode()})
+    entry = (b"3-0", {b"job": b"b..1", b"outcome": outcome.encode()})
 
     found, _ = driven(read_page("b", None), in_turn([[entry], [b"1", None]], [[None]]))
 
     (only,) = found.results
-    assert (only.job_id, only.outcome, only.user_id, only.attempts) == ("b//1", outcome, "", [])
+    assert (only.job_id, only.outcome, only.user_id, only.attempts) == ("b..1", outcome, "", [])
