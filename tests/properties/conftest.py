@@ -6,11 +6,13 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
+from ops.children import remove_at_end
 from ops.redis_server import embedded_valkey
 from producers.transport.dsn import open_redis
 from tests.support.timed_redis import TimedRedis
@@ -33,6 +35,7 @@ settings.register_profile(
 settings.load_profile("properties")
 
 _kept = tempfile.TemporaryDirectory(prefix="hypothesis")  # not in the tree
+remove_at_end(Path(_kept.name))
 set_hypothesis_home_dir(_kept.name)
 
 
