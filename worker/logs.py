@@ -45,6 +45,8 @@ class Event(StrEnum):
     """An attempt raised an unexpected exception; the lane becomes due when its lease ends."""
     MALFORMED = "malformed"
     """A claim found a schedule entry or a lane that is malformed."""
+    CREDENTIALS_UNUSABLE = "credentials_unusable"
+    """A user's credentials, or a whole file of them, cannot be used; changes wait, or earlier ones stay in use."""
     BREAKER_OPENED = "breaker_opened"
     """Many users in a row failed alike; the egress sends only probes."""
     BREAKER_CLOSED = "breaker_closed"

@@ -1,22 +1,43 @@
-"""Source of credentials for one machine with few users: a TOML file."""
+"""Source of credentials for one machine: a TOML file."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import tomllib
+import time
 from pathlib import Path
+from typing import Self
 
+from producers.transport.cancellation import cancel_and_wait
 from worker.clock import Clock, SystemClock
-from worker.credentials.model import SECRET_FIELDS, Credentials, read_credentials
-from worker.credentials.private_file import decode_text, read_private
-from worker.errors import CredentialsError, UnknownUser
+from worker.credentials.credentials_file import Fault, FileContent, parse_file
+from worker.credentials.model import Credentials
+from worker.credentials.private_file import read_private
+from worker.errors import CredentialsError, CredentialsUnavailable, UnknownUser
+from worker.logs import Event, log_fields
 
 log = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 0.5
 """Time between checks for changes, each a `stat`."""
+
+CHECK_WAIT_S = 0.1
+"""How long the call that starts a check waits for it. A file with few users is read in this time, so its new keys are
+used at once; while a larger one is read, the earlier keys stay in use."""
+
+REST_PER_READ = 4
+"""After a file was read, at least this many times as long passes before the next check, so that a large file that
+changes all the time takes a fifth of the time."""
+
+SLICE_S = 0.002
+"""Parsing pauses after this time, so that it holds up the event loop's thread for no longer. Python's own switch
+interval of 5 ms would apply to every turn of the loop."""
+
+MAX_FAULTS_LOGGED = 20
+"""Lines for the faults of one reading."""
+
+_UNUSABLE = log_fields(Event.CREDENTIALS_UNUSABLE)
 
 _Stamp = tuple[int, int, int, int]
 
@@ -30,8 +51,9 @@ class FileCredentials:
         passphrase = "..."
         demo = false
 
-    A changed file is read again. If it is invalid, one line is logged and the earlier content stays in use. Replace the
-    file by a rename, because a file that is written in place may be read when it is half-written.
+    A changed file is read again in the background, while the earlier content stays in use. A user whose table is bad
+    has no credentials until it is mended; if no table can be used, the earlier content stays in use. Replace the file
+    by a rename, because a file that is written in place may be read when it is half-written.
     """
 
     def __init__(self, path: str | os.PathLike[str], clock: Clock | None = None) -> None:
@@ -45,51 +67,118 @@ class FileCredentials:
             CredentialsError: the file cannot be used.
         """
         self._path = Path(path)
+        self._source = f"credentials file {self._path}"
         self._clock = clock or SystemClock()
-        self._stamp: _Stamp | None
-        self._stamp, self._users = _read(self._path)
+        status, content = read_private(self._path, "credentials file")
+        self._stamp: _Stamp | None = _stamp(status)
+        self._content = parse_file(content, self._source, FileContent(), lambda: None)
+        self._error = ""
         self._next_check_s = self._clock.monotonic() + CHECK_INTERVAL_S
-        self._refresh_lock = asyncio.Lock()
+        self._invalidated: set[str] = set()
+        self._check: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._log_new_faults(FileContent())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._check is not None:
+            await cancel_and_wait(self._check)
 
     def __len__(self) -> int:
-        """Return the number of users."""
-        return len(self._users)
+        """Return the number of users with credentials."""
+        return len(self._content.users)
+
+    @property
+    def faults(self) -> list[Fault]:
+        """The tables that cannot be used."""
+        return self._content.all_faults()
 
     async def get(self, user_id: str) -> Credentials:
         """Return the credentials of a user.
 
         Raises:
             UnknownUser: the file has none for this user.
+            CredentialsUnavailable: the user's table cannot be used, or may be hidden by one that cannot.
         """
-        if self._check_is_due():
-            async with self._refresh_lock:  # concurrent callers wait for one refresh instead of using old content
-                if self._check_is_due():
-                    await self._refresh()
+        if user_id in self._invalidated or user_id not in self._content.users:
+            self._invalidated.discard(user_id)
+            if self._check is not None:
+                await asyncio.shield(self._check)  # it may have read the file before this call
+            await asyncio.shield(self._start_check())
+        elif self._clock.monotonic() >= self._next_check_s and self._check is None:
+            await asyncio.wait({self._start_check()}, timeout=CHECK_WAIT_S)
+        credentials = self._content.users.get(user_id)
+        if credentials is None:
+            raise self._missing(user_id)
+        return credentials
+
+    def invalidate(self, user_id: str) -> None:
+        """Make the next `get` of this user check the file first."""
+        self._invalidated.add(user_id)
+
+    def _missing(self, user_id: str) -> CredentialsUnavailable | UnknownUser:
+        content = self._content
+        if fault := content.faults.get(user_id):
+            return CredentialsUnavailable(fault.message)
+        if content.nameless or user_id in content.lost:
+            first = content.all_faults()[0].message
+            return CredentialsUnavailable(f"user {user_id[:80]!r} may be in a part that cannot be read: {first}")
+        remedy = "add a table [users.<id>] with api_key, secret_key and passphrase"
+        return UnknownUser(user_id, source=f"file {self._path}", remedy=remedy)
+
+    def _start_check(self) -> asyncio.Task[None]:
+        """Return the running check of the file, or start one."""
+        if self._check is None:
+            self._check = asyncio.create_task(self._read_if_changed(), name="copytrade credentials file")
+            self._check.add_done_callback(self._on_checked)
+        return self._check
+
+    def _on_checked(self, _check: asyncio.Task[None]) -> None:
+        self._check = None
+
+    async def _read_if_changed(self) -> None:
+        """Read the file again if it has changed; if it cannot be used, log why and keep the earlier content."""
+        began_s = self._clock.monotonic()
         try:
-            return self._users[user_id]
-        except KeyError:
-            remedy = "add a table [users.<id>] with api_key, secret_key and passphrase"
-            raise UnknownUser(user_id, source=f"file {self._path}", remedy=remedy) from None
-
-    def invalidate(self, _user_id: str) -> None:
-        """Make the next `get` check the file."""
-        self._next_check_s = self._clock.monotonic()
-
-    def _check_is_due(self) -> bool:
-        return self._clock.monotonic() >= self._next_check_s
-
-    async def _refresh(self) -> None:
-        """Read the file again if it has changed; if it is invalid, log why."""
-        try:
-            stamp = _stat(self._path)
-            if stamp != self._stamp:
-                # In a thread, because parsing thousands of users would block the event loop.
-                self._stamp, self._users = await asyncio.to_thread(_read, self._path)
-        except CredentialsError as error:
-            self._stamp = stamp  # so that the same content is not read and logged at every check
-            log.error("%s; the credentials that were read before stay in use", error)  # noqa: TRY400 - the message is enough
+            if await asyncio.to_thread(_stat, self._path) != self._stamp:
+                status, content = await asyncio.to_thread(read_private, self._path, "credentials file")
+                self._stamp = _stamp(status)
+                earlier = self._content
+                self._content = await asyncio.to_thread(parse_file, content, self._source, earlier, _Pauses())
+                self._error = ""
+                self._log_new_faults(earlier)
+        except CredentialsError as exc:
+            self._log_error(str(exc))
         finally:
-            self._next_check_s = self._clock.monotonic() + CHECK_INTERVAL_S
+            now_s = self._clock.monotonic()
+            self._next_check_s = now_s + max(CHECK_INTERVAL_S, REST_PER_READ * (now_s - began_s))
+
+    def _log_new_faults(self, earlier: FileContent) -> None:
+        known = {fault.digest for fault in earlier.all_faults()}
+        new = [fault for fault in self.faults if fault.digest not in known]
+        for fault in new[:MAX_FAULTS_LOGGED]:
+            log.error("%s; changes of this user wait", fault.message, extra=_UNUSABLE)
+        if len(new) > MAX_FAULTS_LOGGED:
+            log.error("%s: %d more tables cannot be used", self._source, len(new) - MAX_FAULTS_LOGGED, extra=_UNUSABLE)
+
+    def _log_error(self, error: str) -> None:
+        if error != self._error:
+            log.error("%s; the credentials that were read before stay in use", error, extra=_UNUSABLE)
+        self._error = error
+
+
+class _Pauses:
+    """Gives the event loop's thread the interpreter after each `SLICE_S`, for as long as was taken."""
+
+    def __init__(self) -> None:
+        self._began_s = time.perf_counter()
+
+    def __call__(self) -> None:
+        took_s = time.perf_counter() - self._began_s
+        if took_s >= SLICE_S:
+            time.sleep(took_s)
+            self._began_s = time.perf_counter()
 
 
 def _stat(path: Path) -> _Stamp | None:
@@ -103,33 +192,3 @@ def _stat(path: Path) -> _Stamp | None:
 def _stamp(status: os.stat_result) -> _Stamp:
     # It includes ctime because a chmod, which can make the file usable, does not change mtime.
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _read(path: Path) -> tuple[_Stamp, dict[str, Credentials]]:
-    status, content = read_private(path, "credentials file")
-    return _stamp(status), _parse(content, f"credentials file {path}")
-
-
-def _parse(content: bytes, source: str) -> dict[str, Credentials]:
-    """Return the users of a file by their IDs."""
-    text = decode_text(content, source)
-    problem = ""
-    try:
-        users = tomllib.loads(text).get("users")
-    except tomllib.TOMLDecodeError as exc:
-        # Only the position is taken from the parser's message; the rest may quote the file.
-        problem = "is not valid TOML" + "".join(str(exc).partition(" (at ")[1:])
-    if problem:
-        # Raised outside `except`, so without cause: the parser's errors contain the file.
-        raise CredentialsError(f"{source} {problem}; it must contain [users.<id>] tables")
-    if not isinstance(users, dict) or not users:
-        # An empty file is probably being written: a worker without users makes no sense.
-        raise CredentialsError(f"{source} has no [users.<id>] table; add one for each user")
-    return {user_id: _user(user_id, table, source) for user_id, table in users.items()}
-
-
-def _user(user_id: str, table: object, source: str) -> Credentials:
-    where = f"{source}, user {user_id[:80]!r}"
-    if not isinstance(table, dict):
-        raise CredentialsError(f"{where}: must be a table [users.<id>] with {', '.join(SECRET_FIELDS)}")
-    return read_credentials(user_id, table, where)

@@ -13,10 +13,14 @@ from worker.credentials.model import Credentials
 from worker.credentials.sealed_records import SealedRecords
 from worker.credentials.sealing import unseal
 from worker.errors import CredentialsUnavailable, MalformedRecord, UnknownUser
+from worker.logs import Event, log_fields
 
 log = logging.getLogger(__name__)
 
 NO_CREDENTIALS = "there are no credentials at all in Redis; set them with: copytrade credentials set"
+
+MAX_EXAMINED = 100_000
+"""Records that `faults` opens: some seconds of work."""
 
 MAX_REPORTED = 10_000
 """Users whose malformed record was logged and is not logged again."""
@@ -43,6 +47,28 @@ class RedisCredentials:
         if not users:
             raise CredentialsUnavailable(NO_CREDENTIALS)
         return users
+
+    async def faults(self) -> list[str]:
+        """Return what is wrong with each record that cannot be opened, of the first `MAX_EXAMINED` records.
+
+        Raises:
+            CredentialsUnavailable: Redis does not answer.
+        """
+        found = []
+        examined = 0
+        try:
+            async for page in self._records.pages():
+                for user_id, record in page:
+                    try:
+                        unseal(record, user_id, self._ring)
+                    except MalformedRecord as exc:
+                        found.append(str(exc))
+                examined += len(page)
+                if examined >= MAX_EXAMINED:
+                    break
+        except (RedisError, OSError) as exc:
+            raise _unavailable(exc) from exc
+        return found
 
     async def get(self, user_id: str) -> Credentials:
         """Return the credentials of a user.
@@ -71,7 +97,8 @@ class RedisCredentials:
         """Log each malformed record once, not at every retry of its user's changes."""
         digest = blake2b(record, digest_size=8).digest()
         if self._reported.pop(error.user_id, None) != digest:
-            log.error("%s; changes of this user wait", error)
+            extra = log_fields(Event.CREDENTIALS_UNUSABLE, user=error.user_id)
+            log.error("%s; changes of this user wait", error, extra=extra)
         self._reported[error.user_id] = digest
         if len(self._reported) > MAX_REPORTED:
             del self._reported[next(iter(self._reported))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from producers.monitor.checks import Check, CheckStatus, fail, ok, warn
 from producers.monitor.redis_checks import Info, present_info
 
@@ -11,12 +13,28 @@ MAX_ROUND_TRIP_S = 1.0
 MAX_SKEW_S, REJECTED_SKEW_S = 5.0, 30.0
 """The exchange rejects timestamps more than 30 s from its own time (Bitget API documentation, "Signature")."""
 
+MAX_FAULTS = 5
+"""Entries of the source of credentials that are named."""
+
 _TOO_MANY_REQUESTS = 429
 
 
-def check_credentials(users: int | None) -> Check:
-    """Return the check of a usable source of credentials; `users` is None if their number is unknown."""
-    return ok("credentials", "readable" if users is None else f"readable, of {users} users")
+def check_credentials(users: int | None, faults: Sequence[str] = ()) -> Check:
+    """Check a source of credentials that can be read.
+
+    Args:
+        users: how many users it has; None if that is unknown.
+        faults: what is wrong with the entries that cannot be used.
+    """
+    detail = "readable" if users is None else f"readable, of {users} {'user' if users == 1 else 'users'}"
+    if not faults:
+        return ok("credentials", detail)
+    more = f"; and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
+    shown = "; ".join(faults[:MAX_FAULTS])
+    bad = "1 entry" if len(faults) == 1 else f"{len(faults)} entries"
+    return warn(
+        "credentials", f"{detail}; {bad} cannot be used: {shown}{more}", "mend them: changes of these users wait"
+    )
 
 
 def check_exchange(status: int, took_s: float, *, has_time: bool) -> Check:

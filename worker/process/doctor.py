@@ -20,6 +20,7 @@ from producers.monitor.permissions import may_run
 from producers.settings import variable_name
 from producers.transport.dsn import open_redis
 from worker.clock import Clock, SystemClock
+from worker.credentials.file_store import FileCredentials
 from worker.credentials.redis_store import RedisCredentials
 from worker.credentials.sources import open_uncached_store
 from worker.errors import CredentialsError, CredentialsUnavailable, TransportError
@@ -62,17 +63,21 @@ async def _check_credentials(settings: WorkerSettings) -> Check:
         redis = open_redis(settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s)
         async with redis:
             store = open_uncached_store(settings, redis)
-            if not isinstance(store, RedisCredentials):
-                users = None
-            elif await may_run(redis, "HLEN", CREDENTIALS):
-                users = await store.count()
-            else:
-                return ok("credentials", "not checked: this Redis user may not read them, and only a worker's should")
+            match store:
+                case FileCredentials():
+                    return check_credentials(len(store), [fault.message for fault in store.faults])
+                case RedisCredentials() if not await may_run(redis, "HLEN", CREDENTIALS):
+                    return ok(
+                        "credentials", "not checked: this Redis user may not read them, and only a worker's should"
+                    )
+                case RedisCredentials():
+                    users = await store.count()
+                    may_list = await may_run(redis, "HSCAN", CREDENTIALS, "0")
+                    return check_credentials(users, await store.faults() if may_list else ())
+                case _:
+                    return check_credentials(len(store) if isinstance(store, Sized) else None)
     except (SettingsError, CredentialsError, CredentialsUnavailable) as exc:
         return fail("credentials", str(exc), "no worker starts with it; see COPYTRADE_CREDENTIALS")
-    if isinstance(store, Sized):
-        users = len(store)
-    return check_credentials(users)
 
 
 async def _check_exchange(settings: WorkerSettings, clock: Clock) -> list[Check]:

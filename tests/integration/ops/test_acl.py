@@ -134,7 +134,10 @@ async def test_all_that_is_done_runs_under_the_narrow_users(server: Server, oper
 
 @pytest.mark.parametrize(
     ("user", "found"),
-    [("producer", "not checked: this Redis user may not read them"), ("worker", "readable, of 1 users")],
+    [
+        ("producer", "not checked: this Redis user may not read them"),
+        ("worker", "readable, of 1 user; 1 entry cannot be used"),
+    ],
 )
 async def test_the_doctor_asks_for_nothing_that_is_refused(
     server: Server, operator: ArqRedis, tmp_path: Path, user: str, found: str

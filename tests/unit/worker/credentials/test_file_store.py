@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.manual_clock import ManualClock
+from worker.credentials import file_store
+from worker.credentials.credentials_file import FileContent, parse_file
 from worker.credentials.file_store import CHECK_INTERVAL_S, FileCredentials
 from worker.credentials.model import Credentials
-from worker.errors import CredentialsError, UnknownUser
+from worker.errors import CredentialsError, CredentialsUnavailable, UnknownUser
 from worker.secret import Secret
 
 ONE_USER = """
@@ -107,9 +111,11 @@ def test_an_absent_file_is_rejected_by_its_path(tmp_path: Path) -> None:
     [
         pytest.param("", r"no \[users\.<id>\] table", id="empty file"),
         pytest.param("[users]\n", r"no \[users\.<id>\] table", id="no user"),
-        pytest.param("users = 'hush'\n", r"no \[users\.<id>\] table", id="users is no table"),
+        pytest.param("users = 'hush'\n", "`users` must consist of tables", id="users is no table"),
         pytest.param("[users]\n1001 = 'hush'\n", "user '1001': must be a table", id="user is no table"),
-        pytest.param("[users.1001]\nsecret_key = hush\n", r"not valid TOML \(at line 2", id="not TOML"),
+        pytest.param(
+            "[users.1001]\nsecret_key = hush\n", r"line 2, column 14: user .1001.: not valid TOML", id="not TOML"
+        ),
         pytest.param(ONE_USER.replace("passphrase", "pass_phrase"), "'1001': passphrase is missing", id="missing"),
         pytest.param(ONE_USER.replace("hush-pass", ""), "'1001': passphrase is missing or empty", id="empty field"),
         pytest.param(ONE_USER.replace('"hush-pass"', "7"), "'1001': passphrase is missing or empty", id="number"),
@@ -192,5 +198,106 @@ async def test_corrected_permissions_of_a_file_are_noticed(
 
     hide(path)
     await clock.sleep(CHECK_INTERVAL_S)
+
+    assert (await store.get("1001")).api_key == Secret("key-new")
+
+
+def table(user: str) -> str:
+    return f"""
+[users.{user}]
+api_key = "key-{user}"
+secret_key = "hush-secret"
+passphrase = "hush-pass"
+"""
+
+
+BAD = table("1002").replace("hush-pass", "")
+
+
+async def test_a_bad_table_concerns_its_user_only(
+    path: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others load; its user waits, and one line of the log names it when the worker starts."""
+    replace(path, table("1001") + BAD + table("1003"))
+
+    async with FileCredentials(path, clock) as store:
+        for user in ("1001", "1003"):
+            assert (await store.get(user)).api_key == Secret(f"key-{user}")
+        for _ in range(3):
+            with pytest.raises(CredentialsUnavailable, match="line 7: user '1002': passphrase is missing or empty"):
+                await store.get("1002")
+        with pytest.raises(UnknownUser):
+            await store.get("1004")
+
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert "changes of this user wait" in caplog.text
+    assert "hush" not in caplog.text
+
+
+async def test_a_fault_is_logged_once_wherever_its_table_stands(
+    path: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And again when the table is changed and still bad."""
+    replace(path, table("1001") + BAD)
+    async with FileCredentials(path, clock) as store:
+        for text in (table("1003") + BAD, "\n" + table("1001") + BAD + table("1004"), BAD.replace("key-", "k-")):
+            replace(path, text + table("1005"))
+            store.invalidate("1001")
+            with pytest.raises((CredentialsUnavailable, UnknownUser)):
+                await store.get("1002")
+
+    assert len(caplog.records) == 2
+
+
+async def test_a_mended_table_is_used_at_once(path: Path, clock: ManualClock) -> None:
+    """The change of a user who waits looks at the file whenever it is tried; so does that of an unknown one."""
+    replace(path, table("1001") + BAD)
+    store = FileCredentials(path, clock)
+    with pytest.raises(CredentialsUnavailable):
+        await store.get("1002")
+    with pytest.raises(UnknownUser):
+        await store.get("1003")
+
+    replace(path, table("1001") + table("1002") + table("1003"))
+
+    assert (await store.get("1002")).api_key == Secret("key-1002")
+    assert (await store.get("1003")).api_key == Secret("key-1003")
+
+
+async def test_users_that_a_half_written_file_lacks_are_not_unknown(path: Path, clock: ManualClock) -> None:
+    """Their tables may follow: they wait until the file has no fault. Then who is not in it has been removed."""
+    whole = table("1001") + table("1002") + table("1003")
+    store = FileCredentials(replace(path, whole), clock)
+
+    replace(path, whole[: whole.index("passphrase", len(table("1001")))])
+    for user in ("1002", "1003"):
+        store.invalidate(user)
+        with pytest.raises(CredentialsUnavailable):
+            await store.get(user)
+
+    replace(path, table("1001"))
+    with pytest.raises(UnknownUser):
+        await store.get("1003")
+
+
+async def test_the_earlier_keys_are_used_while_a_changed_file_is_read(
+    store: FileCredentials, path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parsing a large file takes a second, in which all users would wait. It is parsed in a thread of its own."""
+    may_parse = threading.Event()
+
+    def wait_and_parse(*args: Any) -> FileContent:
+        may_parse.wait(timeout=20)
+        return parse_file(*args)
+
+    monkeypatch.setattr(file_store, "parse_file", wait_and_parse)
+    monkeypatch.setattr(file_store, "CHECK_WAIT_S", 0)
+    replace(path, ONE_USER.replace("key-1001", "key-new"))
+    await clock.sleep(CHECK_INTERVAL_S)
+
+    for _ in range(3):
+        assert (await store.get("1001")).api_key == Secret("key-1001")
+    may_parse.set()
+    store.invalidate("1001")
 
     assert (await store.get("1001")).api_key == Secret("key-new")
