@@ -3,9 +3,9 @@
 ProducerError
 ├── InvalidChange        a change breaks a rule of the exchange's endpoint; it was not written
 ├── InvalidArgument      an argument of a call is out of bounds; nothing was written
-├── InvalidId            the ID of a job, batch, user, trader or egress is not valid; nothing was written
-├── InvalidLimit         a user's own rate is out of bounds; nothing was written
-├── InvalidCursor        not a position in the results of this batch
+│   ├── InvalidId        the ID of a job, batch, user, trader or egress is not valid; nothing was written
+│   ├── InvalidLimit     a user's own rate is out of bounds; nothing was written
+│   └── InvalidCursor    not a position in the results of this batch
 ├── SettingsError        an environment variable or a DSN cannot be used
 ├── LaneFull             the lane is at its limit; the change was not written
 ├── BatchConflict        the batch has other content, is sealed or was cancelled; the message says what was added
@@ -47,18 +47,33 @@ class InvalidChange(ProducerError):
 
 
 class InvalidArgument(ProducerError):
-    """An argument of a call that is out of bounds, such as `ttl_s`. Nothing was written."""
+    """An argument of a call that is out of bounds, such as `ttl_s`. Nothing was written.
+
+    Attributes:
+        argument: the argument's name, such as "ttl_s".
+        rule: what it must be.
+        value: what it was.
+    """
+
+    def __init__(self, argument: str, rule: str, value: object) -> None:
+        super().__init__(argument, rule, value)
+        self.argument = argument
+        self.rule = rule
+        self.value = value
+
+    def __str__(self) -> str:
+        return f"{self.argument}: {self.rule}; got {abbreviated(self.value)}"
 
 
-class InvalidId(ProducerError):
+class InvalidId(InvalidArgument):
     """An ID that is empty, too long, or not printable ASCII."""
 
 
-class InvalidLimit(ProducerError):
+class InvalidLimit(InvalidArgument):
     """A rate that is not a number of requests per second within bounds. Nothing was changed."""
 
 
-class InvalidCursor(ProducerError):
+class InvalidCursor(InvalidArgument):
     """A cursor that is not a position in the results of this batch."""
 
 

@@ -93,7 +93,7 @@ def change_ttl_ms(seconds: float) -> int:
     """
     if not 0 < seconds <= MAX_TTL_S:
         rule = f"must be above 0 and at most {MAX_TTL_S} seconds (ten years)"
-        raise InvalidArgument(f"ttl_s: {rule}; got {abbreviated(seconds)}")
+        raise InvalidArgument("ttl_s", rule, seconds)
     return max(1, round(seconds * 1000))
 
 

@@ -9,6 +9,7 @@ import click
 from producers import CancelReport, Outcome, Producer, Progress
 from producers.cli.context import CliContext, CommandGroup, pass_cli
 from producers.cli.exit_codes import ExitCode
+from producers.cli.number_types import WholeNumber
 from producers.cli.progress_bar import BatchProgressBar, wait_until_complete
 from producers.cli.result_reader import ResultFilter, ResultReader, open_output
 from producers.cli.shared_options import interruptible, outcome_option, timeout_option
@@ -24,7 +25,7 @@ def batch() -> None:
 
 
 @batch.command("list")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Maximum number.")
+@click.option("--limit", type=WholeNumber(1, 10_000), default=100, show_default=True, help="Maximum number.")
 @pass_cli
 def list_batches(cli: CliContext, limit: int) -> None:
     """List batches, newest first."""

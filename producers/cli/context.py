@@ -11,6 +11,9 @@ import click
 
 from producers import Producer
 from producers.cli.screen import Screen
+from producers.contract.wording import plural
+from producers.transport.daemon_executor import DaemonExecutor
+from producers.transport.dsn_parser import InvalidDsn, parse_dsn
 
 T = TypeVar("T")
 
@@ -26,11 +29,13 @@ class CliContext:
         redis_dsn: value of --redis; None for the DSN of the environment.
         as_json: whether --json was given.
         screen: standard output and standard error.
+        command: the command that runs.
     """
 
     redis_dsn: str | None = field(default=None, repr=False)
     as_json: bool = False
     screen: Screen = field(default_factory=Screen)
+    command: click.Command | None = None
 
     def print_result(self, document: object, text: str) -> None:
         """Print a result: `document` with --json, `text` without."""
@@ -44,7 +49,7 @@ class CliContext:
         if count and self.as_json:
             self.screen.json_note({"malformed": count})
         elif count:
-            entries = "1 stored entry" if count == 1 else f"{count} stored entries"
+            entries = plural(count, "stored entry")
             self.screen.note(f"left out {entries} that cannot be read: something else writes to this Redis's keys")
 
     def with_producer(self, work: Callable[[Producer], Awaitable[T]]) -> T:
@@ -68,14 +73,23 @@ class CliContext:
 pass_cli = click.make_pass_decorator(CliContext)
 
 
-def _store_as(attribute: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    """Return an option callback that stores the value in the `CliContext`."""
+def _store_dsn(context: click.Context, param: click.Parameter, dsn: str | None) -> None:
+    """Store the value of --redis if it was given here: the option may stand before and after a command's name."""
+    if not dsn:
+        return
+    try:
+        parse_dsn(dsn)
+    except InvalidDsn as exc:
+        problem = str(exc)
+    else:
+        context.ensure_object(CliContext).redis_dsn = dsn
+        return
+    raise click.BadParameter(problem, context, param)
 
-    def store(context: click.Context, _: click.Parameter, value: Any) -> None:
-        if value:
-            setattr(context.ensure_object(CliContext), attribute, value)
 
-    return store
+def _store_as_json(context: click.Context, _: click.Parameter, as_json: bool) -> None:
+    if as_json:
+        context.ensure_object(CliContext).as_json = True
 
 
 def global_options() -> list[click.Parameter]:
@@ -85,14 +99,14 @@ def global_options() -> list[click.Parameter]:
             ["--redis"],
             metavar="DSN",
             expose_value=False,
-            callback=_store_as("redis_dsn"),
+            callback=_store_dsn,
             help="Address of Redis; the default is COPYTRADE_REDIS_DSN, or redis://localhost:6379/0.",
         ),
         click.Option(
             ["--json"],
             is_flag=True,
             expose_value=False,
-            callback=_store_as("as_json"),
+            callback=_store_as_json,
             help="Print JSON: one document, or one line per item of a list.",
         ),
     ]
@@ -105,11 +119,21 @@ class QueueCommand(click.Command):
         super().__init__(*args, **kwargs)
         self.params += global_options()
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, and note for the report of errors that it ran."""
+        ctx.ensure_object(CliContext).command = self
+        return super().invoke(ctx)
+
 
 class CommandGroup(click.Group):
-    """A group of `QueueCommand`s."""
+    """A group of `QueueCommand`s and groups like itself, with the global options before their names."""
 
     command_class = QueueCommand
+    group_class = type
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += global_options()
 
 
 async def _run_cancellable(work: Coroutine[Any, Any, T]) -> T:
@@ -118,6 +142,7 @@ async def _run_cancellable(work: Coroutine[Any, Any, T]) -> T:
     One cancellation can be lost: before Python 3.12, `asyncio.wait_for`, which redis-py uses, drops one that arrives
     when the awaited result is ready. Work that awaits nothing else must check for cancellation itself.
     """
+    asyncio.get_running_loop().set_default_executor(DaemonExecutor())
     task = asyncio.ensure_future(work)
     try:
         await asyncio.wait({task})

@@ -10,6 +10,7 @@ from producers import DeadLetter, Producer
 from producers.cli.context import CliContext, CommandGroup, pass_cli
 from producers.cli.exit_codes import ExitCode
 from producers.cli.input.row_errors import BadInput
+from producers.cli.number_types import WholeNumber
 from producers.cli.shared_options import Command, outcome_option
 from producers.cli.text import EMPTY_CELL, format_count, format_time
 from producers.cli.views import ATTEMPT_COLUMNS, attempt_row, change_details
@@ -49,7 +50,7 @@ def dead() -> None:
 
 @dead.command("list")
 @_filter_options
-@click.option("--limit", type=click.IntRange(min=1), help="Maximum number, oldest first.")
+@click.option("--limit", type=WholeNumber(min=1), help="Maximum number, oldest first.")
 @pass_cli
 def list_dead_letters(cli: CliContext, /, limit: int | None, **filters: Any) -> None:
     """List dead letters, oldest first."""

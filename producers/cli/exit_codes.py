@@ -17,16 +17,20 @@ class ExitCode(IntEnum):
     NOT_FOUND = 4
     TIMED_OUT = 5
     INTERRUPTED = 130
+    BROKEN_PIPE = 141
+    TERMINATED = 143
 
 
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.DONE: "done; every change that was waited for was applied",
-    ExitCode.FAILED: "a change was not applied or not accepted, or a check failed",
+    ExitCode.FAILED: "a change was not applied or not accepted, a check failed, or the output could not be written",
     ExitCode.BAD_INPUT: "wrong usage, settings or input; nothing was changed",
     ExitCode.UNAVAILABLE: "Redis did not answer; the message says what is safe to repeat",
     ExitCode.NOT_FOUND: "no such change, batch or dead letter",
     ExitCode.TIMED_OUT: "not finished within the given time; the work continues",
     ExitCode.INTERRUPTED: "interrupted; enqueued changes continue, and the message says how to follow them",
+    ExitCode.BROKEN_PIPE: "the output was closed before its end, as by head",
+    ExitCode.TERMINATED: "ended by SIGTERM; otherwise as 130",
 }
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from typing import Any
 
 import click
 
 from producers.cli import batches, changes, dead_letters, doctor, fan_out, pauses, schema, top, users
-from producers.cli.context import CliContext, CommandGroup, global_options
+from producers.cli.context import CliContext, CommandGroup
 from producers.cli.errors import EXPECTED_ERRORS, PROG, CommandFailed, report_error
 from producers.cli.exit_codes import ExitCode, help_epilog
 
@@ -42,6 +43,16 @@ class Root(CommandGroup):
         plugin = None if args[0] in self.commands else _load_plugin(args[0])
         return super().resolve_command(ctx, args) if plugin is None else (args[0], plugin, args[1:])
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the arguments; this prints the help and the version."""
+        with _naming_broken_pipes():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _naming_broken_pipes():
+            return super().invoke(ctx)
+
     def main(  # type: ignore[override]
         self,
         args: Sequence[str] | None = None,
@@ -55,16 +66,28 @@ class Root(CommandGroup):
         cli = CliContext(as_json="--json" in arguments)
         try:
             value = super().main(arguments, prog_name or PROG, complete_var, standalone_mode=False, obj=cli, **extra)
+            sys.stdout.flush()
         except click.exceptions.NoArgsIsHelpError as exc:
-            exc.show()
+            exc.show()  # no words at all: the help
             exit_code = int(ExitCode.BAD_INPUT)
         except EXPECTED_ERRORS as exc:
-            exit_code = report_error(cli, exc)
+            exit_code = ExitCode.FAILED
+            with suppress(OSError):  # standard error may be full or closed, too
+                exit_code = report_error(cli, exc)
         else:
             exit_code = value if isinstance(value, int) else ExitCode.DONE
         if standalone_mode:
             sys.exit(exit_code)
         return exit_code
+
+
+@contextmanager
+def _naming_broken_pipes() -> Iterator[None]:
+    """Raise CommandFailed instead of BrokenPipeError, which click would turn into exit code 1."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise CommandFailed(ExitCode.BROKEN_PIPE, "the output was closed") from None
 
 
 def _plugins() -> dict[str, EntryPoint]:
@@ -109,7 +132,6 @@ root = Root(
     epilog=help_epilog(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     params=[
-        *global_options(),
         click.Option(
             ["--version"],
             is_flag=True,

@@ -38,12 +38,20 @@ INDENT = 2
 PIPE_WIDTH = 160
 
 
+class _Console(Console):
+    """A console whose output may be closed: the command line handles a BrokenPipeError in one place."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error again; rich would exit here."""
+        raise  # noqa: PLE0704 - rich calls this while it handles the error
+
+
 class Screen:
     """Standard output and standard error."""
 
     def __init__(self) -> None:
-        self.out = Console(highlight=False, markup=False, emoji=False)
-        self.err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self.out = _Console(highlight=False, markup=False, emoji=False)
+        self.err = _Console(stderr=True, highlight=False, markup=False, emoji=False)
 
     def json(self, value: object, *, indented: bool = False) -> None:
         """Print one JSON document, indented on a terminal or with `indented`."""

@@ -10,7 +10,9 @@ import click
 
 from producers.cli.errors import CommandFailed
 from producers.cli.exit_codes import ExitCode
+from producers.cli.number_types import Number
 from producers.contract.messages import Outcome, Priority
+from producers.settings import MAX_TTL_S
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Option = Callable[[Command], Command]
@@ -23,7 +25,7 @@ def timeout_option(what: str) -> Option[Any]:
     return click.option(
         "--timeout",
         "timeout_s",
-        type=click.FloatRange(0, MAX_TIMEOUT_S),
+        type=Number(0, MAX_TIMEOUT_S),
         metavar="SECONDS",
         help=f"How long to wait for {what}; by default without limit.",
     )
@@ -34,7 +36,7 @@ def ttl_option() -> Option[Any]:
     return click.option(
         "--ttl",
         "ttl_s",
-        type=float,
+        type=Number(0, MAX_TTL_S, min_open=True),
         metavar="SECONDS",
         help="Deadline of a change, counted from its acceptance; by default COPYTRADE_CHANGE_TTL_S.",
     )

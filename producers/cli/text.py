@@ -56,9 +56,3 @@ def format_duration(seconds: float | None) -> str:
 def format_count(number: int) -> str:
     """Return a number with thousands separators."""
     return f"{number:,}"
-
-
-def plural(number: int, noun: str) -> str:
-    """Return a count with its noun, such as "1 change" or "1,200 changes"; a noun in -ch ends in -ches."""
-    suffix = "" if number == 1 else "es" if noun.endswith(("ch", "s", "x")) else "s"
-    return f"{format_count(number)} {noun}{suffix}"

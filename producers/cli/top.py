@@ -9,7 +9,9 @@ from rich.live import Live
 from rich.text import Text
 
 from producers import Producer, QueueUnavailable
+from producers.cli import signals
 from producers.cli.context import CliContext, QueueCommand, pass_cli
+from producers.cli.number_types import Number
 from producers.cli.overview_view import render_overview
 from producers.cli.text import escape
 from producers.monitor.overview_types import Overview
@@ -22,7 +24,7 @@ MIN_INTERVAL_S, MAX_INTERVAL_S = 0.2, 3600
 @click.option(
     "--every",
     "interval_s",
-    type=click.FloatRange(MIN_INTERVAL_S, MAX_INTERVAL_S),
+    type=Number(MIN_INTERVAL_S, MAX_INTERVAL_S),
     default=1.0,
     show_default=True,
     metavar="SECONDS",
@@ -43,8 +45,9 @@ def top(cli: CliContext, once: bool, interval_s: float) -> None:
 
     try:
         cli.with_producer(work)
-    except KeyboardInterrupt:
-        return
+    except KeyboardInterrupt:  # the usual end
+        if signals.was_terminated():
+            raise
 
 
 async def _print_lines(cli: CliContext, producer: Producer, interval_s: float | None) -> None:

@@ -7,8 +7,10 @@ import click
 from producers.cli.batches import print_cancelled
 from producers.cli.context import CliContext, CommandGroup, pass_cli
 from producers.cli.input.row_errors import BadInput
+from producers.cli.number_types import Number
 from producers.cli.pauses import print_paused, print_resumed
 from producers.cli.text import EMPTY_CELL, escape, format_count, format_duration
+from producers.contract.validation import MAX_RATE_PER_S, MIN_RATE_PER_S
 
 LANE_COLUMNS = ("trader", "queued", "in flight", "due", "priority", "head")
 
@@ -72,7 +74,7 @@ def resume(cli: CliContext, user_id: str) -> None:
 
 @user.command()
 @click.argument("user_id")
-@click.argument("rate_per_s", metavar="[RATE]", type=float, required=False)
+@click.argument("rate_per_s", metavar="[RATE]", type=Number(MIN_RATE_PER_S, MAX_RATE_PER_S), required=False)
 @click.option("--remove", is_flag=True, help="Return to the default limit.")
 @pass_cli
 def limit(cli: CliContext, user_id: str, rate_per_s: float | None, remove: bool) -> None:

@@ -22,7 +22,7 @@ from producers.contract.messages import (
     CopySetting,
     SettingsChange,
 )
-from producers.errors import InvalidChange, InvalidId, InvalidLimit, abbreviated
+from producers.errors import InvalidChange, InvalidId, InvalidLimit
 
 MAX_SETTINGS = 10
 MAX_ID_CHARS = 128
@@ -76,7 +76,7 @@ def check_id(name: str, value: object) -> str:
     """
     if _is_id(value):
         return value
-    raise InvalidId(f"{name}: {_ID_RULE}; got {abbreviated(value)}")
+    raise InvalidId(name, _ID_RULE, value)
 
 
 def check_user_id(value: object) -> None:
@@ -98,7 +98,7 @@ def check_new_id(value: object) -> str:
     job_id = check_id("job_id", value)
     for mark, whose in ((BATCH_MARK, "a batch's"), (OLD_BATCH_MARK, "a batch's"), (REPLAY_MARK, "replayed")):
         if mark in job_id:
-            raise InvalidId(f"job_id: must not contain {mark!r}, which marks {whose} changes; got {job_id!r}")
+            raise InvalidId("job_id", f"must not contain {mark!r}, which marks {whose} changes", job_id)
     return job_id
 
 
@@ -110,7 +110,7 @@ def check_batch_id(value: object) -> str:
     """
     if _is_id(value) and "/" not in value and len(value) <= MAX_BATCH_ID_CHARS:
         return value
-    raise InvalidId(f"batch_id: {_BATCH_ID_RULE}; got {abbreviated(value)}")
+    raise InvalidId("batch_id", _BATCH_ID_RULE, value)
 
 
 def check_new_batch_id(value: object) -> str:
@@ -122,7 +122,7 @@ def check_new_batch_id(value: object) -> str:
     batch_id = check_batch_id(value)
     if BATCH_MARK in batch_id or batch_id.endswith(BATCH_MARK[0]):
         rule = f"must not contain {BATCH_MARK!r}, nor end with {BATCH_MARK[0]!r}, since job IDs are <batch>..<user>"
-        raise InvalidId(f"batch_id: {rule}; got {batch_id!r}")
+        raise InvalidId("batch_id", rule, batch_id)
     return batch_id
 
 
@@ -134,10 +134,8 @@ def check_rate(value: object) -> float:
     """
     if isinstance(value, int | float) and not isinstance(value, bool) and MIN_RATE_PER_S <= value <= MAX_RATE_PER_S:
         return float(value)
-    raise InvalidLimit(
-        f"rate_per_s: must be a number of requests per second from {MIN_RATE_PER_S:g} to {MAX_RATE_PER_S:g},"
-        f" or None for the workers' own; got {abbreviated(value)}"
-    )
+    rule = f"must be a number of requests per second from {MIN_RATE_PER_S:g} to {MAX_RATE_PER_S:g}, or None"
+    raise InvalidLimit("rate_per_s", rule, value)
 
 
 def change_violation(change: Any) -> Violation | None:

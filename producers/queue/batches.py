@@ -11,7 +11,7 @@ from producers.contract import keyspace
 from producers.contract.messages import JobResult, Outcome
 from producers.contract.progress import Progress
 from producers.contract.stored_values import Listing, read_each
-from producers.errors import InvalidCursor, JobNotFound, abbreviated
+from producers.errors import InvalidCursor, JobNotFound
 from producers.queue.batch_ids import BATCH_IDS
 from producers.queue.cancel import Cancellation, CancelReport, cancel_jobs
 from producers.queue.chunking import conflict_error
@@ -270,4 +270,4 @@ def parse_cursor(batch_id: str, cursor: str | None) -> str:
         if name == batch_id and _match_position(position) and max(_order(position)) < UINT64_MAX:
             return position
     example = format_cursor(batch_id, STREAM_START)
-    raise InvalidCursor(f"after: must be a cursor of batch {batch_id}, such as {example!r}; got {abbreviated(cursor)}")
+    raise InvalidCursor("after", f"must be a cursor of batch {batch_id}, such as {example!r}", cursor)

@@ -12,6 +12,7 @@ import msgspec
 
 from producers.contract.messages import SettingsChange
 from producers.contract.validation import check_change, check_new_id
+from producers.contract.wording import plural
 from producers.errors import BatchConflict, InvalidChange, InvalidId, LaneFull, Refusal
 from producers.queue.submit import NO_DIGEST, ChunkDigest, Submission, SubmitOptions, SubmitVerdict, submit
 from producers.transport.plan import RunScript
@@ -168,15 +169,15 @@ class ChunkedSubmission:
 
 def conflict_error(batch_id: str, verdict: SubmitVerdict, accepted: int = 0) -> BatchConflict:
     """Return the error for a verdict on a whole chunk; `accepted` changes were added before it."""
-    done = f"{accepted} changes before that were added" if accepted else "nothing was changed"
-    return BatchConflict(f"batch {batch_id}: {CONFLICTS[verdict]}; {done}. Fan out under another batch_id")
+    done = f"{plural(accepted, 'change')} before that had been added" if accepted else "nothing was changed"
+    return BatchConflict(f"batch {batch_id}: {CONFLICTS[verdict]}; {done}. Fan out under another batch ID")
 
 
 def lane_full_error(change: SettingsChange, limit: int) -> LaneFull:
     """Return the error for a lane that holds `limit` changes."""
     return LaneFull(
         f"the lane of user {change.user_id} and trader {change.trader_id} holds"
-        f" {limit} changes; enqueue again when it has drained"
+        f" {plural(limit, 'change')}; enqueue again when it has drained"
     )
 
 

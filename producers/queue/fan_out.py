@@ -12,7 +12,7 @@ import msgspec
 from producers.contract.keyspace import BATCH_MARK
 from producers.contract.messages import AutoCopy, CopySetting, Mode, SettingsChange
 from producers.contract.validation import MAX_ID_CHARS, check_change, check_user_id
-from producers.errors import InvalidArgument, InvalidChange, Refusal, abbreviated
+from producers.errors import InvalidArgument, InvalidChange, Refusal
 from producers.queue.chunking import ChunkedSubmission, ItemParser, content_digest, item_user_id
 
 Items = Iterable[Any] | AsyncIterable[Any]
@@ -113,9 +113,7 @@ class FanOut:
         if changes is not None or trader_id is None or settings is None or user_ids is None:
             raise TypeError("fan_out needs either changes=, or trader_id=, settings= and user_ids=")
         if isinstance(user_ids, str | bytes):
-            raise InvalidArgument(
-                f"user_ids: must be an iterable of user IDs, not a single ID; got {abbreviated(user_ids)}"
-            )
+            raise InvalidArgument("user_ids", "must be an iterable of user IDs, not a single ID", user_ids)
         template = SettingsChange(
             user_id="template", trader_id=trader_id, auto_copy=auto_copy, mode=mode, settings=list(settings)
         )

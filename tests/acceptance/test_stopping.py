@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 from asyncio.subprocess import Process
 from pathlib import Path
 
@@ -15,8 +17,19 @@ from producers import Job, Producer
 from producers.contract import keyspace
 from tests.acceptance.conftest import USERS, WITHIN_S
 from tests.support.changes import change, numbered
+from tests.support.sealed_keys import OLD
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
+
+HUNG_RESOLVER = """
+import os, socket, sys, time
+def hang(*_, **__):
+    os.write(2, b"resolving\\n")
+    time.sleep(3600)
+socket.getaddrinfo = hang
+from worker.process.main import main
+sys.exit(main([]))
+"""
 
 
 async def stopped(process: Process, signum: signal.Signals) -> int:
@@ -54,6 +67,23 @@ async def test_an_idle_worker_stops(stack: Stack, signum: signal.Signals) -> Non
         await (await producer.enqueue(change())).result()
 
         assert await stopped(worker, signum) == 0
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+async def test_a_worker_whose_resolver_hangs_stops_too(signum: signal.Signals) -> None:
+    """The call cannot be cancelled, and nobody waits for its thread."""
+    environ = {**os.environ, "COPYTRADE_REDIS_DSN": "redis://nowhere.invalid:1", "COPYTRADE_REDIS_TIMEOUT_S": "0.5"}
+    ring = {"COPYTRADE_CREDENTIALS": "redis:", "COPYTRADE_CREDENTIALS_KEYS": OLD}
+    async with asyncio.timeout(WITHIN_S):
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", HUNG_RESOLVER, env=environ | ring, stderr=asyncio.subprocess.PIPE
+        )
+        assert worker.stderr is not None
+        assert await worker.stderr.readline() == b"resolving\n"
+        worker.send_signal(signum)
+        await worker.communicate()
+
+    assert worker.returncode == 0
 
 
 async def test_several_processes_under_one_start_and_stop_together(stack: Stack, valkey: ArqRedis) -> None:

@@ -68,7 +68,7 @@ def test_an_unknown_batch_has_status_4(copytrade: Copytrade, command: str) -> No
 @pytest.mark.parametrize("command", ["show", "watch", "results", "cancel", "retry-failed"])
 def test_a_malformed_batch_id_has_status_2(copytrade: Copytrade, command: str) -> None:
     """The message names the field and its rule."""
-    assert "batch_id: must be" in copytrade.error("batch", command, "a/b", status=2)
+    assert "BATCH_ID: must be" in copytrade.error("batch", command, "a/b", status=2)
 
 
 def test_watching_a_complete_batch_ends_at_once_with_status_1_unless_all_was_applied(copytrade: Copytrade) -> None:

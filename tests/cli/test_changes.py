@@ -73,10 +73,24 @@ def test_settings_may_come_from_a_file_of_their_own(copytrade: Copytrade, settin
         (("-",), "{", "is not a JSON file in UTF-8"),
         (("-",), "[]", "must be one change, a JSON object"),
         (("-", "--stop-loss-ratio", "0.5"), WHOLE, "settings[0].stopLossRatio: must be"),
-        (("-", "--ttl", "-1"), WHOLE, "ttl_s: must be above 0"),
-        (("-", "--ttl", "nan"), WHOLE, "ttl_s: must be above 0"),
-        (("-", "--job-id", "two words"), WHOLE, "job_id: must be"),
-        (("-", "--job-id", "batch..1"), WHOLE, "job_id: must not contain"),
+        (("-", "--ttl", "-1"), WHOLE, "'--ttl'"),
+        (
+            ("-", "--ttl", "nan"),
+            WHOLE,
+            "Invalid value for '--ttl': must be a number above 0, at most 315360000; got 'nan'; see",
+        ),
+        (
+            ("-", "--ttl", "soon"),
+            WHOLE,
+            "Invalid value for '--ttl': must be a number above 0, at most 315360000; got 'soon'",
+        ),
+        (
+            ("-", "--timeout", "1e99"),
+            WHOLE,
+            "Invalid value for '--timeout': must be a number from 0 to 1000000000; got '1e99'",
+        ),
+        (("-", "--job-id", "two words"), WHOLE, "--job-id: must be"),
+        (("-", "--job-id", "batch..1"), WHOLE, "--job-id: must not contain"),
         (("-", "--settings", "-"), WHOLE, "cannot be combined"),
         (("--product-type", "SPOT"), "", "'SPOT' is not one of"),
         (("--no-such-option",), "", "; see copytrade enqueue --help"),
@@ -139,7 +153,7 @@ def test_an_unknown_change_has_status_4(copytrade: Copytrade, command: str) -> N
 @pytest.mark.parametrize("command", ["status", "result", "cancel"])
 def test_a_malformed_id_has_status_2(copytrade: Copytrade, command: str) -> None:
     """The message names the field and its rule."""
-    assert "job_id: must be" in copytrade.error(command, "two words", status=2)
+    assert "JOB_ID: must be" in copytrade.error(command, "two words", status=2)
 
 
 def test_a_queued_change_is_cancelled_and_an_ended_one_is_not(copytrade: Copytrade) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
@@ -56,12 +55,11 @@ def test_every_command_has_a_description_of_each_option(name: str) -> None:
 
 def walk(command: click.Command, path: str = "") -> list[tuple[str, click.Command]]:
     """Return every command below a command, with its path."""
-    if not isinstance(command, click.Group):
-        return [(path, command)]
-    return [found for name, each in command.commands.items() for found in walk(each, f"{path} {name}".strip())]
+    below = command.commands if isinstance(command, click.Group) else {}
+    return [(path, command), *(found for name, each in below.items() for found in walk(each, f"{path} {name}".strip()))]
 
 
-@pytest.mark.parametrize(("path", "command"), walk(root), ids=[path for path, _ in walk(root)])
+@pytest.mark.parametrize(("path", "command"), walk(root), ids=[path or "copytrade" for path, _ in walk(root)])
 def test_every_command_has_help_json_and_redis_options(path: str, command: click.Command) -> None:
     """The walk includes the subcommands of every group."""
     options = {name for param in command.params for name in param.opts}
@@ -69,6 +67,18 @@ def test_every_command_has_help_json_and_redis_options(path: str, command: click
     assert command.help, path
     assert {"--json", "--redis"} <= options
     assert all(param.help for param in command.params if isinstance(param, click.Option))
+
+
+@pytest.mark.parametrize("position", range(3))
+@pytest.mark.parametrize("words", ["batch list", "paused", "credentials list", "user show 1001"])
+@pytest.mark.usefixtures("credentials_command")
+def test_json_and_redis_are_accepted_at_any_place(copytrade: Copytrade, words: str, position: int) -> None:
+    """Before, between and after the names of a command, for commands of other packages too."""
+    for options in (["--json"], ["--json", "--redis", copytrade.dsn]):
+        parts = words.split()
+        parts[position:position] = options
+
+        assert copytrade(*parts).stdout == copytrade(*words.split(), "--json").stdout
 
 
 def test_without_words_it_shows_help_with_status_2() -> None:
@@ -151,10 +161,10 @@ def test_without_redis_every_command_ends_with_one_line_and_status_3(command: st
 
 
 def test_a_malformed_dsn_is_reported_without_its_password() -> None:
-    """Exit status 2, with the name of the variable."""
+    """Exit status 2, with the name of the option."""
     said = Copytrade("http://user:secret@host/0").error("paused", status=2)
 
-    assert "COPYTRADE_REDIS_DSN: must start with" in said
+    assert "Invalid value for '--redis': must start with" in said
     assert "secret" not in said
 
 
@@ -217,21 +227,6 @@ def test_an_app_that_enqueues_needs_neither_click_nor_rich() -> None:
     )
 
     assert run.stdout.split() == ["False", "False"]
-
-
-def test_a_closed_pipe_is_no_traceback(followers_csv: Callable[..., str], settings_file: str) -> None:
-    """As in `copytrade ... | head`."""
-    words = f"fan-out {followers_csv(*map(str, range(5000)))} --settings {settings_file} --dry-run --json"
-    run = subprocess.run(  # noqa: S603 - our own program
-        ["/bin/sh", "-c", f"{sys.executable} -m producers.cli {words} | head -n 1"],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-    assert run.stdout.count("\n") == 1
-    assert run.stderr == ""
 
 
 def test_the_schema_is_one_document() -> None:

@@ -26,7 +26,9 @@ def test_an_invalid_limit_is_rejected_and_changes_nothing(copytrade: Copytrade, 
     """The bounds exclude zero, negative, infinite, huge and tiny rates."""
     copytrade("user", "limit", "1001", "3")
 
-    assert "requests per second" in copytrade.error("user", "limit", "1001", "--", rate, status=2)
+    assert f"must be a number from 0.01 to 1000; got '{rate}'" in copytrade.error(
+        "user", "limit", "1001", "--", rate, status=2
+    )
     assert copytrade.json("user", "show", "1001")["ratePerS"] == 3
 
 

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from producers.errors import SettingsError
 from producers.settings import PREFIX, ProducerSettings, variable_name
+from producers.transport.daemon_executor import DaemonExecutor
 from worker.errors import CredentialsError
 from worker.logs import FORMATTERS, Event, log_fields
 from worker.process.supervisor import BAD_START, UNDER_PARENT, run_processes
@@ -61,6 +62,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(settings: WorkerSettings, *, burst: bool, under_parent: bool) -> int:
     loop = asyncio.new_event_loop()
+    loop.set_default_executor(DaemonExecutor())  # a resolver that hangs must not hold up the end of the process
     asyncio.set_event_loop(loop)  # arq's Worker uses the current loop
     worker = LaneWorker(settings, burst=burst)
     if under_parent:

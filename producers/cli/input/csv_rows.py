@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from producers.cli.input.fields import ROW_FIELDS, find_field, unknown_field
 from producers.cli.input.row_errors import BadInput, RowError
 from producers.cli.input.spreadsheets import unwrap_text
-from producers.cli.text import plural
+from producers.contract.wording import plural
 from producers.errors import abbreviated
 
 DELIMITERS = (",", ";", "\t", "|")

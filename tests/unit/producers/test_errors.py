@@ -19,7 +19,7 @@ def test_every_error_has_the_common_base_and_is_exported(error: type[Exception])
 
 def test_the_tree_in_the_docstring_names_every_error() -> None:
     """It names no error that does not exist, either."""
-    drawn = {line.split()[1] for line in str(errors.__doc__).splitlines() if line.startswith(("├", "└"))}
+    drawn = {line.partition("── ")[2].split()[0] for line in str(errors.__doc__).splitlines() if "── " in line}
 
     assert drawn == {error.__name__ for error in ERRORS} - {"ProducerError"}
 

@@ -121,7 +121,7 @@ def test_a_refused_chunk_is_a_conflict_of_its_batch(verdict: int, why: str) -> N
     into = chunked()
     (chunk,) = chunks(into, [change("1"), change("2")])
 
-    with pytest.raises(BatchConflict, match=rf"^batch b: it .*{why}.*another batch_id"):
+    with pytest.raises(BatchConflict, match=rf"^batch b: it .*{why}.*another batch ID"):
         into.apply_reply(chunk, [5, verdict, verdict])
 
     assert (into.accepted, into.already_there) == (0, 0)

@@ -1,0 +1,51 @@
+"""Numbers on the command line, whose errors and help say "number" and not the names of Python's types."""
+
+from __future__ import annotations
+
+import math
+
+import click
+
+
+class Number(click.FloatRange):
+    """A finite number within bounds."""
+
+    name = "number"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number; fail if the text is none, or out of bounds."""
+        try:
+            number = super().convert(value, None, None)  # type: ignore[arg-type]  # click passes the text
+        except click.BadParameter:
+            number = math.nan
+        if not math.isfinite(number):
+            self.fail(_rule(self, value), param, ctx)
+        return number
+
+
+class WholeNumber(click.IntRange):
+    """A whole number within bounds."""
+
+    name = "whole number"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number; fail if the text is none, or out of bounds."""
+        try:
+            return super().convert(value, None, None)  # type: ignore[arg-type]  # click passes the text
+        except click.BadParameter:
+            self.fail(_rule(self, value), param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return the placeholder of the value in the help."""
+        del param, ctx
+        return "NUMBER"
+
+
+def _rule(kind: Number | WholeNumber, value: object) -> str:
+    if kind.max is None:
+        bounds = f"{kind.min:g} or more"
+    elif kind.min_open:
+        bounds = f"above {kind.min:g}, at most {kind.max:.12g}"
+    else:
+        bounds = f"from {kind.min:g} to {kind.max:.12g}"
+    return f"must be a {kind.name} {bounds}; got {value!r}"
