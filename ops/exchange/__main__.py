@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import msgspec
 
+from ops.exchange import faults as fault_kinds
 from ops.exchange.accounts import Accounts, AccountsError, load
 from ops.exchange.app import ExchangeDouble
 from ops.exchange.faults import LATENCY, Fault
@@ -60,7 +61,12 @@ def _parse_duration(text: str) -> float:
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m ops.exchange", description="A strict double of the exchange, on loopback.")
+    parser = _Parser(
+        prog="python -m ops.exchange",
+        description="A strict double of the exchange, on loopback.",
+        epilog=f"faults:\n\n{(fault_kinds.__doc__ or '').partition('No I/O.')[2].strip(chr(10))}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add, fault_help = parser.add_argument, "such as http_500=0.01, code:45001=1,first=3 or hang=0.1,ms=2000,user=1001"
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=0, help="0 (the default) picks a free port")

@@ -12,6 +12,7 @@ import pytest
 
 from ops.children import child_group
 from ops.exchange.__main__ import main
+from ops.exchange.faults import KINDS
 from ops.exchange.rules import SETTINGS_PATH, TIME_PATH
 from tests.support.signed_requests import ALICE, body, headers
 
@@ -84,3 +85,11 @@ def test_a_bad_argument_ends_it_with_one_line_that_names_it(
     assert end.value.code == 2
     assert len(lines) == 1
     assert named in lines[0]
+
+
+def test_the_help_lists_every_kind_of_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line for each."""
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert all(f"\n    {kind} " in text for kind in KINDS)
