@@ -46,6 +46,9 @@ CLUSTER = Explanation(
     "use a server, or servers behind Sentinel, that are not in cluster mode",
     permanent=True,
 )
+ACL_REFUSAL = re.compile("ACL failure|The user executing the script can't")
+"""How Redis words it when a script may not run a command or use a key; the second part is of Redis 6.2 and 7.0."""
+
 _ACL = Explanation("Redis's ACL does not let this user do that", "ops/redis.acl shows what is needed")
 _FULL = Explanation("Redis is full (maxmemory)", "raise maxmemory, or wait until changes have finished")
 _NOT_REDIS = Explanation("what answers at this address is not Redis", f"correct host and port in {DSN}", permanent=True)
@@ -115,7 +118,7 @@ _RULES: tuple[tuple[type[BaseException] | re.Pattern[str], Explanation], ...] = 
         ),
     ),
     (_code("(MOVED|ASK|CROSSSLOT|CLUSTERDOWN)"), CLUSTER),
-    (re.compile("ACL failure"), _ACL),
+    (ACL_REFUSAL, _ACL),
     (_code("MISCONF"), Explanation("Redis cannot save its data", "look for a full or broken disk at the server")),
     (_code("NOREPLICAS"), Explanation("Redis has too few replicas to accept writes", "start or reconnect replicas")),
     (_code("MASTERDOWN"), Explanation("this server is a replica without its primary", f"point {DSN} to the primary")),

@@ -37,6 +37,12 @@ def check_credentials(users: int | None, faults: Sequence[str] = ()) -> Check:
     )
 
 
+def credentials_not_permitted() -> Check:
+    """Return the check of credentials in Redis that this Redis user may not read."""
+    detail = "not checked: this Redis user may not read them"
+    return warn("credentials", detail, "run the doctor as a worker's user; other users are not to read them")
+
+
 def check_exchange(status: int, took_s: float, *, has_time: bool) -> Check:
     """Check the reply to a time request.
 

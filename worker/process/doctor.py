@@ -12,6 +12,7 @@ from collections.abc import Sized
 from pathlib import Path
 
 from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError
 
 from producers.contract.keyspace import CREDENTIALS
 from producers.errors import SettingsError
@@ -27,7 +28,7 @@ from worker.errors import CredentialsError, CredentialsUnavailable, TransportErr
 from worker.exchange.client import ExchangeClient
 from worker.exchange.endpoint import TIME_PATH
 from worker.exchange.replies import classify
-from worker.process.checks import check_clock_skew, check_credentials, check_exchange
+from worker.process.checks import check_clock_skew, check_credentials, check_exchange, credentials_not_permitted
 from worker.settings import WorkerSettings
 
 DEFAULT_CREDENTIALS_FILE = Path(WorkerSettings().credentials.partition(":")[2])
@@ -67,9 +68,7 @@ async def _check_credentials(settings: WorkerSettings) -> Check:
                 case FileCredentials():
                     return check_credentials(len(store), [fault.message for fault in store.faults])
                 case RedisCredentials() if not await may_run(redis, "HLEN", CREDENTIALS):
-                    return ok(
-                        "credentials", "not checked: this Redis user may not read them, and only a worker's should"
-                    )
+                    return credentials_not_permitted()
                 case RedisCredentials():
                     users = await store.count()
                     may_list = await may_run(redis, "HSCAN", CREDENTIALS, "0")
@@ -77,6 +76,8 @@ async def _check_credentials(settings: WorkerSettings) -> Check:
                 case _:
                     return check_credentials(len(store) if isinstance(store, Sized) else None)
     except (SettingsError, CredentialsError, CredentialsUnavailable) as exc:
+        if isinstance(exc.__cause__, NoPermissionError):  # before Redis 7.0, only trying it tells
+            return credentials_not_permitted()
         return fail("credentials", str(exc), "no worker starts with it; see COPYTRADE_CREDENTIALS")
 
 

@@ -10,6 +10,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
+from producers.transport.explain import ACL_REFUSAL
 from producers.transport.redis_errors import refusal_text
 
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 2.0
@@ -45,6 +46,6 @@ def _log_retry(state: RetryCallState) -> None:
 
 
 def _describe_error(error: BaseException | None) -> str:
-    if isinstance(error, NoPermissionError) or "ACL failure" in str(error):
+    if isinstance(error, NoPermissionError) or ACL_REFUSAL.search(str(error)):
         return "Redis's ACL does not permit a command of this worker; ops/redis.acl lists what it needs"
     return "Redis rejects a command" if isinstance(error, ResponseError) else "Redis does not answer"

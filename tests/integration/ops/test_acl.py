@@ -21,6 +21,7 @@ from producers.monitor import doctor
 from producers.monitor.checks import CheckStatus
 from producers.sync import Producer as PlainProducer
 from producers.transport.dsn import open_redis
+from producers.transport.explain import ACL_REFUSAL
 from tests.support.changes import change, numbered
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
 from worker.credentials.key_ring import new_entry
@@ -246,7 +247,7 @@ async def _are_refused(server: Server, user: str, commands: list[tuple[Any, ...]
             with pytest.raises(ResponseError) as caught:
                 await client.execute_command(*command)
             error = caught.value
-            assert isinstance(error, NoPermissionError) or "ACL failure" in str(error), (command, error)
+            assert isinstance(error, NoPermissionError) or ACL_REFUSAL.search(str(error)), (command, error)
 
 
 @pytest.mark.parametrize("user", ["producer", "worker"])

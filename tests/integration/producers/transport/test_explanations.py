@@ -114,6 +114,10 @@ async def test_a_wrong_database_number_is_named(valkey_dsn: str) -> None:
         ),
         (b"-ERR max number of clients reached\r\n", "Redis has as many connections as it accepts; close some, "),
         (b"-NOPERM no permissions to run the command\r\n", "Redis's ACL does not let this user do that; "),
+        (
+            b"-ERR The user executing the script can't run this command or subcommand script: 1f.\r\n",
+            "Redis's ACL does not let this user do that; ",
+        ),
         (b"-LOADING Redis is loading the dataset\r\n", "Redis is loading its data; "),
         (b"-BUSY Redis is busy running a script\r\n", "Redis is busy with a script; "),
         (b"-MISCONF Redis is unable to persist\r\n", "Redis cannot save its data; "),
