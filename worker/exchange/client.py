@@ -13,13 +13,13 @@ from types import SimpleNamespace
 from typing import Self
 
 import aiohttp
-from aiohttp.hdrs import CONTENT_ENCODING
+from aiohttp.hdrs import CONTENT_ENCODING, CONTENT_TYPE
 from yarl import URL
 
 from worker.clock import Clock, SystemClock
 from worker.errors import SendDeadlinePassed, TransportError
 from worker.exchange.connections import ExchangeConnector, UnsolicitedData
-from worker.exchange.content_encoding import UndecodableBody, decode
+from worker.exchange.content_encoding import UndecodableBody, charset_of, decode
 from worker.settings import exchange_origin
 
 MAX_HEADER_BYTES = 65_536
@@ -165,7 +165,7 @@ class ExchangeClient:
                 trace_request_ctx=send_state,
             ) as response:
                 content = await self._read(response)
-                status, charset = response.status, response.charset
+                status, charset = response.status, charset_of(response.headers.get(CONTENT_TYPE, ""))
         except aiohttp.ClientResponseError as exc:
             error = self._transport_error(method, path, send_state, exc)
         except (aiohttp.ClientError, UndecodableBody, OSError) as exc:  # a TimeoutError is an OSError

@@ -1,4 +1,4 @@
-"""Content encodings of replies. No I/O.
+"""Content encodings and charsets of replies. No I/O.
 
 Requests ask for none ("Accept-Encoding: identity"), but a proxy on the way may compress all the same. aiohttp decodes
 gzip and deflate, and br and zstd where their libraries are installed. What it leaves is decoded here, or is an error.
@@ -6,11 +6,16 @@ gzip and deflate, and br and zstd where their libraries are installed. What it l
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Sequence
 
 DECODED_BY_AIOHTTP = frozenset({"gzip", "deflate", "br", "zstd"})
 
+CONTENT_TYPE_CHARS = 200
+"""A longer Content-Type is not read to its end. aiohttp's own parser takes minutes for some of 64 KB."""
+
+_charset = re.compile(r'charset="?((?:utf|iso|latin|windows|cp|gb|big5|shift|euc|koi8)[\w-]{0,20})', re.IGNORECASE)
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -41,6 +46,12 @@ def decode(body: bytes, headers: Sequence[str], max_bytes: int) -> bytes:
             case _:
                 raise UndecodableBody("its Content-Encoding, which was not asked for, cannot be decoded")
     return body
+
+
+def charset_of(content_type: str) -> str | None:
+    """Return the charset that a Content-Type states; None without one, or if it is of no usual family."""
+    found = _charset.search(content_type[:CONTENT_TYPE_CHARS])
+    return found and found[1]
 
 
 def _gunzip(body: bytes, max_bytes: int) -> bytes:
