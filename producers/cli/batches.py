@@ -15,6 +15,7 @@ from producers.cli.result_reader import ResultFilter, ResultReader, open_output
 from producers.cli.shared_options import interruptible, outcome_option, timeout_option
 from producers.cli.text import format_count, format_duration, format_time
 from producers.cli.views import outcome_counts
+from producers.contract.wording import plural
 
 LIST_COLUMNS = ("batch", "state", "priority", "total", "ended", "outcomes", "created")
 
@@ -166,7 +167,7 @@ def retry_failed(cli: CliContext, batch_id: str, wait: bool, timeout_s: float | 
         _print_progress(cli, progress)
     else:
         cli.screen.print(new_id)
-        cli.screen.note(f"{format_count(progress.total)} changes; {_follow_hint(new_id)}")
+        cli.screen.note(f"{plural(progress.total, 'change')}; {_follow_hint(new_id)}")
     return _exit_code(progress) if wait else ExitCode.DONE
 
 

@@ -17,6 +17,7 @@ from producers.cli.settings_options import read_json, read_template, settings_op
 from producers.cli.shared_options import interruptible, priority_option, timeout_option, ttl_option
 from producers.cli.views import ATTEMPT_COLUMNS, attempt_row, result_details
 from producers.contract.messages import Priority, SettingsChange
+from producers.contract.wording import plural
 
 DUPLICATE = "was enqueued before with this ID; nothing was added"
 CANCELLATIONS = {
@@ -82,7 +83,7 @@ def status(cli: CliContext, job_id: str) -> ExitCode:
         return ExitCode.DONE
     details = [("state", found.state.value.replace("_", " "))]
     if found.position is not None:
-        details.append(("before it", f"{found.position} changes of its lane"))
+        details.append(("before it", f"{plural(found.position, 'change')} of its lane"))
     cli.screen.details(details)
     if found.result is not None:
         _print_result(cli.screen, found.result)

@@ -11,7 +11,7 @@ from producers.cli.context import CliContext, CommandGroup, pass_cli
 from producers.cli.exit_codes import ExitCode
 from producers.cli.input.row_errors import BadInput
 from producers.cli.number_types import WholeNumber
-from producers.cli.shared_options import Command, outcome_option
+from producers.cli.shared_options import Command, confirm, outcome_option, yes_option
 from producers.cli.text import EMPTY_CELL, format_count, format_time
 from producers.cli.views import ATTEMPT_COLUMNS, attempt_row, change_details
 
@@ -123,10 +123,16 @@ def replay(cli: CliContext, /, job_id: str | None, everything: bool, **filters: 
 
 @dead.command()
 @_selection_options
+@yes_option()
 @pass_cli
-def drop(cli: CliContext, /, job_id: str | None, everything: bool, **filters: Any) -> None:
-    """Delete dead letters; their results stay until they expire."""
+def drop(cli: CliContext, /, job_id: str | None, everything: bool, yes: bool, **filters: Any) -> None:
+    """Delete dead letters; their results stay until they expire.
+
+    With --all it asks for confirmation, unless --yes is given.
+    """
     selection = _selection(job_id, everything, filters)
+    if everything:
+        confirm("Delete all dead letters?", yes=yes)
     dropped = cli.with_producer(lambda producer: producer.dead.drop(**selection))
     cli.print_result({"dropped": dropped}, f"{format_count(dropped)} dropped")
 

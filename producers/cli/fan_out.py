@@ -20,6 +20,7 @@ from producers.cli.shared_options import interruptible, priority_option, timeout
 from producers.cli.text import format_count
 from producers.cli.views import row_error_lines
 from producers.contract.messages import Priority
+from producers.contract.wording import plural
 
 MAX_CHANGES_SHOWN = 5
 
@@ -124,7 +125,7 @@ def _reject(cli: CliContext, report: ValidationReport) -> NoReturn:
         )
     raise CommandFailed(
         ExitCode.BAD_INPUT,
-        f"{format_count(report.invalid)} of {format_count(total)} lines are invalid and nothing was sent;"
+        f"{format_count(report.invalid)} of {plural(total, 'line')} cannot be used, and nothing was sent;"
         " correct them, or send the others with --good-rows-only",
     )
 
@@ -138,5 +139,5 @@ def _print_changes(cli: CliContext, followers: Followers, report: ValidationRepo
     if not cli.as_json:
         if report.valid > printed:
             cli.screen.note(f"... and {format_count(report.valid - printed)} more; --json prints all")
-        cli.screen.note(f"{format_count(report.valid)} changes would be sent; nothing was written")
+        cli.screen.note(f"{plural(report.valid, 'change')} would be sent; nothing was written")
     return ExitCode.FAILED if report.invalid else ExitCode.DONE

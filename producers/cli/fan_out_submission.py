@@ -18,6 +18,7 @@ from producers.cli.shared_options import interruptible
 from producers.cli.text import format_count
 from producers.cli.views import outcome_counts, row_error_lines
 from producers.contract.messages import Outcome, Priority
+from producers.contract.wording import plural
 
 
 @dataclass(slots=True)
@@ -145,8 +146,8 @@ class FanOutSubmission:
         if self.report is not None:
             return f"the batch continues; follow it with: copytrade batch watch {self.batch_id}"
         return (
-            f"about {format_count(self.enqueued)} of {format_count(self.validation.valid)} changes are enqueued, and"
-            f" continue; the same command with --batch-id {self.batch_id} adds only what is missing"
+            f"about {format_count(self.enqueued)} of {plural(self.validation.valid, 'change')} enqueued;"
+            f" they continue; the same command with --batch-id {self.batch_id} adds only what is missing"
         )
 
 

@@ -3,81 +3,102 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from producers.cli.screen import grid
-from producers.cli.text import EMPTY_CELL, escape, format_count, format_duration, format_time
+from producers.cli.screen import details_grid, grid
+from producers.cli.text import EMPTY_CELL, format_count, format_duration, format_time
 from producers.cli.views import outcome_counts
+from producers.contract.wording import plural
 from producers.monitor.overview_types import EgressStatus, NextLane, Overview, ScheduleLoad, rates_per_s
 from producers.monitor.worker_info import WorkerInfo
 
 LANE_COLUMNS = ("user", "trader", "priority", "queued", "state", "wait", "rate")
 EGRESS_COLUMNS = ("egress", "workers", "rate", "backlog", "state", "round trip")
-WORKER_COLUMNS = ("worker", "egress", "in hand", "ended", "put back", "beat", "version")
+WORKER_COLUMNS = ("worker", "egress", "in flight", "ended", "requeued", "heartbeat", "version")
 
 MAX_PAUSES = 5
 MAX_WORKERS = 12
 
 
+class OverviewTable(NamedTuple):
+    """A table of the view.
+
+    Attributes:
+        columns: names of the columns.
+        rows: one text for each column.
+        empty_note: what to show instead of a table without rows.
+        more: a line below the table; empty for none.
+    """
+
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    empty_note: str
+    more: str = ""
+
+
 def render_overview(overview: Overview, previous: Overview | None) -> RenderableType:
-    """Return the whole view: totals, pauses, egresses, workers, then lanes.
+    """Return the whole view for a terminal: totals, pauses, egresses, workers, then lanes.
 
     Args:
         overview: the current state.
         previous: an earlier state, from which rates are computed; None for a view without rates.
     """
-    blocks: list[RenderableType] = [Text("\n".join(_summary(overview, previous)))]
-    if overview.pauses:
-        blocks.append(Text("\n".join(_pauses(overview)), style="yellow"))
-    egresses = grid(EGRESS_COLUMNS, map(_egress_row, overview.egresses))
-    blocks += [Text(""), egresses if overview.egresses else Text("no egress in use"), Text("")]
-    if overview.workers:
-        workers = overview.workers[:MAX_WORKERS]
-        blocks.append(grid(WORKER_COLUMNS, (_worker_row(worker, overview.at_ms) for worker in workers)))
-        more = overview.workers_total - MAX_WORKERS
-        if more > 0:
-            blocks.append(Text(f"... and {format_count(more)} more workers", style="dim"))
-    else:
-        blocks.append(Text("no worker is alive: start one with python -m worker", style="bold red"))
-    lanes = grid(LANE_COLUMNS, map(_lane_row, overview.next_lanes))
-    blocks += [Text(""), lanes if overview.next_lanes else Text("no lane is waiting")]
+    blocks: list[RenderableType] = [details_grid(summary(overview, previous))]
+    for table in tables(overview):
+        shown = grid(table.columns, table.rows) if table.rows else Text(table.empty_note, style="yellow")
+        blocks += [Text(""), shown]
+        if table.more:
+            blocks.append(Text(table.more, style="dim"))
     return Group(*blocks)
 
 
-def _summary(overview: Overview, previous: Overview | None) -> Iterator[str]:
-    totals = f"{format_count(overview.lanes)} lanes, {format_count(overview.in_hand)} changes in hand"
-    yield f"{format_time(overview.at_ms)}   {totals}"
-    yield f"interactive  {_load(overview.interactive)}"
-    yield f"bulk         {_load(overview.bulk)}"
-    yield f"ended        {format_count(overview.ended)}: {outcome_counts(overview.outcomes)}"
+def tables(overview: Overview) -> Iterator[OverviewTable]:
+    """Yield the tables of the view."""
+    yield OverviewTable(EGRESS_COLUMNS, list(map(_egress_row, overview.egresses)), "no egress in use")
+    workers = overview.workers[:MAX_WORKERS]
+    more = overview.workers_total - MAX_WORKERS
+    yield OverviewTable(
+        WORKER_COLUMNS,
+        [_worker_row(worker, overview.at_ms) for worker in workers],
+        "no worker is alive: start one with python -m worker",
+        f"... and {plural(more, 'more worker')}" if more > 0 else "",
+    )
+    yield OverviewTable(LANE_COLUMNS, list(map(_lane_row, overview.next_lanes)), "no lane is waiting")
+
+
+def summary(overview: Overview, previous: Overview | None) -> Iterator[tuple[str, str]]:
+    """Yield the names and values above the tables; rates only if there is an earlier state."""
+    yield "time", format_time(overview.at_ms)
+    yield "lanes", f"{plural(overview.lanes, 'lane')}, {plural(overview.in_hand, 'change')} in flight"
+    yield "interactive", _load(overview.interactive)
+    yield "bulk", _load(overview.bulk)
+    yield "ended", f"{format_count(overview.ended)}: {outcome_counts(overview.outcomes)}"
     if previous is not None:
         rates = {name: rate for name, rate in rates_per_s(previous, overview).items() if rate > 0}
         by_outcome = ", ".join(f"{rate:.1f}/s {name}" for name, rate in rates.items())
-        yield f"rate         {sum(rates.values()):.1f}/s{': ' if by_outcome else ''}{by_outcome}"
+        yield "rate", f"{sum(rates.values()):.1f}/s{': ' if by_outcome else ''}{by_outcome}"
     if any(overview.dead.values()):
-        yield f"dead letters {outcome_counts(overview.dead)}"
+        yield "dead letters", outcome_counts(overview.dead)
     if overview.refused:
-        yield f"refused      {format_count(overview.refused)} users are stopped: the exchange rejected their keys"
+        yield "refused", f"{plural(overview.refused, 'user')} stopped: the exchange rejected their keys"
     if overview.unreadable:
-        yield f"unreadable   {format_count(overview.unreadable)} malformed entries in Redis that no worker could read"
+        yield "unreadable", f"{plural(overview.unreadable, 'malformed entry')} in Redis that no worker could read"
     if overview.malformed:
-        yield f"left out     {format_count(overview.malformed)} entries in Redis that cannot be read"
-    overrides = format_count(overview.overrides)
-    yield f"batches      {format_count(overview.batches)}, users with their own limit {overrides}"
+        yield "left out", f"{plural(overview.malformed, 'entry')} in Redis that cannot be read"
+    overrides = plural(overview.overrides, "user")
+    yield "batches", f"{format_count(overview.batches)}; {overrides} with a limit of their own"
+    for pause in overview.pauses[:MAX_PAUSES]:
+        yield "paused", f"{pause.kind} {pause.name} since {format_time(pause.since_ms)}"
+    if overview.pauses_total > MAX_PAUSES:
+        yield "paused", f"and {format_count(overview.pauses_total - MAX_PAUSES)} more: copytrade paused"
 
 
 def _load(load: ScheduleLoad) -> str:
     waits = f", the first for {format_duration(load.oldest_due_s)}" if load.due else ""
-    return f"{format_count(load.lanes)} lanes, {format_count(load.due)} due{waits}"
-
-
-def _pauses(overview: Overview) -> Iterator[str]:
-    for pause in overview.pauses[:MAX_PAUSES]:
-        yield escape(f"paused       {pause.kind} {pause.name} since {format_time(pause.since_ms)}")
-    if overview.pauses_total > MAX_PAUSES:
-        yield f"             and {format_count(overview.pauses_total - MAX_PAUSES)} more: copytrade paused"
+    return f"{plural(load.lanes, 'lane')}, {format_count(load.due)} due{waits}"
 
 
 def _egress_row(egress: EgressStatus) -> tuple[str, ...]:
@@ -95,7 +116,7 @@ def _egress_state(egress: EgressStatus) -> str:
     if egress.paused:
         return "paused"
     if egress.trouble is not None:
-        return escape(f"{egress.trouble}, next probe in {format_duration(egress.probe_in_s)}")
+        return f"{egress.trouble}, next probe in {format_duration(egress.probe_in_s)}"
     return f"held {format_duration(egress.hold_s)}" if egress.hold_s > 0 else "ok"
 
 

@@ -15,8 +15,8 @@ from producers.cli.context import CliContext
 from producers.cli.export import CsvExport, JsonLinesExport
 from producers.cli.input.row_errors import BadInput
 from producers.cli.screen import Screen
-from producers.cli.text import format_count
 from producers.cli.views import RESULT_COLUMNS, result_row
+from producers.contract.wording import plural
 
 PAGE_SIZE = 1000
 POLL_INTERVAL_S = 0.5
@@ -99,9 +99,9 @@ class ResultReader:
         if cli.as_json:
             cli.screen.json_note({"cursor": self.cursor, "complete": self.complete})
         elif self.complete:
-            cli.screen.note(f"{format_count(self.written)} results; the batch is complete")
+            cli.screen.note(f"{plural(self.written, 'result')}; the batch is complete")
         else:
-            cli.screen.note(f"{format_count(self.written)} results so far; {self.resume_hint()}")
+            cli.screen.note(f"{plural(self.written, 'result')} so far; {self.resume_hint()}")
 
 
 @contextmanager

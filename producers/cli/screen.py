@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -31,11 +31,10 @@ STYLES = {
 }
 """Styles of cells whose whole text is one of these words."""
 
-NUMERIC_COLUMNS = frozenset({"total", "queued", "in flight", "ended", "tries", "due", "wait", "rate"})
+NUMERIC_COLUMNS = frozenset({"total", "queued", "in flight", "ended", "requeued", "tries", "due", "wait", "rate"})
 """Columns that are right-aligned."""
 
 INDENT = 2
-PIPE_WIDTH = 160
 
 
 class _Console(Console):
@@ -74,22 +73,13 @@ class Screen:
         """Print a JSON document to standard error."""
         self.err.file.write(f"{to_json(value)}\n")
 
-    def render(self, renderable: RenderableType) -> None:
-        """Print a rich renderable; in a pipe, with a fixed width."""
-        self.out.print(renderable, width=None if self.out.is_terminal else PIPE_WIDTH)
-
     def details(self, details: Iterable[tuple[str, str]]) -> None:
         """Print names and values, one pair a line."""
         if not self.out.is_terminal:
             for name, value in details:
                 self._write(f"{name}\t{escape(value)}")
             return
-        table = Table.grid(padding=(0, 2))
-        table.add_column(style="dim", no_wrap=True)
-        table.add_column(overflow="fold")
-        for name, value in details:
-            table.add_row(Text(name), cell(value))
-        self.out.print(table)
+        self.out.print(details_grid(details))
 
     def table(
         self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty_note: str = "", continued: bool = False
@@ -116,6 +106,16 @@ class Screen:
 
     def _write(self, line: str) -> None:
         sys.stdout.write(f"{line}\n")  # not through rich, which would wrap the line
+
+
+def details_grid(details: Iterable[tuple[str, str]]) -> Table:
+    """Return names and values in two columns for a terminal."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in details:
+        table.add_row(Text(name), cell(value))
+    return table
 
 
 def grid(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ import click
 
 from producers.cli.errors import CommandFailed
 from producers.cli.exit_codes import ExitCode
+from producers.cli.input.row_errors import BadInput
 from producers.cli.number_types import Number
 from producers.contract.messages import Outcome, Priority
 from producers.settings import MAX_TTL_S
@@ -61,6 +63,31 @@ def outcome_option() -> Option[Any]:
         callback=lambda _, __, value: None if value is None else Outcome(value),
         help="Only changes with this outcome.",
     )
+
+
+def yes_option() -> Option[Any]:
+    """Return the option --yes of a command that calls `confirm`."""
+    return click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+
+
+def is_interactive() -> bool:
+    """Return whether standard input is a terminal."""
+    return sys.stdin.isatty()
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask on the terminal whether to go on, unless `yes`.
+
+    Raises:
+        BadInput: standard input is not a terminal.
+        CommandFailed: the answer is no.
+    """
+    if yes:
+        return
+    if not is_interactive():
+        raise BadInput("standard input is not a terminal, so there can be no confirmation; add --yes")
+    if not click.confirm(question, err=True):
+        raise CommandFailed(ExitCode.INTERRUPTED, "not confirmed; nothing was changed")
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from producers import Producer, QueueUnavailable
 from producers.cli import signals
 from producers.cli.context import CliContext, QueueCommand, pass_cli
 from producers.cli.number_types import Number
-from producers.cli.overview_view import render_overview
+from producers.cli.overview_view import render_overview, summary, tables
+from producers.cli.screen import Screen
 from producers.cli.text import escape
 from producers.monitor.overview_types import Overview
 
@@ -41,7 +42,7 @@ def top(cli: CliContext, once: bool, interval_s: float) -> None:
         elif live:
             await _update_screen(cli, producer, interval_s)
         else:
-            cli.screen.render(render_overview(await producer.overview(), None))
+            _print_once(cli.screen, await producer.overview())
 
     try:
         cli.with_producer(work)
@@ -56,6 +57,21 @@ async def _print_lines(cli: CliContext, producer: Producer, interval_s: float | 
         if interval_s is None:
             return
         await asyncio.sleep(interval_s)
+
+
+def _print_once(screen: Screen, overview: Overview) -> None:
+    if screen.out.is_terminal:
+        screen.out.print(render_overview(overview, None))
+        return
+    screen.details(summary(overview, None))
+    for table in tables(overview):
+        screen.print("")
+        if table.rows:
+            screen.table(table.columns, table.rows)
+        else:
+            screen.print(table.empty_note)
+        if table.more:
+            screen.print(table.more)
 
 
 async def _update_screen(cli: CliContext, producer: Producer, interval_s: float) -> None:

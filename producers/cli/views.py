@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from producers.cli.input.row_errors import RowError
 from producers.cli.text import EMPTY_CELL, format_count, format_duration, format_time
 from producers.contract.messages import Attempt, JobResult, Outcome, SettingsChange
+from producers.contract.wording import plural
 
 MAX_ROW_ERRORS_SHOWN = 20
 
@@ -75,7 +76,7 @@ def row_error_lines(errors: Sequence[RowError], total: int) -> Iterator[str]:
         value = f"; got {error.value}" if error.value else ""
         yield f"line {error.line}:{where} {error.rule}{value}"
     if total > MAX_ROW_ERRORS_SHOWN:
-        yield f"... and {format_count(total - MAX_ROW_ERRORS_SHOWN)} more invalid lines; --json lists them"
+        yield f"... and {plural(total - MAX_ROW_ERRORS_SHOWN, 'more invalid line')}; --json lists them"
 
 
 def change_details(change: SettingsChange) -> Iterator[tuple[str, str]]:

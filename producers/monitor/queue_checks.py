@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from producers.contract.wording import plural
 from producers.monitor.checks import Check, fail, ok, warn
 from producers.monitor.overview_types import EgressStatus, Overview
 from producers.monitor.worker_info import WorkerInfo
@@ -74,7 +75,7 @@ def _egress(egress: EgressStatus, overview: Overview) -> Check:
         return warn(name, f"its workers have different rates: {listed}", hint)
     ((user_rate, egress_rate),) = rates
     round_trip = "" if egress.floor_ms is None else f", round trips from {egress.floor_ms:.0f} ms"
-    return ok(name, f"{egress.workers} workers, {user_rate:g}/s a user, {egress_rate:g}/s in all{round_trip}")
+    return ok(name, f"{plural(egress.workers, 'worker')}, {user_rate:g}/s a user, {egress_rate:g}/s in all{round_trip}")
 
 
 def _breaker_hint(open_reason: str) -> str:
@@ -130,15 +131,15 @@ def _rejected_keys(overview: Overview) -> Check:
     if not overview.refused:
         return ok("keys", "no user's keys are rejected")
     hint = "replace their keys; list them: copytrade dead list --outcome unauthorized; reason: copytrade user show ID"
-    return warn("keys", f"{overview.refused} users are stopped because the exchange rejected their keys", hint)
+    return warn("keys", f"{plural(overview.refused, 'user')} stopped because the exchange rejected their keys", hint)
 
 
 def _unreadable(overview: Overview) -> Check:
     found = []
     if overview.unreadable:
-        found.append(f"workers dropped {overview.unreadable} entries that they could not read")
+        found.append(f"workers dropped {plural(overview.unreadable, 'entry')} that they could not read")
     if overview.malformed:
-        found.append(f"this overview leaves out {overview.malformed} that cannot be read")
+        found.append(f"this overview leaves out {plural(overview.malformed, 'entry')} that cannot be read")
     if not found:
         return ok("unreadable", "nothing")
     hint = "something else writes to this Redis's keys; the workers' logs name each entry that they drop"

@@ -9,11 +9,11 @@ import pytest
 from arq.connections import ArqRedis
 
 from ops.redis_server import free_port
+from producers.cli import shared_options
 from producers.contract.keyspace import CREDENTIALS
 from tests.support.copytrade import Copytrade
 from tests.support.redis_dump import dump
 from tests.support.sealed_keys import LINES, NEW, OLD, keys, many, on_redis, stored
-from worker.credentials import prompts
 from worker.credentials.key_ring import open_key_ring
 from worker.secret import Secret
 
@@ -114,7 +114,7 @@ def test_a_removal_asks_for_confirmation_on_a_terminal(
 ) -> None:
     """An empty answer is a refusal, and keeps the record."""
     copytrade("credentials", "set", "1001", stdin=LINES)
-    monkeypatch.setattr(prompts, "is_interactive", lambda: True)
+    monkeypatch.setattr(shared_options, "is_interactive", lambda: True)
 
     ran = copytrade("credentials", "remove", "1001", stdin=answer, status=status)
 

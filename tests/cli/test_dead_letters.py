@@ -7,6 +7,7 @@ import json
 import pytest
 
 from producers import Outcome
+from producers.cli import shared_options
 from tests.support.copytrade import Copytrade
 
 
@@ -70,8 +71,20 @@ def test_dead_letters_are_dropped(copytrade: Copytrade) -> None:
     kill(copytrade)
 
     assert copytrade.json("dead", "drop", "--outcome", "unauthorized") == {"dropped": 1}
-    assert copytrade("dead", "drop", "--all").stdout == "2 dropped\n"
+    assert copytrade("dead", "drop", "--all", "--yes").stdout == "2 dropped\n"
     assert copytrade.json_lines("dead", "list") == []
+
+
+def test_dropping_all_asks_first(copytrade: Copytrade, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a terminal it refuses, and names --yes. An answer other than yes drops nothing."""
+    kill(copytrade)
+
+    assert "add --yes" in copytrade.error("dead", "drop", "--all", stdin="y\n", status=2)
+    assert len(copytrade.json_lines("dead", "list")) == 3
+    monkeypatch.setattr(shared_options, "is_interactive", lambda: True)
+    assert "Delete all dead letters? [y/N]" in copytrade("dead", "drop", "--all", stdin="n\n", status=130).stderr
+    assert len(copytrade.json_lines("dead", "list")) == 3
+    assert copytrade("dead", "drop", "--all", stdin="y\n").stdout == "3 dropped\n"
 
 
 @pytest.mark.parametrize("command", ["replay", "drop"])

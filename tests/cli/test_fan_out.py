@@ -78,7 +78,7 @@ def test_a_malformed_row_is_named_and_nothing_is_sent(copytrade: Copytrade, foll
     lines = shown.stderr.splitlines()
     assert [line.split(": ")[:2] for line in lines[:-1]] == [[f"line {line}", "userId"] for line in (3, 4, 6)]
     assert "duplicate user; first on line 2" in lines[1]
-    assert "3 of 5 lines are invalid and nothing was sent" in lines[-1]
+    assert "3 of 5 lines cannot be used, and nothing was sent" in lines[-1]
     assert shown.stdout == ""
     assert batches(copytrade) == []
 

@@ -16,6 +16,7 @@ from producers.cli.json_output import camel_case, to_json
 from producers.cli.screen import cell, grid
 from producers.cli.text import escape, format_duration, format_time, iso_timestamp
 from producers.cli.views import outcome_counts
+from producers.contract.wording import plural
 from tests.support.changes import attempt, change, result
 
 HOSTILE = "\x1b[31mred\x1b[0m \x9b2J \u202ereversed\u2028\r\n\x00\x7f"
@@ -161,6 +162,22 @@ def test_an_export_as_json_lines_is_a_document_a_line() -> None:
     JsonLinesExport(stream).write([result("a", message="two\nlines\u2028"), result("b")])
 
     assert [json.loads(line)["jobId"] for line in stream.getvalue().splitlines()] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [
+        (0, "change", "0 changes"),
+        (1, "change", "1 change"),
+        (1200, "change", "1,200 changes"),
+        (1, "stored entry", "1 stored entry"),
+        (2, "stored entry", "2 stored entries"),
+        (2, "batch", "2 batches"),
+    ],
+)
+def test_a_count_has_its_noun_in_the_right_number(number: int, noun: str, text: str) -> None:
+    """One function for all messages."""
+    assert plural(number, noun) == text
 
 
 def test_outcomes_are_counted_in_the_order_of_the_contract() -> None:

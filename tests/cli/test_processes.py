@@ -140,7 +140,7 @@ async def test_ctrl_c_while_enqueueing_says_how_to_add_what_is_missing(valkey_ds
         shown = await printed(valkey_dsn, *words, "--json")
         progress = await producer.batch("july").progress()
 
-    assert f"of {many:,} changes are enqueued, and continue" in errors
+    assert f"of {many:,} changes enqueued; they continue" in errors
     assert "the same command with --batch-id july adds only what is missing" in errors
     assert not interrupted.sealed
     assert 0 < interrupted.total < many

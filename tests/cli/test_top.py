@@ -99,7 +99,7 @@ def test_the_view_shows_lanes_egresses_workers_and_totals() -> None:
     """A lane row has its user, trader, priority, length and state."""
     text = seen(render_overview(overview(), None))
 
-    assert "21 lanes, 3 changes in hand" in text
+    assert "21 lanes, 3 changes in flight" in text
     assert "20 lanes, 7 due, the first for 2.5 s" in text
     assert "1,200 applied" in text
     for words in ("default 1 100/s 500 ms ok 42 ms", "h-1-a default 3/256 1,000 2 2.0 s ago", "1001 t1 bulk 4 waits"):
@@ -174,13 +174,18 @@ def test_the_view_cuts_a_long_list_of_workers() -> None:
 
 
 def test_without_a_terminal_top_shows_the_queue_once(copytrade: Copytrade) -> None:
-    """A pipe gets one table, and --json one document."""
+    """A pipe gets cells with tabs between them, without padding; --json gives one document."""
 
     async def work(producer: Producer) -> None:
         await producer.enqueue(change(), priority=Priority.BULK)
 
     copytrade.ask(work)
 
-    assert "no worker is alive" in copytrade("top").stdout
+    shown = copytrade("top").stdout
+
+    assert "\nlanes\t1 lane, 0 changes in flight\n" in shown
+    assert "\nno worker is alive: start one with python -m worker\n" in shown
+    assert "\nuser\ttrader\tpriority\tqueued\tstate\twait\trate\n1001\tt1\tbulk\t1\t" in shown
+    assert "  " not in shown
     (document,) = copytrade.json_lines("top", "--once")
     assert (document["lanes"], document["nextLanes"][0]["userId"]) == (1, "1001")

@@ -18,6 +18,7 @@ from producers.cli.context import CliContext, CommandGroup, pass_cli
 from producers.cli.errors import CommandFailed
 from producers.cli.exit_codes import ExitCode
 from producers.cli.input.row_errors import BadInput
+from producers.cli.shared_options import confirm, yes_option
 from producers.cli.text import EMPTY_CELL, format_count, format_time
 from producers.contract.validation import check_id
 from producers.transport.dsn import open_redis
@@ -116,7 +117,7 @@ def rotate(cli: CliContext, check: bool) -> ExitCode:
 
 @credentials.command()
 @click.argument("user_id", metavar="USER")
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@yes_option()
 @pass_cli
 def remove(cli: CliContext, user_id: str, yes: bool) -> None:
     """Remove a user's keys.
@@ -124,10 +125,7 @@ def remove(cli: CliContext, user_id: str, yes: bool) -> None:
     After at most a minute, the user's queued changes end unauthorized.
     """
     check_id("USER", user_id)
-    if not yes:
-        if not prompts.is_interactive():
-            raise BadInput("standard input is not a terminal, so there can be no confirmation; add --yes")
-        click.confirm(f"Remove the keys of user {user_id}?", abort=True, err=True)
+    confirm(f"Remove the keys of user {user_id}?", yes=yes)
     if not _with_records(cli, lambda records: records.remove(user_id)):
         message = f"user {user_id} has no keys in Redis; see: copytrade credentials list"
         raise CommandFailed(ExitCode.NOT_FOUND, message)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from producers.contract.validation import check_id
+from producers.contract.wording import plural
 from producers.errors import InvalidId
 from worker.credentials.model import SECRET_FIELDS, Credentials, read_credentials
 from worker.errors import CredentialsError
@@ -47,7 +48,7 @@ def parse_user(user_id: str, text: bytes, *, demo: bool) -> Credentials:
     else:
         lines = text.decode(errors="replace").splitlines()
         if len(lines) != len(SECRET_FIELDS):
-            raise CredentialsError(f"standard input has {len(lines)} lines; give {FORMATS}")
+            raise CredentialsError(f"standard input has {plural(len(lines), 'line')}; give {FORMATS}")
         fields = dict(zip(SECRET_FIELDS, lines, strict=True))
     credentials = read_credentials(user_id, fields, "standard input")
     return replace(credentials, demo=True) if demo else credentials

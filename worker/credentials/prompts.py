@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import click
 
+from producers.contract.wording import plural
 from worker.credentials.model import SECRET_FIELDS, Credentials, read_credentials
 from worker.credentials.parsing import MAX_USER_BYTES, parse_user, parse_users
 from worker.errors import CredentialsError
@@ -46,7 +47,7 @@ def read_users() -> list[Credentials]:
     users, errors = parse_users(_lines())
     if errors:
         more = len(errors) - MAX_ERRORS_SHOWN
-        listed = [*errors[:MAX_ERRORS_SHOWN], *([f"and {more:,} more invalid lines"] if more > 0 else [])]
+        listed = [*errors[:MAX_ERRORS_SHOWN], *([f"and {plural(more, 'more invalid line')}"] if more > 0 else [])]
         raise CredentialsError(f"nothing was set: {'; '.join(listed)}")
     if not users:
         raise CredentialsError("standard input is empty; give one JSON object per line")

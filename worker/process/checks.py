@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from producers.contract.wording import plural
 from producers.monitor.checks import Check, CheckStatus, fail, ok, warn
 from producers.monitor.redis_checks import Info, present_info
 
@@ -26,12 +27,12 @@ def check_credentials(users: int | None, faults: Sequence[str] = ()) -> Check:
         users: how many users it has; None if that is unknown.
         faults: what is wrong with the entries that cannot be used.
     """
-    detail = "readable" if users is None else f"readable, of {users} {'user' if users == 1 else 'users'}"
+    detail = "readable" if users is None else f"readable, of {plural(users, 'user')}"
     if not faults:
         return ok("credentials", detail)
     more = f"; and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
     shown = "; ".join(faults[:MAX_FAULTS])
-    bad = "1 entry" if len(faults) == 1 else f"{len(faults)} entries"
+    bad = plural(len(faults), "entry")
     return warn(
         "credentials", f"{detail}; {bad} cannot be used: {shown}{more}", "mend them: changes of these users wait"
     )
