@@ -20,7 +20,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("producers", "worker")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 LUA = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.lua"))
-PARTS = [ROOT / "producers" / "queue" / f"{part}.lua" for part in ("batch_ids", "finish", "bucket", "breaker")]
+PARTS = [
+    *(ROOT / "producers" / "queue" / f"{part}.lua" for part in ("batch_ids", "finish", "bucket", "breaker")),
+    *(ROOT / "worker" / "queue" / f"{part}.lua" for part in ("probes", "round_trips")),
+]
 """Lua modules that scripts share. They have no keys and no reply of their own."""
 SCRIPTS = [path for path in LUA if path not in PARTS]
 LUACHECK = shutil.which("luacheck")

@@ -52,7 +52,7 @@ class Event(StrEnum):
     BREAKER_CLOSED = "breaker_closed"
     """A probe succeeded; the egress sends everything again."""
     EGRESS_HELD = "egress_held"
-    """Many users in a row were throttled; the egress sends nothing for a while."""
+    """Many users in a row were throttled, or a probe of another one after them; the egress sends only probes."""
     CONTROL_JOB_FAILED = "control_job_failed"
     """A control job ended with an error: it cannot be run, or what it asks for is refused."""
     REDIS_AWAY = "redis_away"

@@ -38,8 +38,8 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
         egress: name of this worker's egress IP; workers with the same name share its limit.
         user_rate_per_s: requests a second of one user. The endpoint's page said 10; its current version says 5.
         egress_rate_per_s: requests a second of one egress IP. The exchange allows 6000 a minute.
-        egress_hold_s: how long nothing is sent after the egress's limit was exceeded. The exchange needs 5 minutes
-            to recover (Bitget API documentation, FAQ 10, and its change log of August 2025).
+        egress_hold_s: the longest pause between probes of an egress whose limit was exceeded. The exchange needs
+            5 minutes to recover (Bitget API documentation, FAQ 10, and its change log of August 2025).
         pace_margin_percent: how much slower than the user's rate requests are paced. It only smooths the traffic; the
             guard keeps the limit (worker/queue/rate.py).
         max_jobs: maximum concurrent attempts of one worker process.

@@ -45,10 +45,10 @@ BUCKET_SUFFIX = ":settings"
 """The endpoint, at the end of a bucket's key: the exchange limits each endpoint by itself."""
 
 EGRESS = "copytrade:egress:"
-"""HASH `<name>`: the bucket and breaker of an egress IP. Claim, settle, egress; TTL 11 minutes, more while on hold.
-Fields: `tat`, `hold`, `pace`, `user pace` (us); `since bulk` (interactive claims since a bulk one); `floor`,
-`samples`, `since`, `floor before`, `samples before` (shortest round trip, us); `open`, `why`, `probe at`, `fresh at`,
-`probe` (the breaker while it is open, see breaker.lua)."""
+"""HASH `<name>`: the bucket and breaker of an egress IP. Claim, settle, egress; TTL 11 minutes, more while throttled.
+Fields: `tat`, `pace`, `user pace` (us); `since bulk` (interactive claims since a bulk one); `floor`,
+`samples`, `since`, `floor before`, `samples before` (shortest round trip, us); `open`, `pause`, `why`, `probe at`,
+`fresh at`, `probe` (the breaker while it is open, see breaker.lua)."""
 
 EGRESSES = "copytrade:egresses"
 """SET: the names of the egresses that were used. Claim; no TTL."""
@@ -60,8 +60,9 @@ RATES = "copytrade:rates"
 """HASH: user -> requests per second, for users with their own rate. Producers; no TTL."""
 
 FAILURES = "copytrade:troubles:"
-"""HASH `<egress>`: the failures since the last good reply. Settle; TTL 1 minute. Fields: `<kind> <user>`, `n <kind>`
-(users), `failures`. A kind is `throttled` (users alone in their window), `failing` or `refused <code>`."""
+"""HASH `<egress>`: the failures since the last good reply. Settle; TTL 1 minute, more while the breaker is open.
+Fields: `<kind> <user>` (1, or 0 for a user that does not count), `n <kind>` (users), `failures`. A kind is `throttled`
+(those users count that were alone in their window), `failing` or `refused <code>`."""
 
 REJECTED_KEYS = "copytrade:refused"
 """HASH: users whose API keys were rejected -> `<key fingerprint> <code> <since (ms)>`. While they have the same keys,

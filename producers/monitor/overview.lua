@@ -20,7 +20,7 @@ Reply {now (us), interactive, bulk, number of lanes, counts, dead letters, numbe
                              user paused since (ms), trader paused since (ms)}, ...}
 ]]
 -- luacheck: read globals LANE_PREFIX HEAD_PREFIX BUCKET_PREFIX BUCKET_SUFFIX WORKER_PREFIX EGRESS_PREFIX
--- luacheck: read globals MAX_LANES MAX_WORKERS MAX_EGRESSES MAX_PAUSES
+-- luacheck: read globals THROTTLED MAX_LANES MAX_WORKERS MAX_EGRESSES MAX_PAUSES
 local schedule, bulk_schedule, lanes, counts, paused = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local rates, batches, workers, egresses, rejected_users = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local dead_letter_indexes = ARGV
@@ -77,8 +77,9 @@ local function list_workers()
 end
 
 local function describe_egress(name)
-  local tat, hold_until, open_reason, probe_at, min_rtt, min_rtt_before = unpack(redis.call('HMGET',
-    EGRESS_PREFIX .. name, 'tat', 'hold', 'why', 'probe at', 'floor', 'floor before'))
+  local tat, open_reason, probe_at, min_rtt, min_rtt_before = unpack(redis.call('HMGET', EGRESS_PREFIX .. name, 'tat',
+    'why', 'probe at', 'floor', 'floor before'))
+  local hold_until = open_reason == THROTTLED and probe_at
   local paused_since = redis.call('HGET', paused, 'egress:' .. name)
   return {name, tat, hold_until, open_reason, probe_at, min_rtt, min_rtt_before, paused_since}
 end

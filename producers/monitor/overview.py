@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from producers.contract import keyspace
-from producers.contract.messages import Outcome, Priority
+from producers.contract.messages import THROTTLED, Outcome, Priority
 from producers.contract.stored_values import number, read_each
 from producers.monitor.overview_types import EgressStatus, NextLane, Overview, ScheduleLoad
 from producers.monitor.worker_info import WorkerInfo, decode_worker_info
@@ -33,6 +33,7 @@ OVERVIEW = Script.load(
         **BUCKET_KEYS,
         "WORKER_PREFIX": keyspace.WORKER,
         "EGRESS_PREFIX": keyspace.EGRESS,
+        "THROTTLED": THROTTLED,
         "MAX_LANES": MAX_LANES,
         "MAX_WORKERS": MAX_WORKERS,
         "MAX_EGRESSES": MAX_EGRESSES,

@@ -33,8 +33,8 @@ class EgressStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         workers: how many worker processes send through it.
         rate_per_s: their configured limit, the highest; None without workers.
         backlog_s: how far its bucket is ahead of now. From 0.1 on (its burst), lanes wait for its limit.
-        hold_s: seconds until it may send again; 0 without a hold.
-        trouble: why its breaker is open, "failing" or "refused <code>"; None if it is closed.
+        hold_s: seconds until it may send again after many users were throttled; 0 without such a hold.
+        trouble: why its breaker is open, "failing", "throttled" or "refused <code>"; None if it is closed.
         probe_in_s: seconds until the open breaker's next probe; 0 if it is due.
         floor_ms: the shortest round trip to the exchange in the last minutes; None if unknown.
         paused: whether it is paused.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from producers.contract.messages import THROTTLED
 from producers.contract.wording import plural
 from producers.monitor.checks import Check, fail, ok, warn
 from producers.monitor.overview_types import EgressStatus, Overview
 from producers.monitor.worker_info import WorkerInfo
+from producers.queue.breaker import FAILING
 
 LATE_S = 5.0
 """From this time on, a due lane is late: it is claimed within milliseconds, or 3 s if a wake-up was lost."""
@@ -22,6 +24,8 @@ LIMIT_REACHED_S = 0.1
 """The backlog (the burst) of an egress whose limit is used up; below the limit its backlog is one slot."""
 
 MAX_NAMES = 5
+
+_THROTTLED_HINT = "wait; if it happens again, lower COPYTRADE_EGRESS_RATE_PER_S"
 
 
 def check_queue(overview: Overview) -> list[Check]:
@@ -58,8 +62,8 @@ def _workers(overview: Overview) -> Check:
 def _egress(egress: EgressStatus, overview: Overview) -> Check:
     name = f"egress {egress.name}"
     if egress.hold_s > 0:
-        detail = f"held for {egress.hold_s:.0f} s more: the exchange limited or refused this address"
-        return warn(name, detail, "wait; if it happens again, lower COPYTRADE_EGRESS_RATE_PER_S")
+        detail = f"held for {egress.hold_s:.0f} s more: the exchange throttles many users; then it sends only a probe"
+        return warn(name, detail, _THROTTLED_HINT)
     if egress.trouble is not None:
         detail = f"its breaker is open ({egress.trouble}): it sends only a probe, next in {egress.probe_in_s:.0f} s"
         return warn(name, detail, _breaker_hint(egress.trouble))
@@ -79,7 +83,9 @@ def _egress(egress: EgressStatus, overview: Overview) -> Check:
 
 
 def _breaker_hint(open_reason: str) -> str:
-    if open_reason == "failing":
+    if open_reason == THROTTLED:
+        return _THROTTLED_HINT
+    if open_reason == FAILING:
         return "no change is lost, and it closes by itself; check the exchange, and the network to it"
     return "the keys of many users were rejected at once: check the egress's address, the clock and the keys' source"
 

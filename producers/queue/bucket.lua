@@ -33,11 +33,11 @@ function bucket.begin(options)
   local time = redis.call('TIME')
   bucket.now = time[1] * 1000000 + time[2]
   bucket.horizon = bucket.now + LOOK_AHEAD
-  local tat, hold, since_bulk, pace, user_pace, openings, probe_at, probe_unaffected_at, reason = unpack(
-    redis.call('HMGET', options.egress, 'tat', 'hold', 'since bulk', 'pace', 'user pace', 'open', 'probe at',
-      'fresh at', 'why'))
+  local tat, since_bulk, pace, user_pace, openings, probe_at, probe_unaffected_at, reason = unpack(
+    redis.call('HMGET', options.egress, 'tat', 'since bulk', 'pace', 'user pace', 'open', 'probe at', 'fresh at',
+      'why'))
   egress = {
-    key = options.egress, tat = tonumber(tat or 0), hold = tonumber(hold or 0),
+    key = options.egress, tat = tonumber(tat or 0),
     is_published = tonumber(pace or 0) == pacing.egress_pace and tonumber(user_pace or 0) == pacing.pace,
   }
   bucket.claims_since_bulk = tonumber(since_bulk or 0)
@@ -49,7 +49,7 @@ end
 
 -- Return the egress's next slot.
 function bucket.egress_slot()
-  return math.max(bucket.now, egress.hold, egress.tat - pacing.egress_burst)
+  return math.max(bucket.now, egress.tat - pacing.egress_burst)
 end
 
 -- An entry of the ring buffer is the end of the window that its request opened. While the request is in flight, the
@@ -155,7 +155,7 @@ end
 -- Write the egress's bucket after slots were taken. `egresses`: key of the set of egresses, `name`: its entry there.
 function bucket.save_egress(egresses, name, claims_since_bulk)
   redis.call('HSET', egress.key, 'tat', egress.tat, 'since bulk', claims_since_bulk)
-  local relevant_us = math.max(egress.tat, egress.hold, bucket.now) - bucket.now
+  local relevant_us = math.max(egress.tat, bucket.now) - bucket.now
   local keep_ms = math.ceil(relevant_us / 1000) + BUCKET_TTL_MS
   if redis.call('PTTL', egress.key) < keep_ms then redis.call('PEXPIRE', egress.key, keep_ms) end
   if egress.is_published then return end

@@ -13,10 +13,10 @@ local pace, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local tat, hold, openings = unpack(redis.call('HMGET', egress, 'tat', 'hold', 'open'))
+local tat, openings = unpack(redis.call('HMGET', egress, 'tat', 'open'))
 if tonumber(openings or 0) > 0 then return -1 end
 tat = tonumber(tat or 0)
-local slot = math.max(now, tonumber(hold or 0), tat - burst)
+local slot = math.max(now, tat - burst)
 tat = math.max(tat, slot) + pace
 redis.call('HSET', egress, 'tat', tat)
 local keep_ms = math.ceil((tat - now) / 1000) + BUCKET_TTL_MS

@@ -2,14 +2,15 @@
 progress: read the counters of a batch, and estimate when its changes will have finished.
 
 The estimate is the later of two times: when the deepest lane has drained at its user's pace, and when all changes have
-been sent at the pace of the egresses in use; neither starts before the holds end. An egress whose breaker is open, or
-that is paused, sends nothing. Writes nothing. Atomic so that all counters are of the same moment.
+been sent at the pace of the egresses in use; neither starts before the holds end. A throttled egress is expected to
+send after its pause; one whose breaker is open for another reason, or that is paused, sends nothing.
+Writes nothing. Atomic so that all counters are of the same moment.
 
 KEYS  1 batch   2 egresses   3 paused   4 rates
 ARGV  1 and on: the fields of the batch to return
 Reply {estimate (ms from now; -1 if unknown or paused), then the value of each field, "" if it is not set}
 ]]
--- luacheck: read globals LANE_PREFIX BUCKET_PREFIX BUCKET_SUFFIX EGRESS_PREFIX
+-- luacheck: read globals LANE_PREFIX BUCKET_PREFIX BUCKET_SUFFIX EGRESS_PREFIX THROTTLED
 local batch, egresses, paused, rates = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local fields = ARGV
 
@@ -30,13 +31,14 @@ end
 local function sending_egresses()
   local changes_per_us, slowest_user_pace, hold_until = 0, 0, math.huge
   for _, name in ipairs(redis.call('SMEMBERS', egresses)) do
-    local pace, user_pace, hold, breaker_open =
-      unpack(redis.call('HMGET', EGRESS_PREFIX .. name, 'pace', 'user pace', 'hold', 'open'))
+    local pace, user_pace, open_reason, probe_at =
+      unpack(redis.call('HMGET', EGRESS_PREFIX .. name, 'pace', 'user pace', 'why', 'probe at'))
     pace = number(pace, 0)
-    if pace > 0 and not breaker_open and not is_paused('egress:' .. name) then
+    local may_send = (not open_reason or open_reason == THROTTLED) and not is_paused('egress:' .. name)
+    if pace > 0 and may_send then
       changes_per_us = changes_per_us + 1 / pace
       slowest_user_pace = math.max(slowest_user_pace, number(user_pace, 0))
-      hold_until = math.min(hold_until, number(hold, 0))
+      hold_until = math.min(hold_until, number(probe_at, 0))
     end
   end
   return changes_per_us, slowest_user_pace, hold_until

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from producers.contract import keyspace
-from producers.contract.messages import Outcome, Priority
+from producers.contract.messages import THROTTLED, Outcome, Priority
 from producers.contract.progress import Progress
 from producers.contract.stored_values import Listing, read_each, unix_ms
 from producers.errors import BatchNotFound
@@ -18,7 +18,7 @@ from producers.transport.scripts import Script
 PROGRESS = Script.load(
     "producers.queue",
     "progress.lua",
-    constants={**BUCKET_KEYS, "LANE_PREFIX": keyspace.LANE, "EGRESS_PREFIX": keyspace.EGRESS},
+    constants={**BUCKET_KEYS, "LANE_PREFIX": keyspace.LANE, "EGRESS_PREFIX": keyspace.EGRESS, "THROTTLED": THROTTLED},
 )
 
 FIELDS = (

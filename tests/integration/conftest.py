@@ -27,9 +27,12 @@ def lanes(redis: ArqRedis) -> Lanes:
 
 
 @pytest.fixture
-def timed(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
-    """A queue of ten requests a second and user, whose clock the test moves."""
-    return Lanes(fake_redis, clock=clock, pacing=PACING)
+async def timed(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
+    """A queue of ten requests a second and user, whose clock the test moves; its worker has seen it run for a while."""
+    lanes = Lanes(fake_redis, clock=clock, pacing=PACING)
+    await lanes.claims()
+    clock.advance(2)
+    return lanes
 
 
 @pytest.fixture

@@ -117,14 +117,23 @@ class Lanes:
         now_s = self.clock.monotonic()
         return SentRequest(attempt, now_s, took_s, failure_kind=failure_kind, rejected_keys_mark=mark)
 
-    async def attempt(self, claim: Claim, verdict: str = "success", **changed: Any) -> Settled:
+    async def attempt(
+        self,
+        claim: Claim,
+        verdict: str = "success",
+        *,
+        keys_replaced: bool = False,
+        retry_after_s: float | None = None,
+        **changed: Any,
+    ) -> Settled:
         """Return the settlement of a claim whose request took 20 ms and just got this verdict."""
         now_s = self.clock.monotonic()
         now_ms = claim.redis_ms(now_s)
         ready = validate_claim(claim, now_ms)
         if isinstance(ready, Finish):
             return await self.settler.settle(ready)
-        sent = SentRequest(Attempt(at_ms=now_ms, took_ms=20, verdict=verdict, **changed), now_s, 0.02)
+        attempt = Attempt(at_ms=now_ms, took_ms=20, verdict=verdict, **changed)
+        sent = SentRequest(attempt, now_s, 0.02, keys_replaced=keys_replaced, retry_after_s=retry_after_s)
         return await self.settler.settle(decide(ready, sent, now_ms=now_ms, max_tries=0))
 
     async def due_now(self, lane: str) -> None:

@@ -10,11 +10,12 @@ class ManualClock:
 
     def __init__(self) -> None:
         self._elapsed_us = 0
+        self._step_us = 0
 
     @property
     def now_us(self) -> int:
         """Unix time, microseconds."""
-        return START_US + self._elapsed_us
+        return START_US + self._elapsed_us + self._step_us
 
     @property
     def now_ms(self) -> int:
@@ -40,6 +41,10 @@ class ManualClock:
     def advance(self, seconds: float) -> None:
         """Move time on."""
         self._elapsed_us += max(0, round(seconds * 1_000_000))
+
+    def step(self, seconds: float) -> None:
+        """Set Unix time forward or back, and leave the monotonic clock alone."""
+        self._step_us += round(seconds * 1_000_000)
 
     def advance_to_us(self, at_us: int) -> None:
         """Move time on to a moment that is still to come."""

@@ -23,6 +23,7 @@ from worker.exchange.clock import ExchangeClock
 from worker.exchange.endpoint import METHOD, SETTINGS_PATH, encode_body
 from worker.exchange.redaction import redact
 from worker.exchange.replies import Reply, ReplyClass, classify
+from worker.exchange.retry_after import parse_retry_after
 from worker.exchange.signing import headers
 from worker.queue.claims import Claim, Finish, SentRequest, Settled, Settlement
 from worker.queue.lease import Heartbeat
@@ -148,7 +149,7 @@ class AttemptRunner:
         clock, claim = self._clock, ready.claim
         signed = headers(credentials, self._exchange_clock.now_ms(), METHOD, SETTINGS_PATH, body)
         sent_s = clock.monotonic()
-        round_trip_s, status, code = None, None, None
+        round_trip_s, status, code, retry_after_s = None, None, None, None
         try:
             raw = await self._exchange.post(SETTINGS_PATH, body, signed, not_after_s=self._latest_send_s(claim))
         except SendDeadlinePassed as exc:
@@ -163,6 +164,7 @@ class AttemptRunner:
             verdict, message = verdict_of_reply(reply.reply_class, is_stale=is_stale), STALE_REPLY
             if verdict != AMBIGUOUS:
                 round_trip_s, status, code, message = raw.took_s, reply.status, reply.code, reply.message
+                retry_after_s = parse_retry_after(raw.retry_after, self._exchange_clock.now_ms())
         attempt = Attempt(
             at_ms=claim.redis_ms(sent_s),
             took_ms=round((ended_s - sent_s) * 1000),
@@ -172,7 +174,7 @@ class AttemptRunner:
             message=message,
         )
         replaced = verdict == ReplyClass.CREDENTIALS and await self._credentials_changed(credentials)
-        sent = SentRequest(attempt, ended_s, round_trip_s, credentials.fingerprint, replaced)
+        sent = SentRequest(attempt, ended_s, round_trip_s, credentials.fingerprint, replaced, retry_after_s)
         return decide(ready, sent, now_ms=claim.redis_ms(ended_s), max_tries=self._max_tries)
 
     def _sync_clock(self, reply: Reply, sent_s: float, ended_s: float) -> bool:

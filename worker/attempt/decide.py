@@ -116,13 +116,13 @@ def decide(ready: ReadyAttempt, sent: SentRequest, *, now_ms: int, max_tries: in
         max_tries: Tries after which a change ends as exhausted; 0 for no limit but its deadline.
     """
     claim, members, attempt = ready.claim, ready.request.members, sent.attempt
-    failure_kind = None if sent.keys_replaced else classify_failure(attempt)
+    failure_kind = classify_failure(attempt)
     if failure_kind == FAILING and claim.egress_health is not EgressHealth.HEALTHY:
         attempt = msgspec.structs.replace(attempt, outage=True)
     # After a lost delivery it is unknown which changes were sent, so the superseded ones count as sent too.
     included = [member.job_id for member in members if member.successor is None or claim.lost_deliveries]
     after = replace(ready, history=ready.history.with_attempt(attempt, included))
-    mark = next_mark(failure_kind, claim.rejected_keys_mark, sent.fingerprint, now_ms)
+    mark = None if sent.keys_replaced else next_mark(failure_kind, claim.rejected_keys_mark, sent.fingerprint, now_ms)
     sent = replace(sent, attempt=attempt, failure_kind=failure_kind, rejected_keys_mark=mark)
     step = next_step(
         [each.verdict for each in after.history.attempts],
@@ -131,6 +131,7 @@ def decide(ready: ReadyAttempt, sent: SentRequest, *, now_ms: int, max_tries: in
         max_tries=max_tries,
         is_probe=claim.egress_health is EgressHealth.PROBING,
         keys_replaced=sent.keys_replaced,
+        retry_after_s=sent.retry_after_s,
     )
     match step:
         case Done(Outcome.REJECTED) if len(members) > 1:

@@ -1,4 +1,4 @@
-"""The log lines of attempts: at most one for each, and one if the breaker opens or closes or the egress is held."""
+"""The log lines of attempts: at most one for each, and one if the breaker opens, closes or holds for longer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BREAKER_LINES = {
     BreakerEvent.CLOSED: (Event.BREAKER_CLOSED, "the probe had a good reply: all changes are sent again"),
     BreakerEvent.EGRESS_HELD: (
         Event.EGRESS_HELD,
-        "many users in a row were throttled: nothing is sent until the exchange's limit has recovered",
+        "many users in a row were throttled: nothing but one probe is sent after each pause, of users that were not",
     ),
 }
 

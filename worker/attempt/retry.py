@@ -24,7 +24,7 @@ Hold after the n-th throttling in a row, seconds, four fifths of it fixed:
     n          1          2          3          4          5          6 and on
     wait   1..1.25    2..2.5     4..5       8..10      16..20      24..30
 
-Never below 1 s, the window of the user's limit.
+Never below 1 s, the window of the user's limit. If the exchange's Retry-After asks for more, the user waits that long.
 """
 
 from __future__ import annotations
@@ -128,6 +128,7 @@ def next_step(
     max_tries: int = 0,
     is_probe: bool = False,
     keys_replaced: bool = False,
+    retry_after_s: float | None = None,
 ) -> Decision:
     """Return the next step for a change.
 
@@ -138,6 +139,7 @@ def next_step(
         max_tries: Maximum of tries; 0 for no limit but the deadline.
         is_probe: Whether the last request was an open breaker's probe.
         keys_replaced: Whether the keys of the last request are no longer the user's.
+        retry_after_s: How long the exchange asks to wait after a 429; None if it does not say.
     """
     last = verdicts[-1]
     requests = 1 if is_probe else max(tries, sum(verdict != ReplyClass.THROTTLED for verdict in verdicts))
@@ -153,7 +155,7 @@ def next_step(
         case ReplyClass.CREDENTIALS:
             return Done(Outcome.UNAUTHORIZED)
         case ReplyClass.THROTTLED:
-            return Hold(HOLD.delay_s(_run_length(verdicts)))
+            return Hold(max(HOLD.delay_s(_run_length(verdicts)), retry_after_s or 0.0))
         case ReplyClass.FAILED if verdicts.count(last) >= FAILED_TRIES:
             return Done(Outcome.REJECTED)
         case ReplyClass.CLOCK_SKEW if verdicts.count(last) == 1:

@@ -46,12 +46,14 @@ class RawReply:
         body: the whole body, decompressed.
         took_s: from the write of the request to the end of the reply, without the wait for a connection.
         charset: as its Content-Type states it; None without one.
+        retry_after: the header Retry-After, unparsed; None if absent.
     """
 
     status: int
     body: bytes
     took_s: float
     charset: str | None = None
+    retry_after: str | None = None
 
 
 @dataclass(slots=True)
@@ -166,6 +168,7 @@ class ExchangeClient:
             ) as response:
                 content = await self._read(response)
                 status, charset = response.status, charset_of(response.headers.get(CONTENT_TYPE, ""))
+                retry_after = response.headers.get("Retry-After")
         except aiohttp.ClientResponseError as exc:
             error = self._transport_error(method, path, send_state, exc)
         except (aiohttp.ClientError, UndecodableBody, OSError) as exc:  # a TimeoutError is an OSError
@@ -175,7 +178,7 @@ class ExchangeClient:
         else:
             received_s = self._clock.monotonic()
             sent_s = received_s if send_state.sent_s is None else send_state.sent_s
-            return RawReply(status, content, received_s - sent_s, charset)
+            return RawReply(status, content, received_s - sent_s, charset, retry_after)
         # Raised outside `except`, so without cause: a ClientResponseError has the request's headers in its repr.
         raise error
 

@@ -22,7 +22,7 @@ from worker.queue.rate import Pacing
 
 MAX_TRIES = 3
 MAX_SLOT_WAIT_S = 5.0
-"""Limit for the wait for a slot, which a hold of the egress can delay by minutes. Then the request is sent anyway."""
+"""Limit for the wait for a slot, which many slots taken ahead can delay. Then the request is sent anyway."""
 
 _take_egress_slot = Script.load(
     "producers.queue", "egress.lua", constants={"BUCKET_TTL_MS": BUCKET_TTL_MS}, runs_when_full=True

@@ -17,14 +17,14 @@ from redis.exceptions import RedisError
 
 from producers.contract import keyspace
 from producers.transport.cancellation import cancel_and_wait
-from producers.transport.commands import LPUSH, LTRIM, ZCARD
+from producers.transport.commands import LPUSH, LTRIM, ZRANGE
 from producers.transport.plan import Transaction
 from producers.transport.redis_errors import is_away
 from producers.transport.runner import execute
 from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
 from worker.logs import Event, log_fields
-from worker.queue.claim import QUARANTINE_AFTER, Claimer
+from worker.queue.claim import QUARANTINE_AFTER, Claimer, decode_lane
 from worker.queue.claims import Claim, Claims, MalformedLane, Settled
 from worker.queue.redis_retry import retry_until_up
 from worker.settings import WorkerSettings
@@ -43,7 +43,8 @@ SETTLE_FIRST_S = 0.5
 """How long nothing is claimed when Redis is back. Settlements are tried again every 0.2 s (`settle.RETRY_S`)."""
 
 ERROR_PAUSE_S = 1.0
-MAX_LOGGED_LANES = 1000
+MAX_MALFORMED_LANES = 1000
+"""Malformed lanes that are remembered. Others are not logged, and do not let a burst end."""
 
 log = logging.getLogger(__name__)
 
@@ -108,13 +109,18 @@ class Dispatcher:
 
     async def wait_until_drained(self) -> None:
         """Wait until no attempt runs and the schedules contain only unreadable lanes."""
-        while self._in_flight or await retry_until_up(self._count_scheduled) > len(self._unreadable_lanes):
+        while self._in_flight or not await retry_until_up(self._has_only_unreadable_lanes):
             await self._clock.sleep(REFILL_DELAY_S * 4)
 
-    async def _count_scheduled(self) -> int:
-        counts = Transaction(ZCARD(keyspace.SCHEDULE), ZCARD(keyspace.BULK_SCHEDULE))
-        interactive, bulk = await execute(self._redis, counts)
-        return interactive + bulk
+    async def _has_only_unreadable_lanes(self) -> bool:
+        """Return whether all scheduled lanes are unreadable; forget the unreadable ones that are not scheduled."""
+        known = len(self._unreadable_lanes)  # one more is read, so that another lane is among them
+        both = Transaction(ZRANGE(keyspace.SCHEDULE, 0, known), ZRANGE(keyspace.BULK_SCHEDULE, 0, known))
+        schedules = await execute(self._redis, both)
+        scheduled = {decode_lane(lane) for lanes in schedules for lane in lanes}
+        if max(map(len, schedules)) <= known:  # else there may be more
+            self._unreadable_lanes &= scheduled
+        return scheduled <= self._unreadable_lanes
 
     async def wake_other_worker(self) -> None:
         """Push a wakeup, so that another worker claims the lanes that become due while this one cannot."""
@@ -232,9 +238,10 @@ class Dispatcher:
 
     def _log_malformed(self, found: list[MalformedLane]) -> None:
         """Log each malformed lane once, up to a number of lanes."""
-        self._unreadable_lanes.update(malformed.lane for malformed in found if malformed.scheduled)
         for malformed in found:
-            if malformed not in self._logged and len(self._logged) < MAX_LOGGED_LANES:
+            if malformed.postponed and len(self._unreadable_lanes) < MAX_MALFORMED_LANES:
+                self._unreadable_lanes.add(malformed.lane)
+            if malformed not in self._logged and len(self._logged) < MAX_MALFORMED_LANES:
                 self._logged.add(malformed)
                 extra = log_fields(Event.MALFORMED, lane=malformed.lane)
                 log.error("lane %s: %s", malformed.lane, malformed.done, extra=extra)

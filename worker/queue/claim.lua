@@ -5,8 +5,8 @@ The script reads the due lanes by due time: interactive lanes first, with a shar
 has a slot within the look-ahead: it takes a slot of the user's bucket and one of the egress's (see bucket.lua), and
 sets the lane's score to the end of its lease. If the worker dies, the lane is due then, and its next claim counts a
 lost delivery. It postpones a lane that is paused, or whose slot is later. While the egress's breaker is open, it claims
-one lane when a probe is due, and the next when that one is settled or its lease ends. It claims a head that several
-workers lost alone, so that no other lane is lost with it.
+one lane when a probe is due (see probes.lua), and the next when that one is settled or its lease ends. It claims a head
+that several workers lost alone, so that no other lane is lost with it.
 Atomic so that no slot is given twice and no two workers hold a lane.
 
 KEYS  1 schedule   2 bulk schedule   3 lanes   4 wakeups   5 egress   6 counts   7 paused   8 rates   9 egresses
@@ -17,11 +17,12 @@ ARGV  1 name of the egress   2 most lanes to claim   3 token (each claim gets <t
 Reply {now (ms), us until the next lane is due (-1: none is scheduled), rows...}; a row is one of
       {ROW.CLAIM, lane, job ID, us until the slot, slot number, lost deliveries of this head, payload, attempt history,
        {job ID, payload, ...} of the changes behind that may be sent with it, EGRESS_HEALTH, rejected-keys mark}
-      {ROW.MALFORMED, lane, what was done about it, whether the lane is still scheduled (1 or 0)}
+      {ROW.MALFORMED, lane, what was done about it, whether the lane cannot be read and was postponed (1 or 0)}
       An absent value is false, and so is a payload that is too large. A malformed lane name or head is removed and
       counted as "unreadable"; a lane whose keys have a wrong type is postponed for a minute.
 ]]
--- luacheck: read globals bucket batch_ids LANE_PREFIX HEAD_PREFIX JOB_PREFIX BATCH_PREFIX MAX_PAYLOAD_BYTES COALESCE_BYTES
+-- luacheck: read globals bucket probes batch_ids LANE_PREFIX HEAD_PREFIX JOB_PREFIX BATCH_PREFIX MAX_PAYLOAD_BYTES
+-- luacheck: read globals COALESCE_BYTES
 -- luacheck: read globals MAX_COALESCED BULK_SHARE QUARANTINE_AFTER EGRESS_HEALTH ROW LOOK_AHEAD RESERVED
 local schedule, bulk_schedule, lanes, wakeups, egress, counts = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local paused, rates, egresses, failures, rejected_keys = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
@@ -35,10 +36,9 @@ bucket.begin({
 local POSTPONED_MS = 60000
 local PAUSED_MS = 30000       -- a paused lane is due again after this; resuming makes it due sooner
 local EXTRA_LANES = 32        -- lanes read beyond the limit, since some are only postponed
-local PROBE_CANDIDATES = 500  -- lanes read to find one whose user does not have the breaker's failure
 local NAME = '^[!-~]+$'       -- lane names and job IDs are printable ASCII without spaces
 local MAX_ID_BYTES = 128
-local NEXT, NO_EGRESS_SLOT, STOP = 1, 2, 3   -- after a lane: continue with the next one, or end the claim
+local NEXT, CLAIMED, CLAIMED_ALONE, NO_EGRESS_SLOT, STOP = 1, 2, 3, 4, 5   -- what became of a lane, see `claim`
 
 local now, now_ms, breaker = bucket.now, math.floor(bucket.now / 1000), bucket.breaker
 
@@ -50,6 +50,7 @@ if breaker.is_open then
     return {now_ms, until_claimable(breaker.probe_unaffected_at)}
   end
   limit = 1
+  probes.begin(failures)
 end
 if bucket.egress_slot() > bucket.horizon then return {now_ms, until_claimable(bucket.egress_slot())} end
 local has_pauses = redis.call('EXISTS', paused) == 1
@@ -77,17 +78,11 @@ local function egress_health(user)
   return EGRESS_HEALTH.HEALTHY
 end
 
--- Return whether a user must not be probed yet: it has the breaker's failure, and the pause of such users is not over.
-local function is_probe_too_early(user)
-  return breaker.is_open and breaker.probe_at > bucket.horizon
-    and redis.call('HEXISTS', failures, breaker.reason .. ' ' .. user) == 1
-end
-
 local rows = {}
 
-local function add_malformed(lane, done, is_scheduled)
+local function add_malformed(lane, done)
   redis.call('HINCRBY', counts, 'unreadable', 1)
-  rows[#rows + 1] = {ROW.MALFORMED, lane, done, is_scheduled}
+  rows[#rows + 1] = {ROW.MALFORMED, lane, done, 0}
 end
 
 local function payload_of(job_id)
@@ -116,12 +111,13 @@ local function count_in_flight(job_id)
   redis.call('HSETNX', BATCH_PREFIX .. batch_id, 'started', now_ms)
 end
 
--- Claim, postpone or remove one due lane of the schedule `source`. Return NEXT; NO_EGRESS_SLOT if the egress has no
--- slot within the look-ahead; STOP if this head must be claimed alone, whether it was claimed now or is left for later.
+-- Claim, postpone or remove one due lane of the schedule `source`. Return CLAIMED, or CLAIMED_ALONE if this claim must
+-- have no other lane; NEXT if it was postponed or removed; NO_EGRESS_SLOT if the egress has no slot within the
+-- look-ahead; STOP if the head is left for a claim that has no other lane.
 local function claim(lane, has_reserved, source)
   if not string.match(lane, NAME) then
     redis.call('ZREM', source, lane)
-    add_malformed(lane, 'not a lane name: removed from the schedule', 0)
+    add_malformed(lane, 'not a lane name: removed from the schedule')
     return NEXT
   end
   local list = LANE_PREFIX .. lane
@@ -133,10 +129,9 @@ local function claim(lane, has_reserved, source)
   end
   if #job_id > MAX_ID_BYTES or not string.match(job_id, NAME) then
     redis.call('LPOP', list)
-    add_malformed(lane, 'its head is not a job ID: removed', 1)
+    add_malformed(lane, 'its head is not a job ID: removed')
     return NEXT
   end
-  if is_probe_too_early(user_of(lane)) then return NEXT end
   if is_lane_paused(lane) then
     redis.call('ZADD', source, now_ms + PAUSED_MS, lane)
     return NEXT
@@ -169,13 +164,16 @@ local function claim(lane, has_reserved, source)
   if breaker.is_open then   -- time of the next probe if this one is never settled
     redis.call('HSET', egress, 'probe', claim_token, 'probe at', lease_ends_ms * 1000, 'fresh at', lease_ends_ms * 1000)
   end
-  return lost_deliveries < QUARANTINE_AFTER and NEXT or STOP
+  return lost_deliveries < QUARANTINE_AFTER and CLAIMED or CLAIMED_ALONE
 end
 
--- Return the due lanes of a schedule, each followed by its score.
-local function due_lanes(key)
-  local count = breaker.is_open and PROBE_CANDIDATES or limit + EXTRA_LANES
+-- Return the first due lanes of a schedule, each followed by its score.
+local function due_lanes(key, count)
   return redis.call('ZRANGEBYSCORE', key, '-inf', now / 1000, 'WITHSCORES', 'LIMIT', 0, count)
+end
+
+local function count_due()
+  return redis.call('ZCOUNT', schedule, '-inf', now / 1000) + redis.call('ZCOUNT', bulk_schedule, '-inf', now / 1000)
 end
 
 local function next_due_us()
@@ -187,11 +185,37 @@ local function next_due_us()
   return earliest_ms < math.huge and math.max(0, math.floor(earliest_ms * 1000 - now)) or -1
 end
 
-local interactive, bulk = due_lanes(schedule), due_lanes(bulk_schedule)
+local page_size = breaker.is_open and probes.PAGE_SIZE or limit + EXTRA_LANES
+local interactive = due_lanes(schedule, page_size)
+local bulk = due_lanes(bulk_schedule, breaker.is_open and page_size - #interactive / 2 or page_size)
 local i, b = 1, 1   -- the next entry of each
 local claims_since_bulk = bucket.claims_since_bulk
+local claimed, tried = 0, 0
 local wait_us   -- us until another lane may be claimable
-while #rows < limit and (i < #interactive or b < #bulk) do
+
+-- Try to claim a lane. Return whether to try another one after it.
+local function try(lane, score, source, bulk_waits)
+  tried = tried + 1
+  local is_readable, result = pcall(claim, lane, tonumber(score) % 1 == RESERVED, source)
+  if not is_readable then
+    redis.call('ZADD', source, now_ms + POSTPONED_MS, lane)
+    rows[#rows + 1] = {ROW.MALFORMED, lane, 'one of its keys has a wrong Redis type: postponed', 1}
+  elseif result == NO_EGRESS_SLOT then
+    wait_us = math.max(0, until_claimable(bucket.egress_slot()))
+  elseif result == STOP then
+    wait_us = 0
+  elseif result ~= NEXT then
+    claimed = claimed + 1
+    claims_since_bulk = source == bulk_schedule and 0 or claims_since_bulk + (bulk_waits and 1 or 0)
+    if breaker.is_open then wait_us = lease_ms * 1000
+    elseif result == CLAIMED_ALONE then wait_us = 0 end
+  end
+  return not wait_us
+end
+
+local set_aside = {}   -- lanes of affected users, while the breaker is open
+local goes_on = true
+while goes_on and claimed < limit and (i < #interactive or b < #bulk) do
   local bulk_waits = b < #bulk
   local source, lane, score = schedule, interactive[i], interactive[i + 1]
   if bulk_waits and (i > #interactive or claims_since_bulk >= BULK_SHARE - 1) then
@@ -200,37 +224,24 @@ while #rows < limit and (i < #interactive or b < #bulk) do
   else
     i = i + 2
   end
-  local rows_before = #rows
-  local is_readable, next_action = pcall(claim, lane, tonumber(score) % 1 == RESERVED, source)
-  if not is_readable then
-    redis.call('ZADD', source, now_ms + POSTPONED_MS, lane)
-    rows[#rows + 1] = {ROW.MALFORMED, lane, 'one of its keys has a wrong Redis type: postponed', 1}
-  elseif next_action == NO_EGRESS_SLOT then
-    wait_us = math.max(0, until_claimable(bucket.egress_slot()))
-    break
-  elseif #rows > rows_before then
-    if source == bulk_schedule then
-      claims_since_bulk = 0
-    elseif bulk_waits then
-      claims_since_bulk = claims_since_bulk + 1
-    end
-    if breaker.is_open then
-      wait_us = lease_ms * 1000
-      break
-    end
+  if breaker.is_open and probes.is_affected(user_of(lane)) then
+    set_aside[#set_aside + 1] = {lane, score, source}
+  else
+    goes_on = try(lane, score, source, bulk_waits) and not (breaker.is_open and tried == probes.MAX_TRIED)
   end
-  if next_action == STOP then
-    wait_us = 0
-    break
+end
+if goes_on and claimed == 0 and #set_aside > 0 then
+  if probes.may_probe_affected() and count_due() == #set_aside then
+    for _, entry in ipairs(set_aside) do
+      if not try(unpack(entry)) or tried == probes.MAX_TRIED then break end
+    end
+  else
+    probes.postpone(set_aside)
   end
 end
 
-if #rows > 0 then bucket.save_egress(egresses, egress_name, claims_since_bulk) end
-if breaker.is_open then
-  if #rows == 0 and breaker.probe_at > bucket.horizon then wait_us = until_claimable(breaker.probe_at) end
-elseif #rows == limit and (i < #interactive or b < #bulk) then
-  wait_us = 0
-end
+if claimed > 0 then bucket.save_egress(egresses, egress_name, claims_since_bulk) end
+if claimed == limit and not wait_us and (i < #interactive or b < #bulk) then wait_us = 0 end
 wait_us = wait_us or next_due_us()
 if wait_us == 0 and redis.call('LLEN', wakeups) == 0 then redis.call('LPUSH', wakeups, '1') end
 return {now_ms, wait_us, unpack(rows)}

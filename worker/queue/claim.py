@@ -12,10 +12,11 @@ from producers.contract import keyspace
 from producers.contract.codec import COALESCE_BYTES, MAX_PAYLOAD_BYTES
 from producers.queue.batch_ids import BATCH_IDS
 from producers.queue.bucket import BUCKET, US_PER_S
-from producers.transport.scripts import Argument, Script
+from producers.transport.scripts import Argument, Part, Script
 from worker.clock import Clock
 from worker.queue.claims import Claim, Claims, EgressHealth, MalformedLane
 from worker.queue.rate import Pacing
+from worker.queue.redis_clock import RedisClockMonitor
 from worker.settings import WorkerSettings
 
 MAX_COALESCED = 99
@@ -38,7 +39,7 @@ class Row(IntEnum):
 CLAIM = Script.load(
     "worker.queue",
     "claim.lua",
-    parts=[BUCKET, BATCH_IDS],
+    parts=[BUCKET, BATCH_IDS, Part("worker.queue", "probes.lua")],
     constants={
         "LANE_PREFIX": keyspace.LANE,
         "HEAD_PREFIX": keyspace.HEAD,
@@ -79,6 +80,7 @@ class Claimer:
         ]
         self._name = secrets.token_hex(8)
         self._number = 0
+        self._redis_clock = RedisClockMonitor()
         self._pacing: list[Argument] = [
             pacing.pace_us,
             pacing.per_window,
@@ -105,13 +107,13 @@ class Claimer:
     def _decode(self, reply: list[Any], token: str, asked_at_s: float, answered_at_s: float) -> Claims:
         """Decode a reply. Slots count from its arrival and leases from its request: never too early, never too long."""
         now_ms, next_due_us, *rows = reply
+        steady_s = self._redis_clock.observe(now_ms / 1000, asked_at_s, answered_at_s)
         claims = []
         malformed = []
         for number, (kind, lane, *values) in enumerate(rows, start=1):
             if kind == Row.MALFORMED:
-                done, scheduled = values
-                name = lane.decode(errors="backslashreplace")
-                malformed.append(MalformedLane(name, done.decode(), scheduled=bool(scheduled)))
+                done, postponed = values
+                malformed.append(MalformedLane(decode_lane(lane), done.decode(), postponed=bool(postponed)))
                 continue
             job_id, wait_us, slot_number, lost_deliveries, payload, history, behind, egress_health, mark = values
             wait_s = wait_us / US_PER_S
@@ -127,9 +129,15 @@ class Claimer:
                     payload=payload,
                     history=history,
                     redis_clock_offset_ms=now_ms - answered_at_s * 1000,
+                    redis_clock_steady_since_s=answered_at_s - steady_s,
                     egress_health=EgressHealth(egress_health),
                     rejected_keys_mark=None if mark is None else mark.decode(errors="replace"),
                     coalescable=tuple((behind[i].decode(), behind[i + 1]) for i in range(0, len(behind), 2)),
                 )
             )
         return Claims(claims, malformed, None if next_due_us < 0 else next_due_us / US_PER_S)
+
+
+def decode_lane(lane: bytes) -> str:
+    """Return the name of an entry of a schedule, with bytes that are not text escaped."""
+    return lane.decode(errors="backslashreplace")

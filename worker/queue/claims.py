@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -37,6 +38,7 @@ class Claim:
         coalescable: Job ID and payload of the changes behind the head that may be sent with it, in lane order.
         egress_health: State of the egress at the time of the claim.
         rejected_keys_mark: Mark of a user whose API keys were rejected (see `keyspace.REJECTED_KEYS`); None for others.
+        redis_clock_steady_since_s: Since when Redis's clock has certainly not been set, monotonic clock.
     """
 
     lane: str
@@ -52,6 +54,7 @@ class Claim:
     coalescable: tuple[tuple[str, bytes], ...] = ()
     egress_health: EgressHealth = EgressHealth.HEALTHY
     rejected_keys_mark: str | None = None
+    redis_clock_steady_since_s: float = math.inf
 
     def redis_ms(self, monotonic_s: float) -> int:
         """Convert a monotonic time to Redis's clock, in Unix milliseconds: all stored times are of that clock."""
@@ -65,12 +68,12 @@ class MalformedLane:
     Attributes:
         lane: Name of the lane, with bytes that are not text escaped.
         done: What the script did about it.
-        scheduled: Whether the lane is still on the schedule.
+        postponed: Whether the lane cannot be read, and stays on the schedule for later.
     """
 
     lane: str
     done: str
-    scheduled: bool
+    postponed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ class SentRequest:
         round_trip_s: From writing it to its reply; None if no reply came.
         fingerprint: Fingerprint of the API keys that signed it.
         keys_replaced: Whether these keys were rejected and the user has other ones now.
+        retry_after_s: How long the exchange asks to wait after a 429; None if it does not say.
         failure_kind: "failing", "throttled" or "refused <code>"; None if neither user nor egress was at fault.
         rejected_keys_mark: The user's mark after it; None for no mark.
     """
@@ -107,6 +111,7 @@ class SentRequest:
     round_trip_s: float | None
     fingerprint: str = ""
     keys_replaced: bool = False
+    retry_after_s: float | None = None
     failure_kind: str | None = None
     rejected_keys_mark: str | None = None
 

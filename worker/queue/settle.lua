@@ -11,42 +11,41 @@ claim that holds it.
 KEYS  1 schedule   2 bulk schedule   3 lanes   4 wakeups   5 egresses   6 rejected keys   7 lane   8 head   9 bucket
       10 egress   11 failures
 ARGV  1 requests per window   2 window (us); 1 and 2 are for a bucket that has expired   3 egress pace (us per
-      request)   4 egress hold (ms), if many users are throttled   5 TTL of results (ms)   6 TTL of dead letters (ms)
+      request)   4 maximum pause (ms) of a throttled egress   5 TTL of results (ms)   6 TTL of dead letters (ms)
       7 lane   8 user   9 job ID   10 token   11 slot number   12 us since the reply or failure, -1 if nothing was sent
-      13 round trip (us), -1 if no reply came   14 failure kind, "" for none (see breaker.lua)
-      15 new rejected-keys mark of the user, CLEAR_MARK to remove it, "" to leave it   16 SETTLE_ACTION
-      REQUEUE: 17 attempt history   18 delay (ms)   19 hold of the user (ms)   20 last change to send alone or ""
-      FINISH:  17 history for the changes behind, "" for none   18 history to requeue with if the egress is at fault, ""
-               to end anyway   from 19 for the head and each change sent with it: job ID, outcome, result
+      13 round trip (us), -1 if no reply came   14 failure kind, "" for none (see breaker.lua)   15 1 if the failure is
+      explained by the user alone, else 0   16 what the exchange's Retry-After asks for (ms), 0 for nothing
+      17 Redis's time as the worker reckons it (us)   18 for how long before it nobody has set this clock (us)
+      19 new rejected-keys mark of the user, CLEAR_MARK to remove it, "" to leave it   20 SETTLE_ACTION
+      REQUEUE: 21 attempt history   22 delay (ms)   23 hold of the user (ms)   24 last change to send alone or ""
+      FINISH:  21 history for the changes behind, "" for none   22 history to requeue with if the egress is at fault, ""
+               to end anyway   from 23 for the head and each change sent with it: job ID, outcome, result
 Reply {1, us until the lane is due (-1: it is empty), number of changes that ended, BREAKER_EVENT}
       {0, -1, 0, BREAKER_EVENT} if the claim has lost its lane
 ]]
--- luacheck: read globals finish breaker SETTLE_ACTION CLEAR_MARK EGRESS_PREFIX BUCKET_TTL_MS RESERVED FULL_PACE
--- luacheck: read globals THROTTLED
+-- luacheck: read globals finish breaker round_trips SETTLE_ACTION CLEAR_MARK BUCKET_TTL_MS RESERVED FULL_PACE
+-- luacheck: read globals THROTTLED MAX_CLOCK_ERROR
 local schedule, bulk_schedule, lanes, wakeups, egresses = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local rejected_keys, list, head, bucket, egress, failures = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local default_per_window, default_window = ARGV[1], ARGV[2]
-local egress_pace, egress_hold_ms = tonumber(ARGV[3]), tonumber(ARGV[4])
+local egress_pace, max_throttled_pause_ms = tonumber(ARGV[3]), tonumber(ARGV[4])
 finish.begin(tonumber(ARGV[5]), tonumber(ARGV[6]))
 local lane, user, job_id, token, slot_number = ARGV[7], ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11])
 local reply_age, round_trip = tonumber(ARGV[12]), tonumber(ARGV[13])
-local failure_kind, rejected_keys_mark = ARGV[14], ARGV[15]
-local action, history = ARGV[16], ARGV[17]
+local failure_kind, is_explained, retry_after_ms = ARGV[14], ARGV[15] == '1', tonumber(ARGV[16])
+local reckoned_now, steady_for, rejected_keys_mark = tonumber(ARGV[17]), tonumber(ARGV[18]), ARGV[19]
+local action, history = ARGV[20], ARGV[21]
 local delay_ms, hold_ms, send_alone_until, requeue_history = 0, 0, '', ''
 local endings = {}
 if action == SETTLE_ACTION.REQUEUE then
-  delay_ms, hold_ms, send_alone_until = tonumber(ARGV[18]), tonumber(ARGV[19]), ARGV[20]
+  delay_ms, hold_ms, send_alone_until = tonumber(ARGV[22]), tonumber(ARGV[23]), ARGV[24]
 else
-  requeue_history = ARGV[18]
-  for i = 19, #ARGV, 3 do endings[#endings + 1] = {job_id = ARGV[i], outcome = ARGV[i + 1], result = ARGV[i + 2]} end
+  requeue_history = ARGV[22]
+  for i = 23, #ARGV, 3 do endings[#endings + 1] = {job_id = ARGV[i], outcome = ARGV[i + 1], result = ARGV[i + 2]} end
 end
 
 local RELEASED = 0                  -- a ring entry that delays nobody
 local REUSABLE_FOR = 1000000        -- us; an egress slot older than this is of no use to others
-local MIN_RTT_WINDOW = 60000000     -- us; a round trip is remembered for one to two of these
-local MIN_RTT_SAMPLES = 10          -- fewer round trips give no credit
-local MIN_RTT_MARGIN = 1000         -- us; clocks and timers tick in milliseconds
-local MIN_RTT_TTL_MS = 600000
 local HALVE = 2.1                   -- factor of the pace; more than 2 allows for requests that are delayed differently
 local MAX_SLOWDOWN_PERMILLE = 8000
 local RECOVERY = 0.9                -- factor of the slowdown, for each step of the recovery
@@ -56,35 +55,6 @@ local MAX_FASTER_AFTER = 600000000
 local now = finish.now_us
 local was_sent, has_reply = reply_age >= 0, round_trip >= 0
 local sent_at = now - reply_age - round_trip   -- only if there is a reply
-
--- Return whether another egress is in use. If so, the user's next request may take another network path.
-local function has_other_egress()
-  if redis.call('SCARD', egresses) < 2 then return false end
-  for _, name in ipairs(redis.call('SMEMBERS', egresses)) do
-    if EGRESS_PREFIX .. name ~= egress and redis.call('EXISTS', EGRESS_PREFIX .. name) == 1 then return true end
-  end
-  return false
-end
-
--- Add this round trip to the egress's minimum, which covers the current measuring window and the one before. Return the
--- us that the guard may subtract: 0 with too few samples, or while another egress is in use.
-local function certain_rtt()
-  local min_rtt, samples, since, min_rtt_before, samples_before = unpack(
-    redis.call('HMGET', egress, 'floor', 'samples', 'since', 'floor before', 'samples before'))
-  min_rtt, samples, since = tonumber(min_rtt or round_trip), tonumber(samples or 0), tonumber(since or now)
-  min_rtt_before, samples_before = tonumber(min_rtt_before or round_trip), tonumber(samples_before or 0)
-  if now - since >= 2 * MIN_RTT_WINDOW then
-    min_rtt_before, samples_before, min_rtt, samples, since = round_trip, 0, round_trip, 0, now
-  elseif now - since >= MIN_RTT_WINDOW then
-    min_rtt_before, samples_before, min_rtt, samples, since = min_rtt, samples, round_trip, 0, now
-  end
-  min_rtt, samples = math.min(min_rtt, round_trip), samples + 1
-  redis.call('HSET', egress, 'floor', min_rtt, 'samples', samples, 'since', since, 'floor before', min_rtt_before,
-    'samples before', samples_before)
-  if redis.call('PTTL', egress) < MIN_RTT_TTL_MS then redis.call('PEXPIRE', egress, MIN_RTT_TTL_MS + BUCKET_TTL_MS) end
-  if samples + samples_before < MIN_RTT_SAMPLES or has_other_egress() then return 0 end
-  return math.max(0, math.min(min_rtt, min_rtt_before) - MIN_RTT_MARGIN)
-end
 
 local bucket_fields = redis.call('HMGET', bucket, 'n', 'turn', 'turn pace', 'hold', 'ring', 'window', 'slow',
   'slowed at', 'faster at', 'slow wait', 'raised')
@@ -100,7 +70,7 @@ slowdown_permille, faster_after = tonumber(slowdown_permille or FULL_PACE), tonu
 local function window_end()
   if not was_sent then return RELEASED end
   if not has_reply then return now - reply_age + window end
-  return now - reply_age - certain_rtt() + window
+  return now - reply_age - round_trips.add(egress, egresses, round_trip, now) + window
 end
 
 -- Return an entry of the bucket's ring buffer: the end of a window; or nil and the slot of a request in flight.
@@ -128,7 +98,10 @@ local function settle_slot()
 end
 
 -- Return whether the window of the user's previous request had ended. If so, the user's limit did not throttle it.
+-- If Redis's clock may have been set since that window began, it shows nothing.
 local function preceded_by_full_window()
+  local is_steady = math.abs(now - reckoned_now) <= MAX_CLOCK_ERROR and reckoned_now - steady_for <= sent_at - window
+  if not is_steady then return false end
   if slot_number == 0 then return true end
   local ends = ring_entry(slot_number - 1)
   return ends ~= nil and ends <= sent_at
@@ -174,8 +147,9 @@ end
 
 local egress_at_fault_for, breaker_event = breaker.record({
   egress = egress, failures = failures, rejected_keys = rejected_keys, wakeups = wakeups, token = token, user = user,
-  now = now, failure_kind = failure_kind, was_sent = was_sent, hold = egress_hold_ms * 1000,
-  concerns_egress = not is_throttled or is_egress_throttled,
+  now = now, failure_kind = failure_kind, was_sent = was_sent, retry_after = retry_after_ms * 1000,
+  max_throttled_pause = max_throttled_pause_ms * 1000,
+  concerns_egress = not is_explained and (not is_throttled or is_egress_throttled),
 })
 if rejected_keys_mark == CLEAR_MARK then redis.pcall('HDEL', rejected_keys, user)
 elseif rejected_keys_mark ~= '' and egress_at_fault_for == 0 then

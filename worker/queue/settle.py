@@ -17,11 +17,12 @@ from producers.queue.breaker import BREAKER, BreakerEvent
 from producers.queue.bucket import BUCKET_CONSTANTS, US_PER_S
 from producers.queue.finish import FINISH
 from producers.transport.redis_errors import is_away, refusal_text
-from producers.transport.scripts import Argument, Script
+from producers.transport.scripts import Argument, Part, Script
 from worker.clock import Clock
 from worker.logs import Event, log_fields
 from worker.queue.claims import Claim, Finish, Requeue, Settled, Settlement
 from worker.queue.rate import Pacing
+from worker.queue.redis_clock import MAX_CLOCK_ERROR_S
 from worker.settings import WorkerSettings
 
 
@@ -38,11 +39,11 @@ CLEAR_MARK = "-"
 SETTLE = Script.load(
     "worker.queue",
     "settle.lua",
-    parts=[BATCH_IDS, FINISH, BREAKER],
+    parts=[BATCH_IDS, FINISH, BREAKER, Part("worker.queue", "round_trips.lua", {"EGRESS_PREFIX": keyspace.EGRESS})],
     constants={
         "SETTLE_ACTION": SettleAction,
-        "EGRESS_PREFIX": keyspace.EGRESS,
         "CLEAR_MARK": CLEAR_MARK,
+        "MAX_CLOCK_ERROR": round(MAX_CLOCK_ERROR_S * US_PER_S),
         **BUCKET_CONSTANTS,
     },
     runs_when_full=True,
@@ -148,15 +149,25 @@ class Settler:
 
     def _arguments(self, settlement: Settlement) -> list[Argument]:
         claim, request = settlement.claim, settlement.request
+        now_s = self._clock.monotonic()
         reply_age_us = round_trip_us = ABSENT
+        failure_kind, is_explained, retry_after_ms = "", 0, 0
         if request is not None:
             # Computed just before sending: any time until the script runs makes the guard stricter, never laxer.
-            reply_age_us = max(0, round((self._clock.monotonic() - request.ended_s) * US_PER_S))
+            reply_age_us = max(0, round((now_s - request.ended_s) * US_PER_S))
             if request.round_trip_s is not None:
                 round_trip_us = round(request.round_trip_s * US_PER_S)
-        user, failure_kind = claim.lane.partition(":")[0], (request and request.failure_kind) or ""
-        of_lane: list[Argument] = [claim.lane, user, claim.job_id, claim.token, claim.slot_number]
-        return [*self._settings, *of_lane, reply_age_us, round_trip_us, failure_kind, _mark_argument(settlement)]
+            failure_kind, is_explained = request.failure_kind or "", int(request.keys_replaced)
+            retry_after_ms = round((request.retry_after_s or 0.0) * 1000)
+        user = claim.lane.partition(":")[0]
+        steady_us = round(max(0.0, now_s - claim.redis_clock_steady_since_s) * US_PER_S)
+        return [
+            *self._settings,
+            *(claim.lane, user, claim.job_id, claim.token, claim.slot_number),
+            *(reply_age_us, round_trip_us, failure_kind, is_explained, retry_after_ms),
+            *(claim.redis_ms(now_s) * 1000, steady_us),
+            _mark_argument(settlement),
+        ]
 
 
 def _mark_argument(settlement: Settlement) -> str:

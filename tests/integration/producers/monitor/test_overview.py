@@ -136,7 +136,8 @@ async def test_an_egress_is_shown_with_its_workers_and_its_bucket(redis: ArqRedi
     for name, rate in (("a-1-00", 50.0), ("b-2-00", 100.0)):
         worker = worker_info(name, beat_at_ms=now // 1000, egress="north:1", egress_rate_per_s=rate)
         await run_plan(redis, announce_worker(worker), "beating")
-    bucket = {"tat": now + 8 * US, "hold": now + 60 * US, "floor": 40_000, "floor before": 35_000}
+    bucket: dict[str, Any] = {"tat": now + 8 * US, "floor": 40_000, "floor before": 35_000}
+    bucket |= {"open": "1", "why": "throttled", "probe at": now + 60 * US}
     await redis.hset(keyspace.EGRESS + keyspace.escape("north:1"), mapping=bucket)  # type: ignore[misc]
     await redis.hset(keyspace.PAUSED, "egress:" + keyspace.escape("north:1"), "1")  # type: ignore[misc]
 

@@ -105,7 +105,8 @@ async def test_holds_of_the_user_and_the_egress_delay_the_eta(
     await timed.redis.hset(keyspace.bucket(keyspace.lane("1001", "t1")), "hold", str(clock.now_us + 20_000_000))  # type: ignore[misc]
     assert await eta_s(batch) == pytest.approx(20 + 10 * PACE_S, rel=0.01)
 
-    await timed.redis.hset(keyspace.EGRESS + "default", "hold", str(clock.now_us + 100_000_000))  # type: ignore[misc]
+    breaker = {"open": "1", "why": "throttled", "probe at": str(clock.now_us + 100_000_000)}
+    await timed.redis.hset(keyspace.EGRESS + "default", mapping=breaker)  # type: ignore[misc]
 
     assert await eta_s(batch) == pytest.approx(100 + 10 * PACE_S, rel=0.01)
 

@@ -48,3 +48,19 @@ async def test_a_burst_worker_ends_although_a_lane_is_malformed(valkey: ArqRedis
             await worker.close()
 
         assert (await other.result(timeout=0)).applied
+
+
+async def test_a_burst_worker_does_not_count_an_unreadable_lane_that_is_gone(valkey: ArqRedis, tmp_path: Path) -> None:
+    """It was removed since; another lane that is scheduled for later is still waited for."""
+    async with rig_on(valkey, tmp_path) as rig, rig.working() as worker:
+        await (await rig.producer.enqueue(change())).result(timeout=20)
+        dispatcher = worker._dispatcher
+        assert dispatcher is not None
+        dispatcher._unreadable_lanes |= {"gone:t1", "1001:t1"}
+        await valkey.zadd(keyspace.SCHEDULE, {"1001:t1": 9e12})
+        drained = [await dispatcher._has_only_unreadable_lanes()]
+        await valkey.zadd(keyspace.SCHEDULE, {"1002:t1": 9e12})
+        drained.append(await dispatcher._has_only_unreadable_lanes())
+
+        assert drained == [True, False]
+        assert dispatcher._unreadable_lanes == {"1001:t1"}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from arq.connections import ArqRedis
 
 from producers import Outcome, Producer
 from producers.contract import keyspace
@@ -21,14 +22,13 @@ FRESH_PAUSE_S = 2.0
 
 
 @pytest.fixture
-async def lanes(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
+async def lanes(timed: Lanes, clock: ManualClock) -> Lanes:
     """Forty users with a change each."""
-    lanes = Lanes(fake_redis, clock=clock, pacing=PACING)
-    await lanes.submit(*((f"j{n}", change(str(n))) for n in range(USERS)), now_ms=clock.now_ms)
-    return lanes
+    await timed.submit(*((f"j{n}", change(str(n))) for n in range(USERS)), now_ms=clock.now_ms)
+    return timed
 
 
-async def opened(lanes: Lanes, verdict: str = "transient", **changed: str) -> list[Settled]:
+async def opened(lanes: Lanes, verdict: str = "transient", **changed: Any) -> list[Settled]:
     """Give every due change this verdict until the breaker opens."""
     settled: list[Settled] = []
     while all(one.breaker is not BreakerEvent.OPENED for one in settled):
@@ -236,6 +236,21 @@ async def test_the_breaker_closes_when_keys_are_accepted_again(lanes: Lanes) -> 
     assert len({*probed, probe.job_id}) == 4
     assert settled.breaker is BreakerEvent.CLOSED
     assert len((await next_claims(lanes))[0]) > 1
+
+
+async def test_a_probe_whose_rejected_keys_were_replaced_meanwhile_leaves_the_breaker_as_it_is(lanes: Lanes) -> None:
+    """The reply is about keys that are gone: neither that ours are accepted again, nor that they are still rejected."""
+    await opened(lanes, "credentials", code="40018")
+    pauses = []
+    for _ in range(3):
+        (probe,), waited_s = await next_claims(lanes)
+        settled = await lanes.attempt(probe, "credentials", code="40018", keys_replaced=True)
+        assert settled.breaker is BreakerEvent.NONE
+        pauses.append(waited_s)
+
+    assert max(pauses) <= 1.1, "its pause is the first one"
+    (probe,), _ = await next_claims(lanes)
+    assert probe.egress_health is EgressHealth.PROBING
 
 
 async def test_keys_rejected_with_different_codes_do_not_open_the_breaker(lanes: Lanes) -> None:

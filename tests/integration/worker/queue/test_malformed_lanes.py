@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from arq.connections import ArqRedis
 
+from producers import Priority
 from producers.contract import keyspace
 from tests.support.changes import change
 from tests.support.lanes import Lanes
@@ -12,7 +13,7 @@ from worker.queue.claims import MalformedLane
 
 LANE = keyspace.lane("1001", "t1")
 PUT_OFF_S = 60
-PUT_OFF = MalformedLane(LANE, "one of its keys has a wrong Redis type: postponed", scheduled=True)
+PUT_OFF = MalformedLane(LANE, "one of its keys has a wrong Redis type: postponed", postponed=True)
 
 
 @pytest.fixture
@@ -116,3 +117,11 @@ async def test_a_lane_of_malformed_job_ids_empties_and_leaves_the_schedule(lanes
 
     assert await lanes.due_ms(LANE) is None
     assert await lanes.uncovered() == set()
+
+
+async def test_malformed_lanes_do_not_count_as_interactive_claims(lanes: Lanes) -> None:
+    """Else each of them would bring a lane of bulk forward."""
+    await lanes.redis.zadd(keyspace.SCHEDULE, {f"no lane {n}": 0 for n in range(20)})
+    await lanes.submit(("bulk", change("1003")), priority=Priority.BULK)
+
+    assert [claim.job_id for claim in await lanes.claim()] == ["spoilt", "sound", "bulk"]

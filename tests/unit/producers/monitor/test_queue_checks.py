@@ -161,7 +161,8 @@ def test_workers_of_different_egresses_may_have_different_rates() -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"hold_s": 120.0}, "held for 120 s more"),
+        ({"hold_s": 120.0, "trouble": "throttled"}, "held for 120 s more"),
+        ({"trouble": "throttled"}, "breaker is open (throttled)"),
         ({"paused": True}, "paused"),
         ({"name": "south", "workers": 0, "rate_per_s": None}, "no worker is behind it"),
     ],

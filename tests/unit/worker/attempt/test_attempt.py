@@ -125,7 +125,7 @@ async def test_rejected_keys_are_read_again(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert isinstance(replaced, Requeue)
     assert replaced.request is not None
-    assert (replaced.request.failure_kind, replaced.request.rejected_keys_mark) == (None, None)
+    assert (replaced.request.keys_replaced, replaced.request.rejected_keys_mark) == (True, None)
     assert isinstance(refused, Finish)
     assert refused.results[0].outcome is Outcome.UNAUTHORIZED
     assert refused.request is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from producers.contract.messages import Outcome
@@ -23,11 +25,12 @@ LONG_S = 1e9
 DRAWS = 200
 
 
-def decided(*verdicts: str, tries: int | None = None, remaining_s: float = LONG_S, max_tries: int = 0) -> Decision:
+def decided(
+    *verdicts: str, tries: int | None = None, remaining_s: float = LONG_S, max_tries: int = 0, **changed: Any
+) -> Decision:
     """Return the decision after these verdicts, each of which counts as a try by default."""
-    return next_step(
-        verdicts, tries=len(verdicts) if tries is None else tries, remaining_s=remaining_s, max_tries=max_tries
-    )
+    tries = len(verdicts) if tries is None else tries
+    return next_step(verdicts, tries=tries, remaining_s=remaining_s, max_tries=max_tries, **changed)
 
 
 def retry_range(*verdicts: str, tries: int | None = None) -> tuple[float, float]:
@@ -122,6 +125,17 @@ def test_throttling_holds_the_user_longer_each_time(throttles: int, low_s: float
     assert len(holds) == DRAWS
     assert low_s <= min(holds) < low_s * 1.1
     assert high_s * 0.9 < max(holds) <= high_s
+
+
+@pytest.mark.parametrize(("asked_s", "throttles", "low_s", "high_s"), [(20, 1, 20, 20), (0, 1, 1, 1.25), (2, 3, 4, 5)])
+def test_a_throttled_user_waits_as_long_as_the_exchange_asks(
+    asked_s: float, throttles: int, low_s: float, high_s: float
+) -> None:
+    """A ban of 20 s is met once; what is shorter than our own hold does not shorten it."""
+    decision = decided(*["throttled"] * throttles, tries=0, retry_after_s=asked_s)
+
+    assert isinstance(decision, Hold)
+    assert low_s <= decision.after_s <= high_s
 
 
 def test_only_throttlings_in_a_row_make_a_hold_longer() -> None:

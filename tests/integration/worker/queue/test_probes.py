@@ -1,0 +1,128 @@
+"""What an open breaker probes: a user that is not affected, behind any number of lanes of users that are."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+
+from producers import Priority
+from producers.contract import keyspace
+from producers.queue.breaker import BreakerEvent
+from producers.queue.bucket import RESERVED
+from tests.support.changes import change
+from tests.support.lanes import Lanes
+from tests.support.manual_clock import ManualClock
+from worker.queue.claims import Claim, EgressHealth
+
+PAGE_SIZE = 1000
+"""Lanes that one claim reads, as probes.lua has it."""
+PROMISED_S = 2.0
+SICK = ("sick0", "sick1", "sick2")
+SCHEDULES = {Priority.INTERACTIVE: keyspace.SCHEDULE, Priority.BULK: keyspace.BULK_SCHEDULE}
+
+
+@pytest.fixture
+async def sick(timed: Lanes, clock: ManualClock) -> Lanes:
+    """Three users that have failed until the breaker opened."""
+    changes = ((f"{user}-{n}", change(user, f"t{n}")) for user in SICK for n in range(3))
+    await timed.submit(*changes, now_ms=clock.now_ms)
+    for _ in range(50):
+        for claim in await timed.claim():
+            if (await timed.attempt(claim, "transient")).breaker is BreakerEvent.OPENED:
+                return timed
+        clock.advance(0.2)
+    raise AssertionError("it does not open")
+
+
+async def add_due_lanes(lanes: Lanes, many: int, priority: Priority = Priority.INTERACTIVE, part_ms: float = 0) -> None:
+    """Add lanes of the three users that have been due for ten seconds."""
+    due_ms = round(await lanes.now_ms()) - 10_000 + part_ms
+    names = [keyspace.lane(SICK[n % len(SICK)], f"more{n}") for n in range(many)]
+    async with lanes.redis.pipeline(transaction=False) as pipe:
+        for number, name in enumerate(names):
+            pipe.rpush(keyspace.LANE + name, f"more-{number}")
+        for key in (SCHEDULES[priority], keyspace.LANES):
+            pipe.zadd(key, dict.fromkeys(names, due_ms))
+        await pipe.execute()
+
+
+async def find_probe(lanes: Lanes, clock: ManualClock) -> tuple[Claim, float, int]:
+    """Claim as a worker does; return the probe, how many seconds passed, and the number of calls."""
+    began_s = clock.monotonic()
+    for calls in count(1):
+        claims = await lanes.claims()
+        if claims.claims:
+            (probe,) = claims.claims
+            assert probe.egress_health is EgressHealth.PROBING
+            return probe, clock.monotonic() - began_s, calls
+        assert calls < 20, "nothing is claimed"
+        assert claims.next_due_s is not None
+        clock.advance(claims.next_due_s + 0.001)
+    raise AssertionError
+
+
+async def latest_due_in_s(lanes: Lanes, priority: Priority) -> float:
+    """Return when the last of the added lanes is due."""
+    scored = await lanes.redis.zrange(SCHEDULES[priority], 0, -1, withscores=True)
+    latest_ms: float = max(score for lane, score in scored if b"more" in lane)
+    return (latest_ms - await lanes.now_ms()) / 1000
+
+
+@pytest.mark.parametrize("priority", Priority)
+async def test_a_user_behind_thousands_of_lanes_of_affected_users_is_probed_within_two_seconds(
+    sick: Lanes, clock: ManualClock, priority: Priority
+) -> None:
+    """The lanes in its way are put off page by page; when the breaker has closed, they are due soon."""
+    await add_due_lanes(sick, 3 * PAGE_SIZE, priority)
+    await sick.submit(("healthy", change("healthy")), priority=priority, now_ms=clock.now_ms)
+
+    probe, waited_s, calls = await find_probe(sick, clock)
+    settled = await sick.attempt(probe)
+
+    assert probe.job_id == "healthy"
+    assert waited_s <= PROMISED_S
+    assert calls <= 5
+    assert settled.breaker is BreakerEvent.CLOSED
+    assert await latest_due_in_s(sick, priority) <= PROMISED_S
+
+
+async def test_a_lane_that_is_put_off_keeps_the_mark_of_its_reserved_turn(sick: Lanes, clock: ManualClock) -> None:
+    """Else it would queue behind all turns that its user has reserved since."""
+    await add_due_lanes(sick, 10, part_ms=RESERVED)
+    await sick.redis.hset(keyspace.EGRESS + "default", "probe at", str(clock.now_us + 9_000_000))  # type: ignore[misc]
+    clock.advance(PROMISED_S)
+    assert (await sick.claims()).claims == []
+
+    scored = await sick.redis.zrange(keyspace.SCHEDULE, 0, -1, withscores=True)
+    put_off = [score for lane, score in scored if b"more" in lane]
+    assert [score - clock.now_ms for score in put_off] == [PROMISED_S * 1000 + RESERVED] * 10
+
+
+@pytest.mark.parametrize("many", [1, PAGE_SIZE, 2 * PAGE_SIZE])
+async def test_affected_users_are_probed_if_nobody_else_is_due(sick: Lanes, clock: ManualClock, many: int) -> None:
+    """After their own pause, however many lanes they have."""
+    await add_due_lanes(sick, many)
+
+    probe, waited_s, _ = await find_probe(sick, clock)
+
+    assert probe.lane.startswith("sick")
+    assert waited_s <= 1 + PROMISED_S
+
+
+async def test_a_malformed_lane_does_not_delay_the_probe(sick: Lanes, clock: ManualClock) -> None:
+    """The probe is claimed by the same call; if there is none, the next lane's time counts."""
+    clock.advance(PROMISED_S)
+    await sick.redis.zadd(keyspace.SCHEDULE, {b"no lane": 1})
+    await sick.submit(("healthy", change("healthy")), now_ms=clock.now_ms)
+    beside = await sick.claims()
+    await sick.attempt(beside.claims[0], "transient")
+    clock.advance(PROMISED_S)
+    for key in (keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES):
+        await sick.redis.delete(key)
+    await sick.redis.zadd(keyspace.SCHEDULE, {"no lane": 1, "later:t": clock.now_ms + 500})
+    alone = await sick.claims()
+
+    assert [claim.job_id for claim in beside.claims] == ["healthy"]
+    assert len(beside.malformed) == len(alone.malformed) == 1
+    assert alone.next_due_s == pytest.approx(0.5, abs=0.01)
