@@ -190,4 +190,5 @@ class ExchangeDouble:
             return WireReply(content.status, HTML, content.html.encode())
         now_ms = self.clock.now_ms()
         written_ms = now_ms - round(fault.ms or STALE_MS) if fault is not None and fault.kind == STALE else now_ms
-        return rewrite(fault, WireReply(content.status, JSON, encode_reply(content, written_ms)), now_ms)
+        wait = {"Retry-After": fault.retry_after} if fault is not None and fault.retry_after is not None else {}
+        return rewrite(fault, WireReply(content.status, {**JSON, **wait}, encode_reply(content, written_ms)), now_ms)

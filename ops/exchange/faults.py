@@ -81,6 +81,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
         ms: `latency` and `unsolicited`: the delay; `hang`: the time without a reply; `stale`: the age; milliseconds.
         jitter_ms: `latency`: maximum of a uniform addition, milliseconds.
         status: HTTP status of `html`, `outage` and `code:...`; None for the default.
+        retry_after: `http_429` and `code:...`: value of the header Retry-After; None for none.
 
     Raises:
         FaultError: a value is out of range.
@@ -93,6 +94,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     ms: float = 0.0
     jitter_ms: float = 0.0
     status: int | None = None
+    retry_after: str | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS and not CODE.fullmatch(self.kind):

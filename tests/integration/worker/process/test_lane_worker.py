@@ -71,6 +71,16 @@ async def test_a_429_holds_its_user_and_does_not_count_as_a_try(valkey: ArqRedis
         assert [at_ns for at_ns in sent_ns if throttled_ns + 50_000_000 < at_ns < throttled_ns + 1_000_000_000] == []
 
 
+async def test_a_retry_after_holds_its_user_for_as_long_as_the_exchange_asks(valkey: ArqRedis, tmp_path: Path) -> None:
+    """Longer than our own first hold."""
+    faults = [Fault("http_429", first=1, user="1001", retry_after="2")]
+    async with rig_on(valkey, tmp_path, faults=faults) as rig:
+        (result,) = await rig.outcome([change("1001")])
+
+        assert [attempt.verdict for attempt in result.attempts] == ["throttled", "success"]
+        assert result.attempts[1].at_ms - result.attempts[0].at_ms >= 2000
+
+
 async def test_a_clock_skew_reply_corrects_the_clock_with_one_more_request(valkey: ArqRedis, tmp_path: Path) -> None:
     """Two minutes of skew; the following change needs no second attempt."""
     async with rig_on(valkey, tmp_path) as rig:
