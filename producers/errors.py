@@ -3,7 +3,7 @@
 ProducerError
 ├── InvalidChange        a change breaks a rule of the exchange's endpoint; it was not written
 ├── InvalidArgument      an argument of a call is out of bounds; nothing was written
-│   ├── InvalidId        the ID of a job, batch, user, trader or egress is not valid; nothing was written
+│   ├── InvalidId        an ID is not valid, or in use for another arq app's job; nothing was written
 │   ├── InvalidLimit     a user's own rate is out of bounds; nothing was written
 │   └── InvalidCursor    not a position in the results of this batch
 ├── SettingsError        an environment variable or a DSN cannot be used
@@ -14,7 +14,7 @@ ProducerError
 ├── MalformedChange      a stored payload is not a change that this version can apply
 ├── QueueUnavailable     Redis did not answer, or refused a command; repeat with the same job ID
 ├── ResultTimeout        the change or batch has not finished in time; it stays queued
-├── JobNotFound          no such change, or its result has expired
+├── JobNotFound          no such change, or its result has expired; the ID may be that of another arq app's job
 ├── BatchNotFound        no such batch, or it has expired
 └── DeadLetterNotFound   no such dead letter, or it has expired
 """
@@ -66,7 +66,7 @@ class InvalidArgument(ProducerError):
 
 
 class InvalidId(InvalidArgument):
-    """An ID that is empty, too long, or not printable ASCII."""
+    """An ID that is empty, too long or not printable ASCII; or a job ID that is reserved, or that another app uses."""
 
 
 class InvalidLimit(InvalidArgument):

@@ -12,7 +12,7 @@ from producers.client.job import Job
 from producers.contract.ids import SortableIds
 from producers.contract.messages import Priority, SettingsChange
 from producers.contract.validation import check_change, check_new_id
-from producers.queue.chunking import Chunk, ChunkedSubmission, EnqueueReport, ItemParser, change_parser, lane_full_error
+from producers.queue.chunking import Chunk, ChunkedSubmission, EnqueueReport, ItemParser, change_parser, refusal_error
 from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.transport.commands import TIME_US
@@ -51,7 +51,8 @@ class Enqueuer:
         Args:
             change: the change.
             job_id: the change's ID and idempotency key: enqueueing the same ID again adds nothing, and the returned
-                job is `already_there`. By default a new ID that sorts by time.
+                job is `already_there`. Once its result has expired, the ID stands for a new change. By default a new ID
+                that sorts by time.
             ttl_s: seconds from now after which the change ends `expired`; by default `COPYTRADE_CHANGE_TTL_S`.
             priority: `interactive` sends the whole lane before lanes that are `bulk`.
             coalesce: True allows sending the change in one request with the changes before it in its lane, if ten
@@ -61,7 +62,7 @@ class Enqueuer:
         Raises:
             InvalidChange: the change breaks a rule; nothing was written.
             InvalidArgument: `ttl_s` is not above 0, or is more than ten years; nothing was written.
-            InvalidId: `job_id` is not a valid ID; nothing was written.
+            InvalidId: `job_id` is not a valid ID, or is that of another arq app's job; nothing was written.
             LaneFull: the lane holds `COPYTRADE_LANE_LIMIT` changes; nothing was written.
             QueueUnavailable: Redis did not answer; repeat with the job ID in the message.
         """
@@ -73,8 +74,9 @@ class Enqueuer:
             submission = Submission.from_change(change, job_id, options, now_ms=await self._now_ms(), ttl_ms=ttl_ms)
             redis_now_ms, verdict = await execute(self._redis, submit([submission], options))
         self._clock.update(redis_now_ms)
-        if verdict == SubmitVerdict.LANE_FULL:
-            raise lane_full_error(change, options.lane_limit)
+        error = refusal_error(verdict, change, job_id, options)
+        if error is not None:
+            raise error
         return self._job(job_id, already_there=verdict == SubmitVerdict.ALREADY_THERE)
 
     async def enqueue_many(
@@ -88,7 +90,8 @@ class Enqueuer:
     ) -> EnqueueReport[Job]:
         """Append many changes to their lanes, in the given order; one round trip for each 500.
 
-        A change that breaks a rule, or whose lane is full, is reported in `refused`; the others are enqueued.
+        A change that breaks a rule, or whose lane is full, or whose ID is that of another arq app's job, is reported in
+        `refused`; the others are enqueued.
 
         Args:
             changes: an iterable or asynchronous iterable; it is not held in memory.

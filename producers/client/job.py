@@ -10,7 +10,7 @@ from producers.contract import keyspace
 from producers.contract.messages import JobResult
 from producers.errors import ResultTimeout
 from producers.queue import jobs
-from producers.queue.cancel import Cancellation, cancel_jobs
+from producers.queue.cancel import Cancellation, cancel_job
 from producers.queue.jobs import JobStatus
 from producers.settings import ProducerSettings
 from producers.transport.notifications import NotificationListener
@@ -44,7 +44,8 @@ class Job:
 
         Raises:
             ResultTimeout: the change has not finished in time; it stays queued.
-            JobNotFound: no change of this ID was accepted, or its result has expired.
+            JobNotFound: no change of this ID was accepted, or its result has expired; or the ID is that of another arq
+                app's job.
             QueueUnavailable: Redis did not answer.
         """
         result = await wait_for(self._notifications, keyspace.JOB_DONE + self.job_id, self._fetch_result, timeout)
@@ -56,6 +57,7 @@ class Job:
         """Return whether the change is queued (and at which position), in flight, done or unknown.
 
         Raises:
+            JobNotFound: the ID is that of another arq app's job.
             QueueUnavailable: Redis did not answer.
         """
         return await run_plan(self._redis, jobs.fetch_status(self.job_id), f"reading change {self.job_id}")
@@ -67,11 +69,11 @@ class Job:
             What happened. A change in flight is not cancelled.
 
         Raises:
+            JobNotFound: the ID is that of another arq app's job.
             QueueUnavailable: Redis did not answer; `status` shows whether the change was cancelled.
         """
-        plan = cancel_jobs([self.job_id], result_ttl_ms=self._settings.result_ttl_ms)
-        (cancellation,) = await run_plan(self._redis, plan, f"cancelling change {self.job_id}")
-        return cancellation
+        plan = cancel_job(self.job_id, result_ttl_ms=self._settings.result_ttl_ms)
+        return await run_plan(self._redis, plan, f"cancelling change {self.job_id}")
 
     async def _fetch_result(self) -> JobResult | None:
         return await run_plan(self._redis, jobs.fetch_result(self.job_id), f"reading change {self.job_id}")

@@ -84,9 +84,16 @@ class _Envelope(msgspec.Struct):
 MAX_PAYLOAD_BYTES = 64 * 1024
 """The largest stored change that is read. Ten settings with every field at its longest are below 20 KiB."""
 
+FUNCTION_BYTES = msgspec.msgpack.encode({"f": APPLY_SETTINGS})[1:]
 COALESCE_BYTES = msgspec.msgpack.encode({"coalesce": True})[1:]
 BULK_BYTES = msgspec.msgpack.encode({"priority": Priority.BULK})[1:]
-"""The bytes that scripts search for in a stored change: a field and its value, without the header of their map."""
+"""The bytes that are searched for in a stored change: a field and its value, without the header of their map."""
+
+BEGINNING_BYTES = 64
+"""Of a stored change or result: as they are encoded here, FUNCTION_BYTES are among them."""
+
+_MAP_HEADERS = frozenset(range(0x80, 0x90)) | {0xDE, 0xDF, ord("{")}
+"""First bytes of a map in msgpack, of a pickle, and of an object in JSON: of jobs and results of all arq apps."""
 
 _encoder = msgspec.msgpack.Encoder()
 _change_decoder = msgspec.msgpack.Decoder(_LenientStoredChange)
@@ -127,6 +134,11 @@ def decode_change(payload: bytes) -> StoredChange:
         raise MalformedChange(_newer_version(decoded.k.v))
     change = msgspec.convert(decoded.a[0], SettingsChange, from_attributes=True)
     return StoredChange(f=decoded.f, a=(change,), k=decoded.k, et=decoded.et)
+
+
+def is_foreign(stored: bytes) -> bool:
+    """Return whether a job or result is not a change's: an arq app in the same database has the same key prefixes."""
+    return stored[:1] != b"" and stored[0] in _MAP_HEADERS and FUNCTION_BYTES not in stored
 
 
 def _explain(payload: bytes, exc: Exception) -> str:
@@ -177,6 +189,8 @@ def decode_result(payload: bytes) -> JobResult:
         msgspec.MsgspecError: the payload holds none.
     """
     stored = _result_decoder.decode(payload)
+    if stored.get("f") != APPLY_SETTINGS:
+        raise msgspec.ValidationError(f"it is of the function {abbreviated(stored.get('f'))}")
     if "r" not in stored:
         raise msgspec.ValidationError("the stored result has no field 'r'")
     return msgspec.convert(stored["r"], JobResult)

@@ -8,16 +8,16 @@ from enum import IntEnum, StrEnum
 
 from producers.contract import attempt_history, keyspace
 from producers.contract.attempt_history import AttemptHistory
-from producers.contract.codec import decode_change, encode_result
+from producers.contract.codec import FUNCTION_BYTES, decode_change, encode_result, is_foreign
 from producers.contract.messages import JobResult, Outcome
 from producers.contract.stored_values import number, read_each
 from producers.queue.batch_ids import BATCH_IDS
 from producers.queue.bucket import BUCKET_KEYS
 from producers.queue.finish import FINISH
-from producers.queue.jobs import lane_of_payload
+from producers.queue.jobs import beginning, lane_of_payload, reject_foreign
 from producers.queue.pauses import wake_lanes
 from producers.queue.slicing import slices
-from producers.transport.commands import EXISTS, HMGET, LINDEX, MGET, TIME_US, ZRANGEBYLEX
+from producers.transport.commands import HMGET, LINDEX, MGET, TIME_US, ZRANGEBYLEX
 from producers.transport.plan import Plan, RunScript, Transaction
 from producers.transport.scripts import Argument, Script
 
@@ -86,6 +86,18 @@ def cancel_jobs(job_ids: Sequence[str], *, result_ttl_ms: int) -> Plan[list[Canc
     return [found[job_id] for job_id in job_ids]
 
 
+def cancel_job(job_id: str, *, result_ttl_ms: int) -> Plan[Cancellation]:
+    """Cancel one change, as `cancel_jobs`.
+
+    Raises:
+        JobNotFound: another arq app has a job of its ID.
+    """
+    (cancellation,) = yield from cancel_jobs([job_id], result_ttl_ms=result_ttl_ms)
+    if cancellation is Cancellation.NOT_FOUND:
+        yield from reject_foreign(job_id)
+    return cancellation
+
+
 def _cancel(job_ids: Sequence[str], result_ttl_ms: int) -> Plan[dict[str, Cancellation]]:
     found: dict[str, Cancellation] = {}
     shortened: set[str] = set()
@@ -102,6 +114,7 @@ def _cancel_once(job_ids: Sequence[str], result_ttl_ms: int) -> Plan[tuple[dict[
     """Cancel changes. Return the results, except of heads attempted meanwhile; and the lanes that were shortened."""
     payloads = yield from MGET(*(keyspace.JOB + job_id for job_id in job_ids))
     stored = {job_id: payload for job_id, payload in zip(job_ids, payloads, strict=True) if payload}
+    stored = {job_id: payload for job_id, payload in stored.items() if not is_foreign(payload)}
     queued = {job_id: lane for job_id, payload in stored.items() if (lane := lane_of_payload(payload)) is not None}
     found = dict.fromkeys(stored.keys() - queued.keys(), Cancellation.IN_FLIGHT)
     found |= yield from _look_up_results([job_id for job_id in job_ids if job_id not in stored])
@@ -134,8 +147,8 @@ def _look_up_results(job_ids: Sequence[str]) -> Plan[dict[str, Cancellation]]:
     """Return whether changes that are not queued have finished or are unknown."""
     if not job_ids:
         return {}
-    has_result = yield from Transaction(*[EXISTS(keyspace.RESULT + job_id) for job_id in job_ids])
-    outcomes = [Cancellation.ENDED if exists else Cancellation.NOT_FOUND for exists in has_result]
+    results = yield from Transaction(*[beginning(keyspace.RESULT + job_id) for job_id in job_ids])
+    outcomes = [Cancellation.ENDED if FUNCTION_BYTES in stored else Cancellation.NOT_FOUND for stored in results]
     return dict(zip(job_ids, outcomes, strict=True))
 
 

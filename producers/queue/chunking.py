@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from producers.contract import keyspace
 from producers.contract.messages import SettingsChange
 from producers.contract.validation import check_change, check_new_id
 from producers.contract.wording import plural
@@ -155,10 +156,10 @@ class ChunkedSubmission:
         for entry, verdict in zip(chunk.entries, reply[1:], strict=True):
             if verdict in CONFLICTS:
                 raise conflict_error(self.options.batch_id, SubmitVerdict(verdict), self.accepted)
-            if verdict == SubmitVerdict.LANE_FULL:
-                full = lane_full_error(entry.change, self.options.lane_limit)
-                self.refused.append(Refusal(entry.index, full, entry.change.user_id))
-                self.lane_full_count += 1
+            error = refusal_error(verdict, entry.change, entry.submission.job_id, self.options)
+            if error is not None:
+                self.refused.append(Refusal(entry.index, error, entry.change.user_id))
+                self.lane_full_count += verdict == SubmitVerdict.LANE_FULL
                 continue
             already_there = verdict == SubmitVerdict.ALREADY_THERE
             self.already_there += already_there
@@ -173,12 +174,22 @@ def conflict_error(batch_id: str, verdict: SubmitVerdict, accepted: int = 0) -> 
     return BatchConflict(f"batch {batch_id}: {CONFLICTS[verdict]}; {done}. Fan out under another batch ID")
 
 
-def lane_full_error(change: SettingsChange, limit: int) -> LaneFull:
-    """Return the error for a lane that holds `limit` changes."""
-    return LaneFull(
-        f"the lane of user {change.user_id} and trader {change.trader_id} holds"
-        f" {plural(limit, 'change')}; enqueue again when it has drained"
-    )
+def refusal_error(
+    verdict: int, change: SettingsChange, job_id: str, options: SubmitOptions
+) -> LaneFull | InvalidId | None:
+    """Return the error for a verdict that refuses one change; None for other verdicts."""
+    match verdict:
+        case SubmitVerdict.LANE_FULL:
+            return LaneFull(
+                f"the lane of user {change.user_id} and trader {change.trader_id} holds"
+                f" {plural(options.lane_limit, 'change')}; enqueue again when it has drained"
+            )
+        case SubmitVerdict.FOREIGN_ID:
+            used = f"{keyspace.JOB}{job_id} or {keyspace.RESULT}{job_id}"
+            return InvalidId(
+                "job_id", f"must not be in use for another arq app's job in this database ({used})", job_id
+            )
+    return None
 
 
 def content_digest(content: object) -> str:

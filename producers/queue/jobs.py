@@ -8,12 +8,12 @@ from enum import StrEnum
 import msgspec
 
 from producers.contract import keyspace
-from producers.contract.codec import decode_change, decode_result
+from producers.contract.codec import BEGINNING_BYTES, decode_change, decode_result, is_foreign
 from producers.contract.messages import JobResult
 from producers.contract.stored_values import number
 from producers.errors import JobNotFound, MalformedChange
-from producers.transport.commands import EXISTS, GET, HMGET, LPOS
-from producers.transport.plan import Plan, Transaction
+from producers.transport.commands import GET, GETRANGE, HMGET, LPOS
+from producers.transport.plan import Command, Plan, Transaction
 
 
 class JobState(StrEnum):
@@ -44,24 +44,54 @@ def fetch_result(job_id: str) -> Plan[JobResult | None]:
     """Return the result of a change, None while it has none.
 
     Raises:
-        JobNotFound: the change was never accepted, or its result has expired.
+        JobNotFound: the change was never accepted, or its result has expired; or another arq app has a job of its ID.
     """
     for name in _forms(job_id):
-        stored, queued = yield from Transaction(GET(keyspace.RESULT + name), EXISTS(keyspace.JOB + name))
+        stored, payload = yield from Transaction(GET(keyspace.RESULT + name), beginning(keyspace.JOB + name))
         if stored is not None:
             return read_result(stored, name)
-        if queued:
+        if is_foreign(payload):
+            payload = (yield from GET(keyspace.JOB + name)) or b""  # the function may come later in the payload
+        if payload and not is_foreign(payload):
             return None
+    yield from reject_foreign(job_id)
     raise JobNotFound(f"no change {job_id}: it was never accepted, or its result has expired")
 
 
 def fetch_status(job_id: str) -> Plan[JobStatus]:
-    """Return the status of a change."""
+    """Return the status of a change.
+
+    Raises:
+        JobNotFound: another arq app has a job of its ID.
+    """
     for name in _forms(job_id):
         status = yield from _fetch_status(name)
         if status.state is not JobState.NOT_FOUND:
             return status
+    yield from reject_foreign(job_id)
     return JobStatus(JobState.NOT_FOUND)
+
+
+def reject_foreign(job_id: str) -> Plan[None]:
+    """Explain why there is no change of an ID, if another arq app has a job of it.
+
+    Raises:
+        JobNotFound: it has.
+    """
+    names = (keyspace.JOB + job_id, keyspace.RESULT + job_id)
+    found = yield from Transaction(*map(beginning, names))
+    for name, stored in zip(names, found, strict=True):
+        if is_foreign(stored):
+            raise _foreign_error(job_id, name)
+
+
+def _foreign_error(job_id: str, name: str) -> JobNotFound:
+    return JobNotFound(f"no change {job_id}: {name} belongs to a job of another arq app in this database")
+
+
+def beginning(key: str) -> Command[bytes]:
+    """Read the first bytes of a stored change or result: those that tell whether it is one."""
+    return GETRANGE(key, 0, BEGINNING_BYTES - 1)
 
 
 def _forms(job_id: str) -> list[str]:
@@ -74,7 +104,7 @@ def _fetch_status(job_id: str) -> Plan[JobStatus]:
     stored, payload = yield from Transaction(GET(keyspace.RESULT + job_id), GET(keyspace.JOB + job_id))
     if stored is not None:
         return JobStatus(JobState.DONE, result=read_result(stored, job_id))
-    if payload is None:
+    if payload is None or is_foreign(payload):
         return JobStatus(JobState.NOT_FOUND)
     lane = lane_of_payload(payload)
     if lane is None:  # it will finish as rejected when it is claimed
@@ -109,4 +139,7 @@ def read_result(stored: bytes, job_id: str) -> JobResult:
     try:
         return decode_result(stored)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise JobNotFound(f"the stored result of {job_id} is not a change's result: {exc}") from exc
+        name = keyspace.RESULT + job_id
+        if is_foreign(stored):
+            raise _foreign_error(job_id, name) from exc
+        raise JobNotFound(f"no change {job_id}: {name} is not a change's result: {exc}") from exc

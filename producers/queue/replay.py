@@ -14,7 +14,7 @@ from producers.contract.validation import check_change
 from producers.errors import DeadLetterNotFound, ProducerError, Refusal, ReplayRefused
 from producers.queue import dead_letters
 from producers.queue.batches import check_existing, seal
-from producers.queue.chunking import CONFLICTS, conflict_error, lane_full_error
+from producers.queue.chunking import CONFLICTS, conflict_error, refusal_error
 from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter, Selection
 from producers.queue.fan_out import FanOutReport, member_job_id
 from producers.queue.slicing import slices
@@ -117,8 +117,9 @@ def _send(
     for (change, submission), verdict in zip(prepared, verdicts, strict=True):
         if verdict in CONFLICTS:
             raise conflict_error(options.batch_id, SubmitVerdict(verdict))
-        if verdict == SubmitVerdict.LANE_FULL:
-            report.refused.append((submission.dead_letter_id, str(lane_full_error(change, options.lane_limit))))
+        error = refusal_error(verdict, change, submission.job_id, options)
+        if error is not None:
+            report.refused.append((submission.dead_letter_id, str(error)))
             continue
         if verdict not in (SubmitVerdict.ALREADY_THERE, SubmitVerdict.DEAD_LETTER_GONE):
             report.replayed.append((submission.dead_letter_id, submission.job_id))

@@ -1,7 +1,8 @@
 --[[
 submit: append a chunk of changes to their lanes.
 
-A change is rejected if its ID was accepted before, if its lane is full, or if the dead letter that it replays is gone.
+A change is rejected if its ID was accepted before or is that of another app's job, if its lane is full, or if the dead
+letter that it replays is gone.
 Otherwise its payload is stored, its ID goes to the end of its lane, and a lane that was empty goes on a schedule.
 Atomic so that a lane that is not empty is always on a schedule (no wake-up can be lost), an ID is accepted once, and
 a batch counts exactly what was added to it.
@@ -22,7 +23,7 @@ ARGV  1 lane limit (changes)   2 priority: "interactive" or "bulk"   3 coalescab
 Reply {now (ms, Redis clock), then for each change its place in its lane (1 is the head) or a VERDICT}
 ]]
 -- luacheck: read globals LANE_PREFIX HEAD_PREFIX JOB_PREFIX RESULT_PREFIX DEAD_LETTER_PREFIX BATCH_PREFIX
--- luacheck: read globals BATCH_MARK BUCKET_PREFIX BUCKET_SUFFIX BUCKET_TTL_MS RESERVED EMPTY_BATCH_TTL_MS VERDICT
+-- luacheck: read globals FUNCTION_BYTES MAX_PAYLOAD_BYTES BATCH_MARK BUCKET_PREFIX BUCKET_SUFFIX BUCKET_TTL_MS RESERVED EMPTY_BATCH_TTL_MS VERDICT
 local schedule, bulk_schedule, lanes, wakeups = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local batch, members, batches, results = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local lane_limit, priority, coalescable = tonumber(ARGV[1]), ARGV[2], ARGV[3] == '1'
@@ -49,11 +50,24 @@ local function member_of(job_id)
   return string.sub(job_id, #batch_id + #BATCH_MARK + 1)
 end
 
--- For a change of a batch, look among the members: they outlive its result.
-local function is_known(job_id)
-  if not has_batch then return redis.call('EXISTS', JOB_PREFIX .. job_id, RESULT_PREFIX .. job_id) > 0 end
+-- The members of a batch outlive its results.
+local function is_member(job_id)
   local member = member_of(job_id)
   return is_added[member] or redis.call('SISMEMBER', members, member) == 1
+end
+
+local function is_change(key)
+  local stored = redis.pcall('GETRANGE', key, 0, MAX_PAYLOAD_BYTES - 1)
+  return type(stored) == 'string' and string.find(stored, FUNCTION_BYTES, 1, true) ~= nil
+end
+
+-- Return the verdict on an ID that has been used, nil if it has not. Other arq apps have keys of the same prefixes.
+local function rejected_by_id(job_id)
+  if has_batch and is_member(job_id) then return VERDICT.ALREADY_THERE end
+  local job, result = JOB_PREFIX .. job_id, RESULT_PREFIX .. job_id
+  if redis.call('EXISTS', job, result) == 0 then return nil end
+  if not is_change(job) and not is_change(result) then return VERDICT.FOREIGN_ID end
+  return not has_batch and VERDICT.ALREADY_THERE or nil
 end
 
 -- Return the verdict on the whole chunk, nil if the batch accepts it.
@@ -69,7 +83,7 @@ local function rejected_by_batch()
   if not sealed or tonumber(lane_full_count or 0) > 0 then return nil end
   for _, change in ipairs(changes) do
     local _, job_id = unpack(change)
-    if not is_known(job_id) then return VERDICT.SEALED end
+    if not is_member(job_id) then return VERDICT.SEALED end
   end
 end
 
@@ -105,7 +119,8 @@ end
 -- Commands that fail on a key of a wrong type come before the first write, so that no change is half stored.
 local function accept(lane, job_id, payload, dead_letter_id)
   local list, dead_letter = LANE_PREFIX .. lane, dead_letter_id and DEAD_LETTER_PREFIX .. dead_letter_id
-  if is_known(job_id) then return VERDICT.ALREADY_THERE end
+  local verdict = rejected_by_id(job_id)
+  if verdict then return verdict end
   if dead_letter and redis.call('EXISTS', dead_letter) == 0 then return VERDICT.DEAD_LETTER_GONE end
   local queued = redis.call('LLEN', list)
   if queued >= lane_limit then return VERDICT.LANE_FULL end

@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from producers.contract import keyspace
-from producers.contract.codec import encode_change
+from producers.contract.codec import FUNCTION_BYTES, MAX_PAYLOAD_BYTES, encode_change
 from producers.contract.messages import Priority, SettingsChange
 from producers.queue.bucket import BUCKET_KEYS, BUCKET_TTL_MS, RESERVED
 from producers.transport.plan import RunScript
@@ -24,6 +24,7 @@ class SubmitVerdict(IntEnum):
     SEALED = -3
     CANCELLED = -4
     DEAD_LETTER_GONE = -5
+    FOREIGN_ID = -6
 
 
 EMPTY_BATCH_TTL_MS = 86_400_000
@@ -41,6 +42,8 @@ SUBMIT = Script.load(
         "DEAD_LETTER_PREFIX": keyspace.DEAD_LETTER,
         "BATCH_PREFIX": keyspace.BATCH,
         "BATCH_MARK": keyspace.BATCH_MARK,
+        "FUNCTION_BYTES": FUNCTION_BYTES,
+        "MAX_PAYLOAD_BYTES": MAX_PAYLOAD_BYTES,
         "BUCKET_TTL_MS": BUCKET_TTL_MS,
         "RESERVED": RESERVED,
         "EMPTY_BATCH_TTL_MS": EMPTY_BATCH_TTL_MS,

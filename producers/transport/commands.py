@@ -46,6 +46,7 @@ TIME_US = _Read("TIME", _microseconds)
 
 EXISTS = _Read[int]("EXISTS")
 GET = _Read[bytes | None]("GET")
+GETRANGE = _Read[bytes]("GETRANGE")
 MGET = _Read[list[bytes | None]]("MGET")
 SET = _Write[Any]("SET")
 DEL = _Write[int]("DEL")

@@ -43,10 +43,10 @@ def in_turn(*replies: Any) -> Callable[[Step[Any]], Any]:
 
 def test_a_change_without_a_result_is_queued_or_not_found() -> None:
     """Only a change that does not exist raises; one that has not ended has no result yet."""
-    assert driven(fetch_result("j1"), in_turn([RESULT, 0]))[0] == result("j1")
-    assert driven(fetch_result("j1"), in_turn([None, 1]))[0] is None
+    assert driven(fetch_result("j1"), in_turn([RESULT, b""]))[0] == result("j1")
+    assert driven(fetch_result("j1"), in_turn([None, PAYLOAD[:64]]))[0] is None
     with pytest.raises(JobNotFound, match="no change j1"):
-        driven(fetch_result("j1"), in_turn([None, 0]))
+        driven(fetch_result("j1"), in_turn([None, b""], [b"", b""]))
 
 
 def test_a_change_that_ends_between_two_reads_is_done() -> None:
@@ -54,7 +54,7 @@ def test_a_change_that_ends_between_two_reads_is_done() -> None:
     found, _ = driven(fetch_status("j1"), in_turn([None, PAYLOAD], [None, [None, None]], [RESULT]))
 
     assert (found.state, found.result) == (JobState.DONE, result("j1"))
-    gone, _ = driven(fetch_status("j1"), in_turn([None, PAYLOAD], [None, [None, None]], [None]))
+    gone, _ = driven(fetch_status("j1"), in_turn([None, PAYLOAD], [None, [None, None]], [None], [b"", b""]))
     assert gone.state is JobState.NOT_FOUND
 
 
@@ -150,9 +150,9 @@ def test_an_empty_page_reads_no_results() -> None:
 
 def test_a_malformed_result_is_not_found() -> None:
     """`JobNotFound` is raised in place of a decoder's error."""
-    for stored in (b"", b"\xc1", b"\x80", PAYLOAD):
+    for stored in (b"", b"\xc1", PAYLOAD):
         with pytest.raises(JobNotFound, match="is not a change's result"):
-            driven(fetch_result("j1"), in_turn([stored, 0]))
+            driven(fetch_result("j1"), in_turn([stored, b""]))
 
 
 def test_the_lanes_of_a_resumed_user_are_woken_in_bounded_calls() -> None:
