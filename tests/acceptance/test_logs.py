@@ -51,12 +51,12 @@ class EchoingExchange:
         echo = f"{FORGED} {json.dumps(quoted)} {quoted}"
         if user == APPLIED:
             return _reply(200, "00000", echo, "success")
-        if user == KEY_AS_CODE:
-            return _reply(400, request.headers["ACCESS-PASSPHRASE"], echo)
         if user == REJECTED:
             return _reply(400, "49999", "x" * 190 + request.headers["ACCESS-PASSPHRASE"])
         if user not in self.failed:
             self.failed.add(user)
+            if user == KEY_AS_CODE:
+                return _reply(400, request.headers["ACCESS-PASSPHRASE"], echo)
             if user == PAGE:
                 return web.Response(status=502, text=f"<html>{echo}</html>")
             return _reply(429 if user == THROTTLED else 500, "49999" if user == UNSURE else "429", echo)
