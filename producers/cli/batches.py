@@ -26,7 +26,7 @@ def batch() -> None:
 
 
 @batch.command("list")
-@click.option("--limit", type=WholeNumber(1, 10_000), default=100, show_default=True, help="Maximum number.")
+@click.option("--limit", type=WholeNumber(1, 10_000), default=100, show_default=True, help="How many to list at most.")
 @pass_cli
 def list_batches(cli: CliContext, limit: int) -> None:
     """List batches, newest first."""
@@ -95,7 +95,14 @@ def watch(cli: CliContext, batch_id: str, timeout_s: float | None) -> ExitCode:
     return _exit_code(progress)
 
 
-@batch.command()
+@batch.command(
+    short_help="Show or export the results so far.",
+    examples=(
+        "copytrade batch results july",
+        "copytrade batch results july --failed --format csv --output failed.csv",
+        "copytrade batch results july --json --follow",
+    ),
+)
 @click.argument("batch_id")
 @click.option("--after", metavar="CURSOR", help="Start after the position at which an earlier run stopped.")
 @outcome_option()
@@ -104,7 +111,7 @@ def watch(cli: CliContext, batch_id: str, timeout_s: float | None) -> ExitCode:
     "--format",
     "output_format",
     type=click.Choice(["table", "csv", "jsonl"]),
-    help="By default table; jsonl with --json.",
+    help="The format; by default table, jsonl with --json, or that of the name of --output.",
 )
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file, and replace it.")
 @click.option("--follow", is_flag=True, help="Continue until the batch is complete.")
@@ -133,15 +140,15 @@ def results(
     reader.print_summary(cli)
 
 
-@batch.command()
+@batch.command(short_help="Cancel the changes that were not sent yet.")
 @click.argument("batch_id")
 @pass_cli
 def cancel(cli: CliContext, batch_id: str) -> None:
-    """Cancel the changes that were not sent yet; the batch accepts no more."""
+    """Cancel the changes of a batch that were not sent yet. The batch accepts no more."""
     print_cancelled(cli, {"batchId": batch_id}, cli.with_producer(lambda producer: producer.batch(batch_id).cancel()))
 
 
-@batch.command("retry-failed")
+@batch.command("retry-failed", short_help="Enqueue the failed changes again.")
 @click.argument("batch_id")
 @click.option("--wait/--no-wait", default=False, show_default=True, help="Wait until all changes have ended.")
 @timeout_option("the new batch")

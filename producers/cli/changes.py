@@ -27,7 +27,15 @@ CANCELLATIONS = {
 }
 
 
-@click.command(cls=QueueCommand, short_help="Put one change into the queue.")
+@click.command(
+    cls=QueueCommand,
+    short_help="Put one change into the queue.",
+    examples=(
+        "copytrade enqueue change.json --job-id order-1",
+        "copytrade enqueue --user 1001 --trader 123123123 --settings settings.json --wait --timeout 60",
+        "copytrade enqueue --user 1001 --settings settings.json --trace-value 500",
+    ),
+)
 @click.argument("change_file", metavar="[CHANGE]", type=click.File("rb"), required=False)
 @click.option("--user", "user_id", metavar="ID", help="The follower's user ID at the exchange.")
 @settings_options

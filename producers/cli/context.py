@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -113,11 +113,14 @@ def global_options() -> list[click.Parameter]:
 
 
 class QueueCommand(click.Command):
-    """A command with the global options after its own."""
+    """A command with the global options after its own, and examples at the end of its help."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params += global_options()
+        self.examples = examples
+        if examples:
+            self.epilog = "\b\nExamples:\n" + "\n".join(f"  {example}" for example in examples)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, and note for the report of errors that it ran."""
@@ -134,6 +137,11 @@ class CommandGroup(click.Group):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params += global_options()
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of their definition; click would sort them."""
+        del ctx
+        return list(self.commands)
 
 
 async def _run_cancellable(work: Coroutine[Any, Any, T]) -> T:

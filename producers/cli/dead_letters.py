@@ -14,22 +14,23 @@ from producers.cli.number_types import WholeNumber
 from producers.cli.shared_options import Command, confirm, outcome_option, yes_option
 from producers.cli.text import EMPTY_CELL, format_count, format_time
 from producers.cli.views import ATTEMPT_COLUMNS, attempt_row, change_details
+from producers.queue.finish import DEAD_OUTCOMES
 
 LIST_COLUMNS = ("user", "trader", "outcome", "code", "message", "ended", "job")
 
 
 def _filter_options(command: Command) -> Command:
     for option in (
-        click.option("--batch", "batch_id", metavar="ID", help="Only those of this batch."),
-        click.option("--user", "user_id", metavar="ID", help="Only those of this user."),
-        outcome_option(),
+        click.option("--batch", "batch_id", metavar="ID", help="Only dead letters of this batch."),
+        click.option("--user", "user_id", metavar="ID", help="Only dead letters of this user."),
+        outcome_option(DEAD_OUTCOMES),
     ):
         command = option(command)
     return command
 
 
 def _selection_options(command: Command) -> Command:
-    command = click.option("--all", "everything", is_flag=True, help="All dead letters.")(command)
+    command = click.option("--all", "everything", is_flag=True, help="Take all dead letters.")(command)
     return click.argument("job_id", required=False)(_filter_options(command))
 
 
@@ -50,7 +51,7 @@ def dead() -> None:
 
 @dead.command("list")
 @_filter_options
-@click.option("--limit", type=WholeNumber(min=1), help="Maximum number, oldest first.")
+@click.option("--limit", type=WholeNumber(min=1), help="How many to list at most.")
 @pass_cli
 def list_dead_letters(cli: CliContext, /, limit: int | None, **filters: Any) -> None:
     """List dead letters, oldest first."""
@@ -75,7 +76,7 @@ def list_dead_letters(cli: CliContext, /, limit: int | None, **filters: Any) -> 
         cli.screen.table(LIST_COLUMNS, map(_row, found), empty_note="there are no dead letters")
 
 
-@dead.command()
+@dead.command(short_help="Show a dead letter with its requests.")
 @click.argument("job_id")
 @pass_cli
 def show(cli: CliContext, job_id: str) -> None:
@@ -99,11 +100,17 @@ def show(cli: CliContext, job_id: str) -> None:
         cli.screen.table(ATTEMPT_COLUMNS, map(attempt_row, result.attempts))
 
 
-@dead.command()
+@dead.command(
+    short_help="Enqueue dead letters again, with new job IDs.",
+    examples=("copytrade dead replay order-1", "copytrade dead replay --outcome unauthorized --user 1001"),
+)
 @_selection_options
 @pass_cli
 def replay(cli: CliContext, /, job_id: str | None, everything: bool, **filters: Any) -> ExitCode:
-    """Enqueue dead letters again, in their order and with new job IDs."""
+    """Enqueue dead letters again, in their order and with new job IDs.
+
+    Choose them by JOB_ID, by --outcome, --user and --batch, or by --all.
+    """
     selection = _selection(job_id, everything, filters)
     report = cli.with_producer(lambda producer: producer.dead.replay(**selection))
     cli.note_malformed(report.malformed)
@@ -121,14 +128,15 @@ def replay(cli: CliContext, /, job_id: str | None, everything: bool, **filters: 
     return ExitCode.FAILED if report.refused else ExitCode.DONE
 
 
-@dead.command()
+@dead.command(examples=("copytrade dead drop order-1", "copytrade dead drop --all --yes"))
 @_selection_options
 @yes_option()
 @pass_cli
 def drop(cli: CliContext, /, job_id: str | None, everything: bool, yes: bool, **filters: Any) -> None:
     """Delete dead letters; their results stay until they expire.
 
-    With --all it asks for confirmation, unless --yes is given.
+    Choose them by JOB_ID, by --outcome, --user and --batch, or by --all, which asks for confirmation unless --yes is
+    given.
     """
     selection = _selection(job_id, everything, filters)
     if everything:

@@ -25,13 +25,22 @@ from producers.contract.wording import plural
 MAX_CHANGES_SHOWN = 5
 
 
-@click.command("fan-out", cls=QueueCommand, short_help="Put changes for many followers into the queue.")
+@click.command(
+    "fan-out",
+    cls=QueueCommand,
+    short_help="Put changes for many followers into the queue.",
+    examples=(
+        "copytrade fan-out followers.csv --trader 123123123 --settings settings.json --batch-id july --no-wait",
+        "copytrade fan-out followers.csv --trader 123123123 --settings settings.json --dry-run",
+        "copytrade fan-out followers.jsonl --settings settings.json --no-wait",
+    ),
+)
 @click.argument("followers_file", metavar="FOLLOWERS", type=click.File("rb"))
 @click.option(
     "--format",
     "file_format",
     type=click.Choice(["csv", "jsonl"]),
-    help="Format of FOLLOWERS; by default detected from its name or first character.",
+    help="The format of FOLLOWERS; by default detected from its name or first line.",
 )
 @settings_options
 @click.option("--batch-id", metavar="ID", help="The batch's ID; repeating the same ID adds only what is missing.")

@@ -22,6 +22,9 @@ class Number(click.FloatRange):
             self.fail(_rule(self, value), param, ctx)
         return number
 
+    def _describe_range(self) -> str:
+        return _bounds(self)  # what click shows in the help
+
 
 class WholeNumber(click.IntRange):
     """A whole number within bounds."""
@@ -35,6 +38,9 @@ class WholeNumber(click.IntRange):
         except click.BadParameter:
             self.fail(_rule(self, value), param, ctx)
 
+    def _describe_range(self) -> str:
+        return _bounds(self)  # what click shows in the help
+
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """Return the placeholder of the value in the help."""
         del param, ctx
@@ -42,10 +48,12 @@ class WholeNumber(click.IntRange):
 
 
 def _rule(kind: Number | WholeNumber, value: object) -> str:
+    return f"must be a {kind.name} {_bounds(kind)}; got {value!r}"
+
+
+def _bounds(kind: Number | WholeNumber) -> str:
     if kind.max is None:
-        bounds = f"{kind.min:g} or more"
-    elif kind.min_open:
-        bounds = f"above {kind.min:g}, at most {kind.max:.12g}"
-    else:
-        bounds = f"from {kind.min:g} to {kind.max:.12g}"
-    return f"must be a {kind.name} {bounds}; got {value!r}"
+        return f"{kind.min:g} or more"
+    if kind.min_open:
+        return f"above {kind.min:g}, at most {kind.max:.12g}"
+    return f"from {kind.min:g} to {kind.max:.12g}"

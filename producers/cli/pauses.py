@@ -32,20 +32,31 @@ def _only_target(options: dict[str, Any]) -> dict[str, Any]:
     return target
 
 
-@click.command(cls=QueueCommand, short_help="Stop sending for a user, a trader, an egress, or at all.")
+@click.command(
+    cls=QueueCommand,
+    short_help="Stop sending for a user, a trader, an egress, or at all.",
+    examples=("copytrade pause --user 1001", "copytrade pause --everything"),
+)
 @_target_options
 @pass_cli
 def pause(cli: CliContext, /, **options: Any) -> None:
-    """Send nothing for a user, a trader, an egress, or at all, until `resume`. Queued changes stay queued."""
+    """Send nothing for a user, a trader, an egress, or at all, until `resume`. Queued changes stay queued.
+
+    Give exactly one of the options that say what to pause.
+    """
     target = _only_target(options)
     print_paused(cli, changed=cli.with_producer(lambda producer: producer.pause(**target)))
 
 
-@click.command(cls=QueueCommand, short_help="End a pause.")
+@click.command(
+    cls=QueueCommand,
+    short_help="End a pause.",
+    examples=("copytrade resume --user 1001", "copytrade resume --everything"),
+)
 @_target_options
 @pass_cli
 def resume(cli: CliContext, /, **options: Any) -> None:
-    """End a pause."""
+    """End a pause. Give the option with which it was begun."""
     target = _only_target(options)
     print_resumed(cli, changed=cli.with_producer(lambda producer: producer.resume(**target)))
 

@@ -23,21 +23,21 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "mode": MODES,
 }
 _HELP: dict[str, str] = {
-    "trader_id": "The elite trader who is copied.",
-    "auto_copy": "Has an effect in mode basic only.",
-    "mode": "The exchange's default is advanced.",
-    "symbol": "Trading pair, such as BTCUSDT.",
-    "product_type": "Futures type of the symbol.",
-    "margin_type": "As the trader's, or as specified.",
-    "margin_coin": "Margin currency, such as USDT.",
-    "lever_type": "With specify, set a long or a short leverage.",
-    "long_leverage": "Whole number.",
-    "short_leverage": "Whole number.",
-    "trace_type": "Meaning of the trace value: a ratio, an amount or a count.",
-    "trace_value": "Decimal number.",
-    "max_hold_size": "Decimal number.",
-    "stop_surplus_ratio": "Take-profit ratio, whole number from 1 to 400.",
-    "stop_loss_ratio": "Stop-loss ratio, whole number from 1 to 400.",
+    "trader_id": "The elite trader whose copying is set.",
+    "auto_copy": "Turns copying on or off; has an effect in mode basic only.",
+    "mode": "The mode of copying; the exchange's default is advanced.",
+    "symbol": "The trading pair, such as BTCUSDT.",
+    "product_type": "The kind of futures that the symbol is.",
+    "margin_type": "The margin type: the trader's, or a specified one.",
+    "margin_coin": "The margin currency, such as USDT.",
+    "lever_type": "Which leverage is used; specify needs a long or a short leverage.",
+    "long_leverage": "The leverage of long positions, a whole number.",
+    "short_leverage": "The leverage of short positions, a whole number.",
+    "trace_type": "What the trace value means: a ratio to the trader's amount, an amount, or a count.",
+    "trace_value": "The size of a copied position, a decimal number.",
+    "max_hold_size": "The maximum number of orders, a decimal number.",
+    "stop_surplus_ratio": "The take-profit ratio, a whole number from 1 to 400.",
+    "stop_loss_ratio": "The stop-loss ratio, a whole number from 1 to 400.",
 }
 _FLAGS = {"trader_id": "--trader"}
 
@@ -56,8 +56,9 @@ def settings_options(command: Command) -> Command:
     return click.option(
         "--settings",
         "settings_file",
+        metavar="FILE",
         type=click.File("rb"),
-        help="JSON file with a list of settings, one setting, or a change without its user; - is standard input."
+        help="A JSON file with a list of settings, one setting, or a change without its user; - is standard input."
         " Flags replace values of the file.",
     )(command)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -40,7 +40,7 @@ def ttl_option() -> Option[Any]:
         "ttl_s",
         type=Number(0, MAX_TTL_S, min_open=True),
         metavar="SECONDS",
-        help="Deadline of a change, counted from its acceptance; by default COPYTRADE_CHANGE_TTL_S.",
+        help="The deadline of a change, counted from its acceptance; by default COPYTRADE_CHANGE_TTL_S.",
     )
 
 
@@ -51,15 +51,15 @@ def priority_option(default: Priority) -> Option[Any]:
         type=click.Choice([priority.value for priority in Priority]),
         default=default.value,
         show_default=True,
-        help="Interactive changes are sent first; a share is reserved for bulk.",
+        help="Which changes are sent first: interactive ones. A share is reserved for bulk.",
     )
 
 
-def outcome_option() -> Option[Any]:
-    """Return the option --outcome."""
+def outcome_option(outcomes: Iterable[Outcome] = Outcome) -> Option[Any]:
+    """Return the option --outcome, with the outcomes that can be chosen."""
     return click.option(
         "--outcome",
-        type=click.Choice([outcome.value for outcome in Outcome]),
+        type=click.Choice([outcome.value for outcome in outcomes]),
         callback=lambda _, __, value: None if value is None else Outcome(value),
         help="Only changes with this outcome.",
     )

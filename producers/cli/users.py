@@ -56,7 +56,7 @@ def show(cli: CliContext, user_id: str) -> None:
     cli.screen.table(LANE_COLUMNS, rows, empty_note="nothing is queued")
 
 
-@user.command()
+@user.command(short_help="Send nothing for this user until `resume`.")
 @click.argument("user_id")
 @pass_cli
 def pause(cli: CliContext, user_id: str) -> None:
@@ -68,11 +68,14 @@ def pause(cli: CliContext, user_id: str) -> None:
 @click.argument("user_id")
 @pass_cli
 def resume(cli: CliContext, user_id: str) -> None:
-    """End a pause."""
+    """End the pause of this user."""
     print_resumed(cli, changed=cli.with_producer(lambda producer: producer.resume(user_id=user_id)))
 
 
-@user.command()
+@user.command(
+    short_help="Set or remove a limit of this user's own.",
+    examples=("copytrade user limit 1001 5", "copytrade user limit 1001 --remove"),
+)
 @click.argument("user_id")
 @click.argument("rate_per_s", metavar="[RATE]", type=Number(MIN_RATE_PER_S, MAX_RATE_PER_S), required=False)
 @click.option("--remove", is_flag=True, help="Return to the default limit.")

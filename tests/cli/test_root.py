@@ -15,12 +15,11 @@ from click.testing import CliRunner
 from ops.redis_server import free_port
 from producers import errors
 from producers.cli import root as root_module
-from producers.cli.exit_codes import MEANINGS, ExitCode, exit_code_for
+from producers.cli.exit_codes import ExitCode, exit_code_for
 from producers.cli.root import root
 from producers.errors import ProducerError
 from tests.support.copytrade import Copytrade
 
-COMMANDS = ("enqueue", "fan-out", "status", "result", "cancel", "batch", "user", "pause", "resume", "paused", "dead")
 READING = ("batch list", "paused", "dead list", "top --once", "user show 1001")
 
 
@@ -31,42 +30,6 @@ def greet() -> None:
 
 
 NOT_A_COMMAND = object()
-
-
-def test_help_lists_every_command_and_every_exit_status() -> None:
-    """Each exit status is listed with its meaning."""
-    shown = CliRunner().invoke(root, ["--help"])
-
-    assert shown.exit_code == 0
-    for name in (*COMMANDS, "top", "doctor", "schema"):
-        assert f"  {name} " in shown.stdout
-    for status, meaning in MEANINGS.items():
-        assert f"{status.value:>3}  {meaning}" in shown.stdout
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_a_description_of_each_option(name: str) -> None:
-    """The help of each command opens with status 0."""
-    shown = CliRunner().invoke(root, [name, "--help"])
-
-    assert shown.exit_code == 0
-    assert "--help" in shown.stdout
-
-
-def walk(command: click.Command, path: str = "") -> list[tuple[str, click.Command]]:
-    """Return every command below a command, with its path."""
-    below = command.commands if isinstance(command, click.Group) else {}
-    return [(path, command), *(found for name, each in below.items() for found in walk(each, f"{path} {name}".strip()))]
-
-
-@pytest.mark.parametrize(("path", "command"), walk(root), ids=[path or "copytrade" for path, _ in walk(root)])
-def test_every_command_has_help_json_and_redis_options(path: str, command: click.Command) -> None:
-    """The walk includes the subcommands of every group."""
-    options = {name for param in command.params for name in param.opts}
-
-    assert command.help, path
-    assert {"--json", "--redis"} <= options
-    assert all(param.help for param in command.params if isinstance(param, click.Option))
 
 
 @pytest.mark.parametrize("position", range(3))
@@ -140,13 +103,6 @@ def test_an_error_is_a_document_with_json(copytrade: Copytrade, words: tuple[str
     document = json.loads(copytrade(*words, "--json", status=status).stderr)
 
     assert (document["error"], document["status"], set(document)) == (name, status, {"error", "message", "status"})
-
-
-def test_the_page_lists_every_exit_status() -> None:
-    """With the same meaning as the help text."""
-    page = (Path(__file__).parents[2] / "producers" / "cli" / "README.md").read_text(encoding="utf-8")
-
-    assert all(f"| {code.value} | {meaning} |\n" in page for code, meaning in MEANINGS.items())
 
 
 @pytest.mark.parametrize("command", READING)
