@@ -34,7 +34,7 @@ SUBSTITUTIONS = [
     (r"an async context manager", "a context manager"),
     (r"an iterable or asynchronous iterable", "an iterable"),
     (r"; iterables may be asynchronous", ""),
-    (r"All tasks of an event loop", "Threads"),
+    (r"All tasks of an event loop can share one producer; [^.]*", "Threads can share one producer"),
 ]
 _COMPILED = [(re.compile(rf"(?<!\w){pattern}"), replacement) for pattern, replacement in SUBSTITUTIONS]
 

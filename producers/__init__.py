@@ -34,6 +34,7 @@ from producers.errors import (
     ReplayRefused,
     ResultTimeout,
     SettingsError,
+    WrongEventLoop,
 )
 from producers.queue.batches import ResultPage
 from producers.queue.cancel import Cancellation, CancelReport
@@ -93,6 +94,7 @@ __all__ = [
     "SettingsChange",
     "SettingsError",
     "UserStatus",
+    "WrongEventLoop",
     "read_change",
     "read_changes",
 ]

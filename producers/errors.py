@@ -12,6 +12,7 @@ ProducerError
 ├── BatchRefused         `all_or_nothing` was set and an item was refused; nothing was written
 ├── ReplayRefused        a dead letter cannot be sent again; it is kept
 ├── MalformedChange      a stored payload is not a change that this version can apply
+├── WrongEventLoop       an event loop of another thread uses the producer; nothing was written
 ├── QueueUnavailable     Redis did not answer, or refused a command; repeat with the same job ID
 ├── ResultTimeout        the change or batch has not finished in time; it stays queued
 ├── JobNotFound          no such change, or its result has expired; the ID may be that of another arq app's job
@@ -126,6 +127,10 @@ class ReplayRefused(ProducerError):
 
 class MalformedChange(ProducerError):
     """A stored payload that is not a change this version can apply. The message says why."""
+
+
+class WrongEventLoop(ProducerError):
+    """The producer or its client belongs to another event loop. Nothing was written. The message says what to do."""
 
 
 class QueueUnavailable(ProducerError):

@@ -26,6 +26,12 @@ NotNegative = Annotated[float, msgspec.Meta(ge=0, le=MAX_VALUE)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=MAX_VALUE)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
+Connections = Annotated[int, msgspec.Meta(ge=2, le=MAX_VALUE)]
+"""A bound of connections to Redis: one may wait for notifications, another one is needed for commands."""
+
+DEFAULT_CONNECTIONS = 50
+"""Enough for some 10,000 commands a second; 200 such processes fit into Redis's default of 10,000 clients."""
+
 _violation = re.compile(r"^(?P<what>.*?)(?:, got `\w+`)? - at `\$\.(?P<field>\w+)`$")
 
 _password_option = re.compile(r"(?is)(password=).*")
@@ -65,7 +71,8 @@ class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
 
     Attributes:
         redis_dsn: address of Redis: redis://, rediss://, unix:// or sentinel://host:port,host:port/master/db.
-        redis_timeout_s: limit for connecting to Redis, and for each reply.
+        redis_timeout_s: limit for waiting for a free connection to Redis, for connecting, and for each reply.
+        redis_connections: maximum number of connections to Redis of a producer.
         redis_wait_s: how long a call retries while Redis is away; with 0 it fails at once.
         change_ttl_s: deadline of a change, counted from its acceptance.
         lane_limit: maximum number of changes in a lane.
@@ -74,6 +81,7 @@ class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
 
     redis_dsn: Text = "redis://localhost:6379/0"
     redis_timeout_s: Positive = 5.0
+    redis_connections: Connections = DEFAULT_CONNECTIONS
     redis_wait_s: NotNegative = 0.0
     change_ttl_s: Positive = 86_400.0
     lane_limit: Count = 100_000

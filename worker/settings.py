@@ -9,7 +9,16 @@ from urllib.parse import urlsplit
 from producers.contract.keyspace import CONTROL_QUEUE
 from producers.contract.validation import check_id
 from producers.errors import InvalidId, SettingsError, abbreviated
-from producers.settings import Count, EnvironmentSettings, NotNegative, Positive, Text, variable_name
+from producers.settings import (
+    DEFAULT_CONNECTIONS,
+    Connections,
+    Count,
+    EnvironmentSettings,
+    NotNegative,
+    Positive,
+    Text,
+    variable_name,
+)
 from worker.secret import Secret
 
 LEASE_MARGIN_S = 2.0
@@ -26,7 +35,8 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
 
     Attributes:
         redis_dsn: address of Redis: redis://, rediss://, unix:// or sentinel://host:port,host:port/master/db.
-        redis_timeout_s: limit for connecting to Redis, and for each reply.
+        redis_timeout_s: limit for waiting for a free connection to Redis, for connecting, and for each reply.
+        redis_connections: maximum number of connections to Redis of a worker process.
         exchange_url: scheme and host of the exchange.
         exchange_insecure: allow http:// to a host that is not this machine. Users' API keys and passphrases are then
             sent in clear.
@@ -57,6 +67,7 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
 
     redis_dsn: Text = "redis://localhost:6379/0"
     redis_timeout_s: Positive = 5.0
+    redis_connections: Connections = DEFAULT_CONNECTIONS
     exchange_url: Text = "https://api.bitget.com"
     exchange_insecure: bool = False
     credentials: Text = "file:credentials.toml"

@@ -21,7 +21,7 @@ from producers.queue.replay import retry_batch
 from producers.settings import ProducerSettings
 from producers.transport.commands import XREAD
 from producers.transport.notifications import NotificationListener
-from producers.transport.runner import run_plan
+from producers.transport.runner import run_blocking, run_plan
 from producers.transport.waiting import wait_for
 
 
@@ -187,4 +187,4 @@ class ResultStream:
         batch_id = self._batch.batch_id
         stream, position = keyspace.BATCH_RESULTS + batch_id, parse_cursor(batch_id, after)
         read = XREAD("COUNT", 1, "BLOCK", self._block_ms, "STREAMS", stream, position)
-        await run_plan(self._batch._redis, read, f"waiting for results of batch {batch_id}")  # noqa: SLF001 - one object to users
+        await run_blocking(self._batch._redis, read, f"waiting for results of batch {batch_id}")  # noqa: SLF001 - one object to users

@@ -8,11 +8,13 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from producers.client.batch import Batch
 from producers.client.job import Job
 from producers.contract.ids import SortableIds
 from producers.contract.messages import Priority, SettingsChange
 from producers.contract.validation import check_change, check_new_id
 from producers.queue.chunking import Chunk, ChunkedSubmission, EnqueueReport, ItemParser, change_parser, refusal_error
+from producers.queue.fan_out import FanOutReport
 from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.transport.commands import TIME_US
@@ -153,6 +155,15 @@ class Enqueuer:
         return Job(
             job_id,
             already_there,
+            _redis=self._redis,
+            _notifications=self._notifications,
+            _settings=self._settings,
+        )
+
+    def _batch(self, batch_id: str, report: FanOutReport | None = None) -> Batch:
+        return Batch(
+            batch_id,
+            report,
             _redis=self._redis,
             _notifications=self._notifications,
             _settings=self._settings,

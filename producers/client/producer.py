@@ -20,6 +20,7 @@ from producers.queue import batches
 from producers.queue.fan_out import FanOut, FanOutReport, Preview, preview
 from producers.queue.submit import SubmitOptions
 from producers.settings import ProducerSettings
+from producers.transport.clients import check_client
 from producers.transport.dsn import open_redis
 from producers.transport.pipeline import MAX_IN_FLIGHT, AnyIterable, aiter_any
 from producers.transport.runner import run_plan
@@ -32,7 +33,7 @@ class Producer(Enqueuer, QueueAdmin):
     """Enqueues settings changes, returns handles to them, and operates the queue.
 
     It connects at its first command. Use it as an async context manager, or call `close`.
-    All tasks of an event loop can share one producer.
+    All tasks of an event loop can share one producer; event loops that run at the same time cannot.
 
     Example:
         async with Producer.connect("redis://localhost:6379/0") as producer:
@@ -51,7 +52,11 @@ class Producer(Enqueuer, QueueAdmin):
         Args:
             redis: the client. It belongs to the caller: `close` leaves it open.
             settings: by default `ProducerSettings()`; the environment is not read.
+
+        Raises:
+            InvalidArgument: a producer cannot use the client. The message says what to pass instead.
         """
+        check_client(redis, Redis)
         settings = settings or ProducerSettings()
         Enqueuer.__init__(self, redis, settings)
         QueueAdmin.__init__(self, redis, settings)
@@ -75,7 +80,13 @@ class Producer(Enqueuer, QueueAdmin):
         """
         settings = settings or ProducerSettings.from_env()
         wait_s = settings.redis_wait_s if wait_s is None else wait_s
-        redis: Redis = open_redis(dsn or settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s, wait_s=wait_s)
+        redis: Redis = open_redis(
+            dsn or settings.redis_dsn,
+            Redis,
+            timeout_s=settings.redis_timeout_s,
+            wait_s=wait_s,
+            max_connections=settings.redis_connections,
+        )
         producer = cls(redis, settings)
         producer._owns_redis = True
         return producer
@@ -234,12 +245,3 @@ class Producer(Enqueuer, QueueAdmin):
             InvalidId: `batch_id` is not a valid ID.
         """
         return self._batch(check_batch_id(batch_id))
-
-    def _batch(self, batch_id: str, report: FanOutReport | None = None) -> Batch:
-        return Batch(
-            batch_id,
-            report,
-            _redis=self._redis,
-            _notifications=self._notifications,
-            _settings=self._settings,
-        )

@@ -20,7 +20,7 @@ from producers.queue.fan_out import FanOutReport
 from producers.queue.progress import fetch_progress
 from producers.queue.replay import retry_batch
 from producers.settings import ProducerSettings
-from producers.sync.transport import NotificationListener, run_plan, wait_for
+from producers.sync.transport import NotificationListener, run_blocking, run_plan, wait_for
 from producers.transport.commands import XREAD
 
 
@@ -186,4 +186,4 @@ class ResultStream:
         batch_id = self._batch.batch_id
         stream, position = keyspace.BATCH_RESULTS + batch_id, parse_cursor(batch_id, after)
         read = XREAD("COUNT", 1, "BLOCK", self._block_ms, "STREAMS", stream, position)
-        run_plan(self._batch._redis, read, f"waiting for results of batch {batch_id}")  # noqa: SLF001 - one object to users
+        run_blocking(self._batch._redis, read, f"waiting for results of batch {batch_id}")  # noqa: SLF001 - one object to users

@@ -13,8 +13,10 @@ from producers.contract.ids import SortableIds
 from producers.contract.messages import Priority, SettingsChange
 from producers.contract.validation import check_change, check_new_id
 from producers.queue.chunking import Chunk, ChunkedSubmission, EnqueueReport, ItemParser, change_parser, refusal_error
+from producers.queue.fan_out import FanOutReport
 from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
 from producers.settings import ProducerSettings, change_ttl_ms
+from producers.sync.batch import Batch
 from producers.sync.job import Job
 from producers.sync.transport import (
     MAX_IN_FLIGHT,
@@ -160,6 +162,15 @@ class Enqueuer:
         return Job(
             job_id,
             already_there,
+            _redis=self._redis,
+            _notifications=self._notifications,
+            _settings=self._settings,
+        )
+
+    def _batch(self, batch_id: str, report: FanOutReport | None = None) -> Batch:
+        return Batch(
+            batch_id,
+            report,
             _redis=self._redis,
             _notifications=self._notifications,
             _settings=self._settings,

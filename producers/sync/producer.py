@@ -22,6 +22,7 @@ from producers.sync.dead_letters import DeadLetters
 from producers.sync.enqueue import Enqueuer
 from producers.sync.job import Job
 from producers.sync.transport import MAX_IN_FLIGHT, AnyIterable, iter_any, run_plan
+from producers.transport.clients import check_client
 from producers.transport.dsn import open_redis
 
 OnChunk = Callable[[FanOutReport], None]
@@ -51,7 +52,11 @@ class Producer(Enqueuer, QueueAdmin):
         Args:
             redis: the client. It belongs to the caller: `close` leaves it open.
             settings: by default `ProducerSettings()`; the environment is not read.
+
+        Raises:
+            InvalidArgument: a producer cannot use the client. The message says what to pass instead.
         """
+        check_client(redis, Redis)
         settings = settings or ProducerSettings()
         Enqueuer.__init__(self, redis, settings)
         QueueAdmin.__init__(self, redis, settings)
@@ -75,7 +80,13 @@ class Producer(Enqueuer, QueueAdmin):
         """
         settings = settings or ProducerSettings.from_env()
         wait_s = settings.redis_wait_s if wait_s is None else wait_s
-        redis: Redis = open_redis(dsn or settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s, wait_s=wait_s)
+        redis: Redis = open_redis(
+            dsn or settings.redis_dsn,
+            Redis,
+            timeout_s=settings.redis_timeout_s,
+            wait_s=wait_s,
+            max_connections=settings.redis_connections,
+        )
         producer = cls(redis, settings)
         producer._owns_redis = True
         return producer
@@ -232,12 +243,3 @@ class Producer(Enqueuer, QueueAdmin):
             InvalidId: `batch_id` is not a valid ID.
         """
         return self._batch(check_batch_id(batch_id))
-
-    def _batch(self, batch_id: str, report: FanOutReport | None = None) -> Batch:
-        return Batch(
-            batch_id,
-            report,
-            _redis=self._redis,
-            _notifications=self._notifications,
-            _settings=self._settings,
-        )

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, TypeVar, assert_never
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from producers.transport.blocking import BLOCKED_PAUSE_S, blocking_share
 from producers.transport.notifications import RECONNECT_S
 from producers.transport.plan import Plan, RunScript, Step, Transaction
 from producers.transport.redis_errors import FULL, refusal_code
@@ -26,6 +27,7 @@ __all__ = [
     "execute",
     "iter_any",
     "pipelined",
+    "run_blocking",
     "run_plan",
     "translate_errors",
     "wait_for",
@@ -52,6 +54,19 @@ def run_plan(redis: Redis, plan: Plan[T] | Step[T], action: str) -> T:
     """
     with translate_errors(action):
         return execute(redis, plan)
+
+
+def run_blocking(redis: Redis, step: Step[Any], action: str) -> None:
+    """Run a step that waits on the server until there is something to read, or pause if too many do so already.
+
+    Raises:
+        QueueUnavailable: Redis did not answer, or refused the command.
+    """
+    with blocking_share(redis) as granted:
+        if granted:
+            run_plan(redis, step, action)
+    if not granted:
+        time.sleep(BLOCKED_PAUSE_S)
 
 
 def execute(redis: Redis, plan: Plan[T] | Step[T]) -> T:
@@ -136,7 +151,7 @@ def iter_any(items: Iterable[T] | AsyncIterable[T]) -> Iterator[T]:
 
 
 class NotificationListener:
-    """Subscriptions to notifications: each wait opens its own, in the waiting thread."""
+    """Subscriptions to notifications: each wait opens its own, in the waiting thread, or polls if too many wait."""
 
     def __init__(self, redis: Redis) -> None:
         """Keep the client; `wait_for` subscribes with it."""
@@ -165,12 +180,17 @@ def wait_for(
         return found
     deadline_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
     while True:
-        try:
-            return _poll_on_notifications(listener.redis, channel, poll, deadline_s)
-        except RedisError as exc:
-            if not wait_s_of(listener.redis):
-                raise unavailable(f"listening to {channel}", exc) from exc
-        time.sleep(RECONNECT_S)
+        with blocking_share(listener.redis) as granted:
+            if granted:
+                try:
+                    return _poll_on_notifications(listener.redis, channel, poll, deadline_s)
+                except RedisError as exc:
+                    if not wait_s_of(listener.redis):
+                        raise unavailable(f"listening to {channel}", exc) from exc
+        left_s = deadline_s - time.monotonic()
+        if left_s <= 0:
+            return None
+        time.sleep(min(left_s, RECONNECT_S if granted else BLOCKED_PAUSE_S))
         found = poll()  # retries while Redis is away
         if found is not None:
             return found

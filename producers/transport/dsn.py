@@ -9,8 +9,11 @@ from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
 from producers.errors import SettingsError
+from producers.settings import DEFAULT_CONNECTIONS
+from producers.transport.connections import PoolClasses
 from producers.transport.dsn_parser import InvalidDsn, Target, parse_dsn
-from producers.transport.pools import ASYNC, SYNC, ConnectionClasses
+from producers.transport.pools import ASYNC
+from producers.transport.sync_pools import SYNC
 
 KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPALIVE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """Detects a vanished peer after 30 s of silence, on systems that have these socket options."""
@@ -18,15 +21,24 @@ KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPALIVE": 15, "TCP_KEEPINTVL": 5, "TCP_K
 Client = TypeVar("Client", bound="Redis | SyncRedis")
 
 
-def open_redis(dsn: str, client: type[Client], *, timeout_s: float, wait_s: float = 0.0) -> Client:
+def open_redis(
+    dsn: str,
+    client: type[Client],
+    *,
+    timeout_s: float,
+    wait_s: float = 0.0,
+    max_connections: int = DEFAULT_CONNECTIONS,
+) -> Client:
     """Return a client for a DSN. It connects at its first command, and retries no command by itself.
 
     Args:
         dsn: redis://, rediss://, unix://, or sentinel://[user:password@]host:port,host:port/master[/db], with
             the options of `producers.transport.dsn_parser`.
         client: the class of the client: `redis.asyncio.Redis`, `redis.Redis` or a subclass.
-        timeout_s: limit for connecting, and for each reply. Sentinels share it.
-        wait_s: how long `run_plan` retries on this client while Redis is away.
+        timeout_s: limit for waiting for a free connection, for connecting, and for each reply. Sentinels share it.
+        wait_s: how long `run_plan` retries on this client while Redis is away, and waits for a free connection if
+            that is more than `timeout_s`.
+        max_connections: how many connections the client opens at most; an asynchronous one, for each event loop.
 
     Raises:
         SettingsError: the DSN is malformed, or a file that it names cannot be used.
@@ -35,17 +47,17 @@ def open_redis(dsn: str, client: type[Client], *, timeout_s: float, wait_s: floa
         target = parse_dsn(dsn)
     except InvalidDsn as exc:
         raise SettingsError(f"COPYTRADE_REDIS_DSN: {exc}") from None
-    pool = _make_pool(target, timeout_s, SYNC if issubclass(client, SyncRedis) else ASYNC)
-    pool.wait_s = wait_s
+    classes = SYNC if issubclass(client, SyncRedis) else ASYNC
+    pool = _make_pool(target, timeout_s, classes, max_connections=max_connections, wait_s=wait_s)
     return cast("Client", client.from_pool(pool))
 
 
-def _make_pool(target: Target, timeout_s: float, classes: ConnectionClasses) -> Any:
+def _make_pool(target: Target, timeout_s: float, classes: PoolClasses, **bounds: Any) -> Any:
     # No library name: older servers, and users with a narrow ACL, refuse CLIENT SETINFO.
     options: dict[str, Any] = {"lib_name": None, "lib_version": None}
     options |= {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
     if target.scheme == "unix":
-        return classes.pool(connection_class=classes.unix, path=target.path, **target.server, **options)
+        return classes.pool(connection_class=classes.unix, path=target.path, **target.server, **options, **bounds)
     options["socket_keepalive"] = True
     options["socket_keepalive_options"] = {
         getattr(socket, name): seconds for name, seconds in KEEPALIVE.items() if hasattr(socket, name)
@@ -53,11 +65,10 @@ def _make_pool(target: Target, timeout_s: float, classes: ConnectionClasses) -> 
     if target.scheme != "sentinel":
         host, port = target.hosts[0]
         kind = classes.tls if target.server_tls else classes.tcp
-        return classes.pool(connection_class=kind, host=host, port=port, **target.server, **options)
+        return classes.pool(connection_class=kind, host=host, port=port, **target.server, **options, **bounds)
     share_s = timeout_s / len(target.hosts)
-    sentinel_options = options | {"socket_timeout": share_s, "socket_connect_timeout": share_s} | target.sentinel
-    sentinels = classes.sentinels(target.hosts, sentinel_kwargs=sentinel_options)
-    connection_class = classes.sentinel_tls if target.server_tls else classes.sentinel_tcp
-    return classes.sentinel_pool(
-        target.master, sentinels, connection_class=connection_class, **target.server, **options
-    )
+    sentinel = options | {"socket_timeout": share_s, "socket_connect_timeout": share_s} | target.sentinel
+    sentinel["connection_class"] = classes.tls if target.sentinel_tls else classes.tcp
+    sentinels = [{"host": host, "port": port, **sentinel} for host, port in target.hosts]
+    kind = classes.sentinel_tls if target.server_tls else classes.sentinel_tcp
+    return classes.sentinel_pool(target.master, sentinels, connection_class=kind, **target.server, **options, **bounds)

@@ -44,6 +44,7 @@ class Target:
         server: connection options of the server: database, credentials, TLS.
         sentinel: connection options of the sentinels.
         server_tls: whether the server uses TLS.
+        sentinel_tls: whether the sentinels use TLS.
     """
 
     scheme: str
@@ -53,6 +54,7 @@ class Target:
     server: dict[str, Any] = field(repr=False)
     sentinel: dict[str, Any] = field(repr=False)
     server_tls: bool
+    sentinel_tls: bool
 
 
 def parse_dsn(dsn: str) -> Target:
@@ -92,15 +94,22 @@ def _parse(dsn: str) -> Target:
     if server_tls:
         server |= _tls_options(options)
     sentinel: dict[str, Any] = {}
+    sentinel_tls = via_sentinel and _parse_bool(options, "sentinel_tls", default=server_tls)
     if via_sentinel:
         if not netloc or not master:
             raise InvalidDsn("a sentinel DSN needs host:port,host:port/master")
-        sentinel = _sentinel_options(options, server_tls=server_tls)
+        if options.keys() & set(TLS_OPTIONS) and not (server_tls or sentinel_tls):
+            raise InvalidDsn("options that begin with ssl_ need tls=true")
+        sentinel = {
+            "username": options.get("sentinel_username") or None,
+            "password": options.get("sentinel_password") or None,
+            **(_tls_options(options) if sentinel_tls else {}),
+        }
     default_port = DEFAULT_SENTINEL_PORT if via_sentinel else DEFAULT_PORT
     hosts = [] if scheme == "unix" else [_parse_host(text, default_port) for text in netloc.split(",")]
     if len(hosts) > 1 and not via_sentinel:
         raise InvalidDsn("several hosts need sentinel://host:port,host:port/master")
-    return Target(scheme, hosts, _decoded(path), _decoded(master), server, sentinel, server_tls)
+    return Target(scheme, hosts, _decoded(path), _decoded(master), server, sentinel, server_tls, sentinel_tls)
 
 
 def _split(rest: str) -> tuple[str, str, dict[str, str]]:
@@ -160,19 +169,6 @@ def _parse_bool(options: dict[str, str], name: str, *, default: bool = False) ->
     if text not in ("", "true", "yes", "1", "false", "no", "0"):
         raise InvalidDsn(f"{name}: must be true or false")
     return text in ("true", "yes", "1") if text else default
-
-
-def _sentinel_options(options: dict[str, str], *, server_tls: bool) -> dict[str, Any]:
-    """Return redis-py's options for connections to the sentinels."""
-    sentinel: dict[str, Any] = {
-        "username": options.get("sentinel_username") or None,
-        "password": options.get("sentinel_password") or None,
-    }
-    if _parse_bool(options, "sentinel_tls", default=server_tls):
-        sentinel |= {"ssl": True, **_tls_options(options)}
-    elif not server_tls and options.keys() & set(TLS_OPTIONS):
-        raise InvalidDsn("options that begin with ssl_ need tls=true")
-    return sentinel
 
 
 def _tls_options(options: dict[str, str]) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from redis.exceptions import (
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from producers.transport.connections import NoFreeConnection
+
 DSN = "COPYTRADE_REDIS_DSN"
 
 
@@ -70,6 +72,10 @@ def _code(code: str) -> re.Pattern[str]:
 
 
 _RULES: tuple[tuple[type[BaseException] | re.Pattern[str], Explanation], ...] = (
+    (
+        NoFreeConnection,
+        Explanation("no connection to Redis was free", "raise COPYTRADE_REDIS_CONNECTIONS, or call less at once"),
+    ),
     (ssl.SSLCertVerificationError, _UNTRUSTED),
     (ssl.SSLError, Explanation("TLS failed", f"check the ssl_ options of {DSN}, and that the port speaks TLS")),
     (

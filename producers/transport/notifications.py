@@ -12,6 +12,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from producers.transport.cancellation import cancel_and_wait
+from producers.transport.loops import PerLoop
 
 RECONNECT_S = 0.2
 """Pause before a lost subscription is renewed. Waiters poll in the meantime."""
@@ -36,7 +37,32 @@ class _Channel:
 
 
 class NotificationListener:
-    """Subscriptions over one Redis connection, which is opened at the first wait."""
+    """Subscriptions of a producer: in each event loop, all waiters share one connection."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._per_loop = PerLoop(lambda: LoopListener(redis), close=LoopListener.close, abandon=LoopListener.abandon)
+
+    @asynccontextmanager
+    async def listen(self, name: str) -> AsyncIterator[asyncio.Event]:
+        """Subscribe to a channel, as `LoopListener.listen` does.
+
+        Raises:
+            WrongEventLoop: another event loop is using this producer.
+        """
+        async with self.current().listen(name) as event:
+            yield event
+
+    def current(self) -> LoopListener:
+        """Return the listener of the running event loop."""
+        return self._per_loop.current()
+
+    async def close(self) -> None:
+        """Unsubscribe from everything, and close the connection."""
+        await self._per_loop.close()
+
+
+class LoopListener:
+    """Subscriptions over one connection, which is opened at the first wait, and given back when nobody waits."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -74,9 +100,12 @@ class NotificationListener:
             if self._reader is not None:
                 await cancel_and_wait(self._reader)
                 self._reader = None
-            if self._pubsub is not None:
-                await self._pubsub.aclose()  # type: ignore[no-untyped-call]
-                self._pubsub = None
+            await self._give_back()
+
+    def abandon(self) -> None:
+        """Forget the reader, whose event loop is closed: nobody can end it, so its end is not worth a warning."""
+        if self._reader is not None:
+            self._reader._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no public way
 
     async def _update_shielded(self, name: str) -> None:
         """Subscribe or unsubscribe. A waiter that is cancelled must not break a command on the shared connection."""
@@ -105,6 +134,8 @@ class NotificationListener:
             try:
                 await self._reconnect_if_lost(pubsub)
                 message: dict[str, Any] | None = await pubsub.get_message(timeout=SILENCE_S)
+                if message is None and await self._gave_back_unused():
+                    return
             except LOST:
                 await asyncio.sleep(RECONNECT_S)
                 self._wake_all()
@@ -117,6 +148,20 @@ class NotificationListener:
             if message["type"] == "subscribe":
                 channel.confirmed.set()
             channel.wake()  # by a confirmation too: earlier notifications were not received
+
+    async def _gave_back_unused(self) -> bool:
+        """Give the connection back if nobody waits; return whether it was."""
+        async with self._lock:
+            if self._channels:
+                return False
+            await self._give_back()
+            self._reader = None
+            return True
+
+    async def _give_back(self) -> None:
+        if self._pubsub is not None:
+            await self._pubsub.aclose()  # type: ignore[no-untyped-call]
+            self._pubsub = None
 
     async def _reconnect_if_lost(self, pubsub: PubSub) -> None:
         """Renew a lost connection, with its subscriptions. Locked, because a command would reconnect too."""

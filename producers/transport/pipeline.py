@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from producers.transport.clients import check_loop
 from producers.transport.plan import RunScript
 from producers.transport.redis_errors import FULL, refusal_code
 from producers.transport.retry import RetryBudget
@@ -95,6 +96,7 @@ class _PipelinedConnection(Generic[K, T]):
 
     def __init__(self, redis: Redis) -> None:
         self.in_flight: deque[tuple[K, RunScript[T]]] = deque()
+        check_loop(redis)
         self._pool = redis.connection_pool
         self._wait_s = wait_s_of(redis)
         self._connection: Any = None

@@ -1,207 +1,99 @@
-"""Connections to Redis.
-
-They differ from those of redis-py 5.3 in these ways:
-
-- Connecting does not block others. redis-py's asynchronous pool connects under a lock, so that ten callers of a hanging
-  server would fail one after the other, the last of them after ten time-outs.
-- A server that answers READONLY was demoted to a replica. Its connection is dropped whatever the scheme, so that the
-  next command resolves the host name, or asks the sentinels, again. redis-py does this with sentinels only.
-- A failure to connect is distinct from a lost reply: it may always be retried, see `producers.transport.retry`.
-- Concurrent callers share one search for the primary: redis-py's search loses sentinels if it runs twice at once.
-
-redis-py calls the primary a master.
-"""
+"""The pool of an asynchronous client: one pool for each event loop that uses the client."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
-from redis import connection as sync_connection
-from redis import sentinel as sync_sentinel
-from redis.asyncio import connection as async_connection
-from redis.asyncio import sentinel as async_sentinel
-from redis.exceptions import AuthenticationError, ResponseError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis._parsers import Encoder
 
-from producers.transport.redis_errors import refusal_code
-
-DEMOTED = "this server is now a replica and accepts no writes; its connection was dropped"
-
-
-class NotConnected(RedisConnectionError):
-    """No connection could be opened, so the command was not sent."""
-
-
-class PrimaryDemoted(RedisConnectionError):
-    """The server is a replica. It executed nothing, and its connection was dropped."""
-
-
-class ConnectionClasses(NamedTuple):
-    """The classes that a client's connections are made of. redis-py's two families of them have no types in common."""
-
-    pool: Any
-    tcp: Any
-    tls: Any
-    unix: Any
-    sentinel_pool: Any
-    sentinel_tcp: Any
-    sentinel_tls: Any
-    sentinels: Any
-
-
-def _is_readonly(error: ResponseError) -> bool:
-    """Return whether a server refused because it is a replica."""
-    return refusal_code(error) == "READONLY"
-
-
-class _DropReadonly:
-    async def read_response(self, *args: Any, **options: Any) -> Any:
-        try:
-            return await super().read_response(*args, **options)  # type: ignore[misc]  # a mixin
-        except ResponseError as exc:
-            if not _is_readonly(exc):
-                raise
-            await self.disconnect(nowait=True)  # type: ignore[attr-defined]
-            raise PrimaryDemoted(DEMOTED) from exc
-
-
-class _Tcp(_DropReadonly, async_connection.Connection): ...
-
-
-class _Tls(_DropReadonly, async_connection.SSLConnection): ...
-
-
-class _Unix(_DropReadonly, async_connection.UnixDomainSocketConnection): ...
-
-
-class _SentinelTcp(async_sentinel.SentinelManagedConnection, _Tcp): ...
-
-
-class _SentinelTls(async_sentinel.SentinelManagedConnection, _Tls): ...
-
-
-class _Pool(async_connection.ConnectionPool):
-    wait_s: float = 0.0
-
-    async def get_connection(self, command_name: object = None, *_: Any, **__: Any) -> Any:  # noqa: ARG002 - redis-py's
-        """Return a connected connection, without waiting for other callers to connect.
-
-        Raises:
-            NotConnected: no connection could be opened.
-            AuthenticationError: the server rejected the credentials.
-        """
-        connection: Any = self.get_available_connection()  # type: ignore[no-untyped-call]
-        try:
-            await self.ensure_connection(connection)
-        except BaseException as exc:
-            await self.release(connection)
-            if isinstance(exc, RedisConnectionError | RedisTimeoutError) and not isinstance(exc, AuthenticationError):
-                raise NotConnected(str(exc)) from exc
-            raise
-        return connection
-
-
-class _SentinelPool(_Pool, async_sentinel.SentinelConnectionPool):
-    async def disconnect(self, inuse_connections: bool = True) -> None:
-        """Disconnect the idle connections, or all of them and those to the sentinels.
-
-        Idle connections leave the pool first, so that no caller gets one that is being closed.
-        """
-        if inuse_connections:
-            await super().disconnect()
-            for sentinel in self.sentinel_manager.sentinels:
-                await sentinel.aclose()
-            return
-        idle, self._available_connections = self._available_connections, []
-        for connection in idle:
-            await connection.disconnect(nowait=True)
-
-
-class _Sentinels(async_sentinel.Sentinel):
-    _search: asyncio.Task[Any] | None = None
-
-    async def discover_master(self, service_name: str) -> Any:
-        """Return the primary's host and port."""
-        if self._search is None or self._search.done():
-            self._search = asyncio.create_task(super().discover_master(service_name))
-            self._search.add_done_callback(_retrieve_exception)
-        return await asyncio.shield(self._search)
-
-
-def _retrieve_exception(search: asyncio.Task[Any]) -> None:
-    """Mark the exception as retrieved; waiters have already received it."""
-    if not search.cancelled():
-        search.exception()
-
-
-class _SyncDropReadonly:
-    def read_response(self, *args: Any, **options: Any) -> Any:
-        try:
-            return super().read_response(*args, **options)  # type: ignore[misc]  # a mixin
-        except ResponseError as exc:
-            if not _is_readonly(exc):
-                raise
-            self.disconnect()  # type: ignore[attr-defined]
-            raise PrimaryDemoted(DEMOTED) from exc
-
-
-class _SyncTcp(_SyncDropReadonly, sync_connection.Connection): ...
-
-
-class _SyncTls(_SyncDropReadonly, sync_connection.SSLConnection): ...
-
-
-class _SyncUnix(_SyncDropReadonly, sync_connection.UnixDomainSocketConnection): ...
-
-
-class _SyncSentinelTcp(sync_sentinel.SentinelManagedConnection, _SyncTcp): ...
-
-
-class _SyncSentinelTls(sync_sentinel.SentinelManagedConnection, _SyncTls): ...
-
-
-class _SyncPool(sync_connection.ConnectionPool):
-    wait_s: float = 0.0
-
-    def get_connection(self, command_name: object = None, *_: Any, **__: Any) -> Any:  # noqa: ARG002 - redis-py's
-        """Return a connected connection.
-
-        Raises:
-            NotConnected: no connection could be opened.
-            AuthenticationError: the server rejected the credentials.
-        """
-        try:
-            return super().get_connection()
-        except AuthenticationError:
-            raise
-        except (RedisConnectionError, RedisTimeoutError) as exc:
-            raise NotConnected(str(exc)) from exc
-
-
-class _SyncSentinelPool(_SyncPool, sync_sentinel.SentinelConnectionPool):
-    def disconnect(self, inuse_connections: bool = True) -> None:
-        """Disconnect the idle connections, or all of them and those to the sentinels."""
-        super().disconnect(inuse_connections)
-        if inuse_connections:
-            for sentinel in self.sentinel_manager.sentinels:
-                sentinel.close()
-
-
-class _SyncSentinels(sync_sentinel.Sentinel):
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)  # type: ignore[no-untyped-call]
-        self._lock = threading.Lock()
-
-    def discover_master(self, service_name: str) -> Any:
-        """Return the primary's host and port."""
-        with self._lock:
-            return super().discover_master(service_name)  # type: ignore[no-untyped-call]
-
-
-ASYNC = ConnectionClasses(_Pool, _Tcp, _Tls, _Unix, _SentinelPool, _SentinelTcp, _SentinelTls, _Sentinels)
-SYNC = ConnectionClasses(
-    _SyncPool, _SyncTcp, _SyncTls, _SyncUnix, _SyncSentinelPool, _SyncSentinelTcp, _SyncSentinelTls, _SyncSentinels
+from producers.settings import DEFAULT_CONNECTIONS
+from producers.transport.connections import (
+    AsyncSentinelTcp,
+    AsyncSentinelTls,
+    AsyncTcp,
+    AsyncTls,
+    AsyncUnix,
+    PoolClasses,
 )
+from producers.transport.loop_pool import LoopPool, SentinelLoopPool
+from producers.transport.loops import PerLoop
+
+
+class LoopPools:
+    """The pool of a client: one pool for each event loop that uses it.
+
+    It has what redis-py's clients use of a pool.
+    """
+
+    pool_class: ClassVar[type[LoopPool]] = LoopPool
+
+    def __init__(
+        self,
+        *args: Any,
+        connection_class: Any,
+        max_connections: int = DEFAULT_CONNECTIONS,
+        wait_s: float = 0.0,
+        **connection_kwargs: Any,
+    ) -> None:
+        self.connection_class = connection_class
+        self.connection_kwargs = connection_kwargs
+        self.max_connections = max_connections
+        self.wait_s = wait_s
+        self._args = args
+        self._pools: PerLoop[LoopPool] = PerLoop(self._make, close=LoopPool.disconnect, abandon=LoopPool.abandon)
+
+    def current(self) -> LoopPool:
+        """Return the pool of the running event loop.
+
+        Raises:
+            WrongEventLoop: another event loop is using this client.
+        """
+        return self._pools.current()
+
+    @property
+    def blocking_share(self) -> threading.Semaphore:
+        """How many connections may block at once, see `producers.transport.blocking`."""
+        return self.current().blocking_share
+
+    async def get_connection(self, *_: object, **__: object) -> Any:
+        """Return a connected connection, as `LoopPool.get_connection` does."""
+        return await self.current().get_connection()
+
+    async def release(self, connection: Any) -> None:
+        """Give a connection back to its pool, which need not be the current one any more."""
+        if (pool := connection.pool_in_use) is not None:
+            await pool.release(connection)
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        """Disconnect the idle connections of the running event loop, or all of them."""
+        if inuse_connections:
+            await self._pools.close()
+        else:
+            await self.current().disconnect(inuse_connections=False)
+
+    async def aclose(self) -> None:
+        """Disconnect all connections of the running event loop."""
+        await self.disconnect()
+
+    def get_encoder(self) -> Any:
+        """Return what encodes arguments."""
+        return Encoder("utf-8", "strict", decode_responses=False)  # type: ignore[no-untyped-call]
+
+    def _make(self) -> LoopPool:
+        return self.pool_class(
+            *self._args,
+            connection_class=self.connection_class,
+            max_connections=self.max_connections,
+            wait_s=self.wait_s,
+            **self.connection_kwargs,
+        )
+
+
+class SentinelLoopPools(LoopPools):
+    """The pool of a client that asks sentinels for the primary."""
+
+    pool_class = SentinelLoopPool
+
+
+ASYNC = PoolClasses(LoopPools, AsyncTcp, AsyncTls, AsyncUnix, SentinelLoopPools, AsyncSentinelTcp, AsyncSentinelTls)

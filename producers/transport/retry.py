@@ -13,8 +13,8 @@ from typing import Any
 
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
+from producers.transport.connections import NotConnected, PrimaryDemoted
 from producers.transport.plan import Step
-from producers.transport.pools import NotConnected, PrimaryDemoted
 from producers.transport.redis_errors import REFUSED_UNTOUCHED, is_away, refusal_code
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.05, 1.0

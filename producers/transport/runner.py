@@ -11,6 +11,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from producers.errors import QueueUnavailable
+from producers.transport.blocking import BLOCKED_PAUSE_S, blocking_share
+from producers.transport.clients import check_loop
 from producers.transport.explain import describe
 from producers.transport.plan import Plan, RunScript, Step, Transaction
 from producers.transport.redis_errors import FULL, refusal_code
@@ -36,6 +38,19 @@ async def run_plan(redis: Redis, plan: Plan[T] | Step[T], action: str) -> T:
         return await execute(redis, plan)
 
 
+async def run_blocking(redis: Redis, step: Step[Any], action: str) -> None:
+    """Run a step that waits on the server until there is something to read, or pause if too many do so already.
+
+    Raises:
+        QueueUnavailable: Redis did not answer, or refused the command.
+    """
+    with blocking_share(redis) as granted:
+        if granted:
+            await run_plan(redis, step, action)
+    if not granted:
+        await asyncio.sleep(BLOCKED_PAUSE_S)
+
+
 async def execute(redis: Redis, plan: Plan[T] | Step[T]) -> T:
     """Run a plan, or a single step, as `run_plan` does, but raise Redis's own errors.
 
@@ -58,6 +73,7 @@ async def fetch_reply(redis: Redis, step: Step[Any]) -> Any:
     Raises:
         RedisError: Redis did not answer, or refused a command.
     """
+    check_loop(redis)
     budget = RetryBudget(wait_s_of(redis))
     while True:
         try:

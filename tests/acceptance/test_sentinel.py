@@ -94,7 +94,7 @@ async def test_a_failover_loses_nothing_that_the_replica_had(
             results = await asyncio.gather(*(job.result() for job in jobs))
             arrivals = [arrival for arrival in await stack.arrivals() if arrival["user"]]
             pool: Any = operator.connection_pool
-            address = await pool.get_master_address()
+            address = await pool.current().get_master_address()
             ended = [worker.returncode for worker in workers]
 
     log = log_path.read_text()

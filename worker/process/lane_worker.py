@@ -78,7 +78,12 @@ class LaneWorker(ControlQueueWorker):
         self.settings = settings
         self._clock = clock or SystemClock()
         if redis is None:
-            redis = open_redis(settings.redis_dsn, ArqRedis, timeout_s=settings.redis_timeout_s)
+            redis = open_redis(
+                settings.redis_dsn,
+                ArqRedis,
+                timeout_s=settings.redis_timeout_s,
+                max_connections=settings.redis_connections,
+            )
         redis.job_serializer, redis.job_deserializer = serialize, deserialize
         redis.default_queue_name = settings.queue  # for jobs that control jobs enqueue
         self._credentials = open_store(settings, redis, self._clock)

@@ -17,6 +17,7 @@ SIDES: list[type[EnvironmentSettings]] = [ProducerSettings, WorkerSettings]
 GOOD: dict[str, tuple[str, Any]] = {
     "redis_dsn": ("rediss://cache:6380/2", "rediss://cache:6380/2"),
     "redis_timeout_s": ("7.5", 7.5),
+    "redis_connections": ("2", 2),
     "redis_wait_s": ("30", 30.0),
     "change_ttl_s": ("60", 60.0),
     "lane_limit": ("5", 5),
@@ -120,6 +121,7 @@ def test_infinity_is_rejected(side: type[EnvironmentSettings], name: str) -> Non
         ({"EXCHANGE_URL": "ftp://x"}, "COPYTRADE_EXCHANGE_URL: must be scheme and host only"),
         ({"EXCHANGE_URL": "http://exchange"}, "COPYTRADE_EXCHANGE_URL: http:// sends API keys"),
         ({"EXCHANGE_INSECURE": "yes"}, "COPYTRADE_EXCHANGE_INSECURE: expected `bool`; got 'yes'"),
+        ({"REDIS_CONNECTIONS": "1"}, "COPYTRADE_REDIS_CONNECTIONS: expected `int` >= 2; got '1'"),
         ({"MAX_JOBS": "1.5"}, "COPYTRADE_MAX_JOBS: expected `int`; got '1.5'"),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",

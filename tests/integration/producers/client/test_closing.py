@@ -21,7 +21,7 @@ async def test_closing_a_producer_closes_the_client_that_connect_opened(valkey_d
     """Its idle connections too."""
     async with Producer.connect(valkey_dsn) as producer:
         await producer.enqueue(change())
-        connections = list(producer._redis.connection_pool._available_connections)
+        connections = [entry[1] for entry in producer._redis.connection_pool.current()._idle._entries]  # type: ignore[attr-defined]
         assert [connection.is_connected for connection in connections] == [True]
 
     assert [connection.is_connected for connection in connections] == [False]

@@ -171,10 +171,9 @@ async def test_a_stream_resumes_after_redis_was_unreachable(valkey: ArqRedis, mo
     with monkeypatch.context() as patched:
         await pool.disconnect()
         patched.setitem(pool.connection_kwargs, "port", free_port())
-        pool.reset()  # type: ignore[no-untyped-call]
         with pytest.raises(QueueUnavailable, match="results of batch b"):
             await anext(stream)
-    pool.reset()  # type: ignore[no-untyped-call]
+    await pool.disconnect()
 
     ended += await end_all(lanes)
 

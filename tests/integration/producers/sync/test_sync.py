@@ -203,5 +203,5 @@ def test_closing_a_producer_closes_only_what_connect_opened(valkey_dsn: str) -> 
 
     with Producer.connect(valkey_dsn) as producer:
         producer.enqueue(change())
-        (connection,) = producer._redis.connection_pool._available_connections
+        ((_, connection),) = producer._redis.connection_pool._idle._entries  # type: ignore[attr-defined]
     assert connection._sock is None

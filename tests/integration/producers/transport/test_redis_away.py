@@ -16,8 +16,8 @@ from producers import Batch, Cancellation, JobResult, Outcome, Producer, Produce
 from producers.contract import keyspace
 from producers.queue import cancel
 from producers.sync import Producer as PlainProducer
+from producers.transport.connections import PrimaryDemoted
 from producers.transport.dsn import open_redis
-from producers.transport.pools import PrimaryDemoted
 from tests.support.changes import change, numbered
 from tests.support.lanes import Lanes
 from tests.support.relays import Relay, relay

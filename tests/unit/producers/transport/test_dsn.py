@@ -51,7 +51,7 @@ async def test_unix_is_a_socket_file() -> None:
 
 async def test_a_sentinel_dsn_names_several_sentinels_and_their_master() -> None:
     """A port left out is 26379; user, password and database are those of the master."""
-    pool = opened("sentinel://worker:p%40ss@a:1,b/main/3").connection_pool
+    pool = opened("sentinel://worker:p%40ss@a:1,b/main/3").connection_pool.current()  # type: ignore[attr-defined]
 
     assert isinstance(pool, SentinelConnectionPool)
     assert pool.service_name == "main"
@@ -65,7 +65,7 @@ async def test_sentinels_have_credentials_and_tls_of_their_own() -> None:
     """Neither follows from the server's, but TLS is used for both unless the DSN says otherwise."""
     dsn = "sentinel://:s3rver@a,[::1]:7/main?sentinel_username=watcher&sentinel_password=w%404tch&tls=true"
     for query, theirs in (("", True), ("&sentinel_tls=false", False)):
-        pool = opened(dsn + query).connection_pool
+        pool = opened(dsn + query).connection_pool.current()  # type: ignore[attr-defined]
         assert isinstance(pool, SentinelConnectionPool)
         asked = [sentinel.connection_pool for sentinel in pool.sentinel_manager.sentinels]
 
@@ -81,7 +81,7 @@ async def test_sentinels_have_credentials_and_tls_of_their_own() -> None:
 
 async def test_sentinels_share_the_time_out() -> None:
     """Three that hang must not take three times as long as one server."""
-    pool = opened("sentinel://a,b,c/main", timeout_s=3).connection_pool
+    pool = opened("sentinel://a,b,c/main", timeout_s=3).connection_pool.current()  # type: ignore[attr-defined]
 
     assert isinstance(pool, SentinelConnectionPool)
     assert [one.connection_pool.connection_kwargs["socket_timeout"] for one in pool.sentinel_manager.sentinels] == [
@@ -101,7 +101,8 @@ async def test_redis_py_does_not_retry_by_itself() -> None:
     """Only the caller knows which calls are idempotent."""
     for dsn in ("redis://cache", "rediss://cache", "unix:///run/redis.sock"):
         for client in (Redis, PlainRedis):
-            connection: Any = open_redis(dsn, client, timeout_s=1).connection_pool.make_connection()
+            pool: Any = open_redis(dsn, client, timeout_s=1).connection_pool
+            connection = pool.connection_class(**pool.connection_kwargs)
             assert connection.retry._retries == 0
             assert connection.retry_on_error == []
 

@@ -19,8 +19,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from producers.queue import cancel, users
 from producers.queue.submit import Submission, SubmitOptions, submit
 from producers.transport.commands import GET, HGETALL
+from producers.transport.connections import NotConnected, PrimaryDemoted
 from producers.transport.plan import RunScript, Step, Transaction
-from producers.transport.pools import NotConnected, PrimaryDemoted
 from producers.transport.retry import MAX_PAUSE_S, RetryBudget, is_retryable
 from tests.support.changes import change
 

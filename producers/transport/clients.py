@@ -1,0 +1,84 @@
+"""Clients of Redis that the caller made: which ones a producer can use."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+from redis import Redis as SyncRedis
+from redis import RedisCluster as SyncRedisCluster
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.client import Pipeline
+from redis.client import Pipeline as SyncPipeline
+
+from producers.errors import InvalidArgument, WrongEventLoop
+from producers.transport.pools import LoopPools
+
+_loops: WeakKeyDictionary[Any, WeakSet[asyncio.AbstractEventLoop]] = WeakKeyDictionary()
+"""The event loops in which producers have used the pools that callers made."""
+
+os.register_at_fork(after_in_child=_loops.clear)  # the parent's loops seem to run there for ever
+
+
+def check_client(client: object, expected: type[Redis | SyncRedis]) -> None:
+    """Check a client that the caller made.
+
+    Args:
+        client: the client.
+        expected: the class of clients that the producer uses.
+
+    Raises:
+        InvalidArgument: a producer cannot use the client. The message says what to pass instead.
+    """
+    problem = _problem(client, expected)
+    if problem:
+        # Name the class: the value may be a DSN, which has a password.
+        raise InvalidArgument("redis", problem, f"{type(client).__module__}.{type(client).__name__}")
+
+
+def _problem(client: Any, expected: type[Redis | SyncRedis]) -> str:
+    instead = f"pass a {expected.__module__.removesuffix('.client')}.Redis, or use Producer.connect(dsn)"
+    match client:
+        case RedisCluster() | SyncRedisCluster():
+            return f"Redis Cluster is not supported; {instead}"
+        case Pipeline() | SyncPipeline():
+            return f"a pipeline is not a client; {instead}"
+        case Redis() if expected is SyncRedis:
+            return f"an asynchronous client needs producers.Producer; {instead}"
+        case SyncRedis() if expected is Redis:
+            return f"a synchronous client needs producers.sync.Producer; {instead}"
+        case Redis() | SyncRedis():
+            options = client.connection_pool.connection_kwargs
+        case _:
+            return f"not a client of Redis; {instead}"
+    if client.get_encoder().decode_responses:
+        return "decode_responses=True: changes are stored as bytes that are no text; pass a client without it"
+    if str(options.get("protocol") or 2) != "2":
+        return f"protocol={options['protocol']}: replies have another form; pass a client with protocol=2, the default"
+    return ""
+
+
+def check_loop(redis: Redis) -> None:
+    """Check that the running event loop can use a client, before anything is sent.
+
+    Clients that `open_redis` made have a pool for each loop. The connections of one that the caller made belong to the
+    loop that opened them.
+
+    Raises:
+        WrongEventLoop: the client has connections of another loop, or one that uses it is running in another thread.
+    """
+    pool: Any = redis.connection_pool
+    if isinstance(pool, LoopPools):
+        return
+    loop = asyncio.get_running_loop()
+    loops = _loops.setdefault(pool, WeakSet())
+    connections = [redis.connection] if redis.connection else pool._available_connections[-1:]  # noqa: SLF001 - the one to be used
+    owners = [getattr(getattr(connection, "_reader", None), "_loop", loop) for connection in connections]
+    if any(owner is not loop for owner in owners) or any(other.is_running() for other in loops if other is not loop):
+        raise WrongEventLoop(
+            "the Redis client that this producer was given belongs to another event loop; nothing was written: make"
+            " client and producer for each event loop, or use Producer.connect(dsn)"
+        )
+    loops.add(loop)

@@ -1,0 +1,79 @@
+"""Clients that the caller made: those a producer can use, and those it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis, RedisSettings, create_pool
+from redis import Redis as PlainRedis
+from redis import RedisCluster as PlainRedisCluster
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+
+from producers import InvalidArgument, Producer
+from producers.sync import Producer as PlainProducer
+from tests.support.changes import change, numbered
+from tests.support.lanes import Lanes
+
+WITHIN_S = 20.0
+DSN = "redis://:hush@cache/0"
+
+REFUSED = [
+    (Producer, Redis.from_url(DSN, decode_responses=True), "pass a client without it"),
+    (Producer, Redis.from_url(DSN, protocol=3), "protocol=3: replies have another form"),
+    (Producer, ArqRedis.from_url(DSN + "?protocol=3"), "pass a client with protocol=2"),
+    (
+        Producer,
+        PlainRedis.from_url(DSN),
+        "needs producers.sync.Producer; pass a redis.asyncio.Redis",
+    ),
+    (Producer, RedisCluster.__new__(RedisCluster), "Redis Cluster is not supported"),
+    (Producer, Redis.from_url(DSN).pipeline(), "a pipeline is not a client"),
+    (Producer, DSN, "not a client of Redis; pass a redis.asyncio.Redis, or use Producer.connect(dsn)"),
+    (PlainProducer, PlainRedis.from_url(DSN, decode_responses=True), "pass a client without it"),
+    (PlainProducer, PlainRedis.from_url(DSN, protocol=3), "protocol=3: replies have another form"),
+    (PlainProducer, Redis.from_url(DSN), "an asynchronous client needs producers.Producer; pass a redis.Redis"),
+    (PlainProducer, PlainRedisCluster.__new__(PlainRedisCluster), "Redis Cluster is not supported"),
+]
+
+
+@pytest.mark.parametrize(("producer", "client", "says"), REFUSED, ids=[says for _, _, says in REFUSED])
+def test_a_client_that_cannot_be_used_is_refused_at_once(producer: Any, client: Any, says: str) -> None:
+    """The message says what to pass instead, and shows no password."""
+    with pytest.raises(InvalidArgument, match=re.escape(says)) as caught:
+        producer(client)
+
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["single connection", "arq", "blocking pool"])
+async def test_other_clients_of_the_callers_work(valkey_dsn: str, valkey: ArqRedis, kind: str) -> None:
+    """With concurrent calls, a waiter, a fan-out and its results."""
+    if kind == "arq":
+        client: Redis = await create_pool(RedisSettings.from_dsn(valkey_dsn))
+    elif kind == "single connection":
+        client = Redis.from_url(valkey_dsn, single_connection_client=True)
+    else:
+        client = Redis.from_pool(BlockingConnectionPool.from_url(valkey_dsn, max_connections=3))
+    lanes = Lanes(valkey)
+    async with client, asyncio.timeout(WITHIN_S), Producer(client) as producer:
+        jobs = await asyncio.gather(*(producer.enqueue(change(str(user))) for user in range(10)))
+        batch = await producer.fan_out(numbered(10, "b"), batch_id="b")
+        waiting = asyncio.gather(*(job.result() for job in jobs))
+        while claims := await lanes.claim():
+            await asyncio.gather(*(lanes.done(claim) for claim in claims))
+
+        assert all(result.applied for result in await waiting)
+        assert len([result async for result in batch.results()]) == 10
+
+
+def test_a_synchronous_single_connection_works(valkey_dsn: str) -> None:
+    """Subscriptions and transactions take connections of the pool."""
+    with PlainRedis.from_url(valkey_dsn, single_connection_client=True) as client, PlainProducer(client) as producer:
+        job = producer.enqueue(change())
+        batch = producer.fan_out(numbered(10, "b"), batch_id="b")
+
+        assert job.status().position == 0
+        assert batch.progress().total == 10
