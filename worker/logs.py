@@ -1,6 +1,6 @@
 """The format of log lines: text for people, or one JSON object a line for machines. No I/O.
 
-A call adds an event and fields to its message:
+Every call of ours adds an event, and fields, to its message (a test checks that):
 
     log.info("lane %s: waits", lane, extra=log_fields(Event.REQUEUED, lane=lane))
 
@@ -56,11 +56,29 @@ class Event(StrEnum):
     CONTROL_JOB_FAILED = "control_job_failed"
     """A control job ended with an error: it cannot be run, or what it asks for is refused."""
     REDIS_AWAY = "redis_away"
-    """Redis did not store some settlements; they are tried again."""
+    """Redis does not answer, or refuses; the parts of the worker that wait for it try again."""
+    REDIS_BACK = "redis_back"
+    """Redis serves all parts of the worker again."""
+    STARTED = "started"
+    """The worker dispatches lanes from now on."""
+    STOPPING = "stopping"
+    """The worker stops."""
+    UNSAFE_REDIS = "unsafe_redis"
+    """Redis is configured so that it may lose or refuse changes, or its configuration cannot be read."""
+    UNKNOWN_VARIABLE = "unknown_variable"
+    """An environment variable has the prefix of the settings, and is none."""
+    TIME_UNKNOWN = "time_unknown"
+    """The exchange's time was not fetched at the start; this machine's clock is used at first."""
+    PROCESS_ENDED = "process_ended"
+    """A worker process ended by itself; its parent starts another."""
+    INTERNAL_ERROR = "internal_error"
+    """A part of the worker raised an unexpected exception; it goes on."""
     PARENT_GONE = "parent_gone"
     """The parent of this worker process has ended; the worker stops."""
     CRASHED = "crashed"
     """The process ends because of an unexpected exception."""
+    LIBRARY = "library"
+    """A line of a library (arq, asyncio, Python's warnings), or of an app's own control job; `logger` says whose."""
 
 
 def log_fields(event: Event, **fields: Field) -> dict[str, tuple[Event, dict[str, Field]]]:
@@ -87,9 +105,8 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": _escape(record.name),
         }
-        event, fields = getattr(record, ATTRIBUTE, (None, {}))
-        if event:
-            line["event"] = _escape(event)
+        event, fields = getattr(record, ATTRIBUTE, (Event.LIBRARY, {}))
+        line["event"] = _escape(event)
         line["message"] = _message(record)
         for name, value in list(fields.items())[:MAX_FIELDS]:
             if value is not None:

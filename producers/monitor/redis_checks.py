@@ -74,6 +74,11 @@ def present_info(info: Info) -> list[Check]:
     return [check for name in _INFO_CHECKS if (check := _check(name, info)) is not None]
 
 
+def is_cluster(info: Info) -> bool:
+    """Return whether the server says that it is in cluster mode."""
+    return str(info.get("cluster_enabled")) == "1"
+
+
 def _check(name: str, info: Info) -> Check | None:
     field, check = _INFO_CHECKS[name]
     if str(info.get(field, "")) == "":

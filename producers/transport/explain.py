@@ -11,19 +11,18 @@ import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import assert_never
 
 from redis.exceptions import (
     AuthenticationError,
-    BusyLoadingError,
     InvalidResponse,
     NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
     ResponseError,
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from producers.transport.connections import NoFreeConnection
+from producers.transport.redis_errors import refusal_code, refusal_text
 
 DSN = "COPYTRADE_REDIS_DSN"
 
@@ -52,9 +51,7 @@ ACL_REFUSAL = re.compile("ACL failure|The user executing the script can't")
 """How Redis words it when a script may not run a command or use a key; the second part is of Redis 6.2 and 7.0."""
 
 _ACL = Explanation("Redis's ACL does not let this user do that", "ops/redis.acl shows what is needed")
-_FULL = Explanation("Redis is full (maxmemory)", "raise maxmemory, or wait until changes have finished")
 _NOT_REDIS = Explanation("what answers at this address is not Redis", f"correct host and port in {DSN}", permanent=True)
-_REPLICA = Explanation("this server is a replica, which accepts no writes", f"point {DSN} to the primary")
 _TIMEOUT = Explanation(
     "Redis did not answer in time",
     "look at the server's load and the network; a port with TLS needs rediss://, one without needs redis://",
@@ -66,12 +63,7 @@ _UNTRUSTED = Explanation(
 )
 
 
-def _code(code: str) -> re.Pattern[str]:
-    """Return the pattern of an error code: redis-py's pipelines and the server's scripts put text before it."""
-    return re.compile(rf"(?:^|: -?){code}\b", re.MULTILINE)
-
-
-_RULES: tuple[tuple[type[BaseException] | re.Pattern[str], Explanation], ...] = (
+_RULES: tuple[tuple[type[BaseException] | re.Pattern[str] | frozenset[str], Explanation], ...] = (
     (
         NoFreeConnection,
         Explanation("no connection to Redis was free", "raise COPYTRADE_REDIS_CONNECTIONS, or call less at once"),
@@ -116,22 +108,35 @@ _RULES: tuple[tuple[type[BaseException] | re.Pattern[str], Explanation], ...] = 
         Explanation("Redis has as many connections as it accepts", "close some, or raise maxclients at the server"),
     ),
     (
-        _code("DENIED"),
+        frozenset({"DENIED"}),
         Explanation(
             "Redis is in protected mode: it serves only its own machine",
             f"set a password at the server, and add it to {DSN}",
             permanent=True,
         ),
     ),
-    (_code("(MOVED|ASK|CROSSSLOT|CLUSTERDOWN)"), CLUSTER),
+    (frozenset({"MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN"}), CLUSTER),
     (ACL_REFUSAL, _ACL),
-    (_code("MISCONF"), Explanation("Redis cannot save its data", "look for a full or broken disk at the server")),
-    (_code("NOREPLICAS"), Explanation("Redis has too few replicas to accept writes", "start or reconnect replicas")),
-    (_code("MASTERDOWN"), Explanation("this server is a replica without its primary", f"point {DSN} to the primary")),
-    (_code("(BUSY|UNKILLABLE)"), Explanation("Redis is busy with a script", "wait until it has ended")),
-    (_code("READONLY"), _REPLICA),
-    (_code("OOM"), _FULL),
-    (_code("WRONGTYPE"), Explanation("a key is of a wrong type", "delete the key; the workers' logs name it")),
+    (frozenset({"MISCONF"}), Explanation("Redis cannot save its data", "look for a full or broken disk at the server")),
+    (
+        frozenset({"NOREPLICAS"}),
+        Explanation("Redis has too few replicas to accept writes", "start or reconnect replicas"),
+    ),
+    (
+        frozenset({"MASTERDOWN"}),
+        Explanation("this server is a replica without its primary", f"point {DSN} to the primary"),
+    ),
+    (frozenset({"BUSY", "UNKILLABLE"}), Explanation("Redis is busy with a script", "wait until it has ended")),
+    (frozenset({"LOADING"}), Explanation("Redis is loading its data", "wait until it has ended")),
+    (
+        frozenset({"READONLY"}),
+        Explanation("this server is a replica, which accepts no writes", f"point {DSN} to the primary"),
+    ),
+    (
+        frozenset({"OOM"}),
+        Explanation("Redis is full (maxmemory)", "raise maxmemory, or wait until changes have finished"),
+    ),
+    (frozenset({"WRONGTYPE"}), Explanation("a key is of a wrong type", "delete the key; the workers' logs name it")),
     (
         re.compile("Connection (closed by server|reset)", re.IGNORECASE),
         Explanation(
@@ -141,9 +146,6 @@ _RULES: tuple[tuple[type[BaseException] | re.Pattern[str], Explanation], ...] = 
     ),
     (AuthenticationError, Explanation("Redis rejected the user or password", f"correct {DSN}", permanent=True)),
     (NoPermissionError, _ACL),
-    (BusyLoadingError, Explanation("Redis is loading its data", "wait until it has ended")),
-    (OutOfMemoryError, _FULL),
-    (ReadOnlyError, _REPLICA),
     (InvalidResponse, _NOT_REDIS),
     (ResponseError, Explanation("Redis refused the command")),
     (RedisTimeoutError, _TIMEOUT),
@@ -154,12 +156,8 @@ _RULES: tuple[tuple[type[BaseException] | re.Pattern[str], Explanation], ...] = 
 def explain(error: BaseException) -> Explanation:
     """Return what an error of redis-py, or of the network, means."""
     chain = list(_causes(error))
-    text = "\n".join(map(str, chain))
     for mark, explanation in _RULES:
-        if isinstance(mark, re.Pattern):
-            if mark.search(text):
-                return explanation
-        elif any(isinstance(cause, mark) for cause in chain):
+        if any(_bears(cause, mark) for cause in chain):
             return explanation
     return Explanation("Redis did not answer", f"start it, or correct {DSN}")
 
@@ -167,8 +165,21 @@ def explain(error: BaseException) -> Explanation:
 def describe(error: BaseException) -> str:
     """Return what an error means, its own text, and what to do, in one line."""
     explanation = explain(error)
-    said = f"{explanation.problem} ({type(error).__name__}: {error})"
+    said = f"{explanation.problem} ({type(error).__name__}: {refusal_text(error)})"
     return f"{said}; {explanation.remedy}" if explanation.remedy else said
+
+
+def _bears(error: BaseException, mark: type[BaseException] | re.Pattern[str] | frozenset[str]) -> bool:
+    """Return whether an error is of a class, has a text that matches, or has one of these codes of Redis."""
+    match mark:
+        case type():
+            return isinstance(error, mark)
+        case re.Pattern():
+            return mark.search(str(error)) is not None
+        case frozenset():
+            return refusal_code(error) in mark
+        case _:
+            assert_never(mark)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

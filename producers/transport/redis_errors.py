@@ -35,12 +35,12 @@ _script_prefix = re.compile(r"^(?:ERR )?Error running script.*@user_script: ?\d+
 _code = re.compile(r"-?([A-Z]+) ")
 
 
-def refusal_text(error: Exception) -> str:
+def refusal_text(error: BaseException) -> str:
     """Return what Redis said, without the command and the place in the script that stand before it."""
     return _script_prefix.sub("", _pipeline_prefix.sub("", str(error))).removesuffix("',)")
 
 
-def refusal_code(error: Exception) -> str:
+def refusal_code(error: BaseException) -> str:
     """Return the code of a refusal of Redis, such as "OOM"; "" if there is none."""
     for error_class, code in _CODE_OF_CLASS.items():
         if isinstance(error, error_class):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from arq.connections import ArqRedis
 
+from ops.redis_server import Valkey, free_port
 from ops.stack import Stack
 from producers import Producer
 from tests.acceptance.conftest import WITHIN_S
@@ -55,6 +56,29 @@ async def test_an_invalid_variable_stops_the_start_with_one_line_that_names_it(
     assert status == 2
     assert len(lines) == 1
     assert lines[0].startswith(f"worker: {variable}: ")
+
+
+@pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["one", "two"])
+@pytest.mark.parametrize(
+    ("config", "credentials", "problem"),
+    [
+        ("requirepass hush", ":nope@", "Redis rejected the user or password ("),
+        ("requirepass hush", "", "Redis requires a password, and got none ("),
+        ("cluster-enabled yes", "", "this Redis is in cluster mode, which is not supported; use a server"),
+    ],
+)
+async def test_a_redis_that_will_never_serve_a_worker_stops_the_start(
+    stack: Stack, log_path: Path, tmp_path: Path, options: tuple[str, ...], config: str, credentials: str, problem: str
+) -> None:
+    """Exit status 2 and one line of each process, without a traceback and without a restart."""
+    # by default the cluster's own port is 10,000 above the server's, where there may be none
+    with Valkey(tmp_path / "redis", [config, f"cluster-port {free_port()}"]) as server:
+        dsn = server.dsn.replace("//", f"//{credentials}")
+        status, lines = await ended(stack, log_path, *options, COPYTRADE_REDIS_DSN=dsn)
+
+    assert status == 2
+    assert len(lines) == (2 if options else 1)
+    assert all(line.startswith(f"worker: COPYTRADE_REDIS_DSN: {problem}") for line in lines)
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])

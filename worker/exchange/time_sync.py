@@ -18,6 +18,7 @@ from worker.exchange.client import ExchangeClient, RawReply
 from worker.exchange.clock import ExchangeClock
 from worker.exchange.endpoint import TIME_PATH
 from worker.exchange.replies import classify
+from worker.logs import Event, log_fields
 from worker.queue.rate import Pacing
 
 MAX_TRIES = 3
@@ -57,10 +58,15 @@ async def synchronize(
     try:
         raw: RawReply | None = await retrying(fetch)
     except TransportError as exc:
-        log.warning("the exchange's time is not known; this machine's clock is used until the first reply: %s", exc)
+        log.warning(
+            "the exchange's time is not known; this machine's clock is used until the first reply: %s",
+            exc,
+            extra=log_fields(Event.TIME_UNKNOWN),
+        )
         return
     if raw is None:
-        log.warning("the exchange's time is not known: the egress's breaker is open")
+        extra = log_fields(Event.TIME_UNKNOWN)
+        log.warning("the exchange's time is not known: the egress's breaker is open", extra=extra)
         return
     received_s = clock.monotonic()
     request_time_ms = classify(raw.status, raw.body, raw.charset).request_time_ms

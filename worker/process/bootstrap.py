@@ -11,6 +11,9 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from producers.errors import SettingsError
+from producers.monitor.redis_checks import is_cluster
+from producers.transport.explain import CLUSTER, DSN
 from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
 from worker.credentials.model import CredentialStore
@@ -18,13 +21,14 @@ from worker.credentials.sources import entered
 from worker.exchange.client import ExchangeClient
 from worker.exchange.clock import ExchangeClock
 from worker.exchange.time_sync import synchronize
+from worker.logs import Event, log_fields
 from worker.process.checks import startup_warnings
 from worker.process.dispatcher import Dispatcher
 from worker.queue.claim import Claimer
 from worker.queue.claims import Settled
 from worker.queue.lease import Heartbeat
 from worker.queue.rate import Pacing
-from worker.queue.redis_retry import retry_until_up
+from worker.queue.redis_retry import RedisAvailability
 from worker.queue.settle import Settler
 from worker.settings import WorkerSettings
 
@@ -35,6 +39,7 @@ async def build_dispatcher(
     resources: AsyncExitStack,
     *,
     redis: Redis,
+    availability: RedisAvailability,
     clock: Clock,
     settings: WorkerSettings,
     credentials: CredentialStore,
@@ -44,9 +49,15 @@ async def build_dispatcher(
     """Build a dispatcher and the heartbeat of its leases, and start neither. Retry while Redis is away.
 
     `resources` closes what is opened here; `tasks` and `on_settled` are the dispatcher's.
+
+    Raises:
+        SettingsError: this Redis will not serve a worker, whatever time passes.
     """
-    for warning in startup_warnings(await retry_until_up(lambda: _read_info(redis))):
-        log.warning("%s", warning)
+    info = await availability.retry_until_up(lambda: _read_info(redis), "the start", is_starting=True)
+    if is_cluster(info):
+        raise SettingsError(f"{DSN}: {CLUSTER.problem}; {CLUSTER.remedy}")
+    for warning in startup_warnings(info):
+        log.warning("%s", warning, extra=log_fields(Event.UNSAFE_REDIS))
     await resources.enter_async_context(entered(credentials))
     exchange = await resources.enter_async_context(
         ExchangeClient(
@@ -63,21 +74,24 @@ async def build_dispatcher(
         egress_rate_per_s=settings.egress_rate_per_s,
         margin_percent=settings.pace_margin_percent,
     )
-    await retry_until_up(
+    await availability.retry_until_up(
         lambda: synchronize(
             exchange_clock, redis=redis, exchange=exchange, clock=clock, egress=settings.egress, pacing=pacing
-        )
+        ),
+        "the start",
+        is_starting=True,
     )
-    heartbeat = Heartbeat(redis, clock, lease_s=settings.lease_s)
+    heartbeat = Heartbeat(redis, clock, lease_s=settings.lease_s, availability=availability)
     dispatcher = Dispatcher(
         redis=redis,
+        availability=availability,
         claimer=Claimer(redis, clock, settings, pacing),
         attempt_runner=AttemptRunner(
             clock=clock,
             exchange=exchange,
             exchange_clock=exchange_clock,
             credentials=credentials,
-            settler=Settler(redis, clock, settings, pacing),
+            settler=Settler(redis, clock, settings, pacing, availability=availability),
             heartbeat=heartbeat,
             settings=settings,
         ),
@@ -94,6 +108,10 @@ async def _read_info(redis: Redis) -> dict[str, Any]:
     try:
         info: dict[str, Any] = await redis.info()
     except ResponseError as exc:
-        log.info("Redis does not allow INFO (%s), so its configuration is not checked; run: copytrade doctor", exc)
+        log.info(
+            "Redis does not allow INFO (%s), so its configuration is not checked; run: copytrade doctor",
+            exc,
+            extra=log_fields(Event.UNSAFE_REDIS),
+        )
         return {}
     return info

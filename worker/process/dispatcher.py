@@ -26,7 +26,7 @@ from worker.clock import Clock
 from worker.logs import Event, log_fields
 from worker.queue.claim import QUARANTINE_AFTER, Claimer, decode_lane
 from worker.queue.claims import Claim, Claims, MalformedLane, Settled
-from worker.queue.redis_retry import retry_until_up
+from worker.queue.redis_retry import RedisAvailability
 from worker.settings import WorkerSettings
 
 CLAIM_BATCH_SIZE = 100
@@ -56,6 +56,7 @@ class Dispatcher:
         self,
         *,
         redis: Redis,
+        availability: RedisAvailability,
         claimer: Claimer,
         attempt_runner: AttemptRunner,
         clock: Clock,
@@ -69,6 +70,7 @@ class Dispatcher:
         with every settlement.
         """
         self._redis = redis
+        self._availability = availability
         self._claimer = claimer
         self._attempt_runner = attempt_runner
         self._clock = clock
@@ -95,9 +97,11 @@ class Dispatcher:
                 try:
                     await self._claim_once()
                 except Exception:
-                    log.exception("unexpected error in the dispatcher; it continues")
+                    log.exception(
+                        "unexpected error in the dispatcher; it continues", extra=log_fields(Event.INTERNAL_ERROR)
+                    )
                     await self._clock.sleep(ERROR_PAUSE_S)
-            await retry_until_up(self.wake_other_worker)
+            await self._availability.retry_until_up(self.wake_other_worker, "waking other workers")
         finally:
             await cancel_and_wait(watcher)
 
@@ -109,7 +113,9 @@ class Dispatcher:
 
     async def wait_until_drained(self) -> None:
         """Wait until no attempt runs and the schedules contain only unreadable lanes."""
-        while self._in_flight or not await retry_until_up(self._has_only_unreadable_lanes):
+        while self._in_flight or not await self._availability.retry_until_up(
+            self._has_only_unreadable_lanes, "counting lanes"
+        ):
             await self._clock.sleep(REFILL_DELAY_S * 4)
 
     async def _has_only_unreadable_lanes(self) -> bool:
@@ -132,7 +138,7 @@ class Dispatcher:
         free = self._max_jobs - self._in_flight
         if free <= 0:
             self._slot_free.clear()
-            await retry_until_up(self.wake_other_worker)
+            await self._availability.retry_until_up(self.wake_other_worker, "waking other workers")
             await self._slot_free.wait()
             await self._clock.sleep(REFILL_DELAY_S)
             return
@@ -167,7 +173,7 @@ class Dispatcher:
                 was_away = is_away(exc)
                 raise
 
-        return await retry_until_up(claim)
+        return await self._availability.retry_until_up(claim, "claims")
 
     async def _sleep(self) -> None:
         wait_s = min(self._next_due_s - self._clock.monotonic(), MAX_IDLE_S)
@@ -218,7 +224,7 @@ class Dispatcher:
             if settled.due_in_s is not None:
                 self._wake_at(settled.due_in_s)
                 if self._stopping:
-                    await retry_until_up(self.wake_other_worker)
+                    await self._availability.retry_until_up(self.wake_other_worker, "waking other workers")
         finally:
             self._in_flight -= 1
             del self._tasks[claim.token]
@@ -227,7 +233,7 @@ class Dispatcher:
     async def _watch_wakeups(self) -> None:
         while not self._stopping:
             await self._slot_free.wait()  # without a free slot, leave the wakeup to another worker
-            if await retry_until_up(self._wait_for_wakeup):
+            if await self._availability.retry_until_up(self._wait_for_wakeup, "wake-ups"):
                 self._wakeup.set()
 
     async def _wait_for_wakeup(self) -> bool:

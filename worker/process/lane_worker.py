@@ -24,21 +24,24 @@ from producers.contract.codec import deserialize, serialize
 from producers.transport.cancellation import cancel_and_wait
 from producers.transport.commands import SET
 from producers.transport.dsn import open_redis
+from producers.transport.explain import describe
 from producers.transport.redis_errors import FULL, refusal_code
 from producers.transport.runner import execute
 from worker.clock import Clock, SystemClock
 from worker.credentials.sources import open_store
+from worker.logs import Event, log_fields
 from worker.process.bootstrap import build_dispatcher
 from worker.process.control_jobs import make_producer, submit
 from worker.process.control_queue import ControlQueueWorker
 from worker.process.dispatcher import Dispatcher
 from worker.process.presence import PresenceAnnouncer
 from worker.queue.claims import Settled
-from worker.queue.redis_retry import retry_until_up
+from worker.queue.redis_retry import RedisAvailability
 from worker.settings import WorkerSettings
 
 CONTROL_JOBS = 10
 CONTROL_POLL_S = 0.5
+PART = "control jobs"
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +94,7 @@ class LaneWorker(ControlQueueWorker):
         self._dispatcher: Dispatcher | None = None
         self._dispatch_task: asyncio.Task[None] | None = None
         self._heartbeat_task: asyncio.Task[None] | None = None
-        self._control_poll_failed = False
+        self._availability = RedisAvailability(self._clock)
         super().__init__(
             functions=[submit, *functions],
             queue_name=settings.queue,
@@ -108,27 +111,31 @@ class LaneWorker(ControlQueueWorker):
             job_deserializer=deserialize,
             ctx={},
         )
-        self._presence = PresenceAnnouncer(redis, self._clock, settings, self)
+        self._presence = PresenceAnnouncer(redis, self._clock, settings, self, availability=self._availability)
 
     async def main(self) -> None:
         """Run until cancelled, or in burst mode until nothing is queued.
 
         This replaces arq's method, which ends the process when Redis is away, and needs the right to run INFO.
         """
-        await retry_until_up(self.pool.ping)
+        await self._availability.retry_until_up(self.pool.ping, "the start", is_starting=True)
         self.ctx["redis"] = self.pool
         await self._start_dispatching()
         async for _ in poll(self.poll_delay_s):
             await self._poll_iteration()
-            if self.burst and not await retry_until_up(lambda: self.pool.zcard(self.queue_name)):
+            if self.burst and not await self._availability.retry_until_up(self._count_control_jobs, PART):
                 await asyncio.gather(*self.tasks.values())
                 return
+
+    async def _count_control_jobs(self) -> int:
+        return int(await self.pool.zcard(self.queue_name))
 
     async def _start_dispatching(self) -> None:
         settings = self.settings
         self._dispatcher, heartbeat = await build_dispatcher(
             self._resources,
             redis=self.pool,
+            availability=self._availability,
             clock=self._clock,
             settings=settings,
             credentials=self._credentials,
@@ -145,6 +152,7 @@ class LaneWorker(ControlQueueWorker):
             settings.egress_rate_per_s,
             settings.egress,
             settings.max_jobs,
+            extra=log_fields(Event.STARTED, egress=settings.egress),
         )
 
     async def _poll_iteration(self) -> None:
@@ -161,13 +169,12 @@ class LaneWorker(ControlQueueWorker):
         try:
             await super()._poll_iteration()
         except (RedisError, OSError) as exc:
-            if not self._control_poll_failed:
-                log.warning("control jobs wait: Redis does not answer (%s: %s)", type(exc).__name__, exc)
-            self._control_poll_failed = True
+            self._availability.failed(PART, exc)
         except Exception:
-            log.exception("unexpected error in the poll of the control queue; it continues")
+            extra = log_fields(Event.INTERNAL_ERROR)
+            log.exception("unexpected error in the poll of the control queue; it continues", extra=extra)
         else:
-            self._control_poll_failed = False
+            self._availability.served(PART)
         if self.burst and self._dispatcher is not None:
             await self._dispatcher.wait_until_drained()
 
@@ -212,10 +219,13 @@ class LaneWorker(ControlQueueWorker):
                 if self.tasks:
                     await asyncio.wait(set(self.tasks.values()), timeout=self.settings.stop_timeout_s)
                 await self._dispatcher.wake_other_worker()
-            log.info("stopping: %d changes ended here, %d attempts requeued", self.jobs_complete, self.jobs_retried)
+                ended, requeued = self.jobs_complete, self.jobs_retried
+                extra = log_fields(Event.STOPPING, ended=ended, requeued=requeued)
+                log.info("stopping: %d changes ended here, %d attempts requeued", ended, requeued, extra=extra)
             await super().close()
         except (RedisError, OSError) as exc:
-            log.warning("stopping although Redis does not answer (%s: %s)", type(exc).__name__, exc)
+            if self._dispatcher is not None:
+                log.warning("stopping, although %s", describe(exc), extra=log_fields(Event.STOPPING))
         finally:
             if self._heartbeat_task is not None:
                 await cancel_and_wait(self._heartbeat_task)

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from producers.errors import SettingsError
 from producers.settings import PREFIX, ProducerSettings, variable_name
 from producers.transport.daemon_executor import DaemonExecutor
+from producers.transport.explain import describe
 from worker.errors import CredentialsError
 from worker.logs import FORMATTERS, Event, log_fields
 from worker.process.supervisor import BAD_START, UNDER_PARENT, run_processes
@@ -56,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"worker: {variable_name('credentials')}: {exc}", file=sys.stderr)
         return BAD_START
     except (RedisError, OSError) as exc:
-        print(f"worker: {variable_name('redis_dsn')}: Redis does not answer: {exc}", file=sys.stderr)
+        print(f"worker: {variable_name('redis_dsn')}: {describe(exc)}", file=sys.stderr)
         return 1
 
 
@@ -109,4 +110,5 @@ def _warn_of_unknown_variables() -> None:
     known = {variable_name(name) for side in (WorkerSettings, ProducerSettings) for name in side.__struct_fields__}
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in known:
-            log.warning("%s is not a setting of this version and has no effect", name)
+            extra = log_fields(Event.UNKNOWN_VARIABLE, variable=name)
+            log.warning("%s is not a setting of this version and has no effect", name, extra=extra)

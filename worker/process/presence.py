@@ -11,17 +11,19 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
-from producers.errors import QueueUnavailable
 from producers.monitor.worker_info import MAX_INTERVAL_S, WorkerInfo, announce_worker, withdraw_worker
 from producers.transport.cancellation import cancel_and_wait
-from producers.transport.runner import run_plan, translate_errors
+from producers.transport.runner import execute
 from worker.clock import Clock
+from worker.logs import Event, log_fields
+from worker.queue.redis_retry import RedisAvailability
 from worker.settings import WorkerSettings
 
 DISTRIBUTION = "copytrade-settings"
 HOST_CHARS = 64
-ACTION = "announcing this worker"
+PART = "announcing this worker"
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +45,17 @@ class WorkCounts(Protocol):
 class PresenceAnnouncer:
     """Announces one worker process every interval, until `withdraw`."""
 
-    def __init__(self, redis: Redis, clock: Clock, settings: WorkerSettings, worker: WorkCounts) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        clock: Clock,
+        settings: WorkerSettings,
+        worker: WorkCounts,
+        *,
+        availability: RedisAvailability | None = None,
+    ) -> None:
         self._redis = redis
+        self._availability = availability or RedisAvailability(clock)
         self._clock = clock
         self._settings = settings
         self._worker = worker
@@ -70,25 +81,26 @@ class PresenceAnnouncer:
         if announced is None or self._redis_away:
             return
         try:
-            await run_plan(self._redis, withdraw_worker(announced), "withdrawing this worker's announcement")
-        except QueueUnavailable as exc:
-            log.warning("%s; it expires by its TTL", exc)
+            await execute(self._redis, withdraw_worker(announced))
+        except (RedisError, OSError) as exc:
+            self._availability.failed(PART, exc)
 
     async def announce(self) -> None:
-        """Announce once. Log errors instead of raising them; log an outage of Redis only once."""
+        """Announce once. Log errors instead of raising them."""
         try:
-            with translate_errors(ACTION):
-                seconds, micros = await self._redis.time()
+            seconds, micros = await self._redis.time()
             info = self._worker_info(seconds * 1000 + micros // 1000)
-            await run_plan(self._redis, announce_worker(info), ACTION)
+            await execute(self._redis, announce_worker(info))
             self._announced = info
-        except QueueUnavailable as exc:
-            if not self._redis_away:
-                log.warning("%s; it is tried again every %g s", exc, self._interval_s)
+        except (RedisError, OSError) as exc:
+            self._availability.failed(PART, exc)
             self._redis_away = True
         except Exception:
-            log.exception("unexpected error in %s; the worker continues", ACTION)
+            log.exception(
+                "unexpected error in announcing this worker; it continues", extra=log_fields(Event.INTERNAL_ERROR)
+            )
         else:
+            self._availability.served(PART)
             self._redis_away = False
 
     async def _run(self) -> None:

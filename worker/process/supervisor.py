@@ -8,6 +8,8 @@ import signal
 import sys
 from asyncio.subprocess import PIPE
 
+from worker.logs import Event, log_fields
+
 RESTART_DELAY_S = 1.0
 
 BAD_START = 2
@@ -50,7 +52,8 @@ async def _supervise(arguments: list[str], stopping: asyncio.Event, *, restart: 
         status = exit_status(await exit_wait, stop_requested=stopping.is_set())
         if not restart or stopping.is_set() or status == BAD_START:
             return status
-        log.error("a worker process ended with status %d; starting another", status)
+        extra = log_fields(Event.PROCESS_ENDED, status=status)
+        log.error("a worker process ended with status %d; starting another", status, extra=extra)
         await asyncio.wait({stop_wait}, timeout=RESTART_DELAY_S)
         if stopping.is_set():
             return 0

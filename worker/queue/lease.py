@@ -16,7 +16,9 @@ from redis.exceptions import RedisError
 from producers.contract import keyspace
 from producers.transport.scripts import Argument, Script
 from worker.clock import Clock
+from worker.logs import Event, log_fields
 from worker.queue.claims import Claim
+from worker.queue.redis_retry import RedisAvailability
 
 RENEW = Script.load("worker.queue", "renew.lua", constants={"HEAD_PREFIX": keyspace.HEAD}, runs_when_full=True)
 
@@ -29,14 +31,19 @@ RETRY_S = 0.2
 BATCH_SIZE = 500
 """Most leases renewed in one round trip."""
 
+PART = "renewing leases"
+
 log = logging.getLogger(__name__)
 
 
 class Heartbeat:
     """Renews the leases of the claims that it holds, and tracks when each of them ends."""
 
-    def __init__(self, redis: Redis, clock: Clock, *, lease_s: float) -> None:
+    def __init__(
+        self, redis: Redis, clock: Clock, *, lease_s: float, availability: RedisAvailability | None = None
+    ) -> None:
         self._redis = redis
+        self._availability = availability or RedisAvailability(clock)
         self._clock = clock
         self._lease_s = lease_s
         self._interval_s = lease_s / BEATS_PER_LEASE
@@ -59,19 +66,19 @@ class Heartbeat:
 
     async def run(self) -> None:
         """Renew leases until cancelled. While Redis is away, try often, to be early when it is back."""
-        pause_s, is_away = self._interval_s, False
+        pause_s = self._interval_s
         while True:
             await self._clock.sleep(pause_s)
             try:
                 await self.beat()
-                pause_s, is_away = self._interval_s, False
             except (RedisError, OSError) as exc:
                 pause_s = min(RETRY_S, self._interval_s)
-                if not is_away:
-                    log.warning("leases were not renewed (%s); trying every %g s", exc, pause_s)
-                is_away = True
+                self._availability.failed(PART, exc)
             except Exception:
-                log.exception("unexpected error in the heartbeat; it continues")
+                log.exception("unexpected error in the heartbeat; it continues", extra=log_fields(Event.INTERNAL_ERROR))
+            else:
+                pause_s = self._interval_s
+                self._availability.served(PART)
 
     async def beat(self) -> None:
         """Renew the leases that are more than half an interval old.

@@ -1,51 +1,103 @@
-"""Retries of Redis commands without a limit of tries, with capped and jittered pauses."""
+"""Whether Redis serves this worker: retries while it does not, and one log line for all parts of the worker."""
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+from redis.exceptions import RedisError
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from tenacity.wait import wait_random_exponential
 
-from producers.transport.explain import ACL_REFUSAL
-from producers.transport.redis_errors import refusal_text
+from producers.errors import SettingsError
+from producers.transport.explain import DSN, describe, explain
+from worker.clock import Clock
+from worker.logs import Event, log_fields
 
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 2.0
+
+LOG_INTERVAL_S = 60.0
+"""An outage is logged when it begins, then once in this time, and when it ends."""
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 
-async def retry_until_up(command: Callable[[], Awaitable[T]]) -> T:
-    """Run an idempotent command until Redis accepts it, and return the reply. Errors of Redis are retried for ever."""
-    retrying = AsyncRetrying(
-        retry=retry_if_exception_type((RedisError, OSError)),
-        wait=wait_random_exponential(multiplier=FIRST_PAUSE_S, max=MAX_PAUSE_S),
-        before_sleep=_log_retry,
-    )
-    async for attempt in retrying:
-        with attempt:
-            answer = await command()
-            if attempt.retry_state.attempt_number > 1:
-                log.info("Redis answers again, at try %d", attempt.retry_state.attempt_number)
-            return answer
-    raise AssertionError("unreachable: the loop above has no stop")
+class RedisAvailability:
+    """Which parts of the worker Redis does not serve, since when, and when that was logged.
 
+    An outage begins when the first part fails, and ends when every part that failed is served again: a part may be
+    refused (by the ACL, a full memory, a key of a wrong type) while others are not.
+    """
 
-def _log_retry(state: RetryCallState) -> None:
-    """Log tries 1, 2, 4, 8 and so on: an outage of hours must not fill the log."""
-    if state.attempt_number & (state.attempt_number - 1):
-        return
-    error = state.outcome.exception() if state.outcome else None
-    text = refusal_text(error) if isinstance(error, Exception) else ""
-    log.warning("%s (%s: %s); trying again", _describe_error(error), type(error).__name__, text)
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._failing: dict[str, None] = {}  # a dict, for its order
+        self._since_s = 0.0
+        self._next_line_s = -math.inf
+        self._is_logged = False
 
+    async def retry_until_up(self, command: Callable[[], Awaitable[T]], part: str, *, is_starting: bool = False) -> T:
+        """Run an idempotent command until Redis accepts it, and return the reply.
 
-def _describe_error(error: BaseException | None) -> str:
-    if isinstance(error, NoPermissionError) or ACL_REFUSAL.search(str(error)):
-        return "Redis's ACL does not permit a command of this worker; ops/redis.acl lists what it needs"
-    return "Redis rejects a command" if isinstance(error, ResponseError) else "Redis does not answer"
+        Args:
+            command: the command. Errors of Redis are retried without a limit.
+            part: what of the worker waits, for the log.
+            is_starting: whether nothing has been accepted yet, so that the DSN may be wrong.
+
+        Raises:
+            SettingsError: the worker starts, and the error stays until the DSN or the server is corrected.
+        """
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(lambda exc: isinstance(exc, RedisError | OSError)),
+            wait=wait_random_exponential(multiplier=FIRST_PAUSE_S, max=MAX_PAUSE_S),
+            before_sleep=lambda state: self._retry_or_give_up(state, part, is_starting=is_starting),
+        )
+        try:
+            async for attempt in retrying:
+                with attempt:
+                    reply = await command()
+                    self.served(part)
+                    return reply
+        except BaseException:
+            self._failing.pop(part, None)  # it was cancelled, or gave up: nothing is known of Redis
+            raise
+        raise AssertionError("unreachable: the loop above has no stop")
+
+    def failed(self, part: str, error: BaseException) -> None:
+        """Take note that Redis did not answer, or refused. Log it, unless that was done within `LOG_INTERVAL_S`."""
+        now_s = self._clock.monotonic()
+        if not self._failing:
+            self._since_s, self._is_logged = now_s, False
+        self._failing[part] = None
+        if now_s < self._next_line_s:
+            return
+        self._next_line_s, self._is_logged = now_s + LOG_INTERVAL_S, True
+        away_s = round(now_s - self._since_s, 3)
+        waiting = ", ".join(self._failing)
+        extra = log_fields(Event.REDIS_AWAY, waiting=waiting, away_s=away_s)
+        since = f" for {away_s:.0f} s" if away_s else ""
+        log.warning("%s; waiting%s: %s", describe(error), since, waiting, extra=extra)
+
+    def served(self, part: str) -> None:
+        """Take note that Redis serves a part; log the end of an outage that was logged."""
+        if part not in self._failing:
+            return
+        del self._failing[part]
+        if self._failing or not self._is_logged:
+            return
+        away_s = round(self._clock.monotonic() - self._since_s, 3)
+        log.warning(
+            "Redis serves this worker again, after %.1f s", away_s, extra=log_fields(Event.REDIS_BACK, away_s=away_s)
+        )
+
+    def _retry_or_give_up(self, state: RetryCallState, part: str, *, is_starting: bool) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if error is None:
+            return
+        if is_starting and explain(error).permanent:
+            raise SettingsError(f"{DSN}: {describe(error)}") from error
+        self.failed(part, error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from enum import StrEnum
 from typing import assert_never
 
@@ -16,13 +15,13 @@ from producers.queue.batch_ids import BATCH_IDS
 from producers.queue.breaker import BREAKER, BreakerEvent
 from producers.queue.bucket import BUCKET_CONSTANTS, US_PER_S
 from producers.queue.finish import FINISH
-from producers.transport.redis_errors import is_away, refusal_text
+from producers.transport.redis_errors import is_away
 from producers.transport.scripts import Argument, Part, Script
 from worker.clock import Clock
-from worker.logs import Event, log_fields
 from worker.queue.claims import Claim, Finish, Requeue, Settled, Settlement
 from worker.queue.rate import Pacing
 from worker.queue.redis_clock import MAX_CLOCK_ERROR_S
+from worker.queue.redis_retry import RedisAvailability
 from worker.settings import WorkerSettings
 
 
@@ -58,7 +57,7 @@ RETRY_S = 0.2
 ABSENT = -1
 """An argument of settle.lua that has no value: no reply came, or nothing was sent."""
 
-log = logging.getLogger(__name__)
+PART = "settlements"
 
 Waiting = tuple[Settlement, tuple[Argument, ...], asyncio.Future[Settled]]
 """A settlement, its encoded action, and the future of its caller."""
@@ -67,8 +66,17 @@ Waiting = tuple[Settlement, tuple[Argument, ...], asyncio.Future[Settled]]
 class Settler:
     """Writes settlements. Those that arrive during a round trip share the next one."""
 
-    def __init__(self, redis: Redis, clock: Clock, settings: WorkerSettings, pacing: Pacing) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        clock: Clock,
+        settings: WorkerSettings,
+        pacing: Pacing,
+        *,
+        availability: RedisAvailability | None = None,
+    ) -> None:
         self._redis = redis
+        self._availability = availability or RedisAvailability(clock)
         self._clock = clock
         self._egress = keyspace.escape(settings.egress)
         self._settings: list[Argument] = [
@@ -95,7 +103,6 @@ class Settler:
         return await future
 
     async def _write(self) -> None:
-        failures = 0
         while self._waiting:
             batch, self._waiting = self._waiting[:BATCH_SIZE], self._waiting[BATCH_SIZE:]
             try:
@@ -103,13 +110,9 @@ class Settler:
             except (RedisError, OSError) as exc:
                 replies = [exc] * len(batch)
             if not self._resolve(batch, replies):
-                failures = 0
+                self._availability.served(PART)
                 continue
-            failures += 1
-            if failures & (failures - 1) == 0:  # at tries 1, 2, 4, 8 and so on
-                reason = next(refusal_text(reply) for reply in replies if isinstance(reply, Exception))
-                extra = log_fields(Event.REDIS_AWAY)
-                log.warning("Redis did not accept all settlements (%s); retrying in %g s", reason, RETRY_S, extra=extra)
+            self._availability.failed(PART, next(reply for reply in replies if isinstance(reply, Exception)))
             await self._clock.sleep(RETRY_S)
 
     def _resolve(self, batch: list[Waiting], replies: list[list[int] | Exception]) -> bool:

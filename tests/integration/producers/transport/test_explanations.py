@@ -145,7 +145,8 @@ async def test_failures_of_tls_are_named(valkey_dsn: str, tmp_path: Path) -> Non
 
 async def test_a_cluster_is_named(tmp_path: Path) -> None:
     """A real one, of one node."""
-    with Valkey(tmp_path, ["cluster-enabled yes"]) as server:
+    # by default the cluster's own port is 10,000 above the server's, where there may be none
+    with Valkey(tmp_path, ["cluster-enabled yes", f"cluster-port {free_port()}"]) as server:
         async with Producer.connect(server.dsn, SETTINGS) as producer:
             with pytest.raises(QueueUnavailable, match="this Redis is in cluster mode, which is not supported"):
                 await producer.paused()

@@ -164,12 +164,13 @@ async def test_an_unreachable_redis_is_logged_once_and_heartbeats_resume(
     away = open_redis(f"redis://127.0.0.1:{free_port()}/0", ArqRedis, timeout_s=1)
     presence = one(away)
 
-    with caplog.at_level(logging.WARNING, "worker.process.presence"):
+    with caplog.at_level(logging.WARNING, "worker"):
         for _ in range(3):
             await presence.announce()
         await presence.withdraw()
     assert len(caplog.records) == 1
-    assert "announcing this worker: Redis did not answer" in caplog.text
+    assert "Redis did not answer: nothing listens there" in caplog.text
+    assert "waiting: announcing this worker" in caplog.text
     await away.aclose()
 
     presence._redis = redis

@@ -1,36 +1,125 @@
-"""What is logged while Redis is unreachable."""
+"""What is logged while Redis does not serve a worker, and which errors end its start."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
 import pytest
-from redis.exceptions import BusyLoadingError, NoPermissionError, OutOfMemoryError
+from redis.exceptions import AuthenticationError, NoPermissionError, OutOfMemoryError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from producers import SettingsError
+from tests.support.manual_clock import ManualClock
 from worker.queue import redis_retry
+from worker.queue.redis_retry import RedisAvailability
+
+GONE = RedisConnectionError("gone")
 
 
-async def test_an_outage_of_redis_is_logged_at_tries_1_2_4_8_and_16_and_at_its_end(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each line has the error of its try: no answer, a missing right or a rejected command."""
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_retry, "MAX_PAUSE_S", 0.001)
-    errors: list[Exception] = [RedisConnectionError("gone")] * 3 + [NoPermissionError("no right")] * 4
-    errors += [BusyLoadingError("loading")] * 8 + [OutOfMemoryError("full")] * 2
 
-    async def ask() -> str:
-        if errors:
-            raise errors.pop(0)
-        return "answer"
 
-    with caplog.at_level("INFO", logger="worker.queue.redis_retry"):
-        assert await redis_retry.retry_until_up(ask) == "answer"
+@pytest.fixture
+def availability(clock: ManualClock) -> RedisAvailability:
+    return RedisAvailability(clock)
 
-    lines = [record.getMessage() for record in caplog.records]
-    assert [line.partition(" (")[0] for line in lines] == [
-        "Redis does not answer",
-        "Redis does not answer",
-        "Redis's ACL does not permit a command of this worker; ops/redis.acl lists what it needs",
-        "Redis does not answer",
-        "Redis rejects a command",
-        "Redis answers again, at try 18",
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+def failing(*errors: Exception) -> Callable[[], Awaitable[str]]:
+    """Return a command that raises these errors, one at each call, and then returns."""
+    left = list(errors)
+
+    async def command() -> str:
+        if left:
+            raise left.pop(0)
+        return "reply"
+
+    return command
+
+
+async def test_an_outage_is_one_line_a_minute_for_all_parts_and_one_at_its_end(
+    availability: RedisAvailability, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ends when the last part is served again."""
+    for _ in range(4 * 90):
+        for part in ("claims", "settlements", "renewing leases", "control jobs"):
+            availability.failed(part, GONE)
+        clock.advance(0.25)
+    for part in ("claims", "settlements", "renewing leases"):
+        availability.served(part)
+    before = len(caplog.records)
+    availability.served("control jobs")
+
+    away = "Redis did not answer (ConnectionError: gone); start it, or correct COPYTRADE_REDIS_DSN"
+    assert lines(caplog) == [
+        f"{away}; waiting: claims",
+        f"{away}; waiting for 60 s: claims, settlements, renewing leases, control jobs",
+        "Redis serves this worker again, after 90.0 s",
     ]
+    assert before == 2
+
+
+async def test_outages_that_follow_each_other_fast_are_not_logged_each(
+    availability: RedisAvailability, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A minute later the next one is."""
+    for _ in range(61):
+        availability.failed("claims", GONE)
+        availability.served("claims")
+        clock.advance(1)
+
+    assert [line.partition(" (")[0] for line in lines(caplog)] == [
+        "Redis did not answer",
+        "Redis serves this worker again, after 0.0 s",
+        "Redis did not answer",
+        "Redis serves this worker again, after 0.0 s",
+    ]
+
+
+async def test_the_line_names_the_error(availability: RedisAvailability, caplog: pytest.LogCaptureFixture) -> None:
+    """A missing right is not called an outage."""
+    errors = [NoPermissionError("no right"), *[OutOfMemoryError("full")] * 3]
+
+    assert await availability.retry_until_up(failing(*errors), "claims") == "reply"
+
+    assert lines(caplog)[0].startswith("Redis's ACL does not let this user do that (NoPermissionError: no right); ")
+    assert len(lines(caplog)) == 2
+
+
+async def test_a_part_that_is_cancelled_does_not_end_the_outage(
+    availability: RedisAvailability, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is known of Redis then."""
+    asked = asyncio.Event()
+
+    async def command() -> None:
+        if caplog.records:
+            asked.set()
+        raise GONE
+
+    endless = asyncio.create_task(availability.retry_until_up(command, "claims"))
+    await asked.wait()
+    endless.cancel()
+    await asyncio.wait({endless})
+
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [AuthenticationError("invalid username-password pair"), ResponseError("MOVED 1 10.0.0.1:6379")]
+)
+async def test_what_only_a_person_can_mend_ends_the_start_and_nothing_later(
+    availability: RedisAvailability, error: RedisError, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker that runs waits for it, and says so."""
+    with pytest.raises(SettingsError, match=r"^COPYTRADE_REDIS_DSN: (Redis rejected|this Redis is in cluster mode)"):
+        await availability.retry_until_up(failing(GONE, error), "the start", is_starting=True)
+    caplog.clear()
+
+    assert await availability.retry_until_up(failing(error), "claims") == "reply"
