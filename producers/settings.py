@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, get_type_hints
 
 import msgspec
 
@@ -55,7 +55,7 @@ class EnvironmentSettings(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return msgspec.convert(texts, cls, strict=False, dec_hook=_from_text)
         except msgspec.ValidationError as exc:
-            raise SettingsError(_explain(str(exc), texts)) from exc
+            raise SettingsError(_explain(cls, str(exc), texts)) from exc
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
@@ -126,10 +126,28 @@ def _from_text(field_type: Callable[[object], object], text: object) -> object:
     return field_type(text)
 
 
-def _explain(message: str, texts: Mapping[str, str]) -> str:
+def _explain(settings: type[EnvironmentSettings], message: str, texts: Mapping[str, str]) -> str:
     match = _violation.match(message)
     if match is None:
         return message
     field = match["field"]
-    what = match["what"][0].lower() + match["what"][1:]
+    what = match["what"]
+    if what.startswith("Expected"):  # in the names of Python's types
+        what = _type_rule(get_type_hints(settings, include_extras=True)[field]) or what
+    what = what[0].lower() + what[1:]
     return f"{variable_name(field)}: {what}; got {abbreviated(redact_dsn(texts.get(field, '')))}"
+
+
+def _type_rule(annotation: Any) -> str | None:
+    """Return the rule of a number or a switch in words; None for another type."""
+    match msgspec.inspect.type_info(annotation):
+        case msgspec.inspect.BoolType():
+            return "must be true or false"
+        case msgspec.inspect.IntType(ge=minimum, le=maximum):
+            kind = "whole number"
+        case msgspec.inspect.FloatType(ge=minimum, le=maximum):
+            kind = "number"
+        case _:
+            return None
+    bounds = "" if minimum is None or maximum is None else f" from {minimum:,.10g} to {maximum:,.10g}"
+    return f"must be a {kind}{bounds}"

@@ -38,7 +38,7 @@ MIN_RATE_PER_S, MAX_RATE_PER_S = 0.01, 1000
 
 _BATCH_ID_RULE = f"must be 1 to {MAX_BATCH_ID_CHARS} printable ASCII characters without spaces and slashes"
 _ID_RULE = f"must be 1 to {MAX_ID_CHARS} printable ASCII characters without spaces"
-_DECIMAL_RULE = 'must be a string holding a decimal number without sign or exponent, such as "330" or "0.5"'
+_DECIMAL_RULE = 'must be a decimal number as text, without sign or exponent, such as "330" or "0.5"'
 
 ID_PATTERN = rf"[!-~]{{1,{MAX_ID_CHARS}}}"
 DECIMAL_PATTERN = r"(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,20})?"
@@ -211,7 +211,7 @@ def _whole_up_to(maximum: int) -> tuple[Callable[[object], bool], str]:
     def holds(value: object) -> bool:
         return value is None or (isinstance(value, str) and _match_whole(value) is not None and int(value) <= maximum)
 
-    return holds, f'must be a string holding a whole number from 1 to {maximum}, such as "20"'
+    return holds, f'must be a whole number from 1 to {maximum} as text, such as "20"'
 
 
 _Rule = tuple[str, Callable[[CopySetting], object], Callable[[object], bool], str]

@@ -125,7 +125,7 @@ async def test_a_number_of_processes_below_one_is_rejected(stack: Stack, log_pat
     status, lines = await ended(stack, log_path, "--processes", "0")
 
     assert status == 2
-    assert "--processes must be 1 or more; got 0" in lines[-1]
+    assert "--processes: must be a whole number, 1 or more; got" in lines[-1]
 
 
 @pytest.mark.parametrize("variable", ["COPYTRADE_CREDENTIALS", "COPYTRADE_REDIS_DSN"])

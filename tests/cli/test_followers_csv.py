@@ -106,7 +106,7 @@ def test_other_columns_are_ignored_if_asked_for() -> None:
         (b"two words,5", "userId", "printable ASCII"),
         (b"1.23457E+14,5", "userId", "must be the whole ID as text"),
         (b"1001.0,5", "userId", "must be the whole ID as text"),
-        (b"1001,lots", "settings[0].traceValue", "must be a string holding a decimal number"),
+        (b"1001,lots", "settings[0].traceValue", "must be a decimal number"),
         (b"1001," + b"9" * MAX_LINE_BYTES, "line", "must be shorter than"),
     ],
     ids=["long", "short", "quote", "encoding", "NUL", "no user", "space", "rounded", "float", "value", "endless"],

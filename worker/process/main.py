@@ -36,11 +36,9 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m worker", description="Drains lanes of copy-trade settings changes."
     )
     parser.add_argument("--burst", action="store_true", help="stop when nothing is queued")
-    parser.add_argument("--processes", type=int, default=1, metavar="N", help="number of worker processes (1)")
+    parser.add_argument("--processes", type=_count, default=1, metavar="N", help="number of worker processes (1)")
     parser.add_argument(UNDER_PARENT, action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    if options.processes < 1:
-        parser.error(f"--processes must be 1 or more; got {options.processes}")
     try:
         settings = WorkerSettings.from_env()
         ProducerSettings.from_env()
@@ -59,6 +57,13 @@ def main(argv: list[str] | None = None) -> int:
     except (RedisError, OSError) as exc:
         print(f"worker: {variable_name('redis_dsn')}: {describe(exc)}", file=sys.stderr)
         return 1
+
+
+def _count(text: str) -> int:
+    """Return the value of --processes."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more; got {text!r}")
+    return int(text)
 
 
 def _run(settings: WorkerSettings, *, burst: bool, under_parent: bool) -> int:

@@ -120,9 +120,9 @@ def test_infinity_is_rejected(side: type[EnvironmentSettings], name: str) -> Non
         ({"QUEUE": "copytrade:schedule"}, "COPYTRADE_QUEUE: must be 1 to 128 printable ASCII characters"),
         ({"EXCHANGE_URL": "ftp://x"}, "COPYTRADE_EXCHANGE_URL: must be scheme and host only"),
         ({"EXCHANGE_URL": "http://exchange"}, "COPYTRADE_EXCHANGE_URL: http:// sends API keys"),
-        ({"EXCHANGE_INSECURE": "yes"}, "COPYTRADE_EXCHANGE_INSECURE: expected `bool`; got 'yes'"),
-        ({"REDIS_CONNECTIONS": "1"}, "COPYTRADE_REDIS_CONNECTIONS: expected `int` >= 2; got '1'"),
-        ({"MAX_JOBS": "1.5"}, "COPYTRADE_MAX_JOBS: expected `int`; got '1.5'"),
+        ({"EXCHANGE_INSECURE": "yes"}, "COPYTRADE_EXCHANGE_INSECURE: must be true or false; got 'yes'"),
+        ({"REDIS_CONNECTIONS": "1"}, "COPYTRADE_REDIS_CONNECTIONS: must be a whole number from 2 to"),
+        ({"MAX_JOBS": "1.5"}, "COPYTRADE_MAX_JOBS: must be a whole number from 1 to 1,000,000,000; got '1.5'"),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
 )
