@@ -41,7 +41,10 @@ class LoopPools:
         self.max_connections = max_connections
         self.wait_s = wait_s
         self._args = args
-        self._pools: PerLoop[LoopPool] = PerLoop(self._make, close=LoopPool.disconnect, abandon=LoopPool.abandon)
+        # bound late, since the pool of a client of sentinels has methods of its own
+        self._pools: PerLoop[LoopPool] = PerLoop(
+            self._make, close=lambda pool: pool.disconnect(), abandon=lambda pool: pool.abandon()
+        )
 
     def current(self) -> LoopPool:
         """Return the pool of the running event loop.
