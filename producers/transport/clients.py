@@ -19,7 +19,8 @@ from producers.transport.pools import LoopPools
 _loops: WeakKeyDictionary[Any, WeakSet[asyncio.AbstractEventLoop]] = WeakKeyDictionary()
 """The event loops in which producers have used the pools that callers made."""
 
-os.register_at_fork(after_in_child=_loops.clear)  # the parent's loops seem to run there for ever
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_loops.clear)  # the parent's loops seem to run there for ever
 
 
 def check_client(client: object, expected: type[Redis | SyncRedis]) -> None:

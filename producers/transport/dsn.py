@@ -9,7 +9,7 @@ from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
 from producers.errors import SettingsError
-from producers.settings import DEFAULT_CONNECTIONS
+from producers.settings import DEFAULT_CONNECTIONS, MIN_CONNECTIONS
 from producers.transport.connections import PoolClasses
 from producers.transport.dsn_parser import InvalidDsn, Target, parse_dsn
 from producers.transport.pools import ASYNC
@@ -41,8 +41,10 @@ def open_redis(
         max_connections: how many connections the client opens at most; an asynchronous one, for each event loop.
 
     Raises:
-        SettingsError: the DSN is malformed, or a file that it names cannot be used.
+        SettingsError: the DSN is malformed, a file that it names cannot be used, or there are too few connections.
     """
+    if max_connections < MIN_CONNECTIONS:
+        raise SettingsError(f"COPYTRADE_REDIS_CONNECTIONS: must be at least {MIN_CONNECTIONS}; got {max_connections}")
     try:
         target = parse_dsn(dsn)
     except InvalidDsn as exc:

@@ -118,7 +118,7 @@ class LoopListener:
         Locked, because redis-py's PubSub opens a connection for each concurrent first caller and keeps only the last.
         """
         async with self._lock:
-            if self._closed:
+            if self._closed or (self._pubsub is None and name not in self._channels):
                 return
             if self._pubsub is None:
                 self._pubsub = self._redis.pubsub()

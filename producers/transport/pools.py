@@ -41,7 +41,7 @@ class LoopPools:
         self.max_connections = max_connections
         self.wait_s = wait_s
         self._args = args
-        # bound late, since the pool of a client of sentinels has methods of its own
+        # Bind late: the pool of a client of sentinels has methods of its own.
         self._pools: PerLoop[LoopPool] = PerLoop(
             self._make, close=lambda pool: pool.disconnect(), abandon=lambda pool: pool.abandon()
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -61,6 +62,24 @@ async def test_producers_and_workers_use_tls(valkey: ArqRedis, dsn: str, tmp_pat
 def _apply_plainly(dsn: str) -> str:
     with PlainProducer.connect(dsn) as producer:
         return producer.enqueue(change("1002")).result(timeout=20).outcome.value
+
+
+@pytest.mark.parametrize("shut_down", [True, False])
+async def test_connections_over_tls_end_with_their_event_loop(dsn: str, shut_down: bool) -> None:
+    """Without a warning, also if the loop is closed without being shut down."""
+
+    def loops() -> None:
+        producer = Producer.connect(dsn)
+        for user in ("1", "2"):
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(producer.enqueue(change(user)))
+            if shut_down:
+                loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+        asyncio.run(producer.close())
+
+    await asyncio.to_thread(loops)
+    gc.collect()
 
 
 async def _refusal(dsn: str, *, timeout_s: float = 5) -> list[str]:

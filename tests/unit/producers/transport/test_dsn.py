@@ -36,6 +36,12 @@ async def test_the_time_out_holds_for_connecting_and_for_replies() -> None:
     assert (options["socket_timeout"], options["socket_connect_timeout"]) == (0.7, 0.7)
 
 
+def test_one_connection_is_not_enough() -> None:
+    """A listener would hold it for ever. Settings that are made in Python are not checked before."""
+    with pytest.raises(SettingsError, match=r"^COPYTRADE_REDIS_CONNECTIONS: must be at least 2; got 1"):
+        open_redis("redis://cache", Redis, timeout_s=1, max_connections=1)
+
+
 async def test_rediss_is_tls_with_a_checked_certificate() -> None:
     """redis-py's TLS connection requires a valid certificate by default."""
     assert issubclass(opened("rediss://cache:6380/0").connection_pool.connection_class, SSLConnection)
@@ -77,6 +83,16 @@ async def test_sentinels_have_credentials_and_tls_of_their_own() -> None:
         }
         assert {issubclass(one.connection_class, SSLConnection) for one in asked} == {theirs}
         assert asked[1].connection_kwargs["host"] == "::1"
+
+
+async def test_a_client_closes_its_connections_to_sentinels() -> None:
+    """They have pools of their own."""
+    client = opened("sentinel://a,b/main")
+    pool: Any = client.connection_pool.current()  # type: ignore[attr-defined]
+
+    await client.aclose()
+
+    assert [sentinel.connection_pool._closed for sentinel in pool.sentinel_manager.sentinels] == [True, True]
 
 
 async def test_sentinels_share_the_time_out() -> None:
