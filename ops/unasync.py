@@ -4,8 +4,8 @@
     python -m ops.unasync --check   exit with 1 if one of them is not current
 
 Each module is copied, words are replaced one by one in code and docstrings, and ruff sorts and formats the result.
-`producers/sync/transport.py` is written by hand: it has what asyncio and threads do differently. The way of httpcore's
-`scripts/unasync.py`.
+`producers/sync/transport.py` and `doctor.py` are written by hand: they have what asyncio and threads do differently.
+The way of httpcore's `scripts/unasync.py`.
 """
 
 from __future__ import annotations

@@ -36,6 +36,9 @@ from producers.errors import (
     SettingsError,
     WrongEventLoop,
 )
+from producers.monitor.checks import Check, CheckStatus
+from producers.monitor.doctor import diagnose
+from producers.monitor.overview_types import Overview
 from producers.queue.batches import ResultPage
 from producers.queue.cancel import Cancellation, CancelReport
 from producers.queue.chunking import EnqueueReport
@@ -55,6 +58,8 @@ __all__ = [
     "BatchRefused",
     "CancelReport",
     "Cancellation",
+    "Check",
+    "CheckStatus",
     "CopySetting",
     "DeadLetter",
     "DeadLetterListing",
@@ -77,6 +82,7 @@ __all__ = [
     "Listing",
     "MalformedChange",
     "Outcome",
+    "Overview",
     "Pause",
     "Preview",
     "Priority",
@@ -95,6 +101,7 @@ __all__ = [
     "SettingsError",
     "UserStatus",
     "WrongEventLoop",
+    "diagnose",
     "read_change",
     "read_changes",
 ]

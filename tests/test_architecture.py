@@ -68,12 +68,13 @@ def imported_with(module: str) -> set[str]:
     return set(run.stdout.split())
 
 
-def test_the_producers_side_needs_nothing_of_the_workers() -> None:
+@pytest.mark.parametrize("module", ["producers", "producers.sync"])
+def test_the_producers_side_needs_nothing_of_the_workers_nor_of_the_command_line(module: str) -> None:
     """An app that enqueues installs neither aiohttp nor tenacity."""
-    found = imported_with("producers")
+    found = imported_with(module)
 
     assert {"producers", "redis", "msgspec"} <= found
-    assert found & {"aiohttp", "tenacity", "worker", "ops", "tests", "yarl"} == set()
+    assert found & {"aiohttp", "tenacity", "worker", "ops", "tests", "yarl", "click", "rich"} == set()
 
 
 @pytest.mark.parametrize(

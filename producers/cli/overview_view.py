@@ -139,7 +139,7 @@ def _lane_row(lane: NextLane) -> tuple[str, ...]:
         lane.priority.value,
         format_count(lane.queued),
         _lane_state(lane),
-        EMPTY_CELL if lane.in_flight else format_duration(max(0.0, lane.due_in_s)),
+        EMPTY_CELL if lane.due_in_s is None else format_duration(max(0.0, lane.due_in_s)),
         EMPTY_CELL if lane.rate_per_s is None else f"{lane.rate_per_s:g}/s",
     )
 
@@ -147,7 +147,7 @@ def _lane_row(lane: NextLane) -> tuple[str, ...]:
 def _lane_state(lane: NextLane) -> str:
     if lane.paused:
         return "paused"
-    if lane.in_flight:
+    if lane.due_in_s is None:
         return "in flight"
     if lane.hold_s > 0:
         return f"held {format_duration(lane.hold_s)}"

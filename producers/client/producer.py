@@ -213,7 +213,7 @@ class Producer(Enqueuer, QueueAdmin):
             exists = await run_plan(
                 self._redis, batches.check_existing(batch_id, options), f"looking for batch {batch_id}"
             )
-            # A repeated fan-out awaits each reply: a chunk may be written only if those before it had the same content.
+            # A repeated fan-out waits for each reply: a chunk is written only if those before it had the same content.
             in_flight = 1 if exists else MAX_IN_FLIGHT
             async with aclosing(self._submit_chunks(chunked, items, in_flight)) as chunks:
                 async for _ in chunks:

@@ -117,13 +117,14 @@ def _next_lane(row: Sequence[Any], now_us: int) -> NextLane:
     lane, score_ms, is_bulk, queued, token, hold_until, rate, user_paused_since, trader_paused_since = row
     user_id, trader_id = keyspace.user_and_trader(lane.decode())
     due_in_s = (float(score_ms) * _US_PER_MS - now_us) / _US_PER_S
+    in_flight = token is not None and due_in_s > 0  # the score of a claimed lane is the end of its lease
     return NextLane(
         user_id=user_id,
         trader_id=trader_id,
         priority=Priority.BULK if is_bulk else Priority.INTERACTIVE,
         queued=queued,
-        due_in_s=due_in_s,
-        in_flight=token is not None and due_in_s > 0,  # the score of a claimed lane is the end of its lease
+        due_in_s=None if in_flight else due_in_s,
+        in_flight=in_flight,
         hold_s=_seconds_until(hold_until, now_us),
         rate_per_s=number(rate),
         paused=user_paused_since is not None or trader_paused_since is not None,

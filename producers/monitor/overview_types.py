@@ -59,7 +59,7 @@ class NextLane(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         trader_id: its trader.
         priority: the schedule it is on.
         queued: how many changes it holds, those in flight included.
-        due_in_s: seconds until it is due, negative if it is overdue; while in flight, until its lease ends.
+        due_in_s: seconds until it is due, negative if it is overdue; None while it is in flight.
         in_flight: whether a worker has claimed it.
         hold_s: seconds until its user's hold ends; 0 without a hold.
         rate_per_s: its user's own rate; None without one.
@@ -70,7 +70,7 @@ class NextLane(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     trader_id: str
     priority: Priority
     queued: int
-    due_in_s: float
+    due_in_s: float | None
     in_flight: bool
     hold_s: float
     rate_per_s: float | None

@@ -25,8 +25,8 @@ class LaneStatus:
     Attributes:
         trader_id: its trader.
         queued: how many changes it holds, including those in flight.
-        in_flight: whether its head is being sent.
-        due_in_s: seconds until it may be claimed (again, if it is in flight); 0 if it is due.
+        in_flight: whether a worker has claimed it, and the lease has not lapsed.
+        due_in_s: seconds until it may be claimed; 0 if it is due; None while it is in flight.
         priority: its priority.
         head: the job ID of its head.
     """
@@ -34,7 +34,7 @@ class LaneStatus:
     trader_id: str
     queued: int
     in_flight: bool
-    due_in_s: float
+    due_in_s: float | None
     priority: Priority
     head: str
 
@@ -151,12 +151,16 @@ def _lane_statuses(lanes: Sequence[str], now_us: int) -> Plan[Listing[LaneStatus
 
     def status(row: tuple[str, tuple[Any, ...]]) -> LaneStatus:
         lane, (queued, head, is_claimed, due_ms, bulk_due_ms) = row
+        priority = Priority.BULK if due_ms is None else Priority.INTERACTIVE
+        score_ms = (bulk_due_ms or 0.0) if due_ms is None else due_ms
+        due_in_s = max(0.0, score_ms / 1000 - now_us / US_PER_S)
+        in_flight = is_claimed and due_in_s > 0  # the score of a claimed lane is the end of its lease
         return LaneStatus(
             trader_id=keyspace.user_and_trader(lane)[1],
             queued=queued,
-            in_flight=is_claimed,
-            due_in_s=max(0.0, (bulk_due_ms or 0.0 if due_ms is None else due_ms) / 1000 - now_us / US_PER_S),
-            priority=Priority.BULK if due_ms is None else Priority.INTERACTIVE,
+            in_flight=in_flight,
+            due_in_s=None if in_flight else due_in_s,
+            priority=priority,
             head=head.decode(),
         )
 

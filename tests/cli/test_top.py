@@ -117,7 +117,7 @@ def test_the_view_shows_rates_between_two_moments() -> None:
     ("changed", "state"),
     [
         ({"paused": True}, "paused"),
-        ({"in_flight": True}, "in flight"),
+        ({"in_flight": True, "due_in_s": None}, "in flight"),
         ({"hold_s": 3.0}, "held 3.0 s"),
         ({"due_in_s": -1.0}, "due"),
         ({}, "waits"),

@@ -14,6 +14,8 @@ from producers import (
     BatchConflict,
     BatchRefused,
     Cancellation,
+    Check,
+    CheckStatus,
     InvalidCursor,
     JobState,
     Outcome,
@@ -22,7 +24,7 @@ from producers import (
     ResultTimeout,
 )
 from producers.contract import keyspace
-from producers.sync import Producer
+from producers.sync import Producer, diagnose
 from tests.support.changes import TRADER, change, numbered, setting
 from tests.support.fan_outs import end_all
 from tests.support.lanes import Lanes
@@ -42,6 +44,18 @@ def producer(valkey_dsn: str) -> Iterator[Producer]:
 def lanes(valkey: ArqRedis) -> Lanes:
     """The worker's side of the queue."""
     return Lanes(valkey)
+
+
+@pytest.mark.parametrize("in_a_loop", [False, True])
+def test_the_checks_of_the_doctor_run_without_await(valkey_server: str, *, in_a_loop: bool) -> None:
+    """Also in a thread that runs an event loop, as in a notebook."""
+
+    async def in_loop() -> list[Check]:
+        return diagnose(dsn=valkey_server)
+
+    checks = asyncio.run(in_loop()) if in_a_loop else diagnose(dsn=valkey_server)
+
+    assert {check.name: check.status for check in checks}["redis"] is CheckStatus.OK
 
 
 async def test_a_waiting_thread_gets_the_result(producer: Producer, lanes: Lanes) -> None:
