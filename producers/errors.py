@@ -14,6 +14,7 @@ ProducerError
 ├── MalformedChange      a stored payload is not a change that this version can apply
 ├── WrongEventLoop       an event loop of another thread uses the producer; nothing was written
 ├── QueueUnavailable     Redis did not answer, or refused a command; repeat with the same job ID
+├── QueueFull            a QueueUnavailable: Redis's memory is almost full; nothing of the call is in doubt
 ├── ResultTimeout        the change or batch has not finished in time; it stays queued
 ├── JobNotFound          no such change, or its result has expired; the ID may be that of another arq app's job
 ├── BatchNotFound        no such batch, or it has expired
@@ -23,6 +24,7 @@ ProducerError
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 MAX_VALUE_CHARS = 80
 
@@ -135,6 +137,20 @@ class WrongEventLoop(ProducerError):
 
 class QueueUnavailable(ProducerError):
     """Redis did not answer, or refused a command. A change may be accepted or not: repeat it with the same job ID."""
+
+
+class QueueFull(QueueUnavailable):
+    """Redis's memory is full, or above `COPYTRADE_REDIS_FULL_PERCENT` of its `maxmemory`.
+
+    Nothing is in doubt: the message says what the call had accepted before; the rest was not accepted.
+
+    Attributes:
+        jobs: handles to the changes that the call had accepted before, if it was `enqueue_many`.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.jobs: list[Any] = []
 
 
 class ResultTimeout(ProducerError, TimeoutError):

@@ -18,11 +18,15 @@ from producers.errors import InvalidArgument, SettingsError, abbreviated
 PREFIX = "COPYTRADE_"
 MAX_TTL_S = 315_360_000
 
+REDIS_FULL_PERCENT = 85.0
+"""Default. What is queued needs memory again while it is sent: a result is about as large as a change."""
+
 MIN_VALUE, MAX_VALUE = 0.001, 1_000_000_000
 """Bounds of every number. They exclude infinity, and keep any positive number of seconds at 1 ms or more."""
 
 Positive = Annotated[float, msgspec.Meta(ge=MIN_VALUE, le=MAX_VALUE)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=MAX_VALUE)]
+Percent = Annotated[float, msgspec.Meta(ge=1, le=100)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=MAX_VALUE)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -75,6 +79,7 @@ class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
         redis_connections: maximum number of connections to Redis of a producer.
         redis_wait_s: how long a call retries while Redis is away; with 0 it fails at once.
         change_ttl_s: deadline of a change, counted from its acceptance.
+        redis_full_percent: share of Redis's `maxmemory` in use from which on changes are refused.
         lane_limit: maximum number of changes in a lane.
         result_ttl_s: lifetime of results.
     """
@@ -83,6 +88,7 @@ class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     redis_timeout_s: Positive = 5.0
     redis_connections: Connections = DEFAULT_CONNECTIONS
     redis_wait_s: NotNegative = 0.0
+    redis_full_percent: Percent = REDIS_FULL_PERCENT
     change_ttl_s: Positive = 86_400.0
     lane_limit: Count = 100_000
     result_ttl_s: Positive = 86_400.0

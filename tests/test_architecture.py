@@ -21,7 +21,7 @@ PACKAGES = ("producers", "worker")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 LUA = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.lua"))
 PARTS = [
-    *(ROOT / "producers" / "queue" / f"{part}.lua" for part in ("batch_ids", "finish", "bucket", "breaker")),
+    *(ROOT / "producers" / "queue" / f"{part}.lua" for part in ("batch_ids", "finish", "bucket", "breaker", "memory")),
     *(ROOT / "worker" / "queue" / f"{part}.lua" for part in ("probes", "round_trips")),
 ]
 """Lua modules that scripts share. They have no keys and no reply of their own."""

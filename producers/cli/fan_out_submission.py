@@ -54,7 +54,7 @@ class FanOutSubmission:
                 progress = self.cli.with_producer(lambda producer: self._run(producer, bar, timeout_s, wait=wait))
             except QueueUnavailable as exc:
                 cause = exc.__cause__ if isinstance(exc.__cause__, QueueUnavailable) else exc
-                raise QueueUnavailable(f"{cause}; {self._resume_hint()}") from exc
+                raise type(exc)(f"{cause}; {self._resume_hint()}") from exc
         assert self.report is not None  # noqa: S101 - `_run` set it, or raised an error
         return self._print_report(self.report, progress)
 

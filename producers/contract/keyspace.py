@@ -24,6 +24,9 @@ WAKEUPS = "copytrade:bell"
 NEVER = "copytrade:never"
 """Never exists. Scripts that a full Redis must permit delete it first (`Script.load`), transactions then too."""
 
+ALMOST_FULL = "copytrade:full"
+"""STRING "1": memory was above the share from which on changes are refused. Set and deleted by submit; TTL a minute."""
+
 LANE = "copytrade:lane:"
 """LIST `<lane>`: job IDs, head first. Pushed by submit; removed by settle, cancel and claim; no TTL."""
 

@@ -51,7 +51,7 @@ async def checks(redis: Redis, settings: ProducerSettings) -> list[Check]:
         settings: the settings it was opened with.
     """
     try:
-        return [await _round_trip(redis), *await _info(redis), await _clock(redis), *await _queue(redis)]
+        return [await _round_trip(redis), *await _info(redis, settings), await _clock(redis), *await _queue(redis)]
     except (RedisError, QueueUnavailable) as exc:
         error = exc.__cause__ if isinstance(exc, QueueUnavailable) and exc.__cause__ is not None else exc
         return [_unusable(redact_dsn(settings.redis_dsn), error)]
@@ -73,11 +73,11 @@ async def _round_trip(redis: Redis) -> Check:
     return redis_checks.check_round_trip(min(took_s))
 
 
-async def _info(redis: Redis) -> list[Check]:
+async def _info(redis: Redis, settings: ProducerSettings) -> list[Check]:
     if not await may_run(redis, "INFO"):
         return [redis_checks.info_refused("by its ACL")]
     try:
-        return redis_checks.check_info(await redis.info())
+        return redis_checks.check_info(await redis.info(), full_percent=settings.redis_full_percent)
     except ResponseError as exc:
         return [redis_checks.info_refused(str(exc))]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from producers.monitor.checks import Check, fail, ok, warn
+from producers.settings import REDIS_FULL_PERCENT
 
 MIN_VERSION = (6, 2)
 
@@ -15,8 +17,8 @@ SLOW_S = 0.020
 MAX_CLOCK_OFFSET_S = 0.5
 """How far this machine's clock may be from Redis's: the deadlines of changes are compared to both."""
 
-FULL, ALMOST_FULL = 0.95, 0.80
-"""Shares of `maxmemory`. With `noeviction`, a full Redis refuses changes."""
+NEARLY = 0.9
+"""A warning is given from this part of the share of `maxmemory` on from which changes are refused."""
 
 _MIB = 1024 * 1024
 
@@ -60,18 +62,24 @@ def info_refused(refusal: str) -> Check:
     return warn("version", f"INFO is refused ({refusal}); version, eviction and persistence are unknown", hint)
 
 
-def check_info(info: Info) -> list[Check]:
-    """Check what INFO reports. A field that it does not report is a warning."""
+def check_info(info: Info, *, full_percent: float = REDIS_FULL_PERCENT) -> list[Check]:
+    """Check what INFO reports. A field that it does not report is a warning.
+
+    Args:
+        info: the reply of INFO.
+        full_percent: share of `maxmemory` from which on changes are refused.
+    """
+    checks = _INFO_CHECKS | {"memory": ("used_memory", partial(_memory, full_percent=full_percent))}
     return [
-        _check(name, info)
-        or warn(name, f"the server does not report its {_INFO_CHECKS[name][0]}", "ask whoever runs it")
-        for name in _INFO_CHECKS
+        _check(name, field, check, info) or warn(name, f"the server does not report its {field}", "ask whoever runs it")
+        for name, (field, check) in checks.items()
     ]
 
 
 def present_info(info: Info) -> list[Check]:
     """Check what INFO reports, without warnings about what it does not report."""
-    return [check for name in _INFO_CHECKS if (check := _check(name, info)) is not None]
+    found = [_check(name, field, check, info) for name, (field, check) in _INFO_CHECKS.items()]
+    return [check for check in found if check is not None]
 
 
 def is_cluster(info: Info) -> bool:
@@ -79,8 +87,7 @@ def is_cluster(info: Info) -> bool:
     return str(info.get("cluster_enabled")) == "1"
 
 
-def _check(name: str, info: Info) -> Check | None:
-    field, check = _INFO_CHECKS[name]
+def _check(name: str, field: str, check: Callable[[Info], Check], info: Info) -> Check | None:
     if str(info.get(field, "")) == "":
         return None
     try:
@@ -128,19 +135,21 @@ def _persistence(info: Info) -> Check:
     return ok("persistence", "appendonly is on")
 
 
-def _memory(info: Info) -> Check:
+def _memory(info: Info, full_percent: float = REDIS_FULL_PERCENT) -> Check:
     used, limit = int(info["used_memory"]), int(info.get("maxmemory", 0))
     if not limit:
         return ok("memory", f"{used / _MIB:.0f} MiB in use, without a limit")
-    share = used / limit
+    share = (used - int(info.get("mem_not_counted_for_evict", 0))) / limit
     detail = f"{used / _MIB:.0f} of {limit / _MIB:.0f} MiB in use ({share:.0%})"
-    if share < ALMOST_FULL:
+    if share < NEARLY * full_percent / 100:
         return ok("memory", detail)
-    hint = "raise maxmemory, lower COPYTRADE_RESULT_TTL_S, or drop dead letters; a full Redis refuses changes"
-    return fail("memory", detail, hint) if share >= FULL else warn("memory", detail, hint)
+    hint = "raise maxmemory, lower COPYTRADE_RESULT_TTL_S, or drop dead letters"
+    if share < full_percent / 100:
+        return warn("memory", f"{detail}; changes are refused from {full_percent:g}% on", hint)
+    return fail("memory", f"{detail}: changes are refused (COPYTRADE_REDIS_FULL_PERCENT={full_percent:g})", hint)
 
 
-_INFO_CHECKS = {
+_INFO_CHECKS: dict[str, tuple[str, Callable[[Info], Check]]] = {
     "version": ("redis_version", _version),
     "mode": ("role", _mode),
     "eviction": ("maxmemory_policy", _eviction),

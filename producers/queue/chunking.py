@@ -143,6 +143,11 @@ class ChunkedSubmission:
         self._previous = ChunkDigest(f"c{chunk.number}", content_digest([previous.digest, content]))
         return submit(submissions, self.options, chunk=self._previous, previous=previous)
 
+    def describe_accepted(self) -> str:
+        """Return what was accepted so far, for the message of an error after which no change is in doubt."""
+        accepted = self.accepted + self.already_there
+        return f"{accepted} changes were accepted, the others were not" if accepted else "nothing was written"
+
     def apply_reply(self, chunk: Chunk, reply: list[int]) -> list[tuple[str, bool]]:
         """Count the verdicts on a chunk.
 

@@ -50,7 +50,7 @@ def replay(selection: Selection, settings: ProducerSettings) -> Plan[ReplayRepor
     """
     entries = yield from dead_letters.select_entries(selection)
     priority = Priority.BULK if selection.job_id is None else Priority.INTERACTIVE
-    options = SubmitOptions(settings.lane_limit, priority)
+    options = SubmitOptions(settings.lane_limit, priority, full_percent=settings.redis_full_percent)
     report = ReplayReport([], [], entries.malformed)
     for some in slices(entries, READ_BATCH_SIZE):
         found = yield from dead_letters.fetch(some)
@@ -72,7 +72,13 @@ def retry_batch(batch_id: str, settings: ProducerSettings, result_ttl_ms: int) -
     if not any(letter.change for letter in found):
         raise DeadLetterNotFound(f"batch {batch_id} has no dead letters that could be sent again")
     new_batch_id = dead_letters.retry_batch_id(batch_id, found)
-    options = SubmitOptions(settings.lane_limit, Priority.BULK, batch_id=new_batch_id, content=RETRY)
+    options = SubmitOptions(
+        settings.lane_limit,
+        Priority.BULK,
+        batch_id=new_batch_id,
+        content=RETRY,
+        full_percent=settings.redis_full_percent,
+    )
     yield from check_existing(new_batch_id, options)
     report = ReplayReport([], [])
     gone: set[str] = set()

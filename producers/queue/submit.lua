@@ -1,6 +1,7 @@
 --[[
 submit: append a chunk of changes to their lanes.
 
+While Redis's memory is almost full, a chunk with a new change is refused as a whole, and nothing is written.
 A change is rejected if its ID was accepted before or is that of another app's job, if its lane is full, or if the dead
 letter that it replays is gone.
 Otherwise its payload is stored, its ID goes to the end of its lane, and a lane that was empty goes on a schedule.
@@ -19,19 +20,23 @@ ARGV  1 lane limit (changes)   2 priority: "interactive" or "bulk"   3 coalescab
       6 name of this chunk, "" if chunks may differ between runs   7 digest of all content up to its end
       8 name of the chunk before it, "" for none   9 digest of all content up to the end of that one
       10 replay: 1 if every change replays a dead letter, else 0
+      11 share of `maxmemory` from which on changes are refused (percent)
       then for each change: lane, job ID, payload; in a replay also the job ID of the dead letter, which is deleted
-Reply {now (ms, Redis clock), then for each change its place in its lane (1 is the head) or a VERDICT}
+Reply {now (ms, Redis clock), then for each change its place in its lane (1 is the head) or a VERDICT};
+      an error with the code OOM if memory is almost full
 ]]
 -- luacheck: read globals LANE_PREFIX HEAD_PREFIX JOB_PREFIX RESULT_PREFIX DEAD_LETTER_PREFIX BATCH_PREFIX
--- luacheck: read globals FUNCTION_BYTES MAX_PAYLOAD_BYTES BATCH_MARK BUCKET_PREFIX BUCKET_SUFFIX BUCKET_TTL_MS RESERVED EMPTY_BATCH_TTL_MS VERDICT
+-- luacheck: read globals BATCH_MARK BUCKET_PREFIX BUCKET_SUFFIX BUCKET_TTL_MS RESERVED EMPTY_BATCH_TTL_MS VERDICT
+-- luacheck: read globals FUNCTION_BYTES MAX_PAYLOAD_BYTES memory NEVER
 local schedule, bulk_schedule, lanes, wakeups = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local batch, members, batches, results = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local lane_limit, priority, coalescable = tonumber(ARGV[1]), ARGV[2], ARGV[3] == '1'
 local batch_id, content, chunk, chunk_digest = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local previous_chunk, previous_digest, is_replay = ARGV[8], ARGV[9], ARGV[10] == '1'
+local full_percent = ARGV[11]
 local is_bulk, has_batch = priority == 'bulk', batch_id ~= ''
 local changes = {}   -- each {lane, job ID, payload, job ID of the dead letter or false}
-for i = 11, #ARGV, is_replay and 4 or 3 do
+for i = 12, #ARGV, is_replay and 4 or 3 do
   changes[#changes + 1] = {ARGV[i], ARGV[i + 1], ARGV[i + 2], is_replay and ARGV[i + 3]}
 end
 
@@ -68,6 +73,13 @@ local function rejected_by_id(job_id)
   if redis.call('EXISTS', job, result) == 0 then return nil end
   if not is_change(job) and not is_change(result) then return VERDICT.FOREIGN_ID end
   return not has_batch and VERDICT.ALREADY_THERE or nil
+end
+
+local function has_new_change()
+  for _, change in ipairs(changes) do
+    if not rejected_by_id(change[2]) then return true end
+  end
+  return false
 end
 
 -- Return the verdict on the whole chunk, nil if the batch accepts it.
@@ -159,6 +171,7 @@ local function list_batch()
 end
 
 local function count_in_batch()
+  if #added == 0 then redis.call('DEL', NEVER) end   -- a full Redis then permits what follows (see Script.load)
   redis.call('HSETNX', batch, 'content', content)
   redis.call('HSETNX', batch, 'priority', priority)
   if redis.call('HSETNX', batch, 'created', now_ms) == 1 then list_batch() end
@@ -185,6 +198,8 @@ if verdict_on_chunk then
   for _ = 1, #changes do reply[#reply + 1] = verdict_on_chunk end
   return reply
 end
+local refusal = memory.refusal(full_percent, #changes, now_us)
+if refusal and has_new_change() then return refusal end
 local ok, verdict_or_error = true, nil
 for _, change in ipairs(changes) do
   ok, verdict_or_error = pcall(accept, unpack(change))
@@ -192,7 +207,7 @@ for _, change in ipairs(changes) do
   reply[#reply + 1] = verdict_or_error
 end
 schedule_new_lanes()
-if has_batch then count_in_batch() end
+if has_batch and (ok or #added > 0) then count_in_batch() end
 if should_wake and redis.call('LLEN', wakeups) == 0 then redis.call('LPUSH', wakeups, '1') end
 if not ok then error(verdict_or_error, 0) end
 return reply

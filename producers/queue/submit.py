@@ -11,8 +11,9 @@ from producers.contract import keyspace
 from producers.contract.codec import FUNCTION_BYTES, MAX_PAYLOAD_BYTES, encode_change
 from producers.contract.messages import Priority, SettingsChange
 from producers.queue.bucket import BUCKET_KEYS, BUCKET_TTL_MS, RESERVED
+from producers.settings import REDIS_FULL_PERCENT, variable_name
 from producers.transport.plan import RunScript
-from producers.transport.scripts import Argument, Script
+from producers.transport.scripts import Argument, Part, Script
 
 
 class SubmitVerdict(IntEnum):
@@ -30,9 +31,17 @@ class SubmitVerdict(IntEnum):
 EMPTY_BATCH_TTL_MS = 86_400_000
 """TTL of a batch without changes: its producer may have died, and may run it again."""
 
+MEMORY = Part(
+    "producers.queue",
+    "memory.lua",
+    {"ALMOST_FULL_KEY": keyspace.ALMOST_FULL, "FULL_SETTING": variable_name("redis_full_percent")},
+)
+"""The Lua part that measures Redis's memory."""
+
 SUBMIT = Script.load(
     "producers.queue",
     "submit.lua",
+    parts=[MEMORY],
     constants={
         **BUCKET_KEYS,
         "LANE_PREFIX": keyspace.LANE,
@@ -47,6 +56,7 @@ SUBMIT = Script.load(
         "BUCKET_TTL_MS": BUCKET_TTL_MS,
         "RESERVED": RESERVED,
         "EMPTY_BATCH_TTL_MS": EMPTY_BATCH_TTL_MS,
+        "NEVER": keyspace.NEVER,
         "VERDICT": SubmitVerdict,
     },
 )
@@ -62,6 +72,7 @@ class SubmitOptions:
         coalesce: whether they may be sent in one request with the changes before them.
         batch_id: their batch; "" for none.
         content: digest of the batch's content.
+        full_percent: share of Redis's `maxmemory` from which on changes are refused.
     """
 
     lane_limit: int
@@ -69,6 +80,7 @@ class SubmitOptions:
     coalesce: bool = False
     batch_id: str = ""
     content: str = ""
+    full_percent: float = REDIS_FULL_PERCENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +157,7 @@ def submit(
         *chunk,
         *previous,
         int(is_replay),
+        f"{options.full_percent:g}",
     ]
     for submission in submissions:
         args += (submission.lane, submission.job_id, submission.payload)

@@ -12,6 +12,7 @@ from redis import Redis
 from producers.contract.ids import SortableIds
 from producers.contract.messages import Priority, SettingsChange
 from producers.contract.validation import check_change, check_new_id
+from producers.errors import QueueFull
 from producers.queue.chunking import Chunk, ChunkedSubmission, EnqueueReport, ItemParser, change_parser, refusal_error
 from producers.queue.fan_out import FanOutReport
 from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
@@ -73,13 +74,15 @@ class Enqueuer:
             InvalidArgument: `ttl_s` is not above 0, or is more than ten years; nothing was written.
             InvalidId: `job_id` is not a valid ID, or is that of another arq app's job; nothing was written.
             LaneFull: the lane holds `COPYTRADE_LANE_LIMIT` changes; nothing was written.
+            QueueFull: Redis's memory is almost full; nothing was written.
             QueueUnavailable: Redis did not answer; repeat with the job ID in the message.
         """
         check_change(change)
         job_id = self._ids.next() if job_id is None else check_new_id(job_id)
-        options = SubmitOptions(self._settings.lane_limit, Priority(priority), coalesce)
+        options = self._submit_options(priority, coalesce=coalesce)
         ttl_ms = self._ttl_ms(ttl_s)
-        with translate_errors(f"change {job_id} may or may not be accepted, repeat it with job_id={job_id!r}"):
+        doubt = f"change {job_id} may or may not be accepted, repeat it with job_id={job_id!r}"
+        with translate_errors(doubt, if_full=lambda: f"change {job_id} was not accepted"):
             submission = Submission.from_change(change, job_id, options, now_ms=self._now_ms(), ttl_ms=ttl_ms)
             redis_now_ms, verdict = execute(self._redis, submit([submission], options))
         self._clock.update(redis_now_ms)
@@ -115,17 +118,30 @@ class Enqueuer:
 
         Raises:
             InvalidArgument: `ttl_s` is not above 0, or is more than ten years; nothing was written.
+            QueueFull: Redis's memory is almost full; its `jobs` are the changes that were accepted, and no others were.
             QueueUnavailable: Redis did not answer; the last chunks may or may not be accepted. With your own job IDs
                 it is safe to repeat.
         """
-        options = SubmitOptions(self._settings.lane_limit, Priority(priority), coalesce)
+        options = self._submit_options(priority, coalesce=coalesce)
         chunked = self._chunked_submission(change_parser(self._ids.next, job_id), options, ttl_s)
         report: EnqueueReport[Job] = EnqueueReport(refused=chunked.refused)
-        with closing(self._submit_chunks(chunked, iter_any(changes))) as chunks:
-            for accepted in chunks:
-                report.jobs += [self._job(accepted_id, already_there=existed) for accepted_id, existed in accepted]
+        try:
+            with closing(self._submit_chunks(chunked, iter_any(changes))) as chunks:
+                for accepted in chunks:
+                    report.jobs += [self._job(accepted_id, already_there=existed) for accepted_id, existed in accepted]
+        except QueueFull as exc:
+            exc.jobs = report.jobs
+            raise
         chunked.refused.sort(key=lambda refusal: refusal.index)
         return report
+
+    def _submit_options(
+        self, priority: Priority, *, coalesce: bool = False, batch_id: str = "", content: str = ""
+    ) -> SubmitOptions:
+        settings = self._settings
+        return SubmitOptions(
+            settings.lane_limit, Priority(priority), coalesce, batch_id, content, settings.redis_full_percent
+        )
 
     def _chunked_submission(
         self, parser: ItemParser, options: SubmitOptions, ttl_s: float | None, *, hashed: bool = False
@@ -139,9 +155,10 @@ class Enqueuer:
 
         Raises:
             BatchConflict: the batch accepted nothing of a chunk.
+            QueueFull: Redis's memory is almost full; the last chunks were not accepted.
             QueueUnavailable: Redis did not answer; the last chunks may or may not be accepted.
         """
-        with translate_errors("the last chunks may or may not be accepted"):
+        with translate_errors("the last chunks may or may not be accepted", if_full=chunked.describe_accepted):
             self._now_ms()
             steps = _submit_steps(chunked, items)
             with closing(pipelined(self._redis, steps, in_flight=in_flight)) as replies:

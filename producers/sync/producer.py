@@ -14,7 +14,6 @@ from producers.contract.validation import check_batch_id, check_id, check_new_ba
 from producers.errors import BatchRefused, QueueUnavailable
 from producers.queue import batches
 from producers.queue.fan_out import FanOut, FanOutReport, Preview, preview
-from producers.queue.submit import SubmitOptions
 from producers.settings import ProducerSettings
 from producers.sync.admin import QueueAdmin
 from producers.sync.batch import Batch
@@ -190,6 +189,7 @@ class Producer(Enqueuer, QueueAdmin):
             BatchRefused: `all_or_nothing`, and an item is invalid; nothing was written.
             BatchConflict: the batch has other content, was cancelled, or is sealed and this would add to it; the
                 message says whether changes were added before that.
+            QueueFull: Redis's memory is almost full; the message says how many changes were accepted before.
             QueueUnavailable: Redis did not answer; repeat with the batch ID in the message.
         """
         fan_out = FanOut.from_arguments(
@@ -199,9 +199,7 @@ class Producer(Enqueuer, QueueAdmin):
         if dry_run:
             return preview(fan_out, [item for item in items])
         batch_id = self._ids.next() if batch_id is None else check_new_batch_id(batch_id)
-        options = SubmitOptions(
-            self._settings.lane_limit, Priority(priority), batch_id=batch_id, content=fan_out.content
-        )
+        options = self._submit_options(priority, batch_id=batch_id, content=fan_out.content)
         chunked = self._chunked_submission(fan_out.parser(batch_id), options, ttl_s, hashed=fan_out.template is None)
         if all_or_nothing:
             collected = [item for item in items]
@@ -225,7 +223,7 @@ class Producer(Enqueuer, QueueAdmin):
             )
             run_plan(self._redis, seal, f"sealing batch {batch_id}")
         except QueueUnavailable as exc:
-            raise QueueUnavailable(f"{exc}; repeat with batch_id={batch_id!r} to add what is missing") from exc
+            raise type(exc)(f"{exc}; repeat with batch_id={batch_id!r} to add what is missing") from exc
         return self._batch(batch_id, FanOutReport.from_submission(batch_id, chunked))
 
     def job(self, job_id: str) -> Job:

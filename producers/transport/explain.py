@@ -22,7 +22,7 @@ from redis.exceptions import (
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from producers.transport.connections import NoFreeConnection
-from producers.transport.redis_errors import refusal_code, refusal_text
+from producers.transport.redis_errors import FULL, refusal_code, refusal_text
 
 DSN = "COPYTRADE_REDIS_DSN"
 
@@ -133,8 +133,11 @@ _RULES: tuple[tuple[type[BaseException] | re.Pattern[str] | frozenset[str], Expl
         Explanation("this server is a replica, which accepts no writes", f"point {DSN} to the primary"),
     ),
     (
-        frozenset({"OOM"}),
-        Explanation("Redis is full (maxmemory)", "raise maxmemory, or wait until changes have finished"),
+        frozenset({FULL}),
+        Explanation(
+            "Redis is full",
+            "wait until changes have finished, raise maxmemory, lower COPYTRADE_RESULT_TTL_S, or drop dead letters",
+        ),
     ),
     (frozenset({"WRONGTYPE"}), Explanation("a key is of a wrong type", "delete the key; the workers' logs name it")),
     (

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, assert_never
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from producers.errors import QueueUnavailable
+from producers.errors import QueueFull, QueueUnavailable
 from producers.transport.blocking import BLOCKED_PAUSE_S, blocking_share
 from producers.transport.clients import check_loop
 from producers.transport.explain import describe
@@ -124,16 +124,18 @@ async def reraise_cancellation(reply: Awaitable[T]) -> T:
 
 
 @contextmanager
-def translate_errors(action: str) -> Iterator[None]:
+def translate_errors(action: str, if_full: Callable[[], str] | None = None) -> Iterator[None]:
     """Raise QueueUnavailable in place of an error of redis-py; for synchronous code too.
 
     Args:
         action: what the caller was doing, for the message.
+        if_full: returns what to say instead if Redis is full, since nothing is in doubt then.
     """
     try:
         yield
     except RedisError as exc:  # redis-py wraps its OSErrors; any other is of the caller's iterable
-        raise unavailable(action, exc) from exc
+        is_full = refusal_code(exc) == FULL
+        raise unavailable(if_full() if is_full and if_full else action, exc) from exc
 
 
 def wait_s_of(redis: Any) -> float:
@@ -144,4 +146,5 @@ def wait_s_of(redis: Any) -> float:
 
 def unavailable(action: str, exc: RedisError) -> QueueUnavailable:
     """Return the QueueUnavailable for an error of redis-py."""
-    return QueueUnavailable(f"{action}: {describe(exc)}")
+    error = QueueFull if refusal_code(exc) == FULL else QueueUnavailable
+    return error(f"{action}: {describe(exc)}")

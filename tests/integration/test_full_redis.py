@@ -1,14 +1,8 @@
-"""A Redis whose memory is full refuses changes as a whole, and is still drained.
-
-The tests run on the wheel's server, on an installed `redis-server` or `valkey-server`, and on those of which
-`TEST_REDIS_SERVERS` lists the paths, with colons between.
-"""
+"""A Redis whose memory is full refuses changes as a whole, and is still drained."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,25 +11,23 @@ import pytest
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
-from ops.redis_server import Valkey
 from producers import Cancellation, Outcome, Producer, ProducerError
 from producers.contract import keyspace
 from producers.sync import Producer as PlainProducer
 from producers.transport.dsn import open_redis
 from tests.support.changes import change, numbered
 from tests.support.lanes import Lanes, contents
+from tests.support.redis_servers import new_server, on_every_server
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, USERS, rig_on
 from worker.queue.lease import Heartbeat
 
-OTHERS = [*os.environ.get("TEST_REDIS_SERVERS", "").split(":"), *map(shutil.which, ("redis-server", "valkey-server"))]
-SERVERS = [None, *sorted({path for path in OTHERS if path})]
+pytestmark = on_every_server
 
 
-@pytest.fixture(params=SERVERS, ids=lambda path: path or "wheel")
-async def full(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ArqRedis]:
+@pytest.fixture
+async def full(binary: str | None, tmp_path: Path) -> AsyncIterator[ArqRedis]:
     """A server of its own, which the test fills."""
-    other = {"binary": request.param} if request.param else {}
-    with Valkey(tmp_path / "redis", ("appendonly no", "maxmemory-policy noeviction"), **other) as server:
+    with new_server(tmp_path, binary) as server:
         client = open_redis(server.dsn, ArqRedis, timeout_s=5)
         yield client
         await client.aclose()

@@ -13,19 +13,17 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from producers.contract import keyspace
 from producers.transport.cancellation import cancel_and_wait
 from producers.transport.commands import LPUSH, LTRIM, ZRANGE
 from producers.transport.plan import Transaction
-from producers.transport.redis_errors import is_away
 from producers.transport.runner import execute
 from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
 from worker.logs import Event, log_fields
 from worker.queue.claim import QUARANTINE_AFTER, Claimer, decode_lane
-from worker.queue.claims import Claim, Claims, MalformedLane, Settled
+from worker.queue.claims import Claim, MalformedLane, Settled
 from worker.queue.redis_retry import RedisAvailability
 from worker.settings import WorkerSettings
 
@@ -143,7 +141,10 @@ class Dispatcher:
             await self._clock.sleep(REFILL_DELAY_S)
             return
         self._next_due_s = math.inf  # an attempt that is settled during the claim may set it earlier
-        claims = await self._claim(min(free, CLAIM_BATCH_SIZE))
+        limit = min(free, CLAIM_BATCH_SIZE)
+        claims = await self._availability.retry_until_up(
+            lambda: self._claimer.claim(limit), "claims", before_retry=self._let_others_settle
+        )
         for claim in claims.claims:
             if claim.lost_deliveries >= QUARANTINE_AFTER:
                 await self._run_quarantined(claim)
@@ -154,26 +155,14 @@ class Dispatcher:
             self._next_due_s = min(self._next_due_s, self._clock.monotonic() + claims.next_due_s)
         await self._sleep()
 
-    async def _claim(self, limit: int) -> Claims:
-        """Claim due heads; retry while Redis is away.
+    async def _let_others_settle(self) -> None:
+        """Wait until Redis accepts writes, and then until workers have settled what they could not while it was away.
 
-        Leases lapse in a long outage, and the requests of such lanes were made: their workers settle first.
+        In a long outage leases lapse of lanes whose requests were made. A claim would take such a lane and repeat its
+        request.
         """
-        was_away = False
-
-        async def claim() -> Claims:
-            nonlocal was_away
-            if was_away:
-                await self.wake_other_worker()  # raises as long as Redis accepts no writes
-                was_away = False
-                await self._clock.sleep(SETTLE_FIRST_S)
-            try:
-                return await self._claimer.claim(limit)
-            except (RedisError, OSError) as exc:
-                was_away = is_away(exc)
-                raise
-
-        return await self._availability.retry_until_up(claim, "claims")
+        await self.wake_other_worker()  # raises as long as Redis accepts no writes
+        await self._clock.sleep(SETTLE_FIRST_S)
 
     async def _sleep(self) -> None:
         wait_s = min(self._next_due_s - self._clock.monotonic(), MAX_IDLE_S)

@@ -40,13 +40,21 @@ class RedisAvailability:
         self._next_line_s = -math.inf
         self._is_logged = False
 
-    async def retry_until_up(self, command: Callable[[], Awaitable[T]], part: str, *, is_starting: bool = False) -> T:
+    async def retry_until_up(
+        self,
+        command: Callable[[], Awaitable[T]],
+        part: str,
+        *,
+        is_starting: bool = False,
+        before_retry: Callable[[], Awaitable[None]] | None = None,
+    ) -> T:
         """Run an idempotent command until Redis accepts it, and return the reply.
 
         Args:
             command: the command. Errors of Redis are retried without a limit.
             part: what of the worker waits, for the log.
             is_starting: whether nothing has been accepted yet, so that the DSN may be wrong.
+            before_retry: awaited before the command runs again; its errors of Redis are retried, too.
 
         Raises:
             SettingsError: the worker starts, and the error stays until the DSN or the server is corrected.
@@ -59,6 +67,8 @@ class RedisAvailability:
         try:
             async for attempt in retrying:
                 with attempt:
+                    if before_retry is not None and attempt.retry_state.attempt_number > 1:
+                        await before_retry()
                     reply = await command()
                     self.served(part)
                     return reply

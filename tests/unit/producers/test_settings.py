@@ -19,6 +19,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "redis_timeout_s": ("7.5", 7.5),
     "redis_connections": ("2", 2),
     "redis_wait_s": ("30", 30.0),
+    "redis_full_percent": ("60", 60.0),
     "change_ttl_s": ("60", 60.0),
     "lane_limit": ("5", 5),
     "exchange_url": ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
