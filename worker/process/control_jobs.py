@@ -11,7 +11,7 @@ import msgspec
 from arq.cron import CronJob
 from arq.jobs import serialize_result
 from arq.utils import timestamp_ms
-from arq.worker import Function
+from arq.worker import Function, Retry
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
@@ -19,11 +19,14 @@ from producers.client.producer import Producer
 from producers.contract.codec import serialize
 from producers.contract.keyspace import JOB
 from producers.contract.reader import change_from_wire
-from producers.errors import ProducerError, abbreviated
+from producers.errors import ProducerError, QueueUnavailable, abbreviated
 from producers.settings import ProducerSettings
 from worker.logs import Event, log_fields
 
 CHANGE_SUFFIX = ".change"
+
+SUBMIT_TRIES = 5
+"""arq's own number of tries of a job."""
 
 MAX_JOB_BYTES = 1024 * 1024
 """Maximum size of a control job. A change is far smaller, and large data does not belong in the queue."""
@@ -75,9 +78,15 @@ async def submit(ctx: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         InvalidChange: `change` is not a valid change.
+        Retry: Redis did not answer. arq runs the job again; the change's ID makes that safe.
     """
     producer: Producer = ctx["producer"]
-    job = await producer.enqueue(change_from_wire(change), job_id=f"{ctx['job_id']}{CHANGE_SUFFIX}")
+    try:
+        job = await producer.enqueue(change_from_wire(change), job_id=f"{ctx['job_id']}{CHANGE_SUFFIX}")
+    except QueueUnavailable as exc:
+        if ctx["job_try"] >= SUBMIT_TRIES:
+            raise
+        raise Retry(defer=ctx["job_try"]) from exc  # s
     return {"jobId": job.job_id, "alreadyThere": job.already_there}
 
 

@@ -19,6 +19,7 @@ from arq.worker import Worker
 from producers.contract import keyspace
 from tests.support.changes import change
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
+from worker.process.control_jobs import SUBMIT_TRIES
 from worker.process.control_queue import ControlQueueWorker
 from worker.process.lane_worker import LaneWorker
 from worker.settings import WorkerSettings
@@ -35,6 +36,7 @@ SIGNATURES = {
     "close": "(self) -> None",
     "async_run": "(self) -> None",
     "heart_beat": "(self) -> None",
+    "record_health": "(self) -> None",
 }
 """Methods that are overridden or called, as arq 0.28 has them."""
 
@@ -78,6 +80,11 @@ def test_job_and_result_keys_are_arq_s() -> None:
 def test_the_control_queue_is_not_the_one_that_arq_apps_have_by_default() -> None:
     """Nor is its health key."""
     assert WorkerSettings().queue == keyspace.CONTROL_QUEUE != default_queue_name
+
+
+def test_arq_tries_a_job_as_often_as_a_submit_job_reckons() -> None:
+    """At the last try it fails with the reason instead of asking for another."""
+    assert inspect.signature(Worker).parameters["max_tries"].default == SUBMIT_TRIES
 
 
 def test_arq_s_poll_yields_before_it_sleeps() -> None:

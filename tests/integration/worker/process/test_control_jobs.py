@@ -15,10 +15,11 @@ from arq.cron import cron
 from arq.worker import func
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from producers import Job, Producer, QueueUnavailable
 from tests.support.arq_app import answer, as_arq_app
 from tests.support.changes import change
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
-from worker.process import control_queue, lane_worker
+from worker.process import control_jobs, control_queue, lane_worker
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
 
@@ -42,6 +43,39 @@ async def test_a_repeated_submit_job_adds_nothing(valkey: ArqRedis, tmp_path: Pa
 
         assert await answer(rig, job) == {"jobId": "c1.change", "alreadyThere": True}
         assert rig.values_seen() == ["1"]
+
+
+async def test_a_submit_job_that_redis_does_not_answer_is_run_again(
+    valkey: ArqRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its app could not repeat it: arq takes an ID only once."""
+    enqueue, refusals = Producer.enqueue, iter(["away"])
+
+    async def away_at_first(*args: Any, **options: Any) -> Job:
+        for refusal in refusals:
+            raise QueueUnavailable(refusal)
+        return await enqueue(*args, **options)
+
+    async with rig_on(valkey, tmp_path) as rig:
+        monkeypatch.setattr(Producer, "enqueue", away_at_first)
+        job = await as_arq_app(valkey).enqueue_job("submit", msgspec.to_builtins(change()), _job_id="c1")
+
+        assert await answer(rig, job) == {"jobId": "c1.change", "alreadyThere": False}
+
+
+async def test_a_submit_job_that_redis_never_answers_fails_with_the_reason(
+    valkey: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the last of its tries."""
+
+    async def away(*_: Any, **__: Any) -> Job:
+        raise QueueUnavailable("away")
+
+    monkeypatch.setattr(Producer, "enqueue", away)
+    context = {"producer": Producer(valkey), "job_id": "c1", "job_try": control_jobs.SUBMIT_TRIES}
+
+    with pytest.raises(QueueUnavailable, match="away"):
+        await control_jobs.submit(context, msgspec.to_builtins(change()))
 
 
 async def test_cron_jobs_and_functions_are_served_beside_the_lanes(valkey: ArqRedis, tmp_path: Path) -> None:
