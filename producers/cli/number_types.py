@@ -48,7 +48,8 @@ class WholeNumber(click.IntRange):
 
 
 def _rule(kind: Number | WholeNumber, value: object) -> str:
-    return f"must be a {kind.name} {_bounds(kind)}; got {value!r}"
+    bounds = _bounds(kind)
+    return f"must be a {kind.name}{' ' if bounds.startswith('from') else ', '}{bounds}; got {value!r}"
 
 
 def _bounds(kind: Number | WholeNumber) -> str:

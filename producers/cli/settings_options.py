@@ -14,6 +14,9 @@ from producers.cli.input.template import Template
 from producers.cli.shared_options import Command
 from producers.contract.messages import AUTO_COPY, LEVER_TYPES, MARGIN_TYPES, MODES, PRODUCT_TYPES, TRACE_TYPES
 
+MAX_JSON_BYTES = 1_048_576
+"""A change with ten settings takes 3,000 bytes. The limit keeps a wrong file, or /dev/zero, from filling the memory."""
+
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "product_type": PRODUCT_TYPES,
     "margin_type": MARGIN_TYPES,
@@ -81,9 +84,15 @@ def read_json(file: BinaryIO) -> Any:
     """
     name = getattr(file, "name", "the file")
     try:
-        content = file.read()
-        return json_text.decode(content[bom_length(content[:START_BYTES]) :].decode())
+        return json_text.decode(_text(file.read(MAX_JSON_BYTES + 1)))
     except BadInput as exc:
         raise BadInput(f"{name}: {exc}") from exc
     except ValueError as exc:
         raise BadInput(f"{name} is not a JSON file in UTF-8: {exc}; correct it, or use flags instead") from exc
+
+
+def _text(content: bytes) -> str:
+    start = bom_length(content[:START_BYTES])
+    if len(content) > MAX_JSON_BYTES:
+        raise BadInput(f"the file is longer than {MAX_JSON_BYTES:,} bytes, and no change is")
+    return content[start:].decode()

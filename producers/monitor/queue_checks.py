@@ -92,7 +92,7 @@ def _breaker_hint(open_reason: str) -> str:
 
 def _lanes(overview: Overview) -> Check:
     oldest_s = max(overview.interactive.oldest_due_s, overview.bulk.oldest_due_s)
-    detail = f"{overview.lanes} hold changes, {_due(overview)} are due"
+    detail = f"{plural(overview.lanes, 'lane')} with changes, {_due(overview)} due"
     if oldest_s <= LATE_S:
         return ok("lanes", detail)
     late = f"{detail}; the first has waited {oldest_s:.0f} s"

@@ -41,7 +41,9 @@ def check_clock(offset_s: float, uncertainty_s: float) -> Check:
         offset_s: Redis's time minus this machine's.
         uncertainty_s: the measurement's error, up and down.
     """
-    detail = f"Redis's clock is {offset_s * 1000:+.0f} ms from this machine's (within {uncertainty_s * 1000:.0f} ms)"
+    detail = (
+        f"Redis's clock is {round(offset_s * 1000):+d} ms from this machine's (within {uncertainty_s * 1000:.0f} ms)"
+    )
     if abs(offset_s) - uncertainty_s > MAX_CLOCK_OFFSET_S:
         return warn("clock", detail, "synchronise both machines' clocks (NTP)")
     return ok("clock", detail)

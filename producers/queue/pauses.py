@@ -42,8 +42,12 @@ class Scope:
             InvalidId: the given ID cannot be one.
             TypeError: none or several of the arguments were given.
         """
-        named: list[tuple[ScopeKind, str | None]] = [("user", user_id), ("trader", trader_id), ("egress", egress)]
-        scopes = [cls(kind, check_id(kind, name)) for kind, name in named if name is not None]
+        named: list[tuple[ScopeKind, str, str | None]] = [
+            ("user", "user_id", user_id),
+            ("trader", "trader_id", trader_id),
+            ("egress", "egress", egress),
+        ]
+        scopes = [cls(kind, check_id(argument, name)) for kind, argument, name in named if name is not None]
         if everything:
             scopes.append(cls("everything"))
         if len(scopes) != 1:

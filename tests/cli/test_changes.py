@@ -68,7 +68,10 @@ def test_settings_may_come_from_a_file_of_their_own(copytrade: Copytrade, settin
 @pytest.mark.parametrize(
     ("words", "stdin", "said"),
     [
-        (("--user", "1001"), "", "traderId: "),
+        (("--user", "1001"), "", "traderId: is missing"),
+        (("--user", "1001", "--trader", "t1"), "", "settings: is missing"),
+        (("--user", "1001", "--settings", "/dev/zero"), "", "is in UTF-16, or is not text"),
+        (("-",), " " * 2_000_000, "longer than 1,048,576 bytes"),
         ((*FLAGS,), "", "userId: "),
         (("-",), "{", "is not a JSON file in UTF-8"),
         (("-",), "[]", "must be one change, a JSON object"),
@@ -77,12 +80,12 @@ def test_settings_may_come_from_a_file_of_their_own(copytrade: Copytrade, settin
         (
             ("-", "--ttl", "nan"),
             WHOLE,
-            "Invalid value for '--ttl': must be a number above 0, at most 315360000; got 'nan'; see",
+            "Invalid value for '--ttl': must be a number, above 0, at most 315360000; got 'nan'; see",
         ),
         (
             ("-", "--ttl", "soon"),
             WHOLE,
-            "Invalid value for '--ttl': must be a number above 0, at most 315360000; got 'soon'",
+            "Invalid value for '--ttl': must be a number, above 0, at most 315360000; got 'soon'",
         ),
         (
             ("-", "--timeout", "1e99"),

@@ -129,7 +129,7 @@ def test_control_characters_of_a_bad_row_do_not_reach_the_terminal(copytrade: Co
         (("--settings", "-"), "user_id\n1001\n", "cannot both come from standard input"),
         ((*NO_WAIT, "--batch-id", "a/b"), "1001\n", "--batch-id: must be"),
         ((*NO_WAIT, "--batch-id", ""), "1001\n", "--batch-id: must be"),
-        ((*NO_WAIT, "--ttl", "0"), "1001\n", "Invalid value for '--ttl': must be a number above 0"),
+        ((*NO_WAIT, "--ttl", "0"), "1001\n", "Invalid value for '--ttl': must be a number, above 0"),
         ((*FLAGS, "--good-rows-only"), "user_id\na b\n", "no line is valid"),
         ((*FLAGS, "--timeout", "-1"), "1001\n", "--timeout"),
     ],

@@ -102,7 +102,7 @@ def test_other_columns_are_ignored_if_asked_for() -> None:
         (b'1001,"5', "line", "must be CSV in one line"),
         (b"caf\xe9,5", "line", "must be UTF-8: byte 4 is not"),
         (b"10\x0001,5", "line", "must not contain NUL bytes"),
-        (b",5", "userId", "printable ASCII"),
+        (b",5", "userId", "is missing"),
         (b"two words,5", "userId", "printable ASCII"),
         (b"1.23457E+14,5", "userId", "must be the whole ID as text"),
         (b"1001.0,5", "userId", "must be the whole ID as text"),

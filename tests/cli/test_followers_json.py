@@ -47,7 +47,7 @@ def test_a_whole_change_replaces_the_common_settings() -> None:
         ("{", "line", "must be one JSON value"),
         ("true", "line", "must be a user ID or an object"),
         ("null", "line", "must be a user ID or an object"),
-        ("{}", "userId", "printable ASCII"),
+        ("{}", "userId", "is missing"),
         ('{"userId": ["1"]}', "userId", "printable ASCII"),
         ('{"userId": "1001", "tracevalu": "5"}', "tracevalu", "did you mean traceValue?"),
         ('{"userId": "1001", "user_id": "1002"}', "user_id", "another spelling"),

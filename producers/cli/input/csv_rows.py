@@ -113,5 +113,5 @@ def _row(number: int, line: str, delimiter: str, columns: list[str | None]) -> R
         rule = f"must have {plural(len(columns), 'cell')} like the header; it has {len(found)}"
         return RowError(number, "line", rule, abbreviated(line))
     row: Row = {name: cell for name, cell in zip(columns, found, strict=True) if name is not None and cell}
-    row.setdefault("user_id", "")
+    row.setdefault("user_id", None)
     return row

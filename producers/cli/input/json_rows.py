@@ -70,7 +70,7 @@ def _row(value: object, *, ignore_others: bool) -> Row:
     if isinstance(value, str):
         return {"user_id": value}
     if isinstance(value, dict):
-        return {"user_id": "", **change_fields(value, ignore_others=ignore_others)}
+        return {"user_id": None, **change_fields(value, ignore_others=ignore_others)}
     raise InvalidChange(
         "line", 'must be a user ID or an object such as {"userId": "1001"}', "null" if value is None else value
     )

@@ -102,14 +102,15 @@ class Template:
 
     @cached_property
     def _common(self) -> dict[str, Any]:
-        fields = {**self.fields, "settings": [_setting(setting) for setting in self.settings]}
+        fields = {**self.fields, "settings": [_setting(setting) for setting in self.settings] or None}
         try:
             change = _change({**fields, "user_id": PLACEHOLDER_USER})
             _check_ids(change)
             _check_settings(change)
             check_change(change)
         except InvalidChange as exc:
-            raise BadInput(f"for every follower: {describe(exc)}") from exc
+            hint = "; give it by a flag or with --settings" if exc.value is None else ""
+            raise BadInput(f"for every follower: {describe(exc)}{hint}") from exc
         return fields
 
     def _merge(self, row: Mapping[str, Any], user_id: object) -> dict[str, Any]:
@@ -123,7 +124,7 @@ class Template:
             raise InvalidChange(next(iter(inline)), rule, next(iter(inline.values())))
         else:
             settings = [{**_first_or_empty(self.settings), **inline}] if inline else self.settings
-        built = [_setting(setting) for setting in settings]
+        built = [_setting(setting) for setting in settings] or (None if settings is self.settings else [])
         return {**self.fields, **_select(CHANGE_FIELDS, row), "user_id": user_id, "settings": built}
 
 
@@ -153,7 +154,7 @@ def _check_ids(change: SettingsChange) -> None:
 
 def _check_settings(change: SettingsChange) -> None:
     """Raise InvalidChange if a file's program put something else in the place of a symbol, coin or number."""
-    for index, setting in enumerate(change.settings):
+    for index, setting in enumerate(change.settings or ()):
         for field, find_rule in _SETTING_RULES.items():
             _check(f"settings[{index}].{WIRE_NAMES[field]}", getattr(setting, field), find_rule)
 
