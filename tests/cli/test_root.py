@@ -80,6 +80,7 @@ def test_every_error_has_an_exit_status() -> None:
         "MalformedChange": 2,
         "LaneFull": 1,
         "QueueUnavailable": 3,
+        "WrongEventLoop": 2,
         "QueueFull": 3,
         "ResultTimeout": 5,
         "JobNotFound": 4,
