@@ -8,7 +8,7 @@ Atomic with the claim so that a lane that is postponed is not claimed meanwhile.
 ]]
 -- luacheck: read globals bucket LOOK_AHEAD RESERVED
 local probes = {
-  PAGE_SIZE = 1000,   -- due lanes read by one claim: about 2 ms if all of them are postponed
+  PAGE_SIZE = 500,    -- due lanes read by one claim: 1 to 2 ms if all of them are postponed
   MAX_TRIED = 33,     -- lanes that one claim tries; each costs ten times as much as one that is set aside
 }
 

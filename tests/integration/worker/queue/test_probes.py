@@ -15,7 +15,7 @@ from tests.support.lanes import Lanes
 from tests.support.manual_clock import ManualClock
 from worker.queue.claims import Claim, EgressHealth
 
-PAGE_SIZE = 1000
+PAGE_SIZE = 500
 """Lanes that one claim reads, as probes.lua has it."""
 PROMISED_S = 2.0
 SICK = ("sick0", "sick1", "sick2")
