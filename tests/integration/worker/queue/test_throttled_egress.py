@@ -69,6 +69,30 @@ async def test_five_throttled_users_pause_the_egress_for_a_second_and_a_good_pro
     assert len(await lanes.claim()) > 1
 
 
+async def test_users_whose_own_limit_was_met_or_whose_429_came_late_are_not_probed_while_others_are_due(
+    timed: Lanes, clock: ManualClock
+) -> None:
+    """Their 429s do not count for the pause, but they are no better probes than those that do."""
+    names = [f"blamed{n}" for n in range(BLAMED)] + ["a-busy", "a-late"]
+    await timed.submit(("before", change("a-busy", "t0")), now_ms=clock.now_ms)
+    await timed.attempt(await timed.claim_one())
+    clock.advance(0.2)
+    for name in names:
+        await timed.submit((name, change(name)), now_ms=clock.now_ms)
+    claims = {user_of(claim): claim for claim in await timed.claim()}
+    late = claims.pop("a-late")
+    settled = await throttle(timed, [claims.pop("a-busy"), *claims.values(), late])
+    for name in ("a-busy", "a-late"):
+        await timed.redis.hdel(keyspace.bucket(name + ":t"), "hold", "turn")  # type: ignore[misc]
+    for name in ("a-busy", "a-late", "z"):
+        await timed.submit((f"new-{name}", change(name, "t9")), now_ms=clock.now_ms)
+
+    probe, _ = await next_claim(timed, clock)
+
+    assert [one.breaker for one in settled].index(BreakerEvent.EGRESS_HELD) == BLAMED
+    assert user_of(probe) == "z"
+
+
 async def test_the_pause_doubles_while_users_are_throttled_that_were_not_before(
     lanes: Lanes, clock: ManualClock
 ) -> None:
