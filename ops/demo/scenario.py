@@ -36,7 +36,7 @@ FAULT_SHARES = {
 """The share of the followers whose first request meets a fault, by kind of fault; at least one each."""
 
 MAX_THROTTLED = 2
-"""More users with a 429 at the same time count as a limit of the address, which holds all users."""
+"""Five users with a 429 in a row count as a limit of the address, which pauses all users for a second."""
 
 
 @dataclass(frozen=True, slots=True)
