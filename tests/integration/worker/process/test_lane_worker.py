@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from arq.connections import ArqRedis
 from ops.exchange import Fault
 from producers import Outcome
 from tests.support.changes import change, numbered
-from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
+from tests.support.workers import ARQ_CLOSES_OLD_STYLE, USERS, WITHIN_S, rig_on
 from worker.attempt import retry
+from worker.process.lane_worker import LaneWorker
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
 
@@ -41,6 +43,25 @@ async def test_a_result_has_the_attempt_with_its_times_and_the_exchange_s_code(
     assert (result.code, result.tries, attempt.verdict, attempt.status) == ("00000", 1, "success", 200)
     assert result.started_at_ms == attempt.at_ms
     assert result.enqueued_at_ms <= attempt.at_ms <= result.finished_at_ms
+
+
+async def test_a_worker_holds_no_more_connections_than_its_bound(
+    valkey: ArqRedis, valkey_dsn: str, tmp_path: Path
+) -> None:
+    """Many lanes at once, over four connections."""
+    async with rig_on(valkey, tmp_path) as rig:
+        settings = rig.settings(redis_dsn=valkey_dsn, redis_connections=4)
+        changes = [change(user, f"t{lane}") for user in USERS for lane in range(9)]
+        jobs = (await rig.producer.enqueue_many(changes)).jobs
+        before = (await valkey.info("stats"))["total_connections_received"]
+        worker = LaneWorker(settings, burst=True, handle_signals=False)
+        async with asyncio.timeout(WITHIN_S):
+            await worker.async_run()
+        await worker.close()
+        opened = (await valkey.info("stats"))["total_connections_received"] - before
+
+        assert {(await job.result(timeout=0)).outcome for job in jobs} == {Outcome.APPLIED}
+        assert opened <= 4
 
 
 async def test_a_change_that_fails_for_a_while_stays_the_head_of_its_lane(valkey: ArqRedis, tmp_path: Path) -> None:
