@@ -40,7 +40,6 @@ from producers.errors import (
 from producers.monitor.checks import Check, CheckStatus
 from producers.monitor.doctor import diagnose
 from producers.monitor.overview_types import Overview
-from producers.queue.batches import ResultPage
 from producers.queue.cancel import Cancellation, CancelReport
 from producers.queue.chunking import EnqueueReport
 from producers.queue.dead_letters import DeadLetter
@@ -48,6 +47,7 @@ from producers.queue.fan_out import FanOutReport, Preview
 from producers.queue.jobs import JobState, JobStatus
 from producers.queue.pauses import Pause
 from producers.queue.replay import ReplayReport
+from producers.queue.results import ResultPage
 from producers.queue.users import LaneStatus, UserStatus
 from producers.settings import ProducerSettings
 

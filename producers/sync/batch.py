@@ -14,11 +14,11 @@ from producers.contract.messages import JobResult
 from producers.contract.progress import Progress
 from producers.errors import ResultTimeout
 from producers.queue import batches
-from producers.queue.batches import MAX_BLOCK_S, PAGE_SIZE, ResultCursor, ResultPage, parse_cursor
 from producers.queue.cancel import CancelReport
 from producers.queue.fan_out import FanOutReport
 from producers.queue.progress import fetch_progress
 from producers.queue.replay import retry_batch
+from producers.queue.results import MAX_BLOCK_S, PAGE_SIZE, ResultCursor, ResultPage, parse_cursor, read_page
 from producers.settings import ProducerSettings
 from producers.sync.transport import NotificationListener, run_blocking, run_plan, wait_for
 from producers.transport.commands import XREAD
@@ -75,7 +75,7 @@ class Batch:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        plan = batches.read_page(self.batch_id, after, limit)
+        plan = read_page(self.batch_id, after, limit)
         return run_plan(self._redis, plan, f"reading results of batch {self.batch_id}")
 
     def wait(self, timeout: float | None = None) -> Progress:

@@ -9,7 +9,7 @@ from arq.connections import ArqRedis
 
 from producers import InvalidCursor, Producer
 from producers.contract import keyspace
-from producers.queue.batches import MAX_PAGE_SIZE
+from producers.queue.results import MAX_PAGE_SIZE
 from tests.support.changes import TRADER, change, setting
 from tests.support.fan_outs import end_all, half_ended, to_users, users
 from tests.support.lanes import Lanes

@@ -11,7 +11,7 @@ from arq.connections import ArqRedis
 from ops.redis_server import free_port
 from producers import Batch, BatchNotFound, JobResult, Outcome, Producer, QueueUnavailable
 from producers.contract import keyspace
-from producers.queue.batches import PAGE_SIZE
+from producers.queue.results import PAGE_SIZE
 from tests.support.changes import numbered
 from tests.support.fan_outs import end_all, half_ended, read_all, to_users, users
 from tests.support.lanes import Lanes

@@ -11,10 +11,10 @@ from redis.exceptions import RedisError
 
 from producers import BatchNotFound, Cancellation, JobNotFound, JobState, Outcome, QueueUnavailable
 from producers.contract.codec import encode_change, encode_result
-from producers.queue.batches import read_page
 from producers.queue.cancel import CANCEL, MAX_CANCEL_ROUNDS, cancel_jobs
 from producers.queue.jobs import fetch_result, fetch_status
 from producers.queue.pauses import Scope, resume
+from producers.queue.results import read_page
 from producers.transport.commands import GET
 from producers.transport.plan import Plan, RunScript, Step
 from producers.transport.runner import run_plan

@@ -1,0 +1,166 @@
+"""Reading the results of a batch, page by page, from its stream."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from producers.contract import keyspace
+from producers.contract.messages import JobResult, Outcome
+from producers.contract.stored_values import read_each
+from producers.errors import InvalidCursor, JobNotFound
+from producers.queue.jobs import read_result
+from producers.queue.progress import batch_not_found_error
+from producers.transport.commands import HMGET, MGET, XRANGE
+from producers.transport.plan import Plan, Transaction
+
+PAGE_SIZE = 1000
+"""Results a round trip: about 300 KB, read in a few milliseconds."""
+
+MAX_PAGE_SIZE = 10_000
+"""Limit of what a caller may ask for: Redis and the reader hold a page in memory."""
+
+MAX_BLOCK_S = 2.0
+"""The longest blocking read of results. It must be shorter than redis-py's socket timeout."""
+
+STREAM_START = "0-0"
+UINT64_MAX = 2**64 - 1
+
+_match_position = re.compile(r"[0-9]{1,20}-[0-9]{1,20}", re.ASCII).fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPage:
+    """Some results of a batch, in the order in which they were settled.
+
+    Attributes:
+        results: the results.
+        positions: the position of each in the stream.
+        cursor: the position after the last of them; the next page starts there (`after=cursor`).
+        complete: whether there will be no results after them.
+        malformed: how many entries of the page were left out, because they cannot be read.
+    """
+
+    results: list[JobResult]
+    positions: list[str]
+    cursor: str
+    complete: bool
+    malformed: int = 0
+
+
+def read_page(batch_id: str, after: str | None, limit: int = PAGE_SIZE) -> Plan[ResultPage]:
+    """Return the results after a cursor that are there by now: up to `limit`, and up to `MAX_PAGE_SIZE`.
+
+    Raises:
+        BatchNotFound: there is no such batch, or it has expired.
+        InvalidCursor: `after` is not a cursor of this batch.
+    """
+    position = parse_cursor(batch_id, after)
+    limit = max(0, min(limit, MAX_PAGE_SIZE))
+    entries, (created, end) = yield from Transaction(
+        XRANGE(keyspace.BATCH_RESULTS + batch_id, f"({position}", "+", "COUNT", limit),
+        HMGET(keyspace.BATCH + batch_id, "created", "end"),
+    )
+    if created is None:
+        raise batch_not_found_error(batch_id)
+    finished = read_each([entry for entry in entries if b"end" not in entry[1]], _finished)
+    if entries:
+        position = entries[-1][0].decode()
+    results: list[JobResult] = []
+    if finished:
+        stored = yield from MGET(*(keyspace.RESULT + job_id for _, job_id, _ in finished))
+        results = [_result(*entry[1:], result) for entry, result in zip(finished, stored, strict=True)]
+    last = read_each([end or b""], lambda stored: _order(stored.decode()))
+    complete = last != [] and _order(position) >= last[0]
+    cursor = format_cursor(batch_id, position)
+    return ResultPage(results, [place for place, _, _ in finished], cursor, complete, finished.malformed)
+
+
+def _order(position: str) -> tuple[int, ...]:
+    """Return the key that sorts positions."""
+    return tuple(map(int, position.split("-")))
+
+
+def _finished(entry: tuple[bytes, dict[bytes, bytes]]) -> tuple[str, str, Outcome]:
+    """Return the position, job ID and outcome of an entry of a stream of results."""
+    position, fields = entry
+    return position.decode(), fields[b"job"].decode(), Outcome(fields[b"outcome"].decode())
+
+
+def _result(job_id: str, outcome: Outcome, stored: bytes | None) -> JobResult:
+    """Return a result; if it has expired or cannot be read, what the stream says of it."""
+    message = "its full result has expired"
+    if stored is not None:
+        try:
+            return read_result(stored, job_id)
+        except JobNotFound as exc:
+            message = str(exc)
+    return JobResult(job_id=job_id, user_id="", trader_id="", outcome=outcome, message=message)
+
+
+class ResultCursor:
+    """The place of a reader in a batch's results: pages are loaded, results are popped.
+
+    Attributes:
+        malformed: how many entries the loaded pages left out.
+    """
+
+    def __init__(self, batch_id: str, after: str | None) -> None:
+        """Start after a cursor; None starts at the first result.
+
+        Raises:
+            InvalidCursor: `after` is not a cursor of this batch.
+        """
+        self.malformed = 0
+        self._batch_id = batch_id
+        self._page_start = format_cursor(batch_id, parse_cursor(batch_id, after))
+        self._page = ResultPage([], [], self._page_start, complete=False)
+        self._popped = 0
+
+    @property
+    def cursor(self) -> str:
+        """The position after the last popped result."""
+        if self._popped == 0:
+            return self._page_start
+        return format_cursor(self._batch_id, self._page.positions[self._popped - 1])
+
+    @property
+    def next_after(self) -> str | None:
+        """The cursor after which the next page starts; None if there is no other page."""
+        return None if self._page.complete else self._page.cursor
+
+    def pop(self) -> JobResult | None:
+        """Return the next result of the page, None if there is none."""
+        if self._popped == len(self._page.results):
+            return None
+        self._popped += 1
+        return self._page.results[self._popped - 1]
+
+    def load(self, page: ResultPage) -> bool:
+        """Continue with the page after `next_after`. Return False if it is empty so far: wait, and read it again."""
+        if page.cursor == self._page.cursor and not page.complete:
+            return False
+        self.malformed += page.malformed
+        self._page_start, self._page, self._popped = self._page.cursor, page, 0
+        return True
+
+
+def format_cursor(batch_id: str, position: str) -> str:
+    """Return the cursor of a position in a batch's stream of results."""
+    return f"{batch_id}/{position}"
+
+
+def parse_cursor(batch_id: str, cursor: str | None) -> str:
+    """Return the position of a cursor; the start of the stream for None.
+
+    Raises:
+        InvalidCursor: it is not a cursor of this batch.
+    """
+    if cursor is None:
+        return STREAM_START
+    if isinstance(cursor, str):
+        name, _, position = cursor.rpartition("/")
+        if name == batch_id and _match_position(position) and max(_order(position)) < UINT64_MAX:
+            return position
+    example = format_cursor(batch_id, STREAM_START)
+    raise InvalidCursor("after", f"must be a cursor of batch {batch_id}, such as {example!r}", cursor)
