@@ -119,7 +119,8 @@ class SyncPool(sync_connection.ConnectionPool):
             self._in_use_connections.remove(connection)
             if connection._sock is not None and self.owns_connection(connection):  # noqa: SLF001 - redis-py's
                 self._idle.add(connection, time.monotonic())
-                self._schedule_expiry()
+                if len(self._idle) > 1:
+                    self._schedule_expiry()
                 connection = None
         if connection is not None:
             connection.close_now()
@@ -172,7 +173,11 @@ class SyncPool(sync_connection.ConnectionPool):
             connection.close_now()
 
     def _schedule_expiry(self) -> None:
-        """Close idle connections in time, also if this client is not used any more. Called with the lock."""
+        """Close idle connections in time, also if this client is not used any more. Called with the lock.
+
+        This takes a thread. A program with one thread has one connection, and keeps it: since Python 3.12, `os.fork`
+        warns of a second thread.
+        """
         delay_s = self._idle.expires_in_s(time.monotonic())
         if self._expiry is None and delay_s is not None:
             self._expiry = threading.Timer(delay_s, self._expire)
