@@ -145,4 +145,13 @@ function breaker.record(request)
   return FIRST_PAUSE, BREAKER_EVENT.OPENED
 end
 
+-- Return until when (us) an open breaker lets nothing of a user through, not even a probe; 0 if it is closed.
+function breaker.paused_until(egress, failures, user)
+  local openings, reason, probe_at, unaffected_at = unpack(redis.call('HMGET', egress, 'open', 'why', 'probe at',
+    'fresh at'))
+  if tonumber(openings or 0) == 0 then return 0 end
+  local is_affected = redis.call('HEXISTS', failures, (reason or '') .. ' ' .. user) == 1
+  return tonumber((is_affected and probe_at or unaffected_at) or 0)
+end
+
 return breaker

@@ -56,11 +56,11 @@ def log_attempt(settlement: Settlement, settled: Settled, egress: str) -> None:
         extra = log_fields(Event.LEASE_LOST, **fields)
         log.warning("lane %s: lost with its lease; the settlement of %s was fenced", lane, job, extra=extra)
     elif result is None or not settled.finished:
-        due_in_s = settled.due_in_s or 0.0
+        again_in_s = settled.again_in_s
         blamed = f"{request}, like the requests of many other users"  # the script requeued it: the egress is at fault
         reason = settlement.reason if isinstance(settlement, Requeue) else blamed
-        extra = log_fields(Event.REQUEUED, **fields | {"outcome": None, "again_in_ms": round(due_in_s * 1000)})
-        log.info("lane %s: %s; %s again in %.3f s", lane, reason, job, due_in_s, extra=extra)
+        extra = log_fields(Event.REQUEUED, **fields | {"outcome": None, "again_in_ms": round(again_in_s * 1000)})
+        log.info("lane %s: %s; %s again in %.3f s", lane, reason, job, again_in_s, extra=extra)
     elif is_applied:
         log.debug("lane %s: %s applied", lane, job, extra=log_fields(Event.FINISHED, **fields))
     else:

@@ -174,9 +174,12 @@ class Settled:
         finished: How many changes ended.
         due_in_s: When the lane is due again; None if it is empty or was lost.
         breaker: What the settlement did to the egress's breaker.
+        again_in_s: When the head can be attempted again at the earliest: the lane is due, its user's next slot has come
+            and no hold or open breaker stops it. 0 if the head ended.
     """
 
     fenced: bool
     finished: int
     due_in_s: float | None
     breaker: BreakerEvent = BreakerEvent.NONE
+    again_in_s: float = 0.0

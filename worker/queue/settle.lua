@@ -20,8 +20,9 @@ ARGV  1 requests per window   2 window (us); 1 and 2 are for a bucket that has e
       REQUEUE: 21 attempt history   22 delay (ms)   23 hold of the user (ms)   24 last change to send alone or ""
       FINISH:  21 history for the changes behind, "" for none   22 history to requeue with if the egress is at fault, ""
                to end anyway   from 23 for the head and each change sent with it: job ID, outcome, result
-Reply {1, us until the lane is due (-1: it is empty), number of changes that ended, BREAKER_EVENT}
-      {0, -1, 0, BREAKER_EVENT} if the claim has lost its lane
+Reply {1, us until the lane is due (-1: it is empty), number of changes that ended, BREAKER_EVENT,
+       us until the head can be attempted again at the earliest, 0 if it ended}
+      {0, -1, 0, BREAKER_EVENT, 0} if the claim has lost its lane
 ]]
 -- luacheck: read globals finish breaker round_trips SETTLE_ACTION CLEAR_MARK BUCKET_TTL_MS RESERVED FULL_PACE
 -- luacheck: read globals THROTTLED MAX_CLOCK_ERROR
@@ -168,7 +169,7 @@ local function holds_lane()
   return redis.call('LLEN', list) >= #endings
 end
 
-if not holds_lane() then return {0, -1, 0, breaker_event} end
+if not holds_lane() then return {0, -1, 0, breaker_event, 0} end
 
 local lane_schedule = redis.call('ZSCORE', bulk_schedule, lane) and bulk_schedule or schedule
 local _, batch = finish.find_batch(job_id)
@@ -191,7 +192,10 @@ local function requeue(delay, own_history)
   redis.call('HDEL', head, 'token', 'held', 'lease')
   redis.call('HSET', head, 'state', own_history, 'earliest', math.floor(not_before / 1000))
   if was_sent then redis.call('HSET', head, 'lapses', 0) end   -- a claim that was not sent does not clear the head
-  return {1, schedule_lane(not_before), 0, breaker_event}
+  local due_in = schedule_lane(not_before)
+  local next_slot = math.max(tonumber(redis.call('HGET', bucket, 'tat') or 0), (ring_entry(n)) or 0)
+  local again = math.max(now + due_in, next_slot, breaker.paused_until(egress, failures, user))
+  return {1, due_in, 0, breaker_event, math.floor(again - now)}
 end
 
 if action == SETTLE_ACTION.REQUEUE then
@@ -215,10 +219,10 @@ if redis.call('EXISTS', list) == 0 then
   redis.call('DEL', head)
   redis.call('ZREM', lane_schedule, lane)
   redis.call('ZREM', lanes, lane)
-  return {1, -1, #endings, breaker_event}
+  return {1, -1, #endings, breaker_event, 0}
 end
 redis.call('HDEL', head, 'token', 'held', 'lease', 'lapses', 'earliest')
 -- Only changes that may have been sent with the head need its history.
 if not last_coalescable then redis.call('HDEL', head, 'state')
 elseif history ~= '' then redis.call('HSET', head, 'state', history) end
-return {1, schedule_lane(now), #endings, breaker_event}
+return {1, schedule_lane(now), #endings, breaker_event, 0}

@@ -199,10 +199,11 @@ def _settled(reply: list[int] | Exception) -> Settled:
     """Decode a reply. An error means that the lease ended before Redis accepted the settlement: it counts as fenced."""
     if isinstance(reply, Exception):
         return Settled(fenced=True, finished=0, due_in_s=None)
-    written, due_us, finished, breaker = reply
+    written, due_us, finished, breaker, again_us = reply
     return Settled(
         fenced=not written,
         finished=finished,
         due_in_s=None if due_us < 0 else due_us / US_PER_S,
         breaker=BreakerEvent(breaker),
+        again_in_s=again_us / US_PER_S,
     )
