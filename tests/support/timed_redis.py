@@ -13,6 +13,8 @@ from arq.connections import ArqRedis
 from redis.asyncio.client import Pipeline
 
 CLOCK = "test:clock"
+UNKNOWN = "0" * 40
+"""The digest of no script, for which the server asks for the text."""
 _ASKED = "redis.call('TIME')"
 _TOLD = """
 local function test_time()
@@ -55,7 +57,7 @@ class _Translation:
         if name == "TIME":
             return "EVAL", _TIME, 0
         if name == "EVALSHA":
-            return name, self._digests.get(rest[0], rest[0]), *rest[1:]
+            return name, self._digests.get(rest[0], UNKNOWN), *rest[1:]  # the server may know it with its own TIME
         if name == "EVAL":
             text = _TOLD + rest[0].replace(_ASKED, "test_time()")
             self._digests[_digest(rest[0])] = _digest(text)

@@ -133,6 +133,12 @@ local function speed_up()
   end
 end
 
+-- Keep the bucket until the latest of its times has passed.
+local function extend_bucket_ttl()
+  local keep_ms = math.ceil((math.max(reserved_until, hold, faster_at, now) - now) / 1000) + BUCKET_TTL_MS
+  if redis.call('PTTL', bucket) < keep_ms then redis.call('PEXPIRE', bucket, keep_ms) end
+end
+
 settle_slot()
 local is_throttled = failure_kind == THROTTLED
 local is_egress_throttled = is_throttled and preceded_by_full_window()
@@ -145,6 +151,7 @@ if is_throttled and not is_egress_throttled then
 elseif failure_kind == '' and has_reply and slowdown_permille > FULL_PACE and now >= faster_at then
   speed_up()
 end
+if is_throttled then extend_bucket_ttl() end   -- also if the claim has lost its lane
 
 local egress_at_fault_for, breaker_event = breaker.record({
   egress = egress, failures = failures, rejected_keys = rejected_keys, wakeups = wakeups, token = token, user = user,
@@ -181,8 +188,7 @@ local function schedule_lane(not_before)
   local has_reserved = due == reserved_until
   if has_reserved then reserved_until = reserved_until + reserve_pace end
   if reserved_until > 0 then redis.call('HSET', bucket, 'turn', reserved_until) end
-  local keep_ms = math.ceil((math.max(reserved_until, hold, faster_at, now) - now) / 1000) + BUCKET_TTL_MS
-  if redis.call('PTTL', bucket) < keep_ms then redis.call('PEXPIRE', bucket, keep_ms) end
+  extend_bucket_ttl()
   redis.call('ZADD', lane_schedule, math.floor(due / 1000) + (has_reserved and RESERVED or 0), lane)
   return due - now
 end

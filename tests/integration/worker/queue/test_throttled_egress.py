@@ -182,6 +182,16 @@ async def test_one_user_throttled_many_times_does_not_pause_the_egress(lanes: La
     assert len(await lanes.claim(10)) == 10
 
 
+async def test_a_hold_outlives_the_bucket_s_usual_life_even_if_the_lane_was_lost(lanes: Lanes) -> None:
+    """The exchange asked the user to wait, whoever has its lane now."""
+    first, *_ = await lanes.claim(10)
+    await lanes.attempt(first)
+    settled = await lanes.attempt(first, "throttled", retry_after_s=600)
+
+    assert settled.fenced
+    assert await lanes.redis.pttl(keyspace.bucket(first.lane)) > 600_000
+
+
 async def test_throttled_users_between_other_replies_do_not_pause_the_egress(lanes: Lanes, clock: ManualClock) -> None:
     """A limit of the IP lets nobody through: one other reply shows that it is the users' limits."""
     claims = [claim for _ in range(3) for claim in await lanes.claim(10)]
