@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ class EchoingExchange:
 
 def _reply(status: int, code: str, message: str, data: str | None = None) -> web.Response:
     return web.json_response(
-        {"code": code, "msg": message, "requestTime": 1_790_000_000_000, "data": data}, status=status
+        {"code": code, "msg": message, "requestTime": round(time.time() * 1000), "data": data}, status=status
     )
 
 
