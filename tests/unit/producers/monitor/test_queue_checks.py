@@ -251,7 +251,7 @@ def test_dead_letters_are_counted_and_pass_the_check() -> None:
 def test_malformed_entries_are_a_warning() -> None:
     """Workers drop what they cannot read, so something else writes to the queue's keys."""
     assert found("unreadable", unreadable=3).status is CheckStatus.WARN
-    assert "leaves out 2 that cannot be read" in found("unreadable", malformed=2).detail
+    assert "leaves out 2 entries that cannot be read" in found("unreadable", malformed=2).detail
 
 
 def test_rates_are_differences_of_counts_and_never_negative() -> None:
