@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import click
@@ -29,15 +30,6 @@ def test_help_lists_every_command_and_every_exit_status() -> None:
         assert f"{status.value:>3}  {meaning}" in shown.stdout
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_a_description_of_each_option(name: str) -> None:
-    """The help of each command opens with status 0."""
-    shown = CliRunner().invoke(root, [name, "--help"])
-
-    assert shown.exit_code == 0
-    assert "--help" in shown.stdout
-
-
 def walk(command: click.Command, path: str = "") -> list[tuple[str, click.Command]]:
     """Return every command below a command, with its path."""
     below = command.commands if isinstance(command, click.Group) else {}
@@ -46,6 +38,15 @@ def walk(command: click.Command, path: str = "") -> list[tuple[str, click.Comman
 
 ALL = [*walk(root), *walk(credentials, "credentials")][1:]
 """Every command, with its path, that of another package included."""
+
+
+@pytest.mark.parametrize("path", [path for path, _ in ALL if not path.startswith("credentials")])
+def test_the_help_of_every_command_has_no_names_of_types(path: str) -> None:
+    """A placeholder says what the value is, and bounds are words."""
+    shown = CliRunner().invoke(root, [*path.split(), "--help"])
+
+    assert shown.exit_code == 0
+    assert re.search(r"FLOAT|INTEGER|TEXT|FILENAME|x<|x>", shown.stdout) is None
 
 
 @pytest.mark.parametrize(("path", "command"), ALL, ids=[path for path, _ in ALL])
