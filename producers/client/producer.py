@@ -17,7 +17,7 @@ from producers.contract.messages import AutoCopy, CopySetting, Mode, Priority
 from producers.contract.validation import check_batch_id, check_id, check_new_batch_id
 from producers.errors import BatchRefused, QueueUnavailable
 from producers.queue import batches
-from producers.queue.fan_out import FanOut, FanOutReport, Preview, preview
+from producers.queue.fan_out import FanOut, FanOutReport, Preview, preview, refuse_full_lanes
 from producers.settings import ProducerSettings
 from producers.transport.clients import check_client
 from producers.transport.dsn import open_redis
@@ -175,7 +175,8 @@ class Producer(Enqueuer, QueueAdmin):
             batch_id: the batch's ID; by default a new one that sorts by time.
             ttl_s: seconds from now after which a change ends `expired`; by default `COPYTRADE_CHANGE_TTL_S`.
             priority: `bulk` sends lanes with interactive changes first.
-            all_or_nothing: True enqueues nothing if one item is invalid. Full lanes are not checked. Holds all items.
+            all_or_nothing: True enqueues nothing if one item is invalid, or if the batch is new and a lane is full now.
+                Holds all items.
             dry_run: True writes nothing, and returns what would be enqueued.
             on_chunk: called with the report so far after each chunk of up to 500 items.
 
@@ -186,7 +187,7 @@ class Producer(Enqueuer, QueueAdmin):
             InvalidChange: the settings for all users break a rule; nothing was written.
             InvalidArgument: `ttl_s` is out of bounds, or `user_ids` is a single ID; nothing was written.
             InvalidId: `batch_id` is not a valid ID; nothing was written.
-            BatchRefused: `all_or_nothing`, and an item is invalid; nothing was written.
+            BatchRefused: `all_or_nothing`, and an item is invalid or its lane is full; nothing was written.
             BatchConflict: the batch has other content, was cancelled, or is sealed and this would add to it; the
                 message says whether changes were added before that.
             QueueFull: Redis's memory is almost full; the message says how many changes were accepted before.
@@ -196,21 +197,25 @@ class Producer(Enqueuer, QueueAdmin):
             changes, trader_id=trader_id, settings=settings, user_ids=user_ids, auto_copy=auto_copy, mode=mode
         )
         items = aiter_any(fan_out.items)
-        if dry_run:
-            return preview(fan_out, [item async for item in items])
         batch_id = self._ids.next() if batch_id is None else check_new_batch_id(batch_id)
         options = self._submit_options(priority, batch_id=batch_id, content=fan_out.content)
         chunked = self._chunked_submission(fan_out.parser(batch_id), options, ttl_s, hashed=fan_out.template is None)
+        if dry_run:
+            return preview(fan_out, [item async for item in items])
         if all_or_nothing:
             collected = [item async for item in items]
-            refused = preview(fan_out, collected).refused
-            if refused:
-                raise BatchRefused(refused)
+            checked = preview(fan_out, collected)
+            if checked.refused:
+                raise BatchRefused(checked.refused)
             items = aiter_any(collected)
         try:
             exists = await run_plan(
                 self._redis, batches.check_existing(batch_id, options), f"looking for batch {batch_id}"
             )
+            if all_or_nothing and not exists:
+                full = refuse_full_lanes(checked.changes, options)
+                if refused := await run_plan(self._redis, full, "looking for full lanes"):
+                    raise BatchRefused(refused)
             # A repeated fan-out waits for each reply: a chunk is written only if those before it had the same content.
             in_flight = 1 if exists else MAX_IN_FLIGHT
             async with aclosing(self._submit_chunks(chunked, items, in_flight)) as chunks:

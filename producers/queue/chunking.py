@@ -179,16 +179,21 @@ def conflict_error(batch_id: str, verdict: SubmitVerdict, accepted: int = 0) -> 
     return BatchConflict(f"batch {batch_id}: {CONFLICTS[verdict]}; {done}. Fan out under another batch ID")
 
 
+def lane_full_error(change: SettingsChange, lane_limit: int) -> LaneFull:
+    """Return the error for a lane that holds as many changes as it may."""
+    return LaneFull(
+        f"the lane of user {change.user_id} and trader {change.trader_id} holds"
+        f" {plural(lane_limit, 'change')}; enqueue again when it has drained"
+    )
+
+
 def refusal_error(
     verdict: int, change: SettingsChange, job_id: str, options: SubmitOptions
 ) -> LaneFull | InvalidId | None:
     """Return the error for a verdict that refuses one change; None for other verdicts."""
     match verdict:
         case SubmitVerdict.LANE_FULL:
-            return LaneFull(
-                f"the lane of user {change.user_id} and trader {change.trader_id} holds"
-                f" {plural(options.lane_limit, 'change')}; enqueue again when it has drained"
-            )
+            return lane_full_error(change, options.lane_limit)
         case SubmitVerdict.FOREIGN_ID:
             used = f"{keyspace.JOB}{job_id} or {keyspace.RESULT}{job_id}"
             return InvalidId(

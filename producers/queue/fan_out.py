@@ -9,11 +9,19 @@ from typing import Any
 
 import msgspec
 
+from producers.contract import keyspace
 from producers.contract.keyspace import BATCH_MARK
 from producers.contract.messages import AutoCopy, CopySetting, Mode, SettingsChange
 from producers.contract.validation import MAX_ID_CHARS, check_change, check_user_id
 from producers.errors import InvalidArgument, InvalidChange, Refusal
-from producers.queue.chunking import ChunkedSubmission, ItemParser, content_digest, item_user_id
+from producers.queue.chunking import ChunkedSubmission, ItemParser, content_digest, item_user_id, lane_full_error
+from producers.queue.slicing import slices
+from producers.queue.submit import SubmitOptions
+from producers.transport.commands import LLEN
+from producers.transport.plan import Plan, Transaction
+
+LANE_BATCH_SIZE = 500
+"""Lanes that are looked at in one round trip."""
 
 Items = Iterable[Any] | AsyncIterable[Any]
 
@@ -142,6 +150,20 @@ def preview(fan_out: FanOut, items: Iterable[Any]) -> Preview:
         else:
             found.changes.append(change)
     return found
+
+
+def refuse_full_lanes(changes: Sequence[SettingsChange], options: SubmitOptions) -> Plan[list[Refusal]]:
+    """Return a refusal of each change of a new batch whose lane is full, with the changes before it."""
+    lanes = [keyspace.lane(change.user_id, change.trader_id) for change in changes]
+    queued: dict[str, int] = {}
+    for some in slices(list(dict.fromkeys(lanes)), LANE_BATCH_SIZE):
+        queued |= zip(some, (yield from Transaction(*[LLEN(keyspace.LANE + lane) for lane in some])), strict=True)
+    refused = []
+    for index, (change, lane) in enumerate(zip(changes, lanes, strict=True)):
+        queued[lane] += 1
+        if queued[lane] > options.lane_limit:
+            refused.append(Refusal(index, lane_full_error(change, options.lane_limit), change.user_id))
+    return refused
 
 
 def member_job_id(batch_id: str, member: str) -> str:

@@ -69,6 +69,31 @@ async def test_all_or_nothing_writes_nothing_if_one_item_is_invalid(producer: Pr
     assert await redis.dbsize() == 0
 
 
+async def test_all_or_nothing_writes_nothing_if_one_lane_is_full(redis: ArqRedis) -> None:
+    """Changes of the same call count, and every refused one is named."""
+    producer = Producer(redis, ProducerSettings(lane_limit=2))
+    await producer.enqueue(change("2"))
+    before = await contents(redis)
+
+    with pytest.raises(BatchRefused) as caught:
+        await producer.fan_out([change(user) for user in "12223"], all_or_nothing=True)
+
+    assert [(refusal.index, refusal.user_id) for refusal in caught.value.refused] == [(2, "2"), (3, "2")]
+    assert {type(refusal.error) for refusal in caught.value.refused} == {LaneFull}
+    assert await contents(redis) == before
+
+
+@pytest.mark.parametrize(
+    ("argument", "error"), [({"batch_id": "a/b"}, InvalidId), ({"ttl_s": 0}, InvalidArgument)], ids=str
+)
+async def test_a_dry_run_checks_all_arguments(
+    producer: Producer, argument: dict[str, Any], error: type[Exception]
+) -> None:
+    """What it accepts is accepted without it."""
+    with pytest.raises(error):
+        await producer.fan_out([change()], dry_run=True, **argument)
+
+
 async def test_all_or_nothing_submits_all_if_all_are_valid(producer: Producer) -> None:
     """Over more than one chunk."""
     assert account((await to_users(producer, users(CHUNK_SIZE + 1), all_or_nothing=True)).report) == (501, 501, 0, 0)
