@@ -13,7 +13,7 @@ from producers.cli.exit_codes import ExitCode, exit_code_for
 from producers.cli.input.row_errors import BadInput
 from producers.cli.text import escape
 from producers.errors import InvalidArgument, ProducerError, abbreviated
-from producers.settings import redact_dsn
+from producers.settings import redact_dsn, variable_name
 from producers.transport.explain import describe
 
 PROG = "copytrade"
@@ -47,6 +47,8 @@ def report_error(cli: CliContext, error: BaseException) -> ExitCode:
     if exit_code is ExitCode.BROKEN_PIPE:
         return exit_code  # nobody reads any more
     message = redact_dsn(message)
+    if cli.redis_dsn is not None:  # the library does not know where the DSN comes from
+        message = message.replace(variable_name("redis_dsn"), "--redis")
     if cli.as_json:
         name = "Ended" if isinstance(error, CommandFailed) else type(error).__name__  # scripts rely on "Ended"
         cli.screen.json_note({"error": name, "message": message, "status": int(exit_code)})

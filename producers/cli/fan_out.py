@@ -134,8 +134,8 @@ def _reject(cli: CliContext, report: ValidationReport) -> NoReturn:
         )
     raise CommandFailed(
         ExitCode.BAD_INPUT,
-        f"{format_count(report.invalid)} of {plural(total, 'line')} cannot be used, and nothing was sent;"
-        " correct them, or send the others with --good-rows-only",
+        f"{format_count(report.invalid)} of {plural(total, 'line')} cannot be used, and nothing was sent; correct them"
+        + (", or send the others with --good-rows-only" if report.valid else ""),
     )
 
 

@@ -109,6 +109,7 @@ def test_a_text_that_stands_for_no_value_is_no_id(column: str, text: str) -> Non
         ("1'234'567", "thousands separators"),
         ("1001,1002", "contains ','"),
         ("1001;1002", "contains ';'"),
+        ('1001""', "contains '\"'"),
     ],
 )
 def test_an_id_that_a_spreadsheet_changed_is_named_for_what_it_is(text: str, rule: str) -> None:

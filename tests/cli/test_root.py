@@ -115,6 +115,7 @@ def test_without_redis_every_command_ends_with_one_line_and_status_3(command: st
     said = copytrade.error(*command.split(), status=3)
 
     assert "Redis did not answer" in said
+    assert "--redis" in said
     assert "secret" not in said
 
 

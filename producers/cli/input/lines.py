@@ -29,7 +29,7 @@ def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, str | RowError]]:
     stream.seek(bom_length(stream.read(START_BYTES)))
     for number, raw in enumerate(_raw_lines(stream), 1):
         if len(raw) >= MAX_LINE_BYTES:
-            yield number, RowError(number, "line", _LONG_RULE, abbreviated(raw[:40]))
+            yield number, RowError(number, "line", _LONG_RULE, abbreviated(raw[:40].decode(errors="replace")))
             continue
         try:
             text = raw.decode("utf-8").strip(" ")

@@ -18,7 +18,7 @@ _altered_number = re.compile(r"[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]+|[0-9]+\.[0-9
 _grouped_number = re.compile(r"[0-9]{1,3}(?:[,.'\u2019_][0-9]{3})+(?:[.,][0-9]+)?").fullmatch
 _scientific = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]+").fullmatch
 _decimal_comma = re.compile(r"[0-9]*,[0-9]+").fullmatch
-_separators = re.compile(r"[,;|]").search
+_separators = re.compile(r'[,;|"]').search
 
 
 def unwrap_text(cell: str) -> str:
@@ -49,7 +49,7 @@ def id_rule(text: str) -> str | None:
     if _altered_number(text):
         return "must be the whole ID as text; a spreadsheet has turned it into a rounded number"
     found = _separators(text)
-    return f"must be one ID; this contains {found[0]!r}: check the delimiter" if found else None
+    return f"must be one ID; this contains {found[0]!r}: check delimiters and quotes" if found else None
 
 
 def number_rule(text: str) -> str | None:
