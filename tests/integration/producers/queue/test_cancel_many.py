@@ -107,6 +107,7 @@ async def test_the_remaining_lanes_of_a_partly_cancelled_user_are_rescheduled_wi
 ) -> None:
     """The 10 lanes left of 101 get the freed slots and are done within 1.5 s."""
     producer = Producer(timed.redis)
+    began_s = clock.monotonic()
     await timed.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(101)))
     await timed.done(await timed.claim_one(), took_s=0.0)  # the others are promised their turns
     for n in range(1, 101):
@@ -122,4 +123,4 @@ async def test_the_remaining_lanes_of_a_partly_cancelled_user_are_rescheduled_wi
             await timed.done(claim, took_s=0.0)
         clock.advance((claims.next_due_s or 0) + 0.001)
 
-    assert slots_s[-1] < 1.5
+    assert slots_s[-1] - began_s < 1.5
