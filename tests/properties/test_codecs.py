@@ -18,6 +18,7 @@ from producers import Attempt, CopySetting, InvalidChange, InvalidId, JobResult,
 from producers.contract import attempt_history, keyspace
 from producers.contract.attempt_history import MAX_ATTEMPTS, AttemptHistory
 from producers.contract.codec import decode_change, decode_result, encode_change, encode_result
+from producers.contract.reader import Encoding, read_change
 from producers.contract.validation import check_batch_id, check_change, check_id, check_new_id
 from producers.errors import MalformedChange
 from tests.properties.changes import anything, changes, identifiers
@@ -75,6 +76,28 @@ def test_any_stored_value_is_read_or_rejected(found: bytes) -> None:
     assert isinstance(attempt_history.decode(found), AttemptHistory)
     with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         decode_result(found)
+
+
+@given(
+    st.sampled_from(("json", "msgpack")),
+    st.binary(max_size=300) | anything.map(lambda value: msgspec.msgpack.encode(value, enc_hook=repr)) | changes,
+    st.dictionaries(st.text(max_size=5), st.none() | st.integers() | st.text(max_size=5), max_size=2),
+)
+def test_any_body_is_a_change_or_is_rejected_by_its_field(
+    encoding: Encoding, found: Any, extra: dict[str, Any]
+) -> None:
+    """Never with an error of msgspec; a field that no change has is always an error."""
+    if isinstance(found, SettingsChange):
+        encoder = msgspec.json if encoding == "json" else msgspec.msgpack
+        found = encoder.encode(msgspec.to_builtins(found) | extra)
+    rejected = ""
+    try:
+        check_change(read_change(found, encoding=encoding))
+    except InvalidChange as exc:
+        rejected = exc.field
+
+    assert rejected.isprintable()
+    assert rejected or not extra.keys() - set(SettingsChange.__struct_encode_fields__)
 
 
 def _read_or_refuse(payload: bytes) -> None:
