@@ -143,7 +143,7 @@ def _memory(info: Info, full_percent: float = REDIS_FULL_PERCENT) -> Check:
         return ok("memory", f"{used / _MIB:.0f} MiB in use, without a limit")
     share = (used - int(info.get("mem_not_counted_for_evict", 0))) / limit
     detail = f"{used / _MIB:.0f} of {limit / _MIB:.0f} MiB in use ({share:.0%})"
-    if share < NEARLY * full_percent / 100:
+    if share < NEARLY * full_percent / 100 or info.get("maxmemory_policy", "noeviction") != "noeviction":
         return ok("memory", detail)
     hint = "raise maxmemory, lower COPYTRADE_RESULT_TTL_S, or drop dead letters"
     if share < full_percent / 100:

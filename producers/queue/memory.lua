@@ -11,10 +11,11 @@ local memory = {}
 local SAMPLE = 20            -- one single change in this many measures
 local MARK_TTL_MS = 60000
 
--- Return the share of `maxmemory` in use (percent), counted as Redis does; 0 if there is no limit, or INFO is refused.
+-- Return the share of `maxmemory` in use (percent), counted as Redis does; 0 if there is no limit or INFO is refused,
+-- and if the server evicts keys, since its memory may then always be in use.
 local function used_percent()
   local info = redis.pcall('INFO', 'memory')
-  if type(info) ~= 'string' then return 0 end
+  if type(info) ~= 'string' or not string.find(info, 'maxmemory_policy:noeviction', 1, true) then return 0 end
   local function bytes(field) return tonumber(string.match(info, '\n' .. field .. ':(%d+)') or 0) end
   local limit = bytes('maxmemory')
   return limit > 0 and 100 * (bytes('used_memory') - bytes('mem_not_counted_for_evict')) / limit or 0

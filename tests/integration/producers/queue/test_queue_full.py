@@ -125,14 +125,15 @@ async def test_a_fan_out_is_refused_early_and_completed_later(small: Redis, prod
 
 
 async def test_the_share_is_a_setting_and_a_limit_is_not_needed(small: Redis) -> None:
-    """Both kinds of producers; without `maxmemory` nothing is refused."""
+    """Both kinds of producers; without `maxmemory`, or on a server that evicts keys, nothing is refused."""
     settings = ProducerSettings(redis_full_percent=50)
     with PlainProducer.connect(dsn_of(small), settings) as plain:
         with pytest.raises(QueueFull, match="from 50% on"):
             await asyncio.to_thread(plain.enqueue_many, endless())
         await assert_stopped_in_time(small, 50)
-        await small.config_set("maxmemory", 0)
-        assert len((await asyncio.to_thread(plain.enqueue_many, endless()[:1000])).jobs) == 1000
+        for name, value in (("maxmemory-policy", "volatile-lru"), ("maxmemory", 0)):
+            await small.config_set(name, value)
+            assert len((await asyncio.to_thread(plain.enqueue_many, endless()[:1000])).jobs) == 1000
 
 
 async def test_a_producer_that_waits_is_accepted_when_there_is_memory_again(small: Redis) -> None:

@@ -50,6 +50,7 @@ def test_a_fit_redis_passes_every_check() -> None:
         ("memory", {"maxmemory": 12 * MIB}, "warn", "10 of 12 MiB in use (83%)"),
         ("memory", {"maxmemory": 10 * MIB}, "fail", "10 of 10 MiB in use (100%)"),
         ("memory", {"maxmemory": 11.7 * MIB}, "fail", "changes are refused (COPYTRADE_REDIS_FULL_PERCENT=85)"),
+        ("memory", {"maxmemory": 10 * MIB, "maxmemory_policy": "volatile-lru"}, "ok", "10 of 10 MiB in use (100%)"),
         ("memory", {"maxmemory": 100 * MIB}, "ok", "10 of 100 MiB in use (10%)"),
         ("memory", {}, "ok", "10 MiB in use, without a limit"),
     ],
