@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import logging
-import re
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -30,8 +26,6 @@ from worker.logs import (
 )
 from worker.secret import HIDDEN, Secret
 
-ROOT = Path(__file__).parents[3]
-LEVELS = ("debug", "info", "warning", "error", "exception", "critical", "log")
 HUSH = "do-not-tell-0123456789"
 CREDENTIALS = Credentials(user_id="1001", api_key=Secret(HUSH), secret_key=Secret(HUSH), passphrase=Secret(HUSH))
 FORGED = "fine\n2026-01-01 00:00:00,000 CRITICAL worker all is lost"
@@ -227,38 +221,6 @@ def test_a_traceback_shows_no_values_of_variables(form: str) -> None:
 
     assert "no answer" in text
     assert HUSH not in text
-
-
-def log_calls() -> Iterator[tuple[str, ast.Call]]:
-    """Yield every call of a logger in `worker` and `producers`, with its place."""
-    for path in sorted([*ROOT.glob("worker/**/*.py"), *ROOT.glob("producers/**/*.py")]):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            match node:
-                case ast.Call(func=ast.Attribute(value=ast.Name("log" | "logger" | "logging"), attr=level)):
-                    if level in LEVELS:
-                        yield f"{path.relative_to(ROOT)}:{node.lineno}", node
-
-
-def test_every_log_call_has_an_event() -> None:
-    """Alerts and dashboards match on it."""
-    without = [
-        place
-        for place, call in log_calls()
-        if not any(
-            keyword.arg == "extra" and re.match(r"\w+$|log_fields\(", ast.unparse(keyword.value))
-            for keyword in call.keywords
-        )
-    ]
-
-    assert len(list(log_calls())) > 20
-    assert without == []
-
-
-def test_every_event_is_logged_by_some_call() -> None:
-    """`library` alone is what a line gets that has none."""
-    source = "".join(path.read_text("utf-8") for path in ROOT.glob("worker/**/*.py"))
-
-    assert [event for event in Event if f"Event.{event.name}" not in source] == []
 
 
 def test_a_line_of_a_library_has_an_event_too() -> None:
