@@ -89,7 +89,7 @@ def test_the_core_does_not_pull_in_the_network(module: str) -> None:
 def test_every_script_opens_with_its_purpose_keys_arguments_and_replies(path: Path) -> None:
     """In that order, in one comment; and says why it is atomic."""
     header = re.match(
-        r"--\[\[\n(?P<name>\w+): .+?\nKEYS  1 .+?\nARGV  1 .+?\nReply .+?\n\]\]\n", path.read_text(), re.DOTALL
+        r"--\[\[\n(?P<name>\w+): .+?\nKEYS  (?:1 .+?|none)\nARGV  1 .+?\nReply .+?\n\]\]\n", path.read_text(), re.DOTALL
     )
 
     assert header is not None
@@ -131,7 +131,7 @@ def test_every_script_uses_only_what_its_parts_and_constants_define(script: Path
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=name)
 def test_every_script_uses_all_keys_that_it_names_and_names_all_that_it_uses(path: Path) -> None:
-    """KEYS[1] to KEYS[n], without a gap."""
+    """KEYS[1] to KEYS[n], without a gap, or none."""
     text = path.read_text()
     header, _, body = text.partition("]]\n")
     named = re.search(r"KEYS  (?P<keys>.+?)\nARGV", header, re.DOTALL)

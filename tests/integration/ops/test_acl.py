@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from ops.redis_server import Valkey
-from producers import Outcome, Producer, ProducerSettings, QueueUnavailable
+from producers import Producer, ProducerSettings, QueueUnavailable
 from producers.contract import keyspace
 from producers.contract.codec import deserialize, serialize
 from producers.monitor import doctor
@@ -22,7 +22,8 @@ from producers.monitor.checks import CheckStatus
 from producers.sync import Producer as PlainProducer
 from producers.transport.dsn import open_redis
 from producers.transport.explain import ACL_REFUSAL
-from tests.support.changes import change, numbered
+from tests.support.changes import change
+from tests.support.producer_calls import call_everything, fail_and_replay
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
 from worker.credentials.key_ring import new_entry
 from worker.credentials.sealed_records import SealedRecords
@@ -72,45 +73,6 @@ async def refused(operator: Redis) -> list[Any]:
     return [(entry["username"], entry["reason"], entry["object"]) for entry in entries]
 
 
-async def _work(producer: Producer) -> None:
-    """Everything that can be asked of a producer while a worker works."""
-    await producer.enqueue_many(numbered(3, "1001"))
-    job = await producer.enqueue(change("1002"), coalesce=True)
-    assert (await job.result(timeout=20)).applied
-    assert (await job.status()).result is not None
-    batch = await producer.fan_out([change("1001"), change("1002"), change("1003")], batch_id="july")
-    assert (await batch.wait(timeout=20)).complete
-    assert len([result async for result in batch.results()]) == 3
-    await producer.pause(user_id="1003")
-    queued = [await producer.enqueue(one) for one in numbered(4, "1003")]
-    assert [pause.name for pause in await producer.paused()] == ["1003"]
-    assert (await queued[3].cancel()).value == "cancelled"
-    await producer.limit_user("1003", 5)
-    await producer.user_status("1003")
-    await producer.resume(user_id="1003")
-    assert (await queued[0].result(timeout=20)).applied
-    await producer.pause(trader_id="t9")
-    await producer.resume(trader_id="t9")
-    await producer.pause(everything=True)
-    await producer.resume(everything=True)
-    await producer.limit_user("1003", None)
-    await producer.cancel_user("1003")
-    await producer.batches()
-    seen = await producer.overview()
-    assert len(seen.workers) == 1
-
-
-async def _dead_letters(producer: Producer) -> None:
-    failed = await producer.fan_out([change("nobody")], batch_id="failing")
-    await failed.wait(timeout=20)
-    assert len([letter async for letter in producer.dead.list()]) == 1
-    again = await failed.retry_failed()
-    await again.wait(timeout=20)
-    assert [result.outcome async for result in again.results()] == [Outcome.UNAUTHORIZED]
-    await producer.dead.replay(user_id="nobody")
-    await producer.dead.drop(user_id="nobody")
-
-
 async def test_all_that_is_done_runs_under_the_narrow_users(server: Server, operator: ArqRedis, tmp_path: Path) -> None:
     """Producers of both kinds, control jobs, the worker, the doctor; the server logs no refusal."""
     async with rig_on(operator, tmp_path) as rig:
@@ -120,8 +82,8 @@ async def test_all_that_is_done_runs_under_the_narrow_users(server: Server, oper
         running = asyncio.create_task(worker.async_run())
         try:
             async with asyncio.timeout(60), Producer.connect(server.dsn("producer")) as producer:
-                await _work(producer)
-                await _dead_letters(producer)
+                await call_everything(producer)
+                await fail_and_replay(producer)
                 await _control_job(server.client("producer"))
                 await asyncio.to_thread(_work_plainly, server.dsn("producer"))
                 checks = await doctor.diagnose(ProducerSettings(redis_dsn=server.dsn("producer")))

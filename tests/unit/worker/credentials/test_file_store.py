@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from tests.support.manual_clock import ManualClock
+from tests.support.secret_files import replace_file
 from worker.credentials import file_store
 from worker.credentials.credentials_file import FileContent, parse_file
 from worker.credentials.file_store import CHECK_INTERVAL_S, FileCredentials
 from worker.credentials.model import Credentials
-from worker.errors import CredentialsError, CredentialsUnavailable, UnknownUser
+from worker.errors import CredentialsError, UnknownUser
 from worker.secret import Secret
 
 ONE_USER = """
@@ -28,14 +29,6 @@ secret_key = "hush-secret"
 passphrase = "hush-pass"
 note = "ignored"
 """
-
-
-def replace(path: Path, text: str, mode: int = 0o600) -> Path:
-    """Write a file as an operator should: beside it, then renamed."""
-    beside = path.with_suffix(".new")
-    beside.write_text(text)
-    beside.chmod(mode)
-    return beside.rename(path)
 
 
 def remove(path: Path) -> None:
@@ -52,13 +45,13 @@ def hide(path: Path) -> None:
 
 
 def garble(path: Path) -> None:
-    replace(path, "[users.1001]\napi_key = hush")
+    replace_file(path, "[users.1001]\napi_key = hush")
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A file with one user."""
-    return replace(tmp_path / "keys.toml", ONE_USER)
+    return replace_file(tmp_path / "keys.toml", ONE_USER)
 
 
 @pytest.fixture
@@ -78,7 +71,7 @@ async def test_a_user_of_the_file_has_its_credentials(store: FileCredentials) ->
 
 async def test_a_user_can_be_one_of_demo_trading(path: Path, clock: ManualClock) -> None:
     """The flag `demo` of the user's table is kept."""
-    replace(path, ONE_USER + "demo = true\n")
+    replace_file(path, ONE_USER + "demo = true\n")
 
     assert (await FileCredentials(path, clock).get("1001")).demo
 
@@ -128,7 +121,7 @@ def test_an_absent_file_is_rejected_by_its_path(tmp_path: Path) -> None:
 )
 def test_a_malformed_file_is_rejected_without_showing_a_value(path: Path, text: str, problem: str) -> None:
     """One line with file, user and field."""
-    replace(path, text)
+    replace_file(path, text)
 
     with pytest.raises(CredentialsError, match=problem) as caught:
         FileCredentials(path)
@@ -152,7 +145,7 @@ def test_a_file_that_is_not_text_is_rejected_without_keeping_its_content(path: P
 
 async def test_a_changed_file_is_read_again(store: FileCredentials, path: Path, clock: ManualClock) -> None:
     """The first request after the check interval gets the new key."""
-    replace(path, ONE_USER.replace("key-1001", "key-new"))
+    replace_file(path, ONE_USER.replace("key-1001", "key-new"))
 
     await clock.sleep(CHECK_INTERVAL_S)
 
@@ -192,7 +185,7 @@ async def test_corrected_permissions_of_a_file_are_noticed(
     store: FileCredentials, path: Path, clock: ManualClock
 ) -> None:
     """`chmod` changes neither the content nor the modification time."""
-    replace(path, ONE_USER.replace("key-1001", "key-new"), mode=0o644)
+    replace_file(path, ONE_USER.replace("key-1001", "key-new"), mode=0o644)
     await clock.sleep(CHECK_INTERVAL_S)
     assert (await store.get("1001")).api_key == Secret("key-1001")
 
@@ -200,84 +193,6 @@ async def test_corrected_permissions_of_a_file_are_noticed(
     await clock.sleep(CHECK_INTERVAL_S)
 
     assert (await store.get("1001")).api_key == Secret("key-new")
-
-
-def table(user: str) -> str:
-    return f"""
-[users.{user}]
-api_key = "key-{user}"
-secret_key = "hush-secret"
-passphrase = "hush-pass"
-"""
-
-
-BAD = table("1002").replace("hush-pass", "")
-
-
-async def test_a_bad_table_concerns_its_user_only(
-    path: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The others load; its user waits, and one line of the log names it when the worker starts."""
-    replace(path, table("1001") + BAD + table("1003"))
-
-    async with FileCredentials(path, clock) as store:
-        for user in ("1001", "1003"):
-            assert (await store.get(user)).api_key == Secret(f"key-{user}")
-        for _ in range(3):
-            with pytest.raises(CredentialsUnavailable, match="line 7: user '1002': passphrase is missing or empty"):
-                await store.get("1002")
-        with pytest.raises(UnknownUser):
-            await store.get("1004")
-
-    assert [record.levelno for record in caplog.records] == [logging.ERROR]
-    assert "changes of this user wait" in caplog.text
-    assert "hush" not in caplog.text
-
-
-async def test_a_fault_is_logged_once_wherever_its_table_stands(
-    path: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    """And again when the table is changed and still bad."""
-    replace(path, table("1001") + BAD)
-    async with FileCredentials(path, clock) as store:
-        for text in (table("1003") + BAD, "\n" + table("1001") + BAD + table("1004"), BAD.replace("key-", "k-")):
-            replace(path, text + table("1005"))
-            store.invalidate("1001")
-            with pytest.raises((CredentialsUnavailable, UnknownUser)):
-                await store.get("1002")
-
-    assert len(caplog.records) == 2
-
-
-async def test_a_mended_table_is_used_at_once(path: Path, clock: ManualClock) -> None:
-    """The change of a user who waits looks at the file whenever it is tried; so does that of an unknown one."""
-    replace(path, table("1001") + BAD)
-    store = FileCredentials(path, clock)
-    with pytest.raises(CredentialsUnavailable):
-        await store.get("1002")
-    with pytest.raises(UnknownUser):
-        await store.get("1003")
-
-    replace(path, table("1001") + table("1002") + table("1003"))
-
-    assert (await store.get("1002")).api_key == Secret("key-1002")
-    assert (await store.get("1003")).api_key == Secret("key-1003")
-
-
-async def test_users_that_a_half_written_file_lacks_are_not_unknown(path: Path, clock: ManualClock) -> None:
-    """Their tables may follow: they wait until the file has no fault. Then who is not in it has been removed."""
-    whole = table("1001") + table("1002") + table("1003")
-    store = FileCredentials(replace(path, whole), clock)
-
-    replace(path, whole[: whole.index("passphrase", len(table("1001")))])
-    for user in ("1002", "1003"):
-        store.invalidate(user)
-        with pytest.raises(CredentialsUnavailable):
-            await store.get(user)
-
-    replace(path, table("1001"))
-    with pytest.raises(UnknownUser):
-        await store.get("1003")
 
 
 async def test_the_earlier_keys_are_used_while_a_changed_file_is_read(
@@ -292,7 +207,7 @@ async def test_the_earlier_keys_are_used_while_a_changed_file_is_read(
 
     monkeypatch.setattr(file_store, "parse_file", wait_and_parse)
     monkeypatch.setattr(file_store, "CHECK_WAIT_S", 0)
-    replace(path, ONE_USER.replace("key-1001", "key-new"))
+    replace_file(path, ONE_USER.replace("key-1001", "key-new"))
     await clock.sleep(CHECK_INTERVAL_S)
 
     for _ in range(3):

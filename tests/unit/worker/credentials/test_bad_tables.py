@@ -1,0 +1,98 @@
+"""A credentials file with a bad table: its user waits, the others have their keys."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from tests.support.manual_clock import ManualClock
+from tests.support.secret_files import replace_file
+from worker.credentials.file_store import FileCredentials
+from worker.errors import CredentialsUnavailable, UnknownUser
+from worker.secret import Secret
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file with one user."""
+    return replace_file(tmp_path / "keys.toml", table("1001"))
+
+
+def table(user: str) -> str:
+    return f"""
+[users.{user}]
+api_key = "key-{user}"
+secret_key = "hush-secret"
+passphrase = "hush-pass"
+"""
+
+
+BAD = table("1002").replace("hush-pass", "")
+
+
+async def test_a_bad_table_concerns_its_user_only(
+    path: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others load; its user waits, and one line of the log names it when the worker starts."""
+    replace_file(path, table("1001") + BAD + table("1003"))
+
+    async with FileCredentials(path, clock) as store:
+        for user in ("1001", "1003"):
+            assert (await store.get(user)).api_key == Secret(f"key-{user}")
+        for _ in range(3):
+            with pytest.raises(CredentialsUnavailable, match="line 7: user '1002': passphrase is missing or empty"):
+                await store.get("1002")
+        with pytest.raises(UnknownUser):
+            await store.get("1004")
+
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert "changes of this user wait" in caplog.text
+    assert "hush" not in caplog.text
+
+
+async def test_a_fault_is_logged_once_wherever_its_table_stands(
+    path: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And again when the table is changed and still bad."""
+    replace_file(path, table("1001") + BAD)
+    async with FileCredentials(path, clock) as store:
+        for text in (table("1003") + BAD, "\n" + table("1001") + BAD + table("1004"), BAD.replace("key-", "k-")):
+            replace_file(path, text + table("1005"))
+            store.invalidate("1001")
+            with pytest.raises((CredentialsUnavailable, UnknownUser)):
+                await store.get("1002")
+
+    assert len(caplog.records) == 2
+
+
+async def test_a_mended_table_is_used_at_once(path: Path, clock: ManualClock) -> None:
+    """The change of a user who waits looks at the file whenever it is tried; so does that of an unknown one."""
+    replace_file(path, table("1001") + BAD)
+    store = FileCredentials(path, clock)
+    with pytest.raises(CredentialsUnavailable):
+        await store.get("1002")
+    with pytest.raises(UnknownUser):
+        await store.get("1003")
+
+    replace_file(path, table("1001") + table("1002") + table("1003"))
+
+    assert (await store.get("1002")).api_key == Secret("key-1002")
+    assert (await store.get("1003")).api_key == Secret("key-1003")
+
+
+async def test_users_that_a_half_written_file_lacks_are_not_unknown(path: Path, clock: ManualClock) -> None:
+    """Their tables may follow: they wait until the file has no fault. Then who is not in it has been removed."""
+    whole = table("1001") + table("1002") + table("1003")
+    store = FileCredentials(replace_file(path, whole), clock)
+
+    replace_file(path, whole[: whole.index("passphrase", len(table("1001")))])
+    for user in ("1002", "1003"):
+        store.invalidate(user)
+        with pytest.raises(CredentialsUnavailable):
+            await store.get(user)
+
+    replace_file(path, table("1001"))
+    with pytest.raises(UnknownUser):
+        await store.get("1003")
