@@ -179,8 +179,10 @@ class AttemptRunner:
 
     def _sync_clock(self, reply: Reply, sent_s: float, ended_s: float) -> bool:
         """Update the exchange's time from a reply; return whether the reply is older than its request."""
-        if reply.reply_class is ReplyClass.CLOCK_SKEW:
+        is_skewed = reply.reply_class is ReplyClass.CLOCK_SKEW
+        if is_skewed:
             self._exchange_clock.reset()
         if reply.request_time_ms is None:
             return False
-        return not self._exchange_clock.add_sample(sent_s, ended_s, reply.request_time_ms)
+        clock, time_ms = self._exchange_clock, reply.request_time_ms
+        return not clock.add_sample(sent_s, ended_s, time_ms, corrects_wall_clock=is_skewed)

@@ -26,6 +26,9 @@ MAX_STALE_S = 5.0
 """How long all replies may be stale by the same time. After that the estimate is wrong, or the time is a constant: left
 over replies are neither that regular nor alone for that long."""
 
+MAX_LEFT_OVER_MS = 120_000.0
+"""How old a left over reply can be: twice as long as an idle connection is kept. An older time is of another clock."""
+
 _MS_PER_S = 1000.0
 
 
@@ -65,17 +68,21 @@ class ExchangeClock:
             return self._clock.wall_ms()
         return round(self._clock.monotonic() * _MS_PER_S + self._sample.offset_ms)
 
-    def add_sample(self, sent_s: float, received_s: float, request_time_ms: int) -> bool:
+    def add_sample(
+        self, sent_s: float, received_s: float, request_time_ms: int, *, corrects_wall_clock: bool = False
+    ) -> bool:
         """Update the estimate from a reply. Return False if the reply is stale: written before its request was sent.
 
         Args:
             sent_s: when the request was sent, on the monotonic clock.
             received_s: when its reply had been read, on the monotonic clock.
             request_time_ms: the reply's `requestTime`, Unix milliseconds.
+            corrects_wall_clock: whether a first sample may lie before this machine's wall clock. That of a reply that
+                ends a change may not, since it could be left over.
         """
         middle_ms = (sent_s + received_s) / 2 * _MS_PER_S
         sample = _Sample(request_time_ms - middle_ms, received_s - sent_s, received_s, request_time_ms)
-        if self._is_stale(sample, sent_s):
+        if self._is_stale(sample, sent_s) or (not corrects_wall_clock and self._precedes_wall_clock(sample, sent_s)):
             if self._stale is None or not self._agree(self._stale, sample):
                 self._stale = sample
             if received_s - self._stale.taken_s < MAX_STALE_S:
@@ -100,6 +107,13 @@ class ExchangeClock:
             return False  # a time that stands still is no clock
         earliest_ms = sent_s * _MS_PER_S + known.offset_ms - known.max_error_ms(sent_s) - TOLERANCE_MS
         return sample.request_time_ms < earliest_ms
+
+    def _precedes_wall_clock(self, sample: _Sample, sent_s: float) -> bool:
+        """Return whether a first sample is that of a left over reply, if this machine's wall clock is right."""
+        if self._sample is not None:
+            return False
+        sent_ms = self._clock.wall_ms() - (self._clock.monotonic() - sent_s) * _MS_PER_S
+        return TOLERANCE_MS < sent_ms - sample.request_time_ms < MAX_LEFT_OVER_MS
 
     def _agree(self, one: _Sample, other: _Sample) -> bool:
         """Return whether two stale replies show the same clock, or the same constant."""

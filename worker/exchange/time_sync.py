@@ -71,4 +71,4 @@ async def synchronize(
     received_s = clock.monotonic()
     request_time_ms = classify(raw.status, raw.body, raw.charset).request_time_ms
     if request_time_ms is not None:
-        exchange_clock.add_sample(received_s - raw.took_s, received_s, request_time_ms)
+        exchange_clock.add_sample(received_s - raw.took_s, received_s, request_time_ms, corrects_wall_clock=True)

@@ -184,3 +184,26 @@ def test_stale_replies_between_good_ones_never_correct_the_estimate(exchange: Ex
     times = [T + 2_000 * n - (0 if n % 3 == 0 else 60_000) for n in range(10)]
 
     assert replies(exchange, hand, *times, every_s=2.0) == [n % 3 == 0 for n in range(10)]
+
+
+def test_a_first_reply_from_before_its_request_is_stale_by_the_wall_clock(
+    exchange: ExchangeClock, hand: HandClock
+) -> None:
+    """The exchange's time could not be asked for at start; this reply is a minute old."""
+    assert not exchange.add_sample(1_000.0, 1_000.1, hand.wall - 60_000)
+    assert exchange.add_sample(1_000.2, 1_000.3, hand.wall + 250)
+
+
+def test_a_wall_clock_that_is_ahead_is_corrected(exchange: ExchangeClock, hand: HandClock) -> None:
+    """At once by a reply that is about the time; by others after five seconds that agree."""
+    assert not exchange.add_sample(1_000.0, 1_000.1, hand.wall - 60_000)
+    assert exchange.add_sample(1_006.0, 1_006.1, hand.wall - 54_000)
+
+    exchange.reset()
+
+    assert exchange.add_sample(1_007.0, 1_007.1, hand.wall - 53_000, corrects_wall_clock=True)
+
+
+def test_a_first_time_that_no_left_over_reply_has_is_no_clock(exchange: ExchangeClock, hand: HandClock) -> None:
+    """Such as a constant of years ago, or a clock that is minutes behind."""
+    assert exchange.add_sample(1_000.0, 1_000.1, hand.wall - 180_000)
