@@ -34,7 +34,8 @@ case ${1:-} in
     ;;
 esac
 
-# Run a command that ends when this script is stopped. (In the background it is spared the terminal's Ctrl-C.)
+# Run a command that ends when this script is stopped. It runs in the background, since a shell handles no signal while
+# a command runs in the foreground.
 run_until_stopped() {
     "$@" &
     trap 'kill "$!"; wait "$!"; exit 130' HUP INT TERM

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 
@@ -15,6 +16,12 @@ from tests.support.fake_redis import open_fake
 from tests.support.manual_clock import ManualClock
 
 REAL, FAKE = "valkey", "fakeredis"
+
+
+def pytest_configure() -> None:
+    """Let SIGINT reach the processes that tests start: a shell ignores it for what it runs in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
