@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from ops.bench.environment import DOUBLE_NO_RATE_LIMITS, NO_RATE_LIMITS
 from ops.stack import Stack, User, write_credentials
 from producers import Producer, QueueFull, SettingsChange
 from producers.contract import keyspace
@@ -62,7 +63,8 @@ async def test_a_full_redis_is_drained_and_accepts_changes_again(small: Redis, t
     dsn = f"redis://127.0.0.1:{small.connection_pool.connection_kwargs['port']}/0"
     credentials = write_credentials(tmp_path / "credentials.toml", [User(user) for user in USERS])
     log_path = tmp_path / "log"
-    async with Stack(dsn, credentials, credentials, log_path=log_path) as stack, Producer.connect(dsn) as producer:
+    started = Stack(dsn, credentials, credentials, DOUBLE_NO_RATE_LIMITS, NO_RATE_LIMITS, log_path)
+    async with started as stack, Producer.connect(dsn) as producer:
         with pytest.raises(QueueFull) as caught:
             await producer.enqueue_many(large_changes())
         jobs = caught.value.jobs
