@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from worker.credentials.model import SECRET_FIELDS, Credentials, read_credentials
 from worker.credentials.private_file import decode_text
@@ -22,6 +22,10 @@ _header = re.compile(
     (?![ \t]*\.)                                               # not a table inside a user's""",
     re.MULTILINE | re.VERBOSE,
 )
+_foreign_line = re.compile(r"\ufeff|\s*(<{7}|={7}|>{7}|\[[^=]*$)|[^=#]*\]\s*(#|$)")
+"""A line that belongs to no table of a user: a damaged header, or a mark of a merge conflict. Not a damaged field,
+which may be `demo`: a user without it would trade for real."""
+
 _position = re.compile(r"\(at line (\d+), column (\d+)\)")
 
 _MULTI_LINE_QUOTES = ('"""', "'''")
@@ -103,7 +107,7 @@ def parse_file(content: bytes, source: str, earlier: FileContent, pause: Callabl
     Raises:
         CredentialsError: the file is not text, or no table of it can be used.
     """
-    text = decode_text(content, source)
+    text = decode_text(content, source, errors="surrogateescape")  # no secret may have such characters
     tables = _parse_whole(text) if any(quotes in text for quotes in _MULTI_LINE_QUOTES) else None
     read = FileContent()
     for table in tables or _parse_tables(text, earlier.parsed):
@@ -114,6 +118,7 @@ def parse_file(content: bytes, source: str, earlier: FileContent, pause: Callabl
         pause()
     faults = read.all_faults()
     if not read.users:
+        decode_text(content, source)
         # An empty file is probably being written: a worker without users makes no sense.
         raise CredentialsError(faults[0].message if faults else f"{source} has no [users.<id>] table; add one for each")
     known = earlier.users.keys() | earlier.faults.keys() | earlier.lost if faults else frozenset()
@@ -152,29 +157,44 @@ def _parse_tables(text: str, parsed: dict[str, _Entries]) -> Iterator[_Table]:
 def _parse_table(table: str, user_id: str) -> _Entries:
     """Return the entries of a text. It is of user `user_id` if it is not valid TOML."""
     try:
-        users = tomllib.loads(table).get("users", {})
+        return _entries(tomllib.loads(table))
     except (ValueError, RecursionError) as exc:
         # Only the position is taken from the parser's message; the rest may quote the file.
         position = _position.search(str(exc))
-        line, column = (int(position[1]) - 1, int(position[2])) if position else (0, 0)
-        of_user = f"user {user_id[:80]!r}: " if user_id else ""
-        return ((user_id, _Problem(f"{of_user}not valid TOML; write {_TABLE_RULE}", line, column)),)
-    return _entries(users)
+    line, column = (int(position[1]) - 1, int(position[2])) if position else (0, 0)
+    lines = table.splitlines(keepends=True)
+    if user_id and 0 < line < len(lines) and _foreign_line.match(lines[line]):
+        before = _parse_table("".join(lines[:line]), user_id)
+        if any(isinstance(entry, Credentials) for _, entry in before):
+            return (*before, ("", _Problem(f"this line is no part of a table; write {_TABLE_RULE}", line, column)))
+    of_user = f"user {user_id[:80]!r}: " if user_id else ""
+    return ((user_id, _Problem(f"{of_user}not valid TOML; write {_TABLE_RULE}", line, column)),)
 
 
 def _parse_whole(text: str) -> Iterator[_Table] | None:
     """Return the tables of a text that is parsed in one piece; None if it is not valid TOML."""
     try:
-        users = tomllib.loads(text).get("users", {})
+        entries = _entries(tomllib.loads(text))
     except (ValueError, RecursionError):
         return None
-    return (_Table(str(entry), 0, (entry,)) for entry in _entries(users))
+    return (_Table(str(entry), 0, (entry,)) for entry in entries)
 
 
-def _entries(users: object) -> _Entries:
+def _entries(document: dict[str, Any]) -> _Entries:
+    """Return the entries of `users`, and those of other tables that were meant to be in it."""
+    users = document.pop("users", {})
+    misnamed = [
+        ("", _Problem(f"the table {name[:80]!r} has keys of a user; write {_TABLE_RULE}"))
+        for name, table in document.items()
+        if isinstance(table, dict) and any(_has_keys(inner) for inner in (table, *table.values()))
+    ]
     if not isinstance(users, dict):
-        return (("", _Problem(f"`users` must consist of tables; write {_TABLE_RULE}")),)
-    return tuple((user_id, _entry(user_id, table)) for user_id, table in users.items())
+        return (("", _Problem(f"`users` must consist of tables; write {_TABLE_RULE}")), *misnamed)
+    return (*((user_id, _entry(user_id, table)) for user_id, table in users.items()), *misnamed)
+
+
+def _has_keys(table: object) -> bool:
+    return isinstance(table, dict) and not table.keys().isdisjoint(SECRET_FIELDS)
 
 
 def _entry(user_id: str, table: object) -> Credentials | _Problem:

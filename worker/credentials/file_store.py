@@ -124,6 +124,8 @@ class FileCredentials:
         if content.nameless or user_id in content.lost:
             first = content.all_faults()[0].message
             return CredentialsUnavailable(f"user {user_id[:80]!r} may be in a part that cannot be read: {first}")
+        if self._error:
+            return CredentialsUnavailable(f"user {user_id[:80]!r} may be in the changed file: {self._error}")
         remedy = "add a table [users.<id>] with api_key, secret_key and passphrase"
         return UnknownUser(user_id, source=f"file {self._path}", remedy=remedy)
 

@@ -95,12 +95,13 @@ def read_private(path: Path, what: str) -> tuple[os.stat_result, bytes]:
     return status, content
 
 
-def decode_text(content: bytes, source: str) -> str:
+def decode_text(content: bytes, source: str, errors: str = "strict") -> str:
     """Return the text of a file.
 
     Args:
         content: what was read.
         source: the file; error messages begin with it.
+        errors: what becomes of bytes that are not UTF-8, as in `bytes.decode`.
 
     Raises:
         CredentialsError: it is not UTF-8, or begins with a byte order mark (BOM).
@@ -111,7 +112,7 @@ def decode_text(content: bytes, source: str) -> str:
     if b"\0" in content[:2]:
         raise CredentialsError(f"{source} is saved as UTF-16; save it as UTF-8 without BOM")
     with suppress(UnicodeDecodeError):
-        return content.decode()
+        return content.decode(errors=errors)
     # Raised outside `except`, so without cause: the decoder's error contains the content.
     raise CredentialsError(f"{source} is not UTF-8; save it as UTF-8 without BOM")
 
@@ -177,7 +178,8 @@ def _open(path: Path, process: Process, what: str) -> int:
                 os.close(folder)
                 folder, walked = opened, walked / name
                 continue
-            if folder_is_shared(os.fstat(folder), process):
+            status = os.fstat(folder)
+            if folder_is_shared(status, process) and not _is_of_mount(name, target, folder, status, process):
                 problem = f"is reached by the symbolic link {walked / name}, in a folder that other users may write to"
                 raise CredentialsError(f"{what} {path} {problem}; name the file itself")
             symlinks += 1
@@ -186,6 +188,18 @@ def _open(path: Path, process: Process, what: str) -> int:
             parts += reversed(Path(target).parts)
     finally:
         os.close(folder)
+
+
+def _is_of_mount(name: str, target: str, folder: int, status: os.stat_result, process: Process) -> bool:
+    """Return whether a symbolic link in a shared folder is as Kubernetes makes them in the folder of a secret.
+
+    That folder is sticky, so that only the owner can replace a link (as for `protected_symlinks` of Linux, proc(5)).
+    Links and folder are root's or ours. The links (`..data`, and `keys` to `..data/keys`) do not lead out of it.
+    """
+    link = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    is_inside = not Path(target).is_absolute() and ".." not in Path(target).parts
+    is_kept = bool(status.st_mode & stat.S_ISVTX) and {status.st_uid, link.st_uid} <= {0, process.user}
+    return is_inside and is_kept and stat.S_ISLNK(link.st_mode)
 
 
 def _symlink_target(name: str, folder: int) -> str | None:

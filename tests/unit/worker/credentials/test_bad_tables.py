@@ -96,3 +96,66 @@ async def test_users_that_a_half_written_file_lacks_are_not_unknown(path: Path, 
     replace_file(path, table("1001"))
     with pytest.raises(UnknownUser):
         await store.get("1003")
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        table("1009").replace("[users", "users"),
+        "\ufeff" + table("1009").lstrip(),
+        table("1009").replace("users", "user"),
+    ],
+    ids=["no bracket", "byte order mark", "misspelt"],
+)
+async def test_a_damaged_header_harms_no_table_before_it(path: Path, clock: ManualClock, damaged: str) -> None:
+    """Its own user waits, since nothing says whose it is."""
+    store = FileCredentials(replace_file(path, table("1001") + damaged + table("1002")), clock)
+
+    for user in ("1001", "1002"):
+        assert (await store.get(user)).api_key == Secret(f"key-{user}")
+    with pytest.raises(CredentialsUnavailable):
+        await store.get("1009")
+
+
+async def test_marks_of_a_merge_conflict_harm_no_complete_table(path: Path, clock: ManualClock) -> None:
+    """Users who are not in the file wait."""
+    text = f"{table('1001')}<<<<<<< HEAD{table('1002')}=======\n"
+    store = FileCredentials(replace_file(path, text), clock)
+
+    for user in ("1001", "1002"):
+        assert (await store.get(user)).api_key == Secret(f"key-{user}")
+    with pytest.raises(CredentialsUnavailable):
+        await store.get("1009")
+
+
+@pytest.mark.parametrize("field", ["demo = flase", "demo true", "demo = [true", "[demo = true"])
+async def test_a_damaged_field_stops_its_user(path: Path, clock: ManualClock, field: str) -> None:
+    """Whatever it is: without `demo` the user would trade for real."""
+    store = FileCredentials(replace_file(path, f"{table('1001')}{field}\n{table('1002')}"), clock)
+
+    with pytest.raises(CredentialsUnavailable):
+        await store.get("1001")
+
+
+async def test_bytes_that_are_not_utf_8_stop_the_user_whose_keys_have_them(path: Path, clock: ManualClock) -> None:
+    """In a comment they stop nobody."""
+    text = f"# \udce9\n{table('1001')}{table('1009').replace('key-', chr(0xDCE9))}{table('1002')}"
+    path.write_bytes(text.encode(errors="surrogateescape"))  # noqa: ASYNC240 - a test
+    store = FileCredentials(path, clock)
+
+    for user in ("1001", "1002"):
+        assert (await store.get(user)).api_key == Secret(f"key-{user}")
+    with pytest.raises(CredentialsUnavailable):
+        await store.get("1009")
+
+
+async def test_a_user_that_a_file_may_have_got_waits_while_the_file_cannot_be_used(
+    path: Path, clock: ManualClock
+) -> None:
+    """The file was opened to others together with a new table."""
+    store = FileCredentials(path, clock)
+    replace_file(path, table("1001") + table("1002"), mode=0o644)
+
+    with pytest.raises(CredentialsUnavailable, match="chmod 600"):
+        await store.get("1002")
+    assert (await store.get("1001")).api_key == Secret("key-1001")

@@ -106,7 +106,7 @@ def test_what_is_no_regular_file_is_refused_at_once(
 
 
 @pytest.mark.parametrize("mode", [0o1777, 0o775])
-@pytest.mark.parametrize("path", ["link", "folder/keys"])
+@pytest.mark.parametrize("path", ["link", "folder/keys", "out/shared/keys"])
 def test_a_symbolic_link_in_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, path: str, mode: int) -> None:
     """Anywhere in the path: it may lead to another file of ours, which the owner's check would let pass."""
     write(tmp_path / "keys")
@@ -114,14 +114,22 @@ def test_a_symbolic_link_in_a_folder_that_others_may_write_to_is_refused(tmp_pat
     shared.mkdir()
     (shared / "link").symlink_to(tmp_path / "keys")
     (shared / "folder").symlink_to(tmp_path)
+    (shared / "out").symlink_to("..")
+    write(shared / "keys")
     shared.chmod(mode)
 
-    with pytest.raises(CredentialsError, match=r"symbolic link .*shared/(link|folder), in a folder that other users"):
+    with pytest.raises(
+        CredentialsError, match=r"symbolic link .*shared/(link|folder|out), in a folder that other users"
+    ):
         read_private(shared / path, "credentials file")
 
 
-def test_a_secret_is_read_as_an_orchestrator_mounts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("folder_mode", [0o755, 0o1777, 0o3777])
+def test_a_secret_is_read_as_an_orchestrator_mounts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder_mode: int
+) -> None:
     """Kubernetes links each name through `..data` to a folder of that revision. A relative path does as well."""
+    tmp_path.chmod(folder_mode)
     revision = tmp_path / "..2026_11_28"
     revision.mkdir()
     write(revision / "keys")
@@ -156,3 +164,17 @@ def test_bytes_that_are_no_text_are_refused_without_keeping_them() -> None:
         decode_text(b"hush \xff", "the file")
 
     assert caught.value.__context__ is None
+
+
+def test_a_link_of_another_user_is_refused_in_a_sticky_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the process is another user than the one who made folder and link."""
+    tmp_path.chmod(0o1777)
+    write(tmp_path / "keys")
+    (tmp_path / "link").symlink_to("keys")
+    nobody = Process(os.geteuid() + 65_534, frozenset())
+    monkeypatch.setattr(Process, "current", lambda: nobody)
+    if os.geteuid() == 0:
+        os.lchown(tmp_path / "link", 1, 1)
+
+    with pytest.raises(CredentialsError, match="symbolic link"):
+        read_private(tmp_path / "link", "credentials file")
