@@ -128,7 +128,7 @@ async def test_marks_of_a_merge_conflict_harm_no_complete_table(path: Path, cloc
         await store.get("1009")
 
 
-@pytest.mark.parametrize("field", ["demo = flase", "demo true", "demo = [true", "[demo = true"])
+@pytest.mark.parametrize("field", ["demo = yes", "demo true", "demo = [true", "[demo = true"])
 async def test_a_damaged_field_stops_its_user(path: Path, clock: ManualClock, field: str) -> None:
     """Whatever it is: without `demo` the user would trade for real."""
     store = FileCredentials(replace_file(path, f"{table('1001')}{field}\n{table('1002')}"), clock)
