@@ -99,13 +99,13 @@ class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
         return max(1, round(self.result_ttl_s * 1000))
 
 
-def change_ttl_ms(seconds: float) -> int:
+def change_ttl_ms(seconds: object) -> int:
     """Return the deadline of a change in milliseconds.
 
     Raises:
-        InvalidArgument: `seconds` is not above 0, or is more than ten years.
+        InvalidArgument: `seconds` is not a number above 0, or is more than ten years.
     """
-    if not 0 < seconds <= MAX_TTL_S:
+    if not isinstance(seconds, int | float) or not 0 < seconds <= MAX_TTL_S:
         rule = f"must be above 0 and at most {MAX_TTL_S} seconds (ten years)"
         raise InvalidArgument("ttl_s", rule, seconds)
     return max(1, round(seconds * 1000))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import entry_points
 
 import click
@@ -10,6 +11,7 @@ from producers.cli.context import CliContext, QueueCommand, pass_cli
 from producers.cli.exit_codes import ExitCode
 from producers.monitor.checks import Check, CheckStatus, fail, ok, worst
 from producers.monitor.doctor import diagnose
+from producers.settings import variable_name
 
 CHECKS_GROUP = "copytrade.checks"
 """Entry points of this group are async functions without arguments that return a list of `Check`."""
@@ -25,6 +27,8 @@ def doctor(cli: CliContext) -> ExitCode:
     Where the worker is installed, also check credentials and the exchange. The exit status is 1 if a check fails; it is
     0 if there are only warnings.
     """
+    if cli.redis_dsn is not None:
+        os.environ[variable_name("redis_dsn")] = cli.redis_dsn  # where the checks of other packages read it
     checks = cli.run_async(_run_checks(cli.redis_dsn))
     if cli.as_json:
         cli.screen.json({"status": worst(checks), "checks": checks})

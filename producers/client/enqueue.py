@@ -12,7 +12,7 @@ from producers.client.batch import Batch
 from producers.client.job import Job
 from producers.contract.ids import SortableIds
 from producers.contract.messages import Priority, SettingsChange
-from producers.contract.validation import check_change, check_new_id
+from producers.contract.validation import check_change, check_new_id, check_priority
 from producers.errors import QueueFull
 from producers.queue.chunking import Chunk, ChunkedSubmission, EnqueueReport, ItemParser, change_parser, refusal_error
 from producers.queue.fan_out import FanOutReport
@@ -133,7 +133,7 @@ class Enqueuer:
     ) -> SubmitOptions:
         settings = self._settings
         return SubmitOptions(
-            settings.lane_limit, Priority(priority), coalesce, batch_id, content, settings.redis_full_percent
+            settings.lane_limit, check_priority(priority), coalesce, batch_id, content, settings.redis_full_percent
         )
 
     def _chunked_submission(

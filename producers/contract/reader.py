@@ -14,7 +14,7 @@ import msgspec
 
 from producers.contract.messages import CopySetting, SettingsChange
 from producers.contract.validation import change_violation
-from producers.errors import MAX_VALUE_CHARS, InvalidChange, abbreviated
+from producers.errors import MAX_VALUE_CHARS, InvalidArgument, InvalidChange, abbreviated
 
 Encoding = Literal["json", "msgpack"]
 
@@ -22,6 +22,8 @@ _decoders: Mapping[Encoding, Callable[[bytes | str], Any]] = {
     "json": msgspec.json.decode,
     "msgpack": lambda body: msgspec.msgpack.decode(body.encode() if isinstance(body, str) else body),
 }
+
+_NAMES: Mapping[Encoding, str] = {"json": "JSON", "msgpack": "MessagePack"}
 
 _CHANGE_FIELDS = dict(zip(SettingsChange.__struct_encode_fields__, SettingsChange.__struct_fields__, strict=True))
 _SETTING_FIELDS = dict(zip(CopySetting.__struct_encode_fields__, CopySetting.__struct_fields__, strict=True))
@@ -31,6 +33,7 @@ def read_change(body: bytes | str, *, encoding: Encoding = "json") -> SettingsCh
     """Return the change in a body, such as `{"userId": ..., "traderId": ..., "settings": [...]}`.
 
     Raises:
+        InvalidArgument: the body is not bytes or text, or there is no such encoding.
         InvalidChange: the body is no such object, has an unknown field, or breaks a rule.
     """
     return change_from_wire(_decode(body, encoding))
@@ -95,11 +98,16 @@ def _printable(name: object) -> str:
 def _unknown_field(name: object, names: Mapping[str, str]) -> str:
     closest = difflib.get_close_matches(str(name)[:MAX_VALUE_CHARS], names, n=1)
     hint = f"did you mean {closest[0]}?" if closest else f"there are {', '.join(names)}"
-    return f"is no field; {hint}"
+    return f"is not a field; {hint}"
 
 
 def _decode(body: bytes | str, encoding: Encoding) -> Any:
+    decode = _decoders.get(encoding)
+    if decode is None:
+        raise InvalidArgument("encoding", f"must be {' or '.join(_decoders)}", encoding)
+    if not isinstance(body, bytes | str):
+        raise InvalidArgument("body", "must be bytes or text", body)
     try:
-        return _decoders[encoding](body)
+        return decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise InvalidChange("body", f"must be {encoding} ({exc})", body) from exc
+        raise InvalidChange("body", f"must be {_NAMES[encoding]} ({exc})", body) from exc

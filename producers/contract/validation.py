@@ -20,9 +20,10 @@ from producers.contract.messages import (
     PRODUCT_TYPES,
     TRACE_TYPES,
     CopySetting,
+    Priority,
     SettingsChange,
 )
-from producers.errors import InvalidChange, InvalidId, InvalidLimit
+from producers.errors import InvalidArgument, InvalidChange, InvalidId, InvalidLimit
 
 MAX_SETTINGS = 10
 MAX_ID_CHARS = 128
@@ -136,6 +137,18 @@ def check_rate(value: object) -> float:
         return float(value)
     rule = f"must be a number of requests per second from {MIN_RATE_PER_S:g} to {MAX_RATE_PER_S:g}, or None"
     raise InvalidLimit("rate_per_s", rule, value)
+
+
+def check_priority(value: object) -> Priority:
+    """Return the priority if it is one.
+
+    Raises:
+        InvalidArgument: it is not one.
+    """
+    try:
+        return Priority(str(value))
+    except ValueError:
+        raise InvalidArgument("priority", f"must be {' or '.join(Priority)}", value) from None
 
 
 def change_violation(change: Any) -> Violation | None:

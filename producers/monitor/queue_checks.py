@@ -136,7 +136,10 @@ def _dead_letters(overview: Overview) -> Check:
 def _rejected_keys(overview: Overview) -> Check:
     if not overview.refused:
         return ok("keys", "no user's keys are rejected")
-    hint = "replace their keys; list them: copytrade dead list --outcome unauthorized; reason: copytrade user show ID"
+    hint = (
+        "replace their keys, or run: copytrade user resume ID; list them: copytrade dead list --outcome unauthorized;"
+        " reason: copytrade user show ID"
+    )
     return warn("keys", f"{plural(overview.refused, 'user')} stopped because the exchange rejected their keys", hint)
 
 

@@ -84,7 +84,12 @@ def test_what_spreadsheets_add_is_not_part_of_the_values(text: str) -> None:
 
 @pytest.mark.parametrize("column", ["user_id", "trader_id", "symbol", "margin_coin"])
 @pytest.mark.parametrize(
-    "text", ["#N/A", "#REF!", "#DIV/0!", "nan", "NaN", "NULL", "None", "Total", "-", "n/a", "TRUE"]
+    "text",
+    [
+        *("#N/A", "#REF!", "#DIV/0!", "#####", "#GETTING_DATA", "Err:502", "Loading...", "nan", "NaN", "NaT", "NULL"),
+        *("(null)", "<NA>", "\\N", "None", "Total", "Totals:", "Summe", "(blank)", "user_id", "-", "n/a", "TRUE"),
+        "infinity",
+    ],
 )
 def test_a_text_that_stands_for_no_value_is_no_id(column: str, text: str) -> None:
     """As users, traders, symbols or coins they would be sent to the exchange."""

@@ -8,12 +8,13 @@ FORMULA_STARTS = ("=", "+", "-", "@")
 TEXT_MARK = "'"
 """Before a cell, it makes a spreadsheet take it as text."""
 
-_NO_VALUE = ("-", "--", "?", "n/a", "na", "nan", "null", "nil", "none", "undefined", "unknown", "true", "false", "inf")
-_LABELS = ("total", "totals", "subtotal", "sum", "count", "average")
-_PLACEHOLDERS = frozenset((*_NO_VALUE, *_LABELS))
+_NO_VALUE = ("-", "--", "?", "n/a", "na", "nan", "nat", "null", "\\n", "nil", "none", "undefined", "unknown", "blank")
+_VALUES = ("true", "false", "inf", "infinity")
+_LABELS = ("total", "totals", "subtotal", "sum", "count", "average", "summe", "gesamt", "user_id", "userid", "user id")
+_PLACEHOLDERS = frozenset((*_NO_VALUE, *_VALUES, *_LABELS))
 
 _text_formula = re.compile(r'="([^"]*)"').fullmatch
-_spreadsheet_error = re.compile(r"#[A-Z]+(?:/[A0])?[!?]?").fullmatch
+_spreadsheet_error = re.compile(r"#.*|ERR:[0-9]+|LOADING\.\.\.", re.DOTALL).fullmatch
 _altered_number = re.compile(r"[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]+|[0-9]+\.[0-9]*").fullmatch
 _grouped_number = re.compile(r"[0-9]{1,3}(?:[,.'\u2019_][0-9]{3})+(?:[.,][0-9]+)?").fullmatch
 _scientific = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]+").fullmatch
@@ -36,7 +37,8 @@ def placeholder_rule(text: str) -> str | None:
     """Return the rule that nan, #N/A, Total and other texts break that stand for no value; else None."""
     if _spreadsheet_error(text.upper()):
         return "must be an ID; this is an error value of a spreadsheet"
-    return "must be an ID; this stands for no value, or is a label" if text.casefold() in _PLACEHOLDERS else None
+    word = text.casefold().removesuffix(":").strip("<>()[]")
+    return "must be an ID; this stands for no value, or is a label" if word in _PLACEHOLDERS else None
 
 
 def id_rule(text: str) -> str | None:

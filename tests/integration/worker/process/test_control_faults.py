@@ -56,7 +56,7 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "a bad value": (job_of(a=[WIRE | {"settings": []}]), "InvalidChange: settings: must be a list of 1 to 10 settings"),
     "an unknown field": (
         job_of(a=[WIRE | {"tradrId": "7"}]),
-        "InvalidChange: tradrId: is no field; did you mean traderId",
+        "InvalidChange: tradrId: is not a field; did you mean traderId",
     ),
 }
 """What an app may have put into the queue, and the reason that it reads."""

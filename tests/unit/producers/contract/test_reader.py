@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from producers import InvalidChange, read_change, read_changes
+from producers import InvalidArgument, InvalidChange, read_change, read_changes
 from producers.contract.reader import Encoding
 from tests.support.changes import change, numbered
 
@@ -30,12 +30,12 @@ def test_a_change_and_a_list_of_changes_come_back_as_they_were_written(encoding:
 @pytest.mark.parametrize(
     ("wire", "field", "rule", "value"),
     [
-        (WIRE | {"traderID": "t2"}, "traderID", "is no field; did you mean traderId?", "t2"),
-        (WIRE | {"zzz": 1}, "zzz", "is no field; there are userId, traderId, autoCopy, mode, settings", 1),
+        (WIRE | {"traderID": "t2"}, "traderID", "is not a field; did you mean traderId?", "t2"),
+        (WIRE | {"zzz": 1}, "zzz", "is not a field; there are userId, traderId, autoCopy, mode, settings", 1),
         (
             WIRE | {"settings": [SETTING | {"symbl": "X"}]},
             "settings[0].symbl",
-            "is no field; did you mean symbol?",
+            "is not a field; did you mean symbol?",
             "X",
         ),
         (WIRE | {"userId": 1001}, "userId", "must be 1 to 128 printable ASCII characters without spaces", 1001),
@@ -72,7 +72,7 @@ def test_a_change_that_breaks_a_rule_is_rejected_by_its_field(
 )
 def test_a_body_that_cannot_be_decoded_is_rejected(encoding: Encoding, body: bytes | str) -> None:
     """Never with an error of msgspec or of Python."""
-    with pytest.raises(InvalidChange, match=rf"^body: must be {encoding} "):
+    with pytest.raises(InvalidChange, match=r"^body: must be (JSON|MessagePack) "):
         read_change(body, encoding=encoding)
 
 
@@ -80,3 +80,10 @@ def test_a_list_of_changes_must_be_a_list() -> None:
     """One change is not taken for a list of one."""
     with pytest.raises(InvalidChange, match=r"^changes: must be a list of changes"):
         read_changes(msgspec.json.encode(change()))
+
+
+@pytest.mark.parametrize(("body", "encoding"), [(b"{}", "yaml"), (None, "json"), (5, "msgpack")])
+def test_what_is_no_body_or_no_encoding_is_refused(body: Any, encoding: Any) -> None:
+    """With an error of the producer, as everything else."""
+    with pytest.raises(InvalidArgument, match=r"^(encoding|body): must be "):
+        read_change(body, encoding=encoding)

@@ -200,7 +200,7 @@ def test_a_long_value_is_shortened_in_the_message() -> None:
 
 @pytest.mark.parametrize("value", [*NOT_IDS, None, *WRONG_TYPES], ids=named)
 def test_a_malformed_id_is_rejected_by_its_parameter(value: Any) -> None:
-    """`InvalidId` names the argument of the call, as there is no field on the wire."""
+    """`InvalidId` names the argument of the call, as there is not a field on the wire."""
     with pytest.raises(InvalidId, match=r"^job_id: must be 1 to 128 printable ASCII"):
         check_id("job_id", value)
 
