@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import os
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -51,13 +52,19 @@ def _problem(client: Any, expected: type[Redis | SyncRedis]) -> str:
         case SyncRedis() if expected is Redis:
             return f"a synchronous client needs producers.sync.Producer; {instead}"
         case Redis() | SyncRedis():
-            options = client.connection_pool.connection_kwargs
+            return _option_problem(client)
         case _:
             return f"not a client of Redis; {instead}"
-    if client.get_encoder().decode_responses:
-        return "decode_responses=True: changes are stored as bytes that are no text; pass a client without it"
-    if str(options.get("protocol") or 2) != "2":
-        return f"protocol={options['protocol']}: replies have another form; pass a client with protocol=2, the default"
+
+
+def _option_problem(client: Any) -> str:
+    encoder, protocol = client.get_encoder(), client.connection_pool.connection_kwargs.get("protocol") or 2
+    if codecs.lookup(encoder.encoding).name != "utf-8":
+        return f"encoding={encoder.encoding}: keys and scripts are UTF-8; pass a client with encoding='utf-8'"
+    if encoder.decode_responses:
+        return "decode_responses=True: changes are stored as bytes that are not text; pass a client without it"
+    if str(protocol) != "2":
+        return f"protocol={protocol}: replies have another form; pass a client with protocol=2, the default"
     return ""
 
 

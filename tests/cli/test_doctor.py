@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
@@ -39,6 +40,10 @@ async def checks_of_others() -> list[Check]:
     return [ok("credentials", "readable"), warn("exchange clock", "2 s off", "synchronise")]
 
 
+async def environment_checks() -> list[Check]:
+    return [ok("named", os.environ["COPYTRADE_REDIS_DSN"])]
+
+
 async def broken_checks() -> list[Check]:
     raise RuntimeError("no \x1b[0mluck")
 
@@ -48,13 +53,19 @@ def test_doctor_runs_the_checks_of_other_packages(copytrade: Copytrade, monkeypa
     """A broken one is a failed check and stops no other."""
     points = EntryPoints(
         EntryPoint(name, f"{__name__}:{target}", doctor_module.CHECKS_GROUP)
-        for name, target in (("worker", "checks_of_others"), ("other", "broken_checks"), ("gone", "nothing"))
+        for name, target in (
+            ("worker", "checks_of_others"),
+            ("named", "environment_checks"),
+            ("other", "broken_checks"),
+            ("gone", "nothing"),
+        )
     )
     monkeypatch.setattr(doctor_module, "entry_points", lambda group: points.select(group=group))
 
     found = {check["name"]: check for check in copytrade.json("doctor", status=1)["checks"]}
 
     assert found["credentials"]["status"] == "ok"
+    assert found["named"]["detail"] == copytrade.dsn, "they read the DSN of --redis"
     assert found["exchange clock"]["status"] == "warn"
     assert "RuntimeError" in found["other"]["detail"]
     assert found["gone"]["status"] == "fail"

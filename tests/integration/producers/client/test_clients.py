@@ -22,6 +22,7 @@ DSN = "redis://:hush@cache/0"
 
 REFUSED = [
     (Producer, Redis.from_url(DSN, decode_responses=True), "pass a client without it"),
+    (Producer, Redis.from_url(DSN, encoding="utf-16"), "encoding=utf-16: keys and scripts are UTF-8"),
     (Producer, Redis.from_url(DSN, protocol=3), "protocol=3: replies have another form"),
     (Producer, ArqRedis.from_url(DSN + "?protocol=3"), "pass a client with protocol=2"),
     (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -77,11 +78,18 @@ async def test_a_change_that_breaks_a_rule_is_rejected_before_anything_is_writte
     assert await redis.dbsize() == 0
 
 
-@pytest.mark.parametrize("ttl_s", [0, -1, float("nan"), float("inf"), 1e300])
-async def test_a_deadline_that_is_past_or_beyond_ten_years_is_rejected(producer: Producer, ttl_s: float) -> None:
-    """Zero, negative, infinite and NaN values are errors of the argument `ttl_s`."""
+@pytest.mark.parametrize("ttl_s", [0, -1, float("nan"), float("inf"), 1e300, "5"])
+async def test_a_deadline_that_is_past_or_beyond_ten_years_is_rejected(producer: Producer, ttl_s: Any) -> None:
+    """Zero, negative, infinite and NaN values, and texts, are errors of the argument `ttl_s`."""
     with pytest.raises(InvalidArgument, match=r"^ttl_s: "):
         await producer.enqueue(change(), ttl_s=ttl_s)
+
+
+async def test_an_unknown_priority_is_rejected(producer: Producer) -> None:
+    """The error names those that there are."""
+    urgent: Any = "urgent"
+    with pytest.raises(InvalidArgument, match=r"^priority: must be interactive or bulk; got 'urgent'$"):
+        await producer.enqueue(change(), priority=urgent)
 
 
 async def test_a_full_lane_is_reported_with_its_user_trader_and_limit(redis: ArqRedis) -> None:
