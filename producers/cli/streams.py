@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 STDERR_FD = 2
 
@@ -19,6 +19,8 @@ def open_missing_streams() -> None:
     os.close(fd)
     if sys.stdin is None:
         sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+        raw: Any = sys.stdin.buffer.raw  # type: ignore[attr-defined]  # typeshed has no `raw`
+        raw.name = "<stdin>"  # as Python names it; messages would say "0"
     if sys.stdout is None:
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     if sys.stderr is None:

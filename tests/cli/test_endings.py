@@ -80,6 +80,7 @@ def test_a_closed_stream_is_like_the_null_device(valkey_dsn: str, command: str, 
 
     assert run.returncode == status
     assert "Traceback" not in run.stderr
+    assert ("<stdin>: the file contains no followers" in run.stderr) == ("fan-out -" in command)
 
 
 @pytest.mark.parametrize("command", ["paused", "paused --json", "--help", "schema"])
