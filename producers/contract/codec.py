@@ -17,6 +17,7 @@ from producers.contract.keyspace import CONTROL_QUEUE
 from producers.contract.messages import (
     APPLY_SETTINGS,
     CONTRACT_VERSION,
+    SUBMIT,
     CopySetting,
     JobResult,
     Priority,
@@ -85,6 +86,7 @@ MAX_PAYLOAD_BYTES = 64 * 1024
 """The largest stored change that is read. Ten settings with every field at its longest are below 20 KiB."""
 
 FUNCTION_BYTES = msgspec.msgpack.encode({"f": APPLY_SETTINGS})[1:]
+SUBMIT_BYTES = msgspec.msgpack.encode({"f": SUBMIT})[1:]
 COALESCE_BYTES = msgspec.msgpack.encode({"coalesce": True})[1:]
 BULK_BYTES = msgspec.msgpack.encode({"priority": Priority.BULK})[1:]
 """The bytes that are searched for in a stored change: a field and its value, without the header of their map."""
@@ -139,6 +141,11 @@ def decode_change(payload: bytes) -> StoredChange:
 def is_foreign(stored: bytes) -> bool:
     """Return whether a job or result is not a change's: an arq app in the same database has the same key prefixes."""
     return stored[:1] != b"" and stored[0] in _MAP_HEADERS and FUNCTION_BYTES not in stored
+
+
+def is_submit_job(stored: bytes) -> bool:
+    """Return whether a job or result is that of a control job which enqueues a change."""
+    return is_foreign(stored) and SUBMIT_BYTES in stored
 
 
 def _explain(payload: bytes, exc: Exception) -> str:

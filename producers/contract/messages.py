@@ -23,6 +23,12 @@ CONTRACT_VERSION = 1
 APPLY_SETTINGS = "apply_settings"
 """The name of the arq function in a stored change."""
 
+SUBMIT = "submit"
+"""The name of the arq function of a control job that enqueues a change."""
+
+CHANGE_SUFFIX = ".change"
+"""The end of the job ID of a change that a control job enqueued; before it is the control job's ID."""
+
 ProductType = Literal["USDT-FUTURES", "COIN-FUTURES", "USDC-FUTURES"]
 MarginType = Literal["trader", "specify"]
 LeverType = Literal["position", "specify", "trader"]

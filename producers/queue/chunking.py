@@ -196,9 +196,10 @@ def refusal_error(
             return lane_full_error(change, options.lane_limit)
         case SubmitVerdict.FOREIGN_ID:
             used = f"{keyspace.JOB}{job_id} or {keyspace.RESULT}{job_id}"
-            return InvalidId(
-                "job_id", f"must not be in use for another arq app's job in this database ({used})", job_id
+            rule = (
+                f"is in use for a control job, or for another arq app's job in this database ({used}); choose another"
             )
+            return InvalidId("job_id", rule, job_id)
     return None
 
 

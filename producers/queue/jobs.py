@@ -8,8 +8,8 @@ from enum import StrEnum
 import msgspec
 
 from producers.contract import keyspace
-from producers.contract.codec import BEGINNING_BYTES, decode_change, decode_result, is_foreign
-from producers.contract.messages import JobResult
+from producers.contract.codec import BEGINNING_BYTES, decode_change, decode_result, is_foreign, is_submit_job
+from producers.contract.messages import CHANGE_SUFFIX, JobResult
 from producers.contract.stored_values import number
 from producers.errors import JobNotFound, MalformedChange
 from producers.transport.commands import GET, GETRANGE, HMGET, LPOS
@@ -82,10 +82,13 @@ def reject_foreign(job_id: str) -> Plan[None]:
     found = yield from Transaction(*map(beginning, names))
     for name, stored in zip(names, found, strict=True):
         if is_foreign(stored):
-            raise _foreign_error(job_id, name)
+            raise _foreign_error(job_id, name, stored)
 
 
-def _foreign_error(job_id: str, name: str) -> JobNotFound:
+def _foreign_error(job_id: str, name: str, stored: bytes) -> JobNotFound:
+    if is_submit_job(stored):
+        change_id = job_id + CHANGE_SUFFIX
+        return JobNotFound(f"no change {job_id}: {name} belongs to a control job; ask for its change, {change_id}")
     return JobNotFound(f"no change {job_id}: {name} belongs to a job of another arq app in this database")
 
 
@@ -141,5 +144,5 @@ def read_result(stored: bytes, job_id: str) -> JobResult:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         name = keyspace.RESULT + job_id
         if is_foreign(stored):
-            raise _foreign_error(job_id, name) from exc
+            raise _foreign_error(job_id, name, stored) from exc
         raise JobNotFound(f"no change {job_id}: {name} is not a change's result: {exc}") from exc

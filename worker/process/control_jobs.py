@@ -18,12 +18,11 @@ from redis.exceptions import ResponseError
 from producers.client.producer import Producer
 from producers.contract.codec import serialize
 from producers.contract.keyspace import JOB
+from producers.contract.messages import CHANGE_SUFFIX
 from producers.contract.reader import change_from_wire
 from producers.errors import ProducerError, QueueUnavailable, abbreviated
 from producers.settings import ProducerSettings
 from worker.logs import Event, log_fields
-
-CHANGE_SUFFIX = ".change"
 
 SUBMIT_TRIES = 5
 """arq's own number of tries of a job."""

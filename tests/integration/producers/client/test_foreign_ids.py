@@ -12,6 +12,7 @@ from arq.jobs import serialize_job, serialize_result
 
 from producers import InvalidId, JobNotFound, JobState, Producer
 from producers.contract import keyspace
+from tests.support.arq_app import as_arq_app
 from tests.support.changes import change
 from tests.support.lanes import Lanes, contents
 
@@ -49,7 +50,7 @@ async def test_a_change_with_the_id_of_another_app_s_job_is_refused(
     """It is not reported as accepted before; of many, only that one is refused; the other app's key is as it was."""
     await redis.set(key, stored)
 
-    with pytest.raises(InvalidId, match=r"^job_id: must not be in use for another arq app's job"):
+    with pytest.raises(InvalidId, match=r"^job_id: is in use for a control job, or for another arq app's job"):
         await producer.enqueue(change(), job_id=ID)
     assert await contents(redis) == {key: ("string", stored, False)}
     report = await producer.enqueue_many([change("1"), change(ID)], job_id=lambda change: change.user_id)
@@ -73,6 +74,21 @@ async def test_another_app_s_job_is_not_found_and_the_reason_names_its_key(
             await ask()
 
     assert await contents(redis) == {key: ("string", stored, False)}
+
+
+@pytest.mark.parametrize("prefix", [keyspace.JOB, keyspace.RESULT])
+async def test_a_control_job_is_named_as_such_with_the_id_of_its_change(
+    producer: Producer, redis: ArqRedis, prefix: str
+) -> None:
+    """Whether it waits or has its result, which arq writes; the same ID is easily mistaken for the change's."""
+    app = as_arq_app(redis)
+    await app.enqueue_job("submit", msgspec.to_builtins(change()), _job_id=ID)
+    await redis.rename(keyspace.JOB + ID, prefix + ID)  # a result has the job's fields, and more
+    job = producer.job(ID)
+
+    for ask in (job.status, job.result, job.cancel):
+        with pytest.raises(JobNotFound, match=rf"^no change {ID}: \S+ belongs to a control job; .* {ID}\.change$"):
+            await ask()
 
 
 async def test_a_fan_out_overwrites_no_job_of_another_app(producer: Producer, lanes: Lanes) -> None:
