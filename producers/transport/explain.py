@@ -25,6 +25,8 @@ from producers.transport.connections import NoFreeConnection
 from producers.transport.redis_errors import FULL, refusal_code, refusal_text
 
 DSN = "COPYTRADE_REDIS_DSN"
+FULL_PERCENT = "COPYTRADE_REDIS_FULL_PERCENT"
+"""The setting that submit.lua names when it refuses changes before Redis is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ ACL_REFUSAL = re.compile("ACL failure|The user executing the script can't")
 """How Redis words it when a script may not run a command or use a key; the second part is of Redis 6.2 and 7.0."""
 
 _ACL = Explanation("Redis's ACL does not let this user do that", "ops/redis.acl shows what is needed")
+_FREE_MEMORY = "wait until changes have finished, raise maxmemory, lower COPYTRADE_RESULT_TTL_S, or drop dead letters"
 _NOT_REDIS = Explanation("what answers at this address is not Redis", f"correct host and port in {DSN}", permanent=True)
 _TIMEOUT = Explanation(
     "Redis did not answer in time",
@@ -132,13 +135,8 @@ _RULES: tuple[tuple[type[BaseException] | re.Pattern[str] | frozenset[str], Expl
         frozenset({"READONLY"}),
         Explanation("this server is a replica, which accepts no writes", f"point {DSN} to the primary"),
     ),
-    (
-        frozenset({FULL}),
-        Explanation(
-            "Redis is full",
-            "wait until changes have finished, raise maxmemory, lower COPYTRADE_RESULT_TTL_S, or drop dead letters",
-        ),
-    ),
+    (re.compile(FULL_PERCENT), Explanation("Redis is almost full", _FREE_MEMORY)),
+    (frozenset({FULL}), Explanation("Redis is full", _FREE_MEMORY)),
     (frozenset({"WRONGTYPE"}), Explanation("a key is of a wrong type", "delete the key; the workers' logs name it")),
     (
         re.compile("Connection (closed by server|reset)", re.IGNORECASE),

@@ -68,7 +68,7 @@ async def assert_stopped_in_time(redis: Redis, percent: float = 85) -> None:
 
 async def test_many_changes_are_refused_early_and_those_accepted_are_known(small: Redis, producer: Producer) -> None:
     """The error has their handles, names the setting and the share, and says what to do."""
-    with pytest.raises(QueueFull, match=r"changes were accepted, the others were not: Redis is full") as caught:
+    with pytest.raises(QueueFull, match=r"changes were accepted, the others were not: Redis is almost full") as caught:
         await producer.enqueue_many(endless())
 
     jobs: list[Any] = caught.value.jobs
@@ -92,7 +92,7 @@ async def test_single_changes_are_refused_early_and_confirmed_if_they_were_accep
             await producer.enqueue(change(str(number)), job_id=str(number))
             accepted.append(str(number))
 
-    with pytest.raises(QueueFull, match=r"^change 9\d+ was not accepted: Redis is full"):
+    with pytest.raises(QueueFull, match=r"^change 9\d+ was not accepted: Redis is almost full"):
         await enqueue_all()
     await assert_stopped_in_time(small)
     await small.config_set("maxmemory", (await small.info("memory"))["used_memory"] * 100 // 90)
