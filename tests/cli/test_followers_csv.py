@@ -97,7 +97,8 @@ def test_other_columns_are_ignored_if_asked_for() -> None:
 @pytest.mark.parametrize(
     ("line", "field", "rule"),
     [
-        (b"1001,5,6", "line", "must have 2 cells like the header; it has 3"),
+        (b"1001,5,6", "line", "must have 2 cells like the header, and has 3"),
+        (b"1001,1,234", "line", "and has 3; if a number has a thousands separator, take it out"),
         (b"1001", "line", "must have 2 cells"),
         (b'1001,"5', "line", "must be CSV in one line"),
         (b"caf\xe9,5", "line", "must be UTF-8: byte 4 is not"),
@@ -109,7 +110,20 @@ def test_other_columns_are_ignored_if_asked_for() -> None:
         (b"1001,lots", "settings[0].traceValue", "must be a decimal number"),
         (b"1001," + b"9" * MAX_LINE_BYTES, "line", "must be shorter than"),
     ],
-    ids=["long", "short", "quote", "encoding", "NUL", "no user", "space", "rounded", "float", "value", "endless"],
+    ids=[
+        "long",
+        "thousands",
+        "short",
+        "quote",
+        "encoding",
+        "NUL",
+        "no user",
+        "space",
+        "rounded",
+        "float",
+        "value",
+        "endless",
+    ],
 )
 def test_a_malformed_line_is_reported_with_number_field_and_rule(line: bytes, field: str, rule: str) -> None:
     """The valid lines around it are still read, and the quoted value is cut."""

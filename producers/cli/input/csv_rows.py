@@ -16,6 +16,9 @@ DELIMITERS = (",", ";", "\t", "|")
 MAX_COLUMNS_SHOWN = 20
 """Problems of column names in one message. A file that is no CSV can have thousands."""
 
+_thousands = re.compile(r"(?<!\d)\d{1,3}(?:,\d{3})+(?!\d)").search
+"""Digits that a comma cuts, which may be one number, such as 1,234."""
+
 Lines = Iterator[tuple[int, "str | RowError"]]
 Row = dict[str, object]
 """The fields of a row by their Python names; empty cells are left out."""
@@ -110,7 +113,9 @@ def _row(number: int, line: str, delimiter: str, columns: list[str | None]) -> R
     while len(found) > len(columns) and not found[-1]:
         found.pop()  # a spreadsheet fills up all rows to the longest one
     if len(found) != len(columns):
-        rule = f"must have {plural(len(columns), 'cell')} like the header; it has {len(found)}"
+        rule = f"must have {plural(len(columns), 'cell')} like the header, and has {len(found)}"
+        if delimiter == "," and len(found) > len(columns) and _thousands(line):
+            rule += "; if a number has a thousands separator, take it out"
         return RowError(number, "line", rule, abbreviated(line))
     row: Row = {name: cell for name, cell in zip(columns, found, strict=True) if name is not None and cell}
     row.setdefault("user_id", None)
