@@ -67,5 +67,5 @@ def log_attempt(settlement: Settlement, settled: Settled, egress: str) -> None:
         # The request whose keys were rejected was logged as a warning; the changes that end unsent after it are not.
         level = logging.DEBUG if claim.rejected_keys_mark and request is None else logging.WARNING
         extra = log_fields(Event.FINISHED, **fields)
-        code = result.code or "-"
-        log.log(level, "lane %s: %s ended %s: %s %s", lane, job, result.outcome, code, result.message, extra=extra)
+        reason = f"{result.code} {result.message}" if result.code else result.message
+        log.log(level, "lane %s: %s ended %s: %s", lane, job, result.outcome, reason, extra=extra)

@@ -126,9 +126,9 @@ async def test_a_wrong_clock_at_the_start_costs_no_request(valkey: ArqRedis, tmp
 
 
 async def test_a_change_of_a_user_without_credentials_ends_unauthorized_and_unsent(
-    valkey: ArqRedis, tmp_path: Path
+    valkey: ArqRedis, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The message names the user and the remedy."""
+    """The message names the user and the remedy; the log line has it without a place for the code."""
     async with rig_on(valkey, tmp_path, unknown=["1002"]) as rig:
         unknown, known = await rig.outcome([change("1002"), change("1001")])
 
@@ -136,6 +136,7 @@ async def test_a_change_of_a_user_without_credentials_ends_unauthorized_and_unse
         assert "no credentials for user '1002'" in unknown.message
         assert known.applied
         assert rig.values_seen("1002") == []
+        assert " ended unauthorized: not sent: no credentials" in caplog.text
 
 
 @pytest.mark.parametrize("field", ["api_key", "secret_key", "passphrase"])
