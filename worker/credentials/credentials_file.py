@@ -16,15 +16,14 @@ from worker.credentials.model import SECRET_FIELDS, Credentials, read_credential
 from worker.credentials.private_file import decode_text
 from worker.errors import CredentialsError
 
+_USER_ID = r"""(?:([A-Za-z0-9_-]++)|"([^"\\\n]*+)"|'([^'\n]*+)')"""
 _header = re.compile(
-    r"""^[ \t]*\[[ \t]*users[ \t]*\.[ \t]*                     # a line that opens a table of `users`
-    (?:([A-Za-z0-9_-]++)|"([^"\\\n]*+)"|'([^'\n]*+)')?+        # the user ID, if it is readable
-    (?![ \t]*\.)                                               # not a table inside a user's""",
+    rf"""^[ \t]*\[[ \t]*users[ \t]*\.[ \t]*{_USER_ID}?+(?![ \t]*\.)     # opens a user's table, not one inside it
+    | ^[\ufeff \t]*[\[{{(]?[ \t]*users[ \t]*\.[ \t]*{_USER_ID}[ \t]*(?=[])}}\#\r\n])""",  # damaged, not a dotted key
     re.MULTILINE | re.VERBOSE,
 )
-_foreign_line = re.compile(r"\ufeff|\s*(<{7}|={7}|>{7}|\[[^=]*$)|[^=#]*\]\s*(#|$)")
-"""A line that belongs to no table of a user: a damaged header, or a mark of a merge conflict. Not a damaged field,
-which may be `demo`: a user without it would trade for real."""
+"""A line where a user's table begins; if it is damaged, the fault is of the user that it names. No such line can be the
+field `demo` of the user before it, who would trade for real without it."""
 
 _position = re.compile(r"\(at line (\d+), column (\d+)\)")
 
@@ -39,10 +38,12 @@ class Fault:
     Attributes:
         message: where it is and what is wrong; it contains no value.
         digest: differs if the text of the table does, wherever it stands in the file.
+        hides_others: whether the tables of other users may be in it, since it is not valid TOML or names no user.
     """
 
     message: str
     digest: int
+    hides_others: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class FileContent:
         users: credentials by user ID.
         faults: tables that cannot be used, by user ID.
         nameless: text that cannot be used, and whose user cannot be read.
+        hiding: the first fault that may hide other users' tables; None for none.
         lost: users that were in the file before and are not in it now, while it has faults: a quote that is not closed,
             or a file that is half-written, can hide the tables that follow.
         parsed: entries by the text of their table.
@@ -61,6 +63,7 @@ class FileContent:
     users: dict[str, Credentials] = field(default_factory=dict)
     faults: dict[str, Fault] = field(default_factory=dict)
     nameless: list[Fault] = field(default_factory=list)
+    hiding: Fault | None = None
     lost: frozenset[str] = frozenset()
     parsed: dict[str, _Entries] = field(default_factory=dict, repr=False)
 
@@ -75,6 +78,7 @@ class _Problem(NamedTuple):
     text: str
     line: int = 0
     column: int = 0
+    is_toml: bool = True
 
 
 _Entries = tuple[tuple[str, Credentials | _Problem], ...]
@@ -123,7 +127,12 @@ def parse_file(content: bytes, source: str, earlier: FileContent, pause: Callabl
         raise CredentialsError(faults[0].message if faults else f"{source} has no [users.<id>] table; add one for each")
     known = earlier.users.keys() | earlier.faults.keys() | earlier.lost if faults else frozenset()
     return FileContent(
-        read.users, read.faults, read.nameless, frozenset(known - read.users.keys() - read.faults.keys()), read.parsed
+        read.users,
+        read.faults,
+        read.nameless,
+        next((fault for fault in faults if fault.hides_others), None),
+        frozenset(known - read.users.keys() - read.faults.keys()),
+        read.parsed,
     )
 
 
@@ -136,7 +145,8 @@ def _add(read: FileContent, user_id: str, entry: Credentials | _Problem, table: 
         return
     where = f", line {table.line + entry.line}" if table.line else ""
     where += f", column {entry.column}" if entry.column else ""
-    fault = Fault(f"{source}{where}: {entry.text}", hash((table.text.strip(), entry.text)))
+    hides_others = not (user_id and entry.is_toml)
+    fault = Fault(f"{source}{where}: {entry.text}", hash((table.text.strip(), entry.text)), hides_others)
     if user_id:
         read.faults[user_id] = fault
     else:
@@ -149,7 +159,8 @@ def _parse_tables(text: str, parsed: dict[str, _Entries]) -> Iterator[_Table]:
     for header in _header.finditer(text):
         table = text[start : header.start()]
         yield _Table(table, line, parsed.get(table) or _parse_table(table, user_id))
-        user_id, start, line = header[1] or header[2] or header[3] or "", header.start(), line + table.count("\n")
+        user_id = next(filter(None, header.groups()), "")
+        start, line = header.start(), line + table.count("\n")
     table = text[start:]
     yield _Table(table, line, parsed.get(table) or _parse_table(table, user_id))
 
@@ -162,13 +173,8 @@ def _parse_table(table: str, user_id: str) -> _Entries:
         # Only the position is taken from the parser's message; the rest may quote the file.
         position = _position.search(str(exc))
     line, column = (int(position[1]) - 1, int(position[2])) if position else (0, 0)
-    lines = table.splitlines(keepends=True)
-    if user_id and 0 < line < len(lines) and _foreign_line.match(lines[line]):
-        before = _parse_table("".join(lines[:line]), user_id)
-        if any(isinstance(entry, Credentials) for _, entry in before):
-            return (*before, ("", _Problem(f"this line is no part of a table; write {_TABLE_RULE}", line, column)))
     of_user = f"user {user_id[:80]!r}: " if user_id else ""
-    return ((user_id, _Problem(f"{of_user}not valid TOML; write {_TABLE_RULE}", line, column)),)
+    return ((user_id, _Problem(f"{of_user}not valid TOML; write {_TABLE_RULE}", line, column, is_toml=False)),)
 
 
 def _parse_whole(text: str) -> Iterator[_Table] | None:

@@ -121,9 +121,11 @@ class FileCredentials:
         content = self._content
         if fault := content.faults.get(user_id):
             return CredentialsUnavailable(fault.message)
-        if content.nameless or user_id in content.lost:
-            first = content.all_faults()[0].message
-            return CredentialsUnavailable(f"user {user_id[:80]!r} may be in a part that cannot be read: {first}")
+        if content.hiding or user_id in content.lost:
+            first = content.hiding or content.all_faults()[0]
+            return CredentialsUnavailable(
+                f"user {user_id[:80]!r} may be in a part that cannot be read: {first.message}"
+            )
         if self._error:
             return CredentialsUnavailable(f"user {user_id[:80]!r} may be in the changed file: {self._error}")
         remedy = "add a table [users.<id>] with api_key, secret_key and passphrase"

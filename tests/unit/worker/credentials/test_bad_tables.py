@@ -102,37 +102,56 @@ async def test_users_that_a_half_written_file_lacks_are_not_unknown(path: Path, 
     "damaged",
     [
         table("1009").replace("[users", "users"),
+        table("1009").replace("[users.1009]", "users.1009 # new"),
+        table("1009").replace("[users.1009]", "{users.1009}"),
+        table("1009").replace("[users.1009]", 'users."1009"]'),
         "\ufeff" + table("1009").lstrip(),
         table("1009").replace("users", "user"),
     ],
-    ids=["no bracket", "byte order mark", "misspelt"],
+    ids=["no bracket", "no brackets", "braces", "quoted", "byte order mark", "misspelt"],
 )
 async def test_a_damaged_header_harms_no_table_before_it(path: Path, clock: ManualClock, damaged: str) -> None:
-    """Its own user waits, since nothing says whose it is."""
+    """Its own user waits; so does a user who is not found, since what is not TOML may have its table."""
     store = FileCredentials(replace_file(path, table("1001") + damaged + table("1002")), clock)
 
     for user in ("1001", "1002"):
         assert (await store.get(user)).api_key == Secret(f"key-{user}")
-    with pytest.raises(CredentialsUnavailable):
-        await store.get("1009")
+    for user in ("1009", "1010"):
+        with pytest.raises(CredentialsUnavailable):
+            await store.get(user)
 
 
-async def test_marks_of_a_merge_conflict_harm_no_complete_table(path: Path, clock: ManualClock) -> None:
-    """Users who are not in the file wait."""
-    text = f"{table('1001')}<<<<<<< HEAD{table('1002')}=======\n"
+async def test_a_user_whose_header_is_missing_waits(path: Path, clock: ManualClock) -> None:
+    """The keys are then those of the user before, too, who waits as well."""
+    text = table("1001") + table("1009").replace("[users.1009]", "") + table("1002")
     store = FileCredentials(replace_file(path, text), clock)
 
-    for user in ("1001", "1002"):
-        assert (await store.get(user)).api_key == Secret(f"key-{user}")
-    with pytest.raises(CredentialsUnavailable):
-        await store.get("1009")
+    assert (await store.get("1002")).api_key == Secret("key-1002")
+    for user in ("1001", "1009"):
+        with pytest.raises(CredentialsUnavailable):
+            await store.get(user)
 
 
-@pytest.mark.parametrize("field", ["demo = yes", "demo true", "demo = [true", "[demo = true"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        "demo = yes",
+        "demo true",
+        "demo = [true",
+        "[demo = true",
+        "[demo true",
+        "[demo]\ndemo = true = true",
+        "demo = true]",
+        "\ufeffdemo = true",
+        "oops\ndemo = true",
+        "<<<<<<< HEAD\ndemo = true\n=======\ndemo = false\n>>>>>>> other",
+    ],
+)
 async def test_a_damaged_field_stops_its_user(path: Path, clock: ManualClock, field: str) -> None:
-    """Whatever it is: without `demo` the user would trade for real."""
+    """Whatever it is, and whatever stands before it: without `demo` the user would trade for real."""
     store = FileCredentials(replace_file(path, f"{table('1001')}{field}\n{table('1002')}"), clock)
 
+    assert (await store.get("1002")).api_key == Secret("key-1002")
     with pytest.raises(CredentialsUnavailable):
         await store.get("1001")
 
