@@ -21,7 +21,11 @@ MIN_INTERVAL_S, MAX_INTERVAL_S = 0.2, 3600
 
 
 @click.command(cls=QueueCommand, short_help="Watch lanes, buckets, holds, workers and rates.")
-@click.option("--once", is_flag=True, help="Show the state once. This is the default without a terminal and --json.")
+@click.option(
+    "--once",
+    is_flag=True,
+    help="Show the state once. Without --json, this is the default if the output is not a terminal.",
+)
 @click.option(
     "--every",
     "interval_s",
