@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import click
 
 from producers.cli.input import json_text
-from producers.cli.input.file_kinds import START_BYTES, bom_length
+from producers.cli.input.file_kinds import AS_JSON, START_BYTES, bom_length
 from producers.cli.input.row_errors import BadInput
 from producers.cli.input.template import Template
 from producers.cli.shared_options import Command
@@ -92,7 +92,7 @@ def read_json(file: BinaryIO) -> Any:
 
 
 def _text(content: bytes) -> str:
-    start = bom_length(content[:START_BYTES])
+    start = bom_length(content[:START_BYTES], AS_JSON)
     if len(content) > MAX_JSON_BYTES:
         raise BadInput(f"the file is longer than {MAX_JSON_BYTES:,} bytes, and no change is")
     return content[start:].decode()

@@ -72,6 +72,8 @@ def test_settings_may_come_from_a_file_of_their_own(copytrade: Copytrade, settin
         (("--user", "1001", "--trader", "t1"), "", "settings: is missing"),
         (("--user", "1001", "--settings", "/dev/zero"), "", "is in UTF-16, or is not text"),
         (("-",), " " * 2_000_000, "longer than 1,048,576 bytes"),
+        (("-",), WHOLE.encode("utf-16"), "is in UTF-16, or is not text; save it as JSON in UTF-8"),
+        (("--user", "1001", "--settings", "-"), b"PK\x03\x04", "and not text; save it as JSON in UTF-8"),
         ((*FLAGS,), "", "userId: "),
         (("-",), "{", "is not a JSON file in UTF-8"),
         (("-",), "[]", "must be one change, a JSON object"),
@@ -101,7 +103,7 @@ def test_settings_may_come_from_a_file_of_their_own(copytrade: Copytrade, settin
     ],
 )
 def test_malformed_input_is_one_line_with_status_2_and_changes_nothing(
-    copytrade: Copytrade, words: tuple[str, ...], stdin: str, said: str
+    copytrade: Copytrade, words: tuple[str, ...], stdin: str | bytes, said: str
 ) -> None:
     """Cases: fields, JSON, options, IDs, and files that cannot be opened."""
     assert said in copytrade.error("enqueue", *words, stdin=stdin, status=2)
