@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib.metadata import entry_points
 
 import click
@@ -11,10 +10,9 @@ from producers.cli.context import CliContext, QueueCommand, pass_cli
 from producers.cli.exit_codes import ExitCode
 from producers.monitor.checks import Check, CheckStatus, fail, ok, worst
 from producers.monitor.doctor import diagnose
-from producers.settings import variable_name
 
 CHECKS_GROUP = "copytrade.checks"
-"""Entry points of this group are async functions without arguments that return a list of `Check`."""
+"""Entry points of this group are async functions of `dsn` (--redis, or None) that return a list of `Check`."""
 
 COLUMNS = ("status", "check", "found", "what to do")
 
@@ -27,8 +25,6 @@ def doctor(cli: CliContext) -> ExitCode:
     Where the worker is installed, also check credentials and the exchange. The exit status is 1 if a check fails; it is
     0 if there are only warnings.
     """
-    if cli.redis_dsn is not None:
-        os.environ[variable_name("redis_dsn")] = cli.redis_dsn  # where the checks of other packages read it
     checks = cli.run_async(_run_checks(cli.redis_dsn))
     if cli.as_json:
         cli.screen.json({"status": worst(checks), "checks": checks})
@@ -41,7 +37,7 @@ async def _run_checks(dsn: str | None) -> list[Check]:
     checks = await diagnose(dsn=dsn)
     for point in sorted(entry_points(group=CHECKS_GROUP), key=lambda point: point.name):
         try:
-            checks += await point.load()()
+            checks += await point.load()(dsn=dsn)
         except ModuleNotFoundError as exc:
             # The check needs an optional dependency, which an installation that only enqueues does not have.
             missing = f"not checked: {exc.name} is not installed here"

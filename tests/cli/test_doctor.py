@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
@@ -36,16 +35,16 @@ def test_doctor_reports_an_unreachable_redis_without_a_traceback_or_password() -
     assert "secret" not in shown.output
 
 
-async def checks_of_others() -> list[Check]:
-    return [ok("credentials", "readable"), warn("exchange clock", "2 s off", "synchronise")]
+async def checks_of_others(dsn: str | None) -> list[Check]:
+    return [ok("credentials", f"read from {dsn}"), warn("exchange clock", "2 s off", "synchronise")]
 
 
-async def environment_checks() -> list[Check]:
-    return [ok("named", os.environ["COPYTRADE_REDIS_DSN"])]
+async def named_checks(dsn: str | None) -> list[Check]:
+    return [ok("named", str(dsn))]
 
 
-async def broken_checks() -> list[Check]:
-    raise RuntimeError("no \x1b[0mluck")
+async def broken_checks(dsn: str | None) -> list[Check]:
+    raise RuntimeError(f"no \x1b[0mluck with {dsn}")
 
 
 @pytest.mark.usefixtures("valkey_dsn")
@@ -55,7 +54,7 @@ def test_doctor_runs_the_checks_of_other_packages(copytrade: Copytrade, monkeypa
         EntryPoint(name, f"{__name__}:{target}", doctor_module.CHECKS_GROUP)
         for name, target in (
             ("worker", "checks_of_others"),
-            ("named", "environment_checks"),
+            ("named", "named_checks"),
             ("other", "broken_checks"),
             ("gone", "nothing"),
         )
@@ -65,7 +64,7 @@ def test_doctor_runs_the_checks_of_other_packages(copytrade: Copytrade, monkeypa
     found = {check["name"]: check for check in copytrade.json("doctor", status=1)["checks"]}
 
     assert found["credentials"]["status"] == "ok"
-    assert found["named"]["detail"] == copytrade.dsn, "they read the DSN of --redis"
+    assert found["named"]["detail"] == copytrade.dsn, "they get the DSN of --redis"
     assert found["exchange clock"]["status"] == "warn"
     assert "RuntimeError" in found["other"]["detail"]
     assert found["gone"]["status"] == "fail"

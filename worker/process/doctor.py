@@ -11,6 +11,7 @@ import os
 from collections.abc import Sized
 from pathlib import Path
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
@@ -34,12 +35,15 @@ from worker.settings import WorkerSettings
 DEFAULT_CREDENTIALS_FILE = Path(WorkerSettings().credentials.partition(":")[2])
 
 
-async def checks(settings: WorkerSettings | None = None, clock: Clock | None = None) -> list[Check]:
+async def checks(
+    settings: WorkerSettings | None = None, clock: Clock | None = None, *, dsn: str | None = None
+) -> list[Check]:
     """Check what a worker needs besides Redis. Return every problem as a Check, and raise none.
 
     Args:
         settings: by default from the environment; if that names no credentials, nothing is checked.
         clock: this machine's.
+        dsn: used instead of the settings' `redis_dsn`.
     """
     if settings is None and not _is_worker_machine():
         missing = f"{variable_name('credentials')} is not set, and {DEFAULT_CREDENTIALS_FILE} is not here"
@@ -48,6 +52,8 @@ async def checks(settings: WorkerSettings | None = None, clock: Clock | None = N
         settings = settings or WorkerSettings.from_env()
     except SettingsError as exc:
         return [fail("worker settings", str(exc), "correct the variable; no worker starts with it")]
+    if dsn is not None:
+        settings = msgspec.structs.replace(settings, redis_dsn=dsn)
     return [
         ok("worker settings", "readable"),
         await _check_credentials(settings),

@@ -118,3 +118,13 @@ async def test_the_doctor_counts_the_users_in_redis(valkey: ArqRedis, valkey_dsn
     assert (empty.status, away.status) == (CheckStatus.FAIL, CheckStatus.FAIL)
     assert "copytrade credentials set" in empty.detail
     assert "cannot be read" in away.detail
+
+
+async def test_the_doctor_reads_the_keys_from_the_redis_of_its_argument(valkey: ArqRedis, valkey_dsn: str) -> None:
+    """The Redis of the settings is not asked."""
+    await admin(valkey, OLD).put([keys("1001")])
+    settings = WorkerSettings(redis_dsn=f"redis://127.0.0.1:{free_port()}", redis_timeout_s=1, **sealed(OLD))
+
+    found = {check.name: check for check in await doctor.checks(settings, dsn=valkey_dsn)}
+
+    assert found["credentials"].detail == "readable, of 1 user"
