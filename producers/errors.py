@@ -28,6 +28,9 @@ from typing import Any
 
 MAX_VALUE_CHARS = 80
 
+MISSING = "is missing"
+"""The rule of a required field that was not given."""
+
 
 class ProducerError(Exception):
     """Base of all errors of this package."""
@@ -38,12 +41,13 @@ class InvalidChange(ProducerError):
 
     Attributes:
         field: the field in wire names, such as "settings[2].stopLossRatio".
-        rule: what the field must be.
-        value: what it was.
+        rule: what the field must be, or "is missing".
+        value: what it was; None if it is missing.
     """
 
     def __init__(self, field: str, rule: str, value: object) -> None:
-        super().__init__(f"{field}: {rule}; got {abbreviated(value)}")
+        got = "" if rule == MISSING else f"; got {abbreviated(value)}"
+        super().__init__(f"{field}: {rule}{got}")
         self.field = field
         self.rule = rule
         self.value = value

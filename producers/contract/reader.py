@@ -14,7 +14,7 @@ import msgspec
 
 from producers.contract.messages import CopySetting, SettingsChange
 from producers.contract.validation import change_violation
-from producers.errors import MAX_VALUE_CHARS, InvalidArgument, InvalidChange, abbreviated
+from producers.errors import MAX_VALUE_CHARS, MISSING, InvalidArgument, InvalidChange, abbreviated
 
 Encoding = Literal["json", "msgpack"]
 
@@ -27,6 +27,12 @@ _NAMES: Mapping[Encoding, str] = {"json": "JSON", "msgpack": "MessagePack"}
 
 _CHANGE_FIELDS = dict(zip(SettingsChange.__struct_encode_fields__, SettingsChange.__struct_fields__, strict=True))
 _SETTING_FIELDS = dict(zip(CopySetting.__struct_encode_fields__, CopySetting.__struct_fields__, strict=True))
+_REQUIRED = frozenset(
+    field.encode_name
+    for struct in (SettingsChange, CopySetting)
+    for field in msgspec.structs.fields(struct)
+    if field.required
+)
 
 
 def read_change(body: bytes | str, *, encoding: Encoding = "json") -> SettingsChange:
@@ -34,7 +40,7 @@ def read_change(body: bytes | str, *, encoding: Encoding = "json") -> SettingsCh
 
     Raises:
         InvalidArgument: the body is not bytes or text, or there is no such encoding.
-        InvalidChange: the body is no such object, has an unknown field, or breaks a rule.
+        InvalidChange: the body is no such object, lacks a field or has an unknown one, or breaks a rule.
     """
     return change_from_wire(_decode(body, encoding))
 
@@ -59,15 +65,14 @@ def change_from_wire(value: object, *, where: str = "") -> SettingsChange:
         where: the place of the change in its body, for the field of an error.
 
     Raises:
-        InvalidChange: the value is no such dict, has an unknown field, or breaks a rule.
+        InvalidChange: the value is no such dict, lacks a field or has an unknown one, or breaks a rule.
     """
     fields = _by_python_name(value, _CHANGE_FIELDS, where or "change", prefix=f"{where}." if where else "")
     settings = fields.get("settings")
     if isinstance(settings, list):
         prefix = f"{where}.settings" if where else "settings"
         fields["settings"] = [_setting(setting, f"{prefix}[{index}]") for index, setting in enumerate(settings)]
-    required = {"user_id": None, "trader_id": None, "settings": None}
-    change = SettingsChange(**{**required, **fields})
+    change = SettingsChange(**fields)
     violation = change_violation(change)
     if violation is not None:
         raise InvalidChange(f"{where}.{violation.field}" if where else violation.field, violation.rule, violation.value)
@@ -75,8 +80,7 @@ def change_from_wire(value: object, *, where: str = "") -> SettingsChange:
 
 
 def _setting(value: object, where: str) -> CopySetting:
-    required: dict[str, Any] = dict.fromkeys(("symbol", "product_type", "margin_type", "lever_type", "trace_type"))
-    return CopySetting(**{**required, **_by_python_name(value, _SETTING_FIELDS, where, prefix=f"{where}.")})
+    return CopySetting(**_by_python_name(value, _SETTING_FIELDS, where, prefix=f"{where}."))
 
 
 def _by_python_name(value: object, names: Mapping[str, str], where: str, *, prefix: str) -> dict[str, Any]:
@@ -86,6 +90,9 @@ def _by_python_name(value: object, names: Mapping[str, str], where: str, *, pref
     for name in value:
         if name not in names:
             raise InvalidChange(f"{prefix}{_printable(name)}", _unknown_field(name, names), value[name])
+    for name in names:
+        if name in _REQUIRED and name not in value:
+            raise InvalidChange(f"{prefix}{name}", MISSING, None)
     return {names[name]: given for name, given in value.items()}
 
 

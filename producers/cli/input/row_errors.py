@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from producers.errors import InvalidChange, abbreviated
-
-MISSING = "is missing"
+from producers.errors import MISSING, InvalidChange, abbreviated
 
 
 class BadInput(Exception):

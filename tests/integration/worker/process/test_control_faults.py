@@ -52,7 +52,7 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "a time beyond all years": (job_of(et=10**16), "Expected `int` <= 253402300799000 - at `$.et`"),
     "a number": (job_of(a=[7]), "InvalidChange: change: must be an object with the fields userId"),
     "null": (job_of(a=[None]), "InvalidChange: change: must be an object"),
-    "no fields": (job_of(a=[{}]), "InvalidChange: userId: must be 1 to 128"),
+    "no fields": (job_of(a=[{}]), "InvalidChange: userId: is missing"),
     "a bad value": (job_of(a=[WIRE | {"settings": []}]), "InvalidChange: settings: must be a list of 1 to 10 settings"),
     "an unknown field": (
         job_of(a=[WIRE | {"tradrId": "7"}]),

@@ -40,7 +40,9 @@ def test_a_change_and_a_list_of_changes_come_back_as_they_were_written(encoding:
         ),
         (WIRE | {"userId": 1001}, "userId", "must be 1 to 128 printable ASCII characters without spaces", 1001),
         (WIRE | {"userId": None}, "userId", "must be 1 to 128 printable ASCII characters without spaces", None),
-        ({}, "userId", "must be 1 to 128 printable ASCII characters without spaces", None),
+        ({}, "userId", "is missing", None),
+        ({name: WIRE[name] for name in ("userId", "traderId")}, "settings", "is missing", None),
+        (WIRE | {"settings": [{"symbol": "X"}]}, "settings[0].productType", "is missing", None),
         (WIRE | {"settings": {}}, "settings", "must be a list of 1 to 10 settings", {}),
         (WIRE | {"settings": [7]}, "settings[0]", "must be an object with the fields symbol, ", 7),
         (WIRE | {"settings": [SETTING, SETTING]}, "settings[1].symbol", "must not repeat", ("BTCUSDT", "USDT-FUTURES")),
@@ -80,6 +82,12 @@ def test_a_list_of_changes_must_be_a_list() -> None:
     """One change is not taken for a list of one."""
     with pytest.raises(InvalidChange, match=r"^changes: must be a list of changes"):
         read_changes(msgspec.json.encode(change()))
+
+
+def test_a_missing_field_is_not_shown_as_a_value() -> None:
+    """None would look like what was sent."""
+    with pytest.raises(InvalidChange, match=r"^traderId: is missing$"):
+        read_change(b'{"userId": "1001"}')
 
 
 @pytest.mark.parametrize(("body", "encoding"), [(b"{}", "yaml"), (None, "json"), (5, "msgpack")])
