@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import click
+from click.core import augment_usage_errors
 
 from producers import Producer
 from producers.cli.screen import Screen
@@ -122,6 +123,11 @@ class QueueCommand(click.Command):
         if examples:
             self.epilog = "\b\nExamples:\n" + "\n".join(f"  {example}" for example in examples)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments. Click's parser leaves the command out of some errors, such as a value for a flag."""
+        with augment_usage_errors(ctx):
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, and note for the report of errors that it ran."""
         ctx.ensure_object(CliContext).command = self
@@ -137,6 +143,11 @@ class CommandGroup(click.Group):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params += global_options()
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments as `QueueCommand` does."""
+        with augment_usage_errors(ctx):
+            return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of their definition; click would sort them."""

@@ -10,7 +10,6 @@ from typing import Any, BinaryIO, NoReturn
 import click
 
 from producers.cli.context import CliContext, QueueCommand, pass_cli
-from producers.cli.errors import CommandFailed
 from producers.cli.exit_codes import ExitCode
 from producers.cli.fan_out_submission import FanOutSubmission
 from producers.cli.input.followers import Followers, Format, ValidationReport, ValidRow, detect_format, ensure_seekable
@@ -132,8 +131,7 @@ def _reject(cli: CliContext, report: ValidationReport) -> NoReturn:
                 "faultsLeftOut": report.invalid - len(report.errors),
             }
         )
-    raise CommandFailed(
-        ExitCode.BAD_INPUT,
+    raise BadInput(
         f"{format_count(report.invalid)} of {plural(total, 'line')} cannot be used, and nothing was sent; correct them"
         + (", or send the others with --good-rows-only" if report.valid else ""),
     )

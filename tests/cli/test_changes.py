@@ -99,6 +99,7 @@ def test_settings_may_come_from_a_file_of_their_own(copytrade: Copytrade, settin
         (("-", "--settings", "-"), WHOLE, "cannot be combined"),
         (("--product-type", "SPOT"), "", "'SPOT' is not one of"),
         (("--no-such-option",), "", "; see copytrade enqueue --help"),
+        (("--wait=3",), "", "does not take a value; see copytrade enqueue --help"),
         (("/no/such/file",), "", "No such file"),
     ],
 )

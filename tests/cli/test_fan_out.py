@@ -98,9 +98,11 @@ def test_with_json_every_malformed_row_is_reported(copytrade: Copytrade, followe
     """Without it, the first twenty and the number of the others."""
     path = followers_csv("1000", *(f"bad {number}" for number in range(100)))
 
-    document = json.loads(copytrade("fan-out", path, *NO_WAIT, "--json", status=2).stdout)
+    ended = copytrade("fan-out", path, *NO_WAIT, "--json", status=2)
+    document = json.loads(ended.stdout)
     shown = copytrade("fan-out", path, *NO_WAIT, status=2).stderr
 
+    assert json.loads(ended.stderr)["error"] == "BadInput"
     assert (document["given"], document["accepted"], document["bad"], len(document["faults"])) == (101, 0, 100, 100)
     assert document["faults"][0] == {
         "line": 3,

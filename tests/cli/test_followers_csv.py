@@ -71,6 +71,7 @@ def test_columns_alone_can_make_whole_changes() -> None:
         ("user_id,note\n1001,vip\n", "(--ignore-other-columns skips columns that are not fields)"),
         ("user_id,userId\n1001,1002\n", "column 'userId': appears twice"),
         ("user_id,userId,note\n1,2,3\n", "column 'userId': appears twice; remove one; column 'note': is not a field"),
+        ("user_id,note,memo\n1,2,3\n", "columns 'note', 'memo': each is not a field; the fields are userId"),
         ("\nuser_id,nope\n1001,1\n", "column 'nope'"),
         ("\nuser\n1001\n", "line 2 must name the columns"),
         ('user_id,"note\n1001,x\n', "the column names: must be CSV in one line"),

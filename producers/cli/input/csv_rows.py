@@ -14,7 +14,7 @@ from producers.errors import abbreviated
 
 DELIMITERS = (",", ";", "\t", "|")
 MAX_COLUMNS_SHOWN = 20
-"""Problems of column names in one message. A file that is no CSV can have thousands."""
+"""Column names that break the same rule, in one message. A file that is no CSV can have thousands."""
 
 _thousands = re.compile(r"(?<!\d)\d{1,3}(?:,\d{3})+(?!\d)").search
 """Digits that a comma cuts, which may be one number, such as 1,234."""
@@ -89,18 +89,26 @@ def _columns(line: int, names: list[str], *, ignore_other_columns: bool) -> list
         hint = "" if None not in columns else " (if the file has only IDs, one a line: --format jsonl)"
         shown = abbreviated(", ".join(names))
         raise BadInput(f"line {line} must name the columns, among them user_id; got {shown}{hint}")
-    problems, unknown = [], False
+    by_rule: dict[str, list[str]] = {}
+    unknown = False
     for index, (name, column) in enumerate(zip(names, columns, strict=True)):
         if column is None and name and not ignore_other_columns:
             unknown = True
-            problems.append(f"column {abbreviated(name)}: {unknown_field(name, ROW_FIELDS)}")
+            by_rule.setdefault(unknown_field(name, ROW_FIELDS), []).append(abbreviated(name))
         elif column is not None and column in columns[:index]:
-            problems.append(f"column {abbreviated(name)}: appears twice; remove one")
-    if problems:
-        more = len(problems) - MAX_COLUMNS_SHOWN
-        shown = "; ".join([*problems[:MAX_COLUMNS_SHOWN], *([f"and {more} more"] if more > 0 else [])])
+            by_rule.setdefault("appears twice; remove one", []).append(abbreviated(name))
+    if by_rule:
+        shown = "; ".join(_columns_with_rule(names, rule) for rule, names in by_rule.items())
         raise BadInput(shown + (" (--ignore-other-columns skips columns that are not fields)" if unknown else ""))
     return columns
+
+
+def _columns_with_rule(names: list[str], rule: str) -> str:
+    """Return the part of a message that names the columns that break a rule."""
+    if len(names) == 1:
+        return f"column {names[0]}: {rule}"
+    more = len(names) - MAX_COLUMNS_SHOWN
+    return f"columns {', '.join(names[:MAX_COLUMNS_SHOWN])}{f' and {more} more' if more > 0 else ''}: each {rule}"
 
 
 def _row(number: int, line: str, delimiter: str, columns: list[str | None]) -> Row | RowError | None:
