@@ -71,6 +71,13 @@ _RULES: tuple[tuple[type[BaseException] | re.Pattern[str] | frozenset[str], Expl
         NoFreeConnection,
         Explanation("no connection to Redis was free", "raise COPYTRADE_REDIS_CONNECTIONS, or call less at once"),
     ),
+    (
+        re.compile(r"^(Too many connections|No connection available\.)$"),  # the texts of redis-py's own pools
+        Explanation(
+            "the Redis client that this producer was given has no free connection",
+            "raise its max_connections, or use Producer.connect(dsn)",
+        ),
+    ),
     (ssl.SSLCertVerificationError, _UNTRUSTED),
     (ssl.SSLError, Explanation("TLS failed", f"check the ssl_ options of {DSN}, and that the port speaks TLS")),
     (

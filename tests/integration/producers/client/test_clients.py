@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import partial
 from typing import Any
 
 import pytest
 from arq.connections import ArqRedis, RedisSettings, create_pool
 from redis import Redis as PlainRedis
 from redis import RedisCluster as PlainRedisCluster
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis, RedisCluster
 
-from producers import InvalidArgument, Producer
+from producers import InvalidArgument, Producer, ProducerSettings, QueueUnavailable
 from producers.sync import Producer as PlainProducer
 from tests.support.changes import change, numbered
 from tests.support.lanes import Lanes
@@ -68,6 +69,21 @@ async def test_other_clients_of_the_callers_work(valkey_dsn: str, valkey: ArqRed
 
         assert all(result.applied for result in await waiting)
         assert len([result async for result in batch.results()]) == 10
+
+
+@pytest.mark.parametrize("blocking", [False, True], ids=["pool", "blocking pool"])
+async def test_a_pool_of_the_callers_without_a_free_connection_is_named(valkey_dsn: str, blocking: bool) -> None:
+    """It is the client's own limit; Redis answers."""
+    kind: Any = partial(BlockingConnectionPool, timeout=0) if blocking else ConnectionPool
+    options = Redis.from_url(valkey_dsn).connection_pool.connection_kwargs
+    pool = kind(**options, max_connections=1)
+    async with Redis.from_pool(pool) as client, Producer(client, ProducerSettings(redis_timeout_s=0.5)) as producer:
+        held = await pool.get_connection()
+        with pytest.raises(
+            QueueUnavailable, match=r"no free connection .*; raise its max_connections, or use Producer"
+        ):
+            await producer.enqueue(change())
+        await pool.release(held)
 
 
 def test_a_synchronous_single_connection_works(valkey_dsn: str) -> None:
