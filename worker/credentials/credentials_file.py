@@ -168,7 +168,7 @@ def _parse_tables(text: str, parsed: dict[str, _Entries]) -> Iterator[_Table]:
 def _parse_table(table: str, user_id: str) -> _Entries:
     """Return the entries of a text. It is of user `user_id` if it is not valid TOML."""
     try:
-        return _entries(tomllib.loads(table))
+        return _entries(tomllib.loads(table), table)
     except (ValueError, RecursionError) as exc:
         # Only the position is taken from the parser's message; the rest may quote the file.
         position = _position.search(str(exc))
@@ -180,23 +180,29 @@ def _parse_table(table: str, user_id: str) -> _Entries:
 def _parse_whole(text: str) -> Iterator[_Table] | None:
     """Return the tables of a text that is parsed in one piece; None if it is not valid TOML."""
     try:
-        entries = _entries(tomllib.loads(text))
+        entries = _entries(tomllib.loads(text), text)
     except (ValueError, RecursionError):
         return None
     return (_Table(str(entry), 0, (entry,)) for entry in entries)
 
 
-def _entries(document: dict[str, Any]) -> _Entries:
+def _entries(document: dict[str, Any], text: str) -> _Entries:
     """Return the entries of `users`, and those of other tables that were meant to be in it."""
     users = document.pop("users", {})
     misnamed = [
-        ("", _Problem(f"the table {name[:80]!r} has keys of a user; write {_TABLE_RULE}"))
+        ("", _Problem(f"the table {name[:80]!r} has keys of a user; write {_TABLE_RULE}", _line_of(name, text)))
         for name, table in document.items()
         if isinstance(table, dict) and any(_has_keys(inner) for inner in (table, *table.values()))
     ]
     if not isinstance(users, dict):
         return (("", _Problem(f"`users` must consist of tables; write {_TABLE_RULE}")), *misnamed)
     return (*((user_id, _entry(user_id, table)) for user_id, table in users.items()), *misnamed)
+
+
+def _line_of(name: str, text: str) -> int:
+    """Return the line, counted from 0, where a top-level table begins; 0 if it is not found."""
+    header = re.search(rf"""^[ \t]*\[+[ \t]*["']?{re.escape(name)}\b""", text, re.MULTILINE)
+    return text.count("\n", 0, header.start()) if header else 0
 
 
 def _has_keys(table: object) -> bool:

@@ -107,6 +107,14 @@ def test_who_may_stand_in_an_unreadable_part_is_not_told_from_who_is_unknown() -
     ]
 
 
+def test_a_misspelt_table_is_named_with_its_own_line() -> None:
+    """Not with that of the user's table before it."""
+    content = parse(ONE + TWO.replace("users", "user") + THREE)
+
+    assert set(content.users) == {"1001", "1003"}
+    assert [fault.message.partition(":")[0] for fault in content.nameless] == ["the file, line 5"]
+
+
 def test_only_tables_that_changed_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a file with many users that changes often, most is as before, wherever it stands now."""
     earlier = parse(ONE + TWO + THREE)
