@@ -6,6 +6,7 @@ since it may be a misspelt setting.
 
 from __future__ import annotations
 
+import codecs
 import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -114,6 +115,8 @@ def _decode(body: bytes | str, encoding: Encoding) -> Any:
         raise InvalidArgument("encoding", f"must be {' or '.join(_decoders)}", encoding)
     if not isinstance(body, bytes | str):
         raise InvalidArgument("body", "must be bytes or text", body)
+    if encoding == "json" and (body[:1] == "\ufeff" or body[:3] == codecs.BOM_UTF8):
+        raise InvalidChange("body", "must be JSON without a byte order mark (BOM); write it as UTF-8 without BOM", body)
     try:
         return decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:

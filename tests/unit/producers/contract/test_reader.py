@@ -78,6 +78,14 @@ def test_a_body_that_cannot_be_decoded_is_rejected(encoding: Encoding, body: byt
         read_change(body, encoding=encoding)
 
 
+@pytest.mark.parametrize("body", [msgspec.json.encode(change()).decode().encode("utf-8-sig"), "\ufeff{}"])
+def test_a_byte_order_mark_before_json_is_named(body: bytes | str) -> None:
+    """It stays invisible in an editor. A list of changes is refused as well."""
+    for read in (read_change, read_changes):
+        with pytest.raises(InvalidChange, match=r"^body: must be JSON without a byte order mark \(BOM\); "):
+            read(body)
+
+
 def test_a_list_of_changes_must_be_a_list() -> None:
     """One change is not taken for a list of one."""
     with pytest.raises(InvalidChange, match=r"^changes: must be a list of changes"):
