@@ -172,7 +172,7 @@ def test_columns_cannot_replace_one_of_several_common_settings() -> None:
 
 def test_the_apostrophe_of_an_export_is_removed() -> None:
     """Exports add it so that a spreadsheet does not run the cell as a formula."""
-    assert users(followers("user_id\n'=1+1\n'-5\n'quoted\n")) == ["=1+1", "-5", "quoted"]
+    assert users(followers("user_id\n'=1+1\n'-x5\n'quoted\n")) == ["=1+1", "-x5", "quoted"]
 
 
 def test_validation_counts_everything_and_whether_all_rows_have_only_a_user() -> None:

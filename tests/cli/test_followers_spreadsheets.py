@@ -15,7 +15,7 @@ from producers.cli.input.fields import WIRE_NAMES
 from producers.cli.input.followers import Format
 from producers.cli.input.lines import MAX_LINE_BYTES, numbered_lines
 from producers.cli.input.row_errors import BadInput, RowError
-from tests.support.followers_files import changes, followers, row_errors
+from tests.support.followers_files import changes, followers, row_errors, users
 
 FORMS: tuple[Format, ...] = ("csv", "jsonl")
 
@@ -112,6 +112,8 @@ def test_a_text_that_stands_for_no_value_is_no_id(column: str, text: str) -> Non
         ("1e5", "rounded"),
         ("1001.0", "rounded"),
         ("1001.", "rounded"),
+        ("-5", "number with a sign"),
+        ("+123", "number with a sign"),
         ("1,234,567", "thousands separators"),
         ("1.234.567", "thousands separators"),
         ("1'234'567", "thousands separators"),
@@ -126,6 +128,14 @@ def test_an_id_that_a_spreadsheet_changed_is_named_for_what_it_is(text: str, rul
         (fault,) = [each for each in followers(f"user_id,trader_id\n{row}\n") if isinstance(each, RowError)]
 
         assert rule in fault.rule
+
+
+def test_a_header_in_the_middle_of_joined_files_is_a_row_error() -> None:
+    """In any spelling of the name; the rows around it stay as they are."""
+    found = followers("user_id,trader_id\n1001,t1\nUser ID,Trader ID\nuser-id,t2\n1002,traderId\na.b-c_D,t3\n")
+
+    assert row_errors(found) == [(3, "userId"), (4, "userId"), (5, "traderId")]
+    assert users(found) == ["1001", "a.b-c_D"]
 
 
 @pytest.mark.parametrize(

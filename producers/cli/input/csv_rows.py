@@ -6,7 +6,7 @@ import csv
 import re
 from collections.abc import Iterator
 
-from producers.cli.input.fields import ROW_FIELDS, find_field, unknown_field
+from producers.cli.input.fields import ROW_FIELDS, WIRE_NAMES, find_field, unknown_field
 from producers.cli.input.row_errors import BadInput, RowError
 from producers.cli.input.spreadsheets import unwrap_text
 from producers.contract.wording import plural
@@ -125,6 +125,10 @@ def _row(number: int, line: str, delimiter: str, columns: list[str | None]) -> R
         if delimiter == "," and len(found) > len(columns) and _thousands(line):
             rule += "; if a number has a thousands separator, take it out"
         return RowError(number, "line", rule, abbreviated(line))
+    for name, cell in zip(columns, found, strict=True):
+        if name is not None and find_field(cell) == name:
+            rule = "must be a value; this is the column's name, as in a repeated header"
+            return RowError(number, WIRE_NAMES[name], rule, abbreviated(cell))
     row: Row = {name: cell for name, cell in zip(columns, found, strict=True) if name is not None and cell}
     row.setdefault("user_id", None)
     return row

@@ -19,6 +19,7 @@ _altered_number = re.compile(r"[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]+|[0-9]+\.[0-9
 _grouped_number = re.compile(r"[0-9]{1,3}(?:[,.'\u2019_][0-9]{3})+(?:[.,][0-9]+)?").fullmatch
 _scientific = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]+").fullmatch
 _decimal_comma = re.compile(r"[0-9]*,[0-9]+").fullmatch
+_signed_number = re.compile(r"[+-][0-9]+(?:[.,][0-9]+)*").fullmatch
 _separators = re.compile(r'[,;|"]').search
 
 
@@ -46,6 +47,8 @@ def id_rule(text: str) -> str | None:
     placeholder = placeholder_rule(text)
     if placeholder is not None:
         return placeholder
+    if _signed_number(text):
+        return "must be an ID; this is a number with a sign"
     if _grouped_number(text):
         return "must be an ID without thousands separators; format the column as text and save again"
     if _altered_number(text):
