@@ -124,9 +124,19 @@ class QueueCommand(click.Command):
             self.epilog = "\b\nExamples:\n" + "\n".join(f"  {example}" for example in examples)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments. Click's parser leaves the command out of some errors, such as a value for a flag."""
+        """Parse the arguments.
+
+        An option as the value of another is refused: that one's value was forgotten. Click's parser leaves the
+        command out of some errors, such as a value for a flag.
+        """
         with augment_usage_errors(ctx):
-            return super().parse_args(ctx, args)
+            remaining = super().parse_args(ctx, args)
+        options = (name for param in self.get_params(ctx) for name in (*param.opts, *param.secondary_opts))
+        names = {name for name in options if name.startswith("--")}
+        for param in self.params:
+            if isinstance(param, click.Option) and ctx.params.get(param.name or "") in names:
+                raise click.BadOptionUsage(param.opts[0], f"{param.opts[0]} needs a value", ctx)
+        return remaining
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, and note for the report of errors that it ran."""

@@ -98,6 +98,8 @@ def test_settings_may_come_from_a_file_of_their_own(copytrade: Copytrade, settin
         (("-", "--job-id", "batch..1"), WHOLE, "--job-id: must not contain"),
         (("-", "--settings", "-"), WHOLE, "cannot be combined"),
         (("--product-type", "SPOT"), "", "'SPOT' is not one of"),
+        (("-", "--user", "--no-wait"), WHOLE, "--user needs a value; see copytrade enqueue --help"),
+        (("-", "--job-id", "--coalesce"), WHOLE, "--job-id needs a value"),
         (("--no-such-option",), "", "; see copytrade enqueue --help"),
         (("--wait=3",), "", "does not take a value; see copytrade enqueue --help"),
         (("/no/such/file",), "", "No such file"),
@@ -108,6 +110,14 @@ def test_malformed_input_is_one_line_with_status_2_and_changes_nothing(
 ) -> None:
     """Cases: fields, JSON, options, IDs, and files that cannot be opened."""
     assert said in copytrade.error("enqueue", *words, stdin=stdin, status=2)
+    assert copytrade.json("top", "--once")["lanes"] == 0
+
+
+def test_json_is_no_value_of_another_option(copytrade: Copytrade) -> None:
+    """The error is JSON: it was asked for, and the value of --job-id was forgotten."""
+    result = copytrade("enqueue", "-", "--job-id", "--json", stdin=WHOLE, status=2)
+
+    assert json.loads(result.stderr)["message"] == "--job-id needs a value; see copytrade enqueue --help"
     assert copytrade.json("top", "--once")["lanes"] == 0
 
 
