@@ -24,7 +24,9 @@ Hold after the n-th throttling in a row, seconds, four fifths of it fixed:
     n          1          2          3          4          5          6 and on
     wait   1..1.25    2..2.5     4..5       8..10      16..20      24..30
 
-Never below 1 s, the window of the user's limit. If the exchange's Retry-After asks for more, the user waits that long.
+Never below 1 s, the window of the user's limit.
+
+If the exchange's Retry-After asks for more than a hold or a back-off, the user or the change waits that long.
 """
 
 from __future__ import annotations
@@ -139,7 +141,7 @@ def next_step(
         max_tries: Maximum of tries; 0 for no limit but the deadline.
         is_probe: Whether the last request was an open breaker's probe.
         keys_replaced: Whether the keys of the last request are no longer the user's.
-        retry_after_s: How long the exchange asks to wait after a 429; None if it does not say.
+        retry_after_s: How long the exchange asks to wait; None if it does not say.
     """
     last = verdicts[-1]
     requests = 1 if is_probe else max(tries, sum(verdict != ReplyClass.THROTTLED for verdict in verdicts))
@@ -161,7 +163,7 @@ def next_step(
         case ReplyClass.CLOCK_SKEW if verdicts.count(last) == 1:
             delay_s = 0.0
         case _:
-            delay_s = BACKOFF.delay_s(requests)
+            delay_s = max(BACKOFF.delay_s(requests), retry_after_s or 0.0)
     return Retry(delay_s) if delay_s < remaining_s else Done(Outcome.EXHAUSTED)
 
 

@@ -101,7 +101,7 @@ class SentRequest:
         round_trip_s: From writing it to its reply; None if no reply came.
         fingerprint: Fingerprint of the API keys that signed it.
         keys_replaced: Whether these keys were rejected and the user has other ones now.
-        retry_after_s: How long the exchange asks to wait after a 429; None if it does not say.
+        retry_after_s: How long the exchange asks to wait; None if it does not say.
         failure_kind: "failing", "throttled" or "refused <code>"; None if neither user nor egress was at fault.
         rejected_keys_mark: The user's mark after it; None for no mark.
     """

@@ -138,6 +138,13 @@ def test_a_throttled_user_waits_as_long_as_the_exchange_asks(
     assert low_s <= decision.after_s <= high_s
 
 
+def test_a_failed_change_waits_as_long_as_the_exchange_asks() -> None:
+    """As with a 503 and a Retry-After; a change whose deadline is sooner ends, and a short wait is no less than ours."""
+    assert decided("transient", retry_after_s=20, remaining_s=60) == Retry(20)
+    assert decided("transient", retry_after_s=20, remaining_s=15) == Done(Outcome.EXHAUSTED)
+    assert decided("transient", retry_after_s=0.01) != Retry(0.01)
+
+
 def test_only_throttlings_in_a_row_make_a_hold_longer() -> None:
     """Any other reply shows that the user was admitted, and the count starts anew."""
     decision = decided("throttled", "throttled", "transient", "throttled", tries=1)
