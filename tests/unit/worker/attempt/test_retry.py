@@ -139,7 +139,7 @@ def test_a_throttled_user_waits_as_long_as_the_exchange_asks(
 
 
 def test_a_failed_change_waits_as_long_as_the_exchange_asks() -> None:
-    """As with a 503 and a Retry-After; a change whose deadline is sooner ends, and a short wait is no less than ours."""
+    """As with a 503 and a Retry-After. One whose deadline is sooner ends; a shorter wait does not shorten ours."""
     assert decided("transient", retry_after_s=20, remaining_s=60) == Retry(20)
     assert decided("transient", retry_after_s=20, remaining_s=15) == Done(Outcome.EXHAUSTED)
     assert decided("transient", retry_after_s=0.01) != Retry(0.01)

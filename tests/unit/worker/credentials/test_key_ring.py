@@ -7,6 +7,7 @@ import copy
 import pickle
 import traceback
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,7 @@ def test_the_first_key_seals_and_all_open(text: str) -> None:
         (f"{NEW},{NEW}", "entry 2: an earlier entry has the same ID"),
         (f"{NEW},2027:{KEY}", "entry 2: an earlier entry has the same key"),
     ],
+    ids=count(1),  # the texts hold random keys, and parallel processes must name a test alike
 )
 def test_a_malformed_ring_is_rejected_by_the_number_of_its_entry(text: str, problem: str) -> None:
     """The text is not shown: it may be the key."""
