@@ -50,8 +50,8 @@ BUCKET_SUFFIX = ":settings"
 EGRESS = "copytrade:egress:"
 """HASH `<name>`: the bucket and breaker of an egress IP. Claim, settle, egress; TTL 11 minutes, more while throttled.
 Fields: `tat`, `pace`, `user pace` (us); `since bulk` (interactive claims since a bulk one); `floor`,
-`samples`, `since`, `floor before`, `samples before` (shortest round trip, us); `open`, `pause`, `why`, `probe at`,
-`fresh at`, `probe` (the breaker while it is open, see breaker.lua)."""
+`samples`, `total`, `since`, `floor before`, `samples before`, `total before` (round trips, us); `open`, `pause`, `why`,
+`probe at`, `fresh at`, `probe` (the breaker while it is open, see breaker.lua)."""
 
 EGRESSES = "copytrade:egresses"
 """SET: the names of the egresses that were used. Claim; no TTL."""
