@@ -23,7 +23,7 @@ from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
 from worker.logs import Event, log_fields
 from worker.queue.claim import QUARANTINE_AFTER, Claimer, decode_lane
-from worker.queue.claims import Claim, MalformedLane, Settled
+from worker.queue.claims import Claim, Claims, MalformedLane, Settled
 from worker.queue.redis_retry import RedisAvailability
 from worker.settings import WorkerSettings
 
@@ -83,6 +83,7 @@ class Dispatcher:
         self._slot_free = asyncio.Event()
         self._slot_free.set()
         self._next_due_s = 0.0
+        self._waited_for_outage_s: float | None = None
         self._stopping = False
         self._logged: set[MalformedLane] = set()
         self._unreadable_lanes: set[str] = set()
@@ -142,9 +143,7 @@ class Dispatcher:
             return
         self._next_due_s = math.inf  # an attempt that is settled during the claim may set it earlier
         limit = min(free, CLAIM_BATCH_SIZE)
-        claims = await self._availability.retry_until_up(
-            lambda: self._claimer.claim(limit), "claims", before_retry=self._let_others_settle
-        )
+        claims = await self._availability.retry_until_up(lambda: self._claim(limit), "claims")
         for claim in claims.claims:
             if claim.lost_deliveries >= QUARANTINE_AFTER:
                 await self._run_quarantined(claim)
@@ -155,14 +154,18 @@ class Dispatcher:
             self._next_due_s = min(self._next_due_s, self._clock.monotonic() + claims.next_due_s)
         await self._sleep()
 
-    async def _let_others_settle(self) -> None:
-        """Wait until Redis accepts writes, and then until workers have settled what they could not while it was away.
+    async def _claim(self, limit: int) -> Claims:
+        """Claim due lanes. After an outage, first wait until workers have settled what they could not meanwhile.
 
         In a long outage leases lapse of lanes whose requests were made. A claim would take such a lane and repeat its
-        request.
+        request. It does not matter which part of the worker met the outage: the start, a settlement, a claim.
         """
-        await self.wake_other_worker()  # raises as long as Redis accepts no writes
-        await self._clock.sleep(SETTLE_FIRST_S)
+        away_s = self._availability.last_away_s
+        if away_s != self._waited_for_outage_s:
+            await self.wake_other_worker()  # raises as long as Redis accepts no writes
+            await self._clock.sleep(SETTLE_FIRST_S)
+            self._waited_for_outage_s = away_s
+        return await self._claimer.claim(limit)
 
     async def _sleep(self) -> None:
         wait_s = min(self._next_due_s - self._clock.monotonic(), MAX_IDLE_S)

@@ -13,6 +13,7 @@ from tenacity.wait import wait_random_exponential
 
 from producers.errors import SettingsError
 from producers.transport.explain import DSN, describe, explain
+from producers.transport.redis_errors import FULL, is_away, refusal_code
 from worker.clock import Clock
 from worker.logs import Event, log_fields
 
@@ -31,6 +32,10 @@ class RedisAvailability:
 
     An outage begins when the first part fails, and ends when every part that failed is served again: a part may be
     refused (by the ACL, a full memory, a key of a wrong type) while others are not.
+
+    Attributes:
+        last_away_s: when Redis was last found to serve nobody, monotonic clock; None if it always answered. A refusal
+            of one part, or of what needs memory, does not count.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -39,6 +44,7 @@ class RedisAvailability:
         self._since_s = 0.0
         self._next_line_s = -math.inf
         self._is_logged = False
+        self.last_away_s: float | None = None
 
     async def retry_until_up(
         self,
@@ -46,7 +52,6 @@ class RedisAvailability:
         part: str,
         *,
         is_starting: bool = False,
-        before_retry: Callable[[], Awaitable[None]] | None = None,
     ) -> T:
         """Run an idempotent command until Redis accepts it, and return the reply.
 
@@ -54,7 +59,6 @@ class RedisAvailability:
             command: the command. Errors of Redis are retried without a limit.
             part: what of the worker waits, for the log.
             is_starting: whether nothing has been accepted yet, so that the DSN may be wrong.
-            before_retry: awaited before the command runs again; its errors of Redis are retried, too.
 
         Raises:
             SettingsError: the worker starts, and the error stays until the DSN or the server is corrected.
@@ -67,8 +71,6 @@ class RedisAvailability:
         try:
             async for attempt in retrying:
                 with attempt:
-                    if before_retry is not None and attempt.retry_state.attempt_number > 1:
-                        await before_retry()
                     reply = await command()
                     self.served(part)
                     return reply
@@ -80,6 +82,8 @@ class RedisAvailability:
     def failed(self, part: str, error: BaseException) -> None:
         """Take note that Redis did not answer, or refused. Log it, unless that was done within `LOG_INTERVAL_S`."""
         now_s = self._clock.monotonic()
+        if isinstance(error, Exception) and is_away(error) and refusal_code(error) != FULL:
+            self.last_away_s = now_s
         if not self._failing:
             self._since_s, self._is_logged = now_s, False
         self._failing[part] = None

@@ -1,19 +1,60 @@
-"""The dispatcher beside a slow Redis and a malformed lane."""
+"""The dispatcher beside a slow Redis, after an outage, and with a malformed lane."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from arq.connections import ArqRedis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from producers.contract import keyspace
 from producers.transport.dsn import open_redis
 from tests.support.changes import change
+from tests.support.manual_clock import ManualClock
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
+from worker.attempt.attempt import AttemptRunner
+from worker.process.dispatcher import SETTLE_FIRST_S, Dispatcher
+from worker.queue.claim import Claimer
+from worker.queue.claims import Claims
+from worker.queue.redis_retry import RedisAvailability
+from worker.settings import WorkerSettings
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
+
+
+class RecordingClock(ManualClock):
+    """A clock that takes note of each sleep."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits_s: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        """Move on at once."""
+        self.waits_s.append(seconds)
+        await super().sleep(seconds)
+
+
+class StoppingClaimer:
+    """Claims nothing, and stops the dispatcher with its second claim. Takes note of what was slept before each."""
+
+    def __init__(self, waits_s: list[float]) -> None:
+        self.stop: Callable[[], None] = lambda: None
+        self.waits_at_claims_s: list[list[float]] = []
+        self._waits_s = waits_s
+
+    async def claim(self, _: int) -> Claims:
+        """Return that another lane is due at once."""
+        self.waits_at_claims_s.append(list(self._waits_s))
+        if len(self.waits_at_claims_s) > 1:
+            self.stop()
+        return Claims([], [], 0.0)
 
 
 async def test_waiting_for_a_wakeup_is_not_taken_for_an_unreachable_redis(
@@ -64,3 +105,40 @@ async def test_a_burst_worker_does_not_count_an_unreadable_lane_that_is_gone(val
 
         assert drained == [False, True]
         assert dispatcher._unreadable_lanes == {"1001:t1"}
+
+
+@pytest.mark.parametrize(
+    ("error", "waits_s"),
+    [
+        (ResponseError("NOREPLICAS Not enough good replicas to write."), [SETTLE_FIRST_S]),
+        (RedisConnectionError("reset"), [SETTLE_FIRST_S]),
+        (ResponseError("OOM command not allowed when used memory > 'maxmemory'."), []),
+        (ResponseError("WRONGTYPE Operation against a key"), []),
+        (None, []),
+    ],
+)
+async def test_workers_settle_before_another_claims_after_an_outage(
+    fake_redis: ArqRedis, error: Exception | None, waits_s: list[float]
+) -> None:
+    """Whichever part of the worker met the outage, and once for each; a refusal that others do not meet is none."""
+    clock = RecordingClock()
+    availability = RedisAvailability(clock)
+    claimer = StoppingClaimer(clock.waits_s)
+    dispatcher = Dispatcher(
+        redis=fake_redis,
+        availability=availability,
+        claimer=cast("Claimer", claimer),
+        attempt_runner=cast("AttemptRunner", SimpleNamespace(stop=lambda: None)),
+        clock=clock,
+        settings=WorkerSettings(),
+        tasks={},
+        on_settled=lambda _: None,
+    )
+    claimer.stop = dispatcher.stop
+    if error is not None:
+        availability.failed("the start", error)
+        availability.served("the start")
+
+    await dispatcher.run()
+
+    assert claimer.waits_at_claims_s == [waits_s, waits_s]
