@@ -42,7 +42,8 @@ BUCKET = "copytrade:bucket:"
 after its last effect. Fields, all times in us: `n` (slots taken); `0`..`9` (end of the window of each of the last ten
 requests, or minus the slot of one in flight); `tat` (earliest next slot); `turn` (reserved until); `pace`, `turn pace`
 (per request, per reservation); `ring`, `window` (what the entries were made for); `hold` (nothing is sent before);
-`slow`, `slowed at`, `faster at`, `slow wait`, `raised` (slowdown of a throttled user, see settle.lua)."""
+`good` (last good reply); `slow`, `slowed at`, `faster at`, `slow wait`, `raised` (slowdown of a throttled user, see
+settle.lua)."""
 
 BUCKET_SUFFIX = ":settings"
 """The endpoint, at the end of a bucket's key: the exchange limits each endpoint by itself."""

@@ -22,8 +22,7 @@ Reply {now (ms), us until the next lane is due (-1: none is scheduled), rows...}
       counted as "unreadable"; a lane whose keys have a wrong type is postponed for a minute.
 ]]
 -- luacheck: read globals bucket probes batch_ids LANE_PREFIX HEAD_PREFIX JOB_PREFIX BATCH_PREFIX MAX_PAYLOAD_BYTES
--- luacheck: read globals COALESCE_BYTES
--- luacheck: read globals MAX_COALESCED BULK_SHARE QUARANTINE_AFTER EGRESS_HEALTH ROW LOOK_AHEAD RESERVED
+-- luacheck: read globals COALESCE_BYTES MAX_COALESCED BULK_SHARE QUARANTINE_AFTER EGRESS_HEALTH ROW LOOK_AHEAD RESERVED
 local schedule, bulk_schedule, lanes, wakeups, egress, counts = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local paused, rates, egresses, failures, rejected_keys = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local egress_name, limit, token, lease_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
@@ -213,7 +212,7 @@ local function try(lane, score, source, bulk_waits)
   return not wait_us
 end
 
-local set_aside = {}   -- lanes of affected users, while the breaker is open
+local later = {unproven = {}, affected = {}}   -- lanes that are no good probes, see probes.lua
 local goes_on = true
 while goes_on and claimed < limit and (i < #interactive or b < #bulk) do
   local bulk_waits = b < #bulk
@@ -224,19 +223,23 @@ while goes_on and claimed < limit and (i < #interactive or b < #bulk) do
   else
     i = i + 2
   end
-  if breaker.is_open and probes.is_affected(user_of(lane)) then
-    set_aside[#set_aside + 1] = {lane, score, source}
+  local group = breaker.is_open and probes.group_of(user_of(lane))
+  if group then table.insert(later[group], {lane, score, source})
   else
     goes_on = try(lane, score, source, bulk_waits) and not (breaker.is_open and tried == probes.MAX_TRIED)
   end
 end
-if goes_on and claimed == 0 and #set_aside > 0 then
-  if probes.may_probe_affected() and count_due() == #set_aside then
-    for _, entry in ipairs(set_aside) do
+for _, entry in ipairs(later.unproven) do
+  if not goes_on or tried == probes.MAX_TRIED then break end
+  goes_on = try(unpack(entry))
+end
+if goes_on and claimed == 0 and #later.affected > 0 then
+  if probes.may_probe_affected() and count_due() == #later.affected then
+    for _, entry in ipairs(later.affected) do
       if not try(unpack(entry)) or tried == probes.MAX_TRIED then break end
     end
   else
-    probes.postpone(set_aside)
+    probes.postpone(later.affected)
   end
 end
 

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from producers.contract import keyspace
 from producers.contract.codec import COALESCE_BYTES, MAX_PAYLOAD_BYTES
+from producers.contract.messages import THROTTLED
 from producers.queue.batch_ids import BATCH_IDS
 from producers.queue.bucket import BUCKET, US_PER_S
 from producers.transport.scripts import Argument, Part, Script
@@ -39,7 +40,7 @@ class Row(IntEnum):
 CLAIM = Script.load(
     "worker.queue",
     "claim.lua",
-    parts=[BUCKET, BATCH_IDS, Part("worker.queue", "probes.lua")],
+    parts=[BUCKET, BATCH_IDS, Part("worker.queue", "probes.lua", {"THROTTLED": THROTTLED})],
     constants={
         "LANE_PREFIX": keyspace.LANE,
         "HEAD_PREFIX": keyspace.HEAD,

@@ -86,7 +86,8 @@ local function settle_slot()
   local is_in_ring = n > slot_number and n - slot_number <= per_window
   local _, slot = ring_entry(slot_number)
   if not is_in_ring or not slot then return end
-  redis.call('HSET', bucket, tostring(slot_number % per_window), window_end())
+  local good_at = has_reply and failure_kind == '' and {'good', now} or {}
+  redis.call('HSET', bucket, tostring(slot_number % per_window), window_end(), unpack(good_at))
   if was_sent then return end
   if n == slot_number + 1 then   -- no later slot was taken: the user gets it back
     reserved_until = math.min(reserved_until, slot)

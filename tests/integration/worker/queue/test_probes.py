@@ -126,3 +126,42 @@ async def test_a_malformed_lane_does_not_delay_the_probe(sick: Lanes, clock: Man
     assert [claim.job_id for claim in beside.claims] == ["healthy"]
     assert len(beside.malformed) == len(alone.malformed) == 1
     assert alone.next_due_s == pytest.approx(0.5, abs=0.01)
+
+
+async def throttle_five(lanes: Lanes) -> None:
+    """Make the egress blamed for the 429s of five users."""
+    for claim in await lanes.claim(5):
+        await lanes.attempt(claim, "throttled")
+
+
+async def test_a_user_with_a_good_reply_is_probed_before_others_that_wait_longer(
+    timed: Lanes, clock: ManualClock
+) -> None:
+    """Those may have used up their own limits, too: one after the other would make the pause longer."""
+    await timed.submit(("good", change("good")), now_ms=clock.now_ms)
+    await timed.attempt(await timed.claim_one())
+    clock.advance(30)
+    await timed.submit(*((f"j{n}", change(str(n))) for n in range(40)), now_ms=clock.now_ms)
+    await throttle_five(timed)
+    await timed.submit(("again", change("good")), now_ms=clock.now_ms)
+
+    probe, waited_s, _ = await find_probe(timed, clock)
+    closed = await timed.attempt(probe)
+
+    assert probe.lane.partition(":")[0] == "good"
+    assert waited_s == pytest.approx(1, abs=0.05)
+    assert closed.breaker is BreakerEvent.CLOSED
+
+
+async def test_a_good_reply_of_more_than_a_minute_ago_makes_no_better_probe(timed: Lanes, clock: ManualClock) -> None:
+    """The user who waits longest is probed."""
+    await timed.submit(("good", change("good")), now_ms=clock.now_ms)
+    await timed.attempt(await timed.claim_one())
+    clock.advance(61)
+    await timed.submit(*((f"j{n}", change(str(n))) for n in range(40)), now_ms=clock.now_ms)
+    await throttle_five(timed)
+    await timed.submit(("again", change("good")), now_ms=clock.now_ms)
+
+    probe, _, _ = await find_probe(timed, clock)
+
+    assert probe.lane.partition(":")[0] != "good"
