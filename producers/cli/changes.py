@@ -6,10 +6,10 @@ from typing import Any, BinaryIO
 
 import click
 
-from producers import Cancellation, InvalidChange, JobResult, JobState, Outcome, Producer
+from producers import Cancellation, InvalidChange, JobResult, JobState, Outcome, Producer, QueueUnavailable
 from producers.cli.context import CliContext, QueueCommand, pass_cli
 from producers.cli.errors import CommandFailed
-from producers.cli.exit_codes import ExitCode
+from producers.cli.exit_codes import ExitCode, exit_code_for
 from producers.cli.input.row_errors import BadInput, describe
 from producers.cli.input.template import Template
 from producers.cli.screen import Screen
@@ -64,7 +64,12 @@ def enqueue(
         accepted.append(job.job_id)
         if wait and not cli.as_json:
             cli.screen.note(f"{job.job_id}: {DUPLICATE if job.already_there else 'queued'}")
-        return job.already_there, await job.result(timeout=timeout_s) if wait else None
+        if not wait:
+            return job.already_there, None
+        try:
+            return job.already_there, await job.result(timeout=timeout_s)
+        except QueueUnavailable as exc:
+            raise CommandFailed(exit_code_for(exc), f"{exc}; {_follow_hint(accepted)}") from exc
 
     with interruptible(lambda: _follow_hint(accepted)):
         already_there, job_result = cli.with_producer(work)
@@ -140,7 +145,9 @@ def _read_change(change_file: BinaryIO | None, settings_file: BinaryIO | None, f
     try:
         return template.change({})
     except InvalidChange as exc:
-        raise BadInput(f"{describe(exc)}; correct the file or give the flag") from exc
+        has_file = change_file is not None or settings_file is not None
+        remedy = "correct the file or give the flag" if has_file else "see the flags of copytrade enqueue --help"
+        raise BadInput(f"{describe(exc)}; {remedy}") from exc
 
 
 def _print_result(screen: Screen, result: JobResult) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 import click
 from redis.exceptions import RedisError
@@ -46,7 +47,7 @@ def report_error(cli: CliContext, error: BaseException) -> ExitCode:
         exit_code = interruption_code()
     if exit_code is ExitCode.BROKEN_PIPE:
         return exit_code  # nobody reads any more
-    message = redact_dsn(message)
+    message = _as_option(redact_dsn(message))
     if cli.redis_dsn is not None:  # the library does not know where the DSN comes from
         message = message.replace(variable_name("redis_dsn"), "--redis")
     if cli.as_json:
@@ -103,5 +104,11 @@ def _spelling(argument: str, command: click.Command | None) -> str:
     return argument
 
 
+def _as_option(message: str) -> str:
+    """Return a message of the Python API with its job ID as the command line takes it."""
+    return re.sub(r"\bjob_id='([!-~]+)'", r"--job-id \1", message)
+
+
 def _one_line(text: str) -> str:
-    return escape(" ".join(text.split()))
+    """Return a message of click in one line, and optional arguments without their brackets."""
+    return escape(re.sub(r"'\[([A-Z_]+)\]'", r"'\1'", " ".join(text.split())))

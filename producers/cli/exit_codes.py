@@ -25,10 +25,10 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.DONE: "done; every change that was waited for was applied",
     ExitCode.FAILED: "a change was not applied or not accepted, a check failed, or the output could not be written",
     ExitCode.BAD_INPUT: "wrong usage, settings or input; nothing was changed",
-    ExitCode.UNAVAILABLE: "Redis did not answer, or is full; the message says what is safe to repeat",
+    ExitCode.UNAVAILABLE: "Redis did not answer, or is full; what enqueues says what is safe to repeat",
     ExitCode.NOT_FOUND: "no such change, batch or dead letter",
     ExitCode.TIMED_OUT: "not finished within the given time; the work continues",
-    ExitCode.INTERRUPTED: "interrupted; enqueued changes continue, and the message says how to follow them",
+    ExitCode.INTERRUPTED: "interrupted, or not confirmed; enqueued changes go on, the message says how to follow them",
     ExitCode.BROKEN_PIPE: "the output was closed before its end, as by head",
     ExitCode.TERMINATED: "ended by SIGTERM; otherwise as 130",
 }

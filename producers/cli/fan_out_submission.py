@@ -145,6 +145,8 @@ class FanOutSubmission:
     def _resume_hint(self) -> str:
         if self.report is not None:
             return f"the batch continues; follow it with: copytrade batch watch {self.batch_id}"
+        if not self.enqueued:
+            return f"the same command with --batch-id {self.batch_id} adds only what is missing"
         return (
             f"about {format_count(self.enqueued)} of {plural(self.validation.valid, 'change')} enqueued;"
             f" they continue; the same command with --batch-id {self.batch_id} adds only what is missing"

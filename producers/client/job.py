@@ -50,7 +50,8 @@ class Job:
         """
         result = await wait_for(self._notifications, keyspace.JOB_DONE + self.job_id, self._fetch_result, timeout)
         if result is None:
-            raise ResultTimeout(f"change {self.job_id} has not finished within {timeout} s; it stays queued")
+            within = f" within {timeout:g} s" if timeout else ""
+            raise ResultTimeout(f"change {self.job_id} has not finished{within}; it stays queued")
         return result
 
     async def status(self) -> JobStatus:

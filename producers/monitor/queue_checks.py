@@ -125,7 +125,9 @@ def _pauses(overview: Overview) -> Check:
         return ok("pauses", "none")
     names = _join([f"{pause.kind} {pause.name}".strip() for pause in overview.pauses], overview.pauses_total)
     detail = f"{overview.pauses_total} in force: {names}"
-    return warn("pauses", detail, "their changes wait; resume them with: copytrade resume")
+    scope = next((f"--{pause.kind} {pause.name}".strip() for pause in overview.pauses), "--user ID")
+    hint = f"their changes wait; resume them, such as with: copytrade resume {scope}"
+    return warn("pauses", detail, hint)
 
 
 def _dead_letters(overview: Overview) -> Check:

@@ -25,7 +25,7 @@ DIGEST_CHARS = 16
 
 CONFLICTS = {
     SubmitVerdict.OTHER_CONTENT: "it was begun with other content",
-    SubmitVerdict.SEALED: "it is sealed and this would add to it",
+    SubmitVerdict.SEALED: "it is sealed: all of it was submitted, and this would add to it",
     SubmitVerdict.CANCELLED: "it was cancelled and accepts nothing more",
 }
 """The verdicts on a whole chunk, each with its reason in words."""

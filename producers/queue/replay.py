@@ -17,6 +17,7 @@ from producers.queue.batches import check_existing, seal
 from producers.queue.chunking import CONFLICTS, conflict_error, refusal_error
 from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter, Selection
 from producers.queue.fan_out import FanOutReport, member_job_id
+from producers.queue.progress import fetch_progress
 from producers.queue.slicing import slices
 from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
 from producers.settings import ProducerSettings, change_ttl_ms
@@ -63,6 +64,7 @@ def retry_batch(batch_id: str, settings: ProducerSettings, result_ttl_ms: int) -
     """Send a batch's dead letters again, as a batch of their own.
 
     Raises:
+        BatchNotFound: there is no such batch.
         DeadLetterNotFound: the batch has no dead letter that can be read.
     """
     entries = yield from dead_letters.select_entries(Selection(batch_id=batch_id))
@@ -70,6 +72,7 @@ def retry_batch(batch_id: str, settings: ProducerSettings, result_ttl_ms: int) -
     for some in slices(entries, READ_BATCH_SIZE):
         found += yield from dead_letters.fetch(some)
     if not any(letter.change for letter in found):
+        yield from fetch_progress(batch_id)  # raises if there is no such batch
         raise DeadLetterNotFound(f"batch {batch_id} has no dead letters that could be sent again")
     new_batch_id = dead_letters.retry_batch_id(batch_id, found)
     options = SubmitOptions(

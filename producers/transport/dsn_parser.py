@@ -89,7 +89,10 @@ def _parse(dsn: str) -> Target:
     master, _, database = path.strip("/").partition("/") if via_sentinel else ("", "", path.strip("/"))
     if scheme == "unix":
         database = ""
-    server["db"] = int(options.get("db") or database or 0)
+    number = options.get("db") or database or "0"
+    if not (number.isascii() and number.isdigit()):
+        raise InvalidDsn("must have a number as its database, such as /0")
+    server["db"] = int(number)
     server_tls = scheme == "rediss" or (via_sentinel and _parse_bool(options, "tls"))
     if server_tls:
         server |= _tls_options(options)

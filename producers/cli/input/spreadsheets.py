@@ -60,7 +60,7 @@ def id_rule(text: str) -> str | None:
 def number_rule(text: str) -> str | None:
     """Return the rule that a number breaks by its form, such as a decimal comma; else None."""
     if _scientific(text):
-        return "must have no exponent, as in 1E+5; format the column as text and save again"
+        return "must have no exponent, as in 1E+5, which a spreadsheet writes unless the column is text"
     if _decimal_comma(text) and not _grouped_number(text):
         return "must have a decimal point, not a comma, as in 0.5"
     if _grouped_number(text) and not text.replace(".", "", 1).isdigit():

@@ -151,6 +151,7 @@ async def test_completion_is_announced_once_when_the_last_change_ends(producer: 
         await end_all(lanes)
         await to_users(producer, users(3))
         await batch.cancel()
+        assert not (await batch.progress()).cancelled, "nothing was left to cancel"
         assert sum(b"end" in fields for _, fields in await lanes.redis.xrange(keyspace.BATCH_RESULTS + "b")) == 1
 
     assert await completions(lanes.redis, "b", act) == 1

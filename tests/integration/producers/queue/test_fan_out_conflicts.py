@@ -92,7 +92,10 @@ async def test_a_sealed_batch_accepts_no_further_user(producer: Producer, redis:
     await to_users(producer, users(CHUNK_SIZE))
     before = await contents(redis)
 
-    with pytest.raises(BatchConflict, match=r"^batch b: it is sealed and this would add to it; nothing was changed"):
+    with pytest.raises(
+        BatchConflict,
+        match=r"^batch b: it is sealed: all of it was submitted, and this would add to it; nothing was changed",
+    ):
         await to_users(producer, [*users(CHUNK_SIZE), "new"])
 
     assert await contents(redis) == before

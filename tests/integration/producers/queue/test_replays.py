@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from arq.connections import ArqRedis
 
-from producers import DeadLetterNotFound, Outcome, Producer, ProducerSettings, SettingsChange
+from producers import BatchNotFound, DeadLetterNotFound, Outcome, Producer, ProducerSettings, SettingsChange
 from producers.contract import keyspace
 from producers.queue.finish import DEAD_OUTCOMES
 from tests.support.changes import TRADER, change, numbered, result
@@ -168,6 +168,8 @@ async def test_failed_changes_of_a_batch_are_retried_as_a_batch(producer: Produc
         await batch.retry_failed()
     with pytest.raises(DeadLetterNotFound):
         await again.retry_failed()
+    with pytest.raises(BatchNotFound, match="no batch nope"):
+        await producer.batch("nope").retry_failed()
 
 
 async def test_letters_whose_lanes_are_full_stay_over_repeated_retries(redis: ArqRedis, lanes: Lanes) -> None:

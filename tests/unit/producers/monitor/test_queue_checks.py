@@ -230,6 +230,8 @@ def test_a_pause_is_named_in_a_reminder() -> None:
 
     assert check.status is CheckStatus.WARN
     assert check.detail == "1 in force: user 1001"
+    assert check.hint.endswith("copytrade resume --user 1001")
+    assert found("pauses", **paused("everything", "")).hint.endswith("copytrade resume --everything")
 
 
 def test_many_pauses_are_not_all_named() -> None:

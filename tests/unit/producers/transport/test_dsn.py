@@ -146,6 +146,8 @@ async def test_redis_py_does_not_retry_by_itself() -> None:
         ("unix:///s?password=a+b", "'+' in an option must be percent-encoded: %2B (and a space: %20)"),
         ("redis://:a b@cache", "white space and control characters must be percent-encoded: %20"),
         ("redis://:a%FF@cache", "cannot be read (UnicodeDecodeError)"),
+        ("redis://cache/abc", "must have a number as its database, such as /0"),
+        ("redis://cache?db=one", "must have a number as its database, such as /0"),
     ],
 )
 def test_what_is_wrong_with_a_dsn_is_named(dsn: str, says: str) -> None:
