@@ -31,7 +31,7 @@ function memory.refusal(full_percent, count, now_us)
     if is_marked then redis.call('DEL', ALMOST_FULL_KEY) end
     return nil
   end
-  if not is_marked then redis.call('SET', ALMOST_FULL_KEY, '1', 'PX', MARK_TTL_MS) end
+  if not is_marked then redis.pcall('SET', ALMOST_FULL_KEY, '1', 'PX', MARK_TTL_MS) end   -- a full Redis refuses it
   return redis.error_reply(string.format('OOM %d%% of maxmemory is in use, and changes are refused from %s%% on (%s)',
     percent, full_percent, FULL_SETTING))
 end
