@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import producers
+from ops.keys import KEYS
 from producers.transport.scripts import Script
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +58,7 @@ def assembled() -> dict[Path, Script]:
             module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
             for script in vars(module).values():
                 if isinstance(script, Script):
-                    found |= {lua: script for lua in SCRIPTS if script.text.endswith(lua.read_text())}
+                    found |= {lua: script for lua in SCRIPTS if script.bind(KEYS).text.endswith(lua.read_text())}
     return found
 
 
@@ -86,11 +87,9 @@ def test_the_core_does_not_pull_in_the_network(module: str) -> None:
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=name)
-def test_every_script_opens_with_its_purpose_keys_arguments_and_replies(path: Path) -> None:
+def test_every_script_opens_with_its_purpose_arguments_and_replies(path: Path) -> None:
     """In that order, in one comment; and says why it is atomic."""
-    header = re.match(
-        r"--\[\[\n(?P<name>\w+): .+?\nKEYS  (?:1 .+?|none)\nARGV  1 .+?\nReply .+?\n\]\]\n", path.read_text(), re.DOTALL
-    )
+    header = re.match(r"--\[\[\n(?P<name>\w+): .+?\nARGV  1 .+?\nReply .+?\n\]\]\n", path.read_text(), re.DOTALL)
 
     assert header is not None
     assert header["name"] == path.stem
@@ -120,7 +119,7 @@ def test_no_script_of_the_producers_loads_a_part_from_the_worker(path: Path) -> 
 @pytest.mark.parametrize("script", SCRIPTS, ids=name)
 def test_every_script_uses_only_what_its_parts_and_constants_define(script: Path, tmp_path: Path) -> None:
     """Luacheck reads the text that Redis gets, without the declarations of what the loader puts in front of it."""
-    text = re.sub(r"^-- luacheck:.*$", "", assembled()[script].text, flags=re.MULTILINE)
+    text = re.sub(r"^-- luacheck:.*$", "", assembled()[script].bind(KEYS).text, flags=re.MULTILINE)
     (tmp_path / script.name).write_text(text)
     command = [str(LUACHECK), "--no-color", "--config", str(ROOT / ".luacheckrc"), str(tmp_path / script.name)]
 
@@ -130,16 +129,12 @@ def test_every_script_uses_only_what_its_parts_and_constants_define(script: Path
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=name)
-def test_every_script_uses_all_keys_that_it_names_and_names_all_that_it_uses(path: Path) -> None:
-    """KEYS[1] to KEYS[n], without a gap, or none."""
+def test_every_script_takes_the_names_of_its_keys_from_the_keyspace(path: Path) -> None:
+    """As KEY.<name>; it spells out none, and has none from its caller."""
     text = path.read_text()
-    header, _, body = text.partition("]]\n")
-    named = re.search(r"KEYS  (?P<keys>.+?)\nARGV", header, re.DOTALL)
-    assert named is not None
-    numbers = [int(number) for number in re.findall(r"(?:^|\s)(\d+) \w", named["keys"])]
 
-    assert numbers == list(range(1, len(numbers) + 1))
-    assert {int(number) for number in re.findall(r"KEYS\[(\d+)\]", body)} == set(numbers)
+    assert "KEYS" not in re.sub(r"HKEYS", "", text)
+    assert [word for word in ("copytrade:", "arq:") if word in text] == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)

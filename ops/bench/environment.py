@@ -13,10 +13,10 @@ from redis.asyncio import Redis
 
 from ops.bench.measurement import NS_PER_MS
 from ops.children import temporary_folder
+from ops.keys import KEYS
 from ops.redis_server import embedded_valkey
 from ops.stack import Stack, User, write_credentials
 from producers import CopySetting, Producer, SettingsChange
-from producers.contract.keyspace import COUNTS
 
 NO_RATE_LIMITS = {"COPYTRADE_USER_RATE_PER_S": "1000000", "COPYTRADE_EGRESS_RATE_PER_S": "1000000"}
 DOUBLE_NO_RATE_LIMITS = ("--user-rate-per-s", "100000", "--egress-per-min", "100000000")
@@ -47,7 +47,7 @@ class Environment:
 
     async def count_finished(self) -> int:
         """Return how many changes have ended."""
-        counts = await cast("Awaitable[list[bytes]]", self.redis.hvals(COUNTS))
+        counts = await cast("Awaitable[list[bytes]]", self.redis.hvals(KEYS.counts))
         return sum(map(int, counts))
 
     async def wait_until_finished(self, count: int) -> None:

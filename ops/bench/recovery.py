@@ -12,6 +12,7 @@ from typing import cast
 
 from ops.bench.environment import POLL_INTERVAL_S, Environment, change, environment
 from ops.bench.measurement import NS_PER_S, Measurement, at_most
+from ops.keys import KEYS
 from producers.contract import keyspace
 
 USERS = [f"u{number}" for number in range(8)]
@@ -116,6 +117,6 @@ async def _holders(env: Environment) -> dict[str, str]:
     """Return the worker that holds each user's lane, by the start of the token; "" for none."""
     async with env.redis.pipeline(transaction=False) as pipe:
         for user in USERS:
-            pipe.hget(keyspace.HEAD + keyspace.lane(user, TRADER), "token")
+            pipe.hget(KEYS.head + keyspace.lane(user, TRADER), "token")
         tokens = await cast("Awaitable[list[bytes | None]]", pipe.execute())
     return {user: (token or b"").decode().partition(".")[0] for user, token in zip(USERS, tokens, strict=True)}

@@ -19,23 +19,23 @@ from ops.chaos.journal import Answered, Called, Cancelled, Read, ReadToEnd, Unex
 from ops.chaos.run import Run
 from ops.chaos.schedule import LEASE_S, PRODUCERS, REQUEST_TIMEOUT_S
 from ops.chaos.workload import USERS, step
+from ops.keys import KEYS
 from ops.ledger.collect import read_arrivals, read_counters, read_final_settings
 from ops.ledger.evidence import Change, Stall
 from producers import JobResult, Outcome
-from producers.contract import keyspace
 from producers.contract.codec import decode_result
 from worker.logs import Event
 
 BATCH_SIZE = 1_000
 """Keys that one command reads."""
-RESULT_WRITTEN = re.compile(rb"\r\n\$3\r\nSET\r\n\$\d+\r\n" + keyspace.RESULT.encode() + rb"([!-~]+)\r\n")
+RESULT_WRITTEN = re.compile(rb"\r\n\$3\r\nSET\r\n\$\d+\r\n" + KEYS.result.encode() + rb"([!-~]+)\r\n")
 UNEXPECTED = re.compile(
     rb'[^\n]*(?:unexpected error|"event":"(?:%s|%s)")[^\n]*' % (Event.ATTEMPT_ERROR.encode(), Event.CRASHED.encode())
 )
 FENCED = re.compile(rb'"event":"%s"' % Event.LEASE_LOST.encode())
-CONTROL_JOB = re.compile(re.escape(keyspace.JOB.encode()) + rb"arq-(?:poison-)?[0-9]+")
+CONTROL_JOB = re.compile(re.escape(KEYS.job.encode()) + rb"arq-(?:poison-)?[0-9]+")
 """The payload of a control job stays while its lease does, some seconds after its worker has died."""
-TRANSIENT_KEYS = tuple(prefix.encode() for prefix in (keyspace.JOB, keyspace.LANE, keyspace.HEAD))
+TRANSIENT_KEYS = tuple(prefix.encode() for prefix in (KEYS.job, KEYS.lane, KEYS.head))
 
 
 async def collect(run: Run) -> Evidence:
@@ -138,7 +138,7 @@ def _add_answer(seen: Evidence, seed: int, producer: int, entry: Answered) -> No
 
 async def _add_redis(seen: Evidence, redis: Redis) -> None:
     names = [key async for key in redis.scan_iter(count=BATCH_SIZE)]
-    prefix = keyspace.RESULT.encode()
+    prefix = KEYS.result.encode()
     stored_names = [name for name in names if name.startswith(prefix)]
     for start in range(0, len(stored_names), BATCH_SIZE):
         some = stored_names[start : start + BATCH_SIZE]
@@ -151,11 +151,11 @@ async def _add_redis(seen: Evidence, redis: Redis) -> None:
     ]
     seen.leftovers += [
         f"on the schedule: {lane!r}"
-        for key in (keyspace.SCHEDULE, keyspace.BULK_SCHEDULE)
+        for key in (KEYS.schedule, KEYS.bulk_schedule)
         for lane in await redis.zrange(key, 0, -1)
     ]
     seen.counters = {name: count for name, count in (await read_counters(redis)).items() if name in set(Outcome)}
-    seen.batches = [await _batch(redis, batch.decode()) for batch in await redis.zrange(keyspace.BATCHES, 0, -1)]
+    seen.batches = [await _batch(redis, batch.decode()) for batch in await redis.zrange(KEYS.batches, 0, -1)]
 
 
 def _result(stored: bytes | None) -> JobResult | None:
@@ -167,9 +167,9 @@ def _result(stored: bytes | None) -> JobResult | None:
 
 
 async def _batch(redis: Redis, batch_id: str) -> BatchState:
-    raw = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(keyspace.BATCH + batch_id))
+    raw = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(KEYS.batch + batch_id))
     fields = {name.decode(): value.decode() for name, value in raw.items()}
-    entries = await redis.xrange(keyspace.BATCH_RESULTS + batch_id)
+    entries = await redis.xrange(KEYS.batch_results + batch_id)
     return BatchState(
         batch_id=batch_id,
         total=int(fields.get("total", 0)),

@@ -11,6 +11,7 @@ from typing import Any, cast
 from redis.asyncio import Redis
 
 from ops.chaos.workload import ORDINARY_USERS, POISONED_USERS, TRADERS, Item
+from ops.keys import KEYS
 from producers.contract import keyspace
 from producers.contract.codec import encode_change
 
@@ -78,7 +79,7 @@ class Interference:
     async def _control_job(self, job_id: str) -> None:
         names: dict[Any, float] = {job_id: 1_000_000.0, b"\xff\xfe": 1_000_000.0}
         async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.set(keyspace.JOB + job_id, b"\x80\x04 no job")
+            pipe.set(KEYS.job + job_id, b"\x80\x04 no job")
             pipe.zadd(keyspace.CONTROL_QUEUE, names)
             await pipe.execute()
 
@@ -86,12 +87,12 @@ class Interference:
         self.written.append(job_id)  # without an answer it may be there or not
         lane = keyspace.lane(POISONED_USERS[self.count % len(POISONED_USERS)], TRADERS[0])
         names: list[Any] = [
-            keyspace.LANE + lane,
-            keyspace.SCHEDULE,
-            keyspace.BULK_SCHEDULE,
-            keyspace.LANES,
-            keyspace.WAKEUPS,
-            keyspace.JOB + job_id,
+            KEYS.lane + lane,
+            KEYS.schedule,
+            KEYS.bulk_schedule,
+            KEYS.lanes,
+            KEYS.wakeups,
+            KEYS.job + job_id,
         ]
         arguments: list[Any] = [lane, job_id, payload]
         await cast("Awaitable[Any]", self.redis.eval(PUT, len(names), *names, *arguments))

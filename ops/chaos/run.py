@@ -16,9 +16,9 @@ from ops.chaos.environment import Environment
 from ops.chaos.faults import Faults
 from ops.chaos.schedule import PRODUCERS, Event, schedule
 from ops.chaos.workload import final_item, lanes_of
+from ops.keys import KEYS
 from ops.ledger.evidence import Change
 from producers import QueueUnavailable
-from producers.contract import keyspace
 
 POLL_INTERVAL_S = 0.1
 DRAIN_TIMEOUT_S = 180.0
@@ -79,7 +79,7 @@ class Run:
 
     async def _wait_until_empty(self) -> None:
         environment = self.environment
-        while await environment.retry(lambda: environment.redis.zcard(keyspace.LANES)):  # noqa: ASYNC110 - remote state
+        while await environment.retry(lambda: environment.redis.zcard(KEYS.lanes)):  # noqa: ASYNC110 - remote state
             await asyncio.sleep(POLL_INTERVAL_S)
 
     async def _request_final_changes(self) -> None:

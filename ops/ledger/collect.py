@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 from yarl import URL
 
 from ops.exchange import Arrival
+from ops.keys import KEYS
 from ops.ledger.evidence import Lane
 from ops.stack import Stack
-from producers.contract import keyspace
 
 
 async def read_arrivals(stack: Stack) -> list[Arrival]:
@@ -24,7 +24,7 @@ async def read_arrivals(stack: Stack) -> list[Arrival]:
 
 async def read_counters(redis: Redis) -> dict[str, int]:
     """Return the finished changes by outcome, as Redis counts them."""
-    counters = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(keyspace.COUNTS))
+    counters = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(KEYS.counts))
     return {name.decode(): int(count) for name, count in counters.items()}
 
 

@@ -13,6 +13,7 @@ from producers.queue.cancel import CancelReport
 from producers.queue.pauses import Pause, Scope
 from producers.queue.users import UserStatus
 from producers.settings import ProducerSettings
+from producers.transport.clients import keyspace_of
 from producers.transport.runner import run_plan
 
 
@@ -24,6 +25,7 @@ class QueueAdmin:
 
     def __init__(self, redis: Redis, settings: ProducerSettings) -> None:
         self._redis = redis
+        self._keys = keyspace_of(redis)
         self._settings = settings
 
     async def pause(
@@ -46,7 +48,7 @@ class QueueAdmin:
             TypeError: there is not exactly one argument.
         """
         scope = Scope.from_arguments(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
-        return await run_plan(self._redis, pauses.pause(scope), f"pausing {scope.field}")
+        return await run_plan(self._redis, pauses.pause(self._keys, scope), f"pausing {scope.field}")
 
     async def resume(
         self,
@@ -68,11 +70,11 @@ class QueueAdmin:
             TypeError: there is not exactly one argument.
         """
         scope = Scope.from_arguments(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
-        return await run_plan(self._redis, pauses.resume(scope), f"resuming {scope.field}")
+        return await run_plan(self._redis, pauses.resume(self._keys, scope), f"resuming {scope.field}")
 
     async def paused(self) -> Listing[Pause]:
         """Return the pauses in force, oldest first."""
-        return await run_plan(self._redis, pauses.list_pauses(), "listing pauses")
+        return await run_plan(self._redis, pauses.list_pauses(self._keys), "listing pauses")
 
     async def limit_user(self, user_id: str, rate_per_s: float | None) -> None:
         """Set a user's own rate, from the next claim on.
@@ -85,7 +87,7 @@ class QueueAdmin:
             InvalidId: `user_id` is not a valid ID.
             InvalidLimit: the rate is out of bounds; nothing was changed.
         """
-        await run_plan(self._redis, users.limit_user(user_id, rate_per_s), f"limiting user {user_id}")
+        await run_plan(self._redis, users.limit_user(self._keys, user_id, rate_per_s), f"limiting user {user_id}")
 
     async def cancel_user(self, user_id: str) -> CancelReport:
         """Cancel all queued changes of a user, except those in flight.
@@ -96,7 +98,7 @@ class QueueAdmin:
         Raises:
             InvalidId: `user_id` is not a valid ID.
         """
-        plan = users.cancel_user(user_id, result_ttl_ms=self._settings.result_ttl_ms)
+        plan = users.cancel_user(self._keys, user_id, result_ttl_ms=self._settings.result_ttl_ms)
         return await run_plan(self._redis, plan, f"cancelling the queued changes of user {user_id}")
 
     async def user_status(self, user_id: str) -> UserStatus:
@@ -105,11 +107,13 @@ class QueueAdmin:
         Raises:
             InvalidId: `user_id` is not a valid ID.
         """
-        return await run_plan(self._redis, users.user_status(user_id), f"reading the status of user {user_id}")
+        return await run_plan(
+            self._redis, users.user_status(self._keys, user_id), f"reading the status of user {user_id}"
+        )
 
     async def batches(self, limit: int = 100) -> Listing[Progress]:
         """Return the progress of up to `limit` batches, newest first; at most 10,000."""
-        return await run_plan(self._redis, batches.list_newest(limit), "listing batches")
+        return await run_plan(self._redis, batches.list_newest(self._keys, limit), "listing batches")
 
     async def overview(self) -> Overview:
         """Return the state of the whole queue at one moment: schedules, egresses, pauses, workers, the next lanes."""

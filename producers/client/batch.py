@@ -8,7 +8,6 @@ from typing import Self
 
 from redis.asyncio import Redis
 
-from producers.contract import keyspace
 from producers.contract.messages import JobResult
 from producers.contract.progress import Progress
 from producers.errors import ResultTimeout
@@ -19,6 +18,7 @@ from producers.queue.progress import fetch_progress
 from producers.queue.replay import retry_batch
 from producers.queue.results import MAX_BLOCK_S, PAGE_SIZE, ResultCursor, ResultPage, parse_cursor, read_page
 from producers.settings import ProducerSettings
+from producers.transport.clients import keyspace_of
 from producers.transport.commands import XREAD
 from producers.transport.notifications import NotificationListener
 from producers.transport.runner import run_blocking, run_plan
@@ -76,7 +76,7 @@ class Batch:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        plan = read_page(self.batch_id, after, limit)
+        plan = read_page(keyspace_of(self._redis), self.batch_id, after, limit)
         return await run_plan(self._redis, plan, f"reading results of batch {self.batch_id}")
 
     async def wait(self, timeout: float | None = None) -> Progress:  # noqa: ASYNC109 - the name users expect
@@ -90,7 +90,7 @@ class Batch:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        channel = keyspace.BATCH_COMPLETE + self.batch_id
+        channel = keyspace_of(self._redis).batch_complete + self.batch_id
         progress = await wait_for(self._notifications, channel, self._progress_if_complete, timeout)
         if progress is None:
             raise ResultTimeout(f"batch {self.batch_id} is not complete within {timeout} s; it stays queued")
@@ -121,7 +121,7 @@ class Batch:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
-        plan = batches.cancel_batch(self.batch_id, result_ttl_ms=self._settings.result_ttl_ms)
+        plan = batches.cancel_batch(keyspace_of(self._redis), self.batch_id, result_ttl_ms=self._settings.result_ttl_ms)
         return await run_plan(self._redis, plan, f"cancelling batch {self.batch_id}")
 
     async def retry_failed(self) -> Batch:
@@ -134,7 +134,7 @@ class Batch:
             DeadLetterNotFound: this batch has no dead letters.
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
-        plan = retry_batch(self.batch_id, self._settings, self._settings.result_ttl_ms)
+        plan = retry_batch(keyspace_of(self._redis), self.batch_id, self._settings, self._settings.result_ttl_ms)
         report = await run_plan(self._redis, plan, f"retrying the failed changes of batch {self.batch_id}")
         return replace(self, batch_id=report.batch_id, report=report)
 
@@ -185,6 +185,7 @@ class ResultStream:
     async def _wait_for_result(self, after: str) -> None:
         """Wait until there is a result after the cursor, or until one blocking read has timed out."""
         batch_id = self._batch.batch_id
-        stream, position = keyspace.BATCH_RESULTS + batch_id, parse_cursor(batch_id, after)
+        redis, position = self._batch._redis, parse_cursor(batch_id, after)  # noqa: SLF001 - one object to users
+        stream = keyspace_of(redis).batch_results + batch_id
         read = XREAD("COUNT", 1, "BLOCK", self._block_ms, "STREAMS", stream, position)
-        await run_blocking(self._batch._redis, read, f"waiting for results of batch {batch_id}")  # noqa: SLF001 - one object to users
+        await run_blocking(redis, read, f"waiting for results of batch {batch_id}")

@@ -18,6 +18,7 @@ from producers.queue.chunking import Chunk, ChunkedSubmission, EnqueueReport, It
 from producers.queue.fan_out import FanOutReport
 from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
 from producers.settings import ProducerSettings, change_ttl_ms
+from producers.transport.clients import keyspace_of
 from producers.transport.commands import TIME_US
 from producers.transport.notifications import NotificationListener
 from producers.transport.pipeline import MAX_IN_FLIGHT, AnyIterable, aiter_any, pipelined
@@ -31,6 +32,7 @@ class Enqueuer:
 
     def __init__(self, redis: Redis, settings: ProducerSettings) -> None:
         self._redis = redis
+        self._keys = keyspace_of(redis)
         self._settings = settings
         self._notifications = NotificationListener(redis)
         self._ids = SortableIds()

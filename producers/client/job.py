@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
-from producers.contract import keyspace
 from producers.contract.messages import JobResult
 from producers.errors import ResultTimeout
 from producers.queue import jobs
 from producers.queue.cancel import Cancellation, cancel_job
 from producers.queue.jobs import JobStatus
 from producers.settings import ProducerSettings
+from producers.transport.clients import keyspace_of
 from producers.transport.notifications import NotificationListener
 from producers.transport.runner import run_plan
 from producers.transport.waiting import wait_for
@@ -48,7 +48,9 @@ class Job:
                 app's job.
             QueueUnavailable: Redis did not answer.
         """
-        result = await wait_for(self._notifications, keyspace.JOB_DONE + self.job_id, self._fetch_result, timeout)
+        result = await wait_for(
+            self._notifications, keyspace_of(self._redis).job_done + self.job_id, self._fetch_result, timeout
+        )
         if result is None:
             within = f" within {timeout:g} s" if timeout else ""
             raise ResultTimeout(f"change {self.job_id} has not finished{within}; it stays queued")
@@ -61,7 +63,9 @@ class Job:
             JobNotFound: the ID is that of another arq app's job.
             QueueUnavailable: Redis did not answer.
         """
-        return await run_plan(self._redis, jobs.fetch_status(self.job_id), f"reading change {self.job_id}")
+        return await run_plan(
+            self._redis, jobs.fetch_status(keyspace_of(self._redis), self.job_id), f"reading change {self.job_id}"
+        )
 
     async def cancel(self) -> Cancellation:
         """Cancel the change if it is queued; its outcome is then `cancelled`.
@@ -73,8 +77,10 @@ class Job:
             JobNotFound: the ID is that of another arq app's job.
             QueueUnavailable: Redis did not answer; `status` shows whether the change was cancelled.
         """
-        plan = cancel_job(self.job_id, result_ttl_ms=self._settings.result_ttl_ms)
+        plan = cancel_job(keyspace_of(self._redis), self.job_id, result_ttl_ms=self._settings.result_ttl_ms)
         return await run_plan(self._redis, plan, f"cancelling change {self.job_id}")
 
     async def _fetch_result(self) -> JobResult | None:
-        return await run_plan(self._redis, jobs.fetch_result(self.job_id), f"reading change {self.job_id}")
+        return await run_plan(
+            self._redis, jobs.fetch_result(keyspace_of(self._redis), self.job_id), f"reading change {self.job_id}"
+        )

@@ -3,9 +3,7 @@ overview: read a snapshot of the queue for monitoring. Writes nothing.
 
 Every list is limited, so the cost does not grow with the queue. Atomic so that all figures are of one moment.
 
-KEYS  1 schedule   2 bulk schedule   3 lanes   4 counts   5 paused   6 rates   7 batches   8 workers   9 egresses
-      10 users whose keys were rejected
-ARGV  1 and on: the key of each dead-letter index
+ARGV  1 and on: the outcomes of dead letters
 Reply {now (us), interactive, bulk, number of lanes, counts, dead letters, number of pauses, pauses,
        number of user rates, number of users whose keys were rejected, number of batches, number of live workers,
        workers, egresses, next lanes}; a value that does not exist is nil
@@ -19,11 +17,9 @@ Reply {now (us), interactive, bulk, number of lanes, counts, dead letters, numbe
         next lanes         {{name, score (ms), 1 if bulk, length, token, hold of its user until (us), rate of its user,
                              user paused since (ms), trader paused since (ms)}, ...}
 ]]
--- luacheck: read globals LANE_PREFIX HEAD_PREFIX BUCKET_PREFIX BUCKET_SUFFIX WORKER_PREFIX EGRESS_PREFIX
+-- luacheck: read globals BUCKET_SUFFIX
 -- luacheck: read globals THROTTLED MAX_LANES MAX_WORKERS MAX_EGRESSES MAX_PAUSES
-local schedule, bulk_schedule, lanes, counts, paused = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local rates, batches, workers, egresses, rejected_users = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local dead_letter_indexes = ARGV
+local dead_outcomes = ARGV
 
 local seconds, micros = unpack(redis.call('TIME'))
 local now_us = seconds * 1000000 + micros
@@ -42,15 +38,15 @@ end
 
 local function dead_letter_counts()
   local found = {}
-  for i, key in ipairs(dead_letter_indexes) do found[i] = redis.call('ZCARD', key) end
+  for i, outcome in ipairs(dead_outcomes) do found[i] = redis.call('ZCARD', KEY.dead_letters .. outcome) end
   return found
 end
 
 -- Returns scope, time, scope, time, ... A limited HSCAN returns the same fields each time and could always miss the
 -- pause of everything, so that one is read by name.
 local function list_pauses()
-  local found = first(redis.call('HSCAN', paused, 0, 'COUNT', MAX_PAUSES)[2], MAX_PAUSES * 2)
-  local everything = redis.call('HGET', paused, 'everything')
+  local found = first(redis.call('HSCAN', KEY.paused, 0, 'COUNT', MAX_PAUSES)[2], MAX_PAUSES * 2)
+  local everything = redis.call('HGET', KEY.paused, 'everything')
   if everything then
     found[#found + 1] = 'everything'
     found[#found + 1] = everything
@@ -65,37 +61,38 @@ local function list_workers()
     if not seen[name] then names[#names + 1] = name end
     seen[name] = true
   end
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', workers, now_ms, '+inf', 'LIMIT', 0, MAX_WORKERS)) do
-    local payload = redis.call('GET', WORKER_PREFIX .. member)
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEY.workers, now_ms, '+inf', 'LIMIT', 0, MAX_WORKERS)) do
+    local payload = redis.call('GET', KEY.worker .. member)
     if payload then
       announcements[#announcements + 1] = payload
       add_egress(string.match(member, '^[^:]*'))
     end
   end
-  for _, name in ipairs(redis.call('SMEMBERS', egresses)) do add_egress(name) end
+  for _, name in ipairs(redis.call('SMEMBERS', KEY.egresses)) do add_egress(name) end
   return announcements, first(names, MAX_EGRESSES)
 end
 
 local function describe_egress(name)
-  local tat, open_reason, probe_at, min_rtt, min_rtt_before = unpack(redis.call('HMGET', EGRESS_PREFIX .. name, 'tat',
+  local tat, open_reason, probe_at, min_rtt, min_rtt_before = unpack(redis.call('HMGET', KEY.egress .. name, 'tat',
     'why', 'probe at', 'floor', 'floor before'))
   local hold_until = open_reason == THROTTLED and probe_at
-  local paused_since = redis.call('HGET', paused, 'egress:' .. name)
+  local paused_since = redis.call('HGET', KEY.paused, 'egress:' .. name)
   return {name, tat, hold_until, open_reason, probe_at, min_rtt, min_rtt_before, paused_since}
 end
 
 local function describe_lane(lane, score, is_bulk)
   local user, trader = string.match(lane, '^([^:]*):?(.*)$')
-  local user_paused, trader_paused = unpack(redis.call('HMGET', paused, 'user:' .. user, 'trader:' .. trader))
-  local length = redis.call('LLEN', LANE_PREFIX .. lane)
-  local token = redis.call('HGET', HEAD_PREFIX .. lane, 'token')
-  local hold_until = redis.call('HGET', BUCKET_PREFIX .. user .. BUCKET_SUFFIX, 'hold')
-  return {lane, score, is_bulk, length, token, hold_until, redis.call('HGET', rates, user), user_paused, trader_paused}
+  local user_paused, trader_paused = unpack(redis.call('HMGET', KEY.paused, 'user:' .. user, 'trader:' .. trader))
+  local length = redis.call('LLEN', KEY.lane .. lane)
+  local token = redis.call('HGET', KEY.head .. lane, 'token')
+  local hold_until = redis.call('HGET', KEY.bucket .. user .. BUCKET_SUFFIX, 'hold')
+  local rate = redis.call('HGET', KEY.rates, user)
+  return {lane, score, is_bulk, length, token, hold_until, rate, user_paused, trader_paused}
 end
 
 local function list_next_lanes()
   local found = {}
-  for is_bulk, key in ipairs({schedule, bulk_schedule}) do
+  for is_bulk, key in ipairs({KEY.schedule, KEY.bulk_schedule}) do
     local entries = redis.call('ZRANGE', key, 0, MAX_LANES - 1, 'WITHSCORES')
     for i = 1, #entries, 2 do
       found[#found + 1] = {lane = entries[i], score = entries[i + 1], is_bulk = is_bulk - 1}
@@ -113,7 +110,7 @@ local announcements, egress_names = list_workers()
 local described_egresses = {}
 for i, name in ipairs(egress_names) do described_egresses[i] = describe_egress(name) end
 
-return {now_us, schedule_load(schedule), schedule_load(bulk_schedule), redis.call('ZCARD', lanes),
-  redis.call('HGETALL', counts), dead_letter_counts(), redis.call('HLEN', paused), list_pauses(),
-  redis.call('HLEN', rates), redis.call('HLEN', rejected_users), redis.call('ZCARD', batches),
-  redis.call('ZCOUNT', workers, now_ms, '+inf'), announcements, described_egresses, list_next_lanes()}
+return {now_us, schedule_load(KEY.schedule), schedule_load(KEY.bulk_schedule), redis.call('ZCARD', KEY.lanes),
+  redis.call('HGETALL', KEY.counts), dead_letter_counts(), redis.call('HLEN', KEY.paused), list_pauses(),
+  redis.call('HLEN', KEY.rates), redis.call('HLEN', KEY.rejected_keys), redis.call('ZCARD', KEY.batches),
+  redis.call('ZCOUNT', KEY.workers, now_ms, '+inf'), announcements, described_egresses, list_next_lanes()}

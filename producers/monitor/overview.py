@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from producers.contract import keyspace
+from producers.contract.keyspace import BUCKET_SUFFIX
 from producers.contract.messages import THROTTLED, Outcome, Priority
 from producers.contract.stored_values import number, read_each
 from producers.monitor.overview_types import EgressStatus, NextLane, Overview, ScheduleLoad
 from producers.monitor.worker_info import WorkerInfo, decode_worker_info
-from producers.queue.bucket import BUCKET_KEYS
 from producers.queue.finish import DEAD_OUTCOMES
 from producers.queue.pauses import read_pause
 from producers.transport.plan import RunScript
-from producers.transport.scripts import Argument, Script
+from producers.transport.scripts import Script
 
 MAX_LANES = 20
 MAX_WORKERS = 200
@@ -28,11 +28,7 @@ OVERVIEW = Script.load(
     "producers.monitor",
     "overview.lua",
     constants={
-        "LANE_PREFIX": keyspace.LANE,
-        "HEAD_PREFIX": keyspace.HEAD,
-        **BUCKET_KEYS,
-        "WORKER_PREFIX": keyspace.WORKER,
-        "EGRESS_PREFIX": keyspace.EGRESS,
+        "BUCKET_SUFFIX": BUCKET_SUFFIX,
         "THROTTLED": THROTTLED,
         "MAX_LANES": MAX_LANES,
         "MAX_WORKERS": MAX_WORKERS,
@@ -46,12 +42,7 @@ _US_PER_S, _US_PER_MS, _MS_PER_S = 1_000_000, 1000, 1000
 
 def read_overview() -> RunScript[Overview]:
     """Return the step that reads the state of the queue at one moment."""
-    keys = [
-        *(keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES, keyspace.COUNTS, keyspace.PAUSED),
-        *(keyspace.RATES, keyspace.BATCHES, keyspace.WORKERS, keyspace.EGRESSES, keyspace.REJECTED_KEYS),
-    ]
-    dead_letter_indexes: list[Argument] = [keyspace.DEAD_LETTERS + outcome for outcome in DEAD_OUTCOMES]
-    return RunScript(OVERVIEW, keys, dead_letter_indexes, _parse_overview, idempotent=True)
+    return RunScript(OVERVIEW, [*DEAD_OUTCOMES], _parse_overview, idempotent=True)
 
 
 def _parse_overview(reply: Sequence[Any]) -> Overview:

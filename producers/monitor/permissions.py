@@ -5,6 +5,7 @@ from __future__ import annotations
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from producers.transport.clients import keyspace_of
 from producers.transport.scripts import Script
 
 _may_run = Script.load("producers.monitor", "may_run.lua")
@@ -16,7 +17,7 @@ async def may_run(redis: Redis, *command: str) -> bool:
     That is so before Redis 7.0, for a user who may not run scripts, and while Redis is away.
     """
     try:
-        reply: int | None = await _may_run.run(redis, [], list(command))
+        reply: int | None = await _may_run.run(redis, keyspace_of(redis), command)
     except RedisError:
         return True
     return reply != 0

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from producers.contract import keyspace
+from producers.contract.keyspace import Keyspace
 from producers.contract.stored_values import unix_ms
 from producers.transport.commands import DEL, PEXPIRE, SET, ZADD, ZREM, ZREMRANGEBYSCORE
 from producers.transport.plan import Transaction
@@ -64,22 +65,22 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(WorkerInfo)
 
 
-def announce_worker(worker: WorkerInfo) -> Transaction[Any]:
+def announce_worker(keys: Keyspace, worker: WorkerInfo) -> Transaction[Any]:
     """Return the step that announces a worker, and removes expired ones from the index."""
     member = _member(worker)
     ttl_ms = round(worker.interval_s * 1000) * TTL_INTERVALS
     return Transaction(
-        SET(keyspace.WORKER + member, _encoder.encode(worker), "PX", max(1, ttl_ms)),
-        ZREMRANGEBYSCORE(keyspace.WORKERS, "-inf", worker.beat_at_ms),
-        ZADD(keyspace.WORKERS, worker.beat_at_ms + ttl_ms, member),
-        PEXPIRE(keyspace.WORKERS, MAX_TTL_MS),
+        SET(keys.worker + member, _encoder.encode(worker), "PX", max(1, ttl_ms)),
+        ZREMRANGEBYSCORE(keys.workers, "-inf", worker.beat_at_ms),
+        ZADD(keys.workers, worker.beat_at_ms + ttl_ms, member),
+        PEXPIRE(keys.workers, MAX_TTL_MS),
     )
 
 
-def withdraw_worker(worker: WorkerInfo) -> Transaction[Any]:
+def withdraw_worker(keys: Keyspace, worker: WorkerInfo) -> Transaction[Any]:
     """Return the step that withdraws a worker's announcement."""
     member = _member(worker)
-    return Transaction(DEL(keyspace.WORKER + member), ZREM(keyspace.WORKERS, member))
+    return Transaction(DEL(keys.worker + member), ZREM(keys.workers, member))
 
 
 def decode_worker_info(payload: bytes) -> WorkerInfo:

@@ -6,6 +6,7 @@ from collections import Counter
 from enum import IntEnum
 
 from producers.contract import keyspace
+from producers.contract.keyspace import Keyspace
 from producers.contract.progress import Progress
 from producers.contract.stored_values import Listing, read_each
 from producers.queue.batch_ids import BATCH_IDS
@@ -36,13 +37,13 @@ SEAL = Script.load(
 SCAN_COUNT = 1000
 
 
-def check_existing(batch_id: str, options: SubmitOptions) -> Plan[bool]:
+def check_existing(keys: Keyspace, batch_id: str, options: SubmitOptions) -> Plan[bool]:
     """Return whether a batch exists, before a fan-out writes anything.
 
     Raises:
         BatchConflict: the batch has other content, or was cancelled.
     """
-    content, cancelled = yield from HMGET(keyspace.BATCH + batch_id, "content", "cancelled")
+    content, cancelled = yield from HMGET(keys.batch + batch_id, "content", "cancelled")
     if content is None:
         return False
     if content != options.content.encode():
@@ -70,7 +71,7 @@ def seal(batch_id: str, options: SubmitOptions, *, lane_full_count: int, result_
         raise conflict_error(batch_id, SubmitVerdict.OTHER_CONTENT)
 
 
-def cancel_batch(batch_id: str, *, result_ttl_ms: int) -> Plan[CancelReport]:
+def cancel_batch(keys: Keyspace, batch_id: str, *, result_ttl_ms: int) -> Plan[CancelReport]:
     """Close a batch to further changes, and cancel its changes except those in flight.
 
     Raises:
@@ -82,27 +83,26 @@ def cancel_batch(batch_id: str, *, result_ttl_ms: int) -> Plan[CancelReport]:
     counts: Counter[Cancellation] = Counter()
     scan_position = malformed = 0
     while True:
-        scan_position, found = yield from SSCAN(keyspace.BATCH_MEMBERS + batch_id, scan_position, "COUNT", SCAN_COUNT)
+        scan_position, found = yield from SSCAN(keys.batch_members + batch_id, scan_position, "COUNT", SCAN_COUNT)
         members = read_each(found, bytes.decode)
         malformed += members.malformed
         job_ids = [f"{batch_id}{keyspace.BATCH_MARK}{member}" for member in members]
-        counts.update((yield from cancel_jobs(job_ids, result_ttl_ms=result_ttl_ms)))
+        counts.update((yield from cancel_jobs(keys, job_ids, result_ttl_ms=result_ttl_ms)))
         if not scan_position:
             return CancelReport(counts[Cancellation.CANCELLED], counts[Cancellation.IN_FLIGHT], malformed)
 
 
 def _run_seal(batch_id: str, *args: Argument) -> RunScript[SealVerdict]:
-    script_keys = [keyspace.BATCH + batch_id, keyspace.BATCHES]
-    return RunScript(SEAL, script_keys, [batch_id, *args], parse=SealVerdict, idempotent=True)
+    return RunScript(SEAL, [batch_id, *args], parse=SealVerdict, idempotent=True)
 
 
-def list_newest(limit: int) -> Plan[Listing[Progress]]:
+def list_newest(keys: Keyspace, limit: int) -> Plan[Listing[Progress]]:
     """Return the progress of the newest batches; drop expired ones from the list of batches."""
     limit = min(limit, MAX_PAGE_SIZE)
     found: Listing[Progress] = Listing()
     while len(found) < limit:
         listed = len(found) + found.malformed  # so many stay in the list; the expired ones were dropped
-        names = yield from ZREVRANGE(keyspace.BATCHES, listed, listed + limit - len(found) - 1)
+        names = yield from ZREVRANGE(keys.batches, listed, listed + limit - len(found) - 1)
         if not names:
             break
         batch_ids = read_each(names, bytes.decode)
@@ -110,7 +110,7 @@ def list_newest(limit: int) -> Plan[Listing[Progress]]:
         for batch_id in batch_ids:
             batch = yield from fetch_stored(batch_id)
             if batch is None:
-                yield from ZREM(keyspace.BATCHES, batch_id)
+                yield from ZREM(keys.batches, batch_id)
             else:
                 stored.append(batch)
         batches = read_progress(stored)

@@ -30,8 +30,8 @@ local function extend_ttl(key, ttl_ms)
   if redis.call('PTTL', key) < ttl_ms then redis.call('PEXPIRE', key, ttl_ms) end
 end
 
-local function wake_worker(wakeups)
-  if redis.call('LLEN', wakeups) == 0 then redis.call('LPUSH', wakeups, '1') end
+local function wake_worker()
+  if redis.call('LLEN', KEY.wakeups) == 0 then redis.call('LPUSH', KEY.wakeups, '1') end
 end
 
 -- Open the breaker, or keep it open, for another pause (us). Nobody is probed before the pause of a throttled egress
@@ -47,7 +47,7 @@ local function open(request, openings, reason, pause)
   local keep_ms = math.ceil(pause / 1000) + KEEP_OPEN_MS
   extend_ttl(request.egress, keep_ms)
   extend_ttl(request.failures, keep_ms)   -- while the breaker is open it lists the users that are affected
-  wake_worker(request.wakeups)
+  wake_worker()
 end
 
 -- Return the pause after a probe with a failure that keeps the breaker open. It is longer only if the failure tells
@@ -75,11 +75,11 @@ local function count(failures, failure_kind, user)
 end
 
 -- Remove the rejected-keys marks of the users in the run, since their keys were not at fault.
-local function clear_rejected_marks(failures, failure_kind, rejected_keys)
+local function clear_rejected_marks(failures, failure_kind)
   local prefix = failure_kind .. ' '
   for _, field in ipairs(redis.call('HKEYS', failures)) do
     local user = string.sub(field, #prefix + 1)
-    if field == prefix .. user then redis.pcall('HDEL', rejected_keys, user) end
+    if field == prefix .. user then redis.pcall('HDEL', KEY.rejected_keys, user) end
   end
 end
 
@@ -90,12 +90,12 @@ local function add_affected(failures, failure_kind, user)
   return not is_new
 end
 
--- Record one request. `request`: the keys egress, failures, rejected_keys and wakeups; token, user, now (us);
+-- Record one request. `request`: the keys egress and failures; token, user, now (us);
 -- failure_kind, "" for none; was_sent; concerns_egress: whether the failure may be the egress's; retry_after: what the
 -- exchange asked for (us), 0 for nothing; max_throttled_pause (us). Return for how long at most (us) the egress is
 -- paused because of such failures, 0 if it is not at fault; and the BREAKER_EVENT.
 function breaker.record(request)
-  local egress, failures, wakeups = request.egress, request.failures, request.wakeups
+  local egress, failures = request.egress, request.failures
   local user, now, failure_kind = request.user, request.now, request.failure_kind
   local openings, reason, pause, probe = unpack(redis.call('HMGET', egress, 'open', 'why', 'pause', 'probe'))
   openings, pause = tonumber(openings or 0), tonumber(pause or FIRST_PAUSE)
@@ -104,7 +104,7 @@ function breaker.record(request)
     if is_probe then
       redis.call('HDEL', egress, 'probe')
       redis.call('HSET', egress, 'probe at', now, 'fresh at', now)
-      wake_worker(wakeups)
+      wake_worker()
     end
     return 0, BREAKER_EVENT.NONE
   end
@@ -123,7 +123,7 @@ function breaker.record(request)
   if is_open then
     redis.call('HDEL', egress, 'open', 'pause', 'why', 'probe', 'probe at', 'fresh at')
     redis.call('DEL', failures)
-    wake_worker(wakeups)
+    wake_worker()
     event = BREAKER_EVENT.CLOSED
   end
   if failure_kind == '' then
@@ -140,7 +140,7 @@ function breaker.record(request)
     open(request, 1, THROTTLED, pause)
     return pause, BREAKER_EVENT.EGRESS_HELD
   end
-  if failure_kind ~= FAILING then clear_rejected_marks(failures, failure_kind, request.rejected_keys) end
+  if failure_kind ~= FAILING then clear_rejected_marks(failures, failure_kind) end
   open(request, 1, failure_kind, FIRST_PAUSE)
   return FIRST_PAUSE, BREAKER_EVENT.OPENED
 end

@@ -15,21 +15,21 @@ slot is late by less than a pace when the lane comes due, the lane keeps its tur
 
 All times are microseconds of Redis's clock. Atomic with the claim so that no slot is given twice.
 ]]
--- luacheck: read globals BUCKET_PREFIX BUCKET_SUFFIX BUCKET_TTL_MS MAX_PER_WINDOW LOOK_AHEAD WINDOW_PAD RESERVED
+-- luacheck: read globals BUCKET_SUFFIX BUCKET_TTL_MS MAX_PER_WINDOW LOOK_AHEAD WINDOW_PAD RESERVED
 -- luacheck: read globals FULL_PACE
 local bucket = {}
 
 local RETRY_AFTER = 20000   -- us until a lane is due again whose slot depends on a request in flight
 local MORE_THAN_A_RING = 2 * MAX_PER_WINDOW
 
-local pacing, egress, own_rates   -- set by bucket.begin
+local pacing, egress, has_own_rates   -- set by bucket.begin
 
--- Read the clock and the egress. `options`: the keys `egress` and `rates`; `pace`, `per_window`, `window`, `catch_up`,
+-- Read the clock and the egress. `options`: the key `egress`; `pace`, `per_window`, `window`, `catch_up`,
 -- `egress_pace`, `egress_burst` and `margin_factor` as in worker/queue/rate.py; `max_flight`: how long after its slot a
 -- request may arrive at the exchange.
 function bucket.begin(options)
   pacing = options
-  own_rates = redis.call('EXISTS', options.rates) == 1 and options.rates or nil
+  has_own_rates = redis.call('EXISTS', KEY.rates) == 1
   local time = redis.call('TIME')
   bucket.now = time[1] * 1000000 + time[2]
   bucket.horizon = bucket.now + LOOK_AHEAD
@@ -65,7 +65,7 @@ end
 
 -- Return a user's pace, requests per window and window: from the user's own rate if it has one, else the worker's.
 local function rate_of(user_id)
-  local rate = own_rates and tonumber(redis.call('HGET', own_rates, user_id) or 0) or 0
+  local rate = has_own_rates and tonumber(redis.call('HGET', KEY.rates, user_id) or 0) or 0
   local is_valid = rate > 0 and rate < math.huge   -- false for NaN too
   if not is_valid then return pacing.pace, pacing.per_window, pacing.window end
   local per_window = math.max(1, math.min(MAX_PER_WINDOW, math.floor(rate)))
@@ -95,7 +95,7 @@ end
 -- Return the bucket of a lane's user, with its next slot in `slot`.
 function bucket.for_lane(lane)
   local user_id = string.match(lane, '^[^:]*')
-  local user = {key = BUCKET_PREFIX .. user_id .. BUCKET_SUFFIX}
+  local user = {key = KEY.bucket .. user_id .. BUCKET_SUFFIX}
   user.pace, user.per_window, user.window = rate_of(user_id)
   local slot_number, tat, reserved_until, hold, ring_size, ring_window, stored_pace, slowdown_permille, faster_at =
     unpack(redis.call('HMGET', user.key, 'n', 'tat', 'turn', 'hold', 'ring', 'window', 'pace', 'slow', 'faster at'))
@@ -153,14 +153,14 @@ function bucket.take(user)
 end
 
 -- Write the egress's bucket after slots were taken. `egresses`: key of the set of egresses, `name`: its entry there.
-function bucket.save_egress(egresses, name, claims_since_bulk)
+function bucket.save_egress(name, claims_since_bulk)
   redis.call('HSET', egress.key, 'tat', egress.tat, 'since bulk', claims_since_bulk)
   local relevant_us = math.max(egress.tat, bucket.now) - bucket.now
   local keep_ms = math.ceil(relevant_us / 1000) + BUCKET_TTL_MS
   if redis.call('PTTL', egress.key) < keep_ms then redis.call('PEXPIRE', egress.key, keep_ms) end
   if egress.is_published then return end
   redis.call('HSET', egress.key, 'pace', pacing.egress_pace, 'user pace', pacing.pace)
-  redis.call('SADD', egresses, name)
+  redis.call('SADD', KEY.egresses, name)
 end
 
 return bucket

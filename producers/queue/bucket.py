@@ -5,8 +5,6 @@ from __future__ import annotations
 from producers.contract import keyspace
 from producers.transport.scripts import Constant, Part
 
-BUCKET_KEYS: dict[str, Constant] = {"BUCKET_PREFIX": keyspace.BUCKET, "BUCKET_SUFFIX": keyspace.BUCKET_SUFFIX}
-
 US_PER_S = 1_000_000
 
 MAX_PER_WINDOW = 100
@@ -38,7 +36,7 @@ BUCKET = Part(
     "producers.queue",
     "bucket.lua",
     {
-        **BUCKET_KEYS,
+        "BUCKET_SUFFIX": keyspace.BUCKET_SUFFIX,
         "MAX_PER_WINDOW": MAX_PER_WINDOW,
         "LOOK_AHEAD": LOOK_AHEAD_US,
         "WINDOW_PAD": WINDOW_PAD_US,

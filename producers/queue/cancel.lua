@@ -4,13 +4,12 @@ cancel: remove changes that have not been sent from their lanes.
 Atomic so that a change is either cancelled or in flight, a lane that is not empty stays on a schedule, and one that
 becomes empty leaves it.
 
-KEYS  1 schedule   2 bulk schedule   3 lanes   4 wake-ups
 ARGV  1 TTL of results (ms)
       then for each change: lane, job ID, the history of its lane's head as the caller read it ("" for none), result
 Reply a VERDICT for each change
 ]]
--- luacheck: read globals finish LANE_PREFIX HEAD_PREFIX BUCKET_PREFIX BUCKET_SUFFIX VERDICT
-local schedule, bulk_schedule, lanes, wakeups = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+-- luacheck: read globals finish BUCKET_SUFFIX VERDICT
+local schedule, bulk_schedule = KEY.schedule, KEY.bulk_schedule
 local changes = {}
 for i = 2, #ARGV, 4 do
   changes[#changes + 1] = {lane = ARGV[i], job_id = ARGV[i + 1], history = ARGV[i + 2], result = ARGV[i + 3]}
@@ -35,7 +34,7 @@ end
 
 -- Release the time that the lane had reserved; the user's other lanes then reserve theirs again.
 local function release_reserved(lane)
-  local bucket = BUCKET_PREFIX .. string.match(lane, '^[^:]*') .. BUCKET_SUFFIX
+  local bucket = KEY.bucket .. string.match(lane, '^[^:]*') .. BUCKET_SUFFIX
   if redis.call('HEXISTS', bucket, 'turn') == 1 then redis.call('HSET', bucket, 'turn', 0) end
 end
 
@@ -51,7 +50,7 @@ local function reschedule(lane, was_head, is_bulk_now)
   if was_head then
     due = now_ms   -- a back-off belonged to the cancelled head
     release_reserved(lane)
-    if redis.call('LLEN', wakeups) == 0 then redis.call('LPUSH', wakeups, '1') end
+    if redis.call('LLEN', KEY.wakeups) == 0 then redis.call('LPUSH', KEY.wakeups, '1') end
   end
   if is_bulk_now then redis.call('ZREM', schedule, lane) end
   if due then redis.call('ZADD', target, due, lane) end
@@ -59,7 +58,7 @@ end
 
 local function cancel(change)
   local lane, job_id = change.lane, change.job_id
-  local list, head = LANE_PREFIX .. lane, HEAD_PREFIX .. lane
+  local list, head = KEY.lane .. lane, KEY.head .. lane
   local position = redis.call('LPOS', list, job_id)
   if not position then return VERDICT.ENDED end
   local token, in_flight, history = unpack(redis.call('HMGET', head, 'token', 'held', 'state'))
@@ -72,7 +71,7 @@ local function cancel(change)
   if redis.call('EXISTS', list) == 1 then
     reschedule(lane, position == 0, is_bulk_now)
   else
-    for _, key in ipairs({schedule, bulk_schedule, lanes}) do redis.call('ZREM', key, lane) end
+    for _, key in ipairs({schedule, bulk_schedule, KEY.lanes}) do redis.call('ZREM', key, lane) end
     redis.call('DEL', head)
     release_reserved(lane)
   end

@@ -9,10 +9,10 @@ from enum import IntEnum, StrEnum
 from producers.contract import attempt_history, keyspace
 from producers.contract.attempt_history import AttemptHistory
 from producers.contract.codec import FUNCTION_BYTES, decode_change, encode_result, is_foreign
+from producers.contract.keyspace import BUCKET_SUFFIX, Keyspace
 from producers.contract.messages import JobResult, Outcome
 from producers.contract.stored_values import number, read_each
 from producers.queue.batch_ids import BATCH_IDS
-from producers.queue.bucket import BUCKET_KEYS
 from producers.queue.finish import FINISH
 from producers.queue.jobs import beginning, lane_of_payload, reject_foreign
 from producers.queue.pauses import wake_lanes
@@ -35,7 +35,7 @@ CANCEL = Script.load(
     "producers.queue",
     "cancel.lua",
     parts=[BATCH_IDS, FINISH],
-    constants={**BUCKET_KEYS, "LANE_PREFIX": keyspace.LANE, "HEAD_PREFIX": keyspace.HEAD, "VERDICT": CancelVerdict},
+    constants={"BUCKET_SUFFIX": BUCKET_SUFFIX, "VERDICT": CancelVerdict},
     runs_when_full=True,
 )
 
@@ -70,59 +70,61 @@ class CancelReport:
     malformed: int = 0
 
 
-def cancel_jobs(job_ids: Sequence[str], *, result_ttl_ms: int) -> Plan[list[Cancellation]]:
+def cancel_jobs(keys: Keyspace, job_ids: Sequence[str], *, result_ttl_ms: int) -> Plan[list[Cancellation]]:
     """Cancel changes, except those in flight; return the result for each, in the given order.
 
     Args:
+        keys: the names of keys.
         job_ids: the changes; those of a batch with either mark.
         result_ttl_ms: how long the results of the cancelled ones are kept.
     """
-    found = yield from _cancel(job_ids, result_ttl_ms)
+    found = yield from _cancel(keys, job_ids, result_ttl_ms)
     missing = [job_id for job_id, cancellation in found.items() if cancellation is Cancellation.NOT_FOUND]
     others = {job_id: other for job_id in missing if (other := keyspace.other_form(job_id)) is not None}
     if others:
-        found_others = yield from _cancel(list(others.values()), result_ttl_ms)
+        found_others = yield from _cancel(keys, list(others.values()), result_ttl_ms)
         found |= {job_id: found_others[other] for job_id, other in others.items()}
     return [found[job_id] for job_id in job_ids]
 
 
-def cancel_job(job_id: str, *, result_ttl_ms: int) -> Plan[Cancellation]:
+def cancel_job(keys: Keyspace, job_id: str, *, result_ttl_ms: int) -> Plan[Cancellation]:
     """Cancel one change, as `cancel_jobs`.
 
     Raises:
         JobNotFound: another arq app has a job of its ID.
     """
-    (cancellation,) = yield from cancel_jobs([job_id], result_ttl_ms=result_ttl_ms)
+    (cancellation,) = yield from cancel_jobs(keys, [job_id], result_ttl_ms=result_ttl_ms)
     if cancellation is Cancellation.NOT_FOUND:
-        yield from reject_foreign(job_id)
+        yield from reject_foreign(keys, job_id)
     return cancellation
 
 
-def _cancel(job_ids: Sequence[str], result_ttl_ms: int) -> Plan[dict[str, Cancellation]]:
+def _cancel(keys: Keyspace, job_ids: Sequence[str], result_ttl_ms: int) -> Plan[dict[str, Cancellation]]:
     found: dict[str, Cancellation] = {}
     shortened: set[str] = set()
     for _ in range(MAX_CANCEL_ROUNDS):
         for some in slices([job_id for job_id in dict.fromkeys(job_ids) if job_id not in found], CANCEL_BATCH_SIZE):
-            cancellations, lanes = yield from _cancel_once(some, result_ttl_ms)
+            cancellations, lanes = yield from _cancel_once(keys, some, result_ttl_ms)
             found |= cancellations
             shortened |= lanes
-    yield from _reschedule_users(shortened)
+    yield from _reschedule_users(keys, shortened)
     return dict.fromkeys(job_ids, Cancellation.IN_FLIGHT) | found  # those not found were attempted in every round
 
 
-def _cancel_once(job_ids: Sequence[str], result_ttl_ms: int) -> Plan[tuple[dict[str, Cancellation], set[str]]]:
+def _cancel_once(
+    keys: Keyspace, job_ids: Sequence[str], result_ttl_ms: int
+) -> Plan[tuple[dict[str, Cancellation], set[str]]]:
     """Cancel changes. Return the results, except of heads attempted meanwhile; and the lanes that were shortened."""
-    payloads = yield from MGET(*(keyspace.JOB + job_id for job_id in job_ids))
+    payloads = yield from MGET(*(keys.job + job_id for job_id in job_ids))
     stored = {job_id: payload for job_id, payload in zip(job_ids, payloads, strict=True) if payload}
     stored = {job_id: payload for job_id, payload in stored.items() if not is_foreign(payload)}
     queued = {job_id: lane for job_id, payload in stored.items() if (lane := lane_of_payload(payload)) is not None}
     found = dict.fromkeys(stored.keys() - queued.keys(), Cancellation.IN_FLIGHT)
-    found |= yield from _look_up_results([job_id for job_id in job_ids if job_id not in stored])
+    found |= yield from _look_up_results(keys, [job_id for job_id in job_ids if job_id not in stored])
     if not queued:
         return found, set()
     heads = [
-        Transaction(LINDEX(keyspace.LANE + lane, 0), HMGET(keyspace.HEAD + lane, "state", "lapses"))
-        for lane in queued.values()
+        Transaction(LINDEX(keys.lane + lane, 0), HMGET(keys.head + lane, "state", "lapses")) for lane in queued.values()
     ]
     now_us, replies = yield from Transaction(TIME_US(), Transaction(*heads))
     args: list[Argument] = [result_ttl_ms]
@@ -133,8 +135,7 @@ def _cancel_once(job_ids: Sequence[str], result_ttl_ms: int) -> Plan[tuple[dict[
         past = past.for_job(job_id) if past.head or is_head else AttemptHistory()
         result = _cancelled_result(job_id, stored[job_id], past, now_us // 1000, may_have_been_sent=may_have_been_sent)
         args += (lane, job_id, (history or b"") if is_head else b"", encode_result(result))
-    script_keys = [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES, keyspace.WAKEUPS]
-    verdicts = yield from RunScript[list[int]](CANCEL, script_keys, args)
+    verdicts = yield from RunScript[list[int]](CANCEL, args)
     found |= {
         job_id: Cancellation[CancelVerdict(verdict).name]
         for job_id, verdict in zip(queued, verdicts, strict=True)
@@ -143,20 +144,20 @@ def _cancel_once(job_ids: Sequence[str], result_ttl_ms: int) -> Plan[tuple[dict[
     return found, {lane for job_id, lane in queued.items() if found.get(job_id) is Cancellation.CANCELLED}
 
 
-def _look_up_results(job_ids: Sequence[str]) -> Plan[dict[str, Cancellation]]:
+def _look_up_results(keys: Keyspace, job_ids: Sequence[str]) -> Plan[dict[str, Cancellation]]:
     """Return whether changes that are not queued have finished or are unknown."""
     if not job_ids:
         return {}
-    results = yield from Transaction(*[beginning(keyspace.RESULT + job_id) for job_id in job_ids])
+    results = yield from Transaction(*[beginning(keys.result + job_id) for job_id in job_ids])
     outcomes = [Cancellation.ENDED if FUNCTION_BYTES in stored else Cancellation.NOT_FOUND for stored in results]
     return dict(zip(job_ids, outcomes, strict=True))
 
 
-def _reschedule_users(lanes: Iterable[str]) -> Plan[None]:
+def _reschedule_users(keys: Keyspace, lanes: Iterable[str]) -> Plan[None]:
     """Reschedule the users' remaining lanes: the cancelled changes' reserved slots are free again."""
     users = sorted({keyspace.user_and_trader(lane)[0] for lane in lanes})
     for some in slices(users, CANCEL_BATCH_SIZE):
-        remaining = yield from Transaction(*[ZRANGEBYLEX(keyspace.LANES, *keyspace.lane_range(user)) for user in some])
+        remaining = yield from Transaction(*[ZRANGEBYLEX(keys.lanes, *keyspace.lane_range(user)) for user in some])
         yield from wake_lanes(read_each([lane for user_lanes in remaining for lane in user_lanes], bytes.decode))
 
 

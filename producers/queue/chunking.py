@@ -10,7 +10,6 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from producers.contract import keyspace
 from producers.contract.messages import SettingsChange
 from producers.contract.validation import check_change, check_new_id
 from producers.contract.wording import plural
@@ -195,10 +194,7 @@ def refusal_error(
         case SubmitVerdict.LANE_FULL:
             return lane_full_error(change, options.lane_limit)
         case SubmitVerdict.FOREIGN_ID:
-            used = f"{keyspace.JOB}{job_id} or {keyspace.RESULT}{job_id}"
-            rule = (
-                f"is in use for a control job, or for another arq app's job in this database ({used}); choose another"
-            )
+            rule = "is in use for a control job, or for another arq app's job in this database; choose another"
             return InvalidId("job_id", rule, job_id)
     return None
 

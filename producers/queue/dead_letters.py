@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from producers.contract import keyspace
 from producers.contract.codec import decode_change
+from producers.contract.keyspace import Keyspace
 from producers.contract.messages import JobResult, Outcome, SettingsChange
 from producers.contract.stored_values import Listing, read_each, unix_ms
 from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS
@@ -94,7 +95,7 @@ class IndexEntry:
     ended_at_us: float
 
 
-def select_entries(selection: Selection) -> Plan[Listing[IndexEntry]]:
+def select_entries(keys: Keyspace, selection: Selection) -> Plan[Listing[IndexEntry]]:
     """Return the selected index entries, oldest first, which keeps the order of each lane.
 
     What cannot be read is counted whatever the selection.
@@ -103,7 +104,7 @@ def select_entries(selection: Selection) -> Plan[Listing[IndexEntry]]:
         DeadLetterNotFound: the selection names a job ID, and there is no such dead letter.
     """
     indexes = yield from Transaction(
-        *[ZRANGE_WITHSCORES(keyspace.DEAD_LETTERS + outcome, 0, -1) for outcome in selection.outcomes]
+        *[ZRANGE_WITHSCORES(keys.dead_letters + outcome, 0, -1) for outcome in selection.outcomes]
     )
     entries = read_each(
         [
@@ -128,36 +129,38 @@ def _index_entry(row: tuple[Outcome, bytes, float]) -> IndexEntry:
     return IndexEntry(outcome, lane, job_id, ended_at_us)
 
 
-def get(job_id: str) -> Plan[DeadLetter]:
+def get(keys: Keyspace, job_id: str) -> Plan[DeadLetter]:
     """Return one dead letter.
 
     Raises:
         DeadLetterNotFound: there is no such dead letter.
     """
-    found = yield from fetch((yield from select_entries(Selection(job_id=job_id))))
+    found = yield from fetch(keys, (yield from select_entries(keys, Selection(job_id=job_id))))
     if not found:
         raise dead_letter_not_found_error(job_id)
     return found[-1]
 
 
-def drop(selection: Selection) -> Plan[int]:
+def drop(keys: Keyspace, selection: Selection) -> Plan[int]:
     """Delete dead letters, and return how many there were.
 
     Raises:
         DeadLetterNotFound: the selection names a job ID, and there is no such dead letter.
     """
-    return (yield from delete_entries((yield from select_entries(selection))))
+    return (yield from delete_entries(keys, (yield from select_entries(keys, selection))))
 
 
-def fetch(entries: Sequence[IndexEntry]) -> Plan[list[DeadLetter]]:
+def fetch(keys: Keyspace, entries: Sequence[IndexEntry]) -> Plan[list[DeadLetter]]:
     """Return the dead letters of index entries; delete the entries of those that have expired."""
     if not entries:
         return []
     payloads, results = yield from Transaction(
-        MGET(*(keyspace.DEAD_LETTER + entry.job_id for entry in entries)),
-        MGET(*(keyspace.RESULT + entry.job_id for entry in entries)),
+        MGET(*(keys.dead_letter + entry.job_id for entry in entries)),
+        MGET(*(keys.result + entry.job_id for entry in entries)),
     )
-    yield from delete_entries([entry for entry, payload in zip(entries, payloads, strict=True) if payload is None])
+    yield from delete_entries(
+        keys, [entry for entry, payload in zip(entries, payloads, strict=True) if payload is None]
+    )
     return [
         _dead_letter(entry, payload, result)
         for entry, payload, result in zip(entries, payloads, results, strict=True)
@@ -199,21 +202,21 @@ def _before_last(mark: str, text: str) -> str:
     return before if found else after
 
 
-def delete_entries(entries: Sequence[IndexEntry]) -> Plan[int]:
+def delete_entries(keys: Keyspace, entries: Sequence[IndexEntry]) -> Plan[int]:
     """Delete dead letters and their index entries; return how many of the dead letters were still there."""
     deleted = 0
     for some in slices(entries, READ_BATCH_SIZE):
-        removals = [ZREM(keyspace.DEAD_LETTERS + entry.outcome, f"{entry.lane} {entry.job_id}") for entry in some]
+        removals = [ZREM(keys.dead_letters + entry.outcome, f"{entry.lane} {entry.job_id}") for entry in some]
         count, _ = yield from Transaction(
-            DEL(*(keyspace.DEAD_LETTER + entry.job_id for entry in some)), Transaction(*removals)
+            DEL(*(keys.dead_letter + entry.job_id for entry in some)), Transaction(*removals)
         )
         deleted += count
     return deleted
 
 
-def count_by_outcome() -> Plan[dict[Outcome, int]]:
+def count_by_outcome(keys: Keyspace) -> Plan[dict[Outcome, int]]:
     """Return how many dead letters there are of each outcome."""
-    counts = yield from Transaction(*[ZCARD(keyspace.DEAD_LETTERS + outcome) for outcome in DEAD_OUTCOMES])
+    counts = yield from Transaction(*[ZCARD(keys.dead_letters + outcome) for outcome in DEAD_OUTCOMES])
     return dict(zip(DEAD_OUTCOMES, counts, strict=True))
 
 

@@ -3,13 +3,12 @@ egress: take a slot of the egress's bucket for a request that sends no change, s
 
 Atomic so that no slot is given twice. The arithmetic is that of bucket.lua.
 
-KEYS  1 egress
-ARGV  1 egress pace (us per request)   2 egress burst (us)
+ARGV  1 name of the egress   2 egress pace (us per request)   3 egress burst (us)
 Reply us until the slot; -1 if the breaker is open: no slot is taken, and only probes may be sent
 ]]
 -- luacheck: read globals BUCKET_TTL_MS
-local egress = KEYS[1]
-local pace, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local egress = KEY.egress .. ARGV[1]
+local pace, burst = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from producers.contract import keyspace
-from producers.contract.keyspace import BATCH_MARK
+from producers.contract.keyspace import BATCH_MARK, Keyspace
 from producers.contract.messages import AutoCopy, CopySetting, Mode, SettingsChange
 from producers.contract.validation import MAX_ID_CHARS, check_change, check_user_id
 from producers.errors import InvalidArgument, InvalidChange, Refusal
@@ -152,12 +152,12 @@ def preview(fan_out: FanOut, items: Iterable[Any]) -> Preview:
     return found
 
 
-def refuse_full_lanes(changes: Sequence[SettingsChange], options: SubmitOptions) -> Plan[list[Refusal]]:
+def refuse_full_lanes(keys: Keyspace, changes: Sequence[SettingsChange], options: SubmitOptions) -> Plan[list[Refusal]]:
     """Return a refusal of each change of a new batch whose lane is full, with the changes before it."""
     lanes = [keyspace.lane(change.user_id, change.trader_id) for change in changes]
     queued: dict[str, int] = {}
     for some in slices(list(dict.fromkeys(lanes)), LANE_BATCH_SIZE):
-        queued |= zip(some, (yield from Transaction(*[LLEN(keyspace.LANE + lane) for lane in some])), strict=True)
+        queued |= zip(some, (yield from Transaction(*[LLEN(keys.lane + lane) for lane in some])), strict=True)
     refused = []
     for index, (change, lane) in enumerate(zip(changes, lanes, strict=True)):
         queued[lane] += 1

@@ -8,8 +8,7 @@ change has exactly one outcome, and readers of counters, streams and results see
 `pcall` guards keys that many changes share: if such a key has a wrong type, or a counter is no number, the changes
 must still finish.
 ]]
--- luacheck: read globals batch_ids JOB_PREFIX RESULT_PREFIX DONE_CHANNEL_PREFIX COUNTS_KEY BATCH_PREFIX MEMBERS_PREFIX
--- luacheck: read globals RESULTS_PREFIX COMPLETE_CHANNEL_PREFIX DEAD_LETTER_PREFIX DEAD_LETTERS_PREFIX
+-- luacheck: read globals batch_ids
 -- luacheck: read globals DEAD_OUTCOMES MAX_PAYLOAD_BYTES BULK_BYTES
 local finish = {}
 
@@ -27,7 +26,7 @@ end
 -- both priorities. Return whether it was the last one: then the rest of the lane is bulk.
 function finish.count_down_interactive(head, job_id)
   if redis.call('HEXISTS', head, 'urgent') == 0 then return false end
-  local payload = redis.pcall('GET', JOB_PREFIX .. job_id)
+  local payload = redis.pcall('GET', KEY.job .. job_id)
   if type(payload) ~= 'string' or string.find(payload, BULK_BYTES, 1, true) then return false end
   if redis.call('HINCRBY', head, 'urgent', -1) > 0 then return false end
   redis.call('HDEL', head, 'urgent')
@@ -38,7 +37,7 @@ end
 function finish.find_batch(job_id)
   local batch_id = batch_ids.find(job_id)
   if not batch_id then return nil end
-  local batch = BATCH_PREFIX .. batch_id
+  local batch = KEY.batch .. batch_id
   if redis.pcall('HEXISTS', batch, 'created') ~= 1 then return nil end
   return batch_id, batch
 end
@@ -49,23 +48,23 @@ function finish.complete_batch_if_done(batch_id, batch)
   local total, finished, sealed, complete =
     unpack(redis.call('HMGET', batch, 'total', 'ended', 'sealed', 'complete'))
   if tonumber(total or 0) ~= tonumber(finished or 0) or complete then return end
-  local results, members = RESULTS_PREFIX .. batch_id, MEMBERS_PREFIX .. batch_id
+  local results, members = KEY.batch_results .. batch_id, KEY.batch_members .. batch_id
   if sealed then
     redis.call('HSET', batch, 'complete', math.floor(finish.now_us / 1000))
     local end_entry = redis.pcall('XADD', results, '*', 'end', '1')
     if type(end_entry) == 'string' then redis.call('HSET', batch, 'end', end_entry) end
-    redis.call('PUBLISH', COMPLETE_CHANNEL_PREFIX .. batch_id, batch_id)
+    redis.call('PUBLISH', KEY.batch_complete .. batch_id, batch_id)
   end
   for _, key in ipairs({batch, members, results}) do redis.call('PEXPIRE', key, finish.result_ttl_ms) end
 end
 
 -- Return whether the payload was kept; one that is missing, too large or no string is not.
 local function keep_as_dead_letter(job_id, lane, outcome)
-  local size = redis.pcall('STRLEN', JOB_PREFIX .. job_id)
+  local size = redis.pcall('STRLEN', KEY.job .. job_id)
   if type(size) ~= 'number' or size == 0 or size > MAX_PAYLOAD_BYTES then return false end
-  redis.call('RENAME', JOB_PREFIX .. job_id, DEAD_LETTER_PREFIX .. job_id)
-  redis.call('PEXPIRE', DEAD_LETTER_PREFIX .. job_id, finish.dead_letter_ttl_ms)
-  local index = DEAD_LETTERS_PREFIX .. outcome
+  redis.call('RENAME', KEY.job .. job_id, KEY.dead_letter .. job_id)
+  redis.call('PEXPIRE', KEY.dead_letter .. job_id, finish.dead_letter_ttl_ms)
+  local index = KEY.dead_letters .. outcome
   redis.pcall('ZADD', index, finish.now_us + dead_letters, lane .. ' ' .. job_id)   -- in the order of the lane
   redis.pcall('ZREMRANGEBYSCORE', index, '-inf', finish.now_us - finish.dead_letter_ttl_ms * 1000)
   dead_letters = dead_letters + 1
@@ -74,17 +73,17 @@ end
 
 -- Write the outcome of one change. The caller removes the change from its lane.
 function finish.change(job_id, lane, outcome, result)
-  redis.call('SET', RESULT_PREFIX .. job_id, result, 'PX', finish.result_ttl_ms)
-  redis.pcall('HINCRBY', COUNTS_KEY, outcome, 1)
+  redis.call('SET', KEY.result .. job_id, result, 'PX', finish.result_ttl_ms)
+  redis.pcall('HINCRBY', KEY.counts, outcome, 1)
   if not (DEAD_OUTCOMES[outcome] and keep_as_dead_letter(job_id, lane, outcome)) then
-    redis.call('DEL', JOB_PREFIX .. job_id)
+    redis.call('DEL', KEY.job .. job_id)
   end
-  redis.call('PUBLISH', DONE_CHANNEL_PREFIX .. job_id, job_id)
+  redis.call('PUBLISH', KEY.job_done .. job_id, job_id)
   local batch_id, batch = finish.find_batch(job_id)
   if not batch then return end
   redis.pcall('HINCRBY', batch, 'o:' .. outcome, 1)
   redis.pcall('HINCRBY', batch, 'ended', 1)
-  redis.pcall('XADD', RESULTS_PREFIX .. batch_id, '*', 'job', job_id, 'outcome', outcome)
+  redis.pcall('XADD', KEY.batch_results .. batch_id, '*', 'job', job_id, 'outcome', outcome)
   finish.complete_batch_if_done(batch_id, batch)
 end
 

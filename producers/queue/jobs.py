@@ -9,6 +9,7 @@ import msgspec
 
 from producers.contract import keyspace
 from producers.contract.codec import BEGINNING_BYTES, decode_change, decode_result, is_foreign, is_submit_job
+from producers.contract.keyspace import Keyspace
 from producers.contract.messages import CHANGE_SUFFIX, JobResult
 from producers.contract.stored_values import number
 from producers.errors import JobNotFound, MalformedChange
@@ -40,56 +41,56 @@ class JobStatus:
     result: JobResult | None = None
 
 
-def fetch_result(job_id: str) -> Plan[JobResult | None]:
+def fetch_result(keys: Keyspace, job_id: str) -> Plan[JobResult | None]:
     """Return the result of a change, None while it has none.
 
     Raises:
         JobNotFound: the change was never accepted, or its result has expired; or another arq app has a job of its ID.
     """
     for name in _forms(job_id):
-        stored, payload = yield from Transaction(GET(keyspace.RESULT + name), beginning(keyspace.JOB + name))
+        stored, payload = yield from Transaction(GET(keys.result + name), beginning(keys.job + name))
         if stored is not None:
             return read_result(stored, name)
         if is_foreign(payload):
-            payload = (yield from GET(keyspace.JOB + name)) or b""  # the function may come later in the payload
+            payload = (yield from GET(keys.job + name)) or b""  # the function may come later in the payload
         if payload and not is_foreign(payload):
             return None
-    yield from reject_foreign(job_id)
+    yield from reject_foreign(keys, job_id)
     raise JobNotFound(f"no change {job_id}: it was never accepted, or its result has expired")
 
 
-def fetch_status(job_id: str) -> Plan[JobStatus]:
+def fetch_status(keys: Keyspace, job_id: str) -> Plan[JobStatus]:
     """Return the status of a change.
 
     Raises:
         JobNotFound: another arq app has a job of its ID.
     """
     for name in _forms(job_id):
-        status = yield from _fetch_status(name)
+        status = yield from _fetch_status(keys, name)
         if status.state is not JobState.NOT_FOUND:
             return status
-    yield from reject_foreign(job_id)
+    yield from reject_foreign(keys, job_id)
     return JobStatus(JobState.NOT_FOUND)
 
 
-def reject_foreign(job_id: str) -> Plan[None]:
+def reject_foreign(keys: Keyspace, job_id: str) -> Plan[None]:
     """Explain why there is no change of an ID, if another arq app has a job of it.
 
     Raises:
         JobNotFound: it has.
     """
-    names = (keyspace.JOB + job_id, keyspace.RESULT + job_id)
+    names = (keys.job + job_id, keys.result + job_id)
     found = yield from Transaction(*map(beginning, names))
-    for name, stored in zip(names, found, strict=True):
+    for stored in found:
         if is_foreign(stored):
-            raise _foreign_error(job_id, name, stored)
+            raise _foreign_error(job_id, stored)
 
 
-def _foreign_error(job_id: str, name: str, stored: bytes) -> JobNotFound:
+def _foreign_error(job_id: str, stored: bytes) -> JobNotFound:
     if is_submit_job(stored):
         change_id = job_id + CHANGE_SUFFIX
-        return JobNotFound(f"no change {job_id}: {name} belongs to a control job; ask for its change, {change_id}")
-    return JobNotFound(f"no change {job_id}: {name} belongs to a job of another arq app in this database")
+        return JobNotFound(f"no change {job_id}: the ID is that of a control job; ask for its change, {change_id}")
+    return JobNotFound(f"no change {job_id}: the ID is that of another arq app's job in this database")
 
 
 def beginning(key: str) -> Command[bytes]:
@@ -103,8 +104,8 @@ def _forms(job_id: str) -> list[str]:
     return [job_id] if other is None else [job_id, other]
 
 
-def _fetch_status(job_id: str) -> Plan[JobStatus]:
-    stored, payload = yield from Transaction(GET(keyspace.RESULT + job_id), GET(keyspace.JOB + job_id))
+def _fetch_status(keys: Keyspace, job_id: str) -> Plan[JobStatus]:
+    stored, payload = yield from Transaction(GET(keys.result + job_id), GET(keys.job + job_id))
     if stored is not None:
         return JobStatus(JobState.DONE, result=read_result(stored, job_id))
     if payload is None or is_foreign(payload):
@@ -113,10 +114,10 @@ def _fetch_status(job_id: str) -> Plan[JobStatus]:
     if lane is None:  # it will finish as rejected when it is claimed
         return JobStatus(JobState.QUEUED)
     position, (token, in_flight) = yield from Transaction(
-        LPOS(keyspace.LANE + lane, job_id), HMGET(keyspace.HEAD + lane, "token", "held")
+        LPOS(keys.lane + lane, job_id), HMGET(keys.head + lane, "token", "held")
     )
     if position is None:  # it finished between the two reads
-        stored = yield from GET(keyspace.RESULT + job_id)
+        stored = yield from GET(keys.result + job_id)
         state = JobState.NOT_FOUND if stored is None else JobState.DONE
         return JobStatus(state, result=None if stored is None else read_result(stored, job_id))
     if token is not None and position < (number(in_flight) or 1):
@@ -142,7 +143,6 @@ def read_result(stored: bytes, job_id: str) -> JobResult:
     try:
         return decode_result(stored)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        name = keyspace.RESULT + job_id
         if is_foreign(stored):
-            raise _foreign_error(job_id, name, stored) from exc
-        raise JobNotFound(f"no change {job_id}: {name} is not a change's result: {exc}") from exc
+            raise _foreign_error(job_id, stored) from exc
+        raise JobNotFound(f"no change {job_id}: what is stored as its result is none: {exc}") from exc

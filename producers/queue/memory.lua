@@ -5,7 +5,7 @@ To measure takes 10 us of Redis. So every chunk does, and single changes by samp
 and the first that finds enough memory removes it.
 Atomic with the submission so that no more than one chunk is accepted after each measurement.
 ]]
--- luacheck: read globals ALMOST_FULL_KEY FULL_SETTING
+-- luacheck: read globals FULL_SETTING
 local memory = {}
 
 local SAMPLE = 20            -- one single change in this many measures
@@ -24,14 +24,14 @@ end
 -- Return the error that refuses a submission of `count` changes, nil if less than `full_percent` (a string) is in use.
 -- `now_us` decides which single changes measure.
 function memory.refusal(full_percent, count, now_us)
-  local is_marked = redis.call('EXISTS', ALMOST_FULL_KEY) == 1
+  local is_marked = redis.call('EXISTS', KEY.almost_full) == 1
   if not is_marked and now_us % SAMPLE >= count then return nil end
   local percent = used_percent()
   if percent < tonumber(full_percent) then
-    if is_marked then redis.call('DEL', ALMOST_FULL_KEY) end
+    if is_marked then redis.call('DEL', KEY.almost_full) end
     return nil
   end
-  if not is_marked then redis.pcall('SET', ALMOST_FULL_KEY, '1', 'PX', MARK_TTL_MS) end   -- a full Redis refuses it
+  if not is_marked then redis.pcall('SET', KEY.almost_full, '1', 'PX', MARK_TTL_MS) end   -- a full Redis refuses it
   return redis.error_reply(string.format('OOM %d%% of maxmemory is in use, and changes are refused from %s%% on (%s)',
     percent, full_percent, FULL_SETTING))
 end

@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from producers.contract import keyspace
+from producers.contract.keyspace import BUCKET_SUFFIX, Keyspace
 from producers.contract.stored_values import Listing, read_each, unix_ms
 from producers.contract.validation import check_id
-from producers.queue.bucket import BUCKET_KEYS
 from producers.queue.slicing import slices
 from producers.transport.commands import HDEL, HGETALL, HSETNX, LPUSH, LTRIM, TIME_US, ZRANGEBYLEX, ZSCAN
 from producers.transport.plan import Plan, RunScript, Transaction
 from producers.transport.scripts import Script
 
-WAKE = Script.load(
-    "producers.queue", "wake.lua", constants={**BUCKET_KEYS, "HEAD_PREFIX": keyspace.HEAD}, runs_when_full=True
-)
+WAKE = Script.load("producers.queue", "wake.lua", constants={"BUCKET_SUFFIX": BUCKET_SUFFIX}, runs_when_full=True)
 
 LANE_BATCH_SIZE = 500
 SCAN_COUNT = 1000
@@ -75,31 +73,31 @@ class Pause:
     since_ms: int
 
 
-def pause(scope: Scope) -> Plan[bool]:
+def pause(keys: Keyspace, scope: Scope) -> Plan[bool]:
     """Stop claims of the scope; requests in flight are completed. Return False if it was paused before."""
     now_us = yield from TIME_US()
-    return bool((yield from HSETNX(keyspace.PAUSED, scope.field, now_us // 1000)))
+    return bool((yield from HSETNX(keys.paused, scope.field, now_us // 1000)))
 
 
-def resume(scope: Scope) -> Plan[bool]:
+def resume(keys: Keyspace, scope: Scope) -> Plan[bool]:
     """End a pause, and make its lanes due. Return False if there was none.
 
     Resuming a user also removes the mark that its API keys were rejected.
     """
     removed, _, _ = yield from Transaction(
-        HDEL(keyspace.PAUSED, scope.field), LPUSH(keyspace.WAKEUPS, "1"), LTRIM(keyspace.WAKEUPS, 0, 0)
+        HDEL(keys.paused, scope.field), LPUSH(keys.wakeups, "1"), LTRIM(keys.wakeups, 0, 0)
     )
     if scope.kind == "user":
-        removed += yield from HDEL(keyspace.REJECTED_KEYS, keyspace.escape(scope.name))
-        yield from wake_user(scope.name)
+        removed += yield from HDEL(keys.rejected_keys, keyspace.escape(scope.name))
+        yield from wake_user(keys, scope.name)
     elif scope.kind == "trader":
-        yield from _wake_trader(scope.name)
+        yield from _wake_trader(keys, scope.name)
     return bool(removed)
 
 
-def list_pauses() -> Plan[Listing[Pause]]:
+def list_pauses(keys: Keyspace) -> Plan[Listing[Pause]]:
     """Return the pauses in force, oldest first."""
-    fields = yield from HGETALL(keyspace.PAUSED)
+    fields = yield from HGETALL(keys.paused)
     pauses = read_each(fields.items(), read_pause)
     pauses.sort(key=lambda pause: pause.since_ms)
     return pauses
@@ -118,16 +116,16 @@ def read_pause(entry: tuple[bytes, bytes]) -> Pause:
     return Pause(cast("ScopeKind", kind), keyspace.unescape(name), unix_ms(since_ms))
 
 
-def wake_user(user_id: str) -> Plan[None]:
+def wake_user(keys: Keyspace, user_id: str) -> Plan[None]:
     """Make all lanes of a user due."""
-    yield from wake_lanes((yield from user_lanes(user_id)))
+    yield from wake_lanes((yield from user_lanes(keys, user_id)))
 
 
-def _wake_trader(trader_id: str) -> Plan[None]:
+def _wake_trader(keys: Keyspace, trader_id: str) -> Plan[None]:
     pattern = f"*:{_escape_glob(keyspace.escape(trader_id))}"
     scan_position = 0
     while True:
-        scan_position, found = yield from ZSCAN(keyspace.LANES, scan_position, "MATCH", pattern, "COUNT", SCAN_COUNT)
+        scan_position, found = yield from ZSCAN(keys.lanes, scan_position, "MATCH", pattern, "COUNT", SCAN_COUNT)
         yield from wake_lanes(read_each([lane for lane, _ in found], bytes.decode))
         if not scan_position:
             return
@@ -136,12 +134,12 @@ def _wake_trader(trader_id: str) -> Plan[None]:
 def wake_lanes(lanes: Sequence[str]) -> Plan[None]:
     """Make lanes due now, or when their lease or back-off ends."""
     for some in slices(lanes, LANE_BATCH_SIZE):
-        yield from RunScript(WAKE, [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.WAKEUPS], [*some])
+        yield from RunScript(WAKE, [*some])
 
 
-def user_lanes(user_id: str) -> Plan[Listing[str]]:
+def user_lanes(keys: Keyspace, user_id: str) -> Plan[Listing[str]]:
     """Return the names of a user's lanes that are not empty."""
-    found = yield from ZRANGEBYLEX(keyspace.LANES, *keyspace.lane_range(user_id))
+    found = yield from ZRANGEBYLEX(keys.lanes, *keyspace.lane_range(user_id))
     return read_each(found, bytes.decode)
 
 

@@ -6,13 +6,12 @@ been sent at the pace of the egresses in use; neither starts before the holds en
 send after its pause; one whose breaker is open for another reason, or that is paused, sends nothing.
 Writes nothing. Atomic so that all counters are of the same moment.
 
-KEYS  1 batch   2 egresses   3 paused   4 rates
-ARGV  1 and on: the fields of the batch to return
+ARGV  1 batch ID   2 and on: the fields of the batch to return
 Reply {estimate (ms from now; -1 if unknown or paused), then the value of each field, "" if it is not set}
 ]]
--- luacheck: read globals LANE_PREFIX BUCKET_PREFIX BUCKET_SUFFIX EGRESS_PREFIX THROTTLED
-local batch, egresses, paused, rates = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local fields = ARGV
+-- luacheck: read globals BUCKET_SUFFIX THROTTLED
+local batch = KEY.batch .. ARGV[1]
+local fields = {unpack(ARGV, 2)}
 
 local seconds, micros = unpack(redis.call('TIME'))
 local now_us = seconds * 1000000 + micros
@@ -24,15 +23,15 @@ local function number(value, default)
 end
 
 local function is_paused(scope)
-  return redis.call('HEXISTS', paused, scope) == 1
+  return redis.call('HEXISTS', KEY.paused, scope) == 1
 end
 
 -- Return of the egresses that send: total rate (changes per us), slowest pace of a user (us), end of the first hold.
 local function sending_egresses()
   local changes_per_us, slowest_user_pace, hold_until = 0, 0, math.huge
-  for _, name in ipairs(redis.call('SMEMBERS', egresses)) do
+  for _, name in ipairs(redis.call('SMEMBERS', KEY.egresses)) do
     local pace, user_pace, open_reason, probe_at =
-      unpack(redis.call('HMGET', EGRESS_PREFIX .. name, 'pace', 'user pace', 'why', 'probe at'))
+      unpack(redis.call('HMGET', KEY.egress .. name, 'pace', 'user pace', 'why', 'probe at'))
     pace = number(pace, 0)
     local may_send = (not open_reason or open_reason == THROTTLED) and not is_paused('egress:' .. name)
     if pace > 0 and may_send then
@@ -58,11 +57,11 @@ local function eta_us()
   local all_sent_us = held_us + remaining / changes_per_us
   if not user then return all_sent_us end
   local bucket_pace, user_hold =
-    unpack(redis.call('HMGET', BUCKET_PREFIX .. user .. BUCKET_SUFFIX, 'pace', 'hold'))
-  local rate = number(redis.call('HGET', rates, user), 0)
+    unpack(redis.call('HMGET', KEY.bucket .. user .. BUCKET_SUFFIX, 'pace', 'hold'))
+  local rate = number(redis.call('HGET', KEY.rates, user), 0)
   local pace = rate > 0 and 1000000 / rate or number(bucket_pace, worker_pace)
   local user_held_us = math.max(held_us, number(user_hold, 0) - now_us)
-  return math.max(all_sent_us, user_held_us + redis.call('LLEN', LANE_PREFIX .. deepest_lane) * pace)
+  return math.max(all_sent_us, user_held_us + redis.call('LLEN', KEY.lane .. deepest_lane) * pace)
 end
 
 local eta = eta_us()

@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from producers.contract import keyspace
+from producers.contract.keyspace import BUCKET_SUFFIX
 from producers.contract.messages import THROTTLED, Outcome, Priority
 from producers.contract.progress import Progress
 from producers.contract.stored_values import Listing, read_each, unix_ms
 from producers.errors import BatchNotFound
-from producers.queue.bucket import BUCKET_KEYS
 from producers.transport.plan import Plan, RunScript
 from producers.transport.scripts import Script
 
 PROGRESS = Script.load(
     "producers.queue",
     "progress.lua",
-    constants={**BUCKET_KEYS, "LANE_PREFIX": keyspace.LANE, "EGRESS_PREFIX": keyspace.EGRESS, "THROTTLED": THROTTLED},
+    constants={"BUCKET_SUFFIX": BUCKET_SUFFIX, "THROTTLED": THROTTLED},
 )
 
 FIELDS = (
@@ -54,8 +53,7 @@ def fetch_progress(batch_id: str) -> Plan[Progress]:
 
 def fetch_stored(batch_id: str) -> Plan[StoredBatch | None]:
     """Return the counters of a batch; None if there is no such batch."""
-    script_keys = [keyspace.BATCH + batch_id, keyspace.EGRESSES, keyspace.PAUSED, keyspace.RATES]
-    eta_ms, fields = yield from RunScript(PROGRESS, script_keys, [*FIELDS], parse=_parse, idempotent=True)
+    eta_ms, fields = yield from RunScript(PROGRESS, [batch_id, *FIELDS], parse=_parse, idempotent=True)
     return StoredBatch(batch_id, eta_ms, fields) if "created" in fields else None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from producers.contract.keyspace import Keyspace
 from producers.contract.messages import Priority, SettingsChange
 from producers.contract.validation import check_change
 from producers.errors import DeadLetterNotFound, ProducerError, Refusal, ReplayRefused
@@ -43,34 +44,34 @@ class ReplayReport:
     malformed: int = 0
 
 
-def replay(selection: Selection, settings: ProducerSettings) -> Plan[ReplayReport]:
+def replay(keys: Keyspace, selection: Selection, settings: ProducerSettings) -> Plan[ReplayReport]:
     """Append dead letters to their lanes, in their order.
 
     Raises:
         DeadLetterNotFound: the selection names a job ID, and there is no such dead letter.
     """
-    entries = yield from dead_letters.select_entries(selection)
+    entries = yield from dead_letters.select_entries(keys, selection)
     priority = Priority.BULK if selection.job_id is None else Priority.INTERACTIVE
     options = SubmitOptions(settings.lane_limit, priority, full_percent=settings.redis_full_percent)
     report = ReplayReport([], [], entries.malformed)
     for some in slices(entries, READ_BATCH_SIZE):
-        found = yield from dead_letters.fetch(some)
+        found = yield from dead_letters.fetch(keys, some)
         gone, _ = yield from _send([(letter, letter.replay_id) for letter in found], options, settings, report)
-        yield from dead_letters.delete_entries([entry for entry in some if entry.job_id in gone])
+        yield from dead_letters.delete_entries(keys, [entry for entry in some if entry.job_id in gone])
     return report
 
 
-def retry_batch(batch_id: str, settings: ProducerSettings, result_ttl_ms: int) -> Plan[FanOutReport]:
+def retry_batch(keys: Keyspace, batch_id: str, settings: ProducerSettings, result_ttl_ms: int) -> Plan[FanOutReport]:
     """Send a batch's dead letters again, as a batch of their own.
 
     Raises:
         BatchNotFound: there is no such batch.
         DeadLetterNotFound: the batch has no dead letter that can be read.
     """
-    entries = yield from dead_letters.select_entries(Selection(batch_id=batch_id))
+    entries = yield from dead_letters.select_entries(keys, Selection(batch_id=batch_id))
     found: list[DeadLetter] = []
     for some in slices(entries, READ_BATCH_SIZE):
-        found += yield from dead_letters.fetch(some)
+        found += yield from dead_letters.fetch(keys, some)
     if not any(letter.change for letter in found):
         yield from fetch_progress(batch_id)  # raises if there is no such batch
         raise DeadLetterNotFound(f"batch {batch_id} has no dead letters that could be sent again")
@@ -82,7 +83,7 @@ def retry_batch(batch_id: str, settings: ProducerSettings, result_ttl_ms: int) -
         content=RETRY,
         full_percent=settings.redis_full_percent,
     )
-    yield from check_existing(new_batch_id, options)
+    yield from check_existing(keys, new_batch_id, options)
     report = ReplayReport([], [])
     gone: set[str] = set()
     lane_full_count = 0
@@ -92,7 +93,7 @@ def retry_batch(batch_id: str, settings: ProducerSettings, result_ttl_ms: int) -
         gone |= sent
         lane_full_count += full
     yield from seal(new_batch_id, options, lane_full_count=lane_full_count, result_ttl_ms=result_ttl_ms)
-    yield from dead_letters.delete_entries([entry for entry in entries if entry.job_id in gone])
+    yield from dead_letters.delete_entries(keys, [entry for entry in entries if entry.job_id in gone])
     index = {letter.job_id: number for number, letter in enumerate(found)}
     refused = [Refusal(index[job_id], ReplayRefused(f"{job_id}: {reason}")) for job_id, reason in report.refused]
     return FanOutReport(new_batch_id, len(found), len(report.replayed), 0, refused)

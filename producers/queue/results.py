@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from producers.contract import keyspace
+from producers.contract.keyspace import Keyspace
 from producers.contract.messages import JobResult, Outcome
 from producers.contract.stored_values import read_each
 from producers.errors import InvalidCursor, JobNotFound
@@ -48,7 +48,7 @@ class ResultPage:
     malformed: int = 0
 
 
-def read_page(batch_id: str, after: str | None, limit: int = PAGE_SIZE) -> Plan[ResultPage]:
+def read_page(keys: Keyspace, batch_id: str, after: str | None, limit: int = PAGE_SIZE) -> Plan[ResultPage]:
     """Return the results after a cursor that are there by now: up to `limit`, and up to `MAX_PAGE_SIZE`.
 
     Raises:
@@ -58,8 +58,8 @@ def read_page(batch_id: str, after: str | None, limit: int = PAGE_SIZE) -> Plan[
     position = parse_cursor(batch_id, after)
     limit = max(0, min(limit, MAX_PAGE_SIZE))
     entries, (created, end) = yield from Transaction(
-        XRANGE(keyspace.BATCH_RESULTS + batch_id, f"({position}", "+", "COUNT", limit),
-        HMGET(keyspace.BATCH + batch_id, "created", "end"),
+        XRANGE(keys.batch_results + batch_id, f"({position}", "+", "COUNT", limit),
+        HMGET(keys.batch + batch_id, "created", "end"),
     )
     if created is None:
         raise batch_not_found_error(batch_id)
@@ -68,7 +68,7 @@ def read_page(batch_id: str, after: str | None, limit: int = PAGE_SIZE) -> Plan[
         position = entries[-1][0].decode()
     results: list[JobResult] = []
     if finished:
-        stored = yield from MGET(*(keyspace.RESULT + job_id for _, job_id, _ in finished))
+        stored = yield from MGET(*(keys.result + job_id for _, job_id, _ in finished))
         results = [_result(*entry[1:], result) for entry, result in zip(finished, stored, strict=True)]
     last = read_each([end or b""], lambda stored: _order(stored.decode()))
     complete = last != [] and _order(position) >= last[0]

@@ -14,9 +14,8 @@ lane that gets an interactive change is on the interactive schedule until that c
 A chunk of a batch is rejected as a whole, and nothing is written, if the batch has other content or was cancelled. A
 sealed batch rejects a chunk with a new change, unless changes of the batch were rejected before by a full lane.
 
-KEYS  1 schedule   2 bulk schedule   3 lanes   4 wake-ups   5 batch   6 members   7 batches   8 results
 ARGV  1 lane limit (changes)   2 priority: "interactive" or "bulk"   3 coalescable: 1 or 0
-      4 batch ID, "" for none (then KEYS 5 to 8 are not used)   5 digest of the batch's content
+      4 batch ID, "" for none   5 digest of the batch's content
       6 name of this chunk, "" if chunks may differ between runs   7 digest of all content up to its end
       8 name of the chunk before it, "" for none   9 digest of all content up to the end of that one
       10 replay: 1 if every change replays a dead letter, else 0
@@ -25,16 +24,16 @@ ARGV  1 lane limit (changes)   2 priority: "interactive" or "bulk"   3 coalescab
 Reply {now (ms, Redis clock), then for each change its place in its lane (1 is the head) or a VERDICT};
       an error with the code OOM if memory is almost full
 ]]
--- luacheck: read globals LANE_PREFIX HEAD_PREFIX JOB_PREFIX RESULT_PREFIX DEAD_LETTER_PREFIX BATCH_PREFIX
--- luacheck: read globals BATCH_MARK BUCKET_PREFIX BUCKET_SUFFIX BUCKET_TTL_MS RESERVED EMPTY_BATCH_TTL_MS VERDICT
--- luacheck: read globals FUNCTION_BYTES MAX_PAYLOAD_BYTES memory NEVER
-local schedule, bulk_schedule, lanes, wakeups = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local batch, members, batches, results = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+-- luacheck: read globals BATCH_MARK BUCKET_SUFFIX BUCKET_TTL_MS RESERVED EMPTY_BATCH_TTL_MS VERDICT
+-- luacheck: read globals FUNCTION_BYTES MAX_PAYLOAD_BYTES memory
 local lane_limit, priority, coalescable = tonumber(ARGV[1]), ARGV[2], ARGV[3] == '1'
 local batch_id, content, chunk, chunk_digest = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local previous_chunk, previous_digest, is_replay = ARGV[8], ARGV[9], ARGV[10] == '1'
 local full_percent = ARGV[11]
 local is_bulk, has_batch = priority == 'bulk', batch_id ~= ''
+local schedule, bulk_schedule = KEY.schedule, KEY.bulk_schedule
+local batch, members = KEY.batch .. batch_id, KEY.batch_members .. batch_id
+local results = KEY.batch_results .. batch_id
 local changes = {}   -- each {lane, job ID, payload, job ID of the dead letter or false}
 for i = 12, #ARGV, is_replay and 4 or 3 do
   changes[#changes + 1] = {ARGV[i], ARGV[i + 1], ARGV[i + 2], is_replay and ARGV[i + 3]}
@@ -69,7 +68,7 @@ end
 -- Return the verdict on an ID that has been used, nil if it has not. Other arq apps have keys of the same prefixes.
 local function rejected_by_id(job_id)
   if has_batch and is_member(job_id) then return VERDICT.ALREADY_THERE end
-  local job, result = JOB_PREFIX .. job_id, RESULT_PREFIX .. job_id
+  local job, result = KEY.job .. job_id, KEY.result .. job_id
   if redis.call('EXISTS', job, result) == 0 then return nil end
   if not is_change(job) and not is_change(result) then return VERDICT.FOREIGN_ID end
   return not has_batch and VERDICT.ALREADY_THERE or nil
@@ -101,7 +100,7 @@ end
 
 -- Return when a lane that was empty is due (ms): at once, or at a time that it reserves behind the user's other lanes.
 local function due_ms(lane)
-  local bucket = BUCKET_PREFIX .. string.match(lane, '^[^:]*') .. BUCKET_SUFFIX
+  local bucket = KEY.bucket .. string.match(lane, '^[^:]*') .. BUCKET_SUFFIX
   local reserved_until, spacing = unpack(redis.call('HMGET', bucket, 'turn', 'turn pace'))
   reserved_until = tonumber(reserved_until or 0)
   if reserved_until <= now_us then return now_ms end
@@ -114,7 +113,7 @@ end
 
 -- A lane that holds both priorities counts its interactive changes in `urgent`, and is on the interactive schedule.
 local function update_priority(lane, queued)
-  local head = HEAD_PREFIX .. lane
+  local head = KEY.head .. lane
   local bulk_due = redis.call('ZSCORE', bulk_schedule, lane)
   if is_bulk then
     if not bulk_due then redis.call('HSETNX', head, 'urgent', queued) end
@@ -130,7 +129,7 @@ end
 
 -- Commands that fail on a key of a wrong type come before the first write, so that no change is half stored.
 local function accept(lane, job_id, payload, dead_letter_id)
-  local list, dead_letter = LANE_PREFIX .. lane, dead_letter_id and DEAD_LETTER_PREFIX .. dead_letter_id
+  local list, dead_letter = KEY.lane .. lane, dead_letter_id and KEY.dead_letter .. dead_letter_id
   local verdict = rejected_by_id(job_id)
   if verdict then return verdict end
   if dead_letter and redis.call('EXISTS', dead_letter) == 0 then return VERDICT.DEAD_LETTER_GONE end
@@ -138,8 +137,8 @@ local function accept(lane, job_id, payload, dead_letter_id)
   if queued >= lane_limit then return VERDICT.LANE_FULL end
   local due = queued == 0 and due_ms(lane)
   if queued > 0 and not new_lanes[lane] then update_priority(lane, queued) end
-  if coalescable then redis.call('HSET', HEAD_PREFIX .. lane, 'joins', job_id) end
-  redis.call('SET', JOB_PREFIX .. job_id, payload)
+  if coalescable then redis.call('HSET', KEY.head .. lane, 'joins', job_id) end
+  redis.call('SET', KEY.job .. job_id, payload)
   redis.call('RPUSH', list, job_id)
   if dead_letter then redis.call('DEL', dead_letter) end
   if due then new_lanes[lane] = due end
@@ -158,20 +157,20 @@ local function schedule_new_lanes()
   end
   if #indexed == 0 then return end
   redis.call('ZADD', is_bulk and bulk_schedule or schedule, unpack(due_times))
-  redis.call('ZADD', lanes, unpack(indexed))
+  redis.call('ZADD', KEY.lanes, unpack(indexed))
   should_wake = true
 end
 
 -- Remove up to two expired batches for each new one, so that the list of batches cannot grow for ever.
 local function list_batch()
-  redis.call('ZADD', batches, now_ms, batch_id)
-  for _, oldest in ipairs(redis.call('ZRANGE', batches, 0, 1)) do
-    if redis.call('EXISTS', BATCH_PREFIX .. oldest) == 0 then redis.call('ZREM', batches, oldest) end
+  redis.call('ZADD', KEY.batches, now_ms, batch_id)
+  for _, oldest in ipairs(redis.call('ZRANGE', KEY.batches, 0, 1)) do
+    if redis.call('EXISTS', KEY.batch .. oldest) == 0 then redis.call('ZREM', KEY.batches, oldest) end
   end
 end
 
 local function count_in_batch()
-  if #added == 0 then redis.call('DEL', NEVER) end   -- a full Redis then permits what follows (see Script.load)
+  if #added == 0 then redis.call('DEL', KEY.never) end   -- a full Redis then permits what follows (see Script.load)
   redis.call('HSETNX', batch, 'content', content)
   redis.call('HSETNX', batch, 'priority', priority)
   if redis.call('HSETNX', batch, 'created', now_ms) == 1 then list_batch() end
@@ -208,6 +207,6 @@ for _, change in ipairs(changes) do
 end
 schedule_new_lanes()
 if has_batch and (ok or #added > 0) then count_in_batch() end
-if should_wake and redis.call('LLEN', wakeups) == 0 then redis.call('LPUSH', wakeups, '1') end
+if should_wake and redis.call('LLEN', KEY.wakeups) == 0 then redis.call('LPUSH', KEY.wakeups, '1') end
 if not ok then error(verdict_or_error, 0) end
 return reply

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from producers.contract import keyspace
 from producers.contract.codec import FUNCTION_BYTES, MAX_PAYLOAD_BYTES, encode_change
+from producers.contract.keyspace import BUCKET_SUFFIX
 from producers.contract.messages import Priority, SettingsChange
-from producers.queue.bucket import BUCKET_KEYS, BUCKET_TTL_MS, RESERVED
+from producers.queue.bucket import BUCKET_TTL_MS, RESERVED
 from producers.settings import REDIS_FULL_PERCENT, variable_name
 from producers.transport.plan import RunScript
 from producers.transport.scripts import Argument, Part, Script
@@ -34,7 +35,7 @@ EMPTY_BATCH_TTL_MS = 86_400_000
 MEMORY = Part(
     "producers.queue",
     "memory.lua",
-    {"ALMOST_FULL_KEY": keyspace.ALMOST_FULL, "FULL_SETTING": variable_name("redis_full_percent")},
+    {"FULL_SETTING": variable_name("redis_full_percent")},
 )
 """The Lua part that measures Redis's memory."""
 
@@ -43,20 +44,13 @@ SUBMIT = Script.load(
     "submit.lua",
     parts=[MEMORY],
     constants={
-        **BUCKET_KEYS,
-        "LANE_PREFIX": keyspace.LANE,
-        "HEAD_PREFIX": keyspace.HEAD,
-        "JOB_PREFIX": keyspace.JOB,
-        "RESULT_PREFIX": keyspace.RESULT,
-        "DEAD_LETTER_PREFIX": keyspace.DEAD_LETTER,
-        "BATCH_PREFIX": keyspace.BATCH,
+        "BUCKET_SUFFIX": BUCKET_SUFFIX,
         "BATCH_MARK": keyspace.BATCH_MARK,
         "FUNCTION_BYTES": FUNCTION_BYTES,
         "MAX_PAYLOAD_BYTES": MAX_PAYLOAD_BYTES,
         "BUCKET_TTL_MS": BUCKET_TTL_MS,
         "RESERVED": RESERVED,
         "EMPTY_BATCH_TTL_MS": EMPTY_BATCH_TTL_MS,
-        "NEVER": keyspace.NEVER,
         "VERDICT": SubmitVerdict,
     },
 )
@@ -163,8 +157,5 @@ def submit(
         args += (submission.lane, submission.job_id, submission.payload)
         if is_replay:
             args.append(submission.dead_letter_id)
-    script_keys = [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES, keyspace.WAKEUPS]
-    script_keys += [keyspace.BATCH + options.batch_id, keyspace.BATCH_MEMBERS + options.batch_id]
-    script_keys += [keyspace.BATCHES, keyspace.BATCH_RESULTS + options.batch_id]
     # Job IDs make it idempotent; but a second run of a replay would find the dead letters gone.
-    return RunScript(SUBMIT, script_keys, args, idempotent=not is_replay)
+    return RunScript(SUBMIT, args, idempotent=not is_replay)

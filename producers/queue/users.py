@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from producers.contract import keyspace
+from producers.contract.keyspace import Keyspace
 from producers.contract.messages import Priority
 from producers.contract.stored_values import Listing, number, read_each
 from producers.contract.validation import check_id, check_rate
@@ -65,7 +66,7 @@ class UserStatus:
     malformed: int = 0
 
 
-def limit_user(user_id: str, rate_per_s: float | None) -> Plan[None]:
+def limit_user(keys: Keyspace, user_id: str, rate_per_s: float | None) -> Plan[None]:
     """Set a user's own rate, or remove it (None). It applies from the next claim.
 
     Raises:
@@ -74,48 +75,48 @@ def limit_user(user_id: str, rate_per_s: float | None) -> Plan[None]:
     """
     user = keyspace.escape(check_id("user_id", user_id))
     if rate_per_s is None:
-        yield from HDEL(keyspace.RATES, user)
+        yield from HDEL(keys.rates, user)
     else:
-        yield from HSET(keyspace.RATES, user, repr(check_rate(rate_per_s)))
-    yield from wake_user(user_id)
+        yield from HSET(keys.rates, user, repr(check_rate(rate_per_s)))
+    yield from wake_user(keys, user_id)
 
 
-def cancel_user(user_id: str, *, result_ttl_ms: int) -> Plan[CancelReport]:
+def cancel_user(keys: Keyspace, user_id: str, *, result_ttl_ms: int) -> Plan[CancelReport]:
     """Cancel all changes of a user that are queued now, except those in flight.
 
     Raises:
         InvalidId: the user ID cannot be one.
     """
     job_ids: list[str] = []
-    lanes = yield from user_lanes(check_id("user_id", user_id))
+    lanes = yield from user_lanes(keys, check_id("user_id", user_id))
     malformed = lanes.malformed
     for lane in lanes:
-        listed = read_each((yield from LRANGE(keyspace.LANE + lane, 0, -1)), bytes.decode)
+        listed = read_each((yield from LRANGE(keys.lane + lane, 0, -1)), bytes.decode)
         job_ids += listed
         malformed += listed.malformed
-    found = yield from cancel_jobs(job_ids, result_ttl_ms=result_ttl_ms)
+    found = yield from cancel_jobs(keys, job_ids, result_ttl_ms=result_ttl_ms)
     return CancelReport(found.count(Cancellation.CANCELLED), found.count(Cancellation.IN_FLIGHT), malformed)
 
 
-def user_status(user_id: str) -> Plan[UserStatus]:
+def user_status(keys: Keyspace, user_id: str) -> Plan[UserStatus]:
     """Return the status of a user.
 
     Raises:
         InvalidId: the user ID cannot be one.
     """
     user = keyspace.escape(check_id("user_id", user_id))
-    lanes = yield from user_lanes(user_id)
+    lanes = yield from user_lanes(keys, user_id)
     now_us, is_paused, rate, (hold, slowdown), rejected_keys = yield from Transaction(
         TIME_US(),
-        HEXISTS(keyspace.PAUSED, Scope("user", user_id).field),
-        HGET(keyspace.RATES, user),
-        HMGET(f"{keyspace.BUCKET}{user}{keyspace.BUCKET_SUFFIX}", "hold", "slow"),
-        HGET(keyspace.REJECTED_KEYS, user),
+        HEXISTS(keys.paused, Scope("user", user_id).field),
+        HGET(keys.rates, user),
+        HMGET(f"{keys.bucket}{user}{keyspace.BUCKET_SUFFIX}", "hold", "slow"),
+        HGET(keys.rejected_keys, user),
     )
     statuses: list[LaneStatus] = []
     malformed = lanes.malformed
     for some in slices(lanes, LANE_BATCH_SIZE):
-        found = yield from _lane_statuses(some, now_us)
+        found = yield from _lane_statuses(keys, some, now_us)
         statuses += found
         malformed += found.malformed
     return UserStatus(
@@ -135,15 +136,15 @@ def _rejection_code(stored: bytes) -> str:
     return stored.decode(errors="replace").partition(" ")[2].partition(" ")[0]
 
 
-def _lane_statuses(lanes: Sequence[str], now_us: int) -> Plan[Listing[LaneStatus]]:
+def _lane_statuses(keys: Keyspace, lanes: Sequence[str], now_us: int) -> Plan[Listing[LaneStatus]]:
     replies = yield from Transaction(
         *[
             Transaction(
-                LLEN(keyspace.LANE + lane),
-                LINDEX(keyspace.LANE + lane, 0),
-                HEXISTS(keyspace.HEAD + lane, "token"),
-                ZSCORE(keyspace.SCHEDULE, lane),
-                ZSCORE(keyspace.BULK_SCHEDULE, lane),
+                LLEN(keys.lane + lane),
+                LINDEX(keys.lane + lane, 0),
+                HEXISTS(keys.head + lane, "token"),
+                ZSCORE(keys.schedule, lane),
+                ZSCORE(keys.bulk_schedule, lane),
             )
             for lane in lanes
         ]

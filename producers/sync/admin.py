@@ -15,6 +15,7 @@ from producers.queue.pauses import Pause, Scope
 from producers.queue.users import UserStatus
 from producers.settings import ProducerSettings
 from producers.sync.transport import run_plan
+from producers.transport.clients import keyspace_of
 
 
 class QueueAdmin:
@@ -25,6 +26,7 @@ class QueueAdmin:
 
     def __init__(self, redis: Redis, settings: ProducerSettings) -> None:
         self._redis = redis
+        self._keys = keyspace_of(redis)
         self._settings = settings
 
     def pause(
@@ -47,7 +49,7 @@ class QueueAdmin:
             TypeError: there is not exactly one argument.
         """
         scope = Scope.from_arguments(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
-        return run_plan(self._redis, pauses.pause(scope), f"pausing {scope.field}")
+        return run_plan(self._redis, pauses.pause(self._keys, scope), f"pausing {scope.field}")
 
     def resume(
         self,
@@ -69,11 +71,11 @@ class QueueAdmin:
             TypeError: there is not exactly one argument.
         """
         scope = Scope.from_arguments(user_id=user_id, trader_id=trader_id, egress=egress, everything=everything)
-        return run_plan(self._redis, pauses.resume(scope), f"resuming {scope.field}")
+        return run_plan(self._redis, pauses.resume(self._keys, scope), f"resuming {scope.field}")
 
     def paused(self) -> Listing[Pause]:
         """Return the pauses in force, oldest first."""
-        return run_plan(self._redis, pauses.list_pauses(), "listing pauses")
+        return run_plan(self._redis, pauses.list_pauses(self._keys), "listing pauses")
 
     def limit_user(self, user_id: str, rate_per_s: float | None) -> None:
         """Set a user's own rate, from the next claim on.
@@ -86,7 +88,7 @@ class QueueAdmin:
             InvalidId: `user_id` is not a valid ID.
             InvalidLimit: the rate is out of bounds; nothing was changed.
         """
-        run_plan(self._redis, users.limit_user(user_id, rate_per_s), f"limiting user {user_id}")
+        run_plan(self._redis, users.limit_user(self._keys, user_id, rate_per_s), f"limiting user {user_id}")
 
     def cancel_user(self, user_id: str) -> CancelReport:
         """Cancel all queued changes of a user, except those in flight.
@@ -97,7 +99,7 @@ class QueueAdmin:
         Raises:
             InvalidId: `user_id` is not a valid ID.
         """
-        plan = users.cancel_user(user_id, result_ttl_ms=self._settings.result_ttl_ms)
+        plan = users.cancel_user(self._keys, user_id, result_ttl_ms=self._settings.result_ttl_ms)
         return run_plan(self._redis, plan, f"cancelling the queued changes of user {user_id}")
 
     def user_status(self, user_id: str) -> UserStatus:
@@ -106,11 +108,11 @@ class QueueAdmin:
         Raises:
             InvalidId: `user_id` is not a valid ID.
         """
-        return run_plan(self._redis, users.user_status(user_id), f"reading the status of user {user_id}")
+        return run_plan(self._redis, users.user_status(self._keys, user_id), f"reading the status of user {user_id}")
 
     def batches(self, limit: int = 100) -> Listing[Progress]:
         """Return the progress of up to `limit` batches, newest first; at most 10,000."""
-        return run_plan(self._redis, batches.list_newest(limit), "listing batches")
+        return run_plan(self._redis, batches.list_newest(self._keys, limit), "listing batches")
 
     def overview(self) -> Overview:
         """Return the state of the whole queue at one moment: schedules, egresses, pauses, workers, the next lanes."""

@@ -13,6 +13,7 @@ from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter, Selection
 from producers.queue.replay import ReplayReport, replay
 from producers.settings import ProducerSettings
 from producers.sync.transport import run_plan
+from producers.transport.clients import keyspace_of
 
 
 class DeadLetters:
@@ -23,6 +24,7 @@ class DeadLetters:
 
     def __init__(self, redis: Redis, settings: ProducerSettings) -> None:
         self._redis = redis
+        self._keys = keyspace_of(redis)
         self._settings = settings
 
     def list(
@@ -38,7 +40,7 @@ class DeadLetters:
             DeadLetterNotFound: there is none, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        return run_plan(self._redis, dead_letters.get(job_id), f"reading dead letter {job_id}")
+        return run_plan(self._redis, dead_letters.get(self._keys, job_id), f"reading dead letter {job_id}")
 
     def counts(self) -> dict[Outcome, int]:
         """Return how many dead letters there are of each outcome.
@@ -48,7 +50,7 @@ class DeadLetters:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        return run_plan(self._redis, dead_letters.count_by_outcome(), "counting dead letters")
+        return run_plan(self._redis, dead_letters.count_by_outcome(self._keys), "counting dead letters")
 
     def replay(
         self,
@@ -82,7 +84,7 @@ class DeadLetters:
         selection = Selection.from_arguments(
             job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything
         )
-        return run_plan(self._redis, replay(selection, self._settings), "replaying dead letters")
+        return run_plan(self._redis, replay(self._keys, selection, self._settings), "replaying dead letters")
 
     def drop(
         self,
@@ -106,7 +108,7 @@ class DeadLetters:
         selection = Selection.from_arguments(
             job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything
         )
-        return run_plan(self._redis, dead_letters.drop(selection), "dropping dead letters")
+        return run_plan(self._redis, dead_letters.drop(self._keys, selection), "dropping dead letters")
 
 
 class DeadLetterListing:
@@ -120,6 +122,7 @@ class DeadLetterListing:
     def __init__(self, redis: Redis, selection: Selection) -> None:
         self.malformed = 0
         self._redis = redis
+        self._keys = keyspace_of(redis)
         self._selection = selection
 
     def __iter__(self) -> Iterator[DeadLetter]:
@@ -128,9 +131,11 @@ class DeadLetterListing:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        entries = run_plan(self._redis, dead_letters.select_entries(self._selection), "listing dead letters")
+        entries = run_plan(
+            self._redis, dead_letters.select_entries(self._keys, self._selection), "listing dead letters"
+        )
         self.malformed = entries.malformed
         for start in range(0, len(entries), READ_BATCH_SIZE):
-            plan = dead_letters.fetch(entries[start : start + READ_BATCH_SIZE])
+            plan = dead_letters.fetch(self._keys, entries[start : start + READ_BATCH_SIZE])
             for dead_letter in run_plan(self._redis, plan, "reading dead letters"):
                 yield dead_letter

@@ -28,6 +28,7 @@ from producers.sync.transport import (
     pipelined,
     translate_errors,
 )
+from producers.transport.clients import keyspace_of
 from producers.transport.commands import TIME_US
 from producers.transport.plan import RunScript
 from producers.transport.redis_clock import RedisClock
@@ -38,6 +39,7 @@ class Enqueuer:
 
     def __init__(self, redis: Redis, settings: ProducerSettings) -> None:
         self._redis = redis
+        self._keys = keyspace_of(redis)
         self._settings = settings
         self._notifications = NotificationListener(redis)
         self._ids = SortableIds()

@@ -209,9 +209,11 @@ class Producer(Enqueuer, QueueAdmin):
                 raise BatchRefused(checked.refused)
             items = iter_any(collected)
         try:
-            exists = run_plan(self._redis, batches.check_existing(batch_id, options), f"looking for batch {batch_id}")
+            exists = run_plan(
+                self._redis, batches.check_existing(self._keys, batch_id, options), f"looking for batch {batch_id}"
+            )
             if all_or_nothing and not exists:
-                full = refuse_full_lanes(checked.changes, options)
+                full = refuse_full_lanes(self._keys, checked.changes, options)
                 if refused := run_plan(self._redis, full, "looking for full lanes"):
                     raise BatchRefused(refused)
             # A repeated fan-out waits for each reply: a chunk is written only if those before it had the same content.

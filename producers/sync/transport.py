@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from producers.transport.blocking import BLOCKED_PAUSE_S, blocking_share
+from producers.transport.clients import keyspace_of
 from producers.transport.notifications import RECONNECT_S
 from producers.transport.plan import Plan, RunScript, Step, Transaction
 from producers.transport.redis_errors import FULL, refusal_code
@@ -99,11 +100,12 @@ def _fetch_reply(redis: Redis, step: Step[Any]) -> Any:
 
 def _send(redis: Redis, step: Step[Any]) -> Any:
     match step:
-        case RunScript(script=script, keys=keys, args=args):
+        case RunScript():
+            script = step.script.bind(keyspace_of(redis))
             try:
-                return redis.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
+                return redis.execute_command(*script.command(step.args))  # type: ignore[no-untyped-call]
             except NoScriptError:
-                return redis.execute_command("EVAL", script.text, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
+                return redis.execute_command(*script.command(step.args, is_known=False))  # type: ignore[no-untyped-call]
         case Transaction():
             try:
                 return _send_commands(redis, step.commands)

@@ -14,11 +14,14 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.client import Pipeline
 from redis.client import Pipeline as SyncPipeline
 
+from producers.contract.keyspace import Keyspace
 from producers.errors import InvalidArgument, WrongEventLoop
 from producers.transport.pools import LoopPools
 
 _loops: WeakKeyDictionary[Any, WeakSet[asyncio.AbstractEventLoop]] = WeakKeyDictionary()
 """The event loops in which producers have used the pools that callers made."""
+
+_UNTAGGED = Keyspace()
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
     os.register_at_fork(after_in_child=_loops.clear)  # the parent's loops seem to run there for ever
@@ -66,6 +69,12 @@ def _option_problem(client: Any) -> str:
     if str(protocol) != "2":
         return f"protocol={protocol}: replies have another form; pass a client with protocol=2, the default"
     return ""
+
+
+def keyspace_of(redis: Redis | SyncRedis) -> Keyspace:
+    """Return the names of the keys in a client's Redis: the `keyspace` of its pool, or else the names without a tag."""
+    keys: Keyspace = getattr(redis.connection_pool, "keyspace", _UNTAGGED)
+    return keys
 
 
 def check_loop(redis: Redis) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from producers.transport.clients import check_loop
+from producers.transport.clients import check_loop, keyspace_of
 from producers.transport.plan import RunScript
 from producers.transport.redis_errors import FULL, refusal_code
 from producers.transport.retry import RetryBudget
@@ -98,6 +98,7 @@ class _PipelinedConnection(Generic[K, T]):
         self.in_flight: deque[tuple[K, RunScript[T]]] = deque()
         check_loop(redis)
         self._pool = redis.connection_pool
+        self._keys = keyspace_of(redis)
         self._wait_s = wait_s_of(redis)
         self._connection: Any = None
 
@@ -150,7 +151,7 @@ class _PipelinedConnection(Generic[K, T]):
 
     async def _write(self, step: RunScript[T]) -> None:
         # EVAL, not EVALSHA: if a server did not know the script, a later step could overtake an earlier one.
-        await self._connection.send_command("EVAL", step.script.text, len(step.keys), *step.keys, *step.args)
+        await self._connection.send_command(*step.script.bind(self._keys).command(step.args, is_known=False))
 
     async def _reconnect(self, error: RedisError, budget: RetryBudget) -> None:
         """Send the steps in flight again on a new connection; raise `error` if that is not allowed."""

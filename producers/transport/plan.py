@@ -3,7 +3,7 @@
 A plan is a generator that yields steps, receives the reply to each, and returns its result. A step is one round trip.
 Steps are plans too, typed by their reply, so a plan delegates to them:
 
-    verdicts = yield from RunScript(CANCEL, keys, args, parse=read_verdicts)    # what `read_verdicts` returns
+    verdicts = yield from RunScript(CANCEL, args, parse=read_verdicts)          # what `read_verdicts` returns
     stored, queued = yield from Transaction(GET(result_key), EXISTS(job_key))   # tuple[bytes | None, int]
     payloads = yield from MGET(*job_keys)                                       # list[bytes | None]
 
@@ -37,7 +37,6 @@ class RunScript(Generic[T]):
 
     Attributes:
         script: the script.
-        keys: its KEYS.
         args: its ARGV.
         parse: converts the raw reply.
         idempotent: whether a second run has the same effect and the same reply as the first. Only then is it retried
@@ -45,7 +44,6 @@ class RunScript(Generic[T]):
     """
 
     script: Script
-    keys: list[str]
     args: list[Argument]
     parse: Callable[[Any], T] = unparsed
     idempotent: bool = False

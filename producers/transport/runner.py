@@ -12,7 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from producers.errors import QueueFull, QueueUnavailable
 from producers.transport.blocking import BLOCKED_PAUSE_S, blocking_share
-from producers.transport.clients import check_loop
+from producers.transport.clients import check_loop, keyspace_of
 from producers.transport.explain import describe
 from producers.transport.plan import Plan, RunScript, Step, Transaction
 from producers.transport.redis_errors import FULL, refusal_code
@@ -88,7 +88,7 @@ async def fetch_reply(redis: Redis, step: Step[Any]) -> Any:
 async def _send(redis: Redis, step: Step[Any]) -> Any:
     match step:
         case RunScript():
-            return await step.script.run(redis, step.keys, step.args)
+            return await step.script.run(redis, keyspace_of(redis), step.args)
         case Transaction():
             try:
                 return await _send_commands(redis, step.commands)

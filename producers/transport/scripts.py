@@ -2,12 +2,14 @@
 
 What Lua and Python both need is written once, in Python: `constants` become `local NAME = ...` lines in front of the
 script; an enum becomes a table of its members, a set a table that has `true` for each element. A part is a Lua module:
-it ends with `return`, and the script reads what it returns under the part's file name (`finish.lua` as `finish`).
+it ends with `return`, and the script reads what it returns under the part's file name (`finish.lua` as `finish`). The
+names of keys are those of the client's `Keyspace`: `KEY.<name>` is in front of the script if it is used.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -17,10 +19,12 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from producers.contract.keyspace import NEVER
+from producers.contract.keyspace import Keyspace
 
 Argument = str | bytes | int | float
 Constant = Argument | type[Enum] | frozenset[str]
+
+_KEY = re.compile(r"\bKEY\.(\w+)")
 
 _PLAIN = frozenset(range(32, 127)) - frozenset(b'"\\')
 """Bytes that stand for themselves in a Lua string."""
@@ -46,11 +50,28 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
-    """One Lua script. Run by digest; sent in full when the server does not know it (restart, failover, flush)."""
+class BoundScript:
+    """A script for one keyspace. Run by digest; sent in full when the server does not know it (restart, failover)."""
 
     text: str = field(repr=False)
     sha: str
+    slot_key: str
+    """A key of the keyspace, by which Redis Cluster finds the server. The script has all names in its text."""
+
+    def command(self, args: Sequence[Argument], *, is_known: bool = True) -> tuple[Argument, ...]:
+        """Return the command that runs it; `is_known` if the server may know it."""
+        called: tuple[Argument, ...] = ("EVALSHA", self.sha) if is_known else ("EVAL", self.text)
+        return (*called, 1, self.slot_key, *args)
+
+
+class Script:
+    """One Lua script, for any keyspace."""
+
+    def __init__(self, text: str) -> None:
+        """Create a script from its text without the names of keys."""
+        self._text = text
+        self._used = sorted(set(_KEY.findall(text)))
+        self._bound: dict[str, BoundScript] = {}
 
     @classmethod
     def load(
@@ -72,16 +93,25 @@ class Script:
         lines = [f"local {lua_name} = {_lua_literal(value)}" for lua_name, value in shared.items()]
         lines += [f"local {part.name.removesuffix('.lua')} = (function()\n{part.read()}\nend)()" for part in parts]
         if runs_when_full:
-            lines.append(f"redis.call('DEL', {_lua_literal(NEVER)})")
-        text = "\n".join([*lines, script.read()])
-        return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+            lines.append("redis.call('DEL', KEY.never)")
+        return cls("\n".join([*lines, script.read()]))
 
-    async def run(self, redis: Redis, keys: list[str], args: list[Argument]) -> Any:
+    def bind(self, keys: Keyspace) -> BoundScript:
+        """Return the script with the names of a keyspace: `KEY.<name>` is what `Keyspace` has under that name."""
+        if keys.tag not in self._bound:
+            names = "".join(f"  {name} = {_lua_literal(getattr(keys, name))},\n" for name in self._used)
+            text = f"local KEY = {{\n{names}}}\n{self._text}" if names else self._text
+            sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+            self._bound[keys.tag] = BoundScript(text, sha, keys.never)
+        return self._bound[keys.tag]
+
+    async def run(self, redis: Redis, keys: Keyspace, args: Sequence[Argument]) -> Any:
         """Run the script: one round trip, two if the server did not know it."""
+        script = self.bind(keys)
         try:
-            return await redis.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
+            return await redis.execute_command(*script.command(args))  # type: ignore[no-untyped-call]
         except NoScriptError:
-            return await redis.execute_command("EVAL", self.text, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
+            return await redis.execute_command(*script.command(args, is_known=False))  # type: ignore[no-untyped-call]
 
 
 def _lua_literal(value: Constant) -> str:

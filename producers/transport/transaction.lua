@@ -5,11 +5,10 @@ Redis 6.2 and 7.0 refuse every command in a MULTI while their memory is full, ev
 may need memory. In a script they permit it after a first write that needs none: here the deletion of a key that never
 exists. Atomic as MULTI is; but the first command that fails ends it.
 
-KEYS  1 key that never exists
 ARGV  1 whether one of the commands writes: 1 or 0   then for each command: the number of its words, its words
 Reply the reply to each command
 ]]
-if ARGV[1] == '1' then redis.call('DEL', KEYS[1]) end
+if ARGV[1] == '1' then redis.call('DEL', KEY.never) end
 
 local replies = {}
 local i = 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from producers.contract.keyspace import NEVER
 from producers.transport.plan import RunScript, Transaction
 from producers.transport.scripts import Argument, Script
 
@@ -17,7 +16,7 @@ def as_script(transaction: Transaction[Any]) -> RunScript[list[Any]]:
     args: list[Argument] = [int(not transaction.idempotent)]
     for command in transaction.commands:
         args += (len(command), *command)
-    return RunScript(TRANSACTION, [NEVER], args, idempotent=transaction.idempotent)
+    return RunScript(TRANSACTION, args, idempotent=transaction.idempotent)
 
 
 def convert(

@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from ops.bench.environment import DOUBLE_NO_RATE_LIMITS, NO_RATE_LIMITS
+from ops.keys import KEYS
 from ops.stack import Stack, User, write_credentials
 from producers import Producer, QueueFull, SettingsChange
-from producers.contract import keyspace
 from producers.transport.dsn import open_redis
 from producers.transport.redis_errors import FULL, refusal_code
 from tests.acceptance.conftest import USERS, WITHIN_S
@@ -86,4 +86,4 @@ async def test_a_full_redis_is_drained_and_accepts_changes_again(small: Redis, t
 
 
 async def _queued(redis: Redis) -> int:
-    return sum([1 async for _ in redis.scan_iter(f"{keyspace.JOB}*", count=1000)])
+    return sum([1 async for _ in redis.scan_iter(f"{KEYS.job}*", count=1000)])

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from ops.stack import Stack
 from producers import Job, Producer
-from producers.contract import keyspace
 from tests.acceptance.conftest import USERS, WITHIN_S
 from tests.support.changes import change, numbered
 from tests.support.sealed_keys import OLD
@@ -49,7 +49,7 @@ async def test_a_stopped_worker_gives_its_lanes_back_at_once_and_another_goes_on
         await lanes[0].result()
 
         status = await stopped(worker, signum)
-        claimed = await valkey.zcount(keyspace.SCHEDULE, (await valkey.time())[0] * 1000 + 60_000, "+inf")
+        claimed = await valkey.zcount(KEYS.schedule, (await valkey.time())[0] * 1000 + 60_000, "+inf")
         await stack.start_workers(1)
         results = await asyncio.gather(*(job.result() for job in lanes))
 

@@ -8,8 +8,8 @@ import json
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import Job, Outcome, Producer
-from producers.contract import keyspace
 from producers.contract.codec import decode_change
 from producers.transport.dsn import open_redis
 from tests.support.changes import change
@@ -188,7 +188,7 @@ def test_a_change_is_enqueued_with_coalesce(copytrade: Copytrade, valkey_dsn: st
 
     async def stored() -> bytes | None:
         client = open_redis(valkey_dsn, ArqRedis, timeout_s=5)
-        payload: bytes | None = await client.get(keyspace.JOB + job_id)
+        payload: bytes | None = await client.get(KEYS.job + job_id)
         await client.aclose()
         return payload
 

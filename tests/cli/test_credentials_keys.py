@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from ops.redis_server import free_port
 from producers.cli import shared_options
-from producers.contract.keyspace import CREDENTIALS
 from tests.support.copytrade import Copytrade
 from tests.support.redis_dump import dump
 from tests.support.sealed_keys import LINES, NEW, OLD, keys, many, on_redis, stored
@@ -85,7 +85,7 @@ def test_rotation_names_records_that_it_cannot_open_with_status_1(
     copytrade("credentials", "set", "1001", stdin=LINES)
 
     async def garble(redis: ArqRedis) -> None:
-        await redis.hset(CREDENTIALS, mapping={f"9{number:02}": b"garbage" for number in range(25)})  # type: ignore[misc]
+        await redis.hset(KEYS.credentials, mapping={f"9{number:02}": b"garbage" for number in range(25)})  # type: ignore[misc]
 
     on_redis(copytrade, garble)
     new_ring()

@@ -7,7 +7,7 @@ import json
 import pytest
 from redis import Redis
 
-from producers.contract import keyspace
+from ops.keys import KEYS
 from tests.support.copytrade import Copytrade
 
 NO_TEXT = b"\xff\xfe"
@@ -18,10 +18,10 @@ LEFT_OUT = "left out 1 stored entry that cannot be read: something else writes t
 def test_a_command_says_how_many_entries_it_left_out(copytrade: Copytrade, command: str) -> None:
     """What it prints to standard output stays as it is; with --json the note is a document."""
     with Redis.from_url(copytrade.dsn) as redis:
-        redis.hset(keyspace.PAUSED, NO_TEXT, b"1")
-        for key in (keyspace.BATCHES, keyspace.DEAD_LETTERS + "rejected"):
+        redis.hset(KEYS.paused, NO_TEXT, b"1")
+        for key in (KEYS.batches, KEYS.dead_letters + "rejected"):
             redis.zadd(key, {NO_TEXT: 1})
-        redis.zadd(keyspace.LANES, {b"1001:" + NO_TEXT: 0})
+        redis.zadd(KEYS.lanes, {b"1001:" + NO_TEXT: 0})
 
     assert LEFT_OUT in copytrade(*command.split()).stderr.splitlines()
     assert {"malformed": 1} in map(json.loads, copytrade(*command.split(), "--json").stderr.splitlines())

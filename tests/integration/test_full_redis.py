@@ -11,8 +11,8 @@ import pytest
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
+from ops.keys import KEYS
 from producers import Cancellation, Outcome, Producer, ProducerError
-from producers.contract import keyspace
 from producers.sync import Producer as PlainProducer
 from producers.transport.dsn import open_redis
 from tests.support.changes import change, numbered
@@ -60,13 +60,13 @@ async def test_a_full_redis_is_drained(full: ArqRedis, what: str) -> None:
     await fill(full)
     async with asyncio.timeout(5):  # a settlement that is refused is tried for ever
         done = await actions[what]()
-    counts = await full.hgetall(keyspace.COUNTS)  # type: ignore[misc]
+    counts = await full.hgetall(KEYS.counts)  # type: ignore[misc]
 
     assert await lanes.uncovered() == set()
     match what:
         case "settle" | "fail":
             assert done.finished == 1
-            assert await full.xlen(keyspace.BATCH_RESULTS + "b") == 1
+            assert await full.xlen(KEYS.batch_results + "b") == 1
             assert counts == {b"applied" if what == "settle" else b"rejected": b"1"}
         case "give back":
             assert not done.fenced
@@ -89,7 +89,7 @@ async def test_a_worker_on_a_full_redis_drains_it(full: ArqRedis, tmp_path: Path
             results = [await job.result(timeout=20) for job in jobs]
             while not await full.exists(worker.health_check_key):  # noqa: ASYNC110 - it is written every 0.2 s
                 await asyncio.sleep(0.05)
-            assert await full.zcard(keyspace.WORKERS) == 1
+            assert await full.zcard(KEYS.workers) == 1
 
     assert all(result.applied for result in results)
 

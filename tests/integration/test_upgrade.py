@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import pytest
 
+from ops.keys import KEYS
 from producers import Cancellation, JobResult, JobState, Outcome, Producer
-from producers.contract import keyspace
 from producers.transport.dsn import open_redis
 from tests.support.lanes import DEFAULTS, PACING, Lanes
 from tests.support.manual_clock import START_US, ManualClock
@@ -60,7 +60,7 @@ async def upgraded(valkey_dsn: str) -> AsyncIterator[Upgraded]:
 
 
 async def finished(lanes: Lanes) -> int:
-    return sum([int(count) for count in await lanes.redis.hvals(keyspace.COUNTS)])  # type: ignore[misc]
+    return sum([int(count) for count in await lanes.redis.hvals(KEYS.counts)])  # type: ignore[misc]
 
 
 async def results(producer: Producer) -> dict[str, JobResult]:
@@ -84,7 +84,7 @@ async def test_every_change_of_the_version_before_gets_one_outcome_in_the_order_
         ]
         assert ended == queued
     assert await upgraded.uncovered() == set()
-    assert await upgraded.redis.keys(keyspace.JOB + "*") == []
+    assert await upgraded.redis.keys(KEYS.job + "*") == []
     outcomes = {job_id: result.outcome for job_id, result in (await results(producer)).items()}
     assert outcomes.pop("joins-0") is Outcome.SUPERSEDED
     assert set(outcomes.values()) == {Outcome.APPLIED}
@@ -114,7 +114,7 @@ async def test_a_lane_that_the_version_before_held_in_flight_is_claimed_once_its
 ) -> None:
     """The settlement of the worker that lost it changes nothing."""
     lane = QUEUE.held["lane"]
-    lease_until_ms = await upgraded.due_ms(lane) or await upgraded.redis.zscore(keyspace.BULK_SCHEDULE, lane) or 0
+    lease_until_ms = await upgraded.due_ms(lane) or await upgraded.redis.zscore(KEYS.bulk_schedule, lane) or 0
 
     claims = await upgraded.drain()
 

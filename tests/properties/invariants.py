@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from producers.contract import keyspace
+from ops.keys import KEYS
 from producers.contract.codec import decode_result
 from tests.properties.model import Model
 
 Dump = dict[str, tuple[Any, int]]
 
 LASTING = {
-    keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES, keyspace.WAKEUPS, keyspace.EGRESSES, keyspace.PAUSED,
-    keyspace.RATES, keyspace.COUNTS, keyspace.BATCHES, keyspace.REJECTED_KEYS,
+    KEYS.schedule, KEYS.bulk_schedule, KEYS.lanes, KEYS.wakeups, KEYS.egresses, KEYS.paused,
+    KEYS.rates, KEYS.counts, KEYS.batches, KEYS.rejected_keys,
 }  # fmt: skip
-LASTING_PREFIXES = (keyspace.LANE, keyspace.HEAD, keyspace.JOB, keyspace.DEAD_LETTERS)
-ALIVE_PREFIXES = (keyspace.BATCH, keyspace.BATCH_MEMBERS, keyspace.BATCH_RESULTS)
+LASTING_PREFIXES = (KEYS.lane, KEYS.head, KEYS.job, KEYS.dead_letters)
+ALIVE_PREFIXES = (KEYS.batch, KEYS.batch_members, KEYS.batch_results)
 """Keys without a TTL while a change of their batch is queued."""
 
 CLAIMED = {b"token", b"held", b"lease"}
@@ -43,13 +43,13 @@ def named(dump: Dump, prefix: str) -> dict[str, Any]:
 
 
 def _covered(dump: Dump, model: Model) -> None:
-    lanes = {lane: [job_id.decode() for job_id in found] for lane, found in named(dump, keyspace.LANE).items()}
+    lanes = {lane: [job_id.decode() for job_id in found] for lane, found in named(dump, KEYS.lane).items()}
     assert lanes == model.queued, "lanes hold what was accepted and has not ended, in its order"
     urgent = {lane for lane, queued in model.queued.items() if not model.bulk.issuperset(queued)}
-    assert _lanes_of(dump, keyspace.SCHEDULE) == urgent, "lanes with an interactive change are on the schedule"
-    assert _lanes_of(dump, keyspace.BULK_SCHEDULE) == model.queued.keys() - urgent, "the other lanes on that of bulk"
-    assert _lanes_of(dump, keyspace.LANES) == model.queued.keys(), "the index has all of them"
-    assert len(value(dump, keyspace.WAKEUPS, [])) <= 1
+    assert _lanes_of(dump, KEYS.schedule) == urgent, "lanes with an interactive change are on the schedule"
+    assert _lanes_of(dump, KEYS.bulk_schedule) == model.queued.keys() - urgent, "the other lanes on that of bulk"
+    assert _lanes_of(dump, KEYS.lanes) == model.queued.keys(), "the index has all of them"
+    assert len(value(dump, KEYS.wakeups, [])) <= 1
 
 
 def _lanes_of(dump: Dump, key: str) -> set[str]:
@@ -57,7 +57,7 @@ def _lanes_of(dump: Dump, key: str) -> set[str]:
 
 
 def _heads(dump: Dump, model: Model) -> None:
-    heads = named(dump, keyspace.HEAD)
+    heads = named(dump, KEYS.head)
     assert heads.keys() <= model.queued.keys(), "an empty lane leaves no head"
     for lane, queued in model.queued.items():
         head, held = heads.get(lane, {}), model.held.get(lane)
@@ -73,16 +73,16 @@ def _heads(dump: Dump, model: Model) -> None:
 
 
 def _one_result(dump: Dump, model: Model) -> None:
-    assert named(dump, keyspace.JOB).keys() == model.lane_of.keys(), "a payload lives until its change has ended"
-    counts = {outcome.decode(): int(number) for outcome, number in value(dump, keyspace.COUNTS, {}).items()}
+    assert named(dump, KEYS.job).keys() == model.lane_of.keys(), "a payload lives until its change has ended"
+    counts = {outcome.decode(): int(number) for outcome, number in value(dump, KEYS.counts, {}).items()}
     assert counts == dict(model.outcomes)
     assert all(model.ended[job_id] <= number for job_id, number in model.accepted.items())
-    for job_id in named(dump, keyspace.RESULT):
+    for job_id in named(dump, KEYS.result):
         assert job_id not in model.lane_of, "what has a result is not queued"
 
 
 def _batch(dump: Dump, model: Model, batch_id: str) -> None:
-    batch, fields = model.batches[batch_id], value(dump, keyspace.BATCH + batch_id, {})
+    batch, fields = model.batches[batch_id], value(dump, KEYS.batch + batch_id, {})
     figures = {name: int(fields.get(name, 0)) for name in (b"total", b"ended", b"in flight")}
     in_flight = sum(held.offered[0] in batch.members for held in model.held.values())
     assert figures == {b"total": len(batch.members), b"ended": len(batch.ended), b"in flight": in_flight}
@@ -90,8 +90,7 @@ def _batch(dump: Dump, model: Model, batch_id: str) -> None:
     assert outcomes == batch.outcomes
     assert (b"complete" in fields) == batch.is_complete
     stream = [
-        dict(zip(entry[::2], entry[1::2], strict=True))
-        for _, entry in value(dump, keyspace.BATCH_RESULTS + batch_id, [])
+        dict(zip(entry[::2], entry[1::2], strict=True)) for _, entry in value(dump, KEYS.batch_results + batch_id, [])
     ]
     announced = [entry[b"job"].decode() for entry in stream if b"job" in entry]
     assert announced == batch.ended, "the stream has each result once, in the order of settlement"
@@ -103,7 +102,7 @@ def _bounded(dump: Dump, model: Model) -> None:
     alive = {batch_id for batch_id, batch in model.batches.items() if not batch.is_over}
     for key, (_, left_ms) in dump.items():
         owner = next((key.removeprefix(prefix) for prefix in ALIVE_PREFIXES if key.startswith(prefix)), None)
-        if key == keyspace.BATCHES or owner is None:
+        if key == KEYS.batches or owner is None:
             lasts = key in LASTING or key.startswith(LASTING_PREFIXES)
         else:
             lasts = owner in alive
@@ -112,4 +111,4 @@ def _bounded(dump: Dump, model: Model) -> None:
 
 def outcome(dump: Dump, job_id: str) -> str:
     """Return the outcome in a change's result."""
-    return decode_result(value(dump, keyspace.RESULT + job_id, b"")).outcome.value
+    return decode_result(value(dump, KEYS.result + job_id, b"")).outcome.value

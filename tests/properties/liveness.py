@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from producers.contract import keyspace
+from ops.keys import KEYS
 from tests.properties.invariants import value
 from tests.properties.world import LEASE_US, PACING, World
 
@@ -14,9 +14,9 @@ LATE_US = 100_000
 def ready_us(world: World, user: str) -> int:
     """Return when the last change of a user must have ended, by the clock of Redis."""
     lanes = [lane for lane in world.model.queued if lane.partition(":")[0] == user]
-    bucket = value(world.dump, keyspace.bucket(lanes[0]), {})
-    egress = value(world.dump, f"{keyspace.EGRESS}near", {})
-    heads = [value(world.dump, keyspace.HEAD + lane, {}) for lane in lanes]
+    bucket = value(world.dump, KEYS.bucket_of(lanes[0]), {})
+    egress = value(world.dump, f"{KEYS.egress}near", {})
+    heads = [value(world.dump, KEYS.head + lane, {}) for lane in lanes]
     # Whatever was put off before the clock was set back waits until it is again what it was.
     begins_us = max(world.now_us, world.latest_us, _us(bucket, b"hold"), _us(egress, b"hold"), _us(egress, b"probe at"))
     for head in heads:

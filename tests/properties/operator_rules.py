@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
+from ops.keys import KEYS
 from producers.contract import keyspace
 from producers.errors import BatchNotFound
 from producers.queue.cancel import Cancellation
@@ -36,7 +37,7 @@ class OperatorRules(ProducerRules):
         found = self.world.do(self.world.producer.job(job_id).cancel())
         self._cancelled([job_id], found)
         if not was_queued:
-            has_result = keyspace.RESULT + job_id in self.world.dump
+            has_result = KEYS.result + job_id in self.world.dump
             assert found is (Cancellation.ENDED if has_result else Cancellation.NOT_FOUND)
 
     def _cancel_user(self, user: str) -> None:
@@ -77,9 +78,9 @@ class OperatorRules(ProducerRules):
         self.world.rates[keyspace.escape(user)] = rate or 10.0
         self.world.after()
 
-    @precondition(lambda self: keyspace.REJECTED_KEYS in self.world.dump)
+    @precondition(lambda self: KEYS.rejected_keys in self.world.dump)
     @rule(data=st.data())
     def replace_keys(self, data: st.DataObject) -> None:
         """Give a user whose keys were refused other keys."""
-        refused = sorted(user.decode() for user in invariants.value(self.world.dump, keyspace.REJECTED_KEYS, {}))
+        refused = sorted(user.decode() for user in invariants.value(self.world.dump, KEYS.rejected_keys, {}))
         self.world.keys[data.draw(st.sampled_from(refused))] += 1

@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from ops.keys import KEYS
 from producers import Priority, SettingsChange
 from producers.contract import keyspace
 from producers.queue.batches import seal
@@ -43,7 +44,7 @@ class ProducerRules(RuleBasedStateMachine):
             Submission.from_change(one, job_id, options, now_ms=world.now_ms, ttl_ms=ttl_ms) for job_id, one in changes
         ]
         call = submit(some, options)
-        reply: list[int] = world.do(call.script.run(self.redis, call.keys, call.args))
+        reply: list[int] = world.do(call.script.run(self.redis, KEYS, call.args))
         return reply[1:]
 
     @rule(changes=some_changes, bulk=st.booleans(), coalesce=st.booleans(), ttl=a_ttl_ms)
@@ -61,7 +62,7 @@ class ProducerRules(RuleBasedStateMachine):
     def _enqueue(self, named: list[tuple[str, SettingsChange]], *, bulk: bool, coalesce: bool, ttl_ms: int) -> None:
         expected = []
         for job_id, change in named:
-            known = job_id in self.model.lane_of or keyspace.RESULT + job_id in self.world.dump
+            known = job_id in self.model.lane_of or KEYS.result + job_id in self.world.dump
             lane = keyspace.lane(change.user_id, change.trader_id)
             expected.append(self.model.submit(lane, job_id, bulk=bulk, known=known))
             if job_id not in self.known:
@@ -101,7 +102,7 @@ class ProducerRules(RuleBasedStateMachine):
         self.world.do(run_plan(self.redis, sealing, "sealing"))
         self.world.after()
 
-    @precondition(lambda self: bool(invariants.named(self.world.dump, keyspace.DEAD_LETTER)))
+    @precondition(lambda self: bool(invariants.named(self.world.dump, KEYS.dead_letter)))
     @rule(data=st.data())
     def replay(self, data: st.DataObject) -> None:
         """Replay dead letters."""
@@ -116,10 +117,10 @@ class ProducerRules(RuleBasedStateMachine):
             change = letters[old].change
             assert change is not None
             lane = keyspace.lane(change.user_id, change.trader_id)
-            known = new in self.model.lane_of or keyspace.RESULT + new in world.dump
+            known = new in self.model.lane_of or KEYS.result + new in world.dump
             assert self.model.submit(lane, new, bulk=True, known=known) > 0
         world.after()
-        assert not {keyspace.DEAD_LETTER + old for old, _ in report.replayed} & world.dump.keys()
+        assert not {KEYS.dead_letter + old for old, _ in report.replayed} & world.dump.keys()
 
     @precondition(lambda self: self.model.batches)
     @rule(data=st.data())

@@ -11,6 +11,7 @@ from collections import Counter
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from ops.keys import KEYS
 from producers.contract import keyspace
 from producers.queue.submit import EMPTY_BATCH_TTL_MS
 from tests.properties.invariants import LASTING
@@ -55,9 +56,9 @@ class Queue(WorkerRules):
         self.world.check_pace()
         assert self.model.ended == self.model.accepted
         self.wait(MAX_TTL_S)
-        assert {key for key in self.world.dump if not key.startswith(keyspace.DEAD_LETTERS)} <= LASTING - {
-            keyspace.PAUSED,
-            keyspace.RATES,
+        assert {key for key in self.world.dump if not key.startswith(KEYS.dead_letters)} <= LASTING - {
+            KEYS.paused,
+            KEYS.rates,
         }
 
 

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from redis.asyncio.client import PubSub
 
+from ops.keys import KEYS
 from producers import Attempt, Producer, ProducerSettings
-from producers.contract import keyspace
 from producers.queue.bucket import LOOK_AHEAD_US
 from tests.properties import arrivals, invariants
 from tests.properties.arrivals import Request
@@ -77,7 +77,7 @@ class World:
     async def _begin(self) -> None:
         await self.redis.flushall()
         await self.redis.set_time(self.now_us)
-        await self.listener.psubscribe(f"{keyspace.JOB_DONE}*", f"{keyspace.BATCH_COMPLETE}*")
+        await self.listener.psubscribe(f"{KEYS.job_done}*", f"{KEYS.batch_complete}*")
         await self._news()
 
     def close(self) -> None:
@@ -116,7 +116,7 @@ class World:
     def _set_time(self) -> None:
         self.do(self.redis.set_time(self.now_us))
         self.dump = self.do(self.redis.all_there_is())
-        for batch_id in [each for each in self.model.batches if keyspace.BATCH + each not in self.dump]:
+        for batch_id in [each for each in self.model.batches if KEYS.batch + each not in self.dump]:
             assert self.model.batches.pop(batch_id).is_over, "a batch lives until all of it has ended"
 
     # --- work ---
@@ -146,7 +146,7 @@ class World:
 
     def _probing(self, worker: Worker) -> float:
         """Return how many claims the breaker of a worker's egress allows: none, one, or any number."""
-        egress = invariants.value(self.dump, keyspace.EGRESS + worker.egress, {})
+        egress = invariants.value(self.dump, KEYS.egress + worker.egress, {})
         if b"open" not in egress:
             return math.inf
         return int(self.now_us + LOOK_AHEAD_US >= float(egress[b"probe at"]))
@@ -235,8 +235,8 @@ class World:
         """Check that a fenced settlement changed nothing but the bucket and the egress, which count the request."""
         after = self.do(self.redis.all_there_is())
         for key in before.keys() | after.keys():
-            if key != keyspace.bucket(claim.lane) and not key.startswith(
-                (keyspace.EGRESS, keyspace.FAILURES, keyspace.REJECTED_KEYS, keyspace.WAKEUPS)
+            if key != KEYS.bucket_of(claim.lane) and not key.startswith(
+                (KEYS.egress, KEYS.failures, KEYS.rejected_keys, KEYS.wakeups)
             ):
                 assert before.get(key, ("", 0))[0] == after.get(key, ("", 0))[0], f"a fenced settlement changed {key}"
 
@@ -260,7 +260,7 @@ class World:
         self.seen["a batch was complete"] += len(complete)
         assert complete == self.model.newly_complete(), "a batch's completion is announced once"
         self._announced += Counter(done)
-        assert {keyspace.RESULT + job_id for job_id in done} <= self.dump.keys()
+        assert {KEYS.result + job_id for job_id in done} <= self.dump.keys()
         invariants.check(self.dump, self.model)
 
     async def _news(self) -> tuple[list[str], list[str]]:
@@ -275,7 +275,7 @@ class World:
                 return done, sorted(complete)
             if message["type"] == "pmessage":
                 channel, data = message["channel"].decode(), message["data"].decode()
-                (done if channel.startswith(keyspace.JOB_DONE) else complete).append(data)
+                (done if channel.startswith(KEYS.job_done) else complete).append(data)
 
     def check_pace(self) -> None:
         """Check both rate limits over all requests so far."""

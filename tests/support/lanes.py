@@ -7,8 +7,9 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from ops.keys import KEYS
 from producers import Attempt, Outcome, Priority, SettingsChange
-from producers.contract import attempt_history, keyspace
+from producers.contract import attempt_history
 from producers.contract.attempt_history import AttemptHistory
 from producers.queue.submit import Submission, SubmitOptions, submit
 from tests.support.changes import result
@@ -66,7 +67,7 @@ class Lanes:
             Submission.from_change(one, job_id, options, now_ms=now_ms, ttl_ms=TTL_MS) for job_id, one in changes
         ]
         call = submit(submissions, options)
-        reply = await call.script.run(self.redis, call.keys, call.args)
+        reply = await call.script.run(self.redis, KEYS, call.args)
         return list(reply[1:])
 
     async def claims(self, most: int = 100, claimer: Claimer | None = None) -> Claims:
@@ -138,17 +139,17 @@ class Lanes:
 
     async def due_now(self, lane: str) -> None:
         """Make a lane due: end its delay, or the lease of its worker."""
-        for schedule in (keyspace.SCHEDULE, keyspace.BULK_SCHEDULE):
+        for schedule in (KEYS.schedule, KEYS.bulk_schedule):
             await self.redis.zadd(schedule, {lane: 1}, xx=True)
 
     async def on_bulk(self, lane: str) -> bool:
         """Whether a lane is on the bulk schedule."""
-        return await self.redis.zscore(keyspace.BULK_SCHEDULE, lane) is not None
+        return await self.redis.zscore(KEYS.bulk_schedule, lane) is not None
 
     async def slot_us(self, claim: Claim) -> int:
         """When a claim may be sent: Unix microseconds, the Redis clock. Ask before it is settled."""
         entry = str(claim.slot_number % self.pacing.per_window)
-        stored = await self.redis.hget(keyspace.bucket(claim.lane), entry)  # type: ignore[misc]
+        stored = await self.redis.hget(KEYS.bucket_of(claim.lane), entry)  # type: ignore[misc]
         assert stored is not None
         slot = -int(float(stored))
         assert slot > 0, "the claim was settled already"
@@ -156,7 +157,7 @@ class Lanes:
 
     async def due_ms(self, lane: str) -> float | None:
         """Return a lane's score in the schedule."""
-        score: float | None = await self.redis.zscore(keyspace.SCHEDULE, lane)
+        score: float | None = await self.redis.zscore(KEYS.schedule, lane)
         return score
 
     async def now_ms(self) -> float:
@@ -166,18 +167,16 @@ class Lanes:
 
     async def queued(self, lane: str) -> list[str]:
         """Return the job IDs of a lane, head first."""
-        return [entry.decode() for entry in await self.redis.lrange(keyspace.LANE + lane, 0, -1)]  # type: ignore[misc]
+        return [entry.decode() for entry in await self.redis.lrange(KEYS.lane + lane, 0, -1)]  # type: ignore[misc]
 
     async def uncovered(self) -> set[str]:
         """Lanes that hold changes and are not on the schedule, or the other way round; invariant 1 says none."""
-        schedules = [
-            await self.redis.zrange(key, 0, -1) for key in (keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES)
-        ]
+        schedules = [await self.redis.zrange(key, 0, -1) for key in (KEYS.schedule, KEYS.bulk_schedule, KEYS.lanes)]
         interactive, bulk, known = ({lane.decode() for lane in lanes} for lanes in schedules)
         assert not interactive & bulk, "a lane is on both schedules"
         assert known == interactive | bulk, "the index of lanes is another"
         scheduled = interactive | bulk
-        filled = {key.decode().removeprefix(keyspace.LANE) async for key in self.redis.scan_iter(keyspace.LANE + "*")}
+        filled = {key.decode().removeprefix(KEYS.lane) async for key in self.redis.scan_iter(KEYS.lane + "*")}
         return scheduled ^ filled
 
 

@@ -1,6 +1,6 @@
 """Failure kinds of requests, and the marks of users whose API keys were rejected. No I/O.
 
-Both are stored text: `breaker.lua` counts failure kinds, and `keyspace.REJECTED_KEYS` keeps the marks.
+Both are stored text: `breaker.lua` counts failure kinds, and `keys.rejected_keys` keeps the marks.
 """
 
 from __future__ import annotations

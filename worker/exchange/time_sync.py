@@ -11,7 +11,8 @@ from tenacity.wait import wait_random_exponential
 
 from producers.contract import keyspace
 from producers.queue.bucket import BUCKET_TTL_MS, US_PER_S
-from producers.transport.scripts import Script
+from producers.transport.clients import keyspace_of
+from producers.transport.scripts import Argument, Script
 from worker.clock import Clock
 from worker.errors import TransportError
 from worker.exchange.client import ExchangeClient, RawReply
@@ -42,8 +43,8 @@ async def synchronize(
 
     async def fetch() -> RawReply | None:
         """Request the time at the egress's next slot; return None while its breaker is open."""
-        keys = [keyspace.EGRESS + keyspace.escape(egress)]
-        wait_us = await _take_egress_slot.run(redis, keys, [pacing.egress_pace_us, pacing.egress_burst_us])
+        arguments: list[Argument] = [keyspace.escape(egress), pacing.egress_pace_us, pacing.egress_burst_us]
+        wait_us = await _take_egress_slot.run(redis, keyspace_of(redis), arguments)
         if wait_us < 0:
             return None
         await clock.sleep(min(wait_us / US_PER_S, MAX_SLOT_WAIT_S))

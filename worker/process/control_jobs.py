@@ -17,11 +17,11 @@ from redis.exceptions import ResponseError
 
 from producers.client.producer import Producer
 from producers.contract.codec import serialize
-from producers.contract.keyspace import JOB
 from producers.contract.messages import CHANGE_SUFFIX
 from producers.contract.reader import change_from_wire
 from producers.errors import ProducerError, QueueUnavailable, abbreviated
 from producers.settings import ProducerSettings
+from producers.transport.clients import keyspace_of
 from worker.logs import Event, log_fields
 
 SUBMIT_TRIES = 5
@@ -92,7 +92,7 @@ async def submit(ctx: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 async def read_fault(redis: Redis, job_id: str, functions: Functions) -> str | None:
     """Return why a control job cannot be run; None if it can, or if it has expired, which arq reports itself."""
     try:
-        payload = await redis.getrange(JOB + job_id, 0, MAX_JOB_BYTES)
+        payload = await redis.getrange(keyspace_of(redis).job + job_id, 0, MAX_JOB_BYTES)
     except ResponseError as exc:  # its key is not a string
         return f"its payload cannot be read: {exc}"
     return find_fault(payload, functions) if payload else None

@@ -13,8 +13,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from producers.contract.keyspace import JOB
 from producers.transport.cancellation import cancel_and_wait
+from producers.transport.clients import keyspace_of
 from worker.logs import Event, log_fields
 from worker.process.control_jobs import failed_result, read_fault, shorten_log_record
 
@@ -45,7 +45,7 @@ class ControlQueueWorker(Worker):
         """
         startable = [job_id for job_id in job_ids if _is_utf8(job_id)]
         for job_id in set(job_ids).difference(startable):
-            await self.pool.delete(JOB.encode() + job_id)
+            await self.pool.delete(keyspace_of(self.pool).job.encode() + job_id)
             await self.pool.zrem(self.queue_name, job_id)
             log.error(
                 "removed control job %r: its ID is not UTF-8", job_id[:80], extra=log_fields(Event.CONTROL_JOB_FAILED)

@@ -14,8 +14,8 @@ from typing import cast
 
 from redis.asyncio import Redis
 
-from producers.contract import keyspace
 from producers.transport.cancellation import cancel_and_wait
+from producers.transport.clients import keyspace_of
 from producers.transport.commands import LPUSH, LTRIM, ZRANGE
 from producers.transport.plan import Transaction
 from producers.transport.runner import execute
@@ -68,6 +68,7 @@ class Dispatcher:
         with every settlement.
         """
         self._redis = redis
+        self._keys = keyspace_of(redis)
         self._availability = availability
         self._claimer = claimer
         self._attempt_runner = attempt_runner
@@ -120,7 +121,7 @@ class Dispatcher:
     async def _has_only_unreadable_lanes(self) -> bool:
         """Return whether all scheduled lanes are unreadable; forget the unreadable ones that are not scheduled."""
         known = len(self._unreadable_lanes)  # one more is read, so that another lane is among them
-        both = Transaction(ZRANGE(keyspace.SCHEDULE, 0, known), ZRANGE(keyspace.BULK_SCHEDULE, 0, known))
+        both = Transaction(ZRANGE(self._keys.schedule, 0, known), ZRANGE(self._keys.bulk_schedule, 0, known))
         schedules = await execute(self._redis, both)
         scheduled = {decode_lane(lane) for lanes in schedules for lane in lanes}
         if max(map(len, schedules)) <= known:  # else there may be more
@@ -129,7 +130,7 @@ class Dispatcher:
 
     async def wake_other_worker(self) -> None:
         """Push a wakeup, so that another worker claims the lanes that become due while this one cannot."""
-        await execute(self._redis, Transaction(LPUSH(keyspace.WAKEUPS, "1"), LTRIM(keyspace.WAKEUPS, 0, 0)))
+        await execute(self._redis, Transaction(LPUSH(self._keys.wakeups, "1"), LTRIM(self._keys.wakeups, 0, 0)))
 
     async def _claim_once(self) -> None:
         """Claim due lanes and start their attempts, then sleep; or wait for a free slot."""
@@ -231,7 +232,7 @@ class Dispatcher:
     async def _wait_for_wakeup(self) -> bool:
         """Return whether a wakeup arrived within the timeout."""
         # redis-py types a blocking pop for both its clients at once
-        pop = self._redis.blpop([keyspace.WAKEUPS], self._wakeup_timeout_s)  # type: ignore[arg-type]  # Redis 6 takes a float
+        pop = self._redis.blpop([self._keys.wakeups], self._wakeup_timeout_s)  # type: ignore[arg-type]  # Redis 6 takes a float
         return await cast("Awaitable[object]", pop) is not None
 
     def _log_malformed(self, found: list[MalformedLane]) -> None:

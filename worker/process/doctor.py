@@ -15,11 +15,11 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
-from producers.contract.keyspace import CREDENTIALS
 from producers.errors import SettingsError
 from producers.monitor.checks import Check, fail, ok
 from producers.monitor.permissions import may_run
 from producers.settings import variable_name
+from producers.transport.clients import keyspace_of
 from producers.transport.dsn import open_redis
 from worker.clock import Clock, SystemClock
 from worker.credentials.file_store import FileCredentials
@@ -73,11 +73,11 @@ async def _check_credentials(settings: WorkerSettings) -> Check:
             match store:
                 case FileCredentials():
                     return check_credentials(len(store), [fault.message for fault in store.faults])
-                case RedisCredentials() if not await may_run(redis, "HLEN", CREDENTIALS):
+                case RedisCredentials() if not await may_run(redis, "HLEN", keyspace_of(redis).credentials):
                     return credentials_not_permitted()
                 case RedisCredentials():
                     users = await store.count()
-                    may_list = await may_run(redis, "HSCAN", CREDENTIALS, "0")
+                    may_list = await may_run(redis, "HSCAN", keyspace_of(redis).credentials, "0")
                     return check_credentials(users, await store.faults() if may_list else ())
                 case _:
                     return check_credentials(len(store) if isinstance(store, Sized) else None)

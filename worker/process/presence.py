@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from producers.monitor.worker_info import MAX_INTERVAL_S, WorkerInfo, announce_worker, withdraw_worker
 from producers.transport.cancellation import cancel_and_wait
+from producers.transport.clients import keyspace_of
 from producers.transport.runner import execute
 from worker.clock import Clock
 from worker.logs import Event, log_fields
@@ -55,6 +56,7 @@ class PresenceAnnouncer:
         availability: RedisAvailability | None = None,
     ) -> None:
         self._redis = redis
+        self._keys = keyspace_of(redis)
         self._availability = availability or RedisAvailability(clock)
         self._clock = clock
         self._settings = settings
@@ -81,7 +83,7 @@ class PresenceAnnouncer:
         if announced is None or self._redis_away:
             return
         try:
-            await execute(self._redis, withdraw_worker(announced))
+            await execute(self._redis, withdraw_worker(self._keys, announced))
         except (RedisError, OSError) as exc:
             self._availability.failed(PART, exc)
 
@@ -90,7 +92,7 @@ class PresenceAnnouncer:
         try:
             seconds, micros = await self._redis.time()
             info = self._worker_info(seconds * 1000 + micros // 1000)
-            await execute(self._redis, announce_worker(info))
+            await execute(self._redis, announce_worker(self._keys, info))
             self._announced = info
         except (RedisError, OSError) as exc:
             self._availability.failed(PART, exc)

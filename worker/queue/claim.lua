@@ -9,8 +9,6 @@ one lane when a probe is due (see probes.lua), and the next when that one is set
 that several workers lost alone, so that no other lane is lost with it.
 Atomic so that no slot is given twice and no two workers hold a lane.
 
-KEYS  1 schedule   2 bulk schedule   3 lanes   4 wakeups   5 egress   6 counts   7 paused   8 rates   9 egresses
-      10 failures   11 rejected keys
 ARGV  1 name of the egress   2 most lanes to claim   3 token (each claim gets <token>.<number of its row>)
       4 lease, counted from the slot (ms)   5 user pace (us per request)   6 requests per window   7 window (us)
       8 catch-up (us)   9 egress pace (us per request)   10 egress burst (us)   11 margin factor (see rate.py)
@@ -21,13 +19,13 @@ Reply {now (ms), us until the next lane is due (-1: none is scheduled), rows...}
       An absent value is false, and so is a payload that is too large. A malformed lane name or head is removed and
       counted as "unreadable"; a lane whose keys have a wrong type is postponed for a minute.
 ]]
--- luacheck: read globals bucket probes batch_ids LANE_PREFIX HEAD_PREFIX JOB_PREFIX BATCH_PREFIX MAX_PAYLOAD_BYTES
--- luacheck: read globals COALESCE_BYTES MAX_COALESCED BULK_SHARE QUARANTINE_AFTER EGRESS_HEALTH ROW LOOK_AHEAD RESERVED
-local schedule, bulk_schedule, lanes, wakeups, egress, counts = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local paused, rates, egresses, failures, rejected_keys = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+-- luacheck: read globals bucket probes batch_ids MAX_PAYLOAD_BYTES COALESCE_BYTES MAX_COALESCED BULK_SHARE
+-- luacheck: read globals QUARANTINE_AFTER EGRESS_HEALTH ROW LOOK_AHEAD RESERVED
 local egress_name, limit, token, lease_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local egress, failures = KEY.egress .. egress_name, KEY.failures .. egress_name
+local schedule, bulk_schedule = KEY.schedule, KEY.bulk_schedule
 bucket.begin({
-  egress = egress, rates = rates, pace = tonumber(ARGV[5]), per_window = tonumber(ARGV[6]), window = tonumber(ARGV[7]),
+  egress = egress, pace = tonumber(ARGV[5]), per_window = tonumber(ARGV[6]), window = tonumber(ARGV[7]),
   catch_up = tonumber(ARGV[8]), egress_pace = tonumber(ARGV[9]), egress_burst = tonumber(ARGV[10]),
   margin_factor = tonumber(ARGV[11]), max_flight = lease_ms * 1000,
 })
@@ -52,8 +50,8 @@ if breaker.is_open then
   probes.begin(failures)
 end
 if bucket.egress_slot() > bucket.horizon then return {now_ms, until_claimable(bucket.egress_slot())} end
-local has_pauses = redis.call('EXISTS', paused) == 1
-local function is_paused(scope) return redis.call('HEXISTS', paused, scope) == 1 end
+local has_pauses = redis.call('EXISTS', KEY.paused) == 1
+local function is_paused(scope) return redis.call('HEXISTS', KEY.paused, scope) == 1 end
 if has_pauses and (is_paused('everything') or is_paused('egress:' .. egress_name)) then
   return {now_ms, PAUSED_MS * 1000}
 end
@@ -66,7 +64,7 @@ local function is_lane_paused(lane)
   return user ~= nil and (is_paused('user:' .. user) or is_paused('trader:' .. trader))
 end
 
-local has_rejected_keys = redis.call('TYPE', rejected_keys).ok == 'hash'   -- a wrong type counts as absent
+local has_rejected_keys = redis.call('TYPE', KEY.rejected_keys).ok == 'hash'   -- a wrong type counts as absent
 local failing_users = tonumber(redis.call('HGET', failures, 'n failing') or 0)
 
 local function egress_health(user)
@@ -80,14 +78,14 @@ end
 local rows = {}
 
 local function add_malformed(lane, done)
-  redis.call('HINCRBY', counts, 'unreadable', 1)
+  redis.call('HINCRBY', KEY.counts, 'unreadable', 1)
   rows[#rows + 1] = {ROW.MALFORMED, lane, done, 0}
 end
 
 local function payload_of(job_id)
-  local size = redis.pcall('STRLEN', JOB_PREFIX .. job_id)
+  local size = redis.pcall('STRLEN', KEY.job .. job_id)
   if type(size) ~= 'number' or size == 0 or size > MAX_PAYLOAD_BYTES then return false end
-  return redis.call('GET', JOB_PREFIX .. job_id)
+  return redis.call('GET', KEY.job .. job_id)
 end
 
 -- Return job ID and payload of the coalescable changes directly behind the head, up to the job ID `last`.
@@ -105,9 +103,9 @@ end
 -- Add a head to its batch's `in flight` count. Call it for the first claim only: a lost lease leaves the head counted.
 local function count_in_flight(job_id)
   local batch_id = batch_ids.find(job_id)
-  if not batch_id or redis.pcall('HEXISTS', BATCH_PREFIX .. batch_id, 'created') ~= 1 then return end
-  redis.call('HINCRBY', BATCH_PREFIX .. batch_id, 'in flight', 1)
-  redis.call('HSETNX', BATCH_PREFIX .. batch_id, 'started', now_ms)
+  if not batch_id or redis.pcall('HEXISTS', KEY.batch .. batch_id, 'created') ~= 1 then return end
+  redis.call('HINCRBY', KEY.batch .. batch_id, 'in flight', 1)
+  redis.call('HSETNX', KEY.batch .. batch_id, 'started', now_ms)
 end
 
 -- Claim, postpone or remove one due lane of the schedule `source`. Return CLAIMED, or CLAIMED_ALONE if this claim must
@@ -119,11 +117,11 @@ local function claim(lane, has_reserved, source)
     add_malformed(lane, 'not a lane name: removed from the schedule')
     return NEXT
   end
-  local list = LANE_PREFIX .. lane
+  local list = KEY.lane .. lane
   local job_id = redis.call('LINDEX', list, 0)
   if not job_id then
     redis.call('ZREM', source, lane)
-    redis.call('ZREM', lanes, lane)
+    redis.call('ZREM', KEY.lanes, lane)
     return NEXT
   end
   if #job_id > MAX_ID_BYTES or not string.match(job_id, NAME) then
@@ -142,7 +140,7 @@ local function claim(lane, has_reserved, source)
   end
   user.slot = math.max(user.slot, bucket.egress_slot())
   if user.slot > bucket.horizon then return NO_EGRESS_SLOT end
-  local head = HEAD_PREFIX .. lane
+  local head = KEY.head .. lane
   local last_token, lost_before, history, last_coalescable, last_alone = unpack(
     redis.call('HMGET', head, 'token', 'lapses', 'state', 'joins', 'solo'))
   local lost_deliveries = tonumber(lost_before or 0) + (last_token and 1 or 0)
@@ -158,7 +156,7 @@ local function claim(lane, has_reserved, source)
     'lease', lease_ends_ms)
   rows[#rows + 1] = {
     ROW.CLAIM, lane, job_id, user.slot - now, user.slot_number, lost_deliveries, payload_of(job_id), history, behind,
-    egress_health(user_of(lane)), has_rejected_keys and redis.call('HGET', rejected_keys, user_of(lane)),
+    egress_health(user_of(lane)), has_rejected_keys and redis.call('HGET', KEY.rejected_keys, user_of(lane)),
   }
   if breaker.is_open then   -- time of the next probe if this one is never settled
     redis.call('HSET', egress, 'probe', claim_token, 'probe at', lease_ends_ms * 1000, 'fresh at', lease_ends_ms * 1000)
@@ -243,8 +241,8 @@ if goes_on and claimed == 0 and #later.affected > 0 then
   end
 end
 
-if claimed > 0 then bucket.save_egress(egresses, egress_name, claims_since_bulk) end
+if claimed > 0 then bucket.save_egress(egress_name, claims_since_bulk) end
 if claimed == limit and not wait_us and (i < #interactive or b < #bulk) then wait_us = 0 end
 wait_us = wait_us or next_due_us()
-if wait_us == 0 and redis.call('LLEN', wakeups) == 0 then redis.call('LPUSH', wakeups, '1') end
+if wait_us == 0 and redis.call('LLEN', KEY.wakeups) == 0 then redis.call('LPUSH', KEY.wakeups, '1') end
 return {now_ms, wait_us, unpack(rows)}

@@ -13,6 +13,7 @@ from producers.contract.codec import COALESCE_BYTES, MAX_PAYLOAD_BYTES
 from producers.contract.messages import THROTTLED
 from producers.queue.batch_ids import BATCH_IDS
 from producers.queue.bucket import BUCKET, US_PER_S
+from producers.transport.clients import keyspace_of
 from producers.transport.scripts import Argument, Part, Script
 from worker.clock import Clock
 from worker.queue.claims import Claim, Claims, EgressHealth, MalformedLane
@@ -42,10 +43,6 @@ CLAIM = Script.load(
     "claim.lua",
     parts=[BUCKET, BATCH_IDS, Part("worker.queue", "probes.lua", {"THROTTLED": THROTTLED})],
     constants={
-        "LANE_PREFIX": keyspace.LANE,
-        "HEAD_PREFIX": keyspace.HEAD,
-        "JOB_PREFIX": keyspace.JOB,
-        "BATCH_PREFIX": keyspace.BATCH,
         "MAX_PAYLOAD_BYTES": MAX_PAYLOAD_BYTES,
         "COALESCE_BYTES": COALESCE_BYTES,
         "MAX_COALESCED": MAX_COALESCED,
@@ -66,19 +63,7 @@ class Claimer:
         self._clock = clock
         self._lease_s = settings.lease_s
         self._egress = keyspace.escape(settings.egress)
-        self._keys = [
-            keyspace.SCHEDULE,
-            keyspace.BULK_SCHEDULE,
-            keyspace.LANES,
-            keyspace.WAKEUPS,
-            keyspace.EGRESS + self._egress,
-            keyspace.COUNTS,
-            keyspace.PAUSED,
-            keyspace.RATES,
-            keyspace.EGRESSES,
-            keyspace.FAILURES + self._egress,
-            keyspace.REJECTED_KEYS,
-        ]
+        self._keys = keyspace_of(redis)
         self._name = secrets.token_hex(8)
         self._number = 0
         self._redis_clock = RedisClockMonitor()

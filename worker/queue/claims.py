@@ -37,7 +37,7 @@ class Claim:
         redis_clock_offset_ms: Redis's clock (Unix milliseconds) minus the monotonic clock.
         coalescable: Job ID and payload of the changes behind the head that may be sent with it, in lane order.
         egress_health: State of the egress at the time of the claim.
-        rejected_keys_mark: Mark of a user whose API keys were rejected (see `keyspace.REJECTED_KEYS`); None for others.
+        rejected_keys_mark: Mark of a user whose API keys were rejected (see `keys.rejected_keys`); None for others.
         redis_clock_steady_since_s: Since when Redis's clock has certainly not been set, monotonic clock.
     """
 

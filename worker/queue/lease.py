@@ -13,14 +13,14 @@ import math
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from producers.contract import keyspace
+from producers.transport.clients import keyspace_of
 from producers.transport.scripts import Argument, Script
 from worker.clock import Clock
 from worker.logs import Event, log_fields
 from worker.queue.claims import Claim
 from worker.queue.redis_retry import RedisAvailability
 
-RENEW = Script.load("worker.queue", "renew.lua", constants={"HEAD_PREFIX": keyspace.HEAD}, runs_when_full=True)
+RENEW = Script.load("worker.queue", "renew.lua", runs_when_full=True)
 
 BEATS_PER_LEASE = 3
 """Two beats may fail before a lease ends."""
@@ -96,7 +96,7 @@ class Heartbeat:
         for claim in claims:
             arguments += (claim.lane, claim.token)
         asked_at_s = self._clock.monotonic()
-        replies = await RENEW.run(self._redis, [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE], arguments)
+        replies = await RENEW.run(self._redis, keyspace_of(self._redis), arguments)
         for claim, renewed in zip(claims, replies, strict=True):
             if claim.token in self._held:  # not settled meanwhile
                 self._until_s[claim.token] = asked_at_s + self._lease_s if renewed else -math.inf

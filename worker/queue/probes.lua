@@ -8,7 +8,7 @@ over, else postponed by at most POSTPONED_MS. So a lane behind any number of the
 breaker closes they are due soon.
 Atomic with the claim so that a lane that is postponed is not claimed meanwhile.
 ]]
--- luacheck: read globals bucket BUCKET_PREFIX BUCKET_SUFFIX LOOK_AHEAD RESERVED THROTTLED
+-- luacheck: read globals bucket BUCKET_SUFFIX LOOK_AHEAD RESERVED THROTTLED
 local probes = {
   PAGE_SIZE = 500,    -- due lanes read by one claim: 1 to 2 ms if all of them are postponed
   MAX_TRIED = 33,     -- lanes that one claim tries; each costs ten times as much as one that is set aside
@@ -32,7 +32,7 @@ local function is_affected(user)
 end
 
 local function has_good_reply(user)
-  local good_at = tonumber(redis.call('HGET', BUCKET_PREFIX .. user .. BUCKET_SUFFIX, 'good') or 0)
+  local good_at = tonumber(redis.call('HGET', KEY.bucket .. user .. BUCKET_SUFFIX, 'good') or 0)
   return good_at > bucket.now - PROVEN_FOR
 end
 

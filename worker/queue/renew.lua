@@ -3,12 +3,9 @@ renew: extend the leases of a worker's claims.
 
 Atomic so that a lease is renewed only while its claim holds the lane, and is never shortened.
 
-KEYS  1 schedule   2 bulk schedule
 ARGV  1 lease (ms from now)   then for each claim: lane, token
 Reply for each claim 1: renewed, or 0: it has lost its lane
 ]]
--- luacheck: read globals HEAD_PREFIX
-local schedules = {KEYS[1], KEYS[2]}
 local lease_ms = tonumber(ARGV[1])
 
 local time = redis.call('TIME')
@@ -16,12 +13,12 @@ local ends = math.floor((time[1] * 1000000 + time[2]) / 1000) + lease_ms
 local renewed = {}
 for i = 2, #ARGV, 2 do
   local lane, token = ARGV[i], ARGV[i + 1]
-  local head = HEAD_PREFIX .. lane
+  local head = KEY.head .. lane
   local current_token, lease = unpack(redis.call('HMGET', head, 'token', 'lease'))
   local is_held = current_token == token
   if is_held and ends > tonumber(lease or 0) then
     redis.call('HSET', head, 'lease', ends)
-    for _, schedule in ipairs(schedules) do redis.call('ZADD', schedule, 'XX', ends, lane) end
+    for _, schedule in ipairs({KEY.schedule, KEY.bulk_schedule}) do redis.call('ZADD', schedule, 'XX', ends, lane) end
   end
   renewed[#renewed + 1] = is_held and 1 or 0
 end

@@ -10,7 +10,7 @@ Atomic with the settlement so that the round trips of all workers of the egress 
 Fields of the egress: `floor` the shortest round trip (us), `samples` how many there were and `total` their sum (us),
 since `since` (us); `floor before`, `samples before` and `total before`, the same of the measuring window before.
 ]]
--- luacheck: read globals EGRESS_PREFIX BUCKET_TTL_MS
+-- luacheck: read globals BUCKET_TTL_MS
 local round_trips = {}
 
 local MIN_RTT_WINDOW = 60000000     -- us; a round trip is remembered for one to two of these
@@ -22,10 +22,10 @@ local MIN_RTT_TTL_MS = 600000
 local SPREAD = 3
 
 -- Return whether another egress is in use. If so, the user's next request may take another network path.
-local function has_other_egress(egress, egresses)
-  if redis.call('SCARD', egresses) < 2 then return false end
-  for _, name in ipairs(redis.call('SMEMBERS', egresses)) do
-    if EGRESS_PREFIX .. name ~= egress and redis.call('EXISTS', EGRESS_PREFIX .. name) == 1 then return true end
+local function has_other_egress(egress)
+  if redis.call('SCARD', KEY.egresses) < 2 then return false end
+  for _, name in ipairs(redis.call('SMEMBERS', KEY.egresses)) do
+    if KEY.egress .. name ~= egress and redis.call('EXISTS', KEY.egress .. name) == 1 then return true end
   end
   return false
 end
@@ -55,7 +55,7 @@ local function write(egress, suffix, window)
 end
 
 -- Add a round trip (us) to the egress's. Return the us that the guard may subtract: 0 while another egress is in use.
-function round_trips.add(egress, egresses, round_trip, now)
+function round_trips.add(egress, round_trip, now)
   local fields = redis.call('HMGET', egress, 'floor', 'samples', 'total', 'floor before', 'samples before',
     'total before', 'since')
   local current, before = read(unpack(fields, 1, 3)), read(unpack(fields, 4, 6))
@@ -72,7 +72,7 @@ function round_trips.add(egress, egresses, round_trip, now)
   current.total = current.total + round_trip
   write(egress, '', current)
   if redis.call('PTTL', egress) < MIN_RTT_TTL_MS then redis.call('PEXPIRE', egress, MIN_RTT_TTL_MS + BUCKET_TTL_MS) end
-  return has_other_egress(egress, egresses) and 0 or certain(current, before)
+  return has_other_egress(egress) and 0 or certain(current, before)
 end
 
 return round_trips

@@ -8,13 +8,12 @@ and the rejected-keys mark. It does so even if the claim has lost its lane; then
 Atomic so that a change ends once, a lane that is not empty stays on a schedule, and a lane is only changed by the
 claim that holds it.
 
-KEYS  1 schedule   2 bulk schedule   3 lanes   4 wakeups   5 egresses   6 rejected keys   7 lane   8 head   9 bucket
-      10 egress   11 failures
 ARGV  1 requests per window   2 window (us); 1 and 2 are for a bucket that has expired   3 egress pace (us per
       request)   4 maximum pause (ms) of a throttled egress   5 TTL of results (ms)   6 TTL of dead letters (ms)
-      7 lane   8 user   9 job ID   10 token   11 slot number   12 us since the reply or failure, -1 if nothing was sent
-      13 round trip (us), -1 if no reply came   14 failure kind, "" for none (see breaker.lua)   15 1 if the failure is
-      explained by the user alone, else 0   16 what the exchange's Retry-After asks for (ms), 0 for nothing
+      7 lane   8 name of the egress   9 job ID   10 token   11 slot number   12 us since the reply or failure, -1 if
+      nothing was sent   13 round trip (us), -1 if no reply came   14 failure kind, "" for none (see breaker.lua)
+      15 1 if the failure is explained by the user alone, else 0   16 what the exchange's Retry-After asks for (ms), 0
+      for nothing
       17 Redis's time as the worker reckons it (us)   18 for how long before it nobody has set this clock (us)
       19 new rejected-keys mark of the user, CLEAR_MARK to remove it, "" to leave it   20 SETTLE_ACTION
       REQUEUE: 21 attempt history   22 delay (ms)   23 hold of the user (ms)   24 last change to send alone or ""
@@ -24,14 +23,16 @@ Reply {1, us until the lane is due (-1: it is empty), number of changes that end
        us until the head can be attempted again at the earliest, 0 if it ended}
       {0, -1, 0, BREAKER_EVENT, 0} if the claim has lost its lane
 ]]
--- luacheck: read globals finish breaker round_trips SETTLE_ACTION CLEAR_MARK BUCKET_TTL_MS RESERVED FULL_PACE
--- luacheck: read globals THROTTLED MAX_CLOCK_ERROR
-local schedule, bulk_schedule, lanes, wakeups, egresses = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local rejected_keys, list, head, bucket, egress, failures = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+-- luacheck: read globals finish breaker round_trips SETTLE_ACTION CLEAR_MARK BUCKET_SUFFIX BUCKET_TTL_MS RESERVED
+-- luacheck: read globals FULL_PACE THROTTLED MAX_CLOCK_ERROR
 local default_per_window, default_window = ARGV[1], ARGV[2]
 local egress_pace, max_throttled_pause_ms = tonumber(ARGV[3]), tonumber(ARGV[4])
 finish.begin(tonumber(ARGV[5]), tonumber(ARGV[6]))
-local lane, user, job_id, token, slot_number = ARGV[7], ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11])
+local lane, egress_name, job_id, token, slot_number = ARGV[7], ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11])
+local user = string.match(lane, '^[^:]*')
+local list, head, bucket = KEY.lane .. lane, KEY.head .. lane, KEY.bucket .. user .. BUCKET_SUFFIX
+local egress, failures = KEY.egress .. egress_name, KEY.failures .. egress_name
+local schedule, bulk_schedule = KEY.schedule, KEY.bulk_schedule
 local reply_age, round_trip = tonumber(ARGV[12]), tonumber(ARGV[13])
 local failure_kind, is_explained, retry_after_ms = ARGV[14], ARGV[15] == '1', tonumber(ARGV[16])
 local reckoned_now, steady_for, rejected_keys_mark = tonumber(ARGV[17]), tonumber(ARGV[18]), ARGV[19]
@@ -71,7 +72,7 @@ slowdown_permille, faster_after = tonumber(slowdown_permille or FULL_PACE), tonu
 local function window_end()
   if not was_sent then return RELEASED end
   if not has_reply then return now - reply_age + window end
-  return now - reply_age - round_trips.add(egress, egresses, round_trip, now) + window
+  return now - reply_age - round_trips.add(egress, round_trip, now) + window
 end
 
 -- Return an entry of the bucket's ring buffer: the end of a window; or nil and the slot of a request in flight.
@@ -155,14 +156,14 @@ end
 if is_throttled then extend_bucket_ttl() end   -- also if the claim has lost its lane
 
 local egress_at_fault_for, breaker_event = breaker.record({
-  egress = egress, failures = failures, rejected_keys = rejected_keys, wakeups = wakeups, token = token, user = user,
+  egress = egress, failures = failures, token = token, user = user,
   now = now, failure_kind = failure_kind, was_sent = was_sent, retry_after = retry_after_ms * 1000,
   max_throttled_pause = max_throttled_pause_ms * 1000,
   concerns_egress = not is_explained and (not is_throttled or is_egress_throttled),
 })
-if rejected_keys_mark == CLEAR_MARK then redis.pcall('HDEL', rejected_keys, user)
+if rejected_keys_mark == CLEAR_MARK then redis.pcall('HDEL', KEY.rejected_keys, user)
 elseif rejected_keys_mark ~= '' and egress_at_fault_for == 0 then
-  redis.pcall('HSET', rejected_keys, user, rejected_keys_mark)
+  redis.pcall('HSET', KEY.rejected_keys, user, rejected_keys_mark)
 end
 
 local current_token, last_coalescable, last_alone = unpack(redis.call('HMGET', head, 'token', 'joins', 'solo'))
@@ -225,7 +226,7 @@ end
 if redis.call('EXISTS', list) == 0 then
   redis.call('DEL', head)
   redis.call('ZREM', lane_schedule, lane)
-  redis.call('ZREM', lanes, lane)
+  redis.call('ZREM', KEY.lanes, lane)
   return {1, -1, #endings, breaker_event, 0}
 end
 redis.call('HDEL', head, 'token', 'held', 'lease', 'lapses', 'earliest')

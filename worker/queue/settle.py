@@ -15,6 +15,7 @@ from producers.queue.batch_ids import BATCH_IDS
 from producers.queue.breaker import BREAKER, BreakerEvent
 from producers.queue.bucket import BUCKET_CONSTANTS, US_PER_S
 from producers.queue.finish import FINISH
+from producers.transport.clients import keyspace_of
 from producers.transport.redis_errors import is_away
 from producers.transport.scripts import Argument, Part, Script
 from worker.clock import Clock
@@ -38,8 +39,9 @@ CLEAR_MARK = "-"
 SETTLE = Script.load(
     "worker.queue",
     "settle.lua",
-    parts=[BATCH_IDS, FINISH, BREAKER, Part("worker.queue", "round_trips.lua", {"EGRESS_PREFIX": keyspace.EGRESS})],
+    parts=[BATCH_IDS, FINISH, BREAKER, Part("worker.queue", "round_trips.lua")],
     constants={
+        "BUCKET_SUFFIX": keyspace.BUCKET_SUFFIX,
         "SETTLE_ACTION": SettleAction,
         "CLEAR_MARK": CLEAR_MARK,
         "MAX_CLOCK_ERROR": round(MAX_CLOCK_ERROR_S * US_PER_S),
@@ -131,24 +133,18 @@ class Settler:
         return self._clock.monotonic() < claim.lease_until_s
 
     async def _send(self, batch: list[Waiting]) -> list[list[int] | Exception]:
-        replies = await self._run("EVALSHA", SETTLE.sha, batch)
+        replies = await self._run(batch)
         if any(isinstance(reply, NoScriptError) for reply in replies):
             # Settling twice is harmless: what the first run settled is fenced for the second.
-            replies = await self._run("EVAL", SETTLE.text, batch)
+            replies = await self._run(batch, is_known=False)
         return replies
 
-    async def _run(self, command: str, script: str, batch: list[Waiting]) -> list[list[int] | Exception]:
+    async def _run(self, batch: list[Waiting], *, is_known: bool = True) -> list[list[int] | Exception]:
+        script = SETTLE.bind(keyspace_of(self._redis))
         pipe = self._redis.pipeline(transaction=False)
         for settlement, action, _ in batch:
-            keys = self._keys(settlement.claim)
-            pipe.execute_command(command, script, len(keys), *keys, *self._arguments(settlement), *action)
+            pipe.execute_command(*script.command([*self._arguments(settlement), *action], is_known=is_known))
         return await pipe.execute(raise_on_error=False)
-
-    def _keys(self, claim: Claim) -> list[str]:
-        lane, egress = claim.lane, self._egress
-        shared = [keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES, keyspace.WAKEUPS, keyspace.EGRESSES]
-        own = [keyspace.LANE + lane, keyspace.HEAD + lane, keyspace.bucket(lane)]
-        return [*shared, keyspace.REJECTED_KEYS, *own, keyspace.EGRESS + egress, keyspace.FAILURES + egress]
 
     def _arguments(self, settlement: Settlement) -> list[Argument]:
         claim, request = settlement.claim, settlement.request
@@ -162,11 +158,10 @@ class Settler:
                 round_trip_us = round(request.round_trip_s * US_PER_S)
             failure_kind, is_explained = request.failure_kind or "", int(request.keys_replaced)
             retry_after_ms = round((request.retry_after_s or 0.0) * 1000)
-        user = claim.lane.partition(":")[0]
         steady_us = round(max(0.0, now_s - claim.redis_clock_steady_since_s) * US_PER_S)
         return [
             *self._settings,
-            *(claim.lane, user, claim.job_id, claim.token, claim.slot_number),
+            *(claim.lane, self._egress, claim.job_id, claim.token, claim.slot_number),
             *(reply_age_us, round_trip_us, failure_kind, is_explained, retry_after_ms),
             *(claim.redis_ms(now_s) * 1000, steady_us),
             _mark_argument(settlement),

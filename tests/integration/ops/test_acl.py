@@ -13,6 +13,7 @@ from arq.connections import ArqRedis
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
+from ops.keys import KEYS
 from ops.redis_server import Valkey
 from producers import Producer, ProducerSettings, QueueUnavailable
 from producers.contract import keyspace
@@ -106,7 +107,7 @@ async def test_the_doctor_asks_for_nothing_that_is_refused(
     server: Server, operator: ArqRedis, tmp_path: Path, user: str, found: str
 ) -> None:
     """It learns beforehand what its user may do, and names what it leaves out; nothing fails."""
-    await operator.hset(keyspace.CREDENTIALS, "1001", "sealed")  # type: ignore[misc]
+    await operator.hset(KEYS.credentials, "1001", "sealed")  # type: ignore[misc]
     async with rig_on(operator, tmp_path) as rig:
         sealed = rig.settings(
             redis_dsn=server.dsn(user), credentials="redis:", credentials_keys=Secret(new_entry("first"))
@@ -142,20 +143,18 @@ async def test_the_credentials_are_for_workers_to_read_and_for_one_user_to_write
     server: Server, operator: ArqRedis
 ) -> None:
     """Not for producers, whichever way."""
-    await operator.hset(keyspace.CREDENTIALS, "1001", "sealed")  # type: ignore[misc]
-    script = f"return redis.call('HGETALL', '{keyspace.CREDENTIALS}')"
+    await operator.hset(KEYS.credentials, "1001", "sealed")  # type: ignore[misc]
+    script = f"return redis.call('HGETALL', '{KEYS.credentials}')"
     ways: list[tuple[Any, ...]] = [
-        ("HGET", keyspace.CREDENTIALS, "1001"),
-        ("COPY", keyspace.CREDENTIALS, "copytrade:mine"),
-        ("RENAME", keyspace.CREDENTIALS, "copytrade:mine"),
-        ("DEL", keyspace.CREDENTIALS),
+        ("HGET", KEYS.credentials, "1001"),
+        ("COPY", KEYS.credentials, "copytrade:mine"),
+        ("RENAME", KEYS.credentials, "copytrade:mine"),
+        ("DEL", KEYS.credentials),
         ("EVAL", script, 0),
     ]
     await _are_refused(server, "producer", ways)
-    await _are_refused(
-        server, "worker", [("HSET", keyspace.CREDENTIALS, "1001", "other"), ("DEL", keyspace.CREDENTIALS)]
-    )
-    await _are_refused(server, "keys", [("GET", "arq:job:1"), ("HGETALL", keyspace.COUNTS)])
+    await _are_refused(server, "worker", [("HSET", KEYS.credentials, "1001", "other"), ("DEL", KEYS.credentials)])
+    await _are_refused(server, "keys", [("GET", "arq:job:1"), ("HGETALL", KEYS.counts)])
 
     async with server.client("worker") as worker, server.client("keys") as keeper:
         kept, read = SealedRecords(keeper), SealedRecords(worker)
@@ -222,7 +221,7 @@ async def test_every_key_of_the_queue_is_within_their_patterns(operator: ArqRedi
     ]
     assert len(names) > 20
     for name in names:
-        if name == keyspace.CREDENTIALS:
+        if name == KEYS.credentials:
             continue
         answer = await operator.execute_command("ACL", "DRYRUN", f"copytrade-{user}", "SET", f"{name}x", "1")  # type: ignore[no-untyped-call]
         assert answer == b"OK", (name, answer)

@@ -10,8 +10,8 @@ import pytest
 from arq.connections import ArqRedis
 from arq.jobs import serialize_job, serialize_result
 
+from ops.keys import KEYS
 from producers import InvalidId, JobNotFound, JobState, Producer
-from producers.contract import keyspace
 from tests.support.arq_app import as_arq_app
 from tests.support.changes import change
 from tests.support.lanes import Lanes, contents
@@ -33,7 +33,7 @@ def _result(serializer: Any) -> bytes:
 
 FOREIGN = {
     f"{kind} in {encoding}": (prefix + ID, make(serializer))
-    for kind, prefix, make in (("job", keyspace.JOB, _job), ("result", keyspace.RESULT, _result))
+    for kind, prefix, make in (("job", KEYS.job, _job), ("result", KEYS.result, _result))
     for encoding, serializer in (
         ("pickle", pickle.dumps),
         ("msgpack", msgspec.msgpack.encode),
@@ -76,14 +76,14 @@ async def test_another_app_s_job_is_not_found_and_the_reason_names_its_key(
     assert await contents(redis) == {key: ("string", stored, False)}
 
 
-@pytest.mark.parametrize("prefix", [keyspace.JOB, keyspace.RESULT])
+@pytest.mark.parametrize("prefix", [KEYS.job, KEYS.result])
 async def test_a_control_job_is_named_as_such_with_the_id_of_its_change(
     producer: Producer, redis: ArqRedis, prefix: str
 ) -> None:
     """Whether it waits or has its result, which arq writes; the same ID is easily mistaken for the change's."""
     app = as_arq_app(redis)
     await app.enqueue_job("submit", msgspec.to_builtins(change()), _job_id=ID)
-    await redis.rename(keyspace.JOB + ID, prefix + ID)  # a result has the job's fields, and more
+    await redis.rename(KEYS.job + ID, prefix + ID)  # a result has the job's fields, and more
     job = producer.job(ID)
 
     for ask in (job.status, job.result, job.cancel):
@@ -93,7 +93,7 @@ async def test_a_control_job_is_named_as_such_with_the_id_of_its_change(
 
 async def test_a_fan_out_overwrites_no_job_of_another_app(producer: Producer, lanes: Lanes) -> None:
     """The change that would have its ID is refused; the others are accepted, and the batch is sealed without it."""
-    key, theirs = keyspace.JOB + "b..1001", _job(pickle.dumps)
+    key, theirs = KEYS.job + "b..1001", _job(pickle.dumps)
     await lanes.redis.set(key, theirs)
 
     template = change()
@@ -111,8 +111,8 @@ async def test_a_fan_out_overwrites_no_job_of_another_app(producer: Producer, la
 async def test_a_change_whose_payload_another_encoder_wrote_is_ours(producer: Producer, redis: ArqRedis) -> None:
     """Its fields may be in any order, with the function after the change."""
     await producer.enqueue(change(), job_id=ID)
-    payload = msgspec.msgpack.decode(await redis.get(keyspace.JOB + ID))
-    await redis.set(keyspace.JOB + ID, msgspec.msgpack.encode(dict(sorted(payload.items()))))
+    payload = msgspec.msgpack.decode(await redis.get(KEYS.job + ID))
+    await redis.set(KEYS.job + ID, msgspec.msgpack.encode(dict(sorted(payload.items()))))
     job = await producer.enqueue(change(), job_id=ID)
 
     assert job.already_there

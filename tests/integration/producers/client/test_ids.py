@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import InvalidChange, InvalidId, Producer
 from producers.contract import keyspace
 from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS
@@ -62,9 +63,7 @@ async def test_a_malformed_user_or_trader_is_rejected_everywhere(
             with pytest.raises(InvalidId):
                 await producer.pause(**{scope: bad})
 
-    assert not [
-        key for key in await contents(valkey) if key.startswith((keyspace.LANE, keyspace.PAUSED, keyspace.RATES))
-    ]
+    assert not [key for key in await contents(valkey) if key.startswith((KEYS.lane, KEYS.paused, KEYS.rates))]
 
 
 @pytest.mark.parametrize("bad", [*NOT_IDS[:-1], "a/b", "a" * (MAX_BATCH_ID_CHARS + 1)], ids=repr)
@@ -104,7 +103,7 @@ async def test_an_id_with_special_characters_reaches_only_its_own_keys(
     others = [("a", "b"), ("1001", "t1"), ("b", "t1"), ("1", "1001")]
     for number, (user, trader) in enumerate([*ours, *others]):
         await producer.enqueue(change(user, trader), job_id=_job_id(number, odd))
-    lanes = {key for key in await contents(valkey) if key.startswith(keyspace.LANE)}
+    lanes = {key for key in await contents(valkey) if key.startswith(KEYS.lane)}
     assert len(lanes) == len(ours) + len(others)
 
     await producer.pause(user_id=odd)
@@ -115,6 +114,6 @@ async def test_an_id_with_special_characters_reaches_only_its_own_keys(
     assert len((await producer.user_status(odd)).lanes) == 2
     assert (await producer.cancel_user(odd)).cancelled == 2
 
-    left = {key.removeprefix(keyspace.LANE) for key in await contents(valkey) if key.startswith(keyspace.LANE)}
+    left = {key.removeprefix(KEYS.lane) for key in await contents(valkey) if key.startswith(KEYS.lane)}
     assert left == {keyspace.lane(user, trader) for user, trader in [("1001", odd), *others]}
     assert (await producer.job(_job_id(1, odd)).status()).position == 0

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from ops.redis_server import free_port
 from producers import (
     InvalidArgument,
@@ -32,7 +33,7 @@ INVALID = SettingsChange(user_id="1001", trader_id="t1", settings=[])
 
 async def values_of(lanes: Lanes, lane: str = LANE) -> list[str | None]:
     """Return the trace values of a lane's changes in order."""
-    payloads = await lanes.redis.mget([keyspace.JOB + job_id for job_id in await lanes.queued(lane)])
+    payloads = await lanes.redis.mget([KEYS.job + job_id for job_id in await lanes.queued(lane)])
     return [decode_change(payload).a[0].settings[0].trace_value for payload in payloads]
 
 
@@ -63,7 +64,7 @@ async def test_an_enqueued_change_has_the_time_of_redis_and_the_deadline_of_its_
     """Clocks of producers may differ, so the enqueue time is that of Redis."""
     job = await producer.enqueue(change(), ttl_s=1.5)
 
-    stored = decode_change(await redis.get(keyspace.JOB + job.job_id))
+    stored = decode_change(await redis.get(KEYS.job + job.job_id))
     assert stored.k.ttl_ms == 1500
     assert stored.et == pytest.approx(await Lanes(redis).now_ms(), abs=30_000)
 
@@ -232,6 +233,6 @@ async def test_a_stored_job_is_the_change_in_arq_s_format_and_nothing_more(produ
     """The payload has arq's five fields, and the change is its only argument."""
     await producer.enqueue(change(), job_id="j1")
 
-    stored = msgspec.msgpack.decode(await redis.get(keyspace.JOB + "j1"))
+    stored = msgspec.msgpack.decode(await redis.get(KEYS.job + "j1"))
     assert stored["a"] == [msgspec.to_builtins(change())]
     assert set(stored) == {"t", "f", "a", "k", "et"}

@@ -11,10 +11,10 @@ import pytest
 from arq.connections import ArqRedis
 
 from ops.exchange import ExchangeDouble, load
+from ops.keys import KEYS
 from ops.redis_server import embedded_valkey, free_port
 from ops.stack import User, write_credentials
 from producers import ProducerSettings
-from producers.contract import keyspace
 from producers.monitor import doctor
 from producers.monitor.checks import Check, CheckStatus
 from tests.support.changes import change
@@ -64,7 +64,7 @@ async def test_a_redis_without_persistence_is_reported(redis: ArqRedis) -> None:
 
 async def test_due_lanes_without_a_worker_are_a_failure(redis: ArqRedis) -> None:
     """Queued changes would never be sent; without due lanes it is only a warning."""
-    await redis.zadd(keyspace.SCHEDULE, {"1:t": 1})
+    await redis.zadd(KEYS.schedule, {"1:t": 1})
 
     assert named(await doctor.checks(redis, SETTINGS))["workers"].status is CheckStatus.FAIL
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import Producer
 from producers.contract import keyspace
 from producers.contract.messages import Outcome, Priority
@@ -32,9 +33,9 @@ async def now_us(redis: ArqRedis) -> int:
 
 
 def lane_put(redis: Any, schedule: str, lane: str, due_ms: float, *jobs: str) -> None:
-    redis.rpush(keyspace.LANE + lane, *(jobs or ("j",)))
+    redis.rpush(KEYS.lane + lane, *(jobs or ("j",)))
     redis.zadd(schedule, {lane: due_ms})
-    redis.zadd(keyspace.LANES, {lane: 0})
+    redis.zadd(KEYS.lanes, {lane: 0})
 
 
 def worker_info(name: str = "a-1-00", *, beat_at_ms: int, **changed: Any) -> WorkerInfo:
@@ -69,9 +70,9 @@ async def test_lanes_are_counted_by_priority_and_by_whether_they_are_due(redis: 
     """With how long the first due lane has waited."""
     now_ms = await now_us(redis) / 1000
     async with redis.pipeline() as pipe:
-        lane_put(pipe, keyspace.SCHEDULE, "1:t", now_ms - 3_000)
-        lane_put(pipe, keyspace.SCHEDULE, "2:t", now_ms + 60_000)
-        lane_put(pipe, keyspace.BULK_SCHEDULE, "3:t", now_ms + 60_000)
+        lane_put(pipe, KEYS.schedule, "1:t", now_ms - 3_000)
+        lane_put(pipe, KEYS.schedule, "2:t", now_ms + 60_000)
+        lane_put(pipe, KEYS.bulk_schedule, "3:t", now_ms + 60_000)
         await pipe.execute()
 
     found = await seen(redis)
@@ -86,14 +87,14 @@ async def test_the_next_lanes_come_by_due_time_over_both_priorities(redis: ArqRe
     now = await now_us(redis)
     now_ms = now / 1000
     async with redis.pipeline() as pipe:
-        lane_put(pipe, keyspace.SCHEDULE, "1:t", now_ms + 20_000, "j1", "j2")
-        lane_put(pipe, keyspace.BULK_SCHEDULE, keyspace.lane("a:b", "t%"), now_ms + 10_000)
-        lane_put(pipe, keyspace.SCHEDULE, "3:t", now_ms - 1_000)
-        pipe.hset(keyspace.HEAD + "1:t", "token", "x")
-        pipe.hset(keyspace.HEAD + "3:t", "token", "x")
-        pipe.hset(keyspace.bucket("1:t"), "hold", str(now + 30 * US))
-        pipe.hset(keyspace.RATES, keyspace.escape("a:b"), "2.5")
-        pipe.hset(keyspace.PAUSED, mapping={"user:3": "17", "trader:t%25": "18"})
+        lane_put(pipe, KEYS.schedule, "1:t", now_ms + 20_000, "j1", "j2")
+        lane_put(pipe, KEYS.bulk_schedule, keyspace.lane("a:b", "t%"), now_ms + 10_000)
+        lane_put(pipe, KEYS.schedule, "3:t", now_ms - 1_000)
+        pipe.hset(KEYS.head + "1:t", "token", "x")
+        pipe.hset(KEYS.head + "3:t", "token", "x")
+        pipe.hset(KEYS.bucket_of("1:t"), "hold", str(now + 30 * US))
+        pipe.hset(KEYS.rates, keyspace.escape("a:b"), "2.5")
+        pipe.hset(KEYS.paused, mapping={"user:3": "17", "trader:t%25": "18"})
         await pipe.execute()
 
     first, second, third = (await seen(redis)).next_lanes
@@ -110,11 +111,11 @@ async def test_the_next_lanes_come_by_due_time_over_both_priorities(redis: ArqRe
 async def test_the_overview_has_counts_dead_letters_pauses_rates_and_batches(redis: ArqRedis) -> None:
     """Pauses are ordered by time; unreadable changes are not counted as ended."""
     async with redis.pipeline() as pipe:
-        pipe.hset(keyspace.COUNTS, mapping={"applied": 7, "rejected": 2, "unreadable": 3})
-        pipe.zadd(keyspace.DEAD_LETTERS + "rejected", {"1:t j1": 1, "1:t j2": 2})
-        pipe.hset(keyspace.PAUSED, mapping={"everything": "20", "user:a%3Ab": "10", "egress:north": "15"})
-        pipe.hset(keyspace.RATES, mapping={"1": "5", "2": "5"})
-        pipe.zadd(keyspace.BATCHES, {"b1": 1})
+        pipe.hset(KEYS.counts, mapping={"applied": 7, "rejected": 2, "unreadable": 3})
+        pipe.zadd(KEYS.dead_letters + "rejected", {"1:t j1": 1, "1:t j2": 2})
+        pipe.hset(KEYS.paused, mapping={"everything": "20", "user:a%3Ab": "10", "egress:north": "15"})
+        pipe.hset(KEYS.rates, mapping={"1": "5", "2": "5"})
+        pipe.zadd(KEYS.batches, {"b1": 1})
         await pipe.execute()
 
     found = await seen(redis)
@@ -135,11 +136,11 @@ async def test_an_egress_is_shown_with_its_workers_and_its_bucket(redis: ArqRedi
     now = await now_us(redis)
     for name, rate in (("a-1-00", 50.0), ("b-2-00", 100.0)):
         worker = worker_info(name, beat_at_ms=now // 1000, egress="north:1", egress_rate_per_s=rate)
-        await run_plan(redis, announce_worker(worker), "beating")
+        await run_plan(redis, announce_worker(KEYS, worker), "beating")
     bucket: dict[str, Any] = {"tat": now + 8 * US, "floor": 40_000, "floor before": 35_000}
     bucket |= {"open": "1", "why": "throttled", "probe at": now + 60 * US}
-    await redis.hset(keyspace.EGRESS + keyspace.escape("north:1"), mapping=bucket)  # type: ignore[misc]
-    await redis.hset(keyspace.PAUSED, "egress:" + keyspace.escape("north:1"), "1")  # type: ignore[misc]
+    await redis.hset(KEYS.egress + keyspace.escape("north:1"), mapping=bucket)  # type: ignore[misc]
+    await redis.hset(KEYS.paused, "egress:" + keyspace.escape("north:1"), "1")  # type: ignore[misc]
 
     (egress,) = (await seen(redis)).egresses
 
@@ -151,8 +152,8 @@ async def test_an_egress_is_shown_with_its_workers_and_its_bucket(redis: ArqRedi
 
 async def test_an_egress_without_workers_is_shown_as_long_as_its_bucket_exists(redis: ArqRedis) -> None:
     """An egress that is only registered, without a bucket, is left out."""
-    await redis.sadd(keyspace.EGRESSES, "used", "forgotten")  # type: ignore[misc]
-    await redis.hset(keyspace.EGRESS + "used", "tat", "1")  # type: ignore[misc]
+    await redis.sadd(KEYS.egresses, "used", "forgotten")  # type: ignore[misc]
+    await redis.hset(KEYS.egress + "used", "tat", "1")  # type: ignore[misc]
 
     (egress,) = (await seen(redis)).egresses
 
@@ -163,7 +164,7 @@ async def test_workers_without_a_heartbeat_for_three_intervals_are_not_shown(
     fake_redis: ArqRedis, clock: ManualClock
 ) -> None:
     """Still shown after 29 s, gone after 31 s, and their egress with them."""
-    await run_plan(fake_redis, announce_worker(worker_info(beat_at_ms=clock.now_ms)), "beating")
+    await run_plan(fake_redis, announce_worker(KEYS, worker_info(beat_at_ms=clock.now_ms)), "beating")
     clock.advance(29)
     assert (await seen(fake_redis)).workers_total == 1
     clock.advance(2)
@@ -175,18 +176,18 @@ async def test_workers_without_a_heartbeat_for_three_intervals_are_not_shown(
 
 def _fill_lanes(pipe: Any) -> None:
     for n in range(MAX_LANES * 5):
-        lane_put(pipe, (keyspace.SCHEDULE, keyspace.BULK_SCHEDULE)[n % 2], f"{n}:t", n)
+        lane_put(pipe, (KEYS.schedule, KEYS.bulk_schedule)[n % 2], f"{n}:t", n)
 
 
 def _fill_pauses(pipe: Any) -> None:
-    pipe.hset(keyspace.PAUSED, mapping={f"user:{n}": n for n in range(MAX_PAUSES * 20)})
-    pipe.hset(keyspace.PAUSED, "everything", 5)
+    pipe.hset(KEYS.paused, mapping={f"user:{n}": n for n in range(MAX_PAUSES * 20)})
+    pipe.hset(KEYS.paused, "everything", 5)
 
 
 def _fill_workers(pipe: Any) -> None:
     for n in range(MAX_WORKERS * 2):
-        pipe.zadd(keyspace.WORKERS, {f"north:{n}": 1e15})
-        pipe.set(keyspace.WORKER + f"north:{n}", b"\x80")
+        pipe.zadd(KEYS.workers, {f"north:{n}": 1e15})
+        pipe.set(KEYS.worker + f"north:{n}", b"\x80")
 
 
 @pytest.mark.parametrize("fill", [_fill_lanes, _fill_pauses, _fill_workers])
@@ -215,8 +216,8 @@ async def test_an_overview_is_bounded_whatever_the_size_of_the_queue(
 
 async def test_an_overview_writes_nothing(valkey: ArqRedis) -> None:
     """Not even where something expired."""
-    await run_plan(valkey, announce_worker(worker_info(beat_at_ms=1)), "beating")
-    await valkey.zadd(keyspace.SCHEDULE, {"1:t": 1})
+    await run_plan(valkey, announce_worker(KEYS, worker_info(beat_at_ms=1)), "beating")
+    await valkey.zadd(KEYS.schedule, {"1:t": 1})
     before = await valkey.info("persistence")
 
     await seen(valkey)

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import BatchNotFound, Outcome, Priority, Producer, ProducerSettings, ResultTimeout
-from producers.contract import keyspace
 from tests.support.changes import change, numbered
 from tests.support.fan_outs import end_all, failing_after, to_users, users, where_consistent
 from tests.support.lanes import DEFAULTS, Lanes, contents
@@ -30,11 +30,11 @@ async def test_a_batch_is_complete_only_when_it_is_sealed(producer: Producer, la
     batch = producer.batch("b")
 
     assert not (await where_consistent(batch)).complete
-    for key in (keyspace.BATCH, keyspace.BATCH_MEMBERS, keyspace.BATCH_RESULTS):
+    for key in (KEYS.batch, KEYS.batch_members, KEYS.batch_results):
         assert await lanes.redis.pttl(key + "b") == pytest.approx(LIFE_MS, abs=60_000)
 
     await producer.fan_out(numbered(2 * SMALL), batch_id="b")
-    assert await lanes.redis.pttl(keyspace.BATCH + "b") == await lanes.redis.pttl(keyspace.BATCH_RESULTS + "b") == -1
+    assert await lanes.redis.pttl(KEYS.batch + "b") == await lanes.redis.pttl(KEYS.batch_results + "b") == -1
     await end_all(lanes)
 
     assert (await where_consistent(batch)).outcomes == {Outcome.APPLIED: 2 * SMALL}
@@ -46,14 +46,14 @@ async def test_a_complete_batch_expires_with_its_results(producer: Producer, lan
     await to_users(producer, users(2))
     first, second = await lanes.claim()
     await lanes.done(first)
-    assert await lanes.redis.pttl(keyspace.BATCH + "b") == await lanes.redis.pttl(keyspace.BATCH_RESULTS + "b") == -1
+    assert await lanes.redis.pttl(KEYS.batch + "b") == await lanes.redis.pttl(KEYS.batch_results + "b") == -1
 
     await lanes.done(second)
 
     left = {
         key: ttl for key in await contents(lanes.redis) if (ttl := await lanes.redis.pttl(key)) >= 0 and ":b" in key
     }
-    assert {keyspace.BATCH + "b", keyspace.BATCH_RESULTS + "b"} <= set(left)
+    assert {KEYS.batch + "b", KEYS.batch_results + "b"} <= set(left)
     for key, ttl_ms in left.items():
         if "bucket" not in key:
             assert ttl_ms == pytest.approx(LIFE_MS, abs=60_000), key
@@ -66,7 +66,7 @@ async def test_no_key_of_a_batch_stays_without_a_ttl(producer: Producer, lanes: 
 
     lasting = {key for key, (_, _, expires) in (await contents(lanes.redis)).items() if not expires}
 
-    assert lasting <= {keyspace.COUNTS, keyspace.BATCHES, keyspace.EGRESSES, keyspace.WAKEUPS, keyspace.WORKERS}
+    assert lasting <= {KEYS.counts, KEYS.batches, KEYS.egresses, KEYS.wakeups, KEYS.workers}
 
 
 async def test_the_list_of_batches_is_newest_first_and_drops_expired_ones(producer: Producer, lanes: Lanes) -> None:
@@ -74,13 +74,13 @@ async def test_the_list_of_batches_is_newest_first_and_drops_expired_ones(produc
     for name, count in zip("abcd", (1, 0, 1, 2), strict=True):
         await to_users(producer, users(count), name)
     assert {progress.batch_id for progress in await producer.batches()} == set("abcd")
-    await lanes.redis.zadd(keyspace.BATCHES, {name: number for number, name in enumerate("abcd")})
+    await lanes.redis.zadd(KEYS.batches, {name: number for number, name in enumerate("abcd")})
 
     assert [progress.batch_id for progress in await producer.batches()] == ["d", "c", "b", "a"]
     assert [progress.batch_id for progress in await producer.batches(limit=2)] == ["d", "c"]
-    await lanes.redis.delete(keyspace.BATCH + "c")
+    await lanes.redis.delete(KEYS.batch + "c")
     assert [progress.batch_id for progress in await producer.batches()] == ["d", "b", "a"]
-    assert await lanes.redis.zscore(keyspace.BATCHES, "c") is None
+    assert await lanes.redis.zscore(KEYS.batches, "c") is None
 
 
 @pytest.mark.parametrize("limit", [0, -1])
@@ -130,7 +130,7 @@ async def test_another_process_can_read_a_batch_by_its_id(redis: ArqRedis, produ
     progress = await other.batch("b").progress()
     assert progress == await producer.batch("b").progress()
     assert (progress.complete, progress.cancelled, progress.priority) == (True, True, Priority.INTERACTIVE)
-    assert 0 < await redis.pttl(keyspace.BATCH + "b") <= 7_000
+    assert 0 < await redis.pttl(KEYS.batch + "b") <= 7_000
     assert await lanes.uncovered() == set()
 
 
@@ -139,7 +139,7 @@ async def test_a_limited_list_of_batches_skips_expired_ones(producer: Producer, 
     for number in range(5):
         await producer.fan_out([change(str(number))], batch_id=f"b{number}")
     for number in range(1, 5):
-        await redis.delete(f"{keyspace.BATCH}b{number}")
+        await redis.delete(f"{KEYS.batch}b{number}")
 
     assert [progress.batch_id for progress in await producer.batches(limit=2)] == ["b0"]
-    assert await redis.zcard(keyspace.BATCHES) == 1
+    assert await redis.zcard(KEYS.batches) == 1

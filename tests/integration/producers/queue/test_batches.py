@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from ops.keys import KEYS
 from producers import Batch, Outcome, Producer
 from producers.contract import keyspace
 from tests.support.changes import TRADER, change, numbered
@@ -129,7 +130,7 @@ async def test_the_changes_of_two_batches_in_one_lane_are_counted_apart(producer
 async def completions(redis: Redis, batch_id: str, act: Any) -> int:
     """Return how often a batch's completion is announced while `act` runs."""
     async with redis.pubsub() as subscription:
-        await subscription.subscribe(keyspace.BATCH_COMPLETE + batch_id, "the end")
+        await subscription.subscribe(KEYS.batch_complete + batch_id, "the end")
         await act()
         await redis.publish("the end", "")
         announced = 0
@@ -152,7 +153,7 @@ async def test_completion_is_announced_once_when_the_last_change_ends(producer: 
         await to_users(producer, users(3))
         await batch.cancel()
         assert not (await batch.progress()).cancelled, "nothing was left to cancel"
-        assert sum(b"end" in fields for _, fields in await lanes.redis.xrange(keyspace.BATCH_RESULTS + "b")) == 1
+        assert sum(b"end" in fields for _, fields in await lanes.redis.xrange(KEYS.batch_results + "b")) == 1
 
     assert await completions(lanes.redis, "b", act) == 1
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import Cancellation, CancelReport, JobState, Outcome, Producer
 from producers.contract import keyspace
 from producers.queue.cancel import CANCEL, cancel_jobs
@@ -42,8 +43,8 @@ async def test_a_cancelled_change_has_a_result_and_leaves_its_lane(producer: Pro
     assert result.finished_at_ms == pytest.approx(await lanes.now_ms(), abs=30_000)
     assert (await job.status()).state is JobState.DONE
     left = await contents(lanes.redis)
-    assert set(left) <= {keyspace.RESULT + job.job_id, keyspace.COUNTS, keyspace.WAKEUPS}
-    assert await lanes.redis.pttl(keyspace.RESULT + job.job_id) > 0
+    assert set(left) <= {KEYS.result + job.job_id, KEYS.counts, KEYS.wakeups}
+    assert await lanes.redis.pttl(KEYS.result + job.job_id) > 0
 
 
 @pytest.mark.parametrize("place", range(4))
@@ -134,7 +135,7 @@ async def test_cancel_distinguishes_ended_and_unknown_changes(producer: Producer
 async def test_cancel_does_not_report_a_malformed_change_as_not_found(producer: Producer, lanes: Lanes) -> None:
     """Its payload cannot be read, but it is queued."""
     job = await producer.enqueue(change())
-    await lanes.redis.set(keyspace.JOB + job.job_id, b"\xc1")
+    await lanes.redis.set(KEYS.job + job.job_id, b"\xc1")
     assert (await job.status()).state is JobState.QUEUED
 
     assert await job.cancel() is not Cancellation.NOT_FOUND
@@ -157,7 +158,7 @@ async def test_a_change_is_cancelled_or_claimed_never_both(producer: Producer, l
             for claim in claims:
                 await lanes.done(claim)
         assert await lanes.uncovered() == set()
-        assert await lanes.redis.zcard(keyspace.LANES) == 0
+        assert await lanes.redis.zcard(KEYS.lanes) == 0
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -167,7 +168,7 @@ async def test_cancel_reads_a_head_again_that_was_attempted_meanwhile(
     """Its result has the last attempt too; a change behind the head is cancelled at the first try."""
     head, second = (await producer.enqueue_many(numbered(2))).jobs
     await lanes.attempt(await lanes.claim_one(), "transient")
-    plan = cancel_jobs([(head, second)[place].job_id], result_ttl_ms=60_000)
+    plan = cancel_jobs(KEYS, [(head, second)[place].job_id], result_ttl_ms=60_000)
     runs, reply = 0, None
     while (step := advance(plan, reply)) is not None:
         if isinstance(step, RunScript) and step.script is CANCEL:
@@ -188,8 +189,8 @@ async def test_the_result_of_a_cancelled_change_says_that_a_lost_worker_may_have
     """After a lapsed lease nobody knows whether the request reached the exchange."""
     job = await producer.enqueue(change())
     await lanes.claim_one()
-    await redis.hset(keyspace.HEAD + LANE, mapping={"lapses": 1})  # type: ignore[misc]
-    await redis.hdel(keyspace.HEAD + LANE, "token")  # type: ignore[misc]
+    await redis.hset(KEYS.head + LANE, mapping={"lapses": 1})  # type: ignore[misc]
+    await redis.hdel(KEYS.head + LANE, "token")  # type: ignore[misc]
 
     await job.cancel()
 

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import CancelReport, InvalidId, Outcome, Producer
-from producers.contract import keyspace
 from tests.support.changes import change, numbered
 from tests.support.fan_outs import end_all, read_all, to_users, users, where_consistent
 from tests.support.lanes import Lanes, contents
@@ -46,7 +46,7 @@ async def test_cancelling_a_batch_repeatedly_ends_each_change_once(producer: Pro
     assert sum(report.cancelled for report in reports) == 50
     assert await batch.cancel() == CancelReport(0, 0)
     assert (await where_consistent(batch)).outcomes == {Outcome.CANCELLED: 50}
-    assert await lanes.redis.hgetall(keyspace.COUNTS) == {b"cancelled": b"50"}  # type: ignore[misc]
+    assert await lanes.redis.hgetall(KEYS.counts) == {b"cancelled": b"50"}  # type: ignore[misc]
 
 
 async def test_cancelling_a_batch_of_thousands_ends_all_of_them(producer: Producer, lanes: Lanes) -> None:
@@ -59,7 +59,7 @@ async def test_cancelling_a_batch_of_thousands_ends_all_of_them(producer: Produc
 
     assert (await where_consistent(deep)).complete
     assert (await where_consistent(wide)).complete
-    assert await lanes.redis.zcard(keyspace.LANES) == 0
+    assert await lanes.redis.zcard(KEYS.lanes) == 0
 
 
 @pytest.mark.parametrize("user", ["1001", "a:b", "100%"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import DeadLetter, DeadLetterNotFound, Outcome, Producer
-from producers.contract import keyspace
 from producers.contract.codec import MAX_PAYLOAD_BYTES
 from producers.queue.finish import DEAD_OUTCOMES
 from tests.support.changes import TRADER, change, numbered
@@ -25,11 +25,11 @@ async def test_rejected_unauthorized_and_exhausted_changes_become_dead_letters(
     await lanes.done(await lanes.claim_one(), outcome)
 
     assert await listed(producer) == (["j1"] if outcome in DEAD_OUTCOMES else [])
-    assert not await lanes.redis.exists(keyspace.JOB + "j1")
+    assert not await lanes.redis.exists(KEYS.job + "j1")
     counts = await producer.dead.counts()
     assert counts == {each: int(each is outcome) for each in DEAD_OUTCOMES}
     if outcome in DEAD_OUTCOMES:
-        assert await lanes.redis.pttl(keyspace.DEAD_LETTER + "j1") == pytest.approx(
+        assert await lanes.redis.pttl(KEYS.dead_letter + "j1") == pytest.approx(
             DEFAULTS.dead_letter_ttl_s * 1000, abs=60_000
         )
 
@@ -49,7 +49,7 @@ async def test_a_dead_letter_has_its_change_its_result_and_when_and_why_it_ended
     )
     assert letter.ended_at_ms == pytest.approx(await lanes.now_ms(), abs=30_000)
     assert ended.code == "40017"
-    await lanes.redis.delete(keyspace.RESULT + "j1")
+    await lanes.redis.delete(KEYS.result + "j1")
     later = await producer.dead.get("j1")
     assert (later.result, later.change) == (None, letter.change)
 
@@ -75,7 +75,7 @@ async def test_a_malformed_dead_letter_is_listed_and_can_be_dropped_but_not_repl
 ) -> None:
     """A replay of everything reports it and still replays the others."""
     await producer.enqueue_many(numbered(2), job_id=lambda each: f"j{each.settings[0].trace_value}")
-    await lanes.redis.set(keyspace.JOB + "j1", b"\xc1 no change")
+    await lanes.redis.set(KEYS.job + "j1", b"\xc1 no change")
     await lanes.attempt(await lanes.claim_one())
     await lanes.done(await lanes.claim_one(), REJECTED)
 
@@ -94,16 +94,13 @@ async def test_a_change_without_a_payload_leaves_no_dead_letter(
 ) -> None:
     """An absent or too large payload ends rejected; there is nothing to replay."""
     await producer.enqueue(change(), job_id="j1")
-    await (lanes.redis.set(keyspace.JOB + "j1", payload) if payload else lanes.redis.delete(keyspace.JOB + "j1"))
+    await (lanes.redis.set(KEYS.job + "j1", payload) if payload else lanes.redis.delete(KEYS.job + "j1"))
 
     await lanes.attempt(await lanes.claim_one())
 
     assert (await producer.job("j1").result(timeout=0)).outcome is REJECTED
     assert await listed(producer) == []
-    assert (
-        await lanes.redis.exists(keyspace.JOB + "j1", keyspace.DEAD_LETTER + "j1", keyspace.DEAD_LETTERS + REJECTED)
-        == 0
-    )
+    assert await lanes.redis.exists(KEYS.job + "j1", KEYS.dead_letter + "j1", KEYS.dead_letters + REJECTED) == 0
 
 
 async def test_dead_letters_are_dropped_by_filter(producer: Producer, lanes: Lanes) -> None:
@@ -132,16 +129,16 @@ async def test_expired_dead_letters_leave_the_index(redis: ArqRedis) -> None:
     producer = Producer(redis)
     await lanes.submit(("old", change("1")), ("older", change("2")))
     await end_all(lanes, REJECTED)
-    assert 0 < await redis.pttl(keyspace.DEAD_LETTER + "old") <= 30_000
-    await redis.delete(keyspace.DEAD_LETTER + "old", keyspace.DEAD_LETTER + "older")
+    assert 0 < await redis.pttl(KEYS.dead_letter + "old") <= 30_000
+    await redis.delete(KEYS.dead_letter + "old", KEYS.dead_letter + "older")
 
     assert await producer.dead.counts() == {REJECTED: 2, UNAUTHORIZED: 0, EXHAUSTED: 0}
     assert await listed(producer) == []
     assert (await producer.dead.counts())[REJECTED] == 0
-    await redis.zadd(keyspace.DEAD_LETTERS + REJECTED, {f"{LANE} gone": 1})
+    await redis.zadd(KEYS.dead_letters + REJECTED, {f"{LANE} gone": 1})
     await Lanes(redis).submit(("new", change()))
     await end_all(Lanes(redis), REJECTED)
-    assert await redis.zrange(keyspace.DEAD_LETTERS + REJECTED, 0, -1) == [f"{LANE} new".encode()]
+    assert await redis.zrange(KEYS.dead_letters + REJECTED, 0, -1) == [f"{LANE} new".encode()]
 
 
 async def test_replaying_or_dropping_all_letters_needs_everything_true(producer: Producer) -> None:

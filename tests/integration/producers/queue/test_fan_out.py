@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ops.keys import KEYS
 from producers import FanOutReport, InvalidChange, Outcome, Priority, Producer, SettingsChange
 from producers.contract import keyspace
 from producers.contract.codec import decode_change
@@ -28,7 +29,7 @@ async def test_a_template_gives_each_user_a_change_whose_id_follows_from_the_use
     assert account(batch.report) == (3, 3, 0, 0)
     for user in users(3):
         assert await lanes.queued(keyspace.lane(user, TRADER)) == [f"b..{user}"]
-        stored = decode_change(await lanes.redis.get(f"{keyspace.JOB}b..{user}")).a[0]
+        stored = decode_change(await lanes.redis.get(f"{KEYS.job}b..{user}")).a[0]
         assert (stored.user_id, stored.trader_id, stored.settings) == (user, TRADER, [setting(trace_value="1")])
     assert await lanes.uncovered() == set()
     progress = await where_consistent(batch)
@@ -117,7 +118,7 @@ async def test_an_empty_batch_is_complete_at_once(producer: Producer, given: lis
     progress = await batch.wait(timeout=5)
     assert (progress.total, progress.complete, progress.eta_s) == (0, True, 0)
     assert [result async for result in batch.results()] == []
-    assert await producer._redis.pttl(keyspace.BATCH + "b") > 0
+    assert await producer._redis.pttl(KEYS.batch + "b") > 0
 
 
 async def test_a_fan_out_has_the_deadline_and_the_priority_that_it_was_given(producer: Producer, lanes: Lanes) -> None:
@@ -125,7 +126,7 @@ async def test_a_fan_out_has_the_deadline_and_the_priority_that_it_was_given(pro
     await to_users(producer, ["1"], "slow")
     batch = await to_users(producer, ["2"], "fast", priority=Priority.INTERACTIVE, ttl_s=1.5)
 
-    assert decode_change(await lanes.redis.get(f"{keyspace.JOB}fast..2")).k.ttl_ms == 1500
+    assert decode_change(await lanes.redis.get(f"{KEYS.job}fast..2")).k.ttl_ms == 1500
     assert await lanes.on_bulk(keyspace.lane("1", TRADER))
     assert not await lanes.on_bulk(keyspace.lane("2", TRADER))
     assert (await batch.progress()).priority is Priority.INTERACTIVE

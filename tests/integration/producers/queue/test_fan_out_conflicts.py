@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import BatchConflict, Outcome, Producer, SettingsChange
-from producers.contract import keyspace
 from producers.queue.submit import NO_DIGEST, ChunkDigest, Submission, SubmitOptions, submit
 from tests.support.changes import change, numbered, setting
 from tests.support.fan_outs import failing_after, same, to_users, users
@@ -133,7 +133,7 @@ async def test_a_batch_cancelled_during_its_fan_out_ends_with_what_it_had(produc
 
     progress = await producer.batch("b").wait(timeout=5)
     assert progress.outcomes == {Outcome.CANCELLED: progress.total}
-    assert await lanes.redis.zcard(keyspace.LANES) == 0
+    assert await lanes.redis.zcard(KEYS.lanes) == 0
 
 
 async def test_a_chunk_is_refused_if_an_earlier_chunk_of_its_run_was(redis: ArqRedis) -> None:
@@ -143,7 +143,7 @@ async def test_a_chunk_is_refused_if_an_earlier_chunk_of_its_run_was(redis: ArqR
     async def add(number: int, user: str, *, chunk: ChunkDigest, after: ChunkDigest = NO_DIGEST) -> list[int]:
         one = Submission.from_change(change(user), f"b..{number}", options, now_ms=1_000, ttl_ms=60_000)
         call = submit([one], options, chunk=chunk, previous=after)
-        return list((await call.script.run(redis, call.keys, call.args))[1:])
+        return list((await call.script.run(redis, KEYS, call.args))[1:])
 
     ours, theirs = ChunkDigest("c0", "ours"), ChunkDigest("c0", "theirs")
     assert await add(0, "1", chunk=ours) == [1]
@@ -161,5 +161,5 @@ async def test_of_two_producers_with_different_changes_for_one_batch_exactly_one
     ended = await asyncio.gather(*runs, return_exceptions=True)
 
     assert sorted(isinstance(end, BatchConflict) for end in ended) == [False, True]
-    users = {lane.decode()[0] for lane in await valkey.zrange(keyspace.LANES, 0, -1)}
+    users = {lane.decode()[0] for lane in await valkey.zrange(KEYS.lanes, 0, -1)}
     assert len(users) == 1

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import (
     BatchNotFound,
     BatchRefused,
@@ -53,7 +54,7 @@ async def test_a_batch_whose_lanes_were_all_full_exists_and_is_empty(redis: ArqR
     assert (await where_consistent(batch)).total == 0
     await end_all(lanes)
     assert (await where_consistent(batch)).total == 0
-    assert await redis.pttl(keyspace.BATCH + "b") > 0
+    assert await redis.pttl(KEYS.batch + "b") > 0
 
 
 async def test_all_or_nothing_writes_nothing_if_one_item_is_invalid(producer: Producer, redis: ArqRedis) -> None:

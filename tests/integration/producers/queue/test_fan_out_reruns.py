@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import Batch, Outcome, Priority, Producer, ProducerSettings
 from producers.contract import keyspace
 from tests.support.changes import TRADER, change, numbered
@@ -41,7 +42,7 @@ async def test_a_rerun_after_a_failed_run_adds_what_is_missing(
 
     assert sum(added(batch)) == MANY
     assert (await where_consistent(batch)).total == MANY
-    assert await lanes.redis.zcard(keyspace.LANES) == MANY
+    assert await lanes.redis.zcard(KEYS.lanes) == MANY
     assert sorted(await end_all(lanes)) == sorted(f"b..{user}" for user in users(MANY))
     assert (await where_consistent(batch)).complete
 
@@ -93,7 +94,7 @@ async def test_a_rerun_does_not_submit_ended_changes_again_though_their_results_
     with pytest.raises(LookupError):
         await to_users(producer, failing_after(users(MANY), CHUNK_SIZE + 1))
     for job_id in await end_all(lanes):
-        await lanes.redis.delete(keyspace.RESULT + job_id)
+        await lanes.redis.delete(KEYS.result + job_id)
 
     batch = await to_users(producer, users(MANY))
 
@@ -125,7 +126,7 @@ async def test_two_runs_at_the_same_time_add_each_change_once(producer: Producer
 
     assert sum(batch.report.accepted for batch in batches if isinstance(batch, Batch) and batch.report) == MANY
     assert (await where_consistent(producer.batch("b"))).total == MANY
-    assert await lanes.redis.zcard(keyspace.LANES) == MANY
+    assert await lanes.redis.zcard(KEYS.lanes) == MANY
 
 
 async def test_a_rerun_adds_changes_whose_lanes_were_full(redis: ArqRedis) -> None:

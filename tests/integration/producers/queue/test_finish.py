@@ -6,18 +6,18 @@ import dataclasses
 
 import pytest
 
+from ops.keys import KEYS
 from producers import Outcome, Producer
-from producers.contract import keyspace
 from tests.support.changes import change
 from tests.support.fan_outs import to_users
 from tests.support.lanes import Lanes
 
 BATCH_KEYS = (
-    keyspace.BATCH + "b",
-    keyspace.BATCH_RESULTS + "b",
-    keyspace.BATCH_MEMBERS + "b",
-    keyspace.COUNTS,
-    keyspace.DEAD_LETTERS + Outcome.REJECTED,
+    KEYS.batch + "b",
+    KEYS.batch_results + "b",
+    KEYS.batch_members + "b",
+    KEYS.counts,
+    KEYS.dead_letters + Outcome.REJECTED,
 )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import JobNotFound, JobState, JobStatus, Outcome, Producer
-from producers.contract import keyspace
 from tests.support.changes import change, numbered
 from tests.support.lanes import Lanes
 
@@ -53,7 +53,7 @@ async def test_an_unknown_job_is_not_found_at_once(producer: Producer) -> None:
 
 async def test_a_malformed_result_is_reported_as_such(producer: Producer, redis: ArqRedis) -> None:
     """The message says that the stored value is not a result, rather than a decoding error."""
-    await redis.set(keyspace.RESULT + "j1", b"\xc1 no result")
+    await redis.set(KEYS.result + "j1", b"\xc1 no result")
 
     with pytest.raises(JobNotFound, match="not a change's result"):
         await producer.job("j1").result()
@@ -62,6 +62,6 @@ async def test_a_malformed_result_is_reported_as_such(producer: Producer, redis:
 async def test_a_change_with_a_malformed_payload_counts_as_queued(producer: Producer, redis: ArqRedis) -> None:
     """It ends as rejected when it is claimed."""
     await producer.enqueue(change(), job_id="j1")
-    await redis.set(keyspace.JOB + "j1", b"\xc1")
+    await redis.set(KEYS.job + "j1", b"\xc1")
 
     assert await producer.job("j1").status() == JobStatus(JobState.QUEUED)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import BatchNotFound, Cancellation, CancelReport, JobState, Outcome, Producer
 from producers.contract import keyspace
 from tests.support.changes import change
@@ -44,7 +45,7 @@ def named(part: object) -> str | None:
 async def test_an_odd_pause_hides_no_other(producer: Producer, redis: ArqRedis, field: bytes, value: bytes) -> None:
     """In the list of pauses, and in the overview."""
     await producer.pause(user_id=USER)
-    await redis.hset(keyspace.PAUSED, field, value)  # type: ignore[arg-type,misc]
+    await redis.hset(KEYS.paused, field, value)  # type: ignore[arg-type,misc]
 
     listed, overview = await producer.paused(), await producer.overview()
 
@@ -56,7 +57,7 @@ async def test_an_odd_pause_hides_no_other(producer: Producer, redis: ArqRedis, 
 async def test_an_odd_lane_is_in_nobody_s_way(producer: Producer, lanes: Lanes, scope: dict[str, Any]) -> None:
     """Resuming its user or its trader wakes the good lane; the status of the user and its rate stay readable."""
     await lanes.submit(("j1", change(USER)))
-    await lanes.redis.zadd(keyspace.LANES, {USER.encode() + b":" + NO_TEXT: 0, NO_TEXT + b":t1": 0})
+    await lanes.redis.zadd(KEYS.lanes, {USER.encode() + b":" + NO_TEXT: 0, NO_TEXT + b":t1": 0})
     await producer.pause(**scope)
     assert await lanes.claim() == []
 
@@ -72,9 +73,9 @@ async def test_cancelling_a_user_or_a_batch_leaves_out_odd_ids(producer: Produce
     """The other changes are cancelled."""
     await producer.enqueue(change(USER), job_id="j1")
     batch = await to_users(producer, ["2", "3"])
-    await redis.rpush(keyspace.LANE + LANE, NO_TEXT)  # type: ignore[misc]
-    await redis.zadd(keyspace.LANES, {USER.encode() + b":" + NO_TEXT: 0})
-    await redis.sadd(keyspace.BATCH_MEMBERS + batch.batch_id, NO_TEXT)  # type: ignore[misc]
+    await redis.rpush(KEYS.lane + LANE, NO_TEXT)  # type: ignore[misc]
+    await redis.zadd(KEYS.lanes, {USER.encode() + b":" + NO_TEXT: 0})
+    await redis.sadd(KEYS.batch_members + batch.batch_id, NO_TEXT)  # type: ignore[misc]
 
     assert await producer.cancel_user(USER) == CancelReport(cancelled=1, in_flight=0, malformed=2)
     assert await batch.cancel() == CancelReport(cancelled=2, in_flight=0, malformed=1)
@@ -84,16 +85,16 @@ async def test_cancelling_a_user_or_a_batch_leaves_out_odd_ids(producer: Produce
 @pytest.mark.parametrize(
     ("key", "field"),
     [
-        (keyspace.HEAD + LANE, "lapses"),
-        (keyspace.HEAD + LANE, "held"),
-        (keyspace.HEAD + LANE, "earliest"),
-        (keyspace.BUCKET + USER + keyspace.BUCKET_SUFFIX, "hold"),
-        (keyspace.BUCKET + USER + keyspace.BUCKET_SUFFIX, "slow"),
-        (keyspace.RATES, USER),
-        (keyspace.EGRESS + "default", "pace"),
-        (keyspace.EGRESS + "default", "floor"),
-        (keyspace.EGRESS + "default", "hold"),
-        (keyspace.BATCH + "b", "o:cancelled"),
+        (KEYS.head + LANE, "lapses"),
+        (KEYS.head + LANE, "held"),
+        (KEYS.head + LANE, "earliest"),
+        (KEYS.bucket + USER + keyspace.BUCKET_SUFFIX, "hold"),
+        (KEYS.bucket + USER + keyspace.BUCKET_SUFFIX, "slow"),
+        (KEYS.rates, USER),
+        (KEYS.egress + "default", "pace"),
+        (KEYS.egress + "default", "floor"),
+        (KEYS.egress + "default", "hold"),
+        (KEYS.batch + "b", "o:cancelled"),
     ],
 )
 async def test_an_odd_number_counts_as_absent(
@@ -102,14 +103,14 @@ async def test_an_odd_number_counts_as_absent(
     """The change that it belongs to can be seen, resumed and cancelled."""
     batch = await to_users(producer, [USER])
     await redis.hset(key, field, odd)  # type: ignore[arg-type,misc]
-    await redis.sadd(keyspace.EGRESSES, "default")  # type: ignore[misc]
+    await redis.sadd(KEYS.egresses, "default")  # type: ignore[misc]
     (job_id,) = [lane.head for lane in (await producer.user_status(USER)).lanes]
 
     await producer.resume(user_id=USER)
     status, listed, overview = await producer.user_status(USER), await producer.batches(), await producer.overview()
 
     assert (status.rate_per_s, status.hold_s, status.slowed) == (None, 0, 1)
-    assert [progress.batch_id for progress in listed] == ([] if key == keyspace.BATCH + "b" else [batch.batch_id])
+    assert [progress.batch_id for progress in listed] == ([] if key == KEYS.batch + "b" else [batch.batch_id])
     assert [lane.user_id for lane in overview.next_lanes] == [USER]
     assert (await producer.job(job_id).status()).state is JobState.QUEUED
     assert await producer.job(job_id).cancel() is Cancellation.CANCELLED
@@ -118,18 +119,18 @@ async def test_an_odd_number_counts_as_absent(
 @pytest.mark.parametrize(
     "spoil",
     [
-        put("ZADD", keyspace.BATCHES, "9999999999999", NO_TEXT),
-        *(put("HSET", keyspace.BATCH + "odd", "total", value) for value in (NO_TEXT, b"seven", b"nan", b"9" * 5000)),
-        *(put("HSET", keyspace.BATCH + "odd", "created", value) for value in NO_NUMBERS),
-        put("HSET", keyspace.BATCH + "odd", "priority", "urgent"),
-        put("HDEL", keyspace.BATCH + "odd", "priority"),
+        put("ZADD", KEYS.batches, "9999999999999", NO_TEXT),
+        *(put("HSET", KEYS.batch + "odd", "total", value) for value in (NO_TEXT, b"seven", b"nan", b"9" * 5000)),
+        *(put("HSET", KEYS.batch + "odd", "created", value) for value in NO_NUMBERS),
+        put("HSET", KEYS.batch + "odd", "priority", "urgent"),
+        put("HDEL", KEYS.batch + "odd", "priority"),
     ],
 )
 async def test_an_odd_batch_hides_no_other(producer: Producer, redis: ArqRedis, spoil: Spoil) -> None:
     """However many are asked for. Newer ones are odd or have expired."""
     await to_users(producer, [USER], "good")
     await to_users(producer, [USER], "odd")
-    await redis.zadd(keyspace.BATCHES, {"odd": 9999999999998, "expired": 9999999999997})
+    await redis.zadd(KEYS.batches, {"odd": 9999999999998, "expired": 9999999999997})
     await spoil(redis)
 
     listed = await producer.batches()
@@ -142,7 +143,7 @@ async def test_an_odd_batch_hides_no_other(producer: Producer, redis: ArqRedis, 
 async def test_a_batch_whose_counters_cannot_be_read_is_named(producer: Producer, redis: ArqRedis) -> None:
     """With an error of this package."""
     batch = await to_users(producer, [USER])
-    await redis.hset(keyspace.BATCH + batch.batch_id, "created", NO_TEXT)  # type: ignore[arg-type,misc]
+    await redis.hset(KEYS.batch + batch.batch_id, "created", NO_TEXT)  # type: ignore[arg-type,misc]
 
     with pytest.raises(BatchNotFound, match="the counters of batch b cannot be read"):
         await batch.progress()
@@ -150,7 +151,7 @@ async def test_a_batch_whose_counters_cannot_be_read_is_named(producer: Producer
 
 async def test_odd_entries_of_a_stream_of_results_hide_no_other(producer: Producer, lanes: Lanes) -> None:
     """By page, as a stream and as failures; a whole page of them ends nothing early."""
-    stream = keyspace.BATCH_RESULTS + "b"
+    stream = KEYS.batch_results + "b"
     batch = await to_users(producer, [USER, "2"])
     for fields in (
         {"job": NO_TEXT, "outcome": "applied"},
@@ -160,7 +161,7 @@ async def test_odd_entries_of_a_stream_of_results_hide_no_other(producer: Produc
     ):
         await lanes.redis.xadd(stream, fields)  # type: ignore[arg-type]
     ended = await end_all(lanes)
-    await lanes.redis.set(keyspace.RESULT + ended[0], b"\xc1")
+    await lanes.redis.set(KEYS.result + ended[0], b"\xc1")
 
     page, results = await batch.page(), batch.results()
     read = [result async for result in results]
@@ -180,7 +181,7 @@ async def test_an_odd_dead_letter_hides_no_other(producer: Producer, lanes: Lane
     """It is counted when dead letters are listed or replayed."""
     await lanes.submit(("j1", change(USER)))
     await end_all(lanes, Outcome.REJECTED)
-    await lanes.redis.zadd(f"{keyspace.DEAD_LETTERS}rejected", {member: float(score)})
+    await lanes.redis.zadd(f"{KEYS.dead_letters}rejected", {member: float(score)})
 
     listing = producer.dead.list()
 
@@ -194,12 +195,12 @@ async def test_an_odd_dead_letter_hides_no_other(producer: Producer, lanes: Lane
 @pytest.mark.parametrize(
     "spoil",
     [
-        put("HSET", keyspace.COUNTS, NO_TEXT, "1"),
-        *(put("HSET", keyspace.COUNTS, "applied", value) for value in NO_NUMBERS),
-        put("SADD", keyspace.EGRESSES, NO_TEXT),
-        put("HSET", keyspace.EGRESS + "odd", "why", NO_TEXT),
-        put("ZADD", keyspace.SCHEDULE, "0", NO_TEXT),
-        put("SET", keyspace.WORKER + "odd", b"\xc1"),
+        put("HSET", KEYS.counts, NO_TEXT, "1"),
+        *(put("HSET", KEYS.counts, "applied", value) for value in NO_NUMBERS),
+        put("SADD", KEYS.egresses, NO_TEXT),
+        put("HSET", KEYS.egress + "odd", "why", NO_TEXT),
+        put("ZADD", KEYS.schedule, "0", NO_TEXT),
+        put("SET", KEYS.worker + "odd", b"\xc1"),
     ],
 )
 async def test_an_odd_entry_hides_nothing_else_of_the_overview(producer: Producer, lanes: Lanes, spoil: Spoil) -> None:
@@ -207,9 +208,9 @@ async def test_an_odd_entry_hides_nothing_else_of_the_overview(producer: Produce
     await lanes.submit(("j1", change("2")))
     await end_all(lanes, Outcome.REJECTED)
     await lanes.submit(("j2", change(USER)))
-    await lanes.redis.sadd(keyspace.EGRESSES, "odd")  # type: ignore[misc]
-    await lanes.redis.hset(keyspace.EGRESS + "odd", "tat", "1")  # type: ignore[misc]
-    await lanes.redis.zadd(keyspace.WORKERS, {"odd": 9999999999999})
+    await lanes.redis.sadd(KEYS.egresses, "odd")  # type: ignore[misc]
+    await lanes.redis.hset(KEYS.egress + "odd", "tat", "1")  # type: ignore[misc]
+    await lanes.redis.zadd(KEYS.workers, {"odd": 9999999999999})
     await spoil(lanes.redis)  # type: ignore[arg-type]
 
     overview = await producer.overview()

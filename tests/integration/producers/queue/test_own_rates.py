@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import InvalidLimit, Producer
 from producers.contract import keyspace
 from tests.support.changes import change
@@ -76,16 +77,16 @@ async def test_settling_after_a_rate_change_keeps_the_lane_covered(lanes: Lanes,
             settlement = Requeue(claim=claim, history=b"", reason="a test's", request=lanes.request(claim, 0.02))
             assert not (await lanes.settler.settle(settlement)).fenced
         assert await lanes.uncovered() == set()
-        stored = await lanes.redis.hgetall(keyspace.bucket(keyspace.lane(USER, "t1")))  # type: ignore[misc]
+        stored = await lanes.redis.hgetall(KEYS.bucket_of(keyspace.lane(USER, "t1")))  # type: ignore[misc]
         assert all(value.lstrip(b"-").isdigit() for value in stored.values()), stored
-        await lanes.redis.delete(keyspace.bucket(keyspace.lane(USER, "t1")))
+        await lanes.redis.delete(KEYS.bucket_of(keyspace.lane(USER, "t1")))
         await lanes.due_now(keyspace.lane(USER, "t1"))
 
 
 @pytest.mark.parametrize("rate", ["", "x", "nan", "-inf", "inf", "1e999", "-5", "0"])
 async def test_a_malformed_stored_rate_does_not_stop_its_user(lanes: Lanes, rate: str) -> None:
     """Nor other users."""
-    await lanes.redis.hset(keyspace.RATES, "1001", rate)  # type: ignore[misc]
+    await lanes.redis.hset(KEYS.rates, "1001", rate)  # type: ignore[misc]
     await lanes.submit(("j1", change()), ("j2", change("1002")))
 
     assert {claim.job_id for claim in await lanes.claim()} == {"j1", "j2"}

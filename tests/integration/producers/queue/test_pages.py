@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import InvalidCursor, Producer
-from producers.contract import keyspace
 from producers.queue.results import MAX_PAGE_SIZE
 from tests.support.changes import TRADER, change, setting
 from tests.support.fan_outs import end_all, half_ended, to_users, users
@@ -101,10 +101,10 @@ async def test_a_page_is_bounded_whatever_limit_is_asked_for(redis: ArqRedis, pr
         assert (await batch.page(limit=limit)).results == []
         assert len(await producer.batches(limit)) == (1 if limit > 0 else 0)
 
-    await redis.xadd(keyspace.BATCH_RESULTS + "b", {"job": "b..x", "outcome": "applied"}, id="1-1")
+    await redis.xadd(KEYS.batch_results + "b", {"job": "b..x", "outcome": "applied"}, id="1-1")
     async with redis.pipeline(transaction=False) as pipe:
         for number in range(2, MAX_PAGE_SIZE + 10):
-            pipe.xadd(keyspace.BATCH_RESULTS + "b", {"job": f"b..{number}", "outcome": "applied"}, id=f"1-{number}")
+            pipe.xadd(KEYS.batch_results + "b", {"job": f"b..{number}", "outcome": "applied"}, id=f"1-{number}")
         await pipe.execute()
     page = await batch.page(limit=10**19)
     assert len(page.results) == MAX_PAGE_SIZE

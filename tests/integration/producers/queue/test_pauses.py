@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import InvalidId, Pause, Priority, Producer
-from producers.contract import keyspace
 from tests.support.changes import change, numbered
 from tests.support.fan_outs import end_all, to_users, users, where_consistent
 from tests.support.lanes import PACING, Lanes, contents
@@ -56,10 +56,10 @@ async def test_everything_or_an_egress_may_be_paused(producer: Producer, lanes: 
     await producer.pause(**of(kind, name))
 
     assert await claimed(lanes) == set()
-    await lanes.redis.delete(keyspace.WAKEUPS)
+    await lanes.redis.delete(KEYS.wakeups)
     await producer.resume(**of(kind, name))
 
-    assert await lanes.redis.llen(keyspace.WAKEUPS) == 1  # type: ignore[misc]
+    assert await lanes.redis.llen(KEYS.wakeups) == 1  # type: ignore[misc]
     assert await claimed(lanes) == {"j1"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ops.keys import KEYS
 from producers import Priority, Producer
 from producers.contract import keyspace
 from tests.support.changes import TRADER, change, numbered
@@ -20,7 +21,7 @@ async def both_waiting(lanes: Lanes, count: int) -> None:
     await lanes.submit(*((f"bulk{n}", change(f"b{n}")) for n in range(count)), priority=BULK)
     await lanes.submit(*((f"urgent{n}", change(f"u{n}")) for n in range(count)))
     for n in range(count):
-        await lanes.redis.zadd(keyspace.BULK_SCHEDULE, {keyspace.lane(f"b{n}", TRADER): 1 + n})
+        await lanes.redis.zadd(KEYS.bulk_schedule, {keyspace.lane(f"b{n}", TRADER): 1 + n})
 
 
 @pytest.mark.parametrize("most", [1, 3, 10, 100])
@@ -86,7 +87,7 @@ async def test_a_bulk_lane_stays_bulk_through_retries_and_lapsed_leases(lanes: L
             await settle(claim)
         assert await lanes.uncovered() == set()
 
-    assert await lanes.redis.zcard(keyspace.LANES) == 0
+    assert await lanes.redis.zcard(KEYS.lanes) == 0
 
 
 async def test_an_interactive_change_makes_its_lane_interactive_and_overtakes_no_change_in_it(
@@ -114,7 +115,7 @@ async def test_a_lane_that_becomes_interactive_keeps_its_lease_and_its_back_off(
     """The score moves to the other schedule unchanged, and the change in flight is not fenced."""
     await lanes.submit(("a", change()), priority=BULK)
     held = await lanes.claim_one()
-    lease_ms = await lanes.redis.zscore(keyspace.BULK_SCHEDULE, LANE)
+    lease_ms = await lanes.redis.zscore(KEYS.bulk_schedule, LANE)
 
     await lanes.submit(("urgent", change()))
     assert await lanes.due_ms(LANE) == lease_ms
@@ -129,11 +130,11 @@ async def test_a_lane_that_becomes_interactive_keeps_its_lease_and_its_back_off(
 async def test_a_lane_that_becomes_interactive_wakes_an_idle_worker(lanes: Lanes) -> None:
     """Although the lane was scheduled already."""
     await lanes.submit(("a", change()), priority=BULK)
-    await lanes.redis.delete(keyspace.WAKEUPS)
+    await lanes.redis.delete(KEYS.wakeups)
 
     await lanes.submit(("urgent", change()))
 
-    assert await lanes.redis.llen(keyspace.WAKEUPS) == 1  # type: ignore[misc]
+    assert await lanes.redis.llen(KEYS.wakeups) == 1  # type: ignore[misc]
 
 
 async def test_a_lane_becomes_bulk_again_when_its_last_interactive_change_ends(lanes: Lanes) -> None:
@@ -190,8 +191,8 @@ async def test_a_lane_becomes_bulk_at_once_when_its_last_interactive_change_is_c
     places = list(seen)
     for job_id, was_bulk in seen.items():
         assert was_bulk == (left is None or places.index(job_id) > places.index(left))
-    assert await lanes.redis.zcard(keyspace.LANES) == 0
-    assert await lanes.redis.exists(keyspace.HEAD + LANE) == 0
+    assert await lanes.redis.zcard(KEYS.lanes) == 0
+    assert await lanes.redis.exists(KEYS.head + LANE) == 0
 
 
 async def test_cancelling_a_bulk_change_keeps_an_interactive_lane_interactive(producer: Producer, lanes: Lanes) -> None:

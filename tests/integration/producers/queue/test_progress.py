@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import Batch, Producer
 from producers.contract import keyspace
 from tests.support.changes import change, numbered
@@ -87,9 +88,9 @@ async def test_the_eta_shrinks_as_changes_end_and_is_0_when_complete(
 async def test_two_egresses_halve_the_eta_of_many_users(producer: Producer, timed: Lanes) -> None:
     """A paused egress does not count."""
     batch = await to_users(producer, users(500))
-    await timed.redis.sadd(keyspace.EGRESSES, "second")  # type: ignore[misc]
+    await timed.redis.sadd(KEYS.egresses, "second")  # type: ignore[misc]
     await timed.redis.hset(  # type: ignore[misc]
-        keyspace.EGRESS + "second", mapping={"pace": PACING.egress_pace_us, "user pace": PACING.pace_us}
+        KEYS.egress + "second", mapping={"pace": PACING.egress_pace_us, "user pace": PACING.pace_us}
     )
 
     assert await eta_s(batch) == pytest.approx(250 * EGRESS_PACE_S, rel=0.01)
@@ -102,11 +103,11 @@ async def test_holds_of_the_user_and_the_egress_delay_the_eta(
 ) -> None:
     """The longer one counts."""
     batch = await producer.fan_out(numbered(10), batch_id="b")
-    await timed.redis.hset(keyspace.bucket(keyspace.lane("1001", "t1")), "hold", str(clock.now_us + 20_000_000))  # type: ignore[misc]
+    await timed.redis.hset(KEYS.bucket_of(keyspace.lane("1001", "t1")), "hold", str(clock.now_us + 20_000_000))  # type: ignore[misc]
     assert await eta_s(batch) == pytest.approx(20 + 10 * PACE_S, rel=0.01)
 
     breaker = {"open": "1", "why": "throttled", "probe at": str(clock.now_us + 100_000_000)}
-    await timed.redis.hset(keyspace.EGRESS + "default", mapping=breaker)  # type: ignore[misc]
+    await timed.redis.hset(KEYS.egress + "default", mapping=breaker)  # type: ignore[misc]
 
     assert await eta_s(batch) == pytest.approx(100 + 10 * PACE_S, rel=0.01)
 
@@ -141,7 +142,7 @@ async def test_the_eta_of_a_complete_batch_is_0_despite_pauses(producer: Produce
     lanes = Lanes(timed.redis, clock=timed.clock)
     await end_all(lanes)
     await producer.pause(everything=True)
-    await timed.redis.delete(keyspace.EGRESS + "default")
+    await timed.redis.delete(KEYS.egress + "default")
 
     assert await eta_s(batch) == 0
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from ops.keys import KEYS
 from producers import Producer, ProducerSettings, QueueFull, QueueUnavailable, SettingsChange
-from producers.contract import keyspace
 from producers.queue.chunking import CHUNK_SIZE
 from producers.sync import Producer as PlainProducer
 from producers.transport.dsn import open_redis
@@ -56,7 +56,7 @@ def endless() -> list[SettingsChange]:
 
 async def queued(redis: Redis) -> set[str]:
     """Return the job IDs of all queued changes."""
-    return {key.decode().removeprefix(keyspace.JOB) async for key in redis.scan_iter(f"{keyspace.JOB}*", count=1000)}
+    return {key.decode().removeprefix(KEYS.job) async for key in redis.scan_iter(f"{KEYS.job}*", count=1000)}
 
 
 async def assert_stopped_in_time(redis: Redis, percent: float = 85) -> None:
@@ -102,11 +102,11 @@ async def test_single_changes_are_refused_early_and_confirmed_if_they_were_accep
 
     assert await queued(small) == set(accepted)
     await small.config_set("maxmemory", "1")
-    await small.delete(keyspace.ALMOST_FULL)
+    await small.delete(KEYS.almost_full)
     assert (await producer.enqueue(change(accepted[0]), job_id=accepted[0])).already_there
     await small.config_set("maxmemory", 100 * MIB)
     assert not (await producer.enqueue(change("another"))).already_there
-    assert not await small.exists(keyspace.ALMOST_FULL)
+    assert not await small.exists(KEYS.almost_full)
 
 
 async def test_a_fan_out_is_refused_early_and_completed_later(small: Redis, producer: Producer) -> None:
@@ -115,12 +115,12 @@ async def test_a_fan_out_is_refused_early_and_completed_later(small: Redis, prod
     arguments: dict[str, Any] = {"trader_id": "t1", "settings": list(change().settings), "batch_id": "b"}
     with pytest.raises(QueueFull, match=r"repeat with batch_id='b'") as caught:
         await producer.fan_out(user_ids=users, **arguments)
-    members = [member.decode() async for member in small.sscan_iter(keyspace.BATCH_MEMBERS + "b")]
+    members = [member.decode() async for member in small.sscan_iter(KEYS.batch_members + "b")]
     assert f"{len(members)} changes were accepted, the others were not" in str(caught.value)
     await assert_stopped_in_time(small)
 
     await small.config_set("maxmemory", "1")
-    await small.delete(keyspace.ALMOST_FULL)  # as a chunk does that finds memory again
+    await small.delete(KEYS.almost_full)  # as a chunk does that finds memory again
     again = await producer.fan_out(user_ids=members, **arguments)
     assert again.report is not None
     assert (again.report.accepted, again.report.already_there) == (0, len(members))
@@ -142,7 +142,7 @@ async def test_a_producer_that_waits_is_accepted_when_there_is_memory_again(smal
     """`wait_s` waits for it as for a Redis that is away; the changes are all there, once."""
     async with Producer.connect(dsn_of(small), wait_s=30) as waiting:
         asking = asyncio.create_task(waiting.enqueue_many(endless()[:8_000]))
-        while not await small.exists(keyspace.ALMOST_FULL):  # noqa: ASYNC110 - set by the submission
+        while not await small.exists(KEYS.almost_full):  # noqa: ASYNC110 - set by the submission
             await asyncio.sleep(0.01)
         await small.config_set("maxmemory", 100 * MIB)
         jobs = (await asking).jobs

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import Producer
 from producers.contract import keyspace
 from producers.transport.pipeline import _PipelinedConnection
@@ -60,7 +61,7 @@ async def test_changes_of_a_lane_keep_their_order_when_a_chunk_between_them_is_r
 
     assert len(in_flight) > CHANGES / 500
     for index, user in enumerate(users):
-        queued = await valkey.lrange(keyspace.LANE + keyspace.lane(user, "t1"), 0, -1)  # type: ignore[misc]
+        queued = await valkey.lrange(KEYS.lane + keyspace.lane(user, "t1"), 0, -1)  # type: ignore[misc]
         assert [job_id.decode() for job_id in queued] == given[index :: len(users)]
 
 
@@ -73,4 +74,4 @@ async def test_chunks_without_a_common_lane_are_in_flight_together(
     batch = await waiting.fan_out(changes, batch_id="b")
 
     assert max(in_flight) == CHANGES / 500 - 1, "all but the first, which goes alone"
-    assert (await batch.progress()).total == await valkey.zcard(keyspace.LANES) == CHANGES
+    assert (await batch.progress()).total == await valkey.zcard(KEYS.lanes) == CHANGES

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import BatchNotFound, DeadLetterNotFound, Outcome, Producer, ProducerSettings, SettingsChange
 from producers.contract import keyspace
 from producers.queue.finish import DEAD_OUTCOMES
@@ -68,13 +69,13 @@ async def test_replaying_twice_at_once_adds_each_change_once(producer: Producer,
     for _ in range(20):
         await lanes.done(await lanes.claim_one(), REJECTED)
     dead = {name: await lanes.redis.dump(name) for name in await lanes.redis.keys("copytrade:letter:*")}
-    index = await lanes.redis.zrange(keyspace.DEAD_LETTERS + REJECTED, 0, -1, withscores=True)
+    index = await lanes.redis.zrange(KEYS.dead_letters + REJECTED, 0, -1, withscores=True)
 
     await asyncio.gather(*(producer.dead.replay(everything=True) for _ in range(3)))
     assert len(await lanes.queued(LANE)) == len(report.jobs)
     for name, value in dead.items():
         await lanes.redis.restore(name, 0, value or b"")
-    await lanes.redis.zadd(keyspace.DEAD_LETTERS + REJECTED, dict(index))
+    await lanes.redis.zadd(KEYS.dead_letters + REJECTED, dict(index))
     await producer.dead.replay(everything=True)
 
     assert len(await lanes.queued(LANE)) == len(report.jobs)
@@ -104,7 +105,7 @@ async def test_a_second_letter_of_a_reused_id_is_replayed(producer: Producer, la
         await lanes.done(await lanes.claim_one(), REJECTED)
         assert len((await producer.dead.replay(everything=True)).replayed) == 1
         sent += await values(lanes)
-        await lanes.redis.delete(keyspace.RESULT + "nightly")
+        await lanes.redis.delete(KEYS.result + "nightly")
 
     assert sent == ["1", "2"]
 
@@ -198,12 +199,12 @@ async def test_an_interrupted_retry_is_continued_by_the_same_batch(producer: Pro
     batch = await to_users(producer, users(5), "july")
     await end_all(lanes, REJECTED)
     letters = {name: await lanes.redis.dump(name) for name in await lanes.redis.keys("copytrade:letter:*")}
-    index = await lanes.redis.zrange(keyspace.DEAD_LETTERS + REJECTED, 0, -1, withscores=True)
+    index = await lanes.redis.zrange(KEYS.dead_letters + REJECTED, 0, -1, withscores=True)
 
     first = await batch.retry_failed()
     for name, value in letters.items():
         await lanes.redis.restore(name, 0, value or b"")
-    await lanes.redis.zadd(keyspace.DEAD_LETTERS + REJECTED, dict(index))
+    await lanes.redis.zadd(KEYS.dead_letters + REJECTED, dict(index))
     both = await asyncio.gather(batch.retry_failed(), batch.retry_failed(), return_exceptions=True)
 
     again = [each for each in both if not isinstance(each, BaseException)]

@@ -8,9 +8,9 @@ import random
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from ops.redis_server import free_port
 from producers import Batch, BatchNotFound, JobResult, Outcome, Producer, QueueUnavailable
-from producers.contract import keyspace
 from producers.queue.results import PAGE_SIZE
 from tests.support.changes import numbered
 from tests.support.fan_outs import end_all, half_ended, read_all, to_users, users
@@ -120,13 +120,13 @@ async def test_a_batch_of_more_than_a_page_is_read_to_its_end(producer: Producer
 
     assert len(await read_all(batch.results())) == PAGE_SIZE + 1
     assert len([failure async for failure in batch.failures()]) == PAGE_SIZE + 1
-    assert await lanes.redis.zcard(keyspace.LANES) == 0
+    assert await lanes.redis.zcard(KEYS.lanes) == 0
 
 
 async def test_an_expired_result_is_listed_with_its_outcome(producer: Producer, lanes: Lanes) -> None:
     """Results have their own TTL; the stream keeps the job ID and outcome, but no user."""
     batch, ended = await half_ended(producer, lanes)
-    await lanes.redis.delete(keyspace.RESULT + ended[0])
+    await lanes.redis.delete(KEYS.result + ended[0])
 
     first, second, *_ = (await batch.page()).results
 
@@ -152,7 +152,7 @@ async def test_a_stream_of_a_batch_that_expires_meanwhile_ends_with_an_error(pro
     for _ in range(10):
         await anext(stream)
     waiting = asyncio.create_task(anext(stream))
-    await lanes.redis.delete(keyspace.BATCH + "b", keyspace.BATCH_RESULTS + "b")
+    await lanes.redis.delete(KEYS.batch + "b", KEYS.batch_results + "b")
 
     with pytest.raises(BatchNotFound):
         async with asyncio.timeout(30):

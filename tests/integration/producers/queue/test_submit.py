@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ops.keys import KEYS
 from producers.contract import keyspace
 from producers.contract.codec import decode_change
 from tests.support.changes import change
@@ -20,7 +21,7 @@ async def test_a_change_is_stored_in_its_lane_and_its_lane_on_the_schedule(lanes
 
     assert verdicts == [1]
     assert await lanes.queued(LANE) == ["j1"]
-    assert decode_change(await lanes.redis.get(keyspace.JOB + "j1")).a == (change(),)
+    assert decode_change(await lanes.redis.get(KEYS.job + "j1")).a == (change(),)
     due_ms = await lanes.due_ms(LANE)
     assert due_ms is not None
     assert int(before_ms) <= due_ms <= await lanes.now_ms()
@@ -41,7 +42,7 @@ async def test_an_id_is_accepted_once_while_it_is_queued(lanes: Lanes) -> None:
 
     assert await lanes.submit(("j1", change(value="2"))) == [0]
     assert await lanes.queued(LANE) == ["j1"]
-    assert decode_change(await lanes.redis.get(keyspace.JOB + "j1")).a[0].settings[0].trace_value == "1"
+    assert decode_change(await lanes.redis.get(KEYS.job + "j1")).a[0].settings[0].trace_value == "1"
 
 
 async def test_an_id_is_accepted_once_within_one_call(lanes: Lanes) -> None:
@@ -72,7 +73,7 @@ async def test_a_full_lane_refuses_and_writes_nothing(lanes: Lanes) -> None:
 
     assert verdicts == [1, 2, -1, 1]
     assert await lanes.queued(LANE) == ["j1", "j2"]
-    assert not await lanes.redis.exists(keyspace.JOB + "j3")
+    assert not await lanes.redis.exists(KEYS.job + "j3")
 
 
 async def test_a_refused_id_may_be_submitted_again(lanes: Lanes) -> None:
@@ -91,7 +92,7 @@ async def test_every_lane_with_changes_is_on_the_schedule(lanes: Lanes) -> None:
     )
 
     assert await lanes.uncovered() == set()
-    assert await lanes.redis.zcard(keyspace.SCHEDULE) == len(users) ** 2
+    assert await lanes.redis.zcard(KEYS.schedule) == len(users) ** 2
 
 
 async def test_a_lane_that_waits_is_not_brought_forward_by_another_change(lanes: Lanes) -> None:
@@ -110,24 +111,24 @@ async def test_one_wakeup_is_pushed_for_any_number_of_new_lanes(lanes: Lanes) ->
     await lanes.submit(("j1", change("1")), ("j2", change("2")))
     await lanes.submit(("j3", change("3")))
 
-    assert await lanes.redis.llen(keyspace.WAKEUPS) == 1  # type: ignore[misc]
+    assert await lanes.redis.llen(KEYS.wakeups) == 1  # type: ignore[misc]
 
 
 async def test_no_wakeup_is_pushed_for_a_lane_that_is_scheduled_already(lanes: Lanes) -> None:
     """Workers know its due time already."""
     await lanes.submit(("j1", change()))
-    await lanes.redis.delete(keyspace.WAKEUPS)
+    await lanes.redis.delete(KEYS.wakeups)
 
     await lanes.submit(("j2", change()))
 
-    assert not await lanes.redis.exists(keyspace.WAKEUPS)
+    assert not await lanes.redis.exists(KEYS.wakeups)
 
 
 async def test_queued_changes_do_not_expire(lanes: Lanes) -> None:
     """Payload, lane and schedule have no TTL; only a change's own deadline ends it."""
     await lanes.submit(("j1", change()))
 
-    for key in (keyspace.JOB + "j1", keyspace.LANE + LANE, keyspace.SCHEDULE):
+    for key in (KEYS.job + "j1", KEYS.lane + LANE, KEYS.schedule):
         assert await lanes.redis.pttl(key) == -1
 
 

@@ -10,6 +10,7 @@ import pytest
 from arq.connections import ArqRedis
 from redis import Redis
 
+from ops.keys import KEYS
 from producers import (
     BatchConflict,
     BatchRefused,
@@ -23,7 +24,6 @@ from producers import (
     QueueUnavailable,
     ResultTimeout,
 )
-from producers.contract import keyspace
 from producers.sync import Producer, diagnose
 from tests.support.changes import TRADER, change, numbered, setting
 from tests.support.fan_outs import end_all
@@ -62,7 +62,7 @@ async def test_a_waiting_thread_gets_the_result(producer: Producer, lanes: Lanes
     """The change is settled only after the thread has subscribed."""
     job = producer.enqueue(change())
     waiting = asyncio.create_task(asyncio.to_thread(job.result, WITHIN_S))
-    channel = keyspace.JOB_DONE + job.job_id
+    channel = KEYS.job_done + job.job_id
     while await lanes.redis.pubsub_numsub(channel) != [(channel.encode(), 1)]:  # noqa: ASYNC110 - in another thread
         await asyncio.sleep(0.005)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from ops.keys import KEYS
 from ops.redis_server import Valkey, free_port
 from producers import Batch, Cancellation, JobResult, Outcome, Producer, ProducerSettings, QueueUnavailable
 from producers.contract import keyspace
@@ -23,7 +24,7 @@ from tests.support.lanes import Lanes
 from tests.support.relays import Relay, relay
 
 QUICK = ProducerSettings(redis_timeout_s=0.5)
-LANE = keyspace.LANE + keyspace.lane("1001", "t1")
+LANE = KEYS.lane + keyspace.lane("1001", "t1")
 
 
 @pytest.fixture
@@ -119,7 +120,7 @@ async def test_a_cancellation_whose_reply_was_lost_is_not_retried(between: Relay
         job = await producer.enqueue(change())
         other = await producer.enqueue(change("1002"))
         assert await other.cancel() is Cancellation.CANCELLED, "the server knows the script"
-        between.deaf_from = cancel.CANCEL.sha.encode()
+        between.deaf_from = cancel.CANCEL.bind(KEYS).sha.encode()
         async with asyncio.timeout(20):
             with pytest.raises(QueueUnavailable, match=f"cancelling change {job.job_id}"):
                 await job.cancel()

@@ -11,8 +11,8 @@ from arq.connections import ArqRedis
 from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from ops.keys import KEYS
 from producers import JobState, Producer, ProducerSettings, ResultTimeout
-from producers.contract import keyspace
 from producers.transport.waiting import POLL_INTERVAL_S
 from tests.support.changes import change, numbered
 from tests.support.lanes import Lanes
@@ -23,7 +23,7 @@ SOON_S = POLL_INTERVAL_S / 2
 
 async def listening(producer: Producer, job_id: str) -> None:
     """Wait until the server has the subscription of a waiter."""
-    while (channel := producer._notifications.current()._channels.get(keyspace.JOB_DONE + job_id)) is None:  # noqa: ASYNC110 - a test looks in
+    while (channel := producer._notifications.current()._channels.get(KEYS.job_done + job_id)) is None:  # noqa: ASYNC110 - a test looks in
         await asyncio.sleep(0)
     await channel.confirmed.wait()
 
@@ -166,7 +166,7 @@ async def test_two_hundred_waiters_share_one_connection(subscribed: Producer, re
     waiting = [asyncio.create_task(job.result()) for job in jobs]
     async with asyncio.timeout(SOON_S * 4):
         await asyncio.gather(*(listening(subscribed, job.job_id) for job in jobs))
-        while await lanes.redis.exists(keyspace.SCHEDULE):
+        while await lanes.redis.exists(KEYS.schedule):
             await asyncio.gather(*(lanes.done(claim) for claim in await lanes.claim()))
 
         results = await asyncio.gather(*waiting)

@@ -11,8 +11,8 @@ from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool
 from redis.exceptions import NoPermissionError
 
+from ops.keys import KEYS
 from ops.redis_server import free_port
-from producers.contract.keyspace import CREDENTIALS
 from producers.transport.dsn import open_redis
 from tests.support.redis_dump import dump
 from tests.support.sealed_records import NEW, OLD, keys, ring
@@ -55,10 +55,10 @@ async def test_swapped_or_altered_records_are_unavailable_and_logged_once(
 ) -> None:
     """Once a record, and again when it is altered in another way."""
     await admin.put([keys("1001"), keys("1002")])
-    stolen = await redis.hget(CREDENTIALS, "1002")  # type: ignore[misc]
+    stolen = await redis.hget(KEYS.credentials, "1002")  # type: ignore[misc]
 
     for record in (stolen, stolen, b"garbage", b"garbage"):
-        await redis.hset(CREDENTIALS, mapping={"1001": record})  # type: ignore[misc]
+        await redis.hset(KEYS.credentials, mapping={"1001": record})  # type: ignore[misc]
         with pytest.raises(CredentialsUnavailable, match="the sealed credentials of user '1001' cannot be read"):
             await store.get("1001")
     assert await store.get("1002") == keys("1002")
@@ -91,7 +91,7 @@ async def test_without_redis_credentials_are_unavailable(ask: Callable[[RedisCre
 
 async def test_a_key_of_a_wrong_type_makes_credentials_unavailable(store: RedisCredentials, redis: ArqRedis) -> None:
     """An error of Redis itself counts like an outage."""
-    await redis.set(CREDENTIALS, "x")
+    await redis.set(KEYS.credentials, "x")
 
     with pytest.raises(CredentialsUnavailable, match="WRONGTYPE"):
         await store.get("1001")
@@ -128,7 +128,7 @@ async def test_a_worker_needs_only_read_access_to_the_records(valkey: ArqRedis) 
     """HGET and HLEN on one key; a worker with these rights cannot remove a record."""
     await CredentialAdmin(SealedRecords(valkey), ring(OLD)).put([keys("1001")])
 
-    async with user_who_may(valkey, f"%R~{CREDENTIALS}", "+hget", "+hlen") as records:
+    async with user_who_may(valkey, f"%R~{KEYS.credentials}", "+hget", "+hlen") as records:
         store = RedisCredentials(records, ring(OLD))
         assert await store.get("1001") == keys("1001")
         with pytest.raises(UnknownUser):
@@ -142,7 +142,7 @@ async def test_an_operator_needs_seven_commands_on_the_records(valkey: ArqRedis)
     commands = ("+hget", "+hlen", "+hset", "+hdel", "+hscan", "+evalsha", "+eval")
     await valkey.script_flush()
 
-    async with user_who_may(valkey, f"~{CREDENTIALS}", *commands) as records:
+    async with user_who_may(valkey, f"~{KEYS.credentials}", *commands) as records:
         before, after = CredentialAdmin(records, ring(OLD)), CredentialAdmin(records, ring(NEW, OLD))
         await before.put([keys("1001"), keys("1002")])
         assert (await after.rotate()).rotated == 2
@@ -163,7 +163,7 @@ async def test_no_secret_is_in_redis_or_in_a_log_or_in_a_repr(
     await admin.put(users)
     found = [await store.get(user.user_id) for user in users]
     done = await after.rotate()
-    await redis.hset(CREDENTIALS, mapping={"1003": seal(users[0], ring(NEW), set_at_ms=1)})  # type: ignore[misc]
+    await redis.hset(KEYS.credentials, mapping={"1003": seal(users[0], ring(NEW), set_at_ms=1)})  # type: ignore[misc]
     with pytest.raises(CredentialsUnavailable) as caught:
         await store.get("1003")
     list_records = [entry async for entry in after.list_records()]

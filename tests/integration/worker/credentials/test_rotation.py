@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from arq.connections import ArqRedis
 
-from producers.contract.keyspace import CREDENTIALS
+from ops.keys import KEYS
 from tests.support.sealed_records import NEW, OLD, keys, ring
 from worker.credentials.admin import CredentialAdmin
 from worker.credentials.redis_store import RedisCredentials
@@ -41,8 +41,8 @@ async def test_rotation_keeps_and_reports_records_that_it_cannot_open(
 ) -> None:
     """A record copied from another user, garbage, and a user ID that is not UTF-8."""
     await admin.put([keys("1001"), keys("1002"), keys("1003")])
-    moved = await redis.hget(CREDENTIALS, "1001")  # type: ignore[misc]
-    await redis.hset(CREDENTIALS, mapping={"1002": moved, "1003": b"garbage", b"\xff": moved})  # type: ignore[misc]
+    moved = await redis.hget(KEYS.credentials, "1001")  # type: ignore[misc]
+    await redis.hset(KEYS.credentials, mapping={"1002": moved, "1003": b"garbage", b"\xff": moved})  # type: ignore[misc]
 
     done = await after.rotate()
 
@@ -52,7 +52,7 @@ async def test_rotation_keeps_and_reports_records_that_it_cannot_open(
         "1003": None,
         "\\xff": "2026a",
     }
-    assert await redis.hget(CREDENTIALS, "1002") == moved  # type: ignore[misc]
+    assert await redis.hget(KEYS.credentials, "1002") == moved  # type: ignore[misc]
     key_usage = await after.key_usage()
     assert (key_usage.left, dict(key_usage.by_key)) == (3, {"2026a": 2, "2026b": 1})
     assert [entry.user_id for entry in key_usage.unreadable] == ["1003"]

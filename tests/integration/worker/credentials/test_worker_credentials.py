@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from ops.redis_server import free_port
 from producers import Outcome
-from producers.contract.keyspace import CREDENTIALS
 from producers.monitor.checks import CheckStatus
 from tests.support.changes import change
 from tests.support.redis_dump import dump
@@ -112,7 +112,7 @@ async def test_the_doctor_counts_the_users_in_redis(valkey: ArqRedis, valkey_dsn
     away = await doctor._check_credentials(
         WorkerSettings(redis_dsn=f"redis://127.0.0.1:{free_port()}", redis_timeout_s=1, **sealed(OLD))
     )
-    await valkey.delete(CREDENTIALS)
+    await valkey.delete(KEYS.credentials)
 
     assert (found.status, found.detail) == (CheckStatus.OK, "readable, of 2 users")
     assert (empty.status, away.status) == (CheckStatus.FAIL, CheckStatus.FAIL)

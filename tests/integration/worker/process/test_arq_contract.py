@@ -16,6 +16,7 @@ from arq.constants import default_queue_name, job_key_prefix, result_key_prefix
 from arq.utils import poll
 from arq.worker import Worker
 
+from ops.keys import KEYS
 from producers.contract import keyspace
 from tests.support.changes import change
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
@@ -74,7 +75,7 @@ def test_every_override_has_the_signature_of_arq_s_method() -> None:
 
 def test_job_and_result_keys_are_arq_s() -> None:
     """Tools for arq find changes and results under the keys they know."""
-    assert (job_key_prefix, result_key_prefix) == (keyspace.JOB, keyspace.RESULT)
+    assert (job_key_prefix, result_key_prefix) == (KEYS.job, KEYS.result)
 
 
 def test_the_control_queue_is_not_the_one_that_arq_apps_have_by_default() -> None:

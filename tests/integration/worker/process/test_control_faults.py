@@ -13,6 +13,7 @@ from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 from arq.jobs import SerializationError
 
+from ops.keys import KEYS
 from producers import Outcome
 from producers.contract import keyspace
 from producers.contract.codec import serialize
@@ -79,7 +80,7 @@ async def test_a_control_job_that_cannot_be_run_ends_with_the_reason_as_its_resu
         assert (line.exc_info, getattr(line, ATTRIBUTE)[0]) == (None, Event.CONTROL_JOB_FAILED)
         assert reason in line.getMessage()
         assert not await valkey.exists(
-            keyspace.SCHEDULE, *(prefix + "h" for prefix in (job_key_prefix, in_progress_key_prefix, retry_key_prefix))
+            KEYS.schedule, *(prefix + "h" for prefix in (job_key_prefix, in_progress_key_prefix, retry_key_prefix))
         )
 
 

@@ -13,7 +13,7 @@ from arq.connections import ArqRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from producers.contract import keyspace
+from ops.keys import KEYS
 from producers.transport.dsn import open_redis
 from tests.support.changes import change
 from tests.support.manual_clock import ManualClock
@@ -77,8 +77,8 @@ async def test_waiting_for_a_wakeup_is_not_taken_for_an_unreachable_redis(
 async def test_a_burst_worker_ends_although_a_lane_is_malformed(valkey: ArqRedis, tmp_path: Path) -> None:
     """The malformed lane is put off, and a burst does not wait for it."""
     async with rig_on(valkey, tmp_path) as rig:
-        await valkey.set(keyspace.LANE + "1001:t1", "no list")
-        await valkey.zadd(keyspace.SCHEDULE, {"1001:t1": 1})
+        await valkey.set(KEYS.lane + "1001:t1", "no list")
+        await valkey.zadd(KEYS.schedule, {"1001:t1": 1})
         other = await rig.producer.enqueue(change("1002"))
         worker = rig.worker()
 
@@ -98,9 +98,9 @@ async def test_a_burst_worker_does_not_count_an_unreadable_lane_that_is_gone(val
         dispatcher = worker._dispatcher
         assert dispatcher is not None
         dispatcher._unreadable_lanes |= {"gone:t1", "1001:t1"}
-        await valkey.zadd(keyspace.SCHEDULE, {"1001:t1": 9e12, "1002:t1": 9e12})
+        await valkey.zadd(KEYS.schedule, {"1001:t1": 9e12, "1002:t1": 9e12})
         drained = [await dispatcher._has_only_unreadable_lanes()]
-        await valkey.zrem(keyspace.SCHEDULE, "1002:t1")
+        await valkey.zrem(KEYS.schedule, "1002:t1")
         drained.append(await dispatcher._has_only_unreadable_lanes())
 
         assert drained == [False, True]

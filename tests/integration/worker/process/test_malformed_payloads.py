@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import Outcome
 from producers.contract import keyspace
 from producers.contract.codec import MAX_PAYLOAD_BYTES, encode_change
@@ -57,7 +58,7 @@ async def test_a_malformed_payload_ends_rejected_and_the_lane_goes_on(
     async with rig_on(valkey, tmp_path) as rig:
         malformed = await rig.producer.enqueue(change(value="1"))
         following = await rig.producer.enqueue(change(value="2"))
-        await valkey.set(keyspace.JOB + malformed.job_id, payload)
+        await valkey.set(KEYS.job + malformed.job_id, payload)
 
         worker = await rig.drain()
 
@@ -68,7 +69,7 @@ async def test_a_malformed_payload_ends_rejected_and_the_lane_goes_on(
             raise AssertionError(result.message)
         assert (await following.result(timeout=0)).applied
         assert rig.values_seen() == ["2"]
-        assert not await valkey.exists(keyspace.JOB + malformed.job_id)
+        assert not await valkey.exists(KEYS.job + malformed.job_id)
         assert worker.jobs_failed == 0
 
 
@@ -76,7 +77,7 @@ async def test_a_change_whose_payload_is_absent_ends_rejected(valkey: ArqRedis, 
     """As after an eviction: waiters get a result."""
     async with rig_on(valkey, tmp_path) as rig:
         job = await rig.producer.enqueue(change())
-        await valkey.delete(keyspace.JOB + job.job_id)
+        await valkey.delete(KEYS.job + job.job_id)
 
         await rig.drain()
 
@@ -84,7 +85,7 @@ async def test_a_change_whose_payload_is_absent_ends_rejected(valkey: ArqRedis, 
         assert (result.outcome, result.user_id) == (Outcome.REJECTED, "")
 
 
-@pytest.mark.parametrize("prefix", [keyspace.LANE, keyspace.HEAD], ids=["lane", "head"])
+@pytest.mark.parametrize("prefix", [KEYS.lane, KEYS.head], ids=["lane", "head"])
 async def test_a_lane_whose_keys_are_of_the_wrong_type_is_put_off_and_others_are_served(
     valkey: ArqRedis, tmp_path: Path, caplog: pytest.LogCaptureFixture, prefix: str
 ) -> None:
@@ -97,7 +98,7 @@ async def test_a_lane_whose_keys_are_of_the_wrong_type_is_put_off_and_others_are
 
         async with rig.working():
             assert (await (await rig.producer.enqueue(change("1002"))).result()).applied
-            await valkey.zadd(keyspace.SCHEDULE, {lane: 1})
+            await valkey.zadd(KEYS.schedule, {lane: 1})
             assert (await (await rig.producer.enqueue(change("1002"))).result()).applied
 
         assert rig.values_seen() == []
@@ -116,7 +117,7 @@ async def test_a_malformed_history_counts_as_none(valkey: ArqRedis, tmp_path: Pa
     """The change is applied and starts at its first try."""
     async with rig_on(valkey, tmp_path) as rig:
         job = await rig.producer.enqueue(change())
-        await valkey.hset(keyspace.HEAD + keyspace.lane("1001", "t1"), "state", state)  # type: ignore[misc,arg-type]
+        await valkey.hset(KEYS.head + keyspace.lane("1001", "t1"), "state", state)  # type: ignore[misc,arg-type]
 
         await rig.drain()
 
@@ -129,7 +130,7 @@ async def test_a_change_that_five_workers_in_a_row_lost_ends_exhausted(valkey: A
     async with rig_on(valkey, tmp_path) as rig:
         job = await rig.producer.enqueue(change())
         lost = {"token": "of a dead worker", "lapses": 4}
-        await valkey.hset(keyspace.HEAD + keyspace.lane("1001", "t1"), mapping=lost)  # type: ignore[misc]
+        await valkey.hset(KEYS.head + keyspace.lane("1001", "t1"), mapping=lost)  # type: ignore[misc]
 
         await rig.drain()
 
@@ -143,7 +144,7 @@ async def test_a_change_whose_user_is_not_its_lane_s_is_not_sent(valkey: ArqRedi
     """It would be counted in the wrong bucket and signed with other keys."""
     async with rig_on(valkey, tmp_path) as rig:
         job = await rig.producer.enqueue(change("1001"))
-        await valkey.set(keyspace.JOB + job.job_id, encode_change(change("1002"), enqueued_at_ms=1_000, ttl_ms=10**15))
+        await valkey.set(KEYS.job + job.job_id, encode_change(change("1002"), enqueued_at_ms=1_000, ttl_ms=10**15))
 
         await rig.drain()
 

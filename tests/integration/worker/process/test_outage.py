@@ -10,9 +10,9 @@ import pytest
 from arq.connections import ArqRedis
 
 from ops.exchange import Fault
+from ops.keys import KEYS
 from ops.stack import User, write_credentials
 from producers import JobResult, Outcome
-from producers.contract import keyspace
 from tests.support.changes import change
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, USERS, Rig, rig_on
 from worker.credentials.cache import CachedCredentials
@@ -35,7 +35,7 @@ async def enqueued(rig: Rig) -> list[asyncio.Task[JobResult]]:
 
 async def breaker_open(rig: Rig, probes: int = 0) -> None:
     """Wait until the breaker of the egress is open and so many probes have failed."""
-    while int(await rig.redis.hget(keyspace.EGRESS + "default", "open") or 0) <= probes:  # type: ignore[misc]  # noqa: ASYNC110
+    while int(await rig.redis.hget(KEYS.egress + "default", "open") or 0) <= probes:  # type: ignore[misc]  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from ops.redis_server import free_port
-from producers.contract import keyspace
 from producers.monitor.overview import read_overview
 from producers.monitor.worker_info import MAX_TTL_MS, WorkerInfo
 from producers.transport.dsn import open_redis
@@ -93,8 +93,8 @@ async def test_a_worker_that_stops_withdraws_its_announcement(redis: ArqRedis, t
         (left,) = await workers(redis)
 
     assert left == other._announced
-    assert await redis.zcard(keyspace.WORKERS) == 1
-    assert len(await redis.keys(keyspace.WORKER + "*")) == 1
+    assert await redis.zcard(KEYS.workers) == 1
+    assert len(await redis.keys(KEYS.worker + "*")) == 1
 
 
 async def test_a_worker_that_was_killed_vanishes_after_three_intervals(
@@ -110,16 +110,16 @@ async def test_a_worker_that_was_killed_vanishes_after_three_intervals(
 
     assert await workers(fake_redis) == [other._announced]
     await other.announce()
-    assert await fake_redis.zcard(keyspace.WORKERS) == 1
+    assert await fake_redis.zcard(KEYS.workers) == 1
 
 
 async def test_every_key_of_an_announcement_has_a_ttl(redis: ArqRedis) -> None:
     """Even with an interval of a million seconds, a dead worker disappears by itself."""
     await one(redis, health_interval_s=1_000_000).announce()
 
-    (announced,) = await redis.keys(keyspace.WORKER + "*")
+    (announced,) = await redis.keys(KEYS.worker + "*")
     assert 0 < await redis.pttl(announced) <= MAX_TTL_MS
-    assert 0 < await redis.pttl(keyspace.WORKERS) <= MAX_TTL_MS
+    assert 0 < await redis.pttl(KEYS.workers) <= MAX_TTL_MS
 
 
 async def test_workers_of_one_machine_have_different_names(redis: ArqRedis) -> None:
@@ -195,7 +195,7 @@ async def test_heartbeats_go_on_after_an_error(redis: ArqRedis, caplog: pytest.L
 async def test_a_malformed_announcement_is_ignored(redis: ArqRedis, stored: bytes) -> None:
     """It may be of another version."""
     await one(redis).announce()
-    await redis.set(keyspace.WORKER + "default:odd", stored)
-    await redis.zadd(keyspace.WORKERS, {"default:odd": 1e15})
+    await redis.set(KEYS.worker + "default:odd", stored)
+    await redis.zadd(KEYS.workers, {"default:odd": 1e15})
 
     assert len(await workers(redis)) == 1

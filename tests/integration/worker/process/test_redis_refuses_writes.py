@@ -9,8 +9,8 @@ from pathlib import Path
 from arq.connections import ArqRedis
 
 from ops.exchange import Fault
+from ops.keys import KEYS
 from ops.redis_server import Valkey
-from producers.contract import keyspace
 from producers.transport.dsn import open_redis
 from tests.support.changes import change
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, USERS, Rig, rig_on
@@ -28,7 +28,7 @@ async def arrived(rig: Rig, count: int) -> None:
 
 async def lapsed(redis: ArqRedis) -> None:
     """Wait until the leases of all claimed lanes are over."""
-    while await redis.zcount(keyspace.SCHEDULE, "-inf", (await redis.time())[0] * 1000) < len(USERS):  # noqa: ASYNC110
+    while await redis.zcount(KEYS.schedule, "-inf", (await redis.time())[0] * 1000) < len(USERS):  # noqa: ASYNC110
         await asyncio.sleep(0.05)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from ops.keys import KEYS
 from producers import Outcome, Producer
-from producers.contract import keyspace
 from producers.queue.breaker import BreakerEvent
 from tests.support.changes import change
 from tests.support.lanes import PACING, Lanes
@@ -108,7 +108,7 @@ async def test_an_open_breaker_lets_one_probe_out_at_a_time(lanes: Lanes) -> Non
     assert pauses[0] < 1.1
     assert max(pauses[: USERS // 2]) <= FRESH_PAUSE_S + 0.1
     assert all(pause >= 14.9 for pause in pauses[USERS:])
-    assert await lanes.redis.hgetall(keyspace.COUNTS) == {}  # type: ignore[misc]
+    assert await lanes.redis.hgetall(KEYS.counts) == {}  # type: ignore[misc]
     assert not await lanes.uncovered()
 
 
@@ -218,7 +218,7 @@ async def test_keys_of_many_users_rejected_with_one_code_open_the_breaker_and_en
     assert [one.finished for one in settled[:5]] == [1, 1, 1, 1, 0]
     assert settled[4].breaker is BreakerEvent.OPENED
     assert sum(one.finished for one in settled) == 4
-    assert await lanes.redis.exists(keyspace.REJECTED_KEYS) == 0
+    assert await lanes.redis.exists(KEYS.rejected_keys) == 0
     assert not await lanes.uncovered()
 
 

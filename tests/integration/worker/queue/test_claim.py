@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers.contract import keyspace
 from producers.contract.codec import MAX_PAYLOAD_BYTES, decode_change
 from tests.support.changes import change
@@ -70,20 +71,20 @@ async def test_every_claim_has_a_token_of_its_own(lanes: Lanes) -> None:
 async def test_a_claim_takes_no_more_lanes_than_asked_for_and_reports_that_more_are_due(lanes: Lanes) -> None:
     """It wakes another worker."""
     await lanes.submit(*((f"j{n}", change(str(n))) for n in range(5)))
-    await lanes.redis.delete(keyspace.WAKEUPS)
+    await lanes.redis.delete(KEYS.wakeups)
 
     claims = await lanes.claims(3)
 
     assert len(claims.claims) == 3
     assert claims.next_due_s == 0
-    assert await lanes.redis.llen(keyspace.WAKEUPS) == 1  # type: ignore[misc]
+    assert await lanes.redis.llen(KEYS.wakeups) == 1  # type: ignore[misc]
 
 
 async def test_lanes_are_claimed_by_due_time(lanes: Lanes) -> None:
     """The lane that waited longest comes first, whatever the order of submission."""
     await lanes.submit(*((f"j{n}", change(str(n))) for n in range(3)))
     now_ms = await lanes.now_ms()
-    await lanes.redis.zadd(keyspace.SCHEDULE, {keyspace.lane(str(n), "t1"): now_ms - 1000 * n for n in range(3)})
+    await lanes.redis.zadd(KEYS.schedule, {keyspace.lane(str(n), "t1"): now_ms - 1000 * n for n in range(3)})
 
     assert [claim.job_id for claim in await lanes.claim()] == ["j2", "j1", "j0"]
 
@@ -197,7 +198,7 @@ async def test_leases_count_from_the_request_to_redis_and_slots_from_its_reply(
 
 async def test_an_empty_lane_leaves_the_schedule(lanes: Lanes) -> None:
     """The same call claims the next lane."""
-    await lanes.redis.zadd(keyspace.SCHEDULE, {"9:gone": 1})
+    await lanes.redis.zadd(KEYS.schedule, {"9:gone": 1})
     await lanes.submit(("j1", change()))
 
     assert [claim.job_id for claim in await lanes.claim()] == ["j1"]
@@ -207,7 +208,7 @@ async def test_an_empty_lane_leaves_the_schedule(lanes: Lanes) -> None:
 async def test_a_payload_of_the_largest_size_is_claimed(lanes: Lanes) -> None:
     """MAX_PAYLOAD_BYTES is an inclusive bound."""
     await lanes.submit(("j1", change()))
-    await lanes.redis.set(keyspace.JOB + "j1", b"x" * MAX_PAYLOAD_BYTES)
+    await lanes.redis.set(KEYS.job + "j1", b"x" * MAX_PAYLOAD_BYTES)
 
     assert (await lanes.claim_one()).payload == b"x" * MAX_PAYLOAD_BYTES
 
@@ -216,12 +217,12 @@ async def test_a_payload_of_the_largest_size_is_claimed(lanes: Lanes) -> None:
 async def test_an_absent_empty_or_oversized_payload_is_claimed_as_none(lanes: Lanes, flaw: str) -> None:
     """The lane is claimed all the same, so that the change can end."""
     await lanes.submit(("j1", change()))
-    await lanes.redis.delete(keyspace.JOB + "j1")
+    await lanes.redis.delete(KEYS.job + "j1")
     match flaw:
         case "empty":
-            await lanes.redis.set(keyspace.JOB + "j1", b"")
+            await lanes.redis.set(KEYS.job + "j1", b"")
         case "too large":
-            await lanes.redis.set(keyspace.JOB + "j1", b"x" * (MAX_PAYLOAD_BYTES + 1))
+            await lanes.redis.set(KEYS.job + "j1", b"x" * (MAX_PAYLOAD_BYTES + 1))
 
     claim = await lanes.claim_one()
 

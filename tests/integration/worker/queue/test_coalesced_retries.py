@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ops.keys import KEYS
 from producers import Cancellation, Outcome, Producer
-from producers.contract import keyspace
 from tests.support.changes import change
 from tests.support.coalescing import LANE, joining, of, pair, results, sent
 from tests.support.lanes import Lanes
@@ -29,7 +29,7 @@ async def test_a_rejected_group_is_sent_one_by_one_and_only_the_faulty_change_is
     assert alone == [{"A": "1"}, {"BAD": "1"}, {"A": "2"}, {"C": "1"}]
     outcomes = [each.outcome for each in await results(jobs)]
     assert outcomes == [Outcome.APPLIED, Outcome.REJECTED, Outcome.APPLIED, Outcome.APPLIED]
-    assert await lanes.redis.exists(keyspace.HEAD + LANE) == 0
+    assert await lanes.redis.exists(KEYS.head + LANE) == 0
 
 
 async def test_new_changes_wait_behind_a_group_that_is_sent_one_by_one_and_are_coalesced_after_it(
@@ -69,7 +69,7 @@ async def test_after_cancelling_members_of_a_rejected_group_the_others_are_still
 
     left = [symbol for symbol, job_id in zip("ABC", ("j0", "j1", "j2"), strict=True) if job_id not in taken_back]
     assert groups == [*left, "XY"]
-    assert await lanes.redis.exists(keyspace.HEAD + LANE) == 0
+    assert await lanes.redis.exists(KEYS.head + LANE) == 0
 
 
 async def test_new_changes_are_coalesced_with_a_group_that_is_retried(producer: Producer, lanes: Lanes) -> None:
@@ -127,7 +127,7 @@ async def test_a_throttled_group_waits_together_and_holds_its_user(producer: Pro
     assert (settled.due_in_s or 0) >= 1
     await producer.enqueue(change("1001", "t2"))
     assert await lanes.claim() == []
-    await lanes.redis.hdel(keyspace.bucket(LANE), "hold")  # type: ignore[misc]
+    await lanes.redis.hdel(KEYS.bucket_of(LANE), "hold")  # type: ignore[misc]
     await lanes.due_now(LANE)
     (claim,) = await lanes.claim()
     assert list(sent(claim)) == ["A", "B"]
@@ -150,7 +150,7 @@ async def test_a_group_of_a_lost_worker_is_sent_by_another_and_ends_once(produce
     assert (await lanes.attempt(lost)).fenced
 
     assert [each.outcome for each in await results(jobs)] == [Outcome.APPLIED] * 3
-    assert await lanes.redis.hgetall(keyspace.COUNTS) == {b"applied": b"3"}  # type: ignore[misc]
+    assert await lanes.redis.hgetall(KEYS.counts) == {b"applied": b"3"}  # type: ignore[misc]
 
 
 async def test_a_member_cancelled_between_two_tries_is_not_sent_again(producer: Producer, lanes: Lanes) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from ops.keys import KEYS
 from producers import Cancellation, JobState, Outcome, Priority, Producer
-from producers.contract import keyspace
 from producers.contract.codec import encode_change
 from tests.support.changes import change, result
 from tests.support.coalescing import LANE, joining, of, pair, results, sent
@@ -30,9 +30,9 @@ async def test_coalescable_changes_are_sent_as_one_request_and_each_has_its_own_
     assert (replaced.outcome, replaced.successor, replaced.attempts) == (Outcome.SUPERSEDED, "j2", [])
     assert added.outcome is last.outcome is Outcome.APPLIED
     assert added.attempts == last.attempts != []
-    assert await lanes.redis.exists(keyspace.LANE + LANE, keyspace.HEAD + LANE) == 0
+    assert await lanes.redis.exists(KEYS.lane + LANE, KEYS.head + LANE) == 0
     assert await lanes.uncovered() == set()
-    assert await lanes.redis.hgetall(keyspace.COUNTS) == {b"superseded": b"1", b"applied": b"2"}  # type: ignore[misc]
+    assert await lanes.redis.hgetall(KEYS.counts) == {b"superseded": b"1", b"applied": b"2"}  # type: ignore[misc]
 
 
 async def test_changes_without_coalesce_are_sent_alone(producer: Producer, lanes: Lanes) -> None:
@@ -129,9 +129,9 @@ async def test_a_change_enqueued_while_a_group_is_in_flight_is_queued_behind_it(
 async def test_a_malformed_or_expired_change_ends_alone_in_its_turn(producer: Producer, lanes: Lanes) -> None:
     """Changes before it are sent without it, changes behind it after it."""
     jobs = await joining(producer, *(of(pair(symbol)) for symbol in "ABCDE"))
-    await lanes.redis.set(keyspace.JOB + "j1", b"\xc1")
+    await lanes.redis.set(KEYS.job + "j1", b"\xc1")
     expired = encode_change(of(pair("D")), enqueued_at_ms=1_000, ttl_ms=1, coalesce=True)
-    await lanes.redis.set(keyspace.JOB + "j3", expired)
+    await lanes.redis.set(KEYS.job + "j3", expired)
     rounds = 0
     async for claim in lanes.heads():
         await lanes.attempt(claim)
@@ -173,12 +173,7 @@ async def test_a_settlement_whose_members_are_not_at_the_front_of_the_lane_chang
         assert (await lanes.settler.settle(settlement)).fenced
 
     assert await lanes.queued(LANE) == ["j0", "j1"]
-    assert (
-        await lanes.redis.exists(
-            keyspace.RESULT + "j0", keyspace.RESULT + "j1", keyspace.RESULT + "j2", keyspace.COUNTS
-        )
-        == 0
-    )
+    assert await lanes.redis.exists(KEYS.result + "j0", KEYS.result + "j1", KEYS.result + "j2", KEYS.counts) == 0
     assert not (await lanes.done(head)).fenced
 
 
@@ -196,4 +191,4 @@ async def test_a_lane_becomes_bulk_when_a_group_with_its_last_interactive_change
     assert settled.finished == 2
     assert await lanes.on_bulk(LANE)
     assert await lanes.uncovered() == set()
-    assert (await lanes.redis.hgetall(keyspace.HEAD + LANE)) == {}  # type: ignore[misc]
+    assert (await lanes.redis.hgetall(KEYS.head + LANE)) == {}  # type: ignore[misc]

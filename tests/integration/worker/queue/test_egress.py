@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from producers.contract import keyspace
+from ops.keys import KEYS
 from producers.queue.bucket import LOOK_AHEAD_US
 from tests.support.changes import change
 from tests.support.lanes import PACING, Lanes
@@ -60,7 +60,7 @@ async def test_an_exhausted_egress_leaves_lanes_due_and_reports_when_it_has_a_sl
     assert claims.claims == []
     assert claims.next_due_s is not None
     assert 0 < claims.next_due_s <= PACING.egress_pace_us / 1e6
-    assert await lanes.redis.zcount(keyspace.SCHEDULE, "-inf", clock.now_ms) == waiting
+    assert await lanes.redis.zcount(KEYS.schedule, "-inf", clock.now_ms) == waiting
     clock.advance(claims.next_due_s)
     assert len(await lanes.claim()) >= 1
 

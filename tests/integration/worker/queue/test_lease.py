@@ -6,7 +6,7 @@ import pytest
 from arq.connections import ArqRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from producers.contract import keyspace
+from ops.keys import KEYS
 from tests.support.changes import change
 from tests.support.lanes import DEFAULTS, Lanes
 from tests.support.manual_clock import ManualClock
@@ -101,7 +101,7 @@ async def test_a_renewal_does_not_bring_back_an_empty_lane(
     clock.advance(LEASE_S / 2)
     await heartbeat.beat()
 
-    assert await timed.redis.exists(keyspace.SCHEDULE, keyspace.HEAD + claim.lane) == 0
+    assert await timed.redis.exists(KEYS.schedule, KEYS.head + claim.lane) == 0
     assert not await timed.uncovered()
 
 

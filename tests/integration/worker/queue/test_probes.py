@@ -6,6 +6,7 @@ from itertools import count
 
 import pytest
 
+from ops.keys import KEYS
 from producers import Priority
 from producers.contract import keyspace
 from producers.queue.breaker import BreakerEvent
@@ -19,7 +20,7 @@ PAGE_SIZE = 500
 """Lanes that one claim reads, as probes.lua has it."""
 PROMISED_S = 2.0
 SICK = ("sick0", "sick1", "sick2")
-SCHEDULES = {Priority.INTERACTIVE: keyspace.SCHEDULE, Priority.BULK: keyspace.BULK_SCHEDULE}
+SCHEDULES = {Priority.INTERACTIVE: KEYS.schedule, Priority.BULK: KEYS.bulk_schedule}
 
 
 @pytest.fixture
@@ -41,8 +42,8 @@ async def add_due_lanes(lanes: Lanes, many: int, priority: Priority = Priority.I
     names = [keyspace.lane(SICK[n % len(SICK)], f"more{n}") for n in range(many)]
     async with lanes.redis.pipeline(transaction=False) as pipe:
         for number, name in enumerate(names):
-            pipe.rpush(keyspace.LANE + name, f"more-{number}")
-        for key in (SCHEDULES[priority], keyspace.LANES):
+            pipe.rpush(KEYS.lane + name, f"more-{number}")
+        for key in (SCHEDULES[priority], KEYS.lanes):
             pipe.zadd(key, dict.fromkeys(names, due_ms))
         await pipe.execute()
 
@@ -90,11 +91,11 @@ async def test_a_user_behind_thousands_of_lanes_of_affected_users_is_probed_with
 async def test_a_lane_that_is_put_off_keeps_the_mark_of_its_reserved_turn(sick: Lanes, clock: ManualClock) -> None:
     """Else it would queue behind all turns that its user has reserved since."""
     await add_due_lanes(sick, 10, part_ms=RESERVED)
-    await sick.redis.hset(keyspace.EGRESS + "default", "probe at", str(clock.now_us + 9_000_000))  # type: ignore[misc]
+    await sick.redis.hset(KEYS.egress + "default", "probe at", str(clock.now_us + 9_000_000))  # type: ignore[misc]
     clock.advance(PROMISED_S)
     assert (await sick.claims()).claims == []
 
-    scored = await sick.redis.zrange(keyspace.SCHEDULE, 0, -1, withscores=True)
+    scored = await sick.redis.zrange(KEYS.schedule, 0, -1, withscores=True)
     put_off = [score for lane, score in scored if b"more" in lane]
     assert [score - clock.now_ms for score in put_off] == [PROMISED_S * 1000 + RESERVED] * 10
 
@@ -113,14 +114,14 @@ async def test_affected_users_are_probed_if_nobody_else_is_due(sick: Lanes, cloc
 async def test_a_malformed_lane_does_not_delay_the_probe(sick: Lanes, clock: ManualClock) -> None:
     """The probe is claimed by the same call; if there is none, the next lane's time counts."""
     clock.advance(PROMISED_S)
-    await sick.redis.zadd(keyspace.SCHEDULE, {b"no lane": 1})
+    await sick.redis.zadd(KEYS.schedule, {b"no lane": 1})
     await sick.submit(("healthy", change("healthy")), now_ms=clock.now_ms)
     beside = await sick.claims()
     await sick.attempt(beside.claims[0], "transient")
     clock.advance(PROMISED_S)
-    for key in (keyspace.SCHEDULE, keyspace.BULK_SCHEDULE, keyspace.LANES):
+    for key in (KEYS.schedule, KEYS.bulk_schedule, KEYS.lanes):
         await sick.redis.delete(key)
-    await sick.redis.zadd(keyspace.SCHEDULE, {"no lane": 1, "later:t": clock.now_ms + 500})
+    await sick.redis.zadd(KEYS.schedule, {"no lane": 1, "later:t": clock.now_ms + 500})
     alone = await sick.claims()
 
     assert [claim.job_id for claim in beside.claims] == ["healthy"]

@@ -8,8 +8,8 @@ import random
 
 import pytest
 
+from ops.keys import KEYS
 from producers import Producer
-from producers.contract import keyspace
 from tests.support.changes import change
 from tests.support.lanes import DEFAULTS, Lanes
 from tests.support.manual_clock import ManualClock
@@ -132,7 +132,7 @@ async def test_no_window_exceeds_its_rate_however_often_the_rate_changes(
     requests, rate = Requests(), None
     numbers = itertools.count()
     under_way: list[tuple[int, int, Claim, float | None]] = []
-    while await timed.redis.zcard(keyspace.LANES):
+    while await timed.redis.zcard(KEYS.lanes):
         if chance.random() < 0.05:
             rate = chance.choice(RATES)
             await steering.limit_user(USER, rate)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ops.keys import KEYS
 from producers import Outcome, Producer
-from producers.contract import keyspace
 from producers.contract.messages import Attempt
 from tests.support.changes import change
 from tests.support.lanes import Lanes
@@ -41,8 +41,8 @@ async def drained(lanes: Lanes, clock: ManualClock, verdict: str, fingerprint: s
         if not claims.claims and claims.next_due_s is None:
             break
         clock.advance(claims.next_due_s or 0)
-    async for key in lanes.redis.scan_iter(keyspace.RESULT + "*"):
-        result = await Producer(lanes.redis).job(key.decode().removeprefix(keyspace.RESULT)).result(timeout=0)
+    async for key in lanes.redis.scan_iter(KEYS.result + "*"):
+        result = await Producer(lanes.redis).job(key.decode().removeprefix(KEYS.result)).result(timeout=0)
         requests += len(result.attempts)
     return requests
 
@@ -83,7 +83,7 @@ async def test_replaced_keys_are_tried_and_a_good_reply_ends_the_stop(refused: L
 
     assert await drained(refused, clock, "success", NEW) == 2
     assert (await Producer(refused.redis).job("late").result(timeout=0)).applied
-    assert await refused.redis.exists(keyspace.REJECTED_KEYS) == 0
+    assert await refused.redis.exists(KEYS.rejected_keys) == 0
 
 
 async def test_replaced_keys_that_are_rejected_stop_the_user_again(refused: Lanes, clock: ManualClock) -> None:
@@ -98,7 +98,7 @@ async def test_a_reply_without_a_verdict_on_the_keys_keeps_the_stop(refused: Lan
     await refused.submit(("x", change("1", "t1")), now_ms=clock.now_ms)
     await attempt(refused, (await refused.claim())[0], "transient", NEW)
 
-    assert await refused.redis.exists(keyspace.REJECTED_KEYS) == 1
+    assert await refused.redis.exists(KEYS.rejected_keys) == 1
 
 
 async def test_resuming_the_user_lets_the_same_keys_be_tried_again(refused: Lanes, clock: ManualClock) -> None:
@@ -127,7 +127,7 @@ async def test_keys_replaced_during_a_request_are_tried_at_once(timed: Lanes, cl
 
     assert settled.finished == 0
     assert settled.due_in_s == pytest.approx(0, abs=0.2)
-    assert await timed.redis.exists(keyspace.REJECTED_KEYS) == 0
+    assert await timed.redis.exists(KEYS.rejected_keys) == 0
     assert await drained(timed, clock, "success", NEW) == 2
 
 

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from ops.keys import KEYS
 from producers.contract import keyspace
 from tests.support.changes import change
 from tests.support.lanes import PACING, Lanes
@@ -33,7 +34,7 @@ async def round_trips(lanes: Lanes, clock: ManualClock, count: int, took_s: floa
         clock.advance(took_s)
         entry = str(claim.slot_number % PACING.per_window)
         await lanes.done(claim, took_s=took_s)
-    stored = await lanes.redis.hget(keyspace.bucket(keyspace.lane(user, "t1")), entry)  # type: ignore[misc]
+    stored = await lanes.redis.hget(KEYS.bucket_of(keyspace.lane(user, "t1")), entry)  # type: ignore[misc]
     assert stored is not None
     return int(float(stored)) - clock.now_us
 
@@ -86,7 +87,7 @@ async def test_a_failure_without_a_reply_is_credited_with_no_round_trip(timed: L
 
     await timed.back(claim, 1)
 
-    stored = await timed.redis.hget(keyspace.bucket(claim.lane), "0")  # type: ignore[misc]
+    stored = await timed.redis.hget(KEYS.bucket_of(claim.lane), "0")  # type: ignore[misc]
     assert int(float(stored or 0)) - clock.now_us == pytest.approx(PACING.window_us, abs=2)
 
 
@@ -96,8 +97,8 @@ async def test_a_round_trip_is_credited_only_with_a_single_egress(
 ) -> None:
     """A reply over a long way says nothing about a short one."""
     for name in others:
-        await timed.redis.sadd(keyspace.EGRESSES, name)  # type: ignore[misc]
-        await timed.redis.hset(keyspace.EGRESS + name, mapping={"tat": 1})  # type: ignore[misc]
+        await timed.redis.sadd(KEYS.egresses, name)  # type: ignore[misc]
+        await timed.redis.hset(KEYS.egress + name, mapping={"tat": 1})  # type: ignore[misc]
     window_ends = []
     for number in range(ENOUGH + 2):
         await timed.submit((f"j{number}", change()))
@@ -108,7 +109,7 @@ async def test_a_round_trip_is_credited_only_with_a_single_egress(
         (claim,) = claims.claims
         clock.advance(max(0.0, claim.slot_at_s - clock.monotonic()) + 0.05)
         await timed.done(claim, took_s=0.05)
-        entry = await timed.redis.hget(keyspace.bucket(LANE), str(claim.slot_number % 10))  # type: ignore[misc]
+        entry = await timed.redis.hget(KEYS.bucket_of(LANE), str(claim.slot_number % 10))  # type: ignore[misc]
         window_ends.append(float(entry or 0) / 1e6 - clock.time())
 
     credited = PACING.window_us / 1e6 - window_ends[-1]

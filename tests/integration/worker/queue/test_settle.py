@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import Outcome
 from producers.contract import attempt_history, keyspace
 from producers.contract.codec import decode_result
@@ -28,7 +29,7 @@ async def lanes(redis: ArqRedis) -> Lanes:
 async def test_an_outcome_is_written_counted_and_announced(lanes: Lanes, outcome: Outcome) -> None:
     """The result has a TTL; the payload is deleted."""
     async with lanes.redis.pubsub() as subscription:
-        await subscription.subscribe(keyspace.JOB_DONE + "j1")
+        await subscription.subscribe(KEYS.job_done + "j1")
         await subscription.get_message(timeout=5)
 
         await lanes.done(await lanes.claim_one(), outcome, message="m")
@@ -36,11 +37,11 @@ async def test_an_outcome_is_written_counted_and_announced(lanes: Lanes, outcome
         announcement = await subscription.get_message(timeout=5)
     assert announcement is not None
     assert announcement["data"] == b"j1"
-    stored = await lanes.redis.get(keyspace.RESULT + "j1")
+    stored = await lanes.redis.get(KEYS.result + "j1")
     assert (decode_result(stored).outcome, decode_result(stored).message) == (outcome, "m")
-    assert await lanes.redis.pttl(keyspace.RESULT + "j1") == pytest.approx(DEFAULTS.result_ttl_s * 1000, abs=10_000)
-    assert await lanes.redis.hgetall(keyspace.COUNTS) == {outcome.encode(): b"1"}  # type: ignore[misc]
-    assert not await lanes.redis.exists(keyspace.JOB + "j1")
+    assert await lanes.redis.pttl(KEYS.result + "j1") == pytest.approx(DEFAULTS.result_ttl_s * 1000, abs=10_000)
+    assert await lanes.redis.hgetall(KEYS.counts) == {outcome.encode(): b"1"}  # type: ignore[misc]
+    assert not await lanes.redis.exists(KEYS.job + "j1")
 
 
 async def test_when_a_change_ends_the_next_one_is_due_at_once(lanes: Lanes) -> None:
@@ -49,7 +50,7 @@ async def test_when_a_change_ends_the_next_one_is_due_at_once(lanes: Lanes) -> N
 
     assert settled.due_in_s == 0
     assert await lanes.queued(LANE) == ["j2"]
-    assert not await lanes.redis.exists(keyspace.HEAD + LANE)
+    assert not await lanes.redis.exists(KEYS.head + LANE)
     assert (await lanes.claim_one()).job_id == "j2"
 
 
@@ -60,7 +61,7 @@ async def test_the_last_change_leaves_no_key_of_its_lane(lanes: Lanes) -> None:
     settled = await lanes.done(await lanes.claim_one())
 
     assert settled.due_in_s is None
-    assert await lanes.redis.exists(keyspace.LANE + LANE, keyspace.HEAD + LANE, keyspace.SCHEDULE) == 0
+    assert await lanes.redis.exists(KEYS.lane + LANE, KEYS.head + LANE, KEYS.schedule) == 0
 
 
 async def test_a_change_that_is_put_back_stays_the_head_with_its_history(lanes: Lanes) -> None:
@@ -69,11 +70,11 @@ async def test_a_change_that_is_put_back_stays_the_head_with_its_history(lanes: 
 
     assert settled.due_in_s == pytest.approx(60, abs=0.01)
     assert await lanes.queued(LANE) == ["j1", "j2"]
-    assert not await lanes.redis.exists(keyspace.RESULT + "j1", keyspace.COUNTS)
+    assert not await lanes.redis.exists(KEYS.result + "j1", KEYS.counts)
     due_ms = await lanes.due_ms(LANE)
     assert due_ms is not None
     assert due_ms - await lanes.now_ms() == pytest.approx(60_000, abs=5_000)
-    await lanes.redis.zadd(keyspace.SCHEDULE, {LANE: 1})
+    await lanes.redis.zadd(KEYS.schedule, {LANE: 1})
     again = await lanes.claim_one()
     assert (again.job_id, attempt_history.decode(again.history).tries) == ("j1", 3)
 
@@ -82,17 +83,17 @@ async def test_a_change_that_is_put_back_stays_the_head_with_its_history(lanes: 
 async def test_a_settlement_with_a_stale_token_changes_nothing(lanes: Lanes, verb: str) -> None:
     """Another worker has claimed the lane meanwhile."""
     lost = await lanes.claim_one()
-    await lanes.redis.zadd(keyspace.SCHEDULE, {LANE: 1})
+    await lanes.redis.zadd(KEYS.schedule, {LANE: 1})
     held = await lanes.claim_one()
     names = (
-        keyspace.SCHEDULE,
-        keyspace.LANE + LANE,
-        keyspace.HEAD + LANE,
-        keyspace.JOB + "j1",
-        keyspace.RESULT + "j1",
-        keyspace.COUNTS,
+        KEYS.schedule,
+        KEYS.lane + LANE,
+        KEYS.head + LANE,
+        KEYS.job + "j1",
+        KEYS.result + "j1",
+        KEYS.counts,
     )
-    before = [await lanes.queued(LANE), await lanes.due_ms(LANE), await lanes.redis.hgetall(keyspace.HEAD + LANE)]  # type: ignore[misc]
+    before = [await lanes.queued(LANE), await lanes.due_ms(LANE), await lanes.redis.hgetall(KEYS.head + LANE)]  # type: ignore[misc]
 
     settled = await (lanes.done(lost) if verb == "done" else lanes.back(lost, 60))
 
@@ -100,7 +101,7 @@ async def test_a_settlement_with_a_stale_token_changes_nothing(lanes: Lanes, ver
     assert before == [
         await lanes.queued(LANE),
         await lanes.due_ms(LANE),
-        await lanes.redis.hgetall(keyspace.HEAD + LANE),  # type: ignore[misc]
+        await lanes.redis.hgetall(KEYS.head + LANE),  # type: ignore[misc]
     ]
     assert await lanes.redis.exists(*names) == 4
     assert not (await lanes.done(held)).fenced
@@ -112,7 +113,7 @@ async def test_settling_twice_ends_a_change_once(lanes: Lanes) -> None:
     await lanes.done(claim)
 
     assert (await lanes.done(claim, Outcome.REJECTED)).fenced
-    assert decode_result(await lanes.redis.get(keyspace.RESULT + "j1")).outcome is Outcome.APPLIED
+    assert decode_result(await lanes.redis.get(KEYS.result + "j1")).outcome is Outcome.APPLIED
     assert await lanes.queued(LANE) == ["j2"]
 
 
@@ -128,12 +129,12 @@ async def test_a_fenced_settlement_still_records_its_request_in_the_bucket(timed
     """The exchange counted the request, and may have said to wait."""
     await timed.submit(("j1", change()))
     lost = await timed.claim_one()
-    await timed.redis.zadd(keyspace.SCHEDULE, {LANE: 1})
-    await timed.redis.hset(keyspace.HEAD + LANE, "token", "another")  # type: ignore[misc]
+    await timed.redis.zadd(KEYS.schedule, {LANE: 1})
+    await timed.redis.hset(KEYS.head + LANE, "token", "another")  # type: ignore[misc]
 
     assert (await timed.back(lost, 5, hold_s=5)).fenced
 
-    bucket = {name: float(value) for name, value in (await timed.redis.hgetall(keyspace.bucket(LANE))).items()}  # type: ignore[misc]
+    bucket = {name: float(value) for name, value in (await timed.redis.hgetall(KEYS.bucket_of(LANE))).items()}  # type: ignore[misc]
     assert bucket[b"0"] > 0, "the request is no longer under way"
     assert bucket[b"hold"] > 0
 
@@ -158,7 +159,7 @@ async def test_settlements_in_one_round_trip_each_get_their_own_reply(redis: Arq
     settled = await asyncio.gather(*(lanes.done(claim) for claim in claims))
 
     assert [index for index, each in enumerate(settled) if each.fenced] == [7]
-    assert await lanes.redis.hgetall(keyspace.COUNTS) == {b"applied": b"200"}  # type: ignore[misc]
+    assert await lanes.redis.hgetall(KEYS.counts) == {b"applied": b"200"}  # type: ignore[misc]
 
 
 async def test_a_settlement_loads_its_script_again_after_a_restart(lanes: Lanes) -> None:
@@ -167,4 +168,4 @@ async def test_a_settlement_loads_its_script_again_after_a_restart(lanes: Lanes)
     await lanes.redis.script_flush()
 
     assert not (await lanes.done(claim)).fenced
-    assert await lanes.redis.hgetall(keyspace.COUNTS) == {b"applied": b"1"}  # type: ignore[misc]
+    assert await lanes.redis.hgetall(KEYS.counts) == {b"applied": b"1"}  # type: ignore[misc]

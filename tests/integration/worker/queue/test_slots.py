@@ -9,7 +9,7 @@ import math
 import pytest
 from arq.connections import ArqRedis
 
-from producers.contract import keyspace
+from ops.keys import KEYS
 from producers.queue.bucket import LOOK_AHEAD_US
 from tests.support.changes import change
 from tests.support.lanes import DEFAULTS, PACING, Lanes
@@ -224,7 +224,7 @@ async def test_a_bucket_expires_a_minute_after_its_last_reservation(timed: Lanes
     claim = await timed.claim_one()
     await timed.back(claim, 600, hold_s=600)
 
-    ttl_s = await timed.redis.pttl(keyspace.bucket(claim.lane)) / 1000
+    ttl_s = await timed.redis.pttl(KEYS.bucket_of(claim.lane)) / 1000
 
     assert 600 < ttl_s < 700
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ops.keys import KEYS
 from producers import Producer
-from producers.contract import keyspace
 from producers.queue.breaker import BreakerEvent
 from tests.support.changes import change
 from tests.support.lanes import DEFAULTS, Lanes
@@ -83,7 +83,7 @@ async def test_users_whose_own_limit_was_met_or_whose_429_came_late_are_not_prob
     late = claims.pop("a-late")
     settled = await throttle(timed, [claims.pop("a-busy"), *claims.values(), late])
     for name in ("a-busy", "a-late"):
-        await timed.redis.hdel(keyspace.bucket(name + ":t"), "hold", "turn")  # type: ignore[misc]
+        await timed.redis.hdel(KEYS.bucket_of(name + ":t"), "hold", "turn")  # type: ignore[misc]
     for name in ("a-busy", "a-late", "z"):
         await timed.submit((f"new-{name}", change(name, "t9")), now_ms=clock.now_ms)
 
@@ -189,7 +189,7 @@ async def test_a_hold_outlives_the_bucket_s_usual_life_even_if_the_lane_was_lost
     settled = await lanes.attempt(first, "throttled", retry_after_s=600)
 
     assert settled.fenced
-    assert await lanes.redis.pttl(keyspace.bucket(first.lane)) > 600_000
+    assert await lanes.redis.pttl(KEYS.bucket_of(first.lane)) > 600_000
 
 
 async def test_throttled_users_between_other_replies_do_not_pause_the_egress(lanes: Lanes, clock: ManualClock) -> None:
@@ -229,4 +229,4 @@ async def test_a_failure_without_a_reply_does_not_clear_throttled_users(lanes: L
     clock.advance(0.1)
 
     assert await lanes.claim() == []
-    assert await lanes.redis.hget(keyspace.EGRESS + "default", "why") == b"throttled"  # type: ignore[misc]
+    assert await lanes.redis.hget(KEYS.egress + "default", "why") == b"throttled"  # type: ignore[misc]

@@ -6,7 +6,9 @@ import itertools
 
 import pytest
 
+from ops.keys import KEYS
 from producers.contract import keyspace
+from producers.contract.keyspace import Keyspace
 
 AWKWARD = ["1", "1:2", "1%3A2", "%", "%25", "%3A", ":", "::", "a:b:c", "1%", "%253A", "settings", "1:settings"]
 
@@ -14,13 +16,13 @@ AWKWARD = ["1", "1:2", "1%3A2", "%", "%25", "%3A", ":", "::", "a:b:c", "1%", "%2
 @pytest.mark.parametrize(("one", "other"), list(itertools.combinations(AWKWARD, 2)))
 def test_no_two_users_share_a_bucket(one: str, other: str) -> None:
     """Separators in an ID are escaped, which keeps `1` and `1:2` apart."""
-    assert keyspace.bucket(keyspace.lane(one, "t")) != keyspace.bucket(keyspace.lane(other, "t"))
+    assert KEYS.bucket_of(keyspace.lane(one, "t")) != KEYS.bucket_of(keyspace.lane(other, "t"))
 
 
 @pytest.mark.parametrize("user", AWKWARD)
 def test_all_lanes_of_a_user_share_its_bucket(user: str) -> None:
     """The rate limit belongs to the user, whatever the trader."""
-    assert len({keyspace.bucket(keyspace.lane(user, trader)) for trader in AWKWARD}) == 1
+    assert len({KEYS.bucket_of(keyspace.lane(user, trader)) for trader in AWKWARD}) == 1
 
 
 @pytest.mark.parametrize("user", AWKWARD)
@@ -62,22 +64,33 @@ def test_a_job_id_of_a_batch_has_another_form(job_id: str, other: str | None) ->
 def test_ids_without_separators_are_not_escaped() -> None:
     """Keys of ordinary IDs stay readable in Redis."""
     assert keyspace.lane("1001", "123123123") == "1001:123123123"
-    assert keyspace.bucket("1001:123123123") == "copytrade:bucket:1001:settings"
+    assert KEYS.bucket_of("1001:123123123") == "copytrade:bucket:1001:settings"
 
 
 def test_no_key_prefix_is_the_beginning_of_another() -> None:
     """So no ID leads from one kind of key to another."""
     prefixes = [
-        keyspace.LANE,
-        keyspace.HEAD,
-        keyspace.BUCKET,
-        keyspace.EGRESS,
-        keyspace.FAILURES,
-        keyspace.JOB,
-        keyspace.RESULT,
-        keyspace.JOB_DONE,
+        KEYS.lane,
+        KEYS.head,
+        KEYS.bucket,
+        KEYS.egress,
+        KEYS.failures,
+        KEYS.job,
+        KEYS.result,
+        KEYS.job_done,
     ]
-    fixed = [keyspace.SCHEDULE, keyspace.WAKEUPS, keyspace.COUNTS, keyspace.CONTROL_QUEUE]
+    fixed = [KEYS.schedule, KEYS.wakeups, KEYS.counts, keyspace.CONTROL_QUEUE]
 
     for one, other in itertools.permutations([*prefixes, *fixed], 2):
         assert not other.startswith(one)
+
+
+def test_all_names_of_a_tagged_keyspace_begin_with_its_tag() -> None:
+    """So Redis Cluster keeps them in one slot."""
+    tagged = Keyspace("{copytrade}")
+    names = {name: getattr(tagged, name) for name in vars(Keyspace) if not name.startswith("_") and name != "bucket_of"}
+
+    assert all(name.startswith("{copytrade}:") for name in names.values())
+    assert len(set(names.values())) == len(names) > 20
+    assert (tagged.job, KEYS.job) == ("{copytrade}:arq:job:", "arq:job:")
+    assert tagged.bucket_of("1001:t1") == "{copytrade}:bucket:1001:settings"

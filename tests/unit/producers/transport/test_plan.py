@@ -10,7 +10,7 @@ from producers.transport.commands import EXISTS, GET, HDEL, MGET, TIME_US, ZRANG
 from producers.transport.plan import Plan, RunScript, Step, T, Transaction
 from producers.transport.scripts import Script
 
-SCRIPT = Script("return {1, 2}", "0" * 40)
+SCRIPT = Script("return {1, 2}")
 
 
 def answered(plan: Plan[T], reply: Any) -> tuple[T, Step[Any]]:
@@ -23,7 +23,7 @@ def answered(plan: Plan[T], reply: Any) -> tuple[T, Step[Any]]:
 
 def test_a_script_run_returns_its_reply_parsed() -> None:
     """By the function that the step was made with."""
-    step = RunScript(SCRIPT, [], [], parse=lambda reply: [str(number) for number in reply])
+    step = RunScript(SCRIPT, [], parse=lambda reply: [str(number) for number in reply])
 
     found, yielded = answered(step.__iter__(), [1, 2])
 
@@ -33,7 +33,7 @@ def test_a_script_run_returns_its_reply_parsed() -> None:
 
 def test_a_script_run_without_a_parser_returns_its_reply() -> None:
     """Its type is the one that the caller named."""
-    found, _ = answered(RunScript[int](SCRIPT, [], []).__iter__(), 7)
+    found, _ = answered(RunScript[int](SCRIPT, []).__iter__(), 7)
 
     assert assert_type(found, int) == 7
 
@@ -78,4 +78,4 @@ def test_a_transaction_is_idempotent_if_all_of_its_commands_are() -> None:
     """Reads are; writes are not."""
     assert Transaction(GET("a"), Transaction(EXISTS("b"), TIME_US())).idempotent
     assert not Transaction(GET("a"), HDEL("h", "f")).idempotent
-    assert not RunScript[Any](SCRIPT, [], []).idempotent
+    assert not RunScript[Any](SCRIPT, []).idempotent

@@ -16,6 +16,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from ops.keys import KEYS
 from producers.queue import cancel, users
 from producers.queue.submit import Submission, SubmitOptions, submit
 from producers.transport.commands import GET, HGETALL
@@ -29,8 +30,8 @@ SUBMISSION = Submission.from_change(change(), "j1", TERMS, now_ms=1, ttl_ms=1_00
 READ = Transaction(GET("a"), HGETALL("b"))
 SUBMIT = submit([SUBMISSION], TERMS)
 REPLAY = submit([Submission.from_change(change(), "j1", TERMS, now_ms=1, ttl_ms=1_000, dead_letter_id="j0")], TERMS)
-CANCEL = RunScript[Any](cancel.CANCEL, [], [])
-WRITE = next(users.limit_user("1001", 5))
+CANCEL = RunScript[Any](cancel.CANCEL, [])
+WRITE = next(users.limit_user(KEYS, "1001", 5))
 
 LOST = [RedisConnectionError("gone"), RedisTimeoutError("slow")]
 UNTOUCHED = [

@@ -9,6 +9,7 @@ import pytest
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
+from ops.keys import KEYS
 from producers import BatchNotFound, Cancellation, JobNotFound, JobState, Outcome, QueueUnavailable
 from producers.contract.codec import encode_change, encode_result
 from producers.queue.cancel import CANCEL, MAX_CANCEL_ROUNDS, cancel_jobs
@@ -43,18 +44,18 @@ def in_turn(*replies: Any) -> Callable[[Step[Any]], Any]:
 
 def test_a_change_without_a_result_is_queued_or_not_found() -> None:
     """Only a change that does not exist raises; one that has not ended has no result yet."""
-    assert driven(fetch_result("j1"), in_turn([RESULT, b""]))[0] == result("j1")
-    assert driven(fetch_result("j1"), in_turn([None, PAYLOAD[:64]]))[0] is None
+    assert driven(fetch_result(KEYS, "j1"), in_turn([RESULT, b""]))[0] == result("j1")
+    assert driven(fetch_result(KEYS, "j1"), in_turn([None, PAYLOAD[:64]]))[0] is None
     with pytest.raises(JobNotFound, match="no change j1"):
-        driven(fetch_result("j1"), in_turn([None, b""], [b"", b""]))
+        driven(fetch_result(KEYS, "j1"), in_turn([None, b""], [b"", b""]))
 
 
 def test_a_change_that_ends_between_two_reads_is_done() -> None:
     """Its payload was found but its place in the lane is gone, so the result is read again."""
-    found, _ = driven(fetch_status("j1"), in_turn([None, PAYLOAD], [None, [None, None]], [RESULT]))
+    found, _ = driven(fetch_status(KEYS, "j1"), in_turn([None, PAYLOAD], [None, [None, None]], [RESULT]))
 
     assert (found.state, found.result) == (JobState.DONE, result("j1"))
-    gone, _ = driven(fetch_status("j1"), in_turn([None, PAYLOAD], [None, [None, None]], [None], [b"", b""]))
+    gone, _ = driven(fetch_status(KEYS, "j1"), in_turn([None, PAYLOAD], [None, [None, None]], [None], [b"", b""]))
     assert gone.state is JobState.NOT_FOUND
 
 
@@ -73,7 +74,7 @@ def test_the_head_and_its_coalesced_changes_are_in_flight_while_claimed(
     position: int, token: bytes | None, held: bytes | None, state: JobState
 ) -> None:
     """The claim's token and the number of changes it holds decide; a change behind them has a position."""
-    found, _ = driven(fetch_status("j1"), in_turn([None, PAYLOAD], [position, [token, held]]))
+    found, _ = driven(fetch_status(KEYS, "j1"), in_turn([None, PAYLOAD], [position, [token, held]]))
 
     assert found.state is state
     assert found.position == (position if state is JobState.QUEUED else None)
@@ -106,7 +107,7 @@ def _cancels(step: Step[Any]) -> TypeGuard[RunScript[Any]]:
 
 def test_only_a_change_whose_state_changed_is_read_again() -> None:
     """The first run of the script cancels the other one, which the second run leaves out."""
-    verdicts, steps = driven(cancel_jobs(["j1", "j2"], result_ttl_ms=1), cancelling([[-2, 1], [1]]))
+    verdicts, steps = driven(cancel_jobs(KEYS, ["j1", "j2"], result_ttl_ms=1), cancelling([[-2, 1], [1]]))
 
     assert verdicts == [Cancellation.CANCELLED, Cancellation.CANCELLED]
     assert taken_back(steps) == [{"j1", "j2"}, {"j1"}]
@@ -114,7 +115,7 @@ def test_only_a_change_whose_state_changed_is_read_again() -> None:
 
 def test_a_change_whose_state_keeps_changing_is_reported_in_flight() -> None:
     """The number of rounds is bounded, so the call ends."""
-    verdicts, steps = driven(cancel_jobs(["j1"], result_ttl_ms=1), cancelling([[-2]] * MAX_CANCEL_ROUNDS))
+    verdicts, steps = driven(cancel_jobs(KEYS, ["j1"], result_ttl_ms=1), cancelling([[-2]] * MAX_CANCEL_ROUNDS))
 
     assert verdicts == [Cancellation.IN_FLIGHT]
     assert len(taken_back(steps)) == MAX_CANCEL_ROUNDS
@@ -122,7 +123,7 @@ def test_a_change_whose_state_keeps_changing_is_reported_in_flight() -> None:
 
 def test_a_change_named_twice_is_cancelled_once() -> None:
     """Both places of the answer have the same verdict."""
-    verdicts, steps = driven(cancel_jobs(["j1", "j1"], result_ttl_ms=1), cancelling([[1]]))
+    verdicts, steps = driven(cancel_jobs(KEYS, ["j1", "j1"], result_ttl_ms=1), cancelling([[1]]))
 
     assert verdicts == [Cancellation.CANCELLED] * 2
     assert taken_back(steps) == [{"j1"}]
@@ -130,29 +131,29 @@ def test_a_change_named_twice_is_cancelled_once() -> None:
 
 def test_cancelling_no_changes_makes_no_call() -> None:
     """An empty list does not need Redis."""
-    assert driven(cancel_jobs([], result_ttl_ms=1), in_turn()) == ([], [])
+    assert driven(cancel_jobs(KEYS, [], result_ttl_ms=1), in_turn()) == ([], [])
 
 
 def test_an_empty_page_reads_no_results() -> None:
     """One step suffices, also for the entry that ends a batch; a result takes a second step."""
-    empty, steps = driven(read_page("b", None), in_turn([[], [b"1", None]]))
+    empty, steps = driven(read_page(KEYS, "b", None), in_turn([[], [b"1", None]]))
     assert (empty.results, empty.complete, empty.cursor, len(steps)) == ([], False, "b/0-0", 1)
-    last, steps = driven(read_page("b", "b/1-0"), in_turn([[(b"2-0", {b"end": b"1"})], [b"1", b"2-0"]]))
+    last, steps = driven(read_page(KEYS, "b", "b/1-0"), in_turn([[(b"2-0", {b"end": b"1"})], [b"1", b"2-0"]]))
     assert (last.results, last.complete, len(steps)) == ([], True, 1)
     entry = (b"3-0", {b"job": b"j1", b"outcome": b"applied"})
 
-    found, steps = driven(read_page("b", None), in_turn([[entry], [b"1", None]], [[RESULT]]))
+    found, steps = driven(read_page(KEYS, "b", None), in_turn([[entry], [b"1", None]], [[RESULT]]))
 
     assert (found.results, found.positions, found.cursor, len(steps)) == ([result("j1")], ["3-0"], "b/3-0", 2)
     with pytest.raises(BatchNotFound):
-        driven(read_page("b", None), in_turn([[entry], [None, None]]))
+        driven(read_page(KEYS, "b", None), in_turn([[entry], [None, None]]))
 
 
 def test_a_malformed_result_is_not_found() -> None:
     """`JobNotFound` is raised in place of a decoder's error."""
     for stored in (b"", b"\xc1", PAYLOAD):
-        with pytest.raises(JobNotFound, match="is not a change's result"):
-            driven(fetch_result("j1"), in_turn([stored, b""]))
+        with pytest.raises(JobNotFound, match="what is stored as its result is none"):
+            driven(fetch_result(KEYS, "j1"), in_turn([stored, b""]))
 
 
 def test_the_lanes_of_a_resumed_user_are_woken_in_bounded_calls() -> None:
@@ -164,7 +165,7 @@ def test_the_lanes_of_a_resumed_user_are_woken_in_bounded_calls() -> None:
             return 1
         return [lanes] if step.commands[0][0] == "ZRANGEBYLEX" else [1 for _ in step.commands]
 
-    removed, steps = driven(resume(Scope("user", "1")), answer)
+    removed, steps = driven(resume(KEYS, Scope("user", "1")), answer)
 
     assert removed is True
     woken = [arg for step in steps if isinstance(step, RunScript) for arg in step.args if str(arg).startswith("1:t")]
@@ -191,7 +192,7 @@ def test_an_expired_result_is_reported_by_its_outcome(outcome: Outcome) -> None:
     """The batch keeps ID and outcome; user and attempts have gone with the result."""
     entry = (b"3-0", {b"job": b"b..1", b"outcome": outcome.encode()})
 
-    found, _ = driven(read_page("b", None), in_turn([[entry], [b"1", None]], [[None]]))
+    found, _ = driven(read_page(KEYS, "b", None), in_turn([[entry], [b"1", None]], [[None]]))
 
     (only,) = found.results
     assert (only.job_id, only.outcome, only.user_id, only.attempts) == ("b..1", outcome, "", [])
