@@ -102,8 +102,8 @@ class Keyspace:
     after its last effect. Fields, all times in us: `n` (slots taken); `0`..`9` (end of the window of each of the last
     ten requests, or minus the slot of one in flight); `tat` (earliest next slot); `turn` (reserved until); `pace`,
     `turn pace` (per request, per reservation); `ring`, `window` (what the entries were made for); `hold` (nothing is
-    sent before); `good` (last good reply); `slow`, `slowed at`, `faster at`, `slow wait`, `raised` (slowdown of a
-    throttled user, see settle.lua)."""
+    sent before); `good` (last good reply); `late <trader>` (until when a lane's request of unknown fate may be
+    applied); `slow`, `slowed at`, `faster at`, `slow wait`, `raised` (slowdown of a throttled user, see settle.lua)."""
 
     egress = _Name("egress:")
     """HASH `<name>`: the bucket and breaker of an egress IP. Claim, settle, egress; TTL 11 minutes, more while

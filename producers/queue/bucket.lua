@@ -16,7 +16,7 @@ slot is late by less than a pace when the lane comes due, the lane keeps its tur
 All times are microseconds of Redis's clock. Atomic with the claim so that no slot is given twice.
 ]]
 -- luacheck: read globals BUCKET_SUFFIX BUCKET_TTL_MS MAX_PER_WINDOW LOOK_AHEAD WINDOW_PAD RESERVED
--- luacheck: read globals FULL_PACE
+-- luacheck: read globals FULL_PACE LATE
 local bucket = {}
 
 local RETRY_AFTER = 20000   -- us until a lane is due again whose slot depends on a request in flight
@@ -150,6 +150,13 @@ function bucket.take(user)
     tostring(user.slot_number % user.per_window), in_flight_entry(user.slot))
   extend_ttl(user, reserved_until)
   egress.tat = math.max(egress.tat, user.slot) + pacing.egress_pace
+end
+
+-- Record until when a lane's request of unknown fate may be applied (us), unless one may be later. No bucket expires
+-- before: a request takes less than a lease.
+function bucket.set_late(user, lane, late_until)
+  local field = LATE .. string.match(lane, ':(.*)$')
+  redis.call('HSET', user.key, field, math.max(late_until, tonumber(redis.call('HGET', user.key, field) or 0)))
 end
 
 -- Write the egress's bucket after slots were taken. `egresses`: key of the set of egresses, `name`: its entry there.

@@ -23,6 +23,10 @@ BUCKET_TTL_MS = 60_000
 RESERVED = 0.5
 """Fraction of a schedule's score (ms) that marks a lane with a reserved place among the lanes of its user."""
 
+LATE = "late "
+"""Begins the field of a bucket that tells until when (us) a request of a lane may still be applied although its fate is
+unknown; the lane's trader follows. The lane's next change is not sent before."""
+
 FULL_PACE = 1000
 """The `slow` field of a user that is not slowed down, in thousandths of its pace."""
 
@@ -30,6 +34,7 @@ BUCKET_CONSTANTS: dict[str, Constant] = {
     "BUCKET_TTL_MS": BUCKET_TTL_MS,
     "RESERVED": RESERVED,
     "FULL_PACE": FULL_PACE,
+    "LATE": LATE,
 }
 
 BUCKET = Part(

@@ -8,7 +8,7 @@ ARGV  1 TTL of results (ms)
       then for each change: lane, job ID, the history of its lane's head as the caller read it ("" for none), result
 Reply a VERDICT for each change
 ]]
--- luacheck: read globals finish BUCKET_SUFFIX VERDICT
+-- luacheck: read globals finish BUCKET_SUFFIX LATE VERDICT
 local schedule, bulk_schedule = KEY.schedule, KEY.bulk_schedule
 local changes = {}
 for i = 2, #ARGV, 4 do
@@ -38,6 +38,13 @@ local function release_reserved(lane)
   if redis.call('HEXISTS', bucket, 'turn') == 1 then redis.call('HSET', bucket, 'turn', 0) end
 end
 
+-- Return when the lane's next change may be sent (ms): now, or when no request of the head can be applied any more.
+local function late_ms(lane)
+  local user, trader = string.match(lane, '^([^:]*):(.*)$')
+  local late_until = tonumber(redis.call('HGET', KEY.bucket .. user .. BUCKET_SUFFIX, LATE .. trader) or 0)
+  return math.max(now_ms, math.ceil(late_until / 1000))
+end
+
 local function forget_head(head)
   redis.call('HDEL', head, 'token', 'lapses', 'held', 'lease', 'earliest')
   -- While changes behind it may be coalesced, the history also shows which of them were sent.
@@ -48,7 +55,8 @@ local function reschedule(lane, was_head, is_bulk_now)
   local due = redis.call('ZSCORE', schedule, lane)
   local target = due and not is_bulk_now and schedule or bulk_schedule
   if was_head then
-    due = now_ms   -- a back-off belonged to the cancelled head
+    due = late_ms(lane)   -- a back-off belonged to the cancelled head
+    if due > now_ms then redis.call('HSET', KEY.head .. lane, 'earliest', due) end
     release_reserved(lane)
     if redis.call('LLEN', KEY.wakeups) == 0 then redis.call('LPUSH', KEY.wakeups, '1') end
   end

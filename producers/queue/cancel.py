@@ -13,6 +13,7 @@ from producers.contract.keyspace import BUCKET_SUFFIX, Keyspace
 from producers.contract.messages import JobResult, Outcome
 from producers.contract.stored_values import number, read_each
 from producers.queue.batch_ids import BATCH_IDS
+from producers.queue.bucket import LATE
 from producers.queue.finish import FINISH
 from producers.queue.jobs import beginning, lane_of_payload, reject_foreign
 from producers.queue.pauses import wake_lanes
@@ -35,7 +36,7 @@ CANCEL = Script.load(
     "producers.queue",
     "cancel.lua",
     parts=[BATCH_IDS, FINISH],
-    constants={"BUCKET_SUFFIX": BUCKET_SUFFIX, "VERDICT": CancelVerdict},
+    constants={"BUCKET_SUFFIX": BUCKET_SUFFIX, "LATE": LATE, "VERDICT": CancelVerdict},
     runs_when_full=True,
 )
 

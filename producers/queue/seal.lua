@@ -16,11 +16,11 @@ local lane_full_count, result_ttl_ms = ARGV[5], tonumber(ARGV[6])
 finish.begin(result_ttl_ms)
 local now_ms = math.floor(finish.now_us / 1000)
 
-local created, stored_content, sealed, complete =
-  unpack(redis.call('HMGET', batch, 'created', 'content', 'sealed', 'complete'))
+local created, stored_content, sealed, complete, stored_lane_full_count =
+  unpack(redis.call('HMGET', batch, 'created', 'content', 'sealed', 'complete', 'short'))
 if is_cancel then
   if not created then return VERDICT.NO_BATCH end
-  if complete then return VERDICT.ALREADY_SEALED end   -- nothing is left to cancel
+  if complete and tonumber(stored_lane_full_count or 0) == 0 then return VERDICT.ALREADY_SEALED end   -- nothing is left
   redis.call('HSETNX', batch, 'cancelled', now_ms)
 elseif not created then
   redis.call('HSET', batch, 'created', now_ms, 'content', content, 'priority', priority)

@@ -24,7 +24,7 @@ ARGV  1 lane limit (changes)   2 priority: "interactive" or "bulk"   3 coalescab
 Reply {now (ms, Redis clock), then for each change its place in its lane (1 is the head) or a VERDICT};
       an error with the code OOM if memory is almost full
 ]]
--- luacheck: read globals BATCH_MARK BUCKET_SUFFIX BUCKET_TTL_MS RESERVED EMPTY_BATCH_TTL_MS VERDICT
+-- luacheck: read globals BATCH_MARK BUCKET_SUFFIX BUCKET_TTL_MS LATE RESERVED EMPTY_BATCH_TTL_MS VERDICT
 -- luacheck: read globals FUNCTION_BYTES MAX_PAYLOAD_BYTES memory
 local lane_limit, priority, coalescable = tonumber(ARGV[1]), ARGV[2], ARGV[3] == '1'
 local batch_id, content, chunk, chunk_digest = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
@@ -98,11 +98,19 @@ local function rejected_by_batch()
   end
 end
 
--- Return when a lane that was empty is due (ms): at once, or at a time that it reserves behind the user's other lanes.
+-- Return when a lane that was empty is due (ms): at once, at a time that it reserves behind the user's other lanes, or
+-- when no request of its last change can be applied any more.
 local function due_ms(lane)
-  local bucket = KEY.bucket .. string.match(lane, '^[^:]*') .. BUCKET_SUFFIX
-  local reserved_until, spacing = unpack(redis.call('HMGET', bucket, 'turn', 'turn pace'))
-  reserved_until = tonumber(reserved_until or 0)
+  local user, trader = string.match(lane, '^([^:]*):(.*)$')
+  local bucket = KEY.bucket .. user .. BUCKET_SUFFIX
+  local reserved_until, spacing, late_until =
+    unpack(redis.call('HMGET', bucket, 'turn', 'turn pace', LATE .. trader))
+  reserved_until, late_until = tonumber(reserved_until or 0), tonumber(late_until or 0)
+  if late_until > math.max(now_us, reserved_until) then
+    local earliest = math.ceil(late_until / 1000)
+    redis.call('HSET', KEY.head .. lane, 'earliest', earliest)
+    return earliest
+  end
   if reserved_until <= now_us then return now_ms end
   local next_reserved = reserved_until + tonumber(spacing or 0)
   redis.call('HSET', bucket, 'turn', next_reserved)

@@ -11,7 +11,7 @@ from producers.contract import keyspace
 from producers.contract.codec import FUNCTION_BYTES, MAX_PAYLOAD_BYTES, encode_change
 from producers.contract.keyspace import BUCKET_SUFFIX
 from producers.contract.messages import Priority, SettingsChange
-from producers.queue.bucket import BUCKET_TTL_MS, RESERVED
+from producers.queue.bucket import BUCKET_TTL_MS, LATE, RESERVED
 from producers.settings import REDIS_FULL_PERCENT, variable_name
 from producers.transport.plan import RunScript
 from producers.transport.scripts import Argument, Part, Script
@@ -49,6 +49,7 @@ SUBMIT = Script.load(
         "FUNCTION_BYTES": FUNCTION_BYTES,
         "MAX_PAYLOAD_BYTES": MAX_PAYLOAD_BYTES,
         "BUCKET_TTL_MS": BUCKET_TTL_MS,
+        "LATE": LATE,
         "RESERVED": RESERVED,
         "EMPTY_BATCH_TTL_MS": EMPTY_BATCH_TTL_MS,
         "VERDICT": SubmitVerdict,

@@ -55,13 +55,13 @@ class BoundScript:
 
     text: str = field(repr=False)
     sha: str
-    slot_key: str
-    """A key of the keyspace, by which Redis Cluster finds the server. The script has all names in its text."""
+    routing_keys: tuple[str, ...]
+    """One of the names in the text, by which Redis Cluster finds the server; none if the script uses no keys."""
 
     def command(self, args: Sequence[Argument], *, is_known: bool = True) -> tuple[Argument, ...]:
         """Return the command that runs it; `is_known` if the server may know it."""
         called: tuple[Argument, ...] = ("EVALSHA", self.sha) if is_known else ("EVAL", self.text)
-        return (*called, 1, self.slot_key, *args)
+        return (*called, len(self.routing_keys), *self.routing_keys, *args)
 
 
 class Script:
@@ -102,7 +102,7 @@ class Script:
             names = "".join(f"  {name} = {_lua_literal(getattr(keys, name))},\n" for name in self._used)
             text = f"local KEY = {{\n{names}}}\n{self._text}" if names else self._text
             sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-            self._bound[keys.tag] = BoundScript(text, sha, keys.never)
+            self._bound[keys.tag] = BoundScript(text, sha, tuple(getattr(keys, name) for name in self._used[:1]))
         return self._bound[keys.tag]
 
     async def run(self, redis: Redis, keys: Keyspace, args: Sequence[Argument]) -> Any:

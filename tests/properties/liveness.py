@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ops.keys import KEYS
+from producers.queue.bucket import LATE
 from tests.properties.invariants import value
 from tests.properties.world import LEASE_US, PACING, World
+from tests.support.lanes import DEFAULTS
 
 SLACK_US = 1_000_000
 LATE_US = 100_000
@@ -21,8 +23,10 @@ def ready_us(world: World, user: str) -> int:
     begins_us = max(world.now_us, world.latest_us, _us(bucket, b"hold"), _us(egress, b"hold"), _us(egress, b"probe at"))
     for head in heads:
         begins_us = max(begins_us, _us(head, b"lease" if b"token" in head else b"earliest") * 1000)
+    # A request of unknown fate delays the next change of its lane.
+    begins_us = max([begins_us, *(_us(bucket, name) for name in bucket if name.startswith(LATE.encode()))])
     lost = [number for name, number in bucket.items() if name.isdigit() and float(number) < 0]
-    window_us = PACING.window_us + (LEASE_US if lost else 0)
+    window_us = PACING.window_us + (LEASE_US + round(DEFAULTS.request_timeout_s * 1e6) if lost else 0)
     changes = sum(len(world.model.queued[lane]) for lane in lanes)
     pace_us = PACING.pace_us * _us(bucket, b"slow") // 1000 if b"slow" in bucket else PACING.pace_us
     return begins_us + window_us + changes * (pace_us + LATE_US) + SLACK_US

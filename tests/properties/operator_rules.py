@@ -53,7 +53,8 @@ class OperatorRules(ProducerRules):
             assert batch_id not in self.model.batches
             return
         batch = self.model.batches[batch_id]
-        batch.is_sealed = batch.is_cancelled = True
+        if not batch.is_complete or batch.has_full_lanes:
+            batch.is_sealed = batch.is_cancelled = True
         self._cancelled([job_id for job_id in self.model.lane_of if job_id in batch.members])
 
     def _cancelled(self, job_ids: list[str], found: Cancellation | None = None) -> None:

@@ -125,16 +125,28 @@ class Lanes:
         *,
         keys_replaced: bool = False,
         retry_after_s: float | None = None,
+        late_for_s: float = 0.0,
         **changed: Any,
     ) -> Settled:
-        """Return the settlement of a claim whose request took 20 ms and just got this verdict."""
+        """Return the settlement of a claim whose request took 20 ms and just got this verdict.
+
+        With `late_for_s`, no reply came, and the request may still be applied for so long.
+        """
         now_s = self.clock.monotonic()
         now_ms = claim.redis_ms(now_s)
         ready = validate_claim(claim, now_ms)
         if isinstance(ready, Finish):
             return await self.settler.settle(ready)
         attempt = Attempt(at_ms=now_ms, took_ms=20, verdict=verdict, **changed)
-        sent = SentRequest(attempt, now_s, 0.02, keys_replaced=keys_replaced, retry_after_s=retry_after_s)
+        round_trip_s, late_until_s = (None, now_s + late_for_s) if late_for_s else (0.02, 0.0)
+        sent = SentRequest(
+            attempt,
+            now_s,
+            round_trip_s,
+            keys_replaced=keys_replaced,
+            retry_after_s=retry_after_s,
+            late_until_s=late_until_s,
+        )
         return await self.settler.settle(decide(ready, sent, now_ms=now_ms, max_tries=0))
 
     async def due_now(self, lane: str) -> None:

@@ -174,7 +174,16 @@ class AttemptRunner:
             message=message,
         )
         replaced = verdict == ReplyClass.CREDENTIALS and await self._credentials_changed(credentials)
-        sent = SentRequest(attempt, ended_s, round_trip_s, credentials.fingerprint, replaced, retry_after_s)
+        late_until_s = sent_s + self._request_timeout_s if verdict == AMBIGUOUS else 0.0
+        sent = SentRequest(
+            attempt,
+            ended_s,
+            round_trip_s,
+            credentials.fingerprint,
+            replaced,
+            retry_after_s,
+            late_until_s=late_until_s,
+        )
         return decide(ready, sent, now_ms=claim.redis_ms(ended_s), max_tries=self._max_tries)
 
     def _sync_clock(self, reply: Reply, sent_s: float, ended_s: float) -> bool:

@@ -12,6 +12,7 @@ Atomic so that no slot is given twice and no two workers hold a lane.
 ARGV  1 name of the egress   2 most lanes to claim   3 token (each claim gets <token>.<number of its row>)
       4 lease, counted from the slot (ms)   5 user pace (us per request)   6 requests per window   7 window (us)
       8 catch-up (us)   9 egress pace (us per request)   10 egress burst (us)   11 margin factor (see rate.py)
+      12 time-out of a request (us): how long after its lease a lost request may be applied
 Reply {now (ms), us until the next lane is due (-1: none is scheduled), rows...}; a row is one of
       {ROW.CLAIM, lane, job ID, us until the slot, slot number, lost deliveries of this head, payload, attempt history,
        {job ID, payload, ...} of the changes behind that may be sent with it, EGRESS_HEALTH, rejected-keys mark}
@@ -22,7 +23,7 @@ Reply {now (ms), us until the next lane is due (-1: none is scheduled), rows...}
 -- luacheck: read globals bucket probes batch_ids MAX_PAYLOAD_BYTES COALESCE_BYTES MAX_COALESCED BULK_SHARE
 -- luacheck: read globals QUARANTINE_AFTER EGRESS_HEALTH ROW LOOK_AHEAD RESERVED
 local egress_name, limit, token, lease_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
-local egress, failures = KEY.egress .. egress_name, KEY.failures .. egress_name
+local egress, failures, request_timeout = KEY.egress .. egress_name, KEY.failures .. egress_name, tonumber(ARGV[12])
 local schedule, bulk_schedule = KEY.schedule, KEY.bulk_schedule
 bucket.begin({
   egress = egress, pace = tonumber(ARGV[5]), per_window = tonumber(ARGV[6]), window = tonumber(ARGV[7]),
@@ -141,10 +142,11 @@ local function claim(lane, has_reserved, source)
   user.slot = math.max(user.slot, bucket.egress_slot())
   if user.slot > bucket.horizon then return NO_EGRESS_SLOT end
   local head = KEY.head .. lane
-  local last_token, lost_before, history, last_coalescable, last_alone = unpack(
-    redis.call('HMGET', head, 'token', 'lapses', 'state', 'joins', 'solo'))
+  local last_token, lost_before, history, last_coalescable, last_alone, last_lease = unpack(
+    redis.call('HMGET', head, 'token', 'lapses', 'state', 'joins', 'solo', 'lease'))
   local lost_deliveries = tonumber(lost_before or 0) + (last_token and 1 or 0)
   if lost_deliveries >= QUARANTINE_AFTER and #rows > 0 then return STOP end
+  if last_token then bucket.set_late(user, lane, tonumber(last_lease or now_ms) * 1000 + request_timeout) end
   bucket.take(user)
   local lease_ends_ms = math.ceil(user.slot / 1000) + lease_ms
   redis.call('ZADD', source, lease_ends_ms, lane)

@@ -75,6 +75,7 @@ class Claimer:
             pacing.egress_pace_us,
             pacing.egress_burst_us,
             pacing.margin_factor,
+            round(settings.request_timeout_s * US_PER_S),
         ]
 
     async def claim(self, limit: int) -> Claims:

@@ -104,6 +104,8 @@ class SentRequest:
         retry_after_s: How long the exchange asks to wait; None if it does not say.
         failure_kind: "failing", "throttled" or "refused <code>"; None if neither user nor egress was at fault.
         rejected_keys_mark: The user's mark after it; None for no mark.
+        late_until_s: Until when it may still be applied although its fate is unknown, monotonic clock; 0 if it is
+            known.
     """
 
     attempt: Attempt
@@ -114,6 +116,7 @@ class SentRequest:
     retry_after_s: float | None = None
     failure_kind: str | None = None
     rejected_keys_mark: str | None = None
+    late_until_s: float = 0.0
 
     def __str__(self) -> str:
         reply = self.attempt

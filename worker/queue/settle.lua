@@ -15,35 +15,36 @@ ARGV  1 requests per window   2 window (us); 1 and 2 are for a bucket that has e
       15 1 if the failure is explained by the user alone, else 0   16 what the exchange's Retry-After asks for (ms), 0
       for nothing
       17 Redis's time as the worker reckons it (us)   18 for how long before it nobody has set this clock (us)
-      19 new rejected-keys mark of the user, CLEAR_MARK to remove it, "" to leave it   20 SETTLE_ACTION
-      REQUEUE: 21 attempt history   22 delay (ms)   23 hold of the user (ms)   24 last change to send alone or ""
-      FINISH:  21 history for the changes behind, "" for none   22 history to requeue with if the egress is at fault, ""
-               to end anyway   from 23 for the head and each change sent with it: job ID, outcome, result
+      19 new rejected-keys mark of the user, CLEAR_MARK to remove it, "" to leave it   20 us for which the request
+      may still be applied although its fate is unknown, 0 if it is known   21 SETTLE_ACTION
+      REQUEUE: 22 attempt history   23 delay (ms)   24 hold of the user (ms)   25 last change to send alone or ""
+      FINISH:  22 history for the changes behind, "" for none   23 history to requeue with if the egress is at fault, ""
+               to end anyway   from 24 for the head and each change sent with it: job ID, outcome, result
 Reply {1, us until the lane is due (-1: it is empty), number of changes that ended, BREAKER_EVENT,
        us until the head can be attempted again at the earliest, 0 if it ended}
       {0, -1, 0, BREAKER_EVENT, 0} if the claim has lost its lane
 ]]
 -- luacheck: read globals finish breaker round_trips SETTLE_ACTION CLEAR_MARK BUCKET_SUFFIX BUCKET_TTL_MS RESERVED
--- luacheck: read globals FULL_PACE THROTTLED MAX_CLOCK_ERROR
+-- luacheck: read globals FULL_PACE LATE THROTTLED MAX_CLOCK_ERROR
 local default_per_window, default_window = ARGV[1], ARGV[2]
 local egress_pace, max_throttled_pause_ms = tonumber(ARGV[3]), tonumber(ARGV[4])
 finish.begin(tonumber(ARGV[5]), tonumber(ARGV[6]))
 local lane, egress_name, job_id, token, slot_number = ARGV[7], ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11])
-local user = string.match(lane, '^[^:]*')
+local user, trader = string.match(lane, '^([^:]*):(.*)$')
 local list, head, bucket = KEY.lane .. lane, KEY.head .. lane, KEY.bucket .. user .. BUCKET_SUFFIX
 local egress, failures = KEY.egress .. egress_name, KEY.failures .. egress_name
 local schedule, bulk_schedule = KEY.schedule, KEY.bulk_schedule
 local reply_age, round_trip = tonumber(ARGV[12]), tonumber(ARGV[13])
 local failure_kind, is_explained, retry_after_ms = ARGV[14], ARGV[15] == '1', tonumber(ARGV[16])
 local reckoned_now, steady_for, rejected_keys_mark = tonumber(ARGV[17]), tonumber(ARGV[18]), ARGV[19]
-local action, history = ARGV[20], ARGV[21]
+local late_for, action, history = tonumber(ARGV[20]), ARGV[21], ARGV[22]
 local delay_ms, hold_ms, send_alone_until, requeue_history = 0, 0, '', ''
 local endings = {}
 if action == SETTLE_ACTION.REQUEUE then
-  delay_ms, hold_ms, send_alone_until = tonumber(ARGV[22]), tonumber(ARGV[23]), ARGV[24]
+  delay_ms, hold_ms, send_alone_until = tonumber(ARGV[23]), tonumber(ARGV[24]), ARGV[25]
 else
-  requeue_history = ARGV[22]
-  for i = 23, #ARGV, 3 do endings[#endings + 1] = {job_id = ARGV[i], outcome = ARGV[i + 1], result = ARGV[i + 2]} end
+  requeue_history = ARGV[23]
+  for i = 24, #ARGV, 3 do endings[#endings + 1] = {job_id = ARGV[i], outcome = ARGV[i + 1], result = ARGV[i + 2]} end
 end
 
 local RELEASED = 0                  -- a ring entry that delays nobody
@@ -59,11 +60,12 @@ local was_sent, has_reply = reply_age >= 0, round_trip >= 0
 local sent_at = now - reply_age - round_trip   -- only if there is a reply
 
 local bucket_fields = redis.call('HMGET', bucket, 'n', 'turn', 'turn pace', 'hold', 'ring', 'window', 'slow',
-  'slowed at', 'faster at', 'slow wait', 'raised')
+  'slowed at', 'faster at', 'slow wait', 'raised', LATE .. trader)
 local n, reserved_until, reserve_pace, hold, per_window, window, slowdown_permille, slowed_at, faster_at, faster_after,
-  raised = unpack(bucket_fields)
+  raised, late_until = unpack(bucket_fields)
 n, reserved_until, reserve_pace = tonumber(n or 0), tonumber(reserved_until or 0), tonumber(reserve_pace or 0)
 hold, faster_at, slowed_at = tonumber(hold or 0), tonumber(faster_at or 0), tonumber(slowed_at or 0)
+late_until = tonumber(late_until or 0)
 per_window, window = tonumber(per_window or default_per_window), tonumber(window or default_window)
 slowdown_permille, faster_after = tonumber(slowdown_permille or FULL_PACE), tonumber(faster_after or FASTER_AFTER)
 
@@ -153,6 +155,12 @@ if is_throttled and not is_egress_throttled then
 elseif failure_kind == '' and has_reply and slowdown_permille > FULL_PACE and now >= faster_at then
   speed_up()
 end
+if late_for > 0 then
+  late_until = math.max(late_until, now + late_for)
+  redis.call('HSET', bucket, LATE .. trader, late_until)
+elseif late_until > 0 and late_until <= now then
+  redis.call('HDEL', bucket, LATE .. trader)
+end
 if is_throttled then extend_bucket_ttl() end   -- also if the claim has lost its lane
 
 local egress_at_fault_for, breaker_event = breaker.record({
@@ -233,4 +241,5 @@ redis.call('HDEL', head, 'token', 'held', 'lease', 'lapses', 'earliest')
 -- Only changes that may have been sent with the head need its history.
 if not last_coalescable then redis.call('HDEL', head, 'state')
 elseif history ~= '' then redis.call('HSET', head, 'state', history) end
-return {1, schedule_lane(now), #endings, breaker_event, 0}
+if late_until > now then redis.call('HSET', head, 'earliest', math.ceil(late_until / 1000)) end
+return {1, schedule_lane(math.max(now, late_until)), #endings, breaker_event, 0}

@@ -150,7 +150,7 @@ class Settler:
         claim, request = settlement.claim, settlement.request
         now_s = self._clock.monotonic()
         reply_age_us = round_trip_us = ABSENT
-        failure_kind, is_explained, retry_after_ms = "", 0, 0
+        failure_kind, is_explained, retry_after_ms, late_us = "", 0, 0, 0
         if request is not None:
             # Computed just before sending: any time until the script runs makes the guard stricter, never laxer.
             reply_age_us = max(0, round((now_s - request.ended_s) * US_PER_S))
@@ -158,6 +158,7 @@ class Settler:
                 round_trip_us = round(request.round_trip_s * US_PER_S)
             failure_kind, is_explained = request.failure_kind or "", int(request.keys_replaced)
             retry_after_ms = round((request.retry_after_s or 0.0) * 1000)
+            late_us = max(0, round((request.late_until_s - now_s) * US_PER_S))
         steady_us = round(max(0.0, now_s - claim.redis_clock_steady_since_s) * US_PER_S)
         return [
             *self._settings,
@@ -165,6 +166,7 @@ class Settler:
             *(reply_age_us, round_trip_us, failure_kind, is_explained, retry_after_ms),
             *(claim.redis_ms(now_s) * 1000, steady_us),
             _mark_argument(settlement),
+            late_us,
         ]
 
 

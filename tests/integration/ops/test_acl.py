@@ -16,8 +16,8 @@ from redis.exceptions import NoPermissionError, ResponseError
 from ops.keys import KEYS
 from ops.redis_server import Valkey
 from producers import Producer, ProducerSettings, QueueUnavailable
-from producers.contract import keyspace
 from producers.contract.codec import deserialize, serialize
+from producers.contract.keyspace import CONTROL_QUEUE, Keyspace
 from producers.monitor import doctor
 from producers.monitor.checks import CheckStatus
 from producers.sync import Producer as PlainProducer
@@ -125,7 +125,7 @@ async def _control_job(client: ArqRedis) -> None:
     client.job_serializer, client.job_deserializer = serialize, deserialize
     async with client:
         job = await client.enqueue_job(
-            "submit", msgspec.to_builtins(change("1002")), _job_id="control", _queue_name=keyspace.CONTROL_QUEUE
+            "submit", msgspec.to_builtins(change("1002")), _job_id="control", _queue_name=CONTROL_QUEUE
         )
         assert job is not None
         assert (await job.result(timeout=20, poll_delay=0.05))["jobId"] == "control.change"
@@ -214,11 +214,8 @@ async def _are_refused(server: Server, user: str, commands: list[tuple[Any, ...]
 @pytest.mark.parametrize("user", ["producer", "worker"])
 async def test_every_key_of_the_queue_is_within_their_patterns(operator: ArqRedis, user: str) -> None:
     """Also one that is added some day, as long as it does not begin as the credentials do."""
-    names = [
-        value
-        for name, value in vars(keyspace).items()
-        if name.isupper() and str(value).startswith(("copytrade:", "arq:"))
-    ]
+    attributes = [name for name in vars(Keyspace) if not name.startswith("_") and name != "bucket_of"]
+    names = [CONTROL_QUEUE, *(getattr(KEYS, name) for name in attributes)]
     assert len(names) > 20
     for name in names:
         if name == KEYS.credentials:

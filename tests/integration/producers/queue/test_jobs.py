@@ -55,7 +55,7 @@ async def test_a_malformed_result_is_reported_as_such(producer: Producer, redis:
     """The message says that the stored value is not a result, rather than a decoding error."""
     await redis.set(KEYS.result + "j1", b"\xc1 no result")
 
-    with pytest.raises(JobNotFound, match="not a change's result"):
+    with pytest.raises(JobNotFound, match="what is stored as its result is none"):
         await producer.job("j1").result()
 
 

@@ -168,6 +168,7 @@ async def test_the_next_change_of_a_lane_starts_without_lost_workers_and_history
     await timed.claim_one()
     clock.advance(DEFAULTS.lease_s + 0.001)
     await timed.done(await timed.claim_one())
+    clock.advance(DEFAULTS.request_timeout_s)
 
     claim = await timed.claim_one()
 

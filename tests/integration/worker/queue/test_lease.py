@@ -76,6 +76,8 @@ async def test_a_failed_renewal_does_not_prolong_a_lease(timed: Lanes, clock: Ma
     """The worker must stop in time when Redis may already have given the lane away."""
 
     class Away:
+        connection_pool = timed.redis.connection_pool
+
         async def execute_command(self, *_: object) -> None:
             raise RedisConnectionError("away")
 

@@ -1,0 +1,86 @@
+"""A request of unknown fate may be applied late, and would then overwrite the value of the lane's next change."""
+
+from __future__ import annotations
+
+import pytest
+
+from producers import Producer
+from tests.support.changes import change
+from tests.support.lanes import DEFAULTS, Lanes
+from tests.support.manual_clock import ManualClock
+
+TIMEOUT_S = DEFAULTS.request_timeout_s
+LATE_S = 4.0
+
+
+async def next_change_after_s(lanes: Lanes, clock: ManualClock) -> float:
+    """Return after how many seconds the lane's next change can be claimed."""
+    began_s = clock.monotonic()
+    while not (claims := await lanes.claims()).claims:
+        assert claims.next_due_s is not None
+        clock.advance(max(0.001, claims.next_due_s))
+    assert [claim.job_id for claim in claims.claims] == ["j2"]
+    return clock.monotonic() - began_s
+
+
+async def lose_the_first(lanes: Lanes, clock: ManualClock) -> None:
+    """Send the lane's first change with an unknown fate, so that it is sent again at once."""
+    await lanes.submit(("j1", change()), now_ms=clock.now_ms)
+    await lanes.attempt(await lanes.claim_one(), "ambiguous", late_for_s=LATE_S)
+    clock.advance(0.3)
+
+
+async def test_the_next_change_waits_until_a_request_of_unknown_fate_cannot_be_applied(
+    timed: Lanes, clock: ManualClock
+) -> None:
+    """The lost change itself is repeated at once."""
+    await lose_the_first(timed, clock)
+    await timed.submit(("j2", change()), now_ms=clock.now_ms)
+    repeated = await timed.claim_one()
+    await timed.attempt(repeated)
+
+    assert repeated.job_id == "j1"
+    assert await next_change_after_s(timed, clock) == pytest.approx(LATE_S - 0.3, abs=0.03)
+
+
+async def test_a_change_for_a_lane_that_was_empty_waits_too(timed: Lanes, clock: ManualClock) -> None:
+    """The lost change may have ended before the next one is enqueued; waking the user does not send it sooner."""
+    await lose_the_first(timed, clock)
+    await timed.attempt(await timed.claim_one())
+    await timed.submit(("j2", change()), ("other", change(trader="t9")), now_ms=clock.now_ms)
+    await Producer(timed.redis).resume(user_id=change().user_id)
+    clock.advance(0.2)
+    other = await timed.claim_one()
+    await timed.attempt(other)
+
+    assert other.job_id == "other"
+    assert await next_change_after_s(timed, clock) == pytest.approx(LATE_S - 0.5, abs=0.03)
+
+
+async def test_the_next_change_waits_although_the_lost_one_was_cancelled(timed: Lanes, clock: ManualClock) -> None:
+    """Its request may be applied all the same."""
+    await lose_the_first(timed, clock)
+    await timed.submit(("j2", change()), now_ms=clock.now_ms)
+    await Producer(timed.redis).job("j1").cancel()
+
+    assert await next_change_after_s(timed, clock) == pytest.approx(LATE_S - 0.3, abs=0.03)
+
+
+async def test_the_next_change_waits_for_the_request_of_a_worker_that_died(timed: Lanes, clock: ManualClock) -> None:
+    """It may have been sent until the lease ended, and may be applied for as long as a request takes."""
+    await timed.submit(("j1", change()), ("j2", change()), now_ms=clock.now_ms)
+    lost = await timed.claim_one()
+    clock.advance(lost.lease_until_s - clock.monotonic() + 0.001)
+    await timed.attempt(await timed.claim_one())
+
+    assert await next_change_after_s(timed, clock) == pytest.approx(TIMEOUT_S, abs=0.05)
+
+
+async def test_a_request_whose_fate_is_known_delays_nothing(timed: Lanes, clock: ManualClock) -> None:
+    """A reply came, or the request was never sent."""
+    await timed.submit(("j1", change()), ("j2", change()), now_ms=clock.now_ms)
+    await timed.back(await timed.claim_one(), replied=False)
+    clock.advance(0.3)
+    await timed.attempt(await timed.claim_one())
+
+    assert await next_change_after_s(timed, clock) < 0.3
