@@ -8,7 +8,8 @@ from redis.asyncio import Redis
 
 from producers.contract.messages import Outcome
 from producers.queue import dead_letters
-from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter, Selection
+from producers.queue.dead_letter_index import Selection, select_entries
+from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter
 from producers.queue.replay import ReplayReport, replay
 from producers.settings import ProducerSettings
 from producers.transport.clients import keyspace_of
@@ -130,9 +131,7 @@ class DeadLetterListing:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        entries = await run_plan(
-            self._redis, dead_letters.select_entries(self._keys, self._selection), "listing dead letters"
-        )
+        entries = await run_plan(self._redis, select_entries(self._keys, self._selection), "listing dead letters")
         self.malformed = entries.malformed
         for start in range(0, len(entries), READ_BATCH_SIZE):
             plan = dead_letters.fetch(self._keys, entries[start : start + READ_BATCH_SIZE])

@@ -16,7 +16,8 @@ from producers.errors import DeadLetterNotFound, ProducerError, Refusal, ReplayR
 from producers.queue import dead_letters
 from producers.queue.batches import check_existing, seal
 from producers.queue.chunking import CONFLICTS, conflict_error, refusal_error
-from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter, Selection
+from producers.queue.dead_letter_index import Selection, select_entries
+from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter
 from producers.queue.fan_out import FanOutReport, member_job_id
 from producers.queue.progress import fetch_progress
 from producers.queue.slicing import slices
@@ -50,7 +51,7 @@ def replay(keys: Keyspace, selection: Selection, settings: ProducerSettings) -> 
     Raises:
         DeadLetterNotFound: the selection names a job ID, and there is no such dead letter.
     """
-    entries = yield from dead_letters.select_entries(keys, selection)
+    entries = yield from select_entries(keys, selection)
     priority = Priority.BULK if selection.job_id is None else Priority.INTERACTIVE
     options = SubmitOptions(settings.lane_limit, priority, full_percent=settings.redis_full_percent)
     report = ReplayReport([], [], entries.malformed)
@@ -68,7 +69,7 @@ def retry_batch(keys: Keyspace, batch_id: str, settings: ProducerSettings, resul
         BatchNotFound: there is no such batch.
         DeadLetterNotFound: the batch has no dead letter that can be read.
     """
-    entries = yield from dead_letters.select_entries(keys, Selection(batch_id=batch_id))
+    entries = yield from select_entries(keys, Selection(batch_id=batch_id))
     found: list[DeadLetter] = []
     for some in slices(entries, READ_BATCH_SIZE):
         found += yield from dead_letters.fetch(keys, some)

@@ -91,6 +91,23 @@ async def test_a_failure_without_a_reply_is_credited_with_no_round_trip(timed: L
     assert int(float(stored or 0)) - clock.now_us == pytest.approx(PACING.window_us, abs=2)
 
 
+async def test_many_egresses_that_were_used_once_are_forgotten_in_bounded_steps(
+    timed: Lanes, clock: ManualClock
+) -> None:
+    """Until then one of them may be in use, so nothing is credited."""
+    await round_trips(timed, clock, ENOUGH, 0.04, "1")
+    await timed.redis.sadd(KEYS.egresses, *(f"old-{n}" for n in range(500)))  # type: ignore[misc]
+
+    before = await round_trips(timed, clock, 10, 0.04, "2")
+    left = await timed.redis.scard(KEYS.egresses)  # type: ignore[misc]
+    after = await round_trips(timed, clock, 20, 0.04, "3")
+
+    assert before == pytest.approx(PACING.window_us, abs=2)
+    assert 290 <= left <= 311, "each settlement removes at most twenty"
+    assert after == pytest.approx(PACING.window_us - 39_000, abs=2)
+    assert await timed.redis.smembers(KEYS.egresses) == {b"default"}  # type: ignore[misc]
+
+
 @pytest.mark.parametrize("others", [[], ["far"]], ids=["one egress", "another in use"])
 async def test_a_round_trip_is_credited_only_with_a_single_egress(
     timed: Lanes, clock: ManualClock, others: list[str]

@@ -7,7 +7,8 @@ import pytest
 from producers import DeadLetter, Outcome
 from producers.contract import keyspace
 from producers.contract.validation import MAX_BATCH_ID_CHARS, check_batch_id, check_id, check_new_batch_id
-from producers.queue.dead_letters import Selection, make_replay_id, retry_batch_id
+from producers.queue.dead_letter_index import Selection
+from producers.queue.dead_letters import make_replay_id, retry_batch_id
 from producers.queue.finish import DEAD_OUTCOMES
 from tests.support.changes import change
 
