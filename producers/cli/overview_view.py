@@ -72,7 +72,7 @@ def tables(overview: Overview) -> Iterator[OverviewTable]:
 def summary(overview: Overview, previous: Overview | None) -> Iterator[tuple[str, str]]:
     """Yield the names and values above the tables; rates only if there is an earlier state."""
     yield "time", format_time(overview.at_ms)
-    yield "lanes", f"{plural(overview.lanes, 'lane')}, {plural(overview.in_hand, 'change')} in flight"
+    yield "lanes", f"{plural(overview.lanes, 'lane')}, {plural(overview.in_flight, 'change')} in flight"
     yield "interactive", _load(overview.interactive)
     yield "bulk", _load(overview.bulk)
     yield "ended", f"{format_count(overview.ended)}: {outcome_counts(overview.outcomes)}"
@@ -124,9 +124,9 @@ def _worker_row(worker: WorkerInfo, now_ms: int) -> tuple[str, ...]:
     return (
         worker.name,
         worker.egress,
-        f"{format_count(worker.in_hand)}/{format_count(worker.max_jobs)}",
+        f"{format_count(worker.in_flight)}/{format_count(worker.max_jobs)}",
         format_count(worker.ended),
-        format_count(worker.put_back),
+        format_count(worker.requeued),
         f"{format_duration(max(0, now_ms - worker.beat_at_ms) / 1000)} ago",
         worker.version,
     )

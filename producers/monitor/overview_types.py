@@ -124,9 +124,9 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return sum(self.outcomes.values())
 
     @property
-    def in_hand(self) -> int:
+    def in_flight(self) -> int:
         """How many changes the listed workers had in flight at their last heartbeats."""
-        return sum(worker.in_hand for worker in self.workers)
+        return sum(worker.in_flight for worker in self.workers)
 
 
 def rates_per_s(earlier: Overview, later: Overview) -> dict[str, float]:

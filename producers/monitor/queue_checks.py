@@ -55,7 +55,7 @@ def _workers(overview: Overview) -> Check:
     if len(versions) > 1:
         detail = f"{overview.workers_total} alive, of different versions: {_join(versions)}"
         return warn("workers", detail, "finish the update, so that all have the same version")
-    detail = f"{overview.workers_total} alive, {overview.in_hand} of {_max_jobs(overview)} job slots in use"
+    detail = f"{overview.workers_total} alive, {overview.in_flight} of {_max_jobs(overview)} job slots in use"
     return ok("workers", detail)
 
 
@@ -102,7 +102,7 @@ def _lanes(overview: Overview) -> Check:
     if not overview.workers:
         return warn("lanes", f"{late} for a worker", "start one: python -m worker")
     max_jobs = _max_jobs(overview)
-    if overview.in_hand >= max_jobs * BUSY_SHARE:
+    if overview.in_flight >= max_jobs * BUSY_SHARE:
         hint = "start more workers or raise COPYTRADE_MAX_JOBS; if requests are slow, check the exchange"
         return warn("lanes", f"{late}, while all {max_jobs} job slots of the workers are in use", hint)
     return warn("lanes", f"{late}, while workers have free job slots", "look at the workers' logs: they do not claim")

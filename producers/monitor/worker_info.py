@@ -38,9 +38,9 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         beat_at_ms: its last heartbeat, Unix milliseconds, Redis's clock.
         interval_s: time between two heartbeats.
         max_jobs: how many changes it may have in flight.
-        in_hand: how many it has in flight.
+        in_flight: how many it has in flight.
         ended: changes that it finished since it started.
-        put_back: attempts after which it requeued the change, since it started.
+        requeued: attempts after which it requeued the change, since it started.
         user_rate_per_s: its configured requests per second of one user.
         egress_rate_per_s: its configured requests per second of its egress.
     """
@@ -54,9 +54,9 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     beat_at_ms: int
     interval_s: float
     max_jobs: int
-    in_hand: int
+    in_flight: int
     ended: int
-    put_back: int
+    requeued: int
     user_rate_per_s: float
     egress_rate_per_s: float
 

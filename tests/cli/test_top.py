@@ -30,9 +30,9 @@ def worker(name: str, **changed: Any) -> WorkerInfo:
         "beat_at_ms": NOW_MS - 2_000,
         "interval_s": 10.0,
         "max_jobs": 256,
-        "in_hand": 3,
+        "in_flight": 3,
         "ended": 1000,
-        "put_back": 2,
+        "requeued": 2,
         "user_rate_per_s": 10.0,
         "egress_rate_per_s": 100.0,
     }

@@ -124,9 +124,9 @@ class PresenceAnnouncer:
             beat_at_ms=now_ms,
             interval_s=self._interval_s,
             max_jobs=settings.max_jobs,
-            in_hand=len(worker.tasks),
+            in_flight=len(worker.tasks),
             ended=worker.jobs_complete,
-            put_back=worker.jobs_retried,
+            requeued=worker.jobs_retried,
             user_rate_per_s=settings.user_rate_per_s,
             egress_rate_per_s=settings.egress_rate_per_s,
         )

@@ -47,9 +47,9 @@ def worker_info(name: str = "a-1-00", *, beat_at_ms: int, **changed: Any) -> Wor
         "started_at_ms": 1,
         "interval_s": 10.0,
         "max_jobs": 256,
-        "in_hand": 3,
+        "in_flight": 3,
         "ended": 40,
-        "put_back": 2,
+        "requeued": 2,
         "user_rate_per_s": 10.0,
         "egress_rate_per_s": 100.0,
     }
@@ -60,7 +60,7 @@ async def test_the_overview_of_an_empty_redis_counts_every_outcome_as_0(redis: A
     """Dashboards get every key from the start, and the time of the server."""
     found = await seen(redis)
 
-    assert (found.lanes, found.interactive.lanes, found.bulk.due, found.ended, found.in_hand) == (0, 0, 0, 0, 0)
+    assert (found.lanes, found.interactive.lanes, found.bulk.due, found.ended, found.in_flight) == (0, 0, 0, 0, 0)
     assert found.outcomes == dict.fromkeys(Outcome, 0)
     assert (found.workers, found.egresses, found.pauses, found.next_lanes) == ([], [], [], [])
     assert found.at_ms == pytest.approx(await now_us(redis) / 1000, abs=5_000)

@@ -53,7 +53,7 @@ async def test_a_running_worker_announces_its_settings_and_counts(redis: ArqRedi
         (info,) = await workers(redis)
 
     assert (info.egress, info.max_jobs, info.user_rate_per_s, info.egress_rate_per_s) == ("north", 7, 9.0, 100.0)
-    assert (info.ended, info.put_back, info.in_hand) == (3, 0, 0)
+    assert (info.ended, info.requeued, info.in_flight) == (3, 0, 0)
     assert info.name.startswith(f"{info.host}-{info.pid}-")
     assert info.started_at_ms <= info.beat_at_ms
     assert info.interval_s == 10.0

@@ -36,9 +36,9 @@ def worker(**changed: Any) -> WorkerInfo:
         "beat_at_ms": NOW_MS,
         "interval_s": 10.0,
         "max_jobs": 10,
-        "in_hand": 1,
+        "in_flight": 1,
         "ended": 5,
-        "put_back": 0,
+        "requeued": 0,
         "user_rate_per_s": 10.0,
         "egress_rate_per_s": 100.0,
     }
@@ -188,7 +188,7 @@ def test_a_due_lane_that_waits_five_seconds_beside_an_idle_worker_is_a_warning()
 
 def test_a_due_lane_that_waits_for_busy_workers_has_another_remedy() -> None:
     """Every job slot is in use, so the hint is to allow more jobs."""
-    check = found("lanes", interactive=LATE, workers=[worker(in_hand=10)])
+    check = found("lanes", interactive=LATE, workers=[worker(in_flight=10)])
 
     assert check.status is CheckStatus.WARN
     assert "all 10 job slots" in check.detail
