@@ -9,6 +9,7 @@ from tests.properties.world import LEASE_US, PACING, World
 from tests.support.lanes import DEFAULTS
 
 SLACK_US = 1_000_000
+TIMEOUT_US = round(DEFAULTS.request_timeout_s * 1e6)
 LATE_US = 100_000
 """How late each claim of the working worker may be."""
 
@@ -22,11 +23,13 @@ def ready_us(world: World, user: str) -> int:
     # Whatever was put off before the clock was set back waits until it is again what it was.
     begins_us = max(world.now_us, world.latest_us, _us(bucket, b"hold"), _us(egress, b"hold"), _us(egress, b"probe at"))
     for head in heads:
-        begins_us = max(begins_us, _us(head, b"lease" if b"token" in head else b"earliest") * 1000)
-    # A request of unknown fate delays the next change of its lane.
+        # A request that was lost with its worker delays the next change of its lane.
+        waits_us = _us(head, b"lease") * 1000 + TIMEOUT_US if b"token" in head else _us(head, b"earliest") * 1000
+        begins_us = max(begins_us, waits_us)
+    # And so does every other request of unknown fate.
     begins_us = max([begins_us, *(_us(bucket, name) for name in bucket if name.startswith(LATE.encode()))])
     lost = [number for name, number in bucket.items() if name.isdigit() and float(number) < 0]
-    window_us = PACING.window_us + (LEASE_US + round(DEFAULTS.request_timeout_s * 1e6) if lost else 0)
+    window_us = PACING.window_us + (LEASE_US if lost else 0)
     changes = sum(len(world.model.queued[lane]) for lane in lanes)
     pace_us = PACING.pace_us * _us(bucket, b"slow") // 1000 if b"slow" in bucket else PACING.pace_us
     return begins_us + window_us + changes * (pace_us + LATE_US) + SLACK_US
