@@ -159,6 +159,11 @@ function bucket.set_late(user, lane, late_until)
   redis.call('HSET', user.key, field, math.max(late_until, tonumber(redis.call('HGET', user.key, field) or 0)))
 end
 
+-- Return whether a lane's request of unknown fate may still be applied: nothing newer may go with its repetition.
+function bucket.is_late(user, lane)
+  return tonumber(redis.call('HGET', user.key, LATE .. string.match(lane, ':(.*)$')) or 0) > bucket.now
+end
+
 -- Write the egress's bucket after slots were taken. `egresses`: key of the set of egresses, `name`: its entry there.
 function bucket.save_egress(name, claims_since_bulk)
   redis.call('HSET', egress.key, 'tat', egress.tat, 'since bulk', claims_since_bulk)

@@ -106,10 +106,10 @@ local function due_ms(lane)
   local reserved_until, spacing, late_until =
     unpack(redis.call('HMGET', bucket, 'turn', 'turn pace', LATE .. trader))
   reserved_until, late_until = tonumber(reserved_until or 0), tonumber(late_until or 0)
-  if late_until > math.max(now_us, reserved_until) then
+  if late_until > now_us then
     local earliest = math.ceil(late_until / 1000)
-    redis.call('HSET', KEY.head .. lane, 'earliest', earliest)
-    return earliest
+    redis.call('HSET', KEY.head .. lane, 'earliest', earliest)   -- also for whoever wakes the lane
+    if late_until > reserved_until then return earliest end
   end
   if reserved_until <= now_us then return now_ms end
   local next_reserved = reserved_until + tonumber(spacing or 0)

@@ -61,6 +61,8 @@ class AttemptRunner:
         self._settler = settler
         self._heartbeat = heartbeat
         self._request_timeout_s = settings.request_timeout_s
+        # It is written when it has a connection, and may then be applied for as long as a request takes.
+        self._late_for_s = settings.connect_timeout_s + settings.request_timeout_s
         self._max_tries = settings.max_tries
         self._stopping = asyncio.Event()
 
@@ -174,7 +176,7 @@ class AttemptRunner:
             message=message,
         )
         replaced = verdict == ReplyClass.CREDENTIALS and await self._credentials_changed(credentials)
-        late_until_s = sent_s + self._request_timeout_s if verdict == AMBIGUOUS else 0.0
+        late_until_s = sent_s + self._late_for_s if verdict == AMBIGUOUS else 0.0
         sent = SentRequest(
             attempt,
             ended_s,

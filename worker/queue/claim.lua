@@ -39,7 +39,6 @@ local MAX_ID_BYTES = 128
 local NEXT, CLAIMED, CLAIMED_ALONE, NO_EGRESS_SLOT, STOP = 1, 2, 3, 4, 5   -- what became of a lane, see `claim`
 
 local now, now_ms, breaker = bucket.now, math.floor(bucket.now / 1000), bucket.breaker
-
 -- Return the us from now until a slot can be claimed.
 local function until_claimable(slot) return slot - LOOK_AHEAD - now end
 
@@ -152,7 +151,8 @@ local function claim(lane, has_reserved, source)
   redis.call('ZADD', source, lease_ends_ms, lane)
 
   if not last_token then count_in_flight(job_id) end
-  local behind = last_coalescable and not last_alone and coalescable(list, last_coalescable) or {}
+  local has_others = last_coalescable and not last_alone and not bucket.is_late(user, lane)
+  local behind = has_others and coalescable(list, last_coalescable) or {}
   local claim_token = token .. '.' .. (#rows + 1)
   redis.call('HSET', head, 'token', claim_token, 'lapses', lost_deliveries, 'held', 1 + #behind / 2,
     'lease', lease_ends_ms)

@@ -139,7 +139,7 @@ end
 
 -- Keep the bucket until the latest of its times has passed.
 local function extend_bucket_ttl()
-  local keep_ms = math.ceil((math.max(reserved_until, hold, faster_at, now) - now) / 1000) + BUCKET_TTL_MS
+  local keep_ms = math.ceil((math.max(reserved_until, hold, faster_at, late_until, now) - now) / 1000) + BUCKET_TTL_MS
   if redis.call('PTTL', bucket) < keep_ms then redis.call('PEXPIRE', bucket, keep_ms) end
 end
 
@@ -161,7 +161,7 @@ if late_for > 0 then
 elseif late_until > 0 and late_until <= now then
   redis.call('HDEL', bucket, LATE .. trader)
 end
-if is_throttled then extend_bucket_ttl() end   -- also if the claim has lost its lane
+if is_throttled or late_for > 0 then extend_bucket_ttl() end   -- also if the claim has lost its lane
 
 local egress_at_fault_for, breaker_event = breaker.record({
   egress = egress, failures = failures, token = token, user = user,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from producers import Producer
+from producers.contract import keyspace
 from tests.support.changes import change
 from tests.support.lanes import DEFAULTS, Lanes
 from tests.support.manual_clock import ManualClock
 
+LANE = keyspace.lane(change().user_id, change().trader_id)
 TIMEOUT_S = DEFAULTS.request_timeout_s
 LATE_S = 4.0
 
@@ -84,3 +86,32 @@ async def test_a_request_whose_fate_is_known_delays_nothing(timed: Lanes, clock:
     await timed.attempt(await timed.claim_one())
 
     assert await next_change_after_s(timed, clock) < 0.3
+
+
+async def test_no_newer_change_goes_with_the_repetition_of_a_lost_request(timed: Lanes, clock: ManualClock) -> None:
+    """Although it may be coalesced: the lost request would overwrite it."""
+    await timed.submit(("j1", change()), coalesce=True, now_ms=clock.now_ms)
+    await timed.attempt(await timed.claim_one(), "ambiguous", late_for_s=LATE_S)
+    await timed.submit(("j2", change()), coalesce=True, now_ms=clock.now_ms)
+    clock.advance(0.3)
+    repeated = await timed.claim_one()
+    await timed.attempt(repeated)
+
+    assert (repeated.job_id, repeated.coalescable) == ("j1", ())
+    assert await next_change_after_s(timed, clock) == pytest.approx(LATE_S - 0.3, abs=0.03)
+
+
+async def test_a_user_with_many_waiting_lanes_is_held_back_as_well(timed: Lanes, clock: ManualClock) -> None:
+    """Its empty lane reserves a later time; waking the user does not make it due before the lost request is over."""
+    await lose_the_first(timed, clock)
+    await timed.attempt(await timed.claim_one())
+    await timed.submit(*((f"o{n}", change(trader=f"o{n}")) for n in range(100)), now_ms=clock.now_ms)
+    for _ in range(2):
+        await timed.claims()
+    await timed.submit(("j2", change()), now_ms=clock.now_ms)
+
+    await Producer(timed.redis).resume(user_id=change().user_id)
+
+    due_ms = await timed.due_ms(LANE)
+    assert due_ms is not None
+    assert due_ms >= clock.now_ms + (LATE_S - 0.3) * 1000 - 1

@@ -219,14 +219,14 @@ async def test_a_change_of_a_user_without_credentials_ends_at_once() -> None:
 async def test_a_request_without_a_reply_has_no_round_trip(sent: bool, verdict: str) -> None:
     """Its window counts from when it was given up. If it was sent, it may be applied for as long as a request takes."""
     bench = Bench(TransportError("gone", sent=sent))
-
     settlement = await bench.apply(bench.claim())
 
     assert isinstance(settlement, Requeue)
     assert settlement.request is not None
     assert (settlement.request.ended_s, settlement.request.round_trip_s) == (bench.clock.monotonic(), None)
     assert [each.verdict for each in attempt_history.decode(settlement.history).attempts] == [verdict]
-    assert settlement.request.late_until_s == (pytest.approx(SETTINGS.request_timeout_s) if sent else 0)
+    late_until_s = SETTINGS.connect_timeout_s + SETTINGS.request_timeout_s
+    assert settlement.request.late_until_s == (pytest.approx(late_until_s) if sent else 0)
 
 
 async def test_a_reply_from_before_its_request_ends_no_change() -> None:
