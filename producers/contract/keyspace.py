@@ -93,9 +93,9 @@ class Keyspace:
     head = _Name("head:")
     """HASH `<lane>`: the state of the head while it is claimed or waits for a retry. Submit, claim, settle, renew,
     cancel; no TTL, deleted with the lane. Fields: `token`, `lease` (end, ms), `lapses` (lost deliveries), `state`
-    (attempt history), `earliest` (next retry, ms), `held` (changes in flight as one); of the lane: `joins` (last job
-    that may be coalesced), `solo` (last job that is sent alone), `urgent` (interactive changes, in a lane that has bulk
-    ones too)."""
+    (attempt history), `earliest` (not claimed before, ms), `held` (changes in flight as one); of the lane: `joins`
+    (last job that may be coalesced), `solo` (last job that is sent alone), `urgent` (interactive changes, in a lane
+    that has bulk ones too)."""
 
     bucket = _Name("bucket:")
     """HASH `<user>:settings`: the leaky bucket of a user and endpoint. All scripts but seal and renew; TTL one minute
@@ -112,7 +112,7 @@ class Keyspace:
     `why`, `probe at`, `fresh at`, `probe` (the breaker while it is open, see breaker.lua)."""
 
     egresses = _Name("egresses")
-    """SET: the names of the egresses that were used. Claim; no TTL."""
+    """SET: the names of the egresses that were used. Claim; settle removes those that have expired; no TTL."""
 
     paused = _Name("paused")
     """HASH: `everything`, `egress:<name>`, `user:<user>` or `trader:<trader>` -> paused since (ms). Producers; no
@@ -177,9 +177,9 @@ class Keyspace:
     workers = _Name("workers")
     """ZSET: `<egress>:<name>` -> when its description expires (ms). Workers; TTL 3 minutes."""
 
-    def bucket_of(self, lane_name: str) -> str:
-        """Return the key of the bucket that counts a lane's requests."""
-        return f"{self.bucket}{lane_name.partition(':')[0]}{BUCKET_SUFFIX}"
+    def bucket_of(self, lane_or_user: str) -> str:
+        """Return the key of the bucket that counts the requests of a lane, or of an escaped user."""
+        return f"{self.bucket}{lane_or_user.partition(':')[0]}{BUCKET_SUFFIX}"
 
 
 def lane(user_id: str, trader_id: str) -> str:

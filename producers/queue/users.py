@@ -110,7 +110,7 @@ def user_status(keys: Keyspace, user_id: str) -> Plan[UserStatus]:
         TIME_US(),
         HEXISTS(keys.paused, Scope("user", user_id).field),
         HGET(keys.rates, user),
-        HMGET(f"{keys.bucket}{user}{keyspace.BUCKET_SUFFIX}", "hold", "slow"),
+        HMGET(keys.bucket_of(user), "hold", "slow"),
         HGET(keys.rejected_keys, user),
     )
     statuses: list[LaneStatus] = []

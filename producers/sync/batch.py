@@ -130,6 +130,7 @@ class Batch:
             The new batch. If a call fails half-way, repeating it puts the remaining letters into another batch.
 
         Raises:
+            BatchNotFound: there is no such batch, or it has expired.
             DeadLetterNotFound: this batch has no dead letters.
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
