@@ -12,13 +12,16 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from ops.bench.chunks import chunks
+from ops.bench.depth import depth
 from ops.bench.fairness import coalesce, fairness, priority
-from ops.bench.fan_out import fan_out
+from ops.bench.fan_out import fan_out, stored
 from ops.bench.idle_latency import idle
 from ops.bench.measurement import Measurement
 from ops.bench.memory import CHANGES, memory
 from ops.bench.pacing import neighbour, one_user
 from ops.bench.recovery import recovery
+from ops.bench.redis_load import redis_load
 from ops.bench.throughput import enqueue_rate, worker_throughput
 
 BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Measurement]]]] = {
@@ -27,8 +30,12 @@ BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Measurement]]]] = {
     "neighbour": neighbour,
     "idle": idle,
     "throughput": worker_throughput,
+    "redis-load": redis_load,
     "enqueue": enqueue_rate,
     "fan-out": fan_out,
+    "stored": stored,
+    "depth": depth,
+    "chunks": chunks,
     "priority": priority,
     "fairness": fairness,
     "coalesce": coalesce,

@@ -50,15 +50,19 @@ class Environment:
         counts = await cast("Awaitable[list[bytes]]", self.redis.hvals(KEYS.counts))
         return sum(map(int, counts))
 
-    async def wait_until_finished(self, count: int) -> None:
+    async def wait_until_finished(self, count: int, poll_interval_s: float = POLL_INTERVAL_S) -> None:
         """Return when `count` changes have ended.
+
+        Args:
+            count: of all changes since the start.
+            poll_interval_s: pause between two looks; each costs Redis one command.
 
         Raises:
             TimeoutError: not within `TIMEOUT_S`.
         """
         async with asyncio.timeout(TIMEOUT_S):
             while await self.count_finished() < count:  # noqa: ASYNC110 - polls another process
-                await asyncio.sleep(POLL_INTERVAL_S)
+                await asyncio.sleep(poll_interval_s)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Batches: the time and memory of a fan-out, and the cost of reading its progress and results."""
+"""Batches: the time and memory of a fan-out of one and of ten settings; reading its progress and results."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from producers import Batch
 USERS = 100_000
 PROGRESS_CALLS = 200
 FIRST_USER = 10_000_000_000
+MAX_SETTINGS = 10
+MAX_STORED_BYTES = 550
+MIN_RATE_PER_S = 80_000
 DRAIN_TIMEOUT_S = 180.0
 
 
@@ -23,9 +26,7 @@ async def fan_out() -> list[Measurement]:
     """Measure a fan-out to 100,000 followers, its progress before anything is sent, and its results."""
     users = [str(FIRST_USER + number) for number in range(USERS)]
     async with environment(users, workers=0, double_options=DOUBLE_NO_RATE_LIMITS, environ=NO_RATE_LIMITS) as env:
-        before = await _used_bytes(env)
-        fan_out_result = await asyncio.to_thread(_fan_out, env.stack.redis_dsn)
-        bytes_each = (await _used_bytes(env) - before) / USERS
+        fan_out_result, bytes_each = await _fan_out(env, settings=1)
         batch = env.producer.batch("bench")
         latencies_ms = await _measure_progress(batch)
         await env.stack.start_workers(2)
@@ -41,10 +42,42 @@ async def fan_out() -> list[Measurement]:
     ]
 
 
-def _fan_out(dsn: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "ops.bench.fan_out_process", dsn, "bench", str(USERS)]
-    measured: dict[str, float] = json.loads(subprocess.check_output(command, process_group=child_group()))  # noqa: S603 - our own module
-    return measured
+async def stored() -> list[Measurement]:
+    """Measure what a queued change of a fan-out to 100,000 users occupies, with one and with ten settings; no workers.
+
+    It is the difference of Redis's `used_memory` divided by the changes, the batch and its members included.
+    """
+    measurements = []
+    for settings in (1, MAX_SETTINGS):
+        async with environment(["u0"], workers=0) as env:
+            fan_out_result, bytes_each = await _fan_out(env, settings)
+        name = f"100,000 queued changes of {settings} setting{'s' if settings > 1 else ''}"
+        rate = USERS / fan_out_result["seconds"]
+        enqueued = f"{name}: enqueued by fan_out"
+        measurements += [
+            at_most(f"{name}: memory of Redis for each", bytes_each, "bytes", MAX_STORED_BYTES),
+            at_least(enqueued, rate, "changes/s", MIN_RATE_PER_S)
+            if settings == MAX_SETTINGS
+            else Measurement(enqueued, rate, "changes/s"),
+        ]
+    return measurements
+
+
+async def _fan_out(env: Environment, settings: int) -> tuple[dict[str, float], float]:
+    """Fan out in a process of its own. Return what it measured, and the bytes of Redis for each change."""
+    before = await _used_bytes(env)
+    command = [
+        sys.executable,
+        "-m",
+        "ops.bench.fan_out_process",
+        env.stack.redis_dsn,
+        "bench",
+        str(USERS),
+        str(settings),
+    ]
+    printed = await asyncio.to_thread(subprocess.check_output, command, process_group=child_group())
+    measured: dict[str, float] = json.loads(printed)
+    return measured, (await _used_bytes(env) - before) / USERS
 
 
 async def _measure_progress(batch: Batch) -> list[float]:

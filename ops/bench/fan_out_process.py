@@ -1,4 +1,4 @@
-"""`python -m ops.bench.fan_out_process DSN BATCH USERS`: a fan-out in a process of its own, to measure its memory.
+"""`python -m ops.bench.fan_out_process DSN BATCH USERS SETTINGS`: a fan-out in a process of its own.
 
 It prints a JSON object: seconds, and the process's peak memory in MB, interpreter and imports included.
 """
@@ -12,19 +12,23 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
+
 from ops.bench.environment import change
 from producers import Producer
 
 
-async def main(dsn: str, batch_id: str, users: int) -> dict[str, float]:
-    """Fan out one setting to a number of users, from a generator."""
+async def main(dsn: str, batch_id: str, users: int, settings: int) -> dict[str, float]:
+    """Fan out a number of settings to a number of users, from a generator."""
     template = change("template")
+    (first,) = template.settings
+    symbols = ["BTCUSDT", *(f"S{number}USDT" for number in range(1, settings))]
     async with Producer.connect(dsn) as producer:
         await producer.paused()  # connect before the clock starts
         started_s = time.perf_counter()
         batch = await producer.fan_out(
             trader_id=template.trader_id,
-            settings=template.settings,
+            settings=[msgspec.structs.replace(first, symbol=symbol) for symbol in symbols],
             user_ids=(f"{10_000_000_000 + number}" for number in range(users)),
             batch_id=batch_id,
         )
@@ -41,4 +45,4 @@ def _peak_mb() -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))))
+    print(json.dumps(asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))))

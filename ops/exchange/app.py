@@ -147,6 +147,7 @@ class ExchangeDouble:
             reply = ABORT
         finally:
             arrival.answered_ns = self.clock.monotonic_ns()
+            arrival.disconnected = request.transport is None
             self.ledger.record_reply(arrival)
         return await send(request, reply)
 

@@ -33,6 +33,7 @@ class Arrival(msgspec.Struct, kw_only=True, gc=False):
         accepted: whether the exchange accepted the request, even if a fault hid the reply.
         throttled: whether it was over a limit of the double; a fault's 429 does not count.
         fault: the kind of fault that affected it, "" for none.
+        disconnected: whether the client had closed the connection before the reply was ready, as one that was killed.
     """
 
     at_ns: int
@@ -47,6 +48,7 @@ class Arrival(msgspec.Struct, kw_only=True, gc=False):
     accepted: bool = False
     throttled: bool = False
     fault: str = ""
+    disconnected: bool = False
 
 
 class UserReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -46,6 +46,17 @@ async def test_kept_settings_and_time_are_served(client: aiohttp.ClientSession, 
         assert abs(int((await response.json())["data"]["serverTime"]) - double.clock.now_ms()) < 60_000
 
 
+async def test_a_client_that_leaves_before_its_reply_is_recorded(client: aiohttp.ClientSession) -> None:
+    """The requests of a killed worker are recognised by this."""
+    async with ExchangeDouble(ACCOUNTS, faults=[Fault("latency", ms=200, user="1001")]) as double:
+        leaving = asyncio.create_task(put(client, double, ALICE))
+        await until(lambda: bool(double.ledger.arrivals and double.ledger.arrivals[0].trader))
+        leaving.cancel()
+        await put(client, double, BOB)
+        await until(lambda: all(arrival.answered_ns for arrival in double.ledger.arrivals))
+        assert [arrival.disconnected for arrival in double.ledger.arrivals] == [True, False]
+
+
 async def test_the_limits_count_every_key_of_a_user_and_every_arrival(client: aiohttp.ClientSession) -> None:
     """Faults do not hide a breach."""
     async with ExchangeDouble(ACCOUNTS, faults=[Fault("fail", first=3)], clock=Clock(monotonic_ns=lambda: 0)) as double:
