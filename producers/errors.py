@@ -8,6 +8,7 @@ ProducerError
 │   └── InvalidCursor    not a position in the results of this batch
 ├── SettingsError        an environment variable or a DSN cannot be used
 ├── LaneFull             the lane is at its limit; the change was not written
+├── ChangeConflict       the job ID was accepted before, for a change of other content
 ├── BatchConflict        the batch has other content, is sealed or was cancelled; the message says what was added
 ├── BatchRefused         `all_or_nothing` was set and an item was refused; nothing was written
 ├── ReplayRefused        a dead letter cannot be sent again; it is kept
@@ -90,6 +91,10 @@ class SettingsError(ProducerError):
 
 class LaneFull(ProducerError):
     """The lane holds `COPYTRADE_LANE_LIMIT` changes. Retry when some of them have finished."""
+
+
+class ChangeConflict(ProducerError):
+    """The job ID was accepted before, for a change of other content. Nothing was written."""
 
 
 class BatchConflict(ProducerError):

@@ -21,9 +21,14 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("producers", "worker")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 LUA = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.lua"))
+PART_NAMES = (
+    *("clock", "bucket", "lane", "schedule", "egress", "breaker", "session", "batches", "finish", "parking"),
+    *("memory", "layout"),
+)
+WORKER_PART_NAMES = ("probes", "payloads", "round_trips", "turns", "pacing", "slowdown")
 PARTS = [
-    *(ROOT / "producers" / "queue" / f"{part}.lua" for part in ("batch_ids", "finish", "bucket", "breaker", "memory")),
-    *(ROOT / "worker" / "queue" / f"{part}.lua" for part in ("probes", "round_trips")),
+    *(ROOT / "producers" / "queue" / f"{part}.lua" for part in PART_NAMES),
+    *(ROOT / "worker" / "queue" / f"{part}.lua" for part in WORKER_PART_NAMES),
 ]
 """Lua modules that scripts share. They have no keys and no reply of their own."""
 SCRIPTS = [path for path in LUA if path not in PARTS]
@@ -102,7 +107,7 @@ def test_every_part_of_scripts_opens_with_its_purpose_and_is_a_module(path: Path
     header, _, body = path.read_text().partition("]]\n")
 
     assert re.match(rf"--\[\[\n{path.stem}: .+\. A part of .+", header)
-    assert re.search(r"Atomic with .+ so\s+that ", header)
+    assert re.search(r"Atomic with [^.]+ so\s+that ", header)
     assert not re.search(r"\bKEYS\b", body)
     assert body.endswith(f"\nreturn {path.stem}\n")
 
@@ -118,12 +123,15 @@ def test_no_script_of_the_producers_loads_a_part_from_the_worker(path: Path) -> 
 @pytest.mark.skipif(LUACHECK is None, reason="luacheck (Debian's lua-check) is not installed")
 @pytest.mark.parametrize("script", SCRIPTS, ids=name)
 def test_every_script_uses_only_what_its_parts_and_constants_define(script: Path, tmp_path: Path) -> None:
-    """Luacheck reads the text that Redis gets, without the declarations of what the loader puts in front of it."""
+    """Luacheck reads the text that Redis gets, without the declarations of what the loader puts in front of it.
+
+    The lines that the loader makes of messages may be of any length.
+    """
     text = re.sub(r"^-- luacheck:.*$", "", assembled()[script].bind(KEYS).text, flags=re.MULTILINE)
     (tmp_path / script.name).write_text(text)
-    command = [str(LUACHECK), "--no-color", "--config", str(ROOT / ".luacheckrc"), str(tmp_path / script.name)]
+    command = [str(LUACHECK), "--no-color", "--config", str(ROOT / ".luacheckrc"), "--no-max-line-length"]
 
-    run = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    run = subprocess.run([*command, str(tmp_path / script.name)], capture_output=True, text=True, check=False)  # noqa: S603
 
     assert run.returncode == 0, run.stdout
 

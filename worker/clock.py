@@ -7,6 +7,7 @@ import time
 from typing import Protocol
 
 _NS_PER_MS = 1_000_000
+_UPTIME_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Clock(Protocol):
@@ -18,6 +19,10 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Return seconds from an unknown start, for measuring. It never jumps."""
+        ...
+
+    def uptime(self) -> float:
+        """Return seconds from an unknown start, as `monotonic`, counting also the time in which the machine sleeps."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -35,6 +40,10 @@ class SystemClock:
     def monotonic(self) -> float:
         """Return seconds from an unknown start."""
         return time.monotonic()
+
+    def uptime(self) -> float:
+        """Return seconds from an unknown start; where the system has no such clock, those of `monotonic`."""
+        return time.clock_gettime(_UPTIME_CLOCK)
 
     async def sleep(self, seconds: float) -> None:
         """Sleep for `seconds`, while other tasks run."""

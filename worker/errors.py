@@ -5,8 +5,9 @@
     │   └── MalformedRecord      a sealed record cannot be opened with this key ring
     ├── CredentialsUnavailable   the source does not answer just now; the change waits and is tried again
     ├── UnknownUser              the source has no credentials for this user
-    ├── SendDeadlinePassed       a request was not sent, because its lease was about to end
+    ├── NotSent                  a request was not sent, because the worker's session had ended
     └── TransportError           the exchange gave no readable reply
+        └── Aborted              the worker gave the request up while it was under way
 
 No message contains a key, a passphrase, a signature or a header.
 """
@@ -55,8 +56,8 @@ class UnknownUser(WorkerError, LookupError):
         self.user_id = user_id
 
 
-class SendDeadlinePassed(WorkerError):
-    """A request of which no byte was sent, because its lease was about to end: its lane may go to another worker."""
+class NotSent(WorkerError):
+    """A request of which no byte was sent, because the worker's session had ended: others may have its lane."""
 
 
 class TransportError(WorkerError):
@@ -69,3 +70,10 @@ class TransportError(WorkerError):
     def __init__(self, message: str, *, sent: bool) -> None:
         super().__init__(message)
         self.sent = sent
+
+
+class Aborted(TransportError):
+    """A request that the worker gave up while it was under way: the exchange may have it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, sent=True)

@@ -21,8 +21,8 @@ from producers.settings import (
 )
 from worker.secret import Secret
 
-LEASE_MARGIN_S = 2.0
-"""Minimum of the lease beyond one request: the wait for the slot, settling, a stall of the event loop."""
+MIN_SESSION_TTL_S = 0.5
+"""A shorter session ends by a stall of the event loop, or a slow reply of Redis."""
 
 MAX_QUEUE_CHARS = 128
 
@@ -53,7 +53,7 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
         pace_margin_percent: how much slower than the user's rate requests are paced. It only smooths the traffic; the
             guard keeps the limit (worker/queue/rate.py).
         max_jobs: maximum concurrent attempts of one worker process.
-        lease_s: lifetime of a claim. The lanes of a dead worker are claimed again after it.
+        session_ttl_s: lifetime of a worker's session. The lanes of a dead worker are claimed again after it.
         connect_timeout_s: limit for connecting to the exchange.
         request_timeout_s: limit for a whole request.
         max_tries: tries after which a change ends as exhausted; with 0 only its deadline ends it.
@@ -79,7 +79,7 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     egress_hold_s: Positive = 300.0
     pace_margin_percent: NotNegative = 0.2
     max_jobs: Count = 256
-    lease_s: Positive = 8.0
+    session_ttl_s: Positive = 2.0
     connect_timeout_s: Positive = 2.0
     request_timeout_s: Positive = 5.0
     max_tries: int = 0
@@ -91,10 +91,9 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     log_format: Text = "console"
 
     def __post_init__(self) -> None:
-        if self.lease_s < self.request_timeout_s + LEASE_MARGIN_S:
+        if self.session_ttl_s < MIN_SESSION_TTL_S:
             raise SettingsError(
-                f"{variable_name('lease_s')}: must be at least {LEASE_MARGIN_S:g} s longer than "
-                f"{variable_name('request_timeout_s')} ({self.request_timeout_s:g}); got {self.lease_s:g}"
+                f"{variable_name('session_ttl_s')}: must be at least {MIN_SESSION_TTL_S:g}; got {self.session_ttl_s:g}"
             )
         try:
             check_id(variable_name("egress"), self.egress)

@@ -14,7 +14,7 @@ from ops.ledger.order import in_order, not_sent_after_end, one_at_a_time
 from ops.ledger.outcomes import counters_agree, nothing_lost
 from ops.ledger.verdict import StallExcuses, Verdict
 from producers import Outcome
-from producers.contract.keyspace import batch_id_of
+from producers.contract.ids import batch_id_of
 
 
 class Judgement(NamedTuple):

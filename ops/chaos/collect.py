@@ -17,7 +17,7 @@ from ops.chaos.environment import EGRESS_RATE_PER_S, USER_RATE_PER_S, Environmen
 from ops.chaos.evidence import BatchState, Evidence
 from ops.chaos.journal import Answered, Called, Cancelled, Read, ReadToEnd, UnexpectedError
 from ops.chaos.run import Run
-from ops.chaos.schedule import LEASE_S, PRODUCERS, REQUEST_TIMEOUT_S
+from ops.chaos.schedule import PRODUCERS, REQUEST_TIMEOUT_S, SESSION_TTL_S
 from ops.chaos.workload import USERS, step
 from ops.keys import KEYS
 from ops.ledger.collect import read_arrivals, read_counters, read_final_settings
@@ -32,10 +32,13 @@ RESULT_WRITTEN = re.compile(rb"\r\n\$3\r\nSET\r\n\$\d+\r\n" + KEYS.result.encode
 UNEXPECTED = re.compile(
     rb'[^\n]*(?:unexpected error|"event":"(?:%s|%s)")[^\n]*' % (Event.ATTEMPT_ERROR.encode(), Event.CRASHED.encode())
 )
-FENCED = re.compile(rb'"event":"%s"' % Event.LEASE_LOST.encode())
+FENCED = re.compile(rb'"event":"%s"' % Event.FENCED.encode())
 CONTROL_JOB = re.compile(re.escape(KEYS.job.encode()) + rb"arq-(?:poison-)?[0-9]+")
 """The payload of a control job stays while its lease does, some seconds after its worker has died."""
-TRANSIENT_KEYS = tuple(prefix.encode() for prefix in (KEYS.job, KEYS.lane, KEYS.head))
+TRANSIENT_KEYS = tuple(
+    prefix.encode()
+    for prefix in (KEYS.job, KEYS.heads, KEYS.rest, KEYS.lanes, KEYS.bulk_lanes, KEYS.attempts, KEYS.held)
+)
 
 
 async def collect(run: Run) -> Evidence:
@@ -44,7 +47,7 @@ async def collect(run: Run) -> Evidence:
     seen = Evidence(
         start_ns=environment.start_ns,
         wall_offset_ns=time.time_ns() - time.monotonic_ns(),
-        lease_s=LEASE_S,
+        session_ttl_s=SESSION_TTL_S,
         request_timeout_s=REQUEST_TIMEOUT_S,
         user_limit_per_s=USER_RATE_PER_S,
         address_limit_per_min=EGRESS_RATE_PER_S * 60,
@@ -168,15 +171,17 @@ def _result(stored: bytes | None) -> JobResult | None:
 
 async def _batch(redis: Redis, batch_id: str) -> BatchState:
     raw = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(KEYS.batch + batch_id))
-    fields = {name.decode(): value.decode() for name, value in raw.items()}
+    fields = {name.decode(): value.decode(errors="replace") for name, value in raw.items()}
     entries = await redis.xrange(KEYS.batch_results + batch_id)
     return BatchState(
         batch_id=batch_id,
         total=int(fields.get("total", 0)),
-        in_flight=int(fields.get("in flight", 0)),
-        outcomes={f"{outcome}": int(fields[f"o:{outcome}"]) for outcome in Outcome if f"o:{outcome}" in fields},
-        complete="complete" in fields,
-        sealed="sealed" in fields,
+        in_flight=int(fields.get("in_flight", 0)),
+        outcomes={
+            f"{outcome}": int(fields[f"outcome_{outcome}"]) for outcome in Outcome if f"outcome_{outcome}" in fields
+        },
+        complete="completed_at" in fields,
+        sealed="sealed_at" in fields,
         stream=[(entry[b"job"].decode(), entry[b"outcome"].decode()) for _, entry in entries if b"job" in entry],
         ends=sum(b"end" in entry for _, entry in entries),
     )

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from ops.chaos.interference import Interference
 from ops.chaos.key_stores import KeyFile, KeyStore, SealedKeys
 from ops.chaos.processes import ManagedProcess, environment_with
-from ops.chaos.schedule import LEASE_S, PRODUCERS, REQUEST_TIMEOUT_S, WORKERS
+from ops.chaos.schedule import PRODUCERS, REQUEST_TIMEOUT_S, SESSION_TTL_S, WORKERS
 from ops.chaos.user_keys import UserKeys, replace_file, toml
 from ops.chaos.valkey import ValkeyServer
 from ops.chaos.workload import USERS
@@ -42,7 +42,7 @@ T = TypeVar("T")
 WORKER_ENVIRONMENT = {
     "COPYTRADE_USER_RATE_PER_S": f"{USER_RATE_PER_S}",
     "COPYTRADE_EGRESS_HOLD_S": f"{EGRESS_HOLD_S}",
-    "COPYTRADE_LEASE_S": f"{LEASE_S}",
+    "COPYTRADE_SESSION_TTL_S": f"{SESSION_TTL_S}",
     "COPYTRADE_REQUEST_TIMEOUT_S": f"{REQUEST_TIMEOUT_S}",
     "COPYTRADE_CONNECT_TIMEOUT_S": "1",
     "COPYTRADE_REDIS_TIMEOUT_S": "1.5",

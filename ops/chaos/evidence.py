@@ -48,7 +48,7 @@ class Evidence(LedgerEvidence):
         unpickled: whether a process unpickled a payload.
         exited: processes that ended although the run did not end them.
         unexpected_errors: errors that are not documented.
-        fenced: settlements that were refused because their lease was lost.
+        fenced: settlements that were refused because their session was lost.
         leaks: secrets that were found.
         failed: events of the schedule that could not be carried out.
         drained_s: how long the queue took to drain; None if it never did.

@@ -20,14 +20,17 @@ FORBIDDEN_TRACE_VALUE = "77777777"
 DAY_MS = 86_400_000
 
 PUT = """
-if redis.call('LPOS', KEYS[1], ARGV[2]) then return 0 end
-if ARGV[3] ~= '' then redis.call('SET', KEYS[6], ARGV[3]) end
-redis.call('RPUSH', KEYS[1], ARGV[2])
-if not redis.call('ZSCORE', KEYS[3], ARGV[1]) then redis.call('ZADD', KEYS[2], 'NX', 0, ARGV[1]) end
-redis.call('ZADD', KEYS[4], 0, ARGV[1])
-return redis.call('LPUSH', KEYS[5], '1')
+local user, trader, job_id, payload = unpack(ARGV)
+if redis.call('HEXISTS', KEYS[1], trader) == 1 then return 0 end
+if payload ~= '' then redis.call('SET', KEYS[5], payload) end
+redis.call('HSET', KEYS[1], trader, '1 1 0 0 i ' .. job_id)
+redis.call('ZADD', KEYS[2], 1, trader)
+redis.call('ZADD', KEYS[3], 1, user)
+redis.call('LPUSH', KEYS[4], '1')
+return 1
 """
-"""Puts a job ID and its payload, if it is not empty, into a lane, as the submit script does."""
+"""Puts a job ID and its payload, if it is not empty, into an empty lane, as the submit script does. Returns 1, or 0 if
+the lane is not empty."""
 
 
 class _Bomb:
@@ -85,15 +88,8 @@ class Interference:
 
     async def _put(self, job_id: str, payload: bytes) -> None:
         self.written.append(job_id)  # without an answer it may be there or not
-        lane = keyspace.lane(POISONED_USERS[self.count % len(POISONED_USERS)], TRADERS[0])
-        names: list[Any] = [
-            KEYS.lane + lane,
-            KEYS.schedule,
-            KEYS.bulk_schedule,
-            KEYS.lanes,
-            KEYS.wakeups,
-            KEYS.job + job_id,
-        ]
-        arguments: list[Any] = [lane, job_id, payload]
-        await cast("Awaitable[Any]", self.redis.eval(PUT, len(names), *names, *arguments))
-        self.rejected.append(job_id)
+        user, trader = POISONED_USERS[self.count % len(POISONED_USERS)], TRADERS[0]
+        names = [KEYS.heads + user, KEYS.lanes + user, KEYS.schedule, KEYS.wakeups, KEYS.job + job_id]
+        arguments: list[Any] = [user, trader, job_id, payload]
+        if await cast("Awaitable[int]", self.redis.eval(PUT, len(names), *names, *arguments)):
+            self.rejected.append(job_id)

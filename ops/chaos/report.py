@@ -33,10 +33,10 @@ class Summary:
         requests: requests for settings at the exchange.
         struck: requests that met a fault, by fault.
         again: requests that were not the first one of their change.
-        fenced: settlements that were refused because the lease was lost.
+        fenced: settlements that were refused because the session was lost.
         most_in_1s: the most requests of one user in any second.
         drained_s: how long the queue took to drain after the faults.
-        excused: requests that a stalled worker sent after its lease, at most one for each stall.
+        excused: requests that a stalled worker sent after its session, at most one for each stall.
         keys_in: where the workers found users' keys.
     """
 
@@ -127,7 +127,7 @@ def text(summary: Summary) -> str:
         "perhaps accepted": summary.open,
         "requests at the exchange": summary.requests,
         "of these not the first of a change": summary.again,
-        "settlements refused after their lease": summary.fenced,
+        "settlements refused after their session": summary.fenced,
         "excused, sent after a stall": summary.excused,
         "most of one user in any second": summary.most_in_1s,
         "most in any minute": summary.most_in_1min,

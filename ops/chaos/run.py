@@ -20,6 +20,7 @@ from ops.keys import KEYS
 from ops.ledger.evidence import Change
 from producers import QueueUnavailable
 
+POLL_SCAN_COUNT = 1000
 POLL_INTERVAL_S = 0.1
 DRAIN_TIMEOUT_S = 180.0
 FINAL_CALL = (-1, 0)
@@ -79,8 +80,13 @@ class Run:
 
     async def _wait_until_empty(self) -> None:
         environment = self.environment
-        while await environment.retry(lambda: environment.redis.zcard(KEYS.lanes)):  # noqa: ASYNC110 - remote state
+        while await environment.retry(self._has_lanes):  # noqa: ASYNC110 - remote state
             await asyncio.sleep(POLL_INTERVAL_S)
+
+    async def _has_lanes(self) -> bool:
+        """Return whether a lane is not empty: users with lanes have a hash of their heads."""
+        heads = self.environment.redis.scan_iter(KEYS.heads + "*", count=POLL_SCAN_COUNT)
+        return await anext(heads, None) is not None
 
     async def _request_final_changes(self) -> None:
         environment = self.environment

@@ -12,7 +12,7 @@ QUIET_START_S = 1.5
 
 WORKERS = 3
 PRODUCERS = 4
-LEASE_S = 4.0
+SESSION_TTL_S = 2.0
 REQUEST_TIMEOUT_S = 1.5
 
 
@@ -36,7 +36,7 @@ class Kind(NamedTuple):
 
 KINDS = {
     "kill worker": Kind(8),
-    "stall worker": Kind(5, LEASE_S + 0.5, LEASE_S + 5.0),
+    "stall worker": Kind(5, SESSION_TTL_S + 0.5, SESSION_TTL_S + 5.0),
     "stop worker": Kind(4),
     "kill producer": Kind(5),
     "stall producer": Kind(2, 1.0, 3.0),

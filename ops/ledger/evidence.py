@@ -87,7 +87,7 @@ class Evidence:
     Attributes:
         start_ns: when the run started.
         wall_offset_ns: the wall clock minus the monotonic clock.
-        lease_s: the workers' lease.
+        session_ttl_s: the TTL of the workers' sessions.
         request_timeout_s: the workers' time-out.
         user_limit_per_s: requests of one user that the exchange allows in any second.
         address_limit_per_min: requests of one address that it allows in any minute.
@@ -102,7 +102,7 @@ class Evidence:
 
     start_ns: int = 0
     wall_offset_ns: int = 0
-    lease_s: float = 4.0
+    session_ttl_s: float = 2.0
     request_timeout_s: float = 1.5
     user_limit_per_s: int = 10
     address_limit_per_min: int = 6000

@@ -42,9 +42,9 @@ class Verdict:
 
 @dataclass(slots=True)
 class StallExcuses:
-    """Requests that a stalled worker sent after the end of its lease.
+    """Requests that a stalled worker sent after the end of its session.
 
-    A process can be stopped between its last check of the lease and the write of the request. It has one thread, so
+    A process can be stopped between its last check of the session and the write of the request. It has one thread, so
     this is one request for each stall, right after the stall. A second one is a violation.
 
     Attributes:
@@ -57,7 +57,7 @@ class StallExcuses:
 
     def excuse(self, lane: Lane, at_ns: int) -> bool:
         """Return whether a stall excuses a lane's request; it then excuses no other lane."""
-        max_unnoticed_ns = (self.evidence.lease_s - self.evidence.request_timeout_s) * 1e9
+        max_unnoticed_ns = self.evidence.session_ttl_s / 2 * 1e9
         for number, stall in enumerate(self.evidence.stalls):
             is_long = stall.until_ns - stall.from_ns > max_unnoticed_ns
             is_soon = 0 <= at_ns - stall.until_ns < SEND_AFTER_STALL_NS

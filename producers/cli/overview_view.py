@@ -59,7 +59,7 @@ def tables(overview: Overview) -> Iterator[OverviewTable]:
     """Yield the tables of the view."""
     yield OverviewTable(EGRESS_COLUMNS, list(map(_egress_row, overview.egresses)), "no egress in use")
     workers = overview.workers[:MAX_WORKERS]
-    more = overview.workers_total - MAX_WORKERS
+    more = len(overview.workers) - MAX_WORKERS
     yield OverviewTable(
         WORKER_COLUMNS,
         [_worker_row(worker, overview.at_ms) for worker in workers],
@@ -72,7 +72,7 @@ def tables(overview: Overview) -> Iterator[OverviewTable]:
 def summary(overview: Overview, previous: Overview | None) -> Iterator[tuple[str, str]]:
     """Yield the names and values above the tables; rates only if there is an earlier state."""
     yield "time", format_time(overview.at_ms)
-    yield "lanes", f"{plural(overview.lanes, 'lane')}, {plural(overview.in_flight, 'change')} in flight"
+    yield "in flight", plural(overview.in_flight, "lane")
     yield "interactive", _load(overview.interactive)
     yield "bulk", _load(overview.bulk)
     yield "ended", f"{format_count(overview.ended)}: {outcome_counts(overview.outcomes)}"
@@ -98,7 +98,7 @@ def summary(overview: Overview, previous: Overview | None) -> Iterator[tuple[str
 
 def _load(load: ScheduleLoad) -> str:
     waits = f", the first for {format_duration(load.oldest_due_s)}" if load.due else ""
-    return f"{plural(load.lanes, 'lane')}, {format_count(load.due)} due{waits}"
+    return f"{plural(load.users, 'user')}, {format_count(load.due)} due{waits}"
 
 
 def _egress_row(egress: EgressStatus) -> tuple[str, ...]:
@@ -139,7 +139,7 @@ def _lane_row(lane: NextLane) -> tuple[str, ...]:
         lane.priority.value,
         format_count(lane.queued),
         _lane_state(lane),
-        EMPTY_CELL if lane.due_in_s is None else format_duration(max(0.0, lane.due_in_s)),
+        format_duration(max(0.0, lane.due_in_s)),
         EMPTY_CELL if lane.rate_per_s is None else f"{lane.rate_per_s:g}/s",
     )
 
@@ -147,8 +147,6 @@ def _lane_row(lane: NextLane) -> tuple[str, ...]:
 def _lane_state(lane: NextLane) -> str:
     if lane.paused:
         return "paused"
-    if lane.due_in_s is None:
-        return "in flight"
     if lane.hold_s > 0:
         return f"held {format_duration(lane.hold_s)}"
     return "due" if lane.due_in_s <= 0 else "waits"

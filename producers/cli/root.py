@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from producers.cli import batches, changes, dead_letters, doctor, fan_out, pauses, schema, top, users
+from producers.cli import batches, changes, dead_letters, doctor, fan_out, migrate, pauses, schema, top, users
 from producers.cli.context import CliContext, CommandGroup
 from producers.cli.errors import EXPECTED_ERRORS, PROG, CommandFailed, report_error
 from producers.cli.exit_codes import ExitCode, help_epilog
@@ -156,6 +156,7 @@ for command in (
     dead_letters.dead,
     top.top,
     doctor.doctor,
+    migrate.migrate,
     schema.schema,
 ):
     root.add_command(command)

@@ -15,8 +15,9 @@ from producers.contract.messages import Priority, SettingsChange
 from producers.contract.validation import check_change, check_new_id, check_priority
 from producers.errors import QueueFull
 from producers.queue.chunking import Chunk, ChunkedSubmission, EnqueueReport, ItemParser, change_parser, refusal_error
-from producers.queue.fan_out import FanOutReport
-from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
+from producers.queue.fan_out import FanOut, FanOutReport
+from producers.queue.submit import Submission, SubmitOptions, submit
+from producers.queue.submit_messages import SubmitVerdict
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.transport.clients import keyspace_of
 from producers.transport.commands import TIME_US
@@ -68,6 +69,7 @@ class Enqueuer:
             InvalidChange: the change breaks a rule; nothing was written.
             InvalidArgument: `ttl_s` is not above 0, or is more than ten years; nothing was written.
             InvalidId: `job_id` is not a valid ID, or is that of another arq app's job; nothing was written.
+            ChangeConflict: `job_id` was accepted before, for a change of other content; nothing was written.
             LaneFull: the lane holds `COPYTRADE_LANE_LIMIT` changes; nothing was written.
             QueueFull: Redis's memory is almost full; nothing was written.
             QueueUnavailable: Redis did not answer; repeat with the job ID in the message.
@@ -81,7 +83,7 @@ class Enqueuer:
             submission = Submission.from_change(change, job_id, options, now_ms=await self._now_ms(), ttl_ms=ttl_ms)
             redis_now_ms, verdict = await execute(self._redis, submit([submission], options))
         self._clock.update(redis_now_ms)
-        error = refusal_error(verdict, change, job_id, options)
+        error = refusal_error(verdict, submission, options)
         if error is not None:
             raise error
         return self._job(job_id, already_there=verdict == SubmitVerdict.ALREADY_THERE)
@@ -95,7 +97,7 @@ class Enqueuer:
         priority: Priority = Priority.INTERACTIVE,
         coalesce: bool = False,
     ) -> EnqueueReport[Job]:
-        """Append many changes to their lanes, in the given order; one round trip for each 500.
+        """Append many changes to their lanes, in the given order; one round trip for each 250.
 
         A change that breaks a rule, or whose lane is full, or whose ID is that of another arq app's job, is reported in
         `refused`; the others are enqueued.
@@ -139,9 +141,17 @@ class Enqueuer:
         )
 
     def _chunked_submission(
-        self, parser: ItemParser, options: SubmitOptions, ttl_s: float | None, *, hashed: bool = False
+        self,
+        parser: ItemParser,
+        options: SubmitOptions,
+        ttl_s: float | None,
+        *,
+        fan_out: FanOut | None = None,
     ) -> ChunkedSubmission:
-        return ChunkedSubmission(parser, options, ttl_ms=self._ttl_ms(ttl_s), now_ms=self._clock.now_ms, hashed=hashed)
+        template = None if fan_out is None else fan_out.template
+        hashed = fan_out is not None and template is None
+        ttl_ms, now_ms = self._ttl_ms(ttl_s), self._clock.now_ms
+        return ChunkedSubmission(parser, options, ttl_ms=ttl_ms, now_ms=now_ms, hashed=hashed, template=template)
 
     async def _submit_chunks(
         self, chunked: ChunkedSubmission, items: AsyncIterator[Any], in_flight: int = MAX_IN_FLIGHT

@@ -178,7 +178,7 @@ class Producer(Enqueuer, QueueAdmin):
             all_or_nothing: True enqueues nothing if one item is invalid, or if the batch is new and a lane is full now.
                 Holds all items.
             dry_run: True writes nothing, and returns what would be enqueued.
-            on_chunk: called with the report so far after each chunk of up to 500 items.
+            on_chunk: called with the report so far after each chunk of up to 250 items.
 
         Returns:
             The batch; its `report` counts the accepted items and lists the refused ones. With `dry_run`, a Preview.
@@ -199,7 +199,7 @@ class Producer(Enqueuer, QueueAdmin):
         items = aiter_any(fan_out.items)
         batch_id = self._ids.next() if batch_id is None else check_new_batch_id(batch_id)
         options = self._submit_options(priority, batch_id=batch_id, content=fan_out.content)
-        chunked = self._chunked_submission(fan_out.parser(batch_id), options, ttl_s, hashed=fan_out.template is None)
+        chunked = self._chunked_submission(fan_out.parser(batch_id), options, ttl_s, fan_out=fan_out)
         if dry_run:
             return preview(fan_out, [item async for item in items])
         if all_or_nothing:

@@ -9,6 +9,7 @@ with a higher `CONTRACT_VERSION`.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import msgspec
@@ -34,12 +35,14 @@ class ChangeOptions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         ttl_ms: the change's deadline, milliseconds after its enqueue time.
         coalesce: whether it may be sent in one request with the changes before it; absent means no.
         priority: absent means interactive.
+        digest: of the change's content, see `change_digest`; absent in changes of earlier versions.
     """
 
     v: int = CONTRACT_VERSION
     ttl_ms: int
     coalesce: bool | msgspec.UnsetType = msgspec.UNSET
     priority: Priority | msgspec.UnsetType = msgspec.UNSET
+    digest: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class StoredChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,9 +90,13 @@ MAX_PAYLOAD_BYTES = 64 * 1024
 
 FUNCTION_BYTES = msgspec.msgpack.encode({"f": APPLY_SETTINGS})[1:]
 SUBMIT_BYTES = msgspec.msgpack.encode({"f": SUBMIT})[1:]
-COALESCE_BYTES = msgspec.msgpack.encode({"coalesce": True})[1:]
 BULK_BYTES = msgspec.msgpack.encode({"priority": Priority.BULK})[1:]
+COALESCE_BYTES = msgspec.msgpack.encode({"coalesce": True})[1:]
 """The bytes that are searched for in a stored change: a field and its value, without the header of their map."""
+
+DIGEST_CHARS = 16
+DIGEST_BYTES = msgspec.msgpack.encode({"digest": "0" * DIGEST_CHARS})[1:-DIGEST_CHARS]
+"""The bytes before the digest of a change's content, in the change and in its result."""
 
 BEGINNING_BYTES = 64
 """Of a stored change or result: as they are encoded here, FUNCTION_BYTES are among them."""
@@ -110,14 +117,21 @@ def encode_change(
     ttl_ms: int,
     coalesce: bool = False,
     priority: Priority = Priority.INTERACTIVE,
+    digest: str | None = None,
 ) -> bytes:
-    """Return a change in arq's job format."""
+    """Return a change in arq's job format; `digest` if it is known already."""
     options = ChangeOptions(
         ttl_ms=ttl_ms,
         coalesce=coalesce or msgspec.UNSET,
         priority=priority if priority is Priority.BULK else msgspec.UNSET,
+        digest=digest or change_digest(change),
     )
     return _encoder.encode(StoredChange(f=APPLY_SETTINGS, a=(change,), k=options, et=enqueued_at_ms))
+
+
+def change_digest(change: SettingsChange) -> str:
+    """Return a digest that is the same for changes of the same content."""
+    return hashlib.blake2b(_encoder.encode(change), digest_size=DIGEST_CHARS // 2).hexdigest()
 
 
 def decode_change(payload: bytes) -> StoredChange:

@@ -1,9 +1,18 @@
-"""Job IDs that sort by the time at which they were made."""
+"""Job IDs: new ones that sort by time, and the batches in them. No I/O."""
 
 from __future__ import annotations
 
 import secrets
 import time
+
+BATCH_MARK = ".."
+"""Separates the batch from the rest in a job ID of a batch. New batch IDs and other new job IDs may not contain it."""
+
+OLD_BATCH_MARK = "//"
+"""The same in job IDs of earlier versions, which are still read. New ones have no slash: URL paths can carry them."""
+
+REPLAY_MARK = "~~"
+"""Separates the original job ID from the time in the ID of a replayed change. Other job IDs may not contain it."""
 
 MAX_SEQUENCE = 0xFFFF
 
@@ -28,3 +37,24 @@ class SortableIds:
             if self._sequence > MAX_SEQUENCE:
                 self._last_ms, self._sequence = now_ms + 1, 0
         return f"{self._last_ms:012x}{self._sequence:04x}{secrets.randbits(64):016x}"
+
+
+def batch_id_of(job_id: str) -> str | None:
+    """Return the batch that a job ID belongs to; None if it belongs to none."""
+    for mark in (OLD_BATCH_MARK, BATCH_MARK):
+        batch_id, found, _ = job_id.partition(mark)
+        if found:
+            return batch_id or None
+    return None
+
+
+def other_form(job_id: str) -> str | None:
+    """Return the job ID of a batch with the other of the two marks; None if it belongs to none.
+
+    A change has one of the two, but its batch and its user do not tell which: it may be of an earlier version.
+    """
+    for mark, other in ((OLD_BATCH_MARK, BATCH_MARK), (BATCH_MARK, OLD_BATCH_MARK)):
+        batch_id, found, member = job_id.partition(mark)
+        if found:
+            return f"{batch_id}{other}{member}" if batch_id else None
+    return None

@@ -2,7 +2,7 @@
 
 A name that ends with `:` is a prefix; the `<...>` of its docstring follows it. A lane is named `<user>:<trader>`, with
 `%` and `:` escaped in each part, so that no ID can form another's key, and scripts find the user before the first `:`.
-"Scripts" are those of producers/queue and worker/queue: submit, cancel, seal, wake, claim, settle, renew.
+"Scripts" are those of producers/queue and worker/queue.
 """
 
 from __future__ import annotations
@@ -16,15 +16,6 @@ health key has `:health-check` at the end. arq; no TTL."""
 
 BUCKET_SUFFIX: Final = ":settings"
 """The endpoint, at the end of a bucket's key: the exchange limits each endpoint by itself."""
-
-BATCH_MARK = ".."
-"""Separates the batch from the rest in a job ID of a batch. New batch IDs and other new job IDs may not contain it."""
-
-OLD_BATCH_MARK = "//"
-"""The same in job IDs of earlier versions, which are still read. New ones have no slash: URL paths can carry them."""
-
-REPLAY_MARK = "~~"
-"""Separates the original job ID from the time in the ID of a replayed change. Other job IDs may not contain it."""
 
 
 class _Name:
@@ -66,19 +57,58 @@ class Keyspace:
         """Create the names."""
         self.tag = tag
 
-    schedule = _Name("schedule")
-    """ZSET: lanes with an interactive change -> earliest claim (ms, Redis clock; .5 marks a reserved slot). All scripts
-    but seal; no TTL."""
+    layout = _Name("layout")
+    """STRING: the version of what these keys hold (`layout.LAYOUT`). Submit, seal, renew, migrate; no TTL."""
 
-    bulk_schedule = _Name("schedule:bulk")
-    """ZSET: as `schedule`, for lanes with bulk changes only. A lane that is not empty is in one of the two."""
+    schedule = _Name("users:interactive")
+    """ZSET: user -> earliest time at which an interactive change of it may be claimed (ms, Redis clock). A user that is
+    pinned to an egress is in `<name>:<egress>` instead. Submit, claim, settle, renew, cancel, wake, resume; no TTL."""
 
-    lanes = _Name("lanes")
-    """ZSET: the lanes that are not empty, all with score 0, so that a user's lanes are a range of names. Submit, claim,
-    settle, cancel; no TTL."""
+    bulk_schedule = _Name("users:bulk")
+    """ZSET: as `schedule`, for lanes that hold bulk changes only."""
 
-    wakeups = _Name("bell")
-    """LIST: at most one wake-up for a worker. Pushed by scripts, resume and workers; popped by workers; no TTL."""
+    lanes = _Name("lanes:")
+    """ZSET `<user>`: the trader of each of the user's lanes with an interactive change -> not claimed before (ms), or
+    the mark of a lane that is in flight or parked (lane.lua). As `schedule`."""
+
+    bulk_lanes = _Name("bulk:")
+    """ZSET `<user>`: as `lanes`, for lanes that hold bulk changes only. A lane that is not empty
+    is in one of the two."""
+
+    heads = _Name("heads:")
+    """HASH `<user>`: trader -> `<changes> <interactive changes> <coalescable changes> <1 if it has attempts> <entry>`,
+    the lane's counts and its head. An entry is `<flags> <job>` (lane.lua). As `schedule`."""
+
+    rest = _Name("rest:")
+    """LIST `<lane>`: the entries behind the head, if there are any. Pushed by submit; removed by settle, cancel."""
+
+    attempts = _Name("attempts:")
+    """HASH `<lane>`: what is known of a head that was attempted and has not finished: `history` (its requests, in
+    msgpack), `lost_deliveries` (workers that died with it), `alone_until` (the last job that is sent alone). Claim,
+    settle, renew, cancel; no TTL, deleted with the head."""
+
+    pins = _Name("pins")
+    """HASH: user -> the only egress that its requests leave from. No TTL."""
+
+    sessions = _Name("sessions")
+    """HASH: session -> `<served clock> <renewed (ms)> <TTL (ms)> <lateness (ms)> <refused claims> <1 if dead>`, and
+    `clock` -> `<served clock (ms)> <last renewal (ms)>` (session.lua). Renew, claim; no TTL."""
+
+    held = _Name("held:")
+    """HASH `<session>`: lane -> `<token> <slot (us)> <slot number>` of what the session has in flight. Claim, settle,
+    renew; no TTL."""
+
+    taken = _Name("taken:")
+    """HASH `<session>`: lane -> token, of what was taken back from a dead session. Renew, settle; TTL 1 hour."""
+
+    parked = _Name("parked:")
+    """SET `<trader>`: users whose lane of a paused trader was found due. Claim, cancel, resume; no TTL."""
+
+    resuming = _Name("resuming")
+    """SET: traders that were resumed and whose parked lanes have not all been moved. Resume; no TTL."""
+
+    wakeups = _Name("wakeups")
+    """LIST: at most one wake-up for a worker. Pushed by scripts and workers; popped by workers; no TTL."""
 
     never = _Name("never")
     """Never exists. Scripts that a full Redis must permit delete it first (`Script.load`), transactions then too."""
@@ -87,48 +117,44 @@ class Keyspace:
     """STRING "1": memory was above the share from which on changes are refused. Set and deleted by submit; TTL a
     minute."""
 
-    lane = _Name("lane:")
-    """LIST `<lane>`: job IDs, head first. Pushed by submit; removed by settle, cancel and claim; no TTL."""
-
-    head = _Name("head:")
-    """HASH `<lane>`: the state of the head while it is claimed or waits for a retry. Submit, claim, settle, renew,
-    cancel; no TTL, deleted with the lane. Fields: `token`, `lease` (end, ms), `lapses` (lost deliveries), `state`
-    (attempt history), `earliest` (not claimed before, ms), `held` (changes in flight as one); of the lane: `joins`
-    (last job that may be coalesced), `solo` (last job that is sent alone), `urgent` (interactive changes, in a lane
-    that has bulk ones too)."""
-
     bucket = _Name("bucket:")
-    """HASH `<user>:settings`: the leaky bucket of a user and endpoint. All scripts but seal and renew; TTL one minute
-    after its last effect. Fields, all times in us: `n` (slots taken); `0`..`9` (end of the window of each of the last
-    ten requests, or minus the slot of one in flight); `tat` (earliest next slot); `turn` (reserved until); `pace`,
-    `turn pace` (per request, per reservation); `ring`, `window` (what the entries were made for); `hold` (nothing is
-    sent before); `good` (last good reply); `late <trader>` (until when a lane's request of unknown fate may be
-    applied); `slow`, `slowed at`, `faster at`, `slow wait`, `raised` (slowdown of a throttled user, see settle.lua)."""
+    """STRING `<user>:settings`: the leaky bucket of a user and endpoint, one list in msgpack (bucket.lua). All scripts
+    but seal and progress; TTL one minute after its last effect."""
 
     egress = _Name("egress:")
-    """HASH `<name>`: the bucket and breaker of an egress IP. Claim, settle, egress; TTL 11 minutes, more while
-    throttled. Fields: `tat`, `pace`, `user pace` (us); `since bulk` (interactive claims since a bulk one); `floor`,
-    `samples`, `total`, `since`, `floor before`, `samples before`, `total before` (round trips, us); `open`, `pause`,
-    `why`, `probe at`, `fresh at`, `probe` (the breaker while it is open, see breaker.lua)."""
+    """HASH `<name>`: the bucket and breaker of an egress IP. Claim, settle, renew, egress_slot; TTL 11 minutes, more
+    while throttled. Fields: `tat`, `pace`, `user_pace` (us), `since_bulk` (interactive claims since a bulk one), see
+    egress.lua; `min_rtt`, `rtt_count`, `rtt_total`, `rtt_since` and `previous_...` (us), see round_trips.lua;
+    `openings`, `pause`, `reason`, `probe_at`, `probe_unaffected_at`, `probe` while the breaker is open, see
+    breaker.lua."""
 
     egresses = _Name("egresses")
     """SET: the names of the egresses that were used. Claim; settle removes those that have expired; no TTL."""
 
     paused = _Name("paused")
-    """HASH: `everything`, `egress:<name>`, `user:<user>` or `trader:<trader>` -> paused since (ms). Producers; no
+    """HASH: `everything`, `egress:<name>`, `user:<user>` or `trader:<trader>` -> paused since (ms). Pause, resume; no
     TTL."""
 
     rates = _Name("rates")
     """HASH: user -> requests per second, for users with their own rate. Producers; no TTL."""
 
-    failures = _Name("troubles:")
+    failures = _Name("failures:")
     """HASH `<egress>`: the failures since the last good reply. Settle; TTL 1 minute, more while the breaker is open.
-    Fields: `<kind> <user>` (1, or 0 for a user that does not count), `n <kind>` (users), `failures`. A kind is
-    `throttled` (those users count that were alone in their window), `failing` or `refused <code>`."""
+    Fields: `<kind> <user>` (1, or 0 for a user that does not count), `users <kind>`, `failures`. A kind is `throttled`
+    (those users count that were alone in their window), `failing` or `refused <code>`."""
 
-    rejected_keys = _Name("refused")
+    rejected_keys = _Name("rejected_keys")
     """HASH: users whose API keys were rejected -> `<key fingerprint> <code> <since (ms)>`. While they have the same
     keys, their changes end unsent. Written by settle, removed by settle and by resuming the user; no TTL."""
+
+    old_schedule = _Name("schedule")
+    old_bulk_schedule = _Name("schedule:bulk")
+    old_lanes = _Name("lanes")
+    old_lane = _Name("lane:")
+    old_head = _Name("head:")
+    old_wakeups = _Name("bell")
+    old_rejected_keys = _Name("refused")
+    """What layout 1 had: see migrate.lua, which moves it."""
 
     counts = _Name("counts")
     """HASH: outcome -> number of changes that ended with it. Settle, cancel; no TTL."""
@@ -143,10 +169,12 @@ class Keyspace:
     """CHANNEL `<job>`: a message when the change has ended. Settle, cancel."""
 
     batch = _Name("batch:")
-    """HASH `<batch>`: its counters. Submit, claim, settle, seal, cancel; has the result TTL once it is complete.
-    Fields: `total`, `ended`, `in flight`, `o:<outcome>`; `created`, `started`, `sealed`, `cancelled`, `complete` (ms);
-    `end` (last entry of its stream); `priority`; `content`, `c<n>` (digests of all, and of a chunk); `short` (changes
-    whose lane was full); `deepest`, `deepest lane`."""
+    """HASH `<batch>`: its counters. Submit, claim, settle, renew, seal, cancel; has the result TTL once it is complete.
+    Fields: `total`, `finished`, `in_flight`, `outcome_<outcome>`; `created_at`, `started_at`, `sealed_at`,
+    `cancelled_at`, `completed_at` (ms); `end_entry` (last entry of its stream); `priority`; `content`, `chunk_<n>`
+    (digests of all, and of a chunk); `template` (the change that its users share, in msgpack), `runs` (when it was
+    enqueued, `<ms>,<TTL (ms)>` for each run); `lane_full_count` (changes whose lane was full); `deepest`,
+    `deepest_lane`."""
 
     batch_members = _Name("members:")
     """SET `<batch>`: the part of its job IDs after `<batch>..`. Submit; TTL as `batch`."""
@@ -191,33 +219,6 @@ def user_and_trader(lane_name: str) -> tuple[str, str]:
     """Return the user and the trader of a lane."""
     user, _, trader = lane_name.partition(":")
     return unescape(user), unescape(trader)
-
-
-def lane_range(user_id: str) -> tuple[str, str]:
-    """Return the bounds of the names of a user's lanes, for ZRANGEBYLEX."""
-    user = escape(user_id)
-    return f"[{user}:", f"({user};"  # ";" is the character after ":"
-
-
-def batch_id_of(job_id: str) -> str | None:
-    """Return the batch that a job ID belongs to; None if it belongs to none."""
-    for mark in (OLD_BATCH_MARK, BATCH_MARK):
-        batch_id, found, _ = job_id.partition(mark)
-        if found:
-            return batch_id or None
-    return None
-
-
-def other_form(job_id: str) -> str | None:
-    """Return the job ID of a batch with the other of the two marks; None if it belongs to none.
-
-    A change has one of the two, but its batch and its user do not tell which: it may be of an earlier version.
-    """
-    for mark, other in ((OLD_BATCH_MARK, BATCH_MARK), (BATCH_MARK, OLD_BATCH_MARK)):
-        batch_id, found, member = job_id.partition(mark)
-        if found:
-            return f"{batch_id}{other}{member}" if batch_id else None
-    return None
 
 
 def escape(part: str) -> str:

@@ -174,6 +174,10 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
         started_at_ms: when its first request was sent; None if none was.
         finished_at_ms: when it ended.
         successor: the job ID of the later change that replaced all of its settings; always set with `superseded`.
+        settings: what it was to set; None for a change of a template, and for what earlier versions stored.
+        template_of: the batch whose template it was; None for others.
+        digest: of its content; None if the payload was malformed, for a change of a template, and for what earlier
+            versions stored.
     """
 
     job_id: str
@@ -188,6 +192,9 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
     started_at_ms: int | None = None
     finished_at_ms: int = 0
     successor: str | None = None
+    settings: list[CopySetting] | None = None
+    template_of: str | None = None
+    digest: str | None = None
 
     @property
     def applied(self) -> bool:

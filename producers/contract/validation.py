@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeGuard
 
-from producers.contract.keyspace import BATCH_MARK, OLD_BATCH_MARK, REPLAY_MARK
+from producers.contract.ids import BATCH_MARK, OLD_BATCH_MARK, REPLAY_MARK
 from producers.contract.messages import (
     AUTO_COPY,
     LEVER_TYPES,

@@ -3,27 +3,24 @@ overview: read a snapshot of the queue for monitoring. Writes nothing.
 
 Every list is limited, so the cost does not grow with the queue. Atomic so that all figures are of one moment.
 
-ARGV  1 and on: the outcomes of dead letters
-Reply {now (us), interactive, bulk, number of lanes, counts, dead letters, number of pauses, pauses,
-       number of user rates, number of users whose keys were rejected, number of batches, number of live workers,
-       workers, egresses, next lanes}; a value that does not exist is nil
-        interactive, bulk  {lanes, due lanes, earliest score (ms)}
+ARGV  1 the request, see OverviewRequest in overview.py
+Reply {now (us), interactive, bulk, counts, dead letters, number of pauses, pauses, number of user rates,
+       number of users whose keys were rejected, number of batches, workers, egresses, next lanes, in flight};
+       a value that does not exist is nil
+        interactive, bulk  {users, due users, earliest score (ms)}
         counts             {name, number, ...}
         dead letters       {number of letters in each index}
         pauses             {scope, since (ms), ...}
-        workers            {announcement in msgpack, ...}
+        workers            {announcement in msgpack, ...}: of those whose session has not ended
         egresses           {{name, tat (us), hold until (us), reason for its open breaker, next probe (us),
                              shortest round trip (us), the same one period earlier, paused since (ms)}, ...}
-        next lanes         {{name, score (ms), 1 if bulk, length, token, hold of its user until (us), rate of its user,
-                             user paused since (ms), trader paused since (ms)}, ...}
+        next lanes         {{name, score of its user (ms), 1 if bulk, changes, hold of its user until (us),
+                             rate of its user, user paused since (ms), trader paused since (ms)}, ...}
+        in flight          number of lanes that sessions hold
 ]]
--- luacheck: read globals BUCKET_SUFFIX
+-- luacheck: read globals clock bucket lane schedule session input
 -- luacheck: read globals THROTTLED MAX_LANES MAX_WORKERS MAX_EGRESSES MAX_PAUSES
-local dead_outcomes = ARGV
-
-local seconds, micros = unpack(redis.call('TIME'))
-local now_us = seconds * 1000000 + micros
-local now_ms = math.floor(now_us / 1000)
+local now_us, now_ms = clock.now_us, clock.now_ms
 
 local function first(entries, limit)
   local kept = {}
@@ -38,7 +35,7 @@ end
 
 local function dead_letter_counts()
   local found = {}
-  for i, outcome in ipairs(dead_outcomes) do found[i] = redis.call('ZCARD', KEY.dead_letters .. outcome) end
+  for i, outcome in ipairs(input.dead_outcomes) do found[i] = redis.call('ZCARD', KEY.dead_letters .. outcome) end
   return found
 end
 
@@ -54,18 +51,29 @@ local function list_pauses()
   return found
 end
 
+-- Return the sessions that have not ended, and the number of lanes that all of them hold.
+local function list_sessions()
+  local alive, in_flight = {}, 0
+  for _, id in ipairs(redis.call('HKEYS', KEY.sessions)) do
+    if session.ends_at(id) >= now_ms then alive[id] = true end
+    in_flight = in_flight + redis.call('HLEN', KEY.held .. id)
+  end
+  return alive, in_flight
+end
+
 -- The announcements of live workers, and the names of their egresses and of those used recently.
-local function list_workers()
+local function list_workers(alive)
   local announcements, names, seen = {}, {}, {}
   local function add_egress(name)
     if not seen[name] then names[#names + 1] = name end
     seen[name] = true
   end
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEY.workers, now_ms, '+inf', 'LIMIT', 0, MAX_WORKERS)) do
-    local payload = redis.call('GET', KEY.worker .. member)
+    local egress_name, session_id = string.match(member, '^([^:]*):([^:]*):')
+    local payload = alive[session_id] and redis.call('GET', KEY.worker .. member)
     if payload then
       announcements[#announcements + 1] = payload
-      add_egress(string.match(member, '^[^:]*'))
+      add_egress(egress_name)
     end
   end
   for _, name in ipairs(redis.call('SMEMBERS', KEY.egresses)) do add_egress(name) end
@@ -74,43 +82,42 @@ end
 
 local function describe_egress(name)
   local tat, open_reason, probe_at, min_rtt, min_rtt_before = unpack(redis.call('HMGET', KEY.egress .. name, 'tat',
-    'why', 'probe at', 'floor', 'floor before'))
+    'reason', 'probe_at', 'min_rtt', 'previous_min_rtt'))
   local hold_until = open_reason == THROTTLED and probe_at
   local paused_since = redis.call('HGET', KEY.paused, 'egress:' .. name)
   return {name, tat, hold_until, open_reason, probe_at, min_rtt, min_rtt_before, paused_since}
 end
 
-local function describe_lane(lane, score, is_bulk)
-  local user, trader = string.match(lane, '^([^:]*):?(.*)$')
+-- Describe the lane of a user that is served next; nil if the user has none that waits.
+local function describe_lane(entry)
+  local user = entry.user
+  local trader, score = unpack(redis.call('ZRANGE', lane.set_of(user, entry.is_bulk), 0, 0, 'WITHSCORES'))
+  local head = trader and lane.is_waiting(tonumber(score)) and lane.read(user, trader)
+  if not head then return nil end
   local user_paused, trader_paused = unpack(redis.call('HMGET', KEY.paused, 'user:' .. user, 'trader:' .. trader))
-  local length = redis.call('LLEN', KEY.lane .. lane)
-  local token = redis.call('HGET', KEY.head .. lane, 'token')
-  local hold_until = redis.call('HGET', KEY.bucket .. user .. BUCKET_SUFFIX, 'hold')
-  local rate = redis.call('HGET', KEY.rates, user)
-  return {lane, score, is_bulk, length, token, hold_until, rate, user_paused, trader_paused}
+  return {head.name, entry.score, entry.is_bulk and 1 or 0, head.changes, bucket.of(user).hold,
+    redis.call('HGET', KEY.rates, user), user_paused, trader_paused}
 end
 
 local function list_next_lanes()
-  local found = {}
-  for is_bulk, key in ipairs({KEY.schedule, KEY.bulk_schedule}) do
-    local entries = redis.call('ZRANGE', key, 0, MAX_LANES - 1, 'WITHSCORES')
+  local found, described = {}, {}
+  for _, is_bulk in ipairs({false, true}) do
+    local entries = redis.call('ZRANGE', schedule.key(is_bulk), 0, MAX_LANES - 1, 'WITHSCORES')
     for i = 1, #entries, 2 do
-      found[#found + 1] = {lane = entries[i], score = entries[i + 1], is_bulk = is_bulk - 1}
+      found[#found + 1] = {user = entries[i], score = entries[i + 1], is_bulk = is_bulk}
     end
   end
   table.sort(found, function(left, right) return tonumber(left.score) < tonumber(right.score) end)
-  local described = {}
-  for i, entry in ipairs(first(found, MAX_LANES)) do
-    described[i] = describe_lane(entry.lane, entry.score, entry.is_bulk)
-  end
+  for _, entry in ipairs(first(found, MAX_LANES)) do described[#described + 1] = describe_lane(entry) end
   return described
 end
 
-local announcements, egress_names = list_workers()
+local alive, in_flight = list_sessions()
+local announcements, egress_names = list_workers(alive)
 local described_egresses = {}
 for i, name in ipairs(egress_names) do described_egresses[i] = describe_egress(name) end
 
-return {now_us, schedule_load(KEY.schedule), schedule_load(KEY.bulk_schedule), redis.call('ZCARD', KEY.lanes),
+return {now_us, schedule_load(schedule.key(false)), schedule_load(schedule.key(true)),
   redis.call('HGETALL', KEY.counts), dead_letter_counts(), redis.call('HLEN', KEY.paused), list_pauses(),
   redis.call('HLEN', KEY.rates), redis.call('HLEN', KEY.rejected_keys), redis.call('ZCARD', KEY.batches),
-  redis.call('ZCOUNT', KEY.workers, now_ms, '+inf'), announcements, described_egresses, list_next_lanes()}
+  announcements, described_egresses, list_next_lanes(), in_flight}

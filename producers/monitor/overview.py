@@ -6,14 +6,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from producers.contract import keyspace
-from producers.contract.keyspace import BUCKET_SUFFIX
 from producers.contract.messages import THROTTLED, Outcome, Priority
 from producers.contract.stored_values import number, read_each
 from producers.monitor.overview_types import EgressStatus, NextLane, Overview, ScheduleLoad
 from producers.monitor.worker_info import WorkerInfo, decode_worker_info
 from producers.queue.finish import DEAD_OUTCOMES
+from producers.queue.parts import LANES, SESSION
 from producers.queue.pauses import read_pause
 from producers.transport.plan import RunScript
+from producers.transport.script_messages import Message, encode
 from producers.transport.scripts import Script
 
 MAX_LANES = 20
@@ -24,11 +25,19 @@ MAX_PAUSES = 100
 UNREADABLE = "unreadable"
 """The field of COUNTS in which claim.lua counts malformed entries; the other fields are outcomes."""
 
+
+class OverviewRequest(Message):
+    """What overview.lua is given: the outcomes of dead letters."""
+
+    dead_outcomes: list[str]
+
+
 OVERVIEW = Script.load(
     "producers.monitor",
     "overview.lua",
+    parts=[*LANES, SESSION],
+    request=OverviewRequest,
     constants={
-        "BUCKET_SUFFIX": BUCKET_SUFFIX,
         "THROTTLED": THROTTLED,
         "MAX_LANES": MAX_LANES,
         "MAX_WORKERS": MAX_WORKERS,
@@ -42,12 +51,12 @@ _US_PER_S, _US_PER_MS, _MS_PER_S = 1_000_000, 1000, 1000
 
 def read_overview() -> RunScript[Overview]:
     """Return the step that reads the state of the queue at one moment."""
-    return RunScript(OVERVIEW, [*DEAD_OUTCOMES], _parse_overview, idempotent=True)
+    return RunScript(OVERVIEW, [encode(OverviewRequest([*DEAD_OUTCOMES]))], _parse_overview, idempotent=True)
 
 
 def _parse_overview(reply: Sequence[Any]) -> Overview:
-    now_us, interactive, bulk, lanes, counts, dead, pauses_total, pauses, overrides, rejected, batches, *rest = reply
-    workers_total, announcements, egresses, next_lanes = rest
+    now_us, interactive, bulk, counts, dead, pauses_total, pauses, overrides, rejected, batches, *rest = reply
+    announcements, egresses, next_lanes, in_flight = rest
     finished_counts = read_each(_pairs(counts), lambda pair: (pair[0].decode(), int(pair[1])))
     finished = dict(finished_counts)
     found_pauses = read_each(_pairs(pauses), read_pause)
@@ -59,7 +68,7 @@ def _parse_overview(reply: Sequence[Any]) -> Overview:
         at_ms=now_us // _US_PER_MS,
         interactive=_schedule_load(interactive, now_us),
         bulk=_schedule_load(bulk, now_us),
-        lanes=lanes,
+        in_flight=in_flight,
         outcomes={outcome.value: finished.get(outcome, 0) for outcome in Outcome},
         unreadable=finished.get(UNREADABLE, 0),
         dead=dict(zip(DEAD_OUTCOMES, dead, strict=True)),
@@ -70,7 +79,6 @@ def _parse_overview(reply: Sequence[Any]) -> Overview:
         refused=rejected,
         batches=batches,
         workers=workers,
-        workers_total=workers_total,
         egresses=sorted(filter(None, found_egresses), key=lambda egress: egress.name),
         next_lanes=lanes_due,
         malformed=sum(found.malformed for found in (finished_counts, found_pauses, workers, found_egresses, lanes_due)),
@@ -78,9 +86,9 @@ def _parse_overview(reply: Sequence[Any]) -> Overview:
 
 
 def _schedule_load(row: Sequence[Any], now_us: int) -> ScheduleLoad:
-    lanes, due, earliest_ms = row
+    users, due, earliest_ms = row
     waited_s = (now_us / _US_PER_MS - (number(earliest_ms) or 0)) / _MS_PER_S
-    return ScheduleLoad(lanes=lanes, due=due, oldest_due_s=max(0.0, waited_s) if due else 0.0)
+    return ScheduleLoad(users=users, due=due, oldest_due_s=max(0.0, waited_s) if due else 0.0)
 
 
 def _egress(row: Sequence[Any], workers: list[WorkerInfo], now_us: int) -> EgressStatus | None:
@@ -105,18 +113,15 @@ def _egress(row: Sequence[Any], workers: list[WorkerInfo], now_us: int) -> Egres
 
 
 def _next_lane(row: Sequence[Any], now_us: int) -> NextLane:
-    lane, score_ms, is_bulk, queued, token, hold_until, rate, user_paused_since, trader_paused_since = row
+    lane, score_ms, is_bulk, queued, hold_us, rate, user_paused_since, trader_paused_since = row
     user_id, trader_id = keyspace.user_and_trader(lane.decode())
-    due_in_s = (float(score_ms) * _US_PER_MS - now_us) / _US_PER_S
-    in_flight = token is not None and due_in_s > 0  # the score of a claimed lane is the end of its lease
     return NextLane(
         user_id=user_id,
         trader_id=trader_id,
         priority=Priority.BULK if is_bulk else Priority.INTERACTIVE,
         queued=queued,
-        due_in_s=None if in_flight else due_in_s,
-        in_flight=in_flight,
-        hold_s=_seconds_until(hold_until, now_us),
+        due_in_s=(float(score_ms) * _US_PER_MS - now_us) / _US_PER_S,
+        hold_s=max(0.0, (hold_us - now_us) / _US_PER_S),
         rate_per_s=number(rate),
         paused=user_paused_since is not None or trader_paused_since is not None,
     )

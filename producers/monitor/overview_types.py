@@ -15,12 +15,12 @@ class ScheduleLoad(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One of the two schedules.
 
     Attributes:
-        lanes: how many lanes it holds.
-        due: how many of them may be claimed now.
+        users: how many users it holds: those with a lane that waits.
+        due: how many of them may be claimed for now.
         oldest_due_s: how long the first of them has been due; 0 if none is.
     """
 
-    lanes: int
+    users: int
     due: int
     oldest_due_s: float
 
@@ -52,15 +52,14 @@ class EgressStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class NextLane(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One of the lanes that are due first.
+    """The next lane of one of the users that are due first.
 
     Attributes:
         user_id: its user.
         trader_id: its trader.
         priority: the schedule it is on.
-        queued: how many changes it holds, those in flight included.
-        due_in_s: seconds until it is due, negative if it is overdue; None while it is in flight.
-        in_flight: whether a worker has claimed it.
+        queued: how many changes it holds.
+        due_in_s: seconds until its user is due, negative if it is overdue.
         hold_s: seconds until its user's hold ends; 0 without a hold.
         rate_per_s: its user's own rate; None without one.
         paused: whether its user or its trader is paused.
@@ -70,8 +69,7 @@ class NextLane(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     trader_id: str
     priority: Priority
     queued: int
-    due_in_s: float | None
-    in_flight: bool
+    due_in_s: float
     hold_s: float
     rate_per_s: float | None
     paused: bool
@@ -82,9 +80,9 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     Attributes:
         at_ms: the moment, Unix milliseconds, Redis's clock.
-        interactive: the lanes that hold an interactive change.
-        bulk: the lanes that hold only bulk changes.
-        lanes: how many lanes are not empty.
+        interactive: the users with a lane that holds an interactive change.
+        bulk: the users with a lane that holds only bulk changes.
+        in_flight: how many lanes are in flight.
         outcomes: how many changes have finished with each outcome, ever; every outcome is a key.
         unreadable: how many stored entries no worker could read, ever.
         dead: how many dead letters there are of each outcome; those that expired recently may be counted.
@@ -93,17 +91,16 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         overrides: how many users have a rate of their own.
         refused: how many users are stopped because the exchange rejected their API keys.
         batches: how many batches are kept.
-        workers: the live workers by egress and name; at most 200.
-        workers_total: how many workers are alive.
+        workers: the workers whose session has not ended, by egress and name; at most 200.
         egresses: the egresses of the workers and those used recently, by name; at most 200.
-        next_lanes: the lanes of both schedules that are due first, in that order; at most 20.
+        next_lanes: the next lane of each of the users that are due first, in that order; at most 20.
         malformed: how many stored entries were left out of this overview, because they cannot be read.
     """
 
     at_ms: int
     interactive: ScheduleLoad
     bulk: ScheduleLoad
-    lanes: int
+    in_flight: int
     outcomes: dict[str, int]
     unreadable: int
     dead: dict[str, int]
@@ -113,7 +110,6 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     refused: int
     batches: int
     workers: list[WorkerInfo]
-    workers_total: int
     egresses: list[EgressStatus]
     next_lanes: list[NextLane]
     malformed: int = 0
@@ -122,11 +118,6 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def ended(self) -> int:
         """How many changes have finished, ever."""
         return sum(self.outcomes.values())
-
-    @property
-    def in_flight(self) -> int:
-        """How many changes the listed workers had in flight at their last heartbeats."""
-        return sum(worker.in_flight for worker in self.workers)
 
 
 def rates_per_s(earlier: Overview, later: Overview) -> dict[str, float]:

@@ -42,20 +42,20 @@ def check_queue(overview: Overview) -> list[Check]:
 
 
 def _workers(overview: Overview) -> Check:
-    if not overview.workers_total:
+    if not overview.workers:
         hint, due = "start one: python -m worker", _due(overview)
         if due:
-            return fail("workers", f"none is alive, and {due} {'lane is' if due == 1 else 'lanes are'} due", hint)
+            return fail("workers", f"none is alive, and {due} {'user is' if due == 1 else 'users are'} due", hint)
         return warn("workers", "none is alive", hint)
     silent = [worker.name for worker in overview.workers if _is_silent(worker, overview.at_ms)]
     if silent:
-        detail = f"{len(silent)} of {overview.workers_total} missed {MISSED_HEARTBEATS} heartbeats: {_join(silent)}"
+        detail = f"{len(silent)} of {len(overview.workers)} missed {MISSED_HEARTBEATS} heartbeats: {_join(silent)}"
         return warn("workers", detail, "look at their logs: they were killed, hang, or do not reach Redis")
     versions = sorted({worker.version for worker in overview.workers})
     if len(versions) > 1:
-        detail = f"{overview.workers_total} alive, of different versions: {_join(versions)}"
+        detail = f"{len(overview.workers)} alive, of different versions: {_join(versions)}"
         return warn("workers", detail, "finish the update, so that all have the same version")
-    detail = f"{overview.workers_total} alive, {overview.in_flight} of {_max_jobs(overview)} job slots in use"
+    detail = f"{len(overview.workers)} alive, {overview.in_flight} of {_max_jobs(overview)} job slots in use"
     return ok("workers", detail)
 
 
@@ -92,7 +92,8 @@ def _breaker_hint(open_reason: str) -> str:
 
 def _lanes(overview: Overview) -> Check:
     oldest_s = max(overview.interactive.oldest_due_s, overview.bulk.oldest_due_s)
-    detail = f"{plural(overview.lanes, 'lane')} with changes, {_due(overview)} due"
+    waiting = overview.interactive.users + overview.bulk.users
+    detail = f"{plural(waiting, 'user')} with changes that wait, {_due(overview)} due"
     if oldest_s <= LATE_S:
         return ok("lanes", detail)
     late = f"{detail}; the first has waited {oldest_s:.0f} s"

@@ -32,6 +32,7 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         name: unique for each process: host, process ID and eight random hex digits.
         host: the machine's name.
         pid: the process's ID on that machine.
+        session: its session; without one it is not alive.
         egress: the name of its egress IP.
         version: the version of the distribution; "unknown" if it is not installed.
         started_at_ms: Unix milliseconds, Redis's clock.
@@ -48,6 +49,7 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     name: str
     host: str
     pid: int
+    session: str
     egress: str
     version: str
     started_at_ms: int
@@ -99,5 +101,5 @@ def decode_worker_info(payload: bytes) -> WorkerInfo:
 
 
 def _member(worker: WorkerInfo) -> str:
-    """Return the name in the index and in the key. Scripts read the egress as everything before the first `:`."""
-    return f"{keyspace.escape(worker.egress)}:{keyspace.escape(worker.name)}"
+    """Return the name in the index and in the key. Scripts read the egress and the session before the first two `:`."""
+    return f"{keyspace.escape(worker.egress)}:{worker.session}:{keyspace.escape(worker.name)}"

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from enum import IntEnum
 
-from producers.contract import keyspace
+from producers.contract import ids
 from producers.contract.keyspace import Keyspace
 from producers.contract.progress import Progress
 from producers.contract.stored_values import Listing, read_each
-from producers.queue.batch_ids import BATCH_IDS
 from producers.queue.cancel import Cancellation, CancelReport, cancel_jobs
 from producers.queue.chunking import conflict_error
-from producers.queue.finish import FINISH
+from producers.queue.parts import BATCHES, CLOCK, LAYOUT_CHECK
 from producers.queue.progress import StoredBatch, batch_not_found_error, fetch_stored, read_progress
 from producers.queue.results import MAX_PAGE_SIZE
-from producers.queue.submit import SubmitOptions, SubmitVerdict
+from producers.queue.submit import SubmitOptions
+from producers.queue.submit_messages import SubmitVerdict
 from producers.transport.commands import HMGET, SSCAN, ZREM, ZREVRANGE
 from producers.transport.plan import Plan, RunScript
-from producers.transport.scripts import Argument, Script
+from producers.transport.script_messages import Message, encode
+from producers.transport.scripts import Script
 
 
 class SealVerdict(IntEnum):
@@ -30,8 +31,33 @@ class SealVerdict(IntEnum):
     OTHER_CONTENT = -2
 
 
+class SealRequest(Message):
+    """What seal.lua is given.
+
+    Attributes:
+        batch_id: the batch.
+        content: digest of its content.
+        priority: of its changes.
+        is_cancel: 1 to cancel it; `content` and `priority` are then not used.
+        lane_full_count: changes rejected by a full lane: if above 0, changes may still be added to the batch.
+        result_ttl_ms: TTL of complete batches.
+    """
+
+    batch_id: str
+    content: str
+    priority: str
+    is_cancel: int
+    lane_full_count: int
+    result_ttl_ms: int
+
+
 SEAL = Script.load(
-    "producers.queue", "seal.lua", parts=[BATCH_IDS, FINISH], constants={"VERDICT": SealVerdict}, runs_when_full=True
+    "producers.queue",
+    "seal.lua",
+    parts=[CLOCK, BATCHES, LAYOUT_CHECK],
+    constants={"VERDICT": SealVerdict},
+    request=SealRequest,
+    runs_when_full=True,
 )
 
 SCAN_COUNT = 1000
@@ -43,7 +69,7 @@ def check_existing(keys: Keyspace, batch_id: str, options: SubmitOptions) -> Pla
     Raises:
         BatchConflict: the batch has other content, or was cancelled.
     """
-    content, cancelled = yield from HMGET(keys.batch + batch_id, "content", "cancelled")
+    content, cancelled = yield from HMGET(keys.batch + batch_id, "content", "cancelled_at")
     if content is None:
         return False
     if content != options.content.encode():
@@ -65,8 +91,9 @@ def seal(batch_id: str, options: SubmitOptions, *, lane_full_count: int, result_
     Raises:
         BatchConflict: the batch has other content.
     """
-    args = (options.content, options.priority.value, 0, lane_full_count, result_ttl_ms)
-    verdict = yield from _run_seal(batch_id, *args)
+    verdict = yield from _run_seal(
+        SealRequest(batch_id, options.content, options.priority.value, 0, lane_full_count, result_ttl_ms)
+    )
     if verdict is SealVerdict.OTHER_CONTENT:
         raise conflict_error(batch_id, SubmitVerdict.OTHER_CONTENT)
 
@@ -77,7 +104,7 @@ def cancel_batch(keys: Keyspace, batch_id: str, *, result_ttl_ms: int) -> Plan[C
     Raises:
         BatchNotFound: there is no such batch, or it has expired.
     """
-    verdict = yield from _run_seal(batch_id, "", "", 1, 0, result_ttl_ms)
+    verdict = yield from _run_seal(SealRequest(batch_id, "", "", 1, 0, result_ttl_ms))
     if verdict is SealVerdict.NO_BATCH:
         raise batch_not_found_error(batch_id)
     counts: Counter[Cancellation] = Counter()
@@ -86,14 +113,14 @@ def cancel_batch(keys: Keyspace, batch_id: str, *, result_ttl_ms: int) -> Plan[C
         scan_position, found = yield from SSCAN(keys.batch_members + batch_id, scan_position, "COUNT", SCAN_COUNT)
         members = read_each(found, bytes.decode)
         malformed += members.malformed
-        job_ids = [f"{batch_id}{keyspace.BATCH_MARK}{member}" for member in members]
+        job_ids = [f"{batch_id}{ids.BATCH_MARK}{member}" for member in members]
         counts.update((yield from cancel_jobs(keys, job_ids, result_ttl_ms=result_ttl_ms)))
         if not scan_position:
             return CancelReport(counts[Cancellation.CANCELLED], counts[Cancellation.IN_FLIGHT], malformed)
 
 
-def _run_seal(batch_id: str, *args: Argument) -> RunScript[SealVerdict]:
-    return RunScript(SEAL, [batch_id, *args], parse=SealVerdict, idempotent=True)
+def _run_seal(request: SealRequest) -> RunScript[SealVerdict]:
+    return RunScript(SEAL, [encode(request)], parse=SealVerdict, idempotent=True)
 
 
 def list_newest(keys: Keyspace, limit: int) -> Plan[Listing[Progress]]:

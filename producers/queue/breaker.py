@@ -1,12 +1,9 @@
-"""The Lua part that opens and closes an egress's breaker, with the constants that it shares with Python."""
+"""What an egress's breaker tells: shared with breaker.lua."""
 
 from __future__ import annotations
 
 from enum import IntEnum
 from typing import Final
-
-from producers.contract.messages import THROTTLED
-from producers.transport.scripts import Part
 
 FAILING: Final = "failing"
 """The failure kind of a request without a verdict: the exchange, or the way to it, is at fault."""
@@ -19,10 +16,3 @@ class BreakerEvent(IntEnum):
     OPENED = 1
     CLOSED = 2
     EGRESS_HELD = 3
-
-
-BREAKER = Part(
-    "producers.queue",
-    "breaker.lua",
-    {"BREAKER_EVENT": BreakerEvent, "FAILING": FAILING, "THROTTLED": THROTTLED},
-)

@@ -1,9 +1,53 @@
-"""The Lua part that keeps the buckets of users and egresses, with the constants that other scripts share."""
+"""The constants of buckets that Lua and Python share."""
 
 from __future__ import annotations
 
-from producers.contract import keyspace
-from producers.transport.scripts import Constant, Part
+import msgspec
+
+from producers.transport.script_messages import Message, decode
+
+
+class StoredBucket(Message):
+    """A user's bucket as it is stored, see bucket.lua. All times are us of Redis's clock.
+
+    Attributes:
+        slot_number: how many slots were taken.
+        tat: the earliest next slot by the pace.
+        hold: nothing is sent before.
+        per_window: requests of the user in one window.
+        window: the window.
+        pace: time between two slots.
+        slowdown_permille: how much longer the pace of a throttled user is; `FULL_PACE` for others.
+        slowed_at: when it was slowed down.
+        faster_at: when it may be sped up by a step.
+        faster_after: how long after a step the next one may come.
+        is_recovering: 1 after a step.
+        good_at: the last good reply.
+        waits: 1 if a schedule left the user out because its next slot depends on a request in flight.
+        since_bulk: interactive claims of the user since a bulk one.
+        is_changing: 1 while the ring is still that of an earlier rate.
+        ring: of each of the last requests, the end of the window that it opened, or minus its slot while in flight.
+        late: traders, each followed by the time until which a lost request of that lane may still be applied.
+    """
+
+    slot_number: int
+    tat: int = 0
+    hold: int = 0
+    per_window: int = 0
+    window: int = 0
+    pace: int = 0
+    slowdown_permille: int = 1000
+    slowed_at: int = 0
+    faster_at: int = 0
+    faster_after: int = 0
+    is_recovering: int = 0
+    good_at: int = 0
+    waits: int = 0
+    since_bulk: int = 0
+    is_changing: int = 0
+    ring: list[int] = msgspec.field(default_factory=list)
+    late: list[str | int] = msgspec.field(default_factory=list)
+
 
 US_PER_S = 1_000_000
 
@@ -20,31 +64,13 @@ WINDOW_PAD_US = 1_000
 BUCKET_TTL_MS = 60_000
 """How long a bucket is kept after the latest of its times: slot, window, reservation, hold, slowdown."""
 
-RESERVED = 0.5
-"""Fraction of a schedule's score (ms) that marks a lane with a reserved place among the lanes of its user."""
-
-LATE = "late "
-"""Begins the field of a bucket that tells until when (us) a request of a lane may still be applied although its fate is
-unknown; the lane's trader follows. The lane's next change is not sent before."""
-
 FULL_PACE = 1000
-"""The `slow` field of a user that is not slowed down, in thousandths of its pace."""
+"""The slowdown of a user that is not slowed down, in thousandths of its pace."""
 
-BUCKET_CONSTANTS: dict[str, Constant] = {
-    "BUCKET_TTL_MS": BUCKET_TTL_MS,
-    "RESERVED": RESERVED,
-    "FULL_PACE": FULL_PACE,
-    "LATE": LATE,
-}
 
-BUCKET = Part(
-    "producers.queue",
-    "bucket.lua",
-    {
-        "BUCKET_SUFFIX": keyspace.BUCKET_SUFFIX,
-        "MAX_PER_WINDOW": MAX_PER_WINDOW,
-        "LOOK_AHEAD": LOOK_AHEAD_US,
-        "WINDOW_PAD": WINDOW_PAD_US,
-        **BUCKET_CONSTANTS,
-    },
-)
+def decode_bucket(packed: bytes | None) -> StoredBucket:
+    """Return a stored bucket; a new one if there is none, or it cannot be read."""
+    try:
+        return StoredBucket(0) if packed is None else decode(StoredBucket, packed)
+    except msgspec.MsgspecError:
+        return StoredBucket(0)

@@ -1,92 +1,100 @@
 --[[
 cancel: remove changes that have not been sent from their lanes.
 
-Atomic so that a change is either cancelled or in flight, a lane that is not empty stays on a schedule, and one that
-becomes empty leaves it.
+A head that is in flight is not cancelled. A change behind it is, also one that was offered to be sent with it: if it
+was, it may have been applied all the same.
+To remove an entry from the middle of a deep lane takes long, so a run stops after SEARCH_LIMIT entries were searched;
+the remaining changes get the verdict NOT_REACHED, and are cancelled by another run.
+Atomic so that a change is either cancelled or in flight, and a lane that is not empty stays covered.
 
-ARGV  1 TTL of results (ms)
-      then for each change: lane, job ID, the history of its lane's head as the caller read it ("" for none), result
+ARGV  1 the request, see CancelRequest in cancel_messages.py   2 and on: histories and results
 Reply a VERDICT for each change
 ]]
--- luacheck: read globals finish BUCKET_SUFFIX LATE VERDICT
-local schedule, bulk_schedule = KEY.schedule, KEY.bulk_schedule
-local changes = {}
-for i = 2, #ARGV, 4 do
-  changes[#changes + 1] = {lane = ARGV[i], job_id = ARGV[i + 1], history = ARGV[i + 2], result = ARGV[i + 3]}
-end
-finish.begin(tonumber(ARGV[1]))
-local now_ms = math.floor(finish.now_us / 1000)
+-- luacheck: read globals clock bucket lane schedule finish input VERDICT
+local NEAR_END = 500            -- entries that are searched from either end of a lane first
+local SEARCH_LIMIT = 50000      -- entries that one run searches: some 2 ms
 
--- The head names the last change that may be coalesced, and the last one that is sent alone. If the cancelled change is
--- one of them, name the change before it instead, or none.
-local function move_boundaries(head, list, job_id, position)
-  local last_coalescable, last_alone = unpack(redis.call('HMGET', head, 'joins', 'solo'))
-  for field, last in pairs({joins = last_coalescable, solo = last_alone}) do
-    if last == job_id then
-      if position > 0 then
-        redis.call('HSET', head, field, redis.call('LINDEX', list, position - 1))
-      else
-        redis.call('HDEL', head, field)
-      end
+finish.begin(input.result_ttl_ms, 0)
+local searched = 0
+local touched = {}              -- users whose lanes changed
+local woken = false
+
+local function bytes(number) return number > 0 and ARGV[number + 1] or '' end
+
+-- Return the entry of a change behind the head, and from which end LREM finds it: 1 or -1; nil if it is not there.
+local function find(head, candidates)
+  local rest = KEY.rest .. head.name
+  for _, entry in ipairs(candidates) do
+    searched = searched + math.min(2 * NEAR_END, head.changes)
+    if redis.call('LPOS', rest, entry, 'MAXLEN', NEAR_END) then return entry, 1 end
+    if redis.call('LPOS', rest, entry, 'RANK', -1, 'MAXLEN', NEAR_END) then return entry, -1 end
+    if head.changes > 2 * NEAR_END then
+      searched = searched + head.changes
+      if redis.call('LPOS', rest, entry) then return entry, 1 end
     end
   end
 end
 
--- Release the time that the lane had reserved; the user's other lanes then reserve theirs again.
-local function release_reserved(lane)
-  local bucket = KEY.bucket .. string.match(lane, '^[^:]*') .. BUCKET_SUFFIX
-  if redis.call('HEXISTS', bucket, 'turn') == 1 then redis.call('HSET', bucket, 'turn', 0) end
+-- If a change that is to be removed is the last one that is sent alone, the change before it is so instead.
+local function move_boundary(head, job_id, entry)
+  local attempts = KEY.attempts .. head.name
+  if not head.is_attempted or redis.call('HGET', attempts, 'alone_until') ~= job_id then return end
+  local position = redis.call('LPOS', KEY.rest .. head.name, entry)
+  local before = position > 0 and redis.call('LINDEX', KEY.rest .. head.name, position - 1)
+  redis.call('HSET', attempts, 'alone_until', before and string.match(before, '%S+$') or head.job_id)
 end
 
--- Return when the lane's next change may be sent (ms): now, or when no request of the head can be applied any more.
-local function late_ms(lane)
-  local user, trader = string.match(lane, '^([^:]*):(.*)$')
-  local late_until = tonumber(redis.call('HGET', KEY.bucket .. user .. BUCKET_SUFFIX, LATE .. trader) or 0)
-  return math.max(now_ms, math.ceil(late_until / 1000))
-end
-
-local function forget_head(head)
-  redis.call('HDEL', head, 'token', 'lapses', 'held', 'lease', 'earliest')
-  -- While changes behind it may be coalesced, the history also shows which of them were sent.
-  if redis.call('HEXISTS', head, 'joins') == 0 then redis.call('HDEL', head, 'state') end
-end
-
-local function reschedule(lane, was_head, is_bulk_now)
-  local due = redis.call('ZSCORE', schedule, lane)
-  local target = due and not is_bulk_now and schedule or bulk_schedule
-  if was_head then
-    due = late_ms(lane)   -- a back-off belonged to the cancelled head
-    if due > now_ms then redis.call('HSET', KEY.head .. lane, 'earliest', due) end
-    release_reserved(lane)
-    if redis.call('LLEN', KEY.wakeups) == 0 then redis.call('LPUSH', KEY.wakeups, '1') end
+-- Remove a head that waits. What the changes behind it need of its attempts stays; its back-off and its lost deliveries
+-- were its own.
+local function remove_head(head, late_until)
+  local attempts = KEY.attempts .. head.name
+  local removed = head.job_id
+  if not lane.pop(head) then return end
+  if head.is_attempted then
+    redis.call('HDEL', attempts, 'lost_deliveries')
+    if redis.call('HGET', attempts, 'alone_until') == removed then redis.call('HDEL', attempts, 'alone_until') end
+    if head.coalescable == 0 then lane.forget_attempts(head) end
   end
-  if is_bulk_now then redis.call('ZREM', schedule, lane) end
-  if due then redis.call('ZADD', target, due, lane) end
+  lane.write(head)
+  lane.set_score(head, math.max(clock.now_ms, math.ceil(late_until / 1000)))
+  woken = true
 end
 
 local function cancel(change)
-  local lane, job_id = change.lane, change.job_id
-  local list, head = KEY.lane .. lane, KEY.head .. lane
-  local position = redis.call('LPOS', list, job_id)
-  if not position then return VERDICT.ENDED end
-  local token, in_flight, history = unpack(redis.call('HMGET', head, 'token', 'held', 'state'))
-  if token and position < (tonumber(in_flight or 1) or 1) then return VERDICT.IN_FLIGHT end
-  if position == 0 and (history or '') ~= change.history then return VERDICT.HISTORY_CHANGED end
-  move_boundaries(head, list, job_id, position)
-  local is_bulk_now = finish.count_down_interactive(head, job_id)
-  if position == 0 then forget_head(head) end
-  redis.call('LREM', list, 1, job_id)
-  if redis.call('EXISTS', list) == 1 then
-    reschedule(lane, position == 0, is_bulk_now)
+  local user, trader = lane.split(change.lane)
+  local head = lane.read(user, trader)
+  if not head then return VERDICT.ENDED end
+  local score, was_bulk = lane.score(head), head.interactive == 0
+  if head.job_id == change.job_id then
+    if score == lane.IN_FLIGHT then return VERDICT.IN_FLIGHT end
+    local history = head.is_attempted and redis.call('HGET', KEY.attempts .. head.name, 'history') or ''
+    if history ~= bytes(change.history) then return VERDICT.HISTORY_CHANGED end
+    if score == lane.PARKED then redis.call('SREM', KEY.parked .. trader, user) end
+    remove_head(head, bucket.late_until(bucket.of(user), trader))
   else
-    for _, key in ipairs({schedule, bulk_schedule, KEY.lanes}) do redis.call('ZREM', key, lane) end
-    redis.call('DEL', head)
-    release_reserved(lane)
+    if searched > SEARCH_LIMIT then return VERDICT.NOT_REACHED end
+    local entry, direction = find(head, change.entries)
+    if not entry then return VERDICT.ENDED end
+    move_boundary(head, change.job_id, entry)
+    lane.remove(head, entry, direction)
   end
-  finish.change(job_id, lane, 'cancelled', change.result)
+  if touched[user] == nil then touched[user] = was_bulk
+  elseif touched[user] ~= was_bulk then touched[user] = 'both' end
+  if was_bulk ~= (head.interactive == 0) then touched[user] = 'both' end
+  finish.change(change.job_id, change.lane, 'cancelled', bytes(change.result))
   return VERDICT.CANCELLED
 end
 
+local users = {}
+for i, change in ipairs(input.changes) do users[i] = lane.split(change.lane) end
+bucket.read(users)
 local reply = {}
-for i, change in ipairs(changes) do reply[i] = cancel(change) end
+for i, change in ipairs(input.changes) do reply[i] = cancel(change) end
+for user, is_bulk in pairs(touched) do
+  if is_bulk == 'both' then schedule.update(user) else schedule.update(user, is_bulk) end
+end
+finish.save()
+schedule.save()
+bucket.save()
+if woken then schedule.wake_worker() end
 return reply

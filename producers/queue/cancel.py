@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 
-from producers.contract import attempt_history, keyspace
+from producers.contract import attempt_history, ids, keyspace
 from producers.contract.attempt_history import AttemptHistory
-from producers.contract.codec import FUNCTION_BYTES, decode_change, encode_result, is_foreign
-from producers.contract.keyspace import BUCKET_SUFFIX, Keyspace
-from producers.contract.messages import JobResult, Outcome
-from producers.contract.stored_values import number, read_each
-from producers.queue.batch_ids import BATCH_IDS
-from producers.queue.bucket import LATE
-from producers.queue.finish import FINISH
-from producers.queue.jobs import beginning, lane_of_payload, reject_foreign
-from producers.queue.pauses import wake_lanes
-from producers.queue.slicing import slices
-from producers.transport.commands import HMGET, LINDEX, MGET, TIME_US, ZRANGEBYLEX
-from producers.transport.plan import Plan, RunScript, Transaction
-from producers.transport.scripts import Argument, Script
-
-
-class CancelVerdict(IntEnum):
-    """What cancel.lua replies for a change. HISTORY_CHANGED: the head was attempted after it was read."""
-
-    CANCELLED = 1
-    ENDED = 0
-    IN_FLIGHT = -1
-    HISTORY_CHANGED = -2
-
-
-CANCEL = Script.load(
-    "producers.queue",
-    "cancel.lua",
-    parts=[BATCH_IDS, FINISH],
-    constants={"BUCKET_SUFFIX": BUCKET_SUFFIX, "LATE": LATE, "VERDICT": CancelVerdict},
-    runs_when_full=True,
+from producers.contract.codec import (
+    FUNCTION_BYTES,
+    StoredChange,
+    decode_change,
+    encode_result,
+    is_foreign,
 )
+from producers.contract.keyspace import Keyspace
+from producers.contract.messages import JobResult, Outcome
+from producers.contract.stored_values import number
+from producers.contract.templates import change_of_template
+from producers.queue.cancel_messages import CANCEL, CancelRequest, CancelRow, CancelVerdict
+from producers.queue.jobs import beginning, locate, reject_foreign
+from producers.queue.lanes import fetch_heads
+from producers.queue.slicing import slices
+from producers.transport.commands import HMGET, MGET, TIME_US
+from producers.transport.plan import Plan, RunScript, Transaction
+from producers.transport.script_messages import encode
+from producers.transport.scripts import Argument
 
-CANCEL_BATCH_SIZE = 200
+CANCEL_BATCH_SIZE = 100
+"""Changes that one run cancels: some 3 ms of Redis."""
+
 MAX_CANCEL_ROUNDS = 5
 """How often a head is read, if it is attempted each time before it can be cancelled."""
 
@@ -81,7 +71,7 @@ def cancel_jobs(keys: Keyspace, job_ids: Sequence[str], *, result_ttl_ms: int) -
     """
     found = yield from _cancel(keys, job_ids, result_ttl_ms)
     missing = [job_id for job_id, cancellation in found.items() if cancellation is Cancellation.NOT_FOUND]
-    others = {job_id: other for job_id in missing if (other := keyspace.other_form(job_id)) is not None}
+    others = {job_id: other for job_id in missing if (other := ids.other_form(job_id)) is not None}
     if others:
         found_others = yield from _cancel(keys, list(others.values()), result_ttl_ms)
         found |= {job_id: found_others[other] for job_id, other in others.items()}
@@ -100,49 +90,102 @@ def cancel_job(keys: Keyspace, job_id: str, *, result_ttl_ms: int) -> Plan[Cance
     return cancellation
 
 
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    """A change that is stored, and where."""
+
+    stored: StoredChange
+    lane: str
+    entries: list[str]
+    template_of: str | None = None
+
+
 def _cancel(keys: Keyspace, job_ids: Sequence[str], result_ttl_ms: int) -> Plan[dict[str, Cancellation]]:
     found: dict[str, Cancellation] = {}
-    shortened: set[str] = set()
-    for _ in range(MAX_CANCEL_ROUNDS):
-        for some in slices([job_id for job_id in dict.fromkeys(job_ids) if job_id not in found], CANCEL_BATCH_SIZE):
-            cancellations, lanes = yield from _cancel_once(keys, some, result_ttl_ms)
-            found |= cancellations
-            shortened |= lanes
-    yield from _reschedule_users(keys, shortened)
-    return dict.fromkeys(job_ids, Cancellation.IN_FLIGHT) | found  # those not found were attempted in every round
+    left = list(dict.fromkeys(job_ids))
+    rounds = 0
+    while left and rounds < MAX_CANCEL_ROUNDS:
+        before = len(found)
+        for some in slices(left, CANCEL_BATCH_SIZE):
+            found |= yield from _cancel_once(keys, some, result_ttl_ms)
+        left = [job_id for job_id in left if job_id not in found]
+        rounds += len(found) == before  # those not found were attempted meanwhile, or not reached by a long search
+    return dict.fromkeys(job_ids, Cancellation.IN_FLIGHT) | found
 
 
-def _cancel_once(
-    keys: Keyspace, job_ids: Sequence[str], result_ttl_ms: int
-) -> Plan[tuple[dict[str, Cancellation], set[str]]]:
-    """Cancel changes. Return the results, except of heads attempted meanwhile; and the lanes that were shortened."""
+def _cancel_once(keys: Keyspace, job_ids: Sequence[str], result_ttl_ms: int) -> Plan[dict[str, Cancellation]]:
+    """Cancel changes. Return the results, except of those that must be tried again."""
     payloads = yield from MGET(*(keys.job + job_id for job_id in job_ids))
-    stored = {job_id: payload for job_id, payload in zip(job_ids, payloads, strict=True) if payload}
-    stored = {job_id: payload for job_id, payload in stored.items() if not is_foreign(payload)}
-    queued = {job_id: lane for job_id, payload in stored.items() if (lane := lane_of_payload(payload)) is not None}
-    found = dict.fromkeys(stored.keys() - queued.keys(), Cancellation.IN_FLIGHT)
-    found |= yield from _look_up_results(keys, [job_id for job_id in job_ids if job_id not in stored])
-    if not queued:
-        return found, set()
-    heads = [
-        Transaction(LINDEX(keys.lane + lane, 0), HMGET(keys.head + lane, "state", "lapses")) for lane in queued.values()
-    ]
-    now_us, replies = yield from Transaction(TIME_US(), Transaction(*heads))
-    args: list[Argument] = [result_ttl_ms]
-    for (job_id, lane), (head_id, (history, lost_deliveries)) in zip(queued.items(), replies, strict=True):
-        is_head = head_id == job_id.encode()
+    found: dict[str, Cancellation] = {}
+    queued: dict[str, _Queued] = {}
+    absent: list[str] = []
+    for job_id, payload in zip(job_ids, payloads, strict=True):
+        if not payload or is_foreign(payload):
+            absent.append(job_id)
+        elif (located := locate(payload, job_id)) is None:
+            found[job_id] = Cancellation.IN_FLIGHT
+        else:
+            queued[job_id] = _Queued(decode_change(payload), *located)
+    queued |= yield from _find_templates(keys, absent)
+    ended = [job_id for job_id in absent if job_id not in queued]
+    if queued:
+        found |= yield from _run_cancel(keys, queued, result_ttl_ms)
+    missing = [job_id for job_id, result in found.items() if result is Cancellation.ENDED]
+    found |= yield from _look_up_results(keys, [*ended, *missing])
+    return found
+
+
+def _find_templates(keys: Keyspace, job_ids: Sequence[str]) -> Plan[dict[str, _Queued]]:
+    """Return those changes that may be of the templates of their batches."""
+    batches: dict[str, list[str]] = {}
+    for job_id in job_ids:
+        batch_id = ids.batch_id_of(job_id)
+        if batch_id is not None and job_id.startswith(batch_id + ids.BATCH_MARK):
+            batches.setdefault(batch_id, []).append(job_id)
+    found: dict[str, _Queued] = {}
+    for batch_id, members in batches.items():
+        template, priority, runs = yield from HMGET(keys.batch + batch_id, "template", "priority", "runs")
+        if template is None:
+            continue
+        terms = [tuple(map(int, run.split(b","))) for run in (runs or b"").split()]
+        joins = "c" if decode_change(template).k.coalesce is True else ""
+        likely = ("b" if priority == b"bulk" else "i") + joins
+        # A later run of the fan-out may have had other options.
+        all_flags = [likely, *(flags for flags in ("i", "ic", "b", "bc") if flags != likely)]
+        for job_id in members:
+            user_id = job_id.removeprefix(batch_id + ids.BATCH_MARK)
+            stored = change_of_template(template, user_id, *terms[0])
+            entries = [f"{flags}t{number} {job_id}" for flags in all_flags for number in range(1, len(terms) + 1)]
+            lane = keyspace.lane(user_id, stored.a[0].trader_id)
+            found[job_id] = _Queued(stored, lane, entries, template_of=batch_id)
+    return found
+
+
+def _run_cancel(keys: Keyspace, queued: dict[str, _Queued], result_ttl_ms: int) -> Plan[dict[str, Cancellation]]:
+    heads = yield from fetch_heads(keys, [change.lane for change in queued.values()])
+    attempts = [HMGET(keys.attempts + change.lane, "history", "lost_deliveries") for change in queued.values()]
+    now_us, replies = yield from Transaction(TIME_US(), Transaction(*attempts))
+    further: list[Argument] = []
+    rows = []
+    for (job_id, change), head, (history, lost_deliveries) in zip(queued.items(), heads, replies, strict=True):
+        is_head = head is not None and head.job_id == job_id
         may_have_been_sent = is_head and (number(lost_deliveries) or 0) > 0
         past = attempt_history.decode(history)
         past = past.for_job(job_id) if past.head or is_head else AttemptHistory()
-        result = _cancelled_result(job_id, stored[job_id], past, now_us // 1000, may_have_been_sent=may_have_been_sent)
-        args += (lane, job_id, (history or b"") if is_head else b"", encode_result(result))
-    verdicts = yield from RunScript[list[int]](CANCEL, args)
-    found |= {
+        result = _cancelled_result(job_id, change, past, now_us // 1000, may_have_been_sent=may_have_been_sent)
+        history_number = 0
+        if is_head and history:
+            further.append(history)
+            history_number = len(further)
+        further.append(encode_result(result))
+        rows.append(CancelRow(change.lane, job_id, change.entries, history_number, len(further)))
+    request = CancelRequest(result_ttl_ms, rows)
+    verdicts = yield from RunScript[list[int]](CANCEL, [encode(request), *further])
+    return {
         job_id: Cancellation[CancelVerdict(verdict).name]
         for job_id, verdict in zip(queued, verdicts, strict=True)
-        if verdict != CancelVerdict.HISTORY_CHANGED
+        if verdict not in (CancelVerdict.HISTORY_CHANGED, CancelVerdict.NOT_REACHED)
     }
-    return found, {lane for job_id, lane in queued.items() if found.get(job_id) is Cancellation.CANCELLED}
 
 
 def _look_up_results(keys: Keyspace, job_ids: Sequence[str]) -> Plan[dict[str, Cancellation]]:
@@ -154,22 +197,15 @@ def _look_up_results(keys: Keyspace, job_ids: Sequence[str]) -> Plan[dict[str, C
     return dict(zip(job_ids, outcomes, strict=True))
 
 
-def _reschedule_users(keys: Keyspace, lanes: Iterable[str]) -> Plan[None]:
-    """Reschedule the users' remaining lanes: the cancelled changes' reserved slots are free again."""
-    users = sorted({keyspace.user_and_trader(lane)[0] for lane in lanes})
-    for some in slices(users, CANCEL_BATCH_SIZE):
-        remaining = yield from Transaction(*[ZRANGEBYLEX(keys.lanes, *keyspace.lane_range(user)) for user in some])
-        yield from wake_lanes(read_each([lane for user_lanes in remaining for lane in user_lanes], bytes.decode))
-
-
 def _cancelled_result(
-    job_id: str, payload: bytes, history: AttemptHistory, now_ms: int, *, may_have_been_sent: bool
+    job_id: str, change: _Queued, history: AttemptHistory, now_ms: int, *, may_have_been_sent: bool
 ) -> JobResult:
     """Return the result of a cancelled change; `may_have_been_sent` if a worker died while it held the change."""
-    stored = decode_change(payload)
+    stored = change.stored
     when = "between two tries" if history.attempts else "before it was sent"
     if may_have_been_sent:
         when = "after a worker died while sending it: it may have been sent"
+    is_template = change.template_of is not None
     return JobResult(
         job_id=job_id,
         user_id=stored.a[0].user_id,
@@ -181,4 +217,7 @@ def _cancelled_result(
         enqueued_at_ms=stored.et,
         started_at_ms=history.first_sent_at_ms,
         finished_at_ms=now_ms,
+        settings=None if is_template else stored.a[0].settings,
+        template_of=change.template_of,
+        digest=stored.k.digest or None,
     )

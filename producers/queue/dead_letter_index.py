@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from producers.contract import keyspace
+from producers.contract import ids, keyspace
 from producers.contract.keyspace import Keyspace
 from producers.contract.messages import Outcome
 from producers.contract.stored_values import Listing, read_each, unix_ms
 from producers.errors import DeadLetterNotFound
 from producers.queue.finish import DEAD_OUTCOMES
-from producers.queue.jobs import lane_of_payload
+from producers.queue.jobs import locate
 from producers.transport.commands import MGET, ZRANGE_WITHSCORES, ZSCORE
 from producers.transport.plan import Plan, Transaction
 
@@ -47,9 +47,9 @@ class Selection:
     def matches(self, lane: str, job_id: str) -> bool:
         """Return whether a dead letter is selected, apart from its outcome."""
         return (
-            (self.job_id is None or self.job_id in (job_id, keyspace.other_form(job_id)))
+            (self.job_id is None or self.job_id in (job_id, ids.other_form(job_id)))
             and (self.user_id is None or self.user_id == keyspace.user_and_trader(lane)[0])
-            and (self.batch_id is None or self.batch_id == keyspace.batch_id_of(job_id))
+            and (self.batch_id is None or self.batch_id == ids.batch_id_of(job_id))
         )
 
 
@@ -100,16 +100,17 @@ def _find_one(keys: Keyspace, selection: Selection, job_id: str) -> Plan[list[In
     Raises:
         DeadLetterNotFound: there is no such dead letter.
     """
-    other = keyspace.other_form(job_id)
+    other = ids.other_form(job_id)
     names = [job_id] if other is None else [job_id, other]
     payloads = yield from MGET(*(keys.dead_letter + name for name in names))
     found: list[IndexEntry] = []
     for name, payload in zip(names, payloads, strict=True):
         if payload is None:
             continue
-        lane = lane_of_payload(payload)
-        if lane is None:
+        located = locate(payload, name)
+        if located is None:
             return None
+        lane, _ = located
         members = [ZSCORE(keys.dead_letters + outcome, f"{lane} {name}") for outcome in selection.outcomes]
         scores = yield from Transaction(*members)
         found += [

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from producers.contract import keyspace
+from producers.contract import ids, keyspace
 from producers.contract.codec import decode_change
 from producers.contract.keyspace import Keyspace
 from producers.contract.messages import JobResult, Outcome, SettingsChange
@@ -107,13 +107,13 @@ def make_replay_id(job_id: str, ended_at_us: int) -> str:
     "order-7" becomes "order-7~~60a3c1d2e4f5b". If that change becomes a dead letter, too, its replay is "order-7~~" and
     the time of its own end. IDs that callers choose cannot contain the mark.
     """
-    base = job_id if keyspace.batch_id_of(job_id) else _before_last(keyspace.REPLAY_MARK, job_id)
-    for mark in (keyspace.OLD_BATCH_MARK, keyspace.BATCH_MARK):
-        base = base.replace(mark, keyspace.REPLAY_MARK)
-    name = f"{base}{keyspace.REPLAY_MARK}{ended_at_us:x}"
+    base = job_id if ids.batch_id_of(job_id) else _before_last(ids.REPLAY_MARK, job_id)
+    for mark in (ids.OLD_BATCH_MARK, ids.BATCH_MARK):
+        base = base.replace(mark, ids.REPLAY_MARK)
+    name = f"{base}{ids.REPLAY_MARK}{ended_at_us:x}"
     if len(name) <= MAX_ID_CHARS:
         return name
-    return f"{hashlib.sha256(job_id.encode()).hexdigest()[:32]}{keyspace.REPLAY_MARK}{ended_at_us:x}"
+    return f"{hashlib.sha256(job_id.encode()).hexdigest()[:32]}{ids.REPLAY_MARK}{ended_at_us:x}"
 
 
 def _before_last(mark: str, text: str) -> str:
@@ -142,5 +142,5 @@ def count_by_outcome(keys: Keyspace) -> Plan[dict[Outcome, int]]:
 def retry_batch_id(batch_id: str, dead_letters: Sequence[DeadLetter]) -> str:
     """Return the ID of the batch that replays a batch's dead letters. The same dead letters have the same batch."""
     suffix = f".retry-{content_digest([dead_letter.replay_id for dead_letter in dead_letters])[:8]}"
-    base = batch_id.replace(keyspace.BATCH_MARK, "--")  # an earlier version's may contain it
-    return base[: MAX_BATCH_ID_CHARS - len(suffix)].rstrip(keyspace.BATCH_MARK) + suffix
+    base = batch_id.replace(ids.BATCH_MARK, "--")  # an earlier version's may contain it
+    return base[: MAX_BATCH_ID_CHARS - len(suffix)].rstrip(ids.BATCH_MARK) + suffix

@@ -1,23 +1,66 @@
 --[[
-egress: take a slot of the egress's bucket for a request that sends no change, such as one for the exchange's time.
+egress: the bucket of an egress IP. A part of the scripts that take or give back its slots.
 
-Atomic so that no slot is given twice. The arithmetic is that of bucket.lua.
+Its slots follow each other by its pace; up to `burst` it may be ahead. All times are microseconds of Redis's clock.
+Atomic with the rest of its script so that no slot is given twice.
 
-ARGV  1 name of the egress   2 egress pace (us per request)   3 egress burst (us)
-Reply us until the slot; -1 if the breaker is open: no slot is taken, and only probes may be sent
+Fields of the egress: `tat` the slot after the last one, without the burst; `pace`, `user_pace`: what its workers pace
+by, for estimates; `since_bulk`: interactive claims since a bulk one.
 ]]
--- luacheck: read globals BUCKET_TTL_MS
-local egress = KEY.egress .. ARGV[1]
-local pace, burst = tonumber(ARGV[2]), tonumber(ARGV[3])
+-- luacheck: read globals clock BUCKET_TTL_MS
+local egress = {}
 
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local tat, openings = unpack(redis.call('HMGET', egress, 'tat', 'open'))
-if tonumber(openings or 0) > 0 then return -1 end
-tat = tonumber(tat or 0)
-local slot = math.max(now, tat - burst)
-tat = math.max(tat, slot) + pace
-redis.call('HSET', egress, 'tat', tat)
-local keep_ms = math.ceil((tat - now) / 1000) + BUCKET_TTL_MS
-if redis.call('PTTL', egress) < keep_ms then redis.call('PEXPIRE', egress, keep_ms) end
-return slot - now
+local REUSABLE_FOR = 1000000        -- us; a slot older than this is of no use to others
+
+local key, pace, burst, tat         -- set by egress.begin
+local claims_since_bulk, is_published
+local is_changed = false
+
+function egress.begin(name, options)
+  key, pace, burst = KEY.egress .. name, options.egress_pace, options.egress_burst
+  local stored_tat, since_bulk, stored_pace, user_pace = unpack(
+    redis.call('HMGET', key, 'tat', 'since_bulk', 'pace', 'user_pace'))
+  tat = tonumber(stored_tat or 0)
+  claims_since_bulk = tonumber(since_bulk or 0)
+  is_published = tonumber(stored_pace or 0) == pace and tonumber(user_pace or 0) == options.user_pace
+end
+
+-- Return how many interactive claims there were since a bulk one.
+function egress.since_bulk() return claims_since_bulk end
+
+-- Count a claim; an interactive one counts only if bulk changes wait.
+function egress.count_claim(is_bulk, bulk_waits)
+  claims_since_bulk = is_bulk and 0 or claims_since_bulk + (bulk_waits and 1 or 0)
+end
+
+function egress.next_slot() return math.max(clock.now_us, tat - burst) end
+
+function egress.take(slot)
+  tat, is_changed = math.max(tat, slot) + pace, true
+end
+
+function egress.give_back(slot)
+  if slot <= clock.now_us - REUSABLE_FOR then return end
+  tat, is_changed = math.max(tat - pace, math.min(tat, clock.now_us)), true   -- never further back than now
+end
+
+-- Keep a key of the egress for at least so long.
+function egress.extend_ttl(key_to_keep, ttl_ms)
+  if redis.call('PTTL', key_to_keep) < ttl_ms then redis.call('PEXPIRE', key_to_keep, ttl_ms) end
+end
+
+-- Write the bucket if it has changed.
+function egress.save()
+  if not is_changed then return end
+  redis.call('HSET', key, 'tat', tat, 'since_bulk', claims_since_bulk)
+  egress.extend_ttl(key, math.ceil((math.max(tat, clock.now_us) - clock.now_us) / 1000) + BUCKET_TTL_MS)
+end
+
+-- Publish what this egress's workers pace by, so that others can estimate.
+function egress.publish(name, user_pace)
+  if is_published then return end
+  redis.call('HSET', key, 'pace', pace, 'user_pace', user_pace)
+  redis.call('SADD', KEY.egresses, name)
+end
+
+return egress

@@ -5,20 +5,28 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from producers.contract import keyspace
-from producers.contract.keyspace import BATCH_MARK, Keyspace
+from producers.contract.ids import BATCH_MARK
+from producers.contract.keyspace import Keyspace
 from producers.contract.messages import AutoCopy, CopySetting, Mode, SettingsChange
 from producers.contract.validation import MAX_ID_CHARS, check_change, check_user_id
 from producers.errors import InvalidArgument, InvalidChange, Refusal
-from producers.queue.chunking import ChunkedSubmission, ItemParser, content_digest, item_user_id, lane_full_error
+from producers.queue.chunking import (
+    ChunkedSubmission,
+    ItemParser,
+    ParsedItem,
+    content_digest,
+    item_user_id,
+    lane_full_error,
+)
+from producers.queue.lanes import fetch_heads
 from producers.queue.slicing import slices
 from producers.queue.submit import SubmitOptions
-from producers.transport.commands import LLEN
-from producers.transport.plan import Plan, Transaction
+from producers.transport.plan import Plan
 
 LANE_BATCH_SIZE = 500
 """Lanes that are looked at in one round trip."""
@@ -65,12 +73,18 @@ class Preview:
 
 
 def template_parser(batch_id: str, template: SettingsChange) -> ItemParser:
-    """Return a parser of the users of a template. A user's job ID does not depend on the order of the users."""
+    """Return a parser of the users of a template. A user's job ID does not depend on the order of the users.
 
-    def parse(_index: int, user_id: str) -> tuple[SettingsChange, str]:
+    A change whose job ID does not end with its user is stored with its settings, since nothing else tells its user.
+    """
+    prefix = batch_id + BATCH_MARK
+
+    def parse(_index: int, user_id: str) -> ParsedItem:
         check_user_id(user_id)  # the template was checked once
-        change: SettingsChange = msgspec.structs.replace(template, user_id=user_id)
-        return change, member_job_id(batch_id, user_id)
+        job_id = member_job_id(batch_id, user_id)
+        if job_id == prefix + user_id:
+            return ParsedItem(job_id, user_id, None)
+        return ParsedItem(job_id, user_id, msgspec.structs.replace(template, user_id=user_id))
 
     return parse
 
@@ -78,9 +92,9 @@ def template_parser(batch_id: str, template: SettingsChange) -> ItemParser:
 def indexed_change_parser(batch_id: str) -> ItemParser:
     """Return a parser of the changes of a fan-out without a template. A job ID is made from the index of its change."""
 
-    def parse(index: int, change: SettingsChange) -> tuple[SettingsChange, str]:
+    def parse(index: int, change: SettingsChange) -> ParsedItem:
         check_change(change)
-        return change, member_job_id(batch_id, str(index))
+        return ParsedItem(member_job_id(batch_id, str(index)), change.user_id, change)
 
     return parse
 
@@ -133,6 +147,13 @@ class FanOut:
         """The content that all runs of a batch share. Without a template, digests of the chunks are compared too."""
         return "changes" if self.template is None else content_digest(self.template)
 
+    def change_of(self, item: ParsedItem) -> SettingsChange:
+        """Return the change of an item."""
+        if item.change is not None or self.template is None:
+            return cast("SettingsChange", item.change)
+        change: SettingsChange = msgspec.structs.replace(self.template, user_id=item.user_id)
+        return change
+
     def parser(self, batch_id: str) -> ItemParser:
         """Return the parser of the items."""
         return indexed_change_parser(batch_id) if self.template is None else template_parser(batch_id, self.template)
@@ -144,11 +165,11 @@ def preview(fan_out: FanOut, items: Iterable[Any]) -> Preview:
     parse = fan_out.parser("")
     for index, item in enumerate(items):
         try:
-            change, _ = parse(index, item)
+            parsed = parse(index, item)
         except InvalidChange as exc:
             found.refused.append(Refusal(index, exc, item_user_id(item)))
         else:
-            found.changes.append(change)
+            found.changes.append(fan_out.change_of(parsed))
     return found
 
 
@@ -157,12 +178,15 @@ def refuse_full_lanes(keys: Keyspace, changes: Sequence[SettingsChange], options
     lanes = [keyspace.lane(change.user_id, change.trader_id) for change in changes]
     queued: dict[str, int] = {}
     for some in slices(list(dict.fromkeys(lanes)), LANE_BATCH_SIZE):
-        queued |= zip(some, (yield from Transaction(*[LLEN(keys.lane + lane) for lane in some])), strict=True)
+        heads = yield from fetch_heads(keys, some)
+        queued |= {lane: 0 if head is None else head.changes for lane, head in zip(some, heads, strict=True)}
     refused = []
     for index, (change, lane) in enumerate(zip(changes, lanes, strict=True)):
         queued[lane] += 1
         if queued[lane] > options.lane_limit:
-            refused.append(Refusal(index, lane_full_error(change, options.lane_limit), change.user_id))
+            refused.append(
+                Refusal(index, lane_full_error(change.user_id, change.trader_id, options.lane_limit), change.user_id)
+            )
     return refused
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
-from producers.contract import keyspace
+from producers.contract import ids, keyspace
 from producers.contract.codec import BEGINNING_BYTES, decode_change, decode_result, is_foreign, is_submit_job
 from producers.contract.keyspace import Keyspace
-from producers.contract.messages import CHANGE_SUFFIX, JobResult
-from producers.contract.stored_values import number
+from producers.contract.messages import CHANGE_SUFFIX, JobResult, Priority
 from producers.errors import JobNotFound, MalformedChange
-from producers.transport.commands import GET, GETRANGE, HMGET, LPOS
+from producers.queue.lanes import LaneScore, entry, fetch_template_entries, parse_head, parts
+from producers.transport.commands import GET, GETRANGE, HGET, LPOS, ZSCORE
 from producers.transport.plan import Command, Plan, Transaction
 
 
@@ -54,6 +56,8 @@ def fetch_result(keys: Keyspace, job_id: str) -> Plan[JobResult | None]:
         if is_foreign(payload):
             payload = (yield from GET(keys.job + name)) or b""  # the function may come later in the payload
         if payload and not is_foreign(payload):
+            return None
+        if not payload and (yield from _fetch_template_status(keys, name)).state is not JobState.NOT_FOUND:
             return None
     yield from reject_foreign(keys, job_id)
     raise JobNotFound(f"no change {job_id}: it was never accepted, or its result has expired")
@@ -100,7 +104,7 @@ def beginning(key: str) -> Command[bytes]:
 
 def _forms(job_id: str) -> list[str]:
     """Return the names to look for: the ID, and for a change of a batch also the ID with the other mark."""
-    other = keyspace.other_form(job_id)
+    other = ids.other_form(job_id)
     return [job_id] if other is None else [job_id, other]
 
 
@@ -108,30 +112,66 @@ def _fetch_status(keys: Keyspace, job_id: str) -> Plan[JobStatus]:
     stored, payload = yield from Transaction(GET(keys.result + job_id), GET(keys.job + job_id))
     if stored is not None:
         return JobStatus(JobState.DONE, result=read_result(stored, job_id))
-    if payload is None or is_foreign(payload):
+    if payload is None:
+        return (yield from _fetch_template_status(keys, job_id))
+    if is_foreign(payload):
         return JobStatus(JobState.NOT_FOUND)
-    lane = lane_of_payload(payload)
-    if lane is None:  # it will finish as rejected when it is claimed
+    located = locate(payload, job_id)
+    if located is None:  # it will finish as rejected when it is claimed
         return JobStatus(JobState.QUEUED)
-    position, (token, in_flight) = yield from Transaction(
-        LPOS(keys.lane + lane, job_id), HMGET(keys.head + lane, "token", "held")
+    return (yield from _fetch_place(keys, job_id, *located))
+
+
+def _fetch_template_status(keys: Keyspace, job_id: str) -> Plan[JobStatus]:
+    """Return the status of a change without a payload: it may be of its batch's template."""
+    lane = yield from fetch_template_lane(keys, job_id)
+    if lane is None:
+        return JobStatus(JobState.NOT_FOUND)
+    entries = yield from fetch_template_entries(keys, job_id)
+    return (yield from _fetch_place(keys, job_id, lane, entries))
+
+
+def fetch_template_lane(keys: Keyspace, job_id: str) -> Plan[str | None]:
+    """Return the lane of a change of its batch's template; None if the batch has none. It may have ended."""
+    batch_id = ids.batch_id_of(job_id)
+    template = None if batch_id is None else (yield from HGET(keys.batch + batch_id, "template"))
+    if batch_id is None or template is None:
+        return None
+    user_id = job_id.removeprefix(batch_id + ids.BATCH_MARK)
+    return keyspace.lane(user_id, decode_change(template).a[0].trader_id)
+
+
+def _fetch_place(keys: Keyspace, job_id: str, lane: str, entries: Sequence[str]) -> Plan[JobStatus]:
+    """Return the status of a change that is in a lane, or has just finished."""
+    user, trader = parts(lane)
+    (stored_head, *scores), places = yield from Transaction(
+        Transaction[Any](
+            HGET(keys.heads + user, trader), ZSCORE(keys.lanes + user, trader), ZSCORE(keys.bulk_lanes + user, trader)
+        ),
+        Transaction(*[LPOS(keys.rest + lane, entry) for entry in entries]),
     )
-    if position is None:  # it finished between the two reads
-        stored = yield from GET(keys.result + job_id)
-        state = JobState.NOT_FOUND if stored is None else JobState.DONE
-        return JobStatus(state, result=None if stored is None else read_result(stored, job_id))
-    if token is not None and position < (number(in_flight) or 1):
-        return JobStatus(JobState.IN_FLIGHT)
-    return JobStatus(JobState.QUEUED, position=position)
+    if stored_head is not None and parse_head(stored_head).job_id == job_id:
+        if LaneScore.IN_FLIGHT in scores:
+            return JobStatus(JobState.IN_FLIGHT)
+        return JobStatus(JobState.QUEUED, position=0)
+    for place in places:
+        if place is not None:
+            return JobStatus(JobState.QUEUED, position=place + 1)
+    stored = yield from GET(keys.result + job_id)  # it finished between the two reads
+    state = JobState.NOT_FOUND if stored is None else JobState.DONE
+    return JobStatus(state, result=None if stored is None else read_result(stored, job_id))
 
 
-def lane_of_payload(payload: bytes) -> str | None:
-    """Return the lane of a stored change, None if the change is malformed."""
+def locate(payload: bytes, job_id: str) -> tuple[str, list[str]] | None:
+    """Return the lane of a stored change and the entry that it has there; None if the change is malformed."""
     try:
-        change = decode_change(payload).a[0]
+        stored = decode_change(payload)
     except MalformedChange:
         return None
-    return keyspace.lane(change.user_id, change.trader_id)
+    change, options = stored.a[0], stored.k
+    is_bulk, is_coalescable = options.priority is Priority.BULK, options.coalesce is True
+    lane = keyspace.lane(change.user_id, change.trader_id)
+    return lane, [entry(job_id, is_bulk=is_bulk, is_coalescable=is_coalescable)]
 
 
 def read_result(stored: bytes, job_id: str) -> JobResult:

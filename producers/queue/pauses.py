@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from producers.contract import keyspace
-from producers.contract.keyspace import BUCKET_SUFFIX, Keyspace
+from producers.contract.keyspace import Keyspace
 from producers.contract.stored_values import Listing, read_each, unix_ms
 from producers.contract.validation import check_id
-from producers.queue.slicing import slices
-from producers.transport.commands import HDEL, HGETALL, HSETNX, LPUSH, LTRIM, TIME_US, ZRANGEBYLEX, ZSCAN
-from producers.transport.plan import Plan, RunScript, Transaction
+from producers.queue.parts import LANES, PARKING
+from producers.transport.commands import HDEL, HGETALL, HSETNX, LPUSH, LTRIM, SADD, SREM, TIME_US
+from producers.transport.plan import Command, Plan, RunScript, Transaction
+from producers.transport.script_messages import Message, encode
 from producers.transport.scripts import Script
 
-WAKE = Script.load("producers.queue", "wake.lua", constants={"BUCKET_SUFFIX": BUCKET_SUFFIX}, runs_when_full=True)
 
-LANE_BATCH_SIZE = 500
-SCAN_COUNT = 1000
+class WakeRequest(Message):
+    """What wake.lua is given: users, escaped, and 1 to end their pauses."""
+
+    users: list[str]
+    resumes: int = 0
+
+
+class ResumeRequest(Message):
+    """What resume.lua is given: how many lanes to move at most."""
+
+    count: int
+
+
+WAKE = Script.load("producers.queue", "wake.lua", parts=LANES, request=WakeRequest, runs_when_full=True)
+RESUME = Script.load(
+    "producers.queue", "resume.lua", parts=[*LANES, PARKING], request=ResumeRequest, runs_when_full=True
+)
+
+CHUNK_SIZE = 200
+"""Lanes that one run moves: some 3 ms of Redis."""
 
 ScopeKind = Literal["user", "trader", "egress", "everything"]
 
@@ -76,22 +93,34 @@ class Pause:
 def pause(keys: Keyspace, scope: Scope) -> Plan[bool]:
     """Stop claims of the scope; requests in flight are completed. Return False if it was paused before."""
     now_us = yield from TIME_US()
-    return bool((yield from HSETNX(keys.paused, scope.field, now_us // 1000)))
+    is_new = yield from HSETNX(keys.paused, scope.field, now_us // 1000)
+    if scope.kind == "trader":
+        yield from SREM(keys.resuming, keyspace.escape(scope.name))
+    return bool(is_new)
 
 
 def resume(keys: Keyspace, scope: Scope) -> Plan[bool]:
     """End a pause, and make its lanes due. Return False if there was none.
 
-    Resuming a user also removes the mark that its API keys were rejected.
+    The lanes of a trader are moved in chunks; if the caller dies meanwhile, workers go on. Resuming a user also removes
+    the mark that its API keys were rejected.
     """
-    removed, _, _ = yield from Transaction(
-        HDEL(keys.paused, scope.field), LPUSH(keys.wakeups, "1"), LTRIM(keys.wakeups, 0, 0)
-    )
     if scope.kind == "user":
-        removed += yield from HDEL(keys.rejected_keys, keyspace.escape(scope.name))
-        yield from wake_user(keys, scope.name)
-    elif scope.kind == "trader":
-        yield from _wake_trader(keys, scope.name)
+        user = keyspace.escape(scope.name)
+        marks = yield from HDEL(keys.rejected_keys, user)
+        ended = yield from RunScript[int](WAKE, [encode(WakeRequest([user], resumes=1))])
+        return bool(ended + marks)
+    commands: list[Command[Any]] = [
+        HDEL(keys.paused, scope.field),
+        LPUSH(keys.wakeups, "1"),
+        LTRIM(keys.wakeups, 0, 0),
+    ]
+    if scope.kind == "trader":
+        commands.append(SADD(keys.resuming, keyspace.escape(scope.name)))
+    removed, *_ = yield from Transaction(*commands)
+    if scope.kind == "trader":
+        while (yield from RunScript(RESUME, [encode(ResumeRequest(CHUNK_SIZE))], bool, idempotent=True)):
+            pass
     return bool(removed)
 
 
@@ -116,33 +145,6 @@ def read_pause(entry: tuple[bytes, bytes]) -> Pause:
     return Pause(cast("ScopeKind", kind), keyspace.unescape(name), unix_ms(since_ms))
 
 
-def wake_user(keys: Keyspace, user_id: str) -> Plan[None]:
-    """Make all lanes of a user due."""
-    yield from wake_lanes((yield from user_lanes(keys, user_id)))
-
-
-def _wake_trader(keys: Keyspace, trader_id: str) -> Plan[None]:
-    pattern = f"*:{_escape_glob(keyspace.escape(trader_id))}"
-    scan_position = 0
-    while True:
-        scan_position, found = yield from ZSCAN(keys.lanes, scan_position, "MATCH", pattern, "COUNT", SCAN_COUNT)
-        yield from wake_lanes(read_each([lane for lane, _ in found], bytes.decode))
-        if not scan_position:
-            return
-
-
-def wake_lanes(lanes: Sequence[str]) -> Plan[None]:
-    """Make lanes due now, or when their lease or back-off ends."""
-    for some in slices(lanes, LANE_BATCH_SIZE):
-        yield from RunScript(WAKE, [*some])
-
-
-def user_lanes(keys: Keyspace, user_id: str) -> Plan[Listing[str]]:
-    """Return the names of a user's lanes that are not empty."""
-    found = yield from ZRANGEBYLEX(keys.lanes, *keyspace.lane_range(user_id))
-    return read_each(found, bytes.decode)
-
-
-def _escape_glob(text: str) -> str:
-    """Return the pattern that matches only `text`."""
-    return "".join(f"\\{character}" if character in r"*?[]\^-" else character for character in text)
+def wake_user(user_id: str) -> Plan[None]:
+    """Schedule a user again: its rate has changed, or its pause has ended."""
+    yield from RunScript(WAKE, [encode(WakeRequest([keyspace.escape(user_id)]))], idempotent=True)

@@ -6,15 +6,12 @@ been sent at the pace of the egresses in use; neither starts before the holds en
 send after its pause; one whose breaker is open for another reason, or that is paused, sends nothing.
 Writes nothing. Atomic so that all counters are of the same moment.
 
-ARGV  1 batch ID   2 and on: the fields of the batch to return
+ARGV  1 the request, see ProgressRequest in progress.py
 Reply {estimate (ms from now; -1 if unknown or paused), then the value of each field, "" if it is not set}
 ]]
--- luacheck: read globals BUCKET_SUFFIX THROTTLED
-local batch = KEY.batch .. ARGV[1]
-local fields = {unpack(ARGV, 2)}
-
-local seconds, micros = unpack(redis.call('TIME'))
-local now_us = seconds * 1000000 + micros
+-- luacheck: read globals clock bucket lane input THROTTLED
+local batch = KEY.batch .. input.batch_id
+local now_us = clock.now_us
 
 -- Return a stored number, or `default` if it is absent, not a number, or not finite.
 local function number(value, default)
@@ -31,7 +28,7 @@ local function sending_egresses()
   local changes_per_us, slowest_user_pace, hold_until = 0, 0, math.huge
   for _, name in ipairs(redis.call('SMEMBERS', KEY.egresses)) do
     local pace, user_pace, open_reason, probe_at =
-      unpack(redis.call('HMGET', KEY.egress .. name, 'pace', 'user pace', 'why', 'probe at'))
+      unpack(redis.call('HMGET', KEY.egress .. name, 'pace', 'user_pace', 'reason', 'probe_at'))
     pace = number(pace, 0)
     local may_send = (not open_reason or open_reason == THROTTLED) and not is_paused('egress:' .. name)
     if pace > 0 and may_send then
@@ -45,10 +42,10 @@ end
 
 local function eta_us()
   local total, finished, complete, deepest_lane =
-    unpack(redis.call('HMGET', batch, 'total', 'ended', 'complete', 'deepest lane'))
+    unpack(redis.call('HMGET', batch, 'total', 'finished', 'completed_at', 'deepest_lane'))
   local remaining = number(total, 0) - number(finished, 0)
   if complete or remaining == 0 then return 0 end
-  local user, trader = string.match(deepest_lane or '', '^([^:]*):(.*)$')
+  local user, trader = lane.split(deepest_lane or '')
   if is_paused('everything') then return -1 end
   if user and (is_paused('user:' .. user) or is_paused('trader:' .. trader)) then return -1 end
   local changes_per_us, worker_pace, hold_until = sending_egresses()
@@ -56,15 +53,14 @@ local function eta_us()
   local held_us = math.max(0, hold_until - now_us)
   local all_sent_us = held_us + remaining / changes_per_us
   if not user then return all_sent_us end
-  local bucket_pace, user_hold =
-    unpack(redis.call('HMGET', KEY.bucket .. user .. BUCKET_SUFFIX, 'pace', 'hold'))
+  local found, head = bucket.of(user), lane.read(user, trader)
   local rate = number(redis.call('HGET', KEY.rates, user), 0)
-  local pace = rate > 0 and 1000000 / rate or number(bucket_pace, worker_pace)
-  local user_held_us = math.max(held_us, number(user_hold, 0) - now_us)
-  return math.max(all_sent_us, user_held_us + redis.call('LLEN', KEY.lane .. deepest_lane) * pace)
+  local pace = rate > 0 and 1000000 / rate or (found.pace > 0 and found.pace or worker_pace)
+  local user_held_us = math.max(held_us, found.hold - now_us)
+  return math.max(all_sent_us, user_held_us + (head and head.changes or 0) * pace)
 end
 
 local eta = eta_us()
 local reply = {eta < 0 and -1 or math.ceil(eta / 1000)}
-for i, value in ipairs(redis.call('HMGET', batch, unpack(fields))) do reply[i + 1] = value or '' end
+for i, value in ipairs(redis.call('HMGET', batch, unpack(input.fields))) do reply[i + 1] = value or '' end
 return reply

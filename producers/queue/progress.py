@@ -6,24 +6,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from producers.contract.keyspace import BUCKET_SUFFIX
 from producers.contract.messages import THROTTLED, Outcome, Priority
 from producers.contract.progress import Progress
 from producers.contract.stored_values import Listing, read_each, unix_ms
 from producers.errors import BatchNotFound
+from producers.queue.parts import BUCKET, CLOCK, LANE
 from producers.transport.plan import Plan, RunScript
+from producers.transport.script_messages import Message, encode
 from producers.transport.scripts import Script
+
+
+class ProgressRequest(Message):
+    """What progress.lua is given: the batch, and the fields of it to return."""
+
+    batch_id: str
+    fields: list[str]
+
 
 PROGRESS = Script.load(
     "producers.queue",
     "progress.lua",
-    constants={"BUCKET_SUFFIX": BUCKET_SUFFIX, "THROTTLED": THROTTLED},
+    parts=[CLOCK, BUCKET, LANE],
+    constants={"THROTTLED": THROTTLED},
+    request=ProgressRequest,
 )
 
-FIELDS = (
-    *("created", "total", "in flight", "sealed", "cancelled", "complete", "priority", "started"),
-    *(f"o:{outcome}" for outcome in Outcome),
-)
+FIELDS = [
+    *("created_at", "total", "in_flight", "sealed_at", "cancelled_at", "completed_at", "priority", "started_at"),
+    *(f"outcome_{outcome}" for outcome in Outcome),
+]
 """The fields to read from the batch's hash, which also holds a digest for each chunk."""
 
 
@@ -53,8 +64,10 @@ def fetch_progress(batch_id: str) -> Plan[Progress]:
 
 def fetch_stored(batch_id: str) -> Plan[StoredBatch | None]:
     """Return the counters of a batch; None if there is no such batch."""
-    eta_ms, fields = yield from RunScript(PROGRESS, [batch_id, *FIELDS], parse=_parse, idempotent=True)
-    return StoredBatch(batch_id, eta_ms, fields) if "created" in fields else None
+    eta_ms, fields = yield from RunScript(
+        PROGRESS, [encode(ProgressRequest(batch_id, FIELDS))], parse=_parse, idempotent=True
+    )
+    return StoredBatch(batch_id, eta_ms, fields) if "created_at" in fields else None
 
 
 def read_progress(batches: Sequence[StoredBatch]) -> Listing[Progress]:
@@ -71,21 +84,21 @@ def _progress(stored: StoredBatch) -> Progress:
     def time(name: str) -> int | None:
         return unix_ms(fields[name]) if name in fields else None
 
-    outcomes = {outcome.value: ended for outcome in Outcome if (ended := count(f"o:{outcome}"))}
-    total, in_flight = count("total"), count("in flight")
+    outcomes = {outcome.value: ended for outcome in Outcome if (ended := count(f"outcome_{outcome}"))}
+    total, in_flight = count("total"), count("in_flight")
     return Progress(
         batch_id=stored.batch_id,
         total=total,
         queued=total - sum(outcomes.values()) - in_flight,
         in_flight=in_flight,
         outcomes=outcomes,
-        sealed="sealed" in fields,
-        cancelled="cancelled" in fields,
-        complete="complete" in fields,
+        sealed="sealed_at" in fields,
+        cancelled="cancelled_at" in fields,
+        complete="completed_at" in fields,
         priority=Priority(fields["priority"].decode()),
-        created_at_ms=unix_ms(fields["created"]),
-        started_at_ms=time("started"),
-        finished_at_ms=time("complete"),
+        created_at_ms=unix_ms(fields["created_at"]),
+        started_at_ms=time("started_at"),
+        finished_at_ms=time("completed_at"),
         eta_s=None if stored.eta_ms < 0 else stored.eta_ms / 1000,
     )
 

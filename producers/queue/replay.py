@@ -21,7 +21,8 @@ from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter
 from producers.queue.fan_out import FanOutReport, member_job_id
 from producers.queue.progress import fetch_progress
 from producers.queue.slicing import slices
-from producers.queue.submit import Submission, SubmitOptions, SubmitVerdict, submit
+from producers.queue.submit import Submission, SubmitOptions, submit
+from producers.queue.submit_messages import SubmitVerdict
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.transport.commands import TIME_US
 from producers.transport.plan import Plan
@@ -113,22 +114,22 @@ def _send(
     """
     now_us = yield from TIME_US()
     ttl_ms = change_ttl_ms(settings.change_ttl_s)
-    prepared: list[tuple[SettingsChange, Submission]] = []
+    prepared: list[Submission] = []
     for letter, job_id in letters:
         change = _replayable_change(letter, report)
         if change is not None:
             submission = Submission.from_change(
                 change, job_id, options, now_ms=now_us // 1000, ttl_ms=ttl_ms, dead_letter_id=letter.job_id
             )
-            prepared.append((change, submission))
+            prepared.append(submission)
     if not prepared:
         return set(), 0
-    _, *verdicts = yield from submit([submission for _, submission in prepared], options)
+    _, *verdicts = yield from submit(prepared, options)
     gone: set[str] = set()
-    for (change, submission), verdict in zip(prepared, verdicts, strict=True):
+    for submission, verdict in zip(prepared, verdicts, strict=True):
         if verdict in CONFLICTS:
             raise conflict_error(options.batch_id, SubmitVerdict(verdict))
-        error = refusal_error(verdict, change, submission.job_id, options)
+        error = refusal_error(verdict, submission, options)
         if error is not None:
             report.refused.append((submission.dead_letter_id, str(error)))
             continue

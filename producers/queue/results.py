@@ -59,7 +59,7 @@ def read_page(keys: Keyspace, batch_id: str, after: str | None, limit: int = PAG
     limit = max(0, min(limit, MAX_PAGE_SIZE))
     entries, (created, end) = yield from Transaction(
         XRANGE(keys.batch_results + batch_id, f"({position}", "+", "COUNT", limit),
-        HMGET(keys.batch + batch_id, "created", "end"),
+        HMGET(keys.batch + batch_id, "created_at", "end_entry"),
     )
     if created is None:
         raise batch_not_found_error(batch_id)

@@ -4,32 +4,28 @@ seal: close a batch to further changes. It is complete when all of its changes h
 Atomic so that the batch is announced as complete exactly once, by this script or by the one that finishes its last
 change.
 
-ARGV  1 batch ID   2 digest of the batch's content   3 priority   4 cancel: 1 to cancel the batch (2 and 3 are not used)
-      5 number of changes rejected by a full lane: if above 0, changes may still be added to the batch
-      6 TTL of results and of complete batches (ms)
-Reply a VERDICT
+ARGV  1 the request, see SealRequest in batches.py
+Reply a VERDICT; an error with the code LAYOUT if it would begin a batch in a queue of another layout
 ]]
--- luacheck: read globals finish VERDICT
-local batch_id, content, priority, is_cancel = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
-local batch = KEY.batch .. batch_id
-local lane_full_count, result_ttl_ms = ARGV[5], tonumber(ARGV[6])
-finish.begin(result_ttl_ms)
-local now_ms = math.floor(finish.now_us / 1000)
+-- luacheck: read globals clock batches layout input VERDICT
+local batch, is_cancel = KEY.batch .. input.batch_id, input.is_cancel == 1
 
-local created, stored_content, sealed, complete, stored_lane_full_count =
-  unpack(redis.call('HMGET', batch, 'created', 'content', 'sealed', 'complete', 'short'))
+local created, stored_content, sealed, completed, stored_lane_full_count =
+  unpack(redis.call('HMGET', batch, 'created_at', 'content', 'sealed_at', 'completed_at', 'lane_full_count'))
 if is_cancel then
   if not created then return VERDICT.NO_BATCH end
-  if complete and tonumber(stored_lane_full_count or 0) == 0 then return VERDICT.ALREADY_SEALED end   -- nothing is left
-  redis.call('HSETNX', batch, 'cancelled', now_ms)
+  if completed and tonumber(stored_lane_full_count or 0) == 0 then return VERDICT.ALREADY_SEALED end  -- nothing is left
+  redis.call('HSETNX', batch, 'cancelled_at', clock.now_ms)
 elseif not created then
-  redis.call('HSET', batch, 'created', now_ms, 'content', content, 'priority', priority)
-  redis.call('ZADD', KEY.batches, now_ms, batch_id)
-elseif stored_content ~= content then
+  local wrong_layout = layout.refusal()
+  if wrong_layout then return wrong_layout end
+  redis.call('HSET', batch, 'created_at', clock.now_ms, 'content', input.content, 'priority', input.priority)
+  redis.call('ZADD', KEY.batches, clock.now_ms, input.batch_id)
+elseif stored_content ~= input.content then
   return VERDICT.OTHER_CONTENT
 end
-redis.call('HSET', batch, 'short', is_cancel and 0 or lane_full_count)
+redis.call('HSET', batch, 'lane_full_count', is_cancel and 0 or input.lane_full_count)
 if sealed then return VERDICT.ALREADY_SEALED end
-redis.call('HSET', batch, 'sealed', now_ms)
-finish.complete_batch_if_done(batch_id, batch)
+redis.call('HSET', batch, 'sealed_at', clock.now_ms)
+batches.complete_if_done(input.batch_id, input.result_ttl_ms)
 return VERDICT.SEALED

@@ -4,57 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import NamedTuple
 
 from producers.contract import keyspace
-from producers.contract.codec import FUNCTION_BYTES, MAX_PAYLOAD_BYTES, encode_change
-from producers.contract.keyspace import BUCKET_SUFFIX
+from producers.contract.codec import change_digest, encode_change
 from producers.contract.messages import Priority, SettingsChange
-from producers.queue.bucket import BUCKET_TTL_MS, LATE, RESERVED
-from producers.settings import REDIS_FULL_PERCENT, variable_name
+from producers.queue.submit_messages import SUBMIT, ChangeRow, SubmitRequest
+from producers.settings import REDIS_FULL_PERCENT
 from producers.transport.plan import RunScript
-from producers.transport.scripts import Argument, Part, Script
-
-
-class SubmitVerdict(IntEnum):
-    """What submit.lua replies for a change that it did not append. For others it replies their place in the lane."""
-
-    ALREADY_THERE = 0
-    LANE_FULL = -1
-    OTHER_CONTENT = -2
-    SEALED = -3
-    CANCELLED = -4
-    DEAD_LETTER_GONE = -5
-    FOREIGN_ID = -6
-
-
-EMPTY_BATCH_TTL_MS = 86_400_000
-"""TTL of a batch without changes: its producer may have died, and may run it again."""
-
-MEMORY = Part(
-    "producers.queue",
-    "memory.lua",
-    {"FULL_SETTING": variable_name("redis_full_percent")},
-)
-"""The Lua part that measures Redis's memory."""
-
-SUBMIT = Script.load(
-    "producers.queue",
-    "submit.lua",
-    parts=[MEMORY],
-    constants={
-        "BUCKET_SUFFIX": BUCKET_SUFFIX,
-        "BATCH_MARK": keyspace.BATCH_MARK,
-        "FUNCTION_BYTES": FUNCTION_BYTES,
-        "MAX_PAYLOAD_BYTES": MAX_PAYLOAD_BYTES,
-        "BUCKET_TTL_MS": BUCKET_TTL_MS,
-        "LATE": LATE,
-        "RESERVED": RESERVED,
-        "EMPTY_BATCH_TTL_MS": EMPTY_BATCH_TTL_MS,
-        "VERDICT": SubmitVerdict,
-    },
-)
+from producers.transport.script_messages import encode
+from producers.transport.scripts import Argument
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +39,38 @@ class SubmitOptions:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """The arguments of submit.lua for one change.
+    """A change to submit.
 
     Attributes:
         job_id: the change's ID.
-        lane: its lane's name.
-        payload: the change as it is stored.
+        user: its user, escaped.
+        trader: its trader, escaped.
+        payload: the change as it is stored; None for a change of the run's template.
+        digest: of its content; "" for a change of the template.
         dead_letter_id: job ID of the dead letter that it replays, which is deleted with it; "" for none.
     """
 
     job_id: str
-    lane: str
-    payload: bytes
+    user: str
+    trader: str
+    payload: bytes | None
+    digest: str = ""
     dead_letter_id: str = ""
+
+    @property
+    def lane(self) -> str:
+        """The name of its lane."""
+        return f"{self.user}:{self.trader}"
+
+    @property
+    def user_id(self) -> str:
+        """The ID of its user."""
+        return keyspace.unescape(self.user)
+
+    @property
+    def trader_id(self) -> str:
+        """The ID of its trader."""
+        return keyspace.unescape(self.trader)
 
     @classmethod
     def from_change(
@@ -106,10 +84,42 @@ class Submission:
         dead_letter_id: str = "",
     ) -> Submission:
         """Encode a valid change; `now_ms` is Redis's clock, Unix milliseconds."""
+        digest = change_digest(change)
         payload = encode_change(
-            change, enqueued_at_ms=now_ms, ttl_ms=ttl_ms, coalesce=options.coalesce, priority=options.priority
+            change,
+            enqueued_at_ms=now_ms,
+            ttl_ms=ttl_ms,
+            coalesce=options.coalesce,
+            priority=options.priority,
+            digest=digest,
         )
-        return cls(job_id, keyspace.lane(change.user_id, change.trader_id), payload, dead_letter_id)
+        user, trader = keyspace.escape(change.user_id), keyspace.escape(change.trader_id)
+        return cls(job_id, user, trader, payload, digest, dead_letter_id)
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateRun:
+    """A run of a fan-out whose changes share a template.
+
+    Attributes:
+        template: the change of a placeholder, as it is stored.
+        trader: the template's trader, escaped.
+        enqueued_ms: when its changes are enqueued, Unix milliseconds, Redis's clock.
+        ttl_ms: their TTL.
+    """
+
+    template: bytes
+    trader: str
+    enqueued_ms: int
+    ttl_ms: int
+
+    @classmethod
+    def from_change(cls, template: SettingsChange, options: SubmitOptions, *, now_ms: int, ttl_ms: int) -> TemplateRun:
+        """Encode the template of a run that begins now."""
+        payload = encode_change(
+            template, enqueued_at_ms=now_ms, ttl_ms=ttl_ms, coalesce=options.coalesce, priority=options.priority
+        )
+        return cls(payload, keyspace.escape(template.trader_id), now_ms, ttl_ms)
 
 
 class ChunkDigest(NamedTuple):
@@ -133,6 +143,7 @@ def submit(
     *,
     chunk: ChunkDigest = NO_DIGEST,
     previous: ChunkDigest = NO_DIGEST,
+    run: TemplateRun | None = None,
 ) -> RunScript[list[int]]:
     """Return the step that submits a chunk. Its reply is the time (Unix ms, Redis's clock), then a verdict per change.
 
@@ -141,22 +152,41 @@ def submit(
         options: the options of all of them.
         chunk: identifies the chunk, if its content must be the same in every run.
         previous: identifies the chunk before it.
+        run: the run whose template those without a payload have.
     """
-    is_replay = any(submission.dead_letter_id for submission in submissions)
-    args: list[Argument] = [
-        options.lane_limit,
-        options.priority.value,
-        int(options.coalesce),
-        options.batch_id,
-        options.content,
-        *chunk,
-        *previous,
-        int(is_replay),
-        f"{options.full_percent:g}",
-    ]
+    further: list[Argument] = [submission.payload for submission in submissions if submission.payload is not None]
+    number = 0
+    rows = []
     for submission in submissions:
-        args += (submission.lane, submission.job_id, submission.payload)
-        if is_replay:
-            args.append(submission.dead_letter_id)
+        has_payload = submission.payload is not None
+        number += has_payload
+        rows.append(
+            ChangeRow(
+                submission.user,
+                submission.trader,
+                submission.job_id,
+                number if has_payload else 0,
+                submission.digest,
+                submission.dead_letter_id,
+            )
+        )
+    if run is not None:
+        further.append(run.template)
+    request = SubmitRequest(
+        lane_limit=options.lane_limit,
+        is_bulk=int(options.priority is Priority.BULK),
+        is_coalescable=int(options.coalesce),
+        batch_id=options.batch_id,
+        content=options.content,
+        chunk=chunk.name,
+        chunk_digest=chunk.digest,
+        previous_chunk=previous.name,
+        previous_digest=previous.digest,
+        full_percent=f"{options.full_percent:g}",
+        template=0 if run is None else len(further),
+        run="" if run is None else f"{run.enqueued_ms},{run.ttl_ms}",
+        changes=rows,
+    )
     # Job IDs make it idempotent; but a second run of a replay would find the dead letters gone.
-    return RunScript(SUBMIT, args, idempotent=not is_replay)
+    is_replay = any(submission.dead_letter_id for submission in submissions)
+    return RunScript(SUBMIT, [encode(request), *further], idempotent=not is_replay)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from producers.contract import keyspace
 from producers.contract.keyspace import Keyspace
 from producers.contract.messages import Priority
-from producers.contract.stored_values import Listing, number, read_each
+from producers.contract.stored_values import number, read_each
 from producers.contract.validation import check_id, check_rate
-from producers.queue.bucket import FULL_PACE, US_PER_S
+from producers.queue.bucket import FULL_PACE, US_PER_S, decode_bucket
 from producers.queue.cancel import Cancellation, CancelReport, cancel_jobs
-from producers.queue.pauses import LANE_BATCH_SIZE, Scope, user_lanes, wake_user
-from producers.queue.slicing import slices
-from producers.transport.commands import HDEL, HEXISTS, HGET, HMGET, HSET, LINDEX, LLEN, LRANGE, TIME_US, ZSCORE
+from producers.queue.lanes import LaneScore, job_id_of_entry, parse_head
+from producers.queue.pauses import Scope, wake_user
+from producers.transport.commands import GET, HDEL, HEXISTS, HGET, HGETALL, HSET, LRANGE, TIME_US, ZRANGE_WITHSCORES
 from producers.transport.plan import Plan, Transaction
+
+CANCEL_PAGE_SIZE = 1000
+"""Changes of a lane that are read in one round trip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class LaneStatus:
     Attributes:
         trader_id: its trader.
         queued: how many changes it holds, including those in flight.
-        in_flight: whether a worker has claimed it, and the lease has not lapsed.
+        in_flight: whether it is in flight under a worker's session.
         due_in_s: seconds until it may be claimed; 0 if it is due; None while it is in flight.
         priority: its priority.
         head: the job ID of its head.
@@ -52,7 +56,7 @@ class UserStatus:
         slowed: the factor by which its requests are slowed after a 429; 1 if they are not.
         refused_code: the code with which the exchange rejected its API keys: its changes end `unauthorized`, without
             a request, until the keys are replaced or the user is resumed; None if they were not rejected.
-        lanes: the lanes that hold changes.
+        lanes: the lanes that hold changes, by trader.
         malformed: how many of the user's lanes cannot be read.
     """
 
@@ -78,7 +82,7 @@ def limit_user(keys: Keyspace, user_id: str, rate_per_s: float | None) -> Plan[N
         yield from HDEL(keys.rates, user)
     else:
         yield from HSET(keys.rates, user, repr(check_rate(rate_per_s)))
-    yield from wake_user(keys, user_id)
+    yield from wake_user(user_id)
 
 
 def cancel_user(keys: Keyspace, user_id: str, *, result_ttl_ms: int) -> Plan[CancelReport]:
@@ -87,15 +91,22 @@ def cancel_user(keys: Keyspace, user_id: str, *, result_ttl_ms: int) -> Plan[Can
     Raises:
         InvalidId: the user ID cannot be one.
     """
-    job_ids: list[str] = []
-    lanes = yield from user_lanes(keys, check_id("user_id", user_id))
-    malformed = lanes.malformed
-    for lane in lanes:
-        listed = read_each((yield from LRANGE(keys.lane + lane, 0, -1)), bytes.decode)
-        job_ids += listed
-        malformed += listed.malformed
-    found = yield from cancel_jobs(keys, job_ids, result_ttl_ms=result_ttl_ms)
-    return CancelReport(found.count(Cancellation.CANCELLED), found.count(Cancellation.IN_FLIGHT), malformed)
+    user = keyspace.escape(check_id("user_id", user_id))
+    heads = yield from HGETALL(keys.heads + user)
+    counts: Counter[Cancellation] = Counter()
+    malformed = 0
+    for trader, stored in heads.items():
+        head = parse_head(stored)
+        lane = f"{user}:{trader.decode(errors='replace')}"
+        malformed += head.job_id is None
+        for _ in range(0, head.changes, CANCEL_PAGE_SIZE):
+            # The newest first, so that what is in flight does not end in the middle; each page is the last one by then.
+            page = read_each((yield from LRANGE(keys.rest + lane, -CANCEL_PAGE_SIZE, -1)), job_id_of_entry)
+            malformed += page.malformed
+            counts.update((yield from cancel_jobs(keys, list(reversed(page)), result_ttl_ms=result_ttl_ms)))
+        if head.job_id is not None:
+            counts.update((yield from cancel_jobs(keys, [head.job_id], result_ttl_ms=result_ttl_ms)))
+    return CancelReport(counts[Cancellation.CANCELLED], counts[Cancellation.IN_FLIGHT], malformed)
 
 
 def user_status(keys: Keyspace, user_id: str) -> Plan[UserStatus]:
@@ -105,65 +116,56 @@ def user_status(keys: Keyspace, user_id: str) -> Plan[UserStatus]:
         InvalidId: the user ID cannot be one.
     """
     user = keyspace.escape(check_id("user_id", user_id))
-    lanes = yield from user_lanes(keys, user_id)
-    now_us, is_paused, rate, (hold, slowdown), rejected_keys = yield from Transaction(
+    now_us, (is_paused, rate, bucket, rejected_keys), heads, interactive, bulk = yield from Transaction(
         TIME_US(),
-        HEXISTS(keys.paused, Scope("user", user_id).field),
-        HGET(keys.rates, user),
-        HMGET(keys.bucket_of(user), "hold", "slow"),
-        HGET(keys.rejected_keys, user),
+        Transaction[Any](
+            HEXISTS(keys.paused, Scope("user", user_id).field),
+            HGET(keys.rates, user),
+            GET(keys.bucket_of(user)),
+            HGET(keys.rejected_keys, user),
+        ),
+        HGETALL(keys.heads + user),
+        ZRANGE_WITHSCORES(keys.lanes + user, 0, -1),
+        ZRANGE_WITHSCORES(keys.bulk_lanes + user, 0, -1),
     )
-    statuses: list[LaneStatus] = []
-    malformed = lanes.malformed
-    for some in slices(lanes, LANE_BATCH_SIZE):
-        found = yield from _lane_statuses(keys, some, now_us)
-        statuses += found
-        malformed += found.malformed
+    found = decode_bucket(bucket)
+    scores = dict([*interactive, *bulk])
+    lanes = read_each(heads.items(), lambda head: _lane_status(*head, scores, now_us))
+    lanes.sort(key=lambda lane: lane.trader_id)
     return UserStatus(
         user_id=user_id,
         paused=is_paused,
         rate_per_s=number(rate),
-        hold_s=max(0.0, ((number(hold) or 0.0) - now_us) / US_PER_S),
-        slowed=(number(slowdown) or FULL_PACE) / FULL_PACE,
+        hold_s=max(0.0, (found.hold - now_us) / US_PER_S),
+        slowed=found.slowdown_permille / FULL_PACE,
         refused_code=None if rejected_keys is None else _rejection_code(rejected_keys),
-        lanes=statuses,
-        malformed=malformed,
+        lanes=lanes,
+        malformed=lanes.malformed,
+    )
+
+
+def _lane_status(trader: bytes, stored: bytes, scores: Mapping[bytes, float], now_us: int) -> LaneStatus:
+    """Return the status of a lane.
+
+    Raises:
+        ValueError: its head cannot be read.
+    """
+    head, score_ms = parse_head(stored), scores.get(trader, 0.0)
+    if head.job_id is None:
+        raise ValueError(f"{stored!r} is not the head of a lane")
+    in_flight = score_ms == LaneScore.IN_FLIGHT
+    is_parked = score_ms == LaneScore.PARKED
+    due_in_s = 0.0 if is_parked else max(0.0, score_ms / 1000 - now_us / US_PER_S)
+    return LaneStatus(
+        trader_id=keyspace.unescape(trader.decode()),
+        queued=head.changes,
+        in_flight=in_flight,
+        due_in_s=None if in_flight else due_in_s,
+        priority=head.priority,
+        head=head.job_id,
     )
 
 
 def _rejection_code(stored: bytes) -> str:
     """Return the code of a marker of rejected keys, which is `<fingerprint> <code> <since (ms)>`."""
     return stored.decode(errors="replace").partition(" ")[2].partition(" ")[0]
-
-
-def _lane_statuses(keys: Keyspace, lanes: Sequence[str], now_us: int) -> Plan[Listing[LaneStatus]]:
-    replies = yield from Transaction(
-        *[
-            Transaction(
-                LLEN(keys.lane + lane),
-                LINDEX(keys.lane + lane, 0),
-                HEXISTS(keys.head + lane, "token"),
-                ZSCORE(keys.schedule, lane),
-                ZSCORE(keys.bulk_schedule, lane),
-            )
-            for lane in lanes
-        ]
-    )
-
-    def status(row: tuple[str, tuple[Any, ...]]) -> LaneStatus:
-        lane, (queued, head, is_claimed, due_ms, bulk_due_ms) = row
-        priority = Priority.BULK if due_ms is None else Priority.INTERACTIVE
-        score_ms = (bulk_due_ms or 0.0) if due_ms is None else due_ms
-        due_in_s = max(0.0, score_ms / 1000 - now_us / US_PER_S)
-        in_flight = is_claimed and due_in_s > 0  # the score of a claimed lane is the end of its lease
-        return LaneStatus(
-            trader_id=keyspace.user_and_trader(lane)[1],
-            queued=queued,
-            in_flight=in_flight,
-            due_in_s=None if in_flight else due_in_s,
-            priority=priority,
-            head=head.decode(),
-        )
-
-    # Leave out lanes without a head, which became empty after they were listed.
-    return read_each([row for row in zip(lanes, replies, strict=True) if row[1][1] is not None], status)

@@ -1,30 +1,25 @@
 --[[
-wake: make lanes due now, or when their back-off or lease ends, and release the times that their users reserved.
+wake: schedule users again, after their rate has changed, or to end their pauses.
 
-Atomic so that a lane that is claimed at the same time is not due before its lease ends.
+A user with a lane that waits is due when that lane is, whatever its bucket says: the claim knows the rate of now.
+Atomic so that a user whose pause has ended is scheduled, whoever asked for it dies; and so that a user whose next slot
+depends on a request in flight is scheduled by that request's settlement too.
 
-ARGV  1 and on: the lanes
-Reply the number of lanes that are now due earlier than before
+ARGV  1 the request, see WakeRequest in pauses.py
+Reply the number of pauses that were ended
 ]]
--- luacheck: read globals BUCKET_SUFFIX
-local lanes = ARGV
-
-local seconds, micros = unpack(redis.call('TIME'))
-local now_ms = math.floor((seconds * 1000000 + micros) / 1000)
-local woken = 0
-for _, lane in ipairs(lanes) do
-  local bucket = KEY.bucket .. string.match(lane, '^[^:]*') .. BUCKET_SUFFIX
-  if redis.call('HEXISTS', bucket, 'turn') == 1 then redis.call('HSET', bucket, 'turn', 0) end
-  local token, lease_ends, back_off_ends =
-    unpack(redis.call('HMGET', KEY.head .. lane, 'token', 'lease', 'earliest'))
-  local earliest = math.max(now_ms, tonumber(token and lease_ends or back_off_ends or 0) or 0)
-  for _, schedule in ipairs({KEY.schedule, KEY.bulk_schedule}) do
-    local due = redis.call('ZSCORE', schedule, lane)
-    if due and tonumber(due) > earliest then
-      redis.call('ZADD', schedule, earliest, lane)
-      woken = woken + 1
+-- luacheck: read globals clock lane schedule input
+local ended, is_woken = 0, false
+for _, user in ipairs(input.users) do
+  if input.resumes == 1 then ended = ended + redis.call('HDEL', KEY.paused, 'user:' .. user) end
+  for _, is_bulk in ipairs({false, true}) do
+    local earliest = schedule.earliest(user, is_bulk)
+    if earliest and lane.is_waiting(earliest) then
+      schedule.set(user, is_bulk, math.max(earliest, 1))
+      is_woken = true
     end
   end
 end
-if woken > 0 and redis.call('LLEN', KEY.wakeups) == 0 then redis.call('LPUSH', KEY.wakeups, '1') end
-return woken
+schedule.save()
+if is_woken then schedule.wake_worker() end
+return ended

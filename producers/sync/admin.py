@@ -9,8 +9,9 @@ from producers.contract.progress import Progress
 from producers.contract.stored_values import Listing
 from producers.monitor.overview import read_overview
 from producers.monitor.overview_types import Overview
-from producers.queue import batches, pauses, users
+from producers.queue import batches, migration, pauses, users
 from producers.queue.cancel import CancelReport
+from producers.queue.migration import MigrationReport
 from producers.queue.pauses import Pause, Scope
 from producers.queue.users import UserStatus
 from producers.settings import ProducerSettings
@@ -113,6 +114,20 @@ class QueueAdmin:
     def batches(self, limit: int = 100) -> Listing[Progress]:
         """Return the progress of up to `limit` batches, newest first; at most 10,000."""
         return run_plan(self._redis, batches.list_newest(self._keys, limit), "listing batches")
+
+    def migrate(self, *, dry_run: bool = False) -> MigrationReport:
+        """Move a queue of an earlier version to the layout of this one, while no worker and no producer runs.
+
+        It may be interrupted and run again.
+
+        Args:
+            dry_run: only return what there is to move.
+
+        Raises:
+            InvalidArgument: workers of the earlier version are alive; nothing was moved.
+        """
+        plan = migration.survey(self._keys) if dry_run else migration.migrate(self._keys)
+        return run_plan(self._redis, plan, "moving the queue to this version's layout")
 
     def overview(self) -> Overview:
         """Return the state of the whole queue at one moment: schedules, egresses, pauses, workers, the next lanes."""

@@ -21,6 +21,7 @@ from redis.exceptions import (
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from producers.contract.layout import REFUSAL
 from producers.transport.connections import NoFreeConnection
 from producers.transport.redis_errors import FULL, refusal_code, refusal_text
 
@@ -53,7 +54,7 @@ ACL_REFUSAL = re.compile("ACL failure|The user executing the script can't")
 """How Redis words it when a script may not run a command or use a key; the second part is of Redis 6.2 and 7.0."""
 
 _ACL = Explanation("Redis's ACL does not let this user do that", "ops/redis.acl shows what is needed")
-_FREE_MEMORY = "wait until changes have finished, raise maxmemory, lower COPYTRADE_RESULT_TTL_S, or drop dead letters"
+_FREE_MEMORY = "wait until results have expired, raise maxmemory, lower COPYTRADE_RESULT_TTL_S, or drop dead letters"
 _NOT_REDIS = Explanation("what answers at this address is not Redis", f"correct host and port in {DSN}", permanent=True)
 _TIMEOUT = Explanation(
     "Redis did not answer in time",
@@ -141,6 +142,14 @@ _RULES: tuple[tuple[type[BaseException] | re.Pattern[str] | frozenset[str], Expl
     (
         frozenset({"READONLY"}),
         Explanation("this server is a replica, which accepts no writes", f"point {DSN} to the primary"),
+    ),
+    (
+        frozenset({REFUSAL}),
+        Explanation(
+            "the queue was written by another version of this project",
+            "stop all programs that use it, then run: copytrade migrate",
+            permanent=True,
+        ),
     ),
     (re.compile(FULL_PERCENT), Explanation("Redis is almost full", _FREE_MEMORY)),
     (frozenset({FULL}), Explanation("Redis is full", _FREE_MEMORY)),

@@ -1,9 +1,10 @@
 """Lua scripts as package data: assembled once from constants, shared parts and their own text, and run by digest.
 
 What Lua and Python both need is written once, in Python: `constants` become `local NAME = ...` lines in front of the
-script; an enum becomes a table of its members, a set a table that has `true` for each element. A part is a Lua module:
-it ends with `return`, and the script reads what it returns under the part's file name (`finish.lua` as `finish`). The
-names of keys are those of the client's `Keyspace`: `KEY.<name>` is in front of the script if it is used.
+script; an enum becomes a table of its members, a set a table that has `true` for each element, a tuple a list. A part
+is a Lua module: it ends with `return`, and the script reads what it returns under the part's file name (`finish.lua` as
+`finish`). The names of keys are those of the client's `Keyspace`: `KEY.<name>` is in front of the script if it is used.
+A script may have its request in `input`, and a function `pack_reply` (`script_messages`).
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from producers.contract.keyspace import Keyspace
+from producers.transport.script_messages import Message, conversions, records
 
 Argument = str | bytes | int | float
-Constant = Argument | type[Enum] | frozenset[str]
+Constant = Argument | type[Enum] | frozenset[str] | tuple[str, ...]
 
 _KEY = re.compile(r"\bKEY\.(\w+)")
 
@@ -38,11 +40,13 @@ class Part:
         package: the package whose data it is.
         name: its file.
         constants: the constants that it reads, by their names in Lua.
+        record: a struct that it stores in msgpack, by `read_<struct>` and `list_<struct>`.
     """
 
     package: str
     name: str
     constants: Mapping[str, Constant] = field(default_factory=dict)
+    record: type[Message] | None = None
 
     def read(self) -> str:
         """Return the text of the file."""
@@ -81,9 +85,11 @@ class Script:
         *,
         parts: Sequence[Part] = (),
         constants: Mapping[str, Constant] | None = None,
+        request: type[Message] | None = None,
+        reply: type[Message] | None = None,
         runs_when_full: bool = False,
     ) -> Script:
-        """Read the script `name` of a package, and put the constants and the parts in front of it.
+        """Read the script `name` of a package, and put the constants, the parts and its messages in front of it.
 
         A Redis whose memory is full refuses the first write of a script if it may need memory, and permits all writes
         after one that does not. With `runs_when_full` the script begins with such a write.
@@ -91,7 +97,9 @@ class Script:
         script = Part(package, name, constants or {})
         shared = {lua_name: value for part in (*parts, script) for lua_name, value in part.constants.items()}
         lines = [f"local {lua_name} = {_lua_literal(value)}" for lua_name, value in shared.items()]
+        lines += records([part.record for part in parts if part.record])
         lines += [f"local {part.name.removesuffix('.lua')} = (function()\n{part.read()}\nend)()" for part in parts]
+        lines += conversions(request, reply)
         if runs_when_full:
             lines.append("redis.call('DEL', KEY.never)")
         return cls("\n".join([*lines, script.read()]))
@@ -120,6 +128,8 @@ def _lua_literal(value: Constant) -> str:
         return "{\n" + "".join(f"  {member.name} = {_lua_literal(member.value)},\n" for member in value) + "}"
     if isinstance(value, frozenset):
         return "{" + ", ".join(f"[{_lua_literal(item)}] = true" for item in sorted(value)) + "}"
+    if isinstance(value, tuple):
+        return "{" + ", ".join(map(_lua_literal, value)) + "}"
     if isinstance(value, str | bytes):
         raw = value.encode() if isinstance(value, str) else value
         return '"' + "".join(chr(byte) if byte in _PLAIN else f"\\{byte:03}" for byte in raw) + '"'

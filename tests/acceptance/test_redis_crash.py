@@ -27,7 +27,7 @@ USERS = tuple(str(number) for number in range(1001, 1007))
 BEFORE, MEANWHILE = 12, 8
 """Changes of each user: queued when it begins, and enqueued while it goes on."""
 
-QUICK = {"COPYTRADE_LEASE_S": "6", "COPYTRADE_REQUEST_TIMEOUT_S": "1", "COPYTRADE_REDIS_TIMEOUT_S": "1"}
+QUICK = {"COPYTRADE_REQUEST_TIMEOUT_S": "1", "COPYTRADE_REDIS_TIMEOUT_S": "1"}
 
 Trouble = Callable[[Valkey, Redis], Coroutine[Any, Any, None]]
 

@@ -24,7 +24,7 @@ from tests.support.tls import Authority
 
 USERS = tuple(str(number) for number in range(1001, 1007))
 PASSWORD, SENTINEL_PASSWORD = "the-servers-own", "the-sentinels-own"
-QUICK = {"COPYTRADE_LEASE_S": "6", "COPYTRADE_REQUEST_TIMEOUT_S": "1", "COPYTRADE_REDIS_TIMEOUT_S": "1"}
+QUICK = {"COPYTRADE_REQUEST_TIMEOUT_S": "1", "COPYTRADE_REDIS_TIMEOUT_S": "1"}
 
 
 @pytest.fixture

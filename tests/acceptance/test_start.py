@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from ops.redis_server import Valkey, free_port
 from ops.stack import Stack
 from producers import Producer
@@ -21,7 +22,7 @@ WRONG = {
     "COPYTRADE_USER_RATE_PER_S": "-1",
     "COPYTRADE_EGRESS_RATE_PER_S": "many",
     "COPYTRADE_MAX_JOBS": "0",
-    "COPYTRADE_LEASE_S": "5",
+    "COPYTRADE_SESSION_TTL_S": "0.1",
     "COPYTRADE_LOG_LEVEL": "LOUD",
     "COPYTRADE_CHANGE_TTL_S": "0",
 }
@@ -102,6 +103,19 @@ async def test_a_misspelt_variable_is_named_in_the_log(stack: Stack, log_path: P
     assert any("COPYTRADE_USER_RATES is not a setting" in line for line in lines)
 
 
+async def test_the_lease_of_earlier_versions_is_ignored_and_named_with_what_replaced_it(
+    stack: Stack, log_path: Path
+) -> None:
+    """One warning; the start continues."""
+    status, lines = await ended(stack, log_path, "--burst", COPYTRADE_LEASE_S="8")
+
+    assert status == 0
+    (warning,) = [line for line in lines if "COPYTRADE_LEASE_S" in line]
+    assert " WARNING " in warning
+    assert "COPYTRADE_LEASE_S is ignored" in warning
+    assert "COPYTRADE_SESSION_TTL_S" in warning
+
+
 async def test_a_redis_that_evicts_or_forgets_is_reported_in_the_log(
     stack: Stack, log_path: Path, valkey: ArqRedis
 ) -> None:
@@ -136,3 +150,18 @@ async def test_processes_that_cannot_start_are_not_restarted(stack: Stack, log_p
     async with asyncio.timeout(6):
         assert await parent.wait() == 2
     assert f"worker: {variable}: " in "\n".join(lines_of(log_path))
+
+
+@pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["one", "two"])
+async def test_a_queue_of_an_earlier_version_stops_the_start(
+    stack: Stack, log_path: Path, valkey: ArqRedis, options: tuple[str, ...]
+) -> None:
+    """Exit status 2 and one line of each process, which names the command that moves the queue."""
+    await valkey.zadd(KEYS.old_schedule, {"1001:t1": 1})
+
+    status, lines = await ended(stack, log_path, *options)
+
+    assert status == 2
+    refusals = [line for line in lines if " WARNING " not in line]  # of Redis's configuration
+    assert len(refusals) == (2 if options else 1)
+    assert all("copytrade migrate" in line for line in refusals)

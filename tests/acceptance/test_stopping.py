@@ -44,17 +44,17 @@ async def test_a_stopped_worker_gives_its_lanes_back_at_once_and_another_goes_on
     """What is in flight is settled by the worker that sent it."""
     async with asyncio.timeout(WITHIN_S), Producer.connect(stack.redis_dsn) as producer:
         await stack.set_faults({"kind": "latency", "ms": 300})
-        (worker,) = await stack.start_workers(1, COPYTRADE_LEASE_S="3600")
+        (worker,) = await stack.start_workers(1, COPYTRADE_SESSION_TTL_S="3600")
         lanes = (await producer.enqueue_many(change(user, value=str(n)) for n in (1, 2, 3) for user in USERS[:20])).jobs
         await lanes[0].result()
 
         status = await stopped(worker, signum)
-        claimed = await valkey.zcount(KEYS.schedule, (await valkey.time())[0] * 1000 + 60_000, "+inf")
+        held, sessions = await valkey.keys(KEYS.held + "*"), await valkey.hkeys(KEYS.sessions)  # type: ignore[misc]
         await stack.start_workers(1)
         results = await asyncio.gather(*(job.result() for job in lanes))
 
     assert status == 0
-    assert claimed == 0, "a lane still waits for the end of a lease"
+    assert (held, sessions) == ([], [b"clock"]), "a lane still waits for the end of a session"
     assert all(result.applied and len(result.attempts) == 1 for result in results)
     assert (await stack.report())["users"][USERS[0]]["arrivals"] == 3
 
@@ -133,7 +133,7 @@ async def test_workers_whose_parent_is_killed_stop_by_themselves(stack: Stack, v
     """They finish what is in flight and put the rest back."""
     async with asyncio.timeout(WITHIN_S), Producer.connect(stack.redis_dsn) as producer:
         await stack.set_faults({"kind": "latency", "ms": 300})
-        (parent,) = await stack.start_workers(1, "--processes", "2", COPYTRADE_LEASE_S="3600")
+        (parent,) = await stack.start_workers(1, "--processes", "2", COPYTRADE_SESSION_TTL_S="3600")
         jobs = (await producer.enqueue_many(change(user, value=str(n)) for n in (1, 2, 3) for user in USERS[:20])).jobs
         await jobs[0].result()
 

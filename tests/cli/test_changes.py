@@ -110,7 +110,7 @@ def test_malformed_input_is_one_line_with_status_2_and_changes_nothing(
 ) -> None:
     """Cases: fields, JSON, options, IDs, and files that cannot be opened."""
     assert said in copytrade.error("enqueue", *words, stdin=stdin, status=2)
-    assert copytrade.json("top", "--once")["lanes"] == 0
+    assert copytrade.json("top", "--once")["interactive"]["users"] == 0
 
 
 def test_json_is_no_value_of_another_option(copytrade: Copytrade) -> None:
@@ -118,7 +118,7 @@ def test_json_is_no_value_of_another_option(copytrade: Copytrade) -> None:
     result = copytrade("enqueue", "-", "--job-id", "--json", stdin=WHOLE, status=2)
 
     assert json.loads(result.stderr)["message"] == "--job-id needs a value; see copytrade enqueue --help"
-    assert copytrade.json("top", "--once")["lanes"] == 0
+    assert copytrade.json("top", "--once")["interactive"]["users"] == 0
 
 
 def test_with_json_errors_are_json_on_standard_error(copytrade: Copytrade) -> None:

@@ -21,7 +21,7 @@ def test_a_command_says_how_many_entries_it_left_out(copytrade: Copytrade, comma
         redis.hset(KEYS.paused, NO_TEXT, b"1")
         for key in (KEYS.batches, KEYS.dead_letters + "rejected"):
             redis.zadd(key, {NO_TEXT: 1})
-        redis.zadd(KEYS.lanes, {b"1001:" + NO_TEXT: 0})
+        redis.hset(KEYS.heads + "1001", NO_TEXT, b"1 1 0 0 i j")
 
     assert LEFT_OUT in copytrade(*command.split()).stderr.splitlines()
     assert {"malformed": 1} in map(json.loads, copytrade(*command.split(), "--json").stderr.splitlines())

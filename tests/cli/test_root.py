@@ -74,6 +74,7 @@ def test_every_error_has_an_exit_status() -> None:
         "InvalidLimit": 2,
         "InvalidCursor": 2,
         "SettingsError": 2,
+        "ChangeConflict": 2,
         "BatchConflict": 2,
         "BatchRefused": 2,
         "ReplayRefused": 2,

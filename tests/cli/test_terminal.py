@@ -48,7 +48,13 @@ def test_on_a_terminal_details_and_tables_are_aligned(copytrade: Copytrade) -> N
     assert "\t" not in shown
     assert "state      queued" in shown
     assert "batch       july" in shown
-    for words in ("july running bulk 2 0 -", "lanes 3 lanes, 0 changes in flight", "1003 t1 interactive 1 due"):
+    for words in (
+        "july running bulk 2 0 -",
+        "in flight 0 lanes",
+        "interactive 1 user, 1 due",
+        "bulk 2 users, 2 due",
+        "1003 t1 interactive 1 due",
+    ):
         assert words in " ".join(shown.split())
 
 

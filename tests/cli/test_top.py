@@ -24,6 +24,7 @@ def worker(name: str, **changed: Any) -> WorkerInfo:
         "name": name,
         "host": "h",
         "pid": 1,
+        "session": "s1",
         "egress": "default",
         "version": "1.2.3",
         "started_at_ms": NOW_MS - 60_000,
@@ -46,7 +47,6 @@ def lane(user: str, **changed: Any) -> NextLane:
         "priority": Priority.BULK,
         "queued": 4,
         "due_in_s": 1.5,
-        "in_flight": False,
         "hold_s": 0.0,
         "rate_per_s": None,
         "paused": False,
@@ -57,9 +57,9 @@ def lane(user: str, **changed: Any) -> NextLane:
 def overview(**changed: Any) -> Overview:
     fields: dict[str, Any] = {
         "at_ms": NOW_MS,
-        "interactive": ScheduleLoad(lanes=1, due=0, oldest_due_s=0.0),
-        "bulk": ScheduleLoad(lanes=20, due=7, oldest_due_s=2.5),
-        "lanes": 21,
+        "interactive": ScheduleLoad(users=1, due=0, oldest_due_s=0.0),
+        "bulk": ScheduleLoad(users=20, due=7, oldest_due_s=2.5),
+        "in_flight": 3,
         "outcomes": dict.fromkeys(Outcome, 0) | {Outcome.APPLIED: 1200},
         "unreadable": 0,
         "dead": {},
@@ -69,7 +69,6 @@ def overview(**changed: Any) -> Overview:
         "refused": 0,
         "batches": 2,
         "workers": [worker("h-1-a")],
-        "workers_total": 1,
         "egresses": [
             EgressStatus(
                 name="default",
@@ -95,12 +94,12 @@ def seen(what: RenderableType) -> str:
     return text
 
 
-def test_the_view_shows_lanes_egresses_workers_and_totals() -> None:
+def test_the_view_shows_users_lanes_egresses_workers_and_totals() -> None:
     """A lane row has its user, trader, priority, length and state."""
     text = seen(render_overview(overview(), None))
 
-    assert "21 lanes, 3 changes in flight" in text
-    assert "20 lanes, 7 due, the first for 2.5 s" in text
+    assert "3 lanes" in text
+    assert "20 users, 7 due, the first for 2.5 s" in text
     assert "1,200 applied" in text
     for words in ("default 1 100/s 500 ms ok 42 ms", "h-1-a default 3/256 1,000 2 2.0 s ago", "1001 t1 bulk 4 waits"):
         assert words in " ".join(text.split())
@@ -117,7 +116,6 @@ def test_the_view_shows_rates_between_two_moments() -> None:
     ("changed", "state"),
     [
         ({"paused": True}, "paused"),
-        ({"in_flight": True, "due_in_s": None}, "in flight"),
         ({"hold_s": 3.0}, "held 3.0 s"),
         ({"due_in_s": -1.0}, "due"),
         ({}, "waits"),
@@ -146,7 +144,6 @@ def test_the_view_shows_pauses_holds_dead_letters_and_missing_workers() -> None:
         render_overview(
             overview(
                 workers=[],
-                workers_total=0,
                 egresses=[held],
                 pauses=pauses,
                 pauses_total=len(pauses),
@@ -170,7 +167,7 @@ def test_the_view_cuts_a_long_list_of_workers() -> None:
     """The others are counted."""
     many = [worker(f"w{number}") for number in range(MAX_WORKERS + 2)]
 
-    assert "and 2 more workers" in seen(render_overview(overview(workers=many, workers_total=len(many)), None))
+    assert "and 2 more workers" in seen(render_overview(overview(workers=many), None))
 
 
 def test_without_a_terminal_top_shows_the_queue_once(copytrade: Copytrade) -> None:
@@ -183,9 +180,10 @@ def test_without_a_terminal_top_shows_the_queue_once(copytrade: Copytrade) -> No
 
     shown = copytrade("top").stdout
 
-    assert "\nlanes\t1 lane, 0 changes in flight\n" in shown
+    assert "\nin flight\t0 lanes\n" in shown
+    assert "\nbulk\t1 user, 1 due" in shown
     assert "\nno worker is alive: start one with python -m worker\n" in shown
     assert "\nuser\ttrader\tpriority\tqueued\tstate\twait\trate\n1001\tt1\tbulk\t1\t" in shown
     assert "  " not in shown
     (document,) = copytrade.json_lines("top", "--once")
-    assert (document["lanes"], document["nextLanes"][0]["userId"]) == (1, "1001")
+    assert (document["bulk"]["users"], document["nextLanes"][0]["userId"]) == (1, "1001")

@@ -16,10 +16,11 @@ from producers import Cancellation, Outcome, Producer, ProducerError
 from producers.sync import Producer as PlainProducer
 from producers.transport.dsn import open_redis
 from tests.support.changes import change, numbered
-from tests.support.lanes import Lanes, contents
+from tests.support.contents import contents
+from tests.support.lanes import Lanes
 from tests.support.redis_servers import new_server, on_every_server
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, USERS, rig_on
-from worker.queue.lease import Heartbeat
+from worker.queue.session import Session
 
 pytestmark = on_every_server
 
@@ -38,22 +39,37 @@ async def fill(redis: ArqRedis) -> None:
     await redis.config_set("maxmemory", "1")
 
 
-@pytest.mark.parametrize("what", ["settle", "fail", "give back", "claim", "renew", "cancel", "cancel batch"])
+async def end_session(redis: ArqRedis, session: Session) -> None:
+    """Mark a session as dead, as a renewal of another one does when it has lapsed; its lanes are not taken back yet."""
+    row = (await redis.hget(KEYS.sessions, session.session_id)).decode().split()  # type: ignore[misc]
+    await redis.hset(KEYS.sessions, session.session_id, " ".join([*row[:-1], "1"]))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "what", ["settle", "fail", "give back", "claim", "open", "renew", "take back", "resume", "cancel", "cancel batch"]
+)
 async def test_a_full_redis_is_drained(full: ArqRedis, what: str) -> None:
     """`maxmemory` is reached right before the script, which runs as a whole."""
     lanes, producer = Lanes(full), Producer(full)
     batch = await producer.fan_out([change("1001"), change("1002")], batch_id="b")
     await producer.enqueue_many(numbered(3, "1003"))
-    claims = await lanes.claim(2)
+    await producer.pause(trader_id="t7")
+    await producer.enqueue(change("1009", "t7"))
+    claims = await lanes.claim(100 if what == "resume" else 2)
     claim = next(claim for claim in claims if claim.job_id.startswith("b.."))
-    heartbeat = Heartbeat(full, lanes.clock, lease_s=lanes.settings.lease_s * 2)
-    heartbeat.hold(claim)
+    session = lanes.claimer.session
+    trusted_until_s = session.trusted_until_s(session.session_id)
+    if what == "take back":
+        await end_session(full, session)
     actions: dict[str, Any] = {
         "settle": lambda: lanes.done(claim),
         "fail": lambda: lanes.done(claim, Outcome.REJECTED),
         "give back": lambda: lanes.back(claim),
         "claim": lambda: lanes.claim(2),
-        "renew": heartbeat.beat,
+        "open": lanes.new_claimer().session.renew,
+        "renew": session.renew,
+        "take back": lanes.new_claimer().session.renew,
+        "resume": lambda: producer.resume(trader_id="t7"),
         "cancel": lambda: producer.cancel_user("1003"),
         "cancel batch": batch.cancel,
     }
@@ -73,7 +89,13 @@ async def test_a_full_redis_is_drained(full: ArqRedis, what: str) -> None:
         case "claim":
             assert len(done) == 1
         case "renew":
-            assert heartbeat.lease_until_s(claim) > claim.lease_until_s
+            assert session.trusted_until_s(session.session_id) > trusted_until_s
+        case "open":
+            assert await full.hlen(KEYS.sessions) == 3  # type: ignore[misc]
+        case "take back":
+            assert not await lanes.is_held(claim)
+        case "resume":
+            assert [each.lane for each in await lanes.claim()] == ["1009:t7"]
         case _:
             assert int(counts[b"cancelled"]) == done.cancelled > 0
     await producer._notifications.close()

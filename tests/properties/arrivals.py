@@ -24,6 +24,9 @@ class Request:
         epoch: how often the clock of Redis was set forward before; no window reaches across such a step.
         arrived_us: when the exchange saw it; None if it is still on its way.
         was_made: whether it was sent at all; else its slot was given back.
+        lane: its lane.
+        job_id: the head that it was made for.
+        applied_until_us: until when it may still be applied, while its fate is not known; None if it is known.
     """
 
     user: str
@@ -33,6 +36,9 @@ class Request:
     epoch: int = 0
     arrived_us: int | None = None
     was_made: bool = True
+    lane: str = ""
+    job_id: str = ""
+    applied_until_us: int | None = None
 
 
 def check(requests: list[Request], pacing: Pacing) -> None:

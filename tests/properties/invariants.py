@@ -6,26 +6,29 @@ from typing import Any
 
 from ops.keys import KEYS
 from producers.contract.codec import decode_result
+from producers.queue.bucket import decode_bucket
+from producers.queue.lanes import LaneScore
 from tests.properties.model import Model
 
 Dump = dict[str, tuple[Any, int]]
 
 LASTING = {
-    KEYS.schedule, KEYS.bulk_schedule, KEYS.lanes, KEYS.wakeups, KEYS.egresses, KEYS.paused,
-    KEYS.rates, KEYS.counts, KEYS.batches, KEYS.rejected_keys,
+    KEYS.layout, KEYS.schedule, KEYS.bulk_schedule, KEYS.wakeups, KEYS.egresses, KEYS.paused, KEYS.resuming,
+    KEYS.rates, KEYS.counts, KEYS.batches, KEYS.rejected_keys, KEYS.sessions,
 }  # fmt: skip
-LASTING_PREFIXES = (KEYS.lane, KEYS.head, KEYS.job, KEYS.dead_letters)
+OF_LANES = (KEYS.lanes, KEYS.bulk_lanes, KEYS.heads, KEYS.rest, KEYS.attempts, KEYS.held, KEYS.parked)
+LASTING_PREFIXES = (*OF_LANES, KEYS.job, KEYS.dead_letters)
 ALIVE_PREFIXES = (KEYS.batch, KEYS.batch_members, KEYS.batch_results)
 """Keys without a TTL while a change of their batch is queued."""
 
-CLAIMED = {b"token", b"held", b"lease"}
-OF_A_HEAD = CLAIMED | {b"lapses", b"state", b"earliest", b"joins", b"solo", b"urgent"}
+OF_ATTEMPTS = {b"history", b"lost_deliveries", b"alone_until"}
 
 
 def check(dump: Dump, model: Model) -> None:
     """Check every invariant on a dump of Redis."""
     _covered(dump, model)
-    _heads(dump, model)
+    _lanes(dump, model)
+    _fenced(dump, model)
     _one_result(dump, model)
     for batch_id in model.batches:
         _batch(dump, model, batch_id)
@@ -43,37 +46,74 @@ def named(dump: Dump, prefix: str) -> dict[str, Any]:
 
 
 def _covered(dump: Dump, model: Model) -> None:
-    lanes = {lane: [job_id.decode() for job_id in found] for lane, found in named(dump, KEYS.lane).items()}
-    assert lanes == model.queued, "lanes hold what was accepted and has not ended, in its order"
-    urgent = {lane for lane, queued in model.queued.items() if not model.bulk.issuperset(queued)}
-    assert _lanes_of(dump, KEYS.schedule) == urgent, "lanes with an interactive change are on the schedule"
-    assert _lanes_of(dump, KEYS.bulk_schedule) == model.queued.keys() - urgent, "the other lanes on that of bulk"
-    assert _lanes_of(dump, KEYS.lanes) == model.queued.keys(), "the index has all of them"
+    users = {lane.partition(":")[0] for lane in model.queued}
+    assert users == set(named(dump, KEYS.heads)), "users without a change leave nothing"
+    for user in users:
+        _user(dump, model, user)
     assert len(value(dump, KEYS.wakeups, [])) <= 1
 
 
-def _lanes_of(dump: Dump, key: str) -> set[str]:
-    return {lane.decode() for lane in value(dump, key, {})}
+def _user(dump: Dump, model: Model, user: str) -> None:
+    """Check that each lane of a user is in flight, parked, or reachable from a schedule."""
+    heads, paused = value(dump, KEYS.heads + user, {}), value(dump, KEYS.paused, {})
+    in_flight = any(lane.partition(":")[0] == user for lane in model.held)
+    bucket = value(dump, KEYS.bucket_of(user), None)
+    waits = in_flight and (bucket is None or decode_bucket(bucket).waits)  # the settlement schedules the user
+    excused = waits or f"user:{user}".encode() in paused
+    lanes = set()
+    for prefix, schedule in ((KEYS.lanes, KEYS.schedule), (KEYS.bulk_lanes, KEYS.bulk_schedule)):
+        for trader, score in value(dump, prefix + user, {}).items():
+            lane = f"{user}:{trader.decode()}"
+            lanes.add(lane)
+            is_interactive = not model.bulk.issuperset(model.queued[lane])
+            assert is_interactive == (prefix == KEYS.lanes), f"{lane} is in the set of its priority"
+            assert (float(score) == LaneScore.IN_FLIGHT) == (lane in model.held), f"{lane} is in flight, or not"
+            if float(score) == LaneScore.PARKED:
+                assert b"trader:" + trader in paused, f"{lane} is parked although its trader is not paused"
+                assert user.encode() in value(dump, KEYS.parked + trader.decode(), set())
+            elif float(score) < LaneScore.PARKED:
+                assert excused or user.encode() in value(dump, schedule, {}), f"nothing will claim {lane}"
+    assert lanes == {f"{user}:{trader.decode()}" for trader in heads}, "the sets of a user are the index of its lanes"
 
 
-def _heads(dump: Dump, model: Model) -> None:
-    heads = named(dump, KEYS.head)
-    assert heads.keys() <= model.queued.keys(), "an empty lane leaves no head"
+def _lanes(dump: Dump, model: Model) -> None:
+    """Check the entries of each lane, its counts, and what is known of its head's attempts."""
+    rests, attempts = named(dump, KEYS.rest), named(dump, KEYS.attempts)
+    assert rests.keys() == {lane for lane, queued in model.queued.items() if len(queued) > 1}
+    assert attempts.keys() <= model.queued.keys(), "an empty lane leaves nothing"
     for lane, queued in model.queued.items():
-        head, held = heads.get(lane, {}), model.held.get(lane)
-        assert head.keys() <= OF_A_HEAD
-        assert head.keys() & CLAIMED == (CLAIMED if held else set()), "a claim is on record until it is settled"
-        assert held is None or (head[b"token"].decode(), int(head[b"held"])) == (held.token, len(held.offered))
-        for marker in (b"joins", b"solo"):
-            assert marker not in head or head[marker].decode() in queued, "a marker names a queued change"
-        urgent = sum(job_id not in model.bulk for job_id in queued)
-        mixed = 0 < urgent < len(queued)
-        assert int(head.get(b"urgent", urgent)) == urgent
-        assert b"urgent" in head or not mixed, "a lane of both kinds counts its interactive changes"
+        user, _, trader = lane.partition(":")
+        changes, interactive, coalescable, attempted, *head = (
+            value(dump, KEYS.heads + user, {})[trader.encode()].decode().split()
+        )
+        entries = [tuple(head), *(tuple(entry.decode().split()) for entry in rests.get(lane, []))]
+        assert [job_id for _, job_id in entries] == queued, "lanes hold what was accepted and has not ended, in order"
+        assert all(("b" in flags) == (job_id in model.bulk) for flags, job_id in entries)
+        counted = [len(queued), sum("i" in flags for flags, _ in entries), sum("c" in flags for flags, _ in entries)]
+        assert [int(changes), int(interactive), int(coalescable)] == counted
+        known = attempts.get(lane, {})
+        assert known.keys() <= OF_ATTEMPTS
+        assert not known or attempted == "1", "the head says that there is more to read"
+        assert int(known.get(b"lost_deliveries", 0)) == model.lost_deliveries.get(lane, 0)
+        assert known.get(b"alone_until", queued[0].encode()).decode() in queued, "a marker names a queued change"
+
+
+def _fenced(dump: Dump, model: Model) -> None:
+    held = {
+        (lane.decode(), session, claim.split()[0].decode())
+        for session, lanes in named(dump, KEYS.held).items()
+        for lane, claim in lanes.items()
+    }
+    assert held == {(lane, each.session, each.token) for lane, each in model.held.items()}, "a lane has one session"
+    rows = {session.decode() for session in value(dump, KEYS.sessions, {})} - {"clock"}
+    assert rows == model.sessions.rows.keys(), "sessions that have lapsed are gone, and no other"
+    assert {session for _, session, _ in held} <= rows, "what is in flight belongs to a session"
 
 
 def _one_result(dump: Dump, model: Model) -> None:
-    assert named(dump, KEYS.job).keys() == model.lane_of.keys(), "a payload lives until its change has ended"
+    assert named(dump, KEYS.job).keys() == model.lane_of.keys() - model.templated, (
+        "a payload lives until its change has ended"
+    )
     counts = {outcome.decode(): int(number) for outcome, number in value(dump, KEYS.counts, {}).items()}
     assert counts == dict(model.outcomes)
     assert all(model.ended[job_id] <= number for job_id, number in model.accepted.items())
@@ -83,12 +123,16 @@ def _one_result(dump: Dump, model: Model) -> None:
 
 def _batch(dump: Dump, model: Model, batch_id: str) -> None:
     batch, fields = model.batches[batch_id], value(dump, KEYS.batch + batch_id, {})
-    figures = {name: int(fields.get(name, 0)) for name in (b"total", b"ended", b"in flight")}
-    in_flight = sum(held.offered[0] in batch.members for held in model.held.values())
-    assert figures == {b"total": len(batch.members), b"ended": len(batch.ended), b"in flight": in_flight}
-    outcomes = {name[2:].decode(): int(number) for name, number in fields.items() if name.startswith(b"o:")}
+    figures = {name: int(fields.get(name, 0)) for name in (b"total", b"finished", b"in_flight")}
+    in_flight = sum(held.job_id in batch.members for held in model.held.values())
+    assert figures == {b"total": len(batch.members), b"finished": len(batch.ended), b"in_flight": in_flight}
+    outcomes = {
+        name.removeprefix(b"outcome_").decode(): int(number)
+        for name, number in fields.items()
+        if name.startswith(b"outcome_")
+    }
     assert outcomes == batch.outcomes
-    assert (b"complete" in fields) == batch.is_complete
+    assert (b"completed_at" in fields) == batch.is_complete
     stream = [
         dict(zip(entry[::2], entry[1::2], strict=True)) for _, entry in value(dump, KEYS.batch_results + batch_id, [])
     ]

@@ -3,40 +3,42 @@
 from __future__ import annotations
 
 from ops.keys import KEYS
-from producers.queue.bucket import LATE
+from producers.queue.bucket import FULL_PACE, StoredBucket, decode_bucket
+from producers.queue.lanes import LaneScore
+from tests.properties.at_work import WorldAtWork
 from tests.properties.invariants import value
-from tests.properties.world import LEASE_US, PACING, World
-from tests.support.lanes import DEFAULTS
+from tests.properties.world import BEAT_US, LATE_FOR_US, PACING, TTL_US
+from worker.queue.renewal import ARRIVES_WITHIN_US
 
-SLACK_US = 1_000_000
-TIMEOUT_US = round(DEFAULTS.request_timeout_s * 1e6)
+SLACK_US = 3_000_000
+"""As long as a user is postponed at most while the breaker probes others, and more."""
+
 LATE_US = 100_000
 """How late each claim of the working worker may be."""
 
 
-def ready_us(world: World, user: str) -> int:
+def ready_us(world: WorldAtWork, user: str) -> int:
     """Return when the last change of a user must have ended, by the clock of Redis."""
-    lanes = [lane for lane in world.model.queued if lane.partition(":")[0] == user]
-    bucket = value(world.dump, KEYS.bucket_of(lanes[0]), {})
+    bucket = decode_bucket(value(world.dump, KEYS.bucket_of(user), None))
     egress = value(world.dump, f"{KEYS.egress}near", {})
-    heads = [value(world.dump, KEYS.head + lane, {}) for lane in lanes]
     # Whatever was put off before the clock was set back waits until it is again what it was.
-    begins_us = max(world.now_us, world.latest_us, _us(bucket, b"hold"), _us(egress, b"hold"), _us(egress, b"probe at"))
-    for head in heads:
-        # A request that was lost with its worker delays the next change of its lane.
-        waits_us = _us(head, b"lease") * 1000 + TIMEOUT_US if b"token" in head else _us(head, b"earliest") * 1000
-        begins_us = max(begins_us, waits_us)
-    # And so does every other request of unknown fate.
-    begins_us = max([begins_us, *(_us(bucket, name) for name in bucket if name.startswith(LATE.encode()))])
-    lost = [number for name, number in bucket.items() if name.isdigit() and float(number) < 0]
-    window_us = PACING.window_us + (LEASE_US if lost else 0)
-    changes = sum(len(world.model.queued[lane]) for lane in lanes)
-    pace_us = PACING.pace_us * _us(bucket, b"slow") // 1000 if b"slow" in bucket else PACING.pace_us
-    return begins_us + window_us + changes * (pace_us + LATE_US) + SLACK_US
+    begins_us = max(world.now_us, world.latest_us, bucket.hold, round(float(egress.get(b"probe_at", 0))))
+    begins_us = max([begins_us, *map(abs, bucket.ring), *(late for late in bucket.late if isinstance(late, int))])
+    for prefix in (KEYS.lanes, KEYS.bulk_lanes):
+        scores = map(float, value(world.dump, prefix + user, {}).values())
+        begins_us = max([begins_us, *(round(score) * 1000 for score in scores if score < LaneScore.PARKED)])
+    lost = {held.session for lane, held in world.model.held.items() if lane.partition(":")[0] == user}
+    for session in lost:
+        # Its lanes are taken back; then its requests delay the next change of their lanes.
+        renewed_ms = int(value(world.dump, KEYS.sessions, {})[session.encode()].split()[1])
+        taken_us = max(world.now_us, world.latest_us, renewed_ms * 1000) + 2 * TTL_US + 4 * BEAT_US
+        begins_us = max(begins_us, taken_us + LATE_FOR_US + ARRIVES_WITHIN_US)
+    changes = sum(len(queued) for lane, queued in world.model.queued.items() if lane.partition(":")[0] == user)
+    return begins_us + PACING.window_us + changes * (_pace_us(bucket) + LATE_US) + SLACK_US
 
 
-def _us(fields: dict[bytes, bytes], name: bytes) -> int:
-    return round(float(fields.get(name, 0)))
+def _pace_us(bucket: StoredBucket) -> int:
+    return PACING.pace_us * bucket.slowdown_permille // FULL_PACE
 
 
 LOOK_US = 50_000
@@ -45,11 +47,13 @@ LOOK_US = 50_000
 ROUNDS = 2_000
 
 
-def drain(world: World) -> None:
-    """Drain the queue with one working worker; no user waits longer than holds, leases and rates explain."""
-    for worker in world.workers:
+def drain(world: WorldAtWork) -> None:
+    """Drain the queue with one working worker; no user waits longer than holds, sessions and rates explain."""
+    for worker in list(world.workers):
         world.lose(worker, arrives=True)
     worker = world.workers[0]
+    world.renew(worker)
+    world.after()
     at_the_latest_us = {user: ready_us(world, user) for user in _users(world)}
     for _ in range(ROUNDS):
         if not world.model.queued:
@@ -60,9 +64,13 @@ def drain(world: World) -> None:
         if worker.in_hand:
             world.settle(worker, 0, "success", up_ms=10, down_ms=10, lag_ms=0)
         else:
-            world.wait_until_us(world.clock.now_us + max(LOOK_US, round((next_due_s or 0) * 1e6) + 1))
+            pause_us = max(LOOK_US, round((next_due_s or 0) * 1e6) + 1)
+            if world.model.held:
+                pause_us = min(pause_us, BEAT_US)
+            world.wait_until_us(world.clock.now_us + pause_us)
+        world.renew(worker)
     raise AssertionError("the queue does not get empty")
 
 
-def _users(world: World) -> set[str]:
+def _users(world: WorldAtWork) -> set[str]:
     return {lane.partition(":")[0] for lane in world.model.queued}

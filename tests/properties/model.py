@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from producers.contract.keyspace import batch_id_of
-from producers.queue.submit import SubmitVerdict
-from worker.queue.claims import Claim
+from producers.contract.ids import batch_id_of
+from producers.queue.submit_messages import SubmitVerdict
+from tests.properties.sessions import Sessions
 
 LANE_LIMIT = 6
 
@@ -17,14 +17,16 @@ class Held:
     """The claim that has a lane in flight.
 
     Attributes:
+        session: the session that it belongs to.
         token: the claim's.
-        offered: the head, and the changes that may be sent with it.
-        until_us: the end of its lease, Redis's clock.
+        job_id: the head.
+        is_lost: whether its reply never came, so that the session's next renewal gives it back.
     """
 
+    session: str
     token: str
-    offered: list[str]
-    until_us: int
+    job_id: str
+    is_lost: bool = False
 
 
 @dataclass
@@ -63,13 +65,17 @@ class Model:
         queued: lane -> job IDs, the head first.
         lane_of: of each queued change.
         bulk: which of them are bulk.
-        held: lane -> the claim that has it in flight, whether its lease has lapsed or not.
-        lapses: lane -> how many leases of its head lapsed in a row.
+        templated: which changes are of their batch's template.
+        held: lane -> the claim that has it in flight, until it is settled, given back or taken back.
+        taken: (session, lane) -> token and head of what was taken back from the session.
+        lost_deliveries: lane -> how many sessions in a row were lost with its head.
+        sessions: the sessions, and the served clock.
         batches: by ID, those that exist.
         accepted: job ID -> how often it was accepted.
         ended: job ID -> how often it ended.
         outcomes: how many changes ended so.
         outcome_of: how each change that has ended did.
+        contents: job ID -> digest of its content.
         places: lane -> place of each job ID in the order of acceptance.
         claimed: lane -> the highest place that was claimed.
     """
@@ -77,32 +83,40 @@ class Model:
     queued: dict[str, list[str]] = field(default_factory=dict)
     lane_of: dict[str, str] = field(default_factory=dict)
     bulk: set[str] = field(default_factory=set)
+    templated: set[str] = field(default_factory=set)
     held: dict[str, Held] = field(default_factory=dict)
-    lost_deliveries: dict[str, int] = field(default_factory=dict)
+    taken: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    lost_deliveries: Counter[str] = field(default_factory=Counter)
+    sessions: Sessions = field(default_factory=Sessions)
     batches: dict[str, Batch] = field(default_factory=dict)
     accepted: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     outcome_of: dict[str, str] = field(default_factory=dict)
+    contents: dict[str, str] = field(default_factory=dict)
     places: dict[str, int] = field(default_factory=dict)
     claimed: Counter[str] = field(default_factory=Counter)
 
-    def submit(self, lane: str, job_id: str, *, bulk: bool, known: bool) -> int:
+    def submit(self, lane: str, job_id: str, content: str, *, bulk: bool, known: bool, in_batch: bool = False) -> int:
         """Accept or refuse a change; return the verdict that the script must give."""
         if known:
-            return SubmitVerdict.ALREADY_THERE
+            same = in_batch or self.contents[job_id] == content
+            return SubmitVerdict.ALREADY_THERE if same else SubmitVerdict.OTHER_CHANGE
         queued = self.queued.get(lane, [])
         if len(queued) >= LANE_LIMIT:
             return SubmitVerdict.LANE_FULL
         self.queued[lane] = [*queued, job_id]
         self.lane_of[job_id] = lane
+        self.contents[job_id] = content
         self.accepted[job_id] += 1
         self.places[job_id] = self.accepted.total()
         if bulk:
             self.bulk.add(job_id)
         return len(queued) + 1
 
-    def submit_to_batch(self, batch_id: str, chunk: list[tuple[str, str]], *, bulk: bool) -> list[int]:
+    def submit_to_batch(
+        self, batch_id: str, chunk: list[tuple[str, str]], *, bulk: bool, templated: bool = False
+    ) -> list[int]:
         """Accept or refuse a chunk of (lane, job ID); return the verdicts."""
         batch = self.batches.get(batch_id, Batch())
         if batch.is_cancelled:
@@ -112,30 +126,54 @@ class Model:
         self.batches[batch_id] = batch
         verdicts = []
         for lane, job_id in chunk:
-            verdicts.append(self.submit(lane, job_id, bulk=bulk, known=job_id in batch.members))
+            known = job_id in batch.members
+            verdicts.append(self.submit(lane, job_id, "", bulk=bulk, known=known, in_batch=True))
             if verdicts[-1] > 0:
                 batch.members.add(job_id)
+                if templated:
+                    self.templated.add(job_id)
                 batch.is_complete = False
         return verdicts
 
-    def claim(self, claim: Claim, now_us: int, until_us: int) -> None:
+    def claim(self, lane: str, offered: list[str], held: Held) -> None:
         """Put a lane in flight, as the script did; check that it was allowed to."""
-        queued, before = self.queued[claim.lane], self.held.get(claim.lane)
-        offered = [claim.job_id, *(job_id for job_id, _ in claim.coalescable)]
-        assert queued[: len(offered)] == offered, "the head is claimed, and those right behind it may join"
-        assert self.places[claim.job_id] >= self.claimed[claim.lane], "a lane's changes are sent in their order"
-        self.claimed[claim.lane] = self.places[claim.job_id]
-        assert before is None or now_us >= before.until_us - 1_000, "a lane is held by one until its lease ends"
-        self.lost_deliveries[claim.lane] = (
-            self.lost_deliveries.get(claim.lane, 0) + 1 if before else self.lost_deliveries.get(claim.lane, 0)
-        )
-        assert claim.lost_deliveries == self.lost_deliveries[claim.lane]
-        self.held[claim.lane] = Held(claim.token, offered, until_us)
+        assert self.queued[lane][: len(offered)] == offered, "the head is claimed, and those right behind it may join"
+        assert self.places[held.job_id] >= self.claimed[lane], "a lane's changes are sent in their order"
+        assert lane not in self.held, "a lane is held by one session until it is settled, given back or taken back"
+        self.claimed[lane] = self.places[held.job_id]
+        self.held[lane] = held
 
-    def holds(self, claim: Claim) -> bool:
-        """Return whether the lane is still in flight under this claim."""
-        held = self.held.get(claim.lane)
-        return held is not None and held.token == claim.token
+    def give_back(self, session: str) -> list[str]:
+        """Release what a session claimed without knowing it; return the lanes."""
+        lanes = [lane for lane, held in self.held.items() if held.session == session and held.is_lost]
+        for lane in lanes:
+            del self.held[lane]
+        return lanes
+
+    def take_back(self, session: str) -> list[str]:
+        """Release what a dead session holds, each with a lost delivery; return the lanes."""
+        lanes = [lane for lane, held in self.held.items() if held.session == session]
+        for lane in lanes:
+            held = self.held.pop(lane)
+            self.taken[session, lane] = held.token, held.job_id
+            self.lost_deliveries[lane] += 1
+        return lanes
+
+    def take_lost_delivery_off(self, session: str, lane: str, token: str) -> bool:
+        """Take note that a session which was taken back lives. Return whether that changed the lane's count."""
+        if self.taken.get((session, lane), ("", ""))[0] != token:
+            return False
+        _, job_id = self.taken.pop((session, lane))
+        is_head = self.queued.get(lane, [""])[0] == job_id
+        if not is_head or not self.lost_deliveries[lane]:
+            return False
+        self.lost_deliveries[lane] -= 1
+        return True
+
+    def holds(self, lane: str, session: str, token: str) -> bool:
+        """Return whether a lane is still in flight under this claim."""
+        held = self.held.get(lane)
+        return held is not None and (held.session, held.token) == (session, token)
 
     def release(self, lane: str, *, sent: bool) -> None:
         """Take a lane out of flight: its claim was settled."""
@@ -144,9 +182,9 @@ class Model:
             self.lost_deliveries.pop(lane, None)
 
     def is_in_flight(self, job_id: str) -> bool:
-        """Return whether a change was offered to a worker whose claim still stands."""
+        """Return whether a change is the head of a lane that is in flight."""
         held = self.held.get(self.lane_of[job_id])
-        return held is not None and job_id in held.offered
+        return held is not None and held.job_id == job_id
 
     def end(self, job_id: str, outcome: str) -> None:
         """End a change."""

@@ -12,13 +12,26 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from ops.keys import KEYS
 from producers import Priority, SettingsChange
 from producers.contract import keyspace
+from producers.contract.codec import change_digest
 from producers.queue.batches import seal
-from producers.queue.submit import Submission, SubmitOptions, submit
+from producers.queue.submit import Submission, SubmitOptions, TemplateRun, submit
 from producers.transport.runner import run_plan
 from tests.properties import invariants
+from tests.properties.lost_claims import WorldWithLostClaims
 from tests.properties.model import LANE_LIMIT, Batch
-from tests.properties.strategies import BATCHES, a_change, a_ttl_ms, some_changes, to_everybody
-from tests.properties.world import RESULT_TTL_S, World
+from tests.properties.strategies import (
+    BATCHES,
+    FAN_OUT,
+    OTHER_BATCHES,
+    USERS,
+    a_change,
+    a_template,
+    a_ttl_ms,
+    content_of,
+    some_changes,
+    to_everybody,
+)
+from tests.properties.world import RESULT_TTL_S
 from tests.support.fan_outs import where_consistent
 from tests.support.timed_redis import TimedRedis
 
@@ -33,7 +46,7 @@ class ProducerRules(RuleBasedStateMachine):
     @initialize(changes=some_changes, bulk=st.booleans(), coalesce=st.booleans())
     def begin(self, changes: list[SettingsChange], *, bulk: bool, coalesce: bool) -> None:
         """Start with a few queued changes."""
-        self.world = World(self.redis, self.loop, self.seen)
+        self.world = WorldWithLostClaims(self.redis, self.loop, self.seen)
         self.model = self.world.model
         self.known: list[str] = []
         self.enqueue(changes, bulk=bulk, coalesce=coalesce, ttl=3_600_000)
@@ -64,7 +77,7 @@ class ProducerRules(RuleBasedStateMachine):
         for job_id, change in named:
             known = job_id in self.model.lane_of or KEYS.result + job_id in self.world.dump
             lane = keyspace.lane(change.user_id, change.trader_id)
-            expected.append(self.model.submit(lane, job_id, bulk=bulk, known=known))
+            expected.append(self.model.submit(lane, job_id, change_digest(change), bulk=bulk, known=known))
             if job_id not in self.known:
                 self.known.append(job_id)
         options = SubmitOptions(LANE_LIMIT, Priority.BULK if bulk else Priority.INTERACTIVE, coalesce)
@@ -72,7 +85,7 @@ class ProducerRules(RuleBasedStateMachine):
         self.world.after()
 
     @rule(
-        batch_id=st.sampled_from(BATCHES),
+        batch_id=st.sampled_from(OTHER_BATCHES),
         chunk=st.lists(st.tuples(st.integers(0, 12), a_change), min_size=1, max_size=5)
         | st.builds(to_everybody, a_change),
         bulk=st.booleans(),
@@ -90,6 +103,28 @@ class ProducerRules(RuleBasedStateMachine):
         assert self._submit(named, SubmitOptions(LANE_LIMIT, priority, coalesce, batch_id, "changes"), ttl) == expected
         self.world.after()
 
+    @rule(
+        users=st.lists(st.sampled_from(USERS), min_size=1, unique=True),
+        bulk=st.booleans(),
+        coalesce=st.booleans(),
+        ttl=a_ttl_ms,
+    )
+    def fan_out(self, users: list[str], *, bulk: bool, coalesce: bool, ttl: int) -> None:
+        """Run a fan-out of a template, perhaps once more and with other options."""
+        template = a_template()
+        some = [
+            Submission(f"{FAN_OUT}..{user}", keyspace.escape(user), keyspace.escape(template.trader_id), None)
+            for user in users
+        ]
+        lanes = [(submission.lane, submission.job_id) for submission in some]
+        expected = self.model.submit_to_batch(FAN_OUT, lanes, bulk=bulk, templated=True)
+        priority = Priority.BULK if bulk else Priority.INTERACTIVE
+        options = SubmitOptions(LANE_LIMIT, priority, coalesce, FAN_OUT, content_of(FAN_OUT))
+        run = TemplateRun.from_change(template, options, now_ms=self.world.now_ms, ttl_ms=ttl)
+        call = submit(some, options, run=run)
+        assert self.world.do(call.script.run(self.redis, KEYS, call.args))[1:] == expected
+        self.world.after()
+
     @precondition(lambda self: self.model.batches)
     @rule(data=st.data(), lane_full_count=st.integers(0, 1))
     def seal(self, data: st.DataObject, lane_full_count: int) -> None:
@@ -97,7 +132,7 @@ class ProducerRules(RuleBasedStateMachine):
         batch_id = data.draw(st.sampled_from(BATCHES))
         batch = self.model.batches.setdefault(batch_id, Batch())
         batch.is_sealed, batch.has_full_lanes = True, lane_full_count > 0
-        options = SubmitOptions(LANE_LIMIT, batch_id=batch_id, content="changes")
+        options = SubmitOptions(LANE_LIMIT, batch_id=batch_id, content=content_of(batch_id))
         sealing = seal(batch_id, options, lane_full_count=lane_full_count, result_ttl_ms=RESULT_TTL_S * 1000)
         self.world.do(run_plan(self.redis, sealing, "sealing"))
         self.world.after()
@@ -108,7 +143,9 @@ class ProducerRules(RuleBasedStateMachine):
         """Replay dead letters."""
         world, chosen = (
             self.world,
-            data.draw(st.sampled_from([{"everything": True}, {"batch_id": "x"}, {"user_id": "1"}])),
+            data.draw(
+                st.sampled_from([{"everything": True}, {"batch_id": "x"}, {"batch_id": FAN_OUT}, {"user_id": "1"}])
+            ),
         )
         letters = {letter.job_id: letter for letter in world.do(self._letters())}
         report = world.do(world.producer.dead.replay(**chosen))  # type: ignore[arg-type]
@@ -118,7 +155,7 @@ class ProducerRules(RuleBasedStateMachine):
             assert change is not None
             lane = keyspace.lane(change.user_id, change.trader_id)
             known = new in self.model.lane_of or KEYS.result + new in world.dump
-            assert self.model.submit(lane, new, bulk=True, known=known) > 0
+            assert self.model.submit(lane, new, change_digest(change), bulk=True, known=known) > 0
         world.after()
         assert not {KEYS.dead_letter + old for old, _ in report.replayed} & world.dump.keys()
 

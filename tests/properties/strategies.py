@@ -10,11 +10,18 @@ from tests.properties.world import EGRESSES
 from tests.support.changes import setting
 
 USERS, TRADERS, SYMBOLS = ("1", "1:2", "3", "4", "5", "6"), ("a", "b:c"), ("A", "B", "C")
-BATCHES = ("x", "y")
+FAN_OUT = "t"
+"""The batch whose changes share a template."""
+
+OTHER_BATCHES = ("x", "y")
+BATCHES = (*OTHER_BATCHES, FAN_OUT)
 VERDICTS = (
     "success", "success", "success", "transient", "permanent", "credentials", "throttled", "clock_skew", "failed",
-    "ambiguous", "unsent",
+    "ambiguous", "aborted", "unsent",
 )  # fmt: skip
+FAILURES = ("credentials", "transient", "throttled", "permanent", "clock_skew")
+"""Verdicts that a whole exchange may give for a while."""
+
 WAYS_MS = {"near": (10, 30), "far": (10, 60)}
 """How long a request may take to the exchange by an egress, and its reply back: each way has its minimum."""
 
@@ -36,6 +43,16 @@ def a_change_of(user: str, trader: str) -> SettingsChange:
     return SettingsChange(user_id=user, trader_id=trader, settings=[setting(symbol=SYMBOLS[0])])
 
 
+def a_template() -> SettingsChange:
+    """The change that the users of the fan-out share."""
+    return a_change_of("user", TRADERS[0])
+
+
+def content_of(batch_id: str) -> str:
+    """Return the digest of a batch's content."""
+    return "template" if batch_id == FAN_OUT else "changes"
+
+
 some_changes = st.lists(a_change, min_size=1, max_size=6)
 
 
@@ -47,6 +64,8 @@ def to_everybody(change: SettingsChange) -> list[tuple[int, SettingsChange]]:
 a_verdict = st.sampled_from(VERDICTS)
 a_ttl_ms = st.sampled_from((3_600_000, 3_600_000, 20_000, 500))
 a_worker = st.integers(0, len(EGRESSES) - 1)
+who_renews = st.sampled_from(("nobody", "others", "all"))
+"""While time passes: "others" means that the worker in question stalls, "nobody" that Redis stands still."""
 a_scope = st.sampled_from(
     [{"user_id": user} for user in USERS]
     + [{"trader_id": trader} for trader in TRADERS]

@@ -13,7 +13,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from ops.keys import KEYS
 from producers.contract import keyspace
-from producers.queue.submit import EMPTY_BATCH_TTL_MS
+from producers.queue.submit_messages import EMPTY_BATCH_TTL_MS
 from tests.properties.invariants import LASTING
 from tests.properties.liveness import drain
 from tests.properties.strategies import USERS, VERDICTS
@@ -26,10 +26,11 @@ MAX_TTL_S = 2 * EMPTY_BATCH_TTL_MS // 1000
 """Above every TTL in the queue."""
 
 EVENTS = (
-    *VERDICTS, "a worker died",
-    "fenced", "claimed again after a lapsed lease", "renewed", "not renewed", "ended in a group", "ended superseded",
-    "ended cancelled", "ended expired", "ended by its refused keys", "probed", "spared", "replayed",
-    "a batch was complete",
+    *VERDICTS, "a worker died", "fenced", "claimed again after a lost delivery", "lanes were taken back",
+    "a session was refused", "a claim was refused", "a claim was lost", "a lost claim was given back",
+    "a claim came late", "a lost delivery was taken off", "a request of unknown fate was repeated",
+    "ended in a group", "ended superseded", "ended cancelled", "ended expired", "ended by its refused keys", "probed",
+    "spared", "replayed", "a batch was complete",
 )  # fmt: skip
 
 

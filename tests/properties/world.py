@@ -1,30 +1,28 @@
-"""The queue on a real server, its workers and the exchange, compared with the model after each step."""
+"""The queue on a real server with the clocks, compared with the model after each step."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from redis.asyncio.client import PubSub
 
 from ops.keys import KEYS
-from producers import Attempt, Producer, ProducerSettings
-from producers.queue.bucket import LOOK_AHEAD_US
+from producers import Producer, ProducerSettings
+from producers.queue.parts import BEATS_PER_TTL
 from tests.properties import arrivals, invariants
 from tests.properties.arrivals import Request
 from tests.properties.model import LANE_LIMIT, Model
 from tests.support.lanes import DEFAULTS, Lanes
-from tests.support.manual_clock import START_US, ManualClock
+from tests.support.manual_clock import ManualClock
 from tests.support.timed_redis import TimedRedis
-from worker.attempt.decide import blocked_by_rejected_keys, decide, release_unsent, validate_claim
-from worker.queue.claims import Claim, EgressHealth, Finish, SentRequest, Settled, Settlement
-from worker.queue.lease import Heartbeat
+from worker.queue.claims import Claim
 from worker.queue.rate import Pacing
+from worker.queue.session import Session
 
 T = TypeVar("T")
 
@@ -33,7 +31,13 @@ EGRESSES = ("near", "near", "far")
 
 RESULT_TTL_S = 600
 PACING = Pacing.from_rates(user_rate_per_s=10, egress_rate_per_s=40, margin_percent=0.2)
-LEASE_US = round(DEFAULTS.lease_s * 1e6)
+TTL_US = round(DEFAULTS.session_ttl_s * 1e6)
+BEAT_US = TTL_US // BEATS_PER_TTL
+LATE_FOR_US = round((DEFAULTS.connect_timeout_s + DEFAULTS.request_timeout_s) * 1e6)
+"""For how long after it was sent a request may be applied."""
+
+MOST_BEATS = 16
+"""Renewals in a time that passes; after them Redis stands still."""
 
 
 @dataclass
@@ -42,8 +46,17 @@ class Worker:
 
     egress: str
     lanes: Lanes
-    heartbeat: Heartbeat
     in_hand: list[tuple[Claim, Request]] = field(default_factory=list)
+
+    @property
+    def session(self) -> Session:
+        """Its session."""
+        return self.lanes.claimer.session
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether it may claim and send."""
+        return self.session.is_trusted(self.session.session_id)
 
 
 class World:
@@ -57,11 +70,9 @@ class World:
         self.epoch = 0
         self.model = Model()
         self.producer = Producer(redis, ProducerSettings(result_ttl_s=RESULT_TTL_S, lane_limit=LANE_LIMIT))
-        self.workers = [
-            Worker(egress, self._lanes(egress), Heartbeat(redis, self.clock, lease_s=DEFAULTS.lease_s))
-            for egress in EGRESSES
-        ]
+        self.workers = [self.new_worker(egress) for egress in EGRESSES]
         self.requests: list[Request] = []
+        self.delayed: tuple[Worker, str, int] | None = None
         self.rates: dict[str, float] = {}
         self.keys: Counter[str] = Counter()
         self.dump: invariants.Dump = {}
@@ -70,11 +81,13 @@ class World:
         self._announced: Counter[str] = Counter()
         self.do(self._begin())
 
-    def _lanes(self, egress: str) -> Lanes:
+    def new_worker(self, egress: str) -> Worker:
+        """Start a worker process."""
         changed = DEFAULTS.__class__(egress=egress, result_ttl_s=RESULT_TTL_S, dead_letter_ttl_s=10 * RESULT_TTL_S)
-        return Lanes(self.redis, clock=self.clock, pacing=PACING, settings=changed)
+        return Worker(egress, Lanes(self.redis, clock=self.clock, pacing=PACING, settings=changed))
 
     async def _begin(self) -> None:
+        self.redis.next_script, self.redis.delayed = "", None
         await self.redis.flushall()
         await self.redis.set_time(self.now_us)
         await self.listener.psubscribe(f"{KEYS.job_done}*", f"{KEYS.batch_complete}*")
@@ -101,10 +114,36 @@ class World:
 
     # --- time ---
 
-    def wait_until_us(self, at_us: int) -> None:
-        """Let time pass until a moment of the steady clock."""
+    def wait_until_us(self, at_us: int, renewing: Sequence[Worker] = ()) -> None:
+        """Let time pass until a moment of the steady clock, while workers renew their sessions."""
+        if renewing:
+            for _ in range(MOST_BEATS):
+                if self.clock.now_us + BEAT_US >= at_us:
+                    break
+                self.clock.advance_to_us(self.clock.now_us + BEAT_US)
+                self.do(self.redis.set_time(self.now_us))
+                for worker in renewing:
+                    self.renew(worker)
         self.clock.advance_to_us(at_us)
         self._set_time()
+
+    def renew(self, worker: Worker) -> None:
+        """Let a worker open or renew its session, and take back the lanes of those that have lapsed."""
+        session_id = worker.session.session_id
+        lapsed = self.model.sessions.renew(session_id, self.now_ms, self.epoch)
+        more = self.do(worker.session.renew())
+        assert more == (lapsed is None), "a dead session is replaced at once"
+        assert (worker.session.session_id == session_id) == (lapsed is not None)
+        if lapsed is None:
+            self.seen["a session was refused"] += 1
+            return
+        self.seen["a lost claim was given back"] += bool(self.model.give_back(session_id))
+        for each in lapsed:
+            row = self.model.sessions.rows.pop(each)
+            is_steady = row.epoch == self.epoch
+            trusting = [worker for worker in self.workers if worker.session.is_trusted(each)]
+            assert not (is_steady and trusting), "a session is taken back only after its worker has given it up"
+            self.seen["lanes were taken back"] += bool(self.model.take_back(each))
 
     def step(self, seconds: float) -> None:
         """Set the clock of Redis forward or back, and no other clock."""
@@ -118,136 +157,6 @@ class World:
         self.dump = self.do(self.redis.all_there_is())
         for batch_id in [each for each in self.model.batches if KEYS.batch + each not in self.dump]:
             assert self.model.batches.pop(batch_id).is_over, "a batch lives until all of it has ended"
-
-    # --- work ---
-
-    def claim(self, worker: Worker, most: int) -> float | None:
-        """Let a worker claim; return after how many seconds more is due."""
-        self.dump = self.do(self.redis.all_there_is())
-        probing = self._probing(worker)
-        claims = self.do(worker.lanes.claims(most))
-        assert claims.malformed == []
-        assert len(claims.claims) <= probing, "an open breaker lets one probe out at a time"
-        for claim in claims.claims:
-            slot_us = START_US + round(claim.slot_at_s * 1e6)
-            self.model.claim(claim, self.now_us, slot_us + self.step_us + LEASE_US)
-            user = claim.lane.partition(":")[0]
-            request = Request(user, worker.egress, slot_us, self.rates.get(user, 10.0), self.epoch)
-            assert (claim.egress_health is EgressHealth.PROBING) == (probing == 1)
-            worker.in_hand.append((claim, request))
-            worker.heartbeat.hold(claim)
-            self.seen["claimed again after a lapsed lease"] += claim.lost_deliveries > 0
-            self.seen["probed"] += claim.egress_health is EgressHealth.PROBING
-            self.seen["offered to join"] += bool(claim.coalescable)
-            self.requests.append(request)
-        if claims.claims:
-            self.after()
-        return claims.next_due_s
-
-    def _probing(self, worker: Worker) -> float:
-        """Return how many claims the breaker of a worker's egress allows: none, one, or any number."""
-        egress = invariants.value(self.dump, KEYS.egress + worker.egress, {})
-        if b"open" not in egress:
-            return math.inf
-        return int(self.now_us + LOOK_AHEAD_US >= float(egress[b"probe at"]))
-
-    def beat(self, worker: Worker) -> None:
-        """Let a worker renew its leases."""
-        before = {claim.token: worker.heartbeat.lease_until_s(claim) for claim, _ in worker.in_hand}
-        self.do(worker.heartbeat.beat())
-        for claim, _ in worker.in_hand:
-            until_s = worker.heartbeat.lease_until_s(claim)
-            if until_s != before[claim.token]:
-                assert (until_s > 0) == self.model.holds(claim), "a lease is renewed by whom the lane belongs to"
-                self.seen["renewed"] += until_s > 0
-                self.seen["not renewed"] += until_s < 0
-                if until_s > 0:
-                    held = self.model.held[claim.lane]
-                    held.until_us = max(held.until_us, self.now_us + LEASE_US)
-        self.after()
-
-    def settle(self, worker: Worker, number: int, verdict: str, *, up_ms: int, down_ms: int, lag_ms: int) -> Settled:
-        """End a worker's request, or give it up unsent, and settle the claim."""
-        claim, request = worker.in_hand.pop(number)
-        self.seen[verdict] += 1
-        worker.heartbeat.release(claim)
-        if verdict == "unsent":
-            request.was_made = False
-            settlement = self._unsent(claim)
-        else:
-            request.arrived_us = request.slot_us + up_ms * 1000
-            ended_us = request.arrived_us + down_ms * 1000
-            self.wait_until_us(ended_us + lag_ms * 1000)
-            settlement = self._sent(claim, request, verdict, ended_us)
-        before = self.dump
-        settled = self.do(worker.lanes.settler.settle(settlement))
-        assert settled.fenced == (not self.model.holds(claim))
-        self.seen["fenced"] += settled.fenced
-        self.seen["ended in a group"] += settled.finished > 1
-        self.seen["spared"] += isinstance(settlement, Finish) and not settled.fenced and not settled.finished
-        if settled.fenced:
-            self._assert_unchanged(claim, before)
-        else:
-            self._settled(claim, settlement, settled, sent=settlement.request is not None)
-        self.after()
-        return settled
-
-    def _fingerprint(self, claim: Claim) -> str:
-        user = claim.lane.partition(":")[0]
-        return f"{user}-{self.keys[user]}"
-
-    def _unsent(self, claim: Claim) -> Settlement:
-        ready = validate_claim(claim, claim.redis_ms(self.clock.monotonic()))
-        return ready if isinstance(ready, Finish) else release_unsent(claim)
-
-    def _sent(self, claim: Claim, request: Request, verdict: str, ended_us: int) -> Settlement:
-        sent_s, ended_s = (request.slot_us - START_US) / 1e6, (ended_us - START_US) / 1e6
-        ready = validate_claim(claim, claim.redis_ms(sent_s))
-        ended = (
-            ready
-            if isinstance(ready, Finish)
-            else blocked_by_rejected_keys(ready, self._fingerprint(claim), self.now_ms)
-        )
-        if isinstance(ready, Finish) or ended is not None:
-            self.seen["ended by its refused keys"] += not isinstance(ready, Finish)
-            request.was_made = False
-            return ended or release_unsent(claim)
-        attempt = Attempt(
-            at_ms=claim.redis_ms(sent_s),
-            took_ms=round((ended_s - sent_s) * 1000),
-            verdict=verdict,
-            code="40006" if verdict == "credentials" else None,
-        )
-        took_s = None if verdict == "ambiguous" else ended_s - sent_s
-        sent = SentRequest(attempt, ended_s, took_s, self._fingerprint(claim))
-        return decide(ready, sent, now_ms=claim.redis_ms(ended_s), max_tries=0)
-
-    def _settled(self, claim: Claim, settlement: Settlement, settled: Settled, *, sent: bool) -> None:
-        if settled.finished:
-            assert isinstance(settlement, Finish)
-            for result in settlement.results:
-                assert self.model.queued[claim.lane][0] == result.job_id, "changes end in the order of their lane"
-                self.model.end(result.job_id, result.outcome.value)
-            assert settled.finished == len(settlement.results)
-        self.model.release(claim.lane, sent=sent or settled.finished > 0)
-
-    def _assert_unchanged(self, claim: Claim, before: invariants.Dump) -> None:
-        """Check that a fenced settlement changed nothing but the bucket and the egress, which count the request."""
-        after = self.do(self.redis.all_there_is())
-        for key in before.keys() | after.keys():
-            if key != KEYS.bucket_of(claim.lane) and not key.startswith(
-                (KEYS.egress, KEYS.failures, KEYS.rejected_keys, KEYS.wakeups)
-            ):
-                assert before.get(key, ("", 0))[0] == after.get(key, ("", 0))[0], f"a fenced settlement changed {key}"
-
-    def lose(self, worker: Worker, *, arrives: bool) -> None:
-        """Let a worker die with its claims, whose requests may still arrive at the exchange."""
-        self.seen["a worker died"] += bool(worker.in_hand)
-        for claim, request in worker.in_hand:
-            worker.heartbeat.release(claim)
-            if arrives:
-                request.arrived_us = request.slot_us + 30_000
-        worker.in_hand.clear()
 
     # --- checks after each step ---
 

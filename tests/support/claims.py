@@ -7,7 +7,7 @@ from typing import Any
 from producers.contract import keyspace
 from producers.contract.codec import encode_change
 from tests.support.changes import change
-from worker.queue.claims import Claim
+from worker.queue.claims import Claim, Stored
 
 ACCEPTED_MS = 1_000_000
 TTL_MS = 60_000
@@ -19,12 +19,12 @@ def claim(**changed: Any) -> Claim:
     fields: dict[str, Any] = {
         "lane": keyspace.lane("1001", "t1"),
         "job_id": "j1",
-        "token": "w.1.1",
+        "session_id": "w",
+        "token": "1.1",
         "slot_at_s": 0.0,
-        "lease_until_s": 9.0,
         "slot_number": 0,
         "lost_deliveries": 0,
-        "payload": PAYLOAD,
+        "stored": Stored(PAYLOAD),
         "history": None,
         "redis_clock_offset_ms": 0.0,
     }

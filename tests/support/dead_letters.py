@@ -17,16 +17,6 @@ async def listed(producer: Producer, **chosen: str) -> list[str]:
     return [letter.job_id async for letter in producer.dead.list(**chosen)]  # type: ignore[arg-type]
 
 
-async def values(lanes: Lanes) -> list[str]:
-    """Send all that is queued; return the trace values in the order of sending."""
-    found = []
-    while claims := await lanes.claim():
-        for claim in claims:
-            found.append(str(claim.payload).partition("traceValue\\xa1")[2][:1])
-            await lanes.done(claim)
-    return found
-
-
 async def some_dead(producer: Producer, lanes: Lanes) -> None:
     """Make seven letters: two users, three outcomes, one batch."""
     await producer.enqueue_many(numbered(3), job_id=lambda each: f"a{each.settings[0].trace_value}")

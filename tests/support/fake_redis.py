@@ -10,6 +10,10 @@ from fakeredis import FakeServer
 from fakeredis.aioredis import FakeAsyncRedisConnection
 from redis.asyncio import ConnectionPool
 
+from tests.support import lua_msgpack
+
+lua_msgpack.install()
+
 
 class FakeArqRedis(ArqRedis):
     """arq's client on fakeredis, which has no INFO."""

@@ -11,19 +11,26 @@ from ops.keys import KEYS
 from producers import Attempt, Outcome, Priority, SettingsChange
 from producers.contract import attempt_history
 from producers.contract.attempt_history import AttemptHistory
+from producers.queue.bucket import StoredBucket, decode_bucket
+from producers.queue.lanes import LaneScore
+from producers.queue.parts import BEATS_PER_TTL
+from producers.queue.slicing import slices
 from producers.queue.submit import Submission, SubmitOptions, submit
 from tests.support.changes import result
+from tests.support.coverage import uncovered_lanes
 from worker.attempt.decide import decide, validate_claim
 from worker.clock import Clock, SystemClock
 from worker.queue.claim import Claimer
 from worker.queue.claims import Claim, Claims, Finish, Requeue, SentRequest, Settled
 from worker.queue.rate import Pacing
+from worker.queue.session import Session
 from worker.queue.settle import Settler
 from worker.settings import WorkerSettings
 
 DEFAULTS = WorkerSettings()
 TTL_MS = 3_600_000
 MOST_HEADS = 1_000
+MOST_SUBMISSIONS = 1_000
 PACING = Pacing.from_rates(user_rate_per_s=10, egress_rate_per_s=100, margin_percent=0.2)
 UNHINDERED = Pacing.from_rates(user_rate_per_s=10_000, egress_rate_per_s=10_000, margin_percent=0)
 """Rates out of the way: for tests that are not about them."""
@@ -48,8 +55,9 @@ class Lanes:
         self.settler = Settler(redis, self.clock, settings, pacing)
 
     def new_claimer(self) -> Claimer:
-        """Another worker's claimer."""
-        return Claimer(self.redis, self.clock, self.settings, self.pacing)
+        """Another worker's claimer, with a session of its own."""
+        session = Session(self.redis, self.clock, self.settings, self.pacing)
+        return Claimer(self.redis, self.clock, self.settings, self.pacing, session)
 
     async def submit(
         self,
@@ -61,18 +69,22 @@ class Lanes:
         content: str = "",
         now_ms: int = 1_000,
     ) -> list[int]:
-        """Submit (job ID, change) in one call and return the script's verdicts."""
+        """Submit (job ID, change) in one call, or one for each 1,000, and return the script's verdicts."""
         options = SubmitOptions(lane_limit, priority, coalesce, batch_id, content)
         submissions = [
             Submission.from_change(one, job_id, options, now_ms=now_ms, ttl_ms=TTL_MS) for job_id, one in changes
         ]
-        call = submit(submissions, options)
-        reply = await call.script.run(self.redis, KEYS, call.args)
-        return list(reply[1:])
+        verdicts: list[int] = []
+        for some in slices(submissions, MOST_SUBMISSIONS):
+            call = submit(some, options)
+            verdicts += (await call.script.run(self.redis, KEYS, call.args))[1:]
+        return verdicts
 
     async def claims(self, most: int = 100, claimer: Claimer | None = None) -> Claims:
-        """One call of the claim script."""
-        return await (claimer or self.claimer).claim(most)
+        """One call of the claim script, under a session that was just renewed."""
+        claimer = claimer or self.claimer
+        await claimer.session.renew()
+        return await claimer.claim(most)
 
     async def claim(self, most: int = 100) -> list[Claim]:
         """Return the claims of one call."""
@@ -150,27 +162,68 @@ class Lanes:
         return await self.settler.settle(decide(ready, sent, now_ms=now_ms, max_tries=0))
 
     async def due_now(self, lane: str) -> None:
-        """Make a lane due: end its delay, or the lease of its worker."""
-        for schedule in (KEYS.schedule, KEYS.bulk_schedule):
-            await self.redis.zadd(schedule, {lane: 1}, xx=True)
+        """Make a lane that waits due: end its delay, and whatever its user waits for but its bucket."""
+        user, trader = lane.split(":")
+        for lanes, schedule in ((KEYS.lanes, KEYS.schedule), (KEYS.bulk_lanes, KEYS.bulk_schedule)):
+            score = await self.redis.zscore(lanes + user, trader)
+            if score is not None and score < LaneScore.PARKED:
+                await self.redis.zadd(lanes + user, {trader: 1})
+                await self.redis.zadd(schedule, {user: 1})
+
+    async def lapse(self, *claimers: Claimer) -> None:
+        """Let the sessions of claimers lapse (by default that of `claimer`), while another worker renews its own.
+
+        The lanes that they hold are taken back. Time passes on the clock of the test.
+        """
+        survivor = self.new_claimer().session
+        sessions = [claimer.session for claimer in claimers or (self.claimer,)]
+        ttl_s = self.settings.session_ttl_s
+        await survivor.renew()
+        for _ in range(BEATS_PER_TTL + 2):
+            await self.clock.sleep(ttl_s / BEATS_PER_TTL)
+            while await survivor.renew():
+                pass
+        for session in sessions:
+            assert await self.redis.hget(KEYS.sessions, session.session_id) is None, "the session did not lapse"  # type: ignore[misc]
 
     async def on_bulk(self, lane: str) -> bool:
-        """Whether a lane is on the bulk schedule."""
-        return await self.redis.zscore(KEYS.bulk_schedule, lane) is not None
+        """Whether a lane is one of its user's bulk lanes."""
+        user, trader = lane.split(":")
+        return await self.redis.zscore(KEYS.bulk_lanes + user, trader) is not None
 
     async def slot_us(self, claim: Claim) -> int:
         """When a claim may be sent: Unix microseconds, the Redis clock. Ask before it is settled."""
-        entry = str(claim.slot_number % self.pacing.per_window)
-        stored = await self.redis.hget(KEYS.bucket_of(claim.lane), entry)  # type: ignore[misc]
-        assert stored is not None
-        slot = -int(float(stored))
-        assert slot > 0, "the claim was settled already"
-        return slot
+        held = await self.redis.hget(KEYS.held + claim.session_id, claim.lane)  # type: ignore[misc]
+        assert held is not None, "the claim was settled already"
+        token, slot_us, _ = held.decode().split()
+        assert token == claim.token
+        return int(slot_us)
+
+    async def is_held(self, claim: Claim) -> bool:
+        """Whether a claim's session still holds its lane."""
+        held = await self.redis.hget(KEYS.held + claim.session_id, claim.lane)  # type: ignore[misc]
+        return held is not None and held.decode().split()[0] == claim.token
 
     async def due_ms(self, lane: str) -> float | None:
-        """Return a lane's score in the schedule."""
-        score: float | None = await self.redis.zscore(KEYS.schedule, lane)
+        """Return when a lane's user is due, by the schedule of the lane's priority; None if it is not scheduled."""
+        bulk = await self.on_bulk(lane)
+        score: float | None = await self.redis.zscore(
+            KEYS.bulk_schedule if bulk else KEYS.schedule, lane.partition(":")[0]
+        )
         return score
+
+    async def ready_ms(self, lane: str) -> float | None:
+        """Return a lane's score: when it is ready, or its `LaneScore`; None if it is empty."""
+        user, trader = lane.split(":")
+        for lanes in (KEYS.lanes, KEYS.bulk_lanes):
+            score: float | None = await self.redis.zscore(lanes + user, trader)
+            if score is not None:
+                return score
+        return None
+
+    async def bucket(self, user: str) -> StoredBucket:
+        """Return the numbers of a user's bucket."""
+        return decode_bucket(await self.redis.get(KEYS.bucket_of(user)))
 
     async def now_ms(self) -> float:
         """Return the time of the Redis clock, Unix milliseconds."""
@@ -179,42 +232,13 @@ class Lanes:
 
     async def queued(self, lane: str) -> list[str]:
         """Return the job IDs of a lane, head first."""
-        return [entry.decode() for entry in await self.redis.lrange(KEYS.lane + lane, 0, -1)]  # type: ignore[misc]
+        user, trader = lane.split(":")
+        head = await self.redis.hget(KEYS.heads + user, trader)  # type: ignore[misc]
+        if head is None:
+            return []
+        entries = [head, *await self.redis.lrange(KEYS.rest + lane, 0, -1)]  # type: ignore[misc]
+        return [entry.decode().split()[-1] for entry in entries]
 
     async def uncovered(self) -> set[str]:
-        """Lanes that hold changes and are not on the schedule, or the other way round; invariant 1 says none."""
-        schedules = [await self.redis.zrange(key, 0, -1) for key in (KEYS.schedule, KEYS.bulk_schedule, KEYS.lanes)]
-        interactive, bulk, known = ({lane.decode() for lane in lanes} for lanes in schedules)
-        assert not interactive & bulk, "a lane is on both schedules"
-        assert known == interactive | bulk, "the index of lanes is another"
-        scheduled = interactive | bulk
-        filled = {key.decode().removeprefix(KEYS.lane) async for key in self.redis.scan_iter(KEYS.lane + "*")}
-        return scheduled ^ filled
-
-
-_READ: dict[str, tuple[Any, ...]] = {
-    "string": ("GET",),
-    "hash": ("HGETALL",),
-    "set": ("SMEMBERS",),
-    "list": ("LRANGE", 0, -1),
-    "zset": ("ZRANGE", 0, -1, "WITHSCORES"),
-    "stream": ("XRANGE", "-", "+"),
-}
-
-
-async def contents(redis: Redis) -> dict[str, Any]:
-    """All that Redis holds, and whether it will expire."""
-    names = [key async for key in redis.scan_iter("*")]
-    async with redis.pipeline(transaction=False) as pipe:
-        for name in names:
-            pipe.type(name)
-        kinds = [kind.decode() for kind in await pipe.execute()]
-        for name, kind in zip(names, kinds, strict=True):
-            command, *rest = _READ[kind]
-            pipe.execute_command(command, name, *rest)
-            pipe.pttl(name)
-        replies = await pipe.execute()
-    return {
-        name.decode(): (kind, value, ttl_ms >= 0)
-        for name, kind, value, ttl_ms in zip(names, kinds, replies[::2], replies[1::2], strict=True)
-    }
+        """Return the lanes for which invariant 1 does not hold."""
+        return await uncovered_lanes(self.redis)

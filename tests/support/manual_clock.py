@@ -34,6 +34,10 @@ class ManualClock:
         """Seconds since the test began."""
         return self._elapsed_us / 1_000_000
 
+    def uptime(self) -> float:
+        """Seconds since the test began."""
+        return self.monotonic()
+
     async def sleep(self, seconds: float) -> None:
         """Move on at once."""
         self.advance(seconds)

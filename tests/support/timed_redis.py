@@ -7,10 +7,11 @@ by the digest of that text afterwards. Lives of keys follow the same clock: whoe
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, Literal
 
 from arq.connections import ArqRedis
 from redis.asyncio.client import Pipeline
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 CLOCK = "test:clock"
 UNKNOWN = "0" * 40
@@ -76,7 +77,16 @@ class _TimedPipeline(Pipeline):
 
 
 class TimedRedis(ArqRedis):
-    """arq's client, on a server with the test's time."""
+    """arq's client, on a server with the test's time.
+
+    Attributes:
+        next_script: what becomes of the next script: "" it runs, "lost" it runs and its reply is lost, "late" it is
+            kept in `delayed` instead, for the test to execute it.
+        delayed: the arguments of a script that was kept.
+    """
+
+    next_script: Literal["", "lost", "late"] = ""
+    delayed: tuple[Any, ...] | None = None
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Return a pipeline with the test's time."""
@@ -84,7 +94,15 @@ class TimedRedis(ArqRedis):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Execute a command, with TIME and scripts replaced."""
-        return await super().execute_command(*_translation.of(args), **options)  # type: ignore[no-untyped-call]
+        fate = self.next_script if args[0] in ("EVALSHA", "EVAL") else ""
+        if fate == "late":
+            self.next_script, self.delayed = "", args
+            raise RedisConnectionError("the test delays this script")
+        reply = await super().execute_command(*_translation.of(args), **options)  # type: ignore[no-untyped-call]
+        if fate == "lost":
+            self.next_script = ""
+            raise RedisConnectionError("the test lost this reply")
+        return reply
 
     async def set_time(self, now_us: int) -> None:
         """Set the time (Unix microseconds); keys whose TTL is over are deleted."""

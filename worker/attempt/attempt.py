@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from dataclasses import replace
 
 from producers.contract.messages import Attempt, Outcome
 from worker.attempt.decide import (
@@ -17,16 +19,17 @@ from worker.attempt.log import log_attempt
 from worker.attempt.retry import AMBIGUOUS, verdict_of, verdict_of_reply
 from worker.clock import Clock
 from worker.credentials.model import Credentials, CredentialStore, Invalidatable
-from worker.errors import CredentialsUnavailable, SendDeadlinePassed, TransportError, UnknownUser
-from worker.exchange.client import ExchangeClient
+from worker.errors import Aborted, CredentialsUnavailable, NotSent, TransportError, UnknownUser
+from worker.exchange.client import ExchangeClient, RawReply
 from worker.exchange.clock import ExchangeClock
 from worker.exchange.endpoint import METHOD, SETTINGS_PATH, encode_body
 from worker.exchange.redaction import redact
 from worker.exchange.replies import Reply, ReplyClass, classify
 from worker.exchange.retry_after import parse_retry_after
-from worker.exchange.signing import headers
+from worker.exchange.signing import SignedHeaders, headers
+from worker.logs import Event, log_fields
 from worker.queue.claims import Claim, Finish, SentRequest, Settled, Settlement
-from worker.queue.lease import Heartbeat
+from worker.queue.session import Session
 from worker.queue.settle import Settler
 from worker.settings import WorkerSettings
 
@@ -36,7 +39,16 @@ CREDENTIALS_WAIT_S = 5.0
 CREDENTIALS_RETRY_S = 2.0
 """Delay before the next attempt at a change whose user's keys are not available now."""
 
+UNEXPECTED_RETRY_S = 5.0
+"""Delay before the next attempt after an unexpected error, which the next one probably meets too."""
+
+ABORTED = "aborted"
+"""The message of the cancellation of a request that is given up."""
+
 STALE_REPLY = "the reply's requestTime lies before the request was sent, so it is the reply to another request"
+
+
+log = logging.getLogger(__name__)
 
 
 class AttemptRunner:
@@ -50,7 +62,7 @@ class AttemptRunner:
         exchange_clock: ExchangeClock,
         credentials: CredentialStore,
         settler: Settler,
-        heartbeat: Heartbeat,
+        session: Session,
         settings: WorkerSettings,
     ) -> None:
         self._egress = settings.egress
@@ -59,7 +71,9 @@ class AttemptRunner:
         self._exchange_clock = exchange_clock
         self._credentials = credentials
         self._settler = settler
-        self._heartbeat = heartbeat
+        self._session = session
+        session.on_lost = self.abort
+        self._sending: dict[asyncio.Task[object], Claim] = {}
         self._request_timeout_s = settings.request_timeout_s
         # It is written when it has a connection, and may then be applied for as long as a request takes.
         self._late_for_s = settings.connect_timeout_s + settings.request_timeout_s
@@ -70,20 +84,30 @@ class AttemptRunner:
         """Release claims that still wait for their slot; requests that were sent are completed."""
         self._stopping.set()
 
-    def hold_lease(self, claim: Claim) -> None:
-        """Renew a claim's lease before its attempt begins."""
-        self._heartbeat.hold(claim)
+    def abort(self) -> None:
+        """Give up the requests under way of a session that has ended: other workers take their lanes."""
+        for task, claim in self._sending.items():
+            if not self._session.is_trusted(claim.session_id):
+                task.cancel(ABORTED)
 
     async def run(self, claim: Claim) -> Settled:
-        """Attempt a claim and settle it, renewing its lease meanwhile."""
-        self._heartbeat.hold(claim)
+        """Attempt a claim and settle it, whatever happens."""
         try:
             settlement = await self._attempt(claim)
-            settled = await self._settler.settle(settlement)
-        finally:
-            self._heartbeat.release(claim)
+        except Exception:
+            extra = log_fields(Event.ATTEMPT_ERROR, lane=claim.lane, job=claim.job_id)
+            log.exception("lane %s: unexpected error; it is attempted again", claim.lane, extra=extra)
+            settlement = self._unexpected(claim)
+        settled = await self._settler.settle(settlement)
         log_attempt(settlement, settled, self._egress)
         return settled
+
+    def _unexpected(self, claim: Claim) -> Settlement:
+        """Return the settlement of an attempt that broke: whether its request was sent is not known."""
+        now_s = self._clock.monotonic()
+        attempt = Attempt(at_ms=claim.redis_ms(now_s), took_ms=0, verdict=AMBIGUOUS, message="unexpected error")
+        request = SentRequest(attempt, now_s, None, late_until_s=now_s + self._late_for_s, was_aborted=True)
+        return replace(release_unsent(claim, delay_s=UNEXPECTED_RETRY_S), request=request)
 
     async def _attempt(self, claim: Claim) -> Settlement:
         ready = validate_claim(claim, self._redis_ms(claim))
@@ -97,11 +121,12 @@ class AttemptRunner:
         except (CredentialsUnavailable, TimeoutError) as exc:
             reason = str(exc) or f"the source of credentials did not answer within {CREDENTIALS_WAIT_S:g} s"
             return release_unsent(claim, delay_s=CREDENTIALS_RETRY_S, reason=f"not sent: {reason}")
-        blocked = blocked_by_rejected_keys(ready, credentials.fingerprint, self._redis_ms(claim))
-        if blocked is not None:
-            return blocked
+        if claim.rejected_keys_mark is not None:
+            blocked = blocked_by_rejected_keys(ready, credentials.fingerprint, self._redis_ms(claim))
+            if blocked is not None:
+                return blocked
         body = encode_body(change)
-        if not await self._wait_for_slot(claim) or not self._lease_covers_send(claim):
+        if not await self._wait_for_slot(claim) or not self._session.is_trusted(claim.session_id):
             return release_unsent(claim)
         return await self._send(ready, credentials, body)
 
@@ -135,30 +160,21 @@ class AttemptRunner:
             return True
         return False
 
-    def _lease_covers_send(self, claim: Claim) -> bool:
-        """Return whether a request sent now would end before the lease and the claim of its slot do."""
-        return self._clock.monotonic() < self._latest_send_s(claim)
-
-    def _latest_send_s(self, claim: Claim) -> float:
-        """Return the latest time to send a request that ends within its lease.
-
-        Renewing extends the lease of the lane only: the bucket counts a slot as in flight for one lease from its time.
-        """
-        return min(claim.lease_until_s, self._heartbeat.lease_until_s(claim)) - self._request_timeout_s
-
     async def _send(self, ready: ReadyAttempt, credentials: Credentials, body: bytes) -> Settlement:
         """Sign the body at the moment of sending, send these very bytes, and decide by the reply."""
         clock, claim = self._clock, ready.claim
         signed = headers(credentials, self._exchange_clock.now_ms(), METHOD, SETTINGS_PATH, body)
         sent_s = clock.monotonic()
         round_trip_s, status, code, retry_after_s = None, None, None, None
+        was_aborted = False
         try:
-            raw = await self._exchange.post(SETTINGS_PATH, body, signed, not_after_s=self._latest_send_s(claim))
-        except SendDeadlinePassed as exc:
+            raw = await self._post(claim, body, signed)
+        except NotSent as exc:
             return release_unsent(claim, reason=str(exc))
         except TransportError as exc:
             ended_s = clock.monotonic()
             verdict, message = verdict_of(exc), str(exc)
+            was_aborted = isinstance(exc, Aborted)
         else:
             ended_s = clock.monotonic()
             reply = redact(classify(raw.status, raw.body, raw.charset), credentials, signed)
@@ -185,8 +201,33 @@ class AttemptRunner:
             replaced,
             retry_after_s,
             late_until_s=late_until_s,
+            was_aborted=was_aborted,
         )
         return decide(ready, sent, now_ms=claim.redis_ms(ended_s), max_tries=self._max_tries)
+
+    async def _post(self, claim: Claim, body: bytes, signed: SignedHeaders) -> RawReply:
+        """Send a request, which `abort` may give up.
+
+        Raises:
+            Aborted: it was given up.
+            NotSent: the session had ended before.
+            TransportError: there is no readable reply.
+        """
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a request is sent by a task")
+        self._sending[task] = claim
+        try:
+            return await self._exchange.post(
+                SETTINGS_PATH, body, signed, may_send=lambda: self._session.is_trusted(claim.session_id)
+            )
+        except asyncio.CancelledError as exc:
+            if exc.args != (ABORTED,):
+                raise
+            task.uncancel()
+            raise Aborted("given up: the worker's session ended while the request was under way") from None
+        finally:
+            del self._sending[task]
 
     def _sync_clock(self, reply: Reply, sent_s: float, ended_s: float) -> bool:
         """Update the exchange's time from a reply; return whether the reply is older than its request."""

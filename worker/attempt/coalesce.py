@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from producers.contract import keyspace
-from producers.contract.codec import StoredChange, decode_change
+from producers.contract import ids, keyspace
+from producers.contract.codec import MAX_PAYLOAD_BYTES, StoredChange, decode_change
 from producers.contract.messages import CopySetting, SettingsChange
+from producers.contract.templates import change_of_template
 from producers.contract.validation import MAX_SETTINGS, check_change
 from producers.errors import InvalidChange, MalformedChange
+from worker.queue.claims import Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +28,28 @@ class CoalescedChange:
         job_id: Its ID.
         stored: The change.
         successor: Job ID of the change that replaced its last remaining setting; None if any of its settings is sent.
+        template_of: The batch whose template it is; None for others.
     """
 
     job_id: str
     stored: StoredChange
     successor: str | None = None
+    template_of: str | None = None
+
+    @classmethod
+    def from_stored(cls, job_id: str, stored: Stored, lane: str) -> CoalescedChange:
+        """Decode a stored change of a lane.
+
+        Raises:
+            MalformedChange: it is absent, or cannot be read.
+        """
+        if stored.content is None:
+            raise MalformedChange(f"its payload is absent, not a string, or above {MAX_PAYLOAD_BYTES} bytes")
+        if not stored.is_template:
+            return cls(job_id, decode_change(stored.content))
+        user_id, _ = keyspace.user_and_trader(lane)
+        change = change_of_template(stored.content, user_id, stored.enqueued_ms, stored.ttl_ms)
+        return cls(job_id, change, template_of=ids.batch_id_of(job_id))
 
     @property
     def deadline_ms(self) -> int:
@@ -51,20 +70,20 @@ class CoalescedRequest:
     members: tuple[CoalescedChange, ...]
 
 
-def coalesce(head: CoalescedChange, coalescable: Iterable[tuple[str, bytes]], now_ms: int) -> CoalescedRequest:
+def coalesce(head: CoalescedChange, coalescable: Iterable[tuple[str, Stored]], now_ms: int) -> CoalescedRequest:
     """Combine the head with as many of the changes behind it as fit.
 
     Args:
         head: The head, already validated.
-        coalescable: Job ID and payload of the changes behind it, in their order.
+        coalescable: Job ID and stored change of those behind it, in their order.
         now_ms: Unix milliseconds, Redis's clock; expired changes are not included.
     """
     change = head.stored.a[0]
     members = [head]
     settings = {_pair(setting): setting for setting in change.settings}
     owners = dict.fromkeys(settings, 0)
-    for job_id, payload in coalescable:
-        member = _decode_member(change, job_id, payload, now_ms)
+    for job_id, stored in coalescable:
+        member = _decode_member(change, job_id, stored, now_ms)
         if member is None:
             break
         added = {_pair(setting): setting for setting in member.stored.a[0].settings}
@@ -82,15 +101,16 @@ def coalesce(head: CoalescedChange, coalescable: Iterable[tuple[str, bytes]], no
     return CoalescedRequest(msgspec.structs.replace(change, settings=list(settings.values())), tuple(members))
 
 
-def _decode_member(change: SettingsChange, job_id: str, payload: bytes, now_ms: int) -> CoalescedChange | None:
+def _decode_member(change: SettingsChange, job_id: str, stored: Stored, now_ms: int) -> CoalescedChange | None:
     """Return a change behind the head if it may be sent with it: it differs from `change` in nothing but settings."""
     try:
-        member = CoalescedChange(job_id, decode_change(payload))
+        lane = keyspace.lane(change.user_id, change.trader_id)
+        member = CoalescedChange.from_stored(job_id, stored, lane)
         other = member.stored.a[0]
         check_change(other)
     except (MalformedChange, InvalidChange):
         return None
-    same_lane = keyspace.lane(change.user_id, change.trader_id) == keyspace.lane(other.user_id, other.trader_id)
+    same_lane = lane == keyspace.lane(other.user_id, other.trader_id)
     same_rest = (change.auto_copy, change.mode) == (other.auto_copy, other.mode)
     may_coalesce = member.stored.k.coalesce is True
     return member if may_coalesce and same_lane and same_rest and now_ms < member.deadline_ms else None

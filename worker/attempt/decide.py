@@ -13,7 +13,6 @@ import msgspec
 
 from producers.contract import attempt_history, keyspace
 from producers.contract.attempt_history import AttemptHistory
-from producers.contract.codec import MAX_PAYLOAD_BYTES, StoredChange, decode_change
 from producers.contract.messages import JobResult, Outcome, SettingsChange
 from producers.contract.validation import check_change
 from producers.errors import InvalidChange, MalformedChange
@@ -53,10 +52,11 @@ def validate_claim(claim: Claim, now_ms: int) -> ReadyAttempt | Finish:
     """
     user_id = trader_id = ""
     try:
-        stored = _decode_payload(claim)
-        user_id, trader_id = stored.a[0].user_id, stored.a[0].trader_id
-        check_change(stored.a[0])
-        _check_lane(stored.a[0], claim)
+        head = CoalescedChange.from_stored(claim.job_id, claim.stored, claim.lane)
+        change = head.stored.a[0]
+        user_id, trader_id = change.user_id, change.trader_id
+        check_change(change)
+        _check_lane(change, claim)
     except (InvalidChange, MalformedChange) as exc:
         rejection = JobResult(
             job_id=claim.job_id,
@@ -68,10 +68,9 @@ def validate_claim(claim: Claim, now_ms: int) -> ReadyAttempt | Finish:
         )
         return Finish(claim=claim, results=(rejection,))
     history = attempt_history.decode(claim.history).for_job(claim.job_id)
-    head = CoalescedChange(claim.job_id, stored)
     ready = ReadyAttempt(claim, head, coalesce(head, claim.coalescable, now_ms), history)
     if claim.lost_deliveries >= MAX_LOST_DELIVERIES:
-        message = f"poison: {claim.lost_deliveries} workers in a row lost this change with their lease"
+        message = f"poison: {claim.lost_deliveries} workers in a row died while they had this change"
         return finish_unsent(ready, Outcome.EXHAUSTED, now_ms, message)
     if now_ms >= head.deadline_ms:
         if history.first_sent_at_ms is None and not claim.lost_deliveries:
@@ -192,6 +191,9 @@ def _result(member: CoalescedChange, outcome: Outcome, history: AttemptHistory, 
         started_at_ms=history.first_sent_at_ms,
         finished_at_ms=now_ms,
         successor=member.successor,
+        settings=None if member.template_of else change.settings,
+        template_of=member.template_of,
+        digest=member.stored.k.digest or None,
     )
 
 
@@ -202,12 +204,6 @@ def _requeue(
     reason = f"{sent}; sent one by one from here" if send_alone_until else str(sent)
     requeue = Requeue(claim=after.claim, history=history, reason=reason, request=sent, delay_s=delay_s)
     return replace(requeue, hold_s=hold_s, send_alone_until=send_alone_until)
-
-
-def _decode_payload(claim: Claim) -> StoredChange:
-    if claim.payload is None:
-        raise MalformedChange(f"its payload is absent, not a string, or above {MAX_PAYLOAD_BYTES} bytes")
-    return decode_change(claim.payload)
 
 
 def _check_lane(change: SettingsChange, claim: Claim) -> None:

@@ -53,8 +53,8 @@ def log_attempt(settlement: Settlement, settled: Settled, egress: str) -> None:
         "took_ms": request.attempt.took_ms if request else None,
     }
     if settled.fenced:
-        extra = log_fields(Event.LEASE_LOST, **fields)
-        log.warning("lane %s: lost with its lease; the settlement of %s was fenced", lane, job, extra=extra)
+        extra = log_fields(Event.FENCED, **fields)
+        log.warning("lane %s: lost with its session; the settlement of %s was fenced", lane, job, extra=extra)
     elif result is None or not settled.finished:
         again_in_s = settled.again_in_s
         blamed = f"{request}, like the requests of many other users"  # the script requeued it: the egress is at fault

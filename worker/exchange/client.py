@@ -5,9 +5,8 @@ It sends bytes and headers unchanged and does not interpret them. It returns `Ra
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Self
@@ -17,7 +16,7 @@ from aiohttp.hdrs import CONTENT_ENCODING, CONTENT_TYPE
 from yarl import URL
 
 from worker.clock import Clock, SystemClock
-from worker.errors import SendDeadlinePassed, TransportError
+from worker.errors import NotSent, TransportError
 from worker.exchange.connections import ExchangeConnector, UnsolicitedData
 from worker.exchange.content_encoding import UndecodableBody, charset_of, decode
 from worker.settings import exchange_origin
@@ -35,6 +34,10 @@ _BAD_HEADS = (
     ("Can not decode content-encoding", "its Content-Encoding, which was not asked for, cannot be decoded"),
 )
 """The beginnings of aiohttp's messages about replies whose head it rejects, and ours, which quote nothing."""
+
+
+def _always() -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,11 @@ class RawReply:
 
 @dataclass(slots=True)
 class _SendState:
-    """The send deadline of one request, and when the request was written. `ExchangeClient._before_write` updates it."""
+    """Whether a request may be sent, and when it was written. `ExchangeClient._before_write` updates it."""
 
-    not_after_s: float
+    may_send: Callable[[], bool]
     sent_s: float | None = None
-    deadline_passed: bool = False
+    is_stopped: bool = False
 
 
 class ExchangeClient:
@@ -98,7 +101,7 @@ class ExchangeClient:
         """
         self._origin = exchange_origin(base_url)
         self._max_connections = max_connections
-        # By default aiohttp rounds timeouts above 5 s up to whole seconds, which could exceed the lease.
+        # By default aiohttp rounds timeouts above 5 s up to whole seconds, which would be longer than asked for.
         self._timeout = aiohttp.ClientTimeout(
             total=total_timeout_s, connect=connect_timeout_s, ceil_threshold=float("inf")
         )
@@ -130,7 +133,7 @@ class ExchangeClient:
             await session.close()
 
     async def post(
-        self, path: str, body: bytes, headers: Mapping[str, str], *, not_after_s: float = math.inf
+        self, path: str, body: bytes, headers: Mapping[str, str], *, may_send: Callable[[], bool] = _always
     ) -> RawReply:
         """Send a POST.
 
@@ -138,25 +141,30 @@ class ExchangeClient:
             path: path and raw query, as signed.
             body: the bytes as signed.
             headers: all headers of the request; they contain secrets and appear in no error.
-            not_after_s: deadline for writing the request, on the monotonic clock. It is checked just before the
-                write, so a slow connection or a stalled process cannot send the request later.
+            may_send: asked just before the write, so that a slow connection or a stalled process cannot send the
+                request when it must not be sent any more.
 
         Raises:
-            SendDeadlinePassed: the deadline had passed, and nothing was sent.
+            NotSent: `may_send` said no, and nothing was sent.
             TransportError: there is no readable reply; its `sent` says whether the exchange may have the request.
         """
-        return await self._request("POST", path, body, headers, not_after_s)
+        return await self._request("POST", path, body, headers, may_send)
 
     async def get(self, path: str) -> RawReply:
         """Send a GET without credentials; raise TransportError without a readable reply."""
-        return await self._request("GET", path, None, None, math.inf)
+        return await self._request("GET", path, None, None, _always)
 
     async def _request(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None, not_after_s: float
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str] | None,
+        may_send: Callable[[], bool],
     ) -> RawReply:
         if self._session is None:
             raise RuntimeError("ExchangeClient is not open; use it within `async with`")
-        send_state = _SendState(not_after_s)
+        send_state = _SendState(may_send)
         try:
             async with self._session.request(
                 method,
@@ -172,8 +180,8 @@ class ExchangeClient:
         except aiohttp.ClientResponseError as exc:
             error = self._transport_error(method, path, send_state, exc)
         except (aiohttp.ClientError, UndecodableBody, OSError) as exc:  # a TimeoutError is an OSError
-            if send_state.deadline_passed:
-                raise SendDeadlinePassed(f"{method} {self._origin}{path}: not sent, its deadline had passed") from None
+            if send_state.is_stopped:
+                raise NotSent(f"{method} {self._origin}{path}: not sent, the worker's session had ended") from None
             raise self._transport_error(method, path, send_state, exc) from exc
         else:
             received_s = self._clock.monotonic()
@@ -193,13 +201,12 @@ class ExchangeClient:
         return decode(content, response.headers.getall(CONTENT_ENCODING, ()), self._reply_limit_bytes)
 
     async def _before_write(self, _session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-        """Record the time of sending, or cancel the request if its deadline has passed; a trace hook of aiohttp."""
+        """Record the time of sending, or stop the request if it may not be sent any more; a trace hook of aiohttp."""
         send_state: _SendState = context.trace_request_ctx
-        now_s = self._clock.monotonic()
-        if now_s > send_state.not_after_s:
-            send_state.deadline_passed = True
-            raise aiohttp.ClientConnectionError("send deadline passed")
-        send_state.sent_s = now_s
+        if not send_state.may_send():
+            send_state.is_stopped = True
+            raise aiohttp.ClientConnectionError("it may not be sent any more")
+        send_state.sent_s = self._clock.monotonic()
 
     def _transport_error(self, method: str, path: str, send_state: _SendState, exc: Exception) -> TransportError:
         sent = send_state.sent_s is not None

@@ -10,9 +10,11 @@ from tenacity.stop import stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
 from producers.contract import keyspace
-from producers.queue.bucket import BUCKET_TTL_MS, US_PER_S
+from producers.queue.bucket import US_PER_S
+from producers.queue.parts import CLOCK, EGRESS
 from producers.transport.clients import keyspace_of
-from producers.transport.scripts import Argument, Script
+from producers.transport.script_messages import Message, encode
+from producers.transport.scripts import Script
 from worker.clock import Clock
 from worker.errors import TransportError
 from worker.exchange.client import ExchangeClient, RawReply
@@ -26,8 +28,17 @@ MAX_TRIES = 3
 MAX_SLOT_WAIT_S = 5.0
 """Limit for the wait for a slot, which many slots taken ahead can delay. Then the request is sent anyway."""
 
+
+class EgressSlotRequest(Message):
+    """What egress_slot.lua is given: the egress, escaped, and its pace and burst (us)."""
+
+    egress: str
+    egress_pace: int
+    egress_burst: int
+
+
 _take_egress_slot = Script.load(
-    "producers.queue", "egress.lua", constants={"BUCKET_TTL_MS": BUCKET_TTL_MS}, runs_when_full=True
+    "worker.exchange", "egress_slot.lua", parts=[CLOCK, EGRESS], request=EgressSlotRequest, runs_when_full=True
 )
 
 log = logging.getLogger(__name__)
@@ -43,8 +54,8 @@ async def synchronize(
 
     async def fetch() -> RawReply | None:
         """Request the time at the egress's next slot; return None while its breaker is open."""
-        arguments: list[Argument] = [keyspace.escape(egress), pacing.egress_pace_us, pacing.egress_burst_us]
-        wait_us = await _take_egress_slot.run(redis, keyspace_of(redis), arguments)
+        request = EgressSlotRequest(keyspace.escape(egress), pacing.egress_pace_us, pacing.egress_burst_us)
+        wait_us = await _take_egress_slot.run(redis, keyspace_of(redis), [encode(request)])
         if wait_us < 0:
             return None
         await clock.sleep(min(wait_us / US_PER_S, MAX_SLOT_WAIT_S))

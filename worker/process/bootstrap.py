@@ -26,9 +26,9 @@ from worker.process.checks import startup_warnings
 from worker.process.dispatcher import Dispatcher
 from worker.queue.claim import Claimer
 from worker.queue.claims import Settled
-from worker.queue.lease import Heartbeat
 from worker.queue.rate import Pacing
 from worker.queue.redis_retry import RedisAvailability
+from worker.queue.session import Session
 from worker.queue.settle import Settler
 from worker.settings import WorkerSettings
 
@@ -45,8 +45,8 @@ async def build_dispatcher(
     credentials: CredentialStore,
     tasks: dict[str, asyncio.Task[None]],
     on_settled: Callable[[Settled], None],
-) -> tuple[Dispatcher, Heartbeat]:
-    """Build a dispatcher and the heartbeat of its leases, and start neither. Retry while Redis is away.
+) -> tuple[Dispatcher, Session]:
+    """Build a dispatcher and its session, and start neither. Retry while Redis is away.
 
     `resources` closes what is opened here; `tasks` and `on_settled` are the dispatcher's.
 
@@ -81,18 +81,19 @@ async def build_dispatcher(
         "the start",
         is_starting=True,
     )
-    heartbeat = Heartbeat(redis, clock, lease_s=settings.lease_s, availability=availability)
+    session = Session(redis, clock, settings, pacing, availability=availability)
+    await availability.retry_until_up(session.renew, "the start", is_starting=True)
     dispatcher = Dispatcher(
         redis=redis,
         availability=availability,
-        claimer=Claimer(redis, clock, settings, pacing),
+        claimer=Claimer(redis, clock, settings, pacing, session),
         attempt_runner=AttemptRunner(
             clock=clock,
             exchange=exchange,
             exchange_clock=exchange_clock,
             credentials=credentials,
             settler=Settler(redis, clock, settings, pacing, availability=availability),
-            heartbeat=heartbeat,
+            session=session,
             settings=settings,
         ),
         clock=clock,
@@ -100,7 +101,7 @@ async def build_dispatcher(
         tasks=tasks,
         on_settled=on_settled,
     )
-    return dispatcher, heartbeat
+    return dispatcher, session
 
 
 async def _read_info(redis: Redis) -> dict[str, Any]:

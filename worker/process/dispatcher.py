@@ -14,35 +14,33 @@ from typing import cast
 
 from redis.asyncio import Redis
 
+from producers.contract.keyspace import escape
 from producers.transport.cancellation import cancel_and_wait
 from producers.transport.clients import keyspace_of
-from producers.transport.commands import LPUSH, LTRIM, ZRANGE
+from producers.transport.commands import HKEYS, HLEN, LPUSH, LTRIM, ZRANGE
 from producers.transport.plan import Transaction
 from producers.transport.runner import execute
 from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
 from worker.logs import Event, log_fields
-from worker.queue.claim import QUARANTINE_AFTER, Claimer, decode_lane
-from worker.queue.claims import Claim, Claims, MalformedLane, Settled
+from worker.queue.claim import QUARANTINE_AFTER, Claimer
+from worker.queue.claims import Claim, MalformedEntry, Settled
 from worker.queue.redis_retry import RedisAvailability
 from worker.settings import WorkerSettings
 
 CLAIM_BATCH_SIZE = 100
 MAX_IDLE_S = 3
-"""An idle worker claims at least this often. The lanes of a dead worker are found this way."""
+"""An idle worker claims at least this often, if a wake-up is lost."""
 
 REFILL_DELAY_S = 0.005
 """Pause before claiming when a slot becomes free again, so that one claim fills several slots."""
 
-SEND_MARGIN_S = 0.5
-"""A quarantined claim stops waiting for other attempts this long before its latest time to send."""
-
-SETTLE_FIRST_S = 0.5
-"""How long nothing is claimed when Redis is back. Settlements are tried again every 0.2 s (`settle.RETRY_S`)."""
-
 ERROR_PAUSE_S = 1.0
-MAX_MALFORMED_LANES = 1000
-"""Malformed lanes that are remembered. Others are not logged, and do not let a burst end."""
+MAX_MALFORMED = 1000
+"""Malformed entries that are remembered. Others are not logged, and do not let a burst end."""
+
+CLOCK_ROW = b"clock"
+"""The row of the table of sessions that is none (session.lua)."""
 
 log = logging.getLogger(__name__)
 
@@ -69,12 +67,12 @@ class Dispatcher:
         """
         self._redis = redis
         self._keys = keyspace_of(redis)
+        self._pin = f":{escape(settings.egress)}"
         self._availability = availability
         self._claimer = claimer
         self._attempt_runner = attempt_runner
         self._clock = clock
         self._max_jobs = settings.max_jobs
-        self._request_timeout_s = settings.request_timeout_s
         # The pop must return before redis-py's socket timeout, which is treated as an outage of Redis.
         self._wakeup_timeout_s = min(MAX_IDLE_S, settings.redis_timeout_s / 2)
         self._tasks = tasks
@@ -84,10 +82,9 @@ class Dispatcher:
         self._slot_free = asyncio.Event()
         self._slot_free.set()
         self._next_due_s = 0.0
-        self._waited_for_outage_s: float | None = None
         self._stopping = False
-        self._logged: set[MalformedLane] = set()
-        self._unreadable_lanes: set[str] = set()
+        self._logged: set[MalformedEntry] = set()
+        self._unreadable: set[str] = set()
 
     async def run(self) -> None:
         """Dispatch until `stop` is called."""
@@ -112,21 +109,26 @@ class Dispatcher:
         self._wakeup.set()
 
     async def wait_until_drained(self) -> None:
-        """Wait until no attempt runs and the schedules contain only unreadable lanes."""
-        while self._in_flight or not await self._availability.retry_until_up(
-            self._has_only_unreadable_lanes, "counting lanes"
-        ):
+        """Wait until no session has anything in flight, and the schedules contain only unreadable users."""
+        while self._in_flight or not await self._availability.retry_until_up(self._is_drained, "counting users"):
             await self._clock.sleep(REFILL_DELAY_S * 4)
 
-    async def _has_only_unreadable_lanes(self) -> bool:
-        """Return whether all scheduled lanes are unreadable; forget the unreadable ones that are not scheduled."""
-        known = len(self._unreadable_lanes)  # one more is read, so that another lane is among them
-        both = Transaction(ZRANGE(self._keys.schedule, 0, known), ZRANGE(self._keys.bulk_schedule, 0, known))
-        schedules = await execute(self._redis, both)
-        scheduled = {decode_lane(lane) for lanes in schedules for lane in lanes}
+    async def _is_drained(self) -> bool:
+        """Return whether nothing is left to do; forget the unreadable users that are not scheduled."""
+        keys, known = self._keys, len(self._unreadable)  # one more is read, so that another user is among them
+        names = [f"{key}{pin}" for key in (keys.schedule, keys.bulk_schedule) for pin in ("", self._pin)]
+        sessions = [name for name in await execute(self._redis, HKEYS(keys.sessions)) if name != CLOCK_ROW]
+        in_schedules = Transaction(*[ZRANGE(name, 0, known) for name in names])
+        in_flight = Transaction(*[HLEN(keys.held + name.decode()) for name in sessions])
+        # All of one moment: else a lane could pass from a session to the schedule, or back, between two reads.
+        moment = Transaction(in_schedules, in_flight, HKEYS(keys.sessions))
+        schedules, held, sessions_now = await execute(self._redis, moment)
+        if set(sessions_now) - {CLOCK_ROW, *sessions}:
+            return False  # another worker began meanwhile
+        scheduled = {user.decode(errors="backslashreplace") for users in schedules for user in users}
         if max(map(len, schedules)) <= known:  # else there may be more
-            self._unreadable_lanes &= scheduled
-        return scheduled <= self._unreadable_lanes
+            self._unreadable &= scheduled
+        return scheduled <= self._unreadable and not any(held)
 
     async def wake_other_worker(self) -> None:
         """Push a wakeup, so that another worker claims the lanes that become due while this one cannot."""
@@ -143,8 +145,9 @@ class Dispatcher:
             await self._clock.sleep(REFILL_DELAY_S)
             return
         self._next_due_s = math.inf  # an attempt that is settled during the claim may set it earlier
+        await self._claimer.session.wait_until_trusted()
         limit = min(free, CLAIM_BATCH_SIZE)
-        claims = await self._availability.retry_until_up(lambda: self._claim(limit), "claims")
+        claims = await self._availability.retry_until_up(lambda: self._claimer.claim(limit), "claims")
         for claim in claims.claims:
             if claim.lost_deliveries >= QUARANTINE_AFTER:
                 await self._run_quarantined(claim)
@@ -154,19 +157,6 @@ class Dispatcher:
         if claims.next_due_s is not None:
             self._next_due_s = min(self._next_due_s, self._clock.monotonic() + claims.next_due_s)
         await self._sleep()
-
-    async def _claim(self, limit: int) -> Claims:
-        """Claim due lanes. After an outage, first wait until workers have settled what they could not meanwhile.
-
-        In a long outage leases lapse of lanes whose requests were made. A claim would take such a lane and repeat its
-        request. It does not matter which part of the worker met the outage: the start, a settlement, a claim.
-        """
-        away_s = self._availability.last_away_s
-        if away_s != self._waited_for_outage_s:
-            await self.wake_other_worker()  # raises as long as Redis accepts no writes
-            await self._clock.sleep(SETTLE_FIRST_S)
-            self._waited_for_outage_s = away_s
-        return await self._claimer.claim(limit)
 
     async def _sleep(self) -> None:
         wait_s = min(self._next_due_s - self._clock.monotonic(), MAX_IDLE_S)
@@ -188,39 +178,35 @@ class Dispatcher:
 
     def _start(self, claim: Claim) -> None:
         self._in_flight += 1
-        self._unreadable_lanes.discard(claim.lane)
-        self._tasks[claim.token] = asyncio.create_task(self._attempt(claim), name=f"copytrade {claim.job_id}")
+        self._unreadable.discard(claim.lane.partition(":")[0])
+        name = f"{claim.session_id}.{claim.token}"
+        self._tasks[name] = asyncio.create_task(self._attempt(claim, name), name=f"copytrade {claim.job_id}")
 
     async def _run_quarantined(self, claim: Claim) -> None:
-        """Run an attempt alone: if the change kills this worker too, no other attempt is lost with it.
-
-        It waits for running attempts, but not beyond the claim's own latest time to send.
-        """
-        self._attempt_runner.hold_lease(claim)
+        """Run an attempt alone: if the change kills this worker too, no other attempt is lost with it."""
         if running := {task for task in self._tasks.values() if not task.done()}:
-            left_s = claim.lease_until_s - self._request_timeout_s - SEND_MARGIN_S - self._clock.monotonic()
-            await asyncio.wait(running, timeout=max(0.0, left_s))
+            await asyncio.wait(running)
         self._start(claim)
-        await asyncio.wait({self._tasks[claim.token]})
+        await asyncio.wait({self._tasks[f"{claim.session_id}.{claim.token}"]})
 
-    async def _attempt(self, claim: Claim) -> None:
+    async def _attempt(self, claim: Claim, name: str) -> None:
         try:
             settled = await self._attempt_runner.run(claim)
         except asyncio.CancelledError:
             extra = log_fields(Event.ATTEMPT_CANCELLED, lane=claim.lane, job=claim.job_id)
-            log.warning("lane %s: attempt cancelled; the lane is due when its lease ends", claim.lane, extra=extra)
+            log.warning("lane %s: attempt cancelled; the lane is due when the session ends", claim.lane, extra=extra)
         except Exception:
             extra = log_fields(Event.ATTEMPT_ERROR, lane=claim.lane, job=claim.job_id)
-            log.exception("lane %s: unexpected error; the lane is due when its lease ends", claim.lane, extra=extra)
+            log.exception("lane %s: unexpected error; the lane is due when the session ends", claim.lane, extra=extra)
         else:
             self._on_settled(settled)
-            if settled.due_in_s is not None:
-                self._wake_at(settled.due_in_s)
+            if settled.next_due_s is not None:
+                self._wake_at(settled.next_due_s)
                 if self._stopping:
                     await self._availability.retry_until_up(self.wake_other_worker, "waking other workers")
         finally:
             self._in_flight -= 1
-            del self._tasks[claim.token]
+            del self._tasks[name]
             self._slot_free.set()
 
     async def _watch_wakeups(self) -> None:
@@ -235,12 +221,12 @@ class Dispatcher:
         pop = self._redis.blpop([self._keys.wakeups], self._wakeup_timeout_s)  # type: ignore[arg-type]  # Redis 6 takes a float
         return await cast("Awaitable[object]", pop) is not None
 
-    def _log_malformed(self, found: list[MalformedLane]) -> None:
-        """Log each malformed lane once, up to a number of lanes."""
+    def _log_malformed(self, found: list[MalformedEntry]) -> None:
+        """Log each malformed entry once, up to a number of them."""
         for malformed in found:
-            if malformed.postponed and len(self._unreadable_lanes) < MAX_MALFORMED_LANES:
-                self._unreadable_lanes.add(malformed.lane)
-            if malformed not in self._logged and len(self._logged) < MAX_MALFORMED_LANES:
+            if malformed.postponed and len(self._unreadable) < MAX_MALFORMED:
+                self._unreadable.add(malformed.name)
+            if malformed not in self._logged and len(self._logged) < MAX_MALFORMED:
                 self._logged.add(malformed)
-                extra = log_fields(Event.MALFORMED, lane=malformed.lane)
-                log.error("lane %s: %s", malformed.lane, malformed.done, extra=extra)
+                extra = log_fields(Event.MALFORMED, lane=malformed.name)
+                log.error("lane %s: %s", malformed.name, malformed.done, extra=extra)

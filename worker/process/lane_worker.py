@@ -37,6 +37,7 @@ from worker.process.dispatcher import Dispatcher
 from worker.process.presence import PresenceAnnouncer
 from worker.queue.claims import Settled
 from worker.queue.redis_retry import RedisAvailability
+from worker.queue.session import Session
 from worker.settings import WorkerSettings
 
 CONTROL_JOBS = 10
@@ -93,7 +94,8 @@ class LaneWorker(ControlQueueWorker):
         self._resources = AsyncExitStack()
         self._dispatcher: Dispatcher | None = None
         self._dispatch_task: asyncio.Task[None] | None = None
-        self._heartbeat_task: asyncio.Task[None] | None = None
+        self._session: Session | None = None
+        self._session_task: asyncio.Task[None] | None = None
         self._availability = RedisAvailability(self._clock)
         super().__init__(
             functions=[submit, *functions],
@@ -132,7 +134,7 @@ class LaneWorker(ControlQueueWorker):
 
     async def _start_dispatching(self) -> None:
         settings = self.settings
-        self._dispatcher, heartbeat = await build_dispatcher(
+        self._dispatcher, session = await build_dispatcher(
             self._resources,
             redis=self.pool,
             availability=self._availability,
@@ -144,8 +146,9 @@ class LaneWorker(ControlQueueWorker):
         )
         self.ctx["producer"] = make_producer(self.pool)
         self._dispatch_task = asyncio.create_task(self._dispatcher.run(), name="copytrade dispatcher")
-        self._heartbeat_task = asyncio.create_task(heartbeat.run(), name="copytrade heartbeat")
-        self._presence.start()
+        self._session_task = asyncio.create_task(session.run(), name="copytrade session")
+        self._session = session
+        self._presence.start(session)
         log.info(
             "dispatching lanes: %g requests a second a user, %g on egress %r, up to %d at once",
             settings.user_rate_per_s,
@@ -222,11 +225,14 @@ class LaneWorker(ControlQueueWorker):
                 ended, requeued = self.jobs_complete, self.jobs_retried
                 extra = log_fields(Event.STOPPING, ended=ended, requeued=requeued)
                 log.info("stopping: %d changes ended here, %d attempts requeued", ended, requeued, extra=extra)
+            if self._session_task is not None and self._session is not None:
+                await cancel_and_wait(self._session_task)
+                await self._session.close()
             await super().close()
         except (RedisError, OSError) as exc:
             if self._dispatcher is not None:
                 log.warning("stopping, although %s", describe(exc), extra=log_fields(Event.STOPPING))
         finally:
-            if self._heartbeat_task is not None:
-                await cancel_and_wait(self._heartbeat_task)
+            if self._session_task is not None:
+                await cancel_and_wait(self._session_task)
             await self._resources.aclose()

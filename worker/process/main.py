@@ -24,6 +24,11 @@ from worker.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
 
+REPLACED = {
+    f"{PREFIX}LEASE_S": f"sessions have replaced leases, and {variable_name('session_ttl_s')} sets their lifetime"
+}
+"""Variables of earlier versions, and what is there instead."""
+
 try:
     from worker.process.lane_worker import LaneWorker
 except ModuleNotFoundError as missing:
@@ -111,9 +116,12 @@ def _log_crash(kind: type[BaseException], exc: BaseException, trace: TracebackTy
 
 
 def _warn_of_unknown_variables() -> None:
-    """Warn of COPYTRADE_* variables that are not settings, such as misspelt ones."""
+    """Warn of COPYTRADE_* variables that are not settings, such as misspelt ones, or those of earlier versions."""
     known = {variable_name(name) for side in (WorkerSettings, ProducerSettings) for name in side.__struct_fields__}
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in known:
             extra = log_fields(Event.UNKNOWN_VARIABLE, variable=name)
-            log.warning("%s is not a setting of this version and has no effect", name, extra=extra)
+            if name in REPLACED:
+                log.warning("%s is ignored: %s", name, REPLACED[name], extra=extra)
+            else:
+                log.warning("%s is not a setting of this version and has no effect", name, extra=extra)

@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import socket
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from producers.transport.runner import execute
 from worker.clock import Clock
 from worker.logs import Event, log_fields
 from worker.queue.redis_retry import RedisAvailability
+from worker.queue.session import Session
 from worker.settings import WorkerSettings
 
 DISTRIBUTION = "copytrade-settings"
@@ -61,6 +63,7 @@ class PresenceAnnouncer:
         self._clock = clock
         self._settings = settings
         self._worker = worker
+        self._session: Session | None = None
         self._interval_s = min(settings.health_interval_s, MAX_INTERVAL_S)
         self._host = socket.gethostname()[:HOST_CHARS]
         self._name = f"{self._host}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -71,9 +74,10 @@ class PresenceAnnouncer:
         self._redis_away = False
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Announce now, and then every interval."""
-        self._task = asyncio.create_task(self._run(), name="copytrade presence")
+    def start(self, session: Session) -> None:
+        """Announce the worker of a session now, then every interval, and when it has another session."""
+        self._session = session
+        self._task = asyncio.create_task(self._run(session), name="copytrade presence")
 
     async def withdraw(self) -> None:
         """Stop announcing and delete the announcement. If Redis did not answer last time, it expires by its TTL."""
@@ -105,10 +109,13 @@ class PresenceAnnouncer:
             self._availability.served(PART)
             self._redis_away = False
 
-    async def _run(self) -> None:
+    async def _run(self, session: Session) -> None:
         while True:
+            session.replaced.clear()
             await self.announce()
-            await self._clock.sleep(self._interval_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._interval_s):
+                    await session.replaced.wait()
 
     def _worker_info(self, now_ms: int) -> WorkerInfo:
         if self._started_at_ms is None:
@@ -118,6 +125,7 @@ class PresenceAnnouncer:
             name=self._name,
             host=self._host,
             pid=os.getpid(),
+            session="" if self._session is None else self._session.session_id,
             egress=settings.egress,
             version=self._version,
             started_at_ms=self._started_at_ms,

@@ -1,1 +1,1 @@
-"""The worker's side of the queue: claim due lanes, renew their leases, settle attempts."""
+"""The worker's side of the queue: claim due changes, renew the session, settle attempts."""

@@ -21,21 +21,41 @@ class EgressHealth(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """What is stored of a change.
+
+    Attributes:
+        content: The stored change, or its batch's template; None if it is absent or too large.
+        enqueued_ms: When a change of a template was enqueued, Unix milliseconds, Redis's clock; 0 for others.
+        ttl_ms: The TTL of a change of a template; 0 for others.
+    """
+
+    content: bytes | None
+    enqueued_ms: int = 0
+    ttl_ms: int = 0
+
+    @property
+    def is_template(self) -> bool:
+        """Whether the content is its batch's, for another user."""
+        return self.ttl_ms > 0
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
-    """A lane's head, held by this worker until its lease ends.
+    """A lane's head, in flight under this worker's session.
 
     Attributes:
         lane: Name of the lane.
         job_id: ID of the head.
-        token: ID of the claim; settling and renewing need it.
+        session_id: The session; settling needs it.
+        token: Proves the claim in its session.
         slot_at_s: Earliest time to send, monotonic clock.
-        lease_until_s: Latest time to send or settle, monotonic clock, unless the lease is renewed.
         slot_number: Number of the slot in its user's bucket.
-        lost_deliveries: How many workers in a row claimed this head and lost it with the lease.
-        payload: The stored change; None if it is absent or too large.
+        lost_deliveries: How many workers in a row died with this head in flight.
+        stored: The stored change.
         history: The stored attempt history of the head; None if there is none.
         redis_clock_offset_ms: Redis's clock (Unix milliseconds) minus the monotonic clock.
-        coalescable: Job ID and payload of the changes behind the head that may be sent with it, in lane order.
+        coalescable: Job ID and stored change of the changes behind the head that may be sent with it, in lane order.
         egress_health: State of the egress at the time of the claim.
         rejected_keys_mark: Mark of a user whose API keys were rejected (see `keys.rejected_keys`); None for others.
         redis_clock_steady_since_s: Since when Redis's clock has certainly not been set, monotonic clock.
@@ -43,15 +63,15 @@ class Claim:
 
     lane: str
     job_id: str
+    session_id: str
     token: str
     slot_at_s: float
-    lease_until_s: float
     slot_number: int
     lost_deliveries: int
-    payload: bytes | None
+    stored: Stored
     history: bytes | None
     redis_clock_offset_ms: float
-    coalescable: tuple[tuple[str, bytes], ...] = ()
+    coalescable: tuple[tuple[str, Stored], ...] = ()
     egress_health: EgressHealth = EgressHealth.HEALTHY
     rejected_keys_mark: str | None = None
     redis_clock_steady_since_s: float = math.inf
@@ -62,16 +82,16 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class MalformedLane:
-    """A schedule entry that the claim script could not read.
+class MalformedEntry:
+    """A lane or a user that the claim script could not read.
 
     Attributes:
-        lane: Name of the lane, with bytes that are not text escaped.
+        name: Name of the lane or the user, with bytes that are not text escaped.
         done: What the script did about it.
-        postponed: Whether the lane cannot be read, and stays on the schedule for later.
+        postponed: Whether it cannot be read, and stays on the schedule for later.
     """
 
-    lane: str
+    name: str
     done: str
     postponed: bool
 
@@ -82,12 +102,12 @@ class Claims:
 
     Attributes:
         claims: The heads to attempt.
-        malformed: The schedule entries that could not be read.
-        next_due_s: Seconds until another lane can be claimed, 0 if one is due now; None if none is scheduled.
+        malformed: The entries that could not be read.
+        next_due_s: Seconds until another user can be claimed for, 0 if one is due now; None if none is scheduled.
     """
 
     claims: list[Claim]
-    malformed: list[MalformedLane]
+    malformed: list[MalformedEntry]
     next_due_s: float | None
 
 
@@ -106,6 +126,7 @@ class SentRequest:
         rejected_keys_mark: The user's mark after it; None for no mark.
         late_until_s: Until when it may still be applied although its fate is unknown, monotonic clock; 0 if it is
             known.
+        was_aborted: Whether the worker gave it up while it was under way.
     """
 
     attempt: Attempt
@@ -117,6 +138,7 @@ class SentRequest:
     failure_kind: str | None = None
     rejected_keys_mark: str | None = None
     late_until_s: float = 0.0
+    was_aborted: bool = False
 
     def __str__(self) -> str:
         reply = self.attempt
@@ -173,16 +195,17 @@ class Settled:
     """What the settle script did.
 
     Attributes:
-        fenced: Whether the claim had lost its lane; then the lane was not changed.
+        fenced: Whether the session no longer held the lane; then the lane was not changed.
         finished: How many changes ended.
-        due_in_s: When the lane is due again; None if it is empty or was lost.
         breaker: What the settlement did to the egress's breaker.
         again_in_s: When the head can be attempted again at the earliest: the lane is due, its user's next slot has come
             and no hold or open breaker stops it. 0 if the head ended.
+        next_due_s: Seconds until the earliest user is due that this settlement, or one written with it, scheduled; None
+            for none.
     """
 
     fenced: bool
     finished: int
-    due_in_s: float | None
     breaker: BreakerEvent = BreakerEvent.NONE
     again_in_s: float = 0.0
+    next_due_s: float | None = None

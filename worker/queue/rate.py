@@ -49,7 +49,7 @@ class Pacing:
         catch_up_us: Maximum of a claim's lateness that the next slot makes up for.
         egress_pace_us: Time between two slots of one egress.
         egress_burst_us: How far an egress may be ahead of its pace.
-        margin_factor: Factor by which a pace is longer than its rate allows; for users with their own rate.
+        margin_ppm: By how much a pace is longer than its rate allows, in millionths; for users with their own rate.
     """
 
     pace_us: int
@@ -58,7 +58,7 @@ class Pacing:
     catch_up_us: int
     egress_pace_us: int
     egress_burst_us: int
-    margin_factor: float = 1.0
+    margin_ppm: int = 0
 
     @classmethod
     def from_rates(cls, *, user_rate_per_s: float, egress_rate_per_s: float, margin_percent: float) -> Pacing:
@@ -73,5 +73,5 @@ class Pacing:
             catch_up_us=round(pace_us * CATCH_UP),
             egress_pace_us=max(1, round(US_PER_S / egress_rate_per_s * (1 + EGRESS_MARGIN))),
             egress_burst_us=round(EGRESS_BURST_S * US_PER_S),
-            margin_factor=margin_factor,
+            margin_ppm=round(margin_percent * 10_000),
         )

@@ -13,7 +13,6 @@ from tenacity.wait import wait_random_exponential
 
 from producers.errors import SettingsError
 from producers.transport.explain import DSN, describe, explain
-from producers.transport.redis_errors import FULL, is_away, refusal_code
 from worker.clock import Clock
 from worker.logs import Event, log_fields
 
@@ -32,10 +31,6 @@ class RedisAvailability:
 
     An outage begins when the first part fails, and ends when every part that failed is served again: a part may be
     refused (by the ACL, a full memory, a key of a wrong type) while others are not.
-
-    Attributes:
-        last_away_s: when Redis was last found to serve nobody, monotonic clock; None if it always answered. A refusal
-            of one part, or of what needs memory, does not count.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -44,7 +39,6 @@ class RedisAvailability:
         self._since_s = 0.0
         self._next_line_s = -math.inf
         self._is_logged = False
-        self.last_away_s: float | None = None
 
     async def retry_until_up(
         self,
@@ -82,8 +76,6 @@ class RedisAvailability:
     def failed(self, part: str, error: BaseException) -> None:
         """Take note that Redis did not answer, or refused. Log it, unless that was done within `LOG_INTERVAL_S`."""
         now_s = self._clock.monotonic()
-        if isinstance(error, Exception) and is_away(error) and refusal_code(error) != FULL:
-            self.last_away_s = now_s
         if not self._failing:
             self._since_s, self._is_logged = now_s, False
         self._failing[part] = None

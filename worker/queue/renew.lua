@@ -1,25 +1,98 @@
 --[[
-renew: extend the leases of a worker's claims.
+renew: open or renew a worker's session, give back what it lost, and take back the lanes of dead sessions.
 
-Atomic so that a lease is renewed only while its claim holds the lane, and is never shortened.
+Claims whose replies never came are given back with their slots. Sessions that have lapsed are marked dead, and their
+lanes are moved in chunks: each is due again at once, its delivery counts as lost, and its request counts as arriving
+until ARRIVES_WITHIN after the session's end. The lane's next change waits until that request can no longer be applied.
+Parked lanes of resumed traders are moved too. A reply with `has_more` asks to be called again at once.
+Atomic so that a lane is taken back only while its session holds it, and once.
 
-ARGV  1 lease (ms from now)   then for each claim: lane, token
-Reply for each claim 1: renewed, or 0: it has lost its lane
+ARGV  1 the request, see RenewRequest in renewal.py
+Reply the message RenewReply of renewal.py; `is_alive` is 0 if the session is dead or not known
 ]]
-local lease_ms = tonumber(ARGV[1])
+-- luacheck: read globals clock bucket egress lane schedule session batches parking layout input pack_reply
+-- luacheck: read globals CHUNK_SIZE ARRIVES_WITHIN TAKEN_TTL_MS
+local left = CHUNK_SIZE      -- lanes that this run may still move
 
-local time = redis.call('TIME')
-local ends = math.floor((time[1] * 1000000 + time[2]) / 1000) + lease_ms
-local renewed = {}
-for i = 2, #ARGV, 2 do
-  local lane, token = ARGV[i], ARGV[i + 1]
-  local head = KEY.head .. lane
-  local current_token, lease = unpack(redis.call('HMGET', head, 'token', 'lease'))
-  local is_held = current_token == token
-  if is_held and ends > tonumber(lease or 0) then
-    redis.call('HSET', head, 'lease', ends)
-    for _, schedule in ipairs({KEY.schedule, KEY.bulk_schedule}) do redis.call('ZADD', schedule, 'XX', ends, lane) end
-  end
-  renewed[#renewed + 1] = is_held and 1 or 0
+-- Make a lane that was in flight due at once.
+local function make_due(head)
+  lane.write(head)
+  lane.set_score(head, clock.now_ms)
+  batches.count_in_flight(head.job_id or '', -1)
 end
-return renewed
+
+local function give_back_lost_claims()
+  local lost, released = {}, {}
+  egress.begin(input.egress, {egress_pace = input.egress_pace, egress_burst = 0, user_pace = 0})
+  for _, number in ipairs(input.lost_claims) do lost[tostring(number)] = true end
+  local entries = redis.call('HGETALL', KEY.held .. input.session)
+  for i = 1, #entries, 2 do
+    local name, token, slot, slot_number = entries[i], session.parse_held(entries[i + 1])
+    if token and lost[string.match(token, '^%d+')] then
+      local user, trader = lane.split(name)
+      if bucket.give_back(bucket.of(user), slot_number) then egress.give_back(slot) end
+      local head = lane.read(user, trader)
+      if head then make_due(head) end
+      schedule.update(user)
+      released[#released + 1] = name
+    end
+  end
+  session.release(input.session, released)
+  egress.save()
+end
+
+local function take_back(dead, name, held)
+  local user, trader = lane.split(name)
+  local token, slot, slot_number = session.parse_held(held)
+  local found, ended_at = bucket.of(user), session.end_us(dead.row)
+  if token then
+    bucket.confirm(found, slot_number, math.max(slot, ended_at) + ARRIVES_WITHIN + found.window)
+    bucket.set_late(found, trader, ended_at + dead.row.late_for * 1000)
+    redis.call('HSET', KEY.taken .. dead.id, name, token)
+  end
+  local head = lane.read(user, trader)
+  if head then
+    redis.call('HINCRBY', KEY.attempts .. name, 'lost_deliveries', 1)
+    head.is_attempted = true
+    make_due(head)
+  end
+  schedule.update(user)
+end
+
+-- Move lanes of a dead session, up to `left`. Return whether it has none any more.
+local function take_back_some(dead)
+  local entries, released = redis.call('HSCAN', KEY.held .. dead.id, 0, 'COUNT', left)[2], {}
+  for i = 1, math.min(#entries, 2 * left), 2 do
+    take_back(dead, entries[i], entries[i + 1])
+    released[#released + 1] = entries[i]
+  end
+  session.release(dead.id, released)
+  left = left - #released
+  if #released > 0 then redis.call('PEXPIRE', KEY.taken .. dead.id, TAKEN_TTL_MS) end
+  return redis.call('EXISTS', KEY.held .. dead.id) == 0
+end
+
+local wrong_layout = layout.refusal()
+if wrong_layout then return wrong_layout end
+local dead_sessions = session.renew(input.session, {opens = input.opens == 1, ttl = input.ttl_ms,
+  late_for = input.late_for_ms, refused_claims = input.refused_claims})
+if not dead_sessions then return pack_reply({is_alive = 0, has_more = 0}) end
+if input.closes == 1 and redis.call('EXISTS', KEY.held .. input.session) == 0 then
+  session.forget(input.session)
+  return pack_reply({is_alive = 0, has_more = 0})
+end
+if #input.lost_claims > 0 then give_back_lost_claims() end
+local has_more = false
+for _, dead in ipairs(dead_sessions) do
+  if left <= 0 then
+    has_more = true
+    break
+  end
+  if take_back_some(dead) then session.forget(dead.id) else has_more = true end
+end
+if left > 0 then has_more = parking.resume_some(left) or has_more end
+local earliest = schedule.save()
+bucket.save()
+batches.save(0)
+if earliest <= clock.now_ms then schedule.wake_worker() end
+return pack_reply({is_alive = 1, has_more = has_more and 1 or 0})

@@ -7,10 +7,12 @@ is not credited, and nothing before MIN_RTT_SAMPLES. A round trip below what was
 another one: what was measured before is forgotten.
 Atomic with the settlement so that the round trips of all workers of the egress count.
 
-Fields of the egress: `floor` the shortest round trip (us), `samples` how many there were and `total` their sum (us),
-since `since` (us); `floor before`, `samples before` and `total before`, the same of the measuring window before.
+What is measured is read and written once for all settlements of a run.
+Fields of the egress: `min_rtt` the shortest round trip (us), `rtt_count` how many there were and `rtt_total` their sum
+(us), since `rtt_since` (us); `previous_min_rtt`, `previous_rtt_count`, `previous_rtt_total`, the same of the measuring
+window before.
 ]]
--- luacheck: read globals BUCKET_TTL_MS
+-- luacheck: read globals clock egress BUCKET_TTL_MS
 local round_trips = {}
 
 local MIN_RTT_WINDOW = 60000000     -- us; a round trip is remembered for one to two of these
@@ -22,12 +24,21 @@ local MAX_NAMES = 20                -- egresses that one settlement looks at
 -- starts at 30 to 70 ms each way, six with 2 had eleven requests in a second, and none with 2.5 or 3.
 local SPREAD = 3
 
+local FIELDS = {'min_rtt', 'rtt_count', 'rtt_total'}
+
+local function nothing() return {min_rtt = math.huge, count = 0, total = 0} end
+
+local key, current, previous, since   -- set by round_trips.begin
+local has_other_egress
+local credit                          -- us that are certain
+local is_changed, is_new_window = false, false
+
 -- Return whether another egress is in use. If so, the user's next request may take another network path. Only some
 -- names are looked at, and those that have expired are removed: while there are more, one of them may be in use.
-local function has_other_egress(egress)
+local function find_other_egress()
   local names = redis.call('SRANDMEMBER', KEY.egresses, MAX_NAMES)
   for _, name in ipairs(names) do
-    if KEY.egress .. name ~= egress then
+    if KEY.egress .. name ~= key then
       if redis.call('EXISTS', KEY.egress .. name) == 1 then return true end
       redis.call('SREM', KEY.egresses, name)
     end
@@ -35,49 +46,69 @@ local function has_other_egress(egress)
   return #names == MAX_NAMES
 end
 
--- Return the us of a round trip that are certain, from two measuring windows, each {floor, samples, total}.
-local function certain(current, before)
-  local samples = current.samples + before.samples
-  if samples < MIN_RTT_SAMPLES then return 0 end
-  local shortest = math.min(current.floor, before.floor)
-  local spread = SPREAD * ((current.total + before.total) / samples - shortest)
-  return math.max(0, math.floor(shortest - MIN_RTT_MARGIN - spread * math.sqrt(2 / samples)))
+local function read(min_rtt, count, total)
+  if not total then return nothing() end
+  return {min_rtt = tonumber(min_rtt), count = tonumber(count), total = tonumber(total)}
 end
 
-local function read(floor, samples, total)
-  if not total then return {floor = math.huge, samples = 0, total = 0} end
-  return {floor = tonumber(floor), samples = tonumber(samples), total = tonumber(total)}
-end
-
--- Write a measuring window; `suffix` is '' or ' before'.
-local function write(egress, suffix, window)
-  if window.samples == 0 then
-    redis.call('HDEL', egress, 'floor' .. suffix, 'samples' .. suffix, 'total' .. suffix)
-  else
-    redis.call('HSET', egress, 'floor' .. suffix, window.floor, 'samples' .. suffix, window.samples, 'total' .. suffix,
-      window.total)
+-- Read what was measured on an egress.
+function round_trips.begin(egress_name)
+  key = KEY.egress .. egress_name
+  local fields = {}
+  for _, prefix in ipairs({'', 'previous_'}) do
+    for _, field in ipairs(FIELDS) do fields[#fields + 1] = prefix .. field end
   end
+  fields[#fields + 1] = 'rtt_since'
+  local values = redis.call('HMGET', key, unpack(fields))
+  current, previous = read(unpack(values, 1, 3)), read(unpack(values, 4, 6))
+  since = tonumber(values[7] or nil) or -math.huge
+  credit = nil
+end
+
+-- Return the us of a round trip that are certain.
+local function certain()
+  local count = current.count + previous.count
+  if count < MIN_RTT_SAMPLES then return 0 end
+  local shortest = math.min(current.min_rtt, previous.min_rtt)
+  local spread = SPREAD * ((current.total + previous.total) / count - shortest)
+  return math.max(0, math.floor(shortest - MIN_RTT_MARGIN - spread * math.sqrt(2 / count)))
 end
 
 -- Add a round trip (us) to the egress's. Return the us that the guard may subtract: 0 while another egress is in use.
-function round_trips.add(egress, round_trip, now)
-  local fields = redis.call('HMGET', egress, 'floor', 'samples', 'total', 'floor before', 'samples before',
-    'total before', 'since')
-  local current, before = read(unpack(fields, 1, 3)), read(unpack(fields, 4, 6))
-  local age = now - (tonumber(fields[7] or nil) or -math.huge)
-  local is_other_path = round_trip < certain(current, before)
+function round_trips.add(round_trip)
+  local age = clock.now_us - since
+  local is_other_path = round_trip < (credit or certain())
   if is_other_path or age >= MIN_RTT_WINDOW then
     local is_gone = is_other_path or age >= 2 * MIN_RTT_WINDOW
-    before = is_gone and {floor = math.huge, samples = 0, total = 0} or current
-    current = {floor = math.huge, samples = 0, total = 0}
-    write(egress, ' before', before)
-    redis.call('HSET', egress, 'since', now)
+    previous, current, since = is_gone and nothing() or current, nothing(), clock.now_us
+    is_new_window = true
   end
-  current.floor, current.samples = math.min(current.floor, round_trip), current.samples + 1
-  current.total = current.total + round_trip
-  write(egress, '', current)
-  if redis.call('PTTL', egress) < MIN_RTT_TTL_MS then redis.call('PEXPIRE', egress, MIN_RTT_TTL_MS + BUCKET_TTL_MS) end
-  return has_other_egress(egress) and 0 or certain(current, before)
+  current.min_rtt = math.min(current.min_rtt, round_trip)
+  current.count, current.total = current.count + 1, current.total + round_trip
+  is_changed = true
+  credit = certain()
+  if has_other_egress == nil then has_other_egress = find_other_egress() end
+  return has_other_egress and 0 or credit
+end
+
+-- Write a measuring window; `prefix` is '' or 'previous_'.
+local function write(prefix, window)
+  local names = {}
+  for i, field in ipairs(FIELDS) do names[i] = prefix .. field end
+  if window.count == 0 then return redis.call('HDEL', key, unpack(names)) end
+  redis.call('HSET', key, names[1], window.min_rtt, names[2], window.count, names[3], window.total)
+end
+
+-- Write what has changed.
+function round_trips.save()
+  if not is_changed then return end
+  write('', current)
+  if is_new_window then
+    write('previous_', previous)
+    redis.call('HSET', key, 'rtt_since', since)
+  end
+  if redis.call('PTTL', key) < MIN_RTT_TTL_MS then redis.call('PEXPIRE', key, MIN_RTT_TTL_MS + BUCKET_TTL_MS) end
+  is_changed, is_new_window = false, false
 end
 
 return round_trips

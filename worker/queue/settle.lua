@@ -1,245 +1,206 @@
 --[[
-settle: settle a claim.
+settle: settle claims.
 
 FINISH ends the head, and the changes that were sent with it: it stores, counts and announces their results. The next
-change becomes the head. REQUEUE keeps the head and schedules the lane for a later time; so does a FINISH with a history
-to requeue with, if the egress is at fault. The script first records the request in the bucket, the egress, the breaker
-and the rejected-keys mark. It does so even if the claim has lost its lane; then it changes nothing else (it is fenced).
-Atomic so that a change ends once, a lane that is not empty stays on a schedule, and a lane is only changed by the
-claim that holds it.
+change becomes the head. REQUEUE keeps the head, for a later time; so does a FINISH with a history to requeue with, if
+the egress is at fault. The script first records the request in the bucket, the egress, the breaker and the
+rejected-keys mark. It does so even if the session no longer holds the lane; then it only takes the count of a lost
+delivery off again: a session that was taken back and settles late was slow, and not killed by the change.
+Atomic so that a change ends once, a lane that is not empty stays covered, and a lane is only changed by the session
+that holds it.
 
-ARGV  1 requests per window   2 window (us); 1 and 2 are for a bucket that has expired   3 egress pace (us per
-      request)   4 maximum pause (ms) of a throttled egress   5 TTL of results (ms)   6 TTL of dead letters (ms)
-      7 lane   8 name of the egress   9 job ID   10 token   11 slot number   12 us since the reply or failure, -1 if
-      nothing was sent   13 round trip (us), -1 if no reply came   14 failure kind, "" for none (see breaker.lua)
-      15 1 if the failure is explained by the user alone, else 0   16 what the exchange's Retry-After asks for (ms), 0
-      for nothing
-      17 Redis's time as the worker reckons it (us)   18 for how long before it nobody has set this clock (us)
-      19 new rejected-keys mark of the user, CLEAR_MARK to remove it, "" to leave it   20 us for which the request
-      may still be applied although its fate is unknown, 0 if it is known   21 SETTLE_ACTION
-      REQUEUE: 22 attempt history   23 delay (ms)   24 hold of the user (ms)   25 last change to send alone or ""
-      FINISH:  22 history for the changes behind, "" for none   23 history to requeue with if the egress is at fault, ""
-               to end anyway   from 24 for the head and each change sent with it: job ID, outcome, result
-Reply {1, us until the lane is due (-1: it is empty), number of changes that ended, BREAKER_EVENT,
-       us until the head can be attempted again at the earliest, 0 if it ended}
-      {0, -1, 0, BREAKER_EVENT, 0} if the claim has lost its lane
+ARGV  1 the request, see SettleRequest in settlement_rows.py   2 and on: histories, results and payloads
+Reply the message SettleReply of settlement_rows.py
 ]]
--- luacheck: read globals finish breaker round_trips SETTLE_ACTION CLEAR_MARK BUCKET_SUFFIX BUCKET_TTL_MS RESERVED
--- luacheck: read globals FULL_PACE LATE THROTTLED MAX_CLOCK_ERROR
-local default_per_window, default_window = ARGV[1], ARGV[2]
-local egress_pace, max_throttled_pause_ms = tonumber(ARGV[3]), tonumber(ARGV[4])
-finish.begin(tonumber(ARGV[5]), tonumber(ARGV[6]))
-local lane, egress_name, job_id, token, slot_number = ARGV[7], ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11])
-local user, trader = string.match(lane, '^([^:]*):(.*)$')
-local list, head, bucket = KEY.lane .. lane, KEY.head .. lane, KEY.bucket .. user .. BUCKET_SUFFIX
-local egress, failures = KEY.egress .. egress_name, KEY.failures .. egress_name
-local schedule, bulk_schedule = KEY.schedule, KEY.bulk_schedule
-local reply_age, round_trip = tonumber(ARGV[12]), tonumber(ARGV[13])
-local failure_kind, is_explained, retry_after_ms = ARGV[14], ARGV[15] == '1', tonumber(ARGV[16])
-local reckoned_now, steady_for, rejected_keys_mark = tonumber(ARGV[17]), tonumber(ARGV[18]), ARGV[19]
-local late_for, action, history = tonumber(ARGV[20]), ARGV[21], ARGV[22]
-local delay_ms, hold_ms, send_alone_until, requeue_history = 0, 0, '', ''
-local endings = {}
-if action == SETTLE_ACTION.REQUEUE then
-  delay_ms, hold_ms, send_alone_until = tonumber(ARGV[23]), tonumber(ARGV[24]), ARGV[25]
-else
-  requeue_history = ARGV[23]
-  for i = 24, #ARGV, 3 do endings[#endings + 1] = {job_id = ARGV[i], outcome = ARGV[i + 1], result = ARGV[i + 2]} end
+-- luacheck: read globals clock bucket egress breaker lane schedule session batches finish round_trips slowdown
+-- luacheck: read globals input pack_reply
+-- luacheck: read globals SETTLE_ACTION WRITTEN CLEAR_MARK THROTTLED MAX_CLOCK_ERROR
+local now = clock.now_us
+
+egress.begin(input.egress, {egress_pace = input.egress_pace, egress_burst = 0, user_pace = 0})
+breaker.begin(input.egress, input.max_throttled_pause_ms * 1000)
+round_trips.begin(input.egress)
+finish.begin(input.result_ttl_ms, input.dead_letter_ttl_ms)
+
+local lanes, users, traders = {}, {}, {}
+for i, settlement in ipairs(input.settlements) do
+  lanes[i] = settlement.lane
+  users[i], traders[i] = lane.split(settlement.lane)
+end
+local tokens = session.tokens(input.session, lanes)
+bucket.read(users)
+
+local released = {}     -- lanes that are no longer held
+
+-- Return an argument of the script by its number, nil for 0.
+local function bytes(number) return number > 0 and ARGV[number + 1] or nil end
+
+-- Return when the window that a request opened at the exchange ends at the latest (see worker/queue/rate.py): one
+-- window after its reply, less the certain round trip; without a reply, one window after it arrives at the latest.
+local function window_end(settlement, found)
+  local ended_at, round_trip = now - settlement.reply_age, settlement.round_trip
+  if round_trip < 0 then return ended_at + settlement.arrives_within + found.window end
+  local is_measured = bucket.is_in_flight(found, settlement.slot_number)
+  return ended_at - (is_measured and round_trips.add(round_trip) or 0) + found.window
 end
 
-local RELEASED = 0                  -- a ring entry that delays nobody
-local REUSABLE_FOR = 1000000        -- us; an egress slot older than this is of no use to others
-local HALVE = 2.1                   -- factor of the pace; more than 2 allows for requests that are delayed differently
-local MAX_SLOWDOWN_PERMILLE = 8000
-local RECOVERY = 0.9                -- factor of the slowdown, for each step of the recovery
-local FASTER_AFTER = 30000000       -- us; time without throttling before the next step
-local MAX_FASTER_AFTER = 600000000
-
-local now = finish.now_us
-local was_sent, has_reply = reply_age >= 0, round_trip >= 0
-local sent_at = now - reply_age - round_trip   -- only if there is a reply
-
-local bucket_fields = redis.call('HMGET', bucket, 'n', 'turn', 'turn pace', 'hold', 'ring', 'window', 'slow',
-  'slowed at', 'faster at', 'slow wait', 'raised', LATE .. trader)
-local n, reserved_until, reserve_pace, hold, per_window, window, slowdown_permille, slowed_at, faster_at, faster_after,
-  raised, late_until = unpack(bucket_fields)
-n, reserved_until, reserve_pace = tonumber(n or 0), tonumber(reserved_until or 0), tonumber(reserve_pace or 0)
-hold, faster_at, slowed_at = tonumber(hold or 0), tonumber(faster_at or 0), tonumber(slowed_at or 0)
-late_until = tonumber(late_until or 0)
-per_window, window = tonumber(per_window or default_per_window), tonumber(window or default_window)
-slowdown_permille, faster_after = tonumber(slowdown_permille or FULL_PACE), tonumber(faster_after or FASTER_AFTER)
-
--- Return when the window that the request opened at the exchange ends at the latest (see worker/queue/rate.py): one
--- window after its reply, less the certain round trip; without a reply, one window after its failure.
-local function window_end()
-  if not was_sent then return RELEASED end
-  if not has_reply then return now - reply_age + window end
-  return now - reply_age - round_trips.add(egress, round_trip, now) + window
-end
-
--- Return an entry of the bucket's ring buffer: the end of a window; or nil and the slot of a request in flight.
-local function ring_entry(number)
-  local entry = tonumber(redis.call('HGET', bucket, tostring(number % per_window)) or 0)
-  if entry < 0 then return nil, -entry end
-  return entry, nil
-end
-
--- Record in the ring buffer what became of the slot; give back the slot of a request that was not sent.
-local function settle_slot()
-  local is_in_ring = n > slot_number and n - slot_number <= per_window
-  local _, slot = ring_entry(slot_number)
-  if not is_in_ring or not slot then return end
-  local good_at = has_reply and failure_kind == '' and {'good', now} or {}
-  redis.call('HSET', bucket, tostring(slot_number % per_window), window_end(), unpack(good_at))
-  if was_sent then return end
-  if n == slot_number + 1 then   -- no later slot was taken: the user gets it back
-    reserved_until = math.min(reserved_until, slot)
-    redis.call('HSET', bucket, 'tat', slot, 'turn', reserved_until)
-  end
-  if slot > now - REUSABLE_FOR then
-    local tat = tonumber(redis.call('HGET', egress, 'tat') or 0)
-    redis.call('HSET', egress, 'tat', math.max(tat - egress_pace, math.min(tat, now)))   -- never further back than now
-  end
-end
-
--- Return whether the window of the user's previous request had ended. If so, the user's limit did not throttle it.
--- If Redis's clock may have been set since that window began, it shows nothing.
-local function preceded_by_full_window()
-  local is_steady = math.abs(now - reckoned_now) <= MAX_CLOCK_ERROR and reckoned_now - steady_for <= sent_at - window
-  if not is_steady then return false end
-  if slot_number == 0 then return true end
-  local ends = ring_entry(slot_number - 1)
-  return ends ~= nil and ends <= sent_at
-end
-
--- Slow a throttled user to about half its rate. If it was recovering, undo one step and double the wait for the next.
-local function slow_down()
-  if sent_at <= slowed_at then return end   -- it was sent before the user was slowed down
-  local wait = FASTER_AFTER
-  if raised == '1' then
-    slowdown_permille, wait = math.floor(slowdown_permille / RECOVERY), math.min(2 * faster_after, MAX_FASTER_AFTER)
+local function settle_slot(settlement, found, was_sent)
+  if was_sent then
+    bucket.confirm(found, settlement.slot_number, window_end(settlement, found))
   else
-    slowdown_permille = math.min(math.floor(HALVE * slowdown_permille), MAX_SLOWDOWN_PERMILLE)
+    local slot = bucket.give_back(found, settlement.slot_number)
+    if slot then egress.give_back(slot) end
   end
-  faster_at = math.max(hold, now) + wait
-  redis.call('HSET', bucket, 'slow', slowdown_permille, 'slowed at', now, 'faster at', faster_at, 'slow wait', wait,
-    'raised', 0)
 end
 
-local function speed_up()
-  slowdown_permille = math.floor(slowdown_permille * RECOVERY)
-  if slowdown_permille <= FULL_PACE then
-    redis.call('HDEL', bucket, 'slow', 'slowed at', 'faster at', 'slow wait', 'raised')
-    faster_at = 0
+-- Return whether the window of the user's previous request had ended when a request was sent. If so, the user's limit
+-- did not throttle it. If Redis's clock may have been set since that window began, it shows nothing.
+local function preceded_by_full_window(settlement, found, sent_at)
+  local is_steady = math.abs(now - input.reckoned_now) <= MAX_CLOCK_ERROR
+    and input.reckoned_now - settlement.steady_for <= sent_at - found.window
+  return is_steady and found.per_window > 0 and bucket.window_before_ended(found, settlement.slot_number, sent_at)
+end
+
+-- Record a request in the bucket, the egress and the breaker. Return for how long (us) the egress is at fault, and the
+-- BREAKER_EVENT.
+local function record_request(settlement, found, user, trader)
+  local was_sent, kind = settlement.reply_age >= 0, settlement.failure_kind
+  local token = input.session .. '.' .. settlement.token
+  settle_slot(settlement, found, was_sent)
+  local has_reply = was_sent and settlement.round_trip >= 0
+  if settlement.late_for > 0 then bucket.set_late(found, trader, now + settlement.late_for) end
+  if not has_reply and kind == '' then   -- it shows nothing
+    breaker.forget_probe(token)
+    return 0, 0
+  end
+  local sent_at = now - settlement.reply_age - settlement.round_trip   -- only if there is a reply
+  local is_throttled = kind == THROTTLED
+  local is_egress_throttled = is_throttled and preceded_by_full_window(settlement, found, sent_at)
+  if settlement.hold_ms > 0 then bucket.hold(found, now + settlement.hold_ms * 1000) end
+  if is_throttled and not is_egress_throttled then slowdown.slow_down(found, sent_at) end
+  if kind == '' then
+    bucket.record_good_reply(found)
+    slowdown.speed_up(found)
+  end
+  return breaker.record({token = token, user = user, failure_kind = kind,
+    retry_after = settlement.retry_after_ms * 1000,
+    concerns_egress = settlement.is_explained == 0 and (not is_throttled or is_egress_throttled)})
+end
+
+local function update_mark(user, mark, at_fault_for)
+  if mark == CLEAR_MARK then redis.pcall('HDEL', KEY.rejected_keys, user)
+  elseif mark ~= '' and at_fault_for == 0 then redis.pcall('HSET', KEY.rejected_keys, user, mark) end
+end
+
+-- Take a lost delivery off again that was counted when the session was taken back.
+local function take_lost_delivery_off(settlement, user, trader)
+  if redis.call('HGET', KEY.taken .. input.session, settlement.lane) ~= settlement.token then return end
+  redis.call('HDEL', KEY.taken .. input.session, settlement.lane)
+  local head, attempts = lane.read(user, trader), KEY.attempts .. settlement.lane
+  if not head or head.job_id ~= settlement.job_id then return end
+  if tonumber(redis.call('HGET', attempts, 'lost_deliveries') or 0) > 0 then
+    redis.call('HINCRBY', attempts, 'lost_deliveries', -1)
+  end
+end
+
+-- Keep of a finished head what the changes behind it need: its history, new or old, if they may have been sent with it,
+-- and up to which of them they are sent alone.
+local function pass_attempts_on(head, history, finished)
+  local attempts, alone_until, old_history = KEY.attempts .. head.name, nil, nil
+  if head.is_attempted then
+    alone_until, old_history = unpack(redis.call('HMGET', attempts, 'alone_until', 'history'))
+  end
+  if finished[alone_until] then alone_until = nil end
+  lane.forget_attempts(head)
+  if head.coalescable == 0 then return end
+  history = history or old_history
+  if alone_until then redis.call('HSET', attempts, 'alone_until', alone_until) end
+  if history then redis.call('HSET', attempts, 'history', history) end
+  head.is_attempted = (alone_until or history) and true or false
+end
+
+-- Write the head of a lane that is no longer in flight, which is not claimed before a time (us).
+local function put_back(head, not_before)
+  lane.write(head)
+  lane.set_score(head, not_before > now and math.ceil(not_before / 1000) or clock.now_ms)
+  released[#released + 1] = head.name
+end
+
+local function requeue(settlement, head, delay, history, was_sent)
+  local attempts = KEY.attempts .. head.name
+  redis.call('HSET', attempts, 'history', history)
+  if was_sent then redis.call('HDEL', attempts, 'lost_deliveries') end   -- a claim that was not sent shows nothing
+  if settlement.alone_until ~= '' then redis.call('HSET', attempts, 'alone_until', settlement.alone_until) end
+  head.is_attempted = true
+  put_back(head, now + delay)
+end
+
+-- End a head and the changes that were sent with it; those that were cancelled meanwhile have ended. Return how many.
+local function end_changes(settlement, head, found)
+  local finished, count, name, was_bulk = {}, 0, head.name, head.interactive == 0
+  local is_left = true
+  if head.changes > 1 then redis.call('LLEN', KEY.rest .. name) end   -- fails before the first write, or not at all
+  for _, ending in ipairs(settlement.endings) do
+    if is_left and head.job_id == ending.job_id then
+      finish.change(ending.job_id, name, ending.outcome, bytes(ending.result), bytes(ending.payload))
+      is_left = lane.pop(head)
+      finished[ending.job_id], count = true, count + 1
+    end
+  end
+  if is_left then
+    pass_attempts_on(head, bytes(settlement.history), finished)
+    put_back(head, math.max(now, bucket.late_until(found, head.trader)))
   else
-    faster_at = now + faster_after
-    redis.call('HSET', bucket, 'slow', slowdown_permille, 'faster at', faster_at, 'raised', 1)
+    released[#released + 1] = name
   end
+  return count, was_bulk
 end
 
--- Keep the bucket until the latest of its times has passed.
-local function extend_bucket_ttl()
-  local keep_ms = math.ceil((math.max(reserved_until, hold, faster_at, late_until, now) - now) / 1000) + BUCKET_TTL_MS
-  if redis.call('PTTL', bucket) < keep_ms then redis.call('PEXPIRE', bucket, keep_ms) end
+-- Return the us until a head can be attempted again at the earliest.
+local function until_again(found, user, not_before)
+  local slot = bucket.next_slot(found) or now
+  return math.floor(math.max(not_before, slot, breaker.paused_until(user)) - now)
 end
 
-settle_slot()
-local is_throttled = failure_kind == THROTTLED
-local is_egress_throttled = is_throttled and preceded_by_full_window()
-if hold_ms > 0 then
-  hold = math.max(hold, now + hold_ms * 1000)
-  redis.call('HSET', bucket, 'hold', hold)
-end
-if is_throttled and not is_egress_throttled then
-  slow_down()
-elseif failure_kind == '' and has_reply and slowdown_permille > FULL_PACE and now >= faster_at then
-  speed_up()
-end
-if late_for > 0 then
-  late_until = math.max(late_until, now + late_for)
-  redis.call('HSET', bucket, LATE .. trader, late_until)
-elseif late_until > 0 and late_until <= now then
-  redis.call('HDEL', bucket, LATE .. trader)
-end
-if is_throttled or late_for > 0 then extend_bucket_ttl() end   -- also if the claim has lost its lane
-
-local egress_at_fault_for, breaker_event = breaker.record({
-  egress = egress, failures = failures, token = token, user = user,
-  now = now, failure_kind = failure_kind, was_sent = was_sent, retry_after = retry_after_ms * 1000,
-  max_throttled_pause = max_throttled_pause_ms * 1000,
-  concerns_egress = not is_explained and (not is_throttled or is_egress_throttled),
-})
-if rejected_keys_mark == CLEAR_MARK then redis.pcall('HDEL', KEY.rejected_keys, user)
-elseif rejected_keys_mark ~= '' and egress_at_fault_for == 0 then
-  redis.pcall('HSET', KEY.rejected_keys, user, rejected_keys_mark)
-end
-
-local current_token, last_coalescable, last_alone = unpack(redis.call('HMGET', head, 'token', 'joins', 'solo'))
-
--- Return whether the claim still holds its lane, and the lane still begins with the changes to settle.
-local function holds_lane()
-  if current_token ~= token then return false end
-  if #endings <= 1 then return redis.call('LINDEX', list, 0) == job_id end
-  for i, listed in ipairs(redis.call('LRANGE', list, 0, #endings - 1)) do
-    if listed ~= endings[i].job_id then return false end
+local function settle(settlement, found, user, trader, at_fault_for)
+  local was_sent = settlement.reply_age >= 0
+  local head = tokens[settlement.lane] == settlement.token and lane.read(user, trader)
+  if not head or head.job_id ~= settlement.job_id then
+    take_lost_delivery_off(settlement, user, trader)
+    schedule.update(user)
+    return {written = WRITTEN.FENCED, finished = 0, again_us = 0}
   end
-  return redis.call('LLEN', list) >= #endings
-end
-
-if not holds_lane() then return {0, -1, 0, breaker_event, 0} end
-
-local lane_schedule = redis.call('ZSCORE', bulk_schedule, lane) and bulk_schedule or schedule
-local _, batch = finish.find_batch(job_id)
-if batch then redis.call('HINCRBY', batch, 'in flight', -1) end
-
--- Schedule the lane at the first unreserved due time of its user from `not_before` (us) on. Return the us until then.
-local function schedule_lane(not_before)
-  local due = math.max(not_before, reserved_until, hold)
-  local has_reserved = due == reserved_until
-  if has_reserved then reserved_until = reserved_until + reserve_pace end
-  if reserved_until > 0 then redis.call('HSET', bucket, 'turn', reserved_until) end
-  extend_bucket_ttl()
-  redis.call('ZADD', lane_schedule, math.floor(due / 1000) + (has_reserved and RESERVED or 0), lane)
-  return due - now
-end
-
-local function requeue(delay, own_history)
-  local not_before = now + delay
-  redis.call('HDEL', head, 'token', 'held', 'lease')
-  redis.call('HSET', head, 'state', own_history, 'earliest', math.floor(not_before / 1000))
-  if was_sent then redis.call('HSET', head, 'lapses', 0) end   -- a claim that was not sent does not clear the head
-  local due_in = schedule_lane(not_before)
-  local next_slot = math.max(tonumber(redis.call('HGET', bucket, 'tat') or 0), (ring_entry(n)) or 0)
-  local again = math.max(now + due_in, next_slot, breaker.paused_until(egress, failures, user))
-  return {1, due_in, 0, breaker_event, math.floor(again - now)}
-end
-
-if action == SETTLE_ACTION.REQUEUE then
-  if send_alone_until ~= '' then redis.call('HSET', head, 'solo', send_alone_until) end
-  return requeue(delay_ms * 1000, history)
-end
--- The exchange rejects the keys of many users, so these keys are not at fault. Wait until other users were probed.
-if egress_at_fault_for > 0 and requeue_history ~= '' then return requeue(2 * egress_at_fault_for, requeue_history) end
-
-for _, ending in ipairs(endings) do
-  if finish.count_down_interactive(head, ending.job_id) then
-    redis.call('ZREM', schedule, lane)
-    lane_schedule = bulk_schedule
+  tokens[settlement.lane] = nil
+  local delay, history = settlement.delay_ms * 1000, bytes(settlement.history)
+  local is_requeue, count, was_bulk = settlement.action == SETTLE_ACTION.REQUEUE, 0, head.interactive == 0
+  if not is_requeue and at_fault_for > 0 and settlement.requeue_history > 0 then
+    -- The exchange rejects the keys of many users, so these keys are not at fault. Wait until other users were probed.
+    is_requeue, delay, history = true, 2 * at_fault_for, bytes(settlement.requeue_history)
   end
-  finish.change(ending.job_id, lane, ending.outcome, ending.result)
-  redis.call('LPOP', list)
-  if last_coalescable == ending.job_id then redis.call('HDEL', head, 'joins') end
-  if last_alone == ending.job_id then redis.call('HDEL', head, 'solo') end
+  batches.count_in_flight(settlement.job_id, -1)
+  if is_requeue then requeue(settlement, head, delay, history, was_sent)
+  else count, was_bulk = end_changes(settlement, head, found) end
+  local is_bulk = head.interactive == 0
+  if was_bulk ~= is_bulk then schedule.update(user) else schedule.update(user, is_bulk) end
+  local again_us = is_requeue and until_again(found, user, now + delay) or 0
+  return {written = WRITTEN.WRITTEN, finished = count, again_us = again_us}
 end
-if redis.call('EXISTS', list) == 0 then
-  redis.call('DEL', head)
-  redis.call('ZREM', lane_schedule, lane)
-  redis.call('ZREM', KEY.lanes, lane)
-  return {1, -1, #endings, breaker_event, 0}
+
+local rows = {}
+for i, settlement in ipairs(input.settlements) do
+  local user, trader = users[i], traders[i]
+  local found = bucket.of(user)
+  local at_fault_for, event = record_request(settlement, found, user, trader)
+  update_mark(user, settlement.rejected_keys_mark, at_fault_for)
+  local is_done, row = pcall(settle, settlement, found, user, trader, at_fault_for)
+  if not is_done then row = {written = WRITTEN.FAILED, finished = 0, again_us = 0, error = tostring(row)} end
+  row.breaker_event, row.error = event, row.error or ''
+  rows[i] = row
 end
-redis.call('HDEL', head, 'token', 'held', 'lease', 'lapses', 'earliest')
--- Only changes that may have been sent with the head need its history.
-if not last_coalescable then redis.call('HDEL', head, 'state')
-elseif history ~= '' then redis.call('HSET', head, 'state', history) end
-if late_until > now then redis.call('HSET', head, 'earliest', math.ceil(late_until / 1000)) end
-return {1, schedule_lane(math.max(now, late_until)), #endings, breaker_event, 0}
+session.release(input.session, released)
+finish.save()
+egress.save()
+round_trips.save()
+local earliest = schedule.save()
+bucket.save()
+return pack_reply({rows = rows, next_due_us = earliest < math.huge and math.max(0, earliest * 1000 - now) or -1})

@@ -1,68 +1,72 @@
-"""Settling attempts: the settle script's wrapper, which sends settlements in batches."""
+"""Settling claims: the settle script's wrapper, which sends settlements in runs."""
 
 from __future__ import annotations
 
 import asyncio
-from enum import StrEnum
-from typing import assert_never
+import logging
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 
 from producers.contract import keyspace
-from producers.contract.codec import encode_result
-from producers.queue.batch_ids import BATCH_IDS
-from producers.queue.breaker import BREAKER, BreakerEvent
-from producers.queue.bucket import BUCKET_CONSTANTS, US_PER_S
-from producers.queue.finish import FINISH
+from producers.contract.messages import THROTTLED
+from producers.queue.breaker import BreakerEvent
+from producers.queue.bucket import US_PER_S
+from producers.queue.parts import BATCHES, BREAKER, EGRESS, FINISH, LANES, SESSION
 from producers.transport.clients import keyspace_of
 from producers.transport.redis_errors import is_away
-from producers.transport.scripts import Argument, Part, Script
+from producers.transport.script_messages import decode, encode
+from producers.transport.scripts import Part, Script
 from worker.clock import Clock
-from worker.queue.claims import Claim, Finish, Requeue, Settled, Settlement
+from worker.logs import Event, log_fields
+from worker.queue.claims import Claim, Settled, Settlement
 from worker.queue.rate import Pacing
 from worker.queue.redis_clock import MAX_CLOCK_ERROR_S
 from worker.queue.redis_retry import RedisAvailability
+from worker.queue.settlement_rows import (
+    CLEAR_MARK,
+    EncodedSettlement,
+    SettleAction,
+    SettleReply,
+    SettleRequest,
+    Written,
+)
 from worker.settings import WorkerSettings
-
-
-class SettleAction(StrEnum):
-    """What to do with the lane. Shared with settle.lua."""
-
-    FINISH = "finish"
-    REQUEUE = "requeue"
-
-
-CLEAR_MARK = "-"
-"""The argument of settle.lua that removes a user's rejected-keys mark; "" changes nothing."""
 
 SETTLE = Script.load(
     "worker.queue",
     "settle.lua",
-    parts=[BATCH_IDS, FINISH, BREAKER, Part("worker.queue", "round_trips.lua")],
+    parts=[
+        *LANES,
+        EGRESS,
+        BREAKER,
+        SESSION,
+        BATCHES,
+        FINISH,
+        Part("worker.queue", "round_trips.lua"),
+        Part("worker.queue", "slowdown.lua"),
+    ],
     constants={
-        "BUCKET_SUFFIX": keyspace.BUCKET_SUFFIX,
         "SETTLE_ACTION": SettleAction,
+        "WRITTEN": Written,
         "CLEAR_MARK": CLEAR_MARK,
+        "THROTTLED": THROTTLED,
         "MAX_CLOCK_ERROR": round(MAX_CLOCK_ERROR_S * US_PER_S),
-        **BUCKET_CONSTANTS,
     },
+    request=SettleRequest,
+    reply=SettleReply,
     runs_when_full=True,
 )
 
-BATCH_SIZE = 128
-"""Most settlements in one round trip."""
+BATCH_SIZE = 64
+"""Most settlements in one run of the script: some 4 ms of Redis."""
 
 RETRY_S = 0.2
 """Pause before settlements that Redis did not accept are sent again."""
 
-ABSENT = -1
-"""An argument of settle.lua that has no value: no reply came, or nothing was sent."""
-
 PART = "settlements"
 
-Waiting = tuple[Settlement, tuple[Argument, ...], asyncio.Future[Settled]]
-"""A settlement, its encoded action, and the future of its caller."""
+log = logging.getLogger(__name__)
 
 
 class Settler:
@@ -81,126 +85,95 @@ class Settler:
         self._availability = availability or RedisAvailability(clock)
         self._clock = clock
         self._egress = keyspace.escape(settings.egress)
-        self._settings: list[Argument] = [
-            pacing.per_window,
-            pacing.window_us,
-            pacing.egress_pace_us,
-            round(settings.egress_hold_s * 1000),
-            max(1, round(settings.result_ttl_s * 1000)),
-            max(1, round(settings.dead_letter_ttl_s * 1000)),
-        ]
-        self._waiting: list[Waiting] = []
+        self._egress_pace_us = pacing.egress_pace_us
+        self._max_throttled_pause_ms = round(settings.egress_hold_s * 1000)
+        self._result_ttl_ms = max(1, round(settings.result_ttl_s * 1000))
+        self._dead_letter_ttl_ms = max(1, round(settings.dead_letter_ttl_s * 1000))
+        self._waiting: list[_Waiting] = []
         self._writer: asyncio.Task[None] | None = None
 
     async def settle(self, settlement: Settlement) -> Settled:
         """Write one settlement; retry without limit while Redis is away.
 
-        A late settlement is safe, and counts if nobody has claimed the lane since; else the script fences it.
+        A late settlement is safe, and counts while the session holds the lane; else the script fences it.
         """
-        action = _encode_action(settlement)  # not in `_write`: an encoding error must reach only this caller
-        future: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
-        self._waiting.append((settlement, action, future))
+        waiting = _Waiting(settlement)  # not in `_write`: an encoding error must reach only this caller
+        self._waiting.append(waiting)
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write(), name="copytrade settle")
-        return await future
+        return await waiting.future
 
     async def _write(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting[:BATCH_SIZE], self._waiting[BATCH_SIZE:]
+            await asyncio.sleep(0)  # settlements that are ready now share the run
+            run = self._next_run()
             try:
-                replies = await self._send(batch)
+                reply = await self._run(run)
             except (RedisError, OSError) as exc:
-                replies = [exc] * len(batch)
-            if not self._resolve(batch, replies):
-                self._availability.served(PART)
+                self._availability.failed(PART, exc)
+                if is_away(exc) or len(run) == 1:
+                    self._waiting = run + self._waiting
+                await self._clock.sleep(RETRY_S)
                 continue
-            self._availability.failed(PART, next(reply for reply in replies if isinstance(reply, Exception)))
-            await self._clock.sleep(RETRY_S)
+            self._availability.served(PART)
+            if self._resolve(run, reply):
+                await self._clock.sleep(RETRY_S)
 
-    def _resolve(self, batch: list[Waiting], replies: list[list[int] | Exception]) -> bool:
-        """Resolve the futures of a batch; return whether some settlements must be sent again."""
+    def _next_run(self) -> list[_Waiting]:
+        """Take settlements of one session, oldest first."""
+        session_id = self._waiting[0].settlement.claim.session_id
+        run = [waiting for waiting in self._waiting if waiting.settlement.claim.session_id == session_id][:BATCH_SIZE]
+        taken = set(map(id, run))
+        self._waiting = [waiting for waiting in self._waiting if id(waiting) not in taken]
+        return run
+
+    def _resolve(self, run: list[_Waiting], reply: SettleReply) -> bool:
+        """Resolve the futures of a run; return whether some settlements must be sent again."""
         must_retry = False
-        for entry, reply in zip(batch, replies, strict=True):
-            settlement, _, future = entry
-            if isinstance(reply, Exception) and (is_away(reply) or self._is_leased(settlement.claim)):
-                self._waiting.append(entry)
+        next_due_s = None if reply.next_due_us < 0 else reply.next_due_us / US_PER_S
+        for waiting, row in zip(run, reply.rows, strict=True):
+            if row.written == Written.FAILED:
+                self._log_failed(waiting.settlement.claim, row.error)
+                self._waiting.append(waiting)
                 must_retry = True
-            elif not future.done():
-                future.set_result(_settled(reply))
+            elif not waiting.future.done():
+                waiting.future.set_result(
+                    Settled(
+                        fenced=row.written == Written.FENCED,
+                        finished=row.finished,
+                        breaker=BreakerEvent(row.breaker_event),
+                        again_in_s=row.again_us / US_PER_S,
+                        next_due_s=next_due_s,
+                    )
+                )
         return must_retry
 
-    def _is_leased(self, claim: Claim) -> bool:
-        return self._clock.monotonic() < claim.lease_until_s
+    def _log_failed(self, claim: Claim, error: str) -> None:
+        extra = log_fields(Event.MALFORMED, lane=claim.lane, job=claim.job_id)
+        log.error("lane %s: its settlement cannot be written, and is tried again: %s", claim.lane, error, extra=extra)
 
-    async def _send(self, batch: list[Waiting]) -> list[list[int] | Exception]:
-        replies = await self._run(batch)
-        if any(isinstance(reply, NoScriptError) for reply in replies):
-            # Settling twice is harmless: what the first run settled is fenced for the second.
-            replies = await self._run(batch, is_known=False)
-        return replies
-
-    async def _run(self, batch: list[Waiting], *, is_known: bool = True) -> list[list[int] | Exception]:
-        script = SETTLE.bind(keyspace_of(self._redis))
-        pipe = self._redis.pipeline(transaction=False)
-        for settlement, action, _ in batch:
-            pipe.execute_command(*script.command([*self._arguments(settlement), *action], is_known=is_known))
-        return await pipe.execute(raise_on_error=False)
-
-    def _arguments(self, settlement: Settlement) -> list[Argument]:
-        claim, request = settlement.claim, settlement.request
+    async def _run(self, run: list[_Waiting]) -> SettleReply:
+        """Run the script. Settling twice is harmless: what the first run settled is fenced for the second."""
         now_s = self._clock.monotonic()
-        reply_age_us = round_trip_us = ABSENT
-        failure_kind, is_explained, retry_after_ms, late_us = "", 0, 0, 0
-        if request is not None:
-            # Computed just before sending: any time until the script runs makes the guard stricter, never laxer.
-            reply_age_us = max(0, round((now_s - request.ended_s) * US_PER_S))
-            if request.round_trip_s is not None:
-                round_trip_us = round(request.round_trip_s * US_PER_S)
-            failure_kind, is_explained = request.failure_kind or "", int(request.keys_replaced)
-            retry_after_ms = round((request.retry_after_s or 0.0) * 1000)
-            late_us = max(0, round((request.late_until_s - now_s) * US_PER_S))
-        steady_us = round(max(0.0, now_s - claim.redis_clock_steady_since_s) * US_PER_S)
-        return [
-            *self._settings,
-            *(claim.lane, self._egress, claim.job_id, claim.token, claim.slot_number),
-            *(reply_age_us, round_trip_us, failure_kind, is_explained, retry_after_ms),
-            *(claim.redis_ms(now_s) * 1000, steady_us),
-            _mark_argument(settlement),
-            late_us,
-        ]
+        claim = run[-1].settlement.claim
+        further: list[bytes] = []
+        request = SettleRequest(
+            session=claim.session_id,
+            egress=self._egress,
+            egress_pace=self._egress_pace_us,
+            max_throttled_pause_ms=self._max_throttled_pause_ms,
+            result_ttl_ms=self._result_ttl_ms,
+            dead_letter_ttl_ms=self._dead_letter_ttl_ms,
+            reckoned_now=claim.redis_ms(now_s) * 1000,
+            settlements=[waiting.row(now_s, further) for waiting in run],
+        )
+        reply = await SETTLE.run(self._redis, keyspace_of(self._redis), [encode(request), *further])
+        return decode(SettleReply, reply)
 
 
-def _mark_argument(settlement: Settlement) -> str:
-    """Return the change of the user's rejected-keys mark: a new one, `CLEAR_MARK`, or "" for none."""
-    request, before = settlement.request, settlement.claim.rejected_keys_mark
-    if request is None or request.rejected_keys_mark == before:
-        return ""
-    return request.rejected_keys_mark or CLEAR_MARK
+class _Waiting(EncodedSettlement):
+    """A settlement that is to be written, and the future of its caller."""
 
-
-def _encode_action(settlement: Settlement) -> tuple[Argument, ...]:
-    match settlement:
-        case Requeue():
-            delay_ms, hold_ms = round(settlement.delay_s * 1000), round(settlement.hold_s * 1000)
-            return SettleAction.REQUEUE, settlement.history, delay_ms, hold_ms, settlement.send_alone_until or ""
-        case Finish():
-            action: list[Argument] = [SettleAction.FINISH, settlement.history or b"", settlement.requeue_history or b""]
-            for result in settlement.results:
-                action += (result.job_id, result.outcome.value, encode_result(result))
-            return tuple(action)
-        case _:
-            assert_never(settlement)
-
-
-def _settled(reply: list[int] | Exception) -> Settled:
-    """Decode a reply. An error means that the lease ended before Redis accepted the settlement: it counts as fenced."""
-    if isinstance(reply, Exception):
-        return Settled(fenced=True, finished=0, due_in_s=None)
-    written, due_us, finished, breaker, again_us = reply
-    return Settled(
-        fenced=not written,
-        finished=finished,
-        due_in_s=None if due_us < 0 else due_us / US_PER_S,
-        breaker=BreakerEvent(breaker),
-        again_in_s=again_us / US_PER_S,
-    )
+    def __init__(self, settlement: Settlement) -> None:
+        super().__init__(settlement)
+        self.future: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()

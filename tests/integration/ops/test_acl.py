@@ -25,6 +25,7 @@ from producers.transport.dsn import open_redis
 from producers.transport.explain import ACL_REFUSAL
 from tests.support.changes import change
 from tests.support.producer_calls import call_everything, fail_and_replay
+from tests.support.stored_queue import StoredQueue
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
 from worker.credentials.key_ring import new_entry
 from worker.credentials.sealed_records import SealedRecords
@@ -118,6 +119,19 @@ async def test_the_doctor_asks_for_nothing_that_is_refused(
     assert CheckStatus.FAIL not in {check.status for check in checks}, checks
     (credentials,) = [check.detail for check in checks if check.name == "credentials"]
     assert found in credentials
+    assert await refused(operator) == []
+
+
+async def test_a_queue_of_an_earlier_version_is_moved_by_a_producer_s_user(server: Server, operator: ArqRedis) -> None:
+    """With its lanes, its batch and its buckets."""
+    stored = StoredQueue.from_file("queue_of_layout_1.json")
+    await stored.load(operator)
+    await operator.delete(KEYS.workers)  # they have been stopped
+
+    async with Producer.connect(server.dsn("producer")) as producer:
+        report = await producer.migrate()
+
+    assert report.changes == sum(map(len, stored.queued.values()))
     assert await refused(operator) == []
 
 

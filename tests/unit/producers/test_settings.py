@@ -33,7 +33,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "egress_hold_s": ("10", 10.0),
     "pace_margin_percent": ("0", 0.0),
     "max_jobs": ("1", 1),
-    "lease_s": ("30", 30.0),
+    "session_ttl_s": ("30", 30.0),
     "connect_timeout_s": ("0.5", 0.5),
     "request_timeout_s": ("1", 1.0),
     "max_tries": ("3", 3),
@@ -108,8 +108,7 @@ def test_infinity_is_rejected(side: type[EnvironmentSettings], name: str) -> Non
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [
-        ({"LEASE_S": "6.9"}, "COPYTRADE_LEASE_S: must be at least 2 s longer than COPYTRADE_REQUEST_TIMEOUT_S (5)"),
-        ({"LEASE_S": "9", "REQUEST_TIMEOUT_S": "8"}, "COPYTRADE_LEASE_S: must be at least 2 s longer"),
+        ({"SESSION_TTL_S": "0.49"}, "COPYTRADE_SESSION_TTL_S: must be at least 0.5; got 0.49"),
         ({"MAX_TRIES": "-1"}, "COPYTRADE_MAX_TRIES: must be 0 (no bound) or more; got -1"),
         ({"LOG_LEVEL": "LOUD"}, "COPYTRADE_LOG_LEVEL: must be DEBUG, INFO, WARNING or ERROR; got 'LOUD'"),
         ({"LOG_FORMAT": "xml"}, "COPYTRADE_LOG_FORMAT: must be console or json; got 'xml'"),
@@ -128,17 +127,17 @@ def test_infinity_is_rejected(side: type[EnvironmentSettings], name: str) -> Non
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
 )
 def test_an_invalid_value_is_reported_with_its_rule(environ: dict[str, str], expected: str) -> None:
-    """A rule between two settings names both variables."""
+    """The line names the variable, and what it may be."""
     message = refusal(WorkerSettings, {variable_name(name): value for name, value in environ.items()})
 
     assert message.startswith(expected)
 
 
 def test_the_defaults_agree_with_each_other() -> None:
-    """A lease outlasts a request, and producers and workers use the same Redis."""
+    """A request may take longer than a connection, and producers and workers use the same Redis."""
     worker, producer = WorkerSettings(), ProducerSettings()
 
-    assert worker.lease_s > worker.request_timeout_s > worker.connect_timeout_s
+    assert worker.request_timeout_s > worker.connect_timeout_s
     assert (worker.redis_dsn, worker.redis_timeout_s) == (producer.redis_dsn, producer.redis_timeout_s)
     assert (worker.user_rate_per_s, worker.egress_rate_per_s) == (10, 100)
 
@@ -146,7 +145,7 @@ def test_the_defaults_agree_with_each_other() -> None:
 def test_settings_are_immutable() -> None:
     """Assignment raises, so all parts of a process see the same values."""
     with pytest.raises(AttributeError):
-        WorkerSettings().lease_s = 1  # type: ignore[misc]
+        WorkerSettings().session_ttl_s = 1  # type: ignore[misc]
 
 
 PLAIN = [

@@ -80,9 +80,10 @@ async def test_a_stalled_process_can_be_stopped(tmp_path: Path) -> None:
 
 def test_no_variable_of_this_project_is_inherited() -> None:
     """The machine's own settings would change the run."""
-    found = environment_with(COPYTRADE_LEASE_S="4")
+    found = environment_with(COPYTRADE_SESSION_TTL_S="4")
 
-    assert {name: value for name, value in found.items() if name.startswith("COPYTRADE_")} == {"COPYTRADE_LEASE_S": "4"}
+    ours = {name: value for name, value in found.items() if name.startswith("COPYTRADE_")}
+    assert ours == {"COPYTRADE_SESSION_TTL_S": "4"}
     assert "PATH" in found
 
 

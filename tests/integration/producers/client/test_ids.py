@@ -9,11 +9,11 @@ import pytest
 from arq.connections import ArqRedis
 
 from ops.keys import KEYS
-from producers import InvalidChange, InvalidId, Producer
-from producers.contract import keyspace
+from producers import ChangeConflict, InvalidChange, InvalidId, Producer
+from producers.contract import ids, keyspace
 from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS
 from tests.support.changes import change, setting
-from tests.support.lanes import contents
+from tests.support.contents import contents
 
 NOT_IDS = ["", "a" * (MAX_ID_CHARS + 1), "é", "a b", "a\n", "a\0", "\x1b[2J", 5, b"a", None]
 NOT_NEW = ["batch..1001", "batch//1001", "../x", "j~~2"]
@@ -29,6 +29,13 @@ async def producer(valkey: ArqRedis) -> AsyncIterator[Producer]:
     await producer._notifications.close()
 
 
+async def lanes_of(valkey: ArqRedis) -> set[str]:
+    """Return the names of all lanes."""
+    users = [key async for key in valkey.scan_iter(KEYS.heads + "*")]
+    heads = {user.decode().removeprefix(KEYS.heads): await valkey.hkeys(user) for user in users}  # type: ignore[misc]
+    return {f"{user}:{trader.decode()}" for user, traders in heads.items() for trader in traders}
+
+
 @pytest.mark.parametrize("bad", [*NOT_IDS, *NOT_NEW], ids=repr)
 async def test_a_malformed_job_id_is_rejected(valkey: ArqRedis, producer: Producer, bad: Any) -> None:
     """Also IDs that look like a batch's or a replayed change's."""
@@ -40,6 +47,26 @@ async def test_a_malformed_job_id_is_rejected(valkey: ArqRedis, producer: Produc
             producer.job(bad)
 
     assert await valkey.dbsize() == 0
+
+
+@pytest.mark.parametrize("ended", [False, True])
+async def test_a_job_id_belongs_to_the_content_that_it_was_accepted_with(
+    valkey: ArqRedis, producer: Producer, ended: bool
+) -> None:
+    """Another change under it is a conflict, queued or ended, and writes nothing; the same one is there already."""
+    await producer.enqueue(change(), job_id="j")
+    if ended:
+        await producer.job("j").cancel()
+    before = await contents(valkey)
+
+    for other in (change(value="9"), change(user="1002"), change(trader="t9")):
+        with pytest.raises(ChangeConflict, match="j"):
+            await producer.enqueue(other, job_id="j")
+        (refusal,) = (await producer.enqueue_many([other], job_id=lambda _: "j")).refused
+        assert isinstance(refusal.error, ChangeConflict)
+    assert (await producer.enqueue(change(), job_id="j")).already_there
+
+    assert await contents(valkey) == before
 
 
 @pytest.mark.parametrize("bad", NOT_IDS, ids=repr)
@@ -63,7 +90,8 @@ async def test_a_malformed_user_or_trader_is_rejected_everywhere(
             with pytest.raises(InvalidId):
                 await producer.pause(**{scope: bad})
 
-    assert not [key for key in await contents(valkey) if key.startswith((KEYS.lane, KEYS.paused, KEYS.rates))]
+    assert await lanes_of(valkey) == set()
+    assert not [key for key in await contents(valkey) if key.startswith((KEYS.paused, KEYS.rates))]
 
 
 @pytest.mark.parametrize("bad", [*NOT_IDS[:-1], "a/b", "a" * (MAX_BATCH_ID_CHARS + 1)], ids=repr)
@@ -91,7 +119,7 @@ async def test_a_new_batch_id_that_makes_job_ids_ambiguous_is_rejected(
 
 def _job_id(number: int, odd: str) -> str:
     """Return a job ID with special characters, without the mark of batches."""
-    return f"{number}{odd.replace(keyspace.BATCH_MARK, '.')}"
+    return f"{number}{odd.replace(ids.BATCH_MARK, '.')}"
 
 
 @pytest.mark.parametrize("odd", ODD)
@@ -103,8 +131,7 @@ async def test_an_id_with_special_characters_reaches_only_its_own_keys(
     others = [("a", "b"), ("1001", "t1"), ("b", "t1"), ("1", "1001")]
     for number, (user, trader) in enumerate([*ours, *others]):
         await producer.enqueue(change(user, trader), job_id=_job_id(number, odd))
-    lanes = {key for key in await contents(valkey) if key.startswith(KEYS.lane)}
-    assert len(lanes) == len(ours) + len(others)
+    assert len(await lanes_of(valkey)) == len(ours) + len(others)
 
     await producer.pause(user_id=odd)
     await producer.resume(user_id=odd)
@@ -114,6 +141,5 @@ async def test_an_id_with_special_characters_reaches_only_its_own_keys(
     assert len((await producer.user_status(odd)).lanes) == 2
     assert (await producer.cancel_user(odd)).cancelled == 2
 
-    left = {key.removeprefix(KEYS.lane) for key in await contents(valkey) if key.startswith(KEYS.lane)}
-    assert left == {keyspace.lane(user, trader) for user, trader in [("1001", odd), *others]}
+    assert await lanes_of(valkey) == {keyspace.lane(user, trader) for user, trader in [("1001", odd), *others]}
     assert (await producer.job(_job_id(1, odd)).status()).position == 0

@@ -62,9 +62,9 @@ async def test_a_redis_without_persistence_is_reported(redis: ArqRedis) -> None:
     assert "workers" in not_ok(found)
 
 
-async def test_due_lanes_without_a_worker_are_a_failure(redis: ArqRedis) -> None:
-    """Queued changes would never be sent; without due lanes it is only a warning."""
-    await redis.zadd(KEYS.schedule, {"1:t": 1})
+async def test_due_users_without_a_worker_are_a_failure(redis: ArqRedis) -> None:
+    """Queued changes would never be sent; without due users it is only a warning."""
+    await redis.zadd(KEYS.schedule, {"1": 1})
 
     assert named(await doctor.checks(redis, SETTINGS))["workers"].status is CheckStatus.FAIL
 
@@ -214,7 +214,7 @@ async def test_no_check_shows_a_secret(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("COPYTRADE_MAX_JOBS", "0"), ("COPYTRADE_LEASE_S", "1"), ("COPYTRADE_EXCHANGE_URL", "http://exchange")],
+    [("COPYTRADE_MAX_JOBS", "0"), ("COPYTRADE_SESSION_TTL_S", "0.1"), ("COPYTRADE_EXCHANGE_URL", "http://exchange")],
 )
 async def test_worker_settings_that_are_invalid_are_one_failure(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str

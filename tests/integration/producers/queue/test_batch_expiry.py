@@ -10,8 +10,9 @@ from arq.connections import ArqRedis
 from ops.keys import KEYS
 from producers import BatchNotFound, Outcome, Priority, Producer, ProducerSettings, ResultTimeout
 from tests.support.changes import change, numbered
+from tests.support.contents import contents
 from tests.support.fan_outs import end_all, failing_after, to_users, users, where_consistent
-from tests.support.lanes import DEFAULTS, Lanes, contents
+from tests.support.lanes import DEFAULTS, Lanes
 
 LIFE_MS = DEFAULTS.result_ttl_s * 1000
 SMALL = 5
@@ -66,7 +67,7 @@ async def test_no_key_of_a_batch_stays_without_a_ttl(producer: Producer, lanes: 
 
     lasting = {key for key, (_, _, expires) in (await contents(lanes.redis)).items() if not expires}
 
-    assert lasting <= {KEYS.counts, KEYS.batches, KEYS.egresses, KEYS.wakeups, KEYS.workers}
+    assert lasting <= {KEYS.counts, KEYS.batches, KEYS.egresses, KEYS.wakeups, KEYS.sessions, KEYS.layout}
 
 
 async def test_the_list_of_batches_is_newest_first_and_drops_expired_ones(producer: Producer, lanes: Lanes) -> None:

@@ -73,23 +73,25 @@ async def test_a_change_that_is_put_back_counts_as_queued_again(producer: Produc
     assert await numbers(batch) == (0, 0, 1)
 
 
-async def test_a_change_whose_lease_lapsed_counts_as_in_flight_once(producer: Producer, lanes: Lanes) -> None:
-    """The settlement of the worker that lost it changes nothing."""
-    batch = await to_users(producer, users(1))
-    lost = await lanes.claim_one()
+async def test_a_change_of_lost_workers_counts_as_in_flight_once(steering: Producer, timed: Lanes) -> None:
+    """The settlement of a worker that lost it changes nothing."""
+    batch = await to_users(steering, users(1))
+    lost = await timed.claim_one()
     for _ in range(3):
-        await lanes.due_now(lost.lane)
-        held = await lanes.claim_one()
+        await timed.lapse()
+        assert await numbers(batch) == (1, 0, 0)
+        timed.claimer = timed.new_claimer()
+        held = await timed.claim_one()
         assert await numbers(batch) == (0, 1, 0)
-        assert (await lanes.done(lost)).fenced
-        assert (await lanes.back(lost)).fenced
+        assert (await timed.done(lost)).fenced
+        assert (await timed.back(lost)).fenced
         assert await numbers(batch) == (0, 1, 0)
         lost = held
 
-    await lanes.done(held)
+    await timed.done(held)
 
     assert await numbers(batch) == (0, 0, 1)
-    assert (await lanes.done(held)).fenced
+    assert (await timed.done(held)).fenced
     assert await numbers(batch) == (0, 0, 1)
 
 

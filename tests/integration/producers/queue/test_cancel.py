@@ -6,17 +6,18 @@ import asyncio
 from typing import Any
 
 import pytest
-from arq.connections import ArqRedis
 
 from ops.keys import KEYS
 from producers import Cancellation, CancelReport, JobState, Outcome, Producer
 from producers.contract import keyspace
-from producers.queue.cancel import CANCEL, cancel_jobs
+from producers.queue.cancel import cancel_jobs
+from producers.queue.cancel_messages import CANCEL
 from producers.transport.plan import Plan, RunScript, Step
 from producers.transport.runner import fetch_reply
 from tests.support.changes import TRADER, change, numbered
-from tests.support.fan_outs import end_all
-from tests.support.lanes import Lanes, contents
+from tests.support.contents import contents
+from tests.support.fan_outs import end_all, to_users
+from tests.support.lanes import Lanes
 
 LANE = keyspace.lane("1001", TRADER)
 
@@ -39,12 +40,24 @@ async def test_a_cancelled_change_has_a_result_and_leaves_its_lane(producer: Pro
     result = await waiting
     assert (result.outcome, result.user_id, result.trader_id) == (Outcome.CANCELLED, "1001", TRADER)
     assert (result.attempts, result.tries, result.started_at_ms) == ([], 0, None)
+    assert (result.settings, result.template_of) == (change().settings, None)
     assert result.enqueued_at_ms <= result.finished_at_ms
     assert result.finished_at_ms == pytest.approx(await lanes.now_ms(), abs=30_000)
     assert (await job.status()).state is JobState.DONE
     left = await contents(lanes.redis)
-    assert set(left) <= {KEYS.result + job.job_id, KEYS.counts, KEYS.wakeups}
+    assert set(left) <= {KEYS.result + job.job_id, KEYS.counts, KEYS.wakeups, KEYS.layout}
     assert await lanes.redis.pttl(KEYS.result + job.job_id) > 0
+
+
+async def test_the_result_of_a_cancelled_change_of_a_template_names_the_batch(producer: Producer) -> None:
+    """The batch has what the change was to set."""
+    batch = await to_users(producer, ["1001"])
+
+    assert await producer.job("b..1001").cancel() is Cancellation.CANCELLED
+
+    result = await producer.job("b..1001").result(timeout=0)
+    assert (result.user_id, result.trader_id, result.settings) == ("1001", TRADER, None)
+    assert result.template_of == batch.batch_id
 
 
 @pytest.mark.parametrize("place", range(4))
@@ -59,9 +72,10 @@ async def test_cancelling_a_change_keeps_the_order_of_the_others(producer: Produ
     assert await end_all(lanes) == ids[:place] + ids[place + 1 :]
 
 
-async def test_a_change_in_flight_cannot_be_cancelled(producer: Producer, lanes: Lanes) -> None:
-    """It ends by its reply; changes behind it can be cancelled meanwhile."""
-    head, second = (await producer.enqueue_many(numbered(2))).jobs
+@pytest.mark.parametrize("coalesce", [False, True])
+async def test_a_change_in_flight_cannot_be_cancelled(producer: Producer, lanes: Lanes, coalesce: bool) -> None:
+    """It ends by its reply; changes behind it can be cancelled meanwhile, also those that were offered with it."""
+    head, second = (await producer.enqueue_many(numbered(2), coalesce=coalesce)).jobs
     claim = await lanes.claim_one()
 
     assert await head.cancel() is Cancellation.IN_FLIGHT
@@ -73,18 +87,18 @@ async def test_a_change_in_flight_cannot_be_cancelled(producer: Producer, lanes:
     assert await lanes.uncovered() == set()
 
 
-async def test_a_change_whose_lease_lapsed_cannot_be_cancelled_until_it_is_settled(
-    producer: Producer, lanes: Lanes
+async def test_a_change_of_a_lost_worker_cannot_be_cancelled_until_its_lane_is_taken_back(
+    steering: Producer, timed: Lanes
 ) -> None:
-    """It may have been sent."""
-    job = await producer.enqueue(change())
-    await lanes.claim_one()
-    await lanes.due_now(LANE)
-
+    """It may have been sent, and its result says so."""
+    job = await steering.enqueue(change())
+    await timed.claim_one()
     assert await job.cancel() is Cancellation.IN_FLIGHT
-    await lanes.back(await lanes.claim_one(), 60)
+
+    await timed.lapse()
 
     assert await job.cancel() is Cancellation.CANCELLED
+    assert "it may have been sent" in (await job.result(0)).message
 
 
 async def test_a_change_cancelled_between_retries_keeps_its_attempts(producer: Producer, lanes: Lanes) -> None:
@@ -158,7 +172,7 @@ async def test_a_change_is_cancelled_or_claimed_never_both(producer: Producer, l
             for claim in claims:
                 await lanes.done(claim)
         assert await lanes.uncovered() == set()
-        assert await lanes.redis.zcard(KEYS.lanes) == 0
+        assert await lanes.queued(LANE) == []
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -181,17 +195,3 @@ async def test_cancel_reads_a_head_again_that_was_attempted_meanwhile(
     assert runs == 2 - place
     ended = await producer.job((head, second)[place].job_id).result(timeout=0)
     assert len(ended.attempts) == (2, 0)[place]
-
-
-async def test_the_result_of_a_cancelled_change_says_that_a_lost_worker_may_have_sent_it(
-    producer: Producer, lanes: Lanes, redis: ArqRedis
-) -> None:
-    """After a lapsed lease nobody knows whether the request reached the exchange."""
-    job = await producer.enqueue(change())
-    await lanes.claim_one()
-    await redis.hset(KEYS.head + LANE, mapping={"lapses": 1})  # type: ignore[misc]
-    await redis.hdel(KEYS.head + LANE, "token")  # type: ignore[misc]
-
-    await job.cancel()
-
-    assert "it may have been sent" in (await job.result(0)).message

@@ -10,9 +10,10 @@ from producers import DeadLetter, DeadLetterNotFound, Outcome, Producer
 from producers.contract.codec import MAX_PAYLOAD_BYTES
 from producers.queue.finish import DEAD_OUTCOMES
 from tests.support.changes import TRADER, change, numbered
+from tests.support.contents import contents
 from tests.support.dead_letters import EXHAUSTED, LANE, REJECTED, UNAUTHORIZED, listed, some_dead
 from tests.support.fan_outs import end_all
-from tests.support.lanes import DEFAULTS, Lanes, contents
+from tests.support.lanes import DEFAULTS, Lanes
 from worker.settings import WorkerSettings
 
 

@@ -10,12 +10,12 @@ import pytest
 from ops.keys import KEYS
 from producers import FanOutReport, InvalidChange, Outcome, Priority, Producer, SettingsChange
 from producers.contract import keyspace
-from producers.contract.codec import decode_change
 from producers.queue.chunking import CHUNK_SIZE
 from producers.transport.pipeline import MAX_IN_FLIGHT
 from tests.support.changes import TRADER, change, numbered, setting
 from tests.support.fan_outs import account, failing_after, flowing, to_users, users, where_consistent
 from tests.support.lanes import Lanes
+from worker.attempt.decide import ReadyAttempt, validate_claim
 
 INVALID = SettingsChange(user_id="9", trader_id="t1", settings=[])
 
@@ -29,11 +29,16 @@ async def test_a_template_gives_each_user_a_change_whose_id_follows_from_the_use
     assert account(batch.report) == (3, 3, 0, 0)
     for user in users(3):
         assert await lanes.queued(keyspace.lane(user, TRADER)) == [f"b..{user}"]
-        stored = decode_change(await lanes.redis.get(f"{KEYS.job}b..{user}")).a[0]
-        assert (stored.user_id, stored.trader_id, stored.settings) == (user, TRADER, [setting(trace_value="1")])
+    assert await lanes.redis.keys(KEYS.job + "*") == [], "the batch has what they share"
     assert await lanes.uncovered() == set()
     progress = await where_consistent(batch)
     assert (progress.total, progress.queued, progress.sealed, progress.complete) == (3, 3, True, False)
+    for claim in await lanes.claim():
+        ready = validate_claim(claim, claim.redis_ms(0))
+        assert isinstance(ready, ReadyAttempt)
+        sent = ready.request.change
+        assert (f"b..{sent.user_id}", sent.trader_id) == (claim.job_id, TRADER)
+        assert sent.settings == [setting(trace_value="1")]
 
 
 async def test_a_fan_out_of_changes_keeps_their_order_and_numbers_them(producer: Producer, lanes: Lanes) -> None:
@@ -119,6 +124,7 @@ async def test_an_empty_batch_is_complete_at_once(producer: Producer, given: lis
     assert (progress.total, progress.complete, progress.eta_s) == (0, True, 0)
     assert [result async for result in batch.results()] == []
     assert await producer._redis.pttl(KEYS.batch + "b") > 0
+    assert not (await producer.enqueue(change())).already_there, "the queue may begin with it"
 
 
 async def test_a_fan_out_has_the_deadline_and_the_priority_that_it_was_given(producer: Producer, lanes: Lanes) -> None:
@@ -126,10 +132,11 @@ async def test_a_fan_out_has_the_deadline_and_the_priority_that_it_was_given(pro
     await to_users(producer, ["1"], "slow")
     batch = await to_users(producer, ["2"], "fast", priority=Priority.INTERACTIVE, ttl_s=1.5)
 
-    assert decode_change(await lanes.redis.get(f"{KEYS.job}fast..2")).k.ttl_ms == 1500
     assert await lanes.on_bulk(keyspace.lane("1", TRADER))
     assert not await lanes.on_bulk(keyspace.lane("2", TRADER))
     assert (await batch.progress()).priority is Priority.INTERACTIVE
+    (fast,) = await lanes.claim(1)
+    assert (fast.job_id, fast.stored.ttl_ms) == ("fast..2", 1500)
 
 
 async def test_batches_without_an_id_get_one_each(producer: Producer) -> None:

@@ -13,8 +13,9 @@ from ops.keys import KEYS
 from producers import BatchConflict, Outcome, Producer, SettingsChange
 from producers.queue.submit import NO_DIGEST, ChunkDigest, Submission, SubmitOptions, submit
 from tests.support.changes import change, numbered, setting
+from tests.support.contents import contents
 from tests.support.fan_outs import failing_after, same, to_users, users
-from tests.support.lanes import Lanes, contents
+from tests.support.lanes import Lanes
 
 CHUNK_SIZE = 20
 
@@ -133,7 +134,7 @@ async def test_a_batch_cancelled_during_its_fan_out_ends_with_what_it_had(produc
 
     progress = await producer.batch("b").wait(timeout=5)
     assert progress.outcomes == {Outcome.CANCELLED: progress.total}
-    assert await lanes.redis.zcard(KEYS.lanes) == 0
+    assert await lanes.redis.keys(KEYS.heads + "*") == []
 
 
 async def test_a_chunk_is_refused_if_an_earlier_chunk_of_its_run_was(redis: ArqRedis) -> None:
@@ -161,5 +162,5 @@ async def test_of_two_producers_with_different_changes_for_one_batch_exactly_one
     ended = await asyncio.gather(*runs, return_exceptions=True)
 
     assert sorted(isinstance(end, BatchConflict) for end in ended) == [False, True]
-    users = {lane.decode()[0] for lane in await valkey.zrange(KEYS.lanes, 0, -1)}
+    users = {user.decode()[0] for user in await valkey.zrange(KEYS.bulk_schedule, 0, -1)}
     assert len(users) == 1

@@ -23,10 +23,13 @@ from producers import (
 from producers.contract import keyspace
 from producers.queue.chunking import CHUNK_SIZE
 from tests.support.changes import TRADER, change, setting
+from tests.support.contents import contents
 from tests.support.fan_outs import account, end_all, flowing, to_users, users, where_consistent
-from tests.support.lanes import Lanes, contents
+from tests.support.lanes import Lanes
 
 INVALID = SettingsChange(user_id="9", trader_id="t1", settings=[])
+
+MANY = CHUNK_SIZE + 1
 
 
 async def test_full_lanes_are_reported_and_the_others_accept_their_changes(redis: ArqRedis) -> None:
@@ -59,14 +62,17 @@ async def test_a_batch_whose_lanes_were_all_full_exists_and_is_empty(redis: ArqR
 
 async def test_all_or_nothing_writes_nothing_if_one_item_is_invalid(producer: Producer, redis: ArqRedis) -> None:
     """The error names every invalid item."""
-    items = flowing([*users(CHUNK_SIZE + 1), "a b", None])
+    items = flowing([*users(MANY), "a b", None])
 
     with pytest.raises(
-        BatchRefused, match=r"^2 of the items cannot be accepted, the first \(index 501\): userId"
+        BatchRefused, match=r"^2 of the items cannot be accepted, the first \(index 251\): userId"
     ) as info:
         await to_users(producer, items, all_or_nothing=True)
 
-    assert [(refusal.index, refusal.user_id) for refusal in info.value.refused] == [(501, "a b"), (502, None)]
+    assert [(refusal.index, refusal.user_id) for refusal in info.value.refused] == [
+        (CHUNK_SIZE + 1, "a b"),
+        (CHUNK_SIZE + 2, None),
+    ]
     assert await redis.dbsize() == 0
 
 
@@ -97,7 +103,12 @@ async def test_a_dry_run_checks_all_arguments(
 
 async def test_all_or_nothing_submits_all_if_all_are_valid(producer: Producer) -> None:
     """Over more than one chunk."""
-    assert account((await to_users(producer, users(CHUNK_SIZE + 1), all_or_nothing=True)).report) == (501, 501, 0, 0)
+    assert account((await to_users(producer, users(MANY), all_or_nothing=True)).report) == (
+        CHUNK_SIZE + 1,
+        CHUNK_SIZE + 1,
+        0,
+        0,
+    )
 
 
 async def test_a_dry_run_shows_what_would_be_sent_and_writes_nothing(producer: Producer, redis: ArqRedis) -> None:

@@ -11,8 +11,9 @@ from ops.keys import KEYS
 from producers import Batch, Outcome, Priority, Producer, ProducerSettings
 from producers.contract import keyspace
 from tests.support.changes import TRADER, change, numbered
+from tests.support.contents import contents
 from tests.support.fan_outs import end_all, failing_after, to_users, users, where_consistent
-from tests.support.lanes import Lanes, contents
+from tests.support.lanes import Lanes
 
 CHUNK_SIZE = 20
 MANY = 2 * CHUNK_SIZE + 5
@@ -42,7 +43,7 @@ async def test_a_rerun_after_a_failed_run_adds_what_is_missing(
 
     assert sum(added(batch)) == MANY
     assert (await where_consistent(batch)).total == MANY
-    assert await lanes.redis.zcard(KEYS.lanes) == MANY
+    assert await lanes.redis.zcard(KEYS.bulk_schedule) == MANY
     assert sorted(await end_all(lanes)) == sorted(f"b..{user}" for user in users(MANY))
     assert (await where_consistent(batch)).complete
 
@@ -120,13 +121,25 @@ async def test_a_rerun_of_a_sealed_or_complete_batch_adds_nothing(
     assert await contents(lanes.redis) == before
 
 
+async def test_the_changes_of_a_rerun_have_the_deadline_of_the_rerun(producer: Producer, lanes: Lanes) -> None:
+    """Those that were added before keep theirs, though all share what the batch stores."""
+    with pytest.raises(LookupError):
+        await to_users(producer, failing_after(users(MANY), CHUNK_SIZE), ttl_s=50)
+
+    await to_users(producer, users(MANY), ttl_s=70)
+
+    deadlines = {claim.job_id: claim.stored.ttl_ms for claim in await lanes.claim()}
+    before, after = users(MANY)[:CHUNK_SIZE], users(MANY)[CHUNK_SIZE:]
+    assert deadlines == {f"b..{user}": 50_000 for user in before} | {f"b..{user}": 70_000 for user in after}
+
+
 async def test_two_runs_at_the_same_time_add_each_change_once(producer: Producer, lanes: Lanes) -> None:
     """Three runs in fact; those that do not fail add up to the whole batch."""
     batches = await asyncio.gather(*(to_users(producer, users(MANY)) for _ in range(3)), return_exceptions=True)
 
     assert sum(batch.report.accepted for batch in batches if isinstance(batch, Batch) and batch.report) == MANY
     assert (await where_consistent(producer.batch("b"))).total == MANY
-    assert await lanes.redis.zcard(KEYS.lanes) == MANY
+    assert await lanes.redis.zcard(KEYS.bulk_schedule) == MANY
 
 
 async def test_a_rerun_adds_changes_whose_lanes_were_full(redis: ArqRedis) -> None:

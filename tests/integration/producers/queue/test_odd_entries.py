@@ -23,6 +23,16 @@ NO_NUMBERS = (NO_TEXT, b"seven", b"nan", b"-inf", b"1e400", b"9" * 5000)
 Spoil = Callable[[ArqRedis], Awaitable[Any]]
 
 
+ODD_WORKER = "odd:s1:w"
+
+
+async def odd_user(redis: ArqRedis) -> None:
+    """Schedule a user whose name cannot be read, with a lane."""
+    await redis.zadd(KEYS.schedule, {NO_TEXT: 0})
+    await redis.zadd(KEYS.lanes.encode() + NO_TEXT, {"t1": 0})
+    await redis.hset(KEYS.heads.encode() + NO_TEXT, "t1", "1 1 0 0 i j3")  # type: ignore[arg-type,misc]
+
+
 def put(*command: bytes | str) -> Spoil:
     """Return what sends one command to Redis."""
     return lambda redis: redis.execute_command(*command)  # type: ignore[no-untyped-call]
@@ -57,7 +67,9 @@ async def test_an_odd_pause_hides_no_other(producer: Producer, redis: ArqRedis, 
 async def test_an_odd_lane_is_in_nobody_s_way(producer: Producer, lanes: Lanes, scope: dict[str, Any]) -> None:
     """Resuming its user or its trader wakes the good lane; the status of the user and its rate stay readable."""
     await lanes.submit(("j1", change(USER)))
-    await lanes.redis.zadd(KEYS.lanes, {USER.encode() + b":" + NO_TEXT: 0, NO_TEXT + b":t1": 0})
+    await lanes.redis.zadd(KEYS.lanes + USER, {NO_TEXT: 0})
+    await lanes.redis.hset(KEYS.heads + USER, NO_TEXT, b"1 1 0 0 i j2")  # type: ignore[arg-type,misc]
+    await lanes.redis.zadd(KEYS.schedule, {NO_TEXT: 0})
     await producer.pause(**scope)
     assert await lanes.claim() == []
 
@@ -73,8 +85,8 @@ async def test_cancelling_a_user_or_a_batch_leaves_out_odd_ids(producer: Produce
     """The other changes are cancelled."""
     await producer.enqueue(change(USER), job_id="j1")
     batch = await to_users(producer, ["2", "3"])
-    await redis.rpush(KEYS.lane + LANE, NO_TEXT)  # type: ignore[misc]
-    await redis.zadd(KEYS.lanes, {USER.encode() + b":" + NO_TEXT: 0})
+    await redis.rpush(KEYS.rest + LANE, NO_TEXT)  # type: ignore[misc]
+    await redis.hset(KEYS.heads + USER, "t2", NO_TEXT)  # type: ignore[arg-type,misc]
     await redis.sadd(KEYS.batch_members + batch.batch_id, NO_TEXT)  # type: ignore[misc]
 
     assert await producer.cancel_user(USER) == CancelReport(cancelled=1, in_flight=0, malformed=2)
@@ -85,24 +97,26 @@ async def test_cancelling_a_user_or_a_batch_leaves_out_odd_ids(producer: Produce
 @pytest.mark.parametrize(
     ("key", "field"),
     [
-        (KEYS.head + LANE, "lapses"),
-        (KEYS.head + LANE, "held"),
-        (KEYS.head + LANE, "earliest"),
-        (KEYS.bucket + USER + keyspace.BUCKET_SUFFIX, "hold"),
-        (KEYS.bucket + USER + keyspace.BUCKET_SUFFIX, "slow"),
+        (KEYS.attempts + LANE, "lost_deliveries"),
+        (KEYS.bucket_of(USER), None),
         (KEYS.rates, USER),
+        (KEYS.sessions, "odd"),
         (KEYS.egress + "default", "pace"),
-        (KEYS.egress + "default", "floor"),
-        (KEYS.egress + "default", "hold"),
-        (KEYS.batch + "b", "o:cancelled"),
+        (KEYS.egress + "default", "min_rtt"),
+        (KEYS.egress + "default", "probe_at"),
+        (KEYS.batch + "b", "outcome_cancelled"),
     ],
 )
 async def test_an_odd_number_counts_as_absent(
-    producer: Producer, redis: ArqRedis, key: str, field: str, odd: bytes
+    producer: Producer, lanes: Lanes, redis: ArqRedis, key: str, field: str | None, odd: bytes
 ) -> None:
     """The change that it belongs to can be seen, resumed and cancelled."""
     batch = await to_users(producer, [USER])
-    await redis.hset(key, field, odd)  # type: ignore[arg-type,misc]
+    await lanes.back(await lanes.claim_one(), replied=False)
+    if field is None:
+        await redis.set(key, odd)
+    else:
+        await redis.hset(key, field, odd)  # type: ignore[arg-type,misc]
     await redis.sadd(KEYS.egresses, "default")  # type: ignore[misc]
     (job_id,) = [lane.head for lane in (await producer.user_status(USER)).lanes]
 
@@ -121,7 +135,7 @@ async def test_an_odd_number_counts_as_absent(
     [
         put("ZADD", KEYS.batches, "9999999999999", NO_TEXT),
         *(put("HSET", KEYS.batch + "odd", "total", value) for value in (NO_TEXT, b"seven", b"nan", b"9" * 5000)),
-        *(put("HSET", KEYS.batch + "odd", "created", value) for value in NO_NUMBERS),
+        *(put("HSET", KEYS.batch + "odd", "created_at", value) for value in NO_NUMBERS),
         put("HSET", KEYS.batch + "odd", "priority", "urgent"),
         put("HDEL", KEYS.batch + "odd", "priority"),
     ],
@@ -143,7 +157,7 @@ async def test_an_odd_batch_hides_no_other(producer: Producer, redis: ArqRedis, 
 async def test_a_batch_whose_counters_cannot_be_read_is_named(producer: Producer, redis: ArqRedis) -> None:
     """With an error of this package."""
     batch = await to_users(producer, [USER])
-    await redis.hset(KEYS.batch + batch.batch_id, "created", NO_TEXT)  # type: ignore[arg-type,misc]
+    await redis.hset(KEYS.batch + batch.batch_id, "created_at", NO_TEXT)  # type: ignore[arg-type,misc]
 
     with pytest.raises(BatchNotFound, match="the counters of batch b cannot be read"):
         await batch.progress()
@@ -198,9 +212,9 @@ async def test_an_odd_dead_letter_hides_no_other(producer: Producer, lanes: Lane
         put("HSET", KEYS.counts, NO_TEXT, "1"),
         *(put("HSET", KEYS.counts, "applied", value) for value in NO_NUMBERS),
         put("SADD", KEYS.egresses, NO_TEXT),
-        put("HSET", KEYS.egress + "odd", "why", NO_TEXT),
-        put("ZADD", KEYS.schedule, "0", NO_TEXT),
-        put("SET", KEYS.worker + "odd", b"\xc1"),
+        put("HSET", KEYS.egress + "odd", "reason", NO_TEXT),
+        odd_user,
+        put("SET", f"{KEYS.worker}{ODD_WORKER}", b"\xc1"),
     ],
 )
 async def test_an_odd_entry_hides_nothing_else_of_the_overview(producer: Producer, lanes: Lanes, spoil: Spoil) -> None:
@@ -210,7 +224,8 @@ async def test_an_odd_entry_hides_nothing_else_of_the_overview(producer: Produce
     await lanes.submit(("j2", change(USER)))
     await lanes.redis.sadd(KEYS.egresses, "odd")  # type: ignore[misc]
     await lanes.redis.hset(KEYS.egress + "odd", "tat", "1")  # type: ignore[misc]
-    await lanes.redis.zadd(KEYS.workers, {"odd": 9999999999999})
+    await lanes.redis.zadd(KEYS.workers, {ODD_WORKER: 9999999999999})
+    await lanes.redis.hset(KEYS.sessions, "s1", "0 9999999999999 1000 0 0 0")  # type: ignore[misc]
     await spoil(lanes.redis)  # type: ignore[arg-type]
 
     overview = await producer.overview()

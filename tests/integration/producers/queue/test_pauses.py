@@ -11,8 +11,9 @@ from arq.connections import ArqRedis
 from ops.keys import KEYS
 from producers import InvalidId, Pause, Priority, Producer
 from tests.support.changes import change, numbered
+from tests.support.contents import contents
 from tests.support.fan_outs import end_all, to_users, users, where_consistent
-from tests.support.lanes import PACING, Lanes, contents
+from tests.support.lanes import PACING, Lanes
 from tests.support.manual_clock import ManualClock
 from worker.queue.claims import Claim
 from worker.settings import WorkerSettings
@@ -28,7 +29,11 @@ def of(kind: str, name: str = "") -> dict[str, Any]:
 
 
 async def claimed(lanes: Lanes) -> set[str]:
-    return {claim.job_id for claim in await lanes.claim()}
+    """Claim until nothing is due: a call claims one lane of a user."""
+    found: set[str] = set()
+    while claims := await lanes.claim():
+        found |= {claim.job_id for claim in claims}
+    return found
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -137,16 +142,15 @@ async def test_a_change_in_flight_ends_although_its_user_is_paused(producer: Pro
     assert await claimed(lanes) == {"b", "c"}
 
 
-async def test_resuming_keeps_the_lease_of_a_change_in_flight(producer: Producer, lanes: Lanes) -> None:
+async def test_resuming_keeps_a_change_in_flight(producer: Producer, lanes: Lanes) -> None:
     """Making the lane due at once would let a second worker send the change."""
     await lanes.submit(("a", change()))
     held = await lanes.claim_one()
-    lease_ms = await lanes.due_ms(held.lane)
     await producer.pause(user_id="1001")
 
     await producer.resume(user_id="1001")
 
-    assert await lanes.due_ms(held.lane) == lease_ms
+    assert await lanes.is_held(held)
     assert await claimed(lanes) == set()
     assert not (await lanes.done(held)).fenced
 
@@ -177,15 +181,18 @@ async def test_a_paused_trader_of_many_users_is_resumed_for_all(producer: Produc
     assert len(await end_all(lanes)) == 1201
 
 
-async def test_changes_enqueued_during_a_pause_wait_too(producer: Producer, lanes: Lanes) -> None:
+@pytest.mark.parametrize("scope", [{"user_id": "1001"}, {"trader_id": "t1"}], ids=str)
+async def test_changes_enqueued_during_a_pause_wait_too(
+    producer: Producer, lanes: Lanes, scope: dict[str, Any]
+) -> None:
     """In their order; they can be cancelled."""
-    await producer.pause(user_id="1001")
+    await producer.pause(**scope)
     batch = await producer.fan_out(numbered(3), batch_id="b")
     assert await claimed(lanes) == set()
     await producer.job("b..0").cancel()
     assert await claimed(lanes) == set()
 
-    await producer.resume(user_id="1001")
+    await producer.resume(**scope)
 
     assert await end_all(lanes) == ["b..1", "b..2"]
     assert (await where_consistent(batch)).complete
@@ -210,7 +217,7 @@ async def drained(lanes: Lanes, clock: ManualClock, count: int) -> list[int]:
 async def test_a_user_with_a_backlog_goes_on_at_its_pace_after_a_short_pause(
     timed: Lanes, clock: ManualClock, kind: str
 ) -> None:
-    """Not only after the slots that its lanes had reserved before."""
+    """The pause takes no slots."""
     producer = Producer(timed.redis)
     traders = ["t"] * 100 if kind == "trader" else [f"t{n}" for n in range(100)]
     await timed.submit(*((f"j{n}", change("1001", trader)) for n, trader in enumerate(traders)))
@@ -228,17 +235,15 @@ async def test_a_user_with_a_backlog_goes_on_at_its_pace_after_a_short_pause(
     assert max(sum(start <= slot < start + PACING.window_us for slot in slots) for start in slots) <= 10
 
 
-async def test_a_resumed_lane_of_a_lost_worker_is_due_when_its_lease_has_lapsed(
-    timed: Lanes, clock: ManualClock
-) -> None:
-    """The lease lapses during the pause, so the lane is claimed right after it."""
-    producer = Producer(timed.redis)
+@pytest.mark.parametrize("scope", [{"user_id": "1001"}, {"trader_id": "t1"}], ids=str)
+async def test_a_resumed_lane_of_a_lost_worker_is_due(steering: Producer, timed: Lanes, scope: dict[str, Any]) -> None:
+    """The session lapses during the pause, so the lane is claimed right after it."""
     await timed.submit(("j", change()))
     await timed.claim_one()
-    await producer.pause(user_id="1001")
-    clock.advance(timed.settings.lease_s + 0.1)
+    await steering.pause(**scope)
+    await timed.lapse()
     assert await timed.claim() == []
 
-    await producer.resume(user_id="1001")
+    await steering.resume(**scope)
 
     assert [claim.job_id for claim in await timed.claim()] == ["j"]

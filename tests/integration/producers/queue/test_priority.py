@@ -7,9 +7,11 @@ import pytest
 from ops.keys import KEYS
 from producers import Priority, Producer
 from producers.contract import keyspace
+from producers.queue.lanes import LaneScore
 from tests.support.changes import TRADER, change, numbered
 from tests.support.fan_outs import end_all, to_users
 from tests.support.lanes import Lanes
+from tests.support.manual_clock import ManualClock
 from worker.queue.claim import BULK_SHARE
 
 BULK = Priority.BULK
@@ -21,7 +23,7 @@ async def both_waiting(lanes: Lanes, count: int) -> None:
     await lanes.submit(*((f"bulk{n}", change(f"b{n}")) for n in range(count)), priority=BULK)
     await lanes.submit(*((f"urgent{n}", change(f"u{n}")) for n in range(count)))
     for n in range(count):
-        await lanes.redis.zadd(KEYS.bulk_schedule, {keyspace.lane(f"b{n}", TRADER): 1 + n})
+        await lanes.redis.zadd(KEYS.bulk_schedule, {f"b{n}": 1 + n})
 
 
 @pytest.mark.parametrize("most", [1, 3, 10, 100])
@@ -73,21 +75,25 @@ async def test_the_next_due_time_is_that_of_the_first_lane_of_either_priority(la
     wait_s = (await lanes.claims()).next_due_s
 
     assert wait_s is not None
-    assert 20 < wait_s <= 30
+    assert 20 < wait_s < 31
 
 
-async def test_a_bulk_lane_stays_bulk_through_retries_and_lapsed_leases(lanes: Lanes) -> None:
+async def test_a_bulk_lane_stays_bulk_through_retries_and_lost_workers(timed: Lanes, clock: ManualClock) -> None:
     """Every way back to the schedule leads to the bulk schedule."""
-    await lanes.submit(("a", change()), ("b", change()), priority=BULK)
-    for settle in (lanes.back, None, lanes.done, lanes.back, lanes.done):
-        await lanes.due_now(LANE)
-        claim = await lanes.claim_one()
-        assert await lanes.on_bulk(LANE)
-        if settle is not None:
+    await timed.submit(("a", change()), ("b", change()), priority=BULK)
+    for settle in (timed.back, None, timed.done, timed.back, timed.done):
+        clock.advance(1)
+        await timed.due_now(LANE)
+        claim = await timed.claim_one()
+        assert await timed.on_bulk(LANE)
+        if settle is None:
+            await timed.lapse()
+            timed.claimer = timed.new_claimer()
+        else:
             await settle(claim)
-        assert await lanes.uncovered() == set()
+        assert await timed.uncovered() == set()
 
-    assert await lanes.redis.zcard(KEYS.lanes) == 0
+    assert await timed.queued(LANE) == []
 
 
 async def test_an_interactive_change_makes_its_lane_interactive_and_overtakes_no_change_in_it(
@@ -111,14 +117,14 @@ async def test_an_interactive_change_makes_its_lane_interactive_and_overtakes_no
     assert bulk == [False, False, False, True, True, True]
 
 
-async def test_a_lane_that_becomes_interactive_keeps_its_lease_and_its_back_off(lanes: Lanes) -> None:
-    """The score moves to the other schedule unchanged, and the change in flight is not fenced."""
+async def test_a_lane_that_becomes_interactive_stays_in_flight_and_keeps_its_back_off(lanes: Lanes) -> None:
+    """Its score moves to the other set unchanged, and the change in flight is not fenced."""
     await lanes.submit(("a", change()), priority=BULK)
     held = await lanes.claim_one()
-    lease_ms = await lanes.redis.zscore(KEYS.bulk_schedule, LANE)
 
     await lanes.submit(("urgent", change()))
-    assert await lanes.due_ms(LANE) == lease_ms
+    assert await lanes.is_held(held)
+    assert await lanes.ready_ms(LANE) == LaneScore.IN_FLIGHT
     assert await lanes.claim() == []
     assert not (await lanes.back(held, 60)).fenced
 
@@ -191,8 +197,7 @@ async def test_a_lane_becomes_bulk_at_once_when_its_last_interactive_change_is_c
     places = list(seen)
     for job_id, was_bulk in seen.items():
         assert was_bulk == (left is None or places.index(job_id) > places.index(left))
-    assert await lanes.redis.zcard(KEYS.lanes) == 0
-    assert await lanes.redis.exists(KEYS.head + LANE) == 0
+    assert await lanes.queued(LANE) == []
 
 
 async def test_cancelling_a_bulk_change_keeps_an_interactive_lane_interactive(producer: Producer, lanes: Lanes) -> None:

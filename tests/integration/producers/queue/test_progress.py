@@ -9,11 +9,11 @@ from arq.connections import ArqRedis
 
 from ops.keys import KEYS
 from producers import Batch, Producer
-from producers.contract import keyspace
 from tests.support.changes import change, numbered
 from tests.support.fan_outs import end_all, to_users, users
 from tests.support.lanes import PACING, Lanes
 from tests.support.manual_clock import ManualClock
+from worker.queue.claims import Requeue
 
 PACE_S = PACING.pace_us / 1e6
 EGRESS_PACE_S = PACING.egress_pace_us / 1e6
@@ -90,7 +90,7 @@ async def test_two_egresses_halve_the_eta_of_many_users(producer: Producer, time
     batch = await to_users(producer, users(500))
     await timed.redis.sadd(KEYS.egresses, "second")  # type: ignore[misc]
     await timed.redis.hset(  # type: ignore[misc]
-        KEYS.egress + "second", mapping={"pace": PACING.egress_pace_us, "user pace": PACING.pace_us}
+        KEYS.egress + "second", mapping={"pace": PACING.egress_pace_us, "user_pace": PACING.pace_us}
     )
 
     assert await eta_s(batch) == pytest.approx(250 * EGRESS_PACE_S, rel=0.01)
@@ -103,10 +103,12 @@ async def test_holds_of_the_user_and_the_egress_delay_the_eta(
 ) -> None:
     """The longer one counts."""
     batch = await producer.fan_out(numbered(10), batch_id="b")
-    await timed.redis.hset(KEYS.bucket_of(keyspace.lane("1001", "t1")), "hold", str(clock.now_us + 20_000_000))  # type: ignore[misc]
+    (claim,) = await timed.claim()
+    held = Requeue(claim=claim, history=b"", reason="a test's", request=timed.request(claim, 0.0), hold_s=20)
+    await timed.settler.settle(held)
     assert await eta_s(batch) == pytest.approx(20 + 10 * PACE_S, rel=0.01)
 
-    breaker = {"open": "1", "why": "throttled", "probe at": str(clock.now_us + 100_000_000)}
+    breaker = {"openings": "1", "reason": "throttled", "probe_at": str(clock.now_us + 100_000_000)}
     await timed.redis.hset(KEYS.egress + "default", mapping=breaker)  # type: ignore[misc]
 
     assert await eta_s(batch) == pytest.approx(100 + 10 * PACE_S, rel=0.01)

@@ -111,7 +111,7 @@ async def test_single_changes_are_refused_early_and_confirmed_if_they_were_accep
 
 async def test_a_fan_out_is_refused_early_and_completed_later(small: Redis, producer: Producer) -> None:
     """Running it again adds what is missing, and confirms the rest, also while Redis is full."""
-    users = [str(user) for user in range(8_000)]
+    users = [str(user) for user in range(ENDLESS)]
     arguments: dict[str, Any] = {"trader_id": "t1", "settings": list(change().settings), "batch_id": "b"}
     with pytest.raises(QueueFull, match=r"repeat with batch_id='b'") as caught:
         await producer.fan_out(user_ids=users, **arguments)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from ops.keys import KEYS
 from producers.contract import keyspace
 from producers.contract.codec import decode_change
+from producers.queue.bucket import LOOK_AHEAD_US
+from producers.queue.submit_messages import SubmitVerdict
 from tests.support.changes import change
-from tests.support.lanes import PACING, Lanes
+from tests.support.lanes import Lanes
 
 LANE = keyspace.lane("1001", "t1")
 
@@ -37,10 +41,11 @@ async def test_changes_of_a_lane_keep_the_order_of_their_submission(lanes: Lanes
 
 
 async def test_an_id_is_accepted_once_while_it_is_queued(lanes: Lanes) -> None:
-    """The first payload stays."""
+    """The first payload stays; other content has a verdict of its own."""
     await lanes.submit(("j1", change(value="1")))
 
-    assert await lanes.submit(("j1", change(value="2"))) == [0]
+    assert await lanes.submit(("j1", change(value="1"))) == [SubmitVerdict.ALREADY_THERE]
+    assert await lanes.submit(("j1", change(value="2"))) == [SubmitVerdict.OTHER_CHANGE]
     assert await lanes.queued(LANE) == ["j1"]
     assert decode_change(await lanes.redis.get(KEYS.job + "j1")).a[0].settings[0].trace_value == "1"
 
@@ -52,7 +57,7 @@ async def test_an_id_is_accepted_once_within_one_call(lanes: Lanes) -> None:
 
 async def test_an_id_is_accepted_once_for_all_users(lanes: Lanes) -> None:
     """IDs are global; a second lane would get a payload that is not its own."""
-    assert await lanes.submit(("j1", change("1")), ("j1", change("2"))) == [1, 0]
+    assert await lanes.submit(("j1", change("1")), ("j1", change("2"))) == [1, SubmitVerdict.OTHER_CHANGE]
     assert await lanes.uncovered() == set()
 
 
@@ -92,7 +97,9 @@ async def test_every_lane_with_changes_is_on_the_schedule(lanes: Lanes) -> None:
     )
 
     assert await lanes.uncovered() == set()
-    assert await lanes.redis.zcard(KEYS.schedule) == len(users) ** 2
+    assert await lanes.redis.zcard(KEYS.schedule) == len(users)
+    counts = [await lanes.redis.zcard(KEYS.lanes + keyspace.escape(user)) for user in users]
+    assert counts == [len(users)] * len(users)
 
 
 async def test_a_lane_that_waits_is_not_brought_forward_by_another_change(lanes: Lanes) -> None:
@@ -126,20 +133,20 @@ async def test_no_wakeup_is_pushed_for_a_lane_that_is_scheduled_already(lanes: L
 
 async def test_queued_changes_do_not_expire(lanes: Lanes) -> None:
     """Payload, lane and schedule have no TTL; only a change's own deadline ends it."""
-    await lanes.submit(("j1", change()))
+    await lanes.submit(("j1", change()), ("j2", change()))
 
-    for key in (KEYS.job + "j1", KEYS.lane + LANE, KEYS.schedule):
+    for key in (KEYS.job + "j1", KEYS.heads + "1001", KEYS.rest + LANE, KEYS.lanes + "1001", KEYS.schedule):
         assert await lanes.redis.pttl(key) == -1
 
 
-async def test_a_new_lane_gets_the_slot_after_the_waiting_lanes_of_its_user(timed: Lanes) -> None:
-    """The slots of the three waiting lanes are one pace apart."""
-    await timed.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(3)))
-    await timed.claim()
+@pytest.mark.parametrize("first", [1, 2])
+async def test_a_new_lane_is_due_at_the_next_slot_of_its_user(timed: Lanes, first: int) -> None:
+    """Whether other lanes of the user wait for it or not."""
+    await timed.submit(*((f"j{n}", change(trader=f"t{n}")) for n in range(first)))
+    (claim,) = await timed.claim()
 
-    await timed.submit(("j3", change(trader="t3")))
+    await timed.submit(("new", change(trader="new")))
 
-    due = sorted([await timed.due_ms(keyspace.lane("1001", f"t{n}")) or 0 for n in (1, 2, 3)])
-    assert due[2] == await timed.due_ms(keyspace.lane("1001", "t3"))
-    assert due[2] - due[1] == pytest.approx(PACING.pace_us / 1000, abs=1)
-    assert due[1] - due[0] == pytest.approx(PACING.pace_us / 1000, abs=1)
+    tat_us = (await timed.bucket("1001")).tat
+    assert tat_us > await timed.slot_us(claim)
+    assert await timed.due_ms(keyspace.lane("1001", "new")) == math.ceil((tat_us - LOOK_AHEAD_US) / 1000)

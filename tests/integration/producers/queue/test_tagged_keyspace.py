@@ -9,16 +9,14 @@ from producers.contract.keyspace import Keyspace
 from tests.support.changes import change
 from tests.support.lanes import Lanes
 from worker.credentials.sealed_records import SealedRecords
-from worker.queue.lease import Heartbeat
 
 TAG = "{queue}"
 
 
 async def test_every_script_and_every_command_keeps_to_the_names_of_the_client(redis: ArqRedis) -> None:
-    """Changes, batches, dead letters, pauses, limits, claims, leases and credentials; no key is outside."""
+    """Changes, batches, dead letters, pauses, limits, claims, sessions and credentials; no key is outside."""
     redis.connection_pool.keyspace = Keyspace(TAG)  # type: ignore[attr-defined]  # as a DSN of a cluster will
     producer, lanes = Producer(redis), Lanes(redis)
-    heartbeat = Heartbeat(redis, lanes.clock, lease_s=8)
     batch = await producer.fan_out((change(str(user)) for user in range(6)), batch_id="b")
     single = await producer.enqueue(change("6"), coalesce=True)
     cancelled = await producer.enqueue(change("7"))
@@ -26,9 +24,7 @@ async def test_every_script_and_every_command_keeps_to_the_names_of_the_client(r
     await producer.limit_user("1", 5)
     await SealedRecords(redis).put([("1", b"sealed")])
     claims = sorted(await lanes.claim(), key=lambda claim: claim.lane)
-    for claim in claims:
-        heartbeat.hold(claim)
-    await heartbeat.beat()
+    await lanes.claimer.session.renew()
     for claim, verdict in zip(claims, ("permanent", "credentials", "throttled", *["success"] * 4), strict=True):
         await lanes.attempt(claim, verdict)
     await producer.pause(trader_id="t1")
@@ -43,6 +39,6 @@ async def test_every_script_and_every_command_keeps_to_the_names_of_the_client(r
     assert (progress.total, progress.outcomes[Outcome.REJECTED]) == (6, 1)
     assert (await single.result(timeout=5)).applied
     assert (await cancelled.result(timeout=5)).outcome is Outcome.CANCELLED
-    assert overview.lanes == 1
+    assert (overview.interactive.users, overview.bulk.users) == (0, 1)
     assert await producer.dead.counts() == {Outcome.REJECTED: 1, Outcome.UNAUTHORIZED: 1, Outcome.EXHAUSTED: 0}
     assert (await producer.user_status("2")).paused

@@ -7,7 +7,8 @@ from arq.connections import ArqRedis
 
 from producers import InvalidId, LaneStatus, Priority, Producer, UserStatus
 from tests.support.changes import change
-from tests.support.lanes import Lanes, contents
+from tests.support.contents import contents
+from tests.support.lanes import Lanes
 
 
 async def test_an_unknown_user_has_no_lanes(producer: Producer, redis: ArqRedis) -> None:
@@ -25,7 +26,7 @@ async def test_each_lane_is_shown_with_its_head_and_its_state(producer: Producer
     await lanes.submit(
         ("a1", change(user, "a")), ("a2", change(user, "a")), ("b1", change(user, "b")), ("x", change(f"{user}0", "a"))
     )
-    claims = {claim.job_id: claim for claim in await lanes.claim()}
+    claims = {claim.job_id: claim for _ in range(2) for claim in await lanes.claim() if claim.job_id != "x"}
     await lanes.back(claims["b1"], 60)
     await lanes.submit(("c:1", change(user, "c:c")))
     await lanes.submit(("d1", change(user, "d")), priority=Priority.BULK)

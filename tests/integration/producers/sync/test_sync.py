@@ -181,7 +181,7 @@ async def test_users_are_paused_limited_cancelled_and_shown(producer: Producer, 
     assert (status.paused, status.rate_per_s, [lane.queued for lane in status.lanes]) == (True, 5.0, [3])
     assert producer.resume(user_id="7")
     assert producer.cancel_user("7").cancelled == 3
-    assert producer.overview().lanes == 0
+    assert producer.overview().interactive.users == 0
     batch = producer.fan_out(trader_id=TRADER, settings=[setting()], user_ids=["1", "2"])
     assert batch.cancel().cancelled == 2
     assert batch.progress().cancelled

@@ -15,7 +15,7 @@ from ops.keys import KEYS
 from ops.redis_server import Valkey, free_port
 from producers import Batch, Cancellation, JobResult, Outcome, Producer, ProducerSettings, QueueUnavailable
 from producers.contract import keyspace
-from producers.queue import cancel
+from producers.queue.cancel_messages import CANCEL
 from producers.sync import Producer as PlainProducer
 from producers.transport.connections import PrimaryDemoted
 from producers.transport.dsn import open_redis
@@ -24,7 +24,7 @@ from tests.support.lanes import Lanes
 from tests.support.relays import Relay, relay
 
 QUICK = ProducerSettings(redis_timeout_s=0.5)
-LANE = KEYS.lane + keyspace.lane("1001", "t1")
+LANE = keyspace.lane("1001", "t1")
 
 
 @pytest.fixture
@@ -76,8 +76,7 @@ async def test_a_change_whose_reply_was_lost_is_not_doubled(between: Relay, look
         with deaf_for_a_while(between):
             other = await asyncio.to_thread(plain.enqueue, change())
 
-    queued = [job_id.decode() for job_id in await looking.lrange(LANE, 0, -1)]  # type: ignore[misc]
-    assert queued == [job.job_id, other.job_id]
+    assert await Lanes(looking).queued(LANE) == [job.job_id, other.job_id]
 
 
 @pytest.mark.parametrize("kind", ["asynchronous", "synchronous"])
@@ -95,9 +94,8 @@ async def test_many_changes_keep_their_order_when_replies_are_lost(between: Rela
             with deaf_for_a_while(between):
                 jobs = [job.job_id for job in (await asyncio.to_thread(plain.enqueue_many, changes)).jobs]
 
-    queued = [job_id.decode() for job_id in await looking.lrange(LANE, 0, -1)]  # type: ignore[misc]
     assert len(jobs) == 2_600
-    assert queued == jobs
+    assert await Lanes(looking).queued(LANE) == jobs
 
 
 async def test_a_fan_out_goes_on_where_it_was_interrupted(between: Relay) -> None:
@@ -120,7 +118,7 @@ async def test_a_cancellation_whose_reply_was_lost_is_not_retried(between: Relay
         job = await producer.enqueue(change())
         other = await producer.enqueue(change("1002"))
         assert await other.cancel() is Cancellation.CANCELLED, "the server knows the script"
-        between.deaf_from = cancel.CANCEL.bind(KEYS).sha.encode()
+        between.deaf_from = CANCEL.bind(KEYS).sha.encode()
         async with asyncio.timeout(20):
             with pytest.raises(QueueUnavailable, match=f"cancelling change {job.job_id}"):
                 await job.cancel()

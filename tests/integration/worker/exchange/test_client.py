@@ -9,8 +9,7 @@ import pytest
 
 from producers.errors import SettingsError
 from tests.support.http_peer import HEADERS, OK, Answer, is_silent, peer, post, resets, writes, writes_and_closes
-from tests.support.manual_clock import ManualClock
-from worker.errors import SendDeadlinePassed, TransportError
+from worker.errors import NotSent, TransportError
 from worker.exchange.client import ExchangeClient
 
 
@@ -98,6 +97,9 @@ async def test_the_round_trip_is_measured_from_the_send() -> None:
             self.now_s += 1
             return self.now_s
 
+        def uptime(self) -> float:
+            return self.now_s
+
         async def sleep(self, seconds: float) -> None:
             self.now_s += seconds
 
@@ -105,23 +107,29 @@ async def test_the_round_trip_is_measured_from_the_send() -> None:
         assert (await exchange.post("/path", b"{}", HEADERS)).took_s == 1.0
 
 
-@pytest.mark.parametrize("readings", [0, 1], ids=["when there is a connection", "when the body is written"])
-async def test_a_request_past_its_send_deadline_is_not_sent(readings: int) -> None:
-    """Checked twice, the last time just before the bytes are written."""
-
-    class Jumps(ManualClock):
-        def monotonic(self) -> float:
-            nonlocal readings
-            readings -= 1
-            if readings < 0:
-                self.advance(10)
-            return super().monotonic()
-
-    async with peer(writes(OK)) as other, ExchangeClient(other.url, 1, clock=Jumps()) as exchange:
-        with pytest.raises(SendDeadlinePassed, match="not sent"):
-            await exchange.post("/path", b"{}", HEADERS, not_after_s=5.0)
+@pytest.mark.parametrize("permitted", [0, 1], ids=["when there is a connection", "when the body is written"])
+async def test_a_request_that_may_no_longer_be_sent_is_not_sent(permitted: int) -> None:
+    """Asked twice, the last time just before the bytes are written."""
+    asked = iter(range(2))
+    async with peer(writes(OK)) as other, ExchangeClient(other.url, 1) as exchange:
+        with pytest.raises(NotSent, match="not sent, the worker's session had ended"):
+            await exchange.post("/path", b"{}", HEADERS, may_send=lambda: next(asked) < permitted)
 
     assert other.requests == []
+
+
+async def test_whether_a_request_may_be_sent_is_not_asked_after_it_was_written() -> None:
+    """A session that ends later does not stop it: it is under way."""
+    asked: list[bool] = []
+
+    def may_send() -> bool:
+        asked.append(True)
+        return True
+
+    async with peer(writes(OK)) as other, ExchangeClient(other.url, 1) as exchange:
+        reply = await exchange.post("/path", b"{}", HEADERS, may_send=may_send)
+
+    assert (reply.status, len(asked)) == (200, 2)
 
 
 async def test_after_a_refused_connection_the_request_was_not_sent() -> None:

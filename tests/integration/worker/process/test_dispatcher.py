@@ -1,4 +1,4 @@
-"""The dispatcher beside a slow Redis, after an outage, and with a malformed lane."""
+"""The dispatcher beside a slow Redis, without a session, and with a user that cannot be read."""
 
 from __future__ import annotations
 
@@ -6,55 +6,59 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from arq.connections import ArqRedis
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 
 from ops.keys import KEYS
 from producers.transport.dsn import open_redis
-from tests.support.changes import change
+from producers.transport.runner import execute
+from tests.support.changes import change, numbered
+from tests.support.lanes import UNHINDERED, Lanes
 from tests.support.manual_clock import ManualClock
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
 from worker.attempt.attempt import AttemptRunner
-from worker.process.dispatcher import SETTLE_FIRST_S, Dispatcher
+from worker.process import dispatcher as dispatcher_module
+from worker.process.dispatcher import Dispatcher
 from worker.queue.claim import Claimer
-from worker.queue.claims import Claims
+from worker.queue.claims import Claim, Claims
 from worker.queue.redis_retry import RedisAvailability
+from worker.queue.session import Session
 from worker.settings import WorkerSettings
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
 
 
-class RecordingClock(ManualClock):
-    """A clock that takes note of each sleep."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits_s: list[float] = []
-
-    async def sleep(self, seconds: float) -> None:
-        """Move on at once."""
-        self.waits_s.append(seconds)
-        await super().sleep(seconds)
-
-
 class StoppingClaimer:
-    """Claims nothing, and stops the dispatcher with its second claim. Takes note of what was slept before each."""
+    """Claims nothing, and stops the dispatcher with its second claim. Takes note of whether its session is trusted."""
 
-    def __init__(self, waits_s: list[float]) -> None:
+    def __init__(self, session: Session) -> None:
         self.stop: Callable[[], None] = lambda: None
-        self.waits_at_claims_s: list[list[float]] = []
-        self._waits_s = waits_s
+        self.session = session
+        self.were_trusted: list[bool] = []
 
     async def claim(self, _: int) -> Claims:
-        """Return that another lane is due at once."""
-        self.waits_at_claims_s.append(list(self._waits_s))
-        if len(self.waits_at_claims_s) > 1:
+        """Return that another user is due at once."""
+        self.were_trusted.append(self.session.is_trusted(self.session.session_id))
+        if len(self.were_trusted) > 1:
             self.stop()
         return Claims([], [], 0.0)
+
+
+def idle(redis: ArqRedis, claimer: Claimer, clock: ManualClock | None = None) -> Dispatcher:
+    """A dispatcher that does not run, and sends nothing."""
+    pulse = clock or ManualClock()
+    return Dispatcher(
+        redis=redis,
+        availability=RedisAvailability(pulse),
+        claimer=claimer,
+        attempt_runner=cast("AttemptRunner", SimpleNamespace(stop=lambda: None)),
+        clock=pulse,
+        settings=WorkerSettings(),
+        tasks={},
+        on_settled=lambda _: None,
+    )
 
 
 async def test_waiting_for_a_wakeup_is_not_taken_for_an_unreachable_redis(
@@ -74,11 +78,11 @@ async def test_waiting_for_a_wakeup_is_not_taken_for_an_unreachable_redis(
             await impatient.aclose()
 
 
-async def test_a_burst_worker_ends_although_a_lane_is_malformed(valkey: ArqRedis, tmp_path: Path) -> None:
-    """The malformed lane is put off, and a burst does not wait for it."""
+async def test_a_burst_worker_ends_although_a_user_cannot_be_read(valkey: ArqRedis, tmp_path: Path) -> None:
+    """The user is put off, and a burst does not wait for it."""
     async with rig_on(valkey, tmp_path) as rig:
-        await valkey.set(KEYS.lane + "1001:t1", "no list")
-        await valkey.zadd(KEYS.schedule, {"1001:t1": 1})
+        await valkey.set(KEYS.lanes + "1001", "no sorted set")
+        await valkey.zadd(KEYS.schedule, {"1001": 1})
         other = await rig.producer.enqueue(change("1002"))
         worker = rig.worker()
 
@@ -91,54 +95,59 @@ async def test_a_burst_worker_ends_although_a_lane_is_malformed(valkey: ArqRedis
         assert (await other.result(timeout=0)).applied
 
 
-async def test_a_burst_worker_does_not_count_an_unreadable_lane_that_is_gone(valkey: ArqRedis, tmp_path: Path) -> None:
-    """It was removed since; another lane that is scheduled for later is still waited for."""
+async def test_a_burst_worker_does_not_count_an_unreadable_user_that_is_gone(valkey: ArqRedis, tmp_path: Path) -> None:
+    """It was removed since; another user that is scheduled for later is still waited for."""
     async with rig_on(valkey, tmp_path) as rig, rig.working() as worker:
         await (await rig.producer.enqueue(change())).result(timeout=20)
         dispatcher = worker._dispatcher
         assert dispatcher is not None
-        dispatcher._unreadable_lanes |= {"gone:t1", "1001:t1"}
-        await valkey.zadd(KEYS.schedule, {"1001:t1": 9e12, "1002:t1": 9e12})
-        drained = [await dispatcher._has_only_unreadable_lanes()]
-        await valkey.zrem(KEYS.schedule, "1002:t1")
-        drained.append(await dispatcher._has_only_unreadable_lanes())
+        dispatcher._unreadable |= {"gone", "1001"}
+        await valkey.zadd(KEYS.schedule, {"1001": 9e12, "1002": 9e12})
+        drained = [await dispatcher._is_drained()]
+        await valkey.zrem(KEYS.schedule, "1002")
+        drained.append(await dispatcher._is_drained())
 
         assert drained == [False, True]
-        assert dispatcher._unreadable_lanes == {"1001:t1"}
+        assert dispatcher._unreadable == {"1001"}
 
 
-@pytest.mark.parametrize(
-    ("error", "waits_s"),
-    [
-        (ResponseError("NOREPLICAS Not enough good replicas to write."), [SETTLE_FIRST_S]),
-        (RedisConnectionError("reset"), [SETTLE_FIRST_S]),
-        (ResponseError("OOM command not allowed when used memory > 'maxmemory'."), []),
-        (ResponseError("WRONGTYPE Operation against a key"), []),
-        (None, []),
-    ],
-)
-async def test_workers_settle_before_another_claims_after_an_outage(
-    fake_redis: ArqRedis, error: Exception | None, waits_s: list[float]
+@pytest.mark.parametrize("begins", [False, True], ids=["other works", "other begins"])
+async def test_a_burst_worker_does_not_end_while_another_goes_from_one_change_to_the_next(
+    fake_redis: ArqRedis, monkeypatch: pytest.MonkeyPatch, begins: bool
 ) -> None:
-    """Whichever part of the worker met the outage, and once for each; a refusal that others do not meet is none."""
-    clock = RecordingClock()
-    availability = RedisAvailability(clock)
-    claimer = StoppingClaimer(clock.waits_s)
-    dispatcher = Dispatcher(
-        redis=fake_redis,
-        availability=availability,
-        claimer=cast("Claimer", claimer),
-        attempt_runner=cast("AttemptRunner", SimpleNamespace(stop=lambda: None)),
-        clock=clock,
-        settings=WorkerSettings(),
-        tasks={},
-        on_settled=lambda _: None,
-    )
+    """It never sees the lane neither scheduled nor in flight."""
+    lanes = Lanes(fake_redis)
+    await lanes.submit(*[(str(number), each) for number, each in enumerate(numbered(9))])
+    if not begins:
+        await lanes.claimer.session.renew()
+    in_flight: list[Claim] = []
+
+    async def meanwhile(*args: Any) -> Any:
+        reply = await execute(*args)
+        if in_flight:
+            await lanes.done(in_flight.pop())
+        else:
+            in_flight.append(await lanes.claim_one())
+        return reply
+
+    monkeypatch.setattr(dispatcher_module, "execute", meanwhile)
+    dispatcher = idle(fake_redis, lanes.claimer)
+
+    assert [await dispatcher._is_drained() for _ in range(5)] == [False] * 5
+
+
+async def test_a_worker_claims_only_while_it_trusts_its_session(fake_redis: ArqRedis) -> None:
+    """It waits for the renewal, and asks for one at once."""
+    clock = ManualClock()
+    session = Session(fake_redis, clock, WorkerSettings(), UNHINDERED)
+    claimer = StoppingClaimer(session)
+    dispatcher = idle(fake_redis, cast("Claimer", claimer), clock)
     claimer.stop = dispatcher.stop
-    if error is not None:
-        availability.failed("the start", error)
-        availability.served("the start")
 
-    await dispatcher.run()
+    running = asyncio.create_task(dispatcher.run())
+    await session._due.wait()
+    assert claimer.were_trusted == []
+    await session.renew()
+    await running
 
-    assert claimer.waits_at_claims_s == [waits_s, waits_s]
+    assert claimer.were_trusted == [True, True]

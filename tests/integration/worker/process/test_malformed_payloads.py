@@ -14,11 +14,13 @@ from producers import Outcome
 from producers.contract import keyspace
 from producers.contract.codec import MAX_PAYLOAD_BYTES, encode_change
 from producers.contract.messages import CONTRACT_VERSION
-from tests.support.changes import change
+from tests.support.changes import TRADER, change
+from tests.support.lanes import Lanes
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
 
+LANE = keyspace.lane("1001", TRADER)
 SOUND = encode_change(change(), enqueued_at_ms=1_000, ttl_ms=10**15)
 
 
@@ -85,25 +87,24 @@ async def test_a_change_whose_payload_is_absent_ends_rejected(valkey: ArqRedis, 
         assert (result.outcome, result.user_id) == (Outcome.REJECTED, "")
 
 
-@pytest.mark.parametrize("prefix", [KEYS.lane, KEYS.head], ids=["lane", "head"])
-async def test_a_lane_whose_keys_are_of_the_wrong_type_is_put_off_and_others_are_served(
+@pytest.mark.parametrize("prefix", [KEYS.lanes, KEYS.heads], ids=["lanes", "heads"])
+async def test_a_user_whose_keys_are_of_the_wrong_type_is_put_off_and_others_are_served(
     valkey: ArqRedis, tmp_path: Path, caplog: pytest.LogCaptureFixture, prefix: str
 ) -> None:
     """It is logged once, however often it is tried."""
     async with rig_on(valkey, tmp_path) as rig:
         await rig.producer.enqueue(change())
-        lane = keyspace.lane("1001", "t1")
-        await valkey.delete(prefix + lane)
-        await valkey.set(prefix + lane, "no list and no hash")
+        await valkey.delete(prefix + "1001")
+        await valkey.set(prefix + "1001", "no sorted set and no hash")
 
         async with rig.working():
             assert (await (await rig.producer.enqueue(change("1002"))).result()).applied
-            await valkey.zadd(KEYS.schedule, {lane: 1})
+            await valkey.zadd(KEYS.schedule, {"1001": 1})
             assert (await (await rig.producer.enqueue(change("1002"))).result()).applied
 
         assert rig.values_seen() == []
         records = [
-            record for record in caplog.records if record.levelname == "ERROR" and f"lane {lane}:" in record.message
+            record for record in caplog.records if record.levelname == "ERROR" and "lane 1001:" in record.message
         ]
         assert len(records) == 1
 
@@ -117,7 +118,9 @@ async def test_a_malformed_history_counts_as_none(valkey: ArqRedis, tmp_path: Pa
     """The change is applied and starts at its first try."""
     async with rig_on(valkey, tmp_path) as rig:
         job = await rig.producer.enqueue(change())
-        await valkey.hset(KEYS.head + keyspace.lane("1001", "t1"), "state", state)  # type: ignore[misc,arg-type]
+        lanes = Lanes(valkey)
+        await lanes.back(await lanes.claim_one(), replied=False)
+        assert await valkey.hset(KEYS.attempts + LANE, "history", state) == 0  # type: ignore[misc,arg-type]
 
         await rig.drain()
 
@@ -129,8 +132,9 @@ async def test_a_change_that_five_workers_in_a_row_lost_ends_exhausted(valkey: A
     """It may be what kills them, so it is not sent again."""
     async with rig_on(valkey, tmp_path) as rig:
         job = await rig.producer.enqueue(change())
-        lost = {"token": "of a dead worker", "lapses": 4}
-        await valkey.hset(KEYS.head + keyspace.lane("1001", "t1"), mapping=lost)  # type: ignore[misc]
+        lanes = Lanes(valkey)
+        await lanes.back(await lanes.claim_one(), replied=False)
+        await valkey.hset(KEYS.attempts + LANE, "lost_deliveries", "5")  # type: ignore[misc]
 
         await rig.drain()
 

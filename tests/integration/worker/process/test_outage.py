@@ -35,7 +35,7 @@ async def enqueued(rig: Rig) -> list[asyncio.Task[JobResult]]:
 
 async def breaker_open(rig: Rig, probes: int = 0) -> None:
     """Wait until the breaker of the egress is open and so many probes have failed."""
-    while int(await rig.redis.hget(KEYS.egress + "default", "open") or 0) <= probes:  # type: ignore[misc]  # noqa: ASYNC110
+    while int(await rig.redis.hget(KEYS.egress + "default", "openings") or 0) <= probes:  # type: ignore[misc]  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 
 
@@ -120,10 +120,10 @@ async def _with(rig: Rig, source: Slow, **changed: Any) -> list[JobResult]:
 
 
 async def test_a_slow_source_of_credentials_only_costs_time(valkey: ArqRedis, tmp_path: Path) -> None:
-    """Leases are renewed meanwhile, so no lane is lost; changes get new slots."""
+    """The session is renewed meanwhile, so no lane is lost."""
     async with rig_on(valkey, tmp_path) as rig:
         source = Slow(FileCredentials(rig.credentials.removeprefix("file:")), takes_s=2.5)
-        results = await _with(rig, source, request_timeout_s=1.0, lease_s=3.0)
+        results = await _with(rig, source, request_timeout_s=1.0, session_ttl_s=1.0)
 
     assert {result.outcome for result in results} == {Outcome.APPLIED}
     assert source.asked == len(USERS)

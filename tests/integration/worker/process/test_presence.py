@@ -1,4 +1,4 @@
-"""Announcements of workers: present as long as the worker lives, and harmless when they fail."""
+"""Announcements of workers: present as long as the session of the worker, and harmless when they fail."""
 
 from __future__ import annotations
 
@@ -11,35 +11,15 @@ from arq.connections import ArqRedis
 
 from ops.keys import KEYS
 from ops.redis_server import free_port
-from producers.monitor.overview import read_overview
 from producers.monitor.worker_info import MAX_TTL_MS, WorkerInfo
 from producers.transport.dsn import open_redis
-from producers.transport.runner import run_plan
+from tests.support.announcements import Work, announcer, renew, shown_workers
 from tests.support.changes import change, numbered
 from tests.support.manual_clock import ManualClock
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
-from worker.clock import SystemClock
 from worker.process.presence import PresenceAnnouncer
-from worker.settings import WorkerSettings
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
-
-
-class Work:
-    """A worker's counts."""
-
-    def __init__(self) -> None:
-        self.tasks: dict[str, asyncio.Task[None]] = {}
-        self.jobs_complete = 0
-        self.jobs_retried = 0
-
-
-def one(redis: ArqRedis, clock: ManualClock | None = None, **changed: object) -> PresenceAnnouncer:
-    return PresenceAnnouncer(redis, clock or SystemClock(), WorkerSettings(**changed), Work())  # type: ignore[arg-type]
-
-
-async def workers(redis: ArqRedis) -> list[WorkerInfo]:
-    return (await run_plan(redis, read_overview(), "asking for an overview")).workers
 
 
 async def test_a_running_worker_announces_its_settings_and_counts(redis: ArqRedis, tmp_path: Path) -> None:
@@ -50,12 +30,13 @@ async def test_a_running_worker_announces_its_settings_and_counts(redis: ArqRedi
             await job.result(timeout=20)
         await worker._presence.announce()
 
-        (info,) = await workers(redis)
+        (info,) = await shown_workers(redis)
 
     assert (info.egress, info.max_jobs, info.user_rate_per_s, info.egress_rate_per_s) == ("north", 7, 9.0, 100.0)
     assert (info.ended, info.requeued, info.in_flight) == (3, 0, 0)
     assert info.name.startswith(f"{info.host}-{info.pid}-")
     assert info.started_at_ms <= info.beat_at_ms
+    assert info.session
     assert info.interval_s == 10.0
 
 
@@ -82,40 +63,40 @@ async def test_a_worker_announces_itself_at_the_start_and_after_every_interval(
 
 async def test_a_worker_that_stops_withdraws_its_announcement(redis: ArqRedis, tmp_path: Path) -> None:
     """The announcements of others stay."""
-    other = one(redis)
+    other = await announcer(redis)
     await other.announce()
     async with rig_on(redis, tmp_path) as rig:
         async with rig.working() as worker:
             await (await rig.producer.enqueue(change())).result(timeout=20)
             await worker._presence.announce()
-            assert len(await workers(redis)) == 2
+            assert len(await shown_workers(redis)) == 2
 
-        (left,) = await workers(redis)
+        (left,) = await shown_workers(redis)
 
     assert left == other._announced
     assert await redis.zcard(KEYS.workers) == 1
     assert len(await redis.keys(KEYS.worker + "*")) == 1
 
 
-async def test_a_worker_that_was_killed_vanishes_after_three_intervals(
+async def test_the_entry_of_a_killed_worker_is_removed_after_three_intervals(
     fake_redis: ArqRedis, clock: ManualClock
 ) -> None:
-    """The next heartbeat of another worker removes its entry."""
-    killed, other = one(fake_redis, clock), one(fake_redis, clock)
+    """By the next heartbeat of another worker."""
+    killed, other = await announcer(fake_redis, clock), await announcer(fake_redis, clock)
     await killed.announce()
-    clock.advance(20)
+    clock.advance(29)
     await other.announce()
-    assert len(await workers(fake_redis)) == 2
-    clock.advance(11)
+    entries = [await fake_redis.zcard(KEYS.workers)]
+    clock.advance(2)
+    await other.announce()
+    entries.append(await fake_redis.zcard(KEYS.workers))
 
-    assert await workers(fake_redis) == [other._announced]
-    await other.announce()
-    assert await fake_redis.zcard(KEYS.workers) == 1
+    assert entries == [2, 1]
 
 
 async def test_every_key_of_an_announcement_has_a_ttl(redis: ArqRedis) -> None:
     """Even with an interval of a million seconds, a dead worker disappears by itself."""
-    await one(redis, health_interval_s=1_000_000).announce()
+    await (await announcer(redis, health_interval_s=1_000_000)).announce()
 
     (announced,) = await redis.keys(KEYS.worker + "*")
     assert 0 < await redis.pttl(announced) <= MAX_TTL_MS
@@ -125,30 +106,31 @@ async def test_every_key_of_an_announcement_has_a_ttl(redis: ArqRedis) -> None:
 async def test_workers_of_one_machine_have_different_names(redis: ArqRedis) -> None:
     """Containers share host names and process IDs."""
     for _ in range(3):
-        await one(redis).announce()
+        await (await announcer(redis)).announce()
 
-    assert len({worker.name for worker in await workers(redis)}) == 3
+    assert len({worker.name for worker in await shown_workers(redis)}) == 3
 
 
 async def test_the_start_time_of_a_worker_stays_the_same_over_heartbeats(
     fake_redis: ArqRedis, clock: ManualClock
 ) -> None:
     """It is the time of creation, not of the first heartbeat."""
-    presence = one(fake_redis, clock)
+    presence = await announcer(fake_redis, clock)
     started_ms = clock.now_ms
     clock.advance(4)
     await presence.announce()
     clock.advance(10)
+    await renew(presence)
     await presence.announce()
 
-    (info,) = await workers(fake_redis)
+    (info,) = await shown_workers(fake_redis)
 
     assert (info.started_at_ms, info.beat_at_ms) == (started_ms, started_ms + 14_000)
 
 
 async def test_a_heartbeat_costs_at_most_eight_commands(valkey: ArqRedis) -> None:
     """Counted by the server from the second heartbeat on, when the script is loaded."""
-    presence = one(valkey)
+    presence = await announcer(valkey)
     await presence.announce()
     before = (await valkey.info("stats"))["total_commands_processed"]
 
@@ -162,7 +144,8 @@ async def test_an_unreachable_redis_is_logged_once_and_heartbeats_resume(
 ) -> None:
     """Three failed heartbeats and a failed withdrawal leave one warning in the log."""
     away = open_redis(f"redis://127.0.0.1:{free_port()}/0", ArqRedis, timeout_s=1)
-    presence = one(away)
+    presence = await announcer(redis)
+    presence._redis = away
 
     with caplog.at_level(logging.WARNING, "worker"):
         for _ in range(3):
@@ -175,12 +158,12 @@ async def test_an_unreachable_redis_is_logged_once_and_heartbeats_resume(
 
     presence._redis = redis
     await presence.announce()
-    assert len(await workers(redis)) == 1
+    assert len(await shown_workers(redis)) == 1
 
 
 async def test_heartbeats_go_on_after_an_error(redis: ArqRedis, caplog: pytest.LogCaptureFixture) -> None:
     """A bug in the announcement must not stop a worker that does its work."""
-    presence = one(redis)
+    presence = await announcer(redis)
     presence._worker = None  # type: ignore[assignment]
     await presence.announce()
     assert "unexpected error" in caplog.text
@@ -188,14 +171,15 @@ async def test_heartbeats_go_on_after_an_error(redis: ArqRedis, caplog: pytest.L
 
     await presence.announce()
 
-    assert len(await workers(redis)) == 1
+    assert len(await shown_workers(redis)) == 1
 
 
 @pytest.mark.parametrize("stored", [b"", b"\x80", b"\xff\xff", b"\x81\xa4name\xc4\x01\xff", b'{"name": 1}'])
 async def test_a_malformed_announcement_is_ignored(redis: ArqRedis, stored: bytes) -> None:
     """It may be of another version."""
-    await one(redis).announce()
-    await redis.set(KEYS.worker + "default:odd", stored)
-    await redis.zadd(KEYS.workers, {"default:odd": 1e15})
+    await (await announcer(redis)).announce()
+    session_id = (await shown_workers(redis))[0].session
+    await redis.set(KEYS.worker + f"default:{session_id}:odd", stored)
+    await redis.zadd(KEYS.workers, {f"default:{session_id}:odd": 1e15})
 
-    assert len(await workers(redis)) == 1
+    assert len(await shown_workers(redis)) == 1

@@ -16,7 +16,7 @@ from worker.logs import ATTRIBUTE, Event
 from worker.queue import redis_retry
 from worker.queue.redis_retry import RedisAvailability
 
-PARTS = {"claims", "wake-ups", "control jobs", "announcing this worker"}
+PARTS = {"renewing the session", "wake-ups", "control jobs", "announcing this worker"}
 FAILURES = 25
 """The parts of an idle worker that fail while Redis is away, and how often altogether, before it is back."""
 
@@ -47,7 +47,7 @@ async def test_a_worker_logs_an_outage_of_redis_once_and_its_end(
         note(self, part, error)
 
     monkeypatch.setattr(RedisAvailability, "failed", count)
-    settings = {"health_interval_s": 0.2, "lease_s": 3.0, "request_timeout_s": 1.0}
+    settings = {"health_interval_s": 0.2, "request_timeout_s": 1.0}
     with Valkey(tmp_path / "redis") as server:
         redis = open_redis(server.dsn, ArqRedis, timeout_s=5)
         async with (

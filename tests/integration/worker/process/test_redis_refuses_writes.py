@@ -1,4 +1,4 @@
-"""A worker whose Redis answers but refuses writes for longer than a lease lasts."""
+"""A worker whose Redis answers but refuses writes for longer than a worker trusts its session."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from pathlib import Path
 from arq.connections import ArqRedis
 
 from ops.exchange import Fault
-from ops.keys import KEYS
 from ops.redis_server import Valkey
 from producers.transport.dsn import open_redis
 from tests.support.changes import change
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, USERS, Rig, rig_on
+from worker.queue.session import Session
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
-
-LEASE_S = 3.0
 
 
 async def arrived(rig: Rig, count: int) -> None:
@@ -26,28 +24,33 @@ async def arrived(rig: Rig, count: int) -> None:
         await asyncio.sleep(0.01)
 
 
-async def lapsed(redis: ArqRedis) -> None:
-    """Wait until the leases of all claimed lanes are over."""
-    while await redis.zcount(KEYS.schedule, "-inf", (await redis.time())[0] * 1000) < len(USERS):  # noqa: ASYNC110
+async def distrusted(session: Session) -> None:
+    """Wait until a worker no longer trusts its session."""
+    while session.is_trusted(session.session_id):  # noqa: ASYNC110
         await asyncio.sleep(0.05)
 
 
-async def test_a_settlement_that_redis_refuses_survives_its_lease(tmp_path: Path) -> None:
-    """No request is made twice, although two workers could take the lanes, and each result has its attempt."""
+async def test_a_settlement_that_redis_refuses_survives_the_end_of_trust(tmp_path: Path) -> None:
+    """No request is made twice, although another worker is there, both sessions go on, and each result has its attempt.
+
+    While Redis refuses renewals it takes nobody's lanes away.
+    """
     with Valkey(tmp_path / "redis", ("appendonly no", "maxmemory-policy noeviction")) as server:
         redis = open_redis(server.dsn, ArqRedis, timeout_s=5)
-        settings = {"lease_s": LEASE_S, "request_timeout_s": 1.0}
         async with rig_on(redis, tmp_path, faults=[Fault("latency", ms=300)]) as rig:
-            async with rig.working(**settings), rig.working(**settings):
+            async with rig.working(session_ttl_s=3.0) as one, rig.working(session_ttl_s=3.0) as other:
                 jobs = (await rig.producer.enqueue_many([change(user) for user in USERS])).jobs
                 await arrived(rig, len(USERS))
+                sessions = [worker._session for worker in (one, other) if worker._session is not None]
+                ids = [session.session_id for session in sessions]
                 await redis.config_set("min-replicas-to-write", 1)  # NOREPLICAS
-                await lapsed(redis)
+                await asyncio.gather(*map(distrusted, sessions))
                 await redis.config_set("min-replicas-to-write", 0)
                 results = [await job.result(timeout=20) for job in jobs]
 
             sent = Counter(arrival.user for arrival in rig.double.ledger.arrivals if arrival.user in USERS)
         await redis.aclose()
 
+    assert [session.session_id for session in sessions] == ids
     assert sent == dict.fromkeys(USERS, 1)
     assert [(result.applied, len(result.attempts)) for result in results] == [(True, 1)] * len(USERS)

@@ -12,6 +12,7 @@ from producers.queue.breaker import BreakerEvent
 from tests.support.changes import change
 from tests.support.lanes import PACING, Lanes
 from tests.support.manual_clock import ManualClock
+from worker.queue.claim import PROBE_MARGIN_S
 from worker.queue.claims import Claim, EgressHealth, Settled
 from worker.settings import WorkerSettings
 
@@ -152,15 +153,20 @@ async def test_after_an_outage_the_backlog_is_sent_within_the_egress_limit(lanes
 
 
 async def test_another_worker_probes_after_one_died_with_the_probe(lanes: Lanes) -> None:
-    """When the lease of the probe has lapsed."""
+    """When its session has lapsed, and its request can no longer be under way."""
     await opened(lanes)
     (probe,), _ = await next_claims(lanes)
+    began_s = lanes.clock.monotonic()
 
-    (other,), waited_s = await next_claims(lanes)
+    await lanes.lapse()
+    lanes.claimer = lanes.new_claimer()
+    (other,), _ = await next_claims(lanes)
 
+    settings = lanes.settings
+    lasts_s = settings.session_ttl_s + settings.connect_timeout_s + settings.request_timeout_s + PROBE_MARGIN_S
     assert other.egress_health is EgressHealth.PROBING
-    assert waited_s == pytest.approx(lanes.settings.lease_s, abs=1.5)
-    assert other.token != probe.token
+    assert lanes.clock.monotonic() - began_s == pytest.approx(lasts_s, abs=0.1)
+    assert other.session_id != probe.session_id
 
 
 async def test_an_unsent_probe_lets_another_go_at_once(lanes: Lanes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from ops.keys import KEYS
 from producers import Cancellation, JobState, Outcome, Priority, Producer
@@ -25,12 +26,13 @@ async def test_coalescable_changes_are_sent_as_one_request_and_each_has_its_own_
     assert sent(claim) == {"A": "3", "B": "2", "C": "3"}
     settled = await lanes.attempt(claim, code="00000")
 
-    assert (settled.finished, settled.due_in_s) == (3, None)
+    assert (settled.finished, settled.next_due_s) == (3, None)
     replaced, added, last = await asyncio.gather(*waiting)
     assert (replaced.outcome, replaced.successor, replaced.attempts) == (Outcome.SUPERSEDED, "j2", [])
     assert added.outcome is last.outcome is Outcome.APPLIED
     assert added.attempts == last.attempts != []
-    assert await lanes.redis.exists(KEYS.lane + LANE, KEYS.head + LANE) == 0
+    assert await lanes.queued(LANE) == []
+    assert await lanes.redis.exists(KEYS.rest + LANE, KEYS.attempts + LANE) == 0
     assert await lanes.uncovered() == set()
     assert await lanes.redis.hgetall(KEYS.counts) == {b"superseded": b"1", b"applied": b"2"}  # type: ignore[misc]
 
@@ -92,10 +94,10 @@ async def test_a_burst_of_corrections_becomes_a_few_requests(producer: Producer,
     assert all(each.successor == f"j{n + 1}" for n, each in enumerate(found) if n not in applied)
 
 
-async def test_group_members_in_flight_cannot_be_cancelled_and_changes_behind_them_can(
+async def test_a_head_in_flight_cannot_be_cancelled_and_the_changes_behind_it_can(
     producer: Producer, lanes: Lanes
 ) -> None:
-    """Status and cancel agree about who is in flight, also for a change that could have joined."""
+    """Status and cancel agree about what is in flight: the head, and not what was offered with it."""
     jobs = await joining(producer, of(pair("A")), of(pair("B")))
     jobs.append(await producer.enqueue(of(pair("C")), job_id="plain"))
     jobs.append(await producer.enqueue(of(pair("D")), job_id="late", coalesce=True))
@@ -105,10 +107,10 @@ async def test_group_members_in_flight_cannot_be_cancelled_and_changes_behind_th
     verdicts = [await job.cancel() for job in jobs]
     await lanes.attempt(claim)
 
-    assert states == [JobState.IN_FLIGHT] * 2 + [JobState.QUEUED] * 2
-    assert verdicts == [Cancellation.IN_FLIGHT] * 2 + [Cancellation.CANCELLED] * 2
+    assert states == [JobState.IN_FLIGHT] + [JobState.QUEUED] * 3
+    assert verdicts == [Cancellation.IN_FLIGHT] + [Cancellation.CANCELLED] * 3
     outcomes = [each.outcome for each in await results(jobs)]
-    assert outcomes == [Outcome.APPLIED] * 2 + [Outcome.CANCELLED] * 2
+    assert outcomes == [Outcome.APPLIED] + [Outcome.CANCELLED] * 3
     assert await lanes.uncovered() == set()
 
 
@@ -164,16 +166,34 @@ async def test_group_members_are_counted_in_their_own_batches(producer: Producer
     assert await lanes.uncovered() == set()
 
 
-async def test_a_settlement_whose_members_are_not_at_the_front_of_the_lane_changes_nothing(lanes: Lanes) -> None:
+async def test_a_settlement_ends_only_those_of_its_changes_that_were_not_cancelled_meanwhile(
+    producer: Producer, lanes: Lanes
+) -> None:
+    """A change ends once: the cancelled one keeps its result, and the ones around it get theirs."""
+    jobs = await joining(producer, *(of(pair(symbol)) for symbol in "ABCD"))
+    head = await lanes.claim_one()
+    assert await jobs[1].cancel() is Cancellation.CANCELLED
+
+    settlement = Finish(claim=head, results=tuple(result(job_id) for job_id in ("j0", "j1", "j2")))
+    settled = await lanes.settler.settle(settlement)
+
+    assert (settled.fenced, settled.finished) == (False, 2)
+    assert await lanes.queued(LANE) == ["j3"]
+    outcomes = [each.outcome for each in await results(jobs[:3])]
+    assert outcomes == [Outcome.APPLIED, Outcome.CANCELLED, Outcome.APPLIED]
+    assert await lanes.uncovered() == set()
+
+
+async def test_a_settlement_of_a_change_that_is_not_the_head_changes_nothing(lanes: Lanes) -> None:
     """It is fenced as a whole, and the head can still be settled properly."""
     await lanes.submit(("j0", change()), ("j1", change()), coalesce=True)
     head = await lanes.claim_one()
-    for joined in (("j2",), ("j1", "j2")):
-        settlement = Finish(claim=head, results=tuple(result(job_id) for job_id in ("j0", *joined)))
-        assert (await lanes.settler.settle(settlement)).fenced
+    other = replace(head, job_id="j1", coalescable=())
+
+    assert (await lanes.settler.settle(Finish(claim=other, results=(result("j1"),)))).fenced
 
     assert await lanes.queued(LANE) == ["j0", "j1"]
-    assert await lanes.redis.exists(KEYS.result + "j0", KEYS.result + "j1", KEYS.result + "j2", KEYS.counts) == 0
+    assert await lanes.redis.exists(KEYS.result + "j0", KEYS.result + "j1", KEYS.counts) == 0
     assert not (await lanes.done(head)).fenced
 
 
@@ -191,4 +211,4 @@ async def test_a_lane_becomes_bulk_when_a_group_with_its_last_interactive_change
     assert settled.finished == 2
     assert await lanes.on_bulk(LANE)
     assert await lanes.uncovered() == set()
-    assert (await lanes.redis.hgetall(KEYS.head + LANE)) == {}  # type: ignore[misc]
+    assert await lanes.redis.exists(KEYS.attempts + LANE) == 0

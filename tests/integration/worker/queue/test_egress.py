@@ -40,17 +40,17 @@ async def test_an_egress_sends_no_more_than_its_burst_and_its_rate(lanes: Lanes,
             assert number <= (PACING.egress_burst_us + slot - first) / PACING.egress_pace_us + 1
 
 
-async def test_an_egress_wastes_no_slot_while_lanes_are_due(lanes: Lanes, clock: ManualClock) -> None:
+async def test_an_egress_wastes_no_slot_while_users_are_due(lanes: Lanes, clock: ManualClock) -> None:
     """The time from first to last slot is at most one pace per change."""
     slots = sorted(await slots_of_all(lanes, clock))
 
     assert (slots[-1] - slots[0]) / 1e6 <= USERS * PACING.egress_pace_us / 1e6
 
 
-async def test_an_exhausted_egress_leaves_lanes_due_and_reports_when_it_has_a_slot(
+async def test_an_exhausted_egress_leaves_users_due_and_reports_when_it_has_a_slot(
     lanes: Lanes, clock: ManualClock
 ) -> None:
-    """Their users' buckets are not touched."""
+    """They lose neither their place nor a slot of their buckets."""
     claimed = await lanes.claim()
     waiting = USERS - len(claimed)
     assert waiting > 200

@@ -58,7 +58,7 @@ async def test_a_new_egress_on_a_path_with_jitter_never_has_eleven_in_a_second(v
             arrivals = await arrivals_us(lanes, clock, redis, chance)
             eleventh = [later - first for first, later in zip(arrivals, arrivals[10:], strict=False)]
             assert min(eleventh) >= WINDOW_US, f"start {seed}: eleven requests within {min(eleventh)} us"
-            samples = await redis.hget(KEYS.egress + "default", "samples")  # type: ignore[misc]
+            samples = await redis.hget(KEYS.egress + "default", "rtt_count")  # type: ignore[misc]
             assert int(samples or 0) >= 30, "no round trip was credited, so nothing was tested"
     finally:
         await redis.aclose()

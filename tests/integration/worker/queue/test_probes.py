@@ -1,4 +1,4 @@
-"""What an open breaker probes: a user that is not affected, behind any number of lanes of users that are."""
+"""What an open breaker probes: a user that is not affected, behind any number of users that are."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import pytest
 
 from ops.keys import KEYS
 from producers import Priority
-from producers.contract import keyspace
 from producers.queue.breaker import BreakerEvent
-from producers.queue.bucket import RESERVED
+from producers.queue.bucket import LOOK_AHEAD_US
 from tests.support.changes import change
 from tests.support.lanes import Lanes
 from tests.support.manual_clock import ManualClock
 from worker.queue.claims import Claim, EgressHealth
 
 PAGE_SIZE = 500
-"""Lanes that one claim reads, as probes.lua has it."""
+"""Users that one claim reads, as probes.lua has it."""
 PROMISED_S = 2.0
 SICK = ("sick0", "sick1", "sick2")
 SCHEDULES = {Priority.INTERACTIVE: KEYS.schedule, Priority.BULK: KEYS.bulk_schedule}
@@ -36,16 +35,14 @@ async def sick(timed: Lanes, clock: ManualClock) -> Lanes:
     raise AssertionError("it does not open")
 
 
-async def add_due_lanes(lanes: Lanes, many: int, priority: Priority = Priority.INTERACTIVE, part_ms: float = 0) -> None:
-    """Add lanes of the three users that have been due for ten seconds."""
-    due_ms = round(await lanes.now_ms()) - 10_000 + part_ms
-    names = [keyspace.lane(SICK[n % len(SICK)], f"more{n}") for n in range(many)]
-    async with lanes.redis.pipeline(transaction=False) as pipe:
-        for number, name in enumerate(names):
-            pipe.rpush(KEYS.lane + name, f"more-{number}")
-        for key in (SCHEDULES[priority], KEYS.lanes):
-            pipe.zadd(key, dict.fromkeys(names, due_ms))
-        await pipe.execute()
+async def add_affected_users(lanes: Lanes, many: int, priority: Priority = Priority.INTERACTIVE) -> None:
+    """Add users that fail too and have been due for ten seconds."""
+    due_ms = round(await lanes.now_ms()) - 10_000
+    users = [f"more{n}" for n in range(many)]
+    changes = ((user, change(user)) for user in users)
+    await lanes.submit(*changes, priority=priority, now_ms=round(await lanes.now_ms()))
+    await lanes.redis.zadd(SCHEDULES[priority], dict.fromkeys(users, due_ms))
+    await lanes.redis.hset(KEYS.failures + "default", mapping={f"failing {user}": 1 for user in users})  # type: ignore[misc]
 
 
 async def find_probe(lanes: Lanes, clock: ManualClock) -> tuple[Claim, float, int]:
@@ -64,18 +61,18 @@ async def find_probe(lanes: Lanes, clock: ManualClock) -> tuple[Claim, float, in
 
 
 async def latest_due_in_s(lanes: Lanes, priority: Priority) -> float:
-    """Return when the last of the added lanes is due."""
+    """Return when the last of the added users is due."""
     scored = await lanes.redis.zrange(SCHEDULES[priority], 0, -1, withscores=True)
-    latest_ms: float = max(score for lane, score in scored if b"more" in lane)
+    latest_ms: float = max(score for user, score in scored if b"more" in user)
     return (latest_ms - await lanes.now_ms()) / 1000
 
 
 @pytest.mark.parametrize("priority", Priority)
-async def test_a_user_behind_thousands_of_lanes_of_affected_users_is_probed_within_two_seconds(
+async def test_a_user_behind_thousands_of_affected_users_is_probed_within_two_seconds(
     sick: Lanes, clock: ManualClock, priority: Priority
 ) -> None:
-    """The lanes in its way are put off page by page; when the breaker has closed, they are due soon."""
-    await add_due_lanes(sick, 3 * PAGE_SIZE, priority)
+    """The users in its way are put off page by page; when the breaker has closed, they are due soon."""
+    await add_affected_users(sick, 3 * PAGE_SIZE, priority)
     await sick.submit(("healthy", change("healthy")), priority=priority, now_ms=clock.now_ms)
 
     probe, waited_s, calls = await find_probe(sick, clock)
@@ -88,40 +85,45 @@ async def test_a_user_behind_thousands_of_lanes_of_affected_users_is_probed_with
     assert await latest_due_in_s(sick, priority) <= PROMISED_S
 
 
-async def test_a_lane_that_is_put_off_keeps_the_mark_of_its_reserved_turn(sick: Lanes, clock: ManualClock) -> None:
-    """Else it would queue behind all turns that its user has reserved since."""
-    await add_due_lanes(sick, 10, part_ms=RESERVED)
-    await sick.redis.hset(KEYS.egress + "default", "probe at", str(clock.now_us + 9_000_000))  # type: ignore[misc]
+@pytest.mark.parametrize(("pause_s", "put_off_s"), [(9.0, PROMISED_S), (1.0, 1.0 - LOOK_AHEAD_US / 1e6)])
+async def test_an_affected_user_is_put_off_until_the_pause_of_affected_users_ends_or_for_two_seconds(
+    sick: Lanes, clock: ManualClock, pause_s: float, put_off_s: float
+) -> None:
+    """So it is due soon after the breaker closes, and not looked at again before it may be probed."""
+    await add_affected_users(sick, 10)
     clock.advance(PROMISED_S)
+    ends_us = clock.now_us + round(pause_s * 1e6)
+    await sick.redis.hset(KEYS.egress + "default", "probe_at", str(ends_us))  # type: ignore[misc]
     assert (await sick.claims()).claims == []
 
     scored = await sick.redis.zrange(KEYS.schedule, 0, -1, withscores=True)
-    put_off = [score for lane, score in scored if b"more" in lane]
-    assert [score - clock.now_ms for score in put_off] == [PROMISED_S * 1000 + RESERVED] * 10
+    put_off = [score for user, score in scored if b"more" in user]
+    assert [score - clock.now_ms for score in put_off] == [put_off_s * 1000] * 10
 
 
-@pytest.mark.parametrize("many", [1, PAGE_SIZE, 2 * PAGE_SIZE])
+@pytest.mark.parametrize("many", [1, PAGE_SIZE - len(SICK), PAGE_SIZE, 2 * PAGE_SIZE - len(SICK), 2 * PAGE_SIZE])
 async def test_affected_users_are_probed_if_nobody_else_is_due(sick: Lanes, clock: ManualClock, many: int) -> None:
-    """After their own pause, however many lanes they have."""
-    await add_due_lanes(sick, many)
+    """After their own pause, however many there are."""
+    await add_affected_users(sick, many)
+    await sick.redis.zadd(KEYS.schedule, dict.fromkeys(SICK, 1))
 
     probe, waited_s, _ = await find_probe(sick, clock)
 
-    assert probe.lane.startswith("sick")
+    assert probe.lane.startswith(("sick", "more"))
     assert waited_s <= 1 + PROMISED_S
 
 
-async def test_a_malformed_lane_does_not_delay_the_probe(sick: Lanes, clock: ManualClock) -> None:
-    """The probe is claimed by the same call; if there is none, the next lane's time counts."""
+async def test_a_malformed_user_does_not_delay_the_probe(sick: Lanes, clock: ManualClock) -> None:
+    """The probe is claimed by the same call; if there is none, the next user's time counts."""
     clock.advance(PROMISED_S)
-    await sick.redis.zadd(KEYS.schedule, {b"no lane": 1})
+    await sick.redis.zadd(KEYS.schedule, {b"no user": 1})
     await sick.submit(("healthy", change("healthy")), now_ms=clock.now_ms)
     beside = await sick.claims()
     await sick.attempt(beside.claims[0], "transient")
     clock.advance(PROMISED_S)
-    for key in (KEYS.schedule, KEYS.bulk_schedule, KEYS.lanes):
+    for key in (KEYS.schedule, KEYS.bulk_schedule):
         await sick.redis.delete(key)
-    await sick.redis.zadd(KEYS.schedule, {"no lane": 1, "later:t": clock.now_ms + 500})
+    await sick.redis.zadd(KEYS.schedule, {"no user": 1, "later": clock.now_ms + 500})
     alone = await sick.claims()
 
     assert [claim.job_id for claim in beside.claims] == ["healthy"]

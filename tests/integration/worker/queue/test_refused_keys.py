@@ -126,7 +126,7 @@ async def test_keys_replaced_during_a_request_are_tried_at_once(timed: Lanes, cl
     settled = await timed.settler.settle(decide(ready, sent, now_ms=now_ms, max_tries=0))
 
     assert settled.finished == 0
-    assert settled.due_in_s == pytest.approx(0, abs=0.2)
+    assert settled.again_in_s == pytest.approx(0, abs=0.2)
     assert await timed.redis.exists(KEYS.rejected_keys) == 0
     assert await drained(timed, clock, "success", NEW) == 2
 

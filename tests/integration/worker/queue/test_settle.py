@@ -8,13 +8,16 @@ import pytest
 from arq.connections import ArqRedis
 
 from ops.keys import KEYS
-from producers import Outcome
+from producers import Outcome, Producer
 from producers.contract import attempt_history, keyspace
 from producers.contract.codec import decode_result
 from tests.support.changes import change
 from tests.support.lanes import DEFAULTS, Lanes
+from tests.support.manual_clock import ManualClock
+from worker.queue.claims import Claim
 
-LANE = keyspace.lane("1001", "t1")
+USER = "1001"
+LANE = keyspace.lane(USER, "t1")
 
 
 @pytest.fixture
@@ -23,6 +26,16 @@ async def lanes(redis: ArqRedis) -> Lanes:
     lanes = Lanes(redis)
     await lanes.submit(("j1", change()), ("j2", change()))
     return lanes
+
+
+async def lose_claim_to_another_worker(lanes: Lanes) -> tuple[Claim, Claim]:
+    """Return a claim whose session lapsed, and that of the worker which has the lane now."""
+    (lost,) = await lanes.claim(1)
+    await lanes.lapse()
+    lanes.claimer = lanes.new_claimer()
+    (held,) = await lanes.claim(1)
+    assert (held.lane, held.job_id) == (lost.lane, lost.job_id)
+    return lost, held
 
 
 @pytest.mark.parametrize("outcome", Outcome)
@@ -45,66 +58,64 @@ async def test_an_outcome_is_written_counted_and_announced(lanes: Lanes, outcome
 
 
 async def test_when_a_change_ends_the_next_one_is_due_at_once(lanes: Lanes) -> None:
-    """Nothing of the ended change's token and history is left for it."""
-    settled = await lanes.done(await lanes.claim_one())
+    """Nothing of the ended change's history is left for it."""
+    await lanes.back(await lanes.claim_one())
+    claim = await lanes.claim_one()
+    settled = await lanes.done(claim)
 
-    assert settled.due_in_s == 0
+    assert settled.next_due_s == 0
     assert await lanes.queued(LANE) == ["j2"]
-    assert not await lanes.redis.exists(KEYS.head + LANE)
+    assert not await lanes.redis.exists(KEYS.attempts + LANE)
+    assert not await lanes.is_held(claim)
     assert (await lanes.claim_one()).job_id == "j2"
 
 
 async def test_the_last_change_leaves_no_key_of_its_lane(lanes: Lanes) -> None:
-    """Neither list, head nor schedule entry, so users who come once cost no memory."""
+    """Neither of the lane nor of its user, so users who come once cost no memory."""
+    await lanes.back(await lanes.claim_one())
     await lanes.done(await lanes.claim_one())
 
     settled = await lanes.done(await lanes.claim_one())
 
-    assert settled.due_in_s is None
-    assert await lanes.redis.exists(KEYS.lane + LANE, KEYS.head + LANE, KEYS.schedule) == 0
+    assert settled.next_due_s is None
+    of_user = (KEYS.heads + USER, KEYS.lanes + USER, KEYS.bulk_lanes + USER)
+    of_all = (KEYS.schedule, KEYS.held + lanes.claimer.session.session_id)
+    assert await lanes.redis.exists(KEYS.rest + LANE, KEYS.attempts + LANE, *of_user, *of_all) == 0
 
 
 async def test_a_change_that_is_put_back_stays_the_head_with_its_history(lanes: Lanes) -> None:
     """No result is written or counted; the next claim knows of three tries."""
     settled = await lanes.back(await lanes.claim_one(), 60, tries=3)
 
-    assert settled.due_in_s == pytest.approx(60, abs=0.01)
+    assert settled.next_due_s == pytest.approx(60, abs=0.01)
     assert await lanes.queued(LANE) == ["j1", "j2"]
     assert not await lanes.redis.exists(KEYS.result + "j1", KEYS.counts)
     due_ms = await lanes.due_ms(LANE)
     assert due_ms is not None
     assert due_ms - await lanes.now_ms() == pytest.approx(60_000, abs=5_000)
-    await lanes.redis.zadd(KEYS.schedule, {LANE: 1})
+    await lanes.due_now(LANE)
     again = await lanes.claim_one()
     assert (again.job_id, attempt_history.decode(again.history).tries) == ("j1", 3)
 
 
 @pytest.mark.parametrize("verb", ["done", "back"])
-async def test_a_settlement_with_a_stale_token_changes_nothing(lanes: Lanes, verb: str) -> None:
-    """Another worker has claimed the lane meanwhile."""
-    lost = await lanes.claim_one()
-    await lanes.redis.zadd(KEYS.schedule, {LANE: 1})
-    held = await lanes.claim_one()
-    names = (
-        KEYS.schedule,
-        KEYS.lane + LANE,
-        KEYS.head + LANE,
-        KEYS.job + "j1",
-        KEYS.result + "j1",
-        KEYS.counts,
-    )
-    before = [await lanes.queued(LANE), await lanes.due_ms(LANE), await lanes.redis.hgetall(KEYS.head + LANE)]  # type: ignore[misc]
+async def test_a_settlement_of_a_lapsed_session_does_not_touch_the_lane(timed: Lanes, verb: str) -> None:
+    """Another worker has claimed it meanwhile."""
+    await timed.submit(("j1", change()), ("j2", change()))
+    lost, held = await lose_claim_to_another_worker(timed)
 
-    settled = await (lanes.done(lost) if verb == "done" else lanes.back(lost, 60))
+    async def lane() -> list[object]:
+        heads = await timed.redis.hgetall(KEYS.heads + USER)  # type: ignore[misc]
+        return [heads, await timed.queued(LANE), await timed.ready_ms(LANE), await timed.is_held(held)]
 
-    assert (settled.fenced, settled.due_in_s) == (True, None)
-    assert before == [
-        await lanes.queued(LANE),
-        await lanes.due_ms(LANE),
-        await lanes.redis.hgetall(KEYS.head + LANE),  # type: ignore[misc]
-    ]
-    assert await lanes.redis.exists(*names) == 4
-    assert not (await lanes.done(held)).fenced
+    before = await lane()
+    settled = await (timed.done(lost) if verb == "done" else timed.back(lost, 60))
+
+    assert (settled.fenced, settled.finished) == (True, 0)
+    assert await lane() == before
+    assert await timed.redis.exists(KEYS.job + "j1")
+    assert not await timed.redis.exists(KEYS.result + "j1", KEYS.counts)
+    assert (await timed.done(held)).finished == 1
 
 
 async def test_settling_twice_ends_a_change_once(lanes: Lanes) -> None:
@@ -125,18 +136,19 @@ async def test_a_lane_that_was_put_back_refuses_its_old_token(lanes: Lanes) -> N
     assert (await lanes.done(claim)).fenced
 
 
-async def test_a_fenced_settlement_still_records_its_request_in_the_bucket(timed: Lanes) -> None:
-    """The exchange counted the request, and may have said to wait."""
+async def test_a_fenced_settlement_still_records_its_request_in_the_bucket(
+    timed: Lanes, clock: ManualClock, steering: Producer
+) -> None:
+    """The exchange counted the request, and said to wait."""
     await timed.submit(("j1", change()))
-    lost = await timed.claim_one()
-    await timed.redis.zadd(KEYS.schedule, {LANE: 1})
-    await timed.redis.hset(KEYS.head + LANE, "token", "another")  # type: ignore[misc]
+    lost, _ = await lose_claim_to_another_worker(timed)
+    await timed.submit(("other", change(trader="t2")))
 
     assert (await timed.back(lost, 5, hold_s=5)).fenced
 
-    bucket = {name: float(value) for name, value in (await timed.redis.hgetall(KEYS.bucket_of(LANE))).items()}  # type: ignore[misc]
-    assert bucket[b"0"] > 0, "the request is no longer under way"
-    assert bucket[b"hold"] > 0
+    assert (await steering.user_status(USER)).hold_s == pytest.approx(5)
+    clock.advance(1)
+    assert await timed.claim() == []
 
 
 async def test_every_settlement_leaves_its_lane_covered(lanes: Lanes) -> None:

@@ -1,4 +1,4 @@
-"""A throttled user is slowed, and sped up step by step."""
+"""A throttled user is held and slowed, and sped up step by step."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from producers import Producer
+from producers.queue.bucket import LOOK_AHEAD_US
 from tests.support.changes import change
 from tests.support.lanes import Lanes
 from tests.support.manual_clock import ManualClock
@@ -41,6 +42,23 @@ async def sent_under(lanes: Lanes, clock: ManualClock, limit_per_s: int, count: 
             assert claims.next_due_s is not None
             clock.advance(claims.next_due_s + 0.001)
     return granted, throttled
+
+
+async def test_a_hold_delays_all_lanes_of_its_user_and_no_other_user(timed: Lanes, clock: ManualClock) -> None:
+    """One lane was throttled for 5 s, and the limit is the user's."""
+    await backlog(timed, 3, lanes_of_it=3)
+    await timed.back(await timed.claim_one(), 5, hold_s=5)
+    held_until_us = clock.now_us + 5_000_000
+    await timed.submit(("other", change("2002")))
+    assert (await timed.claim_one()).job_id == "other"
+    clock.advance(1)
+    waiting = await timed.claims()
+
+    assert waiting.claims == []
+    assert waiting.next_due_s is not None
+    clock.advance(waiting.next_due_s + 0.001)
+    assert await slot_us(timed, await timed.claim_one()) >= held_until_us
+    assert clock.now_us >= held_until_us - LOOK_AHEAD_US
 
 
 async def test_a_user_with_half_the_limit_is_slowed_to_half_the_rate(timed: Lanes, clock: ManualClock) -> None:

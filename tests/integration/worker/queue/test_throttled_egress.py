@@ -83,7 +83,7 @@ async def test_users_whose_own_limit_was_met_or_whose_429_came_late_are_not_prob
     late = claims.pop("a-late")
     settled = await throttle(timed, [claims.pop("a-busy"), *claims.values(), late])
     for name in ("a-busy", "a-late"):
-        await timed.redis.hdel(KEYS.bucket_of(name + ":t"), "hold", "turn")  # type: ignore[misc]
+        await timed.redis.delete(KEYS.bucket_of(name))  # with its hold
     for name in ("a-busy", "a-late", "z"):
         await timed.submit((f"new-{name}", change(name, "t9")), now_ms=clock.now_ms)
 
@@ -229,4 +229,4 @@ async def test_a_failure_without_a_reply_does_not_clear_throttled_users(lanes: L
     clock.advance(0.1)
 
     assert await lanes.claim() == []
-    assert await lanes.redis.hget(KEYS.egress + "default", "why") == b"throttled"  # type: ignore[misc]
+    assert await lanes.redis.hget(KEYS.egress + "default", "reason") == b"throttled"  # type: ignore[misc]

@@ -106,13 +106,13 @@ def test_a_change_whose_successor_was_granted_is_applied() -> None:
 
 
 def stalled(seen: Evidence, until_s: float) -> Evidence:
-    """Add a stall that was longer than the lease and ended at a given time."""
+    """Add a stall that was longer than a session and ended at a given time."""
     seen.stalls = [Stall("worker 0", round((until_s - 5) * S), round(until_s * S))]
     return seen
 
 
 def test_one_request_of_a_worker_that_was_stopped_in_mid_send_is_excused() -> None:
-    """The documented case: the process was stopped between its look at the lease and the write."""
+    """The documented case: the process was stopped between its look at the session and the write."""
     seen = stalled(sound(), 30)
     seen.arrivals.append(arrival(1, 30.1))
     holding(seen, 1)

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from ops.keys import KEYS
-from producers.contract import keyspace
+from producers.contract import ids, keyspace
 from producers.contract.keyspace import Keyspace
 
 AWKWARD = ["1", "1:2", "1%3A2", "%", "%25", "%3A", ":", "::", "a:b:c", "1%", "%253A", "settings", "1:settings"]
@@ -50,7 +50,7 @@ BATCH_OF = {
 @pytest.mark.parametrize(("job_id", "batch_id"), BATCH_OF.items())
 def test_the_batch_of_a_job_id_is_before_the_first_mark(job_id: str, batch_id: str | None) -> None:
     """That of earlier versions counts first: their batch IDs may contain the new one, and never a slash."""
-    assert keyspace.batch_id_of(job_id) == batch_id
+    assert ids.batch_id_of(job_id) == batch_id
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_the_batch_of_a_job_id_is_before_the_first_mark(job_id: str, batch_id: s
 )
 def test_a_job_id_of_a_batch_has_another_form(job_id: str, other: str | None) -> None:
     """It is looked for where the given one does not exist."""
-    assert keyspace.other_form(job_id) == other
+    assert ids.other_form(job_id) == other
 
 
 def test_ids_without_separators_are_not_escaped() -> None:
@@ -70,8 +70,14 @@ def test_ids_without_separators_are_not_escaped() -> None:
 def test_no_key_prefix_is_the_beginning_of_another() -> None:
     """So no ID leads from one kind of key to another."""
     prefixes = [
-        KEYS.lane,
-        KEYS.head,
+        KEYS.lanes,
+        KEYS.bulk_lanes,
+        KEYS.heads,
+        KEYS.rest,
+        KEYS.attempts,
+        KEYS.held,
+        KEYS.taken,
+        KEYS.parked,
         KEYS.bucket,
         KEYS.egress,
         KEYS.failures,
@@ -79,7 +85,7 @@ def test_no_key_prefix_is_the_beginning_of_another() -> None:
         KEYS.result,
         KEYS.job_done,
     ]
-    fixed = [KEYS.schedule, KEYS.wakeups, KEYS.counts, keyspace.CONTROL_QUEUE]
+    fixed = [KEYS.schedule, KEYS.bulk_schedule, KEYS.sessions, KEYS.wakeups, KEYS.counts, keyspace.CONTROL_QUEUE]
 
     for one, other in itertools.permutations([*prefixes, *fixed], 2):
         assert not other.startswith(one)

@@ -17,8 +17,8 @@ from producers.queue.pauses import Pause, ScopeKind
 NOW_MS = 1_790_000_000_000
 
 
-def load(lanes: int = 0, due: int = 0, oldest_due_s: float = 0.0) -> ScheduleLoad:
-    return ScheduleLoad(lanes=lanes, due=due, oldest_due_s=oldest_due_s)
+def load(users: int = 0, due: int = 0, oldest_due_s: float = 0.0) -> ScheduleLoad:
+    return ScheduleLoad(users=users, due=due, oldest_due_s=oldest_due_s)
 
 
 LATE = load(3, 2, LATE_S + 1)
@@ -30,6 +30,7 @@ def worker(**changed: Any) -> WorkerInfo:
         "name": "a-1-00",
         "host": "a",
         "pid": 1,
+        "session": "s1",
         "egress": "north",
         "version": "0.1.0",
         "started_at_ms": NOW_MS - 60_000,
@@ -66,7 +67,7 @@ def overview(**changed: Any) -> Overview:
         "at_ms": NOW_MS,
         "interactive": load(),
         "bulk": load(),
-        "lanes": 0,
+        "in_flight": 0,
         "outcomes": dict.fromkeys(Outcome, 0),
         "unreadable": 0,
         "dead": {},
@@ -76,7 +77,6 @@ def overview(**changed: Any) -> Overview:
         "refused": 0,
         "batches": 0,
         "workers": [worker()],
-        "workers_total": 1,
         "egresses": [egress()],
         "next_lanes": [],
     }
@@ -93,7 +93,7 @@ def paused(kind: ScopeKind, name: str = "") -> dict[str, Any]:
     return {"pauses": [Pause(kind, name, NOW_MS - 1)], "pauses_total": 1}
 
 
-NOBODY = {"workers": [], "workers_total": 0, "egresses": []}
+NOBODY: dict[str, Any] = {"workers": [], "egresses": []}
 
 
 def test_an_idle_queue_with_a_worker_passes_every_check() -> None:
@@ -112,19 +112,19 @@ def test_an_idle_queue_with_a_worker_passes_every_check() -> None:
     assert {check.status for check in checks} == {CheckStatus.OK}
 
 
-def test_no_worker_is_a_failure_only_while_lanes_are_due() -> None:
-    """Without due lanes it is a warning."""
+def test_no_worker_is_a_failure_only_while_users_are_due() -> None:
+    """Without due users it is a warning."""
     assert found("workers", **NOBODY).status is CheckStatus.WARN
     assert found("workers", **NOBODY, interactive=load(1, 0)).status is CheckStatus.WARN
     assert found("workers", **NOBODY, interactive=load(1, 1)).status is CheckStatus.FAIL
-    assert found("workers", **NOBODY, bulk=load(9, 9)).detail == "none is alive, and 9 lanes are due"
+    assert found("workers", **NOBODY, bulk=load(9, 9)).detail == "none is alive, and 9 users are due"
 
 
 def test_a_worker_that_missed_heartbeats_is_named() -> None:
     """Its last heartbeat is just over two intervals old; the healthy worker is not mentioned."""
     silent = worker(name="b-2-00", beat_at_ms=NOW_MS - 20_001)
 
-    check = found("workers", workers=[worker(), silent], workers_total=2)
+    check = found("workers", workers=[worker(), silent])
 
     assert check.status is CheckStatus.WARN
     assert "b-2-00" in check.detail
@@ -133,7 +133,7 @@ def test_a_worker_that_missed_heartbeats_is_named() -> None:
 
 def test_workers_of_different_versions_are_a_warning() -> None:
     """An update may have stopped half-way; the detail lists the versions."""
-    check = found("workers", workers=[worker(), worker(version="0.2.0")], workers_total=2)
+    check = found("workers", workers=[worker(), worker(version="0.2.0")])
 
     assert check.status is CheckStatus.WARN
     assert "0.1.0, 0.2.0" in check.detail
@@ -151,9 +151,7 @@ def test_workers_of_one_egress_with_different_rates_are_a_warning(changed: dict[
 def test_workers_of_different_egresses_may_have_different_rates() -> None:
     """Each egress has an IP, and so a limit, of its own."""
     elsewhere = worker(egress="south", egress_rate_per_s=50.0)
-    checks = check_queue(
-        overview(workers=[worker(), elsewhere], workers_total=2, egresses=[egress(), egress(name="south")])
-    )
+    checks = check_queue(overview(workers=[worker(), elsewhere], egresses=[egress(), egress(name="south")]))
 
     assert {check.status for check in checks} == {CheckStatus.OK}
 
@@ -178,7 +176,7 @@ def test_an_egress_that_sends_nothing_is_a_warning_with_a_remedy(changed: dict[s
     assert check.hint
 
 
-def test_a_due_lane_that_waits_five_seconds_beside_an_idle_worker_is_a_warning() -> None:
+def test_a_due_user_that_waits_five_seconds_beside_an_idle_worker_is_a_warning() -> None:
     """The worker should have claimed it; exactly five seconds still pass."""
     assert found("lanes", interactive=LATE).status is CheckStatus.WARN
     assert found("lanes", bulk=LATE).status is CheckStatus.WARN
@@ -186,9 +184,9 @@ def test_a_due_lane_that_waits_five_seconds_beside_an_idle_worker_is_a_warning()
     assert found("lanes", interactive=load(3, 2, LATE_S)).status is CheckStatus.OK
 
 
-def test_a_due_lane_that_waits_for_busy_workers_has_another_remedy() -> None:
+def test_a_due_user_that_waits_for_busy_workers_has_another_remedy() -> None:
     """Every job slot is in use, so the hint is to allow more jobs."""
-    check = found("lanes", interactive=LATE, workers=[worker(in_flight=10)])
+    check = found("lanes", interactive=LATE, in_flight=10)
 
     assert check.status is CheckStatus.WARN
     assert "all 10 job slots" in check.detail
@@ -204,7 +202,7 @@ def test_a_due_lane_that_waits_for_busy_workers_has_another_remedy() -> None:
         ({"egresses": [egress(backlog_s=0.12)]}, "the limit of the egress is used up"),
     ],
 )
-def test_a_lane_that_has_reason_to_wait_is_no_warning(changed: dict[str, Any], reason: str) -> None:
+def test_a_user_that_has_reason_to_wait_is_no_warning(changed: dict[str, Any], reason: str) -> None:
     """Such as the limit of its egress."""
     check = found("lanes", bulk=LATE, **changed)
 
@@ -212,7 +210,7 @@ def test_a_lane_that_has_reason_to_wait_is_no_warning(changed: dict[str, Any], r
     assert check.detail.endswith(reason)
 
 
-def test_a_hold_of_another_egress_does_not_excuse_a_waiting_lane() -> None:
+def test_a_hold_of_another_egress_does_not_excuse_a_waiting_user() -> None:
     """One egress with workers and almost no backlog could have sent the change."""
     egresses = [
         egress(backlog_s=0.03),
@@ -267,8 +265,8 @@ def test_rates_are_differences_of_counts_and_never_negative() -> None:
 
 
 def test_an_overview_is_plain_json() -> None:
-    """Scripts read it under the names of the wire, such as `workersTotal`."""
+    """Scripts read it under the names of the wire, such as `inFlight`."""
     told = msgspec.json.decode(msgspec.json.encode(overview()))
 
-    assert told["workersTotal"] == 1
+    assert told["inFlight"] == 0
     assert told["workers"][0]["userRatePerS"] == 10.0

@@ -18,20 +18,33 @@ from producers.queue.chunking import (
     item_user_id,
 )
 from producers.queue.fan_out import indexed_change_parser, template_parser
-from producers.queue.submit import SubmitOptions, SubmitVerdict
+from producers.queue.submit import SubmitOptions
+from producers.queue.submit_messages import SubmitRequest, SubmitVerdict
+from producers.transport.script_messages import decode
 from tests.support.changes import change
 
 OPTIONS = SubmitOptions(100, batch_id="b", content="changes")
 INVALID = SettingsChange(user_id="1001", trader_id="t1", settings=[])
 
 
-def chunked(parser: ItemParser | None = None, *, fixed: bool = True) -> ChunkedSubmission:
-    return ChunkedSubmission(parser or indexed_change_parser("b"), OPTIONS, ttl_ms=1000, now_ms=lambda: 5, hashed=fixed)
+def chunked(
+    parser: ItemParser | None = None, *, fixed: bool = True, template: SettingsChange | None = None
+) -> ChunkedSubmission:
+    return ChunkedSubmission(
+        parser or indexed_change_parser("b"), OPTIONS, ttl_ms=1000, now_ms=lambda: 5, hashed=fixed, template=template
+    )
 
 
 def chunks(into: ChunkedSubmission, items: list[Any]) -> list[Chunk]:
     found = [into.add(item) for item in items]
     return [chunk for chunk in (*found, into.flush()) if chunk is not None]
+
+
+def request_of(into: ChunkedSubmission, chunk: Chunk) -> SubmitRequest:
+    """Return what the script is given for a chunk."""
+    asked = into.step(chunk).args[0]
+    assert isinstance(asked, bytes)
+    return decode(SubmitRequest, asked)
 
 
 @pytest.mark.parametrize(
@@ -80,10 +93,11 @@ def test_a_chunk_of_invalid_items_alone_is_not_submitted_but_counted() -> None:
 def test_the_chunks_of_a_batch_have_a_digest_of_their_items() -> None:
     """Content and order count; chunks that may differ between runs have no digest."""
 
-    def names(*items: SettingsChange, fixed: bool = True) -> list[Any]:
+    def names(*items: SettingsChange, fixed: bool = True) -> tuple[str, str]:
         into = chunked(fixed=fixed)
         (chunk,) = chunks(into, list(items))
-        return into.step(chunk).args[5:7]
+        asked = request_of(into, chunk)
+        return asked.chunk, asked.chunk_digest
 
     first = names(change("1"), change("2"))
 
@@ -91,7 +105,7 @@ def test_the_chunks_of_a_batch_have_a_digest_of_their_items() -> None:
     assert first[0] == "c0"
     assert first != names(change("2"), change("1"))
     assert first != names(change("1"), change("2", value="9"))
-    assert names(change("1"), change("2"), fixed=False) == ["", ""]
+    assert names(change("1"), change("2"), fixed=False) == ("", "")
 
 
 def test_verdicts_are_added_up_in_the_report() -> None:
@@ -149,7 +163,7 @@ def test_something_else_than_an_item_is_refused_as_an_item() -> None:
 @pytest.mark.parametrize("user", [1001, None, "", "a b", "ü", "x" * 129, b"1001"])
 def test_a_malformed_user_of_a_template_is_refused_by_its_field(user: object) -> None:
     """The item behind it is accepted and keeps its index."""
-    into = chunked(template_parser("b", change()), fixed=False)
+    into = chunked(template_parser("b", change()), fixed=False, template=change())
     assert chunks(into, [user, "1002"])[0].entries[0].index == 1
 
     (refusal,) = into.refused

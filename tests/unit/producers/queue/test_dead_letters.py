@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from producers import DeadLetter, Outcome
-from producers.contract import keyspace
+from producers.contract import ids, keyspace
 from producers.contract.validation import MAX_BATCH_ID_CHARS, check_batch_id, check_id, check_new_batch_id
 from producers.queue.dead_letter_index import Selection
 from producers.queue.dead_letters import make_replay_id, retry_batch_id
@@ -41,7 +41,7 @@ def test_a_dead_letter_is_replayed_under_a_valid_id_that_is_always_the_same(job_
 @pytest.mark.parametrize("job_id", ["b..1001", "b..x...y", "b//1001", "a..b//1001"])
 def test_a_replayed_change_belongs_to_no_batch(job_id: str) -> None:
     """Its dead letter did, but the mark of the batch is replaced in the new ID."""
-    assert keyspace.batch_id_of(make_replay_id(job_id, ENDED_US)) is None
+    assert ids.batch_id_of(make_replay_id(job_id, ENDED_US)) is None
 
 
 def test_different_dead_letters_are_replayed_under_different_ids() -> None:

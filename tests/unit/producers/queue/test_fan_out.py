@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from producers import InvalidArgument, InvalidChange, SettingsChange
-from producers.contract.keyspace import batch_id_of
+from producers.contract.ids import batch_id_of
 from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS, check_id
 from producers.queue.fan_out import FanOut, indexed_change_parser, member_job_id, preview, template_parser
 from tests.support.changes import change, setting
@@ -27,11 +27,20 @@ def test_a_template_makes_a_change_for_each_user() -> None:
     """Trader, settings, `autoCopy` and `mode` are shared; the job ID has batch and user."""
     asked = FanOut.from_arguments(None, **TEMPLATE | {"auto_copy": "on", "mode": "basic"})
 
-    sent, job_id = asked.parser("b")(0, "1002")
+    found = asked.parser("b")(0, "1002")
 
     assert asked.items == ["1"]
     expected = SettingsChange(user_id="1002", trader_id="t1", auto_copy="on", mode="basic", settings=[setting()])
-    assert (sent, job_id) == (expected, "b..1002")
+    assert (found.job_id, found.user_id, found.change) == ("b..1002", "1002", None), "it is not stored by itself"
+    assert asked.change_of(found) == expected
+
+
+@pytest.mark.parametrize("user", ["a/b", "u" * MAX_ID_CHARS])
+def test_a_change_whose_job_id_does_not_tell_its_user_has_the_settings(user: str) -> None:
+    """It cannot be made of the template."""
+    found = template_parser("b", change())(0, user)
+
+    assert found.change == change(user)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +90,9 @@ def test_the_content_digest_depends_on_the_template_and_not_on_its_users() -> No
 
 def test_a_user_s_change_has_the_same_id_wherever_the_user_comes() -> None:
     """The index is in the ID only if whole changes are given."""
-    assert template_parser("b", change())(3, "7")[1] == template_parser("b", change())(9, "7")[1] == "b..7"
-    assert indexed_change_parser("b")(3, change("7"))[1] == "b..3"
+    parse = template_parser("b", change())
+    assert parse(3, "7").job_id == parse(9, "7").job_id == "b..7"
+    assert indexed_change_parser("b")(3, change("7")).job_id == "b..3"
 
 
 @pytest.mark.parametrize("batch_chars", [1, MAX_BATCH_ID_CHARS - 1, MAX_BATCH_ID_CHARS])

@@ -17,7 +17,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ops.keys import KEYS
-from producers.queue import cancel, users
+from producers.queue import users
+from producers.queue.cancel_messages import CANCEL as CANCEL_SCRIPT
 from producers.queue.submit import Submission, SubmitOptions, submit
 from producers.transport.commands import GET, HGETALL
 from producers.transport.connections import NotConnected, PrimaryDemoted
@@ -30,7 +31,7 @@ SUBMISSION = Submission.from_change(change(), "j1", TERMS, now_ms=1, ttl_ms=1_00
 READ = Transaction(GET("a"), HGETALL("b"))
 SUBMIT = submit([SUBMISSION], TERMS)
 REPLAY = submit([Submission.from_change(change(), "j1", TERMS, now_ms=1, ttl_ms=1_000, dead_letter_id="j0")], TERMS)
-CANCEL = RunScript[Any](cancel.CANCEL, [])
+CANCEL = RunScript[Any](CANCEL_SCRIPT, [])
 WRITE = next(users.limit_user(KEYS, "1001", 5))
 
 LOST = [RedisConnectionError("gone"), RedisTimeoutError("slow")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 import pytest
 from arq.connections import ArqRedis
@@ -12,17 +12,22 @@ from redis.exceptions import RedisError
 from ops.keys import KEYS
 from producers import BatchNotFound, Cancellation, JobNotFound, JobState, Outcome, QueueUnavailable
 from producers.contract.codec import encode_change, encode_result
-from producers.queue.cancel import CANCEL, MAX_CANCEL_ROUNDS, cancel_jobs
+from producers.queue.cancel import MAX_CANCEL_ROUNDS, cancel_jobs
+from producers.queue.cancel_messages import CANCEL, CancelRequest
 from producers.queue.jobs import fetch_result, fetch_status
-from producers.queue.pauses import Scope, resume
+from producers.queue.lanes import LaneScore
+from producers.queue.pauses import CHUNK_SIZE, ResumeRequest, Scope, resume
 from producers.queue.results import read_page
 from producers.transport.commands import GET
 from producers.transport.plan import Plan, RunScript, Step
 from producers.transport.runner import run_plan
+from producers.transport.script_messages import decode
 from tests.support.changes import change, result
 
 PAYLOAD = encode_change(change(), enqueued_at_ms=1, ttl_ms=1000)
 RESULT = encode_result(result("j1"))
+NOWHERE = [None, None, None, None]
+"""No head, no score in either set, and no place behind the head."""
 
 
 def driven(plan: Plan[Any], answer: Callable[[Step[Any]], Any]) -> tuple[Any, list[Step[Any]]]:
@@ -52,32 +57,35 @@ def test_a_change_without_a_result_is_queued_or_not_found() -> None:
 
 def test_a_change_that_ends_between_two_reads_is_done() -> None:
     """Its payload was found but its place in the lane is gone, so the result is read again."""
-    found, _ = driven(fetch_status(KEYS, "j1"), in_turn([None, PAYLOAD], [None, [None, None]], [RESULT]))
+    found, _ = driven(fetch_status(KEYS, "j1"), in_turn([None, PAYLOAD], NOWHERE, [RESULT]))
 
     assert (found.state, found.result) == (JobState.DONE, result("j1"))
-    gone, _ = driven(fetch_status(KEYS, "j1"), in_turn([None, PAYLOAD], [None, [None, None]], [None], [b"", b""]))
+    gone, _ = driven(fetch_status(KEYS, "j1"), in_turn([None, PAYLOAD], NOWHERE, [None], [b"", b""]))
     assert gone.state is JobState.NOT_FOUND
 
 
+@pytest.mark.parametrize("is_bulk", [False, True])
 @pytest.mark.parametrize(
-    ("position", "token", "held", "state"),
+    ("head", "score", "place", "position"),
     [
-        (0, None, None, JobState.QUEUED),
-        (0, b"t", None, JobState.IN_FLIGHT),
-        (1, b"t", None, JobState.QUEUED),
-        (1, b"t", b"2", JobState.IN_FLIGHT),
-        (2, b"t", b"2", JobState.QUEUED),
-        (1, None, b"2", JobState.QUEUED),
+        ("j1", 5, None, 0),
+        ("j1", LaneScore.PARKED, None, 0),
+        ("j1", LaneScore.IN_FLIGHT, None, None),
+        ("j0", 5, 0, 1),
+        ("j0", LaneScore.IN_FLIGHT, 1, 2),
     ],
 )
-def test_the_head_and_its_coalesced_changes_are_in_flight_while_claimed(
-    position: int, token: bytes | None, held: bytes | None, state: JobState
+def test_only_the_head_of_a_lane_in_flight_is_in_flight(
+    head: str, score: float, place: int | None, position: int | None, is_bulk: bool
 ) -> None:
-    """The claim's token and the number of changes it holds decide; a change behind them has a position."""
-    found, _ = driven(fetch_status(KEYS, "j1"), in_turn([None, PAYLOAD], [position, [token, held]]))
+    """The lane's score decides, in either set of its user; a change behind the head has a position."""
+    scores = [None, float(score)] if is_bulk else [float(score), None]
+    stored = f"3 0 0 0 b {head}".encode()
 
-    assert found.state is state
-    assert found.position == (position if state is JobState.QUEUED else None)
+    found, _ = driven(fetch_status(KEYS, "j1"), in_turn([None, PAYLOAD], [stored, *scores, place]))
+
+    assert found.state is (JobState.IN_FLIGHT if position is None else JobState.QUEUED)
+    assert found.position == position
 
 
 def cancelling(verdicts: list[list[int]]) -> Callable[[Step[Any]], Any]:
@@ -90,15 +98,16 @@ def cancelling(verdicts: list[list[int]]) -> Callable[[Step[Any]], Any]:
         names = [str(command[0]) for command in step.commands]
         if names[0] == "MGET":
             return [[PAYLOAD] * (len(step.commands[0]) - 1)]
-        replies: dict[str, Any] = {"LINDEX": b"j1", "HMGET": [None, None], "TIME": (1, 2), "ZRANGEBYLEX": []}
+        replies: dict[str, Any] = {"HGET": b"2 2 0 0 i j1", "HMGET": [None, None], "TIME": (1, 2)}
         return [replies[name] for name in names]
 
     return answer
 
 
-def taken_back(steps: list[Step[Any]]) -> list[set[Any]]:
+def taken_back(steps: list[Step[Any]]) -> list[set[str]]:
     """Return the changes of each run of the script."""
-    return [{arg for arg in step.args if arg in ("j1", "j2")} for step in steps if _cancels(step)]
+    requests = [decode(CancelRequest, cast("bytes", step.args[0])) for step in steps if _cancels(step)]
+    return [{change.job_id for change in request.changes} for request in requests]
 
 
 def _cancels(step: Step[Any]) -> TypeGuard[RunScript[Any]]:
@@ -156,21 +165,18 @@ def test_a_malformed_result_is_not_found() -> None:
             driven(fetch_result(KEYS, "j1"), in_turn([stored, b""]))
 
 
-def test_the_lanes_of_a_resumed_user_are_woken_in_bounded_calls() -> None:
-    """1,201 lanes take three scripts, so that none blocks Redis for long."""
-    lanes = [f"1:t{n}".encode() for n in range(1201)]
+def test_the_lanes_of_a_resumed_trader_are_moved_in_bounded_calls() -> None:
+    """Until the script says that there are no more, so that none blocks Redis for long."""
+    has_more = iter([1, 1, 0])
 
     def answer(step: Step[Any]) -> Any:
-        if isinstance(step, RunScript):
-            return 1
-        return [lanes] if step.commands[0][0] == "ZRANGEBYLEX" else [1 for _ in step.commands]
+        return next(has_more) if isinstance(step, RunScript) else [1 for _ in step.commands]
 
-    removed, steps = driven(resume(KEYS, Scope("user", "1")), answer)
+    removed, steps = driven(resume(KEYS, Scope("trader", "t")), answer)
 
     assert removed is True
-    woken = [arg for step in steps if isinstance(step, RunScript) for arg in step.args if str(arg).startswith("1:t")]
-    assert sorted(woken) == sorted(lane.decode() for lane in lanes)
-    assert sum(isinstance(step, RunScript) for step in steps) == 3
+    asked = [decode(ResumeRequest, cast("bytes", step.args[0])) for step in steps if isinstance(step, RunScript)]
+    assert [request.count for request in asked] == [CHUNK_SIZE] * 3
 
 
 async def test_errors_of_a_plan_are_raised_unchanged(fake_redis: ArqRedis) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from producers import CopySetting, SettingsChange
+from producers.contract import keyspace
 from producers.contract.codec import decode_change, encode_change
 from producers.contract.validation import MAX_SETTINGS, check_change
 from tests.support.changes import setting
 from tests.support.coalescing import pair
 from worker.attempt.coalesce import CoalescedChange, CoalescedRequest, coalesce
+from worker.queue.claims import Stored
 
 ACCEPTED_MS = 1_000_000
 TTL_MS = 60_000
@@ -27,7 +29,7 @@ def payload(*settings: CopySetting, coalesce: bool = True, ttl_ms: int = TTL_MS,
 
 def grouped(head: bytes, *coalescable: bytes) -> CoalescedRequest:
     """Return the group of a head, named a, with the changes behind it, named b, c, ..."""
-    named = [(chr(ord("b") + number), each) for number, each in enumerate(coalescable)]
+    named = [(chr(ord("b") + number), Stored(each)) for number, each in enumerate(coalescable)]
     return coalesce(CoalescedChange("a", decode_change(head)), named, NOW_MS)
 
 
@@ -175,3 +177,28 @@ def test_changes_are_coalesced_only_with_the_same_auto_copy_and_mode() -> None:
 
     assert (group.change.auto_copy, group.change.mode, len(group.members)) == ("on", "basic", 2)
     assert (group.change.user_id, group.change.trader_id) == ("1001", "t1")
+
+
+def of_template(*settings: CopySetting, ttl_ms: int = TTL_MS) -> Stored:
+    """Return what is stored of a change of a fan-out, whose content is its batch's."""
+    return Stored(payload(*settings, user_id="somebody"), ACCEPTED_MS, ttl_ms)
+
+
+def test_a_change_of_a_template_is_its_lane_s_user_s() -> None:
+    """It has the deadline of its run, and names its batch."""
+    change = CoalescedChange.from_stored("x..1001", of_template(pair("A"), ttl_ms=7), keyspace.lane("1001", "t1"))
+
+    assert change.stored.a[0].user_id == "1001"
+    assert (change.deadline_ms, change.template_of) == (ACCEPTED_MS + 7, "x")
+
+
+def test_changes_of_templates_are_coalesced_until_their_deadline() -> None:
+    """Of several fan-outs, and with a change that has a content of its own."""
+    head = CoalescedChange.from_stored("x..1001", of_template(pair("A")), keyspace.lane("1001", "t1"))
+    own, other = Stored(payload(pair("B"))), of_template(pair("A", "2"))
+    expired = of_template(pair("C"), ttl_ms=NOW_MS - ACCEPTED_MS)
+
+    group = coalesce(head, [("own", own), ("y..1001", other), ("z..1001", expired)], NOW_MS)
+
+    assert (sent(group), group.change.user_id) == ({"A": "2", "B": "1"}, "1001")
+    assert fates(group) == {"x..1001": "y..1001", "own": None, "y..1001": None}

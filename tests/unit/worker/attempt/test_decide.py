@@ -19,7 +19,7 @@ from worker.attempt.decide import (
     release_unsent,
     validate_claim,
 )
-from worker.queue.claims import Finish, Requeue, SentRequest, Settlement
+from worker.queue.claims import Finish, Requeue, SentRequest, Settlement, Stored
 
 NOW_MS = ACCEPTED_MS + 1_000
 
@@ -49,8 +49,8 @@ def test_a_valid_change_may_be_sent_until_its_deadline() -> None:
 @pytest.mark.parametrize(
     ("changed", "now_ms", "outcome", "message"),
     [
-        ({"payload": None}, NOW_MS, Outcome.REJECTED, "not sent: its payload is absent"),
-        ({"payload": b"\xc1"}, NOW_MS, Outcome.REJECTED, "not sent: the payload is not a stored change"),
+        ({"stored": Stored(None)}, NOW_MS, Outcome.REJECTED, "not sent: its payload is absent"),
+        ({"stored": Stored(b"\xc1")}, NOW_MS, Outcome.REJECTED, "not sent: the payload is not a stored change"),
         ({"lane": "1002:t1"}, NOW_MS, Outcome.REJECTED, "not sent: the change belongs to another lane"),
         ({"lost_deliveries": MAX_LOST_DELIVERIES}, NOW_MS, Outcome.EXHAUSTED, "poison: 5 workers in a row"),
         ({}, ACCEPTED_MS + TTL_MS, Outcome.EXPIRED, "its deadline passed before it was sent"),

@@ -14,7 +14,7 @@ from producers.contract.codec import encode_change
 from tests.support.changes import attempt, setting
 from tests.support.claims import ACCEPTED_MS, TTL_MS, claim
 from worker.attempt.decide import MAX_LOST_DELIVERIES, ReadyAttempt, decide, validate_claim
-from worker.queue.claims import Claim, Finish, Requeue, SentRequest, Settlement
+from worker.queue.claims import Claim, Finish, Requeue, SentRequest, Settlement, Stored
 
 NOW_MS = ACCEPTED_MS + 5_000
 
@@ -35,9 +35,9 @@ def claimed(
     return claim(
         job_id=job_id,
         lost_deliveries=lost_deliveries,
-        payload=first,
+        stored=Stored(first),
         history=None if state is None else attempt_history.encode(state),
-        coalescable=tuple((f"j{number}", each) for number, each in enumerate(coalescable, start=1)),
+        coalescable=tuple((f"j{number}", Stored(each)) for number, each in enumerate(coalescable, start=1)),
     )
 
 

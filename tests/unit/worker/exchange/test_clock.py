@@ -22,6 +22,10 @@ class HandClock:
         """Where it was put."""
         return self.mono
 
+    def uptime(self) -> float:
+        """Where it was put."""
+        return self.mono
+
     async def sleep(self, seconds: float) -> None:
         """Moves it."""
         self.mono += seconds

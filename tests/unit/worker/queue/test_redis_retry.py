@@ -48,10 +48,10 @@ async def test_an_outage_is_one_line_a_minute_for_all_parts_and_one_at_its_end(
 ) -> None:
     """It ends when the last part is served again."""
     for _ in range(4 * 90):
-        for part in ("claims", "settlements", "renewing leases", "control jobs"):
+        for part in ("claims", "settlements", "renewing the session", "control jobs"):
             availability.failed(part, GONE)
         clock.advance(0.25)
-    for part in ("claims", "settlements", "renewing leases"):
+    for part in ("claims", "settlements", "renewing the session"):
         availability.served(part)
     before = len(caplog.records)
     availability.served("control jobs")
@@ -59,7 +59,7 @@ async def test_an_outage_is_one_line_a_minute_for_all_parts_and_one_at_its_end(
     away = "Redis did not answer (ConnectionError: gone); start it, or correct COPYTRADE_REDIS_DSN"
     assert lines(caplog) == [
         f"{away}; waiting: claims",
-        f"{away}; waiting for 60 s: claims, settlements, renewing leases, control jobs",
+        f"{away}; waiting for 60 s: claims, settlements, renewing the session, control jobs",
         "Redis serves this worker again, after 90.0 s",
     ]
     assert before == 2

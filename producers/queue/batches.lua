@@ -1,0 +1,82 @@
+--[[
+batches: the counters of batches. A part of every script that changes how many changes of a batch wait, are in flight or
+have finished.
+
+What a script counts is added up and written once for each batch, by `save`. A batch that has expired counts nothing.
+`pcall` guards keys that many changes share: if such a key has a wrong type, or a counter is no number, the changes must
+still finish.
+Atomic with the rest of its script so that readers of counters, streams and results see the same.
+]]
+-- luacheck: read globals clock BATCH_MARK OLD_BATCH_MARK
+local batches = {}
+
+local exists, counts = {}, {}     -- by batch: whether it exists; field -> number to add
+local started, finished = {}, {}  -- by batch: whether a change of it was claimed, or has finished
+
+-- Return the batch in a job ID, nil if it names none. As keyspace.batch_id_of: new IDs have no OLD_BATCH_MARK.
+function batches.id_of(job_id)
+  local mark = string.find(job_id, OLD_BATCH_MARK, 1, true) or string.find(job_id, BATCH_MARK, 1, true)
+  if mark and mark > 1 then return string.sub(job_id, 1, mark - 1) end
+end
+
+-- Return the batch that a change is counted in, nil if it has none or the batch has expired.
+function batches.find(job_id)
+  local id = batches.id_of(job_id)
+  if not id then return nil end
+  if exists[id] == nil then exists[id] = redis.pcall('HEXISTS', KEY.batch .. id, 'created_at') == 1 end
+  return exists[id] and id or nil
+end
+
+local function add(id, field, number)
+  counts[id] = counts[id] or {}
+  counts[id][field] = (counts[id][field] or 0) + number
+end
+
+-- Count a change's request as in flight (1), or no longer (-1).
+function batches.count_in_flight(job_id, number)
+  local id = batches.find(job_id)
+  if not id then return end
+  add(id, 'in_flight', number)
+  if number > 0 then started[id] = true end
+end
+
+-- Count a finished change, and add it to the batch's stream of results.
+function batches.count_finished(job_id, outcome)
+  local id = batches.find(job_id)
+  if not id then return end
+  add(id, 'outcome_' .. outcome, 1)
+  add(id, 'finished', 1)
+  redis.pcall('XADD', KEY.batch_results .. id, '*', 'job', job_id, 'outcome', outcome)
+  finished[id] = true
+end
+
+-- Announce a sealed batch whose changes have all finished: once, and once more if changes are added to it afterwards.
+-- One that is not sealed only gets a TTL, since its producer may have died.
+function batches.complete_if_done(id, result_ttl_ms)
+  local batch = KEY.batch .. id
+  local total, done, sealed, completed =
+    unpack(redis.call('HMGET', batch, 'total', 'finished', 'sealed_at', 'completed_at'))
+  if tonumber(total or 0) ~= tonumber(done or 0) or completed then return end
+  local results, members = KEY.batch_results .. id, KEY.batch_members .. id
+  if sealed then
+    redis.call('HSET', batch, 'completed_at', clock.now_ms)
+    local end_entry = redis.pcall('XADD', results, '*', 'end', '1')
+    if type(end_entry) == 'string' then redis.call('HSET', batch, 'end_entry', end_entry) end
+    redis.call('PUBLISH', KEY.batch_complete .. id, id)
+  end
+  for _, key in ipairs({batch, members, results}) do redis.call('PEXPIRE', key, result_ttl_ms) end
+end
+
+-- Write what was counted; the TTL (ms) is that of complete batches.
+function batches.save(result_ttl_ms)
+  for id, fields in pairs(counts) do
+    for field, number in pairs(fields) do
+      if number ~= 0 then redis.pcall('HINCRBY', KEY.batch .. id, field, number) end
+    end
+  end
+  for id in pairs(started) do redis.pcall('HSETNX', KEY.batch .. id, 'started_at', clock.now_ms) end
+  for id in pairs(finished) do batches.complete_if_done(id, result_ttl_ms) end
+  counts, started, finished = {}, {}, {}
+end
+
+return batches

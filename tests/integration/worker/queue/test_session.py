@@ -1,0 +1,206 @@
+"""Sessions of workers: renewed, lapsed, and taken back with what they hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from ops.keys import KEYS
+from producers.contract import keyspace
+from producers.queue.parts import BEATS_PER_TTL
+from producers.transport.dsn import open_redis
+from tests.support.changes import change
+from tests.support.lanes import DEFAULTS, UNHINDERED, Lanes
+from tests.support.manual_clock import ManualClock
+from tests.support.timed_redis import TimedRedis
+from worker.queue.renewal import CHUNK_SIZE
+from worker.queue.session import Session
+
+BEAT_S = DEFAULTS.session_ttl_s / BEATS_PER_TTL
+LANE = keyspace.lane("1001", "t1")
+
+
+@pytest.fixture
+async def served(valkey_dsn: str, clock: ManualClock) -> AsyncIterator[Lanes]:
+    """A queue on a real server that has the test's time."""
+    redis = open_redis(valkey_dsn, TimedRedis, timeout_s=5)
+    await redis.set_time(clock.now_us)
+    yield Lanes(redis, clock=clock, pacing=UNHINDERED)
+    await redis.aclose()
+
+
+async def renewed(lanes: Lanes) -> Session:
+    """Return the session of another worker, which is open."""
+    session = lanes.new_claimer().session
+    await session.renew()
+    return session
+
+
+async def lost_deliveries(lanes: Lanes) -> int:
+    """Return the count of the only lane that is due."""
+    return (await lanes.claim_one()).lost_deliveries
+
+
+async def test_a_worker_keeps_its_lanes_as_long_as_it_renews_its_session(timed: Lanes, clock: ManualClock) -> None:
+    """Four lifetimes long, and its settlement is then accepted."""
+    await timed.submit(("a", change()))
+    claim = await timed.claim_one()
+    other = await renewed(timed)
+    for _ in range(4 * BEATS_PER_TTL):
+        clock.advance(BEAT_S)
+        await timed.claimer.session.renew()
+        await other.renew()
+
+    assert timed.claimer.session.is_trusted(claim.session_id)
+    assert (await timed.done(claim)).finished == 1
+
+
+async def test_a_worker_that_stops_renewing_loses_its_lanes_one_lifetime_later(
+    timed: Lanes, clock: ManualClock
+) -> None:
+    """Counted from its last renewal; another worker gets the same change at once."""
+    await timed.submit(("a", change()))
+    claim = await timed.claim_one()
+    other = await renewed(timed)
+    for _ in range(BEATS_PER_TTL):
+        clock.advance(BEAT_S)
+        await other.renew()
+    kept = await timed.is_held(claim)
+    clock.advance(0.001)
+    await other.renew()
+
+    assert kept
+    assert not await timed.is_held(claim)
+    timed.claimer = timed.new_claimer()
+    assert [again.job_id for again in await timed.claim()] == ["a"]
+
+
+async def test_a_redis_that_stood_still_takes_nobodys_lanes_away(timed: Lanes, clock: ManualClock) -> None:
+    """Nobody could renew for an hour; whoever renews first afterwards does not declare the others dead."""
+    await timed.submit(("a", change()))
+    claim = await timed.claim_one()
+    other = await renewed(timed)
+    clock.advance(3600)
+    await other.renew()
+    await timed.claimer.session.renew()
+
+    assert timed.claimer.session.is_trusted(claim.session_id)
+    assert (await timed.done(claim)).finished == 1
+
+
+async def test_a_worker_that_is_alone_keeps_its_lanes_however_late_it_renews(timed: Lanes, clock: ManualClock) -> None:
+    """Nobody else can have them."""
+    await timed.submit(("a", change()))
+    claim = await timed.claim_one()
+    clock.advance(3600)
+    await timed.claimer.session.renew()
+
+    assert (await timed.done(claim)).finished == 1
+
+
+async def test_lanes_are_taken_back_once_by_workers_that_renew_together(timed: Lanes, clock: ManualClock) -> None:
+    """One delivery was lost, not four."""
+    await timed.submit(("a", change()))
+    await timed.claim_one()
+    others = [await renewed(timed) for _ in range(4)]
+    for _ in range(BEATS_PER_TTL + 1):
+        clock.advance(BEAT_S)
+        await asyncio.gather(*(other.renew() for other in others))
+    timed.claimer = timed.new_claimer()
+
+    assert await lost_deliveries(timed) == 1
+
+
+async def test_more_lanes_than_one_run_moves_are_taken_back_in_several_runs(served: Lanes, clock: ManualClock) -> None:
+    """Each leaves Redis to others after a chunk, and the last one forgets the session."""
+    many = 2 * CHUNK_SIZE + 50
+    await served.submit(*((f"j{n}", change(str(n))) for n in range(many)))
+    lost = await served.claim(many)
+    held = KEYS.held + served.claimer.session.session_id
+    other = await renewed(served)
+    left = []
+    for _ in range(BEATS_PER_TTL + 1):
+        clock.advance(BEAT_S)
+        await served.redis.set_time(clock.now_us)  # type: ignore[attr-defined]
+        while await other.renew():
+            left.append(await served.redis.hlen(held))  # type: ignore[misc]
+
+    assert len(lost) == many
+    assert left == [many - CHUNK_SIZE, many - 2 * CHUNK_SIZE]
+    assert not await served.redis.hexists(KEYS.sessions, lost[0].session_id)  # type: ignore[misc]
+    assert await served.uncovered() == set()
+    served.claimer = served.new_claimer()
+    assert {claim.job_id for claim in await served.claim(many)} == {claim.job_id for claim in lost}
+
+
+async def test_a_session_is_dead_from_the_first_run_on_that_takes_lanes_back(served: Lanes, clock: ManualClock) -> None:
+    """Although it holds the rest of them still."""
+    await served.submit(*((f"j{n}", change(str(n))) for n in range(CHUNK_SIZE + 1)))
+    (claim, *_) = await served.claim(CHUNK_SIZE + 1)
+    other = await renewed(served)
+    has_more = False
+    for _ in range(BEATS_PER_TTL + 1):
+        clock.advance(BEAT_S)
+        await served.redis.set_time(clock.now_us)  # type: ignore[attr-defined]
+        has_more = await other.renew()
+    await served.claimer.session.renew()
+
+    assert has_more
+    assert served.claimer.session.session_id != claim.session_id
+
+
+async def test_a_session_without_lanes_leaves_nothing_behind(timed: Lanes) -> None:
+    """A lane that it has emptied does not come back."""
+    await timed.submit(("a", change()))
+    await timed.done(await timed.claim_one())
+    await timed.lapse()
+
+    assert not await timed.redis.exists(KEYS.schedule, KEYS.heads + "1001", KEYS.attempts + LANE)
+    assert await timed.uncovered() == set()
+
+
+async def test_a_late_settlement_takes_the_lost_delivery_off_again(timed: Lanes) -> None:
+    """Its worker was slow, and the change did not kill it; that counts once."""
+    await timed.submit(("a", change()))
+    for _ in range(2):
+        lost = await timed.claim_one()
+        await timed.lapse()
+        timed.claimer = timed.new_claimer()
+    for _ in range(2):
+        assert (await timed.done(lost)).fenced
+
+    assert await lost_deliveries(timed) == 1
+
+
+async def test_a_late_settlement_does_not_concern_the_lanes_next_change(timed: Lanes, clock: ManualClock) -> None:
+    """That one was lost too, by a worker that is dead."""
+    await timed.submit(("a", change()), ("b", change()))
+    late = await timed.claim_one()
+    await timed.lapse()
+    timed.claimer = timed.new_claimer()
+    await timed.done(await timed.claim_one())
+    clock.advance(DEFAULTS.connect_timeout_s + DEFAULTS.request_timeout_s)
+    await timed.claim_one()
+    await timed.lapse()
+    timed.claimer = timed.new_claimer()
+
+    assert (await timed.done(late)).fenced
+    assert await lost_deliveries(timed) == 1
+
+
+@pytest.mark.parametrize("holds", [False, True])
+async def test_a_closed_session_ends_at_once_if_it_holds_nothing(timed: Lanes, holds: bool) -> None:
+    """Else its lanes are taken back when it has lapsed."""
+    session = timed.claimer.session
+    await timed.submit(("a", change()))
+    claim = await timed.claim_one()
+    if not holds:
+        await timed.done(claim)
+
+    await session.close()
+
+    assert await timed.redis.hexists(KEYS.sessions, session.session_id) == holds  # type: ignore[misc]
+    assert await timed.is_held(claim) == holds
+    assert (await timed.claimer.claim(1)).claims == []

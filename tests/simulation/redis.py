@@ -1,0 +1,55 @@
+"""The scripts on a real server, with the time of the simulation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import NoScriptError
+
+from ops.keys import KEYS
+from producers.transport.scripts import Argument, BoundScript, Script
+
+_ASKED = "redis.call('TIME')"
+_TOLD = "{tonumber(ARGV[#ARGV - 1]), tonumber(ARGV[#ARGV])}"
+
+
+class SimulatedRedis:
+    """Runs scripts at given times, each together with a pop of the wake-ups that it left."""
+
+    def __init__(self, client: Redis) -> None:
+        self.client = client
+        self._scripts: dict[Script, BoundScript] = {}
+
+    def flush(self) -> None:
+        """Delete everything."""
+        self.client.flushall()
+
+    def run(self, script: Script, arguments: list[Argument], now_us: int) -> tuple[Any, bool]:
+        """Run a script at a time. Return its reply, and whether it woke a worker."""
+        bound = self._scripts.get(script)
+        if bound is None:
+            text = script.bind(KEYS).text.replace(_ASKED, _TOLD)
+            sha = str(self.client.script_load(text))
+            bound = self._scripts[script] = BoundScript(text, sha, script.bind(KEYS).routing_keys)
+        command = bound.command([*arguments, now_us // 1_000_000, now_us % 1_000_000])
+        try:
+            return self._execute(command)
+        except NoScriptError:
+            return self._execute(bound.command([*arguments, now_us // 1_000_000, now_us % 1_000_000], is_known=False))
+
+    def _execute(self, command: tuple[Argument, ...]) -> tuple[Any, bool]:
+        with self.client.pipeline(transaction=False) as pipe:
+            pipe.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py has no types here
+            pipe.lpop(KEYS.wakeups)
+            reply, woken = pipe.execute()
+        return reply, woken is not None
+
+    def values(self, key: str) -> dict[bytes, bytes]:
+        """Return a hash."""
+        found: dict[bytes, bytes] = self.client.hgetall(key)  # type: ignore[assignment]  # sync client
+        return found
+
+    def keys(self, prefix: str) -> list[str]:
+        """Return the names of the keys with a prefix."""
+        return [key.decode() for key in self.client.keys(prefix + "*")]  # type: ignore[union-attr]  # sync client
