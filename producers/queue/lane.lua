@@ -66,7 +66,7 @@ end
 -- Write a head and its counts.
 function lane.write(head) redis.call('HSET', KEY.heads .. head.user, head.trader, text_of(head)) end
 
--- Return the score of a lane and whether it is a bulk lane; nil if it is in neither set.
+-- Return the score of a lane, nil if it is in neither set.
 function lane.score(head)
   local score = redis.call('ZSCORE', lane.set_of(head.user, head.interactive == 0), head.trader)
   return score and tonumber(score)

@@ -54,8 +54,6 @@ class Worker:
         self._is_open, self._trusted_until_us = False, 0
         self._claims, self._lost_claims = 0, list[int]()
 
-    # --- time ---
-
     def _as_process(self, action: Callable[..., None]) -> Callable[..., None]:
         """Return an action that happens when the process runs, and not at all if it was killed."""
 
@@ -83,8 +81,6 @@ class Worker:
     def _is_trusted(self, session: str) -> bool:
         return session == self.session and self.world.now_us < self._trusted_until_us
 
-    # --- session ---
-
     def _renew(self) -> None:
         asked_us, session, lost = self.world.now_us, self.session, sorted(self._lost_claims)
         request = RenewRequest(
@@ -95,6 +91,8 @@ class Worker:
             late_for_ms=REQUEST_TIMEOUT_US // MS,
             refused_claims=max(lost, default=0),
             lost_claims=lost,
+            settled_claims=min(self._unsettled(), default=self._claims + 1) - 1,
+            in_flight=len(self._attempts),
             egress=EGRESS,
             egress_pace=PACING.egress_pace_us,
         )
@@ -117,13 +115,17 @@ class Worker:
         retry = self._as_process(lambda: self._later(RETRY_US, self._renew))
         self.world.call(RENEW, [encode(request)], self._as_process(renewed), retry)
 
+    def _unsettled(self) -> set[int]:
+        """Return the numbers of the claims that are under way, or have an attempt that is."""
+        attempts = [attempt for attempt in self._attempts if attempt.session == self.session]
+        numbers = {int(attempt.row.token.partition(".")[0]) for attempt in attempts}
+        return numbers | ({self._claims} if self._is_claiming else set())
+
     def _abort(self) -> None:
         """Give up the requests of a session that is not trusted any more."""
         for attempt in list(self._attempts):
             if attempt.sent_us is not None and not self._is_trusted(attempt.session):
                 self._end(attempt, got_reply=False, round_trip_us=0, was_aborted=True)
-
-    # --- claims ---
 
     def claim(self) -> None:
         """Claim, unless a claim is under way or the session is not trusted."""
@@ -170,8 +172,6 @@ class Worker:
             self._later(RETRY_US, self.claim)
 
         self.world.call(CLAIM, [encode(request)], self._as_process(claimed), self._as_process(failed))
-
-    # --- attempts ---
 
     def _send(self, attempt: Attempt) -> None:
         if not self._is_trusted(attempt.session):

@@ -94,11 +94,13 @@ class AttemptRunner:
         """Attempt a claim and settle it, whatever happens."""
         try:
             settlement = await self._attempt(claim)
+            settled = await self._settler.settle(settlement)
         except Exception:
             extra = log_fields(Event.ATTEMPT_ERROR, lane=claim.lane, job=claim.job_id)
             log.exception("lane %s: unexpected error; it is attempted again", claim.lane, extra=extra)
             settlement = self._unexpected(claim)
-        settled = await self._settler.settle(settlement)
+            settled = await self._settler.settle(settlement)
+        self._session.settled(claim)
         log_attempt(settlement, settled, self._egress)
         return settled
 

@@ -91,6 +91,7 @@ class Claimer:
             self.session.lose_claim(session_id, number)
             raise
         reply = decode(ClaimReply, elements[0])
+        self.session.claimed(session_id, number, len(reply.rows))
         if reply.is_refused:
             self.session.refused(session_id)
         return self._claims(reply, elements, session_id, asked_at_s, self._clock.monotonic())

@@ -1,7 +1,8 @@
 --[[
 renew: open or renew a worker's session, give back what it lost, and take back the lanes of dead sessions.
 
-Claims whose replies never came are given back with their slots. Sessions that have lapsed are marked dead, and their
+Claims whose replies never came are given back with their slots, and what Redis still holds of claims that were settled
+is put back. Sessions that have lapsed are marked dead, and their
 lanes are moved in chunks: each is due again at once, its delivery counts as lost, and its request counts as arriving
 until ARRIVES_WITHIN after the session's end. The lane's next change waits until that request can no longer be applied.
 Parked lanes of resumed traders are moved too. A reply with `has_more` asks to be called again at once.
@@ -21,16 +22,15 @@ local function make_due(head)
   batches.count_in_flight(head.job_id or '', -1)
 end
 
-local function give_back_lost_claims()
-  local lost, released = {}, {}
-  egress.begin(input.egress, {egress_pace = input.egress_pace, egress_burst = 0, user_pace = 0})
-  for _, number in ipairs(input.lost_claims) do lost[tostring(number)] = true end
-  local entries = redis.call('HGETALL', KEY.held .. input.session)
+-- Put back lanes that the renewed session holds; `free_slot` is told the user's bucket and what is held of each that
+-- `is_wanted` by the number of its claim.
+local function put_back(is_wanted, free_slot)
+  local released, entries = {}, redis.call('HGETALL', KEY.held .. input.session)
   for i = 1, #entries, 2 do
     local name, token, slot, slot_number = entries[i], session.parse_held(entries[i + 1])
-    if token and lost[string.match(token, '^%d+')] then
+    if token and is_wanted(tonumber(string.match(token, '^%d+'))) then
       local user, trader = lane.split(name)
-      if bucket.give_back(bucket.of(user), slot_number) then egress.give_back(slot) end
+      free_slot(bucket.of(user), trader, slot, slot_number)
       local head = lane.read(user, trader)
       if head then make_due(head) end
       schedule.update(user)
@@ -38,16 +38,39 @@ local function give_back_lost_claims()
     end
   end
   session.release(input.session, released)
+end
+
+local function give_back_lost_claims()
+  local lost = {}
+  for _, number in ipairs(input.lost_claims) do lost[number] = true end
+  egress.begin(input.egress, {egress_pace = input.egress_pace, egress_burst = 0, user_pace = 0})
+  put_back(function(number) return lost[number] end, function(found, _, slot, slot_number)
+    if bucket.give_back(found, slot_number) then egress.give_back(slot) end
+  end)
   egress.save()
+end
+
+-- Record that a request of unknown fate counts as arriving until ARRIVES_WITHIN after a time (us), and may be applied
+-- until `late_for` (ms) after it.
+local function record_unknown(found, trader, slot, slot_number, ends_at, late_for)
+  bucket.confirm(found, slot_number, math.max(slot, ends_at) + ARRIVES_WITHIN + found.window)
+  bucket.set_late(found, trader, ends_at + late_for * 1000)
+end
+
+-- Put back what the session holds of claims that its worker has settled: Redis has lost its last writes, in a crash or
+-- a failover, and these settlements with them.
+local function put_back_settled()
+  if redis.call('HLEN', KEY.held .. input.session) <= input.in_flight then return end
+  put_back(function(number) return number <= input.settled_claims end, function(found, trader, slot, slot_number)
+    record_unknown(found, trader, slot, slot_number, clock.now_us, input.late_for_ms)
+  end)
 end
 
 local function take_back(dead, name, held)
   local user, trader = lane.split(name)
   local token, slot, slot_number = session.parse_held(held)
-  local found, ended_at = bucket.of(user), session.end_us(dead.row)
   if token then
-    bucket.confirm(found, slot_number, math.max(slot, ended_at) + ARRIVES_WITHIN + found.window)
-    bucket.set_late(found, trader, ended_at + dead.row.late_for * 1000)
+    record_unknown(bucket.of(user), trader, slot, slot_number, session.end_us(dead.row), dead.row.late_for)
     redis.call('HSET', KEY.taken .. dead.id, name, token)
   end
   local head = lane.read(user, trader)
@@ -82,6 +105,7 @@ if input.closes == 1 and redis.call('EXISTS', KEY.held .. input.session) == 0 th
   return pack_reply({is_alive = 0, has_more = 0})
 end
 if #input.lost_claims > 0 then give_back_lost_claims() end
+put_back_settled()
 local has_more = false
 for _, dead in ipairs(dead_sessions) do
   if left <= 0 then

@@ -27,6 +27,8 @@ class RenewRequest(Message):
         late_for_ms: for how long after its end a request of it may still be applied.
         refused_claims: claims up to this number are refused from now on.
         lost_claims: the claims whose replies never came.
+        settled_claims: all claims up to this number were settled, or are lost.
+        in_flight: how many lanes the worker knows that it has in flight.
         egress: name of its egress, escaped.
         egress_pace: us a request.
     """
@@ -38,6 +40,8 @@ class RenewRequest(Message):
     late_for_ms: int
     refused_claims: int
     lost_claims: list[int]
+    settled_claims: int
+    in_flight: int
     egress: str
     egress_pace: int
 

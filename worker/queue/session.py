@@ -24,6 +24,7 @@ from producers.transport.clients import keyspace_of
 from producers.transport.script_messages import decode, encode
 from worker.clock import Clock
 from worker.logs import Event, log_fields
+from worker.queue.claims import Claim
 from worker.queue.rate import Pacing
 from worker.queue.redis_retry import RedisAvailability
 from worker.queue.renewal import RENEW, RenewReply, RenewRequest
@@ -88,6 +89,7 @@ class Session:
         self._trusted_until_s = -math.inf
         self._claims = 0
         self._lost_claims: set[int] = set()
+        self._unsettled: dict[int, int] = {}  # lanes in flight by claim; 0 while its reply is awaited
 
     @property
     def beat_s(self) -> float:
@@ -112,11 +114,28 @@ class Session:
     def begin_claim(self) -> tuple[str, int]:
         """Return the session and the number of the next claim."""
         self._claims += 1
+        self._unsettled[self._claims] = 0
         return self.session_id, self._claims
+
+    def claimed(self, session_id: str, number: int, lanes: int) -> None:
+        """Take note of how many lanes a claim took."""
+        if session_id == self.session_id:
+            self._unsettled[number] = lanes
+            if not lanes:
+                del self._unsettled[number]
+
+    def settled(self, claim: Claim) -> None:
+        """Take note that a claim's lane is no longer in flight here."""
+        number = int(claim.token.partition(".")[0])
+        if claim.session_id == self.session_id and number in self._unsettled:
+            self._unsettled[number] -= 1
+            if not self._unsettled[number]:
+                del self._unsettled[number]
 
     def lose_claim(self, session_id: str, number: int) -> None:
         """Take note that the reply to a claim never came: the next renewal gives back what it claimed."""
         if session_id == self.session_id:
+            self._unsettled.pop(number, None)
             self._lost_claims.add(number)
             self._due.set()
 
@@ -213,6 +232,8 @@ class Session:
             late_for_ms=self._late_for_ms,
             refused_claims=refused_claims,
             lost_claims=list(lost_claims),
+            settled_claims=min(self._unsettled, default=self._claims + 1) - 1,
+            in_flight=sum(self._unsettled.values()),
             egress=self._egress,
             egress_pace=self._pacing.egress_pace_us,
         )
