@@ -9,6 +9,8 @@ ProducerError
 ├── SettingsError        an environment variable or a DSN cannot be used
 ├── LaneFull             the lane is at its limit; the change was not written
 ├── ChangeConflict       the job ID was accepted before, for a change of other content
+├── LayoutMismatch       another version of this project wrote the queue; the message says what to do
+├── MigrationRefused     the queue cannot be moved to this version's layout now
 ├── BatchConflict        the batch has other content, is sealed or was cancelled; the message says what was added
 ├── BatchRefused         `all_or_nothing` was set and an item was refused; nothing was written
 ├── ReplayRefused        a dead letter cannot be sent again; it is kept
@@ -95,6 +97,14 @@ class LaneFull(ProducerError):
 
 class ChangeConflict(ProducerError):
     """The job ID was accepted before, for a change of other content. Nothing was written."""
+
+
+class LayoutMismatch(ProducerError):
+    """The queue was written by a version with another layout. Nothing was read or written."""
+
+
+class MigrationRefused(ProducerError):
+    """The queue cannot be moved to the layout of this version now. Nothing was moved."""
 
 
 class BatchConflict(ProducerError):

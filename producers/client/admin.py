@@ -15,7 +15,7 @@ from producers.queue.pauses import Pause, Scope
 from producers.queue.users import UserStatus
 from producers.settings import ProducerSettings
 from producers.transport.clients import keyspace_of
-from producers.transport.runner import run_plan
+from producers.transport.runner import execute, run_plan, translate_errors
 
 
 class QueueAdmin:
@@ -125,10 +125,11 @@ class QueueAdmin:
             dry_run: only return what there is to move.
 
         Raises:
-            InvalidArgument: workers of the earlier version are alive; nothing was moved.
+            MigrationRefused: workers of the earlier version are alive, or a later one wrote the queue.
         """
         plan = migration.survey(self._keys) if dry_run else migration.migrate(self._keys)
-        return await run_plan(self._redis, plan, "moving the queue to this version's layout")
+        with translate_errors("moving the queue to this version's layout"):
+            return await execute(self._redis, plan)
 
     async def overview(self) -> Overview:
         """Return the state of the whole queue at one moment: schedules, egresses, pauses, workers, the next lanes."""

@@ -21,6 +21,7 @@ from producers.queue.submit_messages import SubmitVerdict
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.transport.clients import keyspace_of
 from producers.transport.commands import TIME_US
+from producers.transport.layout_check import with_layout_check
 from producers.transport.notifications import NotificationListener
 from producers.transport.pipeline import MAX_IN_FLIGHT, AnyIterable, aiter_any, pipelined
 from producers.transport.plan import RunScript
@@ -174,7 +175,8 @@ class Enqueuer:
     async def _now_ms(self) -> int:
         """Return the time of Redis's clock, Unix milliseconds. It is read once; each submission's reply updates it."""
         if not self._clock.known:
-            self._clock.update(await execute(self._redis, TIME_US()) // 1000)
+            asked = with_layout_check(self._redis.connection_pool, self._keys, TIME_US())
+            self._clock.update(await execute(self._redis, asked) // 1000)
         return self._clock.now_ms()
 
     def _ttl_ms(self, ttl_s: float | None) -> int:

@@ -171,7 +171,7 @@ class Keyspace:
     batch = _Name("batch:")
     """HASH `<batch>`: its counters. Submit, claim, settle, renew, seal, cancel; has the result TTL once it is complete.
     Fields: `total`, `finished`, `in_flight`, `outcome_<outcome>`; `created_at`, `started_at`, `sealed_at`,
-    `cancelled_at`, `completed_at` (ms); `end_entry` (last entry of its stream); `priority`; `content`, `chunk_<n>`
+    `cancelled_at`, `completed_at` (ms); `end_entry` (last entry of its stream); `priority`; `content`, `c<n>`
     (digests of all, and of a chunk); `template` (the change that its users share, in msgpack), `runs` (when it was
     enqueued, `<ms>,<TTL (ms)>` for each run); `lane_full_count` (changes whose lane was full); `deepest`,
     `deepest_lane`."""
@@ -180,7 +180,7 @@ class Keyspace:
     """SET `<batch>`: the part of its job IDs after `<batch>..`. Submit; TTL as `batch`."""
 
     batch_results = _Name("results:")
-    """STREAM `<batch>`: `job` and `outcome` of each ended change, then `end`. Settle, cancel, seal; TTL as BATCH."""
+    """STREAM `<batch>`: `job` and `outcome` of each ended change, then `end`. Settle, cancel, seal; TTL as `batch`."""
 
     batch_complete = _Name("complete:")
     """CHANNEL `<batch>`: one message when it is complete. Settle, cancel, seal."""

@@ -10,14 +10,16 @@ from redis.exceptions import RedisError, ResponseError
 
 from producers.errors import QueueUnavailable, SettingsError
 from producers.monitor import redis_checks
-from producers.monitor.checks import Check, fail
+from producers.monitor.checks import Check, CheckStatus, fail
 from producers.monitor.overview import read_overview
 from producers.monitor.permissions import may_run
-from producers.monitor.queue_checks import check_queue
+from producers.monitor.queue_checks import check_layout, check_queue
+from producers.queue.migration import survey
 from producers.settings import ProducerSettings, redact_dsn
+from producers.transport.clients import keyspace_of
 from producers.transport.dsn import open_redis
 from producers.transport.explain import explain
-from producers.transport.runner import run_plan
+from producers.transport.runner import execute, run_plan
 
 ROUND_TRIPS = 3
 """The first may include connecting, and any may be delayed, so the fastest is the one that is checked."""
@@ -93,10 +95,13 @@ async def _clock(redis: Redis) -> Check:
 
 
 async def _queue(redis: Redis) -> list[Check]:
+    layout = check_layout(await execute(redis, survey(keyspace_of(redis))))
+    if layout.status is CheckStatus.FAIL:
+        return [layout]
     try:
         overview = await run_plan(redis, read_overview(), "reading the overview")
     except QueueUnavailable as exc:
         if isinstance(exc.__cause__, ResponseError):
             return [redis_checks.check_scripts(str(exc.__cause__))]
         raise
-    return [redis_checks.check_scripts(None), *check_queue(overview)]
+    return [redis_checks.check_scripts(None), layout, *check_queue(overview)]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from producers.contract.layout import LAYOUT
 from producers.contract.messages import THROTTLED
 from producers.contract.wording import plural
 from producers.monitor.checks import Check, fail, ok, warn
 from producers.monitor.overview_types import EgressStatus, Overview
 from producers.monitor.worker_info import WorkerInfo
 from producers.queue.breaker import FAILING
+from producers.queue.migration import MigrationReport
+from producers.transport.layout_check import is_later
 
 LATE_S = 5.0
 """From this time on, a due lane is late: it is claimed within milliseconds, or 3 s if a wake-up was lost."""
@@ -39,6 +42,19 @@ def check_queue(overview: Overview) -> list[Check]:
         _rejected_keys(overview),
         _unreadable(overview),
     ]
+
+
+def check_layout(found: MigrationReport) -> Check:
+    """Return the check of the queue's layout, and of what programs of earlier versions have left beside it."""
+    stop = "stop all programs of the earlier version, then run: copytrade migrate --yes"
+    if is_later(found.layout):
+        return fail("layout", f"{found.layout}, of a later version", "update this program")
+    if found.layout != LAYOUT:
+        detail = f"{found.layout}, of an earlier version: {plural(found.lanes, 'lane')} and {found.batches} batches"
+        return fail("layout", detail, stop)
+    if found.lanes or found.batches:
+        return warn("layout", f"a program of an earlier version wrote {plural(found.lanes, 'lane')}, which wait", stop)
+    return ok("layout", found.layout)
 
 
 def _workers(overview: Overview) -> Check:

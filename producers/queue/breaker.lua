@@ -1,5 +1,5 @@
 --[[
-breaker: count the failures of an egress's requests, and open or close its breaker. A part of the settle script.
+breaker: count the failures of an egress's requests, and open or close its breaker. A part of claim and settle.
 
 If several users in a row have the same failure, with no good reply to any user in between, the egress is at fault. The
 failure kinds are "failing" (no reply, or none with a verdict), "refused <code>" (of the API keys) and "throttled". Each

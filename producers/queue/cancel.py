@@ -21,7 +21,7 @@ from producers.contract.stored_values import number
 from producers.contract.templates import change_of_template
 from producers.queue.cancel_messages import CANCEL, CancelRequest, CancelRow, CancelVerdict
 from producers.queue.jobs import beginning, locate, reject_foreign
-from producers.queue.lanes import fetch_heads
+from producers.queue.lanes import fetch_heads, template_entries
 from producers.queue.slicing import slices
 from producers.transport.commands import HMGET, MGET, TIME_US
 from producers.transport.plan import Plan, RunScript, Transaction
@@ -144,19 +144,15 @@ def _find_templates(keys: Keyspace, job_ids: Sequence[str]) -> Plan[dict[str, _Q
             batches.setdefault(batch_id, []).append(job_id)
     found: dict[str, _Queued] = {}
     for batch_id, members in batches.items():
-        template, priority, runs = yield from HMGET(keys.batch + batch_id, "template", "priority", "runs")
+        template, runs = yield from HMGET(keys.batch + batch_id, "template", "runs")
         if template is None:
             continue
         terms = [tuple(map(int, run.split(b","))) for run in (runs or b"").split()]
-        joins = "c" if decode_change(template).k.coalesce is True else ""
-        likely = ("b" if priority == b"bulk" else "i") + joins
-        # A later run of the fan-out may have had other options.
-        all_flags = [likely, *(flags for flags in ("i", "ic", "b", "bc") if flags != likely)]
         for job_id in members:
             user_id = job_id.removeprefix(batch_id + ids.BATCH_MARK)
             stored = change_of_template(template, user_id, *terms[0])
-            entries = [f"{flags}t{number} {job_id}" for flags in all_flags for number in range(1, len(terms) + 1)]
             lane = keyspace.lane(user_id, stored.a[0].trader_id)
+            entries = template_entries(job_id, len(terms))
             found[job_id] = _Queued(stored, lane, entries, template_of=batch_id)
     return found
 

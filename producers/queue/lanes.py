@@ -10,7 +10,7 @@ from enum import IntEnum
 from producers.contract.ids import batch_id_of
 from producers.contract.keyspace import Keyspace
 from producers.contract.messages import Priority
-from producers.transport.commands import HGET, HMGET
+from producers.transport.commands import HGET
 from producers.transport.plan import Plan, Transaction
 
 
@@ -83,8 +83,17 @@ def job_id_of_entry(stored: bytes) -> str:
     return job_id
 
 
+def template_entries(job_id: str, runs: int) -> list[str]:
+    """Return the entries that a change of its batch's template may have: the options of each run are not stored.
+
+    Args:
+        job_id: the change.
+        runs: how many runs the fan-out has had.
+    """
+    return [f"{flags}t{run} {job_id}" for run in range(1, runs + 1) for flags in ("b", "i", "bc", "ic")]
+
+
 def fetch_template_entries(keys: Keyspace, job_id: str) -> Plan[list[str]]:
-    """Return the entries that a change of its batch's template may have: one for each run of the fan-out."""
-    priority, runs = yield from HMGET(keys.batch + (batch_id_of(job_id) or ""), "priority", "runs")
-    flags = "b" if priority == b"bulk" else "i"
-    return [f"{flags}{joins}t{run} {job_id}" for run in range(1, len((runs or b"").split()) + 1) for joins in ("", "c")]
+    """Return the entries that a change of its batch's template may have."""
+    runs = yield from HGET(keys.batch + (batch_id_of(job_id) or ""), "runs")
+    return template_entries(job_id, len((runs or b"").split()))

@@ -58,27 +58,33 @@ local function score_of(name)
   return math.max(1, math.floor(tonumber(score or clock.now_ms)))
 end
 
--- Move a lane. Return how many changes it holds.
-local function move_lane(name)
+-- Move a lane, or `count` changes of it: the rest stays. Return how many. If the lane has been used in this layout
+-- already, they follow what is there.
+local function move_lane(name, count)
   local user, trader = lane.split(name)
   local list, old = KEY.old_lane .. name, KEY.old_head .. name
-  local job_ids = redis.call('LRANGE', list, 0, -1)
+  local job_ids = redis.call('LRANGE', list, 0, count - 1)
   local token, lease = unpack(redis.call('HMGET', old, 'token', 'lease'))
   local score = token and clock.now_ms or score_of(name)
   move_bucket(user)
-  for i, job_id in ipairs(job_ids) do
-    local flags = flags_of(job_id)
-    if i == 1 then lane.begin(user, trader, flags, job_id, score)
-    else lane.append(lane.read(user, trader), flags, job_id) end
-  end
   if token then bucket.set_late(bucket.of(user), trader, (tonumber(lease) or clock.now_ms) * 1000 + LATE_FOR) end
-  if #job_ids > 0 and move_attempts(name, old, token) then
-    local head = lane.read(user, trader)
-    head.is_attempted = true
-    lane.write(head)
+  for _, job_id in ipairs(job_ids) do
+    local flags = flags_of(job_id)
+    if lane.begin(user, trader, flags, job_id, score) then
+      local head = lane.read(user, trader)
+      if move_attempts(name, old, token) then
+        head.is_attempted = true
+        lane.write(head)
+      end
+    else
+      lane.append(lane.read(user, trader), flags, job_id)
+    end
   end
-  redis.call('DEL', list, old)
-  for _, key in ipairs({KEY.old_schedule, KEY.old_bulk_schedule, KEY.old_lanes}) do redis.call('ZREM', key, name) end
+  redis.call('DEL', old)
+  redis.call('LTRIM', list, #job_ids, -1)
+  if redis.call('EXISTS', list) == 0 then
+    for _, key in ipairs({KEY.old_schedule, KEY.old_bulk_schedule, KEY.old_lanes}) do redis.call('ZREM', key, name) end
+  end
   return #job_ids
 end
 
@@ -96,13 +102,16 @@ local function move_batch(id)
 end
 
 local changes = 0
-for _, name in ipairs(input.lanes) do changes = changes + move_lane(name) end
+for _, name in ipairs(input.lanes) do
+  if changes < input.max_changes then changes = changes + move_lane(name, input.max_changes - changes) end
+end
+for _, user in ipairs(input.users) do move_bucket(user) end
 for user in pairs(users) do schedule.update(user) end
 for _, id in ipairs(input.batches) do move_batch(id) end
 if input.ends == 1 then
   local marks = KEY.old_rejected_keys
   if redis.call('EXISTS', marks) == 1 then redis.call('RENAME', marks, KEY.rejected_keys) end
-  redis.call('DEL', KEY.old_schedule, KEY.old_bulk_schedule, KEY.old_lanes, KEY.old_wakeups)
+  redis.call('DEL', KEY.old_wakeups)
   for _, name in ipairs(redis.call('SMEMBERS', KEY.egresses)) do redis.call('DEL', KEY.egress .. name) end
   redis.call('SET', KEY.layout, input.layout)
 end

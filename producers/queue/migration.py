@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -10,16 +11,23 @@ from producers.contract.codec import BULK_BYTES, COALESCE_BYTES
 from producers.contract.keyspace import BUCKET_SUFFIX, Keyspace
 from producers.contract.layout import LAYOUT
 from producers.contract.stored_values import read_each
-from producers.errors import InvalidArgument
+from producers.contract.wording import plural
+from producers.errors import MigrationRefused
 from producers.queue.parts import LANES
 from producers.queue.slicing import slices
-from producers.transport.commands import EXISTS, GET, LLEN, TIME_US, ZCARD, ZCOUNT, ZRANGE
+from producers.transport.commands import HEXISTS, LLEN, SCAN, TIME_US, ZCARD, ZCOUNT, ZRANGE
+from producers.transport.layout_check import fetch_layout, is_later, refusal
 from producers.transport.plan import Plan, RunScript, Transaction
 from producers.transport.script_messages import Message, encode
 from producers.transport.scripts import Script
 
 CHUNK_SIZE = 20
-"""Lanes, or batches, that one run moves: a lane holds up to `COPYTRADE_LANE_LIMIT` changes."""
+"""Lanes, users or batches that one run looks at."""
+
+MAX_CHANGES = 200
+"""Changes that one run moves: some milliseconds of Redis."""
+
+SCAN_COUNT = 1000
 
 
 class MigrateRequest(Message):
@@ -28,14 +36,18 @@ class MigrateRequest(Message):
     Attributes:
         lanes: lanes to move.
         batches: batches to move.
-        ends: 1 when all lanes and batches have been moved.
+        users: users whose buckets to move.
+        max_changes: changes to move at most; of a lane that holds more, the rest stays for the next run.
+        ends: 1 when everything has been moved.
         layout: the new layout.
     """
 
-    lanes: list[str]
-    batches: list[str]
-    ends: int
-    layout: str
+    lanes: list[str] = msgspec.field(default_factory=list)
+    batches: list[str] = msgspec.field(default_factory=list)
+    users: list[str] = msgspec.field(default_factory=list)
+    max_changes: int = MAX_CHANGES
+    ends: int = 0
+    layout: str = LAYOUT
 
 
 MIGRATE = Script.load(
@@ -76,79 +88,102 @@ class _Old:
     batches: list[str]
     malformed: int
 
+    def report(self, layout: str, changes: int, workers: int) -> MigrationReport:
+        """Return the report on them."""
+        return MigrationReport(
+            layout=layout,
+            lanes=len(self.lanes),
+            changes=changes,
+            batches=len(self.batches),
+            workers=workers,
+            malformed=self.malformed,
+        )
+
 
 def survey(keys: Keyspace) -> Plan[MigrationReport]:
     """Return what there is to move; nothing is written."""
-    layout = yield from _fetch_layout(keys)
-    if layout == LAYOUT:
-        return MigrationReport(layout=layout, lanes=0, changes=0, batches=0, workers=0)
+    layout = yield from fetch_layout(keys)
     old = yield from _list_old(keys)
     changes = 0
     for some in slices(old.lanes, CHUNK_SIZE):
-        changes += sum((yield from Transaction(*[LLEN(keys.old_lane + lane) for lane in some])))
-    workers = yield from _count_workers(keys)
-    return MigrationReport(
-        layout=layout,
-        lanes=len(old.lanes),
-        changes=changes,
-        batches=len(old.batches),
-        workers=workers,
-        malformed=old.malformed,
-    )
+        changes += sum((yield from _count_changes(keys, some)))
+    workers = 0 if layout == LAYOUT else (yield from _count_workers(keys))
+    return old.report(layout, changes, workers)
 
 
 def migrate(keys: Keyspace) -> Plan[MigrationReport]:
     """Move a queue of an earlier layout; what a run that was interrupted left is moved by the next.
 
     Raises:
-        InvalidArgument: workers of the earlier version are alive, or the queue has a later layout. Nothing was moved.
+        MigrationRefused: workers of the earlier version are alive, or the queue has a later layout. Nothing was moved.
     """
-    layout = yield from _fetch_layout(keys)
-    if layout > LAYOUT:
-        raise InvalidArgument("layout", "is of a later version; update this program", layout)
+    layout = yield from fetch_layout(keys)
+    if is_later(layout):
+        raise MigrationRefused(refusal(layout))
     workers = 0 if layout == LAYOUT else (yield from _count_workers(keys))
     if workers:
-        raise InvalidArgument("workers", "must be stopped first, and all producers; alive are", workers)
+        raise MigrationRefused(
+            f"{plural(workers, 'worker')} of the earlier version may be alive (one that was killed counts for half a"
+            " minute): stop all workers and all programs that enqueue, then run: copytrade migrate --yes"
+        )
     old = yield from _list_old(keys)
     changes = 0
     for some in slices(old.lanes, CHUNK_SIZE):
-        changes += yield from _run(list(some), [], ends=0)
+        changes += yield from _move_lanes(keys, some)
     for some in slices(old.batches, CHUNK_SIZE):
-        yield from _run([], list(some), ends=0)
-    yield from _run([], [], ends=1)
-    return MigrationReport(
-        layout=layout,
-        lanes=len(old.lanes),
-        changes=changes,
-        batches=len(old.batches),
-        workers=0,
-        malformed=old.malformed,
-    )
+        yield from _run(MigrateRequest(batches=list(some)))
+    if layout != LAYOUT:
+        yield from _move_buckets(keys)
+        yield from _run(MigrateRequest(ends=1))
+    return old.report(layout, changes, 0)
 
 
-def _run(lanes: list[str], batches: list[str], *, ends: int) -> RunScript[int]:
-    return RunScript(MIGRATE, [encode(MigrateRequest(lanes, batches, ends, LAYOUT))])
+def _move_lanes(keys: Keyspace, lanes: Sequence[str]) -> Plan[int]:
+    """Move lanes whole, a number of changes at a time; return how many changes they held."""
+    moved = 0
+    left = list(lanes)
+    while left:
+        moved += yield from _run(MigrateRequest(lanes=left))
+        counts = yield from _count_changes(keys, left)
+        left = [lane for lane, count in zip(left, counts, strict=True) if count]
+    return moved
 
 
-def _fetch_layout(keys: Keyspace) -> Plan[str]:
-    layout, old = yield from Transaction(
-        GET(keys.layout), EXISTS(keys.old_schedule, keys.old_bulk_schedule, keys.old_rejected_keys, keys.batches)
-    )
-    if layout is not None:
-        return layout.decode(errors="replace")
-    return "1" if old else LAYOUT
+def _count_changes(keys: Keyspace, lanes: Sequence[str]) -> Plan[list[int]]:
+    counts = yield from Transaction(*[LLEN(keys.old_lane + lane) for lane in lanes])
+    return list(counts)
+
+
+def _move_buckets(keys: Keyspace) -> Plan[None]:
+    """Move the buckets of users without lanes: such a user waits a little too, and its hold stays."""
+    position = 0
+    while True:
+        position, found = yield from SCAN(position, "MATCH", f"{keys.bucket}*{BUCKET_SUFFIX}", "COUNT", SCAN_COUNT)
+        users = read_each(found, lambda key: key.decode("ascii").removeprefix(keys.bucket).removesuffix(BUCKET_SUFFIX))
+        for some in slices(users, CHUNK_SIZE):
+            yield from _run(MigrateRequest(users=list(some)))
+        if not position:
+            return
+
+
+def _run(request: MigrateRequest) -> RunScript[int]:
+    return RunScript(MIGRATE, [encode(request)])
 
 
 def _list_old(keys: Keyspace) -> Plan[_Old]:
-    *schedules, batches = yield from Transaction(
+    *schedules, names = yield from Transaction(
         ZRANGE(keys.old_schedule, 0, -1),
         ZRANGE(keys.old_bulk_schedule, 0, -1),
         ZRANGE(keys.old_lanes, 0, -1),
         ZRANGE(keys.batches, 0, -1),
     )
     lanes = read_each(sorted({lane for schedule in schedules for lane in schedule}), _lane)
-    batch_ids = read_each(batches, bytes.decode)
-    return _Old(list(lanes), list(batch_ids), lanes.malformed + batch_ids.malformed)
+    batches = read_each(names, bytes.decode)
+    old_batches: list[str] = []
+    for some in slices(batches, CHUNK_SIZE):
+        are_old = yield from Transaction(*[HEXISTS(keys.batch + batch_id, "created") for batch_id in some])
+        old_batches += [batch_id for batch_id, is_old in zip(some, are_old, strict=True) if is_old]
+    return _Old(list(lanes), old_batches, lanes.malformed + batches.malformed)
 
 
 def _lane(stored: bytes) -> str:

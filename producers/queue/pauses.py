@@ -93,9 +93,8 @@ class Pause:
 def pause(keys: Keyspace, scope: Scope) -> Plan[bool]:
     """Stop claims of the scope; requests in flight are completed. Return False if it was paused before."""
     now_us = yield from TIME_US()
-    is_new = yield from HSETNX(keys.paused, scope.field, now_us // 1000)
-    if scope.kind == "trader":
-        yield from SREM(keys.resuming, keyspace.escape(scope.name))
+    trader = keyspace.escape(scope.name) if scope.kind == "trader" else ""
+    is_new, _ = yield from Transaction(HSETNX(keys.paused, scope.field, now_us // 1000), SREM(keys.resuming, trader))
     return bool(is_new)
 
 

@@ -103,7 +103,7 @@ local function rejected_by_batch()
 end
 
 -- Return the flags of a change whose content is the batch's template: they name the run that it is enqueued by.
-local run_flags
+local run_flags, new_runs   -- `new_runs`: the batch's runs with this one, written if it adds a change
 local function template_flags()
   if run_flags then return run_flags end
   local runs, run = redis.call('HGET', batch, 'runs') or '', 0
@@ -114,8 +114,7 @@ local function template_flags()
       return run_flags
     end
   end
-  redis.call('HSET', batch, 'runs', runs == '' and input.run or runs .. ' ' .. input.run)
-  redis.call('HSETNX', batch, 'template', bytes(input.template))
+  new_runs = runs == '' and input.run or runs .. ' ' .. input.run
   run_flags = flags .. 't' .. (run + 1)
   return run_flags
 end
@@ -170,6 +169,10 @@ local function count_in_batch()
     if redis.call('HEXISTS', batch, 'total') == 0 then redis.call('PEXPIRE', batch, EMPTY_BATCH_TTL_MS) end
     return
   end
+  if new_runs then
+    redis.call('HSET', batch, 'runs', new_runs)
+    redis.call('HSETNX', batch, 'template', bytes(input.template))
+  end
   redis.call('HINCRBY', batch, 'total', #added)
   redis.call('SADD', members, unpack(added))
   if deepest > tonumber(redis.call('HGET', batch, 'deepest') or 0) then
@@ -201,7 +204,10 @@ for _, change in ipairs(input.changes) do
   if not ok then break end   -- the changes accepted before are still scheduled and counted
   reply[#reply + 1] = verdict_or_error
 end
-for user, at in pairs(ready) do schedule.offer(user, input.is_bulk == 1, at) end
+for user, at in pairs(ready) do
+  -- A malformed bucket must not keep others off the schedule.
+  if not pcall(schedule.offer, user, input.is_bulk == 1, at) then schedule.set(user, input.is_bulk == 1, at) end
+end
 local earliest = schedule.save()
 bucket.save()
 if has_batch and (ok or #added > 0) then count_in_batch() end

@@ -31,6 +31,7 @@ from producers.sync.transport import (
 )
 from producers.transport.clients import keyspace_of
 from producers.transport.commands import TIME_US
+from producers.transport.layout_check import with_layout_check
 from producers.transport.plan import RunScript
 from producers.transport.redis_clock import RedisClock
 
@@ -181,7 +182,8 @@ class Enqueuer:
     def _now_ms(self) -> int:
         """Return the time of Redis's clock, Unix milliseconds. It is read once; each submission's reply updates it."""
         if not self._clock.known:
-            self._clock.update(execute(self._redis, TIME_US()) // 1000)
+            asked = with_layout_check(self._redis.connection_pool, self._keys, TIME_US())
+            self._clock.update(execute(self._redis, asked) // 1000)
         return self._clock.now_ms()
 
     def _ttl_ms(self, ttl_s: float | None) -> int:

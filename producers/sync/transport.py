@@ -12,6 +12,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from producers.transport.blocking import BLOCKED_PAUSE_S, blocking_share
 from producers.transport.clients import keyspace_of
+from producers.transport.layout_check import with_layout_check
 from producers.transport.notifications import RECONNECT_S
 from producers.transport.plan import Plan, RunScript, Step, Transaction
 from producers.transport.redis_errors import FULL, refusal_code
@@ -52,9 +53,10 @@ def run_plan(redis: Redis, plan: Plan[T] | Step[T], action: str) -> T:
 
     Raises:
         QueueUnavailable: Redis did not answer, or refused a command.
+        LayoutMismatch: another version of this project wrote the queue.
     """
     with translate_errors(action):
-        return execute(redis, plan)
+        return execute(redis, with_layout_check(redis.connection_pool, keyspace_of(redis), plan))
 
 
 def run_blocking(redis: Redis, step: Step[Any], action: str) -> None:

@@ -14,6 +14,7 @@ from producers.errors import QueueFull, QueueUnavailable
 from producers.transport.blocking import BLOCKED_PAUSE_S, blocking_share
 from producers.transport.clients import check_loop, keyspace_of
 from producers.transport.explain import describe
+from producers.transport.layout_check import with_layout_check
 from producers.transport.plan import Plan, RunScript, Step, Transaction
 from producers.transport.redis_errors import FULL, refusal_code
 from producers.transport.retry import RetryBudget
@@ -33,9 +34,10 @@ async def run_plan(redis: Redis, plan: Plan[T] | Step[T], action: str) -> T:
 
     Raises:
         QueueUnavailable: Redis did not answer, or refused a command.
+        LayoutMismatch: another version of this project wrote the queue.
     """
     with translate_errors(action):
-        return await execute(redis, plan)
+        return await execute(redis, with_layout_check(redis.connection_pool, keyspace_of(redis), plan))
 
 
 async def run_blocking(redis: Redis, step: Step[Any], action: str) -> None:

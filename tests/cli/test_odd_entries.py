@@ -8,6 +8,7 @@ import pytest
 from redis import Redis
 
 from ops.keys import KEYS
+from producers.contract.layout import LAYOUT
 from tests.support.copytrade import Copytrade
 
 NO_TEXT = b"\xff\xfe"
@@ -18,6 +19,7 @@ LEFT_OUT = "left out 1 stored entry that cannot be read: something else writes t
 def test_a_command_says_how_many_entries_it_left_out(copytrade: Copytrade, command: str) -> None:
     """What it prints to standard output stays as it is; with --json the note is a document."""
     with Redis.from_url(copytrade.dsn) as redis:
+        redis.set(KEYS.layout, LAYOUT)
         redis.hset(KEYS.paused, NO_TEXT, b"1")
         for key in (KEYS.batches, KEYS.dead_letters + "rejected"):
             redis.zadd(key, {NO_TEXT: 1})

@@ -87,6 +87,8 @@ def test_every_error_has_an_exit_status() -> None:
         "JobNotFound": 4,
         "BatchNotFound": 4,
         "DeadLetterNotFound": 4,
+        "LayoutMismatch": 2,
+        "MigrationRefused": 2,
     }
     kinds = [
         kind

@@ -7,15 +7,17 @@ moment of the dump, and only the test moves it.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ops.keys import KEYS
-from producers import Cancellation, InvalidArgument, JobResult, JobState, Outcome, Producer, QueueUnavailable
-from producers.contract.layout import LAYOUT
-from tests.support.changes import change
+from producers import (
+    Cancellation,
+    JobResult,
+    JobState,
+    Outcome,
+    Producer,
+)
 from tests.support.lanes import Lanes
 from tests.support.stored_queue import StoredQueue
 from tests.support.upgraded import Upgraded, open_queue
@@ -46,70 +48,6 @@ async def upgraded_older(valkey_dsn: str) -> AsyncIterator[Upgraded]:
     await Producer(lanes.redis).migrate()
     yield lanes
     await lanes.redis.aclose()
-
-
-async def test_a_dry_run_counts_what_there_is_to_move_and_writes_nothing(stored: Upgraded) -> None:
-    """Then nothing is left to move after the queue was moved."""
-    producer = Producer(stored.redis)
-    before = await stored.values()
-
-    report = await producer.migrate(dry_run=True)
-
-    assert await stored.values() == before
-    queued = stored.queue.queued
-    assert (report.lanes, report.changes, report.batches) == (len(queued), sum(map(len, queued.values())), 1)
-    assert await producer.migrate() == report
-    assert (await producer.migrate(dry_run=True)).lanes == 0
-
-
-async def test_a_migration_that_was_interrupted_is_completed_by_the_next(
-    stored: Upgraded, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No change is lost or doubled, whichever of its runs was the last."""
-    producer = Producer(stored.redis)
-    monkeypatch.setattr("producers.queue.migration.CHUNK_SIZE", 1)
-    runs = 0
-    execute = stored.redis.execute_command
-
-    async def interrupted(*args: Any, **options: Any) -> Any:
-        nonlocal runs
-        runs += args[0] == "EVALSHA"
-        if runs > 7:
-            raise RedisConnectionError("cut")
-        return await execute(*args, **options)
-
-    monkeypatch.setattr(stored.redis, "execute_command", interrupted)
-    with pytest.raises(QueueUnavailable):
-        await producer.migrate()
-    monkeypatch.setattr(stored.redis, "execute_command", execute)
-
-    await producer.migrate()
-
-    for lane, queued in stored.queue.queued.items():
-        assert await stored.queued(lane) == queued
-
-
-async def test_workers_and_producers_refuse_the_queue_until_it_was_moved(stored: Upgraded) -> None:
-    """In one line that names the command."""
-    producer = Producer(stored.redis)
-
-    with pytest.raises(QueueUnavailable, match="copytrade migrate"):
-        await producer.enqueue(change("1"))
-    with pytest.raises(Exception, match="LAYOUT"):
-        await stored.claimer.session.renew()
-
-    await producer.migrate()
-    await producer.enqueue(change("1"))
-    await stored.claimer.session.renew()
-    assert await stored.redis.get(KEYS.layout) == LAYOUT.encode()
-
-
-async def test_nothing_is_moved_while_a_worker_of_the_version_before_is_alive(stored: Upgraded) -> None:
-    """It would go on with the lanes as they were."""
-    await stored.redis.zadd(KEYS.workers, {"default:old": await stored.now_ms() + 10_000})
-
-    with pytest.raises(InvalidArgument, match="must be stopped"):
-        await Producer(stored.redis).migrate()
 
 
 async def finished(lanes: Lanes) -> int:

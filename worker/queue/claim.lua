@@ -15,7 +15,7 @@ Reply the message ClaimReply of claim_messages.py, then the payloads and histori
       and counted as "unreadable"; a user with a key of a wrong type is postponed for a minute.
 ]]
 -- luacheck: read globals clock bucket egress breaker lane schedule session batches probes payloads input pack_reply
--- luacheck: read globals turns pacing MAX_COALESCED BULK_SHARE QUARANTINE_AFTER EGRESS_HEALTH LOOK_AHEAD
+-- luacheck: read globals turns pacing MAX_PAYLOADS MAX_COALESCED BULK_SHARE QUARANTINE_AFTER EGRESS_HEALTH LOOK_AHEAD
 local POSTPONED_MS = 60000
 local PAUSED_MS = 30000       -- a paused egress is claimed for again after this; resuming wakes a worker
 local EXTRA_USERS = 32        -- users read beyond the limit, since some are only postponed
@@ -69,7 +69,7 @@ local function read_attempts(head)
   if not head.is_attempted then return {} end
   local history, lost, alone_until = unpack(
     redis.call('HMGET', KEY.attempts .. head.name, 'history', 'lost_deliveries', 'alone_until'))
-  return {history = history, lost = tonumber(lost or 0), alone_until = alone_until}
+  return {history = history, lost = math.floor(tonumber(lost or 0) or 0), alone_until = alone_until}
 end
 
 -- Return the entries that may be sent with a head.
@@ -83,7 +83,7 @@ end
 local function read_state(found, head, attempts)
   local user = head.user
   return {behind = entries_behind(found, head, attempts), egress_health = egress_health(user),
-    mark = has_rejected_keys and redis.call('HGET', KEY.rejected_keys, user) or ''}
+    mark = string.match(has_rejected_keys and redis.call('HGET', KEY.rejected_keys, user) or '', '^[ -~]*$') or ''}
 end
 
 local function add_row(head, attempts, state, slot, slot_number)
@@ -173,6 +173,7 @@ local function try(entry, bulk_waits)
     claimed = claimed + 1
     egress.count_claim(entry.is_bulk, bulk_waits)
     if is_probing then wait_us = input.probe_lease
+    elseif payloads.count() > MAX_PAYLOADS then wait_us = 0   -- the next claim goes on
     elseif result == CLAIMED_ALONE then wait_us = 0 end
   end
   return not wait_us

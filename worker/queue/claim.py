@@ -26,8 +26,11 @@ from worker.settings import WorkerSettings
 MAX_COALESCED = 99
 """Maximum of changes that are read behind a head. A request holds ten settings, but replaced ones do not count."""
 
+MAX_PAYLOADS = 200
+"""Changes, with those behind the heads, after which a claim takes no further head: some milliseconds of Redis."""
+
 BULK_SHARE = 10
-"""While changes of both priorities are due, one claim in this many is for bulk (DESIGN: a tenth)."""
+"""While changes of both priorities are due, one claim in this many is for bulk."""
 
 QUARANTINE_AFTER = 3
 """Lost deliveries after which a head may be what kills its workers; it is then claimed and attempted alone."""
@@ -52,6 +55,7 @@ CLAIM = Script.load(
     ],
     constants={
         "MAX_COALESCED": MAX_COALESCED,
+        "MAX_PAYLOADS": MAX_PAYLOADS,
         "QUARANTINE_AFTER": QUARANTINE_AFTER,
         "EGRESS_HEALTH": EgressHealth,
     },
@@ -87,14 +91,15 @@ class Claimer:
         asked_at_s = self._clock.monotonic()
         try:
             elements = await CLAIM.run(self._redis, self._keys, [encode(self._request(session_id, number, limit))])
+            reply = decode(ClaimReply, elements[0])
+            claims = self._claims(reply, elements, session_id, asked_at_s, self._clock.monotonic())
         except BaseException:
             self.session.lose_claim(session_id, number)
             raise
-        reply = decode(ClaimReply, elements[0])
         self.session.claimed(session_id, number, len(reply.rows))
         if reply.is_refused:
             self.session.refused(session_id)
-        return self._claims(reply, elements, session_id, asked_at_s, self._clock.monotonic())
+        return claims
 
     def _request(self, session_id: str, number: int, limit: int) -> ClaimRequest:
         pacing = self._pacing

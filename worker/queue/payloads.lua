@@ -62,6 +62,9 @@ function payloads.read()
   end
 end
 
+-- Return how many payloads are wanted so far.
+function payloads.count() return #wanted end
+
 -- Return the elements of the reply.
 function payloads.reply(packed)
   elements[1] = packed

@@ -75,7 +75,7 @@ local function take_back(dead, name, held)
   end
   local head = lane.read(user, trader)
   if head then
-    redis.call('HINCRBY', KEY.attempts .. name, 'lost_deliveries', 1)
+    redis.pcall('HINCRBY', KEY.attempts .. name, 'lost_deliveries', 1)
     head.is_attempted = true
     make_due(head)
   end
@@ -84,9 +84,12 @@ end
 
 -- Move lanes of a dead session, up to `left`. Return whether it has none any more.
 local function take_back_some(dead)
-  local entries, released = redis.call('HSCAN', KEY.held .. dead.id, 0, 'COUNT', left)[2], {}
+  local cursor, released, entries = '0', {}
+  repeat   -- a page may be empty, although others are not
+    cursor, entries = unpack(redis.call('HSCAN', KEY.held .. dead.id, cursor, 'COUNT', left))
+  until #entries > 0 or cursor == '0'
   for i = 1, math.min(#entries, 2 * left), 2 do
-    take_back(dead, entries[i], entries[i + 1])
+    pcall(take_back, dead, entries[i], entries[i + 1])   -- a key of a wrong type must not end all renewals
     released[#released + 1] = entries[i]
   end
   session.release(dead.id, released)

@@ -55,7 +55,7 @@ class SettlementRow(Message):
         slot_number: the claim's.
         reply_age: us since the reply or the failure; -1 if nothing was sent.
         round_trip: us; -1 if no reply came.
-        arrives_within: us after its failure within which the request may still arrive.
+        arrives_within: us after its failure within which a request of unknown fate may still arrive.
         failure_kind: see breaker.lua; "" for none.
         is_explained: 1 if the failure is explained by the user alone.
         retry_after_ms: what the exchange's Retry-After asks for; 0 for nothing.
@@ -178,7 +178,7 @@ class EncodedSettlement:
             slot_number=claim.slot_number,
             reply_age=reply_age,
             round_trip=round_trip,
-            arrives_within=ARRIVES_WITHIN_US if request and request.was_aborted else 0,
+            arrives_within=ARRIVES_WITHIN_US if request and (request.was_aborted or request.late_until_s) else 0,
             failure_kind=(request and request.failure_kind) or "",
             is_explained=int(request is not None and request.keys_replaced),
             retry_after_ms=round(((request and request.retry_after_s) or 0.0) * 1000),

@@ -26,7 +26,7 @@ pytestmark = ARQ_CLOSES_OLD_STYLE
 
 SETTINGS = ProducerSettings()
 OF_REDIS = ["redis", "version", "mode", "eviction", "persistence", "memory", "clock", "scripts"]
-OF_QUEUE = ["workers", "lanes", "pauses", "dead letters", "keys", "unreadable"]
+OF_QUEUE = ["layout", "workers", "lanes", "pauses", "dead letters", "keys", "unreadable"]
 
 
 def named(checks: list[Check]) -> dict[str, Check]:
@@ -49,7 +49,7 @@ async def test_a_durable_redis_with_a_worker_passes_every_check(tmp_path: Path) 
         await redis.aclose()
 
     assert not_ok(found) == {}
-    assert [check.name for check in found] == [*OF_REDIS, "workers", "egress default", *OF_QUEUE[1:]]
+    assert [check.name for check in found] == [*OF_REDIS, "layout", "workers", "egress default", *OF_QUEUE[2:]]
     assert "valkey" in named(found)["version"].detail
 
 

@@ -12,6 +12,7 @@ from arq.connections import ArqRedis
 from ops.keys import KEYS
 from producers import Producer
 from producers.contract import keyspace
+from producers.contract.layout import LAYOUT
 from producers.contract.messages import Outcome, Priority
 from producers.monitor.overview import MAX_LANES, MAX_PAUSES, MAX_WORKERS
 from producers.monitor.worker_info import announce_worker
@@ -92,6 +93,7 @@ async def test_the_overview_has_counts_dead_letters_pauses_rates_and_batches(red
         pipe.hset(KEYS.paused, mapping={"everything": "20", "user:a%3Ab": "10", "egress:north": "15"})
         pipe.hset(KEYS.rates, mapping={"1": "5", "2": "5"})
         pipe.zadd(KEYS.batches, {"b1": 1})
+        pipe.set(KEYS.layout, LAYOUT)
         await pipe.execute()
 
     found = await seen(redis)
