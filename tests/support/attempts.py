@@ -34,7 +34,7 @@ class Bench:
         self.clock = ManualClock()
         self.answers = list(answers)
         self.sent: list[tuple[bytes, dict[str, str]]] = []
-        self.settled: list[Settlement] = []
+        self.settlements: list[Settlement] = []
         self.known = True
         self.connected: Callable[[], object] = bool
         self.answers_at_once = True
@@ -73,13 +73,16 @@ class Bench:
             raise answer
         return answer
 
+    def settled(self, claim: Claim) -> None:
+        """Take note of a settlement, as a session does."""
+
     def is_trusted(self, session_id: str) -> bool:
         """Return whether a session is trusted."""
         return session_id in self.trusted
 
     async def settle(self, settlement: Settlement) -> Settled:
         """Record a settlement."""
-        self.settled.append(settlement)
+        self.settlements.append(settlement)
         return Settled(fenced=False, finished=int(isinstance(settlement, Finish)))
 
     def claim(self, *, slot_in_s: float = 0, **changed: Any) -> Claim:
@@ -93,7 +96,7 @@ class Bench:
     async def apply(self, claim: Claim) -> Settlement:
         """Run one attempt; return its settlement."""
         await self.attempt_runner.run(claim)
-        (only,) = self.settled
+        (only,) = self.settlements
         return only
 
 

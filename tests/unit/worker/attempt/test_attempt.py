@@ -111,7 +111,7 @@ async def test_a_reply_from_before_its_request_ends_no_change() -> None:
     bench = Bench(granted(), RawReply(200, GRANTED.replace(b"1790000000000", b"1789999990000"), 0.4))
     for _ in range(2):
         await bench.attempt_runner.run(bench.claim())
-    second = bench.settled[1]
+    second = bench.settlements[1]
     assert isinstance(second, Requeue)
     assert second.request is not None
     assert (second.request.attempt.verdict, second.request.round_trip_s) == ("ambiguous", None)

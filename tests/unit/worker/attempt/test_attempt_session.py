@@ -93,4 +93,4 @@ async def test_a_request_that_is_cancelled_by_others_stays_cancelled() -> None:
     attempt.cancel()
     with pytest.raises(asyncio.CancelledError):
         await attempt
-    assert bench.settled == []
+    assert bench.settlements == []
