@@ -117,7 +117,7 @@ class Keyspace:
     """STRING "1": memory was above the share from which on changes are refused. Set and deleted by submit; TTL a
     minute."""
 
-    bucket = _Name("bucket:")
+    bucket = _Name("slots:")
     """STRING `<user>:settings`: the leaky bucket of a user and endpoint, one list in msgpack (bucket.lua). All scripts
     but seal and progress; TTL one minute after its last effect."""
 
@@ -152,6 +152,7 @@ class Keyspace:
     old_lanes = _Name("lanes")
     old_lane = _Name("lane:")
     old_head = _Name("head:")
+    old_bucket = _Name("bucket:")
     old_wakeups = _Name("bell")
     old_rejected_keys = _Name("refused")
     """What layout 1 had: see migrate.lua, which moves it."""

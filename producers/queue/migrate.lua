@@ -30,7 +30,7 @@ end
 local function move_bucket(user)
   if users[user] then return end
   users[user] = true
-  local key, found = KEY.bucket .. user .. BUCKET_SUFFIX, bucket.of(user)
+  local key, found = KEY.old_bucket .. user .. BUCKET_SUFFIX, bucket.of(user)
   if redis.call('TYPE', key).ok ~= 'hash' then return end
   local fields = redis.call('HGETALL', key)
   bucket.hold(found, clock.now_us + HOLD)
@@ -105,7 +105,6 @@ local changes = 0
 for _, name in ipairs(input.lanes) do
   if changes < input.max_changes then changes = changes + move_lane(name, input.max_changes - changes) end
 end
-for _, user in ipairs(input.users) do move_bucket(user) end
 for user in pairs(users) do schedule.update(user) end
 for _, id in ipairs(input.batches) do move_batch(id) end
 if input.ends == 1 then

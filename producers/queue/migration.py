@@ -15,19 +15,17 @@ from producers.contract.wording import plural
 from producers.errors import MigrationRefused
 from producers.queue.parts import LANES
 from producers.queue.slicing import slices
-from producers.transport.commands import HEXISTS, LLEN, SCAN, TIME_US, ZCARD, ZCOUNT, ZRANGE
+from producers.transport.commands import HEXISTS, LLEN, TIME_US, ZCARD, ZCOUNT, ZRANGE
 from producers.transport.layout_check import fetch_layout, is_later, refusal
 from producers.transport.plan import Plan, RunScript, Transaction
 from producers.transport.script_messages import Message, encode
 from producers.transport.scripts import Script
 
 CHUNK_SIZE = 20
-"""Lanes, users or batches that one run looks at."""
+"""Lanes or batches that one run looks at."""
 
 MAX_CHANGES = 200
 """Changes that one run moves: some milliseconds of Redis."""
-
-SCAN_COUNT = 1000
 
 
 class MigrateRequest(Message):
@@ -36,7 +34,6 @@ class MigrateRequest(Message):
     Attributes:
         lanes: lanes to move.
         batches: batches to move.
-        users: users whose buckets to move.
         max_changes: changes to move at most; of a lane that holds more, the rest stays for the next run.
         ends: 1 when everything has been moved.
         layout: the new layout.
@@ -44,7 +41,6 @@ class MigrateRequest(Message):
 
     lanes: list[str] = msgspec.field(default_factory=list)
     batches: list[str] = msgspec.field(default_factory=list)
-    users: list[str] = msgspec.field(default_factory=list)
     max_changes: int = MAX_CHANGES
     ends: int = 0
     layout: str = LAYOUT
@@ -133,7 +129,6 @@ def migrate(keys: Keyspace) -> Plan[MigrationReport]:
     for some in slices(old.batches, CHUNK_SIZE):
         yield from _run(MigrateRequest(batches=list(some)))
     if layout != LAYOUT:
-        yield from _move_buckets(keys)
         yield from _run(MigrateRequest(ends=1))
     return old.report(layout, changes, 0)
 
@@ -152,18 +147,6 @@ def _move_lanes(keys: Keyspace, lanes: Sequence[str]) -> Plan[int]:
 def _count_changes(keys: Keyspace, lanes: Sequence[str]) -> Plan[list[int]]:
     counts = yield from Transaction(*[LLEN(keys.old_lane + lane) for lane in lanes])
     return list(counts)
-
-
-def _move_buckets(keys: Keyspace) -> Plan[None]:
-    """Move the buckets of users without lanes: such a user waits a little too, and its hold stays."""
-    position = 0
-    while True:
-        position, found = yield from SCAN(position, "MATCH", f"{keys.bucket}*{BUCKET_SUFFIX}", "COUNT", SCAN_COUNT)
-        users = read_each(found, lambda key: key.decode("ascii").removeprefix(keys.bucket).removesuffix(BUCKET_SUFFIX))
-        for some in slices(users, CHUNK_SIZE):
-            yield from _run(MigrateRequest(users=list(some)))
-        if not position:
-            return
 
 
 def _run(request: MigrateRequest) -> RunScript[int]:

@@ -68,7 +68,6 @@ LPUSH = _Write[int]("LPUSH")
 LRANGE = _Read[list[bytes]]("LRANGE")
 LTRIM = _Write[Any]("LTRIM")
 
-SCAN = _Read[tuple[int, list[bytes]]]("SCAN")
 SADD = _Write[int]("SADD")
 SREM = _Write[int]("SREM")
 SSCAN = _Read[tuple[int, list[bytes]]]("SSCAN")

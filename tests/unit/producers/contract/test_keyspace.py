@@ -64,7 +64,7 @@ def test_a_job_id_of_a_batch_has_another_form(job_id: str, other: str | None) ->
 def test_ids_without_separators_are_not_escaped() -> None:
     """Keys of ordinary IDs stay readable in Redis."""
     assert keyspace.lane("1001", "123123123") == "1001:123123123"
-    assert KEYS.bucket_of("1001:123123123") == "copytrade:bucket:1001:settings"
+    assert KEYS.bucket_of("1001:123123123") == "copytrade:slots:1001:settings"
 
 
 def test_no_key_prefix_is_the_beginning_of_another() -> None:
@@ -99,4 +99,4 @@ def test_all_names_of_a_tagged_keyspace_begin_with_its_tag() -> None:
     assert all(name.startswith("{copytrade}:") for name in names.values())
     assert len(set(names.values())) == len(names) > 20
     assert (tagged.job, KEYS.job) == ("{copytrade}:arq:job:", "arq:job:")
-    assert tagged.bucket_of("1001:t1") == "{copytrade}:bucket:1001:settings"
+    assert tagged.bucket_of("1001:t1") == "{copytrade}:slots:1001:settings"
