@@ -83,9 +83,10 @@ class Keyspace:
     """LIST `<lane>`: the entries behind the head, if there are any. Pushed by submit; removed by settle, cancel."""
 
     attempts = _Name("attempts:")
-    """HASH `<lane>`: what is known of a head that was attempted and has not finished: `history` (its requests, in
-    msgpack), `lost_deliveries` (workers that died with it), `alone_until` (the last job that is sent alone). Claim,
-    settle, renew, cancel; no TTL, deleted with the head."""
+    """HASH `<lane>`: what is known of a head that was claimed with others or attempted, and has not finished: `history`
+    (its requests, in msgpack), `lost_deliveries` (workers that died with it), `alone_until` (the last job that is sent
+    alone), `sent_until` (the last job that was claimed with it). Claim, settle, renew, cancel; no TTL, deleted with the
+    head."""
 
     pins = _Name("pins")
     """HASH: user -> the only egress that its requests leave from. No TTL."""

@@ -13,7 +13,7 @@ local batches = {}
 local exists, counts = {}, {}     -- by batch: whether it exists; field -> number to add
 local started, finished = {}, {}  -- by batch: whether a change of it was claimed, or has finished
 
--- Return the batch in a job ID, nil if it names none. As keyspace.batch_id_of: new IDs have no OLD_BATCH_MARK.
+-- Return the batch in a job ID, nil if it names none. As ids.batch_id_of: new IDs have no OLD_BATCH_MARK.
 function batches.id_of(job_id)
   local mark = string.find(job_id, OLD_BATCH_MARK, 1, true) or string.find(job_id, BATCH_MARK, 1, true)
   if mark and mark > 1 then return string.sub(job_id, 1, mark - 1) end

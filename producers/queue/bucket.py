@@ -6,12 +6,15 @@ import msgspec
 
 from producers.transport.script_messages import Message, decode
 
+FULL_PACE = 1000
+"""The slowdown of a user that is not slowed down, in thousandths of its pace."""
+
 
 class StoredBucket(Message):
     """A user's bucket as it is stored, see bucket.lua. All times are us of Redis's clock.
 
     Attributes:
-        slot_number: how many slots were taken.
+        slot_number: number of the next slot; that of a new bucket is the Unix time in ms.
         tat: the earliest next slot by the pace.
         hold: nothing is sent before.
         per_window: requests of the user in one window.
@@ -36,7 +39,7 @@ class StoredBucket(Message):
     per_window: int = 0
     window: int = 0
     pace: int = 0
-    slowdown_permille: int = 1000
+    slowdown_permille: int = FULL_PACE
     slowed_at: int = 0
     faster_at: int = 0
     faster_after: int = 0
@@ -62,10 +65,7 @@ WINDOW_PAD_US = 1_000
 """Added to the exchange's window: its clock and ours tick in milliseconds."""
 
 BUCKET_TTL_MS = 60_000
-"""How long a bucket is kept after the latest of its times: slot, window, reservation, hold, slowdown."""
-
-FULL_PACE = 1000
-"""The slowdown of a user that is not slowed down, in thousandths of its pace."""
+"""How long a bucket is kept after the latest of its times: slot, window, hold, slowdown."""
 
 
 def decode_bucket(packed: bytes | None) -> StoredBucket:

@@ -13,6 +13,7 @@ Reply a VERDICT for each change
 -- luacheck: read globals clock bucket lane schedule finish input VERDICT
 local NEAR_END = 500            -- entries that are searched from either end of a lane first
 local SEARCH_LIMIT = 50000      -- entries that one run searches: some 2 ms
+local BOUNDARIES = {'alone_until', 'sent_until'}   -- fields of `attempts:<lane>` that name a change of the lane
 
 finish.begin(input.result_ttl_ms, 0)
 local searched = 0
@@ -35,13 +36,24 @@ local function find(head, candidates)
   end
 end
 
--- If a change that is to be removed is the last one that is sent alone, the change before it is so instead.
-local function move_boundary(head, job_id, entry)
-  local attempts = KEY.attempts .. head.name
-  if not head.is_attempted or redis.call('HGET', attempts, 'alone_until') ~= job_id then return end
+-- Return the job ID of the change before an entry behind the head.
+local function job_id_before(head, entry)
   local position = redis.call('LPOS', KEY.rest .. head.name, entry)
   local before = position > 0 and redis.call('LINDEX', KEY.rest .. head.name, position - 1)
-  redis.call('HSET', attempts, 'alone_until', before and string.match(before, '%S+$') or head.job_id)
+  return before and string.match(before, '%S+$') or head.job_id
+end
+
+-- If a change that is to be removed is the last one that is sent alone, or that was sent with the head, the change
+-- before it is so instead.
+local function move_boundaries(head, job_id, entry)
+  if not head.is_attempted then return end
+  local attempts, before = KEY.attempts .. head.name, nil
+  for i, boundary in ipairs(redis.call('HMGET', attempts, unpack(BOUNDARIES))) do
+    if boundary == job_id then
+      before = before or job_id_before(head, entry)
+      redis.call('HSET', attempts, BOUNDARIES[i], before)
+    end
+  end
 end
 
 -- Remove a head that waits. What the changes behind it need of its attempts stays; its back-off and its lost deliveries
@@ -52,7 +64,9 @@ local function remove_head(head, late_until)
   if not lane.pop(head) then return end
   if head.is_attempted then
     redis.call('HDEL', attempts, 'lost_deliveries')
-    if redis.call('HGET', attempts, 'alone_until') == removed then redis.call('HDEL', attempts, 'alone_until') end
+    for i, boundary in ipairs(redis.call('HMGET', attempts, unpack(BOUNDARIES))) do
+      if boundary == removed then redis.call('HDEL', attempts, BOUNDARIES[i]) end
+    end
     if head.coalescable == 0 then lane.forget_attempts(head) end
   end
   lane.write(head)
@@ -75,7 +89,7 @@ local function cancel(change)
     if searched > SEARCH_LIMIT then return VERDICT.NOT_REACHED end
     local entry, direction = find(head, change.entries)
     if not entry then return VERDICT.ENDED end
-    move_boundary(head, change.job_id, entry)
+    move_boundaries(head, change.job_id, entry)
     lane.remove(head, entry, direction)
   end
   if touched[user] == nil then touched[user] = was_bulk

@@ -21,7 +21,7 @@ from producers.queue.submit_messages import SubmitVerdict
 from producers.transport.plan import RunScript
 
 CHUNK_SIZE = 250
-"""Items a round trip. The script then blocks Redis for 2 to 4 ms."""
+"""Items a round trip. The script then blocks Redis for some 4 ms."""
 
 CONFLICTS = {
     SubmitVerdict.OTHER_CONTENT: "it was begun with other content",

@@ -11,8 +11,8 @@ score is the time before which it is not claimed (ms), IN_FLIGHT while a session
 paused. So the sets are also the index of the user's lanes.
 Atomic with the rest of its script so that a lane that is not empty is in a set, and only there.
 ]]
--- luacheck: read globals clock
-local lane = {IN_FLIGHT = 9000000000000000, PARKED = 8000000000000000}
+-- luacheck: read globals clock LANE_SCORE
+local lane = {IN_FLIGHT = LANE_SCORE.IN_FLIGHT, PARKED = LANE_SCORE.PARKED}
 
 local NAME = '^[!-~]+$'       -- user, trader and job IDs are printable ASCII without spaces
 local MAX_ID_BYTES = 128

@@ -15,7 +15,7 @@ from producers.transport.plan import Plan, Transaction
 
 
 class LaneScore(IntEnum):
-    """Scores of lanes that are not times."""
+    """Scores of lanes that are not times. Shared with lane.lua."""
 
     IN_FLIGHT = 9_000_000_000_000_000
     PARKED = 8_000_000_000_000_000

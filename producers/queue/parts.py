@@ -12,6 +12,7 @@ from producers.contract.messages import THROTTLED
 from producers.queue.breaker import FAILING, BreakerEvent
 from producers.queue.bucket import BUCKET_TTL_MS, FULL_PACE, LOOK_AHEAD_US, StoredBucket
 from producers.queue.finish import DEAD_OUTCOMES
+from producers.queue.lanes import LaneScore
 from producers.settings import variable_name
 from producers.transport.script_messages import Message
 from producers.transport.scripts import Constant, Part
@@ -33,7 +34,7 @@ BUCKET = _part(
     LOOK_AHEAD=LOOK_AHEAD_US,
     FULL_PACE=FULL_PACE,
 )
-LANE = _part("lane")
+LANE = _part("lane", LANE_SCORE=LaneScore)
 SCHEDULE = _part("schedule", LOOK_AHEAD=LOOK_AHEAD_US)
 EGRESS = _part("egress", BUCKET_TTL_MS=BUCKET_TTL_MS)
 BREAKER = _part("breaker", BREAKER_EVENT=BreakerEvent, FAILING=FAILING, THROTTLED=THROTTLED)

@@ -35,7 +35,7 @@ RESUME = Script.load(
 )
 
 CHUNK_SIZE = 200
-"""Lanes that one run moves: some 3 ms of Redis."""
+"""Lanes that one run moves: some 1 ms of Redis."""
 
 ScopeKind = Literal["user", "trader", "egress", "everything"]
 

@@ -1,5 +1,5 @@
 --[[
-session: the leases of worker processes on what they have in flight. A part of claim, settle and renew.
+session: the leases of worker processes on what they have in flight. A part of claim, settle, renew and overview.
 
 A session has lapsed when nobody has heard of it for more than its TTL of served time. The served clock counts time in
 which Redis served: of each gap between two renewals, by anybody, at most two beats of the renewer. So a Redis that

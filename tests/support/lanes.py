@@ -28,6 +28,7 @@ from worker.queue.settle import Settler
 from worker.settings import WorkerSettings
 
 DEFAULTS = WorkerSettings()
+BEAT_S = DEFAULTS.session_ttl_s / BEATS_PER_TTL
 TTL_MS = 3_600_000
 MOST_HEADS = 1_000
 MOST_SUBMISSIONS = 1_000
@@ -58,6 +59,12 @@ class Lanes:
         """Another worker's claimer, with a session of its own."""
         session = Session(self.redis, self.clock, self.settings, self.pacing)
         return Claimer(self.redis, self.clock, self.settings, self.pacing, session)
+
+    async def new_session(self) -> Session:
+        """Another worker's session, which is open."""
+        session = self.new_claimer().session
+        await session.renew()
+        return session
 
     async def submit(
         self,
@@ -175,10 +182,9 @@ class Lanes:
 
         The lanes that they hold are taken back. Time passes on the clock of the test.
         """
-        survivor = self.new_claimer().session
+        survivor = await self.new_session()
         sessions = [claimer.session for claimer in claimers or (self.claimer,)]
         ttl_s = self.settings.session_ttl_s
-        await survivor.renew()
         for _ in range(BEATS_PER_TTL + 2):
             await self.clock.sleep(ttl_s / BEATS_PER_TTL)
             while await survivor.renew():

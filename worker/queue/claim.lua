@@ -67,15 +67,31 @@ end
 
 local function read_attempts(head)
   if not head.is_attempted then return {} end
-  local history, lost, alone_until = unpack(
-    redis.call('HMGET', KEY.attempts .. head.name, 'history', 'lost_deliveries', 'alone_until'))
-  return {history = history, lost = math.floor(tonumber(lost or 0) or 0), alone_until = alone_until}
+  local history, lost, alone_until, sent_until = unpack(
+    redis.call('HMGET', KEY.attempts .. head.name, 'history', 'lost_deliveries', 'alone_until', 'sent_until'))
+  return {history = history, lost = math.floor(tonumber(lost or 0) or 0), alone_until = alone_until,
+    sent_until = sent_until}
 end
 
--- Return the entries that may be sent with a head.
+-- Return the entries that may be sent with a head. While its last request may still be applied, its repetition carries
+-- the same changes: without them an old value would follow a new one, and a newer one might be overwritten.
 local function entries_behind(found, head, attempts)
-  local is_alone = attempts.alone_until or bucket.late_until(found, head.trader) > 0
-  return is_alone and {} or lane.coalescable(head, MAX_COALESCED)
+  if attempts.alone_until then return {} end
+  local entries = lane.coalescable(head, MAX_COALESCED)
+  if bucket.late_until(found, head.trader) > 0 then
+    while #entries > 0 and entries[#entries].job_id ~= attempts.sent_until do table.remove(entries) end
+  end
+  return entries
+end
+
+-- Keep up to which change a request carries changes.
+local function keep_sent_until(head, attempts, behind)
+  local last = #behind > 0 and behind[#behind].job_id
+  if not last or last == attempts.sent_until then return end
+  redis.call('HSET', KEY.attempts .. head.name, 'sent_until', last)
+  if head.is_attempted then return end
+  head.is_attempted = true
+  lane.write(head)
 end
 
 -- Return what a row tells beside its change. All that can fail on a key of a wrong type is read before anything is
@@ -134,6 +150,7 @@ local function claim(user, from_bulk)
   local slot_number = pacing.take(found, slot)
   egress.take(slot)
   lane.set_score(head, lane.IN_FLIGHT)
+  keep_sent_until(head, attempts, state.behind)
   bucket.set_since_bulk(found, is_bulk and 0 or found.since_bulk + 1)
   local token = add_row(head, attempts, state, slot, slot_number)
   schedule.put(user, is_bulk, next_ready)

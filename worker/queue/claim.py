@@ -27,7 +27,7 @@ MAX_COALESCED = 99
 """Maximum of changes that are read behind a head. A request holds ten settings, but replaced ones do not count."""
 
 MAX_PAYLOADS = 200
-"""Changes, with those behind the heads, after which a claim takes no further head: some milliseconds of Redis."""
+"""Changes, with those behind the heads, after which a claim takes no further head: up to 10 ms of Redis."""
 
 BULK_SHARE = 10
 """While changes of both priorities are due, one claim in this many is for bulk."""

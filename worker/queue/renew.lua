@@ -2,10 +2,10 @@
 renew: open or renew a worker's session, give back what it lost, and take back the lanes of dead sessions.
 
 Claims whose replies never came are given back with their slots, and what Redis still holds of claims that were settled
-is put back. Sessions that have lapsed are marked dead, and their
-lanes are moved in chunks: each is due again at once, its delivery counts as lost, and its request counts as arriving
-until ARRIVES_WITHIN after the session's end. The lane's next change waits until that request can no longer be applied.
-Parked lanes of resumed traders are moved too. A reply with `has_more` asks to be called again at once.
+is put back. Sessions that have lapsed are marked dead, and their lanes are moved in chunks: each is due again at once,
+its delivery counts as lost, and its request counts as arriving until ARRIVES_WITHIN after the session's end. The lane's
+next change waits until that request can no longer be applied. Parked lanes of resumed traders are moved too. A reply
+with `has_more` asks to be called again at once.
 Atomic so that a lane is taken back only while its session holds it, and once.
 
 ARGV  1 the request, see RenewRequest in renewal.py

@@ -58,7 +58,6 @@ class Session:
         pacing: Pacing,
         *,
         availability: RedisAvailability | None = None,
-        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         """Create a session; `renew` opens it.
 
@@ -68,13 +67,12 @@ class Session:
             settings: the worker's settings.
             pacing: the worker's rates.
             availability: takes note of outages.
-            on_lost: called when the worker can no longer trust its session.
         """
         self._redis = redis
         self._clock = clock
         self._pacing = pacing
         self._availability = availability or RedisAvailability(clock)
-        self.on_lost = on_lost
+        self.on_lost: Callable[[], object] = lambda: None
         self._ttl_s = settings.session_ttl_s
         self._egress = keyspace.escape(settings.egress)
         self._late_for_ms = round((settings.connect_timeout_s + settings.request_timeout_s) * 1000)

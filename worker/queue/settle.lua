@@ -105,15 +105,10 @@ end
 
 -- Keep of a finished head what the changes behind it need: its history, new or old, if they may have been sent with it,
 -- and up to which of them they are sent alone.
-local function pass_attempts_on(head, history, finished)
-  local attempts, alone_until, old_history = KEY.attempts .. head.name, nil, nil
-  if head.is_attempted then
-    alone_until, old_history = unpack(redis.call('HMGET', attempts, 'alone_until', 'history'))
-  end
-  if finished[alone_until] then alone_until = nil end
+local function pass_attempts_on(head, history, alone_until)
+  local attempts = KEY.attempts .. head.name
   lane.forget_attempts(head)
   if head.coalescable == 0 then return end
-  history = history or old_history
   if alone_until then redis.call('HSET', attempts, 'alone_until', alone_until) end
   if history then redis.call('HSET', attempts, 'history', history) end
   head.is_attempted = (alone_until or history) and true or false
@@ -137,9 +132,14 @@ end
 
 -- End a head and the changes that were sent with it; those that were cancelled meanwhile have ended. Return how many.
 local function end_changes(settlement, head, found)
-  local finished, count, name, was_bulk = {}, 0, head.name, head.interactive == 0
-  local is_left = true
-  if head.changes > 1 then redis.call('LLEN', KEY.rest .. name) end   -- fails before the first write, or not at all
+  local finished, count, name = {}, 0, head.name
+  local is_left, alone_until, old_history = true, nil, nil
+  if head.changes > 1 then   -- if a key has a wrong type, its read fails before the first write
+    redis.call('LLEN', KEY.rest .. name)
+    if head.is_attempted then
+      alone_until, old_history = unpack(redis.call('HMGET', KEY.attempts .. name, 'alone_until', 'history'))
+    end
+  end
   for _, ending in ipairs(settlement.endings) do
     if is_left and head.job_id == ending.job_id then
       finish.change(ending.job_id, name, ending.outcome, bytes(ending.result), bytes(ending.payload))
@@ -148,12 +148,12 @@ local function end_changes(settlement, head, found)
     end
   end
   if is_left then
-    pass_attempts_on(head, bytes(settlement.history), finished)
+    pass_attempts_on(head, bytes(settlement.history) or old_history, not finished[alone_until] and alone_until)
     put_back(head, math.max(now, bucket.late_until(found, head.trader)))
   else
     released[#released + 1] = name
   end
-  return count, was_bulk
+  return count
 end
 
 -- Return the us until a head can be attempted again at the earliest.
@@ -177,9 +177,9 @@ local function settle(settlement, found, user, trader, at_fault_for)
     -- The exchange rejects the keys of many users, so these keys are not at fault. Wait until other users were probed.
     is_requeue, delay, history = true, 2 * at_fault_for, bytes(settlement.requeue_history)
   end
-  batches.count_in_flight(settlement.job_id, -1)
   if is_requeue then requeue(settlement, head, delay, history, was_sent)
-  else count, was_bulk = end_changes(settlement, head, found) end
+  else count = end_changes(settlement, head, found) end
+  batches.count_in_flight(settlement.job_id, -1)
   local is_bulk = head.interactive == 0
   if was_bulk ~= is_bulk then schedule.update(user) else schedule.update(user, is_bulk) end
   local again_us = is_requeue and until_again(found, user, now + delay) or 0

@@ -27,6 +27,7 @@ from worker.queue.settlement_rows import (
     CLEAR_MARK,
     EncodedSettlement,
     SettleAction,
+    SettledRow,
     SettleReply,
     SettleRequest,
     Written,
@@ -64,6 +65,10 @@ BATCH_SIZE = 64
 RETRY_S = 0.2
 """Pause before settlements that Redis did not accept are sent again."""
 
+FAILED_RETRY_S = 5.0
+"""Pause before a settlement is sent again that could not be written although Redis accepted its run: its lane has a key
+of a wrong type, which an operator must remove."""
+
 PART = "settlements"
 
 log = logging.getLogger(__name__)
@@ -90,20 +95,41 @@ class Settler:
         self._result_ttl_ms = max(1, round(settings.result_ttl_s * 1000))
         self._dead_letter_ttl_ms = max(1, round(settings.dead_letter_ttl_s * 1000))
         self._waiting: list[_Waiting] = []
+        self._most = BATCH_SIZE
         self._writer: asyncio.Task[None] | None = None
 
     async def settle(self, settlement: Settlement) -> Settled:
-        """Write one settlement; retry without limit while Redis is away.
+        """Write one settlement; retry without limit until it is written.
 
         A late settlement is safe, and counts while the session holds the lane; else the script fences it.
         """
-        waiting = _Waiting(settlement)  # not in `_write`: an encoding error must reach only this caller
+        encoded = EncodedSettlement(settlement)  # not in `_write`: an encoding error must reach only this caller
+        is_logged = False
+        while True:
+            row, next_due_s = await self._written(encoded)
+            if row.written != Written.FAILED:
+                return Settled(
+                    fenced=row.written == Written.FENCED,
+                    finished=row.finished,
+                    breaker=BreakerEvent(row.breaker_event),
+                    again_in_s=row.again_us / US_PER_S,
+                    next_due_s=next_due_s,
+                )
+            if not is_logged:
+                _log_failed(settlement.claim, row.error)
+                is_logged = True
+            await self._clock.sleep(FAILED_RETRY_S)
+
+    async def _written(self, encoded: EncodedSettlement) -> tuple[SettledRow, float | None]:
+        """Return what the script replied to a settlement, and in how many seconds the next user is due."""
+        waiting = _Waiting(encoded)
         self._waiting.append(waiting)
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write(), name="copytrade settle")
         return await waiting.future
 
     async def _write(self) -> None:
+        """Send what waits. After a refusal settlements are sent one by one, so that none delays the others."""
         while self._waiting:
             await asyncio.sleep(0)  # settlements that are ready now share the run
             run = self._next_run()
@@ -111,51 +137,41 @@ class Settler:
                 reply = await self._run(run)
             except (RedisError, OSError) as exc:
                 self._availability.failed(PART, exc)
-                if is_away(exc) or len(run) == 1:
-                    self._waiting = run + self._waiting
-                await self._clock.sleep(RETRY_S)
-                continue
-            self._availability.served(PART)
-            if self._resolve(run, reply):
-                await self._clock.sleep(RETRY_S)
+                await self._put_back(run, is_refused=not is_away(exc))
+            except Exception:
+                log.exception("unexpected error in settling; it continues", extra=log_fields(Event.INTERNAL_ERROR))
+                await self._put_back(run, is_refused=True)
+            else:
+                self._availability.served(PART)
+                self._most = BATCH_SIZE
+                next_due_s = None if reply.next_due_us < 0 else reply.next_due_us / US_PER_S
+                for waiting, row in zip(run, reply.rows, strict=True):
+                    if not waiting.future.done():
+                        waiting.future.set_result((row, next_due_s))
 
     def _next_run(self) -> list[_Waiting]:
         """Take settlements of one session, oldest first."""
-        session_id = self._waiting[0].settlement.claim.session_id
-        run = [waiting for waiting in self._waiting if waiting.settlement.claim.session_id == session_id][:BATCH_SIZE]
-        taken = set(map(id, run))
-        self._waiting = [waiting for waiting in self._waiting if id(waiting) not in taken]
+        session_id = self._waiting[0].session_id
+        run: list[_Waiting] = []
+        others: list[_Waiting] = []
+        for waiting in self._waiting:
+            is_taken = waiting.session_id == session_id and len(run) < self._most
+            (run if is_taken else others).append(waiting)
+        self._waiting = others
         return run
 
-    def _resolve(self, run: list[_Waiting], reply: SettleReply) -> bool:
-        """Resolve the futures of a run; return whether some settlements must be sent again."""
-        must_retry = False
-        next_due_s = None if reply.next_due_us < 0 else reply.next_due_us / US_PER_S
-        for waiting, row in zip(run, reply.rows, strict=True):
-            if row.written == Written.FAILED:
-                self._log_failed(waiting.settlement.claim, row.error)
-                self._waiting.append(waiting)
-                must_retry = True
-            elif not waiting.future.done():
-                waiting.future.set_result(
-                    Settled(
-                        fenced=row.written == Written.FENCED,
-                        finished=row.finished,
-                        breaker=BreakerEvent(row.breaker_event),
-                        again_in_s=row.again_us / US_PER_S,
-                        next_due_s=next_due_s,
-                    )
-                )
-        return must_retry
-
-    def _log_failed(self, claim: Claim, error: str) -> None:
-        extra = log_fields(Event.MALFORMED, lane=claim.lane, job=claim.job_id)
-        log.error("lane %s: its settlement cannot be written, and is tried again: %s", claim.lane, error, extra=extra)
+    async def _put_back(self, run: list[_Waiting], *, is_refused: bool) -> None:
+        if is_refused:
+            self._most = 1
+            self._waiting += run
+        else:
+            self._waiting = run + self._waiting
+        await self._clock.sleep(RETRY_S)
 
     async def _run(self, run: list[_Waiting]) -> SettleReply:
         """Run the script. Settling twice is harmless: what the first run settled is fenced for the second."""
         now_s = self._clock.monotonic()
-        claim = run[-1].settlement.claim
+        claim = run[-1].encoded.settlement.claim
         further: list[bytes] = []
         request = SettleRequest(
             session=claim.session_id,
@@ -165,15 +181,21 @@ class Settler:
             result_ttl_ms=self._result_ttl_ms,
             dead_letter_ttl_ms=self._dead_letter_ttl_ms,
             reckoned_now=claim.redis_ms(now_s) * 1000,
-            settlements=[waiting.row(now_s, further) for waiting in run],
+            settlements=[waiting.encoded.row(now_s, further) for waiting in run],
         )
         reply = await SETTLE.run(self._redis, keyspace_of(self._redis), [encode(request), *further])
         return decode(SettleReply, reply)
 
 
-class _Waiting(EncodedSettlement):
+class _Waiting:
     """A settlement that is to be written, and the future of its caller."""
 
-    def __init__(self, settlement: Settlement) -> None:
-        super().__init__(settlement)
-        self.future: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
+    def __init__(self, encoded: EncodedSettlement) -> None:
+        self.encoded = encoded
+        self.session_id = encoded.settlement.claim.session_id
+        self.future: asyncio.Future[tuple[SettledRow, float | None]] = asyncio.get_running_loop().create_future()
+
+
+def _log_failed(claim: Claim, error: str) -> None:
+    extra = log_fields(Event.MALFORMED, lane=claim.lane, job=claim.job_id)
+    log.error("lane %s: its settlement cannot be written, and is tried again: %s", claim.lane, error, extra=extra)

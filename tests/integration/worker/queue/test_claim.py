@@ -92,7 +92,7 @@ async def test_users_are_claimed_for_by_due_time(lanes: Lanes) -> None:
     """The user that waited longest comes first, whatever the order of submission."""
     await lanes.submit(*((f"j{n}", change(str(n))) for n in range(3)))
     now_ms = await lanes.now_ms()
-    await lanes.redis.zadd(KEYS.schedule, {str(n): now_ms - 1000 * n for n in range(3)})
+    await lanes.redis.zadd(KEYS.schedule, {str(n): now_ms - 1000 * (n + 1) for n in range(3)})
 
     assert [claim.job_id for claim in await lanes.claim()] == ["j2", "j1", "j0"]
 

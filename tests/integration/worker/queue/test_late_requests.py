@@ -104,6 +104,35 @@ async def test_no_newer_change_goes_with_the_repetition_of_a_lost_request(timed:
     assert await next_change_after_s(timed, clock) == pytest.approx(LATE_S - 0.3, abs=0.03)
 
 
+@pytest.mark.parametrize(("cancelled", "repeated"), [(None, ["j2", "j3"]), ("j2", ["j3"]), ("j3", ["j2"])])
+async def test_the_repetition_of_a_lost_request_carries_the_same_changes(
+    timed: Lanes, clock: ManualClock, cancelled: str | None, repeated: list[str]
+) -> None:
+    """Else the first one's value would follow the newer ones. A change that was cancelled since is left out."""
+    await timed.submit(*((f"j{n}", change()) for n in (1, 2, 3)), coalesce=True, now_ms=clock.now_ms)
+    await timed.attempt(await timed.claim_one(), "ambiguous", late_for_s=LATE_S)
+    await timed.submit(("j4", change()), coalesce=True, now_ms=clock.now_ms)
+    if cancelled:
+        await Producer(timed.redis).job(cancelled).cancel()
+    clock.advance(0.3)
+
+    claim = await timed.claim_one()
+
+    assert [job_id for job_id, _ in claim.coalescable] == repeated
+
+
+async def test_all_changes_go_together_once_the_lost_request_is_over(timed: Lanes, clock: ManualClock) -> None:
+    """The boundary of an earlier request does not stay."""
+    await timed.submit(("j1", change()), ("j2", change()), coalesce=True, now_ms=clock.now_ms)
+    await timed.attempt(await timed.claim_one(), "ambiguous", late_for_s=LATE_S)
+    await timed.submit(("j3", change()), coalesce=True, now_ms=clock.now_ms)
+    clock.advance(LATE_S)
+
+    claim = await timed.claim_one()
+
+    assert [job_id for job_id, _ in claim.coalescable] == ["j2", "j3"]
+
+
 async def test_a_lane_among_many_of_its_user_is_held_back_as_well(timed: Lanes, clock: ManualClock) -> None:
     """Waking the user does not make it due before the lost request is over."""
     await lose_the_first(timed, clock)

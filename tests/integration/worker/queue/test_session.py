@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from ops.keys import KEYS
 from producers.contract import keyspace
 from producers.queue.parts import BEATS_PER_TTL
-from producers.transport.dsn import open_redis
 from tests.support.changes import change
-from tests.support.lanes import DEFAULTS, UNHINDERED, Lanes
+from tests.support.lanes import BEAT_S, DEFAULTS, Lanes
 from tests.support.manual_clock import ManualClock
-from tests.support.timed_redis import TimedRedis
 from worker.queue.renewal import CHUNK_SIZE
-from worker.queue.session import Session
 
-BEAT_S = DEFAULTS.session_ttl_s / BEATS_PER_TTL
 LANE = keyspace.lane("1001", "t1")
-
-
-@pytest.fixture
-async def served(valkey_dsn: str, clock: ManualClock) -> AsyncIterator[Lanes]:
-    """A queue on a real server that has the test's time."""
-    redis = open_redis(valkey_dsn, TimedRedis, timeout_s=5)
-    await redis.set_time(clock.now_us)
-    yield Lanes(redis, clock=clock, pacing=UNHINDERED)
-    await redis.aclose()
-
-
-async def renewed(lanes: Lanes) -> Session:
-    """Return the session of another worker, which is open."""
-    session = lanes.new_claimer().session
-    await session.renew()
-    return session
 
 
 async def lost_deliveries(lanes: Lanes) -> int:
@@ -47,7 +26,7 @@ async def test_a_worker_keeps_its_lanes_as_long_as_it_renews_its_session(timed: 
     """Four lifetimes long, and its settlement is then accepted."""
     await timed.submit(("a", change()))
     claim = await timed.claim_one()
-    other = await renewed(timed)
+    other = await timed.new_session()
     for _ in range(4 * BEATS_PER_TTL):
         clock.advance(BEAT_S)
         await timed.claimer.session.renew()
@@ -63,7 +42,7 @@ async def test_a_worker_that_stops_renewing_loses_its_lanes_one_lifetime_later(
     """Counted from its last renewal; another worker gets the same change at once."""
     await timed.submit(("a", change()))
     claim = await timed.claim_one()
-    other = await renewed(timed)
+    other = await timed.new_session()
     for _ in range(BEATS_PER_TTL):
         clock.advance(BEAT_S)
         await other.renew()
@@ -81,7 +60,7 @@ async def test_a_redis_that_stood_still_takes_nobodys_lanes_away(timed: Lanes, c
     """Nobody could renew for an hour; whoever renews first afterwards does not declare the others dead."""
     await timed.submit(("a", change()))
     claim = await timed.claim_one()
-    other = await renewed(timed)
+    other = await timed.new_session()
     clock.advance(3600)
     await other.renew()
     await timed.claimer.session.renew()
@@ -104,7 +83,7 @@ async def test_lanes_are_taken_back_once_by_workers_that_renew_together(timed: L
     """One delivery was lost, not four."""
     await timed.submit(("a", change()))
     await timed.claim_one()
-    others = [await renewed(timed) for _ in range(4)]
+    others = [await timed.new_session() for _ in range(4)]
     for _ in range(BEATS_PER_TTL + 1):
         clock.advance(BEAT_S)
         await asyncio.gather(*(other.renew() for other in others))
@@ -119,7 +98,7 @@ async def test_more_lanes_than_one_run_moves_are_taken_back_in_several_runs(serv
     await served.submit(*((f"j{n}", change(str(n))) for n in range(many)))
     lost = await served.claim(many) + await served.claim(many)  # one claim takes some 200 at most
     held = KEYS.held + served.claimer.session.session_id
-    other = await renewed(served)
+    other = await served.new_session()
     left = []
     for _ in range(BEATS_PER_TTL + 1):
         clock.advance(BEAT_S)
@@ -140,7 +119,7 @@ async def test_a_session_is_dead_from_the_first_run_on_that_takes_lanes_back(ser
     """Although it holds the rest of them still."""
     await served.submit(*((f"j{n}", change(str(n))) for n in range(CHUNK_SIZE + 1)))
     (claim, *_) = await served.claim(CHUNK_SIZE + 1)
-    other = await renewed(served)
+    other = await served.new_session()
     has_more = False
     for _ in range(BEATS_PER_TTL + 1):
         clock.advance(BEAT_S)

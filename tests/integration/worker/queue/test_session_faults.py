@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from ops.keys import KEYS
 from producers.contract import keyspace
 from producers.queue.parts import BEATS_PER_TTL
-from producers.transport.dsn import open_redis
 from tests.support.changes import change
-from tests.support.lanes import DEFAULTS, UNHINDERED, Lanes
+from tests.support.lanes import BEAT_S, Lanes
 from tests.support.manual_clock import ManualClock
-from tests.support.timed_redis import TimedRedis
 from worker.queue.renewal import CHUNK_SIZE
-from worker.queue.session import Session
 
-BEAT_S = DEFAULTS.session_ttl_s / BEATS_PER_TTL
 LANE = keyspace.lane("1001", "t1")
-
-
-@pytest.fixture
-async def served(valkey_dsn: str, clock: ManualClock) -> AsyncIterator[Lanes]:
-    """A queue on a real server that has the test's time."""
-    redis = open_redis(valkey_dsn, TimedRedis, timeout_s=5)
-    await redis.set_time(clock.now_us)
-    yield Lanes(redis, clock=clock, pacing=UNHINDERED)
-    await redis.aclose()
-
-
-async def renewed(lanes: Lanes) -> Session:
-    """Return the session of another worker, which is open."""
-    session = lanes.new_claimer().session
-    await session.renew()
-    return session
-
-
-async def lost_deliveries(lanes: Lanes) -> int:
-    """Return the count of the only lane that is due."""
-    return (await lanes.claim_one()).lost_deliveries
 
 
 async def test_a_dead_session_with_very_many_lanes_is_taken_back_whole(served: Lanes, clock: ManualClock) -> None:
@@ -48,7 +21,7 @@ async def test_a_dead_session_with_very_many_lanes_is_taken_back_whole(served: L
     await served.submit(*((f"j{n}", change(str(n))) for n in range(many)))
     lost = [claim for _ in range(10) for claim in await served.claim(200)]
     assert len(lost) == many
-    other = await renewed(served)
+    other = await served.new_session()
     for _ in range(BEATS_PER_TTL + 1):
         clock.advance(BEAT_S)
         await served.redis.set_time(clock.now_us)  # type: ignore[attr-defined]
@@ -65,7 +38,7 @@ async def test_a_key_of_a_wrong_type_does_not_end_the_renewals(served: Lanes, cl
     await served.submit(("j1", change("1")), ("j2", change("2")))
     lost = await served.claim()
     await served.redis.set(KEYS.attempts + lost[0].lane, "oops")
-    other = await renewed(served)
+    other = await served.new_session()
     for _ in range(BEATS_PER_TTL + 1):
         clock.advance(BEAT_S)
         await served.redis.set_time(clock.now_us)  # type: ignore[attr-defined]

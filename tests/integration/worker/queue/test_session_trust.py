@@ -67,7 +67,8 @@ async def test_a_worker_whose_renewals_fail_is_told_when_its_trust_ends(
     """It aborts what is under way before another worker takes the lanes."""
     lost = asyncio.Event()
     settings = WorkerSettings(session_ttl_s=0.5)
-    session = Session(lanes.redis, lanes.clock, settings, UNHINDERED, on_lost=lost.set)
+    session = Session(lanes.redis, lanes.clock, settings, UNHINDERED)
+    session.on_lost = lost.set
     running = asyncio.create_task(session.run())
 
     async with asyncio.timeout(10):
