@@ -23,12 +23,14 @@ from ops.bench.pacing import neighbour, one_user
 from ops.bench.recovery import recovery
 from ops.bench.redis_load import redis_load
 from ops.bench.throughput import enqueue_rate, worker_throughput
+from ops.bench.warm_start import warm
 
 BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Measurement]]]] = {
     "pace-2ms": lambda: one_user(2, 1),
     "pace-40ms": lambda: one_user(40, 10),
     "neighbour": neighbour,
     "idle": idle,
+    "warm": warm,
     "throughput": worker_throughput,
     "redis-load": redis_load,
     "enqueue": enqueue_rate,

@@ -53,6 +53,8 @@ class Longest:
         """Take the times from the entries of SLOWLOG."""
         times_us: dict[bool, int] = {}
         for entry in entries:
+            if entry["command"].startswith(b"SLOWLOG"):
+                continue  # the measurement's own
             is_script = entry["command"].startswith(SCRIPTS)
             times_us[is_script] = max(times_us.get(is_script, 0), entry["duration"])
         self.script_ms, self.command_ms = times_us.get(True, 0) / US_PER_MS, times_us.get(False, 0) / US_PER_MS

@@ -111,6 +111,10 @@ class Keyspace:
     wakeups = _Name("wakeups")
     """LIST: at most one wake-up for a worker. Pushed by scripts and workers; popped by workers; no TTL."""
 
+    egress_wakeups = _Name("wakeups:")
+    """LIST `<egress>`: at most one wake-up for a worker of the egress, whose pause or breaker has changed. Pushed by
+    producers, settle and workers; popped by workers; TTL 1 minute."""
+
     never = _Name("never")
     """Never exists. Scripts that a full Redis must permit delete it first (`Script.load`), transactions then too."""
 

@@ -28,13 +28,14 @@ local KEEP_OPEN_MS = 660000    -- beyond the pause
 local FIELDS = {'openings', 'pause', 'reason', 'probe', 'probe_at', 'probe_unaffected_at'}
 
 local now = clock.now_us
-local key, failures, max_throttled_pause   -- set by breaker.begin
+local name, key, failures, max_throttled_pause   -- set by breaker.begin
 local state                                -- the fields while the breaker is open
 local has_failures                         -- whether a run of failures is known
 
 -- Read the breaker of an egress. `throttled_pause`: the longest pause of a throttled egress (us).
 function breaker.begin(egress_name, throttled_pause)
-  key, failures, max_throttled_pause = KEY.egress .. egress_name, KEY.failures .. egress_name, throttled_pause
+  name, key, failures = egress_name, KEY.egress .. egress_name, KEY.failures .. egress_name
+  max_throttled_pause = throttled_pause
   local openings, pause, reason, probe, probe_at, unaffected_at = unpack(redis.call('HMGET', key, unpack(FIELDS)))
   breaker.is_open, breaker.reason = tonumber(openings or 0) > 0, reason or ''
   state = {openings = tonumber(openings or 0), pause = tonumber(pause or FIRST_PAUSE), probe = probe,
@@ -76,7 +77,7 @@ function breaker.forget_probe(token)
   state.probe = nil
   redis.call('HDEL', key, 'probe')
   write_probe(now, now)
-  schedule.wake_worker()
+  schedule.wake_egress(name)
 end
 
 -- Open the breaker, or keep it open, for another pause (us). Nobody is probed before the pause of a throttled egress
@@ -92,14 +93,14 @@ local function open(openings, reason, pause)
   local keep_ms = math.ceil(pause / 1000) + KEEP_OPEN_MS
   egress.extend_ttl(key, keep_ms)
   egress.extend_ttl(failures, keep_ms)   -- while the breaker is open it lists the users that are affected
-  schedule.wake_worker()
+  schedule.wake_egress(name)
 end
 
 local function close()
   redis.call('HDEL', key, unpack(FIELDS))
   state = {openings = 0, pause = FIRST_PAUSE, probe_at = 0, probe_unaffected_at = 0}
   breaker.is_open, breaker.reason = false, ''
-  schedule.wake_worker()
+  schedule.wake_egress(name)
 end
 
 local function forget_failures()

@@ -13,6 +13,7 @@ from producers.queue.breaker import FAILING, BreakerEvent
 from producers.queue.bucket import BUCKET_TTL_MS, FULL_PACE, LOOK_AHEAD_US, StoredBucket
 from producers.queue.finish import DEAD_OUTCOMES
 from producers.queue.lanes import LaneScore
+from producers.queue.wakeups import EGRESS_WAKEUP_TTL_MS
 from producers.settings import variable_name
 from producers.transport.script_messages import Message
 from producers.transport.scripts import Constant, Part
@@ -35,7 +36,7 @@ BUCKET = _part(
     FULL_PACE=FULL_PACE,
 )
 LANE = _part("lane", LANE_SCORE=LaneScore)
-SCHEDULE = _part("schedule", LOOK_AHEAD=LOOK_AHEAD_US)
+SCHEDULE = _part("schedule", LOOK_AHEAD=LOOK_AHEAD_US, EGRESS_WAKEUP_TTL_MS=EGRESS_WAKEUP_TTL_MS)
 EGRESS = _part("egress", BUCKET_TTL_MS=BUCKET_TTL_MS)
 BREAKER = _part("breaker", BREAKER_EVENT=BreakerEvent, FAILING=FAILING, THROTTLED=THROTTLED)
 SESSION = _part("session", BEATS_PER_TTL=BEATS_PER_TTL)

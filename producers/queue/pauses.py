@@ -10,8 +10,9 @@ from producers.contract.keyspace import Keyspace
 from producers.contract.stored_values import Listing, read_each, unix_ms
 from producers.contract.validation import check_id
 from producers.queue.parts import LANES, PARKING
-from producers.transport.commands import HDEL, HGETALL, HSETNX, LPUSH, LTRIM, SADD, SREM, TIME_US
-from producers.transport.plan import Command, Plan, RunScript, Transaction
+from producers.queue.wakeups import wake_egress, wake_worker
+from producers.transport.commands import HDEL, HGETALL, HSETNX, SADD, SREM, TIME_US
+from producers.transport.plan import Plan, RunScript, Transaction
 from producers.transport.script_messages import Message, encode
 from producers.transport.scripts import Script
 
@@ -109,11 +110,8 @@ def resume(keys: Keyspace, scope: Scope) -> Plan[bool]:
         marks = yield from HDEL(keys.rejected_keys, user)
         ended = yield from RunScript[int](WAKE, [encode(WakeRequest([user], resumes=1))])
         return bool(ended + marks)
-    commands: list[Command[Any]] = [
-        HDEL(keys.paused, scope.field),
-        LPUSH(keys.wakeups, "1"),
-        LTRIM(keys.wakeups, 0, 0),
-    ]
+    wake = wake_egress(keys, scope.name) if scope.kind == "egress" else wake_worker(keys)
+    commands: list[Transaction[Any]] = [HDEL(keys.paused, scope.field), wake]
     if scope.kind == "trader":
         commands.append(SADD(keys.resuming, keyspace.escape(scope.name)))
     removed, *_ = yield from Transaction(*commands)

@@ -8,7 +8,7 @@ more: the claim corrects it.
 Users that are pinned to an egress are in schedules of their own.
 Atomic with the rest of its script so that a user with a lane that waits is always scheduled (no wake-up can be lost).
 ]]
--- luacheck: read globals clock bucket lane LOOK_AHEAD
+-- luacheck: read globals EGRESS_WAKEUP_TTL_MS clock bucket lane LOOK_AHEAD
 local schedule = {}
 
 local has_pins                                 -- nil until it is looked up
@@ -78,6 +78,14 @@ end
 -- Push a wake-up for a worker, unless there is one.
 function schedule.wake_worker()
   if redis.call('LLEN', KEY.wakeups) == 0 then redis.call('LPUSH', KEY.wakeups, '1') end
+end
+
+-- Wake a worker of an egress, which may listen to nothing else.
+function schedule.wake_egress(name)
+  local list = KEY.egress_wakeups .. name
+  redis.call('LPUSH', list, '1')
+  redis.call('LTRIM', list, 0, 0)
+  redis.call('PEXPIRE', list, EGRESS_WAKEUP_TTL_MS)
 end
 
 local function add(command, users)

@@ -25,7 +25,7 @@ class Request:
         arrived_us: when the exchange saw it; None if it is still on its way.
         was_made: whether it was sent at all; else its slot was given back.
         lane: its lane.
-        job_id: the head that it was made for.
+        carried: the head that it was made for, and the changes behind it that may have been sent with it.
         applied_until_us: until when it may still be applied, while its fate is not known; None if it is known.
     """
 
@@ -37,7 +37,7 @@ class Request:
     arrived_us: int | None = None
     was_made: bool = True
     lane: str = ""
-    job_id: str = ""
+    carried: tuple[str, ...] = ()
     applied_until_us: int | None = None
 
 

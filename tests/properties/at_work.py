@@ -66,7 +66,7 @@ class WorldAtWork(World):
         self._in_order(claim, slot_us, offered)
         user = claim.lane.partition(":")[0]
         request = Request(user, worker.egress, slot_us, self.rates.get(user, 10.0), self.epoch)
-        request.lane, request.job_id = claim.lane, claim.job_id
+        request.lane, request.carried = claim.lane, tuple(offered)
         if self.model.sessions.rows[claim.session_id].epoch == self.epoch:  # else the session's end is not known
             request.applied_until_us = slot_us + LATE_FOR_US
         request.was_made = claim.slot_at_s < worker.session.trusted_until_s(claim.session_id)
@@ -74,12 +74,13 @@ class WorldAtWork(World):
         return request
 
     def _in_order(self, claim: Claim, slot_us: int, offered: list[str]) -> None:
-        """Check that no request of unknown fate of another change of the lane can still be applied."""
+        """Check that a request of unknown fate that can still be applied is followed by its repetition only."""
         for earlier in self.requests:
             if earlier.lane != claim.lane or not earlier.was_made or earlier.epoch != self.epoch:
                 continue
             if earlier.applied_until_us is not None and earlier.applied_until_us > slot_us:
-                assert offered == [earlier.job_id], "a change waits until a lost one before it cannot be applied"
+                again = [job_id for job_id in earlier.carried if job_id in self.model.queued[claim.lane]]
+                assert offered == again, "a change waits until a lost one before it cannot be applied"
                 self.seen["a request of unknown fate was repeated"] += 1
 
     def _probing(self, worker: Worker) -> float:

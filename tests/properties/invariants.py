@@ -21,7 +21,7 @@ LASTING_PREFIXES = (*OF_LANES, KEYS.job, KEYS.dead_letters)
 ALIVE_PREFIXES = (KEYS.batch, KEYS.batch_members, KEYS.batch_results)
 """Keys without a TTL while a change of their batch is queued."""
 
-OF_ATTEMPTS = {b"history", b"lost_deliveries", b"alone_until"}
+OF_ATTEMPTS = {b"history", b"lost_deliveries", b"alone_until", b"sent_until"}
 
 
 def check(dump: Dump, model: Model) -> None:
@@ -95,7 +95,8 @@ def _lanes(dump: Dump, model: Model) -> None:
         assert known.keys() <= OF_ATTEMPTS
         assert not known or attempted == "1", "the head says that there is more to read"
         assert int(known.get(b"lost_deliveries", 0)) == model.lost_deliveries.get(lane, 0)
-        assert known.get(b"alone_until", queued[0].encode()).decode() in queued, "a marker names a queued change"
+        for marker in (b"alone_until", b"sent_until"):
+            assert known.get(marker, queued[0].encode()).decode() in queued, "a marker names a queued change"
 
 
 def _fenced(dump: Dump, model: Model) -> None:

@@ -226,7 +226,7 @@ class Worker:
                 requeue_history=0,
                 delay_ms=0,
                 hold_ms=0,
-                alone_until="",
+                one_by_one=0,
                 endings=[EndingRow(row.job_id, "applied", 1, 0)] if got_reply else [],
             )
             request = SettleRequest(

@@ -134,7 +134,7 @@ def decide(ready: ReadyAttempt, sent: SentRequest, *, now_ms: int, max_tries: in
     )
     match step:
         case Done(Outcome.REJECTED) if len(members) > 1:
-            return _requeue(after, sent, 0.0, send_alone_until=members[-1].job_id)
+            return _requeue(after, sent, 0.0, one_by_one=True)
         case Done(Outcome.EXHAUSTED):
             return _finish_head(after, sent, now_ms)
         case Done(outcome):
@@ -198,12 +198,12 @@ def _result(member: CoalescedChange, outcome: Outcome, history: AttemptHistory, 
 
 
 def _requeue(
-    after: ReadyAttempt, sent: SentRequest, delay_s: float, *, hold_s: float = 0.0, send_alone_until: str | None = None
+    after: ReadyAttempt, sent: SentRequest, delay_s: float, *, hold_s: float = 0.0, one_by_one: bool = False
 ) -> Requeue:
     history = attempt_history.encode(after.history)
-    reason = f"{sent}; sent one by one from here" if send_alone_until else str(sent)
+    reason = f"{sent}; sent one by one from here" if one_by_one else str(sent)
     requeue = Requeue(claim=after.claim, history=history, reason=reason, request=sent, delay_s=delay_s)
-    return replace(requeue, hold_s=hold_s, send_alone_until=send_alone_until)
+    return replace(requeue, hold_s=hold_s, one_by_one=one_by_one)
 
 
 def _check_lane(change: SettingsChange, claim: Claim) -> None:

@@ -1,7 +1,7 @@
 """The dispatcher: claim due lanes, start their attempts, sleep until there is work again.
 
-It wakes up when the next scheduled lane is due, when a wakeup arrives (a list in Redis, to which producers and other
-workers push), when an attempt ends while all slots are taken, and at least every `MAX_IDLE_S`, if a wakeup is lost.
+It wakes up when the next scheduled lane is due, when a wake-up arrives (wakeups.py), when an attempt ends while all
+slots are taken, and at least every `MAX_IDLE_S`, if a wake-up is lost.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
-from typing import cast
+from collections.abc import Callable
 
 from redis.asyncio import Redis
 
 from producers.contract.keyspace import escape
 from producers.transport.cancellation import cancel_and_wait
 from producers.transport.clients import keyspace_of
-from producers.transport.commands import HKEYS, HLEN, LPUSH, LTRIM, ZRANGE
+from producers.transport.commands import HKEYS, HLEN, ZRANGE
 from producers.transport.plan import Transaction
 from producers.transport.runner import execute
 from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
 from worker.logs import Event, log_fields
+from worker.process.wakeups import Wakeups
 from worker.queue.claim import QUARANTINE_AFTER, Claimer
 from worker.queue.claims import Claim, MalformedEntry, Settled
 from worker.queue.redis_retry import RedisAvailability
@@ -73,8 +73,8 @@ class Dispatcher:
         self._attempt_runner = attempt_runner
         self._clock = clock
         self._max_jobs = settings.max_jobs
-        # The pop must return before redis-py's socket timeout, which is treated as an outage of Redis.
-        self._wakeup_timeout_s = min(MAX_IDLE_S, settings.redis_timeout_s / 2)
+        # A wait must end before redis-py's socket timeout, which is treated as an outage of Redis.
+        self._wakeups = Wakeups(redis, settings.egress, min(MAX_IDLE_S, settings.redis_timeout_s / 2))
         self._tasks = tasks
         self._on_settled = on_settled
         self._in_flight = 0
@@ -131,8 +131,8 @@ class Dispatcher:
         return scheduled <= self._unreadable and not any(held)
 
     async def wake_other_worker(self) -> None:
-        """Push a wakeup, so that another worker claims the lanes that become due while this one cannot."""
-        await execute(self._redis, Transaction(LPUSH(self._keys.wakeups, "1"), LTRIM(self._keys.wakeups, 0, 0)))
+        """Wake another worker, which claims what becomes due while this one cannot."""
+        await self._wakeups.wake_other()
 
     async def _claim_once(self) -> None:
         """Claim due lanes and start their attempts, then sleep; or wait for a free slot."""
@@ -154,6 +154,8 @@ class Dispatcher:
             else:
                 self._start(claim)
         self._log_malformed(claims.malformed)
+        if self._wakeups.set_blocked(is_blocked=claims.is_blocked):
+            await self._availability.retry_until_up(self._wakeups.tell_others, "waking other workers")
         if claims.next_due_s is not None:
             self._next_due_s = min(self._next_due_s, self._clock.monotonic() + claims.next_due_s)
         await self._sleep()
@@ -212,14 +214,8 @@ class Dispatcher:
     async def _watch_wakeups(self) -> None:
         while not self._stopping:
             await self._slot_free.wait()  # without a free slot, leave the wakeup to another worker
-            if await self._availability.retry_until_up(self._wait_for_wakeup, "wake-ups"):
+            if await self._availability.retry_until_up(self._wakeups.wait, "wake-ups"):
                 self._wakeup.set()
-
-    async def _wait_for_wakeup(self) -> bool:
-        """Return whether a wakeup arrived within the timeout."""
-        # redis-py types a blocking pop for both its clients at once
-        pop = self._redis.blpop([self._keys.wakeups], self._wakeup_timeout_s)  # type: ignore[arg-type]  # Redis 6 takes a float
-        return await cast("Awaitable[object]", pop) is not None
 
     def _log_malformed(self, found: list[MalformedEntry]) -> None:
         """Log each malformed entry once, up to a number of them."""

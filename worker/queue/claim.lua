@@ -23,11 +23,12 @@ local NEXT, CLAIMED, CLAIMED_ALONE, NO_EGRESS_SLOT, STOP = 1, 2, 3, 4, 5   -- wh
 
 local now_ms, horizon = clock.now_ms, bucket.horizon
 local rows, malformed, held = {}, {}, {}
+local is_blocked = 0          -- 1 if the egress is paused or its breaker is open
 
 local function reply(is_refused, next_due_us)
   payloads.read()
-  return payloads.reply(pack_reply({now_ms = now_ms, is_refused = is_refused, next_due_us = next_due_us, rows = rows,
-    malformed = malformed, templates = payloads.templates}))
+  return payloads.reply(pack_reply({now_ms = now_ms, is_refused = is_refused, is_blocked = is_blocked,
+    next_due_us = next_due_us, rows = rows, malformed = malformed, templates = payloads.templates}))
 end
 
 -- Return the us from now until a slot can be claimed.
@@ -38,15 +39,16 @@ breaker.begin(input.egress, 0)
 egress.begin(input.egress, {egress_pace = input.egress_pace, egress_burst = input.egress_burst, user_pace = input.pace})
 pacing.begin({pace = input.pace, per_window = input.per_window, window = input.window,
   catch_up = input.catch_up, margin_factor = 1 + input.margin_ppm / 1000000})
-local is_probing = breaker.is_open
+local has_pauses = redis.call('EXISTS', KEY.paused) == 1
+local function is_paused(scope) return has_pauses and redis.call('HEXISTS', KEY.paused, scope) == 1 end
+local is_probing, is_egress_paused = breaker.is_open, is_paused('egress:' .. input.egress)
+if is_probing or is_egress_paused then is_blocked = 1 end
+if is_egress_paused or is_paused('everything') then return reply(0, PAUSED_MS * 1000) end
 local limit = is_probing and 1 or input.limit
 if is_probing and breaker.probe_unaffected_at() > horizon then
   return reply(0, until_claimable(breaker.probe_unaffected_at()))
 end
 if egress.next_slot() > horizon then return reply(0, until_claimable(egress.next_slot())) end
-local has_pauses = redis.call('EXISTS', KEY.paused) == 1
-local function is_paused(scope) return has_pauses and redis.call('HEXISTS', KEY.paused, scope) == 1 end
-if is_paused('everything') or is_paused('egress:' .. input.egress) then return reply(0, PAUSED_MS * 1000) end
 local has_rejected_keys = redis.call('TYPE', KEY.rejected_keys).ok == 'hash'   -- a wrong type counts as absent
 
 local function escaped(text)

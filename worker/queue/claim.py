@@ -150,4 +150,5 @@ class Claimer:
             for row in reply.rows
         ]
         malformed = [MalformedEntry(row.name, row.done, postponed=bool(row.is_postponed)) for row in reply.malformed]
-        return Claims(claims, malformed, None if reply.next_due_us < 0 else reply.next_due_us / US_PER_S)
+        next_due_s = None if reply.next_due_us < 0 else reply.next_due_us / US_PER_S
+        return Claims(claims, malformed, next_due_s, is_blocked=bool(reply.is_blocked))

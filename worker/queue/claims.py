@@ -104,11 +104,13 @@ class Claims:
         claims: The heads to attempt.
         malformed: The entries that could not be read.
         next_due_s: Seconds until another user can be claimed for, 0 if one is due now; None if none is scheduled.
+        is_blocked: Whether the egress is paused, or its breaker is open.
     """
 
     claims: list[Claim]
     malformed: list[MalformedEntry]
     next_due_s: float | None
+    is_blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ class Requeue:
         request: The request; None if nothing was sent.
         delay_s: Seconds until the next attempt.
         hold_s: Seconds during which nothing of this user is sent; 0 for no hold.
-        send_alone_until: The last change of the lane that must be sent alone from now on; None to change nothing.
+        one_by_one: Whether the changes that were claimed together must be sent alone from now on.
     """
 
     claim: Claim
@@ -184,7 +186,7 @@ class Requeue:
     request: SentRequest | None = None
     delay_s: float = 0.0
     hold_s: float = 0.0
-    send_alone_until: str | None = None
+    one_by_one: bool = False
 
 
 Settlement = Finish | Requeue

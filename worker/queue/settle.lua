@@ -125,7 +125,9 @@ local function requeue(settlement, head, delay, history, was_sent)
   local attempts = KEY.attempts .. head.name
   redis.call('HSET', attempts, 'history', history)
   if was_sent then redis.call('HDEL', attempts, 'lost_deliveries') end   -- a claim that was not sent shows nothing
-  if settlement.alone_until ~= '' then redis.call('HSET', attempts, 'alone_until', settlement.alone_until) end
+  if settlement.one_by_one > 0 then
+    redis.call('HSET', attempts, 'alone_until', redis.call('HGET', attempts, 'sent_until') or head.job_id)
+  end
   head.is_attempted = true
   put_back(head, now + delay)
 end

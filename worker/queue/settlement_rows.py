@@ -67,7 +67,7 @@ class SettlementRow(Message):
         requeue_history: of a FINISH: number of the history to requeue with if the egress is at fault; 0 to end anyway.
         delay_ms: of a REQUEUE.
         hold_ms: hold of the user.
-        alone_until: the last change to send alone; "" to change nothing.
+        one_by_one: of a REQUEUE: 1 if the changes that were claimed together are to be sent alone.
         endings: of a FINISH: the head and each change sent with it.
     """
 
@@ -89,7 +89,7 @@ class SettlementRow(Message):
     requeue_history: int
     delay_ms: int
     hold_ms: int
-    alone_until: str
+    one_by_one: int
     endings: list[EndingRow]
 
 
@@ -190,7 +190,7 @@ class EncodedSettlement:
             requeue_history=number(finish.requeue_history) if finish else 0,
             delay_ms=round(requeue.delay_s * 1000) if requeue else 0,
             hold_ms=round(requeue.hold_s * 1000) if requeue else 0,
-            alone_until=(requeue and requeue.send_alone_until) or "",
+            one_by_one=int(requeue is not None and requeue.one_by_one),
             endings=[
                 EndingRow(job_id, outcome, number(result), number(payload))
                 for job_id, outcome, result, payload in self._endings

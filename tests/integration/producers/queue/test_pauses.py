@@ -64,7 +64,8 @@ async def test_everything_or_an_egress_may_be_paused(producer: Producer, lanes: 
     await lanes.redis.delete(KEYS.wakeups)
     await producer.resume(**of(kind, name))
 
-    assert await lanes.redis.llen(KEYS.wakeups) == 1  # type: ignore[misc]
+    woken = KEYS.egress_wakeups + name if kind == "egress" else KEYS.wakeups
+    assert await lanes.redis.llen(woken) == 1  # type: ignore[misc]
     assert await claimed(lanes) == {"j1"}
 
 

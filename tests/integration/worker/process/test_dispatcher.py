@@ -69,10 +69,11 @@ async def test_waiting_for_a_wakeup_is_not_taken_for_an_unreachable_redis(
         await (await rig.producer.enqueue(change())).result(timeout=20)
         assert worker._dispatcher is not None
         impatient = open_redis(valkey_dsn, ArqRedis, timeout_s=0.6)
-        monkeypatch.setattr(worker._dispatcher, "_redis", impatient)
+        wakeups = worker._dispatcher._wakeups
+        monkeypatch.setattr(wakeups, "_redis", impatient)
 
         try:
-            assert await worker._dispatcher._wait_for_wakeup() is False
+            assert await wakeups.wait() is False
         finally:
             monkeypatch.undo()
             await impatient.aclose()

@@ -73,6 +73,25 @@ async def test_after_cancelling_members_of_a_rejected_group_the_others_are_still
     assert await lanes.redis.exists(KEYS.attempts + LANE) == 0
 
 
+async def test_a_group_whose_last_member_was_cancelled_in_flight_is_sent_one_by_one_and_no_further(
+    producer: Producer, lanes: Lanes
+) -> None:
+    """The changes after the group are coalesced again."""
+    jobs = await joining(producer, of(pair("A")), of(pair("B")), of(pair("C")))
+    claim = await lanes.claim_one()
+    await jobs[2].cancel()
+    await lanes.attempt(claim, "permanent", code="40017")
+    for symbol in "DE":
+        await producer.enqueue(of(pair(symbol)), coalesce=True)
+
+    groups = []
+    async for claim in lanes.heads():
+        groups.append("".join(sent(claim)))
+        await lanes.attempt(claim)
+
+    assert groups == ["A", "B", "DE"]
+
+
 async def test_new_changes_are_coalesced_with_a_group_that_is_retried(producer: Producer, lanes: Lanes) -> None:
     """Members that were sent before are applied with them, not superseded by them."""
     jobs = await joining(producer, of(pair("A")), of(pair("B")))

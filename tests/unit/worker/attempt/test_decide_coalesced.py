@@ -117,7 +117,7 @@ def test_a_rejected_group_is_put_back_to_be_sent_one_by_one() -> None:
     settlement = concluded(ready(ONE, OTHER, REPLACING), "permanent", code="40017")
 
     assert isinstance(settlement, Requeue)
-    assert (settlement.send_alone_until, settlement.delay_s, settlement.hold_s) == ("j2", 0.0, 0.0)
+    assert (settlement.one_by_one, settlement.delay_s, settlement.hold_s) == (True, 0.0, 0.0)
     assert "one by one" in settlement.reason
     assert attempt_history.decode(settlement.history).tries == 1
 
@@ -136,7 +136,7 @@ def test_a_group_that_fails_too_often_is_sent_one_by_one() -> None:
     settlement = concluded(ready(ONE, OTHER, state=before), "failed")
 
     assert isinstance(settlement, Requeue)
-    assert settlement.send_alone_until == "j1"
+    assert settlement.one_by_one
 
 
 @pytest.mark.parametrize("verdict", ["transient", "ambiguous", "failed", "clock_skew", "throttled"])
@@ -146,7 +146,7 @@ def test_a_group_worth_another_try_is_put_back_together(verdict: str) -> None:
 
     assert isinstance(settlement, Requeue)
     state = attempt_history.decode(settlement.history)
-    assert settlement.send_alone_until is None
+    assert not settlement.one_by_one
     assert [state.was_sent(job_id) for job_id in ("j0", "j1", "j2")] == [False, True, True], "j0 was replaced before"
     assert state.tries == (verdict != "throttled")
     assert (settlement.hold_s > 0) == (verdict == "throttled")
