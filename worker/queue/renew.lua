@@ -15,10 +15,10 @@ Reply the message RenewReply of renewal.py; `is_alive` is 0 if the session is de
 -- luacheck: read globals CHUNK_SIZE ARRIVES_WITHIN TAKEN_TTL_MS
 local left = CHUNK_SIZE      -- lanes that this run may still move
 
--- Make a lane that was in flight due at once.
-local function make_due(head)
+-- Make a lane that was in flight since a slot (us) due at once, before the user's lanes that became ready later.
+local function make_due(head, slot)
   lane.write(head)
-  lane.set_score(head, clock.now_ms)
+  lane.set_score(head, math.min(clock.now_ms, math.floor((slot or clock.now_us) / 1000)))
   batches.count_in_flight(head.job_id or '', -1)
 end
 
@@ -32,7 +32,7 @@ local function put_back(is_wanted, free_slot)
       local user, trader = lane.split(name)
       free_slot(bucket.of(user), trader, slot, slot_number)
       local head = lane.read(user, trader)
-      if head then make_due(head) end
+      if head then make_due(head, slot) end
       schedule.update(user)
       released[#released + 1] = name
     end
@@ -77,7 +77,7 @@ local function take_back(dead, name, held)
   if head then
     redis.pcall('HINCRBY', KEY.attempts .. name, 'lost_deliveries', 1)
     head.is_attempted = true
-    make_due(head)
+    make_due(head, slot)
   end
   schedule.update(user)
 end

@@ -56,6 +56,17 @@ async def test_a_worker_that_stops_renewing_loses_its_lanes_one_lifetime_later(
     assert [again.job_id for again in await timed.claim()] == ["a"]
 
 
+async def test_a_lane_that_is_taken_back_goes_before_those_that_became_ready_later(timed: Lanes) -> None:
+    """Its turn had come when its worker died."""
+    await timed.submit(("a", change()))
+    await timed.claim_one()
+    await timed.submit(("b", change(trader="t2")))
+    await timed.lapse()
+    timed.claimer = timed.new_claimer()
+
+    assert (await timed.claim_one()).job_id == "a"
+
+
 async def test_a_redis_that_stood_still_takes_nobodys_lanes_away(timed: Lanes, clock: ManualClock) -> None:
     """Nobody could renew for an hour; whoever renews first afterwards does not declare the others dead."""
     await timed.submit(("a", change()))
