@@ -39,7 +39,7 @@ def show(cli: CliContext, user_id: str) -> None:
             ("limit", limit),
             ("slowed", slowed),
             ("keys", "not refused" if status.refused_code is None else _rejected_keys(status.refused_code)),
-            ("hold", f"for {format_duration(status.hold_s)}, after a 429" if status.hold_s > 0 else "none"),
+            ("hold", f"for {format_duration(status.hold_s)}" if status.hold_s > 0 else "none"),
         ]
     )
     rows = (

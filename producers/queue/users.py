@@ -52,7 +52,7 @@ class UserStatus:
         user_id: the user.
         paused: whether this user is paused.
         rate_per_s: the user's own rate; None if the workers' rate applies.
-        hold_s: seconds until a hold after a 429 ends; 0 if there is none.
+        hold_s: seconds until a hold, after a 429 or an upgrade, ends; 0 if there is none.
         slowed: the factor by which its requests are slowed after a 429; 1 if they are not.
         refused_code: the code with which the exchange rejected its API keys: its changes end `unauthorized`, without
             a request, until the keys are replaced or the user is resumed; None if they were not rejected.
