@@ -15,6 +15,7 @@ from producers.contract.messages import Attempt, CopySetting, JobResult, Outcome
 from producers.contract.progress import Progress
 from producers.contract.reader import read_change, read_changes
 from producers.contract.stored_values import Listing
+from producers.contract.waits import Wait, WaitReason
 from producers.errors import (
     BatchConflict,
     BatchNotFound,
@@ -108,6 +109,8 @@ __all__ = [
     "SettingsChange",
     "SettingsError",
     "UserStatus",
+    "Wait",
+    "WaitReason",
     "WrongEventLoop",
     "diagnose",
     "read_change",

@@ -15,6 +15,7 @@ from producers.cli.input.template import Template
 from producers.cli.screen import Screen
 from producers.cli.settings_options import read_json, read_template, settings_options
 from producers.cli.shared_options import interruptible, priority_option, timeout_option, ttl_option
+from producers.cli.text import format_time
 from producers.cli.views import ATTEMPT_COLUMNS, attempt_row, result_details
 from producers.contract.messages import Priority, SettingsChange
 from producers.contract.wording import plural
@@ -87,16 +88,21 @@ def enqueue(
 @click.argument("job_id")
 @pass_cli
 def status(cli: CliContext, job_id: str) -> ExitCode:
-    """Show the state of a change: queued, in flight or done."""
+    """Show the state of a change: queued, and why it waits; in flight; or done."""
     found = cli.with_producer(lambda producer: producer.job(job_id).status())
     if found.state is JobState.NOT_FOUND:
         raise _not_found(job_id)
     if cli.as_json:
-        cli.screen.json({"jobId": job_id, "state": found.state, "position": found.position, "result": found.result})
+        fields = {"state": found.state, "position": found.position, "wait": found.wait, "result": found.result}
+        cli.screen.json({"jobId": job_id} | fields)
         return ExitCode.DONE
     details = [("state", found.state.value.replace("_", " "))]
     if found.position is not None:
         details.append(("before it", f"{plural(found.position, 'change')} of its lane"))
+    if found.wait is not None:
+        details.append(("waits", found.wait.message))
+        if found.wait.expected_at_ms is not None:
+            details.append(("expected", format_time(found.wait.expected_at_ms)))
     cli.screen.details(details)
     if found.result is not None:
         _print_result(cli.screen, found.result)

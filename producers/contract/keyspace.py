@@ -85,8 +85,8 @@ class Keyspace:
     attempts = _Name("attempts:")
     """HASH `<lane>`: what is known of a head that was claimed with others or attempted, and has not finished: `history`
     (its requests, in msgpack), `lost_deliveries` (workers that died with it), `alone_until` (the last job that is sent
-    alone), `sent_until` (the last job that was claimed with it). Claim, settle, renew, cancel; no TTL, deleted with the
-    head."""
+    alone), `sent_until` (the last job that was claimed with it), `waits_for` (what it was put back for). Claim, settle,
+    renew, cancel; no TTL, deleted with the head."""
 
     pins = _Name("pins")
     """HASH: user -> the only egress that its requests leave from. No TTL."""

@@ -68,6 +68,21 @@ BUCKET_TTL_MS = 60_000
 """How long a bucket is kept after the latest of its times: slot, window, hold, slowdown."""
 
 
+def next_slot_us(found: StoredBucket, now_us: int) -> int | None:
+    """Return a user's next slot, as bucket.lua does; None if it depends on a request in flight."""
+    if found.is_changing:
+        return max(now_us, found.hold)
+    place = len(found.ring) - found.per_window
+    guard = found.ring[place] if 0 <= place < len(found.ring) else 0
+    return None if guard < 0 else max(now_us, found.tat, found.hold, guard)
+
+
+def late_until_us(found: StoredBucket, trader: str, now_us: int) -> int:
+    """Return until when a lost request of a lane may still be applied; 0 if that is over."""
+    ends = dict(zip(found.late[::2], found.late[1::2], strict=False)).get(trader, 0)
+    return ends if isinstance(ends, int) and ends > now_us else 0
+
+
 def decode_bucket(packed: bytes | None) -> StoredBucket:
     """Return a stored bucket; a new one if there is none, or it cannot be read."""
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -13,8 +13,10 @@ from producers.contract import ids, keyspace
 from producers.contract.codec import BEGINNING_BYTES, decode_change, decode_result, is_foreign, is_submit_job
 from producers.contract.keyspace import Keyspace
 from producers.contract.messages import CHANGE_SUFFIX, JobResult, Priority
+from producers.contract.waits import Wait
 from producers.errors import JobNotFound, MalformedChange
 from producers.queue.lanes import LaneScore, entry, fetch_template_entries, parse_head, parts
+from producers.queue.wait_facts import fetch_wait
 from producers.transport.commands import GET, GETRANGE, HGET, LPOS, ZSCORE
 from producers.transport.plan import Command, Plan, Transaction
 
@@ -36,11 +38,21 @@ class JobStatus:
         state: queued, in flight, done, or not found (never accepted, or its result has expired).
         position: how many changes of its lane are before it; only if queued.
         result: its result; only if done.
+        wait: why it waits; only if queued.
     """
 
     state: JobState
     position: int | None = None
     result: JobResult | None = None
+    wait: Wait | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Located:
+    """The status of a change, and the lane of one that is queued."""
+
+    status: JobStatus
+    lane: str | None = None
 
 
 def fetch_result(keys: Keyspace, job_id: str) -> Plan[JobResult | None]:
@@ -57,7 +69,7 @@ def fetch_result(keys: Keyspace, job_id: str) -> Plan[JobResult | None]:
             payload = (yield from GET(keys.job + name)) or b""  # the function may come later in the payload
         if payload and not is_foreign(payload):
             return None
-        if not payload and (yield from _fetch_template_status(keys, name)).state is not JobState.NOT_FOUND:
+        if not payload and (yield from _fetch_template_status(keys, name)).status.state is not JobState.NOT_FOUND:
             return None
     yield from reject_foreign(keys, job_id)
     raise JobNotFound(f"no change {job_id}: it was never accepted, or its result has expired")
@@ -70,7 +82,10 @@ def fetch_status(keys: Keyspace, job_id: str) -> Plan[JobStatus]:
         JobNotFound: another arq app has a job of its ID.
     """
     for name in _forms(job_id):
-        status = yield from _fetch_status(keys, name)
+        found = yield from _fetch_status(keys, name)
+        status = found.status
+        if status.state is JobState.QUEUED and found.lane is not None and status.position is not None:
+            return replace(status, wait=(yield from fetch_wait(keys, found.lane, status.position)))
         if status.state is not JobState.NOT_FOUND:
             return status
     yield from reject_foreign(keys, job_id)
@@ -108,25 +123,25 @@ def _forms(job_id: str) -> list[str]:
     return [job_id] if other is None else [job_id, other]
 
 
-def _fetch_status(keys: Keyspace, job_id: str) -> Plan[JobStatus]:
+def _fetch_status(keys: Keyspace, job_id: str) -> Plan[_Located]:
     stored, payload = yield from Transaction(GET(keys.result + job_id), GET(keys.job + job_id))
     if stored is not None:
-        return JobStatus(JobState.DONE, result=read_result(stored, job_id))
+        return _Located(JobStatus(JobState.DONE, result=read_result(stored, job_id)))
     if payload is None:
         return (yield from _fetch_template_status(keys, job_id))
     if is_foreign(payload):
-        return JobStatus(JobState.NOT_FOUND)
+        return _Located(JobStatus(JobState.NOT_FOUND))
     located = locate(payload, job_id)
     if located is None:  # it will finish as rejected when it is claimed
-        return JobStatus(JobState.QUEUED)
+        return _Located(JobStatus(JobState.QUEUED))
     return (yield from _fetch_place(keys, job_id, *located))
 
 
-def _fetch_template_status(keys: Keyspace, job_id: str) -> Plan[JobStatus]:
+def _fetch_template_status(keys: Keyspace, job_id: str) -> Plan[_Located]:
     """Return the status of a change without a payload: it may be of its batch's template."""
     lane = yield from fetch_template_lane(keys, job_id)
     if lane is None:
-        return JobStatus(JobState.NOT_FOUND)
+        return _Located(JobStatus(JobState.NOT_FOUND))
     entries = yield from fetch_template_entries(keys, job_id)
     return (yield from _fetch_place(keys, job_id, lane, entries))
 
@@ -141,7 +156,7 @@ def fetch_template_lane(keys: Keyspace, job_id: str) -> Plan[str | None]:
     return keyspace.lane(user_id, decode_change(template).a[0].trader_id)
 
 
-def _fetch_place(keys: Keyspace, job_id: str, lane: str, entries: Sequence[str]) -> Plan[JobStatus]:
+def _fetch_place(keys: Keyspace, job_id: str, lane: str, entries: Sequence[str]) -> Plan[_Located]:
     """Return the status of a change that is in a lane, or has just finished."""
     user, trader = parts(lane)
     (stored_head, *scores), places = yield from Transaction(
@@ -152,14 +167,14 @@ def _fetch_place(keys: Keyspace, job_id: str, lane: str, entries: Sequence[str])
     )
     if stored_head is not None and parse_head(stored_head).job_id == job_id:
         if LaneScore.IN_FLIGHT in scores:
-            return JobStatus(JobState.IN_FLIGHT)
-        return JobStatus(JobState.QUEUED, position=0)
+            return _Located(JobStatus(JobState.IN_FLIGHT))
+        return _Located(JobStatus(JobState.QUEUED, position=0), lane)
     for place in places:
         if place is not None:
-            return JobStatus(JobState.QUEUED, position=place + 1)
+            return _Located(JobStatus(JobState.QUEUED, position=place + 1), lane)
     stored = yield from GET(keys.result + job_id)  # it finished between the two reads
     state = JobState.NOT_FOUND if stored is None else JobState.DONE
-    return JobStatus(state, result=None if stored is None else read_result(stored, job_id))
+    return _Located(JobStatus(state, result=None if stored is None else read_result(stored, job_id)))
 
 
 def locate(payload: bytes, job_id: str) -> tuple[str, list[str]] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from arq.connections import ArqRedis
@@ -44,7 +45,9 @@ def test_a_change_of_flags_is_enqueued_and_its_id_printed_alone(copytrade: Copyt
     """A shell script can read the ID from standard output."""
     job_id = copytrade("enqueue", "--user", "1001", *FLAGS).stdout.strip()
 
-    assert copytrade.json("status", job_id) == {"jobId": job_id, "state": "queued", "position": 0, "result": None}
+    wait: dict[str, Any] = {"reason": "no_worker", "message": "no worker is alive", "expectedAtMs": None, "facts": {}}
+    expected = {"jobId": job_id, "state": "queued", "position": 0, "wait": wait, "result": None}
+    assert copytrade.json("status", job_id) == expected
 
 
 def test_a_whole_change_comes_from_a_file_or_standard_input(copytrade: Copytrade) -> None:

@@ -192,13 +192,7 @@ class Worker:
         self._settle(attempt, action, sent=True, round_trip_us=round_trip_us, was_aborted=was_aborted)
 
     def _settle(
-        self,
-        attempt: Attempt,
-        action: SettleAction,
-        *,
-        sent: bool,
-        round_trip_us: int = 0,
-        was_aborted: bool = False,
+        self, attempt: Attempt, action: SettleAction, *, sent: bool, round_trip_us: int = 0, was_aborted: bool = False
     ) -> None:
         ended_us, row = self.world.now_us, attempt.row
         got_reply = action is SettleAction.FINISH
@@ -227,6 +221,7 @@ class Worker:
                 delay_ms=0,
                 hold_ms=0,
                 one_by_one=0,
+                waits_for="",
                 endings=[EndingRow(row.job_id, "applied", 1, 0)] if got_reply else [],
             )
             request = SettleRequest(

@@ -7,6 +7,7 @@ import logging
 from dataclasses import replace
 
 from producers.contract.messages import Attempt, Outcome
+from producers.queue.waits import CREDENTIALS
 from worker.attempt.decide import (
     ReadyAttempt,
     blocked_by_rejected_keys,
@@ -122,7 +123,8 @@ class AttemptRunner:
             return finish_unsent(ready, Outcome.UNAUTHORIZED, self._redis_ms(claim), f"not sent: {exc}")
         except (CredentialsUnavailable, TimeoutError) as exc:
             reason = str(exc) or f"the source of credentials did not answer within {CREDENTIALS_WAIT_S:g} s"
-            return release_unsent(claim, delay_s=CREDENTIALS_RETRY_S, reason=f"not sent: {reason}")
+            reason = f"not sent: {reason}"
+            return release_unsent(claim, delay_s=CREDENTIALS_RETRY_S, reason=reason, waits_for=CREDENTIALS)
         if claim.rejected_keys_mark is not None:
             blocked = blocked_by_rejected_keys(ready, credentials.fingerprint, self._redis_ms(claim))
             if blocked is not None:

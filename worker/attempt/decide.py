@@ -99,10 +99,12 @@ def finish_unsent(ready: ReadyAttempt, outcome: Outcome, now_ms: int, message: s
     return Finish(claim=ready.claim, results=(_result(ready.head, outcome, ready.history, now_ms, message),))
 
 
-def release_unsent(claim: Claim, *, delay_s: float = 0.0, reason: str = "released unsent") -> Requeue:
+def release_unsent(
+    claim: Claim, *, delay_s: float = 0.0, reason: str = "released unsent", waits_for: str = ""
+) -> Requeue:
     """Return the settlement that requeues a claim without a request; the history does not change."""
     history = claim.history or attempt_history.encode(AttemptHistory(head=claim.job_id))
-    return Requeue(claim=claim, history=history, reason=reason, delay_s=delay_s)
+    return Requeue(claim=claim, history=history, reason=reason, delay_s=delay_s, waits_for=waits_for)
 
 
 def decide(ready: ReadyAttempt, sent: SentRequest, *, now_ms: int, max_tries: int) -> Settlement:

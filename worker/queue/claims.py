@@ -178,6 +178,7 @@ class Requeue:
         delay_s: Seconds until the next attempt.
         hold_s: Seconds during which nothing of this user is sent; 0 for no hold.
         one_by_one: Whether the changes that were claimed together must be sent alone from now on.
+        waits_for: What the lane waits for, for whoever asks; "" for nothing in particular.
     """
 
     claim: Claim
@@ -187,6 +188,7 @@ class Requeue:
     delay_s: float = 0.0
     hold_s: float = 0.0
     one_by_one: bool = False
+    waits_for: str = ""
 
 
 Settlement = Finish | Requeue

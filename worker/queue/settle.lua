@@ -123,7 +123,7 @@ end
 
 local function requeue(settlement, head, delay, history, was_sent)
   local attempts = KEY.attempts .. head.name
-  redis.call('HSET', attempts, 'history', history)
+  redis.call('HSET', attempts, 'history', history, 'waits_for', settlement.waits_for)
   if was_sent then redis.call('HDEL', attempts, 'lost_deliveries') end   -- a claim that was not sent shows nothing
   if settlement.one_by_one > 0 then
     redis.call('HSET', attempts, 'alone_until', redis.call('HGET', attempts, 'sent_until') or head.job_id)

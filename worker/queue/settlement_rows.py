@@ -68,6 +68,7 @@ class SettlementRow(Message):
         delay_ms: of a REQUEUE.
         hold_ms: hold of the user.
         one_by_one: of a REQUEUE: 1 if the changes that were claimed together are to be sent alone.
+        waits_for: of a REQUEUE: what the lane waits for, for whoever asks; "" for nothing in particular.
         endings: of a FINISH: the head and each change sent with it.
     """
 
@@ -90,6 +91,7 @@ class SettlementRow(Message):
     delay_ms: int
     hold_ms: int
     one_by_one: int
+    waits_for: str
     endings: list[EndingRow]
 
 
@@ -191,6 +193,7 @@ class EncodedSettlement:
             delay_ms=round(requeue.delay_s * 1000) if requeue else 0,
             hold_ms=round(requeue.hold_s * 1000) if requeue else 0,
             one_by_one=int(requeue is not None and requeue.one_by_one),
+            waits_for=requeue.waits_for if requeue else "",
             endings=[
                 EndingRow(job_id, outcome, number(result), number(payload))
                 for job_id, outcome, result, payload in self._endings

@@ -30,6 +30,10 @@ NOWHERE = [None, None, None, None]
 """No head, no score in either set, and no place behind the head."""
 
 
+GONE: list[Any] = [(0, 0), [None, None, None], *[None] * 6, [None, None], {}, []]
+"""The reply to the question why a change waits, if it ended meanwhile."""
+
+
 def driven(plan: Plan[Any], answer: Callable[[Step[Any]], Any]) -> tuple[Any, list[Step[Any]]]:
     """Return a plan's result for these replies, and its steps."""
     steps: list[Step[Any]] = []
@@ -82,7 +86,7 @@ def test_only_the_head_of_a_lane_in_flight_is_in_flight(
     scores = [None, float(score)] if is_bulk else [float(score), None]
     stored = f"3 0 0 0 b {head}".encode()
 
-    found, _ = driven(fetch_status(KEYS, "j1"), in_turn([None, PAYLOAD], [stored, *scores, place]))
+    found, _ = driven(fetch_status(KEYS, "j1"), in_turn([None, PAYLOAD], [stored, *scores, place], GONE))
 
     assert found.state is (JobState.IN_FLIGHT if position is None else JobState.QUEUED)
     assert found.position == position
