@@ -85,8 +85,8 @@ class Keyspace:
     attempts = _Name("attempts:")
     """HASH `<lane>`: what is known of a head that was claimed with others or attempted, and has not finished: `history`
     (its requests, in msgpack), `lost_deliveries` (workers that died with it), `alone_until` (the last job that is sent
-    alone), `sent_until` (the last job that was claimed with it), `waits_for` (what it was put back for). Claim, settle,
-    renew, cancel; no TTL, deleted with the head."""
+    alone), `sent_until` (the last job that was claimed with it), `is_torn` (1 if one of those was cancelled since),
+    `waits_for` (what it was put back for). Claim, settle, renew, cancel; no TTL, deleted with the head."""
 
     pins = _Name("pins")
     """HASH: user -> the only egress that its requests leave from. No TTL."""
@@ -203,6 +203,13 @@ class Keyspace:
     credentials = _Name("credentials")
     """HASH: user -> sealed API keys (worker/credentials/sealing.py). Written by `copytrade credentials`, read by
     workers; no TTL."""
+
+    gateway_keys = _Name("gateway_keys")
+    """HASH: key ID -> an access key of the gateway, with the hash of its secret (`access_keys.AccessKey`, JSON).
+    `copytrade gateway-keys`; no TTL."""
+
+    gateway_rate = _Name("gateway_rate:")
+    """STRING `<key ID>`: the earliest next call of an access key with a rate (us). Gateway; TTL until then."""
 
     worker = _Name("worker:")
     """STRING `<egress>:<name>`: a worker process's description of itself, in msgpack. Workers; TTL three of its

@@ -10,7 +10,7 @@ Atomic so that a change is either cancelled or in flight, and a lane that is not
 ARGV  1 the request, see CancelRequest in cancel_messages.py   2 and on: histories and results
 Reply a VERDICT for each change
 ]]
--- luacheck: read globals clock bucket lane schedule finish input VERDICT
+-- luacheck: read globals clock bucket lane schedule finish input VERDICT MAX_COALESCED
 local NEAR_END = 500            -- entries that are searched from either end of a lane first
 local SEARCH_LIMIT = 50000      -- entries that one run searches: some 2 ms
 local BOUNDARIES = {'alone_until', 'sent_until'}   -- fields of `attempts:<lane>` that name a change of the lane
@@ -44,16 +44,19 @@ local function job_id_before(head, entry)
 end
 
 -- If a change that is to be removed is the last one that is sent alone, or that was sent with the head, the change
--- before it is so instead.
-local function move_boundaries(head, job_id, entry)
+-- before it is so instead. A group of which a change is removed cannot be repeated as it was sent.
+local function update_group(head, job_id, entry)
   if not head.is_attempted then return end
   local attempts, before = KEY.attempts .. head.name, nil
-  for i, boundary in ipairs(redis.call('HMGET', attempts, unpack(BOUNDARIES))) do
+  local boundaries = redis.call('HMGET', attempts, unpack(BOUNDARIES))
+  for i, boundary in ipairs(boundaries) do
     if boundary == job_id then
       before = before or job_id_before(head, entry)
       redis.call('HSET', attempts, BOUNDARIES[i], before)
     end
   end
+  local may_be_in_group = boundaries[2] and redis.call('LPOS', KEY.rest .. head.name, entry, 'MAXLEN', MAX_COALESCED)
+  if may_be_in_group then redis.call('HSET', attempts, 'is_torn', 1) end
 end
 
 -- Remove a head that waits. What the changes behind it need of its attempts stays; its back-off and its lost deliveries
@@ -89,7 +92,7 @@ local function cancel(change)
     if searched > SEARCH_LIMIT then return VERDICT.NOT_REACHED end
     local entry, direction = find(head, change.entries)
     if not entry then return VERDICT.ENDED end
-    move_boundaries(head, change.job_id, entry)
+    update_group(head, change.job_id, entry)
     lane.remove(head, entry, direction)
   end
   if touched[user] == nil then touched[user] = was_bulk

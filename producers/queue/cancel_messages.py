@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from producers.queue.lanes import MAX_COALESCED
 from producers.queue.parts import BATCHES, FINISH, LANES
 from producers.transport.script_messages import Message
 from producers.transport.scripts import Script
@@ -51,7 +52,7 @@ CANCEL = Script.load(
     "producers.queue",
     "cancel.lua",
     parts=[*LANES, BATCHES, FINISH],
-    constants={"VERDICT": CancelVerdict},
+    constants={"VERDICT": CancelVerdict, "MAX_COALESCED": MAX_COALESCED},
     request=CancelRequest,
     runs_when_full=True,
 )

@@ -13,6 +13,9 @@ from producers.contract.messages import Priority
 from producers.transport.commands import HGET
 from producers.transport.plan import Plan, Transaction
 
+MAX_COALESCED = 99
+"""Maximum of changes that are read behind a head. A request holds ten settings, but replaced ones do not count."""
+
 
 class LaneScore(IntEnum):
     """Scores of lanes that are not times. Shared with lane.lua."""

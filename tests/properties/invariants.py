@@ -21,7 +21,7 @@ LASTING_PREFIXES = (*OF_LANES, KEYS.job, KEYS.dead_letters)
 ALIVE_PREFIXES = (KEYS.batch, KEYS.batch_members, KEYS.batch_results)
 """Keys without a TTL while a change of their batch is queued."""
 
-OF_ATTEMPTS = {b"history", b"lost_deliveries", b"alone_until", b"sent_until", b"waits_for"}
+OF_ATTEMPTS = {b"history", b"lost_deliveries", b"alone_until", b"sent_until", b"waits_for", b"is_torn"}
 
 
 def check(dump: Dump, model: Model) -> None:

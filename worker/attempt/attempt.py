@@ -120,7 +120,7 @@ class AttemptRunner:
         try:
             credentials = await self._credentials_for(change.user_id, refresh=claim.rejected_keys_mark is not None)
         except UnknownUser as exc:
-            return finish_unsent(ready, Outcome.UNAUTHORIZED, self._redis_ms(claim), f"not sent: {exc}")
+            return finish_unsent(ready, Outcome.UNAUTHORIZED, f"not sent: {exc}", self._redis_ms(claim))
         except (CredentialsUnavailable, TimeoutError) as exc:
             reason = str(exc) or f"the source of credentials did not answer within {CREDENTIALS_WAIT_S:g} s"
             reason = f"not sent: {reason}"

@@ -28,12 +28,14 @@ class CoalescedChange:
         job_id: Its ID.
         stored: The change.
         successor: Job ID of the change that replaced its last remaining setting; None if any of its settings is sent.
+        has_expired: Whether its deadline has passed: nothing of it is sent, and it ends with the others.
         template_of: The batch whose template it is; None for others.
     """
 
     job_id: str
     stored: StoredChange
     successor: str | None = None
+    has_expired: bool = False
     template_of: str | None = None
 
     @classmethod
@@ -69,6 +71,11 @@ class CoalescedRequest:
     change: SettingsChange
     members: tuple[CoalescedChange, ...]
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether only the head is sent."""
+        return all(member.has_expired for member in self.members[1:])
+
 
 def coalesce(head: CoalescedChange, coalescable: Iterable[tuple[str, Stored]], now_ms: int) -> CoalescedRequest:
     """Combine the head with as many of the changes behind it as fit.
@@ -76,20 +83,26 @@ def coalesce(head: CoalescedChange, coalescable: Iterable[tuple[str, Stored]], n
     Args:
         head: The head, already validated.
         coalescable: Job ID and stored change of those behind it, in their order.
-        now_ms: Unix milliseconds, Redis's clock; expired changes are not included.
+        now_ms: Unix milliseconds, Redis's clock. Of expired changes nothing is sent. But they take their place, so that
+            a repetition carries what the first request did, and no newer change instead of them.
     """
     change = head.stored.a[0]
     members = [head]
     settings = {_pair(setting): setting for setting in change.settings}
     owners = dict.fromkeys(settings, 0)
+    pairs = set(settings)
     for job_id, stored in coalescable:
-        member = _decode_member(change, job_id, stored, now_ms)
+        member = _decode_member(change, job_id, stored)
         if member is None:
             break
         added = {_pair(setting): setting for setting in member.stored.a[0].settings}
-        if len(settings.keys() | added.keys()) > MAX_SETTINGS:
+        pairs |= added.keys()
+        if len(pairs) > MAX_SETTINGS:
             break
         number = len(members)
+        if now_ms >= member.deadline_ms:
+            members.append(replace(member, has_expired=True))
+            continue
         members.append(member)
         replaced = {owners[pair] for pair in added if pair in owners}
         settings |= added
@@ -101,7 +114,7 @@ def coalesce(head: CoalescedChange, coalescable: Iterable[tuple[str, Stored]], n
     return CoalescedRequest(msgspec.structs.replace(change, settings=list(settings.values())), tuple(members))
 
 
-def _decode_member(change: SettingsChange, job_id: str, stored: Stored, now_ms: int) -> CoalescedChange | None:
+def _decode_member(change: SettingsChange, job_id: str, stored: Stored) -> CoalescedChange | None:
     """Return a change behind the head if it may be sent with it: it differs from `change` in nothing but settings."""
     try:
         lane = keyspace.lane(change.user_id, change.trader_id)
@@ -113,7 +126,7 @@ def _decode_member(change: SettingsChange, job_id: str, stored: Stored, now_ms: 
     same_lane = lane == keyspace.lane(other.user_id, other.trader_id)
     same_rest = (change.auto_copy, change.mode) == (other.auto_copy, other.mode)
     may_coalesce = member.stored.k.coalesce is True
-    return member if may_coalesce and same_lane and same_rest and now_ms < member.deadline_ms else None
+    return member if may_coalesce and same_lane and same_rest else None
 
 
 def _pair(setting: CopySetting) -> tuple[str, str]:

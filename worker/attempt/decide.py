@@ -71,11 +71,10 @@ def validate_claim(claim: Claim, now_ms: int) -> ReadyAttempt | Finish:
     ready = ReadyAttempt(claim, head, coalesce(head, claim.coalescable, now_ms), history)
     if claim.lost_deliveries >= MAX_LOST_DELIVERIES:
         message = f"poison: {claim.lost_deliveries} workers in a row died while they had this change"
-        return finish_unsent(ready, Outcome.EXHAUSTED, now_ms, message)
+        return finish_unsent(ready, Outcome.EXHAUSTED, message, now_ms)
     if now_ms >= head.deadline_ms:
-        if history.first_sent_at_ms is None and not claim.lost_deliveries:
-            return finish_unsent(ready, Outcome.EXPIRED, now_ms, "its deadline passed before it was sent")
-        return finish_unsent(ready, Outcome.EXHAUSTED, now_ms, "its deadline passed without a verdict")
+        was_sent = history.first_sent_at_ms is not None or claim.lost_deliveries > 0
+        return finish_unsent(ready, *_after_deadline(was_sent=was_sent), now_ms)
     return ready
 
 
@@ -91,12 +90,19 @@ def blocked_by_rejected_keys(ready: ReadyAttempt, fingerprint: str, now_ms: int)
     if code is None:
         return None
     message = f"not sent: the exchange rejected this user's keys (code {code}); replace them, or resume the user"
-    return finish_unsent(ready, Outcome.UNAUTHORIZED, now_ms, message)
+    return finish_unsent(ready, Outcome.UNAUTHORIZED, message, now_ms)
 
 
-def finish_unsent(ready: ReadyAttempt, outcome: Outcome, now_ms: int, message: str) -> Finish:
+def finish_unsent(ready: ReadyAttempt, outcome: Outcome, message: str, now_ms: int) -> Finish:
     """Return the settlement that ends a head without a request."""
     return Finish(claim=ready.claim, results=(_result(ready.head, outcome, ready.history, now_ms, message),))
+
+
+def _after_deadline(*, was_sent: bool) -> tuple[Outcome, str]:
+    """Return the outcome of a change whose deadline has passed, and why."""
+    if was_sent:
+        return Outcome.EXHAUSTED, "its deadline passed without a verdict"
+    return Outcome.EXPIRED, "its deadline passed before it was sent"
 
 
 def release_unsent(
@@ -121,7 +127,11 @@ def decide(ready: ReadyAttempt, sent: SentRequest, *, now_ms: int, max_tries: in
     if failure_kind == FAILING and claim.egress_health is not EgressHealth.HEALTHY:
         attempt = msgspec.structs.replace(attempt, outage=True)
     # After a lost delivery it is unknown which changes were sent, so the superseded ones count as sent too.
-    included = [member.job_id for member in members if member.successor is None or claim.lost_deliveries]
+    included = [
+        member.job_id
+        for member in members
+        if not member.has_expired and (not member.successor or claim.lost_deliveries)
+    ]
     after = replace(ready, history=ready.history.with_attempt(attempt, included))
     mark = None if sent.keys_replaced else next_mark(failure_kind, claim.rejected_keys_mark, sent.fingerprint, now_ms)
     sent = replace(sent, attempt=attempt, failure_kind=failure_kind, rejected_keys_mark=mark)
@@ -135,7 +145,7 @@ def decide(ready: ReadyAttempt, sent: SentRequest, *, now_ms: int, max_tries: in
         retry_after_s=sent.retry_after_s,
     )
     match step:
-        case Done(Outcome.REJECTED) if len(members) > 1:
+        case Done(Outcome.REJECTED) if not ready.request.is_alone:
             return _requeue(after, sent, 0.0, one_by_one=True)
         case Done(Outcome.EXHAUSTED):
             return _finish_head(after, sent, now_ms)
@@ -160,7 +170,12 @@ def _finish_all(after: ReadyAttempt, sent: SentRequest, outcome: Outcome, now_ms
     """Return the settlement that ends the head and all changes sent with it, which share its reply."""
     results = []
     for member in after.request.members:
-        if member.successor is not None and not after.history.was_sent(member.job_id):
+        if member.has_expired:
+            own = after.history.for_job(member.job_id)
+            was_sent = bool(own.attempts) or after.claim.lost_deliveries > 0
+            ended, message = _after_deadline(was_sent=was_sent)
+            results.append(_result(member, ended, own, now_ms, message))
+        elif member.successor is not None and not after.history.was_sent(member.job_id):
             message = f"replaced before it was sent, by {member.successor}"
             results.append(_result(member, Outcome.SUPERSEDED, AttemptHistory(), now_ms, message))
         else:

@@ -69,26 +69,28 @@ end
 
 local function read_attempts(head)
   if not head.is_attempted then return {} end
-  local history, lost, alone_until, sent_until = unpack(
-    redis.call('HMGET', KEY.attempts .. head.name, 'history', 'lost_deliveries', 'alone_until', 'sent_until'))
+  local history, lost, alone_until, sent_until, is_torn = unpack(redis.call(
+    'HMGET', KEY.attempts .. head.name, 'history', 'lost_deliveries', 'alone_until', 'sent_until', 'is_torn'))
   return {history = history, lost = math.floor(tonumber(lost or 0) or 0), alone_until = alone_until,
-    sent_until = sent_until}
+    sent_until = sent_until, is_torn = is_torn}
 end
 
 -- Return the entries that may be sent with a head. While its last request may still be applied, its repetition carries
 -- the same changes: without them an old value would follow a new one, and a newer one might be overwritten.
-local function entries_behind(found, head, attempts)
+local function entries_behind(head, attempts, late_until)
   if attempts.alone_until then return {} end
   local entries = lane.coalescable(head, MAX_COALESCED)
-  if bucket.late_until(found, head.trader) > 0 then
+  if late_until > 0 then
     while #entries > 0 and entries[#entries].job_id ~= attempts.sent_until do table.remove(entries) end
   end
   return entries
 end
 
--- Keep up to which change a request carries changes.
-local function keep_sent_until(head, attempts, behind)
-  local last = #behind > 0 and behind[#behind].job_id
+-- Keep up to which change a request may carry changes. A repetition carries what it may.
+local function keep_sent_until(head, attempts, state)
+  if state.late_until > 0 and attempts.sent_until then return end
+  if attempts.is_torn then redis.call('HDEL', KEY.attempts .. head.name, 'is_torn') end
+  local last = #state.behind > 0 and state.behind[#state.behind].job_id
   if not last or last == attempts.sent_until then return end
   redis.call('HSET', KEY.attempts .. head.name, 'sent_until', last)
   if head.is_attempted then return end
@@ -98,10 +100,10 @@ end
 
 -- Return what a row tells beside its change. All that can fail on a key of a wrong type is read before anything is
 -- written, so that no lane is in flight without being held.
-local function read_state(found, head, attempts)
+local function read_state(head, attempts, late_until)
   local user = head.user
-  return {behind = entries_behind(found, head, attempts), egress_health = egress_health(user),
-    mark = string.match(has_rejected_keys and redis.call('HGET', KEY.rejected_keys, user) or '', '^[ -~]*$') or ''}
+  return {late_until = late_until, behind = entries_behind(head, attempts, late_until),
+    egress_health = egress_health(user), mark = string.match(has_rejected_keys and redis.call('HGET', KEY.rejected_keys, user) or '', '^[ -~]*$') or ''}
 end
 
 local function add_row(head, attempts, state, slot, slot_number)
@@ -148,11 +150,17 @@ local function claim(user, from_bulk)
   local attempts = read_attempts(head)
   local is_suspect = (attempts.lost or 0) >= QUARANTINE_AFTER
   if is_suspect and #rows > 0 then return STOP end
-  local state = read_state(found, head, attempts)
+  local late_until = bucket.late_until(found, head.trader)
+  if late_until > 0 and attempts.is_torn and not attempts.alone_until then   -- it cannot be repeated as it was
+    lane.set_score(head, math.ceil(late_until / 1000))
+    schedule.put(user, is_bulk, schedule.earliest(user, is_bulk))
+    return NEXT
+  end
+  local state = read_state(head, attempts, late_until)
+  keep_sent_until(head, attempts, state)   -- the first write, which may fail
   local slot_number = pacing.take(found, slot)
   egress.take(slot)
   lane.set_score(head, lane.IN_FLIGHT)
-  keep_sent_until(head, attempts, state.behind)
   bucket.set_since_bulk(found, is_bulk and 0 or found.since_bulk + 1)
   local token = add_row(head, attempts, state, slot, slot_number)
   schedule.put(user, is_bulk, next_ready)

@@ -11,6 +11,7 @@ from producers.contract import keyspace
 from producers.contract.codec import MAX_PAYLOAD_BYTES
 from producers.contract.messages import THROTTLED
 from producers.queue.bucket import MAX_PER_WINDOW, US_PER_S, WINDOW_PAD_US
+from producers.queue.lanes import MAX_COALESCED
 from producers.queue.parts import BATCHES, BREAKER, EGRESS, LANES, SESSION
 from producers.transport.clients import keyspace_of
 from producers.transport.script_messages import decode, encode
@@ -22,9 +23,6 @@ from worker.queue.rate import Pacing
 from worker.queue.redis_clock import RedisClockMonitor
 from worker.queue.session import Session
 from worker.settings import WorkerSettings
-
-MAX_COALESCED = 99
-"""Maximum of changes that are read behind a head. A request holds ten settings, but replaced ones do not count."""
 
 MAX_PAYLOADS = 200
 """Changes, with those behind the heads, after which a claim takes no further head: up to 10 ms of Redis."""

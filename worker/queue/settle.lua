@@ -121,15 +121,16 @@ local function put_back(head, not_before)
   released[#released + 1] = head.name
 end
 
-local function requeue(settlement, head, delay, history, was_sent)
-  local attempts = KEY.attempts .. head.name
+local function requeue(settlement, head, found, delay, history, was_sent)
+  local attempts, not_before = KEY.attempts .. head.name, now + delay
   redis.call('HSET', attempts, 'history', history, 'waits_for', settlement.waits_for)
   if was_sent then redis.call('HDEL', attempts, 'lost_deliveries') end   -- a claim that was not sent shows nothing
   if settlement.one_by_one > 0 then
     redis.call('HSET', attempts, 'alone_until', redis.call('HGET', attempts, 'sent_until') or head.job_id)
+    not_before = math.max(not_before, bucket.late_until(found, head.trader))   -- it is no repetition
   end
   head.is_attempted = true
-  put_back(head, now + delay)
+  put_back(head, not_before)
 end
 
 -- End a head and the changes that were sent with it; those that were cancelled meanwhile have ended. Return how many.
@@ -179,7 +180,7 @@ local function settle(settlement, found, user, trader, at_fault_for)
     -- The exchange rejects the keys of many users, so these keys are not at fault. Wait until other users were probed.
     is_requeue, delay, history = true, 2 * at_fault_for, bytes(settlement.requeue_history)
   end
-  if is_requeue then requeue(settlement, head, delay, history, was_sent)
+  if is_requeue then requeue(settlement, head, found, delay, history, was_sent)
   else count = end_changes(settlement, head, found) end
   batches.count_in_flight(settlement.job_id, -1)
   local is_bulk = head.interactive == 0
@@ -195,7 +196,11 @@ for i, settlement in ipairs(input.settlements) do
   local at_fault_for, event = record_request(settlement, found, user, trader)
   update_mark(user, settlement.rejected_keys_mark, at_fault_for)
   local is_done, row = pcall(settle, settlement, found, user, trader, at_fault_for)
-  if not is_done then row = {written = WRITTEN.FAILED, finished = 0, again_us = 0, error = tostring(row)} end
+  if is_done then finish.keep()
+  else
+    finish.discard()
+    row = {written = WRITTEN.FAILED, finished = 0, again_us = 0, error = tostring(row)}
+  end
   row.breaker_event, row.error = event, row.error or ''
   rows[i] = row
 end

@@ -105,7 +105,7 @@ def test_the_architecture_page_names_fields_that_scripts_use() -> None:
     )
     rows = table("ops/ARCHITECTURE.md", "| event | field | from | to | script | fenced |")
     in_bucket = {field for row in rows for field in re.findall(r"`(\w+)`", row[1])}
-    lane = {"history", "lost_deliveries", "alone_until", "sent_until", "waits_for"}
+    lane = {"history", "lost_deliveries", "alone_until", "sent_until", "waits_for", "is_torn"}
     breaker = {"openings", "pause", "reason", "probe", "probe_at", "probe_unaffected_at"}
     batch = {"created_at", "total", "priority", "content", "template", "runs", "sealed_at", "lane_full_count"}
     batch |= {"in_flight", "started_at", "finished", "completed_at", "end_entry"}

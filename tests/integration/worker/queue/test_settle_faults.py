@@ -123,6 +123,44 @@ async def test_a_settlement_that_cannot_be_written_waits_apart_and_is_logged_onc
     assert await timed.uncovered() == set()
 
 
+@pytest.mark.parametrize("spoilt", [KEYS.lanes + "1", KEYS.heads + "1"])
+async def test_a_settlement_that_fails_counts_and_announces_nothing(
+    timed: Lanes, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, spoilt: str
+) -> None:
+    """However often it is tried: each change ends once."""
+    pauses = Pauses(clock, monkeypatch, most=4)
+    await timed.redis.hset(KEYS.batch + "b", "created_at", "1")  # type: ignore[misc]
+    await timed.submit(("b..1", change("1")), batch_id="b")
+    claim = await timed.claim_one()
+    await timed.redis.rename(spoilt, "aside")
+    await timed.redis.set(spoilt, "oops")
+    settling = asyncio.create_task(timed.done(claim))
+    await pauses.wait()
+    before = await timed.redis.hgetall(KEYS.counts)  # type: ignore[misc]
+    await timed.redis.delete(spoilt)
+    await timed.redis.rename("aside", spoilt)
+    pauses.end()
+
+    assert await finished([settling]) == [1]
+    assert before == {}
+    assert await timed.redis.hgetall(KEYS.counts) == {b"applied": b"1"}  # type: ignore[misc]
+    assert await timed.redis.hget(KEYS.batch + "b", "finished") == b"1"  # type: ignore[misc]
+    assert await timed.redis.xlen(KEYS.batch_results + "b") == 1
+
+
+async def test_a_group_whose_attempts_have_a_wrong_type_is_not_left_in_flight(timed: Lanes) -> None:
+    """The claim fails before it takes a slot."""
+    await timed.submit(("j1", change()), ("j2", change()), coalesce=True)
+    attempts = KEYS.attempts + "1001:t1"
+    await timed.redis.set(attempts, "oops")
+    claims = await timed.claims()
+    await timed.redis.delete(attempts)
+
+    assert claims.claims == []
+    assert [entry.postponed for entry in claims.malformed] == [True]
+    assert await timed.uncovered() == set()
+
+
 async def test_attempts_of_a_wrong_type_lose_no_change_behind_the_head(
     timed: Lanes, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -137,14 +137,13 @@ def test_a_change_that_does_not_fit_is_not_overtaken() -> None:
         payload(pair("B"), coalesce=False),
         payload(pair("B"), auto_copy="on"),
         payload(pair("B"), mode="advanced"),
-        payload(pair("B"), ttl_ms=1_000),
         payload(pair("B"), user_id="1002"),
         payload(pair("B"), trader_id="t2"),
         payload(),
         b"\xc1",
         payload(pair("B"))[:-3],
     ],
-    ids=["unasked", "auto copy", "mode", "expired", "user", "trader", "invalid", "unreadable", "cut"],
+    ids=["unasked", "auto copy", "mode", "user", "trader", "invalid", "unreadable", "cut"],
 )
 def test_a_change_that_cannot_be_coalesced_ends_the_group(stranger: bytes) -> None:
     """The change behind it would fit but stays, too."""
@@ -154,12 +153,24 @@ def test_a_change_that_cannot_be_coalesced_ends_the_group(stranger: bytes) -> No
 
 
 def test_a_coalesced_change_may_be_sent_until_its_deadline() -> None:
-    """A millisecond before the deadline it is included; at the deadline it is not."""
+    """A millisecond before the deadline it is included; at the deadline it is not, and those behind it are."""
     last = payload(pair("B"), ttl_ms=NOW_MS - ACCEPTED_MS + 1)
     past = payload(pair("B"), ttl_ms=NOW_MS - ACCEPTED_MS)
 
-    assert len(grouped(payload(pair("A")), last).members) == 2
-    assert len(grouped(payload(pair("A")), past).members) == 1
+    assert sent(grouped(payload(pair("A")), last, payload(pair("C")))) == {"A": "1", "B": "1", "C": "1"}
+    assert sent(grouped(payload(pair("A")), past, payload(pair("C")))) == {"A": "1", "C": "1"}
+
+
+def test_no_newer_change_takes_the_place_of_one_that_has_expired() -> None:
+    """Its settings count, as they did when the request was sent before."""
+    nine = payload(*(pair(symbol) for symbol in "ABCDEFGHI"))
+    past = payload(pair("J"), ttl_ms=NOW_MS - ACCEPTED_MS)
+
+    group = grouped(nine, past, payload(pair("K")))
+
+    assert len(sent(group)) == 9
+    assert group.is_alone
+    assert [member.has_expired for member in group.members] == [False, True]
 
 
 def test_later_changes_are_coalesced_with_a_head_that_did_not_ask() -> None:
@@ -201,4 +212,5 @@ def test_changes_of_templates_are_coalesced_until_their_deadline() -> None:
     group = coalesce(head, [("own", own), ("y..1001", other), ("z..1001", expired)], NOW_MS)
 
     assert (sent(group), group.change.user_id) == ({"A": "2", "B": "1"}, "1001")
-    assert fates(group) == {"x..1001": "y..1001", "own": None, "y..1001": None}
+    assert fates(group) == {"x..1001": "y..1001", "own": None, "y..1001": None, "z..1001": None}
+    assert group.members[-1].has_expired

@@ -157,4 +157,4 @@ def test_an_end_without_a_request_keeps_the_last_code() -> None:
     """The last answer of the exchange is the best clue to the cause."""
     ready = attemptable(AttemptHistory(attempts=[attempt("transient", code="40725")], tries=1, first_sent_at_ms=1))
 
-    assert ended(finish_unsent(ready, Outcome.EXHAUSTED, NOW_MS, "m")).code == "40725"
+    assert ended(finish_unsent(ready, Outcome.EXHAUSTED, "m", NOW_MS)).code == "40725"

@@ -1,0 +1,230 @@
+"""Single changes: enqueue, status and result, cancel; and many at once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, delete, get, post
+from litestar.params import FromPath, QueryParameter
+
+from producers import Job, JobNotFound, JobState, ResultTimeout
+from producers.contract.access_keys import Scope
+from producers.contract.messages import JobResult, Priority, SettingsChange
+from producers.contract.reader import change_from_wire, read_change
+from producers.contract.waits import Wait
+from producers.errors import InvalidChange, abbreviated
+from producers.gateway.bodies import JSON, NDJSON, media_type, preferred_wait_s, read_body, read_json
+from producers.gateway.identity import new_id
+from producers.gateway.problems import BadRows, BodyTooLarge, RowProblem, row_problems
+from producers.gateway.service import (
+    ACCEPTED,
+    OK,
+    gateway_of,
+    key_of,
+    location,
+    require_id,
+    require_lane,
+)
+from producers.queue.cancel import Cancellation
+
+AnyRequest = Request[Any, Any, Any]
+Ttl = Annotated[float | None, QueryParameter(name="ttlS", description="Seconds after which the change ends `expired`.")]
+IsCoalescing = Annotated[
+    bool, QueryParameter(name="coalesce", description="Allow one request for this change and those before it.")
+]
+Wanted = Annotated[
+    Priority, QueryParameter(name="priority", description="`bulk` lets lanes with interactive changes go first.")
+]
+WaitS = Annotated[
+    float, QueryParameter(name="wait", ge=0, description="Seconds to wait for the result; limited by the gateway.")
+]
+
+
+class Enqueued(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A change that was accepted.
+
+    Attributes:
+        job_id: its ID.
+        already_there: whether the same change was accepted before, under this ID; nothing was added then.
+        result: its result, if the caller waited and it came in time.
+    """
+
+    job_id: str
+    already_there: bool
+    result: JobResult | None = None
+
+
+class ChangeStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The state of a change.
+
+    Attributes:
+        job_id: its ID.
+        state: "queued", "in_flight" or "done".
+        position: how many changes of its lane are before it; only if queued.
+        wait: why it waits; only if queued.
+        result: its result; only if done.
+    """
+
+    job_id: str
+    state: JobState
+    position: int | None
+    wait: Wait | None
+    result: JobResult | None
+
+
+class EnqueuedMany(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What became of many changes.
+
+    Attributes:
+        accepted: how many are in the queue now, those that were there before included.
+        jobs: those, in the given order.
+        refused: the others, by their place from 0.
+    """
+
+    accepted: int
+    jobs: list[Enqueued]
+    refused: list[RowProblem]
+
+
+class Cancelled(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What cancelling did: "cancelled", "in_flight" or "ended"."""
+
+    job_id: str
+    cancellation: Cancellation
+
+
+@post("/changes", status_code=ACCEPTED, opt={"scope": Scope.ENQUEUE})
+async def enqueue(
+    request: AnyRequest,
+    ttl_s: Ttl = None,
+    priority: Wanted = Priority.INTERACTIVE,
+    coalesce: IsCoalescing = False,
+) -> Response[Enqueued]:
+    """Put one change into the queue.
+
+    With the header `Idempotency-Key`, the same call again adds nothing and answers as the first time. With `Prefer:
+    wait=N` the answer is 200 with the result, if it comes within N seconds.
+    """
+    gateway = gateway_of(request)
+    change = read_change(await read_json(request, gateway.settings.gateway_body_bytes))
+    require_lane(request, change.user_id, change.trader_id)
+    job_id = new_id(request)
+    job = await gateway.producer.enqueue(change, job_id=job_id, ttl_s=ttl_s, priority=priority, coalesce=coalesce)
+    headers = {"Location": location(request, f"/v1/changes/{job.job_id}")}
+    wait_s = preferred_wait_s(request, gateway.settings.gateway_wait_s)
+    result = await _result_within(job, wait_s) if wait_s else None
+    if wait_s:
+        headers["Preference-Applied"] = f"wait={wait_s:g}"
+    content = Enqueued(job_id=job.job_id, already_there=job.already_there, result=result)
+    return Response(content, status_code=ACCEPTED if result is None else OK, headers=headers)
+
+
+@post("/changes:bulk", status_code=ACCEPTED, opt={"scope": Scope.ENQUEUE})
+async def enqueue_many(
+    request: AnyRequest,
+    ttl_s: Ttl = None,
+    priority: Wanted = Priority.INTERACTIVE,
+    coalesce: IsCoalescing = False,
+    all_or_nothing: Annotated[
+        bool, QueryParameter(name="allOrNothing", description="Enqueue nothing if one change is invalid.")
+    ] = False,
+) -> EnqueuedMany:
+    """Put many changes into the queue, in the given order: a JSON array of changes, or one change a line (NDJSON).
+
+    With the header `Idempotency-Key`, the same body again adds only what is missing. A change that breaks a rule, or
+    whose lane is full, is listed in `refused`, and the others are enqueued.
+    """
+    gateway = gateway_of(request)
+    changes, invalid = await _read_changes(request)
+    if invalid and all_or_nothing:
+        raise BadRows(f"{len(invalid)} of the changes are invalid; nothing was enqueued", invalid, total=len(invalid))
+    base = new_id(request)
+    places = {id(change): index for index, change in changes}
+    report = await gateway.producer.enqueue_many(
+        [change for _, change in changes],
+        job_id=lambda change: f"{base}.{places[id(change)]}",
+        ttl_s=ttl_s,
+        priority=priority,
+        coalesce=coalesce,
+    )
+    order = [index for index, _ in changes]
+    refused = [msgspec.structs.replace(row, index=order[row.index or 0]) for row in row_problems(report.refused)]
+    jobs = [Enqueued(job_id=job.job_id, already_there=job.already_there) for job in report.jobs]
+    return EnqueuedMany(accepted=len(jobs), jobs=jobs, refused=sorted([*invalid, *refused], key=_place))
+
+
+@get("/changes/{job_id:str}", opt={"scope": Scope.READ})
+async def status(request: AnyRequest, job_id: FromPath[str], wait_s: WaitS = 0.0) -> ChangeStatus:
+    """Return the state of a change, why it waits if it is queued, and its result if it has ended.
+
+    With `wait`, or `Prefer: wait=N`, the answer comes when the change has ended, or after so many seconds.
+    """
+    require_id(request, job_id)
+    settings = gateway_of(request).settings
+    job = gateway_of(request).producer.job(job_id)
+    wait_s = max(min(wait_s, settings.gateway_wait_s), preferred_wait_s(request, settings.gateway_wait_s))
+    result = await _result_within(job, wait_s) if wait_s else None
+    if result is not None:
+        return ChangeStatus(job_id=job_id, state=JobState.DONE, position=None, wait=None, result=result)
+    found = await job.status()
+    if found.state is JobState.NOT_FOUND:
+        raise JobNotFound(f"no change {job_id}: it was never accepted, or its result has expired")
+    return ChangeStatus(job_id=job_id, state=found.state, position=found.position, wait=found.wait, result=found.result)
+
+
+@delete("/changes/{job_id:str}", status_code=OK, opt={"scope": Scope.ENQUEUE})
+async def cancel(request: AnyRequest, job_id: FromPath[str]) -> Cancelled:
+    """Cancel a change that was not sent yet. One that is being sent ends by its reply, one that had ended stays."""
+    require_id(request, job_id)
+    cancellation = await gateway_of(request).producer.job(job_id).cancel()
+    if cancellation is Cancellation.NOT_FOUND:
+        raise JobNotFound(f"no change {job_id}: it was never accepted, or its result has expired")
+    return Cancelled(job_id=job_id, cancellation=cancellation)
+
+
+async def _result_within(job: Job, wait_s: float) -> JobResult | None:
+    try:
+        return await job.result(timeout=wait_s)
+    except ResultTimeout:
+        return None
+
+
+async def _read_changes(request: AnyRequest) -> tuple[list[tuple[int, SettingsChange]], list[RowProblem]]:
+    """Return the valid changes of a body with their places, and what is wrong with the others."""
+    settings, key = gateway_of(request).settings, key_of(request)
+    kind = media_type(request, JSON, NDJSON)
+    body = await read_body(request, settings.gateway_body_bytes)
+    rows: list[Any] = [line for line in body.split(b"\n") if line.strip()] if kind == NDJSON else _array(body)
+    if len(rows) > settings.gateway_rows:
+        raise BodyTooLarge(f"the body must have at most {settings.gateway_rows:,} changes")
+    valid: list[tuple[int, SettingsChange]] = []
+    invalid: list[RowProblem] = []
+    for index, row in enumerate(rows):
+        try:
+            change = read_change(row) if kind == NDJSON else change_from_wire(row)
+        except InvalidChange as exc:
+            invalid.append(RowProblem(index=index, field=exc.field, rule=exc.rule, value=abbreviated(exc.value)))
+            continue
+        if key.permits_lane(change.user_id, change.trader_id):
+            valid.append((index, change))
+        else:
+            invalid.append(RowProblem(index=index, field="userId", rule="is not one that the access key is for"))
+    return valid, invalid
+
+
+def _array(body: bytes) -> list[Any]:
+    try:
+        rows = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+        raise InvalidChange("body", f"must be JSON ({exc})", body) from exc
+    if not isinstance(rows, list):
+        raise InvalidChange("body", "must be a list of changes", rows)
+    return rows
+
+
+def _place(row: RowProblem) -> int:
+    return row.index or 0
+
+
+ROUTES = [enqueue, enqueue_many, status, cancel]

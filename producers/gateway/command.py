@@ -1,0 +1,203 @@
+"""`copytrade serve` and `copytrade gateway-keys`: run the gateway, and manage its access keys.
+
+The commands are listed even without the `gateway` extra, so modules that need it are imported inside functions.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from producers import Producer, SettingsError
+from producers.cli.context import CliContext, CommandGroup, QueueCommand, pass_cli
+from producers.cli.errors import CommandFailed
+from producers.cli.exit_codes import ExitCode
+from producers.cli.input.row_errors import BadInput
+from producers.cli.text import EMPTY_CELL, format_time
+from producers.contract.access_keys import AccessKey, Scope, digest_of, new_key
+from producers.contract.validation import check_id
+from producers.queue.access_keys import add_key, list_keys, revoke_key
+from producers.transport.commands import TIME_US
+from producers.transport.runner import run_plan
+
+COLUMNS = ("key", "name", "scopes", "users", "traders", "calls/s", "made")
+NO_EXTRA = "the gateway needs the extra gateway: pip install '.[gateway]'"
+KEEP_ALIVE_S = 30
+GRACE_S = 5
+"""How long open calls may take when the gateway is stopped; event streams end."""
+
+MAX_CONNECTIONS = 5000
+
+
+@click.command(
+    cls=QueueCommand,
+    short_help="Serve the queue over HTTP.",
+    examples=(
+        "copytrade gateway-keys add orders --scope enqueue --scope read",
+        "copytrade serve",
+        "copytrade serve --no-auth",
+        "copytrade serve --host 0.0.0.0 --certfile cert.pem --keyfile key.pem",
+    ),
+)
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8321, show_default=True, help="Port to listen on.")
+@click.option("--root-path", default="", metavar="PREFIX", help="Path at which a proxy serves the gateway, as /ct.")
+@click.option("--no-auth", is_flag=True, help="Serve without access keys; on loopback only.")
+@click.option("--certfile", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="TLS certificate.")
+@click.option("--keyfile", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its key.")
+@pass_cli
+def serve(cli: CliContext, /, host: str, port: int, root_path: str, no_auth: bool, **tls: Path | None) -> None:
+    """Serve the queue over HTTP, with a page of the API at /schema.
+
+    Every call needs an access key (`copytrade gateway-keys add`), unless --no-auth is given, which is possible on
+    loopback only.
+    """
+    try:
+        import uvicorn  # noqa: PLC0415 - see the module docstring
+
+        from producers.gateway.app import create_app  # noqa: PLC0415
+        from producers.gateway.settings import GatewaySettings  # noqa: PLC0415
+    except ImportError as exc:
+        raise CommandFailed(ExitCode.FAILED, NO_EXTRA) from exc
+
+    if root_path and not root_path.startswith("/"):
+        raise BadInput(f"--root-path: must begin with /; got {root_path!r}")
+    is_loopback = _is_loopback(host)
+    if no_auth and not is_loopback:
+        raise BadInput(f"--no-auth: is possible on loopback only; {host} can be reached from other machines")
+    values: dict[str, Any] = {"gateway_auth": not no_auth} | ({"redis_dsn": cli.redis_dsn} if cli.redis_dsn else {})
+    settings = msgspec.structs.replace(GatewaySettings.from_env(), **values)
+    if not is_loopback:
+        _check_exposed(cli, tls["certfile"])
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    cli.screen.note(f"serving {_url(host, port, root_path, is_tls=tls['certfile'] is not None)}; the API: /schema")
+    uvicorn.run(
+        create_app(settings),
+        host=host,
+        port=port,
+        root_path=root_path.rstrip("/"),
+        ssl_certfile=tls["certfile"],
+        ssl_keyfile=tls["keyfile"],
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+        limit_concurrency=MAX_CONNECTIONS,
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _url(host: str, port: int, root_path: str, *, is_tls: bool) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if is_tls else 'http'}://{shown}:{port}{root_path.rstrip('/')}"
+
+
+def _check_exposed(cli: CliContext, certfile: Path | None) -> None:
+    """Check what a gateway needs that other machines can reach.
+
+    Raises:
+        SettingsError: there is no access key.
+    """
+    if not cli.with_producer(_fetch_keys):
+        raise SettingsError(
+            "other machines can reach this address, and there is no access key: make one first with"
+            " copytrade gateway-keys add NAME --scope enqueue"
+        )
+    if certfile is None:
+        cli.screen.note("access keys cross the network in clear: put TLS in front, or give --certfile and --keyfile")
+
+
+async def _fetch_keys(producer: Producer) -> list[AccessKey]:
+    return await run_plan(producer._redis, list_keys(producer._keys), "reading the access keys")  # noqa: SLF001
+
+
+@click.group("gateway-keys", cls=CommandGroup, short_help="Make, list and revoke access keys of the gateway.")
+def gateway_keys() -> None:
+    """Manage the access keys of the gateway. Redis holds a hash of each key only."""
+
+
+@gateway_keys.command("add")
+@click.argument("name")
+@click.option(
+    "--scope", "scopes", multiple=True, required=True, type=click.Choice([scope.value for scope in Scope]),
+    help="What the key permits; may be repeated.",
+)  # fmt: skip
+@click.option("--user", "user_ids", multiple=True, metavar="ID", help="A user that it is for; may be repeated.")
+@click.option("--trader", "trader_ids", multiple=True, metavar="ID", help="A trader that it is for; may be repeated.")
+@click.option("--rate", type=click.FloatRange(0.01, 100_000), metavar="N", help="Calls a second that it may make.")
+@pass_cli
+def add(
+    cli: CliContext, name: str, scopes: tuple[str, ...], user_ids: tuple[str, ...], trader_ids: tuple[str, ...],
+    rate: float | None,
+) -> None:  # fmt: skip
+    """Make an access key, and print it. It is shown this once."""
+    made = new_key()
+    users = frozenset(check_id("user", user_id) for user_id in user_ids)
+    traders = frozenset(check_id("trader", trader_id) for trader_id in trader_ids)
+
+    async def work(producer: Producer) -> bool:
+        now_us = await run_plan(producer._redis, TIME_US(), "reading the time")  # noqa: SLF001
+        key = AccessKey(
+            key_id=made.key_id, name=name, digest=digest_of(made.text), scopes=frozenset(map(Scope, scopes)),
+            user_ids=users, trader_ids=traders, rate_per_s=rate, created_at_ms=now_us // 1000,
+        )  # fmt: skip
+        return await run_plan(producer._redis, add_key(producer._keys, key), "storing the access key")  # noqa: SLF001
+
+    if not cli.with_producer(work):
+        raise CommandFailed(ExitCode.FAILED, "the new key's ID is in use; run the command again")
+    cli.print_result({"keyId": made.key_id, "key": made.text}, made.text)
+    cli.screen.note(f"access key {made.key_id} ({name}): {', '.join(sorted(scopes))}; it is not shown again")
+
+
+@gateway_keys.command("list")
+@pass_cli
+def list_(cli: CliContext) -> None:
+    """List the access keys, without their secrets."""
+    found = cli.with_producer(_fetch_keys)
+    if cli.as_json:
+        for key in found:
+            cli.screen.json_line(_document(key))
+        return
+    rows = (
+        (
+            key.key_id, key.name, ", ".join(sorted(key.scopes)), ", ".join(sorted(key.user_ids)) or EMPTY_CELL,
+            ", ".join(sorted(key.trader_ids)) or EMPTY_CELL,
+            EMPTY_CELL if key.rate_per_s is None else f"{key.rate_per_s:g}", format_time(key.created_at_ms),
+        )
+        for key in found
+    )  # fmt: skip
+    cli.screen.table(COLUMNS, rows, empty_note="there are no access keys")
+
+
+@gateway_keys.command("revoke")
+@click.argument("key_id")
+@pass_cli
+def revoke(cli: CliContext, key_id: str) -> None:
+    """Revoke an access key. Gateways refuse it after a second at the latest."""
+
+    async def work(producer: Producer) -> bool:
+        plan = revoke_key(producer._keys, key_id)  # noqa: SLF001
+        return await run_plan(producer._redis, plan, "revoking the access key")  # noqa: SLF001
+
+    if not cli.with_producer(work):
+        raise CommandFailed(ExitCode.NOT_FOUND, f"no access key {key_id}")
+    cli.print_result({"keyId": key_id, "revoked": True}, "revoked")
+
+
+def _document(key: AccessKey) -> dict[str, Any]:
+    return {
+        "keyId": key.key_id, "name": key.name, "scopes": sorted(key.scopes), "userIds": sorted(key.user_ids),
+        "traderIds": sorted(key.trader_ids), "ratePerS": key.rate_per_s, "createdAtMs": key.created_at_ms,
+    }  # fmt: skip

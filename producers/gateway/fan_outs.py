@@ -1,0 +1,236 @@
+"""Fan-outs: a new batch from JSON, NDJSON or CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, post
+from litestar.params import QueryParameter
+
+from producers import Batch, InvalidChange, Preview
+from producers.cli.input.row_errors import BadInput
+from producers.cli.input.template import Template
+from producers.contract.access_keys import AccessKey, Scope
+from producers.contract.messages import AutoCopy, Mode, Priority, SettingsChange
+from producers.contract.reader import change_from_wire
+from producers.gateway.bodies import CSV, JSON, NDJSON, media_type, read_body
+from producers.gateway.changes import Ttl
+from producers.gateway.identity import new_id
+from producers.gateway.problems import MAX_ROWS_SHOWN, BadRows, NotPermitted, RowProblem, row_problems
+from producers.gateway.rows import Rows, problem_of, spooled
+from producers.gateway.service import ACCEPTED, OK, gateway_of, key_of, location, require_id, require_lane
+
+AnyRequest = Request[Any, Any, Any]
+PLACEHOLDER_USER = "1"
+
+BatchId = Annotated[str | None, QueryParameter(name="batchId", description="Of NDJSON and CSV: the batch's ID.")]
+AllOrNothing = Annotated[
+    bool, QueryParameter(name="allOrNothing", description="Enqueue nothing if one item cannot be accepted.")
+]
+DryRun = Annotated[bool, QueryParameter(name="dryRun", description="Write nothing; return what would be enqueued.")]
+Trader = Annotated[str | None, QueryParameter(name="traderId", description="Of NDJSON and CSV: the trader of all.")]
+Settings = Annotated[
+    str | None, QueryParameter(name="settings", description="Of NDJSON and CSV: the settings of all, as JSON.")
+]
+
+
+class NewBatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """A fan-out: one template for many users, or a change for each.
+
+    Attributes:
+        trader_id: the trader of every change.
+        settings: the settings of every change, one to ten.
+        user_ids: the users, one change each.
+        auto_copy: the same field of every change.
+        mode: the same field of every change.
+        changes: the changes, instead of the fields above.
+        batch_id: the batch's ID. The same body with the same ID again adds only what is missing.
+        ttl_s: seconds after which a change ends `expired`.
+        priority: `bulk` lets lanes with interactive changes go first.
+        all_or_nothing: whether nothing is enqueued if one item cannot be accepted.
+        dry_run: whether nothing is written.
+    """
+
+    trader_id: str | None = None
+    settings: list[Any] | None = None
+    user_ids: list[Any] | None = None
+    auto_copy: AutoCopy | None = None
+    mode: Mode | None = None
+    changes: list[Any] | None = None
+    batch_id: str | None = None
+    ttl_s: float | None = None
+    priority: Priority = Priority.BULK
+    all_or_nothing: bool = False
+    dry_run: bool = False
+
+
+class BatchReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What became of a fan-out.
+
+    Attributes:
+        batch_id: the batch; None of a dry run.
+        given: how many items there were.
+        accepted: how many changes were added; of a dry run, how many would be.
+        already_there: how many were accepted before.
+        refused: the other items: by their place from 0, or their line from 1.
+        refused_left_out: how many more there are.
+    """
+
+    batch_id: str | None
+    given: int
+    accepted: int
+    already_there: int
+    refused: list[RowProblem]
+    refused_left_out: int = 0
+
+
+@post("/batches", status_code=ACCEPTED, opt={"scope": Scope.ENQUEUE})
+async def fan_out(
+    request: AnyRequest,
+    batch_id: BatchId = None,
+    ttl_s: Ttl = None,
+    priority: Annotated[Priority, QueryParameter(name="priority")] = Priority.BULK,
+    trader_id: Trader = None,
+    settings: Settings = None,
+    all_or_nothing: AllOrNothing = False,
+    dry_run: DryRun = False,
+) -> Response[BatchReport]:
+    """Put changes for many users into the queue as one batch.
+
+    The body is JSON (`NewBatch`), or rows: CSV with a header (`user_id`, and further fields of a change), or NDJSON (a
+    user ID, an object with a `userId`, or a change). The parameters are for rows; JSON has them in the body.
+    """
+    kind = media_type(request, JSON, NDJSON, CSV)
+    limits = gateway_of(request).settings
+    if kind == JSON:
+        new = _decode(await read_body(request, limits.gateway_body_bytes))
+        return await _fan_out_json(request, new)
+    template = _template(trader_id, settings)
+    options: dict[str, Any] = {"ttl_s": ttl_s, "priority": priority, "all_or_nothing": all_or_nothing}
+    async with spooled(request, limits.gateway_rows_bytes) as stream:
+        rows = Rows(stream, "csv" if kind == CSV else "jsonl", template, key_of(request))
+        checked = await rows.validate(limits.gateway_rows)
+        errors = [problem_of(row) for row in checked.errors[:MAX_ROWS_SHOWN]]
+        if checked.invalid and (all_or_nothing or not checked.valid):
+            raise BadRows(f"{checked.invalid} rows are invalid; nothing was enqueued", errors, total=checked.invalid)
+        if dry_run:
+            return answer(request, _preview(checked.valid, errors, checked.invalid))
+        options["batch_id"] = _batch_id(request, batch_id)
+        producer = gateway_of(request).producer
+        if checked.users_only:
+            shared = template.common_change()
+            batch = await producer.fan_out(
+                trader_id=shared.trader_id, settings=shared.settings, auto_copy=shared.auto_copy, mode=shared.mode,
+                user_ids=rows.users(), **options,
+            )  # fmt: skip
+        else:
+            batch = await producer.fan_out(rows.changes(), **options)
+    return answer(request, report_of(batch, errors, checked.invalid))
+
+
+async def _fan_out_json(request: AnyRequest, new: NewBatch) -> Response[BatchReport]:
+    producer, key = gateway_of(request).producer, key_of(request)
+    options: dict[str, Any] = {"ttl_s": new.ttl_s, "priority": new.priority, "all_or_nothing": new.all_or_nothing}
+    if new.changes is not None:
+        options["changes"] = [_item(key, item) for item in new.changes]
+    else:
+        template = _template_change(request, new)
+        for user_id in new.user_ids or ():
+            if isinstance(user_id, str):
+                require_lane(request, user_id, template.trader_id)
+        options |= {
+            "trader_id": template.trader_id, "settings": template.settings, "user_ids": new.user_ids or [],
+            "auto_copy": template.auto_copy, "mode": template.mode,
+        }  # fmt: skip
+    if new.dry_run:
+        preview: Preview = await producer.fan_out(**options, dry_run=True)
+        refused = row_problems(preview.refused[:MAX_ROWS_SHOWN])
+        return answer(request, _preview(len(preview.changes), refused, len(preview.refused)))
+    batch: Batch = await producer.fan_out(**options, batch_id=_batch_id(request, new.batch_id))
+    return answer(request, report_of(batch))
+
+
+def report_of(batch: Batch, errors: Sequence[RowProblem] = (), invalid: int = 0) -> BatchReport:
+    """Return what became of a fan-out, and of the rows that were invalid before: the errors of some of them."""
+    report = batch.report
+    if report is None:
+        raise RuntimeError("a fan-out reports")
+    refused = [*errors, *row_problems(report.refused[: MAX_ROWS_SHOWN - len(errors)])]
+    return BatchReport(
+        batch_id=batch.batch_id,
+        given=report.given + invalid,
+        accepted=report.accepted,
+        already_there=report.already_there,
+        refused=refused,
+        refused_left_out=len(report.refused) + invalid - len(refused),
+    )
+
+
+def answer(request: AnyRequest, report: BatchReport) -> Response[BatchReport]:
+    """Return the response to a fan-out."""
+    if report.batch_id is None:
+        return Response(report, status_code=OK)
+    headers = {"Location": location(request, f"/v1/batches/{report.batch_id}")}
+    return Response(report, status_code=ACCEPTED, headers=headers)
+
+
+def _preview(valid: int, errors: list[RowProblem], invalid: int) -> BatchReport:
+    return BatchReport(
+        batch_id=None,
+        given=valid + invalid,
+        accepted=valid,
+        already_there=0,
+        refused=errors,
+        refused_left_out=invalid - len(errors),
+    )
+
+
+def _decode(body: bytes) -> NewBatch:
+    try:
+        return msgspec.json.decode(body, type=NewBatch)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+        raise InvalidChange("body", f"must be a batch in JSON ({exc})", body) from exc
+
+
+def _item(key: AccessKey, item: object) -> Any:
+    """Return the change of an item; what is none stays as it is, and is refused by the fan-out."""
+    try:
+        change = change_from_wire(item)
+    except InvalidChange:
+        return item
+    if not key.permits_lane(change.user_id, change.trader_id):
+        raise NotPermitted(f"access key {key.key_id} is not for user {change.user_id} and trader {change.trader_id}")
+    return change
+
+
+def _template_change(request: AnyRequest, new: NewBatch) -> SettingsChange:
+    """Return the change that all users of a batch share, with a placeholder for the user."""
+    fields: dict[str, Any] = {"userId": PLACEHOLDER_USER, "settings": new.settings}
+    names = {"traderId": new.trader_id, "autoCopy": new.auto_copy, "mode": new.mode}
+    fields |= {name: value for name, value in names.items() if value is not None}
+    change = change_from_wire({name: value for name, value in fields.items() if value is not None})
+    if not key_of(request).user_ids:
+        require_lane(request, PLACEHOLDER_USER, change.trader_id)
+    return change
+
+
+def _template(trader_id: str | None, settings: str | None) -> Template:
+    """Return the template of rows."""
+    try:
+        found = Template.from_json(msgspec.json.decode(settings)) if settings is not None else Template({}, ())
+    except (msgspec.MsgspecError, BadInput) as exc:
+        raise InvalidChange("settings", f"must be a list of settings in JSON ({exc})", settings) from exc
+    return found.with_fields({"trader_id": trader_id} if trader_id is not None else {})
+
+
+def _batch_id(request: AnyRequest, given: str | None) -> str:
+    """Return the ID that a batch is given: its own, that of the Idempotency-Key, or a new one."""
+    if given is not None:
+        require_id(request, given)
+        return given
+    return new_id(request)
+
+
+ROUTES = [fan_out]

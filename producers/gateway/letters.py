@@ -1,0 +1,123 @@
+"""Dead letters: list, replay and drop them by a filter."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, get, post
+from litestar.params import FromPath, QueryParameter
+
+from producers import DeadLetter, InvalidChange, Outcome
+from producers.cli.json_output import to_builtins
+from producers.contract.access_keys import Scope
+from producers.gateway.operating import log_call, read_message, require_unbound
+from producers.gateway.service import OK, gateway_of
+
+AnyRequest = Request[Any, Any, Any]
+MAX_LETTERS = 1000
+
+OutcomeFilter = Annotated[Outcome | None, QueryParameter(name="outcome")]
+UserFilter = Annotated[str | None, QueryParameter(name="userId")]
+BatchFilter = Annotated[str | None, QueryParameter(name="batchId")]
+Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_LETTERS)]
+
+
+class Letters(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """A selection of dead letters: one job, those that match all of the other fields, or with `everything` all."""
+
+    job_id: str | None = None
+    outcome: Outcome | None = None
+    user_id: str | None = None
+    batch_id: str | None = None
+    everything: bool = False
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A dead letter that was enqueued again, and its new job."""
+
+    job_id: str
+    new_job_id: str
+
+
+class NotReplayed(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A dead letter that stays, and why."""
+
+    job_id: str
+    reason: str
+
+
+class ReplayReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What became of the selected dead letters."""
+
+    replayed: list[Replayed]
+    refused: list[NotReplayed]
+
+
+class Dropped(msgspec.Struct, frozen=True, kw_only=True):
+    """How many dead letters were deleted."""
+
+    dropped: int
+
+
+@get("/dead-letters", opt={"scope": Scope.READ})
+async def list_letters(
+    request: AnyRequest,
+    outcome: OutcomeFilter = None,
+    user_id: UserFilter = None,
+    batch_id: BatchFilter = None,
+    limit: Limit = 100,
+) -> list[dict[str, Any]]:
+    """Return the dead letters that match all given parameters, oldest first."""
+    require_unbound(request)
+    listing = gateway_of(request).producer.dead.list(outcome=outcome, user_id=user_id, batch_id=batch_id)
+    found: list[dict[str, Any]] = []
+    async for letter in listing:
+        found.append(to_builtins(letter))
+        if len(found) == limit:
+            break
+    return found
+
+
+@get("/dead-letters/{job_id:str}", opt={"scope": Scope.READ})
+async def show_letter(request: AnyRequest, job_id: FromPath[str]) -> dict[str, Any]:
+    """Return the dead letter of a change."""
+    require_unbound(request)
+    letter: DeadLetter = await gateway_of(request).producer.dead.get(job_id)
+    found: dict[str, Any] = to_builtins(letter)
+    return found
+
+
+@post("/dead-letters/replay", status_code=OK, opt={"scope": Scope.OPERATE})
+async def replay(request: AnyRequest) -> ReplayReport:
+    """Enqueue the selected dead letters again, at the ends of their lanes. It is safe to repeat."""
+    require_unbound(request)
+    selection = await _selection(request)
+    report = await gateway_of(request).producer.dead.replay(**selection)
+    log_call(request, "replay", "dead letters", len(report.replayed))
+    return ReplayReport(
+        replayed=[Replayed(job_id=old, new_job_id=new) for old, new in report.replayed],
+        refused=[NotReplayed(job_id=old, reason=reason) for old, reason in report.refused],
+    )
+
+
+@post("/dead-letters/drop", status_code=OK, opt={"scope": Scope.OPERATE})
+async def drop(request: AnyRequest) -> Dropped:
+    """Delete the selected dead letters."""
+    require_unbound(request)
+    dropped = await gateway_of(request).producer.dead.drop(**(await _selection(request)))
+    log_call(request, "drop", "dead letters", dropped)
+    return Dropped(dropped=dropped)
+
+
+async def _selection(request: AnyRequest) -> dict[str, Any]:
+    letters: Letters = await read_message(request, Letters)
+    filters = (letters.outcome, letters.user_id, letters.batch_id)
+    kinds = (letters.job_id is not None) + any(value is not None for value in filters) + letters.everything
+    if kinds != 1:
+        rule = "must select by jobId, by outcome, userId and batchId, or with everything: one of these three"
+        raise InvalidChange("body", rule, msgspec.to_builtins(letters))
+    return msgspec.structs.asdict(letters)
+
+
+ROUTES = [list_letters, show_letter, replay, drop]

@@ -1,0 +1,232 @@
+"""Errors as problems, RFC 9457: what happened, to which field, by which rule, and what to do."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+
+from producers.cli.json_output import camel_case
+from producers.errors import (
+    BatchConflict,
+    BatchNotFound,
+    BatchRefused,
+    ChangeConflict,
+    DeadLetterNotFound,
+    InvalidArgument,
+    InvalidChange,
+    JobNotFound,
+    LaneFull,
+    LayoutMismatch,
+    ProducerError,
+    QueueFull,
+    QueueUnavailable,
+    Refusal,
+    ReplayRefused,
+    abbreviated,
+)
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:copytrade:problem:"
+RETRY_AFTER_S = 1
+MAX_ROWS_SHOWN = 1000
+"""Rows with an error that a problem lists; the others are counted."""
+
+log = logging.getLogger(__name__)
+
+
+class RowProblem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is wrong with one item of a body: its place from 0, or its line from 1."""
+
+    rule: str
+    index: int | None = None
+    line: int | None = None
+    field: str | None = None
+    value: str | None = None
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """A problem document.
+
+    Attributes:
+        type: a URN that names the kind of problem; programs go by it.
+        title: the kind in words.
+        status: the HTTP status.
+        detail: what happened, to what, and what to do.
+        field: the field that breaks a rule, in wire names.
+        rule: the rule.
+        value: what the field was, as Python shows it, cut to 80 characters.
+        errors: the items of a body that cannot be accepted.
+        errors_left_out: how many more there are.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    field: str | None = None
+    rule: str | None = None
+    value: str | None = None
+    errors: list[RowProblem] | None = None
+    errors_left_out: int = 0
+
+
+class GatewayError(Exception):
+    """A call that is refused by the gateway itself."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+    def __init__(self, detail: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class NotAuthenticated(GatewayError):
+    """There is no valid access key."""
+
+    status = HTTPStatus.UNAUTHORIZED
+
+
+class NotPermitted(GatewayError):
+    """The access key does not permit this."""
+
+    status = HTTPStatus.FORBIDDEN
+
+
+class TooManyCalls(GatewayError):
+    """A limit of the gateway or of the access key is reached."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+
+class WrongMediaType(GatewayError):
+    """The body has another form than this call takes."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class BodyTooLarge(GatewayError):
+    """The body, or the number of its items, is above a limit."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class BadRows(GatewayError):
+    """Items of a body cannot be accepted."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+    def __init__(self, detail: str, errors: list[RowProblem], *, total: int) -> None:
+        super().__init__(detail)
+        self.errors = errors[:MAX_ROWS_SHOWN]
+        self.left_out = total - len(self.errors)
+
+
+_STATUS: list[tuple[type[ProducerError], HTTPStatus]] = [
+    (InvalidChange, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (InvalidArgument, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (BatchRefused, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (ChangeConflict, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (LaneFull, HTTPStatus.TOO_MANY_REQUESTS),
+    (BatchConflict, HTTPStatus.CONFLICT),
+    (ReplayRefused, HTTPStatus.CONFLICT),
+    (QueueFull, HTTPStatus.SERVICE_UNAVAILABLE),
+    (QueueUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (LayoutMismatch, HTTPStatus.SERVICE_UNAVAILABLE),
+    (JobNotFound, HTTPStatus.NOT_FOUND),
+    (BatchNotFound, HTTPStatus.NOT_FOUND),
+    (DeadLetterNotFound, HTTPStatus.NOT_FOUND),
+]
+
+
+def row_problems(refused: Iterable[Refusal]) -> list[RowProblem]:
+    """Return the problems of items that were refused."""
+    return [
+        RowProblem(
+            index=refusal.index,
+            field=getattr(refusal.error, "field", getattr(refusal.error, "argument", None)),
+            rule=getattr(refusal.error, "rule", str(refusal.error)),
+            value=abbreviated(refusal.error.value) if hasattr(refusal.error, "value") else None,
+        )
+        for refusal in refused
+    ]
+
+
+def of_producer_error(error: ProducerError) -> Problem:
+    """Return the problem of an error of the producers' side."""
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+    fields: dict[str, Any] = {}
+    if isinstance(error, InvalidChange):
+        fields = {"field": error.field, "rule": error.rule, "value": abbreviated(error.value)}
+    elif isinstance(error, InvalidArgument):
+        fields = {"field": camel_case(error.argument), "rule": error.rule, "value": abbreviated(error.value)}
+    elif isinstance(error, BatchRefused):
+        shown = row_problems(error.refused[:MAX_ROWS_SHOWN])
+        fields = {"errors": shown, "errors_left_out": len(error.refused) - len(shown)}
+    return _problem(error, status, str(error), **fields)
+
+
+def of_gateway_error(error: GatewayError) -> Problem:
+    """Return the problem of a call that the gateway refuses."""
+    fields = {"errors": error.errors, "errors_left_out": error.left_out} if isinstance(error, BadRows) else {}
+    return _problem(error, error.status, str(error), **fields)
+
+
+def of_http_error(error: HTTPException) -> Problem:
+    """Return the problem of an error that the framework found: an unknown path, a wrong method, a parameter."""
+    status, detail, fields = HTTPStatus(error.status_code), error.detail, {}
+    if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:
+        first: dict[str, Any] = error.extra[0] if isinstance(error.extra[0], dict) else {}
+        fields = {"field": first.get("key"), "rule": first.get("message")}
+        detail = f"{fields['field']}: {fields['rule']}"
+    name = status.phrase.replace(" ", "")
+    return _problem(name, status, detail or status.phrase, **fields)
+
+
+def _problem(kind: BaseException | str, status: HTTPStatus, detail: str, **fields: Any) -> Problem:
+    name = kind if isinstance(kind, str) else type(kind).__name__
+    words = "".join(f"-{char.lower()}" if char.isupper() else char for char in name).strip("-")
+    title = words.replace("-", " ").capitalize()
+    return Problem(type=TYPE_PREFIX + words, title=title, status=status.value, detail=detail, **fields)
+
+
+def problem_response(problem: Problem, *, retry_after_s: float | None = None) -> Response[bytes]:
+    """Return a problem as a response."""
+    headers = {}
+    if retry_after_s is None and problem.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        retry_after_s = RETRY_AFTER_S
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(retry_after_s)))
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(msgspec.json.encode(problem), media_type=MEDIA_TYPE, status_code=problem.status, headers=headers)
+
+
+def on_producer_error(_: Request[Any, Any, Any], error: ProducerError) -> Response[bytes]:
+    """Answer with an error of the producers' side."""
+    return problem_response(of_producer_error(error))
+
+
+def on_gateway_error(_: Request[Any, Any, Any], error: GatewayError) -> Response[bytes]:
+    """Answer with a refusal of the gateway."""
+    return problem_response(of_gateway_error(error), retry_after_s=error.retry_after_s)
+
+
+def on_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """Answer with an error that the framework found."""
+    response = problem_response(of_http_error(error))
+    response.headers.update({name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"})
+    return response
+
+
+def on_unexpected_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer with an internal error, of which only the log tells more."""
+    log.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
+    problem = _problem("InternalError", HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; the log has it")
+    return problem_response(problem)

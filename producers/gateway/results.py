@@ -1,0 +1,155 @@
+"""The results of a batch: pages, exports, and a stream of events."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.params import FromPath, QueryParameter
+from litestar.response import Stream
+
+from producers import Batch
+from producers.cli.export import COLUMNS, csv_row
+from producers.contract.access_keys import Scope
+from producers.contract.messages import JobResult
+from producers.gateway.bodies import CSV, JSON, NDJSON
+from producers.gateway.problems import TooManyCalls
+from producers.gateway.service import Gateway, gateway_of, require_id
+from producers.queue.results import format_cursor
+
+AnyRequest = Request[Any, Any, Any]
+EVENTS = "text/event-stream"
+KEEP_ALIVE_S = 15.0
+"""An event stream without news sends a comment this often, so that proxies and readers see that it lives."""
+
+PAGE_SIZE = 1000
+MAX_PAGE_SIZE = 10_000
+
+After = Annotated[str | None, QueryParameter(name="after", description="The `cursor` of an earlier page.")]
+PageLimit = Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_PAGE_SIZE)]
+
+
+class ResultsPage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Some results of a batch, in the order in which they came.
+
+    Attributes:
+        results: the results.
+        cursor: where the next page starts (`after`).
+        complete: whether there will be none after these.
+    """
+
+    results: list[JobResult]
+    cursor: str
+    complete: bool
+
+
+@get("/batches/{batch_id:str}/results", opt={"scope": Scope.READ})
+async def results(
+    request: AnyRequest, batch_id: FromPath[str], after: After = None, limit: PageLimit = PAGE_SIZE
+) -> Response[Any]:
+    """Return the results that exist now, after a cursor.
+
+    As JSON a page of up to `limit`; with `Accept: application/x-ndjson` or `text/csv` all of them, as a stream.
+    """
+    require_id(request, batch_id)
+    batch = gateway_of(request).producer.batch(batch_id)
+    page = await batch.page(after, limit)
+    wanted = request.headers.get("accept", JSON)
+    if CSV in wanted:
+        return Stream(_export(batch, page.cursor, page.results, as_csv=True), media_type=f"{CSV}; charset=utf-8")
+    if NDJSON in wanted:
+        return Stream(_export(batch, page.cursor, page.results, as_csv=False), media_type=NDJSON)
+    return Response(ResultsPage(results=page.results, cursor=page.cursor, complete=page.complete))
+
+
+@get("/batches/{batch_id:str}/events", opt={"scope": Scope.READ})
+async def events(request: AnyRequest, batch_id: FromPath[str], after: After = None) -> Stream:
+    """Stream the results as they come, as server-sent events, until the batch is complete.
+
+    Each event `result` has a result as its data, and a cursor as its `id`: a reader that connects again with the header
+    `Last-Event-ID`, as browsers do, misses nothing and gets nothing twice. The last event is `complete`.
+    """
+    require_id(request, batch_id)
+    gateway = gateway_of(request)
+    after = request.headers.get("last-event-id", after)
+    batch = gateway.producer.batch(batch_id)
+    page = await batch.page(after, 1)  # refuses an unknown batch and a wrong cursor before the stream begins
+    del page
+    if gateway.open_streams >= gateway.settings.gateway_streams:
+        raise TooManyCalls(f"this process serves {gateway.settings.gateway_streams:,} event streams at most")
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return Stream(_events(gateway, batch, after), media_type=EVENTS, headers=headers)
+
+
+async def _export(batch: Batch, cursor: str, first: list[JobResult], *, as_csv: bool) -> AsyncIterator[bytes]:
+    yield _csv([COLUMNS, *map(csv_row, first)]) if as_csv else _lines(first)
+    while True:
+        page = await batch.page(cursor, PAGE_SIZE)
+        if page.results:
+            yield _csv(map(csv_row, page.results)) if as_csv else _lines(page.results)
+        if page.complete or page.cursor == cursor:
+            return
+        cursor = page.cursor
+
+
+async def _events(gateway: Gateway, batch: Batch, after: str | None) -> AsyncIterator[bytes]:
+    gateway.open_streams += 1
+    try:
+        yield b": connected\n\n"
+        reader = _Reader(batch, after or format_cursor(batch.batch_id, "0-0"))
+        while found := await reader.read():
+            yield found
+        with gateway.feed.following(gateway.producer, batch.batch_id, reader.cursor):
+            while not reader.is_complete:
+                news = gateway.feed.news(batch.batch_id)
+                if found := await reader.read():
+                    yield found
+                elif reader.is_complete:
+                    break
+                elif not await gateway.feed.wait(news, KEEP_ALIVE_S):
+                    yield b": nothing new\n\n"
+        yield _event("complete", reader.cursor, await batch.progress())
+    finally:
+        gateway.open_streams -= 1
+
+
+class _Reader:
+    """Reads the results of a batch as events, up to those that exist now."""
+
+    def __init__(self, batch: Batch, cursor: str) -> None:
+        self._batch = batch
+        self.cursor = cursor
+        self.is_complete = False
+
+    async def read(self) -> bytes:
+        """Return the next events; none if there are no further results yet, or none any more."""
+        found = b""
+        while not found and not self.is_complete:
+            page = await self._batch.page(self.cursor, PAGE_SIZE)
+            places = (format_cursor(self._batch.batch_id, position) for position in page.positions)
+            found = b"".join(_event("result", *pair) for pair in zip(places, page.results, strict=True))
+            has_moved, self.cursor, self.is_complete = page.cursor != self.cursor, page.cursor, page.complete
+            if not has_moved:
+                break
+        return found
+
+
+def _event(name: str, cursor: str, data: msgspec.Struct) -> bytes:
+    return b"event: %b\nid: %b\ndata: %b\n\n" % (name.encode(), cursor.encode(), msgspec.json.encode(data))
+
+
+def _csv(rows: Any) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+def _lines(found: list[JobResult]) -> bytes:
+    return b"".join(msgspec.json.encode(result) + b"\n" for result in found)
+
+
+ROUTES = [results, events]

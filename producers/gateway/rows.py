@@ -1,0 +1,106 @@
+"""Bodies of rows, NDJSON or CSV: written to a temporary file, checked, and read again to be sent. None is held."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, BinaryIO, cast
+
+from litestar import Request
+
+from producers.cli.input.followers import Followers, Format, ValidationReport, ValidRow
+from producers.cli.input.row_errors import BadInput, RowError
+from producers.cli.input.template import Template
+from producers.contract.access_keys import AccessKey
+from producers.contract.messages import SettingsChange
+from producers.gateway.problems import BadRows, BodyTooLarge, RowProblem
+
+SPOOLED_BYTES = 1_048_576
+"""What is kept in memory of a body; the rest is in a file."""
+
+ROWS_AT_ONCE = 250
+"""Rows that are read before other calls get their turn: some ms."""
+
+
+class Rows:
+    """The rows of one body, under a template. An access key that is bound refuses some of them."""
+
+    def __init__(self, stream: BinaryIO, file_format: Format, template: Template, key: AccessKey) -> None:
+        self._followers = Followers(stream, file_format, template)
+        self._key = key
+
+    async def read(self) -> AsyncIterator[ValidRow | RowError]:
+        """Read the rows from the start.
+
+        Raises:
+            BadRows: the body as a whole is invalid.
+        """
+        try:
+            for number, row in enumerate(self._followers, 1):
+                if number % ROWS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                yield self._permitted(row)
+        except BadInput as exc:
+            raise BadRows(str(exc), [], total=0) from exc
+
+    async def validate(self, most: int) -> ValidationReport:
+        """Read all rows.
+
+        Raises:
+            BadRows: the body as a whole is invalid, or has no rows.
+            BodyTooLarge: it has more than so many.
+        """
+        report = ValidationReport()
+        async for row in self.read():
+            if isinstance(row, ValidRow):
+                report.valid += 1
+                report.users_only = report.users_only and row.user_only
+            else:
+                report.invalid += 1
+                report.errors.append(row)
+            if report.valid + report.invalid > most:
+                raise BodyTooLarge(f"the body must have at most {most:,} rows")
+        if not report.valid and not report.invalid:
+            raise BadRows("the body has no rows", [], total=0)
+        return report
+
+    async def changes(self) -> AsyncIterator[SettingsChange]:
+        """Read the changes of the valid rows."""
+        async for row in self.read():
+            if isinstance(row, ValidRow):
+                yield row.change
+
+    async def users(self) -> AsyncIterator[str]:
+        """Read the users of the valid rows."""
+        async for change in self.changes():
+            yield change.user_id
+
+    def _permitted(self, row: ValidRow | RowError) -> ValidRow | RowError:
+        if isinstance(row, RowError) or self._key.permits_lane(row.change.user_id, row.change.trader_id):
+            return row
+        return RowError(row.line, "userId", "is not one that the access key is for", row.change.user_id)
+
+
+@asynccontextmanager
+async def spooled(request: Request[Any, Any, Any], limit: int) -> AsyncIterator[BinaryIO]:
+    """Yield a body as a file.
+
+    Raises:
+        BodyTooLarge: it is larger than `limit` bytes.
+    """
+    with tempfile.SpooledTemporaryFile(SPOOLED_BYTES) as stream:
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise BodyTooLarge(f"the body must be at most {limit:,} bytes")
+            stream.write(chunk)
+        stream.seek(0)
+        yield cast("BinaryIO", stream)
+
+
+def problem_of(row: RowError) -> RowProblem:
+    """Return the problem of a row."""
+    return RowProblem(line=row.line, field=None if row.field == "line" else row.field, rule=row.rule, value=row.value)

@@ -1,0 +1,158 @@
+"""What the calls of one gateway process share: the producer, and the access keys that were seen."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import Any
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
+
+from producers import Producer
+from producers.contract.access_keys import AccessKey, Scope, key_id_of
+from producers.gateway.feed import Feed
+from producers.gateway.problems import NotAuthenticated, NotPermitted, TooManyCalls
+from producers.gateway.settings import GatewaySettings
+from producers.queue.access_keys import fetch_key, spend_call
+from producers.transport.runner import run_plan
+
+KEY_CACHE_S = 1.0
+"""How long a stored key is believed: a revoked one is refused after this at the latest."""
+
+MAX_CACHED_KEYS = 1000
+
+LOCAL = AccessKey(key_id="local", name="this machine", digest="", scopes=frozenset(Scope))
+"""The key of all calls of a gateway without access keys."""
+
+_STATE, _KEY = "copytrade_gateway", "copytrade_key"
+
+
+class Gateway:
+    """One gateway process. The producer connects at the first call, so that no lifespan is needed.
+
+    Attributes:
+        settings: its settings.
+        feed: the news of the batches that event streams follow.
+        open_streams: how many event streams are open.
+    """
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self.settings = settings
+        self._producer: Producer | None = None
+        self.feed = Feed()
+        self.open_streams = 0
+        self._keys: dict[str, tuple[float, AccessKey | None]] = {}
+
+    @property
+    def producer(self) -> Producer:
+        """The producer of this process."""
+        if self._producer is None:
+            self._producer = Producer.connect(settings=self.settings)
+        return self._producer
+
+    async def close(self) -> None:
+        """Close the connections to Redis. A call after that opens them again."""
+        await self.feed.close()
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.close()
+
+    async def authenticate(self, header: str | None) -> AccessKey:
+        """Return the access key of a call.
+
+        Raises:
+            NotAuthenticated: there is none, or it is not valid.
+            TooManyCalls: the key's own rate is used up.
+        """
+        if not self.settings.gateway_auth:
+            return LOCAL
+        scheme, _, text = (header or "").partition(" ")
+        key_id = key_id_of(text.strip())
+        if scheme.lower() != "bearer" or key_id is None:
+            raise NotAuthenticated("this call needs an access key: Authorization: Bearer ct_...")
+        key = await self._stored_key(key_id)
+        if key is None or not key.matches(text.strip()):
+            raise NotAuthenticated("the access key is not valid; it may have been revoked")
+        if key.rate_per_s is not None:
+            wait_s = await run_plan(self.producer._redis, spend_call(key), "counting a call")  # noqa: SLF001
+            if wait_s > 0:
+                detail = f"access key {key.key_id} is limited to {key.rate_per_s:g} calls a second"
+                raise TooManyCalls(detail, retry_after_s=wait_s)
+        return key
+
+    async def _stored_key(self, key_id: str) -> AccessKey | None:
+        seen_at_s, key = self._keys.get(key_id, (0.0, None))
+        now_s = time.monotonic()
+        if seen_at_s and now_s - seen_at_s < KEY_CACHE_S:
+            return key
+        producer = self.producer
+        key = await run_plan(producer._redis, fetch_key(producer._keys, key_id), "reading an access key")  # noqa: SLF001
+        if len(self._keys) >= MAX_CACHED_KEYS:
+            self._keys.clear()
+        self._keys[key_id] = (now_s, key)
+        return key
+
+
+def attach(state: State, gateway: Gateway) -> None:
+    """Keep a gateway in an application's state."""
+    state[_STATE] = gateway
+
+
+def gateway_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Gateway:
+    """Return the gateway of a call."""
+    gateway: Gateway = connection.app.state[_STATE]
+    return gateway
+
+
+def key_of(request: Request[Any, Any, Any]) -> AccessKey:
+    """Return the access key of a call."""
+    key: AccessKey = request.scope["state"][_KEY]
+    return key
+
+
+async def authorize(connection: ASGIConnection[Any, Any, Any, Any], handler: Any) -> None:
+    """Admit a call whose access key has the scope of its route. A guard, which runs before the body is read.
+
+    Raises:
+        NotAuthenticated: there is no valid key.
+        NotPermitted: it has not the scope.
+    """
+    scope: Scope | None = handler.opt.get("scope")
+    if scope is None:
+        return
+    key = await gateway_of(connection).authenticate(connection.headers.get("authorization"))
+    if scope not in key.scopes:
+        raise NotPermitted(f"access key {key.key_id} has not the scope {scope}, which this call needs")
+    connection.scope["state"][_KEY] = key
+
+
+def require_id(request: Request[Any, Any, Any], name: str) -> None:
+    """Check that the key of a call may ask for a job or a batch.
+
+    Raises:
+        NotPermitted: it is bound to some users or traders, and did not enqueue this.
+    """
+    key = key_of(request)
+    if not key.permits_id(name):
+        raise NotPermitted(f"access key {key.key_id} may ask only for what it enqueued: IDs that begin {key.key_id}.")
+
+
+def require_lane(request: Request[Any, Any, Any], user_id: str, trader_id: str) -> None:
+    """Check that the key of a call may concern a user and a trader.
+
+    Raises:
+        NotPermitted: it may not.
+    """
+    key = key_of(request)
+    if not key.permits_lane(user_id, trader_id):
+        raise NotPermitted(f"access key {key.key_id} is not for user {user_id} and trader {trader_id}")
+
+
+def location(request: Request[Any, Any, Any], path: str) -> str:
+    """Return the path of another resource, under the prefix that this application is mounted at."""
+    return f"{request.scope.get('root_path', '').rstrip('/')}{path}"
+
+
+ACCEPTED, OK = HTTPStatus.ACCEPTED.value, HTTPStatus.OK.value

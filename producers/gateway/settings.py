@@ -1,0 +1,32 @@
+"""The settings of the gateway: a producer's, and its own limits."""
+
+from __future__ import annotations
+
+from producers.settings import Count, Positive, ProducerSettings
+
+
+class GatewaySettings(ProducerSettings, frozen=True, kw_only=True):
+    """The settings of a gateway process.
+
+    Attributes:
+        gateway_auth: whether every call needs an access key. Without, the gateway serves this machine only.
+        gateway_hosts: the values of the header Host that are served, commas between; empty for any.
+        gateway_body_bytes: maximum size of a body of JSON.
+        gateway_rows_bytes: maximum size of a body of rows, NDJSON or CSV; it is written to a temporary file.
+        gateway_rows: maximum number of items in a body.
+        gateway_wait_s: longest wait for a result.
+        gateway_streams: maximum number of event streams of a process.
+    """
+
+    gateway_auth: bool = True
+    gateway_hosts: str = ""
+    gateway_body_bytes: Count = 4_194_304
+    gateway_rows_bytes: Count = 268_435_456
+    gateway_rows: Count = 1_000_000
+    gateway_wait_s: Positive = 60.0
+    gateway_streams: Count = 2_000
+
+    @property
+    def hosts(self) -> list[str]:
+        """The values of the header Host that are served; empty for any."""
+        return [host.strip() for host in self.gateway_hosts.split(",") if host.strip()]

@@ -1,0 +1,69 @@
+"""`copytrade serve` and `copytrade gateway-keys`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.copytrade import Copytrade
+from tests.support.gateway import bearer
+
+ROOT = Path(__file__).parents[2]
+READY_S = 20.0
+
+
+def test_a_key_is_printed_alone_and_once(copytrade: Copytrade) -> None:
+    """The list has no secret; a revoked key is gone."""
+    text = copytrade("gateway-keys", "add", "orders", "--scope", "enqueue", "--scope", "read", "--rate", "5").stdout
+    (listed,) = copytrade.json_lines("gateway-keys", "list")
+    key_id = listed["keyId"]
+    copytrade("gateway-keys", "revoke", key_id)
+
+    assert text.startswith(f"ct_{key_id}_")
+    assert text.count("\n") == 1
+    assert (listed["name"], listed["scopes"], listed["ratePerS"]) == ("orders", ["enqueue", "read"], 5.0)
+    assert copytrade("gateway-keys", "list").stdout.splitlines()[1:] == []
+    assert f"no access key {key_id}" in copytrade.error("gateway-keys", "revoke", key_id, status=4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--host", "0.0.0.0", "--no-auth"), "--no-auth: is possible on loopback only"),  # noqa: S104
+        (("--host", "0.0.0.0"), "there is no access key"),  # noqa: S104
+        (("--root-path", "ct"), "--root-path: must begin with /"),
+    ],
+)
+def test_a_gateway_that_would_be_open_to_others_does_not_start(
+    copytrade: Copytrade, arguments: tuple[str, ...], message: str
+) -> None:
+    """One line says why."""
+    assert message in copytrade.error("serve", *arguments, status=2)
+
+
+async def test_a_served_gateway_takes_a_change(copytrade: Copytrade, unused_tcp_port: int) -> None:
+    """With a key that was made on the command line."""
+    key = (await asyncio.to_thread(copytrade, "gateway-keys", "add", "me", "--scope", "enqueue")).stdout.strip()
+    command = [sys.executable, "-m", "producers.cli", "--redis", copytrade.dsn, "serve", "--port", str(unused_tcp_port)]
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=asyncio.subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    try:
+        async with httpx.AsyncClient(base_url=url) as client, asyncio.timeout(READY_S):
+            while True:
+                try:
+                    refused = await client.get("/v1/batches")
+                except httpx.ConnectError:
+                    await asyncio.sleep(0.05)
+                else:
+                    break
+            accepted = await client.post("/v1/changes:bulk", json=[], headers=bearer(key))
+    finally:
+        process.terminate()
+        await process.wait()
+
+    assert (refused.status_code, accepted.status_code) == (401, 202)
+    assert process.returncode == 0

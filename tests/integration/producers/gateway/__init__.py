@@ -1,0 +1,1 @@
+"""The HTTP gateway, served on a port, on a real server."""

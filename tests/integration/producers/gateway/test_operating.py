@@ -1,0 +1,98 @@
+"""Users, pauses, dead letters and the overview over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from producers import Outcome
+from tests.support.changes import change
+from tests.support.gateway import body
+from tests.support.lanes import Lanes
+
+
+async def test_a_user_is_paused_limited_and_resumed(gateway: httpx.AsyncClient) -> None:
+    """Each call says whether it changed something; the status shows it."""
+    answers = [
+        await gateway.post("/v1/users/1/pause"),
+        await gateway.post("/v1/users/1/pause"),
+        await gateway.put("/v1/users/1/limit", json={"ratePerS": 2.5}),
+    ]
+    status = (await gateway.get("/v1/users/1")).json()
+    resumed = await gateway.post("/v1/users/1/resume")
+
+    assert [answer.json() for answer in answers] == [{"changed": True}, {"changed": False}, {"ratePerS": 2.5}]
+    assert (status["paused"], status["ratePerS"]) == (True, 2.5)
+    assert resumed.json() == {"changed": True}
+
+
+async def test_all_changes_of_a_user_are_cancelled(gateway: httpx.AsyncClient) -> None:
+    """Those of others stay."""
+    for user in ("1", "1", "2"):
+        await gateway.post("/v1/changes", json=body(change(user)))
+
+    assert (await gateway.post("/v1/users/1/cancel")).json() == {"cancelled": 2, "inFlight": 0}
+    assert (await gateway.get("/v1/overview")).json()["interactive"]["users"] == 1
+
+
+@pytest.mark.parametrize("target", [{"userId": "1"}, {"traderId": "t1"}, {"egress": "default"}, {"everything": True}])
+async def test_pauses_are_listed_until_they_end(gateway: httpx.AsyncClient, target: dict[str, Any]) -> None:
+    """Whatever is paused."""
+    paused = await gateway.post("/v1/pauses/pause", json=target)
+    listed = (await gateway.get("/v1/pauses")).json()
+    resumed = await gateway.post("/v1/pauses/resume", json=target)
+
+    assert paused.json() == resumed.json() == {"changed": True}
+    assert [pause["kind"] for pause in listed] == [next(iter(target)).removesuffix("Id")]
+    assert (await gateway.get("/v1/pauses")).json() == []
+
+
+async def test_dead_letters_are_listed_replayed_and_dropped(gateway: httpx.AsyncClient, served_lanes: Lanes) -> None:
+    """By a filter, or by the job."""
+    for user in ("1", "2", "3"):
+        await gateway.post("/v1/changes", json=body(change(user)), headers={"Idempotency-Key": user})
+    for claim in await served_lanes.claim():
+        await served_lanes.done(claim, Outcome.REJECTED, code="40034")
+
+    listed = (await gateway.get("/v1/dead-letters", params={"outcome": "rejected", "limit": 2})).json()
+    shown = (await gateway.get("/v1/dead-letters/local.1")).json()
+    replayed = (await gateway.post("/v1/dead-letters/replay", json={"jobId": "local.1"})).json()
+    dropped = (await gateway.post("/v1/dead-letters/drop", json={"everything": True})).json()
+
+    assert len(listed) == 2
+    assert (shown["jobId"], shown["outcome"]) == ("local.1", "rejected")
+    assert [row["jobId"] for row in replayed["replayed"]] == ["local.1"]
+    assert dropped == {"dropped": 2}
+    assert (await gateway.get("/v1/dead-letters/local.1")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content"),
+    [
+        ("POST", "/v1/pauses/pause", {}),
+        ("POST", "/v1/pauses/pause", {"userId": "1", "everything": True}),
+        ("POST", "/v1/pauses/resume", {"surprise": 1}),
+        ("POST", "/v1/dead-letters/drop", {}),
+        ("POST", "/v1/dead-letters/drop", {"everything": True, "userId": "1"}),
+        ("POST", "/v1/dead-letters/replay", {"outcome": "surprising"}),
+        ("PUT", "/v1/users/1/limit", {"ratePerS": 0}),
+        ("PUT", "/v1/users/1/limit", {}),
+    ],
+)
+async def test_a_target_that_is_none_is_a_problem(
+    gateway: httpx.AsyncClient, method: str, path: str, content: dict[str, Any]
+) -> None:
+    """Nothing is changed."""
+    answer = await gateway.request(method, path, json=content)
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (422, "application/problem+json")
+
+
+@pytest.mark.parametrize(("path", "status"), [("/v1/nothing", 404), ("/v1/changes/a/b", 404), ("/v1/changes", 405)])
+async def test_an_unknown_path_or_method_is_a_problem(gateway: httpx.AsyncClient, path: str, status: int) -> None:
+    """Also one of the framework's own errors."""
+    answer = await gateway.patch(path)
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")

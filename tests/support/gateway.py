@@ -1,0 +1,76 @@
+"""A gateway that serves on a free port in this process, and what is sent to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import msgspec
+import uvicorn
+from redis.asyncio import Redis
+
+from ops.keys import KEYS
+from producers import SettingsChange
+from producers.contract.access_keys import AccessKey, Scope, digest_of, new_key
+from producers.gateway import GatewaySettings, create_app
+from producers.queue.access_keys import add_key
+from producers.transport.runner import execute
+from tests.support.changes import change, setting
+
+AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
+NDJSON, CSV = "application/x-ndjson", "text/csv"
+SETTINGS = msgspec.json.encode([setting()]).decode()
+
+
+@asynccontextmanager
+async def gateway_on(dsn: str, *, auth: bool = False, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve a gateway meanwhile; yield a client of it."""
+    app = create_app(GatewaySettings(redis_dsn=dsn, gateway_auth=auth, **settings))
+    async with served(app) as client:
+        yield client
+
+
+@asynccontextmanager
+async def served(app: AsgiApp, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve an application meanwhile; yield a client of it."""
+    config = uvicorn.Config(app, "127.0.0.1", 0, log_config=None, timeout_graceful_shutdown=1, **options)
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server._serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.005)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def body(one: SettingsChange | None = None, **changed: Any) -> dict[str, Any]:
+    """Return a change as a program sends it, with some fields changed."""
+    fields: dict[str, Any] = msgspec.to_builtins(one or change())
+    return fields | changed
+
+
+def lines(*rows: object) -> bytes:
+    """Return rows as NDJSON."""
+    return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+
+
+async def access_key(redis: Redis, *scopes: Scope, **fields: Any) -> str:
+    """Store an access key and return its text."""
+    made = new_key()
+    key = AccessKey(
+        key_id=made.key_id, name="a test's", digest=digest_of(made.text), scopes=frozenset(scopes), **fields
+    )
+    await execute(redis, add_key(KEYS, key))
+    return made.text
+
+
+def bearer(text: str) -> dict[str, str]:
+    """Return the header of an access key."""
+    return {"Authorization": f"Bearer {text}"}
