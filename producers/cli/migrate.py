@@ -9,7 +9,10 @@ from producers.cli.context import CliContext, QueueCommand, pass_cli
 from producers.cli.errors import CommandFailed
 from producers.cli.exit_codes import ExitCode
 from producers.cli.text import format_count
+from producers.contract.layout import LAYOUT
 from producers.queue.migration import MigrationReport
+
+MARK_IT = "programs of this version refuse the queue until you run: copytrade migrate --yes"
 
 
 @click.command(
@@ -31,14 +34,16 @@ def migrate(cli: CliContext, yes: bool) -> None:
         _print(cli, report, moved=yes)
     if report.workers:
         raise CommandFailed(
-            ExitCode.FAILED, f"{report.workers} workers of the earlier version are alive: stop them, then run it again"
+            ExitCode.FAILED,
+            f"workers of the earlier version are alive ({report.workers}): stop them, then run it again",
         )
 
 
 def _print(cli: CliContext, report: MigrationReport, *, moved: bool) -> None:
     rows = [("lanes", report.lanes), ("changes", report.changes), ("batches", report.batches)]
     if not any(count for _, count in rows):
-        cli.screen.print("nothing is left to move")
+        is_marked = moved or report.layout == LAYOUT
+        cli.screen.print("nothing is left to move" if is_marked else f"no change is left to move; {MARK_IT}")
         return
     cli.screen.details([("moved" if moved else "to move", ""), *((name, format_count(n)) for name, n in rows)])
     if report.malformed:

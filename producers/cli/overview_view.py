@@ -15,6 +15,7 @@ from producers.contract.wording import plural
 from producers.monitor.overview_types import EgressStatus, NextLane, Overview, ScheduleLoad, rates_per_s
 from producers.monitor.worker_info import WorkerInfo
 
+NOTHING_SCHEDULED = "no user is scheduled (what a pause of a user or trader holds back is not listed)"
 LANE_COLUMNS = ("user", "trader", "priority", "queued", "state", "wait", "rate")
 EGRESS_COLUMNS = ("egress", "workers", "rate", "backlog", "state", "round trip")
 WORKER_COLUMNS = ("worker", "egress", "in flight", "ended", "requeued", "heartbeat", "version")
@@ -66,7 +67,11 @@ def tables(overview: Overview) -> Iterator[OverviewTable]:
         "no worker is alive: start one with python -m worker",
         f"... and {plural(more, 'more worker')}" if more > 0 else "",
     )
-    yield OverviewTable(LANE_COLUMNS, list(map(_lane_row, overview.next_lanes)), "no lane is waiting")
+    yield OverviewTable(
+        LANE_COLUMNS,
+        list(map(_lane_row, overview.next_lanes)),
+        NOTHING_SCHEDULED,
+    )
 
 
 def summary(overview: Overview, previous: Overview | None) -> Iterator[tuple[str, str]]:

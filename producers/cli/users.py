@@ -47,7 +47,7 @@ def show(cli: CliContext, user_id: str) -> None:
             lane.trader_id,
             format_count(lane.queued),
             "yes" if lane.in_flight else "no",
-            EMPTY_CELL if lane.due_in_s is None else format_duration(max(0.0, lane.due_in_s)),
+            "trader paused" if lane.parked else EMPTY_CELL if lane.due_in_s is None else format_duration(lane.due_in_s),
             lane.priority.value,
             lane.head,
         )

@@ -77,7 +77,8 @@ class Keyspace:
 
     heads = _Name("heads:")
     """HASH `<user>`: trader -> `<changes> <interactive changes> <coalescable changes> <1 if it has attempts> <entry>`,
-    the lane's counts and its head. An entry is `<flags> <job>` (lane.lua). As `schedule`."""
+    the lane's counts and its head. An entry is `<flags> <job>` (lane.lua). Submit, claim, settle, renew,
+    cancel; no TTL."""
 
     rest = _Name("rest:")
     """LIST `<lane>`: the entries behind the head, if there are any. Pushed by submit; removed by settle, cancel."""
@@ -93,7 +94,7 @@ class Keyspace:
 
     sessions = _Name("sessions")
     """HASH: session -> `<served clock> <renewed (ms)> <TTL (ms)> <lateness (ms)> <refused claims> <1 if dead>`, and
-    `clock` -> `<served clock (ms)> <last renewal (ms)>` (session.lua). Renew, claim; no TTL."""
+    `clock` -> `<served clock (ms)> <last renewal (ms)>` (session.lua). Renew; no TTL."""
 
     held = _Name("held:")
     """HASH `<session>`: lane -> `<token> <slot (us)> <slot number>` of what the session has in flight. Claim, settle,
@@ -212,11 +213,11 @@ class Keyspace:
     """STRING `<key ID>`: the earliest next call of an access key with a rate (us). Gateway; TTL until then."""
 
     worker = _Name("worker:")
-    """STRING `<egress>:<name>`: a worker process's description of itself, in msgpack. Workers; TTL three of its
-    intervals."""
+    """STRING `<egress>:<session>:<name>`: a worker process's description of itself, in msgpack. Workers; TTL three of
+    its intervals."""
 
     workers = _Name("workers")
-    """ZSET: `<egress>:<name>` -> when its description expires (ms). Workers; TTL 3 minutes."""
+    """ZSET: `<egress>:<session>:<name>` -> when its description expires (ms). Workers; TTL 3 minutes."""
 
     def bucket_of(self, lane_or_user: str) -> str:
         """Return the key of the bucket that counts the requests of a lane, or of an escaped user."""

@@ -15,7 +15,9 @@ class ScheduleLoad(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One of the two schedules.
 
     Attributes:
-        users: how many users it holds: those with a lane that waits.
+        users: how many users it holds: those whose next change waits for a time or a worker. A user whose pause, or
+            whose trader's, holds its changes back is in none once a worker has seen it, nor is one that waits for its
+            own request in flight.
         due: how many of them may be claimed for now.
         oldest_due_s: how long the first of them has been due; 0 if none is.
     """
@@ -80,8 +82,8 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     Attributes:
         at_ms: the moment, Unix milliseconds, Redis's clock.
-        interactive: the users with a lane that holds an interactive change.
-        bulk: the users with a lane that holds only bulk changes.
+        interactive: the scheduled users with a lane that holds an interactive change.
+        bulk: the scheduled users with a lane that holds only bulk changes.
         in_flight: how many lanes are in flight.
         outcomes: how many changes have finished with each outcome, ever; every outcome is a key.
         unreadable: how many stored entries no worker could read, ever.

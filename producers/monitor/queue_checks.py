@@ -50,10 +50,13 @@ def check_layout(found: MigrationReport) -> Check:
     if is_later(found.layout):
         return fail("layout", f"{found.layout}, of a later version", "update this program")
     if found.layout != LAYOUT:
-        detail = f"{found.layout}, of an earlier version: {plural(found.lanes, 'lane')} and {found.batches} batches"
+        detail = (
+            f"{found.layout}, of an earlier version: {plural(found.lanes, 'lane')} and {plural(found.batches, 'batch')}"
+        )
         return fail("layout", detail, stop)
     if found.lanes or found.batches:
-        return warn("layout", f"a program of an earlier version wrote {plural(found.lanes, 'lane')}, which wait", stop)
+        left = f"{plural(found.lanes, 'lane')} and {plural(found.batches, 'batch')}"
+        return warn("layout", f"a program of an earlier version left {left}, which wait", stop)
     return ok("layout", found.layout)
 
 
@@ -66,7 +69,7 @@ def _workers(overview: Overview) -> Check:
     silent = [worker.name for worker in overview.workers if _is_silent(worker, overview.at_ms)]
     if silent:
         detail = f"{len(silent)} of {len(overview.workers)} missed {MISSED_HEARTBEATS} heartbeats: {_join(silent)}"
-        return warn("workers", detail, "look at their logs: they were killed, hang, or do not reach Redis")
+        return warn("workers", detail, "look at their logs: they hang, or do not reach Redis")
     versions = sorted({worker.version for worker in overview.workers})
     if len(versions) > 1:
         detail = f"{len(overview.workers)} alive, of different versions: {_join(versions)}"
@@ -109,7 +112,7 @@ def _breaker_hint(open_reason: str) -> str:
 def _lanes(overview: Overview) -> Check:
     oldest_s = max(overview.interactive.oldest_due_s, overview.bulk.oldest_due_s)
     waiting = overview.interactive.users + overview.bulk.users
-    detail = f"{plural(waiting, 'user')} with changes that wait, {_due(overview)} due"
+    detail = f"{plural(waiting, 'user')} scheduled, {_due(overview)} due"
     if oldest_s <= LATE_S:
         return ok("lanes", detail)
     late = f"{detail}; the first has waited {oldest_s:.0f} s"

@@ -1,7 +1,8 @@
 """The announcement of a worker process in Redis. No I/O.
 
-An announcement expires three intervals after its heartbeat, so a killed worker disappears by itself; a clean stop
-withdraws it. Each heartbeat also removes expired entries from the index, which expires too if there are no heartbeats.
+A worker counts as alive while its session is (session.lua). Its announcement is renewed less often, says what it did
+until then, and expires three intervals later; a clean stop withdraws it. Each announcement also removes expired entries
+from the index, which expires too if there are none.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 finish: write the outcome of changes. A part of every script that finishes changes.
 
 The result is stored, counted and announced; the payload is deleted, or kept as a dead letter. What is counted and
-announced waits until the changes have left their lanes: `keep` says that they have, `discard` that they have not. Atomic
-with the rest of its script so that a change has exactly one outcome.
+announced waits until the changes have left their lanes: `keep` says that they have, `discard` that they have not.
+Atomic with the rest of its script so that a change has exactly one outcome.
 
 `pcall` guards what many changes share, and what only announces: the changes must still finish.
 ]]

@@ -8,7 +8,7 @@ more: the claim corrects it.
 Users that are pinned to an egress are in schedules of their own.
 Atomic with the rest of its script so that a user with a lane that waits is always scheduled (no wake-up can be lost).
 ]]
--- luacheck: read globals EGRESS_WAKEUP_TTL_MS clock bucket lane LOOK_AHEAD
+-- luacheck: read globals EGRESS_WAKEUP_TTL_MS bucket lane LOOK_AHEAD
 local schedule = {}
 
 local has_pins                                 -- nil until it is looked up

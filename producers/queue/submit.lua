@@ -14,7 +14,7 @@ sealed batch rejects a chunk with a new change, unless changes of the batch were
 
 ARGV  1 the request, see SubmitRequest in submit_messages.py   2 and on: payloads and the template
 Reply {now (ms, Redis clock), then for each change its place in its lane (1 is the head) or a VERDICT};
-      an error with the code OOM if memory is almost full
+      an error with the code OOM if memory is almost full, or LAYOUT if another version wrote the queue
 ]]
 -- luacheck: read globals clock bucket lane schedule memory layout input
 -- luacheck: read globals BATCH_MARK EMPTY_BATCH_TTL_MS VERDICT FUNCTION_BYTES DIGEST_BYTES MAX_PAYLOAD_BYTES

@@ -31,7 +31,8 @@ class LaneStatus:
         trader_id: its trader.
         queued: how many changes it holds, including those in flight.
         in_flight: whether it is in flight under a worker's session.
-        due_in_s: seconds until it may be claimed; 0 if it is due; None while it is in flight.
+        parked: whether it waits until its trader is resumed.
+        due_in_s: seconds until it may be claimed; 0 if it is due; None while it is in flight or parked.
         priority: its priority.
         head: the job ID of its head.
     """
@@ -39,6 +40,7 @@ class LaneStatus:
     trader_id: str
     queued: int
     in_flight: bool
+    parked: bool
     due_in_s: float | None
     priority: Priority
     head: str
@@ -155,12 +157,12 @@ def _lane_status(trader: bytes, stored: bytes, scores: Mapping[bytes, float], no
         raise ValueError(f"{stored!r} is not the head of a lane")
     in_flight = score_ms == LaneScore.IN_FLIGHT
     is_parked = score_ms == LaneScore.PARKED
-    due_in_s = 0.0 if is_parked else max(0.0, score_ms / 1000 - now_us / US_PER_S)
     return LaneStatus(
         trader_id=keyspace.unescape(trader.decode()),
         queued=head.changes,
         in_flight=in_flight,
-        due_in_s=None if in_flight else due_in_s,
+        parked=is_parked,
+        due_in_s=None if in_flight or is_parked else max(0.0, score_ms / 1000 - now_us / US_PER_S),
         priority=head.priority,
         head=head.job_id,
     )

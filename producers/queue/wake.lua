@@ -8,7 +8,7 @@ depends on a request in flight is scheduled by that request's settlement too.
 ARGV  1 the request, see WakeRequest in pauses.py
 Reply the number of pauses that were ended
 ]]
--- luacheck: read globals clock lane schedule input
+-- luacheck: read globals lane schedule input
 local ended, is_woken = 0, false
 for _, user in ipairs(input.users) do
   if input.resumes == 1 then ended = ended + redis.call('HDEL', KEY.paused, 'user:' .. user) end

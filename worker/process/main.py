@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m worker", description="Drains lanes of copy-trade settings changes."
     )
-    parser.add_argument("--burst", action="store_true", help="stop when nothing is queued")
+    parser.add_argument("--burst", action="store_true", help="stop when nothing is left to send")
     parser.add_argument("--processes", type=_count, default=1, metavar="N", help="number of worker processes (1)")
     parser.add_argument(UNDER_PARENT, action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)

@@ -101,9 +101,9 @@ end
 -- Return what a row tells beside its change. All that can fail on a key of a wrong type is read before anything is
 -- written, so that no lane is in flight without being held.
 local function read_state(head, attempts, late_until)
-  local user = head.user
+  local mark = has_rejected_keys and redis.call('HGET', KEY.rejected_keys, head.user) or ''
   return {late_until = late_until, behind = entries_behind(head, attempts, late_until),
-    egress_health = egress_health(user), mark = string.match(has_rejected_keys and redis.call('HGET', KEY.rejected_keys, user) or '', '^[ -~]*$') or ''}
+    egress_health = egress_health(head.user), mark = string.match(mark, '^[ -~]*$') or ''}
 end
 
 local function add_row(head, attempts, state, slot, slot_number)

@@ -9,7 +9,8 @@ with `has_more` asks to be called again at once.
 Atomic so that a lane is taken back only while its session holds it, and once.
 
 ARGV  1 the request, see RenewRequest in renewal.py
-Reply the message RenewReply of renewal.py; `is_alive` is 0 if the session is dead or not known
+Reply the message RenewReply of renewal.py; `is_alive` is 0 if the session is dead or not known. An error with the code
+      LAYOUT if another version wrote the queue
 ]]
 -- luacheck: read globals clock bucket egress lane schedule session batches parking layout input pack_reply
 -- luacheck: read globals CHUNK_SIZE ARRIVES_WITHIN TAKEN_TTL_MS

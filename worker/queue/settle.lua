@@ -13,7 +13,7 @@ ARGV  1 the request, see SettleRequest in settlement_rows.py   2 and on: histori
 Reply the message SettleReply of settlement_rows.py
 ]]
 -- luacheck: read globals clock bucket egress breaker lane schedule session batches finish round_trips slowdown
--- luacheck: read globals input pack_reply
+-- luacheck: read globals input pack_reply BREAKER_EVENT
 -- luacheck: read globals SETTLE_ACTION WRITTEN CLEAR_MARK THROTTLED MAX_CLOCK_ERROR
 local now = clock.now_us
 
@@ -71,7 +71,7 @@ local function record_request(settlement, found, user, trader)
   if settlement.late_for > 0 then bucket.set_late(found, trader, now + settlement.late_for) end
   if not has_reply and kind == '' then   -- it shows nothing
     breaker.forget_probe(token)
-    return 0, 0
+    return 0, BREAKER_EVENT.NONE
   end
   local sent_at = now - settlement.reply_age - settlement.round_trip   -- only if there is a reply
   local is_throttled = kind == THROTTLED

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from producers import Outcome
+from producers.gateway.settings import GatewaySettings
 from producers.queue.bucket import StoredBucket
 from producers.settings import EnvironmentSettings, ProducerSettings, variable_name
 from worker.logs import Event
@@ -21,8 +22,16 @@ PAGES = sorted(
     if not any(part.startswith(".") or part == "build" for part in path.relative_to(ROOT).parts)
 )
 ARCHITECTURE = (ROOT / "ops" / "ARCHITECTURE.md").read_text(encoding="utf-8")
-SIDES: dict[str, type[EnvironmentSettings]] = {"producers": ProducerSettings, "worker": WorkerSettings}
+SIDES: dict[str, type[EnvironmentSettings]] = {
+    "producers": ProducerSettings,
+    "worker": WorkerSettings,
+    "gateway": GatewaySettings,
+}
+NOT_OWN = {"gateway": {field.name for field in msgspec.structs.fields(ProducerSettings)}}
+"""Fields of a side that are described as another's."""
+
 MAX_README_LINES = 230
+GATEWAY = "COPYTRADE_GATEWAY_"
 
 
 def page_id(path: Path) -> str:
@@ -42,7 +51,10 @@ def test_the_configuration_page_has_every_variable_with_its_default(side: str) -
     """And no other variable."""
     rows = table("ops/CONFIGURATION.md", "| variable | default | side | meaning |")
     named = {name: default for name, default, whose, *_ in rows if whose in (side, "both")}
-    defaults = {variable_name(field.name): field.default for field in msgspec.structs.fields(SIDES[side])}
+    shared = NOT_OWN.get(side, set())
+    own = [field for field in msgspec.structs.fields(SIDES[side]) if field.name not in shared]
+    named = named if not shared else {name: default for name, default in named.items() if name.startswith(GATEWAY)}
+    defaults = {variable_name(field.name): field.default for field in own}
 
     assert named == {
         name: f"{default:g}" if isinstance(default, float) else str(default) for name, default in defaults.items()

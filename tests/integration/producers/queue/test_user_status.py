@@ -39,7 +39,7 @@ async def test_each_lane_is_shown_with_its_head_and_its_state(producer: Producer
     assert found["a"].due_in_s is None
     assert (found["b"].queued, found["b"].in_flight) == (1, False)
     assert found["b"].due_in_s == pytest.approx(60, abs=30)
-    assert found["c:c"] == LaneStatus("c:c", 1, False, found["c:c"].due_in_s, Priority.INTERACTIVE, "c:1")
+    assert found["c:c"] == LaneStatus("c:c", 1, False, False, found["c:c"].due_in_s, Priority.INTERACTIVE, "c:1")
     assert [lane.priority for lane in status.lanes] == [Priority.INTERACTIVE] * 3 + [Priority.BULK]
 
 
