@@ -16,6 +16,7 @@ from ops.bench.chunks import chunks
 from ops.bench.depth import depth
 from ops.bench.fairness import coalesce, fairness, priority
 from ops.bench.fan_out import fan_out, stored
+from ops.bench.gateway import gateway
 from ops.bench.idle_latency import idle
 from ops.bench.measurement import Measurement
 from ops.bench.memory import CHANGES, memory
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Measurement]]]] = {
     "coalesce": coalesce,
     "recovery": recovery,
     "memory": memory,
+    "gateway": gateway,
 }
 
 

@@ -13,7 +13,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import ExceptionHandlersMap
 
 from producers.errors import ProducerError
-from producers.gateway import batches, changes, fan_outs, letters, operating, results
+from producers.gateway import batches, changes, fan_outs, letters, openapi, operating, results
 from producers.gateway.problems import (
     GatewayError,
     on_gateway_error,
@@ -71,6 +71,7 @@ def create_app(settings: GatewaySettings | None = None) -> Litestar:
                     *results.ROUTES,
                     *operating.ROUTES,
                     *letters.ROUTES,
+                    *openapi.ROUTES,
                 ],
             ),
         ],
@@ -79,7 +80,13 @@ def create_app(settings: GatewaySettings | None = None) -> Litestar:
         lifespan=[lifespan],
         state=state,
         allowed_hosts=AllowedHostsConfig(allowed_hosts=settings.hosts) if settings.hosts else None,
-        openapi_config=OpenAPIConfig(title="Copy-trade settings queue", version=API_VERSION),
+        openapi_config=OpenAPIConfig(
+            title="Copy-trade settings queue",
+            version=API_VERSION,
+            use_handler_docstrings=True,
+            operation_id_creator=lambda handler, _, __: handler.handler_name,
+            render_plugins=[],
+        ),
         logging_config=None,
         request_max_body_size=None,
     )

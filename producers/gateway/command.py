@@ -52,7 +52,7 @@ MAX_CONNECTIONS = 5000
 @click.option("--keyfile", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its key.")
 @pass_cli
 def serve(cli: CliContext, /, host: str, port: int, root_path: str, no_auth: bool, **tls: Path | None) -> None:
-    """Serve the queue over HTTP, with a page of the API at /schema.
+    """Serve the queue over HTTP, with the description of its API at /v1/openapi.json.
 
     Every call needs an access key (`copytrade gateway-keys add`), unless --no-auth is given, which is possible on
     loopback only.
@@ -75,7 +75,8 @@ def serve(cli: CliContext, /, host: str, port: int, root_path: str, no_auth: boo
     if not is_loopback:
         _check_exposed(cli, tls["certfile"])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    cli.screen.note(f"serving {_url(host, port, root_path, is_tls=tls['certfile'] is not None)}; the API: /schema")
+    url = _url(host, port, root_path, is_tls=tls["certfile"] is not None)
+    cli.screen.note(f"serving {url}, its API: {url}/v1/openapi.json")
     uvicorn.run(
         create_app(settings),
         host=host,

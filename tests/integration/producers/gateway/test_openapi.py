@@ -1,0 +1,56 @@
+"""The OpenAPI document of the gateway: current, whole, and served."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from producers.gateway import GatewaySettings, create_app
+from producers.gateway.openapi import BODIES, ERRORS, OF_CALLS, STREAMS, document
+
+COPY = Path(__file__).parents[4] / "producers" / "gateway" / "openapi.json"
+
+
+def current() -> dict[str, Any]:
+    """Return the document of the code."""
+    return document(create_app(GatewaySettings()))
+
+
+def test_the_copy_of_the_document_is_current() -> None:
+    """Python -m producers.gateway.openapi > producers/gateway/openapi.json."""
+    assert json.loads(COPY.read_text("utf-8")) == current()
+
+
+def test_every_reference_leads_to_a_schema() -> None:
+    """And every call is described, with its errors as problems."""
+    found = current()
+    references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(found)))
+
+    assert references <= found["components"]["schemas"].keys()
+    for calls in found["paths"].values():
+        for call in calls.values():
+            assert call["description"]
+            assert {"401", "403", "422", "503"} <= call["responses"].keys()
+            for status, answer in call["responses"].items():
+                assert status not in ERRORS or list(answer["content"]) == ["application/problem+json"]
+
+
+def test_every_call_that_takes_a_body_says_which() -> None:
+    """Handlers read bodies themselves, so each is named beside the document."""
+    found = {(method, path) for path, calls in current()["paths"].items() for method in calls}
+    without_body = {call for call in found if call[0] in ("post", "put")} - BODIES.keys()
+
+    assert BODIES.keys() | OF_CALLS.keys() <= found
+    assert {path for _, path in found} >= STREAMS.keys()
+    assert all(path.endswith(("/cancel", "/retry-failed", "/pause", "/resume")) for _, path in without_body)
+
+
+async def test_the_document_is_served_without_a_key(gateway: httpx.AsyncClient) -> None:
+    """A generator of clients asks for it."""
+    answer = await gateway.get("/v1/openapi.json")
+
+    assert (answer.status_code, answer.json()["openapi"]) == (200, "3.1.0")
