@@ -25,7 +25,7 @@ PART_NAMES = (
     *("clock", "bucket", "lane", "schedule", "egress", "breaker", "session", "batches", "finish", "parking"),
     *("memory", "layout"),
 )
-WORKER_PART_NAMES = ("probes", "payloads", "round_trips", "turns", "pacing", "slowdown")
+WORKER_PART_NAMES = ("groups", "probes", "payloads", "round_trips", "turns", "pacing", "slowdown")
 PARTS = [
     *(ROOT / "producers" / "queue" / f"{part}.lua" for part in PART_NAMES),
     *(ROOT / "worker" / "queue" / f"{part}.lua" for part in WORKER_PART_NAMES),

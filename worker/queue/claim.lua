@@ -15,7 +15,7 @@ Reply the message ClaimReply of claim_messages.py, then the payloads and histori
       and counted as "unreadable"; a user with a key of a wrong type is postponed for a minute.
 ]]
 -- luacheck: read globals clock bucket egress breaker lane schedule session batches probes payloads input pack_reply
--- luacheck: read globals turns pacing MAX_PAYLOADS MAX_COALESCED BULK_SHARE QUARANTINE_AFTER EGRESS_HEALTH LOOK_AHEAD
+-- luacheck: read globals turns pacing MAX_PAYLOADS groups BULK_SHARE QUARANTINE_AFTER EGRESS_HEALTH LOOK_AHEAD
 local POSTPONED_MS = 60000
 local PAUSED_MS = 30000       -- a paused egress is claimed for again after this; resuming wakes a worker
 local EXTRA_USERS = 32        -- users read beyond the limit, since some are only postponed
@@ -67,56 +67,29 @@ local function egress_health(user)
   return breaker.others_fail(user) and EGRESS_HEALTH.DEGRADED or EGRESS_HEALTH.HEALTHY
 end
 
-local function read_attempts(head)
-  if not head.is_attempted then return {} end
-  local history, lost, alone_until, sent_until, is_torn = unpack(redis.call(
-    'HMGET', KEY.attempts .. head.name, 'history', 'lost_deliveries', 'alone_until', 'sent_until', 'is_torn'))
-  return {history = history, lost = math.floor(tonumber(lost or 0) or 0), alone_until = alone_until,
-    sent_until = sent_until, is_torn = is_torn}
-end
-
--- Return the entries that may be sent with a head. While its last request may still be applied, its repetition carries
--- the same changes: without them an old value would follow a new one, and a newer one might be overwritten.
-local function entries_behind(head, attempts, late_until)
-  if attempts.alone_until then return {} end
-  local entries = lane.coalescable(head, MAX_COALESCED)
-  if late_until > 0 then
-    while #entries > 0 and entries[#entries].job_id ~= attempts.sent_until do table.remove(entries) end
-  end
-  return entries
-end
-
--- Keep up to which change a request may carry changes. A repetition carries what it may.
-local function keep_sent_until(head, attempts, state)
-  if state.late_until > 0 and attempts.sent_until then return end
-  if attempts.is_torn then redis.call('HDEL', KEY.attempts .. head.name, 'is_torn') end
-  local last = #state.behind > 0 and state.behind[#state.behind].job_id
-  if not last or last == attempts.sent_until then return end
-  redis.call('HSET', KEY.attempts .. head.name, 'sent_until', last)
-  if head.is_attempted then return end
-  head.is_attempted = true
-  lane.write(head)
-end
-
--- Return what a row tells beside its change. All that can fail on a key of a wrong type is read before anything is
--- written, so that no lane is in flight without being held.
-local function read_state(head, attempts, late_until)
+-- Return what a row tells beside its change. All that can fail on a key of a wrong type, or since the worker's user may
+-- not, comes before anything is written, so that no lane is in flight without being held.
+local function read_state(head, attempts)
   local mark = has_rejected_keys and redis.call('HGET', KEY.rejected_keys, head.user) or ''
-  return {late_until = late_until, behind = entries_behind(head, attempts, late_until),
-    egress_health = egress_health(head.user), mark = string.match(mark, '^[ -~]*$') or ''}
+  return {behind = groups.behind(head, attempts), egress_health = egress_health(head.user),
+    mark = string.match(mark, '^[ -~]*$') or ''}
 end
 
-local function add_row(head, attempts, state, slot, slot_number)
+local function hold(head, found, slot)
   local token = input.number .. '.' .. (#rows + 1)
+  held[#held + 1] = {name = head.name, token = token, slot = slot, slot_number = found.slot_number}
+  if #held == 1 then session.hold(input.session, held) end   -- the others follow together
+  return token
+end
+
+local function add_row(head, attempts, state, slot, token, slot_number)
   local row = payloads.want({lane = head.name, job_id = head.job_id, token = token,
-    wait_us = slot - clock.now_us, slot_number = slot_number, lost_deliveries = attempts.lost or 0,
+    wait_us = slot - clock.now_us, slot_number = slot_number, lost_deliveries = attempts.lost,
     history = attempts.history and payloads.add(attempts.history) or 0, behind = {},
     egress_health = state.egress_health, rejected_keys_mark = state.mark}, head)
   for i, entry in ipairs(state.behind) do row.behind[i] = payloads.want({job_id = entry.job_id}, entry) end
   rows[#rows + 1] = row
-  held[#held + 1] = {name = head.name, token = token, slot = slot, slot_number = slot_number}
   batches.count_in_flight(head.job_id, 1)
-  return token
 end
 
 -- Claim the lane of a due user whose turn it is, or schedule the user for later. Return CLAIMED, or CLAIMED_ALONE if
@@ -147,22 +120,22 @@ local function claim(user, from_bulk)
     schedule.put(user, is_bulk, next_ready)
     return NEXT
   end
-  local attempts = read_attempts(head)
-  local is_suspect = (attempts.lost or 0) >= QUARANTINE_AFTER
+  local attempts = groups.read(found, head)
+  local is_suspect = attempts.lost >= QUARANTINE_AFTER
   if is_suspect and #rows > 0 then return STOP end
-  local late_until = bucket.late_until(found, head.trader)
-  if late_until > 0 and attempts.is_torn and not attempts.alone_until then   -- it cannot be repeated as it was
-    lane.set_score(head, math.ceil(late_until / 1000))
+  if groups.must_wait(attempts) then
+    lane.set_score(head, math.ceil(attempts.late_until / 1000))
     schedule.put(user, is_bulk, schedule.earliest(user, is_bulk))
     return NEXT
   end
-  local state = read_state(head, attempts, late_until)
-  keep_sent_until(head, attempts, state)   -- the first write, which may fail
+  local state = read_state(head, attempts)
+  groups.keep(head, attempts, state.behind)
+  local token = hold(head, found, slot)
   local slot_number = pacing.take(found, slot)
   egress.take(slot)
   lane.set_score(head, lane.IN_FLIGHT)
   bucket.set_since_bulk(found, is_bulk and 0 or found.since_bulk + 1)
-  local token = add_row(head, attempts, state, slot, slot_number)
+  add_row(head, attempts, state, slot, token, slot_number)
   schedule.put(user, is_bulk, next_ready)
   -- A bucket that has expired may have noted that the user waits (see schedule.update).
   if is_bulk ~= from_bulk or found.is_new then

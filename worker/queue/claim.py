@@ -49,10 +49,10 @@ CLAIM = Script.load(
         Part("worker.queue", "pacing.lua", {"MAX_PER_WINDOW": MAX_PER_WINDOW, "WINDOW_PAD": WINDOW_PAD_US}),
         Part("worker.queue", "probes.lua", {"THROTTLED": THROTTLED}),
         Part("worker.queue", "turns.lua", {"BULK_SHARE": BULK_SHARE}),
+        Part("worker.queue", "groups.lua", {"MAX_COALESCED": MAX_COALESCED}),
         Part("worker.queue", "payloads.lua", {"MAX_PAYLOAD_BYTES": MAX_PAYLOAD_BYTES}),
     ],
     constants={
-        "MAX_COALESCED": MAX_COALESCED,
         "MAX_PAYLOADS": MAX_PAYLOADS,
         "QUARANTINE_AFTER": QUARANTINE_AFTER,
         "EGRESS_HEALTH": EgressHealth,

@@ -137,8 +137,10 @@ end
 local function end_changes(settlement, head, found)
   local finished, count, name = {}, 0, head.name
   local is_left, alone_until, old_history = true, nil, nil
-  if head.changes > 1 then   -- if a key has a wrong type, its read fails before the first write
+  if head.changes > 1 then   -- what may fail does so before a change leaves the lane
     redis.call('LLEN', KEY.rest .. name)
+    lane.write(head)
+    lane.set_score(head, lane.IN_FLIGHT)
     if head.is_attempted then
       alone_until, old_history = unpack(redis.call('HMGET', KEY.attempts .. name, 'alone_until', 'history'))
     end

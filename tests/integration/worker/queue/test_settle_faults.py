@@ -182,3 +182,26 @@ async def test_attempts_of_a_wrong_type_lose_no_change_behind_the_head(
     assert queued == ["j1", "j2", "j3"]
     assert await finished([settling]) == [1]
     assert await timed.queued(claim.lane) == ["j2", "j3"]
+
+
+@pytest.mark.parametrize("denied", ["hset", "zadd", "lpop"])
+async def test_a_right_that_is_taken_away_for_a_while_loses_no_change(served: Lanes, denied: str) -> None:
+    """Whether the worker claims or settles meanwhile."""
+    await served.submit(("j1", change()), ("j2", change()), ("j3", change()))
+    claim = await served.claim_one()
+    settling = asyncio.create_task(served.done(claim))
+    await served.redis.execute_command("ACL", "SETUSER", "default", f"-{denied}")  # type: ignore[no-untyped-call]
+    try:
+        await asyncio.wait([settling], timeout=0.5)
+    finally:
+        await served.redis.execute_command("ACL", "SETUSER", "default", "+@all")  # type: ignore[no-untyped-call]
+    await finished([settling])
+    ended = [claim.job_id]
+    for _ in range(2):
+        claim = await served.claim_one()
+        ended.append(claim.job_id)
+        await served.done(claim)
+
+    assert ended == ["j1", "j2", "j3"]
+    assert await served.redis.hgetall(KEYS.counts) == {b"applied": b"3"}  # type: ignore[misc]
+    assert await served.uncovered() == set()
