@@ -1,6 +1,6 @@
 """The OpenAPI document of the gateway: what Litestar generates, with the bodies that handlers read themselves.
 
-    python -m producers.gateway.openapi > producers/gateway/openapi.json
+    python -m producers.gateway > producers/gateway/openapi.json
 
 The copy is for programs that generate clients; a test compares it.
 """
@@ -8,7 +8,6 @@ The copy is for programs that generate clients; a test compares it.
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import msgspec
@@ -124,9 +123,3 @@ async def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
 
 
 ROUTES = [openapi]
-
-if __name__ == "__main__":
-    from producers.gateway.app import create_app
-    from producers.gateway.settings import GatewaySettings
-
-    sys.stdout.write(json.dumps(document(create_app(GatewaySettings())), indent=2) + "\n")

@@ -125,7 +125,7 @@ class Worker:
         """Give up the requests of a session that is not trusted any more."""
         for attempt in list(self._attempts):
             if attempt.sent_us is not None and not self._is_trusted(attempt.session):
-                self._end(attempt, got_reply=False, round_trip_us=0, was_aborted=True)
+                self._end(attempt, got_reply=False, round_trip_us=0)
 
     def claim(self) -> None:
         """Claim, unless a claim is under way or the session is not trusted."""
@@ -184,16 +184,14 @@ class Worker:
 
         self.world.request(attempt.row.lane, self.number_of(attempt.row.job_id), self._as_process(ended))
 
-    def _end(self, attempt: Attempt, *, got_reply: bool, round_trip_us: int, was_aborted: bool = False) -> None:
+    def _end(self, attempt: Attempt, *, got_reply: bool, round_trip_us: int) -> None:
         if attempt.is_over:
             return
         attempt.is_over = True
         action = SettleAction.FINISH if got_reply else SettleAction.REQUEUE
-        self._settle(attempt, action, sent=True, round_trip_us=round_trip_us, was_aborted=was_aborted)
+        self._settle(attempt, action, sent=True, round_trip_us=round_trip_us)
 
-    def _settle(
-        self, attempt: Attempt, action: SettleAction, *, sent: bool, round_trip_us: int = 0, was_aborted: bool = False
-    ) -> None:
+    def _settle(self, attempt: Attempt, action: SettleAction, *, sent: bool, round_trip_us: int = 0) -> None:
         ended_us, row = self.world.now_us, attempt.row
         got_reply = action is SettleAction.FINISH
         late_until_us = (attempt.sent_us or 0) + REQUEST_TIMEOUT_US
@@ -208,7 +206,7 @@ class Worker:
                 slot_number=row.slot_number,
                 reply_age=now_us - ended_us if sent else -1,
                 round_trip=round_trip_us if got_reply else -1,
-                arrives_within=ARRIVES_WITHIN_US if was_aborted else 0,
+                arrives_within=0 if got_reply else ARRIVES_WITHIN_US,
                 failure_kind="failing" if sent and not got_reply else "",
                 is_explained=0,
                 retry_after_ms=0,
