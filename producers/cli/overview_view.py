@@ -67,11 +67,7 @@ def tables(overview: Overview) -> Iterator[OverviewTable]:
         "no worker is alive: start one with python -m worker",
         f"... and {plural(more, 'more worker')}" if more > 0 else "",
     )
-    yield OverviewTable(
-        LANE_COLUMNS,
-        list(map(_lane_row, overview.next_lanes)),
-        NOTHING_SCHEDULED,
-    )
+    yield OverviewTable(LANE_COLUMNS, list(map(_lane_row, overview.next_lanes)), NOTHING_SCHEDULED)
 
 
 def summary(overview: Overview, previous: Overview | None) -> Iterator[tuple[str, str]]:

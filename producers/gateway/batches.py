@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.params import FromPath, QueryParameter
 
 from producers import Progress
 from producers.contract.access_keys import Scope
 from producers.gateway.fan_outs import BatchReport, answer, report_of
-from producers.gateway.service import ACCEPTED, OK, gateway_of, key_of, require_id
+from producers.gateway.service import ACCEPTED, OK, AnyRequest, gateway_of, key_of, require_id
 
-AnyRequest = Request[Any, Any, Any]
 MAX_BATCHES = 1000
 Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_BATCHES)]
 

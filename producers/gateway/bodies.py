@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 from litestar import Request
 
+from producers.errors import InvalidChange
 from producers.gateway.problems import BodyTooLarge, WrongMediaType
+
+T = TypeVar("T")
 
 JSON, NDJSON, CSV = "application/json", "application/x-ndjson", "text/csv"
 _SPELLINGS = {
@@ -57,6 +61,18 @@ async def read_body(request: Request[Any, Any, Any], limit: int) -> bytes:
             raise BodyTooLarge(f"the body must be at most {limit:,} bytes")
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def decode(body: bytes, kind: type[T], what: str) -> T:
+    """Return the message in a body of JSON; `what` it must be, for the error.
+
+    Raises:
+        InvalidChange: it is none.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+        raise InvalidChange("body", f"must be {what} in JSON ({exc})", body) from exc
 
 
 def preferred_wait_s(request: Request[Any, Any, Any], most_s: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Response, delete, get, post
+from litestar import Response, delete, get, post
 from litestar.params import FromPath, QueryParameter
 
 from producers import Job, JobNotFound, JobState, ResultTimeout
@@ -14,12 +14,13 @@ from producers.contract.messages import JobResult, Priority, SettingsChange
 from producers.contract.reader import change_from_wire, read_change
 from producers.contract.waits import Wait
 from producers.errors import InvalidChange, abbreviated
-from producers.gateway.bodies import JSON, NDJSON, media_type, preferred_wait_s, read_body, read_json
+from producers.gateway.bodies import JSON, NDJSON, decode, media_type, preferred_wait_s, read_body, read_json
 from producers.gateway.identity import new_id
 from producers.gateway.problems import BadRows, BodyTooLarge, RowProblem, row_problems
 from producers.gateway.service import (
     ACCEPTED,
     OK,
+    AnyRequest,
     gateway_of,
     key_of,
     location,
@@ -28,7 +29,6 @@ from producers.gateway.service import (
 )
 from producers.queue.cancel import Cancellation
 
-AnyRequest = Request[Any, Any, Any]
 Ttl = Annotated[float | None, QueryParameter(name="ttlS", description="Seconds after which the change ends `expired`.")]
 IsCoalescing = Annotated[
     bool, QueryParameter(name="coalesce", description="Allow one request for this change and those before it.")
@@ -169,7 +169,7 @@ async def status(request: AnyRequest, job_id: FromPath[str], wait_s: WaitS = 0.0
         return ChangeStatus(job_id=job_id, state=JobState.DONE, position=None, wait=None, result=result)
     found = await job.status()
     if found.state is JobState.NOT_FOUND:
-        raise JobNotFound(f"no change {job_id}: it was never accepted, or its result has expired")
+        raise _not_found(job_id)
     return ChangeStatus(job_id=job_id, state=found.state, position=found.position, wait=found.wait, result=found.result)
 
 
@@ -179,8 +179,12 @@ async def cancel(request: AnyRequest, job_id: FromPath[str]) -> Cancelled:
     require_id(request, job_id)
     cancellation = await gateway_of(request).producer.job(job_id).cancel()
     if cancellation is Cancellation.NOT_FOUND:
-        raise JobNotFound(f"no change {job_id}: it was never accepted, or its result has expired")
+        raise _not_found(job_id)
     return Cancelled(job_id=job_id, cancellation=cancellation)
+
+
+def _not_found(job_id: str) -> JobNotFound:
+    return JobNotFound(f"no change {job_id}: it was never accepted, or its result has expired")
 
 
 async def _result_within(job: Job, wait_s: float) -> JobResult | None:
@@ -195,7 +199,9 @@ async def _read_changes(request: AnyRequest) -> tuple[list[tuple[int, SettingsCh
     settings, key = gateway_of(request).settings, key_of(request)
     kind = media_type(request, JSON, NDJSON)
     body = await read_body(request, settings.gateway_body_bytes)
-    rows: list[Any] = [line for line in body.split(b"\n") if line.strip()] if kind == NDJSON else _array(body)
+    rows: list[Any] = [line for line in body.split(b"\n") if line.strip()]
+    if kind == JSON:
+        rows = decode(body, list[Any], "a list of changes")
     if len(rows) > settings.gateway_rows:
         raise BodyTooLarge(f"the body must have at most {settings.gateway_rows:,} changes")
     valid: list[tuple[int, SettingsChange]] = []
@@ -211,16 +217,6 @@ async def _read_changes(request: AnyRequest) -> tuple[list[tuple[int, SettingsCh
         else:
             invalid.append(RowProblem(index=index, field="userId", rule="is not one that the access key is for"))
     return valid, invalid
-
-
-def _array(body: bytes) -> list[Any]:
-    try:
-        rows = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise InvalidChange("body", f"must be JSON ({exc})", body) from exc
-    if not isinstance(rows, list):
-        raise InvalidChange("body", "must be a list of changes", rows)
-    return rows
 
 
 def _place(row: RowProblem) -> int:

@@ -5,7 +5,6 @@ The commands are listed even without the `gateway` extra, so modules that need i
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from producers.cli.input.row_errors import BadInput
 from producers.cli.text import EMPTY_CELL, format_time
 from producers.contract.access_keys import AccessKey, Scope, digest_of, new_key
 from producers.contract.validation import check_id
+from producers.gateway.settings import GatewaySettings, is_loopback
 from producers.queue.access_keys import add_key, list_keys, revoke_key
 from producers.transport.commands import TIME_US
 from producers.transport.runner import run_plan
@@ -61,18 +61,17 @@ def serve(cli: CliContext, /, host: str, port: int, root_path: str, no_auth: boo
         import uvicorn  # noqa: PLC0415 - see the module docstring
 
         from producers.gateway.app import create_app  # noqa: PLC0415
-        from producers.gateway.settings import GatewaySettings  # noqa: PLC0415
     except ImportError as exc:
         raise CommandFailed(ExitCode.FAILED, NO_EXTRA) from exc
 
     if root_path and not root_path.startswith("/"):
         raise BadInput(f"--root-path: must begin with /; got {root_path!r}")
-    is_loopback = _is_loopback(host)
-    if no_auth and not is_loopback:
+    is_local = is_loopback(host)
+    if no_auth and not is_local:
         raise BadInput(f"--no-auth: is possible on loopback only; {host} can be reached from other machines")
     values: dict[str, Any] = {"gateway_auth": not no_auth} | ({"redis_dsn": cli.redis_dsn} if cli.redis_dsn else {})
     settings = msgspec.structs.replace(GatewaySettings.from_env(), **values)
-    if not is_loopback:
+    if not is_local:
         _check_exposed(cli, tls["certfile"])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     url = _url(host, port, root_path, is_tls=tls["certfile"] is not None)
@@ -87,17 +86,11 @@ def serve(cli: CliContext, /, host: str, port: int, root_path: str, no_auth: boo
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # a caller could write them, too
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
         limit_concurrency=MAX_CONNECTIONS,
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _url(host: str, port: int, root_path: str, *, is_tls: bool) -> str:

@@ -6,24 +6,25 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Response, post
+from litestar import Response, post
 from litestar.params import QueryParameter
 
 from producers import Batch, InvalidChange, Preview
 from producers.cli.input.row_errors import BadInput
 from producers.cli.input.template import Template
+from producers.cli.json_output import camel_case
 from producers.contract.access_keys import AccessKey, Scope
 from producers.contract.messages import AutoCopy, Mode, Priority, SettingsChange
 from producers.contract.reader import change_from_wire
-from producers.gateway.bodies import CSV, JSON, NDJSON, media_type, read_body
+from producers.gateway.bodies import CSV, JSON, NDJSON, decode, media_type, read_body
 from producers.gateway.changes import Ttl
 from producers.gateway.identity import new_id
 from producers.gateway.problems import MAX_ROWS_SHOWN, BadRows, NotPermitted, RowProblem, row_problems
 from producers.gateway.rows import Rows, problem_of, spooled
-from producers.gateway.service import ACCEPTED, OK, gateway_of, key_of, location, require_id, require_lane
+from producers.gateway.service import ACCEPTED, OK, AnyRequest, gateway_of, key_of, location, require_id, require_lane
 
-AnyRequest = Request[Any, Any, Any]
 PLACEHOLDER_USER = "1"
+TEMPLATE_FIELDS = ("trader_id", "settings", "user_ids", "auto_copy", "mode")
 
 BatchId = Annotated[str | None, QueryParameter(name="batchId", description="Of NDJSON and CSV: the batch's ID.")]
 AllOrNothing = Annotated[
@@ -105,7 +106,7 @@ async def fan_out(
     kind = media_type(request, JSON, NDJSON, CSV)
     limits = gateway_of(request).settings
     if kind == JSON:
-        new = _decode(await read_body(request, limits.gateway_body_bytes))
+        new = decode(await read_body(request, limits.gateway_body_bytes), NewBatch, "a batch")
         return await _fan_out_json(request, new)
     template = _template(trader_id, settings)
     options: dict[str, Any] = {"ttl_s": ttl_s, "priority": priority, "all_or_nothing": all_or_nothing}
@@ -134,6 +135,9 @@ async def _fan_out_json(request: AnyRequest, new: NewBatch) -> Response[BatchRep
     producer, key = gateway_of(request).producer, key_of(request)
     options: dict[str, Any] = {"ttl_s": new.ttl_s, "priority": new.priority, "all_or_nothing": new.all_or_nothing}
     if new.changes is not None:
+        shared = [name for name in TEMPLATE_FIELDS if getattr(new, name) is not None]
+        if shared:
+            raise InvalidChange("changes", f"cannot be combined with {', '.join(map(camel_case, shared))}", None)
         options["changes"] = [_item(key, item) for item in new.changes]
     else:
         template = _template_change(request, new)
@@ -185,13 +189,6 @@ def _preview(valid: int, errors: list[RowProblem], invalid: int) -> BatchReport:
         refused=errors,
         refused_left_out=invalid - len(errors),
     )
-
-
-def _decode(body: bytes) -> NewBatch:
-    try:
-        return msgspec.json.decode(body, type=NewBatch)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise InvalidChange("body", f"must be a batch in JSON ({exc})", body) from exc
 
 
 def _item(key: AccessKey, item: object) -> Any:

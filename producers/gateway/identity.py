@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from litestar import Request
-
 from producers.contract.ids import SortableIds
 from producers.errors import InvalidArgument
-from producers.gateway.service import key_of
+from producers.gateway.service import AnyRequest, key_of
 
 _ids = SortableIds()
 
 
-def new_id(request: Request[Any, Any, Any]) -> str:
+def new_id(request: AnyRequest) -> str:
     """Return the ID that a call gives.
 
     Raises:
@@ -22,7 +18,7 @@ def new_id(request: Request[Any, Any, Any]) -> str:
     return f"{key_of(request).key_id}.{_idempotency_key(request) or _ids.next()}"
 
 
-def _idempotency_key(request: Request[Any, Any, Any]) -> str | None:
+def _idempotency_key(request: AnyRequest) -> str | None:
     """Return the Idempotency-Key of a call, which may be in quotes; None without one."""
     header = request.headers.get("idempotency-key")
     if header is None:

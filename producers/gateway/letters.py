@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, get, post
+from litestar import get, post
 from litestar.params import FromPath, QueryParameter
 
 from producers import DeadLetter, InvalidChange, Outcome
 from producers.cli.json_output import to_builtins
 from producers.contract.access_keys import Scope
 from producers.gateway.operating import log_call, read_message, require_unbound
-from producers.gateway.service import OK, gateway_of
+from producers.gateway.service import OK, AnyRequest, gateway_of
 
-AnyRequest = Request[Any, Any, Any]
 MAX_LETTERS = 1000
 
 OutcomeFilter = Annotated[Outcome | None, QueryParameter(name="outcome")]
@@ -111,7 +110,7 @@ async def drop(request: AnyRequest) -> Dropped:
 
 
 async def _selection(request: AnyRequest) -> dict[str, Any]:
-    letters: Letters = await read_message(request, Letters)
+    letters = await read_message(request, Letters)
     filters = (letters.outcome, letters.user_id, letters.batch_id)
     kinds = (letters.job_id is not None) + any(value is not None for value in filters) + letters.everything
     if kinds != 1:

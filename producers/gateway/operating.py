@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
-from litestar import Request, get, post, put
+from litestar import get, post, put
 from litestar.params import FromPath
 
 from producers import InvalidChange, Overview, Pause, UserStatus
 from producers.cli.json_output import to_builtins
 from producers.contract.access_keys import Scope
 from producers.gateway.batches import CancelledMany
-from producers.gateway.bodies import read_json
+from producers.gateway.bodies import decode, read_json
 from producers.gateway.problems import NotPermitted
-from producers.gateway.service import OK, gateway_of, key_of
+from producers.gateway.service import OK, AnyRequest, gateway_of, key_of
 from producers.queue.pauses import Scope as PauseScope
 
-AnyRequest = Request[Any, Any, Any]
-
+T = TypeVar("T")
 
 audit = logging.getLogger("producers.gateway.audit")
 
@@ -67,17 +66,13 @@ def _require_user(request: AnyRequest, user_id: str) -> None:
         raise NotPermitted(f"access key {key.key_id} is not for user {user_id}")
 
 
-async def read_message(request: AnyRequest, kind: type[Any]) -> Any:
+async def read_message(request: AnyRequest, kind: type[T]) -> T:
     """Return the message in a body of JSON.
 
     Raises:
         InvalidChange: it is none.
     """
-    body = await read_json(request, gateway_of(request).settings.gateway_body_bytes)
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise InvalidChange("body", f"must be {kind.__name__} in JSON ({exc})", body) from exc
+    return decode(await read_json(request, gateway_of(request).settings.gateway_body_bytes), kind, kind.__name__)
 
 
 @get("/overview", opt={"scope": Scope.READ})
@@ -118,7 +113,7 @@ async def resume_user(request: AnyRequest, user_id: FromPath[str]) -> Changed:
 async def limit_user(request: AnyRequest, user_id: FromPath[str]) -> NewLimit:
     """Set a user's own rate, from the next request on."""
     _require_user(request, user_id)
-    limit: NewLimit = await read_message(request, NewLimit)
+    limit = await read_message(request, NewLimit)
     await gateway_of(request).producer.limit_user(user_id, limit.rate_per_s)
     log_call(request, "limit", f"user {user_id} to {limit.rate_per_s}")
     return limit
@@ -161,7 +156,7 @@ async def resume(request: AnyRequest) -> Changed:
 
 async def _target(request: AnyRequest) -> PauseTarget:
     require_unbound(request)
-    target: PauseTarget = await read_message(request, PauseTarget)
+    target = await read_message(request, PauseTarget)
     try:
         PauseScope.from_arguments(**msgspec.structs.asdict(target))
     except TypeError as exc:

@@ -148,25 +148,25 @@ _STATUS: list[tuple[type[ProducerError], HTTPStatus]] = [
 def row_problems(refused: Iterable[Refusal]) -> list[RowProblem]:
     """Return the problems of items that were refused."""
     return [
-        RowProblem(
-            index=refusal.index,
-            field=getattr(refusal.error, "field", getattr(refusal.error, "argument", None)),
-            rule=getattr(refusal.error, "rule", str(refusal.error)),
-            value=abbreviated(refusal.error.value) if hasattr(refusal.error, "value") else None,
-        )
+        RowProblem(index=refusal.index, **(_broken_rule(refusal.error) or {"rule": str(refusal.error)}))
         for refusal in refused
     ]
+
+
+def _broken_rule(error: ProducerError) -> dict[str, Any]:
+    """Return the field, the rule and the value of an error; nothing if it is about no field."""
+    if isinstance(error, InvalidChange):
+        return {"field": error.field, "rule": error.rule, "value": abbreviated(error.value)}
+    if isinstance(error, InvalidArgument):
+        return {"field": camel_case(error.argument), "rule": error.rule, "value": abbreviated(error.value)}
+    return {}
 
 
 def of_producer_error(error: ProducerError) -> Problem:
     """Return the problem of an error of the producers' side."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
-    fields: dict[str, Any] = {}
-    if isinstance(error, InvalidChange):
-        fields = {"field": error.field, "rule": error.rule, "value": abbreviated(error.value)}
-    elif isinstance(error, InvalidArgument):
-        fields = {"field": camel_case(error.argument), "rule": error.rule, "value": abbreviated(error.value)}
-    elif isinstance(error, BatchRefused):
+    fields = _broken_rule(error)
+    if isinstance(error, BatchRefused):
         shown = row_problems(error.refused[:MAX_ROWS_SHOWN])
         fields = {"errors": shown, "errors_left_out": len(error.refused) - len(shown)}
     return _problem(error, status, str(error), **fields)

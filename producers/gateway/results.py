@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Response, get
+from litestar import Response, get
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Stream
 
@@ -18,10 +18,9 @@ from producers.contract.access_keys import Scope
 from producers.contract.messages import JobResult
 from producers.gateway.bodies import CSV, JSON, NDJSON
 from producers.gateway.problems import TooManyCalls
-from producers.gateway.service import Gateway, gateway_of, require_id
+from producers.gateway.service import AnyRequest, Gateway, gateway_of, require_id
 from producers.queue.results import format_cursor
 
-AnyRequest = Request[Any, Any, Any]
 EVENTS = "text/event-stream"
 KEEP_ALIVE_S = 15.0
 """An event stream without news sends a comment this often, so that proxies and readers see that it lives."""
@@ -77,8 +76,7 @@ async def events(request: AnyRequest, batch_id: FromPath[str], after: After = No
     gateway = gateway_of(request)
     after = request.headers.get("last-event-id", after)
     batch = gateway.producer.batch(batch_id)
-    page = await batch.page(after, 1)  # refuses an unknown batch and a wrong cursor before the stream begins
-    del page
+    await batch.page(after, 1)  # refuses an unknown batch and a wrong cursor before the stream begins
     if gateway.open_streams >= gateway.settings.gateway_streams:
         raise TooManyCalls(f"this process serves {gateway.settings.gateway_streams:,} event streams at most")
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -127,15 +125,13 @@ class _Reader:
 
     async def read(self) -> bytes:
         """Return the next events; none if there are no further results yet, or none any more."""
-        found = b""
-        while not found and not self.is_complete:
+        while not self.is_complete:
             page = await self._batch.page(self.cursor, PAGE_SIZE)
-            places = (format_cursor(self._batch.batch_id, position) for position in page.positions)
-            found = b"".join(_event("result", *pair) for pair in zip(places, page.results, strict=True))
             has_moved, self.cursor, self.is_complete = page.cursor != self.cursor, page.cursor, page.complete
-            if not has_moved:
-                break
-        return found
+            if page.results or not has_moved:
+                places = (format_cursor(self._batch.batch_id, position) for position in page.positions)
+                return b"".join(_event("result", *pair) for pair in zip(places, page.results, strict=True))
+        return b""
 
 
 def _event(name: str, cursor: str, data: msgspec.Struct) -> bytes:

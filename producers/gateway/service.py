@@ -14,7 +14,7 @@ from producers import Producer
 from producers.contract.access_keys import AccessKey, Scope, key_id_of
 from producers.gateway.feed import Feed
 from producers.gateway.problems import NotAuthenticated, NotPermitted, TooManyCalls
-from producers.gateway.settings import GatewaySettings
+from producers.gateway.settings import GatewaySettings, is_loopback
 from producers.queue.access_keys import fetch_key, spend_call
 from producers.transport.runner import run_plan
 
@@ -25,6 +25,8 @@ MAX_CACHED_KEYS = 1000
 
 LOCAL = AccessKey(key_id="local", name="this machine", digest="", scopes=frozenset(Scope))
 """The key of all calls of a gateway without access keys."""
+
+AnyRequest = Request[Any, Any, Any]
 
 _STATE, _KEY = "copytrade_gateway", "copytrade_key"
 
@@ -59,14 +61,20 @@ class Gateway:
         if producer is not None:
             await producer.close()
 
-    async def authenticate(self, header: str | None) -> AccessKey:
+    async def authenticate(self, header: str | None, client: str | None) -> AccessKey:
         """Return the access key of a call.
 
+        Args:
+            header: its header Authorization.
+            client: the address that it comes from; None for a socket of this machine.
+
         Raises:
-            NotAuthenticated: there is none, or it is not valid.
+            NotAuthenticated: there is none, or it is not valid; or without keys the call is not of this machine.
             TooManyCalls: the key's own rate is used up.
         """
         if not self.settings.gateway_auth:
+            if client is not None and not is_loopback(client):
+                raise NotAuthenticated("without access keys, the gateway serves calls of its own machine only")
             return LOCAL
         scheme, _, text = (header or "").partition(" ")
         key_id = key_id_of(text.strip())
@@ -106,7 +114,7 @@ def gateway_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Gateway:
     return gateway
 
 
-def key_of(request: Request[Any, Any, Any]) -> AccessKey:
+def key_of(request: AnyRequest) -> AccessKey:
     """Return the access key of a call."""
     key: AccessKey = request.scope["state"][_KEY]
     return key
@@ -122,13 +130,14 @@ async def authorize(connection: ASGIConnection[Any, Any, Any, Any], handler: Any
     scope: Scope | None = handler.opt.get("scope")
     if scope is None:
         return
-    key = await gateway_of(connection).authenticate(connection.headers.get("authorization"))
+    client = connection.client.host if connection.client else None
+    key = await gateway_of(connection).authenticate(connection.headers.get("authorization"), client)
     if scope not in key.scopes:
         raise NotPermitted(f"access key {key.key_id} has not the scope {scope}, which this call needs")
     connection.scope["state"][_KEY] = key
 
 
-def require_id(request: Request[Any, Any, Any], name: str) -> None:
+def require_id(request: AnyRequest, name: str) -> None:
     """Check that the key of a call may ask for a job or a batch.
 
     Raises:
@@ -139,7 +148,7 @@ def require_id(request: Request[Any, Any, Any], name: str) -> None:
         raise NotPermitted(f"access key {key.key_id} may ask only for what it enqueued: IDs that begin {key.key_id}.")
 
 
-def require_lane(request: Request[Any, Any, Any], user_id: str, trader_id: str) -> None:
+def require_lane(request: AnyRequest, user_id: str, trader_id: str) -> None:
     """Check that the key of a call may concern a user and a trader.
 
     Raises:
@@ -150,7 +159,7 @@ def require_lane(request: Request[Any, Any, Any], user_id: str, trader_id: str) 
         raise NotPermitted(f"access key {key.key_id} is not for user {user_id} and trader {trader_id}")
 
 
-def location(request: Request[Any, Any, Any], path: str) -> str:
+def location(request: AnyRequest, path: str) -> str:
     """Return the path of another resource, under the prefix that this application is mounted at."""
     return f"{request.scope.get('root_path', '').rstrip('/')}{path}"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from producers.settings import Count, Positive, ProducerSettings
 
 
@@ -9,7 +11,7 @@ class GatewaySettings(ProducerSettings, frozen=True, kw_only=True):
     """The settings of a gateway process.
 
     Attributes:
-        gateway_auth: whether every call needs an access key. Without, the gateway serves this machine only.
+        gateway_auth: whether every call needs an access key. Without, calls of its own machine only are served.
         gateway_hosts: the values of the header Host that are served, commas between; empty for any.
         gateway_body_bytes: maximum size of a body of JSON.
         gateway_rows_bytes: maximum size of a body of rows, NDJSON or CSV; it is written to a temporary file.
@@ -30,3 +32,11 @@ class GatewaySettings(ProducerSettings, frozen=True, kw_only=True):
     def hosts(self) -> list[str]:
         """The values of the header Host that are served; empty for any."""
         return [host.strip() for host in self.gateway_hosts.split(",") if host.strip()]
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address is this machine's own."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -81,10 +81,7 @@ def fetch_wait(keys: Keyspace, lane: str, position: int) -> Plan[Wait | None]:
             history=attempt_history.decode(history).for_job(head_id or ""),
             waits_for=(waits_for or b"").decode(errors="replace"),
             paused_ms={
-                scope: int(since_ms or 0)
-                for scope, since in zip(scopes, paused, strict=True)
-                if since is not None
-                for since_ms in (number(since),)
+                scope: int(number(since) or 0) for scope, since in zip(scopes, paused, strict=True) if since is not None
             },
             pin=pin,
             egresses=egresses,

@@ -12,7 +12,9 @@ from arq.connections import ArqRedis
 
 from ops.keys import KEYS
 from producers.contract.access_keys import Scope, key_id_of
-from producers.gateway import service
+from producers.gateway import GatewaySettings, service
+from producers.gateway.problems import NotAuthenticated
+from producers.gateway.service import Gateway
 from tests.support.changes import change
 from tests.support.gateway import SETTINGS, access_key, bearer, body, gateway_on
 
@@ -193,6 +195,16 @@ async def test_a_host_that_is_not_served_is_refused(valkey_dsn: str) -> None:
         refused = await gateway.get("/livez", headers={"Host": "evil.example"})
 
     assert (served.status_code, refused.status_code) == (200, 400)
+
+
+async def test_without_keys_only_calls_of_this_machine_are_served() -> None:
+    """Whatever server runs the application."""
+    gateway = Gateway(GatewaySettings(gateway_auth=False))
+
+    for client in ("127.0.0.1", "::1", None):
+        assert await gateway.authenticate(None, client) is service.LOCAL
+    with pytest.raises(NotAuthenticated, match="its own machine"):
+        await gateway.authenticate(None, "192.0.2.7")
 
 
 async def test_no_other_origin_may_read_answers(gateway: httpx.AsyncClient) -> None:

@@ -114,6 +114,7 @@ async def test_rows_that_are_refused_leave_nothing(
         {"settings": []},
         {"surprise": 1},
         {"userIds": "1"},
+        {"changes": [], "traderId": "t1"},
         {**batch(), "allOrNothing": True, "userIds": [""]},
     ],
 )
