@@ -43,7 +43,7 @@ class Longest:
 
     Attributes:
         script_ms: the time of the longest script, milliseconds; 0.0 if it was below `LOGGED_US`.
-        usual_ms: the same without the longest of each thousand scripts, which the system has interrupted.
+        usual_ms: the same without the longest of each thousand scripts, which the system may have interrupted.
         command_ms: the same of the longest other command, within a script or not.
     """
 
@@ -85,8 +85,8 @@ async def chunks() -> list[Measurement]:
         measurement
         for name, longest in longest_by_name.items()
         for measurement in (
-            at_most(f"{name}: longest script but for one in a thousand", longest.usual_ms, "ms", MAX_MS),
-            Measurement(f"{name}: longest script", longest.script_ms, "ms"),
+            at_most(f"{name}: longest script", longest.script_ms, "ms", MAX_MS),
+            Measurement(f"{name}: the same but for one in a thousand", longest.usual_ms, "ms"),
             Measurement(f"{name}: longest other command", longest.command_ms, "ms"),
         )
     ]

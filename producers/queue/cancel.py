@@ -29,7 +29,7 @@ from producers.transport.script_messages import encode
 from producers.transport.scripts import Argument
 
 CANCEL_BATCH_SIZE = 25
-"""Changes that one run cancels: some 1.5 ms of Redis, and less than 5 when the system interrupts it."""
+"""Changes that one run cancels: less than 5 ms of Redis, unless the system interrupts it."""
 
 MAX_CANCEL_ROUNDS = 5
 """How often a head is read, if it is attempted each time before it can be cancelled."""
