@@ -116,6 +116,18 @@ def variable_name(field: str) -> str:
     return PREFIX + field.upper()
 
 
+def check_log_settings(log_level: str, log_format: str) -> None:
+    """Check the settings of the log.
+
+    Raises:
+        SettingsError: one of them has another value than those that there are.
+    """
+    if log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise SettingsError(f"{variable_name('log_level')}: must be DEBUG, INFO, WARNING or ERROR; got {log_level!r}")
+    if log_format.lower() not in ("console", "json"):
+        raise SettingsError(f"{variable_name('log_format')}: must be console or json; got {log_format!r}")
+
+
 def redact_dsn(text: str) -> str:
     """Replace by `***` what may be a secret of a DSN in a text, whether or not the DSN can be parsed.
 

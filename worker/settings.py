@@ -17,6 +17,7 @@ from producers.settings import (
     NotNegative,
     Positive,
     Text,
+    check_log_settings,
     variable_name,
 )
 from worker.secret import Secret
@@ -107,12 +108,7 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
             )
         if self.max_tries < 0:
             raise SettingsError(f"{variable_name('max_tries')}: must be 0 (no bound) or more; got {self.max_tries}")
-        if self.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-            raise SettingsError(
-                f"{variable_name('log_level')}: must be DEBUG, INFO, WARNING or ERROR; got {self.log_level!r}"
-            )
-        if self.log_format.lower() not in ("console", "json"):
-            raise SettingsError(f"{variable_name('log_format')}: must be console or json; got {self.log_format!r}")
+        check_log_settings(self.log_level, self.log_format)
         origin = exchange_origin(self.exchange_url)
         if not (self.exchange_insecure or is_private(origin)):
             raise SettingsError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
+from producers.client.access_keys import AccessKeys
 from producers.contract.progress import Progress
 from producers.contract.stored_values import Listing
 from producers.monitor.overview import read_overview
@@ -22,12 +23,16 @@ class QueueAdmin:
     """The methods of `Producer` that operate the queue.
 
     Each raises QueueUnavailable if Redis does not answer or refuses a command, and is safe to repeat.
+
+    Attributes:
+        access_keys: the access keys of the gateway.
     """
 
     def __init__(self, redis: Redis, settings: ProducerSettings) -> None:
         self._redis = redis
         self._keys = keyspace_of(redis)
         self._settings = settings
+        self.access_keys = AccessKeys(redis)
 
     async def pause(
         self,

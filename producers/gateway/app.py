@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,8 @@ from litestar.types import ExceptionHandlersMap
 
 from producers.errors import ProducerError
 from producers.gateway import batches, changes, fan_outs, letters, openapi, operating, results
+from producers.gateway.audit import OutageLog, log
+from producers.gateway.events import Event
 from producers.gateway.problems import (
     GatewayError,
     on_gateway_error,
@@ -23,6 +26,7 @@ from producers.gateway.problems import (
 )
 from producers.gateway.service import Gateway, attach, authorize
 from producers.gateway.settings import GatewaySettings
+from producers.logs import log_fields
 
 API_VERSION = "1.0"
 
@@ -56,8 +60,10 @@ def create_app(settings: GatewaySettings | None = None) -> Litestar:
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        log.info("the gateway takes calls", extra=log_fields(Event.SERVING))
         yield
         await gateway.close()
+        log.info("the gateway has stopped", extra=log_fields(Event.STOPPED))
 
     return Litestar(
         [
@@ -77,6 +83,7 @@ def create_app(settings: GatewaySettings | None = None) -> Litestar:
         ],
         guards=[authorize],
         exception_handlers=ERROR_HANDLERS,
+        after_exception=[OutageLog(time.monotonic)],
         lifespan=[lifespan],
         state=state,
         allowed_hosts=AllowedHostsConfig(allowed_hosts=settings.hosts) if settings.hosts else None,

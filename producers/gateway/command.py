@@ -5,25 +5,21 @@ The commands are listed even without the `gateway` extra, so modules that need i
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from producers import Producer, SettingsError
+from producers import SettingsError
 from producers.cli.context import CliContext, CommandGroup, QueueCommand, pass_cli
 from producers.cli.errors import CommandFailed
 from producers.cli.exit_codes import ExitCode
 from producers.cli.input.row_errors import BadInput
 from producers.cli.text import EMPTY_CELL, format_time
-from producers.contract.access_keys import AccessKey, Scope, digest_of, new_key
-from producers.contract.validation import check_id
+from producers.contract.access_keys import AccessKey, Scope
 from producers.gateway.settings import GatewaySettings, is_loopback
-from producers.queue.access_keys import add_key, list_keys, revoke_key
-from producers.transport.commands import TIME_US
-from producers.transport.runner import run_plan
+from producers.logs import log_to_stderr
 
 COLUMNS = ("key", "name", "scopes", "users", "traders", "calls/s", "made")
 NO_EXTRA = "the gateway needs the extra gateway: pip install '.[gateway]'"
@@ -73,7 +69,7 @@ def serve(cli: CliContext, /, host: str, port: int, root_path: str, no_auth: boo
     settings = msgspec.structs.replace(GatewaySettings.from_env(), **values)
     if not is_local:
         _check_exposed(cli, tls["certfile"])
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_to_stderr(settings.log_level.upper(), settings.log_format.lower())
     url = _url(host, port, root_path, is_tls=tls["certfile"] is not None)
     cli.screen.note(f"serving {url}, its API: {url}/v1/openapi.json")
     uvicorn.run(
@@ -104,17 +100,13 @@ def _check_exposed(cli: CliContext, certfile: Path | None) -> None:
     Raises:
         SettingsError: there is no access key.
     """
-    if not cli.with_producer(_fetch_keys):
+    if not cli.with_producer(lambda producer: producer.access_keys.list()):
         raise SettingsError(
             "other machines can reach this address, and there is no access key: make one first with"
             " copytrade gateway-keys add NAME --scope enqueue"
         )
     if certfile is None:
         cli.screen.note("access keys cross the network in clear: put TLS in front, or give --certfile and --keyfile")
-
-
-async def _fetch_keys(producer: Producer) -> list[AccessKey]:
-    return await run_plan(producer._redis, list_keys(producer._keys), "reading the access keys")  # noqa: SLF001
 
 
 @click.group("gateway-keys", cls=CommandGroup, short_help="Make, list and revoke access keys of the gateway.")
@@ -137,20 +129,11 @@ def add(
     rate: float | None,
 ) -> None:  # fmt: skip
     """Make an access key, and print it. It is shown this once."""
-    made = new_key()
-    users = frozenset(check_id("user", user_id) for user_id in user_ids)
-    traders = frozenset(check_id("trader", trader_id) for trader_id in trader_ids)
-
-    async def work(producer: Producer) -> bool:
-        now_us = await run_plan(producer._redis, TIME_US(), "reading the time")  # noqa: SLF001
-        key = AccessKey(
-            key_id=made.key_id, name=name, digest=digest_of(made.text), scopes=frozenset(map(Scope, scopes)),
-            user_ids=users, trader_ids=traders, rate_per_s=rate, created_at_ms=now_us // 1000,
-        )  # fmt: skip
-        return await run_plan(producer._redis, add_key(producer._keys, key), "storing the access key")  # noqa: SLF001
-
-    if not cli.with_producer(work):
-        raise CommandFailed(ExitCode.FAILED, "the new key's ID is in use; run the command again")
+    made = cli.with_producer(
+        lambda producer: producer.access_keys.add(
+            name, [Scope(scope) for scope in scopes], user_ids=user_ids, trader_ids=trader_ids, rate_per_s=rate
+        )
+    )
     cli.print_result({"keyId": made.key_id, "key": made.text}, made.text)
     cli.screen.note(f"access key {made.key_id} ({name}): {', '.join(sorted(scopes))}; it is not shown again")
 
@@ -159,7 +142,7 @@ def add(
 @pass_cli
 def list_(cli: CliContext) -> None:
     """List the access keys, without their secrets."""
-    found = cli.with_producer(_fetch_keys)
+    found = cli.with_producer(lambda producer: producer.access_keys.list())
     if cli.as_json:
         for key in found:
             cli.screen.json_line(_document(key))
@@ -180,12 +163,7 @@ def list_(cli: CliContext) -> None:
 @pass_cli
 def revoke(cli: CliContext, key_id: str) -> None:
     """Revoke an access key. Gateways refuse it after a second at the latest."""
-
-    async def work(producer: Producer) -> bool:
-        plan = revoke_key(producer._keys, key_id)  # noqa: SLF001
-        return await run_plan(producer._redis, plan, "revoking the access key")  # noqa: SLF001
-
-    if not cli.with_producer(work):
+    if not cli.with_producer(lambda producer: producer.access_keys.revoke(key_id)):
         raise CommandFailed(ExitCode.NOT_FOUND, f"no access key {key_id}")
     cli.print_result({"keyId": key_id, "revoked": True}, "revoked")
 

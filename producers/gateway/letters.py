@@ -11,7 +11,8 @@ from litestar.params import FromPath, QueryParameter
 from producers import DeadLetter, InvalidChange, Outcome
 from producers.cli.json_output import to_builtins
 from producers.contract.access_keys import Scope
-from producers.gateway.operating import log_call, read_message, require_unbound
+from producers.gateway.audit import log_call
+from producers.gateway.operating import read_message, require_unbound
 from producers.gateway.service import OK, AnyRequest, gateway_of
 
 MAX_LETTERS = 1000

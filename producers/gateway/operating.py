@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, TypeVar
 
 import msgspec
@@ -12,6 +11,7 @@ from litestar.params import FromPath
 from producers import InvalidChange, Overview, Pause, UserStatus
 from producers.cli.json_output import to_builtins
 from producers.contract.access_keys import Scope
+from producers.gateway.audit import log_call
 from producers.gateway.batches import CancelledMany
 from producers.gateway.bodies import decode, read_json
 from producers.gateway.problems import NotPermitted
@@ -19,8 +19,6 @@ from producers.gateway.service import OK, AnyRequest, gateway_of, key_of
 from producers.queue.pauses import Scope as PauseScope
 
 T = TypeVar("T")
-
-audit = logging.getLogger("producers.gateway.audit")
 
 
 class NewLimit(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -42,12 +40,6 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the call changed something; false if it was so before."""
 
     changed: bool
-
-
-def log_call(request: AnyRequest, action: str, target: str, count: int | None = None) -> None:
-    """Write the audit line of a call: who, what, how many."""
-    many = "" if count is None else f", {count}"
-    audit.info("key %s: %s %s%s", key_of(request).key_id, action, target, many)
 
 
 def require_unbound(request: AnyRequest) -> None:

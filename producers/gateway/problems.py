@@ -31,6 +31,8 @@ from producers.errors import (
     ReplayRefused,
     abbreviated,
 )
+from producers.gateway.events import Event
+from producers.logs import log_fields
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:copytrade:problem:"
@@ -227,6 +229,7 @@ def on_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[b
 
 def on_unexpected_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer with an internal error, of which only the log tells more."""
-    log.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
+    extra = log_fields(Event.INTERNAL_ERROR)
+    log.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error, extra=extra)
     problem = _problem("InternalError", HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; the log has it")
     return problem_response(problem)

@@ -15,8 +15,6 @@ from producers.contract.access_keys import AccessKey, Scope, key_id_of
 from producers.gateway.feed import Feed
 from producers.gateway.problems import NotAuthenticated, NotPermitted, TooManyCalls
 from producers.gateway.settings import GatewaySettings, is_loopback
-from producers.queue.access_keys import fetch_key, spend_call
-from producers.transport.runner import run_plan
 
 KEY_CACHE_S = 1.0
 """How long a stored key is believed: a revoked one is refused after this at the latest."""
@@ -83,11 +81,10 @@ class Gateway:
         key = await self._stored_key(key_id)
         if key is None or not key.matches(text.strip()):
             raise NotAuthenticated("the access key is not valid; it may have been revoked")
-        if key.rate_per_s is not None:
-            wait_s = await run_plan(self.producer._redis, spend_call(key), "counting a call")  # noqa: SLF001
-            if wait_s > 0:
-                detail = f"access key {key.key_id} is limited to {key.rate_per_s:g} calls a second"
-                raise TooManyCalls(detail, retry_after_s=wait_s)
+        wait_s = await self.producer.access_keys.count_call(key)
+        if wait_s > 0:
+            detail = f"access key {key.key_id} is limited to {key.rate_per_s:g} calls a second"
+            raise TooManyCalls(detail, retry_after_s=wait_s)
         return key
 
     async def _stored_key(self, key_id: str) -> AccessKey | None:
@@ -95,8 +92,7 @@ class Gateway:
         now_s = time.monotonic()
         if seen_at_s and now_s - seen_at_s < KEY_CACHE_S:
             return key
-        producer = self.producer
-        key = await run_plan(producer._redis, fetch_key(producer._keys, key_id), "reading an access key")  # noqa: SLF001
+        key = await self.producer.access_keys.get(key_id)
         if len(self._keys) >= MAX_CACHED_KEYS:
             self._keys.clear()
         self._keys[key_id] = (now_s, key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from producers.settings import Count, Positive, ProducerSettings
+from producers.settings import Count, Positive, ProducerSettings, Text, check_log_settings
 
 
 class GatewaySettings(ProducerSettings, frozen=True, kw_only=True):
@@ -18,6 +18,8 @@ class GatewaySettings(ProducerSettings, frozen=True, kw_only=True):
         gateway_rows: maximum number of items in a body.
         gateway_wait_s: longest wait for a result.
         gateway_streams: maximum number of event streams of a process.
+        log_level: DEBUG, INFO, WARNING or ERROR.
+        log_format: console (text) or json (one object a line).
     """
 
     gateway_auth: bool = True
@@ -27,6 +29,11 @@ class GatewaySettings(ProducerSettings, frozen=True, kw_only=True):
     gateway_rows: Count = 1_000_000
     gateway_wait_s: Positive = 60.0
     gateway_streams: Count = 2_000
+    log_level: Text = "INFO"
+    log_format: Text = "console"
+
+    def __post_init__(self) -> None:
+        check_log_settings(self.log_level, self.log_format)
 
     @property
     def hosts(self) -> list[str]:

@@ -58,9 +58,9 @@ def revoke_key(keys: Keyspace, key_id: str) -> Plan[bool]:
     return bool((yield from HDEL(keys.gateway_keys, key_id)))
 
 
-def spend_call(key: AccessKey) -> Plan[float]:
-    """Count a call of a key with a rate. Return the seconds until it may make one; 0 if this one is permitted."""
-    pace_us = round(US_PER_S / (key.rate_per_s or US_PER_S))
+def spend_call(key: AccessKey, rate_per_s: float) -> Plan[float]:
+    """Count a call of a key with such a rate. Return the seconds until it may make one; 0 if this one is permitted."""
+    pace_us = round(US_PER_S / rate_per_s)
     burst_us = max(0, round(BURST_S * US_PER_S) - pace_us)
     request = KeyRateRequest(key.key_id, pace_us, burst_us)
     wait_us = yield from RunScript[int](KEY_RATE, [encode(request)])

@@ -15,6 +15,7 @@ from producers.queue.migration import MigrationReport
 from producers.queue.pauses import Pause, Scope
 from producers.queue.users import UserStatus
 from producers.settings import ProducerSettings
+from producers.sync.access_keys import AccessKeys
 from producers.sync.transport import execute, run_plan, translate_errors
 from producers.transport.clients import keyspace_of
 
@@ -23,12 +24,16 @@ class QueueAdmin:
     """The methods of `Producer` that operate the queue.
 
     Each raises QueueUnavailable if Redis does not answer or refuses a command, and is safe to repeat.
+
+    Attributes:
+        access_keys: the access keys of the gateway.
     """
 
     def __init__(self, redis: Redis, settings: ProducerSettings) -> None:
         self._redis = redis
         self._keys = keyspace_of(redis)
         self._settings = settings
+        self.access_keys = AccessKeys(redis)
 
     def pause(
         self,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import logging.config
 import os
 import signal
 import sys
@@ -14,15 +13,19 @@ from types import TracebackType
 from redis.exceptions import RedisError
 
 from producers.errors import SettingsError
+from producers.logs import log_to_stderr
 from producers.settings import PREFIX, ProducerSettings, variable_name
 from producers.transport.daemon_executor import DaemonExecutor
 from producers.transport.explain import describe
 from worker.errors import CredentialsError
-from worker.logs import FORMATTERS, Event, log_fields
+from worker.logs import Event, log_fields
 from worker.process.supervisor import BAD_START, UNDER_PARENT, run_processes
 from worker.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
+
+GATEWAY_PREFIX = f"{PREFIX}GATEWAY_"
+"""Variables of the gateway, which may share an environment file with the worker."""
 
 REPLACED = {
     f"{PREFIX}LEASE_S": f"sessions have replaced leases, and {variable_name('session_ttl_s')} sets their lifetime"
@@ -47,7 +50,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         settings = WorkerSettings.from_env()
         ProducerSettings.from_env()
-        _log_to_stderr(settings.log_level.upper(), settings.log_format.lower())
+        log_to_stderr(settings.log_level.upper(), settings.log_format.lower())
+        sys.excepthook = _log_crash
         _warn_of_unknown_variables()
         if options.processes > 1:
             arguments = ["--burst"] if options.burst else []
@@ -91,22 +95,6 @@ def _stop_without_parent(loop: asyncio.AbstractEventLoop) -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
-def _log_to_stderr(level: str, log_format: str) -> None:
-    logging.captureWarnings(capture=True)
-    sys.excepthook = _log_crash
-    logging.config.dictConfig(
-        {
-            "version": 1,
-            "disable_existing_loggers": False,
-            "formatters": {"line": {"()": FORMATTERS[log_format]}},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-            "root": {"level": level, "handlers": ["stderr"]},
-            # arq's info lines contain the arguments of control jobs
-            "loggers": {"arq": {"level": "WARNING"}},
-        }
-    )
-
-
 def _log_crash(kind: type[BaseException], exc: BaseException, trace: TracebackType | None) -> None:
     log.critical(
         "the process ends because of an unexpected exception",
@@ -119,7 +107,7 @@ def _warn_of_unknown_variables() -> None:
     """Warn of COPYTRADE_* variables that are not settings, such as misspelt ones, or those of earlier versions."""
     known = {variable_name(name) for side in (WorkerSettings, ProducerSettings) for name in side.__struct_fields__}
     for name in sorted(os.environ):
-        if name.startswith(PREFIX) and name not in known:
+        if name.startswith(PREFIX) and not name.startswith(GATEWAY_PREFIX) and name not in known:
             extra = log_fields(Event.UNKNOWN_VARIABLE, variable=name)
             if name in REPLACED:
                 log.warning("%s is ignored: %s", name, REPLACED[name], extra=extra)

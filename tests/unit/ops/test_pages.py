@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from producers import Outcome
+from producers.gateway.events import Event as GatewayEvent
 from producers.gateway.settings import GatewaySettings
 from producers.queue.bucket import StoredBucket
 from producers.settings import EnvironmentSettings, ProducerSettings, variable_name
@@ -27,7 +28,7 @@ SIDES: dict[str, type[EnvironmentSettings]] = {
     "worker": WorkerSettings,
     "gateway": GatewaySettings,
 }
-NOT_OWN = {"gateway": {field.name for field in msgspec.structs.fields(ProducerSettings)}}
+NOT_OWN = {"gateway": {field.name for field in msgspec.structs.fields(ProducerSettings)} | {"log_level", "log_format"}}
 """Fields of a side that are described as another's."""
 
 MAX_README_LINES = 230
@@ -67,8 +68,9 @@ def test_the_outcome_table_has_every_outcome() -> None:
 
 
 def test_the_page_of_logs_has_every_event() -> None:
-    """In the order of their declaration."""
+    """In the order of their declaration: the worker's, then the gateway's."""
     assert [row[0] for row in table("ops/LOGS.md", "| event | level | meaning |")] == list(Event)
+    assert [row[0] for row in table("ops/LOGS.md", "| event of the gateway |")] == list(GatewayEvent)
 
 
 def test_the_readme_is_short() -> None:

@@ -10,20 +10,20 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from worker.credentials.model import Credentials
-from worker.exchange.replies import ReplyClass
-from worker.exchange.signing import headers
-from worker.logs import (
+from producers.logs import (
     FIELD_CHARS,
     FORMATTERS,
     MAX_FIELDS,
     MESSAGE_CHARS,
     TRACEBACK_CHARS,
     ConsoleFormatter,
-    Event,
     JsonFormatter,
     log_fields,
 )
+from worker.credentials.model import Credentials
+from worker.exchange.replies import ReplyClass
+from worker.exchange.signing import headers
+from worker.logs import Event
 from worker.secret import HIDDEN, Secret
 
 HUSH = "do-not-tell-0123456789"

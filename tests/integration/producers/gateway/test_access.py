@@ -184,7 +184,7 @@ async def test_a_change_by_an_operator_leaves_an_audit_line(
     await guarded.post("/v1/changes", json=body(change("7")), headers=bearer(key))
     await guarded.post("/v1/users/7/cancel", headers=bearer(key))
 
-    assert f"key {key_id_of(key)}: cancel user 7, 1" in caplog.messages
+    assert f"key {key_id_of(key)} (a test's): cancel user 7, 1" in caplog.messages
     assert key not in caplog.text
 
 

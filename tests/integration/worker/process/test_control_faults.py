@@ -17,10 +17,11 @@ from ops.keys import KEYS
 from producers import Outcome
 from producers.contract import keyspace
 from producers.contract.codec import serialize
+from producers.logs import ATTRIBUTE
 from tests.support.arq_app import answer, as_arq_app
 from tests.support.changes import change
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
-from worker.logs import ATTRIBUTE, Event
+from worker.logs import Event
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
 

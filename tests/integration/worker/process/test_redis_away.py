@@ -9,10 +9,11 @@ import pytest
 from arq.connections import ArqRedis
 
 from ops.redis_server import Valkey
+from producers.logs import ATTRIBUTE
 from producers.transport.dsn import open_redis
 from tests.support.changes import change
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
-from worker.logs import ATTRIBUTE, Event
+from worker.logs import Event
 from worker.queue import redis_retry
 from worker.queue.redis_retry import RedisAvailability
 

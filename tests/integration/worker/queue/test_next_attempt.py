@@ -7,12 +7,12 @@ import logging
 import pytest
 
 from producers import Producer
+from producers.logs import ATTRIBUTE
 from producers.queue.breaker import BreakerEvent
 from tests.support.changes import change
 from tests.support.lanes import Lanes
 from tests.support.manual_clock import ManualClock
 from worker.attempt.log import log_attempt
-from worker.logs import ATTRIBUTE
 from worker.queue.claims import Claim, Requeue
 
 MAX_ROUNDS = 100

@@ -10,10 +10,11 @@ import pytest
 from redis.exceptions import NoPermissionError
 
 from ops.keys import KEYS
+from producers.logs import ATTRIBUTE
 from tests.support.changes import change
 from tests.support.lanes import Lanes
 from tests.support.manual_clock import ManualClock
-from worker.logs import ATTRIBUTE, Event
+from worker.logs import Event
 from worker.queue.claims import Settled
 from worker.queue.settle import SETTLE, Settler
 
