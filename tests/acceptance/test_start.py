@@ -96,11 +96,13 @@ async def test_credentials_that_others_can_read_stop_the_start(stack: Stack, log
 
 
 async def test_a_misspelt_variable_is_named_in_the_log(stack: Stack, log_path: Path) -> None:
-    """It has no effect, so the start continues; only the warning reveals the mistake."""
-    status, lines = await ended(stack, log_path, "--burst", COPYTRADE_USER_RATES="5")
+    """It has no effect, so the start continues; only the warning reveals the mistake. The gateway's are known."""
+    variables = {"COPYTRADE_USER_RATES": "5", "COPYTRADE_GATEWAY_AUTH": "false"}
+    status, lines = await ended(stack, log_path, "--burst", **variables)
 
     assert status == 0
     assert any("COPYTRADE_USER_RATES is not a setting" in line for line in lines)
+    assert not any("COPYTRADE_GATEWAY_AUTH" in line for line in lines)
 
 
 async def test_the_lease_of_earlier_versions_is_ignored_and_named_with_what_replaced_it(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -11,6 +14,7 @@ import pytest
 
 from tests.support.copytrade import Copytrade
 from tests.support.gateway import bearer
+from tests.support.tls import Authority
 
 ROOT = Path(__file__).parents[2]
 READY_S = 20.0
@@ -47,23 +51,54 @@ def test_a_gateway_that_would_be_open_to_others_does_not_start(
 
 async def test_a_served_gateway_takes_a_change(copytrade: Copytrade, unused_tcp_port: int) -> None:
     """With a key that was made on the command line."""
-    key = (await asyncio.to_thread(copytrade, "gateway-keys", "add", "me", "--scope", "enqueue")).stdout.strip()
-    command = [sys.executable, "-m", "producers.cli", "--redis", copytrade.dsn, "serve", "--port", str(unused_tcp_port)]
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=asyncio.subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{unused_tcp_port}"
-    try:
-        async with httpx.AsyncClient(base_url=url) as client, asyncio.timeout(READY_S):
-            while True:
-                try:
-                    refused = await client.get("/v1/batches")
-                except httpx.ConnectError:
-                    await asyncio.sleep(0.05)
-                else:
-                    break
+    async with (
+        serving(copytrade, "--port", str(unused_tcp_port)) as (process, key),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_tcp_port}") as client,
+    ):
+        refused = await answered(client, "/v1/batches")
+        accepted = await client.post("/v1/changes:bulk", json=[], headers=bearer(key))
+
+    assert (refused.status_code, accepted.status_code) == (401, 202)
+    assert process.returncode == 0
+
+
+async def test_a_gateway_with_a_certificate_serves_other_machines_by_tls_alone(
+    copytrade: Copytrade, unused_tcp_port: int, tmp_path: Path
+) -> None:
+    """A client that trusts the authority is served; a call without TLS is not."""
+    authority = Authority.new(tmp_path)
+    certfile, keyfile = authority.issue("127.0.0.1")
+    trust = ssl.create_default_context(cafile=str(authority.path))
+    options = ("--host", "0.0.0.0", "--certfile", str(certfile), "--keyfile", str(keyfile))  # noqa: S104
+    async with serving(copytrade, "--port", str(unused_tcp_port), *options) as (_, key):
+        async with httpx.AsyncClient(base_url=f"https://127.0.0.1:{unused_tcp_port}", verify=trust) as client:
+            await answered(client, "/livez")
             accepted = await client.post("/v1/changes:bulk", json=[], headers=bearer(key))
+        async with httpx.AsyncClient() as client:
+            with pytest.raises(httpx.TransportError):
+                await client.get(f"http://127.0.0.1:{unused_tcp_port}/livez")
+
+    assert accepted.status_code == 202
+
+
+@asynccontextmanager
+async def serving(copytrade: Copytrade, *options: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """Run `copytrade serve` meanwhile; yield its process, and an access key that may enqueue."""
+    key = (await asyncio.to_thread(copytrade, "gateway-keys", "add", "me", "--scope", "enqueue")).stdout.strip()
+    command = [sys.executable, "-m", "producers.cli", "--redis", copytrade.dsn, "serve", *options]
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=asyncio.subprocess.DEVNULL)
+    try:
+        yield process, key
     finally:
         process.terminate()
         await process.wait()
 
-    assert (refused.status_code, accepted.status_code) == (401, 202)
-    assert process.returncode == 0
+
+async def answered(client: httpx.AsyncClient, path: str) -> httpx.Response:
+    """Return the first answer to a call of a gateway that starts."""
+    async with asyncio.timeout(READY_S):
+        while True:
+            try:
+                return await client.get(path)
+            except httpx.ConnectError:
+                await asyncio.sleep(0.05)
