@@ -23,11 +23,6 @@ from producers.logs import log_to_stderr
 
 COLUMNS = ("key", "name", "scopes", "users", "traders", "calls/s", "made")
 NO_EXTRA = "the gateway needs the extra gateway: pip install '.[gateway]'"
-KEEP_ALIVE_S = 30
-GRACE_S = 5
-"""How long open calls may take when the gateway is stopped; event streams end."""
-
-MAX_CONNECTIONS = 5000
 
 
 @click.command(
@@ -54,9 +49,8 @@ def serve(cli: CliContext, /, host: str, port: int, root_path: str, no_auth: boo
     loopback only.
     """
     try:
-        import uvicorn  # noqa: PLC0415 - see the module docstring
-
-        from producers.gateway.app import create_app  # noqa: PLC0415
+        from producers.gateway.app import create_app  # noqa: PLC0415 - see the module docstring
+        from producers.gateway.server import run  # noqa: PLC0415
     except ImportError as exc:
         raise CommandFailed(ExitCode.FAILED, NO_EXTRA) from exc
 
@@ -72,21 +66,7 @@ def serve(cli: CliContext, /, host: str, port: int, root_path: str, no_auth: boo
     log_to_stderr(settings.log_level.upper(), settings.log_format.lower())
     url = _url(host, port, root_path, is_tls=tls["certfile"] is not None)
     cli.screen.note(f"serving {url}, its API: {url}/v1/openapi.json")
-    uvicorn.run(
-        create_app(settings),
-        host=host,
-        port=port,
-        root_path=root_path.rstrip("/"),
-        ssl_certfile=tls["certfile"],
-        ssl_keyfile=tls["keyfile"],
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # a caller could write them, too
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACE_S,
-        limit_concurrency=MAX_CONNECTIONS,
-    )
+    run(create_app(settings), host=host, port=port, root_path=root_path, **tls)
 
 
 def _url(host: str, port: int, root_path: str, *, is_tls: bool) -> str:
