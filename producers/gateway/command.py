@@ -66,7 +66,9 @@ def serve(cli: CliContext, /, host: str, port: int, root_path: str, no_auth: boo
     log_to_stderr(settings.log_level.upper(), settings.log_format.lower())
     url = _url(host, port, root_path, is_tls=tls["certfile"] is not None)
     cli.screen.note(f"serving {url}, its API: {url}/v1/openapi.json")
-    run(create_app(settings), host=host, port=port, root_path=root_path, **tls)
+    run(
+        create_app(settings), connections=settings.gateway_connections, host=host, port=port, root_path=root_path, **tls
+    )
 
 
 def _url(host: str, port: int, root_path: str, *, is_tls: bool) -> str:

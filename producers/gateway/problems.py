@@ -198,8 +198,8 @@ def _problem(kind: BaseException | str, status: HTTPStatus, detail: str, **field
     return Problem(type=TYPE_PREFIX + words, title=title, status=status.value, detail=detail, **fields)
 
 
-def problem_response(problem: Problem, *, retry_after_s: float | None = None) -> Response[bytes]:
-    """Return a problem as a response."""
+def problem_headers(problem: Problem, *, retry_after_s: float | None = None) -> dict[str, str]:
+    """Return the headers of a response that is a problem, besides its media type."""
     headers = {}
     if retry_after_s is None and problem.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         retry_after_s = RETRY_AFTER_S
@@ -207,6 +207,12 @@ def problem_response(problem: Problem, *, retry_after_s: float | None = None) ->
         headers["Retry-After"] = str(max(1, math.ceil(retry_after_s)))
     if problem.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    return headers
+
+
+def problem_response(problem: Problem, *, retry_after_s: float | None = None) -> Response[bytes]:
+    """Return a problem as a response."""
+    headers = problem_headers(problem, retry_after_s=retry_after_s)
     return Response(msgspec.json.encode(problem), media_type=MEDIA_TYPE, status_code=problem.status, headers=headers)
 
 

@@ -2,46 +2,116 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import sys
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 from litestar import Litestar
+from uvicorn.config import STARTUP_FAILURE
 
-KEEP_ALIVE_S = 30
+from producers.gateway.protocol import KEEP_ALIVE_S, Connections, GatewayProtocol
+
 GRACE_S = 5
 """How long open calls may take when the gateway is stopped; event streams end."""
 
-MAX_CONNECTIONS = 5000
+OTHER_FILES = 256
+"""Open files besides connections of callers: connections to Redis, bodies of rows, the interpreter's own."""
+
+TICKS_A_CHECK = 10
+"""uvicorn ticks ten times a second."""
+
+log = logging.getLogger(__name__)
+
+
+class GatewayServer(uvicorn.Server):
+    """A server that ends connections whose peers let it wait."""
+
+    def __init__(self, config: uvicorn.Config, connections: int) -> None:
+        super().__init__(config)
+        self.server_state: Connections = Connections(connections)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look at all connections once a second."""
+        if counter % TICKS_A_CHECK == 0:
+            now_s = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, GatewayProtocol):
+                    connection.check(now_s)
+        return await super().on_tick(counter)
+
+
+def server(
+    app: Any, *, connections: int, host: str = "127.0.0.1", port: int = 0, root_path: str = "", **options: Any
+) -> GatewayServer:
+    """Return a server of an application.
+
+    Args:
+        app: the gateway, or an application that mounts it.
+        connections: how many calls it serves at once.
+        host: the address to listen on.
+        port: the port to listen on; 0 for a free one.
+        root_path: the path at which a proxy serves the gateway.
+        options: further options of uvicorn.
+    """
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        root_path=root_path.rstrip("/"),
+        http=GatewayProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # a caller could write them, too
+        timeout_keep_alive=int(KEEP_ALIVE_S),
+        **({"timeout_graceful_shutdown": GRACE_S} | options),
+    )
+    return GatewayServer(config, connections)
 
 
 def run(
-    app: Litestar, *, host: str, port: int, root_path: str = "", certfile: Path | None = None,
-    keyfile: Path | None = None,
+    app: Litestar, *, connections: int, host: str, port: int, root_path: str, certfile: Path | None,
+    keyfile: Path | None,
 ) -> None:  # fmt: skip
     """Serve an application until the process is told to stop.
 
     Args:
         app: the gateway.
+        connections: how many calls it serves at once.
         host: the address to listen on.
         port: the port to listen on.
         root_path: the path at which a proxy serves the gateway.
         certfile: the TLS certificate; None to serve without TLS.
         keyfile: its key.
     """
-    options: dict[str, Any] = {"ssl_certfile": certfile, "ssl_keyfile": keyfile}
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        root_path=root_path.rstrip("/"),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # a caller could write them, too
-        ws="none",
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACE_S,
-        limit_concurrency=MAX_CONNECTIONS,
-        **options,
-    )
+    serving = server(
+        app, connections=_max_connections(connections), host=host, port=port, root_path=root_path,
+        ssl_certfile=certfile, ssl_keyfile=keyfile,
+    )  # fmt: skip
+    try:
+        serving.run()
+    except KeyboardInterrupt:
+        return  # uvicorn raises the signal again when it has stopped
+    if not serving.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+def _max_connections(wanted: int) -> int:
+    """Raise the limit of open files as far as it is needed and permitted; return how many connections it allows."""
+    if sys.platform == "win32":
+        return wanted
+    import resource  # noqa: PLC0415 - Unix only
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + OTHER_FILES
+    if soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft < needed:
+        log.warning("the limit of open files, %d, allows %d connections: raise it (ulimit -n)", soft, soft // 2)
+        return soft // 2
+    return wanted

@@ -16,6 +16,7 @@ class GatewaySettings(ProducerSettings, frozen=True, kw_only=True):
         gateway_body_bytes: maximum size of a body of JSON.
         gateway_rows_bytes: maximum size of a body of rows, NDJSON or CSV; it is written to a temporary file.
         gateway_rows: maximum number of items in a body.
+        gateway_connections: maximum number of calls at a time, event streams included; 503 beyond it.
         gateway_wait_s: longest wait for a result.
         gateway_streams: maximum number of event streams of a process.
         log_level: DEBUG, INFO, WARNING or ERROR.
@@ -27,6 +28,7 @@ class GatewaySettings(ProducerSettings, frozen=True, kw_only=True):
     gateway_body_bytes: Count = 4_194_304
     gateway_rows_bytes: Count = 268_435_456
     gateway_rows: Count = 1_000_000
+    gateway_connections: Count = 5_000
     gateway_wait_s: Positive = 60.0
     gateway_streams: Count = 2_000
     log_level: Text = "INFO"

@@ -9,13 +9,13 @@ from typing import Any
 
 import httpx
 import msgspec
-import uvicorn
 from redis.asyncio import Redis
 
 from ops.keys import KEYS
 from producers import SettingsChange
 from producers.contract.access_keys import AccessKey, Scope, digest_of, new_key
 from producers.gateway import GatewaySettings, create_app
+from producers.gateway.server import GatewayServer, server
 from producers.queue.access_keys import add_key
 from producers.transport.runner import execute
 from tests.support.changes import change, setting
@@ -36,18 +36,31 @@ async def gateway_on(dsn: str, *, auth: bool = False, **settings: Any) -> AsyncI
 @asynccontextmanager
 async def served(app: AsgiApp, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
     """Serve an application meanwhile; yield a client of it."""
-    config = uvicorn.Config(app, "127.0.0.1", 0, log_config=None, timeout_graceful_shutdown=1, **options)
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server._serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+    async with (
+        listening(app, **options) as serving,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port_of(serving)}", timeout=20) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
+async def listening(app: AsgiApp, connections: int = 1000, **options: Any) -> AsyncIterator[GatewayServer]:
+    """Serve an application meanwhile, as `copytrade serve` does; yield the server."""
+    serving = server(app, connections=connections, timeout_graceful_shutdown=1, **options)
+    task = asyncio.create_task(serving._serve())
+    while not serving.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.005)
-    port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-            yield client
+        yield serving
     finally:
-        server.should_exit = True
-        await serving
+        serving.should_exit = True
+        await task
+
+
+def port_of(serving: GatewayServer) -> int:
+    """Return the port that a server listens on."""
+    port: int = serving.servers[0].sockets[0].getsockname()[1]
+    return port
 
 
 def body(one: SettingsChange | None = None, **changed: Any) -> dict[str, Any]:
