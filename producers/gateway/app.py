@@ -5,17 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cached_property
+from typing import Any, cast
 
-from litestar import Litestar, Router, get
-from litestar.config.allowed_hosts import AllowedHostsConfig
+from litestar import Litestar, Request, Router, get
 from litestar.datastructures import State
+from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
-from litestar.types import ExceptionHandlersMap
+from litestar.types import (
+    ExceptionHandlersMap,
+    HTTPScope,
+    LifeSpanReceive,
+    LifeSpanScope,
+    LifeSpanSend,
+    Receive,
+    Scope,
+    Send,
+)
 
 from producers.errors import ProducerError
 from producers.gateway import batches, changes, fan_outs, letters, openapi, operating, results
 from producers.gateway.audit import OutageLog, log
+from producers.gateway.call_checks import call_refusal, own_path
 from producers.gateway.events import Event
 from producers.gateway.problems import (
     GatewayError,
@@ -24,7 +36,7 @@ from producers.gateway.problems import (
     on_producer_error,
     on_unexpected_error,
 )
-from producers.gateway.service import Gateway, attach, authorize
+from producers.gateway.service import Gateway, attach, authorize, gateway_in
 from producers.gateway.settings import GatewaySettings
 from producers.logs import log_fields
 
@@ -42,6 +54,34 @@ ERROR_HANDLERS: ExceptionHandlersMap = {
 async def livez() -> dict[str, str]:
     """Answer that this process serves, whether or not Redis is there."""
     return {"status": "ok"}
+
+
+class Application(Litestar):
+    """The gateway. It checks calls before they are routed, and is right under a prefix however that is passed on."""
+
+    @cached_property
+    def first_segments(self) -> frozenset[str]:
+        """With what its paths begin."""
+        return frozenset(route.path.split("/")[1] for route in self.routes)
+
+    async def __call__(
+        self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend
+    ) -> None:
+        """Serve a call, or the beginning and end of the process."""
+        if scope["type"] != ScopeType.HTTP:
+            await super().__call__(scope, receive, send)
+            return
+        settings = gateway_in(self.state).settings
+        scope = cast("HTTPScope", scope).copy()
+        scope["root_path"] = prefix = scope.get("root_path", "").rstrip("/")
+        scope["path"] = prefix + own_path(scope["path"], prefix, self.first_segments)
+        refusal = call_refusal(scope["method"], scope["headers"], settings.hosts, auth=settings.gateway_auth)
+        if refusal is None:
+            await super().__call__(scope, receive, send)
+            return
+        request: Request[Any, Any, Any] = Request(scope)
+        answer = on_gateway_error(request, refusal).to_asgi_response(None, request)
+        await answer(scope, cast("Receive", receive), cast("Send", send))
 
 
 def create_app(settings: GatewaySettings | None = None) -> Litestar:
@@ -65,7 +105,7 @@ def create_app(settings: GatewaySettings | None = None) -> Litestar:
         await gateway.close()
         log.info("the gateway has stopped", extra=log_fields(Event.STOPPED))
 
-    return Litestar(
+    return Application(
         [
             livez,
             Router(
@@ -86,7 +126,6 @@ def create_app(settings: GatewaySettings | None = None) -> Litestar:
         after_exception=[OutageLog(time.monotonic)],
         lifespan=[lifespan],
         state=state,
-        allowed_hosts=AllowedHostsConfig(allowed_hosts=settings.hosts) if settings.hosts else None,
         openapi_config=OpenAPIConfig(
             title="Copy-trade settings queue",
             version=API_VERSION,

@@ -106,7 +106,12 @@ def attach(state: State, gateway: Gateway) -> None:
 
 def gateway_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Gateway:
     """Return the gateway of a call."""
-    gateway: Gateway = connection.app.state[_STATE]
+    return gateway_in(connection.app.state)
+
+
+def gateway_in(state: State) -> Gateway:
+    """Return the gateway that is kept in an application's state."""
+    gateway: Gateway = state[_STATE]
     return gateway
 
 

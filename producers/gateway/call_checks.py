@@ -1,0 +1,104 @@
+"""What a call must be before it is routed, whoever makes it: its path, its host, its origin, its headers. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from http import HTTPStatus
+
+from producers.gateway.problems import GatewayError, NotPermitted, WrongMediaType
+from producers.gateway.settings import is_loopback
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+SINGLE = ("host", "authorization", "content-type", "content-encoding", "idempotency-key", "last-event-id", "origin")
+"""Headers of which there can be one: of two, one program would read the first, and another the last."""
+
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+class InvalidHeader(GatewayError):
+    """A header that is there twice, or a host that is not served."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+
+def own_path(path: str, root_path: str, first_segments: Collection[str]) -> str:
+    """Return a path below the prefix that the gateway is served at.
+
+    A proxy may take the prefix off or not, a server adds it (ASGI says that it is in the path), and some applications
+    that mount others do not: it is taken off as long as what remains is ours.
+
+    Args:
+        path: the path of the call.
+        root_path: the prefix.
+        first_segments: with what the gateway's own paths begin.
+    """
+
+    def is_own(path: str) -> bool:
+        return path.lstrip("/").partition("/")[0] in first_segments
+
+    while root_path and path.startswith(f"{root_path}/"):
+        rest = path[len(root_path) :]
+        if is_own(path) and not is_own(rest):
+            break
+        path = rest
+    return path
+
+
+def call_refusal(method: str, headers: Headers, hosts: Collection[str], *, auth: bool) -> GatewayError | None:
+    """Return why a call is refused before it is routed, if it is.
+
+    Args:
+        method: its method.
+        headers: its headers, names in lower case.
+        hosts: the hosts that are served; none for any.
+        auth: whether calls need an access key. Without, a web page that this machine's browser shows must not be able
+            to call: neither from its own origin (as CrossOriginProtection of Go's net/http finds out), nor under a
+            name of its own that leads to this machine (DNS rebinding).
+    """
+    given: dict[str, str] = {}
+    for raw, value in headers:
+        name = raw.decode("latin-1")
+        if name in given and name in SINGLE:
+            return InvalidHeader(f"the header {name.title()} must be there once")
+        given[name] = value.decode("latin-1").strip()
+    host = given.get("host")
+    if hosts and not _is_served(host or "", hosts):
+        return InvalidHeader(f"the host {host} is not served: COPYTRADE_GATEWAY_HOSTS names those that are")
+    if given.get("content-encoding", "identity").lower() != "identity":
+        return WrongMediaType(f"the body must not be compressed; got {given['content-encoding']}")
+    if auth:
+        return None
+    if host is not None and not hosts and not is_loopback(_name(host)):
+        return InvalidHeader(
+            f"without access keys, the gateway serves localhost only, not {host}: COPYTRADE_GATEWAY_HOSTS adds hosts"
+        )
+    if method not in SAFE_METHODS and _is_cross_origin(given, host):
+        return NotPermitted("without access keys, the gateway serves no page of another origin")
+    return None
+
+
+def _is_cross_origin(headers: dict[str, str], host: str | None) -> bool:
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is not None and origin.partition("://")[2] != host
+
+
+def _is_served(host: str, hosts: Collection[str]) -> bool:
+    """Return whether a host is one of those that are served: with its port or without, or below `*.`."""
+    names = {host.lower(), _name(host)}
+    return any(
+        served == "*"
+        or served.lower() in names
+        or (served.startswith("*.") and _name(host).endswith(served[1:].lower()))
+        for served in hosts
+    )
+
+
+def _name(host: str) -> str:
+    """Return a host without its port, and without the brackets of an IPv6 address."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].rstrip(".").lower()
