@@ -105,7 +105,7 @@ def change_ttl_ms(seconds: object) -> int:
     Raises:
         InvalidArgument: `seconds` is not a number above 0, or is more than ten years.
     """
-    if not isinstance(seconds, int | float) or not 0 < seconds <= MAX_TTL_S:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MAX_TTL_S:
         rule = f"must be above 0 and at most {MAX_TTL_S} seconds (ten years)"
         raise InvalidArgument("ttl_s", rule, seconds)
     return max(1, round(seconds * 1000))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from redis.asyncio import Redis
@@ -12,10 +13,26 @@ from producers.client.batch import Batch
 from producers.client.job import Job
 from producers.contract.ids import SortableIds
 from producers.contract.messages import Priority, SettingsChange
-from producers.contract.validation import check_change, check_new_id, check_priority
+from producers.contract.validation import (
+    check_change,
+    check_flag,
+    check_new_batch_id,
+    check_new_id,
+    check_priority,
+)
 from producers.errors import QueueFull
-from producers.queue.chunking import Chunk, ChunkedSubmission, EnqueueReport, ItemParser, change_parser, refusal_error
-from producers.queue.fan_out import FanOut, FanOutReport
+from producers.queue.batches import APPENDED
+from producers.queue.chunking import (
+    CONFLICTS,
+    Chunk,
+    ChunkedSubmission,
+    EnqueueReport,
+    ItemParser,
+    change_parser,
+    conflict_error,
+    refusal_error,
+)
+from producers.queue.fan_out import FanOut, FanOutReport, member_job_id
 from producers.queue.submit import Submission, SubmitOptions, submit
 from producers.queue.submit_messages import SubmitVerdict
 from producers.settings import ProducerSettings, change_ttl_ms
@@ -48,6 +65,7 @@ class Enqueuer:
         ttl_s: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
         coalesce: bool = False,
+        batch_id: str | None = None,
     ) -> Job:
         """Append one change to its lane.
 
@@ -65,25 +83,33 @@ class Enqueuer:
             coalesce: True allows sending the change in one request with the changes before it in its lane, if ten
                 settings hold them all: of settings with equal symbol and product type the newest is sent. Each change
                 still gets its own result.
+            batch_id: a batch to add the change to; its ID is `<batch>..<job_id>` then. The batch begins with its first
+                change, and is complete when `Batch.seal` has closed it and all of its changes have ended.
 
         Raises:
             InvalidChange: the change breaks a rule; nothing was written.
             InvalidArgument: `ttl_s` is not above 0, or is more than ten years; nothing was written.
             InvalidId: `job_id` is not a valid ID, or is that of another arq app's job; nothing was written.
+            BatchConflict: the batch is a fan-out's, is sealed or was cancelled; nothing was written.
             ChangeConflict: `job_id` was accepted before, for a change of other content; nothing was written.
             LaneFull: the lane holds `COPYTRADE_LANE_LIMIT` changes; nothing was written.
             QueueFull: Redis's memory is almost full; nothing was written.
             QueueUnavailable: Redis did not answer; repeat with the job ID in the message.
         """
         check_change(change)
-        job_id = self._ids.next() if job_id is None else check_new_id(job_id)
+        own_id = job_id = self._ids.next() if job_id is None else check_new_id(job_id)
         options = self._submit_options(priority, coalesce=coalesce)
+        if batch_id is not None:
+            job_id = member_job_id(check_new_batch_id(batch_id), own_id)
+            options = replace(options, batch_id=batch_id, content=APPENDED)
         ttl_ms = self._ttl_ms(ttl_s)
-        doubt = f"change {job_id} may or may not be accepted, repeat it with job_id={job_id!r}"
+        doubt = f"change {job_id} may or may not be accepted, repeat it with job_id={own_id!r}"
         with translate_errors(doubt, if_full=lambda: f"change {job_id} was not accepted"):
             submission = Submission.from_change(change, job_id, options, now_ms=await self._now_ms(), ttl_ms=ttl_ms)
             redis_now_ms, verdict = await execute(self._redis, submit([submission], options))
         self._clock.update(redis_now_ms)
+        if batch_id is not None and verdict in CONFLICTS:
+            raise conflict_error(batch_id, SubmitVerdict(verdict))
         error = refusal_error(verdict, submission, options)
         if error is not None:
             raise error
@@ -138,7 +164,12 @@ class Enqueuer:
     ) -> SubmitOptions:
         settings = self._settings
         return SubmitOptions(
-            settings.lane_limit, check_priority(priority), coalesce, batch_id, content, settings.redis_full_percent
+            settings.lane_limit,
+            check_priority(priority),
+            check_flag("coalesce", coalesce),
+            batch_id,
+            content,
+            settings.redis_full_percent,
         )
 
     def _chunked_submission(

@@ -173,7 +173,7 @@ class Keyspace:
     """STRING `<job>`: its result, arq's result format in msgpack. Settle, cancel; TTL is the result TTL."""
 
     job_done = _Name("done:")
-    """CHANNEL `<job>`: a message when the change has ended. Settle, cancel."""
+    """CHANNEL `<job>`: a message when the change, or the control job, has ended. Settle, cancel, workers."""
 
     batch = _Name("batch:")
     """HASH `<batch>`: its counters. Submit, claim, settle, renew, seal, cancel; has the result TTL once it is complete.

@@ -81,11 +81,7 @@ def check_id(name: str, value: object) -> str:
 
 
 def check_user_id(value: object) -> None:
-    """Check the user of a change.
-
-    Raises:
-        InvalidChange: as `check_change` would.
-    """
+    """Check the user of a change, as `check_change` does."""
     if not _is_id(value):
         raise InvalidChange("userId", _ID_RULE, value)
 
@@ -149,6 +145,13 @@ def check_priority(value: object) -> Priority:
         return Priority(str(value))
     except ValueError:
         raise InvalidArgument("priority", f"must be {' or '.join(Priority)}", value) from None
+
+
+def check_flag(name: str, value: object) -> bool:
+    """Return the switch if it is one; raise InvalidArgument otherwise."""
+    if isinstance(value, bool):
+        return value
+    raise InvalidArgument(name, "must be true or false", value)
 
 
 def change_violation(change: Any) -> Violation | None:

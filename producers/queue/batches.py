@@ -62,6 +62,9 @@ SEAL = Script.load(
 
 SCAN_COUNT = 1000
 
+APPENDED = "appended"
+"""The content of all batches to which changes are added one by one. The digest of each change is compared instead."""
+
 
 def check_existing(keys: Keyspace, batch_id: str, options: SubmitOptions) -> Plan[bool]:
     """Return whether a batch exists, before a fan-out writes anything.
@@ -96,6 +99,19 @@ def seal(batch_id: str, options: SubmitOptions, *, lane_full_count: int, result_
     )
     if verdict is SealVerdict.OTHER_CONTENT:
         raise conflict_error(batch_id, SubmitVerdict.OTHER_CONTENT)
+
+
+def seal_appended(keys: Keyspace, batch_id: str, *, result_ttl_ms: int) -> Plan[None]:
+    """Close a batch to which changes were added one by one. Closing it again changes nothing.
+
+    Raises:
+        BatchConflict: the batch is a fan-out's, or was cancelled.
+        BatchNotFound: there is no such batch, or it has expired.
+    """
+    options = SubmitOptions(lane_limit=0, content=APPENDED)
+    if not (yield from check_existing(keys, batch_id, options)):
+        raise batch_not_found_error(batch_id)
+    yield from seal(batch_id, options, lane_full_count=0, result_ttl_ms=result_ttl_ms)
 
 
 def cancel_batch(keys: Keyspace, batch_id: str, *, result_ttl_ms: int) -> Plan[CancelReport]:

@@ -204,7 +204,7 @@ class ChunkedSubmission:
 def conflict_error(batch_id: str, verdict: SubmitVerdict, accepted: int = 0) -> BatchConflict:
     """Return the error for a verdict on a whole chunk; `accepted` changes were added before it."""
     done = f"{plural(accepted, 'change')} before that had been added" if accepted else "nothing was changed"
-    return BatchConflict(f"batch {batch_id}: {CONFLICTS[verdict]}; {done}. Fan out under another batch ID")
+    return BatchConflict(f"batch {batch_id}: {CONFLICTS[verdict]}; {done}. Use another batch ID")
 
 
 def lane_full_error(user_id: str, trader_id: str, lane_limit: int) -> LaneFull:

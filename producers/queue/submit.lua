@@ -23,7 +23,7 @@ local batch, members = KEY.batch .. batch_id, KEY.batch_members .. batch_id
 local results = KEY.batch_results .. batch_id
 local flags = (input.is_bulk == 1 and 'b' or 'i') .. (input.is_coalescable == 1 and 'c' or '')
 
-local added, is_added = {}, {}    -- members of the batch that this call adds
+local added = {}                  -- members of the batch that this call adds
 local is_member                   -- by member, of those that were added before
 local ready = {}                  -- when the earliest new lane of each user is ready (ms)
 local reply = {clock.now_ms}
@@ -63,16 +63,19 @@ end
 
 -- Return the verdict on an ID that has been used, nil if it has not. Other arq apps have keys of the same prefixes.
 local function rejected_by_id(change)
-  local member = has_batch and member_of(change.job_id)
-  if member and (is_member[member] or is_added[member]) then return VERDICT.ALREADY_THERE end
   local digest = digests[change.job_id]
   if digest then return digest == change.digest and VERDICT.ALREADY_THERE or VERDICT.OTHER_CHANGE end
+  local is_in_batch = has_batch and is_member[member_of(change.job_id)]
+  -- The digest of the batch, or of the chunk, covers the content.
+  if is_in_batch and (change.digest == '' or input.chunk ~= '') then return VERDICT.ALREADY_THERE end
   local job, result = KEY.job .. change.job_id, KEY.result .. change.job_id
-  if not has_used_ids() or redis.call('EXISTS', job, result) == 0 then return nil end
+  if not has_used_ids() or redis.call('EXISTS', job, result) == 0 then
+    return is_in_batch and VERDICT.ALREADY_THERE or nil
+  end
   local stored = beginning(job)
   if stored == '' then stored = beginning(result) end
   if not string.find(stored, FUNCTION_BYTES, 1, true) then return VERDICT.FOREIGN_ID end
-  if has_batch then return nil end
+  if has_batch and not is_in_batch then return nil end
   local has_digest = string.find(stored, DIGEST_BYTES, 1, true)   -- what earlier versions stored has none
   if has_digest and not string.find(stored, DIGEST_BYTES .. change.digest, 1, true) then return VERDICT.OTHER_CHANGE end
   return VERDICT.ALREADY_THERE
@@ -146,7 +149,7 @@ local function accept(change)
   if payload then redis.call('SET', KEY.job .. job_id, payload) end
   if dead_letter then redis.call('DEL', dead_letter) end
   local member = member_of(job_id)
-  added[#added + 1], is_added[member], digests[job_id] = member, true, change.digest
+  added[#added + 1], digests[job_id] = member, change.digest
   if place > deepest then deepest, deepest_lane = place, lane.name(user, trader) end
   return place
 end

@@ -110,6 +110,20 @@ class Batch:
                     yield result
             cursor, has_more = page.cursor, not page.complete and page.cursor != cursor
 
+    def seal(self) -> None:
+        """Close the batch to which `Producer.enqueue(batch_id=...)` added changes. It is complete when all have ended.
+
+        A fan-out does so itself. Closing it again changes nothing.
+
+        Raises:
+            BatchConflict: the batch is a fan-out's, or was cancelled.
+            BatchNotFound: there is no such batch, or it has expired.
+            QueueUnavailable: Redis did not answer; it is safe to repeat.
+        """
+        keys, result_ttl_ms = keyspace_of(self._redis), self._settings.result_ttl_ms
+        plan = batches.seal_appended(keys, self.batch_id, result_ttl_ms=result_ttl_ms)
+        run_plan(self._redis, plan, f"sealing batch {self.batch_id}")
+
     def cancel(self) -> CancelReport:
         """Cancel the batch: its queued changes end `cancelled`, and no change can be added to it.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import msgspec
@@ -17,9 +18,10 @@ from redis.exceptions import ResponseError
 
 from producers.client.producer import Producer
 from producers.contract.codec import serialize
-from producers.contract.messages import CHANGE_SUFFIX
+from producers.contract.messages import CHANGE_SUFFIX, Priority
 from producers.contract.reader import change_from_wire
-from producers.errors import ProducerError, QueueUnavailable, abbreviated
+from producers.contract.validation import check_priority
+from producers.errors import InvalidArgument, ProducerError, QueueUnavailable, abbreviated
 from producers.settings import ProducerSettings
 from producers.transport.clients import keyspace_of
 from worker.logs import Event, log_fields
@@ -32,6 +34,9 @@ MAX_JOB_BYTES = 1024 * 1024
 
 MAX_UNIX_MS = 253_402_300_799_000
 """The end of the year 9999: arq fails to load later times."""
+
+WIRE_NAMES = {"ttl_s": "ttlS", "batch_id": "batchId", "job_id": "jobId"}
+"""Of arguments, by their names in Python."""
 
 EXPECTED = "expected arq's job format in msgpack, as by create_pool(job_serializer=msgspec.msgpack.encode)"
 
@@ -64,12 +69,24 @@ def make_producer(redis: Redis) -> Producer:
     return Producer(redis, ProducerSettings.from_env())
 
 
-async def submit(ctx: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """Enqueue a change, for apps that have only arq: `enqueue_job("submit", {...}, _queue_name=...)`.
+async def submit(
+    ctx: dict[str, Any],
+    change: dict[str, Any],
+    *,
+    ttlS: float | None = None,  # noqa: N803 - a wire name
+    priority: str | None = None,
+    coalesce: bool | None = None,
+    batchId: str | None = None,  # noqa: N803 - a wire name
+) -> dict[str, Any]:
+    """Enqueue a change, for apps that have only arq: `enqueue_job("submit", {...}, ttlS=60, _queue_name=...)`.
 
     Args:
         ctx: arq's context; `job_id` is the control job's.
         change: a SettingsChange in wire names.
+        ttlS: these four as for `Producer.enqueue`; None is the default of each.
+        priority: see there.
+        coalesce: see there.
+        batchId: see there.
 
     Returns:
         `{"jobId": ..., "alreadyThere": ...}`. The change's ID is derived from the control job's, so that running it
@@ -77,16 +94,52 @@ async def submit(ctx: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         InvalidChange: `change` is not a valid change.
+        ProducerError: see `Producer.enqueue`; nothing was written.
         Retry: Redis did not answer. arq runs the job again; the change's ID makes that safe.
     """
+    with _translate_errors(ctx):
+        job = await _producer(ctx).enqueue(
+            change_from_wire(change),
+            job_id=f"{ctx['job_id']}{CHANGE_SUFFIX}",
+            ttl_s=ttlS,
+            priority=Priority.INTERACTIVE if priority is None else check_priority(priority),
+            coalesce=False if coalesce is None else coalesce,
+            batch_id=batchId,
+        )
+    return {"jobId": job.job_id, "alreadyThere": job.already_there}
+
+
+async def seal_batch(ctx: dict[str, Any], batchId: str) -> dict[str, Any]:  # noqa: N803 - a wire name
+    """Close the batch to which `submit` added changes: it is complete when all of them have ended.
+
+    Returns:
+        `{"batchId": ...}`.
+
+    Raises:
+        ProducerError: see `Batch.seal`; nothing was changed.
+        Retry: Redis did not answer. arq runs the job again.
+    """
+    with _translate_errors(ctx):
+        await _producer(ctx).batch(batchId).seal()
+    return {"batchId": batchId}
+
+
+def _producer(ctx: dict[str, Any]) -> Producer:
     producer: Producer = ctx["producer"]
+    return producer
+
+
+@contextmanager
+def _translate_errors(ctx: dict[str, Any]) -> Iterator[None]:
+    """Ask arq for another try when Redis does not answer, and name arguments as they are on the wire."""
     try:
-        job = await producer.enqueue(change_from_wire(change), job_id=f"{ctx['job_id']}{CHANGE_SUFFIX}")
+        yield
     except QueueUnavailable as exc:
         if ctx["job_try"] >= SUBMIT_TRIES:
             raise
         raise Retry(defer=ctx["job_try"]) from exc  # s
-    return {"jobId": job.job_id, "alreadyThere": job.already_there}
+    except InvalidArgument as exc:
+        raise type(exc)(WIRE_NAMES.get(exc.argument, exc.argument), exc.rule, exc.value) from exc
 
 
 async def read_fault(redis: Redis, job_id: str, functions: Functions) -> str | None:

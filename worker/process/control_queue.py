@@ -95,6 +95,33 @@ class ControlQueueWorker(Worker):
             with suppress(RedisError, OSError):
                 await self.pool.pexpire(in_progress_key_prefix + job_id, round(self.in_progress_timeout_s * 1000))
 
+    async def finish_job(
+        self,
+        job_id: str,
+        finish: bool,
+        result_data: bytes | None,
+        result_timeout_s: float | None,
+        keep_result_forever: bool,
+        incr_score: int | None,
+        keep_in_progress: float | None,
+    ) -> None:
+        """Store the result of a job, or put the job back; announce a result."""
+        await super().finish_job(
+            job_id, finish, result_data, result_timeout_s, keep_result_forever, incr_score, keep_in_progress
+        )
+        if finish:
+            await self._announce(job_id)
+
+    async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:
+        """Store why a job was not run, and announce it."""
+        await super().finish_failed_job(job_id, result_data)
+        await self._announce(job_id)
+
+    async def _announce(self, job_id: str) -> None:
+        """Tell those who wait for the result. One that is not told polls."""
+        with suppress(RedisError, OSError):
+            await self.pool.publish(keyspace_of(self.pool).job_done + job_id, job_id)
+
     async def _fail(self, job_id: str, reason: str) -> None:
         """End a job that was not run, and store the reason as its result."""
         self.jobs_failed += 1

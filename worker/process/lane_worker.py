@@ -31,7 +31,7 @@ from worker.clock import Clock, SystemClock
 from worker.credentials.sources import open_store
 from worker.logs import Event, log_fields
 from worker.process.bootstrap import build_dispatcher
-from worker.process.control_jobs import make_producer, submit
+from worker.process.control_jobs import make_producer, seal_batch, submit
 from worker.process.control_queue import ControlQueueWorker
 from worker.process.dispatcher import Dispatcher
 from worker.process.presence import PresenceAnnouncer
@@ -98,7 +98,7 @@ class LaneWorker(ControlQueueWorker):
         self._session_task: asyncio.Task[None] | None = None
         self._availability = RedisAvailability(self._clock)
         super().__init__(
-            functions=[submit, *functions],
+            functions=[submit, seal_batch, *functions],
             queue_name=settings.queue,
             cron_jobs=cron_jobs,
             redis_pool=redis,

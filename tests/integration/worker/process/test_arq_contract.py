@@ -32,6 +32,10 @@ SIGNATURES = {
     "_poll_iteration": "(self) -> None",
     "start_jobs": "(self, job_ids: list[bytes]) -> None",
     "run_job": "(self, job_id: str, score: int) -> None",
+    "finish_job": (
+        "(self, job_id: str, finish: bool, result_data: Optional[bytes], result_timeout_s: Optional[float],"
+        " keep_result_forever: bool, incr_score: Optional[int], keep_in_progress: Optional[float]) -> None"
+    ),
     "finish_failed_job": "(self, job_id: str, result_data: Optional[bytes]) -> None",
     "handle_sig_wait_for_completion": "(self, signum: signal.Signals) -> None",
     "close": "(self) -> None",

@@ -26,6 +26,7 @@ from worker.logs import Event
 pytestmark = ARQ_CLOSES_OLD_STYLE
 
 WIRE: dict[str, Any] = msgspec.to_builtins(change())
+SUBMIT_IS = "expected submit(change, ttlS, priority, coalesce, batchId);"
 NO_MSGPACK = "expected arq's job format in msgpack, as by create_pool"
 
 
@@ -42,13 +43,13 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "nested deeply": (b"\x91" * 60_000 + b"\xc0", NO_MSGPACK),
     "too large": (b"x" * (1024 * 1024 + 1), "its payload is larger than 1048576 bytes"),
     "fields missing": (serialize({"f": "submit"}), "missing required field `a`"),
-    "unknown function": (job_of(f="os.system"), "expected the function submit; got 'os.system'"),
+    "unknown function": (job_of(f="os.system"), "expected the function submit or seal_batch; got 'os.system'"),
     "unhashable function": (job_of(f=["submit"]), "Expected `str`, got `array` - at `$.f`"),
     "arguments that are none": (job_of(a=7), "Expected `array`, got `int` - at `$.a`"),
     "keywords that are none": (job_of(k=[1]), "Expected `object`, got `array` - at `$.k`"),
-    "no argument": (job_of(a=[]), "expected submit(change); missing a required argument: 'change'"),
-    "two arguments": (job_of(a=[WIRE, WIRE]), "expected submit(change); too many positional arguments"),
-    "unknown keywords": (job_of(k={"x": 1}), "expected submit(change); got an unexpected keyword argument 'x'"),
+    "no argument": (job_of(a=[]), f"{SUBMIT_IS} missing a required argument: 'change'"),
+    "two arguments": (job_of(a=[WIRE, WIRE]), f"{SUBMIT_IS} too many positional arguments"),
+    "unknown keywords": (job_of(k={"x": 1}), f"{SUBMIT_IS} got an unexpected keyword argument 'x'"),
     "a try that is text": (job_of(t="many"), "Expected `int | null`, got `str` - at `$.t`"),
     "a time that is text": (job_of(et="now"), "Expected `int`, got `str` - at `$.et`"),
     "a time beyond all years": (job_of(et=10**16), "Expected `int` <= 253402300799000 - at `$.et`"),
@@ -59,6 +60,19 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "an unknown field": (
         job_of(a=[WIRE | {"tradrId": "7"}]),
         "InvalidChange: tradrId: is not a field; did you mean traderId",
+    ),
+    "a TTL of nothing": (job_of(k={"ttlS": 0}), "InvalidArgument: ttlS: must be above 0 and at most 315360000 seconds"),
+    "a TTL that is text": (job_of(k={"ttlS": "60"}), "InvalidArgument: ttlS: must be above 0"),
+    "a TTL that is a switch": (job_of(k={"ttlS": True}), "InvalidArgument: ttlS: must be above 0"),
+    "an unknown priority": (
+        job_of(k={"priority": "urgent"}),
+        "InvalidArgument: priority: must be interactive or bulk; got 'urgent'",
+    ),
+    "a switch that is a number": (job_of(k={"coalesce": 1}), "InvalidArgument: coalesce: must be true or false; got 1"),
+    "a batch ID with a slash": (job_of(k={"batchId": "a/b"}), "InvalidId: batchId: must be 1 to 64 printable"),
+    "a batch that was never begun": (
+        job_of(f="seal_batch", a=["none"]),
+        "BatchNotFound: no batch none: it was never begun, or has expired",
     ),
 }
 """What an app may have put into the queue, and the reason that it reads."""

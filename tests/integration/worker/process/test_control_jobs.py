@@ -15,7 +15,9 @@ from arq.cron import cron
 from arq.worker import func
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from producers import Job, Producer, QueueUnavailable
+from ops.keys import KEYS
+from producers import Job, Priority, Producer, QueueUnavailable
+from producers.contract.codec import decode_change
 from tests.support.arq_app import answer, as_arq_app
 from tests.support.changes import change
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
@@ -43,6 +45,52 @@ async def test_a_repeated_submit_job_adds_nothing(valkey: ArqRedis, tmp_path: Pa
 
         assert await answer(rig, job) == {"jobId": "c1.change", "alreadyThere": True}
         assert rig.values_seen() == ["1"]
+
+
+async def test_a_submit_job_takes_the_options_of_enqueue(valkey: ArqRedis) -> None:
+    """Under their wire names; null is the default."""
+    context = {"producer": Producer(valkey), "job_id": "c1", "job_try": 1}
+    wire = msgspec.to_builtins(change())
+
+    await control_jobs.submit(context, wire, ttlS=60, priority="bulk", coalesce=True)
+    await control_jobs.submit(context | {"job_id": "c2"}, wire, ttlS=None, priority=None, coalesce=None, batchId=None)
+
+    chosen, default = [decode_change(await valkey.get(KEYS.job + f"{name}.change")).k for name in ("c1", "c2")]
+    assert (chosen.ttl_ms, chosen.priority, chosen.coalesce) == (60_000, Priority.BULK, True)
+    assert (default.ttl_ms, default.priority, default.coalesce) == (86_400_000, msgspec.UNSET, msgspec.UNSET)
+
+
+async def test_submit_jobs_add_changes_to_a_batch_and_seal_batch_completes_it(valkey: ArqRedis, tmp_path: Path) -> None:
+    """Through arq's own `enqueue_job`; the batch names its changes after the jobs."""
+    async with rig_on(valkey, tmp_path) as rig:
+        app, batch = as_arq_app(valkey), rig.producer.batch("july")
+        for user in ("1001", "1002"):
+            job = await app.enqueue_job("submit", msgspec.to_builtins(change(user)), _job_id=f"c{user}", batchId="july")
+            assert await answer(rig, job) == {"jobId": f"july..c{user}.change", "alreadyThere": False}
+        assert not (await batch.progress()).complete
+
+        assert await answer(rig, await app.enqueue_job("seal_batch", "july")) == {"batchId": "july"}
+
+        progress = await batch.progress()
+        assert (progress.complete, progress.total, progress.outcomes) == (True, 2, {"applied": 2})
+        assert [result.user_id async for result in batch.results()] == ["1001", "1002"]
+
+
+@pytest.mark.parametrize("argument", [msgspec.to_builtins(change()), {}], ids=["accepted", "failed"])
+async def test_the_end_of_a_control_job_is_announced(
+    valkey: ArqRedis, tmp_path: Path, argument: dict[str, Any]
+) -> None:
+    """On the channel of a change with its ID, so that an app need not poll for the reason of a failure."""
+    async with rig_on(valkey, tmp_path) as rig, valkey.pubsub(ignore_subscribe_messages=True) as pubsub:
+        await pubsub.subscribe(KEYS.job_done + "c1")
+        await pubsub.get_message(timeout=5)
+        await as_arq_app(valkey).enqueue_job("submit", argument, _job_id="c1")
+
+        await rig.drain()
+
+        message = await pubsub.get_message(timeout=5)
+        assert message is not None
+        assert message["data"] == b"c1"
 
 
 async def test_a_submit_job_that_redis_does_not_answer_is_run_again(
