@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from litestar import Response
 from litestar.response import Redirect
@@ -13,7 +12,7 @@ from producers.cli.text import format_count
 from producers.gateway.console.rendering import link, render
 from producers.gateway.service import AnyRequest
 
-SEE_OTHER = HTTPStatus.SEE_OTHER.value
+SEE_OTHER: Final = 303
 
 NOTICES = {
     "paused": "Paused.",
