@@ -49,11 +49,17 @@ class InvalidChange(ProducerError):
     """
 
     def __init__(self, field: str, rule: str, value: object) -> None:
-        got = "" if rule == MISSING else f"; got {abbreviated(value)}"
-        super().__init__(f"{field}: {rule}{got}")
+        super().__init__(field, rule, value)
         self.field = field
         self.rule = rule
         self.value = value
+
+    def __str__(self) -> str:
+        got = "" if self.rule == MISSING else f"; got {abbreviated(self.value)}"
+        return f"{self.field}: {self.rule}{got}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"  # of bounded length, whatever the value
 
 
 class InvalidArgument(ProducerError):
@@ -140,6 +146,9 @@ class BatchRefused(ProducerError):
             " nothing was written: correct them, or submit the others without all_or_nothing"
         )
         self.refused = refused
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.refused,)
 
 
 class ReplayRefused(ProducerError):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 import producers
-from producers import BatchRefused, InvalidChange, ProducerError, Refusal, errors
+from producers import BatchRefused, InvalidArgument, InvalidChange, ProducerError, Refusal, errors
 
 ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
 
@@ -40,3 +42,21 @@ def test_a_refused_batch_is_reported_with_its_first_refusal() -> None:
 def test_an_error_message_stays_short_whatever_the_value(value: object) -> None:
     """A value of 100,000 characters or items leaves it below 200 characters."""
     assert len(str(InvalidChange("field", "rule", value))) < 200
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_every_error_reaches_another_process_as_it_was(error: type[Exception]) -> None:
+    """With its message and its attributes: pools of processes, such as Celery's, pickle what a call raises."""
+    broken_rule = ("ttl_s", "must be above 0", -1)
+    arguments: tuple[object, ...] = ("a message",)
+    if issubclass(error, InvalidChange | InvalidArgument):
+        arguments = broken_rule
+    elif issubclass(error, BatchRefused):
+        arguments = ([Refusal(3, InvalidArgument(*broken_rule))],)
+    raised = error(*arguments)
+
+    received = pickle.loads(pickle.dumps(raised))  # noqa: S301 - our own bytes
+
+    assert (type(received), str(received)) == (error, str(raised))
+    assert vars(received).keys() == vars(raised).keys()
+    assert getattr(received, "rule", None) == getattr(raised, "rule", None)
