@@ -18,12 +18,14 @@ class Relay:
         port: where it listens.
         deaf: swallows what the server answers; requests pass.
         deaf_from: a request that holds this makes it deaf.
+        swallowed: is set when it has swallowed an answer.
     """
 
     to_port: int
     port: int = 0
     deaf: bool = False
     deaf_from: bytes | None = None
+    swallowed: asyncio.Event = field(default_factory=asyncio.Event)
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -53,7 +55,9 @@ class Relay:
             while chunk := await reader.read(65536):
                 if not replies and self.deaf_from is not None and self.deaf_from in chunk:
                     self.deaf = True
-                if not (replies and self.deaf):
+                if replies and self.deaf:
+                    self.swallowed.set()
+                else:
                     writer.write(chunk)
                     await writer.drain()
         with suppress(OSError):
