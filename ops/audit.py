@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-LOCK = Path("ops/requirements.lock")
+LOCK = Path("ops/test.lock")
 PROJECT = Path("pyproject.toml")
 TIMEOUT_S = 30.0
 PIP_AUDIT = [

@@ -4,7 +4,7 @@
 # environment NAME: print the path of the Python environment .env/NAME. It has the locked requirements and this project,
 # as an editable install. It is made if it is missing or was made from another lock.
 environment() {
-    lock=ops/requirements.lock
+    lock=ops/$1.lock
     path=.env/$1
     # The copy of the lock is written last. Without it, the environment is incomplete.
     if ! cmp -s "$lock" "$path/made-from.lock" || ! "$path/bin/python" -c '' 2>/dev/null; then

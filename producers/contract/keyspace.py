@@ -212,6 +212,9 @@ class Keyspace:
     gateway_rate = _Name("gateway_rate:")
     """STRING `<key ID>`: the earliest next call of an access key with a rate (us). Gateway; TTL until then."""
 
+    gateway_session = _Name("gateway_session:")
+    """STRING `<SHA-256 of its token>`: the ID of the access key with which a browser signed in. Gateway; TTL 12 h."""
+
     worker = _Name("worker:")
     """STRING `<egress>:<session>:<name>`: a worker process's description of itself, in msgpack. Workers; TTL three of
     its intervals."""

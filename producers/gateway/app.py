@@ -28,6 +28,7 @@ from producers.errors import ProducerError
 from producers.gateway import batches, changes, fan_outs, letters, openapi, operating, results
 from producers.gateway.audit import OutageLog, log
 from producers.gateway.call_checks import call_refusal, own_path
+from producers.gateway.console.routes import console
 from producers.gateway.events import Event
 from producers.gateway.problems import (
     GatewayError,
@@ -84,17 +85,18 @@ class Application(Litestar):
         await answer(scope, cast("Receive", receive), cast("Send", send))
 
 
-def create_app(settings: GatewaySettings | None = None) -> Litestar:
+def create_app(settings: GatewaySettings | None = None, *, sign_in_token: str | None = None) -> Litestar:
     """Return the gateway as an ASGI application, which may be mounted in another one.
 
     Args:
         settings: by default read from the environment.
+        sign_in_token: a token that signs a browser in to the console once.
 
     Raises:
         SettingsError: a variable of the environment is invalid.
     """
     settings = settings or GatewaySettings.from_env()
-    gateway = Gateway(settings)
+    gateway = Gateway(settings, sign_in_token)
     state = State()
     attach(state, gateway)
 
@@ -120,6 +122,7 @@ def create_app(settings: GatewaySettings | None = None) -> Litestar:
                     *openapi.ROUTES,
                 ],
             ),
+            console,
         ],
         guards=[authorize],
         exception_handlers=ERROR_HANDLERS,

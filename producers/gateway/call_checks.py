@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from http import HTTPStatus
 
 from producers.gateway.problems import GatewayError, NotPermitted, WrongMediaType
@@ -73,12 +73,18 @@ def call_refusal(method: str, headers: Headers, hosts: Collection[str], *, auth:
         return InvalidHeader(
             f"without access keys, the gateway serves localhost only, not {host}: COPYTRADE_GATEWAY_HOSTS adds hosts"
         )
-    if method not in SAFE_METHODS and _is_cross_origin(given, host):
+    if method not in SAFE_METHODS and is_cross_origin(given, host):
         return NotPermitted("without access keys, the gateway serves no page of another origin")
     return None
 
 
-def _is_cross_origin(headers: dict[str, str], host: str | None) -> bool:
+def is_cross_origin(headers: Mapping[str, str], host: str | None) -> bool:
+    """Return whether a browser sent a call from another origin, as CrossOriginProtection of Go's net/http finds out.
+
+    Args:
+        headers: its headers, names in lower case.
+        host: the value of its header Host.
+    """
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site not in ("same-origin", "none")

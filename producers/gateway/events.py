@@ -14,6 +14,8 @@ class Event(StrEnum):
     """The gateway takes no calls any more."""
     OPERATED = "operated"
     """A call has changed the queue: the audit line."""
+    FEW_FILES = "few_files"
+    """The system's limit of open files allows fewer connections than the settings."""
     REDIS_AWAY = "redis_away"
     """A call failed since Redis does not answer or refuses; others wait for a minute with this line."""
     INTERNAL_ERROR = "internal_error"

@@ -52,7 +52,12 @@ def require_unbound(request: AnyRequest) -> None:
         raise NotPermitted(f"access key {key_of(request).key_id} is bound to some users or traders; this call is not")
 
 
-def _require_user(request: AnyRequest, user_id: str) -> None:
+def require_user(request: AnyRequest, user_id: str) -> None:
+    """Check that the key of a call may concern a user as a whole.
+
+    Raises:
+        NotPermitted: it is bound to traders, or to other users.
+    """
     key = key_of(request)
     if key.trader_ids or (key.user_ids and user_id not in key.user_ids):
         raise NotPermitted(f"access key {key.key_id} is not for user {user_id}")
@@ -77,7 +82,7 @@ async def overview(request: AnyRequest) -> Overview:
 @get("/users/{user_id:str}", opt={"scope": Scope.READ})
 async def user_status(request: AnyRequest, user_id: FromPath[str]) -> dict[str, Any]:
     """Return a user's lanes, own rate, pause and hold."""
-    _require_user(request, user_id)
+    require_user(request, user_id)
     status: UserStatus = await gateway_of(request).producer.user_status(user_id)
     found: dict[str, Any] = to_builtins(status)
     return found
@@ -86,7 +91,7 @@ async def user_status(request: AnyRequest, user_id: FromPath[str]) -> dict[str, 
 @post("/users/{user_id:str}/pause", status_code=OK, opt={"scope": Scope.OPERATE})
 async def pause_user(request: AnyRequest, user_id: FromPath[str]) -> Changed:
     """Stop sending the changes of a user, until it is resumed."""
-    _require_user(request, user_id)
+    require_user(request, user_id)
     changed = await gateway_of(request).producer.pause(user_id=user_id)
     log_call(request, "pause", f"user {user_id}")
     return Changed(changed=changed)
@@ -95,7 +100,7 @@ async def pause_user(request: AnyRequest, user_id: FromPath[str]) -> Changed:
 @post("/users/{user_id:str}/resume", status_code=OK, opt={"scope": Scope.OPERATE})
 async def resume_user(request: AnyRequest, user_id: FromPath[str]) -> Changed:
     """End a user's pause, and send its changes again if its API keys had been rejected."""
-    _require_user(request, user_id)
+    require_user(request, user_id)
     changed = await gateway_of(request).producer.resume(user_id=user_id)
     log_call(request, "resume", f"user {user_id}")
     return Changed(changed=changed)
@@ -104,7 +109,7 @@ async def resume_user(request: AnyRequest, user_id: FromPath[str]) -> Changed:
 @put("/users/{user_id:str}/limit", opt={"scope": Scope.OPERATE})
 async def limit_user(request: AnyRequest, user_id: FromPath[str]) -> NewLimit:
     """Set a user's own rate, from the next request on."""
-    _require_user(request, user_id)
+    require_user(request, user_id)
     limit = await read_message(request, NewLimit)
     await gateway_of(request).producer.limit_user(user_id, limit.rate_per_s)
     log_call(request, "limit", f"user {user_id} to {limit.rate_per_s}")
@@ -114,7 +119,7 @@ async def limit_user(request: AnyRequest, user_id: FromPath[str]) -> NewLimit:
 @post("/users/{user_id:str}/cancel", status_code=OK, opt={"scope": Scope.OPERATE})
 async def cancel_user(request: AnyRequest, user_id: FromPath[str]) -> CancelledMany:
     """Cancel all queued changes of a user, except those that are being sent."""
-    _require_user(request, user_id)
+    require_user(request, user_id)
     report = await gateway_of(request).producer.cancel_user(user_id)
     log_call(request, "cancel", f"user {user_id}", report.cancelled)
     return CancelledMany(cancelled=report.cancelled, in_flight=report.in_flight)

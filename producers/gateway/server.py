@@ -12,7 +12,9 @@ import uvicorn
 from litestar import Litestar
 from uvicorn.config import STARTUP_FAILURE
 
+from producers.gateway.events import Event
 from producers.gateway.protocol import KEEP_ALIVE_S, Connections, GatewayProtocol
+from producers.logs import log_fields
 
 GRACE_S = 5
 """How long open calls may take when the gateway is stopped; event streams end."""
@@ -112,6 +114,7 @@ def _max_connections(wanted: int) -> int:
         soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     if soft < needed:
-        log.warning("the limit of open files, %d, allows %d connections: raise it (ulimit -n)", soft, soft // 2)
+        text = "the limit of open files, %d, allows %d connections: raise it (ulimit -n)"
+        log.warning(text, soft, soft // 2, extra=log_fields(Event.FEW_FILES))
         return soft // 2
     return wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import time
 from http import HTTPStatus
 from typing import Any
@@ -38,12 +39,14 @@ class Gateway:
         open_streams: how many event streams are open.
     """
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, sign_in_token: str | None = None) -> None:
         self.settings = settings
+        self._sign_in_token = sign_in_token
         self._producer: Producer | None = None
         self.feed = Feed()
         self.open_streams = 0
         self._keys: dict[str, tuple[float, AccessKey | None]] = {}
+        self._sessions: dict[str, tuple[float, str | None]] = {}
 
     @property
     def producer(self) -> Producer:
@@ -86,6 +89,31 @@ class Gateway:
             detail = f"access key {key.key_id} is limited to {key.rate_per_s:g} calls a second"
             raise TooManyCalls(detail, retry_after_s=wait_s)
         return key
+
+    async def session_key(self, token: str) -> AccessKey | None:
+        """Return the access key with which a browser signed in; None if its session has ended, or the key is gone."""
+        seen_at_s, key_id = self._sessions.get(token, (0.0, None))
+        now_s = time.monotonic()
+        if not seen_at_s or now_s - seen_at_s >= KEY_CACHE_S:
+            key_id = await self.producer.access_keys.find_session(token)
+            if len(self._sessions) >= MAX_CACHED_KEYS:
+                self._sessions.clear()
+            self._sessions[token] = (now_s, key_id)
+        if key_id is None:
+            return None
+        return LOCAL if key_id == LOCAL.key_id else await self._stored_key(key_id)
+
+    async def end_session(self, token: str) -> None:
+        """End the session of a browser."""
+        self._sessions.pop(token, None)
+        await self.producer.access_keys.end_session(token)
+
+    def use_sign_in_token(self, token: str) -> bool:
+        """Return whether this is the token of the link that `serve` printed. It is valid once."""
+        if self._sign_in_token is None or not hmac.compare_digest(self._sign_in_token.encode(), token.encode()):
+            return False
+        self._sign_in_token = None
+        return True
 
     async def _stored_key(self, key_id: str) -> AccessKey | None:
         seen_at_s, key = self._keys.get(key_id, (0.0, None))
@@ -133,8 +161,24 @@ async def authorize(connection: ASGIConnection[Any, Any, Any, Any], handler: Any
         return
     client = connection.client.host if connection.client else None
     key = await gateway_of(connection).authenticate(connection.headers.get("authorization"), client)
+    require_scope(gateway_of(connection).settings, key, scope)
+    admit(connection, key)
+
+
+def require_scope(settings: GatewaySettings, key: AccessKey, scope: Scope) -> None:
+    """Check that a key permits what has a scope, and that this gateway does it.
+
+    Raises:
+        NotPermitted: it does not.
+    """
     if scope not in key.scopes:
         raise NotPermitted(f"access key {key.key_id} has not the scope {scope}, which this call needs")
+    if settings.gateway_read_only and scope is not Scope.READ:
+        raise NotPermitted("this gateway is read-only: it was started with --read-only")
+
+
+def admit(connection: ASGIConnection[Any, Any, Any, Any], key: AccessKey) -> None:
+    """Note whose call it is."""
     connection.scope["state"][_KEY] = key
 
 

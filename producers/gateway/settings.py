@@ -12,6 +12,7 @@ class GatewaySettings(ProducerSettings, frozen=True, kw_only=True):
 
     Attributes:
         gateway_auth: whether every call needs an access key. Without, calls of its own machine only are served.
+        gateway_read_only: whether it refuses every call that changes something.
         gateway_hosts: the values of the header Host that are served, commas between; empty for any.
         gateway_body_bytes: maximum size of a body of JSON.
         gateway_rows_bytes: maximum size of a body of rows, NDJSON or CSV; it is written to a temporary file.
@@ -24,6 +25,7 @@ class GatewaySettings(ProducerSettings, frozen=True, kw_only=True):
     """
 
     gateway_auth: bool = True
+    gateway_read_only: bool = False
     gateway_hosts: str = ""
     gateway_body_bytes: Count = 4_194_304
     gateway_rows_bytes: Count = 268_435_456

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
-from producers.contract.access_keys import AccessKey
+from producers.contract.access_keys import AccessKey, digest_of
 from producers.contract.keyspace import Keyspace
 from producers.contract.stored_values import Listing, read_each
 from producers.queue.parts import CLOCK
-from producers.transport.commands import HDEL, HGET, HGETALL, HSETNX
+from producers.transport.commands import DEL, GET, HDEL, HGET, HGETALL, HSETNX, SET
 from producers.transport.plan import Plan, RunScript
 from producers.transport.script_messages import Message, encode
 from producers.transport.scripts import Script
 
 US_PER_S = 1_000_000
+SESSION_TTL_MS = 12 * 3_600_000
+"""How long a browser stays signed in: a working day."""
+
 BURST_S = 1.0
 """Calls of a second that a key may make at once."""
 
@@ -65,3 +68,19 @@ def spend_call(key: AccessKey, rate_per_s: float) -> Plan[float]:
     request = KeyRateRequest(key.key_id, pace_us, burst_us)
     wait_us = yield from RunScript[int](KEY_RATE, [encode(request)])
     return wait_us / US_PER_S
+
+
+def save_session(keys: Keyspace, token: str, key_id: str) -> Plan[None]:
+    """Store that a browser signed in with an access key."""
+    yield from SET(keys.gateway_session + digest_of(token), key_id, "PX", SESSION_TTL_MS)
+
+
+def fetch_session(keys: Keyspace, token: str) -> Plan[str | None]:
+    """Return the ID of the access key of a browser's session; None if it has ended."""
+    stored = yield from GET(keys.gateway_session + digest_of(token))
+    return None if stored is None else stored.decode(errors="replace")
+
+
+def end_session(keys: Keyspace, token: str) -> Plan[None]:
+    """End the session of a browser."""
+    yield from DEL(keys.gateway_session + digest_of(token))

@@ -1,0 +1,97 @@
+"""Screens: pages whose content changes by itself, through an event stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Stream
+
+from producers.contract.access_keys import Scope
+from producers.errors import ProducerError
+from producers.gateway.console.actions import notice_of
+from producers.gateway.console.assets import VERSION
+from producers.gateway.console.rendering import link, render, render_content
+from producers.gateway.problems import GatewayError, TooManyCalls
+from producers.gateway.results import EVENTS, KEEP_ALIVE_S
+from producers.gateway.service import AnyRequest, gateway_of
+
+INTERVAL_S = 2.0
+"""How often a screen looks for changes: a screen takes some ten commands, so a tab costs Redis some five a second."""
+
+Load = Callable[[AnyRequest], Awaitable[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """A page whose content is sent again when it has changed.
+
+    Attributes:
+        path: its path.
+        template: its template.
+        load: returns the values of the template, its title among them.
+        parameters: the names of the query's parameters that select what it shows.
+    """
+
+    path: str
+    template: str
+    load: Load
+    parameters: tuple[str, ...] = ()
+
+    def routes(self) -> list[HTTPRouteHandler]:
+        """Return the routes of the page and of its event stream."""
+
+        @get(self.path, opt={"page": Scope.READ}, include_in_schema=False, name=f"page {self.path}")
+        async def page(request: AnyRequest) -> Response[Any]:
+            values = {"live": self._live_link(request), "notice": notice_of(request)}
+            return render(request, self.template, {**await self.load(request), **values})
+
+        @get(f"{self.path.rstrip('/')}/live", opt={"page": Scope.READ}, include_in_schema=False)
+        async def live(request: AnyRequest) -> Stream:
+            gateway = gateway_of(request)
+            if gateway.open_streams >= gateway.settings.gateway_streams:
+                raise TooManyCalls(f"this process serves {gateway.settings.gateway_streams:,} event streams at most")
+            headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+            return Stream(self._events(request), media_type=EVENTS, headers=headers)
+
+        return [page, live]
+
+    def _live_link(self, request: AnyRequest) -> str:
+        given = {name: request.query_params.get(name) for name in self.parameters}
+        return link(request, f"{self.path.rstrip('/')}/live", **given, version=VERSION)
+
+    async def _events(self, request: AnyRequest) -> AsyncIterator[bytes]:
+        gateway = gateway_of(request)
+        gateway.open_streams += 1
+        try:
+            if request.query_params.get("version") != VERSION:
+                yield _event("the console has changed", name="reload")
+                return
+            shown, quiet_s = "", 0.0
+            while True:
+                text = await self._fragment(request)
+                if text != shown:
+                    shown, quiet_s = text, 0.0
+                    yield _event(text)
+                elif quiet_s >= KEEP_ALIVE_S:
+                    quiet_s = 0.0
+                    yield b": nothing new\n\n"
+                await asyncio.sleep(INTERVAL_S)
+                quiet_s += INTERVAL_S
+        finally:
+            gateway.open_streams -= 1
+
+    async def _fragment(self, request: AnyRequest) -> str:
+        try:
+            return render_content(request, self.template, await self.load(request))
+        except (ProducerError, GatewayError) as exc:
+            return render_content(request, "error.html", {"title": "Not available", "message": str(exc)})
+
+
+def _event(text: str, name: str | None = None) -> bytes:
+    head = "" if name is None else f"event: {name}\n"
+    return (head + "".join(f"data: {line}\n" for line in text.splitlines()) + "\n").encode()

@@ -1,0 +1,120 @@
+"""Who looks at the console: a browser that signed in with an access key, or with the link that `serve` prints."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from litestar import Response, get, post
+from litestar.connection import ASGIConnection
+from litestar.datastructures import Cookie
+from litestar.params import QueryParameter
+from litestar.response import Redirect
+
+from producers.contract.access_keys import AccessKey, Scope
+from producers.gateway.call_checks import is_cross_origin
+from producers.gateway.console.forms import read_form
+from producers.gateway.console.rendering import link, render
+from producers.gateway.problems import NotAuthenticated, NotPermitted
+from producers.gateway.service import LOCAL, AnyRequest, admit, gateway_of, require_scope
+
+COOKIE = "copytrade_session"
+MAX_TOKEN_CHARS = 100
+
+Token = Annotated[str | None, QueryParameter(name="token")]
+
+
+class SignInRequired(NotAuthenticated):
+    """The browser is not signed in, or not any more."""
+
+
+async def require_session(connection: ASGIConnection[Any, Any, Any, Any], handler: Any) -> None:
+    """Admit a call of a page. A guard.
+
+    Raises:
+        SignInRequired: the browser is not signed in.
+        NotPermitted: its key has not the scope of the page, or another site sent the form.
+    """
+    scope: Scope | None = handler.opt.get("page")
+    if scope is None:
+        return
+    if connection.scope.get("method") == "POST":
+        _refuse_other_origins(connection)
+    key = await _key_of(connection)
+    require_scope(gateway_of(connection).settings, key, scope)
+    admit(connection, key)
+
+
+def _refuse_other_origins(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+    headers = {name: connection.headers[name] for name in ("sec-fetch-site", "origin") if name in connection.headers}
+    if is_cross_origin(headers, connection.headers.get("host")):
+        raise NotPermitted("this form was sent from another site; open the console and send it from there")
+
+
+async def _key_of(connection: ASGIConnection[Any, Any, Any, Any]) -> AccessKey:
+    gateway = gateway_of(connection)
+    client = connection.client.host if connection.client else None
+    if not gateway.settings.gateway_auth:
+        return await gateway.authenticate(None, client)
+    token = connection.cookies.get(COOKIE, "")
+    if not token or len(token) > MAX_TOKEN_CHARS:
+        raise SignInRequired("sign in with an access key")
+    key = await gateway.session_key(token)
+    if key is None:
+        raise SignInRequired("the session has ended, or its access key was revoked; sign in again")
+    return key
+
+
+@get("/sign-in", include_in_schema=False)
+async def sign_in_page(request: AnyRequest, token: Token = None) -> Response[Any]:
+    """Show the form; with the token of the link that `serve` prints, sign in with it."""
+    admit(request, LOCAL)
+    if token is None:
+        return render(request, "sign_in.html", _values(None))
+    if not gateway_of(request).use_sign_in_token(token):
+        error = "this link was used before, or is of an earlier start; sign in with an access key"
+        return render(request, "sign_in.html", _values(error), HTTPStatus.UNAUTHORIZED)
+    return await _signed_in(request, LOCAL.key_id)
+
+
+@post("/sign-in", include_in_schema=False)
+async def sign_in(request: AnyRequest) -> Response[Any]:
+    """Sign in with an access key."""
+    _refuse_other_origins(request)
+    form = await read_form(request)
+    client = request.client.host if request.client else None
+    try:
+        key = await gateway_of(request).authenticate(f"Bearer {form.get('key', '').strip()}", client)
+    except NotAuthenticated as exc:
+        admit(request, LOCAL)
+        return render(request, "sign_in.html", _values(str(exc)), HTTPStatus.UNAUTHORIZED)
+    return await _signed_in(request, key.key_id)
+
+
+@post("/sign-out", include_in_schema=False, status_code=HTTPStatus.SEE_OTHER.value)
+async def sign_out(request: AnyRequest) -> Redirect:
+    """End the session."""
+    _refuse_other_origins(request)
+    token = request.cookies.get(COOKIE)
+    if token:
+        await gateway_of(request).end_session(token)
+    response = Redirect(link(request, "/sign-in"), status_code=HTTPStatus.SEE_OTHER.value)
+    response.delete_cookie(COOKIE, path=link(request, "/"))
+    return response
+
+
+def _values(error: str | None) -> dict[str, Any]:
+    return {"title": "Sign in", "error": error, "is_signed_in": False}
+
+
+async def _signed_in(request: AnyRequest, key_id: str) -> Redirect:
+    """Return to the first page, with the cookie of a new session."""
+    token = await gateway_of(request).producer.access_keys.open_session(key_id)
+    cookie = Cookie(
+        key=COOKIE, value=token, path=link(request, "/"), httponly=True, samesite="strict",
+        secure=request.url.scheme == "https",
+    )  # fmt: skip
+    return Redirect(link(request, "/"), status_code=HTTPStatus.SEE_OTHER.value, cookies=[cookie])
+
+
+ROUTES = [sign_in_page, sign_in, sign_out]
