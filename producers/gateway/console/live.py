@@ -16,9 +16,10 @@ from producers.errors import ProducerError
 from producers.gateway.console.actions import notice_of
 from producers.gateway.console.assets import VERSION
 from producers.gateway.console.rendering import link, render, render_content
-from producers.gateway.problems import GatewayError, TooManyCalls
+from producers.gateway.console.sessions import SignInRequired, key_of_browser
+from producers.gateway.problems import GatewayError, NotPermitted, TooManyCalls
 from producers.gateway.results import EVENTS, KEEP_ALIVE_S
-from producers.gateway.service import AnyRequest, gateway_of
+from producers.gateway.service import AnyRequest, gateway_of, require_scope
 
 INTERVAL_S = 2.0
 """How often a screen looks for changes: a screen takes some ten commands, so a tab costs Redis some five a second."""
@@ -68,11 +69,11 @@ class Screen:
         gateway = gateway_of(request)
         gateway.open_streams += 1
         try:
-            if request.query_params.get("version") != VERSION:
-                yield _event("the console has changed", name="reload")
-                return
             shown, quiet_s = "", 0.0
             while True:
+                if request.query_params.get("version") != VERSION or not await _is_admitted(request):
+                    yield _event("the console has changed, or the session has ended", name="reload")
+                    return
                 text = await self._fragment(request)
                 if text != shown:
                     shown, quiet_s = text, 0.0
@@ -90,6 +91,17 @@ class Screen:
             return render_content(request, self.template, await self.load(request))
         except (ProducerError, GatewayError) as exc:
             return render_content(request, "error.html", {"title": "Not available", "message": str(exc)})
+
+
+async def _is_admitted(request: AnyRequest) -> bool:
+    """Return whether the browser is still signed in. While Redis is away, nobody knows: it stays."""
+    try:
+        require_scope(gateway_of(request).settings, await key_of_browser(request), Scope.READ)
+    except (SignInRequired, NotPermitted):
+        return False
+    except ProducerError:
+        return True
+    return True
 
 
 def _event(text: str, name: str | None = None) -> bytes:

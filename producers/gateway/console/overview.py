@@ -27,9 +27,10 @@ class Watch:
         self._lock = asyncio.Lock()
 
     async def latest(self, request: AnyRequest) -> Overview:
-        """Return the state of the queue, not much older than a second."""
+        """Return the state of the queue, not much older than a second; after an action, as it is now."""
+        shared_s = 0.0 if "notice" in request.query_params else SHARED_S
         async with self._lock:
-            if self._latest is None or time.monotonic() - self._read_at_s >= SHARED_S:
+            if self._latest is None or time.monotonic() - self._read_at_s >= shared_s:
                 self._latest = await gateway_of(request).producer.overview()
                 self._read_at_s = time.monotonic()
                 self.history.add(self._latest)

@@ -17,6 +17,7 @@ from producers.gateway.console.forms import read_form
 from producers.gateway.console.rendering import link, render
 from producers.gateway.problems import NotAuthenticated, NotPermitted
 from producers.gateway.service import LOCAL, AnyRequest, admit, gateway_of, require_scope
+from producers.gateway.settings import is_loopback
 
 COOKIE = "copytrade_session"
 MAX_TOKEN_CHARS = 100
@@ -40,7 +41,7 @@ async def require_session(connection: ASGIConnection[Any, Any, Any, Any], handle
         return
     if connection.scope.get("method") == "POST":
         _refuse_other_origins(connection)
-    key = await _key_of(connection)
+    key = await key_of_browser(connection)
     require_scope(gateway_of(connection).settings, key, scope)
     admit(connection, key)
 
@@ -51,7 +52,12 @@ def _refuse_other_origins(connection: ASGIConnection[Any, Any, Any, Any]) -> Non
         raise NotPermitted("this form was sent from another site; open the console and send it from there")
 
 
-async def _key_of(connection: ASGIConnection[Any, Any, Any, Any]) -> AccessKey:
+async def key_of_browser(connection: ASGIConnection[Any, Any, Any, Any]) -> AccessKey:
+    """Return the access key with which a browser is signed in.
+
+    Raises:
+        SignInRequired: it is not.
+    """
     gateway = gateway_of(connection)
     client = connection.client.host if connection.client else None
     if not gateway.settings.gateway_auth:
@@ -60,7 +66,7 @@ async def _key_of(connection: ASGIConnection[Any, Any, Any, Any]) -> AccessKey:
     if not token or len(token) > MAX_TOKEN_CHARS:
         raise SignInRequired("sign in with an access key")
     key = await gateway.session_key(token)
-    if key is None:
+    if key is None or (key is LOCAL and not (client is None or is_loopback(client))):
         raise SignInRequired("the session has ended, or its access key was revoked; sign in again")
     return key
 

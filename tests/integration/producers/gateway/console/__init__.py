@@ -1,0 +1,1 @@
+"""Tests of the console on a server, without a browser."""
