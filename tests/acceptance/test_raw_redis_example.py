@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 from asyncio.subprocess import PIPE
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
+
+import pytest
+from arq.connections import ArqRedis
 
 from ops.children import child_group
 from ops.stack import Stack
 from tests.acceptance.conftest import WITHIN_S
 from tests.support.node import NODE, NPM, needs_node
 
-EXAMPLE = Path(__file__).parents[2] / "ops" / "examples" / "raw-redis"
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "ops" / "examples" / "raw-redis"
+PAGE = ROOT / "producers" / "contract" / "WIRE.md"
 
 
 async def _run(folder: Path, *command: str, **environ: str) -> str:
@@ -37,8 +44,19 @@ async def _run(folder: Path, *command: str, **environ: str) -> str:
     return output.decode()
 
 
+@pytest.fixture
+async def narrow_dsn(valkey: ArqRedis, valkey_dsn: str) -> AsyncIterator[str]:
+    """The server's DSN with a user that has no more rights than the page says."""
+    (rights,) = re.findall(r"^user myapp (.+)", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    await valkey.execute_command("ACL", "SETUSER", "myapp", *rights.split())  # type: ignore[no-untyped-call]
+    yield valkey_dsn.replace("://", "://myapp:CHANGE-myapp@")
+    await valkey.execute_command("ACL", "DELUSER", "myapp")  # type: ignore[no-untyped-call]
+
+
 @needs_node
-async def test_the_example_on_raw_redis_prints_the_results_of_its_changes(stack: Stack, tmp_path: Path) -> None:
+async def test_the_example_on_raw_redis_prints_the_results_of_its_changes(
+    stack: Stack, narrow_dsn: str, tmp_path: Path
+) -> None:
     """Two changes of each of two users, in their order; then a batch that is complete."""
     assert NODE
     assert NPM
@@ -47,7 +65,7 @@ async def test_the_example_on_raw_redis_prints_the_results_of_its_changes(stack:
     async with asyncio.timeout(2 * WITHIN_S):
         await stack.start_workers(2)
         await _run(folder, NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-        output = await _run(folder, NODE, "raw_redis.mjs", "1001", "1002", COPYTRADE_REDIS_DSN=stack.redis_dsn)
+        output = await _run(folder, NODE, "raw_redis.mjs", "1001", "1002", COPYTRADE_REDIS_DSN=narrow_dsn)
 
     *results, batch = map(json.loads, output.splitlines())
     assert Counter(result["userId"] for result in results) == {"1001": 2, "1002": 2}

@@ -28,6 +28,7 @@ async function enqueue(job, name, args, options = {}) {
   const payload = Buffer.from(encode({ t: null, f: name, a: args, k: options, et: nowMs }));
   await redis
     .multi()
+    .del(`arq:result:${job}`) // the answer of an earlier try
     .set(`arq:job:${job}`, payload, { condition: "NX", expiration: { type: "PX", value: JOB_TTL_MS } })
     .zAdd(QUEUE, { score: nowMs, value: job }, { condition: "NX" })
     .exec();

@@ -13,6 +13,7 @@ from producers.gateway.events import Event as GatewayEvent
 from producers.gateway.settings import GatewaySettings
 from producers.queue.bucket import StoredBucket
 from producers.settings import EnvironmentSettings, ProducerSettings, variable_name
+from tests.support.pages import table
 from worker.logs import Event
 from worker.settings import WorkerSettings
 
@@ -38,13 +39,6 @@ GATEWAY = "COPYTRADE_GATEWAY_"
 def page_id(path: Path) -> str:
     """Return a page's test ID."""
     return str(path.relative_to(ROOT))
-
-
-def table(page: str, heading: str) -> list[list[str]]:
-    """Return the cells of the table under a heading row."""
-    text = (ROOT / page).read_text(encoding="utf-8")
-    lines = text[text.index(heading) :].split("\n\n")[0].splitlines()[2:]
-    return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
 
 
 @pytest.mark.parametrize("side", SIDES)
