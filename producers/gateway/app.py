@@ -13,6 +13,7 @@ from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import (
     ExceptionHandlersMap,
     HTTPScope,
@@ -28,12 +29,11 @@ from producers.errors import ProducerError
 from producers.gateway import batches, changes, fan_outs, letters, openapi, operating, results
 from producers.gateway.audit import OutageLog, log
 from producers.gateway.call_checks import call_refusal, own_path
-from producers.gateway.console.routes import console
+from producers.gateway.console.routes import console, on_unrouted
 from producers.gateway.events import Event
 from producers.gateway.problems import (
     GatewayError,
     on_gateway_error,
-    on_http_error,
     on_producer_error,
     on_unexpected_error,
 )
@@ -46,7 +46,7 @@ API_VERSION = "1.0"
 ERROR_HANDLERS: ExceptionHandlersMap = {
     ProducerError: on_producer_error,
     GatewayError: on_gateway_error,
-    HTTPException: on_http_error,
+    HTTPException: on_unrouted,
     Exception: on_unexpected_error,
 }
 
@@ -134,7 +134,7 @@ def create_app(settings: GatewaySettings | None = None, *, sign_in_token: str | 
             version=API_VERSION,
             use_handler_docstrings=True,
             operation_id_creator=lambda handler, _, __: handler.handler_name,
-            render_plugins=[],
+            render_plugins=[JsonRenderPlugin()],  # without one, there are pages that load scripts of other hosts
         ),
         logging_config=None,
         request_max_body_size=None,

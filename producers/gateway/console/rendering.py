@@ -17,7 +17,7 @@ from producers.cli.text import EMPTY_CELL, format_count, format_duration, format
 from producers.gateway.console.assets import asset_path
 from producers.gateway.service import AnyRequest, gateway_of, key_of, location
 
-MEDIA_TYPE = "text/html; charset=utf-8"
+MEDIA_TYPE = "text/html"
 
 HEADERS = {
     "Content-Security-Policy": (

@@ -14,7 +14,14 @@ from producers.errors import ProducerError
 from producers.gateway.console import assets, overview, pauses, sessions
 from producers.gateway.console.rendering import link, render
 from producers.gateway.console.sessions import SignInRequired, require_session
-from producers.gateway.problems import GatewayError, Problem, of_gateway_error, of_http_error, of_producer_error
+from producers.gateway.problems import (
+    GatewayError,
+    Problem,
+    of_gateway_error,
+    of_http_error,
+    of_producer_error,
+    on_http_error,
+)
 from producers.gateway.service import LOCAL, AnyRequest, admit
 
 
@@ -41,6 +48,14 @@ def _on_producer_error(request: AnyRequest, error: ProducerError) -> Response[An
 
 def _on_http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
     return _page_of(request, of_http_error(error))
+
+
+def on_unrouted(request: AnyRequest, error: HTTPException) -> Response[Any]:
+    """Answer with an error that the framework found outside of the console: a browser gets a page."""
+    is_api = request.url.path.startswith(link(request, "/v1/"))
+    if is_api or not request.headers.get("accept", "").startswith("text/html"):
+        return on_http_error(request, error)
+    return _on_http_error(request, error)
 
 
 ERROR_HANDLERS: ExceptionHandlersMap = {

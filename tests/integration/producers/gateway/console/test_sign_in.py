@@ -172,6 +172,22 @@ async def test_a_pause_is_shown_and_ended(browser: httpx.AsyncClient, valkey: Ar
     assert "Nothing is paused" in (await browser.get(resumed)).text
 
 
+async def test_an_unknown_address_is_a_page_for_browsers(browser: httpx.AsyncClient) -> None:
+    """And a problem for programs, as everything below /v1."""
+    page = await browser.get("/<b>nowhere</b>")
+    problems = [await browser.get("/nowhere", headers={"Accept": "*/*"}), await browser.get("/v1/nowhere")]
+
+    assert (page.status_code, page.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+    assert "<b>nowhere" not in page.text
+    assert [(answer.status_code, answer.json()["title"]) for answer in problems] == [(404, "Not found")] * 2
+
+
+@pytest.mark.parametrize("path", ["/schema", "/schema/swagger", "/schema/redoc"])
+async def test_no_page_loads_a_script_of_another_host(browser: httpx.AsyncClient, path: str) -> None:
+    """The framework has such pages."""
+    assert "<script" not in (await browser.get(path)).text
+
+
 async def test_every_page_forbids_what_it_does_not_load(browser: httpx.AsyncClient) -> None:
     """No inline script or style, no frame, no other host; nothing is kept."""
     page = await browser.get("/sign-in")
