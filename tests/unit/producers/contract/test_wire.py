@@ -1,34 +1,32 @@
-"""The page of the wire says what the code does: each key, channel, field, type, default, limit and example."""
+"""The page of the wire says what the code does: each message with its fields, types, defaults and values."""
 
 from __future__ import annotations
 
 import inspect
 import json
 import re
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock, create_autospec
 
 import msgspec
 import pytest
 from arq.jobs import deserialize_job_raw, serialize_result
 from arq.worker import JobExecutionFailed
 
-from ops.keys import KEYS
-from producers import Outcome, errors
-from producers.contract.attempt_history import MAX_ATTEMPTS
+from producers import Outcome, Producer, errors
 from producers.contract.codec import deserialize, encode_result, serialize
-from producers.contract.ids import BATCH_MARK
-from producers.contract.keyspace import CONTROL_QUEUE, Keyspace
+from producers.contract.keyspace import CONTROL_QUEUE
 from producers.contract.layout import LAYOUT
-from producers.contract.messages import APPLY_SETTINGS, CHANGE_SUFFIX, CONTRACT_VERSION
+from producers.contract.messages import APPLY_SETTINGS, CONTRACT_VERSION
 from producers.contract.reader import change_from_wire
 from producers.contract.schema import schema
-from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS, MAX_SETTINGS
 from producers.queue.progress import FIELDS
-from producers.settings import MAX_TTL_S, ProducerSettings, variable_name
 from tests.support.changes import result
 from tests.support.pages import ROOT, table
-from worker.process import control_jobs, lane_worker
-from worker.settings import WorkerSettings
+from worker.attempt.retry import AMBIGUOUS
+from worker.exchange.replies import ReplyClass
+from worker.process import control_jobs
 
 PAGE = "producers/contract/WIRE.md"
 TEXT = (ROOT / PAGE).read_text(encoding="utf-8")
@@ -40,19 +38,6 @@ TABLES = {
     "JobResult": "| field of a JobResult |",
     "Attempt": "| field of an Attempt |",
 }
-PUBLIC = {
-    CONTROL_QUEUE: "ZSET",
-    f"{KEYS.job}<ID>": "STRING",
-    f"{KEYS.result}<ID>": "STRING",
-    f"{KEYS.job_done}<ID>": "CHANNEL",
-    f"{KEYS.batch}<batch>": "HASH",
-    f"{KEYS.batch_results}<batch>": "STREAM",
-    f"{KEYS.batch_complete}<batch>": "CHANNEL",
-    KEYS.batches: "ZSET",
-    KEYS.paused: "HASH",
-    KEYS.counts: "HASH",
-    KEYS.layout: "STRING",
-}
 
 
 def block(language: str) -> str:
@@ -62,9 +47,15 @@ def block(language: str) -> str:
     return found[1]
 
 
+def not_null(field: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a field's schema that is not null."""
+    part: dict[str, Any] = next((part for part in field.get("anyOf", ()) if part.get("type") != "null"), field)
+    return part
+
+
 def page_type(field: dict[str, Any]) -> str:
     """Return a type of the schema in the page's words."""
-    field = next((part for part in field.get("anyOf", ()) if part.get("type") != "null"), field)
+    field = not_null(field)
     if "$ref" in field:
         name: str = field["$ref"].rpartition("/")[2]
         return "text" if "enum" in MESSAGES[name] else name
@@ -107,12 +98,58 @@ def test_a_job_has_the_fields_that_a_worker_reads() -> None:
 
 
 def test_the_keyword_arguments_are_those_of_submit() -> None:
-    """All have a default."""
-    parameters = inspect.signature(control_jobs.submit).parameters.values()
+    """With their types; null, the default of each, is the default of `enqueue`."""
+    types = {"number": float, "text": str, "boolean": bool}
+    rows = [(name, types[kind], default) for name, kind, default, _ in table(PAGE, "| name | type | default |")]
+    parameters = inspect.signature(control_jobs.submit, eval_str=True).parameters.values()
     options = [parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    defaults = inspect.signature(Producer.enqueue).parameters
 
-    assert [row[0] for row in table(PAGE, "| name | type | default |")] == [option.name for option in options]
+    assert [(name, kind | None) for name, kind, _ in rows] == [(option.name, option.annotation) for option in options]
     assert all(option.default is None for option in options)
+    assert [default for *_, default in rows] == [
+        "COPYTRADE_CHANGE_TTL_S` of the workers",
+        defaults["priority"].default,
+        json.dumps(defaults["coalesce"].default),
+        "none",
+    ]
+
+
+async def test_the_answers_have_the_fields_and_types_of_the_page() -> None:
+    """Of a `submit` job, and of `seal_batch`."""
+    producer = create_autospec(Producer, instance=True)
+    producer.enqueue.return_value = SimpleNamespace(job_id="j.change", already_there=True)
+    producer.batch.return_value.seal = AsyncMock()
+    context = {"producer": producer, "job_id": "j", "job_try": 1}
+
+    answer = await control_jobs.submit(context, json.loads(block("json"))["a"][0])
+
+    assert {name: TYPES[kind] for name, kind, _ in table(PAGE, "| field of an answer |")} == {
+        name: type(value) for name, value in answer.items()
+    }
+    assert await control_jobs.seal_batch(context, "july") == {"batchId": "july"}
+    assert f"`{control_jobs.seal_batch.__name__}` job that was done is a map with `batchId`" in TEXT
+
+
+@pytest.mark.parametrize("message", TABLES)
+def test_the_values_of_an_enumeration_are_all_named(message: str) -> None:
+    """In the row of their field; outcomes have a table of their own."""
+    meanings = {row[0]: f"`{row[-1]}`" for row in table(PAGE, TABLES[message])}
+    fields = MESSAGES[message]["properties"].items()
+
+    assert [
+        value
+        for name, field in fields
+        for value in not_null(field).get("enum", ())
+        if f"`{value}`" not in meanings[name]
+    ] == []
+
+
+def test_the_verdicts_of_an_attempt_are_those_of_the_worker() -> None:
+    """In any order."""
+    (verdicts,) = [row[-1] for row in table(PAGE, TABLES["Attempt"]) if row[0] == "verdict"]
+
+    assert set(re.split(r"`, `|` or `", verdicts)) == {*ReplyClass, AMBIGUOUS}
 
 
 def test_the_example_is_a_job_that_a_worker_runs() -> None:
@@ -159,46 +196,3 @@ def test_the_fields_of_a_batch_and_its_stream_are_those_that_scripts_write() -> 
     assert all(f"'{name}'" in script for name in ("finished", "end_entry"))
     assert [re.findall(r"'([a-z]+)'", fields) for fields in written] == [["job", "outcome"], ["end"]]
     assert entry == {"job", "outcome", "end"}
-
-
-def test_every_key_is_public_with_its_type_or_private() -> None:
-    """No key is both, and no other name begins with a private one."""
-    rows = table(PAGE, "| key | type | for others |")
-    private = re.findall(r"copytrade:\S+", TEXT[TEXT.index("Private, with all") :].split("```")[1])
-    keys = {getattr(KEYS, name) for name in vars(Keyspace) if not name.startswith("_") and name != "bucket_of"}
-    public = {re.sub("<.*", "", row[0]) for row in rows}
-
-    assert {row[0]: row[1] for row in rows} == PUBLIC
-    assert public - {CONTROL_QUEUE} | set(private) == keys
-    assert not public & set(private)
-    assert [key for key in public if key.startswith(tuple(private))] == []
-
-
-def test_the_transaction_and_the_ids_are_those_of_the_code() -> None:
-    """The keys in the transaction; how the ID of a change is made."""
-    commands = TEXT[TEXT.index("MULTI\n") :].split("```")[0].splitlines()
-
-    assert commands[1:4] == [
-        f"DEL {KEYS.result}<job>",
-        f"SET {KEYS.job}<job> <payload> NX PX 86400000",
-        f"ZADD {CONTROL_QUEUE} NX <time> <job>",
-    ]
-    assert f"`<job>{CHANGE_SUFFIX}`" in TEXT
-    assert f"`<batch>{BATCH_MARK}<job>{CHANGE_SUFFIX}`" in TEXT
-
-
-def test_times_and_limits_are_the_defaults_and_constants_of_the_code() -> None:
-    """A variable has its default; what has none is a constant."""
-    rows = table(PAGE, "| what | value | variable |")
-    defaults = {
-        variable_name(field.name): str(field.default).removesuffix(".0")
-        for settings in (ProducerSettings, WorkerSettings)
-        for field in msgspec.structs.fields(settings)
-    }
-
-    assert [(row[2], row[1]) for row in rows if row[2]] == [(row[2], defaults[row[2]]) for row in rows if row[2]]
-    assert [float(row[1]) for row in rows if not row[2]] == [
-        *(MAX_TTL_S, control_jobs.MAX_JOB_BYTES, MAX_SETTINGS, MAX_ID_CHARS, MAX_ID_CHARS - len(CHANGE_SUFFIX)),
-        *(MAX_BATCH_ID_CHARS, MAX_ATTEMPTS, control_jobs.SUBMIT_TRIES),
-        *(lane_worker.CONTROL_JOBS, lane_worker.CONTROL_POLL_S),
-    ]
