@@ -15,7 +15,7 @@ import msgspec
 from producers.contract.codec import ChangeOptions
 from producers.contract.messages import CONTRACT_VERSION, Attempt, CopySetting, JobResult, SettingsChange
 from producers.contract.progress import Progress
-from producers.contract.validation import DECIMAL_PATTERN, ID_PATTERN, MAX_SETTINGS, WHOLE_PATTERN
+from producers.contract.validation import DECIMAL_PATTERN, ID_PATTERN, MAX_SETTINGS
 
 MESSAGES = (SettingsChange, CopySetting, ChangeOptions, JobResult, Attempt, Progress)
 
@@ -24,10 +24,21 @@ PATTERNS = {
     "CopySetting": {
         **dict.fromkeys(("symbol", "marginCoin"), ID_PATTERN),
         **dict.fromkeys(("traceValue", "maxHoldSize"), DECIMAL_PATTERN),
-        **dict.fromkeys(("longLeverage", "shortLeverage", "stopSurplusRatio", "stopLossRatio"), WHOLE_PATTERN),
+        **dict.fromkeys(("longLeverage", "shortLeverage"), r"[1-9][0-9]{0,2}"),
+        **dict.fromkeys(("stopSurplusRatio", "stopLossRatio"), r"(?:[1-9][0-9]?|[1-3][0-9]{2}|400)"),
     },
 }
-"""Patterns that `validation` adds to the types. Its rules over several fields and its upper bounds are not in here."""
+"""Patterns that `validation` adds to the types. Of its rules over several fields, only `LEVERAGE` is in here."""
+
+LEVERAGE = {
+    "if": {"properties": {"leverType": {"const": "specify"}}},
+    "then": {
+        "anyOf": [
+            {"properties": {name: {"type": "string"}}, "required": [name]} for name in ("longLeverage", "shortLeverage")
+        ]
+    },
+}
+"""With the leverage type "specify", there must be a leverage."""
 
 
 def schema() -> dict[str, Any]:
@@ -37,7 +48,8 @@ def schema() -> dict[str, Any]:
         for field, pattern in patterns.items():
             _text_part(messages[message]["properties"][field])["pattern"] = f"^{pattern}$"
     for message in messages.values():
-        _describe(message)
+        describe(message)
+    messages["CopySetting"] |= LEVERAGE
     messages["SettingsChange"]["properties"]["settings"] |= {"minItems": 1, "maxItems": MAX_SETTINGS}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -47,7 +59,7 @@ def schema() -> dict[str, Any]:
     }
 
 
-def _describe(message: dict[str, Any]) -> None:
+def describe(message: dict[str, Any]) -> None:
     """Move the `Attributes` of a message's docstring to the descriptions of its fields."""
     summary, _, attributes = inspect.cleandoc(message.get("description", "")).partition("\n\nAttributes:\n")
     message["description"] = " ".join(summary.split())

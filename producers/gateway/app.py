@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, cast
 
 from litestar import Litestar, Request, Router, get
+from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
+from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.params import QueryParameter
 from litestar.types import (
     ExceptionHandlersMap,
     HTTPScope,
@@ -25,10 +28,10 @@ from litestar.types import (
     Send,
 )
 
-from producers.errors import ProducerError
+from producers.errors import ProducerError, abbreviated
 from producers.gateway import batches, changes, fan_outs, letters, openapi, operating, results
 from producers.gateway.audit import OutageLog, log
-from producers.gateway.call_checks import call_refusal, own_path
+from producers.gateway.call_checks import InvalidHead, call_refusal, own_path
 from producers.gateway.console.routes import console, on_unrouted
 from producers.gateway.events import Event
 from producers.gateway.problems import (
@@ -76,13 +79,34 @@ class Application(Litestar):
         scope = cast("HTTPScope", scope).copy()
         scope["root_path"] = prefix = scope.get("root_path", "").rstrip("/")
         scope["path"] = prefix + own_path(scope["path"], prefix, self.first_segments)
-        refusal = call_refusal(scope["method"], scope["headers"], settings.hosts, auth=settings.gateway_auth)
+        refusal = call_refusal(
+            scope["method"], scope["query_string"], scope["headers"], settings.hosts, auth=settings.gateway_auth
+        )
         if refusal is None:
             await super().__call__(scope, receive, send)
             return
         request: Request[Any, Any, Any] = Request(scope)
         answer = on_gateway_error(request, refusal).to_asgi_response(None, request)
         await answer(scope, cast("Receive", receive), cast("Send", send))
+
+
+async def known_parameters(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Admit a call whose parameters are known: `?dryrun=true` must not enqueue. A guard.
+
+    Raises:
+        InvalidHead: one is not.
+    """
+    known = _parameters_of(handler)
+    unknown = next((name for name in connection.query_params if name not in known), None)
+    if unknown is not None:
+        there_are = f"there are {', '.join(sorted(known))}" if known else "this call has none"
+        raise InvalidHead(f"there is no parameter {abbreviated(unknown)}; {there_are}")
+
+
+@lru_cache
+def _parameters_of(handler: BaseRouteHandler) -> frozenset[str]:
+    found = (parameter.kwarg_definition for parameter in handler.parsed_fn_signature.parameters.values())
+    return frozenset(str(marker.name) for marker in found if isinstance(marker, QueryParameter))
 
 
 def create_app(settings: GatewaySettings | None = None, *, sign_in_token: str | None = None) -> Litestar:
@@ -112,6 +136,7 @@ def create_app(settings: GatewaySettings | None = None, *, sign_in_token: str | 
             livez,
             Router(
                 "/v1",
+                guards=[known_parameters],
                 route_handlers=[
                     *changes.ROUTES,
                     *fan_outs.ROUTES,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from http import HTTPStatus
+from urllib.parse import parse_qsl
 
+from producers.errors import MAX_VALUE_CHARS
 from producers.gateway.problems import GatewayError, NotPermitted, WrongMediaType
 from producers.gateway.settings import is_loopback
 
@@ -16,8 +19,8 @@ SINGLE = ("host", "authorization", "content-type", "content-encoding", "idempote
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
-class InvalidHeader(GatewayError):
-    """A header that is there twice, or a host that is not served."""
+class InvalidHead(GatewayError):
+    """A header or a parameter that is there twice, or a host that is not served."""
 
     status = HTTPStatus.BAD_REQUEST
 
@@ -45,11 +48,14 @@ def own_path(path: str, root_path: str, first_segments: Collection[str]) -> str:
     return path
 
 
-def call_refusal(method: str, headers: Headers, hosts: Collection[str], *, auth: bool) -> GatewayError | None:
+def call_refusal(
+    method: str, query: bytes, headers: Headers, hosts: Collection[str], *, auth: bool
+) -> GatewayError | None:
     """Return why a call is refused before it is routed, if it is.
 
     Args:
         method: its method.
+        query: what follows the question mark.
         headers: its headers, names in lower case.
         hosts: the hosts that are served; none for any.
         auth: whether calls need an access key. Without, a web page that this machine's browser shows must not be able
@@ -60,22 +66,29 @@ def call_refusal(method: str, headers: Headers, hosts: Collection[str], *, auth:
     for raw, value in headers:
         name = raw.decode("latin-1")
         if name in given and name in SINGLE:
-            return InvalidHeader(f"the header {name.title()} must be there once")
+            return InvalidHead(f"the header {name.title()} must be there once")
         given[name] = value.decode("latin-1").strip()
     host = given.get("host")
     if hosts and not _is_served(host or "", hosts):
-        return InvalidHeader(f"the host {host} is not served: COPYTRADE_GATEWAY_HOSTS names those that are")
+        return InvalidHead(f"the host {host} is not served: COPYTRADE_GATEWAY_HOSTS names those that are")
+    repeated = _repeated(name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    if repeated is not None:
+        return InvalidHead(f"the parameter {repeated[:MAX_VALUE_CHARS]} must be there once")
     if given.get("content-encoding", "identity").lower() != "identity":
         return WrongMediaType(f"the body must not be compressed; got {given['content-encoding']}")
     if auth:
         return None
     if host is not None and not hosts and not is_loopback(_name(host)):
-        return InvalidHeader(
+        return InvalidHead(
             f"without access keys, the gateway serves localhost only, not {host}: COPYTRADE_GATEWAY_HOSTS adds hosts"
         )
     if method not in SAFE_METHODS and is_cross_origin(given, host):
         return NotPermitted("without access keys, the gateway serves no page of another origin")
     return None
+
+
+def _repeated(names: Iterable[str]) -> str | None:
+    return next((name for name, times in Counter(names).items() if times > 1), None)
 
 
 def is_cross_origin(headers: Mapping[str, str], host: str | None) -> bool:

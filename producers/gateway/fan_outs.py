@@ -9,7 +9,7 @@ import msgspec
 from litestar import Response, post
 from litestar.params import QueryParameter
 
-from producers import Batch, InvalidChange, Preview
+from producers import Batch, InvalidArgument, InvalidChange, Preview
 from producers.cli.input.row_errors import BadInput
 from producers.cli.input.template import Template
 from producers.cli.json_output import camel_case
@@ -101,11 +101,13 @@ async def fan_out(
     """Put changes for many users into the queue as one batch.
 
     The body is JSON (`NewBatch`), or rows: CSV with a header (`user_id`, and further fields of a change), or NDJSON (a
-    user ID, an object with a `userId`, or a change). The parameters are for rows; JSON has them in the body.
+    user ID, an object with a `userId`, or a change). The parameters are for rows only; JSON has them in the body.
     """
     kind = media_type(request, JSON, NDJSON, CSV)
     limits = gateway_of(request).settings
     if kind == JSON:
+        if request.query_params:
+            raise InvalidArgument("query", "must be empty, since JSON has these fields in its body", request.url.query)
         new = decode(await read_body(request, limits.gateway_body_bytes), NewBatch, "a batch")
         return await _fan_out_json(request, new)
     template = _template(trader_id, settings)

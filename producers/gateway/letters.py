@@ -11,6 +11,7 @@ from litestar.params import FromPath, QueryParameter
 from producers import DeadLetter, InvalidChange, Outcome
 from producers.cli.json_output import to_builtins
 from producers.contract.access_keys import Scope
+from producers.contract.validation import ID_PATTERN
 from producers.gateway.audit import log_call
 from producers.gateway.operating import read_message, require_unbound
 from producers.gateway.service import OK, AnyRequest, gateway_of
@@ -18,8 +19,8 @@ from producers.gateway.service import OK, AnyRequest, gateway_of
 MAX_LETTERS = 1000
 
 OutcomeFilter = Annotated[Outcome | None, QueryParameter(name="outcome")]
-UserFilter = Annotated[str | None, QueryParameter(name="userId")]
-BatchFilter = Annotated[str | None, QueryParameter(name="batchId")]
+UserFilter = Annotated[str | None, QueryParameter(name="userId", pattern=f"^{ID_PATTERN}$")]
+BatchFilter = Annotated[str | None, QueryParameter(name="batchId", pattern=f"^{ID_PATTERN}$")]
 Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_LETTERS)]
 
 

@@ -7,24 +7,17 @@ The copy is for programs that generate clients; a test compares it.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import msgspec
 from litestar import Litestar, Request, get
 
-from producers.contract.schema import schema
 from producers.gateway.bodies import CSV, JSON, NDJSON
-from producers.gateway.fan_outs import NewBatch
-from producers.gateway.letters import Letters
-from producers.gateway.operating import NewLimit, PauseTarget
-from producers.gateway.problems import MEDIA_TYPE, Problem
-from producers.gateway.results import EVENTS, ResultsPage
+from producers.gateway.problems import MEDIA_TYPE
+from producers.gateway.results import EVENTS
+from producers.gateway.schemas import BATCH_ID, CHANGES, ID, ID_IN_PATH, REF, SETTINGS, TTL, components
 
-REF = "#/components/schemas/{name}"
 ROWS = {"type": "string", "description": "One item a line: a user ID, an object with a userId, or a change."}
 TABLE = {"type": "string", "description": "A header with user_id, then rows."}
-CHANGES = {"type": "array", "items": {"$ref": REF.format(name="SettingsChange")}}
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "/v1/changes"): {JSON: "SettingsChange"},
     ("post", "/v1/changes:bulk"): {JSON: CHANGES, NDJSON: ROWS},
@@ -41,74 +34,140 @@ STREAMS = {
     "/v1/batches/{batch_id}/results": {JSON: {"$ref": REF.format(name="ResultsPage")}, NDJSON: ROWS, CSV: ROWS},
     "/v1/batches/{batch_id}/events": {EVENTS: {"type": "string", "description": "Events `result`, then `complete`."}},
 }
+ANSWERS: dict[tuple[str, str], dict[str, Any]] = {
+    ("get", "/v1/overview"): {"$ref": REF.format(name="Overview")},
+    ("get", "/v1/users/{user_id}"): {"$ref": REF.format(name="UserStatus")},
+    ("get", "/v1/pauses"): {"type": "array", "items": {"$ref": REF.format(name="Pause")}},
+    ("get", "/v1/dead-letters"): {"type": "array", "items": {"$ref": REF.format(name="DeadLetter")}},
+    ("get", "/v1/dead-letters/{job_id}"): {"$ref": REF.format(name="DeadLetter")},
+}
+"""What is answered as a dict."""
+
 ERRORS = {
-    "400": "A parameter cannot be read.",
+    "400": "A parameter cannot be read, a header is there twice, or the host is not served.",
     "401": "There is no valid access key.",
-    "403": "The access key does not permit this.",
+    "403": "The access key does not permit this, or without keys a page of another origin calls.",
     "404": "There is no such thing, or it has expired.",
+    "408": "The body came too slowly.",
     "409": "A batch has other content, is sealed or was cancelled; or a dead letter cannot be sent again.",
     "413": "The body is too large, or has too many items.",
-    "415": "The body has another media type.",
+    "415": "The body has another media type, or is compressed.",
     "422": "Something breaks a rule: the problem names the field, the rule and the value.",
     "429": "A lane is full, or a limit of the access key or of the gateway is reached: come again after `Retry-After`.",
-    "503": "Redis is away, or full: come again after `Retry-After`.",
+    "431": "The request line and the headers are too large.",
+    "500": "An error of the gateway itself, which its log has.",
+    "503": "Redis is away, or full, or all connections are in use: come again after `Retry-After`.",
 }
-OF_BODIES = ("409", "413", "415")
+OF_BODIES = ("408", "409", "413", "415")
 """Answers of calls that take a body only."""
 
 HEADERS = {
-    "Idempotency-Key": "The same key with the same content adds nothing, and answers as the first time.",
+    "Idempotency-Key": "The same key with the same content adds nothing, and answers as the first time. With quotes or"
+    " without. Of a batch it has no slash, and at most 55 characters.",
     "Prefer": "`wait=N`: answer with the result, if it comes within N seconds.",
-    "Last-Event-ID": "The ID of the last event that was seen: the stream continues after it.",
+    "Last-Event-ID": "The ID of the last event that was seen: the stream continues after it. It goes before `after`.",
 }
-OF_CALLS = {
-    ("post", "/v1/changes"): ("Idempotency-Key", "Prefer"),
-    ("post", "/v1/changes:bulk"): ("Idempotency-Key",),
-    ("post", "/v1/batches"): ("Idempotency-Key",),
-    ("get", "/v1/changes/{job_id}"): ("Prefer",),
-    ("get", "/v1/batches/{batch_id}/events"): ("Last-Event-ID",),
+TEXT: dict[str, Any] = {"type": "string"}
+KEY = {"type": "string", "pattern": r"""^(?!.*(?:\.\.|~~|//))(?!""$)[!-~]{1,119}$"""}
+BATCH_KEY = {"type": "string", "pattern": r"""^(?!.*(?:\.\.|~~))(?!.*\.$)(?!""$)[!-.0-~]{1,55}$"""}
+OF_CALLS: dict[tuple[str, str], dict[str, Any]] = {
+    ("post", "/v1/changes"): {"Idempotency-Key": KEY, "Prefer": TEXT},
+    ("post", "/v1/changes:bulk"): {"Idempotency-Key": KEY},
+    ("post", "/v1/batches"): {"Idempotency-Key": BATCH_KEY},
+    ("get", "/v1/changes/{job_id}"): {"Prefer": TEXT},
+    ("get", "/v1/batches/{batch_id}/events"): {"Last-Event-ID": TEXT},
 }
+"""The headers that each call reads, and their rules."""
+
+PARAMETERS = {
+    "job_id": ID_IN_PATH | {"description": "The ID of a change."},
+    "batch_id": BATCH_ID | {"description": "The ID of a batch."},
+    "user_id": ID_IN_PATH | {"description": "The ID of a user."},
+    "ttlS": TTL | {"type": ["number", "null"]},
+    "traderId": ID,
+    "batchId": BATCH_ID,
+}
+"""Rules of parameters, by name."""
+
+RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
+ERROR_HEADERS: dict[str, dict[str, Any]] = {
+    "401": {"WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}}},
+    "429": RETRY_AFTER,
+    "503": RETRY_AFTER,
+}
+LOCATION = {"Location": {"description": "The path of what was made.", "schema": {"type": "string"}}}
+APPLIED = {"Preference-Applied": {"description": "How long it waited, at most.", "schema": {"type": "string"}}}
+SUCCESS_HEADERS: dict[tuple[str, str], dict[str, Any]] = {
+    ("post", "/v1/changes"): LOCATION | APPLIED,
+    ("post", "/v1/batches"): LOCATION,
+    ("post", "/v1/batches/{batch_id}/retry-failed"): LOCATION,
+}
+OF_CHANGE = {"job_id": "$response.body#/jobId"}
+OF_BATCH = {"batch_id": "$response.body#/batchId"}
+LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
+    ("post", "/v1/changes"): {"status": OF_CHANGE, "cancel": OF_CHANGE},
+    ("post", "/v1/batches"): dict.fromkeys(("progress", "results", "cancel_batch", "retry_failed"), OF_BATCH),
+}
+"""Calls about what a call has made, and their parameters."""
 
 
 def document(app: Litestar) -> dict[str, Any]:
     """Return the document."""
     found: dict[str, Any] = app.openapi_schema.to_schema()
-    components = found["components"]
-    _, own = msgspec.json.schema_components(
-        (NewBatch, NewLimit, PauseTarget, Letters, Problem, ResultsPage), ref_template=REF
-    )
-    contract = json.loads(json.dumps(schema()["$defs"]).replace("#/$defs/", "#/components/schemas/"))
-    components["schemas"] = dict(sorted({**components["schemas"], **own, **contract}.items()))
-    components["securitySchemes"] = {
+    found["components"]["schemas"] = dict(sorted({**found["components"]["schemas"], **components()}.items()))
+    found["components"]["securitySchemes"] = {
         "accessKey": {"type": "http", "scheme": "bearer", "description": "`ct_<ID>_<secret>`"}
     }
     found["security"] = [{"accessKey": []}]
     for path, calls in found["paths"].items():
         for method, call in calls.items():
-            _complete(call, method, path)
+            _complete_request(call, method, path)
+            _complete_responses(call, method, path)
     return found
 
 
-def _complete(call: dict[str, Any], method: str, path: str) -> None:
-    """Add to a call what its handler does without Litestar: the body, headers, and the answers of errors."""
-    body = BODIES.get((method, path))
-    if body is not None:
-        call["requestBody"] = {
-            "required": True,
-            "content": {kind: {"schema": _schema(of)} for kind, of in body.items()},
-        }
-    for name in OF_CALLS.get((method, path), ()):
-        parameter = {"name": name, "in": "header", "required": False, "schema": {"type": "string"}}
-        call.setdefault("parameters", []).append(parameter | {"description": HEADERS[name]})
-    if path in STREAMS:
-        call["responses"]["200"]["content"] = {kind: {"schema": of} for kind, of in STREAMS[path].items()}
+def _complete_request(call: dict[str, Any], method: str, path: str) -> None:
+    """Add to a call what its handler does without Litestar: the body, headers, and rules of parameters."""
+    if (method, path) in BODIES:
+        content = {kind: {"schema": _schema(of)} for kind, of in BODIES[method, path].items()}
+        call["requestBody"] = {"required": True, "content": content}
+    for parameter in call.get("parameters", ()):
+        rule = parameter["schema"]
+        if {"type": "string"} in rule.get("oneOf", ()):  # "null" is a text like any other
+            rule |= {"type": "string"}
+            del rule["oneOf"]
+        elif parameter["name"] in PARAMETERS:
+            rule.pop("oneOf", None)
+        rule |= PARAMETERS.get(parameter["name"], {})
+        parameter["description"] = rule.pop("description", None) or parameter.get("description", "")
+        if parameter["name"] == "settings":
+            parameter["content"] = {JSON: {"schema": SETTINGS}}
+            del parameter["schema"]
+    for name, rule in OF_CALLS.get((method, path), {}).items():
+        parameter = {"name": name, "in": "header", "required": False, "schema": rule, "description": HEADERS[name]}
+        call.setdefault("parameters", []).append(parameter)
+
+
+def _complete_responses(call: dict[str, Any], method: str, path: str) -> None:
+    """Add to a call the answers and headers that its handler makes itself, those of errors, and links."""
+    responses = call["responses"]
+    if path in STREAMS and method == "get":
+        responses["200"]["content"] = {kind: {"schema": of} for kind, of in STREAMS[path].items()}
+    if (method, path) in ANSWERS:
+        responses["200"]["content"] = {JSON: {"schema": ANSWERS[method, path]}}
+    for success in responses.values():
+        success["headers"] = SUCCESS_HEADERS.get((method, path), {})
+        links = LINKS.get((method, path), {})
+        if links:
+            success["links"] = {name: {"operationId": name, "parameters": of} for name, of in links.items()}
     if path in ("/v1/changes", "/v1/batches") and method == "post":
-        success = dict(call["responses"]["202"], description="The answer to `Prefer: wait`, or to a dry run.")
-        call["responses"]["200"] = success
+        responses["200"] = dict(responses["202"], description="The answer to `Prefer: wait`, or to a dry run.")
+        del responses["200"]["links"]
     problem = {MEDIA_TYPE: {"schema": {"$ref": REF.format(name="Problem")}}}
     for status, description in ERRORS.items():
-        if body is not None or status not in OF_BODIES:
-            call["responses"][status] = {"description": description, "content": problem}
+        if (method, path) in BODIES or status not in OF_BODIES or (status == "409" and path.endswith("retry-failed")):
+            headers = ERROR_HEADERS.get(status, {})
+            responses[status] = {"description": description, "headers": headers, "content": problem}
 
 
 def _schema(of: str | dict[str, Any]) -> dict[str, Any]:

@@ -73,10 +73,12 @@ async def read_message(request: AnyRequest, kind: type[T]) -> T:
 
 
 @get("/overview", opt={"scope": Scope.READ})
-async def overview(request: AnyRequest) -> Overview:
+async def overview(request: AnyRequest) -> dict[str, Any]:
     """Return the state of the whole queue at one moment."""
     require_unbound(request)
-    return await gateway_of(request).producer.overview()
+    overview: Overview = await gateway_of(request).producer.overview()
+    found: dict[str, Any] = to_builtins(overview)
+    return found
 
 
 @get("/users/{user_id:str}", opt={"scope": Scope.READ})

@@ -11,14 +11,16 @@ from producers.gateway.call_checks import call_refusal, own_path
 SEGMENTS = ("v1", "livez")
 
 
-def refusal(headers: dict[str, Any], method: str = "POST", *, hosts: tuple[str, ...] = (), auth: bool) -> int | None:
+def refusal(
+    headers: dict[str, Any], method: str = "POST", *, query: bytes = b"", hosts: tuple[str, ...] = (), auth: bool
+) -> int | None:
     """Return the status with which a call is refused; None if it is not."""
     given = [
         (name.encode(), value.encode())
         for name, values in headers.items()
         for value in (values if isinstance(values, list) else [values])
     ]
-    found = call_refusal(method, given, hosts, auth=auth)
+    found = call_refusal(method, query, given, hosts, auth=auth)
     return None if found is None else found.status.value
 
 
@@ -48,6 +50,15 @@ def test_a_header_that_must_be_unique_is_refused_twice(name: str) -> None:
     """Others may be repeated."""
     assert refusal({name: ["localhost", "localhost"]}, auth=True) == 400
     assert refusal({name: "localhost", "accept": ["a/b", "c/d"]}, auth=True) is None
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [(b"dryRun=true&dryRun=false", 400), (b"a=&%61=", 400), (b"a=1&b=1", None), (b"\xff=\xff", None), (b"", None)],
+)
+def test_a_parameter_that_is_there_twice_is_refused(query: bytes, status: int | None) -> None:
+    """In whatever spelling."""
+    assert refusal({}, query=query, auth=True) == status
 
 
 def test_a_compressed_body_is_refused() -> None:
