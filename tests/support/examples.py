@@ -32,6 +32,7 @@ class Surroundings:
     """The surroundings of an example.
 
     Attributes:
+        folder: for the files of the examples.
         producer: of the test.
         stack: the worker and the exchange double.
         redis_relay: between the example and Redis.
@@ -39,6 +40,7 @@ class Surroundings:
         environ: the environment of the example.
     """
 
+    folder: Path
     producer: Producer
     stack: Stack
     redis_relay: Relay
@@ -82,7 +84,7 @@ async def surroundings(folder: Path) -> AsyncIterator[Surroundings]:
             "GATEWAY": f"http://127.0.0.1:{gateway_relay.port}",
             "GATEWAY_KEY": key.text,
         }
-        found = Surroundings(producer, stack, redis_relay, gateway_relay, environ)
+        found = Surroundings(folder, producer, stack, redis_relay, gateway_relay, environ)
         serve = (sys.executable, "-m", "producers.cli", "serve", "--port", str(port))
         await resources.enter_async_context(found.running(*serve, COPYTRADE_REDIS_DSN=dsn))
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
