@@ -28,7 +28,7 @@ async function persist(action) {
       return await action();
     } catch (error) {
       if (error instanceof Refused) throw error;
-      console.error(`${error.cause?.message ?? error.message}; trying again`);
+      console.error(`${error.cause?.message || error.message}; trying again`);
       await sleep(Math.max(PAUSE_MS, error.retryAfterMs ?? 0));
     }
   }
