@@ -9,14 +9,15 @@ from litestar import Response, delete, get, post
 from litestar.params import FromPath, QueryParameter
 
 from producers import Job, JobNotFound, JobState, ResultTimeout
-from producers.contract.access_keys import Scope
+from producers.contract.access_keys import AccessKey, Scope
 from producers.contract.messages import JobResult, Priority, SettingsChange
-from producers.contract.reader import change_from_wire, read_change
+from producers.contract.reader import read_change
 from producers.contract.waits import Wait
-from producers.errors import InvalidChange, abbreviated
-from producers.gateway.bodies import JSON, NDJSON, decode, media_type, preferred_wait_s, read_body, read_json
+from producers.errors import InvalidChange
+from producers.gateway.bodies import JSON, NDJSON, media_type, preferred_wait_s, read_body, read_json
 from producers.gateway.identity import new_id
-from producers.gateway.problems import BadRows, BodyTooLarge, RowProblem, row_problems
+from producers.gateway.items import check_items, raw_items
+from producers.gateway.problems import RowProblem
 from producers.gateway.service import (
     ACCEPTED,
     OK,
@@ -80,11 +81,13 @@ class EnqueuedMany(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         accepted: how many are in the queue now, those that were there before included.
         jobs: those, in the given order.
         refused: the others, by their place from 0.
+        refused_left_out: how many more there are.
     """
 
     accepted: int
     jobs: list[Enqueued]
     refused: list[RowProblem]
+    refused_left_out: int = 0
 
 
 class Cancelled(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -136,22 +139,27 @@ async def enqueue_many(
     whose lane is full, is listed in `refused`, and the others are enqueued.
     """
     gateway = gateway_of(request)
-    changes, invalid = await _read_changes(request)
-    if invalid and all_or_nothing:
-        raise BadRows(f"{len(invalid)} of the changes are invalid; nothing was enqueued", invalid, total=len(invalid))
+    limits = gateway.settings
+    kind = media_type(request, JSON, NDJSON)
+    body = await read_body(request, limits.gateway_body_bytes)
+    items: list[Any] = raw_items(body) if kind == JSON else [line for line in body.split(b"\n") if line.strip()]
+    key = key_of(request)
+    checked = await check_items(
+        items, lambda item: _permitted(key, item), most=limits.gateway_rows, all_or_nothing=all_or_nothing
+    )
     base = new_id(request)
-    places = {id(change): index for index, change in changes}
+    places = {id(change): place for change, place in zip(checked.valid, checked.places, strict=True)}
     report = await gateway.producer.enqueue_many(
-        [change for _, change in changes],
+        checked.valid,
         job_id=lambda change: f"{base}.{places[id(change)]}",
         ttl_s=ttl_s,
         priority=priority,
         coalesce=coalesce,
     )
-    order = [index for index, _ in changes]
-    refused = [msgspec.structs.replace(row, index=order[row.index or 0]) for row in row_problems(report.refused)]
     jobs = [Enqueued(job_id=job.job_id, already_there=job.already_there) for job in report.jobs]
-    return EnqueuedMany(accepted=len(jobs), jobs=jobs, refused=sorted([*invalid, *refused], key=_place))
+    refused = checked.refused(report.refused)
+    left_out = checked.invalid + len(report.refused) - len(refused)
+    return EnqueuedMany(accepted=len(jobs), jobs=jobs, refused=refused, refused_left_out=left_out)
 
 
 @get("/changes/{job_id:str}", opt={"scope": Scope.READ})
@@ -194,33 +202,11 @@ async def _result_within(job: Job, wait_s: float) -> JobResult | None:
         return None
 
 
-async def _read_changes(request: AnyRequest) -> tuple[list[tuple[int, SettingsChange]], list[RowProblem]]:
-    """Return the valid changes of a body with their places, and what is wrong with the others."""
-    settings, key = gateway_of(request).settings, key_of(request)
-    kind = media_type(request, JSON, NDJSON)
-    body = await read_body(request, settings.gateway_body_bytes)
-    rows: list[Any] = [line for line in body.split(b"\n") if line.strip()]
-    if kind == JSON:
-        rows = decode(body, list[Any], "a list of changes")
-    if len(rows) > settings.gateway_rows:
-        raise BodyTooLarge(f"the body must have at most {settings.gateway_rows:,} changes")
-    valid: list[tuple[int, SettingsChange]] = []
-    invalid: list[RowProblem] = []
-    for index, row in enumerate(rows):
-        try:
-            change = read_change(row) if kind == NDJSON else change_from_wire(row)
-        except InvalidChange as exc:
-            invalid.append(RowProblem(index=index, field=exc.field, rule=exc.rule, value=abbreviated(exc.value)))
-            continue
-        if key.permits_lane(change.user_id, change.trader_id):
-            valid.append((index, change))
-        else:
-            invalid.append(RowProblem(index=index, field="userId", rule="is not one that the access key is for"))
-    return valid, invalid
-
-
-def _place(row: RowProblem) -> int:
-    return row.index or 0
+def _permitted(key: AccessKey, item: bytes) -> SettingsChange:
+    change = read_change(bytes(item))
+    if not key.permits_lane(change.user_id, change.trader_id):
+        raise InvalidChange("userId", "is not one that the access key is for", change.user_id)
+    return change
 
 
 ROUTES = [enqueue, enqueue_many, status, cancel]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -15,11 +14,13 @@ from producers.cli.input.template import Template
 from producers.cli.json_output import camel_case
 from producers.contract.access_keys import AccessKey, Scope
 from producers.contract.messages import AutoCopy, Mode, Priority, SettingsChange
-from producers.contract.reader import change_from_wire
+from producers.contract.reader import change_from_wire, read_change
+from producers.contract.validation import check_user_id
 from producers.gateway.bodies import CSV, JSON, NDJSON, decode, media_type, read_body
 from producers.gateway.changes import Ttl
 from producers.gateway.identity import new_id
-from producers.gateway.problems import MAX_ROWS_SHOWN, BadRows, NotPermitted, RowProblem, row_problems
+from producers.gateway.items import Checked, check_items
+from producers.gateway.problems import MAX_ROWS_SHOWN, BadRows, NotPermitted, RowProblem
 from producers.gateway.rows import Rows, problem_of, spooled
 from producers.gateway.service import ACCEPTED, OK, AnyRequest, gateway_of, key_of, location, require_id, require_lane
 
@@ -59,7 +60,7 @@ class NewBatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid
     user_ids: list[Any] | None = None
     auto_copy: AutoCopy | None = None
     mode: Mode | None = None
-    changes: list[Any] | None = None
+    changes: list[msgspec.Raw] | None = None
     batch_id: str | None = None
     ttl_s: float | None = None
     priority: Priority = Priority.BULK
@@ -130,47 +131,51 @@ async def fan_out(
             )  # fmt: skip
         else:
             batch = await producer.fan_out(rows.changes(), **options)
-    return answer(request, report_of(batch, errors, checked.invalid))
+    return answer(
+        request, report_of(batch, Checked(places=range(checked.valid), invalid=checked.invalid, errors=errors))
+    )
 
 
 async def _fan_out_json(request: AnyRequest, new: NewBatch) -> Response[BatchReport]:
     producer, key = gateway_of(request).producer, key_of(request)
     options: dict[str, Any] = {"ttl_s": new.ttl_s, "priority": new.priority, "all_or_nothing": new.all_or_nothing}
+    limits: dict[str, Any] = {"most": gateway_of(request).settings.gateway_rows, "all_or_nothing": new.all_or_nothing}
+    checked: Checked[Any]
     if new.changes is not None:
         shared = [name for name in TEMPLATE_FIELDS if getattr(new, name) is not None]
         if shared:
             raise InvalidChange("changes", f"cannot be combined with {', '.join(map(camel_case, shared))}", None)
-        options["changes"] = [_item(key, item) for item in new.changes]
+        checked = await check_items(new.changes, lambda item: _change(key, item), **limits)
+        options["changes"] = checked.valid
     else:
         template = _template_change(request, new)
-        for user_id in new.user_ids or ():
-            if isinstance(user_id, str):
-                require_lane(request, user_id, template.trader_id)
+        checked = await check_items(new.user_ids or [], lambda item: _user(key, item, template.trader_id), **limits)
         options |= {
-            "trader_id": template.trader_id, "settings": template.settings, "user_ids": new.user_ids or [],
+            "trader_id": template.trader_id, "settings": template.settings, "user_ids": checked.valid,
             "auto_copy": template.auto_copy, "mode": template.mode,
         }  # fmt: skip
     if new.dry_run:
         preview: Preview = await producer.fan_out(**options, dry_run=True)
-        refused = row_problems(preview.refused[:MAX_ROWS_SHOWN])
-        return answer(request, _preview(len(preview.changes), refused, len(preview.refused)))
+        refused = checked.refused(preview.refused)
+        return answer(request, _preview(len(preview.changes), refused, checked.invalid + len(preview.refused)))
     batch: Batch = await producer.fan_out(**options, batch_id=_batch_id(request, new.batch_id))
-    return answer(request, report_of(batch))
+    return answer(request, report_of(batch, checked))
 
 
-def report_of(batch: Batch, errors: Sequence[RowProblem] = (), invalid: int = 0) -> BatchReport:
-    """Return what became of a fan-out, and of the rows that were invalid before: the errors of some of them."""
+def report_of(batch: Batch, checked: Checked[Any] | None = None) -> BatchReport:
+    """Return what became of a fan-out, and of the items that were invalid before: the errors of some of them."""
     report = batch.report
     if report is None:
         raise RuntimeError("a fan-out reports")
-    refused = [*errors, *row_problems(report.refused[: MAX_ROWS_SHOWN - len(errors)])]
+    checked = checked or Checked(places=range(report.given))
+    refused = checked.refused(report.refused)
     return BatchReport(
         batch_id=batch.batch_id,
-        given=report.given + invalid,
+        given=report.given + checked.invalid,
         accepted=report.accepted,
         already_there=report.already_there,
         refused=refused,
-        refused_left_out=len(report.refused) + invalid - len(refused),
+        refused_left_out=len(report.refused) + checked.invalid - len(refused),
     )
 
 
@@ -193,15 +198,21 @@ def _preview(valid: int, errors: list[RowProblem], invalid: int) -> BatchReport:
     )
 
 
-def _item(key: AccessKey, item: object) -> Any:
-    """Return the change of an item; what is none stays as it is, and is refused by the fan-out."""
-    try:
-        change = change_from_wire(item)
-    except InvalidChange:
-        return item
-    if not key.permits_lane(change.user_id, change.trader_id):
-        raise NotPermitted(f"access key {key.key_id} is not for user {change.user_id} and trader {change.trader_id}")
+def _change(key: AccessKey, item: msgspec.Raw) -> SettingsChange:
+    change = read_change(bytes(item))
+    _require_lane(key, change.user_id, change.trader_id)
     return change
+
+
+def _user(key: AccessKey, item: object, trader_id: str) -> str:
+    check_user_id(item)
+    _require_lane(key, str(item), trader_id)
+    return str(item)
+
+
+def _require_lane(key: AccessKey, user_id: str, trader_id: str) -> None:
+    if not key.permits_lane(user_id, trader_id):
+        raise NotPermitted(f"access key {key.key_id} is not for user {user_id} and trader {trader_id}")
 
 
 def _template_change(request: AnyRequest, new: NewBatch) -> SettingsChange:

@@ -18,6 +18,7 @@ from producers.gateway.service import OK, AnyRequest, gateway_of
 
 MAX_LETTERS = 1000
 
+Id = Annotated[str, msgspec.Meta(pattern=f"^{ID_PATTERN}$")]
 OutcomeFilter = Annotated[Outcome | None, QueryParameter(name="outcome")]
 UserFilter = Annotated[str | None, QueryParameter(name="userId", pattern=f"^{ID_PATTERN}$")]
 BatchFilter = Annotated[str | None, QueryParameter(name="batchId", pattern=f"^{ID_PATTERN}$")]
@@ -27,10 +28,10 @@ Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_LETTERS)]
 class Letters(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """A selection of dead letters: one job, those that match all of the other fields, or with `everything` all."""
 
-    job_id: str | None = None
+    job_id: Id | None = None
     outcome: Outcome | None = None
-    user_id: str | None = None
-    batch_id: str | None = None
+    user_id: Id | None = None
+    batch_id: Id | None = None
     everything: bool = False
 
 

@@ -15,7 +15,7 @@ from producers.cli.input.row_errors import BadInput, RowError
 from producers.cli.input.template import Template
 from producers.contract.access_keys import AccessKey
 from producers.contract.messages import SettingsChange
-from producers.gateway.problems import BadRows, BodyTooLarge, RowProblem
+from producers.gateway.problems import MAX_ROWS_SHOWN, BadRows, BodyTooLarge, RowProblem
 
 SPOOLED_BYTES = 1_048_576
 """What is kept in memory of a body; the rest is in a file."""
@@ -59,7 +59,8 @@ class Rows:
                 report.users_only = report.users_only and row.user_only
             else:
                 report.invalid += 1
-                report.errors.append(row)
+                if len(report.errors) < MAX_ROWS_SHOWN:
+                    report.errors.append(row)
             if report.valid + report.invalid > most:
                 raise BodyTooLarge(f"the body must have at most {most:,} rows")
         if not report.valid and not report.invalid:

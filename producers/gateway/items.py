@@ -1,0 +1,95 @@
+"""Items of a body of JSON: each is checked, others get their turn meanwhile, and of many errors some are kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
+
+import msgspec
+
+from producers.errors import InvalidChange, Refusal, abbreviated
+from producers.gateway.problems import MAX_ROWS_SHOWN, BadRows, BodyTooLarge, RowProblem, row_problems
+
+ITEMS_AT_ONCE = 250
+"""Items that are checked before other calls get their turn: some ms."""
+
+I = TypeVar("I")  # noqa: E741
+T = TypeVar("T")
+
+
+@dataclass
+class Checked(Generic[T]):
+    """The items of a body.
+
+    Attributes:
+        valid: those that break no rule.
+        places: their places in the body, from 0.
+        invalid: how many others there are.
+        errors: what is wrong with the first of these.
+    """
+
+    valid: list[T] = field(default_factory=list)
+    places: Sequence[int] = field(default_factory=list)
+    invalid: int = 0
+    errors: list[RowProblem] = field(default_factory=list)
+
+    def refused(self, refusals: Sequence[Refusal]) -> list[RowProblem]:
+        """Return what is wrong with items: invalid ones, and valid ones that were refused; not all if many."""
+        own = (replace(refusal, index=self.places[refusal.index]) for refusal in refusals[:MAX_ROWS_SHOWN])
+        return sorted([*self.errors, *row_problems(own)], key=_place)[:MAX_ROWS_SHOWN]
+
+
+async def check_items(
+    items: Iterable[I], read: Callable[[I], T], *, most: int, all_or_nothing: bool = False
+) -> Checked[T]:
+    """Check items.
+
+    Args:
+        items: the items; a list, so that it has a length.
+        read: returns an item as it is meant.
+        most: how many there may be.
+        all_or_nothing: whether one that breaks a rule refuses all.
+
+    Raises:
+        BodyTooLarge: there are too many.
+        BadRows: none of them is valid, or one is invalid with `all_or_nothing`.
+    """
+    places: list[int] = []
+    checked: Checked[T] = Checked(places=places)
+    for index, item in enumerate(items):
+        if index >= most:
+            raise BodyTooLarge(f"the body must have at most {most:,} items")
+        if index % ITEMS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        try:
+            value = read(item)
+        except InvalidChange as exc:
+            checked.invalid += 1
+            if len(checked.errors) < MAX_ROWS_SHOWN:
+                given = abbreviated(exc.value)
+                checked.errors.append(RowProblem(index=index, field=exc.field, rule=exc.rule, value=given))
+            continue
+        checked.valid.append(value)
+        places.append(index)
+    if checked.invalid and (all_or_nothing or not checked.valid):
+        detail = f"{checked.invalid:,} of the items are invalid; nothing was enqueued"
+        raise BadRows(detail, checked.errors, total=checked.invalid)
+    return checked
+
+
+def raw_items(body: bytes) -> list[msgspec.Raw]:
+    """Return the items of a JSON array, not yet decoded.
+
+    Raises:
+        InvalidChange: it is none.
+    """
+    try:
+        return msgspec.json.decode(body, type=list[msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+        raise InvalidChange("body", f"must be a list of changes in JSON ({exc})", body) from exc
+
+
+def _place(row: RowProblem) -> int:
+    return row.index or 0
