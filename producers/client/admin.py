@@ -117,9 +117,9 @@ class QueueAdmin:
             self._redis, users.user_status(self._keys, user_id), f"reading the status of user {user_id}"
         )
 
-    async def batches(self, limit: int = 100) -> Listing[Progress]:
-        """Return the progress of up to `limit` batches, newest first; at most 10,000."""
-        return await run_plan(self._redis, batches.list_newest(self._keys, limit), "listing batches")
+    async def batches(self, limit: int = 100, *, skip: int = 0) -> Listing[Progress]:
+        """Return the progress of up to `limit` batches, newest first, after the first `skip`; at most 10,000."""
+        return await run_plan(self._redis, batches.list_newest(self._keys, limit, skip), "listing batches")
 
     async def migrate(self, *, dry_run: bool = False) -> MigrationReport:
         """Move a queue of an earlier version to the layout of this one, while no worker and no producer runs.

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field, replace
 from typing import Self
 
 from redis.asyncio import Redis
 
-from producers.contract.messages import JobResult
+from producers.contract.messages import JobResult, Outcome
 from producers.contract.progress import Progress
 from producers.errors import ResultTimeout
 from producers.queue import batches
 from producers.queue.cancel import CancelReport
-from producers.queue.fan_out import FanOutReport
+from producers.queue.fan_out import FanOutReport, member_job_id
 from producers.queue.progress import fetch_progress
 from producers.queue.replay import retry_batch
 from producers.queue.results import MAX_BLOCK_S, PAGE_SIZE, ResultCursor, ResultPage, parse_cursor, read_page
@@ -64,20 +64,37 @@ class Batch:
         """
         return ResultStream(self, after, block_s=self._settings.redis_timeout_s / 2)
 
-    async def page(self, after: str | None = None, limit: int = PAGE_SIZE) -> ResultPage:
+    async def page(
+        self, after: str | None = None, limit: int = PAGE_SIZE, *, outcomes: Collection[Outcome] | None = None
+    ) -> ResultPage:
         """Return the results that exist now, without waiting.
 
         Args:
             after: the `cursor` of an earlier page or stream; None starts at the first result.
-            limit: how many results to return at most; never more than 10,000.
+            limit: how many results to look at; never more than 10,000.
+            outcomes: return only results with one of these, of those that are looked at.
 
         Raises:
             InvalidCursor: `after` is not a cursor of this batch.
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        plan = read_page(keyspace_of(self._redis), self.batch_id, after, limit)
+        plan = read_page(keyspace_of(self._redis), self.batch_id, after, limit, outcomes)
         return await run_plan(self._redis, plan, f"reading results of batch {self.batch_id}")
+
+    async def job_id_of(self, user_id: str) -> str | None:
+        """Return the job ID that a user's change has in a fan-out of one template.
+
+        None if the batch has no template: its job IDs do not tell their users.
+
+        Raises:
+            BatchNotFound: there is no such batch, or it has expired.
+            QueueUnavailable: Redis did not answer.
+        """
+        plan = batches.has_template(keyspace_of(self._redis), self.batch_id)
+        if await run_plan(self._redis, plan, f"reading batch {self.batch_id}"):
+            return member_job_id(self.batch_id, user_id)
+        return None
 
     async def wait(self, timeout: float | None = None) -> Progress:  # noqa: ASYNC109 - the name users expect
         """Wait until the batch is complete: every change has finished, and no more are added.

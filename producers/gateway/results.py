@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -19,7 +19,7 @@ from producers.contract.messages import JobResult
 from producers.gateway.bodies import CSV, JSON, NDJSON
 from producers.gateway.problems import TooManyCalls
 from producers.gateway.service import AnyRequest, Gateway, gateway_of, require_id
-from producers.queue.results import format_cursor
+from producers.queue.results import ResultPage, format_cursor
 
 EVENTS = "text/event-stream"
 KEEP_ALIVE_S = 15.0
@@ -58,10 +58,9 @@ async def results(
     batch = gateway_of(request).producer.batch(batch_id)
     page = await batch.page(after, limit)
     wanted = request.headers.get("accept", JSON)
-    if CSV in wanted:
-        return Stream(_export(batch, page.cursor, page.results, as_csv=True), media_type=f"{CSV}; charset=utf-8")
-    if NDJSON in wanted:
-        return Stream(_export(batch, page.cursor, page.results, as_csv=False), media_type=NDJSON)
+    for media_type in (CSV, NDJSON):
+        if media_type in wanted:
+            return export(batch, page, media_type)
     return Response(ResultsPage(results=page.results, cursor=page.cursor, complete=page.complete))
 
 
@@ -81,6 +80,20 @@ async def events(request: AnyRequest, batch_id: FromPath[str], after: After = No
         raise TooManyCalls(f"this process serves {gateway.settings.gateway_streams:,} event streams at most")
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return Stream(_events(gateway, batch, after), media_type=EVENTS, headers=headers)
+
+
+def export(batch: Batch, first: ResultPage, media_type: str, headers: Mapping[str, str] | None = None) -> Stream:
+    """Return all results of a batch that exist now, as CSV or NDJSON.
+
+    Args:
+        batch: the batch.
+        first: its first page. Reading it has refused an unknown batch before the stream begins.
+        media_type: `CSV` or `NDJSON`.
+        headers: further headers.
+    """
+    as_csv = media_type == CSV
+    content = _export(batch, first.cursor, first.results, as_csv=as_csv)
+    return Stream(content, media_type=f"{CSV}; charset=utf-8" if as_csv else NDJSON, headers=headers)
 
 
 async def _export(batch: Batch, cursor: str, first: list[JobResult], *, as_csv: bool) -> AsyncIterator[bytes]:

@@ -16,8 +16,8 @@ from producers.queue.progress import StoredBatch, batch_not_found_error, fetch_s
 from producers.queue.results import MAX_PAGE_SIZE
 from producers.queue.submit import SubmitOptions
 from producers.queue.submit_messages import SubmitVerdict
-from producers.transport.commands import HMGET, SSCAN, ZREM, ZREVRANGE
-from producers.transport.plan import Plan, RunScript
+from producers.transport.commands import HEXISTS, HMGET, SSCAN, ZREM, ZREVRANGE
+from producers.transport.plan import Plan, RunScript, Transaction
 from producers.transport.script_messages import Message, encode
 from producers.transport.scripts import Script
 
@@ -82,6 +82,20 @@ def check_existing(keys: Keyspace, batch_id: str, options: SubmitOptions) -> Pla
     return True
 
 
+def has_template(keys: Keyspace, batch_id: str) -> Plan[bool]:
+    """Return whether the changes of a batch share one template.
+
+    Raises:
+        BatchNotFound: there is no such batch, or it has expired.
+    """
+    exists, has_template = yield from Transaction(
+        HEXISTS(keys.batch + batch_id, "created_at"), HEXISTS(keys.batch + batch_id, "template")
+    )
+    if not exists:
+        raise batch_not_found_error(batch_id)
+    return has_template
+
+
 def seal(batch_id: str, options: SubmitOptions, *, lane_full_count: int, result_ttl_ms: int) -> Plan[None]:
     """Close a batch to further changes.
 
@@ -139,12 +153,12 @@ def _run_seal(request: SealRequest) -> RunScript[SealVerdict]:
     return RunScript(SEAL, [encode(request)], parse=SealVerdict, idempotent=True)
 
 
-def list_newest(keys: Keyspace, limit: int) -> Plan[Listing[Progress]]:
-    """Return the progress of the newest batches; drop expired ones from the list of batches."""
+def list_newest(keys: Keyspace, limit: int, skip: int = 0) -> Plan[Listing[Progress]]:
+    """Return the progress of the newest batches after the first `skip`; drop expired ones from the list of batches."""
     limit = min(limit, MAX_PAGE_SIZE)
     found: Listing[Progress] = Listing()
     while len(found) < limit:
-        listed = len(found) + found.malformed  # so many stay in the list; the expired ones were dropped
+        listed = skip + len(found) + found.malformed  # so many stay in the list; the expired ones were dropped
         names = yield from ZREVRANGE(keys.batches, listed, listed + limit - len(found) - 1)
         if not names:
             break

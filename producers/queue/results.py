@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from producers.contract.keyspace import Keyspace
 from producers.contract.messages import JobResult, Outcome
-from producers.contract.stored_values import read_each
+from producers.contract.stored_values import Listing, read_each
 from producers.errors import InvalidCursor, JobNotFound
 from producers.queue.jobs import read_result
 from producers.queue.progress import batch_not_found_error
@@ -48,8 +49,16 @@ class ResultPage:
     malformed: int = 0
 
 
-def read_page(keys: Keyspace, batch_id: str, after: str | None, limit: int = PAGE_SIZE) -> Plan[ResultPage]:
+def read_page(
+    keys: Keyspace,
+    batch_id: str,
+    after: str | None,
+    limit: int = PAGE_SIZE,
+    outcomes: Collection[Outcome] | None = None,
+) -> Plan[ResultPage]:
     """Return the results after a cursor that are there by now: up to `limit`, and up to `MAX_PAGE_SIZE`.
+
+    With `outcomes`, those of the others are left out: their results are not read, but they count towards the limit.
 
     Raises:
         BatchNotFound: there is no such batch, or it has expired.
@@ -66,6 +75,9 @@ def read_page(keys: Keyspace, batch_id: str, after: str | None, limit: int = PAG
     finished = read_each([entry for entry in entries if b"end" not in entry[1]], _finished)
     if entries:
         position = entries[-1][0].decode()
+    malformed = finished.malformed
+    if outcomes is not None:
+        finished = Listing(entry for entry in finished if entry[2] in outcomes)
     results: list[JobResult] = []
     if finished:
         stored = yield from MGET(*(keys.result + job_id for _, job_id, _ in finished))
@@ -73,7 +85,7 @@ def read_page(keys: Keyspace, batch_id: str, after: str | None, limit: int = PAG
     last = read_each([end or b""], lambda stored: _order(stored.decode()))
     complete = last != [] and _order(position) >= last[0]
     cursor = format_cursor(batch_id, position)
-    return ResultPage(results, [place for place, _, _ in finished], cursor, complete, finished.malformed)
+    return ResultPage(results, [place for place, _, _ in finished], cursor, complete, malformed)
 
 
 def _order(position: str) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection, Iterable
 
 from redis import Redis
@@ -82,3 +83,17 @@ class AccessKeys:
         if key.rate_per_s is None:
             return 0.0
         return run_plan(self._redis, access_keys.spend_call(key, key.rate_per_s), "counting a call")
+
+    def open_session(self, key_id: str) -> str:
+        """Return the token of a new session of a browser, which signed in with a key. It ends by itself in 12 hours."""
+        token = secrets.token_urlsafe(32)
+        run_plan(self._redis, access_keys.save_session(self._keys, token, key_id), "signing in")
+        return token
+
+    def find_session(self, token: str) -> str | None:
+        """Return the ID of the key with which a browser signed in; None if its session has ended."""
+        return run_plan(self._redis, access_keys.fetch_session(self._keys, token), "reading a session")
+
+    def end_session(self, token: str) -> None:
+        """End the session of a browser."""
+        run_plan(self._redis, access_keys.end_session(self._keys, token), "signing out")

@@ -116,9 +116,9 @@ class QueueAdmin:
         """
         return run_plan(self._redis, users.user_status(self._keys, user_id), f"reading the status of user {user_id}")
 
-    def batches(self, limit: int = 100) -> Listing[Progress]:
-        """Return the progress of up to `limit` batches, newest first; at most 10,000."""
-        return run_plan(self._redis, batches.list_newest(self._keys, limit), "listing batches")
+    def batches(self, limit: int = 100, *, skip: int = 0) -> Listing[Progress]:
+        """Return the progress of up to `limit` batches, newest first, after the first `skip`; at most 10,000."""
+        return run_plan(self._redis, batches.list_newest(self._keys, limit, skip), "listing batches")
 
     def migrate(self, *, dry_run: bool = False) -> MigrationReport:
         """Move a queue of an earlier version to the layout of this one, while no worker and no producer runs.

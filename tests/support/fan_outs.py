@@ -54,6 +54,13 @@ async def end_all(lanes: Lanes, outcome: Outcome = Outcome.APPLIED) -> list[str]
     return ended
 
 
+async def end_some(lanes: Lanes, ends: Iterable[tuple[Outcome, dict[str, Any]]]) -> None:
+    """End the changes that are claimed first, each with an outcome and fields of its result."""
+    ends = list(ends)
+    for claim, (outcome, fields) in zip(await lanes.claim(len(ends)), ends, strict=True):
+        await lanes.done(claim, outcome, **fields)
+
+
 async def half_ended(producer: Producer, lanes: Lanes) -> tuple[Batch, list[str]]:
     """Return a batch of twenty with ten changes ended, and their IDs in order."""
     batch = await to_users(producer, users(20))

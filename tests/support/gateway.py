@@ -69,6 +69,13 @@ def body(one: SettingsChange | None = None, **changed: Any) -> dict[str, Any]:
     return fields | changed
 
 
+async def shown(gateway: httpx.AsyncClient, path: str, **params: str) -> str:
+    """Return a page of the console."""
+    answer = await gateway.get(path, params=params)
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
 def lines(*rows: object) -> bytes:
     """Return rows as NDJSON."""
     return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)

@@ -19,6 +19,9 @@ NOTICES = {
     "paused-before": "It was paused before.",
     "resumed": "Resumed.",
     "not-paused": "It was not paused.",
+    "batch-cancelled": "Cancelled: {count} changes; {others} requests were in flight.",
+    "batch-retried": "Enqueued again: {count} changes, as this batch; {others} were refused.",
+    "nothing-failed": "No failed change is left that could be enqueued again.",
 }
 """What a page says after an action, by the code in its address; {count} and {others} are numbers from there."""
 

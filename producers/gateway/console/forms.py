@@ -1,4 +1,4 @@
-"""What a browser sends with a form."""
+"""What a browser sends with a form, or with a link."""
 
 from __future__ import annotations
 
@@ -30,3 +30,15 @@ async def read_form(request: AnyRequest) -> dict[str, str]:
         return dict(parse_qsl(body.decode(), max_num_fields=MAX_FIELDS, errors="strict"))
     except ValueError as exc:
         raise InvalidChange("body", "must be the fields of a form in UTF-8", str(exc)) from exc
+
+
+def read_number(request: AnyRequest, name: str, most: int) -> int:
+    """Return a parameter of the query that is a whole number; 0 if it is absent.
+
+    Raises:
+        InvalidChange: it is none, or above `most`.
+    """
+    text = request.query_params.get(name, "0")
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and int(text) <= most):
+        raise InvalidChange(name, f"must be a whole number up to {most:,}", text)
+    return int(text)

@@ -14,6 +14,7 @@ from litestar import Response
 from markupsafe import Markup
 
 from producers.cli.text import EMPTY_CELL, format_count, format_duration, format_time
+from producers.cli.views import outcome_counts
 from producers.gateway.console.assets import asset_path
 from producers.gateway.service import AnyRequest, gateway_of, key_of, location
 
@@ -55,6 +56,7 @@ _environment.filters |= {
     "time": _time,
     "count": format_count,
     "duration": format_duration,
+    "outcomes": outcome_counts,
     "words": _words,
     "json": lambda value: msgspec.json.encode(value).decode(),
 }

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from arq.connections import ArqRedis
 
+from producers import Producer
 from tests.support.gateway import gateway_on
 from tests.support.lanes import Lanes
 
@@ -23,3 +24,10 @@ async def gateway(valkey_dsn: str) -> AsyncIterator[httpx.AsyncClient]:
 def served_lanes(valkey: ArqRedis) -> Lanes:
     """The lanes of the gateway's queue, as a worker sees them."""
     return Lanes(valkey)
+
+
+@pytest.fixture
+async def served_producer(valkey: ArqRedis) -> AsyncIterator[Producer]:
+    """A producer of the gateway's queue."""
+    async with Producer(valkey) as producer:
+        yield producer

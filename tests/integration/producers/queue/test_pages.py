@@ -8,10 +8,10 @@ import pytest
 from arq.connections import ArqRedis
 
 from ops.keys import KEYS
-from producers import InvalidCursor, Producer
+from producers import BatchNotFound, InvalidCursor, JobState, Outcome, Producer
 from producers.queue.results import MAX_PAGE_SIZE
 from tests.support.changes import TRADER, change, setting
-from tests.support.fan_outs import end_all, half_ended, to_users, users
+from tests.support.fan_outs import end_all, end_some, half_ended, to_users, users
 from tests.support.lanes import Lanes
 
 
@@ -43,6 +43,42 @@ async def test_a_page_does_not_wait(producer: Producer, lanes: Lanes) -> None:
 
     assert (empty.results, empty.complete, page.complete) == ([], False, False)
     assert len(page.results) == 1
+
+
+async def test_a_page_can_be_of_some_outcomes_only(producer: Producer, lanes: Lanes) -> None:
+    """The others are looked at, so that pages stay bounded: the next page starts after them."""
+    batch = await to_users(producer, users(6))
+    await end_some(lanes, [(outcome, {}) for outcome in (Outcome.APPLIED, Outcome.REJECTED) for _ in range(3)])
+
+    first = await batch.page(limit=4, outcomes=[Outcome.REJECTED])
+    second = await batch.page(first.cursor, 4, outcomes=[Outcome.REJECTED])
+
+    assert [[result.outcome for result in page.results] for page in (first, second)] == [
+        [Outcome.REJECTED],
+        [Outcome.REJECTED] * 2,
+    ]
+    assert [len(page.positions) for page in (first, second)] == [1, 2]
+
+
+async def test_the_change_of_a_user_is_known_in_a_batch_of_a_template_only(producer: Producer) -> None:
+    """The job IDs of other batches are numbered."""
+    batch, own = await to_users(producer, ["1", "a/b"]), await producer.fan_out([change("1")], batch_id="own")
+
+    ids = [await batch.job_id_of(user) or "" for user in ("1", "a/b")]
+    assert [(await producer.job(job_id).status()).state for job_id in ids] == [JobState.QUEUED] * 2
+    assert await own.job_id_of("1") is None
+    with pytest.raises(BatchNotFound):
+        await producer.batch("none").job_id_of("1")
+
+
+async def test_batches_are_listed_after_the_newest_ones(producer: Producer) -> None:
+    """For pages of them."""
+    for number in range(4):
+        await to_users(producer, users(1), f"b{number}")
+
+    everything = [progress.batch_id for progress in await producer.batches()]
+    pages = [[progress.batch_id for progress in await producer.batches(2, skip=skip)] for skip in (0, 2, 4)]
+    assert pages == [everything[:2], everything[2:], []]
 
 
 @pytest.mark.parametrize(

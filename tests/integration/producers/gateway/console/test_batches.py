@@ -1,0 +1,188 @@
+"""The console's screens of batches: progress, failures by cause, results, and what can be done with them."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from arq.connections import ArqRedis
+
+from producers import Outcome, Producer
+from producers.contract.access_keys import Scope
+from producers.gateway.console import batch, batches
+from producers.gateway.console.sessions import COOKIE
+from tests.support.changes import change
+from tests.support.fan_outs import end_all, end_some, to_users, users
+from tests.support.gateway import access_key, gateway_on, shown
+from tests.support.lanes import Lanes
+
+
+async def test_batches_are_listed_newest_first_page_by_page(
+    gateway: httpx.AsyncClient, served_producer: Producer, valkey: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With how far they are. A link leads to the older ones."""
+    monkeypatch.setattr(batches, "SHOWN", 2)
+    for number in range(3):
+        await to_users(served_producer, users(3), f"b{number}")
+        await valkey.zadd("copytrade:batches", {f"b{number}": number})
+    await end_some(Lanes(valkey), [(Outcome.REJECTED, {})])
+
+    newest, older = await shown(gateway, "/batches"), await shown(gateway, "/batches", skip="2")
+
+    assert newest.index(">b2<") < newest.index(">b1<")
+    assert ">b0<" not in newest
+    assert 'href="/batches?skip=2"' in newest
+    assert ">b0<" in older
+    assert ">b1<" not in older
+    assert "1 of 3" in older
+    assert "1 rejected" in older
+    assert "Older batches" not in older
+
+
+async def test_results_are_shown_page_by_page_and_by_outcome(
+    gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link leads to the next; each result links to its user and its change."""
+    monkeypatch.setattr(batch, "SHOWN_RESULTS", 2)
+    handle = await to_users(served_producer, users(5), "july")
+    await end_some(served_lanes, [(Outcome.APPLIED, {})] * 2 + [(Outcome.EXHAUSTED, {"user_id": "u/'<"})])
+    cursor = (await handle.page(limit=2)).cursor
+
+    first = await shown(gateway, "/batch", id="july")
+    second = await shown(gateway, "/batch", id="july", after=cursor)
+    failed = await shown(gateway, "/batch", id="july", outcome="exhausted")
+
+    assert httpx.QueryParams({"id": "july", "after": cursor})["after"] == cursor
+    assert f"after={cursor.replace('/', '%2F')}" in first
+    assert (first.count('data-label="Tries"'), second.count('data-label="Tries"')) == (2, 1)
+    assert "Next results" not in second
+    assert failed.count('data-label="Tries"') == 1
+    assert 'href="/user?id=u%2F%27%3C">u/&#39;&lt;</a>' in failed
+
+
+async def test_a_users_change_is_found_in_a_batch(
+    gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one of a template by its ID, whether it has ended or not; in others among some results at a time."""
+    monkeypatch.setattr(batch, "SEARCHED_PAGE", 1)
+    monkeypatch.setattr(batch, "SEARCHED_PAGES", 1)
+    await to_users(served_producer, users(2), "july")
+    await end_some(served_lanes, [(Outcome.APPLIED, {})])
+    await served_producer.fan_out([change("7"), change("8")], batch_id="own")
+    for claim in await served_lanes.claim():
+        if claim.job_id.startswith("own"):
+            await served_lanes.done(claim, user_id=claim.lane.partition(":")[0])
+    first = (await served_producer.batch("own").page(limit=1)).results[0]
+    other = {"7": "8", "8": "7"}[first.user_id]
+
+    assert "The change of user 2 is in flight" in await shown(gateway, "/batch", id="july", user="2")
+    assert 'href="/change?id=july..1"' in await shown(gateway, "/batch", id="july", user="1")
+    assert "There are no such results" in await shown(gateway, "/batch", id="july", user="3")
+    assert f">{first.user_id}</a></th>" in await shown(gateway, "/batch", id="own", user=first.user_id)
+    not_yet = await shown(gateway, "/batch", id="own", user=other)
+    assert "There are no such results among those that were looked at" in not_yet
+    assert f"user={other}#results" in not_yet
+
+
+@pytest.mark.parametrize(("file_format", "start"), [("csv", "userId,"), ("ndjson", '{"jobId"')])
+async def test_all_results_are_downloaded(
+    gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes, file_format: str, start: str
+) -> None:
+    """As a file named after the batch."""
+    await to_users(served_producer, users(3), "ju'ly")
+    await end_all(served_lanes)
+
+    answer = await gateway.get("/batch/export", params={"id": "ju'ly", "format": file_format})
+
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="ju_ly.{file_format}"'
+    assert answer.text.startswith(start)
+    assert len(answer.text.splitlines()) == 3 + (file_format == "csv")
+
+
+async def test_a_batch_is_cancelled_after_its_count_was_shown(
+    gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes
+) -> None:
+    """Sent twice, the form does nothing more."""
+    handle = await to_users(served_producer, users(5), "july")
+    await served_lanes.claim(2)
+
+    asked = await shown(gateway, "/batch/cancel", id="july")
+    assert "3 queued changes of 5 will end cancelled, 2 requests in flight will not" in asked
+    assert (await handle.progress()).queued == 3
+    answers = [await gateway.post("/actions/cancel-batch", data={"id": "july"}) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [303, 303]
+    assert (
+        "Cancelled: 3 changes; 2 requests were in flight." in (await gateway.get(answers[0].headers["Location"])).text
+    )
+    assert (await handle.progress()).outcomes == {"cancelled": 3}
+
+
+async def test_failed_changes_are_retried_after_their_count_was_shown(
+    gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes
+) -> None:
+    """As a batch of their own. Sent twice, the form enqueues nothing more."""
+    await to_users(served_producer, users(4), "july")
+    await end_some(served_lanes, [(Outcome.REJECTED, {})] * 3 + [(Outcome.APPLIED, {})])
+
+    assert "3 changes ended rejected, unauthorized, exhausted" in await shown(gateway, "/batch/retry", id="july")
+    first, again = [await gateway.post("/actions/retry-batch", data={"id": "july"}) for _ in range(2)]
+
+    retried = (await gateway.get(first.headers["Location"])).text
+    assert "<h1>Batch july.retry-" in retried
+    assert "Enqueued again: 3 changes" in retried
+    assert "No failed change is left" in (await gateway.get(again.headers["Location"])).text
+    assert len(await served_lanes.claim()) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "status"),
+    [
+        ("/batch", {"id": "<b>x"}, 404),
+        ("/batch", {"id": "x" * 10_000}, 422),
+        ("/batch", {}, 422),
+        ("/batch", {"id": "july", "after": "july/9-9' or 1"}, 422),
+        ("/batch", {"id": "july", "outcome": "surprising"}, 422),
+        ("/batch", {"id": "july", "user": "a b"}, 422),
+        ("/batch/export", {"id": "july", "format": "exe"}, 422),
+        ("/batch/cancel", {"id": "none"}, 404),
+        ("/batches", {"skip": "-1"}, 422),
+    ],
+)
+async def test_odd_input_is_answered_with_a_page(
+    gateway: httpx.AsyncClient, served_producer: Producer, path: str, params: dict[str, str], status: int
+) -> None:
+    """What was given is text in it."""
+    await to_users(served_producer, users(1), "july")
+    answer = await gateway.get(path, params=params)
+
+    assert answer.status_code == status
+    assert 'role="alert"' in answer.text
+    assert "<b>x" not in answer.text
+
+
+async def test_only_who_may_enqueue_sees_and_sends_the_actions(
+    valkey_dsn: str, valkey: ArqRedis, served_producer: Producer, served_lanes: Lanes
+) -> None:
+    """A key that is bound sees its own batches only; a gateway that is read-only has no buttons."""
+    await to_users(served_producer, users(3), "july")
+    await end_some(served_lanes, [(Outcome.REJECTED, {})])
+    key = await access_key(valkey, Scope.READ)
+    bound = await access_key(valkey, Scope.READ, Scope.ENQUEUE, user_ids=frozenset({"1"}))
+    statuses: list[int] = []
+    async with gateway_on(valkey_dsn, auth=True) as gateway:
+        await gateway.post("/sign-in", data={"key": key})
+        reader = await shown(gateway, "/batch", id="july")
+        statuses += [(await gateway.post("/actions/cancel-batch", data={"id": "july"})).status_code]
+        gateway.cookies.delete(COOKIE)
+        await gateway.post("/sign-in", data={"key": bound})
+        statuses += [
+            (await gateway.get(path, params={"id": "july"})).status_code for path in ("/batch", "/batch/export")
+        ]
+        listed = await shown(gateway, "/batches")
+    async with gateway_on(valkey_dsn, gateway_read_only=True) as gateway:
+        read_only = await shown(gateway, "/batch", id="july")
+        statuses += [(await gateway.post("/actions/retry-batch", data={"id": "july"})).status_code]
+
+    assert statuses == [403, 403, 403, 403]
+    assert 'class="button' not in reader + read_only
+    assert "july" not in listed
