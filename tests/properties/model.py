@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from producers.contract.ids import batch_id_of
@@ -97,10 +98,10 @@ class Model:
     places: dict[str, int] = field(default_factory=dict)
     claimed: Counter[str] = field(default_factory=Counter)
 
-    def submit(self, lane: str, job_id: str, content: str, *, bulk: bool, known: bool, in_batch: bool = False) -> int:
+    def submit(self, lane: str, job_id: str, content: str, *, bulk: bool, known: bool, compared: bool = True) -> int:
         """Accept or refuse a change; return the verdict that the script must give."""
         if known:
-            same = in_batch or self.contents[job_id] == content
+            same = not compared or self.contents[job_id] == content
             return SubmitVerdict.ALREADY_THERE if same else SubmitVerdict.OTHER_CHANGE
         queued = self.queued.get(lane, [])
         if len(queued) >= LANE_LIMIT:
@@ -115,22 +116,25 @@ class Model:
         return len(queued) + 1
 
     def submit_to_batch(
-        self, batch_id: str, chunk: list[tuple[str, str]], *, bulk: bool, templated: bool = False
+        self, batch_id: str, chunk: list[tuple[str, str, str]], *, bulk: bool, ended: Container[str] = ()
     ) -> list[int]:
-        """Accept or refuse a chunk of (lane, job ID); return the verdicts."""
+        """Accept or refuse a chunk of (lane, job ID, content); return the verdicts.
+
+        Changes of a template have the content "". `ended`: the changes that have a result still.
+        """
         batch = self.batches.get(batch_id, Batch())
         if batch.is_cancelled:
             return [SubmitVerdict.CANCELLED] * len(chunk)
-        if batch.is_sealed and not batch.has_full_lanes and not {job_id for _, job_id in chunk} <= batch.members:
+        if batch.is_sealed and not batch.has_full_lanes and not {job_id for _, job_id, _ in chunk} <= batch.members:
             return [SubmitVerdict.SEALED] * len(chunk)
         self.batches[batch_id] = batch
         verdicts = []
-        for lane, job_id in chunk:
-            known = job_id in batch.members
-            verdicts.append(self.submit(lane, job_id, "", bulk=bulk, known=known, in_batch=True))
+        for lane, job_id, content in chunk:
+            known, compared = job_id in batch.members, job_id in self.lane_of or job_id in ended
+            verdicts.append(self.submit(lane, job_id, content, bulk=bulk, known=known, compared=compared))
             if verdicts[-1] > 0:
                 batch.members.add(job_id)
-                if templated:
+                if not content:
                     self.templated.add(job_id)
                 batch.is_complete = False
         return verdicts

@@ -97,8 +97,11 @@ class ProducerRules(RuleBasedStateMachine):
     ) -> None:
         """Submit a chunk of a batch, some of whose items may be there already."""
         named = [(f"{batch_id}..{number}", change) for number, change in chunk]
-        lanes = [(keyspace.lane(change.user_id, change.trader_id), job_id) for job_id, change in named]
-        expected = self.model.submit_to_batch(batch_id, lanes, bulk=bulk)
+        rows = [
+            (keyspace.lane(change.user_id, change.trader_id), job_id, change_digest(change)) for job_id, change in named
+        ]
+        ended = [job_id for job_id, _ in named if KEYS.result + job_id in self.world.dump]
+        expected = self.model.submit_to_batch(batch_id, rows, bulk=bulk, ended=ended)
         priority = Priority.BULK if bulk else Priority.INTERACTIVE
         assert self._submit(named, SubmitOptions(LANE_LIMIT, priority, coalesce, batch_id, "changes"), ttl) == expected
         self.world.after()
@@ -116,8 +119,8 @@ class ProducerRules(RuleBasedStateMachine):
             Submission(f"{FAN_OUT}..{user}", keyspace.escape(user), keyspace.escape(template.trader_id), None)
             for user in users
         ]
-        lanes = [(submission.lane, submission.job_id) for submission in some]
-        expected = self.model.submit_to_batch(FAN_OUT, lanes, bulk=bulk, templated=True)
+        rows = [(submission.lane, submission.job_id, "") for submission in some]
+        expected = self.model.submit_to_batch(FAN_OUT, rows, bulk=bulk)
         priority = Priority.BULK if bulk else Priority.INTERACTIVE
         options = SubmitOptions(LANE_LIMIT, priority, coalesce, FAN_OUT, content_of(FAN_OUT))
         run = TemplateRun.from_change(template, options, now_ms=self.world.now_ms, ttl_ms=ttl)

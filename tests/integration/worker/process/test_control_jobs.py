@@ -16,7 +16,7 @@ from arq.worker import func
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ops.keys import KEYS
-from producers import Job, Priority, Producer, QueueUnavailable
+from producers import InvalidId, Job, Priority, Producer, QueueUnavailable
 from producers.contract.codec import decode_change
 from tests.support.arq_app import answer, as_arq_app
 from tests.support.changes import change
@@ -58,6 +58,17 @@ async def test_a_submit_job_takes_the_options_of_enqueue(valkey: ArqRedis) -> No
     chosen, default = [decode_change(await valkey.get(KEYS.job + f"{name}.change")).k for name in ("c1", "c2")]
     assert (chosen.ttl_ms, chosen.priority, chosen.coalesce) == (60_000, Priority.BULK, True)
     assert (default.ttl_ms, default.priority, default.coalesce) == (86_400_000, msgspec.UNSET, msgspec.UNSET)
+
+
+@pytest.mark.parametrize("job_id", ["a..b", "a//b", "a~~b", "a.", "x" * 122])
+async def test_a_submit_job_whose_id_gives_no_id_of_a_change_fails(valkey: ArqRedis, job_id: str) -> None:
+    """Each rule that the page of the wire has for the IDs of jobs."""
+    context = {"producer": Producer(valkey), "job_id": job_id, "job_try": 1}
+
+    with pytest.raises(InvalidId, match=r"^jobId: "):
+        await control_jobs.submit(context, msgspec.to_builtins(change()))
+
+    assert await valkey.dbsize() == 0
 
 
 async def test_submit_jobs_add_changes_to_a_batch_and_seal_batch_completes_it(valkey: ArqRedis, tmp_path: Path) -> None:
