@@ -230,7 +230,7 @@ def _template(trader_id: str | None, settings: str | None) -> Template:
     """Return the template of rows."""
     try:
         found = Template.from_json(msgspec.json.decode(settings)) if settings is not None else Template({}, ())
-    except (msgspec.MsgspecError, BadInput) as exc:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, BadInput) as exc:
         raise InvalidChange("settings", f"must be a list of settings in JSON ({exc})", settings) from exc
     return found.with_fields({"trader_id": trader_id} if trader_id is not None else {})
 

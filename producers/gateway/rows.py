@@ -43,7 +43,7 @@ class Rows:
                     await asyncio.sleep(0)
                 yield self._permitted(row)
         except BadInput as exc:
-            raise BadRows(str(exc), [], total=0) from exc
+            raise BadRows(exc.problem, [], total=0) from exc
 
     async def validate(self, most: int) -> ValidationReport:
         """Read all rows.

@@ -88,7 +88,7 @@ def _columns(line: int, names: list[str], *, ignore_other_columns: bool) -> list
     if "user_id" not in columns:
         hint = "" if None not in columns else " (if the file has only IDs, one a line: --format jsonl)"
         shown = abbreviated(", ".join(names))
-        raise BadInput(f"line {line} must name the columns, among them user_id; got {shown}{hint}")
+        raise BadInput(f"line {line} must name the columns, among them user_id; got {shown}", hint)
     by_rule: dict[str, list[str]] = {}
     unknown = False
     for index, (name, column) in enumerate(zip(names, columns, strict=True)):
@@ -99,7 +99,7 @@ def _columns(line: int, names: list[str], *, ignore_other_columns: bool) -> list
             by_rule.setdefault("appears twice; remove one", []).append(abbreviated(name))
     if by_rule:
         shown = "; ".join(_columns_with_rule(names, rule) for rule, names in by_rule.items())
-        raise BadInput(shown + (" (--ignore-other-columns skips columns that are not fields)" if unknown else ""))
+        raise BadInput(shown, " (--ignore-other-columns skips columns that are not fields)" if unknown else "")
     return columns
 
 

@@ -28,7 +28,9 @@ def json_rows(lines: Lines, *, ignore_other_columns: bool = False) -> Iterator[t
             yield number, line
             continue
         if is_first and line.startswith("["):
-            raise BadInput("this is one JSON array; write one value a line: jq -c '.[]' FILE | copytrade fan-out - ...")
+            raise BadInput(
+                "this is one JSON array; write one value a line", ": jq -c '.[]' FILE | copytrade fan-out - ..."
+            )
         is_first = False
         try:
             yield number, _row(json_text.decode(line), ignore_others=ignore_other_columns)

@@ -8,7 +8,15 @@ from producers.errors import MISSING, InvalidChange, abbreviated
 
 
 class BadInput(Exception):
-    """Options or a file that a command cannot use; the message is one line that says what to do."""
+    """Options or a file that a command cannot use; the message is one line that says what to do.
+
+    Attributes:
+        problem: the message without what can be done on the command line, for others who hand in files.
+    """
+
+    def __init__(self, problem: str, hint: str = "") -> None:
+        super().__init__(problem + hint)
+        self.problem = problem
 
 
 @dataclass(frozen=True, slots=True)

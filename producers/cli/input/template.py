@@ -110,7 +110,7 @@ class Template:
             check_change(change)
         except InvalidChange as exc:
             hint = "; give it by a flag or with --settings" if exc.value is None else ""
-            raise BadInput(f"for every follower: {describe(exc)}{hint}") from exc
+            raise BadInput(f"for every follower: {describe(exc)}", hint) from exc
         return fields
 
     def _merge(self, row: Mapping[str, Any], user_id: object) -> dict[str, Any]:

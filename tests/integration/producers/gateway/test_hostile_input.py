@@ -66,6 +66,35 @@ async def test_broken_and_oversized_bodies_get_an_error_by_row(
     assert rule in answer.text
 
 
+@pytest.mark.parametrize(
+    ("content", "kind", "rule"),
+    [
+        (b"1001\n1002\n", CSV, "must name the columns, among them user_id"),
+        (b"user_id,note\n1,vip\n", CSV, "is not a field"),
+        (b'["1", "2"]', NDJSON, "this is one JSON array; write one value a line"),
+        (b"\x1f\x8b\x08", CSV, "the file is compressed; give its content"),
+        (b"", CSV, "the body has no rows"),
+    ],
+)
+async def test_errors_of_rows_name_nothing_of_the_command_line(
+    gateway: httpx.AsyncClient, content: bytes, kind: str, rule: str
+) -> None:
+    """Its options are not the caller's."""
+    answer = await gateway.post("/v1/batches", params=ROWS, content=content, headers={"Content-Type": kind})
+
+    assert (answer.status_code, rule in answer.json()["detail"]) == (422, True)
+    assert "--" not in answer.text
+    assert "copytrade " not in answer.text
+
+
+async def test_settings_that_are_nested_too_deeply_are_refused(gateway: httpx.AsyncClient) -> None:
+    """As a parameter of rows."""
+    params = ROWS | {"settings": "[" * 20_000}
+    answer = await gateway.post("/v1/batches", params=params, content="user_id\n1\n", headers={"Content-Type": CSV})
+
+    assert (answer.status_code, answer.json()["field"]) == (422, "settings")
+
+
 async def test_of_many_errors_some_are_listed_and_the_others_counted(gateway: httpx.AsyncClient) -> None:
     """So that neither the answer nor the memory grows with the body."""
     answers = [
