@@ -132,7 +132,8 @@ async def fan_out(
         else:
             batch = await producer.fan_out(rows.changes(), **options)
     return answer(
-        request, report_of(batch, Checked(places=range(checked.valid), invalid=checked.invalid, errors=errors))
+        request,
+        report_of(batch, Checked(places=rows.valid_lines, invalid=checked.invalid, errors=errors, are_rows=True)),
     )
 
 

@@ -25,20 +25,24 @@ class Checked(Generic[T]):
 
     Attributes:
         valid: those that break no rule.
-        places: their places in the body, from 0.
+        places: their places in the body, from 0; of rows their lines, from 1.
         invalid: how many others there are.
         errors: what is wrong with the first of these.
+        are_rows: whether they are lines of a body of rows.
     """
 
     valid: list[T] = field(default_factory=list)
     places: Sequence[int] = field(default_factory=list)
     invalid: int = 0
     errors: list[RowProblem] = field(default_factory=list)
+    are_rows: bool = False
 
     def refused(self, refusals: Sequence[Refusal]) -> list[RowProblem]:
         """Return what is wrong with items: invalid ones, and valid ones that were refused; not all if many."""
-        own = (replace(refusal, index=self.places[refusal.index]) for refusal in refusals[:MAX_ROWS_SHOWN])
-        return sorted([*self.errors, *row_problems(own)], key=_place)[:MAX_ROWS_SHOWN]
+        found = row_problems(replace(one, index=self.places[one.index]) for one in refusals[:MAX_ROWS_SHOWN])
+        if self.are_rows:
+            found = [msgspec.structs.replace(problem, line=problem.index, index=None) for problem in found]
+        return sorted([*self.errors, *found], key=_place)[:MAX_ROWS_SHOWN]
 
 
 async def check_items(
@@ -92,4 +96,4 @@ def raw_items(body: bytes) -> list[msgspec.Raw]:
 
 
 def _place(row: RowProblem) -> int:
-    return row.index or 0
+    return row.index or row.line or 0

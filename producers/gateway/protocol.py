@@ -110,6 +110,7 @@ class GatewayProtocol(HttpToolsProtocol):
         if len(self.connections) > self.server_state.limit and waiting:
             oldest = next(iter(waiting))
             del waiting[oldest]
+            self.connections.discard(oldest)  # before it hears that it is lost, when many come at once
             oldest.transport.abort()
         self._await_head(HEAD_S)
 

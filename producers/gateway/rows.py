@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from array import array
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, BinaryIO, cast
@@ -25,11 +26,16 @@ ROWS_AT_ONCE = 250
 
 
 class Rows:
-    """The rows of one body, under a template. An access key that is bound refuses some of them."""
+    """The rows of one body, under a template. An access key that is bound refuses some of them.
+
+    Attributes:
+        valid_lines: the lines of the valid ones, when they have been validated.
+    """
 
     def __init__(self, stream: BinaryIO, file_format: Format, template: Template, key: AccessKey) -> None:
         self._followers = Followers(stream, file_format, template)
         self._key = key
+        self.valid_lines = array("I")
 
     async def read(self) -> AsyncIterator[ValidRow | RowError]:
         """Read the rows from the start.
@@ -56,6 +62,7 @@ class Rows:
         async for row in self.read():
             if isinstance(row, ValidRow):
                 report.valid += 1
+                self.valid_lines.append(row.line)
                 report.users_only = report.users_only and row.user_only
             else:
                 report.invalid += 1

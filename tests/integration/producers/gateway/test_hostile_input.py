@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from producers.gateway import GatewaySettings, create_app
-from tests.support.gateway import CSV, NDJSON, SETTINGS, body, lines, listening
+from tests.support.changes import change
+from tests.support.gateway import CSV, NDJSON, SETTINGS, body, gateway_on, lines, listening
 from tests.support.raw_http import connected, connections, until
 
 ROWS = {"traderId": "t1", "settings": SETTINGS}
@@ -109,6 +110,18 @@ async def test_of_many_errors_some_are_listed_and_the_others_counted(gateway: ht
     assert {(len(answer.json()["errors"]), answer.json()["errorsLeftOut"]) for answer in answers} == {(1000, 2000)}
     assert (some.status_code, some.json()["given"], some.json()["accepted"]) == (202, 3001, 1)
     assert (some.json()["refused"][0]["index"], some.json()["refusedLeftOut"]) == (1, 2000)
+
+
+async def test_what_is_refused_later_keeps_its_place(valkey_dsn: str) -> None:
+    """The place in the body that the caller sent, whatever was left out before."""
+    async with gateway_on(valkey_dsn, lane_limit=1) as gateway:
+        await gateway.post("/v1/changes", json=body(change("1")))
+        csv = "user_id\nnot an id\n1\n2\n"
+        rows = await gateway.post("/v1/batches", params=ROWS, content=csv, headers={"Content-Type": CSV})
+        json = await gateway.post("/v1/batches", json=BATCH | {"userIds": ["not an id", "1", "3"]})
+
+    assert [(row["line"], "index" in row) for row in rows.json()["refused"]] == [(2, False), (3, False)]
+    assert [row["index"] for row in json.json()["refused"]] == [0, 1]
 
 
 async def test_others_are_served_while_a_large_body_is_checked(gateway: httpx.AsyncClient) -> None:
