@@ -13,7 +13,8 @@ class GatewaySettings(ProducerSettings, frozen=True, kw_only=True):
     Attributes:
         gateway_auth: whether every call needs an access key. Without, calls of its own machine only are served.
         gateway_read_only: whether it refuses every call that changes something.
-        gateway_hosts: the values of the header Host that are served, commas between; empty for any.
+        gateway_hosts: the values of the header Host that are served, commas between; empty for any, without keys
+            for those of this machine.
         gateway_body_bytes: maximum size of a body of JSON.
         gateway_rows_bytes: maximum size of a body of rows, NDJSON or CSV; it is written to a temporary file.
         gateway_rows: maximum number of items in a body.
