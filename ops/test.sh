@@ -23,6 +23,13 @@ elif [ "${CI:-}" = true ]; then
 else
     echo "luacheck is not installed: the Lua scripts are NOT LINTED (Debian, Ubuntu: apt install lua-check)"
 fi
+if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null; then
+    if [ "${CI:-}" = true ]; then
+        echo "$0: chromium is not installed (Debian: apt install chromium)" >&2
+        exit 1
+    fi
+    echo "chromium is not installed: the console is NOT TESTED IN A BROWSER (Debian: apt install chromium)"
+fi
 
 case ${1:-} in
 --fast)

@@ -33,11 +33,15 @@ PARTS = [
 """Lua modules that scripts share. They have no keys and no reply of their own."""
 SCRIPTS = [path for path in LUA if path not in PARTS]
 LUACHECK = shutil.which("luacheck")
+VENDORED = ROOT / "producers" / "gateway" / "console" / "static" / "vendor"
+"""Files of others, which are kept as they were published."""
 SOURCES = sorted(
     path
     for package in (*PACKAGES, "ops", "tests")
     for path in (ROOT / package).rglob("*")
-    if path.suffix in {".py", ".lua", ".sh"}
+    if path.suffix in {".py", ".lua", ".sh", ".js", ".mjs", ".ts", ".css", ".html"}
+    and not path.is_relative_to(VENDORED)
+    and "node_modules" not in path.parts
 )
 MAX_LINES = 250
 LONGER_FILES = {
