@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from producers.gateway.heads import MAX_HEAD_BYTES, head_refusal, head_too_large, refusal_of, response_to
+from producers.gateway.http_1_0 import sending_without_chunks
 
 HEAD_S = 10.0
 """How long a head may take from its first byte, and a new connection until its first byte."""
@@ -169,6 +170,8 @@ class GatewayProtocol(HttpToolsProtocol):
         self._body = Progress(self.loop.time())
         super().on_headers_complete()
         self._has_call = True
+        if self.parser.get_http_version() == "1.0":
+            self.cycle.send = sending_without_chunks(self.cycle)  # type: ignore[assignment, method-assign]
 
     def on_body(self, body: bytes) -> None:
         """Count what came."""

@@ -56,7 +56,7 @@ async def exchanged(server: GatewayServer, *sent: bytes) -> bytes:
         for part in sent:
             writer.write(part)
             await writer.drain()
-        return await reader.read(1_000_000)
+        return await reader.read(-1)
 
 
 async def answered(reader: asyncio.StreamReader) -> bytes:

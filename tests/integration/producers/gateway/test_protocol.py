@@ -104,6 +104,15 @@ async def test_a_call_that_asks_for_http_2_keeps_its_body(server: GatewayServer,
     assert app.bodies == [b"abc"] * 2
 
 
+async def test_a_stream_to_a_caller_of_http_1_0_has_no_chunks(server: GatewayServer) -> None:
+    """The end of the connection ends it."""
+    found = await exchanged(server, b"POST /large HTTP/1.0\r\nContent-Length: 3\r\n\r\nend")
+    head, _, content = found.partition(b"\r\n\r\n")
+
+    assert b"transfer-encoding" not in head
+    assert content == b"x" * 20_000_000 + b"end"
+
+
 async def test_trailers_are_no_headers(server: GatewayServer) -> None:
     """An access key in one would be a key that a proxy has not seen."""
     chunked = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nAuthorization: b\r\n\r\n"
