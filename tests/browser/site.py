@@ -1,0 +1,164 @@
+"""What the tests of the console look at: a gateway, a worker, the exchange double, and tabs of a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page
+
+from ops.children import child_group
+from ops.redis_server import free_port
+from ops.stack import Stack, stop
+from producers import Producer
+from producers.contract.access_keys import NewKey
+from producers.gateway.console.sessions import COOKIE
+
+ROOT = Path(__file__).parents[2]
+READY_S = 20.0
+
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+)
+
+LISTEN = """
+addEventListener("securitypolicyviolation", event => tell(`${event.violatedDirective} ${event.blockedURI}`));
+"""
+"""Run in each page before its own scripts."""
+
+
+@dataclass
+class Served:
+    """A gateway process.
+
+    Attributes:
+        url: where it serves, with its prefix.
+        link: the address that it printed.
+        port: its port.
+    """
+
+    url: str
+    link: str
+    port: int
+
+
+@dataclass
+class Site:
+    """All that runs.
+
+    Attributes:
+        dsn: the server with the queue.
+        stack: the exchange double and the worker.
+        producer: what the tests change the queue with.
+        served: the gateway.
+        operator: a key that may do everything.
+        reader: a key that may only read.
+    """
+
+    dsn: str
+    stack: Stack
+    producer: Producer
+    served: Served
+    operator: NewKey
+    reader: NewKey
+
+
+@dataclass
+class Tab:
+    """A page, and what went wrong on it.
+
+    Attributes:
+        page: the page.
+        faults: errors of its console and its scripts, and what its Content-Security-Policy refused.
+    """
+
+    page: Page
+    faults: list[str] = field(default_factory=list)
+
+    async def go(self, address: str) -> None:
+        """Load a page; the answer must be a success."""
+        answer = await self.page.goto(address)
+        assert answer is not None
+        assert answer.status == 200, f"{answer.status} of {address}"
+
+
+@asynccontextmanager
+async def serving(dsn: str, *options: str, port: int = 0) -> AsyncIterator[Served]:
+    """Run `copytrade serve` meanwhile."""
+    port = port or free_port()
+    process = await start_gateway(dsn, port, *options)
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(READY_S):
+            link = (await process.stdout.readline()).decode().strip()
+            await answered(port)
+        yield Served(link.partition("/sign-in")[0].rstrip("/"), link, port)
+    finally:
+        await stop(process)
+
+
+async def start_gateway(dsn: str, port: int, *options: str) -> Process:
+    """Start `copytrade serve`."""
+    command = (sys.executable, "-m", "producers.cli", "--redis", dsn, "serve", "--port", str(port), *options)
+    return await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, stderr=asyncio.subprocess.DEVNULL, cwd=ROOT,
+        process_group=child_group(),
+    )  # fmt: skip
+
+
+async def answered(port: int) -> None:
+    """Return when something listens on a port of this machine."""
+    async with asyncio.timeout(READY_S):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                return
+
+
+@asynccontextmanager
+async def new_tab(
+    browser: Browser, *, signed_in: tuple[Site, NewKey] | None = None, **options: object
+) -> AsyncIterator[Tab]:
+    """Open a tab of a browser without history. At the end, nothing may have gone wrong on it."""
+    context = await browser.new_context(**options)  # type: ignore[arg-type]
+    try:
+        if signed_in is not None:
+            await sign_in(context, *signed_in)
+        tab = await open_tab(context)
+        yield tab
+        assert tab.faults == []
+    finally:
+        await context.close()
+
+
+async def open_tab(context: BrowserContext) -> Tab:
+    """Open a tab in a context."""
+    page = await context.new_page()
+    tab = Tab(page)
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            tab.faults.append(f"{message.type}: {message.text} ({message.location})")
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: tab.faults.append(f"script: {error}"))
+    await page.expose_function("tell", lambda text: tab.faults.append(f"policy: {text}"))
+    await page.add_init_script(LISTEN)
+    page.set_default_timeout(10_000)
+    return tab
+
+
+async def sign_in(context: BrowserContext, site: Site, key: NewKey, url: str = "") -> None:
+    """Give a browser the cookie of a session."""
+    token = await site.producer.access_keys.open_session(key.key_id)
+    await context.add_cookies([{"name": COOKIE, "value": token, "url": url or site.served.url}])
