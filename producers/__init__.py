@@ -46,6 +46,7 @@ from producers.monitor.doctor import diagnose
 from producers.monitor.overview_types import Overview
 from producers.queue.cancel import Cancellation, CancelReport
 from producers.queue.chunking import EnqueueReport
+from producers.queue.dead_letter_pages import DeadLetterGroup, DeadLetterGrouping, DeadLetterGroups, DeadLetterPage
 from producers.queue.dead_letters import DeadLetter
 from producers.queue.fan_out import FanOutReport, Preview
 from producers.queue.jobs import JobState, JobStatus
@@ -68,8 +69,12 @@ __all__ = [
     "CheckStatus",
     "CopySetting",
     "DeadLetter",
+    "DeadLetterGroup",
+    "DeadLetterGrouping",
+    "DeadLetterGroups",
     "DeadLetterListing",
     "DeadLetterNotFound",
+    "DeadLetterPage",
     "DeadLetters",
     "EnqueueReport",
     "FanOutReport",

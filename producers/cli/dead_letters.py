@@ -21,7 +21,9 @@ LIST_COLUMNS = ("user", "trader", "outcome", "code", "message", "ended", "job")
 
 def _filter_options(command: Command) -> Command:
     for option in (
+        click.option("--code", metavar="CODE", help="Only dead letters with this code of the exchange; none for none."),
         click.option("--batch", "batch_id", metavar="ID", help="Only dead letters of this batch."),
+        click.option("--trader", "trader_id", metavar="ID", help="Only dead letters of this trader."),
         click.option("--user", "user_id", metavar="ID", help="Only dead letters of this user."),
         outcome_option(DEAD_OUTCOMES),
     ):
@@ -38,7 +40,7 @@ def _selection(job_id: str | None, everything: bool, filters: dict[str, Any]) ->
     """Return the arguments of `replay` and `drop`; raise BadInput unless there is a job ID, a filter, or --all."""
     given_filters = {name: value for name, value in filters.items() if value is not None}
     if (job_id is not None) + bool(given_filters) + everything != 1:
-        raise BadInput("give a JOB_ID, or some of --outcome, --user and --batch, or --all")
+        raise BadInput("give a JOB_ID, or some of --outcome, --user, --trader, --batch and --code, or --all")
     if everything:
         return {"everything": True}
     return given_filters if job_id is None else {"job_id": job_id}
@@ -102,14 +104,14 @@ def show(cli: CliContext, job_id: str) -> None:
 
 @dead.command(
     short_help="Enqueue dead letters again, with new job IDs.",
-    examples=("copytrade dead replay order-1", "copytrade dead replay --outcome unauthorized --user 1001"),
+    examples=("copytrade dead replay order-1", "copytrade dead replay --code 40017 --trader t1"),
 )
 @_selection_options
 @pass_cli
 def replay(cli: CliContext, /, job_id: str | None, everything: bool, **filters: Any) -> ExitCode:
     """Enqueue dead letters again, in their order and with new job IDs.
 
-    Choose them by JOB_ID, by --outcome, --user and --batch, or by --all.
+    Choose them by JOB_ID, by --outcome, --user, --trader, --batch and --code, or by --all.
     """
     selection = _selection(job_id, everything, filters)
     report = cli.with_producer(lambda producer: producer.dead.replay(**selection))
@@ -135,8 +137,8 @@ def replay(cli: CliContext, /, job_id: str | None, everything: bool, **filters: 
 def drop(cli: CliContext, /, job_id: str | None, everything: bool, yes: bool, **filters: Any) -> None:
     """Delete dead letters; their results stay until they expire.
 
-    Choose them by JOB_ID, by --outcome, --user and --batch, or by --all, which asks for confirmation unless --yes is
-    given.
+    Choose them by JOB_ID, by --outcome, --user, --trader, --batch and --code, or by --all, which asks for confirmation
+    unless --yes is given.
     """
     selection = _selection(job_id, everything, filters)
     if everything:

@@ -21,7 +21,9 @@ MAX_LETTERS = 1000
 Id = Annotated[str, msgspec.Meta(pattern=f"^{ID_PATTERN}$")]
 OutcomeFilter = Annotated[Outcome | None, QueryParameter(name="outcome")]
 UserFilter = Annotated[str | None, QueryParameter(name="userId", pattern=f"^{ID_PATTERN}$")]
+TraderFilter = Annotated[str | None, QueryParameter(name="traderId", pattern=f"^{ID_PATTERN}$")]
 BatchFilter = Annotated[str | None, QueryParameter(name="batchId", pattern=f"^{ID_PATTERN}$")]
+CodeFilter = Annotated[str | None, QueryParameter(name="code", pattern=f"^{ID_PATTERN}$")]
 Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_LETTERS)]
 
 
@@ -31,7 +33,9 @@ class Letters(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
     job_id: Id | None = None
     outcome: Outcome | None = None
     user_id: Id | None = None
+    trader_id: Id | None = None
     batch_id: Id | None = None
+    code: Id | None = None
     everything: bool = False
 
 
@@ -67,12 +71,16 @@ async def list_letters(
     request: AnyRequest,
     outcome: OutcomeFilter = None,
     user_id: UserFilter = None,
+    trader_id: TraderFilter = None,
     batch_id: BatchFilter = None,
+    code: CodeFilter = None,
     limit: Limit = 100,
 ) -> list[dict[str, Any]]:
     """Return the dead letters that match all given parameters, oldest first."""
     require_unbound(request)
-    listing = gateway_of(request).producer.dead.list(outcome=outcome, user_id=user_id, batch_id=batch_id)
+    listing = gateway_of(request).producer.dead.list(
+        outcome=outcome, user_id=user_id, trader_id=trader_id, batch_id=batch_id, code=code
+    )
     found: list[dict[str, Any]] = []
     async for letter in listing:
         found.append(to_builtins(letter))
@@ -114,10 +122,10 @@ async def drop(request: AnyRequest) -> Dropped:
 
 async def _selection(request: AnyRequest) -> dict[str, Any]:
     letters = await read_message(request, Letters)
-    filters = (letters.outcome, letters.user_id, letters.batch_id)
+    filters = (letters.outcome, letters.user_id, letters.trader_id, letters.batch_id, letters.code)
     kinds = (letters.job_id is not None) + any(value is not None for value in filters) + letters.everything
     if kinds != 1:
-        rule = "must select by jobId, by outcome, userId and batchId, or with everything: one of these three"
+        rule = "must select by jobId, by outcome, userId, traderId, batchId and code, or with everything: one of these"
         raise InvalidChange("body", rule, msgspec.to_builtins(letters))
     return msgspec.structs.asdict(letters)
 

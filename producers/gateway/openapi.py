@@ -86,6 +86,7 @@ PARAMETERS = {
     "ttlS": TTL | {"type": ["number", "null"]},
     "traderId": ID,
     "batchId": BATCH_ID,
+    "code": ID | {"description": "The exchange's code of the result; `none` for those without one."},
 }
 """Rules of parameters, by name."""
 

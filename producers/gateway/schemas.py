@@ -57,17 +57,18 @@ FIELDS: dict[str, dict[str, Schema]] = {
     },
     "NewLimit": {"ratePerS": RATE},
     "PauseTarget": {"userId": ID, "traderId": ID, "egress": ID},
-    "Letters": {"jobId": ID, "userId": ID, "batchId": ID},
+    "Letters": {"jobId": ID, "userId": ID, "traderId": ID, "batchId": ID, "code": ID},
 }
 """What fields that may be null are otherwise."""
 
+_LETTER_FILTERS = ("outcome", "userId", "traderId", "batchId", "code")
 _TEMPLATE = ("traderId", "settings", "userIds", "autoCopy", "mode")
 FORMS: dict[str, list[tuple[Sequence[str], Sequence[str]]]] = {
     "NewBatch": [(("traderId", "settings"), _TEMPLATE), (("changes",), ())],
     "PauseTarget": [((name,), ()) for name in ("userId", "traderId", "egress", "everything")],
     "Letters": [
         (("jobId",), ()),
-        *(((name,), ("outcome", "userId", "batchId")) for name in ("outcome", "userId", "batchId")),
+        *(((name,), _LETTER_FILTERS) for name in _LETTER_FILTERS),
         (("everything",), ()),
     ],
 }

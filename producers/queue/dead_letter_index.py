@@ -1,56 +1,23 @@
-"""The indexes of dead letters: which of them are selected."""
+"""The indexes of dead letters: which of them are selected. They are read a part at a time, however long they are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from producers.contract import ids, keyspace
+from producers.contract import ids
 from producers.contract.keyspace import Keyspace
 from producers.contract.messages import Outcome
-from producers.contract.stored_values import Listing, read_each, unix_ms
+from producers.contract.stored_values import read_each, unix_ms
 from producers.errors import DeadLetterNotFound
-from producers.queue.finish import DEAD_OUTCOMES
+from producers.queue.dead_letter_causes import fetch_causes
+from producers.queue.dead_letter_selection import NO_CODE, Selection
 from producers.queue.jobs import locate
-from producers.transport.commands import MGET, ZRANGE_WITHSCORES, ZSCORE
+from producers.transport.commands import MGET, ZCARD, ZRANGE_WITHSCORES, ZSCORE
 from producers.transport.plan import Plan, Transaction
 
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Selects the dead letters that match all of its attributes which are not None."""
-
-    outcome: Outcome | None = None
-    user_id: str | None = None
-    batch_id: str | None = None
-    job_id: str | None = None
-
-    @classmethod
-    def from_arguments(
-        cls, job_id: str | None, *, outcome: Outcome | None, user_id: str | None, batch_id: str | None, everything: bool
-    ) -> Selection:
-        """Return the selection of the arguments of `DeadLetters.replay` and `DeadLetters.drop`.
-
-        Raises:
-            TypeError: nothing was given, or `everything` with something else.
-        """
-        selection = cls(outcome, user_id, batch_id, job_id)
-        if (selection == cls()) is not everything:
-            raise TypeError("give a job ID, or some of outcome=, user_id= and batch_id=, or just everything=True")
-        return selection
-
-    @property
-    def outcomes(self) -> Sequence[Outcome]:
-        """The outcomes whose indexes have to be read."""
-        return DEAD_OUTCOMES if self.outcome is None else (Outcome(self.outcome),)
-
-    def matches(self, lane: str, job_id: str) -> bool:
-        """Return whether a dead letter is selected, apart from its outcome."""
-        return (
-            (self.job_id is None or self.job_id in (job_id, ids.other_form(job_id)))
-            and (self.user_id is None or self.user_id == keyspace.user_and_trader(lane)[0])
-            and (self.batch_id is None or self.batch_id == ids.batch_id_of(job_id))
-        )
+PART_SIZE = 5000
+"""Entries that one trip reads of each index: some milliseconds of Redis's time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +30,84 @@ class IndexEntry:
     ended_at_us: float
 
 
-def select_entries(keys: Keyspace, selection: Selection) -> Plan[Listing[IndexEntry]]:
-    """Return the selected index entries, oldest first, which keeps the order of each lane.
+@dataclass(frozen=True, slots=True)
+class IndexPart:
+    """A part of the indexes.
 
-    What cannot be read is counted, unless one is found by its job ID.
+    Attributes:
+        entries: the selected entries of it, in order of time.
+        looked_at: how many entries it has.
+        malformed: how many of them cannot be read.
+        next_us: where the next part starts; None if there is none.
+    """
+
+    entries: list[IndexEntry]
+    looked_at: int
+    malformed: int
+    next_us: float | None
+
+
+def select_part(
+    keys: Keyspace,
+    selection: Selection,
+    *,
+    start_us: float | None = None,
+    end_us: float | None = None,
+    newest_first: bool = False,
+    limit: int = PART_SIZE,
+) -> Plan[IndexPart]:
+    """Return the selected ones of the next entries of the indexes; in order of time, which keeps that of each lane.
+
+    Args:
+        keys: the keyspace.
+        selection: which entries; of a job ID, all are looked at.
+        start_us: the time to start from, the `next_us` of the part before.
+        end_us: the last time.
+        newest_first: go backwards.
+        limit: how many entries to look at at most; more only if so many have the same time.
+    """
+    first, last = ("+inf", "-inf") if newest_first else ("-inf", "+inf")
+    options = ("BYSCORE", "REV") if newest_first else ("BYSCORE",)
+    while True:
+        indexes = yield from Transaction(
+            *[
+                ZRANGE_WITHSCORES(
+                    keys.dead_letters + outcome,
+                    first if start_us is None else repr(start_us),
+                    last if end_us is None else repr(end_us),
+                    *options,
+                    "LIMIT",
+                    0,
+                    limit + 1,
+                )
+                for outcome in selection.outcomes
+            ]
+        )
+        rows = [
+            (outcome, member, ended_at_us)
+            for outcome, members in zip(selection.outcomes, indexes, strict=True)
+            for member, ended_at_us in members
+        ]
+        rows.sort(key=lambda row: row[2], reverse=newest_first)
+        next_us = None if len(rows) <= limit else rows[limit][2]
+        part = rows if next_us is None else [row for row in rows[:limit] if row[2] != next_us]
+        if part or not rows:
+            break
+        limit *= 2  # all have the same time
+    entries = read_each(part, _index_entry)
+    found = [entry for entry in entries if selection.matches(entry.lane, entry.job_id)]
+    if selection.code is not None:
+        causes = yield from fetch_causes(keys, [entry.job_id for entry in found])
+        code = None if selection.code == NO_CODE else selection.code
+        found = [entry for entry, cause in zip(found, causes, strict=True) if cause.code == code]
+    return IndexPart(found, len(part), entries.malformed, next_us)
+
+
+def visit(keys: Keyspace, selection: Selection, take: Callable[[list[IndexEntry]], Plan[None]]) -> Plan[int]:
+    """Have all selected entries taken that are there now, oldest first, a part at a time.
+
+    Returns:
+        How many entries were left out, because they cannot be read; 0 if one is found by its job ID.
 
     Raises:
         DeadLetterNotFound: the selection names a job ID, and there is no such dead letter.
@@ -74,22 +115,45 @@ def select_entries(keys: Keyspace, selection: Selection) -> Plan[Listing[IndexEn
     if selection.job_id is not None:
         one = yield from _find_one(keys, selection, selection.job_id)
         if one is not None:
-            return Listing(one)
-    indexes = yield from Transaction(
-        *[ZRANGE_WITHSCORES(keys.dead_letters + outcome, 0, -1) for outcome in selection.outcomes]
-    )
-    entries = read_each(
-        [
-            (outcome, member, ended_at_us)
-            for outcome, members in zip(selection.outcomes, indexes, strict=True)
-            for member, ended_at_us in members
-        ],
-        _index_entry,
-    )
-    found = [entry for entry in entries if selection.matches(entry.lane, entry.job_id)]
+            yield from take(one)
+            return 0
+    newest = yield from newest_us(keys, selection)
+    start_us, found, malformed = None, 0, 0
+    while True:
+        part = yield from select_part(keys, selection, start_us=start_us, end_us=newest, limit=PART_SIZE)
+        yield from take(part.entries)
+        found += len(part.entries)
+        malformed += part.malformed
+        start_us = part.next_us
+        if start_us is None:
+            break
     if selection.job_id is not None and not found:
         raise dead_letter_not_found_error(selection.job_id)
-    return Listing(sorted(found, key=lambda entry: entry.ended_at_us), malformed=entries.malformed)
+    return malformed
+
+
+def newest_us(keys: Keyspace, selection: Selection) -> Plan[float | None]:
+    """Return the time of the newest dead letter: what is added later is not of a list that begins now."""
+    ends = yield from Transaction(
+        *[ZRANGE_WITHSCORES(keys.dead_letters + outcome, -1, -1) for outcome in selection.outcomes]
+    )
+    return max((ended_at_us for members in ends for _, ended_at_us in members), default=None)
+
+
+def count(keys: Keyspace, selection: Selection) -> Plan[int]:
+    """Return how many entries are selected."""
+    if selection.is_whole_index:
+        counts = yield from Transaction(*[ZCARD(keys.dead_letters + outcome) for outcome in selection.outcomes])
+        return sum(counts)
+    total = 0
+
+    def take(entries: list[IndexEntry]) -> Plan[None]:
+        nonlocal total
+        total += len(entries)
+        yield from ()
+
+    yield from visit(keys, selection, take)
+    return total
 
 
 def _find_one(keys: Keyspace, selection: Selection, job_id: str) -> Plan[list[IndexEntry] | None]:

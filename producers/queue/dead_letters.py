@@ -13,7 +13,8 @@ from producers.contract.messages import JobResult, Outcome, SettingsChange
 from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS
 from producers.errors import JobNotFound, MalformedChange
 from producers.queue.chunking import content_digest
-from producers.queue.dead_letter_index import IndexEntry, Selection, dead_letter_not_found_error, select_entries
+from producers.queue.dead_letter_index import IndexEntry, dead_letter_not_found_error, visit
+from producers.queue.dead_letter_selection import Selection
 from producers.queue.finish import DEAD_OUTCOMES
 from producers.queue.jobs import read_result
 from producers.queue.slicing import slices
@@ -54,7 +55,12 @@ def get(keys: Keyspace, job_id: str) -> Plan[DeadLetter]:
     Raises:
         DeadLetterNotFound: there is no such dead letter.
     """
-    found = yield from fetch(keys, (yield from select_entries(keys, Selection(job_id=job_id))))
+    found: list[DeadLetter] = []
+
+    def take(entries: list[IndexEntry]) -> Plan[None]:
+        found.extend((yield from fetch(keys, entries)))
+
+    yield from visit(keys, Selection(job_id=job_id), take)
     if not found:
         raise dead_letter_not_found_error(job_id)
     return found[-1]
@@ -66,7 +72,14 @@ def drop(keys: Keyspace, selection: Selection) -> Plan[int]:
     Raises:
         DeadLetterNotFound: the selection names a job ID, and there is no such dead letter.
     """
-    return (yield from delete_entries(keys, (yield from select_entries(keys, selection))))
+    dropped = 0
+
+    def take(entries: list[IndexEntry]) -> Plan[None]:
+        nonlocal dropped
+        dropped += yield from delete_entries(keys, entries)
+
+    yield from visit(keys, selection, take)
+    return dropped
 
 
 def fetch(keys: Keyspace, entries: Sequence[IndexEntry]) -> Plan[list[DeadLetter]]:

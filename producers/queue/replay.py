@@ -7,7 +7,7 @@ runs twice, appends each change once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from producers.contract.keyspace import Keyspace
 from producers.contract.messages import Priority, SettingsChange
@@ -16,7 +16,8 @@ from producers.errors import DeadLetterNotFound, ProducerError, Refusal, ReplayR
 from producers.queue import dead_letters
 from producers.queue.batches import check_existing, seal
 from producers.queue.chunking import CONFLICTS, conflict_error, refusal_error
-from producers.queue.dead_letter_index import Selection, select_entries
+from producers.queue.dead_letter_index import IndexEntry, visit
+from producers.queue.dead_letter_selection import Selection
 from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter
 from producers.queue.fan_out import FanOutReport, member_job_id
 from producers.queue.progress import fetch_progress
@@ -52,15 +53,18 @@ def replay(keys: Keyspace, selection: Selection, settings: ProducerSettings) -> 
     Raises:
         DeadLetterNotFound: the selection names a job ID, and there is no such dead letter.
     """
-    entries = yield from select_entries(keys, selection)
     priority = Priority.BULK if selection.job_id is None else Priority.INTERACTIVE
     options = SubmitOptions(settings.lane_limit, priority, full_percent=settings.redis_full_percent)
-    report = ReplayReport([], [], entries.malformed)
-    for some in slices(entries, READ_BATCH_SIZE):
-        found = yield from dead_letters.fetch(keys, some)
-        gone, _ = yield from _send([(letter, letter.replay_id) for letter in found], options, settings, report)
-        yield from dead_letters.delete_entries(keys, [entry for entry in some if entry.job_id in gone])
-    return report
+    report = ReplayReport([], [])
+
+    def take(entries: list[IndexEntry]) -> Plan[None]:
+        for some in slices(entries, READ_BATCH_SIZE):
+            found = yield from dead_letters.fetch(keys, some)
+            gone, _ = yield from _send([(letter, letter.replay_id) for letter in found], options, settings, report)
+            yield from dead_letters.delete_entries(keys, [entry for entry in some if entry.job_id in gone])
+
+    malformed = yield from visit(keys, selection, take)
+    return replace(report, malformed=malformed)
 
 
 def retry_batch(keys: Keyspace, batch_id: str, settings: ProducerSettings, result_ttl_ms: int) -> Plan[FanOutReport]:
@@ -70,10 +74,15 @@ def retry_batch(keys: Keyspace, batch_id: str, settings: ProducerSettings, resul
         BatchNotFound: there is no such batch.
         DeadLetterNotFound: the batch has no dead letter that can be read.
     """
-    entries = yield from select_entries(keys, Selection(batch_id=batch_id))
+    entries: list[IndexEntry] = []
     found: list[DeadLetter] = []
-    for some in slices(entries, READ_BATCH_SIZE):
-        found += yield from dead_letters.fetch(keys, some)
+
+    def take(part: list[IndexEntry]) -> Plan[None]:
+        entries.extend(part)
+        for some in slices(part, READ_BATCH_SIZE):
+            found.extend((yield from dead_letters.fetch(keys, some)))
+
+    yield from visit(keys, Selection(batch_id=batch_id), take)
     if not any(letter.change for letter in found):
         yield from fetch_progress(batch_id)  # raises if there is no such batch
         raise DeadLetterNotFound(f"batch {batch_id} has no dead letters that could be sent again")

@@ -4,14 +4,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Unpack
 
 from redis import Redis
 
 from producers.contract.messages import Outcome
 from producers.queue import dead_letters
-from producers.queue.dead_letter_index import Selection, select_entries
+from producers.queue.dead_letter_index import count, newest_us, select_part
+from producers.queue.dead_letter_pages import (
+    DeadLetterGrouping,
+    DeadLetterGroups,
+    DeadLetterPage,
+    group_newest,
+    newest_page,
+)
+from producers.queue.dead_letter_selection import Filters, Selection
 from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter
 from producers.queue.replay import ReplayReport, replay
+from producers.queue.slicing import slices
 from producers.settings import ProducerSettings
 from producers.sync.transport import run_plan
 from producers.transport.clients import keyspace_of
@@ -29,10 +39,56 @@ class DeadLetters:
         self._settings = settings
 
     def list(
-        self, *, outcome: Outcome | None = None, user_id: str | None = None, batch_id: str | None = None
+        self,
+        *,
+        outcome: Outcome | None = None,
+        user_id: str | None = None,
+        trader_id: str | None = None,
+        batch_id: str | None = None,
+        code: str | None = None,
     ) -> DeadLetterListing:
-        """Iterate over the dead letters that match all given arguments, oldest first; without arguments, over all."""
-        return DeadLetterListing(self._redis, Selection(outcome, user_id, batch_id))
+        """Iterate over the dead letters that match all given arguments, oldest first; without arguments, over all.
+
+        `code` is the exchange's code of the result, "none" for those without one. Results expire before dead letters
+        do (`COPYTRADE_RESULT_TTL_S`); from then on a dead letter has no code.
+        """
+        selection = Selection(outcome, user_id, batch_id, trader_id=trader_id, code=code)
+        return DeadLetterListing(self._redis, selection)
+
+    def page(self, start_us: float | None = None, *, limit: int = 100, **filters: Unpack[Filters]) -> DeadLetterPage:
+        """Return the newest dead letters that match the filters of `list`, for a page of them.
+
+        Args:
+            start_us: the `next_us` of the page before; None for the newest.
+            limit: how many to return at most. With filters, some thousand are looked at for them, perhaps in vain.
+            filters: as for `list`.
+
+        Raises:
+            QueueUnavailable: Redis did not answer.
+        """
+        plan = newest_page(self._keys, Selection(**filters), start_us=start_us, limit=limit)
+        return run_plan(self._redis, plan, "listing dead letters")
+
+    def groups(self, by: DeadLetterGrouping, **filters: Unpack[Filters]) -> DeadLetterGroups:
+        """Return how many dead letters there are of each cause, user, batch or trader, among the newest some thousand.
+
+        Args:
+            by: what they are grouped by.
+            filters: as for `list`.
+
+        Raises:
+            QueueUnavailable: Redis did not answer.
+        """
+        plan = group_newest(self._keys, Selection(**filters), by)
+        return run_plan(self._redis, plan, "grouping dead letters")
+
+    def count(self, **filters: Unpack[Filters]) -> int:
+        """Return how many dead letters match the filters of `list`; those that have expired may be counted.
+
+        Raises:
+            QueueUnavailable: Redis did not answer.
+        """
+        return run_plan(self._redis, count(self._keys, Selection(**filters)), "counting dead letters")
 
     def get(self, job_id: str) -> DeadLetter:
         """Return the dead letter of a change.
@@ -59,7 +115,9 @@ class DeadLetters:
         *,
         outcome: Outcome | None = None,
         user_id: str | None = None,
+        trader_id: str | None = None,
         batch_id: str | None = None,
+        code: str | None = None,
         everything: bool = False,
     ) -> ReplayReport:
         """Enqueue dead letters again at the ends of their lanes, in their order, and drop them.
@@ -71,7 +129,9 @@ class DeadLetters:
             job_id: replay this letter, with priority `interactive`; a selection is replayed as `bulk`.
             outcome: replay the letters of this outcome.
             user_id: replay the letters of this user.
+            trader_id: replay the letters of this trader.
             batch_id: replay the letters of this batch.
+            code: replay the letters whose result has this code of the exchange; see `list`.
             everything: replay all letters; combines with no other argument.
 
         Returns:
@@ -83,7 +143,13 @@ class DeadLetters:
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
         selection = Selection.from_arguments(
-            job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything
+            job_id,
+            outcome=outcome,
+            user_id=user_id,
+            trader_id=trader_id,
+            batch_id=batch_id,
+            code=code,
+            everything=everything,
         )
         return run_plan(self._redis, replay(self._keys, selection, self._settings), "replaying dead letters")
 
@@ -93,7 +159,9 @@ class DeadLetters:
         *,
         outcome: Outcome | None = None,
         user_id: str | None = None,
+        trader_id: str | None = None,
         batch_id: str | None = None,
+        code: str | None = None,
         everything: bool = False,
     ) -> int:
         """Delete dead letters. The arguments select them as for `replay`.
@@ -107,7 +175,13 @@ class DeadLetters:
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
         selection = Selection.from_arguments(
-            job_id, outcome=outcome, user_id=user_id, batch_id=batch_id, everything=everything
+            job_id,
+            outcome=outcome,
+            user_id=user_id,
+            trader_id=trader_id,
+            batch_id=batch_id,
+            code=code,
+            everything=everything,
         )
         return run_plan(self._redis, dead_letters.drop(self._keys, selection), "dropping dead letters")
 
@@ -116,8 +190,8 @@ class DeadLetterListing:
     """The selected dead letters. Iterating reads them, oldest first.
 
     Attributes:
-        malformed: how many index entries were left out because they cannot be read, whatever was selected; known once
-            iterating has begun.
+        malformed: how many index entries were left out because they cannot be read, whatever was selected, of
+            those that iterating has reached.
     """
 
     def __init__(self, redis: Redis, selection: Selection) -> None:
@@ -132,9 +206,18 @@ class DeadLetterListing:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        entries = run_plan(self._redis, select_entries(self._keys, self._selection), "listing dead letters")
-        self.malformed = entries.malformed
-        for start in range(0, len(entries), READ_BATCH_SIZE):
-            plan = dead_letters.fetch(self._keys, entries[start : start + READ_BATCH_SIZE])
-            for dead_letter in run_plan(self._redis, plan, "reading dead letters"):
-                yield dead_letter
+        newest = run_plan(self._redis, newest_us(self._keys, self._selection), "listing dead letters")
+        self.malformed = 0
+        start_us: float | None = None
+        while True:
+            plan = select_part(self._keys, self._selection, start_us=start_us, end_us=newest)
+            part = run_plan(self._redis, plan, "listing dead letters")
+            self.malformed += part.malformed
+            for entries in slices(part.entries, READ_BATCH_SIZE):
+                for dead_letter in run_plan(
+                    self._redis, dead_letters.fetch(self._keys, entries), "reading dead letters"
+                ):
+                    yield dead_letter
+            start_us = part.next_us
+            if start_us is None:
+                return

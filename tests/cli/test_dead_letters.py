@@ -29,6 +29,9 @@ def test_dead_letters_are_listed_oldest_first(copytrade: Copytrade) -> None:
     assert rows[0][4] == r"no \x1b]0;such\x07 trader"
     assert [letter["jobId"] for letter in copytrade.json_lines("dead", "list", "--outcome", "rejected")] == ["o1001"]
     assert [letter["jobId"] for letter in copytrade.json_lines("dead", "list", "--user", "1002")] == ["o1002"]
+    assert len(copytrade.json_lines("dead", "list", "--trader", "t1", "--code", "40034")) == 3
+    assert copytrade.json_lines("dead", "list", "--code", "40017") == []
+    assert copytrade.json_lines("dead", "list", "--trader", "t2") == []
     assert len(copytrade.json_lines("dead", "list", "--limit", "2")) == 2
 
 

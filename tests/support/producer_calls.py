@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from producers import Outcome, Producer
+from producers import DeadLetterGrouping, Outcome, Producer
 from tests.support.changes import change, numbered
 
 
@@ -39,6 +39,8 @@ async def fail_and_replay(producer: Producer) -> None:
     failed = await producer.fan_out([change("nobody")], batch_id="failing")
     await failed.wait(timeout=20)
     assert len([dead_letter async for dead_letter in producer.dead.list()]) == 1
+    assert len((await producer.dead.page(code="none")).letters) == await producer.dead.count() == 1
+    assert len((await producer.dead.groups(DeadLetterGrouping.CAUSE)).groups) == 1
     again = await failed.retry_failed()
     await again.wait(timeout=20)
     assert [result.outcome async for result in again.results()] == [Outcome.UNAUTHORIZED]

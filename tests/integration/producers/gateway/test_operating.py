@@ -57,11 +57,18 @@ async def test_dead_letters_are_listed_replayed_and_dropped(gateway: httpx.Async
         await served_lanes.done(claim, Outcome.REJECTED, code="40034")
 
     listed = (await gateway.get("/v1/dead-letters", params={"outcome": "rejected", "limit": 2})).json()
+    chosen = [
+        len((await gateway.get("/v1/dead-letters", params=filters)).json())
+        for filters in ({"traderId": "t1"}, {"traderId": "t2"}, {"code": "40034"}, {"code": "40017"})
+    ]
+    kept = (await gateway.post("/v1/dead-letters/drop", json={"code": "40017", "traderId": "t1"})).json()
     shown = (await gateway.get("/v1/dead-letters/local.1")).json()
     replayed = (await gateway.post("/v1/dead-letters/replay", json={"jobId": "local.1"})).json()
     dropped = (await gateway.post("/v1/dead-letters/drop", json={"everything": True})).json()
 
     assert len(listed) == 2
+    assert chosen == [3, 0, 3, 0]
+    assert kept == {"dropped": 0}
     assert (shown["jobId"], shown["outcome"]) == ("local.1", "rejected")
     assert [row["jobId"] for row in replayed["replayed"]] == ["local.1"]
     assert dropped == {"dropped": 2}

@@ -7,7 +7,7 @@ import pytest
 from producers import DeadLetter, Outcome
 from producers.contract import ids, keyspace
 from producers.contract.validation import MAX_BATCH_ID_CHARS, check_batch_id, check_id, check_new_batch_id
-from producers.queue.dead_letter_index import Selection
+from producers.queue.dead_letter_selection import Selection
 from producers.queue.dead_letters import make_replay_id, retry_batch_id
 from producers.queue.finish import DEAD_OUTCOMES
 from tests.support.changes import change
@@ -74,6 +74,8 @@ def test_different_dead_letters_are_replayed_under_different_ids() -> None:
         ({"user_id": "a:b"}, True),
         ({"user_id": "a"}, False),
         ({"user_id": "a%3Ab"}, False),
+        ({"trader_id": "t%1"}, True),
+        ({"trader_id": "t"}, False),
         ({"batch_id": "july"}, True),
         ({"batch_id": "jul"}, False),
         ({"job_id": "july..1001"}, True),
