@@ -26,7 +26,7 @@ from tests.support.gateway import CSV, NDJSON, access_key, bearer, listening, po
 
 MANY = int(os.environ.get("GENERATED_REQUESTS", "0"))
 PROFILE = settings(
-    max_examples=MANY or 12,
+    max_examples=MANY or 6,
     derandomize=not MANY,
     deadline=None,
     database=None,
