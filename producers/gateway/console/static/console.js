@@ -1,10 +1,13 @@
-// Times in the reader's zone, charts, and a reload when the console has changed. Pages work without it.
+// Times in the reader's zone, charts, and the event stream of a page. Pages work without it.
 "use strict";
 
 const zone = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "medium" });
 const charts = new WeakMap();
 const SHOWN_S = 600;
 const COLOURS = ["#2f8f57", "#d1495b", "#0b7fc7", "#b7791f"];
+const AGAIN_MS = 2000;
+const SIGN_IN_REQUIRED = 401;
+let isAsked = false;
 
 function showTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
@@ -37,7 +40,41 @@ function refresh() {
   drawCharts(document);
 }
 
+// A tab that was opened in the background gets no stream before it is looked at; the extension ends those of hidden tabs.
+function connect() {
+  const live = document.querySelector("[hx-sse\\:connect]");
+  if (live !== null && !isAsked && !document.hidden) {
+    isAsked = true;
+    live.dispatchEvent(new Event("connect"));
+  }
+}
+
+function showConnection(isThere) {
+  document.getElementById("connection").hidden = isThere;
+}
+
+// The extension connects again by itself, but for the first connection.
+function onStreamError(event) {
+  const { connection, ctx, status = ctx?.response?.status } = event.detail;
+  if (status === SIGN_IN_REQUIRED) {
+    location.reload();
+    return;
+  }
+  showConnection(false);
+  if (connection === undefined) {
+    setTimeout(() => { isAsked = false; connect(); }, AGAIN_MS);
+  }
+}
+
 document.addEventListener("DOMContentLoaded", refresh);
+document.addEventListener("htmx:after:process", () => {
+  connect();
+  document.addEventListener("visibilitychange", connect);
+}, { once: true });
 document.addEventListener("htmx:after:swap", refresh);
-document.addEventListener("reload", () => location.reload());
+document.addEventListener("htmx:sse:after:connection", () => showConnection(true));
+for (const name of ["htmx:sse:error", "htmx:response:error", "htmx:error"]) {
+  document.addEventListener(name, onStreamError);
+}
+document.addEventListener("reload", () => setTimeout(() => location.reload(), AGAIN_MS));
 addEventListener("resize", () => drawCharts(document));
