@@ -9,7 +9,6 @@ from functools import cached_property, lru_cache
 from typing import Any, cast
 
 from litestar import Litestar, Request, Router, get
-from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
@@ -40,7 +39,7 @@ from producers.gateway.problems import (
     on_producer_error,
     on_unexpected_error,
 )
-from producers.gateway.service import Gateway, attach, authorize, gateway_in
+from producers.gateway.service import AnyRequest, Gateway, attach, authorize, gateway_in
 from producers.gateway.settings import GatewaySettings
 from producers.logs import log_fields
 
@@ -90,14 +89,17 @@ class Application(Litestar):
         await answer(scope, cast("Receive", receive), cast("Send", send))
 
 
-async def known_parameters(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Admit a call whose parameters are known: `?dryrun=true` must not enqueue. A guard.
+async def admit_call(request: AnyRequest) -> None:
+    """Admit a call of the API before its body is read: a hook, which costs a call less than Litestar's guards.
 
     Raises:
-        InvalidHead: one is not.
+        GatewayError: its access key does not permit it, or a parameter is unknown: `?dryrun=true` must not enqueue.
     """
-    known = _parameters_of(handler)
-    unknown = next((name for name in connection.query_params if name not in known), None)
+    await authorize(request)
+    if not request.scope["query_string"]:
+        return
+    known = _parameters_of(request.route_handler)
+    unknown = next((name for name in request.query_params if name not in known), None)
     if unknown is not None:
         there_are = f"there are {', '.join(sorted(known))}" if known else "this call has none"
         raise InvalidHead(f"there is no parameter {abbreviated(unknown)}; {there_are}")
@@ -136,7 +138,7 @@ def create_app(settings: GatewaySettings | None = None, *, sign_in_token: str | 
             livez,
             Router(
                 "/v1",
-                guards=[known_parameters],
+                before_request=admit_call,
                 route_handlers=[
                     *changes.ROUTES,
                     *fan_outs.ROUTES,
@@ -149,7 +151,6 @@ def create_app(settings: GatewaySettings | None = None, *, sign_in_token: str | 
             ),
             console,
         ],
-        guards=[authorize],
         exception_handlers=ERROR_HANDLERS,
         after_exception=[OutageLog(time.monotonic)],
         lifespan=[lifespan],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
@@ -13,7 +13,9 @@ from producers.gateway.settings import is_loopback
 
 Headers = Iterable[tuple[bytes, bytes]]
 
-SINGLE = ("host", "authorization", "content-type", "content-encoding", "idempotency-key", "last-event-id", "origin")
+SINGLE = frozenset(
+    b"host authorization content-type content-encoding idempotency-key last-event-id origin sec-fetch-site".split()
+)
 """Headers of which there can be one: of two, one program would read the first, and another the last."""
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -62,46 +64,48 @@ def call_refusal(
             to call: neither from its own origin (as CrossOriginProtection of Go's net/http finds out), nor under a
             name of its own that leads to this machine (DNS rebinding).
     """
-    given: dict[str, str] = {}
-    for raw, value in headers:
-        name = raw.decode("latin-1")
-        if name in given and name in SINGLE:
-            return InvalidHead(f"the header {name.title()} must be there once")
+    given: dict[bytes, str] = {}
+    for name, value in headers:
+        if name not in SINGLE:
+            continue
+        if name in given:
+            return InvalidHead(f"the header {name.decode().title()} must be there once")
         given[name] = value.decode("latin-1").strip()
-    host = given.get("host")
+    host = given.get(b"host")
     if hosts and not _is_served(host or "", hosts):
         return InvalidHead(f"the host {host} is not served: COPYTRADE_GATEWAY_HOSTS names those that are")
-    repeated = _repeated(name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    repeated = _repeated_parameter(query) if query else None
     if repeated is not None:
         return InvalidHead(f"the parameter {repeated[:MAX_VALUE_CHARS]} must be there once")
-    if given.get("content-encoding", "identity").lower() != "identity":
-        return WrongMediaType(f"the body must not be compressed; got {given['content-encoding']}")
+    coding = given.get(b"content-encoding", "identity")
+    if coding.lower() != "identity":
+        return WrongMediaType(f"the body must not be compressed; got {coding}")
     if auth:
         return None
     if host is not None and not hosts and not is_loopback(_name(host)):
         return InvalidHead(
             f"without access keys, the gateway serves localhost only, not {host}: COPYTRADE_GATEWAY_HOSTS adds hosts"
         )
-    if method not in SAFE_METHODS and is_cross_origin(given, host):
+    if method not in SAFE_METHODS and is_cross_origin(given.get(b"sec-fetch-site"), given.get(b"origin"), host):
         return NotPermitted("without access keys, the gateway serves no page of another origin")
     return None
 
 
-def _repeated(names: Iterable[str]) -> str | None:
-    return next((name for name, times in Counter(names).items() if times > 1), None)
+def _repeated_parameter(query: bytes) -> str | None:
+    names = Counter(name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    return next((name for name, times in names.items() if times > 1), None)
 
 
-def is_cross_origin(headers: Mapping[str, str], host: str | None) -> bool:
+def is_cross_origin(site: str | None, origin: str | None, host: str | None) -> bool:
     """Return whether a browser sent a call from another origin, as CrossOriginProtection of Go's net/http finds out.
 
     Args:
-        headers: its headers, names in lower case.
+        site: the value of its header Sec-Fetch-Site.
+        origin: the value of its header Origin.
         host: the value of its header Host.
     """
-    site = headers.get("sec-fetch-site")
     if site is not None:
         return site not in ("same-origin", "none")
-    origin = headers.get("origin")
     return origin is not None and origin.partition("://")[2] != host
 
 

@@ -149,20 +149,20 @@ def key_of(request: AnyRequest) -> AccessKey:
     return key
 
 
-async def authorize(connection: ASGIConnection[Any, Any, Any, Any], handler: Any) -> None:
-    """Admit a call whose access key has the scope of its route. A guard, which runs before the body is read.
+async def authorize(request: AnyRequest) -> None:
+    """Admit a call whose access key has the scope of its route, before its body is read.
 
     Raises:
         NotAuthenticated: there is no valid key.
         NotPermitted: it has not the scope.
     """
-    scope: Scope | None = handler.opt.get("scope")
+    scope: Scope | None = request.route_handler.opt.get("scope")
     if scope is None:
         return
-    client = connection.client.host if connection.client else None
-    key = await gateway_of(connection).authenticate(connection.headers.get("authorization"), client)
-    require_scope(gateway_of(connection).settings, key, scope)
-    admit(connection, key)
+    client = request.client.host if request.client else None
+    key = await gateway_of(request).authenticate(request.headers.get("authorization"), client)
+    require_scope(gateway_of(request).settings, key, scope)
+    admit(request, key)
 
 
 def require_scope(settings: GatewaySettings, key: AccessKey, scope: Scope) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 from producers.settings import Count, Positive, ProducerSettings, Text, check_log_settings
 
@@ -46,6 +47,7 @@ class GatewaySettings(ProducerSettings, frozen=True, kw_only=True):
         return [host.strip() for host in self.gateway_hosts.split(",") if host.strip()]
 
 
+@lru_cache(maxsize=1024)
 def is_loopback(host: str) -> bool:
     """Return whether an address is this machine's own."""
     try:

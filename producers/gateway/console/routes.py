@@ -68,7 +68,7 @@ ERROR_HANDLERS: ExceptionHandlersMap = {
 console = Router(
     "/",
     route_handlers=[*assets.ROUTES, *sessions.ROUTES, *overview.ROUTES, *pauses.ROUTES, *batches.ROUTES, *batch.ROUTES],
-    guards=[require_session],
+    before_request=require_session,
     exception_handlers=ERROR_HANDLERS,
 )
 """The pages, under the gateway's root."""

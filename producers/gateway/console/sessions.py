@@ -29,26 +29,26 @@ class SignInRequired(NotAuthenticated):
     """The browser is not signed in, or not any more."""
 
 
-async def require_session(connection: ASGIConnection[Any, Any, Any, Any], handler: Any) -> None:
-    """Admit a call of a page. A guard.
+async def require_session(request: AnyRequest) -> None:
+    """Admit a call of a page, before its body is read.
 
     Raises:
         SignInRequired: the browser is not signed in.
         NotPermitted: its key has not the scope of the page, or another site sent the form.
     """
-    scope: Scope | None = handler.opt.get("page")
+    scope: Scope | None = request.route_handler.opt.get("page")
     if scope is None:
         return
-    if connection.scope.get("method") == "POST":
-        _refuse_other_origins(connection)
-    key = await key_of_browser(connection)
-    require_scope(gateway_of(connection).settings, key, scope)
-    admit(connection, key)
+    if request.method == "POST":
+        _refuse_other_origins(request)
+    key = await key_of_browser(request)
+    require_scope(gateway_of(request).settings, key, scope)
+    admit(request, key)
 
 
 def _refuse_other_origins(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
-    headers = {name: connection.headers[name] for name in ("sec-fetch-site", "origin") if name in connection.headers}
-    if is_cross_origin(headers, connection.headers.get("host")):
+    headers = connection.headers
+    if is_cross_origin(headers.get("sec-fetch-site"), headers.get("origin"), headers.get("host")):
         raise NotPermitted("this form was sent from another site; open the console and send it from there")
 
 
