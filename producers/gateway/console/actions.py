@@ -21,6 +21,9 @@ NOTICES = {
     "not-paused": "It was not paused.",
     "batch-cancelled": "Cancelled: {count} changes; {others} requests were in flight.",
     "batch-retried": "Enqueued again: {count} changes, as this batch; {others} were refused.",
+    "letters-replayed": "Replayed: {count} dead letters; {others} were refused: full lanes, or unreadable payloads.",
+    "letters-dropped": "Dropped: {count} dead letters.",
+    "no-letters": "No dead letter matches.",
     "nothing-failed": "No failed change is left that could be enqueued again.",
 }
 """What a page says after an action, by the code in its address; {count} and {others} are numbers from there."""

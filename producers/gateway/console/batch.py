@@ -172,17 +172,16 @@ async def cancel(request: AnyRequest) -> Redirect:
 
 
 @get("/batch/retry", opt={"page": Scope.ENQUEUE}, include_in_schema=False)
-async def ask_retry(request: AnyRequest) -> Response[bytes]:
+async def ask_retry(request: AnyRequest) -> Response[Any]:
     """Ask before the failed changes of a batch are enqueued again."""
     batch = _batch_of(request, request.query_params.get("id", ""))
-    progress = await batch.progress()
-    dead = _dead(progress)
-    question = (
-        f"Retry the failed changes of batch {batch.batch_id}?"
-        f" {plural(dead, 'change')} ended {', '.join(DEAD_OUTCOMES)}."
-        " Those that were not retried, dropped or forgotten since are enqueued again, as a batch of their own."
-    )
-    return _confirmation(request, batch, question, "/actions/retry-batch", "Retry the failed changes")
+    await batch.progress()  # refuses an unknown batch
+    count = await gateway_of(request).producer.dead.count(batch_id=batch.batch_id)
+    if not count:
+        return done(request, "/batch", "nothing-failed", id=batch.batch_id)
+    label = f"Retry {plural(count, 'failed change')}"
+    question = f"{label} of batch {batch.batch_id}? They are enqueued again, as a batch of their own."
+    return _confirmation(request, batch, question, "/actions/retry-batch", label)
 
 
 @post("/actions/retry-batch", opt={"page": Scope.ENQUEUE}, include_in_schema=False, status_code=SEE_OTHER)

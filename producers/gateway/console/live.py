@@ -36,12 +36,14 @@ class Screen:
         template: its template.
         load: returns the values of the template, its title among them.
         parameters: the names of the query's parameters that select what it shows.
+        interval_s: how often it looks for changes.
     """
 
     path: str
     template: str
     load: Load
     parameters: tuple[str, ...] = ()
+    interval_s: float = INTERVAL_S
 
     def routes(self) -> list[HTTPRouteHandler]:
         """Return the routes of the page and of its event stream."""
@@ -81,8 +83,8 @@ class Screen:
                 elif quiet_s >= KEEP_ALIVE_S:
                     quiet_s = 0.0
                     yield b": nothing new\n\n"
-                await asyncio.sleep(INTERVAL_S)
-                quiet_s += INTERVAL_S
+                await asyncio.sleep(self.interval_s)
+                quiet_s += self.interval_s
         finally:
             gateway.open_streams -= 1
 

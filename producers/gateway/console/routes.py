@@ -11,7 +11,7 @@ from litestar.response import Redirect
 from litestar.types import ExceptionHandlersMap
 
 from producers.errors import ProducerError
-from producers.gateway.console import assets, batch, batches, overview, pauses, sessions
+from producers.gateway.console import assets, batch, batches, letters, overview, pauses, sessions
 from producers.gateway.console.rendering import link, render
 from producers.gateway.console.sessions import SignInRequired, require_session
 from producers.gateway.problems import (
@@ -67,7 +67,15 @@ ERROR_HANDLERS: ExceptionHandlersMap = {
 
 console = Router(
     "/",
-    route_handlers=[*assets.ROUTES, *sessions.ROUTES, *overview.ROUTES, *pauses.ROUTES, *batches.ROUTES, *batch.ROUTES],
+    route_handlers=[
+        *assets.ROUTES,
+        *sessions.ROUTES,
+        *overview.ROUTES,
+        *pauses.ROUTES,
+        *batches.ROUTES,
+        *batch.ROUTES,
+        *letters.ROUTES,
+    ],
     before_request=require_session,
     exception_handlers=ERROR_HANDLERS,
 )

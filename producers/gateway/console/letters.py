@@ -1,0 +1,187 @@
+"""The screen of dead letters: grouped, filtered, page by page; replaying and dropping all that match."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from litestar import Response, get, post
+from litestar.response import Redirect
+
+from producers import DeadLetterGrouping, InvalidChange, Outcome
+from producers.contract.access_keys import Scope
+from producers.contract.validation import MAX_ID_CHARS
+from producers.contract.wording import plural
+from producers.gateway.audit import log_call
+from producers.gateway.console.actions import SEE_OTHER, confirmation, done
+from producers.gateway.console.forms import read_form
+from producers.gateway.console.live import Screen
+from producers.gateway.console.rendering import link
+from producers.gateway.operating import require_unbound
+from producers.gateway.service import AnyRequest, gateway_of
+from producers.queue.finish import DEAD_OUTCOMES
+
+SHOWN_LETTERS, SHOWN_GROUPS = 50, 20
+
+INTERVAL_S = 5.0
+"""A look reads the newest thousands of dead letters."""
+
+FILTERS = {"outcome": "outcome", "code": "code", "user": "user_id", "batch": "batch_id", "trader": "trader_id"}
+"""The parameters of pages and forms, and the arguments of `DeadLetters` that they are."""
+
+EVERYTHING = "everything"
+
+_PARAMETER = {argument: name for name, argument in FILTERS.items()}
+
+
+async def _load(request: AnyRequest) -> Mapping[str, Any]:
+    require_unbound(request)
+    dead = gateway_of(request).producer.dead
+    given = _filters(request.query_params)
+    selection = _arguments(given)
+    by, start_us = _grouping(request), _start_us(request)
+    counts = await dead.counts()
+    groups = None if start_us is not None else await dead.groups(by, **selection)
+    return {
+        "title": "Dead letters",
+        "section": "/dead-letters",
+        "counts": counts,
+        "total": sum(counts.values()),
+        "matching": sum(counts[outcome] for outcome in DEAD_OUTCOMES if given.get("outcome", outcome) == outcome),
+        "filters": given,
+        "names": list(FILTERS),
+        "outcomes": DEAD_OUTCOMES,
+        "by": by,
+        "groupings": list(DeadLetterGrouping),
+        "groups": groups,
+        "shown_groups": SHOWN_GROUPS,
+        "filters_of": lambda group: {_PARAMETER[argument]: value for argument, value in group.filters.items()},
+        "page": await dead.page(start_us, limit=SHOWN_LETTERS, **selection),
+        "is_first": start_us is None,
+    }
+
+
+@get("/dead-letters/replay", opt={"page": Scope.OPERATE}, include_in_schema=False)
+async def ask_replay(request: AnyRequest) -> Response[Any]:
+    """Ask before dead letters are enqueued again."""
+    note = "They are enqueued again at the ends of their lanes, with new job IDs, and leave the dead letters."
+    return await _ask(request, "Replay", note, "/actions/replay-letters")
+
+
+@get("/dead-letters/drop", opt={"page": Scope.OPERATE}, include_in_schema=False)
+async def ask_drop(request: AnyRequest) -> Response[Any]:
+    """Ask before dead letters are deleted."""
+    note = "Their changes can then no longer be enqueued again; their results stay until they expire."
+    return await _ask(request, "Drop", note, "/actions/drop-letters")
+
+
+@post("/actions/replay-letters", opt={"page": Scope.OPERATE}, include_in_schema=False, status_code=SEE_OTHER)
+async def replay(request: AnyRequest) -> Redirect:
+    """Enqueue all dead letters that match again."""
+    given, selection = await _selection(request)
+    report = await gateway_of(request).producer.dead.replay(**selection)
+    log_call(request, "replay", _described(given), len(report.replayed))
+    counts = {"count": len(report.replayed), "others": len(report.refused)}
+    return done(request, "/dead-letters", "letters-replayed", **given, **counts)
+
+
+@post("/actions/drop-letters", opt={"page": Scope.OPERATE}, include_in_schema=False, status_code=SEE_OTHER)
+async def drop(request: AnyRequest) -> Redirect:
+    """Delete all dead letters that match."""
+    given, selection = await _selection(request)
+    dropped = await gateway_of(request).producer.dead.drop(**selection)
+    log_call(request, "drop", _described(given), dropped)
+    return done(request, "/dead-letters", "letters-dropped", **given, count=dropped)
+
+
+async def _ask(request: AnyRequest, action: str, note: str, path: str) -> Response[Any]:
+    require_unbound(request)
+    given = _filters(request.query_params)
+    count = await gateway_of(request).producer.dead.count(**_arguments(given))
+    if not count:
+        return done(request, "/dead-letters", "no-letters", **given)
+    which = ", ".join(f"{name} {value}" for name, value in given.items())
+    letters = plural(count, "dead letter") if given else f"all {plural(count, 'dead letter')}"
+    return confirmation(
+        request,
+        question=f"{action} {letters}{' with ' if which else ''}{which}? {note}",
+        address=link(request, path),
+        label=f"{action} {letters}",
+        fields=given or {EVERYTHING: "yes"},
+        back=link(request, "/dead-letters", **given),
+    )
+
+
+async def _selection(request: AnyRequest) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return the filters of a form, and the arguments that select what it is about.
+
+    Raises:
+        InvalidChange: it has neither a filter nor says that it is about everything, or both.
+    """
+    require_unbound(request)
+    form = await read_form(request)
+    given = _filters(form)
+    if bool(given) is (EVERYTHING in form):
+        raise InvalidChange("filters", f"must be some of {', '.join(FILTERS)}, or {EVERYTHING}", form)
+    return given, _arguments(given) or {EVERYTHING: True}
+
+
+def _filters(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Return the filters that are given, by the names of their parameters.
+
+    Raises:
+        InvalidChange: one of them can match nothing.
+    """
+    given = {name: parameters[name] for name in FILTERS if parameters.get(name)}
+    for name, value in given.items():
+        if len(value) > MAX_ID_CHARS:
+            raise InvalidChange(name, f"must have at most {MAX_ID_CHARS} characters", value)
+    if given.get("outcome", DEAD_OUTCOMES[0]) not in DEAD_OUTCOMES:
+        raise InvalidChange("outcome", f"must be one of {', '.join(DEAD_OUTCOMES)}", given["outcome"])
+    return given
+
+
+def _arguments(given: Mapping[str, str]) -> dict[str, Any]:
+    """Return filters as arguments of `DeadLetters`."""
+    arguments: dict[str, Any] = {FILTERS[name]: value for name, value in given.items()}
+    if "outcome" in arguments:
+        arguments["outcome"] = Outcome(arguments["outcome"])
+    return arguments
+
+
+def _described(given: Mapping[str, str]) -> str:
+    return f"dead letters of {', '.join(f'{name} {value}' for name, value in given.items())}" if given else EVERYTHING
+
+
+def _grouping(request: AnyRequest) -> DeadLetterGrouping:
+    text = request.query_params.get("by") or DeadLetterGrouping.CAUSE
+    try:
+        return DeadLetterGrouping(text)
+    except ValueError as exc:
+        raise InvalidChange("by", f"must be one of {', '.join(DeadLetterGrouping)}", text) from exc
+
+
+def _start_us(request: AnyRequest) -> float | None:
+    """Return the time from which on dead letters are shown, backwards; None for the newest."""
+    text = request.query_params.get("before")
+    if not text:
+        return None
+    try:
+        start_us = float(text)
+    except ValueError:
+        start_us = math.nan
+    if math.isnan(start_us):
+        raise InvalidChange("before", "must be a time in microseconds", text)
+    return start_us
+
+
+ROUTES = [
+    *Screen(
+        "/dead-letters", "letters.html", _load, parameters=(*FILTERS, "by", "before"), interval_s=INTERVAL_S
+    ).routes(),
+    ask_replay,
+    ask_drop,
+    replay,
+    drop,
+]

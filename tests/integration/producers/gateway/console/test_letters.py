@@ -1,0 +1,186 @@
+"""The console's screen of dead letters: groups, filters, pages, and replaying and dropping what matches."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import httpx
+import pytest
+from arq.connections import ArqRedis
+
+from ops.keys import KEYS
+from producers import Outcome, Producer
+from producers.contract.access_keys import Scope
+from producers.gateway.console import letters
+from tests.support.changes import change
+from tests.support.fan_outs import end_some, to_users
+from tests.support.gateway import access_key, gateway_on, shown
+from tests.support.lanes import Lanes
+
+pytestmark = pytest.mark.usefixtures("dead")
+ROWS = re.compile(r'<a href="/change\?id=([^"]*)"')
+GROUPS = re.compile(r'<th scope="row"><a href="/dead-letters\?([^"]*)">([^<]*)</a></th>')
+
+
+@pytest.fixture
+async def dead(served_producer: Producer, served_lanes: Lanes) -> None:
+    """Four dead letters: two of trader a, one of b and a user with markup, one of a batch."""
+    ends = [("a1", "1", "a", Outcome.REJECTED, "40017"), ("a2", "1", "a", Outcome.EXHAUSTED, None)]
+    for job_id, user_id, trader_id, outcome, code in [*ends, ("b3", "u/'<b>", "b", Outcome.REJECTED, "40017")]:
+        await served_producer.enqueue(change(user_id, trader_id), job_id=job_id)
+        await end_some(served_lanes, [(outcome, {"code": code, "message": f"<i>{job_id}</i>"})])
+    await to_users(served_producer, ["3"], "july")
+    await end_some(served_lanes, [(Outcome.UNAUTHORIZED, {"code": "40037"})])
+
+
+async def test_dead_letters_are_shown_newest_first_with_their_causes(gateway: httpx.AsyncClient) -> None:
+    """What the exchange or a caller wrote is text."""
+    text = await shown(gateway, "/dead-letters")
+
+    assert ROWS.findall(text) == ["july..3", "b3", "a2", "a1"]
+    assert GROUPS.findall(text) == [
+        ("outcome=rejected&amp;code=40017", "rejected 40017"),
+        ("outcome=unauthorized&amp;code=40037", "unauthorized 40037"),
+        ("outcome=exhausted&amp;code=none", "exhausted, no code"),
+    ]
+    assert "&lt;i&gt;b3&lt;/i&gt;" in text
+    assert 'href="/user?id=u%2F%27%3Cb%3E">u/&#39;&lt;b&gt;</a>' in text
+    assert "<i>" not in text
+
+
+@pytest.mark.parametrize(
+    ("by", "groups"),
+    [
+        ("user", [("by=user&amp;user=1", "1"), ("by=user&amp;user=3", "3")]),
+        (
+            "trader",
+            [("by=trader&amp;trader=a", "a"), ("by=trader&amp;trader=t1", "t1"), ("by=trader&amp;trader=b", "b")],
+        ),
+        ("batch", [("by=batch&amp;batch=july", "july")]),
+    ],
+)
+async def test_each_group_links_to_what_it_counts(
+    gateway: httpx.AsyncClient, by: str, groups: list[tuple[str, str]]
+) -> None:
+    """The links keep the grouping."""
+    found = GROUPS.findall(await shown(gateway, "/dead-letters", by=by))
+
+    assert [group for group in found if "%" not in group[0]] == groups
+    for query, _ in found:
+        page = (await gateway.get(f"/dead-letters?{query.replace('&amp;', '&')}")).text
+        assert len(GROUPS.findall(page)) == 1
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({"trader": "a"}, ["a2", "a1"]),
+        ({"code": "40017", "user": "1"}, ["a1"]),
+        ({"outcome": "unauthorized", "batch": "july"}, ["july..3"]),
+        ({"user": "nobody"}, []),
+        ({"user": "", "code": ""}, ["july..3", "b3", "a2", "a1"]),
+    ],
+)
+async def test_filters_combine_for_the_list_and_for_the_actions(
+    gateway: httpx.AsyncClient, served_producer: Producer, filters: dict[str, str], found: list[str]
+) -> None:
+    """An action shows how many match, and then concerns exactly those, not a page of them."""
+    given = {name: value for name, value in filters.items() if value}
+    text = await shown(gateway, "/dead-letters", **filters)
+    asked = await gateway.get("/dead-letters/drop", params=filters, follow_redirects=True)
+    dropped = await gateway.post("/actions/drop-letters", data=given or {"everything": "yes"})
+
+    assert ROWS.findall(text) == found
+    count = f"{'' if given else 'all '}{len(found)} dead letter{'' if len(found) == 1 else 's'}"
+    assert (f"Drop {count}" in asked.text) is bool(found)
+    assert ("No dead letter matches." in asked.text) is not bool(found)
+    assert f"Dropped: {len(found)} dead letters." in (await gateway.get(dropped.headers["Location"])).text
+    assert await served_producer.dead.count() == 4 - len(found)
+
+
+async def test_replaying_enqueues_what_matches_once(
+    gateway: httpx.AsyncClient, served_lanes: Lanes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However often the form is sent. The audit log has who, what and how many."""
+    with caplog.at_level(logging.INFO, "producers.gateway.audit"):
+        answers = [await gateway.post("/actions/replay-letters", data={"trader": "a"}) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [303, 303]
+    assert "Replayed: 2 dead letters; 0 were refused" in (await gateway.get(answers[0].headers["Location"])).text
+    assert [record.message for record in caplog.records] == [
+        f"key local (this machine): replay dead letters of trader a, {count}" for count in (2, 0)
+    ]
+    assert [claim.lane for claim in await served_lanes.claim()] == ["1:a"]
+
+
+async def test_older_dead_letters_are_a_page_of_their_own(
+    gateway: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which groups nothing."""
+    monkeypatch.setattr(letters, "SHOWN_LETTERS", 3)
+    first = await shown(gateway, "/dead-letters")
+    older = re.search(r'href="/dead-letters\?before=([^"]*)">Older', first)
+    assert older
+    second = await shown(gateway, "/dead-letters", before=older[1])
+
+    assert (ROWS.findall(first), ROWS.findall(second)) == (["july..3", "b3", "a2"], ["a1"])
+    assert GROUPS.findall(second) == []
+    assert ">Older<" not in second
+
+
+async def test_a_dead_letter_without_its_result_is_shown(gateway: httpx.AsyncClient, valkey: ArqRedis) -> None:
+    """One whose payload has expired is not."""
+    await valkey.delete(KEYS.result + "a1", KEYS.dead_letter + "a2")
+
+    text = await shown(gateway, "/dead-letters", trader="a")
+    assert ROWS.findall(text) == ["a1"]
+    assert "its result has expired" in text
+
+
+async def test_odd_input_changes_nothing(gateway: httpx.AsyncClient, served_producer: Producer) -> None:
+    """Above all, an empty filter is not everything."""
+    answers = [
+        await gateway.get(path, params=params)
+        for path, params in [
+            ("/dead-letters", {"outcome": "applied"}),
+            ("/dead-letters", {"by": "moon"}),
+            ("/dead-letters", {"before": "nan"}),
+            ("/dead-letters", {"user": "<i>" + "x" * 10_000}),
+            ("/dead-letters/drop", {"outcome": "applied"}),
+        ]
+    ] + [
+        await gateway.post(path, data=fields)
+        for path, fields in [
+            ("/actions/drop-letters", {"x": ""}),
+            ("/actions/drop-letters", {"user": ""}),
+            ("/actions/drop-letters", {"user": "1", "everything": "yes"}),
+            ("/actions/replay-letters", {"surprise": "yes"}),
+        ]
+    ]
+
+    assert [answer.status_code for answer in answers] == [422] * len(answers)
+    assert not any("<i>x" in answer.text for answer in answers)
+    assert await served_producer.dead.count() == 4
+
+
+async def test_only_who_may_operate_sees_and_sends_the_actions(valkey_dsn: str, valkey: ArqRedis) -> None:
+    """Nor in a gateway that is read-only. A bound key sees no dead letters."""
+    keys = {
+        "reader": await access_key(valkey, Scope.READ),
+        "bound": await access_key(valkey, *Scope, user_ids=frozenset({"1"})),
+    }
+    statuses = []
+    async with gateway_on(valkey_dsn, auth=True) as gateway:
+        await gateway.post("/sign-in", data={"key": keys["reader"]})
+        text = await shown(gateway, "/dead-letters")
+        statuses += [(await gateway.get("/dead-letters/drop")).status_code]
+        await gateway.post("/sign-in", data={"key": keys["bound"]})
+        statuses += [(await gateway.get(path)).status_code for path in ("/dead-letters", "/dead-letters/replay")]
+        statuses += [(await gateway.post("/actions/drop-letters", data={"user": "1"})).status_code]
+    async with gateway_on(valkey_dsn, gateway_read_only=True) as gateway:
+        text += await shown(gateway, "/dead-letters")
+        statuses += [(await gateway.post("/actions/replay-letters", data={"everything": "yes"})).status_code]
+
+    assert statuses == [403] * 5
+    assert 'class="button' not in text
