@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
-from asyncio.subprocess import DEVNULL
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import count
 
 import aiohttp
 import msgspec
 
-from ops.bench.environment import READY_TIMEOUT_S, TIMEOUT_S, change, environment
+from ops.bench.environment import change, environment
+from ops.bench.http_client import calling
 from ops.bench.measurement import Measurement, at_least, at_most, percentile
-from ops.children import child_group
-from ops.redis_server import free_port
 
 ROWS, RUNS = 20_000, 3
 POSTS, CONNECTIONS = 6_000, 64
@@ -29,7 +24,7 @@ TRADER = "123123123"
 async def gateway() -> list[Measurement]:
     """Measure one gateway process."""
     users = [f"u{number}" for number in range(RESULTS_EACH)]
-    async with environment(users, workers=1) as env, _serving(env.stack.redis_dsn) as http:
+    async with environment(users, workers=1) as env, calling(env.stack.redis_dsn) as http:
         rows_s = min([await _send_rows(http, f"rows{run}") for run in range(RUNS)])
         posts_per_s = await _post_changes(http)
         for run in range(RUNS):
@@ -44,37 +39,6 @@ async def gateway() -> list[Measurement]:
         Measurement(f"{name}, median", percentile(delays_ms, 50), "ms"),
         at_most(f"{name}, the worst of {len(delays_ms):,}", max(delays_ms), "ms", 250),
     ]
-
-
-@asynccontextmanager
-async def _serving(dsn: str) -> AsyncIterator[aiohttp.ClientSession]:
-    """Serve the queue meanwhile; yield a client of the gateway."""
-    port = free_port()
-    command = (sys.executable, "-m", "producers.cli", "--redis", dsn, "serve", "--no-auth", "--port", str(port))
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, process_group=child_group()
-    )
-    connector = aiohttp.TCPConnector(limit=0)
-    try:
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", connector=connector, timeout=_TIMEOUT) as http:
-            async with asyncio.timeout(READY_TIMEOUT_S):
-                while not await _is_ready(http):  # noqa: ASYNC110 - asks another process
-                    await asyncio.sleep(0.05)
-            yield http
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-_TIMEOUT = aiohttp.ClientTimeout(total=TIMEOUT_S)
-
-
-async def _is_ready(http: aiohttp.ClientSession) -> bool:
-    try:
-        async with http.get("/livez") as answer:
-            return answer.status == 200
-    except aiohttp.ClientConnectionError:
-        return False
 
 
 async def _send_rows(http: aiohttp.ClientSession, batch_id: str) -> float:

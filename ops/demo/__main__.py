@@ -6,16 +6,17 @@ import argparse
 import asyncio
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+from rich.console import Console
 
 from ops.children import temporary_folder
 from ops.demo import report
 from ops.demo.checks import check_all
-from ops.demo.evidence import Evidence
 from ops.demo.figures import figures
-from ops.demo.run import OnProgress, play
+from ops.demo.run import play, staged
 from ops.demo.scenario import Scenario, make
 from ops.stack import cancel_on_sigterm
 
@@ -26,28 +27,15 @@ LOG_LINES = 10
 def main(argv: list[str] | None = None) -> int:
     """Play the demo and return the exit status."""
     options = _options(argv)
-    began_s = time.monotonic()
     scenario = make(followers=options.followers, lane=options.lane, seed=options.seed)
     screen = report.console(to_stderr=options.json)
     report.opening(screen, scenario)
     with temporary_folder("demo-") as folder:
         try:
-            with report.progress(screen, scenario) as on_progress:
-                evidence = asyncio.run(_play_until_stopped(scenario, folder, on_progress))
+            holds = asyncio.run(_play_until_stopped(scenario, folder, screen, options))
         except (KeyboardInterrupt, asyncio.CancelledError):
             print("demo: interrupted; everything it started has been stopped", file=sys.stderr)
             return INTERRUPTED
-        checks = check_all(evidence)
-        holds = all(check.holds for check in checks)
-        if not holds:
-            _print_log(folder / "worker.log")
-    seen = figures(evidence, {planned.change.user_id for planned in scenario.fan_out})
-    took_s = time.monotonic() - began_s
-    report.closing(screen, seen, checks, took_s)
-    if options.json:
-        listed = [{"name": check.name, "holds": check.holds, "detail": check.detail} for check in checks]
-        document = {"holds": holds, "seed": options.seed, "tookS": round(took_s, 1), "checks": listed, "figures": seen}
-        print(msgspec.json.format(msgspec.json.encode(document)).decode())
     return 0 if holds else 1
 
 
@@ -59,6 +47,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--lane", type=int, default=120, metavar="N", help="changes of the user with many (120)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="decides whom the faults strike (1)")
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout, the rest on stderr")
+    parser.add_argument("--stay", action="store_true", help="keep everything running for a look, until Ctrl-C")
     options = parser.parse_args(argv)
     for name, minimum in (("followers", 20), ("lane", 2)):
         if getattr(options, name) < minimum:
@@ -66,10 +55,35 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     return options
 
 
-async def _play_until_stopped(scenario: Scenario, folder: Path, on_progress: OnProgress) -> Evidence:
-    """Play the scenario; on SIGTERM, as on Ctrl-C, stop everything that was started."""
+async def _play_until_stopped(
+    scenario: Scenario, folder: Path, screen: Console, options: argparse.Namespace
+) -> bool:  # fmt: skip
+    """Play the scenario and report; return whether every invariant held.
+
+    On SIGTERM, as on Ctrl-C, stop everything that was started.
+    """
     cancel_on_sigterm()
-    return await play(scenario, folder, on_progress)
+    began_s = time.monotonic()
+    async with staged(scenario, folder) as stage:
+        report.address(screen, stage.console_url)
+        with report.progress(screen, scenario) as on_progress:
+            evidence = await play(scenario, stage, on_progress)
+        checks = check_all(evidence)
+        seen = figures(evidence, {planned.change.user_id for planned in scenario.fan_out})
+        took_s = time.monotonic() - began_s
+        holds = all(check.holds for check in checks)
+        if not holds:
+            _print_log(folder / "worker.log")
+        report.closing(screen, seen, checks, took_s)
+        if options.json:
+            listed = [{"name": check.name, "holds": check.holds, "detail": check.detail} for check in checks]
+            result = {"holds": holds, "seed": options.seed, "tookS": round(took_s, 1), "checks": listed}
+            print(msgspec.json.format(msgspec.json.encode(result | {"figures": seen})).decode(), flush=True)
+        if options.stay:
+            report.staying(screen, stage.console_url)
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+    return holds
 
 
 def _print_log(path: Path) -> None:

@@ -63,6 +63,19 @@ def opening(screen: Console, scenario: Scenario) -> None:
     )
 
 
+def address(screen: Console, url: str) -> None:
+    """Print where the console is, on a line of its own."""
+    screen.print("The console, while this runs:")
+    screen.print(url, soft_wrap=True, markup=False)
+    screen.print()
+
+
+def staying(screen: Console, url: str) -> None:
+    """Print that everything goes on running, and where the console is."""
+    screen.print("\nEverything is still running; Ctrl-C stops it. The console:")
+    screen.print(url, soft_wrap=True, markup=False)
+
+
 @contextmanager
 def progress(screen: Console, scenario: Scenario) -> Iterator[OnProgress]:
     """Show progress while the body runs; it calls the callback that this yields."""

@@ -1,10 +1,10 @@
-"""Plays a scenario with real processes: a Valkey server, the exchange double, two workers, and one producer."""
+"""Plays a scenario with real processes: a Valkey server, the exchange double, two workers, a gateway; one producer."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from ops.demo.scenario import ADDRESS_LIMIT_PER_MIN, REQUEST_TIMEOUT_S, USER_LIM
 from ops.ledger.collect import read_arrivals, read_counters, read_final_settings
 from ops.ledger.evidence import Change
 from ops.redis_server import embedded_valkey
+from ops.serving import serving
 from ops.stack import Stack, write_credentials
 from producers import Batch, Job, JobNotFound, Outcome, Producer, Refusal
 from producers.queue.fan_out import member_job_id
@@ -110,21 +111,31 @@ class _Player:
         return job.job_id in self.seen.results
 
 
-async def play(scenario: Scenario, folder: Path, on_progress: OnProgress) -> Evidence:
-    """Play a scenario from start to end.
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """All processes of a run.
+
+    Attributes:
+        redis_dsn: of the Valkey server.
+        stack: the exchange double and the workers.
+        console_url: where the gateway serves the console.
+    """
+
+    redis_dsn: str
+    stack: Stack
+    console_url: str
+
+
+@asynccontextmanager
+async def staged(scenario: Scenario, folder: Path) -> AsyncIterator[Stage]:
+    """Run all processes meanwhile.
 
     Args:
-        scenario: what to play.
-        folder: an empty one, for credentials and the log of the workers, `worker.log`.
-        on_progress: called whenever a change has ended.
+        scenario: what will be played.
+        folder: an empty one, for credentials and logs; that of the workers is `worker.log`.
     """
     users = scenario.users()
     known = [user for user in users if user.user_id not in scenario.unknown]
-    seen = Evidence(
-        user_limit_per_s=USER_LIMIT_PER_S,
-        faults=scenario.faults,
-        misconfigured_users={*scenario.unknown, *scenario.wrong},
-    )
     with embedded_valkey() as dsn:
         stack = Stack(
             redis_dsn=dsn,
@@ -133,12 +144,30 @@ async def play(scenario: Scenario, folder: Path, on_progress: OnProgress) -> Evi
             environ=WORKER_ENVIRONMENT,
             log_path=folder / "worker.log",
         )
-        async with stack, Producer.connect(dsn) as producer, Redis.from_url(dsn) as redis:
+        async with stack, serving(dsn, "--no-auth", log_path=folder / "gateway.log") as gateway:
             await stack.set_faults(*map(msgspec.to_builtins, scenario.faults))
             await stack.start_workers(WORKERS)
-            deadline_s = asyncio.get_running_loop().time() + DEADLINE_S
-            await _Player(producer, on_progress, deadline_s, seen).play(scenario)
-            seen.counters = await read_counters(redis)
-            seen.arrivals = await read_arrivals(stack)
-            seen.final_settings = await read_final_settings(stack.exchange_url, [user.user_id for user in users])
+            yield Stage(dsn, stack, f"{gateway.url}/")
+
+
+async def play(scenario: Scenario, stage: Stage, on_progress: OnProgress) -> Evidence:
+    """Play a scenario from start to end.
+
+    Args:
+        scenario: what to play.
+        stage: the processes.
+        on_progress: called whenever a change has ended.
+    """
+    seen = Evidence(
+        user_limit_per_s=USER_LIMIT_PER_S,
+        faults=scenario.faults,
+        misconfigured_users={*scenario.unknown, *scenario.wrong},
+    )
+    async with Producer.connect(stage.redis_dsn) as producer, Redis.from_url(stage.redis_dsn) as redis:
+        deadline_s = asyncio.get_running_loop().time() + DEADLINE_S
+        await _Player(producer, on_progress, deadline_s, seen).play(scenario)
+        seen.counters = await read_counters(redis)
+        seen.arrivals = await read_arrivals(stage.stack)
+        user_ids = [user.user_id for user in scenario.users()]
+        seen.final_settings = await read_final_settings(stage.stack.exchange_url, user_ids)
     return seen

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+from httpx import AsyncClient
 
 from ops.children import child_group
 from ops.stack import stop
@@ -16,22 +20,47 @@ TOP = Path(__file__).parents[2]
 PATIENCE_S = 120
 
 
-async def demo(*options: str) -> tuple[int | None, bytes, bytes]:
-    """Run the demo; return its exit status, stdout and stderr."""
+@asynccontextmanager
+async def running_demo(*options: str) -> AsyncIterator[Process]:
+    """Run the demo meanwhile."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "ops.demo", *options, stdout=PIPE, stderr=PIPE, cwd=TOP, process_group=child_group()
     )
     try:
         async with asyncio.timeout(PATIENCE_S):
-            written, told = await process.communicate()
+            yield process
     finally:
         await stop(process)
-    return process.returncode, written, told
 
 
-async def test_every_invariant_holds_on_real_parts() -> None:
-    """Valkey, the exchange double and two workers: limits, order, results and settings, through faults."""
-    status, written, told = await demo("--followers", "40", "--lane", "20", "--json")
+async def lines_until(stream: asyncio.StreamReader, text: bytes) -> list[bytes]:
+    """Return the lines up to the one with a text."""
+    lines: list[bytes] = []
+    while not lines or text not in lines[-1]:
+        lines.append(await stream.readline())
+        assert lines[-1], b"".join(lines)
+    return lines
+
+
+async def test_every_invariant_holds_on_real_parts_and_the_console_shows_them() -> None:
+    """Valkey, the exchange double and two workers: limits, order, results and settings, through faults.
+
+    With --stay all of it goes on running until Ctrl-C, with the same exit status.
+    """
+    async with (
+        running_demo("--followers", "40", "--lane", "20", "--json", "--stay") as process,
+        AsyncClient() as client,
+    ):
+        assert process.stderr is not None
+        address = (await lines_until(process.stderr, b"http://"))[-1].decode().strip()
+        first = await client.get(address)
+        told = b"".join(await lines_until(process.stderr, b"http://"))
+        batch = await client.get(f"{address}batch", params={"id": "demo"})
+        process.send_signal(signal.SIGINT)
+        written, _ = await process.communicate()
+    assert "<h1>Overview</h1>" in first.text
+    assert "45 of 45" in batch.text
+    status = process.returncode
     seen = msgspec.json.decode(written)
     broken = [check for check in seen["checks"] if not check["holds"]]
     assert broken == []
@@ -47,6 +76,7 @@ async def test_every_invariant_holds_on_real_parts() -> None:
 
 async def test_a_demo_that_is_too_small_is_rejected_by_its_option() -> None:
     """Exit status 2, and a line that names the option and its minimum of 20."""
-    status, written, told = await demo("--followers", "0")
-    assert (status, written) == (2, b"")
+    async with running_demo("--followers", "0") as process:
+        written, told = await process.communicate()
+    assert (process.returncode, written) == (2, b"")
     assert b"--followers must be 20 or more; got 0" in told

@@ -6,14 +6,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from ops.redis_server import embedded_valkey
+from ops.serving import serving
 from ops.stack import Stack, User, write_credentials
 from producers import Producer
 from producers.contract.access_keys import Scope
-from tests.browser.site import FLAGS, Site, Tab, new_tab, serving
+from tests.browser.site import FLAGS, Site, Tab, new_tab
 from tests.support.browser import CHROMIUM
+
+expect.set_options(timeout=20_000)  # ms: far more than anything takes
 
 USERS = [str(number) for number in range(1000, 1200)]
 

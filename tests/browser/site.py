@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page
 
-from ops.children import child_group
-from ops.redis_server import free_port
-from ops.stack import Stack, stop
+from ops.serving import Served
+from ops.stack import Stack
 from producers import Producer
 from producers.contract.access_keys import NewKey
 from producers.gateway.console.sessions import COOKIE
-
-ROOT = Path(__file__).parents[2]
-READY_S = 20.0
 
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -31,21 +23,6 @@ LISTEN = """
 addEventListener("securitypolicyviolation", event => tell(`${event.violatedDirective} ${event.blockedURI}`));
 """
 """Run in each page before its own scripts."""
-
-
-@dataclass
-class Served:
-    """A gateway process.
-
-    Attributes:
-        url: where it serves, with its prefix.
-        link: the address that it printed.
-        port: its port.
-    """
-
-    url: str
-    link: str
-    port: int
 
 
 @dataclass
@@ -89,43 +66,6 @@ class Tab:
 
 
 @asynccontextmanager
-async def serving(dsn: str, *options: str, port: int = 0) -> AsyncIterator[Served]:
-    """Run `copytrade serve` meanwhile."""
-    port = port or free_port()
-    process = await start_gateway(dsn, port, *options)
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(READY_S):
-            link = (await process.stdout.readline()).decode().strip()
-            await answered(port)
-        yield Served(link.partition("/sign-in")[0].rstrip("/"), link, port)
-    finally:
-        await stop(process)
-
-
-async def start_gateway(dsn: str, port: int, *options: str) -> Process:
-    """Start `copytrade serve`."""
-    command = (sys.executable, "-m", "producers.cli", "--redis", dsn, "serve", "--port", str(port), *options)
-    return await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, stderr=asyncio.subprocess.DEVNULL, cwd=ROOT,
-        process_group=child_group(),
-    )  # fmt: skip
-
-
-async def answered(port: int) -> None:
-    """Return when something listens on a port of this machine."""
-    async with asyncio.timeout(READY_S):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.02)
-            else:
-                writer.close()
-                return
-
-
-@asynccontextmanager
 async def new_tab(
     browser: Browser, *, signed_in: tuple[Site, NewKey] | None = None, **options: object
 ) -> AsyncIterator[Tab]:
@@ -154,7 +94,7 @@ async def open_tab(context: BrowserContext) -> Tab:
     page.on("pageerror", lambda error: tab.faults.append(f"script: {error}"))
     await page.expose_function("tell", lambda text: tab.faults.append(f"policy: {text}"))
     await page.add_init_script(LISTEN)
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(20_000)
     return tab
 
 

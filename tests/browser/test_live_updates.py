@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import pytest_asyncio
 from litestar import Litestar
 from playwright.async_api import Browser, Page, Route, expect
 
-from ops.redis_server import free_port
-from ops.stack import stop
+from ops.serving import serving
 from producers.contract.access_keys import Scope
 from producers.gateway import GatewaySettings, create_app
 from producers.gateway.service import Gateway, gateway_in
-from tests.browser.site import Site, Tab, answered, new_tab, start_gateway
+from tests.browser.site import Site, Tab, new_tab
 from tests.support.browser import needs_browser
 from tests.support.gateway import listening, port_of
 
@@ -30,10 +30,12 @@ HIDE = """hidden => {
 OPEN_IN_BACKGROUND = 'Object.defineProperty(document, "hidden", {configurable: true, get: () => true});'
 
 
-@pytest.fixture
-def user(request: pytest.FixtureRequest) -> str:
-    """A user of this test."""
-    return f"u-{request.node.name[5:60]}"
+@pytest_asyncio.fixture(loop_scope="session")
+async def user(request: pytest.FixtureRequest, site: Site) -> AsyncIterator[str]:
+    """A user of this test, who is paused in it: pages show that."""
+    name = f"u-{request.node.name[5:60]}"
+    yield name
+    await site.producer.resume(user_id=name)
 
 
 @asynccontextmanager
@@ -51,7 +53,7 @@ async def show(page: Page, *, hidden: bool) -> None:
 
 async def until(holds: Callable[[], bool]) -> None:
     """Wait for what the gateway of this process comes to."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not holds():  # noqa: ASYNC110 - a count has no event
             await asyncio.sleep(0.02)
 
@@ -68,7 +70,6 @@ async def test_a_hidden_tab_has_no_stream_and_goes_on_when_it_is_shown(browser: 
             await show(tab.page, hidden=False)
             await until(lambda: gateway.open_streams == 1)
         await expect(tab.page.get_by_role("row", name=f"user {user}")).to_be_visible()
-        await site.producer.resume(user_id=user)
 
         assert gateway.open_streams == 1
 
@@ -81,6 +82,23 @@ async def test_a_tab_that_is_opened_in_the_background_has_no_stream(browser: Bro
         await expect(tab.page.get_by_role("heading", name="Overview")).to_be_visible()
         assert gateway.open_streams == 0
 
+        await show(tab.page, hidden=False)
+        await until(lambda: gateway.open_streams == 1)
+
+
+async def test_a_tab_that_is_hidden_while_it_connects_has_no_stream(browser: Browser, site: Site) -> None:
+    """Before the extension listens."""
+    async with own_gateway(site) as (gateway, url), new_tab(browser) as tab:
+
+        async def hide_first(route: Route) -> None:
+            await show(tab.page, hidden=True)
+            await route.continue_()
+
+        await tab.page.route("**/live?*", hide_first)
+        async with tab.page.expect_response("**/live?*"):
+            await tab.go(f"{url}/")
+        await until(lambda: gateway.open_streams == 0)
+        await tab.page.unroute_all()
         await show(tab.page, hidden=False)
         await until(lambda: gateway.open_streams == 1)
 
@@ -98,25 +116,19 @@ async def test_streams_end_with_their_pages(browser: Browser, site: Site) -> Non
 
 async def test_a_page_goes_on_when_its_gateway_is_started_again(browser: Browser, site: Site, user: str) -> None:
     """It says meanwhile that what it shows may be old, and is not loaded again."""
-    port = free_port()
-    first = await start_gateway(site.dsn, port, "--no-auth")
-    await answered(port)
     async with new_tab(browser) as tab:
         page = tab.page
-        await tab.go(f"http://127.0.0.1:{port}/")
-        await page.evaluate("window.isSame = true")
-        first.kill()
-        await expect(page.get_by_text("The gateway does not answer")).to_be_visible()
-        second = await start_gateway(site.dsn, port, "--no-auth")
-        try:
+        async with serving(site.dsn, "--no-auth") as gateway:
+            await tab.go(f"{gateway.url}/")
+            await page.evaluate("window.isSame = true")
+            gateway.process.kill()
+            await expect(page.get_by_text("The gateway does not answer")).to_be_visible()
+        async with serving(site.dsn, "--no-auth", port=gateway.port):
             await site.producer.pause(user_id=user)
             await expect(page.get_by_role("row", name=f"user {user}")).to_be_visible()
             await expect(page.get_by_text("The gateway does not answer")).to_be_hidden()
             assert await page.evaluate("window.isSame")
-        finally:
             await page.close()
-            await stop(second)
-        await site.producer.resume(user_id=user)
         tab.faults.clear()  # the console of a browser tells of refused connections
 
 
@@ -151,7 +163,6 @@ async def test_what_is_typed_stays_while_the_page_changes(tab: Tab, site: Site, 
     await expect(page.get_by_label("Its ID")).to_have_value("half-typed")
     await expect(page.get_by_label("Its ID")).to_be_focused()
     await expect(page.get_by_label("Pause a")).to_have_value("trader")
-    await site.producer.resume(user_id=user)
 
 
 async def test_a_session_that_has_ended_leads_to_the_sign_in_page(browser: Browser, site: Site) -> None:

@@ -72,7 +72,12 @@ document.addEventListener("htmx:after:process", () => {
   document.addEventListener("visibilitychange", connect);
 }, { once: true });
 document.addEventListener("htmx:after:swap", refresh);
-document.addEventListener("htmx:sse:after:connection", () => showConnection(true));
+document.addEventListener("htmx:sse:after:connection", () => {
+  showConnection(true);
+  if (document.hidden) {  // since before there was a stream to end
+    setTimeout(() => document.dispatchEvent(new Event("visibilitychange")));
+  }
+});
 for (const name of ["htmx:sse:error", "htmx:response:error", "htmx:error"]) {
   document.addEventListener(name, onStreamError);
 }
