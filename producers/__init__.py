@@ -49,11 +49,12 @@ from producers.queue.chunking import EnqueueReport
 from producers.queue.dead_letter_pages import DeadLetterGroup, DeadLetterGrouping, DeadLetterGroups, DeadLetterPage
 from producers.queue.dead_letters import DeadLetter
 from producers.queue.fan_out import FanOutReport, Preview
+from producers.queue.job_details import JobDetails
 from producers.queue.jobs import JobState, JobStatus
 from producers.queue.pauses import Pause
 from producers.queue.replay import ReplayReport
 from producers.queue.results import ResultPage
-from producers.queue.users import LaneStatus, UserStatus
+from producers.queue.user_status import BucketStatus, LaneStatus, UserStatus
 from producers.settings import ProducerSettings
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "BatchConflict",
     "BatchNotFound",
     "BatchRefused",
+    "BucketStatus",
     "CancelReport",
     "Cancellation",
     "ChangeConflict",
@@ -84,6 +86,7 @@ __all__ = [
     "InvalidId",
     "InvalidLimit",
     "Job",
+    "JobDetails",
     "JobNotFound",
     "JobResult",
     "JobState",

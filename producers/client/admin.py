@@ -13,7 +13,7 @@ from producers.queue import batches, migration, pauses, users
 from producers.queue.cancel import CancelReport
 from producers.queue.migration import MigrationReport
 from producers.queue.pauses import Pause, Scope
-from producers.queue.users import UserStatus
+from producers.queue.user_status import UserStatus, user_status
 from producers.settings import ProducerSettings
 from producers.transport.clients import keyspace_of
 from producers.transport.runner import execute, run_plan, translate_errors
@@ -107,15 +107,23 @@ class QueueAdmin:
         plan = users.cancel_user(self._keys, user_id, result_ttl_ms=self._settings.result_ttl_ms)
         return await run_plan(self._redis, plan, f"cancelling the queued changes of user {user_id}")
 
-    async def user_status(self, user_id: str) -> UserStatus:
-        """Return a user's lanes, own rate, pause and hold.
+    async def user_status(
+        self, user_id: str, *, trader_id: str | None = None, max_lanes: int | None = None, changes: int = 0
+    ) -> UserStatus:
+        """Return a user's lanes, own rate, use of the rate, pause and hold.
+
+        Args:
+            user_id: the user.
+            trader_id: return only the lane of this trader.
+            max_lanes: how many lanes to return, 1 to 10,000: those in flight, then those that are due first; None for
+                all.
+            changes: of how many changes of each lane to return the job IDs (`LaneStatus.jobs`); at most 1,000.
 
         Raises:
-            InvalidId: `user_id` is not a valid ID.
+            InvalidId: `user_id` or `trader_id` is not a valid ID.
         """
-        return await run_plan(
-            self._redis, users.user_status(self._keys, user_id), f"reading the status of user {user_id}"
-        )
+        plan = user_status(self._keys, user_id, trader_id=trader_id, max_lanes=max_lanes, changes=changes)
+        return await run_plan(self._redis, plan, f"reading the status of user {user_id}")
 
     async def batches(self, limit: int = 100, *, skip: int = 0) -> Listing[Progress]:
         """Return the progress of up to `limit` batches, newest first, after the first `skip`; at most 10,000."""

@@ -10,6 +10,7 @@ from producers.contract.messages import JobResult
 from producers.errors import ResultTimeout
 from producers.queue import jobs
 from producers.queue.cancel import Cancellation, cancel_job
+from producers.queue.job_details import JobDetails, fetch_details
 from producers.queue.jobs import JobStatus
 from producers.settings import ProducerSettings
 from producers.transport.clients import keyspace_of
@@ -66,6 +67,16 @@ class Job:
         return await run_plan(
             self._redis, jobs.fetch_status(keyspace_of(self._redis), self.job_id), f"reading change {self.job_id}"
         )
+
+    async def details(self) -> JobDetails:
+        """Return all that is known of the change: its status, what it sets, its attempts so far, and its deadline.
+
+        Raises:
+            JobNotFound: the ID is that of another arq app's job.
+            QueueUnavailable: Redis did not answer.
+        """
+        plan = fetch_details(keyspace_of(self._redis), self.job_id)
+        return await run_plan(self._redis, plan, f"reading change {self.job_id}")
 
     async def cancel(self) -> Cancellation:
         """Cancel the change if it is queued; its outcome is then `cancelled`.

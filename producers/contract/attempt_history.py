@@ -90,3 +90,9 @@ def decode(stored: bytes | None) -> AttemptHistory:
         return _decoder.decode(stored)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return AttemptHistory()
+
+
+def decode_for_job(stored: bytes | None, job_id: str, *, is_head: bool) -> AttemptHistory:
+    """Return the history of a change from that of its lane; `is_head` if it is the lane's head."""
+    history = decode(stored)
+    return history.for_job(job_id) if history.head or is_head else AttemptHistory()

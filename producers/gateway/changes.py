@@ -177,7 +177,7 @@ async def status(request: AnyRequest, job_id: FromPath[str], wait_s: WaitS = 0.0
         return ChangeStatus(job_id=job_id, state=JobState.DONE, position=None, wait=None, result=result)
     found = await job.status()
     if found.state is JobState.NOT_FOUND:
-        raise _not_found(job_id)
+        raise not_found(job_id)
     return ChangeStatus(job_id=job_id, state=found.state, position=found.position, wait=found.wait, result=found.result)
 
 
@@ -187,11 +187,12 @@ async def cancel(request: AnyRequest, job_id: FromPath[str]) -> Cancelled:
     require_id(request, job_id)
     cancellation = await gateway_of(request).producer.job(job_id).cancel()
     if cancellation is Cancellation.NOT_FOUND:
-        raise _not_found(job_id)
+        raise not_found(job_id)
     return Cancelled(job_id=job_id, cancellation=cancellation)
 
 
-def _not_found(job_id: str) -> JobNotFound:
+def not_found(job_id: str) -> JobNotFound:
+    """Return the error of a change that is not there."""
     return JobNotFound(f"no change {job_id}: it was never accepted, or its result has expired")
 
 

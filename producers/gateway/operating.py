@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from litestar import get, post, put
-from litestar.params import FromPath
+from litestar.params import FromPath, QueryParameter
 
 from producers import InvalidChange, Overview, Pause, UserStatus
 from producers.cli.json_output import to_builtins
@@ -17,8 +17,22 @@ from producers.gateway.bodies import decode, read_json
 from producers.gateway.problems import NotPermitted
 from producers.gateway.service import OK, AnyRequest, gateway_of, key_of
 from producers.queue.pauses import Scope as PauseScope
+from producers.queue.user_status import MAX_JOBS_SHOWN, MAX_LANES_SHOWN
 
 T = TypeVar("T")
+
+
+OfTrader = Annotated[str | None, QueryParameter(name="traderId", description="Only the lane of this trader.")]
+MaxLanes = Annotated[
+    int | None,
+    QueryParameter(
+        name="maxLanes", ge=1, le=MAX_LANES_SHOWN, description="So many lanes: those in flight, then those due first."
+    ),
+]
+Changes = Annotated[
+    int,
+    QueryParameter(name="changes", ge=0, le=MAX_JOBS_SHOWN, description="So many job IDs of each lane, in `jobs`."),
+]
 
 
 class NewLimit(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -82,10 +96,18 @@ async def overview(request: AnyRequest) -> dict[str, Any]:
 
 
 @get("/users/{user_id:str}", opt={"scope": Scope.READ})
-async def user_status(request: AnyRequest, user_id: FromPath[str]) -> dict[str, Any]:
-    """Return a user's lanes, own rate, pause and hold."""
+async def user_status(
+    request: AnyRequest,
+    user_id: FromPath[str],
+    trader_id: OfTrader = None,
+    max_lanes: MaxLanes = None,
+    changes: Changes = 0,
+) -> dict[str, Any]:
+    """Return a user's lanes, own rate, use of the rate, pause and hold."""
     require_user(request, user_id)
-    status: UserStatus = await gateway_of(request).producer.user_status(user_id)
+    status: UserStatus = await gateway_of(request).producer.user_status(
+        user_id, trader_id=trader_id, max_lanes=max_lanes, changes=changes
+    )
     found: dict[str, Any] = to_builtins(status)
     return found
 

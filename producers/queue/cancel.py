@@ -166,8 +166,7 @@ def _run_cancel(keys: Keyspace, queued: dict[str, _Queued], result_ttl_ms: int) 
     for (job_id, change), head, (history, lost_deliveries) in zip(queued.items(), heads, replies, strict=True):
         is_head = head is not None and head.job_id == job_id
         may_have_been_sent = is_head and (number(lost_deliveries) or 0) > 0
-        past = attempt_history.decode(history)
-        past = past.for_job(job_id) if past.head or is_head else AttemptHistory()
+        past = attempt_history.decode_for_job(history, job_id, is_head=is_head)
         result = _cancelled_result(job_id, change, past, now_us // 1000, may_have_been_sent=may_have_been_sent)
         history_number = 0
         if is_head and history:

@@ -10,14 +10,23 @@ from typing import Any
 import msgspec
 
 from producers.contract import ids, keyspace
-from producers.contract.codec import BEGINNING_BYTES, decode_change, decode_result, is_foreign, is_submit_job
+from producers.contract.codec import (
+    BEGINNING_BYTES,
+    StoredChange,
+    decode_change,
+    decode_result,
+    is_foreign,
+    is_submit_job,
+)
 from producers.contract.keyspace import Keyspace
 from producers.contract.messages import CHANGE_SUFFIX, JobResult, Priority
+from producers.contract.stored_values import read_each
+from producers.contract.templates import change_of_template
 from producers.contract.waits import Wait
 from producers.errors import JobNotFound, MalformedChange
-from producers.queue.lanes import LaneScore, entry, fetch_template_entries, parse_head, parts
+from producers.queue.lanes import LaneScore, entry, parse_head, parts, run_of_entry, template_entries
 from producers.queue.wait_facts import fetch_wait
-from producers.transport.commands import GET, GETRANGE, HGET, LPOS, ZSCORE
+from producers.transport.commands import GET, GETRANGE, HGET, HMGET, LPOS, ZSCORE
 from producers.transport.plan import Command, Plan, Transaction
 
 
@@ -48,11 +57,22 @@ class JobStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class _Located:
-    """The status of a change, and the lane of one that is queued."""
+class LocatedJob:
+    """A change as it was found.
 
+    Attributes:
+        job_id: the ID under which it is stored.
+        status: its status.
+        lane: its lane; only while it is in one.
+        entry: its entry in the lane.
+        stored: what is stored of it, while it is in a lane; None if it is malformed.
+    """
+
+    job_id: str
     status: JobStatus
     lane: str | None = None
+    entry: str = ""
+    stored: StoredChange | None = None
 
 
 def fetch_result(keys: Keyspace, job_id: str) -> Plan[JobResult | None]:
@@ -69,7 +89,7 @@ def fetch_result(keys: Keyspace, job_id: str) -> Plan[JobResult | None]:
             payload = (yield from GET(keys.job + name)) or b""  # the function may come later in the payload
         if payload and not is_foreign(payload):
             return None
-        if not payload and (yield from _fetch_template_status(keys, name)).status.state is not JobState.NOT_FOUND:
+        if not payload and (yield from _locate_of_template(keys, name)).status.state is not JobState.NOT_FOUND:
             return None
     yield from reject_foreign(keys, job_id)
     raise JobNotFound(f"no change {job_id}: it was never accepted, or its result has expired")
@@ -81,15 +101,25 @@ def fetch_status(keys: Keyspace, job_id: str) -> Plan[JobStatus]:
     Raises:
         JobNotFound: another arq app has a job of its ID.
     """
+    return (yield from locate_job(keys, job_id)).status
+
+
+def locate_job(keys: Keyspace, job_id: str) -> Plan[LocatedJob]:
+    """Return the status of a change, where it is, and what is stored of it.
+
+    Raises:
+        JobNotFound: another arq app has a job of its ID.
+    """
     for name in _forms(job_id):
-        found = yield from _fetch_status(keys, name)
+        found = yield from _locate(keys, name)
         status = found.status
         if status.state is JobState.QUEUED and found.lane is not None and status.position is not None:
-            return replace(status, wait=(yield from fetch_wait(keys, found.lane, status.position)))
+            wait = yield from fetch_wait(keys, found.lane, status.position)
+            return replace(found, status=replace(status, wait=wait))
         if status.state is not JobState.NOT_FOUND:
-            return status
+            return found
     yield from reject_foreign(keys, job_id)
-    return JobStatus(JobState.NOT_FOUND)
+    return LocatedJob(job_id, JobStatus(JobState.NOT_FOUND))
 
 
 def reject_foreign(keys: Keyspace, job_id: str) -> Plan[None]:
@@ -123,40 +153,39 @@ def _forms(job_id: str) -> list[str]:
     return [job_id] if other is None else [job_id, other]
 
 
-def _fetch_status(keys: Keyspace, job_id: str) -> Plan[_Located]:
+def _locate(keys: Keyspace, job_id: str) -> Plan[LocatedJob]:
     stored, payload = yield from Transaction(GET(keys.result + job_id), GET(keys.job + job_id))
     if stored is not None:
-        return _Located(JobStatus(JobState.DONE, result=read_result(stored, job_id)))
+        return LocatedJob(job_id, JobStatus(JobState.DONE, result=read_result(stored, job_id)))
     if payload is None:
-        return (yield from _fetch_template_status(keys, job_id))
+        return (yield from _locate_of_template(keys, job_id))
     if is_foreign(payload):
-        return _Located(JobStatus(JobState.NOT_FOUND))
+        return LocatedJob(job_id, JobStatus(JobState.NOT_FOUND))
     located = locate(payload, job_id)
     if located is None:  # it will finish as rejected when it is claimed
-        return _Located(JobStatus(JobState.QUEUED))
-    return (yield from _fetch_place(keys, job_id, *located))
+        return LocatedJob(job_id, JobStatus(JobState.QUEUED))
+    return replace((yield from _fetch_place(keys, job_id, *located)), stored=decode_change(payload))
 
 
-def _fetch_template_status(keys: Keyspace, job_id: str) -> Plan[_Located]:
+def _locate_of_template(keys: Keyspace, job_id: str) -> Plan[LocatedJob]:
     """Return the status of a change without a payload: it may be of its batch's template."""
-    lane = yield from fetch_template_lane(keys, job_id)
-    if lane is None:
-        return _Located(JobStatus(JobState.NOT_FOUND))
-    entries = yield from fetch_template_entries(keys, job_id)
-    return (yield from _fetch_place(keys, job_id, lane, entries))
-
-
-def fetch_template_lane(keys: Keyspace, job_id: str) -> Plan[str | None]:
-    """Return the lane of a change of its batch's template; None if the batch has none. It may have ended."""
     batch_id = ids.batch_id_of(job_id)
-    template = None if batch_id is None else (yield from HGET(keys.batch + batch_id, "template"))
-    if batch_id is None or template is None:
-        return None
+    if batch_id is None:
+        return LocatedJob(job_id, JobStatus(JobState.NOT_FOUND))
+    template, stored_runs = yield from HMGET(keys.batch + batch_id, "template", "runs")
+    if template is None:
+        return LocatedJob(job_id, JobStatus(JobState.NOT_FOUND))
+    runs = (stored_runs or b"").split()
     user_id = job_id.removeprefix(batch_id + ids.BATCH_MARK)
-    return keyspace.lane(user_id, decode_change(template).a[0].trader_id)
+    lane = keyspace.lane(user_id, decode_change(template).a[0].trader_id)
+    found = yield from _fetch_place(keys, job_id, lane, template_entries(job_id, len(runs)))
+    if not found.entry:
+        return found
+    terms = read_each([runs[run_of_entry(found.entry) - 1]], lambda run: [int(part) for part in run.split(b",")])
+    return replace(found, stored=change_of_template(template, user_id, *terms[0]) if terms else None)
 
 
-def _fetch_place(keys: Keyspace, job_id: str, lane: str, entries: Sequence[str]) -> Plan[_Located]:
+def _fetch_place(keys: Keyspace, job_id: str, lane: str, entries: Sequence[str]) -> Plan[LocatedJob]:
     """Return the status of a change that is in a lane, or has just finished."""
     user, trader = parts(lane)
     (stored_head, *scores), places = yield from Transaction(
@@ -165,16 +194,17 @@ def _fetch_place(keys: Keyspace, job_id: str, lane: str, entries: Sequence[str])
         ),
         Transaction(*[LPOS(keys.rest + lane, entry) for entry in entries]),
     )
-    if stored_head is not None and parse_head(stored_head).job_id == job_id:
-        if LaneScore.IN_FLIGHT in scores:
-            return _Located(JobStatus(JobState.IN_FLIGHT))
-        return _Located(JobStatus(JobState.QUEUED, position=0), lane)
-    for place in places:
+    head = None if stored_head is None else parse_head(stored_head)
+    if head is not None and head.job_id == job_id:
+        in_flight = LaneScore.IN_FLIGHT in scores
+        status = JobStatus(JobState.IN_FLIGHT) if in_flight else JobStatus(JobState.QUEUED, position=0)
+        return LocatedJob(job_id, status, lane, head.entry)
+    for place, entry_there in zip(places, entries, strict=True):
         if place is not None:
-            return _Located(JobStatus(JobState.QUEUED, position=place + 1), lane)
+            return LocatedJob(job_id, JobStatus(JobState.QUEUED, position=place + 1), lane, entry_there)
     stored = yield from GET(keys.result + job_id)  # it finished between the two reads
     state = JobState.NOT_FOUND if stored is None else JobState.DONE
-    return _Located(JobStatus(state, result=None if stored is None else read_result(stored, job_id)))
+    return LocatedJob(job_id, JobStatus(state, result=None if stored is None else read_result(stored, job_id)))
 
 
 def locate(payload: bytes, job_id: str) -> tuple[str, list[str]] | None:

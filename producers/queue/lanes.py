@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from producers.contract.ids import batch_id_of
 from producers.contract.keyspace import Keyspace
 from producers.contract.messages import Priority
 from producers.transport.commands import HGET
@@ -24,7 +23,7 @@ class LaneScore(IntEnum):
     PARKED = 8_000_000_000_000_000
 
 
-_match_head = re.compile(rb"(\d+) (\d+) (\d+) [01] ([ib])(c?)t?(\d*) ([!-~]+)").fullmatch
+_match_head = re.compile(rb"(\d+) (\d+) \d+ [01] ([ib]c?t?\d* ([!-~]+))").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +34,13 @@ class LaneHead:
         changes: how many changes the lane holds.
         interactive: how many of them are interactive.
         job_id: the head; None if it cannot be read.
+        entry: the entry of the head; "" if it cannot be read.
     """
 
     changes: int
     interactive: int
     job_id: str | None
+    entry: str = ""
 
     @property
     def priority(self) -> Priority:
@@ -52,7 +53,7 @@ def parse_head(stored: bytes) -> LaneHead:
     found = _match_head(stored)
     if found is None:
         return LaneHead(1, 1, None)
-    return LaneHead(int(found[1]), int(found[2]), found[7].decode())
+    return LaneHead(int(found[1]), int(found[2]), found[4].decode(), found[3].decode())
 
 
 def fetch_heads(keys: Keyspace, lanes: Sequence[str]) -> Plan[list[LaneHead | None]]:
@@ -96,7 +97,11 @@ def template_entries(job_id: str, runs: int) -> list[str]:
     return [f"{flags}t{run} {job_id}" for run in range(1, runs + 1) for flags in ("b", "i", "bc", "ic")]
 
 
-def fetch_template_entries(keys: Keyspace, job_id: str) -> Plan[list[str]]:
-    """Return the entries that a change of its batch's template may have."""
-    runs = yield from HGET(keys.batch + (batch_id_of(job_id) or ""), "runs")
-    return template_entries(job_id, len((runs or b"").split()))
+def priority_of_entry(entry: str) -> Priority:
+    """Return the priority of a change by its entry."""
+    return Priority.BULK if entry.startswith("b") else Priority.INTERACTIVE
+
+
+def run_of_entry(entry: str) -> int:
+    """Return the run of the fan-out that enqueued a change of a template, from 1, by its entry."""
+    return int(entry.partition(" ")[0].partition("t")[2])

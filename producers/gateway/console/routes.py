@@ -11,7 +11,18 @@ from litestar.response import Redirect
 from litestar.types import ExceptionHandlersMap
 
 from producers.errors import ProducerError
-from producers.gateway.console import assets, batch, batches, letters, overview, pauses, sessions
+from producers.gateway.console import (
+    assets,
+    batch,
+    batches,
+    change,
+    letters,
+    overview,
+    pauses,
+    search,
+    sessions,
+    user,
+)
 from producers.gateway.console.rendering import link, render
 from producers.gateway.console.sessions import SignInRequired, require_session
 from producers.gateway.problems import (
@@ -75,6 +86,9 @@ console = Router(
         *batches.ROUTES,
         *batch.ROUTES,
         *letters.ROUTES,
+        *user.ROUTES,
+        *change.ROUTES,
+        *search.ROUTES,
     ],
     before_request=require_session,
     exception_handlers=ERROR_HANDLERS,

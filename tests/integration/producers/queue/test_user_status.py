@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from arq.connections import ArqRedis
 
+from ops.keys import KEYS
 from producers import InvalidId, LaneStatus, Priority, Producer, UserStatus
 from tests.support.changes import change
 from tests.support.contents import contents
@@ -68,3 +69,52 @@ async def test_all_of_a_thousand_lanes_of_a_user_are_shown(producer: Producer, l
     status = await producer.user_status("5")
 
     assert [lane.trader_id for lane in status.lanes] == [f"t{n:04}" for n in range(1001)]
+
+
+async def test_the_changes_of_lanes_are_listed_as_far_as_asked_for(producer: Producer, lanes: Lanes) -> None:
+    """The head first, of the lane of one trader or of all; none if nobody asks."""
+    await lanes.submit(*((f"a{n}", change("5", "a:a")) for n in range(4)), ("b0", change("5", "b")))
+
+    async def jobs(changes: int, trader_id: str | None = None) -> list[list[str]]:
+        status = await producer.user_status("5", changes=changes, trader_id=trader_id)
+        return [lane.jobs for lane in status.lanes]
+
+    assert await jobs(0) == [[], []]
+    assert await jobs(1) == [["a0"], ["b0"]]
+    assert await jobs(3) == [["a0", "a1", "a2"], ["b0"]]
+    assert await jobs(10, "a:a") == [["a0", "a1", "a2", "a3"]]
+    assert await jobs(10, "c") == []
+    with pytest.raises(InvalidId):
+        await producer.user_status("5", trader_id="a b")
+
+
+async def test_of_many_lanes_those_in_flight_and_those_due_first_are_returned(producer: Producer, lanes: Lanes) -> None:
+    """With how many there are."""
+    await lanes.submit(*((f"j{n}", change("5", f"t{n}")) for n in range(8)))
+    in_flight = (await lanes.claim(1))[0].lane.partition(":")[2]
+    await lanes.redis.zadd(KEYS.lanes + "5", {"t6": 1, "t7": 2})
+
+    status = await producer.user_status("5", max_lanes=3)
+
+    assert {lane.trader_id for lane in status.lanes} == {in_flight, "t6", "t7"}
+    assert (status.lanes_total, status.malformed) == (8, 0)
+
+
+async def test_a_user_at_its_limit_shows_what_it_used_and_its_next_slot(timed: Lanes, steering: Producer) -> None:
+    """Requests in flight count; once a window has passed, nothing does."""
+    await steering.enqueue_many([change("5", f"t{n}") for n in range(20)])
+    assert (await steering.user_status("5")).bucket is None
+    for _ in range(3):
+        await timed.attempt(await timed.claim_one())
+        timed.clock.advance(0.1)  # type: ignore[attr-defined]
+    await timed.claim_one()
+    used = (await steering.user_status("5")).bucket
+    timed.clock.advance(2)  # type: ignore[attr-defined]
+    later = (await steering.user_status("5")).bucket
+
+    assert used is not None
+    assert (used.requests, used.per_window) == (4, 10)
+    assert used.window_s == pytest.approx(1, abs=0.01)
+    assert used.next_slot_in_s == pytest.approx(0.05, abs=0.01)  # half a pace, since the last claim was late
+    assert later is not None
+    assert (later.requests, later.next_slot_in_s) == (1, 0)  # the one in flight

@@ -1,0 +1,125 @@
+"""The screen of one change: what it sets, why it waits, its attempts and its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from litestar import Response, get, post
+from litestar.response import Redirect
+
+from producers import Attempt, Cancellation, CopySetting, Job, JobDetails, JobState
+from producers.contract.access_keys import Scope
+from producers.contract.wording import plural
+from producers.gateway.audit import log_call
+from producers.gateway.changes import not_found
+from producers.gateway.console.actions import SEE_OTHER, confirmation, done
+from producers.gateway.console.forms import read_form
+from producers.gateway.console.live import Screen
+from producers.gateway.console.rendering import link
+from producers.gateway.service import AnyRequest, gateway_of, require_id
+from producers.queue.finish import DEAD_OUTCOMES
+
+_SETTING_FIELDS = list(zip(CopySetting.__struct_encode_fields__, CopySetting.__struct_fields__, strict=True))
+
+_NOTICES = {
+    Cancellation.CANCELLED: "change-cancelled",
+    Cancellation.IN_FLIGHT: "change-in-flight",
+    Cancellation.ENDED: "change-ended",
+}
+
+
+class Sent(NamedTuple):
+    """An attempt, and how long the change had waited before it.
+
+    Attributes:
+        attempt: the attempt.
+        waited_s: seconds since the attempt before it ended, or since the change was accepted; None if that is unknown.
+        after: the verdict of the attempt before it; None for the first.
+    """
+
+    attempt: Attempt
+    waited_s: float | None
+    after: str | None
+
+
+def attempts_of(details: JobDetails) -> Iterator[Sent]:
+    """Yield the attempts of a change, with how long it had waited before each."""
+    free_at_ms, after = details.enqueued_at_ms, None
+    for attempt in details.attempts:
+        yield Sent(attempt, None if free_at_ms is None else max(0, attempt.at_ms - free_at_ms) / 1000, after)
+        free_at_ms, after = attempt.at_ms + attempt.took_ms, attempt.verdict
+
+
+def settings_of(details: JobDetails) -> tuple[list[str], list[list[str]]]:
+    """Return the settings of a change as a table: the names of the fields that one of them has, and their values."""
+    settings = [] if details.change is None else details.change.settings
+    used = [(wire, name) for wire, name in _SETTING_FIELDS if any(getattr(each, name) is not None for each in settings)]
+    return [wire for wire, _ in used], [[getattr(each, name) or "-" for _, name in used] for each in settings]
+
+
+async def _load(request: AnyRequest) -> Mapping[str, Any]:
+    details = await _details(_job_of(request, request.query_params.get("id", "")))
+    result = details.status.result
+    columns, rows = settings_of(details)
+    return {
+        "title": f"Change {details.job_id}",
+        "details": details,
+        "status": details.status,
+        "result": result,
+        "user_id": details.change.user_id if details.change else result.user_id if result else "",
+        "trader_id": details.change.trader_id if details.change else result.trader_id if result else "",
+        "columns": columns,
+        "rows": rows,
+        "attempts": list(attempts_of(details)),
+        "is_dead": result is not None and result.outcome in DEAD_OUTCOMES,
+        "is_queued": details.status.state is JobState.QUEUED,
+    }
+
+
+def _job_of(request: AnyRequest, job_id: str) -> Job:
+    require_id(request, job_id)
+    return gateway_of(request).producer.job(job_id)
+
+
+async def _details(job: Job) -> JobDetails:
+    details = await job.details()
+    if details.status.state is JobState.NOT_FOUND:
+        raise not_found(job.job_id)
+    return details
+
+
+@get("/change/cancel", opt={"page": Scope.ENQUEUE}, include_in_schema=False)
+async def ask_cancel(request: AnyRequest) -> Response[bytes]:
+    """Ask before a change is cancelled."""
+    job = _job_of(request, request.query_params.get("id", ""))
+    details = await _details(job)
+    what = ""
+    if details.change is not None:
+        settings = plural(len(details.change.settings), "setting")
+        what = (
+            f" Its {settings} of user {details.change.user_id} for trader {details.change.trader_id} will not be set."
+        )
+    sent = f" It was sent {plural(len(details.attempts), 'time')} so far." if details.attempts else ""
+    return confirmation(
+        request,
+        question=f"Cancel 1 change, {job.job_id}?{what}{sent} If it is being sent, it ends by its reply instead.",
+        address=link(request, "/actions/cancel-change"),
+        label="Cancel the change",
+        fields={"id": job.job_id},
+        back=link(request, "/change", id=job.job_id),
+    )
+
+
+@post("/actions/cancel-change", opt={"page": Scope.ENQUEUE}, include_in_schema=False, status_code=SEE_OTHER)
+async def cancel(request: AnyRequest) -> Redirect:
+    """Cancel a change that was not sent yet."""
+    job = _job_of(request, (await read_form(request)).get("id", ""))
+    cancellation = await job.cancel()
+    if cancellation is Cancellation.NOT_FOUND:
+        raise not_found(job.job_id)
+    log_call(request, "cancel", f"change {job.job_id}", int(cancellation is Cancellation.CANCELLED))
+    return done(request, "/change", _NOTICES[cancellation], id=job.job_id)
+
+
+ROUTES = [*Screen("/change", "change.html", _load, parameters=("id",)).routes(), ask_cancel, cancel]

@@ -1,0 +1,98 @@
+"""The search: one box that takes a user, a change or a batch."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from litestar import Response, get
+from litestar.response import Redirect
+
+from producers import BatchNotFound, InvalidArgument, JobNotFound, JobState, UserStatus
+from producers.contract.access_keys import Scope
+from producers.contract.validation import MAX_ID_CHARS, check_batch_id, check_id
+from producers.gateway.console.rendering import link, render
+from producers.gateway.operating import require_user
+from producers.gateway.problems import NotPermitted
+from producers.gateway.service import AnyRequest, gateway_of, key_of
+
+
+class Place(NamedTuple):
+    """What an ID is that of, and the address of its page."""
+
+    kind: str
+    address: str
+
+
+@get("/search", opt={"page": Scope.READ}, include_in_schema=False)
+async def search(request: AnyRequest) -> Response[Any]:
+    """Lead to the user, the change or the batch of an ID; of several, let the reader choose."""
+    query = request.query_params.get("q", "").strip()
+    is_id = _is_id(query)
+    found = await _find(request, query) if is_id else []
+    if len(found) == 1:
+        return Redirect(found[0].address, status_code=HTTPStatus.SEE_OTHER.value)
+    values = {
+        "title": "Search",
+        "query": query[:MAX_ID_CHARS],
+        "is_cut": len(query) > MAX_ID_CHARS,
+        "is_id": is_id,
+        "found": found,
+        "user": link(request, "/user", id=query) if is_id and _permits_user(request, query) else None,
+    }
+    return render(request, "search.html", values)
+
+
+async def _find(request: AnyRequest, query: str) -> list[Place]:
+    """Return what there is of an ID, of what the reader may see."""
+    finders = {"user": ("/user", _is_user), "change": ("/change", _is_change), "batch": ("/batch", _is_batch)}
+    exists = await asyncio.gather(*(is_there(request, query) for _, is_there in finders.values()))
+    places = [Place(kind, link(request, path, id=query)) for kind, (path, _) in finders.items()]
+    return [place for place, is_there in zip(places, exists, strict=True) if is_there]
+
+
+async def _is_user(request: AnyRequest, query: str) -> bool:
+    if not _permits_user(request, query):
+        return False
+    status = await gateway_of(request).producer.user_status(query, max_lanes=1)
+    return status != UserStatus(query, False, None, 0.0, 1.0, None, [])
+
+
+async def _is_change(request: AnyRequest, query: str) -> bool:
+    if not key_of(request).permits_id(query):
+        return False
+    try:
+        return (await gateway_of(request).producer.job(query).status()).state is not JobState.NOT_FOUND
+    except JobNotFound:  # another arq app's
+        return False
+
+
+async def _is_batch(request: AnyRequest, query: str) -> bool:
+    try:
+        batch_id = check_batch_id(query)
+        if key_of(request).permits_id(batch_id):
+            await gateway_of(request).producer.batch(batch_id).progress()
+            return True
+    except (BatchNotFound, InvalidArgument):
+        return False
+    return False
+
+
+def _is_id(query: str) -> bool:
+    try:
+        check_id("q", query)
+    except InvalidArgument:
+        return False
+    return True
+
+
+def _permits_user(request: AnyRequest, user_id: str) -> bool:
+    try:
+        require_user(request, user_id)
+    except NotPermitted:
+        return False
+    return True
+
+
+ROUTES = [search]

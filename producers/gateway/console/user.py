@@ -1,0 +1,118 @@
+"""The screen of one user: its rate and what it has used of it, its lanes, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from litestar import Response, get, post
+from litestar.response import Redirect
+
+from producers import InvalidChange, UserStatus
+from producers.contract.access_keys import Scope
+from producers.contract.validation import MAX_RATE_PER_S, MIN_RATE_PER_S
+from producers.contract.wording import plural
+from producers.gateway.audit import log_call
+from producers.gateway.console.actions import SEE_OTHER, confirmation, done
+from producers.gateway.console.forms import read_form
+from producers.gateway.console.live import Screen
+from producers.gateway.console.rendering import link
+from producers.gateway.operating import require_user
+from producers.gateway.service import AnyRequest, gateway_of
+
+SHOWN_LANES, SHOWN_CHANGES = 12, 20
+"""Lanes of a user, and changes of each. Each lane costs Redis a command, every two seconds and tab."""
+
+SHOWN_CHANGES_OF_LANE = 200
+"""Changes of the lane that is looked for by its trader."""
+
+
+async def _load(request: AnyRequest) -> Mapping[str, Any]:
+    user_id, trader_id = _user_of(request), request.query_params.get("trader") or None
+    status = await gateway_of(request).producer.user_status(
+        user_id,
+        trader_id=trader_id,
+        max_lanes=SHOWN_LANES,
+        changes=SHOWN_CHANGES if trader_id is None else SHOWN_CHANGES_OF_LANE,
+    )
+    return {
+        "title": f"User {user_id}",
+        "status": status,
+        "state": state_of(status),
+        "trader_id": trader_id,
+        "min_rate": MIN_RATE_PER_S,
+        "max_rate": MAX_RATE_PER_S,
+    }
+
+
+def state_of(status: UserStatus) -> str:
+    """Return in a few words what a user does: the first of these that holds."""
+    if status.paused:
+        return "paused"
+    if status.refused_code is not None:
+        return "keys rejected"
+    if status.hold_s > 0:
+        return "held"
+    if any(lane.in_flight for lane in status.lanes):
+        return "sending"
+    return "waiting" if status.lanes_total else "idle"
+
+
+def _user_of(request: AnyRequest) -> str:
+    user_id = request.query_params.get("id", "")
+    require_user(request, user_id)
+    return user_id
+
+
+@post("/actions/limit-user", opt={"page": Scope.OPERATE}, include_in_schema=False, status_code=SEE_OTHER)
+async def limit(request: AnyRequest) -> Redirect:
+    """Set a user's own rate, or remove it, so that the workers' rate applies again."""
+    form = await read_form(request)
+    user_id = form.get("id", "")
+    rate_per_s = None if "restore" in form else _rate(form.get("rate", ""))
+    require_user(request, user_id)
+    await gateway_of(request).producer.limit_user(user_id, rate_per_s)
+    log_call(request, "limit", f"user {user_id} to {rate_per_s}")
+    return done(request, "/user", "limited" if rate_per_s is not None else "limit-removed", id=user_id)
+
+
+def _rate(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as exc:
+        rule = f"must be a number of requests a second from {MIN_RATE_PER_S:g} to {MAX_RATE_PER_S:g}"
+        raise InvalidChange("rate", rule, text) from exc
+
+
+@get("/user/cancel", opt={"page": Scope.OPERATE}, include_in_schema=False)
+async def ask_cancel(request: AnyRequest) -> Response[bytes]:
+    """Ask before all queued changes of a user are cancelled."""
+    user_id = _user_of(request)
+    status = await gateway_of(request).producer.user_status(user_id)
+    queued = sum(lane.queued for lane in status.lanes)
+    in_flight = sum(lane.in_flight for lane in status.lanes)
+    question = (
+        f"Cancel the changes of user {user_id}? {plural(queued, 'change')} in {plural(len(status.lanes), 'lane')} will"
+        f" end cancelled, except those that are being sent: {plural(in_flight, 'request')} in flight now."
+    )
+    return confirmation(
+        request,
+        question=question,
+        address=link(request, "/actions/cancel-user"),
+        label="Cancel all changes",
+        fields={"id": user_id},
+        back=link(request, "/user", id=user_id),
+    )
+
+
+@post("/actions/cancel-user", opt={"page": Scope.OPERATE}, include_in_schema=False, status_code=SEE_OTHER)
+async def cancel(request: AnyRequest) -> Redirect:
+    """Cancel all queued changes of a user."""
+    user_id = (await read_form(request)).get("id", "")
+    require_user(request, user_id)
+    report = await gateway_of(request).producer.cancel_user(user_id)
+    log_call(request, "cancel", f"user {user_id}", report.cancelled)
+    return done(request, "/user", "user-cancelled", id=user_id, count=report.cancelled, others=report.in_flight)
+
+
+ROUTES = [*Screen("/user", "user.html", _load, parameters=("id", "trader")).routes(), limit, ask_cancel, cancel]
