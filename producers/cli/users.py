@@ -7,12 +7,14 @@ import click
 from producers.cli.batches import print_cancelled
 from producers.cli.context import CliContext, CommandGroup, pass_cli
 from producers.cli.input.row_errors import BadInput
-from producers.cli.number_types import Number
+from producers.cli.number_types import Number, WholeNumber
 from producers.cli.pauses import print_paused, print_resumed
 from producers.cli.text import EMPTY_CELL, escape, format_count, format_duration
 from producers.contract.validation import MAX_RATE_PER_S, MIN_RATE_PER_S
+from producers.queue.user_status import MAX_JOBS_SHOWN, BucketStatus
 
 LANE_COLUMNS = ("trader", "queued", "in flight", "due", "priority", "head")
+JOB_COLUMNS = ("trader", "job")
 
 
 @click.group(cls=CommandGroup, short_help="Show, pause or limit one user, or cancel the user's changes.")
@@ -20,12 +22,18 @@ def user() -> None:
     """Show, pause or limit one user, or cancel the user's changes."""
 
 
-@user.command()
+@user.command(
+    short_help="Show a user's lanes, hold, pause and limit.",
+    examples=("copytrade user show 1001", "copytrade user show 1001 --changes 20"),
+)
 @click.argument("user_id")
+@click.option(
+    "--changes", type=WholeNumber(0, MAX_JOBS_SHOWN), default=0, show_default=True, help="Show so many of each lane."
+)
 @pass_cli
-def show(cli: CliContext, user_id: str) -> None:
-    """Show a user's lanes, hold, pause and limit."""
-    status = cli.with_producer(lambda producer: producer.user_status(user_id))
+def show(cli: CliContext, user_id: str, changes: int) -> None:
+    """Show a user's lanes, hold, pause and limit, and what it has used of the limit."""
+    status = cli.with_producer(lambda producer: producer.user_status(user_id, changes=changes))
     cli.note_malformed(status.malformed)
     if cli.as_json:
         cli.screen.json(status)
@@ -37,6 +45,8 @@ def show(cli: CliContext, user_id: str) -> None:
             ("user", user_id),
             ("paused", "yes" if status.paused else "no"),
             ("limit", limit),
+            ("requests", _requests(status.bucket)),
+            ("next slot", _next_slot(status.bucket)),
             ("slowed", slowed),
             ("keys", "not refused" if status.refused_code is None else _rejected_keys(status.refused_code)),
             ("hold", f"for {format_duration(status.hold_s)}" if status.hold_s > 0 else "none"),
@@ -54,6 +64,8 @@ def show(cli: CliContext, user_id: str) -> None:
         for lane in status.lanes
     )
     cli.screen.table(LANE_COLUMNS, rows, empty_note="nothing is queued")
+    if changes and status.lanes:
+        cli.screen.table(JOB_COLUMNS, ((lane.trader_id, job_id) for lane in status.lanes for job_id in lane.jobs))
 
 
 @user.command(short_help="Send nothing for this user until `resume`.")
@@ -99,3 +111,15 @@ def cancel(cli: CliContext, user_id: str) -> None:
 
 def _rejected_keys(code: str) -> str:
     return escape(f"refused with {code}; changes end unauthorized until the keys are replaced or the user is resumed")
+
+
+def _requests(bucket: BucketStatus | None) -> str:
+    if bucket is None:
+        return "none lately"
+    return f"{bucket.requests} of {bucket.per_window} in {format_duration(bucket.window_s)}"
+
+
+def _next_slot(bucket: BucketStatus | None) -> str:
+    if bucket is not None and bucket.next_slot_in_s is None:
+        return "when a request in flight has its reply"
+    return "now" if bucket is None or not bucket.next_slot_in_s else f"in {format_duration(bucket.next_slot_in_s)}"

@@ -85,7 +85,6 @@ PARAMETERS = {
     "user_id": ID_IN_PATH | {"description": "The ID of a user."},
     "ttlS": TTL | {"type": ["number", "null"]},
     "traderId": ID,
-    "maxLanes": {"type": "integer"},
     "batchId": BATCH_ID,
     "code": ID | {"description": "The exchange's code of the result; `none` for those without one."},
 }

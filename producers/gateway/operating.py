@@ -24,9 +24,12 @@ T = TypeVar("T")
 
 OfTrader = Annotated[str | None, QueryParameter(name="traderId", description="Only the lane of this trader.")]
 MaxLanes = Annotated[
-    int | None,
+    int,
     QueryParameter(
-        name="maxLanes", ge=1, le=MAX_LANES_SHOWN, description="So many lanes: those in flight, then those due first."
+        name="maxLanes",
+        ge=0,
+        le=MAX_LANES_SHOWN,
+        description="So many lanes: those in flight, then those that are due first; 0 for all.",
     ),
 ]
 Changes = Annotated[
@@ -100,13 +103,13 @@ async def user_status(
     request: AnyRequest,
     user_id: FromPath[str],
     trader_id: OfTrader = None,
-    max_lanes: MaxLanes = None,
+    max_lanes: MaxLanes = 0,
     changes: Changes = 0,
 ) -> dict[str, Any]:
     """Return a user's lanes, own rate, use of the rate, pause and hold."""
     require_user(request, user_id)
     status: UserStatus = await gateway_of(request).producer.user_status(
-        user_id, trader_id=trader_id, max_lanes=max_lanes, changes=changes
+        user_id, trader_id=trader_id, max_lanes=max_lanes or None, changes=changes
     )
     found: dict[str, Any] = to_builtins(status)
     return found

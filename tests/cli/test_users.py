@@ -15,9 +15,12 @@ def test_a_user_is_shown_with_lanes_limit_and_pause(copytrade: Copytrade) -> Non
 
     shown = copytrade("user", "show", "1001").stdout.splitlines()
     document = copytrade.json("user", "show", "1001")
+    jobs = copytrade("user", "show", "1001", "--changes", "5").stdout.splitlines()
 
-    assert shown[:4] == ["user\t1001", "paused\tyes", "limit\t2.5 requests a second", "slowed\tno"]
-    assert shown[7].startswith("t1\t1\tno\t")
+    assert shown[:3] == ["user\t1001", "paused\tyes", "limit\t2.5 requests a second"]
+    assert shown[3:6] == ["requests\tnone lately", "next slot\tnow", "slowed\tno"]
+    assert shown[9].startswith("t1\t1\tno\t")
+    assert jobs[-1] == "t1\to1001"
     assert (document["paused"], document["ratePerS"], document["lanes"][0]["head"]) == (True, 2.5, "o1001")
 
 
