@@ -9,10 +9,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
-from rich.console import Console
+from rich.console import Console as Screen
 from rich.table import Table
 
 from ops.bench.chunks import chunks
+from ops.bench.console import console
 from ops.bench.depth import depth
 from ops.bench.fairness import coalesce, fairness, priority
 from ops.bench.fan_out import fan_out, stored
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Measurement]]]] = {
     "recovery": recovery,
     "memory": memory,
     "gateway": gateway,
+    "console": console,
 }
 
 
@@ -79,7 +81,7 @@ def _print(measurements: list[Measurement], *, as_json: bool) -> None:
         value = f"{measurement.value:,.{_decimals(measurement.value)}f} {measurement.unit}"
         verdict = {True: "met", False: "MISSED", None: ""}[measurement.met]
         table.add_row(measurement.name, value, measurement.target, verdict)
-    Console(width=140).print(table)
+    Screen(width=140).print(table)
 
 
 def _decimals(value: float) -> int:

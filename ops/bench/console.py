@@ -1,0 +1,109 @@
+"""The console: how long a page takes with a million queued changes, and what watching it costs Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import re
+import time
+from contextlib import suppress
+from urllib.parse import urlencode
+
+import aiohttp
+
+from ops.bench.environment import DOUBLE_NO_RATE_LIMITS, NO_RATE_LIMITS, Environment, change, environment
+from ops.bench.http_client import calling
+from ops.bench.measurement import Measurement, at_most
+from ops.stack import stop
+
+USERS, BATCHES, BATCH_SIZE = 20_000, 1_000, 1_000
+"""A million changes: fifty in the lane of each user."""
+
+FAILED_BATCH, QUEUED_BATCH = "failed", "b0"
+LOADS = 20
+WATCHED_S = 10.0
+MAX_PAGE_MS = 150
+MAX_CALLS_PER_S = 20
+
+SCREENS = {
+    "overview": ("/", {}),
+    "workers": ("/workers", {}),
+    "batches": ("/batches", {}),
+    "a queued batch": ("/batch", {"id": QUEUED_BATCH}),
+    "a batch of failures": ("/batch", {"id": FAILED_BATCH}),
+    "dead letters": ("/dead-letters", {}),
+}
+
+
+async def console() -> list[Measurement]:
+    """Measure one gateway process, one tab, and no worker: nothing is sent meanwhile."""
+    async with environment(["nobody"], workers=0, double_options=DOUBLE_NO_RATE_LIMITS, environ=NO_RATE_LIMITS) as env:
+        await _fail(env)
+        await _fill(env)
+        async with calling(env.stack.redis_dsn) as http:
+            pages = [await _load(http, name, _address(name)) for name in SCREENS]
+            watched = [await _watch(env, http, name, _address(name)) for name in SCREENS]
+    return pages + watched
+
+
+async def _fail(env: Environment) -> None:
+    """End a change of each user without success: there are no API keys."""
+    settings = change("u").settings
+    users = [f"u{number}" for number in range(USERS)]
+    await env.producer.fan_out(trader_id="failing", settings=settings, user_ids=users, batch_id=FAILED_BATCH)
+    (worker,) = await env.stack.start_workers(1)
+    await env.wait_until_finished(USERS, poll_interval_s=0.2)
+    await stop(worker)
+
+
+async def _fill(env: Environment) -> None:
+    """Queue the changes of all batches."""
+    settings = change("u").settings
+    for number in range(BATCHES):
+        first = number * BATCH_SIZE
+        users = [f"u{each % USERS}" for each in range(first, first + BATCH_SIZE)]
+        batch = await env.producer.fan_out(trader_id="1", settings=settings, user_ids=users, batch_id=f"b{number}")
+        assert batch.report is not None and batch.report.accepted == BATCH_SIZE, batch.report  # noqa: S101, PT018
+
+
+def _address(name: str) -> str:
+    path, parameters = SCREENS[name]
+    return f"{path}?{urlencode(parameters)}"
+
+
+async def _load(http: aiohttp.ClientSession, name: str, address: str) -> Measurement:
+    """Return how long a page takes to its last byte, the worst of some loads and the first among them."""
+    times_ms = []
+    for _ in range(LOADS):
+        began_s = time.monotonic()
+        await _page(http, address)
+        times_ms.append((time.monotonic() - began_s) * 1000)
+    return at_most(f"console, 1,000,000 queued changes: {name}, worst of {LOADS}", max(times_ms), "ms", MAX_PAGE_MS)
+
+
+async def _watch(env: Environment, http: aiohttp.ClientSession, name: str, address: str) -> Measurement:
+    """Return how many calls a second a tab costs Redis that shows a screen."""
+    found = re.search(r'hx-sse:connect="([^"]+)"', await _page(http, address))
+    assert found is not None, name  # noqa: S101
+    async with http.get(html.unescape(found[1])) as stream:
+        await stream.content.readuntil(b"\n\n")
+        calls = await _calls(env)
+    return at_most(f"console: one tab on {name}: calls of Redis", calls / WATCHED_S, "a second", MAX_CALLS_PER_S)
+
+
+async def _page(http: aiohttp.ClientSession, address: str) -> str:
+    async with http.get(address) as answer:
+        text = await answer.text()
+        assert answer.status == 200, text  # noqa: S101
+        return text
+
+
+async def _calls(env: Environment) -> int:
+    """Return how many commands clients call in `WATCHED_S`; those inside scripts are none of theirs."""
+    calls = 0
+    async with env.redis.monitor() as monitor:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WATCHED_S):
+                async for command in monitor.listen():
+                    calls += command["client_type"] != "lua"
+    return calls
