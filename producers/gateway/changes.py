@@ -10,7 +10,7 @@ from litestar.params import FromPath, QueryParameter
 
 from producers import Job, JobNotFound, JobState, ResultTimeout
 from producers.contract.access_keys import AccessKey, Scope
-from producers.contract.messages import JobResult, Priority, SettingsChange
+from producers.contract.messages import Attempt, JobResult, Priority, SettingsChange
 from producers.contract.reader import read_change
 from producers.contract.waits import Wait
 from producers.errors import InvalidChange
@@ -65,6 +65,13 @@ class ChangeStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         position: how many changes of its lane are before it; only if queued.
         wait: why it waits; only if queued.
         result: its result; only if done.
+        change: what it sets; null if that is not known. Of a change that has ended, `autoCopy` and `mode` are known
+            only if it is a dead letter or of a template.
+        attempts: its requests so far, oldest first, the last 20.
+        enqueued_at_ms: when it was accepted, Unix milliseconds on Redis's clock; null if that is not known.
+        expires_at_ms: its deadline; null if that is not known, as of most changes that have ended.
+        priority: its own priority; known as long as its deadline.
+        batch_id: the batch that it belongs to; null if it belongs to none.
     """
 
     job_id: str
@@ -72,6 +79,12 @@ class ChangeStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     position: int | None
     wait: Wait | None
     result: JobResult | None
+    change: SettingsChange | None
+    attempts: list[Attempt]
+    enqueued_at_ms: int | None
+    expires_at_ms: int | None
+    priority: Priority | None
+    batch_id: str | None
 
 
 class EnqueuedMany(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -164,7 +177,7 @@ async def enqueue_many(
 
 @get("/changes/{job_id:str}", opt={"scope": Scope.READ})
 async def status(request: AnyRequest, job_id: FromPath[str], wait_s: WaitS = 0.0) -> ChangeStatus:
-    """Return the state of a change, why it waits if it is queued, and its result if it has ended.
+    """Return the state of a change, why it waits if it is queued, its attempts so far, and its result if it has ended.
 
     With `wait`, or `Prefer: wait=N`, the answer comes when the change has ended, or after so many seconds.
     """
@@ -172,13 +185,24 @@ async def status(request: AnyRequest, job_id: FromPath[str], wait_s: WaitS = 0.0
     settings = gateway_of(request).settings
     job = gateway_of(request).producer.job(job_id)
     wait_s = max(min(wait_s, settings.gateway_wait_s), preferred_wait_s(request, settings.gateway_wait_s))
-    result = await _result_within(job, wait_s) if wait_s else None
-    if result is not None:
-        return ChangeStatus(job_id=job_id, state=JobState.DONE, position=None, wait=None, result=result)
-    found = await job.status()
-    if found.state is JobState.NOT_FOUND:
+    if wait_s:
+        await _result_within(job, wait_s)
+    found = await job.details()
+    if found.status.state is JobState.NOT_FOUND:
         raise not_found(job_id)
-    return ChangeStatus(job_id=job_id, state=found.state, position=found.position, wait=found.wait, result=found.result)
+    return ChangeStatus(
+        job_id=job_id,
+        state=found.status.state,
+        position=found.status.position,
+        wait=found.status.wait,
+        result=found.status.result,
+        change=found.change,
+        attempts=found.attempts,
+        enqueued_at_ms=found.enqueued_at_ms,
+        expires_at_ms=found.expires_at_ms,
+        priority=found.priority,
+        batch_id=found.batch_id,
+    )
 
 
 @delete("/changes/{job_id:str}", status_code=OK, opt={"scope": Scope.ENQUEUE})

@@ -33,6 +33,7 @@ class JobDetails:
             letter.
         priority: its own priority; known as long as its deadline.
         batch_id: the batch that it belongs to; None if it belongs to none.
+        is_dead_letter: whether it is kept as a dead letter, which can be replayed.
     """
 
     job_id: str
@@ -43,6 +44,7 @@ class JobDetails:
     expires_at_ms: int | None = None
     priority: Priority | None = None
     batch_id: str | None = None
+    is_dead_letter: bool = False
 
 
 def fetch_details(keys: Keyspace, job_id: str) -> Plan[JobDetails]:
@@ -74,9 +76,8 @@ def fetch_details(keys: Keyspace, job_id: str) -> Plan[JobDetails]:
 
 def _fetch_ended(keys: Keyspace, result: JobResult, found: LocatedJob) -> Plan[JobDetails]:
     """Return what is known of a change that has ended: of its payload, only its result and its dead letter are left."""
-    letter = None
-    if result.outcome in DEAD_OUTCOMES:
-        letter = _decode((yield from GET(keys.dead_letter + found.job_id)))
+    payload = (yield from GET(keys.dead_letter + found.job_id)) if result.outcome in DEAD_OUTCOMES else None
+    letter = _decode(payload)
     change = None if letter is None else letter.a[0]
     if change is None and result.settings is not None:
         change = SettingsChange(user_id=result.user_id, trader_id=result.trader_id, settings=result.settings)
@@ -92,6 +93,7 @@ def _fetch_ended(keys: Keyspace, result: JobResult, found: LocatedJob) -> Plan[J
         expires_at_ms=None if letter is None else _deadline_ms(letter),
         priority=None if letter is None else letter.k.priority or Priority.INTERACTIVE,
         batch_id=ids.batch_id_of(found.job_id),
+        is_dead_letter=payload is not None,
     )
 
 

@@ -127,14 +127,12 @@ def _fetch_queues(
 def _fetch_egresses(keys: Keyspace, names: Sequence[str]) -> Plan[list[EgressFacts]]:
     if not names:
         return []
-    rows = yield from Transaction(
-        *[
-            Transaction[Any](HMGET(keys.egress + name, *_EGRESS_FIELDS), HGET(keys.paused, f"egress:{name}"))
-            for name in names
-        ]
+    rows, paused_since = yield from Transaction(
+        Transaction(*[HMGET(keys.egress + name, *_EGRESS_FIELDS) for name in names]),
+        HMGET(keys.paused, *(f"egress:{name}" for name in names)),
     )
     found = []
-    for name, ((reason, *times), paused) in zip(names, rows, strict=True):
+    for name, (reason, *times), paused in zip(names, rows, paused_since, strict=True):
         probe_at, tat, pace, user_pace = (int(number(value) or 0) for value in times)
         paused_ms = None if paused is None else int(number(paused) or 0)
         trouble = (reason or b"").decode(errors="replace")

@@ -12,6 +12,7 @@ async def call_everything(producer: Producer) -> None:
     job = await producer.enqueue(change("1002"), coalesce=True)
     assert (await job.result(timeout=20)).applied
     assert (await job.status()).result is not None
+    assert [attempt.verdict for attempt in (await job.details()).attempts] == ["success"]
     batch = await producer.fan_out([change("1001"), change("1002"), change("1003")], batch_id="july")
     assert (await batch.wait(timeout=20)).complete
     assert len([result async for result in batch.results()]) == 3

@@ -25,6 +25,7 @@ NOTICES = {
     "change-cancelled": "Cancelled.",
     "change-in-flight": "Not cancelled: it is being sent.",
     "change-ended": "Not cancelled: it had ended.",
+    "change-retried": "Enqueued again, as this change.",
     "batch-cancelled": "Cancelled: {count} changes; {others} requests were in flight.",
     "batch-retried": "Enqueued again: {count} changes, as this batch; {others} were refused.",
     "letters-replayed": "Replayed: {count} dead letters; {others} were refused: full lanes, or unreadable payloads.",

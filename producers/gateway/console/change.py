@@ -8,7 +8,16 @@ from typing import Any, NamedTuple
 from litestar import Response, get, post
 from litestar.response import Redirect
 
-from producers import Attempt, Cancellation, CopySetting, Job, JobDetails, JobState
+from producers import (
+    Attempt,
+    Cancellation,
+    CopySetting,
+    DeadLetterNotFound,
+    Job,
+    JobDetails,
+    JobState,
+    ReplayRefused,
+)
 from producers.contract.access_keys import Scope
 from producers.contract.wording import plural
 from producers.gateway.audit import log_call
@@ -18,7 +27,6 @@ from producers.gateway.console.forms import read_form
 from producers.gateway.console.live import Screen
 from producers.gateway.console.rendering import link
 from producers.gateway.service import AnyRequest, gateway_of, require_id
-from producers.queue.finish import DEAD_OUTCOMES
 
 _SETTING_FIELDS = list(zip(CopySetting.__struct_encode_fields__, CopySetting.__struct_fields__, strict=True))
 
@@ -72,7 +80,6 @@ async def _load(request: AnyRequest) -> Mapping[str, Any]:
         "columns": columns,
         "rows": rows,
         "attempts": list(attempts_of(details)),
-        "is_dead": result is not None and result.outcome in DEAD_OUTCOMES,
         "is_queued": details.status.state is JobState.QUEUED,
     }
 
@@ -122,4 +129,43 @@ async def cancel(request: AnyRequest) -> Redirect:
     return done(request, "/change", _NOTICES[cancellation], id=job.job_id)
 
 
-ROUTES = [*Screen("/change", "change.html", _load, parameters=("id",)).routes(), ask_cancel, cancel]
+@get("/change/retry", opt={"page": Scope.ENQUEUE}, include_in_schema=False)
+async def ask_retry(request: AnyRequest) -> Response[Any]:
+    """Ask before a change that failed is enqueued again."""
+    job = _job_of(request, request.query_params.get("id", ""))
+    details = await _details(job)
+    if not details.is_dead_letter:
+        return done(request, "/change", "no-letters", id=job.job_id)
+    return confirmation(
+        request,
+        question=f"Retry 1 change, {job.job_id}? It is enqueued again at the end of its lane, with a new job ID.",
+        address=link(request, "/actions/retry-change"),
+        label="Retry the change",
+        fields={"id": job.job_id},
+        back=link(request, "/change", id=job.job_id),
+    )
+
+
+@post("/actions/retry-change", opt={"page": Scope.ENQUEUE}, include_in_schema=False, status_code=SEE_OTHER)
+async def retry(request: AnyRequest) -> Redirect:
+    """Enqueue a change that failed again."""
+    job = _job_of(request, (await read_form(request)).get("id", ""))
+    try:
+        report = await gateway_of(request).producer.dead.replay(job.job_id)
+    except DeadLetterNotFound:
+        return done(request, "/change", "no-letters", id=job.job_id)
+    log_call(request, "replay", f"change {job.job_id}", len(report.replayed))
+    if report.refused:
+        raise ReplayRefused(f"change {job.job_id} was not enqueued again: {report.refused[0][1]}")
+    if not report.replayed:  # somebody else's retry came first
+        return done(request, "/change", "no-letters", id=job.job_id)
+    return done(request, "/change", "change-retried", id=report.replayed[0][1])
+
+
+ROUTES = [
+    *Screen("/change", "change.html", _load, parameters=("id",)).routes(),
+    ask_cancel,
+    cancel,
+    ask_retry,
+    retry,
+]

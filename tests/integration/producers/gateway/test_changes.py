@@ -71,6 +71,18 @@ async def test_an_ended_change_has_its_result(gateway: httpx.AsyncClient, served
     assert (found["result"]["outcome"], found["result"]["code"]) == ("rejected", "40034")
 
 
+async def test_a_change_that_waits_has_its_attempts_so_far(gateway: httpx.AsyncClient, served_lanes: Lanes) -> None:
+    """What it sets, and its deadline."""
+    accepted = await gateway.post("/v1/changes", json=body(), params={"ttlS": 60})
+    await served_lanes.attempt(await served_lanes.claim_one(), "transient", code="40015")
+
+    found = (await gateway.get(accepted.headers["Location"])).json()
+
+    assert (found["state"], found["change"], found["priority"]) == ("queued", body(), "interactive")
+    assert [(each["verdict"], each["code"]) for each in found["attempts"]] == [("transient", "40015")]
+    assert found["expiresAtMs"] == found["enqueuedAtMs"] + 60_000
+
+
 async def test_a_change_is_cancelled_until_it_is_sent(gateway: httpx.AsyncClient, served_lanes: Lanes) -> None:
     """One that is being sent is not, and one that never was is not found."""
     first, second = [await gateway.post("/v1/changes", json=body()) for _ in range(2)]

@@ -94,7 +94,27 @@ async def test_a_change_is_cancelled_after_asking(
     assert "Not cancelled: it is being sent." in (await gateway.get(in_flight.headers["Location"])).text
 
 
-async def test_only_who_may_enqueue_cancels_a_change(
+async def test_a_failed_change_is_retried_after_asking(
+    gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes
+) -> None:
+    """As a change of its own. Sent again, the form enqueues nothing more."""
+    job = await served_producer.enqueue(change())
+    await served_lanes.attempt(await served_lanes.claim_one(), "permanent", code="40034")
+    page = await shown(gateway, "/change", id=job.job_id)
+    asked = await shown(gateway, "/change/retry", id=job.job_id)
+    first, again = [await gateway.post("/actions/retry-change", data={"id": job.job_id}) for _ in range(2)]
+    retried = (await gateway.get(first.headers["Location"])).text
+
+    assert f'href="/change/retry?id={job.job_id}"' in page
+    assert f"Retry 1 change, {job.job_id}?" in asked
+    assert f"<h1>Change {job.job_id}~~" in retried
+    assert "Enqueued again, as this change." in retried
+    assert again.headers["Location"] == f"/change?id={job.job_id}&notice=no-letters"
+    assert "/change/retry" not in (await gateway.get(again.headers["Location"])).text
+    assert (await served_producer.user_status("1001")).lanes[0].queued == 1
+
+
+async def test_only_who_may_enqueue_cancels_and_retries_a_change(
     valkey_dsn: str, valkey: ArqRedis, served_producer: Producer
 ) -> None:
     """A key that is bound sees only the changes that it enqueued."""
@@ -110,9 +130,10 @@ async def test_only_who_may_enqueue_cancels_a_change(
                 await gateway.get("/change", params={"id": job.job_id}),
                 await gateway.get("/change/cancel", params={"id": job.job_id}),
                 await gateway.post("/actions/cancel-change", data={"id": job.job_id}),
+                await gateway.post("/actions/retry-change", data={"id": job.job_id}),
             ]
 
-    assert [answer.status_code for answer in answers] == [200, 403, 403, 403, 403, 403]
+    assert [answer.status_code for answer in answers] == [200, 403, 403, 403] + [403] * 4
     assert "/change/cancel" not in answers[0].text
     assert (await job.status()).state is JobState.QUEUED
 
@@ -125,3 +146,19 @@ async def test_an_odd_change_is_answered_with_a_page(gateway: httpx.AsyncClient,
 
     assert [answer.status_code for answer in answers] == list(odd.values())
     assert all('role="alert"' in answer.text and "<b>" not in answer.text for answer in answers)
+
+
+async def test_a_watched_change_costs_redis_little(
+    gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes
+) -> None:
+    """At most 20 calls a second, although its page is looked at every two seconds."""
+    await served_producer.enqueue(change())
+    job = await served_producer.enqueue(change())
+    await served_lanes.attempt(await served_lanes.claim_one(), "transient")
+    await gateway.get("/change", params={"id": job.job_id})
+    redis = served_producer._redis
+    before = (await redis.info("stats"))["total_commands_processed"]
+    await gateway.get("/change", params={"id": job.job_id})
+    calls = (await redis.info("stats"))["total_commands_processed"] - before
+
+    assert calls <= 40
