@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from producers.contract import ids
 from producers.contract.keyspace import Keyspace
@@ -37,7 +37,7 @@ class IndexPart:
     Attributes:
         entries: the selected entries of it, in order of time.
         looked_at: how many entries it has.
-        malformed: how many of them cannot be read.
+        malformed: how many of those that could be selected cannot be read.
         next_us: where the next part starts; None if there is none.
     """
 
@@ -94,7 +94,8 @@ def select_part(
         if part or not rows:
             break
         limit *= 2  # all have the same time
-    entries = read_each(part, _index_entry)
+    needle = selection.needle
+    entries = read_each([row for row in part if needle in row[1]], _index_entry)
     found = [entry for entry in entries if selection.matches(entry.lane, entry.job_id)]
     if selection.code is not None:
         causes = yield from fetch_causes(keys, [entry.job_id for entry in found])
@@ -146,6 +147,10 @@ def count(keys: Keyspace, selection: Selection) -> Plan[int]:
         counts = yield from Transaction(*[ZCARD(keys.dead_letters + outcome) for outcome in selection.outcomes])
         return sum(counts)
     total = 0
+    if selection.outcome is None:  # one index after the other: their order does not matter
+        for outcome in selection.outcomes:
+            total += yield from count(keys, replace(selection, outcome=outcome))
+        return total
 
     def take(entries: list[IndexEntry]) -> Plan[None]:
         nonlocal total

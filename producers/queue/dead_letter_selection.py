@@ -68,6 +68,12 @@ class Selection:
         """Whether it selects everything in the indexes of its outcomes."""
         return self == Selection(outcome=self.outcome)
 
+    @property
+    def needle(self) -> bytes:
+        """A text that each selected index entry contains: entries without it need no closer look."""
+        names = [keyspace.escape(name) for name in (self.user_id, self.trader_id) if name is not None]
+        return max([*names, self.batch_id or ""], key=len).encode(errors="replace")
+
     def matches(self, lane: str, job_id: str) -> bool:
         """Return whether a dead letter is selected, apart from its outcome and its code."""
         user_id, trader_id = keyspace.user_and_trader(lane)

@@ -60,7 +60,7 @@ class DeadLetters:
 
         Args:
             start_us: the `next_us` of the page before; None for the newest.
-            limit: how many to return at most. With filters, some thousand are looked at for them, perhaps in vain.
+            limit: how many to return at most. With filters, 2,000 are looked at for them, perhaps in vain.
             filters: as for `list`.
 
         Raises:
@@ -70,7 +70,7 @@ class DeadLetters:
         return run_plan(self._redis, plan, "listing dead letters")
 
     def groups(self, by: DeadLetterGrouping, **filters: Unpack[Filters]) -> DeadLetterGroups:
-        """Return how many dead letters there are of each cause, user, batch or trader, among the newest some thousand.
+        """Return how many dead letters there are of each cause, user, batch or trader, among the newest 2,000.
 
         Args:
             by: what they are grouped by.
@@ -190,8 +190,8 @@ class DeadLetterListing:
     """The selected dead letters. Iterating reads them, oldest first.
 
     Attributes:
-        malformed: how many index entries were left out because they cannot be read, whatever was selected, of
-            those that iterating has reached.
+        malformed: how many index entries were left out because they cannot be read; of those that iterating has
+            reached.
     """
 
     def __init__(self, redis: Redis, selection: Selection) -> None:

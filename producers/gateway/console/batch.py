@@ -32,7 +32,7 @@ from producers.queue.results import format_cursor
 
 SHOWN_RESULTS, SHOWN_CAUSES = 50, 20
 
-SEARCHED_PAGES, SEARCHED_PAGE = 2, 2000
+SEARCHED_PAGES, SEARCHED_PAGE = 2, 1000
 """Results that a page looks through for those of a user or an outcome."""
 
 _FORMATS = {"csv": CSV, "ndjson": NDJSON}

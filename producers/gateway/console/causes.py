@@ -15,7 +15,7 @@ from producers.gateway.service import AnyRequest
 FAILED = (Outcome.REJECTED, Outcome.UNAUTHORIZED, Outcome.EXHAUSTED, Outcome.EXPIRED)
 """The outcomes that have a cause. Cancelled and superseded changes ended as somebody wanted."""
 
-PAGES_A_LOOK, PAGE_SIZE = 2, 2000
+PAGES_A_LOOK, PAGE_SIZE = 2, 1000
 """Results that one look at a batch reads at most."""
 
 MAX_BATCHES = 100

@@ -25,7 +25,7 @@ from producers.queue.finish import DEAD_OUTCOMES
 SHOWN_LETTERS, SHOWN_GROUPS = 50, 20
 
 INTERVAL_S = 5.0
-"""A look reads the newest thousands of dead letters."""
+"""A look reads the newest 2,000 dead letters, twice if there are filters."""
 
 FILTERS = {"outcome": "outcome", "code": "code", "user": "user_id", "batch": "batch_id", "trader": "trader_id"}
 """The parameters of pages and forms, and the arguments of `DeadLetters` that they are."""

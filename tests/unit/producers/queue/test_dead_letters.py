@@ -87,7 +87,9 @@ def test_different_dead_letters_are_replayed_under_different_ids() -> None:
 def test_a_dead_letter_is_selected_if_every_given_filter_matches(chosen: dict[str, str], holds: bool) -> None:
     """IDs are compared unescaped and as a whole, so a prefix does not match."""
     for job_id in ("july..1001", "july//1001"):
-        assert Selection(**chosen).matches(LANE, job_id) is holds  # type: ignore[arg-type]
+        selection = Selection(**chosen)  # type: ignore[arg-type]
+        assert selection.matches(LANE, job_id) is holds
+        assert selection.needle in f"{LANE} {job_id}".encode() or not holds
 
 
 def test_a_selection_reads_only_the_index_of_its_outcome() -> None:
