@@ -43,7 +43,7 @@ def show(cli: CliContext, user_id: str, changes: int) -> None:
     cli.screen.details(
         [
             ("user", user_id),
-            ("paused", "yes" if status.paused else "no"),
+            ("paused", "yes" if status.paused else "everything is" if status.everything_paused else "no"),
             ("limit", limit),
             ("requests", _requests(status.bucket)),
             ("next slot", _next_slot(status.bucket)),

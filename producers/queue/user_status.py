@@ -14,7 +14,7 @@ from producers.contract.validation import check_id
 from producers.queue.bucket import FULL_PACE, US_PER_S, StoredBucket, decode_bucket, next_slot_us
 from producers.queue.lanes import LaneScore, job_id_of_entry, parse_head
 from producers.queue.pauses import Scope
-from producers.transport.commands import GET, HEXISTS, HGET, HLEN, HMGET, LRANGE, TIME_US, ZRANGE_WITHSCORES
+from producers.transport.commands import GET, HGET, HLEN, HMGET, LRANGE, TIME_US, ZRANGE_WITHSCORES
 from producers.transport.plan import Command, Plan, Transaction
 
 MAX_JOBS_SHOWN = 1000
@@ -82,6 +82,7 @@ class UserStatus:
         lanes: the lanes that hold changes, by trader: all of them, or as many as were asked for.
         malformed: how many of the user's lanes cannot be read.
         lanes_total: how many lanes hold changes.
+        everything_paused: whether everything is paused, and so this user.
         bucket: the use of its rate; None if it made no request lately, so that its next one may be sent now.
     """
 
@@ -94,6 +95,7 @@ class UserStatus:
     lanes: list[LaneStatus]
     malformed: int = 0
     lanes_total: int = 0
+    everything_paused: bool = False
     bucket: BucketStatus | None = None
 
 
@@ -119,7 +121,7 @@ def user_status(
     of_user, lanes_total, found_scores = yield from Transaction(
         Transaction[Any](
             TIME_US(),
-            HEXISTS(keys.paused, Scope("user", user_id).field),
+            HMGET(keys.paused, Scope("user", user_id).field, Scope("everything").field),
             HGET(keys.rates, user),
             GET(keys.bucket_of(user)),
             HGET(keys.rejected_keys, user),
@@ -127,7 +129,7 @@ def user_status(
         HLEN(keys.heads + user),
         _lane_scores((keys.lanes + user, keys.bulk_lanes + user), trader, max_lanes),
     )
-    now_us, is_paused, rate, stored_bucket, rejected_keys = of_user
+    now_us, (paused_since, all_paused_since), rate, stored_bucket, rejected_keys = of_user
     scores = {trader: score for lanes in found_scores for trader, score in lanes}
     traders = sorted(scores, key=lambda trader: (scores[trader] != LaneScore.IN_FLIGHT, scores[trader]))[:max_lanes]
     changes = max(0, min(changes, MAX_JOBS_SHOWN))
@@ -139,7 +141,7 @@ def user_status(
     bucket = decode_bucket(stored_bucket)
     return UserStatus(
         user_id=user_id,
-        paused=is_paused,
+        paused=paused_since is not None,
         rate_per_s=number(rate),
         hold_s=max(0.0, (bucket.hold - now_us) / US_PER_S),
         slowed=bucket.slowdown_permille / FULL_PACE,
@@ -147,6 +149,7 @@ def user_status(
         lanes=lanes,
         malformed=lanes.malformed,
         lanes_total=lanes_total,
+        everything_paused=all_paused_since is not None,
         bucket=_bucket_status(bucket, now_us) if bucket.per_window else None,
     )
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from litestar import Response, get
 from litestar.response import Redirect
 
-from producers import BatchNotFound, InvalidArgument, JobNotFound, JobState, UserStatus
+from producers import BatchNotFound, InvalidArgument, JobNotFound, JobState
 from producers.contract.access_keys import Scope
 from producers.contract.validation import MAX_ID_CHARS, check_batch_id, check_id
 from producers.gateway.console.rendering import link, render
@@ -56,7 +56,8 @@ async def _is_user(request: AnyRequest, query: str) -> bool:
     if not _permits_user(request, query):
         return False
     status = await gateway_of(request).producer.user_status(query, max_lanes=1)
-    return status != UserStatus(query, False, None, 0.0, 1.0, None, [])
+    known = (status.lanes_total, status.paused, status.rate_per_s, status.refused_code, status.bucket)
+    return any(known)
 
 
 async def _is_change(request: AnyRequest, query: str) -> bool:

@@ -47,7 +47,7 @@ async def _load(request: AnyRequest) -> Mapping[str, Any]:
 
 def state_of(status: UserStatus) -> str:
     """Return in a few words what a user does: the first of these that holds."""
-    if status.paused:
+    if status.paused or status.everything_paused:
         return "paused"
     if status.refused_code is not None:
         return "keys rejected"
@@ -91,9 +91,10 @@ async def ask_cancel(request: AnyRequest) -> Response[bytes]:
     status = await gateway_of(request).producer.user_status(user_id)
     queued = sum(lane.queued for lane in status.lanes)
     in_flight = sum(lane.in_flight for lane in status.lanes)
+    sending = f", except those of {plural(in_flight, 'request')} in flight" if in_flight else ""
     question = (
-        f"Cancel the changes of user {user_id}? {plural(queued, 'change')} in {plural(len(status.lanes), 'lane')} will"
-        f" end cancelled, except those that are being sent: {plural(in_flight, 'request')} in flight now."
+        f"Cancel all changes of user {user_id}? {plural(queued, 'change')} in {plural(len(status.lanes), 'lane')} will"
+        f" end cancelled{sending}."
     )
     return confirmation(
         request,

@@ -57,7 +57,10 @@ async def test_pause_hold_and_rate_of_a_user_are_shown(producer: Producer, lanes
     assert (status.paused, status.rate_per_s) == (True, 2.5)
     assert status.hold_s == pytest.approx(60, abs=30)
     await producer.resume(user_id="1001")
-    assert not (await producer.user_status("1001")).paused
+    await producer.pause(everything=True)
+    resumed = await producer.user_status("1001")
+    assert (resumed.paused, resumed.everything_paused) == (False, True)
+    await producer.resume(everything=True)
     assert await producer.user_status("1002") == UserStatus("1002", True, None, 0.0, 1.0, None, [])
 
 

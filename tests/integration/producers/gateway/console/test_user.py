@@ -48,9 +48,9 @@ async def test_a_user_with_many_lanes_shows_the_first_ones_and_any_by_its_trader
     page = await shown(gateway, "/user", id="5")
     lane = await shown(gateway, "/user", id="5", trader="t2")
 
-    assert "1 more lanes are not shown" in page
+    assert "Lanes that are not shown: 1." in page
     assert page.count("<li><a href=") == 4
-    assert page.count("2 more: <a href=") == 2
+    assert page.count("And 2 more: <a href=") == 2
     assert lane.count("<li><a href=") == 4
     assert "It has no changes for trader t9." in await shown(gateway, "/user", id="5", trader="t9")
 
@@ -66,6 +66,7 @@ async def test_what_keeps_a_user_from_being_served_is_shown(
     await served_producer.limit_user("5", 2.5)
     await served_producer.pause(user_id="5")
     after = await shown(gateway, "/user", id="5")
+    await served_producer.pause(everything=True)
 
     assert "It is held for" in before
     assert "rejected its API keys with 40012" in before
@@ -74,7 +75,9 @@ async def test_what_keeps_a_user_from_being_served_is_shown(
     assert "<dd>paused</dd>" in after
     assert "waits: the user is paused" in after
     assert "2.5/s, its own" in after
-    assert "It has no changes in the queue." in await shown(gateway, "/user", id="6")
+    other = await shown(gateway, "/user", id="6")
+    assert "It has no changes in the queue." in other
+    assert "Everything is paused" in other
 
 
 async def test_a_user_is_paused_and_resumed_from_its_page(gateway: httpx.AsyncClient) -> None:
@@ -115,7 +118,7 @@ async def test_all_changes_of_a_user_are_cancelled_after_their_count_was_shown(
     await served_lanes.claim(1)
 
     asked = await shown(gateway, "/user/cancel", id="5")
-    assert "6 changes in 2 lanes will end cancelled, except those that are being sent: 1 request in flight" in asked
+    assert "6 changes in 2 lanes will end cancelled, except those of 1 request in flight." in asked
     assert (await served_producer.user_status("5")).lanes_total == 2
     first, again = [await gateway.post("/actions/cancel-user", data={"id": "5"}) for _ in range(2)]
 
