@@ -10,7 +10,7 @@ Atomic with the rest of its script so that readers of counters, streams and resu
 -- luacheck: read globals clock BATCH_MARK OLD_BATCH_MARK
 local batches = {}
 
-local exists, counts = {}, {}     -- by batch: whether it exists; field -> number to add
+local known, counts = {}, {}      -- by batch: {exists, is_cancelled}; field -> number to add
 local started, finished = {}, {}  -- by batch: whether a change of it was claimed, or has finished
 
 -- Return the batch in a job ID, nil if it names none. As ids.batch_id_of: new IDs have no OLD_BATCH_MARK.
@@ -19,12 +19,24 @@ function batches.id_of(job_id)
   if mark and mark > 1 then return string.sub(job_id, 1, mark - 1) end
 end
 
+local function look(id)
+  if not known[id] then
+    local found = redis.pcall('HMGET', KEY.batch .. id, 'created_at', 'cancelled_at')
+    known[id] = {exists = found[1] and true or false, is_cancelled = found[2] and true or false}
+  end
+  return known[id]
+end
+
 -- Return the batch that a change is counted in, nil if it has none or the batch has expired.
 function batches.find(job_id)
   local id = batches.id_of(job_id)
-  if not id then return nil end
-  if exists[id] == nil then exists[id] = redis.pcall('HEXISTS', KEY.batch .. id, 'created_at') == 1 end
-  return exists[id] and id or nil
+  return id and look(id).exists and id or nil
+end
+
+-- Return whether a change is one of a batch that was cancelled.
+function batches.is_cancelled(job_id)
+  local id = batches.id_of(job_id)
+  return id ~= nil and look(id).is_cancelled
 end
 
 local function add(id, field, number)

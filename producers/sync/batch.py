@@ -144,8 +144,12 @@ class Batch:
     def cancel(self) -> CancelReport:
         """Cancel the batch: its queued changes end `cancelled`, and no change can be added to it.
 
+        At once, only changes that workers hold already are still sent. That all others have ended takes longer, since
+        the call ends some thousands a second; a worker that comes to one first ends it as well.
+
         Returns:
-            How many changes were cancelled, and how many were not because they are in flight.
+            How many changes were cancelled, and how many were not because they were in flight; these end by the reply
+            that is awaited, and are not attempted again.
 
         Raises:
             BatchNotFound: there is no such batch, or it has expired.

@@ -72,6 +72,8 @@ def validate_claim(claim: Claim, now_ms: int) -> ReadyAttempt | Finish:
     if claim.lost_deliveries >= MAX_LOST_DELIVERIES:
         message = f"poison: {claim.lost_deliveries} workers in a row died while they had this change"
         return finish_unsent(ready, Outcome.EXHAUSTED, message, now_ms)
+    if claim.is_cancelled:
+        return finish_unsent(ready, Outcome.CANCELLED, "its batch was cancelled", now_ms)
     if now_ms >= head.deadline_ms:
         was_sent = history.first_sent_at_ms is not None or claim.lost_deliveries > 0
         return finish_unsent(ready, *_after_deadline(was_sent=was_sent), now_ms)

@@ -65,7 +65,8 @@ def log_attempt(settlement: Settlement, settled: Settled, egress: str) -> None:
         log.debug("lane %s: %s applied", lane, job, extra=log_fields(Event.FINISHED, **fields))
     else:
         # The request whose keys were rejected was logged as a warning; the changes that end unsent after it are not.
-        level = logging.DEBUG if claim.rejected_keys_mark and request is None else logging.WARNING
+        is_expected = request is None and (claim.rejected_keys_mark or result.outcome is Outcome.CANCELLED)
+        level = logging.DEBUG if is_expected else logging.WARNING
         extra = log_fields(Event.FINISHED, **fields)
         reason = f"{result.code} {result.message}" if result.code else result.message
         log.log(level, "lane %s: %s ended %s: %s", lane, job, result.outcome, reason, extra=extra)

@@ -86,7 +86,8 @@ local function add_row(head, attempts, state, slot, token, slot_number)
   local row = payloads.want({lane = head.name, job_id = head.job_id, token = token,
     wait_us = slot - clock.now_us, slot_number = slot_number, lost_deliveries = attempts.lost,
     history = attempts.history and payloads.add(attempts.history) or 0, behind = {},
-    egress_health = state.egress_health, rejected_keys_mark = state.mark}, head)
+    egress_health = state.egress_health, rejected_keys_mark = state.mark,
+    is_cancelled = batches.is_cancelled(head.job_id) and 1 or 0}, head)
   for i, entry in ipairs(state.behind) do row.behind[i] = payloads.want({job_id = entry.job_id}, entry) end
   rows[#rows + 1] = row
   batches.count_in_flight(head.job_id, 1)

@@ -143,6 +143,7 @@ class Claimer:
                 redis_clock_steady_since_s=answered_at_s - steady_s,
                 egress_health=EgressHealth(row.egress_health),
                 rejected_keys_mark=row.rejected_keys_mark or None,
+                is_cancelled=bool(row.is_cancelled),
                 coalescable=tuple((behind.job_id, stored(behind)) for behind in row.behind),
             )
             for row in reply.rows

@@ -65,6 +65,7 @@ class ClaimRow(Message):
         behind: the changes behind it that may be sent with it, in lane order.
         egress_health: an `EgressHealth`.
         rejected_keys_mark: the user's mark; "" for none.
+        is_cancelled: 1 if its batch was cancelled.
     """
 
     lane: str
@@ -81,6 +82,7 @@ class ClaimRow(Message):
     behind: list[BehindRow]
     egress_health: int
     rejected_keys_mark: str
+    is_cancelled: int
 
 
 class MalformedRow(Message):

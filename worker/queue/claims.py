@@ -59,6 +59,7 @@ class Claim:
         egress_health: State of the egress at the time of the claim.
         rejected_keys_mark: Mark of a user whose API keys were rejected (see `keys.rejected_keys`); None for others.
         redis_clock_steady_since_s: Since when Redis's clock has certainly not been set, monotonic clock.
+        is_cancelled: Whether its batch was cancelled.
     """
 
     lane: str
@@ -75,6 +76,7 @@ class Claim:
     egress_health: EgressHealth = EgressHealth.HEALTHY
     rejected_keys_mark: str | None = None
     redis_clock_steady_since_s: float = math.inf
+    is_cancelled: bool = False
 
     def redis_ms(self, monotonic_s: float) -> int:
         """Convert a monotonic time to Redis's clock, in Unix milliseconds: all stored times are of that clock."""

@@ -114,6 +114,26 @@ async def test_a_cancelled_change_counts_neither_as_queued_nor_as_in_flight(prod
     assert progress.complete
 
 
+@pytest.mark.parametrize("is_template", [True, False])
+async def test_no_change_of_a_cancelled_batch_is_attempted_any_more(
+    producer: Producer, lanes: Lanes, *, is_template: bool
+) -> None:
+    """Also one that was in flight, and is put back: a worker that claims it is told so."""
+    changes = [change(user) for user in users(2)]
+    batch = await (to_users(producer, users(2)) if is_template else producer.fan_out(changes))
+    (claim,) = await lanes.claim(most=1)
+    other = await producer.enqueue(change("other"))
+    report = await batch.cancel()
+    await lanes.back(claim)
+    await lanes.due_now(claim.lane)
+
+    assert (report.cancelled, report.in_flight) == (1, 1)
+    assert {claim.job_id: claim.is_cancelled for claim in await lanes.claim()} == {
+        claim.job_id: True,
+        other.job_id: False,
+    }
+
+
 async def test_the_changes_of_two_batches_in_one_lane_are_counted_apart(producer: Producer, lanes: Lanes) -> None:
     """And changes without a batch are counted in neither."""
     first = await producer.fan_out(numbered(1), batch_id="x")

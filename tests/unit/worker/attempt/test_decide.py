@@ -53,6 +53,7 @@ def test_a_valid_change_may_be_sent_until_its_deadline() -> None:
         ({"stored": Stored(b"\xc1")}, NOW_MS, Outcome.REJECTED, "not sent: the payload is not a stored change"),
         ({"lane": "1002:t1"}, NOW_MS, Outcome.REJECTED, "not sent: the change belongs to another lane"),
         ({"lost_deliveries": MAX_LOST_DELIVERIES}, NOW_MS, Outcome.EXHAUSTED, "poison: 5 workers in a row"),
+        ({"is_cancelled": True}, NOW_MS, Outcome.CANCELLED, "its batch was cancelled"),
         ({}, ACCEPTED_MS + TTL_MS, Outcome.EXPIRED, "its deadline passed before it was sent"),
         (
             {"history": attempt_history.encode(AttemptHistory(tries=1, first_sent_at_ms=5))},
@@ -61,7 +62,7 @@ def test_a_valid_change_may_be_sent_until_its_deadline() -> None:
             "its deadline passed without a verdict",
         ),
     ],
-    ids=["absent", "unreadable", "another lane", "poison", "expired", "exhausted"],
+    ids=["absent", "unreadable", "another lane", "poison", "cancelled", "expired", "exhausted"],
 )
 def test_a_change_that_must_not_be_sent_ends_with_the_reason(
     changed: dict[str, Any], now_ms: int, outcome: Outcome, message: str
