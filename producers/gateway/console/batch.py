@@ -80,6 +80,7 @@ async def _load(request: AnyRequest) -> Mapping[str, Any]:
         "causes": causes,
         "shown_causes": SHOWN_CAUSES,
         "rows": rows,
+        "searched": SEARCHED_PAGES * SEARCHED_PAGE,
         "after": after,
         "user_id": user_id,
         "outcome": outcome,

@@ -79,7 +79,7 @@ async def test_a_users_change_is_found_in_a_batch(
     assert "There are no such results" in await shown(gateway, "/batch", id="july", user="3")
     assert f">{first.user_id}</a></th>" in await shown(gateway, "/batch", id="own", user=first.user_id)
     not_yet = await shown(gateway, "/batch", id="own", user=other)
-    assert "There are no such results among those that were looked at" in not_yet
+    assert "Of the 1 results that were looked at, none matches." in not_yet
     assert f"user={other}#results" in not_yet
 
 
