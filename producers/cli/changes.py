@@ -12,6 +12,7 @@ from producers.cli.errors import CommandFailed
 from producers.cli.exit_codes import ExitCode, exit_code_for
 from producers.cli.input.row_errors import BadInput, describe
 from producers.cli.input.template import Template
+from producers.cli.json_output import camel_case
 from producers.cli.screen import Screen
 from producers.cli.settings_options import read_json, read_template, settings_options
 from producers.cli.shared_options import interruptible, priority_option, timeout_option, ttl_option
@@ -21,6 +22,7 @@ from producers.contract.messages import Priority, SettingsChange
 from producers.contract.wording import plural
 
 DUPLICATE = "was enqueued before with this ID; nothing was added"
+DETAILS = ("change", "attempts", "enqueued_at_ms", "expires_at_ms", "priority", "batch_id")
 CANCELLATIONS = {
     Cancellation.CANCELLED: "cancelled",
     Cancellation.IN_FLIGHT: "not cancelled: it is being sent",
@@ -88,24 +90,29 @@ def enqueue(
 @click.argument("job_id")
 @pass_cli
 def status(cli: CliContext, job_id: str) -> ExitCode:
-    """Show the state of a change: queued, and why it waits; in flight; or done."""
-    found = cli.with_producer(lambda producer: producer.job(job_id).status())
-    if found.state is JobState.NOT_FOUND:
+    """Show the state of a change: queued, and why it waits; in flight; or done. With every request so far."""
+    found = cli.with_producer(lambda producer: producer.job(job_id).details())
+    now = found.status
+    if now.state is JobState.NOT_FOUND:
         raise _not_found(job_id)
     if cli.as_json:
-        fields = {"state": found.state, "position": found.position, "wait": found.wait, "result": found.result}
-        cli.screen.json({"jobId": job_id} | fields)
+        fields = {"state": now.state, "position": now.position, "wait": now.wait, "result": now.result}
+        cli.screen.json({"jobId": job_id} | fields | {camel_case(name): getattr(found, name) for name in DETAILS})
         return ExitCode.DONE
-    details = [("state", found.state.value.replace("_", " "))]
-    if found.position is not None:
-        details.append(("before it", f"{plural(found.position, 'change')} of its lane"))
-    if found.wait is not None:
-        details.append(("waits", found.wait.message))
-        if found.wait.expected_at_ms is not None:
-            details.append(("expected", format_time(found.wait.expected_at_ms)))
+    details = [("state", now.state.value.replace("_", " "))]
+    if now.position is not None:
+        details.append(("before it", f"{plural(now.position, 'change')} of its lane"))
+    if now.wait is not None:
+        details.append(("waits", now.wait.message))
+        if now.wait.expected_at_ms is not None:
+            details.append(("expected", format_time(now.wait.expected_at_ms)))
+    if found.expires_at_ms is not None and now.result is None:
+        details.append(("deadline", format_time(found.expires_at_ms)))
     cli.screen.details(details)
-    if found.result is not None:
-        _print_result(cli.screen, found.result)
+    if now.result is not None:
+        _print_result(cli.screen, now.result)
+    elif found.attempts:
+        cli.screen.table(ATTEMPT_COLUMNS, map(attempt_row, found.attempts))
     return ExitCode.DONE
 
 

@@ -46,8 +46,11 @@ def test_a_change_of_flags_is_enqueued_and_its_id_printed_alone(copytrade: Copyt
     job_id = copytrade("enqueue", "--user", "1001", *FLAGS).stdout.strip()
 
     wait: dict[str, Any] = {"reason": "no_worker", "message": "no worker is alive", "expectedAtMs": None, "facts": {}}
-    expected = {"jobId": job_id, "state": "queued", "position": 0, "wait": wait, "result": None}
-    assert copytrade.json("status", job_id) == expected
+    expected = {"jobId": job_id, "state": "queued", "position": 0, "wait": wait, "result": None, "attempts": []}
+    status = copytrade.json("status", job_id)
+    assert {name: status[name] for name in expected} == expected
+    assert (status["change"]["userId"], status["priority"], status["batchId"]) == ("1001", "interactive", None)
+    assert status["expiresAtMs"] > status["enqueuedAtMs"]
 
 
 def test_a_whole_change_comes_from_a_file_or_standard_input(copytrade: Copytrade) -> None:
@@ -130,6 +133,18 @@ def test_with_json_errors_are_json_on_standard_error(copytrade: Copytrade) -> No
 
     assert result.stdout == ""
     assert json.loads(result.stderr)["status"] == 4
+
+
+def test_the_requests_so_far_are_shown_of_a_change_that_waits(copytrade: Copytrade) -> None:
+    """After a failed one it waits for the next."""
+    job_id = enqueued(copytrade)
+    copytrade.attempt_all("transient", code="40015")
+
+    lines = copytrade("status", job_id).stdout.splitlines()
+
+    assert lines[0] == "state\tqueued"
+    assert lines[-1].split("\t")[2:5] == ["transient", "-", "40015"]
+    assert [each["code"] for each in copytrade.json("status", job_id)["attempts"]] == ["40015"]
 
 
 def test_the_result_of_an_applied_change_is_shown_and_its_status_is_0(copytrade: Copytrade) -> None:

@@ -92,3 +92,15 @@ class Copytrade:
             await client.aclose()
 
         asyncio.run(settle())
+
+    def attempt_all(self, verdict: str, **changed: Any) -> None:
+        """Send all that is due once, with this verdict."""
+
+        async def settle() -> None:
+            client = open_redis(self.dsn, ArqRedis, timeout_s=5)
+            lanes = Lanes(client)
+            for claim in await lanes.claim(1000):
+                await lanes.attempt(claim, verdict, **changed)
+            await client.aclose()
+
+        asyncio.run(settle())
