@@ -19,6 +19,7 @@ from producers import (
     ReplayRefused,
 )
 from producers.contract.access_keys import Scope
+from producers.contract.attempt_history import MAX_ATTEMPTS
 from producers.contract.wording import plural
 from producers.gateway.audit import log_call
 from producers.gateway.changes import not_found
@@ -53,7 +54,8 @@ class Sent(NamedTuple):
 
 def attempts_of(details: JobDetails) -> Iterator[Sent]:
     """Yield the attempts of a change, with how long it had waited before each."""
-    free_at_ms, after = details.enqueued_at_ms, None
+    is_whole = len(details.attempts) < MAX_ATTEMPTS
+    free_at_ms, after = details.enqueued_at_ms if is_whole else None, None
     for attempt in details.attempts:
         yield Sent(attempt, None if free_at_ms is None else max(0, attempt.at_ms - free_at_ms) / 1000, after)
         free_at_ms, after = attempt.at_ms + attempt.took_ms, attempt.verdict
@@ -80,6 +82,7 @@ async def _load(request: AnyRequest) -> Mapping[str, Any]:
         "columns": columns,
         "rows": rows,
         "attempts": list(attempts_of(details)),
+        "max_attempts": MAX_ATTEMPTS,
         "is_queued": details.status.state is JobState.QUEUED,
     }
 

@@ -11,7 +11,8 @@ from litestar.response import Redirect
 
 from producers import BatchNotFound, InvalidArgument, JobNotFound, JobState
 from producers.contract.access_keys import Scope
-from producers.contract.validation import MAX_ID_CHARS, check_batch_id, check_id
+from producers.contract.messages import CHANGE_SUFFIX
+from producers.contract.validation import MAX_ID_CHARS, check_id
 from producers.gateway.console.rendering import link, render
 from producers.gateway.operating import require_user
 from producers.gateway.problems import NotPermitted
@@ -46,38 +47,43 @@ async def search(request: AnyRequest) -> Response[Any]:
 
 async def _find(request: AnyRequest, query: str) -> list[Place]:
     """Return what there is of an ID, of what the reader may see."""
-    finders = {"user": ("/user", _is_user), "change": ("/change", _is_change), "batch": ("/batch", _is_batch)}
-    exists = await asyncio.gather(*(is_there(request, query) for _, is_there in finders.values()))
-    places = [Place(kind, link(request, path, id=query)) for kind, (path, _) in finders.items()]
-    return [place for place, is_there in zip(places, exists, strict=True) if is_there]
+    user_id, job_id, batch_id = await asyncio.gather(
+        _find_user(request, query), _find_change(request, query), _find_batch(request, query)
+    )
+    found = {"user": ("/user", user_id), "change": ("/change", job_id), "batch": ("/batch", batch_id)}
+    return [Place(kind, link(request, path, id=name)) for kind, (path, name) in found.items() if name is not None]
 
 
-async def _is_user(request: AnyRequest, query: str) -> bool:
+async def _find_user(request: AnyRequest, query: str) -> str | None:
     if not _permits_user(request, query):
-        return False
+        return None
     status = await gateway_of(request).producer.user_status(query, max_lanes=1)
     known = (status.lanes_total, status.paused, status.rate_per_s, status.refused_code, status.bucket)
-    return any(known)
+    return query if any(known) else None
 
 
-async def _is_change(request: AnyRequest, query: str) -> bool:
+async def _find_change(request: AnyRequest, query: str) -> str | None:
+    """Return the ID of a change: its own, or that of the control job that enqueued it."""
     if not key_of(request).permits_id(query):
-        return False
-    try:
-        return (await gateway_of(request).producer.job(query).status()).state is not JobState.NOT_FOUND
-    except JobNotFound:  # another arq app's
-        return False
+        return None
+    for job_id in (query, query + CHANGE_SUFFIX):
+        try:
+            status = await gateway_of(request).producer.job(job_id).status()
+        except (JobNotFound, InvalidArgument):  # another app's, or too long
+            continue
+        if status.state is not JobState.NOT_FOUND:
+            return job_id
+    return None
 
 
-async def _is_batch(request: AnyRequest, query: str) -> bool:
+async def _find_batch(request: AnyRequest, query: str) -> str | None:
+    if not key_of(request).permits_id(query):
+        return None
     try:
-        batch_id = check_batch_id(query)
-        if key_of(request).permits_id(batch_id):
-            await gateway_of(request).producer.batch(batch_id).progress()
-            return True
+        await gateway_of(request).producer.batch(query).progress()
     except (BatchNotFound, InvalidArgument):
-        return False
-    return False
+        return None
+    return query
 
 
 def _is_id(query: str) -> bool:

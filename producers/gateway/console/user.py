@@ -19,6 +19,7 @@ from producers.gateway.console.live import Screen
 from producers.gateway.console.rendering import link
 from producers.gateway.operating import require_user
 from producers.gateway.service import AnyRequest, gateway_of
+from producers.queue.user_status import MAX_LANES_SHOWN
 
 SHOWN_LANES, SHOWN_CHANGES = 12, 20
 """Lanes of a user, and changes of each. Each lane costs Redis a command, every two seconds and tab."""
@@ -88,13 +89,14 @@ def _rate(text: str) -> float:
 async def ask_cancel(request: AnyRequest) -> Response[bytes]:
     """Ask before all queued changes of a user are cancelled."""
     user_id = _user_of(request)
-    status = await gateway_of(request).producer.user_status(user_id)
+    status = await gateway_of(request).producer.user_status(user_id, max_lanes=MAX_LANES_SHOWN)
     queued = sum(lane.queued for lane in status.lanes)
     in_flight = sum(lane.in_flight for lane in status.lanes)
     sending = f", except those of {plural(in_flight, 'request')} in flight" if in_flight else ""
+    least = "At least " if status.lanes_total > len(status.lanes) + status.malformed else ""
     question = (
-        f"Cancel all changes of user {user_id}? {plural(queued, 'change')} in {plural(len(status.lanes), 'lane')} will"
-        f" end cancelled{sending}."
+        f"Cancel all changes of user {user_id}? {least}{plural(queued, 'change')} in"
+        f" {plural(status.lanes_total, 'lane')} will end cancelled{sending}."
     )
     return confirmation(
         request,

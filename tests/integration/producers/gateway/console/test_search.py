@@ -22,14 +22,16 @@ async def found(gateway: httpx.AsyncClient, query: str) -> str:
 async def test_an_id_leads_to_what_it_is_that_of(
     gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes
 ) -> None:
-    """Blanks around it do not count."""
+    """Blanks around it do not count; that of a control job leads to the change that it enqueued."""
     await served_producer.fan_out(trader_id="t1", settings=[setting()], user_ids=["u1"], batch_id="july")
     await served_producer.enqueue(change("u2"), job_id="j/'1")
+    await served_producer.enqueue(change("u2"), job_id="control.change")
 
     assert await found(gateway, " u1\n") == "/user?id=u1"
     assert await found(gateway, "july") == "/batch?id=july"
     assert await found(gateway, "july..u1") == "/change?id=july..u1"
     assert await found(gateway, "j/'1") == "/change?id=j%2F%271"
+    assert await found(gateway, "control") == "/change?id=control.change"
     for claim in await served_lanes.claim():
         await served_lanes.done(claim)
     assert await found(gateway, "july..u1") == "/change?id=july..u1"
