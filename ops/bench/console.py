@@ -6,8 +6,8 @@ import asyncio
 import html
 import re
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from urllib.parse import urlencode
 
 import aiohttp
 
@@ -15,6 +15,7 @@ from ops.bench.environment import DOUBLE_NO_RATE_LIMITS, NO_RATE_LIMITS, Environ
 from ops.bench.http_client import calling
 from ops.bench.measurement import Measurement, at_most
 from ops.stack import stop
+from producers.queue.fan_out import member_job_id
 
 USERS, BATCHES, BATCH_SIZE = 20_000, 1_000, 1_000
 """A million changes: fifty in the lane of each user."""
@@ -25,14 +26,21 @@ WATCHED_S = 10.0
 MAX_PAGE_MS = 150
 MAX_CALLS_PER_S = 20
 
-SCREENS = {
+Parameters = Mapping[str, str]
+
+SCREENS: dict[str, tuple[str, Parameters]] = {
     "overview": ("/", {}),
     "workers": ("/workers", {}),
     "batches": ("/batches", {}),
     "a queued batch": ("/batch", {"id": QUEUED_BATCH}),
     "a batch of failures": ("/batch", {"id": FAILED_BATCH}),
+    "a user": ("/user", {"id": "u1"}),
+    "a change": ("/change", {"id": member_job_id(QUEUED_BATCH, "u1")}),
     "dead letters": ("/dead-letters", {}),
 }
+"""Pages with an event stream."""
+
+SEARCH = ("/search", {"q": "u1"})
 
 
 async def console() -> list[Measurement]:
@@ -41,8 +49,8 @@ async def console() -> list[Measurement]:
         await _fail(env)
         await _fill(env)
         async with calling(env.stack.redis_dsn) as http:
-            pages = [await _load(http, name, _address(name)) for name in SCREENS]
-            watched = [await _watch(env, http, name, _address(name)) for name in SCREENS]
+            pages = [await _load(http, name, *place) for name, place in {**SCREENS, "a search": SEARCH}.items()]
+            watched = [await _watch(env, http, name, *place) for name, place in SCREENS.items()]
     return pages + watched
 
 
@@ -66,24 +74,21 @@ async def _fill(env: Environment) -> None:
         assert batch.report is not None and batch.report.accepted == BATCH_SIZE, batch.report  # noqa: S101, PT018
 
 
-def _address(name: str) -> str:
-    path, parameters = SCREENS[name]
-    return f"{path}?{urlencode(parameters)}"
-
-
-async def _load(http: aiohttp.ClientSession, name: str, address: str) -> Measurement:
+async def _load(http: aiohttp.ClientSession, name: str, path: str, parameters: Parameters) -> Measurement:
     """Return how long a page takes to its last byte, the worst of some loads and the first among them."""
     times_ms = []
     for _ in range(LOADS):
         began_s = time.monotonic()
-        await _page(http, address)
+        await _page(http, path, parameters)
         times_ms.append((time.monotonic() - began_s) * 1000)
     return at_most(f"console, 1,000,000 queued changes: {name}, worst of {LOADS}", max(times_ms), "ms", MAX_PAGE_MS)
 
 
-async def _watch(env: Environment, http: aiohttp.ClientSession, name: str, address: str) -> Measurement:
+async def _watch(
+    env: Environment, http: aiohttp.ClientSession, name: str, path: str, parameters: Parameters
+) -> Measurement:
     """Return how many calls a second a tab costs Redis that shows a screen."""
-    found = re.search(r'hx-sse:connect="([^"]+)"', await _page(http, address))
+    found = re.search(r'hx-sse:connect="([^"]+)"', await _page(http, path, parameters))
     assert found is not None, name  # noqa: S101
     async with http.get(html.unescape(found[1])) as stream:
         await stream.content.readuntil(b"\n\n")
@@ -91,8 +96,8 @@ async def _watch(env: Environment, http: aiohttp.ClientSession, name: str, addre
     return at_most(f"console: one tab on {name}: calls of Redis", calls / WATCHED_S, "a second", MAX_CALLS_PER_S)
 
 
-async def _page(http: aiohttp.ClientSession, address: str) -> str:
-    async with http.get(address) as answer:
+async def _page(http: aiohttp.ClientSession, path: str, parameters: Parameters) -> str:
+    async with http.get(path, params=parameters) as answer:
         text = await answer.text()
         assert answer.status == 200, text  # noqa: S101
         return text

@@ -53,7 +53,8 @@ class Causes:
     def add(self, results: Iterable[JobResult]) -> None:
         """Count some failures."""
         for result in results:
-            cause = Cause(result.outcome, result.code, result.message)
+            message = result.message.replace(f"user {result.user_id!r}", "the user")  # missing API keys are one cause
+            cause = Cause(result.outcome, result.code, message)
             if cause not in self.counts and len(self.counts) >= MAX_CAUSES:
                 cause = cause._replace(message=OTHER_MESSAGES)
             self.counts[cause] += 1

@@ -4,6 +4,8 @@
 const zone = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "medium" });
 const charts = new WeakMap();
 const SHOWN_S = 600;
+const MIN_SHOWN_S = 60;
+const HEIGHT_PX = 144;
 const COLOURS = ["#2f8f57", "#d1495b", "#0b7fc7", "#b7791f"];
 const AGAIN_MS = 2000;
 const SIGN_IN_REQUIRED = 401;
@@ -18,15 +20,16 @@ function showTimes(root) {
 function drawCharts(root) {
   for (const place of root.querySelectorAll(".chart[data-points]")) {
     const points = JSON.parse(place.dataset.points);
-    const size = { width: place.clientWidth, height: place.clientHeight - 32 };
+    const size = { width: place.clientWidth, height: HEIGHT_PX };
     let chart = charts.get(place);
     if (chart === undefined || chart.series.length !== points.names.length + 1) {
       chart?.destroy();
-      const ink = getComputedStyle(place).color;
+      const ink = () => getComputedStyle(place).color;
       const axis = { stroke: ink, grid: { stroke: "#8884", width: 1 }, ticks: { stroke: "#8884", width: 1 } };
       const series = points.names.map((name, index) => ({ label: name, stroke: COLOURS[index], width: 2 }));
-      const scales = { x: { range: (_, from, to) => [to - SHOWN_S, to] } };
-      chart = new uPlot({ ...size, scales, axes: [axis, axis], series: [{}, ...series] }, points.values, place);
+      const x = { range: (_, from, to) => [Math.max(to - SHOWN_S, Math.min(from, to - MIN_SHOWN_S)), to] };
+      const y = { range: (_, from, to) => [0, Math.max(to * 1.1, 1)] };
+      chart = new uPlot({ ...size, scales: { x, y }, axes: [axis, axis], series: [{}, ...series] }, points.values, place);
       charts.set(place, chart);
     } else {
       chart.setSize(size);

@@ -43,6 +43,19 @@ async def test_rare_messages_of_a_code_count_together(monkeypatch: pytest.Monkey
     assert found.counted == 5
 
 
+async def test_users_without_api_keys_are_one_cause() -> None:
+    """The message of each names its user."""
+    found = causes.Causes()
+    found.add(
+        JobResult(job_id="j", user_id=user, trader_id="t", outcome=Outcome.UNAUTHORIZED,
+                  message=f"no credentials for user '{user}' in a file")
+        for user in ("1", "2")
+    )  # fmt: skip
+
+    cause = causes.Cause(Outcome.UNAUTHORIZED, None, "no credentials for the user in a file")
+    assert found.counts == {cause: 2}
+
+
 async def test_tabs_that_look_at_once_count_each_failure_once(
     gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes
 ) -> None:
