@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from producers.contract.messages import JobResult, Outcome
 from producers.contract.progress import Progress
+from producers.contract.validation import check_new_batch_id
 from producers.errors import ResultTimeout
 from producers.queue import batches
 from producers.queue.cancel import CancelReport
@@ -159,18 +160,27 @@ class Batch:
         plan = batches.cancel_batch(keyspace_of(self._redis), self.batch_id, result_ttl_ms=self._settings.result_ttl_ms)
         return await run_plan(self._redis, plan, f"cancelling batch {self.batch_id}")
 
-    async def retry_failed(self) -> Batch:
+    async def retry_failed(self, *, batch_id: str | None = None) -> Batch:
         """Enqueue this batch's dead letters again, in their order, as a batch of their own.
 
+        Args:
+            batch_id: the ID of the new batch; by default one that is derived from the letters. A call that is repeated
+                with its ID goes on where the call before ended, and returns the same batch.
+
         Returns:
-            The new batch. If a call fails half-way, repeating it puts the remaining letters into another batch.
+            The new batch. If a call without an ID fails half-way, repeating it puts the remaining letters into another
+            batch.
 
         Raises:
             BatchNotFound: there is no such batch, or it has expired.
             DeadLetterNotFound: this batch has no dead letters.
+            BatchConflict: there is a batch of the new ID, which is another one.
+            InvalidId: the new ID is not a valid one.
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
-        plan = retry_batch(keyspace_of(self._redis), self.batch_id, self._settings, self._settings.result_ttl_ms)
+        new_id = None if batch_id is None else check_new_batch_id(batch_id)
+        keys, settings = keyspace_of(self._redis), self._settings
+        plan = retry_batch(keys, self.batch_id, new_id, settings, settings.result_ttl_ms)
         report = await run_plan(self._redis, plan, f"retrying the failed changes of batch {self.batch_id}")
         return replace(self, batch_id=report.batch_id, report=report)
 

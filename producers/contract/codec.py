@@ -223,8 +223,8 @@ def serialize(data: dict[str, Any]) -> bytes:
 
 
 def deserialize(payload: bytes) -> dict[str, Any]:
-    """Deserialize a control job, as arq's `job_deserializer`."""
-    return _result_decoder.decode(payload)
+    """Deserialize a control job, as arq's `job_deserializer`. arq reads `t`, which other programs may leave out."""
+    return {"t": None} | _result_decoder.decode(payload)
 
 
 def _as_text(value: object) -> str:

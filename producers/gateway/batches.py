@@ -10,11 +10,16 @@ from litestar.params import FromPath, QueryParameter
 
 from producers import Progress
 from producers.contract.access_keys import Scope
+from producers.gateway.audit import log_call
 from producers.gateway.fan_outs import BatchReport, answer, report_of
-from producers.gateway.service import ACCEPTED, OK, AnyRequest, gateway_of, key_of, require_id
+from producers.gateway.identity import new_id
+from producers.gateway.service import ACCEPTED, OK, AnyRequest, gateway_of, key_of, next_page, require_id
 
 MAX_BATCHES = 1000
+MAX_SKIPPED = 1_000_000
 Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_BATCHES)]
+
+Skip = Annotated[int, QueryParameter(name="skip", ge=0, le=MAX_SKIPPED)]
 
 
 class CancelledMany(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -25,10 +30,21 @@ class CancelledMany(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 @get("/batches", opt={"scope": Scope.READ})
-async def list_batches(request: AnyRequest, limit: Limit = 100) -> list[Progress]:
-    """Return the progress of batches, newest first."""
-    found = await gateway_of(request).producer.batches(limit)
-    return [progress for progress in found if key_of(request).permits_id(progress.batch_id)]
+async def list_batches(request: AnyRequest, limit: Limit = 100, skip: Skip = 0) -> Response[list[Progress]]:
+    """Return the progress of batches, newest first. The header Link has the next page, if there is one."""
+    key, producer = key_of(request), gateway_of(request).producer
+    permitted: list[Progress] = []
+    while len(permitted) < limit:
+        page = await producer.batches(limit, skip=skip)
+        for progress in page:
+            skip += 1
+            if key.permits_id(progress.batch_id):
+                permitted.append(progress)
+            if len(permitted) == limit:
+                break
+        if len(page) < limit:
+            return Response(permitted)
+    return Response(permitted, headers=next_page(request, limit=limit, skip=skip))
 
 
 @get("/batches/{batch_id:str}", opt={"scope": Scope.READ})
@@ -43,15 +59,22 @@ async def cancel_batch(request: AnyRequest, batch_id: FromPath[str]) -> Cancelle
     """Cancel a batch: its queued changes end `cancelled`, and no change can be added to it."""
     require_id(request, batch_id)
     report = await gateway_of(request).producer.batch(batch_id).cancel()
+    log_call(request, "cancel", f"batch {batch_id}", report.cancelled)
     return CancelledMany(cancelled=report.cancelled, in_flight=report.in_flight)
 
 
 @post("/batches/{batch_id:str}/retry-failed", status_code=ACCEPTED, opt={"scope": Scope.ENQUEUE})
 async def retry_failed(request: AnyRequest, batch_id: FromPath[str]) -> Response[BatchReport]:
-    """Enqueue the dead letters of a batch again, as a batch of their own."""
+    """Enqueue the dead letters of a batch again, as a batch of their own.
+
+    With an Idempotency-Key, which gives the new batch its ID, a call that is repeated answers with the same batch.
+    """
     require_id(request, batch_id)
-    batch = await gateway_of(request).producer.batch(batch_id).retry_failed()
-    return answer(request, report_of(batch))
+    new_batch_id = new_id(request) if "idempotency-key" in request.headers else None
+    batch = await gateway_of(request).producer.batch(batch_id).retry_failed(batch_id=new_batch_id)
+    report = report_of(batch)
+    log_call(request, "retry", f"batch {batch_id}", report.accepted)
+    return answer(request, report)
 
 
 ROUTES = [list_batches, progress, cancel_batch, retry_failed]

@@ -6,6 +6,7 @@ The command is listed even without the `gateway` extra, so modules that need it 
 from __future__ import annotations
 
 import secrets
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def serve(
     """
     try:
         from producers.gateway.app import create_app  # noqa: PLC0415 - see the module docstring
-        from producers.gateway.server import run  # noqa: PLC0415
+        from producers.gateway.server import listen, run  # noqa: PLC0415
     except ImportError as exc:
         raise CommandFailed(ExitCode.FAILED, NO_EXTRA) from exc
 
@@ -61,16 +62,36 @@ def serve(
     is_local = is_loopback(host)
     if no_auth and not is_local:
         raise BadInput(f"--no-auth: is possible on loopback only; {host} can be reached from other machines")
+    _check_tls(**tls)
     settings = _settings(cli, no_auth=no_auth, read_only=read_only)
     if not is_local:
         _check_exposed(cli, tls["certfile"])
     log_to_stderr(settings.log_level.upper(), settings.log_format.lower())
-    url = _url(host, port, root_path, is_tls=tls["certfile"] is not None)
+    try:
+        listening = listen(host, port)
+    except OSError as exc:
+        raise CommandFailed(ExitCode.FAILED, f"cannot listen on {host}, port {port}: {exc.strerror}") from exc
+    url = _url(host, listening.getsockname()[1], root_path, is_tls=tls["certfile"] is not None)
     token = secrets.token_urlsafe(32) if is_local and settings.gateway_auth else None
     cli.screen.note(f"serving the API described at {url}/v1/openapi.json, and the console at:")
     click.echo(f"{url}/sign-in?token={token}" if token else f"{url}/")
     app = create_app(settings, sign_in_token=token)
-    run(app, connections=settings.gateway_connections, host=host, port=port, root_path=root_path, **tls)
+    run(app, listening, connections=settings.gateway_connections, root_path=root_path, **tls)
+
+
+def _check_tls(certfile: Path | None, keyfile: Path | None) -> None:
+    """Check the files of TLS.
+
+    Raises:
+        BadInput: one of them is missing, or they do not fit together.
+    """
+    if (certfile is None) is not (keyfile is None):
+        raise BadInput("--certfile and --keyfile: give both, or neither")
+    if certfile is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certfile, keyfile)
+        except (OSError, ssl.SSLError) as exc:
+            raise BadInput(f"--certfile, --keyfile: cannot be used: {exc}") from exc
 
 
 def _settings(cli: CliContext, *, no_auth: bool, read_only: bool) -> GatewaySettings:

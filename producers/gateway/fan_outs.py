@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import msgspec
 from litestar import Response, post
@@ -184,7 +185,7 @@ def answer(request: AnyRequest, report: BatchReport) -> Response[BatchReport]:
     """Return the response to a fan-out."""
     if report.batch_id is None:
         return Response(report, status_code=OK)
-    headers = {"Location": location(request, f"/v1/batches/{report.batch_id}")}
+    headers = {"Location": location(request, f"/v1/batches/{quote(report.batch_id, safe='')}")}
     return Response(report, status_code=ACCEPTED, headers=headers)
 
 

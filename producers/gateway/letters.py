@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from litestar import get, post
+from litestar import Response, get, post
 from litestar.params import FromPath, QueryParameter
 
 from producers import DeadLetter, InvalidChange, Outcome
@@ -14,7 +14,7 @@ from producers.contract.access_keys import Scope
 from producers.contract.validation import ID_PATTERN
 from producers.gateway.audit import log_call
 from producers.gateway.operating import read_message, require_unbound
-from producers.gateway.service import OK, AnyRequest, gateway_of
+from producers.gateway.service import OK, AnyRequest, gateway_of, next_page
 
 MAX_LETTERS = 1000
 
@@ -24,6 +24,7 @@ UserFilter = Annotated[str | None, QueryParameter(name="userId", pattern=f"^{ID_
 TraderFilter = Annotated[str | None, QueryParameter(name="traderId", pattern=f"^{ID_PATTERN}$")]
 BatchFilter = Annotated[str | None, QueryParameter(name="batchId", pattern=f"^{ID_PATTERN}$")]
 CodeFilter = Annotated[str | None, QueryParameter(name="code", pattern=f"^{ID_PATTERN}$")]
+Start = Annotated[float | None, QueryParameter(name="startUs", ge=0, description="Where a page starts, from Link.")]
 Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_LETTERS)]
 
 
@@ -75,18 +76,20 @@ async def list_letters(
     batch_id: BatchFilter = None,
     code: CodeFilter = None,
     limit: Limit = 100,
-) -> list[dict[str, Any]]:
-    """Return the dead letters that match all given parameters, oldest first."""
+    start_us: Start = None,
+) -> Response[list[dict[str, Any]]]:
+    """Return the dead letters that match all given parameters, newest first.
+
+    The header Link has the next page, if there is one. A page with filters may be short, or empty: 2,000 letters are
+    looked at for each.
+    """
     require_unbound(request)
-    listing = gateway_of(request).producer.dead.list(
-        outcome=outcome, user_id=user_id, trader_id=trader_id, batch_id=batch_id, code=code
-    )
-    found: list[dict[str, Any]] = []
-    async for letter in listing:
-        found.append(to_builtins(letter))
-        if len(found) == limit:
-            break
-    return found
+    page = await gateway_of(request).producer.dead.page(
+        start_us=start_us, limit=limit, outcome=outcome, user_id=user_id, trader_id=trader_id, batch_id=batch_id,
+        code=code,
+    )  # fmt: skip
+    headers = {} if page.next_us is None else next_page(request, limit=limit, startUs=page.next_us)
+    return Response([to_builtins(letter) for letter in page.letters], headers=headers)
 
 
 @get("/dead-letters/{job_id:str}", opt={"scope": Scope.READ})

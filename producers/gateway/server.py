@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from producers.logs import log_fields
 
 GRACE_S = 5
 """How long open calls may take when the gateway is stopped; event streams end."""
+
+BACKLOG = 2048
+"""Connections that the system keeps until they are accepted, as uvicorn's default."""
 
 OTHER_FILES = 256
 """Open files besides connections of callers: connections to Redis, bodies of rows, the interpreter's own."""
@@ -75,27 +79,35 @@ def server(
     return GatewayServer(config, connections)
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on an address; its port is a free one for 0.
+
+    Raises:
+        OSError: another program listens there, or this machine does not have the address.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+
+
 def run(
-    app: Litestar, *, connections: int, host: str, port: int, root_path: str, certfile: Path | None,
+    app: Litestar, listening: socket.socket, *, connections: int, root_path: str, certfile: Path | None,
     keyfile: Path | None,
 ) -> None:  # fmt: skip
     """Serve an application until the process is told to stop.
 
     Args:
         app: the gateway.
+        listening: the socket of its address.
         connections: how many calls it serves at once.
-        host: the address to listen on.
-        port: the port to listen on.
         root_path: the path at which a proxy serves the gateway.
         certfile: the TLS certificate; None to serve without TLS.
         keyfile: its key.
     """
     serving = server(
-        app, connections=_max_connections(connections), host=host, port=port, root_path=root_path,
-        ssl_certfile=certfile, ssl_keyfile=keyfile,
-    )  # fmt: skip
+        app, connections=_max_connections(connections), root_path=root_path, ssl_certfile=certfile, ssl_keyfile=keyfile
+    )
     try:
-        serving.run()
+        serving.run(sockets=[listening])
     except KeyboardInterrupt:
         return  # uvicorn raises the signal again when it has stopped
     if not serving.started:

@@ -6,6 +6,7 @@ import hmac
 import time
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from litestar import Request
 from litestar.connection import ASGIConnection
@@ -205,8 +206,14 @@ def require_lane(request: AnyRequest, user_id: str, trader_id: str) -> None:
 
 
 def location(request: AnyRequest, path: str) -> str:
-    """Return the path of another resource, under the prefix that this application is mounted at."""
+    """Return the path of another resource, under the prefix that this application is mounted at. IDs are quoted."""
     return f"{request.scope.get('root_path', '').rstrip('/')}{path}"
+
+
+def next_page(request: AnyRequest, **parameters: object) -> dict[str, str]:
+    """Return the header with the address of the next page (RFC 8288): this one, but for some parameters."""
+    query = urlencode({**request.query_params, **parameters})
+    return {"Link": f'<{quote(request.scope["path"])}?{query}>; rel="next"'}
 
 
 ACCEPTED, OK = HTTPStatus.ACCEPTED.value, HTTPStatus.OK.value

@@ -32,7 +32,7 @@ class KeyRateRequest(Message):
     burst: int
 
 
-KEY_RATE = Script.load("producers.queue", "key_rate.lua", parts=[CLOCK], request=KeyRateRequest)
+KEY_RATE = Script.load("producers.queue", "key_rate.lua", parts=[CLOCK], request=KeyRateRequest, runs_when_full=True)
 
 
 def add_key(keys: Keyspace, key: AccessKey) -> Plan[bool]:

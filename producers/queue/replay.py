@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from producers.contract import ids
 from producers.contract.keyspace import Keyspace
 from producers.contract.messages import Priority, SettingsChange
 from producers.contract.validation import check_change
@@ -67,13 +68,36 @@ def replay(keys: Keyspace, selection: Selection, settings: ProducerSettings) -> 
     return replace(report, malformed=malformed)
 
 
-def retry_batch(keys: Keyspace, batch_id: str, settings: ProducerSettings, result_ttl_ms: int) -> Plan[FanOutReport]:
+def retry_batch(
+    keys: Keyspace, batch_id: str, new_batch_id: str | None, settings: ProducerSettings, result_ttl_ms: int
+) -> Plan[FanOutReport]:
     """Send a batch's dead letters again, as a batch of their own.
+
+    Args:
+        keys: the names of keys.
+        batch_id: the batch.
+        new_batch_id: the ID of the new batch; None for one that is derived from the letters. If there is such a batch
+            and it is sealed, nothing is sent: it is the one of an earlier call.
+        settings: of the producer.
+        result_ttl_ms: how long the new batch is kept once it is complete.
 
     Raises:
         BatchNotFound: there is no such batch.
         DeadLetterNotFound: the batch has no dead letter that can be read.
+        BatchConflict: there is another batch of the new ID.
     """
+    options = SubmitOptions(
+        settings.lane_limit,
+        Priority.BULK,
+        batch_id=new_batch_id or "",
+        content=RETRY,
+        full_percent=settings.redis_full_percent,
+    )
+    exists = new_batch_id is not None and (yield from check_existing(keys, new_batch_id, options))
+    if new_batch_id is not None and exists:
+        earlier = yield from fetch_progress(new_batch_id)
+        if earlier.sealed:
+            return FanOutReport(new_batch_id, earlier.total, 0, earlier.total, [])
     entries: list[IndexEntry] = []
     found: list[DeadLetter] = []
 
@@ -83,23 +107,20 @@ def retry_batch(keys: Keyspace, batch_id: str, settings: ProducerSettings, resul
             found.extend((yield from dead_letters.fetch(keys, some)))
 
     yield from visit(keys, Selection(batch_id=batch_id), take)
-    if not any(letter.change for letter in found):
+    if not any(letter.change for letter in found) and not exists:
         yield from fetch_progress(batch_id)  # raises if there is no such batch
         raise DeadLetterNotFound(f"batch {batch_id} has no dead letters that could be sent again")
-    new_batch_id = dead_letters.retry_batch_id(batch_id, found)
-    options = SubmitOptions(
-        settings.lane_limit,
-        Priority.BULK,
-        batch_id=new_batch_id,
-        content=RETRY,
-        full_percent=settings.redis_full_percent,
-    )
-    yield from check_existing(keys, new_batch_id, options)
+    if new_batch_id is None:
+        new_batch_id = dead_letters.retry_batch_id(batch_id, found)
+        options = replace(options, batch_id=new_batch_id)
+        yield from check_existing(keys, new_batch_id, options)
     report = ReplayReport([], [])
     gone: set[str] = set()
     lane_full_count = 0
-    numbered = [(letter, member_job_id(new_batch_id, str(number))) for number, letter in enumerate(found)]
-    for part in slices(numbered, READ_BATCH_SIZE):
+    # Named by the letters themselves: a call that is repeated finds fewer of them.
+    prefix = batch_id + ids.BATCH_MARK
+    named = [(letter, member_job_id(new_batch_id, letter.job_id.removeprefix(prefix))) for letter in found]
+    for part in slices(named, READ_BATCH_SIZE):
         sent, full = yield from _send(part, options, settings, report)
         gone |= sent
         lane_full_count += full

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator
@@ -40,13 +41,23 @@ def test_a_key_is_printed_alone_and_once(copytrade: Copytrade) -> None:
         (("--host", "0.0.0.0", "--no-auth"), "--no-auth: is possible on loopback only"),  # noqa: S104
         (("--host", "0.0.0.0"), "there is no access key"),  # noqa: S104
         (("--root-path", "ct"), "--root-path: must begin with /"),
+        (("--certfile", __file__), "--certfile and --keyfile: give both"),
+        (("--certfile", __file__, "--keyfile", __file__), "--certfile, --keyfile: cannot be used"),
     ],
 )
-def test_a_gateway_that_would_be_open_to_others_does_not_start(
+def test_a_gateway_that_would_be_open_to_others_or_cannot_serve_does_not_start(
     copytrade: Copytrade, arguments: tuple[str, ...], message: str
 ) -> None:
     """One line says why."""
     assert message in copytrade.error("serve", *arguments, status=2)
+
+
+def test_a_gateway_on_a_port_in_use_says_so_and_prints_no_address(copytrade: Copytrade) -> None:
+    """The address would be another program's."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        message = copytrade.error("serve", "--port", str(other.getsockname()[1]), status=1)
+
+    assert message.startswith("cannot listen on 127.0.0.1, port ")
 
 
 async def test_a_served_gateway_takes_a_change(copytrade: Copytrade, unused_tcp_port: int) -> None:

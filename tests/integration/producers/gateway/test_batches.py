@@ -146,8 +146,22 @@ async def test_the_failed_changes_of_a_batch_are_enqueued_again(
     for claim in await served_lanes.claim():
         await served_lanes.done(claim, Outcome.REJECTED)
 
-    answer = await gateway.post("/v1/batches/july/retry-failed")
+    again = {"Idempotency-Key": "again"}
+    answer = await gateway.post("/v1/batches/july/retry-failed", headers=again)
+    repeated = await gateway.post("/v1/batches/july/retry-failed", headers=again)
 
     assert none.status_code == 404
     assert (answer.status_code, answer.json()["accepted"]) == (202, 3)
     assert (await gateway.get(answer.headers["Location"])).json()["total"] == 3
+    assert (repeated.status_code, repeated.headers["Location"]) == (202, "/v1/batches/local.again")
+    assert (repeated.json()["accepted"], repeated.json()["alreadyThere"]) == (0, 3)
+
+
+@pytest.mark.parametrize("name", ["a#2", "a%41", "a?wait=0", "a&;=+"])
+async def test_the_location_of_a_change_leads_to_it(gateway: httpx.AsyncClient, name: str) -> None:
+    """Whatever its Idempotency-Key has in it."""
+    await gateway.post("/v1/changes", json=body(change("1")), headers={"Idempotency-Key": "a"})
+    answer = await gateway.post("/v1/changes", json=body(change("2")), headers={"Idempotency-Key": name})
+    cancelled = await gateway.delete(answer.headers["Location"])
+
+    assert cancelled.json() == {"jobId": f"local.{name}", "cancellation": "cancelled"}

@@ -49,6 +49,27 @@ async def test_pauses_are_listed_until_they_end(gateway: httpx.AsyncClient, targ
     assert (await gateway.get("/v1/pauses")).json() == []
 
 
+async def test_dead_letters_and_batches_are_paged(gateway: httpx.AsyncClient, served_lanes: Lanes) -> None:
+    """By the address in the header Link; the last page has none."""
+    for user in ("1", "2", "3"):
+        await gateway.post("/v1/changes", json=body(change(user)), headers={"Idempotency-Key": user})
+        await gateway.post("/v1/batches", json={"batchId": f"b{user}", "changes": [body(change(user))]})
+    for claim in await served_lanes.claim():
+        await served_lanes.done(claim, Outcome.REJECTED)
+
+    found: dict[str, list[str]] = {}
+    for path, field in (("/v1/dead-letters?limit=2", "jobId"), ("/v1/batches?limit=2", "batchId")):
+        page = await gateway.get(path)
+        names = [row[field] for row in page.json()]
+        while "next" in page.links:
+            page = await gateway.get(page.links["next"]["url"])
+            names += [row[field] for row in page.json()]
+        found[field] = names
+
+    assert sorted(found["jobId"]) == ["local.1", "local.2", "local.3"]
+    assert found["batchId"] == ["b3", "b2", "b1"]
+
+
 async def test_dead_letters_are_listed_replayed_and_dropped(gateway: httpx.AsyncClient, served_lanes: Lanes) -> None:
     """By a filter, or by the job."""
     for user in ("1", "2", "3"):

@@ -223,6 +223,32 @@ async def test_an_interrupted_retry_is_continued_by_the_same_batch(producer: Pro
     assert len(await end_all(lanes)) == 5
 
 
+async def test_a_retry_with_an_id_that_was_interrupted_is_completed_by_the_next(
+    producer: Producer, lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each letter is sent once, though fewer are left; a third call changes nothing."""
+    batch = await to_users(producer, users(5), "july")
+    await end_all(lanes, REJECTED)
+
+    monkeypatch.setattr("producers.queue.replay.READ_BATCH_SIZE", 2)
+    monkeypatch.setattr("producers.queue.replay.seal", stopped)
+    with pytest.raises(ConnectionAbortedError):
+        await batch.retry_failed(batch_id="again")
+    monkeypatch.undo()
+    second = await batch.retry_failed(batch_id="again")
+    third = await batch.retry_failed(batch_id="again")
+
+    assert second.batch_id == third.batch_id == "again"
+    assert (await second.progress()).total == 5
+    assert (await second.progress()).sealed
+    assert len(await end_all(lanes)) == 5
+
+
+def stopped(*_: object, **__: object) -> None:
+    """Fail as if the process had ended here."""
+    raise ConnectionAbortedError
+
+
 async def test_a_failed_retry_can_be_retried(producer: Producer, lanes: Lanes) -> None:
     """Also of batches with the longest ID."""
     batch = await to_users(producer, users(3), "b" * 64)

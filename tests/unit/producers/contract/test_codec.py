@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from arq.jobs import deserialize_job, deserialize_result
+from arq.jobs import deserialize_job, deserialize_job_raw, deserialize_result
 
 from producers import CopySetting, Outcome, SettingsChange
 from producers.contract.codec import decode_change, decode_result, deserialize, encode_change, encode_result, serialize
@@ -145,4 +145,16 @@ def test_arq_reads_a_stored_result_as_one_of_its_own(outcome: Outcome) -> None:
 
 def test_control_jobs_are_serialised_without_pickle_and_exceptions_become_text() -> None:
     """What arq passes is the exception itself, as the result of a failed job."""
-    assert deserialize(serialize({"f": "x", "r": ValueError("no")})) == {"f": "x", "r": "ValueError: no"}
+    assert deserialize(serialize({"f": "x", "t": 1, "r": ValueError("no")})) == {
+        "f": "x",
+        "t": 1,
+        "r": "ValueError: no",
+    }
+
+
+def test_a_control_job_may_leave_out_its_try() -> None:
+    """What arq writes always has one, and arq reads it; a program in another language has none."""
+    payload = serialize({"f": "submit", "a": [], "k": {}, "et": 1})
+
+    name, *_, job_try, enqueued_at_ms = deserialize_job_raw(payload, deserializer=deserialize)
+    assert (name, job_try, enqueued_at_ms) == ("submit", None, 1)
