@@ -1,4 +1,4 @@
-"""Replaying dead letters: once, in the order of their lanes; one, a selection, or those of a batch."""
+"""Replaying dead letters: once, in the order of their lanes; one, or a selection."""
 
 from __future__ import annotations
 
@@ -8,23 +8,14 @@ import pytest
 from arq.connections import ArqRedis
 
 from ops.keys import KEYS
-from producers import BatchNotFound, DeadLetterNotFound, Outcome, Producer, ProducerSettings, SettingsChange
+from producers import Outcome, Producer, ProducerSettings
 from producers.contract import keyspace
 from producers.queue.finish import DEAD_OUTCOMES
 from tests.support.changes import TRADER, change, numbered, result
-from tests.support.dead_letters import EXHAUSTED, LANE, REJECTED, listed, some_dead
-from tests.support.fan_outs import end_all, to_users, users
+from tests.support.dead_letters import LANE, REJECTED, listed, sent_values, some_dead
+from tests.support.fan_outs import end_all
 from tests.support.lanes import Lanes
 from worker.queue.claims import Finish
-
-
-async def values(lanes: Lanes) -> list[str]:
-    """Send all that is queued; return the trace values in the order of sending."""
-    found = []
-    async for claim in lanes.heads():
-        found.append(str(claim.stored.content).partition("traceValue\\xa1")[2][:1])
-        await lanes.done(claim)
-    return found
 
 
 async def test_replayed_changes_are_queued_in_the_order_of_their_lane(producer: Producer, lanes: Lanes) -> None:
@@ -39,7 +30,7 @@ async def test_replayed_changes_are_queued_in_the_order_of_their_lane(producer: 
     assert replayed.refused == []
     assert await lanes.queued(LANE) == [new for _, new in replayed.replayed]
     assert await listed(producer) == []
-    assert await values(lanes) == ["1", "2", "3", "4", "5"]
+    assert await sent_values(lanes) == ["1", "2", "3", "4", "5"]
     assert (await producer.job(replayed.replayed[0][1]).result(timeout=0)).applied
     assert await lanes.uncovered() == set()
 
@@ -113,7 +104,7 @@ async def test_a_second_letter_of_a_reused_id_is_replayed(producer: Producer, la
         await producer.enqueue(change(value=night), job_id="nightly")
         await lanes.done(await lanes.claim_one(), REJECTED)
         assert len((await producer.dead.replay(everything=True)).replayed) == 1
-        sent += await values(lanes)
+        sent += await sent_values(lanes)
         await lanes.redis.delete(KEYS.result + "nightly")
 
     assert sent == ["1", "2"]
@@ -159,117 +150,3 @@ async def test_a_full_lane_refuses_a_replay_and_keeps_the_letter(redis: ArqRedis
     assert [old for old, _ in report.replayed] == ["j0", "j1"]
     assert [old for old, why in report.refused if "holds 2 changes" in why] == ["j2"]
     assert await listed(producer) == ["j2"]
-
-
-async def test_failed_changes_of_a_batch_are_retried_as_a_batch(producer: Producer, lanes: Lanes) -> None:
-    """In their order; the counts of the first batch stay, and nothing is left to retry."""
-    batch = await producer.fan_out(numbered(6), batch_id="july")
-    for number in range(6):
-        await lanes.done(await lanes.claim_one(), (Outcome.APPLIED, REJECTED)[number % 2])
-
-    again = await batch.retry_failed()
-
-    assert again.batch_id != "july"
-    assert (await again.progress()).total == 3
-    assert await values(lanes) == ["2", "4", "6"]
-    assert (await again.wait(timeout=10)).outcomes == {Outcome.APPLIED: 3}
-    assert (await batch.progress()).outcomes == {Outcome.APPLIED: 3, REJECTED: 3}
-    with pytest.raises(DeadLetterNotFound, match="batch july has no dead letters"):
-        await batch.retry_failed()
-    with pytest.raises(DeadLetterNotFound):
-        await again.retry_failed()
-    with pytest.raises(BatchNotFound, match="no batch nope"):
-        await producer.batch("nope").retry_failed()
-
-
-async def test_letters_whose_lanes_are_full_stay_over_repeated_retries(redis: ArqRedis, lanes: Lanes) -> None:
-    """The batch of retries is the same one."""
-    producer = Producer(redis, ProducerSettings(lane_limit=1))
-    batch = await to_users(producer, ["1001"], "july")
-    await end_all(lanes, REJECTED)
-    await producer.enqueue(change("1001"), job_id="in-the-way")
-
-    for _ in range(3):
-        report = (await batch.retry_failed()).report
-        assert report is not None
-        assert (report.accepted, len(report.refused)) == (0, 1)
-        assert await listed(producer) == ["july..1001"]
-    await end_all(lanes)
-    report = (await batch.retry_failed()).report
-
-    assert report is not None
-    assert report.accepted == 1
-    assert await listed(producer) == []
-    assert len(await values(lanes)) == 1
-
-
-async def test_an_interrupted_retry_is_continued_by_the_same_batch(producer: Producer, lanes: Lanes) -> None:
-    """The letters are restored as if the retry had stopped before it removed them."""
-    batch = await to_users(producer, users(5), "july")
-    await end_all(lanes, REJECTED)
-    letters = {name: await lanes.redis.dump(name) for name in await lanes.redis.keys("copytrade:letter:*")}
-    index = await lanes.redis.zrange(KEYS.dead_letters + REJECTED, 0, -1, withscores=True)
-
-    first = await batch.retry_failed()
-    for name, value in letters.items():
-        await lanes.redis.restore(name, 0, value or b"")
-    await lanes.redis.zadd(KEYS.dead_letters + REJECTED, dict(index))
-    both = await asyncio.gather(batch.retry_failed(), batch.retry_failed(), return_exceptions=True)
-
-    again = [each for each in both if not isinstance(each, BaseException)]
-    assert {each.batch_id for each in again} == {first.batch_id}
-    assert all(isinstance(each, DeadLetterNotFound) for each in both if isinstance(each, BaseException))
-    assert (await first.progress()).total == 5
-    assert len(await end_all(lanes)) == 5
-
-
-async def test_a_retry_with_an_id_that_was_interrupted_is_completed_by_the_next(
-    producer: Producer, lanes: Lanes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each letter is sent once, though fewer are left; a third call changes nothing."""
-    batch = await to_users(producer, users(5), "july")
-    await end_all(lanes, REJECTED)
-
-    monkeypatch.setattr("producers.queue.replay.READ_BATCH_SIZE", 2)
-    monkeypatch.setattr("producers.queue.replay.seal", stopped)
-    with pytest.raises(ConnectionAbortedError):
-        await batch.retry_failed(batch_id="again")
-    monkeypatch.undo()
-    second = await batch.retry_failed(batch_id="again")
-    third = await batch.retry_failed(batch_id="again")
-
-    assert second.batch_id == third.batch_id == "again"
-    assert (await second.progress()).total == 5
-    assert (await second.progress()).sealed
-    assert len(await end_all(lanes)) == 5
-
-
-def stopped(*_: object, **__: object) -> None:
-    """Fail as if the process had ended here."""
-    raise ConnectionAbortedError
-
-
-async def test_a_failed_retry_can_be_retried(producer: Producer, lanes: Lanes) -> None:
-    """Also of batches with the longest ID."""
-    batch = await to_users(producer, users(3), "b" * 64)
-    names = {batch.batch_id}
-    for _ in range(3):
-        await end_all(lanes, EXHAUSTED)
-        batch = await batch.retry_failed()
-        assert batch.batch_id not in names
-        assert len(batch.batch_id) <= 64
-        names.add(batch.batch_id)
-
-    assert len(await end_all(lanes)) == 3
-
-
-async def test_a_retry_and_a_replay_at_once_submit_each_letter_once(producer: Producer, lanes: Lanes) -> None:
-    """30 letters of one lane end up as 30 queued changes."""
-    changes: list[SettingsChange] = numbered(30)
-    batch = await producer.fan_out(changes, batch_id="b")
-    for _ in changes:
-        await lanes.done(await lanes.claim_one(), Outcome.REJECTED)
-
-    await asyncio.gather(batch.retry_failed(), producer.dead.replay(batch_id="b"), return_exceptions=True)
-
-    assert len(await lanes.queued(LANE)) == len(changes)
