@@ -201,3 +201,9 @@ def abbreviated(value: object) -> str:
     """Return the repr of a value, cut to 80 characters, for an error message."""
     text = repr(value)
     return text if len(text) <= MAX_VALUE_CHARS else f"{text[:MAX_VALUE_CHARS]}... ({len(text)} characters)"
+
+
+def printable_name(name: object) -> str:
+    """Return a field's name as it is, or its repr if it is no text, empty, long or not printable."""
+    is_plain = isinstance(name, str) and name.isprintable() and 0 < len(name) <= MAX_VALUE_CHARS
+    return str(name) if is_plain else abbreviated(name)

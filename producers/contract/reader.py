@@ -15,7 +15,7 @@ import msgspec
 
 from producers.contract.messages import CopySetting, SettingsChange
 from producers.contract.validation import change_violation
-from producers.errors import MAX_VALUE_CHARS, MISSING, InvalidArgument, InvalidChange, abbreviated
+from producers.errors import MAX_VALUE_CHARS, MISSING, InvalidArgument, InvalidChange, printable_name
 
 Encoding = Literal["json", "msgpack"]
 
@@ -90,17 +90,11 @@ def _by_python_name(value: object, names: Mapping[str, str], where: str, *, pref
         raise InvalidChange(where, f"must be an object with the fields {', '.join(names)}", value)
     for name in value:
         if name not in names:
-            raise InvalidChange(f"{prefix}{_printable(name)}", _unknown_field(name, names), value[name])
+            raise InvalidChange(f"{prefix}{printable_name(name)}", _unknown_field(name, names), value[name])
     for name in names:
         if name in _REQUIRED and name not in value:
             raise InvalidChange(f"{prefix}{name}", MISSING, None)
     return {names[name]: given for name, given in value.items()}
-
-
-def _printable(name: object) -> str:
-    """Return a field's name as it is, or its repr if it is no text, empty, long or not printable."""
-    is_plain = isinstance(name, str) and name.isprintable() and 0 < len(name) <= MAX_VALUE_CHARS
-    return str(name) if is_plain else abbreviated(name)
 
 
 def _unknown_field(name: object, names: Mapping[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
@@ -11,9 +11,7 @@ import msgspec
 
 from producers.errors import InvalidChange, Refusal, abbreviated
 from producers.gateway.problems import MAX_ROWS_SHOWN, BadRows, BodyTooLarge, RowProblem, row_problems
-
-ITEMS_AT_ONCE = 250
-"""Items that are checked before other calls get their turn: some ms."""
+from producers.gateway.turns import Turns
 
 I = TypeVar("I")  # noqa: E741
 T = TypeVar("T")
@@ -62,11 +60,11 @@ async def check_items(
     """
     places: list[int] = []
     checked: Checked[T] = Checked(places=places)
+    turns = Turns(time.perf_counter)
     for index, item in enumerate(items):
         if index >= most:
             raise BodyTooLarge(f"the body must have at most {most:,} items")
-        if index % ITEMS_AT_ONCE == 0:
-            await asyncio.sleep(0)
+        await turns.give()
         try:
             value = read(item)
         except InvalidChange as exc:

@@ -31,6 +31,7 @@ from producers.errors import (
     ReplayRefused,
     abbreviated,
 )
+from producers.gateway.escaped import EscapedText
 from producers.gateway.events import Event
 from producers.logs import log_fields
 
@@ -43,7 +44,7 @@ MAX_ROWS_SHOWN = 1000
 log = logging.getLogger(__name__)
 
 
-class RowProblem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RowProblem(EscapedText, frozen=True, kw_only=True, omit_defaults=True):
     """What is wrong with one item of a body: its place from 0, or its line from 1."""
 
     rule: str
@@ -53,7 +54,7 @@ class RowProblem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     value: str | None = None
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class Problem(EscapedText, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """A problem document.
 
     Attributes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
+import time
 from array import array
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,12 +17,10 @@ from producers.cli.input.template import Template
 from producers.contract.access_keys import AccessKey
 from producers.contract.messages import SettingsChange
 from producers.gateway.problems import MAX_ROWS_SHOWN, BadRows, BodyTooLarge, RowProblem
+from producers.gateway.turns import Turns
 
 SPOOLED_BYTES = 1_048_576
 """What is kept in memory of a body; the rest is in a file."""
-
-ROWS_AT_ONCE = 250
-"""Rows that are read before other calls get their turn: some ms."""
 
 
 class Rows:
@@ -37,17 +35,21 @@ class Rows:
         self._key = key
         self.valid_lines = array("I")
 
-    async def read(self) -> AsyncIterator[ValidRow | RowError]:
-        """Read the rows from the start.
+    async def read(self, most: int | None = None) -> AsyncIterator[ValidRow | RowError]:
+        """Read the rows from the start. Lines without a value are left out, but count and take their time.
 
         Raises:
             BadRows: the body as a whole is invalid.
+            BodyTooLarge: it has more than so many lines.
         """
+        turns = Turns(time.perf_counter)
         try:
-            for number, row in enumerate(self._followers, 1):
-                if number % ROWS_AT_ONCE == 0:
-                    await asyncio.sleep(0)
-                yield self._permitted(row)
+            for number, row in enumerate(self._followers.lines(), 1):
+                if most is not None and number > most:
+                    raise BodyTooLarge(f"the body must have at most {most:,} rows, empty ones included")
+                await turns.give()
+                if row is not None:
+                    yield self._permitted(row)
         except BadInput as exc:
             raise BadRows(exc.problem, [], total=0) from exc
 
@@ -59,7 +61,7 @@ class Rows:
             BodyTooLarge: it has more than so many.
         """
         report = ValidationReport()
-        async for row in self.read():
+        async for row in self.read(most):
             if isinstance(row, ValidRow):
                 report.valid += 1
                 self.valid_lines.append(row.line)
@@ -68,8 +70,6 @@ class Rows:
                 report.invalid += 1
                 if len(report.errors) < MAX_ROWS_SHOWN:
                     report.errors.append(row)
-            if report.valid + report.invalid > most:
-                raise BodyTooLarge(f"the body must have at most {most:,} rows")
         if not report.valid and not report.invalid:
             raise BadRows("the body has no rows", [], total=0)
         return report

@@ -18,7 +18,7 @@ class GatewaySettings(ProducerSettings, frozen=True, kw_only=True):
             for those of this machine.
         gateway_body_bytes: maximum size of a body of JSON.
         gateway_rows_bytes: maximum size of a body of rows, NDJSON or CSV; it is written to a temporary file.
-        gateway_rows: maximum number of items in a body.
+        gateway_rows: maximum number of items in a body; empty rows count.
         gateway_connections: maximum number of calls at a time, event streams included; 503 beyond it.
         gateway_wait_s: longest wait for a result.
         gateway_streams: maximum number of event streams of a process.

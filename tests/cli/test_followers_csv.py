@@ -189,3 +189,15 @@ def test_a_file_can_be_read_twice() -> None:
     found = followers("user_id\n1001\n1001\n1002\n")
 
     assert users(found) == users(found) == ["1001", "1002"]
+
+
+def test_of_thousands_of_unknown_columns_the_first_are_named_and_the_others_counted() -> None:
+    """A closest field is looked for only for those that are named."""
+    names = ",".join(f"note{index}" for index in range(5000))
+
+    with pytest.raises(BadInput) as caught:
+        followers(f"user_id,{names}\n1001\n").validate()
+
+    assert "'note19': each is not a field" in str(caught.value)
+    assert "; and 4980 more columns (--ignore" in str(caught.value)
+    assert "'note20'" not in str(caught.value)

@@ -66,6 +66,9 @@ def test_a_whole_change_replaces_the_common_settings() -> None:
         ('"1001\0"', "line", "must not contain NUL"),
         ("[" * 20_000, "line", "must be one JSON value"),
         ('"\\ud800"', "userId", "printable ASCII"),
+        ('{"userId": "1001", "\\ud800": 1}', r"'\ud800'", "is not a field"),
+        ('{"settings": [{"a\\u202eb": 1}]}', r"settings[0].'a\u202eb'", "is not a field"),
+        (f'{{"{"x" * 60_000}": 1}}', f"'{'x' * 79}... (60002 characters)", "is not a field; the fields are"),
     ],
 )
 def test_a_malformed_line_is_reported_with_field_and_rule(line: str, field: str, rule: str) -> None:

@@ -54,7 +54,7 @@ def test_lines_may_end_in_each_way(end: str, last: int) -> None:
 
         lines = numbered_lines(io.BytesIO(content.encode()))
 
-        assert [(number, len(line)) for number, line in lines if isinstance(line, str)] == [
+        assert [(number, len(line)) for number, line in lines if line and isinstance(line, str)] == [
             (1, length),
             (3, 4),
             (4, 4),
@@ -168,3 +168,20 @@ def csv_line(row: list[str]) -> str:
     stream = io.StringIO()
     csv.writer(stream, lineterminator="").writerow(row)
     return stream.getvalue()
+
+
+def test_a_file_of_carriage_returns_is_read_in_chunks() -> None:
+    """Whether a line feed follows the last one of a chunk is seen in the next chunk."""
+
+    class Counting(io.BytesIO):
+        reads = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            self.reads += 1
+            return super().read(size)
+
+    stream = Counting(b"1" + b"\r" * 4 * MAX_LINE_BYTES + b"2")
+    found = [(number, line) for number, line in numbered_lines(stream) if line]
+
+    assert found == [(1, "1"), (4 * MAX_LINE_BYTES + 1, "2")]
+    assert stream.reads < 10

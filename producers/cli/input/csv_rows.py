@@ -14,7 +14,7 @@ from producers.errors import abbreviated
 
 DELIMITERS = (",", ";", "\t", "|")
 MAX_COLUMNS_SHOWN = 20
-"""Column names that break the same rule, in one message. A file that is no CSV can have thousands."""
+"""Columns that a message names. A file that is no CSV can have thousands."""
 
 _thousands = re.compile(r"(?<!\d)\d{1,3}(?:,\d{3})+(?!\d)").search
 """Digits that a comma cuts, which may be one number, such as 1,234."""
@@ -28,8 +28,8 @@ _delimiter_line = re.compile(r'"?sep=(.)"?[,;]*', re.IGNORECASE).fullmatch
 """A first line that names the delimiter, as Excel reads and writes it."""
 
 
-def csv_rows(lines: Lines, *, ignore_other_columns: bool = False) -> Iterator[tuple[int, Row | RowError]]:
-    """Yield the rows below the header with their line numbers. Rows without any value are skipped.
+def csv_rows(lines: Lines, *, ignore_other_columns: bool = False) -> Iterator[tuple[int, Row | RowError | None]]:
+    """Yield the rows below the header with their line numbers; None for a line without any value, also above it.
 
     Args:
         lines: the lines of the file: the header first, or a line such as `sep=;` before it.
@@ -38,29 +38,26 @@ def csv_rows(lines: Lines, *, ignore_other_columns: bool = False) -> Iterator[tu
     Raises:
         BadInput: the header is invalid, has unknown or repeated columns, or lacks user_id.
     """
-    first = next(lines, None)
-    delimiter = None
-    if first is not None and isinstance(first[1], str) and (named := _delimiter_line(first[1])):
-        delimiter = named[1]
-        if delimiter not in DELIMITERS:
-            raise BadInput(
-                f"line {first[0]}: the delimiter must be a comma, a semicolon, a tab or |; got {delimiter!r}"
-            )
-        first = next(lines, None)
-    if first is None:
-        return
-    header_number, header = first
-    if isinstance(header, RowError):
-        raise BadInput(f"line {header_number}: {header.rule}; got {header.value}")
-    delimiter = delimiter or detect_delimiter(header)
-    names = cells(header, delimiter)
-    if isinstance(names, str):
-        raise BadInput(f"line {header_number}, the column names: {names}")
-    columns = _columns(header_number, names, ignore_other_columns=ignore_other_columns)
+    delimiter: str | None = None
+    columns: list[str | None] | None = None
     for number, line in lines:
-        row = line if isinstance(line, RowError) else _row(number, line, delimiter, columns)
-        if row is not None:
-            yield number, row
+        if not line:
+            yield number, None
+        elif columns is not None and delimiter is not None:
+            yield number, line if isinstance(line, RowError) else _row(number, line, delimiter, columns)
+        elif isinstance(line, RowError):
+            raise BadInput(f"line {number}: {line.rule}; got {line.value}")
+        elif delimiter is None and (named := _delimiter_line(line)):
+            delimiter = _named_delimiter(number, named[1])
+        else:
+            delimiter = delimiter or detect_delimiter(line)
+            columns = _columns(number, cells(line, delimiter), ignore_other_columns=ignore_other_columns)
+
+
+def _named_delimiter(line: int, delimiter: str) -> str:
+    if delimiter not in DELIMITERS:
+        raise BadInput(f"line {line}: the delimiter must be a comma, a semicolon, a tab or |; got {delimiter!r}")
+    return delimiter
 
 
 def detect_delimiter(header: str) -> str:
@@ -77,12 +74,14 @@ def cells(line: str, delimiter: str) -> list[str] | str:
     return [unwrap_text(cell.strip()).strip() for cell in found]
 
 
-def _columns(line: int, names: list[str], *, ignore_other_columns: bool) -> list[str | None]:
+def _columns(line: int, names: list[str] | str, *, ignore_other_columns: bool) -> list[str | None]:
     """Return the field of each column; None for one that is skipped, or that has no name and must be empty.
 
     Raises:
         BadInput: the message lists all that is wrong with the names.
     """
+    if isinstance(names, str):
+        raise BadInput(f"line {line}, the column names: {names}")
     fields = [find_field(name) for name in names]
     columns = [field if field in ROW_FIELDS else None for field in fields]
     if "user_id" not in columns:
@@ -90,25 +89,27 @@ def _columns(line: int, names: list[str], *, ignore_other_columns: bool) -> list
         shown = abbreviated(", ".join(names))
         raise BadInput(f"line {line} must name the columns, among them user_id; got {shown}", hint)
     by_rule: dict[str, list[str]] = {}
-    unknown = False
-    for index, (name, column) in enumerate(zip(names, columns, strict=True)):
-        if column is None and name and not ignore_other_columns:
-            unknown = True
-            by_rule.setdefault(unknown_field(name, ROW_FIELDS), []).append(abbreviated(name))
-        elif column is not None and column in columns[:index]:
-            by_rule.setdefault("appears twice; remove one", []).append(abbreviated(name))
+    seen, wrong, has_unknown = set(), 0, False
+    for name, column in zip(names, columns, strict=True):
+        is_unknown = column is None and bool(name) and not ignore_other_columns
+        if is_unknown or column in seen:
+            wrong, has_unknown = wrong + 1, has_unknown or is_unknown
+            if wrong <= MAX_COLUMNS_SHOWN:
+                rule = unknown_field(name, ROW_FIELDS) if is_unknown else "appears twice; remove one"
+                by_rule.setdefault(rule, []).append(abbreviated(name))
+        elif column is not None:
+            seen.add(column)
     if by_rule:
-        shown = "; ".join(_columns_with_rule(names, rule) for rule, names in by_rule.items())
-        raise BadInput(shown, " (--ignore-other-columns skips columns that are not fields)" if unknown else "")
+        parts = [_columns_with_rule(broken, rule) for rule, broken in by_rule.items()]
+        more = [f"and {wrong - MAX_COLUMNS_SHOWN} more columns"] if wrong > MAX_COLUMNS_SHOWN else []
+        hint = " (--ignore-other-columns skips columns that are not fields)" if has_unknown else ""
+        raise BadInput("; ".join([*parts, *more]), hint)
     return columns
 
 
 def _columns_with_rule(names: list[str], rule: str) -> str:
     """Return the part of a message that names the columns that break a rule."""
-    if len(names) == 1:
-        return f"column {names[0]}: {rule}"
-    more = len(names) - MAX_COLUMNS_SHOWN
-    return f"columns {', '.join(names[:MAX_COLUMNS_SHOWN])}{f' and {more} more' if more > 0 else ''}: each {rule}"
+    return f"column {names[0]}: {rule}" if len(names) == 1 else f"columns {', '.join(names)}: each {rule}"
 
 
 def _row(number: int, line: str, delimiter: str, columns: list[str | None]) -> Row | RowError | None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from producers.contract.messages import CopySetting, SettingsChange
+from producers.errors import MAX_VALUE_CHARS
 
 SETTING_FIELDS: tuple[str, ...] = CopySetting.__struct_fields__
 CHANGE_FIELDS: tuple[str, ...] = tuple(name for name in SettingsChange.__struct_fields__ if name != "settings")
@@ -38,6 +39,6 @@ def find_field(name: str) -> str | None:
 def unknown_field(name: str, known: Iterable[str]) -> str:
     """Return the rule that an unknown field name breaks, with the closest field name or a list of all."""
     names = {normalize(field): WIRE_NAMES[field] for field in known}
-    closest = difflib.get_close_matches(normalize(name), names, n=1)
+    closest = difflib.get_close_matches(normalize(name)[:MAX_VALUE_CHARS], names, n=1)
     hint = f"did you mean {names[closest[0]]}?" if closest else f"the fields are {', '.join(names.values())}"
     return f"is not a field; {hint}"

@@ -78,7 +78,15 @@ class Followers:
     ignore_other_columns: bool = False
 
     def __iter__(self) -> Iterator[ValidRow | RowError]:
-        """Yield each line as a change or an error.
+        """Yield each line that is not blank as a change or an error.
+
+        Raises:
+            BadInput: the file as a whole or the template is invalid.
+        """
+        return (row for row in self.lines() if row is not None)
+
+    def lines(self) -> Iterator[ValidRow | RowError | None]:
+        """Yield each line as a change or an error; None for a line without a value.
 
         A second change for the same user and trader is an error, because the file does not say which one is meant.
 
@@ -90,7 +98,7 @@ class Followers:
         common_trader = self.template.fields.get("trader_id")
         lines = numbered_lines(self.stream)
         for line, row in _READERS[self.file_format](lines, ignore_other_columns=self.ignore_other_columns):
-            if isinstance(row, RowError):
+            if row is None or isinstance(row, RowError):
                 yield row
                 continue
             try:

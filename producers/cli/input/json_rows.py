@@ -9,11 +9,11 @@ from producers.cli.input import json_text
 from producers.cli.input.csv_rows import Lines, Row
 from producers.cli.input.fields import ROW_FIELDS, SETTING_FIELDS, find_field, unknown_field
 from producers.cli.input.row_errors import BadInput, RowError
-from producers.errors import InvalidChange, abbreviated
+from producers.errors import InvalidChange, abbreviated, printable_name
 
 
-def json_rows(lines: Lines, *, ignore_other_columns: bool = False) -> Iterator[tuple[int, Row | RowError]]:
-    """Yield the rows with their line numbers.
+def json_rows(lines: Lines, *, ignore_other_columns: bool = False) -> Iterator[tuple[int, Row | RowError | None]]:
+    """Yield the rows with their line numbers; None for a blank line.
 
     Args:
         lines: the lines of the file.
@@ -24,8 +24,8 @@ def json_rows(lines: Lines, *, ignore_other_columns: bool = False) -> Iterator[t
     """
     is_first = True
     for number, line in lines:
-        if isinstance(line, RowError):
-            yield number, line
+        if isinstance(line, RowError) or not line:
+            yield number, line or None
             continue
         if is_first and line.startswith("["):
             raise BadInput(
@@ -84,9 +84,13 @@ def _by_field(items: Mapping[str, Any], known: tuple[str, ...], where: str, *, i
         field = find_field(name)
         if field not in known:
             if not ignore_others:
-                raise InvalidChange(f"{where}{name}", unknown_field(name, (f for f in known if f != "settings")), value)
+                raise InvalidChange(
+                    f"{where}{printable_name(name)}", unknown_field(name, (f for f in known if f != "settings")), value
+                )
         elif field in row:
-            raise InvalidChange(f"{where}{name}", "must appear once; it is repeated in another spelling", value)
+            raise InvalidChange(
+                f"{where}{printable_name(name)}", "must appear once; it is repeated in another spelling", value
+            )
         elif value is not None:
             row[str(field)] = value
     return row

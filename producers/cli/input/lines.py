@@ -1,4 +1,7 @@
-"""Numbered and decoded lines of a binary file. A line that is too long or not UTF-8 text becomes a `RowError`."""
+"""Numbered and decoded lines of a binary file. A line that is too long or not UTF-8 text becomes a `RowError`.
+
+A blank line is empty. It is not left out, so that a reader can stop at any line of a file that has nothing else.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ _line_end = re.compile(rb"\r\n|\n|\r")
 
 
 def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, str | RowError]]:
-    """Yield each line that is not blank, without its line end, with its number, which starts at 1.
+    """Yield each line, without its line end, with its number, which starts at 1.
 
     Args:
         stream: the file, at its start, seekable. A line ends with LF, CR LF or CR.
@@ -39,21 +42,21 @@ def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, str | RowError]]:
             continue
         if "\0" in text:
             yield number, RowError(number, "line", "must not contain NUL bytes", abbreviated(text))
-        elif text:
+        else:
             yield number, text
 
 
 def _raw_lines(stream: BinaryIO) -> Iterator[bytes]:
     """Yield the lines of a file without their ends; those that are too long are cut at `MAX_LINE_BYTES`."""
-    line = b""
+    line = held = b""
     while chunk := stream.read(MAX_LINE_BYTES):
-        while chunk.endswith(b"\r") and (following := stream.read(1)):
-            chunk += following  # a CR LF must not be cut
-        first, *others = _line_end.split(chunk)
+        chunk = held + chunk
+        held = b"\r" if chunk.endswith(b"\r") else b""  # a CR LF must not be cut
+        first, *others = _line_end.split(chunk.removesuffix(b"\r"))
         line += first
         for other in others:
             yield line[:MAX_LINE_BYTES]
             line = other
         line = line[:MAX_LINE_BYTES]
-    if line:
+    if line or held:
         yield line

@@ -67,6 +67,21 @@ async def test_broken_and_oversized_bodies_get_an_error_by_row(
     assert rule in answer.text
 
 
+@pytest.mark.parametrize("good", [True, False], ids=["beside a good row", "alone"])
+@pytest.mark.parametrize("name", ["\\ud800", "x" * 60_000], ids=["lone surrogate", "60,000 characters"])
+async def test_a_field_name_that_json_cannot_carry_is_shown_escaped_and_a_long_one_cut(
+    gateway: httpx.AsyncClient, name: str, *, good: bool
+) -> None:
+    """What is in the queue then is what the answer says."""
+    row = b'{"%b": 1, "userId": "8"}\n' % name.encode()
+    content = (lines("7") if good else b"") + row
+    answer = await gateway.post("/v1/batches", params=ROWS, content=content, headers={"Content-Type": NDJSON})
+
+    assert answer.status_code == (202 if good else 422)
+    shown = answer.json()["refused" if good else "errors"][0]["field"]
+    assert shown == (r"'\ud800'" if name == "\\ud800" else f"'{'x' * 79}... (60002 characters)")
+
+
 @pytest.mark.parametrize(
     ("content", "kind", "rule"),
     [
