@@ -28,7 +28,7 @@ from litestar.types import (
 )
 
 from producers.errors import ProducerError, abbreviated
-from producers.gateway import batches, changes, fan_outs, letters, openapi, operating, results
+from producers.gateway import batches, bulk, changes, fan_outs, letters, openapi, operating, results
 from producers.gateway.audit import OutageLog, log
 from producers.gateway.call_checks import InvalidHead, call_refusal, own_path
 from producers.gateway.console.routes import console, on_unrouted
@@ -141,6 +141,7 @@ def create_app(settings: GatewaySettings | None = None, *, sign_in_token: str | 
                 before_request=admit_call,
                 route_handlers=[
                     *changes.ROUTES,
+                    *bulk.ROUTES,
                     *fan_outs.ROUTES,
                     *batches.ROUTES,
                     *results.ROUTES,

@@ -9,6 +9,7 @@ from litestar.types import Scope
 
 from producers.errors import QueueUnavailable
 from producers.gateway.events import Event
+from producers.gateway.problems import KeysUnavailable
 from producers.gateway.service import AnyRequest, key_of
 from producers.logs import log_fields
 
@@ -41,6 +42,8 @@ class OutageLog:
 
     async def __call__(self, error: Exception, _: Scope) -> None:
         """Take note of a call's error."""
+        if isinstance(error, KeysUnavailable) and isinstance(error.__cause__, Exception):
+            error = error.__cause__
         if not isinstance(error, QueueUnavailable):
             return
         now_s = self._clock()

@@ -12,7 +12,7 @@ from producers import Progress
 from producers.contract.access_keys import Scope
 from producers.gateway.audit import log_call
 from producers.gateway.fan_outs import BatchReport, answer, report_of
-from producers.gateway.identity import new_id
+from producers.gateway.identity import MAX_BATCH_KEY_CHARS, new_id
 from producers.gateway.service import ACCEPTED, OK, AnyRequest, gateway_of, key_of, next_page, require_id
 
 MAX_BATCHES = 1000
@@ -70,7 +70,7 @@ async def retry_failed(request: AnyRequest, batch_id: FromPath[str]) -> Response
     With an Idempotency-Key, which gives the new batch its ID, a call that is repeated answers with the same batch.
     """
     require_id(request, batch_id)
-    new_batch_id = new_id(request) if "idempotency-key" in request.headers else None
+    new_batch_id = new_id(request, MAX_BATCH_KEY_CHARS) if "idempotency-key" in request.headers else None
     batch = await gateway_of(request).producer.batch(batch_id).retry_failed(batch_id=new_batch_id)
     report = report_of(batch)
     log_call(request, "retry", f"batch {batch_id}", report.accepted)

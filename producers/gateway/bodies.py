@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import msgspec
 from litestar import Request
 
-from producers.errors import InvalidChange
-from producers.gateway.problems import BodyTooLarge, WrongMediaType
+from producers.gateway.problems import BodyTooLarge, InvalidBody, WrongMediaType
+from producers.gateway.wording import place_and_rule
 
 T = TypeVar("T")
 
@@ -63,16 +63,25 @@ async def read_body(request: Request[Any, Any, Any], limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def decode(body: bytes, kind: type[T], what: str) -> T:
-    """Return the message in a body of JSON; `what` it must be, for the error.
+def decode(body: bytes, kind: type[T]) -> T:
+    """Return the message in a body of JSON.
 
     Raises:
-        InvalidChange: it is none.
+        InvalidBody: it is none.
     """
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise InvalidChange("body", f"must be {what} in JSON ({exc})", body) from exc
+        raise _invalid_body(body, str(exc)) from exc
+
+
+def _invalid_body(body: bytes, message: str) -> InvalidBody:
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:  # may come after what `message` is about
+        return InvalidBody("body", f"must be JSON ({exc})", body)
+    field, rule = place_and_rule(message)
+    return InvalidBody(field or "body", rule, value.get(field) if field else value)
 
 
 def preferred_wait_s(request: Request[Any, Any, Any], most_s: float) -> float:

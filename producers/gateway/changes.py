@@ -1,8 +1,8 @@
-"""Single changes: enqueue, status and result, cancel; and many at once."""
+"""Single changes: enqueue, status and result, cancel."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import msgspec
@@ -10,21 +10,17 @@ from litestar import Response, delete, get, post
 from litestar.params import FromPath, QueryParameter
 
 from producers import Job, JobNotFound, JobState, ResultTimeout
-from producers.contract.access_keys import AccessKey, Scope
+from producers.contract.access_keys import Scope
 from producers.contract.messages import Attempt, JobResult, Priority, SettingsChange
 from producers.contract.reader import read_change
 from producers.contract.waits import Wait
-from producers.errors import InvalidChange
-from producers.gateway.bodies import JSON, NDJSON, media_type, preferred_wait_s, read_body, read_json
+from producers.gateway.bodies import preferred_wait_s, read_json
 from producers.gateway.identity import new_id
-from producers.gateway.items import check_items, raw_items
-from producers.gateway.problems import RowProblem
 from producers.gateway.service import (
     ACCEPTED,
     OK,
     AnyRequest,
     gateway_of,
-    key_of,
     location,
     require_id,
     require_lane,
@@ -88,22 +84,6 @@ class ChangeStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     batch_id: str | None
 
 
-class EnqueuedMany(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What became of many changes.
-
-    Attributes:
-        accepted: how many are in the queue now, those that were there before included.
-        jobs: those, in the given order.
-        refused: the others, by their place from 0.
-        refused_left_out: how many more there are.
-    """
-
-    accepted: int
-    jobs: list[Enqueued]
-    refused: list[RowProblem]
-    refused_left_out: int = 0
-
-
 class Cancelled(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What cancelling did: "cancelled", "in_flight" or "ended"."""
 
@@ -131,53 +111,16 @@ async def enqueue(
     headers = {"Location": location(request, f"/v1/changes/{quote(job.job_id, safe='')}")}
     wait_s = preferred_wait_s(request, gateway.settings.gateway_wait_s)
     result = await _result_within(job, wait_s) if wait_s else None
+    if job.already_there and result is None:
+        result = (await job.status()).result
     if wait_s:
         headers["Preference-Applied"] = f"wait={wait_s:g}"
     content = Enqueued(job_id=job.job_id, already_there=job.already_there, result=result)
     return Response(content, status_code=ACCEPTED if result is None else OK, headers=headers)
 
 
-@post("/changes:bulk", status_code=ACCEPTED, opt={"scope": Scope.ENQUEUE})
-async def enqueue_many(
-    request: AnyRequest,
-    ttl_s: Ttl = None,
-    priority: Wanted = Priority.INTERACTIVE,
-    coalesce: IsCoalescing = False,
-    all_or_nothing: Annotated[
-        bool, QueryParameter(name="allOrNothing", description="Enqueue nothing if one change is invalid.")
-    ] = False,
-) -> EnqueuedMany:
-    """Put many changes into the queue, in the given order: a JSON array of changes, or one change a line (NDJSON).
-
-    With the header `Idempotency-Key`, the same body again adds only what is missing. A change that breaks a rule, or
-    whose lane is full, is listed in `refused`, and the others are enqueued.
-    """
-    gateway = gateway_of(request)
-    limits = gateway.settings
-    kind = media_type(request, JSON, NDJSON)
-    body = await read_body(request, limits.gateway_body_bytes)
-    items: list[Any] = raw_items(body) if kind == JSON else [line for line in body.split(b"\n") if line.strip()]
-    key = key_of(request)
-    checked = await check_items(
-        items, lambda item: _permitted(key, item), most=limits.gateway_rows, all_or_nothing=all_or_nothing
-    )
-    base = new_id(request)
-    places = {id(change): place for change, place in zip(checked.valid, checked.places, strict=True)}
-    report = await gateway.producer.enqueue_many(
-        checked.valid,
-        job_id=lambda change: f"{base}.{places[id(change)]}",
-        ttl_s=ttl_s,
-        priority=priority,
-        coalesce=coalesce,
-    )
-    jobs = [Enqueued(job_id=job.job_id, already_there=job.already_there) for job in report.jobs]
-    refused = checked.refused(report.refused)
-    left_out = checked.invalid + len(report.refused) - len(refused)
-    return EnqueuedMany(accepted=len(jobs), jobs=jobs, refused=refused, refused_left_out=left_out)
-
-
 @get("/changes/{job_id:str}", opt={"scope": Scope.READ})
-async def status(request: AnyRequest, job_id: FromPath[str], wait_s: WaitS = 0.0) -> ChangeStatus:
+async def status(request: AnyRequest, job_id: FromPath[str], wait: WaitS = 0.0) -> ChangeStatus:
     """Return the state of a change, why it waits if it is queued, its attempts so far, and its result if it has ended.
 
     With `wait`, or `Prefer: wait=N`, the answer comes when the change has ended, or after so many seconds.
@@ -185,7 +128,7 @@ async def status(request: AnyRequest, job_id: FromPath[str], wait_s: WaitS = 0.0
     require_id(request, job_id)
     settings = gateway_of(request).settings
     job = gateway_of(request).producer.job(job_id)
-    wait_s = max(min(wait_s, settings.gateway_wait_s), preferred_wait_s(request, settings.gateway_wait_s))
+    wait_s = max(min(wait, settings.gateway_wait_s), preferred_wait_s(request, settings.gateway_wait_s))
     if wait_s:
         await _result_within(job, wait_s)
     found = await job.details()
@@ -228,11 +171,4 @@ async def _result_within(job: Job, wait_s: float) -> JobResult | None:
         return None
 
 
-def _permitted(key: AccessKey, item: bytes) -> SettingsChange:
-    change = read_change(bytes(item))
-    if not key.permits_lane(change.user_id, change.trader_id):
-        raise InvalidChange("userId", "is not one that the access key is for", change.user_id)
-    return change
-
-
-ROUTES = [enqueue, enqueue_many, status, cancel]
+ROUTES = [enqueue, status, cancel]

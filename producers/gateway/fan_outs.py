@@ -9,64 +9,33 @@ import msgspec
 from litestar import Response, post
 from litestar.params import QueryParameter
 
-from producers import Batch, InvalidArgument, InvalidChange, Preview
-from producers.cli.input.row_errors import BadInput
-from producers.cli.input.template import Template
+from producers import Batch, BatchRefused, InvalidArgument, Preview
 from producers.cli.json_output import camel_case
 from producers.contract.access_keys import AccessKey, Scope
-from producers.contract.messages import AutoCopy, Mode, Priority, SettingsChange
-from producers.contract.reader import change_from_wire, read_change
+from producers.contract.messages import Priority, SettingsChange
+from producers.contract.reader import read_change
 from producers.contract.validation import check_user_id
 from producers.gateway.bodies import CSV, JSON, NDJSON, decode, media_type, read_body
 from producers.gateway.changes import Ttl
-from producers.gateway.identity import new_id
-from producers.gateway.items import Checked, check_items
-from producers.gateway.problems import MAX_ROWS_SHOWN, BadRows, NotPermitted, RowProblem
+from producers.gateway.identity import MAX_BATCH_KEY_CHARS, new_id
+from producers.gateway.items import Checked, check_items, nothing_enqueued
+from producers.gateway.new_batch import TEMPLATE_FIELDS, NewBatch, template_change, template_of_rows
+from producers.gateway.problem_document import MAX_ROWS_SHOWN, RowProblem
+from producers.gateway.problems import BadRows, InvalidBody, NotPermitted
 from producers.gateway.rows import Rows, problem_of, spooled
-from producers.gateway.service import ACCEPTED, OK, AnyRequest, gateway_of, key_of, location, require_id, require_lane
-
-PLACEHOLDER_USER = "1"
-TEMPLATE_FIELDS = ("trader_id", "settings", "user_ids", "auto_copy", "mode")
+from producers.gateway.service import ACCEPTED, OK, AnyRequest, gateway_of, key_of, location, require_id
 
 BatchId = Annotated[str | None, QueryParameter(name="batchId", description="Of NDJSON and CSV: the batch's ID.")]
 AllOrNothing = Annotated[
     bool, QueryParameter(name="allOrNothing", description="Enqueue nothing if one item cannot be accepted.")
 ]
-DryRun = Annotated[bool, QueryParameter(name="dryRun", description="Write nothing; return what would be enqueued.")]
+DryRun = Annotated[
+    bool, QueryParameter(name="dryRun", description="Write nothing; return what would be enqueued if no lane is full.")
+]
 Trader = Annotated[str | None, QueryParameter(name="traderId", description="Of NDJSON and CSV: the trader of all.")]
 Settings = Annotated[
     str | None, QueryParameter(name="settings", description="Of NDJSON and CSV: the settings of all, as JSON.")
 ]
-
-
-class NewBatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """A fan-out: one template for many users, or a change for each.
-
-    Attributes:
-        trader_id: the trader of every change.
-        settings: the settings of every change, one to ten.
-        user_ids: the users, one change each.
-        auto_copy: the same field of every change.
-        mode: the same field of every change.
-        changes: the changes, instead of the fields above.
-        batch_id: the batch's ID. The same body with the same ID again adds only what is missing.
-        ttl_s: seconds after which a change ends `expired`.
-        priority: `bulk` lets lanes with interactive changes go first.
-        all_or_nothing: whether nothing is enqueued if one item cannot be accepted.
-        dry_run: whether nothing is written.
-    """
-
-    trader_id: str | None = None
-    settings: list[Any] | None = None
-    user_ids: list[Any] | None = None
-    auto_copy: AutoCopy | None = None
-    mode: Mode | None = None
-    changes: list[msgspec.Raw] | None = None
-    batch_id: str | None = None
-    ttl_s: float | None = None
-    priority: Priority = Priority.BULK
-    all_or_nothing: bool = False
-    dry_run: bool = False
 
 
 class BatchReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -110,9 +79,9 @@ async def fan_out(
     if kind == JSON:
         if request.query_params:
             raise InvalidArgument("query", "must be empty, since JSON has these fields in its body", request.url.query)
-        new = decode(await read_body(request, limits.gateway_body_bytes), NewBatch, "a batch")
+        new = decode(await read_body(request, limits.gateway_body_bytes), NewBatch)
         return await _fan_out_json(request, new)
-    template = _template(trader_id, settings)
+    template = template_of_rows(trader_id, settings)
     options: dict[str, Any] = {"ttl_s": ttl_s, "priority": priority, "all_or_nothing": all_or_nothing}
     async with spooled(request, limits.gateway_rows_bytes) as stream:
         rows = Rows(stream, "csv" if kind == CSV else "jsonl", template, key_of(request))
@@ -123,19 +92,16 @@ async def fan_out(
         if dry_run:
             return answer(request, _preview(checked.valid, errors, checked.invalid))
         options["batch_id"] = _batch_id(request, batch_id)
-        producer = gateway_of(request).producer
         if checked.users_only:
             shared = template.common_change()
-            batch = await producer.fan_out(
-                trader_id=shared.trader_id, settings=shared.settings, auto_copy=shared.auto_copy, mode=shared.mode,
-                user_ids=rows.users(), **options,
-            )  # fmt: skip
+            options |= {
+                "trader_id": shared.trader_id, "settings": shared.settings, "user_ids": rows.users(),
+                "auto_copy": shared.auto_copy, "mode": shared.mode,
+            }  # fmt: skip
         else:
-            batch = await producer.fan_out(rows.changes(), **options)
-    return answer(
-        request,
-        report_of(batch, Checked(places=rows.valid_lines, invalid=checked.invalid, errors=errors, are_rows=True)),
-    )
+            options["changes"] = rows.changes()
+        items = Checked[Any](places=rows.valid_lines, invalid=checked.invalid, errors=errors, are_rows=True)
+        return await _submit(request, items, options)
 
 
 async def _fan_out_json(request: AnyRequest, new: NewBatch) -> Response[BatchReport]:
@@ -146,11 +112,11 @@ async def _fan_out_json(request: AnyRequest, new: NewBatch) -> Response[BatchRep
     if new.changes is not None:
         shared = [name for name in TEMPLATE_FIELDS if getattr(new, name) is not None]
         if shared:
-            raise InvalidChange("changes", f"cannot be combined with {', '.join(map(camel_case, shared))}", None)
+            raise InvalidBody("changes", f"cannot be combined with {', '.join(map(camel_case, shared))}", shared)
         checked = await check_items(new.changes, lambda item: _change(key, item), **limits)
         options["changes"] = checked.valid
     else:
-        template = _template_change(request, new)
+        template = template_change(request, new)
         checked = await check_items(new.user_ids or [], lambda item: _user(key, item, template.trader_id), **limits)
         options |= {
             "trader_id": template.trader_id, "settings": template.settings, "user_ids": checked.valid,
@@ -160,7 +126,18 @@ async def _fan_out_json(request: AnyRequest, new: NewBatch) -> Response[BatchRep
         preview: Preview = await producer.fan_out(**options, dry_run=True)
         refused = checked.refused(preview.refused)
         return answer(request, _preview(len(preview.changes), refused, checked.invalid + len(preview.refused)))
-    batch: Batch = await producer.fan_out(**options, batch_id=_batch_id(request, new.batch_id))
+    options["batch_id"] = _batch_id(request, new.batch_id)
+    return await _submit(request, checked, options)
+
+
+async def _submit(request: AnyRequest, checked: Checked[Any], options: dict[str, Any]) -> Response[BatchReport]:
+    try:
+        batch: Batch = await gateway_of(request).producer.fan_out(**options)
+    except BatchRefused as exc:
+        raise nothing_enqueued(checked, exc.refused, together=True) from exc
+    report = batch.report
+    if report is not None and report.refused and not report.accepted + report.already_there:
+        raise nothing_enqueued(checked, report.refused, again=f"with the batch ID {batch.batch_id}, which is empty,")
     return answer(request, report_of(batch, checked))
 
 
@@ -217,32 +194,12 @@ def _require_lane(key: AccessKey, user_id: str, trader_id: str) -> None:
         raise NotPermitted(f"access key {key.key_id} is not for user {user_id} and trader {trader_id}")
 
 
-def _template_change(request: AnyRequest, new: NewBatch) -> SettingsChange:
-    """Return the change that all users of a batch share, with a placeholder for the user."""
-    fields: dict[str, Any] = {"userId": PLACEHOLDER_USER, "settings": new.settings}
-    names = {"traderId": new.trader_id, "autoCopy": new.auto_copy, "mode": new.mode}
-    fields |= {name: value for name, value in names.items() if value is not None}
-    change = change_from_wire({name: value for name, value in fields.items() if value is not None})
-    if not key_of(request).user_ids:
-        require_lane(request, PLACEHOLDER_USER, change.trader_id)
-    return change
-
-
-def _template(trader_id: str | None, settings: str | None) -> Template:
-    """Return the template of rows."""
-    try:
-        found = Template.from_json(msgspec.json.decode(settings)) if settings is not None else Template({}, ())
-    except (msgspec.MsgspecError, UnicodeError, RecursionError, BadInput) as exc:
-        raise InvalidChange("settings", f"must be a list of settings in JSON ({exc})", settings) from exc
-    return found.with_fields({"trader_id": trader_id} if trader_id is not None else {})
-
-
 def _batch_id(request: AnyRequest, given: str | None) -> str:
     """Return the ID that a batch is given: its own, that of the Idempotency-Key, or a new one."""
     if given is not None:
         require_id(request, given)
         return given
-    return new_id(request)
+    return new_id(request, MAX_BATCH_KEY_CHARS)
 
 
 ROUTES = [fan_out]

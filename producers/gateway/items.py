@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from producers.errors import InvalidChange, Refusal, abbreviated
-from producers.gateway.problems import MAX_ROWS_SHOWN, BadRows, BodyTooLarge, RowProblem, row_problems
+from producers.errors import InvalidChange, LaneFull, Refusal
+from producers.gateway.problem_document import MAX_ROWS_SHOWN, RowProblem
+from producers.gateway.problems import BadRows, BodyTooLarge, InvalidBody, LanesFull, row_problems
 from producers.gateway.turns import Turns
 
 I = TypeVar("I")  # noqa: E741
@@ -70,8 +71,7 @@ async def check_items(
         except InvalidChange as exc:
             checked.invalid += 1
             if len(checked.errors) < MAX_ROWS_SHOWN:
-                given = abbreviated(exc.value)
-                checked.errors.append(RowProblem(index=index, field=exc.field, rule=exc.rule, value=given))
+                checked.errors += row_problems([Refusal(index, exc)])
             continue
         checked.valid.append(value)
         places.append(index)
@@ -81,16 +81,37 @@ async def check_items(
     return checked
 
 
+def nothing_enqueued(
+    checked: Checked[Any], refusals: Sequence[Refusal], *, together: bool = False, again: str = ""
+) -> BadRows:
+    """Return the error of a call of whose items none was enqueued.
+
+    Args:
+        checked: the items of its body.
+        refusals: the valid ones that were refused.
+        together: whether all items had to be accepted, so that waiting helps only if full lanes are the only reason.
+        again: how to call again.
+    """
+    total = checked.invalid + len(refusals)
+    full = sum(isinstance(refusal.error, LaneFull) for refusal in refusals)
+    errors = checked.refused(refusals)
+    if full == total or (full and not together):
+        how = f"call again {again}".strip()
+        detail = f"nothing was enqueued: the lanes of {full:,} of the items are full; {how} when they have drained"
+        return LanesFull(detail, errors, total=total)
+    return BadRows(f"nothing was enqueued: {total:,} of the items cannot be accepted", errors, total=total)
+
+
 def raw_items(body: bytes) -> list[msgspec.Raw]:
     """Return the items of a JSON array, not yet decoded.
 
     Raises:
-        InvalidChange: it is none.
+        InvalidBody: it is none.
     """
     try:
         return msgspec.json.decode(body, type=list[msgspec.Raw])
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise InvalidChange("body", f"must be a list of changes in JSON ({exc})", body) from exc
+        raise InvalidBody("body", f"must be a list of changes in JSON ({exc})", body) from exc
 
 
 def _place(row: RowProblem) -> int:

@@ -8,12 +8,13 @@ import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath, QueryParameter
 
-from producers import DeadLetter, InvalidChange, Outcome
+from producers import DeadLetter, Outcome
 from producers.cli.json_output import to_builtins
 from producers.contract.access_keys import Scope
 from producers.contract.validation import ID_PATTERN
 from producers.gateway.audit import log_call
 from producers.gateway.operating import read_message, require_unbound
+from producers.gateway.problems import InvalidBody
 from producers.gateway.service import OK, AnyRequest, gateway_of, next_page
 
 MAX_LETTERS = 1000
@@ -128,8 +129,11 @@ async def _selection(request: AnyRequest) -> dict[str, Any]:
     filters = (letters.outcome, letters.user_id, letters.trader_id, letters.batch_id, letters.code)
     kinds = (letters.job_id is not None) + any(value is not None for value in filters) + letters.everything
     if kinds != 1:
-        rule = "must select by jobId, by outcome, userId, traderId, batchId and code, or with everything: one of these"
-        raise InvalidChange("body", rule, msgspec.to_builtins(letters))
+        rule = (
+            "must have jobId alone, everything alone, or one or more of outcome, userId, traderId, batchId and code,"
+            " which must all match"
+        )
+        raise InvalidBody("body", rule, {name: value for name, value in msgspec.to_builtins(letters).items() if value})
     return msgspec.structs.asdict(letters)
 
 

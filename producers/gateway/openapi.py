@@ -12,6 +12,7 @@ from typing import Any
 from litestar import Litestar, Request, get
 
 from producers.gateway.bodies import CSV, JSON, NDJSON
+from producers.gateway.identity import MAX_BATCH_KEY_CHARS, MAX_BULK_KEY_CHARS, MAX_KEY_CHARS, key_pattern
 from producers.gateway.problems import MEDIA_TYPE
 from producers.gateway.results import EVENTS
 from producers.gateway.schemas import BATCH_ID, CHANGES, ID, ID_IN_PATH, REF, SETTINGS, TTL, components
@@ -63,17 +64,20 @@ OF_BODIES = ("408", "409", "413", "415")
 
 HEADERS = {
     "Idempotency-Key": "The same key with the same content adds nothing, and answers as the first time. With quotes or"
-    " without. Of a batch it has no slash, and at most 55 characters.",
+    " without; it has no slash.",
     "Prefer": "`wait=N`: answer with the result, if it comes within N seconds.",
     "Last-Event-ID": "The ID of the last event that was seen: the stream continues after it. It goes before `after`.",
 }
 TEXT: dict[str, Any] = {"type": "string"}
-KEY = {"type": "string", "pattern": r"""^(?!.*(?:\.\.|~~|//))(?!""$)[!-~]{1,119}$"""}
-BATCH_KEY = {"type": "string", "pattern": r"""^(?!.*(?:\.\.|~~))(?!.*\.$)(?!""$)[!-.0-~]{1,55}$"""}
+KEY, BULK_KEY, BATCH_KEY = (
+    {"type": "string", "pattern": key_pattern(most)}
+    for most in (MAX_KEY_CHARS, MAX_BULK_KEY_CHARS, MAX_BATCH_KEY_CHARS)
+)
 OF_CALLS: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "/v1/changes"): {"Idempotency-Key": KEY, "Prefer": TEXT},
-    ("post", "/v1/changes:bulk"): {"Idempotency-Key": KEY},
+    ("post", "/v1/changes:bulk"): {"Idempotency-Key": BULK_KEY},
     ("post", "/v1/batches"): {"Idempotency-Key": BATCH_KEY},
+    ("post", "/v1/batches/{batch_id}/retry-failed"): {"Idempotency-Key": BATCH_KEY},
     ("get", "/v1/changes/{job_id}"): {"Prefer": TEXT},
     ("get", "/v1/batches/{batch_id}/events"): {"Last-Event-ID": TEXT},
 }

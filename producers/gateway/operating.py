@@ -8,13 +8,13 @@ import msgspec
 from litestar import get, post, put
 from litestar.params import FromPath, QueryParameter
 
-from producers import InvalidChange, Overview, Pause, UserStatus
+from producers import Overview, Pause, UserStatus
 from producers.cli.json_output import to_builtins
 from producers.contract.access_keys import Scope
 from producers.gateway.audit import log_call
 from producers.gateway.batches import CancelledMany
 from producers.gateway.bodies import decode, read_json
-from producers.gateway.problems import NotPermitted
+from producers.gateway.problems import InvalidBody, NotPermitted
 from producers.gateway.service import OK, AnyRequest, gateway_of, key_of
 from producers.queue.pauses import Scope as PauseScope
 from producers.queue.user_status import MAX_JOBS_SHOWN, MAX_LANES_SHOWN
@@ -84,9 +84,9 @@ async def read_message(request: AnyRequest, kind: type[T]) -> T:
     """Return the message in a body of JSON.
 
     Raises:
-        InvalidChange: it is none.
+        InvalidBody: it is none.
     """
-    return decode(await read_json(request, gateway_of(request).settings.gateway_body_bytes), kind, kind.__name__)
+    return decode(await read_json(request, gateway_of(request).settings.gateway_body_bytes), kind)
 
 
 @get("/overview", opt={"scope": Scope.READ})
@@ -139,7 +139,8 @@ async def limit_user(request: AnyRequest, user_id: FromPath[str]) -> NewLimit:
     require_user(request, user_id)
     limit = await read_message(request, NewLimit)
     await gateway_of(request).producer.limit_user(user_id, limit.rate_per_s)
-    log_call(request, "limit", f"user {user_id} to {limit.rate_per_s}")
+    rate = "the workers' rate" if limit.rate_per_s is None else f"{limit.rate_per_s:g} requests a second"
+    log_call(request, "limit", f"user {user_id} to {rate}")
     return limit
 
 
@@ -185,7 +186,8 @@ async def _target(request: AnyRequest) -> PauseTarget:
         PauseScope.from_arguments(**msgspec.structs.asdict(target))
     except TypeError as exc:
         rule = "must have exactly one of userId, traderId, egress and everything"
-        raise InvalidChange("body", rule, msgspec.to_builtins(target)) from exc
+        given = {name: value for name, value in msgspec.to_builtins(target).items() if value}
+        raise InvalidBody("body", rule, given) from exc
     return target
 
 

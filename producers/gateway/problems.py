@@ -16,7 +16,6 @@ from producers.cli.json_output import camel_case
 from producers.errors import (
     BatchConflict,
     BatchNotFound,
-    BatchRefused,
     ChangeConflict,
     DeadLetterNotFound,
     InvalidArgument,
@@ -29,55 +28,21 @@ from producers.errors import (
     QueueUnavailable,
     Refusal,
     ReplayRefused,
-    abbreviated,
 )
-from producers.gateway.escaped import EscapedText
 from producers.gateway.events import Event
+from producers.gateway.problem_document import MAX_ROWS_SHOWN, Problem, RowProblem, problem_of, type_of
+from producers.gateway.wording import broken_rule, place_and_rule, sentence
 from producers.logs import log_fields
 
 MEDIA_TYPE = "application/problem+json"
-TYPE_PREFIX = "urn:copytrade:problem:"
 RETRY_AFTER_S = 1
-MAX_ROWS_SHOWN = 1000
-"""Rows with an error that a problem lists; the others are counted."""
+UNAVAILABLE = (
+    "Redis is away, or refuses this now; the log of the gateway says why. Repeat the call later: with an"
+    " Idempotency-Key nothing is enqueued twice"
+)
+"""What a caller is told. The error itself names addresses and settings."""
 
 log = logging.getLogger(__name__)
-
-
-class RowProblem(EscapedText, frozen=True, kw_only=True, omit_defaults=True):
-    """What is wrong with one item of a body: its place from 0, or its line from 1."""
-
-    rule: str
-    index: int | None = None
-    line: int | None = None
-    field: str | None = None
-    value: str | None = None
-
-
-class Problem(EscapedText, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """A problem document.
-
-    Attributes:
-        type: a URN that names the kind of problem; programs go by it.
-        title: the kind in words.
-        status: the HTTP status.
-        detail: what happened, to what, and what to do.
-        field: the field that breaks a rule, in wire names.
-        rule: the rule.
-        value: what the field was, as Python shows it, cut to 80 characters.
-        errors: the items of a body that cannot be accepted.
-        errors_left_out: how many more there are.
-    """
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    field: str | None = None
-    rule: str | None = None
-    value: str | None = None
-    errors: list[RowProblem] | None = None
-    errors_left_out: int = 0
 
 
 class GatewayError(Exception):
@@ -120,8 +85,24 @@ class BodyTooLarge(GatewayError):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
+class KeysUnavailable(GatewayError):
+    """Redis, which has the access keys, is away. The error is the cause."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class InvalidBody(GatewayError):
+    """A body that is not the message that this call takes."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+    def __init__(self, field: str, rule: str, value: object) -> None:
+        self.broken = broken_rule(InvalidChange(field, rule, value))
+        super().__init__(sentence(**self.broken))
+
+
 class BadRows(GatewayError):
-    """Items of a body cannot be accepted."""
+    """Items of a body cannot be accepted, and nothing was enqueued."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
@@ -131,10 +112,15 @@ class BadRows(GatewayError):
         self.left_out = total - len(self.errors)
 
 
+class LanesFull(BadRows):
+    """Nothing was enqueued, and full lanes are a reason: the same call may be accepted later."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+
 _STATUS: list[tuple[type[ProducerError], HTTPStatus]] = [
     (InvalidChange, HTTPStatus.UNPROCESSABLE_ENTITY),
     (InvalidArgument, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (BatchRefused, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ChangeConflict, HTTPStatus.UNPROCESSABLE_ENTITY),
     (LaneFull, HTTPStatus.TOO_MANY_REQUESTS),
     (BatchConflict, HTTPStatus.CONFLICT),
@@ -151,34 +137,34 @@ _STATUS: list[tuple[type[ProducerError], HTTPStatus]] = [
 def row_problems(refused: Iterable[Refusal]) -> list[RowProblem]:
     """Return the problems of items that were refused."""
     return [
-        RowProblem(index=refusal.index, **(_broken_rule(refusal.error) or {"rule": str(refusal.error)}))
+        RowProblem(
+            type=type_of(type(refusal.error).__name__),
+            index=refusal.index,
+            **(broken_rule(refusal.error) or {"rule": str(refusal.error)}),
+        )
         for refusal in refused
     ]
-
-
-def _broken_rule(error: ProducerError) -> dict[str, Any]:
-    """Return the field, the rule and the value of an error; nothing if it is about no field."""
-    if isinstance(error, InvalidChange):
-        return {"field": error.field, "rule": error.rule, "value": abbreviated(error.value)}
-    if isinstance(error, InvalidArgument):
-        return {"field": camel_case(error.argument), "rule": error.rule, "value": abbreviated(error.value)}
-    return {}
 
 
 def of_producer_error(error: ProducerError) -> Problem:
     """Return the problem of an error of the producers' side."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
-    fields = _broken_rule(error)
-    if isinstance(error, BatchRefused):
-        shown = row_problems(error.refused[:MAX_ROWS_SHOWN])
-        fields = {"errors": shown, "errors_left_out": len(error.refused) - len(shown)}
-    return _problem(error, status, str(error), **fields)
+    fields = broken_rule(error)
+    detail = sentence(**fields) if fields else str(error)
+    if isinstance(error, QueueUnavailable):
+        detail = UNAVAILABLE
+    return problem_of(type(error).__name__, status, detail, **fields)
 
 
 def of_gateway_error(error: GatewayError) -> Problem:
     """Return the problem of a call that the gateway refuses."""
-    fields = {"errors": error.errors, "errors_left_out": error.left_out} if isinstance(error, BadRows) else {}
-    return _problem(error, error.status, str(error), **fields)
+    fields: dict[str, Any] = {}
+    match error:
+        case BadRows():
+            fields = {"errors": error.errors, "errors_left_out": error.left_out}
+        case InvalidBody():
+            fields = error.broken
+    return problem_of(type(error).__name__, error.status, str(error), **fields)
 
 
 def of_http_error(error: HTTPException) -> Problem:
@@ -186,17 +172,10 @@ def of_http_error(error: HTTPException) -> Problem:
     status, detail, fields = HTTPStatus(error.status_code), error.detail, {}
     if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:
         first: dict[str, Any] = error.extra[0] if isinstance(error.extra[0], dict) else {}
-        fields = {"field": first.get("key"), "rule": first.get("message")}
-        detail = f"{fields['field']}: {fields['rule']}"
-    name = status.phrase.replace(" ", "")
-    return _problem(name, status, detail or status.phrase, **fields)
-
-
-def _problem(kind: BaseException | str, status: HTTPStatus, detail: str, **fields: Any) -> Problem:
-    name = kind if isinstance(kind, str) else type(kind).__name__
-    words = "".join(f"-{char.lower()}" if char.isupper() else char for char in name).strip("-")
-    title = words.replace("-", " ").capitalize()
-    return Problem(type=TYPE_PREFIX + words, title=title, status=status.value, detail=detail, **fields)
+        _, rule = place_and_rule(str(first.get("message")))
+        fields = {"field": camel_case(str(first.get("key"))), "rule": rule}
+        detail = sentence(**fields)
+    return problem_of(status.phrase.replace(" ", ""), status, detail or status.phrase, **fields)
 
 
 def problem_headers(problem: Problem, *, retry_after_s: float | None = None) -> dict[str, str]:
@@ -238,5 +217,5 @@ def on_unexpected_error(request: Request[Any, Any, Any], error: Exception) -> Re
     """Answer with an internal error, of which only the log tells more."""
     extra = log_fields(Event.INTERNAL_ERROR)
     log.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error, extra=extra)
-    problem = _problem("InternalError", HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; the log has it")
+    problem = problem_of("InternalError", HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; the log has it")
     return problem_response(problem)

@@ -29,7 +29,12 @@ PAGE_SIZE = 1000
 MAX_PAGE_SIZE = 10_000
 
 After = Annotated[str | None, QueryParameter(name="after", description="The `cursor` of an earlier page.")]
-PageLimit = Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_PAGE_SIZE)]
+PageLimit = Annotated[
+    int,
+    QueryParameter(
+        name="limit", ge=1, le=MAX_PAGE_SIZE, description="Results of a JSON page. CSV and NDJSON have all."
+    ),
+]
 
 
 class ResultsPage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -93,7 +98,7 @@ def export(batch: Batch, first: ResultPage, media_type: str, headers: Mapping[st
     """
     as_csv = media_type == CSV
     content = _export(batch, first.cursor, first.results, as_csv=as_csv)
-    return Stream(content, media_type=f"{CSV}; charset=utf-8" if as_csv else NDJSON, headers=headers)
+    return Stream(content, media_type=media_type, headers=headers)
 
 
 async def _export(batch: Batch, cursor: str, first: list[JobResult], *, as_csv: bool) -> AsyncIterator[bytes]:

@@ -16,7 +16,8 @@ from producers.cli.input.row_errors import BadInput, RowError
 from producers.cli.input.template import Template
 from producers.contract.access_keys import AccessKey
 from producers.contract.messages import SettingsChange
-from producers.gateway.problems import MAX_ROWS_SHOWN, BadRows, BodyTooLarge, RowProblem
+from producers.gateway.problem_document import MAX_ROWS_SHOWN, RowProblem, type_of
+from producers.gateway.problems import BadRows, BodyTooLarge
 from producers.gateway.turns import Turns
 
 SPOOLED_BYTES = 1_048_576
@@ -111,4 +112,5 @@ async def spooled(request: Request[Any, Any, Any], limit: int) -> AsyncIterator[
 
 def problem_of(row: RowError) -> RowProblem:
     """Return the problem of a row."""
-    return RowProblem(line=row.line, field=None if row.field == "line" else row.field, rule=row.rule, value=row.value)
+    field = None if row.field == "line" else row.field
+    return RowProblem(type=type_of("InvalidChange"), line=row.line, field=field, rule=row.rule, value=row.value)

@@ -20,11 +20,13 @@ from producers.contract.validation import (
     MIN_RATE_PER_S,
 )
 from producers.gateway.batches import CancelledMany
-from producers.gateway.changes import Cancelled, ChangeStatus, Enqueued, EnqueuedMany
-from producers.gateway.fan_outs import BatchReport, NewBatch
+from producers.gateway.bulk import EnqueuedMany
+from producers.gateway.changes import Cancelled, ChangeStatus, Enqueued
+from producers.gateway.fan_outs import BatchReport
 from producers.gateway.letters import Dropped, Letters, ReplayReport
+from producers.gateway.new_batch import NewBatch
 from producers.gateway.operating import Changed, NewLimit, PauseTarget
-from producers.gateway.problems import Problem
+from producers.gateway.problem_document import Problem
 from producers.gateway.results import ResultsPage
 from producers.settings import MAX_TTL_S
 

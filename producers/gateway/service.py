@@ -14,8 +14,9 @@ from litestar.datastructures import State
 
 from producers import Producer
 from producers.contract.access_keys import AccessKey, Scope, key_id_of
+from producers.errors import QueueUnavailable
 from producers.gateway.feed import Feed
-from producers.gateway.problems import NotAuthenticated, NotPermitted, TooManyCalls
+from producers.gateway.problems import KeysUnavailable, NotAuthenticated, NotPermitted, TooManyCalls
 from producers.gateway.settings import GatewaySettings, is_loopback
 
 KEY_CACHE_S = 1.0
@@ -156,12 +157,16 @@ async def authorize(request: AnyRequest) -> None:
     Raises:
         NotAuthenticated: there is no valid key.
         NotPermitted: it has not the scope.
+        KeysUnavailable: Redis, which has the keys, is away.
     """
     scope: Scope | None = request.route_handler.opt.get("scope")
     if scope is None:
         return
     client = request.client.host if request.client else None
-    key = await gateway_of(request).authenticate(request.headers.get("authorization"), client)
+    try:
+        key = await gateway_of(request).authenticate(request.headers.get("authorization"), client)
+    except QueueUnavailable as exc:
+        raise KeysUnavailable("access keys cannot be checked now; call again later") from exc
     require_scope(gateway_of(request).settings, key, scope)
     admit(request, key)
 

@@ -25,9 +25,9 @@ from producers.gateway.console import (
 )
 from producers.gateway.console.rendering import link, render
 from producers.gateway.console.sessions import SignInRequired, require_session
+from producers.gateway.problem_document import Problem
 from producers.gateway.problems import (
     GatewayError,
-    Problem,
     of_gateway_error,
     of_http_error,
     of_producer_error,

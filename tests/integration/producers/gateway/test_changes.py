@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from producers import Outcome
+from producers.contract.access_keys import new_key
 from tests.support.changes import change
-from tests.support.gateway import NDJSON, body, gateway_on, lines
+from tests.support.gateway import NDJSON, bearer, body, gateway_on, lines
 from tests.support.lanes import Lanes
 
 
@@ -104,7 +105,7 @@ async def test_a_change_is_cancelled_until_it_is_sent(gateway: httpx.AsyncClient
         ("", lines(body(settings=[])), "application/json", 422, "settings"),
         ("", lines(body(surprise=1)), "application/json", 422, "surprise"),
         ("?ttlS=-1", lines(body()), "application/json", 422, "ttlS"),
-        ("?ttlS=soon", lines(body()), "application/json", 400, "ttl_s"),
+        ("?ttlS=soon", lines(body()), "application/json", 400, "ttlS"),
         ("?priority=high", lines(body()), "application/json", 400, "priority"),
         ("", lines(body()), "text/plain", 415, None),
         ("", b"x" * 5000, "application/json", 413, None),
@@ -143,6 +144,39 @@ async def test_without_redis_the_queue_is_unavailable() -> None:
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:copytrade:problem:queue-unavailable")
     assert int(answer.headers["Retry-After"]) >= 1
     assert alive.status_code == 200
+    assert not any(word in answer.text for word in ("127.0.0.1", "COPYTRADE", "job_id"))
+
+
+async def test_without_redis_an_access_key_cannot_be_checked(caplog: pytest.LogCaptureFixture) -> None:
+    """A stranger learns no more; the log has the cause."""
+    key = new_key().text
+    async with gateway_on("redis://127.0.0.1:1/0", auth=True) as gateway:
+        answer = await gateway.get("/v1/overview", headers=bearer(key))
+
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:copytrade:problem:keys-unavailable")
+    assert answer.json()["detail"] == "access keys cannot be checked now; call again later"
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert "127.0.0.1" in caplog.text
+
+
+async def test_a_repeated_change_that_has_ended_is_answered_with_its_result(
+    gateway: httpx.AsyncClient, served_lanes: Lanes
+) -> None:
+    """Whether or not the caller prefers to wait."""
+    headers = {"Idempotency-Key": "k"}
+    await gateway.post("/v1/changes", json=body(), headers=headers)
+    await served_lanes.done(await served_lanes.claim_one())
+
+    again = await gateway.post("/v1/changes", json=body(), headers=headers)
+
+    assert (again.status_code, again.json()["result"]["outcome"]) == (200, "applied")
+
+
+async def test_the_parameter_of_the_wait_has_its_own_name_in_errors(gateway: httpx.AsyncClient) -> None:
+    """And its rule is in words."""
+    problem = (await gateway.get("/v1/changes/x", params={"wait": "-1"})).json()
+
+    assert (problem["field"], problem["rule"]) == ("wait", "must be a number >= 0")
 
 
 @pytest.mark.parametrize("as_lines", [False, True])

@@ -97,25 +97,30 @@ async def test_dead_letters_are_listed_replayed_and_dropped(gateway: httpx.Async
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "content"),
+    ("method", "path", "content", "field"),
     [
-        ("POST", "/v1/pauses/pause", {}),
-        ("POST", "/v1/pauses/pause", {"userId": "1", "everything": True}),
-        ("POST", "/v1/pauses/resume", {"surprise": 1}),
-        ("POST", "/v1/dead-letters/drop", {}),
-        ("POST", "/v1/dead-letters/drop", {"everything": True, "userId": "1"}),
-        ("POST", "/v1/dead-letters/replay", {"outcome": "surprising"}),
-        ("PUT", "/v1/users/1/limit", {"ratePerS": 0}),
-        ("PUT", "/v1/users/1/limit", {}),
+        ("POST", "/v1/pauses/pause", {}, "body"),
+        ("POST", "/v1/pauses/pause", {"userId": "1", "everything": True}, "body"),
+        ("POST", "/v1/pauses/resume", {"surprise": 1}, "surprise"),
+        ("POST", "/v1/pauses/resume", {"userId": 1}, "userId"),
+        ("POST", "/v1/dead-letters/drop", {}, "body"),
+        ("POST", "/v1/dead-letters/drop", {"everything": True, "userId": "1"}, "body"),
+        ("POST", "/v1/dead-letters/replay", {"outcome": "surprising"}, "outcome"),
+        ("PUT", "/v1/users/1/limit", {"ratePerS": 0}, "ratePerS"),
+        ("PUT", "/v1/users/1/limit", {"ratePerS": "fast"}, "ratePerS"),
+        ("PUT", "/v1/users/1/limit", {}, "ratePerS"),
+        ("PUT", "/v1/users/1/limit", [], "body"),
     ],
 )
-async def test_a_target_that_is_none_is_a_problem(
-    gateway: httpx.AsyncClient, method: str, path: str, content: dict[str, Any]
+async def test_a_target_that_is_none_is_a_problem_that_names_the_field(
+    gateway: httpx.AsyncClient, method: str, path: str, content: Any, field: str
 ) -> None:
-    """Nothing is changed."""
+    """In the words of JSON; nothing is changed."""
     answer = await gateway.request(method, path, json=content)
 
     assert (answer.status_code, answer.headers["Content-Type"]) == (422, "application/problem+json")
+    assert answer.json()["field"] == field
+    assert not any(word in answer.text for word in ("None", "Object", "Expected", "`", "NewLimit", "b'"))
 
 
 @pytest.mark.parametrize(("path", "status"), [("/v1/nothing", 404), ("/v1/changes/a/b", 404), ("/v1/changes", 405)])

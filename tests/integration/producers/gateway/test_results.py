@@ -73,6 +73,7 @@ async def test_all_results_are_exported_as_csv_and_as_lines(gateway: httpx.Async
     rows = await gateway.get("/v1/batches/july/results", params={"limit": 1}, headers={"Accept": "text/csv"})
     lines = await gateway.get("/v1/batches/july/results", headers={"Accept": "application/x-ndjson"})
 
+    assert rows.headers["Content-Type"] == "text/csv; charset=utf-8"
     found = list(csv.DictReader(io.StringIO(rows.text)))
     assert [row["outcome"] for row in found] == ["applied", "applied"]
     assert {json.loads(line)["jobId"] for line in lines.text.splitlines()} == {row["jobId"] for row in found}

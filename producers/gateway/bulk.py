@@ -1,0 +1,105 @@
+"""Many changes at once, without a batch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import post
+from litestar.params import QueryParameter
+
+from producers.contract.access_keys import AccessKey, Scope
+from producers.contract.messages import Priority, SettingsChange
+from producers.contract.reader import read_change
+from producers.errors import InvalidChange
+from producers.gateway.bodies import JSON, NDJSON, media_type, read_body
+from producers.gateway.changes import IsCoalescing, Ttl, Wanted
+from producers.gateway.identity import MAX_BULK_KEY_CHARS, new_id
+from producers.gateway.items import check_items, nothing_enqueued, raw_items
+from producers.gateway.problem_document import RowProblem
+from producers.gateway.service import ACCEPTED, AnyRequest, gateway_of, key_of
+
+
+class EnqueuedItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A change that was accepted with others.
+
+    Attributes:
+        index: its place in the body, from 0.
+        job_id: its ID.
+        already_there: whether the same change was accepted before, under this ID; nothing was added then.
+    """
+
+    index: int
+    job_id: str
+    already_there: bool
+
+
+class EnqueuedMany(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What became of many changes.
+
+    Attributes:
+        accepted: how many are in the queue now, those that were there before included.
+        jobs: those, in the given order.
+        refused: the others, by their place from 0.
+        refused_left_out: how many more there are.
+    """
+
+    accepted: int
+    jobs: list[EnqueuedItem]
+    refused: list[RowProblem]
+    refused_left_out: int = 0
+
+
+@post("/changes:bulk", status_code=ACCEPTED, opt={"scope": Scope.ENQUEUE})
+async def enqueue_many(
+    request: AnyRequest,
+    ttl_s: Ttl = None,
+    priority: Wanted = Priority.INTERACTIVE,
+    coalesce: IsCoalescing = False,
+    all_or_nothing: Annotated[
+        bool, QueryParameter(name="allOrNothing", description="Enqueue nothing if one change is invalid.")
+    ] = False,
+) -> EnqueuedMany:
+    """Put many changes into the queue, in the given order: a JSON array of changes, or one change a line (NDJSON).
+
+    With the header `Idempotency-Key`, the same body again adds only what is missing. A change that breaks a rule, or
+    whose lane is full, is listed in `refused`, and the others are enqueued.
+    """
+    gateway = gateway_of(request)
+    limits = gateway.settings
+    kind = media_type(request, JSON, NDJSON)
+    body = await read_body(request, limits.gateway_body_bytes)
+    items: list[Any] = raw_items(body) if kind == JSON else [line for line in body.split(b"\n") if line.strip()]
+    base, key = new_id(request, MAX_BULK_KEY_CHARS), key_of(request)
+    checked = await check_items(
+        items, lambda item: _permitted(key, item), most=limits.gateway_rows, all_or_nothing=all_or_nothing
+    )
+    places = {id(change): place for change, place in zip(checked.valid, checked.places, strict=True)}
+    report = await gateway.producer.enqueue_many(
+        checked.valid,
+        job_id=lambda change: f"{base}.{places[id(change)]}",
+        ttl_s=ttl_s,
+        priority=priority,
+        coalesce=coalesce,
+    )
+    if report.refused and not report.jobs:
+        raise nothing_enqueued(checked, report.refused)
+    refused_places = {refusal.index for refusal in report.refused}
+    accepted_places = [place for index, place in enumerate(checked.places) if index not in refused_places]
+    jobs = [
+        EnqueuedItem(index=place, job_id=job.job_id, already_there=job.already_there)
+        for place, job in zip(accepted_places, report.jobs, strict=True)
+    ]
+    refused = checked.refused(report.refused)
+    left_out = checked.invalid + len(report.refused) - len(refused)
+    return EnqueuedMany(accepted=len(jobs), jobs=jobs, refused=refused, refused_left_out=left_out)
+
+
+def _permitted(key: AccessKey, item: bytes) -> SettingsChange:
+    change = read_change(bytes(item))
+    if not key.permits_lane(change.user_id, change.trader_id):
+        raise InvalidChange("userId", "is not one that the access key is for", change.user_id)
+    return change
+
+
+ROUTES = [enqueue_many]
