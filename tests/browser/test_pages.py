@@ -40,7 +40,10 @@ MODES: dict[str, tuple[int, Literal["light", "dark"]]] = {
 }
 """The widths of the window, and what readers have asked their systems for."""
 
-SIDEWAYS = "document.documentElement.scrollWidth - innerWidth"
+SIDEWAYS = """() => new Promise(tell => requestAnimationFrame(() => requestAnimationFrame(
+    () => tell(document.documentElement.scrollWidth - innerWidth)
+)))"""
+"""How far a page is wider than its window, once it has drawn its charts for a new width."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)

@@ -29,7 +29,7 @@ SETTING = CopySetting(
     trace_value="1",
 )  # fmt: skip
 USERS = [f"follower-{number}" for number in range(1001, 1501)]
-UNKNOWN = ["follower-2001", "follower-2002", "follower-2003"]
+MISTYPED = ["follower-2001", "follower-2002", "follower-2003"]
 SOME_BROKEN = {"kind": "http_502", "probability": 0.02}
 REJECTED = USERS[7:250:60]
 
@@ -38,9 +38,12 @@ REJECTED = USERS[7:250:60]
 async def test_pictures_of_the_console_are_small(browser: Browser) -> None:
     """The overview, a user that waits, and a batch, light; the overview, dark."""
     with temporary_folder("pictures-") as folder, embedded_valkey() as dsn:
-        credentials = write_credentials(folder / "credentials.toml", map(User, USERS))
+        users = [User(user) for user in [*USERS, *MISTYPED]]
+        wrong = {user: {"passphrase": "mistyped"} for user in MISTYPED}
+        credentials = write_credentials(folder / "workers.toml", users, wrong=wrong)
+        double_credentials = write_credentials(folder / "exchange.toml", users)
         async with (
-            Stack(dsn, credentials, credentials) as stack,
+            Stack(dsn, credentials, double_credentials) as stack,
             Producer.connect(dsn) as producer,
             serving(dsn, "--no-auth") as gateway,
             new_tab(browser, viewport={"width": 1200, "height": 900}) as tab,
@@ -54,7 +57,7 @@ async def test_pictures_of_the_console_are_small(browser: Browser) -> None:
             rejected = [{"kind": "code:40017", "user": user, "first": 5} for user in REJECTED]
             await stack.set_faults(SOME_BROKEN, *rejected)
             await producer.fan_out(
-                trader_id="star-trader", settings=[SETTING], user_ids=[*USERS[:300], *UNKNOWN], batch_id="july"
+                trader_id="star-trader", settings=[SETTING], user_ids=[*USERS[:300], *MISTYPED], batch_id="july"
             )
             await picture(page, "overview", "light")
             await page.emulate_media(color_scheme="dark")
