@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import cached_property, lru_cache
 from typing import Any, cast
 
-from litestar import Litestar, Request, Router, get
+from litestar import Litestar, Request, Router, get, head
 from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
@@ -53,10 +53,15 @@ ERROR_HANDLERS: ExceptionHandlersMap = {
 }
 
 
-@get("/livez", include_in_schema=False)
+@get("/livez")
 async def livez() -> dict[str, str]:
     """Answer that this process serves, whether or not Redis is there."""
     return {"status": "ok"}
+
+
+@head("/livez", include_in_schema=False)
+async def livez_head() -> None:
+    """Answer as to GET, without the body: so some probes ask."""
 
 
 class Application(Litestar):
@@ -136,6 +141,7 @@ def create_app(settings: GatewaySettings | None = None, *, sign_in_token: str | 
     return Application(
         [
             livez,
+            livez_head,
             Router(
                 "/v1",
                 before_request=admit_call,

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
 from litestar import post
 from litestar.params import QueryParameter
 
+from producers import Producer
 from producers.contract.access_keys import AccessKey, Scope
+from producers.contract.keyspace import Keyspace
 from producers.contract.messages import Priority, SettingsChange
 from producers.contract.reader import read_change
-from producers.errors import InvalidChange
+from producers.errors import InvalidChange, Refusal
 from producers.gateway.bodies import JSON, NDJSON, media_type, read_body
 from producers.gateway.changes import IsCoalescing, Ttl, Wanted
 from producers.gateway.identity import MAX_BULK_KEY_CHARS, new_id
 from producers.gateway.items import check_items, nothing_enqueued, raw_items
 from producers.gateway.problem_document import RowProblem
 from producers.gateway.service import ACCEPTED, AnyRequest, gateway_of, key_of
+from producers.queue.fan_out import LANE_BATCH_SIZE, refuse_full_lanes
+from producers.queue.slicing import slices
+from producers.queue.submit import SubmitOptions
+from producers.transport.commands import EXISTS
+from producers.transport.plan import Plan, Transaction
+from producers.transport.runner import run_plan
 
 
 class EnqueuedItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -57,7 +67,10 @@ async def enqueue_many(
     priority: Wanted = Priority.INTERACTIVE,
     coalesce: IsCoalescing = False,
     all_or_nothing: Annotated[
-        bool, QueryParameter(name="allOrNothing", description="Enqueue nothing if one change is invalid.")
+        bool,
+        QueryParameter(
+            name="allOrNothing", description="Enqueue nothing if one change is invalid, or its lane is full now."
+        ),
     ] = False,
 ) -> EnqueuedMany:
     """Put many changes into the queue, in the given order: a JSON array of changes, or one change a line (NDJSON).
@@ -72,9 +85,12 @@ async def enqueue_many(
     items: list[Any] = raw_items(body) if kind == JSON else [line for line in body.split(b"\n") if line.strip()]
     base, key = new_id(request, MAX_BULK_KEY_CHARS), key_of(request)
     checked = await check_items(
-        items, lambda item: _permitted(key, item), most=limits.gateway_rows, all_or_nothing=all_or_nothing
+        items, lambda item: _permitted(key, item, kind), most=limits.gateway_rows, all_or_nothing=all_or_nothing
     )
     places = {id(change): place for change, place in zip(checked.valid, checked.places, strict=True)}
+    job_ids = [f"{base}.{place}" for place in checked.places]
+    if all_or_nothing and (full := await _full_lanes(gateway.producer, checked.valid, job_ids)):
+        raise nothing_enqueued(checked, full, together=True)
     report = await gateway.producer.enqueue_many(
         checked.valid,
         job_id=lambda change: f"{base}.{places[id(change)]}",
@@ -95,8 +111,41 @@ async def enqueue_many(
     return EnqueuedMany(accepted=len(jobs), jobs=jobs, refused=refused, refused_left_out=left_out)
 
 
-def _permitted(key: AccessKey, item: bytes) -> SettingsChange:
-    change = read_change(bytes(item))
+async def _full_lanes(producer: Producer, changes: list[SettingsChange], job_ids: list[str]) -> list[Refusal]:
+    keys, redis, settings = producer._keys, producer._redis, producer._settings  # noqa: SLF001 - as the feed of events
+    plan = new_in_full_lanes(keys, changes, job_ids, SubmitOptions(settings.lane_limit))
+    return await run_plan(redis, plan, "looking for full lanes")
+
+
+def new_in_full_lanes(
+    keys: Keyspace, changes: Sequence[SettingsChange], job_ids: Sequence[str], options: SubmitOptions
+) -> Plan[list[Refusal]]:
+    """Return a refusal of each change that was not accepted before and has a full lane, so that a call can be repeated.
+
+    Args:
+        keys: the keys of the queue.
+        changes: all changes of the call.
+        job_ids: their IDs.
+        options: how many changes a lane may hold.
+    """
+    if not (yield from refuse_full_lanes(keys, changes, options)):
+        return []
+    new: list[int] = []
+    for places in slices(range(len(changes)), LANE_BATCH_SIZE):
+        found = yield from Transaction(*[EXISTS(keys.job + job_ids[at], keys.result + job_ids[at]) for at in places])
+        new += [place for place, count in zip(places, found, strict=True) if not count]
+    refused = yield from refuse_full_lanes(keys, [changes[place] for place in new], options)
+    return [replace(refusal, index=new[refusal.index]) for refusal in refused]
+
+
+def _permitted(key: AccessKey, item: bytes, kind: str) -> SettingsChange:
+    try:
+        change = read_change(bytes(item))
+    except InvalidChange as exc:
+        if kind == NDJSON and exc.field == "body":
+            rule = f"{exc.rule}: one change a line; curl sends a file as it is with --data-binary, not with --data"
+            raise InvalidChange(exc.field, rule, exc.value) from exc
+        raise
     if not key.permits_lane(change.user_id, change.trader_id):
         raise InvalidChange("userId", "is not one that the access key is for", change.user_id)
     return change

@@ -18,10 +18,13 @@ from producers.gateway.results import EVENTS
 from producers.gateway.schemas import BATCH_ID, CHANGES, ID, ID_IN_PATH, REF, SETTINGS, TTL, components
 
 ROWS = {"type": "string", "description": "One item a line: a user ID, an object with a userId, or a change."}
+LINES = {"type": "string", "description": "One change a line."}
+RESULTS = {"type": "string", "description": "One result a line, in JSON."}
+RESULT_TABLE = {"type": "string", "description": "A header, then one result a row."}
 TABLE = {"type": "string", "description": "A header with user_id, then rows."}
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "/v1/changes"): {JSON: "SettingsChange"},
-    ("post", "/v1/changes:bulk"): {JSON: CHANGES, NDJSON: ROWS},
+    ("post", "/v1/changes:bulk"): {JSON: CHANGES, NDJSON: LINES},
     ("post", "/v1/batches"): {JSON: "NewBatch", NDJSON: ROWS, CSV: TABLE},
     ("put", "/v1/users/{user_id}/limit"): {JSON: "NewLimit"},
     ("post", "/v1/pauses/pause"): {JSON: "PauseTarget"},
@@ -32,7 +35,11 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
 """What each call takes: the name of a message, or a schema, by media type."""
 
 STREAMS = {
-    "/v1/batches/{batch_id}/results": {JSON: {"$ref": REF.format(name="ResultsPage")}, NDJSON: ROWS, CSV: ROWS},
+    "/v1/batches/{batch_id}/results": {
+        JSON: {"$ref": REF.format(name="ResultsPage")},
+        NDJSON: RESULTS,
+        CSV: RESULT_TABLE,
+    },
     "/v1/batches/{batch_id}/events": {EVENTS: {"type": "string", "description": "Events `result`, then `complete`."}},
 }
 ANSWERS: dict[tuple[str, str], dict[str, Any]] = {
@@ -61,6 +68,10 @@ ERRORS = {
 }
 OF_BODIES = ("408", "409", "413", "415")
 """Answers of calls that take a body only."""
+
+OPEN = ("/livez", "/v1/openapi.json")
+OF_OPEN = ("400", "431", "500", "503")
+"""Calls without an access key, and how they can fail."""
 
 HEADERS = {
     "Idempotency-Key": "The same key with the same content adds nothing, and answers as the first time. With quotes or"
@@ -107,6 +118,12 @@ SUCCESS_HEADERS: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "/v1/batches"): LOCATION,
     ("post", "/v1/batches/{batch_id}/retry-failed"): LOCATION,
 }
+AT_ONCE = {
+    "/v1/changes": "The change has its result: it came during `Prefer: wait`, or the same call was made before.",
+    "/v1/batches": "The answer to a dry run; its `batchId` is null.",
+}
+"""What a 200 means where a 202 is usual."""
+
 OF_CHANGE = {"job_id": "$response.body#/jobId"}
 OF_BATCH = {"batch_id": "$response.body#/batchId"}
 LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
@@ -165,11 +182,15 @@ def _complete_responses(call: dict[str, Any], method: str, path: str) -> None:
         links = LINKS.get((method, path), {})
         if links:
             success["links"] = {name: {"operationId": name, "parameters": of} for name, of in links.items()}
-    if path in ("/v1/changes", "/v1/batches") and method == "post":
-        responses["200"] = dict(responses["202"], description="The answer to `Prefer: wait`, or to a dry run.")
+    if path in AT_ONCE and method == "post":
+        responses["200"] = dict(responses["202"], description=AT_ONCE[path])
         del responses["200"]["links"]
     problem = {MEDIA_TYPE: {"schema": {"$ref": REF.format(name="Problem")}}}
+    if path in OPEN:
+        call["security"] = []
     for status, description in ERRORS.items():
+        if path in OPEN and status not in OF_OPEN:
+            continue
         if (method, path) in BODIES or status not in OF_BODIES or (status == "409" and path.endswith("retry-failed")):
             headers = ERROR_HEADERS.get(status, {})
             responses[status] = {"description": description, "headers": headers, "content": problem}
@@ -179,7 +200,7 @@ def _schema(of: str | dict[str, Any]) -> dict[str, Any]:
     return {"$ref": REF.format(name=of)} if isinstance(of, str) else of
 
 
-@get("/openapi.json", include_in_schema=False)
+@get("/openapi.json")
 async def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
     """Return the OpenAPI document of these calls, under the prefix that they are served at."""
     prefix = request.scope.get("root_path", "").rstrip("/")

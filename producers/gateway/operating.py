@@ -77,7 +77,8 @@ def require_user(request: AnyRequest, user_id: str) -> None:
     """
     key = key_of(request)
     if key.trader_ids or (key.user_ids and user_id not in key.user_ids):
-        raise NotPermitted(f"access key {key.key_id} is not for user {user_id}")
+        bound = f"is bound to traders, and this call concerns all of user {user_id}"
+        raise NotPermitted(f"access key {key.key_id} {bound if key.trader_ids else f'is not for user {user_id}'}")
 
 
 async def read_message(request: AnyRequest, kind: type[T]) -> T:

@@ -145,6 +145,16 @@ async def test_a_bound_key_concerns_its_users_and_traders_only(
     assert (refused.status_code, refused.json()["type"]) == (403, "urn:copytrade:problem:not-permitted")
 
 
+async def test_a_key_of_a_trader_is_told_why_it_may_not_see_a_user(
+    guarded: httpx.AsyncClient, valkey: ArqRedis
+) -> None:
+    """Even if it is bound to that user too."""
+    key = bearer(await access_key(valkey, *Scope, user_ids=frozenset({"1"}), trader_ids=frozenset({"t1"})))
+    answer = await guarded.get("/v1/users/1", headers=key)
+
+    assert (answer.status_code, "is bound to traders" in answer.json()["detail"]) == (403, True)
+
+
 async def test_rows_that_a_bound_key_is_not_for_are_refused(guarded: httpx.AsyncClient, valkey: ArqRedis) -> None:
     """The others are enqueued."""
     key = bearer(await access_key(valkey, Scope.ENQUEUE, user_ids=frozenset({"1"})))

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from producers.gateway import GatewaySettings, create_app
-from producers.gateway.openapi import BODIES, ERRORS, OF_CALLS, STREAMS, document
+from producers.gateway.openapi import BODIES, ERRORS, OF_CALLS, OPEN, STREAMS, document
 
 COPY = Path(__file__).parents[4] / "producers" / "gateway" / "openapi.json"
 
@@ -31,10 +31,10 @@ def test_every_reference_leads_to_a_schema() -> None:
     references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(found)))
 
     assert references <= found["components"]["schemas"].keys()
-    for calls in found["paths"].values():
+    for path, calls in found["paths"].items():
         for call in calls.values():
             assert call["description"]
-            assert {"401", "403", "422", "503"} <= call["responses"].keys()
+            assert ({"503"} if path in OPEN else {"401", "403", "422", "503"}) <= call["responses"].keys()
             for status, answer in call["responses"].items():
                 assert status not in ERRORS or list(answer["content"]) == ["application/problem+json"]
 
@@ -47,6 +47,25 @@ def test_every_call_that_takes_a_body_says_which() -> None:
     assert BODIES.keys() | OF_CALLS.keys() <= found
     assert {path for _, path in found} >= STREAMS.keys()
     assert all(path.endswith(("/cancel", "/retry-failed", "/pause", "/resume")) for _, path in without_body)
+
+
+def test_the_calls_without_a_key_are_in_it_and_say_so() -> None:
+    """A key that the document asks for would be sent to them."""
+    paths = current()["paths"]
+
+    assert {path for path, calls in paths.items() if calls.get("get", {}).get("security") == []} == set(OPEN)
+
+
+def test_bodies_and_answers_are_described_as_what_they_are() -> None:
+    """Results are no items of a fan-out, and a batch has no wait."""
+    paths = current()["paths"]
+    results = paths["/v1/batches/{batch_id}/results"]["get"]["responses"]["200"]["content"]
+    lines = paths["/v1/changes:bulk"]["post"]["requestBody"]["content"]["application/x-ndjson"]
+
+    assert "result" in results["text/csv"]["schema"]["description"]
+    assert "result" in results["application/x-ndjson"]["schema"]["description"]
+    assert "userId" not in lines["schema"]["description"]
+    assert "dry run" in paths["/v1/batches"]["post"]["responses"]["200"]["description"]
 
 
 async def test_the_document_is_served_without_a_key(gateway: httpx.AsyncClient) -> None:

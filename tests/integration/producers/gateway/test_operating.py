@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import httpx
@@ -121,6 +122,25 @@ async def test_a_target_that_is_none_is_a_problem_that_names_the_field(
     assert (answer.status_code, answer.headers["Content-Type"]) == (422, "application/problem+json")
     assert answer.json()["field"] == field
     assert not any(word in answer.text for word in ("None", "Object", "Expected", "`", "NewLimit", "b'"))
+
+
+async def test_a_limit_that_is_taken_back_has_words_in_its_audit_line(
+    gateway: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one that is set."""
+    caplog.set_level(logging.INFO)
+    for rate in (2.5, None):
+        await gateway.put("/v1/users/1/limit", json={"ratePerS": rate})
+
+    lines = [message for message in caplog.messages if "limit user 1" in message]
+    assert [line.partition(" to ")[2] for line in lines] == ["2.5 requests a second", "the workers' rate"]
+
+
+async def test_a_probe_may_ask_for_the_head_alone(gateway: httpx.AsyncClient) -> None:
+    """Whether the process serves."""
+    answer = await gateway.head("/livez")
+
+    assert (answer.status_code, answer.content) == (200, b"")
 
 
 @pytest.mark.parametrize(("path", "status"), [("/v1/nothing", 404), ("/v1/changes/a/b", 404), ("/v1/changes", 405)])

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from tests.support.changes import change
-from tests.support.gateway import CSV, SETTINGS, body, gateway_on
+from tests.support.gateway import CSV, NDJSON, SETTINGS, body, gateway_on
 
 PREFIX = "urn:copytrade:problem:"
 FULL, FREE = body(change("1")), body(change("2"))
@@ -91,3 +92,22 @@ async def test_a_batch_id_with_a_slash_is_refused(gateway: httpx.AsyncClient) ->
     answer = await gateway.post("/v1/batches", json=batch("1", batchId="a/b"))
 
     assert (answer.status_code, answer.json()["field"]) == (422, "batchId")
+
+
+async def test_all_or_nothing_looks_for_full_lanes_and_can_be_repeated(crowded: httpx.AsyncClient) -> None:
+    """What the same call enqueued before does not fill its own lanes."""
+    refused = await bulk(crowded, FREE, FULL, allOrNothing="true")
+    untouched = (await crowded.get("/v1/users/2")).json()["lanes"]
+    answers = [await bulk(crowded, FREE, key="other", allOrNothing="true") for _ in range(2)]
+
+    assert (refused.status_code, refused.json()["errors"][0]["index"]) == (429, 1)
+    assert untouched == []
+    assert [answer.json()["jobs"][0]["alreadyThere"] for answer in answers] == [False, True]
+
+
+async def test_lines_that_were_joined_get_a_hint(gateway: httpx.AsyncClient) -> None:
+    """As curl's --data sends a file."""
+    content = msgspec.json.encode(FREE) * 2
+    answer = await gateway.post("/v1/changes:bulk", content=content, headers={"Content-Type": NDJSON})
+
+    assert (answer.status_code, "--data-binary" in answer.text) == (422, True)
