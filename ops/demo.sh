@@ -1,5 +1,7 @@
 #!/bin/sh
-# Runs the demo, in about 20 seconds, and serves its console: sh ops/demo.sh [--followers N] [--lane N] [--seed N] [--json] [--stay]
+# Runs the demo, in about 20 seconds, and serves its console meanwhile:
+#
+#   sh ops/demo.sh [--stay] [--followers N] [--lane N] [--seed N] [--json]
 set -eu
 cd "$(dirname "$0")/.."
 . ops/environment.sh

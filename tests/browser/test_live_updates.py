@@ -114,6 +114,32 @@ async def test_streams_end_with_their_pages(browser: Browser, site: Site) -> Non
         await until(lambda: gateway.open_streams == 0)
 
 
+@pytest.mark.parametrize("failure", ["refused", "broken"])
+async def test_a_page_whose_first_stream_fails_asks_again(tab: Tab, site: Site, user: str, failure: str) -> None:
+    """It shows its content meanwhile, not that of the error."""
+    page = tab.page
+    asked = 0
+
+    async def fail_first(route: Route) -> None:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            await route.continue_()
+        elif failure == "broken":
+            await route.abort()
+        else:
+            await route.fulfill(status=503, body="<h1>Error</h1>", content_type="text/html")
+
+    await page.route("**/live?*", fail_first)
+    await tab.go(f"{site.served.url}/")
+    await expect(page.get_by_text("The gateway does not answer")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    await site.producer.pause(user_id=user)
+    await expect(page.get_by_role("row", name=f"user {user}")).to_be_visible()
+    await expect(page.get_by_text("The gateway does not answer")).to_be_hidden()
+    tab.faults.clear()  # the console of a browser tells of the failure
+
+
 async def test_a_page_goes_on_when_its_gateway_is_started_again(browser: Browser, site: Site, user: str) -> None:
     """It says meanwhile that what it shows may be old, and is not loaded again."""
     async with new_tab(browser) as tab:
