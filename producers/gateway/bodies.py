@@ -30,6 +30,9 @@ def media_type(request: Request[Any, Any, Any], *taken: str) -> str:
     Raises:
         WrongMediaType: another one, or none.
     """
+    coding = request.headers.get("content-encoding", "identity").strip()
+    if coding.lower() != "identity":
+        raise WrongMediaType(f"the body must not be compressed; got {coding}")
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     found = _SPELLINGS.get(given)
     if found not in taken:
@@ -86,5 +89,5 @@ def _invalid_body(body: bytes, message: str) -> InvalidBody:
 
 def preferred_wait_s(request: Request[Any, Any, Any], most_s: float) -> float:
     """Return how long the caller prefers to wait (`Prefer: wait=N`, RFC 7240, seconds), at most so long; 0 if not."""
-    found = _match_wait(request.headers.get("prefer", ""))
+    found = _match_wait(",".join(request.headers.getall("prefer", [])))
     return min(float(found[1]), most_s) if found else 0.0

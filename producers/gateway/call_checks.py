@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
 from producers.errors import MAX_VALUE_CHARS
-from producers.gateway.problems import GatewayError, NotPermitted, WrongMediaType
+from producers.gateway.problems import GatewayError, NotPermitted
 from producers.gateway.settings import is_loopback
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -17,6 +18,8 @@ SINGLE = frozenset(
     b"host authorization content-type content-encoding idempotency-key last-event-id origin sec-fetch-site".split()
 )
 """Headers of which there can be one: of two, one program would read the first, and another the last."""
+
+_match_host = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::\d*)?").fullmatch
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -77,9 +80,6 @@ def call_refusal(
     repeated = _repeated_parameter(query) if query else None
     if repeated is not None:
         return InvalidHead(f"the parameter {repeated[:MAX_VALUE_CHARS]} must be there once")
-    coding = given.get(b"content-encoding", "identity")
-    if coding.lower() != "identity":
-        return WrongMediaType(f"the body must not be compressed; got {coding}")
     if auth:
         return None
     if host is not None and not hosts and not is_loopback(_name(host)):
@@ -121,7 +121,6 @@ def _is_served(host: str, hosts: Collection[str]) -> bool:
 
 
 def _name(host: str) -> str:
-    """Return a host without its port, and without the brackets of an IPv6 address."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].rstrip(".").lower()
+    """Return a host without its port, and without the brackets of an IPv6 address; nothing if it is no host."""
+    found = _match_host(host)
+    return (found[1] or found[2].rstrip(".")).lower() if found else ""

@@ -16,11 +16,14 @@ from producers.contract.reader import read_change
 from producers.contract.waits import Wait
 from producers.gateway.bodies import preferred_wait_s, read_json
 from producers.gateway.identity import new_id
+from producers.gateway.problems import NotAuthenticated
 from producers.gateway.service import (
     ACCEPTED,
     OK,
+    REVOKED,
     AnyRequest,
     gateway_of,
+    is_still_admitted,
     location,
     require_id,
     require_lane,
@@ -113,6 +116,8 @@ async def enqueue(
     result = await _result_within(job, wait_s) if wait_s else None
     if job.already_there and result is None:
         result = (await job.status()).result
+    if wait_s and not await is_still_admitted(request):
+        result = None
     if wait_s:
         headers["Preference-Applied"] = f"wait={wait_s:g}"
     content = Enqueued(job_id=job.job_id, already_there=job.already_there, result=result)
@@ -131,6 +136,8 @@ async def status(request: AnyRequest, job_id: FromPath[str], wait: WaitS = 0.0) 
     wait_s = max(min(wait, settings.gateway_wait_s), preferred_wait_s(request, settings.gateway_wait_s))
     if wait_s:
         await _result_within(job, wait_s)
+        if not await is_still_admitted(request):
+            raise NotAuthenticated(REVOKED)
     found = await job.details()
     if found.status.state is JobState.NOT_FOUND:
         raise not_found(job_id)

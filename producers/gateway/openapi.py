@@ -14,8 +14,8 @@ from litestar import Litestar, Request, get
 from producers.gateway.bodies import CSV, JSON, NDJSON
 from producers.gateway.identity import MAX_BATCH_KEY_CHARS, MAX_BULK_KEY_CHARS, MAX_KEY_CHARS, key_pattern
 from producers.gateway.problems import MEDIA_TYPE
-from producers.gateway.results import EVENTS
 from producers.gateway.schemas import BATCH_ID, CHANGES, ID, ID_IN_PATH, REF, SETTINGS, TTL, components
+from producers.gateway.streams import EVENTS
 
 ROWS = {"type": "string", "description": "One item a line: a user ID, an object with a userId, or a change."}
 LINES = {"type": "string", "description": "One change a line."}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -17,13 +18,15 @@ from producers.cli.export import COLUMNS, csv_row
 from producers.contract.access_keys import Scope
 from producers.contract.messages import JobResult
 from producers.gateway.bodies import CSV, JSON, NDJSON
-from producers.gateway.problems import TooManyCalls
-from producers.gateway.service import AnyRequest, Gateway, gateway_of, require_id
+from producers.gateway.problems import NotAuthenticated
+from producers.gateway.service import REVOKED, AnyRequest, Gateway, gateway_of, is_still_admitted, require_id
+from producers.gateway.streams import event_stream, while_admitted
 from producers.queue.results import ResultPage, format_cursor
 
-EVENTS = "text/event-stream"
 KEEP_ALIVE_S = 15.0
 """An event stream without news sends a comment this often, so that proxies and readers see that it lives."""
+
+_quality = re.compile(r"q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)").fullmatch
 
 PAGE_SIZE = 1000
 MAX_PAGE_SIZE = 10_000
@@ -62,10 +65,9 @@ async def results(
     require_id(request, batch_id)
     batch = gateway_of(request).producer.batch(batch_id)
     page = await batch.page(after, limit)
-    wanted = request.headers.get("accept", JSON)
-    for media_type in (CSV, NDJSON):
-        if media_type in wanted:
-            return export(batch, page, media_type)
+    wanted = accepted_type(request.headers.getall("accept", []), JSON, CSV, NDJSON)
+    if wanted != JSON:
+        return export(request, batch, page, wanted)
     return Response(ResultsPage(results=page.results, cursor=page.cursor, complete=page.complete))
 
 
@@ -81,56 +83,69 @@ async def events(request: AnyRequest, batch_id: FromPath[str], after: After = No
     after = request.headers.get("last-event-id", after)
     batch = gateway.producer.batch(batch_id)
     await batch.page(after, 1)  # refuses an unknown batch and a wrong cursor before the stream begins
-    if gateway.open_streams >= gateway.settings.gateway_streams:
-        raise TooManyCalls(f"this process serves {gateway.settings.gateway_streams:,} event streams at most")
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Stream(_events(gateway, batch, after), media_type=EVENTS, headers=headers)
+    return await event_stream(gateway, while_admitted(request, _events(gateway, batch, after)))
 
 
-def export(batch: Batch, first: ResultPage, media_type: str, headers: Mapping[str, str] | None = None) -> Stream:
+def accepted_type(accept: list[str], *offered: str) -> str:
+    """Return the media type that a caller prefers, by the values of its header Accept; of those alike the first."""
+    found: dict[str, float] = {}
+    for part in ",".join(accept).lower().split(","):
+        name, *parameters = (text.strip() for text in part.split(";"))
+        quality = next(filter(None, map(_quality, parameters)), None)
+        found[name] = float(quality[1]) if quality else 1.0
+
+    def preference(media_type: str) -> tuple[float, int]:
+        names = ("*/*", f"{media_type.partition('/')[0]}/*", media_type)  # the most specific one counts
+        return max(((index, found[name]) for index, name in enumerate(names) if name in found), default=(0, 0.0))[::-1]
+
+    return max(offered, key=preference)
+
+
+def export(
+    request: AnyRequest, batch: Batch, first: ResultPage, media_type: str, headers: Mapping[str, str] | None = None
+) -> Stream:
     """Return all results of a batch that exist now, as CSV or NDJSON.
 
     Args:
+        request: the call. If its access key is revoked meanwhile, the connection breaks.
         batch: the batch.
         first: its first page. Reading it has refused an unknown batch before the stream begins.
         media_type: `CSV` or `NDJSON`.
         headers: further headers.
     """
     as_csv = media_type == CSV
-    content = _export(batch, first.cursor, first.results, as_csv=as_csv)
+    content = _export(request, batch, first, as_csv=as_csv)
     return Stream(content, media_type=media_type, headers=headers)
 
 
-async def _export(batch: Batch, cursor: str, first: list[JobResult], *, as_csv: bool) -> AsyncIterator[bytes]:
-    yield _csv([COLUMNS, *map(csv_row, first)]) if as_csv else _lines(first)
-    while True:
+async def _export(request: AnyRequest, batch: Batch, first: ResultPage, *, as_csv: bool) -> AsyncIterator[bytes]:
+    cursor = first.cursor
+    yield _csv([COLUMNS, *map(csv_row, first.results)]) if as_csv else _lines(first.results)
+    while await is_still_admitted(request):
         page = await batch.page(cursor, PAGE_SIZE)
         if page.results:
             yield _csv(map(csv_row, page.results)) if as_csv else _lines(page.results)
         if page.complete or page.cursor == cursor:
             return
         cursor = page.cursor
+    raise NotAuthenticated(REVOKED)
 
 
-async def _events(gateway: Gateway, batch: Batch, after: str | None) -> AsyncIterator[bytes]:
-    gateway.open_streams += 1
-    try:
-        yield b": connected\n\n"
-        reader = _Reader(batch, after or format_cursor(batch.batch_id, "0-0"))
-        while found := await reader.read():
-            yield found
-        with gateway.feed.following(gateway.producer, batch.batch_id, reader.cursor):
-            while not reader.is_complete:
-                news = gateway.feed.news(batch.batch_id)
-                if found := await reader.read():
-                    yield found
-                elif reader.is_complete:
-                    break
-                elif not await gateway.feed.wait(news, KEEP_ALIVE_S):
-                    yield b": nothing new\n\n"
-        yield _event("complete", reader.cursor, await batch.progress())
-    finally:
-        gateway.open_streams -= 1
+async def _events(gateway: Gateway, batch: Batch, after: str | None) -> AsyncGenerator[bytes, None]:
+    yield b": connected\n\n"
+    reader = _Reader(batch, after or format_cursor(batch.batch_id, "0-0"))
+    while found := await reader.read():
+        yield found
+    with gateway.feed.following(gateway.producer, batch.batch_id, reader.cursor):
+        while not reader.is_complete:
+            news = gateway.feed.news(batch.batch_id)
+            if found := await reader.read():
+                yield found
+            elif reader.is_complete:
+                break
+            elif not await gateway.feed.wait(news, KEEP_ALIVE_S):
+                yield b": nothing new\n\n"
+    yield _event("complete", reader.cursor, await batch.progress())
 
 
 class _Reader:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -14,7 +15,7 @@ from litestar.datastructures import State
 
 from producers import Producer
 from producers.contract.access_keys import AccessKey, Scope, key_id_of
-from producers.errors import QueueUnavailable
+from producers.errors import ProducerError, QueueUnavailable
 from producers.gateway.feed import Feed
 from producers.gateway.problems import KeysUnavailable, NotAuthenticated, NotPermitted, TooManyCalls
 from producers.gateway.settings import GatewaySettings, is_loopback
@@ -23,6 +24,8 @@ KEY_CACHE_S = 1.0
 """How long a stored key is believed: a revoked one is refused after this at the latest."""
 
 MAX_CACHED_KEYS = 1000
+
+REVOKED = "the access key is not valid; it may have been revoked"
 
 LOCAL = AccessKey(key_id="local", name="this machine", digest="", scopes=frozenset(Scope))
 """The key of all calls of a gateway without access keys."""
@@ -85,7 +88,7 @@ class Gateway:
             raise NotAuthenticated("this call needs an access key: Authorization: Bearer ct_...")
         key = await self._stored_key(key_id)
         if key is None or not key.matches(text.strip()):
-            raise NotAuthenticated("the access key is not valid; it may have been revoked")
+            raise NotAuthenticated(REVOKED)
         wait_s = await self.producer.access_keys.count_call(key)
         if wait_s > 0:
             detail = f"access key {key.key_id} is limited to {key.rate_per_s:g} calls a second"
@@ -115,6 +118,12 @@ class Gateway:
         if self._sign_in_token is None or not hmac.compare_digest(self._sign_in_token.encode(), token.encode()):
             return False
         self._sign_in_token = None
+        return True
+
+    async def has_key(self, key: AccessKey) -> bool:
+        """Return whether an access key has not been revoked. While Redis is away, nobody knows: it has not."""
+        with suppress(ProducerError):
+            return key is LOCAL or await self._stored_key(key.key_id) is not None
         return True
 
     async def _stored_key(self, key_id: str) -> AccessKey | None:
@@ -169,6 +178,11 @@ async def authorize(request: AnyRequest) -> None:
         raise KeysUnavailable("access keys cannot be checked now; call again later") from exc
     require_scope(gateway_of(request).settings, key, scope)
     admit(request, key)
+
+
+async def is_still_admitted(request: AnyRequest) -> bool:
+    """Return whether the access key of a call that lasts is still valid: nothing more is read for it otherwise."""
+    return await gateway_of(request).has_key(key_of(request))
 
 
 def require_scope(settings: GatewaySettings, key: AccessKey, scope: Scope) -> None:

@@ -147,7 +147,7 @@ async def export_results(request: AnyRequest) -> Stream:
         raise InvalidChange("format", f"must be one of {', '.join(_FORMATS)}", wanted)
     name = _replace_unsafe("_", batch.batch_id)
     headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}.{wanted}"'}
-    return export(batch, await batch.page(), _FORMATS[wanted], headers)
+    return export(request, batch, await batch.page(), _FORMATS[wanted], headers)
 
 
 @get("/batch/cancel", opt={"page": Scope.ENQUEUE}, include_in_schema=False)

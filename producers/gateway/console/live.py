@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,10 @@ from producers.gateway.console.actions import notice_of
 from producers.gateway.console.assets import VERSION
 from producers.gateway.console.rendering import link, render, render_content
 from producers.gateway.console.sessions import SignInRequired, key_of_browser
-from producers.gateway.problems import GatewayError, NotPermitted, TooManyCalls
-from producers.gateway.results import EVENTS, KEEP_ALIVE_S
+from producers.gateway.problems import GatewayError, NotPermitted
+from producers.gateway.results import KEEP_ALIVE_S
 from producers.gateway.service import AnyRequest, gateway_of, require_scope
+from producers.gateway.streams import event_stream
 
 INTERVAL_S = 2.0
 """How often a screen looks for changes: a screen takes some ten commands, so a tab costs Redis some five a second."""
@@ -55,11 +56,7 @@ class Screen:
 
         @get(f"{self.path.rstrip('/')}/live", opt={"page": Scope.READ}, include_in_schema=False)
         async def live(request: AnyRequest) -> Stream:
-            gateway = gateway_of(request)
-            if gateway.open_streams >= gateway.settings.gateway_streams:
-                raise TooManyCalls(f"this process serves {gateway.settings.gateway_streams:,} event streams at most")
-            headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-            return Stream(self._events(request), media_type=EVENTS, headers=headers)
+            return await event_stream(gateway_of(request), self._events(request))
 
         return [page, live]
 
@@ -67,26 +64,21 @@ class Screen:
         given = {name: request.query_params.get(name) for name in self.parameters}
         return link(request, f"{self.path.rstrip('/')}/live", **given, version=VERSION)
 
-    async def _events(self, request: AnyRequest) -> AsyncIterator[bytes]:
-        gateway = gateway_of(request)
-        gateway.open_streams += 1
-        try:
-            shown, quiet_s = "", 0.0
-            while True:
-                if request.query_params.get("version") != VERSION or not await _is_admitted(request):
-                    yield _event("the console has changed, or the session has ended", name="reload")
-                    return
-                text = await self._fragment(request)
-                if text != shown:
-                    shown, quiet_s = text, 0.0
-                    yield _event(text)
-                elif quiet_s >= KEEP_ALIVE_S:
-                    quiet_s = 0.0
-                    yield b": nothing new\n\n"
-                await asyncio.sleep(self.interval_s)
-                quiet_s += self.interval_s
-        finally:
-            gateway.open_streams -= 1
+    async def _events(self, request: AnyRequest) -> AsyncGenerator[bytes, None]:
+        shown, quiet_s = "", 0.0
+        while True:
+            if request.query_params.get("version") != VERSION or not await _is_admitted(request):
+                yield _event("the console has changed, or the session has ended", name="reload")
+                return
+            text = await self._fragment(request)
+            if text != shown:
+                shown, quiet_s = text, 0.0
+                yield _event(text)
+            elif quiet_s >= KEEP_ALIVE_S:
+                quiet_s = 0.0
+                yield b": nothing new\n\n"
+            await asyncio.sleep(self.interval_s)
+            quiet_s += self.interval_s
 
     async def _fragment(self, request: AnyRequest) -> str:
         try:

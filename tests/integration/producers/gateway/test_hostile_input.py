@@ -227,3 +227,14 @@ async def test_the_overview_has_the_names_of_the_command_line(gateway: httpx.Asy
     found = (await gateway.get("/v1/overview")).json()
 
     assert "sinceMs" in found["pauses"][0]
+
+
+async def test_a_compressed_body_is_refused_and_without_a_body_there_is_nothing_to_compress(
+    gateway: httpx.AsyncClient,
+) -> None:
+    """A small one could become any size."""
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+
+    assert (await gateway.post("/v1/changes", content=b"{}", headers=headers)).status_code == 415
+    assert (await gateway.get("/v1/batches", headers=headers)).status_code == 200
+    assert (await gateway.post("/v1/users/1/pause", headers=headers)).status_code == 200

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from producers.gateway.results import accepted_type
 from tests.support.gateway import SETTINGS, gateway_on
 from tests.support.lanes import Lanes
 
@@ -77,6 +78,28 @@ async def test_all_results_are_exported_as_csv_and_as_lines(gateway: httpx.Async
     found = list(csv.DictReader(io.StringIO(rows.text)))
     assert [row["outcome"] for row in found] == ["applied", "applied"]
     assert {json.loads(line)["jobId"] for line in lines.text.splitlines()} == {row["jobId"] for row in found}
+
+
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [
+        ([], "application/json"),
+        (["*/*"], "application/json"),
+        (["text/html, */*;q=0.8"], "application/json"),
+        (["application/json, text/csv"], "application/json"),
+        (["application/json, text/csv;q=0"], "application/json"),
+        (["text/csv;q=0, */*"], "application/json"),
+        (["application/json;q=0.5, text/csv; q=0.6"], "text/csv"),
+        (["Text/CSV, */*"], "text/csv"),
+        (["text/*"], "text/csv"),
+        (["application/json;q=0.1", "application/x-ndjson"], "application/x-ndjson"),
+        (["text/csv;charset=utf-8;q=inf"], "text/csv"),
+        ([";,;q=0,/"], "application/json"),
+    ],
+)
+def test_what_the_caller_accepts_decides_the_form_of_results(accept: list[str], wanted: str) -> None:
+    """By RFC 9110, section 12.5.1; JSON, if it does not matter."""
+    assert accepted_type(accept, "application/json", "text/csv", "application/x-ndjson") == wanted
 
 
 @pytest.mark.usefixtures("ended")
