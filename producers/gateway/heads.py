@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 
 import msgspec
@@ -15,6 +16,8 @@ MAX_HEAD_BYTES = 65_536
 
 Headers = list[tuple[bytes, bytes]]
 
+_match_absolute = re.compile(rb"[^/?#]+://([^/?#]*)").match
+
 _HTTP_1 = ("1.0", "1.1")
 
 
@@ -26,14 +29,17 @@ def head_refusal(version: str, method: bytes, url: bytes, headers: Headers) -> H
         return refusal_of(HTTPStatus.NOT_IMPLEMENTED, "this server is no proxy")
     if len(url) + sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_BYTES:
         return head_too_large()
-    hosts, codings = 0, []
+    hosts, codings = [], []
     for name, value in headers:
         if name == b"host":
-            hosts += 1
+            hosts.append(value.strip().lower())
         elif name == b"transfer-encoding":
             codings.append(value.strip().lower())
-    if hosts > 1 or (not hosts and version == "1.1"):
-        return refusal_of(HTTPStatus.BAD_REQUEST, f"there must be one header Host; there are {hosts}")
+    if len(hosts) > 1 or (not hosts and version == "1.1"):
+        return refusal_of(HTTPStatus.BAD_REQUEST, f"there must be one header Host; there are {len(hosts)}")
+    absolute = _match_absolute(url)
+    if absolute and hosts and absolute[1].lower() != hosts[0]:
+        return refusal_of(HTTPStatus.BAD_REQUEST, "the target of the request and its header Host name different hosts")
     if codings and (version == "1.0" or codings != [b"chunked"]):
         return refusal_of(HTTPStatus.NOT_IMPLEMENTED, "the only transfer coding is chunked, in HTTP/1.1")
     return None

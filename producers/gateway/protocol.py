@@ -7,7 +7,6 @@ that no number of slow peers keeps others out. What is not HTTP/1 gets a problem
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -18,6 +17,7 @@ from uvicorn.server import ServerState
 
 from producers.gateway.heads import MAX_HEAD_BYTES, head_refusal, head_too_large, refusal_of, response_to
 from producers.gateway.http_1_0 import sending_without_chunks
+from producers.gateway.pace import CountedWrites, Progress
 
 HEAD_S = 10.0
 """How long a head may take from its first byte, and a new connection until its first byte."""
@@ -35,10 +35,10 @@ would lose the answer if the connection were closed at once."""
 LINGER_S = 3.0
 """How long a connection stays open for its peer to read why it was refused."""
 
-STALL_S = 30.0
-"""How long a peer may read nothing of an answer that waits for it."""
+ANSWER_S, ANSWER_BYTES = 30.0, 15_000
+"""A peer must take so many bytes in so many seconds of an answer that waits for it: 500 a second, as of a body."""
 
-_UPGRADE = (b"upgrade", b"connection", b"http2-settings")
+_UPGRADE = (b"upgrade", b"http2-settings")
 
 
 class Connections(ServerState):
@@ -55,24 +55,11 @@ class Connections(ServerState):
         self.waiting: dict[GatewayProtocol, None] = {}
 
 
-@dataclass
-class Progress:
-    """When an amount last moved on by as much as it must."""
-
-    since_s: float = 0.0
-    amount: int = 0
-
-    def stalled_s(self, now_s: float, amount: int, least: int) -> float:
-        """Return for how long an amount has not moved on by `least`."""
-        if abs(amount - self.amount) >= least:
-            self.since_s, self.amount = now_s, amount
-        return now_s - self.since_s
-
-
 class GatewayProtocol(HttpToolsProtocol):
     """One connection."""
 
     server_state: Connections
+    transport: CountedWrites  # type: ignore[assignment]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -83,7 +70,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._is_receiving = False  # between the end of a head and the end of its message
         self._is_refused = False
         self._body = Progress()
-        self._unsent = Progress()
+        self._answer = Progress()
 
     def check(self, now_s: float) -> None:
         """End the connection if its peer lets it wait for too long. Called each second, with the loop's time."""
@@ -98,15 +85,15 @@ class GatewayProtocol(HttpToolsProtocol):
             elif self._body.stalled_s(now_s, self._body_bytes, BODY_BYTES) > BODY_S:
                 rule = f"the body must bring {BODY_BYTES:,} bytes in {BODY_S:g} s at least"
                 self._refuse(refusal_of(HTTPStatus.REQUEST_TIMEOUT, rule))
-        unsent = self.transport.get_write_buffer_size()
-        if not unsent:
-            self._unsent.since_s = now_s
-        if self._unsent.stalled_s(now_s, unsent, 1) > STALL_S:
+        if not self.transport.get_write_buffer_size():
+            self._answer.since_s = now_s
+        if self._answer.stalled_s(now_s, self.transport.sent_bytes, ANSWER_BYTES) > ANSWER_S:
             self.transport.abort()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Let the connection that waits longest give way if there are too many."""
-        super().connection_made(transport)
+        super().connection_made(CountedWrites(transport))  # type: ignore[arg-type]  # it has all of a transport
+        self._answer.since_s = self.loop.time()
         waiting = self.server_state.waiting
         if len(self.connections) > self.server_state.limit and waiting:
             oldest = next(iter(waiting))
@@ -207,7 +194,10 @@ class GatewayProtocol(HttpToolsProtocol):
         """
         head = [self.parser.get_method(), b" ", self.url, b" HTTP/", self.parser.get_http_version().encode(), b"\r\n"]
         for name, value in self.headers:
-            if name not in _UPGRADE:
+            if name == b"connection":
+                kept = [option for option in value.split(b",") if option.strip().lower() not in _UPGRADE]
+                head += [name, b": ", b",".join(kept), b"\r\n"]
+            elif name not in _UPGRADE:
                 head += [name, b": ", value, b"\r\n"]
         self.parser = httptools.HttpRequestParser(self)
         self.data_received(b"".join([*head, b"\r\n", rest]))

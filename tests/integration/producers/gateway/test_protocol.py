@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
 
-from producers.gateway.protocol import BODY_S, DRAIN_S, HEAD_S, KEEP_ALIVE_S, STALL_S
+from producers.gateway.protocol import ANSWER_S, BODY_S, DRAIN_S, HEAD_S, KEEP_ALIVE_S
 from producers.gateway.server import GatewayServer
 from tests.support.gateway import listening
 from tests.support.raw_http import App, answered, check_all, closed, connected, connections, exchanged, until
@@ -24,6 +25,9 @@ REFUSED = [
     (b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 501),
     (b"GET / HTTP/1.1\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+    (b"GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    (b"GET http://a@b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    (b"GET http://a?://b/ HTTP/1.1\r\nHost: b\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n folded\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\nHost: a\r\nX : 1\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n", 400),
@@ -102,6 +106,22 @@ async def test_a_call_that_asks_for_http_2_keeps_its_body(server: GatewayServer,
             assert b"abc" in await reader.readuntil(b"0\r\n\r\n")
 
     assert app.bodies == [b"abc"] * 2
+
+
+async def test_what_else_is_asked_for_with_another_protocol_is_kept(server: GatewayServer) -> None:
+    """A connection is closed after its answer."""
+    async with connected(server) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: close, Upgrade\r\n\r\n")
+        found = await asyncio.wait_for(reader.read(-1), 5)
+
+    assert found.startswith(b"HTTP/1.1 200")
+
+
+async def test_a_target_that_names_the_host_is_served(server: GatewayServer) -> None:
+    """As callers behind a proxy write it, and every server must take it (RFC 9112, section 3.2.2)."""
+    async with connected(server) as (reader, writer):
+        writer.write(b"GET http://A:80/ HTTP/1.1\r\nHost: a:80\r\n\r\n")
+        assert (await answered(reader)).startswith(b"HTTP/1.1 200")
 
 
 async def test_a_stream_to_a_caller_of_http_1_0_has_no_chunks(server: GatewayServer) -> None:
@@ -197,10 +217,31 @@ async def test_a_reader_that_never_reads_is_cut_off(server: GatewayServer, app: 
             other.write(OK)
             assert (await answered(reader)).startswith(b"HTTP/1.1 200")
         check_all(server, 0)
-        check_all(server, STALL_S + 1)
+        check_all(server, ANSWER_S + 1)
         await until(lambda: slow not in connections(server))
 
     assert unsent < 300_000
+
+
+@pytest.mark.parametrize(("bytes_a_second", "is_cut_off"), [(400, True), (600, False)])
+async def test_a_reader_must_keep_a_minimum_rate(
+    server: GatewayServer, app: App, monkeypatch: pytest.MonkeyPatch, bytes_a_second: int, *, is_cut_off: bool
+) -> None:
+    """However often it reads a little, and however much is written meanwhile."""
+    async with connected(server) as (_, writer):
+        writer.write(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+        await app.called.wait()
+        (slow,) = connections(server)
+        await until(lambda: slow.flow.write_paused)
+        now_s, unsent = asyncio.get_running_loop().time(), slow.transport.get_write_buffer_size()
+        slow.check(now_s)
+        for after_s in range(1, 100):
+            left = unsent - after_s * bytes_a_second
+            monkeypatch.setattr(slow.transport, "get_write_buffer_size", lambda left=left: left)
+            slow.check(now_s + after_s)
+        is_closing = slow.transport.is_closing()
+
+    assert is_closing == is_cut_off
 
 
 async def test_idle_connections_give_way_to_new_ones(server: GatewayServer) -> None:
