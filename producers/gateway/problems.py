@@ -118,7 +118,7 @@ class LanesFull(BadRows):
     status = HTTPStatus.TOO_MANY_REQUESTS
 
 
-_STATUS: list[tuple[type[ProducerError], HTTPStatus]] = [
+STATUS: list[tuple[type[ProducerError], HTTPStatus]] = [
     (InvalidChange, HTTPStatus.UNPROCESSABLE_ENTITY),
     (InvalidArgument, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ChangeConflict, HTTPStatus.UNPROCESSABLE_ENTITY),
@@ -148,7 +148,7 @@ def row_problems(refused: Iterable[Refusal]) -> list[RowProblem]:
 
 def of_producer_error(error: ProducerError) -> Problem:
     """Return the problem of an error of the producers' side."""
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+    status = next((status for kind, status in STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
     fields = broken_rule(error)
     detail = sentence(**fields) if fields else str(error)
     if isinstance(error, QueueUnavailable):
@@ -175,7 +175,7 @@ def of_http_error(error: HTTPException) -> Problem:
         _, rule = place_and_rule(str(first.get("message")))
         fields = {"field": camel_case(str(first.get("key"))), "rule": rule}
         detail = sentence(**fields)
-    return problem_of(status.phrase.replace(" ", ""), status, detail or status.phrase, **fields)
+    return problem_of(status.name.title().replace("_", ""), status, detail or status.phrase, **fields)
 
 
 def problem_headers(problem: Problem, *, retry_after_s: float | None = None) -> dict[str, str]:

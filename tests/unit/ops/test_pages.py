@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import pytest
 
-from producers import Outcome
+from producers import JobState, Outcome
 from producers.gateway.events import Event as GatewayEvent
+from producers.gateway.heads import refusal_of
+from producers.gateway.identity import MAX_BATCH_KEY_CHARS, MAX_BULK_KEY_CHARS, MAX_KEY_CHARS
+from producers.gateway.problem_document import TYPE_PREFIX, type_of
+from producers.gateway.problems import STATUS, GatewayError, of_http_error
 from producers.gateway.settings import GatewaySettings
 from producers.queue.bucket import StoredBucket
+from producers.queue.cancel import Cancellation
 from producers.settings import EnvironmentSettings, ProducerSettings, variable_name
 from tests.support.pages import table
 from worker.logs import Event
@@ -33,6 +40,10 @@ NOT_OWN = {"gateway": {field.name for field in msgspec.structs.fields(ProducerSe
 """Fields of a side that are described as another's."""
 
 MAX_README_LINES = 230
+Kind = TypeVar("Kind", bound=Exception)
+BY_PROTOCOL = [HTTPStatus(status) for status in (400, 404, 405, 408, 431, 501, 503, 505)]
+"""What the framework and the protocol refuse."""
+
 GATEWAY = "COPYTRADE_GATEWAY_"
 
 
@@ -65,6 +76,42 @@ def test_the_page_of_logs_has_every_event() -> None:
     """In the order of their declaration: the worker's, then the gateway's."""
     assert [row[0] for row in table("ops/LOGS.md", "| event | level | meaning |")] == list(Event)
     assert [row[0] for row in table("ops/LOGS.md", "| event of the gateway |")] == list(GatewayEvent)
+
+
+def test_the_gateways_page_has_every_type_of_problem_with_its_status() -> None:
+    """Those of the gateway, of the producers' errors, and of what the framework and the protocol answer."""
+    rows = table("producers/gateway/README.md", "| status | types, after `urn:copytrade:problem:` | meaning |")
+    found = {name: int(status) for status, types, _ in rows for name in re.findall(r"[a-z][a-z0-9-]+", types)}
+    own = {kind: kind.status for kind in with_subclasses(GatewayError) if "console" not in kind.__module__}
+    theirs = {each: status for kind, status in STATUS for each in with_subclasses(kind)}
+    expected = {type_of(kind.__name__): status.value for kind, status in {**own, **theirs}.items()}
+    expected |= {of_http_error(refusal_of(status, "")).type: status.value for status in BY_PROTOCOL}
+    expected |= {type_of("InternalError"): HTTPStatus.INTERNAL_SERVER_ERROR.value}
+    del expected[type_of(GatewayError.__name__)]
+
+    assert {TYPE_PREFIX + name: status for name, status in found.items()} == expected
+
+
+def with_subclasses(kind: type[Kind]) -> list[type[Kind]]:
+    """Return a class and those that are made from it."""
+    return [kind, *(found for each in kind.__subclasses__() for found in with_subclasses(each))]
+
+
+def test_the_gateways_page_has_every_state_and_cancellation() -> None:
+    """But for those that are answered with a 404."""
+    states = [row[0] for row in table("producers/gateway/README.md", "| state | meaning |")]
+    cancellations = [row[0] for row in table("producers/gateway/README.md", "| cancellation | meaning |")]
+
+    assert states == [state for state in JobState if state is not JobState.NOT_FOUND]
+    assert cancellations == [each for each in Cancellation if each is not Cancellation.NOT_FOUND]
+
+
+def test_the_gateways_page_has_the_lengths_of_idempotency_keys() -> None:
+    """Of one change, of a bulk call, of a batch."""
+    page = (ROOT / "producers/gateway/README.md").read_text(encoding="utf-8")
+
+    assert f"1 to {MAX_KEY_CHARS} printable ASCII" in page
+    assert f"({MAX_BULK_KEY_CHARS} of a bulk call, {MAX_BATCH_KEY_CHARS} of a batch)" in page
 
 
 def test_the_readme_is_short() -> None:
