@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from producers.contract.messages import SettingsChange
-from producers.errors import InvalidChange, ProducerError, abbreviated
+from producers.errors import MAX_VALUE_CHARS, InvalidChange, ProducerError, abbreviated
 
 _word_starts = re.compile(r"_+([a-z0-9])")
 
@@ -41,6 +41,21 @@ def to_builtins(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [to_builtins(item) for item in value]
     return value
+
+
+def abbreviated_json(value: object) -> str:
+    """Return a value as JSON text, cut to 80 characters; a body, which may be anything, as it came."""
+    if isinstance(value, bytes):
+        return _cut(value[: MAX_VALUE_CHARS + 1].decode(errors="replace"), len(value))
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=repr)
+    except RecursionError:
+        return "[[[..."
+    return _cut(text, len(text))
+
+
+def _cut(text: str, length: int) -> str:
+    return text if length <= MAX_VALUE_CHARS else f"{text[:MAX_VALUE_CHARS]}... ({length})"
 
 
 def camel_case(name: str) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
-from producers.cli.json_output import camel_case
-from producers.errors import MAX_VALUE_CHARS, MISSING, InvalidArgument, InvalidChange, ProducerError
+from producers.cli.json_output import abbreviated_json, camel_case
+from producers.errors import MISSING, InvalidArgument, InvalidChange, ProducerError
 
 _JSON_TYPES = {
     "int": "a whole number",
@@ -25,21 +24,6 @@ _match_unknown = re.compile(r"Object contains unknown field `([^`]+)`").fullmatc
 _match_place = re.compile(r"(.*) - at `\$\.?([^`]*)`", re.DOTALL).fullmatch
 
 
-def json_text(value: object) -> str:
-    """Return a value as JSON text, cut to 80 characters; a body, which may be anything, as it came."""
-    if isinstance(value, bytes):
-        return _cut(value[: MAX_VALUE_CHARS + 1].decode(errors="replace"), len(value))
-    try:
-        text = json.dumps(value, ensure_ascii=False, default=repr)
-    except RecursionError:
-        return "[[[..."
-    return _cut(text, len(text))
-
-
-def _cut(text: str, length: int) -> str:
-    return text if length <= MAX_VALUE_CHARS else f"{text[:MAX_VALUE_CHARS]}... ({length})"
-
-
 def broken_rule(error: ProducerError) -> dict[str, Any]:
     """Return the field, the rule and the value of an error; nothing if it is about no field."""
     match error:
@@ -52,7 +36,7 @@ def broken_rule(error: ProducerError) -> dict[str, Any]:
 
 def _violation(field: str, rule: str, value: object) -> dict[str, Any]:
     found = {"field": field, "rule": re.sub(r"\bNone\b", "null", rule)}
-    return found if rule == MISSING else found | {"value": json_text(value)}
+    return found if rule == MISSING else found | {"value": abbreviated_json(value)}
 
 
 def sentence(field: str, rule: str, value: str | None = None) -> str:

@@ -108,7 +108,7 @@ def test_with_json_every_malformed_row_is_reported(copytrade: Copytrade, followe
         "line": 3,
         "field": "userId",
         "rule": "must be 1 to 128 printable ASCII characters without spaces",
-        "value": "'bad 0'",
+        "value": '"bad 0"',
     }
     assert "... and 80 more invalid lines" in shown
 

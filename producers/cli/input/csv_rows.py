@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from producers.cli.input.fields import ROW_FIELDS, WIRE_NAMES, find_field, unknown_field
 from producers.cli.input.row_errors import BadInput, RowError
 from producers.cli.input.spreadsheets import unwrap_text
+from producers.cli.json_output import abbreviated_json
 from producers.contract.wording import plural
 from producers.errors import abbreviated
 
@@ -116,7 +117,7 @@ def _row(number: int, line: str, delimiter: str, columns: list[str | None]) -> R
     """Return the fields of a line; None if all its cells are empty."""
     found = cells(line, delimiter)
     if isinstance(found, str):
-        return RowError(number, "line", found, abbreviated(line))
+        return RowError(number, "line", found, abbreviated_json(line))
     if not any(found):
         return None
     while len(found) > len(columns) and not found[-1]:
@@ -125,11 +126,11 @@ def _row(number: int, line: str, delimiter: str, columns: list[str | None]) -> R
         rule = f"must have {plural(len(columns), 'cell')} like the header, and has {len(found)}"
         if delimiter == "," and len(found) > len(columns) and _thousands(line):
             rule += "; if a number has a thousands separator, take it out"
-        return RowError(number, "line", rule, abbreviated(line))
+        return RowError(number, "line", rule, abbreviated_json(line))
     for name, cell in zip(columns, found, strict=True):
         if name is not None and find_field(cell) == name:
             rule = "must be a value; this is the column's name, as in a repeated header"
-            return RowError(number, WIRE_NAMES[name], rule, abbreviated(cell))
+            return RowError(number, WIRE_NAMES[name], rule, abbreviated_json(cell))
     row: Row = {name: cell for name, cell in zip(columns, found, strict=True) if name is not None and cell}
     row.setdefault("user_id", None)
     return row

@@ -9,7 +9,8 @@ from producers.cli.input import json_text
 from producers.cli.input.csv_rows import Lines, Row
 from producers.cli.input.fields import ROW_FIELDS, SETTING_FIELDS, find_field, unknown_field
 from producers.cli.input.row_errors import BadInput, RowError
-from producers.errors import InvalidChange, abbreviated, printable_name
+from producers.cli.json_output import abbreviated_json
+from producers.errors import InvalidChange, printable_name
 
 
 def json_rows(lines: Lines, *, ignore_other_columns: bool = False) -> Iterator[tuple[int, Row | RowError | None]]:
@@ -35,7 +36,7 @@ def json_rows(lines: Lines, *, ignore_other_columns: bool = False) -> Iterator[t
         try:
             yield number, _row(json_text.decode(line), ignore_others=ignore_other_columns)
         except ValueError as exc:
-            yield number, RowError(number, "line", f"must be one JSON value: {exc}", abbreviated(line))
+            yield number, RowError(number, "line", f"must be one JSON value: {exc}", abbreviated_json(line))
         except InvalidChange as exc:
             yield number, RowError.from_invalid_change(number, exc)
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from producers.cli.input.file_kinds import START_BYTES, bom_length
 from producers.cli.input.row_errors import RowError
-from producers.errors import abbreviated
+from producers.cli.json_output import abbreviated_json
 
 MAX_LINE_BYTES = 65_536
 """A change with ten settings takes 3,000 bytes. The limit keeps a file without line ends from filling the memory."""
@@ -32,16 +32,16 @@ def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, str | RowError]]:
     stream.seek(bom_length(stream.read(START_BYTES)))
     for number, raw in enumerate(_raw_lines(stream), 1):
         if len(raw) >= MAX_LINE_BYTES:
-            yield number, RowError(number, "line", _LONG_RULE, abbreviated(raw[:40].decode(errors="replace")))
+            yield number, RowError(number, "line", _LONG_RULE, abbreviated_json(raw[:40].decode(errors="replace")))
             continue
         try:
             text = raw.decode("utf-8").strip(" ")
         except UnicodeDecodeError as exc:
-            invalid = raw[exc.start : exc.start + 1]
-            yield number, RowError(number, "line", f"must be UTF-8: byte {exc.start + 1} is not", abbreviated(invalid))
+            rule = f"must be UTF-8: byte {exc.start + 1} is not"
+            yield number, RowError(number, "line", rule, f"0x{raw[exc.start]:02x}")
             continue
         if "\0" in text:
-            yield number, RowError(number, "line", "must not contain NUL bytes", abbreviated(text))
+            yield number, RowError(number, "line", "must not contain NUL bytes", abbreviated_json(text))
         else:
             yield number, text
 

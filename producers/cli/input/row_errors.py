@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from producers.errors import MISSING, InvalidChange, abbreviated
+from producers.cli.json_output import abbreviated_json
+from producers.errors import MISSING, InvalidChange
 
 
 class BadInput(Exception):
@@ -40,7 +41,7 @@ class RowError:
         """Return the error of a line whose change is invalid."""
         if error.value is None:
             return cls(line, error.field, MISSING, "")
-        return cls(line, error.field, error.rule, abbreviated(error.value))
+        return cls(line, error.field, error.rule, abbreviated_json(error.value))
 
 
 def describe(error: InvalidChange) -> str:

@@ -82,8 +82,12 @@ def test_the_gateways_page_has_every_type_of_problem_with_its_status() -> None:
     """Those of the gateway, of the producers' errors, and of what the framework and the protocol answer."""
     rows = table("producers/gateway/README.md", "| status | types, after `urn:copytrade:problem:` | meaning |")
     found = {name: int(status) for status, types, _ in rows for name in re.findall(r"[a-z][a-z0-9-]+", types)}
-    own = {kind: kind.status for kind in with_subclasses(GatewayError) if "console" not in kind.__module__}
-    theirs = {each: status for kind, status in STATUS for each in with_subclasses(kind)}
+    own: dict[type[Exception], HTTPStatus] = {
+        kind: kind.status for kind in with_subclasses(GatewayError) if "console" not in kind.__module__
+    }
+    theirs: dict[type[Exception], HTTPStatus] = {
+        each: status for kind, status in STATUS for each in with_subclasses(kind)
+    }
     expected = {type_of(kind.__name__): status.value for kind, status in {**own, **theirs}.items()}
     expected |= {of_http_error(refusal_of(status, "")).type: status.value for status in BY_PROTOCOL}
     expected |= {type_of("InternalError"): HTTPStatus.INTERNAL_SERVER_ERROR.value}

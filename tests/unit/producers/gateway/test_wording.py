@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from producers.cli.json_output import abbreviated_json
 from producers.errors import InvalidChange, InvalidLimit
-from producers.gateway.wording import broken_rule, json_text, place_and_rule
+from producers.gateway.wording import broken_rule, place_and_rule
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ from producers.gateway.wording import broken_rule, json_text, place_and_rule
 )
 def test_values_are_json_text(value: object, text: str) -> None:
     """Cut if they are long; a body is shown as it came."""
-    assert json_text(value) == text
+    assert abbreviated_json(value) == text
 
 
 def test_a_value_that_is_nested_too_deeply_is_no_error_of_its_own() -> None:
@@ -30,7 +31,7 @@ def test_a_value_that_is_nested_too_deeply_is_no_error_of_its_own() -> None:
     for _ in range(100_000):
         value = [value]
 
-    assert json_text(value) == "[[[..."
+    assert abbreviated_json(value) == "[[[..."
 
 
 def test_rules_and_fields_have_wire_names() -> None:
