@@ -11,6 +11,9 @@ from producers.gateway.protocol import GatewayProtocol
 from producers.gateway.server import GatewayServer
 from tests.support.gateway import port_of
 
+OK = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+"""A call."""
+
 
 class App:
     """An application that answers with the body that it gets; with many megabytes if the path is /large."""

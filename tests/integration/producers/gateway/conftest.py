@@ -1,4 +1,4 @@
-"""A gateway without access keys, and the lanes that it fills."""
+"""A gateway without access keys, and the lanes that it fills; its server with another application behind it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pytest
 from arq.connections import ArqRedis
 
 from producers import Producer
-from tests.support.gateway import gateway_on
+from producers.gateway.server import GatewayServer
+from tests.support.gateway import gateway_on, listening
 from tests.support.lanes import Lanes
+from tests.support.raw_http import App
 
 
 @pytest.fixture
@@ -31,3 +33,17 @@ async def served_producer(valkey: ArqRedis) -> AsyncIterator[Producer]:
     """A producer of the gateway's queue."""
     async with Producer(valkey) as producer:
         yield producer
+
+
+@pytest.fixture
+async def app() -> App:
+    """The application behind the server."""
+    return App()
+
+
+@pytest.fixture
+async def server(app: App) -> AsyncIterator[GatewayServer]:
+    """A server of at most three calls at a time."""
+    async with listening(app, connections=3) as serving:
+        yield serving
+        app.release.set()
