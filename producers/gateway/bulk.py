@@ -88,12 +88,12 @@ async def enqueue_many(
         items, lambda item: _permitted(key, item, kind), most=limits.gateway_rows, all_or_nothing=all_or_nothing
     )
     places = {id(change): place for change, place in zip(checked.valid, checked.places, strict=True)}
-    job_ids = [f"{base}.{place}" for place in checked.places]
+    job_ids = [f"{base},{place}" for place in checked.places]
     if all_or_nothing and (full := await _full_lanes(gateway.producer, checked.valid, job_ids)):
         raise nothing_enqueued(checked, full, together=True)
     report = await gateway.producer.enqueue_many(
         checked.valid,
-        job_id=lambda change: f"{base}.{places[id(change)]}",
+        job_id=lambda change: f"{base},{places[id(change)]}",
         ttl_s=ttl_s,
         priority=priority,
         coalesce=coalesce,

@@ -14,15 +14,18 @@ MAX_KEY_CHARS = 119
 """What an ID of 128 characters has room for, after a key ID of 8 and a dot."""
 
 MAX_BULK_KEY_CHARS = 111
-"""Of a call with many changes: each job ID ends with a dot and the place of its change, of up to seven digits."""
+"""Of a call with many changes: each job ID ends with a comma and the place of its change, of up to seven digits."""
 
 MAX_BATCH_KEY_CHARS = 55
 """Of a batch, whose ID has at most 64 characters."""
 
 
 def key_pattern(max_chars: int) -> str:
-    """Return the pattern of an Idempotency-Key, in quotes or not: what it names is at a path, and marks are no part."""
-    name = rf"(?!\.)(?:(?!\.\.|~~)[!#-.0-~]){{1,{max_chars}}}(?<!\.)"
+    """Return the pattern of an Idempotency-Key, in quotes or not: what it names is at a path, and marks are no part.
+
+    A comma is one: the IDs of bulk calls have it, so that no other key can lead to one of these.
+    """
+    name = rf"(?!\.)(?:(?!\.\.|~~)[!#-+.0-~-]){{1,{max_chars}}}(?<!\.)"
     return f'^(?:"{name}"|{name})$'
 
 
@@ -47,8 +50,8 @@ def _idempotency_key(request: AnyRequest, max_chars: int) -> str | None:
     name = header.strip()
     if re.match(key_pattern(max_chars), name) is None:
         rule = (
-            f"must be 1 to {max_chars} printable ASCII characters without spaces, slashes and quotes; it must not"
-            " contain '..' or '~~', nor begin or end with '.'"
+            f"must be 1 to {max_chars} printable ASCII characters without spaces, slashes, commas and quotes; it must"
+            " not contain '..' or '~~', nor begin or end with '.'"
         )
         raise InvalidArgument("Idempotency-Key", rule, header)
     return name.strip('"')

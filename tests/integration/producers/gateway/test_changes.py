@@ -193,9 +193,20 @@ async def test_many_changes_are_enqueued_and_the_invalid_ones_listed(
     first = (await gateway.post("/v1/changes:bulk", **content)).json()
     again = (await gateway.post("/v1/changes:bulk", **content)).json()
 
-    assert [job["jobId"] for job in first["jobs"]] == ["local.many.0", "local.many.2"]
+    assert [job["jobId"] for job in first["jobs"]] == ["local.many,0", "local.many,2"]
     assert [(row["index"], row["field"]) for row in first["refused"]] == [(1, "traderId")]
     assert [job["alreadyThere"] for job in again["jobs"]] == [True, True]
+
+
+async def test_no_other_key_leads_to_a_change_of_a_bulk_call(gateway: httpx.AsyncClient) -> None:
+    """A key with a counter is another one; what separates the two is in no key."""
+    single = await gateway.post("/v1/changes", json=body(change("1")), headers={"Idempotency-Key": "x.0"})
+    many = await gateway.post("/v1/changes:bulk", json=[body(change("1"))], headers={"Idempotency-Key": "x"})
+    refused = await gateway.post("/v1/changes", json=body(change("1")), headers={"Idempotency-Key": "x,0"})
+
+    assert single.status_code == 202
+    assert [job["alreadyThere"] for job in many.json()["jobs"]] == [False]
+    assert refused.status_code == 422
 
 
 async def test_many_changes_are_enqueued_together_or_not_at_all(gateway: httpx.AsyncClient) -> None:
