@@ -9,7 +9,6 @@ const HEIGHT_PX = 144;
 const COLOURS = ["#2f8f57", "#d1495b", "#0b7fc7", "#b7791f"];
 const AGAIN_MS = 2000;
 const SIGN_IN_REQUIRED = 401;
-let isAsked = false;
 
 function showTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
@@ -43,15 +42,6 @@ function refresh() {
   drawCharts(document);
 }
 
-// A tab that was opened in the background gets no stream before it is looked at; the extension ends those of hidden tabs.
-function connect() {
-  const live = document.querySelector("[hx-sse\\:connect]");
-  if (live !== null && !isAsked && !document.hidden) {
-    isAsked = true;
-    live.dispatchEvent(new Event("connect"));
-  }
-}
-
 function showConnection(isThere) {
   document.getElementById("connection").hidden = isThere;
 }
@@ -65,19 +55,15 @@ function onStreamError(event) {
   }
   showConnection(false);
   if (connection === undefined) {
-    setTimeout(() => { isAsked = false; connect(); }, AGAIN_MS);
+    setTimeout(() => document.querySelector("[hx-sse\\:connect]")?.dispatchEvent(new Event("connect")), AGAIN_MS);
   }
 }
 
 document.addEventListener("DOMContentLoaded", refresh);
-document.addEventListener("htmx:after:process", () => {
-  connect();
-  document.addEventListener("visibilitychange", connect);
-}, { once: true });
 document.addEventListener("htmx:after:swap", refresh);
 document.addEventListener("htmx:sse:after:connection", () => {
   showConnection(true);
-  if (document.hidden) {  // since before there was a stream to end
+  if (document.hidden) {  // since before the extension listened, which ends the streams of hidden tabs
     setTimeout(() => document.dispatchEvent(new Event("visibilitychange")));
   }
 });
