@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 import pytest
 
+import producers.gateway.app  # noqa: F401 - all kinds of problems are there then
 from producers import JobState, Outcome
 from producers.gateway.events import Event as GatewayEvent
 from producers.gateway.heads import refusal_of
