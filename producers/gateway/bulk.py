@@ -16,10 +16,10 @@ from producers.contract.keyspace import Keyspace
 from producers.contract.messages import Priority, SettingsChange
 from producers.contract.reader import read_change
 from producers.errors import InvalidChange, Refusal
-from producers.gateway.bodies import JSON, NDJSON, media_type, read_body
+from producers.gateway.bodies import JSON, NDJSON, decode, media_type, read_body
 from producers.gateway.changes import IsCoalescing, Ttl, Wanted
 from producers.gateway.identity import MAX_BULK_KEY_CHARS, new_id
-from producers.gateway.items import check_items, nothing_enqueued, raw_items
+from producers.gateway.items import check_items, nothing_enqueued
 from producers.gateway.problem_document import RowProblem
 from producers.gateway.service import ACCEPTED, AnyRequest, gateway_of, key_of
 from producers.queue.fan_out import LANE_BATCH_SIZE, refuse_full_lanes
@@ -82,7 +82,9 @@ async def enqueue_many(
     limits = gateway.settings
     kind = media_type(request, JSON, NDJSON)
     body = await read_body(request, limits.gateway_body_bytes)
-    items: list[Any] = raw_items(body) if kind == JSON else [line for line in body.split(b"\n") if line.strip()]
+    items: list[Any] = (
+        decode(body, list[msgspec.Raw]) if kind == JSON else [line for line in body.split(b"\n") if line.strip()]
+    )
     base, key = new_id(request, MAX_BULK_KEY_CHARS), key_of(request)
     checked = await check_items(
         items, lambda item: _permitted(key, item, kind), most=limits.gateway_rows, all_or_nothing=all_or_nothing

@@ -11,7 +11,7 @@ import msgspec
 
 from producers.errors import InvalidChange, LaneFull, Refusal
 from producers.gateway.problem_document import MAX_ROWS_SHOWN, RowProblem
-from producers.gateway.problems import BadRows, BodyTooLarge, InvalidBody, LanesFull, row_problems
+from producers.gateway.problems import BadRows, BodyTooLarge, LanesFull, row_problems
 from producers.gateway.turns import Turns
 
 I = TypeVar("I")  # noqa: E741
@@ -100,18 +100,6 @@ def nothing_enqueued(
         detail = f"nothing was enqueued: the lanes of {full:,} of the items are full; {how} when they have drained"
         return LanesFull(detail, errors, total=total)
     return BadRows(f"nothing was enqueued: {total:,} of the items cannot be accepted", errors, total=total)
-
-
-def raw_items(body: bytes) -> list[msgspec.Raw]:
-    """Return the items of a JSON array, not yet decoded.
-
-    Raises:
-        InvalidBody: it is none.
-    """
-    try:
-        return msgspec.json.decode(body, type=list[msgspec.Raw])
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise InvalidBody("body", f"must be a list of changes in JSON ({exc})", body) from exc
 
 
 def _place(row: RowProblem) -> int:

@@ -53,7 +53,8 @@ async def test_half_a_body_writes_nothing_and_the_whole_one_is_accepted_later(va
         ("/v1/changes", b'"' + b"1" * 10_000_000 + b'"', "application/json", 413, "must be at most 4,194,304 bytes"),
         ("/v1/changes", b"[" * 1_000_000, "application/json", 422, "must be JSON"),
         ("/v1/pauses/pause", b"0 0", "application/json", 422, "must be JSON"),
-        ("/v1/changes:bulk", b"[" * 1_000_000, "application/json", 422, "must be a list of changes"),
+        ("/v1/changes:bulk", b"[" * 1_000_000, "application/json", 422, "must be JSON"),
+        ("/v1/changes:bulk", b"{}", "application/json", 422, "must be an array"),
     ],
     ids=lambda value: str(value)[:30],
 )
