@@ -75,7 +75,7 @@ OF_OPEN = ("400", "431", "500", "503")
 
 HEADERS = {
     "Idempotency-Key": "The same key with the same content adds nothing, and answers as the first time. With quotes or"
-    " without; it has no slash.",
+    " without; it has no slash and no comma.",
     "Prefer": "`wait=N`: answer with the result, if it comes within N seconds.",
     "Last-Event-ID": "The ID of the last event that was seen: the stream continues after it. It goes before `after`.",
 }
