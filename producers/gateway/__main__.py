@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
+from producers.gateway.api.openapi import document
 from producers.gateway.app import create_app
-from producers.gateway.openapi import document
 from producers.gateway.settings import GatewaySettings
 
 if __name__ == "__main__":

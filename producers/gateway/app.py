@@ -28,18 +28,18 @@ from litestar.types import (
 )
 
 from producers.errors import ProducerError, abbreviated
-from producers.gateway import batches, bulk, changes, fan_outs, letters, openapi, operating, results
-from producers.gateway.audit import OutageLog, log
-from producers.gateway.call_checks import InvalidHead, call_refusal, own_path
-from producers.gateway.console.routes import console, on_unrouted
-from producers.gateway.events import Event
-from producers.gateway.problems import (
+from producers.gateway.api import batches, bulk, changes, fan_outs, letters, openapi, operating, results
+from producers.gateway.calls.audit import OutageLog, log
+from producers.gateway.calls.events import Event
+from producers.gateway.calls.problems import (
     GatewayError,
     on_gateway_error,
     on_producer_error,
     on_unexpected_error,
 )
-from producers.gateway.service import AnyRequest, Gateway, attach, authorize, gateway_in
+from producers.gateway.calls.service import AnyRequest, Gateway, attach, authorize, gateway_in
+from producers.gateway.console.routes import console, on_unrouted
+from producers.gateway.serving.call_checks import InvalidHead, call_refusal, own_path
 from producers.gateway.settings import GatewaySettings
 from producers.logs import log_fields
 

@@ -53,7 +53,7 @@ def serve(
     """
     try:
         from producers.gateway.app import create_app  # noqa: PLC0415 - see the module docstring
-        from producers.gateway.server import listen, run  # noqa: PLC0415
+        from producers.gateway.serving.server import listen, run  # noqa: PLC0415
     except ImportError as exc:
         raise CommandFailed(ExitCode.FAILED, NO_EXTRA) from exc
 

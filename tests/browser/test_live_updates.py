@@ -14,7 +14,7 @@ from playwright.async_api import Browser, Page, Route, expect
 from ops.serving import serving
 from producers.contract.access_keys import Scope
 from producers.gateway import GatewaySettings, create_app
-from producers.gateway.service import Gateway, gateway_in
+from producers.gateway.calls.service import Gateway, gateway_in
 from tests.browser.site import Site, Tab, new_tab
 from tests.support.browser import needs_browser
 from tests.support.gateway import listening, port_of

@@ -15,7 +15,7 @@ from ops.keys import KEYS
 from producers import SettingsChange
 from producers.contract.access_keys import AccessKey, Scope, digest_of, new_key
 from producers.gateway import GatewaySettings, create_app
-from producers.gateway.server import GatewayServer, server
+from producers.gateway.serving.server import GatewayServer, server
 from producers.queue.access_keys import add_key
 from producers.transport.runner import execute
 from tests.support.changes import change, setting

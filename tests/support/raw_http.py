@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from producers.gateway.protocol import GatewayProtocol
-from producers.gateway.server import GatewayServer
+from producers.gateway.serving.protocol import GatewayProtocol
+from producers.gateway.serving.server import GatewayServer
 from tests.support.gateway import port_of
 
 OK = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -9,8 +9,8 @@ from litestar import Response
 from litestar.response import Redirect
 
 from producers.cli.text import format_count
+from producers.gateway.calls.service import AnyRequest
 from producers.gateway.console.rendering import link, render
-from producers.gateway.service import AnyRequest
 
 SEE_OTHER: Final = 303
 

@@ -16,16 +16,16 @@ from producers.contract.access_keys import Scope
 from producers.contract.messages import JobResult
 from producers.contract.validation import check_user_id
 from producers.contract.wording import plural
-from producers.gateway.audit import log_call
-from producers.gateway.bodies import CSV, NDJSON
+from producers.gateway.api.results import export
+from producers.gateway.calls.audit import log_call
+from producers.gateway.calls.bodies import CSV, NDJSON
+from producers.gateway.calls.service import AnyRequest, gateway_of, require_id
 from producers.gateway.console.actions import SEE_OTHER, confirmation, done
 from producers.gateway.console.batches import state_of
 from producers.gateway.console.causes import FAILED, cause_counts_of
 from producers.gateway.console.forms import read_form
 from producers.gateway.console.live import Screen
 from producers.gateway.console.rendering import HEADERS, link
-from producers.gateway.results import export
-from producers.gateway.service import AnyRequest, gateway_of, require_id
 from producers.queue.finish import DEAD_OUTCOMES
 from producers.queue.jobs import JobState, JobStatus
 from producers.queue.results import format_cursor

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from producers import Progress
+from producers.gateway.calls.service import AnyRequest, gateway_of, key_of
 from producers.gateway.console.forms import read_number
 from producers.gateway.console.live import Screen
-from producers.gateway.service import AnyRequest, gateway_of, key_of
 
 SHOWN = 25
 """Batches a page. Each costs Redis a call, every two seconds and tab."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from producers import Batch, Outcome, Progress
 from producers.contract.messages import JobResult
-from producers.gateway.service import AnyRequest
+from producers.gateway.calls.service import AnyRequest
 
 FAILED = (Outcome.REJECTED, Outcome.UNAUTHORIZED, Outcome.EXHAUSTED, Outcome.EXPIRED)
 """The outcomes that have a cause. Cancelled and superseded changes ended as somebody wanted."""

@@ -21,13 +21,13 @@ from producers import (
 from producers.contract.access_keys import Scope
 from producers.contract.attempt_history import MAX_ATTEMPTS
 from producers.contract.wording import plural
-from producers.gateway.audit import log_call
-from producers.gateway.changes import not_found
+from producers.gateway.api.changes import not_found
+from producers.gateway.calls.audit import log_call
+from producers.gateway.calls.service import AnyRequest, gateway_of, require_id
 from producers.gateway.console.actions import SEE_OTHER, confirmation, done
 from producers.gateway.console.forms import read_form
 from producers.gateway.console.live import Screen
 from producers.gateway.console.rendering import link
-from producers.gateway.service import AnyRequest, gateway_of, require_id
 
 _SETTING_FIELDS = list(zip(CopySetting.__struct_encode_fields__, CopySetting.__struct_fields__, strict=True))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from urllib.parse import parse_qsl
 
 from producers.errors import InvalidChange
-from producers.gateway.bodies import read_body
-from producers.gateway.problems import WrongMediaType
-from producers.gateway.service import AnyRequest
+from producers.gateway.calls.bodies import read_body
+from producers.gateway.calls.problems import WrongMediaType
+from producers.gateway.calls.service import AnyRequest
 
 FORM = "application/x-www-form-urlencoded"
 MAX_FORM_BYTES = 16_384

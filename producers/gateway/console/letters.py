@@ -13,13 +13,13 @@ from producers import DeadLetterGrouping, InvalidChange, Outcome
 from producers.contract.access_keys import Scope
 from producers.contract.validation import MAX_ID_CHARS
 from producers.contract.wording import plural
-from producers.gateway.audit import log_call
+from producers.gateway.api.operating import require_unbound
+from producers.gateway.calls.audit import log_call
+from producers.gateway.calls.service import AnyRequest, gateway_of
 from producers.gateway.console.actions import SEE_OTHER, confirmation, done
 from producers.gateway.console.forms import read_form
 from producers.gateway.console.live import Screen
 from producers.gateway.console.rendering import link
-from producers.gateway.operating import require_unbound
-from producers.gateway.service import AnyRequest, gateway_of
 from producers.queue.finish import DEAD_OUTCOMES
 
 SHOWN_LETTERS, SHOWN_GROUPS = 50, 20

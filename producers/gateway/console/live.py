@@ -13,14 +13,14 @@ from litestar.response import Stream
 
 from producers.contract.access_keys import Scope
 from producers.errors import ProducerError
+from producers.gateway.api.results import KEEP_ALIVE_S
+from producers.gateway.calls.problems import GatewayError, NotPermitted
+from producers.gateway.calls.service import AnyRequest, gateway_of, require_scope
+from producers.gateway.calls.streams import event_stream
 from producers.gateway.console.actions import notice_of
 from producers.gateway.console.assets import VERSION
 from producers.gateway.console.rendering import link, render, render_content
 from producers.gateway.console.sessions import SignInRequired, key_of_browser
-from producers.gateway.problems import GatewayError, NotPermitted
-from producers.gateway.results import KEEP_ALIVE_S
-from producers.gateway.service import AnyRequest, gateway_of, require_scope
-from producers.gateway.streams import event_stream
 
 INTERVAL_S = 2.0
 """How often a screen looks for changes: a screen takes some ten commands, so a tab costs Redis some five a second."""

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from producers import Overview
+from producers.gateway.api.operating import require_unbound
+from producers.gateway.calls.service import AnyRequest, gateway_of
 from producers.gateway.console.history import History
 from producers.gateway.console.live import Screen
-from producers.gateway.operating import require_unbound
-from producers.gateway.service import AnyRequest, gateway_of
 
 SHARED_S = 1.0
 """How old an overview may be that several tabs share."""

@@ -9,11 +9,11 @@ from litestar.response import Redirect
 
 from producers import InvalidChange
 from producers.contract.access_keys import Scope
-from producers.gateway.audit import log_call
+from producers.gateway.api.operating import require_unbound, require_user
+from producers.gateway.calls.audit import log_call
+from producers.gateway.calls.service import AnyRequest, gateway_of
 from producers.gateway.console.actions import SEE_OTHER, done
 from producers.gateway.console.forms import read_form
-from producers.gateway.operating import require_unbound, require_user
-from producers.gateway.service import AnyRequest, gateway_of
 
 _ARGUMENTS = {"user": "user_id", "trader": "trader_id", "egress": "egress", "everything": "everything"}
 

@@ -15,8 +15,8 @@ from markupsafe import Markup
 
 from producers.cli.text import EMPTY_CELL, format_count, format_duration, format_time
 from producers.cli.views import outcome_counts
+from producers.gateway.calls.service import AnyRequest, gateway_of, key_of, location
 from producers.gateway.console.assets import asset_path
-from producers.gateway.service import AnyRequest, gateway_of, key_of, location
 
 MEDIA_TYPE = "text/html"
 

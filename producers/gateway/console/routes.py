@@ -11,6 +11,15 @@ from litestar.response import Redirect
 from litestar.types import ExceptionHandlersMap
 
 from producers.errors import ProducerError
+from producers.gateway.calls.problem_document import Problem
+from producers.gateway.calls.problems import (
+    GatewayError,
+    of_gateway_error,
+    of_http_error,
+    of_producer_error,
+    on_http_error,
+)
+from producers.gateway.calls.service import LOCAL, AnyRequest, admit
 from producers.gateway.console import (
     assets,
     batch,
@@ -25,15 +34,6 @@ from producers.gateway.console import (
 )
 from producers.gateway.console.rendering import link, render
 from producers.gateway.console.sessions import SignInRequired, require_session
-from producers.gateway.problem_document import Problem
-from producers.gateway.problems import (
-    GatewayError,
-    of_gateway_error,
-    of_http_error,
-    of_producer_error,
-    on_http_error,
-)
-from producers.gateway.service import LOCAL, AnyRequest, admit
 
 
 def _page_of(request: AnyRequest, problem: Problem) -> Response[Any]:

@@ -13,10 +13,10 @@ from producers import BatchNotFound, InvalidArgument, JobNotFound, JobState
 from producers.contract.access_keys import Scope
 from producers.contract.messages import CHANGE_SUFFIX
 from producers.contract.validation import MAX_ID_CHARS, check_id
+from producers.gateway.api.operating import require_user
+from producers.gateway.calls.problems import NotPermitted
+from producers.gateway.calls.service import AnyRequest, gateway_of, key_of
 from producers.gateway.console.rendering import link, render
-from producers.gateway.operating import require_user
-from producers.gateway.problems import NotPermitted
-from producers.gateway.service import AnyRequest, gateway_of, key_of
 
 
 class Place(NamedTuple):

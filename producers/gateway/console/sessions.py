@@ -12,11 +12,11 @@ from litestar.params import QueryParameter
 from litestar.response import Redirect
 
 from producers.contract.access_keys import AccessKey, Scope
-from producers.gateway.call_checks import is_cross_origin
+from producers.gateway.calls.problems import NotAuthenticated, NotPermitted
+from producers.gateway.calls.service import LOCAL, AnyRequest, admit, gateway_of, require_scope
 from producers.gateway.console.forms import read_form
 from producers.gateway.console.rendering import link, render
-from producers.gateway.problems import NotAuthenticated, NotPermitted
-from producers.gateway.service import LOCAL, AnyRequest, admit, gateway_of, require_scope
+from producers.gateway.serving.call_checks import is_cross_origin
 from producers.gateway.settings import is_loopback
 
 COOKIE = "copytrade_session"

@@ -12,13 +12,13 @@ from producers import InvalidChange, UserStatus
 from producers.contract.access_keys import Scope
 from producers.contract.validation import MAX_RATE_PER_S, MIN_RATE_PER_S
 from producers.contract.wording import plural
-from producers.gateway.audit import log_call
+from producers.gateway.api.operating import require_user
+from producers.gateway.calls.audit import log_call
+from producers.gateway.calls.service import AnyRequest, gateway_of
 from producers.gateway.console.actions import SEE_OTHER, confirmation, done
 from producers.gateway.console.forms import read_form
 from producers.gateway.console.live import Screen
 from producers.gateway.console.rendering import link
-from producers.gateway.operating import require_user
-from producers.gateway.service import AnyRequest, gateway_of
 from producers.queue.user_status import MAX_LANES_SHOWN
 
 SHOWN_LANES, SHOWN_CHANGES = 12, 20

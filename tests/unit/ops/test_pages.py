@@ -12,11 +12,11 @@ import pytest
 
 import producers.gateway.app  # noqa: F401 - all kinds of problems are there then
 from producers import JobState, Outcome
-from producers.gateway.events import Event as GatewayEvent
-from producers.gateway.heads import refusal_of
-from producers.gateway.identity import MAX_BATCH_KEY_CHARS, MAX_BULK_KEY_CHARS, MAX_KEY_CHARS
-from producers.gateway.problem_document import TYPE_PREFIX, type_of
-from producers.gateway.problems import STATUS, GatewayError, of_http_error
+from producers.gateway.calls.events import Event as GatewayEvent
+from producers.gateway.calls.identity import MAX_BATCH_KEY_CHARS, MAX_BULK_KEY_CHARS, MAX_KEY_CHARS
+from producers.gateway.calls.problem_document import TYPE_PREFIX, type_of
+from producers.gateway.calls.problems import STATUS, GatewayError, of_http_error
+from producers.gateway.serving.heads import refusal_of
 from producers.gateway.settings import GatewaySettings
 from producers.queue.bucket import StoredBucket
 from producers.queue.cancel import Cancellation

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from producers.gateway.events import Event as GatewayEvent
+from producers.gateway.calls.events import Event as GatewayEvent
 from producers.logs import LIBRARY
 from worker.logs import Event
 

@@ -9,7 +9,7 @@ import pytest
 from arq.connections import ArqRedis
 
 from producers import Producer
-from producers.gateway.server import GatewayServer
+from producers.gateway.serving.server import GatewayServer
 from tests.support.gateway import gateway_on, listening
 from tests.support.lanes import Lanes
 from tests.support.raw_http import App

@@ -12,9 +12,10 @@ from arq.connections import ArqRedis
 
 from ops.keys import KEYS
 from producers.contract.access_keys import Scope, key_id_of
-from producers.gateway import GatewaySettings, service
-from producers.gateway.problems import NotAuthenticated
-from producers.gateway.service import Gateway
+from producers.gateway import GatewaySettings
+from producers.gateway.calls import service
+from producers.gateway.calls.problems import NotAuthenticated
+from producers.gateway.calls.service import Gateway
 from tests.support.changes import change
 from tests.support.gateway import SETTINGS, access_key, bearer, body, gateway_on
 

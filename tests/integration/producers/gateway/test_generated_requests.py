@@ -21,7 +21,7 @@ from schemathesis.specs.openapi import checks
 
 from producers.contract.access_keys import Scope
 from producers.gateway import GatewaySettings, create_app
-from producers.gateway.openapi import document
+from producers.gateway.api.openapi import document
 from tests.support.gateway import CSV, NDJSON, access_key, bearer, listening, port_of
 
 MANY = int(os.environ.get("GENERATED_REQUESTS", "0"))

@@ -13,10 +13,12 @@ from redis.asyncio import Redis
 
 from ops.keys import KEYS
 from producers.contract.access_keys import Scope, key_id_of
-from producers.gateway import GatewaySettings, results, service
-from producers.gateway.problems import TooManyCalls
-from producers.gateway.service import Gateway
-from producers.gateway.streams import event_stream
+from producers.gateway import GatewaySettings
+from producers.gateway.api import results
+from producers.gateway.calls import service
+from producers.gateway.calls.problems import TooManyCalls
+from producers.gateway.calls.service import Gateway
+from producers.gateway.calls.streams import event_stream
 from tests.support.gateway import NDJSON, SETTINGS, access_key, bearer, body, gateway_on, lines
 from tests.support.lanes import Lanes
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from producers.gateway import GatewaySettings, create_app
-from producers.gateway.openapi import BODIES, ERRORS, OF_CALLS, OPEN, STREAMS, document
+from producers.gateway.api.openapi import BODIES, ERRORS, OF_CALLS, OPEN, STREAMS, document
 
 COPY = Path(__file__).parents[4] / "producers" / "gateway" / "openapi.json"
 
@@ -21,7 +21,7 @@ def current() -> dict[str, Any]:
 
 
 def test_the_copy_of_the_document_is_current() -> None:
-    """Python -m producers.gateway.openapi > producers/gateway/openapi.json."""
+    """Python -m producers.gateway.api.openapi > producers/gateway/openapi.json."""
     assert json.loads(COPY.read_text("utf-8")) == current()
 
 

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from producers.gateway.server import GatewayServer
+from producers.gateway.serving.server import GatewayServer
 from tests.support.raw_http import OK, App, answered, closed, connected, connections, exchanged, until
 
 REFUSED = [

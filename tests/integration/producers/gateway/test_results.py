@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from producers.gateway.results import accepted_type
+from producers.gateway.api.results import accepted_type
 from tests.support.gateway import SETTINGS, gateway_on
 from tests.support.lanes import Lanes
 

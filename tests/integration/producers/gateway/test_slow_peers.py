@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from producers.gateway.protocol import ANSWER_S, BODY_S, DRAIN_S, HEAD_S, KEEP_ALIVE_S
-from producers.gateway.server import GatewayServer
+from producers.gateway.serving.protocol import ANSWER_S, BODY_S, DRAIN_S, HEAD_S, KEEP_ALIVE_S
+from producers.gateway.serving.server import GatewayServer
 from tests.support.raw_http import OK, App, answered, check_all, closed, connected, connections, until
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"

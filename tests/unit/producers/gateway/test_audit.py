@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 
 from producers import JobNotFound, QueueUnavailable
-from producers.gateway.audit import OUTAGE_LOG_S, OutageLog
-from producers.gateway.events import Event
+from producers.gateway.calls.audit import OUTAGE_LOG_S, OutageLog
+from producers.gateway.calls.events import Event
 from producers.logs import ATTRIBUTE
 
 SCOPE = cast("Any", {})

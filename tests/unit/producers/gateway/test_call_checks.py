@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from producers.gateway.call_checks import call_refusal, own_path
+from producers.gateway.serving.call_checks import call_refusal, own_path
 
 SEGMENTS = ("v1", "livez")
 

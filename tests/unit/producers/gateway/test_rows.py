@@ -9,10 +9,10 @@ import pytest
 
 from producers.cli.input.followers import Format
 from producers.cli.input.template import Template
-from producers.gateway.problems import BodyTooLarge
-from producers.gateway.rows import Rows
-from producers.gateway.service import LOCAL
-from producers.gateway.turns import TURN_S, Turns
+from producers.gateway.api.rows import Rows
+from producers.gateway.calls.problems import BodyTooLarge
+from producers.gateway.calls.service import LOCAL
+from producers.gateway.calls.turns import TURN_S, Turns
 from tests.support.followers_files import SETTINGS
 
 

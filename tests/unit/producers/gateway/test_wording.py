@@ -6,7 +6,7 @@ import pytest
 
 from producers.cli.json_output import abbreviated_json
 from producers.errors import InvalidChange, InvalidLimit
-from producers.gateway.wording import broken_rule, place_and_rule
+from producers.gateway.calls.wording import broken_rule, place_and_rule
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from arq.connections import ArqRedis
 
 from ops.keys import KEYS
 from producers.contract.access_keys import Scope, key_id_of
-from producers.gateway import GatewaySettings, create_app, service
+from producers.gateway import GatewaySettings, create_app
+from producers.gateway.calls import service
 from producers.gateway.console.assets import FILES, VERSION, asset_path
 from producers.gateway.console.sessions import COOKIE
 from producers.queue.access_keys import revoke_key

@@ -16,9 +16,9 @@ from producers.cli.input.row_errors import BadInput, RowError
 from producers.cli.input.template import Template
 from producers.contract.access_keys import AccessKey
 from producers.contract.messages import SettingsChange
-from producers.gateway.problem_document import MAX_ROWS_SHOWN, RowProblem, type_of
-from producers.gateway.problems import BadRows, BodyTooLarge
-from producers.gateway.turns import Turns
+from producers.gateway.calls.problem_document import MAX_ROWS_SHOWN, RowProblem, type_of
+from producers.gateway.calls.problems import BadRows, BodyTooLarge
+from producers.gateway.calls.turns import Turns
 
 SPOOLED_BYTES = 1_048_576
 """What is kept in memory of a body; the rest is in a file."""

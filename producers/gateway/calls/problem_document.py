@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from producers.gateway.escaped import EscapedText
+from producers.gateway.calls.escaped import EscapedText
 
 TYPE_PREFIX = "urn:copytrade:problem:"
 MAX_ROWS_SHOWN = 1000

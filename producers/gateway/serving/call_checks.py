@@ -9,7 +9,7 @@ from http import HTTPStatus
 from urllib.parse import parse_qsl
 
 from producers.errors import MAX_VALUE_CHARS
-from producers.gateway.problems import GatewayError, NotPermitted
+from producers.gateway.calls.problems import GatewayError, NotPermitted
 from producers.gateway.settings import is_loopback
 
 Headers = Iterable[tuple[bytes, bytes]]

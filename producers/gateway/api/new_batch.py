@@ -11,7 +11,7 @@ from producers.cli.input.row_errors import BadInput
 from producers.cli.input.template import Template
 from producers.contract.messages import AutoCopy, Mode, Priority, SettingsChange
 from producers.contract.reader import change_from_wire
-from producers.gateway.service import AnyRequest, key_of, require_lane
+from producers.gateway.calls.service import AnyRequest, key_of, require_lane
 
 PLACEHOLDER_USER = "1"
 TEMPLATE_FIELDS = ("trader_id", "settings", "user_ids", "auto_copy", "mode")

@@ -16,8 +16,8 @@ from litestar.datastructures import State
 from producers import Producer
 from producers.contract.access_keys import AccessKey, Scope, key_id_of
 from producers.errors import ProducerError, QueueUnavailable
-from producers.gateway.feed import Feed
-from producers.gateway.problems import KeysUnavailable, NotAuthenticated, NotPermitted, TooManyCalls
+from producers.gateway.calls.feed import Feed
+from producers.gateway.calls.problems import KeysUnavailable, NotAuthenticated, NotPermitted, TooManyCalls
 from producers.gateway.settings import GatewaySettings, is_loopback
 
 KEY_CACHE_S = 1.0

@@ -15,9 +15,9 @@ from litestar.exceptions import HTTPException
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from producers.gateway.heads import MAX_HEAD_BYTES, head_refusal, head_too_large, refusal_of, response_to
-from producers.gateway.http_1_0 import sending_without_chunks
-from producers.gateway.pace import CountedWrites, Progress
+from producers.gateway.serving.heads import MAX_HEAD_BYTES, head_refusal, head_too_large, refusal_of, response_to
+from producers.gateway.serving.http_1_0 import sending_without_chunks
+from producers.gateway.serving.pace import CountedWrites, Progress
 
 HEAD_S = 10.0
 """How long a head may take from its first byte, and a new connection until its first byte."""

@@ -29,9 +29,9 @@ from producers.errors import (
     Refusal,
     ReplayRefused,
 )
-from producers.gateway.events import Event
-from producers.gateway.problem_document import MAX_ROWS_SHOWN, Problem, RowProblem, problem_of, type_of
-from producers.gateway.wording import broken_rule, place_and_rule, sentence
+from producers.gateway.calls.events import Event
+from producers.gateway.calls.problem_document import MAX_ROWS_SHOWN, Problem, RowProblem, problem_of, type_of
+from producers.gateway.calls.wording import broken_rule, place_and_rule, sentence
 from producers.logs import log_fields
 
 MEDIA_TYPE = "application/problem+json"

@@ -6,7 +6,7 @@ import re
 
 from producers.contract.ids import SortableIds
 from producers.errors import InvalidArgument
-from producers.gateway.service import AnyRequest, key_of
+from producers.gateway.calls.service import AnyRequest, key_of
 
 _ids = SortableIds()
 

@@ -15,15 +15,15 @@ from producers.contract.access_keys import AccessKey, Scope
 from producers.contract.messages import Priority, SettingsChange
 from producers.contract.reader import read_change
 from producers.contract.validation import check_user_id
-from producers.gateway.bodies import CSV, JSON, NDJSON, decode, media_type, read_body
-from producers.gateway.changes import Ttl
-from producers.gateway.identity import MAX_BATCH_KEY_CHARS, new_id
-from producers.gateway.items import Checked, check_items, nothing_enqueued
-from producers.gateway.new_batch import TEMPLATE_FIELDS, NewBatch, template_change, template_of_rows
-from producers.gateway.problem_document import MAX_ROWS_SHOWN, RowProblem
-from producers.gateway.problems import BadRows, InvalidBody, NotPermitted
-from producers.gateway.rows import Rows, problem_of, spooled
-from producers.gateway.service import ACCEPTED, OK, AnyRequest, gateway_of, key_of, location, require_id
+from producers.gateway.api.changes import Ttl
+from producers.gateway.api.new_batch import TEMPLATE_FIELDS, NewBatch, template_change, template_of_rows
+from producers.gateway.api.rows import Rows, problem_of, spooled
+from producers.gateway.calls.bodies import CSV, JSON, NDJSON, decode, media_type, read_body
+from producers.gateway.calls.identity import MAX_BATCH_KEY_CHARS, new_id
+from producers.gateway.calls.items import Checked, check_items, nothing_enqueued
+from producers.gateway.calls.problem_document import MAX_ROWS_SHOWN, RowProblem
+from producers.gateway.calls.problems import BadRows, InvalidBody, NotPermitted
+from producers.gateway.calls.service import ACCEPTED, OK, AnyRequest, gateway_of, key_of, location, require_id
 
 BatchId = Annotated[str | None, QueryParameter(name="batchId", description="Of NDJSON and CSV: the batch's ID.")]
 AllOrNothing = Annotated[

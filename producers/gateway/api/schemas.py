@@ -19,15 +19,15 @@ from producers.contract.validation import (
     MAX_SETTINGS,
     MIN_RATE_PER_S,
 )
-from producers.gateway.batches import CancelledMany
-from producers.gateway.bulk import EnqueuedMany
-from producers.gateway.changes import Cancelled, ChangeStatus, Enqueued
-from producers.gateway.fan_outs import BatchReport
-from producers.gateway.letters import Dropped, Letters, ReplayReport
-from producers.gateway.new_batch import NewBatch
-from producers.gateway.operating import Changed, NewLimit, PauseTarget
-from producers.gateway.problem_document import Problem
-from producers.gateway.results import ResultsPage
+from producers.gateway.api.batches import CancelledMany
+from producers.gateway.api.bulk import EnqueuedMany
+from producers.gateway.api.changes import Cancelled, ChangeStatus, Enqueued
+from producers.gateway.api.fan_outs import BatchReport
+from producers.gateway.api.letters import Dropped, Letters, ReplayReport
+from producers.gateway.api.new_batch import NewBatch
+from producers.gateway.api.operating import Changed, NewLimit, PauseTarget
+from producers.gateway.api.results import ResultsPage
+from producers.gateway.calls.problem_document import Problem
 from producers.settings import MAX_TTL_S
 
 Schema = dict[str, Any]

@@ -12,10 +12,10 @@ from producers import DeadLetter, Outcome
 from producers.cli.json_output import to_builtins
 from producers.contract.access_keys import Scope
 from producers.contract.validation import ID_PATTERN
-from producers.gateway.audit import log_call
-from producers.gateway.operating import read_message, require_unbound
-from producers.gateway.problems import InvalidBody
-from producers.gateway.service import OK, AnyRequest, gateway_of, next_page
+from producers.gateway.api.operating import read_message, require_unbound
+from producers.gateway.calls.audit import log_call
+from producers.gateway.calls.problems import InvalidBody
+from producers.gateway.calls.service import OK, AnyRequest, gateway_of, next_page
 
 MAX_LETTERS = 1000
 

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from litestar.types import Scope
 
 from producers.errors import QueueUnavailable
-from producers.gateway.events import Event
-from producers.gateway.problems import KeysUnavailable
-from producers.gateway.service import AnyRequest, key_of
+from producers.gateway.calls.events import Event
+from producers.gateway.calls.problems import KeysUnavailable
+from producers.gateway.calls.service import AnyRequest, key_of
 from producers.logs import log_fields
 
 OUTAGE_LOG_S = 60.0
 """One line a minute, however many calls fail."""
 
-audit_log = logging.getLogger("producers.gateway.audit")
+audit_log = logging.getLogger("producers.gateway.calls.audit")
 log = logging.getLogger("producers.gateway")
 
 

@@ -16,12 +16,12 @@ from producers.contract.keyspace import Keyspace
 from producers.contract.messages import Priority, SettingsChange
 from producers.contract.reader import read_change
 from producers.errors import InvalidChange, Refusal
-from producers.gateway.bodies import JSON, NDJSON, decode, media_type, read_body
-from producers.gateway.changes import IsCoalescing, Ttl, Wanted
-from producers.gateway.identity import MAX_BULK_KEY_CHARS, new_id
-from producers.gateway.items import check_items, nothing_enqueued
-from producers.gateway.problem_document import RowProblem
-from producers.gateway.service import ACCEPTED, AnyRequest, gateway_of, key_of
+from producers.gateway.api.changes import IsCoalescing, Ttl, Wanted
+from producers.gateway.calls.bodies import JSON, NDJSON, decode, media_type, read_body
+from producers.gateway.calls.identity import MAX_BULK_KEY_CHARS, new_id
+from producers.gateway.calls.items import check_items, nothing_enqueued
+from producers.gateway.calls.problem_document import RowProblem
+from producers.gateway.calls.service import ACCEPTED, AnyRequest, gateway_of, key_of
 from producers.queue.fan_out import LANE_BATCH_SIZE, refuse_full_lanes
 from producers.queue.slicing import slices
 from producers.queue.submit import SubmitOptions

@@ -14,10 +14,10 @@ from producers.contract.access_keys import Scope
 from producers.contract.messages import Attempt, JobResult, Priority, SettingsChange
 from producers.contract.reader import read_change
 from producers.contract.waits import Wait
-from producers.gateway.bodies import preferred_wait_s, read_json
-from producers.gateway.identity import new_id
-from producers.gateway.problems import NotAuthenticated
-from producers.gateway.service import (
+from producers.gateway.calls.bodies import preferred_wait_s, read_json
+from producers.gateway.calls.identity import new_id
+from producers.gateway.calls.problems import NotAuthenticated
+from producers.gateway.calls.service import (
     ACCEPTED,
     OK,
     REVOKED,

@@ -11,11 +11,11 @@ from litestar.params import FromPath, QueryParameter
 from producers import Overview, Pause, UserStatus
 from producers.cli.json_output import to_builtins
 from producers.contract.access_keys import Scope
-from producers.gateway.audit import log_call
-from producers.gateway.batches import CancelledMany
-from producers.gateway.bodies import decode, read_json
-from producers.gateway.problems import InvalidBody, NotPermitted
-from producers.gateway.service import OK, AnyRequest, gateway_of, key_of
+from producers.gateway.api.batches import CancelledMany
+from producers.gateway.calls.audit import log_call
+from producers.gateway.calls.bodies import decode, read_json
+from producers.gateway.calls.problems import InvalidBody, NotPermitted
+from producers.gateway.calls.service import OK, AnyRequest, gateway_of, key_of
 from producers.queue.pauses import Scope as PauseScope
 from producers.queue.user_status import MAX_JOBS_SHOWN, MAX_LANES_SHOWN
 

@@ -13,8 +13,8 @@ import uvicorn
 from litestar import Litestar
 from uvicorn.config import STARTUP_FAILURE
 
-from producers.gateway.events import Event
-from producers.gateway.protocol import KEEP_ALIVE_S, Connections, GatewayProtocol
+from producers.gateway.calls.events import Event
+from producers.gateway.serving.protocol import KEEP_ALIVE_S, Connections, GatewayProtocol
 from producers.logs import log_fields
 
 GRACE_S = 5

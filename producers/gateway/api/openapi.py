@@ -11,11 +11,11 @@ from typing import Any
 
 from litestar import Litestar, Request, get
 
-from producers.gateway.bodies import CSV, JSON, NDJSON
-from producers.gateway.identity import MAX_BATCH_KEY_CHARS, MAX_BULK_KEY_CHARS, MAX_KEY_CHARS, key_pattern
-from producers.gateway.problems import MEDIA_TYPE
-from producers.gateway.schemas import BATCH_ID, CHANGES, ID, ID_IN_PATH, REF, SETTINGS, TTL, components
-from producers.gateway.streams import EVENTS
+from producers.gateway.api.schemas import BATCH_ID, CHANGES, ID, ID_IN_PATH, REF, SETTINGS, TTL, components
+from producers.gateway.calls.bodies import CSV, JSON, NDJSON
+from producers.gateway.calls.identity import MAX_BATCH_KEY_CHARS, MAX_BULK_KEY_CHARS, MAX_KEY_CHARS, key_pattern
+from producers.gateway.calls.problems import MEDIA_TYPE
+from producers.gateway.calls.streams import EVENTS
 
 ROWS = {"type": "string", "description": "One item a line: a user ID, an object with a userId, or a change."}
 LINES = {"type": "string", "description": "One change a line."}

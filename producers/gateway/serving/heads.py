@@ -9,7 +9,7 @@ import msgspec
 from litestar.exceptions import HTTPException
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from producers.gateway.problems import MEDIA_TYPE, of_http_error, problem_headers
+from producers.gateway.calls.problems import MEDIA_TYPE, of_http_error, problem_headers
 
 MAX_HEAD_BYTES = 65_536
 """Request line and headers, as h11 limits them; also trailers, and what is between the chunks of a body."""

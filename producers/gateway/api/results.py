@@ -17,10 +17,10 @@ from producers import Batch
 from producers.cli.export import COLUMNS, csv_row
 from producers.contract.access_keys import Scope
 from producers.contract.messages import JobResult
-from producers.gateway.bodies import CSV, JSON, NDJSON
-from producers.gateway.problems import NotAuthenticated
-from producers.gateway.service import REVOKED, AnyRequest, Gateway, gateway_of, is_still_admitted, require_id
-from producers.gateway.streams import event_stream, while_admitted
+from producers.gateway.calls.bodies import CSV, JSON, NDJSON
+from producers.gateway.calls.problems import NotAuthenticated
+from producers.gateway.calls.service import REVOKED, AnyRequest, Gateway, gateway_of, is_still_admitted, require_id
+from producers.gateway.calls.streams import event_stream, while_admitted
 from producers.queue.results import ResultPage, format_cursor
 
 KEEP_ALIVE_S = 15.0

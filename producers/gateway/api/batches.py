@@ -10,10 +10,10 @@ from litestar.params import FromPath, QueryParameter
 
 from producers import Progress
 from producers.contract.access_keys import Scope
-from producers.gateway.audit import log_call
-from producers.gateway.fan_outs import BatchReport, answer, report_of
-from producers.gateway.identity import MAX_BATCH_KEY_CHARS, new_id
-from producers.gateway.service import ACCEPTED, OK, AnyRequest, gateway_of, key_of, next_page, require_id
+from producers.gateway.api.fan_outs import BatchReport, answer, report_of
+from producers.gateway.calls.audit import log_call
+from producers.gateway.calls.identity import MAX_BATCH_KEY_CHARS, new_id
+from producers.gateway.calls.service import ACCEPTED, OK, AnyRequest, gateway_of, key_of, next_page, require_id
 
 MAX_BATCHES = 1000
 MAX_SKIPPED = 1_000_000

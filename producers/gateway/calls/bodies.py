@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import msgspec
 from litestar import Request
 
-from producers.gateway.problems import BodyTooLarge, InvalidBody, WrongMediaType
-from producers.gateway.wording import place_and_rule
+from producers.gateway.calls.problems import BodyTooLarge, InvalidBody, WrongMediaType
+from producers.gateway.calls.wording import place_and_rule
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from contextlib import aclosing
 
 from litestar.response import Stream
 
-from producers.gateway.problems import TooManyCalls
-from producers.gateway.service import AnyRequest, Gateway, is_still_admitted
+from producers.gateway.calls.problems import TooManyCalls
+from producers.gateway.calls.service import AnyRequest, Gateway, is_still_admitted
 
 EVENTS = "text/event-stream"
 

@@ -10,9 +10,9 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from producers.errors import InvalidChange, LaneFull, Refusal
-from producers.gateway.problem_document import MAX_ROWS_SHOWN, RowProblem
-from producers.gateway.problems import BadRows, BodyTooLarge, LanesFull, row_problems
-from producers.gateway.turns import Turns
+from producers.gateway.calls.problem_document import MAX_ROWS_SHOWN, RowProblem
+from producers.gateway.calls.problems import BadRows, BodyTooLarge, LanesFull, row_problems
+from producers.gateway.calls.turns import Turns
 
 I = TypeVar("I")  # noqa: E741
 T = TypeVar("T")

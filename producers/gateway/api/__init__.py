@@ -1,0 +1,1 @@
+"""The calls below /v1."""

@@ -1,0 +1,1 @@
+"""What all calls of the gateway share: access, bodies, problems, logs."""

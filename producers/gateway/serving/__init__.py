@@ -1,0 +1,1 @@
+"""The HTTP server of the gateway: what is refused before a call is routed."""
