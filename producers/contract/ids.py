@@ -41,11 +41,20 @@ class SortableIds:
 
 def batch_id_of(job_id: str) -> str | None:
     """Return the batch that a job ID belongs to; None if it belongs to none."""
+    return _parts(job_id)[0] or None
+
+
+def member_of(job_id: str) -> str:
+    """Return what a job ID of a batch has after its mark; the whole ID if it belongs to no batch."""
+    return _parts(job_id)[1]
+
+
+def _parts(job_id: str) -> tuple[str, str]:
     for mark in (OLD_BATCH_MARK, BATCH_MARK):
-        batch_id, found, _ = job_id.partition(mark)
+        batch_id, found, member = job_id.partition(mark)
         if found:
-            return batch_id or None
-    return None
+            return batch_id, member
+    return "", job_id
 
 
 def other_form(job_id: str) -> str | None:

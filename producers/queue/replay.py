@@ -118,8 +118,7 @@ def retry_batch(
     gone: set[str] = set()
     lane_full_count = 0
     # Named by the letters themselves: a call that is repeated finds fewer of them.
-    prefix = batch_id + ids.BATCH_MARK
-    named = [(letter, member_job_id(new_batch_id, letter.job_id.removeprefix(prefix))) for letter in found]
+    named = [(letter, member_job_id(new_batch_id, ids.member_of(letter.job_id))) for letter in found]
     for part in slices(named, READ_BATCH_SIZE):
         sent, full = yield from _send(part, options, settings, report)
         gone |= sent

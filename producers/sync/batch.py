@@ -150,7 +150,7 @@ class Batch:
 
         Returns:
             How many changes were cancelled, and how many were not because they were in flight; these end by the reply
-            that is awaited, and are not attempted again.
+            that is due, and are not attempted again.
 
         Raises:
             BatchNotFound: there is no such batch, or it has expired.

@@ -81,7 +81,9 @@ def test_any_stored_value_is_read_or_rejected(found: bytes) -> None:
 @given(
     st.sampled_from(("json", "msgpack")),
     st.binary(max_size=300) | anything.map(lambda value: msgspec.msgpack.encode(value, enc_hook=repr)) | changes,
-    st.dictionaries(st.text(max_size=5), st.none() | st.integers() | st.text(max_size=5), max_size=2),
+    st.dictionaries(
+        st.text(max_size=5), st.none() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=5), max_size=2
+    ),
 )
 def test_any_body_is_a_change_or_is_rejected_by_its_field(
     encoding: Encoding, found: Any, extra: dict[str, Any]
