@@ -16,7 +16,7 @@ from producers.logs import log_fields
 OUTAGE_LOG_S = 60.0
 """One line a minute, however many calls fail."""
 
-audit_log = logging.getLogger("producers.gateway.calls.audit")
+audit_log = logging.getLogger("producers.gateway.audit")
 log = logging.getLogger("producers.gateway")
 
 

@@ -103,7 +103,7 @@ async def test_replaying_enqueues_what_matches_once(
     gateway: httpx.AsyncClient, served_lanes: Lanes, caplog: pytest.LogCaptureFixture
 ) -> None:
     """However often the form is sent. The audit log has who, what and how many."""
-    with caplog.at_level(logging.INFO, "producers.gateway.calls.audit"):
+    with caplog.at_level(logging.INFO, "producers.gateway.audit"):
         answers = [await gateway.post("/actions/replay-letters", data={"trader": "a"}) for _ in range(2)]
 
     assert [answer.status_code for answer in answers] == [303, 303]
