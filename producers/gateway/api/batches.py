@@ -17,6 +17,9 @@ from producers.gateway.calls.service import ACCEPTED, OK, AnyRequest, gateway_of
 
 MAX_BATCHES = 1000
 MAX_SKIPPED = 1_000_000
+MAX_READS = 20
+"""Reads for one page: a key that is bound sees few of the batches."""
+
 Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_BATCHES)]
 
 Skip = Annotated[int, QueryParameter(name="skip", ge=0, le=MAX_SKIPPED)]
@@ -31,18 +34,21 @@ class CancelledMany(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 @get("/batches", opt={"scope": Scope.READ})
 async def list_batches(request: AnyRequest, limit: Limit = 100, skip: Skip = 0) -> Response[list[Progress]]:
-    """Return the progress of batches, newest first. The header Link has the next page, if there is one."""
+    """Return the progress of batches, newest first. The header Link has the next page, if there is one.
+
+    A page of a key that is bound may be short: it is looked for among so many batches of all.
+    """
     key, producer = key_of(request), gateway_of(request).producer
     permitted: list[Progress] = []
-    while len(permitted) < limit:
-        page = await producer.batches(limit, skip=skip)
+    for _ in range(MAX_READS):
+        page = await producer.batches(limit + 1, skip=skip)
         for progress in page:
-            skip += 1
             if key.permits_id(progress.batch_id):
+                if len(permitted) == limit:
+                    return Response(permitted, headers=next_page(request, limit=limit, skip=skip))
                 permitted.append(progress)
-            if len(permitted) == limit:
-                break
-        if len(page) < limit:
+            skip += 1
+        if len(page) <= limit:
             return Response(permitted)
     return Response(permitted, headers=next_page(request, limit=limit, skip=skip))
 

@@ -69,6 +69,7 @@ async def test_dead_letters_and_batches_are_paged(gateway: httpx.AsyncClient, se
 
     assert sorted(found["jobId"]) == ["local.1", "local.2", "local.3"]
     assert found["batchId"] == ["b3", "b2", "b1"]
+    assert "next" not in (await gateway.get("/v1/batches?limit=3")).links
 
 
 async def test_dead_letters_are_listed_replayed_and_dropped(gateway: httpx.AsyncClient, served_lanes: Lanes) -> None:
