@@ -37,10 +37,12 @@ def _check_first(pool: Any, keys: Keyspace, plan: Plan[T] | Step[T]) -> Plan[T]:
 def fetch_layout(keys: Keyspace) -> Plan[str]:
     """Return the layout of a queue: its mark; without one "1" if it has keys of that layout, else this version's."""
     layout = yield from GET(keys.layout)
-    if layout is not None:
-        return layout.decode(errors="replace")
-    old = yield from EXISTS(keys.old_schedule, keys.old_bulk_schedule, keys.old_rejected_keys, keys.batches)
-    return "1" if old else LAYOUT
+    if layout is None:
+        old = yield from EXISTS(keys.old_schedule, keys.old_bulk_schedule, keys.old_rejected_keys, keys.batches)
+        if not old:
+            return LAYOUT
+        layout = yield from GET(keys.layout)  # another program may have begun the queue since, and marked it
+    return "1" if layout is None else layout.decode(errors="replace")
 
 
 def is_later(layout: str) -> bool:

@@ -51,6 +51,7 @@ async def test_no_change_is_lost_whatever_dies() -> None:
             written, errors = await run.communicate()
     finally:
         await stop(run)
+    assert written, errors.decode()
     seen = msgspec.json.decode(written)
 
     broken = {promise: violations for promise, violations in seen["verdicts"].items() if violations}
