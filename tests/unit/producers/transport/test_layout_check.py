@@ -29,8 +29,8 @@ def test_a_queue_that_begins_meanwhile_is_not_taken_for_an_earlier_one(
     plan: Any = fetch_layout(KEYS)
     next(plan)
     for reply in replies[:-1]:
-        plan.send(reply)
+        plan.send([reply])
 
     with pytest.raises(StopIteration) as ended:
-        plan.send(replies[-1])
+        plan.send([replies[-1]])
     assert ended.value.value == layout
