@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import quote
 
 import msgspec
 from litestar import Response, delete, get, post
@@ -111,7 +110,7 @@ async def enqueue(
     require_lane(request, change.user_id, change.trader_id)
     job_id = new_id(request)
     job = await gateway.producer.enqueue(change, job_id=job_id, ttl_s=ttl_s, priority=priority, coalesce=coalesce)
-    headers = {"Location": location(request, f"/v1/changes/{quote(job.job_id, safe='')}")}
+    headers = {"Location": location(request, "/v1/changes", job.job_id)}
     wait_s = preferred_wait_s(request, gateway.settings.gateway_wait_s)
     result = await _result_within(job, wait_s) if wait_s else None
     if job.already_there and result is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import msgspec
 from litestar import Response, post
@@ -162,7 +161,7 @@ def answer(request: AnyRequest, report: BatchReport) -> Response[BatchReport]:
     """Return the response to a fan-out."""
     if report.batch_id is None:
         return Response(report, status_code=OK)
-    headers = {"Location": location(request, f"/v1/batches/{quote(report.batch_id, safe='')}")}
+    headers = {"Location": location(request, "/v1/batches", report.batch_id)}
     return Response(report, status_code=ACCEPTED, headers=headers)
 
 

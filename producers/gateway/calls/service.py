@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import time
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -18,12 +17,11 @@ from producers.contract.access_keys import AccessKey, Scope, key_id_of
 from producers.errors import ProducerError, QueueUnavailable
 from producers.gateway.calls.feed import Feed
 from producers.gateway.calls.problems import KeysUnavailable, NotAuthenticated, NotPermitted, TooManyCalls
+from producers.gateway.calls.recent import Recent
 from producers.gateway.settings import GatewaySettings, is_loopback
 
 KEY_CACHE_S = 1.0
 """How long a stored key is believed: a revoked one is refused after this at the latest."""
-
-MAX_CACHED_KEYS = 1000
 
 REVOKED = "the access key is not valid; it may have been revoked"
 
@@ -50,8 +48,8 @@ class Gateway:
         self._producer: Producer | None = None
         self.feed = Feed()
         self.open_streams = 0
-        self._keys: dict[str, tuple[float, AccessKey | None]] = {}
-        self._sessions: dict[str, tuple[float, str | None]] = {}
+        self._keys = Recent[AccessKey]()
+        self._sessions = Recent[str]()
 
     @property
     def producer(self) -> Producer:
@@ -97,20 +95,14 @@ class Gateway:
 
     async def session_key(self, token: str) -> AccessKey | None:
         """Return the access key with which a browser signed in; None if its session has ended, or the key is gone."""
-        seen_at_s, key_id = self._sessions.get(token, (0.0, None))
-        now_s = time.monotonic()
-        if not seen_at_s or now_s - seen_at_s >= KEY_CACHE_S:
-            key_id = await self.producer.access_keys.find_session(token)
-            if len(self._sessions) >= MAX_CACHED_KEYS:
-                self._sessions.clear()
-            self._sessions[token] = (now_s, key_id)
+        key_id = await self._sessions.get(token, self.producer.access_keys.find_session, KEY_CACHE_S)
         if key_id is None:
             return None
         return LOCAL if key_id == LOCAL.key_id else await self._stored_key(key_id)
 
     async def end_session(self, token: str) -> None:
         """End the session of a browser."""
-        self._sessions.pop(token, None)
+        self._sessions.forget(token)
         await self.producer.access_keys.end_session(token)
 
     def use_sign_in_token(self, token: str) -> bool:
@@ -127,15 +119,7 @@ class Gateway:
         return True
 
     async def _stored_key(self, key_id: str) -> AccessKey | None:
-        seen_at_s, key = self._keys.get(key_id, (0.0, None))
-        now_s = time.monotonic()
-        if seen_at_s and now_s - seen_at_s < KEY_CACHE_S:
-            return key
-        key = await self.producer.access_keys.get(key_id)
-        if len(self._keys) >= MAX_CACHED_KEYS:
-            self._keys.clear()
-        self._keys[key_id] = (now_s, key)
-        return key
+        return await self._keys.get(key_id, self.producer.access_keys.get, KEY_CACHE_S)
 
 
 def attach(state: State, gateway: Gateway) -> None:
@@ -194,7 +178,7 @@ def require_scope(settings: GatewaySettings, key: AccessKey, scope: Scope) -> No
     if scope not in key.scopes:
         raise NotPermitted(f"access key {key.key_id} has not the scope {scope}, which this call needs")
     if settings.gateway_read_only and scope is not Scope.READ:
-        raise NotPermitted("this gateway is read-only: it was started with --read-only")
+        raise NotPermitted("this gateway is read-only: it was started with --read-only, or COPYTRADE_GATEWAY_READ_ONLY")
 
 
 def admit(connection: ASGIConnection[Any, Any, Any, Any], key: AccessKey) -> None:
@@ -224,9 +208,16 @@ def require_lane(request: AnyRequest, user_id: str, trader_id: str) -> None:
         raise NotPermitted(f"access key {key.key_id} is not for user {user_id} and trader {trader_id}")
 
 
-def location(request: AnyRequest, path: str) -> str:
-    """Return the path of another resource, under the prefix that this application is mounted at. IDs are quoted."""
-    return f"{request.scope.get('root_path', '').rstrip('/')}{path}"
+def location(request: AnyRequest, path: str, name: str | None = None) -> str:
+    """Return the path of another resource, under the prefix that this application is mounted at.
+
+    Args:
+        request: the call.
+        path: the path.
+        name: an ID that follows it, quoted; None for none.
+    """
+    last = "" if name is None else f"/{quote(name, safe='')}"
+    return f"{request.scope.get('root_path', '').rstrip('/')}{path}{last}"
 
 
 def next_page(request: AnyRequest, **parameters: object) -> dict[str, str]:

@@ -14,7 +14,7 @@ from litestar.response import Stream
 from producers.contract.access_keys import Scope
 from producers.errors import ProducerError
 from producers.gateway.api.results import KEEP_ALIVE_S
-from producers.gateway.calls.problems import GatewayError, NotPermitted
+from producers.gateway.calls.problems import GatewayError, NotPermitted, of_gateway_error, of_producer_error
 from producers.gateway.calls.service import AnyRequest, gateway_of, require_scope
 from producers.gateway.calls.streams import event_stream
 from producers.gateway.console.actions import notice_of
@@ -83,8 +83,11 @@ class Screen:
     async def _fragment(self, request: AnyRequest) -> str:
         try:
             return render_content(request, self.template, await self.load(request))
-        except (ProducerError, GatewayError) as exc:
-            return render_content(request, "error.html", {"title": "Not available", "message": str(exc)})
+        except ProducerError as exc:
+            problem = of_producer_error(exc)
+        except GatewayError as exc:
+            problem = of_gateway_error(exc)
+        return render_content(request, "error.html", {"title": problem.title, "message": problem.detail})
 
 
 async def _is_admitted(request: AnyRequest) -> bool:

@@ -218,3 +218,15 @@ async def test_a_stream_sends_the_content_of_its_page(browser: httpx.AsyncClient
 
     assert "data: <h1>Overview</h1>\n" in first
     assert other.text.startswith("event: reload\n")
+
+
+async def test_a_stream_says_that_redis_is_away_without_its_address() -> None:
+    """As the page and the API do; the log has it."""
+    async with (
+        gateway_on("redis://127.0.0.1:1/0") as client,
+        client.stream("GET", "/live", params={"version": VERSION}) as stream,
+    ):
+        first = await anext(stream.aiter_text())
+
+    assert 'role="alert"' in first
+    assert "127.0.0.1" not in first
