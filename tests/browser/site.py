@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page
 
@@ -12,7 +13,7 @@ from ops.serving import Served
 from ops.stack import Stack
 from producers import Producer
 from producers.contract.access_keys import NewKey
-from producers.gateway.console.sessions import COOKIE
+from producers.gateway.console.cookies import Kind, cookie_name
 
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -101,4 +102,11 @@ async def open_tab(context: BrowserContext) -> Tab:
 async def sign_in(context: BrowserContext, site: Site, key: NewKey, url: str = "") -> None:
     """Give a browser the cookie of a session."""
     token = await site.producer.access_keys.open_session(key.key_id)
-    await context.add_cookies([{"name": COOKIE, "value": token, "url": url or site.served.url}])
+    url = url or site.served.url
+    await context.add_cookies([{"name": session_cookie(url), "value": token, "url": url}])
+
+
+def session_cookie(url: str) -> str:
+    """Return the name of the cookie of a session of the gateway at an address."""
+    parts = urlsplit(url)
+    return cookie_name(Kind.SESSION, parts.netloc, parts.path.rstrip("/"))

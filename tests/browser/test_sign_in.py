@@ -6,8 +6,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from ops.serving import serving
-from producers.gateway.console.sessions import COOKIE
-from tests.browser.site import Site, Tab, new_tab
+from tests.browser.site import Site, Tab, new_tab, session_cookie
 from tests.support.browser import needs_browser
 
 pytestmark = [needs_browser, pytest.mark.asyncio(loop_scope="session")]
@@ -34,11 +33,11 @@ async def test_a_browser_signs_in_with_a_key_and_out(browser: Browser, site: Sit
         await page.get_by_role("button", name="Sign out").click()
         await expect(page).to_have_url(f"{url}/sign-in")
 
-        assert (cookie["name"], cookie["httpOnly"], cookie["sameSite"]) == (COOKIE, True, "Strict")
+        assert (cookie["name"], cookie["httpOnly"], cookie["sameSite"]) == (session_cookie(url), True, "Strict")
         assert seen == ""
         assert await page.context.cookies() == []
         assert site.operator.text not in await page.content()
-        await page.context.add_cookies([{"name": COOKIE, "value": cookie["value"], "url": url}])
+        await page.context.add_cookies([{"name": cookie["name"], "value": cookie["value"], "url": url}])
         await page.goto(f"{url}/")
         await expect(page).to_have_url(f"{url}/sign-in")
 
@@ -56,7 +55,7 @@ async def test_a_form_of_another_origin_is_refused(tab: Tab, site: Site) -> None
 
     assert answer is not None
     assert answer.status == 403
-    assert COOKIE in (await answer.request.all_headers())["cookie"]
+    assert session_cookie(site.served.url) in (await answer.request.all_headers())["cookie"]
     await expect(tab.page.get_by_role("alert")).to_contain_text("another site")
     assert not any(pause.kind == "everything" for pause in await site.producer.paused())
 

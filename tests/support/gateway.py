@@ -76,6 +76,14 @@ async def shown(gateway: httpx.AsyncClient, path: str, **params: str) -> str:
     return answer.text
 
 
+async def page_after(gateway: httpx.AsyncClient, action: httpx.Response) -> str:
+    """Return the page to which an action leads, as it is after that action and no other."""
+    gateway.cookies.extract_cookies(action)
+    answer = await gateway.get(action.headers["Location"])
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
 def lines(*rows: object) -> bytes:
     """Return rows as NDJSON."""
     return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)

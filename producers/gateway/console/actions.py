@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -10,9 +11,15 @@ from litestar.response import Redirect
 
 from producers.cli.text import format_count
 from producers.gateway.calls.service import AnyRequest
+from producers.gateway.console.cookies import Kind, new_cookie, read_cookie
 from producers.gateway.console.rendering import link, render
 
 SEE_OTHER: Final = 303
+
+NOTICE_S: Final = 60
+"""How long a notice waits for its page."""
+
+_match_notice = re.compile(r"([a-z-]+)\.(\d{1,15})\.(\d{1,15})", re.ASCII).fullmatch
 
 NOTICES = {
     "paused": "Paused.",
@@ -33,18 +40,31 @@ NOTICES = {
     "no-letters": "No dead letter matches.",
     "nothing-failed": "No failed change is left that could be enqueued again.",
 }
-"""What a page says after an action, by the code in its address; {count} and {others} are numbers from there."""
+"""What a page says after an action, by its code; {count} and {others} are numbers."""
 
 
 def notice_of(request: AnyRequest) -> str | None:
-    """Return what a page says of the action that led to it. A code that is not known says nothing."""
-    text = NOTICES.get(request.query_params.get("notice", ""))
-    return None if text is None else text.format(count=_number(request, "count"), others=_number(request, "others"))
+    """Return what a page says of the action that led to it."""
+    found = _match_notice(read_cookie(request, Kind.NOTICE))
+    if found is None or found[1] not in NOTICES:
+        return None
+    return NOTICES[found[1]].format(count=format_count(int(found[2])), others=format_count(int(found[3])))
 
 
 def done(request: AnyRequest, path: str, notice: str, **parameters: Any) -> Redirect:
-    """Return to a page, with a notice. A browser that loads it again does not repeat the action."""
-    return Redirect(link(request, path, **parameters, notice=notice), status_code=SEE_OTHER)
+    """Lead to a page that says once what was done. A browser that loads it again does not repeat the action.
+
+    The notice is in a cookie: in the address, any link could write one.
+
+    Args:
+        request: the call.
+        path: the path of the page.
+        notice: the code of the notice.
+        parameters: the parameters of the page, and the numbers `count` and `others` of the notice.
+    """
+    count, others = parameters.pop("count", 0), parameters.pop("others", 0)
+    cookie = new_cookie(request, Kind.NOTICE, f"{notice}.{count}.{others}", path, NOTICE_S)
+    return Redirect(link(request, path, **parameters), status_code=SEE_OTHER, cookies=[cookie])
 
 
 def confirmation(
@@ -62,8 +82,3 @@ def confirmation(
     """
     values = {"title": label, "question": question, "address": address, "label": label, "fields": fields, "back": back}
     return render(request, "confirmation.html", values)
-
-
-def _number(request: AnyRequest, name: str) -> str:
-    text = request.query_params.get(name, "0")
-    return format_count(int(text)) if text.isascii() and text.isdigit() and len(text) < 16 else "0"  # noqa: PLR2004 - 2**53

@@ -19,6 +19,7 @@ from producers.gateway.calls.service import AnyRequest, gateway_of, require_scop
 from producers.gateway.calls.streams import event_stream
 from producers.gateway.console.actions import notice_of
 from producers.gateway.console.assets import VERSION
+from producers.gateway.console.cookies import Kind, ended_cookie
 from producers.gateway.console.rendering import link, render, render_content
 from producers.gateway.console.sessions import SignInRequired, key_of_browser
 
@@ -51,8 +52,12 @@ class Screen:
 
         @get(self.path, opt={"page": Scope.READ}, include_in_schema=False, name=f"page {self.path}")
         async def page(request: AnyRequest) -> Response[Any]:
-            values = {"live": self._live_link(request), "notice": notice_of(request)}
-            return render(request, self.template, {**await self.load(request), **values})
+            notice = notice_of(request)
+            values = {"live": self._live_link(request), "notice": notice}
+            response = render(request, self.template, {**await self.load(request), **values})
+            if notice is not None:
+                response.set_cookie(ended_cookie(request, Kind.NOTICE, self.path))
+            return response
 
         @get(f"{self.path.rstrip('/')}/live", opt={"page": Scope.READ}, include_in_schema=False)
         async def live(request: AnyRequest) -> Stream:

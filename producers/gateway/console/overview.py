@@ -10,6 +10,7 @@ from typing import Any
 from producers import Overview
 from producers.gateway.api.operating import require_unbound
 from producers.gateway.calls.service import AnyRequest, gateway_of
+from producers.gateway.console.actions import notice_of
 from producers.gateway.console.history import History
 from producers.gateway.console.live import Screen
 
@@ -28,7 +29,7 @@ class Watch:
 
     async def latest(self, request: AnyRequest) -> Overview:
         """Return the state of the queue, not much older than a second; after an action, as it is now."""
-        shared_s = 0.0 if "notice" in request.query_params else SHARED_S
+        shared_s = 0.0 if notice_of(request) is not None else SHARED_S
         async with self._lock:
             if self._latest is None or time.monotonic() - self._read_at_s >= shared_s:
                 self._latest = await gateway_of(request).producer.overview()

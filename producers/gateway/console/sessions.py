@@ -7,19 +7,18 @@ from typing import Annotated, Any
 
 from litestar import Response, get, post
 from litestar.connection import ASGIConnection
-from litestar.datastructures import Cookie
 from litestar.params import QueryParameter
 from litestar.response import Redirect
 
 from producers.contract.access_keys import AccessKey, Scope
 from producers.gateway.calls.problems import NotAuthenticated, NotPermitted
 from producers.gateway.calls.service import LOCAL, AnyRequest, admit, gateway_of, require_scope
+from producers.gateway.console.cookies import Kind, ended_cookie, new_cookie, read_cookie
 from producers.gateway.console.forms import read_form
 from producers.gateway.console.rendering import link, render
 from producers.gateway.serving.call_checks import is_cross_origin
 from producers.gateway.settings import is_loopback
 
-COOKIE = "copytrade_session"
 MAX_TOKEN_CHARS = 100
 
 Token = Annotated[str | None, QueryParameter(name="token")]
@@ -62,7 +61,7 @@ async def key_of_browser(connection: ASGIConnection[Any, Any, Any, Any]) -> Acce
     client = connection.client.host if connection.client else None
     if not gateway.settings.gateway_auth:
         return await gateway.authenticate(None, client)
-    token = connection.cookies.get(COOKIE, "")
+    token = read_cookie(connection, Kind.SESSION)
     if not token or len(token) > MAX_TOKEN_CHARS:
         raise SignInRequired("sign in with an access key")
     key = await gateway.session_key(token)
@@ -101,12 +100,11 @@ async def sign_in(request: AnyRequest) -> Response[Any]:
 async def sign_out(request: AnyRequest) -> Redirect:
     """End the session."""
     _refuse_other_origins(request)
-    token = request.cookies.get(COOKIE)
+    token = read_cookie(request, Kind.SESSION)
     if token:
         await gateway_of(request).end_session(token)
-    response = Redirect(link(request, "/sign-in"), status_code=HTTPStatus.SEE_OTHER.value)
-    response.delete_cookie(COOKIE, path=link(request, "/"))
-    return response
+    cookie = ended_cookie(request, Kind.SESSION)
+    return Redirect(link(request, "/sign-in"), status_code=HTTPStatus.SEE_OTHER.value, cookies=[cookie])
 
 
 def _values(error: str | None) -> dict[str, Any]:
@@ -116,10 +114,7 @@ def _values(error: str | None) -> dict[str, Any]:
 async def _signed_in(request: AnyRequest, key_id: str) -> Redirect:
     """Return to the first page, with the cookie of a new session."""
     token = await gateway_of(request).producer.access_keys.open_session(key_id)
-    cookie = Cookie(
-        key=COOKIE, value=token, path=link(request, "/"), httponly=True, samesite="strict",
-        secure=request.url.scheme == "https",
-    )  # fmt: skip
+    cookie = new_cookie(request, Kind.SESSION, token)
     return Redirect(link(request, "/"), status_code=HTTPStatus.SEE_OTHER.value, cookies=[cookie])
 
 
