@@ -23,7 +23,10 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         created_at_ms: when it was created.
         started_at_ms: when the first of its changes was claimed; None if none was.
         finished_at_ms: when it became complete; None if it is not.
-        eta_s: estimated seconds until all of its changes have ended; None if it is paused or no worker is running.
+        eta_s: seconds until all of its changes have ended, at least: see producers/README.md; None if a change of it is
+            paused or no worker is running.
+        waits_for: the job ID of a change that it waits for, whose status says why; None if none is known. It may be one
+            that is before the batch's own in its lane.
     """
 
     batch_id: str
@@ -39,6 +42,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     started_at_ms: int | None
     finished_at_ms: int | None
     eta_s: float | None
+    waits_for: str | None = None
 
     @property
     def ended(self) -> int:

@@ -12,6 +12,7 @@ local batches = {}
 
 local known, counts = {}, {}      -- by batch: {exists, is_cancelled}; field -> number to add
 local started, finished = {}, {}  -- by batch: whether a change of it was claimed, or has finished
+local latest = {}                 -- by batch: the change that was put back for the latest time
 
 -- Return the batch in a job ID, nil if it names none. As ids.batch_id_of: new IDs have no OLD_BATCH_MARK.
 function batches.id_of(job_id)
@@ -62,6 +63,20 @@ function batches.count_finished(job_id, outcome)
   finished[id] = true
 end
 
+-- Record that a change was put back, not to be sent before a time (ms). The latest one of its batch is kept.
+function batches.put_back(job_id, name, not_before)
+  local id = batches.find(job_id)
+  if not id or (latest[id] and latest[id].not_before >= not_before) then return end
+  latest[id] = {job_id = job_id, name = name, not_before = not_before}
+end
+
+local function save_latest(id, change)
+  local stored = redis.pcall('HGET', KEY.batch .. id, 'put_back_until')
+  if tonumber(type(stored) == 'string' and stored or 0) > change.not_before then return end
+  redis.pcall('HSET', KEY.batch .. id, 'put_back_until', change.not_before, 'put_back_job', change.job_id,
+    'put_back_lane', change.name)
+end
+
 -- Announce a sealed batch whose changes have all finished: once, and once more if changes are added to it afterwards.
 -- One that is not sealed only gets a TTL, since its producer may have died.
 function batches.complete_if_done(id, result_ttl_ms)
@@ -87,8 +102,9 @@ function batches.save(result_ttl_ms)
     end
   end
   for id in pairs(started) do redis.pcall('HSETNX', KEY.batch .. id, 'started_at', clock.now_ms) end
+  for id, change in pairs(latest) do save_latest(id, change) end
   for id in pairs(finished) do batches.complete_if_done(id, result_ttl_ms) end
-  counts, started, finished = {}, {}, {}
+  counts, started, finished, latest = {}, {}, {}, {}
 end
 
 return batches

@@ -1,17 +1,22 @@
 --[[
 progress: read the counters of a batch, and estimate when its changes will have finished.
 
-The estimate is the later of two times: when the deepest lane has drained at its user's pace, and when all changes have
-been sent at the pace of the egresses in use; neither starts before the holds end. A throttled egress is expected to
-send after its pause; one whose breaker is open for another reason, or that is paused, sends nothing.
-Writes nothing. Atomic so that all counters are of the same moment.
+The estimate is the latest of these times: when the lane that was deepest has drained at its user's pace; when the one
+that was put back for the longest has its turn; when all changes have been sent at the pace of the egresses in use. None
+starts before the holds end. It is a lower bound: retries to come, and lanes that are not looked at, come on top.
+A throttled egress is expected to send after its pause; one whose breaker is open for another reason, or that is paused,
+sends nothing. A batch with a change that is paused has no end, as far as up to MAX_PAUSES pauses tell.
+Writes nothing. Atomic so that all counters are of the same moment. It looks at a few lanes, whatever the batch's size.
 
 ARGV  1 the request, see ProgressRequest in progress.py
-Reply {estimate (ms from now; -1 if unknown or paused), then the value of each field, "" if it is not set}
+Reply {estimate (ms from now; -1 if nothing will end it), the job ID of the change that it waits for, "" if that is not
+      known, then the value of each field, "" if it is not set}
 ]]
--- luacheck: read globals clock bucket lane input THROTTLED
+-- luacheck: read globals clock bucket lane input THROTTLED BATCH_MARK
+local MAX_PAUSES = 100          -- pauses, and lanes of a paused user, that are looked at
 local batch = KEY.batch .. input.batch_id
 local now_us = clock.now_us
+local waits_for = ''            -- the job ID of the change that the batch waits for
 
 -- Return a stored number, or `default` if it is absent, not a number, or not finite.
 local function number(value, default)
@@ -40,27 +45,69 @@ local function sending_egresses()
   return changes_per_us, slowest_user_pace, hold_until
 end
 
+-- Return the first change of this batch that waits, as a lane's head, for a paused user; nil if none is found.
+local function paused_user_change()
+  if redis.call('HLEN', KEY.paused) > MAX_PAUSES then return nil end
+  local mark = ' ' .. input.batch_id .. BATCH_MARK
+  for _, scope in ipairs(redis.call('HKEYS', KEY.paused)) do
+    local heads = KEY.heads .. (string.match(scope, '^user:(.*)$') or '')
+    if heads ~= KEY.heads and redis.call('HLEN', heads) <= MAX_PAUSES then
+      for _, head in ipairs(redis.call('HVALS', heads)) do
+        if string.find(head, mark, 1, true) then return string.match(head, '%S+$') end
+      end
+    end
+  end
+end
+
+-- Return the head of a lane; nil if there is no such lane, or its head is not the given change.
+local function head_of(name, job_id)
+  local user, trader = lane.split(name or '')
+  local head = user and lane.read(user, trader)
+  return head and (not job_id or head.job_id == job_id) and head or nil
+end
+
+-- Return the us until a lane's first changes have been sent at its user's pace.
+local function drained_us(head, changes, held_us, worker_pace)
+  local found, score = bucket.of(head.user), lane.score(head)
+  local rate = number(redis.call('HGET', KEY.rates, head.user), 0)
+  local pace = rate > 0 and 1000000 / rate or (found.pace > 0 and found.pace or worker_pace)
+  local ready_us = score and lane.is_waiting(score) and score ~= lane.IN_FLIGHT and score * 1000 - now_us or 0
+  return math.max(held_us, found.hold - now_us, ready_us) + changes * pace
+end
+
 local function eta_us()
-  local total, finished, complete, deepest_lane =
-    unpack(redis.call('HMGET', batch, 'total', 'finished', 'completed_at', 'deepest_lane'))
+  local total, finished, complete, deepest, deepest_lane, put_back_lane, put_back_job, template =
+    unpack(redis.call('HMGET', batch, 'total', 'finished', 'completed_at', 'deepest', 'deepest_lane', 'put_back_lane',
+      'put_back_job', 'template'))
   local remaining = number(total, 0) - number(finished, 0)
   if complete or remaining == 0 then return 0 end
-  local user, trader = lane.split(deepest_lane or '')
+  local deep, put_back = head_of(deepest_lane), put_back_job and head_of(put_back_lane, put_back_job)
+  waits_for = (put_back or deep or {}).job_id or ''
   if is_paused('everything') then return -1 end
-  if user and (is_paused('user:' .. user) or is_paused('trader:' .. trader)) then return -1 end
+  for _, head in ipairs({deep or put_back, put_back}) do
+    if head and (is_paused('user:' .. head.user) or is_paused('trader:' .. head.trader)) then
+      waits_for = head.job_id or ''
+      return -1
+    end
+  end
+  local _, trader = lane.split(deepest_lane or '')
+  if template and trader and is_paused('trader:' .. trader) then return -1 end   -- the trader of all its changes
+  local paused_change = paused_user_change()
+  if paused_change then
+    waits_for = paused_change
+    return -1
+  end
   local changes_per_us, worker_pace, hold_until = sending_egresses()
   if changes_per_us == 0 then return -1 end
   local held_us = math.max(0, hold_until - now_us)
   local all_sent_us = held_us + remaining / changes_per_us
-  if not user then return all_sent_us end
-  local found, head = bucket.of(user), lane.read(user, trader)
-  local rate = number(redis.call('HGET', KEY.rates, user), 0)
-  local pace = rate > 0 and 1000000 / rate or (found.pace > 0 and found.pace or worker_pace)
-  local user_held_us = math.max(held_us, found.hold - now_us)
-  return math.max(all_sent_us, user_held_us + (head and head.changes or 0) * pace)
+  local deep_us = deep and drained_us(deep, math.min(deep.changes, number(deepest, 1)), held_us, worker_pace) or 0
+  local put_back_us = put_back and drained_us(put_back, 1, held_us, worker_pace) or 0
+  if deep_us > put_back_us then waits_for = deep.job_id or '' end
+  return math.max(all_sent_us, deep_us, put_back_us)
 end
 
 local eta = eta_us()
-local reply = {eta < 0 and -1 or math.ceil(eta / 1000)}
-for i, value in ipairs(redis.call('HMGET', batch, unpack(input.fields))) do reply[i + 1] = value or '' end
+local reply = {eta < 0 and -1 or math.ceil(eta / 1000), waits_for}
+for i, value in ipairs(redis.call('HMGET', batch, unpack(input.fields))) do reply[i + 2] = value or '' end
 return reply

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from producers.contract import ids
 from producers.contract.messages import THROTTLED, Outcome, Priority
 from producers.contract.progress import Progress
 from producers.contract.stored_values import Listing, read_each, unix_ms
@@ -27,7 +28,7 @@ PROGRESS = Script.load(
     "producers.queue",
     "progress.lua",
     parts=[CLOCK, BUCKET, LANE],
-    constants={"THROTTLED": THROTTLED},
+    constants={"THROTTLED": THROTTLED, "BATCH_MARK": ids.BATCH_MARK},
     request=ProgressRequest,
 )
 
@@ -44,6 +45,7 @@ class StoredBatch:
 
     batch_id: str
     eta_ms: int
+    waits_for: str
     fields: dict[str, bytes]
 
 
@@ -64,10 +66,10 @@ def fetch_progress(batch_id: str) -> Plan[Progress]:
 
 def fetch_stored(batch_id: str) -> Plan[StoredBatch | None]:
     """Return the counters of a batch; None if there is no such batch."""
-    eta_ms, fields = yield from RunScript(
+    eta_ms, waits_for, fields = yield from RunScript(
         PROGRESS, [encode(ProgressRequest(batch_id, FIELDS))], parse=_parse, idempotent=True
     )
-    return StoredBatch(batch_id, eta_ms, fields) if "created_at" in fields else None
+    return StoredBatch(batch_id, eta_ms, waits_for, fields) if "created_at" in fields else None
 
 
 def read_progress(batches: Sequence[StoredBatch]) -> Listing[Progress]:
@@ -100,12 +102,14 @@ def _progress(stored: StoredBatch) -> Progress:
         started_at_ms=time("started_at"),
         finished_at_ms=time("completed_at"),
         eta_s=None if stored.eta_ms < 0 else stored.eta_ms / 1000,
+        waits_for=stored.waits_for or None,
     )
 
 
-def _parse(reply: list[Any]) -> tuple[int, dict[str, bytes]]:
-    eta_ms, *values = reply
-    return eta_ms, {name: value for name, value in zip(FIELDS, values, strict=True) if value}
+def _parse(reply: list[Any]) -> tuple[int, str, dict[str, bytes]]:
+    eta_ms, waits_for, *values = reply
+    fields = {name: value for name, value in zip(FIELDS, values, strict=True) if value}
+    return eta_ms, waits_for.decode(errors="replace"), fields
 
 
 def batch_not_found_error(batch_id: str) -> BatchNotFound:

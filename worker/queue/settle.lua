@@ -131,6 +131,8 @@ local function requeue(settlement, head, found, delay, history, was_sent)
   end
   head.is_attempted = true
   put_back(head, not_before)
+  local due = math.max(not_before, found.hold)
+  if due > now then batches.put_back(head.job_id, head.name, math.ceil(due / 1000)) end
 end
 
 -- End a head and the changes that were sent with it; those that were cancelled meanwhile have ended. Return how many.

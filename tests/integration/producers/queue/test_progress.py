@@ -130,6 +130,36 @@ async def test_the_eta_is_unknown_during_a_pause(producer: Producer) -> None:
         assert await eta_s(batch) is not None
 
 
+async def test_a_change_that_was_put_back_delays_the_eta(producer: Producer, timed: Lanes, clock: ManualClock) -> None:
+    """Until it has its turn, though all other changes have ended; and it is the one that the batch waits for."""
+    batch = await to_users(producer, users(3))
+    *others, last = await timed.claim(3)
+    await timed.back(last, 22)
+    for claim in others:
+        await timed.done(claim, took_s=0.0)
+    progress = await batch.progress()
+
+    assert progress.eta_s == pytest.approx(22 + PACE_S, rel=0.01)
+    assert progress.waits_for == last.job_id
+    clock.advance(21)
+    assert await eta_s(batch) == pytest.approx(1 + PACE_S, rel=0.01)
+    await producer.job(last.job_id).cancel()
+    assert await eta_s(batch) == 0
+
+
+async def test_the_eta_is_unknown_while_one_of_many_users_is_paused(producer: Producer) -> None:
+    """Wherever in the batch it is; the batch names its change."""
+    batch = await to_users(producer, users(3))
+    last = users(3)[-1]
+    await producer.pause(user_id=last)
+    progress = await batch.progress()
+
+    assert progress.eta_s is None
+    assert progress.waits_for == f"b..{last}"
+    await producer.job(f"b..{last}").cancel()
+    assert await eta_s(batch) is not None
+
+
 async def test_the_eta_is_unknown_without_a_worker(fake_redis: ArqRedis) -> None:
     """No egress has a pace to compute with."""
     batch = await to_users(Producer(fake_redis), users(10))
