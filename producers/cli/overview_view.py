@@ -15,7 +15,7 @@ from producers.contract.wording import plural
 from producers.monitor.overview_types import EgressStatus, NextLane, Overview, ScheduleLoad, rates_per_s
 from producers.monitor.worker_info import WorkerInfo
 
-NOTHING_SCHEDULED = "no user is scheduled (what a pause of a user or trader holds back is not listed)"
+NOTHING_SCHEDULED = "no user is scheduled"
 LANE_COLUMNS = ("user", "trader", "priority", "queued", "state", "wait", "rate")
 EGRESS_COLUMNS = ("egress", "workers", "rate", "backlog", "state", "round trip")
 WORKER_COLUMNS = ("worker", "egress", "in flight", "ended", "requeued", "heartbeat", "version")
@@ -91,6 +91,8 @@ def summary(overview: Overview, previous: Overview | None) -> Iterator[tuple[str
         yield "left out", f"{plural(overview.malformed, 'entry')} in Redis that cannot be read"
     overrides = plural(overview.overrides, "user")
     yield "batches", f"{format_count(overview.batches)}; {overrides} with a limit of their own"
+    if overview.paused_lanes:
+        yield "paused", f"{plural(overview.paused_lanes, 'lane')} wait for the end of a pause of their user or trader"
     for pause in overview.pauses[:MAX_PAUSES]:
         yield "paused", f"{pause.kind} {pause.name} since {format_time(pause.since_ms)}"
     if overview.pauses_total > MAX_PAUSES:

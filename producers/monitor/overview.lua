@@ -5,8 +5,8 @@ Every list is limited, so the cost does not grow with the queue. Atomic so that 
 
 ARGV  1 the request, see OverviewRequest in overview.py
 Reply {now (us), interactive, bulk, counts, dead letters, number of pauses, pauses, number of user rates,
-       number of users whose keys were rejected, number of batches, workers, egresses, next lanes, in flight};
-       a value that does not exist is nil
+       number of users whose keys were rejected, number of batches, workers, egresses, next lanes, in flight,
+       paused lanes}; a value that does not exist is nil
         interactive, bulk  {users, due users, earliest score (ms)}
         counts             {name, number, ...}
         dead letters       {number of letters in each index}
@@ -17,6 +17,7 @@ Reply {now (us), interactive, bulk, counts, dead letters, number of pauses, paus
         next lanes         {{name, score of its user (ms), 1 if bulk, changes, hold of its user until (us),
                              rate of its user, user paused since (ms), trader paused since (ms)}, ...}
         in flight          number of lanes that sessions hold
+        paused lanes       number of lanes that wait for the end of a listed pause of their user or trader
 ]]
 -- luacheck: read globals clock bucket lane schedule session input
 -- luacheck: read globals THROTTLED MAX_LANES MAX_WORKERS MAX_EGRESSES MAX_PAUSES
@@ -49,6 +50,22 @@ local function list_pauses()
     found[#found + 1] = everything
   end
   return found
+end
+
+-- Return how many lanes wait for the end of the pauses, in the form of list_pauses.
+local function count_paused_lanes(pauses)
+  local count = 0
+  for i = 1, #pauses, 2 do
+    local kind, name = string.match(pauses[i], '^(%a+):(.*)$')
+    if kind == 'user' then
+      for _, is_bulk in ipairs({false, true}) do
+        count = count + redis.call('ZCOUNT', lane.set_of(name, is_bulk), '-inf', '(' .. lane.PARKED)
+      end
+    elseif kind == 'trader' then
+      count = count + redis.call('SCARD', KEY.parked .. name)
+    end
+  end
+  return count
 end
 
 -- Return the sessions that have not ended, and the number of lanes that all of them hold.
@@ -116,8 +133,9 @@ local alive, in_flight = list_sessions()
 local announcements, egress_names = list_workers(alive)
 local described_egresses = {}
 for i, name in ipairs(egress_names) do described_egresses[i] = describe_egress(name) end
+local pauses = list_pauses()
 
 return {now_us, schedule_load(schedule.key(false)), schedule_load(schedule.key(true)),
-  redis.call('HGETALL', KEY.counts), dead_letter_counts(), redis.call('HLEN', KEY.paused), list_pauses(),
+  redis.call('HGETALL', KEY.counts), dead_letter_counts(), redis.call('HLEN', KEY.paused), pauses,
   redis.call('HLEN', KEY.rates), redis.call('HLEN', KEY.rejected_keys), redis.call('ZCARD', KEY.batches),
-  announcements, described_egresses, list_next_lanes(), in_flight}
+  announcements, described_egresses, list_next_lanes(), in_flight, count_paused_lanes(pauses)}

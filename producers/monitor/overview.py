@@ -56,7 +56,7 @@ def read_overview() -> RunScript[Overview]:
 
 def _parse_overview(reply: Sequence[Any]) -> Overview:
     now_us, interactive, bulk, counts, dead, pauses_total, pauses, overrides, rejected, batches, *rest = reply
-    announcements, egresses, next_lanes, in_flight = rest
+    announcements, egresses, next_lanes, in_flight, paused_lanes = rest
     finished_counts = read_each(_pairs(counts), lambda pair: (pair[0].decode(), int(pair[1])))
     finished = dict(finished_counts)
     found_pauses = read_each(_pairs(pauses), read_pause)
@@ -69,6 +69,7 @@ def _parse_overview(reply: Sequence[Any]) -> Overview:
         interactive=_schedule_load(interactive, now_us),
         bulk=_schedule_load(bulk, now_us),
         in_flight=in_flight,
+        paused_lanes=paused_lanes,
         outcomes={outcome.value: finished.get(outcome, 0) for outcome in Outcome},
         unreadable=finished.get(UNREADABLE, 0),
         dead=dict(zip(DEAD_OUTCOMES, dead, strict=True)),

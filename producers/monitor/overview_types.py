@@ -85,6 +85,8 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         interactive: the scheduled users with a lane that holds an interactive change.
         bulk: the scheduled users with a lane that holds only bulk changes.
         in_flight: how many lanes are in flight.
+        paused_lanes: how many lanes wait for the end of a pause of their user or trader, of the pauses listed here.
+            Lanes of a trader are counted once a worker has come upon them.
         outcomes: how many changes have finished with each outcome, ever; every outcome is a key.
         unreadable: how many stored entries no worker could read, ever.
         dead: how many dead letters there are of each outcome; those that expired recently may be counted.
@@ -103,6 +105,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     interactive: ScheduleLoad
     bulk: ScheduleLoad
     in_flight: int
+    paused_lanes: int
     outcomes: dict[str, int]
     unreadable: int
     dead: dict[str, int]
@@ -120,6 +123,11 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def ended(self) -> int:
         """How many changes have finished, ever."""
         return sum(self.outcomes.values())
+
+    @property
+    def everything_paused(self) -> bool:
+        """Whether everything is paused."""
+        return any(pause.kind == "everything" for pause in self.pauses)
 
 
 def rates_per_s(earlier: Overview, later: Overview) -> dict[str, float]:

@@ -32,7 +32,8 @@ PAGES = (
     *(f"/dead-letters/replay?user={quote(MARKUP)}", f"/user?id={quote(MARKUP)}", f"/user?id={USERS[0]}"),
     *(f"/user/cancel?id={USERS[0]}", f"/change?id={quote(member_job_id(QUEUED, USERS[0]))}"),
     f"/change?id={quote(member_job_id(BATCH, MARKUP))}",
-    *(f"/search?q={quote(MARKUP)}%20", "/search?q=%20"),
+    *(f"/search?q={quote(MARKUP)}%20", "/search?q=%20", f"/search?q={'w' * 300}", f"/user?id={'w' * 128}"),
+    "/pause-everything",
 )
 MODES: dict[str, tuple[int, Literal["light", "dark"]]] = {
     "light": (1200, "light"),

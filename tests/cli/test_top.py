@@ -60,6 +60,7 @@ def overview(**changed: Any) -> Overview:
         "interactive": ScheduleLoad(users=1, due=0, oldest_due_s=0.0),
         "bulk": ScheduleLoad(users=20, due=7, oldest_due_s=2.5),
         "in_flight": 3,
+        "paused_lanes": 0,
         "outcomes": dict.fromkeys(Outcome, 0) | {Outcome.APPLIED: 1200},
         "unreadable": 0,
         "dead": {},

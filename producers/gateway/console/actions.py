@@ -23,6 +23,7 @@ _match_notice = re.compile(r"([a-z-]+)\.(\d{1,15})\.(\d{1,15})", re.ASCII).fullm
 
 NOTICES = {
     "paused": "Paused.",
+    "paused-unused": "Paused. No worker sends through an egress of this name: if one should, check the name.",
     "paused-before": "It was paused before.",
     "resumed": "Resumed.",
     "not-paused": "It was not paused.",

@@ -22,12 +22,14 @@ class Sample:
         rates: changes that finished a second, by outcome, since the sample before.
         oldest_due_s: how long the first user has been due.
         due: how many users are due.
+        paused_lanes: how many lanes wait for the end of a pause.
     """
 
     at_s: float
     rates: dict[str, float]
     oldest_due_s: float
     due: int
+    paused_lanes: int
 
 
 @dataclass(slots=True)
@@ -47,7 +49,7 @@ class History:
         rates = {} if self._last is None else rates_per_s(self._last, overview)
         oldest_due_s = max(overview.interactive.oldest_due_s, overview.bulk.oldest_due_s)
         due = overview.interactive.due + overview.bulk.due
-        self.samples.append(Sample(overview.at_ms / 1000, rates, oldest_due_s, due))
+        self.samples.append(Sample(overview.at_ms / 1000, rates, oldest_due_s, due, overview.paused_lanes))
         self._last = overview
         self._note_beats(overview)
 
@@ -69,11 +71,14 @@ class History:
         times = [sample.at_s for sample in self.samples]
         applied = [sample.rates.get(Outcome.APPLIED, 0.0) for sample in self.samples]
         others = [sum(sample.rates.values()) - sample.rates.get(Outcome.APPLIED, 0.0) for sample in self.samples]
-        due = [sample.due for sample in self.samples]
+        waiting = {
+            "users due": [sample.due for sample in self.samples],
+            "lanes paused": [sample.paused_lanes for sample in self.samples],
+        }
         oldest = [sample.oldest_due_s for sample in self.samples]
         return [
             _chart("Changes finished a second", times, {"applied": applied, "others": others}),
-            _chart("Users due", times, {"users": due}),
+            _chart("Users due, and lanes paused", times, waiting),
             _chart("Oldest due, seconds", times, {"seconds": oldest}),
         ]
 

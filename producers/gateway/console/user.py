@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.response import Redirect
 
-from producers import InvalidChange, UserStatus
+from producers import InvalidChange, Overview, UserStatus
 from producers.contract.access_keys import Scope
 from producers.contract.validation import MAX_RATE_PER_S, MIN_RATE_PER_S
 from producers.contract.wording import plural
@@ -19,6 +19,7 @@ from producers.gateway.console.actions import SEE_OTHER, confirmation, done
 from producers.gateway.console.forms import read_form
 from producers.gateway.console.live import Screen
 from producers.gateway.console.rendering import link
+from producers.gateway.console.watch import watch_of
 from producers.queue.user_status import MAX_LANES_SHOWN
 
 SHOWN_LANES, SHOWN_CHANGES = 12, 20
@@ -38,12 +39,19 @@ async def _load(request: AnyRequest) -> Mapping[str, Any]:
     )
     return {
         "title": f"User {user_id}",
+        "default_limit": default_limit(await watch_of(request).latest(request)),
         "status": status,
         "state": state_of(status),
         "trader_id": trader_id,
         "min_rate": MIN_RATE_PER_S,
         "max_rate": MAX_RATE_PER_S,
     }
+
+
+def default_limit(overview: Overview) -> str:
+    """Return the limit of users without one of their own, which each worker is configured with."""
+    rates = sorted({worker.user_rate_per_s for worker in overview.workers})
+    return " or ".join(f"{rate:g}/s" for rate in rates) + ", the default" if rates else "the default"
 
 
 def state_of(status: UserStatus) -> str:

@@ -68,6 +68,7 @@ def overview(**changed: Any) -> Overview:
         "interactive": load(),
         "bulk": load(),
         "in_flight": 0,
+        "paused_lanes": 0,
         "outcomes": dict.fromkeys(Outcome, 0),
         "unreadable": 0,
         "dead": {},
