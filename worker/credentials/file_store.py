@@ -129,7 +129,8 @@ class FileCredentials:
         if self._error:
             return CredentialsUnavailable(f"user {user_id[:80]!r} may be in the changed file: {self._error}")
         remedy = "add a table [users.<id>] with api_key, secret_key and passphrase"
-        return UnknownUser(user_id, source=f"file {self._path}", remedy=remedy)
+        # Results have this message: their readers learn no path of this machine.
+        return UnknownUser(user_id, source="the worker's credentials file (COPYTRADE_CREDENTIALS)", remedy=remedy)
 
     def _start_check(self) -> asyncio.Task[None]:
         """Return the running check of the file, or start one."""
