@@ -63,7 +63,12 @@ class AccessKey(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     def permits_id(self, name: str) -> bool:
         """Return whether it may ask for a job or a batch: one that is bound only for those that it enqueued."""
-        return not self.is_bound or name.startswith(f"{self.key_id}.")
+        return name.startswith(self.id_prefix)
+
+    @property
+    def id_prefix(self) -> str:
+        """What the IDs of all jobs and batches begin with that it may ask for; "" if it may ask for all."""
+        return f"{self.key_id}." if self.is_bound else ""
 
     def matches(self, text: str) -> bool:
         """Return whether a key that was presented is this one, in a time that tells nothing."""

@@ -62,6 +62,9 @@ SEAL = Script.load(
 
 SCAN_COUNT = 1000
 
+MAX_LISTED = 10_000
+"""Batches among which those with a prefix are looked for: ten calls."""
+
 APPENDED = "appended"
 """The content of all batches to which changes are added one by one. The digest of each change is compared instead."""
 
@@ -153,13 +156,20 @@ def _run_seal(request: SealRequest) -> RunScript[SealVerdict]:
     return RunScript(SEAL, [encode(request)], parse=SealVerdict, idempotent=True)
 
 
-def list_newest(keys: Keyspace, limit: int, skip: int = 0) -> Plan[Listing[Progress]]:
-    """Return the progress of the newest batches after the first `skip`; drop expired ones from the list of batches."""
+def list_newest(keys: Keyspace, limit: int, skip: int = 0, prefix: str = "") -> Plan[Listing[Progress]]:
+    """Return the progress of the newest batches after the first `skip`; drop expired ones from the list of batches.
+
+    With a prefix, only batches whose IDs begin with it count, of the newest `MAX_LISTED`.
+    """
     limit = min(limit, MAX_PAGE_SIZE)
     found: Listing[Progress] = Listing()
+    own = (yield from _ids_with(keys, prefix))[skip:] if prefix else []
     while len(found) < limit:
-        listed = skip + len(found) + found.malformed  # so many stay in the list; the expired ones were dropped
-        names = yield from ZREVRANGE(keys.batches, listed, listed + limit - len(found) - 1)
+        if prefix:
+            names, own = own[: limit - len(found)], own[limit - len(found) :]
+        else:
+            listed = skip + len(found) + found.malformed  # so many stay in the list; the expired ones were dropped
+            names = yield from ZREVRANGE(keys.batches, listed, listed + limit - len(found) - 1)
         if not names:
             break
         batch_ids = read_each(names, bytes.decode)
@@ -173,4 +183,14 @@ def list_newest(keys: Keyspace, limit: int, skip: int = 0) -> Plan[Listing[Progr
         batches = read_progress(stored)
         found.extend(batches)
         found.malformed += batch_ids.malformed + batches.malformed
+    return found
+
+
+def _ids_with(keys: Keyspace, prefix: str) -> Plan[list[bytes]]:
+    found: list[bytes] = []
+    for first in range(0, MAX_LISTED, SCAN_COUNT):
+        names = yield from ZREVRANGE(keys.batches, first, first + SCAN_COUNT - 1)
+        found += [name for name in names if name.startswith(prefix.encode())]
+        if len(names) < SCAN_COUNT:
+            break
     return found

@@ -126,9 +126,12 @@ class QueueAdmin:
         plan = user_status(self._keys, user_id, trader_id=trader_id, max_lanes=max_lanes, changes=changes)
         return run_plan(self._redis, plan, f"reading the status of user {user_id}")
 
-    def batches(self, limit: int = 100, *, skip: int = 0) -> Listing[Progress]:
-        """Return the progress of up to `limit` batches, newest first, after the first `skip`; at most 10,000."""
-        return run_plan(self._redis, batches.list_newest(self._keys, limit, skip), "listing batches")
+    def batches(self, limit: int = 100, *, skip: int = 0, prefix: str = "") -> Listing[Progress]:
+        """Return the progress of up to `limit` batches, newest first, after the first `skip`; at most 10,000.
+
+        With a prefix, only batches whose IDs begin with it count, of the newest 10,000 in the queue.
+        """
+        return run_plan(self._redis, batches.list_newest(self._keys, limit, skip, prefix), "listing batches")
 
     def migrate(self, *, dry_run: bool = False) -> MigrationReport:
         """Move a queue of an earlier version to the layout of this one, while no worker and no producer runs.

@@ -17,8 +17,6 @@ from producers.gateway.calls.service import ACCEPTED, OK, AnyRequest, gateway_of
 
 MAX_BATCHES = 1000
 MAX_SKIPPED = 1_000_000
-MAX_READS = 20
-"""Reads for one page: a key that is bound sees few of the batches."""
 
 Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_BATCHES)]
 
@@ -36,21 +34,17 @@ class CancelledMany(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 async def list_batches(request: AnyRequest, limit: Limit = 100, skip: Skip = 0) -> Response[list[Progress]]:
     """Return the progress of batches, newest first. The header Link has the next page, if there is one.
 
-    A page of a key that is bound may be short: it is looked for among so many batches of all.
+    Those of a key that is bound are looked for among the newest 10,000 of all.
     """
-    key, producer = key_of(request), gateway_of(request).producer
-    permitted: list[Progress] = []
-    for _ in range(MAX_READS):
-        page = await producer.batches(limit + 1, skip=skip)
-        for progress in page:
-            if key.permits_id(progress.batch_id):
-                if len(permitted) == limit:
-                    return Response(permitted, headers=next_page(request, limit=limit, skip=skip))
-                permitted.append(progress)
-            skip += 1
-        if len(page) <= limit:
-            return Response(permitted)
-    return Response(permitted, headers=next_page(request, limit=limit, skip=skip))
+    found, has_more = await permitted_batches(request, limit, skip)
+    return Response(found, headers=next_page(request, limit=limit, skip=skip + limit) if has_more else None)
+
+
+async def permitted_batches(request: AnyRequest, limit: int, skip: int) -> tuple[list[Progress], bool]:
+    """Return the newest batches that a key may see, after the first `skip` of them, and whether there are more."""
+    prefix = key_of(request).id_prefix
+    found = await gateway_of(request).producer.batches(limit + 1, skip=skip, prefix=prefix)
+    return found[:limit], len(found) + found.malformed > limit
 
 
 @get("/batches/{batch_id:str}", opt={"scope": Scope.READ})

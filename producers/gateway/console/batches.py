@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from producers import Progress
-from producers.gateway.calls.service import AnyRequest, gateway_of, key_of
+from producers.gateway.api.batches import permitted_batches
+from producers.gateway.calls.service import AnyRequest
 from producers.gateway.console.forms import read_number
 from producers.gateway.console.live import Screen
 
@@ -27,16 +28,11 @@ def state_of(progress: Progress) -> str:
 
 async def _load(request: AnyRequest) -> Mapping[str, Any]:
     skip = read_number(request, "skip", MAX_SKIP)
-    found = await gateway_of(request).producer.batches(SHOWN + 1, skip=skip)
-    has_more = len(found) + found.malformed > SHOWN
+    found, has_more = await permitted_batches(request, SHOWN, skip)
     return {
         "title": "Batches",
         "section": "/batches",
-        "batches": [
-            (progress, state_of(progress))
-            for progress in found[:SHOWN]
-            if key_of(request).permits_id(progress.batch_id)
-        ],
+        "batches": [(progress, state_of(progress)) for progress in found],
         "skip": skip,
         "newer": max(0, skip - SHOWN) if skip else None,
         "older": skip + SHOWN if has_more else None,

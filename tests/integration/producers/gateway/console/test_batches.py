@@ -37,6 +37,30 @@ async def test_batches_are_listed_newest_first_page_by_page(
     assert "Older batches" not in older
 
 
+async def test_a_bound_key_s_pages_of_batches_are_full(
+    valkey_dsn: str, valkey: ArqRedis, served_producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever batches of others are between its own; in the API too."""
+    monkeypatch.setattr(batches, "SHOWN", 2)
+    key = await access_key(valkey, *Scope, user_ids=frozenset(users(3)))
+    own = key.split("_")[1]
+    for number in range(9):
+        batch_id = f"{own}.b{number}" if number % 3 == 0 else f"b{number}"
+        await to_users(served_producer, users(3), batch_id)
+        await valkey.zadd("copytrade:batches", {batch_id: number})
+    async with gateway_on(valkey_dsn, auth=True) as gateway:
+        listed = await gateway.get("/v1/batches?limit=2", headers={"Authorization": f"Bearer {key}"})
+        await gateway.post("/sign-in", data={"key": key})
+        newest, older = await shown(gateway, "/batches"), await shown(gateway, "/batches", skip="2")
+
+    assert [f">{own}.b{number}<" in newest for number in (6, 3, 0)] == [True, True, False]
+    assert 'href="/batches?skip=2"' in newest
+    assert f">{own}.b0<" in older
+    assert "Older batches" not in older
+    assert [each["batchId"] for each in listed.json()] == [f"{own}.b6", f"{own}.b3"]
+    assert "skip=2" in listed.headers["Link"]
+
+
 async def test_results_are_shown_page_by_page_and_by_outcome(
     gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
