@@ -39,6 +39,7 @@ from producers.gateway.calls.problems import (
 )
 from producers.gateway.calls.service import AnyRequest, Gateway, attach, authorize, gateway_in
 from producers.gateway.console.routes import console, on_unrouted
+from producers.gateway.console.sessions import recognise_browser
 from producers.gateway.serving.call_checks import InvalidHead, call_refusal, own_path
 from producers.gateway.settings import GatewaySettings
 from producers.logs import log_fields
@@ -159,7 +160,7 @@ def create_app(settings: GatewaySettings | None = None, *, sign_in_token: str | 
             console,
         ],
         exception_handlers=ERROR_HANDLERS,
-        after_exception=[OutageLog(time.monotonic)],
+        after_exception=[OutageLog(time.monotonic), recognise_browser],
         lifespan=[lifespan],
         state=state,
         openapi_config=OpenAPIConfig(

@@ -197,4 +197,4 @@ async def test_a_session_that_has_ended_leads_to_the_sign_in_page(browser: Brows
         await tab.go(f"{site.served.url}/")
         await site.producer.access_keys.revoke(key.key_id)
         await expect(tab.page).to_have_url(f"{site.served.url}/sign-in")
-        tab.faults.clear()
+        await expect(tab.page.get_by_role("alert")).to_contain_text("the session has ended")

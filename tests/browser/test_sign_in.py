@@ -14,6 +14,8 @@ pytestmark = [needs_browser, pytest.mark.asyncio(loop_scope="session")]
 ELSEWHERE = "http://127.0.0.1:9/"
 """Of the same site, but another origin: the cookie is sent with its forms."""
 
+OTHER_SITE = "http://elsewhere.example/"
+
 
 async def test_a_browser_signs_in_with_a_key_and_out(browser: Browser, site: Site) -> None:
     """A wrong key is refused; scripts cannot read the cookie, which ends with the session."""
@@ -40,6 +42,31 @@ async def test_a_browser_signs_in_with_a_key_and_out(browser: Browser, site: Sit
         await page.context.add_cookies([{"name": cookie["name"], "value": cookie["value"], "url": url}])
         await page.goto(f"{url}/")
         await expect(page).to_have_url(f"{url}/sign-in")
+
+
+async def test_a_link_from_another_site_shows_its_page(browser: Browser, site: Site) -> None:
+    """Without signing in again if the browser is signed in; and else after that, wherever the link is."""
+    async with serving(site.dsn) as served, new_tab(browser) as tab:
+        address = f"{served.url}/batches?skip=0"
+        await follow(tab, address)
+        await tab.page.get_by_label("Access key").fill(site.operator.text)
+        await tab.page.get_by_role("button", name="Sign in").click()
+        await expect(tab.page).to_have_url(address)
+        await follow(tab, address)
+        await expect(tab.page.get_by_role("heading", name="Batches")).to_be_visible()
+        await tab.page.context.clear_cookies()
+        await follow(tab, served.link)
+        await expect(tab.page).to_have_url(f"{served.url}/")
+        await expect(tab.page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+async def follow(tab: Tab, address: str) -> None:
+    """Click a link of a page of another site."""
+    await tab.page.route(
+        OTHER_SITE, lambda route: route.fulfill(body=f'<a href="{address}">Go</a>', content_type="text/html")
+    )
+    await tab.page.goto(OTHER_SITE)
+    await tab.page.get_by_role("link").click()
 
 
 async def test_a_form_of_another_origin_is_refused(tab: Tab, site: Site) -> None:

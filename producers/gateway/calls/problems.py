@@ -213,9 +213,13 @@ def on_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[b
     return response
 
 
-def on_unexpected_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Answer with an internal error, of which only the log tells more."""
+def of_unexpected_error(request: Request[Any, Any, Any], error: Exception) -> Problem:
+    """Return the problem of an internal error, of which only the log tells more."""
     extra = log_fields(Event.INTERNAL_ERROR)
     log.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error, extra=extra)
-    problem = problem_of("InternalError", HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; the log has it")
-    return problem_response(problem)
+    return problem_of("InternalError", HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; the log has it")
+
+
+def on_unexpected_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer with an internal error."""
+    return problem_response(of_unexpected_error(request, error))

@@ -144,6 +144,12 @@ def key_of(request: AnyRequest) -> AccessKey:
     return key
 
 
+def admitted_key(connection: ASGIConnection[Any, Any, Any, Any]) -> AccessKey | None:
+    """Return the access key of a call; None if it has not been admitted."""
+    key: AccessKey | None = connection.scope["state"].get(_KEY)
+    return key
+
+
 async def authorize(request: AnyRequest) -> None:
     """Admit a call whose access key has the scope of its route, before its body is read.
 

@@ -26,6 +26,9 @@ from producers.gateway.console.sessions import SignInRequired, key_of_browser
 INTERVAL_S = 2.0
 """How often a screen looks for changes: a screen takes some ten commands, so a tab costs Redis some five a second."""
 
+RELOAD = b"event: reload\ndata: the console has changed, or the session has ended\n\n"
+"""Makes a page load itself again: it is then led to the sign-in page, or is of this version."""
+
 Load = Callable[[AnyRequest], Awaitable[Mapping[str, Any]]]
 
 
@@ -59,7 +62,7 @@ class Screen:
                 response.set_cookie(ended_cookie(request, Kind.NOTICE, self.path))
             return response
 
-        @get(f"{self.path.rstrip('/')}/live", opt={"page": Scope.READ}, include_in_schema=False)
+        @get(f"{self.path.rstrip('/')}/live", opt={"page": Scope.READ, "stream": True}, include_in_schema=False)
         async def live(request: AnyRequest) -> Stream:
             return await event_stream(gateway_of(request), self._events(request))
 
@@ -73,7 +76,7 @@ class Screen:
         shown, quiet_s = "", 0.0
         while True:
             if request.query_params.get("version") != VERSION or not await _is_admitted(request):
-                yield _event("the console has changed, or the session has ended", name="reload")
+                yield RELOAD
                 return
             text = await self._fragment(request)
             if text != shown:
@@ -106,6 +109,5 @@ async def _is_admitted(request: AnyRequest) -> bool:
     return True
 
 
-def _event(text: str, name: str | None = None) -> bytes:
-    head = "" if name is None else f"event: {name}\n"
-    return (head + "".join(f"data: {line}\n" for line in text.splitlines()) + "\n").encode()
+def _event(text: str) -> bytes:
+    return ("".join(f"data: {line}\n" for line in text.splitlines()) + "\n").encode()

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from producers.cli.text import EMPTY_CELL, format_count, format_duration, format_time
 from producers.cli.views import outcome_counts
-from producers.gateway.calls.service import AnyRequest, gateway_of, key_of, location
+from producers.gateway.calls.service import AnyRequest, admitted_key, gateway_of, location
 from producers.gateway.console.assets import asset_path
 
 MEDIA_TYPE = "text/html"
@@ -84,12 +84,13 @@ def render_content(request: AnyRequest, template: str, values: Mapping[str, Any]
 
 def _context(request: AnyRequest, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what every template may use: addresses, and what the reader may do."""
-    key = key_of(request)
+    key = admitted_key(request)
+    settings = gateway_of(request).settings
     return {
         "link": lambda path, **parameters: link(request, path, **parameters),
         "asset": lambda name: location(request, asset_path(name)),
         "key": key,
-        "may": lambda scope: scope in key.scopes and not gateway_of(request).settings.gateway_read_only,
-        "is_signed_in": gateway_of(request).settings.gateway_auth,
+        "may": lambda scope: key is not None and scope in key.scopes and not settings.gateway_read_only,
+        "is_signed_in": key is not None and settings.gateway_auth,
         **values,
     }

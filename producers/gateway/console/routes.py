@@ -17,9 +17,11 @@ from producers.gateway.calls.problems import (
     of_gateway_error,
     of_http_error,
     of_producer_error,
+    of_unexpected_error,
     on_http_error,
 )
-from producers.gateway.calls.service import LOCAL, AnyRequest, admit
+from producers.gateway.calls.service import AnyRequest
+from producers.gateway.calls.streams import EVENTS
 from producers.gateway.console import (
     assets,
     batch,
@@ -32,21 +34,44 @@ from producers.gateway.console import (
     sessions,
     user,
 )
+from producers.gateway.console.destinations import FIRST_PAGE, asked_page, lead_on
+from producers.gateway.console.live import RELOAD
 from producers.gateway.console.rendering import link, render
 from producers.gateway.console.sessions import SignInRequired, require_session
 
+_HTTP_ERRORS = {
+    HTTPStatus.NOT_FOUND: "There is no page at this address. Check it, or search for a user, a change or a batch.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This address takes what a button of another page sends, and shows nothing itself.",
+}
 
-def _page_of(request: AnyRequest, problem: Problem) -> Response[Any]:
-    """Return a problem as a page, which has no navigation of somebody else's."""
-    admit(request, LOCAL)
-    values = {"title": problem.title, "message": problem.detail, "is_signed_in": False}
-    return render(request, "error.html", values, HTTPStatus(problem.status))
+
+def _page_of(request: AnyRequest, problem: Problem, message: str | None = None) -> Response[Any]:
+    """Return a problem as a page. It leads back to the form that was sent, or again to what cannot be shown now."""
+    status = HTTPStatus(problem.status)
+    label = None
+    if request.method == "POST" and "referer" in request.headers:
+        label = "Back"
+    elif request.method != "POST" and status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        label = "Try again"
+    values = {
+        "title": problem.title,
+        "message": message or problem.detail,
+        "label": label,
+        "address": None if label is None else link(request, asked_page(request)),
+    }
+    return render(request, "error.html", values, status)
 
 
 def _on_sign_in_required(request: AnyRequest, error: SignInRequired) -> Response[Any]:
-    if request.headers.get("accept", "").startswith("text/html") and "hx-request" not in request.headers:
-        return Redirect(link(request, "/sign-in"), status_code=HTTPStatus.SEE_OTHER.value)
-    return _page_of(request, of_gateway_error(error))
+    if request.route_handler.opt.get("stream"):
+        return Response(RELOAD, media_type=EVENTS)
+    if not request.headers.get("accept", "").startswith("text/html"):
+        return _page_of(request, of_gateway_error(error))
+    page = asked_page(request)
+    if request.headers.get("sec-fetch-site") == "cross-site":
+        return lead_on(request, page, "One moment")
+    address = link(request, "/sign-in", next=None if page == FIRST_PAGE else page)
+    return Redirect(address, status_code=HTTPStatus.SEE_OTHER.value)
 
 
 def _on_gateway_error(request: AnyRequest, error: GatewayError) -> Response[Any]:
@@ -58,7 +83,12 @@ def _on_producer_error(request: AnyRequest, error: ProducerError) -> Response[An
 
 
 def _on_http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
-    return _page_of(request, of_http_error(error))
+    problem = of_http_error(error)
+    return _page_of(request, problem, _HTTP_ERRORS.get(HTTPStatus(problem.status)))
+
+
+def _on_unexpected_error(request: AnyRequest, error: Exception) -> Response[Any]:
+    return _page_of(request, of_unexpected_error(request, error))
 
 
 def on_unrouted(request: AnyRequest, error: HTTPException) -> Response[Any]:
@@ -74,6 +104,7 @@ ERROR_HANDLERS: ExceptionHandlersMap = {
     GatewayError: _on_gateway_error,
     ProducerError: _on_producer_error,
     HTTPException: _on_http_error,
+    Exception: _on_unexpected_error,
 }
 
 console = Router(

@@ -18,6 +18,9 @@ from producers.gateway.calls.problems import NotPermitted
 from producers.gateway.calls.service import AnyRequest, gateway_of, key_of
 from producers.gateway.console.rendering import link, render
 
+SHOWN_USERS = 100
+"""Of those that a key is bound to."""
+
 
 class Place(NamedTuple):
     """What an ID is that of, and the address of its page."""
@@ -34,8 +37,11 @@ async def search(request: AnyRequest) -> Response[Any]:
     found = await _find(request, query) if is_id else []
     if len(found) == 1:
         return Redirect(found[0].address, status_code=HTTPStatus.SEE_OTHER.value)
+    key = key_of(request)
     values = {
         "title": "Search",
+        "section": "/search",
+        "users": [] if key.trader_ids else sorted(key.user_ids)[:SHOWN_USERS],
         "query": query[:MAX_ID_CHARS],
         "is_cut": len(query) > MAX_ID_CHARS,
         "is_id": is_id,

@@ -8,7 +8,6 @@ const MIN_SHOWN_S = 60;
 const HEIGHT_PX = 144;
 const COLOURS = ["#2f8f57", "#d1495b", "#0b7fc7", "#b7791f"];
 const AGAIN_MS = 2000;
-const SIGN_IN_REQUIRED = 401;
 
 function showTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
@@ -48,13 +47,8 @@ function showConnection(isThere) {
 
 // The extension connects again by itself, but for the first connection.
 function onStreamError(event) {
-  const { connection, ctx, status = ctx?.response?.status } = event.detail;
-  if (status === SIGN_IN_REQUIRED) {
-    location.reload();
-    return;
-  }
   showConnection(false);
-  if (connection === undefined) {
+  if (event.detail.connection === undefined) {
     setTimeout(() => document.querySelector("[hx-sse\\:connect]")?.dispatchEvent(new Event("connect")), AGAIN_MS);
   }
 }

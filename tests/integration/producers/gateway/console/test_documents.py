@@ -6,9 +6,10 @@ import httpx
 import pytest
 from arq.connections import ArqRedis
 
+from producers import Producer
 from producers.contract.access_keys import Scope
 from producers.gateway.console.assets import FILES, VERSION, asset_path
-from tests.support.console import sign_in
+from tests.support.console import HOST, sign_in
 from tests.support.gateway import gateway_on
 
 
@@ -20,6 +21,43 @@ async def test_an_unknown_address_is_a_page_for_browsers(browser: httpx.AsyncCli
     assert (page.status_code, page.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
     assert "<b>nowhere" not in page.text
     assert [(answer.status_code, answer.json()["title"]) for answer in problems] == [(404, "Not found")] * 2
+
+
+async def test_the_page_of_an_error_lets_a_browser_go_on_and_sign_out(
+    browser: httpx.AsyncClient, valkey: ArqRedis
+) -> None:
+    """Whether its key was read before the error or not. Who is not signed in has no navigation."""
+    stranger = await browser.get("/nowhere")
+    await sign_in(browser, valkey, *Scope)
+    nowhere, unknown, wrong_method = [
+        await browser.get(path) for path in ("/nowhere", "/change?id=none", "/actions/pause")
+    ]
+    refused = await browser.post(
+        "/actions/limit-user", data={"id": "5", "rate": "<b>"}, headers={"Referer": f"http://{HOST}/user?id=5"}
+    )
+    pages = (nowhere, unknown, wrong_method, refused)
+
+    assert [answer.status_code for answer in pages] == [404, 404, 405, 422]
+    assert all("Sign out" in answer.text and 'href="/workers"' in answer.text for answer in pages)
+    assert "There is no page at this address." in nowhere.text
+    assert "must be a number of requests a second" in refused.text
+    assert '<a href="/user?id=5">Back</a>' in refused.text
+    assert "Sign out" not in stranger.text
+    assert "<nav" not in stranger.text
+
+
+async def test_an_unexpected_error_is_a_page(
+    browser: httpx.AsyncClient, valkey: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which tells nothing of its cause."""
+    await sign_in(browser, valkey, Scope.READ)
+    monkeypatch.setattr(Producer, "overview", lambda _: 1 / 0)
+    answer = await browser.get("/")
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (500, "text/html; charset=utf-8")
+    assert "the log has it" in answer.text
+    assert "division" not in answer.text
+    assert "Sign out" in answer.text
 
 
 @pytest.mark.parametrize("path", ["/schema", "/schema/swagger", "/schema/redoc"])

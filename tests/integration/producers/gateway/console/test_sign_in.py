@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import httpx
 import pytest
 from arq.connections import ArqRedis
@@ -13,18 +16,110 @@ from producers.transport.runner import execute
 from tests.support.console import HOST, LINK_TOKEN, SESSION, sign_in
 from tests.support.gateway import access_key, gateway_on
 
+FIELDS = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)">')
+NAVIGATION = re.compile(r'href="(/[a-z-]*)"')
 OTHER_ORIGINS = [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "http://evil.example"}]
 
 
-@pytest.mark.parametrize("path", ["/", "/workers"])
-async def test_a_page_asks_who_is_not_signed_in_to_sign_in(browser: httpx.AsyncClient, path: str) -> None:
-    """A stream of its content is refused instead: a script would take the form for content."""
-    page = await browser.get(path)
-    stream = await browser.get(f"{path.rstrip('/')}/live", headers={"Accept": "text/event-stream"})
+@pytest.mark.parametrize(
+    ("path", "next_page"),
+    [("/", ""), ("/workers", "?next=%2Fworkers"), ("/user?id=a%2Fb&x='", "?next=%2Fuser%3Fid%3Da%252Fb%26x%3D%27")],
+)
+async def test_a_page_asks_who_is_not_signed_in_to_sign_in(
+    browser: httpx.AsyncClient, valkey: ArqRedis, path: str, next_page: str
+) -> None:
+    """And is shown after that, also to a browser that is signed in already."""
+    asked = await browser.get(path)
+    form = await browser.get(asked.headers["Location"])
+    fields = dict(FIELDS.findall(html.unescape(form.text)))
+    wrong = await browser.post("/sign-in", data={**fields, "key": "wrong"})
+    signed_in = await browser.post("/sign-in", data={**fields, "key": await access_key(valkey, Scope.READ)})
+    again = await browser.get(asked.headers["Location"])
 
-    assert (page.status_code, page.headers["Location"]) == (303, "/sign-in")
-    assert stream.status_code == 401
-    assert 'name="key"' in (await browser.get("/sign-in")).text
+    assert (asked.status_code, asked.headers["Location"]) == (303, f"/sign-in{next_page}")
+    assert 'name="key"' in form.text
+    assert "/workers" not in form.text.replace('value="/workers"', "")
+    assert FIELDS.findall(html.unescape(wrong.text)) == list(fields.items())
+    assert (signed_in.headers["Location"], again.headers["Location"]) == (path, path)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "//evil.example",
+        "/\\evil.example",
+        "https://evil.example",
+        "/../v1",
+        "/%2e%2e/v1",
+        "/x//evil.example",
+        "/ü",
+        "\n/",
+        "",
+    ],
+)
+async def test_no_other_site_follows_a_sign_in(browser: httpx.AsyncClient, valkey: ArqRedis, asked: str) -> None:
+    """Nor a path outside of the console."""
+    form = await browser.get("/sign-in", params={"next": asked})
+    key = await access_key(valkey, Scope.READ)
+    signed_in = await browser.post("/sign-in", data={"key": key, "next": asked})
+    again = await browser.get("/sign-in", params={"next": asked})
+
+    assert 'name="next"' not in form.text
+    assert (signed_in.headers["Location"], again.headers["Location"]) == ("/", "/")
+
+
+async def test_a_form_that_was_sent_after_the_session_leads_back_to_its_page(browser: httpx.AsyncClient) -> None:
+    """When the browser has signed in again; what it sent is not done."""
+    browser.cookies.set(SESSION, "ended")
+    sent = await browser.post(
+        "/actions/pause", data={"kind": "everything"}, headers={"Referer": f"http://{HOST}/user?id=5"}
+    )
+    form = await browser.get(sent.headers["Location"])
+
+    assert sent.headers["Location"] == "/sign-in?next=%2Fuser%3Fid%3D5"
+    assert "the session has ended" in form.text
+
+
+async def test_a_browser_that_another_site_leads_is_led_on_with_its_cookie(browser: httpx.AsyncClient) -> None:
+    """It sends none before that: it may be signed in."""
+    answer = await browser.get("/user?id=a'b", headers={"Sec-Fetch-Site": "cross-site"})
+
+    assert (answer.status_code, answer.headers["Refresh"]) == (200, "0; url=/user?id=a'b")
+    assert 'href="/user?id=a&#39;b"' in answer.text
+
+
+async def test_a_page_that_loses_its_session_is_told_to_load_again(browser: httpx.AsyncClient) -> None:
+    """Its event stream is no error: a browser's console would show that."""
+    stream = await browser.get("/live", headers={"Accept": "text/html, text/event-stream"})
+
+    assert (stream.status_code, stream.headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
+    assert stream.text.startswith("event: reload\n")
+
+
+async def test_a_key_that_may_see_nothing_does_not_sign_in(browser: httpx.AsyncClient, valkey: ArqRedis) -> None:
+    """The form says what it lacks."""
+    key = await access_key(valkey, Scope.ENQUEUE, Scope.OPERATE)
+    answer = await browser.post("/sign-in", data={"key": key})
+
+    assert answer.status_code == 403
+    assert "has not the scope read" in answer.text
+    assert "Set-Cookie" not in answer.headers
+
+
+async def test_a_bound_key_begins_with_what_it_may_see(browser: httpx.AsyncClient, valkey: ArqRedis) -> None:
+    """Its pages lead to no page that it may not see."""
+    await sign_in(browser, valkey, Scope.READ, user_ids=frozenset({"7", "<b>"}))
+    first = await browser.get("/")
+    page = await browser.get(first.headers["Location"])
+    refused = await browser.get("/workers")
+
+    assert (first.status_code, first.headers["Location"]) == (303, "/search")
+    assert 'href="/user?id=7"' in page.text
+    assert [re.findall(r'href="(/[a-z-]*)"', text) for text in (page.text, refused.text)] == [
+        ["/search", "/batches"]
+    ] * 2
+    assert refused.status_code == 403
+    assert "Sign out" in refused.text
 
 
 async def test_an_access_key_signs_in(browser: httpx.AsyncClient, valkey: ArqRedis) -> None:
@@ -56,12 +151,17 @@ async def test_a_wrong_key_does_not_sign_in(browser: httpx.AsyncClient, text: st
 async def test_the_link_of_the_start_signs_in_once(browser: httpx.AsyncClient) -> None:
     """With all scopes; a guess does not."""
     guess = await browser.get("/sign-in", params={"token": "a" * 43})
-    first = await browser.get("/sign-in", params={"token": LINK_TOKEN})
+    first = await browser.get("/sign-in", params={"token": LINK_TOKEN, "next": "/workers"})
     page = await browser.get("/workers")
     second = await browser.get("/sign-in", params={"token": LINK_TOKEN})
+    browser.cookies.clear()
+    third = await browser.get("/sign-in", params={"token": LINK_TOKEN})
 
-    assert (guess.status_code, first.status_code, second.status_code) == (401, 303, 401)
+    assert (guess.status_code, first.status_code) == (401, 200)
+    assert first.headers["Refresh"] == "0; url=/workers"
     assert "/actions/pause" in page.text
+    assert (second.status_code, second.headers["Location"]) == (303, "/")  # it is signed in
+    assert third.status_code == 401
 
 
 async def test_a_session_ends_by_signing_out(browser: httpx.AsyncClient, valkey: ArqRedis) -> None:
