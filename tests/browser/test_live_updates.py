@@ -191,10 +191,13 @@ async def test_what_is_typed_stays_while_the_page_changes(tab: Tab, site: Site, 
 
 
 async def test_a_session_that_has_ended_leads_to_the_sign_in_page(browser: Browser, site: Site) -> None:
-    """An open page with it."""
+    """An open page with it, which asks for no stream again."""
     key = await site.producer.access_keys.add("leaver", [Scope.READ])
     async with new_tab(browser, signed_in=(site, key)) as tab:
+        streams: list[str] = []
+        tab.page.on("request", lambda request: streams.append(request.url) if "/live?" in request.url else None)
         await tab.go(f"{site.served.url}/")
         await site.producer.access_keys.revoke(key.key_id)
         await expect(tab.page).to_have_url(f"{site.served.url}/sign-in")
         await expect(tab.page.get_by_role("alert")).to_contain_text("the session has ended")
+    assert len(streams) == 1
