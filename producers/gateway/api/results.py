@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -67,7 +67,7 @@ async def results(
     page = await batch.page(after, limit)
     wanted = accepted_type(request.headers.getall("accept", []), JSON, CSV, NDJSON)
     if wanted != JSON:
-        return export(request, batch, page, wanted)
+        return export(request, batch, page, wanted, is_admitted=is_still_admitted)
     return Response(ResultsPage(results=page.results, cursor=page.cursor, complete=page.complete))
 
 
@@ -102,26 +102,34 @@ def accepted_type(accept: list[str], *offered: str) -> str:
 
 
 def export(
-    request: AnyRequest, batch: Batch, first: ResultPage, media_type: str, headers: Mapping[str, str] | None = None
+    request: AnyRequest,
+    batch: Batch,
+    first: ResultPage,
+    media_type: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    is_admitted: Callable[[AnyRequest], Awaitable[bool]],
 ) -> Stream:
     """Return all results of a batch that exist now, as CSV or NDJSON.
 
     Args:
-        request: the call. If its access key is revoked meanwhile, the connection breaks.
+        request: the call.
         batch: the batch.
         first: its first page. Reading it has refused an unknown batch before the stream begins.
         media_type: `CSV` or `NDJSON`.
         headers: further headers.
+        is_admitted: whether the caller may still have it. If not, the connection breaks.
     """
-    as_csv = media_type == CSV
-    content = _export(request, batch, first, as_csv=as_csv)
+    content = _export(batch, first, lambda: is_admitted(request), as_csv=media_type == CSV)
     return Stream(content, media_type=media_type, headers=headers)
 
 
-async def _export(request: AnyRequest, batch: Batch, first: ResultPage, *, as_csv: bool) -> AsyncIterator[bytes]:
+async def _export(
+    batch: Batch, first: ResultPage, is_admitted: Callable[[], Awaitable[bool]], *, as_csv: bool
+) -> AsyncIterator[bytes]:
     cursor = first.cursor
     yield _csv([COLUMNS, *map(csv_row, first.results)]) if as_csv else _lines(first.results)
-    while await is_still_admitted(request):
+    while await is_admitted():
         page = await batch.page(cursor, PAGE_SIZE)
         if page.results:
             yield _csv(map(csv_row, page.results)) if as_csv else _lines(page.results)

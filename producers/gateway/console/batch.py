@@ -26,6 +26,7 @@ from producers.gateway.console.causes import FAILED, cause_counts_of
 from producers.gateway.console.forms import read_form
 from producers.gateway.console.live import Screen
 from producers.gateway.console.rendering import HEADERS, link
+from producers.gateway.console.sessions import is_signed_in
 from producers.queue.finish import DEAD_OUTCOMES
 from producers.queue.jobs import JobState, JobStatus
 from producers.queue.results import format_cursor
@@ -147,7 +148,7 @@ async def export_results(request: AnyRequest) -> Stream:
         raise InvalidChange("format", f"must be one of {', '.join(_FORMATS)}", wanted)
     name = _replace_unsafe("_", batch.batch_id)
     headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}.{wanted}"'}
-    return export(request, batch, await batch.page(), _FORMATS[wanted], headers)
+    return export(request, batch, await batch.page(), _FORMATS[wanted], headers, is_admitted=is_signed_in)
 
 
 @get("/batch/cancel", opt={"page": Scope.ENQUEUE}, include_in_schema=False)

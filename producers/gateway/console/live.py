@@ -14,14 +14,14 @@ from litestar.response import Stream
 from producers.contract.access_keys import Scope
 from producers.errors import ProducerError
 from producers.gateway.api.results import KEEP_ALIVE_S
-from producers.gateway.calls.problems import GatewayError, NotPermitted, of_gateway_error, of_producer_error
-from producers.gateway.calls.service import AnyRequest, gateway_of, require_scope
+from producers.gateway.calls.problems import GatewayError, of_gateway_error, of_producer_error
+from producers.gateway.calls.service import AnyRequest, gateway_of
 from producers.gateway.calls.streams import event_stream
 from producers.gateway.console.actions import notice_of
 from producers.gateway.console.assets import VERSION
 from producers.gateway.console.cookies import Kind, ended_cookie
 from producers.gateway.console.rendering import link, render, render_content
-from producers.gateway.console.sessions import SignInRequired, key_of_browser
+from producers.gateway.console.sessions import is_signed_in
 
 INTERVAL_S = 2.0
 """How often a screen looks for changes: a screen takes some ten commands, so a tab costs Redis some five a second."""
@@ -75,7 +75,7 @@ class Screen:
     async def _events(self, request: AnyRequest) -> AsyncGenerator[bytes, None]:
         shown, quiet_s = "", 0.0
         while True:
-            if request.query_params.get("version") != VERSION or not await _is_admitted(request):
+            if request.query_params.get("version") != VERSION or not await is_signed_in(request):
                 yield RELOAD
                 return
             text = await self._fragment(request)
@@ -96,17 +96,6 @@ class Screen:
         except GatewayError as exc:
             problem = of_gateway_error(exc)
         return render_content(request, "error.html", {"title": problem.title, "message": problem.detail})
-
-
-async def _is_admitted(request: AnyRequest) -> bool:
-    """Return whether the browser is still signed in. While Redis is away, nobody knows: it stays."""
-    try:
-        require_scope(gateway_of(request).settings, await key_of_browser(request), Scope.READ)
-    except (SignInRequired, NotPermitted):
-        return False
-    except ProducerError:
-        return True
-    return True
 
 
 def _event(text: str) -> bytes:

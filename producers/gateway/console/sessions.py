@@ -83,6 +83,17 @@ async def key_of_browser(connection: ASGIConnection[Any, Any, Any, Any]) -> Acce
     return key
 
 
+async def is_signed_in(request: AnyRequest) -> bool:
+    """Return whether a browser whose call lasts is still signed in. While Redis is away, nobody knows: it is."""
+    try:
+        require_scope(gateway_of(request).settings, await key_of_browser(request), Scope.READ)
+    except (SignInRequired, NotPermitted):
+        return False
+    except ProducerError:
+        return True
+    return True
+
+
 async def recognise_browser(error: Exception, scope: HttpScope) -> None:
     """Note who asks for what there is not: the page that says so has its navigation. A hook of the application."""
     if isinstance(error, HTTPException):

@@ -9,10 +9,7 @@ import httpx
 import pytest
 from arq.connections import ArqRedis
 
-from ops.keys import KEYS
-from producers.contract.access_keys import Scope, key_id_of
-from producers.queue.access_keys import revoke_key
-from producers.transport.runner import execute
+from producers.contract.access_keys import Scope
 from tests.support.console import HOST, LINK_TOKEN, SESSION, sign_in
 from tests.support.gateway import access_key, gateway_on
 
@@ -68,32 +65,12 @@ async def test_no_other_site_follows_a_sign_in(browser: httpx.AsyncClient, valke
     assert (signed_in.headers["Location"], again.headers["Location"]) == ("/", "/")
 
 
-async def test_a_form_that_was_sent_after_the_session_leads_back_to_its_page(browser: httpx.AsyncClient) -> None:
-    """When the browser has signed in again; what it sent is not done."""
-    browser.cookies.set(SESSION, "ended")
-    sent = await browser.post(
-        "/actions/pause", data={"kind": "everything"}, headers={"Referer": f"http://{HOST}/user?id=5"}
-    )
-    form = await browser.get(sent.headers["Location"])
-
-    assert sent.headers["Location"] == "/sign-in?next=%2Fuser%3Fid%3D5"
-    assert "the session has ended" in form.text
-
-
 async def test_a_browser_that_another_site_leads_is_led_on_with_its_cookie(browser: httpx.AsyncClient) -> None:
     """It sends none before that: it may be signed in."""
     answer = await browser.get("/user?id=a'b", headers={"Sec-Fetch-Site": "cross-site"})
 
     assert (answer.status_code, answer.headers["Refresh"]) == (200, "0; url=/user?id=a'b")
     assert 'href="/user?id=a&#39;b"' in answer.text
-
-
-async def test_a_page_that_loses_its_session_is_told_to_load_again(browser: httpx.AsyncClient) -> None:
-    """Its event stream is no error: a browser's console would show that."""
-    stream = await browser.get("/live", headers={"Accept": "text/html, text/event-stream"})
-
-    assert (stream.status_code, stream.headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
-    assert stream.text.startswith("event: reload\n")
 
 
 async def test_a_key_that_may_see_nothing_does_not_sign_in(browser: httpx.AsyncClient, valkey: ArqRedis) -> None:
@@ -162,25 +139,6 @@ async def test_the_link_of_the_start_signs_in_once(browser: httpx.AsyncClient) -
     assert "/actions/pause" in page.text
     assert (second.status_code, second.headers["Location"]) == (303, "/")  # it is signed in
     assert third.status_code == 401
-
-
-async def test_a_session_ends_by_signing_out(browser: httpx.AsyncClient, valkey: ArqRedis) -> None:
-    """A copy of the cookie is refused as well."""
-    await sign_in(browser, valkey, Scope.READ)
-    copy = {SESSION: browser.cookies[SESSION]}
-    answer = await browser.post("/sign-out")
-    browser.cookies = httpx.Cookies(copy)
-
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/sign-in")
-    assert (await browser.get("/")).headers["Location"] == "/sign-in"
-
-
-async def test_a_session_ends_with_its_access_key(browser: httpx.AsyncClient, valkey: ArqRedis) -> None:
-    """When the key is revoked."""
-    key = await sign_in(browser, valkey, Scope.READ)
-    await execute(valkey, revoke_key(KEYS, str(key_id_of(key))))
-
-    assert (await browser.get("/")).headers["Location"] == "/sign-in"
 
 
 @pytest.mark.parametrize("cookie", ["x" * 43, "x" * 5000, "", "ct_nobody99_" + "a" * 43])
