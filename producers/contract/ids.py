@@ -57,6 +57,15 @@ def _parts(job_id: str) -> tuple[str, str]:
     return "", job_id
 
 
+def replayed_from(job_id: str) -> str | None:
+    """Return the job ID of the dead letter that a change replays; None if it replays none.
+
+    It may be wrong for a very long ID, of which the replay has a digest (see `dead_letters.make_replay_id`).
+    """
+    base, found, _ = job_id.rpartition(REPLAY_MARK)
+    return base.replace(REPLAY_MARK, BATCH_MARK, 1) if found and base else None
+
+
 def other_form(job_id: str) -> str | None:
     """Return the job ID of a batch with the other of the two marks; None if it belongs to none.
 

@@ -36,12 +36,17 @@ NOTICES = {
     "change-retried": "Enqueued again, as this change.",
     "batch-cancelled": "Cancelled: {count} changes; {others} requests were in flight.",
     "batch-retried": "Enqueued again: {count} changes, as this batch; {others} were refused.",
-    "letters-replayed": "Replayed: {count} dead letters; {others} were refused: full lanes, or unreadable payloads.",
+    "letters-replayed": (
+        "Replayed: {count} dead letters; {others} were refused: full lanes, or unreadable payloads."
+        " The new changes are on the pages of their users."
+    ),
     "letters-dropped": "Dropped: {count} dead letters.",
     "no-letters": "No dead letter matches.",
     "nothing-failed": "No failed change is left that could be enqueued again.",
 }
 """What a page says after an action, by its code; {count} and {others} are numbers."""
+
+GOES_ON: Final = "Once it has begun, it goes on to its end, also if this page is closed."
 
 
 def notice_of(request: AnyRequest) -> str | None:
@@ -68,8 +73,27 @@ def done(request: AnyRequest, path: str, notice: str, **parameters: Any) -> Redi
     return Redirect(link(request, path, **parameters), status_code=SEE_OTHER, cookies=[cookie])
 
 
+def keys_warning(count: int) -> str:
+    """Return the warning before changes are enqueued again of which some ended for want of valid API keys."""
+    if not count:
+        return ""
+    return (
+        f"Ended unauthorized: {format_count(count)} of these. API keys of users were missing, or were rejected by"
+        " the exchange. Replace them first (copytrade credentials set, or the workers' credentials file); else these"
+        " changes end unauthorized again."
+    )
+
+
 def confirmation(
-    request: AnyRequest, *, question: str, address: str, label: str, fields: Mapping[str, str | None], back: str
+    request: AnyRequest,
+    *,
+    question: str,
+    address: str,
+    label: str,
+    fields: Mapping[str, str | None],
+    back: str,
+    warning: str = "",
+    see: str | None = None,
 ) -> Response[bytes]:
     """Return the page that asks before something is destroyed.
 
@@ -80,6 +104,8 @@ def confirmation(
         label: the label of its button.
         fields: the fields of the form.
         back: the address of the page to return to.
+        warning: what to do first; "" for nothing.
+        see: the address of the page that shows what the warning is about.
     """
     values = {"title": label, "question": question, "address": address, "label": label, "fields": fields, "back": back}
-    return render(request, "confirmation.html", values)
+    return render(request, "confirmation.html", {**values, "warning": warning, "see": see})

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from litestar import Response, get, post
 from litestar.response import Redirect, Stream
 
-from producers import Batch, DeadLetterNotFound, InvalidChange, Outcome, Progress
+from producers import Batch, DeadLetterNotFound, InvalidChange, JobDetails, JobNotFound, Outcome, Progress
 from producers.cli.text import format_count
 from producers.contract.access_keys import Scope
-from producers.contract.messages import JobResult
-from producers.contract.validation import check_user_id
+from producers.contract.validation import MAX_BATCH_ID_CHARS
 from producers.contract.wording import plural
 from producers.gateway.api.results import export
 from producers.gateway.calls.audit import log_call
 from producers.gateway.calls.bodies import CSV, NDJSON
-from producers.gateway.calls.service import AnyRequest, gateway_of, require_id
-from producers.gateway.console.actions import SEE_OTHER, confirmation, done
+from producers.gateway.calls.service import AnyRequest, gateway_of, key_of, require_id
+from producers.gateway.console import batch_results
+from producers.gateway.console.actions import GOES_ON, SEE_OTHER, confirmation, done, keys_warning
+from producers.gateway.console.batch_results import rows_of
 from producers.gateway.console.batches import state_of
 from producers.gateway.console.causes import FAILED, cause_counts_of
 from producers.gateway.console.forms import read_form
@@ -28,37 +28,12 @@ from producers.gateway.console.live import Screen
 from producers.gateway.console.rendering import HEADERS, link
 from producers.gateway.console.sessions import is_signed_in
 from producers.queue.finish import DEAD_OUTCOMES
-from producers.queue.jobs import JobState, JobStatus
-from producers.queue.results import format_cursor
 
-SHOWN_RESULTS, SHOWN_CAUSES = 50, 20
-
-SEARCHED_PAGES, SEARCHED_PAGE = 2, 1000
-"""Results that a page looks through for those of a user or an outcome."""
+SHOWN_CAUSES = 20
 
 _FORMATS = {"csv": CSV, "ndjson": NDJSON}
+_match_retry = re.compile(r"(.+)\.retry-[0-9a-f]{8}").fullmatch
 _replace_unsafe = re.compile(r"[^A-Za-z0-9._-]+").sub
-
-
-@dataclass(slots=True)
-class Rows:
-    """The results that a page shows.
-
-    Attributes:
-        results: the results.
-        cursor: where the next page starts.
-        complete: whether there will be none after these.
-        looked_at_all: whether the results that exist now were looked at to their end.
-        job_id: the change of the user that is searched, if its ID is known.
-        status: what became of that change.
-    """
-
-    results: list[JobResult] = field(default_factory=list)
-    cursor: str | None = None
-    complete: bool = False
-    looked_at_all: bool = True
-    job_id: str | None = None
-    status: JobStatus | None = None
 
 
 async def _load(request: AnyRequest) -> Mapping[str, Any]:
@@ -70,61 +45,52 @@ async def _load(request: AnyRequest) -> Mapping[str, Any]:
     failed = sum(progress.outcomes.get(name, 0) for name in FAILED)
     if causes.counted < failed:
         await causes.read_on(batch)
-    rows = await _rows(request, batch, after, outcome, user_id)
+    code = request.query_params.get("code") or None
+    rows = await rows_of(request, batch, after, outcome, user_id, code)
     return {
         "title": f"Batch {batch.batch_id}",
         "section": "/batches",
         "progress": progress,
         "state": state_of(progress),
-        "dead": _dead(progress),
+        "has_dead": await _has_dead_letters(request, progress),
+        "waiting": await _waiting(request, progress),
+        "origin": _origin(progress.batch_id),
         "failed": failed,
         "causes": causes,
         "shown_causes": SHOWN_CAUSES,
         "rows": rows,
-        "searched": SEARCHED_PAGES * SEARCHED_PAGE,
+        "searched": batch_results.SEARCHED_PAGES * batch_results.SEARCHED_PAGE,
         "after": after,
         "user_id": user_id,
         "outcome": outcome,
+        "code": code,
         "outcomes": list(Outcome),
     }
 
 
-async def _rows(
-    request: AnyRequest, batch: Batch, after: str | None, outcome: Outcome | None, user_id: str | None
-) -> Rows:
-    if user_id is not None:
-        check_user_id(user_id)
-        job_id = await batch.job_id_of(user_id)
-        if job_id is not None:
-            status = await gateway_of(request).producer.job(job_id).status()
-            return Rows(
-                [] if status.result is None else [status.result],
-                job_id=None if status.state is JobState.NOT_FOUND else job_id,
-                status=status,
-            )
-    if user_id is None and outcome is None:
-        page = await batch.page(after, SHOWN_RESULTS)
-        return Rows(page.results, page.cursor, page.complete, len(page.results) < SHOWN_RESULTS)
-    return await _search(batch, after, outcome, user_id)
+async def _waiting(request: AnyRequest, progress: Progress) -> JobDetails | None:
+    """Return the change that a batch waits for; None if its requests are in flight, or the reader may not know."""
+    job_id = progress.waits_for
+    if progress.complete or progress.in_flight or job_id is None or not key_of(request).permits_id(job_id):
+        return None
+    try:
+        return await gateway_of(request).producer.job(job_id).details()
+    except JobNotFound:
+        return None
 
 
-async def _search(batch: Batch, after: str | None, outcome: Outcome | None, user_id: str | None) -> Rows:
-    """Return the next results of a user or an outcome, among the next `SEARCHED_PAGES` pages."""
-    rows = Rows(cursor=after, looked_at_all=False)
-    outcomes = None if outcome is None else (outcome,)
-    for _ in range(SEARCHED_PAGES):
-        page = await batch.page(rows.cursor, SEARCHED_PAGE, outcomes=outcomes)
-        for result, position in zip(page.results, page.positions, strict=True):
-            if user_id is None or result.user_id == user_id:
-                rows.results.append(result)
-                if len(rows.results) == SHOWN_RESULTS:
-                    rows.cursor = format_cursor(batch.batch_id, position)
-                    return rows
-        has_moved, rows.cursor, rows.complete = page.cursor != rows.cursor, page.cursor, page.complete
-        if page.complete or not has_moved:
-            rows.looked_at_all = True
-            break
-    return rows
+async def _has_dead_letters(request: AnyRequest, progress: Progress) -> bool:
+    """Return whether dead letters of a batch are left, as far as the newest of all tell."""
+    if not any(progress.outcomes.get(outcome) for outcome in DEAD_OUTCOMES):
+        return False
+    page = await gateway_of(request).producer.dead.page(limit=1, batch_id=progress.batch_id)
+    return bool(page.letters) or page.next_us is not None
+
+
+def _origin(batch_id: str) -> str | None:
+    """Return the batch whose failed changes a batch retries, by its ID; None if it does not tell."""
+    found = _match_retry(batch_id)
+    return found[1] if found and len(batch_id) < MAX_BATCH_ID_CHARS else None
 
 
 def _batch_of(request: AnyRequest, batch_id: str) -> Batch:
@@ -181,9 +147,11 @@ async def ask_retry(request: AnyRequest) -> Response[Any]:
     count = await gateway_of(request).producer.dead.count(batch_id=batch.batch_id)
     if not count:
         return done(request, "/batch", "nothing-failed", id=batch.batch_id)
+    rejected = await gateway_of(request).producer.dead.count(batch_id=batch.batch_id, outcome=Outcome.UNAUTHORIZED)
     label = f"Retry {plural(count, 'failed change')}"
-    question = f"{label} of batch {batch.batch_id}? They are enqueued again, as a batch of their own."
-    return _confirmation(request, batch, question, "/actions/retry-batch", label)
+    question = f"{label} of batch {batch.batch_id}? They are enqueued again, as a batch of their own. {GOES_ON}"
+    see = link(request, "/batch", id=batch.batch_id, outcome=Outcome.UNAUTHORIZED.value) + "#results"
+    return _confirmation(request, batch, question, "/actions/retry-batch", label, keys_warning(rejected), see)
 
 
 @post("/actions/retry-batch", opt={"page": Scope.ENQUEUE}, include_in_schema=False, status_code=SEE_OTHER)
@@ -199,7 +167,9 @@ async def retry(request: AnyRequest) -> Redirect:
     return done(request, "/batch", "batch-retried", id=new.batch_id, count=accepted, others=refused)
 
 
-def _confirmation(request: AnyRequest, batch: Batch, question: str, path: str, label: str) -> Response[bytes]:
+def _confirmation(
+    request: AnyRequest, batch: Batch, question: str, path: str, label: str, warning: str = "", see: str | None = None
+) -> Response[bytes]:
     return confirmation(
         request,
         question=question,
@@ -207,15 +177,13 @@ def _confirmation(request: AnyRequest, batch: Batch, question: str, path: str, l
         label=label,
         fields={"id": batch.batch_id},
         back=link(request, "/batch", id=batch.batch_id),
+        warning=warning,
+        see=see,
     )
 
 
-def _dead(progress: Progress) -> int:
-    return sum(progress.outcomes.get(outcome, 0) for outcome in DEAD_OUTCOMES)
-
-
 ROUTES = [
-    *Screen("/batch", "batch.html", _load, parameters=("id", "after", "user", "outcome")).routes(),
+    *Screen("/batch", "batch.html", _load, parameters=("id", "after", "user", "outcome", "code")).routes(),
     export_results,
     ask_cancel,
     cancel,

@@ -16,15 +16,17 @@ from producers import (
     Job,
     JobDetails,
     JobState,
+    Outcome,
     ReplayRefused,
 )
+from producers.contract import ids
 from producers.contract.access_keys import Scope
 from producers.contract.attempt_history import MAX_ATTEMPTS
 from producers.contract.wording import plural
 from producers.gateway.api.changes import not_found
 from producers.gateway.calls.audit import log_call
 from producers.gateway.calls.service import AnyRequest, gateway_of, require_id
-from producers.gateway.console.actions import SEE_OTHER, confirmation, done
+from producers.gateway.console.actions import SEE_OTHER, confirmation, done, keys_warning
 from producers.gateway.console.forms import read_form
 from producers.gateway.console.live import Screen
 from producers.gateway.console.rendering import link
@@ -83,6 +85,7 @@ async def _load(request: AnyRequest) -> Mapping[str, Any]:
         "rows": rows,
         "attempts": list(attempts_of(details)),
         "max_attempts": MAX_ATTEMPTS,
+        "origin": ids.replayed_from(details.job_id),
         "is_queued": details.status.state is JobState.QUEUED,
     }
 
@@ -139,6 +142,7 @@ async def ask_retry(request: AnyRequest) -> Response[Any]:
     details = await _details(job)
     if not details.is_dead_letter:
         return done(request, "/change", "no-letters", id=job.job_id)
+    is_unauthorized = details.status.result is not None and details.status.result.outcome is Outcome.UNAUTHORIZED
     return confirmation(
         request,
         question=f"Retry 1 change, {job.job_id}? It is enqueued again at the end of its lane, with a new job ID.",
@@ -146,6 +150,8 @@ async def ask_retry(request: AnyRequest) -> Response[Any]:
         label="Retry the change",
         fields={"id": job.job_id},
         back=link(request, "/change", id=job.job_id),
+        warning=keys_warning(int(is_unauthorized)),
+        see=link(request, "/user", id=details.status.result.user_id) if details.status.result else None,
     )
 
 
@@ -157,7 +163,7 @@ async def retry(request: AnyRequest) -> Redirect:
         report = await gateway_of(request).producer.dead.replay(job.job_id)
     except DeadLetterNotFound:
         return done(request, "/change", "no-letters", id=job.job_id)
-    log_call(request, "replay", f"change {job.job_id}", len(report.replayed))
+    log_call(request, "retry", f"change {job.job_id}", len(report.replayed))
     if report.refused:
         raise ReplayRefused(f"change {job.job_id} was not enqueued again: {report.refused[0][1]}")
     if not report.replayed:  # somebody else's retry came first

@@ -16,7 +16,7 @@ from producers.contract.wording import plural
 from producers.gateway.api.operating import require_unbound
 from producers.gateway.calls.audit import log_call
 from producers.gateway.calls.service import AnyRequest, gateway_of
-from producers.gateway.console.actions import SEE_OTHER, confirmation, done
+from producers.gateway.console.actions import GOES_ON, SEE_OTHER, confirmation, done, keys_warning
 from producers.gateway.console.forms import read_form
 from producers.gateway.console.live import Screen
 from producers.gateway.console.rendering import link
@@ -65,8 +65,13 @@ async def _load(request: AnyRequest) -> Mapping[str, Any]:
 @get("/dead-letters/replay", opt={"page": Scope.OPERATE}, include_in_schema=False)
 async def ask_replay(request: AnyRequest) -> Response[Any]:
     """Ask before dead letters are enqueued again."""
+    require_unbound(request)
+    selection = _arguments(_filters(request.query_params))
+    unauthorized = 0
+    if selection.get("outcome", Outcome.UNAUTHORIZED) is Outcome.UNAUTHORIZED:
+        unauthorized = await gateway_of(request).producer.dead.count(**{**selection, "outcome": Outcome.UNAUTHORIZED})
     note = "They are enqueued again at the ends of their lanes, with new job IDs, and leave the dead letters."
-    return await _ask(request, "Replay", note, "/actions/replay-letters")
+    return await _ask(request, "Replay", f"{note} {GOES_ON}", "/actions/replay-letters", unauthorized)
 
 
 @get("/dead-letters/drop", opt={"page": Scope.OPERATE}, include_in_schema=False)
@@ -83,6 +88,10 @@ async def replay(request: AnyRequest) -> Redirect:
     report = await gateway_of(request).producer.dead.replay(**selection)
     log_call(request, "replay", _described(given), len(report.replayed))
     counts = {"count": len(report.replayed), "others": len(report.refused)}
+    if len(report.replayed) == 1 and not report.refused:
+        return done(request, "/change", "letters-replayed", id=report.replayed[0][1], **counts)
+    if report.replayed and not report.refused and "user" in given:
+        return done(request, "/user", "letters-replayed", id=given["user"], **counts)
     return done(request, "/dead-letters", "letters-replayed", **given, **counts)
 
 
@@ -95,7 +104,7 @@ async def drop(request: AnyRequest) -> Redirect:
     return done(request, "/dead-letters", "letters-dropped", **given, count=dropped)
 
 
-async def _ask(request: AnyRequest, action: str, note: str, path: str) -> Response[Any]:
+async def _ask(request: AnyRequest, action: str, note: str, path: str, unauthorized: int = 0) -> Response[Any]:
     require_unbound(request)
     given = _filters(request.query_params)
     count = await gateway_of(request).producer.dead.count(**_arguments(given))
@@ -110,6 +119,8 @@ async def _ask(request: AnyRequest, action: str, note: str, path: str) -> Respon
         label=f"{action} {letters}",
         fields=given or {EVERYTHING: "yes"},
         back=link(request, "/dead-letters", **given),
+        warning=keys_warning(unauthorized),
+        see=link(request, "/dead-letters", **{**given, "outcome": Outcome.UNAUTHORIZED.value, "by": "user"}),
     )
 
 

@@ -8,7 +8,7 @@ from arq.connections import ArqRedis
 
 from producers import Outcome, Producer
 from producers.contract.access_keys import Scope
-from producers.gateway.console import batch, batches
+from producers.gateway.console import batch_results, batches
 from tests.support.changes import change
 from tests.support.fan_outs import end_all, end_some, to_users, users
 from tests.support.gateway import access_key, gateway_on, page_after, shown
@@ -65,7 +65,7 @@ async def test_results_are_shown_page_by_page_and_by_outcome(
     gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A link leads to the next; each result links to its user and its change."""
-    monkeypatch.setattr(batch, "SHOWN_RESULTS", 2)
+    monkeypatch.setattr(batch_results, "SHOWN_RESULTS", 2)
     handle = await to_users(served_producer, users(5), "july")
     await end_some(served_lanes, [(Outcome.APPLIED, {})] * 2 + [(Outcome.EXHAUSTED, {"user_id": "u/'<"})])
     cursor = (await handle.page(limit=2)).cursor
@@ -86,8 +86,8 @@ async def test_a_users_change_is_found_in_a_batch(
     gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In one of a template by its ID, whether it has ended or not; in others among some results at a time."""
-    monkeypatch.setattr(batch, "SEARCHED_PAGE", 1)
-    monkeypatch.setattr(batch, "SEARCHED_PAGES", 1)
+    monkeypatch.setattr(batch_results, "SEARCHED_PAGE", 1)
+    monkeypatch.setattr(batch_results, "SEARCHED_PAGES", 1)
     await to_users(served_producer, users(2), "july")
     await end_some(served_lanes, [(Outcome.APPLIED, {})])
     await served_producer.fan_out([change("7"), change("8")], batch_id="own")
@@ -153,6 +153,46 @@ async def test_failed_changes_are_retried_after_their_count_was_shown(
     assert "Enqueued again: 3 changes" in retried
     assert "No failed change is left" in await page_after(gateway, again)
     assert len(await served_lanes.claim()) == 3
+
+
+async def test_a_batch_says_what_it_waits_for(
+    gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes
+) -> None:
+    """A worker, or the pause of one of its users, with the way to it; nothing while requests of it are in flight."""
+    await to_users(served_producer, users(2), "july")
+    claims = await served_lanes.claim()
+    moving = await shown(gateway, "/batch", id="july")
+    for claim in claims:
+        await (served_lanes.back(claim, 60) if claim.job_id == "july..2" else served_lanes.done(claim))
+    stopped = await shown(gateway, "/batch", id="july")
+    await served_producer.pause(user_id="2")
+    paused = await shown(gateway, "/batch", id="july")
+
+    assert "It waits for" not in moving
+    assert 'It waits for <a href="/change?id=july..2">change july..2</a>: no worker is alive.' in stopped
+    assert 'href="/workers">workers, egresses and pauses</a>' in stopped
+    assert "user 2 is paused" in paused
+    assert 'href="/user?id=2">Its user</a>' in paused
+
+
+async def test_nothing_is_to_be_retried_without_dead_letters(
+    gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes
+) -> None:
+    """The button goes with the last of them. The new batch leads to the one that it retries."""
+    handle = await to_users(served_producer, users(2), "july")
+    await end_some(served_lanes, [(Outcome.UNAUTHORIZED, {"code": "40037"}), (Outcome.REJECTED, {"code": "40017"})])
+    before = await shown(gateway, "/batch", id="july")
+    asked = await shown(gateway, "/batch/retry", id="july")
+    new = await handle.retry_failed()
+
+    assert "Retry failed" in before
+    assert "Ended unauthorized: 1 of these." in asked
+    assert 'href="/batch?id=july&amp;outcome=unauthorized#results"' in asked
+    assert "Retry failed" not in await shown(gateway, "/batch", id="july")
+    assert 'href="/batch?id=july">july</a>' in await shown(gateway, "/batch", id=new.batch_id)
+    assert 'href="/batch?id=july&amp;outcome=rejected&amp;code=40017#results"' in before
+    of_code = await shown(gateway, "/batch", id="july", code="40017")
+    assert of_code.count('data-label="Tries"') == 1
 
 
 async def test_odd_input_is_answered_with_a_page(gateway: httpx.AsyncClient, served_producer: Producer) -> None:

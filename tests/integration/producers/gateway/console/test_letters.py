@@ -133,9 +133,29 @@ async def test_a_dead_letter_without_its_result_is_shown(gateway: httpx.AsyncCli
     """One whose payload has expired is not."""
     await valkey.delete(KEYS.result + "a1", KEYS.dead_letter + "a2")
 
-    text = await shown(gateway, "/dead-letters", trader="a")
-    assert ROWS.findall(text) == ["a1"]
+    alone = await shown(gateway, "/dead-letters", trader="a")
+    text = await shown(gateway, "/dead-letters")
+
+    assert ROWS.findall(alone) == ["a1"]
+    assert "Their results have expired" in alone
+    assert 'data-label="Code"' not in alone
     assert "its result has expired" in text
+
+
+async def test_a_replay_warns_of_users_without_valid_keys_and_leads_to_the_new_changes(
+    gateway: httpx.AsyncClient,
+) -> None:
+    """Of one change to it, which names the change that it replays; of a user's to the user."""
+    asked = {user: await shown(gateway, "/dead-letters/replay", user=user) for user in ("1", "3")}
+    one, of_user = [await gateway.post("/actions/replay-letters", data={"user": user}) for user in ("3", "1")]
+
+    assert "Ended unauthorized" not in asked["1"]
+    assert "Ended unauthorized: 1 of these." in asked["3"]
+    assert "also if this page is closed" in asked["1"]
+    assert 'href="/dead-letters?user=3&amp;outcome=unauthorized&amp;by=user"' in asked["3"]
+    assert one.headers["Location"].startswith("/change?id=july~~3~~")
+    assert 'href="/change?id=july..3"' in (await gateway.get(one.headers["Location"])).text
+    assert of_user.headers["Location"] == "/user?id=1"
 
 
 async def test_odd_input_changes_nothing(gateway: httpx.AsyncClient, served_producer: Producer) -> None:
