@@ -66,7 +66,7 @@ def require_unbound(request: AnyRequest) -> None:
         NotPermitted: it is bound to some.
     """
     if key_of(request).is_bound:
-        raise NotPermitted(f"access key {key_of(request).key_id} is bound to some users or traders; this call is not")
+        raise NotPermitted(f"access key {key_of(request).key_id} is bound to some users or traders; this concerns all")
 
 
 def require_user(request: AnyRequest, user_id: str) -> None:

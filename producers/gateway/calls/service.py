@@ -182,7 +182,7 @@ def require_scope(settings: GatewaySettings, key: AccessKey, scope: Scope) -> No
         NotPermitted: it does not.
     """
     if scope not in key.scopes:
-        raise NotPermitted(f"access key {key.key_id} has not the scope {scope}, which this call needs")
+        raise NotPermitted(f"access key {key.key_id} has not the scope {scope}, which this needs")
     if settings.gateway_read_only and scope is not Scope.READ:
         raise NotPermitted("this gateway is read-only: it was started with --read-only, or COPYTRADE_GATEWAY_READ_ONLY")
 

@@ -44,6 +44,9 @@ _HTTP_ERRORS = {
     HTTPStatus.METHOD_NOT_ALLOWED: "This address takes what a button of another page sends, and shows nothing itself.",
 }
 
+_TITLES = {HTTPStatus.NOT_FOUND: "Not found", HTTPStatus.UNPROCESSABLE_ENTITY: "Invalid input"}
+"""Of problems whose own titles are those of calls of the API."""
+
 
 def _page_of(request: AnyRequest, problem: Problem, message: str | None = None) -> Response[Any]:
     """Return a problem as a page. It leads back to the form that was sent, or again to what cannot be shown now."""
@@ -54,7 +57,7 @@ def _page_of(request: AnyRequest, problem: Problem, message: str | None = None) 
     elif request.method != "POST" and status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         label = "Try again"
     values = {
-        "title": problem.title,
+        "title": _TITLES.get(status, problem.title),
         "message": message or problem.detail,
         "label": label,
         "address": None if label is None else link(request, asked_page(request)),

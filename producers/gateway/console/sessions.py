@@ -53,7 +53,7 @@ async def require_session(request: AnyRequest) -> Redirect | None:
     if request.method == "POST":
         _refuse_other_origins(request)
     require_scope(gateway_of(request).settings, key, scope)
-    if key.is_bound and request.scope["path"] == link(request, FIRST_PAGE):
+    if key.is_bound and FIRST_PAGE in request.route_handler.paths:
         return Redirect(link(request, "/search"), status_code=HTTPStatus.SEE_OTHER.value)
     return None
 

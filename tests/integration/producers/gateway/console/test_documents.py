@@ -39,6 +39,7 @@ async def test_the_page_of_an_error_lets_a_browser_go_on_and_sign_out(
 
     assert [answer.status_code for answer in pages] == [404, 404, 405, 422]
     assert all("Sign out" in answer.text and 'href="/workers"' in answer.text for answer in pages)
+    assert ["<h1>Not found</h1>" in answer.text for answer in pages] == [True, True, False, False]
     assert "There is no page at this address." in nowhere.text
     assert "must be a number of requests a second" in refused.text
     assert '<a href="/user?id=5">Back</a>' in refused.text

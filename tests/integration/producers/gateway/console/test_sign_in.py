@@ -10,8 +10,9 @@ import pytest
 from arq.connections import ArqRedis
 
 from producers.contract.access_keys import Scope
+from producers.gateway import GatewaySettings, create_app
 from tests.support.console import HOST, LINK_TOKEN, SESSION, sign_in
-from tests.support.gateway import access_key, gateway_on
+from tests.support.gateway import access_key, gateway_on, served
 
 FIELDS = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)">')
 NAVIGATION = re.compile(r'href="(/[a-z-]*)"')
@@ -63,6 +64,22 @@ async def test_no_other_site_follows_a_sign_in(browser: httpx.AsyncClient, valke
 
     assert 'name="next"' not in form.text
     assert (signed_in.headers["Location"], again.headers["Location"]) == ("/", "/")
+
+
+async def test_below_a_prefix_a_browser_stays_there(valkey_dsn: str, valkey: ArqRedis) -> None:
+    """Whether or not the proxy takes it off."""
+    key = await access_key(valkey, Scope.READ, user_ids=frozenset({"7"}))
+    async with served(create_app(GatewaySettings(redis_dsn=valkey_dsn)), root_path="/ct") as gateway:
+        gateway.headers["Accept"] = "text/html"
+        asked = [(await gateway.get(f"{prefix}/batches")).headers["Location"] for prefix in ("", "/ct")]
+        signed_in = await gateway.post("/sign-in", data={"key": key, "next": "/batches"})
+        gateway.cookies.set(*signed_in.headers["Set-Cookie"].partition(";")[0].split("="))
+        first = [(await gateway.get(path)).headers["Location"] for path in ("/", "/ct/")]
+
+    assert asked == ["/ct/sign-in?next=%2Fbatches"] * 2
+    assert signed_in.headers["Location"] == "/ct/batches"
+    assert "path=/ct/" in signed_in.headers["Set-Cookie"].lower()
+    assert first == ["/ct/search"] * 2
 
 
 async def test_a_browser_that_another_site_leads_is_led_on_with_its_cookie(browser: httpx.AsyncClient) -> None:
