@@ -45,17 +45,28 @@ local function sending_egresses()
   return changes_per_us, slowest_user_pace, hold_until
 end
 
--- Return the first change of this batch that waits, as a lane's head, for a paused user; nil if none is found.
-local function paused_user_change()
+-- Return the job ID of this batch's change for a paused user; nil if none of it waits, as far as is seen. A change of a
+-- template is named by its user; of others, those at the heads of lanes are seen.
+local function paused_change_of(user, trader, has_template)
+  local prefix, heads = input.batch_id .. BATCH_MARK, KEY.heads .. user
+  if has_template then
+    local waits = redis.call('SISMEMBER', KEY.batch_members .. input.batch_id, user) == 1
+      and redis.call('HEXISTS', heads, trader) == 1 and redis.call('EXISTS', KEY.result .. prefix .. user) == 0
+    return waits and prefix .. user or nil
+  end
+  if redis.call('HLEN', heads) > MAX_PAUSES then return nil end
+  for _, head in ipairs(redis.call('HVALS', heads)) do
+    if string.find(head, ' ' .. prefix, 1, true) then return string.match(head, '%S+$') end
+  end
+end
+
+-- Return the job ID of a change of this batch that waits for a paused user; nil if none is seen.
+local function paused_user_change(trader, has_template)
   if redis.call('HLEN', KEY.paused) > MAX_PAUSES then return nil end
-  local mark = ' ' .. input.batch_id .. BATCH_MARK
   for _, scope in ipairs(redis.call('HKEYS', KEY.paused)) do
-    local heads = KEY.heads .. (string.match(scope, '^user:(.*)$') or '')
-    if heads ~= KEY.heads and redis.call('HLEN', heads) <= MAX_PAUSES then
-      for _, head in ipairs(redis.call('HVALS', heads)) do
-        if string.find(head, mark, 1, true) then return string.match(head, '%S+$') end
-      end
-    end
+    local user = string.match(scope, '^user:(.*)$')
+    local job_id = user and paused_change_of(user, trader, has_template)
+    if job_id then return job_id end
   end
 end
 
@@ -82,6 +93,9 @@ local function eta_us()
   local remaining = number(total, 0) - number(finished, 0)
   if complete or remaining == 0 then return 0 end
   local deep, put_back = head_of(deepest_lane), put_back_job and head_of(put_back_lane, put_back_job)
+  if template and deep and redis.call('EXISTS', KEY.result .. input.batch_id .. BATCH_MARK .. deep.user) == 1 then
+    deep = nil   -- the batch's change has ended: what is left in the lane is of others
+  end
   waits_for = (put_back or deep or {}).job_id or ''
   if is_paused('everything') then return -1 end
   for _, head in ipairs({deep or put_back, put_back}) do
@@ -92,7 +106,7 @@ local function eta_us()
   end
   local _, trader = lane.split(deepest_lane or '')
   if template and trader and is_paused('trader:' .. trader) then return -1 end   -- the trader of all its changes
-  local paused_change = paused_user_change()
+  local paused_change = paused_user_change(trader, template and trader)
   if paused_change then
     waits_for = paused_change
     return -1

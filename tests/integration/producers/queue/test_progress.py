@@ -147,10 +147,22 @@ async def test_a_change_that_was_put_back_delays_the_eta(producer: Producer, tim
     assert await eta_s(batch) == 0
 
 
+async def test_what_others_queue_behind_a_batch_does_not_count_for_its_eta(producer: Producer, timed: Lanes) -> None:
+    """In its deepest lane, once its own change there has ended."""
+    batch = await to_users(producer, users(2))
+    for claim in await timed.claim():
+        await (timed.done(claim, took_s=0.0) if claim.job_id == "b..1" else timed.back(claim, 5))
+    await producer.enqueue_many([change("1")] * 100)
+    await producer.pause(user_id="1")
+
+    assert await eta_s(batch) == pytest.approx(5 + PACE_S, rel=0.01)
+
+
 async def test_the_eta_is_unknown_while_one_of_many_users_is_paused(producer: Producer) -> None:
-    """Wherever in the batch it is; the batch names its change."""
-    batch = await to_users(producer, users(3))
+    """Wherever in the batch and in its lane it is; the batch names its change."""
     last = users(3)[-1]
+    await producer.enqueue_many([change("1"), change("1"), change(last)])
+    batch = await to_users(producer, users(3))
     await producer.pause(user_id=last)
     progress = await batch.progress()
 
