@@ -23,6 +23,15 @@ elif [ "${CI:-}" = true ]; then
 else
     echo "luacheck is not installed: the Lua scripts are NOT LINTED (Debian, Ubuntu: apt install lua-check)"
 fi
+if command -v promtool >/dev/null; then
+    promtool check rules --lint-fatal ops/deploy/prometheus/alerts.yml
+    promtool test rules ops/deploy/prometheus/alerts_test.yml
+elif [ "${CI:-}" = true ]; then
+    echo "$0: promtool is not installed (Debian, Ubuntu: apt install prometheus)" >&2
+    exit 1
+else
+    echo "promtool is not installed: the alerts are NOT TESTED (Debian, Ubuntu: apt install prometheus)"
+fi
 if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null; then
     if [ "${CI:-}" = true ]; then
         echo "$0: chromium is not installed (Debian: apt install chromium)" >&2
