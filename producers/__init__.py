@@ -49,6 +49,7 @@ from producers.queue.chunking import EnqueueReport
 from producers.queue.dead_letter_pages import DeadLetterGroup, DeadLetterGrouping, DeadLetterGroups, DeadLetterPage
 from producers.queue.dead_letters import DeadLetter
 from producers.queue.fan_out import FanOutReport, Preview
+from producers.queue.forget import ForgetReport
 from producers.queue.job_details import JobDetails
 from producers.queue.jobs import JobState, JobStatus
 from producers.queue.pauses import Pause
@@ -80,6 +81,7 @@ __all__ = [
     "DeadLetters",
     "EnqueueReport",
     "FanOutReport",
+    "ForgetReport",
     "InvalidArgument",
     "InvalidChange",
     "InvalidCursor",

@@ -1,25 +1,29 @@
-"""`copytrade user ...`: one user's lanes, hold, pause and limit."""
+"""`copytrade user ...`: one user's lanes, hold, pause and limit, and the deletion of all that is kept of one."""
 
 from __future__ import annotations
 
 import click
 
+from producers import ForgetReport
 from producers.cli.batches import print_cancelled
 from producers.cli.context import CliContext, CommandGroup, pass_cli
+from producers.cli.exit_codes import ExitCode
 from producers.cli.input.row_errors import BadInput
 from producers.cli.number_types import Number, WholeNumber
 from producers.cli.pauses import print_paused, print_resumed
+from producers.cli.shared_options import confirm, yes_option
 from producers.cli.text import EMPTY_CELL, escape, format_count, format_duration
 from producers.contract.validation import MAX_RATE_PER_S, MIN_RATE_PER_S
+from producers.contract.wording import plural
 from producers.queue.user_status import MAX_JOBS_SHOWN, BucketStatus
 
 LANE_COLUMNS = ("trader", "queued", "in flight", "due", "priority", "head")
 JOB_COLUMNS = ("trader", "job")
 
 
-@click.group(cls=CommandGroup, short_help="Show, pause or limit one user, or cancel the user's changes.")
+@click.group(cls=CommandGroup, short_help="Show, pause, limit or forget one user, or cancel the user's changes.")
 def user() -> None:
-    """Show, pause or limit one user, or cancel the user's changes."""
+    """Show, pause, limit or forget one user, or cancel the user's changes."""
 
 
 @user.command(
@@ -107,6 +111,53 @@ def limit(cli: CliContext, user_id: str, rate_per_s: float | None, remove: bool)
 def cancel(cli: CliContext, user_id: str) -> None:
     """Cancel all changes of this user that were not sent yet."""
     print_cancelled(cli, {"userId": user_id}, cli.with_producer(lambda producer: producer.cancel_user(user_id)))
+
+
+@user.command(
+    short_help="Delete all that Redis keeps of a user.",
+    examples=("copytrade user forget 1001 --yes",),
+)
+@click.argument("user_id")
+@yes_option()
+@pass_cli
+def forget(cli: CliContext, user_id: str, yes: bool) -> ExitCode:
+    """Cancel a user's queued changes and delete all that Redis keeps of the user, sealed API keys included.
+
+    Stop enqueuing for the user first. While a change is in flight, nothing else is deleted: run it again when that has
+    ended. Logs, backups and a file of credentials are not reached; access keys of the gateway that are bound to the
+    user are listed. It reads all results, so it takes seconds in a large queue. It needs a Redis user that may SCAN.
+    """
+    confirm(f"Delete all that is kept of user {user_id}, API keys in Redis included?", yes=yes)
+    report = cli.with_producer(lambda producer: producer.forget_user(user_id))
+    if cli.as_json:
+        cli.screen.json(report)
+    else:
+        _print_forgotten(cli, report)
+    if not report.complete:
+        changes = plural(report.in_flight, "change")
+        cli.screen.note(f"not complete: {changes} of user {user_id} in flight; run it again when none is queued")
+        return ExitCode.FAILED
+    return ExitCode.DONE
+
+
+def _print_forgotten(cli: CliContext, report: ForgetReport) -> None:
+    cli.screen.details(
+        [
+            ("cancelled", format_count(report.cancelled)),
+            ("in flight", format_count(report.in_flight)),
+            ("results deleted", format_count(report.results)),
+            ("dead letters deleted", format_count(report.dead_letters)),
+            ("batch entries deleted", format_count(report.batch_entries)),
+            ("settings deleted", ", ".join(report.settings) or "none"),
+        ]
+    )
+    if report.bucket_expires_in_s:
+        left = format_duration(report.bucket_expires_in_s)
+        cli.screen.note(f"the record of the last requests, which keeps the rate limit, deletes itself in {left}")
+    for key_id in report.access_keys:
+        cli.screen.note(
+            f"access key {key_id} is bound to the user; delete it with: copytrade gateway-keys revoke {key_id}"
+        )
 
 
 def _rejected_keys(code: str) -> str:

@@ -11,6 +11,7 @@ from producers.monitor.overview import read_overview
 from producers.monitor.overview_types import Overview
 from producers.queue import batches, migration, pauses, users
 from producers.queue.cancel import CancelReport
+from producers.queue.forget import ForgetReport, forget_user
 from producers.queue.migration import MigrationReport
 from producers.queue.pauses import Pause, Scope
 from producers.queue.user_status import UserStatus, user_status
@@ -107,6 +108,23 @@ class QueueAdmin:
         """
         plan = users.cancel_user(self._keys, user_id, result_ttl_ms=self._settings.result_ttl_ms)
         return run_plan(self._redis, plan, f"cancelling the queued changes of user {user_id}")
+
+    def forget_user(self, user_id: str) -> ForgetReport:
+        """Delete all that Redis keeps of a user, API keys included, after its queued changes were cancelled.
+
+        While a change of the user is in flight, only queued ones are cancelled: repeat the call when it has ended. What
+        the report calls `access_keys` stays, and so do logs, backups and a file of credentials, which this cannot
+        reach. All results are read, since none is indexed by user. The user of Redis needs SCAN and the key of the
+        credentials: `copytrade-operator` of ops/redis.acl.
+
+        Returns:
+            What was deleted, and what was not.
+
+        Raises:
+            InvalidId: `user_id` is not a valid ID.
+        """
+        plan = forget_user(self._keys, user_id, result_ttl_ms=self._settings.result_ttl_ms)
+        return run_plan(self._redis, plan, f"deleting all that is kept of user {user_id}")
 
     def user_status(
         self, user_id: str, *, trader_id: str | None = None, max_lanes: int | None = None, changes: int = 0

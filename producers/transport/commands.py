@@ -51,6 +51,8 @@ MGET = _Read[list[bytes | None]]("MGET")
 SET = _Write[Any]("SET")
 DEL = _Write[int]("DEL")
 PEXPIRE = _Write[bool]("PEXPIRE")
+PTTL = _Read[int]("PTTL")
+SCAN = _Read[tuple[int, list[bytes]]]("SCAN")
 
 HDEL = _Write[int]("HDEL")
 HEXISTS = _Read[bool]("HEXISTS")
@@ -69,9 +71,11 @@ LRANGE = _Read[list[bytes]]("LRANGE")
 LTRIM = _Write[Any]("LTRIM")
 
 SADD = _Write[int]("SADD")
+SISMEMBER = _Read[int]("SISMEMBER")
 SREM = _Write[int]("SREM")
 SSCAN = _Read[tuple[int, list[bytes]]]("SSCAN")
 
+XDEL = _Write[int]("XDEL")
 XRANGE = _Read[list[tuple[bytes, dict[bytes, bytes]]]]("XRANGE")
 XREAD = _Read[list[Any]]("XREAD")
 

@@ -58,6 +58,27 @@ def test_queued_changes_of_a_user_are_cancelled(copytrade: Copytrade) -> None:
     assert copytrade.json("status", "o1002")["state"] == "queued"
 
 
+def test_all_that_is_kept_of_a_user_is_deleted_after_a_question(copytrade: Copytrade) -> None:
+    """Without a terminal it needs --yes. Results of others stay."""
+    copytrade.enqueue("1001", "1002")
+    copytrade.end_all()
+    copytrade("user", "limit", "1001", "3")
+
+    assert "add --yes" in copytrade.error("user", "forget", "1001", status=2)
+    shown = copytrade("user", "forget", "1001", "--yes").stdout.splitlines()
+    again = copytrade.json("user", "forget", "1001", "--yes")
+
+    assert shown[2:] == [
+        "results deleted\t1",
+        "dead letters deleted\t0",
+        "batch entries deleted\t0",
+        "settings deleted\trate",
+    ]
+    assert (again["complete"], again["results"], again["settings"]) == (True, 0, [])
+    assert copytrade.json("result", "o1002")["outcome"] == "applied"
+    assert "o1001" in copytrade.error("result", "o1001", status=4)
+
+
 @pytest.mark.parametrize(
     ("words", "kind", "name"),
     [

@@ -71,8 +71,7 @@ async def operator(server: Server) -> AsyncIterator[ArqRedis]:
 
 async def refused(operator: Redis) -> list[Any]:
     """What users asked for and may not do."""
-    entries: list[Any] = await operator.acl_log()
-    return [(entry["username"], entry["reason"], entry["object"]) for entry in entries]
+    return [(entry["username"], entry["reason"], entry["object"]) for entry in await operator.acl_log()]
 
 
 async def test_all_that_is_done_runs_under_the_narrow_users(server: Server, operator: ArqRedis, tmp_path: Path) -> None:
@@ -228,12 +227,8 @@ async def _are_refused(server: Server, user: str, commands: list[tuple[Any, ...]
 @pytest.mark.parametrize("user", ["producer", "worker"])
 async def test_every_key_of_the_queue_is_within_their_patterns(operator: ArqRedis, user: str) -> None:
     """Also one that is added some day, as long as it does not begin as the credentials do."""
-    attributes = [name for name in vars(Keyspace) if not name.startswith("_") and name != "bucket_of"]
-    names = [CONTROL_QUEUE, *(getattr(KEYS, name) for name in attributes)]
-    assert len(names) > 20
-    for name in names:
-        if name == KEYS.credentials:
-            continue
+    names = [CONTROL_QUEUE, *(getattr(KEYS, n) for n in vars(Keyspace) if not n.startswith("_") and n != "bucket_of")]
+    for name in set(names) - {KEYS.credentials}:
         answer = await operator.execute_command("ACL", "DRYRUN", f"copytrade-{user}", "SET", f"{name}x", "1")  # type: ignore[no-untyped-call]
         assert answer == b"OK", (name, answer)
 
@@ -244,3 +239,12 @@ async def test_a_refusal_says_that_it_is_one(server: Server) -> None:
         for ask in (producer.paused, producer.overview, lambda: producer.enqueue(change())):
             with pytest.raises(QueueUnavailable, match=r"ACL does not let this user do that .*; ops/redis\.acl"):
                 await ask()
+
+
+async def test_only_the_operator_deletes_all_that_is_kept_of_a_user(server: Server) -> None:
+    """A producer is refused before anything was cancelled."""
+    async with Producer.connect(server.dsn("producer")) as apps, Producer.connect(server.dsn("operator")) as people:
+        await apps.enqueue(change())
+        with pytest.raises(QueueUnavailable, match="ACL"):
+            await apps.forget_user("1001")
+        assert (await people.forget_user("1001")).cancelled == 1
