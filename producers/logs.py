@@ -4,7 +4,7 @@ Every call of ours adds an event, and fields, to its message (a test checks that
 
     log.info("lane %s: waits", lane, extra=log_fields(Event.REQUEUED, lane=lane))
 
-The worker and the gateway have an enumeration of events each.
+The client, the worker and the gateway have an enumeration of events each.
 
 No outside text can forge a line or send control codes to a terminal: characters that are not printable are escaped in
 both formats, and every part has a maximum length. Values are shown by their `repr`, so a value that must stay hidden
@@ -17,6 +17,7 @@ import logging
 import logging.config
 import traceback
 from datetime import UTC, datetime
+from enum import StrEnum
 
 import msgspec
 
@@ -30,6 +31,16 @@ ATTRIBUTE = "copytrade"
 
 LIBRARY = "library"
 """The event of a line that has none of its own."""
+
+
+class ClientEvent(StrEnum):
+    """The events of the client's log lines: in an app, in the gateway, and in a worker that runs `submit` jobs."""
+
+    ACCEPTED = "accepted"
+    """A change is in the queue."""
+    CANCELLED = "cancelled"
+    """A change was cancelled by its ID."""
+
 
 Field = str | int | float | bool | None
 """The types of field values; none of them can hold a secret by accident."""

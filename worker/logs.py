@@ -12,6 +12,8 @@ __all__ = ["Event", "log_fields"]
 class Event(StrEnum):
     """The events of log lines. Alerts and dashboards match on their values."""
 
+    SENDING = "sending"
+    """A request is being sent."""
     FINISHED = "finished"
     """A change has its outcome."""
     REQUEUED = "requeued"

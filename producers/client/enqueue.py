@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from producers.client.batch import Batch
 from producers.client.job import Job
+from producers.client.submission import log_accepted, submit_steps
 from producers.contract.ids import SortableIds
 from producers.contract.messages import Priority, SettingsChange
 from producers.contract.validation import (
@@ -24,7 +25,6 @@ from producers.errors import QueueFull
 from producers.queue.batches import APPENDED
 from producers.queue.chunking import (
     CONFLICTS,
-    Chunk,
     ChunkedSubmission,
     EnqueueReport,
     ItemParser,
@@ -41,7 +41,6 @@ from producers.transport.commands import TIME_US
 from producers.transport.layout_check import with_layout_check
 from producers.transport.notifications import NotificationListener
 from producers.transport.pipeline import MAX_IN_FLIGHT, AnyIterable, aiter_any, pipelined
-from producers.transport.plan import RunScript
 from producers.transport.redis_clock import RedisClock
 from producers.transport.runner import execute, translate_errors
 
@@ -113,7 +112,9 @@ class Enqueuer:
         error = refusal_error(verdict, submission, options)
         if error is not None:
             raise error
-        return self._job(job_id, already_there=verdict == SubmitVerdict.ALREADY_THERE)
+        existed = verdict == SubmitVerdict.ALREADY_THERE
+        log_accepted([(job_id, existed)])
+        return self._job(job_id, already_there=existed)
 
     async def enqueue_many(
         self,
@@ -197,11 +198,13 @@ class Enqueuer:
         """
         with translate_errors("the last chunks may or may not be accepted", if_full=chunked.describe_accepted):
             await self._now_ms()
-            steps = _submit_steps(chunked, items)
+            steps = submit_steps(chunked, items)
             async with aclosing(pipelined(self._redis, steps, in_flight=in_flight)) as replies:
                 async for chunk, reply in replies:
                     self._clock.update(reply[0])
-                    yield chunked.apply_reply(chunk, reply)
+                    accepted = chunked.apply_reply(chunk, reply)
+                    log_accepted(accepted)
+                    yield accepted
 
     async def _now_ms(self) -> int:
         """Return the time of Redis's clock, Unix milliseconds. It is read once; each submission's reply updates it."""
@@ -230,16 +233,3 @@ class Enqueuer:
             _notifications=self._notifications,
             _settings=self._settings,
         )
-
-
-async def _submit_steps(
-    chunked: ChunkedSubmission, items: AsyncIterator[Any]
-) -> AsyncIterator[tuple[Chunk, RunScript[list[int]]]]:
-    """Yield the chunks of the items, each with the step that submits it."""
-    async for item in items:
-        chunk = chunked.add(item)
-        if chunk is not None:
-            yield chunk, chunked.step(chunk)
-    chunk = chunked.flush()
-    if chunk is not None:
-        yield chunk, chunked.step(chunk)

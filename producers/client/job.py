@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
 from producers.contract.messages import JobResult
 from producers.errors import ResultTimeout
+from producers.logs import ClientEvent, log_fields
 from producers.queue import jobs
 from producers.queue.cancel import Cancellation, cancel_job
 from producers.queue.job_details import JobDetails, fetch_details
@@ -17,6 +19,8 @@ from producers.transport.clients import keyspace_of
 from producers.transport.notifications import NotificationListener
 from producers.transport.runner import run_plan
 from producers.transport.waiting import wait_for
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,10 @@ class Job:
             QueueUnavailable: Redis did not answer; `status` shows whether the change was cancelled.
         """
         plan = cancel_job(keyspace_of(self._redis), self.job_id, result_ttl_ms=self._settings.result_ttl_ms)
-        return await run_plan(self._redis, plan, f"cancelling change {self.job_id}")
+        cancellation = await run_plan(self._redis, plan, f"cancelling change {self.job_id}")
+        if cancellation is Cancellation.CANCELLED:
+            log.debug("change %s is cancelled", self.job_id, extra=log_fields(ClientEvent.CANCELLED, job=self.job_id))
+        return cancellation
 
     async def _fetch_result(self) -> JobResult | None:
         return await run_plan(

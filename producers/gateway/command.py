@@ -5,6 +5,7 @@ The command is listed even without the `gateway` extra, so modules that need it 
 
 from __future__ import annotations
 
+import logging
 import secrets
 import ssl
 from pathlib import Path
@@ -18,10 +19,12 @@ from producers.cli.context import CliContext, QueueCommand, pass_cli
 from producers.cli.errors import CommandFailed
 from producers.cli.exit_codes import ExitCode
 from producers.cli.input.row_errors import BadInput
+from producers.gateway.calls.events import Event
 from producers.gateway.settings import GatewaySettings, is_loopback
-from producers.logs import log_to_stderr
+from producers.logs import log_fields, log_to_stderr
 
 COLUMNS = ("key", "name", "scopes", "users", "traders", "calls/s", "made")
+log = logging.getLogger("producers.gateway")
 NO_EXTRA = "the gateway needs the extra gateway: pip install '.[gateway]'"
 
 
@@ -65,15 +68,19 @@ def serve(
     _check_tls(**tls)
     settings = _settings(cli, no_auth=no_auth, read_only=read_only)
     if not is_local:
-        _check_exposed(cli, tls["certfile"])
+        _check_exposed(cli)
     log_to_stderr(settings.log_level.upper(), settings.log_format.lower())
+    if not is_local and tls["certfile"] is None:
+        _note(
+            cli, settings, "access keys cross the network in clear: put TLS in front, or give --certfile and --keyfile"
+        )
     try:
         listening = listen(host, port)
     except OSError as exc:
         raise CommandFailed(ExitCode.FAILED, f"cannot listen on {host}, port {port}: {exc.strerror}") from exc
     url = _url(host, listening.getsockname()[1], root_path, is_tls=tls["certfile"] is not None)
     token = secrets.token_urlsafe(32) if is_local and settings.gateway_auth else None
-    cli.screen.note(f"serving the API described at {url}/v1/openapi.json, and the console at:")
+    _note(cli, settings, f"serving the API described at {url}/v1/openapi.json, and the console at:")
     click.echo(f"{url}/sign-in?token={token}" if token else f"{url}/")
     app = create_app(settings, sign_in_token=token)
     run(app, listening, connections=settings.gateway_connections, root_path=root_path, **tls)
@@ -108,7 +115,15 @@ def _url(host: str, port: int, root_path: str, *, is_tls: bool) -> str:
     return f"{'https' if is_tls else 'http'}://{shown}:{port}{root_path.rstrip('/')}"
 
 
-def _check_exposed(cli: CliContext, certfile: Path | None) -> None:
+def _note(cli: CliContext, settings: GatewaySettings, text: str) -> None:
+    """Tell people on standard error; in the log if that is JSON, of which each line is an object."""
+    if settings.log_format.lower() == "json":
+        log.info("%s", text, extra=log_fields(Event.SERVING))
+    else:
+        cli.screen.note(text)
+
+
+def _check_exposed(cli: CliContext) -> None:
     """Check what a gateway needs that other machines can reach.
 
     Raises:
@@ -119,5 +134,3 @@ def _check_exposed(cli: CliContext, certfile: Path | None) -> None:
             "other machines can reach this address, and there is no access key: make one first with"
             " copytrade gateway-keys add NAME --scope enqueue"
         )
-    if certfile is None:
-        cli.screen.note("access keys cross the network in clear: put TLS in front, or give --certfile and --keyfile")

@@ -23,7 +23,6 @@ from producers.errors import QueueFull
 from producers.queue.batches import APPENDED
 from producers.queue.chunking import (
     CONFLICTS,
-    Chunk,
     ChunkedSubmission,
     EnqueueReport,
     ItemParser,
@@ -37,6 +36,7 @@ from producers.queue.submit_messages import SubmitVerdict
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.sync.batch import Batch
 from producers.sync.job import Job
+from producers.sync.submission import log_accepted, submit_steps
 from producers.sync.transport import (
     MAX_IN_FLIGHT,
     AnyIterable,
@@ -49,7 +49,6 @@ from producers.sync.transport import (
 from producers.transport.clients import keyspace_of
 from producers.transport.commands import TIME_US
 from producers.transport.layout_check import with_layout_check
-from producers.transport.plan import RunScript
 from producers.transport.redis_clock import RedisClock
 
 
@@ -120,7 +119,9 @@ class Enqueuer:
         error = refusal_error(verdict, submission, options)
         if error is not None:
             raise error
-        return self._job(job_id, already_there=verdict == SubmitVerdict.ALREADY_THERE)
+        existed = verdict == SubmitVerdict.ALREADY_THERE
+        log_accepted([(job_id, existed)])
+        return self._job(job_id, already_there=existed)
 
     def enqueue_many(
         self,
@@ -204,11 +205,13 @@ class Enqueuer:
         """
         with translate_errors("the last chunks may or may not be accepted", if_full=chunked.describe_accepted):
             self._now_ms()
-            steps = _submit_steps(chunked, items)
+            steps = submit_steps(chunked, items)
             with closing(pipelined(self._redis, steps, in_flight=in_flight)) as replies:
                 for chunk, reply in replies:
                     self._clock.update(reply[0])
-                    yield chunked.apply_reply(chunk, reply)
+                    accepted = chunked.apply_reply(chunk, reply)
+                    log_accepted(accepted)
+                    yield accepted
 
     def _now_ms(self) -> int:
         """Return the time of Redis's clock, Unix milliseconds. It is read once; each submission's reply updates it."""
@@ -237,14 +240,3 @@ class Enqueuer:
             _notifications=self._notifications,
             _settings=self._settings,
         )
-
-
-def _submit_steps(chunked: ChunkedSubmission, items: Iterator[Any]) -> Iterator[tuple[Chunk, RunScript[list[int]]]]:
-    """Yield the chunks of the items, each with the step that submits it."""
-    for item in items:
-        chunk = chunked.add(item)
-        if chunk is not None:
-            yield chunk, chunked.step(chunk)
-    chunk = chunked.flush()
-    if chunk is not None:
-        yield chunk, chunked.step(chunk)

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 
 from redis import Redis
 
 from producers.contract.messages import JobResult
 from producers.errors import ResultTimeout
+from producers.logs import ClientEvent, log_fields
 from producers.queue import jobs
 from producers.queue.cancel import Cancellation, cancel_job
 from producers.queue.job_details import JobDetails, fetch_details
@@ -16,6 +18,8 @@ from producers.queue.jobs import JobStatus
 from producers.settings import ProducerSettings
 from producers.sync.transport import NotificationListener, run_plan, wait_for
 from producers.transport.clients import keyspace_of
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,10 @@ class Job:
             QueueUnavailable: Redis did not answer; `status` shows whether the change was cancelled.
         """
         plan = cancel_job(keyspace_of(self._redis), self.job_id, result_ttl_ms=self._settings.result_ttl_ms)
-        return run_plan(self._redis, plan, f"cancelling change {self.job_id}")
+        cancellation = run_plan(self._redis, plan, f"cancelling change {self.job_id}")
+        if cancellation is Cancellation.CANCELLED:
+            log.debug("change %s is cancelled", self.job_id, extra=log_fields(ClientEvent.CANCELLED, job=self.job_id))
+        return cancellation
 
     def _fetch_result(self) -> JobResult | None:
         return run_plan(

@@ -9,15 +9,18 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from aiohttp import web
 from arq.connections import ArqRedis
 
+from ops.serving import serving
 from ops.stack import Stack, User, write_credentials
 from producers import Producer
 from tests.acceptance.conftest import WITHIN_S
 from tests.support.changes import change
+from tests.support.gateway import body
 from tests.support.redis_dump import dump
 
 PASSWORD = "redis-password-0123456789"
@@ -154,3 +157,29 @@ async def test_json_logs_have_one_line_for_each_attempt(stack: Stack, log_path: 
         ],
         key=str,
     )
+
+
+async def test_a_change_is_followed_by_its_id_from_the_gateway_to_its_outcome(
+    stack: Stack, log_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accepted by one process, sent twice by another, and cancelled by the first, in lines that name it in `job`."""
+    monkeypatch.setenv("COPYTRADE_LOG_FORMAT", "json")
+    monkeypatch.setenv("COPYTRADE_LOG_LEVEL", "DEBUG")
+    async with (
+        asyncio.timeout(WITHIN_S),
+        serving(stack.redis_dsn, "--no-auth", log_path=log_path.with_name("gateway.log")) as served,
+        httpx.AsyncClient(base_url=f"{served.url}/v1") as gateway,
+    ):
+        await stack.set_faults({"kind": "http_500", "first": 1, "user": "1001"})
+        sent = await gateway.post("/changes", json=body(change("1001")), headers={"Idempotency-Key": "order-1"})
+        dropped = await gateway.post("/changes", json=body(change("1002")))
+        await gateway.delete(f"/changes/{dropped.json()['jobId']}")
+        (worker,) = await stack.start_workers(1, "--burst")
+        assert await worker.wait() == 0
+
+    lines = json_lines(log_path.with_name("gateway.log")) + json_lines(log_path)
+    followed = [line for line in lines if line.get("job") == sent.json()["jobId"]]
+    assert [line["event"] for line in followed] == ["accepted", "sending", "requeued", "sending", "finished"]
+    assert [line["verdict"] for line in followed if "verdict" in line] == ["transient", "success"]
+    assert followed[-1]["outcome"] == "applied"
+    assert [line["event"] for line in lines if line.get("job") == dropped.json()["jobId"]] == ["accepted", "cancelled"]

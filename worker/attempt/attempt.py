@@ -16,7 +16,7 @@ from worker.attempt.decide import (
     release_unsent,
     validate_claim,
 )
-from worker.attempt.log import log_attempt
+from worker.attempt.log import log_attempt, log_sending
 from worker.attempt.retry import AMBIGUOUS, verdict_of, verdict_of_reply
 from worker.clock import Clock
 from worker.credentials.model import Credentials, CredentialStore, Invalidatable
@@ -168,6 +168,7 @@ class AttemptRunner:
         """Sign the body at the moment of sending, send these very bytes, and decide by the reply."""
         clock, claim = self._clock, ready.claim
         signed = headers(credentials, self._exchange_clock.now_ms(), METHOD, SETTINGS_PATH, body)
+        log_sending(claim, self._egress)
         sent_s = clock.monotonic()
         round_trip_s, status, code, retry_after_s = None, None, None, None
         was_aborted = False

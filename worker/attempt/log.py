@@ -1,14 +1,16 @@
-"""The log lines of attempts: at most one for each, and one if the breaker opens, closes or holds for longer."""
+"""The log lines of attempts: one for each change that ends or waits again, and one if the breaker changes."""
 
 from __future__ import annotations
 
 import logging
 
+from producers.contract.ids import batch_id_of
 from producers.contract.keyspace import user_and_trader
-from producers.contract.messages import Outcome
+from producers.contract.messages import JobResult, Outcome
+from producers.logs import Field
 from producers.queue.breaker import BreakerEvent
 from worker.logs import Event, log_fields
-from worker.queue.claims import Finish, Requeue, Settled, Settlement
+from worker.queue.claims import Claim, Finish, Requeue, SentRequest, Settled, Settlement
 
 BREAKER_LINES = {
     BreakerEvent.OPENED: (
@@ -22,7 +24,17 @@ BREAKER_LINES = {
     ),
 }
 
+UNREMARKABLE = (Outcome.APPLIED, Outcome.SUPERSEDED)
+"""Outcomes that nobody has to look at."""
+
 log = logging.getLogger(__name__)
+
+
+def log_sending(claim: Claim, egress: str) -> None:
+    """Log that a request is being sent: the only line of an attempt whose worker dies."""
+    if log.isEnabledFor(logging.DEBUG):
+        extra = log_fields(Event.SENDING, **_about(claim, claim.job_id), egress=egress)
+        log.debug("lane %s: %s is being sent", claim.lane, claim.job_id, extra=extra)
 
 
 def log_attempt(settlement: Settlement, settled: Settled, egress: str) -> None:
@@ -38,35 +50,51 @@ def log_attempt(settlement: Settlement, settled: Settled, egress: str) -> None:
         event, what = BREAKER_LINES[settled.breaker]
         extra = log_fields(event, egress=egress, failure_kind=request.failure_kind if request else None)
         log.warning("egress %s: %s; the last reply: %s", egress, what, request, extra=extra)
-    result = settlement.results[0] if isinstance(settlement, Finish) else None
-    is_applied = result is not None and result.outcome is Outcome.APPLIED
-    if settled.finished and is_applied and not log.isEnabledFor(logging.DEBUG):
-        return  # the most frequent case: skip building its fields
+    if isinstance(settlement, Finish) and settled.finished and not settled.fenced:
+        for result in settlement.results:
+            _log_result(claim, request, result)
+        return
     lane, job = claim.lane, claim.job_id
-    fields = {
-        "lane": lane,
-        "user": user_and_trader(lane)[0],
-        "job": job,
-        "outcome": result.outcome.value if result else None,
-        "verdict": request.attempt.verdict if request else None,
-        "code": request.attempt.code if request else None,
-        "took_ms": request.attempt.took_ms if request else None,
-    }
+    fields = _about(claim, job) | _reply_of(request)
     if settled.fenced:
         extra = log_fields(Event.FENCED, **fields)
         log.warning("lane %s: lost with its session; the settlement of %s was fenced", lane, job, extra=extra)
-    elif result is None or not settled.finished:
-        again_in_s = settled.again_in_s
-        blamed = f"{request}, like the requests of many other users"  # the script requeued it: the egress is at fault
-        reason = settlement.reason if isinstance(settlement, Requeue) else blamed
-        extra = log_fields(Event.REQUEUED, **fields | {"outcome": None, "again_in_ms": round(again_in_s * 1000)})
-        log.info("lane %s: %s; %s again in %.3f s", lane, reason, job, again_in_s, extra=extra)
-    elif is_applied:
-        log.debug("lane %s: %s applied", lane, job, extra=log_fields(Event.FINISHED, **fields))
-    else:
-        # The request whose keys were rejected was logged as a warning; the changes that end unsent after it are not.
-        is_expected = request is None and (claim.rejected_keys_mark or result.outcome is Outcome.CANCELLED)
-        level = logging.DEBUG if is_expected else logging.WARNING
-        extra = log_fields(Event.FINISHED, **fields)
-        reason = f"{result.code} {result.message}" if result.code else result.message
-        log.log(level, "lane %s: %s ended %s: %s", lane, job, result.outcome, reason, extra=extra)
+        return
+    again_in_s = settled.again_in_s
+    blamed = f"{request}, like the requests of many other users"  # the script requeued it: the egress is at fault
+    reason = settlement.reason if isinstance(settlement, Requeue) else blamed
+    extra = log_fields(Event.REQUEUED, **fields | {"again_in_ms": round(again_in_s * 1000)})
+    log.info("lane %s: %s; %s again in %.3f s", lane, reason, job, again_in_s, extra=extra)
+
+
+def _log_result(claim: Claim, request: SentRequest | None, result: JobResult) -> None:
+    # The request whose keys were rejected was logged as a warning; the changes that end unsent after it are not.
+    is_expected = request is None and (claim.rejected_keys_mark or result.outcome is Outcome.CANCELLED)
+    level = logging.DEBUG if is_expected or result.outcome in UNREMARKABLE else logging.WARNING
+    if not log.isEnabledFor(level):
+        return  # the most frequent case: skip building its fields
+    fields = _about(claim, result.job_id) | _reply_of(request)
+    extra = log_fields(Event.FINISHED, **fields | {"outcome": result.outcome.value, "tries": result.tries})
+    reason = f"{result.code} {result.message}" if result.code else result.message
+    log.log(level, "lane %s: %s ended %s: %s", claim.lane, result.job_id, result.outcome, reason, extra=extra)
+
+
+def _about(claim: Claim, job_id: str) -> dict[str, Field]:
+    """Return the fields that say which change a line is about."""
+    behind = [other_id for other_id, _ in claim.coalescable] if job_id == claim.job_id else []
+    return {
+        "lane": claim.lane,
+        "user": user_and_trader(claim.lane)[0],
+        "job": job_id,
+        "batch": batch_id_of(job_id),
+        "claimed_with": " ".join(behind) or None,
+        "lost_deliveries": claim.lost_deliveries or None,
+    }
+
+
+def _reply_of(request: SentRequest | None) -> dict[str, Field]:
+    """Return the fields that say what the exchange replied."""
+    if request is None:
+        return {}
+    reply = request.attempt
+    return {"verdict": reply.verdict, "code": reply.code, "took_ms": reply.took_ms}

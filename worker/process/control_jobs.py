@@ -203,5 +203,6 @@ def shorten_log_record(record: logging.LogRecord) -> bool:
     """Log a control job that ended by a ProducerError in one line. A filter: arq logs a traceback for any exception."""
     if record.exc_info and isinstance(record.exc_info[1], ProducerError):
         record.exc_info = None
-        vars(record).update(log_fields(Event.CONTROL_JOB_FAILED))
+        job = str(record.args[1]).rpartition(":")[0] if isinstance(record.args, tuple) else None  # "<ID>:<function>"
+        vars(record).update(log_fields(Event.CONTROL_JOB_FAILED, job=job))
     return True

@@ -18,6 +18,7 @@ from producers.gateway.calls.problem_document import TYPE_PREFIX, type_of
 from producers.gateway.calls.problems import STATUS, GatewayError, of_http_error
 from producers.gateway.serving.heads import refusal_of
 from producers.gateway.settings import GatewaySettings
+from producers.logs import ClientEvent
 from producers.queue.bucket import StoredBucket
 from producers.queue.cancel import Cancellation
 from producers.settings import EnvironmentSettings, ProducerSettings, variable_name
@@ -74,9 +75,10 @@ def test_the_outcome_table_has_every_outcome() -> None:
 
 
 def test_the_page_of_logs_has_every_event() -> None:
-    """In the order of their declaration: the worker's, then the gateway's."""
+    """In the order of their declaration: the worker's, the gateway's, the client's."""
     assert [row[0] for row in table("ops/LOGS.md", "| event | level | meaning |")] == list(Event)
     assert [row[0] for row in table("ops/LOGS.md", "| event of the gateway |")] == list(GatewayEvent)
+    assert [row[0] for row in table("ops/LOGS.md", "| event of the client |")] == list(ClientEvent)
 
 
 def test_the_gateways_page_has_every_type_of_problem_with_its_status() -> None:
