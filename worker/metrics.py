@@ -1,16 +1,13 @@
-"""What a worker process counts and measures about itself: plain numbers, without locks, clocks or I/O.
+"""What a worker process counts and measures about itself. No I/O.
 
-One event loop fills them at the places where things happen. `worker/process/exposition.py` renders them when they are
-scraped. ops/METRICS.md describes each; a test compares it with `WorkerMetrics`. No label names a user, a trader, a
-lane, a job or a batch: their number has no bound.
+ops/METRICS.md describes each metric; a test compares it with `WorkerMetrics`.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
-Labels = tuple[str, ...]
+from producers.monitor.instruments import Counter, Family, Gauge, Histogram
 
 REQUEST_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 REDIS_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
@@ -19,96 +16,6 @@ CLAIM_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 CHANGE_BOUNDS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86_400.0)
 ATTEMPT_BOUNDS = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 19.0)
 """An attempt history has the last 20 requests, so everything above the last bound is 20 or more."""
-
-
-class Family:
-    """A metric with its labels.
-
-    Attributes:
-        name: its name, with its unit.
-        documentation: what it says, in a line.
-        label_names: the names of its labels.
-    """
-
-    def __init__(self, name: str, documentation: str, label_names: Labels) -> None:
-        self.name = name
-        self.documentation = documentation
-        self.label_names = label_names
-
-
-class Counter(Family):
-    """Numbers that only grow, one for each combination of labels.
-
-    Attributes:
-        values: the numbers, by their labels.
-    """
-
-    def __init__(self, name: str, documentation: str, *label_names: str) -> None:
-        super().__init__(name, documentation, label_names)
-        self.values: dict[Labels, int] = {} if label_names else {(): 0}
-
-    def begin(self, *labels: str) -> None:
-        """Show a number as 0 until it is added to, so that its first increase is one."""
-        self.values.setdefault(labels, 0)
-
-    def add(self, *labels: str) -> None:
-        """Add 1."""
-        self.values[labels] = self.values.get(labels, 0) + 1
-
-
-class Distribution:
-    """Observed values by size.
-
-    Attributes:
-        counts: how many are in each bucket, the one above the last bound included; not cumulative.
-        total: the sum of the values.
-    """
-
-    __slots__ = ("counts", "total")
-
-    def __init__(self, buckets: int) -> None:
-        self.counts = [0] * buckets
-        self.total = 0.0
-
-
-class Histogram(Family):
-    """Distributions, one for each combination of labels.
-
-    Attributes:
-        bounds: the upper bounds of the buckets, each included in its bucket.
-        distributions: the distributions, by their labels.
-    """
-
-    def __init__(self, name: str, documentation: str, bounds: Sequence[float], *label_names: str) -> None:
-        super().__init__(name, documentation, label_names)
-        self.bounds = bounds
-        self.distributions: dict[Labels, Distribution] = {}
-        if not label_names:
-            self.distributions[()] = Distribution(len(bounds) + 1)
-
-    def observe(self, value: float, *labels: str) -> None:
-        """Take note of a value."""
-        found = self.distributions.get(labels)
-        if found is None:
-            found = self.distributions[labels] = Distribution(len(self.bounds) + 1)
-        found.counts[bisect_left(self.bounds, value)] += 1
-        found.total += value
-
-
-class Gauge(Family):
-    """Numbers that are read when they are scraped.
-
-    Attributes:
-        readers: functions that return the numbers, by their labels; None for a number that is not known.
-    """
-
-    def __init__(self, name: str, documentation: str, *label_names: str) -> None:
-        super().__init__(name, documentation, label_names)
-        self.readers: dict[Labels, Callable[[], float | None]] = {}
-
-    def watch(self, read: Callable[[], float | None], *labels: str) -> None:
-        """Read the number by a function from now on."""
-        self.readers[labels] = read
 
 
 class WorkerMetrics:

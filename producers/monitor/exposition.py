@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import assert_never
+from itertools import accumulate
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -11,47 +11,49 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from producers.monitor.instruments import Counter, Gauge, Histogram, Instrument
+from producers.monitor.instruments import Counter, Family, Gauge, Histogram
 
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 """The format that every scraper reads. OpenMetrics takes twice as long to write, and says no more of these metrics."""
 
 
-def exposition(instruments: Iterable[Instrument]) -> bytes:
+def exposition(families: Iterable[Family]) -> bytes:
     """Return metrics as text, and after them those of the process itself (`process_`, `python_`)."""
-    return generate_latest(_Collector(instruments))
+    return generate_latest(_Collector(families))
 
 
 class _Collector(Collector):
     """What prometheus-client asks for the metrics."""
 
-    def __init__(self, instruments: Iterable[Instrument]) -> None:
-        self._instruments = instruments
+    def __init__(self, families: Iterable[Family]) -> None:
+        self._families = families
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics."""
-        yield from map(_family, self._instruments)
+        yield from map(_metric, self._families)
         for of_process in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
             yield from of_process.collect()
 
 
-def _family(instrument: Instrument) -> Metric:
-    name, meaning, labels = instrument.name, instrument.meaning, instrument.labels
-    match instrument:
+def _metric(family: Family) -> Metric:
+    text = (family.name, family.documentation)
+    match family:
         case Counter():
-            counts = CounterMetricFamily(name, meaning, labels=labels)
-            for values, count in instrument.values.items():
-                counts.add_metric(values, count)
-            return counts
+            counter = CounterMetricFamily(*text, labels=family.label_names)
+            for labels, number in family.values.items():
+                counter.add_metric(labels, number)
+            return counter
         case Gauge():
-            gauges = GaugeMetricFamily(name, meaning, labels=labels)
-            for values, value in instrument.values.items():
-                gauges.add_metric(values, value)
-            return gauges
+            gauge = GaugeMetricFamily(*text, labels=family.label_names)
+            for labels, read in family.readers.items():
+                value = read()
+                if value is not None:
+                    gauge.add_metric(labels, value)
+            return gauge
         case Histogram():
-            bounds = [*map(floatToGoString, instrument.bounds), "+Inf"]
-            histograms = HistogramMetricFamily(name, meaning, labels=labels)
-            for values, series in instrument.series.items():
-                histograms.add_metric(values, list(zip(bounds, series.cumulative, strict=True)), series.total)
-            return histograms
-    assert_never(instrument)
+            bounds = [*map(floatToGoString, family.bounds), "+Inf"]
+            histogram = HistogramMetricFamily(*text, labels=family.label_names)
+            for labels, found in family.distributions.items():
+                histogram.add_metric(labels, list(zip(bounds, accumulate(found.counts), strict=True)), found.total)
+            return histogram
+    raise TypeError(f"{family.name} is of no kind that can be exposed")

@@ -1,111 +1,106 @@
-"""Counters, gauges and histograms of one process. To add to one costs a look-up in a dictionary. No I/O.
+"""Counters, gauges and histograms of one process: plain numbers, without locks, clocks or I/O.
 
-`producers/monitor/exposition.py` writes them for Prometheus. Label values must be few and known: never users, traders,
-lanes, jobs or batches. A series that an alert watches for its first count begins at 0: `counter.add("away", amount=0)`.
+One event loop fills them where things happen, at the cost of a look-up. `producers/monitor/exposition.py` writes them
+when they are scraped. No label names a user, a trader, a lane, a job or a batch: their number has no bound.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from collections.abc import Callable, Sequence
 
-LabelValues = tuple[str, ...]
-
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Upper bounds of a histogram of durations: Prometheus's own, and from 1 ms on."""
+Labels = tuple[str, ...]
 
 
-class _Instrument:
-    """A metric with its series, by the values of its labels. Without labels it has one series, from the start.
+class Family:
+    """A metric with its labels.
 
     Attributes:
-        name: with its unit; a counter's ends in `_total`.
-        meaning: the metric in a few words.
-        labels: the names of its labels.
+        name: its name, with its unit.
+        documentation: what it says, in a line.
+        label_names: the names of its labels.
     """
 
-    def __init__(self, name: str, meaning: str, *labels: str) -> None:
+    def __init__(self, name: str, documentation: str, label_names: Labels) -> None:
         self.name = name
-        self.meaning = meaning
-        self.labels = labels
+        self.documentation = documentation
+        self.label_names = label_names
 
 
-class Counter(_Instrument):
-    """A count that only grows.
+class Counter(Family):
+    """Numbers that only grow, one for each combination of labels.
 
     Attributes:
-        values: the count of each series.
+        values: the numbers, by their labels.
     """
 
-    def __init__(self, name: str, meaning: str, *labels: str) -> None:
-        super().__init__(name, meaning, *labels)
-        self.values: dict[LabelValues, float] = {} if labels else {(): 0}
+    def __init__(self, name: str, documentation: str, *label_names: str) -> None:
+        super().__init__(name, documentation, label_names)
+        self.values: dict[Labels, int] = {} if label_names else {(): 0}
 
-    def add(self, *labels: str, amount: float = 1) -> None:
-        """Add to a series."""
+    def begin(self, *labels: str) -> None:
+        """Show a number as 0 until it is added to, so that its first increase is one."""
+        self.values.setdefault(labels, 0)
+
+    def add(self, *labels: str, amount: int = 1) -> None:
+        """Add to a number."""
         self.values[labels] = self.values.get(labels, 0) + amount
 
 
-class Gauge(_Instrument):
-    """A value that goes up and down.
-
-    Attributes:
-        values: the value of each series.
-    """
-
-    def __init__(self, name: str, meaning: str, *labels: str) -> None:
-        super().__init__(name, meaning, *labels)
-        self.values: dict[LabelValues, float] = {}
-
-    def set(self, value: float, *labels: str) -> None:
-        """Set the value of a series."""
-        self.values[labels] = value
-
-
-@dataclass(slots=True)
 class Distribution:
-    """One series of a histogram.
+    """Observed values by size.
 
     Attributes:
-        counts: how many values each bucket has, and after the last bound.
-        total: the sum of all values.
+        counts: how many are in each bucket, the one above the last bound included; not cumulative.
+        total: the sum of the values.
     """
 
-    counts: list[int]
-    total: float = 0.0
+    __slots__ = ("counts", "total")
 
-    @property
-    def cumulative(self) -> list[int]:
-        """How many values each bucket and those below it have, as Prometheus counts; the last one is of all."""
-        return list(accumulate(self.counts))
+    def __init__(self, buckets: int) -> None:
+        self.counts = [0] * buckets
+        self.total = 0.0
 
 
-class Histogram(_Instrument):
-    """Values by their size.
+class Histogram(Family):
+    """Distributions, one for each combination of labels.
 
     Attributes:
-        bounds: the upper bounds of its buckets, inclusive, in ascending order.
-        series: the values of each series.
+        bounds: the upper bounds of the buckets, each included in its bucket.
+        distributions: the distributions, by their labels.
     """
 
-    def __init__(self, name: str, meaning: str, *labels: str, bounds: Sequence[float] = SECONDS) -> None:
-        super().__init__(name, meaning, *labels)
-        self.bounds = tuple(bounds)
-        self.series: dict[LabelValues, Distribution] = {}
-        if not labels:
-            self._begin(labels)
+    def __init__(self, name: str, documentation: str, bounds: Sequence[float], *label_names: str) -> None:
+        super().__init__(name, documentation, label_names)
+        self.bounds = bounds
+        self.distributions: dict[Labels, Distribution] = {}
+        if not label_names:
+            self.distributions[()] = Distribution(len(bounds) + 1)
 
     def observe(self, value: float, *labels: str) -> None:
-        """Count a value in a series."""
-        series = self.series.get(labels) or self._begin(labels)
-        series.counts[bisect_left(self.bounds, value)] += 1
-        series.total += value
-
-    def _begin(self, labels: LabelValues) -> Distribution:
-        begun = self.series[labels] = Distribution([0] * (len(self.bounds) + 1))
-        return begun
+        """Take note of a value."""
+        found = self.distributions.get(labels)
+        if found is None:
+            found = self.distributions[labels] = Distribution(len(self.bounds) + 1)
+        found.counts[bisect_left(self.bounds, value)] += 1
+        found.total += value
 
 
-Instrument = Counter | Gauge | Histogram
+class Gauge(Family):
+    """Numbers that go up and down, one for each combination of labels.
+
+    Attributes:
+        readers: functions that return the numbers, by their labels; None for a number that is not known.
+    """
+
+    def __init__(self, name: str, documentation: str, *label_names: str) -> None:
+        super().__init__(name, documentation, label_names)
+        self.readers: dict[Labels, Callable[[], float | None]] = {}
+
+    def watch(self, read: Callable[[], float | None], *labels: str) -> None:
+        """Read the number by a function from now on, when it is scraped."""
+        self.readers[labels] = read
+
+    def set(self, value: float, *labels: str) -> None:
+        """Set the number."""
+        self.readers[labels] = lambda: value

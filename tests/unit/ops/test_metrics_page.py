@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 import pytest
 
+from producers.monitor.instruments import Counter, Family, Gauge, Histogram
 from tests.support.pages import table
-from worker.metrics import Counter, Family, Gauge, Histogram, WorkerMetrics
+from worker.metrics import WorkerMetrics
 
 WORKERS = "| the worker's metric | type | labels | meaning |"
 NEVER_LABELS = {"user", "trader", "lane", "job", "batch"}
