@@ -49,7 +49,6 @@ LONGER_FILES = {
     "tests/integration/worker/exchange/test_client.py": "all ways in which a connection fails, on one scripted server",
     "tests/integration/worker/queue/test_breaker.py": "all transitions of the breaker",
     "tests/properties/world.py": "the model of one random state machine",
-    "tests/unit/producers/monitor/test_queue_checks.py": "a table of reports, one for each check",
 }
 """Files that may be longer, and why. Split a file rather than add it here."""
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import cached_property, lru_cache
 from typing import Any, cast
 
-from litestar import Litestar, Request, Router, get, head
+from litestar import Litestar, Request, Router
 from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
@@ -28,7 +28,7 @@ from litestar.types import (
 )
 
 from producers.errors import ProducerError, abbreviated
-from producers.gateway.api import batches, bulk, changes, fan_outs, letters, openapi, operating, results
+from producers.gateway.api import batches, bulk, changes, fan_outs, letters, monitoring, openapi, operating, results
 from producers.gateway.calls.audit import OutageLog, log
 from producers.gateway.calls.events import Event
 from producers.gateway.calls.problems import (
@@ -54,17 +54,6 @@ ERROR_HANDLERS: ExceptionHandlersMap = {
 }
 
 
-@get("/livez")
-async def livez() -> dict[str, str]:
-    """Answer that this process serves, whether or not Redis is there."""
-    return {"status": "ok"}
-
-
-@head("/livez", include_in_schema=False)
-async def livez_head() -> None:
-    """Answer as to GET, without the body: so some probes ask."""
-
-
 class Application(Litestar):
     """The gateway. It checks calls before they are routed, and is right under a prefix however that is passed on."""
 
@@ -80,8 +69,10 @@ class Application(Litestar):
         if scope["type"] != ScopeType.HTTP:
             await super().__call__(scope, receive, send)
             return
-        settings = gateway_in(self.state).settings
+        gateway = gateway_in(self.state)
+        settings = gateway.settings
         scope = cast("HTTPScope", scope).copy()
+        send = gateway.times.timed(scope, cast("Send", send))
         scope["root_path"] = prefix = scope.get("root_path", "").rstrip("/")
         scope["path"] = prefix + own_path(scope["path"], prefix, self.first_segments)
         refusal = call_refusal(
@@ -92,7 +83,7 @@ class Application(Litestar):
             return
         request: Request[Any, Any, Any] = Request(scope)
         answer = on_gateway_error(request, refusal).to_asgi_response(None, request)
-        await answer(scope, cast("Receive", receive), cast("Send", send))
+        await answer(scope, cast("Receive", receive), send)
 
 
 async def admit_call(request: AnyRequest) -> None:
@@ -141,8 +132,7 @@ def create_app(settings: GatewaySettings | None = None, *, sign_in_token: str | 
 
     return Application(
         [
-            livez,
-            livez_head,
+            *monitoring.ROUTES,
             Router(
                 "/v1",
                 before_request=admit_call,

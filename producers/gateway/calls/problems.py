@@ -91,6 +91,12 @@ class KeysUnavailable(GatewayError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
+class MetricsNotInstalled(GatewayError):
+    """The gateway lacks what writes metrics."""
+
+    status = HTTPStatus.NOT_IMPLEMENTED
+
+
 class InvalidBody(GatewayError):
     """A body that is not the message that this call takes."""
 

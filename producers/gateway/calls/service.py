@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import time
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -17,7 +18,9 @@ from producers.contract.access_keys import AccessKey, Scope, key_id_of
 from producers.errors import ProducerError, QueueUnavailable
 from producers.gateway.calls.feed import Feed
 from producers.gateway.calls.problems import KeysUnavailable, NotAuthenticated, NotPermitted, TooManyCalls
+from producers.gateway.calls.reading import Reading
 from producers.gateway.calls.recent import Recent
+from producers.gateway.calls.request_times import RequestTimes
 from producers.gateway.settings import GatewaySettings, is_loopback
 
 KEY_CACHE_S = 1.0
@@ -40,6 +43,9 @@ class Gateway:
         settings: its settings.
         feed: the news of the batches that event streams follow.
         open_streams: how many event streams are open.
+        times: how long its calls take.
+        readings: the queue as metrics and health show it.
+        scrapers: hashes of the headers Authorization with which metrics were read.
     """
 
     def __init__(self, settings: GatewaySettings, sign_in_token: str | None = None) -> None:
@@ -48,6 +54,9 @@ class Gateway:
         self._producer: Producer | None = None
         self.feed = Feed()
         self.open_streams = 0
+        self.times = RequestTimes(time.perf_counter)
+        self.readings = Recent[Reading]()
+        self.scrapers: set[bytes] = set()
         self._keys = Recent[AccessKey]()
         self._sessions = Recent[str]()
 

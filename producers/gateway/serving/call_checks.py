@@ -82,7 +82,7 @@ def call_refusal(
         return InvalidHead(f"the parameter {repeated[:MAX_VALUE_CHARS]} must be there once")
     if auth:
         return None
-    if host is not None and not hosts and not is_loopback(_name(host)):
+    if host is not None and not hosts and not names_this_machine(host):
         return InvalidHead(
             f"without access keys, the gateway serves localhost only, not {host}: COPYTRADE_GATEWAY_HOSTS adds hosts"
         )
@@ -107,6 +107,11 @@ def is_cross_origin(site: str | None, origin: str | None, host: str | None) -> b
     if site is not None:
         return site not in ("same-origin", "none")
     return origin is not None and origin.partition("://")[2] != host
+
+
+def names_this_machine(host: str) -> bool:
+    """Return whether the value of the header Host is this machine's own name or address."""
+    return is_loopback(_name(host))
 
 
 def _is_served(host: str, hosts: Collection[str]) -> bool:

@@ -7,11 +7,17 @@ from collections.abc import Iterable
 
 import pytest
 
+from producers.gateway import GatewaySettings
+from producers.gateway.api.monitoring import gateway_metrics
+from producers.gateway.calls.service import Gateway
 from producers.monitor.instruments import Counter, Family, Gauge, Histogram
+from producers.monitor.queue_metrics import Memory, queue_metrics
+from tests.support.overviews import overview
 from tests.support.pages import table
 from worker.metrics import WorkerMetrics
 
 WORKERS = "| the worker's metric | type | labels | meaning |"
+GATEWAYS = "| the gateway's metric | type | labels | meaning |"
 NEVER_LABELS = {"user", "trader", "lane", "job", "batch"}
 """Their number has no bound, and so would that of the series."""
 
@@ -27,7 +33,7 @@ def described(heading: str) -> Described:
 
 
 def declared(families: Iterable[Family]) -> Described:
-    """Return type and labels of each of the worker's metrics."""
+    """Return type and labels of each metric."""
     kinds = {Counter: "counter", Histogram: "histogram", Gauge: "gauge"}
     return {family.name: (kinds[type(family)], list(family.label_names)) for family in families}
 
@@ -37,7 +43,14 @@ def test_the_page_has_every_metric_of_the_worker() -> None:
     assert list(described(WORKERS).items()) == list(declared(WorkerMetrics()).items())
 
 
-@pytest.mark.parametrize("heading", [WORKERS])
+def test_the_page_has_every_metric_of_the_gateway() -> None:
+    """Those of the queue, and those of the process itself."""
+    served = [*queue_metrics(overview(), Memory(used=1, limit=2)), *gateway_metrics(Gateway(GatewaySettings()))]
+
+    assert list(described(GATEWAYS).items()) == list(declared(served).items())
+
+
+@pytest.mark.parametrize("heading", [WORKERS, GATEWAYS])
 def test_every_metric_is_named_as_prometheus_asks(heading: str) -> None:
     """Counters alone end in `_total`; no label has as many values as there are users or changes."""
     found = described(heading)

@@ -1,0 +1,69 @@
+"""The queue and its Redis, as metrics and health show them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError, ResponseError
+
+from producers import LayoutMismatch, Overview, Producer
+from producers.contract.layout import LAYOUT
+from producers.errors import ProducerError, QueueUnavailable
+from producers.monitor.permissions import may_run
+from producers.monitor.queue_metrics import Memory, memory_of
+from producers.transport.explain import explain
+from producers.transport.layout_check import fetch_layout, refusal
+from producers.transport.runner import run_plan
+
+MAX_AGE_S = 1.0
+"""How long a reading is shown: so often Redis is asked at most, however many scrape."""
+
+TIMEOUT_S = 2.0
+"""How long Redis has to answer. A scraper waits for 10 s by default, and shorter if its interval is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The queue at one moment, or why it could not be read.
+
+    Attributes:
+        overview: the queue; None if it could not be read.
+        memory: the memory of its Redis; None if that is not known.
+        reasons: what keeps it from being used, by what is at fault: "redis", "scripts" or "layout". No addresses.
+    """
+
+    overview: Overview | None
+    memory: Memory | None
+    reasons: dict[str, str]
+
+
+async def read_queue(producer: Producer) -> Reading:
+    """Read the queue. Redis's errors are part of what is returned."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            overview = await producer.overview()
+            return Reading(overview, await _read_memory(producer), await _layout_reasons(producer))
+    except (ProducerError, TimeoutError) as exc:
+        return Reading(None, None, _reasons(exc))
+
+
+async def _read_memory(producer: Producer) -> Memory | None:
+    redis = producer._redis  # noqa: SLF001 - the gateway is the producer's side
+    try:
+        return memory_of(await redis.info("memory")) if await may_run(redis, "INFO") else None
+    except RedisError:  # such as an ACL that forbids it, on Redis 6.2
+        return None
+
+
+async def _layout_reasons(producer: Producer) -> dict[str, str]:
+    """Return why the layout keeps the queue from being used: it may be migrated, and connections check it only once."""
+    layout = await run_plan(producer._redis, fetch_layout(producer._keys), "reading the layout")  # noqa: SLF001
+    return {} if layout == LAYOUT else {"layout": refusal(layout)}
+
+
+def _reasons(error: ProducerError | TimeoutError) -> dict[str, str]:
+    if isinstance(error, LayoutMismatch):
+        return {"layout": str(error)}
+    cause = error.__cause__ if isinstance(error, QueueUnavailable) and error.__cause__ else error
+    return {"scripts" if isinstance(cause, ResponseError) else "redis": explain(cause).problem}
