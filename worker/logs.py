@@ -54,6 +54,8 @@ class Event(StrEnum):
     """The exchange's time was not fetched at the start; this machine's clock is used at first."""
     PROCESS_ENDED = "process_ended"
     """A worker process ended by itself; its parent starts another."""
+    PROCESS_HUNG = "process_hung"
+    """A worker process was silent for the watchdog's time; its parent kills it and starts another."""
     INTERNAL_ERROR = "internal_error"
     """A part of the worker raised an unexpected exception; it goes on."""
     PARENT_GONE = "parent_gone"

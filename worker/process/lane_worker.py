@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from signal import Signals
 
@@ -51,6 +51,10 @@ class LaneWorker(ControlQueueWorker):
     """An arq worker that dispatches lanes.
 
     `LaneWorker(settings).run()` runs until a signal; with `burst=True` until nothing is queued.
+
+    Attributes:
+        on_ready: called when the worker has its session and claims.
+        on_stopping: called when a signal stops the worker.
     """
 
     def __init__(
@@ -80,6 +84,8 @@ class LaneWorker(ControlQueueWorker):
             CredentialsError: the source of credentials is unusable.
         """
         self.settings = settings
+        self.on_ready: Callable[[], object] = lambda: None
+        self.on_stopping: Callable[[], object] = lambda: None
         self._clock = clock or SystemClock()
         if redis is None:
             redis = open_redis(
@@ -157,6 +163,7 @@ class LaneWorker(ControlQueueWorker):
             settings.max_jobs,
             extra=log_fields(Event.STARTED, egress=settings.egress),
         )
+        self.on_ready()
 
     async def _poll_iteration(self) -> None:
         """Poll the queue of control jobs once.
@@ -203,6 +210,7 @@ class LaneWorker(ControlQueueWorker):
 
         arq stops only its own poll; the dispatcher would go on claiming.
         """
+        self.on_stopping()
         if self._dispatcher is not None:
             self._dispatcher.stop()
         super().handle_sig_wait_for_completion(signum)

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from producers.errors import SettingsError
 from producers.logs import log_to_stderr
+from producers.service_manager import ServiceManager
 from producers.settings import PREFIX, ProducerSettings, variable_name
 from producers.transport.daemon_executor import DaemonExecutor
 from producers.transport.explain import describe
@@ -80,6 +81,9 @@ def _run(settings: WorkerSettings, *, burst: bool, under_parent: bool) -> int:
     loop.set_default_executor(DaemonExecutor())  # a resolver that hangs must not hold up the end of the process
     asyncio.set_event_loop(loop)  # arq's Worker uses the current loop
     worker = LaneWorker(settings, burst=burst)
+    manager = ServiceManager.from_env()
+    worker.on_ready, worker.on_stopping = manager.ready, manager.stopping
+    manager.keep_alive(loop)
     if under_parent:
         loop.add_reader(sys.stdin, _stop_without_parent, loop)
     worker.run()

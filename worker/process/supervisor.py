@@ -7,8 +7,12 @@ import logging
 import signal
 import sys
 from asyncio.subprocess import PIPE
+from collections.abc import Callable
+from functools import partial
 
+from producers.service_manager import ServiceManager
 from worker.logs import Event, log_fields
+from worker.process.child_watch import ChildWatch
 
 RESTART_DELAY_S = 1.0
 
@@ -24,6 +28,9 @@ log = logging.getLogger(__name__)
 async def run_processes(count: int, arguments: list[str], *, restart: bool) -> int:
     """Run `count` processes `python -m worker` until SIGTERM or SIGINT. Return the highest exit status.
 
+    If a service manager wants to be notified, this process reports to it, and the children to this process: they are
+    ready together, and one that hangs is killed and restarted without the others.
+
     Args:
         count: number of processes.
         arguments: the command line of each.
@@ -31,25 +38,57 @@ async def run_processes(count: int, arguments: list[str], *, restart: bool) -> i
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    manager = ServiceManager.from_env()
+    starting = set(range(count))
+
+    def stop() -> None:
+        manager.stopping()
+        stopping.set()
+
+    def ready(index: int) -> None:
+        if index in starting:
+            starting.remove(index)
+            if not starting:
+                manager.ready()
+
     for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stopping.set)
-    return max(await asyncio.gather(*(_supervise(arguments, stopping, restart=restart) for _ in range(count))))
+        loop.add_signal_handler(signum, stop)
+    manager.keep_alive(loop)
+    children = (
+        _supervise(arguments, stopping, manager, partial(ready, index), restart=restart) for index in range(count)
+    )
+    return max(await asyncio.gather(*children))
 
 
-async def _supervise(arguments: list[str], stopping: asyncio.Event, *, restart: bool) -> int:
+async def _supervise(
+    arguments: list[str],
+    stopping: asyncio.Event,
+    manager: ServiceManager,
+    on_ready: Callable[[], object],
+    *,
+    restart: bool,
+) -> int:
     """Run one process; with `restart`, start another whenever it ends. Return the last exit status."""
     stop_wait = asyncio.create_task(stopping.wait())
     while True:
+        watch = ChildWatch(manager.watchdog_s, on_ready) if manager.address else None
         # In a session of its own the child gets no Ctrl-C; this process sends it one SIGTERM. Nothing is written to its
         # standard input, which ends when this process does, however that happens.
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "worker", UNDER_PARENT, *arguments, start_new_session=True, stdin=PIPE
+            *(sys.executable, "-m", "worker", UNDER_PARENT, *arguments),
+            start_new_session=True,
+            stdin=PIPE,
+            env=None if watch is None else watch.environ,
         )
+        if watch is not None:
+            watch.begin(process)
         exit_wait = asyncio.create_task(process.wait())
         await asyncio.wait({exit_wait, stop_wait}, return_when=asyncio.FIRST_COMPLETED)
         if not exit_wait.done():
             process.send_signal(signal.SIGTERM)
         status = exit_status(await exit_wait, stop_requested=stopping.is_set())
+        if watch is not None:
+            watch.close()
         if not restart or stopping.is_set() or status == BAD_START:
             return status
         extra = log_fields(Event.PROCESS_ENDED, status=status)

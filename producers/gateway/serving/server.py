@@ -16,6 +16,7 @@ from uvicorn.config import STARTUP_FAILURE
 from producers.gateway.calls.events import Event
 from producers.gateway.serving.protocol import KEEP_ALIVE_S, Connections, GatewayProtocol
 from producers.logs import log_fields
+from producers.service_manager import ServiceManager
 
 GRACE_S = 5
 """How long open calls may take when the gateway is stopped; event streams end."""
@@ -37,7 +38,20 @@ class GatewayServer(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, connections: int) -> None:
         super().__init__(config)
+        self._manager = ServiceManager.from_env()
         self.server_state: Connections = Connections(connections)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to serve, and tell the service manager."""
+        await super().startup(sockets)
+        if self.started:
+            self._manager.ready()
+            self._manager.keep_alive(asyncio.get_running_loop())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell the service manager, and end all calls."""
+        self._manager.stopping()
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Look at all connections once a second."""
