@@ -1,7 +1,8 @@
 """Settings from the environment. Producers and workers have a struct each, whose field names carry the units.
 
 The field `redis_dsn` is read from `COPYTRADE_REDIS_DSN`, and checked against the type and the bounds of the struct. The
-first invalid variable raises a SettingsError that names it.
+first invalid variable raises a SettingsError that names it. A DSN, which may have a password, may be in a file:
+`COPYTRADE_REDIS_DSN=file:PATH`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Self, get_type_hints
 
 import msgspec
@@ -16,6 +18,7 @@ import msgspec
 from producers.errors import InvalidArgument, SettingsError, abbreviated
 
 PREFIX = "COPYTRADE_"
+FILE = "file:"
 MAX_TTL_S = 315_360_000
 
 REDIS_FULL_PERCENT = 85.0
@@ -51,11 +54,13 @@ class EnvironmentSettings(msgspec.Struct, frozen=True, kw_only=True):
         """Read the settings from `COPYTRADE_*` variables. Absent and empty ones keep their defaults.
 
         Raises:
-            SettingsError: a variable has the wrong type or is out of bounds.
+            SettingsError: a variable has the wrong type or is out of bounds, or the file of a DSN cannot be read.
         """
         environ = os.environ if environ is None else environ
         texts = {name: environ.get(variable_name(name), "").strip() for name in cls.__struct_fields__}
         texts = {name: text for name, text in texts.items() if text}
+        if texts.get("redis_dsn", "").startswith(FILE):
+            texts["redis_dsn"] = _read_dsn(Path(texts["redis_dsn"].removeprefix(FILE)))
         try:
             return msgspec.convert(texts, cls, strict=False, dec_hook=_from_text)
         except msgspec.ValidationError as exc:
@@ -136,6 +141,20 @@ def redact_dsn(text: str) -> str:
     """
     for pattern in (_password_option, _before_last_at, _not_a_port):
         text = pattern.sub(r"\1***", text)
+    return text
+
+
+def _read_dsn(path: Path) -> str:
+    """Return the DSN in a file, such as an orchestrator's secret."""
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except OSError as exc:
+        raise SettingsError(f"{variable_name('redis_dsn')}: {path} cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError:
+        text = ""
+    if text.count("\n") or "://" not in text:
+        # Raised outside `except`, so without cause: the decoder's error contains the content.
+        raise SettingsError(f"{variable_name('redis_dsn')}: {path} must have one line, the DSN")
     return text
 
 

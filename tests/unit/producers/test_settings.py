@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -205,3 +206,33 @@ def test_the_representation_of_settings_does_not_show_a_password(side: type[Envi
         assert "hush" not in shown
         assert "***" in shown
         assert "redis_timeout_s=5.0" in shown
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_the_dsn_may_be_in_a_file(side: type[EnvironmentSettings], tmp_path: Path) -> None:
+    """A line end after it does no harm."""
+    path = tmp_path / "dsn"
+    path.write_text("redis://worker:secret@cache:6379/0\n", encoding="utf-8")
+
+    settings: Any = side.from_env({"COPYTRADE_REDIS_DSN": f"file:{path}"})
+
+    assert settings.redis_dsn == "redis://worker:secret@cache:6379/0"
+
+
+@pytest.mark.parametrize("content", [b"", b"secret", b"redis://a\nredis://b\n", b"redis://\xff"])
+def test_a_file_without_a_dsn_is_rejected_and_not_shown(content: bytes, tmp_path: Path) -> None:
+    """It may be another secret."""
+    path = tmp_path / "dsn"
+    path.write_bytes(content)
+
+    with pytest.raises(SettingsError) as caught:
+        ProducerSettings.from_env({"COPYTRADE_REDIS_DSN": f"file:{path}"})
+
+    assert str(caught.value) == f"COPYTRADE_REDIS_DSN: {path} must have one line, the DSN"
+    assert caught.value.__context__ is None
+
+
+def test_a_file_that_cannot_be_read_is_named() -> None:
+    """With what the system says."""
+    with pytest.raises(SettingsError, match=r"^COPYTRADE_REDIS_DSN: /nowhere/dsn cannot be read: No such file"):
+        ProducerSettings.from_env({"COPYTRADE_REDIS_DSN": "file:/nowhere/dsn"})
