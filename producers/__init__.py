@@ -53,6 +53,7 @@ from producers.queue.forget import ForgetReport
 from producers.queue.job_details import JobDetails
 from producers.queue.jobs import JobState, JobStatus
 from producers.queue.pauses import Pause
+from producers.queue.pins import Pin, PinPage
 from producers.queue.replay import ReplayReport
 from producers.queue.results import ResultPage
 from producers.queue.user_status import BucketStatus, LaneStatus, UserStatus
@@ -102,6 +103,8 @@ __all__ = [
     "Outcome",
     "Overview",
     "Pause",
+    "Pin",
+    "PinPage",
     "Preview",
     "Priority",
     "Producer",

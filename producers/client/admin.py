@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
+
 from redis.asyncio import Redis
 
 from producers.client.access_keys import AccessKeys
@@ -14,6 +16,7 @@ from producers.queue.cancel import CancelReport
 from producers.queue.forget import ForgetReport, forget_user
 from producers.queue.migration import MigrationReport
 from producers.queue.pauses import Pause, Scope
+from producers.queue.pins import Pin, PinPage, list_pins, pin_users
 from producers.queue.user_status import UserStatus, user_status
 from producers.settings import ProducerSettings
 from producers.transport.clients import keyspace_of
@@ -95,6 +98,49 @@ class QueueAdmin:
             InvalidLimit: the rate is out of bounds; nothing was changed.
         """
         await run_plan(self._redis, users.limit_user(self._keys, user_id, rate_per_s), f"limiting user {user_id}")
+
+    async def pin_user(self, user_id: str, egress: str) -> None:
+        """Pin a user to an egress: only workers with this `COPYTRADE_EGRESS` send its requests, from the next claim on.
+
+        Without such a worker its changes wait. What was claimed before still leaves by the egress of its worker.
+
+        Raises:
+            InvalidId: `user_id` or `egress` is not a valid ID; nothing was changed.
+        """
+        await self.pin_users({user_id: egress})
+
+    async def unpin_user(self, user_id: str) -> None:
+        """Let the workers of any egress send the requests of a user.
+
+        Raises:
+            InvalidId: `user_id` is not a valid ID.
+        """
+        await self.pin_users({user_id: None})
+
+    async def pin_users(self, pins: Mapping[str, str | None]) -> int:
+        """Pin each user to its egress, or unpin it (None), in chunks of 200.
+
+        Returns:
+            How many pins have changed. If the reply to a chunk was lost, its users are not counted.
+
+        Raises:
+            InvalidId: a user ID or an egress is not a valid ID; nothing was changed.
+            QueueUnavailable: Redis did not answer. Some users may be pinned already; pin all of them again.
+        """
+        return await run_plan(self._redis, pin_users(pins), f"pinning {len(pins)} users to egresses")
+
+    async def pins(self) -> AsyncIterator[Pin]:
+        """Iterate over the pins, in no order. A pin that changes meanwhile may be missing or there twice."""
+        cursor, is_first = 0, True
+        while cursor or is_first:
+            page = await self.pins_page(cursor)
+            cursor, is_first = page.cursor, False
+            for pin in page.pins:
+                yield pin
+
+    async def pins_page(self, cursor: int = 0) -> PinPage:
+        """Return some of the pins, about 1,000, for a page of them: the first, or those that `PinPage.cursor` names."""
+        return await run_plan(self._redis, list_pins(self._keys, cursor), "listing the pins")
 
     async def cancel_user(self, user_id: str) -> CancelReport:
         """Cancel all queued changes of a user, except those in flight.

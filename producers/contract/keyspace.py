@@ -62,7 +62,7 @@ class Keyspace:
 
     schedule = _Name("users:interactive")
     """ZSET: user -> earliest time at which an interactive change of it may be claimed (ms, Redis clock). A user that is
-    pinned to an egress is in `<name>:<egress>` instead. Submit, claim, settle, renew, cancel, wake, resume; no TTL."""
+    pinned to an egress is in `<name>:<egress>` instead. Scripts that move lanes, wake, pin; no TTL."""
 
     bulk_schedule = _Name("users:bulk")
     """ZSET: as `schedule`, for lanes that hold bulk changes only."""
@@ -72,8 +72,7 @@ class Keyspace:
     the mark of a lane that is in flight or parked (lane.lua). As `schedule`."""
 
     bulk_lanes = _Name("bulk:")
-    """ZSET `<user>`: as `lanes`, for lanes that hold bulk changes only. A lane that is not empty
-    is in one of the two."""
+    """ZSET `<user>`: as `lanes`, for lanes that hold bulk changes only. A lane that is not empty is in one of both."""
 
     heads = _Name("heads:")
     """HASH `<user>`: trader -> `<changes> <interactive changes> <coalescable changes> <1 if it has attempts> <entry>`,
@@ -90,7 +89,10 @@ class Keyspace:
     `waits_for` (what it was put back for). Claim, settle, renew, cancel; no TTL, deleted with the head."""
 
     pins = _Name("pins")
-    """HASH: user -> the only egress that its requests leave from. No TTL."""
+    """HASH: user -> the only egress that its requests leave from. Pin; no TTL."""
+
+    pinned = _Name("pinned")
+    """HASH: egress -> how many users are pinned to it. Pin; no TTL."""
 
     sessions = _Name("sessions")
     """HASH: session -> `<served clock> <renewed (ms)> <TTL (ms)> <lateness (ms)> <refused claims> <1 if dead>`, and
@@ -113,15 +115,14 @@ class Keyspace:
     """LIST: at most one wake-up for a worker. Pushed by scripts and workers; popped by workers; no TTL."""
 
     egress_wakeups = _Name("wakeups:")
-    """LIST `<egress>`: at most one wake-up for a worker of the egress, whose pause or breaker has changed. Pushed by
-    producers, settle and workers; popped by workers; TTL 1 minute."""
+    """LIST `<egress>`: at most one wake-up for a worker of the egress: its pause or breaker has changed, or a user that
+    is pinned to it has come due. Pushed by producers, scripts and workers; popped by workers; TTL 1 minute."""
 
     never = _Name("never")
     """Never exists. Scripts that a full Redis must permit delete it first (`Script.load`), transactions then too."""
 
     almost_full = _Name("full")
-    """STRING "1": memory was above the share from which on changes are refused. Set and deleted by submit; TTL a
-    minute."""
+    """STRING "1": memory was above the share from which on changes are refused. Submit; TTL 1 minute."""
 
     bucket = _Name("slots:")
     """STRING `<user>:settings`: the leaky bucket of a user and endpoint, one list in msgpack (bucket.lua). All scripts
@@ -216,8 +217,7 @@ class Keyspace:
     """STRING `<SHA-256 of its token>`: the ID of the access key with which a browser signed in. Gateway; TTL 12 h."""
 
     worker = _Name("worker:")
-    """STRING `<egress>:<session>:<name>`: a worker process's description of itself, in msgpack. Workers; TTL three of
-    its intervals."""
+    """STRING `<egress>:<session>:<name>`: a worker process's description, in msgpack. Workers; TTL three intervals."""
 
     workers = _Name("workers")
     """ZSET: `<egress>:<session>:<name>` -> when its description expires (ms). Workers; TTL 3 minutes."""

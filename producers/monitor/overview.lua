@@ -13,7 +13,8 @@ Reply {now (us), interactive, bulk, counts, dead letters, number of pauses, paus
         pauses             {scope, since (ms), ...}
         workers            {announcement in msgpack, ...}: of those whose session has not ended
         egresses           {{name, tat (us), hold until (us), reason for its open breaker, next probe (us),
-                             shortest round trip (us), the same one period earlier, paused since (ms)}, ...}
+                             shortest round trip (us), the same one period earlier, paused since (ms),
+                             number of users pinned to it, how many of them are due}, ...}
         next lanes         {{name, score of its user (ms), 1 if bulk, changes, hold of its user until (us),
                              rate of its user, user paused since (ms), trader paused since (ms)}, ...}
         in flight          number of lanes that sessions hold
@@ -29,9 +30,30 @@ local function first(entries, limit)
   return kept
 end
 
-local function schedule_load(key)
-  local earliest = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  return {redis.call('ZCARD', key), redis.call('ZCOUNT', key, '-inf', now_ms), earliest[2] or false}
+-- The egresses that users are pinned to, and what is read of them: {number of users, number of due ones}.
+local pinned_names, pinned = {}, {}
+for _, name in ipairs(first(redis.call('HKEYS', KEY.pinned), MAX_EGRESSES)) do
+  pinned_names[#pinned_names + 1] = name
+  pinned[name] = {tonumber(redis.call('HGET', KEY.pinned, name)) or 0, 0}
+end
+
+-- Return the keys of all schedules of a priority, those of pinned users by egress.
+local function schedules_of(is_bulk)
+  local keys = {[''] = schedule.key(is_bulk)}
+  for _, name in ipairs(pinned_names) do keys[name] = schedule.key(is_bulk, name) end
+  return keys
+end
+
+local function schedule_load(is_bulk)
+  local users, due, earliest = 0, 0, nil
+  for name, key in pairs(schedules_of(is_bulk)) do
+    local due_here = redis.call('ZCOUNT', key, '-inf', now_ms)
+    local _, score = unpack(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES'))
+    users, due = users + redis.call('ZCARD', key), due + due_here
+    if score and (not earliest or tonumber(score) < tonumber(earliest)) then earliest = score end
+    if pinned[name] then pinned[name][2] = pinned[name][2] + due_here end
+  end
+  return {users, due, earliest or false}
 end
 
 local function dead_letter_counts()
@@ -93,6 +115,7 @@ local function list_workers(alive)
       add_egress(egress_name)
     end
   end
+  for _, name in ipairs(pinned_names) do add_egress(name) end
   for _, name in ipairs(redis.call('SMEMBERS', KEY.egresses)) do add_egress(name) end
   return announcements, first(names, MAX_EGRESSES)
 end
@@ -102,7 +125,8 @@ local function describe_egress(name)
     'reason', 'probe_at', 'min_rtt', 'previous_min_rtt'))
   local hold_until = open_reason == THROTTLED and probe_at
   local paused_since = redis.call('HGET', KEY.paused, 'egress:' .. name)
-  return {name, tat, hold_until, open_reason, probe_at, min_rtt, min_rtt_before, paused_since}
+  local users, due = unpack(pinned[name] or {0, 0})
+  return {name, tat, hold_until, open_reason, probe_at, min_rtt, min_rtt_before, paused_since, users, due}
 end
 
 -- Describe the lane of a user that is served next; nil if the user has none that waits.
@@ -119,9 +143,11 @@ end
 local function list_next_lanes()
   local found, described = {}, {}
   for _, is_bulk in ipairs({false, true}) do
-    local entries = redis.call('ZRANGE', schedule.key(is_bulk), 0, MAX_LANES - 1, 'WITHSCORES')
-    for i = 1, #entries, 2 do
-      found[#found + 1] = {user = entries[i], score = entries[i + 1], is_bulk = is_bulk}
+    for _, key in pairs(schedules_of(is_bulk)) do
+      local entries = redis.call('ZRANGE', key, 0, MAX_LANES - 1, 'WITHSCORES')
+      for i = 1, #entries, 2 do
+        found[#found + 1] = {user = entries[i], score = entries[i + 1], is_bulk = is_bulk}
+      end
     end
   end
   table.sort(found, function(left, right) return tonumber(left.score) < tonumber(right.score) end)
@@ -131,11 +157,12 @@ end
 
 local alive, in_flight = list_sessions()
 local announcements, egress_names = list_workers(alive)
+local interactive, bulk = schedule_load(false), schedule_load(true)
 local described_egresses = {}
 for i, name in ipairs(egress_names) do described_egresses[i] = describe_egress(name) end
 local pauses = list_pauses()
 
-return {now_us, schedule_load(schedule.key(false)), schedule_load(schedule.key(true)),
+return {now_us, interactive, bulk,
   redis.call('HGETALL', KEY.counts), dead_letter_counts(), redis.call('HLEN', KEY.paused), pauses,
   redis.call('HLEN', KEY.rates), redis.call('HLEN', KEY.rejected_keys), redis.call('ZCARD', KEY.batches),
   announcements, described_egresses, list_next_lanes(), in_flight, count_paused_lanes(pauses)}

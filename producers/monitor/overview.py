@@ -93,11 +93,12 @@ def _schedule_load(row: Sequence[Any], now_us: int) -> ScheduleLoad:
 
 
 def _egress(row: Sequence[Any], workers: list[WorkerInfo], now_us: int) -> EgressStatus | None:
-    """Return an egress that has workers, a bucket or a pause; None if it has expired, except for its name."""
-    escaped_name, tat, hold_until, open_reason, probe_at, min_rtt, min_rtt_before, paused_since = row
+    """Return an egress that has workers, pinned users, a bucket or a pause; None if it has expired but for its name."""
+    escaped_name, tat, hold_until, open_reason, probe_at, min_rtt, min_rtt_before, paused_since, *pinned = row
+    pinned_users, pinned_due = pinned
     name = keyspace.unescape(escaped_name.decode())
     rates_per_s = [worker.egress_rate_per_s for worker in workers if worker.egress == name]
-    if not rates_per_s and (tat, hold_until, paused_since) == (None, None, None):
+    if not rates_per_s and not pinned_users and (tat, hold_until, paused_since) == (None, None, None):
         return None
     min_rtts_us = [rtt for rtt in (number(min_rtt), number(min_rtt_before)) if rtt is not None]
     return EgressStatus(
@@ -110,6 +111,8 @@ def _egress(row: Sequence[Any], workers: list[WorkerInfo], now_us: int) -> Egres
         probe_in_s=_seconds_until(probe_at, now_us),
         floor_ms=min(min_rtts_us) / _US_PER_MS if min_rtts_us else None,
         paused=paused_since is not None,
+        pinned_users=pinned_users,
+        pinned_due=pinned_due,
     )
 
 

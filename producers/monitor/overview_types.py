@@ -12,10 +12,10 @@ _MS_PER_S = 1000
 
 
 class ScheduleLoad(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One of the two schedules.
+    """The schedules of one priority: that of users of any egress, and those of users that are pinned to one.
 
     Attributes:
-        users: how many users it holds: those whose next change waits for a time or a worker. A user whose pause, or
+        users: how many users they hold: those whose next change waits for a time or a worker. A user whose pause, or
             whose trader's, holds its changes back is in none once a worker has seen it, nor is one that waits for its
             own request in flight.
         due: how many of them may be claimed for now.
@@ -40,6 +40,8 @@ class EgressStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         probe_in_s: seconds until the open breaker's next probe; 0 if it is due.
         floor_ms: the shortest round trip to the exchange in the last minutes; None if unknown.
         paused: whether it is paused.
+        pinned_users: how many users are pinned to it.
+        pinned_due: how many of them may be claimed for now.
     """
 
     name: str
@@ -51,6 +53,8 @@ class EgressStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     probe_in_s: float
     floor_ms: float | None
     paused: bool
+    pinned_users: int = 0
+    pinned_due: int = 0
 
 
 class NextLane(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -96,7 +100,8 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         refused: how many users are stopped because the exchange rejected their API keys.
         batches: how many batches are kept.
         workers: the workers whose session has not ended, by egress and name; at most 200.
-        egresses: the egresses of the workers and those used recently, by name; at most 200.
+        egresses: the egresses of the workers, those that users are pinned to, and those used recently, by name; at most
+            200.
         next_lanes: the next lane of each of the users that are due first, in that order; at most 20.
         malformed: how many stored entries were left out of this overview, because they cannot be read.
     """

@@ -90,6 +90,8 @@ def _egress(egress: EgressStatus, overview: Overview) -> Check:
         return warn(name, "paused", f"resume it when it may send again: copytrade resume --egress {egress.name}")
     behind = [worker for worker in overview.workers if worker.egress == egress.name]
     rates = sorted({(worker.user_rate_per_s, worker.egress_rate_per_s) for worker in behind})
+    if not rates and egress.pinned_users:
+        return _nobody_for_pinned(egress)
     if not rates:
         return warn(name, "was used recently, and no worker is behind it", "start one there, if it is still needed")
     if len(rates) > 1:
@@ -99,6 +101,14 @@ def _egress(egress: EgressStatus, overview: Overview) -> Check:
     ((user_rate, egress_rate),) = rates
     round_trip = "" if egress.floor_ms is None else f", round trips from {egress.floor_ms:.0f} ms"
     return ok(name, f"{plural(egress.workers, 'worker')}, {user_rate:g}/s a user, {egress_rate:g}/s in all{round_trip}")
+
+
+def _nobody_for_pinned(egress: EgressStatus) -> Check:
+    """Return the check of an egress without workers that users are pinned to."""
+    pinned = plural(egress.pinned_users, "pinned user")
+    detail = f"no worker of it is alive: the changes of its {pinned} wait; {egress.pinned_due} due"
+    hint = f"start one with COPYTRADE_EGRESS={egress.name}, or pin them to another egress: copytrade user pins"
+    return (fail if egress.pinned_due else warn)(f"egress {egress.name}", detail, hint)
 
 
 def _breaker_hint(open_reason: str) -> str:

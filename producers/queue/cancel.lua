@@ -113,5 +113,5 @@ end
 finish.save()
 schedule.save()
 bucket.save()
-if woken then schedule.wake_worker() end
+if woken then schedule.wake_workers() end
 return reply

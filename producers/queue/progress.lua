@@ -5,7 +5,8 @@ The estimate is the latest of these times: when the lane that was deepest has dr
 that was put back for the longest has its turn; when all changes have been sent at the pace of the egresses in use. None
 starts before the holds end. It is a lower bound: retries to come, and lanes that are not looked at, come on top.
 A throttled egress is expected to send after its pause; one whose breaker is open for another reason, or that is paused,
-sends nothing. A batch with a change that is paused has no end, as far as up to MAX_PAUSES pauses tell.
+sends nothing. A batch with a change that is paused has no end, as far as up to MAX_PAUSES pauses tell; nor has one
+whose deepest lane, or the lane that was put back last, is of a user that is pinned to an egress that does not send.
 Writes nothing. Atomic so that all counters are of the same moment. It looks at a few lanes, whatever the batch's size.
 
 ARGV  1 the request, see ProgressRequest in progress.py
@@ -28,21 +29,23 @@ local function is_paused(scope)
   return redis.call('HEXISTS', KEY.paused, scope) == 1
 end
 
--- Return of the egresses that send: total rate (changes per us), slowest pace of a user (us), end of the first hold.
+-- Return of the egresses that send: total rate (changes per us), slowest pace of a user (us), end of the first hold,
+-- and their names.
 local function sending_egresses()
-  local changes_per_us, slowest_user_pace, hold_until = 0, 0, math.huge
+  local changes_per_us, slowest_user_pace, hold_until, sends = 0, 0, math.huge, {}
   for _, name in ipairs(redis.call('SMEMBERS', KEY.egresses)) do
     local pace, user_pace, open_reason, probe_at =
       unpack(redis.call('HMGET', KEY.egress .. name, 'pace', 'user_pace', 'reason', 'probe_at'))
     pace = number(pace, 0)
     local may_send = (not open_reason or open_reason == THROTTLED) and not is_paused('egress:' .. name)
     if pace > 0 and may_send then
+      sends[name] = true
       changes_per_us = changes_per_us + 1 / pace
       slowest_user_pace = math.max(slowest_user_pace, number(user_pace, 0))
       hold_until = math.min(hold_until, number(probe_at, 0))
     end
   end
-  return changes_per_us, slowest_user_pace, hold_until
+  return changes_per_us, slowest_user_pace, hold_until, sends
 end
 
 -- Return the job ID of this batch's change for a paused user; nil if none of it waits, as far as is seen. A change of a
@@ -111,8 +114,15 @@ local function eta_us()
     waits_for = paused_change
     return -1
   end
-  local changes_per_us, worker_pace, hold_until = sending_egresses()
+  local changes_per_us, worker_pace, hold_until, sends = sending_egresses()
   if changes_per_us == 0 then return -1 end
+  for _, head in ipairs({deep or put_back, put_back}) do
+    local egress_name = head and redis.call('HGET', KEY.pins, head.user)
+    if egress_name and not sends[egress_name] then
+      waits_for = head.job_id or ''
+      return -1
+    end
+  end
   local held_us = math.max(0, hold_until - now_us)
   local all_sent_us = held_us + remaining / changes_per_us
   local deep_us = deep and drained_us(deep, math.min(deep.changes, number(deepest, 1)), held_us, worker_pace) or 0

@@ -10,5 +10,5 @@ Reply 1 if there are more, else 0
 local has_more = parking.resume_some(input.count)
 schedule.save()
 bucket.save()
-schedule.wake_worker()
+schedule.wake_workers()
 return has_more and 1 or 0

@@ -5,13 +5,15 @@ A user is in the schedule of a priority at the later of two times: its next slot
 lane of that priority. It is in none if it has no lane that waits, or while its next slot depends on a request in flight
 (the bucket notes that it waits; the settlement schedules it again). A score that is too early costs a look, and no
 more: the claim corrects it.
-Users that are pinned to an egress are in schedules of their own.
+Users that are pinned to an egress are in schedules of their own, which only that egress's workers read.
 Atomic with the rest of its script so that a user with a lane that waits is always scheduled (no wake-up can be lost).
 ]]
 -- luacheck: read globals EGRESS_WAKEUP_TTL_MS bucket lane LOOK_AHEAD
 local schedule = {}
 
-local has_pins                                 -- nil until it is looked up
+local has_pins                               -- nil until it is looked up
+local pinned_to = {}                         -- egress -> whether users are pinned to it
+local wakes_any, wakes_egress = false, {}    -- who reads the schedules on which users were put; egress -> true
 local scores, removed, offers = {}, {}, {}   -- schedule -> {user -> score}; {user -> true}; {user -> score}
 local earliest_change = math.huge -- of the scores that were put (ms)
 
@@ -21,14 +23,38 @@ function schedule.key(is_bulk, egress_name)
   return egress_name and name .. ':' .. egress_name or name
 end
 
-local function key_for(user, is_bulk)
+local function any_pins()
   if has_pins == nil then has_pins = redis.call('EXISTS', KEY.pins) == 1 end
-  return schedule.key(is_bulk, has_pins and redis.call('HGET', KEY.pins, user) or nil)
+  return has_pins
+end
+
+-- Return whether users are pinned to an egress.
+function schedule.has_pinned(egress_name)
+  if pinned_to[egress_name] == nil then
+    pinned_to[egress_name] = any_pins() and redis.call('HEXISTS', KEY.pinned, egress_name) == 1
+  end
+  return pinned_to[egress_name]
+end
+
+-- Return the keys of the schedules of a priority that the workers of an egress read.
+function schedule.keys_of(is_bulk, egress_name)
+  local pinned = schedule.has_pinned(egress_name) and schedule.key(is_bulk, egress_name) or nil
+  return {schedule.key(is_bulk), pinned}
+end
+
+local function egress_of(user) return any_pins() and redis.call('HGET', KEY.pins, user) or nil end
+
+-- Return the key of a user's schedule; note whom to wake if it is put there.
+local function key_for(user, is_bulk, is_put)
+  local egress_name = egress_of(user)
+  if is_put and egress_name then wakes_egress[egress_name] = true end
+  if is_put and not egress_name then wakes_any = true end
+  return schedule.key(is_bulk, egress_name)
 end
 
 -- Put a user on a schedule at a time (ms), or take it off (nil).
 function schedule.set(user, is_bulk, score)
-  local key = key_for(user, is_bulk)
+  local key = key_for(user, is_bulk, score)
   scores[key], removed[key] = scores[key] or {}, removed[key] or {}
   scores[key][user], removed[key][user] = score, not score or nil
   if score then earliest_change = math.min(earliest_change, score) end
@@ -52,7 +78,7 @@ end
 function schedule.offer(user, is_bulk, ready)
   local at = claimable_at(user)
   if not at then return end
-  local key, score = key_for(user, is_bulk), math.max(at, ready, 1)
+  local key, score = key_for(user, is_bulk, true), math.max(at, ready, 1)
   offers[key] = offers[key] or {}
   offers[key][user] = math.min(score, offers[key][user] or math.huge)
   earliest_change = math.min(earliest_change, score)
@@ -86,6 +112,19 @@ function schedule.wake_egress(name)
   redis.call('LPUSH', list, '1')
   redis.call('LTRIM', list, 0, 0)
   redis.call('PEXPIRE', list, EGRESS_WAKEUP_TTL_MS)
+end
+
+-- Wake workers of other egresses than the given one whose pinned users were put on a schedule.
+function schedule.wake_others(egress_name)
+  for name in pairs(wakes_egress) do
+    if name ~= egress_name then schedule.wake_egress(name) end
+  end
+end
+
+-- Wake the workers that may serve the users that were put on a schedule.
+function schedule.wake_workers()
+  if wakes_any then schedule.wake_worker() end
+  schedule.wake_others()
 end
 
 local function add(command, users)

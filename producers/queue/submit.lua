@@ -211,9 +211,9 @@ for user, at in pairs(ready) do
   -- A malformed bucket must not keep others off the schedule.
   if not pcall(schedule.offer, user, input.is_bulk == 1, at) then schedule.set(user, input.is_bulk == 1, at) end
 end
-local earliest = schedule.save()
+schedule.save()
 bucket.save()
 if has_batch and (ok or #added > 0) then count_in_batch() end
-if earliest < math.huge then schedule.wake_worker() end
+schedule.wake_workers()
 if not ok then error(verdict_or_error, 0) end
 return reply

@@ -84,6 +84,7 @@ class UserStatus:
         lanes_total: how many lanes hold changes.
         everything_paused: whether everything is paused, and so this user.
         bucket: the use of its rate; None if it made no request lately, so that its next one may be sent now.
+        egress: the only egress that its requests leave from; None if it is pinned to none.
     """
 
     user_id: str
@@ -97,6 +98,7 @@ class UserStatus:
     lanes_total: int = 0
     everything_paused: bool = False
     bucket: BucketStatus | None = None
+    egress: str | None = None
 
 
 def user_status(
@@ -122,14 +124,14 @@ def user_status(
         Transaction[Any](
             TIME_US(),
             HMGET(keys.paused, Scope("user", user_id).field, Scope("everything").field),
-            HGET(keys.rates, user),
+            Transaction(HGET(keys.rates, user), HGET(keys.pins, user)),
             GET(keys.bucket_of(user)),
             HGET(keys.rejected_keys, user),
         ),
         HLEN(keys.heads + user),
         _lane_scores((keys.lanes + user, keys.bulk_lanes + user), trader, max_lanes),
     )
-    now_us, (paused_since, all_paused_since), rate, stored_bucket, rejected_keys = of_user
+    now_us, (paused_since, all_paused_since), (rate, pin), stored_bucket, rejected_keys = of_user
     scores = {trader: score for lanes in found_scores for trader, score in lanes}
     traders = sorted(scores, key=lambda trader: (scores[trader] != LaneScore.IN_FLIGHT, scores[trader]))[:max_lanes]
     changes = max(0, min(changes, MAX_JOBS_SHOWN))
@@ -151,6 +153,7 @@ def user_status(
         lanes_total=lanes_total,
         everything_paused=all_paused_since is not None,
         bucket=_bucket_status(bucket, now_us) if bucket.per_window else None,
+        egress=None if pin is None else keyspace.unescape(pin.decode(errors="replace")),
     )
 
 

@@ -63,7 +63,7 @@ def fetch_wait(keys: Keyspace, lane: str, position: int) -> Plan[Wait | None]:
     score_ms = bulk_score if is_bulk else interactive_score
     if score_ms is None or head is None or (score_ms == LaneScore.IN_FLIGHT and not position):
         return None  # it was claimed, or has ended, meanwhile
-    pin = None if pinned is None else pinned.decode()
+    pin = None if pinned is None else pinned.decode(errors="replace")
     names = _live_egresses(announced, sessions, now_us // 1000, pin)
     queues = yield from _fetch_queues(keys, user, trader, is_bulk=is_bulk, pin=pin, now_ms=now_us // 1000)
     egresses = yield from _fetch_egresses(keys, names)
@@ -83,7 +83,7 @@ def fetch_wait(keys: Keyspace, lane: str, position: int) -> Plan[Wait | None]:
             paused_ms={
                 scope: int(number(since) or 0) for scope, since in zip(scopes, paused, strict=True) if since is not None
             },
-            pin=pin,
+            pin=None if pin is None else keyspace.unescape(pin),
             egresses=egresses,
             lanes_before=lanes_before,
             users_before=users_before,
@@ -113,15 +113,19 @@ def _fetch_queues(
 ) -> Plan[tuple[int, int]]:
     """Return how many lanes of the user are ready before a lane, and how many users are due before the user."""
     own = keys.bulk_lanes if is_bulk else keys.lanes
-    schedule = (keys.bulk_schedule if is_bulk else keys.schedule) + ("" if pin is None else f":{pin}")
+    suffixes = [""] if pin is None else ["", f":{pin}"]  # of the schedules that the workers of its egress read
+    schedule = keys.bulk_schedule if is_bulk else keys.schedule
     rank, other_lanes, score, interactive_users = yield from Transaction[Any](
         ZRANK(own + user, trader),
         ZCOUNT(keys.lanes + user, "-inf", now_ms),
-        ZSCORE(schedule, user),
-        ZCOUNT(keys.schedule, "-inf", now_ms),
+        ZSCORE(schedule + suffixes[-1], user),
+        Transaction(*[ZCOUNT(keys.schedule + suffix, "-inf", now_ms) for suffix in suffixes]),
     )
-    before = 0 if score is None else (yield from ZCOUNT(schedule, "-inf", f"({score!r}"))
-    return (rank or 0) + (other_lanes if is_bulk else 0), before + (interactive_users if is_bulk else 0)
+    users_before = sum(interactive_users) if is_bulk else 0
+    if score is not None:
+        counts = Transaction(*[ZCOUNT(schedule + suffix, "-inf", f"({score!r}") for suffix in suffixes])
+        users_before += sum((yield from counts))
+    return (rank or 0) + (other_lanes if is_bulk else 0), users_before
 
 
 def _fetch_egresses(keys: Keyspace, names: Sequence[str]) -> Plan[list[EgressFacts]]:

@@ -9,17 +9,16 @@ ARGV  1 the request, see WakeRequest in pauses.py
 Reply the number of pauses that were ended
 ]]
 -- luacheck: read globals lane schedule input
-local ended, is_woken = 0, false
+local ended = 0
 for _, user in ipairs(input.users) do
   if input.resumes == 1 then ended = ended + redis.call('HDEL', KEY.paused, 'user:' .. user) end
   for _, is_bulk in ipairs({false, true}) do
     local earliest = schedule.earliest(user, is_bulk)
     if earliest and lane.is_waiting(earliest) then
       schedule.set(user, is_bulk, math.max(earliest, 1))
-      is_woken = true
     end
   end
 end
 schedule.save()
-if is_woken then schedule.wake_worker() end
+schedule.wake_workers()
 return ended

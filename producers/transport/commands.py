@@ -61,6 +61,7 @@ HGETALL = _Read[dict[bytes, bytes]]("HGETALL")
 HKEYS = _Read[list[bytes]]("HKEYS")
 HLEN = _Read[int]("HLEN")
 HMGET = _Read[list[bytes | None]]("HMGET")
+HSCAN = _Read[tuple[int, dict[bytes, bytes]]]("HSCAN")
 HSET = _Write[int]("HSET")
 HSETNX = _Write[int]("HSETNX")
 

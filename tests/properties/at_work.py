@@ -65,6 +65,7 @@ class WorldAtWork(World):
         self.model.claim(claim.lane, offered, Held(claim.session_id, claim.token, claim.job_id))
         self._in_order(claim, slot_us, offered)
         user = claim.lane.partition(":")[0]
+        assert self.pins.get(user, worker.egress) == worker.egress, "a pinned user leaves by its egress only"
         request = Request(user, worker.egress, slot_us, self.rates.get(user, 10.0), self.epoch)
         request.lane, request.carried = claim.lane, tuple(offered)
         if self.model.sessions.rows[claim.session_id].epoch == self.epoch:  # else the session's end is not known

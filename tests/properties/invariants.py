@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from ops.keys import KEYS
@@ -14,19 +16,21 @@ Dump = dict[str, tuple[Any, int]]
 
 LASTING = {
     KEYS.layout, KEYS.schedule, KEYS.bulk_schedule, KEYS.wakeups, KEYS.egresses, KEYS.paused, KEYS.resuming,
-    KEYS.rates, KEYS.counts, KEYS.batches, KEYS.rejected_keys, KEYS.sessions,
+    KEYS.rates, KEYS.counts, KEYS.batches, KEYS.rejected_keys, KEYS.sessions, KEYS.pins, KEYS.pinned,
 }  # fmt: skip
 OF_LANES = (KEYS.lanes, KEYS.bulk_lanes, KEYS.heads, KEYS.rest, KEYS.attempts, KEYS.held, KEYS.parked)
-LASTING_PREFIXES = (*OF_LANES, KEYS.job, KEYS.dead_letters)
+OF_PINNED = (f"{KEYS.schedule}:", f"{KEYS.bulk_schedule}:")
+LASTING_PREFIXES = (*OF_LANES, *OF_PINNED, KEYS.job, KEYS.dead_letters)
 ALIVE_PREFIXES = (KEYS.batch, KEYS.batch_members, KEYS.batch_results)
 """Keys without a TTL while a change of their batch is queued."""
 
 OF_ATTEMPTS = {b"history", b"lost_deliveries", b"alone_until", b"sent_until", b"waits_for", b"is_torn"}
 
 
-def check(dump: Dump, model: Model) -> None:
-    """Check every invariant on a dump of Redis."""
-    _covered(dump, model)
+def check(dump: Dump, model: Model, pins: Mapping[str, str]) -> None:
+    """Check every invariant on a dump of Redis; `pins` has the egress of each pinned user."""
+    _pinned(dump, pins)
+    _covered(dump, model, pins)
     _lanes(dump, model)
     _fenced(dump, model)
     _one_result(dump, model)
@@ -45,15 +49,27 @@ def named(dump: Dump, prefix: str) -> dict[str, Any]:
     return {key.removeprefix(prefix): found for key, (found, _) in dump.items() if key.startswith(prefix)}
 
 
-def _covered(dump: Dump, model: Model) -> None:
+def _pinned(dump: Dump, pins: Mapping[str, str]) -> None:
+    """Check that a user is in no schedule but those of its egress, and that users are counted by egress."""
+    stored = {user.decode(): egress.decode() for user, egress in value(dump, KEYS.pins, {}).items()}
+    assert stored == pins
+    counts = {egress.decode(): int(number) for egress, number in value(dump, KEYS.pinned, {}).items()}
+    assert counts == Counter(pins.values())
+    for schedule in (KEYS.schedule, KEYS.bulk_schedule):
+        assert not {user.decode() for user in value(dump, schedule, {})} & pins.keys()
+        for egress, users in named(dump, f"{schedule}:").items():
+            assert all(pins.get(user.decode()) == egress for user in users), f"{schedule}:{egress} has others' users"
+
+
+def _covered(dump: Dump, model: Model, pins: Mapping[str, str]) -> None:
     users = {lane.partition(":")[0] for lane in model.queued}
     assert users == set(named(dump, KEYS.heads)), "users without a change leave nothing"
     for user in users:
-        _user(dump, model, user)
+        _user(dump, model, user, pins.get(user))
     assert len(value(dump, KEYS.wakeups, [])) <= 1
 
 
-def _user(dump: Dump, model: Model, user: str) -> None:
+def _user(dump: Dump, model: Model, user: str, egress: str | None) -> None:
     """Check that each lane of a user is in flight, parked, or reachable from a schedule."""
     heads, paused = value(dump, KEYS.heads + user, {}), value(dump, KEYS.paused, {})
     in_flight = any(lane.partition(":")[0] == user for lane in model.held)
@@ -72,7 +88,8 @@ def _user(dump: Dump, model: Model, user: str) -> None:
                 assert b"trader:" + trader in paused, f"{lane} is parked although its trader is not paused"
                 assert user.encode() in value(dump, KEYS.parked + trader.decode(), set())
             elif float(score) < LaneScore.PARKED:
-                assert excused or user.encode() in value(dump, schedule, {}), f"nothing will claim {lane}"
+                read = schedule if egress is None else f"{schedule}:{egress}"
+                assert excused or user.encode() in value(dump, read, {}), f"nothing will claim {lane}"
     assert lanes == {f"{user}:{trader.decode()}" for trader in heads}, "the sets of a user are the index of its lanes"
 
 

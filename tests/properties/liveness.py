@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ops.keys import KEYS
+from producers.contract import keyspace
 from producers.queue.bucket import FULL_PACE, StoredBucket, decode_bucket
 from producers.queue.lanes import LaneScore
 from tests.properties.at_work import WorldAtWork
@@ -52,6 +53,8 @@ def drain(world: WorldAtWork) -> None:
     for worker in list(world.workers):
         world.lose(worker, arrives=True)
     worker = world.workers[0]
+    elsewhere = [keyspace.unescape(user) for user, egress in world.pins.items() if egress != worker.egress]
+    world.pin(dict.fromkeys(elsewhere, worker.egress))
     world.renew(worker)
     world.after()
     at_the_latest_us = {user: ready_us(world, user) for user in _users(world)}

@@ -14,6 +14,7 @@ from producers.queue.cancel import Cancellation
 from tests.properties import invariants
 from tests.properties.producer_rules import ProducerRules
 from tests.properties.strategies import BATCHES, USERS, a_scope
+from tests.properties.world import EGRESSES
 
 
 class OperatorRules(ProducerRules):
@@ -78,6 +79,11 @@ class OperatorRules(ProducerRules):
         self.world.do(self.world.producer.limit_user(user, rate))
         self.world.rates[keyspace.escape(user)] = rate or 10.0
         self.world.after()
+
+    @rule(pins=st.dictionaries(st.sampled_from(USERS), st.sampled_from((None, *EGRESSES)), min_size=1))
+    def pin_users(self, pins: dict[str, str | None]) -> None:
+        """Pin users to egresses, or unpin them."""
+        self.world.pin(pins)
 
     @precondition(lambda self: KEYS.rejected_keys in self.world.dump)
     @rule(data=st.data())

@@ -30,7 +30,7 @@ EVENTS = (
     "a session was refused", "a claim was refused", "a claim was lost", "a lost claim was given back",
     "a claim came late", "a lost delivery was taken off", "a request of unknown fate was repeated",
     "ended in a group", "ended superseded", "ended cancelled", "ended expired", "ended by its refused keys", "probed",
-    "spared", "replayed", "a batch was complete",
+    "spared", "replayed", "a batch was complete", "a user was pinned while it had a request in flight",
 )  # fmt: skip
 
 
@@ -56,10 +56,13 @@ class Queue(WorkerRules):
         drain(self.world)
         self.world.check_pace()
         assert self.model.ended == self.model.accepted
+        self.world.pin(dict.fromkeys(USERS))
         self.wait(MAX_TTL_S)
         assert {key for key in self.world.dump if not key.startswith(KEYS.dead_letters)} <= LASTING - {
             KEYS.paused,
             KEYS.rates,
+            KEYS.pins,
+            KEYS.pinned,
         }
 
 

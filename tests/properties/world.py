@@ -13,6 +13,7 @@ from redis.asyncio.client import PubSub
 
 from ops.keys import KEYS
 from producers import Producer, ProducerSettings
+from producers.contract import keyspace
 from producers.queue.parts import BEATS_PER_TTL
 from tests.properties import arrivals, invariants
 from tests.properties.arrivals import Request
@@ -74,6 +75,7 @@ class World:
         self.requests: list[Request] = []
         self.delayed: tuple[Worker, str, int] | None = None
         self.rates: dict[str, float] = {}
+        self.pins: dict[str, str] = {}
         self.keys: Counter[str] = Counter()
         self.dump: invariants.Dump = {}
         self.numbers = itertools.count()
@@ -158,6 +160,19 @@ class World:
         for batch_id in [each for each in self.model.batches if KEYS.batch + each not in self.dump]:
             assert self.model.batches.pop(batch_id).is_over, "a batch lives until all of it has ended"
 
+    def pin(self, pins: dict[str, str | None]) -> None:
+        """Pin users to egresses, or unpin them."""
+        before = dict(self.pins)
+        for user, egress in pins.items():
+            self.pins.pop(keyspace.escape(user), None)
+            if egress is not None:
+                self.pins[keyspace.escape(user)] = egress
+        changed = {user for user, _ in self.pins.items() ^ before.items()}
+        assert self.do(self.producer.pin_users(pins)) == len(changed)
+        in_flight = {lane.partition(":")[0] for lane in self.model.held}
+        self.seen["a user was pinned while it had a request in flight"] += bool(in_flight & changed)
+        self.after()
+
     # --- checks after each step ---
 
     def after(self) -> None:
@@ -170,7 +185,7 @@ class World:
         assert complete == self.model.newly_complete(), "a batch's completion is announced once"
         self._announced += Counter(done)
         assert {KEYS.result + job_id for job_id in done} <= self.dump.keys()
-        invariants.check(self.dump, self.model)
+        invariants.check(self.dump, self.model, self.pins)
 
     async def _news(self) -> tuple[list[str], list[str]]:
         """Return what was announced since the last call: changes that ended, batches that are complete."""

@@ -10,7 +10,11 @@ from redis.exceptions import NoScriptError
 from ops.keys import KEYS
 from producers.transport.scripts import Argument, BoundScript, Script
 
-POP = ("LPOP", KEYS.wakeups)
+EGRESSES = ("e", "f")
+ANY = ""
+"""Stands for a wake-up that workers of any egress take."""
+
+POPS = {ANY: ("LPOP", KEYS.wakeups)} | {name: ("LPOP", KEYS.egress_wakeups + name) for name in EGRESSES}
 _ASKED = "redis.call('TIME')"
 _TOLD = "{tonumber(ARGV[#ARGV - 1]), tonumber(ARGV[#ARGV])}"
 
@@ -27,8 +31,8 @@ class SimulatedRedis:
         """Delete everything."""
         self.client.flushall()
 
-    def run(self, script: Script, arguments: list[Argument], now_us: int) -> tuple[Any, bool]:
-        """Run a script at a time. Return its reply, and whether it woke a worker."""
+    def run(self, script: Script, arguments: list[Argument], now_us: int) -> tuple[Any, list[str]]:
+        """Run a script at a time. Return its reply, and the egresses of which it woke a worker; `ANY` for any."""
         bound = self._scripts.get(script)
         if bound is None:
             text = script.bind(KEYS).text.replace(_ASKED, _TOLD)
@@ -40,14 +44,14 @@ class SimulatedRedis:
         except NoScriptError:
             return self._execute(bound.command([*arguments, now_us // 1_000_000, now_us % 1_000_000], is_known=False))
 
-    def _execute(self, command: tuple[Argument, ...]) -> tuple[Any, bool]:
-        """Send both commands at once. A pipeline does the same in twice the time."""
-        self._connection.send_packed_command(self._connection.pack_commands([command, POP]))
+    def _execute(self, command: tuple[Argument, ...]) -> tuple[Any, list[str]]:
+        """Send the commands at once. A pipeline does the same in twice the time."""
+        self._connection.send_packed_command(self._connection.pack_commands([command, *POPS.values()]))
         try:
             reply = self._connection.read_response()
         finally:
-            woken = self._connection.read_response()
-        return reply, woken is not None
+            popped = {name: self._connection.read_response() for name in POPS}
+        return reply, [name for name, wakeup in popped.items() if wakeup is not None]
 
     def values(self, key: str) -> dict[bytes, bytes]:
         """Return a hash."""

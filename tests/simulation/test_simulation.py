@@ -1,4 +1,4 @@
-"""Thousands of random histories of the core, each from a seed: kills, stalls, lost replies, pauses, cancels."""
+"""Thousands of random histories of the core, each from a seed: kills, stalls, lost replies, pauses, cancels, pins."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from ops.keys import KEYS
 from producers.queue.cancel_messages import CANCEL, CancelRequest, CancelRow, CancelVerdict
 from producers.queue.lanes import entry
 from producers.queue.pauses import RESUME, WAKE, ResumeRequest, WakeRequest
+from producers.queue.pins import PIN, PinRequest, PinRow
 from producers.queue.submit_messages import SUBMIT, ChangeRow, SubmitRequest
 from producers.transport.script_messages import encode
-from tests.simulation.redis import SimulatedRedis
+from tests.simulation.redis import ANY, EGRESSES, SimulatedRedis
 from tests.simulation.worker import PACING, Worker
 from tests.simulation.world import MS, START_US, S, World
 
@@ -52,8 +53,9 @@ class Simulation:
         self.workers: list[Worker] = []
         self.kills = self.stops = 0
         self.started = 0
-        for _ in range(self.chance.choice([1, 2, 3])):
-            self._start_worker()
+        self.egresses = EGRESSES[: self.chance.choice([1, 2])]
+        for egress in self.chance.choice([1, 2, 3]) * self.egresses:
+            self._start_worker(egress)
         for number in range(self.chance.choice([10, 30, 90])):
             self.world.at(START_US + self.chance.randint(0, FAULTS_US), lambda number=number: self._submit(number))  # type: ignore[misc]
         for kind, most in self._faults():
@@ -69,20 +71,22 @@ class Simulation:
             (self._stall_redis, 2),
             (self._pause, 3),
             (self._cancel, 6),
+            (self._pin, 8),
         ]
         return [kind for kind in kinds if self.chance.random() < KIND_SHARE]
 
-    def _start_worker(self) -> None:
+    def _start_worker(self, egress: str) -> None:
         self.started += 1
-        self.workers.append(Worker(self.world, f"w{self.started}x", self.numbers.__getitem__))
+        self.workers.append(Worker(self.world, f"w{self.started}x", egress, self.numbers.__getitem__))
 
-    def _alive(self) -> list[Worker]:
-        return [worker for worker in self.workers if worker.is_alive]
+    def _alive(self, egress: str = ANY) -> list[Worker]:
+        return [worker for worker in self.workers if worker.is_alive and egress in (ANY, worker.egress)]
 
-    def _wake(self) -> None:
-        if workers := self._alive():
-            worker = self.chance.choice(workers)
-            self.world.after(MS, worker.claim)
+    def _wake(self, egresses: list[str]) -> None:
+        for egress in egresses:
+            if workers := self._alive(egress):
+                worker = self.chance.choice(workers)
+                self.world.after(MS, worker.claim)
 
     def _submit(self, number: int) -> None:
         user, trader = self.chance.choice(USERS), self.chance.choice(TRADERS)
@@ -95,8 +99,7 @@ class Simulation:
         request = SubmitRequest(1000, int(is_bulk), 0, "", "", "", "", "", "", "100", 0, "", [change])
         reply, woken = self.redis.run(SUBMIT, [encode(request), b"payload"], self.world.now_us)
         assert reply[1] >= 1
-        if woken:
-            self._wake()
+        self._wake(woken)
 
     def _cancel(self) -> None:
         lanes = [lane for lane, queued in self.lanes.items() if queued]
@@ -112,16 +115,15 @@ class Simulation:
         (verdict,), woken = self.redis.run(CANCEL, [encode(request), *arguments], self.world.now_us)
         if verdict == CancelVerdict.CANCELLED:
             self.cancelled.add(job_id)
-        if woken:
-            self._wake()
+        self._wake(woken)
 
     def _kill(self) -> None:
         worker = self.chance.choice(self._alive())
         worker.kill()
         self.kills += 1
-        self.world.after(self.chance.randint(0, S), self._start_worker)
-        if not self._alive():
-            self._start_worker()
+        self.world.after(self.chance.randint(0, S), lambda: self._start_worker(worker.egress))
+        if not self._alive(worker.egress):
+            self._start_worker(worker.egress)
 
     def _stop(self) -> None:
         self.stops += 1
@@ -149,7 +151,13 @@ class Simulation:
                 self.redis.run(RESUME, [encode(ResumeRequest(1))], self.world.now_us)
         else:
             self.redis.run(WAKE, [encode(WakeRequest([name], resumes=1))], self.world.now_us)
-        self._wake()
+        self._wake([*self.egresses])
+
+    def _pin(self) -> None:
+        """Pin a user, or unpin it."""
+        row = PinRow(self.chance.choice(USERS), self.chance.choice([ANY, *self.egresses]))
+        _, woken = self.redis.run(PIN, [encode(PinRequest([row]))], self.world.now_us)
+        self._wake(woken)
 
     def _end_faults(self) -> None:
         self.world.lost_share = 0.0

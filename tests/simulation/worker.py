@@ -20,7 +20,7 @@ from worker.queue.settlement_rows import EndingRow, SettleAction, SettlementRow,
 PACING = Pacing.from_rates(user_rate_per_s=10, egress_rate_per_s=200, margin_percent=0.2)
 TTL_US = 2 * S
 BEAT_US = TTL_US // BEATS_PER_TTL
-EGRESS, LIMIT = "e", 8
+LIMIT = 8
 IDLE_US, RETRY_US = 1 * S, 200 * MS
 
 
@@ -37,8 +37,8 @@ class Attempt:
 class Worker:
     """One worker process. Stopped (SIGSTOP), it does nothing until it goes on; killed, it does nothing any more."""
 
-    def __init__(self, world: World, name: str, number_of: Callable[[str], int]) -> None:
-        self.world, self.name, self.number_of = world, name, number_of
+    def __init__(self, world: World, name: str, egress: str, number_of: Callable[[str], int]) -> None:
+        self.world, self.name, self.egress, self.number_of = world, name, egress, number_of
         self.is_alive = True
         self.stopped_until_us = 0
         self.max_lost = self.sessions = 0
@@ -93,7 +93,7 @@ class Worker:
             lost_claims=lost,
             settled_claims=min(self._unsettled(), default=self._claims + 1) - 1,
             in_flight=len(self._attempts),
-            egress=EGRESS,
+            egress=self.egress,
             egress_pace=PACING.egress_pace_us,
         )
 
@@ -140,7 +140,7 @@ class Worker:
         request = ClaimRequest(
             session=session,
             number=number,
-            egress=EGRESS,
+            egress=self.egress,
             limit=LIMIT,
             pace=PACING.pace_us,
             per_window=PACING.per_window,
@@ -224,7 +224,7 @@ class Worker:
             )
             request = SettleRequest(
                 session=attempt.session,
-                egress=EGRESS,
+                egress=self.egress,
                 egress_pace=PACING.egress_pace_us,
                 max_throttled_pause_ms=1000,
                 result_ttl_ms=600_000,

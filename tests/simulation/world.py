@@ -48,7 +48,7 @@ class World:
         now_us: the time of all clocks.
         arrivals: of each user, when its requests arrived at the exchange.
         applied: what the exchange applied.
-        wake: called when a script woke a worker.
+        wake: called with the egresses of which a script woke a worker.
     """
 
     redis: SimulatedRedis
@@ -58,7 +58,7 @@ class World:
     stalled_until_us: int = 0
     arrivals: dict[str, list[int]] = field(default_factory=dict)
     applied: list[Applied] = field(default_factory=list)
-    wake: Callable[[], None] = lambda: None
+    wake: Callable[[list[str]], None] = lambda _: None
     _events: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
     _order: itertools.count[int] = field(default_factory=itertools.count)
 
@@ -100,8 +100,7 @@ class World:
                 self.at(self.stalled_until_us + self.between(0, 2 * MS), execute)
                 return
             reply, woken = self.redis.run(script, arguments, self.now_us)
-            if woken:
-                self.wake()
+            self.wake(woken)
             if not is_reply_lost:
                 self.after(self.between(100, 3 * MS), lambda: on_reply(reply))
 

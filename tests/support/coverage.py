@@ -22,7 +22,9 @@ async def uncovered_lanes(redis: Redis) -> set[str]:
         for lanes, schedule in ((KEYS.lanes, KEYS.schedule), (KEYS.bulk_lanes, KEYS.bulk_schedule)):
             scores = dict(await redis.zrange(lanes + user, 0, -1, withscores=True))
             ready = any(score < LaneScore.PARKED for score in scores.values())
-            scheduled = await redis.zscore(schedule, user) is not None
+            egress = await redis.hget(KEYS.pins, user)  # type: ignore[misc]
+            read = schedule if egress is None else f"{schedule}:{egress.decode()}"
+            scheduled = await redis.zscore(read, user) is not None
             if ready and not scheduled and not bucket.waits and not await _is_paused(redis, user):
                 found |= {f"{user}:{trader.decode()}" for trader in scores}
             for trader, score in scores.items():

@@ -82,6 +82,7 @@ class Dispatcher:
         self._slot_free = asyncio.Event()
         self._slot_free.set()
         self._next_due_s = 0.0
+        self._has_pinned = False
         self._stopping = False
         self._logged: set[MalformedEntry] = set()
         self._unreadable: set[str] = set()
@@ -132,7 +133,8 @@ class Dispatcher:
 
     async def wake_other_worker(self) -> None:
         """Wake another worker, which claims what becomes due while this one cannot."""
-        await self._wakeups.wake_other()
+        # A worker that stops does not know whose changes it puts back.
+        await self._wakeups.wake_other(has_pinned=self._has_pinned or self._stopping)
 
     async def _claim_once(self) -> None:
         """Claim due lanes and start their attempts, then sleep; or wait for a free slot."""
@@ -148,6 +150,7 @@ class Dispatcher:
         await self._claimer.session.wait_until_trusted()
         limit = min(free, CLAIM_BATCH_SIZE)
         claims = await self._availability.retry_until_up(lambda: self._claimer.claim(limit), "claims")
+        self._has_pinned = claims.has_pinned
         for claim in claims.claims:
             if claim.lost_deliveries >= QUARANTINE_AFTER:
                 await self._run_quarantined(claim)

@@ -1,7 +1,8 @@
 """Wake-ups: lists in Redis by which producers and workers tell a worker that a user has come due.
 
-One list is for all workers. A worker whose egress cannot send, since it is paused or its breaker is open, leaves that
-list to the others. It listens only to the list of its egress, which tells it when that has changed.
+One list is for all workers, and one for each egress, for users that are pinned to it. A worker whose egress cannot
+send, since it is paused or its breaker is open, leaves the first list to the others. It listens only to the list of its
+egress, which also tells it when that has changed.
 """
 
 from __future__ import annotations
@@ -46,9 +47,15 @@ class Wakeups:
             return False
         return True
 
-    async def wake_other(self) -> None:
-        """Wake another worker, which claims what becomes due while this one cannot."""
+    async def wake_other(self, *, has_pinned: bool = False) -> None:
+        """Wake another worker, which claims what becomes due while this one cannot.
+
+        Args:
+            has_pinned: whether users may be pinned to the egress: another of its workers is woken too.
+        """
         await execute(self._redis, wake_worker(self._keys))
+        if has_pinned:
+            await execute(self._redis, wake_egress(self._keys, self._egress))
 
     def set_blocked(self, *, is_blocked: bool) -> bool:
         """Take note of whether the egress cannot send. Return whether that has changed: `tell_others` then says so."""

@@ -27,8 +27,10 @@ local is_blocked = 0          -- 1 if the egress is paused or its breaker is ope
 
 local function reply(is_refused, next_due_us)
   payloads.read()
+  local has_pinned = schedule.has_pinned(input.egress) and 1 or 0
   return payloads.reply(pack_reply({now_ms = now_ms, is_refused = is_refused, is_blocked = is_blocked,
-    next_due_us = next_due_us, rows = rows, malformed = malformed, templates = payloads.templates}))
+    has_pinned = has_pinned, next_due_us = next_due_us, rows = rows, malformed = malformed,
+    templates = payloads.templates}))
 end
 
 -- Return the us from now until a slot can be claimed.
@@ -220,5 +222,5 @@ bucket.save()
 batches.save(0)
 if claimed == limit and not wait_us and (i <= #interactive or b <= #bulk) then wait_us = 0 end
 wait_us = wait_us or turns.earliest_due_us(input.egress)
-if wait_us == 0 then schedule.wake_worker() end
+if wait_us == 0 then turns.wake_next(input.egress) end
 return reply(0, wait_us)

@@ -150,4 +150,6 @@ class Claimer:
         ]
         malformed = [MalformedEntry(row.name, row.done, postponed=bool(row.is_postponed)) for row in reply.malformed]
         next_due_s = None if reply.next_due_us < 0 else reply.next_due_us / US_PER_S
-        return Claims(claims, malformed, next_due_s, is_blocked=bool(reply.is_blocked))
+        return Claims(
+            claims, malformed, next_due_s, is_blocked=bool(reply.is_blocked), has_pinned=bool(reply.has_pinned)
+        )

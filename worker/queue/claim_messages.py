@@ -100,6 +100,7 @@ class ClaimReply(Message):
         now_ms: Redis's clock, Unix ms.
         is_refused: 1 if the session is dead, or the claim was given up.
         is_blocked: 1 if the egress is paused, or its breaker is open.
+        has_pinned: 1 if users are pinned to the egress.
         next_due_us: us until another user may be claimable; -1 if none is scheduled.
         rows: the claims.
         malformed: the entries that could not be read.
@@ -109,6 +110,7 @@ class ClaimReply(Message):
     now_ms: int
     is_refused: int
     is_blocked: int
+    has_pinned: int
     next_due_us: int
     rows: list[ClaimRow]
     malformed: list[MalformedRow]

@@ -107,12 +107,14 @@ class Claims:
         malformed: The entries that could not be read.
         next_due_s: Seconds until another user can be claimed for, 0 if one is due now; None if none is scheduled.
         is_blocked: Whether the egress is paused, or its breaker is open.
+        has_pinned: Whether users are pinned to the egress.
     """
 
     claims: list[Claim]
     malformed: list[MalformedEntry]
     next_due_s: float | None
     is_blocked: bool = False
+    has_pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

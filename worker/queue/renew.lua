@@ -122,5 +122,5 @@ if left > 0 then has_more = parking.resume_some(left) or has_more end
 local earliest = schedule.save()
 bucket.save()
 batches.save(0)
-if earliest <= clock.now_ms then schedule.wake_worker() end
+if earliest <= clock.now_ms then schedule.wake_workers() end
 return pack_reply({is_alive = 1, has_more = has_more and 1 or 0})

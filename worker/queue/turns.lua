@@ -9,6 +9,7 @@ local turns = {}
 local MAX_LANES_TRIED = 20    -- of one user in one claim; others are parked or removed by the next
 
 local paused, on_malformed    -- set by turns.begin
+local is_pinned_due = false   -- whether a user that is pinned to the egress was found due
 
 -- `is_paused`: returns whether a scope is paused; `add_malformed`: reports a name and what was done about it.
 function turns.begin(is_paused, add_malformed) paused, on_malformed = is_paused, add_malformed end
@@ -16,9 +17,10 @@ function turns.begin(is_paused, add_malformed) paused, on_malformed = is_paused,
 -- Return the first due users of a priority by due time: pinned to this egress, and others.
 function turns.due_users(is_bulk, egress_name, count)
   local found = {}
-  for _, key in ipairs({schedule.key(is_bulk), schedule.key(is_bulk, egress_name)}) do
+  for place, key in ipairs(schedule.keys_of(is_bulk, egress_name)) do
     local entries = redis.call('ZRANGEBYSCORE', key, '-inf', clock.now_ms, 'WITHSCORES', 'LIMIT', 0, count)
     local is_first = #found == 0
+    is_pinned_due = is_pinned_due or (place == 2 and #entries > 0)
     for i = 1, #entries, 2 do
       found[#found + 1] = {user = entries[i], score = tonumber(entries[i + 1]), is_bulk = is_bulk}
     end
@@ -29,11 +31,17 @@ function turns.due_users(is_bulk, egress_name, count)
   return found
 end
 
+-- Wake a worker that goes on with the due users.
+function turns.wake_next(egress_name)
+  schedule.wake_worker()
+  if is_pinned_due then schedule.wake_egress(egress_name) end
+end
+
 -- Return the us until the first user is due, -1 if none is scheduled.
 function turns.earliest_due_us(egress_name)
   local earliest = math.huge
   for _, is_bulk in ipairs({false, true}) do
-    for _, key in ipairs({schedule.key(is_bulk), schedule.key(is_bulk, egress_name)}) do
+    for _, key in ipairs(schedule.keys_of(is_bulk, egress_name)) do
       local _, score = unpack(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES'))
       if score then earliest = math.min(earliest, tonumber(score)) end
     end
