@@ -9,6 +9,10 @@ Reply {1 if the user has no change, else 0; then a number for each of the settin
 ]]
 -- luacheck: read globals input
 if redis.call('EXISTS', KEY.heads .. input.user) == 1 then return {0} end
+local egress_name = redis.call('HGET', KEY.pins, input.user)
+if egress_name and redis.call('HINCRBY', KEY.pinned, egress_name, -1) <= 0 then
+  redis.call('HDEL', KEY.pinned, egress_name)
+end
 return {
   1,
   redis.call('HDEL', KEY.rates, input.user),

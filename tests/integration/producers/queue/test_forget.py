@@ -42,7 +42,7 @@ async def leave_traces(producer: Producer, lanes: Lanes, redis: ArqRedis) -> Non
     await redis.set(KEYS.result + "asked", serialize({"f": "submit", "a": [{"userId": USER}], "r": {"jobId": "x"}}))
     await redis.set(KEYS.result + "foreign", b"\x80\x04 of another app: " + USER.encode())
     await producer.access_keys.add("one", [Scope.READ], user_ids=[USER])
-    await redis.hset(KEYS.pins, "4711%3A0815%25", "east")  # type: ignore[misc]
+    await producer.pin_user(USER, "east")
     await redis.hset(KEYS.rejected_keys, "4711%3A0815%25", "0123 40037 1")  # type: ignore[misc]
     await redis.hset(KEYS.credentials, USER, "sealed")  # type: ignore[misc]
     await redis.hset(KEYS.credentials, "other", "sealed")  # type: ignore[misc]
