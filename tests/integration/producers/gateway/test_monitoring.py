@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import httpx
@@ -142,7 +141,7 @@ async def test_a_gateway_without_the_extra_says_how_to_get_it(
     gateway: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It serves everything else."""
-    monkeypatch.setitem(sys.modules, "producers.monitor.exposition", None)
+    monkeypatch.setattr(monitoring, "exposition", None)
 
     answer = await gateway.get("/metrics")
 
