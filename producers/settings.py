@@ -170,14 +170,17 @@ def _explain(settings: type[EnvironmentSettings], message: str, texts: Mapping[s
     field = match["field"]
     what = match["what"]
     if what.startswith("Expected"):  # in the names of Python's types
-        what = _type_rule(get_type_hints(settings, include_extras=True)[field]) or what
+        hints = get_type_hints(settings, include_extras=True)
+        what = _type_rule(msgspec.inspect.type_info(hints[field])) or what
     what = what[0].lower() + what[1:]
     return f"{variable_name(field)}: {what}; got {abbreviated(redact_dsn(texts.get(field, '')))}"
 
 
-def _type_rule(annotation: Any) -> str | None:
+def _type_rule(field_type: msgspec.inspect.Type) -> str | None:
     """Return the rule of a number or a switch in words; None for another type."""
-    match msgspec.inspect.type_info(annotation):
+    match field_type:
+        case msgspec.inspect.UnionType(types=(one, msgspec.inspect.NoneType())):
+            return _type_rule(one)
         case msgspec.inspect.BoolType():
             return "must be true or false"
         case msgspec.inspect.IntType(ge=minimum, le=maximum):

@@ -4,6 +4,7 @@
     ├── CredentialsError         the source of credentials cannot be used; the message says what to do
     │   └── MalformedRecord      a sealed record cannot be opened with this key ring
     ├── CredentialsUnavailable   the source does not answer just now; the change waits and is tried again
+    │   └── UnusableCredentials  the source answers, but what it has of this user cannot be used; the change waits too
     ├── UnknownUser              the source has no credentials for this user
     ├── NotSent                  a request was not sent, because the worker's session had ended
     └── TransportError           the exchange gave no readable reply
@@ -42,6 +43,10 @@ class CredentialsUnavailable(WorkerError):
 
     The user may have valid credentials, so the change waits and is tried again.
     """
+
+
+class UnusableCredentials(CredentialsUnavailable):
+    """Credentials that are there, but cannot be used until somebody corrects them."""
 
 
 class UnknownUser(WorkerError, LookupError):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
+from typing import Annotated
 from urllib.parse import urlsplit
+
+import msgspec
 
 from producers.contract.keyspace import CONTROL_QUEUE
 from producers.contract.validation import check_id
@@ -26,6 +29,9 @@ MIN_SESSION_TTL_S = 0.5
 """A shorter session ends by a stall of the event loop, or a slow reply of Redis."""
 
 MAX_QUEUE_CHARS = 128
+MAX_PORT = 65_535
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=MAX_PORT)]
 
 _is_queue = re.compile(rf"(?!arq:|copytrade:(?!queue))[!-~]{{1,{MAX_QUEUE_CHARS}}}").fullmatch
 _origin = re.compile(r"(https?://(?:[a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?)/?")
@@ -62,6 +68,8 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
         dead_letter_ttl_s: lifetime of dead letters: changes that ended rejected, unauthorized or exhausted.
         stop_timeout_s: how long a stopping worker waits for running attempts.
         health_interval_s: interval of the health key, and of the worker's announcement (at most one minute).
+        metrics_host: name or address on which each process serves its metrics and its health.
+        metrics_port: the port of the first process; the next one has the next port. None serves neither.
         log_level: DEBUG, INFO, WARNING or ERROR.
         log_format: console (text) or json (one object a line).
     """
@@ -88,6 +96,8 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     dead_letter_ttl_s: Positive = 604_800.0
     stop_timeout_s: Count = 10
     health_interval_s: Positive = 10.0
+    metrics_host: Text = "127.0.0.1"
+    metrics_port: Port | None = None
     log_level: Text = "INFO"
     log_format: Text = "console"
 

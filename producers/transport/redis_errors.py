@@ -8,6 +8,7 @@ a script met. So class and text are both read, here and in no other module.
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 
 from redis.exceptions import BusyLoadingError, ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -47,6 +48,37 @@ def refusal_code(error: BaseException) -> str:
             return code
     found = _code.match(refusal_text(error))
     return found[1] if found else ""
+
+
+class ErrorKind(StrEnum):
+    """What is wrong with Redis, coarsely: for counts and for a worker's readiness."""
+
+    AWAY = "away"
+    """It cannot be reached, or did not reply in time."""
+    BUSY = "busy"
+    """It runs a script, or loads its data."""
+    FULL = "full"
+    """Its memory is at `maxmemory`."""
+    UNWRITABLE = "unwritable"
+    """It takes no writes: a replica, too few replicas, a cluster that is down, a disk that cannot be written."""
+    REFUSED = "refused"
+    """It refused the call for another reason, such as its ACL or a key of a wrong type."""
+
+
+_KINDS = dict.fromkeys(REFUSED_UNTOUCHED | REFUSED_MIDWAY, ErrorKind.UNWRITABLE) | {
+    "BUSY": ErrorKind.BUSY,
+    "LOADING": ErrorKind.BUSY,
+    "UNKILLABLE": ErrorKind.BUSY,
+    FULL: ErrorKind.FULL,
+}
+
+
+def error_kind(error: BaseException) -> ErrorKind:
+    """Return what is wrong with Redis."""
+    found = _KINDS.get(refusal_code(error))
+    if found is None and isinstance(error, RedisConnectionError | RedisTimeoutError | OSError):
+        return ErrorKind.AWAY
+    return found or ErrorKind.REFUSED
 
 
 def is_away(error: Exception) -> bool:

@@ -15,6 +15,7 @@ from worker.credentials.model import Credentials
 from worker.errors import NotSent, TransportError, UnknownUser
 from worker.exchange.client import ExchangeClient, RawReply
 from worker.exchange.clock import ExchangeClock
+from worker.metrics import WorkerMetrics
 from worker.queue.claims import Claim, Finish, Settled, Settlement, Stored
 from worker.queue.session import Session
 from worker.queue.settle import Settler
@@ -36,6 +37,8 @@ class Bench:
         self.sent: list[tuple[bytes, dict[str, str]]] = []
         self.settlements: list[Settlement] = []
         self.known = True
+        self.keys_error: Exception | None = None
+        self.metrics = WorkerMetrics()
         self.connected: Callable[[], object] = bool
         self.answers_at_once = True
         self.under_way = asyncio.Event()
@@ -50,10 +53,13 @@ class Bench:
             settler=cast("Settler", self),
             session=cast("Session", self),
             settings=SETTINGS,
+            metrics=self.metrics,
         )
 
     async def get(self, user_id: str) -> Credentials:
         """Return the credentials of a user."""
+        if self.keys_error is not None:
+            raise self.keys_error
         if not self.known:
             raise UnknownUser(user_id, source="nowhere", remedy="add them")
         return KEYS

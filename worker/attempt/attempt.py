@@ -16,10 +16,12 @@ from worker.attempt.decide import (
     release_unsent,
     validate_claim,
 )
+from worker.attempt.key_lookup import KeyLookup
 from worker.attempt.log import log_attempt, log_sending
+from worker.attempt.observation import AttemptObserver
 from worker.attempt.retry import AMBIGUOUS, verdict_of, verdict_of_reply
 from worker.clock import Clock
-from worker.credentials.model import Credentials, CredentialStore, Invalidatable
+from worker.credentials.model import Credentials, CredentialStore
 from worker.errors import Aborted, CredentialsUnavailable, NotSent, TransportError, UnknownUser
 from worker.exchange.client import ExchangeClient, RawReply
 from worker.exchange.clock import ExchangeClock
@@ -29,13 +31,11 @@ from worker.exchange.replies import Reply, ReplyClass, classify
 from worker.exchange.retry_after import parse_retry_after
 from worker.exchange.signing import SignedHeaders, headers
 from worker.logs import Event, log_fields
+from worker.metrics import WorkerMetrics
 from worker.queue.claims import Claim, Finish, SentRequest, Settled, Settlement
 from worker.queue.session import Session
 from worker.queue.settle import Settler
 from worker.settings import WorkerSettings
-
-CREDENTIALS_WAIT_S = 5.0
-"""Limit for a reply of the source of credentials. A vault normally answers in milliseconds, so a slower one is down."""
 
 CREDENTIALS_RETRY_S = 2.0
 """Delay before the next attempt at a change whose user's keys are not available now."""
@@ -65,12 +65,15 @@ class AttemptRunner:
         settler: Settler,
         session: Session,
         settings: WorkerSettings,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
+        metrics = metrics or WorkerMetrics()
         self._egress = settings.egress
+        self._observer = AttemptObserver(metrics, settings.egress)
         self._clock = clock
         self._exchange = exchange
         self._exchange_clock = exchange_clock
-        self._credentials = credentials
+        self._keys = KeyLookup(credentials, metrics)
         self._settler = settler
         self._session = session
         session.on_lost = self.abort
@@ -102,6 +105,7 @@ class AttemptRunner:
             settlement = self._unexpected(claim)
             settled = await self._settler.settle(settlement)
         self._session.settled(claim)
+        self._observer.observe_settlement(settlement, settled)
         log_attempt(settlement, settled, self._egress)
         return settled
 
@@ -118,12 +122,11 @@ class AttemptRunner:
             return ready
         change = ready.request.change
         try:
-            credentials = await self._credentials_for(change.user_id, refresh=claim.rejected_keys_mark is not None)
+            credentials = await self._keys.get(change.user_id, refresh=claim.rejected_keys_mark is not None)
         except UnknownUser as exc:
             return finish_unsent(ready, Outcome.UNAUTHORIZED, f"not sent: {exc}", self._redis_ms(claim))
-        except (CredentialsUnavailable, TimeoutError) as exc:
-            reason = str(exc) or f"the source of credentials did not answer within {CREDENTIALS_WAIT_S:g} s"
-            reason = f"not sent: {reason}"
+        except CredentialsUnavailable as exc:
+            reason = f"not sent: {exc}"
             return release_unsent(claim, delay_s=CREDENTIALS_RETRY_S, reason=reason, waits_for=CREDENTIALS)
         if claim.rejected_keys_mark is not None:
             blocked = blocked_by_rejected_keys(ready, credentials.fingerprint, self._redis_ms(claim))
@@ -136,21 +139,6 @@ class AttemptRunner:
 
     def _redis_ms(self, claim: Claim) -> int:
         return claim.redis_ms(self._clock.monotonic())
-
-    async def _credentials_for(self, user_id: str, *, refresh: bool) -> Credentials:
-        """Return a user's keys; with `refresh`, bypass the cache, since the user may have replaced them."""
-        if refresh and isinstance(self._credentials, Invalidatable):
-            self._credentials.invalidate(user_id)
-        async with asyncio.timeout(CREDENTIALS_WAIT_S):
-            return await self._credentials.get(user_id)
-
-    async def _credentials_changed(self, credentials: Credentials) -> bool:
-        """Return whether the user's keys differ from those that were just rejected; False if they are unavailable."""
-        try:
-            current = await self._credentials_for(credentials.user_id, refresh=True)
-        except (UnknownUser, CredentialsUnavailable, TimeoutError):
-            return False
-        return current.fingerprint != credentials.fingerprint
 
     async def _wait_for_slot(self, claim: Claim) -> bool:
         """Sleep until the slot; return False if the worker is stopped first."""
@@ -180,11 +168,13 @@ class AttemptRunner:
             ended_s = clock.monotonic()
             verdict, message = verdict_of(exc), str(exc)
             was_aborted = isinstance(exc, Aborted)
+            self._observer.observe_failure(exc)
         else:
             ended_s = clock.monotonic()
             reply = redact(classify(raw.status, raw.body, raw.charset), credentials, signed)
             is_stale = self._sync_clock(reply, ended_s - raw.took_s, ended_s)
             verdict, message = verdict_of_reply(reply.reply_class, is_stale=is_stale), STALE_REPLY
+            self._observer.observe_reply(verdict, reply.code, raw.took_s)
             if verdict != AMBIGUOUS:
                 round_trip_s, status, code, message = raw.took_s, reply.status, reply.code, reply.message
                 retry_after_s = parse_retry_after(raw.retry_after, self._exchange_clock.now_ms())
@@ -196,7 +186,7 @@ class AttemptRunner:
             code=code,
             message=message,
         )
-        replaced = verdict == ReplyClass.CREDENTIALS and await self._credentials_changed(credentials)
+        replaced = verdict == ReplyClass.CREDENTIALS and await self._keys.have_changed(credentials)
         late_until_s = sent_s + self._late_for_s if verdict == AMBIGUOUS else 0.0
         sent = SentRequest(
             attempt,

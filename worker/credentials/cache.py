@@ -8,7 +8,7 @@ from typing import Self
 
 from worker.clock import Clock, SystemClock
 from worker.credentials.model import Credentials, CredentialStore
-from worker.errors import CredentialsUnavailable, UnknownUser
+from worker.errors import CredentialsUnavailable, UnknownUser, UnusableCredentials
 
 TTL_S = 60.0
 """How long credentials are cached. Changed keys are used after at most this time."""
@@ -113,7 +113,10 @@ class CachedCredentials:
         else:
             if isinstance(found, Credentials) and found.user_id == user_id:
                 return found
-            problem = "returned something other than this user's credentials"
+            raise UnusableCredentials(
+                "the source of credentials returned something other than this user's credentials,"
+                f" reading user {user_id[:80]!r}"
+            )
         # Raised outside `except`, so without cause and message: an error of another library may contain a token.
         raise CredentialsUnavailable(f"the source of credentials {problem}, reading user {user_id[:80]!r}")
 

@@ -14,7 +14,7 @@ from worker.clock import Clock, SystemClock
 from worker.credentials.credentials_file import Fault, FileContent, parse_file
 from worker.credentials.model import Credentials
 from worker.credentials.private_file import read_private
-from worker.errors import CredentialsError, CredentialsUnavailable, UnknownUser
+from worker.errors import CredentialsError, UnknownUser, UnusableCredentials
 from worker.logs import Event, log_fields
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class FileCredentials:
 
         Raises:
             UnknownUser: the file has none for this user.
-            CredentialsUnavailable: the user's table cannot be used, or may be hidden by one that cannot.
+            UnusableCredentials: the user's table cannot be used, or may be hidden by one that cannot.
         """
         if user_id in self._invalidated or user_id not in self._content.users:
             self._invalidated.discard(user_id)
@@ -117,17 +117,15 @@ class FileCredentials:
         """Make the next `get` of this user check the file first."""
         self._invalidated.add(user_id)
 
-    def _missing(self, user_id: str) -> CredentialsUnavailable | UnknownUser:
+    def _missing(self, user_id: str) -> UnusableCredentials | UnknownUser:
         content = self._content
         if fault := content.faults.get(user_id):
-            return CredentialsUnavailable(fault.message)
+            return UnusableCredentials(fault.message)
         if content.hiding or user_id in content.lost:
             first = content.hiding or content.all_faults()[0]
-            return CredentialsUnavailable(
-                f"user {user_id[:80]!r} may be in a part that cannot be read: {first.message}"
-            )
+            return UnusableCredentials(f"user {user_id[:80]!r} may be in a part that cannot be read: {first.message}")
         if self._error:
-            return CredentialsUnavailable(f"user {user_id[:80]!r} may be in the changed file: {self._error}")
+            return UnusableCredentials(f"user {user_id[:80]!r} may be in the changed file: {self._error}")
         remedy = "add a table [users.<id>] with api_key, secret_key and passphrase"
         # Results have this message: their readers learn no path of this machine.
         return UnknownUser(user_id, source="the worker's credentials file (COPYTRADE_CREDENTIALS)", remedy=remedy)

@@ -12,7 +12,7 @@ from worker.credentials.key_ring import KeyRing
 from worker.credentials.model import Credentials
 from worker.credentials.sealed_records import SealedRecords
 from worker.credentials.sealing import unseal
-from worker.errors import CredentialsUnavailable, MalformedRecord, UnknownUser
+from worker.errors import CredentialsUnavailable, MalformedRecord, UnknownUser, UnusableCredentials
 from worker.logs import Event, log_fields
 
 log = logging.getLogger(__name__)
@@ -75,8 +75,9 @@ class RedisCredentials:
 
         Raises:
             UnknownUser: other users have credentials, this one has none.
-            CredentialsUnavailable: Redis does not answer, the record cannot be opened, or no user has credentials,
-                which means that Redis lost its data or is the wrong one.
+            UnusableCredentials: the record cannot be opened.
+            CredentialsUnavailable: Redis does not answer, or no user has credentials, which means that Redis lost its
+                data or is the wrong one.
         """
         try:
             record = await self._records.get(user_id)
@@ -89,7 +90,7 @@ class RedisCredentials:
             credentials = unseal(record, user_id, self._ring)
         except MalformedRecord as exc:
             self._log_once(exc, record)
-            raise CredentialsUnavailable(str(exc)) from None
+            raise UnusableCredentials(str(exc)) from None
         self._reported.pop(user_id, None)
         return credentials
 

@@ -68,6 +68,10 @@ class ExchangeClock:
             return self._clock.wall_ms()
         return round(self._clock.monotonic() * _MS_PER_S + self._sample.offset_ms)
 
+    def offset_s(self) -> float | None:
+        """Return the exchange's time less this machine's, seconds; None before the first sample."""
+        return None if self._sample is None else (self.now_ms() - self._clock.wall_ms()) / _MS_PER_S
+
     def add_sample(
         self, sent_s: float, received_s: float, request_time_ms: int, *, corrects_wall_clock: bool = False
     ) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
@@ -22,6 +22,7 @@ from worker.exchange.client import ExchangeClient
 from worker.exchange.clock import ExchangeClock
 from worker.exchange.time_sync import synchronize
 from worker.logs import Event, log_fields
+from worker.metrics import WorkerMetrics
 from worker.process.checks import startup_warnings
 from worker.process.dispatcher import Dispatcher
 from worker.queue.claim import Claimer
@@ -35,8 +36,8 @@ from worker.settings import WorkerSettings
 log = logging.getLogger(__name__)
 
 
-async def build_dispatcher(
-    resources: AsyncExitStack,
+@asynccontextmanager
+async def open_dispatcher(
     *,
     redis: Redis,
     availability: RedisAvailability,
@@ -45,10 +46,11 @@ async def build_dispatcher(
     credentials: CredentialStore,
     tasks: dict[str, asyncio.Task[None]],
     on_settled: Callable[[Settled], None],
-) -> tuple[Dispatcher, Session]:
-    """Build a dispatcher and its session, and start neither. Retry while Redis is away.
+    metrics: WorkerMetrics,
+) -> AsyncIterator[tuple[Dispatcher, Session]]:
+    """Open a dispatcher and its session, and start neither. Retry while Redis is away.
 
-    `resources` closes what is opened here; `tasks` and `on_settled` are the dispatcher's.
+    `tasks` and `on_settled` are the dispatcher's.
 
     Raises:
         SettingsError: this Redis will not serve a worker, whatever time passes.
@@ -58,15 +60,12 @@ async def build_dispatcher(
         raise SettingsError(f"{DSN}: {CLUSTER.problem}; {CLUSTER.remedy}")
     for warning in startup_warnings(info):
         log.warning("%s", warning, extra=log_fields(Event.UNSAFE_REDIS))
-    await resources.enter_async_context(entered(credentials))
-    exchange = await resources.enter_async_context(
-        ExchangeClient(
-            settings.exchange_url,
-            max_connections=settings.max_jobs,
-            connect_timeout_s=settings.connect_timeout_s,
-            total_timeout_s=settings.request_timeout_s,
-            clock=clock,
-        )
+    exchange = ExchangeClient(
+        settings.exchange_url,
+        max_connections=settings.max_jobs,
+        connect_timeout_s=settings.connect_timeout_s,
+        total_timeout_s=settings.request_timeout_s,
+        clock=clock,
     )
     exchange_clock = ExchangeClock(clock)
     pacing = Pacing.from_rates(
@@ -74,34 +73,39 @@ async def build_dispatcher(
         egress_rate_per_s=settings.egress_rate_per_s,
         margin_percent=settings.pace_margin_percent,
     )
-    await availability.retry_until_up(
-        lambda: synchronize(
-            exchange_clock, redis=redis, exchange=exchange, clock=clock, egress=settings.egress, pacing=pacing
-        ),
-        "the start",
-        is_starting=True,
-    )
-    session = Session(redis, clock, settings, pacing, availability=availability)
-    await availability.retry_until_up(session.renew, "the start", is_starting=True)
-    dispatcher = Dispatcher(
-        redis=redis,
-        availability=availability,
-        claimer=Claimer(redis, clock, settings, pacing, session),
-        attempt_runner=AttemptRunner(
+    async with entered(credentials), exchange:
+        await availability.retry_until_up(
+            lambda: synchronize(
+                exchange_clock, redis=redis, exchange=exchange, clock=clock, egress=settings.egress, pacing=pacing
+            ),
+            "the start",
+            is_starting=True,
+        )
+        session = Session(redis, clock, settings, pacing, availability=availability, metrics=metrics)
+        await availability.retry_until_up(session.renew, "the start", is_starting=True)
+        dispatcher = Dispatcher(
+            redis=redis,
+            availability=availability,
+            claimer=Claimer(redis, clock, settings, pacing, session, metrics=metrics),
+            attempt_runner=AttemptRunner(
+                clock=clock,
+                exchange=exchange,
+                exchange_clock=exchange_clock,
+                credentials=credentials,
+                settler=Settler(redis, clock, settings, pacing, availability=availability, metrics=metrics),
+                session=session,
+                settings=settings,
+                metrics=metrics,
+            ),
             clock=clock,
-            exchange=exchange,
-            exchange_clock=exchange_clock,
-            credentials=credentials,
-            settler=Settler(redis, clock, settings, pacing, availability=availability),
-            session=session,
             settings=settings,
-        ),
-        clock=clock,
-        settings=settings,
-        tasks=tasks,
-        on_settled=on_settled,
-    )
-    return dispatcher, session
+            tasks=tasks,
+            on_settled=on_settled,
+        )
+        metrics.in_flight.watch(lambda: dispatcher.in_flight)
+        metrics.in_flight_limit.watch(lambda: settings.max_jobs)
+        metrics.exchange_clock_offset.watch(exchange_clock.offset_s)
+        yield dispatcher, session
 
 
 async def _read_info(redis: Redis) -> dict[str, Any]:

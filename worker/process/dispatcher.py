@@ -109,6 +109,11 @@ class Dispatcher:
         self._attempt_runner.stop()
         self._wakeup.set()
 
+    @property
+    def in_flight(self) -> int:
+        """The number of attempts in hand."""
+        return self._in_flight
+
     async def wait_until_drained(self) -> None:
         """Wait until no session has anything in flight, and the schedules contain only unreadable users."""
         while self._in_flight or not await self._availability.retry_until_up(self._is_drained, "counting users"):

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from signal import Signals
 
 from arq.connections import ArqRedis
@@ -30,14 +31,13 @@ from producers.transport.runner import execute
 from worker.clock import Clock, SystemClock
 from worker.credentials.sources import open_store
 from worker.logs import Event, log_fields
-from worker.process.bootstrap import build_dispatcher
+from worker.process.bootstrap import open_dispatcher
 from worker.process.control_jobs import make_producer, seal_batch, submit
 from worker.process.control_queue import ControlQueueWorker
 from worker.process.dispatcher import Dispatcher
+from worker.process.monitoring import Monitoring
 from worker.process.presence import PresenceAnnouncer
 from worker.queue.claims import Settled
-from worker.queue.redis_retry import RedisAvailability
-from worker.queue.session import Session
 from worker.settings import WorkerSettings
 
 CONTROL_JOBS = 10
@@ -100,9 +100,9 @@ class LaneWorker(ControlQueueWorker):
         self._resources = AsyncExitStack()
         self._dispatcher: Dispatcher | None = None
         self._dispatch_task: asyncio.Task[None] | None = None
-        self._session: Session | None = None
         self._session_task: asyncio.Task[None] | None = None
-        self._availability = RedisAvailability(self._clock)
+        self._monitoring = Monitoring(settings, self._clock)
+        self._availability = self._monitoring.availability
         super().__init__(
             functions=[submit, seal_batch, *functions],
             queue_name=settings.queue,
@@ -126,22 +126,21 @@ class LaneWorker(ControlQueueWorker):
 
         This replaces arq's method, which ends the process when Redis is away, and needs the right to run INFO.
         """
+        monitored = self._monitoring.serve(self._presence.version, self._presence.name)
+        await self._resources.enter_async_context(monitored)
         await self._availability.retry_until_up(self.pool.ping, "the start", is_starting=True)
         self.ctx["redis"] = self.pool
         await self._start_dispatching()
+        count_jobs = partial(self.pool.zcard, self.queue_name)
         async for _ in poll(self.poll_delay_s):
             await self._poll_iteration()
-            if self.burst and not await self._availability.retry_until_up(self._count_control_jobs, PART):
+            if self.burst and not await self._availability.retry_until_up(count_jobs, PART):
                 await asyncio.gather(*self.tasks.values())
                 return
 
-    async def _count_control_jobs(self) -> int:
-        return int(await self.pool.zcard(self.queue_name))
-
     async def _start_dispatching(self) -> None:
         settings = self.settings
-        self._dispatcher, session = await build_dispatcher(
-            self._resources,
+        opening = open_dispatcher(
             redis=self.pool,
             availability=self._availability,
             clock=self._clock,
@@ -149,11 +148,14 @@ class LaneWorker(ControlQueueWorker):
             credentials=self._credentials,
             tasks=self.tasks,
             on_settled=self._count_settled,
+            metrics=self._monitoring.metrics,
         )
+        dispatcher, session = await self._resources.enter_async_context(opening)
+        self._dispatcher = dispatcher
         self.ctx["producer"] = make_producer(self.pool)
-        self._dispatch_task = asyncio.create_task(self._dispatcher.run(), name="copytrade dispatcher")
+        self._dispatch_task = asyncio.create_task(dispatcher.run(), name="copytrade dispatcher")
         self._session_task = asyncio.create_task(session.run(), name="copytrade session")
-        self._session = session
+        self._monitoring.health.session = session
         self._presence.start(session)
         log.info(
             "dispatching lanes: %g requests a second a user, %g on egress %r, up to %d at once",
@@ -210,6 +212,7 @@ class LaneWorker(ControlQueueWorker):
 
         arq stops only its own poll; the dispatcher would go on claiming.
         """
+        self._monitoring.health.is_stopping = True
         self.on_stopping()
         if self._dispatcher is not None:
             self._dispatcher.stop()
@@ -230,12 +233,13 @@ class LaneWorker(ControlQueueWorker):
                 if self.tasks:
                     await asyncio.wait(set(self.tasks.values()), timeout=self.settings.stop_timeout_s)
                 await self._dispatcher.wake_other_worker()
-                ended, requeued = self.jobs_complete, self.jobs_retried
-                extra = log_fields(Event.STOPPING, ended=ended, requeued=requeued)
-                log.info("stopping: %d changes ended here, %d attempts requeued", ended, requeued, extra=extra)
-            if self._session_task is not None and self._session is not None:
+                counts = {"ended": self.jobs_complete, "requeued": self.jobs_retried}
+                message = "stopping: %(ended)d changes ended here, %(requeued)d attempts requeued"
+                log.info(message, counts, extra=log_fields(Event.STOPPING, **counts))
+            session = self._monitoring.health.session
+            if self._session_task is not None and session is not None:
                 await cancel_and_wait(self._session_task)
-                await self._session.close()
+                await session.close()
             await super().close()
         except (RedisError, OSError) as exc:
             if self._dispatcher is not None:

@@ -20,6 +20,7 @@ from producers.transport.daemon_executor import DaemonExecutor
 from producers.transport.explain import describe
 from worker.errors import CredentialsError
 from worker.logs import Event, log_fields
+from worker.process.monitoring import check_monitoring, for_process
 from worker.process.supervisor import BAD_START, UNDER_PARENT, run_processes
 from worker.settings import WorkerSettings
 
@@ -46,18 +47,19 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--burst", action="store_true", help="stop when nothing is left to send")
     parser.add_argument("--processes", type=_count, default=1, metavar="N", help="number of worker processes (1)")
-    parser.add_argument(UNDER_PARENT, action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument(UNDER_PARENT, type=int, metavar="INDEX", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     try:
         settings = WorkerSettings.from_env()
         ProducerSettings.from_env()
+        check_monitoring(settings, options.processes)
         log_to_stderr(settings.log_level.upper(), settings.log_format.lower())
         sys.excepthook = _log_crash
         _warn_of_unknown_variables()
         if options.processes > 1:
             arguments = ["--burst"] if options.burst else []
             return asyncio.run(run_processes(options.processes, arguments, restart=not options.burst))
-        return _run(settings, burst=options.burst, under_parent=options.under_parent)
+        return _run(settings, burst=options.burst, index=options.under_parent)
     except SettingsError as exc:
         print(f"worker: {exc}", file=sys.stderr)
         return BAD_START
@@ -76,15 +78,16 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _run(settings: WorkerSettings, *, burst: bool, under_parent: bool) -> int:
+def _run(settings: WorkerSettings, *, burst: bool, index: int | None) -> int:
+    """Run a worker process; `index` is its place among those of its parent, None if it has none."""
     loop = asyncio.new_event_loop()
     loop.set_default_executor(DaemonExecutor())  # a resolver that hangs must not hold up the end of the process
     asyncio.set_event_loop(loop)  # arq's Worker uses the current loop
-    worker = LaneWorker(settings, burst=burst)
+    worker = LaneWorker(for_process(settings, index or 0), burst=burst)
     manager = ServiceManager.from_env()
     worker.on_ready, worker.on_stopping = manager.ready, manager.stopping
     manager.keep_alive(loop)
-    if under_parent:
+    if index is not None:
         loop.add_reader(sys.stdin, _stop_without_parent, loop)
     worker.run()
     return 0

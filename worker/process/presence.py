@@ -46,7 +46,12 @@ class WorkCounts(Protocol):
 
 
 class PresenceAnnouncer:
-    """Announces one worker process every interval, until `withdraw`."""
+    """Announces one worker process every interval, until `withdraw`.
+
+    Attributes:
+        name: the worker's.
+        version: of this project.
+    """
 
     def __init__(
         self,
@@ -66,8 +71,8 @@ class PresenceAnnouncer:
         self._session: Session | None = None
         self._interval_s = min(settings.health_interval_s, MAX_INTERVAL_S)
         self._host = socket.gethostname()[:HOST_CHARS]
-        self._name = f"{self._host}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._version = _installed_version()
+        self.name = f"{self._host}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.version = _installed_version()
         self._created_s = clock.monotonic()
         self._started_at_ms: int | None = None
         self._announced: WorkerInfo | None = None
@@ -122,12 +127,12 @@ class PresenceAnnouncer:
             self._started_at_ms = now_ms - round((self._clock.monotonic() - self._created_s) * 1000)
         worker, settings = self._worker, self._settings
         return WorkerInfo(
-            name=self._name,
+            name=self.name,
             host=self._host,
             pid=os.getpid(),
             session="" if self._session is None else self._session.session_id,
             egress=settings.egress,
-            version=self._version,
+            version=self.version,
             started_at_ms=self._started_at_ms,
             beat_at_ms=now_ms,
             interval_s=self._interval_s,

@@ -20,7 +20,7 @@ BAD_START = 2
 """The exit status of a process with unusable settings, which is not restarted."""
 
 UNDER_PARENT = "--under-parent"
-"""The option of a process that stops when its standard input ends."""
+"""The option of a process that stops when its standard input ends; its value is the index of the process, from 0."""
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,8 @@ async def run_processes(count: int, arguments: list[str], *, restart: bool) -> i
         loop.add_signal_handler(signum, stop)
     manager.keep_alive(loop)
     children = (
-        _supervise(arguments, stopping, manager, partial(ready, index), restart=restart) for index in range(count)
+        _supervise([UNDER_PARENT, str(n), *arguments], stopping, manager, partial(ready, n), restart=restart)
+        for n in range(count)
     )
     return max(await asyncio.gather(*children))
 
@@ -75,7 +76,7 @@ async def _supervise(
         # In a session of its own the child gets no Ctrl-C; this process sends it one SIGTERM. Nothing is written to its
         # standard input, which ends when this process does, however that happens.
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "worker", UNDER_PARENT, *arguments),
+            *(sys.executable, "-m", "worker", *arguments),
             start_new_session=True,
             stdin=PIPE,
             env=None if watch is None else watch.environ,

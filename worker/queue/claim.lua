@@ -84,21 +84,22 @@ local function hold(head, found, slot)
   return token
 end
 
-local function add_row(head, attempts, state, slot, token, slot_number)
+local function add_row(head, attempts, state, slot, token, slot_number, is_bulk, due_ms)
   local row = payloads.want({lane = head.name, job_id = head.job_id, token = token,
     wait_us = slot - clock.now_us, slot_number = slot_number, lost_deliveries = attempts.lost,
     history = attempts.history and payloads.add(attempts.history) or 0, behind = {},
     egress_health = state.egress_health, rejected_keys_mark = state.mark,
-    is_cancelled = batches.is_cancelled(head.job_id) and 1 or 0}, head)
+    is_cancelled = batches.is_cancelled(head.job_id) and 1 or 0, is_bulk = is_bulk and 1 or 0,
+    late_ms = math.min(now_ms, math.max(0, math.floor(now_ms - due_ms)))}, head)
   for i, entry in ipairs(state.behind) do row.behind[i] = payloads.want({job_id = entry.job_id}, entry) end
   rows[#rows + 1] = row
   batches.count_in_flight(head.job_id, 1)
 end
 
--- Claim the lane of a due user whose turn it is, or schedule the user for later. Return CLAIMED, or CLAIMED_ALONE if
+-- Claim the lane of a user, due since a time (ms), whose turn it is, or schedule the user for later. Return CLAIMED, or CLAIMED_ALONE if
 -- this claim must have no other lane; NEXT if the user was scheduled for later; NO_EGRESS_SLOT if the egress has no
 -- slot within the look-ahead; STOP if the head is left for a claim that has no other lane.
-local function claim(user, from_bulk)
+local function claim(user, from_bulk, due_ms)
   if not lane.is_name(user) then
     schedule.set(user, from_bulk, nil)
     add_malformed(user, 'not a user: removed from the schedule', 0)
@@ -138,7 +139,7 @@ local function claim(user, from_bulk)
   egress.take(slot)
   lane.set_score(head, lane.IN_FLIGHT)
   bucket.set_since_bulk(found, is_bulk and 0 or found.since_bulk + 1)
-  add_row(head, attempts, state, slot, token, slot_number)
+  add_row(head, attempts, state, slot, token, slot_number, is_bulk, due_ms)
   schedule.put(user, is_bulk, next_ready)
   -- A bucket that has expired may have noted that the user waits (see schedule.update).
   if is_bulk ~= from_bulk or found.is_new then
@@ -166,7 +167,7 @@ bucket.read(users)
 -- Try to claim for a user. Return whether to try another one after it.
 local function try(entry, bulk_waits)
   tried = tried + 1
-  local is_readable, result = pcall(claim, entry.user, entry.is_bulk)
+  local is_readable, result = pcall(claim, entry.user, entry.is_bulk, entry.score)
   if not is_readable then
     schedule.set(entry.user, entry.is_bulk, now_ms + POSTPONED_MS)
     add_malformed(entry.user, 'one of its keys has a wrong Redis type: postponed', 1)

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from producers.contract import keyspace
 from producers.contract.codec import MAX_PAYLOAD_BYTES
-from producers.contract.messages import THROTTLED
+from producers.contract.messages import THROTTLED, Priority
 from producers.queue.bucket import MAX_PER_WINDOW, US_PER_S, WINDOW_PAD_US
 from producers.queue.lanes import MAX_COALESCED
 from producers.queue.parts import BATCHES, BREAKER, EGRESS, LANES, SESSION
@@ -17,6 +17,7 @@ from producers.transport.clients import keyspace_of
 from producers.transport.script_messages import decode, encode
 from producers.transport.scripts import Part, Script
 from worker.clock import Clock
+from worker.metrics import WorkerMetrics
 from worker.queue.claim_messages import BehindRow, ClaimReply, ClaimRequest, ClaimRow
 from worker.queue.claims import Claim, Claims, EgressHealth, MalformedEntry, Stored
 from worker.queue.rate import Pacing
@@ -66,11 +67,21 @@ CLAIM = Script.load(
 class Claimer:
     """Claims due heads for one worker process."""
 
-    def __init__(self, redis: Redis, clock: Clock, settings: WorkerSettings, pacing: Pacing, session: Session) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        clock: Clock,
+        settings: WorkerSettings,
+        pacing: Pacing,
+        session: Session,
+        *,
+        metrics: WorkerMetrics | None = None,
+    ) -> None:
         self._redis = redis
         self._clock = clock
         self.session = session
         self._egress = keyspace.escape(settings.egress)
+        self._metrics = metrics or WorkerMetrics()
         self._keys = keyspace_of(redis)
         self._redis_clock = RedisClockMonitor()
         self._pacing = pacing
@@ -89,15 +100,21 @@ class Claimer:
         asked_at_s = self._clock.monotonic()
         try:
             elements = await CLAIM.run(self._redis, self._keys, [encode(self._request(session_id, number, limit))])
-            reply = decode(ClaimReply, elements[0])
-            claims = self._claims(reply, elements, session_id, asked_at_s, self._clock.monotonic())
+            reply, answered_at_s = decode(ClaimReply, elements[0]), self._clock.monotonic()
+            claims = self._claims(reply, elements, session_id, asked_at_s, answered_at_s)
         except BaseException:
             self.session.lose_claim(session_id, number)
             raise
         self.session.claimed(session_id, number, len(reply.rows))
+        self._measure(reply, answered_at_s - asked_at_s)
         if reply.is_refused:
             self.session.refused(session_id)
         return claims
+
+    def _measure(self, reply: ClaimReply, took_s: float) -> None:
+        self._metrics.redis_call_duration.observe(took_s, "claim.lua")
+        for row in reply.rows:
+            self._metrics.claim_delay.observe(row.late_ms / 1000, _priority(row))
 
     def _request(self, session_id: str, number: int, limit: int) -> ClaimRequest:
         pacing = self._pacing
@@ -144,6 +161,7 @@ class Claimer:
                 egress_health=EgressHealth(row.egress_health),
                 rejected_keys_mark=row.rejected_keys_mark or None,
                 is_cancelled=bool(row.is_cancelled),
+                priority=_priority(row),
                 coalescable=tuple((behind.job_id, stored(behind)) for behind in row.behind),
             )
             for row in reply.rows
@@ -153,3 +171,7 @@ class Claimer:
         return Claims(
             claims, malformed, next_due_s, is_blocked=bool(reply.is_blocked), has_pinned=bool(reply.has_pinned)
         )
+
+
+def _priority(row: ClaimRow) -> Priority:
+    return Priority.BULK if row.is_bulk else Priority.INTERACTIVE

@@ -66,6 +66,8 @@ class ClaimRow(Message):
         egress_health: an `EgressHealth`.
         rejected_keys_mark: the user's mark; "" for none.
         is_cancelled: 1 if its batch was cancelled.
+        is_bulk: 1 if it was claimed as a bulk lane.
+        late_ms: ms since its user was due.
     """
 
     lane: str
@@ -83,6 +85,8 @@ class ClaimRow(Message):
     egress_health: int
     rejected_keys_mark: str
     is_cancelled: int
+    is_bulk: int
+    late_ms: int
 
 
 class MalformedRow(Message):

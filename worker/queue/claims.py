@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from enum import IntEnum
 
-from producers.contract.messages import Attempt, JobResult
+from producers.contract.messages import Attempt, JobResult, Priority
 from producers.queue.breaker import BreakerEvent
 
 
@@ -60,6 +60,7 @@ class Claim:
         rejected_keys_mark: Mark of a user whose API keys were rejected (see `keys.rejected_keys`); None for others.
         redis_clock_steady_since_s: Since when Redis's clock has certainly not been set, monotonic clock.
         is_cancelled: Whether its batch was cancelled.
+        priority: What the lane was claimed as.
     """
 
     lane: str
@@ -77,6 +78,7 @@ class Claim:
     rejected_keys_mark: str | None = None
     redis_clock_steady_since_s: float = math.inf
     is_cancelled: bool = False
+    priority: Priority = Priority.INTERACTIVE
 
     def redis_ms(self, monotonic_s: float) -> int:
         """Convert a monotonic time to Redis's clock, in Unix milliseconds: all stored times are of that clock."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 from redis.exceptions import RedisError
@@ -13,8 +14,10 @@ from tenacity.wait import wait_random_exponential
 
 from producers.errors import SettingsError
 from producers.transport.explain import DSN, describe, explain
+from producers.transport.redis_errors import ErrorKind, error_kind
 from worker.clock import Clock
 from worker.logs import Event, log_fields
+from worker.metrics import WorkerMetrics
 
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 2.0
 
@@ -26,6 +29,19 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class RedisProblem:
+    """Why Redis does not serve a part of the worker.
+
+    Attributes:
+        kind: What is wrong, coarsely.
+        problem: The same in words, without an address.
+    """
+
+    kind: ErrorKind
+    problem: str
+
+
 class RedisAvailability:
     """Which parts of the worker Redis does not serve, since when, and when that was logged.
 
@@ -33,12 +49,20 @@ class RedisAvailability:
     refused (by the ACL, a full memory, a key of a wrong type) while others are not.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, metrics: WorkerMetrics | None = None) -> None:
         self._clock = clock
-        self._failing: dict[str, None] = {}  # a dict, for its order
+        self._metrics = metrics or WorkerMetrics()
+        for kind in ErrorKind:
+            self._metrics.redis_errors.begin(kind)
+        self._failing: dict[str, RedisProblem] = {}
         self._since_s = 0.0
         self._next_line_s = -math.inf
         self._is_logged = False
+
+    @property
+    def problems(self) -> Mapping[str, RedisProblem]:
+        """What is wrong, by the part that waits for it; empty while Redis serves the worker."""
+        return self._failing
 
     async def retry_until_up(
         self,
@@ -75,10 +99,11 @@ class RedisAvailability:
 
     def failed(self, part: str, error: BaseException) -> None:
         """Take note that Redis did not answer, or refused. Log it, unless that was done within `LOG_INTERVAL_S`."""
-        now_s = self._clock.monotonic()
+        now_s, kind = self._clock.monotonic(), error_kind(error)
+        self._metrics.redis_errors.add(kind)
         if not self._failing:
             self._since_s, self._is_logged = now_s, False
-        self._failing[part] = None
+        self._failing[part] = RedisProblem(kind, explain(error).problem)
         if now_s < self._next_line_s:
             return
         self._next_line_s, self._is_logged = now_s + LOG_INTERVAL_S, True

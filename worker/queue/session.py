@@ -24,6 +24,7 @@ from producers.transport.clients import keyspace_of
 from producers.transport.script_messages import decode, encode
 from worker.clock import Clock
 from worker.logs import Event, log_fields
+from worker.metrics import WorkerMetrics
 from worker.queue.claims import Claim
 from worker.queue.rate import Pacing
 from worker.queue.redis_retry import RedisAvailability
@@ -58,6 +59,7 @@ class Session:
         pacing: Pacing,
         *,
         availability: RedisAvailability | None = None,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         """Create a session; `renew` opens it.
 
@@ -67,11 +69,13 @@ class Session:
             settings: the worker's settings.
             pacing: the worker's rates.
             availability: takes note of outages.
+            metrics: of this process.
         """
         self._redis = redis
         self._clock = clock
         self._pacing = pacing
         self._availability = availability or RedisAvailability(clock)
+        self._metrics = metrics or WorkerMetrics()
         self.on_lost: Callable[[], object] = lambda: None
         self._ttl_s = settings.session_ttl_s
         self._egress = keyspace.escape(settings.egress)
@@ -205,6 +209,7 @@ class Session:
 
     def _lose(self, session_id: str) -> None:
         """Begin a new session after others have taken this one back."""
+        self._metrics.sessions_lapsed.add()
         log.warning(
             "session %s ended: this worker was not heard of for %g s; others have its changes",
             session_id,
@@ -237,5 +242,7 @@ class Session:
         )
 
     async def _run(self, request: RenewRequest) -> bytes:
+        asked_at_s = self._clock.monotonic()
         reply: bytes = await RENEW.run(self._redis, keyspace_of(self._redis), [encode(request)])
+        self._metrics.redis_call_duration.observe(self._clock.monotonic() - asked_at_s, "renew.lua")
         return reply

@@ -19,6 +19,7 @@ from producers.transport.script_messages import decode, encode
 from producers.transport.scripts import Part, Script
 from worker.clock import Clock
 from worker.logs import Event, log_fields
+from worker.metrics import WorkerMetrics
 from worker.queue.claims import Claim, Settled, Settlement
 from worker.queue.rate import Pacing
 from worker.queue.redis_clock import MAX_CLOCK_ERROR_S
@@ -85,9 +86,11 @@ class Settler:
         pacing: Pacing,
         *,
         availability: RedisAvailability | None = None,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         self._redis = redis
         self._availability = availability or RedisAvailability(clock)
+        self._metrics = metrics or WorkerMetrics()
         self._clock = clock
         self._egress = keyspace.escape(settings.egress)
         self._egress_pace_us = pacing.egress_pace_us
@@ -184,6 +187,7 @@ class Settler:
             settlements=[waiting.encoded.row(now_s, further) for waiting in run],
         )
         reply = await SETTLE.run(self._redis, keyspace_of(self._redis), [encode(request), *further])
+        self._metrics.redis_call_duration.observe(self._clock.monotonic() - now_s, "settle.lua")
         return decode(SettleReply, reply)
 
 

@@ -42,6 +42,8 @@ GOOD: dict[str, tuple[str, Any]] = {
     "dead_letter_ttl_s": ("3600", 3600.0),
     "stop_timeout_s": ("20", 20),
     "health_interval_s": ("1", 1.0),
+    "metrics_host": ("0.0.0.0", "0.0.0.0"),  # noqa: S104 - where a scraper of another machine reaches it
+    "metrics_port": ("9100", 9100),
     "log_level": ("debug", "debug"),
     "log_format": ("json", "json"),
 }
@@ -123,6 +125,7 @@ def test_infinity_is_rejected(side: type[EnvironmentSettings], name: str) -> Non
         ({"EXCHANGE_URL": "http://exchange"}, "COPYTRADE_EXCHANGE_URL: http:// sends API keys"),
         ({"EXCHANGE_INSECURE": "yes"}, "COPYTRADE_EXCHANGE_INSECURE: must be true or false; got 'yes'"),
         ({"REDIS_CONNECTIONS": "1"}, "COPYTRADE_REDIS_CONNECTIONS: must be a whole number from 2 to"),
+        ({"METRICS_PORT": "0"}, "COPYTRADE_METRICS_PORT: must be a whole number from 1 to 65,535; got '0'"),
         ({"MAX_JOBS": "1.5"}, "COPYTRADE_MAX_JOBS: must be a whole number from 1 to 1,000,000,000; got '1.5'"),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",

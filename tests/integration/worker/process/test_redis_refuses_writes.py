@@ -41,7 +41,8 @@ async def test_a_settlement_that_redis_refuses_survives_the_end_of_trust(tmp_pat
             async with rig.working(session_ttl_s=3.0) as one, rig.working(session_ttl_s=3.0) as other:
                 jobs = (await rig.producer.enqueue_many([change(user) for user in USERS])).jobs
                 await arrived(rig, len(USERS))
-                sessions = [worker._session for worker in (one, other) if worker._session is not None]
+                healths = [worker._monitoring.health for worker in (one, other)]
+                sessions = [health.session for health in healths if health.session is not None]
                 ids = [session.session_id for session in sessions]
                 await redis.config_set("min-replicas-to-write", 1)  # NOREPLICAS
                 await asyncio.gather(*map(distrusted, sessions))

@@ -12,7 +12,7 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from producers.transport.redis_errors import is_away, refusal_code, refusal_text
+from producers.transport.redis_errors import ErrorKind, error_kind, is_away, refusal_code, refusal_text
 
 AWAY = [
     "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
@@ -75,3 +75,16 @@ def test_the_class_tells_where_redis_py_strips_the_code(error: Exception, code: 
 def test_a_missing_right_does_not_pass() -> None:
     """Waiting would not help."""
     assert not is_away(NoPermissionError("no permissions to run EVALSHA"))
+
+
+def test_errors_have_few_kinds() -> None:
+    """One for each thing that an operator does about them; what is refused for good is one."""
+    kinds = {text.partition(" ")[0]: error_kind(ResponseError(text)) for text in AWAY}
+    busy = {"BUSY", "LOADING", "UNKILLABLE"}
+
+    assert {code for code, kind in kinds.items() if kind is ErrorKind.BUSY} == busy
+    assert {code for code, kind in kinds.items() if kind is ErrorKind.FULL} == {"OOM"}
+    assert {code for code, kind in kinds.items() if kind is ErrorKind.UNWRITABLE} == set(kinds) - busy - {"OOM"}
+    assert {error_kind(ResponseError(text)) for text in LASTING} == {ErrorKind.REFUSED}
+    assert {error_kind(error) for error in (RedisConnectionError("gone"), TimeoutError())} == {ErrorKind.AWAY}
+    assert error_kind(BusyLoadingError("loading")) is ErrorKind.BUSY

@@ -1,0 +1,71 @@
+"""Whether a worker is ready, and how late its event loop is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from producers.transport.redis_errors import ErrorKind
+from tests.support.manual_clock import ManualClock
+from worker.metrics import WorkerMetrics
+from worker.process.health import LAG_MEMORY_S, MAX_LAG_S, LoopLag, unready_reasons
+from worker.queue.redis_retry import RedisProblem
+
+READY: dict[str, Any] = {
+    "problems": (),
+    "is_started": True,
+    "is_session_trusted": True,
+    "is_lag_high": False,
+    "is_stopping": False,
+}
+
+
+def test_a_worker_that_sends_is_ready() -> None:
+    """There is no reason against it."""
+    assert unready_reasons(**READY) == {}
+
+
+@pytest.mark.parametrize(
+    ("changed", "parts"),
+    [
+        ({"problems": [RedisProblem(ErrorKind.AWAY, "Redis did not answer")]}, ["redis"]),
+        ({"problems": [RedisProblem(ErrorKind.FULL, "Redis is full")]}, ["redis"]),
+        ({"problems": [RedisProblem(ErrorKind.REFUSED, "the ACL does not let it")]}, ["scripts"]),
+        ({"is_started": False, "is_session_trusted": False}, ["scripts"]),
+        ({"is_session_trusted": False}, ["session"]),
+        ({"is_lag_high": True}, ["event_loop"]),
+        ({"is_stopping": True}, ["stopping"]),
+    ],
+)
+def test_a_worker_that_does_not_send_says_why(changed: dict[str, Any], parts: list[str]) -> None:
+    """By the part that is not as it should be."""
+    assert list(unready_reasons(**READY | changed)) == parts
+
+
+class LateClock(ManualClock):
+    """A clock whose timers fire late, and which stops after some of them."""
+
+    def __init__(self, *late_s: float) -> None:
+        super().__init__()
+        self._late_s = list(late_s)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wake up late by the next of the given times."""
+        if not self._late_s:
+            raise asyncio.CancelledError
+        self.advance(seconds + self._late_s.pop(0))
+
+
+async def test_timers_that_fire_late_are_counted_and_a_long_stall_is_remembered() -> None:
+    """For as long as probes need to see it."""
+    clock, metrics = LateClock(0.003, 0.03, MAX_LAG_S + 0.1), WorkerMetrics()
+    lag = LoopLag(clock, metrics)
+    with pytest.raises(asyncio.CancelledError):
+        await lag.run()
+
+    assert round(metrics.event_loop_lag.distributions[()].total, 3) == round(0.033 + MAX_LAG_S + 0.1, 3)
+    assert lag.is_high
+    clock.advance(LAG_MEMORY_S)
+    assert not lag.is_high

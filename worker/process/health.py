@@ -1,0 +1,103 @@
+"""Whether a worker process is ready: it claims and sends. All of it is known when it is asked; no probe costs Redis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from producers.transport.redis_errors import ErrorKind
+from worker.clock import Clock
+from worker.metrics import WorkerMetrics
+from worker.queue.redis_retry import RedisAvailability, RedisProblem
+from worker.queue.session import Session
+
+LAG_INTERVAL_S = 0.5
+"""Pause between two measurements of the event loop's lag."""
+
+MAX_LAG_S = 1.0
+"""A lag above this makes the worker unready: half of a session's time to live, or of a probe's usual time-out."""
+
+LAG_MEMORY_S = 10.0
+"""How long a lag above the maximum counts; probes usually come as often."""
+
+
+class LoopLag:
+    """Measures how late the event loop's timers fire."""
+
+    def __init__(self, clock: Clock, metrics: WorkerMetrics) -> None:
+        self._clock = clock
+        self._histogram = metrics.event_loop_lag
+        self._last_slow_s = -math.inf
+
+    @property
+    def is_high(self) -> bool:
+        """Whether a timer was late by more than `MAX_LAG_S` in the last `LAG_MEMORY_S`."""
+        return self._clock.monotonic() - self._last_slow_s < LAG_MEMORY_S
+
+    async def run(self) -> None:
+        """Measure until cancelled."""
+        while True:
+            due_s = self._clock.monotonic() + LAG_INTERVAL_S
+            await self._clock.sleep(LAG_INTERVAL_S)
+            now_s = self._clock.monotonic()
+            self._histogram.observe(max(0.0, now_s - due_s))
+            if now_s - due_s > MAX_LAG_S:
+                self._last_slow_s = now_s
+
+
+class Health:
+    """What a worker's readiness depends on.
+
+    Attributes:
+        session: its session; None until it dispatches.
+        is_stopping: whether it was asked to stop.
+    """
+
+    def __init__(self, availability: RedisAvailability, lag: LoopLag) -> None:
+        self._availability = availability
+        self._lag = lag
+        self.session: Session | None = None
+        self.is_stopping = False
+
+    def unready_reasons(self) -> dict[str, str]:
+        """Return why the worker is not ready, by the part that is not; empty if it is."""
+        session = self.session
+        return unready_reasons(
+            self._availability.problems.values(),
+            is_started=session is not None,
+            is_session_trusted=session is not None and session.is_trusted(session.session_id),
+            is_lag_high=self._lag.is_high,
+            is_stopping=self.is_stopping,
+        )
+
+
+def unready_reasons(
+    problems: Iterable[RedisProblem],
+    *,
+    is_started: bool,
+    is_session_trusted: bool,
+    is_lag_high: bool,
+    is_stopping: bool,
+) -> dict[str, str]:
+    """Return why a worker is not ready.
+
+    Args:
+        problems: of Redis, one for each part of the worker that waits for it.
+        is_started: whether it has a session.
+        is_session_trusted: whether it may send under it.
+        is_lag_high: whether its event loop was slow lately.
+        is_stopping: whether it was asked to stop.
+    """
+    reasons: dict[str, str] = {}
+    for problem in problems:
+        part = "scripts" if problem.kind is ErrorKind.REFUSED else "redis"
+        reasons.setdefault(part, problem.problem)
+    if not is_started:
+        reasons.setdefault("scripts", "none has run yet: the worker is starting")
+    elif not is_session_trusted:
+        reasons["session"] = "it cannot be trusted: Redis did not confirm it in time, and nothing is sent"
+    if is_lag_high:
+        reasons["event_loop"] = f"a timer was late by more than {MAX_LAG_S:g} s within the last {LAG_MEMORY_S:g} s"
+    if is_stopping:
+        reasons["stopping"] = "the worker was asked to stop"
+    return reasons

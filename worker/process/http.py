@@ -1,0 +1,100 @@
+"""The HTTP server of a worker process: its metrics and its health. Needs the extra [metrics].
+
+Whether the worker lives does not depend on this server: a port that is taken is logged once and tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+from aiohttp import web
+
+from producers.monitor.exposition import MEDIA_TYPE, exposition
+from producers.monitor.instruments import Family
+from producers.transport.cancellation import cancel_and_wait
+from worker.clock import Clock
+from worker.logs import Event, log_fields
+
+LISTEN_RETRY_S = 10.0
+"""Pause before a port that cannot be used is tried again: the process that has it may be about to end."""
+
+SHUTDOWN_S = 0.5
+"""How long a stopping worker waits for replies that are being written."""
+
+Reasons = Callable[[], Mapping[str, str]]
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def serve(
+    host: str, port: int, *, metrics: Iterable[Family], unready_reasons: Reasons, clock: Clock
+) -> AsyncIterator[None]:
+    """Serve `/metrics`, `/livez` and `/readyz` meanwhile.
+
+    Args:
+        host: name or address to listen on.
+        port: the port.
+        metrics: what `/metrics` shows.
+        unready_reasons: returns why the worker is not ready, by the part that is not; empty if it is.
+        clock: sleeps.
+    """
+    runner = web.AppRunner(_application(metrics, unready_reasons), access_log=None, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    listening = asyncio.create_task(_listen(runner, host, port, clock), name="copytrade metrics")
+    try:
+        yield
+    finally:
+        await cancel_and_wait(listening)
+        await runner.cleanup()
+
+
+def _application(metrics: Iterable[Family], unready_reasons: Reasons) -> web.Application:
+    async def scrape(_request: web.Request) -> web.Response:
+        return web.Response(body=exposition(metrics), headers={"Content-Type": MEDIA_TYPE})
+
+    async def livez(_request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def readyz(_request: web.Request) -> web.Response:
+        if reasons := unready_reasons():
+            content = {"ready": False, "reasons": dict(reasons)}
+            return web.json_response(content, status=HTTPStatus.SERVICE_UNAVAILABLE)
+        return web.json_response({"ready": True, "reasons": {}})
+
+    application = web.Application()
+    application.router.add_get("/metrics", scrape)
+    application.router.add_get("/livez", livez)
+    application.router.add_get("/readyz", readyz)
+    return application
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int, clock: Clock) -> None:
+    """Listen; if that fails, log it once and try again until it succeeds."""
+    is_logged = False
+    while True:
+        site = web.TCPSite(runner, host, port)
+        try:
+            await site.start()
+        except OSError as exc:
+            await site.stop()
+            if not is_logged:
+                is_logged = True
+                extra = log_fields(Event.METRICS_NOT_SERVED)
+                reason = exc.strerror or type(exc).__name__
+                log.warning(
+                    "metrics and health are not served, port %d of %s cannot be used: %s; it is tried again every %g s",
+                    port,
+                    host,
+                    reason,
+                    LISTEN_RETRY_S,
+                    extra=extra,
+                )
+            await clock.sleep(LISTEN_RETRY_S)
+        else:
+            log.info("serving metrics and health on %s", site.name, extra=log_fields(Event.METRICS_SERVED))
+            return
