@@ -56,6 +56,11 @@ GROUPS: dict[str, tuple[Panel, ...]] = {
                     " / sum(max by (egress) (copytrade_egress_limit_per_second))",
                     "all due users",
                 ),
+                Query(
+                    "max by (egress) (copytrade_egress_pinned_due_users)"
+                    " / max by (egress) (copytrade_egress_limit_per_second)",
+                    "pinned to {{egress}}",
+                ),
             ),
         ),
         Panel(

@@ -94,6 +94,8 @@ def _sizes(overview: Overview) -> Iterator[Family]:
 
 def _egresses(egresses: list[EgressStatus]) -> Iterator[Family]:
     workers = Gauge("copytrade_queue_workers", "workers that are alive", "egress")
+    pinned = Gauge("copytrade_egress_pinned_users", "users that are pinned to it", "egress")
+    pinned_due = Gauge("copytrade_egress_pinned_due_users", "due users that are pinned to it", "egress")
     backlog = Gauge("copytrade_egress_backlog_seconds", "how far its bucket is ahead of now", "egress")
     hold = Gauge("copytrade_egress_hold_seconds", "time until a throttled egress may send again", "egress")
     limit = Gauge("copytrade_egress_limit_per_second", "its workers' limit", "egress")
@@ -102,6 +104,8 @@ def _egresses(egresses: list[EgressStatus]) -> Iterator[Family]:
     breaker = Gauge("copytrade_egress_breaker_open", "1 while its breaker is open", "egress", "trouble")
     for egress in egresses:
         workers.set(egress.workers, egress.name)
+        pinned.set(egress.pinned_users, egress.name)
+        pinned_due.set(egress.pinned_due, egress.name)
         backlog.set(egress.backlog_s, egress.name)
         hold.set(egress.hold_s, egress.name)
         paused.set(int(egress.paused), egress.name)
@@ -112,7 +116,7 @@ def _egresses(egresses: list[EgressStatus]) -> Iterator[Family]:
         found = (egress.trouble or "").partition(" ")[0]
         for trouble in TROUBLES:
             breaker.set(int(trouble == found), egress.name, trouble)
-    yield from (workers, backlog, hold, limit, paused, floor, breaker)
+    yield from (workers, pinned, pinned_due, backlog, hold, limit, paused, floor, breaker)
 
 
 def _gauge(name: str, meaning: str, value: float) -> Gauge:
