@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from litestar import Response
 from litestar.response import Redirect
 
 from producers.cli.text import format_count
+from producers.contract.wording import plural
 from producers.gateway.calls.service import AnyRequest
 from producers.gateway.console.cookies import Kind, new_cookie, read_cookie
 from producers.gateway.console.rendering import link, render
@@ -21,7 +22,32 @@ NOTICE_S: Final = 60
 
 _match_notice = re.compile(r"([a-z-]+)\.(\d{1,15})\.(\d{1,15})", re.ASCII).fullmatch
 
-NOTICES = {
+
+def _cancelled(count: int, in_flight: int) -> str:
+    sent = f" {plural(in_flight, 'request')} in flight {'was' if in_flight == 1 else 'were'} not." if in_flight else ""
+    return f"Cancelled: {plural(count, 'change')}.{sent}"
+
+
+def _retried(count: int, refused: int) -> str:
+    return f"Enqueued again: {plural(count, 'change')}, as this batch.{_refused(refused)}"
+
+
+def _replayed(count: int, refused: int) -> str:
+    where = " The new changes are on the pages of their users." if count else ""
+    return f"Replayed: {plural(count, 'dead letter')}.{_refused(refused)}{where}"
+
+
+def _refused(count: int) -> str:
+    if not count:
+        return ""
+    return f" {plural(count, 'change')} {'was' if count == 1 else 'were'} refused: full lanes, or unreadable payloads."
+
+
+def _dropped(count: int, _: int) -> str:
+    return f"Dropped: {plural(count, 'dead letter')}."
+
+
+NOTICES: Final[Mapping[str, str | Callable[[int, int], str]]] = {
     "paused": "Paused.",
     "paused-unused": "Paused. No worker sends through an egress of this name: if one should, check the name.",
     "paused-before": "It was paused before.",
@@ -29,22 +55,19 @@ NOTICES = {
     "not-paused": "It was not paused.",
     "limited": "The limit is set.",
     "limit-removed": "The limit of its own is removed.",
-    "user-cancelled": "Cancelled: {count} changes; {others} requests were in flight.",
+    "user-cancelled": _cancelled,
     "change-cancelled": "Cancelled.",
     "change-in-flight": "Not cancelled: it is being sent.",
     "change-ended": "Not cancelled: it had ended.",
     "change-retried": "Enqueued again, as this change.",
-    "batch-cancelled": "Cancelled: {count} changes; {others} requests were in flight.",
-    "batch-retried": "Enqueued again: {count} changes, as this batch; {others} were refused.",
-    "letters-replayed": (
-        "Replayed: {count} dead letters; {others} were refused: full lanes, or unreadable payloads."
-        " The new changes are on the pages of their users."
-    ),
-    "letters-dropped": "Dropped: {count} dead letters.",
+    "batch-cancelled": _cancelled,
+    "batch-retried": _retried,
+    "letters-replayed": _replayed,
+    "letters-dropped": _dropped,
     "no-letters": "No dead letter matches.",
     "nothing-failed": "No failed change is left that could be enqueued again.",
 }
-"""What a page says after an action, by its code; {count} and {others} are numbers."""
+"""What a page says after an action, by its code; of some from two numbers, `count` and `others` of `done`."""
 
 GOES_ON: Final = "Once it has begun, it goes on to its end, also if this page is closed."
 
@@ -54,7 +77,8 @@ def notice_of(request: AnyRequest) -> str | None:
     found = _match_notice(read_cookie(request, Kind.NOTICE))
     if found is None or found[1] not in NOTICES:
         return None
-    return NOTICES[found[1]].format(count=format_count(int(found[2])), others=format_count(int(found[3])))
+    notice = NOTICES[found[1]]
+    return notice if isinstance(notice, str) else notice(int(found[2]), int(found[3]))
 
 
 def done(request: AnyRequest, path: str, notice: str, **parameters: Any) -> Redirect:

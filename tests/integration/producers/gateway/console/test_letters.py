@@ -12,6 +12,7 @@ from arq.connections import ArqRedis
 from ops.keys import KEYS
 from producers import Outcome, Producer
 from producers.contract.access_keys import Scope
+from producers.contract.wording import plural
 from producers.gateway.console import letters
 from tests.support.changes import change
 from tests.support.fan_outs import end_some, to_users
@@ -95,7 +96,7 @@ async def test_filters_combine_for_the_list_and_for_the_actions(
     count = f"{'' if given else 'all '}{len(found)} dead letter{'' if len(found) == 1 else 's'}"
     assert (f"Drop {count}" in asked.text) is bool(found)
     assert ("No dead letter matches." in asked.text) is not bool(found)
-    assert f"Dropped: {len(found)} dead letters." in await page_after(gateway, dropped)
+    assert f"Dropped: {plural(len(found), 'dead letter')}." in await page_after(gateway, dropped)
     assert await served_producer.dead.count() == 4 - len(found)
 
 
@@ -107,7 +108,7 @@ async def test_replaying_enqueues_what_matches_once(
         answers = [await gateway.post("/actions/replay-letters", data={"trader": "a"}) for _ in range(2)]
 
     assert [answer.status_code for answer in answers] == [303, 303]
-    assert "Replayed: 2 dead letters; 0 were refused" in await page_after(gateway, answers[0])
+    assert "Replayed: 2 dead letters. The new changes are" in await page_after(gateway, answers[0])
     assert [record.message for record in caplog.records] == [
         f"key local (this machine): replay dead letters of trader a, {count}" for count in (2, 0)
     ]
