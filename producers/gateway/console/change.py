@@ -103,10 +103,12 @@ async def _details(job: Job) -> JobDetails:
 
 
 @get("/change/cancel", opt={"page": Scope.ENQUEUE}, include_in_schema=False)
-async def ask_cancel(request: AnyRequest) -> Response[bytes]:
+async def ask_cancel(request: AnyRequest) -> Response[Any]:
     """Ask before a change is cancelled."""
     job = _job_of(request, request.query_params.get("id", ""))
     details = await _details(job)
+    if details.status.state is JobState.DONE:
+        return done(request, "/change", "change-ended", id=job.job_id)
     what = ""
     if details.change is not None:
         settings = plural(len(details.change.settings), "setting")

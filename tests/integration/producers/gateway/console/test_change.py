@@ -76,11 +76,12 @@ async def test_an_ended_change_shows_its_outcome_and_each_attempt(
 async def test_a_change_is_cancelled_after_asking(
     gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes
 ) -> None:
-    """Asking changes nothing. Sent again, the form says that it had ended; one in flight is not cancelled."""
+    """Asking changes nothing. Once it has ended, both say so; one in flight is not cancelled."""
     job = await served_producer.enqueue(change())
     asked = await shown(gateway, "/change/cancel", id=job.job_id)
     state = (await job.status()).state
     first, again = [await gateway.post("/actions/cancel-change", data={"id": job.job_id}) for _ in range(2)]
+    asked_again = await gateway.get("/change/cancel", params={"id": job.job_id})
     sending = await served_producer.enqueue(change("2"))
     await served_lanes.claim_one()
     in_flight = await gateway.post("/actions/cancel-change", data={"id": sending.job_id})
@@ -89,6 +90,7 @@ async def test_a_change_is_cancelled_after_asking(
     assert state is JobState.QUEUED
     assert "Cancelled." in await page_after(gateway, first)
     assert "Not cancelled: it had ended." in await page_after(gateway, again)
+    assert "Not cancelled: it had ended." in await page_after(gateway, asked_again)
     assert "Not cancelled: it is being sent." in await page_after(gateway, in_flight)
 
 
