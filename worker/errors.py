@@ -8,7 +8,8 @@
     ├── UnknownUser              the source has no credentials for this user
     ├── NotSent                  a request was not sent, because the worker's session had ended
     └── TransportError           the exchange gave no readable reply
-        └── Aborted              the worker gave the request up while it was under way
+        ├── Aborted              the worker gave the request up while it was under way
+        └── ProxyFailed          the egress's proxy made no connection to the exchange
 
 No message contains a key, a passphrase, a signature or a header.
 """
@@ -82,3 +83,10 @@ class Aborted(TransportError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, sent=True)
+
+
+class ProxyFailed(TransportError):
+    """A request that was not sent, because the proxy of the egress made no connection: no user's fault."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, sent=False)

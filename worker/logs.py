@@ -36,6 +36,8 @@ class Event(StrEnum):
     """A probe succeeded; the egress sends everything again."""
     EGRESS_HELD = "egress_held"
     """Many users in a row were throttled, or a probe of another one after them; the egress sends only probes."""
+    PROXY_FAILED = "proxy_failed"
+    """The egress's proxy made no connection to the exchange; the change is tried again."""
     CONTROL_JOB_FAILED = "control_job_failed"
     """A control job ended with an error: it cannot be run, or what it asks for is refused."""
     REDIS_AWAY = "redis_away"

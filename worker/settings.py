@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from ipaddress import ip_address
-from typing import Annotated
-from urllib.parse import urlsplit
+from typing import Annotated, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -34,6 +35,11 @@ MAX_PORT = 65_535
 Port = Annotated[int, msgspec.Meta(ge=1, le=MAX_PORT)]
 
 _is_queue = re.compile(rf"(?!arq:|copytrade:(?!queue))[!-~]{{1,{MAX_QUEUE_CHARS}}}").fullmatch
+_proxy = re.compile(
+    r"(?P<scheme>https?)://(?:(?P<user>[^:@/?#\s]+):(?P<password>[^:@/?#\s]*)@)?"
+    r"(?P<host>[a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]+\]):(?P<port>[0-9]{1,5})/?",
+    re.IGNORECASE,
+)
 _origin = re.compile(r"(https?://(?:[a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?)/?")
 
 
@@ -52,7 +58,12 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
         credentials_keys: the key ring that seals records in Redis: file:PATH, or <key ID>:<base64>, separated
             by commas; the first one seals, all of them open.
         queue: the arq queue of control jobs, such as `submit` from apps that have only arq. Other queues are not read.
-        egress: name of this worker's egress IP; workers with the same name share its limit.
+        egress: name of this worker's egress IP; workers with the same name share its limit, and send for the users that
+            are pinned to it.
+        egress_bind: the IP address of this machine that connections to the exchange, or to the proxy, are made from;
+            None for the one that the system chooses.
+        egress_proxy: URL of the HTTP proxy through which the exchange is reached, http:// or https://, with user and
+            password if it asks for them; None for none. Variables such as HTTPS_PROXY are not read.
         user_rate_per_s: requests a second of one user. The endpoint's page said 10; its current version says 5.
         egress_rate_per_s: requests a second of one egress IP. The exchange allows 6000 a minute.
         egress_hold_s: the longest pause between probes of an egress whose limit was exceeded. The exchange needs
@@ -83,6 +94,8 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     credentials_keys: Secret | None = None
     queue: Text = CONTROL_QUEUE
     egress: Text = "default"
+    egress_bind: Text | None = None
+    egress_proxy: Secret | None = None
     user_rate_per_s: Positive = 10.0
     egress_rate_per_s: Positive = 100.0
     egress_hold_s: Positive = 300.0
@@ -110,6 +123,15 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
             check_id(variable_name("egress"), self.egress)
         except InvalidId as exc:
             raise SettingsError(str(exc)) from None
+        if self.egress_bind is not None:
+            _check_ip(self.egress_bind)
+        if self.egress_proxy is not None:
+            _parse_proxy(self.egress_proxy)
+            if not exchange_origin(self.exchange_url).startswith("https://"):
+                raise SettingsError(
+                    f"{variable_name('egress_proxy')}: needs an exchange with https://: without TLS, the proxy's own"
+                    " answers cannot be told from the exchange's"
+                )
         if not _is_queue(self.queue):
             raise SettingsError(
                 f"{variable_name('queue')}: must be 1 to {MAX_QUEUE_CHARS} printable ASCII characters without spaces,"
@@ -125,6 +147,28 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
                 f"{variable_name('exchange_url')}: http:// sends API keys and passphrases in clear; use https://, "
                 f"or set {variable_name('exchange_insecure')}=true if the way to that host is safe"
             )
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """The proxy of `egress_proxy`."""
+        return None if self.egress_proxy is None else _parse_proxy(self.egress_proxy)
+
+
+class Proxy(NamedTuple):
+    """An HTTP proxy.
+
+    Attributes:
+        url: its URL, without user and password.
+        authorization: the header Proxy-Authorization; None for a proxy without a password.
+    """
+
+    url: str
+    authorization: Secret | None = None
+
+    @property
+    def address(self) -> str:
+        """Its host and port, for messages."""
+        return urlsplit(self.url).netloc
 
 
 def exchange_origin(url: str) -> str:
@@ -151,3 +195,32 @@ def is_private(origin: str) -> bool:
         return ip_address(parts.hostname or "").is_loopback
     except ValueError:  # a name
         return False
+
+
+def _parse_proxy(setting: Secret) -> Proxy:
+    """Return the proxy that a URL names.
+
+    Raises:
+        SettingsError: it is no URL of a proxy. The message does not quote it, since it may contain a password.
+    """
+    found = _proxy.fullmatch(setting.reveal())
+    if found is None or int(found["port"]) not in range(1, MAX_PORT + 1):
+        raise SettingsError(
+            f"{variable_name('egress_proxy')}: must be http:// or https://, then USER:PASSWORD@ if the proxy asks for"
+            " them (percent-encoded), then HOST:PORT, such as http://10.0.0.7:3128"
+        )
+    url = f"{found['scheme'].lower()}://{found['host'].lower()}:{found['port']}"
+    if found["user"] is None:
+        return Proxy(url)
+    name_and_password = f"{unquote(found['user'])}:{unquote(found['password'])}"
+    return Proxy(url, Secret(f"Basic {b64encode(name_and_password.encode()).decode()}"))
+
+
+def _check_ip(text: str) -> None:
+    try:
+        ip_address(text)
+    except ValueError:
+        raise SettingsError(
+            f"{variable_name('egress_bind')}: must be an IP address of this machine, such as 203.0.113.7;"
+            f" got {abbreviated(text)}"
+        ) from None

@@ -134,6 +134,7 @@ class ExchangeDouble:
         arrival = self.ledger.record_arrival(at_ns, account.user if account else "", received.method, received.path)
         selected = self.faults.select(arrival.user, within_limits=within_limits)
         arrival.throttled = not within_limits
+        arrival.remote = request.remote or ""
         arrival.fault = selected.kind
         try:
             received = received._replace(body=await request.read())

@@ -34,6 +34,7 @@ class Arrival(msgspec.Struct, kw_only=True, gc=False):
         throttled: whether it was over a limit of the double; a fault's 429 does not count.
         fault: the kind of fault that affected it, "" for none.
         disconnected: whether the client had closed the connection before the reply was ready, as one that was killed.
+        remote: the IP address that it came from.
     """
 
     at_ns: int
@@ -49,6 +50,7 @@ class Arrival(msgspec.Struct, kw_only=True, gc=False):
     throttled: bool = False
     fault: str = ""
     disconnected: bool = False
+    remote: str = ""
 
 
 class UserReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -120,8 +120,9 @@ local function next_pause(request, was_affected)
   return math.min(2 * pause, max_throttled_pause)
 end
 
--- Count a failure, and its user once. Return whether the run is long enough to blame the egress.
-local function count(failure_kind, user)
+-- Count a failure, and its user once. Return whether the run is long enough to blame the egress. A failure that is the
+-- egress's for sure, such as of its proxy, needs no other users.
+local function count(failure_kind, user, is_egress_fault)
   local affected, user_count = failure_kind .. ' ' .. user, 'users ' .. failure_kind
   has_failures = true
   if redis.call('HGET', failures, affected) ~= '1' then
@@ -131,7 +132,8 @@ local function count(failure_kind, user)
   redis.call('PEXPIRE', failures, KEEP_RUN_MS)
   local users = tonumber(redis.call('HGET', failures, user_count))
   if failure_kind ~= FAILING then return users >= MIN_USERS end
-  return redis.call('HINCRBY', failures, 'failures', 1) >= MIN_FAILURES and users >= MIN_FAILING_USERS
+  local is_egress = is_egress_fault or users >= MIN_FAILING_USERS
+  return redis.call('HINCRBY', failures, 'failures', 1) >= MIN_FAILURES and is_egress
 end
 
 -- Remove the rejected-keys marks of the users in the run, since their keys were not at fault.
@@ -152,8 +154,9 @@ local function add_affected(failure_kind, user)
 end
 
 -- Record one request that was sent. `request`: token, user, failure_kind, "" for none; concerns_egress: whether the
--- failure may be the egress's; retry_after: what the exchange asked for (us), 0 for nothing. Return for how long (us)
--- the egress is paused at most because of such failures, 0 if it is not at fault; and the BREAKER_EVENT.
+-- failure may be the egress's; is_egress_fault: whether it is for sure; retry_after: us that the exchange asked for, or
+-- 0. Return for how long (us) the egress is paused at most because of such failures, 0 if it is not at fault; and the
+-- BREAKER_EVENT.
 function breaker.record(request)
   local user, failure_kind = request.user, request.failure_kind
   local is_probe = state.probe == request.token
@@ -184,7 +187,7 @@ function breaker.record(request)
     if failure_kind == THROTTLED then add_affected(THROTTLED, user) end
     return 0, event
   end
-  if not count(failure_kind, user) then return 0, event end
+  if not count(failure_kind, user, request.is_egress_fault) then return 0, event end
   if failure_kind == THROTTLED then
     local pause = math.min(FIRST_PAUSE, max_throttled_pause)
     open(1, THROTTLED, pause)

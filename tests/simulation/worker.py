@@ -209,6 +209,7 @@ class Worker:
                 arrives_within=0 if got_reply else ARRIVES_WITHIN_US,
                 failure_kind="failing" if sent and not got_reply else "",
                 is_explained=0,
+                is_egress_fault=0,
                 retry_after_ms=0,
                 steady_for=S,
                 rejected_keys_mark="",

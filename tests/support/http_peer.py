@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from worker.exchange.client import ExchangeClient, RawReply
@@ -24,6 +25,7 @@ class Peer:
         arrived: set when a request has arrived.
         writer: of the connection that was opened last.
         disconnected: set when a client has closed a connection.
+        answer: how it answers.
     """
 
     def __init__(self, answer: Answer) -> None:
@@ -33,7 +35,7 @@ class Peer:
         self.arrived = asyncio.Event()
         self.writer: asyncio.StreamWriter
         self.disconnected = asyncio.Event()
-        self._answer = answer
+        self.answer = answer
         self._serving: set[asyncio.Task[None]] = set()
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -58,16 +60,16 @@ class Peer:
                 )
                 self.requests.append((head, await reader.readexactly(length)))
                 self.arrived.set()
-                await self._answer(writer)
+                await self.answer(writer)
         self.disconnected.set()
 
 
 @contextlib.asynccontextmanager
-async def peer(answer: Answer) -> AsyncIterator[Peer]:
+async def peer(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
     """Run a peer."""
     running = Peer(answer)
-    server = await asyncio.start_server(running.accept, "127.0.0.1", 0)
-    running.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(running.accept, "127.0.0.1", 0, ssl=tls)
+    running.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield running
     finally:

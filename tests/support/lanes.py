@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from redis.asyncio import Redis
@@ -145,6 +146,7 @@ class Lanes:
         keys_replaced: bool = False,
         retry_after_s: float | None = None,
         late_for_s: float = 0.0,
+        is_egress_fault: bool = False,
         **changed: Any,
     ) -> Settled:
         """Return the settlement of a claim whose request took 20 ms and just got this verdict.
@@ -158,14 +160,8 @@ class Lanes:
             return await self.settler.settle(ready)
         attempt = Attempt(at_ms=now_ms, took_ms=20, verdict=verdict, **changed)
         round_trip_s, late_until_s = (None, now_s + late_for_s) if late_for_s else (0.02, 0.0)
-        sent = SentRequest(
-            attempt,
-            now_s,
-            round_trip_s,
-            keys_replaced=keys_replaced,
-            retry_after_s=retry_after_s,
-            late_until_s=late_until_s,
-        )
+        sent = SentRequest(attempt, now_s, round_trip_s, keys_replaced=keys_replaced, retry_after_s=retry_after_s)
+        sent = replace(sent, late_until_s=late_until_s, is_egress_fault=is_egress_fault)
         return await self.settler.settle(decide(ready, sent, now_ms=now_ms, max_tries=0))
 
     async def due_now(self, lane: str) -> None:

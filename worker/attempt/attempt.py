@@ -17,12 +17,12 @@ from worker.attempt.decide import (
     validate_claim,
 )
 from worker.attempt.key_lookup import KeyLookup
-from worker.attempt.log import log_attempt, log_sending
+from worker.attempt.log import log_attempt, log_proxy_failure, log_sending
 from worker.attempt.observation import AttemptObserver
 from worker.attempt.retry import AMBIGUOUS, verdict_of, verdict_of_reply
 from worker.clock import Clock
 from worker.credentials.model import Credentials, CredentialStore
-from worker.errors import Aborted, CredentialsUnavailable, NotSent, TransportError, UnknownUser
+from worker.errors import Aborted, CredentialsUnavailable, NotSent, ProxyFailed, TransportError, UnknownUser
 from worker.exchange.client import ExchangeClient, RawReply
 from worker.exchange.clock import ExchangeClock
 from worker.exchange.endpoint import METHOD, SETTINGS_PATH, encode_body
@@ -159,7 +159,7 @@ class AttemptRunner:
         log_sending(claim, self._egress)
         sent_s = clock.monotonic()
         round_trip_s, status, code, retry_after_s = None, None, None, None
-        was_aborted = False
+        was_aborted = is_egress_fault = False
         try:
             raw = await self._post(claim, body, signed)
         except NotSent as exc:
@@ -167,7 +167,9 @@ class AttemptRunner:
         except TransportError as exc:
             ended_s = clock.monotonic()
             verdict, message = verdict_of(exc), str(exc)
-            was_aborted = isinstance(exc, Aborted)
+            was_aborted, is_egress_fault = isinstance(exc, Aborted), isinstance(exc, ProxyFailed)
+            if is_egress_fault:
+                log_proxy_failure(message, self._egress)
             self._observer.observe_failure(exc)
         else:
             ended_s = clock.monotonic()
@@ -197,6 +199,7 @@ class AttemptRunner:
             retry_after_s,
             late_until_s=late_until_s,
             was_aborted=was_aborted,
+            is_egress_fault=is_egress_fault,
         )
         return decide(ready, sent, now_ms=claim.redis_ms(ended_s), max_tries=self._max_tries)
 

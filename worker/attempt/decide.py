@@ -126,7 +126,7 @@ def decide(ready: ReadyAttempt, sent: SentRequest, *, now_ms: int, max_tries: in
     """
     claim, members, attempt = ready.claim, ready.request.members, sent.attempt
     failure_kind = classify_failure(attempt)
-    if failure_kind == FAILING and claim.egress_health is not EgressHealth.HEALTHY:
+    if failure_kind == FAILING and (sent.is_egress_fault or claim.egress_health is not EgressHealth.HEALTHY):
         attempt = msgspec.structs.replace(attempt, outage=True)
     # After a lost delivery it is unknown which changes were sent, so the superseded ones count as sent too.
     included = [

@@ -37,6 +37,11 @@ def log_sending(claim: Claim, egress: str) -> None:
         log.debug("lane %s: %s is being sent", claim.lane, claim.job_id, extra=extra)
 
 
+def log_proxy_failure(message: str, egress: str) -> None:
+    """Log that the egress's proxy made no connection. Its breaker opens soon, which bounds these lines."""
+    log.warning("egress %s: %s", egress, message, extra=log_fields(Event.PROXY_FAILED, egress=egress))
+
+
 def log_attempt(settlement: Settlement, settled: Settled, egress: str) -> None:
     """Log the end of an attempt.
 

@@ -5,35 +5,21 @@ It sends bytes and headers unchanged and does not interpret them. It returns `Ra
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Self
 
 import aiohttp
-from aiohttp.hdrs import CONTENT_ENCODING, CONTENT_TYPE
+from aiohttp.hdrs import CONTENT_ENCODING, CONTENT_TYPE, PROXY_AUTHORIZATION
 from yarl import URL
 
 from worker.clock import Clock, SystemClock
 from worker.errors import NotSent, TransportError
-from worker.exchange.connections import ExchangeConnector, UnsolicitedData
+from worker.exchange.connections import ExchangeConnector
 from worker.exchange.content_encoding import UndecodableBody, charset_of, decode
-from worker.settings import exchange_origin
-
-MAX_HEADER_BYTES = 65_536
-MAX_HEADERS = 1_000
-"""Bounds of a reply's header lines, far above what servers and proxies send. Beyond aiohttp's own (8,190 bytes, 128
-headers), a reply could not be read although its request was applied."""
-
-_MESSAGE_CHARS = 200
-
-_BAD_HEADS = (
-    ("Got more than", f"a header line has more than {MAX_HEADER_BYTES} bytes"),
-    ("Too many headers", f"it has more than {MAX_HEADERS} headers"),
-    ("Can not decode content-encoding", "its Content-Encoding, which was not asked for, cannot be decoded"),
-)
-"""The beginnings of aiohttp's messages about replies whose head it rejects, and ours, which quote nothing."""
+from worker.exchange.transport_errors import MAX_HEADER_BYTES, MAX_HEADERS, transport_error
+from worker.settings import Proxy, exchange_origin
 
 
 def _always() -> bool:
@@ -74,7 +60,8 @@ class ExchangeClient:
         async with ExchangeClient("https://api.bitget.com", max_connections=256) as exchange:
             reply = await exchange.post(path, body, headers)
 
-    It follows no redirects, keeps no cookies and ignores proxy variables: a signed request reaches only the named host.
+    It follows no redirects, keeps no cookies and ignores proxy variables: a signed request reaches only the named host,
+    through a proxy too, which only passes TLS on.
     """
 
     def __init__(
@@ -85,6 +72,9 @@ class ExchangeClient:
         total_timeout_s: float = 6.0,
         reply_limit_bytes: int = 65_536,
         clock: Clock | None = None,
+        *,
+        bind: str | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
         """Create a client; it connects within `async with`.
 
@@ -95,11 +85,15 @@ class ExchangeClient:
             total_timeout_s: limit for a whole request. A signature is valid for 30 s, so stay well below.
             reply_limit_bytes: a longer reply is an error. Normal replies have about 100 bytes.
             clock: measures `took_s`.
+            bind: the local IP address to connect from; None for the one that the system chooses.
+            proxy: the proxy to go through, to an https:// exchange only.
 
         Raises:
             SettingsError: `base_url` is not scheme and host.
         """
         self._origin = exchange_origin(base_url)
+        self._bind = bind
+        self._proxy = proxy
         self._max_connections = max_connections
         # By default aiohttp rounds timeouts above 5 s up to whole seconds, which would be longer than asked for.
         self._timeout = aiohttp.ClientTimeout(
@@ -115,7 +109,7 @@ class ExchangeClient:
         tracing.on_request_headers_sent.append(self._before_write)
         tracing.on_request_chunk_sent.append(self._before_write)
         self._session = aiohttp.ClientSession(
-            connector=ExchangeConnector(self._max_connections),
+            connector=ExchangeConnector(self._max_connections, self._bind),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept-Encoding": "identity"},
             timeout=self._timeout,
@@ -172,22 +166,27 @@ class ExchangeClient:
                 data=body,
                 headers=headers,
                 allow_redirects=False,
+                proxy=self._proxy.url if self._proxy else None,
+                proxy_headers=_proxy_headers(self._proxy),
                 trace_request_ctx=send_state,
             ) as response:
                 content = await self._read(response)
                 status, charset = response.status, charset_of(response.headers.get(CONTENT_TYPE, ""))
                 retry_after = response.headers.get("Retry-After")
         except aiohttp.ClientResponseError as exc:
-            error = self._transport_error(method, path, send_state, exc)
+            error = self._error(method, path, send_state, exc)
         except (aiohttp.ClientError, UndecodableBody, OSError) as exc:  # a TimeoutError is an OSError
             if send_state.is_stopped:
                 raise NotSent(f"{method} {self._origin}{path}: not sent, the worker's session had ended") from None
-            raise self._transport_error(method, path, send_state, exc) from exc
+            error = self._error(method, path, send_state, exc)
+            if self._proxy is None:
+                raise error from exc
         else:
             received_s = self._clock.monotonic()
             sent_s = received_s if send_state.sent_s is None else send_state.sent_s
             return RawReply(status, content, received_s - sent_s, charset, retry_after)
-        # Raised outside `except`, so without cause: a ClientResponseError has the request's headers in its repr.
+        # Raised outside `except`, so without cause: such errors have the headers of the request, or for the proxy, in
+        # their repr.
         raise error
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
@@ -208,33 +207,11 @@ class ExchangeClient:
             raise aiohttp.ClientConnectionError("it may not be sent any more")
         send_state.sent_s = self._clock.monotonic()
 
-    def _transport_error(self, method: str, path: str, send_state: _SendState, exc: Exception) -> TransportError:
+    def _error(self, method: str, path: str, send_state: _SendState, exc: Exception) -> TransportError:
         sent = send_state.sent_s is not None
-        stage = "no readable reply" if sent else "no connection"
-        message = f"{method} {self._origin}{path}: {stage}: {_describe(exc)}"
-        hint = "" if sent else _proxy_hint(self._origin, os.environ)
-        return TransportError(message[: _MESSAGE_CHARS - len(hint)] + hint, sent=sent)
+        return transport_error(f"{method} {self._origin}{path}", self._origin, exc, sent=sent, proxy=self._proxy)
 
 
-def _proxy_hint(origin: str, environ: Mapping[str, str]) -> str:
-    """Return the end of an error message that names a proxy variable which would apply to other programs."""
-    names = (f"{origin.partition(':')[0]}_proxy", "all_proxy")
-    found = next((name for lower in names for name in (lower, lower.upper()) if environ.get(name)), None)
-    return f"; {found} is set, but workers use no proxy" if found else ""
-
-
-def _describe(exc: Exception) -> str:
-    """Describe an error without quoting the request, or the reply, which may quote the request."""
-    match exc:
-        case UndecodableBody():
-            return str(exc)
-        case aiohttp.ClientPayloadError():
-            return "it was cut, or cannot be decompressed"
-        case aiohttp.ClientResponseError():
-            return next((reason for start, reason in _BAD_HEADS if exc.message.startswith(start)), "it is not HTTP")
-        case UnsolicitedData():
-            return "the server sent data before the request"
-        case TimeoutError():
-            return "time-out"
-    detail = exc.strerror if isinstance(exc, OSError) else None
-    return f"{type(exc).__name__}: {detail}" if detail else type(exc).__name__
+def _proxy_headers(proxy: Proxy | None) -> dict[str, str] | None:
+    """Return the headers for a proxy, new for each request, since aiohttp adds to them."""
+    return {PROXY_AUTHORIZATION: proxy.authorization.reveal()} if proxy and proxy.authorization else None

@@ -3,17 +3,25 @@
 aiohttp parses what arrives on an idle connection of its pool and returns it as the reply to the next request, so that
 one reply too many would answer for another user's change. Here a connection is closed as soon as data arrives that no
 request asked for.
+
+Through a proxy, aiohttp opens the way with CONNECT and ends TLS at the exchange, so nothing that the proxy says itself
+can be read as a reply of the exchange.
 """
 
 from __future__ import annotations
 
 import asyncio
 import select
+import socket
 from functools import partial
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+
+from producers.errors import SettingsError
+from producers.settings import variable_name
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
@@ -80,10 +88,17 @@ class ExchangeConnector(aiohttp.TCPConnector):
 
     Args:
         limit: maximum number of connections; further requests wait for one.
+        bind: the local IP address to connect from; None for the one that the system chooses.
     """
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit=limit, keepalive_timeout=KEEPALIVE_S, ttl_dns_cache=DNS_CACHE_S)
+    def __init__(self, limit: int, bind: str | None = None) -> None:
+        super().__init__(
+            limit=limit,
+            keepalive_timeout=KEEPALIVE_S,
+            ttl_dns_cache=DNS_CACHE_S,
+            local_addr=(bind, 0) if bind else None,
+            family=_family(bind) if bind else socket.AF_UNSPEC,
+        )
         # mypy does not see that a partial of a subclass is one of its base class.
         self._factory = partial(cast("type[ResponseHandler]", _Protocol), loop=self._loop)
 
@@ -108,3 +123,35 @@ class ExchangeConnector(aiohttp.TCPConnector):
             connection.close()
             if not protocol.requests:
                 raise UnsolicitedData
+
+    async def _create_direct_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the signature of aiohttp
+        *,
+        client_error: type[Exception] = aiohttp.ClientConnectorError,
+    ) -> tuple[asyncio.Transport, ResponseHandler]:
+        """Return a connection, to a proxy one that may answer CONNECT. TLS to the exchange gets another protocol."""
+        transport, protocol = await super()._create_direct_connection(req, traces, timeout, client_error=client_error)
+        if client_error is aiohttp.ClientProxyConnectionError:
+            cast("_Protocol", protocol).begin_request()
+        return transport, protocol
+
+
+def check_local_address(address: str) -> None:
+    """Check that connections can be made from an address.
+
+    Raises:
+        SettingsError: this machine does not have it.
+    """
+    with socket.socket(_family(address), socket.SOCK_STREAM) as trial:
+        try:
+            trial.bind((address, 0))
+        except OSError as exc:
+            name = variable_name("egress_bind")
+            raise SettingsError(f"{name}: this machine cannot send from {address}: {exc.strerror}") from exc
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET if ip_address(address).version == 4 else socket.AF_INET6  # noqa: PLR2004 - IPv4

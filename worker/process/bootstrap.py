@@ -20,6 +20,7 @@ from worker.credentials.model import CredentialStore
 from worker.credentials.sources import entered
 from worker.exchange.client import ExchangeClient
 from worker.exchange.clock import ExchangeClock
+from worker.exchange.connections import check_local_address
 from worker.exchange.time_sync import synchronize
 from worker.logs import Event, log_fields
 from worker.metrics import WorkerMetrics
@@ -60,12 +61,16 @@ async def open_dispatcher(
         raise SettingsError(f"{DSN}: {CLUSTER.problem}; {CLUSTER.remedy}")
     for warning in startup_warnings(info):
         log.warning("%s", warning, extra=log_fields(Event.UNSAFE_REDIS))
+    if settings.egress_bind is not None:
+        check_local_address(settings.egress_bind)
     exchange = ExchangeClient(
         settings.exchange_url,
         max_connections=settings.max_jobs,
         connect_timeout_s=settings.connect_timeout_s,
         total_timeout_s=settings.request_timeout_s,
         clock=clock,
+        bind=settings.egress_bind,
+        proxy=settings.proxy,
     )
     exchange_clock = ExchangeClock(clock)
     pacing = Pacing.from_rates(

@@ -25,7 +25,7 @@ from worker.clock import Clock, SystemClock
 from worker.credentials.file_store import FileCredentials
 from worker.credentials.redis_store import RedisCredentials
 from worker.credentials.sources import open_uncached_store
-from worker.errors import CredentialsError, CredentialsUnavailable, TransportError
+from worker.errors import CredentialsError, CredentialsUnavailable, ProxyFailed, TransportError
 from worker.exchange.client import ExchangeClient
 from worker.exchange.endpoint import TIME_PATH
 from worker.exchange.replies import classify
@@ -95,11 +95,17 @@ async def _check_exchange(settings: WorkerSettings, clock: Clock) -> list[Check]
             connect_timeout_s=settings.connect_timeout_s,
             total_timeout_s=settings.request_timeout_s,
             clock=clock,
+            bind=settings.egress_bind,
+            proxy=settings.proxy,
         )
         async with exchange:
             raw = await exchange.get(TIME_PATH)
     except TransportError as exc:
         hint = "check COPYTRADE_EXCHANGE_URL, and whether this machine may connect to it"
+        if isinstance(exc, ProxyFailed):
+            hint = "check COPYTRADE_EGRESS_PROXY, and whether that proxy runs and may connect to the exchange"
+        elif settings.egress_bind is not None:
+            hint += f" from {settings.egress_bind} (COPYTRADE_EGRESS_BIND)"
         return [fail("exchange", str(exc), hint)]
     received_ms = clock.wall_ms()
     request_time_ms = classify(raw.status, raw.body, raw.charset).request_time_ms

@@ -135,6 +135,7 @@ class SentRequest:
         late_until_s: Until when it may still be applied although its fate is unknown, monotonic clock; 0 if it is
             known.
         was_aborted: Whether the worker gave it up while it was under way.
+        is_egress_fault: Whether the egress alone is at fault: its proxy made no connection.
     """
 
     attempt: Attempt
@@ -147,6 +148,7 @@ class SentRequest:
     rejected_keys_mark: str | None = None
     late_until_s: float = 0.0
     was_aborted: bool = False
+    is_egress_fault: bool = False
 
     def __str__(self) -> str:
         reply = self.attempt

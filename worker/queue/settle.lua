@@ -84,7 +84,8 @@ local function record_request(settlement, found, user, trader)
   end
   return breaker.record({token = token, user = user, failure_kind = kind,
     retry_after = settlement.retry_after_ms * 1000,
-    concerns_egress = settlement.is_explained == 0 and (not is_throttled or is_egress_throttled)})
+    concerns_egress = settlement.is_explained == 0 and (not is_throttled or is_egress_throttled),
+    is_egress_fault = settlement.is_egress_fault == 1})
 end
 
 local function update_mark(user, mark, at_fault_for)

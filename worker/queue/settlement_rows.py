@@ -58,6 +58,7 @@ class SettlementRow(Message):
         arrives_within: us after its failure within which a request of unknown fate may still arrive.
         failure_kind: see breaker.lua; "" for none.
         is_explained: 1 if the failure is explained by the user alone.
+        is_egress_fault: 1 if it is the egress's, whoever its users are.
         retry_after_ms: what the exchange's Retry-After asks for; 0 for nothing.
         steady_for: for how many us nobody has set Redis's clock.
         rejected_keys_mark: the user's new mark, CLEAR_MARK to remove it, "" to leave it.
@@ -81,6 +82,7 @@ class SettlementRow(Message):
     arrives_within: int
     failure_kind: str
     is_explained: int
+    is_egress_fault: int
     retry_after_ms: int
     steady_for: int
     rejected_keys_mark: str
@@ -183,6 +185,7 @@ class EncodedSettlement:
             arrives_within=ARRIVES_WITHIN_US if request and (request.was_aborted or request.late_until_s) else 0,
             failure_kind=(request and request.failure_kind) or "",
             is_explained=int(request is not None and request.keys_replaced),
+            is_egress_fault=int(request is not None and request.is_egress_fault),
             retry_after_ms=round(((request and request.retry_after_s) or 0.0) * 1000),
             steady_for=round(max(0.0, now_s - claim.redis_clock_steady_since_s) * US_PER_S),
             rejected_keys_mark=_mark_argument(settlement),

@@ -148,8 +148,8 @@ async def test_after_a_refused_connection_the_request_was_not_sent() -> None:
 @pytest.mark.parametrize(
     ("variable", "hint"),
     [
-        ("HTTP_PROXY", "; HTTP_PROXY is set, but workers use no proxy"),
-        ("all_proxy", "; all_proxy is set, but workers use no proxy"),
+        ("HTTP_PROXY", "; HTTP_PROXY is set, but workers use only COPYTRADE_EGRESS_PROXY"),
+        ("all_proxy", "; all_proxy is set, but workers use only COPYTRADE_EGRESS_PROXY"),
         ("HTTPS_PROXY", ""),
     ],
 )

@@ -67,6 +67,18 @@ async def test_three_users_that_fail_eight_times_in_a_row_open_the_breaker(lanes
     assert not await lanes.uncovered()
 
 
+async def test_eight_failures_of_the_egress_s_proxy_open_the_breaker_for_one_user_too(
+    timed: Lanes, clock: ManualClock
+) -> None:
+    """They are not the user's, and count as no tries."""
+    await timed.submit(*((f"j{n}", change("1", f"t{n}")) for n in range(8)), now_ms=clock.now_ms)
+
+    assert len(await opened(timed, is_egress_fault=True)) == 8
+    claim = (await next_claims(timed))[0][0]
+    await timed.attempt(claim, "permanent")
+    assert (await Producer(timed.redis).job(claim.job_id).result(timeout=0)).tries == 1
+
+
 async def test_two_failing_users_do_not_open_the_breaker(timed: Lanes, clock: ManualClock) -> None:
     """Their lanes back off separately; a third user is sent for at once."""
     await timed.submit(("a", change("1")), ("b", change("2")), now_ms=clock.now_ms)
