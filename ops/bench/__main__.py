@@ -17,6 +17,7 @@ from ops.bench.console import console
 from ops.bench.depth import depth
 from ops.bench.fairness import coalesce, fairness, priority
 from ops.bench.fan_out import fan_out, stored
+from ops.bench.footprint import footprint
 from ops.bench.forget import forget
 from ops.bench.gateway import gateway
 from ops.bench.idle_latency import idle
@@ -49,6 +50,7 @@ BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Measurement]]]] = {
     "gateway": gateway,
     "console": console,
     "forget": forget,
+    "footprint": footprint,
 }
 
 

@@ -1,4 +1,4 @@
-"""The programs of the README and of the producers' page run as written, in their order, with a real worker."""
+"""The programs of README, producers' page and runbook run as written, in their order, with a real worker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ops.redis_server import embedded_valkey
 from ops.stack import Stack, User, write_credentials
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "producers/README.md")
+PAGES = ("README.md", "producers/README.md", "ops/runbook/redis-was-lost.md")
 PROGRAMS = [
     program
     for page in PAGES
@@ -43,12 +43,12 @@ async def _run(program: str, redis_dsn: str) -> str:
 
 
 async def test_the_programs_of_the_readme_print_what_their_comments_promise(tmp_path: Path) -> None:
-    """All seven run in order against one worker and one Redis."""
+    """All eight run in order against one worker and one Redis."""
     credentials = write_credentials(tmp_path / "credentials.toml", [User(user) for user in FOLLOWERS])
     with embedded_valkey() as dsn:
         async with asyncio.timeout(WITHIN_S), Stack(dsn, credentials, credentials) as stack:
             await stack.start_workers(1)
-            enqueue, fan_out, poll, steer, sync, arq, read = [await _run(program, dsn) for program in PROGRAMS]
+            enqueue, fan_out, poll, steer, sync, arq, read, again = [await _run(program, dsn) for program in PROGRAMS]
     assert enqueue.split() == ["applied", "00000", "success", "1"]
     *lines, total = fan_out.splitlines()
     assert sorted(lines) == [f"{follower} applied" for follower in FOLLOWERS]
@@ -58,7 +58,8 @@ async def test_the_programs_of_the_readme_print_what_their_comments_promise(tmp_
     assert steer.splitlines() == ["['1001']", "CancelReport(cancelled=0, in_flight=0, malformed=0)"]
     assert sync.split() == ["applied"]
     assert arq.split() == ["order-4712.change", "applied"]
-    assert f"print(exc)  # {read.strip()}\n" in PROGRAMS[-1]
+    assert f"print(exc)  # {read.strip()}\n" in PROGRAMS[-2]
+    assert again == "missing: ['order-5001'] refused: []\n"
 
 
 @pytest.mark.parametrize("index", range(len(PROGRAMS)))
