@@ -12,8 +12,8 @@ from producers.monitor.instruments import Counter, Family, Gauge, Histogram
 REQUEST_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 REDIS_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 LAG_BOUNDS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-CLAIM_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
-CHANGE_BOUNDS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86_400.0)
+CLAIM_BOUNDS_S = (*REQUEST_BOUNDS_S, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+CHANGE_BOUNDS_S = (*CLAIM_BOUNDS_S[2:], 7200.0, 86_400.0)
 ATTEMPT_BOUNDS = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 19.0)
 """An attempt history has the last 20 requests, so everything above the last bound is 20 or more."""
 

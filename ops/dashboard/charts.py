@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 from ops.dashboard.model import Unit
-from ops.dashboard.prometheus import STEP_S, Point, Series
+from ops.dashboard.prometheus import STEP_S, Series
 
 COLORS = ("#3b6fb6", "#d9822b", "#3a9a5b", "#c23b3b", "#7a5ab5", "#8c6d46", "#c2589d", "#5f6b7a", "#a2a52f", "#2aa5a5")
 MAX_LEGENDS = 8
 PAD_LEFT, PAD_TOP, PAD_RIGHT = 52, 28, 12
-LEGEND_LINE, CHAR_WIDTH, KEY_WIDTH = 15, 6.1, 20
+LEGEND_LINE, CHAR_WIDTH, KEY_WIDTH = 15, 6.8, 24
 TICKS = 4
 TIME_TICK_S = 30
 MIB = 2**20
@@ -120,9 +120,10 @@ class _Plot:
     def line(self, series: Series, color: str) -> Iterator[str]:
         """Yield a series as a path, with a gap wherever values are missing."""
         path, before_s = [], -math.inf
-        for at_s, value in filter(_is_finite, series.points):
-            path.append(f"{'L' if at_s - before_s <= STEP_S else 'M'}{self._x(at_s):.1f} {self._y(value):.1f}")
-            before_s = at_s
+        for at_s, value in series.points:
+            if math.isfinite(value):
+                path.append(f"{'L' if at_s - before_s <= STEP_S else 'M'}{self._x(at_s):.1f} {self._y(value):.0f}")
+                before_s = at_s
         if path:
             yield f'<path class="line" stroke="{color}" d="{"".join(path)}"/>'
 
@@ -155,7 +156,3 @@ def format_value(value: float, unit: Unit) -> str:
             return f"{value:g}/s"
         case Unit.COUNT | Unit.CORES | Unit.YES_OR_NO:
             return f"{value:,g}"
-
-
-def _is_finite(point: Point) -> bool:
-    return math.isfinite(point[1])

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -25,6 +25,7 @@ FOLLOWERS = 6_000
 SINGLES_PER_S = 8
 SINGLE_USERS = 200
 STREAMS = 3
+RECONNECT_S = 1
 TRADER = "4728317"
 REJECTED = [f"s{number}" for number in range(30)]
 """Users whose keys the exchange begins to reject."""
@@ -164,9 +165,19 @@ async def _post(http: aiohttp.ClientSession, change: SettingsChange) -> None:
 
 
 async def _read_stream(http: aiohttp.ClientSession, batch_id: str) -> None:
-    async with http.get(f"/v1/batches/{batch_id}/events", timeout=aiohttp.ClientTimeout(total=None)) as answer:
-        async for _ in answer.content:
-            pass
+    """Read the results of a batch to the end, with a new stream whenever one breaks off."""
+    last_id = ""
+    timeout = aiohttp.ClientTimeout(total=None)
+    while True:
+        headers = {"Last-Event-ID": last_id} if last_id else {}
+        with suppress(aiohttp.ClientError):
+            async with http.get(f"/v1/batches/{batch_id}/events", headers=headers, timeout=timeout) as answer:
+                async for line in answer.content:
+                    if line.startswith(b"id: "):
+                        last_id = line.removeprefix(b"id: ").decode().strip()
+                    if line.startswith(b"event: complete"):
+                        return
+        await asyncio.sleep(RECONNECT_S)
 
 
 def _change(user: str) -> SettingsChange:
