@@ -48,15 +48,22 @@ async def rows_of(
         job_id = await batch.job_id_of(user_id)
         if job_id is not None:
             status = await gateway_of(request).producer.job(job_id).status()
-            return Rows(
-                [] if status.result is None else [status.result],
-                job_id=None if status.state is JobState.NOT_FOUND else job_id,
-                status=status,
-            )
+            if status.result is not None:
+                shown = [status.result] if _matches(status.result, outcome, None, code) else []
+                return Rows(shown, complete=True)
+            return Rows(job_id=None if status.state is JobState.NOT_FOUND else job_id, status=status)
     if user_id is None and outcome is None and code is None:
         page = await batch.page(after, SHOWN_RESULTS)
         return Rows(page.results, page.cursor, page.complete, len(page.results) < SHOWN_RESULTS)
     return await _search(batch, after, outcome, user_id, code)
+
+
+def _matches(result: JobResult, outcome: Outcome | None, user_id: str | None, code: str | None) -> bool:
+    return (
+        outcome in (None, result.outcome)
+        and user_id in (None, result.user_id)
+        and code in (None, result.code or NO_CODE)
+    )
 
 
 async def _search(
@@ -68,7 +75,7 @@ async def _search(
     for _ in range(SEARCHED_PAGES):
         page = await batch.page(rows.cursor, SEARCHED_PAGE, outcomes=outcomes)
         for result, position in zip(page.results, page.positions, strict=True):
-            if user_id in (None, result.user_id) and code in (None, result.code or NO_CODE):
+            if _matches(result, outcome, user_id, code):
                 rows.results.append(result)
                 if len(rows.results) == SHOWN_RESULTS:
                     rows.cursor = format_cursor(batch.batch_id, position)

@@ -99,6 +99,9 @@ async def test_a_users_change_is_found_in_a_batch(
 
     assert "The change of user 2 is in flight" in await shown(gateway, "/batch", id="july", user="2")
     assert 'href="/change?id=july..1"' in await shown(gateway, "/batch", id="july", user="1")
+    assert 'href="/change?id=july..1"' in await shown(gateway, "/batch", id="july", user="1", outcome="applied")
+    assert "There are no such results" in await shown(gateway, "/batch", id="july", user="1", outcome="rejected")
+    assert "There are no such results" in await shown(gateway, "/batch", id="july", user="1", code="40017")
     assert "There are no such results" in await shown(gateway, "/batch", id="july", user="3")
     assert f">{first.user_id}</a></th>" in await shown(gateway, "/batch", id="own", user=first.user_id)
     not_yet = await shown(gateway, "/batch", id="own", user=other)
