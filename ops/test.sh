@@ -24,6 +24,7 @@ else
     echo "luacheck is not installed: the Lua scripts are NOT LINTED (Debian, Ubuntu: apt install lua-check)"
 fi
 if command -v promtool >/dev/null; then
+    promtool check config --syntax-only ops/deploy/prometheus/prometheus.yml
     promtool check rules --lint-fatal ops/deploy/prometheus/alerts.yml
     promtool test rules ops/deploy/prometheus/alerts_test.yml
 elif [ "${CI:-}" = true ]; then
@@ -31,6 +32,13 @@ elif [ "${CI:-}" = true ]; then
     exit 1
 else
     echo "promtool is not installed: the alerts are NOT TESTED (Debian, Ubuntu: apt install prometheus)"
+fi
+if ! command -v systemd-analyze >/dev/null; then
+    if [ "${CI:-}" = true ]; then
+        echo "$0: systemd-analyze is not installed (Debian, Ubuntu: apt install systemd)" >&2
+        exit 1
+    fi
+    echo "systemd-analyze is not installed: the units are NOT CHECKED (Debian, Ubuntu: apt install systemd)"
 fi
 if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null; then
     if [ "${CI:-}" = true ]; then

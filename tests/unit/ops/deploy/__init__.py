@@ -1,0 +1,1 @@
+"""Tests of the files in ops/deploy, by reading them."""
