@@ -52,7 +52,7 @@ class StallDetector:
 
     def observe(self, progress: Progress) -> bool:
         """Record progress; return True once, when nothing has been sent for `STALL_AFTER_S`."""
-        if progress.eta_s is not None or progress.complete:
+        if progress.eta_s is not None or progress.complete or progress.cancelled:
             self._since_s = None
             return False
         if self._since_s is None:

@@ -11,8 +11,8 @@ class WaitReason(StrEnum):
     """What a change waits for: the first of these that holds."""
 
     EVERYTHING_PAUSED = "everything_paused"
-    USER_PAUSED = "user_paused"
     TRADER_PAUSED = "trader_paused"
+    USER_PAUSED = "user_paused"
     NO_WORKER = "no_worker"
     """No worker is alive that may serve the user."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from producers.contract import keyspace
 from producers.contract.attempt_history import AttemptHistory
 from producers.contract.messages import THROTTLED
 from producers.contract.waits import Wait, WaitReason
@@ -111,8 +112,8 @@ def _head(facts: WaitFacts) -> Wait:
 def _pause(facts: WaitFacts) -> Wait | None:
     reasons = {
         "everything": (WaitReason.EVERYTHING_PAUSED, "everything is paused"),
+        "trader": (WaitReason.TRADER_PAUSED, f"trader {keyspace.unescape(facts.trader)} is paused"),
         "user": (WaitReason.USER_PAUSED, f"user {facts.user} is paused"),
-        "trader": (WaitReason.TRADER_PAUSED, "its trader is paused"),
     }
     for scope, (reason, message) in reasons.items():
         if scope in facts.paused_ms:

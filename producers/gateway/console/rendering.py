@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from producers.cli.text import EMPTY_CELL, format_count, format_duration, format_time
 from producers.cli.views import outcome_counts
+from producers.contract.wording import plural
 from producers.gateway.calls.service import AnyRequest, admitted_key, gateway_of, location
 from producers.gateway.console.assets import asset_path
 
@@ -57,6 +58,7 @@ _environment.filters |= {
     "count": format_count,
     "duration": format_duration,
     "outcomes": outcome_counts,
+    "plural": plural,
     "words": _words,
     "json": lambda value: msgspec.json.encode(value).decode(),
 }

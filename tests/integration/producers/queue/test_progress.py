@@ -201,3 +201,13 @@ async def test_the_eta_is_the_same_on_a_real_server(valkey: ArqRedis) -> None:
 
     assert await eta_s(deep) == pytest.approx(77 * PACE_S, rel=0.01)
     assert await eta_s(wide) == pytest.approx(333 * EGRESS_PACE_S, rel=0.01)
+
+
+async def test_a_cancelled_batch_has_no_eta(producer: Producer, timed: Lanes) -> None:
+    """What is left of it waits for no slot: it ends without being sent."""
+    batch = await to_users(producer, users(3))
+    await timed.claim(1)
+    await batch.cancel()
+    progress = await batch.progress()
+
+    assert (progress.in_flight, progress.eta_s, progress.waits_for) == (1, None, None)

@@ -37,8 +37,8 @@ LATE = StoredBucket(0, late=["t1", NOW_US + S])
     [
         (DUE, WaitReason.DUE, "it is due; a worker takes it next", 0),
         (replace(DUE, paused_ms={"everything": 5}), WaitReason.EVERYTHING_PAUSED, "everything is paused", None),
-        (replace(DUE, paused_ms={"user": 5, "trader": 6}), WaitReason.USER_PAUSED, "user 1001 is paused", None),
-        (replace(DUE, paused_ms={"trader": 6}), WaitReason.TRADER_PAUSED, "its trader is paused", None),
+        (replace(DUE, paused_ms={"user": 5, "trader": 6}), WaitReason.TRADER_PAUSED, "trader t1 is paused", None),
+        (replace(DUE, paused_ms={"user": 5}), WaitReason.USER_PAUSED, "user 1001 is paused", None),
         (replace(DUE, egresses=()), WaitReason.NO_WORKER, "no worker is alive", None),
         (
             replace(DUE, egresses=(), pin="b"),

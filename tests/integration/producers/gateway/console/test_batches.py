@@ -124,23 +124,6 @@ async def test_all_results_are_downloaded(
     assert len(answer.text.splitlines()) == 3 + (file_format == "csv")
 
 
-async def test_a_batch_is_cancelled_after_its_count_was_shown(
-    gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes
-) -> None:
-    """Sent twice, the form does nothing more."""
-    handle = await to_users(served_producer, users(5), "july")
-    await served_lanes.claim(2)
-
-    asked = await shown(gateway, "/batch/cancel", id="july")
-    assert "3 queued changes of 5 will end cancelled, 2 requests in flight will not" in asked
-    assert (await handle.progress()).queued == 3
-    answers = [await gateway.post("/actions/cancel-batch", data={"id": "july"}) for _ in range(2)]
-
-    assert [answer.status_code for answer in answers] == [303, 303]
-    assert "Cancelled: 3 changes. 2 requests in flight were not.<" in await page_after(gateway, answers[0])
-    assert (await handle.progress()).outcomes == {"cancelled": 3}
-
-
 async def test_failed_changes_are_retried_after_their_count_was_shown(
     gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes
 ) -> None:
@@ -156,26 +139,6 @@ async def test_failed_changes_are_retried_after_their_count_was_shown(
     assert "Enqueued again: 3 changes" in retried
     assert "No failed change is left" in await page_after(gateway, again)
     assert len(await served_lanes.claim()) == 3
-
-
-async def test_a_batch_says_what_it_waits_for(
-    gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes
-) -> None:
-    """A worker, or the pause of one of its users, with the way to it; nothing while requests of it are in flight."""
-    await to_users(served_producer, users(2), "july")
-    claims = await served_lanes.claim()
-    moving = await shown(gateway, "/batch", id="july")
-    for claim in claims:
-        await (served_lanes.back(claim, 60) if claim.job_id == "july..2" else served_lanes.done(claim))
-    stopped = await shown(gateway, "/batch", id="july")
-    await served_producer.pause(user_id="2")
-    paused = await shown(gateway, "/batch", id="july")
-
-    assert "It waits for" not in moving
-    assert 'It waits for <a href="/change?id=july..2">change july..2</a>: no worker is alive.' in stopped
-    assert 'href="/workers">workers, egresses and pauses</a>' in stopped
-    assert "user 2 is paused" in paused
-    assert 'href="/user?id=2">Its user</a>' in paused
 
 
 async def test_nothing_is_to_be_retried_without_dead_letters(
