@@ -36,11 +36,10 @@ from producers.logs import log_fields
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
-UNAVAILABLE = (
-    "Redis is away, or refuses this now; the log of the gateway says why. Repeat the call later: with an"
-    " Idempotency-Key nothing is enqueued twice"
-)
+UNAVAILABLE = "Redis is away, or refuses this now; the log of the gateway says why"
 """What a caller is told. The error itself names addresses and settings."""
+
+REPEAT = "Repeat the call later: with an Idempotency-Key nothing is enqueued twice"
 
 log = logging.getLogger(__name__)
 
@@ -152,13 +151,13 @@ def row_problems(refused: Iterable[Refusal]) -> list[RowProblem]:
     ]
 
 
-def of_producer_error(error: ProducerError) -> Problem:
-    """Return the problem of an error of the producers' side."""
+def of_producer_error(error: ProducerError, advice: str = REPEAT) -> Problem:
+    """Return the problem of an error of the producers' side, with what to do while Redis is away."""
     status = next((status for kind, status in STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
     fields = broken_rule(error)
     detail = sentence(**fields) if fields else str(error)
     if isinstance(error, QueueUnavailable):
-        detail = UNAVAILABLE
+        detail = f"{UNAVAILABLE}. {advice}"
     return problem_of(type(error).__name__, status, detail, **fields)
 
 

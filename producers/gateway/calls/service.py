@@ -121,6 +121,10 @@ class Gateway:
         self._sign_in_token = None
         return True
 
+    def restore_sign_in_token(self, token: str) -> None:
+        """Make the link that `serve` printed valid again: no session was opened with it."""
+        self._sign_in_token = token
+
     async def has_key(self, key: AccessKey) -> bool:
         """Return whether an access key has not been revoked. While Redis is away, nobody knows: it has not."""
         with suppress(ProducerError):

@@ -28,7 +28,10 @@ def checked_page(text: str) -> str:
 def asked_page(request: AnyRequest) -> str:
     """Return the page that a call asks for, without the prefix; of a form, the page that had it."""
     if request.method == "POST":
-        _, _, path, query, _ = urlsplit(request.headers.get("referer", ""))
+        try:
+            _, _, path, query, _ = urlsplit(request.headers.get("referer", ""))
+        except ValueError:  # no address
+            return FIRST_PAGE
     else:
         path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
     path = path.removeprefix(request.scope.get("root_path", ""))

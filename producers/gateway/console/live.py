@@ -29,6 +29,8 @@ INTERVAL_S = 2.0
 RELOAD = b"event: reload\ndata: the console has changed, or the session has ended\n\n"
 """Makes a page load itself again: it is then led to the sign-in page, or is of this version."""
 
+TRIES_AGAIN = "The page tries again by itself."
+
 Load = Callable[[AnyRequest], Awaitable[Mapping[str, Any]]]
 
 
@@ -92,7 +94,7 @@ class Screen:
         try:
             return render_content(request, self.template, await self.load(request))
         except ProducerError as exc:
-            problem = of_producer_error(exc)
+            problem = of_producer_error(exc, TRIES_AGAIN)
         except GatewayError as exc:
             problem = of_gateway_error(exc)
         return render_content(request, "error.html", {"title": problem.title, "message": problem.detail})

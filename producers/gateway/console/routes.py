@@ -82,7 +82,8 @@ def _on_gateway_error(request: AnyRequest, error: GatewayError) -> Response[Any]
 
 
 def _on_producer_error(request: AnyRequest, error: ProducerError) -> Response[Any]:
-    return _page_of(request, of_producer_error(error))
+    advice = "Send the form again: what was done is not done twice." if request.method == "POST" else "Try again later."
+    return _page_of(request, of_producer_error(error, advice))
 
 
 def _on_http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:

@@ -107,7 +107,12 @@ async def sign_in_page(request: AnyRequest, token: Token = None, asked: Next = F
     """Show the form; with the token of the link that `serve` prints, sign in with it."""
     page = checked_page(asked)
     if token is not None and gateway_of(request).use_sign_in_token(token):
-        return lead_on(request, page, "Signed in", [await _new_session(request, LOCAL.key_id)])
+        try:
+            cookie = await _new_session(request, LOCAL.key_id)
+        except ProducerError:
+            gateway_of(request).restore_sign_in_token(token)
+            raise
+        return lead_on(request, page, "Signed in", [cookie])
     try:
         await key_of_browser(request)
     except SignInRequired as exc:

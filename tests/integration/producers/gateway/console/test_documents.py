@@ -108,3 +108,16 @@ async def test_a_stream_says_that_redis_is_away_without_its_address() -> None:
 
     assert 'role="alert"' in first
     assert "127.0.0.1" not in first
+
+
+async def test_without_redis_a_page_says_what_its_reader_can_do() -> None:
+    """Which is not to send the header of a program."""
+    async with gateway_on("redis://127.0.0.1:1/0") as client:
+        page = await client.get("/batches")
+        form = await client.post("/actions/pause", data={"kind": "everything"}, headers={"Referer": "http://["})
+
+    assert [answer.status_code for answer in (page, form)] == [503, 503]
+    assert "Try again later." in page.text
+    assert "Send the form again: what was done is not done twice." in form.text
+    assert 'href="/">Back</a>' in form.text
+    assert "Idempotency-Key" not in page.text + form.text

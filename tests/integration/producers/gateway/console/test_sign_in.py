@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import html
 import re
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
 from arq.connections import ArqRedis
 
+from producers import QueueUnavailable
+from producers.client.access_keys import AccessKeys
 from producers.contract.access_keys import Scope
 from producers.gateway import GatewaySettings, create_app
 from tests.support.console import HOST, LINK_TOKEN, SESSION, sign_in
@@ -156,6 +159,19 @@ async def test_the_link_of_the_start_signs_in_once(browser: httpx.AsyncClient) -
     assert "/actions/pause" in page.text
     assert (second.status_code, second.headers["Location"]) == (303, "/")  # it is signed in
     assert third.status_code == 401
+
+
+async def test_the_link_is_not_used_up_while_redis_is_away(
+    browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It signs in once Redis is back."""
+    with monkeypatch.context() as away:
+        away.setattr(AccessKeys, "open_session", AsyncMock(side_effect=QueueUnavailable("away")))
+        refused = await browser.get("/sign-in", params={"token": LINK_TOKEN})
+    signed_in = await browser.get("/sign-in", params={"token": LINK_TOKEN})
+
+    assert (refused.status_code, signed_in.status_code) == (503, 200)
+    assert browser.cookies[SESSION]
 
 
 @pytest.mark.parametrize("cookie", ["x" * 43, "x" * 5000, "", "ct_nobody99_" + "a" * 43])

@@ -95,13 +95,14 @@ async def test_a_users_own_limit_is_set_and_removed(gateway: httpx.AsyncClient, 
     limited = await gateway.post("/actions/limit-user", data={"id": "5", "rate": "2.5"})
     refused = [
         await gateway.post("/actions/limit-user", data={"id": "5", "rate": rate})
-        for rate in ("", "fast", "nan", "inf", "-1", "0", "1e9", "<b>")
+        for rate in ("", "fast", "nan", "inf", "-1", "0", "1e9", "<b>", "1_0", "\u0661\u0660")
     ]
     status = await served_producer.user_status("5")
     removed = await gateway.post("/actions/limit-user", data={"id": "5", "restore": "yes"})
 
     assert "The limit is set." in await page_after(gateway, limited)
     assert [answer.status_code for answer in refused] == [422] * len(refused)
+    assert all("rate: must be a number of requests a second from 0.01 to 1000;" in answer.text for answer in refused)
     assert status.rate_per_s == 2.5
     assert "The limit of its own is removed." in await page_after(gateway, removed)
     assert (await served_producer.user_status("5")).rate_per_s is None
