@@ -56,6 +56,7 @@ from producers.queue.pauses import Pause
 from producers.queue.pins import Pin, PinPage
 from producers.queue.replay import ReplayReport
 from producers.queue.results import ResultPage
+from producers.queue.trader_status import TraderStatus
 from producers.queue.user_status import BucketStatus, LaneStatus, UserStatus
 from producers.settings import ProducerSettings
 
@@ -121,6 +122,7 @@ __all__ = [
     "ResultTimeout",
     "SettingsChange",
     "SettingsError",
+    "TraderStatus",
     "UserStatus",
     "Wait",
     "WaitReason",

@@ -14,6 +14,7 @@ class GatewaySettings(ProducerSettings, frozen=True, kw_only=True):
     Attributes:
         gateway_auth: whether every call needs an access key. Without, calls of its own machine only are served.
         gateway_read_only: whether it refuses every call that changes something.
+        gateway_title: what the console calls itself on every page, to tell one queue from another.
         gateway_hosts: the values of the header Host that are served, commas between; empty for any, without keys
             for those of this machine.
         gateway_body_bytes: maximum size of a body of JSON.
@@ -28,6 +29,7 @@ class GatewaySettings(ProducerSettings, frozen=True, kw_only=True):
 
     gateway_auth: bool = True
     gateway_read_only: bool = False
+    gateway_title: Text = "Copy-trade settings"
     gateway_hosts: str = ""
     gateway_body_bytes: Count = 4_194_304
     gateway_rows_bytes: Count = 268_435_456

@@ -14,7 +14,8 @@ Reply {now (us), interactive, bulk, counts, dead letters, number of pauses, paus
         workers            {announcement in msgpack, ...}: of those whose session has not ended
         egresses           {{name, tat (us), hold until (us), reason for its open breaker, next probe (us),
                              shortest round trip (us), the same one period earlier, paused since (ms),
-                             number of users pinned to it, how many of them are due}, ...}
+                             number of users pinned to it, how many of them are due,
+                             number of slots taken}, ...}
         next lanes         {{name, score of its user (ms), 1 if bulk, changes, hold of its user until (us),
                              rate of its user, user paused since (ms), trader paused since (ms)}, ...}
         in flight          number of lanes that sessions hold
@@ -121,12 +122,12 @@ local function list_workers(alive)
 end
 
 local function describe_egress(name)
-  local tat, open_reason, probe_at, min_rtt, min_rtt_before = unpack(redis.call('HMGET', KEY.egress .. name, 'tat',
-    'reason', 'probe_at', 'min_rtt', 'previous_min_rtt'))
+  local tat, open_reason, probe_at, min_rtt, min_rtt_before, taken = unpack(redis.call('HMGET', KEY.egress .. name,
+    'tat', 'reason', 'probe_at', 'min_rtt', 'previous_min_rtt', 'taken'))
   local hold_until = open_reason == THROTTLED and probe_at
   local paused_since = redis.call('HGET', KEY.paused, 'egress:' .. name)
   local users, due = unpack(pinned[name] or {0, 0})
-  return {name, tat, hold_until, open_reason, probe_at, min_rtt, min_rtt_before, paused_since, users, due}
+  return {name, tat, hold_until, open_reason, probe_at, min_rtt, min_rtt_before, paused_since, users, due, taken}
 end
 
 -- Describe the lane of a user that is served next; nil if the user has none that waits.

@@ -95,7 +95,7 @@ def _schedule_load(row: Sequence[Any], now_us: int) -> ScheduleLoad:
 def _egress(row: Sequence[Any], workers: list[WorkerInfo], now_us: int) -> EgressStatus | None:
     """Return an egress that has workers, pinned users, a bucket or a pause; None if it has expired but for its name."""
     escaped_name, tat, hold_until, open_reason, probe_at, min_rtt, min_rtt_before, paused_since, *pinned = row
-    pinned_users, pinned_due = pinned
+    pinned_users, pinned_due, taken = pinned
     name = keyspace.unescape(escaped_name.decode())
     rates_per_s = [worker.egress_rate_per_s for worker in workers if worker.egress == name]
     if not rates_per_s and not pinned_users and (tat, hold_until, paused_since) == (None, None, None):
@@ -113,6 +113,7 @@ def _egress(row: Sequence[Any], workers: list[WorkerInfo], now_us: int) -> Egres
         paused=paused_since is not None,
         pinned_users=pinned_users,
         pinned_due=pinned_due,
+        requests=int(number(taken) or 0),
     )
 
 

@@ -42,6 +42,7 @@ class EgressStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         paused: whether it is paused.
         pinned_users: how many users are pinned to it.
         pinned_due: how many of them may be claimed for now.
+        requests: how many requests have taken a slot of it, since it last sent nothing for a minute or so.
     """
 
     name: str
@@ -55,6 +56,7 @@ class EgressStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     paused: bool
     pinned_users: int = 0
     pinned_due: int = 0
+    requests: int = 0
 
 
 class NextLane(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -5,7 +5,8 @@ Its slots follow each other by its pace; up to `burst` it may be ahead. All time
 Atomic with the rest of its script so that no slot is given twice.
 
 Fields of the egress: `tat` the slot after the last one, without the burst; `pace`, `user_pace`: what its workers pace
-by, for estimates; `since_bulk`: interactive claims since a bulk one.
+by, for estimates; `since_bulk`: interactive claims since a bulk one; `taken`: how many slots were taken and not given
+back, since the egress was last idle for the TTL of its bucket.
 ]]
 -- luacheck: read globals clock BUCKET_TTL_MS
 local egress = {}
@@ -13,15 +14,15 @@ local egress = {}
 local REUSABLE_FOR = 1000000        -- us; a slot older than this is of no use to others
 
 local key, pace, burst, tat         -- set by egress.begin
-local claims_since_bulk, is_published
+local claims_since_bulk, taken, is_published
 local is_changed = false
 
 function egress.begin(name, options)
   key, pace, burst = KEY.egress .. name, options.egress_pace, options.egress_burst
-  local stored_tat, since_bulk, stored_pace, user_pace = unpack(
-    redis.call('HMGET', key, 'tat', 'since_bulk', 'pace', 'user_pace'))
+  local stored_tat, since_bulk, stored_taken, stored_pace, user_pace = unpack(
+    redis.call('HMGET', key, 'tat', 'since_bulk', 'taken', 'pace', 'user_pace'))
   tat = tonumber(stored_tat or 0)
-  claims_since_bulk = tonumber(since_bulk or 0)
+  claims_since_bulk, taken = tonumber(since_bulk or 0), tonumber(stored_taken or 0)
   is_published = tonumber(stored_pace or 0) == pace and tonumber(user_pace or 0) == options.user_pace
 end
 
@@ -36,12 +37,13 @@ end
 function egress.next_slot() return math.max(clock.now_us, tat - burst) end
 
 function egress.take(slot)
-  tat, is_changed = math.max(tat, slot) + pace, true
+  tat, taken, is_changed = math.max(tat, slot) + pace, taken + 1, true
 end
 
 function egress.give_back(slot)
+  taken, is_changed = taken - 1, true
   if slot <= clock.now_us - REUSABLE_FOR then return end
-  tat, is_changed = math.max(tat - pace, math.min(tat, clock.now_us)), true   -- never further back than now
+  tat = math.max(tat - pace, math.min(tat, clock.now_us))   -- never further back than now
 end
 
 -- Keep a key of the egress for at least so long.
@@ -52,7 +54,7 @@ end
 -- Write the bucket if it has changed.
 function egress.save()
   if not is_changed then return end
-  redis.call('HSET', key, 'tat', tat, 'since_bulk', claims_since_bulk)
+  redis.call('HSET', key, 'tat', tat, 'since_bulk', claims_since_bulk, 'taken', taken)
   egress.extend_ttl(key, math.ceil((math.max(tat, clock.now_us) - clock.now_us) / 1000) + BUCKET_TTL_MS)
 end
 

@@ -17,6 +17,7 @@ from producers.queue.forget import ForgetReport, forget_user
 from producers.queue.migration import MigrationReport
 from producers.queue.pauses import Pause, Scope
 from producers.queue.pins import Pin, PinPage, list_pins, pin_users
+from producers.queue.trader_status import TraderStatus, trader_status
 from producers.queue.user_status import UserStatus, user_status
 from producers.settings import ProducerSettings
 from producers.sync.access_keys import AccessKeys
@@ -86,6 +87,14 @@ class QueueAdmin:
     def paused(self) -> Listing[Pause]:
         """Return the pauses in force, oldest first."""
         return run_plan(self._redis, pauses.list_pauses(self._keys), "listing pauses")
+
+    def trader_status(self, trader_id: str) -> TraderStatus:
+        """Return since when a trader is paused, and how many lanes that holds back.
+
+        Raises:
+            InvalidId: `trader_id` is not a valid ID.
+        """
+        return run_plan(self._redis, trader_status(self._keys, trader_id), f"reading trader {trader_id}")
 
     def limit_user(self, user_id: str, rate_per_s: float | None) -> None:
         """Set a user's own rate, from the next claim on.

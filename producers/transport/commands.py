@@ -72,6 +72,7 @@ LRANGE = _Read[list[bytes]]("LRANGE")
 LTRIM = _Write[Any]("LTRIM")
 
 SADD = _Write[int]("SADD")
+SCARD = _Read[int]("SCARD")
 SISMEMBER = _Read[int]("SISMEMBER")
 SREM = _Write[int]("SREM")
 SSCAN = _Read[tuple[int, list[bytes]]]("SSCAN")

@@ -65,7 +65,9 @@ class Causes:
         return self.counts.total()
 
     async def read_on(self, batch: Batch) -> None:
-        """Count the next results of the batch, up to `PAGES_A_LOOK` pages."""
+        """Count the next results of the batch, up to `PAGES_A_LOOK` pages, unless another tab does so now."""
+        if self._lock.locked():
+            return
         async with self._lock:
             for _ in range(PAGES_A_LOOK):
                 page = await batch.page(self.cursor, PAGE_SIZE, outcomes=FAILED)

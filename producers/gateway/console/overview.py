@@ -20,7 +20,7 @@ async def _load_overview(request: AnyRequest) -> Mapping[str, Any]:
         "section": "/",
         "overview": overview,
         "rates": watch.history.rates,
-        "use": watch.history.use_per_s(overview),
+        "use": watch.history.use_per_s,
         "charts": watch.history.charts(),
         "oldest_due_s": max(overview.interactive.oldest_due_s, overview.bulk.oldest_due_s),
     }
@@ -30,7 +30,7 @@ async def _load_workers(request: AnyRequest) -> Mapping[str, Any]:
     require_unbound(request)
     watch = watch_of(request)
     overview = await watch.latest(request)
-    return {"title": "Workers", "section": "/workers", "overview": overview, "use": watch.history.use_per_s(overview)}
+    return {"title": "Workers", "section": "/workers", "overview": overview, "use": watch.history.use_per_s}
 
 
 ROUTES = [

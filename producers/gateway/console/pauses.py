@@ -18,7 +18,7 @@ from producers.gateway.console.forms import read_form
 from producers.gateway.console.rendering import link
 from producers.gateway.console.watch import watch_of
 
-_ARGUMENTS = {"user": "user_id", "trader": "trader_id", "egress": "egress", "everything": "everything"}
+KINDS = ("user", "trader", "egress", "everything")
 
 
 @post("/actions/pause", opt={"page": Scope.OPERATE}, include_in_schema=False, status_code=SEE_OTHER)
@@ -52,7 +52,8 @@ async def ask_pause_everything(request: AnyRequest) -> Response[bytes]:
     overview = await watch_of(request).latest(request)
     users = overview.interactive.users + overview.bulk.users
     question = (
-        f"Pause everything? Nothing will be sent for anybody until it is resumed; {plural(users, 'user')} wait now."
+        f"Pause everything? Nothing will be sent for anybody until it is resumed; {plural(users, 'user')} have changes"
+        f" that wait now, and {plural(overview.paused_lanes, 'lane')} are paused already."
         f" {plural(overview.in_flight, 'request')} in flight will be completed."
     )
     return confirmation(
@@ -69,15 +70,17 @@ async def _target(request: AnyRequest) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the arguments of `pause` and `resume`, and the page to return to."""
     form = await read_form(request)
     kind, name = form.get("kind", ""), form.get("name", "")
-    if kind not in _ARGUMENTS:
-        raise InvalidChange("kind", f"must be one of {', '.join(_ARGUMENTS)}", kind)
+    if kind not in KINDS:
+        raise InvalidChange("kind", f"must be one of {', '.join(KINDS)}", kind)
     if kind == "user":
         require_user(request, name)
         return {"user_id": name}, {"path": "/user", "id": name}
     require_unbound(request)
+    if kind == "trader":
+        return {"trader_id": name}, {"path": "/trader", "id": name}
     if kind == "everything" and name:
         raise InvalidChange("name", "must be empty where everything is meant", name)
-    return {_ARGUMENTS[kind]: True if kind == "everything" else name}, {"path": "/workers"}
+    return {kind: True if kind == "everything" else name}, {"path": "/workers"}
 
 
 def _name(target: dict[str, Any]) -> str:

@@ -93,6 +93,8 @@ def _context(request: AnyRequest, values: Mapping[str, Any]) -> dict[str, Any]:
         "asset": lambda name: location(request, asset_path(name)),
         "key": key,
         "may": lambda scope: key is not None and scope in key.scopes and not settings.gateway_read_only,
+        "site": settings.gateway_title,
+        "is_read_only": settings.gateway_read_only,
         "is_signed_in": key is not None and settings.gateway_auth,
         **values,
     }

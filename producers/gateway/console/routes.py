@@ -32,6 +32,7 @@ from producers.gateway.console import (
     pauses,
     search,
     sessions,
+    trader,
     user,
 )
 from producers.gateway.console.destinations import FIRST_PAGE, asked_page, lead_on
@@ -121,6 +122,7 @@ console = Router(
         *batches.ROUTES,
         *batch.ROUTES,
         *letters.ROUTES,
+        *trader.ROUTES,
         *user.ROUTES,
         *change.ROUTES,
         *search.ROUTES,

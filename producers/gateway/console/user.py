@@ -42,9 +42,11 @@ async def _load(request: AnyRequest) -> Mapping[str, Any]:
         max_lanes=SHOWN_LANES,
         changes=SHOWN_CHANGES if trader_id is None else SHOWN_CHANGES_OF_LANE,
     )
+    overview = await watch_of(request).latest(request)
     return {
         "title": f"User {user_id}",
-        "default_limit": default_limit(await watch_of(request).latest(request)),
+        "default_limit": default_limit(overview),
+        "obstacle": obstacle(status, overview),
         "status": status,
         "state": state_of(status),
         "trader_id": trader_id,
@@ -57,6 +59,20 @@ def default_limit(overview: Overview) -> str:
     """Return the limit of users without one of their own, which each worker is configured with."""
     rates = sorted({worker.user_rate_per_s for worker in overview.workers})
     return " or ".join(f"{rate:g}/s" for rate in rates) + ", the default" if rates else "the default"
+
+
+def obstacle(status: UserStatus, overview: Overview) -> str | None:
+    """Return why nothing leaves through the egresses that a user may use; None if something does."""
+    usable = [egress for egress in overview.egresses if egress.workers and status.egress in {None, egress.name}]
+    if not usable:
+        missing = "is running" if status.egress is None else f"sends through its egress {status.egress}"
+        return f"No worker {missing}: nothing of it is sent until one is started."
+    which = f"Egress {usable[0].name}" if len(usable) == 1 else "Every egress that it may use"
+    if all(egress.paused for egress in usable):
+        return f"{which} is paused: nothing of it is sent until it is resumed."
+    if all(egress.paused or egress.trouble is not None for egress in usable):
+        return f"{which} is paused, or sends only probes since its breaker is open."
+    return None
 
 
 def state_of(status: UserStatus) -> str:

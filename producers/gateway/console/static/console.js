@@ -1,6 +1,8 @@
 // Times in the reader's zone, charts, and the event stream of a page. Pages work without it.
 "use strict";
 
+const compact = new Intl.NumberFormat(undefined, { notation: "compact" });
+const hourAndMinute = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 const zone = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "medium" });
 const charts = new WeakMap();
 const SHOWN_S = 600;
@@ -8,11 +10,17 @@ const MIN_SHOWN_S = 60;
 const HEIGHT_PX = 144;
 const COLOURS = ["#2f8f57", "#d1495b", "#0b7fc7", "#b7791f"];
 const AGAIN_MS = 2000;
+const NOTICE_MS = 10_000;
+const loadedAt = performance.now();
 
 function showTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     time.textContent = zone.format(new Date(time.dateTime));
   }
+}
+
+function shownTimes(first, last) {
+  return [Math.max(last - SHOWN_S, Math.min(first, last - MIN_SHOWN_S)), last];
 }
 
 function drawCharts(root) {
@@ -23,11 +31,13 @@ function drawCharts(root) {
     if (chart === undefined || chart.series.length !== points.names.length + 1) {
       chart?.destroy();
       const ink = () => getComputedStyle(place).color;
-      const axis = { stroke: ink, grid: { stroke: "#8884", width: 1 }, ticks: { stroke: "#8884", width: 1 } };
+      const line = { stroke: "#8884", width: 1 };
+      const axis = (text, space) => ({ stroke: ink, grid: line, ticks: line, space, values: (_, values) => values.map(text) });
+      const axes = [axis((at) => hourAndMinute.format(at * 1000), 90), axis((value) => compact.format(value), 30)];
       const series = points.names.map((name, index) => ({ label: name, stroke: COLOURS[index], width: 2 }));
-      const x = { range: (_, from, to) => [Math.max(to - SHOWN_S, Math.min(from, to - MIN_SHOWN_S)), to] };
+      const x = { range: ({ data: [times] }) => shownTimes(times[0], times.at(-1)) };
       const y = { range: (_, from, to) => [0, Math.max(to * 1.1, 1)] };
-      chart = new uPlot({ ...size, scales: { x, y }, axes: [axis, axis], series: [{}, ...series] }, points.values, place);
+      chart = new uPlot({ ...size, scales: { x, y }, axes, legend: { live: false }, series: [{}, ...series] }, points.values, place);
       charts.set(place, chart);
     } else {
       chart.setSize(size);
@@ -54,7 +64,12 @@ function onStreamError(event) {
 }
 
 document.addEventListener("DOMContentLoaded", refresh);
-document.addEventListener("htmx:after:swap", refresh);
+document.addEventListener("htmx:after:swap", () => {
+  refresh();
+  if (performance.now() - loadedAt > NOTICE_MS) {  // what was done is no news, and may no longer hold
+    document.querySelector(".notice")?.remove();
+  }
+});
 document.addEventListener("htmx:sse:after:connection", () => {
   showConnection(true);
   if (document.hidden) {  // since before the extension listened, which ends the streams of hidden tabs

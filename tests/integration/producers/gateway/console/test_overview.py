@@ -40,7 +40,7 @@ async def test_everything_is_paused_after_it_was_asked_for(
     after = [await shown(gateway, path) for path in ("/", "/workers")]
     await gateway.post("/actions/resume", data={"kind": "everything"})
 
-    assert "2 users wait now. 0 requests in flight" in asked
+    assert "2 users have changes that wait now, and 0 lanes are paused already. 0 requests in flight" in asked
     banner = "Everything is paused: nothing is sent until it is resumed."
     assert [banner in page for page in (*before, *after)] == [False, False, True, True]
     assert all("Resume everything" in page for page in after)
@@ -64,3 +64,22 @@ async def test_a_pause_of_an_egress_that_no_worker_has_says_so(
 
     assert "Paused. No worker sends through an egress of this name" in answer.text
     assert [(pause.kind, pause.name) for pause in (await served_producer.overview()).pauses] == [("egress", "nroth")]
+
+
+async def test_pausing_a_trader_leads_to_its_page(
+    gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes
+) -> None:
+    """It counts the lanes that the pause holds back, and resumes the trader."""
+    await served_producer.enqueue_many([change(user, "<b>") for user in "123"])
+    form = {"kind": "trader", "name": "<b>"}
+
+    paused = await gateway.post("/actions/pause", data=form)
+    await served_lanes.claim(3)
+    page = await shown(gateway, "/trader", id="<b>")
+    resumed = await gateway.post("/actions/resume", data=form, follow_redirects=True)
+
+    assert paused.headers["Location"] == "/trader?id=%3Cb%3E"
+    assert "<h1>Trader &lt;b&gt;</h1>" in page
+    assert "<div><dt>Lanes paused</dt><dd>3</dd></div>" in page
+    assert "<div><dt>State</dt><dd>not paused</dd></div>" in resumed.text
+    assert (await served_producer.overview()).interactive.due == 3
