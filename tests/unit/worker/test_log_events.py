@@ -53,3 +53,25 @@ def test_every_event_is_logged_by_some_call() -> None:
 
         own = [event for event in events if event != LIBRARY]
         assert [event for event in own if f"{type(event).__name__}.{event.name}" not in source] == []
+
+
+def logged_fields() -> set[str]:
+    """Return the names of the fields that lines may have: of calls of `log_fields`, and of dicts beside them."""
+    found: set[str] = set()
+    for path in [*ROOT.glob("worker/**/*.py"), *ROOT.glob("producers/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.Call(func=ast.Name("log_fields")):
+                    found |= {keyword.arg for keyword in node.keywords if keyword.arg}
+                case ast.Dict() if path == ROOT / "worker/attempt/log.py":
+                    found |= {str(key.value) for key in node.keys if isinstance(key, ast.Constant)}
+    return found
+
+
+def test_the_page_of_logs_names_every_field() -> None:
+    """In its table, or below it; with what is in every line."""
+    page = (ROOT / "ops/LOGS.md").read_text("utf-8")
+    schema = page[page.index("`ts`, `level`") : page.index("## Follow one change")]
+
+    assert logged_fields() - set(re.findall(r"`(\w+)`", schema)) == set()
+    assert {"ts", "level", "logger", "event", "message", "exception"} <= set(re.findall(r"`(\w+)`", schema))
