@@ -13,7 +13,8 @@ import pytest
 from arq.connections import ArqRedis
 
 from ops.keys import KEYS
-from ops.stack import Stack
+from ops.redis_server import Valkey
+from ops.stack import Stack, User, write_credentials
 from producers import Job, Producer
 from tests.acceptance.conftest import USERS, WITHIN_S
 from tests.support.changes import change, numbered
@@ -84,6 +85,31 @@ async def test_a_worker_whose_resolver_hangs_stops_too(signum: signal.Signals) -
         await worker.communicate()
 
     assert worker.returncode == 0
+
+
+async def test_a_worker_stops_within_ten_seconds_although_redis_is_away(tmp_path: Path, log_path: Path) -> None:
+    """The worst case: Redis accepts connections and does not answer, and requests are under way. It took 26 s."""
+    credentials = write_credentials(tmp_path / "credentials.toml", [User(user) for user in USERS])
+    with Valkey(tmp_path / "redis") as server:
+        async with (
+            asyncio.timeout(WITHIN_S),
+            Stack(server.dsn, credentials, credentials, log_path=log_path) as stack,
+            Producer.connect(server.dsn) as producer,
+        ):
+            await stack.set_faults({"kind": "latency", "ms": 4000})
+            (worker,) = await stack.start_workers(1)
+            await producer.enqueue_many(map(change, USERS))
+            while (await stack.report())["arrivals"] < len(USERS):  # noqa: ASYNC110 - polls another process
+                await asyncio.sleep(0.05)
+            server.freeze()
+            try:
+                async with asyncio.timeout(10):
+                    status = await stopped(worker, signal.SIGTERM)
+            finally:
+                server.thaw()
+
+    assert status == 0
+    assert "Redis is away" in written(log_path)
 
 
 async def test_several_processes_under_one_start_and_stop_together(stack: Stack, valkey: ArqRedis) -> None:

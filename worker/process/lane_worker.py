@@ -22,7 +22,6 @@ from arq.worker import Function
 from redis.exceptions import RedisError, ResponseError
 
 from producers.contract.codec import deserialize, serialize
-from producers.transport.cancellation import cancel_and_wait
 from producers.transport.commands import SET
 from producers.transport.dsn import open_redis
 from producers.transport.explain import describe
@@ -34,7 +33,7 @@ from worker.logs import Event, log_fields
 from worker.process.bootstrap import open_dispatcher
 from worker.process.control_jobs import make_producer, seal_batch, submit
 from worker.process.control_queue import ControlQueueWorker
-from worker.process.dispatcher import Dispatcher
+from worker.process.dispatching import Dispatching, at_most
 from worker.process.monitoring import Monitoring
 from worker.process.presence import PresenceAnnouncer
 from worker.queue.claims import Settled
@@ -98,9 +97,7 @@ class LaneWorker(ControlQueueWorker):
         redis.default_queue_name = settings.queue  # for jobs that control jobs enqueue
         self._credentials = open_store(settings, redis, self._clock)
         self._resources = AsyncExitStack()
-        self._dispatcher: Dispatcher | None = None
-        self._dispatch_task: asyncio.Task[None] | None = None
-        self._session_task: asyncio.Task[None] | None = None
+        self._dispatching: Dispatching | None = None
         self._monitoring = Monitoring(settings, self._clock)
         self._availability = self._monitoring.availability
         super().__init__(
@@ -151,10 +148,8 @@ class LaneWorker(ControlQueueWorker):
             metrics=self._monitoring.metrics,
         )
         dispatcher, session = await self._resources.enter_async_context(opening)
-        self._dispatcher = dispatcher
         self.ctx["producer"] = make_producer(self.pool)
-        self._dispatch_task = asyncio.create_task(dispatcher.run(), name="copytrade dispatcher")
-        self._session_task = asyncio.create_task(session.run(), name="copytrade session")
+        self._dispatching = Dispatching(dispatcher, session, self._availability)
         self._monitoring.health.session = session
         self._presence.start(session)
         log.info(
@@ -176,8 +171,8 @@ class LaneWorker(ControlQueueWorker):
         if self.main_task is not None and self.main_task.cancelling():
             # arq cancels once, and redis-py may have swallowed the cancellation, see `cancel_and_wait`.
             raise asyncio.CancelledError
-        if self._dispatch_task is not None and self._dispatch_task.done() and self.allow_pick_jobs:
-            self._dispatch_task.result()
+        if self._dispatching is not None and self._dispatching.task.done() and self.allow_pick_jobs:
+            self._dispatching.task.result()
         try:
             await super()._poll_iteration()
         except (RedisError, OSError) as exc:
@@ -187,8 +182,8 @@ class LaneWorker(ControlQueueWorker):
             log.exception("unexpected error in the poll of the control queue; it continues", extra=extra)
         else:
             self._availability.served(PART)
-        if self.burst and self._dispatcher is not None:
-            await self._dispatcher.wait_until_drained()
+        if self.burst and self._dispatching is not None:
+            await self._dispatching.dispatcher.wait_until_drained()
 
     async def record_health(self) -> None:
         """Write arq's health key, also to a Redis that is full, which refuses arq's own command."""
@@ -214,37 +209,41 @@ class LaneWorker(ControlQueueWorker):
         """
         self._monitoring.health.is_stopping = True
         self.on_stopping()
-        if self._dispatcher is not None:
-            self._dispatcher.stop()
+        if self._dispatching is not None:
+            self._dispatching.dispatcher.stop()
         super().handle_sig_wait_for_completion(signum)
+
+    async def _sleep_until_tasks_complete(self) -> None:
+        """Wait for the tasks under way, but not for a Redis that is away. arq waits for its whole time limit."""
+        if self._dispatching is not None:
+            await self._dispatching.wait_for(self.tasks, self.settings.stop_timeout_s)
 
     async def close(self) -> None:
         """Stop all tasks and close all connections, whether or not Redis answers.
 
         arq closes its connections at once, and raises when Redis is away. This method settles running attempts first.
         """
+        running = self._dispatching
         try:
-            if self._dispatcher is not None and self._dispatch_task is not None:
-                self._dispatcher.stop()
-                await self._presence.withdraw()
-                # A claim may be under way. Its lanes are requeued at once only if its reply is handled.
-                await asyncio.wait({self._dispatch_task}, timeout=self.settings.redis_timeout_s)
-                await cancel_and_wait(self._dispatch_task)
-                if self.tasks:
-                    await asyncio.wait(set(self.tasks.values()), timeout=self.settings.stop_timeout_s)
-                await self._dispatcher.wake_other_worker()
-                counts = {"ended": self.jobs_complete, "requeued": self.jobs_retried}
-                message = "stopping: %(ended)d changes ended here, %(requeued)d attempts requeued"
-                log.info(message, counts, extra=log_fields(Event.STOPPING, **counts))
-            session = self._monitoring.health.session
-            if self._session_task is not None and session is not None:
-                await cancel_and_wait(self._session_task)
-                await session.close()
-            await super().close()
+            if running is not None:
+                running.dispatcher.stop()
+                await at_most(running.patience_s, self._presence.withdraw())
+                await running.finish_claiming()
+                await running.wait_for(self.tasks, self.settings.stop_timeout_s)
+                self._log_stop(is_served=running.is_served)
+                await running.end_session()
+            await at_most(running.patience_s if running else 0.0, super().close())
         except (RedisError, OSError) as exc:
-            if self._dispatcher is not None:
+            if running is not None:
                 log.warning("stopping, although %s", describe(exc), extra=log_fields(Event.STOPPING))
         finally:
-            if self._session_task is not None:
-                await cancel_and_wait(self._session_task)
+            if running is not None:
+                await running.stop_renewing()
             await self._resources.aclose()
+
+    def _log_stop(self, *, is_served: bool) -> None:
+        counts = {"ended": self.jobs_complete, "requeued": self.jobs_retried}
+        away = "; Redis is away: others take what is left when this worker's session has lapsed"
+        message = "stopping: %(ended)d changes ended here, %(requeued)d attempts requeued" + ("" if is_served else away)
+        level = logging.INFO if is_served else logging.WARNING
+        log.log(level, message, counts, extra=log_fields(Event.STOPPING, **counts))

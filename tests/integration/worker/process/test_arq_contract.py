@@ -38,6 +38,7 @@ SIGNATURES = {
     ),
     "finish_failed_job": "(self, job_id: str, result_data: Optional[bytes]) -> None",
     "handle_sig_wait_for_completion": "(self, signum: signal.Signals) -> None",
+    "_sleep_until_tasks_complete": "(self) -> None",
     "close": "(self) -> None",
     "async_run": "(self) -> None",
     "heart_beat": "(self) -> None",

@@ -67,9 +67,9 @@ async def test_waiting_for_a_wakeup_is_not_taken_for_an_unreachable_redis(
     """Even if the time-out of a command is shorter than the wait."""
     async with rig_on(valkey, tmp_path) as rig, rig.working(redis_timeout_s=0.6) as worker:
         await (await rig.producer.enqueue(change())).result(timeout=20)
-        assert worker._dispatcher is not None
+        assert worker._dispatching is not None
         impatient = open_redis(valkey_dsn, ArqRedis, timeout_s=0.6)
-        wakeups = worker._dispatcher._wakeups
+        wakeups = worker._dispatching.dispatcher._wakeups
         monkeypatch.setattr(wakeups, "_redis", impatient)
 
         try:
@@ -100,8 +100,8 @@ async def test_a_burst_worker_does_not_count_an_unreadable_user_that_is_gone(val
     """It was removed since; another user that is scheduled for later is still waited for."""
     async with rig_on(valkey, tmp_path) as rig, rig.working() as worker:
         await (await rig.producer.enqueue(change())).result(timeout=20)
-        dispatcher = worker._dispatcher
-        assert dispatcher is not None
+        assert worker._dispatching is not None
+        dispatcher = worker._dispatching.dispatcher
         dispatcher._unreadable |= {"gone", "1001"}
         await valkey.zadd(KEYS.schedule, {"1001": 9e12, "1002": 9e12})
         drained = [await dispatcher._is_drained()]
