@@ -29,6 +29,8 @@ GOOD: dict[str, tuple[str, Any]] = {
     "credentials_keys": ("file:/etc/ring", Secret("file:/etc/ring")),
     "queue": ("shop:control", "shop:control"),
     "egress": ("north", "north"),
+    "egress_bind": ("203.0.113.7", "203.0.113.7"),
+    "egress_proxy": ("http://10.0.0.7:3128", Secret("http://10.0.0.7:3128")),
     "user_rate_per_s": ("5", 5.0),
     "egress_rate_per_s": ("50", 50.0),
     "egress_hold_s": ("10", 10.0),
