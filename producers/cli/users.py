@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from producers import ForgetReport
+from producers.cli import pins
 from producers.cli.batches import print_cancelled
 from producers.cli.context import CliContext, CommandGroup, pass_cli
 from producers.cli.exit_codes import ExitCode
@@ -53,6 +54,7 @@ def show(cli: CliContext, user_id: str, changes: int) -> None:
             ("next slot", _next_slot(status.bucket)),
             ("slowed", slowed),
             ("keys", "not refused" if status.refused_code is None else _rejected_keys(status.refused_code)),
+            ("egress", "any" if status.egress is None else f"{status.egress} only"),
             ("hold", f"for {format_duration(status.hold_s)}" if status.hold_s > 0 else "none"),
         ]
     )
@@ -158,6 +160,10 @@ def _print_forgotten(cli: CliContext, report: ForgetReport) -> None:
         cli.screen.note(
             f"access key {key_id} is bound to the user; delete it with: copytrade gateway-keys revoke {key_id}"
         )
+
+
+for command in (pins.pin, pins.unpin, pins.pins):
+    user.add_command(command)
 
 
 def _rejected_keys(code: str) -> str:

@@ -28,7 +28,18 @@ from litestar.types import (
 )
 
 from producers.errors import ProducerError, abbreviated
-from producers.gateway.api import batches, bulk, changes, fan_outs, letters, monitoring, openapi, operating, results
+from producers.gateway.api import (
+    batches,
+    bulk,
+    changes,
+    fan_outs,
+    letters,
+    monitoring,
+    openapi,
+    operating,
+    pins,
+    results,
+)
 from producers.gateway.calls.audit import OutageLog, log
 from producers.gateway.calls.events import Event
 from producers.gateway.calls.problems import (
@@ -143,6 +154,7 @@ def create_app(settings: GatewaySettings | None = None, *, sign_in_token: str | 
                     *batches.ROUTES,
                     *results.ROUTES,
                     *operating.ROUTES,
+                    *pins.ROUTES,
                     *letters.ROUTES,
                     *openapi.ROUTES,
                 ],

@@ -79,6 +79,7 @@ def test_every_example_of_the_help_runs(
     (tmp_path / "change.json").write_text(json.dumps({"userId": "1001", **settings}), encoding="utf-8")
     (tmp_path / "followers.csv").write_text("user_id\n1001\n", encoding="utf-8")
     (tmp_path / "followers.jsonl").write_text('"1001"\n', encoding="utf-8")
+    (tmp_path / "pins.csv").write_text("user_id,egress\n1001,near\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     words = example.replace("--timeout 60", "--timeout 0").split()
 

@@ -19,7 +19,7 @@ def test_a_user_is_shown_with_lanes_limit_and_pause(copytrade: Copytrade) -> Non
 
     assert shown[:3] == ["user\t1001", "paused\tyes", "limit\t2.5 requests a second"]
     assert shown[3:6] == ["requests\tnone lately", "next slot\tnow", "slowed\tno"]
-    assert shown[9].startswith("t1\t1\tno\t")
+    assert shown[10].startswith("t1\t1\tno\t")
     assert jobs[-1] == "t1\to1001"
     assert (document["paused"], document["ratePerS"], document["lanes"][0]["head"]) == (True, 2.5, "o1001")
 

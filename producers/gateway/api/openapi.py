@@ -11,7 +11,7 @@ from typing import Any
 
 from litestar import Litestar, Request, get
 
-from producers.gateway.api.schemas import BATCH_ID, CHANGES, ID, ID_IN_PATH, REF, SETTINGS, TTL, components
+from producers.gateway.api.schemas import BATCH_ID, CHANGES, ID, ID_IN_PATH, PINS, REF, SETTINGS, TTL, components
 from producers.gateway.calls.bodies import CSV, JSON, NDJSON
 from producers.gateway.calls.identity import MAX_BATCH_KEY_CHARS, MAX_BULK_KEY_CHARS, MAX_KEY_CHARS, key_pattern
 from producers.gateway.calls.problems import MEDIA_TYPE
@@ -27,6 +27,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "/v1/changes:bulk"): {JSON: CHANGES, NDJSON: LINES},
     ("post", "/v1/batches"): {JSON: "NewBatch", NDJSON: ROWS, CSV: TABLE},
     ("put", "/v1/users/{user_id}/limit"): {JSON: "NewLimit"},
+    ("put", "/v1/users/{user_id}/pin"): {JSON: "NewPin"},
+    ("post", "/v1/pins:bulk"): {JSON: PINS},
     ("post", "/v1/pauses/pause"): {JSON: "PauseTarget"},
     ("post", "/v1/pauses/resume"): {JSON: "PauseTarget"},
     ("post", "/v1/dead-letters/replay"): {JSON: "Letters"},

@@ -26,6 +26,7 @@ from producers.gateway.api.fan_outs import BatchReport
 from producers.gateway.api.letters import Dropped, Letters, ReplayReport
 from producers.gateway.api.new_batch import NewBatch
 from producers.gateway.api.operating import Changed, NewLimit, PauseTarget
+from producers.gateway.api.pins import NewPin, PinnedMany, UserPin
 from producers.gateway.api.results import ResultsPage
 from producers.gateway.calls.problem_document import Problem
 from producers.settings import MAX_TTL_S
@@ -35,7 +36,7 @@ Schema = dict[str, Any]
 REF = "#/components/schemas/{name}"
 MESSAGES = (
     BatchReport, Cancelled, CancelledMany, Changed, ChangeStatus, Dropped, Enqueued, EnqueuedMany, Letters, NewBatch,
-    NewLimit, PauseTarget, Problem, ReplayReport, ResultsPage,
+    NewLimit, NewPin, PauseTarget, PinnedMany, Problem, ReplayReport, ResultsPage, UserPin,
 )  # fmt: skip
 IN_CAMEL_CASE = (UserStatus, Pause, DeadLetter, Overview)
 """Answers whose names are turned into camel case when they are encoded, with all their fields."""
@@ -46,6 +47,7 @@ BATCH_ID: Schema = {"type": "string", "pattern": f"^[!-.0-~]{{1,{MAX_BATCH_ID_CH
 TTL: Schema = {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_TTL_S}
 RATE: Schema = {"type": "number", "minimum": MIN_RATE_PER_S, "maximum": MAX_RATE_PER_S}
 SETTINGS: Schema = {"type": "array", "items": {"$ref": REF.format(name="CopySetting")}}
+PINS: Schema = {"type": "array", "items": {"$ref": REF.format(name="UserPin")}}
 CHANGES: Schema = {"type": "array", "items": {"$ref": REF.format(name="SettingsChange")}}
 
 FIELDS: dict[str, dict[str, Schema]] = {
@@ -59,6 +61,7 @@ FIELDS: dict[str, dict[str, Schema]] = {
     },
     "NewLimit": {"ratePerS": RATE},
     "PauseTarget": {"userId": ID, "traderId": ID, "egress": ID},
+    "UserPin": {"egress": ID},
     "Letters": {"jobId": ID, "userId": ID, "traderId": ID, "batchId": ID, "code": ID},
 }
 """What fields that may be null are otherwise."""

@@ -45,7 +45,7 @@ class Checked(Generic[T]):
 
 
 async def check_items(
-    items: Iterable[I], read: Callable[[I], T], *, most: int, all_or_nothing: bool = False
+    items: Iterable[I], read: Callable[[I], T], *, most: int, all_or_nothing: bool = False, done: str = "enqueued"
 ) -> Checked[T]:
     """Check items.
 
@@ -54,6 +54,7 @@ async def check_items(
         read: returns an item as it is meant.
         most: how many there may be.
         all_or_nothing: whether one that breaks a rule refuses all.
+        done: what is done with items, for messages.
 
     Raises:
         BodyTooLarge: there are too many.
@@ -76,7 +77,7 @@ async def check_items(
         checked.valid.append(value)
         places.append(index)
     if checked.invalid and (all_or_nothing or not checked.valid):
-        detail = f"{checked.invalid:,} of the items are invalid; nothing was enqueued"
+        detail = f"{checked.invalid:,} of the items are invalid; nothing was {done}"
         raise BadRows(detail, checked.errors, total=checked.invalid)
     return checked
 

@@ -47,6 +47,7 @@ async def _load(request: AnyRequest) -> Mapping[str, Any]:
         "title": f"User {user_id}",
         "default_limit": default_limit(overview),
         "obstacle": obstacle(status, overview),
+        "egresses": used_egresses(overview),
         "status": status,
         "state": state_of(status),
         "trader_id": trader_id,
@@ -114,6 +115,29 @@ def _rate(text: str) -> float:
     return rate_per_s
 
 
+@post("/actions/pin-user", opt={"page": Scope.OPERATE}, include_in_schema=False, status_code=SEE_OTHER)
+async def pin(request: AnyRequest) -> Redirect:
+    """Pin a user to an egress, or unpin it."""
+    form = await read_form(request)
+    user_id = form.get("id", "")
+    require_user(request, user_id)
+    producer = gateway_of(request).producer
+    if "remove" in form:
+        await producer.unpin_user(user_id)
+        log_call(request, "unpin", f"user {user_id}")
+        return done(request, "/user", "unpinned", id=user_id)
+    egress = form.get("egress", "")
+    await producer.pin_user(user_id, egress)
+    log_call(request, "pin", f"user {user_id} to egress {egress}")
+    names = used_egresses(await watch_of(request).latest(request))
+    return done(request, "/user", "pinned" if egress in names else "pinned-unused", id=user_id)
+
+
+def used_egresses(overview: Overview) -> list[str]:
+    """Return the egresses that have workers."""
+    return [egress.name for egress in overview.egresses if egress.workers]
+
+
 @get("/user/cancel", opt={"page": Scope.OPERATE}, include_in_schema=False)
 async def ask_cancel(request: AnyRequest) -> Response[bytes]:
     """Ask before all queued changes of a user are cancelled."""
@@ -147,4 +171,4 @@ async def cancel(request: AnyRequest) -> Redirect:
     return done(request, "/user", "user-cancelled", id=user_id, count=report.cancelled, others=report.in_flight)
 
 
-ROUTES = [*Screen("/user", "user.html", _load, parameters=("id", "trader")).routes(), limit, ask_cancel, cancel]
+ROUTES = [*Screen("/user", "user.html", _load, parameters=("id", "trader")).routes(), limit, pin, ask_cancel, cancel]

@@ -50,6 +50,38 @@ async def test_pauses_are_listed_until_they_end(gateway: httpx.AsyncClient, targ
     assert (await gateway.get("/v1/pauses")).json() == []
 
 
+async def test_a_user_is_pinned_to_an_egress_and_unpinned(gateway: httpx.AsyncClient) -> None:
+    """Its status and the list of pins show it."""
+    pinned = await gateway.put("/v1/users/1/pin", json={"egress": "near"})
+    status = (await gateway.get("/v1/users/1")).json()
+    listed = (await gateway.get("/v1/pins")).json()
+    unpinned = [(await gateway.delete("/v1/users/1/pin")).json() for _ in range(2)]
+
+    assert pinned.json() == {"egress": "near"}
+    assert status["egress"] == "near"
+    assert listed == [{"userId": "1", "egress": "near"}]
+    assert unpinned == [{"changed": True}, {"changed": False}]
+
+
+async def test_many_users_are_pinned_at_once_or_none(gateway: httpx.AsyncClient) -> None:
+    """What is wrong with an item is told with its place; the list can be one egress's."""
+    many = [{"userId": str(number), "egress": "near" if number % 2 else "far"} for number in range(4)]
+    changed = await gateway.post("/v1/pins:bulk", json=many)
+    odd = [{"userId": "9", "egress": "x"}, {"userId": "9", "egress": "y"}, {"userId": "a b", "egress": None}]
+    refused = await gateway.post("/v1/pins:bulk", json=[*odd, {"userId": "8"}, {"userId": 7, "egress": "x"}, 6])
+    near = (await gateway.get("/v1/pins", params={"egress": "near"})).json()
+    back = await gateway.post("/v1/pins:bulk", json=[{"userId": pin["userId"], "egress": None} for pin in many])
+
+    assert changed.json() == {"changed": 4}
+    assert refused.status_code == 422
+    places = [(row["index"], row["field"]) for row in refused.json()["errors"]]
+    assert places == [(1, "userId"), (2, "userId"), (3, "egress"), (4, "userId"), (5, "body")]
+    assert refused.json()["detail"] == "5 of the items are invalid; nothing was pinned"
+    assert sorted(pin["userId"] for pin in near) == ["1", "3"]
+    assert back.json() == {"changed": 4}
+    assert (await gateway.get("/v1/pins")).json() == []
+
+
 async def test_dead_letters_and_batches_are_paged(gateway: httpx.AsyncClient, served_lanes: Lanes) -> None:
     """By the address in the header Link; the last page has none."""
     for user in ("1", "2", "3"):
@@ -112,6 +144,9 @@ async def test_dead_letters_are_listed_replayed_and_dropped(gateway: httpx.Async
         ("PUT", "/v1/users/1/limit", {"ratePerS": "fast"}, "ratePerS"),
         ("PUT", "/v1/users/1/limit", {}, "ratePerS"),
         ("PUT", "/v1/users/1/limit", [], "body"),
+        ("PUT", "/v1/users/1/pin", {"egress": None}, "egress"),
+        ("PUT", "/v1/users/1/pin", {"egress": "a b"}, "egress"),
+        ("POST", "/v1/pins:bulk", {"1": "near"}, "body"),
     ],
 )
 async def test_a_target_that_is_none_is_a_problem_that_names_the_field(

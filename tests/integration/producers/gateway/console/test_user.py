@@ -108,6 +108,26 @@ async def test_a_users_own_limit_is_set_and_removed(gateway: httpx.AsyncClient, 
     assert (await served_producer.user_status("5")).rate_per_s is None
 
 
+async def test_a_user_is_pinned_to_an_egress_and_unpinned(
+    gateway: httpx.AsyncClient, served_producer: Producer
+) -> None:
+    """The page says so, and that no worker of it is alive; a name that cannot be one is refused."""
+    pinned = await gateway.post("/actions/pin-user", data={"id": "5", "egress": "near"})
+    notice = await page_after(gateway, pinned)
+    page = await shown(gateway, "/user", id="5")
+    refused = [await gateway.post("/actions/pin-user", data={"id": "5", "egress": name}) for name in ("", "a b")]
+    status = await served_producer.user_status("5")
+    unpinned = await gateway.post("/actions/pin-user", data={"id": "5", "remove": "yes"})
+
+    assert "No worker sends through an egress of this name" in notice
+    assert "<dd>near only</dd>" in page
+    assert "No worker sends through its egress near" in page
+    assert [answer.status_code for answer in refused] == [422, 422]
+    assert status.egress == "near"
+    assert "Unpinned" in await page_after(gateway, unpinned)
+    assert "<dd>any</dd>" in await shown(gateway, "/user", id="5")
+
+
 async def test_all_changes_of_a_user_are_cancelled_after_their_count_was_shown(
     gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes
 ) -> None:
@@ -145,12 +165,12 @@ async def test_only_who_may_operate_sees_and_sends_the_actions(
             statuses += [answer.status_code, (await gateway.get("/user/cancel", params={"id": "5"})).status_code]
             statuses += [
                 (await gateway.post(f"/actions/{action}-user", data={"id": "5", "restore": "yes"})).status_code
-                for action in ("limit", "cancel")
+                for action in ("limit", "pin", "cancel")
             ]
     async with gateway_on(valkey_dsn, gateway_read_only=True) as gateway:
         pages.append(await shown(gateway, "/user", id="5"))
 
-    assert statuses == [200, 403, 403, 403, 403, 403, 403, 403]
+    assert statuses == [200, 403, 403, 403, 403, 403, 403, 403, 403, 403]
     assert "/actions/" not in "".join(pages).replace("/actions/sign-out", "")
     assert "/user/cancel" not in "".join(pages)
     status = await served_producer.user_status("5")
