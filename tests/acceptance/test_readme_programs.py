@@ -55,7 +55,8 @@ async def test_the_programs_of_the_readme_print_what_their_comments_promise(tmp_
     assert total == "3 of 3"
     assert "order-4711" in poll
     assert "applied" in poll
-    assert steer.splitlines() == ["['1001']", "CancelReport(cancelled=0, in_flight=0, malformed=0)"]
+    pins = "[Pin(user_id='1001', egress='frankfurt')]"
+    assert steer.splitlines() == ["['1001']", pins, "CancelReport(cancelled=0, in_flight=0, malformed=0)"]
     assert sync.split() == ["applied"]
     assert arq.split() == ["order-4712.change", "applied"]
     assert f"print(exc)  # {read.strip()}\n" in PROGRAMS[-2]
