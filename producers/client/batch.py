@@ -16,7 +16,7 @@ from producers.queue import batches
 from producers.queue.cancel import CancelReport
 from producers.queue.fan_out import FanOutReport, member_job_id
 from producers.queue.progress import fetch_progress
-from producers.queue.replay import retry_batch
+from producers.queue.replay import NextRetry, next_retry, retry_batch
 from producers.queue.results import MAX_BLOCK_S, PAGE_SIZE, ResultCursor, ResultPage, parse_cursor, read_page
 from producers.settings import ProducerSettings
 from producers.transport.clients import keyspace_of
@@ -160,16 +160,25 @@ class Batch:
         plan = batches.cancel_batch(keyspace_of(self._redis), self.batch_id, result_ttl_ms=self._settings.result_ttl_ms)
         return await run_plan(self._redis, plan, f"cancelling batch {self.batch_id}")
 
+    async def next_retry(self) -> NextRetry | None:
+        """Return what `retry_failed` enqueues now, and as which batch; None if this batch has no dead letters.
+
+        Raises:
+            QueueUnavailable: Redis did not answer.
+        """
+        plan = next_retry(keyspace_of(self._redis), self.batch_id)
+        return await run_plan(self._redis, plan, f"reading the dead letters of batch {self.batch_id}")
+
     async def retry_failed(self, *, batch_id: str | None = None) -> Batch:
         """Enqueue this batch's dead letters again, in their order, as a batch of their own.
 
         Args:
-            batch_id: the ID of the new batch; by default one that is derived from the letters. A call that is repeated
-                with its ID goes on where the call before ended, and returns the same batch.
+            batch_id: the ID of the new batch; by default that of `next_retry`. A call that is repeated with its ID goes
+                on where the call before ended, and returns the same batch.
 
         Returns:
-            The new batch. If a call without an ID fails half-way, repeating it puts the remaining letters into another
-            batch.
+            The new batch. A call without an ID that failed half-way is completed by repeating it, unless more changes
+            of this batch have failed meanwhile.
 
         Raises:
             BatchNotFound: there is no such batch, or it has expired.

@@ -152,8 +152,16 @@ def count_by_outcome(keys: Keyspace) -> Plan[dict[Outcome, int]]:
     return dict(zip(DEAD_OUTCOMES, counts, strict=True))
 
 
-def retry_batch_id(batch_id: str, dead_letters: Sequence[DeadLetter]) -> str:
-    """Return the ID of the batch that replays a batch's dead letters. The same dead letters have the same batch."""
-    suffix = f".retry-{content_digest([dead_letter.replay_id for dead_letter in dead_letters])[:8]}"
+def retry_batch_id(batch_id: str, newest_replay_id: str, number: int = 0) -> str:
+    """Return the ID of the batch that replays a batch's dead letters.
+
+    It is derived from the newest one, which is sent last: a replay that was cut off is completed under the same ID.
+
+    Args:
+        batch_id: the batch.
+        newest_replay_id: the `replay_id` of its newest dead letter.
+        number: tells several batches apart.
+    """
+    suffix = f".retry-{content_digest([newest_replay_id, number])[:8]}"
     base = batch_id.replace(ids.BATCH_MARK, "--")  # an earlier version's may contain it
     return base[: MAX_BATCH_ID_CHARS - len(suffix)].rstrip(ids.BATCH_MARK) + suffix

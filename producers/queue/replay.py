@@ -6,12 +6,14 @@ runs twice, appends each change once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from producers.contract import ids
 from producers.contract.keyspace import Keyspace
-from producers.contract.messages import Priority, SettingsChange
+from producers.contract.messages import Outcome, Priority, SettingsChange
 from producers.contract.validation import check_change
 from producers.errors import DeadLetterNotFound, ProducerError, Refusal, ReplayRefused
 from producers.queue import dead_letters
@@ -26,7 +28,7 @@ from producers.queue.slicing import slices
 from producers.queue.submit import Submission, SubmitOptions, submit
 from producers.queue.submit_messages import SubmitVerdict
 from producers.settings import ProducerSettings, change_ttl_ms
-from producers.transport.commands import TIME_US
+from producers.transport.commands import HGET, HMGET, TIME_US
 from producers.transport.plan import Plan
 
 RETRY = "retry"
@@ -68,6 +70,51 @@ def replay(keys: Keyspace, selection: Selection, settings: ProducerSettings) -> 
     return replace(report, malformed=malformed)
 
 
+@dataclass(frozen=True, slots=True)
+class NextRetry:
+    """What retrying the dead letters of a batch enqueues.
+
+    Attributes:
+        batch_id: the ID of the batch that they are enqueued as; if an earlier retry was cut off, that of its batch.
+        counts: how many dead letters there are of each outcome.
+    """
+
+    batch_id: str
+    counts: Mapping[Outcome, int]
+
+
+def next_retry(keys: Keyspace, batch_id: str) -> Plan[NextRetry | None]:
+    """Return what retrying a batch's dead letters enqueues; None if it has none."""
+    counts: Counter[Outcome] = Counter()
+    newest: list[IndexEntry] = []
+
+    def take(entries: list[IndexEntry]) -> Plan[None]:
+        counts.update(entry.outcome for entry in entries)
+        newest[:] = entries[-1:] or newest
+        yield from ()
+
+    yield from visit(keys, Selection(batch_id=batch_id), take)
+    if not newest:
+        return None
+    newest_replay_id = dead_letters.make_replay_id(newest[0].job_id, int(newest[0].ended_at_us))
+    return NextRetry((yield from _retry_id(keys, batch_id, newest_replay_id)), counts)
+
+
+def _retry_id(keys: Keyspace, batch_id: str, newest_replay_id: str) -> Plan[str]:
+    """Return the ID of the batch that a retry makes or goes on with, which was not cancelled."""
+    for number in itertools.count():
+        new_batch_id = dead_letters.retry_batch_id(batch_id, newest_replay_id, number)
+        if (yield from HGET(keys.batch + new_batch_id, "cancelled_at")) is None:
+            break
+    return new_batch_id
+
+
+def _is_closed(keys: Keyspace, batch_id: str) -> Plan[bool]:
+    """Return whether nothing can be added to a batch: it is sealed, and no lane was full."""
+    sealed, lane_full_count = yield from HMGET(keys.batch + batch_id, "sealed_at", "lane_full_count")
+    return sealed is not None and not int(lane_full_count or 0)
+
+
 def retry_batch(
     keys: Keyspace, batch_id: str, new_batch_id: str | None, settings: ProducerSettings, result_ttl_ms: int
 ) -> Plan[FanOutReport]:
@@ -76,8 +123,8 @@ def retry_batch(
     Args:
         keys: the names of keys.
         batch_id: the batch.
-        new_batch_id: the ID of the new batch; None for one that is derived from the letters. If there is such a batch
-            and it is sealed, nothing is sent: it is the one of an earlier call.
+        new_batch_id: the ID of the new batch; None for that of `next_retry`. If there is such a batch and nothing can
+            be added to it, nothing is sent: it is the one of an earlier call.
         settings: of the producer.
         result_ttl_ms: how long the new batch is kept once it is complete.
 
@@ -94,10 +141,9 @@ def retry_batch(
         full_percent=settings.redis_full_percent,
     )
     exists = new_batch_id is not None and (yield from check_existing(keys, new_batch_id, options))
-    if new_batch_id is not None and exists:
+    if new_batch_id is not None and exists and (yield from _is_closed(keys, new_batch_id)):
         earlier = yield from fetch_progress(new_batch_id)
-        if earlier.sealed:
-            return FanOutReport(new_batch_id, earlier.total, 0, earlier.total, [])
+        return FanOutReport(new_batch_id, earlier.total, 0, earlier.total, [])
     entries: list[IndexEntry] = []
     found: list[DeadLetter] = []
 
@@ -111,7 +157,7 @@ def retry_batch(
         yield from fetch_progress(batch_id)  # raises if there is no such batch
         raise DeadLetterNotFound(f"batch {batch_id} has no dead letters that could be sent again")
     if new_batch_id is None:
-        new_batch_id = dead_letters.retry_batch_id(batch_id, found)
+        new_batch_id = yield from _retry_id(keys, batch_id, found[-1].replay_id)
         options = replace(options, batch_id=new_batch_id)
         yield from check_existing(keys, new_batch_id, options)
     report = ReplayReport([], [])

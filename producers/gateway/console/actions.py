@@ -65,6 +65,7 @@ NOTICES: Final[Mapping[str, str | Callable[[int, int], str]]] = {
     "change-retried": "Enqueued again, as this change.",
     "batch-cancelled": _cancelled,
     "batch-retried": _retried,
+    "batch-retried-before": "Enqueued again before, as this batch.",
     "letters-replayed": _replayed,
     "letters-dropped": _dropped,
     "no-letters": "No dead letter matches.",

@@ -151,38 +151,49 @@ async def ask_retry(request: AnyRequest) -> Response[Any]:
     """Ask before the failed changes of a batch are enqueued again."""
     batch = _batch_of(request, request.query_params.get("id", ""))
     await batch.progress()  # refuses an unknown batch
-    count = await gateway_of(request).producer.dead.count(batch_id=batch.batch_id)
-    if not count:
+    retry = await batch.next_retry()
+    if retry is None:
         return done(request, "/batch", "nothing-failed", id=batch.batch_id)
-    rejected = await gateway_of(request).producer.dead.count(batch_id=batch.batch_id, outcome=Outcome.UNAUTHORIZED)
-    label = f"Retry {plural(count, 'failed change')}"
+    label = f"Retry {plural(sum(retry.counts.values()), 'failed change')}"
+    warning = keys_warning(retry.counts.get(Outcome.UNAUTHORIZED, 0))
     question = f"{label} of batch {batch.batch_id}? They are enqueued again, as a batch of their own. {GOES_ON}"
     see = link(request, "/batch", id=batch.batch_id, outcome=Outcome.UNAUTHORIZED.value) + "#results"
-    return _confirmation(request, batch, question, "/actions/retry-batch", label, keys_warning(rejected), see)
+    return _confirmation(request, batch, question, "/actions/retry-batch", label, warning, see, retry.batch_id)
 
 
 @post("/actions/retry-batch", opt={"page": Scope.ENQUEUE}, include_in_schema=False, status_code=SEE_OTHER)
 async def retry(request: AnyRequest) -> Redirect:
-    """Enqueue the dead letters of a batch again, as a batch of their own."""
-    batch = _batch_of(request, (await read_form(request)).get("id", ""))
+    """Enqueue the dead letters of a batch again, as the batch that the form names."""
+    form = await read_form(request)
+    batch, new_id = _batch_of(request, form.get("id", "")), form.get("as")
+    if new_id is not None:
+        require_id(request, new_id)
     try:
-        new = await batch.retry_failed()
+        new = await batch.retry_failed(batch_id=new_id)
     except DeadLetterNotFound:
         return done(request, "/batch", "nothing-failed", id=batch.batch_id)
     accepted, refused = (0, 0) if new.report is None else (new.report.accepted, len(new.report.refused))
     log_call(request, "retry", f"batch {batch.batch_id}", accepted)
-    return done(request, "/batch", "batch-retried", id=new.batch_id, count=accepted, others=refused)
+    notice = "batch-retried" if accepted or refused else "batch-retried-before"
+    return done(request, "/batch", notice, id=new.batch_id, count=accepted, others=refused)
 
 
 def _confirmation(
-    request: AnyRequest, batch: Batch, question: str, path: str, label: str, warning: str = "", see: str | None = None
+    request: AnyRequest,
+    batch: Batch,
+    question: str,
+    path: str,
+    label: str,
+    warning: str = "",
+    see: str | None = None,
+    new_id: str | None = None,
 ) -> Response[bytes]:
     return confirmation(
         request,
         question=question,
         address=link(request, path),
         label=label,
-        fields={"id": batch.batch_id},
+        fields={"id": batch.batch_id, "as": new_id},
         back=link(request, "/batch", id=batch.batch_id),
         warning=warning,
         see=see,

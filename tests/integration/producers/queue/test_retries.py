@@ -103,6 +103,23 @@ def stopped(*_: object, **__: object) -> None:
     raise ConnectionAbortedError
 
 
+async def test_what_a_cancelled_retry_has_not_sent_is_retried_as_another_batch(
+    producer: Producer, lanes: Lanes
+) -> None:
+    """Nothing can be added to the one that was cut off, and then cancelled."""
+    batch = await to_users(producer, users(3), "july")
+    await end_all(lanes, REJECTED)
+    first = await batch.next_retry()
+    assert first is not None
+    assert sum(first.counts.values()) == 3
+    await lanes.redis.hset(f"{KEYS.batch}{first.batch_id}", "cancelled_at", "1")  # type: ignore[misc]
+
+    again = await batch.retry_failed()
+
+    assert again.batch_id != first.batch_id
+    assert (await again.progress()).total == 3
+
+
 async def test_a_failed_retry_can_be_retried(producer: Producer, lanes: Lanes) -> None:
     """Also of batches with the longest ID."""
     batch = await to_users(producer, users(3), "b" * 64)

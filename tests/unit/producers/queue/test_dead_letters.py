@@ -98,20 +98,20 @@ def test_a_selection_reads_only_the_index_of_its_outcome() -> None:
     assert list(Selection(outcome=Outcome.EXHAUSTED).outcomes) == [Outcome.EXHAUSTED]
 
 
-def test_the_same_dead_letters_make_the_same_batch_of_retries() -> None:
+def test_the_same_newest_dead_letter_makes_the_same_batch_of_retries() -> None:
     """A repeated replay thus finds its batch; the ID of the longest batch is shortened to fit."""
-    one, other = letter("b..1"), letter("b..2")
+    one, other = (letter(job_id).replay_id for job_id in ("b..1", "b..2"))
 
-    assert retry_batch_id("b", [one, other]) == retry_batch_id("b", [one, other])
-    assert retry_batch_id("b", [one, other]) != retry_batch_id("b", [one])
-    longest = retry_batch_id("b" * MAX_BATCH_ID_CHARS, [one])
+    assert retry_batch_id("b", one) == retry_batch_id("b", one)
+    assert len({retry_batch_id("b", one), retry_batch_id("b", other), retry_batch_id("b", one, 1)}) == 3
+    longest = retry_batch_id("b" * MAX_BATCH_ID_CHARS, one)
     assert check_batch_id(longest) == longest
-    assert retry_batch_id("b" * MAX_BATCH_ID_CHARS, [letter("c..1")]) != longest
+    assert retry_batch_id("b" * MAX_BATCH_ID_CHARS, other) != longest
 
 
 @pytest.mark.parametrize("batch_id", ["a..b", "b" * 49 + ".c", "...", "b."])
 def test_the_batch_of_retries_has_an_id_that_a_new_batch_may_have(batch_id: str) -> None:
     """Whatever an earlier version's batch was called, and wherever the ID is cut."""
-    retried = retry_batch_id(batch_id, [letter("b..1")])
+    retried = retry_batch_id(batch_id, letter("b..1").replay_id)
 
     assert check_new_batch_id(retried) == retried
