@@ -100,6 +100,14 @@ class DeadLetters:
         """
         return await run_plan(self._redis, dead_letters.get(self._keys, job_id), f"reading dead letter {job_id}")
 
+    async def newest_us(self) -> float | None:
+        """Return when the newest dead letter ended, Unix microseconds on Redis's clock; None if there is none.
+
+        Raises:
+            QueueUnavailable: Redis did not answer.
+        """
+        return await run_plan(self._redis, newest_us(self._keys, Selection()), "reading the newest dead letter")
+
     async def counts(self) -> dict[Outcome, int]:
         """Return how many dead letters there are of each outcome.
 
@@ -120,6 +128,7 @@ class DeadLetters:
         batch_id: str | None = None,
         code: str | None = None,
         everything: bool = False,
+        until_us: float | None = None,
     ) -> ReplayReport:
         """Enqueue dead letters again at the ends of their lanes, in their order, and drop them.
 
@@ -133,7 +142,9 @@ class DeadLetters:
             trader_id: replay the letters of this trader.
             batch_id: replay the letters of this batch.
             code: replay the letters whose result has this code of the exchange; see `list`.
-            everything: replay all letters; combines with no other argument.
+            everything: replay all letters; combines with no other argument but the next.
+            until_us: the last time: replay no letter that ended after the `newest_us` of an earlier moment. Not for one
+                by its job ID.
 
         Returns:
             The old and new ID of each replayed letter, and why others were refused.
@@ -151,6 +162,7 @@ class DeadLetters:
             batch_id=batch_id,
             code=code,
             everything=everything,
+            until_us=until_us,
         )
         return await run_plan(self._redis, replay(self._keys, selection, self._settings), "replaying dead letters")
 
@@ -164,6 +176,7 @@ class DeadLetters:
         batch_id: str | None = None,
         code: str | None = None,
         everything: bool = False,
+        until_us: float | None = None,
     ) -> int:
         """Delete dead letters. The arguments select them as for `replay`.
 
@@ -183,6 +196,7 @@ class DeadLetters:
             batch_id=batch_id,
             code=code,
             everything=everything,
+            until_us=until_us,
         )
         return await run_plan(self._redis, dead_letters.drop(self._keys, selection), "dropping dead letters")
 

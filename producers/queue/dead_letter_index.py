@@ -118,7 +118,9 @@ def visit(keys: Keyspace, selection: Selection, take: Callable[[list[IndexEntry]
         if one is not None:
             yield from take(one)
             return 0
-    newest = yield from newest_us(keys, selection)
+    newest = selection.until_us
+    if newest is None:
+        newest = yield from newest_us(keys, selection)
     start_us, found, malformed = None, 0, 0
     while True:
         part = yield from select_part(keys, selection, start_us=start_us, end_us=newest, limit=PART_SIZE)

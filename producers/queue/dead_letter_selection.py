@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from producers.contract import ids, keyspace
@@ -26,7 +26,11 @@ class Filters(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Selects the dead letters that match all of its attributes which are not None."""
+    """Selects the dead letters that match all of its attributes which are not None.
+
+    `until_us` is the last time at which they ended: an operation leaves those that are added later. A page of dead
+    letters starts from a time of its own.
+    """
 
     outcome: Outcome | None = None
     user_id: str | None = None
@@ -34,6 +38,7 @@ class Selection:
     job_id: str | None = None
     trader_id: str | None = None
     code: str | None = None
+    until_us: float | None = None
 
     @classmethod
     def from_arguments(
@@ -46,6 +51,7 @@ class Selection:
         batch_id: str | None,
         code: str | None,
         everything: bool,
+        until_us: float | None,
     ) -> Selection:
         """Return the selection of the arguments of `DeadLetters.replay` and `DeadLetters.drop`.
 
@@ -56,7 +62,7 @@ class Selection:
         if (selection == cls()) is not everything:
             filters = "outcome=, user_id=, trader_id=, batch_id= and code="
             raise TypeError(f"give a job ID, or some of {filters}, or just everything=True")
-        return selection
+        return replace(selection, until_us=until_us)
 
     @property
     def outcomes(self) -> Sequence[Outcome]:

@@ -99,6 +99,14 @@ class DeadLetters:
         """
         return run_plan(self._redis, dead_letters.get(self._keys, job_id), f"reading dead letter {job_id}")
 
+    def newest_us(self) -> float | None:
+        """Return when the newest dead letter ended, Unix microseconds on Redis's clock; None if there is none.
+
+        Raises:
+            QueueUnavailable: Redis did not answer.
+        """
+        return run_plan(self._redis, newest_us(self._keys, Selection()), "reading the newest dead letter")
+
     def counts(self) -> dict[Outcome, int]:
         """Return how many dead letters there are of each outcome.
 
@@ -119,6 +127,7 @@ class DeadLetters:
         batch_id: str | None = None,
         code: str | None = None,
         everything: bool = False,
+        until_us: float | None = None,
     ) -> ReplayReport:
         """Enqueue dead letters again at the ends of their lanes, in their order, and drop them.
 
@@ -132,7 +141,9 @@ class DeadLetters:
             trader_id: replay the letters of this trader.
             batch_id: replay the letters of this batch.
             code: replay the letters whose result has this code of the exchange; see `list`.
-            everything: replay all letters; combines with no other argument.
+            everything: replay all letters; combines with no other argument but the next.
+            until_us: the last time: replay no letter that ended after the `newest_us` of an earlier moment. Not for one
+                by its job ID.
 
         Returns:
             The old and new ID of each replayed letter, and why others were refused.
@@ -150,6 +161,7 @@ class DeadLetters:
             batch_id=batch_id,
             code=code,
             everything=everything,
+            until_us=until_us,
         )
         return run_plan(self._redis, replay(self._keys, selection, self._settings), "replaying dead letters")
 
@@ -163,6 +175,7 @@ class DeadLetters:
         batch_id: str | None = None,
         code: str | None = None,
         everything: bool = False,
+        until_us: float | None = None,
     ) -> int:
         """Delete dead letters. The arguments select them as for `replay`.
 
@@ -182,6 +195,7 @@ class DeadLetters:
             batch_id=batch_id,
             code=code,
             everything=everything,
+            until_us=until_us,
         )
         return run_plan(self._redis, dead_letters.drop(self._keys, selection), "dropping dead letters")
 

@@ -30,7 +30,7 @@ INTERVAL_S = 5.0
 FILTERS = {"outcome": "outcome", "code": "code", "user": "user_id", "batch": "batch_id", "trader": "trader_id"}
 """The parameters of pages and forms, and the arguments of `DeadLetters` that they are."""
 
-EVERYTHING = "everything"
+EVERYTHING, UNTIL = "everything", "until"
 
 _PARAMETER = {argument: name for name, argument in FILTERS.items()}
 
@@ -40,7 +40,7 @@ async def _load(request: AnyRequest) -> Mapping[str, Any]:
     dead = gateway_of(request).producer.dead
     given = _filters(request.query_params)
     selection = _arguments(given)
-    by, start_us = _grouping(request), _start_us(request)
+    by, start_us = _grouping(request), _time_us(request.query_params, "before")
     counts = await dead.counts()
     groups = None if start_us is not None else await dead.groups(by, **selection)
     return {
@@ -84,8 +84,8 @@ async def ask_drop(request: AnyRequest) -> Response[Any]:
 @post("/actions/replay-letters", opt={"page": Scope.OPERATE}, include_in_schema=False, status_code=SEE_OTHER)
 async def replay(request: AnyRequest) -> Redirect:
     """Enqueue all dead letters that match again."""
-    given, selection = await _selection(request)
-    report = await gateway_of(request).producer.dead.replay(**selection)
+    given, selection, until_us = await _selection(request)
+    report = await gateway_of(request).producer.dead.replay(**selection, until_us=until_us)
     log_call(request, "replay", _described(given), len(report.replayed))
     counts = {"count": len(report.replayed), "others": len(report.refused)}
     if len(report.replayed) == 1 and not report.refused:
@@ -98,8 +98,8 @@ async def replay(request: AnyRequest) -> Redirect:
 @post("/actions/drop-letters", opt={"page": Scope.OPERATE}, include_in_schema=False, status_code=SEE_OTHER)
 async def drop(request: AnyRequest) -> Redirect:
     """Delete all dead letters that match."""
-    given, selection = await _selection(request)
-    dropped = await gateway_of(request).producer.dead.drop(**selection)
+    given, selection, until_us = await _selection(request)
+    dropped = await gateway_of(request).producer.dead.drop(**selection, until_us=until_us)
     log_call(request, "drop", _described(given), dropped)
     return done(request, "/dead-letters", "letters-dropped", **given, count=dropped)
 
@@ -107,6 +107,7 @@ async def drop(request: AnyRequest) -> Redirect:
 async def _ask(request: AnyRequest, action: str, note: str, path: str, unauthorized: int = 0) -> Response[Any]:
     require_unbound(request)
     given = _filters(request.query_params)
+    until_us = await gateway_of(request).producer.dead.newest_us()  # before they are counted: none more is acted on
     count = await gateway_of(request).producer.dead.count(**_arguments(given))
     if not count:
         return done(request, "/dead-letters", "no-letters", **given)
@@ -117,15 +118,15 @@ async def _ask(request: AnyRequest, action: str, note: str, path: str, unauthori
         question=f"{action} {letters}{' with ' if which else ''}{which}? {note}",
         address=link(request, path),
         label=f"{action} {letters}",
-        fields=given or {EVERYTHING: "yes"},
+        fields={**(given or {EVERYTHING: "yes"}), UNTIL: repr(until_us)},
         back=link(request, "/dead-letters", **given),
         warning=keys_warning(unauthorized),
         see=link(request, "/dead-letters", **{**given, "outcome": Outcome.UNAUTHORIZED.value, "by": "user"}),
     )
 
 
-async def _selection(request: AnyRequest) -> tuple[dict[str, str], dict[str, Any]]:
-    """Return the filters of a form, and the arguments that select what it is about.
+async def _selection(request: AnyRequest) -> tuple[dict[str, str], dict[str, Any], float | None]:
+    """Return the filters of a form, the arguments that select what it is about, and the last time that was counted.
 
     Raises:
         InvalidChange: it has neither a filter nor says that it is about everything, or both.
@@ -135,7 +136,7 @@ async def _selection(request: AnyRequest) -> tuple[dict[str, str], dict[str, Any
     given = _filters(form)
     if bool(given) is (EVERYTHING in form):
         raise InvalidChange("filters", f"must be some of {', '.join(FILTERS)}, or {EVERYTHING}", form)
-    return given, _arguments(given) or {EVERYTHING: True}
+    return given, _arguments(given) or {EVERYTHING: True}, _time_us(form, UNTIL)
 
 
 def _filters(parameters: Mapping[str, str]) -> dict[str, str]:
@@ -173,18 +174,18 @@ def _grouping(request: AnyRequest) -> DeadLetterGrouping:
         raise InvalidChange("by", f"must be one of {', '.join(DeadLetterGrouping)}", text) from exc
 
 
-def _start_us(request: AnyRequest) -> float | None:
-    """Return the time from which on dead letters are shown, backwards; None for the newest."""
-    text = request.query_params.get("before")
+def _time_us(parameters: Mapping[str, str], name: str) -> float | None:
+    """Return a time up to which dead letters are shown or acted on; None for the newest."""
+    text = parameters.get(name)
     if not text:
         return None
     try:
-        start_us = float(text)
+        time_us = float(text)
     except ValueError:
-        start_us = math.nan
-    if math.isnan(start_us):
-        raise InvalidChange("before", "must be a time in microseconds", text)
-    return start_us
+        time_us = math.nan
+    if math.isnan(time_us):
+        raise InvalidChange(name, "must be a time in microseconds", text)
+    return time_us
 
 
 ROUTES = [

@@ -21,6 +21,7 @@ from tests.support.lanes import Lanes
 
 pytestmark = pytest.mark.usefixtures("dead")
 ROWS = re.compile(r'<a href="/change\?id=([^"]*)"')
+FIELDS = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)">')
 GROUPS = re.compile(r'<th scope="row"><a href="/dead-letters\?([^"]*)">([^<]*)</a></th>')
 
 
@@ -100,6 +101,21 @@ async def test_filters_combine_for_the_list_and_for_the_actions(
     assert await served_producer.dead.count() == 4 - len(found)
 
 
+@pytest.mark.parametrize("action", ["drop", "replay"])
+@pytest.mark.parametrize("filters", [{}, {"trader": "a"}])
+async def test_an_action_concerns_what_its_page_counted(
+    gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes, action: str, filters: dict[str, str]
+) -> None:
+    """Not what failed between the page and the click."""
+    form = dict(FIELDS.findall(await shown(gateway, f"/dead-letters/{action}", **filters)))
+    await served_producer.enqueue(change("1", "a"), job_id="later")
+    await end_some(served_lanes, [(Outcome.REJECTED, {})])
+    await gateway.post(f"/actions/{action}-letters", data=form)
+    left = [letter.job_id async for letter in served_producer.dead.list()]
+
+    assert left == (["b3", "july..3", "later"] if filters else ["later"])
+
+
 async def test_replaying_enqueues_what_matches_once(
     gateway: httpx.AsyncClient, served_lanes: Lanes, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -177,6 +193,7 @@ async def test_odd_input_changes_nothing(gateway: httpx.AsyncClient, served_prod
             ("/actions/drop-letters", {"user": ""}),
             ("/actions/drop-letters", {"user": "1", "everything": "yes"}),
             ("/actions/replay-letters", {"surprise": "yes"}),
+            ("/actions/drop-letters", {"user": "1", "until": "now"}),
         ]
     ]
 
