@@ -23,6 +23,10 @@ MAX_WORKERS = 200
 MAX_EGRESSES = 16
 """Egresses that are looked at."""
 
+MAX_OTHER_LANES = 100
+"""Lanes of a user whose changes are counted."""
+
+_NOT_PARKED = (("-inf", f"({LaneScore.PARKED.value}"), (LaneScore.IN_FLIGHT.value, LaneScore.IN_FLIGHT.value))
 _EGRESS_FIELDS = ("reason", "probe_at", "tat", "pace", "user_pace")
 
 _match_session = re.compile(rb"\d+ (\d+) (\d+) \d+ \d+ 0").fullmatch
@@ -67,6 +71,7 @@ def fetch_wait(keys: Keyspace, lane: str, position: int) -> Plan[Wait | None]:
     names = _live_egresses(announced, sessions, now_us // 1000, pin)
     queues = yield from _fetch_queues(keys, user, trader, is_bulk=is_bulk, pin=pin, now_ms=now_us // 1000)
     egresses = yield from _fetch_egresses(keys, names)
+    other_lanes, other_changes = yield from _fetch_other_lanes(keys, user, trader, is_bulk=is_bulk, position=position)
     lanes_before, users_before = queues
     head_id = parse_head(head).job_id
     return why(
@@ -87,6 +92,8 @@ def fetch_wait(keys: Keyspace, lane: str, position: int) -> Plan[Wait | None]:
             egresses=egresses,
             lanes_before=lanes_before,
             users_before=users_before,
+            other_lanes=other_lanes,
+            other_changes=other_changes,
         )
     )
 
@@ -126,6 +133,27 @@ def _fetch_queues(
         counts = Transaction(*[ZCOUNT(schedule + suffix, "-inf", f"({score!r}") for suffix in suffixes])
         users_before += sum((yield from counts))
     return (rank or 0) + (other_lanes if is_bulk else 0), users_before
+
+
+def _fetch_other_lanes(
+    keys: Keyspace, user: str, trader: str, *, is_bulk: bool, position: int
+) -> Plan[tuple[int, list[int]]]:
+    """Return how many other lanes of the user take turns with a lane, and how many changes the first of those have.
+
+    Only if changes of the lane are before the one that waits. Interactive lanes are served before bulk ones.
+    """
+    if not position:
+        return 0, []
+    names = [keys.lanes + user] + ([keys.bulk_lanes + user] if is_bulk else [])
+    counts, scores = yield from Transaction(
+        Transaction(*[ZCOUNT(name, *bounds) for name in names for bounds in _NOT_PARKED]),
+        Transaction(*[ZRANGE_WITHSCORES(name, 0, MAX_OTHER_LANES) for name in names]),
+    )
+    traders = [
+        other for lanes in scores for other, score in lanes if other != trader.encode() and score != LaneScore.PARKED
+    ]
+    heads = (yield from HMGET(keys.heads + user, *traders)) if traders else []
+    return sum(counts) - 1, [parse_head(head).changes for head in heads if head is not None]
 
 
 def _fetch_egresses(keys: Keyspace, names: Sequence[str]) -> Plan[list[EgressFacts]]:

@@ -72,6 +72,8 @@ class WaitFacts:
         egresses: those of live workers that may serve it.
         lanes_before: how many lanes of its user are ready before its own.
         users_before: how many users are due before its user.
+        other_lanes: how many other lanes of its user take turns with its own.
+        other_changes: how many changes each of those has; of the first ones, if they are many.
     """
 
     now_us: int
@@ -88,6 +90,8 @@ class WaitFacts:
     egresses: Sequence[EgressFacts] = ()
     lanes_before: int = 0
     users_before: int = 0
+    other_lanes: int = 0
+    other_changes: Sequence[int] = ()
 
     @property
     def pace_us(self) -> float:
@@ -150,13 +154,19 @@ def _egress(facts: WaitFacts) -> Wait | None:
 def _lane(facts: WaitFacts) -> Wait:
     before = f"{_go(facts.position, 'change', 'its lane')} before it"
     known: Facts = {"before": facts.position}
+    if facts.other_lanes:
+        before += f", in turns with {plural(facts.other_lanes, 'other lane')} of its user"
+        known["otherLanes"] = facts.other_lanes
     if facts.score_ms == LaneScore.IN_FLIGHT:
         message, head_us = f"{before}; the first is being sent", facts.now_us
     else:
         head = _head(facts)
         message, head_us = f"{before}; the first waits: {head.message}", (head.expected_at_ms or 0) * US_PER_MS
         known["headReason"] = head.reason.value
-    return _wait(WaitReason.LANE_TURN, message, max(facts.now_us, head_us) + facts.pace_us * facts.position, known)
+    turns = sum(min(changes, facts.position) for changes in facts.other_changes)
+    requests = facts.position + turns * facts.other_lanes / max(1, len(facts.other_changes))
+    expected_us = max(facts.now_us, head_us) + facts.pace_us * requests
+    return _wait(WaitReason.LANE_TURN, message, expected_us, known)
 
 
 def _ready(facts: WaitFacts) -> Wait | None:

@@ -94,6 +94,21 @@ async def test_changes_behind_others_say_how_many_go_first(producer: Producer, l
     )
 
 
+async def test_the_user_s_other_lanes_take_turns_with_the_changes_before(producer: Producer, lanes: Lanes) -> None:
+    """Whether they are due or in flight, but not while their traders are paused."""
+    await live_worker(lanes)
+    for trader in ("t1", "t2", "t3", "t4"):
+        jobs = (await producer.enqueue_many([change("1001", trader, value) for value in "123"])).jobs
+    await producer.pause(trader_id="t1")
+    in_flight = await lanes.claim_one()
+
+    head, last = await wait_of(jobs[0]), await wait_of(jobs[2])
+
+    assert in_flight.lane == "1001:t2"
+    assert last.facts["otherLanes"] == 2
+    assert (last.expected_at_ms or 0) - (head.expected_at_ms or 0) >= (2 + 2 * 2) * 99
+
+
 async def test_the_change_after_a_lost_request_says_so(producer: Producer, lanes: Lanes) -> None:
     """Until the lost request can no longer be applied."""
     await live_worker(lanes)

@@ -140,6 +140,18 @@ LATE = StoredBucket(0, late=["t1", NOW_US + S])
             800,
         ),
         (
+            replace(DUE, position=5, other_lanes=4, other_changes=[6, 6, 6, 2]),
+            WaitReason.LANE_TURN,
+            "5 changes of its lane go before it, in turns with 4 other lanes of its user; the first waits: it is due",
+            100 * (5 + 3 * 5 + 2),
+        ),
+        (
+            replace(DUE, position=2, other_lanes=1000, other_changes=[9, 1]),
+            WaitReason.LANE_TURN,
+            "2 changes of its lane go before it, in turns with 1,000 other lanes of its user",
+            100 * (2 + 1500),
+        ),
+        (
             replace(DUE, score_ms=LaneScore.PARKED),
             WaitReason.DUE,
             "it is due; a worker takes it next",
