@@ -2,7 +2,8 @@
 "use strict";
 
 const compact = new Intl.NumberFormat(undefined, { notation: "compact" });
-const hourAndMinute = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+const minutes = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+const seconds = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const zone = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "medium" });
 const charts = new WeakMap();
 const SHOWN_S = 600;
@@ -19,6 +20,11 @@ function showTimes(root) {
   }
 }
 
+function timesOf(marks) {
+  const format = marks[1] - marks[0] < 60 ? seconds : minutes;
+  return marks.map((at) => format.format(at * 1000));
+}
+
 function shownTimes(first, last) {
   return [Math.max(last - SHOWN_S, Math.min(first, last - MIN_SHOWN_S)), last];
 }
@@ -32,8 +38,8 @@ function drawCharts(root) {
       chart?.destroy();
       const ink = () => getComputedStyle(place).color;
       const line = { stroke: "#8884", width: 1 };
-      const axis = (text, space) => ({ stroke: ink, grid: line, ticks: line, space, values: (_, values) => values.map(text) });
-      const axes = [axis((at) => hourAndMinute.format(at * 1000), 90), axis((value) => compact.format(value), 30)];
+      const axis = (space, values) => ({ stroke: ink, grid: line, ticks: line, space, values: (_, found) => values(found) });
+      const axes = [axis(100, timesOf), axis(30, (values) => values.map((value) => compact.format(value)))];
       const series = points.names.map((name, index) => ({ label: name, stroke: COLOURS[index], width: 2 }));
       const x = { range: ({ data: [times] }) => shownTimes(times[0], times.at(-1)) };
       const y = { range: (_, from, to) => [0, Math.max(to * 1.1, 1)] };
