@@ -113,7 +113,7 @@ async def test_a_key_that_may_only_read_has_no_buttons(browser: Browser, site: S
 async def forged(tab: Tab, url: str) -> int:
     """Return the status of a form that a page without buttons does not have."""
     await tab.go(f"{url}/workers")
-    await expect(tab.page.get_by_role("button", name="Pause")).to_have_count(0)
+    await expect(tab.page.get_by_role("button", name="Pause", exact=True)).to_have_count(0)
     status: int = await tab.page.evaluate(
         """async url => (await fetch(url, {
             method: "POST", body: new URLSearchParams({kind: "everything"})
