@@ -185,3 +185,11 @@ def test_both_units_have_the_same_hardening() -> None:
     assert blocks[0] is not None
     assert blocks[1] is not None
     assert blocks[0][0] == blocks[1][0]
+
+
+def test_the_gateways_log_is_kept_and_its_sign_in_link_is_not() -> None:
+    """Standard error would go where standard output goes, if it were not said."""
+    settings = unit("copytrade-gateway.service")
+
+    assert settings["StandardOutput"] == ["null"]
+    assert settings["StandardError"] == ["journal"]
