@@ -61,12 +61,11 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-async def test_workers_are_ready_when_all_have_their_sessions(
-    stack: Stack, valkey: ArqRedis, manager: Notifications, processes: int
+async def test_a_worker_is_ready_when_it_has_its_session(
+    stack: Stack, valkey: ArqRedis, manager: Notifications
 ) -> None:
-    """They then give signs of life, and report that they stop. Several report as one, by their parent."""
-    (worker,) = await stack.start_workers(1, "--processes", str(processes), **manager.environ, **WATCHED)
+    """It then gives signs of life, and reports that it stops."""
+    (worker,) = await stack.start_workers(1, **manager.environ, **WATCHED)
 
     await manager.until(READY)
     ready = await sessions(valkey)
@@ -75,7 +74,7 @@ async def test_workers_are_ready_when_all_have_their_sessions(
     await manager.until(STOPPING)
 
     assert await worker.wait() == 0
-    assert ready == processes
+    assert ready == 1
 
 
 async def test_a_worker_is_not_ready_before_redis_is_there(
@@ -92,20 +91,26 @@ async def test_a_worker_is_not_ready_before_redis_is_there(
     assert READY not in before
 
 
-async def test_a_worker_that_hangs_is_restarted_without_the_others(
-    stack: Stack, log_path: Path, manager: Notifications
+async def test_several_workers_report_as_one_and_one_that_hangs_is_restarted_without_the_others(
+    stack: Stack, valkey: ArqRedis, log_path: Path, manager: Notifications
 ) -> None:
-    """Its parent kills it: a process that is stopped runs no event loop."""
+    """Their parent reports for them, and kills a process whose event loop stands still."""
     (parent,) = await stack.start_workers(1, "--processes", "2", **manager.environ, **WATCHED)
     await manager.until(READY)
+    ready = await sessions(valkey)
     hung, other = children_of(parent.pid)
 
     os.kill(hung, signal.SIGSTOP)
     await until_logged(log_path, "dispatching lanes", times=3)
+    now = children_of(parent.pid)
+    parent.send_signal(signal.SIGTERM)
+    await manager.until(STOPPING)
 
+    assert await parent.wait() == 0
+    assert ready == 2
     assert f"the worker process {hung} hangs" in log_of(log_path)
-    assert other in children_of(parent.pid)
-    assert hung not in children_of(parent.pid)
+    assert other in now
+    assert hung not in now
 
 
 async def test_the_gateway_is_ready_when_it_serves(

@@ -94,7 +94,7 @@ def parse(command: click.Command, words: list[str]) -> None:
 
 
 def test_workers_get_the_time_that_their_stop_takes() -> None:
-    """What is in flight ends, and three calls of Redis that may time out (ops/REDIS.md)."""
+    """What is in flight ends, and three calls of Redis may time out."""
     settings = WorkerSettings()
     needed_s = settings.stop_timeout_s + 3 * settings.redis_timeout_s
     values = config_maps()["copytrade-worker"]
