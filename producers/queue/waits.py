@@ -165,8 +165,7 @@ def _lane(facts: WaitFacts) -> Wait:
         known["headReason"] = head.reason.value
     turns = sum(min(changes, facts.position) for changes in facts.other_changes)
     requests = facts.position + turns * facts.other_lanes / max(1, len(facts.other_changes))
-    expected_us = max(facts.now_us, head_us) + facts.pace_us * requests
-    return _wait(WaitReason.LANE_TURN, message, expected_us, known)
+    return _wait(WaitReason.LANE_TURN, message, max(facts.now_us, head_us) + facts.pace_us * requests, known)
 
 
 def _ready(facts: WaitFacts) -> Wait | None:
