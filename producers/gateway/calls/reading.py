@@ -42,8 +42,8 @@ async def read_queue(producer: Producer) -> Reading:
     """Read the queue. Redis's errors are part of what is returned."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            overview = await producer.overview()
-            return Reading(overview, await _read_memory(producer), await _layout_reasons(producer))
+            found = await asyncio.gather(producer.overview(), _read_memory(producer), _layout_reasons(producer))
+            return Reading(*found)
     except (ProducerError, TimeoutError) as exc:
         return Reading(None, None, _reasons(exc))
 
