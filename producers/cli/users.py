@@ -136,8 +136,8 @@ def forget(cli: CliContext, user_id: str, yes: bool) -> ExitCode:
     else:
         _print_forgotten(cli, report)
     if not report.complete:
-        changes = plural(report.in_flight, "change")
-        cli.screen.note(f"not complete: {changes} of user {user_id} in flight; run it again when none is queued")
+        left = f"{plural(report.in_flight, 'change')} in flight" if report.in_flight else "changes that came meanwhile"
+        cli.screen.note(f"not complete: user {user_id} has {left}; run it again when they have ended")
         return ExitCode.FAILED
     return ExitCode.DONE
 

@@ -23,7 +23,7 @@ PROGRAMS = [
     for program in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
 ]
 FOLLOWERS = ("1001", "1002", "1003")
-WITHIN_S = 60.0
+WITHIN_S = 120.0
 
 
 async def _run(program: str, redis_dsn: str) -> str:

@@ -79,6 +79,16 @@ def test_all_that_is_kept_of_a_user_is_deleted_after_a_question(copytrade: Copyt
     assert "o1001" in copytrade.error("result", "o1001", status=4)
 
 
+def test_forgetting_a_user_with_a_change_in_flight_is_not_complete(copytrade: Copytrade) -> None:
+    """The exit status says so, and the message that it is to be run again."""
+    copytrade.enqueue("1001")
+    copytrade.claim_all()
+
+    run = copytrade("user", "forget", "1001", "--yes", status=1)
+
+    assert "not complete: user 1001 has 1 change in flight; run it again" in run.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "kind", "name"),
     [

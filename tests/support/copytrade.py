@@ -93,6 +93,16 @@ class Copytrade:
 
         asyncio.run(settle())
 
+    def claim_all(self) -> None:
+        """Put all that is due in flight under a worker that does nothing with it."""
+
+        async def claim() -> None:
+            client = open_redis(self.dsn, ArqRedis, timeout_s=5)
+            await Lanes(client).claim(1000)
+            await client.aclose()
+
+        asyncio.run(claim())
+
     def attempt_all(self, verdict: str, **changed: Any) -> None:
         """Send all that is due once, with this verdict."""
 
