@@ -61,10 +61,16 @@ async def _find(request: AnyRequest, query: str) -> list[Place]:
 
 
 async def _find_user(request: AnyRequest, query: str) -> str | None:
+    """Return the ID of a user of whom something is known, or to whom the key is bound."""
     if not _permits_user(request, query):
         return None
-    status = await gateway_of(request).producer.user_status(query, max_lanes=1)
-    known = (status.lanes_total, status.paused, status.rate_per_s, status.refused_code, status.bucket)
+    if key_of(request).is_bound:
+        return query
+    producer = gateway_of(request).producer
+    status, dead = await asyncio.gather(
+        producer.user_status(query, max_lanes=1), producer.dead.page(limit=1, user_id=query)
+    )
+    known = (status.lanes_total, status.paused, status.rate_per_s, status.refused_code, status.bucket, dead.letters)
     return query if any(known) else None
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import httpx
 from arq.connections import ArqRedis
 
-from producers import Producer
+from ops.keys import KEYS
+from producers import Outcome, Producer
 from producers.contract.access_keys import Scope, key_id_of
 from tests.support.changes import change, setting
+from tests.support.fan_outs import end_some
 from tests.support.gateway import access_key, body, gateway_on, shown
 from tests.support.lanes import Lanes
 
@@ -40,13 +42,16 @@ async def test_an_id_leads_to_what_it_is_that_of(
 async def test_a_user_without_changes_is_found_by_what_is_known_of_it(
     gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes
 ) -> None:
-    """A pause, a limit of its own, or the use of its rate."""
+    """A pause, a limit of its own, the use of its rate, or its dead letters."""
+    await served_producer.enqueue(change("6"))
+    await end_some(served_lanes, [(Outcome.REJECTED, {})])
+    await served_lanes.redis.delete(KEYS.bucket_of("6"))  # as if some time had passed
     await served_producer.pause(user_id="7")
     await served_producer.limit_user("8", 5)
     await served_producer.enqueue(change("9"))
     await served_lanes.attempt(await served_lanes.claim_one())
 
-    assert [await found(gateway, user) for user in "789"] == [f"/user?id={user}" for user in "789"]
+    assert [await found(gateway, user) for user in "6789"] == [f"/user?id={user}" for user in "6789"]
 
 
 async def test_of_several_the_reader_chooses(gateway: httpx.AsyncClient, served_producer: Producer) -> None:
@@ -74,21 +79,22 @@ async def test_of_an_unknown_id_the_page_of_the_user_is_offered(gateway: httpx.A
     """It can be paused or limited before its first change."""
     page = await shown(gateway, "/search", q="u/1")
 
-    assert "Nothing is known of u/1" in page
+    assert "If it is a user, it has no changes in the queue" in page
     assert 'href="/user?id=u%2F1"' in page
+    assert 'href="/dead-letters?user=u%2F1"' in page
 
 
 async def test_a_bound_key_finds_its_own_only(valkey_dsn: str, valkey: ArqRedis, served_producer: Producer) -> None:
-    """Neither the users of others nor their changes and batches."""
+    """Neither the users of others nor their changes and batches; each of its users, whether it has changes or not."""
     await served_producer.enqueue(change("5"), job_id="theirs")
     await served_producer.fan_out([change("5")], batch_id="july")
-    key = await access_key(valkey, *Scope, user_ids=frozenset({"6"}))
+    key = await access_key(valkey, *Scope, user_ids=frozenset({"6", "7"}))
     async with gateway_on(valkey_dsn, auth=True) as gateway:
         headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "k"}
         await gateway.post("/v1/changes", json=body(change("6")), headers=headers)
         await gateway.post("/sign-in", data={"key": key})
         pages = [await shown(gateway, "/search", q=query) for query in ("5", "theirs", "july")]
-        own = [await found(gateway, query) for query in ("6", f"{key_id_of(key)}.k")]
+        own = [await found(gateway, query) for query in ("6", "7", f"{key_id_of(key)}.k")]
 
-    assert all("Nothing is known of" in page and "/user?id=" not in page for page in pages)
-    assert own == ["/user?id=6", f"/change?id={key_id_of(key)}.k"]
+    assert all("that this access key may see" in page and "/user?id=" not in page for page in pages)
+    assert own == ["/user?id=6", "/user?id=7", f"/change?id={key_id_of(key)}.k"]
