@@ -182,7 +182,7 @@ class Keyspace:
     `cancelled_at`, `completed_at` (ms); `end_entry` (last entry of its stream); `priority`; `content`, `c<n>`
     (digests of all, and of a chunk); `template` (the change that its users share, in msgpack), `runs` (when it was
     enqueued, `<ms>,<TTL (ms)>` for each run); `lane_full_count` (changes whose lane was full); `deepest`,
-    `deepest_lane`; `put_back_until` (ms), `put_back_job`, `put_back_lane` (the latest change to retry)."""
+    `deepest_lane`; `put_back_until` (ms), `put_back_job`, `put_back_lane` (of the latest retry); `retried_as`."""
 
     batch_members = _Name("members:")
     """SET `<batch>`: the part of its job IDs after `<batch>..`. Submit; TTL as `batch`."""

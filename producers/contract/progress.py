@@ -27,6 +27,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
             paused, no worker is running, or it is cancelled: what is left of it then ends without being sent.
         waits_for: the job ID of a change that it waits for, whose status says why; None if none is known. It may be one
             that is before the batch's own in its lane.
+        retried_as: the batches as which failed changes of it were enqueued again, oldest first.
     """
 
     batch_id: str
@@ -43,6 +44,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     finished_at_ms: int | None
     eta_s: float | None
     waits_for: str | None = None
+    retried_as: list[str] = msgspec.field(default_factory=list)
 
     @property
     def ended(self) -> int:

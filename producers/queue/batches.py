@@ -41,6 +41,7 @@ class SealRequest(Message):
         is_cancel: 1 to cancel it; `content` and `priority` are then not used.
         lane_full_count: changes rejected by a full lane: if above 0, changes may still be added to the batch.
         result_ttl_ms: TTL of complete batches.
+        retry_of: the batch whose failed changes it retries; "" for none.
     """
 
     batch_id: str
@@ -49,6 +50,7 @@ class SealRequest(Message):
     is_cancel: int
     lane_full_count: int
     result_ttl_ms: int
+    retry_of: str
 
 
 SEAL = Script.load(
@@ -99,7 +101,9 @@ def has_template(keys: Keyspace, batch_id: str) -> Plan[bool]:
     return has_template
 
 
-def seal(batch_id: str, options: SubmitOptions, *, lane_full_count: int, result_ttl_ms: int) -> Plan[None]:
+def seal(
+    batch_id: str, options: SubmitOptions, *, lane_full_count: int, result_ttl_ms: int, retry_of: str = ""
+) -> Plan[None]:
     """Close a batch to further changes.
 
     Args:
@@ -107,12 +111,13 @@ def seal(batch_id: str, options: SubmitOptions, *, lane_full_count: int, result_
         options: the options of its changes.
         lane_full_count: how many changes were rejected because their lane was full: another run may still add them.
         result_ttl_ms: how long the batch is kept once it is complete.
+        retry_of: the batch whose failed changes it retries; "" for none.
 
     Raises:
         BatchConflict: the batch has other content.
     """
     verdict = yield from _run_seal(
-        SealRequest(batch_id, options.content, options.priority.value, 0, lane_full_count, result_ttl_ms)
+        SealRequest(batch_id, options.content, options.priority.value, 0, lane_full_count, result_ttl_ms, retry_of)
     )
     if verdict is SealVerdict.OTHER_CONTENT:
         raise conflict_error(batch_id, SubmitVerdict.OTHER_CONTENT)
@@ -137,7 +142,7 @@ def cancel_batch(keys: Keyspace, batch_id: str, *, result_ttl_ms: int) -> Plan[C
     Raises:
         BatchNotFound: there is no such batch, or it has expired.
     """
-    verdict = yield from _run_seal(SealRequest(batch_id, "", "", 1, 0, result_ttl_ms))
+    verdict = yield from _run_seal(SealRequest(batch_id, "", "", 1, 0, result_ttl_ms, ""))
     if verdict is SealVerdict.NO_BATCH:
         raise batch_not_found_error(batch_id)
     counts: Counter[Cancellation] = Counter()

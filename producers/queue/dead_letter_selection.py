@@ -24,6 +24,14 @@ class Filters(TypedDict, total=False):
     code: str | None
 
 
+class RetryFilters(TypedDict, total=False):
+    """What selects some of a batch's dead letters. `until_us` is as in `Selection`."""
+
+    outcome: Outcome | None
+    code: str | None
+    until_us: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Selects the dead letters that match all of its attributes which are not None.

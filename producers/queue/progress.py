@@ -34,6 +34,7 @@ PROGRESS = Script.load(
 
 FIELDS = [
     *("created_at", "total", "in_flight", "sealed_at", "cancelled_at", "completed_at", "priority", "started_at"),
+    "retried_as",
     *(f"outcome_{outcome}" for outcome in Outcome),
 ]
 """The fields to read from the batch's hash, which also holds a digest for each chunk."""
@@ -103,6 +104,7 @@ def _progress(stored: StoredBatch) -> Progress:
         finished_at_ms=time("completed_at"),
         eta_s=None if stored.eta_ms < 0 else stored.eta_ms / 1000,
         waits_for=stored.waits_for or None,
+        retried_as=fields.get("retried_as", b"").decode(errors="replace").split(),
     )
 
 

@@ -83,8 +83,8 @@ class NextRetry:
     counts: Mapping[Outcome, int]
 
 
-def next_retry(keys: Keyspace, batch_id: str) -> Plan[NextRetry | None]:
-    """Return what retrying a batch's dead letters enqueues; None if it has none."""
+def next_retry(keys: Keyspace, batch_id: str, selection: Selection) -> Plan[NextRetry | None]:
+    """Return what retrying the selected dead letters of a batch enqueues; None if there are none."""
     counts: Counter[Outcome] = Counter()
     newest: list[IndexEntry] = []
 
@@ -93,7 +93,7 @@ def next_retry(keys: Keyspace, batch_id: str) -> Plan[NextRetry | None]:
         newest[:] = entries[-1:] or newest
         yield from ()
 
-    yield from visit(keys, Selection(batch_id=batch_id), take)
+    yield from visit(keys, selection, take)
     if not newest:
         return None
     newest_replay_id = dead_letters.make_replay_id(newest[0].job_id, int(newest[0].ended_at_us))
@@ -116,17 +116,17 @@ def _is_closed(keys: Keyspace, batch_id: str) -> Plan[bool]:
 
 
 def retry_batch(
-    keys: Keyspace, batch_id: str, new_batch_id: str | None, settings: ProducerSettings, result_ttl_ms: int
+    keys: Keyspace, batch_id: str, selection: Selection, new_batch_id: str | None, settings: ProducerSettings
 ) -> Plan[FanOutReport]:
-    """Send a batch's dead letters again, as a batch of their own.
+    """Send dead letters of a batch again, as a batch of their own.
 
     Args:
         keys: the names of keys.
         batch_id: the batch.
+        selection: which of its dead letters.
         new_batch_id: the ID of the new batch; None for that of `next_retry`. If there is such a batch and nothing can
             be added to it, nothing is sent: it is the one of an earlier call.
         settings: of the producer.
-        result_ttl_ms: how long the new batch is kept once it is complete.
 
     Raises:
         BatchNotFound: there is no such batch.
@@ -152,7 +152,7 @@ def retry_batch(
         for some in slices(part, READ_BATCH_SIZE):
             found.extend((yield from dead_letters.fetch(keys, some)))
 
-    yield from visit(keys, Selection(batch_id=batch_id), take)
+    yield from visit(keys, selection, take)
     if not any(letter.change for letter in found) and not exists:
         yield from fetch_progress(batch_id)  # raises if there is no such batch
         raise DeadLetterNotFound(f"batch {batch_id} has no dead letters that could be sent again")
@@ -169,7 +169,13 @@ def retry_batch(
         sent, full = yield from _send(part, options, settings, report)
         gone |= sent
         lane_full_count += full
-    yield from seal(new_batch_id, options, lane_full_count=lane_full_count, result_ttl_ms=result_ttl_ms)
+    yield from seal(
+        new_batch_id,
+        options,
+        lane_full_count=lane_full_count,
+        result_ttl_ms=settings.result_ttl_ms,
+        retry_of=batch_id,
+    )
     yield from dead_letters.delete_entries(keys, [entry for entry in entries if entry.job_id in gone])
     index = {letter.job_id: number for number, letter in enumerate(found)}
     refused = [Refusal(index[job_id], ReplayRefused(f"{job_id}: {reason}")) for job_id, reason in report.refused]

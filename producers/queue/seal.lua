@@ -1,5 +1,6 @@
 --[[
-seal: close a batch to further changes. It is complete when all of its changes have finished.
+seal: close a batch to further changes. It is complete when all of its changes have finished. One that retries another
+is noted in that one, for the other's readers.
 
 Atomic so that the batch is announced as complete exactly once, by this script or by the one that finishes its last
 change.
@@ -8,7 +9,17 @@ ARGV  1 the request, see SealRequest in batches.py
 Reply a VERDICT; an error with the code LAYOUT if it would begin a batch in a queue of another layout
 ]]
 -- luacheck: read globals clock batches layout input VERDICT
+local MAX_RETRIES_BYTES = 2000   -- of the IDs of a batch's retries; later ones are not noted
 local batch, is_cancel = KEY.batch .. input.batch_id, input.is_cancel == 1
+
+-- Add a batch to those that retry another, unless that one has expired.
+local function note_retry(origin, batch_id)
+  if redis.call('HEXISTS', origin, 'created_at') == 0 then return end
+  local noted = redis.call('HGET', origin, 'retried_as') or ''
+  if #noted < MAX_RETRIES_BYTES and not string.find(noted .. ' ', ' ' .. batch_id .. ' ', 1, true) then
+    redis.call('HSET', origin, 'retried_as', noted .. ' ' .. batch_id)
+  end
+end
 
 local created, stored_content, sealed, completed, stored_lane_full_count =
   unpack(redis.call('HMGET', batch, 'created_at', 'content', 'sealed_at', 'completed_at', 'lane_full_count'))
@@ -24,6 +35,7 @@ elseif not created then
 elseif stored_content ~= input.content then
   return VERDICT.OTHER_CONTENT
 end
+if input.retry_of ~= '' then note_retry(KEY.batch .. input.retry_of, input.batch_id) end
 redis.call('HSET', batch, 'lane_full_count', is_cancel and 0 or input.lane_full_count)
 if sealed then return VERDICT.ALREADY_SEALED end
 redis.call('HSET', batch, 'sealed_at', clock.now_ms)

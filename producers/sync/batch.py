@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Self, Unpack
 
 from redis import Redis
 
@@ -15,6 +15,7 @@ from producers.contract.validation import check_new_batch_id
 from producers.errors import ResultTimeout
 from producers.queue import batches
 from producers.queue.cancel import CancelReport
+from producers.queue.dead_letter_selection import RetryFilters, Selection
 from producers.queue.fan_out import FanOutReport, member_job_id
 from producers.queue.progress import fetch_progress
 from producers.queue.replay import NextRetry, next_retry, retry_batch
@@ -159,21 +160,22 @@ class Batch:
         plan = batches.cancel_batch(keyspace_of(self._redis), self.batch_id, result_ttl_ms=self._settings.result_ttl_ms)
         return run_plan(self._redis, plan, f"cancelling batch {self.batch_id}")
 
-    def next_retry(self) -> NextRetry | None:
-        """Return what `retry_failed` enqueues now, and as which batch; None if this batch has no dead letters.
+    def next_retry(self, **filters: Unpack[RetryFilters]) -> NextRetry | None:
+        """Return what `retry_failed` enqueues of these now, and as which batch; None if there are no such dead letters.
 
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        plan = next_retry(keyspace_of(self._redis), self.batch_id)
+        plan = next_retry(keyspace_of(self._redis), self.batch_id, Selection(batch_id=self.batch_id, **filters))
         return run_plan(self._redis, plan, f"reading the dead letters of batch {self.batch_id}")
 
-    def retry_failed(self, *, batch_id: str | None = None) -> Batch:
-        """Enqueue this batch's dead letters again, in their order, as a batch of their own.
+    def retry_failed(self, *, batch_id: str | None = None, **filters: Unpack[RetryFilters]) -> Batch:
+        """Enqueue this batch's dead letters again, in their order, as a batch, which `Progress.retried_as` then names.
 
         Args:
             batch_id: the ID of the new batch; by default that of `next_retry`. A call that is repeated with its ID goes
                 on where the call before ended, and returns the same batch.
+            filters: `outcome`, `code` and `until_us` select some of the letters, as for `DeadLetters.replay`.
 
         Returns:
             The new batch. A call without an ID that failed half-way is completed by repeating it, unless more changes
@@ -181,14 +183,14 @@ class Batch:
 
         Raises:
             BatchNotFound: there is no such batch, or it has expired.
-            DeadLetterNotFound: this batch has no dead letters.
+            DeadLetterNotFound: this batch has no such dead letters.
             BatchConflict: there is a batch of the new ID, which is another one.
             InvalidId: the new ID is not a valid one.
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
         new_id = None if batch_id is None else check_new_batch_id(batch_id)
-        keys, settings = keyspace_of(self._redis), self._settings
-        plan = retry_batch(keys, self.batch_id, new_id, settings, settings.result_ttl_ms)
+        letters = Selection(batch_id=self.batch_id, **filters)
+        plan = retry_batch(keyspace_of(self._redis), self.batch_id, letters, new_id, self._settings)
         report = run_plan(self._redis, plan, f"retrying the failed changes of batch {self.batch_id}")
         return replace(self, batch_id=report.batch_id, report=report)
 

@@ -9,7 +9,7 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.response import Redirect, Stream
 
-from producers import Batch, DeadLetterNotFound, InvalidChange, JobDetails, JobNotFound, Outcome, Progress
+from producers import Batch, InvalidChange, JobDetails, JobNotFound, Outcome, Progress
 from producers.cli.text import format_count, format_duration
 from producers.contract.access_keys import Scope
 from producers.contract.validation import MAX_BATCH_ID_CHARS
@@ -24,6 +24,7 @@ from producers.gateway.console.batch_results import rows_of
 from producers.gateway.console.batches import state_of
 from producers.gateway.console.causes import FAILED, cause_counts_of
 from producers.gateway.console.forms import read_form
+from producers.gateway.console.letters import cause_of, read_filters, retry_batch
 from producers.gateway.console.live import Screen
 from producers.gateway.console.rendering import HEADERS, link
 from producers.gateway.console.sessions import is_signed_in
@@ -61,6 +62,7 @@ async def _load(request: AnyRequest) -> Mapping[str, Any]:
         "failed": failed,
         "causes": causes,
         "shown_causes": SHOWN_CAUSES,
+        "dead_outcomes": DEAD_OUTCOMES,
         "rows": rows,
         "searched": batch_results.SEARCHED_PAGES * batch_results.SEARCHED_PAGE,
         "after": after,
@@ -148,34 +150,36 @@ async def cancel(request: AnyRequest) -> Redirect:
 
 @get("/batch/retry", opt={"page": Scope.ENQUEUE}, include_in_schema=False)
 async def ask_retry(request: AnyRequest) -> Response[Any]:
-    """Ask before the failed changes of a batch are enqueued again."""
+    """Ask before the failed changes of a batch, or those of a cause, are enqueued again."""
     batch = _batch_of(request, request.query_params.get("id", ""))
     await batch.progress()  # refuses an unknown batch
-    retry = await batch.next_retry()
+    given = _failures(batch, request.query_params)
+    retry = await batch.next_retry(**cause_of(given))
     if retry is None:
         return done(request, "/batch", "nothing-failed", id=batch.batch_id)
     label = f"Retry {plural(sum(retry.counts.values()), 'failed change')}"
     warning = keys_warning(retry.counts.get(Outcome.UNAUTHORIZED, 0))
-    question = f"{label} of batch {batch.batch_id}? They are enqueued again, as a batch of their own. {GOES_ON}"
+    which = "".join(f", {name} {value}" for name, value in given.items() if name != "batch")
+    question = f"{label} of batch {batch.batch_id}{which}? They are enqueued again, as a batch of their own. {GOES_ON}"
     see = link(request, "/batch", id=batch.batch_id, outcome=Outcome.UNAUTHORIZED.value) + "#results"
-    return _confirmation(request, batch, question, "/actions/retry-batch", label, warning, see, retry.batch_id)
+    fields = {"as": retry.batch_id, **given}
+    return _confirmation(request, batch, question, "/actions/retry-batch", label, warning, see, fields)
 
 
 @post("/actions/retry-batch", opt={"page": Scope.ENQUEUE}, include_in_schema=False, status_code=SEE_OTHER)
 async def retry(request: AnyRequest) -> Redirect:
-    """Enqueue the dead letters of a batch again, as the batch that the form names."""
+    """Enqueue the dead letters of a batch, or those of a cause, again, as the batch that the form names."""
     form = await read_form(request)
     batch, new_id = _batch_of(request, form.get("id", "")), form.get("as")
     if new_id is not None:
         require_id(request, new_id)
-    try:
-        new = await batch.retry_failed(batch_id=new_id)
-    except DeadLetterNotFound:
-        return done(request, "/batch", "nothing-failed", id=batch.batch_id)
-    accepted, refused = (0, 0) if new.report is None else (new.report.accepted, len(new.report.refused))
-    log_call(request, "retry", f"batch {batch.batch_id}", accepted)
-    notice = "batch-retried" if accepted or refused else "batch-retried-before"
-    return done(request, "/batch", notice, id=new.batch_id, count=accepted, others=refused)
+    return await retry_batch(request, _failures(batch, form), new_id)
+
+
+def _failures(batch: Batch, parameters: Mapping[str, str]) -> dict[str, str]:
+    """Return the filters that select the failed changes of a batch: all, or those of an outcome and a code."""
+    cause = {name: parameters[name] for name in ("outcome", "code") if parameters.get(name)}
+    return read_filters({"batch": batch.batch_id, **cause})
 
 
 def _confirmation(
@@ -186,14 +190,14 @@ def _confirmation(
     label: str,
     warning: str = "",
     see: str | None = None,
-    new_id: str | None = None,
+    further: Mapping[str, str] | None = None,
 ) -> Response[bytes]:
     return confirmation(
         request,
         question=question,
         address=link(request, path),
         label=label,
-        fields={"id": batch.batch_id, "as": new_id},
+        fields={"id": batch.batch_id} | {name: value for name, value in (further or {}).items() if name != "batch"},
         back=link(request, "/batch", id=batch.batch_id),
         warning=warning,
         see=see,

@@ -9,7 +9,7 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.response import Redirect
 
-from producers import DeadLetterGrouping, InvalidChange, Outcome
+from producers import BatchNotFound, DeadLetterGrouping, DeadLetterNotFound, InvalidChange, Outcome
 from producers.contract.access_keys import Scope
 from producers.contract.validation import MAX_ID_CHARS
 from producers.contract.wording import plural
@@ -38,8 +38,8 @@ _PARAMETER = {argument: name for name, argument in FILTERS.items()}
 async def _load(request: AnyRequest) -> Mapping[str, Any]:
     require_unbound(request)
     dead = gateway_of(request).producer.dead
-    given = _filters(request.query_params)
-    selection = _arguments(given)
+    given = read_filters(request.query_params)
+    selection = arguments_of(given)
     by, start_us = _grouping(request), _time_us(request.query_params, "before")
     counts = await dead.counts()
     groups = None if start_us is not None else await dead.groups(by, **selection)
@@ -66,11 +66,12 @@ async def _load(request: AnyRequest) -> Mapping[str, Any]:
 async def ask_replay(request: AnyRequest) -> Response[Any]:
     """Ask before dead letters are enqueued again."""
     require_unbound(request)
-    selection = _arguments(_filters(request.query_params))
-    unauthorized = 0
+    given = read_filters(request.query_params)
+    selection, unauthorized = arguments_of(given), 0
     if selection.get("outcome", Outcome.UNAUTHORIZED) is Outcome.UNAUTHORIZED:
         unauthorized = await gateway_of(request).producer.dead.count(**{**selection, "outcome": Outcome.UNAUTHORIZED})
-    note = "They are enqueued again at the ends of their lanes, with new job IDs, and leave the dead letters."
+    batch = ", as a batch of their own" if _is_of_batch(given) else ""
+    note = f"They are enqueued again at the ends of their lanes, with new job IDs{batch}, and leave the dead letters."
     return await _ask(request, "Replay", f"{note} {GOES_ON}", "/actions/replay-letters", unauthorized)
 
 
@@ -83,8 +84,10 @@ async def ask_drop(request: AnyRequest) -> Response[Any]:
 
 @post("/actions/replay-letters", opt={"page": Scope.OPERATE}, include_in_schema=False, status_code=SEE_OTHER)
 async def replay(request: AnyRequest) -> Redirect:
-    """Enqueue all dead letters that match again."""
+    """Enqueue all dead letters that match again. Those of a batch become a batch, which can be watched."""
     given, selection, until_us = await _selection(request)
+    if _is_of_batch(given):
+        return await retry_batch(request, given, until_us=until_us)
     report = await gateway_of(request).producer.dead.replay(**selection, until_us=until_us)
     log_call(request, "replay", _described(given), len(report.replayed))
     counts = {"count": len(report.replayed), "others": len(report.refused)}
@@ -93,6 +96,37 @@ async def replay(request: AnyRequest) -> Redirect:
     if report.replayed and not report.refused and "user" in given:
         return done(request, "/user", "letters-replayed", id=given["user"], **counts)
     return done(request, "/dead-letters", "letters-replayed", **given, **counts)
+
+
+async def retry_batch(
+    request: AnyRequest, given: Mapping[str, str], new_id: str | None = None, until_us: float | None = None
+) -> Redirect:
+    """Enqueue dead letters of a batch again, as a batch of their own, and lead to that.
+
+    Args:
+        request: the call.
+        given: the filters that select them: the batch, and an outcome or a code.
+        new_id: the ID of the new batch; None for one that is derived from them.
+        until_us: the last time at which they ended; None for no limit.
+    """
+    batch = gateway_of(request).producer.batch(given["batch"])
+    try:
+        new = await batch.retry_failed(batch_id=new_id, until_us=until_us, **cause_of(given))
+    except (BatchNotFound, DeadLetterNotFound):
+        return done(request, "/batch", "nothing-failed", id=batch.batch_id)
+    accepted, refused = (0, 0) if new.report is None else (new.report.accepted, len(new.report.refused))
+    log_call(request, "retry", _described(given), accepted)
+    notice = "batch-retried" if accepted or refused else "batch-retried-before"
+    return done(request, "/batch", notice, id=new.batch_id, count=accepted, others=refused)
+
+
+def cause_of(given: Mapping[str, str]) -> dict[str, Any]:
+    """Return the outcome and the code among filters, as arguments."""
+    return {name: value for name, value in arguments_of(given).items() if name in ("outcome", "code")}
+
+
+def _is_of_batch(given: Mapping[str, str]) -> bool:
+    return "batch" in given and given.keys() <= {"batch", "outcome", "code"}
 
 
 @post("/actions/drop-letters", opt={"page": Scope.OPERATE}, include_in_schema=False, status_code=SEE_OTHER)
@@ -106,9 +140,9 @@ async def drop(request: AnyRequest) -> Redirect:
 
 async def _ask(request: AnyRequest, action: str, note: str, path: str, unauthorized: int = 0) -> Response[Any]:
     require_unbound(request)
-    given = _filters(request.query_params)
+    given = read_filters(request.query_params)
     until_us = await gateway_of(request).producer.dead.newest_us()  # before they are counted: none more is acted on
-    count = await gateway_of(request).producer.dead.count(**_arguments(given))
+    count = await gateway_of(request).producer.dead.count(**arguments_of(given))
     if not count:
         return done(request, "/dead-letters", "no-letters", **given)
     which = ", ".join(f"{name} {value}" for name, value in given.items())
@@ -133,13 +167,13 @@ async def _selection(request: AnyRequest) -> tuple[dict[str, str], dict[str, Any
     """
     require_unbound(request)
     form = await read_form(request)
-    given = _filters(form)
+    given = read_filters(form)
     if bool(given) is (EVERYTHING in form):
         raise InvalidChange("filters", f"must be some of {', '.join(FILTERS)}, or {EVERYTHING}", form)
-    return given, _arguments(given) or {EVERYTHING: True}, _time_us(form, UNTIL)
+    return given, arguments_of(given) or {EVERYTHING: True}, _time_us(form, UNTIL)
 
 
-def _filters(parameters: Mapping[str, str]) -> dict[str, str]:
+def read_filters(parameters: Mapping[str, str]) -> dict[str, str]:
     """Return the filters that are given, by the names of their parameters.
 
     Raises:
@@ -154,7 +188,7 @@ def _filters(parameters: Mapping[str, str]) -> dict[str, str]:
     return given
 
 
-def _arguments(given: Mapping[str, str]) -> dict[str, Any]:
+def arguments_of(given: Mapping[str, str]) -> dict[str, Any]:
     """Return filters as arguments of `DeadLetters`."""
     arguments: dict[str, Any] = {FILTERS[name]: value for name, value in given.items()}
     if "outcome" in arguments:

@@ -11,7 +11,7 @@ from ops.keys import KEYS
 from producers import BatchNotFound, DeadLetterNotFound, Outcome, Producer, ProducerSettings, SettingsChange
 from tests.support.changes import change, numbered
 from tests.support.dead_letters import EXHAUSTED, LANE, REJECTED, listed, sent_values
-from tests.support.fan_outs import end_all, to_users, users
+from tests.support.fan_outs import end_all, end_some, to_users, users
 from tests.support.lanes import Lanes
 
 
@@ -34,6 +34,27 @@ async def test_failed_changes_of_a_batch_are_retried_as_a_batch(producer: Produc
         await again.retry_failed()
     with pytest.raises(BatchNotFound, match="no batch nope"):
         await producer.batch("nope").retry_failed()
+
+
+async def test_the_failures_of_a_cause_are_retried_alone_and_the_batch_names_its_retries(
+    producer: Producer, lanes: Lanes, redis: ArqRedis
+) -> None:
+    """Each of them once, in their order; not a batch that has expired meanwhile."""
+    batch = await to_users(producer, users(4), "july")
+    codes = [{"code": "40017"}, {"code": "40018"}, {}, {}]
+    await end_some(lanes, [(outcome, code) for outcome, code in zip([REJECTED] * 3 + [EXHAUSTED], codes, strict=True)])
+
+    by_code = await batch.retry_failed(code="40017")
+    by_outcome = await batch.retry_failed(outcome=EXHAUSTED)
+    await batch.retry_failed(outcome=REJECTED, code="none", batch_id="rest")
+    await batch.retry_failed(outcome=REJECTED, code="none", batch_id="rest")
+    named = (await batch.progress()).retried_as
+    await redis.delete(KEYS.batch + "july")
+    await batch.retry_failed()
+
+    assert [(await each.progress()).total for each in (by_code, by_outcome)] == [1, 1]
+    assert named == [by_code.batch_id, by_outcome.batch_id, "rest"]
+    assert await redis.exists(KEYS.batch + "july") == 0
 
 
 async def test_letters_whose_lanes_are_full_stay_over_repeated_retries(redis: ArqRedis, lanes: Lanes) -> None:

@@ -1,4 +1,4 @@
-"""The console's retries of what failed of a batch."""
+"""What the console does with the failed changes of a batch: retrying all, or those of a cause."""
 
 from __future__ import annotations
 
@@ -100,17 +100,28 @@ async def test_a_bound_key_retries_as_no_batch_of_others(
 async def test_nothing_is_to_be_retried_without_dead_letters(
     gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes
 ) -> None:
-    """The button goes with the last of them. The new batch leads to the one that it retries."""
+    """The button goes with the last of them. A cause can be retried alone; batch and retries lead to each other."""
     handle = await to_users(served_producer, users(2), "july")
     await end_some(served_lanes, [(Outcome.UNAUTHORIZED, {"code": "40037"}), (Outcome.REJECTED, {"code": "40017"})])
     before = await shown(gateway, "/batch", id="july")
     asked = await shown(gateway, "/batch/retry", id="july")
+    of_cause = await shown(gateway, "/batch/retry", id="july", outcome="rejected", code="40017")
+    cause = {"id": "july", "outcome": "rejected", "code": "40017"}
+    first = await page_after(gateway, await gateway.post("/actions/retry-batch", data=cause))
     new = await handle.retry_failed()
+    after = await shown(gateway, "/batch", id="july")
 
     assert "Retry failed" in before
     assert "Ended unauthorized: 1 of these." in asked
     assert 'href="/batch?id=july&amp;outcome=unauthorized#results"' in asked
-    assert "Retry failed" not in await shown(gateway, "/batch", id="july")
+    assert 'href="/batch/retry?id=july&amp;outcome=rejected&amp;code=40017">Retry these<' in before
+    assert "Retry 1 failed change of batch july, outcome rejected, code 40017?" in of_cause
+    assert '<input type="hidden" name="code" value="40017">' in of_cause
+    assert "Ended unauthorized" not in of_cause
+    assert "0 of 1" in first
+    assert "Retry failed" not in after
+    assert "Retry these" not in after
+    assert after.count('href="/batch?id=july.retry-') == 2
     assert 'href="/batch?id=july">july</a>' in await shown(gateway, "/batch", id=new.batch_id)
     assert 'href="/batch?id=july&amp;outcome=rejected&amp;code=40017#results"' in before
     of_code = await shown(gateway, "/batch", id="july", code="40017")

@@ -131,6 +131,17 @@ async def test_replaying_enqueues_what_matches_once(
     assert [claim.lane for claim in await served_lanes.claim()] == ["1:a"]
 
 
+async def test_replaying_letters_of_a_batch_makes_a_batch_that_can_be_watched(gateway: httpx.AsyncClient) -> None:
+    """It is named by theirs. Sent again, the form leads to that one."""
+    form = {"batch": "july", "code": "40037"}
+    asked = await shown(gateway, "/dead-letters/replay", **form)
+    first, again = [await gateway.post("/actions/replay-letters", data=form) for _ in range(2)]
+
+    assert "with new job IDs, as a batch of their own" in asked
+    assert "<h1>Batch july.retry-" in await page_after(gateway, first)
+    assert "Retried as" in await page_after(gateway, again)
+
+
 async def test_older_dead_letters_are_a_page_of_their_own(
     gateway: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
