@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.credentials.access_list import admits_only, read_access_list
 from worker.errors import CredentialsError
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -82,7 +83,7 @@ def read_private(path: Path, what: str) -> tuple[os.stat_result, bytes]:
         descriptor = _open(path, process, what)
         try:
             status = os.fstat(descriptor)
-            problem = file_problem(status, process, path)
+            problem = file_problem(status, process, path, read_access_list(descriptor))
             content = b"" if problem else _read(descriptor)
         finally:
             os.close(descriptor)
@@ -117,20 +118,21 @@ def decode_text(content: bytes, source: str, errors: str = "strict") -> str:
     raise CredentialsError(f"{source} is not UTF-8; save it as UTF-8 without BOM")
 
 
-def file_problem(status: os.stat_result, process: Process, path: Path) -> str:
+def file_problem(status: os.stat_result, process: Process, path: Path, access_list: bytes = b"") -> str:
     """Return why an open file must not be used, and the remedy; empty if it may be.
 
     Args:
         status: of the file.
         process: who reads it.
         path: for the remedy.
+        access_list: of the file; empty if it has none.
     """
     mode = stat.S_IMODE(status.st_mode)
     if not stat.S_ISREG(status.st_mode):
         return f"is a {_KINDS.get(stat.S_IFMT(status.st_mode), 'special file')}, not a regular file"
     if status.st_uid not in {0, process.user}:
         return f"belongs to another user (ID {status.st_uid}), who may change it; run: chown {process.user} {path}"
-    if mode & _NEVER_OPEN or (mode & stat.S_IRGRP and not _is_mounted(status, process)):
+    if mode & _NEVER_OPEN or (mode & stat.S_IRGRP and not _is_mounted(status, process, access_list)):
         if status.st_uid == process.user:
             return f"is open to other users; run: chmod 600 {path}"
         return "is open to other users; mount it with mode 0440, for a group that this process is in"
@@ -142,13 +144,16 @@ def folder_is_shared(status: os.stat_result, process: Process) -> bool:
     return status.st_uid not in {0, process.user} or bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
-def _is_mounted(status: os.stat_result, process: Process) -> bool:
+def _is_mounted(status: os.stat_result, process: Process, access_list: bytes) -> bool:
     """Return whether a file that its group may read is as an orchestrator mounts it: root's, for a group of ours.
 
-    A process that is root itself owns all such files, so there a mount is told by being read-only to its owner, too.
+    systemd gives its credentials to a service's user by an access list instead (`write_credential` in its
+    exec-credential.c). A process that is root itself owns all such files, so there a mount is told by being read-only
+    to its owner, too.
     """
     read_only = not status.st_mode & stat.S_IWUSR
-    return status.st_uid == 0 and status.st_gid in process.groups and (process.user != 0 or read_only)
+    is_for_group = status.st_gid in process.groups and (process.user != 0 or read_only)
+    return status.st_uid == 0 and (is_for_group or admits_only(access_list, process.user))
 
 
 def _read(descriptor: int) -> bytes:

@@ -6,12 +6,14 @@ import os
 import re
 import socket
 import stat
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from worker.credentials import private_file
+from worker.credentials.access_list import ATTRIBUTE, VERSION, Tag
 from worker.credentials.private_file import Process, decode_text, file_problem, folder_is_shared, read_private
 from worker.errors import CredentialsError
 
@@ -50,6 +52,67 @@ def test_a_file_is_used_only_if_nobody_else_can_have_written_it_or_can_read_it(
 ) -> None:
     """Its group may read what root mounted for it, as orchestrators do; README.md has the same table."""
     assert re.search(problem, file_problem(status(stat.S_IFREG | mode, user, group), process, Path("keys")))
+
+
+def access_list(*entries: tuple[Tag, int, int]) -> bytes:
+    """Return an access list as Linux keeps it: tags, permissions, IDs."""
+    return VERSION + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+NOBODY = 2**32 - 1
+"""The ID of entries that name nobody."""
+
+OF_SYSTEMD = (
+    (Tag.OWNER, 4, NOBODY),
+    (Tag.USER, 4, OURS),
+    (Tag.OWNING_GROUP, 0, NOBODY),
+    (Tag.MASK, 4, NOBODY),
+    (Tag.OTHERS, 0, NOBODY),
+)
+
+
+@pytest.mark.parametrize(
+    ("entries", "accepted"),
+    [
+        (OF_SYSTEMD, True),
+        ((*OF_SYSTEMD, (Tag.USER, 4, OTHER)), False),
+        ((*OF_SYSTEMD, (Tag.GROUP, 4, OUR_GROUP)), False),
+        ((*OF_SYSTEMD, (Tag.OWNING_GROUP, 4, NOBODY)), False),
+        ((*OF_SYSTEMD, (Tag.OTHERS, 4, NOBODY)), False),
+    ],
+)
+def test_an_access_list_may_admit_the_workers_user_and_nobody_else(
+    entries: tuple[tuple[Tag, int, int], ...], accepted: bool
+) -> None:
+    """The mode shows the list's mask as the group's rights; so systemd hands over credentials."""
+    shown = status(stat.S_IFREG | 0o440, ROOT, OTHER_GROUP)
+
+    problem = file_problem(shown, WE, Path("keys"), access_list(*entries))
+
+    assert (problem == "") is accepted
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\x01\0\0\0", access_list(*OF_SYSTEMD)[:-1], access_list(*OF_SYSTEMD)[4:]])
+def test_an_access_list_that_cannot_be_read_admits_nobody(damaged: bytes) -> None:
+    """Of a file that has none, or one of a later version."""
+    assert file_problem(status(stat.S_IFREG | 0o440, ROOT, OTHER_GROUP), WE, Path("keys"), damaged)
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr") or os.geteuid() != 0, reason="root alone makes such a file, on Linux")
+def test_a_credential_of_systemd_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the access list that the system stores."""
+    path = tmp_path / "ring"
+    path.write_bytes(b"key")
+    path.chmod(0o400)
+    try:
+        os.setxattr(path, ATTRIBUTE, access_list(*OF_SYSTEMD))
+    except OSError:
+        pytest.skip("this file system has no access lists")
+    os.chown(path, ROOT, OTHER_GROUP)
+    monkeypatch.setattr(Process, "current", lambda: WE)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o440
+    assert read_private(path, "key ring")[1] == b"key"
 
 
 @pytest.mark.parametrize(
