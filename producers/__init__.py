@@ -54,7 +54,7 @@ from producers.queue.job_details import JobDetails
 from producers.queue.jobs import JobState, JobStatus
 from producers.queue.pauses import Pause
 from producers.queue.pins import Pin, PinPage
-from producers.queue.replay import ReplayReport
+from producers.queue.resubmission import ReplayReport
 from producers.queue.results import ResultPage
 from producers.queue.trader_status import TraderStatus
 from producers.queue.user_status import BucketStatus, LaneStatus, UserStatus

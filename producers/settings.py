@@ -87,6 +87,8 @@ class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
         redis_full_percent: share of Redis's `maxmemory` in use from which on changes are refused.
         lane_limit: maximum number of changes in a lane.
         result_ttl_s: lifetime of results.
+        tracing: make spans by OpenTelemetry, and store trace contexts with changes that are sampled.
+        tracing_user_ids: name users in spans.
     """
 
     redis_dsn: Text = "redis://localhost:6379/0"
@@ -97,6 +99,8 @@ class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     change_ttl_s: Positive = 86_400.0
     lane_limit: Count = 100_000
     result_ttl_s: Positive = 86_400.0
+    tracing: bool = False
+    tracing_user_ids: bool = True
 
     @property
     def result_ttl_ms(self) -> int:

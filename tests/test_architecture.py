@@ -86,6 +86,12 @@ def test_the_producers_side_needs_nothing_of_the_workers_nor_of_the_command_line
     assert found & {"aiohttp", "tenacity", "worker", "ops", "tests", "yarl", "click", "rich"} == set()
 
 
+@pytest.mark.parametrize("module", ["producers.sync", "producers.gateway.app", "worker.process.main"])
+def test_nothing_of_opentelemetry_is_loaded_before_tracing_is_on(module: str) -> None:
+    """A process without tracing pays nothing for it."""
+    assert "opentelemetry" not in imported_with(module)
+
+
 @pytest.mark.parametrize(
     "module", ["worker.exchange.signing", "worker.exchange.replies", "worker.attempt.retry", "worker.queue.rate"]
 )

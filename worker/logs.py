@@ -52,6 +52,8 @@ class Event(StrEnum):
     """Redis is configured so that it may lose or refuse changes, or its configuration cannot be read."""
     UNKNOWN_VARIABLE = "unknown_variable"
     """An environment variable has the prefix of the settings, and is none."""
+    NO_TRACER_PROVIDER = "no_tracer_provider"
+    """Tracing is on, and there is no tracer provider that spans could go to."""
     TIME_UNKNOWN = "time_unknown"
     """The exchange's time was not fetched at the start; this machine's clock is used at first."""
     PROCESS_ENDED = "process_ended"

@@ -81,6 +81,8 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
         health_interval_s: interval of the health key, and of the worker's announcement (at most one minute).
         metrics_host: name or address on which each process serves its metrics and its health.
         metrics_port: the port of the first process; the next one has the next port. None serves neither.
+        tracing: make spans by OpenTelemetry of changes that are stored with a trace context.
+        tracing_user_ids: name users in spans.
         log_level: DEBUG, INFO, WARNING or ERROR.
         log_format: console (text) or json (one object a line).
     """
@@ -111,6 +113,8 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     health_interval_s: Positive = 10.0
     metrics_host: Text = "127.0.0.1"
     metrics_port: Port | None = None
+    tracing: bool = False
+    tracing_user_ids: bool = True
     log_level: Text = "INFO"
     log_format: Text = "console"
 

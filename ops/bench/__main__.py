@@ -27,6 +27,7 @@ from ops.bench.pacing import neighbour, one_user
 from ops.bench.recovery import recovery
 from ops.bench.redis_load import redis_load
 from ops.bench.throughput import enqueue_rate, worker_throughput
+from ops.bench.tracing import tracing
 from ops.bench.warm_start import warm
 
 BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Measurement]]]] = {
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Measurement]]]] = {
     "console": console,
     "forget": forget,
     "footprint": footprint,
+    "tracing": tracing,
 }
 
 

@@ -19,9 +19,11 @@ from producers.queue.dead_letter_pages import (
 )
 from producers.queue.dead_letter_selection import Filters, Selection
 from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter
-from producers.queue.replay import ReplayReport, replay
+from producers.queue.replay import replay
+from producers.queue.resubmission import ReplayReport
 from producers.queue.slicing import slices
 from producers.settings import ProducerSettings
+from producers.tracing import open_tracing
 from producers.transport.clients import keyspace_of
 from producers.transport.runner import run_plan
 
@@ -164,7 +166,9 @@ class DeadLetters:
             everything=everything,
             until_us=until_us,
         )
-        return await run_plan(self._redis, replay(self._keys, selection, self._settings), "replaying dead letters")
+        with open_tracing(self._settings).send_many() as sending:
+            plan = replay(self._keys, selection, self._settings, sending)
+            return await run_plan(self._redis, plan, "replaying dead letters")
 
     async def drop(
         self,

@@ -22,6 +22,7 @@ class AttemptHistory(msgspec.Struct, frozen=True, kw_only=True):
         tries: how many of its requests counted as a try.
         first_sent_at_ms: when the first was sent, Unix milliseconds; None if none was.
         past: requests for earlier heads of the lane, each with the job IDs that it included.
+        traceparent: the trace context of the head's first attempt, of a change of a batch that is traced.
     """
 
     head: str = ""
@@ -30,6 +31,7 @@ class AttemptHistory(msgspec.Struct, frozen=True, kw_only=True):
     tries: int = 0
     first_sent_at_ms: int | None = None
     past: list[tuple[Attempt, list[str]]] = []
+    traceparent: str | msgspec.UnsetType = msgspec.UNSET
 
     def with_attempt(self, attempt: Attempt, included_jobs: Sequence[str] = ()) -> AttemptHistory:
         """Return the history with one more request, which included settings of these jobs."""
@@ -80,6 +82,11 @@ _decoder = msgspec.msgpack.Decoder(AttemptHistory)
 def encode(history: AttemptHistory) -> bytes:
     """Return a history in msgpack."""
     return _encoder.encode(history)
+
+
+def with_traceparent(stored: bytes, traceparent: str) -> bytes:
+    """Return a stored history with the trace context of its head's first attempt."""
+    return encode(msgspec.structs.replace(decode(stored), traceparent=traceparent))
 
 
 def decode(stored: bytes | None) -> AttemptHistory:

@@ -36,6 +36,7 @@ class ChangeOptions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         coalesce: whether it may be sent in one request with the changes before it; absent means no.
         priority: absent means interactive.
         digest: of the change's content, see `change_digest`; absent in changes of earlier versions.
+        traceparent: the trace context that it was enqueued in; absent if it is not traced.
     """
 
     v: int = CONTRACT_VERSION
@@ -43,6 +44,7 @@ class ChangeOptions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     coalesce: bool | msgspec.UnsetType = msgspec.UNSET
     priority: Priority | msgspec.UnsetType = msgspec.UNSET
     digest: str | msgspec.UnsetType = msgspec.UNSET
+    traceparent: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class StoredChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +100,10 @@ DIGEST_CHARS = 16
 DIGEST_BYTES = msgspec.msgpack.encode({"digest": "0" * DIGEST_CHARS})[1:-DIGEST_CHARS]
 """The bytes before the digest of a change's content, in the change and in its result."""
 
+TRACEPARENT_CHARS = 55
+TRACEPARENT_BYTES = msgspec.msgpack.encode({"traceparent": "0" * TRACEPARENT_CHARS})[1:-TRACEPARENT_CHARS]
+"""The bytes before the trace context of a change (W3C Trace Context, version 00: two, 32, 16 and two digits)."""
+
 BEGINNING_BYTES = 64
 """Of a stored change or result: as they are encoded here, FUNCTION_BYTES are among them."""
 
@@ -118,13 +124,15 @@ def encode_change(
     coalesce: bool = False,
     priority: Priority = Priority.INTERACTIVE,
     digest: str | None = None,
+    traceparent: str = "",
 ) -> bytes:
-    """Return a change in arq's job format; `digest` if it is known already."""
+    """Return a change in arq's job format; `digest` if it is known already, `traceparent` if it is traced."""
     options = ChangeOptions(
         ttl_ms=ttl_ms,
         coalesce=coalesce or msgspec.UNSET,
         priority=priority if priority is Priority.BULK else msgspec.UNSET,
         digest=digest or change_digest(change),
+        traceparent=traceparent or msgspec.UNSET,
     )
     return _encoder.encode(StoredChange(f=APPLY_SETTINGS, a=(change,), k=options, et=enqueued_at_ms))
 
@@ -150,6 +158,12 @@ def decode_change(payload: bytes) -> StoredChange:
         raise MalformedChange(_newer_version(decoded.k.v))
     change = msgspec.convert(decoded.a[0], SettingsChange, from_attributes=True)
     return StoredChange(f=decoded.f, a=(change,), k=decoded.k, et=decoded.et)
+
+
+def traceparent_of(payload: bytes) -> str:
+    """Return the trace context of a stored change without decoding it; "" if it has none."""
+    _, marker, rest = payload.partition(TRACEPARENT_BYTES)
+    return rest[:TRACEPARENT_CHARS].decode("ascii", "replace") if marker else ""
 
 
 def is_foreign(stored: bytes) -> bool:

@@ -181,8 +181,8 @@ class Keyspace:
     Fields: `total`, `finished`, `in_flight`, `outcome_<outcome>`; `created_at`, `started_at`, `sealed_at`,
     `cancelled_at`, `completed_at` (ms); `end_entry` (last entry of its stream); `priority`; `content`, `c<n>`
     (digests of all, and of a chunk); `template` (the change that its users share, in msgpack), `runs` (when it was
-    enqueued, `<ms>,<TTL (ms)>` for each run); `lane_full_count` (changes whose lane was full); `deepest`,
-    `deepest_lane`; `put_back_until` (ms), `put_back_job`, `put_back_lane` (of the latest retry); `retried_as`."""
+    enqueued, `<ms>,<TTL (ms)>` for each run); `lane_full_count` (of changes); `deepest`, `deepest_lane`;
+    `put_back_until` (ms), `put_back_job`, `put_back_lane` (of the latest retry); `retried_as`; `traceparent`."""
 
     batch_members = _Name("members:")
     """SET `<batch>`: the part of its job IDs after `<batch>..`. Submit; TTL as `batch`."""

@@ -26,12 +26,14 @@ def change_of_template(template: bytes, user_id: str, enqueued_ms: int, ttl_ms: 
     return StoredChange(f=stored.f, a=(change,), k=options, et=enqueued_ms)
 
 
-def payload_of_template(template: bytes, user_id: str, enqueued_ms: int, ttl_ms: int) -> bytes:
-    """Return one user's change of a template as it would be stored by itself.
+def payload_of_template(template: bytes, user_id: str, enqueued_ms: int, ttl_ms: int, traceparent: str = "") -> bytes:
+    """Return one user's change of a template as it would be stored by itself, with its trace context if it has one.
 
     Raises:
         MalformedChange: the template is none.
     """
     stored = change_of_template(template, user_id, enqueued_ms, ttl_ms)
-    options = msgspec.structs.replace(stored.k, digest=change_digest(stored.a[0]))
+    options = msgspec.structs.replace(
+        stored.k, digest=change_digest(stored.a[0]), traceparent=traceparent or msgspec.UNSET
+    )
     return msgspec.msgpack.encode(msgspec.structs.replace(stored, k=options))

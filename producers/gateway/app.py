@@ -54,6 +54,7 @@ from producers.gateway.console.sessions import recognise_browser
 from producers.gateway.serving.call_checks import InvalidHead, call_refusal, own_path
 from producers.gateway.settings import GatewaySettings
 from producers.logs import log_fields
+from producers.tracing import NO_PROVIDER, open_tracing
 
 API_VERSION = "1.0"
 
@@ -90,7 +91,8 @@ class Application(Litestar):
             scope["method"], scope["query_string"], scope["headers"], settings.hosts, auth=settings.gateway_auth
         )
         if refusal is None:
-            await super().__call__(scope, receive, send)
+            with open_tracing(settings).continued(scope["headers"]):
+                await super().__call__(scope, receive, send)
             return
         request: Request[Any, Any, Any] = Request(scope)
         answer = on_gateway_error(request, refusal).to_asgi_response(None, request)
@@ -137,6 +139,8 @@ def create_app(settings: GatewaySettings | None = None, *, sign_in_token: str | 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         log.info("the gateway takes calls", extra=log_fields(Event.SERVING))
+        if open_tracing(settings).lacks_provider:
+            log.warning("%s", NO_PROVIDER, extra=log_fields(Event.NO_TRACER_PROVIDER))
         yield
         await gateway.close()
         log.info("the gateway has stopped", extra=log_fields(Event.STOPPED))

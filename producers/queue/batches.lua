@@ -10,7 +10,7 @@ Atomic with the rest of its script so that readers of counters, streams and resu
 -- luacheck: read globals clock BATCH_MARK OLD_BATCH_MARK
 local batches = {}
 
-local known, counts = {}, {}      -- by batch: {exists, is_cancelled}; field -> number to add
+local known, counts = {}, {}      -- by batch: {exists, is_cancelled, traceparent}; field -> number to add
 local started, finished = {}, {}  -- by batch: whether a change of it was claimed, or has finished
 local latest = {}                 -- by batch: the change that was put back for the latest time
 
@@ -22,8 +22,9 @@ end
 
 local function look(id)
   if not known[id] then
-    local found = redis.pcall('HMGET', KEY.batch .. id, 'created_at', 'cancelled_at')
-    known[id] = {exists = found[1] and true or false, is_cancelled = found[2] and true or false}
+    local found = redis.pcall('HMGET', KEY.batch .. id, 'created_at', 'cancelled_at', 'traceparent')
+    known[id] = {exists = found[1] and true or false, is_cancelled = found[2] and true or false,
+      traceparent = string.match(found[3] or '', '^[0-9a-f-]+$') or ''}
   end
   return known[id]
 end
@@ -38,6 +39,12 @@ end
 function batches.is_cancelled(job_id)
   local id = batches.id_of(job_id)
   return id ~= nil and look(id).is_cancelled
+end
+
+-- Return the trace context of a change's batch, '' for none.
+function batches.traceparent(job_id)
+  local id = batches.id_of(job_id)
+  return id and look(id).traceparent or ''
 end
 
 local function add(id, field, number)

@@ -18,6 +18,7 @@ from producers.contract.wording import plural
 from producers.errors import BatchConflict, ChangeConflict, InvalidChange, InvalidId, LaneFull, Refusal
 from producers.queue.submit import NO_DIGEST, ChunkDigest, Submission, SubmitOptions, TemplateRun, submit
 from producers.queue.submit_messages import SubmitVerdict
+from producers.tracing import NOT_TRACED, Sending
 from producers.transport.plan import RunScript
 
 CHUNK_SIZE = 250
@@ -107,6 +108,7 @@ class ChunkedSubmission:
         now_ms: returns the time of Redis's clock, Unix milliseconds.
         hashed: whether chunks carry digests, so that every run must have the same chunks.
         template: the change that items without one of their own have in common; None if there are none.
+        sending: how the changes are traced.
         item_count: how many items were added.
         accepted: how many changes were appended to their lanes.
         already_there: how many changes were accepted before.
@@ -120,6 +122,7 @@ class ChunkedSubmission:
     now_ms: Callable[[], int]
     hashed: bool
     template: SettingsChange | None = None
+    sending: Sending = NOT_TRACED
     item_count: int = field(default=0, init=False)
     accepted: int = field(default=0, init=False)
     already_there: int = field(default=0, init=False)
@@ -145,7 +148,10 @@ class ChunkedSubmission:
     def _submission(self, item: ParsedItem) -> Submission:
         if item.change is None:
             return Submission(item.job_id, escape(item.user_id), self._template_run().trader, None)
-        return Submission.from_change(item.change, item.job_id, self.options, now_ms=self.now_ms(), ttl_ms=self.ttl_ms)
+        job_id, now_ms, trace = item.job_id, self.now_ms(), self.sending.begin(item.job_id)
+        return Submission.from_change(
+            item.change, job_id, self.options, now_ms=now_ms, ttl_ms=self.ttl_ms, traceparent=trace
+        )
 
     def _template_run(self) -> TemplateRun:
         """Return the run of the template, which begins with its first change."""
@@ -163,13 +169,13 @@ class ChunkedSubmission:
 
     def step(self, chunk: Chunk) -> RunScript[list[int]]:
         """Return the step that submits a chunk. Call it once for each chunk, in order: digests are chained."""
-        submissions = [entry.submission for entry in chunk.entries]
-        if not self.hashed:
-            return submit(submissions, self.options, run=self._run)
-        content = [(entry.index, entry.change) for entry in chunk.entries]
-        previous = self._previous
-        self._previous = ChunkDigest(f"c{chunk.number}", content_digest([previous.digest, content]))
-        return submit(submissions, self.options, chunk=self._previous, previous=previous)
+        digest = previous = NO_DIGEST
+        if self.hashed:
+            previous = self._previous
+            content = [(entry.index, entry.change) for entry in chunk.entries]
+            self._previous = digest = ChunkDigest(f"c{chunk.number}", content_digest([previous.digest, content]))
+        submissions, trace = [entry.submission for entry in chunk.entries], self.sending.traceparent
+        return submit(submissions, self.options, chunk=digest, previous=previous, run=self._run, traceparent=trace)
 
     def describe_accepted(self) -> str:
         """Return what was accepted so far, for the message of an error after which no change is in doubt."""

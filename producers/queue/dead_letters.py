@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from producers.contract import ids, keyspace
-from producers.contract.codec import decode_change
+from producers.contract.codec import decode_change, traceparent_of
 from producers.contract.keyspace import Keyspace
 from producers.contract.messages import JobResult, Outcome, SettingsChange
 from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS
@@ -37,6 +37,7 @@ class DeadLetter:
         change: the change; None if its payload is malformed.
         result: its result; None if that has expired.
         replay_id: the job ID of its replay. It is always the same, so that a dead letter is never replayed twice.
+        traceparent: the trace context of its attempts, which its replay goes on with; None if it was not traced.
     """
 
     job_id: str
@@ -47,6 +48,7 @@ class DeadLetter:
     change: SettingsChange | None
     result: JobResult | None
     replay_id: str
+    traceparent: str | None = None
 
 
 def get(keys: Keyspace, job_id: str) -> Plan[DeadLetter]:
@@ -111,7 +113,10 @@ def _dead_letter(entry: IndexEntry, payload: bytes, stored: bytes | None) -> Dea
         result = None
     user_id, trader_id = keyspace.user_and_trader(entry.lane)
     ended_at_ms, replay_id = int(entry.ended_at_us // 1000), make_replay_id(entry.job_id, int(entry.ended_at_us))
-    return DeadLetter(entry.job_id, user_id, trader_id, entry.outcome, ended_at_ms, change, result, replay_id)
+    traceparent = traceparent_of(payload) or None
+    return DeadLetter(
+        entry.job_id, user_id, trader_id, entry.outcome, ended_at_ms, change, result, replay_id, traceparent
+    )
 
 
 def make_replay_id(job_id: str, ended_at_us: int) -> str:

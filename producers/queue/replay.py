@@ -8,50 +8,42 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from producers.contract import ids
 from producers.contract.keyspace import Keyspace
-from producers.contract.messages import Outcome, Priority, SettingsChange
-from producers.contract.validation import check_change
-from producers.errors import DeadLetterNotFound, ProducerError, Refusal, ReplayRefused
+from producers.contract.messages import Outcome, Priority
+from producers.errors import DeadLetterNotFound, Refusal, ReplayRefused
 from producers.queue import dead_letters
 from producers.queue.batches import check_existing, seal
-from producers.queue.chunking import CONFLICTS, conflict_error, refusal_error
 from producers.queue.dead_letter_index import IndexEntry, visit
 from producers.queue.dead_letter_selection import Selection
 from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter
 from producers.queue.fan_out import FanOutReport, member_job_id
 from producers.queue.progress import fetch_progress
+from producers.queue.resubmission import ReplayReport, resubmit
 from producers.queue.slicing import slices
-from producers.queue.submit import Submission, SubmitOptions, submit
-from producers.queue.submit_messages import SubmitVerdict
-from producers.settings import ProducerSettings, change_ttl_ms
-from producers.transport.commands import HGET, HMGET, TIME_US
+from producers.queue.submit import SubmitOptions
+from producers.settings import ProducerSettings
+from producers.tracing import NOT_TRACED, Sending
+from producers.transport.commands import HGET, HMGET
 from producers.transport.plan import Plan
 
 RETRY = "retry"
 """The content of all batches of dead letters: each letter is sent once, so their content cannot conflict."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayReport:
-    """The result of replaying dead letters.
-
-    Attributes:
-        replayed: the old and the new job ID of each that was appended to its lane.
-        refused: the job ID of each other, and why.
-        malformed: how many index entries were left out, because they cannot be read.
-    """
-
-    replayed: list[tuple[str, str]]
-    refused: list[tuple[str, str]]
-    malformed: int = 0
-
-
-def replay(keys: Keyspace, selection: Selection, settings: ProducerSettings) -> Plan[ReplayReport]:
+def replay(
+    keys: Keyspace, selection: Selection, settings: ProducerSettings, sending: Sending = NOT_TRACED
+) -> Plan[ReplayReport]:
     """Append dead letters to their lanes, in their order.
+
+    Args:
+        keys: the names of keys.
+        selection: which dead letters.
+        settings: of the producer.
+        sending: how the changes are traced.
 
     Raises:
         DeadLetterNotFound: the selection names a job ID, and there is no such dead letter.
@@ -63,7 +55,9 @@ def replay(keys: Keyspace, selection: Selection, settings: ProducerSettings) -> 
     def take(entries: list[IndexEntry]) -> Plan[None]:
         for some in slices(entries, READ_BATCH_SIZE):
             found = yield from dead_letters.fetch(keys, some)
-            gone, _ = yield from _send([(letter, letter.replay_id) for letter in found], options, settings, report)
+            gone, _ = yield from resubmit(
+                [(letter, letter.replay_id) for letter in found], options, settings, report, sending
+            )
             yield from dead_letters.delete_entries(keys, [entry for entry in some if entry.job_id in gone])
 
     malformed = yield from visit(keys, selection, take)
@@ -116,7 +110,12 @@ def _is_closed(keys: Keyspace, batch_id: str) -> Plan[bool]:
 
 
 def retry_batch(
-    keys: Keyspace, batch_id: str, selection: Selection, new_batch_id: str | None, settings: ProducerSettings
+    keys: Keyspace,
+    batch_id: str,
+    selection: Selection,
+    new_batch_id: str | None,
+    settings: ProducerSettings,
+    sending: Sending = NOT_TRACED,
 ) -> Plan[FanOutReport]:
     """Send dead letters of a batch again, as a batch of their own.
 
@@ -127,6 +126,7 @@ def retry_batch(
         new_batch_id: the ID of the new batch; None for that of `next_retry`. If there is such a batch and nothing can
             be added to it, nothing is sent: it is the one of an earlier call.
         settings: of the producer.
+        sending: how the changes are traced.
 
     Raises:
         BatchNotFound: there is no such batch.
@@ -166,7 +166,7 @@ def retry_batch(
     # Named by the letters themselves: a call that is repeated finds fewer of them.
     named = [(letter, member_job_id(new_batch_id, ids.member_of(letter.job_id))) for letter in found]
     for part in slices(named, READ_BATCH_SIZE):
-        sent, full = yield from _send(part, options, settings, report)
+        sent, full = yield from resubmit(part, options, settings, report, sending)
         gone |= sent
         lane_full_count += full
     yield from seal(
@@ -180,54 +180,3 @@ def retry_batch(
     index = {letter.job_id: number for number, letter in enumerate(found)}
     refused = [Refusal(index[job_id], ReplayRefused(f"{job_id}: {reason}")) for job_id, reason in report.refused]
     return FanOutReport(new_batch_id, len(found), len(report.replayed), 0, refused)
-
-
-def _send(
-    letters: Sequence[tuple[DeadLetter, str]], options: SubmitOptions, settings: ProducerSettings, report: ReplayReport
-) -> Plan[tuple[set[str], int]]:
-    """Submit dead letters with new job IDs, and add to the report.
-
-    Returns:
-        The job IDs of those that were submitted, now or by another replay; and how many were refused by a full lane.
-
-    Raises:
-        BatchConflict: their batch accepts nothing more; all dead letters are kept.
-    """
-    now_us = yield from TIME_US()
-    ttl_ms = change_ttl_ms(settings.change_ttl_s)
-    prepared: list[Submission] = []
-    for letter, job_id in letters:
-        change = _replayable_change(letter, report)
-        if change is not None:
-            submission = Submission.from_change(
-                change, job_id, options, now_ms=now_us // 1000, ttl_ms=ttl_ms, dead_letter_id=letter.job_id
-            )
-            prepared.append(submission)
-    if not prepared:
-        return set(), 0
-    _, *verdicts = yield from submit(prepared, options)
-    gone: set[str] = set()
-    for submission, verdict in zip(prepared, verdicts, strict=True):
-        if verdict in CONFLICTS:
-            raise conflict_error(options.batch_id, SubmitVerdict(verdict))
-        error = refusal_error(verdict, submission, options)
-        if error is not None:
-            report.refused.append((submission.dead_letter_id, str(error)))
-            continue
-        if verdict not in (SubmitVerdict.ALREADY_THERE, SubmitVerdict.DEAD_LETTER_GONE):
-            report.replayed.append((submission.dead_letter_id, submission.job_id))
-        gone.add(submission.dead_letter_id)
-    return gone, verdicts.count(SubmitVerdict.LANE_FULL)
-
-
-def _replayable_change(letter: DeadLetter, report: ReplayReport) -> SettingsChange | None:
-    """Return the change of a dead letter; None if it cannot be sent, which is then in the report."""
-    if letter.change is None:
-        report.refused.append((letter.job_id, "its payload cannot be read; drop it"))
-        return None
-    try:
-        check_change(letter.change)
-    except ProducerError as exc:
-        report.refused.append((letter.job_id, str(exc)))
-        return None
-    return letter.change

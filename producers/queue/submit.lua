@@ -176,6 +176,7 @@ local function count_in_batch()
     redis.call('HSET', batch, 'runs', new_runs)
     redis.call('HSETNX', batch, 'template', bytes(input.template))
   end
+  if input.traceparent ~= '' then redis.call('HSETNX', batch, 'traceparent', input.traceparent) end
   redis.call('HINCRBY', batch, 'total', #added)
   redis.call('SADD', members, unpack(added))
   if deepest > tonumber(redis.call('HGET', batch, 'deepest') or 0) then

@@ -82,6 +82,7 @@ class Submission:
         now_ms: int,
         ttl_ms: int,
         dead_letter_id: str = "",
+        traceparent: str = "",
     ) -> Submission:
         """Encode a valid change; `now_ms` is Redis's clock, Unix milliseconds."""
         digest = change_digest(change)
@@ -92,6 +93,7 @@ class Submission:
             coalesce=options.coalesce,
             priority=options.priority,
             digest=digest,
+            traceparent=traceparent,
         )
         user, trader = keyspace.escape(change.user_id), keyspace.escape(change.trader_id)
         return cls(job_id, user, trader, payload, digest, dead_letter_id)
@@ -144,6 +146,7 @@ def submit(
     chunk: ChunkDigest = NO_DIGEST,
     previous: ChunkDigest = NO_DIGEST,
     run: TemplateRun | None = None,
+    traceparent: str = "",
 ) -> RunScript[list[int]]:
     """Return the step that submits a chunk. Its reply is the time (Unix ms, Redis's clock), then a verdict per change.
 
@@ -153,6 +156,7 @@ def submit(
         chunk: identifies the chunk, if its content must be the same in every run.
         previous: identifies the chunk before it.
         run: the run whose template those without a payload have.
+        traceparent: the trace context of their batch; "" for none.
     """
     further: list[Argument] = [submission.payload for submission in submissions if submission.payload is not None]
     number = 0
@@ -186,6 +190,7 @@ def submit(
         template=0 if run is None else len(further),
         run="" if run is None else f"{run.enqueued_ms},{run.ttl_ms}",
         changes=rows,
+        traceparent=traceparent,
     )
     # Job IDs make it idempotent; but a second run of a replay would find the dead letters gone.
     is_replay = any(submission.dead_letter_id for submission in submissions)

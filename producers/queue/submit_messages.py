@@ -65,6 +65,7 @@ class SubmitRequest(Message):
         template: number of the batch's template among the further arguments; 0 for none.
         run: when the template's changes are enqueued, `<Unix ms>,<TTL (ms)>`.
         changes: the changes.
+        traceparent: the trace context of their batch; "" for none.
     """
 
     lane_limit: int
@@ -80,6 +81,7 @@ class SubmitRequest(Message):
     template: int
     run: str
     changes: list[ChangeRow]
+    traceparent: str = ""
 
 
 SUBMIT = Script.load(

@@ -22,6 +22,7 @@ from producers.queue.replay import NextRetry, next_retry, retry_batch
 from producers.queue.results import MAX_BLOCK_S, PAGE_SIZE, ResultCursor, ResultPage, parse_cursor, read_page
 from producers.settings import ProducerSettings
 from producers.sync.transport import NotificationListener, run_blocking, run_plan, wait_for
+from producers.tracing import open_tracing
 from producers.transport.clients import keyspace_of
 from producers.transport.commands import XREAD
 
@@ -190,8 +191,9 @@ class Batch:
         """
         new_id = None if batch_id is None else check_new_batch_id(batch_id)
         letters = Selection(batch_id=self.batch_id, **filters)
-        plan = retry_batch(keyspace_of(self._redis), self.batch_id, letters, new_id, self._settings)
-        report = run_plan(self._redis, plan, f"retrying the failed changes of batch {self.batch_id}")
+        with open_tracing(self._settings).send_many() as sending:
+            plan = retry_batch(keyspace_of(self._redis), self.batch_id, letters, new_id, self._settings, sending)
+            report = run_plan(self._redis, plan, f"retrying the failed changes of batch {self.batch_id}")
         return replace(self, batch_id=report.batch_id, report=report)
 
     def _progress_if_complete(self) -> Progress | None:

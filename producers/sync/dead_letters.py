@@ -20,10 +20,12 @@ from producers.queue.dead_letter_pages import (
 )
 from producers.queue.dead_letter_selection import Filters, Selection
 from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter
-from producers.queue.replay import ReplayReport, replay
+from producers.queue.replay import replay
+from producers.queue.resubmission import ReplayReport
 from producers.queue.slicing import slices
 from producers.settings import ProducerSettings
 from producers.sync.transport import run_plan
+from producers.tracing import open_tracing
 from producers.transport.clients import keyspace_of
 
 
@@ -163,7 +165,9 @@ class DeadLetters:
             everything=everything,
             until_us=until_us,
         )
-        return run_plan(self._redis, replay(self._keys, selection, self._settings), "replaying dead letters")
+        with open_tracing(self._settings).send_many() as sending:
+            plan = replay(self._keys, selection, self._settings, sending)
+            return run_plan(self._redis, plan, "replaying dead letters")
 
     def drop(
         self,

@@ -46,6 +46,7 @@ from producers.sync.transport import (
     pipelined,
     translate_errors,
 )
+from producers.tracing import open_tracing
 from producers.transport.clients import keyspace_of
 from producers.transport.commands import TIME_US
 from producers.transport.layout_check import with_layout_check
@@ -62,6 +63,7 @@ class Enqueuer:
         self._notifications = NotificationListener(redis)
         self._ids = SortableIds()
         self._clock = RedisClock()
+        self._tracing = open_tracing(settings)
 
     def enqueue(
         self,
@@ -110,15 +112,18 @@ class Enqueuer:
             options = replace(options, batch_id=batch_id, content=APPENDED)
         ttl_ms = self._ttl_ms(ttl_s)
         doubt = f"change {job_id} may or may not be accepted, repeat it with job_id={own_id!r}"
-        with translate_errors(doubt, if_full=lambda: f"change {job_id} was not accepted"):
-            submission = Submission.from_change(change, job_id, options, now_ms=self._now_ms(), ttl_ms=ttl_ms)
-            redis_now_ms, verdict = execute(self._redis, submit([submission], options))
-        self._clock.update(redis_now_ms)
-        if batch_id is not None and verdict in CONFLICTS:
-            raise conflict_error(batch_id, SubmitVerdict(verdict))
-        error = refusal_error(verdict, submission, options)
-        if error is not None:
-            raise error
+        with self._tracing.send(job_id, change.user_id, options.batch_id) as trace:
+            with translate_errors(doubt, if_full=lambda: f"change {job_id} was not accepted"):
+                submission = Submission.from_change(
+                    change, job_id, options, now_ms=self._now_ms(), ttl_ms=ttl_ms, traceparent=trace
+                )
+                redis_now_ms, verdict = execute(self._redis, submit([submission], options))
+            self._clock.update(redis_now_ms)
+            if batch_id is not None and verdict in CONFLICTS:
+                raise conflict_error(batch_id, SubmitVerdict(verdict))
+            error = refusal_error(verdict, submission, options)
+            if error is not None:
+                raise error
         existed = verdict == SubmitVerdict.ALREADY_THERE
         log_accepted([(job_id, existed)])
         return self._job(job_id, already_there=existed)
@@ -203,7 +208,10 @@ class Enqueuer:
             QueueFull: Redis's memory is almost full; the last chunks were not accepted.
             QueueUnavailable: Redis did not answer; the last chunks may or may not be accepted.
         """
-        with translate_errors("the last chunks may or may not be accepted", if_full=chunked.describe_accepted):
+        batch_id, tracing = chunked.options.batch_id, self._tracing
+        sending = tracing.send_batch(batch_id, lambda: chunked.item_count) if batch_id else tracing.send_many()
+        doubt = "the last chunks may or may not be accepted"
+        with sending as chunked.sending, translate_errors(doubt, if_full=chunked.describe_accepted):
             self._now_ms()
             steps = submit_steps(chunked, items)
             with closing(pipelined(self._redis, steps, in_flight=in_flight)) as replies:
@@ -225,18 +233,8 @@ class Enqueuer:
 
     def _job(self, job_id: str, *, already_there: bool = False) -> Job:
         return Job(
-            job_id,
-            already_there,
-            _redis=self._redis,
-            _notifications=self._notifications,
-            _settings=self._settings,
+            job_id, already_there, _redis=self._redis, _notifications=self._notifications, _settings=self._settings
         )
 
     def _batch(self, batch_id: str, report: FanOutReport | None = None) -> Batch:
-        return Batch(
-            batch_id,
-            report,
-            _redis=self._redis,
-            _notifications=self._notifications,
-            _settings=self._settings,
-        )
+        return Batch(batch_id, report, _redis=self._redis, _notifications=self._notifications, _settings=self._settings)

@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 
 from producers.errors import SettingsError
 from producers.monitor.redis_checks import is_cluster
+from producers.tracing import OFF, open_tracing
 from producers.transport.explain import CLUSTER, DSN
 from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
@@ -88,16 +89,17 @@ async def open_dispatcher(
         )
         session = Session(redis, clock, settings, pacing, availability=availability, metrics=metrics)
         await availability.retry_until_up(session.renew, "the start", is_starting=True)
+        runner_type, settler_type = _attempt_types(settings)
         dispatcher = Dispatcher(
             redis=redis,
             availability=availability,
             claimer=Claimer(redis, clock, settings, pacing, session, metrics=metrics),
-            attempt_runner=AttemptRunner(
+            attempt_runner=runner_type(
                 clock=clock,
                 exchange=exchange,
                 exchange_clock=exchange_clock,
                 credentials=credentials,
-                settler=Settler(redis, clock, settings, pacing, availability=availability, metrics=metrics),
+                settler=settler_type(redis, clock, settings, pacing, availability=availability, metrics=metrics),
                 session=session,
                 settings=settings,
                 metrics=metrics,
@@ -111,6 +113,15 @@ async def open_dispatcher(
         metrics.in_flight_limit.watch(lambda: settings.max_jobs)
         metrics.exchange_clock_offset.watch(exchange_clock.offset_s)
         yield dispatcher, session
+
+
+def _attempt_types(settings: WorkerSettings) -> tuple[type[AttemptRunner], type[Settler]]:
+    """Return the runner of attempts and the settler: with spans around them if tracing is on."""
+    if open_tracing(settings) is OFF:
+        return AttemptRunner, Settler
+    from worker.attempt.tracing import TracedAttemptRunner, TracedSettler  # noqa: PLC0415 - OpenTelemetry is optional
+
+    return TracedAttemptRunner, TracedSettler
 
 
 async def _read_info(redis: Redis) -> dict[str, Any]:

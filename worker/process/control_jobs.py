@@ -23,6 +23,7 @@ from producers.contract.reader import change_from_wire
 from producers.contract.validation import check_priority
 from producers.errors import InvalidArgument, ProducerError, QueueUnavailable, abbreviated
 from producers.settings import ProducerSettings
+from producers.tracing import OFF, Tracing, open_tracing
 from producers.transport.clients import keyspace_of
 from worker.logs import Event, log_fields
 
@@ -64,9 +65,10 @@ class ControlJob(msgspec.Struct, frozen=True):
 _decoder = msgspec.msgpack.Decoder(ControlJob)
 
 
-def make_producer(redis: Redis) -> Producer:
-    """Return the producer that is put into the context of control jobs."""
-    return Producer(redis, ProducerSettings.from_env())
+def make_context(redis: Redis) -> dict[str, Any]:
+    """Return what is put into the context of control jobs: a producer, and its tracing."""
+    settings = ProducerSettings.from_env()
+    return {"producer": Producer(redis, settings), "tracing": open_tracing(settings)}
 
 
 async def submit(
@@ -77,6 +79,7 @@ async def submit(
     priority: str | None = None,
     coalesce: bool | None = None,
     batchId: str | None = None,  # noqa: N803 - a wire name
+    traceparent: str | None = None,
 ) -> dict[str, Any]:
     """Enqueue a change, for apps that have only arq: `enqueue_job("submit", {...}, ttlS=60, _queue_name=...)`.
 
@@ -87,6 +90,7 @@ async def submit(
         priority: see there.
         coalesce: see there.
         batchId: see there.
+        traceparent: the trace context of the caller (W3C Trace Context), whose trace the change is then a part of.
 
     Returns:
         `{"jobId": ..., "alreadyThere": ...}`. The change's ID is derived from the control job's, so that running it
@@ -97,7 +101,9 @@ async def submit(
         ProducerError: see `Producer.enqueue`; nothing was written.
         Retry: Redis did not answer. arq runs the job again; the change's ID makes that safe.
     """
-    with _translate_errors(ctx):
+    tracing: Tracing = ctx.get("tracing", OFF)
+    headers = [(b"traceparent", traceparent.encode())] if isinstance(traceparent, str) else []
+    with tracing.continued(headers), _translate_errors(ctx):
         job = await _producer(ctx).enqueue(
             change_from_wire(change),
             job_id=f"{ctx['job_id']}{CHANGE_SUFFIX}",

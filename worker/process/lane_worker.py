@@ -31,7 +31,7 @@ from worker.clock import Clock, SystemClock
 from worker.credentials.sources import open_store
 from worker.logs import Event, log_fields
 from worker.process.bootstrap import open_dispatcher
-from worker.process.control_jobs import make_producer, seal_batch, submit
+from worker.process.control_jobs import make_context, seal_batch, submit
 from worker.process.control_queue import ControlQueueWorker
 from worker.process.dispatching import Dispatching, at_most
 from worker.process.monitoring import Monitoring
@@ -148,7 +148,7 @@ class LaneWorker(ControlQueueWorker):
             metrics=self._monitoring.metrics,
         )
         dispatcher, session = await self._resources.enter_async_context(opening)
-        self.ctx["producer"] = make_producer(self.pool)
+        self.ctx |= make_context(self.pool)
         self._dispatching = Dispatching(dispatcher, session, self._availability)
         self._monitoring.health.session = session
         self._presence.start(session)

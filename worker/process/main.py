@@ -16,6 +16,7 @@ from producers.errors import SettingsError
 from producers.logs import log_to_stderr
 from producers.service_manager import ServiceManager
 from producers.settings import PREFIX, ProducerSettings, variable_name
+from producers.tracing import NO_PROVIDER, open_tracing
 from producers.transport.daemon_executor import DaemonExecutor
 from producers.transport.explain import describe
 from worker.errors import CredentialsError
@@ -84,6 +85,8 @@ def _run(settings: WorkerSettings, *, burst: bool, index: int | None) -> int:
     loop.set_default_executor(DaemonExecutor())  # a resolver that hangs must not hold up the end of the process
     asyncio.set_event_loop(loop)  # arq's Worker uses the current loop
     worker = LaneWorker(for_process(settings, index or 0), burst=burst)
+    if open_tracing(settings).lacks_provider:
+        log.warning("%s", NO_PROVIDER, extra=log_fields(Event.NO_TRACER_PROVIDER))
     manager = ServiceManager.from_env()
     worker.on_ready, worker.on_stopping = manager.ready, manager.stopping
     manager.keep_alive(loop)

@@ -90,7 +90,8 @@ local function add_row(head, attempts, state, slot, token, slot_number, is_bulk,
     history = attempts.history and payloads.add(attempts.history) or 0, behind = {},
     egress_health = state.egress_health, rejected_keys_mark = state.mark,
     is_cancelled = batches.is_cancelled(head.job_id) and 1 or 0, is_bulk = is_bulk and 1 or 0,
-    late_ms = math.min(now_ms, math.max(0, math.floor(now_ms - due_ms)))}, head)
+    late_ms = math.min(now_ms, math.max(0, math.floor(now_ms - due_ms))),
+    traceparent = batches.traceparent(head.job_id)}, head)
   for i, entry in ipairs(state.behind) do row.behind[i] = payloads.want({job_id = entry.job_id}, entry) end
   rows[#rows + 1] = row
   batches.count_in_flight(head.job_id, 1)

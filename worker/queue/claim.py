@@ -140,10 +140,11 @@ class Claimer:
         steady_s = self._redis_clock.observe(reply.now_ms / 1000, asked_at_s, answered_at_s)
         templates = [elements[number] for number in reply.templates]
 
-        def stored(row: ClaimRow | BehindRow) -> Stored:
+        def stored(row: ClaimRow | BehindRow, batch_traceparent: str = "") -> Stored:
             if row.template:
-                return Stored(templates[row.template - 1], row.enqueued_ms, row.ttl_ms)
-            return Stored(elements[row.payload] if row.payload else None)
+                return Stored(templates[row.template - 1], row.enqueued_ms, row.ttl_ms, batch_traceparent)
+            content = elements[row.payload] if row.payload else None
+            return Stored(content, batch_traceparent=batch_traceparent)
 
         claims = [
             Claim(
@@ -154,7 +155,7 @@ class Claimer:
                 slot_at_s=answered_at_s + row.wait_us / US_PER_S,
                 slot_number=row.slot_number,
                 lost_deliveries=row.lost_deliveries,
-                stored=stored(row),
+                stored=stored(row, row.traceparent),
                 history=elements[row.history] if row.history else None,
                 redis_clock_offset_ms=reply.now_ms - answered_at_s * 1000,
                 redis_clock_steady_since_s=answered_at_s - steady_s,

@@ -68,6 +68,7 @@ class ClaimRow(Message):
         is_cancelled: 1 if its batch was cancelled.
         is_bulk: 1 if it was claimed as a bulk lane.
         late_ms: ms since its user was due.
+        traceparent: the trace context of its batch; "" for none.
     """
 
     lane: str
@@ -87,6 +88,7 @@ class ClaimRow(Message):
     is_cancelled: int
     is_bulk: int
     late_ms: int
+    traceparent: str
 
 
 class MalformedRow(Message):

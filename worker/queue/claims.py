@@ -28,11 +28,13 @@ class Stored:
         content: The stored change, or its batch's template; None if it is absent or too large.
         enqueued_ms: When a change of a template was enqueued, Unix milliseconds, Redis's clock; 0 for others.
         ttl_ms: The TTL of a change of a template; 0 for others.
+        batch_traceparent: The trace context of its batch; "" for none.
     """
 
     content: bytes | None
     enqueued_ms: int = 0
     ttl_ms: int = 0
+    batch_traceparent: str = ""
 
     @property
     def is_template(self) -> bool:
@@ -165,6 +167,7 @@ class Finish:
         request: The request; None if nothing was sent.
         history: History to keep for changes behind the head that may have been sent with it; None to keep none.
         requeue_history: History with which the script requeues the lane if the egress is at fault; None to end anyway.
+        traceparent: Trace context that a dead letter of a change of a template is stored with; "" for none.
     """
 
     claim: Claim
@@ -172,6 +175,7 @@ class Finish:
     request: SentRequest | None = None
     history: bytes | None = None
     requeue_history: bytes | None = None
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

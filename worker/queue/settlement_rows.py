@@ -215,7 +215,9 @@ def _encode_endings(settlement: Settlement) -> list[tuple[str, str, bytes, bytes
         content, payload = stored[result.job_id], None
         if content.is_template and content.content is not None and result.outcome in DEAD_OUTCOMES:
             user_id, _ = keyspace.user_and_trader(claim.lane)
-            payload = payload_of_template(content.content, user_id, content.enqueued_ms, content.ttl_ms)
+            payload = payload_of_template(
+                content.content, user_id, content.enqueued_ms, content.ttl_ms, settlement.traceparent
+            )
         endings.append((result.job_id, result.outcome.value, encode_result(result), payload))
     return endings
 

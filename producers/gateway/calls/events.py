@@ -12,6 +12,8 @@ class Event(StrEnum):
     """The gateway takes calls from now on."""
     STOPPED = "stopped"
     """The gateway takes no calls any more."""
+    NO_TRACER_PROVIDER = "no_tracer_provider"
+    """Tracing is on, and there is no tracer provider that spans could go to."""
     OPERATED = "operated"
     """A call has changed the queue: the audit line."""
     FEW_FILES = "few_files"

@@ -46,6 +46,8 @@ GOOD: dict[str, tuple[str, Any]] = {
     "health_interval_s": ("1", 1.0),
     "metrics_host": ("0.0.0.0", "0.0.0.0"),  # noqa: S104 - where a scraper of another machine reaches it
     "metrics_port": ("9100", 9100),
+    "tracing": ("true", True),
+    "tracing_user_ids": ("false", False),
     "log_level": ("debug", "debug"),
     "log_format": ("json", "json"),
 }

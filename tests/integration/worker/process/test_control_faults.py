@@ -26,7 +26,7 @@ from worker.logs import Event
 pytestmark = ARQ_CLOSES_OLD_STYLE
 
 WIRE: dict[str, Any] = msgspec.to_builtins(change())
-SUBMIT_IS = "expected submit(change, ttlS, priority, coalesce, batchId);"
+SUBMIT_IS = "expected submit(change, ttlS, priority, coalesce, batchId, traceparent);"
 NO_MSGPACK = "expected arq's job format in msgpack, as by create_pool"
 
 

@@ -112,6 +112,7 @@ def test_the_keyword_arguments_are_those_of_submit() -> None:
         defaults["priority"].default,
         json.dumps(defaults["coalesce"].default),
         "none",
+        "none",
     ]
 
 

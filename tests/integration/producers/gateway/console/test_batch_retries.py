@@ -11,7 +11,7 @@ from arq.connections import ArqRedis
 
 from producers import DeadLetterNotFound, Outcome, Producer, QueueUnavailable
 from producers.contract.access_keys import Scope
-from producers.queue import replay
+from producers.queue import replay, resubmission
 from tests.support.fan_outs import end_some, to_users, users
 from tests.support.gateway import access_key, gateway_on, page_after, shown
 from tests.support.lanes import Lanes
@@ -54,7 +54,7 @@ async def test_a_retry_that_was_cut_off_is_completed(
     batch = await to_users(served_producer, users(5), "july")
     await end_some(served_lanes, [(Outcome.REJECTED, {})] * 5)
     form = dict(FIELDS.findall(await shown(gateway, "/batch/retry", id="july")))
-    send, sent = replay._send, 0
+    send, sent = resubmission.resubmit, 0
 
     def cut_off(*arguments: Any) -> Any:
         nonlocal sent
@@ -65,7 +65,7 @@ async def test_a_retry_that_was_cut_off_is_completed(
 
     with monkeypatch.context() as away:
         away.setattr(replay, "READ_BATCH_SIZE", 2)
-        away.setattr(replay, "_send", cut_off)
+        away.setattr(replay, "resubmit", cut_off)
         answer = await gateway.post("/actions/retry-batch", data=form)
     assert answer.status_code == 503
     assert await served_producer.dead.count(batch_id="july") == 5
