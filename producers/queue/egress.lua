@@ -12,9 +12,10 @@ back, since the egress was last idle for the TTL of its bucket.
 local egress = {}
 
 local REUSABLE_FOR = 1000000        -- us; a slot older than this is of no use to others
+local MAX_NAMES = 20                -- egresses that one script looks at
 
 local key, pace, burst, tat         -- set by egress.begin
-local claims_since_bulk, taken, is_published
+local claims_since_bulk, taken, is_new, is_published
 local is_changed = false
 
 function egress.begin(name, options)
@@ -23,6 +24,7 @@ function egress.begin(name, options)
     redis.call('HMGET', key, 'tat', 'since_bulk', 'taken', 'pace', 'user_pace'))
   tat = tonumber(stored_tat or 0)
   claims_since_bulk, taken = tonumber(since_bulk or 0), tonumber(stored_taken or 0)
+  is_new = not stored_pace
   is_published = tonumber(stored_pace or 0) == pace and tonumber(user_pace or 0) == options.user_pace
 end
 
@@ -56,6 +58,28 @@ function egress.save()
   if not is_changed then return end
   redis.call('HSET', key, 'tat', tat, 'since_bulk', claims_since_bulk, 'taken', taken)
   egress.extend_ttl(key, math.ceil((math.max(tat, clock.now_us) - clock.now_us) / 1000) + BUCKET_TTL_MS)
+end
+
+-- Return whether another egress is in use. If so, a user's next request may take another network path. Only some names
+-- are looked at, and those that have expired are removed: while there are more, one of them may be in use.
+function egress.is_other_in_use()
+  local names = redis.call('SRANDMEMBER', KEY.egresses, MAX_NAMES)
+  for _, name in ipairs(names) do
+    if KEY.egress .. name ~= key then
+      if redis.call('EXISTS', KEY.egress .. name) == 1 then return true end
+      redis.call('SREM', KEY.egresses, name)
+    end
+  end
+  return #names == MAX_NAMES
+end
+
+-- Let an egress that is used for the first time wait for a window (us) if another one is in use: the windows of earlier
+-- requests were shortened by what was certain of a round trip on that path (see round_trips.lua). From now on none is.
+function egress.await_other_paths(name, user_pace, window)
+  if not is_new or not egress.is_other_in_use() then return end
+  tat, is_changed = math.max(tat, clock.now_us + window + burst), true
+  egress.publish(name, user_pace)
+  egress.save()
 end
 
 -- Publish what this egress's workers pace by, so that others can estimate.

@@ -47,6 +47,7 @@ local is_probing, is_egress_paused = breaker.is_open, is_paused('egress:' .. inp
 if is_probing or is_egress_paused then is_blocked = 1 end
 if is_egress_paused or is_paused('everything') then return reply(0, PAUSED_MS * 1000) end
 local limit = is_probing and 1 or input.limit
+egress.await_other_paths(input.egress, input.pace, input.window)
 if is_probing and breaker.probe_unaffected_at() > horizon then
   return reply(0, until_claimable(breaker.probe_unaffected_at()))
 end
@@ -97,9 +98,9 @@ local function add_row(head, attempts, state, slot, token, slot_number, is_bulk,
   batches.count_in_flight(head.job_id, 1)
 end
 
--- Claim the lane of a user, due since a time (ms), whose turn it is, or schedule the user for later. Return CLAIMED, or CLAIMED_ALONE if
--- this claim must have no other lane; NEXT if the user was scheduled for later; NO_EGRESS_SLOT if the egress has no
--- slot within the look-ahead; STOP if the head is left for a claim that has no other lane.
+-- Claim the lane of a user, due since a time (ms), whose turn it is, or schedule the user for later. Return CLAIMED, or
+-- CLAIMED_ALONE if this claim must have no other lane; NEXT if the user was scheduled for later; NO_EGRESS_SLOT if the
+-- egress has no slot within the look-ahead; STOP if the head is left for a claim that has no other lane.
 local function claim(user, from_bulk, due_ms)
   if not lane.is_name(user) then
     schedule.set(user, from_bulk, nil)

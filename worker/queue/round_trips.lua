@@ -19,7 +19,6 @@ local MIN_RTT_WINDOW = 60000000     -- us; a round trip is remembered for one to
 local MIN_RTT_SAMPLES = 30          -- fewer round trips give no credit
 local MIN_RTT_MARGIN = 1000         -- us; clocks and timers tick in milliseconds
 local MIN_RTT_TTL_MS = 600000
-local MAX_NAMES = 20                -- egresses that one settlement looks at
 -- The spread, in distances from the shortest to the mean. It is 2 if both ways are uniformly random. In 4,500 simulated
 -- starts at 30 to 70 ms each way, six with 2 had eleven requests in a second, and none with 2.5 or 3.
 local SPREAD = 3
@@ -32,19 +31,6 @@ local key, current, previous, since   -- set by round_trips.begin
 local has_other_egress
 local credit                          -- us that are certain
 local is_changed, is_new_window = false, false
-
--- Return whether another egress is in use. If so, the user's next request may take another network path. Only some
--- names are looked at, and those that have expired are removed: while there are more, one of them may be in use.
-local function find_other_egress()
-  local names = redis.call('SRANDMEMBER', KEY.egresses, MAX_NAMES)
-  for _, name in ipairs(names) do
-    if KEY.egress .. name ~= key then
-      if redis.call('EXISTS', KEY.egress .. name) == 1 then return true end
-      redis.call('SREM', KEY.egresses, name)
-    end
-  end
-  return #names == MAX_NAMES
-end
 
 local function read(min_rtt, count, total)
   if not total then return nothing() end
@@ -87,7 +73,7 @@ function round_trips.add(round_trip)
   current.count, current.total = current.count + 1, current.total + round_trip
   is_changed = true
   credit = certain()
-  if has_other_egress == nil then has_other_egress = find_other_egress() end
+  if has_other_egress == nil then has_other_egress = egress.is_other_in_use() end
   return has_other_egress and 0 or credit
 end
 

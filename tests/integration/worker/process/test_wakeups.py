@@ -39,6 +39,21 @@ async def test_the_worker_of_a_paused_egress_leaves_wakeups_to_others(
             assert (await last.result(timeout=20)).applied
 
 
+async def test_a_change_of_a_pinned_user_wakes_an_idle_worker_of_its_egress(
+    valkey: ArqRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And so does pinning a user whose change waits; nobody looks by himself here."""
+    monkeypatch.setattr(dispatcher_module, "MAX_IDLE_S", 60)
+    async with rig_on(valkey, tmp_path) as rig:
+        await rig.producer.pin_user("1001", "near")
+        async with rig.working(egress="near"):
+            assert (await (await rig.producer.enqueue(change("1001"))).result(timeout=20)).applied
+            await rig.producer.pin_user("1002", "far")
+            waiting = await rig.producer.enqueue(change("1002"))
+            await rig.producer.pin_user("1002", "near")
+            assert (await waiting.result(timeout=20)).applied
+
+
 async def test_a_wakeup_that_was_waited_for_before_the_egress_was_blocked_is_passed_on(valkey: ArqRedis) -> None:
     """The wait began when the worker could still send."""
     blocked, other = Wakeups(valkey, "a", TIMEOUT_S), Wakeups(valkey, "b", TIMEOUT_S)

@@ -222,8 +222,9 @@ async def test_a_late_reply_from_before_the_outage_does_not_close_the_breaker(la
 
 async def test_an_open_breaker_does_not_stop_another_egress(lanes: Lanes, clock: ManualClock) -> None:
     """The outage may be of one IP only."""
-    await opened(lanes)
     elsewhere = Lanes(lanes.redis, clock=clock, pacing=PACING, settings=WorkerSettings(egress="elsewhere"))
+    await elsewhere.claim(1)  # it was in use before
+    await opened(lanes)
     clock.advance(0.3)
 
     assert len(await elsewhere.claim()) > 1

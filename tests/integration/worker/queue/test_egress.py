@@ -73,9 +73,10 @@ async def test_slots_of_an_egress_are_within_the_look_ahead(lanes: Lanes, clock:
 
 async def test_each_egress_has_a_limit_of_its_own(lanes: Lanes, clock: ManualClock) -> None:
     """The exchange limits by IP: one egress without slots leaves another free."""
+    elsewhere = Lanes(lanes.redis, clock=clock, pacing=PACING, settings=WorkerSettings(egress="elsewhere"))
+    await elsewhere.claim(1)  # it was in use before
     await lanes.claim()
     assert await lanes.claim() == []
-    elsewhere = Lanes(lanes.redis, clock=clock, pacing=PACING, settings=WorkerSettings(egress="elsewhere"))
 
     assert await elsewhere.claim() != []
 

@@ -7,8 +7,9 @@ import math
 import pytest
 
 from ops.keys import KEYS
+from producers import Producer
 from tests.support.changes import change
-from tests.support.lanes import PACING, Lanes
+from tests.support.lanes import DEFAULTS, PACING, Lanes
 from tests.support.manual_clock import ManualClock
 from worker.queue.claims import Claim
 
@@ -132,3 +133,26 @@ async def test_a_round_trip_is_credited_only_with_a_single_egress(
 
     credited = PACING.window_us / 1e6 - window_ends[-1]
     assert credited == pytest.approx(0.0 if others else 0.049, abs=0.002)
+
+
+async def test_the_first_request_by_another_egress_leaves_a_whole_window_after_the_last_reply(
+    timed: Lanes, clock: ManualClock
+) -> None:
+    """A user with one request a second moves from a long way, which was credited, to one that may be short."""
+    await round_trips(timed, clock, 35, 0.2, "1")
+    steering = Producer(timed.redis)
+    await steering.limit_user("1001", 1)
+    near = Lanes(timed.redis, clock=clock, pacing=PACING, settings=DEFAULTS.__class__(egress="near"))
+    await timed.submit(("first", change()), ("second", change()))
+    claim = await timed.claim_one()
+    clock.advance(max(0.0, claim.slot_at_s - clock.monotonic()) + 0.2)
+    await timed.done(claim, took_s=0.2)
+    replied_us = clock.now_us
+
+    await steering.pin_user("1001", "near")
+    claims = await near.claims()
+    while not claims.claims:
+        clock.advance(claims.next_due_s or 0.001)
+        claims = await near.claims()
+
+    assert await near.slot_us(claims.claims[0]) >= replied_us + 1_000_000
