@@ -31,7 +31,7 @@ async def leave_traces(producer: Producer, lanes: Lanes, redis: ArqRedis) -> Non
     """Leave all kinds of traces of the user and of others."""
     await producer.enqueue(change("other"), job_id="theirs")
     for user in ("other", USER):
-        await to_users(producer, [user, "third"], f"of.{len(user)}")
+        await to_users(producer, [user, f"beside.{len(user)}"], f"of.{len(user)}")
         await producer.enqueue(change(user, "t2"), job_id=f"added{len(user)}", batch_id="open")
     while claims := await lanes.claim():
         for claim in claims:
@@ -39,6 +39,8 @@ async def leave_traces(producer: Producer, lanes: Lanes, redis: ArqRedis) -> Non
             user, _, trader = claim.lane.partition(":")
             user_id = USER if user == SHOWN[1] else user
             await lanes.done(claim, outcome, user_id=user_id, trader_id=trader)
+    await to_users(producer, [USER], "tried")
+    await lanes.back(await lanes.claim_one(), delay_s=60, replied=False)
     await redis.set(KEYS.result + "asked", serialize({"f": "submit", "a": [{"userId": USER}], "r": {"jobId": "x"}}))
     await redis.set(KEYS.result + "foreign", b"\x80\x04 of another app: " + USER.encode())
     await producer.access_keys.add("one", [Scope.READ], user_ids=[USER])
@@ -62,8 +64,8 @@ async def test_nothing_of_a_user_is_left_but_what_expires_by_itself(
     report = await producer.forget_user(USER)
 
     assert await where_named(redis) == {KEYS.bucket_of(SHOWN[1]), KEYS.gateway_keys, KEYS.result + "foreign"}
-    assert (report.complete, report.cancelled, report.in_flight) == (True, 3, 0)
-    assert (report.results, report.dead_letters, report.batch_entries) == (6, 1, 3)
+    assert (report.complete, report.cancelled, report.in_flight) == (True, 4, 0)
+    assert (report.results, report.dead_letters, report.batch_entries) == (7, 1, 5)
     assert report.settings == ["rate", "pause", "pin", "rejected_keys", "credentials"]
     (key,) = await producer.access_keys.list()
     assert report.access_keys == [key.key_id]
@@ -82,7 +84,7 @@ async def test_what_belongs_to_others_stays(producer: Producer, lanes: Lanes, re
     assert await redis.hkeys(KEYS.credentials) == [b"other"]  # type: ignore[misc]
     assert (await producer.user_status("other")).rate_per_s == 5
     assert [letter.job_id async for letter in producer.dead.list()] == ["open..added5"]
-    assert await read_all(producer.batch(f"of.{len(USER)}").results()) == [f"of.{len(USER)}..third"]
+    assert await read_all(producer.batch(f"of.{len(USER)}").results()) == [f"of.{len(USER)}..beside.{len(USER)}"]
     progress: Progress = await third.progress()
     assert (progress.total, progress.queued, progress.outcomes) == (2, 1, {Outcome.CANCELLED: 1})
     assert await lanes.uncovered() == set()
