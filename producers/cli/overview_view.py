@@ -17,7 +17,7 @@ from producers.monitor.worker_info import WorkerInfo
 
 NOTHING_SCHEDULED = "no user is scheduled"
 LANE_COLUMNS = ("user", "trader", "priority", "queued", "state", "wait", "rate")
-EGRESS_COLUMNS = ("egress", "workers", "rate", "backlog", "state", "round trip")
+EGRESS_COLUMNS = ("egress", "workers", "rate", "backlog", "state", "round trip", "pinned")
 WORKER_COLUMNS = ("worker", "egress", "in flight", "ended", "requeued", "heartbeat", "version")
 
 MAX_PAUSES = 5
@@ -112,10 +112,13 @@ def _egress_row(egress: EgressStatus) -> tuple[str, ...]:
         format_duration(egress.backlog_s),
         _egress_state(egress),
         EMPTY_CELL if egress.floor_ms is None else f"{egress.floor_ms:.0f} ms",
+        format_count(egress.pinned_users),
     )
 
 
 def _egress_state(egress: EgressStatus) -> str:
+    if egress.pinned_users and not egress.workers:
+        return "no worker"
     if egress.paused:
         return "paused"
     if egress.trouble is not None:

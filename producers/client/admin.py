@@ -127,7 +127,7 @@ class QueueAdmin:
         await self.pin_users({user_id: None})
 
     async def pin_users(self, pins: Mapping[str, str | None]) -> int:
-        """Pin each user to its egress, or unpin it (None), in chunks of 200.
+        """Pin each user to its egress, or unpin it (None), in chunks of 100.
 
         Returns:
             How many pins have changed. If the reply to a chunk was lost, its users are not counted.

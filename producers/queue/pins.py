@@ -18,8 +18,8 @@ from producers.transport.plan import Plan, RunScript
 from producers.transport.script_messages import Message, encode
 from producers.transport.scripts import Script
 
-CHUNK_SIZE = 200
-"""Users that one run pins: some 2 ms of Redis."""
+CHUNK_SIZE = 100
+"""Users that one run pins: some 1 ms of Redis."""
 
 PAGE_SIZE = 1000
 """Pins that one round trip reads, about."""

@@ -30,6 +30,10 @@ async def call_everything(producer: Producer) -> None:
     await producer.resume(everything=True)
     await producer.limit_user("1003", None)
     await producer.cancel_user("1003")
+    await producer.pin_user("1002", "default")
+    assert (await (await producer.enqueue(change("1002"))).result(timeout=20)).applied
+    assert [pin.user_id async for pin in producer.pins()] == ["1002"]
+    await producer.unpin_user("1002")
     await producer.batches()
     seen = await producer.overview()
     assert len(seen.workers) == 1
