@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 from arq.connections import ArqRedis
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from ops.keys import KEYS
 from producers import JobState, Outcome, Producer
+from producers.settings import ProducerSettings
 from tests.support.changes import change
 from tests.support.contents import contents
 from tests.support.fan_outs import to_users, users
 from tests.support.lanes import BEAT_S, Lanes
 from tests.support.layout_2 import Parts, violations
 from tests.support.stored_queue import StoredQueue
+from tests.support.tracing import TRACED, exported
 from tests.support.upgraded import Upgraded, open_queue
 
 FIRST = StoredQueue.from_file("queue_of_layout_2.json")
@@ -80,9 +83,13 @@ async def test_results_letters_and_settings_of_the_first_version_are_read(stored
     assert sorted(old for old, _ in report.replayed) == ["ended-1", "ended-2", "unauthorized"]
 
 
-async def test_what_is_written_today_is_read_by_the_rules_of_the_first_version(valkey: ArqRedis) -> None:
+@pytest.mark.parametrize("settings", [ProducerSettings(), TRACED], ids=["untraced", "traced"])
+async def test_what_is_written_today_is_read_by_the_rules_of_the_first_version(
+    valkey: ArqRedis, settings: ProducerSettings
+) -> None:
     """Of all that is stored, in every state of a change; and that version's own queue keeps its rules."""
-    await _make_every_state(Producer(valkey), Lanes(valkey))
+    exported().begin(ALWAYS_ON)
+    await _make_every_state(Producer(valkey, settings), Lanes(valkey))
 
     found = await contents(valkey)
 

@@ -6,6 +6,7 @@ worker's own runner and settler with spans around them, which are used only whil
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Link, SpanKind
 from redis.asyncio import Redis
 
 from producers.contract import attempt_history, ids, keyspace
@@ -37,6 +38,7 @@ from worker.exchange.client import RawReply
 from worker.exchange.endpoint import METHOD, SETTINGS_PATH
 from worker.exchange.replies import ReplyClass
 from worker.exchange.signing import SignedHeaders
+from worker.logs import Event, log_fields
 from worker.queue.claims import Claim, Finish, Settled, Settlement, Stored
 from worker.queue.settle import Settler
 from worker.settings import WorkerSettings
@@ -46,6 +48,9 @@ FENCED = "fenced"
 
 FAILED = (Outcome.REJECTED, Outcome.UNAUTHORIZED, Outcome.EXHAUSTED, Outcome.EXPIRED)
 """The outcomes with which a change has not done what its producer wanted, although nobody cancelled or replaced it."""
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +84,27 @@ class TracedAttemptRunner(AttemptRunner):
 
     async def run(self, claim: Claim) -> Settled:
         """Attempt a claim and settle it, whatever happens."""
-        if not any(origin_of(job_id, stored) for job_id, stored in _changes_of(claim)):
+        try:
+            described = self._describe(claim)
+        except Exception:  # a claim must be settled, whatever is wrong with tracing
+            extra = log_fields(Event.INTERNAL_ERROR, lane=claim.lane, job=claim.job_id)
+            log.exception("lane %s: %s is attempted without a span", claim.lane, claim.job_id, extra=extra)
+            described = None
+        if described is None:
             return await super().run(claim)
+        attributes, parent, links = described
+        with self._spans.operation("process", SpanKind.CONSUMER, attributes, parent=parent, links=links):
+            return await super().run(claim)
+
+    def _describe(self, claim: Claim) -> tuple[dict[str, str | int], Context, list[Link]] | None:
+        """Return attributes, parent and links of the span of an attempt; None if none of its changes is traced."""
+        if not any(origin_of(job_id, stored) for job_id, stored in _changes_of(claim)):
+            return None
         members = members_of(claim, self._redis_ms(claim))
         origins = [origin for job_id, stored in members if (origin := origin_of(job_id, stored))]
         links = [link for each in origins if (link := link_to(each.traceparent, {MESSAGE_ID: each.job_id}))]
+        if not links:
+            return None
         history = attempt_history.decode(claim.history).for_job(claim.job_id)
         attributes = message_attributes([job_id for job_id, _ in members]) | {
             BATCH_ID: ids.batch_id_of(claim.job_id) or "",
@@ -91,9 +112,7 @@ class TracedAttemptRunner(AttemptRunner):
             "copytrade.egress": self._egress,
             "copytrade.attempt": len(history.attempts) + 1,
         }
-        parent = parent_of(origins, history.traceparent or "")
-        with self._spans.operation("process", SpanKind.CONSUMER, attributes, parent=parent, links=links):
-            return await super().run(claim)
+        return attributes, parent_of(origins, history.traceparent or ""), links
 
     async def _post(self, claim: Claim, body: bytes, signed: SignedHeaders) -> RawReply:
         if not trace.get_current_span().is_recording():

@@ -21,6 +21,7 @@ from tests.support.gateway import body, gateway_on
 from tests.support.pages import table
 from tests.support.tracing import TRACED, Exported, exported, linked, trace_ids
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, USERS, Rig, rig_on
+from worker.attempt import tracing
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
 
@@ -222,3 +223,16 @@ async def test_a_change_of_an_untraced_producer_makes_no_span(spans: Exported, r
 
     assert result.outcome is Outcome.APPLIED
     assert spans.names() == set()
+
+
+async def test_a_fault_of_tracing_costs_a_span_and_no_change(
+    spans: Exported, rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The attempt is made without one, and the log says so."""
+    monkeypatch.setattr(tracing, "members_of", None)
+
+    (result,) = await rig.outcome([change()], tracing=True)
+
+    assert result.outcome is Outcome.APPLIED
+    assert spans.spans("process") == []
+    assert "is attempted without a span" in caplog.text
