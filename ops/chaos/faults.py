@@ -14,6 +14,7 @@ from ops.chaos.user_keys import Keys, toml
 from ops.chaos.workload import BUSY_USERS, COALESCING_USERS, MISCONFIGURED_USERS, ORDINARY_USERS, TRADERS, USERS
 
 ROTATED_USERS = 60
+PINNED_USERS = 30
 """Users whose keys are rotated at once."""
 HANG_MS = 2_500.0
 BASE_LATENCY = {"kind": "latency", "ms": LATENCY_MS, "jitter_ms": JITTER_MS}
@@ -61,6 +62,7 @@ class Faults:
             "rotate keys": self._rotate_keys,
             "wrong keys": self._misconfigure_keys,
             "slow user": self._slow_user,
+            "pin users": self._pin_users,
             "arq submit": lambda event: self.arq_app.submit(event.which),
         }
 
@@ -154,6 +156,15 @@ class Faults:
         await self._environment.retry(lambda: self._environment.producer.limit_user(user, SLOW_RATE_PER_S))
         await asyncio.sleep(event.lasts_s)
         await self._environment.retry(lambda: self._environment.producer.limit_user(user, None))
+
+    async def _pin_users(self, event: Event) -> None:
+        """Pin users to egresses, then others or none; an egress may have no worker meanwhile."""
+        users = random.Random(event.which).sample(USERS, PINNED_USERS)
+        await self._environment.retry(
+            lambda: self._environment.producer.pin_users(dict.fromkeys(users, _pick(EGRESSES, event)))
+        )
+        await asyncio.sleep(event.lasts_s)
+        await self._environment.retry(lambda: self._environment.producer.pin_users(dict.fromkeys(users)))
 
 
 def _pick(options: Sequence[T], event: Event) -> T:

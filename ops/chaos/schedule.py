@@ -73,6 +73,7 @@ KINDS = {
     "pause everything": Kind(2, 0.5, 1.0, is_fault=False),
     "pause egress": Kind(1, 0.5, 1.0, is_fault=False),
     "slow user": Kind(3, 1.0, 4.0, is_fault=False),
+    "pin users": Kind(3, 0.5, 3.0, is_fault=False),
     "arq submit": Kind(8, is_fault=False),
 }
 """All kinds of events by name."""
