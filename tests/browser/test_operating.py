@@ -91,7 +91,7 @@ async def test_dead_letters_are_replayed_by_their_filter(tab: Tab, site: Site) -
     assert [lane.queued for user in users for lane in (await site.producer.user_status(user)).lanes] == [1, 1]
 
 
-async def test_a_user_is_limited_and_its_changes_are_cancelled(tab: Tab, site: Site) -> None:
+async def test_a_user_is_limited_and_pinned_and_its_changes_are_cancelled(tab: Tab, site: Site) -> None:
     """The page that asks says how many; a form that is sent twice does nothing more."""
     page = tab.page
     await site.producer.pause(user_id=CANCELLED)
@@ -100,6 +100,9 @@ async def test_a_user_is_limited_and_its_changes_are_cancelled(tab: Tab, site: S
     await page.get_by_label("Own limit").fill("2.5")
     await page.get_by_role("button", name="Set limit").click()
     await expect(page.get_by_text("2.5/s, its own")).to_be_visible()
+    await page.get_by_label("Only egress").fill("near")
+    await page.get_by_role("button", name="Pin", exact=True).click()
+    await expect(page.get_by_text("near only")).to_be_visible()
     await page.get_by_role("link", name="Cancel all changes").click()
     await expect(page.get_by_text("3 changes in 1 lane will end cancelled")).to_be_visible()
     for _ in range(2):
