@@ -77,7 +77,7 @@ async def new_tab(
             await sign_in(context, *signed_in)
         tab = await open_tab(context)
         yield tab
-        assert tab.faults == []
+        assert tab.faults == [], tab.faults
     finally:
         await context.close()
 

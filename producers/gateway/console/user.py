@@ -122,7 +122,7 @@ async def pin(request: AnyRequest) -> Redirect:
     user_id = form.get("id", "")
     require_user(request, user_id)
     producer = gateway_of(request).producer
-    if "remove" in form:
+    if "unpin" in form:
         await producer.unpin_user(user_id)
         log_call(request, "unpin", f"user {user_id}")
         return done(request, "/user", "unpinned", id=user_id)

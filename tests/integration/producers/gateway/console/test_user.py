@@ -117,7 +117,7 @@ async def test_a_user_is_pinned_to_an_egress_and_unpinned(
     page = await shown(gateway, "/user", id="5")
     refused = [await gateway.post("/actions/pin-user", data={"id": "5", "egress": name}) for name in ("", "a b")]
     status = await served_producer.user_status("5")
-    unpinned = await gateway.post("/actions/pin-user", data={"id": "5", "remove": "yes"})
+    unpinned = await gateway.post("/actions/pin-user", data={"id": "5", "unpin": "yes"})
 
     assert "No worker sends through an egress of this name" in notice
     assert "<dd>near only</dd>" in page
