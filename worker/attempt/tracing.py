@@ -7,18 +7,18 @@ worker's own runner and settler with spans around them, which are used only whil
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, SpanKind
+from opentelemetry.trace import Link, Span, SpanKind
 from redis.asyncio import Redis
 
 from producers.contract import attempt_history, ids, keyspace
-from producers.contract.codec import traceparent_of
+from producers.contract.codec import TRACEPARENT_BYTES, traceparent_of
 from producers.contract.messages import Outcome
 from producers.tracing.spans import (
     BATCH_ID,
@@ -82,8 +82,13 @@ class TracedAttemptRunner(AttemptRunner):
             "http.request.method": METHOD,
         }
 
-    async def run(self, claim: Claim) -> Settled:
+    def run(self, claim: Claim) -> Coroutine[Any, Any, Settled]:
         """Attempt a claim and settle it, whatever happens."""
+        if not any(is_traced(stored) for _, stored in _changes_of(claim)):
+            return super().run(claim)  # without a coroutine around it: this is the most frequent case
+        return self._run_traced(claim)
+
+    async def _run_traced(self, claim: Claim) -> Settled:
         try:
             described = self._describe(claim)
         except Exception:  # a claim must be settled, whatever is wrong with tracing
@@ -98,8 +103,6 @@ class TracedAttemptRunner(AttemptRunner):
 
     def _describe(self, claim: Claim) -> tuple[dict[str, str | int], Context, list[Link]] | None:
         """Return attributes, parent and links of the span of an attempt; None if none of its changes is traced."""
-        if not any(origin_of(job_id, stored) for job_id, stored in _changes_of(claim)):
-            return None
         members = members_of(claim, self._redis_ms(claim))
         origins = [origin for job_id, stored in members if (origin := origin_of(job_id, stored))]
         links = [link for each in origins if (link := link_to(each.traceparent, {MESSAGE_ID: each.job_id}))]
@@ -114,9 +117,12 @@ class TracedAttemptRunner(AttemptRunner):
         }
         return attributes, parent_of(origins, history.traceparent or ""), links
 
-    async def _post(self, claim: Claim, body: bytes, signed: SignedHeaders) -> RawReply:
+    def _post(self, claim: Claim, body: bytes, signed: SignedHeaders) -> Coroutine[Any, Any, RawReply]:
         if not trace.get_current_span().is_recording():
-            return await super()._post(claim, body, signed)
+            return super()._post(claim, body, signed)
+        return self._post_traced(claim, body, signed)
+
+    async def _post_traced(self, claim: Claim, body: bytes, signed: SignedHeaders) -> RawReply:
         with self._spans.span(METHOD, SpanKind.CLIENT, self._server) as span:
             reply = await super()._post(claim, body, signed)
             span.set_attribute("http.response.status_code", reply.status)
@@ -132,11 +138,12 @@ class TracedSettler(Settler):
         super().__init__(redis, clock, settings, *parts, **options)
         self._spans = Spans(with_user_ids=settings.tracing_user_ids)
 
-    async def settle(self, settlement: Settlement) -> Settled:
+    def settle(self, settlement: Settlement) -> Coroutine[Any, Any, Settled]:
         """Write one settlement, and tell the span of its attempt what came of it."""
         process = trace.get_current_span()
-        if not process.is_recording():
-            return await super().settle(settlement)
+        return self._settle_traced(settlement, process) if process.is_recording() else super().settle(settlement)
+
+    async def _settle_traced(self, settlement: Settlement, process: Span) -> Settled:
         results = settlement.results if isinstance(settlement, Finish) else ()
         ended = [result.job_id for result in results] or [settlement.claim.job_id]
         with self._spans.operation("settle", SpanKind.CLIENT, message_attributes(ended)) as span:
@@ -154,6 +161,11 @@ class TracedSettler(Settler):
         if error := error_of(settlement, settled, outcome):
             fail(process, error)
         return settled
+
+
+def is_traced(stored: Stored) -> bool:
+    """Return whether a change is stored with a trace context, or its batch is."""
+    return bool(stored.batch_traceparent) or (stored.content is not None and TRACEPARENT_BYTES in stored.content)
 
 
 def origin_of(job_id: str, stored: Stored) -> Origin | None:
