@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from litestar import Response, get, post
 from litestar.response import Redirect, Stream
@@ -32,12 +33,26 @@ from producers.queue.finish import DEAD_OUTCOMES
 
 SHOWN_CAUSES = 20
 
+REASON_S = 6.0
+"""How old the reason may be for which a batch that is watched waits."""
+
 CANCELLED_PER_S = 1000
 """Changes that end cancelled a second, while workers send: measured with 190,000 of them."""
 
 _FORMATS = {"csv": CSV, "ndjson": NDJSON}
 _match_retry = re.compile(r"(.+)\.retry-[0-9a-f]{8}").fullmatch
 _replace_unsafe = re.compile(r"[^A-Za-z0-9._-]+").sub
+
+
+class _Waiting(NamedTuple):
+    """The change that a batch waits for, as it was read."""
+
+    job_id: str
+    read_at_s: float
+    details: JobDetails
+
+
+_WAITING = "console_waiting"
 
 
 async def _load(request: AnyRequest) -> Mapping[str, Any]:
@@ -74,14 +89,22 @@ async def _load(request: AnyRequest) -> Mapping[str, Any]:
 
 
 async def _waiting(request: AnyRequest, progress: Progress) -> JobDetails | None:
-    """Return the change that a batch waits for; None if its requests are in flight, or the reader may not know."""
+    """Return the change that a batch waits for; None if its requests are in flight, or the reader may not know.
+
+    The looks of an event stream read it every `REASON_S`: it takes most of their commands.
+    """
     job_id = progress.waits_for
     if progress.complete or progress.in_flight or job_id is None or not key_of(request).permits_id(job_id):
         return None
+    seen: _Waiting | None = request.state.get(_WAITING)
+    if seen is not None and seen.job_id == job_id and time.monotonic() - seen.read_at_s < REASON_S:
+        return seen.details
     try:
-        return await gateway_of(request).producer.job(job_id).details()
+        details = await gateway_of(request).producer.job(job_id).details()
     except JobNotFound:
         return None
+    request.state[_WAITING] = _Waiting(job_id, time.monotonic(), details)
+    return details
 
 
 async def _has_dead_letters(request: AnyRequest, progress: Progress) -> bool:

@@ -33,6 +33,9 @@ from producers.gateway.console.rendering import link
 
 _SETTING_FIELDS = list(zip(CopySetting.__struct_encode_fields__, CopySetting.__struct_fields__, strict=True))
 
+INTERVAL_S = 3.0
+"""Why a change waits takes some forty commands: so many a look."""
+
 _NOTICES = {
     Cancellation.CANCELLED: "change-cancelled",
     Cancellation.IN_FLIGHT: "change-in-flight",
@@ -174,7 +177,7 @@ async def retry(request: AnyRequest) -> Redirect:
 
 
 ROUTES = [
-    *Screen("/change", "change.html", _load, parameters=("id",)).routes(),
+    *Screen("/change", "change.html", _load, parameters=("id",), interval_s=INTERVAL_S).routes(),
     ask_cancel,
     cancel,
     ask_retry,

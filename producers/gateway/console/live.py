@@ -24,7 +24,7 @@ from producers.gateway.console.rendering import link, render, render_content
 from producers.gateway.console.sessions import is_signed_in
 
 INTERVAL_S = 2.0
-"""How often a screen looks for changes: a screen takes some ten commands, so a tab costs Redis some five a second."""
+"""How often a screen looks for changes: most take some ten commands, so a tab costs Redis some five a second."""
 
 RELOAD = b"event: reload\ndata: the console has changed, or the session has ended\n\n"
 """Makes a page load itself again: it is then led to the sign-in page, or is of this version."""

@@ -6,8 +6,9 @@ import httpx
 import pytest
 from arq.connections import ArqRedis
 
-from producers import Producer
+from producers import Job, JobDetails, Producer
 from producers.gateway.console import batch
+from producers.gateway.console.assets import VERSION
 from tests.support.changes import change
 from tests.support.fan_outs import to_users, users
 from tests.support.gateway import page_after, shown
@@ -87,3 +88,29 @@ async def test_the_rest_of_a_batch_is_cancelled_after_a_cancellation_that_was_cu
     assert (await handle.progress()).outcomes == {"cancelled": 5}
     assert "/batch/cancel" not in done
     assert "It is cancelled" not in done
+
+
+async def test_a_watched_batch_reads_seldom_what_it_waits_for(
+    gateway: httpx.AsyncClient, served_producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes most of a look's commands. A page that is loaded reads it."""
+    await to_users(served_producer, users(3), "july")
+    read: list[str] = []
+    details = Job.details
+
+    async def counted(self: Job) -> JobDetails:
+        read.append(self.job_id)
+        return await details(self)
+
+    monkeypatch.setattr(Job, "details", counted)
+    async with gateway.stream("GET", "/batch/live", params={"id": "july", "version": VERSION}) as stream:
+        looks = stream.aiter_text()
+        await anext(looks)
+        await served_producer.job("july..3").cancel()
+        changed = await anext(looks)
+    watched = len(read)
+    await shown(gateway, "/batch", id="july")
+
+    assert "1 of 3" in changed
+    assert "It waits for" in changed
+    assert (watched, len(read)) == (1, 2)

@@ -8,6 +8,7 @@ from arq.connections import ArqRedis
 
 from producers import JobState, Producer, SettingsChange
 from producers.contract.access_keys import Scope
+from producers.gateway.console.change import INTERVAL_S
 from tests.support.changes import change, setting
 from tests.support.gateway import access_key, gateway_on, page_after, shown
 from tests.support.lanes import Lanes
@@ -151,7 +152,7 @@ async def test_an_odd_change_is_answered_with_a_page(gateway: httpx.AsyncClient,
 async def test_a_watched_change_costs_redis_little(
     gateway: httpx.AsyncClient, served_producer: Producer, served_lanes: Lanes
 ) -> None:
-    """At most 20 calls a second, although its page is looked at every two seconds."""
+    """At most 15 calls a second, although its page is looked at every three seconds."""
     await served_producer.enqueue(change())
     job = await served_producer.enqueue(change())
     await served_lanes.attempt(await served_lanes.claim_one(), "transient")
@@ -161,4 +162,4 @@ async def test_a_watched_change_costs_redis_little(
     await gateway.get("/change", params={"id": job.job_id})
     calls = (await redis.info("stats"))["total_commands_processed"] - before
 
-    assert calls <= 40
+    assert calls <= 15 * INTERVAL_S
