@@ -19,11 +19,11 @@ async def test_a_pause_is_shown_and_ended(browser: httpx.AsyncClient, valkey: Ar
     first, again = [await browser.post("/actions/pause", data=form) for _ in range(2)]
     page = await page_after(browser, first)
 
-    assert first.headers["Location"] == "/workers"
-    assert "trader &lt;i&gt;t&amp;1&lt;/i&gt;" in page
+    assert first.headers["Location"] == "/trader?id=%3Ci%3Et%261%3C%2Fi%3E"
+    assert "Trader &lt;i&gt;t&amp;1&lt;/i&gt;" in page
     assert "Paused." in page
     assert "It was paused before." in await page_after(browser, again)
-    assert "Nothing is paused" in await page_after(browser, await browser.post("/actions/resume", data=form))
+    assert "not paused" in await page_after(browser, await browser.post("/actions/resume", data=form))
 
 
 async def test_a_notice_is_shown_once_and_on_its_page_alone(browser: httpx.AsyncClient, valkey: ArqRedis) -> None:
