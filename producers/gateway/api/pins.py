@@ -79,7 +79,8 @@ async def pins(request: AnyRequest, egress: OfEgress = None, cursor: Cursor = 0)
 async def pin_many(request: AnyRequest) -> PinnedMany:
     """Pin many users, or unpin them: a JSON array. If one item is invalid, nothing is changed.
 
-    It is safe to repeat: after an error of Redis, some users may be pinned already.
+    Of two items for one user, the last counts. It is safe to repeat: after an error of Redis, some users may be pinned
+    already.
     """
     require_unbound(request)
     gateway = gateway_of(request)
@@ -97,7 +98,7 @@ def _add(item: msgspec.Raw, wanted: dict[str, str | None]) -> None:
     """Add an item to what is wanted.
 
     Raises:
-        InvalidChange: it breaks a rule, or its user is there before.
+        InvalidChange: it breaks a rule.
         InvalidBody: it cannot be read at all.
     """
     try:
@@ -111,8 +112,6 @@ def _add(item: msgspec.Raw, wanted: dict[str, str | None]) -> None:
         given = decode(bytes(item), object)
         field, rule = place_and_rule(str(exc))
         raise InvalidChange(field or "body", rule, given.get(field) if isinstance(given, dict) else given) from exc
-    if pin.user_id in wanted:
-        raise InvalidChange("userId", "is there twice; leave one out", pin.user_id)
     wanted[pin.user_id] = pin.egress
 
 

@@ -66,6 +66,9 @@ FIELDS: dict[str, dict[str, Schema]] = {
 }
 """What fields that may be null are otherwise."""
 
+REQUIRED: dict[str, dict[str, Schema]] = {"NewPin": {"egress": ID}, "UserPin": {"userId": ID}}
+"""What fields that may not be null are."""
+
 _LETTER_FILTERS = ("outcome", "userId", "traderId", "batchId", "code")
 _TEMPLATE = ("traderId", "settings", "userIds", "autoCopy", "mode")
 FORMS: dict[str, list[tuple[Sequence[str], Sequence[str]]]] = {
@@ -92,6 +95,8 @@ def components() -> dict[str, Schema]:
                 key: value for key, value in found["properties"][field].items() if key in ("description", "default")
             }
             found["properties"][field] = {"anyOf": [rule, {"type": "null"}], **kept}
+        for field, rule in REQUIRED.get(name, {}).items():
+            found["properties"][field] |= rule
         if name in FORMS:
             found["anyOf"] = _forms(found["properties"], FORMS[name])
     contract = json.loads(json.dumps(schema()["$defs"]).replace("#/$defs/", REF.format(name="")))

@@ -67,7 +67,7 @@ async def test_many_users_are_pinned_at_once_or_none(gateway: httpx.AsyncClient)
     """What is wrong with an item is told with its place; the list can be one egress's."""
     many = [{"userId": str(number), "egress": "near" if number % 2 else "far"} for number in range(4)]
     changed = await gateway.post("/v1/pins:bulk", json=many)
-    odd = [{"userId": "9", "egress": "x"}, {"userId": "9", "egress": "y"}, {"userId": "a b", "egress": None}]
+    odd = [{"userId": "9", "egress": "x"}, {"userId": "9", "egress": "a b"}, {"userId": "a b", "egress": None}]
     refused = await gateway.post("/v1/pins:bulk", json=[*odd, {"userId": "8"}, {"userId": 7, "egress": "x"}, 6])
     near = (await gateway.get("/v1/pins", params={"egress": "near"})).json()
     back = await gateway.post("/v1/pins:bulk", json=[{"userId": pin["userId"], "egress": None} for pin in many])
@@ -75,7 +75,7 @@ async def test_many_users_are_pinned_at_once_or_none(gateway: httpx.AsyncClient)
     assert changed.json() == {"changed": 4}
     assert refused.status_code == 422
     places = [(row["index"], row["field"]) for row in refused.json()["errors"]]
-    assert places == [(1, "userId"), (2, "userId"), (3, "egress"), (4, "userId"), (5, "body")]
+    assert places == [(1, "egress"), (2, "userId"), (3, "egress"), (4, "userId"), (5, "body")]
     assert refused.json()["detail"] == "5 of the items are invalid; nothing was pinned"
     assert sorted(pin["userId"] for pin in near) == ["1", "3"]
     assert back.json() == {"changed": 4}

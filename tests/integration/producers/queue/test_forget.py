@@ -67,6 +67,7 @@ async def test_nothing_of_a_user_is_left_but_what_expires_by_itself(
     assert (report.complete, report.cancelled, report.in_flight) == (True, 4, 0)
     assert (report.results, report.dead_letters, report.batch_entries) == (7, 1, 5)
     assert report.settings == ["rate", "pause", "pin", "rejected_keys", "credentials"]
+    assert not await redis.exists(KEYS.pinned), "it is no longer counted as pinned"
     (key,) = await producer.access_keys.list()
     assert report.access_keys == [key.key_id]
     assert 0 < report.bucket_expires_in_s <= 60
