@@ -112,12 +112,15 @@ class Stack:
         if self._double is not None:
             await stop(self._double)
 
-    async def start_workers(self, count: int = 1, *options: str, **environ: str) -> list[Process]:
+    async def start_workers(
+        self, count: int = 1, *options: str, module: str = "worker", **environ: str
+    ) -> list[Process]:
         """Start worker processes, and return them.
 
         Args:
             count: number of processes.
             options: of `python -m worker`.
+            module: run instead of `worker`.
             environ: further environment variables.
         """
         variables = {
@@ -133,7 +136,7 @@ class Stack:
                 await asyncio.create_subprocess_exec(
                     sys.executable,
                     "-m",
-                    "worker",
+                    module,
                     *options,
                     env=variables,
                     stdin=DEVNULL,

@@ -23,6 +23,7 @@ from ops.bench.gateway import gateway
 from ops.bench.idle_latency import idle
 from ops.bench.measurement import Measurement
 from ops.bench.memory import CHANGES, memory
+from ops.bench.metrics import metrics
 from ops.bench.pacing import neighbour, one_user
 from ops.bench.recovery import recovery
 from ops.bench.redis_load import redis_load
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Measurement]]]] = {
     "coalesce": coalesce,
     "recovery": recovery,
     "memory": memory,
+    "metrics": metrics,
     "gateway": gateway,
     "console": console,
     "forget": forget,
