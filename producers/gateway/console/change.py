@@ -73,6 +73,29 @@ def settings_of(details: JobDetails) -> tuple[list[str], list[list[str]]]:
     return [wire for wire, _ in used], [[getattr(each, name) or "-" for _, name in used] for each in settings]
 
 
+VERDICTS = {
+    "success": "applied",
+    "transient": "failed, to be tried again",
+    "failed": "failed",
+    "throttled": "throttled by the exchange",
+    "clock_skew": "refused: the clocks differ",
+    "credentials": "API keys rejected",
+    "permanent": "rejected",
+    "ambiguous": "no reply: it may have been applied",
+}
+"""What the verdicts of attempts (`Attempt.verdict`) mean."""
+
+WAITS = {
+    "transient": "a pause after the failure",
+    "failed": "a pause after the failure",
+    "throttled": "a pause, as the exchange had throttled it",
+    "clock_skew": "to be signed again by the exchange's clock",
+    "credentials": "API keys that the exchange accepts",
+    "ambiguous": "until the request without a reply could no longer be applied",
+}
+"""What a change waited for after an attempt, by its verdict."""
+
+
 async def _load(request: AnyRequest) -> Mapping[str, Any]:
     details = await _details(_job_of(request, request.query_params.get("id", "")))
     result = details.status.result
@@ -84,6 +107,8 @@ async def _load(request: AnyRequest) -> Mapping[str, Any]:
         "result": result,
         "user_id": details.change.user_id if details.change else result.user_id if result else "",
         "trader_id": details.change.trader_id if details.change else result.trader_id if result else "",
+        "verdicts": VERDICTS,
+        "waits": WAITS,
         "columns": columns,
         "rows": rows,
         "attempts": list(attempts_of(details)),

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from litestar import Response, get, post
 from litestar.response import Redirect
 
-from producers import BatchNotFound, DeadLetterGrouping, DeadLetterNotFound, InvalidChange, Outcome
+from producers import (
+    BatchNotFound,
+    DeadLetterGrouping,
+    DeadLetterNotFound,
+    DeadLetterPage,
+    DeadLetters,
+    InvalidChange,
+    Outcome,
+)
 from producers.contract.access_keys import Scope
 from producers.contract.validation import MAX_ID_CHARS
 from producers.contract.wording import plural
@@ -23,6 +32,8 @@ from producers.gateway.console.rendering import link
 from producers.queue.finish import DEAD_OUTCOMES
 
 SHOWN_LETTERS, SHOWN_GROUPS = 50, 20
+MORE_PAGES = 4
+"""Of 2,000 dead letters each, which a look reads further while none matches."""
 
 INTERVAL_S = 5.0
 """A look reads the newest 2,000 dead letters, twice if there are filters."""
@@ -48,6 +59,7 @@ async def _load(request: AnyRequest) -> Mapping[str, Any]:
         "section": "/dead-letters",
         "counts": counts,
         "total": sum(counts.values()),
+        "is_whole": not set(given) - {"outcome"},
         "matching": sum(counts[outcome] for outcome in DEAD_OUTCOMES if given.get("outcome", outcome) == outcome),
         "filters": given,
         "names": list(FILTERS),
@@ -57,9 +69,20 @@ async def _load(request: AnyRequest) -> Mapping[str, Any]:
         "groups": groups,
         "shown_groups": SHOWN_GROUPS,
         "filters_of": lambda group: {_PARAMETER[argument]: value for argument, value in group.filters.items()},
-        "page": await dead.page(start_us, limit=SHOWN_LETTERS, **selection),
+        "page": await search_letters(dead, start_us, selection),
         "is_first": start_us is None,
     }
+
+
+async def search_letters(dead: DeadLetters, start_us: float | None, selection: dict[str, Any]) -> DeadLetterPage:
+    """Return a page of the dead letters that match. Those of one batch or user may be behind thousands of others."""
+    page = await dead.page(start_us, limit=SHOWN_LETTERS, **selection)
+    for _ in range(MORE_PAGES):
+        if page.letters or page.next_us is None:
+            break
+        more = await dead.page(page.next_us, limit=SHOWN_LETTERS, **selection)
+        page = replace(more, looked_at=page.looked_at + more.looked_at)
+    return page
 
 
 @get("/dead-letters/replay", opt={"page": Scope.OPERATE}, include_in_schema=False)

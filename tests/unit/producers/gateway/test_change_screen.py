@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from producers import JobDetails, JobState, JobStatus, SettingsChange
 from producers.contract.attempt_history import MAX_ATTEMPTS
-from producers.gateway.console.change import attempts_of, settings_of
+from producers.gateway.console.change import VERDICTS, WAITS, attempts_of, settings_of
 from tests.support.changes import attempt, setting
+from worker.attempt.retry import AMBIGUOUS
+from worker.exchange.replies import ReplyClass
 
 
 def details(*verdicts: str) -> JobDetails:
@@ -38,3 +40,9 @@ def test_settings_are_shown_with_the_fields_that_one_of_them_has() -> None:
     assert columns[0] == "symbol"
     assert "maxHoldSize" not in columns
     assert [row[columns.index("stopLossRatio")] for row in rows] == ["-", "30"]
+
+
+def test_every_verdict_and_wait_has_words() -> None:
+    """A verdict that fails makes the next attempt wait; one that ends the change does not."""
+    assert set(VERDICTS) == {*map(str, ReplyClass), AMBIGUOUS, "failed"}
+    assert set(WAITS) == set(VERDICTS) - {"success", "permanent"}

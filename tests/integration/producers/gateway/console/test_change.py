@@ -46,7 +46,7 @@ async def test_a_change_that_backs_off_shows_its_attempts_so_far(
     await served_lanes.attempt(await served_lanes.claim_one(), "throttled", code="429", status=429, message="<slow>")
     page = await shown(gateway, "/change", id=job.job_id)
 
-    assert "throttled, not counted as a try" in page
+    assert "throttled by the exchange, not counted as a try" in page
     assert 'data-label="Message">&lt;slow&gt;</td>' in page
     assert 'data-label="HTTP status">429</td>' in page
     assert "It waits: " in page
@@ -68,10 +68,10 @@ async def test_an_ended_change_shows_its_outcome_and_each_attempt(
     assert "/change/cancel" not in in_flight
     assert '<dd class="rejected">rejected</dd>' in page
     assert "no such trader" in page
-    assert ", after transient</td>" in page
+    assert ": a pause after the failure</td>" in page
     assert page.count('data-label="Verdict"') == 2
     assert 'href="/batch?id=july"' in page
-    assert 'data-label="traceValue">330</td>' in page
+    assert "<dt>traceValue</dt><dd>330</dd>" in page
 
 
 async def test_a_change_is_cancelled_after_asking(
