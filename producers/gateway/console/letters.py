@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from litestar import Response, get, post
@@ -14,8 +13,6 @@ from producers import (
     BatchNotFound,
     DeadLetterGrouping,
     DeadLetterNotFound,
-    DeadLetterPage,
-    DeadLetters,
     InvalidChange,
     Outcome,
 )
@@ -27,13 +24,12 @@ from producers.gateway.calls.audit import log_call
 from producers.gateway.calls.service import AnyRequest, gateway_of
 from producers.gateway.console.actions import GOES_ON, SEE_OTHER, confirmation, done, keys_warning
 from producers.gateway.console.forms import read_form
+from producers.gateway.console.letters_search import search_letters
 from producers.gateway.console.live import Screen
 from producers.gateway.console.rendering import link
 from producers.queue.finish import DEAD_OUTCOMES
 
-SHOWN_LETTERS, SHOWN_GROUPS = 50, 20
-MORE_PAGES = 4
-"""Of 2,000 dead letters each, which a look reads further while none matches."""
+SHOWN_GROUPS = 20
 
 INTERVAL_S = 5.0
 """A look reads the newest 2,000 dead letters, twice if there are filters."""
@@ -72,17 +68,6 @@ async def _load(request: AnyRequest) -> Mapping[str, Any]:
         "page": await search_letters(dead, start_us, selection),
         "is_first": start_us is None,
     }
-
-
-async def search_letters(dead: DeadLetters, start_us: float | None, selection: dict[str, Any]) -> DeadLetterPage:
-    """Return a page of the dead letters that match. Those of one batch or user may be behind thousands of others."""
-    page = await dead.page(start_us, limit=SHOWN_LETTERS, **selection)
-    for _ in range(MORE_PAGES):
-        if page.letters or page.next_us is None:
-            break
-        more = await dead.page(page.next_us, limit=SHOWN_LETTERS, **selection)
-        page = replace(more, looked_at=page.looked_at + more.looked_at)
-    return page
 
 
 @get("/dead-letters/replay", opt={"page": Scope.OPERATE}, include_in_schema=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from producers import DeadLetterPage
-from producers.gateway.console.letters import MORE_PAGES, search_letters
+from producers.gateway.console.letters_search import MORE_PAGES, search_letters
 from producers.queue.dead_letters import DeadLetter
 
 

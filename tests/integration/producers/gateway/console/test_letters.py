@@ -13,7 +13,7 @@ from ops.keys import KEYS
 from producers import Outcome, Producer
 from producers.contract.access_keys import Scope
 from producers.contract.wording import plural
-from producers.gateway.console import letters
+from producers.gateway.console import letters_search
 from tests.support.changes import change
 from tests.support.fan_outs import end_some, to_users
 from tests.support.gateway import access_key, gateway_on, page_after, shown
@@ -146,7 +146,7 @@ async def test_older_dead_letters_are_a_page_of_their_own(
     gateway: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which groups nothing."""
-    monkeypatch.setattr(letters, "SHOWN_LETTERS", 3)
+    monkeypatch.setattr(letters_search, "SHOWN_LETTERS", 3)
     first = await shown(gateway, "/dead-letters")
     older = re.search(r'href="/dead-letters\?before=([^"]*)">Older', first)
     assert older
