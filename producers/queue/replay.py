@@ -141,9 +141,6 @@ def retry_batch(
         full_percent=settings.redis_full_percent,
     )
     exists = new_batch_id is not None and (yield from check_existing(keys, new_batch_id, options))
-    if new_batch_id is not None and exists and (yield from _is_closed(keys, new_batch_id)):
-        earlier = yield from fetch_progress(new_batch_id)
-        return FanOutReport(new_batch_id, earlier.total, 0, earlier.total, [])
     entries: list[IndexEntry] = []
     found: list[DeadLetter] = []
 
@@ -152,7 +149,10 @@ def retry_batch(
         for some in slices(part, READ_BATCH_SIZE):
             found.extend((yield from dead_letters.fetch(keys, some)))
 
-    yield from visit(keys, selection, take)
+    yield from visit(keys, selection, take)  # also drops the index entries that a call that was cut off left
+    if new_batch_id is not None and exists and (yield from _is_closed(keys, new_batch_id)):
+        earlier = yield from fetch_progress(new_batch_id)
+        return FanOutReport(new_batch_id, earlier.total, 0, earlier.total, [])
     if not any(letter.change for letter in found) and not exists:
         yield from fetch_progress(batch_id)  # raises if there is no such batch
         raise DeadLetterNotFound(f"batch {batch_id} has no dead letters that could be sent again")
