@@ -190,6 +190,22 @@ async def test_what_is_typed_stays_while_the_page_changes(tab: Tab, site: Site, 
     await expect(page.get_by_label("Pause a")).to_have_value("trader")
 
 
+async def test_what_is_typed_in_several_fields_stays_when_the_focus_is_elsewhere(
+    tab: Tab, site: Site, user: str
+) -> None:
+    """Although sentences come and go above them."""
+    page = tab.page
+    await tab.go(f"{site.served.url}/user?id={user}")
+    await page.get_by_label("Own limit").fill("3")
+    await page.get_by_label("Only egress").fill("half-typed")
+    await page.locator("#q").focus()
+    await site.producer.pause(user_id=user)
+    await expect(page.get_by_text("The user is paused")).to_be_visible()
+
+    await expect(page.get_by_label("Own limit")).to_have_value("3")
+    await expect(page.get_by_label("Only egress")).to_have_value("half-typed")
+
+
 async def test_a_session_that_has_ended_leads_to_the_sign_in_page(browser: Browser, site: Site) -> None:
     """An open page with it, which asks for no stream again."""
     key = await site.producer.access_keys.add("leaver", [Scope.READ])
