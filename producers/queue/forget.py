@@ -102,8 +102,11 @@ def forget_user(keys: Keyspace, user_id: str, *, result_ttl_ms: int) -> Plan[For
     if (yield from HLEN(keys.heads + user)):
         return report
     letters = yield from dead_letters.drop(keys, Selection(user_id=user_id))
-    jobs = yield from _delete_results(keys, user_id)
+    names = yield from _find_results(keys, user_id)
+    jobs = [name.decode(errors="replace").removeprefix(keys.result) for name in names]
     batch_entries = yield from _leave_batches(keys, user_id, jobs)
+    for some in slices(names, CHUNK_SIZE):  # last: if the caller dies before, the next call finds the batches by them
+        yield from DEL(*some)
     is_idle, *deleted = yield from RunScript[list[int]](FORGET, [encode(ForgetRequest(user, user_id))])
     bound = yield from access_keys.list_keys(keys)
     ttl_ms = yield from PTTL(keys.bucket_of(user))
@@ -119,20 +122,17 @@ def forget_user(keys: Keyspace, user_id: str, *, result_ttl_ms: int) -> Plan[For
     )
 
 
-def _delete_results(keys: Keyspace, user_id: str) -> Plan[list[str]]:
-    """Delete the user's results, for which all results are read: none is indexed by user. Return their job IDs."""
-    deleted: list[str] = []
+def _find_results(keys: Keyspace, user_id: str) -> Plan[list[bytes]]:
+    """Return the keys of the user's results, for which all results are read: none is indexed by user."""
+    found: set[bytes] = set()  # SCAN may return a key twice
     position = 0
     while True:
         position, names = yield from SCAN(position, "MATCH", keys.result + "*", "COUNT", CHUNK_SIZE)
         if names:
             stored = yield from MGET(*names)
-            mine = [name for name, value in zip(names, stored, strict=True) if value and _concerns(value, user_id)]
-            if mine:
-                yield from DEL(*mine)
-            deleted += [name.decode(errors="replace").removeprefix(keys.result) for name in mine]
+            found.update(name for name, value in zip(names, stored, strict=True) if value and _concerns(value, user_id))
         if not position:
-            return deleted
+            return sorted(found)
 
 
 def _concerns(stored: bytes, user_id: str) -> bool:

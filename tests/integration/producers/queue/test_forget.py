@@ -11,6 +11,8 @@ from ops.keys import KEYS
 from producers import InvalidId, Outcome, Producer, Progress
 from producers.contract.access_keys import Scope
 from producers.contract.codec import serialize
+from producers.queue.forget import forget_user
+from producers.transport.runner import fetch_reply
 from tests.support.changes import change
 from tests.support.contents import contents
 from tests.support.fan_outs import read_all, to_users
@@ -71,6 +73,33 @@ async def test_nothing_of_a_user_is_left_but_what_expires_by_itself(
     (key,) = await producer.access_keys.list()
     assert report.access_keys == [key.key_id]
     assert 0 < report.bucket_expires_in_s <= 60
+
+
+async def test_a_deletion_that_is_cut_off_at_any_step_is_completed_by_the_next(
+    producer: Producer, lanes: Lanes, redis: ArqRedis
+) -> None:
+    """Each call makes one step more than the one before, until one comes to its end."""
+    await leave_traces(producer, lanes, redis)
+    steps_made = 0
+    while not await made_in(redis, steps_made):
+        steps_made += 1
+
+    assert steps_made > 10
+    assert await where_named(redis) == {KEYS.bucket_of(SHOWN[1]), KEYS.gateway_keys, KEYS.result + "foreign"}
+
+
+async def made_in(redis: ArqRedis, steps: int) -> bool:
+    """Begin to delete what is kept of the user, and stop after some steps; return whether that was all."""
+    plan = forget_user(KEYS, USER, result_ttl_ms=60_000)
+    reply: Any = None
+    for _ in range(steps):
+        try:
+            step = plan.send(reply)
+        except StopIteration:
+            return True
+        reply = await fetch_reply(redis, step)
+    plan.close()
+    return False
 
 
 async def test_what_belongs_to_others_stays(producer: Producer, lanes: Lanes, redis: ArqRedis) -> None:
