@@ -215,7 +215,7 @@ def _print_progress(cli: CliContext, progress: Progress) -> None:
         ("finished", format_time(progress.finished_at_ms)),
     ]
     if not progress.complete:
-        details.append(("time left, at least", format_duration(progress.eta_s)))
+        details.append(("time left, about", format_duration(progress.eta_s)))
     cli.screen.details(details)
 
 

@@ -23,7 +23,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         created_at_ms: when it was created.
         started_at_ms: when the first of its changes was claimed; None if none was.
         finished_at_ms: when it became complete; None if it is not.
-        eta_s: seconds until all of its changes have ended, at least: see producers/README.md; None if a change of it is
+        eta_s: estimated seconds until all of its changes have ended, see producers/README.md; None if a change of it is
             paused, no worker is running, or it is cancelled: what is left of it then ends without being sent.
         waits_for: the job ID of a change that it waits for, whose status says why; None if none is known. It may be one
             that is before the batch's own in its lane.

@@ -4,7 +4,8 @@ progress: read the counters of a batch, and estimate when its changes will have 
 The estimate is the latest of these times: when the lane that was deepest has drained at its user's pace; when the one
 that was put back for the longest has its turn; when all changes have been sent at the pace of the egresses in use. None
 starts before the holds end, nor a lane before the users that are due before its own, and its user's lanes that are
-before it, had their turns. It is a lower bound: retries to come, and lanes that are not looked at, come on top.
+before it, had their turns. It is too early if there are retries to come, or slower lanes that are not looked at, and
+too late if many changes end without a request.
 A throttled egress is expected to send after its pause; one whose breaker is open for another reason, or that is paused,
 sends nothing. A batch with a change that is paused has no end, as far as up to MAX_PAUSES pauses tell; nor has one
 whose deepest lane, or the lane that was put back last, is of a user that is pinned to an egress that does not send.

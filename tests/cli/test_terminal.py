@@ -49,7 +49,7 @@ def test_on_a_terminal_details_and_tables_are_aligned(copytrade: Copytrade) -> N
 
     assert "\t" not in shown
     assert "state      queued" in shown
-    assert f"{'batch':21}july" in shown  # as wide as "time left, at least"
+    assert f"{'batch':18}july" in shown  # as wide as "time left, about"
     for words in (
         "july running bulk 2 0 -",
         "in flight 0 lanes",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from litestar import Response, get, head
 
-from producers.contract.access_keys import Scope
+from producers.contract.access_keys import Scope, digest_of
 from producers.gateway.api.operating import require_unbound
 from producers.gateway.calls.problems import KeysUnavailable, MetricsNotInstalled
 from producers.gateway.calls.reading import MAX_AGE_S, TIMEOUT_S, Reading, read_queue
@@ -125,9 +124,9 @@ async def _admit_scraper(request: AnyRequest) -> None:
         KeysUnavailable: Redis is away, and the key has not been seen before.
     """
     known = gateway_of(request).scrapers
-    text_hash = hashlib.sha256(request.headers.get("authorization", "").encode()).digest()
-    was_known = text_hash in known
-    known.discard(text_hash)
+    digest = digest_of(request.headers.get("authorization", ""))
+    was_known = digest in known
+    known.discard(digest)
     try:
         async with asyncio.timeout(TIMEOUT_S):
             await authorize(request)
@@ -135,7 +134,7 @@ async def _admit_scraper(request: AnyRequest) -> None:
     except (KeysUnavailable, TimeoutError) as exc:
         if not was_known:
             raise KeysUnavailable("access keys cannot be checked now; call again later") from exc
-    known.add(text_hash)
+    known.add(digest)
 
 
 ROUTES: list[Any] = [livez, livez_head, readyz, metrics]

@@ -56,7 +56,7 @@ class Gateway:
         self.open_streams = 0
         self.times = RequestTimes(time.perf_counter)
         self.readings = Recent[Reading]()
-        self.scrapers: set[bytes] = set()
+        self.scrapers: set[str] = set()
         self._keys = Recent[AccessKey]()
         self._sessions = Recent[str]()
 
