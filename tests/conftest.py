@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -29,6 +30,14 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Removes our variables from the environment, so that tests start from the defaults."""
     for name in [name for name in os.environ if name.startswith("COPYTRADE_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _level_of_the_root_logger() -> Iterator[None]:
+    """Restores the level that a program sets which a test runs in this process."""
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
 
 
 @pytest.fixture(scope="session")
