@@ -7,8 +7,9 @@ other workers take its lanes back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
+from typing import Any
 
 from producers.transport.cancellation import cancel_and_wait
 from worker.process.dispatcher import Dispatcher
@@ -51,13 +52,14 @@ class Dispatching:
         """How long to wait for a reply of Redis."""
         return REPLY_S if self.is_served else 0.0
 
-    async def wait_for(self, tasks: Collection[object], limit_s: float) -> None:
-        """Wait until no task is left; at most `limit_s`, and at most `AWAY_S` of it while Redis is away."""
+    async def wait_for(self, tasks: Mapping[str, asyncio.Task[Any]], limit_s: float) -> None:
+        """Wait until all tasks have ended; at most `limit_s`, and at most `AWAY_S` of it while Redis is away."""
         away_s = 0.0
         with suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
-                while tasks and away_s < AWAY_S:
-                    await asyncio.sleep(POLL_S)
+                # arq's poll, which has ended, would take those that have ended out of its tasks
+                while (running := {task for task in tasks.values() if not task.done()}) and away_s < AWAY_S:
+                    await asyncio.wait(running, timeout=POLL_S)
                     away_s = 0.0 if self.is_served else away_s + POLL_S
 
     async def finish_claiming(self) -> None:
