@@ -8,11 +8,13 @@ import lupa.lua51 as lua
 import msgspec
 from fakeredis.commands_mixins.scripting_mixin import ScriptingCommandsMixin
 
+from tests.support.compiled_scripts import CompilingRuntime
+
 _original = ScriptingCommandsMixin._get_server_runtime
 
 
 def install() -> None:
-    """Give the scripts of all fakeredis servers a `cmsgpack`."""
+    """Give the scripts of all fakeredis servers a `cmsgpack`, and compile each script once."""
     ScriptingCommandsMixin._get_server_runtime = _runtime_with_msgpack  # type: ignore[method-assign]
 
 
@@ -23,6 +25,7 @@ def _runtime_with_msgpack(self: ScriptingCommandsMixin, server: Any) -> Any:
         module = {b"pack": _pack, b"unpack": lambda packed: _to_lua(runtime, msgspec.msgpack.decode(packed))}
         runtime.globals()[b"cmsgpack"] = runtime.table_from(module)
         server._lua_expected_globals.add(b"cmsgpack")
+        server._lua_runtime = runtime = CompilingRuntime(runtime)
     return runtime
 
 
