@@ -79,7 +79,10 @@ class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     """The settings of a producer.
 
     Attributes:
-        redis_dsn: address of Redis: redis://, rediss://, unix:// or sentinel://host:port,host:port/master/db.
+        redis_dsn: address of Redis: redis://, rediss://, unix://, sentinel://host:port,host:port/master/db or
+            redis+cluster://host:port,host:port.
+        keyspace: name of the queue, where several share a Redis; None is "copytrade" in a cluster, and else the keys
+            without a tag.
         redis_timeout_s: limit for waiting for a free connection to Redis, for connecting, and for each reply.
         redis_connections: maximum number of connections to Redis of a producer.
         redis_wait_s: how long a call retries while Redis is away; with 0 it fails at once.
@@ -92,6 +95,7 @@ class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     """
 
     redis_dsn: Text = "redis://localhost:6379/0"
+    keyspace: Text | None = None
     redis_timeout_s: Positive = 5.0
     redis_connections: Connections = DEFAULT_CONNECTIONS
     redis_wait_s: NotNegative = 0.0

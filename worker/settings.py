@@ -47,7 +47,10 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     """The settings of a worker.
 
     Attributes:
-        redis_dsn: address of Redis: redis://, rediss://, unix:// or sentinel://host:port,host:port/master/db.
+        redis_dsn: address of Redis: redis://, rediss://, unix://, sentinel://host:port,host:port/master/db or
+            redis+cluster://host:port,host:port.
+        keyspace: name of the queue, where several share a Redis; None is "copytrade" in a cluster, and else the keys
+            without a tag.
         redis_timeout_s: limit for waiting for a free connection to Redis, for connecting, and for each reply.
         redis_connections: maximum number of connections to Redis of a worker process.
         exchange_url: scheme and host of the exchange.
@@ -88,6 +91,7 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
     """
 
     redis_dsn: Text = "redis://localhost:6379/0"
+    keyspace: Text | None = None
     redis_timeout_s: Positive = 5.0
     redis_connections: Connections = DEFAULT_CONNECTIONS
     exchange_url: Text = "https://api.bitget.com"

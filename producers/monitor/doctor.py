@@ -36,7 +36,9 @@ async def diagnose(settings: ProducerSettings | None = None, *, dsn: str | None 
         settings = settings or ProducerSettings.from_env()
         if dsn is not None:
             settings = msgspec.structs.replace(settings, redis_dsn=dsn)
-        redis: Redis = open_redis(settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s)
+        redis: Redis = open_redis(
+            settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s, keyspace=settings.keyspace
+        )
     except SettingsError as exc:
         return [fail("settings", str(exc), "correct the variable")]
     try:

@@ -68,7 +68,7 @@ class Producer(Enqueuer, QueueAdmin):
         """Return a producer with a client of its own, which `close` closes.
 
         Args:
-            dsn: redis://, rediss://, unix:// or sentinel://; by default `COPYTRADE_REDIS_DSN`.
+            dsn: redis://, rediss://, unix://, sentinel:// or redis+cluster://; by default `COPYTRADE_REDIS_DSN`.
             settings: by default read from the environment.
             wait_s: how many seconds each call waits for a Redis that is unavailable, before it raises
                 QueueUnavailable; by default `COPYTRADE_REDIS_WAIT_S`. A step that Redis may have executed is repeated
@@ -85,6 +85,7 @@ class Producer(Enqueuer, QueueAdmin):
             timeout_s=settings.redis_timeout_s,
             wait_s=wait_s,
             max_connections=settings.redis_connections,
+            keyspace=settings.keyspace,
         )
         producer = cls(redis, settings)
         producer._owns_redis = True
@@ -209,9 +210,8 @@ class Producer(Enqueuer, QueueAdmin):
                 raise BatchRefused(checked.refused)
             items = iter_any(collected)
         try:
-            exists = run_plan(
-                self._redis, batches.check_existing(self._keys, batch_id, options), f"looking for batch {batch_id}"
-            )
+            check = batches.check_existing(self._keys, batch_id, options)
+            exists = run_plan(self._redis, check, f"looking for batch {batch_id}")
             if all_or_nothing and not exists:
                 full = refuse_full_lanes(self._keys, checked.changes, options)
                 if refused := run_plan(self._redis, full, "looking for full lanes"):

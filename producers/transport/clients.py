@@ -21,7 +21,7 @@ from producers.transport.pools import LoopPools
 _loops: WeakKeyDictionary[Any, WeakSet[asyncio.AbstractEventLoop]] = WeakKeyDictionary()
 """The event loops in which producers have used the pools that callers made."""
 
-_UNTAGGED = Keyspace()
+UNTAGGED = Keyspace()
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
     os.register_at_fork(after_in_child=_loops.clear)  # the parent's loops seem to run there for ever
@@ -73,7 +73,7 @@ def _option_problem(client: Any) -> str:
 
 def keyspace_of(redis: Redis | SyncRedis) -> Keyspace:
     """Return the names of the keys in a client's Redis: the `keyspace` of its pool, or else the names without a tag."""
-    keys: Keyspace = getattr(redis.connection_pool, "keyspace", _UNTAGGED)
+    keys: Keyspace = getattr(redis.connection_pool, "keyspace", UNTAGGED)
     return keys
 
 

@@ -42,6 +42,10 @@ class PrimaryDemoted(RedisConnectionError):
     """The server is a replica. It executed nothing, and its connection was dropped."""
 
 
+class SlotMoved(PrimaryDemoted):
+    """The queue's slot has another owner. The node executed nothing, and its connection was dropped."""
+
+
 class PoolClasses(NamedTuple):
     """The classes that a client's pool is made of. redis-py's two families of them have no types in common."""
 
@@ -52,6 +56,9 @@ class PoolClasses(NamedTuple):
     sentinel_pool: Any
     sentinel_tcp: Any
     sentinel_tls: Any
+    cluster_pool: Any
+    cluster_tcp: Any
+    cluster_tls: Any
 
 
 def no_free_connection(max_connections: int, waited_s: float) -> NoFreeConnection:

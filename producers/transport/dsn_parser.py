@@ -22,6 +22,7 @@ OPTIONS = {
     "rediss": ("db", "client_name", *TLS_OPTIONS),
     "unix": ("db", "client_name", "username", "password"),
     "sentinel": ("client_name", *SENTINEL_OPTIONS, *TLS_OPTIONS),
+    "redis+cluster": ("client_name", "tls", *TLS_OPTIONS),
 }
 """The options that may follow the `?` of a DSN. Others of redis-py would retry commands, or change replies."""
 
@@ -38,7 +39,7 @@ class Target:
 
     Attributes:
         scheme: its scheme.
-        hosts: the server, or all of the sentinels, as (host, port).
+        hosts: the server, the sentinels, or nodes of the cluster, as (host, port).
         path: the socket file.
         master: the name of the primary that the sentinels watch.
         server: connection options of the server: database, credentials, TLS.
@@ -76,7 +77,7 @@ def _parse(dsn: str) -> Target:
     scheme, _, rest = dsn.partition("://")
     if scheme not in OPTIONS:
         raise InvalidDsn(f"must start with {'://, '.join(OPTIONS)}://")
-    via_sentinel = scheme == "sentinel"
+    via_sentinel, in_cluster = scheme == "sentinel", scheme == "redis+cluster"
     authority, path, options = _split(rest)
     _check_option_names(scheme, options)
     credentials, _, netloc = authority.rpartition("@")
@@ -92,8 +93,10 @@ def _parse(dsn: str) -> Target:
     number = options.get("db") or database or "0"
     if not (number.isascii() and number.isdigit()):
         raise InvalidDsn("must have a number as its database, such as /0")
+    if in_cluster and int(number):
+        raise InvalidDsn("a cluster has only database 0; COPYTRADE_KEYSPACE keeps several queues apart")
     server["db"] = int(number)
-    server_tls = scheme == "rediss" or (via_sentinel and _parse_bool(options, "tls"))
+    server_tls = scheme == "rediss" or ("tls" in OPTIONS[scheme] and _parse_bool(options, "tls"))
     if server_tls:
         server |= _tls_options(options)
     sentinel: dict[str, Any] = {}
@@ -101,17 +104,17 @@ def _parse(dsn: str) -> Target:
     if via_sentinel:
         if not netloc or not master:
             raise InvalidDsn("a sentinel DSN needs host:port,host:port/master")
-        if options.keys() & set(TLS_OPTIONS) and not (server_tls or sentinel_tls):
-            raise InvalidDsn("options that begin with ssl_ need tls=true")
         sentinel = {
             "username": options.get("sentinel_username") or None,
             "password": options.get("sentinel_password") or None,
             **(_tls_options(options) if sentinel_tls else {}),
         }
+    if options.keys() & set(TLS_OPTIONS) and not (server_tls or sentinel_tls):
+        raise InvalidDsn("options that begin with ssl_ need tls=true")
     default_port = DEFAULT_SENTINEL_PORT if via_sentinel else DEFAULT_PORT
     hosts = [] if scheme == "unix" else [_parse_host(text, default_port) for text in netloc.split(",")]
-    if len(hosts) > 1 and not via_sentinel:
-        raise InvalidDsn("several hosts need sentinel://host:port,host:port/master")
+    if len(hosts) > 1 and not (via_sentinel or in_cluster):
+        raise InvalidDsn("several hosts need sentinel://host:port,host:port/master or redis+cluster://host:port,...")
     return Target(scheme, hosts, _decoded(path), _decoded(master), server, sentinel, server_tls, sentinel_tls)
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from redis.asyncio import Redis
@@ -161,6 +162,25 @@ class LoopPool(async_connection.ConnectionPool):
             self._expiry.cancel()
 
 
+class SharedSearch:
+    """A search for the primary that concurrent callers share."""
+
+    _task: asyncio.Task[Any] | None = None
+
+    async def join(self, search: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Return what the search under way finds; begin one if there is none."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(search())
+            self._task.add_done_callback(_retrieve_exception)
+        return await asyncio.shield(self._task)
+
+
+def _retrieve_exception(search: asyncio.Task[Any]) -> None:
+    """Mark the exception as retrieved; waiters have already received it."""
+    if not search.cancelled():
+        search.exception()
+
+
 class SentinelLoopPool(LoopPool, async_sentinel.SentinelConnectionPool):
     """The connections of one event loop, to the primary and to the sentinels."""
 
@@ -187,21 +207,11 @@ class SentinelLoopPool(LoopPool, async_sentinel.SentinelConnectionPool):
 
 
 class _Sentinels(async_sentinel.Sentinel):
-    _search: asyncio.Task[Any] | None = None
-
     def __init__(self, pools: list[LoopPool]) -> None:
         super().__init__([])  # type: ignore[no-untyped-call]
         self.sentinels = [Redis.from_pool(pool) for pool in pools]
+        self._search = SharedSearch()
 
     async def discover_master(self, service_name: str) -> Any:
         """Return the primary's host and port."""
-        if self._search is None or self._search.done():
-            self._search = asyncio.create_task(super().discover_master(service_name))
-            self._search.add_done_callback(_retrieve_exception)
-        return await asyncio.shield(self._search)
-
-
-def _retrieve_exception(search: asyncio.Task[Any]) -> None:
-    """Mark the exception as retrieved; waiters have already received it."""
-    if not search.cancelled():
-        search.exception()
+        return await self._search.join(lambda: super(_Sentinels, self).discover_master(service_name))

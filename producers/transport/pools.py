@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 from redis._parsers import Encoder
 
+from producers.contract.keyspace import Keyspace
 from producers.settings import DEFAULT_CONNECTIONS
+from producers.transport.cluster_pool import AsyncClusterTcp, AsyncClusterTls, ClusterLoopPool
 from producers.transport.connections import (
     AsyncSentinelTcp,
     AsyncSentinelTls,
@@ -24,7 +26,12 @@ class LoopPools:
     """The pool of a client: one pool for each event loop that uses it.
 
     It has what redis-py's clients use of a pool.
+
+    Attributes:
+        keyspace: the names of the keys that its client uses.
     """
+
+    keyspace: Keyspace
 
     pool_class: ClassVar[type[LoopPool]] = LoopPool
 
@@ -99,4 +106,14 @@ class SentinelLoopPools(LoopPools):
     pool_class = SentinelLoopPool
 
 
-ASYNC = PoolClasses(LoopPools, AsyncTcp, AsyncTls, AsyncUnix, SentinelLoopPools, AsyncSentinelTcp, AsyncSentinelTls)
+class ClusterLoopPools(LoopPools):
+    """The pool of a client that asks the nodes of a cluster for the owner of its slot."""
+
+    pool_class = ClusterLoopPool
+
+
+ASYNC = PoolClasses(
+    *(LoopPools, AsyncTcp, AsyncTls, AsyncUnix),
+    *(SentinelLoopPools, AsyncSentinelTcp, AsyncSentinelTls),
+    *(ClusterLoopPools, AsyncClusterTcp, AsyncClusterTls),
+)

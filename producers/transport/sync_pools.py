@@ -16,12 +16,6 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from producers.settings import DEFAULT_CONNECTIONS
 from producers.transport.connections import (
     NotConnected,
-    PoolClasses,
-    SyncSentinelTcp,
-    SyncSentinelTls,
-    SyncTcp,
-    SyncTls,
-    SyncUnix,
     is_connect_failure,
     no_free_connection,
 )
@@ -216,6 +210,3 @@ class _SyncSentinels(sync_sentinel.Sentinel):
         """Return the primary's host and port."""
         with self._lock:
             return super().discover_master(service_name)  # type: ignore[no-untyped-call]
-
-
-SYNC = PoolClasses(SyncPool, SyncTcp, SyncTls, SyncUnix, SyncSentinelPool, SyncSentinelTcp, SyncSentinelTls)

@@ -181,7 +181,8 @@ def _with_admin(cli: CliContext, work: Callable[[CredentialAdmin], Awaitable[T]]
 def _with_records(cli: CliContext, work: Callable[[SealedRecords], Awaitable[T]]) -> T:
     """Run `work` with the records in Redis, and close the connection."""
     settings = WorkerSettings.from_env()
-    redis = open_redis(cli.redis_dsn or settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s)
+    dsn = cli.redis_dsn or settings.redis_dsn
+    redis = open_redis(dsn, Redis, timeout_s=settings.redis_timeout_s, keyspace=settings.keyspace)
 
     async def connected() -> T:
         async with redis:

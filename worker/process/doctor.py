@@ -67,7 +67,7 @@ def _is_worker_machine() -> bool:
 
 async def _check_credentials(settings: WorkerSettings) -> Check:
     try:
-        redis = open_redis(settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s)
+        redis = open_redis(settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s, keyspace=settings.keyspace)
         async with redis:
             store = open_uncached_store(settings, redis)
             match store:

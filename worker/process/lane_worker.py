@@ -92,6 +92,7 @@ class LaneWorker(ControlQueueWorker):
                 ArqRedis,
                 timeout_s=settings.redis_timeout_s,
                 max_connections=settings.redis_connections,
+                keyspace=settings.keyspace,
             )
         redis.job_serializer, redis.job_deserializer = serialize, deserialize
         redis.default_queue_name = settings.queue  # for jobs that control jobs enqueue
