@@ -12,7 +12,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from producers.transport.blocking import BLOCKED_PAUSE_S, blocking_share
 from producers.transport.clients import keyspace_of
-from producers.transport.layout_check import with_layout_check
+from producers.transport.layout_check import check_home, home_to_check, with_layout_check
 from producers.transport.notifications import RECONNECT_S
 from producers.transport.plan import Plan, RunScript, Step, Transaction
 from producers.transport.redis_errors import FULL, refusal_code
@@ -56,7 +56,19 @@ def run_plan(redis: Redis, plan: Plan[T] | Step[T], action: str) -> T:
         LayoutMismatch: another version of this project wrote the queue.
     """
     with translate_errors(action):
+        check_shards(redis)
         return execute(redis, with_layout_check(redis.connection_pool, keyspace_of(redis), plan))
+
+
+def check_shards(redis: Redis) -> None:
+    """Check the number of shards before the first use of one.
+
+    Raises:
+        LayoutMismatch: the queue has another number of shards.
+    """
+    home = home_to_check(redis.connection_pool)
+    if home is not None:
+        execute(home, check_home(keyspace_of(home)))
 
 
 def run_blocking(redis: Redis, step: Step[Any], action: str) -> None:

@@ -12,7 +12,6 @@ from redis.asyncio import Redis
 from producers.contract.keyspace import Keyspace
 from producers.errors import SettingsError
 from producers.settings import DEFAULT_CONNECTIONS, MIN_CONNECTIONS
-from producers.transport.clients import UNTAGGED
 from producers.transport.connections import PoolClasses
 from producers.transport.dsn_parser import InvalidDsn, Target, parse_dsn
 from producers.transport.pools import ASYNC
@@ -36,7 +35,7 @@ def open_redis(
     timeout_s: float,
     wait_s: float = 0.0,
     max_connections: int = DEFAULT_CONNECTIONS,
-    keyspace: str | None = None,
+    keyspace: str | Keyspace | None = None,
 ) -> Client:
     """Return a client for a DSN. It connects at its first command, and retries no command by itself.
 
@@ -48,7 +47,7 @@ def open_redis(
         wait_s: how long `run_plan` retries on this client while Redis is away, and waits for a free connection if
             that is more than `timeout_s`.
         max_connections: how many connections the client opens at most; an asynchronous one, for each event loop.
-        keyspace: the name of the queue, when several share a Redis. In a cluster "copytrade" by default.
+        keyspace: the name of the queue, when several share a Redis; in a cluster "copytrade" by default. Or its keys.
 
     Raises:
         SettingsError: the DSN is malformed, a file that it names cannot be used, or there are too few connections.
@@ -60,7 +59,8 @@ def open_redis(
     except InvalidDsn as exc:
         raise SettingsError(f"COPYTRADE_REDIS_DSN: {exc}") from None
     classes = SYNC if issubclass(client, SyncRedis) else ASYNC
-    keys = make_keyspace(keyspace, is_cluster=target.scheme == "redis+cluster")
+    is_cluster = target.scheme == "redis+cluster"
+    keys = keyspace if isinstance(keyspace, Keyspace) else make_keyspace(keyspace, is_cluster=is_cluster)
     pool = _make_pool(target, keys, timeout_s, classes, max_connections=max_connections, wait_s=wait_s)
     pool.keyspace = keys
     return cast("Client", client.from_pool(pool))
@@ -72,12 +72,18 @@ def make_keyspace(name: str | None, *, is_cluster: bool) -> Keyspace:
     Raises:
         SettingsError: the queue's name cannot be a part of a key.
     """
-    if name is None and not is_cluster:
-        return UNTAGGED
-    name = DEFAULT_KEYSPACE if name is None else name
-    if not _keyspace_name.fullmatch(name):
+    return Keyspace() if name is None and not is_cluster else Keyspace(f"{{{keyspace_name(name)}}}")
+
+
+def keyspace_name(name: str | None) -> str:
+    """Return the name of a queue, or the default for None.
+
+    Raises:
+        SettingsError: it cannot be a part of a key.
+    """
+    if name is not None and not _keyspace_name.fullmatch(name):
         raise SettingsError(f"COPYTRADE_KEYSPACE: must be 1 to 32 letters, digits, '.', '_' or '-'; got {name!r}")
-    return Keyspace(f"{{{name}}}")
+    return DEFAULT_KEYSPACE if name is None else name
 
 
 def _make_pool(target: Target, keys: Keyspace, timeout_s: float, classes: PoolClasses, **bounds: Any) -> Any:

@@ -8,7 +8,7 @@ from weakref import WeakSet
 from producers.contract.keyspace import Keyspace
 from producers.contract.layout import LAYOUT
 from producers.errors import LayoutMismatch
-from producers.transport.commands import EXISTS, GET
+from producers.transport.commands import EXISTS, GET, SET
 from producers.transport.plan import Plan, Step
 
 T = TypeVar("T")
@@ -28,10 +28,29 @@ def with_layout_check(pool: Any, keys: Keyspace, plan: Plan[T] | Step[T]) -> Pla
 
 def _check_first(pool: Any, keys: Keyspace, plan: Plan[T] | Step[T]) -> Plan[T]:
     layout = yield from fetch_layout(keys)
-    if layout != LAYOUT:
-        raise LayoutMismatch(refusal(layout))
+    if layout != keys.mark:
+        raise LayoutMismatch(refusal(layout, keys.mark))
     _checked.add(pool)
     return (yield from plan)
+
+
+def home_to_check(pool: Any) -> Any:
+    """Return the client of the home if a pool leads to a shard that was not used yet; else None."""
+    return None if pool in _checked else getattr(pool, "home", None)
+
+
+def check_home(keys: Keyspace) -> Plan[None]:
+    """Check the number of shards before the first use of one; store it in a home where nothing is stored yet.
+
+    Raises:
+        LayoutMismatch: the queue has another number of shards, or none, or another version wrote it.
+    """
+    layout = yield from fetch_layout(keys)
+    if layout == LAYOUT:
+        yield from SET(keys.layout, keys.mark, "NX")
+        layout = ((yield from GET(keys.layout)) or b"").decode(errors="replace")
+    if layout != keys.mark:
+        raise LayoutMismatch(refusal(layout, keys.mark))
 
 
 def fetch_layout(keys: Keyspace) -> Plan[str]:
@@ -50,8 +69,14 @@ def is_later(layout: str) -> bool:
     return not layout.isdecimal() or int(layout) > int(LAYOUT)
 
 
-def refusal(layout: str) -> str:
-    """Return why a queue of another layout is refused, and what to do."""
+def refusal(layout: str, mark: str = LAYOUT) -> str:
+    """Return why a queue of another layout, or with another number of shards, is refused, and what to do."""
+    (version, _, shards), (_, _, own_shards) = layout.partition("/"), mark.partition("/")
+    if version == LAYOUT:
+        return (
+            f"the queue began with COPYTRADE_SHARDS={shards or 1}, and this program has {own_shards or 1}: set it to"
+            f" {shards or 1}, since the number never changes; nothing was read or written"
+        )
     found = f"the queue has layout {layout}, and this version needs layout {LAYOUT}"
     if is_later(layout):
         return f"{found}: update this program; nothing was read or written"

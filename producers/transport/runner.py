@@ -14,7 +14,7 @@ from producers.errors import QueueFull, QueueUnavailable
 from producers.transport.blocking import BLOCKED_PAUSE_S, blocking_share
 from producers.transport.clients import check_loop, keyspace_of
 from producers.transport.explain import describe
-from producers.transport.layout_check import with_layout_check
+from producers.transport.layout_check import check_home, home_to_check, with_layout_check
 from producers.transport.plan import Plan, RunScript, Step, Transaction
 from producers.transport.redis_errors import FULL, refusal_code
 from producers.transport.retry import RetryBudget
@@ -37,7 +37,19 @@ async def run_plan(redis: Redis, plan: Plan[T] | Step[T], action: str) -> T:
         LayoutMismatch: another version of this project wrote the queue.
     """
     with translate_errors(action):
+        await check_shards(redis)
         return await execute(redis, with_layout_check(redis.connection_pool, keyspace_of(redis), plan))
+
+
+async def check_shards(redis: Redis) -> None:
+    """Check the number of shards before the first use of one.
+
+    Raises:
+        LayoutMismatch: the queue has another number of shards.
+    """
+    home = home_to_check(redis.connection_pool)
+    if home is not None:
+        await execute(home, check_home(keyspace_of(home)))
 
 
 async def run_blocking(redis: Redis, step: Step[Any], action: str) -> None:

@@ -1,0 +1,84 @@
+"""The number of shards of a queue: stored with it, and checked before the first use of a shard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+from redis import Redis as PlainRedis
+from redis.asyncio import Redis
+
+from ops.keys import KEYS
+from producers import LayoutMismatch, Producer, SettingsError
+from producers.sync.transport import run_plan as run_plan_sync
+from producers.transport.clients import keyspace_of
+from producers.transport.commands import GET
+from producers.transport.runner import run_plan
+from producers.transport.shards import Shards, open_shards
+from tests.support.changes import change
+
+
+@pytest.fixture
+async def opened(valkey_dsn: str) -> AsyncIterator[Any]:
+    """Open clients of a queue with a number of shards."""
+    clients: list[Redis] = []
+
+    def opened(shards: int) -> Shards[Redis]:
+        found: Shards[Redis] = open_shards(valkey_dsn, Redis, shards=shards, keyspace=None, timeout_s=5)
+        clients.extend(found.all())
+        return found
+
+    yield opened
+    for client in clients:
+        await client.aclose()
+
+
+async def test_the_first_use_of_a_shard_stores_their_number(opened: Any, valkey: ArqRedis) -> None:
+    """Beside the layout, in the home."""
+    shards = opened(4)
+
+    await run_plan(shards.of("1001"), GET("nothing"), "reading")
+
+    assert await valkey.get(KEYS.layout) == b"2/4"
+
+
+@pytest.mark.parametrize("told", [2, 1])
+async def test_another_number_of_shards_is_refused(opened: Any, told: int) -> None:
+    """Before anything is written, by programs with shards and without."""
+    await run_plan(opened(4).of("1001"), GET("nothing"), "reading")
+    other = opened(told)
+
+    with pytest.raises(LayoutMismatch, match="the queue began with COPYTRADE_SHARDS=4, and this program has"):
+        await run_plan(other.of("1001"), GET("nothing"), "reading")
+
+
+async def test_a_queue_without_shards_cannot_be_spread(opened: Any, valkey: ArqRedis) -> None:
+    """What is in it would not be found."""
+    await Producer(valkey).enqueue(change("1001"))
+
+    with pytest.raises(LayoutMismatch, match="the queue began with COPYTRADE_SHARDS=1, and this program has 4"):
+        await run_plan(opened(4).of("1001"), GET("nothing"), "reading")
+
+
+def test_threads_check_the_number_too(valkey_dsn: str) -> None:
+    """By the synchronous client."""
+    two, three = (open_shards(valkey_dsn, PlainRedis, shards=n, keyspace=None, timeout_s=5) for n in (2, 3))
+
+    run_plan_sync(two.of("1"), GET("nothing"), "reading")
+    with pytest.raises(LayoutMismatch, match="COPYTRADE_SHARDS=2, and this program has 3"):
+        run_plan_sync(three.of("1"), GET("nothing"), "reading")
+    for client in (*two.all(), *three.all()):
+        client.close()
+
+
+def test_one_shard_is_the_home(valkey_dsn: str) -> None:
+    """Its keys are those of a queue that knows no shards; more than 64, or none, is refused."""
+    shards = open_shards(valkey_dsn, PlainRedis, shards=1, keyspace=None, timeout_s=5)
+
+    assert shards.clients == (shards.home,)
+    assert keyspace_of(shards.home).tag == ""
+    for number in (0, 65):
+        with pytest.raises(SettingsError, match=f"COPYTRADE_SHARDS: must be from 1 to 64; got {number}"):
+            open_shards(valkey_dsn, PlainRedis, shards=number, keyspace=None, timeout_s=5)
