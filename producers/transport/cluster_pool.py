@@ -5,11 +5,9 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from redis.exceptions import AuthenticationError, RedisError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 
-from producers.transport.connections import AsyncTcp, AsyncTls, NotConnected, SlotMoved
+from producers.transport.connections import AsyncTcp, AsyncTls, SlotMoved
 from producers.transport.loop_pool import LoopPool, SharedSearch
 from producers.transport.slot_owner import Address, SlotOwner
 
@@ -37,26 +35,21 @@ class ClusterLoopPool(LoopPool):
         Raises:
             NotConnected: none of the nodes that were asked knows it.
             AuthenticationError: a node rejected the credentials.
-            ResponseError: a node does not say who it is.
+            ResponseError: a node refuses to say, such as a server that is in no cluster.
         """
-        known = self.owner.address
-        return known if known is not None and self.owner.is_confirmed else await self._search.join(self._find)
+        return self.owner.address or await self._search.join(self._find)
 
     async def _find(self) -> Address:
-        before, failure = self.owner.address, None
+        failures: list[Exception] = []
         for node in self.owner.nodes_to_ask():
             try:
                 owner = self.owner.learn(await self._ask(node), node)
-            except (RedisConnectionError, RedisTimeoutError, OSError) as exc:
-                if isinstance(exc, AuthenticationError):
-                    raise
-                failure = exc
+            except (RedisError, OSError) as exc:
+                failures.append(exc)
                 continue
             if owner is not None:
-                if owner != before:
-                    await self.disconnect(inuse_connections=False)
                 return owner
-        raise NotConnected(str(failure) if failure else self.owner.unknown) from failure
+        raise self.owner.not_found(failures)
 
     async def _ask(self, node: Address) -> Any:
         host, port = node
@@ -69,7 +62,7 @@ class ClusterLoopPool(LoopPool):
             connection.close_now()
 
     def _is_current(self, connection: Any) -> bool:
-        return bool(self.owner.address == (connection.host, connection.port))
+        return bool(connection.is_current)
 
 
 class _Following:
@@ -82,6 +75,11 @@ class _Following:
         self._cluster = cluster
         super().__init__(**options)
 
+    @property
+    def is_current(self) -> bool:
+        """Whether this connection leads to the owner, as far as known."""
+        return self._cluster.owner.address == (self.host, self.port)
+
     async def connect(self) -> None:
         """Connect to the owner."""
         if self.is_connected:  # type: ignore[attr-defined]  # a mixin, here and below
@@ -89,8 +87,8 @@ class _Following:
         self.host, self.port = await self._cluster.find_owner()
         try:
             await super().connect()  # type: ignore[misc]
-        except (RedisConnectionError, RedisTimeoutError):
-            self._cluster.owner.doubt()
+        except RedisError as exc:
+            self._cluster.owner.has_moved(exc, (self.host, self.port))
             raise
 
     async def read_response(self, *args: Any, **options: Any) -> Any:

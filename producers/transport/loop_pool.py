@@ -116,7 +116,7 @@ class LoopPool(async_connection.ConnectionPool):
         """Return the idle connection that was used last; None if there is none. Close those that cannot be used."""
         self._close_expired()
         while (connection := self._idle.pop_latest()) is not None:
-            if connection.usable:
+            if connection.usable and self._is_current(connection):
                 return connection
             connection.close_now()
         return None

@@ -164,10 +164,18 @@ class LoopListener:
             self._pubsub = None
 
     async def _reconnect_if_lost(self, pubsub: PubSub) -> None:
-        """Renew a lost connection, with its subscriptions. Locked, because a command would reconnect too."""
+        """Renew a lost connection, with its subscriptions. Locked, because a command would reconnect too.
+
+        A node that has left its cluster, or hangs, keeps the connection and announces nothing.
+        """
         async with self._lock:
-            if pubsub.connection is not None and not pubsub.connection.is_connected:
-                await pubsub.connection.connect()
+            connection = pubsub.connection
+            if connection is None:
+                return
+            if not getattr(connection, "is_current", True):  # redis-py's own connections do not have it
+                await connection.disconnect(nowait=True)
+            if not connection.is_connected:
+                await connection.connect()
 
     def _wake_all(self) -> None:
         """Make every waiter poll: notifications may have been lost with the connection."""

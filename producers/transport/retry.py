@@ -13,7 +13,7 @@ from typing import Any
 
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from producers.transport.connections import NotConnected, PrimaryDemoted
+from producers.transport.connections import NotConnected, PrimaryDemoted, SlotMoved
 from producers.transport.plan import Step
 from producers.transport.redis_errors import REFUSED_UNTOUCHED, is_away, refusal_code
 
@@ -27,9 +27,17 @@ class RetryBudget:
         """Retry for `wait_s` seconds from now on."""
         self._until_s = time.monotonic() + wait_s
         self._pause_s = MIN_PAUSE_S
+        self._has_followed = False
 
     def pause_s(self, error: RedisError, step: Step[Any]) -> float | None:
-        """Return the pause before the step is retried; None if it must not be, or the time is over."""
+        """Return the pause before the step is retried; None if it must not be, or the time is over.
+
+        A slot that has moved is followed once without a pause, also by a caller that does not wait: its new owner is
+        there, and the old one has executed nothing.
+        """
+        if isinstance(error, SlotMoved) and not self._has_followed:
+            self._has_followed = True
+            return 0.0
         left_s = self._until_s - time.monotonic()
         if left_s <= 0 or not is_retryable(error, step):
             return None

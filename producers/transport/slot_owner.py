@@ -14,74 +14,95 @@ from typing import Any, TypeAlias
 
 from redis.cluster import parse_cluster_slots
 from redis.crc import key_slot
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from producers.transport.redis_errors import refusal_code
+from producers.transport.connections import NotConnected, PrimaryDemoted
+from producers.transport.redis_errors import is_away, refusal_code
 
 Address: TypeAlias = tuple[str, int]
 
 ASKED_NODES = 3
 """How many nodes one search asks at most, so that it ends within the time-out of a call. The next asks others."""
 
+NAMELESS = "?"
+"""The host of a node that announces a host name, but has none yet."""
+
 _moved = re.compile(r"^MOVED \d+ (?P<host>.*):(?P<port>\d+)$")
 
 
 class SlotOwner:
-    """What a client knows of the owner of a slot. No I/O.
+    """What a client knows of the owner of a slot. No I/O, and no lock: each change replaces a value.
 
     Attributes:
         slot: the number of the slot.
-        address: the owner, as far as known; None before the first search, and after it has changed.
-        is_confirmed: whether the owner need not be asked for before the next connection.
+        address: the owner; None if it must be asked for before the next connection: at first, and after it was lost.
     """
 
     def __init__(self, tag: str, seeds: Sequence[Address]) -> None:
         """Know nothing but the nodes in the DSN. `tag` is what the queue's keys begin with, such as "{copytrade}"."""
         self.slot = key_slot(tag.encode())
         self.address: Address | None = None
-        self.is_confirmed = False
         self._seeds = tuple(seeds)
-        self._nodes = list(seeds)
+        self._nodes = tuple(seeds)
 
-    @property
-    def unknown(self) -> str:
-        """Why there is no connection if no node names an owner."""
-        return f"slot {self.slot}, which holds the queue, has no owner"
-
-    def nodes_to_ask(self) -> list[Address]:
+    def nodes_to_ask(self) -> tuple[Address, ...]:
         """Return the nodes that the next search asks. The search after that begins with others."""
         asked, others = self._nodes[:ASKED_NODES], self._nodes[ASKED_NODES:]
         self._nodes = others + asked
         return asked
 
     def learn(self, reply: Any, asked: Address) -> Address | None:
-        """Take note of a node's reply to CLUSTER SLOTS; return the owner, None if the node knows none."""
-        ranges = parse_cluster_slots(reply, current_host=asked[0])
-        known = [address for entry in ranges.values() for address in (entry["primary"], *entry["replicas"])]
-        self._nodes = list(dict.fromkeys([*(node for node in self._nodes if node in known), *known, *self._seeds]))
-        for (first, last), entry in ranges.items():
-            if first <= self.slot <= last:
-                self.address = entry["primary"]
-                self.is_confirmed = True
-                return self.address
-        return None
+        """Take note of a node's reply to CLUSTER SLOTS; return the owner.
 
-    def doubt(self) -> None:
-        """Ask before the next connection, other nodes first: the owner did not answer, or does not serve the slot."""
-        self.is_confirmed = False
-        if self.address in self._nodes:
-            self._nodes.remove(self.address)
-            self._nodes.append(self.address)
+        None if the node knows no owner. It may have left the cluster, so what it says of other nodes does not count.
+        """
+        ranges = parse_cluster_slots(reply, current_host=asked[0])
+        owner: Address | None = next(
+            (entry["primary"] for (first, last), entry in ranges.items() if first <= self.slot <= last), None
+        )
+        if owner is None or owner[0] == NAMELESS:
+            return None
+        listed = (address for entry in ranges.values() for address in (entry["primary"], *entry["replicas"]))
+        named = dict.fromkeys(address for address in listed if address[0] != NAMELESS)
+        in_turn = (node for node in self._nodes if node in named)
+        self._nodes = tuple(dict.fromkeys([*in_turn, *named, *self._seeds]))
+        self.address = owner
+        return owner
+
+    def not_found(self, failures: Sequence[Exception]) -> Exception:
+        """Return the error of a search that found no owner. A lasting refusal goes before a node that is away.
+
+        Args:
+            failures: what the nodes that were asked failed with; those that know no owner did not fail.
+        """
+        for failure in failures:
+            if isinstance(failure, AuthenticationError) or not is_away(failure):
+                return failure
+        if not failures:
+            return NotConnected(f"slot {self.slot}, which holds the queue, has no owner")
+        error = NotConnected(str(failures[-1]))
+        error.__cause__ = failures[-1]
+        return error
 
     def has_moved(self, error: RedisError, node: Address) -> bool:
-        """Take note of what a node replied. Return whether it said that the slot has another owner: "MOVED ..."."""
+        """Take note of an error on a connection to a node. Return whether the slot has another owner: "MOVED ...".
+
+        Only the owner's count: connections to the one before it end with such errors too.
+        """
         code = refusal_code(error)
-        if not isinstance(error, ResponseError) or code in ("MOVED", "CLUSTERDOWN"):
-            self.doubt()
-        if code != "MOVED":
-            return False
-        self.address = None
-        if (named := _moved.match(str(error))) is not None:
-            owner = (named["host"] or node[0], int(named["port"]))
-            self._nodes = [owner, *(other for other in self._nodes if other != owner)]
-        return True
+        if node == self.address and (code in ("MOVED", "CLUSTERDOWN") or _is_lost(error)):
+            self.address = None
+            others = tuple(other for other in self._nodes if other != node)
+            named = _moved.match(str(error))
+            if named is not None and named["host"] != NAMELESS:
+                owner = (named["host"] or node[0], int(named["port"]))
+                self._nodes = (owner, *(other for other in others if other != owner), node)
+            else:
+                self._nodes = (*others, node)
+        return code == "MOVED"
+
+
+def _is_lost(error: RedisError) -> bool:
+    """Return whether a node did not answer, or is the owner no longer. One that refuses a client may be the owner."""
+    is_refusal = isinstance(error, ResponseError | AuthenticationError | NotConnected)
+    return isinstance(error, PrimaryDemoted) or not is_refusal

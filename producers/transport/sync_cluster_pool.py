@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from typing import Any
 
-from redis.exceptions import AuthenticationError, RedisError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 
 from producers.transport.connections import (
-    NotConnected,
     PoolClasses,
     SlotMoved,
     SyncSentinelTcp,
@@ -22,6 +18,7 @@ from producers.transport.connections import (
 )
 from producers.transport.slot_owner import Address, SlotOwner
 from producers.transport.sync_pools import SyncPool, SyncSentinelPool
+from producers.transport.thread_search import SharedThreadSearch
 
 
 class SyncClusterPool(SyncPool):
@@ -33,41 +30,31 @@ class SyncClusterPool(SyncPool):
         """Begin with these nodes, which connections of `node_class` with `node_options` ask for the owner."""
         self.owner = SlotOwner(tag, nodes)
         self._node_class, self._node_options = node_class, node_options
+        self._search = SharedThreadSearch()
         super().__init__(**options)
         self.connection_kwargs["cluster"] = weakref.proxy(self)
 
-    def reset(self) -> None:
-        """Forget all connections, and a search of the process that this one was forked from."""
-        self._searching = threading.Lock()
-        super().reset()
-
     def find_owner(self) -> Address:
-        """Return the owner's host and port. Threads search one after the other, and share what is found.
+        """Return the owner's host and port. Threads share one search.
 
         Raises:
             NotConnected: none of the nodes that were asked knows it.
             AuthenticationError: a node rejected the credentials.
-            ResponseError: a node does not say who it is.
+            ResponseError: a node refuses to say, such as a server that is in no cluster.
         """
-        with self._searching:
-            known = self.owner.address
-            return known if known is not None and self.owner.is_confirmed else self._find()
+        return self.owner.address or self._search.join(self._find)
 
     def _find(self) -> Address:
-        before, failure = self.owner.address, None
+        failures: list[Exception] = []
         for node in self.owner.nodes_to_ask():
             try:
                 owner = self.owner.learn(self._ask(node), node)
-            except (RedisConnectionError, RedisTimeoutError, OSError) as exc:
-                if isinstance(exc, AuthenticationError):
-                    raise
-                failure = exc
+            except (RedisError, OSError) as exc:
+                failures.append(exc)
                 continue
             if owner is not None:
-                if owner != before:
-                    self.disconnect(inuse_connections=False)
                 return owner
-        raise NotConnected(str(failure) if failure else self.owner.unknown) from failure
+        raise self.owner.not_found(failures)
 
     def _ask(self, node: Address) -> Any:
         host, port = node
@@ -81,8 +68,7 @@ class SyncClusterPool(SyncPool):
 
     def owns_connection(self, connection: Any) -> bool:
         """Return whether a connection leads to the owner, and was opened by this process."""
-        is_current = self.owner.address == (connection.host, connection.port)
-        return is_current and bool(super().owns_connection(connection))
+        return self.owner.address == (connection.host, connection.port) and bool(super().owns_connection(connection))
 
 
 class _Following:
@@ -102,8 +88,8 @@ class _Following:
         self.host, self.port = self._cluster.find_owner()
         try:
             super().connect()  # type: ignore[misc]
-        except (RedisConnectionError, RedisTimeoutError):
-            self._cluster.owner.doubt()
+        except RedisError as exc:
+            self._cluster.owner.has_moved(exc, (self.host, self.port))
             raise
 
     def read_response(self, *args: Any, **options: Any) -> Any:

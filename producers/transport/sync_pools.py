@@ -20,6 +20,7 @@ from producers.transport.connections import (
     no_free_connection,
 )
 from producers.transport.idle import IdleConnections
+from producers.transport.thread_search import SharedThreadSearch
 
 
 class Turns:
@@ -139,7 +140,7 @@ class SyncPool(sync_connection.ConnectionPool):
         while True:
             with self._lock:
                 connection = self._idle.pop_latest()
-            if connection is None or connection.usable:
+            if connection is None or (connection.usable and self.owns_connection(connection)):
                 return connection
             connection.close_now()
 
@@ -204,9 +205,8 @@ class _SyncSentinels(sync_sentinel.Sentinel):
     def __init__(self, pools: list[SyncPool]) -> None:
         super().__init__([])  # type: ignore[no-untyped-call]
         self.sentinels = [Redis.from_pool(pool) for pool in pools]
-        self._lock = threading.Lock()
+        self._search = SharedThreadSearch()
 
     def discover_master(self, service_name: str) -> Any:
         """Return the primary's host and port."""
-        with self._lock:
-            return super().discover_master(service_name)  # type: ignore[no-untyped-call]
+        return self._search.join(lambda: super(_SyncSentinels, self).discover_master(service_name))  # type: ignore[no-untyped-call]
