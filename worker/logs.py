@@ -20,6 +20,8 @@ class Event(StrEnum):
     """An attempt did not end its change; the lane is scheduled again."""
     FENCED = "fenced"
     """The session ended before the settlement, which was rejected; another worker may have the lane."""
+    SETTLED_BEFORE = "settled_before"
+    """A settlement was repeated after Redis had not replied; it had been written, or the lane was lost."""
     SESSION_LOST = "session_lost"
     """This worker was not heard of for the TTL of its session; others have its changes, and it begins a new session."""
     ATTEMPT_CANCELLED = "attempt_cancelled"

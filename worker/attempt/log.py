@@ -61,6 +61,12 @@ def log_attempt(settlement: Settlement, settled: Settled, egress: str) -> None:
         return
     lane, job = claim.lane, claim.job_id
     fields = _about(claim, job) | _reply_of(request)
+    if settled.fenced and settled.is_repeated:
+        extra = log_fields(Event.SETTLED_BEFORE, **fields)
+        log.info(
+            "lane %s: the settlement of %s was repeated, and Redis had it, or the lane was lost", lane, job, extra=extra
+        )
+        return
     if settled.fenced:
         extra = log_fields(Event.FENCED, **fields)
         log.warning("lane %s: lost with its session; the settlement of %s was fenced", lane, job, extra=extra)

@@ -41,7 +41,7 @@ class AttemptObserver:
     def observe_settlement(self, settlement: Settlement, settled: Settled) -> None:
         """Count the changes that a settlement ended, or that it was refused."""
         metrics, claim = self._metrics, settlement.claim
-        if settled.fenced:
+        if settled.fenced and not settled.is_repeated:
             metrics.settlements_refused.add()
         if not isinstance(settlement, Finish) or not settled.finished:
             return

@@ -218,6 +218,8 @@ class Settled:
             and no hold or open breaker stops it. 0 if the head ended.
         next_due_s: Seconds until the earliest user is due that this settlement, or one written with it, scheduled; None
             for none.
+        is_repeated: Whether it was sent again after Redis had not replied: `fenced` then probably means that the first
+            run wrote it.
     """
 
     fenced: bool
@@ -225,3 +227,4 @@ class Settled:
     breaker: BreakerEvent = BreakerEvent.NONE
     again_in_s: float = 0.0
     next_due_s: float | None = None
+    is_repeated: bool = False

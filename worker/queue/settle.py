@@ -109,7 +109,7 @@ class Settler:
         encoded = EncodedSettlement(settlement)  # not in `_write`: an encoding error must reach only this caller
         is_logged = False
         while True:
-            row, next_due_s = await self._written(encoded)
+            row, next_due_s, is_repeated = await self._written(encoded)
             if row.written != Written.FAILED:
                 return Settled(
                     fenced=row.written == Written.FENCED,
@@ -117,19 +117,21 @@ class Settler:
                     breaker=BreakerEvent(row.breaker_event),
                     again_in_s=row.again_us / US_PER_S,
                     next_due_s=next_due_s,
+                    is_repeated=is_repeated,
                 )
             if not is_logged:
                 _log_failed(settlement.claim, row.error)
                 is_logged = True
             await self._clock.sleep(FAILED_RETRY_S)
 
-    async def _written(self, encoded: EncodedSettlement) -> tuple[SettledRow, float | None]:
-        """Return what the script replied to a settlement, and in how many seconds the next user is due."""
+    async def _written(self, encoded: EncodedSettlement) -> tuple[SettledRow, float | None, bool]:
+        """Return the reply to a settlement, in how many seconds the next user is due, and whether it was repeated."""
         waiting = _Waiting(encoded)
         self._waiting.append(waiting)
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write(), name="copytrade settle")
-        return await waiting.future
+        row, next_due_s = await waiting.future
+        return row, next_due_s, waiting.is_repeated
 
     async def _write(self) -> None:
         """Send what waits. After a refusal settlements are sent one by one, so that none delays the others."""
@@ -169,6 +171,8 @@ class Settler:
             self._waiting += run
         else:
             self._waiting = run + self._waiting
+            for waiting in run:
+                waiting.is_repeated = True
         await self._clock.sleep(RETRY_S)
 
     async def _run(self, run: list[_Waiting]) -> SettleReply:
@@ -197,6 +201,7 @@ class _Waiting:
     def __init__(self, encoded: EncodedSettlement) -> None:
         self.encoded = encoded
         self.session_id = encoded.settlement.claim.session_id
+        self.is_repeated = False
         self.future: asyncio.Future[tuple[SettledRow, float | None]] = asyncio.get_running_loop().create_future()
 
 

@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError
 
 from ops.keys import KEYS
@@ -206,3 +207,24 @@ async def test_a_right_that_is_taken_away_for_a_while_loses_no_change(served: La
     assert ended == ["j1", "j2", "j3"]
     assert await served.redis.hgetall(KEYS.counts) == {b"applied": b"3"}  # type: ignore[misc]
     assert await served.uncovered() == set()
+
+
+async def test_a_settlement_whose_reply_was_lost_says_that_it_was_repeated(
+    timed: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The script ran; what the repetition finds is its own work."""
+    await timed.submit(("j1", change("1")))
+    (claim,) = await timed.claim()
+    run, calls = SETTLE.run, []
+
+    async def lose_first_reply(*args: Any) -> Any:
+        calls.append(await run(*args))
+        if len(calls) == 1:
+            raise RedisConnectionError("lost")
+        return calls[-1]
+
+    monkeypatch.setattr(SETTLE, "run", lose_first_reply)
+    settled = await timed.done(claim)
+
+    assert (settled.fenced, settled.is_repeated, len(calls)) == (True, True, 2)
+    assert await timed.redis.exists(KEYS.result + "j1")

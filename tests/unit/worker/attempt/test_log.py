@@ -52,3 +52,14 @@ def test_an_attempt_that_ended_nothing_names_all_changes_that_were_claimed(caplo
             1,
         )
     assert [event for _, event, _ in lines(caplog)] == [Event.SENDING, Event.REQUEUED]
+
+
+def test_a_repeated_settlement_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """The lane need not be lost: probably the first settlement was written, and only Redis's reply was lost."""
+    with caplog.at_level(logging.DEBUG):
+        finish = Finish(claim=GROUP, results=(result("2"),))
+        log_attempt(finish, Settled(fenced=True, finished=0, is_repeated=True), "default")
+        log_attempt(finish, Settled(fenced=True, finished=0), "default")
+
+    told = [(level, event) for level, event, _ in lines(caplog)]
+    assert told == [("INFO", Event.SETTLED_BEFORE), ("WARNING", Event.FENCED)]

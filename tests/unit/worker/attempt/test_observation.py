@@ -106,6 +106,13 @@ def test_a_refused_settlement_ends_nothing() -> None:
     assert not metrics.change_duration.distributions
 
 
+def test_a_repeated_settlement_is_not_counted_as_refused() -> None:
+    """Probably the first one was written, and Redis's reply was lost."""
+    settled = Settled(fenced=True, finished=0, is_repeated=True)
+
+    assert observed(Finish(claim=claim(), results=(result("a"),)), settled).settlements_refused.values == {(): 0}
+
+
 def test_a_change_that_killed_its_workers_counts_as_poisoned() -> None:
     """Not one that was delivered as often, and then sent until its deadline."""
     killer = Finish(claim=claim(lost_deliveries=5), results=(result("a", Outcome.EXHAUSTED),))
