@@ -16,7 +16,7 @@ from producers.monitor.permissions import may_run
 from producers.monitor.queue_checks import check_layout, check_queue
 from producers.queue.migration import survey
 from producers.settings import ProducerSettings, redact_dsn
-from producers.transport.clients import keyspace_of
+from producers.transport.clients import follows_cluster, keyspace_of
 from producers.transport.dsn import open_redis
 from producers.transport.explain import explain
 from producers.transport.runner import execute, run_plan
@@ -81,9 +81,11 @@ async def _info(redis: Redis, settings: ProducerSettings) -> list[Check]:
     if not await may_run(redis, "INFO"):
         return [redis_checks.info_refused("by its ACL")]
     try:
-        return redis_checks.check_info(await redis.info(), full_percent=settings.redis_full_percent)
+        info = await redis.info()
     except ResponseError as exc:
         return [redis_checks.info_refused(str(exc))]
+    in_cluster = follows_cluster(redis)
+    return redis_checks.check_info(info, full_percent=settings.redis_full_percent, follows_cluster=in_cluster)
 
 
 async def _clock(redis: Redis) -> Check:

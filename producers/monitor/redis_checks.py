@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from producers.contract.wording import plural
 from producers.monitor.checks import Check, fail, ok, warn
 from producers.settings import REDIS_FULL_PERCENT
 
@@ -64,14 +65,18 @@ def info_refused(refusal: str) -> Check:
     return warn("version", f"INFO is refused ({refusal}); version, eviction and persistence are unknown", hint)
 
 
-def check_info(info: Info, *, full_percent: float = REDIS_FULL_PERCENT) -> list[Check]:
+def check_info(info: Info, *, full_percent: float = REDIS_FULL_PERCENT, follows_cluster: bool = False) -> list[Check]:
     """Check what INFO reports. A field that it does not report is a warning.
 
     Args:
         info: the reply of INFO.
         full_percent: share of `maxmemory` from which on changes are refused.
+        follows_cluster: whether the DSN is that of a cluster.
     """
-    checks = _INFO_CHECKS | {"memory": ("used_memory", partial(_memory, full_percent=full_percent))}
+    checks = _INFO_CHECKS | {
+        "mode": ("role", partial(_mode, follows_cluster=follows_cluster)),
+        "memory": ("used_memory", partial(_memory, full_percent=full_percent)),
+    }
     return [
         _check(name, field, check, info) or warn(name, f"the server does not report its {field}", "ask whoever runs it")
         for name, (field, check) in checks.items()
@@ -109,14 +114,16 @@ def _version(info: Info) -> Check:
     return ok("version", f"redis {version}")
 
 
-def _mode(info: Info) -> Check:
+def _mode(info: Info, *, follows_cluster: bool = True) -> Check:
     if info["role"] != "master":
         hint = "point COPYTRADE_REDIS_DSN to the primary, or to the sentinels: sentinel://host:port,host:port/master"
         return fail("mode", f"this server is a {info['role']}: it accepts no changes", hint)
-    if int(info.get("cluster_enabled", 0)):
-        hint = "use a server, or servers behind Sentinel, that are not in cluster mode"
-        return fail("mode", "cluster mode is on: the queue's scripts need all keys on one server", hint)
-    return ok("mode", f"primary, with {int(info.get('connected_slaves', 0))} replicas")
+    in_cluster = bool(int(info.get("cluster_enabled", 0)))
+    if in_cluster and not follows_cluster:
+        hint = "name the cluster's nodes in COPYTRADE_REDIS_DSN: redis+cluster://host:port,host:port"
+        return fail("mode", "this server is in cluster mode, and the DSN is that of a single server", hint)
+    of_cluster = " of a cluster" if in_cluster else ""
+    return ok("mode", f"primary{of_cluster}, with {plural(int(info.get('connected_slaves', 0)), 'replica')}")
 
 
 def _eviction(info: Info) -> Check:

@@ -55,8 +55,8 @@ class Producer(Enqueuer, QueueAdmin):
         Raises:
             InvalidArgument: a producer cannot use the client. The message says what to pass instead.
         """
-        check_client(redis, Redis)
         settings = settings or ProducerSettings()
+        check_client(redis, Redis, settings.keyspace)
         Enqueuer.__init__(self, redis, settings)
         QueueAdmin.__init__(self, redis, settings)
         self.dead = DeadLetters(redis, settings)

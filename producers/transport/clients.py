@@ -16,7 +16,7 @@ from redis.client import Pipeline as SyncPipeline
 
 from producers.contract.keyspace import Keyspace
 from producers.errors import InvalidArgument, WrongEventLoop
-from producers.transport.pools import LoopPools
+from producers.transport.pools import ClusterLoopPools, LoopPools
 
 _loops: WeakKeyDictionary[Any, WeakSet[asyncio.AbstractEventLoop]] = WeakKeyDictionary()
 """The event loops in which producers have used the pools that callers made."""
@@ -27,17 +27,18 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
     os.register_at_fork(after_in_child=_loops.clear)  # the parent's loops seem to run there for ever
 
 
-def check_client(client: object, expected: type[Redis | SyncRedis]) -> None:
-    """Check a client that the caller made.
+def check_client(client: object, expected: type[Redis | SyncRedis], keyspace: str | None) -> None:
+    """Check the client of a producer, which the caller may have made.
 
     Args:
         client: the client.
         expected: the class of clients that the producer uses.
+        keyspace: the name of the queue in the producer's settings, if they have one.
 
     Raises:
         InvalidArgument: a producer cannot use the client. The message says what to pass instead.
     """
-    problem = _problem(client, expected)
+    problem = _problem(client, expected) or _keyspace_problem(client, keyspace)
     if problem:
         # Name the class: the value may be a DSN, which has a password.
         raise InvalidArgument("redis", problem, f"{type(client).__module__}.{type(client).__name__}")
@@ -47,7 +48,7 @@ def _problem(client: Any, expected: type[Redis | SyncRedis]) -> str:
     instead = f"pass a {expected.__module__.removesuffix('.client')}.Redis, or use Producer.connect(dsn)"
     match client:
         case RedisCluster() | SyncRedisCluster():
-            return f"Redis Cluster is not supported; {instead}"
+            return 'of a cluster only one node is used; use Producer.connect("redis+cluster://host:port,host:port")'
         case Pipeline() | SyncPipeline():
             return f"a pipeline is not a client; {instead}"
         case Redis() if expected is SyncRedis:
@@ -71,10 +72,21 @@ def _option_problem(client: Any) -> str:
     return ""
 
 
+def _keyspace_problem(client: Any, keyspace: str | None) -> str:
+    if keyspace is None or keyspace_of(client).tag:
+        return ""
+    return f"its keys have no tag, and the settings name the queue {keyspace!r}; use Producer.connect(dsn, settings)"
+
+
 def keyspace_of(redis: Redis | SyncRedis) -> Keyspace:
     """Return the names of the keys in a client's Redis: the `keyspace` of its pool, or else the names without a tag."""
     keys: Keyspace = getattr(redis.connection_pool, "keyspace", UNTAGGED)
     return keys
+
+
+def follows_cluster(redis: Redis) -> bool:
+    """Return whether a client finds the node of a cluster that owns its slot."""
+    return isinstance(redis.connection_pool, ClusterLoopPools)
 
 
 def check_loop(redis: Redis) -> None:

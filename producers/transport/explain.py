@@ -22,7 +22,7 @@ from redis.exceptions import (
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from producers.contract.layout import REFUSAL
-from producers.transport.connections import NoFreeConnection
+from producers.transport.connections import NoFreeConnection, SlotMoved
 from producers.transport.redis_errors import FULL, refusal_code, refusal_text
 
 DSN = "COPYTRADE_REDIS_DSN"
@@ -46,9 +46,16 @@ class Explanation:
 
 
 CLUSTER = Explanation(
-    "this Redis is in cluster mode, which is not supported",
-    "use a server, or servers behind Sentinel, that are not in cluster mode",
+    "this Redis is in cluster mode",
+    f"name its nodes in {DSN}: redis+cluster://host:port,host:port",
     permanent=True,
+)
+_NO_CLUSTER = Explanation(
+    "this Redis is not in cluster mode", f"begin {DSN} with redis:// or rediss://, and name one host", permanent=True
+)
+_UNOWNED = Explanation(
+    "no node of the cluster owns the queue's slot",
+    "start the node that owned it, or its replica; the reply to CLUSTER INFO has the state of the cluster",
 )
 ACL_REFUSAL = re.compile("ACL failure|The user executing the script can't")
 """How Redis words it when a script may not run a command or use a key; the second part is of Redis 6.2 and 7.0."""
@@ -79,6 +86,8 @@ _RULES: tuple[tuple[type[BaseException] | re.Pattern[str] | frozenset[str], Expl
             "raise its max_connections, or use Producer.connect(dsn)",
         ),
     ),
+    (SlotMoved, Explanation("the queue's slot has another owner in the cluster", "wait until this program finds it")),
+    (re.compile(r"^slot \d+, which holds the queue, has no owner$|Hash slot not served"), _UNOWNED),
     (ssl.SSLCertVerificationError, _UNTRUSTED),
     (ssl.SSLError, Explanation("TLS failed", f"check the ssl_ options of {DSN}, and that the port speaks TLS")),
     (
@@ -126,7 +135,20 @@ _RULES: tuple[tuple[type[BaseException] | re.Pattern[str] | frozenset[str], Expl
             permanent=True,
         ),
     ),
-    (frozenset({"MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN"}), CLUSTER),
+    (re.compile("cluster support disabled"), _NO_CLUSTER),
+    (re.compile("do not hash to the same slot"), CLUSTER),  # what a script is told
+    (frozenset({"MOVED", "CROSSSLOT"}), CLUSTER),
+    (
+        frozenset({"CLUSTERDOWN"}),
+        Explanation(
+            "the cluster is down: most of its primaries are away, or a slot has no owner",
+            "start its nodes; the reply to CLUSTER INFO has its state",
+        ),
+    ),
+    (
+        frozenset({"ASK", "TRYAGAIN"}),
+        Explanation("the queue's slot is being moved to another node, key by key", "wait until all of it has moved"),
+    ),
     (ACL_REFUSAL, _ACL),
     (frozenset({"MISCONF"}), Explanation("Redis cannot save its data", "look for a full or broken disk at the server")),
     (

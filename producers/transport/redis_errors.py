@@ -17,7 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 FULL = "OOM"
 """The code of a Redis whose memory is at `maxmemory`; submit.lua replies it too, when changes are refused early."""
 
-REFUSED_UNTOUCHED = frozenset({"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", FULL, "READONLY"})
+REFUSED_UNTOUCHED = frozenset({"ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", FULL, "READONLY"})
 """Codes of refusals that end by themselves, or that an operator ends. Nothing was written: Redis checks these before it
 runs a command, and before the first write of a script."""
 

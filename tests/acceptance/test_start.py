@@ -65,7 +65,11 @@ async def test_an_invalid_variable_stops_the_start_with_one_line_that_names_it(
     [
         ("requirepass hush", ":nope@", "Redis rejected the user or password ("),
         ("requirepass hush", "", "Redis requires a password, and got none ("),
-        ("cluster-enabled yes", "", "this Redis is in cluster mode, which is not supported; use a server"),
+        (
+            "cluster-enabled yes",
+            "",
+            "this Redis is in cluster mode; name its nodes in COPYTRADE_REDIS_DSN: redis+cluster://",
+        ),
     ],
 )
 async def test_a_redis_that_will_never_serve_a_worker_stops_the_start(

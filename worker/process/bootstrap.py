@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 from producers.errors import SettingsError
 from producers.monitor.redis_checks import is_cluster
 from producers.tracing import OFF, open_tracing
+from producers.transport.clients import follows_cluster
 from producers.transport.explain import CLUSTER, DSN
 from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
@@ -58,7 +59,7 @@ async def open_dispatcher(
         SettingsError: this Redis will not serve a worker, whatever time passes.
     """
     info = await availability.retry_until_up(lambda: _read_info(redis), "the start", is_starting=True)
-    if is_cluster(info):
+    if is_cluster(info) and not follows_cluster(redis):
         raise SettingsError(f"{DSN}: {CLUSTER.problem}; {CLUSTER.remedy}")
     for warning in startup_warnings(info):
         log.warning("%s", warning, extra=log_fields(Event.UNSAFE_REDIS))

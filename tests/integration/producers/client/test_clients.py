@@ -31,13 +31,17 @@ REFUSED = [
         PlainRedis.from_url(DSN),
         "needs producers.sync.Producer; pass a redis.asyncio.Redis",
     ),
-    (Producer, RedisCluster.__new__(RedisCluster), "Redis Cluster is not supported"),
+    (Producer, RedisCluster.__new__(RedisCluster), 'use Producer.connect("redis+cluster://host:port,host:port")'),
     (Producer, Redis.from_url(DSN).pipeline(), "a pipeline is not a client"),
     (Producer, DSN, "not a client of Redis; pass a redis.asyncio.Redis, or use Producer.connect(dsn)"),
     (PlainProducer, PlainRedis.from_url(DSN, decode_responses=True), "pass a client without it"),
     (PlainProducer, PlainRedis.from_url(DSN, protocol=3), "protocol=3: replies have another form"),
     (PlainProducer, Redis.from_url(DSN), "an asynchronous client needs producers.Producer; pass a redis.Redis"),
-    (PlainProducer, PlainRedisCluster.__new__(PlainRedisCluster), "Redis Cluster is not supported"),
+    (
+        PlainProducer,
+        PlainRedisCluster.__new__(PlainRedisCluster),
+        'use Producer.connect("redis+cluster://host:port,host:port")',
+    ),
 ]
 
 
@@ -48,6 +52,15 @@ def test_a_client_that_cannot_be_used_is_refused_at_once(producer: Any, client: 
         producer(client)
 
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("producer", "client"), [(Producer, Redis.from_url(DSN)), (PlainProducer, PlainRedis.from_url(DSN))]
+)
+def test_a_client_whose_keys_have_no_tag_is_refused_where_the_settings_name_a_queue(producer: Any, client: Any) -> None:
+    """Else the changes would go into another queue than the settings say."""
+    with pytest.raises(InvalidArgument, match=r"names? the queue 'two'; use Producer\.connect\(dsn, settings\)"):
+        producer(client, ProducerSettings(keyspace="two"))
 
 
 @pytest.mark.parametrize("kind", ["single connection", "arq", "blocking pool"])

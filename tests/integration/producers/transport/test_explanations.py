@@ -10,11 +10,14 @@ from urllib.parse import urlsplit
 
 import pytest
 from arq.connections import ArqRedis
+from redis.crc import key_slot
 
+from ops.redis_cluster import redis_cluster
 from ops.redis_server import Valkey, embedded_valkey, free_port
 from producers import Producer, ProducerSettings, QueueUnavailable
 from producers.monitor import doctor
 from producers.sync import Producer as PlainProducer
+from tests.support.changes import change
 from tests.support.relays import relay
 from tests.support.tls import Authority
 
@@ -102,12 +105,21 @@ async def test_a_wrong_database_number_is_named(valkey_dsn: str) -> None:
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "what answers at this address is not Redis; correct host and port in "),
         (b"SSH-2.0-OpenSSH_9.6\r\n", "what answers at this address is not Redis; correct host and port in "),
         (b"", "Redis did not answer: it closed the connection; look at its log; if its port speaks TLS, "),
-        (b"-MOVED 7 10.0.0.1:6379\r\n", "this Redis is in cluster mode, which is not supported; use a server, "),
         (
-            b"-CROSSSLOT Keys do not hash to the same slot\r\n",
-            "this Redis is in cluster mode, which is not supported; ",
+            b"-MOVED 7 10.0.0.1:6379\r\n",
+            "this Redis is in cluster mode; name its nodes in COPYTRADE_REDIS_DSN: redis+cluster://host:port,host:port",
         ),
-        (b"-CLUSTERDOWN The cluster is down\r\n", "this Redis is in cluster mode, which is not supported; "),
+        (b"-CROSSSLOT Keys do not hash to the same slot\r\n", "this Redis is in cluster mode; name its nodes in "),
+        (b"-CLUSTERDOWN The cluster is down\r\n", "the cluster is down: most of its primaries are away, or a slot "),
+        (
+            b"-CLUSTERDOWN Hash slot not served\r\n",
+            "no node of the cluster owns the queue's slot; start the node that owned it, or its replica; ",
+        ),
+        (
+            b"-ASK 7 10.0.0.1:6379\r\n",
+            "the queue's slot is being moved to another node, key by key; wait until all of it has moved",
+        ),
+        (b"-TRYAGAIN Multiple keys request\r\n", "the queue's slot is being moved to another node, key by key; "),
         (
             b"-DENIED Redis is running in protected mode\r\n",
             "Redis is in protected mode: it serves only its own machine; ",
@@ -144,12 +156,31 @@ async def test_failures_of_tls_are_named(valkey_dsn: str, tmp_path: Path) -> Non
 
 
 async def test_a_cluster_is_named(tmp_path: Path) -> None:
-    """A real one, of one node."""
-    # by default the cluster's own port is 10,000 above the server's, where there may be none
-    with Valkey(tmp_path, ["cluster-enabled yes", f"cluster-port {free_port()}"]) as server:
-        async with Producer.connect(server.dsn, SETTINGS) as producer:
-            with pytest.raises(QueueUnavailable, match="this Redis is in cluster mode, which is not supported"):
-                await producer.paused()
+    """A real one of one node, which refuses a script whose keys are in several slots."""
+    with redis_cluster(tmp_path, size=1, with_replicas=False) as cluster:
+        async with Producer.connect(cluster.nodes[0].dsn, SETTINGS) as producer:
+            with pytest.raises(QueueUnavailable, match=r"this Redis is in cluster mode .*; name its nodes in "):
+                await producer.enqueue(change())
+
+
+async def test_a_slot_without_an_owner_is_named(tmp_path: Path) -> None:
+    """The nodes answer, and none of them has it."""
+    with redis_cluster(tmp_path, size=1, with_replicas=False) as cluster:
+        slot = key_slot(b"{copytrade}")
+        cluster.command(cluster.nodes[0], "CLUSTER", "DELSLOTS", slot)
+
+        (said,) = await explanations(cluster.dsn)
+
+    assert said.startswith("no node of the cluster owns the queue's slot; start the node that owned it")
+
+
+async def test_a_server_that_is_in_no_cluster_is_named(valkey_dsn: str) -> None:
+    """And how the address of a single server begins."""
+    (said,) = await explanations(valkey_dsn.replace("redis://", "redis+cluster://"))
+
+    assert said == (
+        "this Redis is not in cluster mode; begin COPYTRADE_REDIS_DSN with redis:// or rediss://, and name one host"
+    )
 
 
 async def test_sentinels_that_know_no_primary_or_reject_the_password_are_named(tmp_path: Path) -> None:

@@ -43,7 +43,12 @@ def test_a_fit_redis_passes_every_check() -> None:
     [
         ("version", {"redis_version": "6.0.16"}, "fail", "Redis 6.0.16 is too old: 6.2 or newer is needed"),
         ("mode", {"role": "slave"}, "fail", "this server is a slave"),
-        ("mode", {"cluster_enabled": 1}, "fail", "cluster mode is on"),
+        (
+            "mode",
+            {"cluster_enabled": 1},
+            "fail",
+            "in cluster mode, and the DSN is that of a single server",
+        ),
         ("eviction", {"maxmemory_policy": "allkeys-lru"}, "fail", "Redis may evict queued changes"),
         ("persistence", {"aof_enabled": 0}, "warn", "a restart of Redis loses accepted changes"),
         ("persistence", {"aof_last_write_status": "err"}, "fail", "Redis refuses changes until one succeeds"),
@@ -65,6 +70,14 @@ def test_each_shortcoming_of_a_redis_is_reported_with_its_remedy(
     assert words in check.detail
     assert bool(check.hint) == (status != "ok")
     assert "\n" not in check.detail + check.hint
+
+
+def test_the_owner_of_the_slot_passes_for_a_client_that_follows_it() -> None:
+    """With the number of its replicas."""
+    found = redis_checks.check_info(FIT | {"cluster_enabled": 1, "connected_slaves": 1}, follows_cluster=True)
+
+    (mode,) = [check for check in found if check.name == "mode"]
+    assert (mode.status, mode.detail) == (CheckStatus.OK, "primary of a cluster, with 1 replica")
 
 
 def test_a_valkey_is_shown_with_its_own_version() -> None:

@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from producers.transport.redis_errors import ErrorKind, error_kind, is_away, refusal_code, refusal_text
 
 AWAY = [
+    "ASK 7 10.0.0.1:6379",
     "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
     "CLUSTERDOWN The cluster is down",
     "LOADING Redis is loading the dataset in memory",
