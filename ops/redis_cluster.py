@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,16 +69,31 @@ class ClusterSetup:
         return next(node for node in self.nodes if node.port == port)
 
     def wait_until_formed(self) -> None:
-        """Wait until all nodes know each other, all slots are served, and the replicas have their primaries' data."""
-        _wait(lambda: all(self._is_formed(node) for node in self.nodes), "the cluster did not form")
+        """Wait until all nodes agree on each other, all slots are served, and the replicas have their primaries' data.
 
-    def _is_formed(self, node: Valkey) -> bool:
-        info = self.command(node, "CLUSTER", "INFO")
-        state = info if isinstance(info, dict) else dict(line.split(":") for line in info.decode().split())
-        if state["cluster_state"] != "ok" or int(state["cluster_known_nodes"]) != len(self.nodes):
-            return False
-        replication = self.command(node, "INFO", "replication")
-        return bool(replication["role"] == "master" or replication["master_link_status"] == "up")
+        A node that was killed and is started again first takes itself for a primary.
+        """
+        _wait(self._is_formed, "the cluster did not form")
+
+    def _is_formed(self) -> bool:
+        with suppress(RedisError):  # a node that has just been started loads its data
+            return self._agrees()
+        return False
+
+    def _agrees(self) -> bool:
+        for node in self.nodes:
+            info = self.command(node, "CLUSTER", "INFO")
+            state = info if isinstance(info, dict) else dict(line.split(":") for line in info.decode().split())
+            if state["cluster_state"] != "ok" or int(state["cluster_known_nodes"]) != len(self.nodes):
+                return False
+        states = [self.command(node, "INFO", "replication") for node in self.nodes]
+        replicas = [state for state in states if state["role"] != "master"]
+        owners = [_ranges(self.command(node, "CLUSTER", "SLOTS")) for node in self.nodes]
+        return (
+            all(state["master_link_status"] == "up" for state in replicas)
+            and len(replicas) == len(self.nodes) - self.size
+            and all(view == owners[0] for view in owners)
+        )
 
 
 @contextmanager
