@@ -46,6 +46,8 @@ class Event(StrEnum):
     """Redis does not answer, or refuses; the parts of the worker that wait for it try again."""
     REDIS_BACK = "redis_back"
     """Redis serves all parts of the worker again."""
+    QUEUE_NOT_SERVED = "queue_not_served"
+    """The keys of the queue have a tag, so that the worker serves no control queue of arq's."""
     STARTED = "started"
     """The worker dispatches lanes from now on."""
     STOPPING = "stopping"

@@ -194,6 +194,14 @@ class Keyspace:
     gateway_session = Name("gateway_session:")
     """STRING `<SHA-256 of its token>`: the ID of the access key with which a browser signed in. Gateway; TTL 12 h."""
 
+    queue = Name("queue")
+    """ZSET: where the names have a tag, never written; its health key has `:health-check` at the end. Workers; TTL as
+    arq's. Where they have none, see `CONTROL_QUEUE`."""
+
+    cron_runs = Name("runs:")
+    """STRING `<cron job>:<time (ms)>`: the worker process that runs it, where the names have a tag. Workers; TTL 1
+    hour."""
+
     worker = Name("worker:")
     """STRING `<egress>:<session>:<name>`: a worker process's description, in msgpack. Workers; TTL three intervals."""
 

@@ -15,10 +15,10 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Function
 
 from ops.exchange import ExchangeDouble, Fault, load
-from ops.keys import KEYS
 from ops.stack import User, write_credentials
 from producers import JobResult, Producer, SettingsChange
 from producers.contract.codec import decode_result
+from producers.transport.clients import keyspace_of
 from worker.process.lane_worker import LaneWorker
 from worker.settings import WorkerSettings
 
@@ -109,7 +109,7 @@ class Rig:
 
     async def result(self, job_id: str) -> JobResult | None:
         """Return the stored result of a change."""
-        stored = await self.redis.get(KEYS.result + job_id)
+        stored = await self.redis.get(keyspace_of(self.redis).result + job_id)
         return None if stored is None else decode_result(stored)
 
     def values_seen(self, user: str = "1001") -> list[str]:
@@ -118,8 +118,11 @@ class Rig:
 
 
 def _same_server(redis: ArqRedis) -> Any:
-    pool = redis.connection_pool
-    return type(pool)(connection_class=pool.connection_class, **pool.connection_kwargs)
+    pool: Any = redis.connection_pool
+    nodes = getattr(pool, "_args", ())  # of a cluster
+    made = type(pool)(*nodes, connection_class=pool.connection_class, **pool.connection_kwargs)
+    made.keyspace = keyspace_of(redis)
+    return made
 
 
 @asynccontextmanager

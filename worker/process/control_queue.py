@@ -1,22 +1,32 @@
-"""The control queue: what arq's worker does with the jobs in it, made safe against jobs that are malformed or lost."""
+"""The control queue: what arq's worker does with the jobs in it, made safe against jobs that are malformed or lost.
+
+arq's own keys have no tag. So the queue is not served where the queue's keys have one, as in a Redis Cluster.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from arq.constants import in_progress_key_prefix
 from arq.worker import Worker
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from producers.contract.keyspace import CONTROL_QUEUE
 from producers.transport.cancellation import cancel_and_wait
 from producers.transport.clients import keyspace_of
+from producers.transport.commands import SET
+from producers.transport.redis_errors import FULL, refusal_code
+from producers.transport.runner import execute
 from worker.logs import Event, log_fields
 from worker.process.control_jobs import failed_result, read_fault, shorten_log_record
+from worker.process.cron import CronRunner
+from worker.queue.redis_retry import RedisAvailability
 
 LEASE_S = 10.0
 """How long a started control job belongs to its worker, which renews it. When it lapses, another worker starts the job.
@@ -31,11 +41,57 @@ log = logging.getLogger(__name__)
 class ControlQueueWorker(Worker):
     """An arq worker that outlives malformed jobs, and whose jobs are started by others soon after it is killed."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, availability: RedisAvailability, **options: Any) -> None:
         """Create a worker; `options` are those of arq's."""
-        super().__init__(**options)
+        keys = keyspace_of(options["redis_pool"])
+        self._tag, self._named_queue = keys.tag, options["queue_name"]
+        super().__init__(**options | ({"queue_name": keys.queue} if keys.tag else {}))
+        self._cron = CronRunner(
+            self.cron_jobs, self.pool, availability, tasks=self.tasks, ctx=self.ctx, timeout_s=self.job_timeout_s
+        )
         self.in_progress_timeout_s = LEASE_S
         logging.getLogger("arq.worker").addFilter(shorten_log_record)
+
+    def log_unserved(self) -> None:
+        """Say what a worker does not do that has no control queue."""
+        if not self._tag:
+            return
+        extra = log_fields(Event.QUEUE_NOT_SERVED)
+        log.info(
+            "arq's control queue is not served, because the keys of this queue have the tag %s: submit and seal_batch"
+            " by arq are not run; cron jobs are",
+            self._tag,
+            extra=extra,
+        )
+        if self._named_queue != CONTROL_QUEUE:
+            log.warning("COPYTRADE_QUEUE=%s has no effect: arq's queue is not served", self._named_queue, extra=extra)
+
+    async def _poll_iteration(self) -> None:
+        """Start what is queued, and take what has ended out of the tasks."""
+        if not self._tag:
+            await super()._poll_iteration()
+            return
+        for name, task in list(self.tasks.items()):
+            if task.done():
+                del self.tasks[name]
+        await self.heart_beat()
+
+    async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
+        """Start or enqueue the cron jobs whose time has come."""
+        if self._tag:
+            self._cron.start_due(n)
+        else:
+            await super().run_cron(n, delay, num_windows)
+
+    async def record_health(self) -> None:
+        """Write arq's health key, also to a Redis that is full, which refuses arq's own command."""
+        try:
+            await super().record_health()
+        except ResponseError as exc:
+            if refusal_code(exc) != FULL:
+                raise
+            ttl_ms = int((self.health_check_interval + 1) * 1000)
+            await execute(self.pool, SET(self.health_check_key, "Redis is full", "PX", ttl_ms))
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Start control jobs, after removing those that arq cannot start.

@@ -19,14 +19,11 @@ from arq.cron import CronJob
 from arq.typing import WorkerCoroutine
 from arq.utils import poll
 from arq.worker import Function
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from producers.contract.codec import deserialize, serialize
-from producers.transport.commands import SET
 from producers.transport.dsn import open_redis
 from producers.transport.explain import describe
-from producers.transport.redis_errors import FULL, refusal_code
-from producers.transport.runner import execute
 from worker.clock import Clock, SystemClock
 from worker.credentials.sources import open_store
 from worker.logs import Event, log_fields
@@ -73,7 +70,7 @@ class LaneWorker(ControlQueueWorker):
             settings: the worker's settings.
             burst: stop when nothing is queued.
             handle_signals: stop gracefully on SIGTERM and SIGINT.
-            functions: further control jobs.
+            functions: further control jobs. They are not run where keys have a tag, as in a cluster.
             cron_jobs: arq's cron jobs.
             redis: a client to use and close; by default one for `settings.redis_dsn`.
             clock: measures and sleeps.
@@ -116,6 +113,7 @@ class LaneWorker(ControlQueueWorker):
             job_serializer=serialize,
             job_deserializer=deserialize,
             ctx={},
+            availability=self._availability,
         )
         self._presence = PresenceAnnouncer(redis, self._clock, settings, self, availability=self._availability)
 
@@ -161,6 +159,7 @@ class LaneWorker(ControlQueueWorker):
             settings.max_jobs,
             extra=log_fields(Event.STARTED, egress=settings.egress),
         )
+        self.log_unserved()
         self.on_ready()
 
     async def _poll_iteration(self) -> None:
@@ -185,16 +184,6 @@ class LaneWorker(ControlQueueWorker):
             self._availability.served(PART)
         if self.burst and self._dispatching is not None:
             await self._dispatching.dispatcher.wait_until_drained()
-
-    async def record_health(self) -> None:
-        """Write arq's health key, also to a Redis that is full, which refuses arq's own command."""
-        try:
-            await super().record_health()
-        except ResponseError as exc:
-            if refusal_code(exc) != FULL:
-                raise
-            ttl_ms = int((self.health_check_interval + 1) * 1000)
-            await execute(self.pool, SET(self.health_check_key, "Redis is full", "PX", ttl_ms))
 
     def _count_settled(self, settled: Settled) -> None:
         """Update the counts in arq's health key."""

@@ -43,6 +43,7 @@ SIGNATURES = {
     "async_run": "(self) -> None",
     "heart_beat": "(self) -> None",
     "record_health": "(self) -> None",
+    "run_cron": "(self, n: datetime.datetime, delay: float, num_windows: int = 2) -> None",
 }
 """Methods that are overridden or called, as arq 0.28 has them."""
 
