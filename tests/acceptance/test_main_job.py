@@ -53,6 +53,11 @@ async def test_changes_of_one_process_are_drained_by_two_and_their_results_read_
     stack: Stack, run: Run
 ) -> None:
     """All applied, each lane in order, no user above ten in any second, no 429."""
+    await do_the_main_job(stack, run)
+
+
+async def do_the_main_job(stack: Stack, run: Run) -> None:
+    """Do it, on the Redis of a stack, and assert how it ended."""
     async with asyncio.timeout(WITHIN_S):
         job_ids = json.loads(await run(ENQUEUE, stack.redis_dsn))
         await stack.start_workers(2)
