@@ -17,6 +17,7 @@ Atomic with the rest of its script so that no lane is in two sessions.
 local session = {}
 
 local CLOCK = 'clock'
+local MAX_WORDS = 1000   -- of one command: Lua's stack holds 8,000
 
 local function text_of(row)
   return string.format('%d %d %d %d %d %d', row.served, row.renewed, row.ttl, row.late_for, row.refused_claims,
@@ -49,28 +50,44 @@ local function served_now(text, ttl)
   return tonumber(served or 0) + math.min(gap, math.floor(2 * ttl / BEATS_PER_TTL))
 end
 
--- Open a session (TTLs in ms), or renew it; claims up to `refused_claims` are refused from now on. Return false if it
--- is dead or not known; else the sessions that are dead, also those that have lapsed just now: {id, row} of each.
-function session.renew(id, options)
-  local texts, rows = redis.call('HGETALL', KEY.sessions), {}
+-- Return the rows of a session and of the clock, or those of all sessions, and how many sessions there are (0 if not
+-- all were read).
+local function read_rows(id, reads_all)
+  local rows = {}
+  if not reads_all then
+    local texts = redis.call('HMGET', KEY.sessions, id, CLOCK)
+    rows[id], rows[CLOCK] = texts[1] or nil, texts[2] or nil
+    return rows, 0
+  end
+  local texts = redis.call('HGETALL', KEY.sessions)
   for i = 1, #texts, 2 do rows[texts[i]] = texts[i + 1] end
+  return rows, #texts / 2 - (rows[CLOCK] and 1 or 0)
+end
+
+-- Open a session (TTLs in ms), or renew it; claims up to `refused_claims` are refused from now on. Return false if it
+-- is dead or not known; else, if the renewal `looks` for them, the sessions that are dead, also those that have lapsed
+-- just now: {id, row} of each, how many sessions there are, and whether more have lapsed.
+function session.renew(id, options)
+  local rows, count = read_rows(id, options.looks)
   local row = rows[id] and parse(rows[id])
   if not row and not options.opens then return false end
   if row and row.dead == 1 then return false end
-  local served, dead = served_now(rows[CLOCK], options.ttl), {}
+  local served, dead, has_more = served_now(rows[CLOCK], options.ttl), {}, false
   local changes = {CLOCK, string.format('%d %d', served, clock.now_ms), id, text_of({served = served,
     renewed = clock.now_ms, ttl = options.ttl, late_for = options.late_for, dead = 0,
     refused_claims = math.max(options.refused_claims, row and row.refused_claims or 0)})}
   for other_id, text in pairs(rows) do
     local other = other_id ~= id and parse(text)
-    if other and other.dead == 0 and served - other.served > other.ttl then
+    local has_lapsed = other and other.dead == 0 and served - other.served > other.ttl
+    has_more = has_more or has_lapsed and #changes >= MAX_WORDS
+    if has_lapsed and #changes < MAX_WORDS then
       other.dead = 1
       changes[#changes + 1], changes[#changes + 2] = other_id, text_of(other)
     end
     if other and other.dead == 1 then dead[#dead + 1] = {id = other_id, row = other} end
   end
   redis.call('HSET', KEY.sessions, unpack(changes))
-  return dead
+  return dead, count, has_more
 end
 
 -- Return when a session ended at the latest (us): no worker that obeys its own clock sent anything later.

@@ -95,6 +95,7 @@ class Worker:
             in_flight=len(self._attempts),
             egress=self.egress,
             egress_pace=PACING.egress_pace_us,
+            looks=1,
         )
 
         def renewed(packed: bytes) -> None:

@@ -2,10 +2,10 @@
 renew: open or renew a worker's session, give back what it lost, and take back the lanes of dead sessions.
 
 Claims whose replies never came are given back with their slots, and what Redis still holds of claims that were settled
-is put back. Sessions that have lapsed are marked dead, and their lanes are moved in chunks: each is due again at once,
-its delivery counts as lost, and its request counts as arriving until ARRIVES_WITHIN after the session's end. The lane's
-next change waits until that request can no longer be applied. Parked lanes of resumed traders are moved too. A reply
-with `has_more` asks to be called again at once.
+is put back. A renewal that `looks` reads all sessions: those that have lapsed are marked dead, and their lanes are
+moved in chunks: each is due again at once, its delivery counts as lost, and its request counts as arriving until
+ARRIVES_WITHIN after the session's end. The lane's next change waits until that request can no longer be applied. Parked
+lanes of resumed traders are moved too. A reply with `has_more` asks to be called again at once.
 Atomic so that a lane is taken back only while its session holds it, and once.
 
 ARGV  1 the request, see RenewRequest in renewal.py
@@ -101,16 +101,15 @@ end
 
 local wrong_layout = layout.refusal()
 if wrong_layout then return wrong_layout end
-local dead_sessions = session.renew(input.session, {opens = input.opens == 1, ttl = input.ttl_ms,
-  late_for = input.late_for_ms, refused_claims = input.refused_claims})
-if not dead_sessions then return pack_reply({is_alive = 0, has_more = 0}) end
+local dead_sessions, sessions, has_more = session.renew(input.session, {opens = input.opens == 1, ttl = input.ttl_ms,
+  late_for = input.late_for_ms, refused_claims = input.refused_claims, looks = input.looks == 1})
+if not dead_sessions then return pack_reply({is_alive = 0, has_more = 0, sessions = 0}) end
 if input.closes == 1 and redis.call('EXISTS', KEY.held .. input.session) == 0 then
   session.forget(input.session)
-  return pack_reply({is_alive = 0, has_more = 0})
+  return pack_reply({is_alive = 0, has_more = 0, sessions = 0})
 end
 if #input.lost_claims > 0 then give_back_lost_claims() end
 put_back_settled()
-local has_more = false
 for _, dead in ipairs(dead_sessions) do
   if left <= 0 then
     has_more = true
@@ -123,4 +122,4 @@ local earliest = schedule.save()
 bucket.save()
 batches.save(0)
 if earliest <= clock.now_ms then schedule.wake_workers() end
-return pack_reply({is_alive = 1, has_more = has_more and 1 or 0})
+return pack_reply({is_alive = 1, has_more = has_more and 1 or 0, sessions = sessions})

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import random
 import secrets
 from collections.abc import Callable, Sequence
 
@@ -28,7 +29,7 @@ from worker.metrics import WorkerMetrics
 from worker.queue.claims import Claim
 from worker.queue.rate import Pacing
 from worker.queue.redis_retry import RedisAvailability
-from worker.queue.renewal import RENEW, RenewReply, RenewRequest
+from worker.queue.renewal import RENEW, LapsedSearch, RenewReply, RenewRequest
 from worker.settings import WorkerSettings
 
 TRUSTED_SHARE = 0.9
@@ -82,6 +83,7 @@ class Session:
         self._late_for_ms = round((settings.connect_timeout_s + settings.request_timeout_s) * 1000)
         self._trusted = asyncio.Event()
         self._due = asyncio.Event()
+        self._lapsed = LapsedSearch()
         self.replaced = asyncio.Event()
         self._replace()
 
@@ -195,6 +197,7 @@ class Session:
         asked_at_s = self._clock.uptime()
         request = self._request(opens=int(not self._is_open), refused_claims=max(lost, default=0), lost_claims=lost)
         reply = decode(RenewReply, await self._run(request))
+        self._lapsed.learn(reply)
         if session_id != self.session_id:
             return True
         if not reply.is_alive:
@@ -210,12 +213,9 @@ class Session:
     def _lose(self, session_id: str) -> None:
         """Begin a new session after others have taken this one back."""
         self._metrics.sessions_lapsed.add()
-        log.warning(
-            "session %s ended: this worker was not heard of for %g s; others have its changes",
-            session_id,
-            self._ttl_s,
-            extra=log_fields(Event.SESSION_LOST, session=session_id),
-        )
+        extra = log_fields(Event.SESSION_LOST, session=session_id)
+        message = "session %s ended: this worker was not heard of for %g s; others have its changes"
+        log.warning(message, session_id, self._ttl_s, extra=extra)
         self._replace()
         self.replaced.set()
         self.on_lost()
@@ -239,6 +239,7 @@ class Session:
             in_flight=sum(self._unsettled.values()),
             egress=self._egress,
             egress_pace=self._pacing.egress_pace_us,
+            looks=int(self._lapsed.is_due(random.random())),  # noqa: S311 - no secret
         )
 
     async def _run(self, request: RenewRequest) -> bytes:

@@ -12,7 +12,7 @@ from producers.queue.parts import BEATS_PER_TTL
 from tests.support.changes import change
 from tests.support.lanes import BEAT_S, DEFAULTS, Lanes
 from tests.support.manual_clock import ManualClock
-from worker.queue.renewal import CHUNK_SIZE
+from worker.queue.renewal import CHUNK_SIZE, LapsedSearch
 
 LANE = keyspace.lane("1001", "t1")
 
@@ -195,3 +195,35 @@ async def test_a_closed_session_ends_at_once_if_it_holds_nothing(timed: Lanes, h
     assert await timed.redis.hexists(KEYS.sessions, session.session_id) == holds  # type: ignore[misc]
     assert await timed.is_held(claim) == holds
     assert (await timed.claimer.claim(1)).claims == []
+
+
+async def test_a_renewal_that_does_not_look_takes_nothing_back(
+    timed: Lanes, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among many workers few look; the next one that does finds what has lapsed."""
+    await timed.submit(("a", change()))
+    claim = await timed.claim_one()
+    other = await timed.new_session()
+    clock.advance((BEATS_PER_TTL + 1) * BEAT_S)
+    with monkeypatch.context() as patched:
+        patched.setattr(LapsedSearch, "is_due", lambda *_: False)
+        for _ in range(BEATS_PER_TTL + 1):
+            clock.advance(BEAT_S)
+            await other.renew()
+    kept = await timed.is_held(claim)
+    await other.renew()
+
+    assert kept
+    assert not await timed.is_held(claim)
+
+
+async def test_any_number_of_sessions_can_lapse_at_once(timed: Lanes, clock: ManualClock) -> None:
+    """Lua's stack does not hold all of their rows at once."""
+    rows = {f"gone-{number}": "0 0 1 0 0 0" for number in range(9000)}
+    await timed.redis.hset(KEYS.sessions, mapping=rows)  # type: ignore[misc]  # one type for both of redis-py's clients
+    other = await timed.new_session()
+    for _ in range(100):
+        clock.advance(BEAT_S)
+        await other.renew()
+
+    assert await timed.redis.hlen(KEYS.sessions) == 2  # type: ignore[misc]  # the clock, and the one that is renewed
