@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
@@ -11,6 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from producers.errors import QueueUnavailable, SettingsError
 from producers.monitor import redis_checks
 from producers.monitor.checks import Check, CheckStatus, fail
+from producers.monitor.cluster_checks import check_cluster
 from producers.monitor.overview import read_overview
 from producers.monitor.permissions import may_run
 from producers.monitor.queue_checks import check_layout, check_queue
@@ -85,7 +87,16 @@ async def _info(redis: Redis, settings: ProducerSettings) -> list[Check]:
     except ResponseError as exc:
         return [redis_checks.info_refused(str(exc))]
     in_cluster = follows_cluster(redis)
-    return redis_checks.check_info(info, full_percent=settings.redis_full_percent, follows_cluster=in_cluster)
+    found = redis_checks.check_info(info, full_percent=settings.redis_full_percent, follows_cluster=in_cluster)
+    return [*found, await _cluster(redis, int(info.get("connected_slaves", 0)))] if in_cluster else found
+
+
+async def _cluster(redis: Redis, replicas: int) -> Check:
+    pool: Any = redis.connection_pool
+    owner = pool.current().owner
+    may_ask = await may_run(redis, "CLUSTER", "INFO")
+    state = await redis.execute_command("CLUSTER INFO") if may_ask else {}  # type: ignore[no-untyped-call]
+    return check_cluster(owner.slot, ":".join(map(str, owner.address)), replicas, state)
 
 
 async def _clock(redis: Redis) -> Check:

@@ -14,15 +14,15 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from ops.keys import KEYS
-from ops.redis_server import Valkey
 from producers import Producer, ProducerSettings, QueueUnavailable
 from producers.contract.codec import deserialize, serialize
 from producers.contract.keyspace import CONTROL_QUEUE, Keyspace
+from producers.contract.shards import shard_keyspaces
 from producers.monitor import doctor
 from producers.monitor.checks import CheckStatus
 from producers.sync import Producer as PlainProducer
-from producers.transport.dsn import open_redis
 from producers.transport.explain import ACL_REFUSAL
+from tests.support.acl_servers import Server, serving
 from tests.support.changes import change
 from tests.support.producer_calls import call_everything, fail_and_replay
 from tests.support.stored_queue import StoredQueue
@@ -35,30 +35,19 @@ from worker.secret import Secret
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
 
-TEMPLATE = Path(__file__).parents[3] / "ops" / "redis.acl"
-
-
-class Server:
-    """A server that knows the users of the template."""
-
-    def __init__(self, valkey: Valkey) -> None:
-        self._valkey = valkey
-
-    def dsn(self, user: str) -> str:
-        """The DSN of a user."""
-        return self._valkey.dsn.replace("://", f"://copytrade-{user}:CHANGE-{user}@")
-
-    def client(self, user: str) -> Any:
-        """A client of a user's."""
-        return open_redis(self.dsn(user), ArqRedis, timeout_s=5)
-
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """With the template as it is shipped."""
-    config = ("appendonly yes", "maxmemory-policy noeviction", "enable-debug-command yes", f"aclfile {TEMPLATE}")
-    with Valkey(tmp_path / "redis", config) as valkey:
-        yield Server(valkey)
+def single(tmp_path: Path) -> Iterator[Server]:
+    """A single server."""
+    with serving(tmp_path / "redis", in_cluster=False) as server:
+        yield server
+
+
+@pytest.fixture(params=["single", "cluster"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """A single server, and the only node of a cluster."""
+    with serving(tmp_path / "redis", in_cluster=request.param == "cluster") as server:
+        yield server
 
 
 @pytest.fixture
@@ -85,14 +74,16 @@ async def test_all_that_is_done_runs_under_the_narrow_users(server: Server, oper
             async with asyncio.timeout(60), Producer.connect(server.dsn("producer")) as producer:
                 await call_everything(producer)
                 await fail_and_replay(producer)
-                await _control_job(server.client("producer"))
+                if not server.in_cluster:
+                    await _control_job(server.client("producer"))
                 await asyncio.to_thread(_work_plainly, server.dsn("producer"))
                 checks = await doctor.diagnose(ProducerSettings(redis_dsn=server.dsn("producer")))
         finally:
             await worker.close()
             await asyncio.gather(running, return_exceptions=True)
 
-    assert not [check for check in checks if check.status is not CheckStatus.OK], checks
+    found = {check.name for check in checks if check.status is not CheckStatus.OK}
+    assert found == ({"cluster"} if server.in_cluster else set()), checks  # which has no replica
     assert await refused(operator) == []
 
 
@@ -107,7 +98,7 @@ async def test_the_doctor_asks_for_nothing_that_is_refused(
     server: Server, operator: ArqRedis, tmp_path: Path, user: str, found: str
 ) -> None:
     """It learns beforehand what its user may do, and names what it leaves out; nothing fails."""
-    await operator.hset(KEYS.credentials, "1001", "sealed")  # type: ignore[misc]
+    await operator.hset(server.keys.credentials, "1001", "sealed")  # type: ignore[misc]
     async with rig_on(operator, tmp_path) as rig:
         sealed = rig.settings(
             redis_dsn=server.dsn(user), credentials="redis:", credentials_keys=Secret(new_entry("first"))
@@ -121,17 +112,18 @@ async def test_the_doctor_asks_for_nothing_that_is_refused(
     assert await refused(operator) == []
 
 
-async def test_a_queue_of_an_earlier_version_is_moved_by_a_producer_s_user(server: Server, operator: ArqRedis) -> None:
+async def test_a_queue_of_an_earlier_version_is_moved_by_a_producer_s_user(single: Server) -> None:
     """With its lanes, its batch and its buckets."""
+    operator = single.client("operator")
     stored = StoredQueue.from_file("queue_of_layout_1.json")
     await stored.load(operator)
     await operator.delete(KEYS.workers)  # they have been stopped
 
-    async with Producer.connect(server.dsn("producer")) as producer:
+    async with operator, Producer.connect(single.dsn("producer")) as producer:
         report = await producer.migrate()
 
-    assert report.changes == sum(map(len, stored.queued.values()))
-    assert await refused(operator) == []
+        assert report.changes == sum(map(len, stored.queued.values()))
+        assert await refused(operator) == []
 
 
 async def _control_job(client: ArqRedis) -> None:
@@ -156,18 +148,18 @@ async def test_the_credentials_are_for_workers_to_read_and_for_one_user_to_write
     server: Server, operator: ArqRedis
 ) -> None:
     """Not for producers, whichever way."""
-    await operator.hset(KEYS.credentials, "1001", "sealed")  # type: ignore[misc]
-    script = f"return redis.call('HGETALL', '{KEYS.credentials}')"
+    credentials, mine = server.keys.credentials, server.keys.counts
+    await operator.hset(credentials, "1001", "sealed")  # type: ignore[misc]
     ways: list[tuple[Any, ...]] = [
-        ("HGET", KEYS.credentials, "1001"),
-        ("COPY", KEYS.credentials, "copytrade:mine"),
-        ("RENAME", KEYS.credentials, "copytrade:mine"),
-        ("DEL", KEYS.credentials),
-        ("EVAL", script, 0),
+        ("HGET", credentials, "1001"),
+        ("COPY", credentials, mine),
+        ("RENAME", credentials, mine),
+        ("DEL", credentials),
+        ("EVAL", f"return redis.call('HGETALL', '{credentials}')", 0),
     ]
     await _are_refused(server, "producer", ways)
-    await _are_refused(server, "worker", [("HSET", KEYS.credentials, "1001", "other"), ("DEL", KEYS.credentials)])
-    await _are_refused(server, "keys", [("GET", "arq:job:1"), ("HGETALL", KEYS.counts)])
+    await _are_refused(server, "worker", [("HSET", credentials, "1001", "other"), ("DEL", credentials)])
+    await _are_refused(server, "keys", [("GET", f"{server.keys.job}1"), ("HGETALL", server.keys.counts)])
 
     async with server.client("worker") as worker, server.client("keys") as keeper:
         kept, read = SealedRecords(keeper), SealedRecords(worker)
@@ -204,6 +196,9 @@ async def test_what_is_nobodys_business_is_refused(server: Server, user: str) ->
             ("FCALL", "mine", 0),
             ("COPY", "copytrade:a", "copytrade:b"),
             ("DBSIZE",),
+            ("CLUSTER", "RESET"),
+            ("CLUSTER", "FAILOVER"),
+            ("CLUSTER", "SETSLOT", "0", "STABLE"),
             ("MONITOR",),
             ("GET", "somebody-elses"),
             ("SET", "somebody-elses", "1"),
@@ -225,17 +220,19 @@ async def _are_refused(server: Server, user: str, commands: list[tuple[Any, ...]
 
 
 @pytest.mark.parametrize("user", ["producer", "worker"])
-async def test_every_key_of_the_queue_is_within_their_patterns(operator: ArqRedis, user: str) -> None:
-    """Also one that is added some day, as long as it does not begin as the credentials do."""
-    names = [CONTROL_QUEUE, *(getattr(KEYS, n) for n in vars(Keyspace) if not n.startswith("_") and n != "bucket_of")]
-    for name in set(names) - {KEYS.credentials}:
-        answer = await operator.execute_command("ACL", "DRYRUN", f"copytrade-{user}", "SET", f"{name}x", "1")  # type: ignore[no-untyped-call]
-        assert answer == b"OK", (name, answer)
+async def test_every_key_of_the_queue_is_within_their_patterns(single: Server, user: str) -> None:
+    """Also one that is added some day, as long as it does not begin as the credentials do; with a tag, in shards."""
+    attributes = [n for n in vars(Keyspace) if not n.startswith("_") and n != "bucket_of"]
+    async with single.client("operator") as operator:
+        for keys in (Keyspace(), Keyspace("{copytrade}"), *shard_keyspaces("copytrade", 4)):
+            for name in {getattr(keys, attribute) for attribute in attributes} - {keys.credentials}:
+                answer = await operator.execute_command("ACL", "DRYRUN", f"copytrade-{user}", "SET", f"{name}x", "1")
+                assert answer == b"OK", (name, answer)
 
 
-async def test_a_refusal_says_that_it_is_one(server: Server) -> None:
+async def test_a_refusal_says_that_it_is_one(single: Server) -> None:
     """And where the rights are, instead of a Redis that is away; a caller that would wait is told at once."""
-    async with Producer.connect(server.dsn("keys"), wait_s=30) as producer:
+    async with Producer.connect(single.dsn("keys"), wait_s=30) as producer:
         for ask in (producer.paused, producer.overview, lambda: producer.enqueue(change())):
             with pytest.raises(QueueUnavailable, match=r"ACL does not let this user do that .*; ops/redis\.acl"):
                 await ask()

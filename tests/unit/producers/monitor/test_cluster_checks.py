@@ -1,0 +1,37 @@
+"""What the doctor finds of a cluster."""
+
+from __future__ import annotations
+
+import pytest
+
+from producers.monitor.cluster_checks import check_cluster
+
+WHERE = "slot 7000, which holds the queue, is on 10.0.0.1:6379"
+FINE = {"cluster_state": "ok", "cluster_slots_ok": "16384", "cluster_size": "3"}
+NOT_SERVED = "its state is fail, and 10,922 of 16,384 slots are served"
+TORN = {"cluster_state": "fail", "cluster_slots_ok": "10922", "cluster_size": "3"}
+
+
+@pytest.mark.parametrize(
+    ("replicas", "state", "status", "detail"),
+    [
+        (1, FINE, "ok", f"{WHERE}, with 1 replica; the cluster has 3 primaries"),
+        (0, FINE, "warn", f"{WHERE}, with 0 replicas; the cluster has 3 primaries"),
+        (2, {}, "ok", f"{WHERE}, with 2 replicas"),
+        (
+            1,
+            TORN,
+            "fail",
+            f"{WHERE}, with 1 replica; the cluster has 3 primaries; {NOT_SERVED}",
+        ),
+    ],
+    ids=["fine", "without a replica", "not permitted to ask", "slots not served"],
+)
+def test_the_slot_is_named_with_its_owner_and_what_is_wrong(
+    replicas: int, state: dict[str, str], status: str, detail: str
+) -> None:
+    """A finding that needs action says what to do."""
+    check = check_cluster(7000, "10.0.0.1:6379", replicas, state)
+
+    assert (check.name, check.status, check.detail) == ("cluster", status, detail)
+    assert bool(check.hint) == (status != "ok")
