@@ -147,7 +147,10 @@ _RULES: tuple[tuple[type[BaseException] | re.Pattern[str] | frozenset[str], Expl
     ),
     (
         frozenset({"ASK", "TRYAGAIN"}),
-        Explanation("the queue's slot is being moved to another node, key by key", "wait until all of it has moved"),
+        Explanation(
+            "the queue's slot is being moved to another node, key by key",
+            "wait until all of it has moved; if the move was cut off, finish it: ops/runbook/move-the-slot.md",
+        ),
     ),
     (ACL_REFUSAL, _ACL),
     (frozenset({"MISCONF"}), Explanation("Redis cannot save its data", "look for a full or broken disk at the server")),

@@ -60,7 +60,12 @@ class BoundScript:
     text: str = field(repr=False)
     sha: str
     routing_keys: tuple[str, ...]
-    """One of the names in the text, by which Redis Cluster finds the server; none if the script uses no keys."""
+    """The key that Redis Cluster is told of; none if the script uses no keys.
+
+    Of a script that uses several it is one that never exists. So while the slot is moved key by key, a node refuses the
+    script (ASK) before it runs. Told of a key that is still there, it would run the script, stop it at the first key
+    that has moved, and keep what was written until then.
+    """
 
     def command(self, args: Sequence[Argument], *, is_known: bool = True) -> tuple[Argument, ...]:
         """Return the command that runs it; `is_known` if the server may know it."""
@@ -110,7 +115,8 @@ class Script:
             names = "".join(f"  {name} = {_lua_literal(getattr(keys, name))},\n" for name in self._used)
             text = f"local KEY = {{\n{names}}}\n{self._text}" if names else self._text
             sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-            self._bound[keys.tag] = BoundScript(text, sha, tuple(getattr(keys, name) for name in self._used[:1]))
+            routing = self._used if len(self._used) <= 1 else ["never"]
+            self._bound[keys.tag] = BoundScript(text, sha, tuple(getattr(keys, name) for name in routing))
         return self._bound[keys.tag]
 
     async def run(self, redis: Redis, keys: Keyspace, args: Sequence[Argument]) -> Any:
