@@ -1,14 +1,17 @@
-"""What a change costs Redis under load: commands and CPU time, from its enqueueing until its result is written."""
+"""What a change costs Redis: under load, from its enqueueing until its result is written, and at an egress's limit."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from ops.bench.environment import DOUBLE_NO_RATE_LIMITS, NO_RATE_LIMITS, environment
+from ops.bench.environment import DOUBLE_NO_RATE_LIMITS, NO_RATE_LIMITS, change, environment
 from ops.bench.measurement import Measurement, at_most
 from ops.bench.throughput import USERS, drain
+
+LIMITED_USERS, LIMITED_S = 2_000, 10.0
 
 MAX_COMMANDS = 20
 MAX_CPU_US = 60
@@ -52,7 +55,20 @@ async def redis_load() -> list[Measurement]:
         before = Load.from_info(await env.redis.info("all"))
         rate = await drain(env, POLL_INTERVAL_S)
         after = Load.from_info(await env.redis.info("all"))
-    return measurements(before, after, USERS, rate)
+    return [*measurements(before, after, USERS, rate), *[await _at_the_limit(workers) for workers in (1, 2)]]
+
+
+async def _at_the_limit(workers: int) -> Measurement:
+    """Measure what a backlog costs that one egress drains at its limit, 100 a second: claims are small then."""
+    users = [f"u{number}" for number in range(LIMITED_USERS)]
+    async with environment(users, workers=workers) as env:
+        await env.producer.enqueue_many(change(user) for user in users)
+        await asyncio.sleep(LIMITED_S / 2)
+        finished, before = await env.count_finished(), Load.from_info(await env.redis.info("all"))
+        await asyncio.sleep(LIMITED_S)
+        ended, after = await env.count_finished() - finished, Load.from_info(await env.redis.info("all"))
+    figure = f"one egress at its limit, {workers} {'worker' if workers == 1 else 'workers'}: CPU time of Redis"
+    return Measurement(figure, (after.cpu_us - before.cpu_us) / ended, "us a change")
 
 
 def measurements(before: Load, after: Load, changes: int, rate: float) -> list[Measurement]:

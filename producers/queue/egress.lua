@@ -38,6 +38,10 @@ end
 
 function egress.next_slot() return math.max(clock.now_us, tat - burst) end
 
+-- Return when half of the burst can be taken: at the limit one claim then takes several changes, at a fraction of the
+-- cost, and none later than the limit allows. A change that comes meanwhile wakes a worker, and takes a slot at once.
+function egress.refilled_at() return egress.next_slot() + math.floor(burst / 2) end
+
 function egress.take(slot)
   tat, taken, is_changed = math.max(tat, slot) + pace, taken + 1, true
 end

@@ -173,7 +173,7 @@ local function try(entry, bulk_waits)
   if not is_readable then
     schedule.set(entry.user, entry.is_bulk, now_ms + POSTPONED_MS)
     add_malformed(entry.user, 'one of its keys has a wrong Redis type: postponed', 1)
-  elseif result == NO_EGRESS_SLOT then wait_us = until_claimable(egress.next_slot())
+  elseif result == NO_EGRESS_SLOT then wait_us = until_claimable(egress.refilled_at())
   elseif result == STOP then wait_us = 0
   elseif result ~= NEXT then
     claimed = claimed + 1
