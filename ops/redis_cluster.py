@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis
+from redis.cluster import parse_cluster_slots
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS as SLOTS
 from redis.exceptions import RedisError
 
@@ -55,9 +56,9 @@ class ClusterSetup:
                 ranges = self.command(node, "CLUSTER", "SLOTS")
             except RedisError:
                 continue
-            for (first, last), entry in _ranges(ranges).items():
+            for (first, last), (port, *_) in _nodes_of_ranges(ranges):
                 if first <= slot <= last:
-                    return next(node for node in self.nodes if node.port == entry)
+                    return next(node for node in self.nodes if node.port == port)
         raise RuntimeError(f"no node knows the owner of slot {slot}")
 
     def replica_of(self, owner: Valkey) -> Valkey:
@@ -88,11 +89,12 @@ class ClusterSetup:
                 return False
         states = [self.command(node, "INFO", "replication") for node in self.nodes]
         replicas = [state for state in states if state["role"] != "master"]
-        owners = [_ranges(self.command(node, "CLUSTER", "SLOTS")) for node in self.nodes]
+        views = [_nodes_of_ranges(self.command(node, "CLUSTER", "SLOTS")) for node in self.nodes]
         return (
             all(state["master_link_status"] == "up" for state in replicas)
             and len(replicas) == len(self.nodes) - self.size
-            and all(view == owners[0] for view in owners)
+            and all(view == views[0] for view in views)
+            and len({port for _, ports in views[0] for port in ports}) == len(self.nodes)
         )
 
 
@@ -154,11 +156,14 @@ def _replicates(setup: ClusterSetup, replica: Valkey, primary_id: str) -> bool:
     return True
 
 
-def _ranges(reply: Any) -> dict[tuple[int, int], int]:
-    """Return the port of each range's owner."""
-    if isinstance(reply, dict):  # redis-py has parsed it
-        return {span: int(entry["primary"][1]) for span, entry in reply.items()}
-    return {(first, last): int(primary[1]) for first, last, primary, *_ in reply}
+def _nodes_of_ranges(reply: Any) -> list[tuple[tuple[int, int], list[int]]]:
+    """Return the ports of each range of slots: of its owner, then of the owner's replicas."""
+    if not isinstance(reply, dict):
+        reply = parse_cluster_slots(reply)
+    return [
+        (span, [int(port) for _, port in (entry["primary"], *sorted(entry["replicas"]))])
+        for span, entry in sorted(reply.items())
+    ]
 
 
 def _wait(is_there: Callable[[], bool], else_said: str) -> None:

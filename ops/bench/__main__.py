@@ -13,6 +13,7 @@ from rich.console import Console as Screen
 from rich.table import Table
 
 from ops.bench.chunks import chunks
+from ops.bench.cluster import cluster
 from ops.bench.console import console
 from ops.bench.depth import depth
 from ops.bench.fairness import coalesce, fairness, priority
@@ -55,6 +56,7 @@ BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Measurement]]]] = {
     "forget": forget,
     "footprint": footprint,
     "tracing": tracing,
+    "cluster": cluster,
 }
 
 

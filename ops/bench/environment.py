@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,10 +13,11 @@ from redis.asyncio import Redis
 
 from ops.bench.measurement import NS_PER_MS
 from ops.children import temporary_folder
-from ops.keys import KEYS
 from ops.redis_server import embedded_valkey
 from ops.stack import Stack, User, write_credentials
 from producers import CopySetting, Producer, SettingsChange
+from producers.transport.clients import keyspace_of
+from producers.transport.dsn import open_redis
 
 NO_RATE_LIMITS = {"COPYTRADE_USER_RATE_PER_S": "1000000", "COPYTRADE_EGRESS_RATE_PER_S": "1000000"}
 DOUBLE_NO_RATE_LIMITS = ("--user-rate-per-s", "100000", "--egress-per-min", "100000000")
@@ -47,7 +48,7 @@ class Environment:
 
     async def count_finished(self) -> int:
         """Return how many changes have ended."""
-        counts = await cast("Awaitable[list[bytes]]", self.redis.hvals(KEYS.counts))
+        counts = await cast("Awaitable[list[bytes]]", self.redis.hvals(keyspace_of(self.redis).counts))
         return sum(map(int, counts))
 
     async def wait_until_finished(self, count: int, poll_interval_s: float = POLL_INTERVAL_S) -> None:
@@ -72,6 +73,7 @@ async def environment(
     workers: int,
     double_options: tuple[str, ...] = (),
     environ: Mapping[str, str] | None = None,
+    redis_dsn: str | None = None,
 ) -> AsyncIterator[Environment]:
     """Run an environment; its workers are ready when it is entered.
 
@@ -80,13 +82,16 @@ async def environment(
         workers: number of worker processes.
         double_options: options of `python -m ops.exchange`.
         environ: variables of the workers.
+        redis_dsn: of servers that run; by default a server of its own, without persistence.
     """
-    with temporary_folder("bench-") as folder, embedded_valkey() as dsn:
+    with temporary_folder("bench-") as folder, ExitStack() as server:
+        dsn = redis_dsn or server.enter_context(embedded_valkey())
         credentials = write_credentials(folder / "credentials.toml", [User(user) for user in users])
         stack = Stack(
             dsn, credentials, credentials, double_options, {"COPYTRADE_LOG_LEVEL": "ERROR", **(environ or {})}
         )
-        async with stack, Producer.connect(dsn) as producer, Redis.from_url(dsn) as redis:
+        redis: Redis = open_redis(dsn, Redis, timeout_s=TIMEOUT_S)
+        async with stack, Producer.connect(dsn) as producer, redis:
             await stack.start_workers(workers)
             async with asyncio.timeout(READY_TIMEOUT_S):
                 # A worker that is ready has fetched the double's time.
