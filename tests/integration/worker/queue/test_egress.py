@@ -95,11 +95,11 @@ async def test_the_egress_slot_of_an_unsent_change_is_given_back(lanes: Lanes) -
 
 async def test_at_the_limit_each_claim_takes_several_changes(lanes: Lanes, clock: ManualClock) -> None:
     """One that waits for half of the burst costs Redis a fifth of five that wait for a slot each."""
-    await lanes.claim()  # the burst
+    await lanes.claim()  # the burst; the next claim comes too early, and the one after it for the first slot
     taken: list[int] = []
     for _ in range(10):
         claims = await lanes.claims()
         taken.append(len(claims.claims))
         clock.advance((claims.next_due_s or 0) + 0.001)
 
-    assert min(taken[1:]) >= 4
+    assert min(taken[2:]) >= 4
