@@ -111,6 +111,7 @@ async def test_while_keys_move_one_by_one_nothing_is_served_and_nothing_is_lost(
     ):
         await stack.start_workers(COPYTRADE_METRICS_PORT=f"{port}")
         await stack.start_workers()
+        await logged_twice(log_path, Event.STARTED)
         enqueuing = asyncio.create_task(enqueue_rounds(producer))
         await (await producer.enqueue(change(USERS[0], value="0"))).result()
         target = await asyncio.to_thread(other_primary, cluster, SLOT)
