@@ -11,12 +11,12 @@ import httpx
 import msgspec
 from redis.asyncio import Redis
 
-from ops.keys import KEYS
 from producers import SettingsChange
 from producers.contract.access_keys import AccessKey, Scope, digest_of, new_key
 from producers.gateway import GatewaySettings, create_app
 from producers.gateway.serving.server import GatewayServer, server
 from producers.queue.access_keys import add_key
+from producers.transport.clients import keyspace_of
 from producers.transport.runner import execute
 from tests.support.changes import change, setting
 
@@ -95,7 +95,7 @@ async def access_key(redis: Redis, *scopes: Scope, **fields: Any) -> str:
     key = AccessKey(
         key_id=made.key_id, name="a test's", digest=digest_of(made.text), scopes=frozenset(scopes), **fields
     )
-    await execute(redis, add_key(KEYS, key))
+    await execute(redis, add_key(keyspace_of(redis), key))
     return made.text
 
 
