@@ -126,8 +126,9 @@ def forget(cli: CliContext, user_id: str, yes: bool) -> ExitCode:
     """Cancel a user's queued changes and delete all that Redis keeps of the user, sealed API keys included.
 
     Stop enqueuing for the user first. While a change is in flight, nothing else is deleted: run it again when that has
-    ended. Logs, backups and a file of credentials are not reached; access keys of the gateway that are bound to the
-    user are listed. It reads all results, so it takes seconds in a large queue. It needs a Redis user that may SCAN.
+    ended. Logs, backups, a file of credentials and `submit` jobs that no worker has read yet are not reached; access
+    keys of the gateway that are bound to the user are listed. What keeps the rate limit deletes itself. It reads all
+    results, so it takes seconds in a large queue. It needs a Redis user that may SCAN.
     """
     confirm(f"Delete all that is kept of user {user_id}, API keys in Redis included?", yes=yes)
     report = cli.with_producer(lambda producer: producer.forget_user(user_id))

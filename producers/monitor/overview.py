@@ -112,7 +112,7 @@ def _egress(row: Sequence[Any], workers: list[WorkerInfo], now_us: int) -> Egres
         floor_ms=min(min_rtts_us) / _US_PER_MS if min_rtts_us else None,
         paused=paused_since is not None,
         pinned_users=pinned_users,
-        pinned_due=pinned_due,
+        pinned_due=min(pinned_due, pinned_users),
         requests=int(number(taken) or 0),
     )
 

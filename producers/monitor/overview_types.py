@@ -41,7 +41,7 @@ class EgressStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         floor_ms: the shortest round trip to the exchange in the last minutes; None if unknown.
         paused: whether it is paused.
         pinned_users: how many users are pinned to it.
-        pinned_due: how many of them may be claimed for now.
+        pinned_due: how many of them may be claimed for now; one with changes of both priorities may count twice.
         requests: how many requests have taken a slot of it, since it last sent nothing for a minute or so.
     """
 

@@ -15,6 +15,7 @@ from producers.contract.keyspace import Keyspace
 from producers.contract.stored_values import read_each
 from producers.contract.validation import check_id
 from producers.queue import access_keys, dead_letters
+from producers.queue.batches import APPENDED
 from producers.queue.dead_letter_selection import Selection
 from producers.queue.fan_out import member_job_id
 from producers.queue.results import STREAM_START
@@ -24,6 +25,7 @@ from producers.transport.commands import (
     DEL,
     HDEL,
     HEXISTS,
+    HGET,
     HLEN,
     HMGET,
     HSET,
@@ -172,8 +174,10 @@ def _leave_batches(keys: Keyspace, user_id: str, jobs: Iterable[str]) -> Plan[in
     deleted = 0
     for batch_id, job_ids in of_batch.items():
         deleted += yield from _delete_entries(keys, batch_id, job_ids)
-        named = {user_id, ids.member_of(member_job_id(batch_id, user_id))}
-        if members := named & set(map(ids.member_of, job_ids)):
+        members = set(map(ids.member_of, job_ids))
+        if (yield from HGET(keys.batch + batch_id, "content")) != APPENDED.encode():  # else they are the app's own IDs
+            members &= {user_id, ids.member_of(member_job_id(batch_id, user_id))}  # others are numbers
+        if members:
             deleted += yield from SREM(keys.batch_members + batch_id, *members)
         yield from _delete_lanes_of(keys, batch_id, user_id)
     return deleted

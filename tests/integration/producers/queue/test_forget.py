@@ -34,7 +34,7 @@ async def leave_traces(producer: Producer, lanes: Lanes, redis: ArqRedis) -> Non
     await producer.enqueue(change("other"), job_id="theirs")
     for user in ("other", USER):
         await to_users(producer, [user, f"beside.{len(user)}"], f"of.{len(user)}")
-        await producer.enqueue(change(user, "t2"), job_id=f"added{len(user)}", batch_id="open")
+        await producer.enqueue(change(user, "t2"), job_id=f"added-{user}", batch_id="open")
     while claims := await lanes.claim():
         for claim in claims:
             outcome = Outcome.REJECTED if claim.job_id.startswith("open") else Outcome.APPLIED
@@ -67,7 +67,7 @@ async def test_nothing_of_a_user_is_left_but_what_expires_by_itself(
 
     assert await where_named(redis) == {KEYS.bucket_of(SHOWN[1]), KEYS.gateway_keys, KEYS.result + "foreign"}
     assert (report.complete, report.cancelled, report.in_flight) == (True, 4, 0)
-    assert (report.results, report.dead_letters, report.batch_entries) == (7, 1, 5)
+    assert (report.results, report.dead_letters, report.batch_entries) == (7, 1, 6)
     assert report.settings == ["rate", "pause", "pin", "rejected_keys", "credentials"]
     assert not await redis.exists(KEYS.pinned), "it is no longer counted as pinned"
     (key,) = await producer.access_keys.list()
@@ -113,7 +113,7 @@ async def test_what_belongs_to_others_stays(producer: Producer, lanes: Lanes, re
     assert (await producer.job("theirs").result(timeout=0)).applied
     assert await redis.hkeys(KEYS.credentials) == [b"other"]  # type: ignore[misc]
     assert (await producer.user_status("other")).rate_per_s == 5
-    assert [letter.job_id async for letter in producer.dead.list()] == ["open..added5"]
+    assert [letter.job_id async for letter in producer.dead.list()] == ["open..added-other"]
     assert await read_all(producer.batch(f"of.{len(USER)}").results()) == [f"of.{len(USER)}..beside.{len(USER)}"]
     progress: Progress = await third.progress()
     assert (progress.total, progress.queued, progress.outcomes) == (2, 1, {Outcome.CANCELLED: 1})
