@@ -61,24 +61,25 @@ async def test_an_invalid_variable_stops_the_start_with_one_line_that_names_it(
 
 @pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["one", "two"])
 @pytest.mark.parametrize(
-    ("config", "credentials", "problem"),
+    ("config", "begins", "problem"),
     [
-        ("requirepass hush", ":nope@", "Redis rejected the user or password ("),
-        ("requirepass hush", "", "Redis requires a password, and got none ("),
+        ("requirepass hush", "redis://:nope@", "Redis rejected the user or password ("),
+        ("requirepass hush", "redis://", "Redis requires a password, and got none ("),
+        ("appendonly yes", "redis+cluster://", "this Redis is not in cluster mode ("),
         (
             "cluster-enabled yes",
-            "",
+            "redis://",
             "this Redis is in cluster mode; name its nodes in COPYTRADE_REDIS_DSN: redis+cluster://",
         ),
     ],
 )
 async def test_a_redis_that_will_never_serve_a_worker_stops_the_start(
-    stack: Stack, log_path: Path, tmp_path: Path, options: tuple[str, ...], config: str, credentials: str, problem: str
+    stack: Stack, log_path: Path, tmp_path: Path, options: tuple[str, ...], config: str, begins: str, problem: str
 ) -> None:
     """Exit status 2 and one line of each process, without a traceback and without a restart."""
     # by default the cluster's own port is 10,000 above the server's, where there may be none
     with Valkey(tmp_path / "redis", [config, f"cluster-port {free_port()}"]) as server:
-        dsn = server.dsn.replace("//", f"//{credentials}")
+        dsn = server.dsn.removesuffix("/0").replace("redis://", begins)
         status, lines = await ended(stack, log_path, *options, COPYTRADE_REDIS_DSN=dsn)
 
     assert status == 2
