@@ -113,6 +113,10 @@ class Keyspace:
     `openings`, `pause`, `reason`, `probe_at`, `probe_unaffected_at`, `probe` while the breaker is open, see
     breaker.lua."""
 
+    egress_shares = Name("shares:")
+    """HASH `<egress>`: in the home of a queue with shards, the share of the egress's rate that each shard has, see
+    shares.lua. Workers; TTL 1 hour."""
+
     egresses = Name("egresses")
     """SET: the names of the egresses that were used. Claim; settle removes those that have expired; no TTL."""
 

@@ -6,15 +6,17 @@ Atomic with the rest of its script so that no slot is given twice.
 
 Fields of the egress: `tat` the slot after the last one, without the burst; `pace`, `user_pace`: what its workers pace
 by, for estimates; `since_bulk`: interactive claims since a bulk one; `taken`: how many slots were taken and not given
-back, since the egress was last idle for the TTL of its bucket.
+back, since the egress was last idle for the TTL of its bucket. In a queue with shards, `pace` is the egress's pace
+divided by the shard's share of its rate (worker/queue/shares.py).
 ]]
--- luacheck: read globals clock BUCKET_TTL_MS
+-- luacheck: read globals clock BUCKET_TTL_MS LOOK_AHEAD
 local egress = {}
 
 local REUSABLE_FOR = 1000000        -- us; a slot older than this is of no use to others
 local MAX_NAMES = 20                -- egresses that one script looks at
 
 local key, pace, burst, tat         -- set by egress.begin
+local paced_by                      -- the pace at the last claim; nil if there was none
 local claims_since_bulk, taken, is_new, is_published
 local is_changed = false
 
@@ -25,6 +27,7 @@ function egress.begin(name, options)
   tat = tonumber(stored_tat or 0)
   claims_since_bulk, taken = tonumber(since_bulk or 0), tonumber(stored_taken or 0)
   is_new = not stored_pace
+  paced_by = taken > 0 and tonumber(stored_pace or nil)
   is_published = tonumber(stored_pace or 0) == pace and tonumber(user_pace or 0) == options.user_pace
 end
 
@@ -34,6 +37,15 @@ function egress.since_bulk() return claims_since_bulk end
 -- Count a claim; an interactive one counts only if bulk changes wait.
 function egress.count_claim(is_bulk, bulk_waits)
   claims_since_bulk = is_bulk and 0 or claims_since_bulk + (bulk_waits and 1 or 0)
+end
+
+-- If the pace is shorter than at the last claim, let its last slot count for this pace only, or for the part of it that
+-- is left. The slots before it, which may count for as long as the look-ahead and the burst, are as they were.
+function egress.follow_shorter_pace()
+  if not paced_by or pace >= paced_by then return end
+  local shrunk = clock.now_us + math.ceil((tat - clock.now_us) * pace / paced_by)
+  tat = math.max(shrunk, math.min(tat, clock.now_us + LOOK_AHEAD + burst + pace))
+  redis.call('HSET', key, 'tat', tat, 'pace', pace)
 end
 
 function egress.next_slot() return math.max(clock.now_us, tat - burst) end

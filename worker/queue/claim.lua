@@ -11,7 +11,8 @@ Atomic so that no slot is given twice and no two sessions hold a lane.
 
 ARGV  1 the request, see ClaimRequest in claim_messages.py
 Reply the message ClaimReply of claim_messages.py, then the payloads and histories that it names. A session that is
-      dead, or a claim that was given up as lost meanwhile, gets `is_refused` 1. A malformed name or head is removed
+      dead, or a claim that was given up as lost meanwhile, gets `is_refused` 1; one that is late claims nothing, since
+      its share of the egress may have ended (see worker/queue/epochs.py). A malformed name or head is removed
       and counted as "unreadable"; a user with a key of a wrong type is postponed for a minute.
 ]]
 -- luacheck: read globals clock bucket egress breaker lane schedule session batches probes payloads input pack_reply
@@ -23,7 +24,7 @@ local NEXT, CLAIMED, CLAIMED_ALONE, NO_EGRESS_SLOT, STOP = 1, 2, 3, 4, 5   -- wh
 
 local now_ms, horizon = clock.now_ms, bucket.horizon
 local rows, malformed, held = {}, {}, {}
-local is_blocked = 0          -- 1 if the egress is paused or its breaker is open
+local is_blocked = 0          -- 1 if the egress is paused or its breaker is open; 2 if nobody could be claimed to probe
 
 local function reply(is_refused, next_due_us)
   payloads.read()
@@ -37,8 +38,10 @@ end
 local function until_claimable(slot) return math.max(0, slot - LOOK_AHEAD - clock.now_us) end
 
 if not session.may_claim(input.session, input.number) then return reply(1, -1) end
+if input.not_after > 0 and clock.now_us > input.not_after then return reply(0, 0) end
 breaker.begin(input.egress, 0)
 egress.begin(input.egress, {egress_pace = input.egress_pace, egress_burst = input.egress_burst, user_pace = input.pace})
+if input.not_after > 0 then egress.follow_shorter_pace() end
 pacing.begin({pace = input.pace, per_window = input.per_window, window = input.window,
   catch_up = input.catch_up, margin_factor = 1 + input.margin_ppm / 1000000})
 local has_pauses = redis.call('EXISTS', KEY.paused) == 1
@@ -224,6 +227,7 @@ schedule.save()
 bucket.save()
 batches.save(0)
 if claimed == limit and not wait_us and (i <= #interactive or b <= #bulk) then wait_us = 0 end
+if is_probing and claimed == 0 then is_blocked = 2 end
 wait_us = wait_us or turns.earliest_due_us(input.egress)
 if wait_us == 0 then turns.wake_next(input.egress) end
 return reply(0, wait_us)

@@ -20,6 +20,7 @@ from worker.clock import Clock
 from worker.metrics import WorkerMetrics
 from worker.queue.claim_messages import BehindRow, ClaimReply, ClaimRequest, ClaimRow
 from worker.queue.claims import Claim, Claims, EgressHealth, MalformedEntry, Stored
+from worker.queue.egress_share import ClaimPace, EgressShare, WholeEgress
 from worker.queue.rate import Pacing
 from worker.queue.redis_clock import RedisClockMonitor
 from worker.queue.session import Session
@@ -33,6 +34,9 @@ BULK_SHARE = 10
 
 QUARANTINE_AFTER = 3
 """Lost deliveries after which a head may be what kills its workers; it is then claimed and attempted alone."""
+
+LACKS_PROBE = 2
+"""In the reply: the egress's breaker is open, a probe is due, and nobody could be claimed for it."""
 
 PROBE_MARGIN_S = 2.0
 """How much longer than its session and its request a probe may take before the next one is due."""
@@ -76,7 +80,9 @@ class Claimer:
         session: Session,
         *,
         metrics: WorkerMetrics | None = None,
+        share: EgressShare | None = None,
     ) -> None:
+        """Create a claimer; `share` is what it has of the egress's rate, all of it by default."""
         self._redis = redis
         self._clock = clock
         self.session = session
@@ -84,6 +90,8 @@ class Claimer:
         self._metrics = metrics or WorkerMetrics()
         self._keys = keyspace_of(redis)
         self._redis_clock = RedisClockMonitor()
+        self._share = share or WholeEgress(pacing)
+        self._redis_offset_s: float | None = None  # Redis's clock less our uptime, at least
         self._pacing = pacing
         self._probe_lease_us = round(
             (settings.session_ttl_s + settings.connect_timeout_s + settings.request_timeout_s + PROBE_MARGIN_S)
@@ -99,9 +107,11 @@ class Claimer:
         session_id, number = self.session.begin_claim()
         asked_at_s = self._clock.monotonic()
         try:
-            elements = await CLAIM.run(self._redis, self._keys, [encode(self._request(session_id, number, limit))])
+            request = self._request(session_id, number, limit)
+            elements = await CLAIM.run(self._redis, self._keys, [encode(request)])
             reply, answered_at_s = decode(ClaimReply, elements[0]), self._clock.monotonic()
-            claims = self._claims(reply, elements, session_id, asked_at_s, answered_at_s)
+            self._redis_offset_s = reply.now_ms / 1000 - self._clock.uptime()
+            claims = self._claims(reply, elements, request, asked_at_s, answered_at_s)
         except BaseException:
             self.session.lose_claim(session_id, number)
             raise
@@ -117,7 +127,7 @@ class Claimer:
             self._metrics.claim_delay.observe(row.late_ms / 1000, _priority(row))
 
     def _request(self, session_id: str, number: int, limit: int) -> ClaimRequest:
-        pacing = self._pacing
+        pacing, (egress_pace, not_after) = self._pacing, self._egress_pace()
         return ClaimRequest(
             session=session_id,
             number=number,
@@ -128,13 +138,23 @@ class Claimer:
             window=pacing.window_us,
             catch_up=pacing.catch_up_us,
             margin_ppm=pacing.margin_ppm,
-            egress_pace=pacing.egress_pace_us,
+            egress_pace=egress_pace,
             egress_burst=pacing.egress_burst_us,
             probe_lease=self._probe_lease_us,
+            not_after=not_after,
         )
 
+    def _egress_pace(self) -> tuple[int, int]:
+        """Return the egress's pace, and until when by Redis's clock it may be used (us); 0 if that does not matter."""
+        pace: ClaimPace = self._share.pace(self._clock.uptime())
+        if pace.until_s is None:
+            return pace.pace_us, 0
+        if self._redis_offset_s is None:
+            return self._share.least().pace_us, 0
+        return pace.pace_us, int((pace.until_s + self._redis_offset_s) * US_PER_S)
+
     def _claims(
-        self, reply: ClaimReply, elements: Sequence[Any], session_id: str, asked_at_s: float, answered_at_s: float
+        self, reply: ClaimReply, elements: Sequence[Any], request: ClaimRequest, asked_at_s: float, answered_at_s: float
     ) -> Claims:
         """Return the claims of a reply. Slots count from its arrival: never too early."""
         steady_s = self._redis_clock.observe(reply.now_ms / 1000, asked_at_s, answered_at_s)
@@ -150,7 +170,7 @@ class Claimer:
             Claim(
                 lane=row.lane,
                 job_id=row.job_id,
-                session_id=session_id,
+                session_id=request.session,
                 token=row.token,
                 slot_at_s=answered_at_s + row.wait_us / US_PER_S,
                 slot_number=row.slot_number,
@@ -163,6 +183,7 @@ class Claimer:
                 rejected_keys_mark=row.rejected_keys_mark or None,
                 is_cancelled=bool(row.is_cancelled),
                 priority=_priority(row),
+                egress_pace_us=request.egress_pace,
                 coalescable=tuple((behind.job_id, stored(behind)) for behind in row.behind),
             )
             for row in reply.rows
@@ -170,7 +191,12 @@ class Claimer:
         malformed = [MalformedEntry(row.name, row.done, postponed=bool(row.is_postponed)) for row in reply.malformed]
         next_due_s = None if reply.next_due_us < 0 else reply.next_due_us / US_PER_S
         return Claims(
-            claims, malformed, next_due_s, is_blocked=bool(reply.is_blocked), has_pinned=bool(reply.has_pinned)
+            claims,
+            malformed,
+            next_due_s,
+            is_blocked=reply.is_blocked > 0,
+            lacks_probe=reply.is_blocked == LACKS_PROBE,
+            has_pinned=bool(reply.has_pinned),
         )
 
 

@@ -21,6 +21,7 @@ class ClaimRequest(Message):
         egress_pace: us a request.
         egress_burst: how far the egress may be ahead of its pace, us.
         probe_lease: when the next probe is due if this claim's is never settled, us after its slot.
+        not_after: when `egress_pace` ends, us of Redis's clock; 0 for never.
     """
 
     session: str
@@ -35,6 +36,7 @@ class ClaimRequest(Message):
     egress_pace: int
     egress_burst: int
     probe_lease: int
+    not_after: int = 0
 
 
 class BehindRow(Message):
@@ -105,7 +107,7 @@ class ClaimReply(Message):
     Attributes:
         now_ms: Redis's clock, Unix ms.
         is_refused: 1 if the session is dead, or the claim was given up.
-        is_blocked: 1 if the egress is paused, or its breaker is open.
+        is_blocked: 1 if the egress is paused, or its breaker is open; 2 if a probe is due and nobody could be claimed.
         has_pinned: 1 if users are pinned to the egress.
         next_due_us: us until another user may be claimable; -1 if none is scheduled.
         rows: the claims.

@@ -63,6 +63,7 @@ class Claim:
         redis_clock_steady_since_s: Since when Redis's clock has certainly not been set, monotonic clock.
         is_cancelled: Whether its batch was cancelled.
         priority: What the lane was claimed as.
+        egress_pace_us: The pace of the egress by which its slot was taken; 0 for all of its rate.
     """
 
     lane: str
@@ -81,6 +82,7 @@ class Claim:
     redis_clock_steady_since_s: float = math.inf
     is_cancelled: bool = False
     priority: Priority = Priority.INTERACTIVE
+    egress_pace_us: int = 0
 
     def redis_ms(self, monotonic_s: float) -> int:
         """Convert a monotonic time to Redis's clock, in Unix milliseconds: all stored times are of that clock."""
@@ -111,6 +113,7 @@ class Claims:
         malformed: The entries that could not be read.
         next_due_s: Seconds until another user can be claimed for, 0 if one is due now; None if none is scheduled.
         is_blocked: Whether the egress is paused, or its breaker is open.
+        lacks_probe: Whether its breaker is open, and nobody is there to probe.
         has_pinned: Whether users are pinned to the egress.
     """
 
@@ -118,6 +121,7 @@ class Claims:
     malformed: list[MalformedEntry]
     next_due_s: float | None
     is_blocked: bool = False
+    lacks_probe: bool = False
     has_pinned: bool = False
 
 

@@ -24,9 +24,12 @@ then take different paths.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from producers.errors import SettingsError
 from producers.queue.bucket import MAX_PER_WINDOW, US_PER_S, WINDOW_PAD_US
+from producers.settings import variable_name
 
 CATCH_UP = 0.5
 """Maximum of a claim's lateness that the next slot makes up for, as a fraction of the pace, so that late claims do not
@@ -36,6 +39,12 @@ EGRESS_MARGIN = 0.01
 EGRESS_BURST_S = 0.1
 """6000 requests a minute, less 1 %, plus a burst of 0.1 s: at most 5950 in any minute. The rest is for requests for the
 exchange's time."""
+
+EGRESS_WINDOW_S = 60.0
+"""The window in which the exchange counts the requests of an egress."""
+
+MAX_LOST = 0.5
+"""The largest part of an egress's rate that may be given up for its shards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +70,14 @@ class Pacing:
     margin_ppm: int = 0
 
     @classmethod
-    def from_rates(cls, *, user_rate_per_s: float, egress_rate_per_s: float, margin_percent: float) -> Pacing:
-        """Return the parameters for the given rates."""
+    def from_rates(
+        cls, *, user_rate_per_s: float, egress_rate_per_s: float, margin_percent: float, shards: int = 1
+    ) -> Pacing:
+        """Return the parameters for the given rates.
+
+        Raises:
+            SettingsError: the rate of the egress is too low to be divided among the shards.
+        """
         per_window = max(1, min(MAX_PER_WINDOW, int(user_rate_per_s)))
         margin_factor = 1 + margin_percent / 100
         pace_us = US_PER_S / user_rate_per_s * margin_factor
@@ -71,7 +86,29 @@ class Pacing:
             per_window=per_window,
             window_us=round(per_window / user_rate_per_s * US_PER_S) + WINDOW_PAD_US,
             catch_up_us=round(pace_us * CATCH_UP),
-            egress_pace_us=max(1, round(US_PER_S / egress_rate_per_s * (1 + EGRESS_MARGIN))),
+            egress_pace_us=_egress_pace_us(egress_rate_per_s, shards),
             egress_burst_us=round(EGRESS_BURST_S * US_PER_S),
             margin_ppm=round(margin_percent * 10_000),
         )
+
+
+def _egress_pace_us(rate_per_s: float, shards: int) -> int:
+    """Return the pace of an egress. In any window each shard may begin with one request, and that is made up for.
+
+    Raises:
+        SettingsError: that would take more than half of the rate.
+    """
+    pace_us = US_PER_S / rate_per_s * (1 + EGRESS_MARGIN)
+    if shards == 1:
+        return max(1, round(pace_us))
+    lost = (shards - 1) * pace_us / (EGRESS_WINDOW_S * US_PER_S)
+    if lost > MAX_LOST:
+        raise SettingsError(
+            f"{variable_name('egress_rate_per_s')}: {rate_per_s:g} is too low for {shards} shards, each of which may"
+            f" begin a minute with a request; it must be at least {_min_rate_per_s(shards):.3g}"
+        )
+    return math.ceil(pace_us / (1 - lost))
+
+
+def _min_rate_per_s(shards: int) -> float:
+    return (shards - 1) * (1 + EGRESS_MARGIN) / (EGRESS_WINDOW_S * MAX_LOST)

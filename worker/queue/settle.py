@@ -183,7 +183,7 @@ class Settler:
         request = SettleRequest(
             session=claim.session_id,
             egress=self._egress,
-            egress_pace=self._egress_pace_us,
+            egress_pace=self._egress_pace(run),
             max_throttled_pause_ms=self._max_throttled_pause_ms,
             result_ttl_ms=self._result_ttl_ms,
             dead_letter_ttl_ms=self._dead_letter_ttl_ms,
@@ -193,6 +193,11 @@ class Settler:
         reply = await SETTLE.run(self._redis, keyspace_of(self._redis), [encode(request), *further])
         self._metrics.redis_call_duration.observe(self._clock.monotonic() - now_s, "settle.lua")
         return decode(SettleReply, reply)
+
+    def _egress_pace(self, run: list[_Waiting]) -> int:
+        """Return the shortest pace by which the slots of a run were taken: never more is given back than was taken."""
+        paces = (waiting.encoded.settlement.claim.egress_pace_us for waiting in run)
+        return min(pace or self._egress_pace_us for pace in paces)
 
 
 class _Waiting:
