@@ -49,6 +49,11 @@ class ClusterSetup:
         """Return the ID of a node."""
         return str(self.command(node, "CLUSTER", "MYID").decode())
 
+    def info(self, node: Valkey) -> dict[str, str]:
+        """Return what a node says of the cluster, such as `cluster_state`."""
+        info = self.command(node, "CLUSTER", "INFO")
+        return info if isinstance(info, dict) else dict(line.split(":") for line in info.decode().split())
+
     def owner(self, slot: int, *, asked: Valkey | None = None) -> Valkey:
         """Return the node that owns a slot, as another says (by default the last that answers)."""
         for node in (asked,) if asked is not None else reversed(self.nodes):
@@ -83,8 +88,7 @@ class ClusterSetup:
 
     def _agrees(self) -> bool:
         for node in self.nodes:
-            info = self.command(node, "CLUSTER", "INFO")
-            state = info if isinstance(info, dict) else dict(line.split(":") for line in info.decode().split())
+            state = self.info(node)
             if state["cluster_state"] != "ok" or int(state["cluster_known_nodes"]) != len(self.nodes):
                 return False
         states = [self.command(node, "INFO", "replication") for node in self.nodes]

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS as SLOTS
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
@@ -29,10 +30,9 @@ def owner(cluster: ClusterSetup) -> Valkey:
     return cluster.owner(SLOT)
 
 
-def others(cluster: ClusterSetup) -> list[Valkey]:
-    """Return the nodes that do not own the queue's slot."""
-    owning = owner(cluster)
-    return [node for node in cluster.nodes if node is not owning]
+def primaries(cluster: ClusterSetup) -> list[Valkey]:
+    """Return the nodes that own slots."""
+    return list({cluster.owner(slot).port: cluster.owner(slot) for slot in (0, SLOTS // 2, SLOTS - 1)}.values())
 
 
 async def fail_over(cluster: ClusterSetup) -> tuple[Valkey, Valkey]:
@@ -95,13 +95,14 @@ class Caller:
 async def calling(
     kind: str, dsn: str, settings: ProducerSettings = QUICK, *, wait_s: float = 0.0
 ) -> AsyncIterator[Caller]:
-    """Open a producer of a kind; each test is for both."""
-    if kind == "synchronous":
-        with PlainProducer.connect(dsn, settings, wait_s=wait_s) as plain:
-            yield Caller(plain)
-    else:
-        async with Producer.connect(dsn, settings, wait_s=wait_s) as producer:
-            yield Caller(producer)
+    """Open a producer of a kind, for `WITHIN_S` at most; each test is for both."""
+    async with asyncio.timeout(WITHIN_S):
+        if kind == "synchronous":
+            with PlainProducer.connect(dsn, settings, wait_s=wait_s) as plain:
+                yield Caller(plain)
+        else:
+            async with Producer.connect(dsn, settings, wait_s=wait_s) as producer:
+                yield Caller(producer)
 
 
 def dsn_of(*nodes: Valkey) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from arq.connections import ArqRedis
 
 from ops.redis_cluster import ClusterSetup, redis_cluster
-from producers import Cancellation, Producer
+from producers import Cancellation, Producer, QueueUnavailable
 from producers.transport.dsn import open_redis
 from tests.support.changes import change, numbered
-from tests.support.clusters import KINDS, WITHIN_S, calling, dsn_of, empty, fail_over, owned_by, owner
+from tests.support.clusters import KINDS, WITHIN_S, calling, dsn_of, empty, fail_over, owned_by, owner, primaries
 from tests.support.lanes import Lanes
 
 both_kinds = pytest.mark.parametrize("kind", KINDS)
@@ -27,12 +28,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterSetup]:
 
 
 @pytest.fixture
-async def cluster(running: ClusterSetup) -> AsyncIterator[ClusterSetup]:
+def cluster(running: ClusterSetup) -> ClusterSetup:
     """The cluster, whole and empty."""
-    await asyncio.to_thread(running.wait_until_formed)
-    await asyncio.to_thread(empty, running)
-    async with asyncio.timeout(WITHIN_S):
-        yield running
+    running.wait_until_formed()
+    empty(running)
+    return running
 
 
 @both_kinds
@@ -47,9 +47,11 @@ async def test_each_node_leads_to_the_owner(cluster: ClusterSetup, kind: str) ->
 
 
 @both_kinds
-async def test_nodes_that_are_gone_from_the_list_are_passed(cluster: ClusterSetup, kind: str) -> None:
-    """Two of the list do not exist. With one that is no cluster's, the others still count."""
-    dsn = f"redis+cluster://127.0.0.1:1,no-such-host.invalid:2,127.0.0.1:{cluster.nodes[0].port}"
+async def test_nodes_that_are_gone_from_the_list_are_passed(
+    cluster: ClusterSetup, kind: str, valkey_server: str
+) -> None:
+    """One does not answer, and the address of another one is that of a server which is in no cluster now."""
+    dsn = f"redis+cluster://127.0.0.1:1,127.0.0.1:{urlsplit(valkey_server).port},127.0.0.1:{cluster.nodes[0].port}"
     async with calling(kind, dsn) as producer:
         assert await producer("paused") == []
 
@@ -133,6 +135,30 @@ async def test_an_owner_that_hangs_is_left_when_another_took_over(cluster: Clust
             assert producer.owner_port == replica.port
         finally:
             before.thaw()
+
+
+@both_kinds
+async def test_a_cluster_that_was_down_is_used_again(cluster: ClusterSetup, kind: str) -> None:
+    """The owner is cut off from the other primaries, and refuses all calls (CLUSTERDOWN) until it hears of them."""
+    owning = owner(cluster)
+    replicas = [await asyncio.to_thread(cluster.replica_of, node) for node in primaries(cluster)]
+    cut_off = [node for node in cluster.nodes if node is not owning and node not in replicas]
+    async with calling(kind, cluster.dsn) as hasty, calling(kind, cluster.dsn, wait_s=WITHIN_S) as producer:
+        await hasty("enqueue", change())
+        for node in cut_off:
+            node.freeze()
+        try:
+            while (await asyncio.to_thread(cluster.info, owning))["cluster_state"] == "ok":  # noqa: ASYNC110 - polls a server
+                await asyncio.sleep(0.05)
+            with pytest.raises(QueueUnavailable):
+                await hasty("enqueue", change())
+            waiting = asyncio.ensure_future(producer("enqueue", change()))
+        finally:
+            for node in cut_off:
+                node.thaw()
+        job = await waiting
+
+        assert (await producer.of(job, "status")).position == 1
 
 
 @both_kinds

@@ -45,12 +45,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterSetup]:
 async def cluster(running: ClusterSetup) -> AsyncIterator[ClusterSetup]:
     """The cluster, empty; nodes announce what they do by default."""
     await asyncio.to_thread(empty, running)
-    async with asyncio.timeout(WITHIN_S):
-        yield running
-        for host, config in (("?", NAMELESS), ("127.0.0.1", DEFAULTS)):
-            for node in running.nodes:
-                await configure(running, node, config)
-            await named(running, [(host, node.port) for node in running.nodes])
+    yield running
+    for host, config in (("?", NAMELESS), ("127.0.0.1", DEFAULTS)):
+        for node in running.nodes:
+            await configure(running, node, config)
+        await named(running, [(host, node.port) for node in running.nodes])
 
 
 async def configure(cluster: ClusterSetup, node: Valkey, config: dict[str, str | int]) -> None:
@@ -61,9 +60,10 @@ async def configure(cluster: ClusterSetup, node: Valkey, config: dict[str, str |
 
 async def named(cluster: ClusterSetup, addresses: list[tuple[str | None, int]]) -> None:
     """Return when all nodes name the three so."""
-    for node in cluster.nodes:
-        while await asyncio.to_thread(_addresses, node) != addresses:  # noqa: ASYNC110 - polls a server
-            await asyncio.sleep(0.05)
+    async with asyncio.timeout(WITHIN_S):
+        for node in cluster.nodes:
+            while await asyncio.to_thread(_addresses, node) != addresses:  # noqa: ASYNC110 - polls a server
+                await asyncio.sleep(0.05)
 
 
 def _addresses(node: Valkey) -> list[tuple[str | None, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,17 +21,10 @@ both_kinds = pytest.mark.parametrize("kind", KINDS)
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[ClusterSetup]:
+def cluster(tmp_path: Path) -> Iterator[ClusterSetup]:
     """One primary and its replica."""
-    with redis_cluster(tmp_path, size=1) as running:
-        yield running
-
-
-@pytest.fixture
-async def cluster(running: ClusterSetup) -> AsyncIterator[ClusterSetup]:
-    """The cluster."""
-    async with asyncio.timeout(WITHIN_S):
-        yield running
+    with redis_cluster(tmp_path, size=1) as cluster:
+        yield cluster
 
 
 async def forget(cluster: ClusterSetup, left: int) -> None:
@@ -50,7 +43,7 @@ async def test_a_waiter_hears_of_its_result_although_its_node_left_the_cluster(
     monkeypatch.setattr(waiting, "POLL_INTERVAL_S", 100 * WITHIN_S)
     client: ArqRedis = open_redis(cluster.dsn, ArqRedis, timeout_s=5, wait_s=WITHIN_S)
     lanes = Lanes(client)
-    async with Producer.connect(cluster.dsn, QUICK, wait_s=WITHIN_S) as producer:
+    async with asyncio.timeout(WITHIN_S), Producer.connect(cluster.dsn, QUICK, wait_s=WITHIN_S) as producer:
         job = await producer.enqueue(change())
         claim = await lanes.claim_one()
         result = asyncio.create_task(job.result())
