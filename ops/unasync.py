@@ -29,7 +29,7 @@ SUBSTITUTIONS = [
     (r"Async(Generator|Iterator)", r"\1"),
     (r"StopAsyncIteration", "StopIteration"),
     (r"__a(enter|exit|iter|next)__", r"__\1__"),
-    (r"a(close|closing|iter_any)", r"\1"),
+    (r"a(close|closing|iter_any|next)\b", r"\1"),
     # Prose
     (r"an async context manager", "a context manager"),
     (r"an iterable or asynchronous iterable", "an iterable"),

@@ -7,10 +7,12 @@ async with Producer.connect("redis://localhost:6379/0") as producer:
 
 from __future__ import annotations
 
-from producers.client.batch import Batch, ResultStream
-from producers.client.dead_letters import DeadLetterListing, DeadLetters
+from producers.client.batch import Batch
+from producers.client.dead_letter_listing import DeadLetterListing
+from producers.client.dead_letters import DeadLetters
 from producers.client.job import Job
 from producers.client.producer import Producer
+from producers.client.results import ResultStream
 from producers.contract.messages import Attempt, CopySetting, JobResult, Outcome, Priority, SettingsChange
 from producers.contract.progress import Progress
 from producers.contract.reader import read_change, read_changes

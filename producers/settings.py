@@ -37,6 +37,10 @@ MIN_CONNECTIONS, DEFAULT_CONNECTIONS = 2, 50
 """Connections to Redis: one may wait for notifications, and commands need another. The default allows 10,000 commands a
 second at round trips of 5 ms, and 200 such processes fit into Redis's own default of 10,000 clients."""
 
+MAX_SHARDS = 64
+"""Each worker process has a session, and a connection that waits for wake-ups, in every shard."""
+
+Shards = Annotated[int, msgspec.Meta(ge=1, le=MAX_SHARDS)]
 Connections = Annotated[int, msgspec.Meta(ge=MIN_CONNECTIONS, le=MAX_VALUE)]
 
 _violation = re.compile(r"^(?P<what>.*?)(?:, got `\w+`)? - at `\$\.(?P<field>\w+)`$")
@@ -83,6 +87,7 @@ class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
             redis+cluster://host:port,host:port.
         keyspace: name of the queue, where several share a Redis; None is "copytrade" in a cluster, and else the keys
             without a tag.
+        shards: over how many keyspaces the users of the queue are spread; fixed for its life.
         redis_timeout_s: limit for waiting for a free connection to Redis, for connecting, and for each reply.
         redis_connections: maximum number of connections to Redis of a producer.
         redis_wait_s: how long a call retries while Redis is away; with 0 it fails at once.
@@ -96,6 +101,7 @@ class ProducerSettings(EnvironmentSettings, frozen=True, kw_only=True):
 
     redis_dsn: Text = "redis://localhost:6379/0"
     keyspace: Text | None = None
+    shards: Shards = 1
     redis_timeout_s: Positive = 5.0
     redis_connections: Connections = DEFAULT_CONNECTIONS
     redis_wait_s: NotNegative = 0.0

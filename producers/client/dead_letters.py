@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
 from typing import Unpack
 
-from redis.asyncio import Redis
-
+from producers.client.dead_letter_listing import DeadLetterListing, newest_page
+from producers.client.shard import Shard, run_on_all, run_where_found
 from producers.contract.messages import Outcome
+from producers.errors import DeadLetterNotFound
 from producers.queue import dead_letters
-from producers.queue.dead_letter_index import count, newest_us, select_part
+from producers.queue.dead_letter_index import count, newest_us
 from producers.queue.dead_letter_pages import (
     DeadLetterGrouping,
     DeadLetterGroups,
     DeadLetterPage,
     group_newest,
-    newest_page,
+    merge_groups,
 )
 from producers.queue.dead_letter_selection import Filters, Selection
-from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter
+from producers.queue.dead_letters import DeadLetter
 from producers.queue.replay import replay
 from producers.queue.resubmission import ReplayReport
-from producers.queue.slicing import slices
 from producers.settings import ProducerSettings
 from producers.tracing import open_tracing
-from producers.transport.clients import keyspace_of
-from producers.transport.runner import run_plan
 
 
 class DeadLetters:
@@ -34,9 +32,8 @@ class DeadLetters:
     Use it as `Producer.dead`.
     """
 
-    def __init__(self, redis: Redis, settings: ProducerSettings) -> None:
-        self._redis = redis
-        self._keys = keyspace_of(redis)
+    def __init__(self, shards: Sequence[Shard], settings: ProducerSettings) -> None:
+        self._shards = shards
         self._settings = settings
 
     def list(
@@ -54,7 +51,7 @@ class DeadLetters:
         do (`COPYTRADE_RESULT_TTL_S`); from then on a dead letter has no code.
         """
         selection = Selection(outcome, user_id, batch_id, trader_id=trader_id, code=code)
-        return DeadLetterListing(self._redis, selection)
+        return DeadLetterListing(self._shards, selection)
 
     async def page(
         self, start_us: float | None = None, *, limit: int = 100, **filters: Unpack[Filters]
@@ -69,8 +66,7 @@ class DeadLetters:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        plan = newest_page(self._keys, Selection(**filters), start_us=start_us, limit=limit)
-        return await run_plan(self._redis, plan, "listing dead letters")
+        return await newest_page(self._shards, Selection(**filters), start_us, limit)
 
     async def groups(self, by: DeadLetterGrouping, **filters: Unpack[Filters]) -> DeadLetterGroups:
         """Return how many dead letters there are of each cause, user, batch or trader, among the newest 2,000.
@@ -82,8 +78,11 @@ class DeadLetters:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        plan = group_newest(self._keys, Selection(**filters), by)
-        return await run_plan(self._redis, plan, "grouping dead letters")
+        selection = Selection(**filters)
+        parts = await run_on_all(
+            self._shards, lambda shard: group_newest(shard.keys, selection, by), "grouping dead letters"
+        )
+        return merge_groups(parts)
 
     async def count(self, **filters: Unpack[Filters]) -> int:
         """Return how many dead letters match the filters of `list`; those that have expired may be counted.
@@ -91,7 +90,9 @@ class DeadLetters:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        return await run_plan(self._redis, count(self._keys, Selection(**filters)), "counting dead letters")
+        selection = Selection(**filters)
+        counts = await run_on_all(self._shards, lambda shard: count(shard.keys, selection), "counting dead letters")
+        return sum(counts)
 
     async def get(self, job_id: str) -> DeadLetter:
         """Return the dead letter of a change.
@@ -100,7 +101,11 @@ class DeadLetters:
             DeadLetterNotFound: there is none, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        return await run_plan(self._redis, dead_letters.get(self._keys, job_id), f"reading dead letter {job_id}")
+        action = f"reading dead letter {job_id}"
+        found = await run_where_found(
+            self._shards, lambda shard: dead_letters.get(shard.keys, job_id), action, DeadLetterNotFound
+        )
+        return found[0][1]
 
     async def newest_us(self) -> float | None:
         """Return when the newest dead letter ended, Unix microseconds on Redis's clock; None if there is none.
@@ -108,7 +113,9 @@ class DeadLetters:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        return await run_plan(self._redis, newest_us(self._keys, Selection()), "reading the newest dead letter")
+        action = "reading the newest dead letter"
+        found = await run_on_all(self._shards, lambda shard: newest_us(shard.keys, Selection()), action)
+        return max((at_us for at_us in found if at_us is not None), default=None)
 
     async def counts(self) -> dict[Outcome, int]:
         """Return how many dead letters there are of each outcome.
@@ -118,7 +125,9 @@ class DeadLetters:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        return await run_plan(self._redis, dead_letters.count_by_outcome(self._keys), "counting dead letters")
+        action = "counting dead letters"
+        counts = await run_on_all(self._shards, lambda shard: dead_letters.count_by_outcome(shard.keys), action)
+        return dead_letters.merge_counts(counts)
 
     async def replay(
         self,
@@ -167,8 +176,13 @@ class DeadLetters:
             until_us=until_us,
         )
         with open_tracing(self._settings).send_many() as sending:
-            plan = replay(self._keys, selection, self._settings, sending)
-            return await run_plan(self._redis, plan, "replaying dead letters")
+            found = await run_where_found(
+                self._shards,
+                lambda shard: replay(shard.keys, selection, self._settings, sending),
+                "replaying dead letters",
+                DeadLetterNotFound,
+            )
+        return ReplayReport.merged([report for _, report in found])
 
     async def drop(
         self,
@@ -202,41 +216,8 @@ class DeadLetters:
             everything=everything,
             until_us=until_us,
         )
-        return await run_plan(self._redis, dead_letters.drop(self._keys, selection), "dropping dead letters")
-
-
-class DeadLetterListing:
-    """The selected dead letters. Iterating reads them, oldest first.
-
-    Attributes:
-        malformed: how many index entries were left out because they cannot be read; of those that iterating has
-            reached.
-    """
-
-    def __init__(self, redis: Redis, selection: Selection) -> None:
-        self.malformed = 0
-        self._redis = redis
-        self._keys = keyspace_of(redis)
-        self._selection = selection
-
-    async def __aiter__(self) -> AsyncIterator[DeadLetter]:
-        """Read the dead letters.
-
-        Raises:
-            QueueUnavailable: Redis did not answer.
-        """
-        newest = await run_plan(self._redis, newest_us(self._keys, self._selection), "listing dead letters")
-        self.malformed = 0
-        start_us: float | None = None
-        while True:
-            plan = select_part(self._keys, self._selection, start_us=start_us, end_us=newest)
-            part = await run_plan(self._redis, plan, "listing dead letters")
-            self.malformed += part.malformed
-            for entries in slices(part.entries, READ_BATCH_SIZE):
-                for dead_letter in await run_plan(
-                    self._redis, dead_letters.fetch(self._keys, entries), "reading dead letters"
-                ):
-                    yield dead_letter
-            start_us = part.next_us
-            if start_us is None:
-                return
+        action = "dropping dead letters"
+        found = await run_where_found(
+            self._shards, lambda shard: dead_letters.drop(shard.keys, selection), action, DeadLetterNotFound
+        )
+        return sum(dropped for _, dropped in found)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import msgspec
 
 from producers.contract.messages import Priority
@@ -50,3 +53,35 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def ended(self) -> int:
         """The number of changes that have ended."""
         return sum(self.outcomes.values())
+
+
+def merge_progress(parts: Sequence[Progress]) -> Progress:
+    """Return the progress of a batch from that of its parts in several shards; there is at least one.
+
+    It is complete when every part is. Its estimate is the latest of theirs.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    outcomes: dict[str, int] = {}
+    for part in parts:
+        for outcome, count in part.outcomes.items():
+            outcomes[outcome] = outcomes.get(outcome, 0) + count
+    is_complete = all(part.complete for part in parts)
+    last = max(parts, key=lambda part: math.inf if part.eta_s is None else part.eta_s)
+    return Progress(
+        batch_id=parts[0].batch_id,
+        total=sum(part.total for part in parts),
+        queued=sum(part.queued for part in parts),
+        in_flight=sum(part.in_flight for part in parts),
+        outcomes=outcomes,
+        sealed=all(part.sealed for part in parts),
+        cancelled=any(part.cancelled for part in parts),
+        complete=is_complete,
+        priority=parts[0].priority,
+        created_at_ms=min(part.created_at_ms for part in parts),
+        started_at_ms=min((part.started_at_ms for part in parts if part.started_at_ms is not None), default=None),
+        finished_at_ms=max(part.finished_at_ms or 0 for part in parts) if is_complete else None,
+        eta_s=last.eta_s,
+        waits_for=last.waits_for or next((part.waits_for for part in parts if part.waits_for), None),
+        retried_as=list(dict.fromkeys(batch_id for part in parts for batch_id in part.retried_as)),
+    )

@@ -17,13 +17,10 @@ from redis.crc import key_slot
 from producers.contract.keyspace import Keyspace
 from producers.contract.layout import LAYOUT
 
-MAX_SHARDS = 64
-"""Each worker process has a session, and a connection that waits for wake-ups, in every shard."""
-
 
 def shard_of(user_id: str, shards: int) -> int:
     """Return the number of the shard that holds a user, from 0. The same in every program: CRC-32 of its UTF-8."""
-    return crc32(user_id.encode()) % shards
+    return crc32(user_id.encode(errors="surrogatepass")) % shards if shards > 1 else 0
 
 
 def shard_keyspaces(name: str, shards: int) -> list[Keyspace]:

@@ -1,4 +1,4 @@
-"""Plans about batches: sealing, cancelling and listing them."""
+"""Plans about batches: sealing and cancelling them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from enum import IntEnum
 
 from producers.contract import ids
 from producers.contract.keyspace import Keyspace
-from producers.contract.progress import Progress
-from producers.contract.stored_values import Listing, read_each
+from producers.contract.messages import Priority
+from producers.contract.stored_values import read_each
 from producers.queue.cancel import Cancellation, CancelReport, cancel_jobs
 from producers.queue.chunking import conflict_error
 from producers.queue.parts import BATCHES, CLOCK, LAYOUT_CHECK
-from producers.queue.progress import StoredBatch, batch_not_found_error, fetch_stored, read_progress
-from producers.queue.results import MAX_PAGE_SIZE
+from producers.queue.progress import batch_not_found_error
 from producers.queue.submit import SubmitOptions
 from producers.queue.submit_messages import SubmitVerdict
-from producers.transport.commands import HEXISTS, HMGET, SSCAN, ZREM, ZREVRANGE
+from producers.transport.commands import HEXISTS, HMGET, SSCAN
 from producers.transport.plan import Plan, RunScript, Transaction
 from producers.transport.script_messages import Message, encode
 from producers.transport.scripts import Script
@@ -63,9 +62,6 @@ SEAL = Script.load(
 )
 
 SCAN_COUNT = 1000
-
-MAX_LISTED = 10_000
-"""Batches among which those with a prefix are looked for: ten calls."""
 
 APPENDED = "appended"
 """The content of all batches to which changes are added one by one. The digest of each change is compared instead."""
@@ -157,45 +153,20 @@ def cancel_batch(keys: Keyspace, batch_id: str, *, result_ttl_ms: int) -> Plan[C
             return CancelReport(counts[Cancellation.CANCELLED], counts[Cancellation.IN_FLIGHT], malformed)
 
 
+def cancel_absent(
+    keys: Keyspace, batch_id: str, content: str, priority: Priority, *, result_ttl_ms: int
+) -> Plan[CancelReport]:
+    """Cancel the part of a batch in a shard that had none a moment ago: whatever it has now, and it accepts no more."""
+    options = SubmitOptions(lane_limit=0, priority=priority, content=content)
+    yield from seal(batch_id, options, lane_full_count=0, result_ttl_ms=result_ttl_ms)
+    return (yield from cancel_batch(keys, batch_id, result_ttl_ms=result_ttl_ms))
+
+
+def fetch_content(keys: Keyspace, batch_id: str) -> Plan[tuple[str, Priority]]:
+    """Return the content of a batch that exists, and its priority."""
+    content, priority = yield from HMGET(keys.batch + batch_id, "content", "priority")
+    return (content or b"").decode(), Priority((priority or b"bulk").decode())
+
+
 def _run_seal(request: SealRequest) -> RunScript[SealVerdict]:
     return RunScript(SEAL, [encode(request)], parse=SealVerdict, idempotent=True)
-
-
-def list_newest(keys: Keyspace, limit: int, skip: int = 0, prefix: str = "") -> Plan[Listing[Progress]]:
-    """Return the progress of the newest batches after the first `skip`; drop expired ones from the list of batches.
-
-    With a prefix, only batches whose IDs begin with it count, of the newest `MAX_LISTED`.
-    """
-    limit = min(limit, MAX_PAGE_SIZE)
-    found: Listing[Progress] = Listing()
-    own = (yield from _ids_with(keys, prefix))[skip:] if prefix else []
-    while len(found) < limit:
-        if prefix:
-            names, own = own[: limit - len(found)], own[limit - len(found) :]
-        else:
-            listed = skip + len(found) + found.malformed  # so many stay in the list; the expired ones were dropped
-            names = yield from ZREVRANGE(keys.batches, listed, listed + limit - len(found) - 1)
-        if not names:
-            break
-        batch_ids = read_each(names, bytes.decode)
-        stored: list[StoredBatch] = []
-        for batch_id in batch_ids:
-            batch = yield from fetch_stored(batch_id)
-            if batch is None:
-                yield from ZREM(keys.batches, batch_id)
-            else:
-                stored.append(batch)
-        batches = read_progress(stored)
-        found.extend(batches)
-        found.malformed += batch_ids.malformed + batches.malformed
-    return found
-
-
-def _ids_with(keys: Keyspace, prefix: str) -> Plan[list[bytes]]:
-    found: list[bytes] = []
-    for first in range(0, MAX_LISTED, SCAN_COUNT):
-        names = yield from ZREVRANGE(keys.batches, first, first + SCAN_COUNT - 1)
-        found += [name for name in names if name.startswith(prefix.encode())]
-        if len(names) < SCAN_COUNT:
-            break
-    return found

@@ -60,6 +60,15 @@ class CancelReport:
     in_flight: int
     malformed: int = 0
 
+    @classmethod
+    def merged(cls, parts: Sequence[CancelReport]) -> CancelReport:
+        """Return the report on all that several reports are on."""
+        return cls(
+            sum(part.cancelled for part in parts),
+            sum(part.in_flight for part in parts),
+            sum(part.malformed for part in parts),
+        )
+
 
 def cancel_jobs(keys: Keyspace, job_ids: Sequence[str], *, result_ttl_ms: int) -> Plan[list[Cancellation]]:
     """Cancel changes, except those in flight; return the result for each, in the given order.

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-import msgspec
-
-from producers.contract.codec import DIGEST_CHARS
 from producers.contract.keyspace import escape
 from producers.contract.messages import SettingsChange
+from producers.contract.shards import shard_of
 from producers.contract.validation import check_change, check_new_id
 from producers.contract.wording import plural
 from producers.errors import BatchConflict, ChangeConflict, InvalidChange, InvalidId, LaneFull, Refusal
-from producers.queue.submit import NO_DIGEST, ChunkDigest, Submission, SubmitOptions, TemplateRun, submit
+from producers.queue.chunks import Chunk, Entry, ShardChunks
+from producers.queue.submit import NO_DIGEST, Submission, SubmitOptions, TemplateRun, submit
 from producers.queue.submit_messages import SubmitVerdict
 from producers.tracing import NOT_TRACED, Sending
 from producers.transport.plan import RunScript
-
-CHUNK_SIZE = 250
-"""Items a round trip. The script then blocks Redis for some 4 ms."""
 
 CONFLICTS = {
     SubmitVerdict.OTHER_CONTENT: "it was begun with other content",
@@ -75,26 +69,20 @@ def change_parser(new_id: Callable[[], str], job_id: Callable[[SettingsChange], 
     return parse
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A change of a chunk, with the index of its item; `change` is None if it is the template's."""
+class Accepted(NamedTuple):
+    """A change that is in its lane.
 
-    index: int
-    submission: Submission
-    change: SettingsChange | None
+    Attributes:
+        place: the index of its item.
+        job_id: its ID.
+        already_there: whether it was accepted before.
+        shard: the number of the shard that has it.
+    """
 
-
-@dataclass
-class Chunk:
-    """Changes that are submitted in one round trip; chunks are numbered from 0."""
-
-    number: int
-    entries: list[Entry] = field(default_factory=list)
-
-    @cached_property
-    def lanes(self) -> frozenset[str]:
-        """The lanes of its changes."""
-        return frozenset(entry.submission.lane for entry in self.entries)
+    place: int
+    job_id: str
+    already_there: bool
+    shard: int
 
 
 @dataclass(slots=True)
@@ -105,9 +93,10 @@ class ChunkedSubmission:
         parser: turns items into changes.
         options: the options of all changes.
         ttl_ms: how long after now each change expires.
-        now_ms: returns the time of Redis's clock, Unix milliseconds.
+        now_ms: returns the time of the clock of a shard's Redis, Unix milliseconds.
         hashed: whether chunks carry digests, so that every run must have the same chunks.
         template: the change that items without one of their own have in common; None if there are none.
+        shards: how many shards the queue has.
         sending: how the changes are traced.
         item_count: how many items were added.
         accepted: how many changes were appended to their lanes.
@@ -119,74 +108,71 @@ class ChunkedSubmission:
     parser: ItemParser
     options: SubmitOptions
     ttl_ms: int
-    now_ms: Callable[[], int]
+    now_ms: Callable[[int], int]
     hashed: bool
     template: SettingsChange | None = None
+    shards: int = 1
     sending: Sending = NOT_TRACED
     item_count: int = field(default=0, init=False)
     accepted: int = field(default=0, init=False)
     already_there: int = field(default=0, init=False)
     refused: list[Refusal] = field(default_factory=list, init=False)
     lane_full_count: int = field(default=0, init=False)
-    _chunk: Chunk = field(default_factory=lambda: Chunk(0), init=False)
-    _previous: ChunkDigest = field(default=NO_DIGEST, init=False)
-    _run: TemplateRun | None = field(default=None, init=False)
+    _parts: list[ShardChunks] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._parts = [ShardChunks(number) for number in range(self.shards)]
 
     def add(self, item: Any) -> Chunk | None:
         """Add an item; return the chunk that it completes, if any."""
         index = self.item_count
         self.item_count += 1
+        entry, user_id = None, item_user_id(item)
+        part = self._parts[shard_of(user_id or "", self.shards)]
         try:
             parsed = self.parser(index, item)
         except (InvalidChange, InvalidId) as exc:
-            self.refused.append(Refusal(index, exc, item_user_id(item)))
+            self.refused.append(Refusal(index, exc, user_id))
         else:
-            self._chunk.entries.append(Entry(index, self._submission(parsed), parsed.change))
-        # Counts items, not entries: a chunk must hold the same items in every run.
-        return self.flush() if self.item_count % CHUNK_SIZE == 0 else None
+            entry = Entry(index, self._submission(parsed, part), parsed.change)
+        return part.add(entry)
 
-    def _submission(self, item: ParsedItem) -> Submission:
+    def _submission(self, item: ParsedItem, part: ShardChunks) -> Submission:
         if item.change is None:
-            return Submission(item.job_id, escape(item.user_id), self._template_run().trader, None)
-        job_id, now_ms, trace = item.job_id, self.now_ms(), self.sending.begin(item.job_id)
+            return Submission(item.job_id, escape(item.user_id), self._template_run(part).trader, None)
+        job_id, now_ms, trace = item.job_id, self.now_ms(part.shard), self.sending.begin(item.job_id)
         return Submission.from_change(
             item.change, job_id, self.options, now_ms=now_ms, ttl_ms=self.ttl_ms, traceparent=trace
         )
 
-    def _template_run(self) -> TemplateRun:
-        """Return the run of the template, which begins with its first change."""
-        if self._run is None:
-            template, now_ms = cast("SettingsChange", self.template), self.now_ms()
-            self._run = TemplateRun.from_change(template, self.options, now_ms=now_ms, ttl_ms=self.ttl_ms)
-        return self._run
+    def _template_run(self, part: ShardChunks) -> TemplateRun:
+        """Return the run of the template in a shard, which begins with its first change."""
+        if part.run is None:
+            template, now_ms = cast("SettingsChange", self.template), self.now_ms(part.shard)
+            part.run = TemplateRun.from_change(template, self.options, now_ms=now_ms, ttl_ms=self.ttl_ms)
+        return part.run
 
-    def flush(self) -> Chunk | None:
-        """Return the chunk that is not complete yet, None if it is empty."""
-        if not self._chunk.entries:
-            return None
-        chunk, self._chunk = self._chunk, Chunk(self._chunk.number + 1)
-        return chunk
+    def flush(self) -> list[Chunk]:
+        """Return the chunks that are not complete yet."""
+        return [chunk for part in self._parts if (chunk := part.flush()) is not None]
 
     def step(self, chunk: Chunk) -> RunScript[list[int]]:
         """Return the step that submits a chunk. Call it once for each chunk, in order: digests are chained."""
-        digest = previous = NO_DIGEST
-        if self.hashed:
-            previous = self._previous
-            content = [(entry.index, entry.change) for entry in chunk.entries]
-            self._previous = digest = ChunkDigest(f"c{chunk.number}", content_digest([previous.digest, content]))
+        part = self._parts[chunk.shard]
+        digest, previous = part.digests(chunk) if self.hashed else (NO_DIGEST, NO_DIGEST)
         submissions, trace = [entry.submission for entry in chunk.entries], self.sending.traceparent
-        return submit(submissions, self.options, chunk=digest, previous=previous, run=self._run, traceparent=trace)
+        return submit(submissions, self.options, chunk=digest, previous=previous, run=part.run, traceparent=trace)
 
     def describe_accepted(self) -> str:
         """Return what was accepted so far, for the message of an error after which no change is in doubt."""
         accepted = self.accepted + self.already_there
         return f"{accepted} changes were accepted, the others were not" if accepted else "nothing was written"
 
-    def apply_reply(self, chunk: Chunk, reply: list[int]) -> list[tuple[str, bool]]:
+    def apply_reply(self, chunk: Chunk, reply: list[int]) -> list[Accepted]:
         """Count the verdicts on a chunk.
 
         Returns:
-            The job IDs that are in their lanes, each with whether it was accepted before.
+            The changes that are in their lanes.
 
         Raises:
             BatchConflict: the batch accepts nothing of the chunk.
@@ -203,7 +189,7 @@ class ChunkedSubmission:
             already_there = verdict == SubmitVerdict.ALREADY_THERE
             self.already_there += already_there
             self.accepted += not already_there
-            accepted.append((entry.submission.job_id, already_there))
+            accepted.append(Accepted(entry.index, entry.submission.job_id, already_there, chunk.shard))
         return accepted
 
 
@@ -237,11 +223,6 @@ def refusal_error(
                 " Enqueue under another job ID"
             )
     return None
-
-
-def content_digest(content: object) -> str:
-    """Return a digest that is the same for the same content."""
-    return hashlib.sha256(msgspec.msgpack.encode(content)).hexdigest()[:DIGEST_CHARS]
 
 
 def item_user_id(item: object) -> str | None:

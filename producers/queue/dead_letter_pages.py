@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from producers.contract import ids, keyspace
 from producers.contract.keyspace import Keyspace
 from producers.queue import dead_letters
 from producers.queue.dead_letter_causes import NO_CAUSE, Cause, fetch_causes
-from producers.queue.dead_letter_index import IndexEntry, select_part
+from producers.queue.dead_letter_index import IndexEntry, IndexPart, select_part
 from producers.queue.dead_letter_selection import NO_CODE, Selection
 from producers.queue.dead_letters import DeadLetter
 from producers.transport.plan import Plan
@@ -87,12 +88,41 @@ def newest_page(
     """
     look_at = limit if selection.is_whole_index else look_at
     part = yield from select_part(keys, selection, start_us=start_us, newest_first=True, limit=look_at)
-    shown, next_us = part.entries, part.next_us
-    if len(shown) > limit:
-        next_us = shown[limit].ended_at_us
-        shown = [entry for entry in shown[:limit] if entry.ended_at_us != next_us]
+    shown, next_us = shorten(part.entries, part.next_us, limit)
     letters = yield from dead_letters.fetch(keys, shown)
     return DeadLetterPage(letters, part.looked_at, next_us)
+
+
+def shorten(entries: list[IndexEntry], next_us: float | None, limit: int) -> tuple[list[IndexEntry], float | None]:
+    """Return the first entries of a part that goes backwards, and where the next page starts."""
+    if len(entries) <= limit:
+        return entries, next_us
+    next_us = entries[limit].ended_at_us
+    return [entry for entry in entries[:limit] if entry.ended_at_us != next_us], next_us
+
+
+def merge_parts(parts: Sequence[IndexPart], limit: int) -> tuple[list[IndexEntry], float | None]:
+    """Return the newest entries of the parts of several shards, and where the next page starts.
+
+    Where a shard was not read to its end, the older entries of the others wait for the next page.
+    """
+    next_us = max((part.next_us for part in parts if part.next_us is not None), default=None)
+    entries = [entry for part in parts for entry in part.entries if next_us is None or entry.ended_at_us > next_us]
+    entries.sort(key=lambda entry: entry.ended_at_us, reverse=True)
+    return shorten(entries, next_us, limit)
+
+
+def merge_groups(parts: Sequence[DeadLetterGroups]) -> DeadLetterGroups:
+    """Return the groups of the newest dead letters of several shards."""
+    if len(parts) == 1:
+        return parts[0]
+    found: dict[tuple[tuple[str, str], ...], DeadLetterGroup] = {}
+    for group in (group for part in parts for group in part.groups):
+        kind = tuple(sorted(group.filters.items()))
+        earlier = found.get(kind)
+        found[kind] = group if earlier is None else replace(earlier, count=earlier.count + group.count)
+    groups = sorted(found.values(), key=lambda group: group.count, reverse=True)
+    return DeadLetterGroups(groups, sum(part.looked_at for part in parts), all(part.complete for part in parts))
 
 
 def group_newest(

@@ -12,7 +12,7 @@ from producers.contract.keyspace import Keyspace
 from producers.contract.messages import JobResult, Outcome, SettingsChange
 from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS
 from producers.errors import JobNotFound, MalformedChange
-from producers.queue.chunking import content_digest
+from producers.queue.chunks import content_digest
 from producers.queue.dead_letter_index import IndexEntry, dead_letter_not_found_error, visit
 from producers.queue.dead_letter_selection import Selection
 from producers.queue.finish import DEAD_OUTCOMES
@@ -149,6 +149,11 @@ def delete_entries(keys: Keyspace, entries: Sequence[IndexEntry]) -> Plan[int]:
         )
         deleted += count
     return deleted
+
+
+def merge_counts(parts: Sequence[dict[Outcome, int]]) -> dict[Outcome, int]:
+    """Return how many dead letters several shards have of each outcome."""
+    return {outcome: sum(part[outcome] for part in parts) for outcome in parts[0]}
 
 
 def count_by_outcome(keys: Keyspace) -> Plan[dict[Outcome, int]]:

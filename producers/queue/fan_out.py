@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import msgspec
@@ -19,10 +19,10 @@ from producers.queue.chunking import (
     ChunkedSubmission,
     ItemParser,
     ParsedItem,
-    content_digest,
     item_user_id,
     lane_full_error,
 )
+from producers.queue.chunks import content_digest
 from producers.queue.lanes import fetch_heads
 from producers.queue.slicing import slices
 from producers.queue.submit import SubmitOptions
@@ -57,6 +57,18 @@ class FanOutReport:
         """Report on a submission so far."""
         refused = sorted(chunked.refused, key=lambda refusal: refusal.index)
         return cls(batch_id, chunked.item_count, chunked.accepted, chunked.already_there, refused)
+
+    @classmethod
+    def merged(cls, parts: Sequence[FanOutReport]) -> FanOutReport:
+        """Return the report on the items of several reports: those of the first, then those of the next."""
+        if len(parts) == 1:
+            return parts[0]
+        refused, given = [], 0
+        for part in parts:
+            refused += [replace(refusal, index=given + refusal.index) for refusal in part.refused]
+            given += part.given
+        accepted, already_there = sum(part.accepted for part in parts), sum(part.already_there for part in parts)
+        return cls(parts[0].batch_id, given, accepted, already_there, refused)
 
 
 @dataclass(frozen=True, slots=True)

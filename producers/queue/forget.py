@@ -16,9 +16,9 @@ from producers.contract.stored_values import read_each
 from producers.contract.validation import check_id
 from producers.queue import access_keys, dead_letters
 from producers.queue.batches import APPENDED
+from producers.queue.cursors import STREAM_START
 from producers.queue.dead_letter_selection import Selection
 from producers.queue.fan_out import member_job_id
-from producers.queue.results import STREAM_START
 from producers.queue.slicing import slices
 from producers.queue.users import cancel_user
 from producers.transport.commands import (
@@ -88,6 +88,16 @@ class ForgetReport:
     settings: list[str] = field(default_factory=list)
     access_keys: list[str] = field(default_factory=list)
     bucket_expires_in_s: float = 0.0
+
+    def merged_with(self, at_home: ForgetReport) -> ForgetReport:
+        """Return the report on a user whose shard this is about, with what was deleted in the queue's home."""
+        return replace(
+            self,
+            complete=self.complete and at_home.complete,
+            results=self.results + at_home.results,
+            settings=[name for name in SETTINGS if name in {*self.settings, *at_home.settings}],
+            access_keys=at_home.access_keys,
+        )
 
 
 def forget_user(keys: Keyspace, user_id: str, *, result_ttl_ms: int) -> Plan[ForgetReport]:

@@ -75,6 +75,18 @@ class MigrationReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     workers: int
     malformed: int = 0
 
+    @classmethod
+    def merged(cls, parts: Sequence[MigrationReport]) -> MigrationReport:
+        """Return the report on several shards."""
+        return cls(
+            layout=parts[0].layout,
+            lanes=sum(part.lanes for part in parts),
+            changes=sum(part.changes for part in parts),
+            batches=sum(part.batches for part in parts),
+            workers=sum(part.workers for part in parts),
+            malformed=sum(part.malformed for part in parts),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Old:

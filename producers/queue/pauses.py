@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
@@ -127,6 +128,16 @@ def list_pauses(keys: Keyspace) -> Plan[Listing[Pause]]:
     pauses = read_each(fields.items(), read_pause)
     pauses.sort(key=lambda pause: pause.since_ms)
     return pauses
+
+
+def merge_pauses(parts: Sequence[Listing[Pause]]) -> Listing[Pause]:
+    """Return the pauses of several shards, oldest first: what is paused in each of them is one pause."""
+    if len(parts) == 1:
+        return parts[0]
+    found: dict[tuple[str, str], Pause] = {}
+    for pause in sorted((pause for part in parts for pause in part), key=lambda pause: pause.since_ms):
+        found.setdefault((pause.kind, pause.name), pause)
+    return Listing(found.values(), malformed=sum(part.malformed for part in parts))
 
 
 def read_pause(entry: tuple[bytes, bytes]) -> Pause:

@@ -66,21 +66,33 @@ class PinPage(NamedTuple):
     cursor: int
     malformed: int = 0
 
+    def of_shard(self, number: int, shards: int) -> PinPage:
+        """Return the page of one of several shards, with the cursor of a reader that goes through them all."""
+        if self.cursor:
+            return self._replace(cursor=self.cursor * shards + number)
+        return self._replace(cursor=(number + 1) % shards)
+
+
+def check_pins(pins: Mapping[str, str | None]) -> None:
+    """Check pins before any is changed.
+
+    Raises:
+        InvalidId: a user ID or an egress's name cannot be one.
+    """
+    for user_id, egress in pins.items():
+        check_id("user_id", user_id)
+        if egress is not None:
+            check_id("egress", egress)
+
 
 def pin_users(pins: Mapping[str, str | None]) -> Plan[int]:
-    """Pin users to egresses, or unpin them (None), in chunks; each is moved in one step.
+    """Pin users to egresses, or unpin them (None), in chunks; each is moved in one step. The pins were checked.
 
     Returns:
         How many pins have changed.
-
-    Raises:
-        InvalidId: a user ID or an egress's name cannot be one; nothing was changed.
     """
     rows = [
-        PinRow(
-            keyspace.escape(check_id("user_id", user_id)),
-            "" if egress is None else keyspace.escape(check_id("egress", egress)),
-        )
+        PinRow(keyspace.escape(user_id), "" if egress is None else keyspace.escape(egress))
         for user_id, egress in pins.items()
     ]
     changed = 0

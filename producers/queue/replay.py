@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from producers.contract import ids
@@ -77,8 +77,34 @@ class NextRetry:
     counts: Mapping[Outcome, int]
 
 
-def next_retry(keys: Keyspace, batch_id: str, selection: Selection) -> Plan[NextRetry | None]:
-    """Return what retrying the selected dead letters of a batch enqueues; None if there are none."""
+@dataclass(frozen=True, slots=True)
+class FailedChanges:
+    """The dead letters of a batch, of which some may have expired.
+
+    Attributes:
+        counts: how many there are of each outcome.
+        newest: the last of them; None if there are none.
+    """
+
+    counts: Counter[Outcome]
+    newest: IndexEntry | None
+
+    @classmethod
+    def merged(cls, parts: Sequence[FailedChanges]) -> FailedChanges:
+        """Return those of several shards together."""
+        newest = [part.newest for part in parts if part.newest is not None]
+        counts = sum((part.counts for part in parts), Counter[Outcome]())
+        return cls(counts, max(newest, key=lambda entry: entry.ended_at_us, default=None))
+
+    @property
+    def newest_replay_id(self) -> str | None:
+        """The job ID of the newest one's replay, which names the batch that retries them."""
+        newest = self.newest
+        return None if newest is None else dead_letters.make_replay_id(newest.job_id, int(newest.ended_at_us))
+
+
+def count_failed(keys: Keyspace, selection: Selection) -> Plan[FailedChanges]:
+    """Return how many selected dead letters there are, and the newest."""
     counts: Counter[Outcome] = Counter()
     newest: list[IndexEntry] = []
 
@@ -88,17 +114,19 @@ def next_retry(keys: Keyspace, batch_id: str, selection: Selection) -> Plan[Next
         yield from ()
 
     yield from visit(keys, selection, take)
-    if not newest:
-        return None
-    newest_replay_id = dead_letters.make_replay_id(newest[0].job_id, int(newest[0].ended_at_us))
-    return NextRetry((yield from _retry_id(keys, batch_id, newest_replay_id)), counts)
+    return FailedChanges(counts, newest[0] if newest else None)
+
+
+def was_cancelled(keys: Keyspace, batch_id: str) -> Plan[bool]:
+    """Return whether a batch was cancelled: a retry then makes another one."""
+    return (yield from HGET(keys.batch + batch_id, "cancelled_at")) is not None
 
 
 def _retry_id(keys: Keyspace, batch_id: str, newest_replay_id: str) -> Plan[str]:
     """Return the ID of the batch that a retry makes or goes on with, which was not cancelled."""
     for number in itertools.count():
         new_batch_id = dead_letters.retry_batch_id(batch_id, newest_replay_id, number)
-        if (yield from HGET(keys.batch + new_batch_id, "cancelled_at")) is None:
+        if not (yield from was_cancelled(keys, new_batch_id)):
             break
     return new_batch_id
 

@@ -32,6 +32,15 @@ class ReplayReport:
     refused: list[tuple[str, str]]
     malformed: int = 0
 
+    @classmethod
+    def merged(cls, parts: Sequence[ReplayReport]) -> ReplayReport:
+        """Return the report on several shards."""
+        return cls(
+            [ids for part in parts for ids in part.replayed],
+            [refusal for part in parts for refusal in part.refused],
+            sum(part.malformed for part in parts),
+        )
+
 
 def resubmit(
     letters: Sequence[tuple[DeadLetter, str]],

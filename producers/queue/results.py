@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from producers.contract.keyspace import Keyspace
 from producers.contract.messages import JobResult, Outcome
 from producers.contract.stored_values import Listing, read_each
-from producers.errors import InvalidCursor, JobNotFound
+from producers.errors import JobNotFound
+from producers.queue.cursors import format_cursor, join_positions, order_of, parse_cursor
 from producers.queue.jobs import read_result
 from producers.queue.progress import batch_not_found_error
 from producers.transport.commands import HMGET, MGET, XRANGE
@@ -24,11 +24,6 @@ MAX_PAGE_SIZE = 10_000
 MAX_BLOCK_S = 2.0
 """The longest blocking read of results. It must be shorter than redis-py's socket timeout."""
 
-STREAM_START = "0-0"
-UINT64_MAX = 2**64 - 1
-
-_match_position = re.compile(r"[0-9]{1,20}-[0-9]{1,20}", re.ASCII).fullmatch
-
 
 @dataclass(frozen=True, slots=True)
 class ResultPage:
@@ -36,10 +31,11 @@ class ResultPage:
 
     Attributes:
         results: the results.
-        positions: the position of each in the stream.
+        positions: the position of each in the stream; with several shards, the joined ones of all streams.
         cursor: the position after the last of them; the next page starts there (`after=cursor`).
         complete: whether there will be no results after them.
         malformed: how many entries of the page were left out, because they cannot be read.
+        is_full: whether as many entries were looked at as were asked for, so that there may be others.
     """
 
     results: list[JobResult]
@@ -47,6 +43,7 @@ class ResultPage:
     cursor: str
     complete: bool
     malformed: int = 0
+    is_full: bool = False
 
 
 def read_page(
@@ -64,7 +61,7 @@ def read_page(
         BatchNotFound: there is no such batch, or it has expired.
         InvalidCursor: `after` is not a cursor of this batch.
     """
-    position = parse_cursor(batch_id, after)
+    (position,) = parse_cursor(batch_id, after)
     limit = max(0, min(limit, MAX_PAGE_SIZE))
     entries, (created, end) = yield from Transaction(
         XRANGE(keys.batch_results + batch_id, f"({position}", "+", "COUNT", limit),
@@ -82,15 +79,11 @@ def read_page(
     if finished:
         stored = yield from MGET(*(keys.result + job_id for _, job_id, _ in finished))
         results = [_result(*entry[1:], result) for entry, result in zip(finished, stored, strict=True)]
-    last = read_each([end or b""], lambda stored: _order(stored.decode()))
-    complete = last != [] and _order(position) >= last[0]
+    last = read_each([end or b""], lambda stored: order_of(stored.decode()))
+    complete = last != [] and order_of(position) >= last[0]
     cursor = format_cursor(batch_id, position)
-    return ResultPage(results, [place for place, _, _ in finished], cursor, complete, malformed)
-
-
-def _order(position: str) -> tuple[int, ...]:
-    """Return the key that sorts positions."""
-    return tuple(map(int, position.split("-")))
+    positions = [place for place, _, _ in finished]
+    return ResultPage(results, positions, cursor, complete, malformed, is_full=len(entries) == limit)
 
 
 def _finished(entry: tuple[bytes, dict[bytes, bytes]]) -> tuple[str, str, Outcome]:
@@ -117,15 +110,16 @@ class ResultCursor:
         malformed: how many entries the loaded pages left out.
     """
 
-    def __init__(self, batch_id: str, after: str | None) -> None:
-        """Start after a cursor; None starts at the first result.
+    def __init__(self, batch_id: str, after: str | None, shards: int = 1) -> None:
+        """Start after a cursor, which has positions of so many shards; None starts at the first result.
 
         Raises:
             InvalidCursor: `after` is not a cursor of this batch.
         """
         self.malformed = 0
         self._batch_id = batch_id
-        self._page_start = format_cursor(batch_id, parse_cursor(batch_id, after))
+        positions = parse_cursor(batch_id, after, shards)
+        self._page_start = format_cursor(batch_id, positions[0] if shards == 1 else join_positions(positions))
         self._page = ResultPage([], [], self._page_start, complete=False)
         self._popped = 0
 
@@ -155,24 +149,3 @@ class ResultCursor:
         self.malformed += page.malformed
         self._page_start, self._page, self._popped = self._page.cursor, page, 0
         return True
-
-
-def format_cursor(batch_id: str, position: str) -> str:
-    """Return the cursor of a position in a batch's stream of results."""
-    return f"{batch_id}/{position}"
-
-
-def parse_cursor(batch_id: str, cursor: str | None) -> str:
-    """Return the position of a cursor; the start of the stream for None.
-
-    Raises:
-        InvalidCursor: it is not a cursor of this batch.
-    """
-    if cursor is None:
-        return STREAM_START
-    if isinstance(cursor, str):
-        name, _, position = cursor.rpartition("/")
-        if name == batch_id and _match_position(position) and max(_order(position)) < UINT64_MAX:
-            return position
-    example = format_cursor(batch_id, STREAM_START)
-    raise InvalidCursor("after", f"must be a cursor of batch {batch_id}, such as {example!r}", cursor)

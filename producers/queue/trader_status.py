@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from producers.contract import keyspace
@@ -27,6 +28,12 @@ class TraderStatus:
     trader_id: str
     paused_since_ms: int | None
     parked_lanes: int
+
+
+def merge_trader_status(parts: Sequence[TraderStatus]) -> TraderStatus:
+    """Return the status of a trader from those of several shards."""
+    since_ms = min((part.paused_since_ms for part in parts if part.paused_since_ms is not None), default=None)
+    return TraderStatus(parts[0].trader_id, since_ms, sum(part.parked_lanes for part in parts))
 
 
 def trader_status(keys: Keyspace, trader_id: str) -> Plan[TraderStatus]:

@@ -11,10 +11,12 @@ Messages, reports and errors are those of `producers`. Threads can share a produ
 from __future__ import annotations
 
 from producers.queue.chunking import EnqueueReport
-from producers.sync.batch import Batch, ResultStream
-from producers.sync.dead_letters import DeadLetterListing, DeadLetters
+from producers.sync.batch import Batch
+from producers.sync.dead_letter_listing import DeadLetterListing
+from producers.sync.dead_letters import DeadLetters
 from producers.sync.doctor import diagnose
 from producers.sync.job import Job
 from producers.sync.producer import Producer
+from producers.sync.results import ResultStream
 
 __all__ = ["Batch", "DeadLetterListing", "DeadLetters", "EnqueueReport", "Job", "Producer", "ResultStream", "diagnose"]

@@ -3,28 +3,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self, Unpack
-
-from redis import Redis
+from functools import partial
+from typing import Unpack
 
 from producers.contract.messages import JobResult, Outcome
-from producers.contract.progress import Progress
+from producers.contract.progress import Progress, merge_progress
 from producers.contract.validation import check_new_batch_id
-from producers.errors import ResultTimeout
+from producers.errors import BatchNotFound, ResultTimeout
 from producers.queue import batches
 from producers.queue.cancel import CancelReport
 from producers.queue.dead_letter_selection import RetryFilters, Selection
 from producers.queue.fan_out import FanOutReport, member_job_id
 from producers.queue.progress import fetch_progress
-from producers.queue.replay import NextRetry, next_retry, retry_batch
-from producers.queue.results import MAX_BLOCK_S, PAGE_SIZE, ResultCursor, ResultPage, parse_cursor, read_page
+from producers.queue.replay import NextRetry
+from producers.queue.results import PAGE_SIZE, ResultPage
 from producers.settings import ProducerSettings
-from producers.sync.transport import NotificationListener, run_blocking, run_plan, wait_for
-from producers.tracing import open_tracing
-from producers.transport.clients import keyspace_of
-from producers.transport.commands import XREAD
+from producers.sync import batch_parts
+from producers.sync.results import ResultReader, ResultStream
+from producers.sync.shard import Shard, run_where_found
+from producers.sync.transport import run_plan, wait_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,7 @@ class Batch:
 
     batch_id: str
     report: FanOutReport | None = None
-    _redis: Redis = field(kw_only=True, repr=False, compare=False)
-    _notifications: NotificationListener = field(kw_only=True, repr=False, compare=False)
+    _shards: Sequence[Shard] = field(kw_only=True, repr=False, compare=False)
     _settings: ProducerSettings = field(kw_only=True, repr=False, compare=False)
 
     def progress(self) -> Progress:
@@ -49,7 +48,7 @@ class Batch:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        return run_plan(self._redis, fetch_progress(self.batch_id), f"reading batch {self.batch_id}")
+        return merge_progress([part for _, part in self._parts()])
 
     def results(self, after: str | None = None) -> ResultStream:
         """Iterate over the results in the order in which changes finish, until the batch is complete.
@@ -64,7 +63,7 @@ class Batch:
         Raises:
             InvalidCursor: `after` is not a cursor of this batch.
         """
-        return ResultStream(self, after, block_s=self._settings.redis_timeout_s / 2)
+        return ResultStream(self._reader, after, PAGE_SIZE, block_s=self._settings.redis_timeout_s / 2)
 
     def page(
         self, after: str | None = None, limit: int = PAGE_SIZE, *, outcomes: Collection[Outcome] | None = None
@@ -81,8 +80,7 @@ class Batch:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        plan = read_page(keyspace_of(self._redis), self.batch_id, after, limit, outcomes)
-        return run_plan(self._redis, plan, f"reading results of batch {self.batch_id}")
+        return self._reader.page(after, limit, outcomes)
 
     def job_id_of(self, user_id: str) -> str | None:
         """Return the job ID that a user's change has in a fan-out of one template.
@@ -93,10 +91,13 @@ class Batch:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        plan = batches.has_template(keyspace_of(self._redis), self.batch_id)
-        if run_plan(self._redis, plan, f"reading batch {self.batch_id}"):
-            return member_job_id(self.batch_id, user_id)
-        return None
+        found = run_where_found(
+            self._shards,
+            lambda shard: batches.has_template(shard.keys, self.batch_id),
+            f"reading batch {self.batch_id}",
+            BatchNotFound,
+        )
+        return member_job_id(self.batch_id, user_id) if any(has_template for _, has_template in found) else None
 
     def wait(self, timeout: float | None = None) -> Progress:
         """Wait until the batch is complete: every change has finished, and no more are added.
@@ -109,11 +110,24 @@ class Batch:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        channel = keyspace_of(self._redis).batch_complete + self.batch_id
-        progress = wait_for(self._notifications, channel, self._progress_if_complete, timeout)
-        if progress is None:
-            raise ResultTimeout(f"batch {self.batch_id} is not complete within {timeout} s; it stays queued")
-        return progress
+        until_s = None if timeout is None else time.monotonic() + timeout
+        while True:
+            shards = self._shards
+            if len(shards) > 1:
+                parts = self._parts()
+                progress = merge_progress([part for _, part in parts])
+                if progress.complete:
+                    return progress
+                shards = [shard for shard, part in parts if not part.complete]
+            part: Progress | None = None
+            for shard in shards:
+                left_s = None if until_s is None else max(0.0, until_s - time.monotonic())
+                poll = partial(self._part_if_complete, shard)
+                part = wait_for(shard.notifications, shard.keys.batch_complete + self.batch_id, poll, left_s)
+                if part is None:
+                    raise ResultTimeout(f"batch {self.batch_id} is not complete within {timeout} s; it stays queued")
+            if part is not None and len(self._shards) == 1:
+                return part
 
     def failures(self) -> Iterator[JobResult]:
         """Iterate over the results that exist now and are not `applied`, without waiting.
@@ -140,9 +154,7 @@ class Batch:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
-        keys, result_ttl_ms = keyspace_of(self._redis), self._settings.result_ttl_ms
-        plan = batches.seal_appended(keys, self.batch_id, result_ttl_ms=result_ttl_ms)
-        run_plan(self._redis, plan, f"sealing batch {self.batch_id}")
+        batch_parts.seal_appended(self._shards, self.batch_id, self._settings.result_ttl_ms)
 
     def cancel(self) -> CancelReport:
         """Cancel the batch: its queued changes end `cancelled`, and no change can be added to it.
@@ -158,8 +170,7 @@ class Batch:
             BatchNotFound: there is no such batch, or it has expired.
             QueueUnavailable: Redis did not answer; it is safe to repeat.
         """
-        plan = batches.cancel_batch(keyspace_of(self._redis), self.batch_id, result_ttl_ms=self._settings.result_ttl_ms)
-        return run_plan(self._redis, plan, f"cancelling batch {self.batch_id}")
+        return batch_parts.cancel(self._shards, self.batch_id, self._settings.result_ttl_ms)
 
     def next_retry(self, **filters: Unpack[RetryFilters]) -> NextRetry | None:
         """Return what `retry_failed` enqueues of these now, and as which batch; None if there are no such dead letters.
@@ -167,8 +178,8 @@ class Batch:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        plan = next_retry(keyspace_of(self._redis), self.batch_id, Selection(batch_id=self.batch_id, **filters))
-        return run_plan(self._redis, plan, f"reading the dead letters of batch {self.batch_id}")
+        letters = Selection(batch_id=self.batch_id, **filters)
+        return batch_parts.next_retry(self._shards, letters, self.batch_id)
 
     def retry_failed(self, *, batch_id: str | None = None, **filters: Unpack[RetryFilters]) -> Batch:
         """Enqueue this batch's dead letters again, in their order, as a batch, which `Progress.retried_as` then names.
@@ -191,59 +202,19 @@ class Batch:
         """
         new_id = None if batch_id is None else check_new_batch_id(batch_id)
         letters = Selection(batch_id=self.batch_id, **filters)
-        with open_tracing(self._settings).send_many() as sending:
-            plan = retry_batch(keyspace_of(self._redis), self.batch_id, letters, new_id, self._settings, sending)
-            report = run_plan(self._redis, plan, f"retrying the failed changes of batch {self.batch_id}")
+        report = batch_parts.retry(self._shards, letters, self.batch_id, new_id, self._settings)
         return replace(self, batch_id=report.batch_id, report=report)
 
-    def _progress_if_complete(self) -> Progress | None:
-        progress = self.progress()
-        return progress if progress.complete else None
-
-
-class ResultStream:
-    """An iterator over a batch's results: each once, waiting for the next one until the batch is complete.
-
-    Do not share a stream: each reader needs its own.
-    """
-
-    def __init__(self, batch: Batch, after: str | None, *, block_s: float) -> None:
-        self._batch = batch
-        self._block_ms = max(1, int(min(block_s, MAX_BLOCK_S) * 1000))
-        self._cursor = ResultCursor(batch.batch_id, after)
-
     @property
-    def malformed(self) -> int:
-        """How many entries were left out so far, because they cannot be read."""
-        return self._cursor.malformed
+    def _reader(self) -> ResultReader:
+        return ResultReader(self.batch_id, self._shards)
 
-    @property
-    def cursor(self) -> str:
-        """The position after the last returned result. `batch.results(after=cursor)` continues there without a gap."""
-        return self._cursor.cursor
+    def _parts(self) -> list[tuple[Shard, Progress]]:
+        """Return the progress of the batch's part in each shard that has one."""
+        return run_where_found(
+            self._shards, lambda _: fetch_progress(self.batch_id), f"reading batch {self.batch_id}", BatchNotFound
+        )
 
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> JobResult:
-        """Wait for the next result and return it.
-
-        Raises:
-            BatchNotFound: there is no such batch, or it has expired.
-            QueueUnavailable: Redis did not answer; the stream can be continued.
-        """
-        while (result := self._cursor.pop()) is None:
-            after = self._cursor.next_after
-            if after is None:
-                raise StopIteration
-            if not self._cursor.load(self._batch.page(after)):
-                self._wait_for_result(after)
-        return result
-
-    def _wait_for_result(self, after: str) -> None:
-        """Wait until there is a result after the cursor, or until one blocking read has timed out."""
-        batch_id = self._batch.batch_id
-        redis, position = self._batch._redis, parse_cursor(batch_id, after)  # noqa: SLF001 - one object to users
-        stream = keyspace_of(redis).batch_results + batch_id
-        read = XREAD("COUNT", 1, "BLOCK", self._block_ms, "STREAMS", stream, position)
-        run_blocking(redis, read, f"waiting for results of batch {batch_id}")
+    def _part_if_complete(self, shard: Shard) -> Progress | None:
+        part = run_plan(shard.redis, fetch_progress(self.batch_id), f"reading batch {self.batch_id}")
+        return part if part.complete else None

@@ -3,30 +3,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Unpack
 
-from redis import Redis
-
 from producers.contract.messages import Outcome
+from producers.errors import DeadLetterNotFound
 from producers.queue import dead_letters
-from producers.queue.dead_letter_index import count, newest_us, select_part
+from producers.queue.dead_letter_index import count, newest_us
 from producers.queue.dead_letter_pages import (
     DeadLetterGrouping,
     DeadLetterGroups,
     DeadLetterPage,
     group_newest,
-    newest_page,
+    merge_groups,
 )
 from producers.queue.dead_letter_selection import Filters, Selection
-from producers.queue.dead_letters import READ_BATCH_SIZE, DeadLetter
+from producers.queue.dead_letters import DeadLetter
 from producers.queue.replay import replay
 from producers.queue.resubmission import ReplayReport
-from producers.queue.slicing import slices
 from producers.settings import ProducerSettings
-from producers.sync.transport import run_plan
+from producers.sync.dead_letter_listing import DeadLetterListing, newest_page
+from producers.sync.shard import Shard, run_on_all, run_where_found
 from producers.tracing import open_tracing
-from producers.transport.clients import keyspace_of
 
 
 class DeadLetters:
@@ -35,9 +33,8 @@ class DeadLetters:
     Use it as `Producer.dead`.
     """
 
-    def __init__(self, redis: Redis, settings: ProducerSettings) -> None:
-        self._redis = redis
-        self._keys = keyspace_of(redis)
+    def __init__(self, shards: Sequence[Shard], settings: ProducerSettings) -> None:
+        self._shards = shards
         self._settings = settings
 
     def list(
@@ -55,7 +52,7 @@ class DeadLetters:
         do (`COPYTRADE_RESULT_TTL_S`); from then on a dead letter has no code.
         """
         selection = Selection(outcome, user_id, batch_id, trader_id=trader_id, code=code)
-        return DeadLetterListing(self._redis, selection)
+        return DeadLetterListing(self._shards, selection)
 
     def page(self, start_us: float | None = None, *, limit: int = 100, **filters: Unpack[Filters]) -> DeadLetterPage:
         """Return the newest dead letters that match the filters of `list`, for a page of them.
@@ -68,8 +65,7 @@ class DeadLetters:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        plan = newest_page(self._keys, Selection(**filters), start_us=start_us, limit=limit)
-        return run_plan(self._redis, plan, "listing dead letters")
+        return newest_page(self._shards, Selection(**filters), start_us, limit)
 
     def groups(self, by: DeadLetterGrouping, **filters: Unpack[Filters]) -> DeadLetterGroups:
         """Return how many dead letters there are of each cause, user, batch or trader, among the newest 2,000.
@@ -81,8 +77,9 @@ class DeadLetters:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        plan = group_newest(self._keys, Selection(**filters), by)
-        return run_plan(self._redis, plan, "grouping dead letters")
+        selection = Selection(**filters)
+        parts = run_on_all(self._shards, lambda shard: group_newest(shard.keys, selection, by), "grouping dead letters")
+        return merge_groups(parts)
 
     def count(self, **filters: Unpack[Filters]) -> int:
         """Return how many dead letters match the filters of `list`; those that have expired may be counted.
@@ -90,7 +87,9 @@ class DeadLetters:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        return run_plan(self._redis, count(self._keys, Selection(**filters)), "counting dead letters")
+        selection = Selection(**filters)
+        counts = run_on_all(self._shards, lambda shard: count(shard.keys, selection), "counting dead letters")
+        return sum(counts)
 
     def get(self, job_id: str) -> DeadLetter:
         """Return the dead letter of a change.
@@ -99,7 +98,11 @@ class DeadLetters:
             DeadLetterNotFound: there is none, or it has expired.
             QueueUnavailable: Redis did not answer.
         """
-        return run_plan(self._redis, dead_letters.get(self._keys, job_id), f"reading dead letter {job_id}")
+        action = f"reading dead letter {job_id}"
+        found = run_where_found(
+            self._shards, lambda shard: dead_letters.get(shard.keys, job_id), action, DeadLetterNotFound
+        )
+        return found[0][1]
 
     def newest_us(self) -> float | None:
         """Return when the newest dead letter ended, Unix microseconds on Redis's clock; None if there is none.
@@ -107,7 +110,9 @@ class DeadLetters:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        return run_plan(self._redis, newest_us(self._keys, Selection()), "reading the newest dead letter")
+        action = "reading the newest dead letter"
+        found = run_on_all(self._shards, lambda shard: newest_us(shard.keys, Selection()), action)
+        return max((at_us for at_us in found if at_us is not None), default=None)
 
     def counts(self) -> dict[Outcome, int]:
         """Return how many dead letters there are of each outcome.
@@ -117,7 +122,9 @@ class DeadLetters:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        return run_plan(self._redis, dead_letters.count_by_outcome(self._keys), "counting dead letters")
+        action = "counting dead letters"
+        counts = run_on_all(self._shards, lambda shard: dead_letters.count_by_outcome(shard.keys), action)
+        return dead_letters.merge_counts(counts)
 
     def replay(
         self,
@@ -166,8 +173,13 @@ class DeadLetters:
             until_us=until_us,
         )
         with open_tracing(self._settings).send_many() as sending:
-            plan = replay(self._keys, selection, self._settings, sending)
-            return run_plan(self._redis, plan, "replaying dead letters")
+            found = run_where_found(
+                self._shards,
+                lambda shard: replay(shard.keys, selection, self._settings, sending),
+                "replaying dead letters",
+                DeadLetterNotFound,
+            )
+        return ReplayReport.merged([report for _, report in found])
 
     def drop(
         self,
@@ -201,41 +213,8 @@ class DeadLetters:
             everything=everything,
             until_us=until_us,
         )
-        return run_plan(self._redis, dead_letters.drop(self._keys, selection), "dropping dead letters")
-
-
-class DeadLetterListing:
-    """The selected dead letters. Iterating reads them, oldest first.
-
-    Attributes:
-        malformed: how many index entries were left out because they cannot be read; of those that iterating has
-            reached.
-    """
-
-    def __init__(self, redis: Redis, selection: Selection) -> None:
-        self.malformed = 0
-        self._redis = redis
-        self._keys = keyspace_of(redis)
-        self._selection = selection
-
-    def __iter__(self) -> Iterator[DeadLetter]:
-        """Read the dead letters.
-
-        Raises:
-            QueueUnavailable: Redis did not answer.
-        """
-        newest = run_plan(self._redis, newest_us(self._keys, self._selection), "listing dead letters")
-        self.malformed = 0
-        start_us: float | None = None
-        while True:
-            plan = select_part(self._keys, self._selection, start_us=start_us, end_us=newest)
-            part = run_plan(self._redis, plan, "listing dead letters")
-            self.malformed += part.malformed
-            for entries in slices(part.entries, READ_BATCH_SIZE):
-                for dead_letter in run_plan(
-                    self._redis, dead_letters.fetch(self._keys, entries), "reading dead letters"
-                ):
-                    yield dead_letter
-            start_us = part.next_us
-            if start_us is None:
-                return
+        action = "dropping dead letters"
+        found = run_where_found(
+            self._shards, lambda shard: dead_letters.drop(shard.keys, selection), action, DeadLetterNotFound
+        )
+        return sum(dropped for _, dropped in found)

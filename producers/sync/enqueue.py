@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
-from redis import Redis
-
 from producers.contract.ids import SortableIds
 from producers.contract.messages import Priority, SettingsChange
+from producers.contract.shards import shard_of
 from producers.contract.validation import (
     check_change,
     check_flag,
@@ -23,6 +22,7 @@ from producers.errors import QueueFull
 from producers.queue.batches import APPENDED
 from producers.queue.chunking import (
     CONFLICTS,
+    Accepted,
     ChunkedSubmission,
     EnqueueReport,
     ItemParser,
@@ -36,33 +36,19 @@ from producers.queue.submit_messages import SubmitVerdict
 from producers.settings import ProducerSettings, change_ttl_ms
 from producers.sync.batch import Batch
 from producers.sync.job import Job
-from producers.sync.submission import log_accepted, submit_steps
-from producers.sync.transport import (
-    MAX_IN_FLIGHT,
-    AnyIterable,
-    NotificationListener,
-    execute,
-    iter_any,
-    pipelined,
-    translate_errors,
-)
+from producers.sync.shard import Shard
+from producers.sync.submission import in_given_order, log_accepted, now_ms_of, submit_steps
+from producers.sync.transport import MAX_IN_FLIGHT, AnyIterable, execute, iter_any, pipelined, translate_errors
 from producers.tracing import open_tracing
-from producers.transport.clients import keyspace_of
-from producers.transport.commands import TIME_US
-from producers.transport.layout_check import with_layout_check
-from producers.transport.redis_clock import RedisClock
 
 
 class Enqueuer:
     """The methods of `Producer` that enqueue changes."""
 
-    def __init__(self, redis: Redis, settings: ProducerSettings) -> None:
-        self._redis = redis
-        self._keys = keyspace_of(redis)
+    def __init__(self, shards: Sequence[Shard], settings: ProducerSettings) -> None:
+        self._shards = shards
         self._settings = settings
-        self._notifications = NotificationListener(redis)
         self._ids = SortableIds()
-        self._clock = RedisClock()
         self._tracing = open_tracing(settings)
 
     def enqueue(
@@ -105,6 +91,7 @@ class Enqueuer:
             QueueUnavailable: Redis did not answer; repeat with the job ID in the message.
         """
         check_change(change)
+        shard = self._shards[shard_of(change.user_id, len(self._shards))]
         own_id = job_id = self._ids.next() if job_id is None else check_new_id(job_id)
         options = self._submit_options(priority, coalesce=coalesce)
         if batch_id is not None:
@@ -115,18 +102,18 @@ class Enqueuer:
         with self._tracing.send(job_id, change.user_id, options.batch_id) as trace:
             with translate_errors(doubt, if_full=lambda: f"change {job_id} was not accepted"):
                 submission = Submission.from_change(
-                    change, job_id, options, now_ms=self._now_ms(), ttl_ms=ttl_ms, traceparent=trace
+                    change, job_id, options, now_ms=now_ms_of(shard), ttl_ms=ttl_ms, traceparent=trace
                 )
-                redis_now_ms, verdict = execute(self._redis, submit([submission], options))
-            self._clock.update(redis_now_ms)
+                redis_now_ms, verdict = execute(shard.redis, submit([submission], options))
+            shard.clock.update(redis_now_ms)
             if batch_id is not None and verdict in CONFLICTS:
                 raise conflict_error(batch_id, SubmitVerdict(verdict))
             error = refusal_error(verdict, submission, options)
             if error is not None:
                 raise error
         existed = verdict == SubmitVerdict.ALREADY_THERE
-        log_accepted([(job_id, existed)])
-        return self._job(job_id, already_there=existed)
+        log_accepted([Accepted(0, job_id, existed, shard.number)])
+        return self._job(job_id, already_there=existed, shard=shard)
 
     def enqueue_many(
         self,
@@ -161,16 +148,19 @@ class Enqueuer:
         """
         options = self._submit_options(priority, coalesce=coalesce)
         chunked = self._chunked_submission(change_parser(self._ids.next, job_id), options, ttl_s)
-        report: EnqueueReport[Job] = EnqueueReport(refused=chunked.refused)
+        jobs: list[tuple[int, Job]] = []
         try:
             with closing(self._submit_chunks(chunked, iter_any(changes))) as chunks:
                 for accepted in chunks:
-                    report.jobs += [self._job(accepted_id, already_there=existed) for accepted_id, existed in accepted]
+                    jobs += [
+                        (place, self._job(accepted_id, already_there=existed, shard=self._shards[number]))
+                        for place, accepted_id, existed, number in accepted
+                    ]
         except QueueFull as exc:
-            exc.jobs = report.jobs
+            exc.jobs = in_given_order(jobs)
             raise
         chunked.refused.sort(key=lambda refusal: refusal.index)
-        return report
+        return EnqueueReport(in_given_order(jobs), chunked.refused)
 
     def _submit_options(
         self, priority: Priority, *, coalesce: bool = False, batch_id: str = "", content: str = ""
@@ -195,13 +185,21 @@ class Enqueuer:
     ) -> ChunkedSubmission:
         template = None if fan_out is None else fan_out.template
         hashed = fan_out is not None and template is None
-        ttl_ms, now_ms = self._ttl_ms(ttl_s), self._clock.now_ms
-        return ChunkedSubmission(parser, options, ttl_ms=ttl_ms, now_ms=now_ms, hashed=hashed, template=template)
+        shards = self._shards
+        return ChunkedSubmission(
+            parser,
+            options,
+            ttl_ms=self._ttl_ms(ttl_s),
+            now_ms=lambda number: shards[number].clock.now_ms(),
+            hashed=hashed,
+            template=template,
+            shards=len(shards),
+        )
 
     def _submit_chunks(
         self, chunked: ChunkedSubmission, items: Iterator[Any], in_flight: int = MAX_IN_FLIGHT
-    ) -> Generator[list[tuple[str, bool]], None]:
-        """Submit items in their order. Yield for each chunk the accepted job IDs, each with whether it existed before.
+    ) -> Generator[list[Accepted], None]:
+        """Submit items, those of a shard in their order. Yield the accepted changes of each chunk.
 
         Raises:
             BatchConflict: the batch accepted nothing of a chunk.
@@ -212,29 +210,23 @@ class Enqueuer:
         sending = tracing.send_batch(batch_id, lambda: chunked.item_count) if batch_id else tracing.send_many()
         doubt = "the last chunks may or may not be accepted"
         with sending as chunked.sending, translate_errors(doubt, if_full=chunked.describe_accepted):
-            self._now_ms()
+            for shard in self._shards:
+                now_ms_of(shard)
+            clients = [shard.redis for shard in self._shards]
             steps = submit_steps(chunked, items)
-            with closing(pipelined(self._redis, steps, in_flight=in_flight)) as replies:
+            with closing(pipelined(clients, steps, in_flight=in_flight)) as replies:
                 for chunk, reply in replies:
-                    self._clock.update(reply[0])
+                    self._shards[chunk.shard].clock.update(reply[0])
                     accepted = chunked.apply_reply(chunk, reply)
                     log_accepted(accepted)
                     yield accepted
 
-    def _now_ms(self) -> int:
-        """Return the time of Redis's clock, Unix milliseconds. It is read once; each submission's reply updates it."""
-        if not self._clock.known:
-            asked = with_layout_check(self._redis.connection_pool, self._keys, TIME_US())
-            self._clock.update(execute(self._redis, asked) // 1000)
-        return self._clock.now_ms()
-
     def _ttl_ms(self, ttl_s: float | None) -> int:
         return change_ttl_ms(self._settings.change_ttl_s if ttl_s is None else ttl_s)
 
-    def _job(self, job_id: str, *, already_there: bool = False) -> Job:
-        return Job(
-            job_id, already_there, _redis=self._redis, _notifications=self._notifications, _settings=self._settings
-        )
+    def _job(self, job_id: str, *, already_there: bool = False, shard: Shard | None = None) -> Job:
+        shards = self._shards if shard is None else (shard,)
+        return Job(job_id, already_there, _shards=shards, _settings=self._settings)
 
     def _batch(self, batch_id: str, report: FanOutReport | None = None) -> Batch:
-        return Batch(batch_id, report, _redis=self._redis, _notifications=self._notifications, _settings=self._settings)
+        return Batch(batch_id, report, _shards=self._shards, _settings=self._settings)

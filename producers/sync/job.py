@@ -4,20 +4,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-from redis import Redis
+from functools import partial
 
 from producers.contract.messages import JobResult
-from producers.errors import ResultTimeout
+from producers.errors import JobNotFound, ResultTimeout
 from producers.logs import ClientEvent, log_fields
 from producers.queue import jobs
 from producers.queue.cancel import Cancellation, cancel_job
 from producers.queue.job_details import JobDetails, fetch_details
-from producers.queue.jobs import JobStatus
+from producers.queue.jobs import JobState, JobStatus
 from producers.settings import ProducerSettings
-from producers.sync.transport import NotificationListener, run_plan, wait_for
-from producers.transport.clients import keyspace_of
+from producers.sync.shard import Shard, run_on_all, run_where_found
+from producers.sync.transport import run_plan, wait_for
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +33,7 @@ class Job:
 
     job_id: str
     already_there: bool = False
-    _redis: Redis = field(kw_only=True, repr=False, compare=False)
-    _notifications: NotificationListener = field(kw_only=True, repr=False, compare=False)
+    _shards: Sequence[Shard] = field(kw_only=True, repr=False, compare=False)
     _settings: ProducerSettings = field(kw_only=True, repr=False, compare=False)
 
     def result(self, timeout: float | None = None) -> JobResult:
@@ -52,9 +51,9 @@ class Job:
                 app's job.
             QueueUnavailable: Redis did not answer.
         """
-        result = wait_for(
-            self._notifications, keyspace_of(self._redis).job_done + self.job_id, self._fetch_result, timeout
-        )
+        shard = self._find_shard()
+        poll = partial(self._fetch_result, shard)
+        result = wait_for(shard.notifications, shard.keys.job_done + self.job_id, poll, timeout)
         if result is None:
             within = f" within {timeout:g} s" if timeout else ""
             raise ResultTimeout(f"change {self.job_id} has not finished{within}; it stays queued")
@@ -67,9 +66,12 @@ class Job:
             JobNotFound: the ID is that of another arq app's job.
             QueueUnavailable: Redis did not answer.
         """
-        return run_plan(
-            self._redis, jobs.fetch_status(keyspace_of(self._redis), self.job_id), f"reading change {self.job_id}"
+        found = run_on_all(
+            self._shards,
+            lambda shard: jobs.fetch_status(shard.keys, self.job_id),
+            f"reading change {self.job_id}",
         )
+        return next((status for status in found if status.state is not JobState.NOT_FOUND), found[0])
 
     def details(self) -> JobDetails:
         """Return all that is known of the change: its status, what it sets, its attempts so far, and its deadline.
@@ -78,8 +80,10 @@ class Job:
             JobNotFound: the ID is that of another arq app's job.
             QueueUnavailable: Redis did not answer.
         """
-        plan = fetch_details(keyspace_of(self._redis), self.job_id)
-        return run_plan(self._redis, plan, f"reading change {self.job_id}")
+        found = run_on_all(
+            self._shards, lambda shard: fetch_details(shard.keys, self.job_id), f"reading change {self.job_id}"
+        )
+        return next((details for details in found if details.status.state is not JobState.NOT_FOUND), found[0])
 
     def cancel(self) -> Cancellation:
         """Cancel the change if it is queued; its outcome is then `cancelled`.
@@ -91,13 +95,27 @@ class Job:
             JobNotFound: the ID is that of another arq app's job.
             QueueUnavailable: Redis did not answer; `status` shows whether the change was cancelled.
         """
-        plan = cancel_job(keyspace_of(self._redis), self.job_id, result_ttl_ms=self._settings.result_ttl_ms)
-        cancellation = run_plan(self._redis, plan, f"cancelling change {self.job_id}")
+        found = run_on_all(
+            self._shards,
+            lambda shard: cancel_job(shard.keys, self.job_id, result_ttl_ms=self._settings.result_ttl_ms),
+            f"cancelling change {self.job_id}",
+        )
+        cancellation = next((each for each in found if each is not Cancellation.NOT_FOUND), Cancellation.NOT_FOUND)
         if cancellation is Cancellation.CANCELLED:
             log.debug("change %s is cancelled", self.job_id, extra=log_fields(ClientEvent.CANCELLED, job=self.job_id))
         return cancellation
 
-    def _fetch_result(self) -> JobResult | None:
-        return run_plan(
-            self._redis, jobs.fetch_result(keyspace_of(self._redis), self.job_id), f"reading change {self.job_id}"
+    def _find_shard(self) -> Shard:
+        """Return the shard that has the change: one that was found by its ID may be in any."""
+        if len(self._shards) == 1:
+            return self._shards[0]
+        found = run_where_found(
+            self._shards,
+            lambda shard: jobs.fetch_result(shard.keys, self.job_id),
+            f"reading change {self.job_id}",
+            JobNotFound,
         )
+        return found[0][0]
+
+    def _fetch_result(self, shard: Shard) -> JobResult | None:
+        return run_plan(shard.redis, jobs.fetch_result(shard.keys, self.job_id), f"reading change {self.job_id}")

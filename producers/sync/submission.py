@@ -9,7 +9,13 @@ from typing import Any
 
 from producers.contract.ids import batch_id_of
 from producers.logs import ClientEvent, log_fields
-from producers.queue.chunking import Chunk, ChunkedSubmission
+from producers.queue.chunking import Accepted, ChunkedSubmission
+from producers.queue.chunks import Chunk
+from producers.sync.job import Job
+from producers.sync.shard import Shard
+from producers.sync.transport import check_shards, execute
+from producers.transport.commands import TIME_US
+from producers.transport.layout_check import with_layout_check
 from producers.transport.plan import RunScript
 
 log = logging.getLogger(__name__)
@@ -21,16 +27,34 @@ def submit_steps(chunked: ChunkedSubmission, items: Iterator[Any]) -> Iterator[t
         chunk = chunked.add(item)
         if chunk is not None:
             yield chunk, chunked.step(chunk)
-    chunk = chunked.flush()
-    if chunk is not None:
+    for chunk in chunked.flush():
         yield chunk, chunked.step(chunk)
 
 
-def log_accepted(accepted: Sequence[tuple[str, bool]]) -> None:
-    """Log changes that were accepted: the job ID of each, and whether it was there before."""
+def now_ms_of(shard: Shard) -> int:
+    """Return the time of a shard's Redis, Unix milliseconds. It is read once; each submission's reply updates it.
+
+    Raises:
+        LayoutMismatch: another version of this project wrote the queue, or it has another number of shards.
+    """
+    if not shard.clock.known:
+        check_shards(shard.redis)
+        asked = with_layout_check(shard.redis.connection_pool, shard.keys, TIME_US())
+        shard.clock.update(execute(shard.redis, asked) // 1000)
+    return shard.clock.now_ms()
+
+
+def in_given_order(jobs: list[tuple[int, Job]]) -> list[Job]:
+    """Return jobs in the order of their items, of which each is given the index."""
+    jobs.sort(key=lambda indexed: indexed[0])  # quick without shards, as they are sorted then
+    return [job for _, job in jobs]
+
+
+def log_accepted(accepted: Sequence[Accepted]) -> None:
+    """Log changes that were accepted."""
     if not log.isEnabledFor(logging.DEBUG):
         return
-    for job_id, existed in accepted:
+    for _, job_id, existed, _ in accepted:
         what = "is there already" if existed else "is in the queue"
         extra = log_fields(ClientEvent.ACCEPTED, job=job_id, batch=batch_id_of(job_id), already_there=existed)
         log.debug("change %s %s", job_id, what, extra=extra)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias, TypeVar, assert_never
 
 from redis import Redis
@@ -14,6 +14,7 @@ from producers.transport.blocking import BLOCKED_PAUSE_S, blocking_share
 from producers.transport.clients import keyspace_of
 from producers.transport.layout_check import check_home, home_to_check, with_layout_check
 from producers.transport.notifications import RECONNECT_S
+from producers.transport.pipeline import Ordered
 from producers.transport.plan import Plan, RunScript, Step, Transaction
 from producers.transport.redis_errors import FULL, refusal_code
 from producers.transport.retry import RetryBudget
@@ -26,10 +27,13 @@ __all__ = [
     "MAX_IN_FLIGHT",
     "AnyIterable",
     "NotificationListener",
+    "check_shards",
     "execute",
     "iter_any",
+    "pause",
     "pipelined",
     "run_blocking",
+    "run_each",
     "run_plan",
     "translate_errors",
     "wait_for",
@@ -38,7 +42,7 @@ __all__ = [
 MAX_IN_FLIGHT = 1
 """A synchronous call waits for each reply."""
 
-K = TypeVar("K")
+K = TypeVar("K", bound=Ordered)
 T = TypeVar("T")
 AnyIterable: TypeAlias = Iterable[T]
 
@@ -60,6 +64,15 @@ def run_plan(redis: Redis, plan: Plan[T] | Step[T], action: str) -> T:
         return execute(redis, with_layout_check(redis.connection_pool, keyspace_of(redis), plan))
 
 
+def run_each(plans: Sequence[tuple[Redis, Plan[T] | Step[T]]], action: str) -> list[T]:
+    """Run plans one after the other, each on its client, as `run_plan` does. Return their results in the given order.
+
+    Raises:
+        QueueUnavailable: as `run_plan`.
+    """
+    return [run_plan(redis, plan, action) for redis, plan in plans]
+
+
 def check_shards(redis: Redis) -> None:
     """Check the number of shards before the first use of one.
 
@@ -69,6 +82,11 @@ def check_shards(redis: Redis) -> None:
     home = home_to_check(redis.connection_pool)
     if home is not None:
         execute(home, check_home(keyspace_of(home)))
+
+
+def pause(seconds: float) -> None:
+    """Let time pass."""
+    time.sleep(seconds)
 
 
 def run_blocking(redis: Redis, step: Step[Any], action: str) -> None:
@@ -141,18 +159,18 @@ def _send_commands(redis: Redis, commands: list[tuple[Argument, ...]]) -> list[A
 
 
 def pipelined(
-    redis: Redis,
+    clients: Sequence[Redis],
     steps: Iterable[tuple[K, RunScript[T]]],
     *,
     in_flight: int,  # noqa: ARG001 - the asyncio client sends several steps before it reads the first reply
 ) -> Generator[tuple[K, T], None]:
-    """Run steps in order, and yield each key with the reply to its step.
+    """Run steps in order, each on the client of its shard, and yield each key with the reply to its step.
 
     Raises:
         RedisError: Redis did not answer. The last step may have run or not.
     """
     for key, step in steps:
-        yield key, execute(redis, step)
+        yield key, execute(clients[key.shard], step)
 
 
 def iter_any(items: Iterable[T] | AsyncIterable[T]) -> Iterator[T]:

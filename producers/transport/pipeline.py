@@ -1,4 +1,4 @@
-"""Many script runs on one connection: several are in flight at once, unless their order matters.
+"""Many script runs on one connection to each shard: several are in flight at once, unless their order matters.
 
 Redis runs them in order, but it may refuse one and take the next, such as when memory gets free in between. The refused
 one would then run behind the other. So only steps that share no lane are in flight together.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, suppress
 from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
 from redis.asyncio import Redis
@@ -25,7 +25,11 @@ MAX_IN_FLIGHT = 4
 
 
 class Ordered(Protocol):
-    """The key of a step whose order to others may matter."""
+    """The key of a step whose order to others of its shard may matter."""
+
+    @property
+    def shard(self) -> int:
+        """The number of the shard that it runs on."""
 
     @property
     def lanes(self) -> frozenset[str]:
@@ -38,52 +42,66 @@ AnyIterable: TypeAlias = Iterable[T] | AsyncIterable[T]
 
 
 async def pipelined(
-    redis: Redis, steps: AsyncIterable[tuple[K, RunScript[T]]], *, in_flight: int = MAX_IN_FLIGHT
+    clients: Sequence[Redis], steps: AsyncIterable[tuple[K, RunScript[T]]], *, in_flight: int = MAX_IN_FLIGHT
 ) -> AsyncGenerator[tuple[K, T], None]:
-    """Run steps in order, up to `in_flight` of them without waiting for replies, and yield each key with its reply.
+    """Run steps, those of a shard in order, and yield each key with its reply.
 
-    The first step runs alone: if it is refused, the others must not run. If Redis goes away and the client was opened
-    to wait, the steps without a reply run again on a new connection, in the same order. If Redis is full, the replies
-    of all steps in flight are yielded before the error is raised: then none is in doubt.
+    Up to `in_flight` steps of a shard are sent without waiting for replies. Its first step runs alone: if it is
+    refused, the others must not run. If Redis goes away and the client was opened to wait, the steps without a reply
+    run again on a new connection, in the same order. If Redis is full, the replies of all steps in flight are yielded
+    before the error is raised: then none is in doubt.
 
     Args:
-        redis: the client whose pool gives the connection.
+        clients: the client of each shard, whose pool gives the connection.
         steps: idempotent steps, each with a key that is returned with its reply.
-        in_flight: how many steps may be without a reply at once.
+        in_flight: how many steps of a shard may be without a reply at once.
 
     Raises:
         RedisError: Redis did not answer. The steps without a reply may have run or not; if Redis is full, not.
     """
-    is_first = True
-    async with _PipelinedConnection[K, T](redis) as connection:
+    async with AsyncExitStack() as stack:
+        connections: dict[int, _PipelinedConnection[K, T]] = {}
         try:
-            async for key, step in _drain_on_error(steps, connection):
+            async for key, step in _drain_on_error(steps, connections):
+                most = in_flight if key.shard in connections else 1
+                if key.shard not in connections:
+                    connection = _PipelinedConnection[K, T](clients[key.shard])
+                    connections[key.shard] = await stack.enter_async_context(connection)
+                connection = connections[key.shard]
                 while connection.must_wait(key):
                     yield await connection.receive()
                 await connection.send(key, step)
-                if len(connection.in_flight) == in_flight or is_first:
-                    is_first = False
+                if len(connection.in_flight) == most:
                     yield await connection.receive()
-            while connection.in_flight:
-                yield await connection.receive()
+            for connection in connections.values():
+                while connection.in_flight:
+                    yield await connection.receive()
         except ResponseError as exc:
             if refusal_code(exc) == FULL:
-                async for keyed_reply in connection.receive_others():
+                async for keyed_reply in _receive_others(connections):
                     yield keyed_reply
             raise
 
 
+async def _receive_others(connections: dict[int, _PipelinedConnection[K, T]]) -> AsyncIterator[tuple[K, T]]:
+    """After a full Redis refused a step, yield the replies to those in flight that it did not refuse."""
+    for connection in connections.values():
+        async for keyed_reply in connection.receive_others():
+            yield keyed_reply
+
+
 async def _drain_on_error(
-    steps: AsyncIterable[tuple[K, RunScript[T]]], connection: _PipelinedConnection[K, T]
+    steps: AsyncIterable[tuple[K, RunScript[T]]], connections: dict[int, _PipelinedConnection[K, T]]
 ) -> AsyncIterator[tuple[K, RunScript[T]]]:
     """Yield the steps. If their source fails, first read the replies in flight: a disconnect may lose those steps."""
     try:
         async for keyed_step in steps:
             yield keyed_step
     except Exception:
-        with suppress(RedisError, OSError):
-            while connection.in_flight:
-                await connection.receive()
+        for connection in connections.values():
+            with suppress(RedisError, OSError):
+                while connection.in_flight:
+                    await connection.receive()
         raise
 
 
@@ -92,10 +110,12 @@ class _PipelinedConnection(Generic[K, T]):
 
     Attributes:
         in_flight: the steps without a reply, oldest first, each with its key.
+        is_refused: whether the oldest of them was refused.
     """
 
     def __init__(self, redis: Redis) -> None:
         self.in_flight: deque[tuple[K, RunScript[T]]] = deque()
+        self.is_refused = False
         check_loop(redis)
         self._pool = redis.connection_pool
         self._keys = keyspace_of(redis)
@@ -131,14 +151,17 @@ class _PipelinedConnection(Generic[K, T]):
                 reply = await reraise_cancellation(self._connection.read_response())
                 break
             except RedisError as exc:
+                self.is_refused = refusal_code(exc) == FULL
                 budget = budget or RetryBudget(self._wait_s)
                 await self._reconnect(exc, budget)
+                self.is_refused = False
         key, step = self.in_flight.popleft()
         return key, step.parse(reply)
 
     async def receive_others(self) -> AsyncIterator[tuple[K, T]]:
-        """After a full Redis refused the oldest step, yield the replies to those that it did not refuse."""
-        self.in_flight.popleft()
+        """After a full Redis refused a step, of this shard or of another, yield the replies to those it did not."""
+        if self.is_refused:
+            self.in_flight.popleft()
         while self.in_flight:
             key, step = self.in_flight.popleft()
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, assert_never
 
@@ -41,6 +41,23 @@ async def run_plan(redis: Redis, plan: Plan[T] | Step[T], action: str) -> T:
         return await execute(redis, with_layout_check(redis.connection_pool, keyspace_of(redis), plan))
 
 
+async def run_each(plans: Sequence[tuple[Redis, Plan[T] | Step[T]]], action: str) -> list[T]:
+    """Run plans at the same time, each on its client, as `run_plan` does. Return their results in the given order.
+
+    Raises:
+        QueueUnavailable: as `run_plan`, when all have ended.
+    """
+    if len(plans) == 1:
+        return [await run_plan(*plans[0], action)]
+    found = await asyncio.gather(*(run_plan(redis, plan, action) for redis, plan in plans), return_exceptions=True)
+    results: list[T] = []
+    for result in found:
+        if isinstance(result, BaseException):
+            raise result
+        results.append(result)
+    return results
+
+
 async def check_shards(redis: Redis) -> None:
     """Check the number of shards before the first use of one.
 
@@ -50,6 +67,11 @@ async def check_shards(redis: Redis) -> None:
     home = home_to_check(redis.connection_pool)
     if home is not None:
         await execute(home, check_home(keyspace_of(home)))
+
+
+async def pause(seconds: float) -> None:
+    """Let time pass."""
+    await asyncio.sleep(seconds)
 
 
 async def run_blocking(redis: Redis, step: Step[Any], action: str) -> None:

@@ -9,8 +9,9 @@ from typing import Any, Generic, TypeVar
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
-from producers.contract.shards import MAX_SHARDS, shard_keyspaces, shard_of, shards_mark
+from producers.contract.shards import shard_keyspaces, shard_of, shards_mark
 from producers.errors import SettingsError
+from producers.settings import MAX_SHARDS
 from producers.transport.clients import keyspace_of
 from producers.transport.dsn import keyspace_name, open_redis
 

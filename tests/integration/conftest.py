@@ -17,7 +17,7 @@ async def producer(redis: ArqRedis) -> AsyncIterator[Producer]:
     """A producer with the default settings."""
     producer = Producer(redis)
     yield producer
-    await producer._notifications.close()
+    await producer.close()
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ async def test_a_full_redis_is_drained(full: ArqRedis, what: str) -> None:
             assert [each.lane for each in await lanes.claim()] == ["1009:t7"]
         case _:
             assert int(counts[b"cancelled"]) == done.cancelled > 0
-    await producer._notifications.close()
+    await producer.close()
 
 
 @ARQ_CLOSES_OLD_STYLE
@@ -157,4 +157,4 @@ async def test_a_full_redis_is_read_and_operated(full: ArqRedis) -> None:
         assert plain.job(jobs[0].job_id).result(timeout=1).applied
         assert plain.pause(everything=True)
         assert plain.user_status("1003").lanes == []
-    await producer._notifications.close()
+    await producer.close()

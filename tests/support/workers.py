@@ -141,4 +141,4 @@ async def rig_on(
     async with ExchangeDouble(load(Path(known.removeprefix("file:"))), faults=faults) as double:
         rig = Rig(redis, double, credentials)
         yield rig
-        await rig.producer._notifications.close()
+        await rig.producer.close()

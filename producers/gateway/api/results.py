@@ -21,7 +21,8 @@ from producers.gateway.calls.bodies import CSV, JSON, NDJSON
 from producers.gateway.calls.problems import NotAuthenticated
 from producers.gateway.calls.service import REVOKED, AnyRequest, Gateway, gateway_of, is_still_admitted, require_id
 from producers.gateway.calls.streams import event_stream, while_admitted
-from producers.queue.results import ResultPage, format_cursor
+from producers.queue.cursors import format_cursor
+from producers.queue.results import ResultPage
 
 KEEP_ALIVE_S = 15.0
 """An event stream without news sends a comment this often, so that proxies and readers see that it lives."""

@@ -1,4 +1,4 @@
-"""News of batches: one blocking read of Redis tells all open event streams of this process which batches have news."""
+"""News of batches: one blocking read of each shard tells all event streams of this process which batches have news."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from producers import Producer
+from producers.client.shard import Shard
 from producers.errors import QueueUnavailable
-from producers.queue.results import parse_cursor
+from producers.queue.cursors import parse_cursor
 from producers.transport.commands import XREAD
 from producers.transport.runner import run_plan
 
@@ -30,9 +31,9 @@ class Feed:
 
     def __init__(self) -> None:
         self._followers: Counter[str] = Counter()
-        self._positions: dict[str, str] = {}
+        self._positions: dict[str, list[str]] = {}  # in each shard
         self._news: dict[str, asyncio.Event] = {}
-        self._reader: asyncio.Task[None] | None = None
+        self._readers: dict[int, asyncio.Task[None]] = {}
 
     @contextmanager
     def following(self, producer: Producer, batch_id: str, after: str) -> Iterator[None]:
@@ -41,11 +42,13 @@ class Feed:
         Another follower may have heard of some of them already, so look for results once more after entering.
         """
         self._followers[batch_id] += 1
-        position = parse_cursor(batch_id, after)
-        self._positions.setdefault(batch_id, position)
+        shards = producer._shards  # noqa: SLF001 - the gateway is the producer's side
+        self._positions.setdefault(batch_id, parse_cursor(batch_id, after, len(shards)))
         self._news.setdefault(batch_id, asyncio.Event())
-        if self._reader is None or self._reader.done():
-            self._reader = asyncio.create_task(self._read(producer), name="copytrade event feed")
+        for shard in shards:
+            reader = self._readers.get(shard.number)
+            if reader is None or reader.done():
+                self._readers[shard.number] = asyncio.create_task(self._read(shard), name="copytrade event feed")
         try:
             yield
         finally:
@@ -66,32 +69,32 @@ class Feed:
 
     async def close(self) -> None:
         """Stop reading."""
-        reader, self._reader = self._reader, None
-        if reader is not None:
+        readers, self._readers = self._readers, {}
+        for reader in readers.values():
             reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
+        await asyncio.gather(*readers.values(), return_exceptions=True)
 
-    async def _read(self, producer: Producer) -> None:
+    async def _read(self, shard: Shard) -> None:
         """Read while anything is followed. Followers of one batch may be at different places: all look after news."""
-        keys, redis = producer._keys, producer._redis  # noqa: SLF001 - the gateway is the producer's side
+        keys = shard.keys
         while self._positions:
             batches = list(self._positions)
             names = [keys.batch_results + batch_id for batch_id in batches]
-            places = [self._positions[batch_id] for batch_id in batches]
+            places = [self._positions[batch_id][shard.number] for batch_id in batches]
             read = XREAD("COUNT", MOST_ENTRIES, "BLOCK", BLOCK_MS, "STREAMS", *names, *places)
             try:
-                found: list[Any] = await run_plan(redis, read, "waiting for results")
+                found: list[Any] = await run_plan(shard.redis, read, "waiting for results")
             except QueueUnavailable:
                 await asyncio.sleep(RETRY_S)
                 continue
             for name, entries in found or ():
                 batch_id = name.decode().removeprefix(keys.batch_results)
-                self._tell(batch_id, entries[-1][0].decode())
+                self._tell(batch_id, shard.number, entries[-1][0].decode())
             if found:
                 await asyncio.sleep(PAUSE_S)
 
-    def _tell(self, batch_id: str, position: str) -> None:
+    def _tell(self, batch_id: str, shard: int, position: str) -> None:
         if batch_id in self._positions:
-            self._positions[batch_id] = position
+            self._positions[batch_id][shard] = position
             news, self._news[batch_id] = self._news[batch_id], asyncio.Event()
             news.set()

@@ -8,9 +8,9 @@ from producers import Batch, Outcome
 from producers.contract.messages import JobResult
 from producers.contract.validation import check_user_id
 from producers.gateway.calls.service import AnyRequest, gateway_of
+from producers.queue.cursors import format_cursor
 from producers.queue.dead_letter_selection import NO_CODE
 from producers.queue.jobs import JobState, JobStatus
-from producers.queue.results import format_cursor
 
 SHOWN_RESULTS = 50
 

@@ -18,6 +18,7 @@ SIDES: list[type[EnvironmentSettings]] = [ProducerSettings, WorkerSettings]
 GOOD: dict[str, tuple[str, Any]] = {
     "redis_dsn": ("rediss://cache:6380/2", "rediss://cache:6380/2"),
     "keyspace": ("shop", "shop"),
+    "shards": ("4", 4),
     "redis_timeout_s": ("7.5", 7.5),
     "redis_connections": ("2", 2),
     "redis_wait_s": ("30", 30.0),

@@ -26,7 +26,7 @@ async def producer(valkey: ArqRedis) -> AsyncIterator[Producer]:
     """A producer on a real server."""
     producer = Producer(valkey)
     yield producer
-    await producer._notifications.close()
+    await producer.close()
 
 
 async def lanes_of(valkey: ArqRedis) -> set[str]:

@@ -23,7 +23,7 @@ from producers import (
 )
 from producers.contract import keyspace
 from producers.contract.codec import decode_change
-from producers.queue.chunking import CHUNK_SIZE
+from producers.queue.chunks import CHUNK_SIZE
 from tests.support.changes import change, numbered
 from tests.support.lanes import Lanes
 

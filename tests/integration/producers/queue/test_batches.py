@@ -20,7 +20,7 @@ SMALL = 5
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("producers.queue.chunking.CHUNK_SIZE", SMALL)
+    monkeypatch.setattr("producers.queue.chunks.CHUNK_SIZE", SMALL)
 
 
 async def numbers(batch: Batch) -> tuple[int, int, int]:

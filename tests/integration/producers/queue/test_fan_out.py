@@ -10,7 +10,7 @@ import pytest
 from ops.keys import KEYS
 from producers import FanOutReport, InvalidChange, Outcome, Priority, Producer, SettingsChange
 from producers.contract import keyspace
-from producers.queue.chunking import CHUNK_SIZE
+from producers.queue.chunks import CHUNK_SIZE
 from producers.transport.pipeline import MAX_IN_FLIGHT
 from tests.support.changes import TRADER, change, numbered, setting
 from tests.support.fan_outs import account, failing_after, flowing, to_users, users, where_consistent

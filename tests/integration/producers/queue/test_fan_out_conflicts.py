@@ -36,7 +36,7 @@ CONFLICTS: dict[str, Again] = {
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("producers.queue.chunking.CHUNK_SIZE", CHUNK_SIZE)
+    monkeypatch.setattr("producers.queue.chunks.CHUNK_SIZE", CHUNK_SIZE)
 
 
 def replaced(place: int, count: int = MANY) -> list[SettingsChange]:

@@ -21,7 +21,7 @@ from producers import (
     SettingsChange,
 )
 from producers.contract import keyspace
-from producers.queue.chunking import CHUNK_SIZE
+from producers.queue.chunks import CHUNK_SIZE
 from tests.support.changes import TRADER, change, setting
 from tests.support.contents import contents
 from tests.support.fan_outs import account, end_all, flowing, to_users, users, where_consistent

@@ -22,7 +22,7 @@ LANE = keyspace.lane("1001", TRADER)
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("producers.queue.chunking.CHUNK_SIZE", CHUNK_SIZE)
+    monkeypatch.setattr("producers.queue.chunks.CHUNK_SIZE", CHUNK_SIZE)
 
 
 def added(batch: Batch) -> tuple[int, int]:

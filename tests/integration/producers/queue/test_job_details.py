@@ -61,7 +61,7 @@ async def test_a_change_of_a_template_has_the_deadline_of_its_run(
     producer: Producer, lanes: Lanes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And after its end what it set, as long as its batch is known."""
-    monkeypatch.setattr("producers.queue.chunking.CHUNK_SIZE", 1)
+    monkeypatch.setattr("producers.queue.chunks.CHUNK_SIZE", 1)
     template = CHANGE.settings
 
     async def run(user_ids: AnyIterable[str], ttl_s: float) -> None:

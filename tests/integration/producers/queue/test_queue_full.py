@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from ops.keys import KEYS
 from producers import Producer, ProducerSettings, QueueFull, QueueUnavailable, SettingsChange
-from producers.queue.chunking import CHUNK_SIZE
+from producers.queue.chunks import CHUNK_SIZE
 from producers.sync import Producer as PlainProducer
 from producers.transport.dsn import open_redis
 from tests.support.changes import change

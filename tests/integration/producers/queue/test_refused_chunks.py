@@ -11,7 +11,7 @@ from arq.connections import ArqRedis
 from ops.keys import KEYS
 from producers import Producer
 from producers.contract import keyspace
-from producers.queue.chunking import CHUNK_SIZE
+from producers.queue.chunks import CHUNK_SIZE
 from producers.transport.pipeline import MAX_IN_FLIGHT, _PipelinedConnection
 from producers.transport.plan import RunScript
 from tests.support.changes import change

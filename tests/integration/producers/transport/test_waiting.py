@@ -23,7 +23,7 @@ SOON_S = POLL_INTERVAL_S / 2
 
 async def listening(producer: Producer, job_id: str) -> None:
     """Wait until the server has the subscription of a waiter."""
-    while (channel := producer._notifications.current()._channels.get(KEYS.job_done + job_id)) is None:  # noqa: ASYNC110 - a test looks in
+    while (channel := producer._shards[0].notifications.current()._channels.get(KEYS.job_done + job_id)) is None:  # noqa: ASYNC110 - a test looks in
         await asyncio.sleep(0)
     await channel.confirmed.wait()
 
@@ -81,7 +81,7 @@ async def test_a_timeout_of_zero_does_not_disturb_later_waits(producer: Producer
     finally:
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        await producer._notifications.close()
+        await producer.close()
 
 
 async def test_a_waiter_gets_the_result_at_once(producer: Producer, lanes: Lanes) -> None:
@@ -137,7 +137,7 @@ async def test_the_subscription_ends_with_its_last_waiter(producer: Producer, la
     await lanes.done(await lanes.claim_one())
     await waiting
 
-    assert producer._notifications.current()._channels == {}
+    assert producer._shards[0].notifications.current()._channels == {}
     async with asyncio.timeout(SOON_S):
         while await lanes.redis.pubsub_channels():  # noqa: ASYNC110 - only the server knows
             await asyncio.sleep(0)
@@ -265,7 +265,7 @@ async def test_a_message_without_a_channel_does_not_end_the_subscription(
     finally:
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        if (reader := producer._notifications.current()._reader) is not None and reader.done():
+        if (reader := producer._shards[0].notifications.current()._reader) is not None and reader.done():
             reader.exception()
-            producer._notifications.current()._reader = None
+            producer._shards[0].notifications.current()._reader = None
         await producer.close()

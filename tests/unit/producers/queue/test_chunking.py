@@ -8,15 +8,8 @@ import pytest
 
 from producers import BatchConflict, InvalidChange, InvalidId, LaneFull, SettingsChange
 from producers.contract.ids import SortableIds
-from producers.queue.chunking import (
-    CHUNK_SIZE,
-    Chunk,
-    ChunkedSubmission,
-    ItemParser,
-    change_parser,
-    content_digest,
-    item_user_id,
-)
+from producers.queue.chunking import ChunkedSubmission, ItemParser, change_parser, item_user_id
+from producers.queue.chunks import CHUNK_SIZE, Chunk, content_digest
 from producers.queue.fan_out import indexed_change_parser, template_parser
 from producers.queue.submit import SubmitOptions
 from producers.queue.submit_messages import SubmitRequest, SubmitVerdict
@@ -31,13 +24,13 @@ def chunked(
     parser: ItemParser | None = None, *, fixed: bool = True, template: SettingsChange | None = None
 ) -> ChunkedSubmission:
     return ChunkedSubmission(
-        parser or indexed_change_parser("b"), OPTIONS, ttl_ms=1000, now_ms=lambda: 5, hashed=fixed, template=template
+        parser or indexed_change_parser("b"), OPTIONS, ttl_ms=1000, now_ms=lambda _: 5, hashed=fixed, template=template
     )
 
 
 def chunks(into: ChunkedSubmission, items: list[Any]) -> list[Chunk]:
     found = [into.add(item) for item in items]
-    return [chunk for chunk in (*found, into.flush()) if chunk is not None]
+    return [*(chunk for chunk in found if chunk is not None), *into.flush()]
 
 
 def request_of(into: ChunkedSubmission, chunk: Chunk) -> SubmitRequest:
@@ -115,7 +108,7 @@ def test_verdicts_are_added_up_in_the_report() -> None:
 
     landed = into.apply_reply(chunk, [5, 1, SubmitVerdict.ALREADY_THERE, SubmitVerdict.LANE_FULL, 7])
 
-    assert landed == [("b..0", False), ("b..1", True), ("b..3", False)]
+    assert landed == [(0, "b..0", False, 0), (1, "b..1", True, 0), (3, "b..3", False, 0)]
     assert (into.item_count, into.accepted, into.already_there) == (4, 2, 1)
     (refusal,) = into.refused
     assert (refusal.index, type(refusal.error), refusal.user_id) == (2, LaneFull, "2")
@@ -144,7 +137,9 @@ def test_a_refused_chunk_is_a_conflict_of_its_batch(verdict: int, why: str) -> N
 def test_each_item_gets_its_own_time_of_acceptance() -> None:
     """An iterable may take hours."""
     times = iter(range(100, 200))
-    into = ChunkedSubmission(indexed_change_parser("b"), OPTIONS, ttl_ms=1000, now_ms=lambda: next(times), hashed=True)
+    into = ChunkedSubmission(
+        indexed_change_parser("b"), OPTIONS, ttl_ms=1000, now_ms=lambda _: next(times), hashed=True
+    )
 
     (chunk,) = chunks(into, [change("1"), change("1")])
 

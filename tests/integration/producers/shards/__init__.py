@@ -1,0 +1,1 @@
+"""Producers on a queue with four shards."""

@@ -1,0 +1,60 @@
+"""A queue with shards, driven step by step: `Lanes` over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+
+from producers import Outcome
+from producers.contract.shards import shard_of
+from tests.support.lanes import Lanes
+from worker.queue.claims import Claim, Settled
+
+SHARDS = 4
+
+
+class ShardedLanes:
+    """What `Lanes` does on one Redis, on the shard of each user."""
+
+    def __init__(self, clients: Sequence[Redis]) -> None:
+        self.parts = [Lanes(redis) for redis in clients]
+
+    def of(self, user_id: str) -> Lanes:
+        """Return the lanes of a user's shard."""
+        return self.parts[shard_of(user_id, len(self.parts))]
+
+    async def claim(self, most: int = 100) -> list[Claim]:
+        """Return the claims of one call in each shard."""
+        return [claim for part in self.parts for claim in await part.claim(most)]
+
+    async def claim_one(self) -> Claim:
+        """Return the only claim."""
+        (only,) = await self.claim()
+        return only
+
+    async def heads(self) -> AsyncIterator[Claim]:
+        """Claims one after the other, each to be settled before the next, until nothing is due."""
+        for part in self.parts:
+            async for claim in part.heads():
+                yield claim
+
+    async def done(self, claim: Claim, outcome: Outcome = Outcome.APPLIED, **changed: Any) -> Settled:
+        """End a claim's change."""
+        return await self._of(claim).done(claim, outcome, **changed)
+
+    async def back(self, claim: Claim, delay_s: float = 0, **changed: Any) -> Settled:
+        """Put a claim's lane back."""
+        return await self._of(claim).back(claim, delay_s, **changed)
+
+    async def drain(self, *outcomes: Outcome) -> list[str]:
+        """End all changes that are due, with the outcomes in turn; return their job IDs in that order."""
+        ended: list[str] = []
+        async for claim in self.heads():
+            await self.done(claim, outcomes[len(ended) % len(outcomes)] if outcomes else Outcome.APPLIED)
+            ended.append(claim.job_id)
+        return ended
+
+    def _of(self, claim: Claim) -> Lanes:
+        return self.of(claim.lane.partition(":")[0])
