@@ -22,7 +22,12 @@ from producers.gateway.calls.wording import place_and_rule
 from producers.queue.pins import Pin
 
 OfEgress = Annotated[str | None, QueryParameter(name="egress", description="Only users that are pinned to it.")]
-Cursor = Annotated[int, QueryParameter(name="cursor", ge=0, description="Where a page starts, from Link.")]
+MAX_CURSOR = 10**18
+"""Above any that Redis gives, and a number that JSON carries exactly."""
+
+Cursor = Annotated[
+    int, QueryParameter(name="cursor", ge=0, le=MAX_CURSOR, description="Where a page starts, from Link.")
+]
 
 
 class NewPin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
