@@ -27,22 +27,25 @@ class ClusterSetup:
     Attributes:
         nodes: all of them: the primaries at first, then a replica of each, in the same order.
         size: how many of them were primaries at first.
-        password: of their default user; "" if they have none.
+        password: of their user; "" if it has none.
+        user: the user for commands to them; "" is their default user.
     """
 
     nodes: tuple[Valkey, ...]
     size: int
     password: str = ""
+    user: str = ""
 
     @property
     def dsn(self) -> str:
         """The DSN that names all nodes."""
-        credentials = f":{self.password}@" if self.password else ""
+        credentials = f"{self.user}:{self.password}@" if self.password else ""
         return f"redis+cluster://{credentials}{','.join(f'127.0.0.1:{node.port}' for node in self.nodes)}"
 
     def command(self, node: Valkey, *words: Any) -> Any:
         """Return a node's reply to a command."""
-        with Redis(port=node.port, password=self.password or None, socket_timeout=5) as client:
+        user, password = self.user or None, self.password or None
+        with Redis(port=node.port, username=user, password=password, socket_timeout=5) as client:
             return client.execute_command(*words)
 
     def node_id(self, node: Valkey) -> str:
@@ -108,6 +111,7 @@ def redis_cluster(
     *,
     size: int = 3,
     password: str = "",
+    user: str = "",
     config: Mapping[str, str] | None = None,
     with_replicas: bool = True,
 ) -> Iterator[ClusterSetup]:
@@ -116,7 +120,8 @@ def redis_cluster(
     Args:
         folder: contains one folder for each node.
         size: how many primaries.
-        password: of the nodes' default user.
+        password: of the nodes' default user, or of `user`.
+        user: one who may form the cluster, and which `config` defines, with what the nodes use among each other.
         config: further configuration of the nodes.
         with_replicas: give each primary a replica.
     """
@@ -126,7 +131,7 @@ def redis_cluster(
         "appendonly yes",
         "maxmemory-policy noeviction",
         "repl-diskless-sync-delay 0",
-        *((f"requirepass {password}", f"masterauth {password}") if password else ()),
+        *((f"requirepass {password}", f"masterauth {password}") if password and not user else ()),
         *(f"{key} {value}" for key, value in (config or {}).items()),
     ]
     count = size * 2 if with_replicas else size
@@ -134,7 +139,7 @@ def redis_cluster(
     nodes = [
         Valkey(folder / f"node-{number}", [*lines, f"cluster-port {bus_ports[number]}"]) for number in range(count)
     ]
-    setup = ClusterSetup(tuple(nodes), size, password)
+    setup = ClusterSetup(tuple(nodes), size, password, user)
     with ExitStack() as running:
         for node in nodes:
             running.enter_context(node)
