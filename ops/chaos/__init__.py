@@ -2,7 +2,8 @@
 
 schedule      the events and their times            workload          the changes that producers request
 environment   the processes of a run                processes         workers and producers, restarted many times
-valkey        a server that can be killed           user_keys, key_stores   users' keys, rotated while in use
+server, valkey, cluster     what can be killed      lost          what replicas had not got
+user_keys, key_stores       users' keys, rotated while in use
 faults        carries events out                    interference      malformed data in Redis
 producer_process, calls, arq_app   the producers    journal           what a producer requested and was answered
 run           from start to end                     collect, leaks    collect the evidence

@@ -1,4 +1,7 @@
-"""`python -m ops.chaos --seconds N --seed S [--json]`. Exits with 0 only if all guarantees held under enough faults."""
+"""`python -m ops.chaos --seconds N --seed S [--cluster] [--json]`.
+
+Exits with 0 only if all guarantees held under enough faults.
+"""
 
 from __future__ import annotations
 
@@ -62,6 +65,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, default=60.0, metavar="N", help="how long faults happen (60)")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="decides the faults and their times (1)")
+    parser.add_argument("--cluster", action="store_true", help="on a cluster of three primaries and three replicas")
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout, the rest on stderr")
     parser.add_argument(
         "--keep", action="store_true", help="keep logs, journals and Redis's history, as after a violation"
@@ -76,7 +80,7 @@ async def _run(options: argparse.Namespace, folder: Path) -> Summary:
     """Make a run; on SIGTERM, on Ctrl-C and after too long a time, stop everything that was started."""
     cancel_on_sigterm()
     began_s = time.monotonic()
-    environment = Environment(folder, options.seed, options.seconds)
+    environment = Environment(folder, options.seed, options.seconds, in_cluster=options.cluster)
     max_s = options.seconds + DRAIN_TIMEOUT_S + OVERHEAD_S
     async with asyncio.timeout(max_s), environment.running():
         run = Run(environment, Faults(environment), report_progress=lambda line: print(line, file=sys.stderr))

@@ -18,26 +18,45 @@ from producers.contract.ids import batch_id_of
 
 
 class Judgement(NamedTuple):
-    """The verdicts on all guarantees, and the number of late requests that stalls excuse."""
+    """The verdicts on all guarantees.
+
+    Attributes:
+        verdicts: one for each guarantee.
+        excused: the number of late requests that stalls excuse.
+        explained: the number of violations about users of whom a replica had not got something, by guarantee.
+    """
 
     verdicts: list[Verdict]
     excused: int
+    explained: dict[str, int]
 
 
-def judge(seen: Evidence) -> Judgement:
-    """Return the verdicts on all guarantees."""
+def judge(everything: Evidence) -> Judgement:
+    """Return the verdicts on all guarantees. What a lost replication explains is counted, and is no violation."""
+    seen = everything.without_lost_users()
+    verdicts, excused = _judge(seen, everything)
+    of_all = verdicts if seen is everything else _judge(everything, everything)[0]
+    explained = {
+        one.name: more
+        for one, of_each in zip(of_all, verdicts, strict=True)
+        if (more := len(one.violations) - len(of_each.violations))
+    }
+    return Judgement(verdicts, excused, explained)
+
+
+def _judge(seen: Evidence, everything: Evidence) -> tuple[list[Verdict], int]:
     excuses = StallExcuses(seen)
     violations = {
         "nothing is lost": [*(["the queue did not drain"] if seen.drained_s is None else []), *nothing_lost(seen)],
         "one outcome each": _written_once(seen),
         "nothing is left behind": (f"{what} is still there" for what in seen.leftovers),
-        "counters agree with results": counters_agree(seen),
-        "batches agree with results": _batches_agree(seen),
+        "counters agree with results": counters_agree(everything),
+        "batches agree with results": _batches_agree(everything),
         "readers get each result once": _read_once(seen),
         "cancelled changes end cancelled": _cancelled(seen),
         "each outcome has its cause": outcomes_have_causes(seen),
         "user limit": within_user_limit(seen),
-        "address limit": within_address_limit(seen),
+        "address limit": within_address_limit(everything),
         "malformed data does no harm": _poison_is_harmless(seen),
         "no process fails": [*seen.exited, *seen.unexpected_errors, *seen.failed],
         "no secret leaks": sorted(set(seen.leaks)),
@@ -46,17 +65,18 @@ def judge(seen: Evidence) -> Judgement:
         "one request of a lane at a time": one_at_a_time(seen, excuses),
         "the exchange holds what was applied last": last_applied_is_held(seen, excuses),
     }
-    return Judgement([Verdict(name, list(found)) for name, found in violations.items()], len(excuses.used))
+    return [Verdict(name, list(found)) for name, found in violations.items()], len(excuses.used)
 
 
 def _written_once(seen: Evidence) -> Iterator[str]:
-    for job_id, times in seen.written.items():
+    written = seen.written
+    for job_id, times in (written or {}).items():
         if times > 1 and job_id in seen.results:
             yield f"the result of {job_id} was written {times} times"
     for job_id in seen.results:
         if job_id not in seen.changes and job_id not in seen.perhaps_poison:
             yield f"there is a result of {job_id}, which nobody requested"
-        if not seen.written.get(job_id):
+        if written is not None and not written.get(job_id):
             yield f"the result of {job_id} is not in Redis's append-only file"
 
 

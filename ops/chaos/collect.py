@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections import Counter
 from collections.abc import Awaitable
 from dataclasses import replace
 from typing import cast
@@ -19,26 +18,19 @@ from ops.chaos.journal import Answered, Called, Cancelled, Read, ReadToEnd, Unex
 from ops.chaos.run import Run
 from ops.chaos.schedule import PRODUCERS, REQUEST_TIMEOUT_S, SESSION_TTL_S
 from ops.chaos.workload import USERS, step
-from ops.keys import KEYS
 from ops.ledger.collect import read_arrivals, read_counters, read_final_settings
 from ops.ledger.evidence import Change, Stall
 from producers import JobResult, Outcome
 from producers.contract.codec import decode_result
+from producers.contract.keyspace import Keyspace
 from worker.logs import Event
 
 BATCH_SIZE = 1_000
 """Keys that one command reads."""
-RESULT_WRITTEN = re.compile(rb"\r\n\$3\r\nSET\r\n\$\d+\r\n" + KEYS.result.encode() + rb"([!-~]+)\r\n")
 UNEXPECTED = re.compile(
     rb'[^\n]*(?:unexpected error|"event":"(?:%s|%s)")[^\n]*' % (Event.ATTEMPT_ERROR.encode(), Event.CRASHED.encode())
 )
 FENCED = re.compile(rb'"event":"%s"' % Event.FENCED.encode())
-CONTROL_JOB = re.compile(re.escape(KEYS.job.encode()) + rb"arq-(?:poison-)?[0-9]+")
-"""The payload of a control job stays while its lease does, some seconds after its worker has died."""
-TRANSIENT_KEYS = tuple(
-    prefix.encode()
-    for prefix in (KEYS.job, KEYS.heads, KEYS.rest, KEYS.lanes, KEYS.bulk_lanes, KEYS.attempts, KEYS.held)
-)
 
 
 async def collect(run: Run) -> Evidence:
@@ -64,19 +56,16 @@ async def collect(run: Run) -> Evidence:
     for number in range(PRODUCERS):
         _add_journal(seen, environment, number)
     seen.changes |= {change.job_id: change for change in (*run.final_changes, *faults.arq_app.changes)}
-    await _add_redis(seen, environment.redis)
+    await _add_redis(seen, environment.redis, environment.keys)
     seen.final_settings = await read_final_settings(environment.stack.exchange_url, USERS)
-    seen.written = Counter(
-        found.decode()
-        for path in environment.server.append_only_files()
-        for found in RESULT_WRITTEN.findall(path.read_bytes())
-    )
+    seen.written = environment.server.results_written()
+    seen.lost = environment.server.lost
     return seen
 
 
 def add_exits_and_leaks(seen: Evidence, environment: Environment) -> None:
     """Add what is known only when every process has ended: how it ended, and everything it wrote."""
-    files = [*environment.logs, *environment.journals, *environment.server.append_only_folder.iterdir()]
+    files = [*environment.logs, *environment.journals, *environment.server.histories]
     seen.leaks += leaks.in_files(files, environment.secrets())
     for worker in environment.workers:
         text = worker.log.read_bytes()
@@ -105,6 +94,8 @@ def _add_journal(seen: Evidence, environment: Environment, number: int) -> None:
                 read.append(entry)
             case ReadToEnd():
                 read_to_end.add(entry.batch_id)
+            case UnexpectedError() if entry.action.removeprefix("reading ") in environment.server.lost.batches:
+                pass  # the batch is gone, though its fan-out was answered
             case UnexpectedError():
                 seen.unexpected_errors.append(f"producer {number}, {entry.action}: {entry.error}")
 
@@ -139,9 +130,9 @@ def _add_answer(seen: Evidence, seed: int, producer: int, entry: Answered) -> No
         seen.unexpected_errors.append(f"producer {producer}: positions {entry.refused} of {one.name} were refused")
 
 
-async def _add_redis(seen: Evidence, redis: Redis) -> None:
+async def _add_redis(seen: Evidence, redis: Redis, keys: Keyspace) -> None:
     names = [key async for key in redis.scan_iter(count=BATCH_SIZE)]
-    prefix = KEYS.result.encode()
+    prefix = keys.result.encode()
     stored_names = [name for name in names if name.startswith(prefix)]
     for start in range(0, len(stored_names), BATCH_SIZE):
         some = stored_names[start : start + BATCH_SIZE]
@@ -149,16 +140,20 @@ async def _add_redis(seen: Evidence, redis: Redis) -> None:
             result = _result(stored)
             if result is not None:
                 seen.results[name.removeprefix(prefix).decode()] = result
-    seen.leftovers = [
-        repr(name) for name in names if name.startswith(TRANSIENT_KEYS) and not CONTROL_JOB.fullmatch(name)
-    ]
+    transient = tuple(
+        prefix.encode()
+        for prefix in (keys.job, keys.heads, keys.rest, keys.lanes, keys.bulk_lanes, keys.attempts, keys.held)
+    )
+    # The payload of a control job stays while its lease does, some seconds after its worker has died.
+    control_job = re.compile(re.escape(keys.job.encode()) + rb"arq-(?:poison-)?[0-9]+")
+    seen.leftovers = [repr(name) for name in names if name.startswith(transient) and not control_job.fullmatch(name)]
     seen.leftovers += [
         f"on the schedule: {lane!r}"
-        for key in (KEYS.schedule, KEYS.bulk_schedule)
+        for key in (keys.schedule, keys.bulk_schedule)
         for lane in await redis.zrange(key, 0, -1)
     ]
     seen.counters = {name: count for name, count in (await read_counters(redis)).items() if name in set(Outcome)}
-    seen.batches = [await _batch(redis, batch.decode()) for batch in await redis.zrange(KEYS.batches, 0, -1)]
+    seen.batches = [await _batch(redis, keys, batch.decode()) for batch in await redis.zrange(keys.batches, 0, -1)]
 
 
 def _result(stored: bytes | None) -> JobResult | None:
@@ -169,10 +164,10 @@ def _result(stored: bytes | None) -> JobResult | None:
         return None
 
 
-async def _batch(redis: Redis, batch_id: str) -> BatchState:
-    raw = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(KEYS.batch + batch_id))
+async def _batch(redis: Redis, keys: Keyspace, batch_id: str) -> BatchState:
+    raw = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(keys.batch + batch_id))
     fields = {name.decode(): value.decode(errors="replace") for name, value in raw.items()}
-    entries = await redis.xrange(KEYS.batch_results + batch_id)
+    entries = await redis.xrange(keys.batch_results + batch_id)
     return BatchState(
         batch_id=batch_id,
         total=int(fields.get("total", 0)),

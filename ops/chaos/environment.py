@@ -14,15 +14,20 @@ import aiohttp
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from ops.chaos.cluster import ClusterServer
 from ops.chaos.interference import Interference
 from ops.chaos.key_stores import KeyFile, KeyStore, SealedKeys
 from ops.chaos.processes import ManagedProcess, environment_with
 from ops.chaos.schedule import PRODUCERS, REQUEST_TIMEOUT_S, SESSION_TTL_S, WORKERS
+from ops.chaos.server import Server
 from ops.chaos.user_keys import UserKeys, replace_file, toml
 from ops.chaos.valkey import ValkeyServer
 from ops.chaos.workload import USERS
 from ops.stack import Stack
 from producers import Producer, QueueUnavailable
+from producers.contract.keyspace import Keyspace
+from producers.transport.clients import keyspace_of
+from producers.transport.dsn import open_redis
 
 USER_RATE_PER_S = 10
 EGRESS_RATE_PER_S = 220
@@ -33,7 +38,7 @@ EGRESS_HOLD_S = 2
 LATENCY_MS, JITTER_MS = 25.0, 15.0
 """Of every reply, so that some requests are in flight whenever a process dies."""
 SEALED_FROM = 2
-"""The keys are sealed in Redis for seeds with a remainder of at least 2 modulo 4, else in a file."""
+"""On a single server the keys are sealed in Redis for seeds with a remainder of at least 2 modulo 4, else in a file."""
 RETRY_TIMEOUT_S = 30.0
 RETRY_AFTER_S = 0.1
 
@@ -59,6 +64,7 @@ class Environment:
     Attributes:
         folder: an empty folder for all files.
         seconds: for how long producers request changes.
+        in_cluster: whether the server is a cluster.
         user_keys: all users' keys.
         key_store: where the workers find them.
         password: the password of Redis.
@@ -72,10 +78,11 @@ class Environment:
     folder: Path
     seed: int
     seconds: float
+    in_cluster: bool = False
     user_keys: UserKeys = field(init=False)
     key_store: KeyStore = field(init=False)
     password: str = field(init=False)
-    server: ValkeyServer = field(init=False)
+    server: Server = field(init=False)
     stack: Stack = field(init=False)
     workers: list[ManagedProcess] = field(default_factory=list)
     producers: list[ManagedProcess] = field(default_factory=list)
@@ -93,12 +100,17 @@ class Environment:
     @property
     def logs(self) -> list[Path]:
         """The logs of all processes."""
-        return [*sorted((self.folder / "logs").glob("*.log")), self.server.log]
+        return [*sorted((self.folder / "logs").glob("*.log")), *self.server.logs]
 
     @property
     def journals(self) -> list[Path]:
         """The journals of the producers, by their number."""
         return [self.folder / f"producer-{number}.journal" for number in range(PRODUCERS)]
+
+    @property
+    def keys(self) -> Keyspace:
+        """The names of the queue's keys."""
+        return keyspace_of(self.redis)
 
     def secrets(self) -> list[str]:
         """Return every secret; none of them may appear in a file."""
@@ -110,7 +122,8 @@ class Environment:
         (self.folder / "logs").mkdir()
         self.user_keys = UserKeys.for_users(USERS, self.seed)
         self.password = self.user_keys.password()
-        self.server = ValkeyServer(self.folder / "valkey", self.password)
+        make_server = ClusterServer if self.in_cluster else ValkeyServer
+        self.server = make_server(self.folder / "valkey", self.password)
         exchange_keys = self.folder / "exchange.toml"
         replace_file(exchange_keys, toml(self.user_keys.current))
         async with AsyncExitStack() as resources:
@@ -120,9 +133,10 @@ class Environment:
             await resources.enter_async_context(self.stack)
             self.http = await resources.enter_async_context(aiohttp.ClientSession(self.stack.exchange_url))
             self.producer = await resources.enter_async_context(Producer.connect(self.server.dsn))
-            self.redis = await resources.enter_async_context(Redis.from_url(self.server.dsn, socket_timeout=5))
+            self.redis = await resources.enter_async_context(open_redis(self.server.dsn, Redis, timeout_s=5))
             self.interference = Interference(self.redis, self.unpickle_marker)
-            sealed = self.seed % 4 >= SEALED_FROM
+            # Where a takeover may lose keys that were written, workers would go on with earlier ones.
+            sealed = self.seed % 4 >= SEALED_FROM and not self.in_cluster
             self.key_store = SealedKeys(self.folder, self.redis) if sealed else KeyFile(self.folder)
             await self.key_store.write(self.user_keys.current)
             self.start_ns = time.monotonic_ns()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from ops.chaos.interference import poisoned_user
 from ops.chaos.journal import Cancelled, Read
+from ops.chaos.lost import Lost
 from ops.ledger.evidence import Evidence as LedgerEvidence
 
 
@@ -38,7 +40,8 @@ class Evidence(LedgerEvidence):
     """Everything that is known at the end.
 
     Attributes:
-        written: how often each result was written, by job ID, from Redis's append-only file.
+        written: how often each result was written, by job ID, from Redis's append-only file; None if it does not tell.
+        lost: what the replicas of a cluster had not got when they took over.
         leftovers: keys that should be gone.
         read: the results that each producer read from the streams of batches.
         read_to_end: the batches that each producer read to their end.
@@ -54,7 +57,8 @@ class Evidence(LedgerEvidence):
         drained_s: how long the queue took to drain; None if it never did.
     """
 
-    written: dict[str, int] = field(default_factory=dict)
+    written: Mapping[str, int] | None = field(default_factory=dict)
+    lost: Lost = field(default_factory=Lost)
     batches: list[BatchState] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
     read: dict[int, list[Read]] = field(default_factory=dict)
@@ -69,3 +73,29 @@ class Evidence(LedgerEvidence):
     leaks: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     drained_s: float | None = 0.0
+
+    def without_lost_users(self) -> Evidence:
+        """Return what is known of the users of whom a replica had everything when it took over.
+
+        What is lost is as if it had not happened: changes are gone, and ends and requests are forgotten and repeated.
+        So nothing about these users tells a violation from a loss. The counters, and each batch's, are those of the
+        results in any case: one script writes all three, and they are lost together.
+        """
+        users = self.lost.users
+        if not users:
+            return self
+        changes = {job_id: change for job_id, change in self.changes.items() if change.lane[0] not in users}
+        left_out = self.changes.keys() - changes.keys()
+        return replace(
+            self,
+            changes=changes,
+            results={job_id: result for job_id, result in self.results.items() if job_id not in left_out},
+            arrivals=[arrival for arrival in self.arrivals if arrival.user not in users],
+            final_settings={key: held for key, held in self.final_settings.items() if key[0][0] not in users},
+            read={
+                producer: [entry for entry in entries if entry.job_id not in left_out]
+                for producer, entries in self.read.items()
+            },
+            cancelled=[entry for entry in self.cancelled if entry.job_id not in left_out],
+            poison=[job_id for job_id in self.poison if poisoned_user(int(job_id.rpartition("-")[2])) not in users],
+        )

@@ -41,20 +41,14 @@ class Faults:
         self._exchange_faults: dict[Event, Mapping[str, object]] = {}
         self._exchange_lock = asyncio.Lock()
         self._rotation_lock = asyncio.Lock()
-        self._server_lock = asyncio.Lock()
-        server, redis, retry = environment.server, environment.redis, environment.retry
+        redis, retry = environment.redis, environment.retry
         self._handlers: dict[str, Callable[[Event], Awaitable[None]]] = {
             "kill worker": lambda event: _pick(environment.workers, event).replace(kill=True),
             "stall worker": lambda event: _pick(environment.workers, event).stall(event.lasts_s),
             "stop worker": lambda event: _pick(environment.workers, event).replace(kill=False),
             "kill producer": lambda event: _pick(environment.producers, event).replace(kill=True),
             "stall producer": lambda event: _pick(environment.producers, event).stall(event.lasts_s),
-            "restart redis": lambda _: self._restart_redis(server.stop),
-            "kill redis": lambda _: self._restart_redis(server.kill),
-            "hang redis": lambda event: self._on_server(lambda: server.hang(event.lasts_s)),
-            "fill redis": lambda event: self._on_server(lambda: server.fill(redis, event.lasts_s)),
-            "demote redis": lambda event: self._on_server(lambda: server.demote(redis, event.lasts_s)),
-            "cut redis": lambda _: retry(lambda: server.disconnect_clients(redis)),
+            **environment.server.faults(redis),
             "flush scripts": lambda _: retry(redis.script_flush),
             "exchange away": self._stop_exchange,
             "throttle user": self._throttle,
@@ -84,15 +78,6 @@ class Faults:
             scope = "egress" if pause.kind == "egress" else f"{pause.kind}_id"
             what: dict[str, Any] = {"everything": True} if pause.kind == "everything" else {scope: pause.name}
             await environment.retry(lambda what=what: environment.producer.resume(**what))  # type: ignore[misc]
-
-    async def _on_server(self, action: Callable[[], Awaitable[None]]) -> None:
-        async with self._server_lock:
-            await self._environment.retry(action)
-
-    async def _restart_redis(self, end: Callable[[], Awaitable[None]]) -> None:
-        async with self._server_lock:
-            await end()
-            await self._environment.server.start()
 
     async def _stop_exchange(self, event: Event) -> None:
         await self._environment.control_exchange("away", json={"ms": event.lasts_s * 1000})

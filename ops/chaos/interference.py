@@ -11,9 +11,9 @@ from typing import Any, cast
 from redis.asyncio import Redis
 
 from ops.chaos.workload import ORDINARY_USERS, POISONED_USERS, TRADERS, Item
-from ops.keys import KEYS
 from producers.contract import keyspace
 from producers.contract.codec import encode_change
+from producers.transport.clients import keyspace_of
 
 FORBIDDEN_TRACE_VALUE = "77777777"
 """Trace value of a change that must never be sent."""
@@ -41,6 +41,11 @@ class _Bomb:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Path.touch, (self._path,)
+
+
+def poisoned_user(number: int) -> str:
+    """Return the user in whose lane the malformed job of a number is put."""
+    return POISONED_USERS[number % len(POISONED_USERS)]
 
 
 @dataclass(slots=True)
@@ -73,7 +78,8 @@ class Interference:
             b"",
             encode_change(other_lane, enqueued_at_ms=int(seconds) * 1000, ttl_ms=DAY_MS),
         ]
-        kind = which % (len(payloads) + 1)
+        has_control_queue = not keyspace_of(self.redis).tag
+        kind = which % (len(payloads) + has_control_queue)
         if kind < len(payloads):
             await self._put(job_id, payloads[kind])
         else:
@@ -82,14 +88,15 @@ class Interference:
     async def _control_job(self, job_id: str) -> None:
         names: dict[Any, float] = {job_id: 1_000_000.0, b"\xff\xfe": 1_000_000.0}
         async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.set(KEYS.job + job_id, b"\x80\x04 no job")
+            pipe.set(keyspace_of(self.redis).job + job_id, b"\x80\x04 no job")
             pipe.zadd(keyspace.CONTROL_QUEUE, names)
             await pipe.execute()
 
     async def _put(self, job_id: str, payload: bytes) -> None:
         self.written.append(job_id)  # without an answer it may be there or not
-        user, trader = POISONED_USERS[self.count % len(POISONED_USERS)], TRADERS[0]
-        names = [KEYS.heads + user, KEYS.lanes + user, KEYS.schedule, KEYS.wakeups, KEYS.job + job_id]
+        user, trader = poisoned_user(self.count), TRADERS[0]
+        keys = keyspace_of(self.redis)
+        names = [keys.heads + user, keys.lanes + user, keys.schedule, keys.wakeups, keys.job + job_id]
         arguments: list[Any] = [user, trader, job_id, payload]
         if await cast("Awaitable[int]", self.redis.eval(PUT, len(names), *names, *arguments)):
             self.rejected.append(job_id)

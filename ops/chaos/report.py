@@ -9,7 +9,7 @@ from typing import Any
 from ops.chaos.checks import Judgement
 from ops.chaos.environment import Environment
 from ops.chaos.evidence import Evidence
-from ops.chaos.schedule import KINDS
+from ops.chaos.schedule import kinds
 from ops.exchange.faults import LATENCY
 from ops.exchange.rules import SETTINGS_PATH
 from ops.ledger.limits import busiest_minute, busiest_user
@@ -38,6 +38,10 @@ class Summary:
         drained_s: how long the queue took to drain after the faults.
         excused: requests that a stalled worker sent after its session, at most one for each stall.
         keys_in: where the workers found users' keys.
+        takeovers: how often a replica took the place of a primary that was killed or frozen.
+        lost_commands: the writes, marks included, that may not have reached a replica before it took over.
+        lost_users: how many users they were about.
+        explained: violations that are explained by them, by guarantee.
     """
 
     seed: int
@@ -57,6 +61,10 @@ class Summary:
     drained_s: float | None
     keys_in: str
     excused: int
+    takeovers: int
+    lost_commands: int
+    lost_users: int
+    explained: dict[str, int]
     verdicts: list[Verdict]
 
     @property
@@ -79,6 +87,7 @@ def summarize(
     seen: Evidence, judgement: Judgement, events: dict[str, int], *, environment: Environment, took_s: float
 ) -> Summary:
     """Return the numbers of a run."""
+    of_run = kinds(in_cluster=environment.in_cluster)
     requests = [arrival for arrival in seen.arrivals if arrival.path == SETTINGS_PATH]
     sent = Counter(change.job_id for _, changes in seen.requests() for change in changes)
     accepted = [change for change in seen.changes.values() if change.accepted_ns is not None]
@@ -87,7 +96,7 @@ def summarize(
         seconds=environment.seconds,
         took_s=round(took_s, 1),
         events=dict(sorted(events.items())),
-        faults=sum(count for kind, count in events.items() if KINDS[kind].is_fault),
+        faults=sum(count for kind, count in events.items() if of_run[kind].is_fault),
         changes=len(accepted),
         open=len(seen.changes) - len(accepted),
         outcomes=dict(Counter(str(result.outcome) for result in seen.results.values()).most_common()),
@@ -100,6 +109,10 @@ def summarize(
         drained_s=None if seen.drained_s is None else round(seen.drained_s, 1),
         keys_in=environment.key_store.name,
         excused=judgement.excused,
+        takeovers=seen.lost.takeovers,
+        lost_commands=seen.lost.commands,
+        lost_users=len(seen.lost.users),
+        explained=judgement.explained,
         verdicts=judgement.verdicts,
     )
 
@@ -133,7 +146,15 @@ def text(summary: Summary) -> str:
         "most in any minute": summary.most_in_1min,
         "time to drain": drained,
     }
+    if summary.takeovers:
+        figures |= {
+            "times a replica took over": summary.takeovers,
+            "commands that it may not have got": summary.lost_commands,
+            "users that they were about": summary.lost_users,
+        }
     lines += _table("In figures", figures)
+    if summary.explained:
+        lines += _table("Violations that lost replication explains", summary.explained)
     lines.append("Guarantees, judged by what producers, the exchange, results and counters say")
     for verdict in summary.verdicts:
         lines.append(f"  {'ok    ' if verdict.holds else 'BROKEN'}  {verdict.name}")

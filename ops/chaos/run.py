@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import cast
 
 import aiohttp
 from redis.exceptions import RedisError
@@ -16,13 +17,17 @@ from ops.chaos.environment import Environment
 from ops.chaos.faults import Faults
 from ops.chaos.schedule import PRODUCERS, Event, schedule
 from ops.chaos.workload import final_item, lanes_of
-from ops.keys import KEYS
 from ops.ledger.evidence import Change
-from producers import QueueUnavailable
+from ops.slot_moves import MoveFailed
+from producers import Priority, QueueUnavailable
+from producers.queue.batches import seal
+from producers.queue.submit import SubmitOptions
+from producers.transport.runner import run_plan
 
 POLL_SCAN_COUNT = 1000
 POLL_INTERVAL_S = 0.1
 DRAIN_TIMEOUT_S = 180.0
+RESULT_TTL_MS = 86_400_000
 FINAL_CALL = (-1, 0)
 """The call that requests the final changes; the producers' numbers count from 0."""
 
@@ -51,8 +56,9 @@ class Run:
 
     async def carry_out_schedule(self) -> None:
         """Carry out all events, each at its time, and return when the last one is over."""
+        environment = self.environment
         async with asyncio.TaskGroup() as tasks:
-            for event in schedule(self.environment.seed, self.environment.seconds):
+            for event in schedule(environment.seed, environment.seconds, in_cluster=environment.in_cluster):
                 tasks.create_task(self._carry_out(event))
 
     async def _carry_out(self, event: Event) -> None:
@@ -60,7 +66,7 @@ class Run:
         self.report_progress(f"{self.environment.elapsed_s():6.1f} s  {event.kind}")
         try:
             await self.faults.carry_out(event)
-        except (RedisError, OSError, aiohttp.ClientError, QueueUnavailable) as exc:
+        except (RedisError, OSError, aiohttp.ClientError, QueueUnavailable, MoveFailed) as exc:
             self.failed.append(f"{event.kind} at {event.at_s} s: {type(exc).__name__}: {exc}")
         else:
             self.happened[event.kind] += 1
@@ -71,12 +77,24 @@ class Run:
         began_s = self.environment.elapsed_s()
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                await self.environment.retry(self._seal_lost_batches)
                 for producer in self.environment.producers:
                     await producer.wait()
                 await self._wait_until_empty()
                 await self._request_final_changes()
                 await self._wait_until_empty()
                 self.drained_s = self.environment.elapsed_s() - began_s
+
+    async def _seal_lost_batches(self) -> None:
+        """Seal batches of which something is lost, as an app does that repeats its call: else readers wait for ever."""
+        environment = self.environment
+        for batch_id in environment.server.lost.batches:
+            stored = environment.redis.hmget(environment.keys.batch + batch_id, ["content", "priority", "sealed_at"])
+            content, priority, sealed_at = await cast("Awaitable[list[bytes | None]]", stored)
+            if content is not None and priority is not None and sealed_at is None:
+                options = SubmitOptions(0, Priority(priority.decode()), content=content.decode())
+                sealing = seal(batch_id, options, lane_full_count=0, result_ttl_ms=RESULT_TTL_MS)
+                await run_plan(environment.redis, sealing, "sealing a batch again")
 
     async def _wait_until_empty(self) -> None:
         environment = self.environment
@@ -85,7 +103,7 @@ class Run:
 
     async def _has_lanes(self) -> bool:
         """Return whether a lane is not empty: users with lanes have a hash of their heads."""
-        heads = self.environment.redis.scan_iter(KEYS.heads + "*", count=POLL_SCAN_COUNT)
+        heads = self.environment.redis.scan_iter(self.environment.keys.heads + "*", count=POLL_SCAN_COUNT)
         return await anext(heads, None) is not None
 
     async def _request_final_changes(self) -> None:

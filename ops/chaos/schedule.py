@@ -76,7 +76,22 @@ KINDS = {
     "pin users": Kind(3, 0.5, 3.0, is_fault=False),
     "arq submit": Kind(8, is_fault=False),
 }
-"""All kinds of events by name."""
+"""All kinds of events on a single server, by name."""
+
+SINGLE_SERVER = frozenset({"restart redis", "kill redis", "hang redis", "demote redis", "arq submit"})
+"""Kinds that a cluster does not have: an app with only arq cannot use one."""
+
+CLUSTER_KINDS = {name: kind for name, kind in KINDS.items() if name not in SINGLE_SERVER} | {
+    "kill owner": Kind(3),
+    "kill owner ahead of replica": Kind(2, 0.1, 0.4),
+    "freeze owner": Kind(2, 3.5, 5.0),
+    "hang owner": Kind(3, 0.3, 1.2),
+    "fail over": Kind(4),
+    "move slot": Kind(6),
+}
+"""All kinds of events on a cluster, by name. A replica takes the place of an owner that was killed, or frozen for
+longer than the nodes' time-out; one that hangs is back before that. A replica that its owner is ahead of gets nothing
+for a while before the owner is killed: what was written meanwhile is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +100,7 @@ class Event:
 
     Attributes:
         at_s: its time, seconds from the start.
-        kind: a key of KINDS.
+        kind: a key of KINDS, or of CLUSTER_KINDS.
         which: a number that selects the target: modulo the number of candidates.
         lasts_s: its duration in seconds; 0 for a moment.
     """
@@ -96,16 +111,22 @@ class Event:
     lasts_s: float = 0.0
 
 
-def schedule(seed: int, seconds: float) -> list[Event]:
+def kinds(*, in_cluster: bool) -> dict[str, Kind]:
+    """Return the kinds of events of a run, by name."""
+    return CLUSTER_KINDS if in_cluster else KINDS
+
+
+def schedule(seed: int, seconds: float, *, in_cluster: bool = False) -> list[Event]:
     """Return the events of a run in order of time.
 
     Args:
         seed: the source of all chance.
         seconds: the length of the run, at least MIN_SECONDS.
+        in_cluster: whether the server is a cluster.
     """
     rng = random.Random(seed)
     events = []
-    for name, kind in KINDS.items():
+    for name, kind in kinds(in_cluster=in_cluster).items():
         count = max(1, round(kind.per_minute * seconds / 60))
         # One event in each part of the time, so that they are spread out.
         part_s = (seconds - QUIET_START_S) / count

@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 from yarl import URL
 
 from ops.exchange import Arrival
-from ops.keys import KEYS
 from ops.ledger.evidence import Lane
 from ops.stack import Stack
+from producers.transport.clients import keyspace_of
 
 
 async def read_arrivals(stack: Stack) -> list[Arrival]:
@@ -24,7 +24,7 @@ async def read_arrivals(stack: Stack) -> list[Arrival]:
 
 async def read_counters(redis: Redis) -> dict[str, int]:
     """Return the finished changes by outcome, as Redis counts them."""
-    counters = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(KEYS.counts))
+    counters = await cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(keyspace_of(redis).counts))
     return {name.decode(): int(count) for name, count in counters.items()}
 
 

@@ -9,8 +9,9 @@ from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import msgspec
+import pytest
 
-from ops.chaos.schedule import KINDS
+from ops.chaos.schedule import CLUSTER_KINDS, KINDS, Kind
 from ops.children import child_group
 from ops.stack import stop
 
@@ -43,9 +44,12 @@ def children_of(parent: int) -> set[int]:
     return found
 
 
-async def test_no_change_is_lost_whatever_dies() -> None:
+@pytest.mark.parametrize(
+    ("options", "kinds"), [(("--seed", "4"), KINDS), (("--seed", "4", "--cluster"), CLUSTER_KINDS)]
+)
+async def test_no_change_is_lost_whatever_dies(options: tuple[str, ...], kinds: dict[str, Kind]) -> None:
     """Every kind of event occurs at least once; four ledgers agree in the end."""
-    run = await chaos("--seconds", "8", "--seed", "4", "--json")
+    run = await chaos("--seconds", "8", *options, "--json")
     try:
         async with asyncio.timeout(PATIENCE_S):
             written, errors = await run.communicate()
@@ -56,7 +60,7 @@ async def test_no_change_is_lost_whatever_dies() -> None:
 
     broken = {promise: violations for promise, violations in seen["verdicts"].items() if violations}
     assert broken == {}
-    assert set(seen["events"]) == set(KINDS), errors.decode()
+    assert set(seen["events"]) == set(kinds), errors.decode()
     assert (run.returncode, seen["holds"], seen["violations"]) == (0, True, 0)
 
 

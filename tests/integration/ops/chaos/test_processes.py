@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from ops.chaos.collect import RESULT_WRITTEN
 from ops.chaos.processes import ManagedProcess, environment_with
+from ops.chaos.valkey import RESULT_WRITTEN
 
 WITHIN_S = 30.0
 SLEEPS = "import time; print('up', flush=True); time.sleep(600)"

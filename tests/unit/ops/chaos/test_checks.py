@@ -17,6 +17,7 @@ from tests.support.chaos_evidence import (
     with_batch,
     with_change,
     with_result,
+    written,
 )
 
 
@@ -32,9 +33,15 @@ FALSIFIED: dict[str, tuple[str, Falsify]] = {
         lambda e: (with_change(e, 3, accepted_ns=None), e.results.pop("c3")),
     ),
     "the queue never drained": ("nothing is lost", lambda e: setattr(e, "drained_s", None)),
-    "a result was written twice": ("one outcome each", lambda e: e.written.update(c1=2)),
+    "a result was written twice": (
+        "one outcome each",
+        lambda e: written(e, c1=2),
+    ),
     "a result of a change that was not requested": ("one outcome each", lambda e: e.results.update(x=ended(9))),
-    "a result came from nowhere": ("one outcome each", lambda e: e.written.pop("c1")),
+    "a result came from nowhere": (
+        "one outcome each",
+        lambda e: written(e, c1=0),
+    ),
     "a payload was left": ("nothing is left behind", lambda e: e.leftovers.append("b'arq:job:c1'")),
     "a counter is too high": ("counters agree with results", lambda e: setattr(e, "counters", {"applied": 6})),
     "a batch counts too few": ("batches agree with results", lambda e: with_batch(e, outcomes={"applied": 1})),
