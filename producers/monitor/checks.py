@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -48,6 +48,22 @@ def warn(name: str, detail: str, hint: str) -> Check:
 def fail(name: str, detail: str, hint: str) -> Check:
     """Return a finding that must be repaired."""
     return Check(name=name, status=CheckStatus.FAIL, detail=detail, hint=hint)
+
+
+def merge_checks(parts: Sequence[Sequence[Check]]) -> list[Check]:
+    """Return the checks of several shards: the worst of each name, with the shard's number if it is not sound."""
+    if len(parts) == 1:
+        return list(parts[0])
+    severities, found = list(CheckStatus), dict[str, Check]()
+    for number, part in enumerate(parts):
+        for check in part:
+            known = found.get(check.name)
+            if known is not None and severities.index(known.status) >= severities.index(check.status):
+                continue
+            is_sound = check.status is CheckStatus.OK
+            named = check.detail if is_sound else f"shard {number}: {check.detail}"
+            found[check.name] = msgspec.structs.replace(check, detail=named)
+    return list(found.values())
 
 
 def worst(checks: Iterable[Check]) -> CheckStatus:

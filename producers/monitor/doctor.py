@@ -9,19 +9,22 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from producers.contract.layout import LAYOUT
 from producers.errors import QueueUnavailable, SettingsError
 from producers.monitor import redis_checks
-from producers.monitor.checks import Check, CheckStatus, fail
+from producers.monitor.checks import Check, CheckStatus, fail, merge_checks, ok
 from producers.monitor.cluster_checks import check_cluster
+from producers.monitor.merged_overview import merge_overviews
 from producers.monitor.overview import read_overview
 from producers.monitor.permissions import may_run
 from producers.monitor.queue_checks import check_layout, check_queue
 from producers.queue.migration import survey
 from producers.settings import ProducerSettings, redact_dsn
 from producers.transport.clients import follows_cluster, keyspace_of
-from producers.transport.dsn import open_redis
+from producers.transport.commands import EXISTS
 from producers.transport.explain import explain
 from producers.transport.runner import execute, run_plan
+from producers.transport.shards import Shards, open_shards
 
 ROUND_TRIPS = 3
 """The first may include connecting, and any may be delayed, so the fastest is the one that is checked."""
@@ -38,26 +41,36 @@ async def diagnose(settings: ProducerSettings | None = None, *, dsn: str | None 
         settings = settings or ProducerSettings.from_env()
         if dsn is not None:
             settings = msgspec.structs.replace(settings, redis_dsn=dsn)
-        redis: Redis = open_redis(
-            settings.redis_dsn, Redis, timeout_s=settings.redis_timeout_s, keyspace=settings.keyspace
+        clients: Shards[Redis] = open_shards(
+            settings.redis_dsn,
+            Redis,
+            shards=settings.shards,
+            timeout_s=settings.redis_timeout_s,
+            keyspace=settings.keyspace,
         )
     except SettingsError as exc:
         return [fail("settings", str(exc), "correct the variable")]
     try:
-        return await checks(redis, settings)
+        return await checks(clients, settings)
     finally:
-        await redis.aclose()
+        for client in clients.all():
+            await client.aclose()
 
 
-async def checks(redis: Redis, settings: ProducerSettings) -> list[Check]:
+async def checks(redis: Redis | Shards[Redis], settings: ProducerSettings) -> list[Check]:
     """Check a Redis and the queue on it. If Redis cannot be used, that is the only check.
 
     Args:
-        redis: a client.
-        settings: the settings it was opened with.
+        redis: a client, or those of a queue with shards.
+        settings: the settings they were opened with.
     """
+    clients = redis if isinstance(redis, Shards) else Shards.single(redis)
     try:
-        return [await _round_trip(redis), *await _info(redis, settings), await _clock(redis), *await _queue(redis)]
+        servers = [
+            [await _round_trip(client), *await _info(client, settings), await _clock(client)]
+            for client in clients.clients
+        ]
+        return [*merge_checks(servers), *await _queue(clients)]
     except (RedisError, QueueUnavailable) as exc:
         error = exc.__cause__ if isinstance(exc, QueueUnavailable) and exc.__cause__ is not None else exc
         return [_unusable(redact_dsn(settings.redis_dsn), error)]
@@ -109,14 +122,26 @@ async def _clock(redis: Redis) -> Check:
     )
 
 
-async def _queue(redis: Redis) -> list[Check]:
-    layout = check_layout(await execute(redis, survey(keyspace_of(redis))))
+async def _queue(clients: Shards[Redis]) -> list[Check]:
+    layout = await _layout(clients)
     if layout.status is CheckStatus.FAIL:
         return [layout]
     try:
-        overview = await run_plan(redis, read_overview(), "reading the overview")
+        parts = [await run_plan(client, read_overview(), "reading the overview") for client in clients.clients]
+        overview = merge_overviews(parts)
     except QueueUnavailable as exc:
         if isinstance(exc.__cause__, ResponseError):
             return [redis_checks.check_scripts(str(exc.__cause__))]
         raise
     return [redis_checks.check_scripts(None), layout, *check_queue(overview)]
+
+
+async def _layout(clients: Shards[Redis]) -> Check:
+    """Check the layout of each shard, and their number, which the home has."""
+    found = [check_layout(await execute(client, survey(keyspace_of(client)))) for client in clients.clients]
+    if len(found) > 1:
+        keys = keyspace_of(clients.home)
+        at_home = await execute(clients.home, survey(keys))
+        is_new = at_home.layout == LAYOUT and not await execute(clients.home, EXISTS(keys.layout))
+        found.append(ok("layout", keys.mark) if is_new else check_layout(at_home, keys.mark))
+    return max(found, key=lambda check: list(CheckStatus).index(check.status))

@@ -44,12 +44,21 @@ def check_queue(overview: Overview) -> list[Check]:
     ]
 
 
-def check_layout(found: MigrationReport) -> Check:
-    """Return the check of the queue's layout, and of what programs of earlier versions have left beside it."""
+def check_layout(found: MigrationReport, mark: str = LAYOUT) -> Check:
+    """Return the check of the queue's layout, and of what programs of earlier versions have left beside it.
+
+    Args:
+        found: what is left to move, and the layout.
+        mark: what these settings expect the layout to be: its number of shards is in it.
+    """
+    (version, _, shards), (_, _, own_shards) = found.layout.partition("/"), mark.partition("/")
+    if version == LAYOUT and shards != own_shards:
+        detail = f"the queue has {plural(int(shards or 1), 'shard')}, and these settings have {own_shards or 1}"
+        return fail("layout", detail, f"set COPYTRADE_SHARDS={shards or 1} everywhere: the number never changes")
     stop = "stop all programs of the earlier version, then run: copytrade migrate --yes"
-    if is_later(found.layout):
+    if is_later(version):
         return fail("layout", f"{found.layout}, of a later version", "update this program")
-    if found.layout != LAYOUT:
+    if version != LAYOUT:
         detail = (
             f"{found.layout}, of an earlier version: {plural(found.lanes, 'lane')} and {plural(found.batches, 'batch')}"
         )

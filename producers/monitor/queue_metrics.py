@@ -5,7 +5,7 @@ ops/METRICS.md says what each means; a test compares that page.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -38,6 +38,14 @@ def memory_of(info: Mapping[str, Any]) -> Memory | None:
         return Memory(used=int(info["used_memory"]) - uncounted, limit=int(info.get("maxmemory", 0)))
     except (KeyError, ValueError, TypeError):
         return None
+
+
+def fullest(found: Sequence[Memory | None]) -> Memory | None:
+    """Return the memory of which the largest share is used; None if none is known."""
+    known = [memory for memory in found if memory is not None]
+    return max(
+        known, key=lambda memory: (memory.used / memory.limit if memory.limit else 0.0, memory.used), default=None
+    )
 
 
 def queue_metrics(overview: Overview | None, memory: Memory | None) -> list[Family]:

@@ -11,6 +11,7 @@ from litestar import post
 from litestar.params import QueryParameter
 
 from producers import Producer
+from producers.client.shard import Shard, find_refused
 from producers.contract.access_keys import AccessKey, Scope
 from producers.contract.keyspace import Keyspace
 from producers.contract.messages import Priority, SettingsChange
@@ -27,7 +28,6 @@ from producers.queue.slicing import slices
 from producers.queue.submit import SubmitOptions
 from producers.transport.commands import EXISTS
 from producers.transport.plan import Plan, Transaction
-from producers.transport.runner import run_plan
 
 
 class EnqueuedItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -114,9 +114,13 @@ async def enqueue_many(
 
 
 async def _full_lanes(producer: Producer, changes: list[SettingsChange], job_ids: list[str]) -> list[Refusal]:
-    keys, redis, settings = producer._keys, producer._redis, producer._settings  # noqa: SLF001 - as the feed of events
-    plan = new_in_full_lanes(keys, changes, job_ids, SubmitOptions(settings.lane_limit))
-    return await run_plan(redis, plan, "looking for full lanes")
+    shards, options = producer._shards, SubmitOptions(producer._settings.lane_limit)  # noqa: SLF001 - as the feed of events
+
+    def look(shard: Shard, places: Sequence[int]) -> Plan[list[Refusal]]:
+        own, own_ids = [changes[place] for place in places], [job_ids[place] for place in places]
+        return new_in_full_lanes(shard.keys, own, own_ids, options)
+
+    return await find_refused(shards, [change.user_id for change in changes], look, "looking for full lanes")
 
 
 def new_in_full_lanes(

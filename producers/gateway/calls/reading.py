@@ -11,7 +11,7 @@ from producers import LayoutMismatch, Overview, Producer
 from producers.contract.layout import LAYOUT
 from producers.errors import ProducerError, QueueUnavailable
 from producers.monitor.permissions import may_run
-from producers.monitor.queue_metrics import Memory, memory_of
+from producers.monitor.queue_metrics import Memory, fullest, memory_of
 from producers.transport.explain import explain
 from producers.transport.layout_check import fetch_layout, refusal
 from producers.transport.runner import run_plan
@@ -49,17 +49,21 @@ async def read_queue(producer: Producer) -> Reading:
 
 
 async def _read_memory(producer: Producer) -> Memory | None:
-    redis = producer._redis  # noqa: SLF001 - the gateway is the producer's side
-    try:
-        return memory_of(await redis.info("memory")) if await may_run(redis, "INFO") else None
-    except RedisError:  # such as an ACL that forbids it, on Redis 6.2
-        return None
+    """Return the memory of the server that is the fullest, of those that have the shards."""
+    found: list[Memory | None] = []
+    for shard in producer._shards:  # noqa: SLF001 - the gateway is the producer's side
+        try:
+            found.append(memory_of(await shard.redis.info("memory")) if await may_run(shard.redis, "INFO") else None)
+        except RedisError:  # such as an ACL that forbids it, on Redis 6.2
+            return None
+    return fullest(found)
 
 
 async def _layout_reasons(producer: Producer) -> dict[str, str]:
     """Return why the layout keeps the queue from being used: it may be migrated, and connections check it only once."""
-    layout = await run_plan(producer._redis, fetch_layout(producer._keys), "reading the layout")  # noqa: SLF001
-    return {} if layout == LAYOUT else {"layout": refusal(layout)}
+    keys = producer._keys  # noqa: SLF001
+    layout = await run_plan(producer._redis, fetch_layout(keys), "reading the layout")  # noqa: SLF001
+    return {} if layout in (LAYOUT, keys.mark) else {"layout": refusal(layout, keys.mark)}
 
 
 def _reasons(error: ProducerError | TimeoutError) -> dict[str, str]:
