@@ -20,6 +20,7 @@ from producers.settings import (
     EnvironmentSettings,
     NotNegative,
     Positive,
+    Shards,
     Text,
     check_log_settings,
     variable_name,
@@ -51,6 +52,7 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
             redis+cluster://host:port,host:port.
         keyspace: name of the queue, where several share a Redis; None is "copytrade" in a cluster, and else the keys
             without a tag.
+        shards: over how many keyspaces the users of the queue are spread; fixed for its life.
         redis_timeout_s: limit for waiting for a free connection to Redis, for connecting, and for each reply.
         redis_connections: maximum number of connections to Redis of a worker process.
         exchange_url: scheme and host of the exchange.
@@ -92,6 +94,7 @@ class WorkerSettings(EnvironmentSettings, frozen=True, kw_only=True):
 
     redis_dsn: Text = "redis://localhost:6379/0"
     keyspace: Text | None = None
+    shards: Shards = 1
     redis_timeout_s: Positive = 5.0
     redis_connections: Connections = DEFAULT_CONNECTIONS
     exchange_url: Text = "https://api.bitget.com"

@@ -1,21 +1,22 @@
-"""Construction of the dispatcher and everything that it needs, from settings and a Redis client."""
+"""Construction of the dispatchers and everything that they need, from settings and Redis clients."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from producers.errors import SettingsError
+from producers.errors import LayoutMismatch, SettingsError
 from producers.monitor.redis_checks import is_cluster
 from producers.tracing import OFF, open_tracing
 from producers.transport.clients import follows_cluster
 from producers.transport.explain import CLUSTER, DSN
+from producers.transport.runner import check_shards
+from producers.transport.shards import Shards
 from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
 from worker.credentials.model import CredentialStore
@@ -28,10 +29,12 @@ from worker.logs import Event, log_fields
 from worker.metrics import WorkerMetrics
 from worker.process.checks import startup_warnings
 from worker.process.dispatcher import Dispatcher
+from worker.process.dispatching import ShardDispatch
+from worker.process.shared import Shared
 from worker.queue.claim import Claimer
-from worker.queue.claims import Settled
+from worker.queue.egress_shares import EgressShares
 from worker.queue.rate import Pacing
-from worker.queue.redis_retry import RedisAvailability
+from worker.queue.redis_retry import RedisAvailability, ShardAvailability
 from worker.queue.session import Session
 from worker.queue.settle import Settler
 from worker.settings import WorkerSettings
@@ -40,29 +43,24 @@ log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def open_dispatcher(
+async def open_dispatchers(
     *,
-    redis: Redis,
+    shards: Shards[Any],
     availability: RedisAvailability,
     clock: Clock,
     settings: WorkerSettings,
     credentials: CredentialStore,
-    tasks: dict[str, asyncio.Task[None]],
-    on_settled: Callable[[Settled], None],
+    shared: Shared,
     metrics: WorkerMetrics,
-) -> AsyncIterator[tuple[Dispatcher, Session]]:
-    """Open a dispatcher and its session, and start neither. Retry while Redis is away.
+) -> AsyncIterator[tuple[list[ShardDispatch], EgressShares | None]]:
+    """Open a dispatcher and its session for each shard, and start none. Retry while Redis is away.
 
-    `tasks` and `on_settled` are the dispatcher's.
+    The second value is what they have of the egress's rate; None for a queue without shards.
 
     Raises:
         SettingsError: this Redis will not serve a worker, whatever time passes.
     """
-    info = await availability.retry_until_up(lambda: _read_info(redis), "the start", is_starting=True)
-    if is_cluster(info) and not follows_cluster(redis):
-        raise SettingsError(f"{DSN}: {CLUSTER.problem}; {CLUSTER.remedy}")
-    for warning in startup_warnings(info):
-        log.warning("%s", warning, extra=log_fields(Event.UNSAFE_REDIS))
+    await _check_redis(shards, availability)
     if settings.egress_bind is not None:
         check_local_address(settings.egress_bind)
     exchange = ExchangeClient(
@@ -75,45 +73,79 @@ async def open_dispatcher(
         proxy=settings.proxy,
     )
     exchange_clock = ExchangeClock(clock)
+    count = len(shards.clients)
     pacing = Pacing.from_rates(
         user_rate_per_s=settings.user_rate_per_s,
         egress_rate_per_s=settings.egress_rate_per_s,
         margin_percent=settings.pace_margin_percent,
+        shards=count,
     )
-    async with entered(credentials), exchange:
-        await availability.retry_until_up(
-            lambda: synchronize(
-                exchange_clock, redis=redis, exchange=exchange, clock=clock, egress=settings.egress, pacing=pacing
-            ),
-            "the start",
-            is_starting=True,
-        )
-        session = Session(redis, clock, settings, pacing, availability=availability, metrics=metrics)
-        await availability.retry_until_up(session.renew, "the start", is_starting=True)
-        runner_type, settler_type = _attempt_types(settings)
+    shares = EgressShares(shards, clock, settings, pacing, availability=availability) if count > 1 else None
+    runner_type, settler_type = _attempt_types(settings)
+
+    async def open_shard(number: int, redis: Redis) -> ShardDispatch:
+        served = availability if shares is None else ShardAvailability(availability, number)
+        session = Session(redis, clock, settings, pacing, availability=served, metrics=metrics)
+        await served.retry_until_up(session.renew, "the start", is_starting=True)
+        share = None if shares is None else shares.of(number)
         dispatcher = Dispatcher(
             redis=redis,
-            availability=availability,
-            claimer=Claimer(redis, clock, settings, pacing, session, metrics=metrics),
+            availability=served,
+            claimer=Claimer(redis, clock, settings, pacing, session, metrics=metrics, share=share),
             attempt_runner=runner_type(
                 clock=clock,
                 exchange=exchange,
                 exchange_clock=exchange_clock,
                 credentials=credentials,
-                settler=settler_type(redis, clock, settings, pacing, availability=availability, metrics=metrics),
+                settler=settler_type(redis, clock, settings, pacing, availability=served, metrics=metrics),
                 session=session,
                 settings=settings,
                 metrics=metrics,
             ),
             clock=clock,
             settings=settings,
-            tasks=tasks,
-            on_settled=on_settled,
+            shared=shared,
+            shard=number,
         )
-        metrics.in_flight.watch(lambda: dispatcher.in_flight)
+        if shares is not None:
+            shares.on_more(number, dispatcher.wake)
+        return ShardDispatch(dispatcher, session, served)
+
+    async with entered(credentials), exchange:
+        await availability.retry_until_up(
+            lambda: synchronize(
+                exchange_clock,
+                redis=shards.clients[0],
+                exchange=exchange,
+                clock=clock,
+                egress=settings.egress,
+                pacing=pacing,
+            ),
+            "the start",
+            is_starting=True,
+        )
+        opened = [await open_shard(number, redis) for number, redis in enumerate(shards.clients)]
+        metrics.in_flight.watch(lambda: sum(one.dispatcher.in_flight for one in opened))
         metrics.in_flight_limit.watch(lambda: settings.max_jobs)
         metrics.exchange_clock_offset.watch(exchange_clock.offset_s)
-        yield dispatcher, session
+        yield opened, shares
+
+
+async def _check_redis(shards: Shards[Any], availability: RedisAvailability) -> None:
+    """Check the server, and the number of shards.
+
+    Raises:
+        SettingsError: this Redis will not serve a worker, whatever time passes.
+    """
+    info = await availability.retry_until_up(lambda: _read_info(shards.home), "the start", is_starting=True)
+    if is_cluster(info) and not follows_cluster(shards.home):
+        raise SettingsError(f"{DSN}: {CLUSTER.problem}; {CLUSTER.remedy}")
+    for warning in startup_warnings(info):
+        log.warning("%s", warning, extra=log_fields(Event.UNSAFE_REDIS))
+    try:
+        await availability.retry_until_up(lambda: check_shards(shards.clients[0]), "the start", is_starting=True)
+    except LayoutMismatch as exc:
+        raise SettingsError(f"{DSN}: {exc}") from exc
 
 
 def _attempt_types(settings: WorkerSettings) -> tuple[type[AttemptRunner], type[Settler]]:

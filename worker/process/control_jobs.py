@@ -25,6 +25,7 @@ from producers.errors import InvalidArgument, ProducerError, QueueUnavailable, a
 from producers.settings import ProducerSettings
 from producers.tracing import OFF, Tracing, open_tracing
 from producers.transport.clients import keyspace_of
+from producers.transport.shards import Shards
 from worker.logs import Event, log_fields
 
 SUBMIT_TRIES = 5
@@ -65,10 +66,10 @@ class ControlJob(msgspec.Struct, frozen=True):
 _decoder = msgspec.msgpack.Decoder(ControlJob)
 
 
-def make_context(redis: Redis) -> dict[str, Any]:
+def make_context(shards: Shards[Any]) -> dict[str, Any]:
     """Return what is put into the context of control jobs: a producer, and its tracing."""
     settings = ProducerSettings.from_env()
-    return {"producer": Producer(redis, settings), "tracing": open_tracing(settings)}
+    return {"producer": Producer(shards, settings), "tracing": open_tracing(settings)}
 
 
 async def submit(

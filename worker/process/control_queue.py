@@ -1,6 +1,7 @@
 """The control queue: what arq's worker does with the jobs in it, made safe against jobs that are malformed or lost.
 
-arq's own keys have no tag. So the queue is not served where the queue's keys have one, as in a Redis Cluster.
+arq's own keys have no tag. So the queue is not served where the queue's keys have one, as in a Redis Cluster, nor where
+it has shards.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from producers.contract.keyspace import CONTROL_QUEUE
+from producers.contract.keyspace import CONTROL_QUEUE, Keyspace
 from producers.transport.cancellation import cancel_and_wait
 from producers.transport.clients import keyspace_of
 from producers.transport.commands import SET
@@ -41,11 +42,11 @@ log = logging.getLogger(__name__)
 class ControlQueueWorker(Worker):
     """An arq worker that outlives malformed jobs, and whose jobs are started by others soon after it is killed."""
 
-    def __init__(self, *, availability: RedisAvailability, **options: Any) -> None:
-        """Create a worker; `options` are those of arq's."""
-        keys = keyspace_of(options["redis_pool"])
-        self._tag, self._named_queue = keys.tag, options["queue_name"]
-        super().__init__(**options | ({"queue_name": keys.queue} if keys.tag else {}))
+    def __init__(self, *, availability: RedisAvailability, shards: int, **options: Any) -> None:
+        """Create a worker; `options` are those of arq's, and `shards` how many the queue has."""
+        keys, self._named_queue = keyspace_of(options["redis_pool"]), options["queue_name"]
+        self._unserved = _why_unserved(keys, shards)
+        super().__init__(**options | ({"queue_name": keys.queue} if self._unserved else {}))
         self._cron = CronRunner(
             self.cron_jobs, self.pool, availability, tasks=self.tasks, ctx=self.ctx, timeout_s=self.job_timeout_s
         )
@@ -54,21 +55,24 @@ class ControlQueueWorker(Worker):
 
     def log_unserved(self) -> None:
         """Say what a worker does not do that has no control queue."""
-        if not self._tag:
+        if not self._unserved:
             return
         extra = log_fields(Event.QUEUE_NOT_SERVED)
         log.info(
-            "arq's control queue is not served, because the keys of this queue have the tag %s: submit and seal_batch"
-            " by arq are not run; cron jobs are",
-            self._tag,
+            "arq's control queue is not served, because %s: submit and seal_batch by arq are not run; cron jobs are",
+            self._unserved,
             extra=extra,
         )
         if self._named_queue != CONTROL_QUEUE:
             log.warning("COPYTRADE_QUEUE=%s has no effect: arq's queue is not served", self._named_queue, extra=extra)
 
+    async def count_jobs(self) -> int:
+        """Return the number of jobs in the queue; 0 if it is not served."""
+        return 0 if self._unserved else int(await self.pool.zcard(self.queue_name))
+
     async def _poll_iteration(self) -> None:
         """Start what is queued, and take what has ended out of the tasks."""
-        if not self._tag:
+        if not self._unserved:
             await super()._poll_iteration()
             return
         for name, task in list(self.tasks.items()):
@@ -78,7 +82,7 @@ class ControlQueueWorker(Worker):
 
     async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
         """Start or enqueue the cron jobs whose time has come."""
-        if self._tag:
+        if self._unserved:
             self._cron.start_due(n)
         else:
             await super().run_cron(n, delay, num_windows)
@@ -182,6 +186,13 @@ class ControlQueueWorker(Worker):
         """End a job that was not run, and store the reason as its result."""
         self.jobs_failed += 1
         await self.finish_failed_job(job_id, failed_result(job_id, reason, self.queue_name))
+
+
+def _why_unserved(keys: Keyspace, shards: int) -> str:
+    """Return why arq's queue is not served; "" if it is."""
+    if keys.tag:
+        return f"the keys of this queue have the tag {keys.tag}"
+    return f"this queue has {shards} shards" if shards > 1 else ""
 
 
 def _is_utf8(job_id: bytes) -> bool:

@@ -9,44 +9,36 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable
 
 from redis.asyncio import Redis
 
-from producers.contract.keyspace import escape
 from producers.transport.cancellation import cancel_and_wait
-from producers.transport.clients import keyspace_of
-from producers.transport.commands import HKEYS, HLEN, ZRANGE
-from producers.transport.plan import Transaction
-from producers.transport.runner import execute
 from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
 from worker.logs import Event, log_fields
+from worker.process.drained import is_drained
+from worker.process.shared import Shared
 from worker.process.wakeups import Wakeups
 from worker.queue.claim import QUARANTINE_AFTER, Claimer
-from worker.queue.claims import Claim, MalformedEntry, Settled
+from worker.queue.claims import Claim, Claims, MalformedEntry
 from worker.queue.redis_retry import RedisAvailability
 from worker.settings import WorkerSettings
 
-CLAIM_BATCH_SIZE = 100
 MAX_IDLE_S = 3
 """An idle worker claims at least this often, if a wake-up is lost."""
 
 REFILL_DELAY_S = 0.005
-"""Pause before claiming when a slot becomes free again, so that one claim fills several slots."""
+"""Pause before claiming when a place becomes free again, so that one claim fills several places."""
 
 ERROR_PAUSE_S = 1.0
 MAX_MALFORMED = 1000
 """Malformed entries that are remembered. Others are not logged, and do not let a burst end."""
 
-CLOCK_ROW = b"clock"
-"""The row of the table of sessions that is none (session.lua)."""
-
 log = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """Claims lanes and runs their attempts, at most `max_jobs` at once."""
+    """Claims lanes of one shard and runs their attempts, at most `max_jobs` at once over all shards of the worker."""
 
     def __init__(
         self,
@@ -57,30 +49,27 @@ class Dispatcher:
         attempt_runner: AttemptRunner,
         clock: Clock,
         settings: WorkerSettings,
-        tasks: dict[str, asyncio.Task[None]],
-        on_settled: Callable[[Settled], None],
+        shared: Shared,
+        shard: int = 0,
     ) -> None:
-        """Create a dispatcher; `run` starts it.
-
-        `tasks` receives the running attempts, by token: arq waits for these tasks when it stops. `on_settled` is called
-        with every settlement.
-        """
+        """Create a dispatcher for a shard, by its number; `run` starts it."""
         self._redis = redis
-        self._keys = keyspace_of(redis)
-        self._pin = f":{escape(settings.egress)}"
+        self._egress = settings.egress
         self._availability = availability
         self._claimer = claimer
         self._attempt_runner = attempt_runner
         self._clock = clock
-        self._max_jobs = settings.max_jobs
+        self._hand = shared.hand
+        self._place = self._hand.place()
+        self._shard = shard
+        self._block = shared.block
+        self._block.on_change(self.wake)
         # A wait must end before redis-py's socket timeout, which is treated as an outage of Redis.
         self._wakeups = Wakeups(redis, settings.egress, min(MAX_IDLE_S, settings.redis_timeout_s / 2))
-        self._tasks = tasks
-        self._on_settled = on_settled
+        self._tasks = shared.tasks
+        self._on_settled = shared.on_settled
         self._in_flight = 0
         self._wakeup = asyncio.Event()
-        self._slot_free = asyncio.Event()
-        self._slot_free.set()
         self._next_due_s = 0.0
         self._has_pinned = False
         self._stopping = False
@@ -101,7 +90,12 @@ class Dispatcher:
                     await self._clock.sleep(ERROR_PAUSE_S)
             await self._availability.retry_until_up(self.wake_other_worker, "waking other workers")
         finally:
+            self._place.leave()
             await cancel_and_wait(watcher)
+
+    def wake(self) -> None:
+        """Claim at once."""
+        self._wakeup.set()
 
     def stop(self) -> None:
         """Claim nothing more, and requeue the lanes that wait for their slot. Requests that were sent are completed."""
@@ -120,21 +114,7 @@ class Dispatcher:
             await self._clock.sleep(REFILL_DELAY_S * 4)
 
     async def _is_drained(self) -> bool:
-        """Return whether nothing is left to do; forget the unreadable users that are not scheduled."""
-        keys, known = self._keys, len(self._unreadable)  # one more is read, so that another user is among them
-        names = [f"{key}{pin}" for key in (keys.schedule, keys.bulk_schedule) for pin in ("", self._pin)]
-        sessions = [name for name in await execute(self._redis, HKEYS(keys.sessions)) if name != CLOCK_ROW]
-        in_schedules = Transaction(*[ZRANGE(name, 0, known) for name in names])
-        in_flight = Transaction(*[HLEN(keys.held + name.decode()) for name in sessions])
-        # All of one moment: else a lane could pass from a session to the schedule, or back, between two reads.
-        moment = Transaction(in_schedules, in_flight, HKEYS(keys.sessions))
-        schedules, held, sessions_now = await execute(self._redis, moment)
-        if set(sessions_now) - {CLOCK_ROW, *sessions}:
-            return False  # another worker began meanwhile
-        scheduled = {user.decode(errors="backslashreplace") for users in schedules for user in users}
-        if max(map(len, schedules)) <= known:  # else there may be more
-            self._unreadable &= scheduled
-        return scheduled <= self._unreadable and not any(held)
+        return await is_drained(self._redis, self._egress, self._unreadable)
 
     async def wake_other_worker(self) -> None:
         """Wake another worker, which claims what becomes due while this one cannot."""
@@ -144,17 +124,18 @@ class Dispatcher:
     async def _claim_once(self) -> None:
         """Claim due lanes and start their attempts, then sleep; or wait for a free slot."""
         self._wakeup.clear()
-        free = self._max_jobs - self._in_flight
-        if free <= 0:
-            self._slot_free.clear()
+        self._next_due_s = math.inf  # an attempt that is settled during the claim may set it earlier
+        if self._block.stops(self._shard):
+            await self._set_blocked(is_blocked=True)
+            await self._sleep()
+            return
+        await self._claimer.session.wait_until_trusted()
+        claims = await self._availability.retry_until_up(self._claim, "claims")
+        if claims is None:
             await self._availability.retry_until_up(self.wake_other_worker, "waking other workers")
-            await self._slot_free.wait()
+            await self._place.wait_turn()
             await self._clock.sleep(REFILL_DELAY_S)
             return
-        self._next_due_s = math.inf  # an attempt that is settled during the claim may set it earlier
-        await self._claimer.session.wait_until_trusted()
-        limit = min(free, CLAIM_BATCH_SIZE)
-        claims = await self._availability.retry_until_up(lambda: self._claimer.claim(limit), "claims")
         self._has_pinned = claims.has_pinned
         for claim in claims.claims:
             if claim.lost_deliveries >= QUARANTINE_AFTER:
@@ -162,11 +143,31 @@ class Dispatcher:
             else:
                 self._start(claim)
         self._log_malformed(claims.malformed)
-        if self._wakeups.set_blocked(is_blocked=claims.is_blocked):
-            await self._availability.retry_until_up(self._wakeups.tell_others, "waking other workers")
+        self._block.set(self._shard, is_blocked=claims.is_blocked, has_probe=not claims.lacks_probe)
+        await self._set_blocked(is_blocked=claims.is_blocked)
         if claims.next_due_s is not None:
             self._next_due_s = min(self._next_due_s, self._clock.monotonic() + claims.next_due_s)
         await self._sleep()
+
+    async def _claim(self) -> Claims | None:
+        """Claim as many lanes as may be in hand; return None if none may be, or it is another shard's turn."""
+        reserved = self._place.reserve()
+        if not reserved:
+            return None
+        claimed = 0
+        try:
+            claims = await self._claimer.claim(reserved)
+            claimed = len(claims.claims)
+        except Exception:
+            self._block.set(self._shard, is_blocked=False, has_probe=False)  # no probe can be claimed either
+            raise
+        finally:
+            self._hand.release(reserved - claimed)
+        return claims
+
+    async def _set_blocked(self, *, is_blocked: bool) -> None:
+        if self._wakeups.set_blocked(is_blocked=is_blocked):
+            await self._availability.retry_until_up(self._wakeups.tell_others, "waking other workers")
 
     async def _sleep(self) -> None:
         wait_s = min(self._next_due_s - self._clock.monotonic(), MAX_IDLE_S)
@@ -194,10 +195,11 @@ class Dispatcher:
 
     async def _run_quarantined(self, claim: Claim) -> None:
         """Run an attempt alone: if the change kills this worker too, no other attempt is lost with it."""
-        if running := {task for task in self._tasks.values() if not task.done()}:
-            await asyncio.wait(running)
-        self._start(claim)
-        await asyncio.wait({self._tasks[f"{claim.session_id}.{claim.token}"]})
+        async with self._hand.alone():
+            if running := {task for task in self._tasks.values() if not task.done()}:
+                await asyncio.wait(running)
+            self._start(claim)
+            await asyncio.wait({self._tasks[f"{claim.session_id}.{claim.token}"]})
 
     async def _attempt(self, claim: Claim, name: str) -> None:
         try:
@@ -217,11 +219,11 @@ class Dispatcher:
         finally:
             self._in_flight -= 1
             del self._tasks[name]
-            self._slot_free.set()
+            self._hand.release()
 
     async def _watch_wakeups(self) -> None:
         while not self._stopping:
-            await self._slot_free.wait()  # without a free slot, leave the wakeup to another worker
+            await self._hand.wait_free()  # without a free place, leave the wakeup to another worker
             if await self._availability.retry_until_up(self._wakeups.wait, "wake-ups"):
                 self._wakeup.set()
 

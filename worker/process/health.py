@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from producers.transport.redis_errors import ErrorKind
 from worker.clock import Clock
@@ -49,23 +49,22 @@ class Health:
     """What a worker's readiness depends on.
 
     Attributes:
-        session: its session; None until it dispatches.
+        sessions: its sessions, one for each shard; none until it dispatches.
         is_stopping: whether it was asked to stop.
     """
 
     def __init__(self, availability: RedisAvailability, lag: LoopLag) -> None:
         self._availability = availability
         self._lag = lag
-        self.session: Session | None = None
+        self.sessions: Sequence[Session] = ()
         self.is_stopping = False
 
     def unready_reasons(self) -> dict[str, str]:
         """Return why the worker is not ready, by the part that is not; empty if it is."""
-        session = self.session
         return unready_reasons(
             self._availability.problems.values(),
-            is_started=session is not None,
-            is_session_trusted=session is not None and session.is_trusted(session.session_id),
+            is_started=bool(self.sessions),
+            is_session_trusted=all(session.is_trusted(session.session_id) for session in self.sessions),
             is_lag_high=self._lag.is_high,
             is_stopping=self.is_stopping,
         )

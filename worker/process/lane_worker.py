@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from signal import Signals
 
 from arq.connections import ArqRedis
@@ -22,17 +21,21 @@ from arq.worker import Function
 from redis.exceptions import RedisError
 
 from producers.contract.codec import deserialize, serialize
-from producers.transport.dsn import open_redis
 from producers.transport.explain import describe
+from producers.transport.shards import Shards
 from worker.clock import Clock, SystemClock
 from worker.credentials.sources import open_store
 from worker.logs import Event, log_fields
-from worker.process.bootstrap import open_dispatcher
+from worker.process.bootstrap import open_dispatchers
+from worker.process.clients import open_clients
 from worker.process.control_jobs import make_context, seal_batch, submit
 from worker.process.control_queue import ControlQueueWorker
 from worker.process.dispatching import Dispatching, at_most
+from worker.process.egress_block import EgressBlock
+from worker.process.hand import AttemptsInHand
 from worker.process.monitoring import Monitoring
-from worker.process.presence import PresenceAnnouncer
+from worker.process.presence import WorkerPresence
+from worker.process.shared import Shared
 from worker.queue.claims import Settled
 from worker.settings import WorkerSettings
 
@@ -83,14 +86,8 @@ class LaneWorker(ControlQueueWorker):
         self.on_ready: Callable[[], object] = lambda: None
         self.on_stopping: Callable[[], object] = lambda: None
         self._clock = clock or SystemClock()
-        if redis is None:
-            redis = open_redis(
-                settings.redis_dsn,
-                ArqRedis,
-                timeout_s=settings.redis_timeout_s,
-                max_connections=settings.redis_connections,
-                keyspace=settings.keyspace,
-            )
+        self._shards = shards = Shards.single(redis) if redis else open_clients(settings)
+        redis = shards.home
         redis.job_serializer, redis.job_deserializer = serialize, deserialize
         redis.default_queue_name = settings.queue  # for jobs that control jobs enqueue
         self._credentials = open_store(settings, redis, self._clock)
@@ -114,43 +111,50 @@ class LaneWorker(ControlQueueWorker):
             job_deserializer=deserialize,
             ctx={},
             availability=self._availability,
+            shards=len(shards.clients),
         )
-        self._presence = PresenceAnnouncer(redis, self._clock, settings, self, availability=self._availability)
+        self._presence = WorkerPresence(shards.clients, self._clock, settings, self, availability=self._availability)
 
     async def main(self) -> None:
         """Run until cancelled, or in burst mode until nothing is queued.
 
         This replaces arq's method, which ends the process when Redis is away, and needs the right to run INFO.
         """
+        for client in self._shards.all():
+            if client is not self.pool:  # which arq closes
+                self._resources.push_async_callback(client.aclose)
         monitored = self._monitoring.serve(self._presence.version, self._presence.name)
         await self._resources.enter_async_context(monitored)
         await self._availability.retry_until_up(self.pool.ping, "the start", is_starting=True)
         self.ctx["redis"] = self.pool
         await self._start_dispatching()
-        count_jobs = partial(self.pool.zcard, self.queue_name)
         async for _ in poll(self.poll_delay_s):
             await self._poll_iteration()
-            if self.burst and not await self._availability.retry_until_up(count_jobs, PART):
+            if self.burst and not await self._availability.retry_until_up(self.count_jobs, PART):
                 await asyncio.gather(*self.tasks.values())
                 return
 
     async def _start_dispatching(self) -> None:
         settings = self.settings
-        opening = open_dispatcher(
-            redis=self.pool,
+        opening = open_dispatchers(
+            shards=self._shards,
             availability=self._availability,
             clock=self._clock,
             settings=settings,
             credentials=self._credentials,
-            tasks=self.tasks,
-            on_settled=self._count_settled,
+            shared=Shared(
+                self.tasks,
+                self._count_settled,
+                AttemptsInHand(settings.max_jobs, len(self._shards.clients)),
+                EgressBlock(),
+            ),
             metrics=self._monitoring.metrics,
         )
-        dispatcher, session = await self._resources.enter_async_context(opening)
-        self.ctx |= make_context(self.pool)
-        self._dispatching = Dispatching(dispatcher, session, self._availability)
-        self._monitoring.health.session = session
-        self._presence.start(session)
+        dispatchers, shares = await self._resources.enter_async_context(opening)
+        self.ctx |= make_context(self._shards)
+        self._dispatching = Dispatching(dispatchers, shares)
+        self._monitoring.health.sessions = self._dispatching.sessions
+        self._presence.start(self._dispatching.sessions)
         log.info(
             "dispatching lanes: %g requests a second a user, %g on egress %r, up to %d at once",
             settings.user_rate_per_s,
@@ -171,8 +175,8 @@ class LaneWorker(ControlQueueWorker):
         if self.main_task is not None and self.main_task.cancelling():
             # arq cancels once, and redis-py may have swallowed the cancellation, see `cancel_and_wait`.
             raise asyncio.CancelledError
-        if self._dispatching is not None and self._dispatching.task.done() and self.allow_pick_jobs:
-            self._dispatching.task.result()
+        if self._dispatching is not None and self.allow_pick_jobs:
+            self._dispatching.raise_errors()
         try:
             await super()._poll_iteration()
         except (RedisError, OSError) as exc:
@@ -183,7 +187,7 @@ class LaneWorker(ControlQueueWorker):
         else:
             self._availability.served(PART)
         if self.burst and self._dispatching is not None:
-            await self._dispatching.dispatcher.wait_until_drained()
+            await self._dispatching.wait_until_drained()
 
     def _count_settled(self, settled: Settled) -> None:
         """Update the counts in arq's health key."""
@@ -200,7 +204,7 @@ class LaneWorker(ControlQueueWorker):
         self._monitoring.health.is_stopping = True
         self.on_stopping()
         if self._dispatching is not None:
-            self._dispatching.dispatcher.stop()
+            self._dispatching.stop()
         super().handle_sig_wait_for_completion(signum)
 
     async def _sleep_until_tasks_complete(self) -> None:
@@ -216,7 +220,7 @@ class LaneWorker(ControlQueueWorker):
         running = self._dispatching
         try:
             if running is not None:
-                running.dispatcher.stop()
+                running.stop()
                 await at_most(running.patience_s, self._presence.withdraw())
                 await running.finish_claiming()
                 await running.wait_for(self.tasks, self.settings.stop_timeout_s)

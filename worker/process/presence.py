@@ -1,4 +1,7 @@
-"""The announcement of this worker process in Redis, for the overview and the doctor. Failures only cause a log line."""
+"""The announcement of this worker process in Redis, for the overview and the doctor. Failures only cause a log line.
+
+A worker is announced in each shard, with its session there: whether it is alive is seen by that (overview.lua).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
@@ -20,7 +24,7 @@ from producers.transport.clients import keyspace_of
 from producers.transport.runner import execute
 from worker.clock import Clock
 from worker.logs import Event, log_fields
-from worker.queue.redis_retry import RedisAvailability
+from worker.queue.redis_retry import RedisAvailability, ShardAvailability
 from worker.queue.session import Session
 from worker.settings import WorkerSettings
 
@@ -61,7 +65,9 @@ class PresenceAnnouncer:
         worker: WorkCounts,
         *,
         availability: RedisAvailability | None = None,
+        name: str | None = None,
     ) -> None:
+        """Create it; `name` is the worker's, if it is announced in another shard under one already."""
         self._redis = redis
         self._keys = keyspace_of(redis)
         self._availability = availability or RedisAvailability(clock)
@@ -71,7 +77,7 @@ class PresenceAnnouncer:
         self._session: Session | None = None
         self._interval_s = min(settings.health_interval_s, MAX_INTERVAL_S)
         self._host = socket.gethostname()[:HOST_CHARS]
-        self.name = f"{self._host}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.name = name or f"{self._host}-{os.getpid()}-{secrets.token_hex(4)}"
         self.version = _installed_version()
         self._created_s = clock.monotonic()
         self._started_at_ms: int | None = None
@@ -143,6 +149,44 @@ class PresenceAnnouncer:
             user_rate_per_s=settings.user_rate_per_s,
             egress_rate_per_s=settings.egress_rate_per_s,
         )
+
+
+class WorkerPresence:
+    """Announces one worker process in each shard of its queue, under the same name.
+
+    Attributes:
+        name: the worker's.
+        version: of this project.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[Redis],
+        clock: Clock,
+        settings: WorkerSettings,
+        worker: WorkCounts,
+        *,
+        availability: RedisAvailability,
+    ) -> None:
+        self._announcers: list[PresenceAnnouncer] = []
+        for number, redis in enumerate(shards):
+            served = ShardAvailability(availability, number) if len(shards) > 1 else availability
+            name = self._announcers[0].name if number else None
+            self._announcers.append(PresenceAnnouncer(redis, clock, settings, worker, availability=served, name=name))
+        self.name, self.version = self._announcers[0].name, self._announcers[0].version
+
+    def start(self, sessions: Sequence[Session]) -> None:
+        """Announce the worker with its session in each shard, now and then every interval."""
+        for announcer, session in zip(self._announcers, sessions, strict=True):
+            announcer.start(session)
+
+    async def announce(self) -> None:
+        """Announce once in each shard."""
+        await asyncio.gather(*(announcer.announce() for announcer in self._announcers))
+
+    async def withdraw(self) -> None:
+        """Stop announcing and delete the announcements."""
+        await asyncio.gather(*(announcer.withdraw() for announcer in self._announcers))
 
 
 def _installed_version() -> str:

@@ -132,3 +132,30 @@ class RedisAvailability:
         if is_starting and explain(error).permanent:
             raise SettingsError(f"{DSN}: {describe(error)}") from error
         self.failed(part, error)
+
+
+class ShardAvailability(RedisAvailability):
+    """The same for one shard: its parts of the worker are told apart from those of others."""
+
+    def __init__(self, whole: RedisAvailability, shard: int) -> None:
+        """Create it; what happens is told to `whole`."""
+        self._whole = whole
+        self._suffix = f" of shard {shard}"
+
+    @property
+    def problems(self) -> Mapping[str, RedisProblem]:
+        """What is wrong in this shard, by the part that waits for it."""
+        found = self._whole.problems.items()
+        return {part.removesuffix(self._suffix): problem for part, problem in found if part.endswith(self._suffix)}
+
+    async def retry_until_up(self, command: Callable[[], Awaitable[T]], part: str, *, is_starting: bool = False) -> T:
+        """Run an idempotent command until the shard accepts it, and return the reply."""
+        return await self._whole.retry_until_up(command, part + self._suffix, is_starting=is_starting)
+
+    def failed(self, part: str, error: BaseException) -> None:
+        """Take note that the shard did not answer, or refused."""
+        self._whole.failed(part + self._suffix, error)
+
+    def served(self, part: str) -> None:
+        """Take note that the shard serves a part."""
+        self._whole.served(part + self._suffix)

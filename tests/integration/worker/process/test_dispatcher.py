@@ -19,8 +19,11 @@ from tests.support.lanes import UNHINDERED, Lanes
 from tests.support.manual_clock import ManualClock
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
 from worker.attempt.attempt import AttemptRunner
-from worker.process import dispatcher as dispatcher_module
+from worker.process import drained
 from worker.process.dispatcher import Dispatcher
+from worker.process.egress_block import EgressBlock
+from worker.process.hand import AttemptsInHand
+from worker.process.shared import Shared
 from worker.queue.claim import Claimer
 from worker.queue.claims import Claim, Claims
 from worker.queue.redis_retry import RedisAvailability
@@ -56,8 +59,7 @@ def idle(redis: ArqRedis, claimer: Claimer, clock: ManualClock | None = None) ->
         attempt_runner=cast("AttemptRunner", SimpleNamespace(stop=lambda: None)),
         clock=pulse,
         settings=WorkerSettings(),
-        tasks={},
-        on_settled=lambda _: None,
+        shared=Shared({}, lambda _: None, AttemptsInHand(100), EgressBlock()),
     )
 
 
@@ -69,7 +71,7 @@ async def test_waiting_for_a_wakeup_is_not_taken_for_an_unreachable_redis(
         await (await rig.producer.enqueue(change())).result(timeout=20)
         assert worker._dispatching is not None
         impatient = open_redis(valkey_dsn, ArqRedis, timeout_s=0.6)
-        wakeups = worker._dispatching.dispatcher._wakeups
+        wakeups = worker._dispatching.shards[0].dispatcher._wakeups
         monkeypatch.setattr(wakeups, "_redis", impatient)
 
         try:
@@ -101,7 +103,7 @@ async def test_a_burst_worker_does_not_count_an_unreadable_user_that_is_gone(val
     async with rig_on(valkey, tmp_path) as rig, rig.working() as worker:
         await (await rig.producer.enqueue(change())).result(timeout=20)
         assert worker._dispatching is not None
-        dispatcher = worker._dispatching.dispatcher
+        dispatcher = worker._dispatching.shards[0].dispatcher
         dispatcher._unreadable |= {"gone", "1001"}
         await valkey.zadd(KEYS.schedule, {"1001": 9e12, "1002": 9e12})
         drained = [await dispatcher._is_drained()]
@@ -131,7 +133,7 @@ async def test_a_burst_worker_does_not_end_while_another_goes_from_one_change_to
             in_flight.append(await lanes.claim_one())
         return reply
 
-    monkeypatch.setattr(dispatcher_module, "execute", meanwhile)
+    monkeypatch.setattr(drained, "execute", meanwhile)
     dispatcher = idle(fake_redis, lanes.claimer)
 
     assert [await dispatcher._is_drained() for _ in range(5)] == [False] * 5

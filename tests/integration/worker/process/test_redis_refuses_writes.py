@@ -42,7 +42,7 @@ async def test_a_settlement_that_redis_refuses_survives_the_end_of_trust(tmp_pat
                 jobs = (await rig.producer.enqueue_many([change(user) for user in USERS])).jobs
                 await arrived(rig, len(USERS))
                 healths = [worker._monitoring.health for worker in (one, other)]
-                sessions = [health.session for health in healths if health.session is not None]
+                sessions = [session for health in healths for session in health.sessions]
                 ids = [session.session_id for session in sessions]
                 await redis.config_set("min-replicas-to-write", 1)  # NOREPLICAS
                 await asyncio.gather(*map(distrusted, sessions))

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from worker.process.dispatching import Dispatching
+from worker.process.dispatching import Dispatching, ShardDispatch
 
 NOT_SOON_S = 3600.0
 
@@ -30,7 +30,7 @@ class Idle:
 async def dispatching() -> Dispatching:
     """A dispatcher that is to be stopped."""
     idle = cast("Any", Idle())
-    return Dispatching(idle, idle, idle)
+    return Dispatching([ShardDispatch(idle, idle, idle)])
 
 
 async def test_a_task_that_has_ended_holds_up_no_stop(dispatching: Dispatching) -> None:
