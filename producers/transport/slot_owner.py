@@ -27,7 +27,7 @@ ASKED_NODES = 3
 NAMELESS = "?"
 """The host of a node that announces a host name, but has none yet."""
 
-_moved = re.compile(r"^MOVED \d+ (?P<host>.*):(?P<port>\d+)$")
+_moved = re.compile(r"^MOVED (?P<slot>\d+) (?P<host>.*):(?P<port>\d+)$")
 
 
 class SlotOwner:
@@ -87,13 +87,15 @@ class SlotOwner:
     def has_moved(self, error: RedisError, node: Address) -> bool:
         """Take note of an error on a connection to a node. Return whether the slot has another owner: "MOVED ...".
 
-        Only the owner's count: connections to the one before it end with such errors too.
+        Only the owner's count: connections to the one before it end with such errors too. That of another slot says
+        nothing: an app's own key, used on the queue's client.
         """
-        code = refusal_code(error)
+        code, named = refusal_code(error), _moved.match(str(error))
+        if named is not None and int(named["slot"]) != self.slot:
+            return False
         if node == self.address and (code in ("MOVED", "CLUSTERDOWN") or _is_lost(error)):
             self.address = None
             others = tuple(other for other in self._nodes if other != node)
-            named = _moved.match(str(error))
             if named is not None and named["host"] != NAMELESS:
                 owner = (named["host"] or node[0], int(named["port"]))
                 self._nodes = (owner, *(other for other in others if other != owner), node)

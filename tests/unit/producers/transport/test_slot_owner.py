@@ -126,6 +126,12 @@ def test_the_node_that_is_said_to_be_the_owner_is_asked_first(owner: SlotOwner, 
     assert (asked[0], asked[3]) == (first, A)
 
 
+def test_the_owner_of_another_slot_says_nothing_of_ours(owner: SlotOwner) -> None:
+    """A key without the queue's tag is used on its client: the call fails, and the connections stay."""
+    assert not owner.has_moved(ResponseError(f"MOVED {SLOT + 1} 10.0.0.3:3"), A)
+    assert owner.address == A
+
+
 def test_a_new_owner_without_a_host_is_where_the_former_one_is(owner: SlotOwner) -> None:
     """As in the reply to CLUSTER SLOTS; one without a name is not asked."""
     assert owner.has_moved(moved(":7001"), A)
