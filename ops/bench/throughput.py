@@ -50,14 +50,14 @@ def measurements(runs: Sequence[tuple[float, float]]) -> list[Measurement]:
     ]
 
 
-async def drain(env: Environment, poll_interval_s: float = POLL_INTERVAL_S) -> float:
+async def drain(env: Environment, poll_interval_s: float = POLL_INTERVAL_S, *, users: int = USERS) -> float:
     """Enqueue one change of each of the users, wait until all have ended, and return the changes a second."""
     finished = await env.count_finished()
-    changes = [change(f"u{number}") for number in range(USERS)]
+    changes = [change(f"u{number}") for number in range(users)]
     started_s = time.perf_counter()
     report = await env.producer.enqueue_many(changes)
     await env.wait_until_finished(finished + len(report.jobs), poll_interval_s)
-    return USERS / (time.perf_counter() - started_s)
+    return users / (time.perf_counter() - started_s)
 
 
 def _baseline_rate(url: str) -> float:

@@ -124,7 +124,8 @@ async def test_an_election_in_the_middle_of_a_fan_out_loses_nothing_that_the_rep
 async def test_a_failover_by_hand_loses_nothing_and_repeats_nothing(cluster: ClusterSetup, stack: Stack) -> None:
     """There and back, while workers send: each request is made once, in its order."""
     async with asyncio.timeout(WITHIN_S), Producer.connect(cluster.dsn) as producer:
-        await stack.start_workers(2, COPYTRADE_REQUEST_TIMEOUT_S="10")  # none is to seem lost
+        # On a slow machine too, no request and no session is to seem lost.
+        await stack.start_workers(2, COPYTRADE_REQUEST_TIMEOUT_S="10", COPYTRADE_SESSION_TTL_S="10")
         report = await producer.enqueue_many(
             change(user, value=str(number)) for number in range(1, 16) for user in USERS
         )

@@ -20,7 +20,7 @@ from producers.transport.slot_owner import Address, SlotOwner
 
 SLOT = key_slot(b"{copytrade}")
 KINDS = ("asynchronous", "synchronous")
-QUICK = ProducerSettings(redis_timeout_s=1)
+PATIENT, QUICK = ProducerSettings(redis_timeout_s=10), ProducerSettings(redis_timeout_s=1)
 WITHIN_S = 40.0
 """Time limit of each test, seconds: far more than any of them takes."""
 
@@ -93,7 +93,7 @@ class Caller:
 
 @asynccontextmanager
 async def calling(
-    kind: str, dsn: str, settings: ProducerSettings = QUICK, *, wait_s: float = 0.0
+    kind: str, dsn: str, settings: ProducerSettings = PATIENT, *, wait_s: float = 0.0
 ) -> AsyncIterator[Caller]:
     """Open a producer of a kind, for `WITHIN_S` at most; each test is for both."""
     async with asyncio.timeout(WITHIN_S):

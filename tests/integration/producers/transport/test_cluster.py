@@ -14,7 +14,7 @@ from ops.redis_cluster import ClusterSetup, redis_cluster
 from producers import Cancellation, Producer, QueueUnavailable
 from producers.transport.dsn import open_redis
 from tests.support.changes import change, numbered
-from tests.support.clusters import KINDS, WITHIN_S, calling, dsn_of, empty, fail_over, owned_by, owner, primaries
+from tests.support.clusters import KINDS, QUICK, WITHIN_S, calling, dsn_of, empty, fail_over, owned_by, owner, primaries
 from tests.support.lanes import Lanes
 
 both_kinds = pytest.mark.parametrize("kind", KINDS)
@@ -126,7 +126,7 @@ async def test_an_owner_that_hangs_is_left_when_another_took_over(cluster: Clust
     """Its idle connections seem to be usable; the first that gets no reply is the last that is tried."""
     before = owner(cluster)
     replica = cluster.replica_of(before)
-    async with calling(kind, cluster.dsn, wait_s=WITHIN_S) as producer:
+    async with calling(kind, cluster.dsn, QUICK, wait_s=WITHIN_S) as producer:
         await asyncio.gather(*(producer("enqueue", change(str(user))) for user in range(10)))
         before.freeze()
         try:
@@ -143,7 +143,7 @@ async def test_a_cluster_that_was_down_is_used_again(cluster: ClusterSetup, kind
     owning = owner(cluster)
     replicas = [await asyncio.to_thread(cluster.replica_of, node) for node in primaries(cluster)]
     cut_off = [node for node in cluster.nodes if node is not owning and node not in replicas]
-    async with calling(kind, cluster.dsn) as hasty, calling(kind, cluster.dsn, wait_s=WITHIN_S) as producer:
+    async with calling(kind, cluster.dsn, QUICK) as hasty, calling(kind, cluster.dsn, wait_s=WITHIN_S) as producer:
         await hasty("enqueue", change())
         for node in cut_off:
             node.freeze()
