@@ -69,6 +69,9 @@ class WorkerMetrics:
         self.credentials_errors = Counter(
             "copytrade_credentials_errors_total", "Look-ups of a user's API keys that failed", "kind"
         )
+        self.credentials_source_ok = Gauge(
+            "copytrade_credentials_source_ok", "1 if the source of API keys can be read, 0 if it cannot as a whole"
+        )
 
     def __iter__(self) -> Iterator[Family]:
         """Return the metrics in their order."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_SELECTOR = re.compile(r"\b((?:copytrade|process)[_:][\w:]+)(?:\s*\{([^}]*)\})?")
+_SELECTOR = re.compile(r"\b((?:copytrade|process)[_:][\w:]+|up\b)(?:\s*\{([^}]*)\})?")
 _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 _GROUPING = re.compile(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)")
 

@@ -52,6 +52,7 @@ class CachedCredentials:
         self._reads: dict[str, asyncio.Task[Credentials]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._resources = AsyncExitStack()
+        self._source_ok = True
 
     async def __aenter__(self) -> Self:
         if isinstance(self._source, AbstractAsyncContextManager):
@@ -94,8 +95,20 @@ class CachedCredentials:
         self._entries.pop(user_id, None)
         self._reads.pop(user_id, None)
 
+    def source_ok(self) -> bool:
+        """Return whether the source answered when it was last read; True before that."""
+        return self._source_ok
+
     async def _read(self, user_id: str) -> Credentials:
-        credentials = await self._fetch(user_id)
+        try:
+            credentials = await self._fetch(user_id)
+        except (UnknownUser, UnusableCredentials):
+            self._source_ok = True
+            raise
+        except CredentialsUnavailable:
+            self._source_ok = False
+            raise
+        self._source_ok = True
         if self._reads.get(user_id) is asyncio.current_task():  # false if the user was invalidated during the read
             self._store(credentials)
         return credentials

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import time
 from pathlib import Path
@@ -84,6 +85,7 @@ class FileCredentials:
     async def __aexit__(self, *_: object) -> None:
         if self._check is not None:
             await cancel_and_wait(self._check)
+        self._next_check_s = math.inf
 
     def __len__(self) -> int:
         """Return the number of users with credentials."""
@@ -117,6 +119,15 @@ class FileCredentials:
         """Make the next `get` of this user check the file first."""
         self._invalidated.add(user_id)
 
+    def source_ok(self) -> bool:
+        """Return whether the file could be used when it was last looked at, and look again if it is time to.
+
+        If not, the earlier content is in use, and a worker that starts now ends with an error.
+        """
+        if self._clock.monotonic() >= self._next_check_s:
+            self._start_check()
+        return not self._error
+
     def _missing(self, user_id: str) -> UnusableCredentials | UnknownUser:
         content = self._content
         if fault := content.faults.get(user_id):
@@ -145,6 +156,7 @@ class FileCredentials:
         began_s = self._clock.monotonic()
         try:
             if await asyncio.to_thread(_stat, self._path) != self._stamp:
+                self._stamp = None  # until it was read: the same file may be back
                 status, content = await asyncio.to_thread(read_private, self._path, "credentials file")
                 self._stamp = _stamp(status)
                 earlier = self._content

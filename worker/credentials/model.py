@@ -67,6 +67,15 @@ class Invalidatable(Protocol):
         ...
 
 
+@runtime_checkable
+class Watchable(Protocol):
+    """A source that knows whether it can be read."""
+
+    def source_ok(self) -> bool:
+        """Return False while the source as a whole cannot be read, whatever is still known of earlier readings."""
+        ...
+
+
 def read_credentials(user_id: str, fields: Mapping[str, Any], where: str) -> Credentials:
     """Validate the fields of a user's credentials and return them. Other fields are ignored.
 

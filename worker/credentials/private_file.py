@@ -131,12 +131,31 @@ def file_problem(status: os.stat_result, process: Process, path: Path, access_li
     if not stat.S_ISREG(status.st_mode):
         return f"is a {_KINDS.get(stat.S_IFMT(status.st_mode), 'special file')}, not a regular file"
     if status.st_uid not in {0, process.user}:
-        return f"belongs to another user (ID {status.st_uid}), who may change it; run: chown {process.user} {path}"
+        return f"belongs to another user (ID {status.st_uid}), who may change it; {_owner_remedy(process, path)}"
     if mode & _NEVER_OPEN or (mode & stat.S_IRGRP and not _is_mounted(status, process, access_list)):
-        if status.st_uid == process.user:
-            return f"is open to other users; run: chmod 600 {path}"
-        return "is open to other users; mount it with mode 0440, for a group that this process is in"
+        return f"is open to other users; {_mode_remedy(status, process, path)}"
     return ""
+
+
+def _owner_remedy(process: Process, path: Path) -> str:
+    """Return what to do with a file of another user. Root may have been asked to look at a service's file."""
+    if process.user == 0:
+        return f"if it is that user's service, run this as that user; if root reads it: chown 0 {path}"
+    return f"run: chown {process.user} {path}"
+
+
+def _mode_remedy(status: os.stat_result, process: Process, path: Path) -> str:
+    """Return what to do with a file that is open to others. `chmod 600` would close root's to a service's user."""
+    if process.user == 0:
+        return (
+            f"if a service reads it by its group, run this as the service's user; if only root does: chmod 600 {path}"
+        )
+    if status.st_uid == process.user:
+        return f"run: chmod 600 {path}"
+    return (
+        f"as root: chgrp GROUP {path} && chmod 640 {path}, for a group that this process is in;"
+        " if it is mounted: mode 0440 and that group"
+    )
 
 
 def folder_is_shared(status: os.stat_result, process: Process) -> bool:

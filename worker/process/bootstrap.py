@@ -19,7 +19,7 @@ from producers.transport.runner import check_shards
 from producers.transport.shards import Shards
 from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
-from worker.credentials.model import CredentialStore
+from worker.credentials.model import CredentialStore, Watchable
 from worker.credentials.sources import entered
 from worker.exchange.client import ExchangeClient
 from worker.exchange.clock import ExchangeClock
@@ -128,6 +128,8 @@ async def open_dispatchers(
         metrics.in_flight.watch(lambda: sum(one.dispatcher.in_flight for one in opened))
         metrics.in_flight_limit.watch(lambda: settings.max_jobs)
         metrics.exchange_clock_offset.watch(exchange_clock.offset_s)
+        if isinstance(credentials, Watchable):
+            metrics.credentials_source_ok.watch(credentials.source_ok)
         yield opened, shares
 
 

@@ -33,19 +33,20 @@ COMMANDS: dict[str, click.Command] = {
 def commands(text: str) -> list[str]:
     """Return the commands of `copytrade` in a page: lines of its blocks, and code within its text."""
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    lines = [part.strip() for block in blocks for line in block.splitlines() for part in re.split(r"&&|[|>#]", line)]
+    lines = [part.strip() for block in blocks for line in block.splitlines() for part in re.split(r"&&|[;|>#]", line)]
     inline = re.findall(r"`(copytrade [^`]+)`", text)
     return [line for line in (*lines, *inline) if line.startswith("copytrade ")]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 def test_each_alert_has_a_page_that_the_index_lists(rule: dict[str, Any]) -> None:
-    """It says what it means, how to see the cause, what to do, and when it resolves; and whether it wakes."""
-    name = Path(rule["annotations"]["runbook"]).name
+    """It begins with one command and what to decide, and says what the alert means, what to do, when it resolves."""
+    name = Path(rule["annotations"]["runbook_url"]).name
     text = PAGES[name]
     wakes = "yes" if rule["labels"]["severity"] == "critical" else "no"
 
-    assert text.startswith(f"# {rule['alert']}\n")
+    assert f"# {rule['alert']}\n" in text
+    assert re.match(r"# \w+\n\n\*\*First\*\* `copytrade [^`]+`: ", text)
     for part in ("**Users notice**", "## It resolves"):
         assert part in text
     assert re.search(r"^## (See the cause|Do)$", text, re.MULTILINE)
