@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,13 @@ async def fail_over(cluster: ClusterSetup) -> tuple[Valkey, Valkey]:
 
 async def owned_by(cluster: ClusterSetup, node: Valkey, *, asked: Valkey | None = None) -> None:
     """Return when a node owns the queue's slot, as another says, by default itself."""
-    while await asyncio.to_thread(cluster.owner, SLOT, asked=asked or node) is not node:  # noqa: ASYNC110 - polls a server
+
+    def is_owner() -> bool:
+        with suppress(RuntimeError):  # the node that is asked takes over data, or knows of no owner yet
+            return cluster.owner(SLOT, asked=asked or node) is node
+        return False
+
+    while not await asyncio.to_thread(is_owner):  # noqa: ASYNC110 - polls a server
         await asyncio.sleep(0.02)
 
 
