@@ -8,7 +8,6 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from ops.keys import KEYS
 from producers import Attempt, Outcome, Priority, SettingsChange
 from producers.contract import attempt_history
 from producers.contract.attempt_history import AttemptHistory
@@ -17,6 +16,7 @@ from producers.queue.lanes import LaneScore
 from producers.queue.parts import BEATS_PER_TTL
 from producers.queue.slicing import slices
 from producers.queue.submit import Submission, SubmitOptions, submit
+from producers.transport.clients import keyspace_of
 from tests.support.changes import result
 from tests.support.coverage import uncovered_lanes
 from worker.attempt.decide import decide, validate_claim
@@ -50,6 +50,7 @@ class Lanes:
         settings: WorkerSettings = DEFAULTS,
     ) -> None:
         self.redis = redis
+        self.keys = keyspace_of(redis)
         self.clock = clock or SystemClock()
         self.pacing = pacing
         self.settings = settings
@@ -85,7 +86,7 @@ class Lanes:
         verdicts: list[int] = []
         for some in slices(submissions, MOST_SUBMISSIONS):
             call = submit(some, options)
-            verdicts += (await call.script.run(self.redis, KEYS, call.args))[1:]
+            verdicts += (await call.script.run(self.redis, self.keys, call.args))[1:]
         return verdicts
 
     async def claims(self, most: int = 100, claimer: Claimer | None = None) -> Claims:
@@ -167,7 +168,7 @@ class Lanes:
     async def due_now(self, lane: str) -> None:
         """Make a lane that waits due: end its delay, and whatever its user waits for but its bucket."""
         user, trader = lane.split(":")
-        for lanes, schedule in ((KEYS.lanes, KEYS.schedule), (KEYS.bulk_lanes, KEYS.bulk_schedule)):
+        for lanes, schedule in ((self.keys.lanes, self.keys.schedule), (self.keys.bulk_lanes, self.keys.bulk_schedule)):
             score = await self.redis.zscore(lanes + user, trader)
             if score is not None and score < LaneScore.PARKED:
                 await self.redis.zadd(lanes + user, {trader: 1})
@@ -186,16 +187,16 @@ class Lanes:
             while await survivor.renew():
                 pass
         for session in sessions:
-            assert await self.redis.hget(KEYS.sessions, session.session_id) is None, "the session did not lapse"  # type: ignore[misc]
+            assert await self.redis.hget(self.keys.sessions, session.session_id) is None, "the session did not lapse"  # type: ignore[misc]
 
     async def on_bulk(self, lane: str) -> bool:
         """Whether a lane is one of its user's bulk lanes."""
         user, trader = lane.split(":")
-        return await self.redis.zscore(KEYS.bulk_lanes + user, trader) is not None
+        return await self.redis.zscore(self.keys.bulk_lanes + user, trader) is not None
 
     async def slot_us(self, claim: Claim) -> int:
         """When a claim may be sent: Unix microseconds, the Redis clock. Ask before it is settled."""
-        held = await self.redis.hget(KEYS.held + claim.session_id, claim.lane)  # type: ignore[misc]
+        held = await self.redis.hget(self.keys.held + claim.session_id, claim.lane)  # type: ignore[misc]
         assert held is not None, "the claim was settled already"
         token, slot_us, _ = held.decode().split()
         assert token == claim.token
@@ -203,21 +204,21 @@ class Lanes:
 
     async def is_held(self, claim: Claim) -> bool:
         """Whether a claim's session still holds its lane."""
-        held = await self.redis.hget(KEYS.held + claim.session_id, claim.lane)  # type: ignore[misc]
+        held = await self.redis.hget(self.keys.held + claim.session_id, claim.lane)  # type: ignore[misc]
         return held is not None and held.decode().split()[0] == claim.token
 
     async def due_ms(self, lane: str) -> float | None:
         """Return when a lane's user is due, by the schedule of the lane's priority; None if it is not scheduled."""
         bulk = await self.on_bulk(lane)
         score: float | None = await self.redis.zscore(
-            KEYS.bulk_schedule if bulk else KEYS.schedule, lane.partition(":")[0]
+            self.keys.bulk_schedule if bulk else self.keys.schedule, lane.partition(":")[0]
         )
         return score
 
     async def ready_ms(self, lane: str) -> float | None:
         """Return a lane's score: when it is ready, or its `LaneScore`; None if it is empty."""
         user, trader = lane.split(":")
-        for lanes in (KEYS.lanes, KEYS.bulk_lanes):
+        for lanes in (self.keys.lanes, self.keys.bulk_lanes):
             score: float | None = await self.redis.zscore(lanes + user, trader)
             if score is not None:
                 return score
@@ -225,7 +226,7 @@ class Lanes:
 
     async def bucket(self, user: str) -> StoredBucket:
         """Return the numbers of a user's bucket."""
-        return decode_bucket(await self.redis.get(KEYS.bucket_of(user)))
+        return decode_bucket(await self.redis.get(self.keys.bucket_of(user)))
 
     async def now_ms(self) -> float:
         """Return the time of the Redis clock, Unix milliseconds."""
@@ -235,10 +236,10 @@ class Lanes:
     async def queued(self, lane: str) -> list[str]:
         """Return the job IDs of a lane, head first."""
         user, trader = lane.split(":")
-        head = await self.redis.hget(KEYS.heads + user, trader)  # type: ignore[misc]
+        head = await self.redis.hget(self.keys.heads + user, trader)  # type: ignore[misc]
         if head is None:
             return []
-        entries = [head, *await self.redis.lrange(KEYS.rest + lane, 0, -1)]  # type: ignore[misc]
+        entries = [head, *await self.redis.lrange(self.keys.rest + lane, 0, -1)]  # type: ignore[misc]
         return [entry.decode().split()[-1] for entry in entries]
 
     async def uncovered(self) -> set[str]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from producers import Outcome
+from producers import Outcome, SettingsChange
+from producers.contract.keyspace import unescape
 from producers.contract.shards import shard_of
 from tests.support.lanes import Lanes
 from worker.queue.claims import Claim, Settled
@@ -48,6 +49,22 @@ class ShardedLanes:
         """Put a claim's lane back."""
         return await self._of(claim).back(claim, delay_s, **changed)
 
+    async def attempt(self, claim: Claim, verdict: str = "success", **changed: Any) -> Settled:
+        """Return the settlement of a claim whose request just got this verdict."""
+        return await self._of(claim).attempt(claim, verdict, **changed)
+
+    async def submit(self, *changes: tuple[str, SettingsChange], **options: Any) -> list[int]:
+        """Submit (job ID, change), each in the shard of its user, and return the script's verdicts."""
+        return [(await self.of(one.user_id).submit((job_id, one), **options))[0] for job_id, one in changes]
+
+    async def queued(self, lane: str) -> list[str]:
+        """Return the job IDs of a lane, head first."""
+        return await self.of(unescape(lane.partition(":")[0])).queued(lane)
+
+    async def uncovered(self) -> set[str]:
+        """Return the lanes for which invariant 1 does not hold."""
+        return {lane for part in self.parts for lane in await part.uncovered()}
+
     async def drain(self, *outcomes: Outcome) -> list[str]:
         """End all changes that are due, with the outcomes in turn; return their job IDs in that order."""
         ended: list[str] = []
@@ -57,4 +74,4 @@ class ShardedLanes:
         return ended
 
     def _of(self, claim: Claim) -> Lanes:
-        return self.of(claim.lane.partition(":")[0])
+        return self.of(unescape(claim.lane.partition(":")[0]))

@@ -90,7 +90,7 @@ async def test_a_bulk_call_is_refused_whole_if_one_lane_is_full_in_its_shard(
     refused = second.json()
 
     assert first.json()["accepted"] == 1
-    assert [item["index"] for item in refused["refused"]] == [7]
+    assert [item["index"] for item in refused["errors"]] == [7]
     assert len(await lanes.drain()) == 1
 
 
