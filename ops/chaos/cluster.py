@@ -20,7 +20,7 @@ from ops.chaos.server import Handler
 from ops.chaos.workload import USERS
 from ops.redis_cluster import ClusterSetup, redis_cluster
 from ops.redis_server import Valkey
-from ops.slot_moves import move_atomically, other_primary
+from ops.slot_moves import move_atomically, move_key_by_key, other_primary
 from producers.transport.clients import keyspace_of
 
 MARK_INTERVAL_S = 0.01
@@ -75,6 +75,7 @@ class ClusterServer:
             "hang owner": self._hang,
             "fail over": lambda _: self._carry_out(self._fail_over),
             "move slot": lambda _: self._carry_out(self._move),
+            "move slot key by key": lambda event: self._carry_out(lambda: self._move_key_by_key(event.lasts_s)),
             "fill redis": self._fill,
             "cut redis": lambda _: self._carry_out(
                 lambda: self._cluster.command(self._owner(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -131,6 +132,15 @@ class ClusterServer:
 
     def _move(self) -> None:
         move_atomically(self._cluster, self._slot, other_primary(self._cluster, self._slot))
+
+    def _move_key_by_key(self, lasts_s: float) -> None:
+        """Move a part of the keys, and the others after a while. The queue is not served meanwhile."""
+        moving = move_key_by_key(self._cluster, self._slot, other_primary(self._cluster, self._slot))
+        next(moving)
+        next(moving, None)
+        time.sleep(lasts_s)
+        for _ in moving:
+            pass
 
     async def _lose_owner(
         self,
