@@ -31,7 +31,7 @@ def environments() -> Iterator[tuple[str, type[EnvironmentSettings], dict[str, s
     for name, service in compose()["services"].items():
         values = {variable: str(value) for variable, value in service.get("environment", {}).items()}
         if service.get("image") == "copytrade-settings" and values:
-            yield f"compose.yaml, {name}", WorkerSettings if name == "worker" else GatewaySettings, values
+            yield f"compose.yaml, {name}", WorkerSettings if name in {"worker", "cli"} else GatewaySettings, values
     for name, values in config_maps().items():
         yield f"kubernetes, {name}", WorkerSettings if "worker" in name else GatewaySettings, values
     yield "worker.env", WorkerSettings, unit_environment("copytrade-worker@.service", "worker.env")
