@@ -37,6 +37,7 @@ def primaries(cluster: ClusterSetup) -> list[Valkey]:
 
 async def fail_over(cluster: ClusterSetup) -> tuple[Valkey, Valkey]:
     """Let the replica of the owner take over by hand. Return the owners before and after that."""
+    await asyncio.to_thread(cluster.wait_until_formed)  # else its replica is unknown, or cannot take over
     before = await asyncio.to_thread(owner, cluster)
     after = await asyncio.to_thread(cluster.replica_of, before)
     await asyncio.to_thread(cluster.command, after, "CLUSTER", "FAILOVER")
