@@ -1,6 +1,7 @@
 """The HTTP server of a worker process: its metrics and its health. Needs the extra [metrics].
 
-Whether the worker lives does not depend on this server: a port that is taken is logged once and tried again.
+Whether the worker lives does not depend on this server: a port that is taken is logged once and tried again, and its
+connections are few and short (worker/process/http_connections.py).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from producers.monitor.instruments import Family
 from producers.transport.cancellation import cancel_and_wait
 from worker.clock import Clock
 from worker.logs import Event, log_fields
+from worker.process.http_connections import BACKLOG, FewConnections
 
 LISTEN_RETRY_S = 10.0
 """Pause before a port that cannot be used is tried again: the process that has it may be about to end."""
@@ -43,7 +45,7 @@ async def serve(
         unready_reasons: returns why the worker is not ready, by the part that is not; empty if it is.
         clock: sleeps.
     """
-    runner = web.AppRunner(_application(metrics, unready_reasons), access_log=None, shutdown_timeout=SHUTDOWN_S)
+    runner = web.ServerRunner(FewConnections(_answers(metrics, unready_reasons)), shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     listening = asyncio.create_task(_listen(runner, host, port, clock), name="copytrade metrics")
     try:
@@ -53,31 +55,36 @@ async def serve(
         await runner.cleanup()
 
 
-def _application(metrics: Iterable[Family], unready_reasons: Reasons) -> web.Application:
-    async def scrape(_request: web.Request) -> web.Response:
+def _answers(metrics: Iterable[Family], unready_reasons: Reasons) -> Callable[[web.BaseRequest], web.Response]:
+    def scrape() -> web.Response:
         return web.Response(body=exposition(metrics), headers={"Content-Type": MEDIA_TYPE})
 
-    async def livez(_request: web.Request) -> web.Response:
+    def livez() -> web.Response:
         return web.json_response({"status": "ok"})
 
-    async def readyz(_request: web.Request) -> web.Response:
+    def readyz() -> web.Response:
         if reasons := unready_reasons():
             content = {"ready": False, "reasons": dict(reasons)}
             return web.json_response(content, status=HTTPStatus.SERVICE_UNAVAILABLE)
         return web.json_response({"ready": True, "reasons": {}})
 
-    application = web.Application()
-    application.router.add_get("/metrics", scrape)
-    application.router.add_get("/livez", livez)
-    application.router.add_get("/readyz", readyz)
-    return application
+    answers = {"/metrics": scrape, "/livez": livez, "/readyz": readyz}
+
+    def answer(request: web.BaseRequest) -> web.Response:
+        if request.path not in answers:
+            return web.Response(text=f"served: {', '.join(answers)}\n", status=HTTPStatus.NOT_FOUND)
+        if request.method not in {"GET", "HEAD"}:
+            return web.Response(status=HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "GET, HEAD"})
+        return answers[request.path]()
+
+    return answer
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int, clock: Clock) -> None:
+async def _listen(runner: web.ServerRunner, host: str, port: int, clock: Clock) -> None:
     """Listen; if that fails, log it once and try again until it succeeds."""
     is_logged = False
     while True:
-        site = web.TCPSite(runner, host, port)
+        site = web.TCPSite(runner, host, port, backlog=BACKLOG)
         try:
             await site.start()
         except OSError as exc:

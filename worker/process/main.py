@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from producers.errors import SettingsError
 from producers.logs import log_to_stderr
+from producers.open_files import raise_limit
 from producers.service_manager import ServiceManager
 from producers.settings import PREFIX, ProducerSettings, variable_name
 from producers.tracing import NO_PROVIDER, open_tracing
@@ -36,6 +37,10 @@ REPLACED = {
     f"{PREFIX}LEASE_S": f"sessions have replaced leases, and {variable_name('session_ttl_s')} sets their lifetime"
 }
 """Variables of earlier versions, and what is there instead."""
+
+OTHER_FILES = 256
+"""Open files besides connections to the exchange and to Redis: those to the metrics, sources of API keys, the
+interpreter's own."""
 
 try:
     from worker.process.lane_worker import LaneWorker
@@ -83,6 +88,7 @@ def _count(text: str) -> int:
 
 def _run(settings: WorkerSettings, *, burst: bool, index: int | None) -> int:
     """Run a worker process; `index` is its place among those of its parent, None if it has none."""
+    _raise_limit_of_files(settings)
     loop = asyncio.new_event_loop()
     loop.set_default_executor(DaemonExecutor())  # a resolver that hangs must not hold up the end of the process
     asyncio.set_event_loop(loop)  # arq's Worker uses the current loop
@@ -96,6 +102,14 @@ def _run(settings: WorkerSettings, *, burst: bool, index: int | None) -> int:
         loop.add_reader(sys.stdin, _stop_without_parent, loop)
     worker.run()
     return 0
+
+
+def _raise_limit_of_files(settings: WorkerSettings) -> None:
+    needed = settings.max_jobs + settings.redis_connections + OTHER_FILES
+    allowed = raise_limit(needed)
+    if allowed < needed:
+        text = "the limit of open files, %d, is below the %d that this process may need: raise it (ulimit -n)"
+        log.warning(text, allowed, needed, extra=log_fields(Event.FEW_FILES))
 
 
 def _ready(manager: ServiceManager) -> None:

@@ -16,6 +16,7 @@ from uvicorn.config import STARTUP_FAILURE
 from producers.gateway.calls.events import Event
 from producers.gateway.serving.protocol import KEEP_ALIVE_S, Connections, GatewayProtocol
 from producers.logs import log_fields
+from producers.open_files import raise_limit
 from producers.service_manager import ServiceManager
 
 GRACE_S = 5
@@ -130,17 +131,10 @@ def run(
 
 def _max_connections(wanted: int) -> int:
     """Raise the limit of open files as far as it is needed and permitted; return how many connections it allows."""
-    if sys.platform == "win32":
-        return wanted
-    import resource  # noqa: PLC0415 - Unix only
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + OTHER_FILES
-    if soft < needed:
-        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    if soft < needed:
+    allowed = raise_limit(needed)
+    if allowed < needed:
         text = "the limit of open files, %d, allows %d connections: raise it (ulimit -n)"
-        log.warning(text, soft, soft // 2, extra=log_fields(Event.FEW_FILES))
-        return soft // 2
+        log.warning(text, allowed, allowed // 2, extra=log_fields(Event.FEW_FILES))
+        return allowed // 2
     return wanted
