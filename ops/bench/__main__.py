@@ -28,6 +28,7 @@ from ops.bench.metrics import metrics
 from ops.bench.pacing import neighbour, one_user
 from ops.bench.recovery import recovery
 from ops.bench.redis_load import redis_load
+from ops.bench.shards import shards
 from ops.bench.throughput import enqueue_rate, worker_throughput
 from ops.bench.tracing import tracing
 from ops.bench.warm_start import warm
@@ -57,6 +58,7 @@ BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Measurement]]]] = {
     "footprint": footprint,
     "tracing": tracing,
     "cluster": cluster,
+    "shards": shards,
 }
 
 

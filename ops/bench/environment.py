@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,9 +15,9 @@ from ops.bench.measurement import NS_PER_MS
 from ops.children import temporary_folder
 from ops.redis_server import embedded_valkey
 from ops.stack import Stack, User, write_credentials
-from producers import CopySetting, Producer, SettingsChange
+from producers import CopySetting, Producer, ProducerSettings, SettingsChange
 from producers.transport.clients import keyspace_of
-from producers.transport.dsn import open_redis
+from producers.transport.shards import open_shards
 
 NO_RATE_LIMITS = {"COPYTRADE_USER_RATE_PER_S": "1000000", "COPYTRADE_EGRESS_RATE_PER_S": "1000000"}
 DOUBLE_NO_RATE_LIMITS = ("--user-rate-per-s", "100000", "--egress-per-min", "100000000")
@@ -28,11 +28,19 @@ POLL_INTERVAL_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The running parts of a benchmark."""
+    """The running parts of a benchmark.
+
+    Attributes:
+        stack: the double and the workers.
+        producer: of the queue.
+        redis: the client of the queue, or of its home.
+        shards: the clients of its shards.
+    """
 
     stack: Stack
     producer: Producer
     redis: Redis
+    shards: tuple[Redis, ...]
 
     async def arrivals_ns(self, user: str) -> list[int]:
         """Return the arrival times of a user's requests, monotonic clock."""
@@ -48,8 +56,11 @@ class Environment:
 
     async def count_finished(self) -> int:
         """Return how many changes have ended."""
-        counts = await cast("Awaitable[list[bytes]]", self.redis.hvals(keyspace_of(self.redis).counts))
-        return sum(map(int, counts))
+        finished = 0
+        for shard in self.shards:
+            counts = await cast("Awaitable[list[bytes]]", shard.hvals(keyspace_of(shard).counts))
+            finished += sum(map(int, counts))
+        return finished
 
     async def wait_until_finished(self, count: int, poll_interval_s: float = POLL_INTERVAL_S) -> None:
         """Return when `count` changes have ended.
@@ -74,6 +85,8 @@ async def environment(
     double_options: tuple[str, ...] = (),
     environ: Mapping[str, str] | None = None,
     redis_dsn: str | None = None,
+    shards: int = 1,
+    keyspace: str | None = None,
 ) -> AsyncIterator[Environment]:
     """Run an environment; its workers are ready when it is entered.
 
@@ -83,22 +96,27 @@ async def environment(
         double_options: options of `python -m ops.exchange`.
         environ: variables of the workers.
         redis_dsn: of servers that run; by default a server of its own, without persistence.
+        shards: of the queue.
+        keyspace: its name.
     """
     with temporary_folder("bench-") as folder, ExitStack() as server:
         dsn = redis_dsn or server.enter_context(embedded_valkey())
         credentials = write_credentials(folder / "credentials.toml", [User(user) for user in users])
-        stack = Stack(
-            dsn, credentials, credentials, double_options, {"COPYTRADE_LOG_LEVEL": "ERROR", **(environ or {})}
-        )
-        redis: Redis = open_redis(dsn, Redis, timeout_s=TIMEOUT_S)
-        async with stack, Producer.connect(dsn) as producer, redis:
+        of_queue = {"COPYTRADE_SHARDS": str(shards)} | ({"COPYTRADE_KEYSPACE": keyspace} if keyspace else {})
+        variables = {"COPYTRADE_LOG_LEVEL": "ERROR", **of_queue, **(environ or {})}
+        stack = Stack(dsn, credentials, credentials, double_options, variables)
+        clients = open_shards(dsn, Redis, shards=shards, keyspace=keyspace, timeout_s=TIMEOUT_S)
+        settings = ProducerSettings(shards=shards, keyspace=keyspace)
+        async with stack, Producer.connect(dsn, settings) as producer, AsyncExitStack() as opened:
+            for client in clients.all():
+                opened.push_async_callback(client.aclose)
             await stack.start_workers(workers)
             async with asyncio.timeout(READY_TIMEOUT_S):
                 # A worker that is ready has fetched the double's time.
                 while (await stack.report())["arrivals"] < workers:  # noqa: ASYNC110 - polls another process
                     await asyncio.sleep(POLL_INTERVAL_S)
             await stack.reset()
-            yield Environment(stack, producer, redis)
+            yield Environment(stack, producer, clients.home, clients.clients)
 
 
 def change(user: str, value: int = 1, trader: str = "123123123") -> SettingsChange:

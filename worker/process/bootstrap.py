@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from producers.errors import LayoutMismatch, SettingsError
 from producers.monitor.redis_checks import is_cluster
 from producers.tracing import OFF, open_tracing
 from producers.transport.clients import follows_cluster
-from producers.transport.explain import CLUSTER, DSN
+from producers.transport.explain import CLUSTER, DSN, describe, explain
 from producers.transport.runner import check_shards
 from producers.transport.shards import Shards
 from worker.attempt.attempt import AttemptRunner
@@ -35,6 +35,7 @@ from worker.queue.claim import Claimer
 from worker.queue.egress_shares import EgressShares
 from worker.queue.rate import Pacing
 from worker.queue.redis_retry import RedisAvailability, ShardAvailability
+from worker.queue.session import PART as RENEWAL
 from worker.queue.session import Session
 from worker.queue.settle import Settler
 from worker.settings import WorkerSettings
@@ -86,7 +87,7 @@ async def open_dispatchers(
     async def open_shard(number: int, redis: Redis) -> ShardDispatch:
         served = availability if shares is None else ShardAvailability(availability, number)
         session = Session(redis, clock, settings, pacing, availability=served, metrics=metrics)
-        await served.retry_until_up(session.renew, "the start", is_starting=True)
+        await _open_session(session, served, must_be_up=shares is None)
         share = None if shares is None else shares.of(number)
         dispatcher = Dispatcher(
             redis=redis,
@@ -115,7 +116,7 @@ async def open_dispatchers(
         await availability.retry_until_up(
             lambda: synchronize(
                 exchange_clock,
-                redis=shards.clients[0],
+                redis=shards.home,
                 exchange=exchange,
                 clock=clock,
                 egress=settings.egress,
@@ -131,6 +132,23 @@ async def open_dispatchers(
         if isinstance(credentials, Watchable):
             metrics.credentials_source_ok.watch(credentials.source_ok)
         yield opened, shares
+
+
+async def _open_session(session: Session, availability: RedisAvailability, *, must_be_up: bool) -> None:
+    """Open a session. That of a shard which is away is opened when it is back, and holds up no other.
+
+    Raises:
+        SettingsError: this Redis will not serve a worker, whatever time passes.
+    """
+    if must_be_up:
+        await availability.retry_until_up(session.renew, "the start", is_starting=True)
+        return
+    try:
+        await session.renew()
+    except (RedisError, OSError) as exc:
+        if explain(exc).permanent:
+            raise SettingsError(f"{DSN}: {describe(exc)}") from exc
+        availability.failed(RENEWAL, exc)
 
 
 async def _check_redis(shards: Shards[Any], availability: RedisAvailability) -> None:

@@ -144,9 +144,11 @@ class EgressShares:
             asyncio.create_task(self._measure_shard(number, client), name="copytrade demand")
             for number, client in enumerate(self._shards.clients)
         }
-        _, late = await asyncio.wait(asking, timeout=DEMAND_PART * self._epoch_us / US_PER_S)
-        for task in late:
-            task.cancel()
+        try:
+            await asyncio.wait(asking, timeout=DEMAND_PART * self._epoch_us / US_PER_S)
+        finally:
+            for task in asking:
+                task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
 
     async def _measure_shard(self, number: int, client: Any) -> None:

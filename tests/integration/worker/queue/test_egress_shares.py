@@ -177,6 +177,46 @@ async def test_the_rate_moves_to_the_shard_that_has_the_work(egress: Egress) -> 
         assert min(later - first for first, later in zip(slots, slots[270:], strict=False)) < 3_000_000
 
 
+async def test_a_claim_that_comes_after_its_share_has_ended_takes_nothing(egress: Egress) -> None:
+    """Its worker had more of the rate then, which others may have now. The same claim in time takes slots."""
+    await egress.enqueue(0, 50)
+    shares, claimer, shard = egress.workers[0].shares, egress.workers[0].claimers[0], egress.shards.clients[0]
+    for _ in range(3):
+        await egress.shards.home.set_time(egress.clock.now_us)
+        await shares.ask()
+        egress.clock.advance(1)
+    await egress.shards.home.set_time(egress.clock.now_us)
+    await shares.ask()
+    assert len((await claimer.claim(1)).claims) == 1  # it knows the shard's clock now
+    shard.next_script = "late"
+    with pytest.raises(RedisConnectionError):
+        await claimer.claim(100)
+    assert shard.delayed is not None
+    found = []
+    for late_s in (0, 0.1, 3):
+        egress.clock.advance(late_s)
+        await egress.shards.home.set_time(egress.clock.now_us)
+        elements = await shard.execute_command(*shard.delayed)
+        found.append(len(decode(ClaimReply, elements[0]).rows))
+
+    assert found[1] > 0
+    assert found[2] == 0
+
+
+async def test_without_its_home_a_worker_goes_on_with_the_floor(
+    egress: Egress, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The outage is logged, and a shard still sends a little."""
+    shares = egress.workers[0].shares
+    await shares.ask()
+    egress.shards.home.next_script = "late"
+
+    assert await shares._ask_or_fail() is None
+    assert "waiting: the shares of the egress" in caplog.text
+    egress.clock.advance(10)
+    assert shares.of(0).pace(egress.clock.uptime()) == shares.of(0).least()
+
+
 async def test_a_worker_that_knows_nothing_uses_the_floor(egress: Egress) -> None:
     """As when the home is away."""
     share = egress.workers[0].shares.of(1)
