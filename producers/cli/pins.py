@@ -22,6 +22,9 @@ from producers.errors import QueueUnavailable
 CHUNK_SIZE = 1000
 """Users that are pinned before the next ones; what was done is known for each."""
 
+MAX_NAMED = 5
+"""Egresses without a worker that a warning names."""
+
 PIN_COLUMNS = ("user", "egress")
 
 
@@ -48,7 +51,13 @@ def pin(cli: CliContext, user_id: str | None, egress: str | None, csv_file: Bina
         _pin_all(cli, csv_file)
         return
     wanted = (str(user_id), str(egress))
-    cli.with_producer(lambda producer: producer.pin_user(*wanted))
+
+    async def pin_one(producer: Producer) -> list[str]:
+        without_worker = await _without_worker(producer, {wanted[1]})
+        await producer.pin_user(*wanted)
+        return without_worker
+
+    _warn(cli, cli.with_producer(pin_one))
     cli.print_result({"userId": wanted[0], "egress": wanted[1]}, f"pinned to egress {wanted[1]}")
 
 
@@ -82,6 +91,23 @@ def pins(cli: CliContext, egress: str | None) -> None:
     cli.screen.table(PIN_COLUMNS, found, empty_note="nobody is pinned")
 
 
+async def _without_worker(producer: Producer, egresses: set[str]) -> list[str]:
+    """Return which of these egresses have no live worker, sorted."""
+    found = await producer.overview()
+    return sorted(
+        egresses - {worker.egress for worker in found.workers} - {one.name for one in found.egresses if one.workers}
+    )
+
+
+def _warn(cli: CliContext, without_worker: list[str]) -> None:
+    """Say on standard error which egresses have no live worker: a name may be misspelt."""
+    if without_worker and cli.as_json:
+        cli.screen.json_note({"egressesWithoutWorker": without_worker})
+    elif without_worker:
+        names = ", ".join(without_worker[:MAX_NAMED]) + (", ..." if len(without_worker) > MAX_NAMED else "")
+        cli.screen.note(f"warning: no worker of {names} is alive: the changes of users that are pinned there wait")
+
+
 def _pin_all(cli: CliContext, csv_file: BinaryIO) -> None:
     name = str(getattr(csv_file, "name", ""))
     try:
@@ -95,19 +121,21 @@ def _pin_all(cli: CliContext, csv_file: BinaryIO) -> None:
     def state() -> str:
         return f"pinned {format_count(done)} of {plural(total, 'user')}; run it again, which is safe"
 
-    async def pin_chunks(producer: Producer) -> int:
+    async def pin_chunks(producer: Producer) -> tuple[int, list[str]]:
         nonlocal done
+        without_worker = await _without_worker(producer, {egress for egress in found.pins.values() if egress})
         items, changed = iter(found.pins.items()), 0
         while chunk := dict(islice(items, CHUNK_SIZE)):
             changed += await producer.pin_users(chunk)
             done += len(chunk)
-        return changed
+        return changed, without_worker
 
     with interruptible(state):
         try:
-            changed = cli.with_producer(pin_chunks)
+            changed, without_worker = cli.with_producer(pin_chunks)
         except QueueUnavailable as exc:
             raise CommandFailed(ExitCode.UNAVAILABLE, f"{exc}; {state()}") from exc
+    _warn(cli, without_worker)
     cli.print_result({"users": total, "changed": changed}, f"{plural(total, 'user')} pinned, {changed} of them changed")
 
 

@@ -140,11 +140,17 @@ def _lanes(overview: Overview) -> Check:
         return ok("lanes", f"{late}: {reason}")
     if not overview.workers:
         return warn("lanes", f"{late} for a worker", "start one: python -m worker")
+    stranded = [egress for egress in overview.egresses if egress.pinned_due and not egress.workers]
+    if stranded and sum(egress.pinned_due for egress in stranded) >= _due(overview):
+        return ok("lanes", f"{late}: all are pinned to {_join([egress.name for egress in stranded])}, without a worker")
     max_jobs = _max_jobs(overview)
     if overview.in_flight >= max_jobs * BUSY_SHARE:
         hint = "start more workers or raise COPYTRADE_MAX_JOBS; if requests are slow, check the exchange"
         return warn("lanes", f"{late}, while all {max_jobs} job slots of the workers are in use", hint)
-    return warn("lanes", f"{late}, while workers have free job slots", "look at the workers' logs: they do not claim")
+    hint = "look at the workers' logs: they do not claim"
+    if stranded:
+        hint = f"start a worker of {_join([egress.name for egress in stranded])}; if others still wait, {hint}"
+    return warn("lanes", f"{late}, while workers have free job slots", hint)
 
 
 def _reason_to_wait(overview: Overview) -> str | None:

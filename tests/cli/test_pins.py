@@ -24,6 +24,18 @@ def test_a_user_is_pinned_shown_listed_and_unpinned(copytrade: Copytrade) -> Non
     assert copytrade.json_lines("user", "pins") == [{"userId": "1002", "egress": "far"}]
 
 
+def test_an_egress_without_a_live_worker_is_warned_of(copytrade: Copytrade) -> None:
+    """A name that is misspelt would hold its users' changes back. They are pinned all the same."""
+    warning = "warning: no worker of far, near is alive: the changes of users that are pinned there wait\n"
+    text = "user_id,egress\n1001,near\n1002,\n1003,far\n"
+
+    assert copytrade("user", "pin", "--csv", "-", stdin=text).stderr == warning
+    result = copytrade("--json", "user", "pin", "1001", "near")
+
+    assert result.stderr == '{"egressesWithoutWorker": ["near"]}\n'
+    assert copytrade.json("user", "show", "1001")["egress"] == "near"
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -154,6 +154,19 @@ def test_a_hold_of_another_egress_does_not_excuse_a_waiting_user() -> None:
     assert found("lanes", bulk=LATE, egresses=egresses).status is CheckStatus.WARN
 
 
+def test_users_pinned_to_an_egress_without_a_worker_are_not_said_to_be_left_by_the_others() -> None:
+    """The line of that egress fails; if others are due too, the hint names both."""
+    one, gone = egress(), egress(name="gone", workers=0, pinned_users=2, pinned_due=2)
+
+    check = found("lanes", interactive=load(3, 2, LATE_S + 1), egresses=[one, gone])
+    assert check.status is CheckStatus.OK
+    assert check.detail.endswith("all are pinned to gone, without a worker")
+
+    check = found("lanes", interactive=load(3, 3, LATE_S + 1), egresses=[one, gone])
+    assert check.status is CheckStatus.WARN
+    assert check.hint.startswith("start a worker of gone; if others still wait, look at the workers' logs")
+
+
 def test_a_pause_is_named_in_a_reminder() -> None:
     """A forgotten pause looks like a fault of the queue, so it is a warning."""
     assert found("pauses").status is CheckStatus.OK
