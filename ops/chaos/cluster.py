@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from redis.asyncio import Redis
@@ -25,6 +26,7 @@ from producers.transport.clients import keyspace_of
 
 MARK_INTERVAL_S = 0.01
 TAKEOVER_WITHIN_S = 20.0
+ELECTION_WON = "Failover election won"
 POLL_INTERVAL_S = 0.05
 
 CONFIG = {"appendfsync": "always", "auto-aof-rewrite-percentage": "0"}
@@ -37,8 +39,8 @@ class ClusterServer:
     in_cluster = True
 
     def __init__(self, folder: Path, password: str) -> None:
-        self.lost = Lost()
-        self._folder = folder
+        self._lost = Lost()
+        self._failovers = 0
         self._running: AbstractContextManager[ClusterSetup] = redis_cluster(folder, password=password, config=CONFIG)
         self._histories = folder / "histories"
         self._lock = asyncio.Lock()
@@ -81,6 +83,12 @@ class ClusterServer:
                 lambda: self._cluster.command(self._owner(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             ),
         }
+
+    @property
+    def lost(self) -> Lost:
+        """See `server.Server`."""
+        won = sum(log.read_text(encoding="utf-8").count(ELECTION_WON) for log in self.logs)
+        return replace(self._lost, unasked=max(0, won - self._failovers - self._lost.takeovers))
 
     @property
     def logs(self) -> list[Path]:
@@ -128,6 +136,7 @@ class ClusterServer:
         """Let the replica take over by hand; the owner waits until it has everything."""
         replica = self._cluster.replica_of(self._owner())
         self._cluster.command(replica, "CLUSTER", "FAILOVER")
+        self._failovers += 1
         self._wait_for(lambda: self._cluster.owner(self._slot, asked=replica) is replica)
 
     def _move(self) -> None:
@@ -177,7 +186,7 @@ class ClusterServer:
                     await asyncio.to_thread(give_back, owner)
                 await asyncio.to_thread(self._cluster.wait_until_formed)
             written = b"".join(path.read_bytes() for path in history)
-            self.lost.add(after_mark(written, self._keys, int(mark)), self._keys, USERS)
+            self._lost.add(after_mark(written, self._keys, int(mark)), self._keys, USERS)
 
     async def _run_ahead(self, owner: Valkey, replica: Valkey, seconds: float) -> None:
         """Let the owner go on alone; what it sends to its replica is thrown away with the connection."""

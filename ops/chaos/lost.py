@@ -23,13 +23,15 @@ class Lost:
     """What was written, and may be lost.
 
     Attributes:
-        takeovers: how often a replica took over without having been asked to.
+        takeovers: how often a replica took the place of a primary that the run had taken away.
+        unasked: how often one did so otherwise, as on a machine that is too slow. What it had not got is not known.
         commands: the number of commands, marks included.
         users: whom they were about.
         batches: the IDs of batches that they were about.
     """
 
     takeovers: int = 0
+    unasked: int = 0
     commands: int = 0
     users: set[str] = field(default_factory=set)
     batches: set[str] = field(default_factory=set)

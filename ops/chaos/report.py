@@ -39,6 +39,7 @@ class Summary:
         excused: requests that a stalled worker sent after its session, at most one for each stall.
         keys_in: where the workers found users' keys.
         takeovers: how often a replica took the place of a primary that was killed or frozen.
+        unasked_takeovers: how often one did so otherwise.
         lost_commands: the writes, marks included, that may not have reached a replica before it took over.
         lost_users: how many users they were about.
         explained: violations that are explained by them, by guarantee.
@@ -62,6 +63,7 @@ class Summary:
     keys_in: str
     excused: int
     takeovers: int
+    unasked_takeovers: int
     lost_commands: int
     lost_users: int
     explained: dict[str, int]
@@ -110,6 +112,7 @@ def summarize(
         keys_in=environment.key_store.name,
         excused=judgement.excused,
         takeovers=seen.lost.takeovers,
+        unasked_takeovers=seen.lost.unasked,
         lost_commands=seen.lost.commands,
         lost_users=len(seen.lost.users),
         explained=judgement.explained,
@@ -149,6 +152,7 @@ def text(summary: Summary) -> str:
     if summary.takeovers:
         figures |= {
             "times a replica took over": summary.takeovers,
+            "times one did so unasked": summary.unasked_takeovers,
             "commands that it may not have got": summary.lost_commands,
             "users that they were about": summary.lost_users,
         }

@@ -22,12 +22,15 @@ class Server(Protocol):
     Attributes:
         in_cluster: whether it is a cluster, whose keys have a tag.
         dsn: its address with its password.
-        lost: what its replicas had not got when they took over.
     """
 
     in_cluster: bool
     dsn: str
-    lost: Lost
+
+    @property
+    def lost(self) -> Lost:
+        """What its replicas had not got when they took over."""
+        ...
 
     async def start(self) -> None:
         """Start it, and wait until it answers."""

@@ -54,7 +54,6 @@ class ValkeyServer:
 
     def __init__(self, folder: Path, password: str) -> None:
         folder.mkdir()
-        self.lost = Lost()
         self._append_only_folder = folder / "appendonlydir"
         self._log = folder / "valkey.log"
         self._lock = asyncio.Lock()
@@ -96,6 +95,11 @@ class ValkeyServer:
                 lambda: _execute(redis, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             ),
         }
+
+    @property
+    def lost(self) -> Lost:
+        """See `server.Server`."""
+        return Lost()
 
     @property
     def logs(self) -> list[Path]:
