@@ -41,6 +41,7 @@ class ClusterServer:
     def __init__(self, folder: Path, password: str) -> None:
         self._lost = Lost()
         self._failovers = 0
+        self._mark = 0
         self._running: AbstractContextManager[ClusterSetup] = redis_cluster(folder, password=password, config=CONFIG)
         self._histories = folder / "histories"
         self._lock = asyncio.Lock()
@@ -177,16 +178,18 @@ class ClusterServer:
                     await self._run_ahead(owner, replica, ahead_s)
                 take(owner)
                 replica.thaw()
+                key = f"{self._keys.tag}:{MARK}"
                 back_at_s = time.monotonic() + lasts_s
                 try:
                     await asyncio.to_thread(self._wait_for_takeover, replica)
-                    mark = await asyncio.to_thread(self._cluster.command, replica, "GET", f"{self._keys.tag}:{MARK}")
+                    mark = await asyncio.to_thread(self._cluster.command, replica, "GET", key)
+                    await asyncio.to_thread(self._cluster.command, replica, "SET", key, self._next_mark())
                     await asyncio.sleep(back_at_s - time.monotonic())
                 finally:
                     await asyncio.to_thread(give_back, owner)
                 await asyncio.to_thread(self._cluster.wait_until_formed)
             written = b"".join(path.read_bytes() for path in history)
-            self._lost.add(after_mark(written, self._keys, int(mark)), self._keys, USERS)
+            self._lost.add(after_mark(written, self._keys, int(mark), self._mark), self._keys, USERS)
 
     async def _run_ahead(self, owner: Valkey, replica: Valkey, seconds: float) -> None:
         """Let the owner go on alone; what it sends to its replica is thrown away with the connection."""
@@ -217,11 +220,13 @@ class ClusterServer:
             os.link(path, kept[-1])
         return kept
 
+    def _next_mark(self) -> int:
+        self._mark += 1
+        return self._mark
+
     async def _write_marks(self, redis: Redis) -> None:
-        number = 0
         while True:
             async with self._marking:
-                number += 1
                 with suppress(RedisError):
-                    await redis.set(f"{self._keys.tag}:{MARK}", number)
+                    await redis.set(f"{self._keys.tag}:{MARK}", self._next_mark())
             await asyncio.sleep(MARK_INTERVAL_S)

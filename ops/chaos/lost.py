@@ -58,18 +58,23 @@ class Lost:
                 self.batches.add(word.removeprefix(keys.batch))
 
 
-def after_mark(history: bytes, keys: Keyspace, mark: int) -> bytes:
-    """Return what an append-only file has after a mark.
+def after_mark(history: bytes, keys: Keyspace, mark: int, next_mark: int) -> bytes:
+    """Return what the append-only file of a primary has after the last mark that its replica got.
+
+    Args:
+        history: the file. What follows the next mark is what the primary got from the new one, as a replica.
+        keys: the names of the keys.
+        mark: that mark.
+        next_mark: the first that was written at the new primary.
 
     Raises:
-        ValueError: it has no such mark.
+        ValueError: the file has no such mark.
     """
-    value = str(mark).encode()
-    key = f"{keys.tag}:{MARK}".encode()
-    written = re.compile(re.escape(key) + rb"\r\n\$%d\r\n%s\r\n" % (len(value), value))
-    found = None
-    for found in written.finditer(history):  # noqa: B007 - the last one
-        pass
-    if found is None:
+    _, found, tail = history.rpartition(_written(keys, mark))
+    if not found:
         raise ValueError(f"the append-only file of a node that was lost has no mark {mark}")
-    return history[found.end() :]
+    return tail.partition(_written(keys, next_mark))[0]
+
+
+def _written(keys: Keyspace, mark: int) -> bytes:
+    return f"{keys.tag}:{MARK}\r\n${len(str(mark))}\r\n{mark}\r\n".encode()

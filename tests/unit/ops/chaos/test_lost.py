@@ -36,16 +36,24 @@ def test_what_is_after_the_last_mark_that_the_replica_has_may_be_lost() -> None:
     """Users are found in keys and in members; marks and commands of before do not count."""
     lost = Lost()
 
-    lost.add(after_mark(HISTORY, KEYS, 2), KEYS, USERS)
+    lost.add(after_mark(HISTORY, KEYS, 2, 3), KEYS, USERS)
     assert lost == Lost(takeovers=1, commands=3, users={"u", "a:b"}, batches={"b"})
-    lost.add(after_mark(HISTORY, KEYS, 1), KEYS, USERS)
+    lost.add(after_mark(HISTORY, KEYS, 1, 3), KEYS, USERS)
     assert lost == Lost(takeovers=2, commands=8, users={"u", "a:b", "w"}, batches={"b"})
+
+
+def test_what_a_primary_got_as_a_replica_is_not_lost() -> None:
+    """It begins with the first mark of the new primary; the command of the mark has begun before that."""
+    lost = Lost()
+
+    lost.add(after_mark(HISTORY, KEYS, 1, 2), KEYS, USERS)
+    assert lost == Lost(takeovers=1, commands=2, users={"w"})
 
 
 def test_a_history_without_the_mark_is_an_error() -> None:
     """Then nobody can tell what was lost."""
     with pytest.raises(ValueError, match="no mark 3"):
-        after_mark(HISTORY, KEYS, 3)
+        after_mark(HISTORY, KEYS, 3, 4)
 
 
 def test_a_violation_about_a_user_of_whom_something_is_lost_is_explained() -> None:
