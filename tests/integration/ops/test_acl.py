@@ -63,21 +63,23 @@ async def refused(operator: Redis) -> list[Any]:
     return [(entry["username"], entry["reason"], entry["object"]) for entry in await operator.acl_log()]
 
 
-async def test_all_that_is_done_runs_under_the_narrow_users(server: Server, operator: ArqRedis, tmp_path: Path) -> None:
-    """Producers of both kinds, control jobs, the worker, the doctor; the server logs no refusal."""
+@pytest.mark.parametrize("shards", [1, 3])
+async def test_all_that_is_done_runs_under_the_narrow_users(
+    server: Server, operator: ArqRedis, tmp_path: Path, shards: int
+) -> None:
+    """Producers of both kinds, control jobs, the worker, the doctor; the server logs no refusal. With shards, too."""
+    settings = ProducerSettings(redis_dsn=server.dsn("producer"), shards=shards)
     async with rig_on(operator, tmp_path) as rig:
-        worker = LaneWorker(
-            rig.settings(redis_dsn=server.dsn("worker")), handle_signals=False, redis=server.client("worker")
-        )
+        worker = LaneWorker(rig.settings(redis_dsn=server.dsn("worker"), shards=shards), handle_signals=False)
         running = asyncio.create_task(worker.async_run())
         try:
-            async with asyncio.timeout(60), Producer.connect(server.dsn("producer")) as producer:
+            async with asyncio.timeout(60), Producer.connect(settings=settings) as producer:
                 await call_everything(producer)
                 await fail_and_replay(producer)
-                if not server.in_cluster:
+                if not server.in_cluster and shards == 1:
                     await _control_job(server.client("producer"))
-                await asyncio.to_thread(_work_plainly, server.dsn("producer"))
-                checks = await doctor.diagnose(ProducerSettings(redis_dsn=server.dsn("producer")))
+                await asyncio.to_thread(_work_plainly, settings)
+                checks = await doctor.diagnose(settings)
         finally:
             await worker.close()
             await asyncio.gather(running, return_exceptions=True)
@@ -136,8 +138,8 @@ async def _control_job(client: ArqRedis) -> None:
         assert (await job.result(timeout=20, poll_delay=0.05))["jobId"] == "control.change"
 
 
-def _work_plainly(dsn: str) -> None:
-    with PlainProducer.connect(dsn) as producer:
+def _work_plainly(settings: ProducerSettings) -> None:
+    with PlainProducer.connect(settings=settings) as producer:
         assert producer.enqueue(change("1002")).result(timeout=20).applied
         batch = producer.fan_out([change("1001"), change("1002")], batch_id="august")
         assert batch.wait(timeout=20).complete

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from zlib import crc32
 
 import msgspec
 
@@ -11,6 +12,7 @@ from producers.contract.attempt_history import MAX_ATTEMPTS
 from producers.contract.ids import BATCH_MARK
 from producers.contract.keyspace import CONTROL_QUEUE, Keyspace
 from producers.contract.messages import CHANGE_SUFFIX
+from producers.contract.shards import shard_keyspaces, shard_of, shards_mark
 from producers.contract.validation import MAX_BATCH_ID_CHARS, MAX_ID_CHARS, MAX_SETTINGS
 from producers.settings import MAX_TTL_S, ProducerSettings, variable_name
 from tests.support.pages import ROOT, table
@@ -75,3 +77,16 @@ def test_times_and_limits_are_the_defaults_and_constants_of_the_code() -> None:
         *(MAX_BATCH_ID_CHARS, MAX_ATTEMPTS, control_jobs.SUBMIT_TRIES),
         *(lane_worker.CONTROL_JOBS, lane_worker.CONTROL_POLL_S),
     ]
+
+
+def test_users_and_keys_of_a_queue_with_shards_are_those_of_the_code() -> None:
+    """The examples of the page, and the tags of four shards."""
+    section = TEXT[TEXT.index("## A queue with shards") : TEXT.index("## Keys and channels")]
+    text = " ".join(section.split())
+    tags = [keys.tag for keys in shard_keyspaces("copytrade", 4)]
+
+    assert f"`1001` is in {shard_of('1001', 4)} (its CRC-32 is {crc32(b'1001')})" in text
+    assert f"and `1002` in {shard_of('1002', 4)}." in text
+    assert [f"`{tag}`" in text for tag in tags] == [True] * 4
+    assert f"`{tags[shard_of('1001', 4)]}:arq:result:<ID>`" in text
+    assert f"`{shards_mark(1)}/N`" in text
