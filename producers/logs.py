@@ -13,6 +13,7 @@ has a type whose `repr` hides it (`Secret`, `SignedHeaders`); tracebacks show no
 
 from __future__ import annotations
 
+import codecs
 import logging
 import logging.config
 import traceback
@@ -31,6 +32,14 @@ ATTRIBUTE = "copytrade"
 
 LIBRARY = "library"
 """The event of a line that has none of its own."""
+
+ACCEPT_FAILED = "socket.accept() out of system resource"
+"""How asyncio's line begins when a connection cannot be accepted, such as for want of file descriptors."""
+
+ACCEPT_FAILED_INTERVAL_S = 60.0
+
+# Looked up now: the first use would open a file, which fails when the process has no file descriptor left.
+_encode_escaped = codecs.getencoder("unicode_escape")
 
 
 class ClientEvent(StrEnum):
@@ -81,6 +90,26 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(line).decode()
 
 
+class AcceptFailures(logging.Filter):
+    """Lets one line in `ACCEPT_FAILED_INTERVAL_S` pass of those in which asyncio says that it cannot accept.
+
+    It writes as many as connections may wait, each second, with a traceback each.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next_s = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is logged."""
+        if not str(record.msg).startswith(ACCEPT_FAILED):
+            return True
+        is_due = record.created >= self._next_s
+        if is_due:
+            self._next_s = record.created + ACCEPT_FAILED_INTERVAL_S
+        return is_due
+
+
 FORMATTERS: dict[str, type[logging.Formatter]] = {"console": ConsoleFormatter, "json": JsonFormatter}
 """By the values of COPYTRADE_LOG_FORMAT."""
 
@@ -98,10 +127,13 @@ def log_to_stderr(level: str, log_format: str) -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"line": {"()": FORMATTERS[log_format]}},
+            "filters": {"accept failures": {"()": AcceptFailures}},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
             "root": {"level": level, "handlers": ["stderr"]},
-            # arq's info lines contain the arguments of control jobs
-            "loggers": {"arq": {"level": "WARNING"}},
+            "loggers": {
+                "arq": {"level": "WARNING"},  # its info lines contain the arguments of control jobs
+                "asyncio": {"filters": ["accept failures"]},
+            },
         }
     )
 
@@ -143,4 +175,4 @@ def _escape(text: str, max_chars: int = FIELD_CHARS) -> str:
 
 
 def _escape_char(char: str) -> str:
-    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+    return _encode_escaped(char, "surrogatepass")[0].decode("ascii")
