@@ -7,9 +7,11 @@ connections are few and short (worker/process/http_connections.py).
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 
 from aiohttp import web
@@ -30,6 +32,8 @@ SHUTDOWN_S = 0.5
 Reasons = Callable[[], Mapping[str, str]]
 
 log = logging.getLogger(__name__)
+
+_compact = partial(json.dumps, separators=(",", ":"))  # as the gateway answers
 
 
 @asynccontextmanager
@@ -60,13 +64,13 @@ def _answers(metrics: Iterable[Family], unready_reasons: Reasons) -> Callable[[w
         return web.Response(body=exposition(metrics), headers={"Content-Type": MEDIA_TYPE})
 
     def livez() -> web.Response:
-        return web.json_response({"status": "ok"})
+        return web.json_response({"status": "ok"}, dumps=_compact)
 
     def readyz() -> web.Response:
         if reasons := unready_reasons():
             content = {"ready": False, "reasons": dict(reasons)}
-            return web.json_response(content, status=HTTPStatus.SERVICE_UNAVAILABLE)
-        return web.json_response({"ready": True, "reasons": {}})
+            return web.json_response(content, status=HTTPStatus.SERVICE_UNAVAILABLE, dumps=_compact)
+        return web.json_response({"ready": True, "reasons": {}}, dumps=_compact)
 
     answers = {"/metrics": scrape, "/livez": livez, "/readyz": readyz}
 
