@@ -22,7 +22,10 @@ from worker.metrics import WorkerMetrics
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 2.0
 
 LOG_INTERVAL_S = 60.0
-"""An outage is logged when it begins, then once in this time, and when it ends."""
+"""A problem is logged when it begins, then once in this time; the outage also when it ends."""
+
+FLAPPING_INTERVAL_S = 10.0
+"""A problem that ended and begins again is not logged more often than this."""
 
 T = TypeVar("T")
 
@@ -46,7 +49,8 @@ class RedisAvailability:
     """Which parts of the worker Redis does not serve, since when, and when that was logged.
 
     An outage begins when the first part fails, and ends when every part that failed is served again: a part may be
-    refused (by the ACL, a full memory, a key of a wrong type) while others are not.
+    refused (by the ACL, a full memory, a key of a wrong type) while others are not. Each problem of an outage has lines
+    of its own.
     """
 
     def __init__(self, clock: Clock, metrics: WorkerMetrics | None = None) -> None:
@@ -56,8 +60,8 @@ class RedisAvailability:
             self._metrics.redis_errors.begin(kind)
         self._failing: dict[str, RedisProblem] = {}
         self._since_s = 0.0
-        self._next_line_s = -math.inf
-        self._is_logged = False
+        self._logged_s: dict[str, float] = {}  # when each problem was logged last
+        self._logged_now: set[str] = set()  # those of this outage
 
     @property
     def problems(self) -> Mapping[str, RedisProblem]:
@@ -98,15 +102,21 @@ class RedisAvailability:
         raise AssertionError("unreachable: the loop above has no stop")
 
     def failed(self, part: str, error: BaseException) -> None:
-        """Take note that Redis did not answer, or refused. Log it, unless that was done within `LOG_INTERVAL_S`."""
-        now_s, kind = self._clock.monotonic(), error_kind(error)
+        """Take note that Redis did not answer, or refused. Log it, unless that was done a short time ago."""
+        now_s, kind, explanation = self._clock.monotonic(), error_kind(error), explain(error)
         self._metrics.redis_errors.add(kind)
         if not self._failing:
-            self._since_s, self._is_logged = now_s, False
-        self._failing[part] = RedisProblem(kind, explain(error).problem)
-        if now_s < self._next_line_s:
+            self._since_s = now_s
+            self._logged_now.clear()
+        self._failing[part] = RedisProblem(kind, explanation.problem)
+        # What somebody has to mend is told apart by its words; a server that ends and starts has several on its way.
+        needs_mending = explanation.permanent or kind is ErrorKind.REFUSED
+        problem = explanation.problem if needs_mending else str(kind)
+        pause_s = LOG_INTERVAL_S if problem in self._logged_now else FLAPPING_INTERVAL_S
+        if now_s < self._logged_s.get(problem, -math.inf) + pause_s:
             return
-        self._next_line_s, self._is_logged = now_s + LOG_INTERVAL_S, True
+        self._logged_s[problem] = now_s
+        self._logged_now.add(problem)
         away_s = round(now_s - self._since_s, 3)
         waiting = ", ".join(self._failing)
         extra = log_fields(Event.REDIS_AWAY, waiting=waiting, away_s=away_s)
@@ -118,7 +128,7 @@ class RedisAvailability:
         if part not in self._failing:
             return
         del self._failing[part]
-        if self._failing or not self._is_logged:
+        if self._failing or not self._logged_now:
             return
         away_s = round(self._clock.monotonic() - self._since_s, 3)
         log.warning(

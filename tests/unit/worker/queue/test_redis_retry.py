@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from redis.exceptions import AuthenticationError, NoPermissionError, OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from producers import SettingsError
@@ -68,8 +68,8 @@ async def test_an_outage_is_one_line_a_minute_for_all_parts_and_one_at_its_end(
 async def test_outages_that_follow_each_other_fast_are_not_logged_each(
     availability: RedisAvailability, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A minute later the next one is."""
-    for _ in range(61):
+    """One in ten seconds is, with its end."""
+    for _ in range(21):
         availability.failed("claims", GONE)
         availability.served("claims")
         clock.advance(1)
@@ -77,14 +77,43 @@ async def test_outages_that_follow_each_other_fast_are_not_logged_each(
     assert [line.partition(" (")[0] for line in lines(caplog)] == [
         "Redis did not answer",
         "Redis serves this worker again, after 0.0 s",
+    ] * 3
+
+
+async def test_an_outage_that_begins_after_another_ended_is_logged(
+    availability: RedisAvailability, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ten seconds after the line of the first one, if it begins earlier."""
+    availability.failed("claims", GONE)
+    clock.advance(2)
+    availability.served("claims")
+    clock.advance(2)
+    for _ in range(20):
+        availability.failed("claims", GONE)
+        clock.advance(1)
+
+    assert [line.partition("; waiting")[2] for line in lines(caplog)] == [": claims", "", " for 6 s: claims"]
+
+
+async def test_each_problem_of_an_outage_is_logged(
+    availability: RedisAvailability, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At once, and then each minute; two that take turns are two lines."""
+    errors = [GONE, NoPermissionError("no right"), AuthenticationError("invalid username-password pair")]
+    for error in errors * 20:
+        availability.failed("claims", error)
+        clock.advance(1)
+
+    assert [line.partition(" (")[0] for line in lines(caplog)] == [
         "Redis did not answer",
-        "Redis serves this worker again, after 0.0 s",
+        "Redis's ACL does not let this user do that",
+        "Redis rejected the user or password",
     ]
 
 
 async def test_the_line_names_the_error(availability: RedisAvailability, caplog: pytest.LogCaptureFixture) -> None:
     """A missing right is not called an outage."""
-    errors = [NoPermissionError("no right"), *[OutOfMemoryError("full")] * 3]
+    errors = [NoPermissionError("no right")] * 3
 
     assert await availability.retry_until_up(failing(*errors), "claims") == "reply"
 
