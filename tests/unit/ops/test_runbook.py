@@ -70,7 +70,7 @@ def test_each_command_of_a_page_exists_with_its_options(name: str) -> None:
     for line in commands(PAGES[name]):
         words = shlex.split(line.partition("...")[0])[1:]
         command: click.Command = root
-        options = [word for word in words if word.startswith("-")]
+        options = [word for word in words if word.startswith("-") and word != "-"]
         for word in words:
             below = COMMANDS if command is root else getattr(command, "commands", {})
             if word.startswith("-") or not below:
