@@ -129,7 +129,8 @@ async def test_a_worker_shows_that_its_credentials_file_cannot_be_used_and_that_
     tmp_path: Path, log_path: Path, ports: tuple[int, int]
 ) -> None:
     """Although nothing is due: whoever starts a worker then should know."""
-    credentials = write_credentials(tmp_path / "credentials.toml", [User(user) for user in USERS])
+    path = tmp_path / "credentials.toml"
+    credentials = write_credentials(path, [User(user) for user in USERS])
     with Valkey(tmp_path / "redis") as server:
         async with (
             asyncio.timeout(WITHIN_S),
@@ -138,7 +139,7 @@ async def test_a_worker_shows_that_its_credentials_file_cannot_be_used_and_that_
             await stack.start_workers(1, COPYTRADE_METRICS_PORT=str(ports[0]))
             await until(ports[0], 200)
             for mode, is_ok in ((0o600, 1), (0o644, 0), (0o600, 1)):
-                credentials.chmod(mode)
+                path.chmod(mode)
                 while (await scrape(ports[0]))[1]["copytrade_credentials_source_ok"] != is_ok:  # noqa: ASYNC110 - polls
                     await asyncio.sleep(0.05)
 
