@@ -16,7 +16,7 @@ from producers.transport.clients import keyspace_of
 from producers.transport.notifications import NotificationListener
 from producers.transport.plan import Plan, Step
 from producers.transport.redis_clock import RedisClock
-from producers.transport.runner import run_each
+from producers.transport.runner import run_each, run_plan
 
 T = TypeVar("T")
 ErrorKinds: TypeAlias = type[ProducerError] | tuple[type[ProducerError], ...]
@@ -85,6 +85,8 @@ async def run_where_found(
         QueueUnavailable: Redis did not answer, or refused a command.
         ProducerError: no shard has it: the first kind of `missing` that there was.
     """
+    if len(shards) == 1:
+        return [(shards[0], await run_plan(shards[0].redis, make_plan(shards[0]), action))]
     answers = await run_on_all(shards, lambda shard: _or_missing(make_plan(shard), missing), action)
     found: list[tuple[Shard, T]] = []
     errors: list[ProducerError] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 from producers.contract.keyspace import escape
 from producers.contract.messages import SettingsChange
@@ -69,20 +69,9 @@ def change_parser(new_id: Callable[[], str], job_id: Callable[[SettingsChange], 
     return parse
 
 
-class Accepted(NamedTuple):
-    """A change that is in its lane.
-
-    Attributes:
-        place: the index of its item.
-        job_id: its ID.
-        already_there: whether it was accepted before.
-        shard: the number of the shard that has it.
-    """
-
-    place: int
-    job_id: str
-    already_there: bool
-    shard: int
+Accepted: TypeAlias = tuple[int, str, bool, int]
+"""A change that is in its lane: the index of its item, its job ID, whether it was accepted before, the number of its
+shard. A plain tuple, since there may be millions."""
 
 
 @dataclass(slots=True)
@@ -127,12 +116,12 @@ class ChunkedSubmission:
         """Add an item; return the chunk that it completes, if any."""
         index = self.item_count
         self.item_count += 1
-        entry, user_id = None, item_user_id(item)
-        part = self._parts[shard_of(user_id or "", self.shards)]
+        part = self._parts[shard_of(item_user_id(item) or "", self.shards) if self.shards > 1 else 0]
+        entry = None
         try:
             parsed = self.parser(index, item)
         except (InvalidChange, InvalidId) as exc:
-            self.refused.append(Refusal(index, exc, user_id))
+            self.refused.append(Refusal(index, exc, item_user_id(item)))
         else:
             entry = Entry(index, self._submission(parsed, part), parsed.change)
         return part.add(entry)
@@ -189,7 +178,7 @@ class ChunkedSubmission:
             already_there = verdict == SubmitVerdict.ALREADY_THERE
             self.already_there += already_there
             self.accepted += not already_there
-            accepted.append(Accepted(entry.index, entry.submission.job_id, already_there, chunk.shard))
+            accepted.append((entry.index, entry.submission.job_id, already_there, chunk.shard))
         return accepted
 
 

@@ -112,7 +112,7 @@ class Enqueuer:
             if error is not None:
                 raise error
         existed = verdict == SubmitVerdict.ALREADY_THERE
-        log_accepted([Accepted(0, job_id, existed, shard.number)])
+        log_accepted([(0, job_id, existed, shard.number)])
         return self._job(job_id, already_there=existed, shard=shard)
 
     def enqueue_many(

@@ -13,7 +13,7 @@ from producers.contract.keyspace import Keyspace
 from producers.contract.shards import shard_of
 from producers.contract.validation import check_id
 from producers.errors import ProducerError, Refusal
-from producers.sync.transport import NotificationListener, run_each
+from producers.sync.transport import NotificationListener, run_each, run_plan
 from producers.transport.clients import keyspace_of
 from producers.transport.plan import Plan, Step
 from producers.transport.redis_clock import RedisClock
@@ -85,6 +85,8 @@ def run_where_found(
         QueueUnavailable: Redis did not answer, or refused a command.
         ProducerError: no shard has it: the first kind of `missing` that there was.
     """
+    if len(shards) == 1:
+        return [(shards[0], run_plan(shards[0].redis, make_plan(shards[0]), action))]
     answers = run_on_all(shards, lambda shard: _or_missing(make_plan(shard), missing), action)
     found: list[tuple[Shard, T]] = []
     errors: list[ProducerError] = []
