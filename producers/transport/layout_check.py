@@ -27,9 +27,12 @@ def with_layout_check(pool: Any, keys: Keyspace, plan: Plan[T] | Step[T]) -> Pla
 
 
 def _check_first(pool: Any, keys: Keyspace, plan: Plan[T] | Step[T]) -> Plan[T]:
-    layout = yield from fetch_layout(keys)
-    if layout != keys.mark:
-        raise LayoutMismatch(refusal(layout, keys.mark))
+    if keys.mark == LAYOUT:
+        layout = yield from fetch_layout(keys)
+        if layout != LAYOUT:
+            raise LayoutMismatch(refusal(layout))
+    else:
+        yield from check_home(keys)
     _checked.add(pool)
     return (yield from plan)
 

@@ -6,8 +6,10 @@ import pytest
 from redis.asyncio import Redis
 
 from producers import InvalidId, Producer, ProducerSettings
+from producers.contract.access_keys import Scope
 from producers.monitor import doctor
 from producers.monitor.checks import CheckStatus
+from producers.transport.clients import keyspace_of
 from producers.transport.shards import Shards
 from tests.support.changes import change
 from tests.support.sharded import SHARDS, ShardedLanes
@@ -122,3 +124,14 @@ async def test_the_doctor_looks_at_every_shard(producer: Producer, clients: Shar
     assert "12 users are due" in found["workers"].detail
     assert alone["layout"].status is CheckStatus.FAIL
     assert f"COPYTRADE_SHARDS={SHARDS}" in alone["layout"].hint
+
+
+async def test_the_access_keys_of_the_gateway_are_at_home_from_the_start(
+    producer: Producer, clients: Shards[Redis]
+) -> None:
+    """Before a shard was used, too."""
+    made = await producer.access_keys.add("a test's", [Scope.READ])
+
+    assert [key.key_id for key in await producer.access_keys.list()] == [made.key_id]
+    assert await clients.home.exists(keyspace_of(clients.home).gateway_keys)
+    await enqueue_for_all(producer)
