@@ -89,6 +89,7 @@ async def open_dispatchers(
         session = Session(redis, clock, settings, pacing, availability=served, metrics=metrics)
         await _open_session(session, served, must_be_up=shares is None)
         share = None if shares is None else shares.of(number)
+        settler = settler_type(redis, clock, settings, pacing, availability=served, metrics=metrics, shards=count)
         dispatcher = Dispatcher(
             redis=redis,
             availability=served,
@@ -98,7 +99,7 @@ async def open_dispatchers(
                 exchange=exchange,
                 exchange_clock=exchange_clock,
                 credentials=credentials,
-                settler=settler_type(redis, clock, settings, pacing, availability=served, metrics=metrics),
+                settler=settler,
                 session=session,
                 settings=settings,
                 metrics=metrics,

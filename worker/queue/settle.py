@@ -63,6 +63,10 @@ SETTLE = Script.load(
 BATCH_SIZE = 64
 """Most settlements in one run of the script: some 4 ms of Redis."""
 
+GATHER_S, MAX_GATHER_S = 0.002, 0.01
+"""Pause before a run for each further shard of the queue, and the longest one. Without it the settlements of a busy
+worker would go in as many more, smaller runs as there are shards."""
+
 RETRY_S = 0.2
 """Pause before settlements that Redis did not accept are sent again."""
 
@@ -87,7 +91,9 @@ class Settler:
         *,
         availability: RedisAvailability | None = None,
         metrics: WorkerMetrics | None = None,
+        shards: int = 1,
     ) -> None:
+        """Create a settler for a shard; `shards` is how many the queue has."""
         self._redis = redis
         self._availability = availability or RedisAvailability(clock)
         self._metrics = metrics or WorkerMetrics()
@@ -99,6 +105,8 @@ class Settler:
         self._dead_letter_ttl_ms = max(1, round(settings.dead_letter_ttl_s * 1000))
         self._waiting: list[_Waiting] = []
         self._most = BATCH_SIZE
+        self._gather_s = min(MAX_GATHER_S, GATHER_S * (shards - 1))
+        self._is_busy = False
         self._writer: asyncio.Task[None] | None = None
 
     async def settle(self, settlement: Settlement) -> Settled:
@@ -137,7 +145,10 @@ class Settler:
         """Send what waits. After a refusal settlements are sent one by one, so that none delays the others."""
         while self._waiting:
             await asyncio.sleep(0)  # settlements that are ready now share the run
+            if self._is_busy and self._gather_s:
+                await self._clock.sleep(self._gather_s)
             run = self._next_run()
+            self._is_busy = len(run) > 1
             try:
                 reply = await self._run(run)
             except (RedisError, OSError) as exc:

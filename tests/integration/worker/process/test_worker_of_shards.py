@@ -53,11 +53,13 @@ class Rig:
 
     @asynccontextmanager
     async def working(self, **options: Any) -> AsyncIterator[LaneWorker]:
-        """Run a worker meanwhile."""
-        worker = self.worker(**options)
+        """Run a worker meanwhile, from when it is ready."""
+        worker, ready = self.worker(**options), asyncio.Event()
+        worker.on_ready = ready.set
         running = asyncio.create_task(worker.async_run())
         try:
             async with asyncio.timeout(2 * WITHIN_S):
+                await ready.wait()
                 yield worker
             assert not running.done(), "the worker ended"
         finally:
