@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from producers.transport.redis_errors import ErrorKind
 from worker.clock import Clock
 from worker.metrics import WorkerMetrics
-from worker.queue.redis_retry import RedisAvailability, RedisProblem
+from worker.queue.redis_retry import OF_SHARD, RedisAvailability, RedisProblem
 from worker.queue.session import Session
 
 LAG_INTERVAL_S = 0.5
@@ -19,6 +19,12 @@ MAX_LAG_S = 1.0
 
 LAG_MEMORY_S = 10.0
 """How long a lag above the maximum counts; probes usually come as often."""
+
+NOT_NEEDED_TO_SEND = frozenset(
+    {"announcing this worker", "control jobs", "counting users", "cron jobs", "wake-ups", "waking other workers"}
+)
+"""Parts of the worker that Redis may refuse while it claims and sends. They are asked again at long intervals, too, so
+that they hear late that Redis is back. A Redis that is away is known from the renewals of the session."""
 
 
 class LoopLag:
@@ -62,12 +68,16 @@ class Health:
     def unready_reasons(self) -> dict[str, str]:
         """Return why the worker is not ready, by the part that is not; empty if it is."""
         return unready_reasons(
-            self._availability.problems.values(),
+            [problem for part, problem in self._availability.problems.items() if _is_needed(part)],
             is_started=bool(self.sessions),
             is_session_trusted=all(session.is_trusted(session.session_id) for session in self.sessions),
             is_lag_high=self._lag.is_high,
             is_stopping=self.is_stopping,
         )
+
+
+def _is_needed(part: str) -> bool:
+    return part.partition(OF_SHARD)[0] not in NOT_NEEDED_TO_SEND
 
 
 def unready_reasons(
@@ -81,7 +91,7 @@ def unready_reasons(
     """Return why a worker is not ready.
 
     Args:
-        problems: of Redis, one for each part of the worker that waits for it.
+        problems: of Redis, one for each part of the worker that is needed to send and waits for it.
         is_started: whether it has a session.
         is_session_trusted: whether it may send under it.
         is_lag_high: whether its event loop was slow lately.

@@ -32,6 +32,9 @@ DISTRIBUTION = "copytrade-settings"
 HOST_CHARS = 64
 PART = "announcing this worker"
 
+RETRY_S = 1.0
+"""Pause after an announcement that failed; until one succeeds, the outage is not over for the log."""
+
 log = logging.getLogger(__name__)
 
 
@@ -125,7 +128,7 @@ class PresenceAnnouncer:
             session.replaced.clear()
             await self.announce()
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._interval_s):
+                async with asyncio.timeout(min(self._interval_s, RETRY_S) if self._redis_away else self._interval_s):
                     await session.replaced.wait()
 
     def _worker_info(self, now_ms: int) -> WorkerInfo:

@@ -27,6 +27,9 @@ LOG_INTERVAL_S = 60.0
 FLAPPING_INTERVAL_S = 10.0
 """A problem that ended and begins again is not logged more often than this."""
 
+OF_SHARD = " of shard "
+"""What the names of parts have before the number of the shard that they wait for, if there are several shards."""
+
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -150,7 +153,7 @@ class ShardAvailability(RedisAvailability):
     def __init__(self, whole: RedisAvailability, shard: int) -> None:
         """Create it; what happens is told to `whole`."""
         self._whole = whole
-        self._suffix = f" of shard {shard}"
+        self._suffix = f"{OF_SHARD}{shard}"
 
     @property
     def problems(self) -> Mapping[str, RedisProblem]:

@@ -14,6 +14,7 @@ from producers.transport.dsn import open_redis
 from tests.support.changes import change
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
 from worker.logs import Event
+from worker.process.presence import PART
 from worker.queue import redis_retry
 from worker.queue.redis_retry import RedisAvailability
 
@@ -66,6 +67,43 @@ async def test_a_worker_logs_an_outage_of_redis_once_and_its_end(
 
     assert [event for event, _ in redis_lines(caplog)] == [Event.REDIS_AWAY, Event.REDIS_BACK]
     assert result.applied
+
+
+async def test_a_worker_hears_soon_that_a_frozen_redis_is_back(tmp_path: Path) -> None:
+    """Long before it is to announce itself again."""
+    with Valkey(tmp_path / "redis") as server:
+        redis = open_redis(server.dsn, ArqRedis, timeout_s=0.5)
+        async with rig_on(redis, tmp_path) as rig, rig.working(health_interval_s=3600, redis_timeout_s=0.5) as worker:
+            await (await rig.producer.enqueue(change())).result(timeout=20)
+            (session,) = worker._monitoring.health.sessions
+            server.freeze()
+            session.replaced.set()  # it announces a new session at once
+            while PART not in worker._availability.problems:  # noqa: ASYNC110 - what is known is what is awaited
+                await asyncio.sleep(0.01)
+            server.thaw()
+            while worker._availability.problems:  # noqa: ASYNC110 - what is known is what is awaited
+                await asyncio.sleep(0.01)
+            result = await (await rig.producer.enqueue(change())).result(timeout=20)
+        await redis.aclose()
+
+    assert result.applied
+
+
+async def test_a_worker_whose_wake_ups_are_refused_is_ready(tmp_path: Path) -> None:
+    """It claims and sends."""
+    with Valkey(tmp_path / "redis") as server:
+        redis = open_redis(server.dsn, ArqRedis, timeout_s=5)
+        async with rig_on(redis, tmp_path) as rig, rig.working() as worker:
+            await (await rig.producer.enqueue(change())).result(timeout=20)
+            await redis.acl_setuser("default", enabled=True, commands=["-blpop"])
+            while "wake-ups" not in worker._availability.problems:  # noqa: ASYNC110 - what is known is awaited
+                await asyncio.sleep(0.01)
+            result = await (await rig.producer.enqueue(change())).result(timeout=20)
+            reasons = worker._monitoring.health.unready_reasons()
+        await redis.aclose()
+
+    assert result.applied
+    assert reasons == {}
 
 
 async def test_a_password_that_becomes_wrong_stops_no_worker(

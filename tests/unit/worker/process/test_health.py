@@ -6,12 +6,14 @@ import asyncio
 from typing import Any
 
 import pytest
+from redis.exceptions import NoPermissionError
 
 from producers.transport.redis_errors import ErrorKind
 from tests.support.manual_clock import ManualClock
 from worker.metrics import WorkerMetrics
-from worker.process.health import LAG_MEMORY_S, MAX_LAG_S, LoopLag, unready_reasons
-from worker.queue.redis_retry import RedisProblem
+from worker.process.health import LAG_MEMORY_S, MAX_LAG_S, NOT_NEEDED_TO_SEND, Health, LoopLag, unready_reasons
+from worker.queue.redis_retry import RedisAvailability, RedisProblem, ShardAvailability
+from worker.queue.session import PART as RENEWAL
 
 READY: dict[str, Any] = {
     "problems": (),
@@ -42,6 +44,23 @@ def test_a_worker_that_sends_is_ready() -> None:
 def test_a_worker_that_does_not_send_says_why(changed: dict[str, Any], parts: list[str]) -> None:
     """By the part that is not as it should be."""
     assert list(unready_reasons(**READY | changed)) == parts
+
+
+def test_only_parts_that_are_needed_to_send_make_a_worker_unready(clock: ManualClock) -> None:
+    """The others may be refused, or hear late that Redis is back."""
+    availability = RedisAvailability(clock)
+    health = Health(availability, LoopLag(clock, WorkerMetrics()))
+    refused = NoPermissionError("no right")
+
+    for part in NOT_NEEDED_TO_SEND:
+        availability.failed(part, refused)
+        ShardAvailability(availability, 1).failed(part, refused)
+    before = health.unready_reasons()
+    ShardAvailability(availability, 1).failed(RENEWAL, refused)
+    after = health.unready_reasons()
+
+    assert before == {"scripts": "none has run yet: the worker is starting"}
+    assert after == {"scripts": "Redis's ACL does not let this user do that"}
 
 
 class LateClock(ManualClock):
