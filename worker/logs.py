@@ -63,7 +63,7 @@ class Event(StrEnum):
     PROCESS_ENDED = "process_ended"
     """A worker process ended by itself; its parent starts another."""
     PROCESS_HUNG = "process_hung"
-    """A worker process was silent for the watchdog's time; its parent kills it and starts another."""
+    """A worker process was silent for the watchdog's time, or did not stop in time; its parent kills it."""
     INTERNAL_ERROR = "internal_error"
     """A part of the worker raised an unexpected exception; it goes on."""
     METRICS_SERVED = "metrics_served"

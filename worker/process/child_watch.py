@@ -16,6 +16,10 @@ from worker.logs import Event, log_fields
 MAX_MESSAGE_BYTES = 4096
 """As systemd's NOTIFY_BUFFER_MAX."""
 
+START_S = 60.0
+"""How long a child may take from its start to its first sign of life, or the watchdog's time if that is longer: for its
+imports and its source of API keys. One that waits for Redis gives signs of life."""
+
 log = logging.getLogger(__name__)
 
 
@@ -49,6 +53,8 @@ class ChildWatch:
     def begin(self, process: Process) -> None:
         """Watch a process that was started with `environ`."""
         self._process = process
+        if self._watchdog_s is not None and self._timer is None:  # else it has given a sign already
+            self._wait_for_sign(max(self._watchdog_s, START_S))
 
     def close(self) -> None:
         """End the watch: the process has ended."""
@@ -63,17 +69,20 @@ class ChildWatch:
             if READY in lines:
                 self._on_ready()
             if WATCHDOG in lines and self._watchdog_s is not None:
-                if self._timer is not None:
-                    self._timer.cancel()
-                self._timer = asyncio.get_running_loop().call_later(self._watchdog_s, self._kill)
+                self._wait_for_sign(self._watchdog_s)
 
-    def _kill(self) -> None:
+    def _wait_for_sign(self, limit_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(limit_s, self._kill, limit_s)
+
+    def _kill(self, silent_s: float) -> None:
         if self._process is None:
             return
         log.error(
             "the worker process %d hangs: its event loop was silent for %g s; killing it",
             self._process.pid,
-            self._watchdog_s,
+            silent_s,
             extra=log_fields(Event.PROCESS_HUNG, pid=self._process.pid),
         )
         with suppress(ProcessLookupError):

@@ -66,7 +66,10 @@ def main(argv: list[str] | None = None) -> int:
         _warn_of_unknown_variables()
         if options.processes > 1:
             arguments = ["--burst"] if options.burst else []
-            return asyncio.run(run_processes(options.processes, arguments, restart=not options.burst))
+            running = run_processes(
+                options.processes, arguments, restart=not options.burst, stop_timeout_s=settings.stop_timeout_s
+            )
+            return asyncio.run(running)
         return _run(settings, burst=options.burst, index=options.under_parent)
     except SettingsError as exc:
         print(f"worker: {exc}", file=sys.stderr)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import sys
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 from functools import partial
 
@@ -14,7 +14,13 @@ from producers.service_manager import ServiceManager
 from worker.logs import Event, log_fields
 from worker.process.child_watch import ChildWatch
 
+COMMAND = (sys.executable, "-m", "worker")
+
 RESTART_DELAY_S = 1.0
+
+KILL_AFTER_S = 15.0
+"""How long a process that stops may take besides waiting for its attempts: replies of Redis that time out, and the last
+spans. One that takes longer hangs."""
 
 BAD_START = 2
 """The exit status of a process with unusable settings, which is not restarted."""
@@ -25,7 +31,7 @@ UNDER_PARENT = "--under-parent"
 log = logging.getLogger(__name__)
 
 
-async def run_processes(count: int, arguments: list[str], *, restart: bool) -> int:
+async def run_processes(count: int, arguments: list[str], *, restart: bool, stop_timeout_s: float) -> int:
     """Run `count` processes `python -m worker` until SIGTERM or SIGINT. Return the highest exit status.
 
     If a service manager wants to be notified, this process reports to it, and the children to this process: they are
@@ -35,6 +41,7 @@ async def run_processes(count: int, arguments: list[str], *, restart: bool) -> i
         count: number of processes.
         arguments: the command line of each.
         restart: whether to restart a process that ends by itself.
+        stop_timeout_s: how long a process that stops waits for its attempts.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -55,28 +62,45 @@ async def run_processes(count: int, arguments: list[str], *, restart: bool) -> i
         loop.add_signal_handler(signum, stop)
     manager.keep_alive(loop)
     children = (
-        _supervise([UNDER_PARENT, str(n), *arguments], stopping, manager, partial(ready, n), restart=restart)
+        supervise(
+            [UNDER_PARENT, str(n), *arguments],
+            stopping,
+            manager,
+            partial(ready, n),
+            restart=restart,
+            stop_within_s=stop_timeout_s + KILL_AFTER_S,
+        )
         for n in range(count)
     )
     return max(await asyncio.gather(*children))
 
 
-async def _supervise(
+async def supervise(
     arguments: list[str],
     stopping: asyncio.Event,
     manager: ServiceManager,
     on_ready: Callable[[], object],
     *,
     restart: bool,
+    stop_within_s: float,
 ) -> int:
-    """Run one process; with `restart`, start another whenever it ends. Return the last exit status."""
+    """Run one process; with `restart`, start another whenever it ends. Return the last exit status.
+
+    Args:
+        arguments: its command line.
+        stopping: set when it is to stop.
+        manager: the service manager, whose watchdog it is under.
+        on_ready: called when it is ready.
+        restart: whether to restart it when it ends by itself.
+        stop_within_s: how long it may take to stop before it is killed.
+    """
     stop_wait = asyncio.create_task(stopping.wait())
     while True:
         watch = ChildWatch(manager.watchdog_s, on_ready) if manager.address else None
         # In a session of its own the child gets no Ctrl-C; this process sends it one SIGTERM. Nothing is written to its
         # standard input, which ends when this process does, however that happens.
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "worker", *arguments),
+            *(*COMMAND, *arguments),
             start_new_session=True,
             stdin=PIPE,
             env=None if watch is None else watch.environ,
@@ -87,6 +111,7 @@ async def _supervise(
         await asyncio.wait({exit_wait, stop_wait}, return_when=asyncio.FIRST_COMPLETED)
         if not exit_wait.done():
             process.send_signal(signal.SIGTERM)
+            await _kill_if_it_hangs(process, exit_wait, stop_within_s)
         status = exit_status(await exit_wait, stop_requested=stopping.is_set())
         if watch is not None:
             watch.close()
@@ -97,6 +122,20 @@ async def _supervise(
         await asyncio.wait({stop_wait}, timeout=RESTART_DELAY_S)
         if stopping.is_set():
             return 0
+
+
+async def _kill_if_it_hangs(process: Process, exit_wait: asyncio.Task[int], stop_within_s: float) -> None:
+    """Wait for a process that was told to stop, and kill it if it takes too long."""
+    await asyncio.wait({exit_wait}, timeout=stop_within_s)
+    if exit_wait.done():
+        return
+    log.error(
+        "the worker process %d hangs: it has not stopped within %g s; killing it",
+        process.pid,
+        stop_within_s,
+        extra=log_fields(Event.PROCESS_HUNG, pid=process.pid),
+    )
+    process.kill()
 
 
 def exit_status(returncode: int, *, stop_requested: bool) -> int:
