@@ -143,5 +143,7 @@ async def _layout(clients: Shards[Redis]) -> Check:
         keys = keyspace_of(clients.home)
         at_home = await execute(clients.home, survey(keys))
         is_new = at_home.layout == LAYOUT and not await execute(clients.home, EXISTS(keys.layout))
-        found.append(ok("layout", keys.mark) if is_new else check_layout(at_home, keys.mark))
+        sound = ok("layout", f"{LAYOUT}, over {len(found)} shards")
+        check = sound if is_new else check_layout(at_home, keys.mark)
+        found.insert(0, sound if check.status is CheckStatus.OK else check)
     return max(found, key=lambda check: list(CheckStatus).index(check.status))
