@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from contextlib import suppress
 
 from producers.client.shard import Shard, run_on_all, run_where_found
 from producers.contract.messages import Priority
@@ -16,7 +17,11 @@ from producers.queue.replay import FailedChanges, NextRetry
 from producers.queue.submit import SubmitOptions
 from producers.settings import ProducerSettings
 from producers.tracing import open_tracing
+from producers.transport.plan import Plan
 from producers.transport.runner import run_plan
+
+NOTHING_FAILED = (DeadLetterNotFound, BatchNotFound)
+"""What a shard answers that has no dead letter of a batch."""
 
 
 async def seal_appended(shards: Sequence[Shard], batch_id: str, ttl_ms: int) -> None:
@@ -66,7 +71,7 @@ async def next_retry(shards: Sequence[Shard], letters: Selection, batch_id: str)
         new_id = dead_letters.retry_batch_id(batch_id, newest, number)
         if not await _was_cancelled(shards, new_id, action):
             break
-    return NextRetry(new_id, failed.counts)
+    return NextRetry(new_id, failed.counts, parts.index(max(parts, key=FailedChanges.newest_us)))
 
 
 async def retry(
@@ -74,16 +79,22 @@ async def retry(
 ) -> FanOutReport:
     """Send dead letters of a batch again as a batch, as `Batch.retry_failed` does."""
     action = f"retrying the failed changes of batch {batch_id}"
+    last = shards
     if new_id is None and len(shards) > 1:  # the shards must agree on it
         following = await next_retry(shards, letters, batch_id)
-        new_id = None if following is None else following.batch_id
+        if following is not None:  # the newest letter names the batch: it goes last, for a call that is repeated
+            new_id, last = following.batch_id, [shards[following.newest_shard]]
     with open_tracing(settings).send_many() as sending:
-        found = await run_where_found(
-            shards,
-            lambda shard: replay.retry_batch(shard.keys, batch_id, letters, new_id, settings, sending),
-            action,
-            (DeadLetterNotFound, BatchNotFound),
-        )
+
+        def plan(shard: Shard) -> Plan[FanOutReport]:
+            return replay.retry_batch(shard.keys, batch_id, letters, new_id, settings, sending)
+
+        found: list[tuple[Shard, FanOutReport]] = []
+        if last is not shards:
+            others = [shard for shard in shards if shard not in last]
+            with suppress(*NOTHING_FAILED):
+                found += await run_where_found(others, plan, action, NOTHING_FAILED)
+        found += await run_where_found(last, plan, action, NOTHING_FAILED)
     report = FanOutReport.merged([part for _, part in found])
     options = SubmitOptions(lane_limit=0, priority=Priority.BULK, content=replay.RETRY)
     await _seal(_without(shards, found), report.batch_id, options, settings.result_ttl_ms, action)

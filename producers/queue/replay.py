@@ -71,10 +71,12 @@ class NextRetry:
     Attributes:
         batch_id: the ID of the batch that they are enqueued as; if an earlier retry was cut off, that of its batch.
         counts: how many dead letters there are of each outcome.
+        newest_shard: the number of the shard that has the last of them, which names the batch.
     """
 
     batch_id: str
     counts: Mapping[Outcome, int]
+    newest_shard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,10 @@ class FailedChanges:
         newest = [part.newest for part in parts if part.newest is not None]
         counts = sum((part.counts for part in parts), Counter[Outcome]())
         return cls(counts, max(newest, key=lambda entry: entry.ended_at_us, default=None))
+
+    def newest_us(self) -> float:
+        """Return when the last of them ended, Unix microseconds; 0 if there are none."""
+        return 0.0 if self.newest is None else self.newest.ended_at_us
 
     @property
     def newest_replay_id(self) -> str | None:

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
-from producers import Batch, BatchConflict, BatchNotFound, Outcome, Producer, ResultTimeout, SettingsChange
+from producers import (
+    Batch,
+    BatchConflict,
+    BatchNotFound,
+    Outcome,
+    Producer,
+    QueueUnavailable,
+    ResultTimeout,
+    SettingsChange,
+)
+from producers.contract.keyspace import Keyspace
+from producers.queue import replay
+from producers.queue.fan_out import FanOutReport
+from producers.transport.plan import Plan
 from tests.support.changes import change, setting
 from tests.support.sharded import ShardedLanes
 
@@ -172,6 +186,42 @@ async def test_what_failed_is_retried_as_one_batch(producer: Producer, lanes: Sh
     assert (await retried.wait(timeout=5)).outcomes == {"applied": len(ended)}
     assert (await batch.progress()).retried_as == [retried.batch_id]
     assert await batch.next_retry() is None
+
+
+async def test_a_retry_that_was_cut_off_is_completed_by_repeating_it(
+    producer: Producer, lanes: ShardedLanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The letter that names the new batch is sent last, whichever shard fails."""
+    batch = await fan_out(producer, USERS, "july")
+    await lanes.drain(Outcome.REJECTED)
+    planned = await batch.next_retry()
+    assert planned is not None
+    for number, part in enumerate(lanes.parts[::-1]):
+        with monkeypatch.context() as broken:
+            broken.setattr("producers.client.batch_parts.replay.retry_batch", _failing(part.keys))
+            with pytest.raises(QueueUnavailable):
+                await batch.retry_failed()
+        following = await batch.next_retry()
+        assert following is not None, number
+        assert following.batch_id == planned.batch_id
+    retried = await batch.retry_failed()
+    ended = await lanes.drain()
+
+    assert retried.batch_id == planned.batch_id
+    assert len(ended) == len(USERS)
+    assert (await retried.wait(timeout=5)).outcomes == {"applied": len(USERS)}
+
+
+def _failing(broken: Keyspace) -> Callable[..., Plan[FanOutReport]]:
+    """Return what retries letters everywhere but in one shard, which is away."""
+    works = replay.retry_batch
+
+    def plan(keys: Keyspace, *arguments: Any) -> Plan[FanOutReport]:
+        if keys is broken:
+            raise QueueUnavailable("a test's")
+        return (yield from works(keys, *arguments))
+
+    return plan
 
 
 async def test_batches_are_listed_with_all_their_parts_newest_first(producer: Producer) -> None:
