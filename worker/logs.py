@@ -58,6 +58,8 @@ class Event(StrEnum):
     """An environment variable has the prefix of the settings, and is none."""
     NO_TRACER_PROVIDER = "no_tracer_provider"
     """Tracing is on, and there is no tracer provider that spans could go to."""
+    SPANS_LOST = "spans_lost"
+    """The worker ended before its last spans were sent."""
     TIME_UNKNOWN = "time_unknown"
     """The exchange's time was not fetched at the start; this machine's clock is used at first."""
     PROCESS_ENDED = "process_ended"

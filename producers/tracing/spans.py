@@ -17,6 +17,7 @@ from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from producers.tracing import Headers, Sending, Tracing
+from producers.tracing.ending import shut_down
 
 DISTRIBUTION = "copytrade-settings"
 SYSTEM = "copytrade"
@@ -50,6 +51,11 @@ class Spans(Tracing):
     def lacks_provider(self) -> bool:  # type: ignore[override]  # a property where the other has a constant
         """Whether the process has no tracer provider."""
         return isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+    def end(self, limit_s: float) -> bool:
+        """Shut the process's tracer provider down, which sends the spans that it has."""
+        shutdown = getattr(trace.get_tracer_provider(), "shutdown", None)  # the API has no such method, the SDK has
+        return shutdown is None or shut_down(shutdown, limit_s)
 
     @contextmanager
     def span(

@@ -42,6 +42,9 @@ OTHER_FILES = 256
 """Open files besides connections to the exchange and to Redis: those to the metrics, sources of API keys, the
 interpreter's own."""
 
+LAST_SPANS_S = 3.0
+"""How long a worker that ends waits for its last spans to be sent."""
+
 try:
     from worker.process.lane_worker import LaneWorker
 except ModuleNotFoundError as missing:
@@ -96,14 +99,20 @@ def _run(settings: WorkerSettings, *, burst: bool, index: int | None) -> int:
     loop.set_default_executor(DaemonExecutor())  # a resolver that hangs must not hold up the end of the process
     asyncio.set_event_loop(loop)  # arq's Worker uses the current loop
     worker = LaneWorker(for_process(settings, index or 0), burst=burst)
-    if open_tracing(settings).lacks_provider:
+    tracing = open_tracing(settings)
+    if tracing.lacks_provider:
         log.warning("%s", NO_PROVIDER, extra=log_fields(Event.NO_TRACER_PROVIDER))
     manager = ServiceManager.from_env()
     worker.on_ready, worker.on_stopping = partial(_ready, manager), manager.stopping
     manager.keep_alive(loop)
     if index is not None:
         loop.add_reader(sys.stdin, _stop_without_parent, loop)
-    worker.run()
+    try:
+        worker.run()
+    finally:
+        if not tracing.end(LAST_SPANS_S):
+            text = "the last spans were not sent within %g s, and are lost: the tracing backend does not answer"
+            log.warning(text, LAST_SPANS_S, extra=log_fields(Event.SPANS_LOST))
     return 0
 
 

@@ -7,6 +7,9 @@ import sys
 import msgspec
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 from opentelemetry.semconv._incubating.attributes import enduser_attributes, messaging_attributes, url_attributes
 from opentelemetry.semconv.attributes import error_attributes, http_attributes, server_attributes
@@ -143,3 +146,22 @@ def test_every_attribute_is_of_the_conventions_or_ours() -> None:
     used = {name for name, *_ in table("ops/TRACING.md", "| attribute | on | meaning |")}
 
     assert {name for name in used if not name.startswith("copytrade.")} <= known
+
+
+def test_the_last_spans_are_sent_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process has one provider; this one is the test's."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    provider.get_tracer("a test").start_span("last").end()
+
+    assert open_tracing(TRACED).end(60)
+    assert [span.name for span in exporter.get_finished_spans()] == ["last"]
+
+
+def test_there_is_no_wait_at_the_end_without_a_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor without tracing."""
+    monkeypatch.setattr(trace, "get_tracer_provider", trace.ProxyTracerProvider)
+
+    assert open_tracing(TRACED).end(60)
+    assert open_tracing(ProducerSettings()).end(60)
