@@ -126,10 +126,14 @@ class Dispatcher:
         self._wakeup.clear()
         self._next_due_s = math.inf  # an attempt that is settled during the claim may set it earlier
         if self._block.stops(self._shard):
+            self._place.leave()
             await self._set_blocked(is_blocked=True)
             await self._sleep()
             return
-        await self._claimer.session.wait_until_trusted()
+        session = self._claimer.session
+        if not session.is_trusted(session.session_id):
+            self._stand_aside()
+            await session.wait_until_trusted()
         claims = await self._availability.retry_until_up(self._claim, "claims")
         if claims is None:
             await self._availability.retry_until_up(self.wake_other_worker, "waking other workers")
@@ -159,11 +163,16 @@ class Dispatcher:
             claims = await self._claimer.claim(reserved)
             claimed = len(claims.claims)
         except Exception:
-            self._block.set(self._shard, is_blocked=False, has_probe=False)  # no probe can be claimed either
+            self._stand_aside()
             raise
         finally:
             self._hand.release(reserved - claimed)
         return claims
+
+    def _stand_aside(self) -> None:
+        """Hold up no other shard while this one cannot claim: neither in the line, nor by probes that do not come."""
+        self._place.leave()
+        self._block.set(self._shard, is_blocked=False, has_probe=False)
 
     async def _set_blocked(self, *, is_blocked: bool) -> None:
         if self._wakeups.set_blocked(is_blocked=is_blocked):

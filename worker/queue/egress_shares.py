@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -66,7 +66,7 @@ class EgressShares:
         self._known: KnownShares | None = None
         self._demands = [Demand()] * count
         self._taken: list[tuple[int, float] | None] = [None] * count
-        self._used = [0] * count
+        self._claimed_by = [0] * count  # the pace of the last claim of each shard
         self._on_more: list[Callable[[], object]] = [lambda: None] * count
 
     def of(self, shard: int) -> ShardShare:
@@ -167,20 +167,24 @@ class EgressShares:
             return 0.0
         return max(0, reply.taken - before[0]) / (now_s - before[1])
 
-    def usable(self, shard: int, now_s: float) -> ClaimPace:
+    def claim_pace(self, shard: int, now_s: float) -> ClaimPace:
         """Return the pace for a claim in a shard that is made now, by `Clock.uptime`."""
+        pace = self._usable(shard, now_s)
+        self._claimed_by[shard] = pace.pace_us
+        return pace
+
+    def _usable(self, shard: int, now_s: float) -> ClaimPace:
         if self._known is None:
             return ClaimPace(pace_us(self._pacing, self.floor))
         share, until_s = self._known.usable(self._pacing, shard, now_s)
         return ClaimPace(pace_us(self._pacing, share), until_s)
 
     def _tell(self) -> None:
-        """Tell the shards that may use more: they may be waiting for a slot by their old share."""
-        paces: Sequence[int] = [self.usable(shard, self.clock.uptime()).pace_us for shard in range(len(self._used))]
-        for call, before, pace in zip(self._on_more, self._used, paces, strict=True):
-            if pace < before:
+        """Tell the shards that may use more than at their last claim: they may be waiting for a slot by that."""
+        now_s = self.clock.uptime()
+        for shard, call in enumerate(self._on_more):
+            if self._usable(shard, now_s).pace_us < self._claimed_by[shard]:
                 call()
-        self._used = list(paces)
 
     async def _sleep_until(self, at_s: float) -> None:
         await self.clock.sleep(max(0.0, at_s - self.clock.uptime()))
@@ -196,7 +200,7 @@ class ShardShare:
 
     def pace(self, now_s: float) -> ClaimPace:
         """Return the pace for a claim that is made now, by `Clock.uptime`."""
-        return self._shares.usable(self._shard, now_s)
+        return self._shares.claim_pace(self._shard, now_s)
 
     def least(self) -> ClaimPace:
         """Return the pace of the floor."""

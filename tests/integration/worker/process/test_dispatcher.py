@@ -49,7 +49,9 @@ class StoppingClaimer:
         return Claims([], [], 0.0)
 
 
-def idle(redis: ArqRedis, claimer: Claimer, clock: ManualClock | None = None) -> Dispatcher:
+def idle(
+    redis: ArqRedis, claimer: Claimer, clock: ManualClock | None = None, hand: AttemptsInHand | None = None
+) -> Dispatcher:
     """A dispatcher that does not run, and sends nothing."""
     pulse = clock or ManualClock()
     return Dispatcher(
@@ -59,7 +61,7 @@ def idle(redis: ArqRedis, claimer: Claimer, clock: ManualClock | None = None) ->
         attempt_runner=cast("AttemptRunner", SimpleNamespace(stop=lambda: None)),
         clock=pulse,
         settings=WorkerSettings(),
-        shared=Shared({}, lambda _: None, AttemptsInHand(100), EgressBlock()),
+        shared=Shared({}, lambda _: None, hand or AttemptsInHand(100), EgressBlock()),
     )
 
 
@@ -152,5 +154,27 @@ async def test_a_worker_claims_only_while_it_trusts_its_session(fake_redis: ArqR
     assert claimer.were_trusted == []
     await session.renew()
     await running
+
+    assert claimer.were_trusted == [True, True]
+
+
+async def test_a_dispatcher_that_may_not_claim_leaves_its_turn_to_the_next_shard(fake_redis: ArqRedis) -> None:
+    """Its Redis is away: it stands in line again when its session is trusted."""
+    clock, hand = ManualClock(), AttemptsInHand(1)
+    session = Session(fake_redis, clock, WorkerSettings(), UNHINDERED)
+    claimer = StoppingClaimer(session)
+    dispatcher = idle(fake_redis, cast("Claimer", claimer), clock, hand)
+    claimer.stop = dispatcher.stop
+    first, last = hand.place(), hand.place()
+    assert [place.reserve() for place in (first, dispatcher._place, last)] == [1, 0, 0]
+    hand.release()
+
+    running = asyncio.create_task(dispatcher.run())
+    async with asyncio.timeout(30):
+        await last.wait_turn()
+        assert last.reserve() == 1
+        hand.release()
+        await session.renew()
+        await running
 
     assert claimer.were_trusted == [True, True]

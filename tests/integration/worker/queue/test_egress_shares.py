@@ -217,6 +217,25 @@ async def test_without_its_home_a_worker_goes_on_with_the_floor(
     assert shares.of(0).pace(egress.clock.uptime()) == shares.of(0).least()
 
 
+async def test_a_shard_that_may_use_more_than_at_its_last_claim_is_told(egress: Egress) -> None:
+    """It may be waiting for a slot by the floor, which it used while the shares were not known."""
+    shares, told = egress.workers[0].shares, []
+    shares.on_more(1, lambda: told.append(egress.clock.uptime()))
+    for _ in range(3):
+        await egress.shards.home.set_time(egress.clock.now_us)
+        await shares.ask()
+        egress.clock.advance(1)
+    egress.clock.advance(10)
+    assert shares.of(1).pace(egress.clock.uptime()) == shares.of(1).least()
+    shares._tell()
+    assert told == []
+    await egress.shards.home.set_time(egress.clock.now_us)
+    await shares.ask()
+    shares._tell()
+
+    assert told == [egress.clock.uptime()]
+
+
 async def test_a_worker_that_knows_nothing_uses_the_floor(egress: Egress) -> None:
     """As when the home is away."""
     share = egress.workers[0].shares.of(1)
