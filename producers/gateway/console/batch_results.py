@@ -54,7 +54,7 @@ async def rows_of(
             return Rows(job_id=None if status.state is JobState.NOT_FOUND else job_id, status=status)
     if user_id is None and outcome is None and code is None:
         page = await batch.page(after, SHOWN_RESULTS)
-        return Rows(page.results, page.cursor, page.complete, len(page.results) < SHOWN_RESULTS)
+        return Rows(page.results, page.cursor, page.complete, not page.is_full)
     return await _search(batch, after, outcome, user_id, code)
 
 

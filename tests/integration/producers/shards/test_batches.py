@@ -81,6 +81,7 @@ async def test_results_are_merged_by_time_and_read_on_from_any_cursor(producer: 
             assert len(page.results) == len(page.positions) <= limit
             read += [result.job_id for result in page.results]
             assert page.cursor != cursor
+            assert page.is_full or page.complete
             cursor, complete = page.cursor, page.complete
         assert (sorted(read), len(read)) == (expected, len(expected))
     stream = batch.results()
