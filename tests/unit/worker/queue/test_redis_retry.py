@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from producers import SettingsError
 from tests.support.manual_clock import ManualClock
 from worker.queue import redis_retry
-from worker.queue.redis_retry import RedisAvailability
+from worker.queue.redis_retry import RedisAvailability, ShardAvailability
 
 GONE = RedisConnectionError("gone")
 
@@ -152,3 +152,21 @@ async def test_what_only_a_person_can_mend_ends_the_start_and_nothing_later(
     caplog.clear()
 
     assert await availability.retry_until_up(failing(error), "claims") == "reply"
+
+
+async def test_a_shard_that_is_served_does_not_end_the_outage_of_another(
+    availability: RedisAvailability, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The parts of the worker are told apart by their shard, and each shard knows its own."""
+    first, second = ShardAvailability(availability, 0), ShardAvailability(availability, 1)
+    second.failed("claims", GONE)
+
+    assert await first.retry_until_up(failing(), "claims") == "reply"
+    first.served("claims")
+    assert list(first.problems) == []
+    assert list(second.problems) == ["claims"]
+    assert list(availability.problems) == ["claims of shard 1"]
+    assert "waiting: claims of shard 1" in caplog.text
+
+    second.served("claims")
+    assert list(availability.problems) == []
