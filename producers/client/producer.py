@@ -48,11 +48,9 @@ class Producer(FanOuter, QueueAdmin):
             InvalidArgument: a producer cannot use the client. The message says what to pass instead.
         """
         settings = settings or ProducerSettings()
-        if isinstance(redis, Shards):
-            clients = redis
-        else:
-            check_client(redis, Redis, settings.keyspace)
-            clients = Shards.single(redis)
+        clients = redis if isinstance(redis, Shards) else Shards.single(redis)
+        for client in clients.all():
+            check_client(client, Redis, settings.keyspace)
         shards = shards_of(clients.clients)
         FanOuter.__init__(self, shards, settings)
         QueueAdmin.__init__(self, clients.home, shards, settings)

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from redis.asyncio import Redis
 
-from producers import Outcome, ProducerSettings
+from producers import InvalidArgument, Outcome, ProducerSettings
 from producers.sync import Producer
+from producers.transport.shards import Shards
 from tests.support.changes import change, setting
 from tests.support.sharded import SHARDS, ShardedLanes
 
@@ -37,3 +39,9 @@ async def test_the_sync_producer_uses_the_same_shards(blocking: Producer, lanes:
     assert len(list(blocking.dead.list())) == len(USERS)
     assert blocking.job(report.jobs[0].job_id).result(timeout=0).job_id == report.jobs[0].job_id
     assert [found.batch_id for found in blocking.batches()] == ["july"]
+
+
+async def test_clients_of_the_other_kind_are_refused(clients: Shards[Redis]) -> None:
+    """Before anything is sent."""
+    with pytest.raises(InvalidArgument, match="an asynchronous client needs"):
+        Producer(clients)  # type: ignore[arg-type]  # what it refuses
