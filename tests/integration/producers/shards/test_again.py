@@ -57,7 +57,6 @@ from tests.integration.producers.queue.test_replays import (
 from tests.integration.producers.queue.test_results_stream import (
     test_a_stream_waits_for_the_next_settlement,
     test_concurrent_readers_get_each_result_once,
-    test_failures_are_listed_without_waiting_for_the_rest,
 )
 from tests.integration.producers.queue.test_retries import (
     test_a_failed_retry_can_be_retried,
@@ -106,7 +105,6 @@ __all__ = [
     "test_concurrent_readers_get_each_result_once",
     "test_each_lane_is_shown_with_its_head_and_its_state",
     "test_failed_changes_of_a_batch_are_retried_as_a_batch",
-    "test_failures_are_listed_without_waiting_for_the_rest",
     "test_invalid_items_are_reported_by_index_and_do_not_stop_the_others",
     "test_letters_with_similar_ids_are_both_replayed",
     "test_no_change_is_lost_or_doubled_at_the_edge_of_a_chunk",
