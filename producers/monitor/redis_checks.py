@@ -120,7 +120,7 @@ def _mode(info: Info, *, follows_cluster: bool = True) -> Check:
         return fail("mode", f"this server is a {info['role']}: it accepts no changes", hint)
     in_cluster = bool(int(info.get("cluster_enabled", 0)))
     if in_cluster and not follows_cluster:
-        hint = "name the cluster's nodes in COPYTRADE_REDIS_DSN: redis+cluster://host:port,host:port"
+        hint = "name the cluster's nodes in COPYTRADE_REDIS_DSN: redis+cluster://host:6379,host:6379"
         return fail("mode", "this server is in cluster mode, and the DSN is that of a single server", hint)
     of_cluster = " of a cluster" if in_cluster else ""
     return ok("mode", f"primary{of_cluster}, with {plural(int(info.get('connected_slaves', 0)), 'replica')}")

@@ -48,7 +48,7 @@ def _problem(client: Any, expected: type[Redis | SyncRedis]) -> str:
     instead = f"pass a {expected.__module__.removesuffix('.client')}.Redis, or use Producer.connect(dsn)"
     match client:
         case RedisCluster() | SyncRedisCluster():
-            return 'of a cluster only one node is used; use Producer.connect("redis+cluster://host:port,host:port")'
+            return 'of a cluster only one node is used; use Producer.connect("redis+cluster://host:6379,host:6379")'
         case Pipeline() | SyncPipeline():
             return f"a pipeline is not a client; {instead}"
         case Redis() if expected is SyncRedis:

@@ -47,7 +47,7 @@ class Explanation:
 
 CLUSTER = Explanation(
     "this Redis is in cluster mode",
-    f"name its nodes in {DSN}: redis+cluster://host:port,host:port",
+    f"name its nodes in {DSN}: redis+cluster://host:6379,host:6379",
     permanent=True,
 )
 _NO_CLUSTER = Explanation(

@@ -31,7 +31,7 @@ REFUSED = [
         PlainRedis.from_url(DSN),
         "needs producers.sync.Producer; pass a redis.asyncio.Redis",
     ),
-    (Producer, RedisCluster.__new__(RedisCluster), 'use Producer.connect("redis+cluster://host:port,host:port")'),
+    (Producer, RedisCluster.__new__(RedisCluster), 'use Producer.connect("redis+cluster://host:6379,host:6379")'),
     (Producer, Redis.from_url(DSN).pipeline(), "a pipeline is not a client"),
     (Producer, DSN, "not a client of Redis; pass a redis.asyncio.Redis, or use Producer.connect(dsn)"),
     (PlainProducer, PlainRedis.from_url(DSN, decode_responses=True), "pass a client without it"),
@@ -40,7 +40,7 @@ REFUSED = [
     (
         PlainProducer,
         PlainRedisCluster.__new__(PlainRedisCluster),
-        'use Producer.connect("redis+cluster://host:port,host:port")',
+        'use Producer.connect("redis+cluster://host:6379,host:6379")',
     ),
 ]
 

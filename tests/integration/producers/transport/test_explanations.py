@@ -107,7 +107,7 @@ async def test_a_wrong_database_number_is_named(valkey_dsn: str) -> None:
         (b"", "Redis did not answer: it closed the connection; look at its log; if its port speaks TLS, "),
         (
             b"-MOVED 7 10.0.0.1:6379\r\n",
-            "this Redis is in cluster mode; name its nodes in COPYTRADE_REDIS_DSN: redis+cluster://host:port,host:port",
+            "this Redis is in cluster mode; name its nodes in COPYTRADE_REDIS_DSN: redis+cluster://host:6379,host:6379",
         ),
         (b"-CROSSSLOT Keys do not hash to the same slot\r\n", "this Redis is in cluster mode; name its nodes in "),
         (b"-CLUSTERDOWN The cluster is down\r\n", "the cluster is down: most of its primaries are away, or a slot "),
