@@ -169,6 +169,14 @@ _RULES: tuple[tuple[type[BaseException] | re.Pattern[str] | frozenset[str], Expl
         Explanation("this server is a replica, which accepts no writes", f"point {DSN} to the primary"),
     ),
     (
+        re.compile(rf"{REFUSAL} the queue has layout \d+/\d+"),  # with its number of shards, see `shards_mark`
+        Explanation(
+            "the queue has another number of shards",
+            "give this program the COPYTRADE_SHARDS of the others: the number after the slash",
+            permanent=True,
+        ),
+    ),
+    (
         frozenset({REFUSAL}),
         Explanation(
             "the queue was written by another version of this project",

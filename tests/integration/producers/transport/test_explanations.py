@@ -119,6 +119,14 @@ async def test_a_wrong_database_number_is_named(valkey_dsn: str) -> None:
             b"-ASK 7 10.0.0.1:6379\r\n",
             "the queue's slot is being moved to another node, key by key; wait until all of it has moved",
         ),
+        (
+            b"-LAYOUT the queue has layout 2/5, and this program writes 2\r\n",
+            "the queue has another number of shards; give this program the COPYTRADE_SHARDS of the others",
+        ),
+        (
+            b"-LAYOUT the queue has layout 3, and this program writes 2\r\n",
+            "the queue was written by another version of this project; stop all programs that use it",
+        ),
         (b"-TRYAGAIN Multiple keys request\r\n", "the queue's slot is being moved to another node, key by key; "),
         (
             b"-DENIED Redis is running in protected mode\r\n",
