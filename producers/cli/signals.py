@@ -11,6 +11,11 @@ _received: set[int] = set()
 
 def handle_sigterm() -> None:
     """Handle SIGTERM from now on. Must be called in the main thread."""
+    if not callable(signal.getsignal(signal.SIGINT)):
+        # A shell starts background jobs with SIGINT ignored. It stays unheard, but has a handler, so that event loops
+        # end their work in order. Without one, KeyboardInterrupt is raised at any line, and some code drops it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _interrupt)
 
 
@@ -25,5 +30,3 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
     on_interrupt = signal.getsignal(signal.SIGINT)
     if callable(on_interrupt):
         on_interrupt(signal.SIGINT, frame)
-    else:  # a shell starts background jobs with SIGINT ignored
-        raise KeyboardInterrupt

@@ -112,8 +112,11 @@ def test_a_pipe_that_is_closed_early_has_the_status_of_sigpipe(
 
 
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_command_whose_resolver_hangs(signum: signal.Signals, status: int) -> None:
+def test_a_signal_ends_a_command_whose_resolver_hangs(
+    signum: signal.Signals, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The call cannot be cancelled, and nobody waits for its thread."""
+    monkeypatch.setenv("COPYTRADE_REDIS_TIMEOUT_S", "3600")
     with begun("-c", HUNG_RESOLVER, "paused", "--redis", "redis://nowhere.invalid:1") as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "resolving\n"
@@ -151,13 +154,15 @@ def test_a_signal_ends_a_command_whose_redis_hangs(
     assert (process.returncode, errors.strip()) == (status, "copytrade: interrupted")
 
 
-def test_sigterm_ends_a_background_job_too() -> None:
-    """A shell starts it with SIGINT ignored."""
+def test_sigterm_ends_a_background_job_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell starts it with SIGINT ignored, and it stays so."""
+    monkeypatch.setenv("COPYTRADE_REDIS_TIMEOUT_S", "3600")
     command = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)" + HUNG_RESOLVER
     with begun("-c", command, "paused", "--redis", "redis://nowhere.invalid:1") as process:
         assert process.stderr is not None
-        process.stderr.readline()
+        assert process.stderr.readline() == "resolving\n"
+        process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=WITHIN_S)
+        _, errors = process.communicate(timeout=WITHIN_S)
 
-    assert process.returncode == 143
+    assert (process.returncode, errors.strip()) == (143, "copytrade: interrupted")
