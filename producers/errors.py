@@ -9,7 +9,7 @@ ProducerError
 ├── SettingsError        an environment variable or a DSN cannot be used
 ├── LaneFull             the lane is at its limit; the change was not written
 ├── ChangeConflict       the job ID was accepted before, for a change of other content
-├── LayoutMismatch       another version of this project wrote the queue; the message says what to do
+├── LayoutMismatch       another version wrote the queue, or it has another number of shards; the message says what to do
 ├── MigrationRefused     the queue cannot be moved to this version's layout now
 ├── BatchConflict        the batch has other content, is sealed or was cancelled; the message says what was added
 ├── BatchRefused         `all_or_nothing` was set and an item was refused; nothing was written
@@ -106,7 +106,7 @@ class ChangeConflict(ProducerError):
 
 
 class LayoutMismatch(ProducerError):
-    """The queue was written by a version with another layout. Nothing was read or written."""
+    """The queue has another layout, or another number of shards. Nothing was read or written."""
 
 
 class MigrationRefused(ProducerError):

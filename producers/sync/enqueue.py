@@ -100,7 +100,7 @@ class Enqueuer:
         ttl_ms = self._ttl_ms(ttl_s)
         doubt = f"change {job_id} may or may not be accepted, repeat it with job_id={own_id!r}"
         with self._tracing.send(job_id, change.user_id, options.batch_id) as trace:
-            with translate_errors(doubt, if_full=lambda: f"change {job_id} was not accepted"):
+            with translate_errors(doubt, if_refused=lambda: f"change {job_id} was not accepted"):
                 submission = Submission.from_change(
                     change, job_id, options, now_ms=now_ms_of(shard), ttl_ms=ttl_ms, traceparent=trace
                 )
@@ -209,7 +209,7 @@ class Enqueuer:
         batch_id, tracing = chunked.options.batch_id, self._tracing
         sending = tracing.send_batch(batch_id, lambda: chunked.item_count) if batch_id else tracing.send_many()
         doubt = "the last chunks may or may not be accepted"
-        with sending as chunked.sending, translate_errors(doubt, if_full=chunked.describe_accepted):
+        with sending as chunked.sending, translate_errors(doubt, if_refused=chunked.describe_accepted):
             for shard in self._shards:
                 now_ms_of(shard)
             clients = [shard.redis for shard in self._shards]

@@ -38,7 +38,7 @@ def check_client(client: object, expected: type[Redis | SyncRedis], keyspace: st
     Raises:
         InvalidArgument: a producer cannot use the client. The message says what to pass instead.
     """
-    problem = _problem(client, expected) or _keyspace_problem(client, keyspace)
+    problem = _problem(client, expected) or _queue_problem(client, keyspace)
     if problem:
         # Name the class: the value may be a DSN, which has a password.
         raise InvalidArgument("redis", problem, f"{type(client).__module__}.{type(client).__name__}")
@@ -72,10 +72,18 @@ def _option_problem(client: Any) -> str:
     return ""
 
 
-def _keyspace_problem(client: Any, keyspace: str | None) -> str:
-    if keyspace is None or keyspace_of(client).tag:
+def _queue_problem(client: Any, keyspace: str | None) -> str:
+    problem = keyspace_problem(client, keyspace)
+    return problem and f"{problem}; use Producer.connect(dsn, settings)"
+
+
+def keyspace_problem(client: Redis | SyncRedis, keyspace: str | None) -> str:
+    """Return why a client does not lead to the queue that settings name, or to one of its shards; "" if it does."""
+    tag = keyspace_of(client).tag
+    if keyspace is None or tag == f"{{{keyspace}}}" or tag.startswith(f"{{{keyspace}/"):
         return ""
-    return f"its keys have no tag, and the settings name the queue {keyspace!r}; use Producer.connect(dsn, settings)"
+    found = f"its keys have the tag {tag}" if tag else "its keys have no tag"
+    return f"{found}, and the settings name the queue {keyspace!r}"
 
 
 def keyspace_of(redis: Redis | SyncRedis) -> Keyspace:

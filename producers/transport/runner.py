@@ -10,7 +10,8 @@ from typing import Any, TypeVar, assert_never
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from producers.errors import QueueFull, QueueUnavailable
+from producers.contract.layout import REFUSAL
+from producers.errors import LayoutMismatch, ProducerError, QueueFull, QueueUnavailable
 from producers.transport.blocking import BLOCKED_PAUSE_S, blocking_share
 from producers.transport.clients import check_loop, keyspace_of
 from producers.transport.explain import describe
@@ -22,6 +23,9 @@ from producers.transport.scripts import Argument
 from producers.transport.transaction import as_script, convert
 
 T = TypeVar("T")
+
+_ERRORS: dict[str, type[ProducerError]] = {FULL: QueueFull, REFUSAL: LayoutMismatch}
+"""What the codes of refusals become. Any other is QueueUnavailable."""
 
 
 async def run_plan(redis: Redis, plan: Plan[T] | Step[T], action: str) -> T:
@@ -160,18 +164,20 @@ async def reraise_cancellation(reply: Awaitable[T]) -> T:
 
 
 @contextmanager
-def translate_errors(action: str, if_full: Callable[[], str] | None = None) -> Iterator[None]:
-    """Raise QueueUnavailable in place of an error of redis-py; for synchronous code too.
+def translate_errors(action: str, if_refused: Callable[[], str] | None = None) -> Iterator[None]:
+    """Raise an error of this package in place of one of redis-py; for synchronous code too.
+
+    That is QueueUnavailable, or LayoutMismatch if a script refuses the queue: one that began since its layout was read.
 
     Args:
         action: what the caller was doing, for the message.
-        if_full: returns what to say instead if Redis is full, since nothing is in doubt then.
+        if_refused: returns what to say instead if Redis is full, or the queue is refused: nothing is in doubt then.
     """
     try:
         yield
     except RedisError as exc:  # redis-py wraps its OSErrors; any other is of the caller's iterable
-        is_full = refusal_code(exc) == FULL
-        raise unavailable(if_full() if is_full and if_full else action, exc) from exc
+        is_refused = refusal_code(exc) in _ERRORS
+        raise unavailable(if_refused() if is_refused and if_refused else action, exc) from exc
 
 
 def wait_s_of(redis: Any) -> float:
@@ -180,7 +186,7 @@ def wait_s_of(redis: Any) -> float:
     return wait_s
 
 
-def unavailable(action: str, exc: RedisError) -> QueueUnavailable:
-    """Return the QueueUnavailable for an error of redis-py."""
-    error = QueueFull if refusal_code(exc) == FULL else QueueUnavailable
+def unavailable(action: str, exc: RedisError) -> ProducerError:
+    """Return the QueueUnavailable or the LayoutMismatch for an error of redis-py."""
+    error = _ERRORS.get(refusal_code(exc), QueueUnavailable)
     return error(f"{action}: {describe(exc)}")

@@ -22,12 +22,11 @@ from redis.exceptions import RedisError
 
 from producers.contract.codec import deserialize, serialize
 from producers.transport.explain import describe
-from producers.transport.shards import Shards
 from worker.clock import Clock, SystemClock
 from worker.credentials.sources import open_store
 from worker.logs import Event, log_fields
 from worker.process.bootstrap import open_dispatchers
-from worker.process.clients import open_clients
+from worker.process.clients import given_client, open_clients
 from worker.process.control_jobs import make_context, seal_batch, submit
 from worker.process.control_queue import ControlQueueWorker
 from worker.process.dispatching import Dispatching, at_most
@@ -79,14 +78,14 @@ class LaneWorker(ControlQueueWorker):
             clock: measures and sleeps.
 
         Raises:
-            SettingsError: the DSN is invalid.
+            SettingsError: the DSN is invalid, or the client is not that of the queue that the settings name.
             CredentialsError: the source of credentials is unusable.
         """
         self.settings = settings
         self.on_ready: Callable[[], object] = lambda: None
         self.on_stopping: Callable[[], object] = lambda: None
         self._clock = clock or SystemClock()
-        self._shards = shards = Shards.single(redis) if redis else open_clients(settings)
+        self._shards = shards = given_client(redis, settings) if redis else open_clients(settings)
         redis = shards.home
         redis.job_serializer, redis.job_deserializer = serialize, deserialize
         redis.default_queue_name = settings.queue  # for jobs that control jobs enqueue

@@ -62,6 +62,17 @@ async def test_a_queue_without_shards_cannot_be_spread(opened: Any, valkey: ArqR
         await run_plan(opened(4).of("1001"), GET("nothing"), "reading")
 
 
+async def test_a_program_without_shards_that_began_at_the_same_moment_is_refused_by_the_scripts(opened: Any) -> None:
+    """It read the number before the others stored it, and reads it once."""
+    single = Producer(opened(1))
+    await single.overview()
+    await run_plan(opened(5).of("1001"), GET("nothing"), "reading")
+
+    for _ in range(2):
+        with pytest.raises(LayoutMismatch, match=r"change j was not accepted: the queue has another number of shards"):
+            await single.enqueue(change("1001"), job_id="j")
+
+
 def test_threads_check_the_number_too(valkey_dsn: str) -> None:
     """By the synchronous client."""
     two, three = (open_shards(valkey_dsn, PlainRedis, shards=n, keyspace=None, timeout_s=5) for n in (2, 3))

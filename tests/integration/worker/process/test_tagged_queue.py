@@ -10,9 +10,12 @@ from arq.connections import ArqRedis
 from arq.cron import cron
 
 from producers.contract.keyspace import CONTROL_QUEUE, Keyspace
+from producers.errors import SettingsError
 from producers.transport.dsn import open_redis
 from tests.support.changes import change
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, rig_on
+from worker.process.clients import given_client
+from worker.settings import WorkerSettings
 
 pytestmark = ARQ_CLOSES_OLD_STYLE
 
@@ -74,3 +77,16 @@ async def test_a_queue_of_arq_s_that_is_named_is_warned_of(
     (said,) = [record for record in caplog.records if record.name == "worker.process.control_queue"]
     assert said.levelname == "WARNING"
     assert said.message == "COPYTRADE_QUEUE=jobs has no effect: arq's queue is not served"
+
+
+def test_a_client_of_another_queue_than_the_settings_name_is_refused() -> None:
+    """Else the worker would serve other keys than its settings say."""
+    dsn = "redis://localhost:1"
+    without, other, right = (open_redis(dsn, ArqRedis, timeout_s=1, keyspace=name) for name in (None, "twofold", "two"))
+
+    for client, found in ((without, "its keys have no tag"), (other, "its keys have the tag {twofold}")):
+        with pytest.raises(SettingsError, match=rf"^COPYTRADE_KEYSPACE: .*{found}, and the settings name .*'two'"):
+            given_client(client, WorkerSettings(keyspace="two"))
+    with pytest.raises(SettingsError, match=r"^COPYTRADE_SHARDS: 3 shards need as many clients"):
+        given_client(right, WorkerSettings(keyspace="two", shards=3))
+    assert given_client(right, WorkerSettings(keyspace="two")).home is right
