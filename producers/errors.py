@@ -9,7 +9,7 @@ ProducerError
 ├── SettingsError        an environment variable or a DSN cannot be used
 ├── LaneFull             the lane is at its limit; the change was not written
 ├── ChangeConflict       the job ID was accepted before, for a change of other content
-├── LayoutMismatch       another version wrote the queue, or it has another number of shards; the message says what to do
+├── LayoutMismatch       the queue has another layout, or another number of shards; the message says what to do
 ├── MigrationRefused     the queue cannot be moved to this version's layout now
 ├── BatchConflict        the batch has other content, is sealed or was cancelled; the message says what was added
 ├── BatchRefused         `all_or_nothing` was set and an item was refused; nothing was written
