@@ -1,0 +1,151 @@
+"""The page that shows a report, in Markdown. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from ops.bench.peers.goals import Goal, goals
+from ops.bench.peers.report import Figure, Load, Profile, Program, Report, Row, Spread
+
+PICTURE = "peers.svg"
+WITHOUT_REASON = "the reason is not known yet"
+VERDICTS = {True: "met", False: "**missed**", None: "not measured"}
+
+HEAD = """# Beside its peers
+
+Written by `python -m ops.bench peers --page` from [peers.json](peers.json); do not edit it.
+"""
+
+RUN = """
+```sh
+sh ops/demo.sh                                        # makes the environment .env/demo
+.env/demo/bin/python -m ops.bench peers               # installs each peer in an environment of its own, and measures
+.env/demo/bin/python -m ops.bench peers --page        # writes this page and its picture again, without measuring
+.env/demo/bin/python -m ops.bench --compare OLD.json --new NEW.json    # what moved between two runs
+```
+"""
+
+METHOD = """
+Each program does the whole job: it builds the body, signs it, posts it through one session to the exchange double,
+reads the reply, and stores a result. The bare aiohttp loop does the same without a queue and without a result: it is
+the most that this machine can do with that client. The programs take turns: in each round every program runs each load
+once. A figure is the median of {rounds}, with the lowest and the highest in brackets. After each load it is checked
+that all jobs arrived and all results are stored; what failed is noted below the table. The best stands first.
+"""
+
+
+def page(report: Report, reasons: Mapping[str, str]) -> str:
+    """Return the page.
+
+    Args:
+        report: what was measured.
+        reasons: why goals were missed, by the goals' names, as people wrote it.
+    """
+    sections = [
+        HEAD,
+        f"![Drain rate and idle arrival of each program]({PICTURE})\n",
+        "## What is measured, and how to run it\n" + METHOD.format(rounds=_count(report.rounds, "round")) + RUN,
+        _machine(report),
+        *(_load(load, report.programs) for load in report.loads),
+        "## What was to be reached\n\n" + "\n".join(_goals(goals(report), reasons)) + "\n",
+        "## How each program was set up\n\n" + "\n".join(_programs(report.programs)) + "\n",
+    ]
+    if report.profiles:
+        sections.append(_profiles(report.profiles))
+    return "\n".join(sections)
+
+
+def _machine(report: Report) -> str:
+    machine = report.machine
+    return (
+        f"## Where and when\n\n{report.date}, {_count(machine.cores, 'core')} of {machine.cpu}, {machine.kernel},"
+        f" Python {machine.python}, {machine.redis}. Everything is on loopback and shares these cores.\n"
+    )
+
+
+def _load(load: Load, programs: Sequence[Program]) -> str:
+    """Return the table of a load; a note has a line of its own below it."""
+    titles = {program.name: program.title for program in programs}
+    rows = _in_order(load.rows, load.figures[0])
+    table = _table(
+        ["program", *(figure.title for figure in load.figures)],
+        [[titles[row.program], *(_cell(row.figures.get(figure.name)) for figure in load.figures)] for row in rows],
+    )
+    notes = [f"- {text(titles[row.program])}: {text(row.note)}" for row in rows if row.note]
+    lines = [f"## {text(load.title)}", "", text(load.about), "", *table, *(["", *notes] if notes else [])]
+    return "\n".join(lines) + "\n"
+
+
+def _in_order(rows: Sequence[Row], figure: Figure) -> list[Row]:
+    """Return the rows, the best first; those without the figure come last."""
+    sign = -1 if figure.better == "higher" else 1
+    return sorted(
+        rows, key=lambda row: sign * row.figures[figure.name].median if figure.name in row.figures else float("inf")
+    )
+
+
+def _goals(judged: Sequence[Goal], reasons: Mapping[str, str]) -> Iterator[str]:
+    yield from _table(
+        ["goal", "measured", ""],
+        [[goal.title, goal.measured, VERDICTS[goal.met]] for goal in judged],
+        is_markdown=True,
+    )
+    missed = [goal for goal in judged if goal.met is False]
+    if missed:
+        yield ""
+        yield from (f"- Why {goal.name} was missed: {reasons.get(goal.name, WITHOUT_REASON)}" for goal in missed)
+
+
+def _programs(programs: Sequence[Program]) -> list[str]:
+    return _table(
+        ["program", "versions", "set-up"],
+        [
+            [
+                program.title,
+                ", ".join(f"{name} {version}" for name, version in program.versions.items()),
+                program.set_up,
+            ]
+            for program in programs
+        ],
+    )
+
+
+def _profiles(profiles: Sequence[Profile]) -> str:
+    """Return a table a process."""
+    lines = ["## Where the time of a change goes", ""]
+    for profile in profiles:
+        rows = [[row.part, f"{row.us_per_change:,.1f}", f"{100 * row.share:.0f} %"] for row in profile.rows]
+        lines += [f"{text(profile.title)}:", "", *_table(["part", "us a change", "share"], rows), ""]
+    return "\n".join(lines)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, is_markdown: bool = False) -> list[str]:
+    show = str if is_markdown else text
+    lines = ["| " + " | ".join(map(show, row)) + " |" for row in (head, *rows)]
+    return [lines[0], "|" + "---|" * len(head), *lines[1:]]
+
+
+def _cell(spread: Spread | None) -> str:
+    """Return a figure, with its spread unless all rounds gave the same."""
+    if spread is None:
+        return ""
+    median, low, high = map(number, (spread.median, spread.low, spread.high))
+    return median if low == high else f"{median} ({low} to {high})"
+
+
+def number(value: float) -> str:
+    """Return a number with three significant digits, or all digits before the point."""
+    if value == 0 or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _count(value: int, unit: str) -> str:
+    return f"{value} {unit}" + ("" if value == 1 else "s")
+
+
+def text(value: str) -> str:
+    """Return plain text such that Markdown shows it as it is, also in a table's cell."""
+    for mark in "\\`*_<>|[]":
+        value = value.replace(mark, f"\\{mark}")
+    return " ".join(value.split())

@@ -1,0 +1,116 @@
+"""The page and the picture of the peers' benchmark say what the report says."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree as ET
+
+import msgspec
+import pytest
+
+from ops.bench.peers.goals import goals
+from ops.bench.peers.page import WITHOUT_REASON, number, page
+from ops.bench.peers.picture import RIGHT, picture
+from ops.bench.peers.publish import REPORT, published
+from tests.unit.ops.bench.peers.sample import report
+
+
+def table_of(text: str, title: str) -> list[str]:
+    """Return the rows of the table below a title."""
+    section = text.partition(f"## {title}\n")[2].partition("\n## ")[0]
+    return [line for line in section.splitlines() if line.startswith("|")][2:]
+
+
+def test_a_load_has_a_row_for_each_program_the_best_first() -> None:
+    """Ours stands where its figure puts it, in the same type as the others; a figure that it lacks is empty."""
+    assert table_of(page(report(), {}), "Drain: 5,000 users with one change each") == [
+        "| bare aiohttp loop | 6,171 (5,554 to 6,788) |  |",
+        "| this project | 2,285 (2,056 to 2,514) |  |",
+        r"| taskiq \<stream\> | 1,256 (1,130 to 1,382) |  |",
+        "| arq, as it comes | 644 (580 to 708) |  |",
+    ]
+    assert [row.split(" | ")[0] for row in table_of(page(report(), {}), "Idle: one job at a time")] == [
+        r"| taskiq \<stream\>",
+        "| this project",
+        "| arq, as it comes",
+    ]
+
+
+def test_counts_that_are_the_same_in_all_rounds_have_no_spread() -> None:
+    """And a note stands below its table, with what has a meaning in Markdown as text."""
+    text = page(report(), {})
+    assert table_of(text, "Limited: one user with 150 beside 20 users with 5")[0] == "| this project | 0 |"
+    assert r"- arq, as it comes: the poll \| decides" in text
+
+
+def test_a_missed_goal_has_its_reason() -> None:
+    """A met one has none; one without a reason says so."""
+    text = page(report(), {"drain": "One Redis does the work.", "limited": "Nobody reads this."})
+    assert "- Why drain was missed: One Redis does the work." in text
+    assert f"- Why idle was missed: {WITHOUT_REASON}" in text
+    assert "Nobody" not in text
+    assert WITHOUT_REASON not in page(report(ours_per_s=3200.0, ours_ms=2.9), {})
+
+
+@pytest.mark.parametrize(("rate", "drain"), [(3139.0, False), (3140.0, True)])
+@pytest.mark.parametrize(("arrival_ms", "idle"), [(2.98, False), (2.96, True), (1.0, True)])
+def test_goals_are_judged_by_the_best_peer(rate: float, drain: bool, arrival_ms: float, idle: bool) -> None:
+    """2.5 times its rate, and its arrival or 10 % more; the bare loop is no peer."""
+    judged = goals(report(ours_per_s=rate, ours_ms=arrival_ms))
+    assert [goal.met for goal in judged] == [drain, idle, True]
+
+
+def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
+    """A run of one load has a page too."""
+    empty = msgspec.structs.replace(report(), loads=[], profiles=[])
+    assert [goal.met for goal in goals(empty)] == [None, None, None]
+    assert page(empty, {}).count("not measured") == 6
+    assert "<svg" in picture(empty)
+
+
+def test_a_peer_that_is_as_clean_takes_the_goal() -> None:
+    """The goal is to be the only one."""
+    sample = report()
+    limited = sample.loads[2]
+    rows = [*limited.rows, msgspec.structs.replace(limited.rows[0], program="taskiq")]
+    rows = [row for row in rows if row.figures["throttled"].high == 0]
+    other = msgspec.structs.replace(sample, loads=[msgspec.structs.replace(limited, rows=rows)])
+    assert (goals(other)[2].met, goals(other)[2].measured) == (False, "without any: this project, taskiq <stream>")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0, "0"), (0.0123, "0.0123"), (2.746, "2.75"), (12.34, "12.3"), (275.4, "275"), (1_234_567.8, "1,234,568")],
+)
+def test_numbers_have_three_digits_or_all_before_the_point(value: float, shown: str) -> None:
+    """More would be noise."""
+    assert number(value) == shown
+
+
+def lengths(text: str) -> list[float]:
+    """Return the lengths of the bars, from the top."""
+    return [float(found) for found in re.findall(r'<rect class="(?:ours|peer|bare)"[^>]* width="([\d.]+)"', text)]
+
+
+def test_bars_are_as_long_as_the_rates() -> None:
+    """From zero, and the highest round of all fits."""
+    found = lengths(picture(report()))
+    assert [length / found[0] for length in found] == pytest.approx([1, 2285 / 6171, 1256 / 6171, 644 / 6171], abs=1e-3)
+    (left,) = set(re.findall(r'<rect class="(?:ours|peer|bare)" x="([\d.]+)"', picture(report())))
+    assert float(left) + 1.1 * found[0] == pytest.approx(RIGHT, abs=0.2)
+
+
+def test_labels_are_text_and_figures_stand_beside_their_bars() -> None:
+    """What has a meaning in XML is text; the style has both colors of pages."""
+    text = picture(report())
+    labels = [element.text for element in ET.fromstring(text).iter() if element.tag.endswith("text")]  # noqa: S314 - ours
+    assert {"taskiq <stream>", "2,285", "3.5", "100 ms"} <= set(labels)
+    assert "@media (prefers-color-scheme: dark)" in text
+
+
+@pytest.mark.skipif(not REPORT.exists(), reason="no run is committed yet")
+def test_the_committed_page_and_picture_are_what_the_program_writes() -> None:
+    """From the committed report; every missed goal has a reason that a person wrote."""
+    for path, text in published().items():
+        assert path.read_text(encoding="utf-8") == text, f"run python -m ops.bench peers --page: {path.name} is old"
+        assert WITHOUT_REASON not in text
