@@ -116,9 +116,11 @@ class QueueAdmin(UserAdmin):
             dry_run: only return what there is to move.
 
         Raises:
-            MigrationRefused: workers of the earlier version are alive, or a later one wrote the queue.
+            MigrationRefused: workers of the earlier version are alive, a later one wrote the queue, or it has another
+                number of shards.
         """
         with translate_errors("moving the queue to this version's layout"):
+            await execute(self._redis, migration.check_movable(self._keys))
             return MigrationReport.merged(
                 [
                     await execute(shard.redis, (migration.survey if dry_run else migration.migrate)(shard.keys))

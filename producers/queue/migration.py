@@ -15,7 +15,7 @@ from producers.contract.wording import plural
 from producers.errors import MigrationRefused
 from producers.queue.parts import LANES
 from producers.queue.slicing import slices
-from producers.transport.commands import HEXISTS, LLEN, TIME_US, ZCARD, ZCOUNT, ZRANGE
+from producers.transport.commands import EXISTS, HEXISTS, LLEN, TIME_US, ZCARD, ZCOUNT, ZRANGE
 from producers.transport.layout_check import fetch_layout, is_later, refusal
 from producers.transport.plan import Plan, RunScript, Transaction
 from producers.transport.script_messages import Message, encode
@@ -106,6 +106,23 @@ class _Old:
             workers=workers,
             malformed=self.malformed,
         )
+
+
+def check_movable(keys: Keyspace) -> Plan[None]:
+    """Check that a program with these settings may move a queue; nothing is written.
+
+    Args:
+        keys: those of the queue's home.
+
+    Raises:
+        MigrationRefused: the queue has another number of shards, or a later layout.
+    """
+    layout = yield from fetch_layout(keys)
+    is_new = layout == LAYOUT and not (yield from EXISTS(keys.layout))
+    version, _, shards = layout.partition("/")
+    _, _, own_shards = keys.mark.partition("/")
+    if is_later(version) or (shards != own_shards and not is_new):
+        raise MigrationRefused(refusal(layout, keys.mark))
 
 
 def survey(keys: Keyspace) -> Plan[MigrationReport]:

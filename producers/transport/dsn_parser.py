@@ -26,6 +26,8 @@ OPTIONS = {
 }
 """The options that may follow the `?` of a DSN. Others of redis-py would retry commands, or change replies."""
 
+CLUSTER_EXAMPLE = "redis+cluster://host:6379,host:6379"
+
 _unsafe = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
@@ -75,8 +77,7 @@ def parse_dsn(dsn: str) -> Target:
 
 def _parse(dsn: str) -> Target:
     scheme, _, rest = dsn.partition("://")
-    if scheme not in OPTIONS:
-        raise InvalidDsn(f"must start with {'://, '.join(OPTIONS)}://")
+    _check_scheme(scheme)
     via_sentinel, in_cluster = scheme == "sentinel", scheme == "redis+cluster"
     authority, path, options = _split(rest)
     _check_option_names(scheme, options)
@@ -111,10 +112,7 @@ def _parse(dsn: str) -> Target:
         }
     if options.keys() & set(TLS_OPTIONS) and not (server_tls or sentinel_tls):
         raise InvalidDsn("options that begin with ssl_ need tls=true")
-    default_port = DEFAULT_SENTINEL_PORT if via_sentinel else DEFAULT_PORT
-    hosts = [] if scheme == "unix" else [_parse_host(text, default_port) for text in netloc.split(",")]
-    if len(hosts) > 1 and not (via_sentinel or in_cluster):
-        raise InvalidDsn("several hosts need sentinel://host:port,host:port/master or redis+cluster://host:port,...")
+    hosts = [] if scheme == "unix" else _parse_hosts(scheme, netloc)
     return Target(scheme, hosts, _decoded(path), _decoded(master), server, sentinel, server_tls, sentinel_tls)
 
 
@@ -163,6 +161,22 @@ def _check_option_names(scheme: str, options: dict[str, str]) -> None:
     else:
         problem = "there is an unknown option ('&' in a value must be percent-encoded: %26)"
     raise InvalidDsn(f"{problem}; there are {', '.join(allowed)}")
+
+
+def _check_scheme(scheme: str) -> None:
+    if scheme == "rediss+cluster":
+        raise InvalidDsn(f"TLS of a cluster is an option: {CLUSTER_EXAMPLE}?tls=true")
+    if scheme not in OPTIONS:
+        raise InvalidDsn(f"must start with {'://, '.join(OPTIONS)}://")
+
+
+def _parse_hosts(scheme: str, netloc: str) -> list[tuple[str, int]]:
+    texts = netloc.split(",")
+    if scheme == "redis+cluster" and not all(urlsplit(f"//{text}").hostname for text in texts):
+        raise InvalidDsn(f"must name nodes of the cluster: {CLUSTER_EXAMPLE}")
+    if len(texts) > 1 and scheme not in ("sentinel", "redis+cluster"):
+        raise InvalidDsn("several hosts need sentinel://host:port,host:port/master or redis+cluster://host:port,...")
+    return [_parse_host(text, DEFAULT_SENTINEL_PORT if scheme == "sentinel" else DEFAULT_PORT) for text in texts]
 
 
 def _parse_host(text: str, default_port: int) -> tuple[str, int]:

@@ -75,12 +75,12 @@ def is_later(layout: str) -> bool:
 def refusal(layout: str, mark: str = LAYOUT) -> str:
     """Return why a queue of another layout, or with another number of shards, is refused, and what to do."""
     (version, _, shards), (_, _, own_shards) = layout.partition("/"), mark.partition("/")
-    if version == LAYOUT:
+    found = f"the queue has layout {layout}, and this version needs layout {LAYOUT}"
+    if is_later(version):
+        return f"{found}: update this program; nothing was read or written"
+    if (shards or "1") != (own_shards or "1"):
         return (
             f"the queue began with COPYTRADE_SHARDS={shards or 1}, and this program has {own_shards or 1}: set it to"
             f" {shards or 1}, since the number never changes; nothing was read or written"
         )
-    found = f"the queue has layout {layout}, and this version needs layout {LAYOUT}"
-    if is_later(layout):
-        return f"{found}: update this program; nothing was read or written"
     return f"{found}: stop all programs that use it, then run: copytrade migrate --yes; nothing was read or written"

@@ -54,13 +54,13 @@ class ErrorKind(StrEnum):
     """What is wrong with Redis, coarsely: for counts and for a worker's readiness."""
 
     AWAY = "away"
-    """It cannot be reached, or did not reply in time."""
+    """It cannot be reached, did not reply in time, or is the primary, or the owner of the slot, no longer."""
     BUSY = "busy"
     """It runs a script, or loads its data."""
     FULL = "full"
     """Its memory is at `maxmemory`."""
     UNWRITABLE = "unwritable"
-    """It takes no writes: a replica, too few replicas, a cluster that is down, a disk that cannot be written."""
+    """It takes no writes: a replica, too few replicas, a cluster that is down, a slot on its way, a full disk."""
     REFUSED = "refused"
     """It refused the call for another reason, such as its ACL or a key of a wrong type."""
 

@@ -11,7 +11,7 @@ from redis import Redis as PlainRedis
 from redis.asyncio import Redis
 
 from ops.keys import KEYS
-from producers import LayoutMismatch, Producer, SettingsError
+from producers import LayoutMismatch, MigrationRefused, Producer, SettingsError
 from producers.sync.transport import run_plan as run_plan_sync
 from producers.transport.clients import keyspace_of
 from producers.transport.commands import GET
@@ -71,6 +71,22 @@ async def test_a_program_without_shards_that_began_at_the_same_moment_is_refused
     for _ in range(2):
         with pytest.raises(LayoutMismatch, match=r"change j was not accepted: the queue has another number of shards"):
             await single.enqueue(change("1001"), job_id="j")
+
+
+@pytest.mark.parametrize("told", [2, 1])
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_a_queue_with_another_number_of_shards_is_not_migrated(opened: Any, told: int, dry_run: bool) -> None:
+    """Nor is "nothing to move" said of it."""
+    await run_plan(opened(4).of("1001"), GET("nothing"), "reading")
+
+    with pytest.raises(MigrationRefused, match=f"COPYTRADE_SHARDS=4, and this program has {told}: set it to 4"):
+        await Producer(opened(told)).migrate(dry_run=dry_run)
+
+
+async def test_looking_for_what_there_is_to_migrate_writes_nothing(opened: Any, valkey: ArqRedis) -> None:
+    """Also with shards, whose number the first use stores."""
+    assert (await Producer(opened(4)).migrate(dry_run=True)).lanes == 0
+    assert await valkey.dbsize() == 0
 
 
 def test_threads_check_the_number_too(valkey_dsn: str) -> None:

@@ -33,7 +33,6 @@ def pool_of(dsn: str, client: Any = SyncRedis, **options: Any) -> Any:
         ("[::1]:7000,[::1]", (("::1", 7000), ("::1", 6379))),
         ("a:7000/", (("a", 7000),)),
         ("a:7000/0", (("a", 7000),)),
-        ("", (("localhost", 6379),)),
     ],
 )
 async def test_a_dsn_names_nodes_that_are_asked_in_turn(hosts: str, asked: tuple[object, ...], client: Any) -> None:
@@ -77,7 +76,11 @@ async def test_the_nodes_of_a_search_share_the_time_out(client: Any) -> None:
         ("redis+cluster://a:99999", "cannot be read (ValueError)"),
         ("redis+cluster://[a", "cannot be read (ValueError)"),
         ("redis+cluster:///a", "must have a number as its database"),
-        ("rediss+cluster://a", "must start with "),
+        ("rediss+cluster://a", "TLS of a cluster is an option: redis+cluster://host:6379,host:6379?tls=true"),
+        ("redis+cluster://", "must name nodes of the cluster: redis+cluster://host:6379,host:6379"),
+        ("redis+cluster://user:hush@?tls=true", "must name nodes of the cluster"),
+        ("redis+cluster://a,,b", "must name nodes of the cluster"),
+        ("redis+cluster://:7000", "must name nodes of the cluster"),
         ("redis-cluster://a", "must start with "),
         ("redis+cluster:a", "must start with "),
         ("redis://a,b", "or redis+cluster://host:port,..."),

@@ -12,6 +12,7 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from producers.transport.connections import PrimaryDemoted, SlotMoved
 from producers.transport.redis_errors import ErrorKind, error_kind, is_away, refusal_code, refusal_text
 
 AWAY = [
@@ -88,4 +89,5 @@ def test_errors_have_few_kinds() -> None:
     assert {code for code, kind in kinds.items() if kind is ErrorKind.UNWRITABLE} == set(kinds) - busy - {"OOM"}
     assert {error_kind(ResponseError(text)) for text in LASTING} == {ErrorKind.REFUSED}
     assert {error_kind(error) for error in (RedisConnectionError("gone"), TimeoutError())} == {ErrorKind.AWAY}
+    assert {error_kind(error) for error in (PrimaryDemoted("demoted"), SlotMoved("MOVED 7 a:1"))} == {ErrorKind.AWAY}
     assert error_kind(BusyLoadingError("loading")) is ErrorKind.BUSY
