@@ -1,19 +1,22 @@
-"""`python -m ops.bench [NAME ...] [--json]`: print measurements beside their targets, exit 1 if a target is missed."""
+"""`python -m ops.bench [NAME ...] [--json]`: print measurements beside their targets, exit 1 if a target is missed.
+
+With `--compare OLD` the exit status is 1 if a figure got worse beyond its spread.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
-from rich.console import Console as Screen
-from rich.table import Table
 
 from ops.bench.chunks import chunks
 from ops.bench.cluster import cluster
+from ops.bench.compare import Figure, Verdict, compare, from_measurements, parse
 from ops.bench.console import console
 from ops.bench.depth import depth
 from ops.bench.fairness import coalesce, fairness, priority
@@ -22,13 +25,14 @@ from ops.bench.footprint import footprint
 from ops.bench.forget import forget
 from ops.bench.gateway import gateway
 from ops.bench.idle_latency import idle
-from ops.bench.measurement import Measurement
+from ops.bench.measurement import Measurement, merge
 from ops.bench.memory import CHANGES, memory
 from ops.bench.metrics import metrics
 from ops.bench.pacing import neighbour, one_user
 from ops.bench.recovery import recovery
 from ops.bench.redis_load import redis_load
 from ops.bench.shards import shards
+from ops.bench.tables import print_comparison, print_measurements
 from ops.bench.throughput import enqueue_rate, worker_throughput
 from ops.bench.tracing import tracing
 from ops.bench.warm_start import warm
@@ -68,37 +72,60 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}; all by default")
     parser.add_argument("--json", action="store_true", help="print JSON lines")
     parser.add_argument("--changes", type=int, default=CHANGES, metavar="N", help=f"for memory ({CHANGES:,})")
+    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="measure N times: medians and spread (1)")
+    parser.add_argument("--compare", type=Path, metavar="OLD", help="say what moved against the JSON of an earlier run")
+    parser.add_argument("--new", type=Path, metavar="NEW", help="compare OLD with this run, and measure nothing")
     options = parser.parse_args()
-    if options.changes < 1:
-        parser.error(f"--changes must be 1 or more; got {options.changes}")
-    unknown = [name for name in options.names if name not in BENCHMARKS]
+    for name, value in (("--changes", options.changes), ("--repeat", options.repeat)):
+        if value < 1:
+            parser.error(f"{name} must be 1 or more; got {value}")
+    if options.new and not options.compare:
+        parser.error("--new NEW needs --compare OLD")
+    old, names = _read(parser, options.compare) if options.compare else ([], [])
+    if options.new:
+        return _compare(old, _read(parser, options.new)[0])
+    names = options.names or names or list(BENCHMARKS)
+    unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
-    benchmarks = BENCHMARKS | {"memory": lambda: memory(options.changes)}
-    measurements: list[Measurement] = []
-    for name in options.names or benchmarks:
-        print(f"measuring {name} ...", file=sys.stderr)
-        measurements += asyncio.run(benchmarks[name]())
+    measurements = _measure(names, options)
     _print(measurements, as_json=options.json)
+    if options.compare:
+        return _compare(old, from_measurements(measurements), to_stderr=options.json)
     return int(any(measurement.met is False for measurement in measurements))
 
 
-def _print(measurements: list[Measurement], *, as_json: bool) -> None:
-    if as_json:
-        for measurement in measurements:
-            print(msgspec.json.encode(measurement).decode())
+def _measure(names: Sequence[str], options: argparse.Namespace) -> list[Measurement]:
+    """Run benchmarks as often as asked, in turn, so that a slow time of the machine does not fall on one of them."""
+    benchmarks = BENCHMARKS | {"memory": lambda: memory(options.changes)}
+    repeats: dict[str, list[list[Measurement]]] = {name: [] for name in names}
+    for _ in range(options.repeat):
+        for name, measured in repeats.items():
+            print(f"measuring {name} ...", file=sys.stderr)
+            measured.append(asyncio.run(benchmarks[name]()))
+    return [measurement for name, measured in repeats.items() for measurement in merge(name, measured)]
+
+
+def _print(measurements: Sequence[Measurement], *, as_json: bool) -> None:
+    if not as_json:
+        print_measurements(measurements)
         return
-    table = Table("figure", "measured", "target", "")
     for measurement in measurements:
-        value = f"{measurement.value:,.{_decimals(measurement.value)}f} {measurement.unit}"
-        verdict = {True: "met", False: "MISSED", None: ""}[measurement.met]
-        table.add_row(measurement.name, value, measurement.target, verdict)
-    Screen(width=140).print(table)
+        print(msgspec.json.encode(measurement).decode())
 
 
-def _decimals(value: float) -> int:
-    """Return more decimals for small values."""
-    return 4 if 0 < value <= 1 else 1
+def _read(parser: argparse.ArgumentParser, path: Path) -> tuple[list[Figure], list[str]]:
+    try:
+        return parse(path.read_bytes())
+    except (OSError, msgspec.DecodeError) as exc:
+        parser.error(f"{path} is not the JSON of a run (python -m ops.bench --json, or that of peers): {exc}")
+
+
+def _compare(old: Sequence[Figure], new: Sequence[Figure], *, to_stderr: bool = False) -> int:
+    """Print what moved. Return 1 if something got worse."""
+    comparison = compare(old, new)
+    print_comparison(comparison, to_stderr=to_stderr)
+    return int(comparison.count(Verdict.WORSE) > 0)
 
 
 if __name__ == "__main__":

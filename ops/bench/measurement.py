@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
@@ -16,10 +16,13 @@ class Measurement:
 
     Attributes:
         name: what was measured.
-        value: the value.
+        value: the value; the median if it was measured several times.
         unit: its unit.
         target: the target in words.
         met: whether the target was met; None without one.
+        benchmark: the name of the benchmark.
+        low: the lowest value of several; None if it was measured once.
+        high: the highest.
     """
 
     name: str
@@ -27,6 +30,9 @@ class Measurement:
     unit: str
     target: str = ""
     met: bool | None = None
+    benchmark: str = ""
+    low: float | None = None
+    high: float | None = None
 
 
 def at_least(name: str, value: float, unit: str, minimum: float) -> Measurement:
@@ -37,6 +43,24 @@ def at_least(name: str, value: float, unit: str, minimum: float) -> Measurement:
 def at_most(name: str, value: float, unit: str, maximum: float) -> Measurement:
     """Return a measurement whose target is a maximum."""
     return Measurement(name, value, unit, f"at most {maximum:g}", value <= maximum)
+
+
+def merge(benchmark: str, repeats: Sequence[Sequence[Measurement]]) -> list[Measurement]:
+    """Return what a benchmark measured in all of its repeats: of each figure the median, and the spread.
+
+    Of an even number the median is the lower of the two in the middle, so that it is judged as it was measured.
+    """
+    by_name: dict[str, list[Measurement]] = {}
+    for measurement in (measurement for repeat in repeats for measurement in repeat):
+        by_name.setdefault(measurement.name, []).append(measurement)
+    return [_merge(benchmark, sorted(each, key=lambda one: one.value)) for each in by_name.values()]
+
+
+def _merge(benchmark: str, ordered: Sequence[Measurement]) -> Measurement:
+    median = ordered[(len(ordered) - 1) // 2]
+    if len(ordered) == 1:
+        return replace(median, benchmark=benchmark)
+    return replace(median, benchmark=benchmark, low=ordered[0].value, high=ordered[-1].value)
 
 
 def peak_in_window(at_ns: Sequence[int], window_ns: int = NS_PER_S) -> int:

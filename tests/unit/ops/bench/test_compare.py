@@ -1,0 +1,156 @@
+"""What moved between two runs of benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ops.bench import __main__ as command
+from ops.bench.compare import Verdict, compare, from_measurements, from_report, parse
+from ops.bench.measurement import Measurement, at_least, at_most, merge
+from ops.bench.peers.report import encode
+from tests.unit.ops.bench.peers.sample import report
+
+
+def run(*values: float, target: str = "at least") -> list[Measurement]:
+    """Return one figure of a run with a repeat for each value."""
+    judged = at_least if target == "at least" else at_most
+    return merge("throughput", [[judged("a figure", value, "%", 60)] for value in values])
+
+
+def verdict(old: list[Measurement], new: list[Measurement]) -> Verdict:
+    """Return the verdict on the only figure."""
+    (movement,) = compare(from_measurements(old), from_measurements(new)).movements
+    return movement.verdict
+
+
+def written(path: Path, measurements: list[Measurement]) -> Path:
+    """Write the JSON lines of a run."""
+    path.write_bytes(msgspec.json.Encoder().encode_lines(measurements))
+    return path
+
+
+def test_repeats_are_the_median_and_the_spread_judged_by_the_median() -> None:
+    """Of two, the lower is the median; a single value has no spread."""
+    (three,), (two,), (one,) = run(70, 50, 61), run(70, 50), run(70)
+    assert (three.value, three.low, three.high, three.met, three.benchmark) == (61, 50, 70, True, "throughput")
+    assert (two.value, two.met) == (50, False)
+    assert (one.value, one.low, one.high) == (70, None, None)
+
+
+@pytest.mark.parametrize(
+    ("new", "at_least_verdict", "at_most_verdict"),
+    [
+        ((9, 9.5, 9.9), Verdict.WORSE, Verdict.BETTER),
+        ((9, 9.5, 10), Verdict.WITHIN, Verdict.WITHIN),
+        ((12, 13, 14), Verdict.WITHIN, Verdict.WITHIN),
+        ((12.1, 13, 14), Verdict.BETTER, Verdict.WORSE),
+        ((12.1,), Verdict.BETTER, Verdict.WORSE),
+    ],
+)
+def test_a_figure_moved_if_the_ranges_do_not_overlap(
+    new: tuple[float, ...], at_least_verdict: Verdict, at_most_verdict: Verdict
+) -> None:
+    """What is better is what the target says."""
+    assert verdict(run(10, 11, 12), run(*new)) is at_least_verdict
+    assert verdict(run(10, 11, 12, target="at most"), run(*new, target="at most")) is at_most_verdict
+
+
+def test_two_single_values_are_not_judged() -> None:
+    """Nobody knows how far apart two such runs are by chance."""
+    assert verdict(run(10), run(1000)) is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [("changes/s", Verdict.BETTER), ("us a change", Verdict.WORSE), ("requests/s", Verdict.MOVED)],
+)
+def test_without_a_target_the_unit_says_what_is_better(unit: str, expected: Verdict) -> None:
+    """The bare loop, in requests a second, is the machine's figure and not the program's."""
+    old, new = (merge("x", [[Measurement("a figure", value, unit)] for value in run]) for run in ((1, 2), (3, 4)))
+    assert verdict(old, new) is expected
+
+
+def test_figures_of_one_run_alone_are_named() -> None:
+    """They are not compared with anything."""
+    old, new = (from_measurements([Measurement(name, 1, "s")]) for name in ("gone", "added"))
+    comparison = compare(old, new)
+    assert (comparison.movements, comparison.missing, comparison.added) == ([], ["gone"], ["added"])
+
+
+def test_only_our_own_worker_gets_worse_in_the_report_of_peers() -> None:
+    """A peer that another machine slows down is shown as moved."""
+    old, new = report(), report(ours_per_s=1000.0)
+    faster = [msgspec.structs.replace(load, rows=[]) for load in new.loads[1:]]
+    comparison = compare(from_report(old), from_report(msgspec.structs.replace(new, loads=[new.loads[0], *faster])))
+    assert {each.new.name: each.verdict for each in comparison.movements} == {
+        "drain: bare aiohttp loop: jobs a second": Verdict.WITHIN,
+        "drain: this project: jobs a second": Verdict.WORSE,
+        "drain: taskiq <stream>: jobs a second": Verdict.WITHIN,
+        "drain: arq, as it comes: jobs a second": Verdict.WITHIN,
+    }
+    assert len(comparison.missing) == 6
+
+
+def test_a_file_is_of_the_usual_benchmarks_or_of_the_peers(tmp_path: Path) -> None:
+    """Both are read, and say what they measured; anything else is refused."""
+    assert parse(written(tmp_path / "old.json", run(1, 2)).read_bytes()) == (
+        from_measurements(run(1, 2)),
+        ["throughput"],
+    )
+    assert parse(encode(report())) == (from_report(report()), ["peers"])
+    with pytest.raises(msgspec.DecodeError):
+        parse(b"<html>")
+
+
+@pytest.mark.parametrize(("new", "status"), [((9, 8), 1), ((20, 30), 0), ((12, 8), 0)])
+def test_the_exit_status_is_1_if_something_got_worse(
+    new: tuple[float, ...],
+    status: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And a missed target alone is no news then; what moved is printed."""
+    old, later = written(tmp_path / "old.json", run(10, 11, 12)), written(tmp_path / "new.json", run(*new))
+    monkeypatch.setattr("sys.argv", ["bench", "--compare", str(old), "--new", str(later)])
+    assert command.main() == status
+    assert f"{int(status or new[0] == 20)} of 1 figures moved" in capsys.readouterr().out
+
+
+def test_without_names_the_benchmarks_of_the_earlier_run_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As often as asked; the JSON on standard output can be kept as the next earlier run."""
+    values = iter([5.0, 6.0])
+
+    async def measure() -> list[Measurement]:
+        return [at_least("a figure", next(values), "%", 60)]
+
+    old = written(tmp_path / "old.json", run(10, 11, 12))
+    monkeypatch.setitem(command.BENCHMARKS, "throughput", measure)
+    monkeypatch.setattr("sys.argv", ["bench", "--compare", str(old), "--repeat", "2", "--json"])
+    assert command.main() == 1
+    printed = capsys.readouterr()
+    assert msgspec.json.decode(printed.out, type=Measurement).high == 6
+    assert "1 of them for the worse" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--repeat", "0", "--repeat must be 1 or more; got 0"),
+        ("--new", "new.json", "--new NEW needs --compare OLD"),
+        ("--compare", "/nowhere.json", "/nowhere.json is not the JSON of a run"),
+    ],
+)
+def test_wrong_options_are_refused(
+    option: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is measured."""
+    monkeypatch.setattr("sys.argv", ["bench", option, value])
+    with pytest.raises(SystemExit, match="2"):
+        command.main()
+    assert said in capsys.readouterr().err
