@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import socket
 import subprocess
@@ -22,12 +23,31 @@ STOP_TIMEOUT_S = 20.0
 DURABLE = ("appendonly yes", "appendfsync everysec", "maxmemory-policy noeviction")
 
 
+PORTS = range(10_000, 32_768)
+"""Where `free_port` looks: below the ports that systems give to outgoing connections (Linux: from 32,768 on). One of
+those may be taken by a client in the moment before its server starts; and a client that tries such a port before there
+is a server may be connected to itself."""
+
+_returned: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that is free now."""
+    """Return a TCP port of 127.0.0.1 that is free now, and was not returned to this process before."""
+    for _ in range(len(PORTS)):
+        port = secrets.choice(PORTS)  # `random` is seeded alike in several processes of a test run
+        if port not in _returned and _is_free(port):
+            _returned.add(port)
+            return port
+    raise RuntimeError(f"no TCP port from {PORTS.start} to {PORTS.stop - 1} is free: end what uses them")
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 @contextmanager
