@@ -16,7 +16,7 @@ local REUSABLE_FOR = 1000000        -- us; a slot older than this is of no use t
 local MAX_NAMES = 20                -- egresses that one script looks at
 
 local key, pace, burst, tat         -- set by egress.begin
-local paced_by                      -- the pace at the last claim; nil if there was none
+local paced_by                      -- the pace of the last slot; nil if there was none
 local claims_since_bulk, taken, is_new, is_published
 local is_changed = false
 
@@ -26,7 +26,7 @@ function egress.begin(name, options)
     redis.call('HMGET', key, 'tat', 'since_bulk', 'taken', 'pace', 'user_pace'))
   tat = tonumber(stored_tat or 0)
   claims_since_bulk, taken = tonumber(since_bulk or 0), tonumber(stored_taken or 0)
-  is_new = not stored_pace
+  is_new = not user_pace
   paced_by = taken > 0 and tonumber(stored_pace or nil)
   is_published = tonumber(stored_pace or 0) == pace and tonumber(user_pace or 0) == options.user_pace
 end
@@ -39,8 +39,8 @@ function egress.count_claim(is_bulk, bulk_waits)
   claims_since_bulk = is_bulk and 0 or claims_since_bulk + (bulk_waits and 1 or 0)
 end
 
--- If the pace is shorter than at the last claim, let its last slot count for this pace only, or for the part of it that
--- is left. The slots before it, which may count for as long as the look-ahead and the burst, are as they were.
+-- If the pace is shorter than that of the last slot, let that slot count for this pace only, or for the part of it
+-- that is left. The slots before it, which may count for as long as the look-ahead and the burst, are as they were.
 function egress.follow_shorter_pace()
   if not paced_by or pace >= paced_by then return end
   local shrunk = clock.now_us + math.ceil((tat - clock.now_us) * pace / paced_by)
@@ -62,6 +62,11 @@ function egress.give_back(slot)
   taken, is_changed = taken - 1, true
   if slot <= clock.now_us - REUSABLE_FOR then return end
   tat = math.max(tat - pace, math.min(tat, clock.now_us))   -- never further back than now
+end
+
+-- Store the pace of a slot that was taken outside of a claim, for the next `follow_shorter_pace`.
+function egress.save_pace()
+  if paced_by ~= pace then redis.call('HSET', key, 'pace', pace) end
 end
 
 -- Keep a key of the egress for at least so long.

@@ -24,6 +24,7 @@ from worker.credentials.sources import entered
 from worker.exchange.client import ExchangeClient
 from worker.exchange.clock import ExchangeClock
 from worker.exchange.connections import check_local_address
+from worker.exchange.egress_slot import EgressSlots
 from worker.exchange.time_sync import synchronize
 from worker.logs import Event, log_fields
 from worker.metrics import WorkerMetrics
@@ -32,6 +33,7 @@ from worker.process.dispatcher import Dispatcher
 from worker.process.dispatching import ShardDispatch
 from worker.process.shared import Shared
 from worker.queue.claim import Claimer
+from worker.queue.egress_share import EgressShare, WholeEgress
 from worker.queue.egress_shares import EgressShares
 from worker.queue.rate import Pacing
 from worker.queue.redis_retry import RedisAvailability, ShardAvailability
@@ -84,6 +86,14 @@ async def open_dispatchers(
     shares = EgressShares(shards, clock, settings, pacing, availability=availability) if count > 1 else None
     runner_type, settler_type = _attempt_types(settings)
 
+    async def set_exchange_clock() -> None:
+        if shares is not None:
+            await shares.ask()
+        owned: list[EgressShare] = [WholeEgress(pacing) if shares is None else shares.of(n) for n in range(count)]
+        parts = list(zip(shards.clients, owned, strict=True))
+        slots = EgressSlots(parts, clock=clock, egress=settings.egress, pacing=pacing)
+        await synchronize(exchange_clock, exchange=exchange, clock=clock, slots=slots)
+
     async def open_shard(number: int, redis: Redis) -> ShardDispatch:
         served = availability if shares is None else ShardAvailability(availability, number)
         session = Session(redis, clock, settings, pacing, availability=served, metrics=metrics)
@@ -114,18 +124,7 @@ async def open_dispatchers(
         return ShardDispatch(dispatcher, session, served)
 
     async with entered(credentials), exchange:
-        await availability.retry_until_up(
-            lambda: synchronize(
-                exchange_clock,
-                redis=shards.home,
-                exchange=exchange,
-                clock=clock,
-                egress=settings.egress,
-                pacing=pacing,
-            ),
-            "the start",
-            is_starting=True,
-        )
+        await availability.retry_until_up(set_exchange_clock, "the start", is_starting=True)
         opened = [await open_shard(number, redis) for number, redis in enumerate(shards.clients)]
         metrics.in_flight.watch(lambda: sum(one.dispatcher.in_flight for one in opened))
         metrics.in_flight_limit.watch(lambda: settings.max_jobs)

@@ -37,8 +37,8 @@ lower the rate. The guard still applies."""
 
 EGRESS_MARGIN = 0.01
 EGRESS_BURST_S = 0.1
-"""6000 requests a minute, less 1 %, plus a burst of 0.1 s: at most 5950 in any minute. The rest is for requests for the
-exchange's time."""
+"""6000 requests a minute, less 1 %, plus a burst of 0.1 s: at most 5950 in any minute. The rest is for requests that
+take no slot, such as those of `copytrade doctor`."""
 
 EGRESS_WINDOW_S = 60.0
 """The window in which the exchange counts the requests of an egress."""
