@@ -29,6 +29,7 @@ from ops.bench.measurement import Measurement, merge
 from ops.bench.memory import CHANGES, memory
 from ops.bench.metrics import metrics
 from ops.bench.pacing import neighbour, one_user
+from ops.bench.profiles import profile
 from ops.bench.recovery import recovery
 from ops.bench.redis_load import redis_load
 from ops.bench.shards import shards
@@ -61,6 +62,7 @@ BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Measurement]]]] = {
     "forget": forget,
     "footprint": footprint,
     "tracing": tracing,
+    "profile": profile,
     "cluster": cluster,
     "shards": shards,
 }
