@@ -1,6 +1,7 @@
 """`python -m ops.bench [NAME ...] [--json]`: print measurements beside their targets, exit 1 if a target is missed.
 
-With `--compare OLD` the exit status is 1 if a figure got worse beyond its spread.
+With `--compare OLD` the exit status is 1 if a figure got worse beyond its spread. `python -m ops.bench peers` compares
+with other job queues; it is not among "all", and has options of its own (`--help`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from ops.bench.measurement import Measurement, merge
 from ops.bench.memory import CHANGES, memory
 from ops.bench.metrics import metrics
 from ops.bench.pacing import neighbour, one_user
+from ops.bench.peers import command as peers
 from ops.bench.profiles import profile
 from ops.bench.recovery import recovery
 from ops.bench.redis_load import redis_load
@@ -69,7 +71,9 @@ BENCHMARKS: dict[str, Callable[[], Coroutine[Any, Any, list[Measurement]]]] = {
 
 
 def main() -> int:
-    """Run the named benchmarks, all by default. Return the exit status."""
+    """Run the named benchmarks, all by default but `peers`. Return the exit status."""
+    if sys.argv[1:2] == ["peers"]:
+        return peers.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m ops.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}; all by default")
     parser.add_argument("--json", action="store_true", help="print JSON lines")

@@ -1,0 +1,99 @@
+"""The programs that are measured: what each is made of, and how it is run."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from ops.bench.peers.environments import python_of, versions_of
+from ops.bench.peers.report import BARE, OURS, Program
+
+PROGRAMS = Path(__file__).with_name("programs")
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A program in one set-up.
+
+    Attributes:
+        name: as in the report.
+        title: as people read it.
+        script: of `programs/`; its commands are those of `programs/protocol.py`.
+        environment: the lock of its environment; "" for the project's own.
+        variant: the script's set-up, if it has several.
+        distributions: whose versions the report shows.
+        set_up: one sentence: how it is run.
+        polls: whether its callers look for a result again and again, so that the pause matters.
+    """
+
+    name: str
+    title: str
+    script: str
+    environment: str
+    distributions: tuple[str, ...]
+    set_up: str
+    variant: str = ""
+    polls: bool = True
+
+    def command(self, verb: str) -> list[str]:
+        """Return the command line for a command of the protocol; makes the environment if need be."""
+        python = str(python_of(self.environment)) if self.environment else sys.executable
+        return [python, str(PROGRAMS / self.script), verb]
+
+    def program(self) -> Program:
+        """Return it as the report describes it."""
+        if self.environment:
+            versions = versions_of(self.environment, self.distributions)
+        else:
+            versions = {distribution: version(distribution) for distribution in self.distributions}
+        return Program(self.name, self.title, versions, self.set_up)
+
+
+BARE_LOOP = Contender(
+    BARE,
+    "bare aiohttp loop",
+    "",
+    "",
+    ("aiohttp", "msgspec"),
+    "64 tasks of one process build, sign and post the requests and read the replies: no queue, no Redis.",
+)
+OURS_PLAIN = Contender(
+    OURS,
+    "this project",
+    "copytrade_jobs.py",
+    "",
+    ("arq", "redis", "hiredis", "aiohttp"),
+    "`python -m worker` with its settings as they come, but rate limits far out of reach; a caller waits by "
+    "`Job.result`, which is notified.",
+    polls=False,
+)
+ARQ = Contender(
+    "arq",
+    "arq",
+    "arq_jobs.py",
+    "arq",
+    ("arq", "redis", "hiredis"),
+    "As it comes: 10 jobs at once, a poll every 0.5 s that reads up to 100 jobs.",
+)
+ARQ_TUNED = Contender(
+    "arq-tuned",
+    "arq, tuned",
+    "arq_jobs.py",
+    "arq",
+    ("arq", "redis", "hiredis"),
+    "64 jobs at once, a poll every 0.05 s that reads up to 1,000 jobs.",
+    variant="tuned",
+)
+SAQ = Contender(
+    "saq",
+    "saq",
+    "saq_jobs.py",
+    "saq",
+    ("saq", "redis", "hiredis"),
+    "64 jobs at once, each slot waits in a BLMOVE of its own; a caller waits by `Queue.apply`.",
+)
+
+CONTENDERS = (OURS_PLAIN, ARQ, ARQ_TUNED, SAQ)
+"""In the order of a round, without the bare loop, which comes first."""

@@ -1,0 +1,88 @@
+"""saq, with its Redis queue.
+
+By its documentation (saq-py.readthedocs.io, "Getting started", "Jobs", "Workers"; README and benchmarks of the
+repository) and its source, 0.26.4: `concurrency` tasks of a worker each wait for a job in a blocking BLMOVE; a job
+stays in the list of active ones until its result is written, so that one that a killed worker had is found by a sweep.
+There is no call that enqueues many. The Redis client is redis-py below 8 with hiredis, by its extras.
+
+The sweep. It runs when a worker starts, and then every minute at most. It takes jobs that have just been moved to the
+list, but not yet been marked as active, for stuck. So a queue's first worker, started on a full queue, sends some jobs
+twice, and of some it keeps no result. The load `drain` avoids that: its worker starts less than a minute after another.
+
+The result. `Queue.apply` polls, every 0.5 s by default, and sleeps once more after it has found the end: a caller waits
+for two pauses at least, so about 1 s. The README shows `poll_interval=0.1` for callers who want it sooner. Its other
+way, `Job.refresh(1)`, reads the job, and only then subscribes to its end: of a job that ends in between, as each of
+these does, it does not hear, and it raises TimeoutError after that second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from job import Exchange
+from protocol import REDIS_URL, Change, bounded, ready, run
+from saq import Queue, Status, Worker
+
+CONCURRENCY = 64
+RESULT_POLL_S = 0.5
+
+
+async def apply(ctx: dict[str, Any], *, change: Change) -> dict[str, Any]:
+    """Do the job."""
+    exchange: Exchange = ctx["exchange"]
+    return await exchange.apply(change)
+
+
+async def start(ctx: dict[str, Any]) -> None:
+    """Open the session."""
+    ctx["exchange"] = Exchange()
+    ready()
+
+
+async def stop(ctx: dict[str, Any]) -> None:
+    """Close the session."""
+    await ctx["exchange"].close()
+
+
+class SaqQueue:
+    """The queue of saq."""
+
+    _queue: Any
+
+    def work(self) -> None:
+        """Run saq's worker."""
+        asyncio.run(self._work())
+
+    async def _work(self) -> None:
+        queue = Queue.from_url(REDIS_URL)
+        await queue.connect()
+        await Worker(queue, [apply], concurrency=CONCURRENCY, startup=start, shutdown=stop).start()
+        await queue.disconnect()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Connect."""
+        self._queue = Queue.from_url(REDIS_URL)
+        await self._queue.connect()
+        yield
+        await self._queue.disconnect()
+
+    async def enqueue(self, changes: list[Change]) -> None:
+        """Enqueue each change by a call."""
+        await bounded(self._queue.enqueue("apply", change=change) for change in changes)
+
+    async def call(self, change: Change, poll_s: float | None) -> object:
+        """Enqueue one and wait, by `Queue.apply`, which polls."""
+        return await self._queue.apply("apply", change=change, poll_interval=poll_s or RESULT_POLL_S)
+
+    async def applied(self) -> AsyncIterator[bool]:
+        """Read all results."""
+        async for job in self._queue.iter_jobs([Status.COMPLETE]):
+            yield job.result["applied"]
+
+
+if __name__ == "__main__":
+    run(SaqQueue())

@@ -1,0 +1,71 @@
+"""Runs the loads in rounds: each program once, then each again."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+
+from ops.bench.peers.contenders import Contender
+from ops.bench.peers.plan import Figures, Plan
+from ops.bench.peers.report import BARE, Load, Row, summarize
+from ops.bench.peers.stage import IncompleteError
+
+RATE, RATIO = "rate_per_s", "ratio"
+
+
+def measure(plan: Plan, contenders: Sequence[Contender], rounds: int, jobs: int | None) -> Load:
+    """Run a load for some of its programs, and return what they reached.
+
+    Args:
+        plan: the load.
+        contenders: of its programs.
+        rounds: how often each runs.
+        jobs: how many jobs, for tries; None for the load's own number.
+    """
+    measured: dict[str, list[Figures]] = {contender.name: [] for contender in contenders}
+    failures: dict[str, list[str]] = {contender.name: [] for contender in contenders}
+    for number, contender in order(contenders, rounds):
+        print(f"measuring {plan.name}, round {number} of {rounds}: {contender.name}", file=sys.stderr)
+        try:
+            measured[contender.name].append(asyncio.run(plan.measure(contender, jobs)))
+        except IncompleteError as error:
+            print(f"{contender.name} failed: {error}", file=sys.stderr)
+            failures[contender.name].append(f"round {number}: {error}")
+            measured[contender.name].append({})
+    related = with_ratios(measured)
+    rows = [
+        Row(contender.name, summarize(related[contender.name]), _note(plan.note(contender), failures[contender.name]))
+        for contender in contenders
+    ]
+    return Load(plan.name, plan.title, plan.about, list(plan.figures), rows)
+
+
+def order(contenders: Sequence[Contender], rounds: int) -> Iterator[tuple[int, Contender]]:
+    """Yield the runs as they follow each other, each with the number of its round, from 1.
+
+    All programs run once before one runs again, so that a change of the machine's speed meets all of them.
+    """
+    for number in range(1, rounds + 1):
+        for contender in contenders:
+            yield number, contender
+
+
+def with_ratios(measured: Mapping[str, Sequence[Figures]]) -> dict[str, list[Figures]]:
+    """Add to each run with a rate its ratio to the rate of the bare loop in the same round, if that ran.
+
+    Args:
+        measured: by program, the figures of each round; {} for a round that failed.
+    """
+    bare = [figures.get(RATE) for figures in measured.get(BARE, [])]
+    return {
+        name: [
+            figures | ({RATIO: figures[RATE] / base} if base and RATE in figures else {})
+            for figures, base in zip(runs, bare or [None] * len(runs), strict=True)
+        ]
+        for name, runs in measured.items()
+    }
+
+
+def _note(note: str, failures: Sequence[str]) -> str:
+    return " ".join(text for text in (note, *failures) if text)
