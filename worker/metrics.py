@@ -60,6 +60,9 @@ class WorkerMetrics:
         self.redis_errors = Counter(
             "copytrade_redis_errors_total", "Calls that Redis did not reply to, or refused", "kind"
         )
+        self.shards_unserved = Gauge(
+            "copytrade_shards_unserved", "Shards in which this process claims nothing, as Redis does not serve it there"
+        )
         self.event_loop_lag = Histogram(
             "copytrade_event_loop_lag_seconds", "How late a timer of the event loop fires", LAG_BOUNDS_S
         )

@@ -1,4 +1,8 @@
-"""Whether a worker process is ready: it claims and sends. All of it is known when it is asked; no probe costs Redis."""
+"""Whether a worker process is ready: it claims and sends. All of it is known when it is asked; no probe costs Redis.
+
+A worker of several shards is ready while it serves one of them: to restart it would help none of the others, and would
+hold up its users. What it does not serve meanwhile is told beside.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from producers.transport.redis_errors import ErrorKind
 from worker.clock import Clock
 from worker.metrics import WorkerMetrics
+from worker.queue.egress_shares import PART as SHARES
 from worker.queue.redis_retry import OF_SHARD, RedisAvailability, RedisProblem
 from worker.queue.session import Session
 
@@ -21,10 +26,20 @@ LAG_MEMORY_S = 10.0
 """How long a lag above the maximum counts; probes usually come as often."""
 
 NOT_NEEDED_TO_SEND = frozenset(
-    {"announcing this worker", "control jobs", "counting users", "cron jobs", "wake-ups", "waking other workers"}
+    {
+        "announcing this worker",
+        "control jobs",
+        "counting users",
+        "cron jobs",
+        SHARES,
+        "wake-ups",
+        "waking other workers",
+    }
 )
-"""Parts of the worker that Redis may refuse while it claims and sends. They are asked again at long intervals, too, so
+"""Parts of the worker that Redis may refuse while it claims and sends. Most are asked again at long intervals, too, so
 that they hear late that Redis is back. A Redis that is away is known from the renewals of the session."""
+
+UNTRUSTED = "it cannot be trusted: Redis did not confirm it in time, and nothing is sent"
 
 
 class LoopLag:
@@ -67,17 +82,46 @@ class Health:
 
     def unready_reasons(self) -> dict[str, str]:
         """Return why the worker is not ready, by the part that is not; empty if it is."""
+        is_served = len(self.unserved_shards()) < len(self.sessions)
         return unready_reasons(
-            [problem for part, problem in self._availability.problems.items() if _is_needed(part)],
+            [] if is_served else self._needed().values(),
             is_started=bool(self.sessions),
-            is_session_trusted=all(session.is_trusted(session.session_id) for session in self.sessions),
+            is_session_trusted=is_served or all(map(_is_trusted, self.sessions)),
             is_lag_high=self._lag.is_high,
             is_stopping=self.is_stopping,
         )
 
+    def unserved_shards(self) -> dict[int, str]:
+        """Return why the worker claims nothing in a shard, by the number of each shard for which that is so."""
+        needed, found = self._needed(), dict[int, str]()
+        for number, session in enumerate(self.sessions):
+            suffix = f"{OF_SHARD}{number}" if len(self.sessions) > 1 else ""
+            problems = [problem.problem for part, problem in needed.items() if part.endswith(suffix)]
+            if problems or not _is_trusted(session):
+                found[number] = problems[0] if problems else f"the session: {UNTRUSTED}"
+        return found
 
-def _is_needed(part: str) -> bool:
-    return part.partition(OF_SHARD)[0] not in NOT_NEEDED_TO_SEND
+    def unserved_count(self) -> int | None:
+        """Return the number of these shards; None before it dispatches."""
+        return len(self.unserved_shards()) if self.sessions else None
+
+    def degraded(self) -> dict[str, str]:
+        """Return what does not work in a queue with several shards, by its name; the others may work."""
+        if len(self.sessions) <= 1:
+            return {}
+        found = {f"shard {number}": reason for number, reason in self.unserved_shards().items()}
+        if problem := self._availability.problems.get(SHARES):
+            found["egress"] = f"its shares cannot be read, and each shard sends by the smallest: {problem.problem}"
+        return found
+
+    def _needed(self) -> dict[str, RedisProblem]:
+        """Return the problems of the parts that are needed to send."""
+        found = self._availability.problems.items()
+        return {part: problem for part, problem in found if part.partition(OF_SHARD)[0] not in NOT_NEEDED_TO_SEND}
+
+
+def _is_trusted(session: Session) -> bool:
+    return session.is_trusted(session.session_id)
 
 
 def unready_reasons(
@@ -104,7 +148,7 @@ def unready_reasons(
     if not is_started:
         reasons.setdefault("scripts", "none has run yet: the worker is starting")
     elif not is_session_trusted:
-        reasons["session"] = "it cannot be trusted: Redis did not confirm it in time, and nothing is sent"
+        reasons["session"] = UNTRUSTED
     if is_lag_high:
         reasons["event_loop"] = f"a timer was late by more than {MAX_LAG_S:g} s within the last {LAG_MEMORY_S:g} s"
     if is_stopping:

@@ -38,7 +38,13 @@ _compact = partial(json.dumps, separators=(",", ":"))  # as the gateway answers
 
 @asynccontextmanager
 async def serve(
-    host: str, port: int, *, metrics: Iterable[Family], unready_reasons: Reasons, clock: Clock
+    host: str,
+    port: int,
+    *,
+    metrics: Iterable[Family],
+    unready_reasons: Reasons,
+    degraded: Reasons = dict,
+    clock: Clock,
 ) -> AsyncIterator[None]:
     """Serve `/metrics`, `/livez` and `/readyz` meanwhile.
 
@@ -47,9 +53,10 @@ async def serve(
         port: the port.
         metrics: what `/metrics` shows.
         unready_reasons: returns why the worker is not ready, by the part that is not; empty if it is.
+        degraded: returns what does not work although the worker may be ready.
         clock: sleeps.
     """
-    runner = web.ServerRunner(FewConnections(_answers(metrics, unready_reasons)), shutdown_timeout=SHUTDOWN_S)
+    runner = web.ServerRunner(FewConnections(_answers(metrics, unready_reasons, degraded)), shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     listening = asyncio.create_task(_listen(runner, host, port, clock), name="copytrade metrics")
     try:
@@ -59,7 +66,9 @@ async def serve(
         await runner.cleanup()
 
 
-def _answers(metrics: Iterable[Family], unready_reasons: Reasons) -> Callable[[web.BaseRequest], web.Response]:
+def _answers(
+    metrics: Iterable[Family], unready_reasons: Reasons, degraded: Reasons
+) -> Callable[[web.BaseRequest], web.Response]:
     def scrape() -> web.Response:
         return web.Response(body=exposition(metrics), headers={"Content-Type": MEDIA_TYPE})
 
@@ -67,10 +76,10 @@ def _answers(metrics: Iterable[Family], unready_reasons: Reasons) -> Callable[[w
         return web.json_response({"status": "ok"}, dumps=_compact)
 
     def readyz() -> web.Response:
-        if reasons := unready_reasons():
-            content = {"ready": False, "reasons": dict(reasons)}
-            return web.json_response(content, status=HTTPStatus.SERVICE_UNAVAILABLE, dumps=_compact)
-        return web.json_response({"ready": True, "reasons": {}}, dumps=_compact)
+        reasons, broken = dict(unready_reasons()), dict(degraded())
+        content = {"ready": not reasons, "reasons": reasons} | ({"degraded": broken} if broken else {})
+        status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
+        return web.json_response(content, status=status, dumps=_compact)
 
     answers = {"/metrics": scrape, "/livez": livez, "/readyz": readyz}
 

@@ -37,6 +37,7 @@ class Monitoring:
         self.availability = RedisAvailability(clock, self.metrics)
         self._lag = LoopLag(clock, self.metrics)
         self.health = Health(self.availability, self._lag)
+        self.metrics.shards_unserved.watch(self.health.unserved_count)
 
     @asynccontextmanager
     async def serve(self, version: str, worker: str) -> AsyncIterator[None]:
@@ -59,6 +60,7 @@ class Monitoring:
                 self._settings.metrics_port,
                 metrics=self.metrics,
                 unready_reasons=self.health.unready_reasons,
+                degraded=self.health.degraded,
                 clock=self._clock,
             ):
                 yield

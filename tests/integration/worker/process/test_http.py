@@ -31,13 +31,20 @@ class HeldClock(ManualClock):
 async def test_a_port_that_is_taken_is_served_when_it_is_free(caplog: pytest.LogCaptureFixture) -> None:
     """The worker that is replaced may still have it. The attempts in between are logged once."""
     caplog.set_level("INFO", "worker.process.http")
-    clock, ready = HeldClock(), {"redis": "Redis did not answer"}
+    clock, ready, broken = HeldClock(), {"redis": "Redis did not answer"}, dict[str, str]()
     other = socket.create_server(("127.0.0.1", 0))
     port = other.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     async with (
         asyncio.timeout(30),
-        serve("127.0.0.1", port, metrics=WorkerMetrics(), unready_reasons=lambda: ready, clock=clock),
+        serve(
+            "127.0.0.1",
+            port,
+            metrics=WorkerMetrics(),
+            unready_reasons=lambda: ready,
+            degraded=lambda: broken,
+            clock=clock,
+        ),
         aiohttp.ClientSession() as http,
     ):
         await clock.sleeping.wait()
@@ -50,11 +57,12 @@ async def test_a_port_that_is_taken_is_served_when_it_is_free(caplog: pytest.Log
         async with http.get(f"{url}/readyz") as unready, http.get(f"{url}/livez") as alive:
             replies = (unready.status, await unready.text(), alive.status)
         ready.clear()
+        broken["shard 2"] = "Redis is full"
         async with http.get(f"{url}/readyz") as now_ready:
-            status = now_ready.status
+            status, content = now_ready.status, await now_ready.text()
 
     assert replies == (503, '{"ready":false,"reasons":{"redis":"Redis did not answer"}}', 200)
-    assert status == 200
+    assert (status, content) == (200, '{"ready":true,"reasons":{},"degraded":{"shard 2":"Redis is full"}}')
     assert [message.partition(",")[0] for message in caplog.messages] == [
         "metrics and health are not served",
         f"serving metrics and health on {url}",

@@ -52,6 +52,8 @@ async def test_a_shard_that_does_not_answer_holds_up_its_own_users_only(tmp_path
             try:
                 others = [job for user, job in of_user.items() if user not in mine]
                 results = await asyncio.gather(*(job.result() for job in others))
+                health = worker._monitoring.health
+                seen = health.unready_reasons(), [*health.degraded()]
                 held = {arrival.user for arrival in double.ledger.arrivals}.isdisjoint(mine)
                 await asyncio.to_thread(owners[away].thaw)
                 results += await asyncio.gather(*(of_user[user].result() for user in mine))
@@ -60,5 +62,6 @@ async def test_a_shard_that_does_not_answer_holds_up_its_own_users_only(tmp_path
                 await asyncio.gather(running, return_exceptions=True)
 
     assert held
+    assert seen == ({}, [f"shard {away}"])
     assert len(owners) == len({owner.port for owner in owners}) == SHARDS
     assert all(result.applied for result in results)

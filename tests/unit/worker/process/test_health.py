@@ -12,6 +12,7 @@ from producers.transport.redis_errors import ErrorKind
 from tests.support.manual_clock import ManualClock
 from worker.metrics import WorkerMetrics
 from worker.process.health import LAG_MEMORY_S, MAX_LAG_S, NOT_NEEDED_TO_SEND, Health, LoopLag, unready_reasons
+from worker.queue.egress_shares import PART as SHARES
 from worker.queue.redis_retry import RedisAvailability, RedisProblem, ShardAvailability
 from worker.queue.session import PART as RENEWAL
 
@@ -61,6 +62,65 @@ def test_only_parts_that_are_needed_to_send_make_a_worker_unready(clock: ManualC
 
     assert before == {"scripts": "none has run yet: the worker is starting"}
     assert after == {"scripts": "Redis's ACL does not let this user do that"}
+
+
+class StandIn:
+    """A session of which only the trust is asked."""
+
+    session_id = "s"
+
+    def __init__(self, *, is_trusted: bool = True) -> None:
+        self.is_trusted = lambda _: is_trusted
+
+
+@pytest.fixture
+def of_shards(clock: ManualClock) -> tuple[Health, RedisAvailability]:
+    """The health of a worker that serves three shards, and what it depends on."""
+    availability = RedisAvailability(clock)
+    health = Health(availability, LoopLag(clock, WorkerMetrics()))
+    sessions: list[Any] = [StandIn() for _ in range(3)]
+    health.sessions = sessions
+    return health, availability
+
+
+def test_a_worker_is_ready_while_it_serves_one_of_its_shards(
+    of_shards: tuple[Health, RedisAvailability],
+) -> None:
+    """What is away is told beside. A restart would mend none of it."""
+    health, availability = of_shards
+    found = []
+    for number in range(3):
+        ShardAvailability(availability, number).failed("claims", ConnectionRefusedError())
+        found.append((health.unserved_count(), health.unready_reasons(), health.degraded()))
+    away = "Redis did not answer: nothing listens there"
+
+    assert found == [
+        (1, {}, {"shard 0": away}),
+        (2, {}, {"shard 0": away, "shard 1": away}),
+        (3, {"redis": away}, {"shard 0": away, "shard 1": away, "shard 2": away}),
+    ]
+
+
+def test_a_shard_whose_session_cannot_be_trusted_is_not_served(of_shards: tuple[Health, RedisAvailability]) -> None:
+    """Without a session in any of them nothing is sent."""
+    health, _ = of_shards
+    sessions: list[Any] = [StandIn(), StandIn(is_trusted=False)]
+    health.sessions = sessions
+    one = (health.unready_reasons(), [*health.degraded()])
+    health.sessions = sessions[1:]
+
+    assert one == ({}, ["shard 1"])
+    assert (list(health.unready_reasons()), health.degraded()) == (["session"], {})
+
+
+def test_a_worker_that_hears_no_shares_of_its_egress_is_ready(of_shards: tuple[Health, RedisAvailability]) -> None:
+    """It sends by the smallest, which an operator can see."""
+    health, availability = of_shards
+    availability.failed(SHARES, ConnectionRefusedError())
+
+    assert health.unready_reasons() == {}
+    assert health.unserved_count() == 0
+    assert health.degraded()["egress"].startswith("its shares cannot be read, and each shard sends by the smallest: ")
 
 
 class LateClock(ManualClock):
