@@ -62,10 +62,10 @@ def move_key_by_key(cluster: ClusterSetup, slot: int, target: Valkey) -> Iterato
     cluster.command(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
     moved = 0
     yield moved
-    password = ("AUTH", cluster.password) if cluster.password else ()
+    login = ("AUTH2", cluster.user, cluster.password) if cluster.user else ("AUTH", cluster.password)
     while keys := cluster.command(source, "CLUSTER", "GETKEYSINSLOT", slot, KEYS_A_STEP):
         where = ("127.0.0.1", target.port, "", 0, MIGRATE_TIMEOUT_MS)
-        cluster.command(source, "MIGRATE", *where, *password, "KEYS", *keys)
+        cluster.command(source, "MIGRATE", *where, *(login if cluster.password else ()), "KEYS", *keys)
         moved += len(keys)
         yield moved
     for node in (target, source):

@@ -1,4 +1,7 @@
-"""The queue's slot is moved to another primary of a cluster, in both ways, while producers enqueue and workers send."""
+"""The queue's slot is moved to another primary of a cluster, in both ways, while producers enqueue and workers send.
+
+The nodes have the configuration and the users of ops/deploy/cluster.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,10 @@ from tests.acceptance.conftest import USERS, WITHIN_S
 from tests.acceptance.test_cluster import assert_within_limits, values_by_user
 from tests.support.changes import change
 from tests.support.clusters import SLOT, empty, owner
+from tests.support.deploy import DEPLOY, node_configuration
 from worker.logs import Event
 
-PASSWORD = "the-nodes-own"
+OPERATOR = "copytrade-operator"
 ROUNDS = 15
 BEING_MOVED = "the queue's slot is being moved to another node, key by key"
 PATIENT = {"COPYTRADE_REQUEST_TIMEOUT_S": "10", "COPYTRADE_LOG_FORMAT": "json"}
@@ -34,7 +38,12 @@ PATIENT = {"COPYTRADE_REQUEST_TIMEOUT_S": "10", "COPYTRADE_LOG_FORMAT": "json"}
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterSetup]:
     """The cluster."""
     folder = tmp_path_factory.mktemp("cluster")
-    with redis_cluster(folder, password=PASSWORD, with_replicas=False) as running:
+    users = folder / "users.acl"
+    users.write_bytes((DEPLOY.parent / "redis.acl").read_bytes() + (DEPLOY / "cluster/users.acl").read_bytes())
+    config = node_configuration(DEPLOY / "valkey.conf", DEPLOY / "cluster/node.conf", users)
+    with redis_cluster(
+        folder, user=OPERATOR, password="CHANGE-operator", config=config, with_replicas=False
+    ) as running:
         yield running
 
 

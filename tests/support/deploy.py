@@ -14,11 +14,25 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "ops" / "deploy"
+OF_THE_PLACE = {"aclfile", "bind", "port", "dir"}
+"""What a test's servers have of their own."""
 
 
 def tool(name: str) -> Path:
     """Return a program of the tests' environment, such as hadolint."""
     return Path(sys.executable).with_name(name)
+
+
+def configuration(*paths: Path) -> list[str]:
+    """Return the lines of a server's configuration, without comments, and without what says where it is."""
+    lines = [line for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if line and not line.startswith("#") and line.split()[0] not in OF_THE_PLACE]
+
+
+def node_configuration(valkey_conf: Path, node_conf: Path, aclfile: Path) -> dict[str, str]:
+    """Return the configuration of a cluster's nodes."""
+    lines = [*configuration(valkey_conf, node_conf), f"aclfile {aclfile}"]
+    return dict(line.split(" ", 1) for line in lines)
 
 
 def manifests() -> list[dict[str, Any]]:

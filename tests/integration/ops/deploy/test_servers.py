@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
 import stat
 import subprocess
@@ -13,15 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from ops.redis_cluster import ClusterSetup, redis_cluster
 from ops.redis_server import Valkey
 from producers import CheckStatus, JobState, Producer, ProducerSettings, diagnose
 from tests.support.changes import change
-from tests.support.deploy import DEPLOY
+from tests.support.deploy import DEPLOY, configuration
 
 WITHIN_S = 30.0
 PASSWORDS = {"CHANGE-replica": "r", "CHANGE-sentinels": "s", "CHANGE-sentinel": "t", "CHANGE-watcher": "w"}
-OF_THE_TEST = {"aclfile", "bind", "port", "dir"}
 
 
 @pytest.fixture
@@ -37,12 +34,11 @@ def secrets(tmp_path: Path) -> Path:
 
 
 def configured(name: str) -> list[str]:
-    """Return the lines of a configuration, without the places and with the passwords of a test."""
-    text = (DEPLOY / name).read_text(encoding="utf-8")
+    """Return the lines of a configuration, with the passwords of a test."""
+    text = "\n".join(configuration(DEPLOY / name))
     for placeholder, password in PASSWORDS.items():
         text = text.replace(placeholder, password)
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return [line for line in lines if line.partition(" ")[0] not in OF_THE_TEST]
+    return text.splitlines()
 
 
 @pytest.fixture
@@ -73,21 +69,6 @@ def watched(tmp_path: Path, secrets: Path) -> Iterator[str]:
         yield f"sentinel://{user}@127.0.0.1:{sentinel.port}/copytrade/0?{options}"
 
 
-@pytest.fixture
-def replicated(tmp_path: Path, secrets: Path) -> Iterator[ClusterSetup]:
-    """A primary and its replica, with the files of `cluster/` and the users of the secrets."""
-    acl = tmp_path / "users.acl"
-    users = (secrets / "users.acl").read_text(encoding="utf-8")
-    acl.write_text("\n".join([users, *configured("sentinel/users.acl")]) + "\n")
-    (operator,) = re.findall(r"copytrade-operator on >(\S+)", users)
-    lines = [*configured("valkey.conf"), *configured("cluster/node.conf"), f"aclfile {acl}"]
-    config = dict(line.split(" ", 1) for line in lines)
-    with redis_cluster(
-        tmp_path / "nodes", size=1, user="copytrade-operator", password=operator, config=config
-    ) as running:
-        yield running
-
-
 async def test_the_secrets_fit_to_the_server_and_the_doctor_finds_nothing_wrong(
     server: Valkey, secrets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,21 +87,6 @@ async def test_the_secrets_fit_to_the_server_and_the_doctor_finds_nothing_wrong(
 
     assert [check for check in checks if check.status is not CheckStatus.OK and check.name != "workers"] == []
     assert {"eviction", "persistence", "memory"} <= {check.name for check in checks}
-
-
-async def test_the_nodes_of_a_cluster_serve_the_users_of_the_secrets(replicated: ClusterSetup, secrets: Path) -> None:
-    """A producer enqueues, and the doctor finds nothing wrong but that there is no worker."""
-    user = (secrets / "producer_dsn").read_text(encoding="utf-8").removeprefix("redis://").partition("@")[0]
-    dsn = f"redis+cluster://{user}@127.0.0.1:{replicated.nodes[1].port}"
-
-    async with asyncio.timeout(WITHIN_S), Producer.connect(dsn, wait_s=WITHIN_S) as producer:
-        job = await producer.enqueue(change())
-        state = (await job.status()).state
-    checks = await diagnose(ProducerSettings(redis_dsn=dsn))
-
-    assert state is JobState.QUEUED
-    assert [check for check in checks if check.status is not CheckStatus.OK and check.name != "workers"] == []
-    assert "cluster" in {check.name for check in checks}
 
 
 def test_keys_are_for_the_containers_user_alone(secrets: Path) -> None:
