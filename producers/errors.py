@@ -6,7 +6,7 @@ ProducerError
 │   ├── InvalidId        an ID is not valid, or in use for another arq app's job; nothing was written
 │   ├── InvalidLimit     a user's own rate is out of bounds; nothing was written
 │   └── InvalidCursor    not a position in the results of this batch
-├── SettingsError        an environment variable or a DSN cannot be used
+├── SettingsError        an environment variable or a DSN cannot be used; a call with such a DSN wrote nothing
 ├── LaneFull             the lane is at its limit; the change was not written
 ├── ChangeConflict       the job ID was accepted before, for a change of other content
 ├── LayoutMismatch       the queue has another layout, or another number of shards; the message says what to do
@@ -94,7 +94,10 @@ class InvalidCursor(InvalidArgument):
 
 
 class SettingsError(ProducerError):
-    """A setting that cannot be used. The message names the variable, the rule and the value."""
+    """A setting that cannot be used. The message names the variable, the rule and the value.
+
+    Calls raise it too, if the DSN names a cluster as a single server, or the reverse: nothing was written.
+    """
 
 
 class LaneFull(ProducerError):

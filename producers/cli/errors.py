@@ -15,7 +15,7 @@ from producers.cli.input.row_errors import BadInput
 from producers.cli.text import escape
 from producers.errors import InvalidArgument, ProducerError, abbreviated
 from producers.settings import redact_dsn, variable_name
-from producers.transport.explain import describe
+from producers.transport.explain import describe, is_wrong_server
 
 PROG = "copytrade"
 
@@ -72,7 +72,7 @@ def _exit_code_and_message(error: BaseException, command: click.Command | None) 
             exit_code = ExitCode.BAD_INPUT
         case RedisError():
             message = describe(error)
-            exit_code = ExitCode.UNAVAILABLE
+            exit_code = ExitCode.BAD_INPUT if is_wrong_server(error) else ExitCode.UNAVAILABLE
         case click.ClickException() | click.Abort():
             exit_code, message = _of_click(error)
         case BrokenPipeError():

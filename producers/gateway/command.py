@@ -57,6 +57,7 @@ def serve(
     try:
         from producers.gateway.app import create_app  # noqa: PLC0415 - see the module docstring
         from producers.gateway.serving.server import listen, run  # noqa: PLC0415
+        from producers.monitor.start_check import check_redis  # noqa: PLC0415
     except ImportError as exc:
         raise CommandFailed(ExitCode.FAILED, NO_EXTRA) from exc
 
@@ -67,6 +68,7 @@ def serve(
         raise BadInput(f"--no-auth: is possible on loopback only; {host} can be reached from other machines")
     _check_tls(**tls)
     settings = _settings(cli, no_auth=no_auth, read_only=read_only)
+    cli.run_async(check_redis(settings))
     if not is_local:
         _check_exposed(cli)
     log_to_stderr(settings.log_level.upper(), settings.log_format.lower())

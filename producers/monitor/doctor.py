@@ -71,8 +71,8 @@ async def checks(redis: Redis | Shards[Redis], settings: ProducerSettings) -> li
             for client in clients.clients
         ]
         return [*merge_checks(servers), *await _queue(clients)]
-    except (RedisError, QueueUnavailable) as exc:
-        error = exc.__cause__ if isinstance(exc, QueueUnavailable) and exc.__cause__ is not None else exc
+    except (RedisError, QueueUnavailable, SettingsError) as exc:
+        error = exc.__cause__ if isinstance(exc.__cause__, RedisError) else exc
         return [_unusable(redact_dsn(settings.redis_dsn), error)]
 
 

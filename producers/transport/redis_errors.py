@@ -31,6 +31,7 @@ _CODE_OF_CLASS = {
     ReadOnlyError: "READONLY",
     TryAgainError: "TRYAGAIN",
 }
+_CLUSTER_NOTE = "on a connection to a Redis Cluster"
 _pipeline_prefix = re.compile(r"^Command # \d+ \(.*\) of pipeline caused error: (?:\(['\"])?", re.DOTALL)
 _script_prefix = re.compile(r"^(?:ERR )?Error running script.*@user_script: ?\d+: ", re.DOTALL)
 _code = re.compile(r"-?([A-Z]+) ")
@@ -48,6 +49,17 @@ def refusal_code(error: BaseException) -> str:
             return code
     found = _code.match(refusal_text(error))
     return found[1] if found else ""
+
+
+def mark_from_cluster(error: BaseException) -> None:
+    """Note in an error that it comes from looking for the owner of a slot, or from a connection to it."""
+    if not is_from_cluster(error):
+        error.add_note(_CLUSTER_NOTE)
+
+
+def is_from_cluster(error: BaseException) -> bool:
+    """Return whether an error was marked so."""
+    return _CLUSTER_NOTE in getattr(error, "__notes__", ())
 
 
 class ErrorKind(StrEnum):

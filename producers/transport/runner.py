@@ -11,10 +11,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from producers.contract.layout import REFUSAL
-from producers.errors import LayoutMismatch, ProducerError, QueueFull, QueueUnavailable
+from producers.errors import LayoutMismatch, ProducerError, QueueFull, QueueUnavailable, SettingsError
 from producers.transport.blocking import BLOCKED_PAUSE_S, blocking_share
 from producers.transport.clients import check_loop, keyspace_of
-from producers.transport.explain import describe
+from producers.transport.explain import describe, is_wrong_server
 from producers.transport.layout_check import check_home, home_to_check, with_layout_check
 from producers.transport.plan import Plan, RunScript, Step, Transaction
 from producers.transport.redis_errors import FULL, refusal_code
@@ -25,7 +25,7 @@ from producers.transport.transaction import as_script, convert
 T = TypeVar("T")
 
 _ERRORS: dict[str, type[ProducerError]] = {FULL: QueueFull, REFUSAL: LayoutMismatch}
-"""What the codes of refusals become. Any other is QueueUnavailable."""
+"""What the codes of refusals become."""
 
 
 async def run_plan(redis: Redis, plan: Plan[T] | Step[T], action: str) -> T:
@@ -167,17 +167,20 @@ async def reraise_cancellation(reply: Awaitable[T]) -> T:
 def translate_errors(action: str, if_refused: Callable[[], str] | None = None) -> Iterator[None]:
     """Raise an error of this package in place of one of redis-py; for synchronous code too.
 
-    That is QueueUnavailable, or LayoutMismatch if a script refuses the queue: one that began since its layout was read.
+    That is QueueUnavailable. Or LayoutMismatch if a script refuses the queue: one that began since its layout was read.
+    Or SettingsError if the DSN names a cluster as a single server, or the reverse.
 
     Args:
         action: what the caller was doing, for the message.
-        if_refused: returns what to say instead if Redis is full, or the queue is refused: nothing is in doubt then.
+        if_refused: returns what to say instead in these cases, or if Redis is full: nothing is in doubt then.
     """
     try:
         yield
     except RedisError as exc:  # redis-py wraps its OSErrors; any other is of the caller's iterable
-        is_refused = refusal_code(exc) in _ERRORS
-        raise unavailable(if_refused() if is_refused and if_refused else action, exc) from exc
+        error = unavailable(action, exc)
+        if if_refused and type(error) is not QueueUnavailable:
+            error = unavailable(if_refused(), exc)
+        raise error from exc
 
 
 def wait_s_of(redis: Any) -> float:
@@ -187,6 +190,6 @@ def wait_s_of(redis: Any) -> float:
 
 
 def unavailable(action: str, exc: RedisError) -> ProducerError:
-    """Return the QueueUnavailable or the LayoutMismatch for an error of redis-py."""
-    error = _ERRORS.get(refusal_code(exc), QueueUnavailable)
-    return error(f"{action}: {describe(exc)}")
+    """Return the QueueUnavailable, LayoutMismatch or SettingsError for an error of redis-py."""
+    kind = SettingsError if is_wrong_server(exc) else _ERRORS.get(refusal_code(exc), QueueUnavailable)
+    return kind(f"{action}: {describe(exc)}")

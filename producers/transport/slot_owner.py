@@ -17,7 +17,7 @@ from redis.crc import key_slot
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from producers.transport.connections import NotConnected, PrimaryDemoted
-from producers.transport.redis_errors import is_away, refusal_code
+from producers.transport.redis_errors import is_away, mark_from_cluster, refusal_code
 
 Address: TypeAlias = tuple[str, int]
 
@@ -82,6 +82,7 @@ class SlotOwner:
             return NotConnected(f"slot {self.slot}, which holds the queue, has no owner")
         error = NotConnected(str(failures[-1]))
         error.__cause__ = failures[-1]
+        mark_from_cluster(error)
         return error
 
     def has_moved(self, error: RedisError, node: Address) -> bool:
@@ -90,6 +91,7 @@ class SlotOwner:
         Only the owner's count: connections to the one before it end with such errors too. That of another slot says
         nothing: an app's own key, used on the queue's client.
         """
+        mark_from_cluster(error)
         code, named = refusal_code(error), _moved.match(str(error))
         if named is not None and int(named["slot"]) != self.slot:
             return False

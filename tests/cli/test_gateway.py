@@ -52,6 +52,13 @@ def test_a_gateway_that_would_be_open_to_others_or_cannot_serve_does_not_start(
     assert message in copytrade.error("serve", *arguments, status=2)
 
 
+def test_a_gateway_on_a_redis_that_will_never_serve_it_does_not_start(valkey_dsn: str) -> None:
+    """One line says why, as a worker's does."""
+    said = Copytrade(valkey_dsn.replace("redis://", "redis+cluster://")).error("serve", status=2)
+
+    assert said.startswith("--redis: this Redis is not in cluster mode (")
+
+
 def test_a_gateway_on_a_port_in_use_says_so_and_prints_no_address(copytrade: Copytrade) -> None:
     """The address would be another program's."""
     with socket.create_server(("127.0.0.1", 0)) as other:

@@ -18,7 +18,7 @@ from producers.cli import root as root_module
 from producers.cli.exit_codes import ExitCode, exit_code_for
 from producers.cli.root import root
 from producers.errors import ProducerError
-from tests.support.copytrade import Copytrade
+from tests.support.copytrade import FLAGS, Copytrade
 
 READING = ("batch list", "paused", "dead list", "top --once", "user show 1001")
 
@@ -120,6 +120,16 @@ def test_without_redis_every_command_ends_with_one_line_and_status_3(command: st
     assert "Redis did not answer" in said
     assert "--redis" in said
     assert "secret" not in said
+
+
+@pytest.mark.parametrize("words", [("paused",), ("enqueue", "--user", "1001", *FLAGS), ("user", "pin", "1001", "far")])
+def test_a_single_server_that_is_named_as_a_cluster_is_a_wrong_setting(valkey_dsn: str, words: tuple[str, ...]) -> None:
+    """Nothing was accepted, and nothing is to be repeated."""
+    said = Copytrade(valkey_dsn.replace("redis://", "redis+cluster://")).error(*words, status=2)
+
+    assert "this Redis is not in cluster mode" in said
+    assert "begin --redis with redis://" in said
+    assert not any(word in said for word in ("may or may not", "repeat", "again"))
 
 
 def test_a_malformed_dsn_is_reported_without_its_password() -> None:

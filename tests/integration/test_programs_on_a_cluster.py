@@ -132,6 +132,17 @@ def test_people_work_on_a_cluster_with_the_command_line(
     assert [key for key in found if not key.startswith(b"{copytrade}:")] == []
 
 
+def test_a_cluster_that_is_named_as_a_single_server_is_a_wrong_setting(cluster: ClusterSetup) -> None:
+    """Whichever node is named, and whether it is told that the key, or a script's other keys, are elsewhere."""
+    for node in cluster.nodes:
+        copytrade = Copytrade(node.dsn)
+        for words in (("paused",), ("enqueue", "--user", "1001", *FLAGS), ("serve",)):
+            said = copytrade.error(*words, status=2)
+            assert "this Redis is in cluster mode" in said
+            assert "repeat" not in said
+    assert keys_on(cluster) == {}
+
+
 async def test_the_gateway_serves_a_cluster(cluster: ClusterSetup, redis: ArqRedis, rig: Rig) -> None:
     """Changes, fan-outs, the overview and metrics, with access keys that are in the cluster too."""
     key = await access_key(redis, Scope.READ, Scope.ENQUEUE)

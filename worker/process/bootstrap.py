@@ -14,7 +14,8 @@ from producers.errors import LayoutMismatch, SettingsError
 from producers.monitor.redis_checks import is_cluster
 from producers.tracing import OFF, open_tracing
 from producers.transport.clients import follows_cluster
-from producers.transport.explain import CLUSTER, DSN, describe, explain
+from producers.transport.explain import describe, explain
+from producers.transport.explanations import CLUSTER, DSN
 from producers.transport.runner import check_shards
 from producers.transport.shards import Shards
 from worker.attempt.attempt import AttemptRunner

@@ -13,7 +13,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from tenacity.wait import wait_random_exponential
 
 from producers.errors import SettingsError
-from producers.transport.explain import DSN, describe, explain
+from producers.transport.explain import describe, explain
+from producers.transport.explanations import DSN
 from producers.transport.redis_errors import ErrorKind, error_kind
 from worker.clock import Clock
 from worker.logs import Event, log_fields

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from litestar.types import Scope
 
-from producers.errors import QueueUnavailable
+from producers.errors import QueueUnavailable, SettingsError
 from producers.gateway.calls.events import Event
 from producers.gateway.calls.problems import KeysUnavailable
 from producers.gateway.calls.service import AnyRequest, key_of
@@ -44,7 +44,7 @@ class OutageLog:
         """Take note of a call's error."""
         if isinstance(error, KeysUnavailable) and isinstance(error.__cause__, Exception):
             error = error.__cause__
-        if not isinstance(error, QueueUnavailable):
+        if not isinstance(error, QueueUnavailable | SettingsError):
             return
         now_s = self._clock()
         if self._logged_at_s is None or now_s - self._logged_at_s >= OUTAGE_LOG_S:

@@ -10,7 +10,7 @@ from typing import Any
 
 from producers import Producer
 from producers.client.shard import Shard
-from producers.errors import QueueUnavailable
+from producers.errors import ProducerError
 from producers.queue.cursors import parse_cursor
 from producers.transport.commands import XREAD
 from producers.transport.runner import run_plan
@@ -84,7 +84,7 @@ class Feed:
             read = XREAD("COUNT", MOST_ENTRIES, "BLOCK", BLOCK_MS, "STREAMS", *names, *places)
             try:
                 found: list[Any] = await run_plan(shard.redis, read, "waiting for results")
-            except QueueUnavailable:
+            except ProducerError:  # Redis is away, or another one
                 await asyncio.sleep(RETRY_S)
                 continue
             for name, entries in found or ():

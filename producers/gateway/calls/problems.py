@@ -28,6 +28,7 @@ from producers.errors import (
     QueueUnavailable,
     Refusal,
     ReplayRefused,
+    SettingsError,
 )
 from producers.gateway.calls.events import Event
 from producers.gateway.calls.problem_document import MAX_ROWS_SHOWN, Problem, RowProblem, problem_of, type_of
@@ -132,6 +133,7 @@ STATUS: list[tuple[type[ProducerError], HTTPStatus]] = [
     (ReplayRefused, HTTPStatus.CONFLICT),
     (QueueFull, HTTPStatus.SERVICE_UNAVAILABLE),
     (QueueUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (SettingsError, HTTPStatus.SERVICE_UNAVAILABLE),
     (LayoutMismatch, HTTPStatus.SERVICE_UNAVAILABLE),
     (JobNotFound, HTTPStatus.NOT_FOUND),
     (BatchNotFound, HTTPStatus.NOT_FOUND),
@@ -156,6 +158,8 @@ def of_producer_error(error: ProducerError, advice: str = REPEAT) -> Problem:
     status = next((status for kind, status in STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
     fields = broken_rule(error)
     detail = sentence(**fields) if fields else str(error)
+    if isinstance(error, SettingsError):
+        detail = UNAVAILABLE
     if isinstance(error, QueueUnavailable):
         detail = f"{UNAVAILABLE}. {advice}"
     return problem_of(type(error).__name__, status, detail, **fields)

@@ -9,10 +9,10 @@ from redis.exceptions import RedisError, ResponseError
 
 from producers import LayoutMismatch, Overview, Producer
 from producers.contract.layout import LAYOUT
-from producers.errors import ProducerError, QueueUnavailable
+from producers.errors import ProducerError
 from producers.monitor.permissions import may_run
 from producers.monitor.queue_metrics import Memory, fullest, memory_of
-from producers.transport.explain import explain
+from producers.transport.explain import explain, is_wrong_server
 from producers.transport.layout_check import fetch_layout, refusal
 from producers.transport.runner import run_plan
 
@@ -69,5 +69,6 @@ async def _layout_reasons(producer: Producer) -> dict[str, str]:
 def _reasons(error: ProducerError | TimeoutError) -> dict[str, str]:
     if isinstance(error, LayoutMismatch):
         return {"layout": str(error)}
-    cause = error.__cause__ if isinstance(error, QueueUnavailable) and error.__cause__ else error
-    return {"scripts" if isinstance(cause, ResponseError) else "redis": explain(cause).problem}
+    cause = error.__cause__ if isinstance(error, ProducerError) and error.__cause__ else error
+    is_refusal = isinstance(cause, ResponseError) and not is_wrong_server(cause)
+    return {"scripts" if is_refusal else "redis": explain(cause).problem}

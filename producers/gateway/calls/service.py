@@ -15,7 +15,7 @@ from litestar.datastructures import State
 
 from producers import Producer
 from producers.contract.access_keys import AccessKey, Scope, key_id_of
-from producers.errors import ProducerError, QueueUnavailable
+from producers.errors import ProducerError, QueueUnavailable, SettingsError
 from producers.gateway.calls.feed import Feed
 from producers.gateway.calls.problems import KeysUnavailable, NotAuthenticated, NotPermitted, TooManyCalls
 from producers.gateway.calls.reading import Reading
@@ -177,7 +177,7 @@ async def authorize(request: AnyRequest) -> None:
     client = request.client.host if request.client else None
     try:
         key = await gateway_of(request).authenticate(request.headers.get("authorization"), client)
-    except QueueUnavailable as exc:
+    except (QueueUnavailable, SettingsError) as exc:
         raise KeysUnavailable("access keys cannot be checked now; call again later") from exc
     require_scope(gateway_of(request).settings, key, scope)
     admit(request, key)

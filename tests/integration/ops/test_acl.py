@@ -21,7 +21,7 @@ from producers.contract.shards import shard_keyspaces
 from producers.monitor import doctor
 from producers.monitor.checks import CheckStatus
 from producers.sync import Producer as PlainProducer
-from producers.transport.explain import ACL_REFUSAL
+from producers.transport.explanations import ACL_REFUSAL
 from tests.support.acl_servers import Server, serving
 from tests.support.changes import change
 from tests.support.producer_calls import call_everything, fail_and_replay

@@ -14,7 +14,8 @@ from redis.crc import key_slot
 
 from ops.redis_cluster import redis_cluster
 from ops.redis_server import Valkey, embedded_valkey, free_port
-from producers import Producer, ProducerSettings, QueueUnavailable
+from producers import Producer, ProducerSettings, SettingsError
+from producers.errors import ProducerError
 from producers.monitor import doctor
 from producers.sync import Producer as PlainProducer
 from tests.support.changes import change
@@ -27,11 +28,11 @@ SETTINGS = ProducerSettings(redis_timeout_s=0.5)
 async def explanations(dsn: str) -> set[str]:
     """Return what producers and the doctor say, without the error's own text."""
     async with Producer.connect(dsn, SETTINGS) as producer:
-        with pytest.raises(QueueUnavailable) as awaited:
+        with pytest.raises(ProducerError) as awaited:
             await producer.paused()
 
     def plainly() -> str:
-        with PlainProducer.connect(dsn, SETTINGS) as plain, pytest.raises(QueueUnavailable) as caught:
+        with PlainProducer.connect(dsn, SETTINGS) as plain, pytest.raises(ProducerError) as caught:
             plain.paused()
         return str(caught.value)
 
@@ -167,8 +168,8 @@ async def test_a_cluster_is_named(tmp_path: Path) -> None:
     """A real one of one node, which refuses a script whose keys are in several slots."""
     with redis_cluster(tmp_path, size=1, with_replicas=False) as cluster:
         async with Producer.connect(cluster.nodes[0].dsn, SETTINGS) as producer:
-            with pytest.raises(QueueUnavailable, match=r"this Redis is in cluster mode .*; name its nodes in "):
-                await producer.enqueue(change())
+            with pytest.raises(SettingsError, match=r"^change j was not accepted: this Redis is in cluster mode"):
+                await producer.enqueue(change(), job_id="j")
 
 
 async def test_a_slot_without_an_owner_is_named(tmp_path: Path) -> None:
