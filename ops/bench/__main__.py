@@ -17,9 +17,10 @@ import msgspec
 
 from ops.bench.chunks import chunks
 from ops.bench.cluster import cluster
-from ops.bench.compare import Figure, Verdict, compare, from_measurements, parse
+from ops.bench.compare import from_measurements
 from ops.bench.console import console
 from ops.bench.depth import depth
+from ops.bench.earlier_run import UnreadableRun, print_movements, read_run
 from ops.bench.fairness import coalesce, fairness, priority
 from ops.bench.fan_out import fan_out, stored
 from ops.bench.footprint import footprint
@@ -35,7 +36,7 @@ from ops.bench.profiles import profile
 from ops.bench.recovery import recovery
 from ops.bench.redis_load import redis_load
 from ops.bench.shards import shards
-from ops.bench.tables import print_comparison, print_measurements
+from ops.bench.tables import print_measurements
 from ops.bench.throughput import enqueue_rate, worker_throughput
 from ops.bench.tracing import tracing
 from ops.bench.warm_start import warm
@@ -87,9 +88,14 @@ def main() -> int:
             parser.error(f"{name} must be 1 or more; got {value}")
     if options.new and not options.compare:
         parser.error("--new NEW needs --compare OLD")
-    old, names = _read(parser, options.compare) if options.compare else ([], [])
-    if options.new:
-        return _compare(old, _read(parser, options.new)[0])
+    try:
+        old, names = read_run(options.compare) if options.compare else ([], [])
+        if options.new:
+            return print_movements(old, read_run(options.new)[0])
+    except UnreadableRun as exc:
+        parser.error(str(exc))
+    if names == ["peers"] and not options.names:
+        return peers.main(["--compare", str(options.compare)])
     names = options.names or names or list(BENCHMARKS)
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
@@ -97,7 +103,7 @@ def main() -> int:
     measurements = _measure(names, options)
     _print(measurements, as_json=options.json)
     if options.compare:
-        return _compare(old, from_measurements(measurements), to_stderr=options.json)
+        return print_movements(old, from_measurements(measurements), to_stderr=options.json)
     return int(any(measurement.met is False for measurement in measurements))
 
 
@@ -118,20 +124,6 @@ def _print(measurements: Sequence[Measurement], *, as_json: bool) -> None:
         return
     for measurement in measurements:
         print(msgspec.json.encode(measurement).decode())
-
-
-def _read(parser: argparse.ArgumentParser, path: Path) -> tuple[list[Figure], list[str]]:
-    try:
-        return parse(path.read_bytes())
-    except (OSError, msgspec.DecodeError) as exc:
-        parser.error(f"{path} is not the JSON of a run (python -m ops.bench --json, or that of peers): {exc}")
-
-
-def _compare(old: Sequence[Figure], new: Sequence[Figure], *, to_stderr: bool = False) -> int:
-    """Print what moved. Return 1 if something got worse."""
-    comparison = compare(old, new)
-    print_comparison(comparison, to_stderr=to_stderr)
-    return int(comparison.count(Verdict.WORSE) > 0)
 
 
 if __name__ == "__main__":

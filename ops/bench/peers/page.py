@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from ops.bench.peers.goals import Goal, goals
 from ops.bench.peers.report import Figure, Load, Profile, Program, Report, Row, Spread
 
 PICTURE = "peers.svg"
+_MARKS = re.compile(r"`[^`]+`|[\\`*_<>|\[\]]")
 WITHOUT_REASON = "the reason is not known yet"
 VERDICTS = {True: "met", False: "**missed**", None: "not measured"}
 
@@ -57,9 +59,10 @@ def page(report: Report, reasons: Mapping[str, str]) -> str:
 
 def _machine(report: Report) -> str:
     machine = report.machine
+    cores = f"{_count(machine.cores, 'core')} of {machine.cpu}"
     return (
-        f"## Where and when\n\n{report.date}, {_count(machine.cores, 'core')} of {machine.cpu}, {machine.kernel},"
-        f" Python {machine.python}, {machine.redis}. Everything is on loopback and shares these cores.\n"
+        f"## Where and when\n\n{report.date}, {cores}, kernel {machine.kernel}, Python {machine.python},"
+        f" {machine.redis}. Everything is on loopback and shares these cores.\n"
     )
 
 
@@ -145,7 +148,10 @@ def _count(value: int, unit: str) -> str:
 
 
 def text(value: str) -> str:
-    """Return plain text such that Markdown shows it as it is, also in a table's cell."""
-    for mark in "\\`*_<>|[]":
-        value = value.replace(mark, f"\\{mark}")
-    return " ".join(value.split())
+    """Return plain text such that Markdown shows it as it is, also in a table's cell; `code` stays code."""
+    return " ".join(_MARKS.sub(_escape, value).split())
+
+
+def _escape(found: re.Match[str]) -> str:
+    mark = found[0]
+    return mark.replace("|", "\\|") if len(mark) > 1 else f"\\{mark}"

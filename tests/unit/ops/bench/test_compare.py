@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -154,3 +155,19 @@ def test_wrong_options_are_refused(
     with pytest.raises(SystemExit, match="2"):
         command.main()
     assert said in capsys.readouterr().err
+
+
+def test_a_report_of_peers_is_compared_with_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their benchmark is run, as the earlier file was its."""
+    started: list[Sequence[str]] = []
+
+    def run_peers(arguments: Sequence[str]) -> int:
+        started.append(arguments)
+        return 1
+
+    old = tmp_path / "old.json"
+    old.write_bytes(encode(report()))
+    monkeypatch.setattr("ops.bench.peers.command.main", run_peers)
+    monkeypatch.setattr("sys.argv", ["bench", "--compare", str(old)])
+    assert command.main() == 1
+    assert started == [["--compare", str(old)]]

@@ -48,7 +48,7 @@ def report(*, ours_per_s: float = RATES["ours"], ours_ms: float = ARRIVALS_MS["o
     return Report(
         date="2026-11-25",
         rounds=3,
-        machine=Machine("AMD EPYC", 2, "Linux 6.1", "3.11.7", "Valkey 9.1.2"),
+        machine=Machine("AMD EPYC", 2, "6.1.0", "3.11.7", "Valkey 9.1.2"),
         programs=[Program(name, title, {"aiohttp": "3.13"}, f"{title} runs.") for name, title in TITLES.items()],
         loads=[drain, idle, limits],
         profiles=[Profile("worker", "The worker", [Part("HTTP client", 220.0, 0.57), Part("ours", 166.0, 0.43)])],

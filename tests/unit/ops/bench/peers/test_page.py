@@ -9,15 +9,15 @@ import msgspec
 import pytest
 
 from ops.bench.peers.goals import goals
-from ops.bench.peers.page import WITHOUT_REASON, number, page
+from ops.bench.peers.page import WITHOUT_REASON, number, page, text
 from ops.bench.peers.picture import RIGHT, picture
 from ops.bench.peers.publish import REPORT, published
 from tests.unit.ops.bench.peers.sample import report
 
 
-def table_of(text: str, title: str) -> list[str]:
+def table_of(markdown: str, title: str) -> list[str]:
     """Return the rows of the table below a title."""
-    section = text.partition(f"## {title}\n")[2].partition("\n## ")[0]
+    section = markdown.partition(f"## {title}\n")[2].partition("\n## ")[0]
     return [line for line in section.splitlines() if line.startswith("|")][2:]
 
 
@@ -38,17 +38,17 @@ def test_a_load_has_a_row_for_each_program_the_best_first() -> None:
 
 def test_counts_that_are_the_same_in_all_rounds_have_no_spread() -> None:
     """And a note stands below its table, with what has a meaning in Markdown as text."""
-    text = page(report(), {})
-    assert table_of(text, "Limited: one user with 150 beside 20 users with 5")[0] == "| this project | 0 |"
-    assert r"- arq, as it comes: the poll \| decides" in text
+    found = page(report(), {})
+    assert table_of(found, "Limited: one user with 150 beside 20 users with 5")[0] == "| this project | 0 |"
+    assert r"- arq, as it comes: the poll \| decides" in found
 
 
 def test_a_missed_goal_has_its_reason() -> None:
     """A met one has none; one without a reason says so."""
-    text = page(report(), {"drain": "One Redis does the work.", "limited": "Nobody reads this."})
-    assert "- Why drain was missed: One Redis does the work." in text
-    assert f"- Why idle was missed: {WITHOUT_REASON}" in text
-    assert "Nobody" not in text
+    found = page(report(), {"drain": "One Redis does the work.", "limited": "Nobody reads this."})
+    assert "- Why drain was missed: One Redis does the work." in found
+    assert f"- Why idle was missed: {WITHOUT_REASON}" in found
+    assert "Nobody" not in found
     assert WITHOUT_REASON not in page(report(ours_per_s=3200.0, ours_ms=2.9), {})
 
 
@@ -87,9 +87,24 @@ def test_numbers_have_three_digits_or_all_before_the_point(value: float, shown: 
     assert number(value) == shown
 
 
-def lengths(text: str) -> list[float]:
+@pytest.mark.parametrize(
+    ("plain", "shown"),
+    [
+        ("a <b> | c_d", r"a \<b\> \| c\_d"),
+        ("`python -m worker` as it_is", r"`python -m worker` as it\_is"),
+        ("`a|b_c`", r"`a\|b_c`"),
+        ("an odd ` mark", r"an odd \` mark"),
+        ("two\n lines", "two lines"),
+    ],
+)
+def test_text_is_shown_as_it_is(plain: str, shown: str) -> None:
+    """Only code keeps its meaning; a bar would end a table's cell in it too."""
+    assert text(plain) == shown
+
+
+def lengths(svg: str) -> list[float]:
     """Return the lengths of the bars, from the top."""
-    return [float(found) for found in re.findall(r'<rect class="(?:ours|peer|bare)"[^>]* width="([\d.]+)"', text)]
+    return [float(found) for found in re.findall(r'<rect class="(?:ours|peer|bare)"[^>]* width="([\d.]+)"', svg)]
 
 
 def test_bars_are_as_long_as_the_rates() -> None:
@@ -102,15 +117,15 @@ def test_bars_are_as_long_as_the_rates() -> None:
 
 def test_labels_are_text_and_figures_stand_beside_their_bars() -> None:
     """What has a meaning in XML is text; the style has both colors of pages."""
-    text = picture(report())
-    labels = [element.text for element in ET.fromstring(text).iter() if element.tag.endswith("text")]  # noqa: S314 - ours
+    svg = picture(report())
+    labels = [element.text for element in ET.fromstring(svg).iter() if element.tag.endswith("text")]  # noqa: S314 - ours
     assert {"taskiq <stream>", "2,285", "3.5", "100 ms"} <= set(labels)
-    assert "@media (prefers-color-scheme: dark)" in text
+    assert "@media (prefers-color-scheme: dark)" in svg
 
 
 @pytest.mark.skipif(not REPORT.exists(), reason="no run is committed yet")
 def test_the_committed_page_and_picture_are_what_the_program_writes() -> None:
     """From the committed report; every missed goal has a reason that a person wrote."""
-    for path, text in published().items():
-        assert path.read_text(encoding="utf-8") == text, f"run python -m ops.bench peers --page: {path.name} is old"
-        assert WITHOUT_REASON not in text
+    for path, content in published().items():
+        assert path.read_text(encoding="utf-8") == content, f"run python -m ops.bench peers --page: {path.name} is old"
+        assert WITHOUT_REASON not in content
