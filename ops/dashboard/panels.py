@@ -164,6 +164,12 @@ GROUPS: dict[str, tuple[Panel, ...]] = {
             (Query(f"sum by (kind) (rate(copytrade_credentials_errors_total{RATE}))", "{{kind}}"),),
         ),
         Panel(
+            "The source of API keys",
+            Unit.YES_OR_NO,
+            "No, while it cannot be read as a whole: a file that cannot be used, a Redis or a vault that is away.",
+            (Query("copytrade_credentials_source_ok", "{{instance}}"),),
+        ),
+        Panel(
             "The exchange's clock",
             Unit.SECONDS,
             "Less that of the worker's machine. Workers sign with the exchange's time; 30 s would be rejected.",

@@ -9,9 +9,11 @@ from typing import TypeVar
 
 import msgspec
 import pytest
+from redis.crc import key_slot
 
 import producers.gateway.app  # noqa: F401 - all kinds of problems are there then
 from producers import JobState, Outcome
+from producers.contract.shards import shard_keyspaces
 from producers.gateway.calls.events import Event as GatewayEvent
 from producers.gateway.calls.identity import MAX_BATCH_KEY_CHARS, MAX_BULK_KEY_CHARS, MAX_KEY_CHARS
 from producers.gateway.calls.problem_document import TYPE_PREFIX, type_of
@@ -67,6 +69,13 @@ def test_the_configuration_page_has_every_variable_with_its_default(side: str) -
     assert named == {
         name: f"{default:g}" if isinstance(default, float) else str(default) for name, default in defaults.items()
     }
+
+
+def test_the_page_of_redis_has_the_tags_and_slots_of_shards() -> None:
+    """Operators find the nodes of a shard by them."""
+    for shards, described in table("ops/REDIS.md", "| N | tags: slots |"):
+        tags = [keys.tag for keys in shard_keyspaces("copytrade", int(shards))] if shards != "1" else ["{copytrade}"]
+        assert re.findall(r"(\{\S+\})`?: (\d+)", described) == [(tag, str(key_slot(tag.encode()))) for tag in tags]
 
 
 def test_the_outcome_table_has_every_outcome() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections import Counter
 
 import pytest
-from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS as SLOTS
+from redis.crc import key_slot
 
 from producers.contract.shards import shard_keyspaces, shard_of
 
@@ -15,7 +17,16 @@ def test_the_slots_are_spread_evenly_over_a_cluster(shards: int) -> None:
     """Each lies in another of the equal parts that the primaries of a new cluster get."""
     slots = [key_slot(keys.tag.encode()) for keys in shard_keyspaces("copytrade", shards)]
 
-    assert [slot * shards // REDIS_CLUSTER_HASH_SLOTS for slot in slots] == list(range(shards))
+    assert [slot * shards // SLOTS for slot in slots] == list(range(shards))
+
+
+@pytest.mark.parametrize("primaries", [2, 3, 5, 16])
+def test_a_new_cluster_has_as_many_shards_on_each_primary_if_they_can_be_divided(primaries: int) -> None:
+    """Primaries begin where redis-cli lets them begin."""
+    begins = [round(SLOTS / primaries * number) for number in range(primaries)]
+    for each in range(1, 64 // primaries + 1):
+        slots = [key_slot(keys.tag.encode()) for keys in shard_keyspaces("copytrade", each * primaries)]
+        assert {*Counter(bisect(begins, slot) for slot in slots).values()} == {each}
 
 
 def test_tags_do_not_change() -> None:
