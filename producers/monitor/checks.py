@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -50,20 +50,27 @@ def fail(name: str, detail: str, hint: str) -> Check:
     return Check(name=name, status=CheckStatus.FAIL, detail=detail, hint=hint)
 
 
-def merge_checks(parts: Sequence[Sequence[Check]]) -> list[Check]:
-    """Return the checks of several shards: the worst of each name, with the shard's number if it is not sound."""
+def merge_checks(parts: Mapping[str, Sequence[Check]]) -> list[Check]:
+    """Return the checks of several servers by their addresses: each that needs action once, with the servers it is of.
+
+    Of a name that needs no action, the first server's check stands for all.
+    """
     if len(parts) == 1:
-        return list(parts[0])
-    severities, found = list(CheckStatus), dict[str, Check]()
-    for number, part in enumerate(parts):
-        for check in part:
-            known = found.get(check.name)
-            if known is not None and severities.index(known.status) >= severities.index(check.status):
-                continue
-            is_sound = check.status is CheckStatus.OK
-            named = check.detail if is_sound else f"shard {number}: {check.detail}"
-            found[check.name] = msgspec.structs.replace(check, detail=named)
-    return list(found.values())
+        return [check for part in parts.values() for check in part]
+    merged: list[Check] = []
+    for name in dict.fromkeys(check.name for part in parts.values() for check in part):
+        found: dict[Check, list[str]] = {}
+        for address, part in parts.items():
+            for check in part:
+                if check.name == name:
+                    found.setdefault(check, []).append(address)
+        ill = [
+            msgspec.structs.replace(check, detail=f"{', '.join(addresses)}: {check.detail}")
+            for check, addresses in found.items()
+            if check.status is not CheckStatus.OK
+        ]
+        merged += ill or [next(iter(found))]
+    return merged
 
 
 def worst(checks: Iterable[Check]) -> CheckStatus:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
@@ -18,9 +17,11 @@ from producers.monitor.merged_overview import merge_overviews
 from producers.monitor.overview import read_overview
 from producers.monitor.permissions import may_run
 from producers.monitor.queue_checks import check_layout, check_queue
+from producers.monitor.redis_checks import Info
+from producers.monitor.servers import Server, servers_of
 from producers.queue.migration import survey
 from producers.settings import ProducerSettings, redact_dsn
-from producers.transport.clients import follows_cluster, keyspace_of
+from producers.transport.clients import keyspace_of
 from producers.transport.commands import EXISTS
 from producers.transport.explain import explain
 from producers.transport.runner import execute, run_plan
@@ -66,13 +67,13 @@ async def checks(redis: Redis | Shards[Redis], settings: ProducerSettings) -> li
     """
     clients = redis if isinstance(redis, Shards) else Shards.single(redis)
     try:
-        servers = [
-            [await _round_trip(client), *await _info(client, settings), await _clock(client)]
-            for client in clients.clients
-        ]
-        return [*merge_checks(servers), *await _queue(clients)]
+        servers = await servers_of(clients)
+        infos = {server.address: await _read_info(server.redis) for server in servers}
+        found = {server.address: await _check_server(server, infos[server.address], settings) for server in servers}
+        in_cluster = [await _check_cluster(server, infos[server.address]) for server in servers if server.address]
+        return [*merge_checks(found), *in_cluster, *await _queue(clients)]
     except (RedisError, QueueUnavailable, SettingsError) as exc:
-        error = exc.__cause__ if isinstance(exc.__cause__, RedisError) else exc
+        error = exc if isinstance(exc, RedisError) else exc.__cause__ or exc
         return [_unusable(redact_dsn(settings.redis_dsn), error)]
 
 
@@ -92,24 +93,31 @@ async def _round_trip(redis: Redis) -> Check:
     return redis_checks.check_round_trip(min(took_s))
 
 
-async def _info(redis: Redis, settings: ProducerSettings) -> list[Check]:
+async def _read_info(redis: Redis) -> Info | str:
+    """Return the reply to INFO, or why it is refused."""
     if not await may_run(redis, "INFO"):
-        return [redis_checks.info_refused("by its ACL")]
+        return "by its ACL"
     try:
-        info = await redis.info()
+        info: Info = await redis.info()
     except ResponseError as exc:
-        return [redis_checks.info_refused(str(exc))]
-    in_cluster = follows_cluster(redis)
-    found = redis_checks.check_info(info, full_percent=settings.redis_full_percent, follows_cluster=in_cluster)
-    return [*found, await _cluster(redis, int(info.get("connected_slaves", 0)))] if in_cluster else found
+        return str(exc)
+    return info
 
 
-async def _cluster(redis: Redis, replicas: int) -> Check:
-    pool: Any = redis.connection_pool
-    owner = pool.current().owner
-    may_ask = await may_run(redis, "CLUSTER", "INFO")
-    state = await redis.execute_command("CLUSTER INFO") if may_ask else {}  # type: ignore[no-untyped-call]
-    return check_cluster(owner.slot, ":".join(map(str, owner.address)), replicas, state)
+async def _check_server(server: Server, info: Info | str, settings: ProducerSettings) -> list[Check]:
+    if isinstance(info, str):
+        of_info = [redis_checks.info_refused(info)]
+    else:
+        in_cluster = bool(server.address)
+        of_info = redis_checks.check_info(info, full_percent=settings.redis_full_percent, follows_cluster=in_cluster)
+    return [await _round_trip(server.redis), *of_info, await _clock(server.redis)]
+
+
+async def _check_cluster(server: Server, info: Info | str) -> Check:
+    replicas = None if isinstance(info, str) else int(info.get("connected_slaves", 0))
+    may_ask = await may_run(server.redis, "CLUSTER", "INFO")
+    state = await server.redis.execute_command("CLUSTER INFO") if may_ask else {}  # type: ignore[no-untyped-call]
+    return check_cluster(server.slots, server.address, replicas, state)
 
 
 async def _clock(redis: Redis) -> Check:

@@ -96,8 +96,7 @@ async def test_all_that_is_asked_of_a_queue_is_done_in_one_slot(cluster: Cluster
     assert {check.name: check.status for check in checks if check.status is not CheckStatus.OK} == NOT_SUPPORTED
     (detail,) = [check.detail for check in checks if check.name == "cluster"]
     assert detail == (
-        f"slot {SLOT}, which holds the queue, is on 127.0.0.1:{owner(cluster).port}, with 0 replicas; the cluster has"
-        " 3 primaries"
+        f"{{copytrade}} (slot {SLOT}) on 127.0.0.1:{owner(cluster).port}, with 0 replicas; the cluster has 3 primaries"
     )
     (keys,) = found.values()
     assert [key for key in keys if not key.startswith(b"{copytrade}:")] == []

@@ -93,3 +93,7 @@ async def test_the_sync_producer_and_the_doctor_reach_all_primaries(
     assert users >= 1
     assert state == "queued"
     assert {check.name for check in checks if check.status is CheckStatus.FAIL} <= {"workers"}
+    places = "; ".join(check.detail for check in checks if check.name == "cluster")
+    tags = ["{copytrade}", *(keys.tag for keys in KEYSPACES)]
+    assert [tag for tag in tags if f"{tag} (slot {key_slot(tag.encode())})" not in places] == []
+    assert not any("shard" in check.detail for check in checks if check.name != "layout")

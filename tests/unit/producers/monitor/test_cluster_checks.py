@@ -6,7 +6,8 @@ import pytest
 
 from producers.monitor.cluster_checks import check_cluster
 
-WHERE = "slot 7000, which holds the queue, is on 10.0.0.1:6379"
+SLOTS = {"{copytrade}": 7000, "{copytrade/0}": 12}
+WHERE = "{copytrade} (slot 7000), {copytrade/0} (slot 12) on 10.0.0.1:6379"
 FINE = {"cluster_state": "ok", "cluster_slots_ok": "16384", "cluster_size": "3"}
 NOT_SERVED = "its state is fail, and 10,922 of 16,384 slots are served"
 TORN = {"cluster_state": "fail", "cluster_slots_ok": "10922", "cluster_size": "3"}
@@ -18,6 +19,7 @@ TORN = {"cluster_state": "fail", "cluster_slots_ok": "10922", "cluster_size": "3
         (1, FINE, "ok", f"{WHERE}, with 1 replica; the cluster has 3 primaries"),
         (0, FINE, "warn", f"{WHERE}, with 0 replicas; the cluster has 3 primaries"),
         (2, {}, "ok", f"{WHERE}, with 2 replicas"),
+        (None, FINE, "ok", f"{WHERE}; the cluster has 3 primaries"),
         (
             1,
             TORN,
@@ -25,13 +27,13 @@ TORN = {"cluster_state": "fail", "cluster_slots_ok": "10922", "cluster_size": "3
             f"{WHERE}, with 1 replica; the cluster has 3 primaries; {NOT_SERVED}",
         ),
     ],
-    ids=["fine", "without a replica", "not permitted to ask", "slots not served"],
+    ids=["fine", "without a replica", "may not ask", "may not ask for replicas", "slots not served"],
 )
-def test_the_slot_is_named_with_its_owner_and_what_is_wrong(
-    replicas: int, state: dict[str, str], status: str, detail: str
+def test_the_slots_are_named_with_their_owner_and_what_is_wrong(
+    replicas: int | None, state: dict[str, str], status: str, detail: str
 ) -> None:
     """A finding that needs action says what to do."""
-    check = check_cluster(7000, "10.0.0.1:6379", replicas, state)
+    check = check_cluster(SLOTS, "10.0.0.1:6379", replicas, state)
 
     assert (check.name, check.status, check.detail) == ("cluster", status, detail)
     assert bool(check.hint) == (status != "ok")

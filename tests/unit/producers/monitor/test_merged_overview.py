@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from producers.contract.messages import Outcome
-from producers.monitor.checks import CheckStatus, fail, merge_checks, ok, warn
 from producers.monitor.merged_overview import merge_overviews
 from producers.monitor.queue_metrics import Memory, fullest
 from producers.queue.pauses import Pause
@@ -58,21 +57,6 @@ def test_the_only_overview_is_that_of_the_queue() -> None:
     one = overview()
 
     assert merge_overviews([one]) is one
-
-
-def test_the_worst_check_of_each_name_is_kept_with_its_shard() -> None:
-    """In the order of the first shard."""
-    sound = [ok("redis", "fast"), ok("clock", "right")]
-    ill = [warn("redis", "slow", "look"), ok("clock", "right"), fail("cluster", "down", "repair")]
-
-    found = merge_checks([sound, ill])
-
-    assert [(check.name, check.status, check.detail) for check in found] == [
-        ("redis", CheckStatus.WARN, "shard 1: slow"),
-        ("clock", CheckStatus.OK, "right"),
-        ("cluster", CheckStatus.FAIL, "shard 1: down"),
-    ]
-    assert merge_checks([ill]) == ill
 
 
 def test_the_memory_that_is_shown_is_that_of_the_fullest_server() -> None:
