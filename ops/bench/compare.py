@@ -126,14 +126,13 @@ def from_report(report: Report) -> list[Figure]:
 
 
 def _of_report(report: Report) -> Iterator[Figure]:
-    titles = {program.name: program.title for program in report.programs}
     for load in report.loads:
         for figure in load.figures:
             for row in load.rows:
                 if figure.name in row.figures:
                     spread = row.figures[figure.name]
                     yield Figure(
-                        f"{load.name}: {titles[row.program]}: {figure.title}",
+                        f"{load.name}: {row.program}: {figure.name}",
                         "",
                         figure.better if row.program == OURS else NEITHER,
                         spread.median,

@@ -30,10 +30,14 @@ sh ops/demo.sh                                        # makes the environment .e
 METHOD = """
 Each program does the whole job: it builds the body, signs it, posts it through one session to the exchange double,
 reads the reply, and stores a result. The bare aiohttp loop does the same without a queue and without a result: it is
-the most that this machine can do with that client. The programs take turns: in each round every program runs each load
-once. A figure is the median of {rounds}, with the lowest and the highest in brackets. After each load it is checked
-that all jobs arrived and all results are stored; what failed is noted below the table. The best stands first.
+the most that this machine can do with that client. The programs take turns: a load runs once with each of them, then
+once more with each, and so on. A figure is the median of {rounds}, with the lowest and the highest in brackets. After
+each load it is checked that all jobs arrived and all results are stored; what failed is noted below the table. The best
+stands first.
 """
+
+
+PROFILES = "Of this project, under load: `python -m ops.bench profile`; [how it is measured](README.md#method)."
 
 
 def page(report: Report, reasons: Mapping[str, str]) -> str:
@@ -90,7 +94,7 @@ def _in_order(rows: Sequence[Row], figure: Figure) -> list[Row]:
 def _goals(judged: Sequence[Goal], reasons: Mapping[str, str]) -> Iterator[str]:
     yield from _table(
         ["goal", "measured", ""],
-        [[goal.title, goal.measured, VERDICTS[goal.met]] for goal in judged],
+        [[text(goal.title), text(goal.measured), VERDICTS[goal.met]] for goal in judged],
         is_markdown=True,
     )
     missed = [goal for goal in judged if goal.met is False]
@@ -115,7 +119,7 @@ def _programs(programs: Sequence[Program]) -> list[str]:
 
 def _profiles(profiles: Sequence[Profile]) -> str:
     """Return a table a process."""
-    lines = ["## Where the time of a change goes", ""]
+    lines = ["## Where the time of a change goes", "", PROFILES, ""]
     for profile in profiles:
         rows = [[row.part, f"{row.us_per_change:,.1f}", f"{100 * row.share:.0f} %"] for row in profile.rows]
         lines += [f"{text(profile.title)}:", "", *_table(["part", "us a change", "share"], rows), ""]
@@ -140,7 +144,7 @@ def number(value: float) -> str:
     """Return a number with three significant digits, or all digits before the point."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"
+    return f"{value:.3g}"
 
 
 def _count(value: int, unit: str) -> str:

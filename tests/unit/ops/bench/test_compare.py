@@ -87,10 +87,10 @@ def test_only_our_own_worker_gets_worse_in_the_report_of_peers() -> None:
     faster = [msgspec.structs.replace(load, rows=[]) for load in new.loads[1:]]
     comparison = compare(from_report(old), from_report(msgspec.structs.replace(new, loads=[new.loads[0], *faster])))
     assert {each.new.name: each.verdict for each in comparison.movements} == {
-        "drain: bare aiohttp loop: jobs a second": Verdict.WITHIN,
-        "drain: this project: jobs a second": Verdict.WORSE,
-        "drain: taskiq <stream>: jobs a second": Verdict.WITHIN,
-        "drain: arq, as it comes: jobs a second": Verdict.WITHIN,
+        "drain: bare: rate_per_s": Verdict.WITHIN,
+        "drain: ours: rate_per_s": Verdict.WORSE,
+        "drain: taskiq: rate_per_s": Verdict.WITHIN,
+        "drain: arq: rate_per_s": Verdict.WITHIN,
     }
     assert len(comparison.missing) == 6
 

@@ -80,7 +80,15 @@ def test_a_peer_that_is_as_clean_takes_the_goal() -> None:
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(0, "0"), (0.0123, "0.0123"), (2.746, "2.75"), (12.34, "12.3"), (275.4, "275"), (1_234_567.8, "1,234,568")],
+    [
+        (0, "0"),
+        (0.0123, "0.0123"),
+        (2.746, "2.75"),
+        (12.34, "12.3"),
+        (12.0, "12"),
+        (275.4, "275"),
+        (1_234_567.8, "1,234,568"),
+    ],
 )
 def test_numbers_have_three_digits_or_all_before_the_point(value: float, shown: str) -> None:
     """More would be noise."""
