@@ -63,7 +63,7 @@ ACL_REFUSAL = re.compile("ACL failure|The user executing the script can't")
 """How Redis words it when a script may not run a command or use a key; the second part is of Redis 6.2 and 7.0."""
 
 _KEY_REFUSAL = re.compile("access (a|one of the|at least one of the) (key|channel)")
-_ELECTION = "if the cluster elects another node, that takes some seconds; else"
+_ELECTION = "an election may be under way: wait some seconds; else"
 
 _ACL = Explanation("Redis's ACL does not let this user do that", "ops/redis.acl shows what is needed")
 _ACL_KEYS = Explanation(_ACL.problem, f"{_ACL.remedy}; a queue with another tag needs other patterns: ops/ACL.md")

@@ -232,11 +232,12 @@ async def test_every_key_of_the_queue_is_within_their_patterns(single: Server, u
                 assert answer == b"OK", (name, answer)
 
 
-async def test_a_refusal_says_that_it_is_one(single: Server) -> None:
+@pytest.mark.parametrize(("user", "tag", "page"), [("keys", None, r"redis\.acl"), ("producer", "other", r"ACL\.md")])
+async def test_a_refusal_says_that_it_is_one(single: Server, user: str, tag: str | None, page: str) -> None:
     """And where the rights are, instead of a Redis that is away; a caller that would wait is told at once."""
-    async with Producer.connect(single.dsn("keys"), wait_s=30) as producer:
+    async with Producer.connect(single.dsn(user), ProducerSettings(keyspace=tag), wait_s=30) as producer:
         for ask in (producer.paused, producer.overview, lambda: producer.enqueue(change())):
-            with pytest.raises(QueueUnavailable, match=r"ACL does not let this user do that .*; ops/redis\.acl"):
+            with pytest.raises(QueueUnavailable, match=rf"ACL does not let this user do that .*; .*ops/{page}"):
                 await ask()
 
 

@@ -19,7 +19,7 @@ def caused(error: RedisError, cause: OSError) -> RedisError:
     return error
 
 
-ELECTION = "if the cluster elects another node, that takes some seconds"
+ELECTION = "an election may be under way: wait some seconds"
 LOST = [
     (caused(RedisConnectionError("Error 111"), ConnectionRefusedError(111, "refused")), "start it", "start the node"),
     (RedisTimeoutError("slow"), "a port with TLS needs rediss://", "ports with TLS need ?tls=true"),
