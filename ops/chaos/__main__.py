@@ -1,4 +1,4 @@
-"""`python -m ops.chaos --seconds N --seed S [--cluster] [--json]`.
+"""`python -m ops.chaos --seconds N --seed S [--cluster | --shards N] [--json]`.
 
 Exits with 0 only if all guarantees held under enough faults.
 """
@@ -24,6 +24,7 @@ from ops.chaos.run import DRAIN_TIMEOUT_S, Run
 from ops.chaos.schedule import MIN_SECONDS
 from ops.children import keep, remove_at_end
 from ops.stack import cancel_on_sigterm
+from producers.settings import MAX_SHARDS
 
 INTERRUPTED = 130
 OVERHEAD_S = 120.0
@@ -66,6 +67,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60.0, metavar="N", help="how long faults happen (60)")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="decides the faults and their times (1)")
     parser.add_argument("--cluster", action="store_true", help="on a cluster of three primaries and three replicas")
+    parser.add_argument("--shards", type=int, default=1, metavar="N", help="spread the queue over N keyspaces (1)")
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout, the rest on stderr")
     parser.add_argument(
         "--keep", action="store_true", help="keep logs, journals and Redis's history, as after a violation"
@@ -73,6 +75,10 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if not MIN_SECONDS <= options.seconds <= 3600:
         parser.error(f"--seconds must be from {MIN_SECONDS:g} to 3600; got {options.seconds:g}")
+    if not 1 <= options.shards <= MAX_SHARDS:
+        parser.error(f"--shards must be from 1 to {MAX_SHARDS}; got {options.shards}")
+    if options.cluster and options.shards > 1:
+        parser.error("--shards is for a single server: what a takeover loses is known of one slot only")
     return options
 
 
@@ -80,7 +86,7 @@ async def _run(options: argparse.Namespace, folder: Path) -> Summary:
     """Make a run; on SIGTERM, on Ctrl-C and after too long a time, stop everything that was started."""
     cancel_on_sigterm()
     began_s = time.monotonic()
-    environment = Environment(folder, options.seed, options.seconds, in_cluster=options.cluster)
+    environment = Environment(folder, options.seed, options.seconds, in_cluster=options.cluster, shards=options.shards)
     max_s = options.seconds + DRAIN_TIMEOUT_S + OVERHEAD_S
     async with asyncio.timeout(max_s), environment.running():
         run = Run(environment, Faults(environment), report_progress=lambda line: print(line, file=sys.stderr))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Awaitable
 from dataclasses import replace
 from typing import cast
@@ -13,7 +14,7 @@ from redis.asyncio import Redis
 
 from ops.chaos import journal, leaks
 from ops.chaos.environment import EGRESS_RATE_PER_S, USER_RATE_PER_S, Environment
-from ops.chaos.evidence import BatchState, Evidence
+from ops.chaos.evidence import BatchState, Evidence, merged
 from ops.chaos.journal import Answered, Called, Cancelled, Read, ReadToEnd, UnexpectedError
 from ops.chaos.run import Run
 from ops.chaos.schedule import PRODUCERS, REQUEST_TIMEOUT_S, SESSION_TTL_S
@@ -23,6 +24,7 @@ from ops.ledger.evidence import Change, Stall
 from producers import JobResult, Outcome
 from producers.contract.codec import decode_result
 from producers.contract.keyspace import Keyspace
+from producers.transport.clients import keyspace_of
 from worker.logs import Event
 
 BATCH_SIZE = 1_000
@@ -56,7 +58,9 @@ async def collect(run: Run) -> Evidence:
     for number in range(PRODUCERS):
         _add_journal(seen, environment, number)
     seen.changes |= {change.job_id: change for change in (*run.final_changes, *faults.arq_app.changes)}
-    await _add_redis(seen, environment.redis, environment.keys)
+    for redis in environment.clients.clients:
+        await _add_redis(seen, redis, keyspace_of(redis))
+    seen.batches = merged(seen.batches)
     seen.final_settings = await read_final_settings(environment.stack.exchange_url, USERS)
     seen.written = environment.server.results_written()
     seen.lost = environment.server.lost
@@ -146,14 +150,15 @@ async def _add_redis(seen: Evidence, redis: Redis, keys: Keyspace) -> None:
     )
     # The payload of a control job stays while its lease does, some seconds after its worker has died.
     control_job = re.compile(re.escape(keys.job.encode()) + rb"arq-(?:poison-)?[0-9]+")
-    seen.leftovers = [repr(name) for name in names if name.startswith(transient) and not control_job.fullmatch(name)]
+    seen.leftovers += [repr(name) for name in names if name.startswith(transient) and not control_job.fullmatch(name)]
     seen.leftovers += [
         f"on the schedule: {lane!r}"
         for key in (keys.schedule, keys.bulk_schedule)
         for lane in await redis.zrange(key, 0, -1)
     ]
-    seen.counters = {name: count for name, count in (await read_counters(redis)).items() if name in set(Outcome)}
-    seen.batches = [await _batch(redis, keys, batch.decode()) for batch in await redis.zrange(keys.batches, 0, -1)]
+    found = Counter({name: count for name, count in (await read_counters(redis)).items() if name in set(Outcome)})
+    seen.counters = Counter(seen.counters) + found
+    seen.batches += [await _batch(redis, keys, batch.decode()) for batch in await redis.zrange(keys.batches, 0, -1)]
 
 
 def _result(stored: bytes | None) -> JobResult | None:

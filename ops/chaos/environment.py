@@ -24,10 +24,10 @@ from ops.chaos.user_keys import UserKeys, replace_file, toml
 from ops.chaos.valkey import ValkeyServer
 from ops.chaos.workload import USERS
 from ops.stack import Stack
-from producers import Producer, QueueUnavailable
+from producers import Producer, ProducerSettings, QueueUnavailable
 from producers.contract.keyspace import Keyspace
 from producers.transport.clients import keyspace_of
-from producers.transport.dsn import open_redis
+from producers.transport.shards import Shards, open_shards
 
 USER_RATE_PER_S = 10
 EGRESS_RATE_PER_S = 220
@@ -65,11 +65,12 @@ class Environment:
         folder: an empty folder for all files.
         seconds: for how long producers request changes.
         in_cluster: whether the server is a cluster.
+        shards: of the queue.
         user_keys: all users' keys.
         key_store: where the workers find them.
         password: the password of Redis.
         stack: the exchange double.
-        redis: a client for the run itself.
+        clients: clients of the queue for the run itself.
         producer: a producer for the run itself.
         http: a client for the double's controls.
         start_ns: when the processes started, on the machine's monotonic clock.
@@ -79,6 +80,7 @@ class Environment:
     seed: int
     seconds: float
     in_cluster: bool = False
+    shards: int = 1
     user_keys: UserKeys = field(init=False)
     key_store: KeyStore = field(init=False)
     password: str = field(init=False)
@@ -87,7 +89,7 @@ class Environment:
     workers: list[ManagedProcess] = field(default_factory=list)
     producers: list[ManagedProcess] = field(default_factory=list)
     interference: Interference = field(init=False)
-    redis: Redis = field(init=False)
+    clients: Shards[Redis] = field(init=False)
     producer: Producer = field(init=False)
     http: aiohttp.ClientSession = field(init=False)
     start_ns: int = 0
@@ -106,6 +108,11 @@ class Environment:
     def journals(self) -> list[Path]:
         """The journals of the producers, by their number."""
         return [self.folder / f"producer-{number}.journal" for number in range(PRODUCERS)]
+
+    @property
+    def redis(self) -> Redis:
+        """The client of the queue's home: without shards, of all of it."""
+        return self.clients.home
 
     @property
     def keys(self) -> Keyspace:
@@ -132,9 +139,12 @@ class Environment:
             self.stack = Stack(self.server.dsn, "", f"file:{exchange_keys}", self._double_options())
             await resources.enter_async_context(self.stack)
             self.http = await resources.enter_async_context(aiohttp.ClientSession(self.stack.exchange_url))
-            self.producer = await resources.enter_async_context(Producer.connect(self.server.dsn))
-            self.redis = await resources.enter_async_context(open_redis(self.server.dsn, Redis, timeout_s=5))
-            self.interference = Interference(self.redis, self.unpickle_marker)
+            producer = Producer.connect(self.server.dsn, ProducerSettings(shards=self.shards))
+            self.producer = await resources.enter_async_context(producer)
+            self.clients = open_shards(self.server.dsn, Redis, shards=self.shards, keyspace=None, timeout_s=5)
+            for client in self.clients.all():
+                resources.push_async_callback(client.aclose)
+            self.interference = Interference(self.clients, self.unpickle_marker)
             # Where a takeover may lose keys that were written, workers would go on with earlier ones.
             sealed = self.seed % 4 >= SEALED_FROM and not self.in_cluster
             self.key_store = SealedKeys(self.folder, self.redis) if sealed else KeyFile(self.folder)
@@ -184,6 +194,7 @@ class Environment:
             **WORKER_ENVIRONMENT,
             **self.key_store.variables,
             COPYTRADE_REDIS_DSN=self.server.dsn,
+            COPYTRADE_SHARDS=f"{self.shards}",
             COPYTRADE_EXCHANGE_URL=self.stack.exchange_url,
             COPYTRADE_EGRESS=egress,
             COPYTRADE_EGRESS_RATE_PER_S=f"{EGRESS_RATE_PER_S if is_single else SHARES[egress]}",
@@ -197,7 +208,9 @@ class Environment:
     def _producer_process(self, number: int) -> ManagedProcess:
         kind = "async" if number % 2 == 0 else "sync"
         options = (f"{number}", kind, f"{self.seed}", f"{self.seconds}", f"{self.start_ns}", f"{self.journals[number]}")
-        environ = environment_with(COPYTRADE_REDIS_DSN=self.server.dsn, COPYTRADE_REDIS_TIMEOUT_S="2")
+        environ = environment_with(
+            COPYTRADE_REDIS_DSN=self.server.dsn, COPYTRADE_SHARDS=f"{self.shards}", COPYTRADE_REDIS_TIMEOUT_S="2"
+        )
         log = self.folder / "logs" / f"producer-{number}.log"
         return ManagedProcess(
             f"producer {number}", ("-m", "ops.chaos.producer_process", *options), environ, log, may_end=True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ops.chaos.interference import poisoned_user
@@ -33,6 +34,28 @@ class BatchState:
     sealed: bool
     stream: list[tuple[str, str]]
     ends: int
+
+
+def merged(parts: Iterable[BatchState]) -> list[BatchState]:
+    """Return batches as they are over all shards: each of the given states is of the part in one of them."""
+    of_batch = defaultdict[str, list[BatchState]](list)
+    for part in parts:
+        of_batch[part.batch_id].append(part)
+    return [found[0] if len(found) == 1 else _merged(found) for found in of_batch.values()]
+
+
+def _merged(parts: Sequence[BatchState]) -> BatchState:
+    ends = {part.ends for part in parts}
+    return BatchState(
+        batch_id=parts[0].batch_id,
+        total=sum(part.total for part in parts),
+        in_flight=sum(part.in_flight for part in parts),
+        outcomes=sum((Counter(part.outcomes) for part in parts), Counter[str]()),
+        complete=all(part.complete for part in parts),
+        sealed=all(part.sealed for part in parts),
+        stream=[entry for part in parts for entry in part.stream],
+        ends=1 if ends == {1} else max(ends - {1}, default=0),
+    )
 
 
 @dataclass(slots=True)

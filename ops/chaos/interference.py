@@ -14,6 +14,7 @@ from ops.chaos.workload import ORDINARY_USERS, POISONED_USERS, TRADERS, Item
 from producers.contract import keyspace
 from producers.contract.codec import encode_change
 from producers.transport.clients import keyspace_of
+from producers.transport.shards import Shards
 
 FORBIDDEN_TRACE_VALUE = "77777777"
 """Trace value of a change that must never be sent."""
@@ -53,14 +54,14 @@ class Interference:
     """Writes malformed data to Redis.
 
     Attributes:
-        redis: the client.
+        clients: the clients of the queue.
         unpickle_marker: a file that appears if a process unpickles a payload.
         rejected: job IDs that must end `rejected`.
         written: these, and those that may have been written.
         count: the number of writes so far.
     """
 
-    redis: Redis
+    clients: Shards[Redis]
     unpickle_marker: Path
     rejected: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
@@ -71,14 +72,14 @@ class Interference:
         self.count += 1
         job_id = f"poison-{self.count}"
         other_lane = Item(ORDINARY_USERS[0], TRADERS[0], FORBIDDEN_TRACE_VALUE).change
-        seconds, _ = await self.redis.time()
+        seconds, _ = await self.clients.home.time()
         payloads = [
             b"\xc1\xff\x00 no msgpack",
             pickle.dumps(_Bomb(self.unpickle_marker)),
             b"",
             encode_change(other_lane, enqueued_at_ms=int(seconds) * 1000, ttl_ms=DAY_MS),
         ]
-        has_control_queue = not keyspace_of(self.redis).tag
+        has_control_queue = not keyspace_of(self.clients.clients[0]).tag
         kind = which % (len(payloads) + has_control_queue)
         if kind < len(payloads):
             await self._put(job_id, payloads[kind])
@@ -87,16 +88,18 @@ class Interference:
 
     async def _control_job(self, job_id: str) -> None:
         names: dict[Any, float] = {job_id: 1_000_000.0, b"\xff\xfe": 1_000_000.0}
-        async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.set(keyspace_of(self.redis).job + job_id, b"\x80\x04 no job")
+        redis = self.clients.home
+        async with redis.pipeline(transaction=True) as pipe:
+            pipe.set(keyspace_of(redis).job + job_id, b"\x80\x04 no job")
             pipe.zadd(keyspace.CONTROL_QUEUE, names)
             await pipe.execute()
 
     async def _put(self, job_id: str, payload: bytes) -> None:
         self.written.append(job_id)  # without an answer it may be there or not
         user, trader = poisoned_user(self.count), TRADERS[0]
-        keys = keyspace_of(self.redis)
+        redis = self.clients.of(user)
+        keys = keyspace_of(redis)
         names = [keys.heads + user, keys.lanes + user, keys.schedule, keys.wakeups, keys.job + job_id]
         arguments: list[Any] = [user, trader, job_id, payload]
-        if await cast("Awaitable[int]", self.redis.eval(PUT, len(names), *names, *arguments)):
+        if await cast("Awaitable[int]", redis.eval(PUT, len(names), *names, *arguments)):
             self.rejected.append(job_id)

@@ -37,6 +37,7 @@ class Summary:
         most_in_1s: the most requests of one user in any second.
         drained_s: how long the queue took to drain after the faults.
         excused: requests that a stalled worker sent after its session, at most one for each stall.
+        shards: of the queue.
         keys_in: where the workers found users' keys.
         takeovers: how often a replica took the place of a primary that was killed or frozen.
         unasked_takeovers: how often one did so otherwise.
@@ -60,6 +61,7 @@ class Summary:
     most_in_1s: int
     most_in_1min: int
     drained_s: float | None
+    shards: int
     keys_in: str
     excused: int
     takeovers: int
@@ -89,7 +91,7 @@ def summarize(
     seen: Evidence, judgement: Judgement, events: dict[str, int], *, environment: Environment, took_s: float
 ) -> Summary:
     """Return the numbers of a run."""
-    of_run = kinds(in_cluster=environment.in_cluster)
+    of_run = kinds(in_cluster=environment.in_cluster, shards=environment.shards)
     requests = [arrival for arrival in seen.arrivals if arrival.path == SETTINGS_PATH]
     sent = Counter(change.job_id for _, changes in seen.requests() for change in changes)
     accepted = [change for change in seen.changes.values() if change.accepted_ns is not None]
@@ -109,6 +111,7 @@ def summarize(
         most_in_1s=busiest_user(seen)[0],
         most_in_1min=busiest_minute(seen).requests,
         drained_s=None if seen.drained_s is None else round(seen.drained_s, 1),
+        shards=environment.shards,
         keys_in=environment.key_store.name,
         excused=judgement.excused,
         takeovers=seen.lost.takeovers,
@@ -129,10 +132,8 @@ def as_data(summary: Summary) -> dict[str, Any]:
 
 def text(summary: Summary) -> str:
     """Return the report for people."""
-    lines = [
-        f"Seed {summary.seed}, {summary.seconds:g} s of faults, {summary.took_s:g} s in all, keys {summary.keys_in}",
-        "",
-    ]
+    where = f"keys {summary.keys_in}" + (f", {summary.shards} shards" if summary.shards > 1 else "")
+    lines = [f"Seed {summary.seed}, {summary.seconds:g} s of faults, {summary.took_s:g} s in all, {where}", ""]
     lines += _table("What happened", summary.events)
     lines += _table("How the changes ended", summary.outcomes)
     lines += _table("Requests that faults struck", summary.struck)

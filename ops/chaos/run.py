@@ -22,6 +22,7 @@ from ops.slot_moves import MoveFailed
 from producers import Priority, QueueUnavailable
 from producers.queue.batches import seal
 from producers.queue.submit import SubmitOptions
+from producers.transport.clients import keyspace_of
 from producers.transport.runner import run_plan
 
 POLL_SCAN_COUNT = 1000
@@ -58,7 +59,9 @@ class Run:
         """Carry out all events, each at its time, and return when the last one is over."""
         environment = self.environment
         async with asyncio.TaskGroup() as tasks:
-            for event in schedule(environment.seed, environment.seconds, in_cluster=environment.in_cluster):
+            for event in schedule(
+                environment.seed, environment.seconds, in_cluster=environment.in_cluster, shards=environment.shards
+            ):
                 tasks.create_task(self._carry_out(event))
 
     async def _carry_out(self, event: Event) -> None:
@@ -103,8 +106,11 @@ class Run:
 
     async def _has_lanes(self) -> bool:
         """Return whether a lane is not empty: users with lanes have a hash of their heads."""
-        heads = self.environment.redis.scan_iter(self.environment.keys.heads + "*", count=POLL_SCAN_COUNT)
-        return await anext(heads, None) is not None
+        for redis in self.environment.clients.clients:
+            heads = redis.scan_iter(keyspace_of(redis).heads + "*", count=POLL_SCAN_COUNT)
+            if await anext(heads, None) is not None:
+                return True
+        return False
 
     async def _request_final_changes(self) -> None:
         environment = self.environment

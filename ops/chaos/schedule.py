@@ -112,22 +112,25 @@ class Event:
     lasts_s: float = 0.0
 
 
-def kinds(*, in_cluster: bool) -> dict[str, Kind]:
-    """Return the kinds of events of a run, by name."""
-    return CLUSTER_KINDS if in_cluster else KINDS
+def kinds(*, in_cluster: bool, shards: int = 1) -> dict[str, Kind]:
+    """Return the kinds of events of a run, by name. An app with only arq cannot use a queue with several shards."""
+    if in_cluster:
+        return CLUSTER_KINDS
+    return KINDS if shards == 1 else {name: kind for name, kind in KINDS.items() if name != "arq submit"}
 
 
-def schedule(seed: int, seconds: float, *, in_cluster: bool = False) -> list[Event]:
+def schedule(seed: int, seconds: float, *, in_cluster: bool = False, shards: int = 1) -> list[Event]:
     """Return the events of a run in order of time.
 
     Args:
         seed: the source of all chance.
         seconds: the length of the run, at least MIN_SECONDS.
         in_cluster: whether the server is a cluster.
+        shards: of the queue.
     """
     rng = random.Random(seed)
     events = []
-    for name, kind in kinds(in_cluster=in_cluster).items():
+    for name, kind in kinds(in_cluster=in_cluster, shards=shards).items():
         count = max(1, round(kind.per_minute * seconds / 60))
         # One event in each part of the time, so that they are spread out.
         part_s = (seconds - QUIET_START_S) / count

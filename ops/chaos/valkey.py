@@ -30,7 +30,7 @@ STARTED_WITHIN_S = 20.0
 POLL_INTERVAL_S = 0.02
 RETRY_AFTER_S = 0.1
 RETRY_TIMEOUT_S = 30.0
-RESULT_WRITTEN = re.compile(rb"\r\n\$3\r\nSET\r\n\$\d+\r\n" + KEYS.result.encode() + rb"([!-~]+)\r\n")
+RESULT_WRITTEN = re.compile(rb"\r\n\$3\r\nSET\r\n\$\d+\r\n(?:\{[^}]+\}:)?" + KEYS.result.encode() + rb"([!-~]+)\r\n")
 
 CONFIG = """\
 bind 127.0.0.1

@@ -27,6 +27,14 @@ def test_every_kind_of_event_happens_in_every_run(seconds: float, *, in_cluster:
     assert sum(of_run[event.kind].is_fault for event in events) >= MIN_FAULTS_PER_S * seconds
 
 
+def test_a_queue_with_several_shards_meets_the_same_but_for_apps_with_only_arq() -> None:
+    """They cannot use it."""
+    single, of_shards = kinds(in_cluster=False), kinds(in_cluster=False, shards=3)
+
+    assert single.keys() - of_shards.keys() == {"arq submit"}
+    assert {event.kind for event in schedule(1, MIN_SECONDS, shards=3)} == set(of_shards)
+
+
 @pytest.mark.parametrize("in_cluster", [False, True])
 def test_a_minute_has_a_hundred_faults(*, in_cluster: bool) -> None:
     """Not counting what operators do."""
