@@ -14,7 +14,7 @@ from worker.exchange.client import ExchangeClient, RawReply
 from worker.exchange.clock import ExchangeClock
 from worker.exchange.egress_slot import MAX_WAIT_S, EgressSlots, SlotState
 from worker.exchange.endpoint import TIME_PATH
-from worker.exchange.replies import classify
+from worker.exchange.replies import ReplyClass, classify
 from worker.logs import Event, log_fields
 
 MAX_TRIES = 3
@@ -63,6 +63,12 @@ async def synchronize(
         log.warning("the exchange's time is not known: %s", _NO_SLOT[raw], extra=extra)
         return
     received_s = clock.monotonic()
-    request_time_ms = classify(raw.status, raw.body, raw.charset).request_time_ms
-    if request_time_ms is not None:
-        exchange_clock.add_sample(received_s - raw.took_s, received_s, request_time_ms, corrects_wall_clock=True)
+    reply = classify(raw.status, raw.body, raw.charset)
+    # "success" is what a change is answered: a reply that is left over from one, and may be old.
+    if reply.request_time_ms is None or reply.reply_class is ReplyClass.SUCCESS:
+        text = (
+            "the exchange's time is not known; this machine's clock is used until the first reply: it was answered %s"
+        )
+        log.warning(text, f"{reply.status} {reply.message}", extra=log_fields(Event.TIME_UNKNOWN))
+        return
+    exchange_clock.add_sample(received_s - raw.took_s, received_s, reply.request_time_ms, corrects_wall_clock=True)

@@ -37,8 +37,9 @@ async def exchange(stamp: Callable[[bool], object]) -> AsyncIterator[str]:
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         await request.read()
-        reply = {"code": "00000", "msg": "success", "data": "success"}
-        found = stamp(request.path == TIME_PATH)
+        is_time = request.path == TIME_PATH
+        data = {"serverTime": f"{now_ms()}"} if is_time else "success"
+        reply, found = {"code": "00000", "msg": "success", "data": data}, stamp(is_time)
         return web.Response(body=msgspec.json.encode(reply if found is None else {**reply, "requestTime": found}))
 
     runner = web.ServerRunner(web.Server(answer, access_log=None))
