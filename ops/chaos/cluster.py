@@ -70,10 +70,7 @@ class ClusterServer:
         self._slot = key_slot(self._keys.tag.encode())
         self._marker = asyncio.create_task(self._write_marks(redis), name="marks")
         return {
-            "kill owner": lambda _: self._lose_owner(Valkey.kill, Valkey.start),
-            "kill owner ahead of replica": lambda event: self._lose_owner(
-                Valkey.kill, Valkey.start, ahead_s=event.lasts_s
-            ),
+            "kill owner": lambda event: self._lose_owner(Valkey.kill, Valkey.start, ahead_s=event.lasts_s),
             "freeze owner": lambda event: self._lose_owner(Valkey.freeze, Valkey.thaw, lasts_s=event.lasts_s),
             "hang owner": self._hang,
             "fail over": lambda _: self._carry_out(self._fail_over),

@@ -82,17 +82,16 @@ SINGLE_SERVER = frozenset({"restart redis", "kill redis", "hang redis", "demote 
 """Kinds that a cluster does not have: an app with only arq cannot use one."""
 
 CLUSTER_KINDS = {name: kind for name, kind in KINDS.items() if name not in SINGLE_SERVER} | {
-    "kill owner": Kind(3),
-    "kill owner ahead of replica": Kind(2, 0.02, 0.1),
-    "freeze owner": Kind(2, 3.5, 5.0),
+    "kill owner": Kind(5, 0.0, 0.1),
+    "freeze owner": Kind(2, 3.0, 5.0),
     "hang owner": Kind(3, 0.3, 1.2),
     "fail over": Kind(4),
     "move slot": Kind(6),
     "move slot key by key": Kind(2, 0.3, 2.5),
 }
 """All kinds of events on a cluster, by name. A replica takes the place of an owner that was killed, or frozen for
-longer than the nodes' time-out; one that hangs is back before that. A replica that its owner is ahead of gets nothing
-for a while before the owner is killed: what was written meanwhile is lost."""
+longer than the nodes' time-out; one that hangs is back before that. The replica gets nothing for a while before the
+owner is killed: what was written meanwhile is lost."""
 
 
 @dataclass(frozen=True, slots=True)
