@@ -66,9 +66,7 @@ async def synchronize(
     reply = classify(raw.status, raw.body, raw.charset)
     # "success" is what a change is answered: a reply that is left over from one, and may be old.
     if reply.request_time_ms is None or reply.reply_class is ReplyClass.SUCCESS:
-        text = (
-            "the exchange's time is not known; this machine's clock is used until the first reply: it was answered %s"
-        )
-        log.warning(text, f"{reply.status} {reply.message}", extra=log_fields(Event.TIME_UNKNOWN))
+        extra = log_fields(Event.TIME_UNKNOWN)
+        log.warning("the exchange's time is not known: it was answered %d %s", reply.status, reply.message, extra=extra)
         return
     exchange_clock.add_sample(received_s - raw.took_s, received_s, reply.request_time_ms, corrects_wall_clock=True)
