@@ -36,11 +36,10 @@ def print_comparison(comparison: Comparison, *, to_stderr: bool = False) -> None
     screen = Screen(width=WIDTH, file=sys.stderr if to_stderr else None, markup=False)
     if table.row_count:
         screen.print(table)
-    screen.print(
-        f"{table.row_count} of {len(comparison.movements)} figures moved beyond their spread,"
-        f" {comparison.count(Verdict.WORSE)} of them for the worse;"
-        f" {comparison.count(Verdict.UNKNOWN)} cannot be judged: each run measured them once (--repeat)"
-    )
+    moved = f"{table.row_count} of {len(comparison.movements)} figures moved beyond their spread"
+    screen.print(f"{moved}, {comparison.count(Verdict.WORSE)} of them for the worse")
+    if unknown := comparison.count(Verdict.UNKNOWN):
+        screen.print(f"{unknown} cannot be judged: both runs measured them once; measure with --repeat 5")
     for title, names in (("only in the earlier run", comparison.missing), ("only in this run", comparison.added)):
         for name in names:
             screen.print(f"{title}: {name}")

@@ -11,7 +11,7 @@ from ops.bench.peers.report import Figure, Load, Profile, Program, Report, Row, 
 PICTURE = "peers.svg"
 _MARKS = re.compile(r"`[^`]+`|[\\`*_<>|\[\]]")
 WITHOUT_REASON = "the reason is not known yet"
-VERDICTS = {True: "met", False: "**missed**", None: "not measured"}
+VERDICTS = {True: "met", False: "**missed**", None: ""}
 
 HEAD = """# Beside its peers
 
