@@ -20,6 +20,7 @@ from ops.redis_cluster import ClusterSetup
 from ops.redis_server import Valkey, free_port
 from ops.slot_moves import other_primary
 from producers import CheckStatus, JobState, Producer, ProducerSettings, diagnose
+from producers.contract.layout import LAYOUT
 from producers.errors import QueueUnavailable
 from tests.support.changes import change
 from tests.support.clusters import SLOT, owner
@@ -34,6 +35,7 @@ PAGE_OF_FILES = "ops/deploy/README.md"
 SHELL = block("ops/runbook/README.md", "each_node() {\n")
 ROTATE = "ops/runbook/rotate-keys.md"
 MOVE = "ops/runbook/move-the-slot.md"
+PAGE_OF_LAYOUTS = ROOT / "ops/runbook/upgrade.md"
 WITHIN_S = 60.0
 
 
@@ -169,6 +171,17 @@ async def test_the_slot_moves_key_by_key(shell: Shell) -> None:
     assert f"slot {SLOT} was moved" in moved
     assert owner(shell.cluster) is target
     assert await enqueued(shell) is JobState.QUEUED
+
+
+async def test_the_copies_of_a_cluster_have_the_queue(shell: Shell) -> None:
+    """A file of each primary; the layout of the queue is in one of them, and is found from any node."""
+    await enqueued(shell)
+    shell.run(block("ops/runbook/redis-was-lost.md", "--cluster backup"))
+    copies = [path.read_bytes() for path in (shell.folder / "copies").glob("*.rdb")]
+    (read_layout,) = re.findall(r"`(\$REDIS GET '{copytrade}:layout')`", PAGE_OF_LAYOUTS.read_text())
+
+    assert [b"{copytrade}:layout" in copy for copy in sorted(copies, key=len)] == [False, False, True]
+    assert shell.run(SHELL, read_layout).strip() == LAYOUT
 
 
 async def test_a_password_is_rotated_at_each_node(shell: Shell) -> None:
