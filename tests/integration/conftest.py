@@ -8,8 +8,10 @@ import pytest
 from arq.connections import ArqRedis
 
 from producers import Producer
+from producers.transport.dsn import open_redis
 from tests.support.lanes import PACING, Lanes
 from tests.support.manual_clock import ManualClock
+from tests.support.timed_redis import ClockedRedis
 
 
 @pytest.fixture
@@ -27,12 +29,15 @@ def lanes(redis: ArqRedis) -> Lanes:
 
 
 @pytest.fixture
-async def timed(fake_redis: ArqRedis, clock: ManualClock) -> Lanes:
+async def timed(valkey_dsn: str, clock: ManualClock) -> AsyncIterator[Lanes]:
     """A queue of ten requests a second and user, whose clock the test moves; its worker has seen it run for a while."""
-    lanes = Lanes(fake_redis, clock=clock, pacing=PACING)
+    redis = open_redis(valkey_dsn, ClockedRedis, timeout_s=5)
+    redis.follow(clock)
+    lanes = Lanes(redis, clock=clock, pacing=PACING)
     await lanes.claims()
     clock.advance(2)
-    return lanes
+    yield lanes
+    await redis.aclose()
 
 
 @pytest.fixture

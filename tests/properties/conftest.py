@@ -17,7 +17,7 @@ from ops.redis_server import embedded_valkey
 from producers.transport.dsn import open_redis
 from tests.support.timed_redis import TimedRedis
 
-EXAMPLES = 60
+EXAMPLES = 40
 RUNS = int(os.environ.get("PROPERTY_RUNS", "0"))
 
 settings.register_profile(

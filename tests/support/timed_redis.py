@@ -13,7 +13,10 @@ from arq.connections import ArqRedis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from tests.support.manual_clock import ManualClock
+
 CLOCK = "test:clock"
+LIFE_STEP_US = 1_000_000
 UNKNOWN = "0" * 40
 """The digest of no script, for which the server asks for the text."""
 _ASKED = "redis.call('TIME')"
@@ -26,7 +29,8 @@ end
 _TIME = f"{_TOLD} return test_time()"
 
 _MOVE = """
-local shift_ms = math.floor((ARGV[1] - (redis.call('GET', KEYS[1]) or ARGV[1])) / 1000)
+local since_us = ARGV[2] or redis.call('GET', KEYS[1]) or ARGV[1]
+local shift_ms = math.floor((ARGV[1] - since_us) / 1000)
 for _, key in ipairs(redis.call('KEYS', '*')) do
   local left_ms = redis.call('PTTL', key)
   if left_ms >= 0 then redis.call('PEXPIRE', key, left_ms - shift_ms) end
@@ -116,6 +120,55 @@ class TimedRedis(ArqRedis):
             if key.decode() != CLOCK:
                 found[key.decode()] = _read(kind.decode(), value), left_ms
         return found
+
+
+class ClockedRedis(TimedRedis):
+    """A client of a server whose time follows a clock that the test moves.
+
+    Attributes:
+        clock: the clock. The server has its time from the next command or script on. Lives of keys follow it in steps
+            of a second, since each step looks at all keys.
+    """
+
+    clock: ManualClock
+    _told_us = 0
+    _moved_us = 0
+
+    def follow(self, clock: ManualClock) -> None:
+        """Follow this clock from now on."""
+        self.clock = clock
+        self._moved_us = clock.now_us
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        """Return a pipeline with the clock's time."""
+        pipe = _ClockedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+        pipe.clocked = self
+        return pipe
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Execute a command at the clock's time."""
+        await self.follow_clock()
+        return await super().execute_command(*args, **options)
+
+    async def follow_clock(self) -> None:
+        """Set the server's time to that of the clock."""
+        now_us = self.clock.now_us
+        if abs(now_us - self._moved_us) >= LIFE_STEP_US:
+            await super().execute_command("EVAL", _MOVE, 1, CLOCK, now_us, self._moved_us)
+            self._told_us = self._moved_us = now_us
+        elif self._told_us != now_us:
+            await super().execute_command("SET", CLOCK, now_us)
+            self._told_us = now_us
+
+
+class _ClockedPipeline(_TimedPipeline):
+    """A pipeline with the clock's time."""
+
+    clocked: ClockedRedis
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        await self.clocked.follow_clock()
+        return await super().execute(raise_on_error)
 
 
 def _read(kind: str, value: Any) -> Any:

@@ -168,6 +168,7 @@ async def test_a_change_waits_until_none_of_its_pauses_is_in_force(producer: Pro
     assert await claimed(lanes) == {"a"}
 
 
+@pytest.mark.parametrize("redis", ["valkey"], indirect=True)
 async def test_a_paused_trader_of_many_users_is_resumed_for_all(producer: Producer, lanes: Lanes) -> None:
     """More lanes than one call wakes, of both priorities."""
     await to_users(producer, users(1200))
@@ -176,7 +177,6 @@ async def test_a_paused_trader_of_many_users_is_resumed_for_all(producer: Produc
     while (await lanes.claims(100)).next_due_s == 0:
         pass
     assert await claimed(lanes) == set()
-
     await producer.resume(trader_id="t1")
 
     assert len(await end_all(lanes)) == 1201
