@@ -35,7 +35,7 @@ def by_script(entries: Sequence[Mapping[str, Any]], keyspace: Keyspace, total_us
     Args:
         entries: of SLOWLOG; commands inside scripts may be among them.
         keyspace: of the queue.
-        total_us: the CPU time of Redis; what no script took of it is a row of its own.
+        total_us: the CPU time of Redis; what no script took of it is a row of its own, if it is known.
     """
     known: dict[bytes, str] = {}
     for name, script in SCRIPTS.items():
@@ -47,7 +47,8 @@ def by_script(entries: Sequence[Mapping[str, Any]], keyspace: Keyspace, total_us
         if command.upper() in (b"EVALSHA", b"EVAL"):
             called = arguments.partition(b" ")[0] if command.upper() == b"EVALSHA" else arguments[:LOGGED_BYTES]
             times_us[known.get(called, OTHER_SCRIPTS)] += entry["duration"]
-    return {**_within(times_us, total_us), OUTSIDE: max(0.0, total_us - times_us.total())}
+    outside_us = total_us - times_us.total()
+    return _within(times_us, total_us) | ({OUTSIDE: outside_us} if outside_us > 0 else {})
 
 
 def by_command(before: Mapping[str, Any], after: Mapping[str, Any], total_us: float) -> dict[str, float]:

@@ -18,12 +18,16 @@ from ops.bench.peers.drain import DRAIN
 from ops.bench.peers.idle import IDLE
 from ops.bench.peers.plan import Plan
 from ops.bench.peers.publish import REPORT, publish
-from ops.bench.peers.report import Report, encode
+from ops.bench.peers.recording import OtherRunError, Recording
+from ops.bench.peers.report import Report
 from ops.bench.peers.rounds import measure
 from ops.bench.profiles import profiles
 from ops.bench.throughput import USERS
 
 PLANS: tuple[Plan, ...] = (DRAIN, IDLE)
+PROFILE = "profile"
+"""Among the loads; it measures our own worker only."""
+
 DEFAULT_ROUNDS = 3
 
 
@@ -42,24 +46,40 @@ def main(arguments: Sequence[str]) -> int:
             return 0
     except (UnreadableRun, OSError, msgspec.DecodeError) as exc:
         parser.error(str(exc))
-    plans = [plan for plan in PLANS if not options.loads or plan.name in options.loads]
-    chosen = {plan.name: _chosen(plan, options.only) for plan in plans}
-    for contender in _distinct(chosen.values()):
+    chosen = {plan: _chosen(plan, options.only) for plan in PLANS if _is_wanted(plan.name, options)}
+    programs = _distinct(chosen.values())
+    for contender in programs:
         contender.command("work")  # makes its environment before the first measurement
-    report = Report(
-        date=dt.datetime.now(dt.UTC).date().isoformat(),
-        rounds=options.rounds,
-        machine=machine.describe(),
-        programs=[contender.program() for contender in _distinct(chosen.values())],
-        loads=[measure(plan, chosen[plan.name], options.rounds, options.jobs) for plan in plans],
-        profiles=[] if options.only or options.loads else asyncio.run(profiles(options.jobs or USERS)),
-    )
-    options.out.write_bytes(encode(report))
-    print(f"wrote {options.out}")
+    recording = Recording(options.out, _begin(programs, options.rounds))
+    try:
+        if options.add:
+            recording.resume()
+    except (OSError, msgspec.DecodeError, OtherRunError) as exc:
+        parser.error(str(exc))
+    for plan, contenders in chosen.items():
+        recording.add(measure(plan, contenders, options.rounds, options.jobs))
+    if _is_wanted(PROFILE, options) and not options.only:
+        recording.add_profiles(asyncio.run(profiles(options.jobs or USERS)))
     if options.out == REPORT:
         publish()
+    report = recording.report
     moved = print_movements(old, from_report(report)) if options.compare else 0
     return moved or int(any(not row.figures for load in report.loads for row in load.rows))
+
+
+def _is_wanted(load: str, options: argparse.Namespace) -> bool:
+    return not options.loads or load in options.loads
+
+
+def _begin(programs: Sequence[Contender], rounds: int) -> Report:
+    """Return a report without loads."""
+    return Report(
+        date=dt.datetime.now(dt.UTC).date().isoformat(),
+        rounds=rounds,
+        machine=machine.describe(),
+        programs=[contender.program() for contender in programs],
+        loads=[],
+    )
 
 
 def _chosen(plan: Plan, only: Sequence[str]) -> list[Contender]:
@@ -71,7 +91,7 @@ def _distinct(chosen: Iterable[Sequence[Contender]]) -> list[Contender]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    loads = [plan.name for plan in PLANS]
+    loads = [*(plan.name for plan in PLANS), PROFILE]
     programs = [contender.name for contender in _distinct([plan.contenders for plan in PLANS])]
     parser = argparse.ArgumentParser(prog="python -m ops.bench peers", description=__doc__)
     parser.add_argument("--rounds", type=int, default=DEFAULT_ROUNDS, metavar="N", help=f"default {DEFAULT_ROUNDS}")
@@ -80,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", default=[], choices=programs, metavar="PROGRAM", help=", ".join(programs))
     parser.add_argument("--loads", nargs="+", default=[], choices=loads, metavar="LOAD", help=", ".join(loads))
     parser.add_argument("--jobs", type=int, metavar="N", help="jobs of each load instead of its own number, for tries")
+    parser.add_argument("--add", action="store_true", help="keep what FILE has of other loads, of the same machine")
     parser.add_argument("--compare", type=Path, metavar="OLD", help="say what moved against the FILE of an earlier run")
     return parser
 

@@ -1,0 +1,57 @@
+"""A report that is written again after each load, so that what was measured survives what fails later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from ops.bench.peers.report import Load, Profile, Report, decode, encode
+
+
+class OtherRunError(ValueError):
+    """A report is of another machine or another number of rounds; the message says which."""
+
+
+class Recording:
+    """A report in its file.
+
+    Attributes:
+        report: what it has so far.
+    """
+
+    def __init__(self, path: Path, report: Report) -> None:
+        """Begin a report; nothing is written before the first load is added."""
+        self._path = path
+        self.report = report
+
+    def resume(self) -> None:
+        """Keep what the file has of an earlier run; loads that are added replace their own.
+
+        Raises:
+            OSError: the file cannot be read.
+            msgspec.DecodeError: it is no report.
+            OtherRunError: it is of another machine, or of another number of rounds.
+        """
+        earlier = decode(self._path.read_bytes())
+        for name in ("machine", "rounds"):
+            old, new = getattr(earlier, name), getattr(self.report, name)
+            if old != new:
+                raise OtherRunError(f"{self._path} has other {name}: {old}, not {new}; measure all loads again")
+        programs = {program.name: program for program in (*earlier.programs, *self.report.programs)}
+        self.report = msgspec.structs.replace(earlier, programs=list(programs.values()))
+
+    def add(self, load: Load) -> None:
+        """Add a load, or replace the one of its name, and write the report."""
+        loads = {each.name: each for each in (*self.report.loads, load)}
+        self._write(msgspec.structs.replace(self.report, loads=list(loads.values())))
+
+    def add_profiles(self, profiles: Sequence[Profile]) -> None:
+        """Replace the profiles, and write the report."""
+        self._write(msgspec.structs.replace(self.report, profiles=list(profiles)))
+
+    def _write(self, report: Report) -> None:
+        self.report = report
+        self._path.write_bytes(encode(report))
+        print(f"wrote {self._path}")

@@ -1,0 +1,55 @@
+"""A report of peers grows load by load, and keeps what an earlier run measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ops.bench.peers.recording import OtherRunError, Recording
+from ops.bench.peers.report import Report, decode
+from tests.unit.ops.bench.peers.sample import report
+
+REPORT = report()
+EMPTY = msgspec.structs.replace(REPORT, loads=[], profiles=[])
+DRAIN, IDLE, LIMITED = REPORT.loads
+
+
+def test_each_load_is_written_when_it_was_measured(tmp_path: Path) -> None:
+    """A failure of a later one does not lose it."""
+    path = tmp_path / "peers.json"
+    recording = Recording(path, EMPTY)
+    recording.add(DRAIN)
+    assert decode(path.read_bytes()).loads == [DRAIN]
+    recording.add(IDLE)
+    recording.add(LIMITED)
+    recording.add_profiles(REPORT.profiles)
+    assert decode(path.read_bytes()) == REPORT
+
+
+def test_a_load_that_is_measured_again_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    """Other loads, profiles and programs are kept."""
+    path = tmp_path / "peers.json"
+    Recording(path, REPORT).add_profiles(REPORT.profiles)
+    again = msgspec.structs.replace(DRAIN, rows=DRAIN.rows[:2])
+    recording = Recording(path, msgspec.structs.replace(EMPTY, programs=REPORT.programs[:2], date="2026-11-26"))
+    recording.resume()
+    recording.add(again)
+    assert decode(path.read_bytes()) == msgspec.structs.replace(REPORT, loads=[again, IDLE, LIMITED])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        msgspec.structs.replace(EMPTY, rounds=5),
+        msgspec.structs.replace(EMPTY, machine=msgspec.structs.replace(EMPTY.machine, cores=8)),
+    ],
+    ids=["rounds", "machine"],
+)
+def test_runs_that_cannot_be_compared_are_not_put_together(other: Report, tmp_path: Path) -> None:
+    """A table has one machine and one number of rounds."""
+    path = tmp_path / "peers.json"
+    Recording(path, REPORT).add(DRAIN)
+    with pytest.raises(OtherRunError, match=r"has other (rounds|machine)"):
+        Recording(path, other).resume()
