@@ -95,5 +95,52 @@ SAQ = Contender(
     "64 jobs at once, each slot waits in a BLMOVE of its own; a caller waits by `Queue.apply`.",
 )
 
-CONTENDERS = (OURS_PLAIN, ARQ, ARQ_TUNED, SAQ)
+_TASKIQ = ("taskiq", "taskiq-redis", "redis", "hiredis")
+_TASKIQ_SET_UP = (
+    "Its Redis stream broker and result backend; `taskiq worker --workers 1 --max-async-tasks 64 --max-prefetch 64`, "
+    "acknowledges when the result is saved."
+)
+TASKIQ = Contender(
+    "taskiq", "taskiq", "taskiq_jobs.py", "taskiq", _TASKIQ, f"{_TASKIQ_SET_UP} On asyncio's event loop."
+)
+TASKIQ_UVLOOP = Contender(
+    "taskiq-uvloop",
+    "taskiq, uvloop",
+    "taskiq_jobs.py",
+    "taskiq-uvloop",
+    (*_TASKIQ, "uvloop"),
+    f"{_TASKIQ_SET_UP} On uvloop, the callers too.",
+)
+STREAQ = Contender(
+    "streaq",
+    "streaq",
+    "streaq_jobs.py",
+    "streaq",
+    ("streaq", "coredis", "uvloop"),
+    "64 jobs at once, as many prefetched; on uvloop and with coredis's `Config.optimized`, the callers too, as in its "
+    "own benchmarks; a caller waits by `Task.result`, which is notified.",
+    polls=False,
+)
+DOCKET = Contender(
+    "docket",
+    "docket",
+    "docket_jobs.py",
+    "docket",
+    ("pydocket", "redis", "hiredis"),
+    "As its command comes: 10 jobs at once, a check every 0.1 s; a caller waits by `Execution.get_result`, which is "
+    "notified.",
+    polls=False,
+)
+DOCKET_10MS = Contender(
+    "docket-10ms",
+    "docket, 10 ms",
+    "docket_jobs.py",
+    "docket",
+    ("pydocket", "redis", "hiredis"),
+    "64 jobs at once, a check every 10 ms.",
+    variant="10ms",
+    polls=False,
+)
+
+CONTENDERS = (OURS_PLAIN, ARQ, ARQ_TUNED, SAQ, TASKIQ, TASKIQ_UVLOOP, STREAQ, DOCKET, DOCKET_10MS)
 """In the order of a round, without the bare loop, which comes first."""

@@ -1,11 +1,14 @@
-"""CPU time of a process with its children, from /proc (Linux only)."""
+"""A process with its children: its CPU time, and its end. From /proc (Linux only)."""
 
 from __future__ import annotations
 
 import os
+import signal
 import time
-from asyncio import sleep
+from asyncio import sleep, timeout
+from asyncio.subprocess import Process
 from bisect import bisect_right
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from ops.bench.measurement import NS_PER_S
 
 US_PER_S = 1_000_000
 SAMPLE_INTERVAL_S = 0.02
+STOP_TIMEOUT_S = 5.0
 
 
 @dataclass(slots=True)
@@ -61,6 +65,22 @@ def family(pid: int) -> list[int]:
     except FileNotFoundError:
         return []
     return [pid, *(each for child in children for each in family(child))]
+
+
+async def stop_family(process: Process) -> None:
+    """Stop a process with SIGTERM; after a time, kill it and its children, which may not end with it."""
+    if process.returncode is not None:
+        return
+    pids = family(process.pid)
+    process.send_signal(signal.SIGTERM)
+    try:
+        async with timeout(STOP_TIMEOUT_S):
+            await process.wait()
+    except TimeoutError:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await process.wait()
 
 
 def _cpu_s(pid: int) -> float:

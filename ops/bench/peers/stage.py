@@ -16,10 +16,11 @@ from redis.asyncio import Redis
 
 from ops.bench.environment import DOUBLE_NO_RATE_LIMITS, NO_RATE_LIMITS, change
 from ops.bench.peers.contenders import Contender
+from ops.bench.peers.processes import stop_family
 from ops.bench.redis_load import Load
 from ops.children import child_group, temporary_folder
 from ops.redis_server import embedded_valkey
-from ops.stack import Stack, User, stop, write_credentials
+from ops.stack import Stack, User, write_credentials
 
 READY_TIMEOUT_S = 60.0
 CALLER_TIMEOUT_S = 600.0
@@ -60,7 +61,7 @@ class Stage:
                     raise IncompleteError(f"the worker did not start: {self.log_tail()}")
             yield process
         finally:
-            await stop(process)
+            await stop_family(process)
 
     async def run(self, verb: str, lines: Iterable[bytes] = ()) -> dict[str, Any]:
         """Run a command of the protocol to its end, and return what it printed.
