@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
 
+from ops.bench.peers import command, publish
 from ops.bench.peers.goals import goals
 from ops.bench.peers.page import WITHOUT_REASON, number, page, text
 from ops.bench.peers.picture import RIGHT, picture
 from ops.bench.peers.publish import REPORT, published
+from ops.bench.peers.report import encode
 from tests.unit.ops.bench.peers.sample import report
 
 
@@ -129,6 +132,27 @@ def test_labels_are_text_and_figures_stand_beside_their_bars() -> None:
     labels = [element.text for element in ET.fromstring(svg).iter() if element.tag.endswith("text")]  # noqa: S314 - ours
     assert {"taskiq <stream>", "2,285", "3.5", "100 ms"} <= set(labels)
     assert "@media (prefers-color-scheme: dark)" in svg
+
+
+def test_the_command_writes_both_files_of_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without measuring."""
+    path = tmp_path / "run.json"
+    path.write_bytes(encode(report()))
+    monkeypatch.setattr(publish, "FOLDER", tmp_path)
+    monkeypatch.setattr(publish, "PAGE", tmp_path / "PEERS.md")
+    assert command.main(["--page", "--out", str(path)]) == 0
+    assert (tmp_path / "PEERS.md").read_text("utf-8").startswith("# Beside its peers\n")
+    assert (tmp_path / "peers.svg").read_text("utf-8") == picture(report())
+
+
+@pytest.mark.parametrize("options", [["--page", "--out"], ["--compare"]])
+def test_a_file_that_is_no_report_is_refused(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is measured or written."""
+    with pytest.raises(SystemExit, match="2"):
+        command.main([*options, str(tmp_path / "missing.json")])
+    assert "missing.json" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not REPORT.exists(), reason="no run is committed yet")
