@@ -21,10 +21,11 @@ from ops.bench.peers.publish import REPORT, publish
 from ops.bench.peers.recording import OtherRunError, Recording
 from ops.bench.peers.report import Report
 from ops.bench.peers.rounds import measure
+from ops.bench.peers.scale import SCALE
 from ops.bench.profiles import profiles
 from ops.bench.throughput import USERS
 
-PLANS: tuple[Plan, ...] = (DRAIN, IDLE)
+PLANS: tuple[Plan, ...] = (DRAIN, IDLE, SCALE)
 PROFILE = "profile"
 """Among the loads; it measures our own worker only."""
 
@@ -87,7 +88,8 @@ def _chosen(plan: Plan, only: Sequence[str]) -> list[Contender]:
 
 
 def _distinct(chosen: Iterable[Sequence[Contender]]) -> list[Contender]:
-    return list(dict.fromkeys(contender for contenders in chosen for contender in contenders))
+    """Return the programs, each once, even if a load has it several times in different sizes."""
+    return list({contender.name: contender for contenders in chosen for contender in contenders}.values())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from ops.bench.peers.contenders import Contender
 from ops.bench.peers.plan import Figures, Plan
@@ -23,20 +23,21 @@ def measure(plan: Plan, contenders: Sequence[Contender], rounds: int, jobs: int 
         rounds: how often each runs.
         jobs: how many jobs, for tries; None for the load's own number.
     """
-    measured: dict[str, list[Figures]] = {contender.name: [] for contender in contenders}
-    failures: dict[str, list[str]] = {contender.name: [] for contender in contenders}
+    measured: dict[Contender, list[Figures]] = {contender: [] for contender in contenders}
+    failures: dict[Contender, list[str]] = {contender: [] for contender in contenders}
     for number, contender in order(contenders, rounds):
         print(f"measuring {plan.name}, round {number} of {rounds}: {contender.name}", file=sys.stderr)
         try:
-            measured[contender.name].append(asyncio.run(plan.measure(contender, jobs)))
+            figures = asyncio.run(plan.measure(contender, jobs))
         except IncompleteError as error:
             print(f"{contender.name} failed: {error}", file=sys.stderr)
-            failures[contender.name].append(f"round {number}: {error}")
-            measured[contender.name].append({})
-    related = with_ratios(measured)
+            failures[contender].append(f"round {number}: {error}")
+            figures = {}
+        measured[contender].append(figures)
+    bare = [figures for contender, runs in measured.items() if contender.name == BARE for figures in runs]
     rows = [
-        Row(contender.name, summarize(related[contender.name]), _note(plan.note(contender), failures[contender.name]))
-        for contender in contenders
+        Row(contender.name, summarize(with_ratios(runs, bare)), _note(plan.note(contender), failures[contender]))
+        for contender, runs in measured.items()
     ]
     return Load(plan.name, plan.title, plan.about, list(plan.figures), rows)
 
@@ -51,20 +52,18 @@ def order(contenders: Sequence[Contender], rounds: int) -> Iterator[tuple[int, C
             yield number, contender
 
 
-def with_ratios(measured: Mapping[str, Sequence[Figures]]) -> dict[str, list[Figures]]:
-    """Add to each run with a rate its ratio to the rate of the bare loop in the same round, if that ran.
+def with_ratios(runs: Sequence[Figures], bare: Sequence[Figures]) -> list[Figures]:
+    """Add to each run with a rate its ratio to the rate of the bare loop in the same round.
 
     Args:
-        measured: by program, the figures of each round; {} for a round that failed.
+        runs: of a program, one a round; {} for one that failed.
+        bare: of the bare loop, one a round; empty if it did not run.
     """
-    bare = [figures.get(RATE) for figures in measured.get(BARE, [])]
-    return {
-        name: [
-            figures | ({RATIO: figures[RATE] / base} if base and RATE in figures else {})
-            for figures, base in zip(runs, bare or [None] * len(runs), strict=True)
-        ]
-        for name, runs in measured.items()
-    }
+    rates = [figures.get(RATE) for figures in bare] or [None] * len(runs)
+    return [
+        figures | ({RATIO: figures[RATE] / rate} if rate and RATE in figures else {})
+        for figures, rate in zip(runs, rates, strict=True)
+    ]
 
 
 def _note(note: str, failures: Sequence[str]) -> str:

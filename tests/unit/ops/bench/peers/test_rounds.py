@@ -25,20 +25,18 @@ def test_all_programs_run_once_before_one_runs_again() -> None:
 
 def test_a_ratio_is_to_the_bare_loop_of_the_same_round() -> None:
     """Not to its median; the bare loop itself has the ratio 1."""
-    measured = {"bare": [{"rate_per_s": 100.0}, {"rate_per_s": 50.0}], "saq": [{"rate_per_s": 20.0}] * 2}
+    bare = [{"rate_per_s": 100.0}, {"rate_per_s": 50.0}]
 
-    related = with_ratios(measured)
-
-    assert [figures["ratio"] for figures in related["saq"]] == [0.2, 0.4]
-    assert [figures["ratio"] for figures in related["bare"]] == [1.0, 1.0]
+    assert [figures["ratio"] for figures in with_ratios([{"rate_per_s": 20.0}] * 2, bare)] == [0.2, 0.4]
+    assert [figures["ratio"] for figures in with_ratios(bare, bare)] == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("bare", [[], [{}, {}]], ids=["left out", "failed"])
 def test_there_is_no_ratio_without_the_bare_loop(bare: list[Figures]) -> None:
     """The rates stay as they are."""
-    related = with_ratios({"bare": bare, "saq": [{"rate_per_s": 20.0}, {}]})
+    runs = [{"rate_per_s": 20.0}, {}]
 
-    assert related["saq"] == [{"rate_per_s": 20.0}, {}]
+    assert with_ratios(runs, bare) == runs
 
 
 def test_a_spread_is_of_the_rounds_that_have_the_figure() -> None:
