@@ -127,6 +127,8 @@ def from_report(report: Report) -> list[Figure]:
 
 def _of_report(report: Report) -> Iterator[Figure]:
     for load in report.loads:
+        # If no figure of a load has two values, the load ran once, whatever the report's other loads did.
+        has_spread = any(spread.low < spread.high for row in load.rows for spread in row.figures.values())
         for figure in load.figures:
             for row in load.rows:
                 if figure.name in row.figures:
@@ -138,7 +140,7 @@ def _of_report(report: Report) -> Iterator[Figure]:
                         spread.median,
                         spread.low,
                         spread.high,
-                        has_spread=report.rounds > 1,
+                        has_spread=has_spread,
                     )
 
 

@@ -95,6 +95,15 @@ def test_only_our_own_worker_gets_worse_in_the_report_of_peers() -> None:
     assert len(comparison.missing) == 6
 
 
+def test_a_load_that_ran_once_is_not_judged() -> None:
+    """Though other loads of its report ran several times: no figure of it has two values."""
+    sample = report()
+    figures = [figure for figure in from_report(sample) if figure.name.startswith("limited")]
+    assert figures
+    assert not any(figure.has_spread for figure in figures)
+    assert all(figure.has_spread for figure in from_report(sample) if figure not in figures)
+
+
 def test_a_file_is_of_the_usual_benchmarks_or_of_the_peers(tmp_path: Path) -> None:
     """Both are read, and say what they measured; anything else is refused."""
     assert parse(written(tmp_path / "old.json", run(1, 2)).read_bytes()) == (
