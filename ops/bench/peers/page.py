@@ -71,13 +71,14 @@ def _machine(report: Report) -> str:
 
 
 def _load(load: Load, programs: Sequence[Program]) -> str:
-    """Return the table of a load; a note has a line of its own below it."""
+    """Return the table of a load, on its side if it has one program; a note has a line of its own below it."""
     titles = {program.name: program.title for program in programs}
     rows = _in_order(load.rows, load.figures[0])
-    table = _table(
-        ["program", *(figure.title for figure in load.figures)],
-        [[titles[row.program], *(_cell(row.figures.get(figure.name)) for figure in load.figures)] for row in rows],
-    )
+    names = ["program", *(figure.title for figure in load.figures)]
+    cells = [[titles[row.program], *(_cell(row.figures.get(figure.name)) for figure in load.figures)] for row in rows]
+    if len(rows) == 1:
+        names, *cells = map(list, zip(names, cells[0], strict=True))
+    table = _table(names, cells)
     notes = [f"- {text(titles[row.program])}: {text(row.note)}" for row in rows if row.note]
     lines = [f"## {text(load.title)}", "", text(load.about), "", *table, *(["", *notes] if notes else [])]
     return "\n".join(lines) + "\n"

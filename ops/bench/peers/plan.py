@@ -23,7 +23,6 @@ class Plan:
         figures: what is measured, in the order of the columns.
         contenders: the programs, in the order of a round.
         measure: measures one program once. Its second argument is the number of jobs; None for the load's own.
-        note: what a reader must know of a program's row, by its name.
     """
 
     name: str
@@ -32,4 +31,3 @@ class Plan:
     figures: tuple[Figure, ...]
     contenders: tuple[Contender, ...]
     measure: Callable[[Contender, int | None], Coroutine[Any, Any, Figures]]
-    note: Callable[[Contender], str] = lambda _: ""

@@ -14,6 +14,10 @@ BARE = "bare"
 OURS = "ours"
 """The name of this project's worker."""
 
+Better = Literal["higher", "lower"]
+HIGHER: Better = "higher"
+LOWER: Better = "lower"
+
 
 class Machine(msgspec.Struct, frozen=True):
     """What the benchmark ran on.
@@ -60,7 +64,7 @@ class Figure(msgspec.Struct, frozen=True):
 
     name: str
     title: str
-    better: Literal["higher", "lower"]
+    better: Better
 
 
 class Spread(msgspec.Struct, frozen=True):

@@ -36,7 +36,7 @@ def measure(plan: Plan, contenders: Sequence[Contender], rounds: int, jobs: int 
         measured[contender].append(figures)
     bare = [figures for contender, runs in measured.items() if contender.name == BARE for figures in runs]
     rows = [
-        Row(contender.name, summarize(with_ratios(runs, bare)), _note(plan.note(contender), failures[contender]))
+        Row(contender.name, summarize(with_ratios(runs, bare)), " ".join(failures[contender]))
         for contender, runs in measured.items()
     ]
     return Load(plan.name, plan.title, plan.about, list(plan.figures), rows)
@@ -64,7 +64,3 @@ def with_ratios(runs: Sequence[Figures], bare: Sequence[Figures]) -> list[Figure
         figures | ({RATIO: figures[RATE] / rate} if rate and RATE in figures else {})
         for figures, rate in zip(runs, rates, strict=True)
     ]
-
-
-def _note(note: str, failures: Sequence[str]) -> str:
-    return " ".join(text for text in (note, *failures) if text)

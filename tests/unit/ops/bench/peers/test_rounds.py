@@ -74,13 +74,13 @@ def test_a_round_that_failed_is_noted_and_the_others_count() -> None:
         return {"rate_per_s": 5.0 * (jobs or 0)}
 
     figure = Figure("rate_per_s", "jobs a second", "higher")
-    plan = Plan("drain", "Drain", "It drains.", (figure,), (ARQ,), measure_once, lambda _: "A note.")
+    plan = Plan("drain", "Drain", "It drains.", (figure,), (ARQ,), measure_once)
 
     load = measure(plan, plan.contenders, rounds=3, jobs=2)
 
     (row,) = load.rows
     assert row.figures == {"rate_per_s": Spread(10.0, 10.0, 10.0)}
-    assert row.note == "A note. round 2: 3 of 10 jobs never arrived"
+    assert row.note == "round 2: 3 of 10 jobs never arrived"
 
 
 def test_cpu_time_is_of_the_readings_around_the_arrivals() -> None:
