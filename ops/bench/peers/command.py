@@ -16,6 +16,7 @@ from ops.bench.peers import machine
 from ops.bench.peers.contenders import Contender
 from ops.bench.peers.drain import DRAIN
 from ops.bench.peers.idle import IDLE
+from ops.bench.peers.limited import LIMITED_0MS, LIMITED_40MS
 from ops.bench.peers.plan import Plan
 from ops.bench.peers.publish import REPORT, publish
 from ops.bench.peers.recording import OtherRunError, Recording
@@ -25,7 +26,7 @@ from ops.bench.peers.scale import SCALE
 from ops.bench.profiles import profiles
 from ops.bench.throughput import USERS
 
-PLANS: tuple[Plan, ...] = (DRAIN, IDLE, SCALE)
+PLANS: tuple[Plan, ...] = (DRAIN, IDLE, LIMITED_0MS, LIMITED_40MS, SCALE)
 PROFILE = "profile"
 """Among the loads; it measures our own worker only."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +127,11 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    contender: Contender, users: Sequence[str], *, double_options: tuple[str, ...] = DOUBLE_NO_RATE_LIMITS
+    contender: Contender,
+    users: Sequence[str],
+    *,
+    double_options: tuple[str, ...] = DOUBLE_NO_RATE_LIMITS,
+    rate_limits: Mapping[str, str] = NO_RATE_LIMITS,
 ) -> AsyncIterator[Stage]:
     """Set the parts up for one program, without a worker.
 
@@ -135,13 +139,14 @@ async def stage(
         contender: the program.
         users: with credentials at the double.
         double_options: of `python -m ops.exchange`; no limits by default.
+        rate_limits: the variables for those of this project's worker; no limits by default.
     """
     with temporary_folder("peers-") as folder, embedded_valkey() as dsn:
         credentials = write_credentials(folder / "credentials.toml", [User(user) for user in users])
         async with Stack(dsn, credentials, credentials, double_options) as stack, Redis.from_url(dsn) as redis:
             environ = {
                 **os.environ,
-                **NO_RATE_LIMITS,
+                **rate_limits,
                 "COPYTRADE_LOG_LEVEL": "ERROR",
                 "COPYTRADE_REDIS_DSN": dsn,
                 "COPYTRADE_EXCHANGE_URL": stack.exchange_url,

@@ -1,7 +1,8 @@
 """What every program of a peer can do: one protocol, so that the benchmark treats all alike.
 
     python PROGRAM.py work      run one worker until SIGTERM; print `ready` when it begins to take jobs
-    python PROGRAM.py enqueue   read changes as JSON lines, enqueue all, print {"enqueued": N, "elapsed_s": S}
+    python PROGRAM.py enqueue   read changes as JSON lines, enqueue all, print {"enqueued": N, "elapsed_s": S,
+                                "called_ns": N}, monotonic clock
     python PROGRAM.py call      for each JSON line {"change": {...}, "poll_s": S or null}: enqueue the change, wait for
                                 its result, print {"called_ns": N, "seen_ns": N}, monotonic clock
     python PROGRAM.py results   print {"applied": N}: how many results are stored that say so
@@ -89,10 +90,10 @@ async def bounded(calls: Iterable[Coroutine[Any, Any, object]], at_once: int = C
 async def _enqueue(queue: Queue) -> None:
     changes = [json.loads(line) for line in sys.stdin]
     async with queue.open():
-        started_s = time.perf_counter()
+        called_ns = time.monotonic_ns()
         await queue.enqueue(changes)
-        elapsed_s = time.perf_counter() - started_s
-    print(json.dumps({"enqueued": len(changes), "elapsed_s": elapsed_s}))
+        elapsed_s = (time.monotonic_ns() - called_ns) / 1e9
+    print(json.dumps({"enqueued": len(changes), "elapsed_s": elapsed_s, "called_ns": called_ns}))
 
 
 async def _call(queue: Queue) -> None:
