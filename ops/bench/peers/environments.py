@@ -20,18 +20,18 @@ def python_of(name: str) -> Path:
     """Return the Python of an environment, which is made if it is missing or was made from another lock.
 
     Args:
-        name: of its lock, without ".txt".
+        name: of its lock, without ".lock".
 
     Raises:
         subprocess.CalledProcessError: making it failed; the reason is on standard error.
     """
-    lock, path = (LOCKS / f"{name}.txt").read_text(encoding="utf-8"), ENVIRONMENTS / name
+    lock, path = (LOCKS / f"{name}.lock").read_text(encoding="utf-8"), ENVIRONMENTS / name
     made_from = path / MADE_FROM
     if not made_from.is_file() or made_from.read_text(encoding="utf-8") != lock:
         print(f"making the environment .env/peers/{name} (once) of {', '.join(pins(lock))}", file=sys.stderr)
         _run(sys.executable, "-m", "venv", "--clear", str(path))
         install = ("install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps")
-        _run(str(path / "bin" / "python"), "-m", "pip", *install, "-r", str(LOCKS / f"{name}.txt"))
+        _run(str(path / "bin" / "python"), "-m", "pip", *install, "-r", str(LOCKS / f"{name}.lock"))
         made_from.write_text(lock, encoding="utf-8")
     return path / "bin" / "python"
 
@@ -42,7 +42,7 @@ def versions_of(name: str, distributions: tuple[str, ...]) -> dict[str, str]:
     Raises:
         KeyError: it does not pin one of them.
     """
-    pinned = dict(pin.split("==") for pin in pins((LOCKS / f"{name}.txt").read_text(encoding="utf-8")))
+    pinned = dict(pin.split("==") for pin in pins((LOCKS / f"{name}.lock").read_text(encoding="utf-8")))
     return {distribution: pinned[distribution] for distribution in distributions}
 
 

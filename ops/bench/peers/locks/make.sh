@@ -8,12 +8,12 @@ cd "$(dirname "$0")"
 uv=${UV:-uv}
 job=$(grep -E '^(aiohttp|aiohappyeyeballs|aiosignal|frozenlist|msgspec|multidict|propcache|yarl)==' ../../../test.lock | tr -d ' \\')
 
-# lock NAME REQUIREMENT ...: write NAME.txt.
+# lock NAME REQUIREMENT ...: write NAME.lock.
 lock() {
     name=$1
     shift
     printf '%s\n' "$@" "$job" | "$uv" pip compile --quiet --universal --generate-hashes --python-version 3.11 \
-        --no-annotate --no-header --no-emit-index-url --output-file "$name.txt" -
+        --no-annotate --no-header --no-emit-index-url --output-file "$name.lock" -
 }
 
 lock arq 'arq==0.28.0'
