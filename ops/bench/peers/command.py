@@ -14,6 +14,7 @@ from ops.bench.compare import from_report
 from ops.bench.earlier_run import UnreadableRun, print_movements, read_run
 from ops.bench.peers import machine
 from ops.bench.peers.contenders import Contender
+from ops.bench.peers.crash import CRASH
 from ops.bench.peers.drain import DRAIN
 from ops.bench.peers.idle import IDLE
 from ops.bench.peers.limited import LIMITED_0MS, LIMITED_40MS
@@ -26,7 +27,7 @@ from ops.bench.peers.scale import SCALE
 from ops.bench.profiles import profiles
 from ops.bench.throughput import USERS
 
-PLANS: tuple[Plan, ...] = (DRAIN, IDLE, LIMITED_0MS, LIMITED_40MS, SCALE)
+PLANS: tuple[Plan, ...] = (DRAIN, IDLE, LIMITED_0MS, LIMITED_40MS, CRASH, SCALE)
 PROFILE = "profile"
 """Among the loads; it measures our own worker only."""
 

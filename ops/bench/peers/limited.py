@@ -19,7 +19,7 @@ NEIGHBOURS = [f"n{number}" for number in range(20)]
 CHANGES_EACH = 5
 WARM_UP_USER = "w"
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 90.0
 """What has not been applied by then is lost."""
 
 QUIET_S = 15.0

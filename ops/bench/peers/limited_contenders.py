@@ -28,6 +28,51 @@ ARQ_RETRY = Contender(
     _ARQ_SET_UP.format("100 ms apart, to which the job is put off by `Retry(defer=...)`"),
     variant="retry",
 )
+_RETRIES = "It has no limit of its own, so what the exchange refuses is retried after 2 s, {}."
 
-LIMITED_CONTENDERS = (OURS_PLAIN, ARQ_WAIT, ARQ_WAIT_SLOWER, ARQ_RETRY)
+SAQ_RETRY = Contender(
+    "saq-retry",
+    "saq, retries",
+    "saq_limited.py",
+    "saq",
+    ("saq", "redis", "hiredis"),
+    f"64 jobs at once. {_RETRIES.format('by `retries` and `retry_delay`')}",
+)
+TASKIQ_RETRY = Contender(
+    "taskiq-retry",
+    "taskiq, retries",
+    "taskiq_limited.py",
+    "taskiq",
+    ("taskiq", "taskiq-redis", "redis", "hiredis"),
+    "64 jobs at once, on asyncio's event loop. "
+    + _RETRIES.format("by `SmartRetryMiddleware` and a scheduler in the worker, which looks every second"),
+)
+STREAQ_RETRY = Contender(
+    "streaq-retry",
+    "streaq, retries",
+    "streaq_limited.py",
+    "streaq",
+    ("streaq", "coredis", "uvloop"),
+    f"64 jobs at once, on uvloop. {_RETRIES.format('by `StreaqRetry(delay=...)`')}",
+)
+DOCKET_LIMIT = Contender(
+    "docket-limit",
+    "docket, own limit",
+    "docket_limited.py",
+    "docket",
+    ("pydocket", "redis", "hiredis"),
+    "64 jobs at once, a check every 10 ms; `RateLimit(10, per=timedelta(seconds=1))` on the user, and `Retry` after "
+    "2 s of what is refused all the same.",
+)
+
+LIMITED_CONTENDERS = (
+    OURS_PLAIN,
+    ARQ_WAIT,
+    ARQ_WAIT_SLOWER,
+    ARQ_RETRY,
+    SAQ_RETRY,
+    TASKIQ_RETRY,
+    STREAQ_RETRY,
+    DOCKET_LIMIT,
+)
 """In the order of a round."""

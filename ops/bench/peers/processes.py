@@ -8,6 +8,7 @@ import time
 from asyncio import sleep, timeout
 from asyncio.subprocess import Process
 from bisect import bisect_right
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,10 +78,22 @@ async def stop_family(process: Process) -> None:
         async with timeout(STOP_TIMEOUT_S):
             await process.wait()
     except TimeoutError:
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        _kill(pids)
         await process.wait()
+
+
+async def kill_family(process: Process) -> int:
+    """Kill a process and its children; return when the first was killed, nanoseconds of the monotonic clock."""
+    killed_ns = time.monotonic_ns()
+    _kill(family(process.pid))
+    await process.wait()
+    return killed_ns
+
+
+def _kill(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _cpu_s(pid: int) -> float:

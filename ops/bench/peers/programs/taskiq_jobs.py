@@ -59,14 +59,20 @@ async def stop(state: TaskiqState) -> None:
 
 
 class TaskiqQueue:
-    """The queue of taskiq."""
+    """The queue of taskiq.
+
+    Attributes:
+        broker_name: where taskiq's command finds the broker.
+    """
+
+    broker_name = "taskiq_jobs:broker"
 
     def work(self) -> None:
         """Become taskiq's command."""
         command = str(Path(sys.executable).with_name("taskiq"))
         limits = ("--workers", "1", "--max-async-tasks", str(JOBS_AT_ONCE), "--max-prefetch", str(JOBS_AT_ONCE))
         place = ("--app-dir", str(Path(__file__).parent), "--log-level", "WARNING")
-        os.execv(command, [command, "worker", "taskiq_jobs:broker", *limits, *place])  # noqa: S606 - of the environment
+        os.execv(command, [command, "worker", self.broker_name, *limits, *place])  # noqa: S606 - of the environment
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:

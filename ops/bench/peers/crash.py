@@ -1,0 +1,79 @@
+"""The load `crash`: a worker is killed in mid-work, and another is started at once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from ops.bench.environment import DOUBLE_NO_RATE_LIMITS
+from ops.bench.peers.contenders import ARQ_TUNED, DOCKET_10MS, OURS_PLAIN, STREAQ, TASKIQ, Contender
+from ops.bench.peers.limited_contenders import SAQ_RETRY
+from ops.bench.peers.plan import Figures, Plan
+from ops.bench.peers.processes import kill_family
+from ops.bench.peers.recoveries import Recovery
+from ops.bench.peers.report import LOWER, Figure
+from ops.bench.peers.stage import LOOK_INTERVAL_S, IncompleteError, Stage, change_line, stage
+
+JOBS = 1_500
+SENT_BEFORE = 100
+LATENCY_MS = 200
+START_TIMEOUT_S = 60.0
+TIMEOUT_S = 90.0
+"""From the kill; what has not been sent again by then does not count as recovered."""
+
+
+async def crash(contender: Contender, jobs: int | None = None) -> Figures:
+    """Enqueue for a worker that runs, kill it in mid-work, and see what another does of its jobs.
+
+    Args:
+        contender: the program.
+        jobs: how many jobs; None for the load's own number.
+
+    Raises:
+        IncompleteError: no job was in flight at the kill.
+    """
+    users = [f"u{number}" for number in range(jobs or JOBS)]
+    options = (*DOUBLE_NO_RATE_LIMITS, "--latency-ms", str(LATENCY_MS))
+    async with stage(contender, users, double_options=options) as running:
+        async with running.worker() as worker:
+            await running.run("enqueue", map(change_line, users))
+            await running.wait_for_arrivals(min(SENT_BEFORE, len(users)), START_TIMEOUT_S)
+            killed_ns = await kill_family(worker)
+        async with running.worker():
+            recovery = await _wait(running, users, killed_ns)
+    if not recovery.in_flight:
+        raise IncompleteError("no job was in flight when the worker was killed")
+    return recovery.figures()
+
+
+async def _wait(running: Stage, users: list[str], killed_ns: int) -> Recovery:
+    """Return what became of the jobs: when all have been sent, those in flight again, or at the end of the time."""
+    await asyncio.sleep(2 * LATENCY_MS / 1000)  # until the double has noticed each reply that it cannot send
+    while True:
+        recovery = Recovery(users, await running.stack.arrivals(), killed_ns)
+        if recovery.is_complete or time.monotonic_ns() > killed_ns + TIMEOUT_S * 1e9:
+            return recovery
+        await asyncio.sleep(LOOK_INTERVAL_S)
+
+
+FIGURES = (
+    Figure("first_s", "kill to the next request of a job in flight, the first, s", LOWER),
+    Figure("last_s", "the same, the last, s", LOWER),
+    Figure("unrecovered_percent", f"of those in flight, not sent again in {TIMEOUT_S:g} s, %", LOWER),
+    Figure("unsent", f"jobs never sent in {TIMEOUT_S:g} s", LOWER),
+    Figure("doubled", "jobs sent again after a success", LOWER),
+)
+
+CRASH = Plan(
+    "crash",
+    "Crash: kill -9 of a worker in mid-work",
+    f"{JOBS:,} changes of as many users are enqueued for a worker that runs, the double answers after {LATENCY_MS} ms "
+    "without limits, and the worker with its children is killed by SIGKILL while it has jobs in flight; another is "
+    "started at once, whose start counts. Each program recovers by its own defaults. A job is in flight if its request "
+    "had arrived and was not answered before the kill; unsent are jobs that the killed worker had fetched ahead. "
+    "A job that is sent again after a success had no result stored when the worker was killed. One round.",
+    FIGURES,
+    (OURS_PLAIN, ARQ_TUNED, SAQ_RETRY, TASKIQ, STREAQ, DOCKET_10MS),
+    crash,
+    max_rounds=1,
+)
