@@ -69,9 +69,10 @@ CRASH = Plan(
     "Crash: kill -9 of a worker in mid-work",
     f"{JOBS:,} changes of as many users are enqueued for a worker that runs, the double answers after {LATENCY_MS} ms "
     "without limits, and the worker with its children is killed by SIGKILL while it has jobs in flight; another is "
-    "started at once, whose start counts. Each program recovers by its own defaults. A job is in flight if its request "
-    "had arrived and was not answered before the kill; unsent are jobs that the killed worker had fetched ahead. "
-    "A job that is sent again after a success had no result stored when the worker was killed. One round.",
+    "started at once, whose start counts. Each program recovers by its own defaults, but saq has `retries`, without "
+    "which it ends such jobs. A job is in flight if its request had arrived and was not answered before the kill; "
+    "unsent are jobs that the killed worker had fetched ahead. A job that is sent again after a success had no result "
+    "stored when the worker was killed. One round.",
     FIGURES,
     (OURS_PLAIN, ARQ_TUNED, SAQ_RETRY, TASKIQ, STREAQ, DOCKET_10MS),
     crash,
