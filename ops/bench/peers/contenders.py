@@ -25,7 +25,6 @@ class Contender:
         variant: the script's set-up, if it has several.
         distributions: whose versions the report shows.
         set_up: one sentence: how it is run.
-        polls: whether its callers look for a result again and again, so that the pause matters.
     """
 
     name: str
@@ -35,7 +34,6 @@ class Contender:
     distributions: tuple[str, ...]
     set_up: str
     variant: str = ""
-    polls: bool = True
 
     def command(self, verb: str) -> list[str]:
         """Return the command line for a command of the protocol; makes the environment if need be."""
@@ -67,7 +65,6 @@ OURS_PLAIN = Contender(
     ("arq", "redis", "hiredis", "aiohttp"),
     "`python -m worker` with its settings as they come, but rate limits far out of reach; a caller waits by "
     "`Job.result`, which is notified.",
-    polls=False,
 )
 ARQ = Contender(
     "arq",
@@ -119,7 +116,6 @@ STREAQ = Contender(
     ("streaq", "coredis", "uvloop"),
     "64 jobs at once, as many prefetched; on uvloop and with coredis's `Config.optimized`, the callers too, as in its "
     "own benchmarks; a caller waits by `Task.result`, which is notified.",
-    polls=False,
 )
 DOCKET = Contender(
     "docket",
@@ -129,7 +125,6 @@ DOCKET = Contender(
     ("pydocket", "redis", "hiredis"),
     "As its command comes: 10 jobs at once, a check every 0.1 s; a caller waits by `Execution.get_result`, which is "
     "notified.",
-    polls=False,
 )
 DOCKET_10MS = Contender(
     "docket-10ms",
@@ -139,7 +134,6 @@ DOCKET_10MS = Contender(
     ("pydocket", "redis", "hiredis"),
     "64 jobs at once, a check every 10 ms.",
     variant="10ms",
-    polls=False,
 )
 
 CONTENDERS = (OURS_PLAIN, ARQ, ARQ_TUNED, SAQ, TASKIQ, TASKIQ_UVLOOP, STREAQ, DOCKET, DOCKET_10MS)

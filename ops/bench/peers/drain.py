@@ -26,7 +26,7 @@ DRAIN_TIMEOUT_S = 180.0
 SETTLE_S = 0.5
 """From the last arrival until the server is asked what it has done: results are written meanwhile."""
 
-RESULTS_TIMEOUT_S = 30.0
+RESULTS_TIMEOUT_S = 120.0
 
 
 async def drain(contender: Contender, jobs: int | None = None) -> Figures:

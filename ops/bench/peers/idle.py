@@ -19,7 +19,7 @@ from ops.bench.peers.report import Figure
 from ops.bench.peers.stage import IncompleteError, Stage, change_line, stage
 from ops.stack import stop
 
-JOBS = 30
+JOBS = 20
 """In each way of waiting."""
 
 WARM_UP = 3
@@ -66,7 +66,7 @@ async def idle(contender: Contender, jobs: int | None = None) -> Figures:
         IncompleteError: some jobs did not arrive once, or have no result.
     """
     count = jobs or JOBS
-    users = [f"u{number}" for number in range(WARM_UP + (2 if contender.polls else 1) * count)]
+    users = [f"u{number}" for number in range(WARM_UP + 2 * count)]
     async with stage(contender, users) as running, running.worker(), _caller(running) as caller:
         for user in users[:WARM_UP]:
             await caller.call(user, FAST_POLL_S)
@@ -83,9 +83,7 @@ async def idle(contender: Contender, jobs: int | None = None) -> Figures:
         "arrival_p50_ms": percentile(arrival_ms, 50),
         "arrival_p90_ms": percentile(arrival_ms, 90),
         "result_p50_ms": percentile([_ms(times.called_ns, times.seen_ns) for times in plain.values()], 50),
-        "fast_result_p50_ms": percentile(
-            [_ms(times.called_ns, times.seen_ns) for times in (fast or plain).values()], 50
-        ),
+        "fast_result_p50_ms": percentile([_ms(times.called_ns, times.seen_ns) for times in fast.values()], 50),
         "idle_commands_per_s": (after.commands - before.commands) / IDLE_S,
     }
 
@@ -115,7 +113,7 @@ FIGURES = (
     Figure("arrival_p50_ms", "enqueue to exchange, median, ms", "lower"),
     Figure("arrival_p90_ms", "the same, p90, ms", "lower"),
     Figure("result_p50_ms", "enqueue to result, median, ms", "lower"),
-    Figure("fast_result_p50_ms", "the same with a poll of 10 ms, ms", "lower"),
+    Figure("fast_result_p50_ms", "the same, looked for every 10 ms, ms", "lower"),
     Figure("idle_commands_per_s", "Redis commands a second when idle", "lower"),
 )
 
@@ -123,8 +121,9 @@ IDLE = Plan(
     "idle",
     "Idle: one job at a time",
     f"Another process enqueues {JOBS} changes, each up to {MAX_PAUSE_S:g} s after it has seen the last one's result; "
-    "it waits as the program's documentation shows, and then, where that polls, once more with a poll of "
-    f"{1000 * FAST_POLL_S:g} ms; before, {IDLE_S:g} s without any job.",
+    f"it waits as the program's documentation shows. Then {JOBS} more, whose results it looks for every "
+    f"{1000 * FAST_POLL_S:g} ms where the program polls for them; the arrivals are of both. Before, {IDLE_S:g} s "
+    "without any job.",
     FIGURES,
     CONTENDERS,
     idle,

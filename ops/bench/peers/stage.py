@@ -23,7 +23,7 @@ from ops.redis_server import embedded_valkey
 from ops.stack import Stack, User, write_credentials
 
 READY_TIMEOUT_S = 60.0
-CALLER_TIMEOUT_S = 600.0
+CALLER_TIMEOUT_S = 120.0
 LOOK_INTERVAL_S = 0.5
 """Pause between two looks at the double's report, which costs it some milliseconds."""
 
@@ -56,9 +56,8 @@ class Stage:
         process = await self.start("work")
         assert process.stdout is not None  # noqa: S101 - it is a pipe
         try:
-            async with asyncio.timeout(READY_TIMEOUT_S):
-                if await process.stdout.readline() != b"ready\n":
-                    raise IncompleteError(f"the worker did not start: {self.log_tail()}")
+            if await _first_line(process.stdout) != b"ready\n":
+                raise IncompleteError(f"the worker did not start: {self.log_tail()}")
             yield process
         finally:
             await stop_family(process)
@@ -70,11 +69,16 @@ class Stage:
             IncompleteError: it failed.
         """
         process = await self.start(verb)
-        async with asyncio.timeout(CALLER_TIMEOUT_S):
-            output, _ = await process.communicate(b"".join(line + b"\n" for line in lines))
-        if process.returncode:
-            raise IncompleteError(f"`{verb}` failed: {self.log_tail()}")
-        printed: dict[str, Any] = msgspec.json.decode(output)
+        try:
+            async with asyncio.timeout(CALLER_TIMEOUT_S):
+                output, _ = await process.communicate(b"".join(line + b"\n" for line in lines))
+            if process.returncode:
+                raise IncompleteError(f"`{verb}` failed: {self.log_tail()}")
+            printed: dict[str, Any] = msgspec.json.decode(output)
+        except (TimeoutError, msgspec.DecodeError) as exc:
+            raise IncompleteError(f"`{verb}` did not end well: {exc!r}; {self.log_tail()}") from exc
+        finally:
+            await stop_family(process)
         return printed
 
     async def start(self, verb: str) -> Process:
@@ -123,6 +127,15 @@ class Stage:
     def log_tail(self, characters: int = 400) -> str:
         """Return the end of what the program's processes wrote to standard error."""
         return " ".join(self.log_path.read_text(errors="replace")[-characters:].split()) or "it wrote no error"
+
+
+async def _first_line(output: asyncio.StreamReader) -> bytes:
+    """Return the first line of a process, or nothing if none comes in time."""
+    try:
+        async with asyncio.timeout(READY_TIMEOUT_S):
+            return await output.readline()
+    except TimeoutError:
+        return b""
 
 
 @asynccontextmanager

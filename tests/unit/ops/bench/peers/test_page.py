@@ -39,6 +39,18 @@ def test_a_load_has_a_row_for_each_program_the_best_first() -> None:
     ]
 
 
+def test_a_load_with_one_program_has_a_row_for_each_figure() -> None:
+    """One row of nine columns would be hard to read."""
+    measured = report()
+    drain = msgspec.structs.replace(measured.loads[0], rows=measured.loads[0].rows[1:2])
+    alone = msgspec.structs.replace(measured, loads=[drain])
+
+    rows = table_of(page(alone, {}), "Drain: 5,000 users with one change each")
+
+    assert len(rows) == len(drain.figures)
+    assert rows[0].startswith(f"| {drain.figures[0].title} | ")
+
+
 def test_counts_that_are_the_same_in_all_rounds_have_no_spread() -> None:
     """And a note stands below its table, with what has a meaning in Markdown as text."""
     found = page(report(), {})
