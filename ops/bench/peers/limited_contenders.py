@@ -11,14 +11,16 @@ ARQ_WAIT = Contender(
     "arq-wait",
     "arq, waits for a bucket",
     *_ARQ,
-    _ARQ_SET_UP.format("100 ms apart, for which the job waits"),
+    _ARQ_SET_UP.format("100 ms apart; the job waits for it and keeps its place among the 64"),
     variant="wait",
 )
 ARQ_WAIT_SLOWER = Contender(
     "arq-wait-slower",
     "arq, waits for a slower bucket",
     *_ARQ,
-    _ARQ_SET_UP.format("102 ms apart, for which the job waits"),
+    _ARQ_SET_UP.format(
+        "102 ms apart, 2 % slower, as room for jitter; the job waits for it and keeps its place among the 64"
+    ),
     variant="wait-slower",
 )
 ARQ_RETRY = Contender(
