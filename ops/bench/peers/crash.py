@@ -14,9 +14,14 @@ from ops.bench.peers.recoveries import Recovery
 from ops.bench.peers.report import LOWER, Figure
 from ops.bench.peers.stage import LOOK_INTERVAL_S, IncompleteError, Stage, change_line, stage
 
-JOBS = 1_500
-SENT_BEFORE = 100
+JOBS = 1_000
+SENT_BEFORE = 400
+"""The kill comes after so many requests; jobs go on to be enqueued."""
+
 LATENCY_MS = 200
+TRICKLE_PER_S = 200
+"""As `programs/protocol.py` has it."""
+
 START_TIMEOUT_S = 60.0
 TIMEOUT_S = 90.0
 """From the kill; what has not been sent again by then does not count as recovered."""
@@ -34,11 +39,14 @@ async def crash(contender: Contender, jobs: int | None = None) -> Figures:
     """
     users = [f"u{number}" for number in range(jobs or JOBS)]
     options = (*DOUBLE_NO_RATE_LIMITS, "--latency-ms", str(LATENCY_MS))
-    async with stage(contender, users, double_options=options) as running:
-        async with running.worker() as worker:
-            await running.run("enqueue", map(change_line, users))
-            await running.wait_for_arrivals(min(SENT_BEFORE, len(users)), START_TIMEOUT_S)
-            killed_ns = await kill_family(worker)
+    async with (
+        stage(contender, users, double_options=options) as running,
+        running.worker() as worker,
+        asyncio.TaskGroup() as tasks,
+    ):
+        tasks.create_task(running.run("trickle", map(change_line, users)))
+        await running.wait_for_arrivals(min(SENT_BEFORE, len(users) // 2), START_TIMEOUT_S)
+        killed_ns = await kill_family(worker)
         async with running.worker():
             recovery = await _wait(running, users, killed_ns)
     if not recovery.in_flight:
@@ -67,12 +75,13 @@ FIGURES = (
 CRASH = Plan(
     "crash",
     "Crash: kill -9 of a worker in mid-work",
-    f"{JOBS:,} changes of as many users are enqueued for a worker that runs, the double answers after {LATENCY_MS} ms "
-    "without limits, and the worker with its children is killed by SIGKILL while it has jobs in flight; another is "
-    "started at once, whose start counts. Each program recovers by its own defaults, but saq has `retries`, without "
-    "which it ends such jobs. A job is in flight if its request had arrived and was not answered before the kill; "
-    "unsent are jobs that the killed worker had fetched ahead. A job that is sent again after a success had no result "
-    "stored when the worker was killed. One round.",
+    f"{JOBS:,} changes of as many users are enqueued for a worker that runs, {TRICKLE_PER_S} a second, and the double "
+    f"answers after {LATENCY_MS} ms without limits, so that some forty jobs are in flight. After {SENT_BEFORE} "
+    "requests the worker and its children are killed by SIGKILL, and another is started at once, whose start counts. "
+    "Each program recovers by its own defaults, but saq has `retries`, without which it ends such jobs. A job is in "
+    "flight if its request was sent and not answered before the kill; unsent are jobs that the killed worker had "
+    "fetched ahead. A job that is sent again after a success had no result stored when the worker was killed; jobs "
+    "that are sent again later are not seen. One round.",
     FIGURES,
     (OURS_PLAIN, ARQ_TUNED, SAQ_RETRY, TASKIQ, STREAQ, DOCKET_10MS),
     crash,

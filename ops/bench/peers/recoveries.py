@@ -12,7 +12,7 @@ class Recovery:
     """The jobs after a kill. Each user has one.
 
     Attributes:
-        in_flight: the users whose request had arrived by the kill and was not answered before it.
+        in_flight: the users whose request was sent by the killed worker and not answered before the kill.
         waits_s: of those that were sent again, the seconds from the kill to then.
         unsent: the users whose jobs were never sent.
         doubled: the users whose jobs were sent again although a success had been sent to a worker that ran.
@@ -27,14 +27,17 @@ class Recovery:
         answered_ns: dict[str, int] = {}
         for arrival in arrivals:
             user, at_ns = arrival["user"], arrival["at_ns"]
+            if not user:
+                continue  # this project's worker asks for the double's time
             self.unsent.discard(user)
-            if at_ns > killed_ns and user in self.in_flight:
+            if arrival["disconnected"] or (at_ns <= killed_ns and not 0 < arrival["answered_ns"] <= killed_ns):
+                self.in_flight.add(user)
+                continue
+            if user in self.in_flight:
                 self.waits_s.setdefault(user, (at_ns - killed_ns) / NS_PER_S)
             if user in answered_ns and at_ns > answered_ns[user]:
                 self.doubled.add(user)
-            if at_ns <= killed_ns and not 0 < arrival["answered_ns"] <= killed_ns:
-                self.in_flight.add(user)
-            elif arrival["accepted"]:
+            if arrival["accepted"] and arrival["answered_ns"]:
                 answered_ns.setdefault(user, arrival["answered_ns"])
 
     @property

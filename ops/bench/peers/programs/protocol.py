@@ -3,6 +3,7 @@
     python PROGRAM.py work      run one worker until SIGTERM; print `ready` when it begins to take jobs
     python PROGRAM.py enqueue   read changes as JSON lines, enqueue all, print {"enqueued": N, "elapsed_s": S,
                                 "called_ns": N}, monotonic clock
+    python PROGRAM.py trickle   the same, but enqueue one change after another, TRICKLE_PER_S a second
     python PROGRAM.py call      for each JSON line {"change": {...}, "poll_s": S or null}: enqueue the change, wait for
                                 its result, print {"called_ns": N, "seen_ns": N}, monotonic clock
     python PROGRAM.py results   print {"applied": N}: how many results are stored that say so
@@ -27,6 +28,8 @@ VARIANT = os.environ.get("PEERS_VARIANT", "")
 
 CALLS_AT_ONCE = 64
 """Of a caller that enqueues one change a call, as many as the connections of the bare loop."""
+
+TRICKLE_PER_S = 200
 
 Change = dict[str, Any]
 
@@ -71,7 +74,7 @@ def run(queue: Queue, loop_factory: Callable[[], asyncio.AbstractEventLoop] | No
     if command == "work":
         queue.work()
         return
-    commands = {"enqueue": _enqueue, "call": _call, "results": _results}
+    commands = {"enqueue": _enqueue, "trickle": _trickle, "call": _call, "results": _results}
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(commands[command](queue))
 
@@ -92,6 +95,17 @@ async def _enqueue(queue: Queue) -> None:
     async with queue.open():
         called_ns = time.monotonic_ns()
         await queue.enqueue(changes)
+        elapsed_s = (time.monotonic_ns() - called_ns) / 1e9
+    print(json.dumps({"enqueued": len(changes), "elapsed_s": elapsed_s, "called_ns": called_ns}))
+
+
+async def _trickle(queue: Queue) -> None:
+    changes = [json.loads(line) for line in sys.stdin]
+    async with queue.open():
+        called_ns = time.monotonic_ns()
+        for number, change in enumerate(changes):
+            await asyncio.sleep(number / TRICKLE_PER_S - (time.monotonic_ns() - called_ns) / 1e9)
+            await queue.enqueue([change])
         elapsed_s = (time.monotonic_ns() - called_ns) / 1e9
     print(json.dumps({"enqueued": len(changes), "elapsed_s": elapsed_s, "called_ns": called_ns}))
 
