@@ -13,6 +13,7 @@ from ops.bench.peers.processes import kill_family
 from ops.bench.peers.recoveries import Recovery
 from ops.bench.peers.report import LOWER, Figure
 from ops.bench.peers.stage import LOOK_INTERVAL_S, IncompleteError, Stage, change_line, stage
+from producers.transport.cancellation import cancel_and_wait
 
 JOBS = 1_000
 SENT_BEFORE = 400
@@ -39,16 +40,16 @@ async def crash(contender: Contender, jobs: int | None = None) -> Figures:
     """
     users = [f"u{number}" for number in range(jobs or JOBS)]
     options = (*DOUBLE_NO_RATE_LIMITS, "--latency-ms", str(LATENCY_MS))
-    async with (
-        stage(contender, users, double_options=options) as running,
-        running.worker() as worker,
-        asyncio.TaskGroup() as tasks,
-    ):
-        tasks.create_task(running.run("trickle", map(change_line, users)))
-        await running.wait_for_arrivals(min(SENT_BEFORE, len(users) // 2), START_TIMEOUT_S)
-        killed_ns = await kill_family(worker)
-        async with running.worker():
-            recovery = await _wait(running, users, killed_ns)
+    async with stage(contender, users, double_options=options) as running, running.worker() as worker:
+        enqueuing = asyncio.create_task(running.run("trickle", map(change_line, users)))
+        try:
+            await running.wait_for_arrivals(min(SENT_BEFORE, len(users) // 2), START_TIMEOUT_S)
+            killed_ns = await kill_family(worker)
+            async with running.worker():
+                await enqueuing
+                recovery = await _wait(running, users, killed_ns)
+        finally:
+            await cancel_and_wait(enqueuing)
     if not recovery.in_flight:
         raise IncompleteError("no job was in flight when the worker was killed")
     return recovery.figures()
