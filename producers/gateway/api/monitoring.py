@@ -38,10 +38,12 @@ class Readiness(msgspec.Struct, frozen=True):
     Attributes:
         ready: whether they should.
         reasons: why not, by what is at fault: "redis", "scripts", "layout" or "event_loop".
+        degraded: what does not work in a queue with several shards, such as "shard 2"; absent if all works.
     """
 
     ready: bool
     reasons: dict[str, str]
+    degraded: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
 @get("/livez")
@@ -58,12 +60,14 @@ async def livez_head() -> None:
 @get("/readyz", include_in_schema=False)
 async def readyz(request: AnyRequest) -> Response[Readiness]:
     """Answer whether calls should be sent here; if not, why."""
-    reasons = dict((await _reading(gateway_of(request))).reasons)
+    reading = await _reading(gateway_of(request))
+    reasons = dict(reading.reasons)
     lag_s = await _loop_lag_s()
     if lag_s > MAX_LAG_S:
         reasons["event_loop"] = f"a timer was {lag_s:.1f} s late"
     status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
-    return Response(Readiness(ready=not reasons, reasons=reasons), status_code=status.value)
+    answer = Readiness(ready=not reasons, reasons=reasons, degraded=reading.degraded or msgspec.UNSET)
+    return Response(answer, status_code=status.value)
 
 
 @get("/metrics", include_in_schema=False, opt={"scope": Scope.READ})
