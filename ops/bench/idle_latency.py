@@ -1,27 +1,40 @@
-"""An idle worker: the latency of a single change, and the Redis commands that it costs."""
+"""An idle worker: what it costs Redis, also with several shards, and the latency of a single change."""
 
 from __future__ import annotations
 
 import asyncio
 
-from ops.bench.environment import environment
+from ops.bench.environment import Environment, environment
 from ops.bench.measurement import Measurement, at_most, percentile
+from ops.bench.redis_load import Load
 
 CHANGES = 50
 IDLE_S = 12.0
+SHARDS = 4
+US_PER_MS = 1000
 
 
 async def idle() -> list[Measurement]:
-    """Measure an idle worker's Redis commands for 12 s, then the latency of 50 single changes."""
+    """Measure what an idle worker costs Redis in 12 s, then the latency of 50 changes; then the cost with shards."""
     users = [f"u{number}" for number in range(CHANGES)]
     async with environment(users, workers=1) as env:
-        before = await env.redis.info("stats")
-        await asyncio.sleep(IDLE_S)
-        after = await env.redis.info("stats")
-        commands = after["total_commands_processed"] - before["total_commands_processed"] - 1  # minus the first INFO
+        of_one = await _load(env)
         latencies_ms = [await env.send_one(user) for user in users]
+    async with environment(users, workers=1, shards=SHARDS) as env:
+        of_shards = await _load(env)
+    cpu = "idle worker: CPU time of Redis"
     return [
         at_most("idle worker: enqueue to exchange, median", percentile(latencies_ms, 50), "ms", 10),
         Measurement("idle worker: enqueue to exchange, p99", percentile(latencies_ms, 99), "ms"),
-        at_most("idle worker: Redis commands, those inside scripts included", commands / IDLE_S, "a second", 5),
+        at_most("idle worker: Redis commands, those inside scripts included", of_one.commands / IDLE_S, "a second", 5),
+        Measurement(cpu, of_one.cpu_us / US_PER_MS / IDLE_S, "ms a second"),
+        Measurement(f"{cpu}, {SHARDS} shards of one server", of_shards.cpu_us / US_PER_MS / IDLE_S, "ms a second"),
     ]
+
+
+async def _load(env: Environment) -> Load:
+    """Return what the server does while the worker has nothing to do."""
+    before = Load.from_info(await env.redis.info("all"))
+    await asyncio.sleep(IDLE_S)
+    after = Load.from_info(await env.redis.info("all"))
+    return Load(after.commands - before.commands, after.cpu_us - before.cpu_us)

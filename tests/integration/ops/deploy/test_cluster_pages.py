@@ -136,12 +136,14 @@ def moved_at_once(shell: Shell) -> tuple[Valkey, str]:
 
 
 async def test_the_cluster_serves_the_users_of_its_files(shell: Shell) -> None:
-    """A producer enqueues, and the doctor finds nothing wrong but that there is no worker."""
+    """A producer enqueues, and the doctor finds nothing wrong but that there is no worker. The files are private."""
+    modes = {path.name: f"{path.stat().st_mode & 0o777:o}" for path in (shell.folder / "nodes").iterdir()}
     printed = shell.run(block(PAGE_OF_FILES, "nodes/producer_dsn copytrade doctor"))
     state = await enqueued(shell)
     checks = await diagnose(ProducerSettings(redis_dsn=shell.dsn("worker")))
 
     assert "cluster" in printed
+    assert set(modes.values()) == {"600"}, modes
     assert state is JobState.QUEUED
     assert [check for check in checks if check.status is not CheckStatus.OK and check.name != "workers"] == []
 
@@ -209,3 +211,14 @@ async def test_the_password_of_the_nodes_is_rotated(shell: Shell) -> None:
 
     assert "success" in shown
     assert owner(shell.cluster) is target
+
+
+async def test_the_nodes_let_each_other_have_the_keys_of_a_further_queue(shell: Shell) -> None:
+    """Beside those of the first."""
+    printed = shell.run(SHELL, block("ops/ACL.md", "SETUSER copytrade-replica"))
+    files = [(node.folder / "users.acl").read_text() for node in shell.nodes]
+
+    assert printed.count("OK") == 2 * len(shell.nodes)
+    for file in files:
+        (replica,) = [line for line in file.splitlines() if line.startswith("user copytrade-replica ")]
+        assert "~{copytrade}:* ~{copytrade/*}:* ~{orders}:* ~{orders/*}:*" in replica
