@@ -38,6 +38,9 @@ class Keyspace:
     layout = Name("layout")
     """STRING: the version of what these keys hold (`layout.LAYOUT`). Submit, seal, renew, migrate; no TTL."""
 
+    shards = Name("shards")
+    """STRING: in each shard of a queue, how many there are. The first program that uses it; no TTL."""
+
     schedule = Name("users:interactive")
     """ZSET: user -> earliest time at which an interactive change of it may be claimed (ms, Redis clock). A user that is
     pinned to an egress is in `<name>:<egress>` instead. Scripts that move lanes, wake, pin; no TTL."""

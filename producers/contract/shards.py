@@ -3,7 +3,7 @@
 Each shard is a whole queue of its own for the users that it holds: their lanes, buckets, pauses, limits and pins, with
 the parts of batches and egresses that concern them. The home is the keyspace that a queue without shards would have. It
 holds what concerns no user: access keys, sealed credentials, the workers' announcements, the shares of the egresses,
-and the number of shards, which is fixed for a queue's life.
+and the number of shards, which is fixed for a queue's life. Each shard has this number too.
 """
 
 from __future__ import annotations

@@ -50,7 +50,11 @@ async def check_redis(settings: ProducerSettings) -> None:
 
 
 async def _check(clients: Shards[Redis]) -> None:
-    home, first = clients.home, clients.clients[0]
+    home = clients.home
     if await may_run(home, "INFO") and is_cluster(await home.info("cluster")) and not follows_cluster(home):
         raise SettingsError(f"{DSN}: {CLUSTER.problem}; {CLUSTER.remedy}")
-    await run_plan(first, EXISTS(keyspace_of(first).layout), DSN)
+    asking = (run_plan(client, EXISTS(keyspace_of(client).layout), DSN) for client in clients.all())
+    found = await asyncio.gather(*asking, return_exceptions=True)
+    errors = [error for error in found if isinstance(error, BaseException)]
+    if errors:
+        raise min(errors, key=lambda error: isinstance(error, QueueUnavailable))  # one that is away says nothing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar, assert_never
 
 from redis import Redis
@@ -12,7 +13,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from producers.transport.blocking import BLOCKED_PAUSE_S, blocking_share
 from producers.transport.clients import keyspace_of
-from producers.transport.layout_check import check_home, home_to_check, with_layout_check
+from producers.transport.layout_check import with_layout_check
 from producers.transport.notifications import RECONNECT_S
 from producers.transport.pipeline import Ordered
 from producers.transport.plan import Plan, RunScript, Step, Transaction
@@ -20,6 +21,7 @@ from producers.transport.redis_errors import FULL, refusal_code
 from producers.transport.retry import RetryBudget
 from producers.transport.runner import translate_errors, unavailable, wait_s_of
 from producers.transport.scripts import Argument
+from producers.transport.shards_check import check_number, shards_to_check
 from producers.transport.transaction import as_script, convert
 from producers.transport.waiting import POLL_INTERVAL_S
 
@@ -74,14 +76,19 @@ def run_each(plans: Sequence[tuple[Redis, Plan[T] | Step[T]]], action: str) -> l
 
 
 def check_shards(redis: Redis) -> None:
-    """Check the number of shards before the first use of one.
+    """Check the number of shards before the first use of one, or of their home.
 
     Raises:
         LayoutMismatch: the queue has another number of shards.
     """
-    home = home_to_check(redis.connection_pool)
-    if home is not None:
-        execute(home, check_home(keyspace_of(home)))
+    shards = shards_to_check(redis.connection_pool)
+    if shards is None:
+        return
+    asked = check_number(redis.connection_pool, shards)
+    with suppress(StopIteration):
+        client, plan = next(asked)
+        while True:
+            client, plan = asked.send(execute(client, plan))
 
 
 def pause(seconds: float) -> None:

@@ -8,13 +8,14 @@ from weakref import WeakSet
 from producers.contract.keyspace import Keyspace
 from producers.contract.layout import LAYOUT
 from producers.errors import LayoutMismatch
-from producers.transport.commands import EXISTS, GET, SET
+from producers.transport.commands import EXISTS, GET
 from producers.transport.plan import Plan, Step
 
 T = TypeVar("T")
 
-_checked: WeakSet[Any] = WeakSet()
-"""The pools of connections to queues whose layout was found to be this version's."""
+checked_pools: WeakSet[Any] = WeakSet()
+"""The pools of connections to keyspaces whose layout was found to be this version's, and their number of shards the
+program's, see `shards_check`."""
 
 
 def with_layout_check(pool: Any, keys: Keyspace, plan: Plan[T] | Step[T]) -> Plan[T] | Step[T]:
@@ -23,37 +24,15 @@ def with_layout_check(pool: Any, keys: Keyspace, plan: Plan[T] | Step[T]) -> Pla
     Raises:
         LayoutMismatch: when it runs. Nothing was read or written.
     """
-    return plan if pool in _checked else _check_first(pool, keys, plan)
+    return plan if pool in checked_pools else _check_first(pool, keys, plan)
 
 
 def _check_first(pool: Any, keys: Keyspace, plan: Plan[T] | Step[T]) -> Plan[T]:
-    if keys.mark == LAYOUT:
-        layout = yield from fetch_layout(keys)
-        if layout != LAYOUT:
-            raise LayoutMismatch(refusal(layout))
-    else:
-        yield from check_home(keys)
-    _checked.add(pool)
-    return (yield from plan)
-
-
-def home_to_check(pool: Any) -> Any:
-    """Return the client of the home if a pool leads to a shard that was not used yet; else None."""
-    return None if pool in _checked else getattr(pool, "home", None)
-
-
-def check_home(keys: Keyspace) -> Plan[None]:
-    """Check the number of shards before the first use of one; store it in a home where nothing is stored yet.
-
-    Raises:
-        LayoutMismatch: the queue has another number of shards, or none, or another version wrote it.
-    """
     layout = yield from fetch_layout(keys)
-    if layout == LAYOUT:
-        yield from SET(keys.layout, keys.mark, "NX")
-        layout = ((yield from GET(keys.layout)) or b"").decode(errors="replace")
-    if layout != keys.mark:
-        raise LayoutMismatch(refusal(layout, keys.mark))
+    if layout != LAYOUT:
+        raise LayoutMismatch(refusal(layout))
+    checked_pools.add(pool)
+    return (yield from plan)
 
 
 def fetch_layout(keys: Keyspace) -> Plan[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar, assert_never
 
 from redis.asyncio import Redis
@@ -15,11 +15,12 @@ from producers.errors import LayoutMismatch, ProducerError, QueueFull, QueueUnav
 from producers.transport.blocking import BLOCKED_PAUSE_S, blocking_share
 from producers.transport.clients import check_loop, keyspace_of
 from producers.transport.explain import describe, is_wrong_server
-from producers.transport.layout_check import check_home, home_to_check, with_layout_check
+from producers.transport.layout_check import with_layout_check
 from producers.transport.plan import Plan, RunScript, Step, Transaction
 from producers.transport.redis_errors import FULL, refusal_code
 from producers.transport.retry import RetryBudget
 from producers.transport.scripts import Argument
+from producers.transport.shards_check import check_number, shards_to_check
 from producers.transport.transaction import as_script, convert
 
 T = TypeVar("T")
@@ -63,14 +64,19 @@ async def run_each(plans: Sequence[tuple[Redis, Plan[T] | Step[T]]], action: str
 
 
 async def check_shards(redis: Redis) -> None:
-    """Check the number of shards before the first use of one.
+    """Check the number of shards before the first use of one, or of their home.
 
     Raises:
         LayoutMismatch: the queue has another number of shards.
     """
-    home = home_to_check(redis.connection_pool)
-    if home is not None:
-        await execute(home, check_home(keyspace_of(home)))
+    shards = shards_to_check(redis.connection_pool)
+    if shards is None:
+        return
+    asked = check_number(redis.connection_pool, shards)
+    with suppress(StopIteration):
+        client, plan = next(asked)
+        while True:
+            client, plan = asked.send(await execute(client, plan))
 
 
 async def pause(seconds: float) -> None:

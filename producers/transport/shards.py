@@ -57,10 +57,9 @@ def open_shards(dsn: str, client: type[Client], *, shards: int, keyspace: str | 
     if not 1 < shards <= MAX_SHARDS:
         raise SettingsError(f"COPYTRADE_SHARDS: must be from 1 to {MAX_SHARDS}; got {shards}")
     keyspace_of(home).mark = shards_mark(shards)
-    clients = []
-    for keys in shard_keyspaces(keyspace_name(keyspace), shards):
-        shard = open_redis(dsn, client, keyspace=keys, **options)
-        pool: Any = shard.connection_pool
-        pool.home = home
-        clients.append(shard)
-    return Shards(home, tuple(clients))
+    names = shard_keyspaces(keyspace_name(keyspace), shards)
+    opened = Shards(home, tuple(open_redis(dsn, client, keyspace=keys, **options) for keys in names))
+    for one in opened.all():
+        pool: Any = one.connection_pool
+        pool.shards = opened
+    return opened

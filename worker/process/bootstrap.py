@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from redis.asyncio import Redis
@@ -153,7 +153,7 @@ async def _open_session(session: Session, availability: RedisAvailability, *, mu
 
 
 async def _check_redis(shards: Shards[Any], availability: RedisAvailability) -> None:
-    """Check the server, and the number of shards.
+    """Check the server, and the number of shards: in the home, and in each shard that answers.
 
     Raises:
         SettingsError: this Redis will not serve a worker, whatever time passes.
@@ -164,9 +164,12 @@ async def _check_redis(shards: Shards[Any], availability: RedisAvailability) -> 
     for warning in startup_warnings(info):
         log.warning("%s", warning, extra=log_fields(Event.UNSAFE_REDIS))
     try:
-        await availability.retry_until_up(lambda: check_shards(shards.clients[0]), "the start", is_starting=True)
+        await availability.retry_until_up(lambda: check_shards(shards.home), "the start", is_starting=True)
+        for shard in shards.clients:
+            with suppress(RedisError, OSError):  # opening its session tells of it
+                await check_shards(shard)
     except LayoutMismatch as exc:
-        raise SettingsError(f"{DSN}: {exc}") from exc
+        raise SettingsError(str(exc)) from exc
 
 
 def _attempt_types(settings: WorkerSettings) -> tuple[type[AttemptRunner], type[Settler]]:

@@ -155,7 +155,8 @@ class LaneWorker(ControlQueueWorker):
         self._monitoring.health.sessions = self._dispatching.sessions
         self._presence.start(self._dispatching.sessions)
         log.info(
-            "dispatching lanes: %g requests a second a user, %g on egress %r, up to %d at once",
+            "dispatching lanes%s: %g requests a second a user, %g on egress %r, up to %d at once",
+            f" of {settings.shards} shards" if settings.shards > 1 else "",
             settings.user_rate_per_s,
             settings.egress_rate_per_s,
             settings.egress,

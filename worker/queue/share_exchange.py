@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
+from producers.contract.layout import LAYOUT
 from producers.queue.parts import CLOCK
 from producers.transport.clients import keyspace_of
 from producers.transport.script_messages import Message, decode, encode
@@ -63,7 +64,7 @@ SHARES = Script.load(
     "worker.queue",
     "shares.lua",
     parts=[CLOCK],
-    constants={"KEEP_MS": KEEP_MS},
+    constants={"KEEP_MS": KEEP_MS, "LAYOUT": LAYOUT},
     request=SharesRequest,
     reply=SharesReply,
     runs_when_full=True,

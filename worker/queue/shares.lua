@@ -6,6 +6,7 @@ present epoch were not decided, since no worker has called in the one before, it
 used the floor, which is at most its share. A key that is not there tells nothing of what workers know: for this epoch
 and the next one all shares are the floor, until nobody can know others. So it is for one epoch more if the clock was
 set back, or a worker asks for longer epochs, for then those that others know may end later.
+A home that was lost says the number of shards again, so that it accepts no program that has another.
 Atomic so that all workers of the egress use the same shares.
 
 ARGV  1 the request, see SharesRequest in share_exchange.py
@@ -14,9 +15,10 @@ Reply the message SharesReply of share_exchange.py
 Fields of the shares of an egress: `epoch` number of the last epoch whose shares are decided; `shares` these, a list in
 msgpack; `before` those of the epoch before; `epoch_us` length of an epoch, the longest that a worker asked for.
 ]]
--- luacheck: read globals clock input pack_reply KEEP_MS
+-- luacheck: read globals clock input pack_reply KEEP_MS LAYOUT
 local key = KEY.egress_shares .. input.egress
 local count = #input.wanted
+redis.call('SET', KEY.layout, LAYOUT .. '/' .. count, 'NX')
 
 local function floors()
   local list = {}

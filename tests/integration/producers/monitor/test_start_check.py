@@ -38,3 +38,15 @@ async def test_a_gateway_starts_while_redis_is_away_or_serves_it(valkey_dsn: str
     """Its calls are refused until Redis is there, however long a producer would wait."""
     for dsn in (f"redis://127.0.0.1:{free_port()}", f"redis+cluster://127.0.0.1:{free_port()}", valkey_dsn):
         await check_redis(GatewaySettings(redis_dsn=dsn, redis_wait_s=3600))
+
+
+async def test_the_shards_of_a_lost_home_stop_the_start_of_a_gateway_with_another_number(
+    valkey: ArqRedis, valkey_dsn: str
+) -> None:
+    """Before it writes its own number there."""
+    await check_redis(GatewaySettings(redis_dsn=valkey_dsn, shards=3))
+    await valkey.delete(KEYS.layout)
+
+    with pytest.raises(LayoutMismatch, match="COPYTRADE_SHARDS=3, and this program has 2"):
+        await check_redis(GatewaySettings(redis_dsn=valkey_dsn, shards=2))
+    assert not await valkey.exists(KEYS.layout)

@@ -44,6 +44,37 @@ async def test_the_first_use_of_a_shard_stores_their_number(opened: Any, valkey:
     assert await valkey.get(KEYS.layout) == b"2/4"
 
 
+async def test_a_shard_says_their_number_too(opened: Any, valkey: ArqRedis) -> None:
+    """It is written at its first use; one that began without it gets the home's. The home is not asked after that."""
+    shards = opened(3)
+    keys = [keyspace_of(shard).shards for shard in shards.clients]
+    await run_plan(shards.clients[1], GET("nothing"), "reading")
+    assert await valkey.mget(keys) == [None, b"3", None]
+
+    await run_plan(opened(3).clients[0], GET("nothing"), "reading")
+    await valkey.delete(KEYS.layout)
+    await run_plan(opened(3).clients[0], GET("nothing"), "reading")
+
+    assert await valkey.mget(keys) == [b"3", b"3", None]
+    assert not await valkey.exists(KEYS.layout)
+
+
+@pytest.mark.parametrize("first", ["home", "a shard"])
+async def test_the_shards_keep_the_number_of_a_home_that_was_lost(opened: Any, valkey: ArqRedis, first: str) -> None:
+    """Two and three shards have one in common: it refuses the other number, and the home gets the right one again."""
+    for shard in opened(3).clients:
+        await run_plan(shard, GET("nothing"), "reading")
+    await valkey.delete(KEYS.layout)
+
+    other = opened(2)
+    with pytest.raises(LayoutMismatch, match="COPYTRADE_SHARDS=3, and this program has 2: set it to 3"):
+        await run_plan(other.home if first == "home" else other.clients[0], GET("nothing"), "reading")
+    assert not await valkey.exists(KEYS.layout)
+
+    await run_plan(opened(3).home, GET("nothing"), "reading")
+    assert await valkey.get(KEYS.layout) == b"2/3"
+
+
 @pytest.mark.parametrize("told", [2, 1])
 async def test_another_number_of_shards_is_refused(opened: Any, told: int) -> None:
     """Before anything is written, by programs with shards and without."""

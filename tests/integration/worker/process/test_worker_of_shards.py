@@ -13,7 +13,7 @@ from arq.cron import cron
 
 from ops.exchange import ExchangeDouble, Fault, load
 from ops.stack import User, write_credentials
-from producers import Job, Producer, ProducerSettings
+from producers import Job, Producer, ProducerSettings, SettingsError
 from producers.contract.shards import shard_of
 from tests.support.changes import change
 from tests.support.workers import ARQ_CLOSES_OLD_STYLE, WITHIN_S
@@ -44,7 +44,7 @@ class Rig:
         """Return a worker that does not run yet."""
         settings = WorkerSettings(
             redis_dsn=self._dsn,
-            shards=SHARDS,
+            shards=options.pop("shards", SHARDS),
             exchange_url=self.double.url,
             credentials=self._credentials,
             max_jobs=options.pop("max_jobs", 256),
@@ -164,3 +164,13 @@ async def test_an_operator_sees_a_worker_of_shards_once(rig: Rig) -> None:
 
     assert [found.name for found in workers] == [worker._presence.name]
     assert (await rig.producer.overview()).workers == []
+
+
+async def test_a_worker_with_another_number_of_shards_ends(rig: Rig) -> None:
+    """The message names the setting to correct."""
+    await rig.enqueue(USERS[:1])
+    worker = rig.worker(shards=2)
+
+    with pytest.raises(SettingsError, match=r"^the queue began with COPYTRADE_SHARDS=3, and this program has 2"):
+        await worker.main()
+    await worker.close()

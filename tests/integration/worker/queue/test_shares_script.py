@@ -128,3 +128,13 @@ async def test_shares_of_an_egress_that_nobody_uses_expire(home: Home) -> None:
     await home.call(900_000, 100_000)
 
     assert 0 < await home.redis.pttl(KEYS.egress_shares + "a") <= KEEP_MS
+
+
+async def test_a_home_that_was_lost_says_the_number_of_shards_again(home: Home) -> None:
+    """While workers run: a program with another number is refused there. What it says already stays."""
+    await home.call(500_000, 500_000)
+    assert await home.redis.get(KEYS.layout) == b"2/2"
+
+    await home.redis.set(KEYS.layout, "2/3")
+    await home.call(500_000, 500_000)
+    assert await home.redis.get(KEYS.layout) == b"2/3"
