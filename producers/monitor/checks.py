@@ -51,9 +51,9 @@ def fail(name: str, detail: str, hint: str) -> Check:
 
 
 def merge_checks(parts: Mapping[str, Sequence[Check]]) -> list[Check]:
-    """Return the checks of several servers by their addresses: each that needs action once, with the servers it is of.
+    """Return the checks of several servers by their addresses: of a name those that need action, or else one.
 
-    Of a name that needs no action, the first server's check stands for all.
+    What is alike is said once, with the servers it is of; without them if it is alike at all of them.
     """
     if len(parts) == 1:
         return [check for part in parts.values() for check in part]
@@ -64,12 +64,14 @@ def merge_checks(parts: Mapping[str, Sequence[Check]]) -> list[Check]:
             for check in part:
                 if check.name == name:
                     found.setdefault(check, []).append(address)
+        details = {check: f"{', '.join(addresses)}: {check.detail}" for check, addresses in found.items()}
         ill = [
-            msgspec.structs.replace(check, detail=f"{', '.join(addresses)}: {check.detail}")
-            for check, addresses in found.items()
+            msgspec.structs.replace(check, detail=detail)
+            for check, detail in details.items()
             if check.status is not CheckStatus.OK
         ]
-        merged += ill or [next(iter(found))]
+        sound = next(iter(found)).detail if len(found) == 1 else "; ".join(details.values())
+        merged += ill or [ok(name, sound)]
     return merged
 
 

@@ -31,3 +31,17 @@ def check_cluster(slots: Mapping[str, int], owner: str, replicas: int | None, st
         hint = "give that node a replica (CLUSTER REPLICATE): without one, the queue stands still while it is away"
         return warn("cluster", detail, hint)
     return ok("cluster", detail)
+
+
+def check_unserved(name: str, tag: str, slot: int, problem: str, remedy: str) -> Check:
+    """Return the finding for a keyspace that does not answer.
+
+    Args:
+        name: what it is: "shard 2" or "home"; "" for the only one of a queue.
+        tag: what its keys begin with.
+        slot: its slot.
+        problem: why it does not answer.
+        remedy: what to do; "" if that is not known.
+    """
+    where = f"{name}, {tag} (slot {slot})" if name else f"{tag} (slot {slot})"
+    return fail("cluster", f"{where}: {problem}", remedy or "look at the log of the node that owns the slot")

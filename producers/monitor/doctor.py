@@ -9,22 +9,22 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from producers.contract.layout import LAYOUT
-from producers.errors import QueueUnavailable, SettingsError
+from producers.errors import SettingsError
 from producers.monitor import redis_checks
 from producers.monitor.checks import Check, CheckStatus, fail, merge_checks, ok
-from producers.monitor.cluster_checks import check_cluster
+from producers.monitor.cluster_checks import check_cluster, check_unserved
 from producers.monitor.merged_overview import merge_overviews
 from producers.monitor.overview import read_overview
 from producers.monitor.permissions import may_run
 from producers.monitor.queue_checks import check_layout, check_queue
 from producers.monitor.redis_checks import Info
-from producers.monitor.servers import Server, servers_of
-from producers.queue.migration import survey
+from producers.monitor.servers import HOME, Keyspaces, Server, servers_of
+from producers.queue.migration import MigrationReport, survey
 from producers.settings import ProducerSettings, redact_dsn
 from producers.transport.clients import keyspace_of
 from producers.transport.commands import EXISTS
 from producers.transport.explain import explain
-from producers.transport.runner import execute, run_plan
+from producers.transport.runner import execute
 from producers.transport.shards import Shards, open_shards
 
 ROUND_TRIPS = 3
@@ -59,29 +59,42 @@ async def diagnose(settings: ProducerSettings | None = None, *, dsn: str | None 
 
 
 async def checks(redis: Redis | Shards[Redis], settings: ProducerSettings) -> list[Check]:
-    """Check a Redis and the queue on it. If Redis cannot be used, that is the only check.
+    """Check a Redis and the queue on it. If nothing of it answers, there are no other checks.
+
+    In a cluster each keyspace is checked by itself: what can be said of the others does not depend on one.
 
     Args:
         redis: a client, or those of a queue with shards.
         settings: the settings they were opened with.
     """
-    clients = redis if isinstance(redis, Shards) else Shards.single(redis)
+    keyspaces = Keyspaces(redis if isinstance(redis, Shards) else Shards.single(redis))
+    dsn = redact_dsn(settings.redis_dsn)
     try:
-        servers = await servers_of(clients)
-        infos = {server.address: await _read_info(server.redis) for server in servers}
-        found = {server.address: await _check_server(server, infos[server.address], settings) for server in servers}
-        in_cluster = [await _check_cluster(server, infos[server.address]) for server in servers if server.address]
-        return [*merge_checks(found), *in_cluster, *await _queue(clients)]
-    except (RedisError, QueueUnavailable, SettingsError) as exc:
-        error = exc if isinstance(exc, RedisError) else exc.__cause__ or exc
-        return [_unusable(redact_dsn(settings.redis_dsn), error)]
+        servers = await servers_of(keyspaces)
+        if not servers:
+            return [_unusable(f"{dsn}: ", next(iter(keyspaces.errors.values()))), *_unserved(keyspaces)]
+        looks = [await _look_at(server, settings) for server in servers]
+        found = {server.address: of_server for server, (of_server, _) in zip(servers, looks, strict=True)}
+        of_queue = await _queue(keyspaces)
+    except RedisError as exc:
+        return [_unusable(f"{dsn}: ", exc)]
+    in_cluster = [check for _, of_cluster in looks for check in of_cluster]
+    return [*merge_checks(found), *in_cluster, *_unserved(keyspaces), *of_queue]
 
 
-def _unusable(dsn: str, error: BaseException) -> Check:
+def _unusable(where: str, error: RedisError) -> Check:
     """Return the finding for a Redis that does not answer, or refuses to serve this user."""
     explanation = explain(error)
-    detail = f"{dsn}: {explanation.problem} ({type(error).__name__}: {error})"
+    detail = f"{where}{explanation.problem} ({type(error).__name__}: {error})"
     return fail("redis", detail, explanation.remedy or "look at the server's log")
+
+
+def _unserved(keyspaces: Keyspaces) -> list[Check]:
+    """Return the findings for the keyspaces of a cluster that did not answer, each with its slot."""
+    return [
+        check_unserved(name, *keyspaces.slot(name), f"{explain(exc).problem} ({exc})", explain(exc).remedy)
+        for name, exc in keyspaces.errors.items()
+    ]
 
 
 async def _round_trip(redis: Redis) -> Check:
@@ -102,6 +115,18 @@ async def _read_info(redis: Redis) -> Info | str:
     except ResponseError as exc:
         return str(exc)
     return info
+
+
+async def _look_at(server: Server, settings: ProducerSettings) -> tuple[list[Check], list[Check]]:
+    """Return the checks of a server, and those of its part in a cluster. One that goes away meanwhile is a finding."""
+    try:
+        info = await _read_info(server.redis)
+        of_server = await _check_server(server, info, settings)
+        return of_server, [await _check_cluster(server, info)] if server.address else []
+    except RedisError as exc:
+        if not server.address:
+            raise
+        return [_unusable("", exc)], [check_cluster(server.slots, server.address, None, {})]
 
 
 async def _check_server(server: Server, info: Info | str, settings: ProducerSettings) -> list[Check]:
@@ -130,28 +155,39 @@ async def _clock(redis: Redis) -> Check:
     )
 
 
-async def _queue(clients: Shards[Redis]) -> list[Check]:
-    layout = await _layout(clients)
+async def _queue(keyspaces: Keyspaces) -> list[Check]:
+    """Check the queue as far as its shards answer."""
+    layout = await _layout(keyspaces)
     if layout.status is CheckStatus.FAIL:
         return [layout]
     try:
-        parts = [await run_plan(client, read_overview(), "reading the overview") for client in clients.clients]
-        overview = merge_overviews(parts)
-    except QueueUnavailable as exc:
-        if isinstance(exc.__cause__, ResponseError):
-            return [redis_checks.check_scripts(str(exc.__cause__))]
-        raise
-    return [redis_checks.check_scripts(None), layout, *check_queue(overview)]
+        parts = await keyspaces.ask(lambda client: execute(client, read_overview()))
+    except ResponseError as exc:
+        return [redis_checks.check_scripts(str(exc))]
+    of_queue = check_queue(merge_overviews([*parts.values()])) if parts else []
+    return [redis_checks.check_scripts(None), layout, *of_queue]
 
 
-async def _layout(clients: Shards[Redis]) -> Check:
+async def _layout(keyspaces: Keyspaces) -> Check:
     """Check the layout of each shard, and their number, which the home has."""
-    found = [check_layout(await execute(client, survey(keyspace_of(client)))) for client in clients.clients]
-    if len(found) > 1:
-        keys = keyspace_of(clients.home)
-        at_home = await execute(clients.home, survey(keys))
-        is_new = at_home.layout == LAYOUT and not await execute(clients.home, EXISTS(keys.layout))
-        sound = ok("layout", f"{LAYOUT}, over {len(found)} shards")
-        check = sound if is_new else check_layout(at_home, keys.mark)
-        found.insert(0, sound if check.status is CheckStatus.OK else check)
-    return max(found, key=lambda check: list(CheckStatus).index(check.status))
+    surveys = await keyspaces.ask(_survey)
+    found = [check_layout(report) for report in surveys.values()]
+    if HOME in keyspaces.parts:
+        keys, shards = keyspace_of(keyspaces.parts[HOME]), len(keyspaces.parts) - 1
+        sound = ok("layout", f"{LAYOUT}, over {shards} shards")
+        for at_home, is_there in (await keyspaces.ask(_survey_home, HOME)).values():
+            is_new = at_home.layout == LAYOUT and not is_there
+            check = sound if is_new else check_layout(at_home, keys.mark)
+            found.insert(0, sound if check.status is CheckStatus.OK else check)
+    unknown = ok("layout", "unknown: no keyspace tells it")
+    return max(found, key=lambda check: list(CheckStatus).index(check.status), default=unknown)
+
+
+async def _survey(client: Redis) -> MigrationReport:
+    return await execute(client, survey(keyspace_of(client)))
+
+
+async def _survey_home(client: Redis) -> tuple[MigrationReport, bool]:
+    """Return what is in the home, and whether its layout is stored."""
+    is_there = await execute(client, EXISTS(keyspace_of(client).layout))
+    return await _survey(client), is_there > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from producers.monitor.cluster_checks import check_cluster
+from producers.monitor.cluster_checks import check_cluster, check_unserved
 
 SLOTS = {"{copytrade}": 7000, "{copytrade/0}": 12}
 WHERE = "{copytrade} (slot 7000), {copytrade/0} (slot 12) on 10.0.0.1:6379"
@@ -37,3 +37,16 @@ def test_the_slots_are_named_with_their_owner_and_what_is_wrong(
 
     assert (check.name, check.status, check.detail) == ("cluster", status, detail)
     assert bool(check.hint) == (status != "ok")
+
+
+@pytest.mark.parametrize(
+    ("name", "detail"),
+    [("shard 1", "shard 1, {copytrade/1} (slot 8905): away"), ("", "{copytrade/1} (slot 8905): away")],
+)
+def test_a_keyspace_that_does_not_answer_is_named_with_its_slot(name: str, detail: str) -> None:
+    """With what to do, whether or not the error tells it."""
+    found = [check_unserved(name, "{copytrade/1}", 8905, "away", remedy) for remedy in ("start it", "")]
+
+    assert [(check.name, check.status, check.detail) for check in found] == [("cluster", "fail", detail)] * 2
+    assert found[0].hint == "start it"
+    assert found[1].hint
