@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +20,7 @@ from worker.queue.egress_share import ClaimPace
 from worker.queue.epochs import KnownShares
 from worker.queue.rate import Pacing
 from worker.queue.redis_retry import RedisAvailability
-from worker.queue.share_exchange import DemandReply, SharesRequest, fetch_demand, fetch_shares
+from worker.queue.share_exchange import DemandReply, DemandRequest, SharesRequest, fetch_demand, fetch_shares
 from worker.queue.shares import WHOLE, Demand, allocate, epoch_us, floor_share, has_changed, pace_us
 from worker.settings import WorkerSettings
 
@@ -30,7 +31,11 @@ RETRY_S = 0.2
 """Pause before the home is asked again that did not answer."""
 
 DEMAND_PART = 0.2
-"""The part of an epoch that a shard has to say what it has to send. One that does not has its last answer count."""
+"""The part of an epoch that a shard has to say what it has to send."""
+
+MAX_SILENCE = 3
+"""For how many questions in a row that it does not answer in time a shard's last answer counts. Then it has nothing to
+send, so that a shard that hangs does not keep its share for ever."""
 
 PART = "the shares of the egress"
 
@@ -56,7 +61,6 @@ class EgressShares:
     ) -> None:
         self._shards = shards
         self.clock = clock
-        self._settings = settings
         self._pacing = pacing
         self._availability = availability or RedisAvailability(clock)
         self._egress = escape(settings.egress)
@@ -64,7 +68,9 @@ class EgressShares:
         self._epoch_us = epoch_us(pacing, count)
         self.floor = floor_share(count)
         self._known: KnownShares | None = None
+        self._user_requests = math.ceil(settings.user_rate_per_s * self._epoch_us / US_PER_S)
         self._demands = [Demand()] * count
+        self._silent = [0] * count  # questions in a row that a shard did not answer in time
         self._taken: list[tuple[int, float] | None] = [None] * count
         self._claimed_by = [0] * count  # the pace of the last claim of each shard
         self._on_more: list[Callable[[], object]] = [lambda: None] * count
@@ -129,17 +135,13 @@ class EgressShares:
         return self._known
 
     def _wanted(self) -> list[int]:
-        settings = self._settings
-        wanted = allocate(
-            self._demands,
-            user_rate_per_s=settings.user_rate_per_s,
-            egress_rate_per_s=US_PER_S / self._pacing.egress_pace_us,
-        )
+        wanted = allocate(self._demands, egress_rate_per_s=US_PER_S / self._pacing.egress_pace_us)
         latest = self._known.next_shares if self._known else ()
         return list(latest) if sum(latest) == WHOLE and not has_changed(latest, wanted) else wanted
 
     async def _measure(self) -> None:
-        """Ask all shards for their demand. One that does not answer in time keeps what it said last."""
+        """Ask all shards for their demand. One that does not answer in time keeps what it said last, for a while."""
+        self._silent = [silent + 1 for silent in self._silent]
         asking = {
             asyncio.create_task(self._measure_shard(number, client), name="copytrade demand")
             for number, client in enumerate(self._shards.clients)
@@ -150,16 +152,22 @@ class EgressShares:
             for task in asking:
                 task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
+        for number, silent in enumerate(self._silent):
+            if silent > MAX_SILENCE:
+                self._demands[number] = Demand()
 
     async def _measure_shard(self, number: int, client: Any) -> None:
         try:
-            reply = await fetch_demand(client, self._egress)
+            reply = await fetch_demand(client, DemandRequest(self._egress, self._user_requests))
         except (RedisError, OSError):
             self._demands[number] = Demand()  # the shard's dispatcher logs it
             return
-        self._demands[number] = Demand(reply.interactive, reply.bulk, self._rate_per_s(number, reply))
+        self._silent[number] = 0
+        epoch_s = self._epoch_us / US_PER_S
+        sent_per_s = self._sent_per_s(number, reply)
+        self._demands[number] = Demand(reply.interactive / epoch_s, reply.bulk / epoch_s, sent_per_s)
 
-    def _rate_per_s(self, number: int, reply: DemandReply) -> float:
+    def _sent_per_s(self, number: int, reply: DemandReply) -> float:
         """Return the requests a second in a shard since the last reading of its count, which may have begun anew."""
         before, now_s = self._taken[number], self.clock.uptime()
         self._taken[number] = reply.taken, now_s

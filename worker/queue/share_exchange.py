@@ -14,6 +14,10 @@ KEEP_MS = 3_600_000
 """How long the shares of an egress without workers are kept. Then an egress begins with small shares."""
 
 
+SAMPLE = 32
+"""Due users of a priority whose changes are counted: more would tell little more about how much there is to send."""
+
+
 class SharesRequest(Message):
     """What shares.lua is given.
 
@@ -41,16 +45,23 @@ class SharesReply(Message):
 
 
 class DemandRequest(Message):
-    """What demand.lua is given: the name of the egress, escaped."""
+    """What demand.lua is given.
+
+    Attributes:
+        egress: name of the egress, escaped.
+        user_requests: how many requests a user may send within an epoch, at most.
+    """
 
     egress: str
+    user_requests: int
 
 
 class DemandReply(Message):
     """What demand.lua replies.
 
     Attributes:
-        interactive: users that are due for an interactive change, pinned to the egress or to none.
+        interactive: requests that may be sent within an epoch for users that are due for an interactive change, and
+            pinned to the egress or to none.
         bulk: the same for bulk changes.
         taken: how many slots of the egress were taken in the shard.
     """
@@ -69,7 +80,14 @@ SHARES = Script.load(
     reply=SharesReply,
     runs_when_full=True,
 )
-DEMAND = Script.load("worker.queue", "demand.lua", parts=[CLOCK], request=DemandRequest, reply=DemandReply)
+DEMAND = Script.load(
+    "worker.queue",
+    "demand.lua",
+    parts=[CLOCK],
+    constants={"SAMPLE": SAMPLE},
+    request=DemandRequest,
+    reply=DemandReply,
+)
 
 
 async def fetch_shares(home: Redis, request: SharesRequest) -> SharesReply:
@@ -81,10 +99,10 @@ async def fetch_shares(home: Redis, request: SharesRequest) -> SharesReply:
     return decode(SharesReply, await SHARES.run(home, keyspace_of(home), [encode(request)]))
 
 
-async def fetch_demand(shard: Redis, egress: str) -> DemandReply:
-    """Return what a shard has for an egress, whose name is escaped, to send.
+async def fetch_demand(shard: Redis, request: DemandRequest) -> DemandReply:
+    """Return what a shard has for an egress to send.
 
     Raises:
         redis.exceptions.RedisError: the shard did not answer.
     """
-    return decode(DemandReply, await DEMAND.run(shard, keyspace_of(shard), [encode(DemandRequest(egress))]))
+    return decode(DemandReply, await DEMAND.run(shard, keyspace_of(shard), [encode(request)]))

@@ -41,17 +41,17 @@ soon after the one before it has begun, so that a worker can use its share witho
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a shard has for an egress to send.
+    """What a shard has for an egress to send, in requests a second.
 
     Attributes:
-        interactive: users that are due for an interactive change.
-        bulk: users that are due for a bulk change.
-        rate_per_s: requests that the egress sent for the shard lately.
+        interactive_per_s: what users that are due for an interactive change can use.
+        bulk_per_s: what users that are due for a bulk change can use.
+        sent_per_s: what the egress sent for the shard lately.
     """
 
-    interactive: int = 0
-    bulk: int = 0
-    rate_per_s: float = 0.0
+    interactive_per_s: float = 0.0
+    bulk_per_s: float = 0.0
+    sent_per_s: float = 0.0
 
 
 def floor_share(shards: int) -> int:
@@ -79,7 +79,7 @@ def epoch_us(pacing: Pacing, shards: int) -> int:
     return max(MIN_EPOCH_US, round(spending / MAX_SPENDING))
 
 
-def allocate(demands: Sequence[Demand], *, user_rate_per_s: float, egress_rate_per_s: float) -> list[int]:
+def allocate(demands: Sequence[Demand], *, egress_rate_per_s: float) -> list[int]:
     """Return the share of each shard; together they are `WHOLE`.
 
     Interactive changes come first: users that wait for one get what they can use, and those that wait for bulk changes
@@ -88,13 +88,11 @@ def allocate(demands: Sequence[Demand], *, user_rate_per_s: float, egress_rate_p
 
     Args:
         demands: what each shard has to send.
-        user_rate_per_s: how many requests a user that is due may send.
         egress_rate_per_s: how many requests the egress may send.
     """
     shards = len(demands)
-    per_user = min(1.0, user_rate_per_s / egress_rate_per_s)
-    interactive = [demand.interactive * per_user + PRIOR / shards for demand in demands]
-    bulk = [demand.bulk * per_user + demand.rate_per_s / egress_rate_per_s for demand in demands]
+    interactive = [demand.interactive_per_s / egress_rate_per_s + PRIOR / shards for demand in demands]
+    bulk = [(demand.bulk_per_s + demand.sent_per_s) / egress_rate_per_s for demand in demands]
     wanted, wanted_by_bulk = sum(interactive), sum(bulk)
     first = min(1.0 - min(BULK_PART, wanted_by_bulk), wanted)
     second = min(1.0 - first, wanted_by_bulk)

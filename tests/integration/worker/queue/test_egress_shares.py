@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 
@@ -16,6 +17,8 @@ from tests.support.egress_of_shards import PACING, SHARDS, Egress
 from tests.support.manual_clock import ManualClock
 from tests.support.timed_redis import TimedRedis
 from worker.queue.claim_messages import ClaimReply
+from worker.queue.egress_shares import MAX_SILENCE
+from worker.queue.share_exchange import DemandReply, DemandRequest, fetch_demand
 
 TICK_S = 0.05
 PHASE_S = 4
@@ -119,6 +122,32 @@ async def test_without_its_home_a_worker_goes_on_with_the_floor(
     assert "waiting: the shares of the egress" in caplog.text
     egress.clock.advance(10)
     assert shares.of(0).pace(egress.clock.uptime()) == shares.of(0).least()
+
+
+async def test_a_shard_that_hangs_does_not_keep_its_share_for_ever(
+    egress: Egress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it said last counts for some epochs, since an answer may be late once; then others have its rate."""
+    shares = egress.workers[0].shares
+    hangs: set[int] = set()
+
+    async def answer(shard: TimedRedis, request: DemandRequest) -> DemandReply:
+        if shard is egress.shards.clients[0] and hangs:
+            await asyncio.Event().wait()
+        return await fetch_demand(shard, request)
+
+    monkeypatch.setattr("worker.queue.egress_shares.fetch_demand", answer)
+    await egress.enqueue(0, 300)
+    await egress.enqueue(1, 300)
+    await shares.ask()
+    hangs.add(0)
+    wanted = []
+    for _ in range(MAX_SILENCE + 1):
+        await shares.ask()
+        wanted.append(shares._wanted())
+
+    assert [each[0] > 400_000 for each in wanted] == [True] * MAX_SILENCE + [False]
+    assert wanted[-1][1] > 900_000
 
 
 async def test_a_shard_that_may_use_more_than_at_its_last_claim_is_told(egress: Egress) -> None:

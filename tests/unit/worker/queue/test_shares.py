@@ -24,32 +24,30 @@ from worker.queue.shares import (
 IDLE = Demand()
 MINUTE_US = 60_000_000
 
-users = st.integers(0, 1_000_000)
-demands = st.lists(st.builds(Demand, users, users, st.floats(0, 1000)), min_size=1, max_size=64)
+rates = st.floats(0, 10_000_000)
+demands = st.lists(st.builds(Demand, rates, rates, st.floats(0, 1000)), min_size=1, max_size=64)
 
 
-def shares_of(*some: Demand, user: float = 10, egress: float = 100) -> list[int]:
-    return allocate(some, user_rate_per_s=user, egress_rate_per_s=egress)
+def shares_of(*some: Demand, egress: float = 100) -> list[int]:
+    return allocate(some, egress_rate_per_s=egress)
 
 
 def pacing(egress: float, shards: int) -> Pacing:
     return Pacing.from_rates(user_rate_per_s=10, egress_rate_per_s=egress, margin_percent=0.2, shards=shards)
 
 
-@given(demands, st.floats(0.1, 1000), st.floats(0.1, 1000))
-def test_shares_are_one_million_together_and_none_is_below_the_floor(
-    some: list[Demand], user: float, egress: float
-) -> None:
+@given(demands, st.floats(0.1, 1000))
+def test_shares_are_one_million_together_and_none_is_below_the_floor(some: list[Demand], egress: float) -> None:
     """Whatever the shards have to send."""
-    shares = shares_of(*some, user=user, egress=egress)
+    shares = shares_of(*some, egress=egress)
 
     assert sum(shares) == WHOLE
     assert min(shares) >= floor_share(len(some))
 
 
-@given(demands, st.data(), st.sampled_from(["interactive", "bulk"]), st.integers(1, 1000))
-def test_a_shard_with_more_users_due_has_no_smaller_share(
-    some: list[Demand], data: st.DataObject, kind: str, more: int
+@given(demands, st.data(), st.sampled_from(["interactive_per_s", "bulk_per_s"]), st.floats(1, 10_000))
+def test_a_shard_with_more_to_send_has_no_smaller_share(
+    some: list[Demand], data: st.DataObject, kind: str, more: float
 ) -> None:
     """But for what is lost in rounding to millionths."""
     number = data.draw(st.integers(0, len(some) - 1))
@@ -66,7 +64,7 @@ def test_shards_without_work_have_equal_shares() -> None:
 
 def test_a_shard_that_alone_has_work_gets_nearly_the_whole_rate() -> None:
     """The others keep a floor, and a part of what is kept for interactive changes."""
-    shares = shares_of(IDLE, Demand(bulk=500), IDLE, IDLE)
+    shares = shares_of(IDLE, Demand(bulk_per_s=5000), IDLE, IDLE)
 
     assert shares[1] > 930_000
     assert min(shares) > 15_000
@@ -74,20 +72,20 @@ def test_a_shard_that_alone_has_work_gets_nearly_the_whole_rate() -> None:
 
 def test_a_shard_that_sends_as_fast_as_it_may_keeps_its_share_although_nobody_is_seen_waiting() -> None:
     """Users that are served at once are not due when they are counted."""
-    assert shares_of(IDLE, Demand(rate_per_s=95), IDLE, IDLE)[1] > 900_000
+    assert shares_of(IDLE, Demand(sent_per_s=95), IDLE, IDLE)[1] > 900_000
 
 
 def test_interactive_changes_of_a_shard_go_before_the_bulk_backlog_of_another() -> None:
     """As in one shard, the backlog keeps a tenth."""
-    interactive, bulk = shares_of(Demand(interactive=200), Demand(bulk=100_000))
+    interactive, bulk = shares_of(Demand(interactive_per_s=2000), Demand(bulk_per_s=1_000_000))
 
     assert interactive > 880_000
     assert bulk >= 100_000
 
 
-def test_a_backlog_leaves_to_interactive_changes_what_few_users_can_use() -> None:
-    """Three users can use thirty requests a second of a hundred."""
-    interactive, bulk = shares_of(Demand(interactive=3), Demand(bulk=100_000))
+def test_a_backlog_leaves_to_interactive_changes_what_they_can_use() -> None:
+    """Three users with a backlog can use thirty requests a second of a hundred."""
+    interactive, bulk = shares_of(Demand(interactive_per_s=30), Demand(bulk_per_s=1_000_000))
 
     assert 300_000 < interactive < 350_000
     assert bulk > 600_000
