@@ -61,7 +61,7 @@ class WorkerMetrics:
             "copytrade_redis_errors_total", "Calls that Redis did not reply to, or refused", "kind"
         )
         self.shards_unserved = Gauge(
-            "copytrade_shards_unserved", "Shards in which this process claims nothing, as Redis does not serve it there"
+            "copytrade_shards_unserved", "Shards, and the home of several, where Redis does not serve this process"
         )
         self.event_loop_lag = Histogram(
             "copytrade_event_loop_lag_seconds", "How late a timer of the event loop fires", LAG_BOUNDS_S

@@ -1,4 +1,4 @@
-"""An idle worker: what it costs Redis, also with several shards, and the latency of a single change."""
+"""Idle workers: what they cost Redis, also with several shards, and the latency of a single change."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from ops.bench.redis_load import Load
 
 CHANGES = 50
 IDLE_S = 12.0
-SHARDS = 4
+WORKERS, SHARDS = 8, 4
 US_PER_MS = 1000
 
 
 async def idle() -> list[Measurement]:
-    """Measure what an idle worker costs Redis in 12 s, then the latency of 50 changes; then the cost with shards."""
+    """Measure what an idle worker costs Redis in 12 s, then the latency of 50 changes; then 8 workers with shards."""
     users = [f"u{number}" for number in range(CHANGES)]
     async with environment(users, workers=1) as env:
         of_one = await _load(env)
         latencies_ms = [await env.send_one(user) for user in users]
-    async with environment(users, workers=1, shards=SHARDS) as env:
+    async with environment(users, workers=WORKERS, shards=SHARDS) as env:
         of_shards = await _load(env)
-    cpu = "idle worker: CPU time of Redis"
+    cpu, of_many = "CPU time of Redis", f"{WORKERS} idle workers, {SHARDS} shards of one server"
     return [
         at_most("idle worker: enqueue to exchange, median", percentile(latencies_ms, 50), "ms", 10),
         Measurement("idle worker: enqueue to exchange, p99", percentile(latencies_ms, 99), "ms"),
         at_most("idle worker: Redis commands, those inside scripts included", of_one.commands / IDLE_S, "a second", 5),
-        Measurement(cpu, of_one.cpu_us / US_PER_MS / IDLE_S, "ms a second"),
-        Measurement(f"{cpu}, {SHARDS} shards of one server", of_shards.cpu_us / US_PER_MS / IDLE_S, "ms a second"),
+        Measurement(f"idle worker: {cpu}", of_one.cpu_us / US_PER_MS / IDLE_S, "ms a second"),
+        Measurement(f"{of_many}: {cpu}", of_shards.cpu_us / US_PER_MS / IDLE_S, "ms a second"),
     ]
 
 

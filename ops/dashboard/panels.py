@@ -202,6 +202,15 @@ GROUPS: dict[str, tuple[Panel, ...]] = {
             (Query(f"sum by (kind) (rate(copytrade_redis_errors_total{RATE}))", "{{kind}}"),),
         ),
         Panel(
+            "Shards that are not served",
+            Unit.COUNT,
+            "In which workers claim nothing, with the home of several shards. Without shards: 1 if Redis is away.",
+            (
+                Query("max(copytrade_shards_unserved)", "by a worker"),
+                Query("min(copytrade_shards_unserved)", "by any worker"),
+            ),
+        ),
+        Panel(
             "Memory",
             Unit.BYTES,
             "From 85 % of the limit on, changes are refused.",

@@ -102,17 +102,21 @@ class Health:
         return found
 
     def unserved_count(self) -> int | None:
-        """Return the number of these shards; None before it dispatches."""
-        return len(self.unserved_shards()) if self.sessions else None
+        """Return the number of these shards, and one more for a home that is away; None before it dispatches."""
+        return len(self.unserved_shards()) + (self._home_problem() is not None) if self.sessions else None
 
     def degraded(self) -> dict[str, str]:
         """Return what does not work in a queue with several shards, by its name; the others may work."""
         if len(self.sessions) <= 1:
             return {}
         found = {f"shard {number}": reason for number, reason in self.unserved_shards().items()}
-        if problem := self._availability.problems.get(SHARES):
-            found["egress"] = f"its shares cannot be read, and each shard sends by the smallest: {problem.problem}"
+        if problem := self._home_problem():
+            found["home"] = f"{problem.problem}; each shard sends by the smallest share of the egress"
         return found
+
+    def _home_problem(self) -> RedisProblem | None:
+        """Return why the home of a queue with several shards does not serve this worker; None if it does."""
+        return self._availability.problems.get(SHARES) if len(self.sessions) > 1 else None
 
     def _needed(self) -> dict[str, RedisProblem]:
         """Return the problems of the parts that are needed to send."""

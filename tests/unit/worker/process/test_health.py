@@ -114,13 +114,15 @@ def test_a_shard_whose_session_cannot_be_trusted_is_not_served(of_shards: tuple[
 
 
 def test_a_worker_that_hears_no_shares_of_its_egress_is_ready(of_shards: tuple[Health, RedisAvailability]) -> None:
-    """It sends by the smallest, which an operator can see."""
+    """Those are in the home, which counts as unserved. It sends by the smallest, which an operator can see."""
     health, availability = of_shards
     availability.failed(SHARES, ConnectionRefusedError())
 
     assert health.unready_reasons() == {}
-    assert health.unserved_count() == 0
-    assert health.degraded()["egress"].startswith("its shares cannot be read, and each shard sends by the smallest: ")
+    assert health.unserved_count() == 1
+    assert health.degraded() == {
+        "home": "Redis did not answer: nothing listens there; each shard sends by the smallest share of the egress"
+    }
 
 
 class LateClock(ManualClock):
