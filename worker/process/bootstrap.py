@@ -13,10 +13,12 @@ from redis.exceptions import RedisError, ResponseError
 from producers.errors import LayoutMismatch, SettingsError
 from producers.monitor.redis_checks import is_cluster
 from producers.tracing import OFF, open_tracing
-from producers.transport.clients import follows_cluster
+from producers.transport.clients import follows_cluster, keyspace_of
+from producers.transport.commands import EXISTS
 from producers.transport.explain import describe, explain
 from producers.transport.explanations import CLUSTER, DSN
-from producers.transport.runner import check_shards
+from producers.transport.layout_check import with_layout_check
+from producers.transport.runner import check_shards, execute
 from producers.transport.shards import Shards
 from worker.attempt.attempt import AttemptRunner
 from worker.clock import Clock
@@ -153,7 +155,9 @@ async def _open_session(session: Session, availability: RedisAvailability, *, mu
 
 
 async def _check_redis(shards: Shards[Any], availability: RedisAvailability) -> None:
-    """Check the server, and the number of shards: in the home, and in each shard that answers.
+    """Check the server, the layout and the number of shards, before anything is written or sent.
+
+    The number is checked in the home, and in each shard that answers.
 
     Raises:
         SettingsError: this Redis will not serve a worker, whatever time passes.
@@ -164,12 +168,23 @@ async def _check_redis(shards: Shards[Any], availability: RedisAvailability) -> 
     for warning in startup_warnings(info):
         log.warning("%s", warning, extra=log_fields(Event.UNSAFE_REDIS))
     try:
-        await availability.retry_until_up(lambda: check_shards(shards.home), "the start", is_starting=True)
+        await availability.retry_until_up(lambda: _check_home(shards.home), "the start", is_starting=True)
         for shard in shards.clients:
             with suppress(RedisError, OSError):  # opening its session tells of it
                 await check_shards(shard)
     except LayoutMismatch as exc:
         raise SettingsError(str(exc)) from exc
+
+
+async def _check_home(home: Redis) -> None:
+    """Check the number of shards in the home; where there are none, its layout.
+
+    Raises:
+        LayoutMismatch: the queue has another number of shards, or another version wrote it.
+    """
+    await check_shards(home)
+    keys = keyspace_of(home)
+    await execute(home, with_layout_check(home.connection_pool, keys, EXISTS(keys.layout)))
 
 
 def _attempt_types(settings: WorkerSettings) -> tuple[type[AttemptRunner], type[Settler]]:

@@ -66,6 +66,14 @@ class ControlQueueWorker(Worker):
         if self._named_queue != CONTROL_QUEUE:
             log.warning("COPYTRADE_QUEUE=%s has no effect: arq's queue is not served", self._named_queue, extra=extra)
 
+    async def close_unstarted(self) -> None:
+        """Close the connections of a worker that has not started. arq also deletes the health key of others."""
+        if self.main_task is not None:
+            self.main_task.cancel()
+        if self._pool is not None:
+            await self._pool.aclose(close_connection_pool=True)
+            self._pool = None
+
     async def count_jobs(self) -> int:
         """Return the number of jobs in the queue; 0 if it is not served."""
         return 0 if self._unserved else int(await self.pool.zcard(self.queue_name))

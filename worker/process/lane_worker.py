@@ -29,7 +29,7 @@ from worker.process.bootstrap import open_dispatchers
 from worker.process.clients import given_client, open_clients
 from worker.process.control_jobs import make_context, seal_batch, submit
 from worker.process.control_queue import ControlQueueWorker
-from worker.process.dispatching import Dispatching, at_most
+from worker.process.dispatching import REPLY_S, Dispatching, at_most
 from worker.process.egress_block import EgressBlock
 from worker.process.hand import AttemptsInHand
 from worker.process.monitoring import Monitoring
@@ -217,23 +217,27 @@ class LaneWorker(ControlQueueWorker):
 
         arq closes its connections at once, and raises when Redis is away. This method settles running attempts first.
         """
-        running = self._dispatching
         try:
-            if running is not None:
-                running.stop()
-                await at_most(running.patience_s, self._presence.withdraw())
-                await running.finish_claiming()
-                await running.wait_for(self.tasks, self.settings.stop_timeout_s)
-                self._log_stop(is_served=running.is_served)
-                await running.end_session()
-            await at_most(running.patience_s if running else 0.0, super().close())
-        except (RedisError, OSError) as exc:
-            if running is not None:
-                log.warning("stopping, although %s", describe(exc), extra=log_fields(Event.STOPPING))
+            if self._dispatching is None:
+                await at_most(REPLY_S, self.close_unstarted())
+            else:
+                await self._stop_dispatching(self._dispatching)
         finally:
-            if running is not None:
-                await running.stop_renewing()
             await self._resources.aclose()
+
+    async def _stop_dispatching(self, running: Dispatching) -> None:
+        try:
+            running.stop()
+            await at_most(running.patience_s, self._presence.withdraw())
+            await running.finish_claiming()
+            await running.wait_for(self.tasks, self.settings.stop_timeout_s)
+            self._log_stop(is_served=running.is_served)
+            await running.end_session()
+            await at_most(running.patience_s, super().close())
+        except (RedisError, OSError) as exc:
+            log.warning("stopping, although %s", describe(exc), extra=log_fields(Event.STOPPING))
+        finally:
+            await running.stop_renewing()
 
     def _log_stop(self, *, is_served: bool) -> None:
         counts = {"ended": self.jobs_complete, "requeued": self.jobs_retried}

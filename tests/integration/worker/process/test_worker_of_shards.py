@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from arq.connections import ArqRedis
 from arq.cron import cron
 
 from ops.exchange import ExchangeDouble, Fault, load
+from ops.keys import KEYS
 from ops.stack import User, write_credentials
 from producers import Job, Producer, ProducerSettings, SettingsError
 from producers.contract.shards import shard_of
@@ -166,11 +168,24 @@ async def test_an_operator_sees_a_worker_of_shards_once(rig: Rig) -> None:
     assert (await rig.producer.overview()).workers == []
 
 
-async def test_a_worker_with_another_number_of_shards_ends(rig: Rig) -> None:
-    """The message names the setting to correct."""
+@pytest.mark.parametrize("told", [2, 1])
+async def test_a_worker_with_another_number_of_shards_ends_before_it_writes_or_sends(
+    rig: Rig, valkey: ArqRedis, told: int
+) -> None:
+    """The message names the setting to correct. The health key of the live workers stays."""
     await rig.enqueue(USERS[:1])
-    worker = rig.worker(shards=2)
+    await valkey.set(KEYS.queue + ":health-check", "of another worker")
+    before = await contents(valkey)
+    worker = rig.worker(shards=told)
 
-    with pytest.raises(SettingsError, match=r"^the queue began with COPYTRADE_SHARDS=3, and this program has 2"):
+    with pytest.raises(SettingsError, match=rf"^the queue began with COPYTRADE_SHARDS=3, and this program has {told}"):
         await worker.main()
     await worker.close()
+
+    assert await contents(valkey) == before
+    assert list(rig.double.ledger.arrivals) == []
+
+
+async def contents(valkey: ArqRedis) -> dict[bytes, bytes]:
+    """Return what every key has."""
+    return {key: await valkey.dump(key) for key in await valkey.keys("*")}
