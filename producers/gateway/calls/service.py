@@ -17,14 +17,12 @@ from producers import Producer
 from producers.contract.access_keys import AccessKey, Scope, key_id_of
 from producers.errors import ProducerError, QueueUnavailable, SettingsError
 from producers.gateway.calls.feed import Feed
+from producers.gateway.calls.known_keys import KnownKeys
 from producers.gateway.calls.problems import KeysUnavailable, NotAuthenticated, NotPermitted, TooManyCalls
 from producers.gateway.calls.reading import Reading
 from producers.gateway.calls.recent import Recent
 from producers.gateway.calls.request_times import RequestTimes
 from producers.gateway.settings import GatewaySettings, is_loopback
-
-KEY_CACHE_S = 1.0
-"""How long a stored key is believed: a revoked one is refused after this at the latest."""
 
 REVOKED = "the access key is not valid; it may have been revoked"
 
@@ -57,8 +55,7 @@ class Gateway:
         self.times = RequestTimes(time.perf_counter)
         self.readings = Recent[Reading]()
         self.scrapers: set[str] = set()
-        self._keys = Recent[AccessKey]()
-        self._sessions = Recent[str]()
+        self._keys = KnownKeys(lambda: self.producer.access_keys, has_shards=settings.shards > 1)
 
     @property
     def producer(self) -> Producer:
@@ -93,10 +90,10 @@ class Gateway:
         key_id = key_id_of(text.strip())
         if scheme.lower() != "bearer" or key_id is None:
             raise NotAuthenticated("this call needs an access key: Authorization: Bearer ct_...")
-        key = await self._stored_key(key_id)
+        key = await self._keys.get(key_id)
         if key is None or not key.matches(text.strip()):
             raise NotAuthenticated(REVOKED)
-        wait_s = await self.producer.access_keys.count_call(key)
+        wait_s = await self._keys.count_call(key)
         if wait_s > 0:
             detail = f"access key {key.key_id} is limited to {key.rate_per_s:g} calls a second"
             raise TooManyCalls(detail, retry_after_s=wait_s)
@@ -104,14 +101,14 @@ class Gateway:
 
     async def session_key(self, token: str) -> AccessKey | None:
         """Return the access key with which a browser signed in; None if its session has ended, or the key is gone."""
-        key_id = await self._sessions.get(token, self.producer.access_keys.find_session, KEY_CACHE_S)
+        key_id = await self._keys.find_session(token)
         if key_id is None:
             return None
-        return LOCAL if key_id == LOCAL.key_id else await self._stored_key(key_id)
+        return LOCAL if key_id == LOCAL.key_id else await self._keys.get(key_id)
 
     async def end_session(self, token: str) -> None:
         """End the session of a browser."""
-        self._sessions.forget(token)
+        self._keys.forget_session(token)
         await self.producer.access_keys.end_session(token)
 
     def use_sign_in_token(self, token: str) -> bool:
@@ -128,11 +125,8 @@ class Gateway:
     async def has_key(self, key: AccessKey) -> bool:
         """Return whether an access key has not been revoked. While Redis is away, nobody knows: it has not."""
         with suppress(ProducerError):
-            return key is LOCAL or await self._stored_key(key.key_id) is not None
+            return key is LOCAL or await self._keys.get(key.key_id) is not None
         return True
-
-    async def _stored_key(self, key_id: str) -> AccessKey | None:
-        return await self._keys.get(key_id, self.producer.access_keys.get, KEY_CACHE_S)
 
 
 def attach(state: State, gateway: Gateway) -> None:

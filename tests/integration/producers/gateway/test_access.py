@@ -13,7 +13,7 @@ from arq.connections import ArqRedis
 from ops.keys import KEYS
 from producers.contract.access_keys import Scope, key_id_of
 from producers.gateway import GatewaySettings
-from producers.gateway.calls import service
+from producers.gateway.calls import known_keys, service
 from producers.gateway.calls.problems import NotAuthenticated
 from producers.gateway.calls.service import Gateway
 from tests.support.changes import change
@@ -91,7 +91,7 @@ async def test_a_revoked_key_is_refused(
     guarded: httpx.AsyncClient, valkey: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As soon as the gateway asks for it again."""
-    monkeypatch.setattr(service, "KEY_CACHE_S", 0.0)
+    monkeypatch.setattr(known_keys, "KEY_CACHE_S", 0.0)
     key = await access_key(valkey, Scope.READ)
     before = await guarded.get("/v1/batches", headers=bearer(key))
     await valkey.hdel(KEYS.gateway_keys, key_id_of(key) or "")  # type: ignore[misc]

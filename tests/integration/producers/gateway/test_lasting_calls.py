@@ -15,7 +15,7 @@ from ops.keys import KEYS
 from producers.contract.access_keys import Scope, key_id_of
 from producers.gateway import GatewaySettings
 from producers.gateway.api import results
-from producers.gateway.calls import service
+from producers.gateway.calls import known_keys
 from producers.gateway.calls.problems import TooManyCalls
 from producers.gateway.calls.service import Gateway
 from producers.gateway.calls.streams import event_stream
@@ -30,7 +30,7 @@ async def guarded(
     valkey_dsn: str, valkey: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client with a key, of a gateway that asks Redis for the key each time."""
-    monkeypatch.setattr(service, "KEY_CACHE_S", 0.0)
+    monkeypatch.setattr(known_keys, "KEY_CACHE_S", 0.0)
     key = await access_key(valkey, Scope.READ, Scope.ENQUEUE)
     async with gateway_on(valkey_dsn, auth=True) as client:
         client.headers.update(bearer(key))

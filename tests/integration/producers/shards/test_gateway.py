@@ -11,10 +11,16 @@ from typing import Any
 
 import httpx
 import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
-from producers import Producer
+from producers import Producer, QueueUnavailable
+from producers.client.access_keys import AccessKeys
+from producers.contract.access_keys import Scope
+from producers.gateway.calls import known_keys
+from producers.transport.shards import Shards
 from tests.support.changes import change
-from tests.support.gateway import SETTINGS, body, gateway_on
+from tests.support.gateway import SETTINGS, access_key, bearer, body, gateway_on
 from tests.support.sharded import SHARDS, ShardedLanes
 
 USERS = [str(1000 + number) for number in range(20)]
@@ -102,6 +108,26 @@ async def test_health_and_metrics_are_those_of_all_shards(gateway: httpx.AsyncCl
 
     assert f'copytrade_queue_users{{priority="interactive",state="due"}} {len(USERS)}' in metrics.replace(".0", "")
     assert ready.status_code == httpx.codes.OK
+
+
+async def test_a_gateway_serves_a_key_that_it_knows_while_the_home_is_away(
+    valkey_dsn: str, clients: Shards[Redis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shards of its users are there. A key that it has not seen before is 503."""
+
+    async def read_key(*_: object) -> Any:
+        raise QueueUnavailable("reading an access key") from RedisConnectionError("the home is away")
+
+    known, other = [bearer(await access_key(clients.home, Scope.ENQUEUE)) for _ in range(2)]
+    async with gateway_on(valkey_dsn, auth=True, shards=SHARDS) as gateway:
+        first = await gateway.post("/v1/changes", json=body(change(USERS[0])), headers=known)
+        monkeypatch.setattr(known_keys, "KEY_CACHE_S", 0.0)
+        monkeypatch.setattr(AccessKeys, "get", read_key)
+        second = await gateway.post("/v1/changes", json=body(change(USERS[1])), headers=known)
+        refused = await gateway.post("/v1/changes", json=body(change(USERS[1])), headers=other)
+
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert (refused.status_code, refused.json()["type"]) == (503, "urn:copytrade:problem:keys-unavailable")
 
 
 async def test_the_command_line_takes_the_number_of_shards_from_its_variable(

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from producers.gateway import GatewaySettings, create_app
-from producers.gateway.calls import service
+from producers.gateway.calls import known_keys
 from tests.support.console import HOST, LINK_TOKEN
 from tests.support.gateway import served
 
@@ -16,7 +16,7 @@ from tests.support.gateway import served
 @pytest.fixture
 async def browser(valkey_dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
     """A client, which keeps cookies, of a gateway that reads keys and sessions for each call."""
-    monkeypatch.setattr(service, "KEY_CACHE_S", 0.0)
+    monkeypatch.setattr(known_keys, "KEY_CACHE_S", 0.0)
     app = create_app(GatewaySettings(redis_dsn=valkey_dsn), sign_in_token=LINK_TOKEN)
     async with served(app) as client:
         client.headers.update({"Accept": "text/html", "Host": HOST})
